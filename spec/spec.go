@@ -1,0 +1,196 @@
+package spec
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// Spec is the desired state decoded from one revision of the config repo. It
+// is complete and valid when Decode returns it, and nothing changes it after.
+type Spec struct {
+	Issuers map[string]*Issuer     // by block name
+	DNS     map[string]*DNSAccount // by block name
+	// Certificates is ordered by name. for_each is already expanded.
+	Certificates []*Certificate
+}
+
+// Certificate finds one certificate by its name; nil where there is none.
+func (s *Spec) Certificate(name string) *Certificate {
+	for _, c := range s.Certificates {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// Source says where a Value comes from.
+type Source string
+
+// The sources of a Value.
+const (
+	Literal   Source = "literal" // written in the file
+	FromVault Source = "vault"   // vault("mount/path", "field")
+	FromEnv   Source = "env"     // env("NAME")
+)
+
+// Value is a setting that is either written in the file or a reference that is
+// followed only at apply time, so that a spec never holds a secret.
+type Value struct {
+	Source Source
+	Text   string // Literal: the text itself
+	Path   string // FromVault: mount and path, as typed: "kv/dns/cloudflare"
+	Field  string // FromVault: the field of the secret
+	Name   string // FromEnv: the variable's name
+	Range  hcl.Range
+}
+
+// Issuer is an ACME CA account (RFC 8555 section 7.1.2).
+type Issuer struct {
+	Name      string
+	Directory string // URL of the ACME directory, short names already resolved
+	Email     string // contact, without "mailto:"; may be empty
+	AgreeTOS  bool   // terms_of_service_agreed
+	EAB       *EAB   // nil where the CA needs no external account binding
+	Profile   string // ACME profile (draft-ietf-acme-profiles); empty is the CA's default
+	// PreferredChain is the common name of the topmost issuer wanted among the
+	// chains the CA offers (RFC 8555 section 7.4.2); empty takes the default one.
+	PreferredChain string
+	CABundle       string // PEM certificates trusted for HTTPS to the directory besides the system's; for a private CA
+	Range          hcl.Range
+}
+
+// EAB is an external account binding (RFC 8555 section 7.3.4).
+type EAB struct {
+	KeyID Value
+	HMAC  Value // base64url, as the CA hands it out
+}
+
+// Challenge is an ACME challenge type.
+type Challenge string
+
+// The challenge types.
+const (
+	DNS01     Challenge = "dns-01"      // RFC 8555 section 8.4
+	HTTP01    Challenge = "http-01"     // RFC 8555 section 8.3
+	TLSALPN01 Challenge = "tls-alpn-01" // RFC 8737
+)
+
+// DNSAccount is one account that proves control of names: a DNS provider and
+// where its credentials come from, or a listener for the other challenges.
+type DNSAccount struct {
+	Name      string
+	Challenge Challenge
+	Provider  string // lego's code of the provider; empty unless Challenge is DNS01
+	// Credentials are the provider's environment variables by name.
+	Credentials map[string]Value
+	Propagation Propagation
+	FollowCNAME bool // follow CNAMEs at _acme-challenge; on unless turned off
+	// Parallel is how many calls to the provider may be under way at once, 1
+	// unless set: many providers rewrite a whole zone at each call.
+	Parallel int
+	Listen   string // HTTP01, TLSALPN01: the address to listen on, "host:port"
+	Webroot  string // HTTP01: a directory to write the answer to instead of listening
+	Range    hcl.Range
+}
+
+// Propagation says how to know that a TXT record can be seen by the CA.
+type Propagation struct {
+	Timeout  time.Duration // 0: the provider's own, or a minute
+	Interval time.Duration // 0: the provider's own, or two seconds
+	// Nameservers ("host:port") are asked instead of the zone's authoritative
+	// ones, and are the resolvers that CNAMEs are followed with.
+	Nameservers []string
+	Wait        time.Duration // a fixed wait instead of any check; 0: check
+}
+
+// Certificate is one certificate that shall exist.
+type Certificate struct {
+	Name    string   // unique in the repo; with for_each "block.key"
+	Domains []Domain // in the order typed, at least one; the first is the primary
+	Issuer  string   // name of an Issuer
+	// DNS names the accounts in the order they are tried; at least one.
+	DNS      []string
+	Key      Key
+	Renewal  Renewal
+	Rotate   string // a text not seen before forces exactly one rotation; empty: none
+	Vault    Target
+	Labels   map[string]string
+	OnRemove OnRemove
+	Range    hcl.Range // the block's header
+	File     string    // the file that declares it, relative to the config directory
+}
+
+// Names are the identifiers as they go to the CA: A-labels and addresses in
+// canonical form, in the order typed.
+func (c *Certificate) Names() []string {
+	names := make([]string, len(c.Domains))
+	for i, d := range c.Domains {
+		names[i] = d.ASCII
+	}
+	return names
+}
+
+// Domain is one subject alternative name.
+type Domain struct {
+	Typed    string // as the owner typed it, which may be a U-label
+	ASCII    string // as sent: lower case A-label without trailing dot, "*." kept, or the address
+	Wildcard bool
+	IP       netip.Addr // valid only for an IP address (RFC 8738)
+}
+
+// Algorithm is a public key algorithm.
+type Algorithm string
+
+// The key algorithms.
+const (
+	ECDSA Algorithm = "ecdsa"
+	RSA   Algorithm = "rsa"
+)
+
+// Key is the shape of the private key. A zero field was left out: it takes
+// the default when the certificate is first issued and stays so from then on.
+type Key struct {
+	Algorithm Algorithm // "", ECDSA or RSA
+	Curve     string    // "", "P-256", "P-384" or "P-521"; ECDSA only
+	Size      int       // 0, 2048, 3072 or 4096 bits; RSA only
+	Rotation  Rotation
+}
+
+// DefaultKey is the shape a certificate gets at first issue where its spec
+// leaves it open.
+var DefaultKey = Key{Algorithm: ECDSA, Curve: "P-256", Rotation: RotateAlways}
+
+// Rotation says whether a renewal makes a fresh private key.
+type Rotation string
+
+// The rotation policies.
+const (
+	RotateAlways Rotation = "always" // the default
+	RotateNever  Rotation = "never"
+)
+
+// Renewal says when a certificate is renewed.
+type Renewal struct {
+	Auto          bool // on unless turned off
+	ThresholdDays int  // renew when this many days or fewer are left; 30 unless set
+}
+
+// Target is where certificate and key are written in Vault KV v2.
+type Target struct {
+	Mount  string // without slashes at either end
+	Path   string // below the mount, without slashes at either end
+	Fields Fields
+}
+
+// OnRemove says what happens to the secret when the block is gone.
+type OnRemove string
+
+// The removal policies.
+const (
+	Keep   OnRemove = "keep"   // leave the secret as it is; the default
+	Delete OnRemove = "delete" // soft-delete the secret's current version
+	Revoke OnRemove = "revoke" // revoke at the CA, then delete
+)
