@@ -1,0 +1,369 @@
+package reconcile
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"certroll/spec"
+)
+
+// attempt is one run of one action. Its steps share one signature; each looks
+// at the facts first, so that a step already done by an earlier run is passed.
+type attempt struct {
+	*applier
+	action Action
+	draft  *draft
+	pair   pair
+	live   *Live // what is live after it
+	status Status
+}
+
+type step struct {
+	name string
+	run  func(*attempt, context.Context) error
+}
+
+// The steps of an attempt that asks the CA for a certificate.
+var orderSteps = []step{
+	{"prepare", (*attempt).prepare},
+	{"order", (*attempt).order},
+	{"verify", (*attempt).verify},
+	{"write", (*attempt).write},
+	{"describe", (*attempt).describe},
+}
+
+// The steps that finish what an earlier run began, as that run meant it.
+var resumeSteps = []step{
+	{"resume", (*attempt).resume},
+	{"order", (*attempt).order},
+	{"verify", (*attempt).verify},
+	{"write", (*attempt).write},
+	{"describe", (*attempt).describe},
+}
+
+func (a *attempt) runSteps(ctx context.Context, steps []step) error {
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.run(a, ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare makes sure of a pending secret with a key before anything is asked
+// of the CA: the one an earlier run left where it fits, else a fresh one.
+func (a *attempt) prepare(ctx context.Context) error {
+	c, issuer := a.action.Spec, a.issuer(a.action.Spec)
+	target, err := a.observer.Secret(ctx, targetOf(c))
+	if err != nil {
+		return err
+	}
+	if err := a.mayWrite(target); err != nil {
+		return err
+	}
+	shape := shapeOf(c.Key, a.recordedShape())
+	old, err := a.drafts.load(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	if old != nil && old.fits(c, issuer, shape, target.Version) {
+		a.draft = old
+		return nil
+	}
+	d, err := a.newDraft(ctx, shape)
+	if err != nil {
+		return err
+	}
+	d.CAS = target.Version
+	if old != nil {
+		d.stored = old.stored
+	}
+	a.draft = d
+	return a.drafts.store(ctx, c.Name, d)
+}
+
+// mayWrite refuses a target that has moved on since the plan, or that holds
+// what certroll did not write.
+func (a *attempt) mayWrite(target Secret) error {
+	at := targetOf(a.action.Spec)
+	if at == a.action.At && target.Version != a.action.Secret.Version {
+		return &failure{class: ClassVault, denied: true, err: fmt.Errorf(
+			"%s is at version %d, the plan saw version %d: somebody else wrote it meanwhile, nothing was ordered; plan again",
+			at, target.Version, a.action.Secret.Version)}
+	}
+	if target.Version > 0 && target.Readable && target.Owner != a.action.Certificate {
+		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf(
+			"%s holds a secret that certroll did not write for certificate %q; it is not overwritten: choose another vault.path, or move that secret away",
+			at, a.action.Certificate)}
+	}
+	return nil
+}
+
+func (a *attempt) recordedShape() string {
+	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate {
+		return l.KeyShape
+	}
+	if r := a.action.Record; r != nil && r.Live != nil {
+		return r.Live.KeyShape
+	}
+	return ""
+}
+
+func (a *attempt) newDraft(ctx context.Context, shape string) (*draft, error) {
+	c, issuer := a.action.Spec, a.issuer(a.action.Spec)
+	d := &draft{
+		Operation: a.action.Kind, Reason: a.action.Reason, Detail: a.action.Detail,
+		Revision: a.revision.Commit, Rotate: c.Rotate, Names: c.Names(),
+		Issuer: issuer.Name, Directory: issuer.Directory, Profile: issuer.Profile,
+		At: targetOf(c), KeyShape: shape, Started: a.now().UTC(),
+	}
+	d.Actor, d.Cause = a.actor(a.action.Reason)
+	if l := a.action.Secret.Live; l != nil {
+		d.OldSerial = l.Serial
+	}
+	var err error
+	if c.Key.Rotation == spec.RotateNever && a.action.Kind != KindRotate {
+		d.Key, d.KeySince, err = a.keptKey(ctx, shape)
+	}
+	if d.Key == nil && err == nil {
+		a.report("key", "making a fresh "+shape+" key")
+		d.Key, err = newKey(shape)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.KeyDigest, err = keyDigest(d.Key.Public())
+	return d, err
+}
+
+// keptKey is the live key for key.rotation = "never"; nil where there is none
+// of that shape yet.
+func (a *attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, time.Time, error) {
+	l := a.action.Secret.Live
+	if l == nil || l.KeyShape != shape || !a.action.Secret.Readable {
+		return nil, time.Time{}, nil
+	}
+	data, _, err := a.secrets.Read(ctx, a.action.At.Mount, a.action.At.Path)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	p, err := findPair(data)
+	if err != nil {
+		return nil, time.Time{}, &failure{class: ClassConfig, err: fmt.Errorf(
+			"key.rotation is \"never\", but the key cannot be read back from %s: %w; add a PEM field to vault.fields or let the key rotate", a.action.At, err)}
+	}
+	return p.key, l.KeySince, nil
+}
+
+// resume takes up the draft of an earlier run whose pair may be written already.
+func (a *attempt) resume(ctx context.Context) error {
+	d, err := a.drafts.load(ctx, a.action.Certificate)
+	if err != nil {
+		return err
+	}
+	if d == nil {
+		return &failure{class: ClassInternal, err: errors.New("its pending secret vanished between plan and apply; plan again")}
+	}
+	a.draft = d
+	return nil
+}
+
+// order brings the draft to a chain: it creates the order where there is none,
+// and goes on with the one there is. An order of an earlier run that the CA no
+// longer takes is replaced once; one made in this attempt is not.
+func (a *attempt) order(ctx context.Context) error {
+	if phaseOf(a.draft) >= phaseChained {
+		return nil
+	}
+	inherited := phaseOf(a.draft) == phaseOrdered
+	err := a.orderOnce(ctx)
+	if err == nil || !isOrderGone(err) || isInterrupt(ctx, err) {
+		return err
+	}
+	a.draft.OrderURL = ""
+	if storeErr := a.drafts.store(ctx, a.action.Certificate, a.draft); storeErr != nil {
+		return errors.Join(err, storeErr)
+	}
+	if !inherited {
+		return err
+	}
+	a.report("order", "the CA no longer takes the earlier run's order; a new one is made with the same key")
+	return a.orderOnce(ctx)
+}
+
+func (a *attempt) orderOnce(ctx context.Context) error {
+	d, name := a.draft, a.action.Certificate
+	issuer := a.issuer(a.action.Spec)
+	if d.OrderURL == "" {
+		a.report("order", "ordering "+strings.Join(d.Names, " ")+" from "+issuer.Name)
+		url, err := a.ca.Order(ctx, issuer, d.Names, "")
+		if err != nil {
+			return err
+		}
+		d.OrderURL = url
+		if err := a.drafts.store(context.WithoutCancel(ctx), name, d); err != nil {
+			return err
+		}
+	} else {
+		a.report("order", "going on with the order of an earlier run")
+	}
+	csr, err := newCSR(d.Key, d.Names)
+	if err != nil {
+		return err
+	}
+	chain, account, err := a.ca.Finish(ctx, issuer, d.OrderURL, csr, a.accounts(a.action.Spec), a.report)
+	if err != nil {
+		return err
+	}
+	d.Chain, d.Account = string(chain), account
+	return nil
+}
+
+// newCSR makes a PKCS #10 request with the names as subject alternative names
+// and no subject, which is all that an ACME CA looks at.
+func newCSR(key crypto.Signer, names []string) ([]byte, error) {
+	req := &x509.CertificateRequest{}
+	for _, n := range names {
+		if ip := net.ParseIP(n); ip != nil {
+			req.IPAddresses = append(req.IPAddresses, ip)
+		} else {
+			req.DNSNames = append(req.DNSNames, n)
+		}
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, req, key)
+	if err != nil {
+		return nil, fmt.Errorf("making a certificate request: %w", err)
+	}
+	return der, nil
+}
+
+// verify looks at what came before any of it is written.
+func (a *attempt) verify(context.Context) error {
+	chain, err := parseChain([]byte(a.draft.Chain))
+	if err == nil {
+		a.pair = pair{chain: chain, key: a.draft.Key}
+		err = a.pair.check(a.draft.Names, a.now())
+	}
+	if err != nil {
+		a.draft.Chain, a.draft.OrderURL = "", ""
+		return &failure{class: ClassCARejected, err: fmt.Errorf(
+			"checking the certificate that %s sent for %s: %w; it was not written, what is live stays", a.draft.Issuer, a.action.Certificate, err)}
+	}
+	return nil
+}
+
+// write puts the pair where its readers look, following the version that was
+// seen. A run that died right after the write finds its own fields there.
+func (a *attempt) write(ctx context.Context) error {
+	// From here on stopping half way would only leave more to mend.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	d := a.draft
+	seen, err := a.observer.Secret(ctx, d.At)
+	if err != nil {
+		return err
+	}
+	version := seen.Version
+	if seen.Version == d.CAS {
+		a.report("write", "writing "+d.At.String())
+		if version, err = a.writeFields(ctx); err != nil {
+			return err
+		}
+	} else if err := a.knowAgain(ctx); err != nil {
+		return err
+	}
+	a.live = a.liveOf(d, version)
+	return nil
+}
+
+func (a *attempt) writeFields(ctx context.Context) (int, error) {
+	material, err := materialOf(a.pair)
+	if err != nil {
+		return 0, err
+	}
+	data, err := a.action.Spec.Vault.Fields.Render(material, func(v spec.Value) (string, error) { return a.resolve(ctx, v) })
+	if err != nil {
+		return 0, &failure{class: ClassConfig, err: err}
+	}
+	a.draft.DataDigest = dataDigest(data)
+	if err := a.drafts.store(ctx, a.action.Certificate, a.draft); err != nil {
+		return 0, err
+	}
+	return a.secrets.Write(ctx, a.draft.At.Mount, a.draft.At.Path, data, a.draft.CAS)
+}
+
+// knowAgain tells whether the version that is there is the one this draft was
+// about to write.
+func (a *attempt) knowAgain(ctx context.Context) error {
+	d := a.draft
+	data, version, err := a.secrets.Read(ctx, d.At.Mount, d.At.Path)
+	if err != nil {
+		return err
+	}
+	if version == d.CAS+1 && dataDigest(data) == d.DataDigest {
+		return nil
+	}
+	// Without its draft the next plan judges what is there for itself.
+	if err := a.drafts.drop(ctx, a.action.Certificate); err != nil {
+		return err
+	}
+	return &failure{class: ClassVault, denied: true, err: fmt.Errorf(
+		"%s went from version %d to %d while this certificate was made, and not by this attempt; it was not overwritten; the next plan says what to do about it",
+		d.At, d.CAS, version)}
+}
+
+func (a *attempt) liveOf(d *draft, version int) *Live {
+	leaf := a.pair.leaf()
+	l := &Live{
+		Serial: serialOf(leaf), NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
+		Names: d.Names, NamesDigest: namesDigest(d.Names),
+		KeyDigest: d.KeyDigest, KeyShape: d.KeyShape, KeySince: d.KeySince,
+		Issuer: d.Issuer, Directory: d.Directory, Profile: d.Profile,
+		Mount: d.At.Mount, Path: d.At.Path, Version: version,
+		Revision: d.Revision, Rotate: d.Rotate, IssuedAt: d.Started.Truncate(time.Second),
+	}
+	if l.KeySince.IsZero() {
+		l.KeySince = l.IssuedAt
+	}
+	return l
+}
+
+// describe writes the custom metadata, by which plans know the pair.
+func (a *attempt) describe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	loc := Location{a.live.Mount, a.live.Path}
+	seen, err := a.observer.Secret(ctx, loc)
+	if err != nil {
+		return err
+	}
+	if seen.Owner == a.action.Certificate && seen.Live.Serial == a.live.Serial && !seen.Behind() {
+		return nil
+	}
+	return a.secrets.WriteMetadata(ctx, loc.Mount, loc.Path, encodeMeta(seen.Custom, a.action.Certificate, a.live))
+}
+
+// materialOf splits a chain into what fields are made of.
+func materialOf(p pair) (spec.Material, error) {
+	key, err := encodeKey(p.key)
+	if err != nil {
+		return spec.Material{}, err
+	}
+	var rest strings.Builder
+	for _, cert := range p.chain[1:] {
+		rest.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
+	}
+	leaf := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.leaf().Raw}))
+	return spec.Material{Certificate: leaf, Chain: rest.String(), FullChain: leaf + rest.String(), PrivateKey: key}, nil
+}

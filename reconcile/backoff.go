@@ -1,0 +1,55 @@
+package reconcile
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+)
+
+// The steps of the back-off between attempts, as Let's Encrypt advises its
+// clients: a minute, ten, a hundred, then once a day.
+// https://letsencrypt.org/docs/integration-guide/#retrying-failures
+var backoffSteps = []time.Duration{time.Minute, 10 * time.Minute, 100 * time.Minute, 24 * time.Hour}
+
+const (
+	// leastWait is the shortest wait once expiry is near.
+	leastWait = 10 * time.Minute
+	// personWait is the wait where only a person can mend the cause. It still
+	// ends, so that a mended cause is seen without a command.
+	personWait = 24 * time.Hour
+)
+
+// backoff says until when a certificate waits after its failures-th failure in
+// a row, which was at last and of that class. said is the upstream's own word
+// (zero: none), notAfter the end of what is live (zero: nothing is live).
+//
+// It is a pure function of values that are kept in the record, so that neither
+// a restart nor a crash loop shortens it. The jitter is derived from name and
+// failures and only ever lengthens the wait, by up to a tenth.
+func backoff(name string, failures int, class Class, last, said, notAfter time.Time) time.Time {
+	if class == ClassRateLimited && !said.IsZero() {
+		return said
+	}
+	wait := backoffSteps[min(max(failures, 1), len(backoffSteps))-1]
+	switch class {
+	case ClassCAA, ClassCARejected, ClassPaused:
+		wait = personWait
+	}
+	if left := notAfter.Sub(last); !notAfter.IsZero() && class != ClassPaused {
+		wait = min(wait, max(left/10, leastWait))
+	}
+	until := last.Add(wait + jitter(name, failures, wait/10))
+	if said.After(until) {
+		return said
+	}
+	return until
+}
+
+// jitter is a share of span that is the same for the same name and number.
+func jitter(name string, n int, span time.Duration) time.Duration {
+	if span <= 0 {
+		return 0
+	}
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(name), uint64(n)))
+	return time.Duration(binary.BigEndian.Uint64(sum[:8]) % uint64(span))
+}

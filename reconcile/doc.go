@@ -1,0 +1,43 @@
+// Package reconcile holds certificates as the spec says they should be.
+//
+// It owns the decisions and their order: what is there (Observe), what is to
+// do and why (Plan), doing it so that a crash at any moment loses nothing
+// (Apply), and telling it (records, events). It speaks to Vault, the CA and
+// Git only through the small interfaces that stand next to their use; it never
+// imports the packages that satisfy them.
+//
+// # The way of one certificate
+//
+//	Observe ── Plan ── Apply ┬ pending secret: fresh key, names, target   (Vault)
+//	 reads     pure          ├ order, its URL into the pending secret     (CA, Vault)
+//	                         ├ challenges, finalize, download             (CA, DNS)
+//	                         ├ verify the pair
+//	                         ├ secret, check-and-set on the version seen  (Vault)
+//	                         ├ its custom metadata                        (Vault)
+//	                         ├ event and record into the journal          (disk)
+//	                         ├ ledger commit, pushed                      (Git)
+//	                         └ pending secret dropped                     (Vault)
+//
+// The pending secret goes last, after the push. As long as it is there the
+// next run can tell the whole story again from what Vault and the CA know, so
+// a runner whose disk is thrown away after the crash loses no event either.
+// Event ids are derived from what happened, hence told twice is written once.
+//
+// # Phases
+//
+// How far an attempt came is read off the facts (is there a pending secret?
+// has it an order URL? is its key the live one?), never off a stored phase
+// that could lie after a crash. See phaseOf.
+//
+// # Decisions
+//
+//   - A secret that is not certroll's own is never overwritten. It is adopted
+//     where its pair is sound and carries the names of the spec, and refused
+//     with an event where not.
+//   - A secret that somebody overwrote is restored from the version certroll
+//     wrote, which costs no order; it is issued again only where that version
+//     is gone.
+//   - With renewal.auto off only a missing certificate and an explicit
+//     rotation request are acted on: turning the renewal off means "do not
+//     touch it".
+package reconcile

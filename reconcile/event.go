@@ -1,0 +1,166 @@
+package reconcile
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// EventSchema is the version of the event's JSON shape.
+const EventSchema = 1
+
+// Status says how an operation ended.
+type Status string
+
+// The statuses of an event.
+const (
+	Success Status = "success"
+	Failed  Status = "failure"
+	Denied  Status = "denied" // refused by certroll itself, to protect what is there
+)
+
+// Event is one line of the audit log. Empty fields are left out, so that a
+// line holds what there is to say and no more.
+type Event struct {
+	Schema      int       `json:"schema"`
+	ID          string    `json:"id"` // derived from what happened: the same story has the same id
+	Time        time.Time `json:"time"`
+	Operation   Kind      `json:"operation"`
+	Certificate string    `json:"certificate,omitempty"`
+	Status      Status    `json:"status"`
+	Reason      Reason    `json:"reason,omitempty"`
+	Detail      string    `json:"detail,omitempty"`
+	Actor       string    `json:"actor,omitempty"` // the commit's author, the CLI user, or "schedule"
+	Cause       string    `json:"cause,omitempty"` // "spec", "schedule" or "drift"
+	Revision    string    `json:"revision,omitempty"`
+	OldSerial   string    `json:"old_serial,omitempty"`
+	NewSerial   string    `json:"new_serial,omitempty"`
+	KeyDigest   string    `json:"key_digest,omitempty"`
+	Issuer      string    `json:"issuer,omitempty"`
+	DNSAccount  string    `json:"dns_account,omitempty"`
+	VaultPath   string    `json:"vault_path,omitempty"` // mount and path
+	VaultVer    int       `json:"vault_version,omitempty"`
+	OrderURL    string    `json:"order_url,omitempty"`
+	Class       Class     `json:"class,omitempty"`
+	Message     string    `json:"message,omitempty"` // the upstream's own words
+	Failures    int       `json:"failures,omitempty"`
+	Duration    float64   `json:"duration_seconds,omitempty"`
+	// Prev is the SHA-256 of the line before this one, without its newline;
+	// empty only in the first line of a ledger.
+	Prev string `json:"prev,omitempty"`
+}
+
+// eventID derives an id from what happened.
+func eventID(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:12])
+}
+
+// lineHash is what the next line's Prev says of this one.
+func lineHash(line []byte) string {
+	sum := sha256.Sum256(line)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+const auditDir = "audit"
+
+// auditFile is the file that events appended at t go to: audit/2026/11.jsonl.
+func auditFile(t time.Time) string {
+	return path.Join(auditDir, t.UTC().Format("2006/01")+".jsonl")
+}
+
+// auditFiles lists the audit files of a ledger in the order of time.
+func auditFiles(tree fs.FS) ([]string, error) {
+	var files []string
+	years, err := fs.ReadDir(tree, auditDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", auditDir, err)
+	}
+	for _, y := range years {
+		months, err := fs.ReadDir(tree, path.Join(auditDir, y.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("listing %s/%s: %w", auditDir, y.Name(), err)
+		}
+		for _, m := range months {
+			if strings.HasSuffix(m.Name(), ".jsonl") {
+				files = append(files, path.Join(auditDir, y.Name(), m.Name()))
+			}
+		}
+	}
+	slices.Sort(files)
+	return files, nil
+}
+
+// appendEvents returns the edit that appends the events the ledger does not
+// have yet, chained to its last line. They go to the file of now, or to the
+// newest there is where a clock went back, so that the chain follows the files.
+func appendEvents(tree fs.FS, events []Event, now time.Time) (map[string][]byte, error) {
+	files, err := auditFiles(tree)
+	if err != nil {
+		return nil, err
+	}
+	target := auditFile(now)
+	if n := len(files); n > 0 && files[n-1] > target {
+		target = files[n-1]
+	}
+	// An event may have been pushed at the end of last month by a run that
+	// died before it could note so.
+	var recent []byte
+	var prev string
+	var body []byte
+	for _, f := range files[max(0, len(files)-2):] {
+		b, err := fs.ReadFile(tree, f)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", f, err)
+		}
+		recent = append(recent, b...)
+		if last := lastLine(b); last != nil {
+			prev = lineHash(last)
+		}
+		if f == target {
+			body = b
+		}
+	}
+	fresh := 0
+	for _, e := range events {
+		if bytes.Contains(recent, []byte(`"id":"`+e.ID+`"`)) {
+			continue
+		}
+		e.Schema, e.Prev = EventSchema, prev
+		line, err := json.Marshal(e)
+		if err != nil {
+			return nil, fmt.Errorf("encoding an event: %w", err)
+		}
+		body = append(append(body, line...), '\n')
+		recent = append(recent, line...)
+		prev = lineHash(line)
+		fresh++
+	}
+	if fresh == 0 {
+		return nil, nil
+	}
+	return map[string][]byte{target: body}, nil
+}
+
+// lastLine is the last complete line of an audit file, nil where there is none.
+func lastLine(b []byte) []byte {
+	b = bytes.TrimRight(b, "\n")
+	if len(b) == 0 {
+		return nil
+	}
+	if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
+		b = b[i+1:]
+	}
+	return b
+}

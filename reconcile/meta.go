@@ -1,0 +1,111 @@
+package reconcile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The keys of a secret's custom metadata. KV v2 allows 64 keys of 128 bytes
+// with values of 512 bytes; keys other than these are somebody else's and are
+// written back as they were.
+const (
+	metaManagedBy   = "managed_by"
+	metaCertificate = "certificate"
+	metaVersion     = "version"
+	metaSerial      = "serial"
+	metaNotBefore   = "not_before"
+	metaNotAfter    = "not_after"
+	metaNames       = "names_digest"
+	metaKey         = "key_digest"
+	metaShape       = "key_shape"
+	metaKeySince    = "key_since"
+	metaIssuer      = "issuer"
+	metaDirectory   = "directory"
+	metaProfile     = "profile"
+	metaRevision    = "revision"
+	metaRotate      = "rotate"
+	metaIssuedAt    = "issued_at"
+
+	managedBy = "certroll"
+	maxMeta   = 512 // bytes of one value
+)
+
+// encodeMeta lays ours over what is there.
+func encodeMeta(there map[string]string, certificate string, l *Live) map[string]string {
+	m := make(map[string]string, len(there)+16)
+	for k, v := range there {
+		m[k] = v
+	}
+	m[metaManagedBy] = managedBy
+	m[metaCertificate] = certificate
+	m[metaVersion] = strconv.Itoa(l.Version)
+	m[metaSerial] = l.Serial
+	m[metaNotBefore] = l.NotBefore.UTC().Format(time.RFC3339)
+	m[metaNotAfter] = l.NotAfter.UTC().Format(time.RFC3339)
+	m[metaNames] = l.NamesDigest
+	m[metaKey] = l.KeyDigest
+	m[metaShape] = l.KeyShape
+	m[metaKeySince] = l.KeySince.UTC().Format(time.RFC3339)
+	m[metaIssuer] = l.Issuer
+	m[metaDirectory] = l.Directory
+	m[metaProfile] = l.Profile
+	m[metaRevision] = l.Revision
+	m[metaRotate] = rotateToken(l.Rotate)
+	m[metaIssuedAt] = l.IssuedAt.UTC().Format(time.RFC3339)
+	return m
+}
+
+// decodeMeta reads custom metadata. A secret that is not certroll's own gives
+// nil and no error; metadata that claims to be ours but cannot be read is an
+// error, never taken for an absent secret.
+func decodeMeta(m map[string]string) (certificate string, l *Live, err error) {
+	if m[metaManagedBy] != managedBy {
+		return "", nil, nil
+	}
+	l = &Live{
+		Serial:      m[metaSerial],
+		NamesDigest: m[metaNames],
+		KeyDigest:   m[metaKey],
+		KeyShape:    m[metaShape],
+		Issuer:      m[metaIssuer],
+		Directory:   m[metaDirectory],
+		Profile:     m[metaProfile],
+		Revision:    m[metaRevision],
+		Rotate:      m[metaRotate],
+	}
+	if l.Version, err = strconv.Atoi(m[metaVersion]); err != nil {
+		return "", nil, fmt.Errorf("custom metadata %s = %q is no version number", metaVersion, m[metaVersion])
+	}
+	for key, at := range map[string]*time.Time{
+		metaNotBefore: &l.NotBefore, metaNotAfter: &l.NotAfter,
+		metaKeySince: &l.KeySince, metaIssuedAt: &l.IssuedAt,
+	} {
+		if *at, err = time.Parse(time.RFC3339, m[key]); err != nil {
+			return "", nil, fmt.Errorf("custom metadata %s = %q is no RFC 3339 time", key, m[key])
+		}
+	}
+	return m[metaCertificate], l, nil
+}
+
+// rotateToken is a rotation request as it is compared and stored: the text
+// itself, or its digest where it is too long for one metadata value.
+func rotateToken(text string) string {
+	if len(text) <= maxMeta {
+		return text
+	}
+	sum := sha256.Sum256([]byte(text))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// namesDigest identifies a set of names whatever their order.
+func namesDigest(names []string) string {
+	sorted := slices.Clone(names)
+	slices.Sort(sorted)
+	sum := sha256.Sum256([]byte(strings.Join(slices.Compact(sorted), "\n")))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,163 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"certroll/spec"
+)
+
+// MetadataReader is as much of Vault as a plan needs: KV v2 metadata, which
+// holds no secret.
+type MetadataReader interface {
+	// ReadMetadata returns the current version (0 and no error where nothing
+	// was ever written), whether that version can be read, and the custom
+	// metadata.
+	ReadMetadata(ctx context.Context, mount, path string) (current int, live bool, custom map[string]string, err error)
+	// List returns the keys directly below a path; none is no error.
+	List(ctx context.Context, mount, path string) ([]string, error)
+}
+
+// Location is a place in Vault.
+type Location struct{ Mount, Path string }
+
+func (l Location) String() string { return l.Mount + "/" + l.Path }
+
+// Secret is what the metadata of one secret says.
+type Secret struct {
+	Version  int    // current version; 0: never written
+	Readable bool   // the current version is neither deleted nor destroyed
+	Owner    string // the certificate it speaks of; "" where it is not certroll's
+	Live     *Live  // nil where it is not certroll's
+	Custom   map[string]string
+}
+
+// Behind tells that the metadata speaks of an older version than the current.
+func (s Secret) Behind() bool { return s.Live != nil && s.Live.Version != s.Version }
+
+// Pending is what the metadata of a pending secret says.
+type Pending struct {
+	KeyDigest string
+	Version   int // the version of the live secret it was made to follow
+}
+
+// Observed is what is there.
+type Observed struct {
+	Secrets map[Location]Secret
+	Pending map[string]Pending // by certificate
+	Records map[string]*Record // by certificate, also of those no longer in the spec
+}
+
+// Observer reads what is there.
+type Observer struct {
+	Metadata MetadataReader
+	// StateMount and StatePrefix are where certroll keeps its own state.
+	StateMount, StatePrefix string
+	Parallel                int // reads at once; 0: 32
+}
+
+// Observe reads the metadata of every secret the spec or the records speak of.
+// An error means that nothing is known: an unreadable Vault is never taken for
+// an empty one.
+func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS) (*Observed, error) {
+	records, err := readRecords(tree)
+	if err != nil {
+		return nil, err
+	}
+	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Records: records}
+	pending, err := o.Metadata.List(ctx, o.StateMount, o.StatePrefix+"/pending")
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(o.Parallel, 0))
+	if o.Parallel == 0 {
+		g.SetLimit(32)
+	}
+	for _, name := range pending {
+		g.Go(func() error {
+			p, ok, err := o.pending(ctx, name)
+			if err != nil || !ok {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			obs.Pending[name] = p
+			return nil
+		})
+	}
+	for _, loc := range locations(desired, records) {
+		g.Go(func() error {
+			s, err := o.Secret(ctx, loc)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			obs.Secrets[loc] = s
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return obs, nil
+}
+
+// Secret reads the metadata of one secret.
+func (o *Observer) Secret(ctx context.Context, loc Location) (Secret, error) {
+	current, live, custom, err := o.Metadata.ReadMetadata(ctx, loc.Mount, loc.Path)
+	if err != nil {
+		return Secret{}, err
+	}
+	s := Secret{Version: current, Readable: live, Custom: custom}
+	s.Owner, s.Live, err = decodeMeta(custom)
+	if err != nil {
+		return Secret{}, fmt.Errorf("reading what certroll noted at %s: %w; mend or remove its custom metadata (vault kv metadata patch)", loc, err)
+	}
+	if s.Live != nil {
+		s.Live.Mount, s.Live.Path = loc.Mount, loc.Path
+	}
+	return s, nil
+}
+
+func (o *Observer) pending(ctx context.Context, name string) (Pending, bool, error) {
+	current, live, custom, err := o.Metadata.ReadMetadata(ctx, o.StateMount, o.StatePrefix+"/pending/"+name)
+	if err != nil || current == 0 || !live {
+		return Pending{}, false, err
+	}
+	return Pending{KeyDigest: custom[metaKey]}, true, nil
+}
+
+// locations are the places that matter: each certificate's target, and where
+// its record says it is live, which differs once the spec moved it.
+func locations(desired *spec.Spec, records map[string]*Record) []Location {
+	seen := map[Location]bool{}
+	var locs []Location
+	add := func(l Location) {
+		if l.Path != "" && !seen[l] {
+			seen[l] = true
+			locs = append(locs, l)
+		}
+	}
+	for _, c := range desired.Certificates {
+		add(targetOf(c))
+	}
+	for _, r := range records {
+		if r.Live != nil && r.State != StateRetired {
+			add(Location{r.Live.Mount, r.Live.Path})
+		}
+	}
+	return locs
+}
+
+func targetOf(c *spec.Certificate) Location { return Location{c.Vault.Mount, c.Vault.Path} }
+
+const recordDir = "certificates"
+
+func recordFile(name string) string { return recordDir + "/" + name + ".json" }

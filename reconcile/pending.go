@@ -1,0 +1,193 @@
+package reconcile
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"certroll/spec"
+)
+
+// draft is a pending secret: all that the next run needs to finish an attempt
+// with the same key and the same order. It lives in Vault only.
+type draft struct {
+	Operation Kind
+	Reason    Reason
+	Detail    string
+	Actor     string
+	Cause     string
+	Revision  string
+	Rotate    string
+	Names     []string
+	Issuer    string
+	Directory string
+	Profile   string
+	At        Location // where the pair goes
+	CAS       int      // the version it is to follow
+	OldSerial string
+	Started   time.Time
+
+	Key       crypto.Signer
+	KeyDigest string
+	KeyShape  string
+	KeySince  time.Time // zero: since this attempt
+	OrderURL  string
+	Account   string // the DNS account that worked
+	Chain     string // PEM, leaf first
+	// DataDigest identifies the fields about to be written, so that a run
+	// that died right after the write knows them again.
+	DataDigest string
+
+	stored int // version of the pending secret; 0: not stored yet
+}
+
+// phase is how far a draft came, read off the facts.
+type phase int
+
+const (
+	phaseNew     phase = iota // nothing is stored
+	phaseKeyed                // a key, but no order
+	phaseOrdered              // an order at the CA
+	phaseChained              // the chain is here
+)
+
+func phaseOf(d *draft) phase {
+	switch {
+	case d == nil || d.stored == 0:
+		return phaseNew
+	case d.Chain != "":
+		return phaseChained
+	case d.OrderURL != "":
+		return phaseOrdered
+	default:
+		return phaseKeyed
+	}
+}
+
+// fits tells whether a draft left by an earlier run is what is wanted now.
+func (d *draft) fits(c *spec.Certificate, i *spec.Issuer, shape string, cas int) bool {
+	return namesDigest(d.Names) == namesDigest(c.Names()) && d.Directory == i.Directory && d.Profile == i.Profile &&
+		d.KeyShape == shape && d.At == targetOf(c) && d.CAS == cas && rotateToken(d.Rotate) == rotateToken(c.Rotate)
+}
+
+// drafts keeps pending secrets.
+type drafts struct {
+	secrets Secrets
+	mount   string
+	prefix  string
+}
+
+func (s *drafts) path(name string) string { return s.prefix + "/pending/" + name }
+
+// load reads the draft of a certificate; nil where there is none.
+func (s *drafts) load(ctx context.Context, name string) (*draft, error) {
+	data, version, err := s.secrets.Read(ctx, s.mount, s.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	d, err := decodeDraft(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading the pending secret %s/%s: %w", s.mount, s.path(name), err)
+	}
+	d.stored = version
+	return d, nil
+}
+
+// store writes a draft; evidence before the step that follows it. The key's
+// digest goes to the metadata too, where Plan may read it.
+func (s *drafts) store(ctx context.Context, name string, d *draft) error {
+	data, err := d.encode()
+	if err != nil {
+		return err
+	}
+	cas := d.stored
+	if cas == 0 {
+		// A draft that was dropped leaves no version, a deleted one does.
+		if cas, _, _, err = s.secrets.ReadMetadata(ctx, s.mount, s.path(name)); err != nil {
+			return err
+		}
+	}
+	fresh := d.stored == 0
+	if d.stored, err = s.secrets.Write(ctx, s.mount, s.path(name), data, cas); err != nil {
+		return err
+	}
+	if !fresh {
+		return nil
+	}
+	return s.secrets.WriteMetadata(ctx, s.mount, s.path(name), map[string]string{metaManagedBy: managedBy, metaKey: d.KeyDigest})
+}
+
+func (s *drafts) drop(ctx context.Context, name string) error {
+	return s.secrets.Destroy(ctx, s.mount, s.path(name))
+}
+
+func (d *draft) encode() (map[string]string, error) {
+	key, err := encodeKey(d.Key)
+	if err != nil {
+		return nil, err
+	}
+	m := map[string]string{
+		"schema": "1", "operation": string(d.Operation), "reason": string(d.Reason), "detail": d.Detail,
+		"actor": d.Actor, "cause": d.Cause, "revision": d.Revision, "rotate": d.Rotate,
+		"names": strings.Join(d.Names, " "), "issuer": d.Issuer, "directory": d.Directory, "profile": d.Profile,
+		"mount": d.At.Mount, "path": d.At.Path, "cas": strconv.Itoa(d.CAS), "old_serial": d.OldSerial,
+		"started": d.Started.UTC().Format(time.RFC3339Nano),
+		"key":     key, "key_shape": d.KeyShape, "order_url": d.OrderURL, "account": d.Account,
+		"chain": d.Chain, "data_digest": d.DataDigest,
+	}
+	if !d.KeySince.IsZero() {
+		m["key_since"] = d.KeySince.UTC().Format(time.RFC3339)
+	}
+	return m, nil
+}
+
+func decodeDraft(m map[string]string) (*draft, error) {
+	if m["schema"] != "1" {
+		return nil, fmt.Errorf("its schema is %q, this certroll reads 1: finish it with the certroll that wrote it, or delete it", m["schema"])
+	}
+	d := &draft{
+		Operation: Kind(m["operation"]), Reason: Reason(m["reason"]), Detail: m["detail"],
+		Actor: m["actor"], Cause: m["cause"], Revision: m["revision"], Rotate: m["rotate"],
+		Names: strings.Fields(m["names"]), Issuer: m["issuer"], Directory: m["directory"], Profile: m["profile"],
+		At: Location{m["mount"], m["path"]}, OldSerial: m["old_serial"], KeyShape: m["key_shape"],
+		OrderURL: m["order_url"], Account: m["account"], Chain: m["chain"], DataDigest: m["data_digest"],
+	}
+	var err error
+	if d.CAS, err = strconv.Atoi(m["cas"]); err != nil {
+		return nil, fmt.Errorf("its cas %q is no number", m["cas"])
+	}
+	if d.Started, err = time.Parse(time.RFC3339Nano, m["started"]); err != nil {
+		return nil, fmt.Errorf("its time %q is no RFC 3339 time", m["started"])
+	}
+	if since := m["key_since"]; since != "" {
+		if d.KeySince, err = time.Parse(time.RFC3339, since); err != nil {
+			return nil, fmt.Errorf("its key_since %q is no RFC 3339 time", since)
+		}
+	}
+	if d.Key, err = decodeKey(m["key"]); err != nil {
+		return nil, err
+	}
+	d.KeyDigest, err = keyDigest(d.Key.Public())
+	return d, err
+}
+
+// dataDigest identifies the fields of a secret.
+func dataDigest(data map[string]string) string {
+	b, err := json.Marshal(data) // maps are encoded in the order of their keys
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,170 @@
+package reconcile
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/spec"
+)
+
+// Kind is what an action does.
+type Kind string
+
+// The kinds of action.
+const (
+	KindNone    Kind = "none"
+	KindIssue   Kind = "issue"   // the first certificate, or one that went missing
+	KindRenew   Kind = "renew"   // it is due
+	KindRotate  Kind = "rotate"  // a person asked for a new key
+	KindReissue Kind = "reissue" // the spec asks for something else than what is live
+	KindAdopt   Kind = "adopt"   // a secret not made by certroll is already there
+	KindRepair  Kind = "repair"  // what Vault says of the live pair is behind or was overwritten
+	KindRetire  Kind = "retire"  // gone from the spec
+	KindHold    Kind = "hold"    // due, but must wait
+)
+
+// Orders tells whether an action of this kind asks the CA for a certificate.
+func (k Kind) Orders() bool {
+	return k == KindIssue || k == KindRenew || k == KindRotate || k == KindReissue
+}
+
+// Reason is why an action is there. It explains; only Kind decides.
+type Reason string
+
+// The reasons of an action.
+const (
+	ReasonUpToDate    Reason = "up_to_date"
+	ReasonUnmanaged   Reason = "unmanaged" // renewal.auto is off
+	ReasonMissing     Reason = "missing"
+	ReasonDeleted     Reason = "deleted" // the secret's current version was deleted
+	ReasonExpired     Reason = "expired"
+	ReasonThreshold   Reason = "threshold"
+	ReasonRotate      Reason = "rotation_requested"
+	ReasonChanged     Reason = "changed"
+	ReasonForeign     Reason = "foreign" // there is a secret that certroll did not write
+	ReasonUnfinished  Reason = "unfinished"
+	ReasonDrifted     Reason = "drifted" // somebody else wrote a version after certroll's
+	ReasonRemoved     Reason = "removed_from_spec"
+	ReasonBackoff     Reason = "backoff"
+	ReasonRateLimited Reason = "rate_limited"
+)
+
+// Change is one field of which the spec asks for something else than is live.
+type Change struct {
+	Field string `json:"field"`
+	Old   string `json:"old"`
+	New   string `json:"new"`
+}
+
+// Action is one difference between what is desired and what is there.
+type Action struct {
+	Kind        Kind
+	Certificate string
+	Reason      Reason
+	Detail      string   // one sentence for a person
+	Changes     []Change // for KindReissue
+	// NotBefore is when a hold ends, or when a certificate with nothing to do
+	// becomes due; zero where that is never.
+	NotBefore time.Time
+	Wants     Kind     // for KindHold: what waits
+	Warnings  []string // what a reviewer should know, whatever the kind
+
+	Spec   *spec.Certificate // nil for KindRetire
+	Record *Record           // nil where the ledger knows nothing
+	At     Location          // where the live secret is
+	Secret Secret            // what was seen there
+}
+
+// Plan is the difference between the spec and what is there, by name of the
+// certificate. It is total, and a pure function of its arguments.
+func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
+	actions := make([]Action, 0, len(desired.Certificates))
+	wanted := make(map[string]bool, len(desired.Certificates))
+	claimed := make(map[Location]string, len(desired.Certificates))
+	for _, c := range desired.Certificates {
+		wanted[c.Name] = true
+		claimed[targetOf(c)] = c.Name
+		actions = append(actions, decide(newCase(desired, c, observed, now)))
+	}
+	for name, r := range observed.Records {
+		if !wanted[name] && r.State != StateRetired {
+			actions = append(actions, retire(r, observed, claimed))
+		}
+	}
+	slices.SortFunc(actions, func(a, b Action) int { return strings.Compare(a.Certificate, b.Certificate) })
+	return actions
+}
+
+// newCase gathers all that the rules look at for one certificate.
+func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Time) *situation {
+	s := &situation{spec: c, issuer: desired.Issuers[c.Issuer], record: obs.Records[c.Name], now: now}
+	s.at = targetOf(c)
+	s.secret = obs.Secrets[s.at]
+	if r := s.record; r != nil && r.Live != nil && r.State != StateRetired {
+		was := Location{r.Live.Mount, r.Live.Path}
+		// The target moved and nothing was written there yet: what is live is
+		// still at the old place, and stays so until the next renewal.
+		if old := obs.Secrets[was]; was != s.at && s.secret.Live == nil && old.Owner == c.Name {
+			s.target, s.at, s.secret = s.secret, was, old
+			s.moved = true
+		}
+	}
+	if p, ok := obs.Pending[c.Name]; ok {
+		s.pending = &p
+	}
+	return s
+}
+
+// decide runs the rules; the first that hits wins.
+func decide(s *situation) Action {
+	a := Action{Kind: KindNone}
+	for _, rule := range rules {
+		if hit, ok := rule(s); ok {
+			a = hit
+			break
+		}
+	}
+	a.Certificate, a.Spec, a.Record, a.At, a.Secret = s.spec.Name, s.spec, s.record, s.at, s.secret
+	a.Warnings = warnings(s)
+	return holdBack(s, a)
+}
+
+// holdBack turns an action that must wait into a hold.
+func holdBack(s *situation, a Action) Action {
+	if s.record == nil || s.record.Hold == nil || a.Kind == KindNone {
+		return a
+	}
+	h := s.record.Hold
+	if !h.Until.After(s.now) || h.SpecDigest != specDigest(s.spec, s.issuer) {
+		return a
+	}
+	a.Wants, a.Kind, a.Reason, a.NotBefore = a.Kind, KindHold, ReasonBackoff, h.Until
+	if h.Class == ClassRateLimited {
+		a.Reason = ReasonRateLimited
+	}
+	a.Detail = h.Reason
+	return a
+}
+
+// retire is the action for a certificate that the spec no longer has.
+func retire(r *Record, obs *Observed, claimed map[Location]string) Action {
+	a := Action{Kind: KindRetire, Certificate: r.Certificate, Reason: ReasonRemoved, Record: r}
+	if r.Live == nil {
+		a.Detail = "its block is gone and nothing was ever issued; the record is closed"
+		return a
+	}
+	a.At = Location{r.Live.Mount, r.Live.Path}
+	a.Secret = obs.Secrets[a.At]
+	switch heir := claimed[a.At]; {
+	case heir != "":
+		a.Detail = "its block is gone; the secret stays, certificate " + heir + " now claims its path"
+	case r.OnRemove == spec.Revoke:
+		a.Detail = "its block is gone and on_remove is \"revoke\": the certificate is revoked and the secret deleted"
+	case r.OnRemove == spec.Delete:
+		a.Detail = "its block is gone and on_remove is \"delete\": the secret is deleted (vault kv undelete brings it back)"
+	default:
+		a.Detail = "its block is gone and on_remove is \"keep\": the secret stays and is no longer renewed"
+	}
+	return a
+}

@@ -1,0 +1,137 @@
+package reconcile
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"certroll/spec"
+)
+
+// RecordSchema is the version of the record's JSON shape. Readers accept every
+// version up to it; a field is only ever added, never given a new meaning.
+const RecordSchema = 1
+
+// State says in one word how a certificate stands.
+type State string
+
+// The states of a record.
+const (
+	StateLive    State = "live"    // a valid pair is in Vault
+	StateFailing State = "failing" // the last attempt failed; what is live, if anything, still is
+	StateRetired State = "retired" // gone from the spec
+)
+
+// Record is the status of one certificate as the ledger keeps it, in
+// certificates/<name>.json. It never holds anything secret.
+type Record struct {
+	Schema      int               `json:"schema"`
+	Certificate string            `json:"certificate"`
+	State       State             `json:"state"`
+	Names       []string          `json:"names"`  // as sent to the CA, in the order of the spec
+	Labels      map[string]string `json:"labels"` // never null
+	File        string            `json:"file"`   // where the spec declares it
+	OnRemove    spec.OnRemove     `json:"on_remove"`
+	Live        *Live             `json:"live"`         // null: nothing was issued yet
+	Failures    int               `json:"failures"`     // consecutive failed attempts
+	LastFailure *Failure          `json:"last_failure"` // null after a success
+	Hold        *Hold             `json:"hold"`         // null: nothing is held back
+	RenewAt     *time.Time        `json:"renew_at"`     // when the threshold is reached; null where it is not renewed by itself
+	UpdatedAt   time.Time         `json:"updated_at"`
+}
+
+// Live is what is in Vault now. The part of it that Plan needs is also in the
+// secret's custom metadata, so that a lost ledger costs no reissue.
+type Live struct {
+	Serial      string    `json:"serial"` // lower-case hex
+	NotBefore   time.Time `json:"not_before"`
+	NotAfter    time.Time `json:"not_after"`
+	Names       []string  `json:"names"` // empty where only the digest is known
+	NamesDigest string    `json:"names_digest"`
+	KeyDigest   string    `json:"key_digest"` // SHA-256 of the SubjectPublicKeyInfo, hex
+	KeyShape    string    `json:"key_shape"`  // "ecdsa-P-256", "rsa-3072"
+	KeySince    time.Time `json:"key_since"`  // when this key was first issued for
+	Issuer      string    `json:"issuer"`     // the issuer block's name
+	Directory   string    `json:"directory"`  // its ACME directory
+	Profile     string    `json:"profile"`
+	Mount       string    `json:"vault_mount"`
+	Path        string    `json:"vault_path"`
+	Version     int       `json:"vault_version"` // the KV version this speaks of
+	Revision    string    `json:"revision"`      // the config revision it was issued for
+	Rotate      string    `json:"rotate"`        // the rotation request it satisfied
+	IssuedAt    time.Time `json:"issued_at"`
+}
+
+// Lifetime is the certificate's validity period.
+func (l *Live) Lifetime() time.Duration { return l.NotAfter.Sub(l.NotBefore) }
+
+// Failure is the last failed attempt.
+type Failure struct {
+	At         time.Time `json:"at"`
+	Operation  Kind      `json:"operation"`
+	Class      Class     `json:"class"`
+	Message    string    `json:"message"` // the upstream's own words, secrets struck out
+	DNSAccount string    `json:"dns_account"`
+}
+
+// Hold keeps a due action back until a stated time.
+type Hold struct {
+	Until time.Time `json:"until"`
+	Class Class     `json:"class"`
+	// Reason is one sentence: why it waits.
+	Reason string `json:"reason"`
+	// SpecDigest is the spec the failed attempt was made with: another spec
+	// ends the hold, since the change may be the cure.
+	SpecDigest string `json:"spec_digest"`
+}
+
+// MarshalRecord renders a record as the ledger stores it.
+func MarshalRecord(r *Record) ([]byte, error) {
+	if r.Names == nil {
+		r.Names = []string{}
+	}
+	if r.Labels == nil {
+		r.Labels = map[string]string{}
+	}
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encoding the record of %q: %w", r.Certificate, err)
+	}
+	return append(b, '\n'), nil
+}
+
+// UnmarshalRecord reads a record of this schema or an earlier one.
+func UnmarshalRecord(b []byte) (*Record, error) {
+	r := &Record{}
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("reading a record: %w", err)
+	}
+	if r.Schema < 1 || r.Schema > RecordSchema {
+		return nil, fmt.Errorf("the record of %q has schema %d, this certroll reads 1 to %d: use a newer certroll",
+			r.Certificate, r.Schema, RecordSchema)
+	}
+	if r.Certificate == "" {
+		return nil, fmt.Errorf("a record names no certificate")
+	}
+	return r, nil
+}
+
+// newRecord starts the record that an attempt for c ends in, keeping what the
+// old one knows.
+func newRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
+	r := &Record{
+		Schema:      RecordSchema,
+		Certificate: c.Name,
+		Names:       c.Names(),
+		Labels:      c.Labels,
+		File:        c.File,
+		OnRemove:    c.OnRemove,
+		UpdatedAt:   now.UTC().Truncate(time.Second),
+	}
+	if old != nil {
+		r.Live = old.Live
+		r.Failures = old.Failures
+		r.LastFailure = old.LastFailure
+	}
+	return r
+}

@@ -1,0 +1,245 @@
+package reconcile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"certroll/spec"
+)
+
+// situation is one certificate, as desired and as it is there.
+type situation struct {
+	spec    *spec.Certificate
+	issuer  *spec.Issuer
+	record  *Record // nil: the ledger knows nothing
+	at      Location
+	secret  Secret   // at that place
+	pending *Pending // nil: there is none
+	moved   bool     // the spec's target is elsewhere and not written yet
+	target  Secret   // where moved: what is at the spec's target
+	now     time.Time
+}
+
+// live is what certroll knows of the pair in Vault; nil where it knows nothing.
+func (s *situation) live() *Live {
+	if s.secret.Owner != s.spec.Name {
+		return nil
+	}
+	return s.secret.Live
+}
+
+// rule looks at one situation and says what to do, or that it is not its business.
+type rule func(*situation) (Action, bool)
+
+// rules in the order they are asked; each is right whatever stands before it,
+// the order only says which reason is told where several hold.
+var rules = []rule{
+	ruleMissing,
+	ruleUnfinished,
+	ruleForeign,
+	ruleDrifted,
+	ruleRotate,
+	ruleUnmanaged,
+	ruleChanged,
+	ruleDue,
+	ruleUpToDate,
+}
+
+// ruleMissing: nothing can be read where the pair should be.
+func ruleMissing(s *situation) (Action, bool) {
+	if s.secret.Version == 0 {
+		return Action{Kind: KindIssue, Reason: ReasonMissing,
+			Detail: "there is no secret at " + s.at.String() + " yet"}, true
+	}
+	if !s.secret.Readable {
+		return Action{Kind: KindIssue, Reason: ReasonDeleted,
+			Detail: fmt.Sprintf("version %d of %s was deleted", s.secret.Version, s.at)}, true
+	}
+	return Action{}, false
+}
+
+// ruleUnfinished: an earlier run wrote the pair and ended before it had told so.
+func ruleUnfinished(s *situation) (Action, bool) {
+	if s.pending == nil || s.secret.Version == 0 {
+		return Action{}, false
+	}
+	if l := s.live(); l != nil && l.KeyDigest == s.pending.KeyDigest && !s.secret.Behind() {
+		return Action{Kind: KindRepair, Reason: ReasonUnfinished,
+			Detail: "an earlier run ended after it had written " + s.at.String() + "; its record is completed"}, true
+	}
+	if s.live() == nil || s.secret.Behind() {
+		return Action{Kind: KindRepair, Reason: ReasonUnfinished,
+			Detail: "an earlier run ended while it wrote " + s.at.String() + "; it is finished, with no new order"}, true
+	}
+	return Action{}, false
+}
+
+// ruleForeign: a readable secret that certroll did not write for this certificate.
+func ruleForeign(s *situation) (Action, bool) {
+	if s.secret.Version == 0 || s.live() != nil {
+		return Action{}, false
+	}
+	whose := "certroll did not write it"
+	if s.secret.Owner != "" {
+		whose = fmt.Sprintf("it belonged to certificate %q", s.secret.Owner)
+	}
+	return Action{Kind: KindAdopt, Reason: ReasonForeign,
+		Detail: fmt.Sprintf("a secret is already at %s (%s); it is adopted if its pair fits the spec, and never overwritten if not", s.at, whose)}, true
+}
+
+// ruleDrifted: somebody wrote a version after ours.
+func ruleDrifted(s *situation) (Action, bool) {
+	l := s.live()
+	if l == nil || !s.secret.Behind() {
+		return Action{}, false
+	}
+	return Action{Kind: KindRepair, Reason: ReasonDrifted,
+		Detail: fmt.Sprintf("version %d of %s was not written by certroll, which wrote version %d; a sound pair is taken over, anything else is replaced by certroll's version",
+			s.secret.Version, s.at, l.Version)}, true
+}
+
+// ruleRotate: the spec carries a rotation request not seen before.
+func ruleRotate(s *situation) (Action, bool) {
+	l := s.live()
+	if l == nil || s.spec.Rotate == "" || rotateToken(s.spec.Rotate) == rotateToken(l.Rotate) {
+		return Action{}, false
+	}
+	return Action{Kind: KindRotate, Reason: ReasonRotate, Detail: s.spec.Rotate}, true
+}
+
+// ruleUnmanaged: the owner said not to touch it.
+func ruleUnmanaged(s *situation) (Action, bool) {
+	l := s.live()
+	if l == nil || s.spec.Renewal.Auto {
+		return Action{}, false
+	}
+	return Action{Kind: KindNone, Reason: ReasonUnmanaged,
+		Detail: "renewal.auto is off; it expires " + l.NotAfter.UTC().Format(time.DateOnly)}, true
+}
+
+// ruleChanged: the spec asks for a certificate other than the one that is live.
+func ruleChanged(s *situation) (Action, bool) {
+	changes := changesOf(s)
+	if len(changes) == 0 {
+		return Action{}, false
+	}
+	fields := make([]string, len(changes))
+	for i, c := range changes {
+		fields[i] = c.Field
+	}
+	return Action{Kind: KindReissue, Reason: ReasonChanged, Changes: changes,
+		Detail: "the spec changed " + strings.Join(fields, ", ")}, true
+}
+
+// ruleDue: its time has come.
+func ruleDue(s *situation) (Action, bool) {
+	l := s.live()
+	if l == nil {
+		return Action{}, false
+	}
+	at, _ := renewAt(s.spec, l)
+	switch {
+	case !l.NotAfter.After(s.now):
+		return Action{Kind: KindRenew, Reason: ReasonExpired,
+			Detail: "it expired " + l.NotAfter.UTC().Format(time.RFC3339)}, true
+	case !at.After(s.now):
+		return Action{Kind: KindRenew, Reason: ReasonThreshold,
+			Detail: fmt.Sprintf("it expires %s, %s left", l.NotAfter.UTC().Format(time.DateOnly), days(l.NotAfter.Sub(s.now)))}, true
+	}
+	return Action{}, false
+}
+
+// ruleUpToDate: nothing to do until it is due.
+func ruleUpToDate(s *situation) (Action, bool) {
+	l := s.live()
+	if l == nil {
+		return Action{}, false
+	}
+	at, _ := renewAt(s.spec, l)
+	return Action{Kind: KindNone, Reason: ReasonUpToDate, NotBefore: at,
+		Detail: "it is due " + at.Format(time.DateOnly)}, true
+}
+
+// changesOf lists the fields that need another certificate. DNS account,
+// Vault path, fields, labels and threshold are not among them: those are used
+// from the next renewal on.
+func changesOf(s *situation) []Change {
+	l := s.live()
+	if l == nil {
+		return nil
+	}
+	var cs []Change
+	if d := namesDigest(s.spec.Names()); d != l.NamesDigest {
+		cs = append(cs, Change{"domains", oldNames(s, l), strings.Join(s.spec.Names(), " ")})
+	}
+	if shape := shapeOf(s.spec.Key, l.KeyShape); shape != l.KeyShape {
+		cs = append(cs, Change{"key", l.KeyShape, shape})
+	}
+	if s.issuer.Directory != l.Directory {
+		cs = append(cs, Change{"issuer", l.Issuer + " (" + l.Directory + ")", s.issuer.Name + " (" + s.issuer.Directory + ")"})
+	}
+	if s.issuer.Profile != l.Profile {
+		cs = append(cs, Change{"profile", l.Profile, s.issuer.Profile})
+	}
+	return cs
+}
+
+// oldNames says what the names were; only the record holds them in full.
+func oldNames(s *situation, l *Live) string {
+	if s.record != nil && s.record.Live != nil && s.record.Live.Serial == l.Serial && len(s.record.Live.Names) > 0 {
+		return strings.Join(s.record.Live.Names, " ")
+	}
+	return "(other names, digest " + l.NamesDigest[:min(12, len(l.NamesDigest))] + ")"
+}
+
+// warnings are what a reviewer should know whatever is to be done.
+func warnings(s *situation) []string {
+	var ws []string
+	if s.spec.Key.Rotation == spec.RotateNever {
+		ws = append(ws, "key.rotation is \"never\": renewals keep the private key")
+	}
+	if l := s.live(); l != nil {
+		if _, capped := renewAt(s.spec, l); capped && s.spec.Renewal.Auto {
+			ws = append(ws, fmt.Sprintf("renewal.threshold_days = %d is more than a third of the certificate's %s; a third is used",
+				s.spec.Renewal.ThresholdDays, days(l.Lifetime())))
+		}
+		if s.moved {
+			ws = append(ws, "it is still at "+s.at.String()+" and moves to "+targetOf(s.spec).String()+" with its next renewal")
+		}
+	}
+	if !s.spec.Renewal.Auto {
+		ws = append(ws, "renewal.auto is off: nobody renews it")
+	}
+	return ws
+}
+
+// specDigest identifies what the spec says that an attempt depends on.
+func specDigest(c *spec.Certificate, i *spec.Issuer) string {
+	h := sha256.New()
+	for _, part := range []string{
+		strings.Join(c.Names(), " "), strings.Join(c.DNS, " "), c.Issuer, i.Directory, i.Profile, i.Email, i.CABundle,
+		string(c.Key.Algorithm), c.Key.Curve, strconv.Itoa(c.Key.Size), string(c.Key.Rotation),
+		c.Rotate, c.Vault.Mount, c.Vault.Path, c.Vault.Fields.Digest(),
+	} {
+		_, _ = h.Write([]byte(part + "\x00"))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// days renders a duration as a person reads it.
+func days(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "-" + days(-d)
+	case d >= 2*day:
+		return strconv.Itoa(int(d/day)) + " days"
+	case d >= 2*time.Hour:
+		return strconv.Itoa(int(d/time.Hour)) + " hours"
+	default:
+		return strconv.Itoa(int(d/time.Minute)) + " minutes"
+	}
+}
