@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/view"
+	"certroll/gitsync"
+	"certroll/spec"
+)
+
+// app is the program apart from the process around it.
+type app struct {
+	in     io.Reader
+	out    io.Writer
+	err    io.Writer
+	getenv func(string) string
+
+	configFile string
+	configDir  string
+	noColor    bool
+	logLevel   string
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "certroll",
+		Short: "Keep TLS certificates as a Git repository says they should be",
+		Long: `certroll reads the certificates a Git repository declares in HCL, issues and
+renews them by ACME into HashiCorp Vault KV v2, and commits their status and an
+audit log back to Git.
+
+Its own settings are in certroll.hcl; see docs/certroll.md.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	f := root.PersistentFlags()
+	f.StringVar(&a.configFile, "config", a.getenv("CERTROLL_CONFIG"), "certroll's own settings (default certroll.hcl; env CERTROLL_CONFIG)")
+	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "no colours (env NO_COLOR)")
+	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
+	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
+		a.statusCommand(), a.versionCommand(), dnsChildCommand())
+	return root
+}
+
+// configDirFlag adds the flag of the commands that read the config repo.
+func (a *app) configDirFlag(c *cobra.Command) {
+	c.Flags().StringVar(&a.configDir, "config-dir", a.getenv("CERTROLL_CONFIG_DIR"),
+		"read the certificates from this directory instead of repo.url (env CERTROLL_CONFIG_DIR)")
+}
+
+// settings loads certroll.hcl and shows what is wrong with it.
+func (a *app) settings() (*settings, error) {
+	s, files, diags, err := loadSettings(a.configFile)
+	if err != nil {
+		return nil, err
+	}
+	if diags.HasErrors() {
+		view.Diagnostics(a.err, a.palette(), files, diags)
+		return nil, exitCode(exitError)
+	}
+	if a.logLevel != "" {
+		s.Log.Level = a.logLevel
+	}
+	return s, nil
+}
+
+// decode turns the files of a revision into a spec, showing every mistake.
+func (a *app) decode(s *settings, files []gitsync.File) (*spec.Spec, error) {
+	desired, all, diags := decodeFiles(s, files)
+	view.Diagnostics(a.err, a.palette(), all, diags)
+	if diags.HasErrors() {
+		return nil, exitCode(exitError)
+	}
+	return desired, nil
+}
+
+func decodeFiles(s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	in := make([]spec.File, len(files))
+	for i, f := range files {
+		in[i] = spec.File{Path: f.Path, Bytes: f.Bytes}
+	}
+	trust := s.trust()
+	desired, diags := spec.Decode(in, trust)
+	return desired, append(in, trust.Files...), diags
+}
+
+// palette colours what goes to a terminal.
+func (a *app) palette() view.Palette {
+	return view.Palette{On: !a.noColor && isTerminal(a.out)}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (a *app) logger(s *settings) (*slog.Logger, error) { return s.Log.logger(a.err) }
+
+// revision reads the config repo: a plain directory where one is given, else
+// the branch.
+func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, error) {
+	if a.configDir != "" {
+		return gitsync.ReadDir(a.configDir)
+	}
+	src, err := s.source()
+	if err != nil {
+		return nil, err
+	}
+	return src.Fetch(ctx)
+}

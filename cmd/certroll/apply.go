@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os/user"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/view"
+	"certroll/reconcile"
+	"certroll/reconcile/acme"
+)
+
+func (a *app) applyCommand() *cobra.Command {
+	var auto, asJSON bool
+	c := &cobra.Command{
+		Use:   "apply",
+		Short: "Do what the plan says",
+		Long: `Show the plan, ask, and do it: certificates and keys go to Vault, records and
+the audit log to the ledger. Exits 1 if anything failed. Ctrl-C takes up no more
+work, finishes or cleanly drops what runs, and writes the ledger; the next run
+goes on where it stopped.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.apply(cmd.Context(), auto, asJSON) },
+	}
+	a.configDirFlag(c)
+	c.Flags().BoolVar(&auto, "auto-approve", false, "do not ask")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON; needs -auto-approve")
+	return c
+}
+
+func (a *app) apply(ctx context.Context, auto, asJSON bool) error {
+	if asJSON && !auto {
+		return fmt.Errorf("apply -json asks nothing: give -auto-approve with it")
+	}
+	p, err := a.plan(ctx, true, a.progress(asJSON))
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if !asJSON {
+		view.WritePlan(a.out, a.palette(), p.dto)
+	}
+	if p.dto.Changes() > 0 && !auto && !a.approved() {
+		fmt.Fprintln(a.out, "Nothing was done.")
+		return exitCode(exitError)
+	}
+	report, err := p.reconciler.Apply(ctx, p.desired, p.rev(), p.actions)
+	result := view.NewResult(p.dto, report)
+	if asJSON {
+		if jsonErr := view.JSON(a.out, result); jsonErr != nil {
+			return jsonErr
+		}
+	} else {
+		view.WriteResult(a.out, a.palette(), result)
+	}
+	if err != nil {
+		return err
+	}
+	if report.Failed() > 0 || report.Interrupted > 0 {
+		return exitCode(exitError)
+	}
+	return nil
+}
+
+func (a *app) approved() bool {
+	fmt.Fprint(a.out, "\nDo you want to do this? Only \"yes\" is taken for one: ")
+	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	fmt.Fprintln(a.out)
+	return strings.TrimSpace(line) == "yes"
+}
+
+// progress prints what each certificate waits for, as it changes.
+func (a *app) progress(quiet bool) func(string, string, string) {
+	if quiet {
+		return nil
+	}
+	var mu sync.Mutex
+	start := time.Now()
+	return func(certificate, step, detail string) {
+		mu.Lock()
+		defer mu.Unlock()
+		view.WriteProgress(a.out, a.palette(), time.Since(start), certificate, step, detail)
+	}
+}
+
+// cliUser names who runs the command, for the audit log.
+func cliUser() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
+}
+
+func dnsChildCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "dns-child",
+		Hidden: true,
+		Short:  "Serve one DNS account's provider over standard input and output",
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return acme.ServeChild(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+}
+
+var _ = reconcile.KindNone

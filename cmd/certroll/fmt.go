@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/view"
+	"certroll/gitsync"
+	"certroll/spec"
+)
+
+func (a *app) fmtCommand() *cobra.Command {
+	var check bool
+	c := &cobra.Command{
+		Use:   "fmt [DIR]",
+		Short: "Format the HCL files of a directory in place",
+		Long: `Format all HCL files of a directory (default: the current one) in place and
+list those that changed. With -check nothing is written, and the exit code is 1
+where a file would change. A file that does not parse is left alone.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.format(dirArg(args), check) },
+	}
+	c.Flags().BoolVar(&check, "check", false, "change nothing; exit 1 if a file would change")
+	return c
+}
+
+func (a *app) format(dir string, check bool) error {
+	rev, err := gitsync.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	changed, bad := 0, false
+	for _, f := range rev.Files {
+		formatted, diags := spec.Format(f.Bytes, f.Path)
+		if diags.HasErrors() {
+			view.Diagnostics(a.err, a.palette(), []spec.File{{Path: f.Path, Bytes: f.Bytes}}, diags)
+			bad = true
+			continue
+		}
+		if bytes.Equal(formatted, f.Bytes) {
+			continue
+		}
+		changed++
+		fmt.Fprintln(a.out, f.Path)
+		if !check {
+			if err := replaceFile(filepath.Join(dir, filepath.FromSlash(f.Path)), formatted); err != nil {
+				return err
+			}
+		}
+	}
+	if bad || (check && changed > 0) {
+		return exitCode(exitError)
+	}
+	return nil
+}
+
+// replaceFile writes a file whole or not at all, keeping its mode.
+func replaceFile(path string, content []byte) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".certroll-fmt-*")
+	if err != nil {
+		return fmt.Errorf("formatting %s: %w", path, err)
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	_, err = tmp.Write(content)
+	if closeErr := tmp.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Chmod(tmp.Name(), info.Mode())
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("formatting %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+// Command certroll keeps TLS certificates as a Git repository says they
+// should be.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// The exit codes. 2 is "there are changes" for plan -detailed-exitcode, as
+// Terraform has it.
+const (
+	exitOK      = 0
+	exitError   = 1
+	exitChanges = 2
+)
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	app := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
+	root := app.rootCommand()
+	root.SetArgs(oneDash(args))
+	err := root.ExecuteContext(ctx)
+	var code exitCode
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &code):
+		return int(code)
+	default:
+		fmt.Fprintf(app.err, "Error: %s\n", err)
+		return exitError
+	}
+}
+
+// exitCode ends the program with a code after all has been said.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// oneDash lets long flags be written with one dash, as Terraform and Vault
+// have them: certroll has no short flags that could be meant.
+func oneDash(args []string) []string {
+	out := make([]string, 0, len(args))
+	for i, a := range args {
+		if a == "--" {
+			return append(out, args[i:]...)
+		}
+		if len(a) > 2 && a[0] == '-' && a[1] != '-' && strings.Trim(a[1:2], "abcdefghijklmnopqrstuvwxyz") == "" {
+			a = "-" + a
+		}
+		out = append(out, a)
+	}
+	return out
+}

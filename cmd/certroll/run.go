@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/view"
+	"certroll/gitsync"
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Pull and apply for as long as it runs",
+		Long: `Pull the config repo every interval and apply what is to do, until stopped. A
+revision with a mistake is refused whole and noted; the last good one stays in
+force.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
+	}
+	a.configDirFlag(c)
+	return c
+}
+
+// daemon is what run keeps between its passes.
+type daemon struct {
+	*app
+	*parts
+	settings *settings
+	log      *slog.Logger
+	source   *gitsync.Source
+	good     *gitsync.Revision // the last revision without a mistake
+	desired  *spec.Spec
+}
+
+func (a *app) run(ctx context.Context) error {
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	log, err := a.logger(s)
+	if err != nil {
+		return err
+	}
+	d := &daemon{app: a, settings: s, log: log}
+	progress := func(certificate, step, detail string) {
+		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
+	}
+	if d.parts, err = a.connect(ctx, s, log, true, progress); err != nil {
+		return err
+	}
+	defer d.Close()
+	if a.configDir == "" {
+		if d.source, err = s.source(); err != nil {
+			return err
+		}
+	}
+	kept, done := make(chan error, 1), context.AfterFunc(ctx, func() {})
+	defer done()
+	go func() { kept <- d.client.Keep(ctx) }()
+	err = d.loop(ctx)
+	<-kept
+	return err
+}
+
+// loop is the daemon's life: a pass, then a wait. What goes wrong in a pass is
+// said and tried again with the next one.
+func (d *daemon) loop(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			d.log.Info("stopped")
+			return nil
+		case <-timer.C:
+		}
+		if err := d.pass(ctx); err != nil && ctx.Err() == nil {
+			d.log.Error("pass failed", "error", err)
+		}
+		timer.Reset(d.settings.interval)
+	}
+}
+
+func (d *daemon) pass(ctx context.Context) error {
+	if err := d.pull(ctx); err != nil {
+		return err
+	}
+	obs, err := d.reconciler.Observe(ctx, d.desired)
+	if err != nil {
+		return err
+	}
+	actions := reconcile.Plan(d.desired, obs, time.Now())
+	report, err := d.reconciler.Apply(ctx, d.desired, reconcile.Revision{Commit: d.good.Commit, Author: d.good.Author}, actions)
+	for _, r := range report.Results {
+		level := slog.LevelInfo
+		if r.Err != nil {
+			level = slog.LevelError
+		}
+		d.log.Log(ctx, level, "action", "certificate", r.Action.Certificate, "operation", string(r.Event.Operation),
+			"status", string(r.Event.Status), "reason", string(r.Event.Reason), "class", string(r.Event.Class), "message", r.Event.Message)
+	}
+	return err
+}
+
+// pull fetches the config repo. Where that fails, or its head has a mistake,
+// the last good revision stays in force, also over a restart.
+func (d *daemon) pull(ctx context.Context) error {
+	rev, err := d.fetch(ctx)
+	if err != nil {
+		d.log.Error("pull failed", "error", err)
+		return d.fallBack()
+	}
+	if d.good != nil && rev.Commit != "" && rev.Commit == d.good.Commit {
+		return nil
+	}
+	desired, files, diags := decodeFiles(d.settings, rev.Files)
+	if diags.HasErrors() {
+		view.Diagnostics(d.err, d.palette(), files, diags)
+		d.log.Error("revision refused", "revision", rev.Commit, "mistakes", len(diags.Errs()))
+		if noteErr := d.reconciler.Refuse(reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)); noteErr != nil {
+			return noteErr
+		}
+		return d.fallBack()
+	}
+	d.log.Info("revision", "revision", rev.Commit, "author", rev.Author, "certificates", len(desired.Certificates))
+	d.good, d.desired = rev, desired
+	return d.keepGood()
+}
+
+func (d *daemon) fetch(ctx context.Context) (*gitsync.Revision, error) {
+	if d.source == nil {
+		return gitsync.ReadDir(d.configDir)
+	}
+	return d.source.Fetch(ctx)
+}
+
+func (d *daemon) goodFile() string { return filepath.Join(d.settings.StateDir, "last-good.json") }
+
+// keepGood writes the last good revision to disk. It holds the repo's files,
+// which hold no secret.
+func (d *daemon) keepGood() error {
+	b, err := json.Marshal(d.good)
+	if err != nil {
+		return fmt.Errorf("encoding the last good revision: %w", err)
+	}
+	tmp := d.goodFile() + ".tmp"
+	if err = os.WriteFile(tmp, b, 0o600); err == nil {
+		err = os.Rename(tmp, d.goodFile())
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the last good revision: %w", err)
+	}
+	return nil
+}
+
+func (d *daemon) fallBack() error {
+	if d.good != nil {
+		return nil
+	}
+	b, err := os.ReadFile(d.goodFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("there is no good revision yet; nothing is done until one can be read")
+	}
+	if err != nil {
+		return fmt.Errorf("reading the last good revision: %w", err)
+	}
+	rev := &gitsync.Revision{}
+	if err := json.Unmarshal(b, rev); err != nil {
+		return fmt.Errorf("reading the last good revision %s: %w; remove it", d.goodFile(), err)
+	}
+	desired, _, diags := decodeFiles(d.settings, rev.Files)
+	if diags.HasErrors() {
+		return fmt.Errorf("the last good revision %s is refused by this certroll.hcl: %s", rev.Commit, view.OneLine(diags))
+	}
+	d.log.Warn("the last good revision is in force", "revision", rev.Commit)
+	d.good, d.desired = rev, desired
+	return nil
+}

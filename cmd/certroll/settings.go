@@ -1,0 +1,258 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/gohcl"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"certroll/gitsync"
+	"certroll/spec"
+	"certroll/vault"
+)
+
+// settings are the reconciler's own: certroll.hcl. What is trusted stands
+// here and never in the config repo. No secret stands here either, only where
+// one is found.
+type settings struct {
+	Repo     *repoSettings   `hcl:"repo,block"`
+	Ledger   *ledgerSettings `hcl:"ledger,block"`
+	Vault    *vaultSettings  `hcl:"vault,block"`
+	Trust    *trustSettings  `hcl:"trust,block"`
+	Log      *logSettings    `hcl:"log,block"`
+	StateDir string          `hcl:"state_dir,optional"`
+	Interval string          `hcl:"interval,optional"`
+	Parallel int             `hcl:"parallel,optional"`
+	// Rest holds the issuer and dns blocks, which package spec decodes.
+	Rest hcl.Body `hcl:",remain"`
+
+	interval time.Duration
+	file     *spec.File // nil where there is no certroll.hcl
+}
+
+type gitAuth struct {
+	Username   string `hcl:"username,optional"`
+	TokenEnv   string `hcl:"token_env,optional"`
+	TokenFile  string `hcl:"token_file,optional"`
+	SSHKeyFile string `hcl:"ssh_key_file,optional"`
+	SSHAgent   bool   `hcl:"ssh_agent,optional"`
+	KnownHosts string `hcl:"known_hosts_file,optional"`
+	CABundle   string `hcl:"ca_bundle,optional"`
+}
+
+type repoSettings struct {
+	URL       string   `hcl:"url"`
+	Ref       string   `hcl:"ref,optional"`
+	Directory string   `hcl:"directory,optional"`
+	Depth     int      `hcl:"depth,optional"`
+	CacheDir  string   `hcl:"cache_dir,optional"`
+	Auth      *gitAuth `hcl:"auth,block"`
+}
+
+type ledgerSettings struct {
+	URL         string   `hcl:"url,optional"`
+	Branch      string   `hcl:"branch,optional"`
+	Directory   string   `hcl:"directory,optional"`
+	AuthorName  string   `hcl:"author_name,optional"`
+	AuthorEmail string   `hcl:"author_email,optional"`
+	Auth        *gitAuth `hcl:"auth,block"`
+}
+
+type vaultSettings struct {
+	Address       string     `hcl:"address,optional"`
+	Namespace     string     `hcl:"namespace,optional"`
+	Mount         string     `hcl:"mount,optional"`  // KV v2 mount of certificates and of certroll's state
+	Prefix        string     `hcl:"prefix,optional"` // of certroll's own state
+	CACert        string     `hcl:"ca_cert,optional"`
+	ClientCert    string     `hcl:"client_cert,optional"`
+	ClientKey     string     `hcl:"client_key,optional"`
+	TLSServerName string     `hcl:"tls_server_name,optional"`
+	Auth          *vaultAuth `hcl:"auth,block"`
+}
+
+type vaultAuth struct {
+	Method       string `hcl:"method,label"`
+	Mount        string `hcl:"mount,optional"`
+	Role         string `hcl:"role,optional"`
+	RoleID       string `hcl:"role_id,optional"`
+	SecretIDFile string `hcl:"secret_id_file,optional"`
+	SecretIDEnv  string `hcl:"secret_id_env,optional"`
+	TokenFile    string `hcl:"token_file,optional"`
+	JWTFile      string `hcl:"jwt_file,optional"`
+	JWTEnv       string `hcl:"jwt_env,optional"`
+}
+
+type trustSettings struct {
+	Env      []string `hcl:"env,optional"`
+	Vault    []string `hcl:"vault,optional"`
+	HTTPReq  bool     `hcl:"httpreq,optional"`
+	Webroots []string `hcl:"webroots,optional"`
+}
+
+type logSettings struct {
+	Level  string `hcl:"level,optional"`
+	Format string `hcl:"format,optional"`
+}
+
+const defaultSettings = "certroll.hcl"
+
+// loadSettings reads certroll.hcl. A file that was named must be there; the
+// default one may be missing, and all then comes from flags and environment.
+func loadSettings(path string) (*settings, []spec.File, hcl.Diagnostics, error) {
+	named := path != ""
+	if !named {
+		path = defaultSettings
+	}
+	s := &settings{Repo: &repoSettings{}, Ledger: &ledgerSettings{}, Vault: &vaultSettings{}, Trust: &trustSettings{}, Log: &logSettings{}}
+	src, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !named:
+		return s, nil, s.complete(hcl.Range{}), nil
+	case err != nil:
+		return nil, nil, nil, fmt.Errorf("reading certroll's own settings: %w", err)
+	}
+	file := spec.File{Path: path, Bytes: src}
+	files := []spec.File{file}
+	f, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, files, diags, nil
+	}
+	loaded := &settings{}
+	if diags = gohcl.DecodeBody(f.Body, nil, loaded); diags.HasErrors() {
+		return nil, files, diags, nil
+	}
+	loaded.file = &file
+	loaded.fill()
+	return loaded, files, loaded.complete(hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos}), nil
+}
+
+func (s *settings) fill() {
+	if s.Repo == nil {
+		s.Repo = &repoSettings{}
+	}
+	if s.Ledger == nil {
+		s.Ledger = &ledgerSettings{}
+	}
+	if s.Vault == nil {
+		s.Vault = &vaultSettings{}
+	}
+	if s.Trust == nil {
+		s.Trust = &trustSettings{}
+	}
+	if s.Log == nil {
+		s.Log = &logSettings{}
+	}
+}
+
+// complete fills in defaults and checks what must fit together.
+func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
+	if s.Vault.Mount == "" {
+		s.Vault.Mount = "secret"
+	}
+	if s.Vault.Prefix == "" {
+		s.Vault.Prefix = "certroll"
+	}
+	if s.Ledger.URL == "" {
+		s.Ledger.URL = s.Repo.URL
+		if s.Ledger.Auth == nil {
+			s.Ledger.Auth = s.Repo.Auth
+		}
+	}
+	if s.StateDir == "" {
+		s.StateDir = defaultStateDir()
+	}
+	if s.Interval == "" {
+		s.Interval = "5m"
+	}
+	var err error
+	if s.interval, err = time.ParseDuration(s.Interval); err != nil || s.interval < time.Second {
+		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid interval", Subject: &where,
+			Detail: fmt.Sprintf("interval = %q is no duration of at least a second; write it like \"5m\".", s.Interval)}}
+	}
+	return nil
+}
+
+func defaultStateDir() string {
+	if dir := os.Getenv("STATE_DIRECTORY"); dir != "" {
+		return dir // systemd's StateDirectory=
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "certroll")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ".certroll"
+	}
+	return filepath.Join(home, ".local", "state", "certroll")
+}
+
+func (a *gitAuth) auth() (gitsync.Auth, error) {
+	if a == nil {
+		return gitsync.Auth{SSHAgent: os.Getenv("SSH_AUTH_SOCK") != ""}, nil
+	}
+	g := gitsync.Auth{Username: a.Username, SSHKeyFile: a.SSHKeyFile, SSHAgent: a.SSHAgent, KnownHostsFile: a.KnownHosts, CABundle: a.CABundle}
+	switch {
+	case a.TokenFile != "":
+		b, err := os.ReadFile(a.TokenFile)
+		if err != nil {
+			return g, fmt.Errorf("reading the Git token: %w", err)
+		}
+		g.Token = strings.TrimSpace(string(b))
+	case a.TokenEnv != "":
+		if g.Token = os.Getenv(a.TokenEnv); g.Token == "" {
+			return g, fmt.Errorf("reading the Git token: the environment variable %s is empty; set it, or mend token_env in certroll.hcl", a.TokenEnv)
+		}
+	}
+	return g, nil
+}
+
+func (v *vaultSettings) options(log *slog.Logger) vault.Options {
+	o := vault.Options{
+		Address: v.Address, Namespace: v.Namespace, CACert: v.CACert, ClientCert: v.ClientCert,
+		ClientKey: v.ClientKey, TLSServerName: v.TLSServerName, Logger: log,
+	}
+	if a := v.Auth; a != nil {
+		o.Auth = vault.Auth{
+			Method: a.Method, Mount: a.Mount, Role: a.Role, RoleID: a.RoleID, SecretIDFile: a.SecretIDFile,
+			SecretIDEnv: a.SecretIDEnv, TokenFile: a.TokenFile, JWTFile: a.JWTFile, JWTEnv: a.JWTEnv,
+		}
+	}
+	return o
+}
+
+// trust is what the config repo may reach.
+func (s *settings) trust() spec.Trust {
+	t := spec.Trust{
+		Known: s.file != nil, Env: s.Trust.Env, Vault: s.Trust.Vault, HTTPReq: s.Trust.HTTPReq,
+		Webroots: s.Trust.Webroots, Mount: s.Vault.Mount,
+	}
+	if s.file != nil {
+		t.Files = []spec.File{*s.file}
+	}
+	return t
+}
+
+func (l *logSettings) logger(w interface{ Write([]byte) (int, error) }) (*slog.Logger, error) {
+	var level slog.Level
+	if l.Level != "" {
+		if err := level.UnmarshalText([]byte(l.Level)); err != nil {
+			return nil, fmt.Errorf("log.level = %q: %w; use debug, info, warn or error", l.Level, err)
+		}
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	switch l.Format {
+	case "", "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("log.format = %q: use text or json", l.Format)
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"certroll/gitsync"
+)
+
+func (a *app) validateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate [DIR]",
+		Short: "Check the HCL files of a directory, offline",
+		Long: `Check all HCL files of a directory (default: the current one) and show every
+mistake at once. Needs neither Vault nor a CA nor the network. References are
+checked against what certroll.hcl allows, where there is one.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := a.settings()
+			if err != nil {
+				return err
+			}
+			rev, err := gitsync.ReadDir(dirArg(args))
+			if err != nil {
+				return err
+			}
+			desired, err := a.decode(s, withoutSettings(rev.Files, s))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "Valid: %s in %s.\n", count(len(desired.Certificates), "certificate"), count(len(rev.Files), "file"))
+			return nil
+		},
+	}
+}
+
+// withoutSettings leaves certroll.hcl out where it lies among the files: it is
+// the reconciler's own.
+func withoutSettings(files []gitsync.File, s *settings) []gitsync.File {
+	if s.file == nil {
+		return files
+	}
+	kept := files[:0:0]
+	for _, f := range files {
+		if f.Path != s.file.Path || string(f.Bytes) != string(s.file.Bytes) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+func dirArg(args []string) string {
+	if len(args) == 0 {
+		return "."
+	}
+	return args[0]
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

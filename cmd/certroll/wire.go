@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"certroll/gitsync"
+	"certroll/reconcile"
+	"certroll/reconcile/acme"
+	"certroll/spec"
+	"certroll/vault"
+)
+
+// leaseTTL is how long a lease outlives a reconciler that was killed.
+const leaseTTL = time.Minute
+
+func (s *settings) source() (*gitsync.Source, error) {
+	if s.Repo.URL == "" {
+		return nil, errors.New("there is no config repo: set repo.url in certroll.hcl, or read a directory with -config-dir")
+	}
+	auth, err := s.Repo.Auth.auth()
+	if err != nil {
+		return nil, err
+	}
+	return gitsync.OpenSource(gitsync.SourceOptions{
+		URL: s.Repo.URL, Ref: s.Repo.Ref, Directory: s.Repo.Directory, Depth: s.Repo.Depth, CacheDir: s.Repo.CacheDir, Auth: auth,
+	})
+}
+
+func (s *settings) openLedger() (*gitsync.Ledger, error) {
+	if s.Ledger.URL == "" {
+		return nil, errors.New("there is no ledger: set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
+	}
+	auth, err := s.Ledger.Auth.auth()
+	if err != nil {
+		return nil, err
+	}
+	return gitsync.OpenLedger(gitsync.LedgerOptions{
+		URL: s.Ledger.URL, Branch: s.Ledger.Branch, Directory: s.Ledger.Directory, Auth: auth,
+		AuthorName: s.Ledger.AuthorName, AuthorEmail: s.Ledger.AuthorEmail,
+	})
+}
+
+// parts are what a command works with, wired.
+type parts struct {
+	client     *vault.Client
+	kv         *vault.KV
+	acme       *acme.Client
+	journal    *gitsync.Journal
+	ledger     *gitsync.Ledger
+	reconciler *reconcile.Reconciler
+}
+
+func (p *parts) Close() {
+	if p.acme != nil {
+		_ = p.acme.Close()
+	}
+	if p.journal != nil {
+		_ = p.journal.Close()
+	}
+}
+
+// connect logs in to Vault and opens the ledger. writing also opens the
+// journal, which one process at a time may have, and takes the lease when it
+// applies.
+func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*parts, error) {
+	client, err := vault.New(s.Vault.options(log))
+	if err != nil {
+		return nil, err
+	}
+	if err := client.Login(ctx); err != nil {
+		return nil, err
+	}
+	p := &parts{client: client, kv: vault.NewKV(client)}
+	if err := p.kv.Check(ctx, s.Vault.Mount); err != nil {
+		return nil, err
+	}
+	if p.ledger, err = s.openLedger(); err != nil {
+		return nil, err
+	}
+	var journal reconcile.Journal = noJournal{}
+	if writing {
+		if p.journal, err = gitsync.OpenJournal(filepath.Join(s.StateDir, journalName(s))); err != nil {
+			return nil, err
+		}
+		journal = p.journal
+	}
+	resolve := func(ctx context.Context, v spec.Value) (string, error) { return a.follow(ctx, p.kv, v) }
+	accounts := vault.NewDocuments(p.kv, s.Vault.Mount, s.Vault.Prefix+"/accounts")
+	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log})
+	observer := &reconcile.Observer{Metadata: p.kv, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
+	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
+		Parallel: s.Parallel, Progress: progress, Resolve: resolve,
+		Lease: vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), leaseTTL),
+	})
+	return p, nil
+}
+
+// journalName keeps the journals of several ledgers apart.
+func journalName(s *settings) string {
+	return "journal-" + url.PathEscape(strings.NewReplacer("/", "_", ":", "_", "@", "_").Replace(s.Ledger.URL+"_"+s.Ledger.Branch))
+}
+
+func holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return fmt.Sprintf("%s pid %d", host, os.Getpid())
+}
+
+// follow follows a reference of the spec.
+func (a *app) follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
+	switch v.Source {
+	case spec.FromVault:
+		value, _, err := kv.Field(ctx, v.Path, v.Field)
+		return value, err
+	case spec.FromEnv:
+		value := a.getenv(v.Name)
+		if value == "" {
+			return "", fmt.Errorf("following env(%q) of %s:%d: the variable is empty or not set in certroll's environment; set it where certroll runs",
+				v.Name, v.Range.Filename, v.Range.Start.Line)
+		}
+		return value, nil
+	default:
+		return v.Text, nil
+	}
+}
+
+// noJournal is the journal of a command that only reads.
+type noJournal struct{}
+
+func (noJournal) Append([]byte) error        { return errors.New("this command does not write") }
+func (noJournal) Entries() ([][]byte, error) { return nil, nil }
+func (noJournal) Ack(int) error              { return nil }
+
+// release is set by the build.
+var release = ""
+
+func version() string {
+	if release != "" {
+		return release
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "devel"
+}

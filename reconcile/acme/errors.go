@@ -1,0 +1,139 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The classes of failure. The class decides what follows from an error; the
+// text only explains it.
+const (
+	ClassDNSUnauthorized = "dns_unauthorized" // the DNS provider refuses the account's credentials
+	ClassDNSUnavailable  = "dns_unavailable"  // the DNS provider, or its child process, does not answer
+	ClassDNSPropagation  = "dns_propagation"  // the record was written and is not to be seen
+	ClassCAA             = "caa"              // a CAA record forbids the CA to issue
+	ClassRateLimited     = "rate_limited"     // a limit of the CA
+	ClassValidation      = "validation"       // the CA looked and did not find what it expected
+	ClassRejected        = "ca_rejected"      // the CA will not do it, however often it is asked
+	ClassPaused          = "paused"           // the CA has paused the account for these names
+	ClassCAUnavailable   = "ca_unavailable"   // the CA does not answer, or not sensibly
+	ClassVault           = "vault"            // the account store failed
+	ClassConfig          = "config"           // issuer or DNS account are set up wrongly
+	ClassInternal        = "internal"         // interrupted, or a fault of our own
+)
+
+// Error is what every function of this package fails with: what was being
+// done to what, what the other side said word for word, and what to do next.
+type Error struct {
+	class  string
+	doing  string // "ordering a certificate for a.example.com at https://ca.example.com/directory"
+	said   string // the upstream's own words
+	advice string // what a person, or the next pass, should do; may be empty
+	retry  time.Time
+	gone   bool
+	cause  error
+}
+
+// Error renders the failure as one sentence.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.doing)
+	if e.said != "" {
+		b.WriteString(": " + strings.TrimRight(e.said, ". \n"))
+	}
+	if e.advice != "" {
+		b.WriteString("; " + e.advice)
+	}
+	return b.String()
+}
+
+// Class is one of the Class constants.
+func (e *Error) Class() string { return e.class }
+
+// RetryAt is the time before which the other side does not want to be asked
+// again; zero where it named none.
+func (e *Error) RetryAt() time.Time { return e.retry }
+
+// OrderGone reports that the order at hand can never be finished, so that the
+// caller has to begin with a new one.
+func (e *Error) OrderGone() bool { return e.gone }
+
+// Unwrap is the cause: a context's error, a problem document, a network error.
+func (e *Error) Unwrap() error { return e.cause }
+
+// asError makes any error one of ours; doing says what failed where it was
+// not known yet.
+func asError(doing string, err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{class: ClassInternal, doing: doing, said: err.Error(), cause: err}
+}
+
+// interrupted is the error of a call whose context ended. It is of class
+// internal and unwraps to the context's error, which callers look at first:
+// an interruption is nobody's failure.
+func interrupted(ctx context.Context, doing string) *Error {
+	return &Error{class: ClassInternal, doing: doing, said: "interrupted: " + context.Cause(ctx).Error(), cause: ctx.Err()}
+}
+
+func configError(doing, said, advice string) *Error {
+	return &Error{class: ClassConfig, doing: doing, said: said, advice: advice}
+}
+
+func storeError(doing string, err error) *Error {
+	return &Error{
+		class: ClassVault, doing: doing, said: err.Error(), cause: err,
+		advice: "the ACME account's key is kept there, so nothing can be ordered until the store answers",
+	}
+}
+
+// hasClass reports whether err is one of ours with this class.
+func hasClass(err error, class string) bool {
+	var e *Error
+	return errors.As(err, &e) && e.class == class
+}
+
+// join makes one error of what several names of one order failed with. The
+// first decides the class; the order is gone as soon as one of them burned it.
+func join(doing string, errs []error) error {
+	var all []*Error
+	for _, err := range errs {
+		if err != nil {
+			all = append(all, asError(doing, err))
+		}
+	}
+	if len(all) < 2 {
+		if len(all) == 0 {
+			return nil
+		}
+		return all[0]
+	}
+	return merge(doing, all)
+}
+
+// shown is how many of the names that failed are told in full.
+const shown = 5
+
+func merge(doing string, all []*Error) *Error {
+	out := &Error{class: all[0].class, doing: doing, cause: all[0]}
+	var said []string
+	for i, e := range all {
+		out.gone = out.gone || e.gone
+		if e.retry.After(out.retry) {
+			out.retry = e.retry
+		}
+		if i < shown {
+			said = append(said, e.Error())
+		}
+	}
+	out.said = fmt.Sprintf("%d names failed: %s", len(all), strings.Join(said, " | "))
+	if len(all) > shown {
+		out.said += fmt.Sprintf(" | and %d more", len(all)-shown)
+	}
+	return out
+}

@@ -1,0 +1,191 @@
+package acme
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-acme/lego/v4/acme"
+)
+
+// urn begins the types of RFC 8555 section 6.7.
+const urn = "urn:ietf:params:acme:error:"
+
+// rejections are the problem types that are an answer to a request and not a
+// matter of waiting, with the class and what to do.
+var rejections = map[string]struct{ class, advice string }{
+	"accountDoesNotExist":     {ClassRejected, "the CA does not know the account any more"},
+	"badCSR":                  {ClassRejected, "the next attempt makes a fresh key and request"},
+	"badPublicKey":            {ClassRejected, "choose another key algorithm or size in the certificate's key block"},
+	"badSignatureAlgorithm":   {ClassRejected, "the CA takes no ECDSA P-256 account keys and cannot be used"},
+	"caa":                     {ClassCAA, "add a CAA record that allows this CA, or remove the one that forbids it"},
+	"externalAccountRequired": {ClassConfig, "add an eab block with the key id and HMAC key from the CA to the issuer"},
+	"invalidContact":          {ClassConfig, "mend the email of the issuer"},
+	"invalidProfile":          {ClassConfig, "name a profile in the issuer that the CA's directory lists"},
+	"rejectedIdentifier":      {ClassRejected, "the CA does not issue for this name: remove it or choose another issuer"},
+	"unsupportedContact":      {ClassConfig, "mend the email of the issuer"},
+	"unsupportedIdentifier":   {ClassRejected, "the CA does not issue for this kind of name: choose another issuer or profile"},
+	"userActionRequired":      {ClassConfig, "agree to the CA's terms of service, then set terms_of_service_agreed in the issuer"},
+}
+
+// problemType is the last part of a problem's type, without the namespace.
+func problemType(p *acme.ProblemDetails) string { return strings.TrimPrefix(p.Type, urn) }
+
+// isProblem reports whether err is, or wraps, a problem of one of these types.
+func isProblem(err error, types ...string) bool {
+	var p *acme.ProblemDetails
+	if !errors.As(err, &p) {
+		return false
+	}
+	for _, t := range types {
+		if problemType(p) == t {
+			return true
+		}
+	}
+	return false
+}
+
+// answerClass judges a problem that came as the answer to a request.
+func answerClass(p *acme.ProblemDetails, retryAfter string) (class, advice string) {
+	if c, ok := rejections[problemType(p)]; ok {
+		return c.class, c.advice
+	}
+	switch {
+	case problemType(p) == "rateLimited" || p.HTTPStatus == http.StatusTooManyRequests:
+		return limitClass(p, retryAfter)
+	case problemType(p) == "serverInternal" || problemType(p) == "badNonce" || p.HTTPStatus >= 500:
+		return ClassCAUnavailable, "the CA has trouble of its own; try again later"
+	default:
+		return ClassRejected, "the same request will be refused again: change what it asks for"
+	}
+}
+
+// limitClass tells a pause from a limit. A paused account gets 429 without
+// Retry-After, and a link to a page where a person ends the pause.
+func limitClass(p *acme.ProblemDetails, retryAfter string) (class, advice string) {
+	if retryAfter == "" && strings.Contains(strings.ToLower(p.Detail), "paused") {
+		return ClassPaused, "mend what made the validations fail, then end the pause by the CA's self-service link " +
+			"(its token is a secret and left out here; the CA shows it in answer to a new order)"
+	}
+	return ClassRateLimited, "wait for the limit to recover; asking earlier only prolongs it"
+}
+
+// validationClass judges a problem the CA found while validating a name.
+func validationClass(p *acme.ProblemDetails) (class, advice string) {
+	switch problemType(p) {
+	case "caa":
+		return ClassCAA, rejections["caa"].advice
+	case "rateLimited":
+		return ClassRateLimited, "wait for the limit to recover"
+	case "serverInternal":
+		return ClassCAUnavailable, "the CA could not finish its own check; try again later"
+	case "dns":
+		return ClassValidation, "see that the zone answers, over DNSSEC if it is signed, from all over the world"
+	default:
+		return ClassValidation, "see that what the CA asks for is what it finds from outside"
+	}
+}
+
+// words are the problem word for word, without signed tokens.
+func words(p *acme.ProblemDetails) string {
+	var b strings.Builder
+	if p.HTTPStatus != 0 {
+		fmt.Fprintf(&b, "%d ", p.HTTPStatus)
+	}
+	fmt.Fprintf(&b, "%s: %s", p.Type, p.Detail)
+	for _, sub := range p.SubProblems {
+		fmt.Fprintf(&b, " [%s: %s: %s]", sub.Identifier.Value, sub.Type, sub.Detail)
+	}
+	return strikeTokens(b.String())
+}
+
+// explain turns what a request failed with into an Error. seen is the last
+// answer of that very request, which knows what lego forgets: the network's
+// error behind a failed nonce, and Retry-After.
+func (c *Client) explain(ctx context.Context, doing string, err error, seen answer) *Error {
+	if ctx.Err() != nil {
+		return interrupted(ctx, doing)
+	}
+	var p *acme.ProblemDetails
+	if errors.As(err, &p) {
+		class, advice := answerClass(p, seen.retryAfter)
+		return &Error{class: class, doing: doing, said: "the CA answered " + words(p), advice: advice,
+			retry: c.retryAt(seen.retryAfter, p.Detail), cause: err}
+	}
+	if seen.err != nil {
+		return unreachable(doing, seen.err)
+	}
+	if seen.status >= http.StatusBadRequest {
+		return c.unexplained(doing, err, seen)
+	}
+	return &Error{class: ClassCAUnavailable, doing: doing, said: strikeTokens(err.Error()), cause: err,
+		advice: "the CA's answer is not what RFC 8555 lets one expect"}
+}
+
+// unexplained is an error answer that is no problem document: a proxy's page,
+// a load balancer's.
+func (c *Client) unexplained(doing string, err error, seen answer) *Error {
+	class, advice := ClassCAUnavailable, "try again later"
+	switch {
+	case seen.status == http.StatusTooManyRequests:
+		class = ClassRateLimited
+	case seen.status < http.StatusInternalServerError:
+		class, advice = ClassRejected, "see that the issuer's directory is the URL of an ACME directory and no proxy stands in between"
+	}
+	return &Error{class: class, doing: doing, advice: advice, retry: c.retryAt(seen.retryAfter, ""), cause: err,
+		said: fmt.Sprintf("%s answered %d %s without saying why", seen.url, seen.status, http.StatusText(seen.status))}
+}
+
+func unreachable(doing string, err error) *Error {
+	e := &Error{class: ClassCAUnavailable, doing: doing, said: err.Error(), cause: err, advice: "see that the CA can be reached from here; it is asked again later"}
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &authority):
+		e.class, e.advice = ClassConfig, "set ca_bundle in the issuer to the certificate that the CA's own server is signed with"
+	case errors.As(err, &host):
+		e.class, e.advice = ClassConfig, "see that the issuer's directory names the CA's server as its certificate does"
+	}
+	return e
+}
+
+// retryLimit bounds what a Retry-After may ask for, against nonsense.
+const retryLimit = 366 * 24 * time.Hour
+
+// limitText is how Let's Encrypt says the time within the detail, for answers
+// whose header a proxy lost.
+var limitText = regexp.MustCompile(`retry after (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?: ?UTC|Z)`)
+
+// retryAt is the moment a Retry-After header or, without one, a detail names.
+func (c *Client) retryAt(header, detail string) time.Time {
+	if wait, ok := parseRetryAfter(header, c.now()); ok {
+		return c.now().Add(wait)
+	}
+	if m := limitText.FindStringSubmatch(detail); m != nil {
+		if t, err := time.Parse(time.DateTime, strings.Replace(m[1], "T", " ", 1)); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// parseRetryAfter reads the header in both forms of RFC 9110 section 10.2.3.
+func parseRetryAfter(value string, now time.Time) (time.Duration, bool) {
+	value = strings.TrimSpace(value)
+	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
+		if seconds > uint64(retryLimit/time.Second) {
+			return retryLimit, true
+		}
+		return time.Duration(seconds) * time.Second, true
+	}
+	if t, err := http.ParseTime(value); err == nil {
+		return min(max(t.Sub(now), 0), retryLimit), true
+	}
+	return 0, false
+}

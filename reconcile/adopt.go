@@ -1,0 +1,150 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"certroll/spec"
+)
+
+// adopt takes over a secret that is already there, if its pair is sound and
+// carries the names of the spec. Nothing in the secret is changed.
+func (a *attempt) adopt(ctx context.Context) error {
+	at := a.action.At
+	a.report("adopt", "reading "+at.String())
+	data, version, err := a.secrets.Read(ctx, at.Mount, at.Path)
+	if err != nil {
+		return err
+	}
+	p, err := findPair(data)
+	if err == nil {
+		err = p.check(a.action.Spec.Names(), a.now())
+	}
+	if err != nil {
+		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf(
+			"adopting what is at %s: %w; it is not overwritten: choose another vault.path, or delete that secret (vault kv delete) to have it issued", at, err)}
+	}
+	return a.take(ctx, p, version)
+}
+
+// take makes a pair that is at the action's place the live one.
+func (a *attempt) take(ctx context.Context, p pair, version int) error {
+	digest, err := keyDigest(p.leaf().PublicKey)
+	if err != nil {
+		return err
+	}
+	c, issuer, leaf := a.action.Spec, a.issuer(a.action.Spec), p.leaf()
+	a.pair = p
+	a.live = &Live{
+		Serial: serialOf(leaf), NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
+		Names: c.Names(), NamesDigest: namesDigest(c.Names()),
+		KeyDigest: digest, KeyShape: shapeOfKey(leaf.PublicKey), KeySince: leaf.NotBefore.UTC(),
+		Issuer: issuer.Name, Directory: issuer.Directory, Profile: issuer.Profile,
+		Mount: a.action.At.Mount, Path: a.action.At.Path, Version: version,
+		Revision: a.revision.Commit, Rotate: c.Rotate, IssuedAt: leaf.NotBefore.UTC(),
+	}
+	return a.describe(ctx)
+}
+
+// repair mends a secret that somebody wrote after certroll: a sound pair that
+// lives as long is taken over, anything else gives way to certroll's version,
+// and only where that is gone a new one is ordered.
+func (a *attempt) repair(ctx context.Context) error {
+	at, was := a.action.At, a.action.Secret.Live
+	data, version, err := a.secrets.Read(ctx, at.Mount, at.Path)
+	if err != nil {
+		return err
+	}
+	p, err := findPair(data)
+	if err == nil {
+		err = p.check(a.action.Spec.Names(), a.now())
+	}
+	if err == nil && !p.leaf().NotAfter.Before(was.NotAfter) {
+		return a.take(ctx, p, version)
+	}
+	ours, err := a.secrets.ReadVersion(ctx, at.Mount, at.Path, was.Version)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		a.report("repair", "certroll's own version is gone; a new certificate is ordered")
+		return a.runSteps(ctx, orderSteps)
+	case err != nil:
+		return err
+	}
+	a.report("repair", fmt.Sprintf("writing version %d of %s back", was.Version, at))
+	restored := *keepNames(was, a.recordLive())
+	if restored.Version, err = a.secrets.Write(ctx, at.Mount, at.Path, ours, version); err != nil {
+		return err
+	}
+	a.live = &restored
+	return a.describeRestored(ctx)
+}
+
+// describeRestored notes the new version of a pair whose serial stays.
+func (a *attempt) describeRestored(ctx context.Context) error {
+	seen, err := a.observer.Secret(ctx, a.action.At)
+	if err != nil {
+		return err
+	}
+	return a.secrets.WriteMetadata(ctx, a.action.At.Mount, a.action.At.Path, encodeMeta(seen.Custom, a.action.Certificate, a.live))
+}
+
+func (a *attempt) recordLive() *Live {
+	if a.action.Record == nil {
+		return nil
+	}
+	return a.action.Record.Live
+}
+
+// retire does what on_remove said, as the record keeps it.
+func (a *attempt) retire(ctx context.Context) error {
+	r := a.action.Record
+	if err := a.drafts.drop(ctx, r.Certificate); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s := a.action.Secret
+	if r.Live == nil || r.OnRemove == spec.Keep || r.OnRemove == "" || !s.Readable || s.Owner != r.Certificate {
+		return nil
+	}
+	for _, c := range a.desired.Certificates {
+		if targetOf(c) == a.action.At {
+			return nil // it has an heir
+		}
+	}
+	if r.OnRemove == spec.Revoke {
+		if err := a.revoke(ctx); err != nil {
+			return err
+		}
+	}
+	a.report("retire", "deleting "+a.action.At.String())
+	return a.secrets.Delete(ctx, a.action.At.Mount, a.action.At.Path)
+}
+
+// cessationOfOperation is the RFC 5280 (section 5.3.1) reason code for a
+// certificate that is no longer wanted.
+const cessationOfOperation = 5
+
+func (a *attempt) revoke(ctx context.Context) error {
+	r := a.action.Record
+	issuer := a.desired.Issuers[r.Live.Issuer]
+	if issuer == nil || issuer.Directory != r.Live.Directory {
+		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf(
+			"revoking %q: its issuer %q is no longer in the spec as it was; bring the issuer block back, or restore the certificate's block with on_remove = \"delete\"",
+			r.Certificate, r.Live.Issuer)}
+	}
+	data, _, err := a.secrets.Read(ctx, a.action.At.Mount, a.action.At.Path)
+	if err != nil {
+		return err
+	}
+	p, err := findPair(data)
+	if err != nil {
+		return &failure{class: ClassConfig, err: fmt.Errorf("revoking %q: reading its certificate from %s: %w", r.Certificate, a.action.At, err)}
+	}
+	if p.leaf().NotAfter.Before(a.now().Add(-time.Minute)) {
+		return nil // expired: no CA revokes it any more, nor need it
+	}
+	a.report("retire", "revoking serial "+serialOf(p.leaf()))
+	return a.ca.Revoke(ctx, issuer, p.leaf().Raw, cessationOfOperation)
+}

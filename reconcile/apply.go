@@ -1,0 +1,461 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"certroll/spec"
+)
+
+const (
+	// writeTimeout bounds what is done to its end even when certroll is told
+	// to stop: two writes to Vault.
+	writeTimeout = 30 * time.Second
+	// leaseRefresh is how often the lease is renewed while Apply runs.
+	leaseRefresh = 20 * time.Second
+)
+
+// Revision is where the spec came from.
+type Revision struct {
+	Commit string // "" for a plain directory
+	Author string // "Name <mail>", as the commit says
+}
+
+// Options are Apply's settings; the zero value is good.
+type Options struct {
+	Parallel int              // certificates at once; 0: 16
+	Actor    string           // who runs it, where no commit's author is the cause; "": schedule
+	Now      func() time.Time // nil: time.Now
+	Lease    Lease            // nil: no lease
+	// Progress is told what each certificate waits for. It is called from
+	// many goroutines.
+	Progress func(certificate, step, detail string)
+	// Resolve follows references of the spec, for keystore passwords.
+	Resolve func(context.Context, spec.Value) (string, error)
+}
+
+// Reconciler applies plans.
+type Reconciler struct {
+	secrets  Secrets
+	ca       CA
+	observer *Observer
+	drafts   *drafts
+	scribe   *scribe
+	opts     Options
+}
+
+// New wires a reconciler. The observer says where certroll's own state is.
+func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Journal, o Options) *Reconciler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Parallel == 0 {
+		o.Parallel = 16
+	}
+	if o.Progress == nil {
+		o.Progress = func(string, string, string) {}
+	}
+	if o.Resolve == nil {
+		o.Resolve = func(context.Context, spec.Value) (string, error) {
+			return "", errors.New("references cannot be followed here")
+		}
+	}
+	return &Reconciler{
+		secrets: secrets, ca: ca, observer: observer, opts: o,
+		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix},
+		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now},
+	}
+}
+
+// Observe reads what is there, with what the journal still waits to tell.
+func (r *Reconciler) Observe(ctx context.Context, desired *spec.Spec) (*Observed, error) {
+	tree, err := r.scribe.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.ObserveTree(ctx, desired, tree)
+}
+
+// ObserveTree is Observe with a ledger tree that is at hand.
+func (r *Reconciler) ObserveTree(ctx context.Context, desired *spec.Spec, tree fs.FS) (*Observed, error) {
+	obs, err := r.observer.Observe(ctx, desired, tree)
+	if err != nil {
+		return nil, err
+	}
+	return obs, r.scribe.overlay(obs.Records)
+}
+
+// Result is how one action ended.
+type Result struct {
+	Action Action
+	Event  Event // zero where the run was interrupted
+	Err    error // nil after a success
+}
+
+// Report is how an Apply ended.
+type Report struct {
+	Results     []Result
+	Interrupted int    // actions that were not taken up, or are left to the next run
+	Commit      string // the ledger's new head; "" where nothing was to be told
+}
+
+// Failed counts the actions that failed.
+func (r *Report) Failed() int {
+	n := 0
+	for _, res := range r.Results {
+		if res.Err != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// LeaseHeldError says that another reconciler is at work.
+type LeaseHeldError struct {
+	By    string
+	Until time.Time
+}
+
+func (e *LeaseHeldError) Error() string {
+	return fmt.Sprintf("taking the lease: %s holds it until %s; wait for it to end, or stop that one",
+		e.By, e.Until.UTC().Format(time.RFC3339))
+}
+
+// Class says that it is Vault's matter.
+func (e *LeaseHeldError) Class() string { return string(ClassVault) }
+
+// Apply does what the actions say, side by side. One that fails never holds up
+// another: its failure is in the report, not in the error. When ctx ends no
+// more work is taken up, what runs is finished or dropped cleanly, and the
+// ledger is written all the same.
+func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev Revision, actions []Action) (*Report, error) {
+	report := &Report{}
+	todo := actionable(actions)
+	if len(todo) > 0 {
+		run, release, err := r.holdLease(ctx)
+		if err != nil {
+			return report, err
+		}
+		r.runAll(run, desired, rev, todo, report)
+		release()
+	}
+	tell, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	defer cancel()
+	commit, told, err := r.scribe.flush(tell)
+	report.Commit = commit
+	if err != nil {
+		return report, fmt.Errorf("writing the ledger: %w; the events are safe in the journal and are told with the next run", err)
+	}
+	return report, r.dropTold(tell, told)
+}
+
+func actionable(actions []Action) []Action {
+	var todo []Action
+	for _, a := range actions {
+		if a.Kind != KindNone && a.Kind != KindHold {
+			todo = append(todo, a)
+		}
+	}
+	return todo
+}
+
+func (r *Reconciler) runAll(ctx context.Context, desired *spec.Spec, rev Revision, todo []Action, report *Report) {
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(r.opts.Parallel)
+	ap := &applier{Reconciler: r, desired: desired, revision: rev}
+	for _, action := range todo {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				report.Interrupted++
+				return nil
+			}
+			res, ended := ap.one(ctx, action)
+			mu.Lock()
+			defer mu.Unlock()
+			if !ended {
+				report.Interrupted++
+				return nil
+			}
+			report.Results = append(report.Results, res)
+			return nil
+		})
+	}
+	_ = g.Wait() // the goroutines return none: each failure is a result
+}
+
+// dropTold removes the pending secrets whose story the ledger has.
+func (r *Reconciler) dropTold(ctx context.Context, told []entry) error {
+	var errs []error
+	for _, e := range told {
+		if e.Drop == "" {
+			continue
+		}
+		if err := r.dropIfDone(ctx, e); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// dropIfDone drops a pending secret unless a newer attempt has taken its place.
+func (r *Reconciler) dropIfDone(ctx context.Context, e entry) error {
+	d, err := r.drafts.load(ctx, e.Drop)
+	if err != nil || d == nil || d.KeyDigest != e.Event.KeyDigest {
+		return err
+	}
+	return r.drafts.drop(ctx, e.Drop)
+}
+
+// holdLease takes the lease and renews it until release is called; ctx ends
+// where it is lost.
+func (r *Reconciler) holdLease(ctx context.Context) (run context.Context, release func(), err error) {
+	if r.opts.Lease == nil {
+		return ctx, func() {}, nil
+	}
+	held, by, until, err := r.opts.Lease.Acquire(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !held {
+		return nil, nil, &LeaseHeldError{By: by, Until: until}
+	}
+	run, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.renewLease(run, stop, until)
+	}()
+	return run, func() {
+		stop()
+		<-done
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+		defer cancel()
+		// A lease that is not released ends by itself.
+		_ = r.opts.Lease.Release(end)
+	}, nil
+}
+
+func (r *Reconciler) renewLease(ctx context.Context, stop func(), until time.Time) {
+	tick := time.NewTicker(leaseRefresh)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		held, _, next, err := r.opts.Lease.Acquire(ctx)
+		switch {
+		case err == nil && held:
+			until = next
+		case err == nil || r.opts.Now().After(until):
+			stop()
+			return
+		}
+	}
+}
+
+// applier is one Apply: a plan's spec and revision.
+type applier struct {
+	*Reconciler
+	desired  *spec.Spec
+	revision Revision
+}
+
+// failure is an error of our own making, with its class.
+type failure struct {
+	class  Class
+	denied bool // refused to protect what is there
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// Class says what kind of failure it is.
+func (f *failure) Class() string { return string(f.class) }
+
+// one runs one action to its end and notes it. ended is false where the run
+// was stopped: then nothing is noted, and the next run goes on.
+func (ap *applier) one(ctx context.Context, action Action) (res Result, ended bool) {
+	a := &attempt{applier: ap, action: action}
+	start := ap.now()
+	err := a.do(ctx)
+	if err != nil && isInterrupt(ctx, err) {
+		return Result{}, false
+	}
+	event, record, drop := a.conclude(err, ap.now().Sub(start))
+	if noteErr := ap.scribe.note(entry{Event: event, Record: record, Drop: drop}); noteErr != nil {
+		err = errors.Join(err, noteErr)
+	}
+	return Result{Action: action, Event: event, Err: err}, true
+}
+
+func (a *attempt) do(ctx context.Context) error {
+	switch {
+	case a.action.Kind.Orders():
+		return a.runSteps(ctx, orderSteps)
+	case a.action.Kind == KindRepair && a.action.Reason == ReasonUnfinished:
+		return a.runSteps(ctx, resumeSteps)
+	case a.action.Kind == KindRepair:
+		return a.repair(ctx)
+	case a.action.Kind == KindAdopt:
+		return a.adopt(ctx)
+	case a.action.Kind == KindRetire:
+		return a.retire(ctx)
+	}
+	return &failure{class: ClassInternal, err: fmt.Errorf("an action of kind %q cannot be applied", a.action.Kind)}
+}
+
+func (ap *applier) now() time.Time                          { return ap.opts.Now() }
+func (ap *applier) issuer(c *spec.Certificate) *spec.Issuer { return ap.desired.Issuers[c.Issuer] }
+
+func (ap *applier) accounts(c *spec.Certificate) []*spec.DNSAccount {
+	accounts := make([]*spec.DNSAccount, len(c.DNS))
+	for i, name := range c.DNS {
+		accounts[i] = ap.desired.DNS[name]
+	}
+	return accounts
+}
+
+func (ap *applier) resolve(ctx context.Context, v spec.Value) (string, error) {
+	return ap.opts.Resolve(ctx, v)
+}
+
+func (a *attempt) report(step, detail string) { a.opts.Progress(a.action.Certificate, step, detail) }
+
+// actor names who is behind an action: the author of the commit that asked for
+// it, the time that came, or whoever changed Vault.
+func (ap *applier) actor(reason Reason) (actor, cause string) {
+	switch reason {
+	case ReasonThreshold, ReasonExpired, ReasonUnfinished:
+		return firstOf(ap.opts.Actor, "schedule"), "schedule"
+	case ReasonDrifted, ReasonDeleted, ReasonForeign:
+		return firstOf(ap.opts.Actor, "schedule"), "drift"
+	default:
+		return firstOf(ap.revision.Author, ap.opts.Actor, "unknown"), "spec"
+	}
+}
+
+// conclude is the one exit of an attempt: the event and the record it ends in.
+func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, string) {
+	now := a.now().UTC()
+	e := a.baseEvent(now)
+	e.Duration = took.Truncate(time.Millisecond).Seconds()
+	if err != nil {
+		return a.concludeFailure(e, err, now)
+	}
+	e.Status = Success
+	var drop string
+	if d := a.draft; d != nil {
+		e.Operation, e.Reason, e.Detail = d.Operation, d.Reason, d.Detail
+		e.Actor, e.Cause, e.Revision = d.Actor, d.Cause, d.Revision
+		e.OldSerial, e.DNSAccount, e.OrderURL = d.OldSerial, d.Account, d.OrderURL
+		drop = a.action.Certificate
+	}
+	record := a.successRecord(now)
+	parts := []string{a.action.Certificate, string(e.Operation), e.Revision}
+	if l := a.live; l != nil {
+		e.NewSerial, e.KeyDigest, e.Issuer = l.Serial, l.KeyDigest, l.Issuer
+		e.VaultPath, e.VaultVer = l.Mount+"/"+l.Path, l.Version
+		parts = []string{a.action.Certificate, l.Serial, e.VaultPath, fmt.Sprint(l.Version)}
+	}
+	e.ID = eventID(parts...)
+	return e, record, drop
+}
+
+func (a *attempt) baseEvent(now time.Time) Event {
+	e := Event{
+		Schema: EventSchema, Time: now.Truncate(time.Millisecond), Operation: a.action.Kind, Certificate: a.action.Certificate,
+		Reason: a.action.Reason, Detail: a.action.Detail, Revision: a.revision.Commit,
+	}
+	e.Actor, e.Cause = a.actor(a.action.Reason)
+	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate {
+		e.OldSerial = l.Serial
+	}
+	if c := a.action.Spec; c != nil {
+		e.Issuer, e.VaultPath = c.Issuer, targetOf(c).String()
+	}
+	return e
+}
+
+func (a *attempt) successRecord(now time.Time) *Record {
+	if a.action.Kind == KindRetire {
+		r := *a.action.Record
+		r.State, r.Hold, r.RenewAt, r.UpdatedAt = StateRetired, nil, nil, now.Truncate(time.Second)
+		return &r
+	}
+	r := newRecord(a.action.Spec, a.action.Record, now)
+	r.State, r.Live, r.Failures, r.LastFailure = StateLive, a.live, 0, nil
+	if a.action.Spec.Renewal.Auto {
+		at, _ := renewAt(a.action.Spec, a.live)
+		r.RenewAt = &at
+	}
+	return r
+}
+
+func (a *attempt) concludeFailure(e Event, err error, now time.Time) (Event, *Record, string) {
+	class := classOf(err)
+	e.Status, e.Class, e.Message = Failed, class, message(err)
+	var f *failure
+	if errors.As(err, &f) && f.denied {
+		e.Status = Denied
+	}
+	if d := a.draft; d != nil {
+		e.OrderURL = d.OrderURL
+	}
+	e.DNSAccount = accountOf(err)
+	failures := 1
+	if a.action.Record != nil {
+		failures = a.action.Record.Failures + 1
+	}
+	e.Failures = failures
+	e.ID = eventID(a.action.Certificate, "failure", e.Time.Format(time.RFC3339Nano), e.Message)
+	return e, a.failureRecord(err, class, failures, now), ""
+}
+
+func (a *attempt) failureRecord(err error, class Class, failures int, now time.Time) *Record {
+	last := &Failure{At: now.Truncate(time.Second), Operation: a.action.Kind, Class: class, Message: message(err), DNSAccount: accountOf(err)}
+	if a.action.Kind == KindRetire {
+		r := *a.action.Record
+		r.State, r.Failures, r.LastFailure, r.UpdatedAt = StateFailing, failures, last, now.Truncate(time.Second)
+		return &r
+	}
+	r := newRecord(a.action.Spec, a.action.Record, now)
+	r.State, r.Failures, r.LastFailure = StateFailing, failures, last
+	var notAfter time.Time
+	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate {
+		r.Live, notAfter = keepNames(l, r.Live), l.NotAfter
+	}
+	until := backoff(a.action.Certificate, failures, class, now, retryAt(err), notAfter).UTC().Truncate(time.Second)
+	r.Hold = &Hold{
+		Until: until, Class: class, SpecDigest: specDigest(a.action.Spec, a.issuer(a.action.Spec)),
+		Reason: fmt.Sprintf("failure %d in a row (%s): %s", failures, class, firstLine(last.Message)),
+	}
+	return r
+}
+
+// keepNames fills in the names that only the record knows.
+func keepNames(l, recorded *Live) *Live {
+	if recorded == nil || recorded.Serial != l.Serial {
+		return l
+	}
+	c := *l
+	c.Names = recorded.Names
+	return &c
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}

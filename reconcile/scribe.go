@@ -1,0 +1,206 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+)
+
+// entry is one line of the journal: what the ledger is to be told.
+type entry struct {
+	Event  Event   `json:"event"`
+	Record *Record `json:"record,omitempty"`
+	// Drop names the certificate whose pending secret goes once this is told.
+	Drop string `json:"drop,omitempty"`
+}
+
+// scribe tells the ledger what happened: first into the journal, which
+// outlives a crash, then as one commit for all that ended together.
+type scribe struct {
+	mu      sync.Mutex
+	ledger  Ledger
+	journal Journal
+	now     func() time.Time
+}
+
+func (s *scribe) snapshot(ctx context.Context) (fs.FS, error) {
+	tree, _, err := s.ledger.Snapshot(ctx)
+	return tree, err
+}
+
+// note puts an entry where a crash does not reach it.
+func (s *scribe) note(e entry) error {
+	line, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encoding a journal entry: %w", err)
+	}
+	return s.journal.Append(line)
+}
+
+func (s *scribe) entries() ([]entry, error) {
+	lines, err := s.journal.Entries()
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]entry, 0, len(lines))
+	for _, line := range lines {
+		var e entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return nil, fmt.Errorf("reading the journal: %w; it was written by another certroll: finish it with that one", err)
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// overlay lays the records that wait in the journal over the ledger's, so that
+// a Git that cannot be reached shortens no back-off.
+func (s *scribe) overlay(records map[string]*Record) error {
+	entries, err := s.entries()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Record != nil && newer(e.Record, records[e.Record.Certificate]) {
+			records[e.Record.Certificate] = e.Record
+		}
+	}
+	return nil
+}
+
+func newer(r, than *Record) bool { return than == nil || !r.UpdatedAt.Before(than.UpdatedAt) }
+
+// flush commits and pushes all that the journal holds, then forgets it.
+func (s *scribe) flush(ctx context.Context) (commit string, told []entry, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	told, err = s.entries()
+	if err != nil || len(told) == 0 {
+		return "", nil, err
+	}
+	commit, err = s.ledger.Commit(ctx, commitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
+		return edit(tree, told, s.now())
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	return commit, told, s.journal.Ack(len(told))
+}
+
+// edit replays entries on a tree of the ledger. Replaying twice changes
+// nothing: an event is known by its id, a record by its time.
+func edit(tree fs.FS, entries []entry, now time.Time) (map[string][]byte, error) {
+	records, err := readRecords(tree)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]Event, len(entries))
+	changed := map[string]bool{}
+	for i, e := range entries {
+		events[i] = e.Event
+		if e.Record != nil && newer(e.Record, records[e.Record.Certificate]) {
+			records[e.Record.Certificate] = e.Record
+			changed[e.Record.Certificate] = true
+		}
+	}
+	files, err := appendEvents(tree, events, now)
+	if err != nil {
+		return nil, err
+	}
+	if files == nil {
+		files = map[string][]byte{}
+	}
+	for name := range changed {
+		if files[recordFile(name)], err = MarshalRecord(records[name]); err != nil {
+			return nil, err
+		}
+	}
+	files["STATUS.md"] = statusPage(records)
+	return files, nil
+}
+
+// readRecords reads all records of a tree.
+func readRecords(tree fs.FS) (map[string]*Record, error) {
+	records := map[string]*Record{}
+	files, err := fs.ReadDir(tree, recordDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return records, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the ledger's records: %w", err)
+	}
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), ".json") {
+			continue
+		}
+		b, err := fs.ReadFile(tree, recordDir+"/"+f.Name())
+		if err != nil {
+			return nil, fmt.Errorf("reading the ledger's %s: %w", f.Name(), err)
+		}
+		r, err := UnmarshalRecord(b)
+		if err != nil {
+			return nil, fmt.Errorf("%s/%s in the ledger: %w", recordDir, f.Name(), err)
+		}
+		records[r.Certificate] = r
+	}
+	return records, nil
+}
+
+// maxTrailers bounds the certificates that a commit message names.
+const maxTrailers = 50
+
+// commitMessage says what happened in its first line and carries trailers.
+func commitMessage(entries []entry) string {
+	byWhat := map[string]int{}
+	for _, e := range entries {
+		byWhat[string(e.Event.Operation)+" "+string(e.Event.Status)]++
+	}
+	var b strings.Builder
+	if len(entries) == 1 {
+		e := entries[0].Event
+		fmt.Fprintf(&b, "%s\n", strings.TrimSpace(fmt.Sprintf("%s %s: %s", e.Operation, e.Certificate, e.Status)))
+	} else {
+		var parts []string
+		for what, n := range byWhat {
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
+		sort.Strings(parts)
+		fmt.Fprintf(&b, "%s\n", strings.Join(parts, ", "))
+	}
+	b.WriteString("\n")
+	for _, t := range trailers(entries) {
+		b.WriteString(t + "\n")
+	}
+	return b.String()
+}
+
+func trailers(entries []entry) []string {
+	var ts []string
+	add := func(key, value string) {
+		if t := key + ": " + firstLine(value); value != "" && !slices.Contains(ts, t) {
+			ts = append(ts, t)
+		}
+	}
+	for i, e := range entries {
+		add("Operation", string(e.Event.Operation))
+		if i < maxTrailers {
+			add("Certificate", e.Event.Certificate)
+		}
+		add("Revision", e.Event.Revision)
+		add("Reason", string(e.Event.Reason))
+	}
+	sort.SliceStable(ts, func(i, j int) bool { return trailerRank(ts[i]) < trailerRank(ts[j]) })
+	return ts
+}
+
+func trailerRank(t string) int {
+	key, _, _ := strings.Cut(t, ":")
+	return slices.Index([]string{"Operation", "Certificate", "Revision", "Reason"}, key)
+}
