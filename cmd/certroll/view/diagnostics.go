@@ -1,0 +1,162 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"certroll/spec"
+)
+
+// Diagnostics prints every diagnostic with its place and source line.
+func Diagnostics(w io.Writer, p Palette, files []spec.File, diags hcl.Diagnostics) {
+	source := make(map[string][]byte, len(files))
+	for _, f := range files {
+		source[f.Path] = f.Bytes
+	}
+	for _, d := range diags {
+		diagnostic(printer{w}, p, source, d)
+	}
+}
+
+func diagnostic(out printer, p Palette, source map[string][]byte, d *hcl.Diagnostic) {
+	title := p.red("Error: ")
+	if d.Severity == hcl.DiagWarning {
+		title = p.yellow("Warning: ")
+	}
+	out.f("%s%s\n", title, p.bold(d.Summary))
+	if d.Subject != nil {
+		snippet(out, p, source, d)
+	}
+	if d.Detail != "" {
+		out.f("\n%s\n", indent(wrap(d.Detail, 96), "  "))
+	}
+	out.f("\n")
+}
+
+func snippet(out printer, p Palette, source map[string][]byte, d *hcl.Diagnostic) {
+	r := d.Subject
+	out.f("\n  on %s:%d:%d%s\n", r.Filename, r.Start.Line, r.Start.Column, blockOf(source, d))
+	line, ok := lineAt(source[r.Filename], r.Start.Line)
+	if !ok {
+		return
+	}
+	out.f("  %s %s\n", p.dim(fmt.Sprintf("%4d │", r.Start.Line)), printable(line))
+	out.f("       %s %s%s\n", p.dim("│"), padding(line, r.Start.Column), p.red(strings.Repeat("^", caretWidth(line, r))))
+}
+
+// blockOf names the block a diagnostic's context begins with.
+func blockOf(source map[string][]byte, d *hcl.Diagnostic) string {
+	if d.Context == nil || d.Context.Filename != d.Subject.Filename {
+		return ""
+	}
+	line, ok := lineAt(source[d.Context.Filename], d.Context.Start.Line)
+	if !ok {
+		return ""
+	}
+	header, _, found := strings.Cut(strings.TrimSpace(line), "{")
+	if !found || strings.TrimSpace(header) == "" {
+		return ""
+	}
+	return ", in " + printable(strings.TrimSpace(header)) + ":"
+}
+
+func lineAt(src []byte, n int) (string, bool) {
+	if n < 1 || len(src) == 0 {
+		return "", false
+	}
+	lines := strings.Split(string(src), "\n")
+	if n > len(lines) {
+		return "", false
+	}
+	return strings.TrimRight(lines[n-1], "\r"), true
+}
+
+const maxLine = 200 // runes of a source line that are shown
+
+func printable(line string) string {
+	if utf8.RuneCountInString(line) > maxLine {
+		line = string([]rune(line)[:maxLine]) + " ..."
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f {
+			return '\uFFFD'
+		}
+		return r
+	}, line)
+}
+
+// padding keeps the tabs of the line so that the caret stands right.
+func padding(line string, column int) string {
+	var b strings.Builder
+	for i, r := range []rune(line) {
+		if i >= column-1 || i >= maxLine {
+			break
+		}
+		if r == '\t' {
+			b.WriteRune('\t')
+		} else {
+			b.WriteRune(' ')
+		}
+	}
+	return b.String()
+}
+
+func caretWidth(line string, r *hcl.Range) int {
+	if r.Start.Line != r.End.Line {
+		return max(1, min(utf8.RuneCountInString(line)-r.Start.Column+1, maxLine))
+	}
+	return min(max(1, r.End.Column-r.Start.Column), maxLine)
+}
+
+// OneLine renders diagnostics one a line, as editors and the audit log take them.
+func OneLine(diags hcl.Diagnostics) string {
+	var lines []string
+	for _, d := range diags {
+		if d.Severity != hcl.DiagError {
+			continue
+		}
+		where := ""
+		if d.Subject != nil {
+			where = fmt.Sprintf("%s:%d:%d: ", d.Subject.Filename, d.Subject.Start.Line, d.Subject.Start.Column)
+		}
+		lines = append(lines, where+d.Summary+": "+strings.ReplaceAll(d.Detail, "\n", " "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// wrap breaks lines at spaces; lines that are indented stay as they are.
+func wrap(text string, width int) string {
+	var out []string
+	for _, line := range strings.Split(text, "\n") {
+		if strings.HasPrefix(line, " ") {
+			out = append(out, line)
+			continue
+		}
+		var b strings.Builder
+		n := 0
+		for _, word := range strings.Fields(line) {
+			l := utf8.RuneCountInString(word)
+			if n > 0 && n+1+l > width {
+				out = append(out, b.String())
+				b.Reset()
+				n = 0
+			}
+			if n > 0 {
+				b.WriteByte(' ')
+				n++
+			}
+			b.WriteString(word)
+			n += l
+		}
+		out = append(out, b.String())
+	}
+	return strings.Join(out, "\n")
+}
+
+func indent(text, by string) string {
+	return by + strings.ReplaceAll(text, "\n", "\n"+by)
+}

@@ -1,0 +1,43 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// Palette colours text for a terminal; the zero value leaves it plain.
+type Palette struct{ On bool }
+
+func (p Palette) paint(code, s string) string {
+	if !p.On {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func (p Palette) bold(s string) string   { return p.paint("1", s) }
+func (p Palette) dim(s string) string    { return p.paint("2", s) }
+func (p Palette) red(s string) string    { return p.paint("31", s) }
+func (p Palette) green(s string) string  { return p.paint("32", s) }
+func (p Palette) yellow(s string) string { return p.paint("33", s) }
+func (p Palette) cyan(s string) string   { return p.paint("36", s) }
+
+// JSON prints a value as indented JSON.
+func JSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("printing JSON: %w", err)
+	}
+	return nil
+}
+
+// printer collects the first error of a writer, so that views read as text.
+type printer struct{ w io.Writer }
+
+func (p printer) f(format string, args ...any) {
+	// A terminal that went away is not worth an error of its own.
+	_, _ = fmt.Fprintf(p.w, format, args...)
+}

@@ -1,0 +1,199 @@
+package view
+
+import (
+	"io"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// PlanSchema is the version of the plan's JSON shape.
+const PlanSchema = 1
+
+// Plan is a plan as it is shown. Arrays are never null.
+type Plan struct {
+	Schema       int            `json:"schema"`
+	Revision     string         `json:"revision"` // "" for a plain directory outside Git
+	Time         time.Time      `json:"time"`
+	Certificates int            `json:"certificates"` // in the spec and retired ones
+	Summary      map[string]int `json:"summary"`      // actions by kind
+	Actions      []Action       `json:"actions"`      // by name, those with nothing to do included
+}
+
+// Action is one action of a plan.
+type Action struct {
+	Certificate string             `json:"certificate"`
+	Action      string             `json:"action"`
+	Reason      string             `json:"reason"`
+	Detail      string             `json:"detail"`
+	Names       []string           `json:"names"`
+	Changes     []reconcile.Change `json:"changes"`
+	NotBefore   *time.Time         `json:"not_before"` // when a hold ends, or it becomes due; null: never
+	Waiting     string             `json:"waiting"`    // for a hold: the action that waits
+	Warnings    []string           `json:"warnings"`
+	VaultPath   string             `json:"vault_path"`
+	Version     int                `json:"vault_version"`
+	Serial      string             `json:"serial"`    // what is live; "" for nothing
+	NotAfter    *time.Time         `json:"not_after"` // of what is live
+}
+
+// NewPlan builds the view of a plan.
+func NewPlan(revision string, now time.Time, actions []reconcile.Action) Plan {
+	p := Plan{Schema: PlanSchema, Revision: revision, Time: now.UTC().Truncate(time.Second), Certificates: len(actions),
+		Summary: map[string]int{}, Actions: make([]Action, 0, len(actions))}
+	for _, a := range actions {
+		p.Summary[string(a.Kind)]++
+		p.Actions = append(p.Actions, newAction(a))
+	}
+	return p
+}
+
+func newAction(a reconcile.Action) Action {
+	v := Action{
+		Certificate: a.Certificate, Action: string(a.Kind), Reason: string(a.Reason), Detail: a.Detail, Waiting: string(a.Wants),
+		Names: []string{}, Changes: append([]reconcile.Change{}, a.Changes...), Warnings: append([]string{}, a.Warnings...),
+	}
+	if a.Spec != nil {
+		for _, d := range a.Spec.Domains {
+			v.Names = append(v.Names, d.Typed)
+		}
+	}
+	if a.At.Path != "" {
+		v.VaultPath, v.Version = a.At.String(), a.Secret.Version
+	}
+	if !a.NotBefore.IsZero() {
+		t := a.NotBefore.UTC()
+		v.NotBefore = &t
+	}
+	if l := a.Secret.Live; l != nil {
+		t := l.NotAfter.UTC()
+		v.Serial, v.NotAfter = l.Serial, &t
+	}
+	return v
+}
+
+// Changes counts the actions that Apply would do.
+func (p Plan) Changes() int {
+	n := 0
+	for kind, count := range p.Summary {
+		if kind != string(reconcile.KindNone) && kind != string(reconcile.KindHold) {
+			n += count
+		}
+	}
+	return n
+}
+
+// order in which kinds are told.
+var kinds = []reconcile.Kind{
+	reconcile.KindRetire, reconcile.KindReissue, reconcile.KindRotate, reconcile.KindIssue, reconcile.KindRenew,
+	reconcile.KindAdopt, reconcile.KindRepair, reconcile.KindHold,
+}
+
+// WritePlan prints a plan for a person.
+func WritePlan(w io.Writer, p Palette, plan Plan) {
+	out := printer{w}
+	for _, kind := range kinds {
+		for _, a := range plan.Actions {
+			if a.Action == string(kind) {
+				writeAction(out, p, a)
+			}
+		}
+	}
+	for _, a := range plan.Actions {
+		if a.Action == string(reconcile.KindNone) {
+			for _, warning := range a.Warnings {
+				out.f("%s %s: %s\n", p.yellow("!"), a.Certificate, warning)
+			}
+		}
+	}
+	writeSummary(out, p, plan)
+}
+
+func writeAction(out printer, p Palette, a Action) {
+	out.f("%s %s  %s\n", symbol(p, a.Action), p.bold(a.Certificate), verb(a))
+	if len(a.Names) > 0 {
+		out.f("    names   %s\n", joinSome(a.Names, 6))
+	}
+	if a.VaultPath != "" {
+		out.f("    vault   %s%s\n", a.VaultPath, versionOf(a))
+	}
+	out.f("    why     %s\n", a.Detail)
+	for _, c := range a.Changes {
+		out.f("    %s\n", p.yellow("~ "+c.Field+": "+c.Old+" -> "+c.New))
+	}
+	for _, warning := range a.Warnings {
+		out.f("    %s %s\n", p.yellow("!"), warning)
+	}
+	out.f("\n")
+}
+
+func versionOf(a Action) string {
+	if a.Version == 0 {
+		return ""
+	}
+	if a.Serial == "" {
+		return sprint(" (version %d)", a.Version)
+	}
+	return sprint(" (version %d, serial %s, expires %s)", a.Version, shortSerial(a.Serial), a.NotAfter.Format(time.DateOnly))
+}
+
+func verb(a Action) string {
+	switch reconcile.Kind(a.Action) {
+	case reconcile.KindIssue:
+		return "will be issued"
+	case reconcile.KindRenew:
+		return "will be renewed"
+	case reconcile.KindRotate:
+		return "will be rotated"
+	case reconcile.KindReissue:
+		return "will be reissued"
+	case reconcile.KindAdopt:
+		return "will be adopted"
+	case reconcile.KindRepair:
+		return "will be repaired"
+	case reconcile.KindRetire:
+		return "will be retired"
+	case reconcile.KindHold:
+		return a.Waiting + " waits until " + a.NotBefore.Format(time.RFC3339)
+	}
+	return ""
+}
+
+func symbol(p Palette, kind string) string {
+	switch reconcile.Kind(kind) {
+	case reconcile.KindIssue:
+		return p.green("+")
+	case reconcile.KindRetire:
+		return p.red("-")
+	case reconcile.KindHold:
+		return p.yellow("=")
+	default:
+		return p.cyan("~")
+	}
+}
+
+func writeSummary(out printer, p Palette, plan Plan) {
+	if plan.Changes() == 0 {
+		out.f("%s %s", p.green("Nothing to do."), counted(plan.Certificates, "certificate"))
+		if n := plan.Summary[string(reconcile.KindHold)]; n > 0 {
+			out.f(", %d held back", n)
+		}
+		out.f(".\n")
+		return
+	}
+	out.f("%s", p.bold("Plan: "))
+	sep := ""
+	for _, kind := range append(kinds[:len(kinds):len(kinds)], reconcile.KindNone) {
+		if n := plan.Summary[string(kind)]; n > 0 {
+			out.f("%s%d %s", sep, n, told[kind])
+			sep = ", "
+		}
+	}
+	out.f(".\n")
+}
+
+var told = map[reconcile.Kind]string{
+	reconcile.KindIssue: "to issue", reconcile.KindRenew: "to renew", reconcile.KindRotate: "to rotate",
+	reconcile.KindReissue: "to reissue", reconcile.KindAdopt: "to adopt", reconcile.KindRepair: "to repair",
+	reconcile.KindRetire: "to retire", reconcile.KindHold: "held back", reconcile.KindNone: "unchanged",
+}
