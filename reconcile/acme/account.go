@@ -1,0 +1,314 @@
+package acme
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"maps"
+	"net/url"
+	"strings"
+	"time"
+
+	"certroll/spec"
+
+	"github.com/go-acme/lego/v4/acme"
+	"github.com/go-acme/lego/v4/acme/api"
+)
+
+// The fields of an account's document.
+const (
+	fieldSchema     = "schema"      // "1"
+	fieldDirectory  = "directory"   // of the CA; for the reader
+	fieldContact    = "contact"     // the email the CA was told last
+	fieldEAB        = "eab_key_id"  // for the reader
+	fieldKey        = "private_key" // PEM, PKCS #8, ECDSA P-256
+	fieldURL        = "account_url" // empty until the CA has answered
+	fieldCreated    = "created"
+	fieldRegistered = "registered"
+)
+
+// accountID names the document of an issuer's account. It depends on what
+// makes an account another one: the CA, the external account it is bound to,
+// and the contact. So two issuers that differ in their profile only share an
+// account, and two that differ in their email do not: that is how a team
+// splits its limits. The case of the email makes no difference. The id reads
+//
+//	<host of the directory>-<16 hex digits of SHA-256("certroll account 1" \n directory \n email \n EAB key id)>
+func accountID(directory, email, eabKeyID string) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{"certroll account 1", directory, strings.ToLower(email), eabKeyID}, "\n")))
+	host := "ca"
+	if u, err := url.Parse(directory); err == nil && u.Host != "" {
+		host = strings.Map(pathSafe, strings.ToLower(u.Host))
+	}
+	return host + "-" + hex.EncodeToString(sum[:8])
+}
+
+func pathSafe(r rune) rune {
+	if r == '.' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+		return r
+	}
+	return '-'
+}
+
+// openAccount gets an issuer's account ready for use: key stored, registered
+// at the CA, its URL stored.
+//
+// The key is written before the CA hears of it, and only where there is none:
+// two replicas that start together end up with the one key that was written
+// first, and registering a key twice gives the same account (RFC 8555 section
+// 7.3.1). A crash in between leaves a key without URL, which is just that.
+func (c *Client) openAccount(ctx context.Context, issuer *spec.Issuer) (*session, error) {
+	doing := "opening the ACME account of issuer " + issuer.Name
+	s, err := c.newSession(issuer)
+	if err != nil {
+		return nil, err
+	}
+	var eabKeyID string
+	if issuer.EAB != nil {
+		if eabKeyID, err = c.resolve(ctx, issuer.EAB.KeyID); err != nil {
+			return nil, unresolved(ctx, doing, "the eab key id", err)
+		}
+	}
+	s.accountID = accountID(issuer.Directory, issuer.Email, eabKeyID)
+	doc, err := c.accountDocument(ctx, s.accountID, doing, issuer, eabKeyID)
+	if err != nil {
+		return nil, err
+	}
+	if s.key, err = parseKey(doc[fieldKey]); err != nil {
+		return nil, storeError(doing+": reading the document "+s.accountID, err)
+	}
+	if err := s.ensureRegistered(ctx, doing, doc, eabKeyID); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// unresolved is the failure to follow a reference to a secret.
+func unresolved(ctx context.Context, doing, what string, err error) error {
+	if ctx.Err() != nil {
+		return interrupted(ctx, doing)
+	}
+	return &Error{class: ClassVault, doing: doing + ": reading " + what, said: err.Error(), cause: err,
+		advice: "see that the reference is right and may be read"}
+}
+
+// accountDocument loads the document, or creates it with a fresh key.
+func (c *Client) accountDocument(ctx context.Context, id, doing string, issuer *spec.Issuer, eabKeyID string) (map[string]string, error) {
+	doc, err := c.accounts.Load(ctx, id)
+	if err == nil {
+		return doc, nil
+	}
+	if ctx.Err() != nil {
+		return nil, interrupted(ctx, doing)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, storeError(doing+": loading the document "+id, err)
+	}
+	key, err := newKey()
+	if err != nil {
+		return nil, &Error{class: ClassInternal, doing: doing, said: err.Error(), cause: err}
+	}
+	stored, err := c.accounts.Create(ctx, id, map[string]string{
+		fieldSchema: "1", fieldDirectory: issuer.Directory, fieldContact: issuer.Email, fieldEAB: eabKeyID,
+		fieldKey: key, fieldURL: "", fieldCreated: c.stamp(),
+	})
+	if err != nil {
+		return nil, storeError(doing+": creating the document "+id, err)
+	}
+	return stored, nil
+}
+
+func (c *Client) stamp() string { return c.now().UTC().Format(time.RFC3339) }
+
+// newKey makes an account key. ES256 is the one algorithm that RFC 8555
+// section 6.2 obliges every CA to take.
+func newKey() (string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), nil
+}
+
+// parseKey never quotes what it was given.
+func parseKey(text string) (crypto.Signer, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errors.New("its private_key is no PEM block")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, errors.New("its private_key is no PKCS #8 key")
+	}
+	signer, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("its private_key is no ECDSA key")
+	}
+	return signer, nil
+}
+
+// ensureRegistered sees to the account at the CA and to its URL in the store.
+func (s *session) ensureRegistered(ctx context.Context, doing string, doc map[string]string, eabKeyID string) error {
+	if doc[fieldURL] == "" {
+		url, err := s.register(ctx, doing, eabKeyID)
+		if err != nil {
+			return err
+		}
+		return s.remember(ctx, doing, doc, url)
+	}
+	s.setAccountURL(doc[fieldURL])
+	if doc[fieldContact] == s.issuer.Email {
+		return nil
+	}
+	if err := s.updateContact(ctx); err != nil {
+		return err
+	}
+	return s.remember(ctx, doing, doc, s.accountURL())
+}
+
+// remember stores the account's URL. A replica that has stored the same in
+// the meantime is no failure.
+func (s *session) remember(ctx context.Context, doing string, doc map[string]string, url string) error {
+	doc = maps.Clone(doc)
+	doc[fieldURL], doc[fieldContact], doc[fieldRegistered] = url, s.issuer.Email, s.client.stamp()
+	err := s.client.accounts.Update(ctx, s.accountID, doc)
+	if err == nil {
+		s.setAccountURL(url)
+		return nil
+	}
+	if ctx.Err() != nil {
+		return interrupted(ctx, doing)
+	}
+	now, loadErr := s.client.accounts.Load(ctx, s.accountID)
+	if loadErr != nil || now[fieldURL] != url || now[fieldKey] != doc[fieldKey] {
+		return storeError(doing+": storing the account's URL in the document "+s.accountID, err)
+	}
+	s.setAccountURL(url)
+	return nil
+}
+
+// register makes the account at the CA, or finds the one that this key has.
+func (s *session) register(ctx context.Context, doing, eabKeyID string) (string, error) {
+	if s.issuer.EAB == nil {
+		return s.newAccount(ctx, doing, "", "")
+	}
+	// A binding may be good for one use only (ZeroSSL's is): ask for an
+	// account of this key before, and again after a failure that another
+	// replica may have caused by being first.
+	if url, err := s.findAccount(ctx, doing); err == nil || !isProblem(err, "accountDoesNotExist") {
+		return url, err
+	}
+	hmac, err := s.client.resolve(ctx, s.issuer.EAB.HMAC)
+	if err != nil {
+		return "", unresolved(ctx, doing, "the eab hmac", err)
+	}
+	url, err := s.newAccount(ctx, doing, eabKeyID, hmac)
+	if err == nil {
+		return url, nil
+	}
+	if found, findErr := s.findAccount(ctx, doing); findErr == nil {
+		return found, nil
+	}
+	return "", err
+}
+
+func (s *session) newAccount(ctx context.Context, doing, eabKeyID, hmac string) (string, error) {
+	var url string
+	_, err := s.callAs(ctx, "", doing+" at "+s.directory, func(core *api.Core) error {
+		if err := s.mayRegister(core, doing); err != nil {
+			return err
+		}
+		request := acme.Account{TermsOfServiceAgreed: s.issuer.AgreeTOS, Contact: s.contact()}
+		account, err := acme.ExtendedAccount{}, error(nil)
+		if eabKeyID != "" {
+			account, err = core.Accounts.NewEAB(request, eabKeyID, hmac)
+		} else {
+			account, err = core.Accounts.New(request)
+		}
+		url = account.Location
+		return err
+	})
+	if err == nil && url == "" {
+		err = &Error{class: ClassCAUnavailable, doing: doing, said: "the CA made an account and did not say its URL"}
+	}
+	return url, err
+}
+
+// mayRegister finds what the CA would refuse, so that the error can name the
+// setting.
+func (s *session) mayRegister(core *api.Core, doing string) error {
+	meta := core.GetDirectory().Meta
+	if meta.TermsOfService != "" && !s.issuer.AgreeTOS {
+		return configError(doing, "the CA asks to agree to its terms of service at "+meta.TermsOfService,
+			"read them, then set terms_of_service_agreed = true in the issuer")
+	}
+	if meta.ExternalAccountRequired && s.issuer.EAB == nil {
+		return configError(doing, "the CA makes accounts with an external account binding only", rejections["externalAccountRequired"].advice)
+	}
+	return nil
+}
+
+// findAccount asks for the account of our key without making one.
+func (s *session) findAccount(ctx context.Context, doing string) (string, error) {
+	var url string
+	_, err := s.callAs(ctx, "", doing+" at "+s.directory, func(core *api.Core) error {
+		account, err := core.Accounts.New(acme.Account{OnlyReturnExisting: true})
+		url = account.Location
+		return err
+	})
+	return url, err
+}
+
+// updateContact tells the CA another email (RFC 8555 section 7.3.2).
+func (s *session) updateContact(ctx context.Context) error {
+	_, err := s.call(ctx, "updating the contact of the account of issuer "+s.issuer.Name, func(core *api.Core) error {
+		_, err := core.Accounts.Update(s.accountURL(), acme.Account{Contact: s.contact()})
+		return err
+	})
+	return err
+}
+
+func (s *session) contact() []string {
+	if s.issuer.Email == "" {
+		return nil
+	}
+	return []string{"mailto:" + s.issuer.Email}
+}
+
+// registerAgain registers the stored key at a CA that has forgotten the
+// account with the URL stale. Of many calls that find out at the same time,
+// one does it.
+func (s *session) registerAgain(ctx context.Context, stale string) error {
+	doing := "registering the account of issuer " + s.issuer.Name + " again"
+	select {
+	case s.registering <- struct{}{}:
+		defer func() { <-s.registering }()
+	case <-ctx.Done():
+		return interrupted(ctx, doing)
+	}
+	if s.accountURL() != stale {
+		return nil
+	}
+	s.client.log.Info("the CA does not know the account any more: registering its key again", "issuer", s.issuer.Name)
+	doc, err := s.client.accounts.Load(ctx, s.accountID)
+	if err != nil {
+		return storeError(doing, err)
+	}
+	url, err := s.register(ctx, doing, doc[fieldEAB])
+	if err != nil {
+		return err
+	}
+	return s.remember(ctx, doing, doc, url)
+}

@@ -1,0 +1,199 @@
+package acme
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"certroll/spec"
+
+	"github.com/go-acme/lego/v4/acme/api"
+)
+
+// session is one account at one CA while the process lives.
+//
+//	session ── transport: connections to the CA, shared
+//	   ├── lane: a lego core (its nonces, its http.Client), lent to one call
+//	   ├── lane
+//	   └── lane
+//
+// lego's calls take no context and tell no headers. A lane is therefore lent
+// to a single call: for its duration the lane's RoundTripper has that call's
+// context, and what it saw last is the answer to that call and to no other.
+type session struct {
+	client    *Client
+	issuer    *spec.Issuer
+	directory string
+	accountID string
+	key       crypto.Signer
+	transport http.RoundTripper
+	base      *http.Transport
+
+	mu    sync.Mutex
+	kid   string  // the account's URL
+	lanes []*lane // idle; the last one has the freshest nonces
+
+	registering chan struct{} // held by the call that registers again
+
+	dirGate chan struct{} // held by the call that fetches the directory
+	dirBody []byte
+	dirHead http.Header
+	dirTime time.Time
+}
+
+type lane struct {
+	session *session
+	core    *api.Core
+	kid     string
+	born    time.Time
+	ctx     context.Context // of the call at hand
+	seen    answer
+}
+
+const (
+	// laneAge and directoryAge bound how long a CA's change of its directory
+	// goes unnoticed.
+	laneAge      = time.Hour
+	directoryAge = time.Hour
+	// idleLanes bounds the lanes kept between calls.
+	idleLanes = 64
+)
+
+func (c *Client) newSession(issuer *spec.Issuer) (*session, error) {
+	transport, base, err := c.newTransport(issuer)
+	if err != nil {
+		return nil, err
+	}
+	return &session{
+		client: c, issuer: issuer, directory: issuer.Directory, transport: transport, base: base,
+		registering: make(chan struct{}, 1), dirGate: make(chan struct{}, 1),
+	}, nil
+}
+
+// call runs fn, which makes one request of lego's, on a lane of its own and
+// tells what the CA answered.
+func (s *session) call(ctx context.Context, doing string, fn func(*api.Core) error) (answer, error) {
+	kid := s.accountURL()
+	seen, err := s.callAs(ctx, kid, doing, fn)
+	if err == nil || !isProblem(err, "accountDoesNotExist") {
+		return seen, err
+	}
+	// The CA has forgotten us. The key is ours still: register it again, once.
+	if err := s.registerAgain(ctx, kid); err != nil {
+		return seen, err
+	}
+	return s.callAs(ctx, s.accountURL(), doing, fn)
+}
+
+func (s *session) callAs(ctx context.Context, kid, doing string, fn func(*api.Core) error) (answer, error) {
+	if ctx.Err() != nil {
+		return answer{}, interrupted(ctx, doing)
+	}
+	l := s.borrow(kid)
+	l.ctx, l.seen = ctx, answer{}
+	err := l.run(fn)
+	seen := l.seen
+	s.giveBack(l)
+	if err != nil {
+		return seen, s.client.explain(ctx, doing, err, seen)
+	}
+	return seen, nil
+}
+
+// run makes the lane's core at first use: that fetches the directory, which
+// needs the call's context.
+func (l *lane) run(fn func(*api.Core) error) error {
+	if l.core == nil {
+		httpClient := &http.Client{Transport: l, CheckRedirect: checkRedirect}
+		core, err := api.New(httpClient, l.session.client.opts.UserAgent, l.session.directory, l.kid, l.session.key)
+		if err != nil {
+			return err
+		}
+		l.core = core
+	}
+	return fn(l.core)
+}
+
+func (s *session) borrow(kid string) *lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.lanes) > 0 {
+		l := s.lanes[len(s.lanes)-1]
+		s.lanes = s.lanes[:len(s.lanes)-1]
+		if l.kid == kid && s.client.now().Sub(l.born) < laneAge {
+			return l
+		}
+	}
+	return &lane{session: s, kid: kid, born: s.client.now()}
+}
+
+func (s *session) giveBack(l *lane) {
+	l.ctx = nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.core != nil && l.kid == s.kid && l.kid != "" && len(s.lanes) < idleLanes {
+		s.lanes = append(s.lanes, l)
+	}
+}
+
+func (s *session) accountURL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kid
+}
+
+func (s *session) setAccountURL(url string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kid = url
+}
+
+// cachedDirectory answers a lane's request for the directory from the copy
+// that all lanes share, fetching it where there is none or it is old.
+func (s *session) cachedDirectory(req *http.Request) (*http.Response, error) {
+	select {
+	case s.dirGate <- struct{}{}:
+		defer func() { <-s.dirGate }()
+	case <-req.Context().Done():
+		return nil, req.Context().Err()
+	}
+	if s.dirBody != nil && s.client.now().Sub(s.dirTime) < directoryAge {
+		return s.directoryAnswer(req), nil
+	}
+	resp, err := readWhole(s.transport.RoundTrip(req))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return resp, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading the directory: %w", err)
+	}
+	s.dirBody, s.dirHead, s.dirTime = body, resp.Header, s.client.now()
+	return s.directoryAnswer(req), nil
+}
+
+func (s *session) directoryAnswer(req *http.Request) *http.Response {
+	return &http.Response{
+		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: s.dirHead.Clone(), Body: io.NopCloser(bytes.NewReader(s.dirBody)),
+		ContentLength: int64(len(s.dirBody)), Request: req,
+	}
+}
+
+// keyAuthorization is RFC 8555 section 8.1's, for a token of a challenge.
+func (s *session) keyAuthorization(ctx context.Context, token string) (string, error) {
+	var out string
+	_, err := s.call(ctx, "computing a key authorization", func(core *api.Core) error {
+		var err error
+		out, err = core.GetKeyAuthorization(token)
+		return err
+	})
+	return out, err
+}
+
+func (s *session) close() { s.base.CloseIdleConnections() }

@@ -1,0 +1,117 @@
+package acme
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"certroll/spec"
+)
+
+// maxAnswer bounds an answer of the CA: the largest honest one is a chain of
+// a few certificates.
+const maxAnswer = 1 << 20
+
+// answer is what is kept of a CA's answer to one request.
+type answer struct {
+	url        string
+	status     int
+	retryAfter string
+	err        error // the request brought no answer at all
+}
+
+// newTransport is the HTTP transport of one issuer's account. It is shared by
+// that account's lanes, so that they share connections.
+func (c *Client) newTransport(issuer *spec.Issuer) (http.RoundTripper, *http.Transport, error) {
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.MaxIdleConnsPerHost = 32
+	base.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	if issuer.CABundle != "" {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM([]byte(issuer.CABundle)) {
+			return nil, nil, configError("reading the ca_bundle of issuer "+issuer.Name, "it holds no PEM certificate",
+				"give the certificates themselves, from -----BEGIN CERTIFICATE----- on")
+		}
+		base.TLSClientConfig.RootCAs = pool
+	}
+	if c.opts.Transport != nil {
+		return c.opts.Transport(base), base, nil
+	}
+	return base, base, nil
+}
+
+// RoundTrip sends one request of lego's for the call that has borrowed the
+// lane: lego's API takes no context, so the call's context comes in here. The
+// body is read to its end, within the time and size allowed, before lego sees
+// it: lego leaves some bodies open, and a connection with them.
+func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.session.client.opts.RequestTimeout)
+	defer cancel()
+	l.seen = answer{url: req.URL.String()}
+	resp, err := l.fetch(req.WithContext(ctx))
+	if err != nil {
+		l.seen.err = explainTimeout(l.ctx, err, l.session.client.opts.RequestTimeout)
+		return nil, l.seen.err
+	}
+	l.seen.status, l.seen.retryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
+	l.session.client.log.Debug("acme request", "method", req.Method, "url", l.seen.url, "status", resp.StatusCode)
+	return resp, nil
+}
+
+// fetch serves the directory from the session's copy and all else from the CA.
+func (l *lane) fetch(req *http.Request) (*http.Response, error) {
+	if req.Method == http.MethodGet && req.URL.String() == l.session.directory {
+		return l.session.cachedDirectory(req)
+	}
+	return readWhole(l.session.transport.RoundTrip(req))
+}
+
+func readWhole(resp *http.Response, err error) (*http.Response, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", resp.Request.URL.Host, err)
+	}
+	if len(body) > maxAnswer {
+		return nil, fmt.Errorf("the answer of %s is larger than %d bytes", resp.Request.URL.Host, maxAnswer)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.ContentLength = int64(len(body))
+	return resp, nil
+}
+
+// explainTimeout names the time limit of ours where it was that which ended a
+// request, and not the caller.
+func explainTimeout(call context.Context, err error, limit time.Duration) error {
+	if call.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %s: %w", limit, err)
+	}
+	return err
+}
+
+// checkRedirect keeps a redirect from leading a signed request elsewhere.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	switch {
+	case req.URL.Scheme != "https":
+		return fmt.Errorf("the CA redirects to %s, which is not HTTPS", req.URL.Redacted())
+	case req.Method != http.MethodGet && req.Method != http.MethodHead:
+		// A JWS names the URL it is for (RFC 8555 section 6.4): at another URL
+		// it is void.
+		return fmt.Errorf("the CA redirects a signed request to %s", req.URL.Redacted())
+	case len(via) > 3:
+		return errors.New("the CA redirects in circles")
+	}
+	return nil
+}

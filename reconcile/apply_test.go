@@ -1,0 +1,451 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"certroll/spec"
+)
+
+func TestApplyIssuesAndThenDoesNothing(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com", "www.example.com"))
+	report := w.settle()
+	if len(report.Results) != 1 || report.Results[0].Event.Operation != KindIssue {
+		t.Fatalf("results: %+v", report.Results)
+	}
+	p := w.secretPair("tls/api")
+	if err := p.check([]string{"www.example.com", "api.example.com"}, w.at); err != nil {
+		t.Fatal(err)
+	}
+	r := w.ledger.record(t, "api")
+	if r.State != StateLive || r.Live.Serial != serialOf(p.leaf()) || r.Live.Version != 1 || r.Live.KeyShape != "ecdsa-P-256" {
+		t.Errorf("record: %+v, live %+v", r, r.Live)
+	}
+	if len(w.vault.secrets) != 1 {
+		t.Errorf("the pending secret was not dropped: %d secrets", len(w.vault.secrets))
+	}
+	writes, orders := w.vault.writes, len(w.ca.orders)
+	if a := w.only(); a.Kind != KindNone || a.Reason != ReasonUpToDate {
+		t.Errorf("after an apply the plan says %s, %s", a.Kind, a.Reason)
+	}
+	if again := w.settle(); again.Commit != "" || len(again.Results) != 0 {
+		t.Errorf("a second apply did something: %+v", again)
+	}
+	if w.vault.writes != writes || len(w.ca.orders) != orders || len(w.ledger.messages) != 1 {
+		t.Errorf("a second apply wrote: %d writes, %d orders, %d commits", w.vault.writes-writes, len(w.ca.orders)-orders, len(w.ledger.messages))
+	}
+}
+
+func TestRenewalMakesAFreshKey(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	before := w.ledger.record(t, "api").Live
+	w.at = w.at.Add(61 * day)
+	if a := w.only(); a.Kind != KindRenew || a.Reason != ReasonThreshold {
+		t.Fatalf("plan: %s %s", a.Kind, a.Reason)
+	}
+	w.settle()
+	after := w.ledger.record(t, "api").Live
+	if after.KeyDigest == before.KeyDigest || after.Serial == before.Serial || after.Version != 2 {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	if e := w.ledger.events(t)[1]; e.OldSerial != before.Serial || e.NewSerial != after.Serial || e.Actor != "schedule" {
+		t.Errorf("event: %+v", e)
+	}
+}
+
+func TestRotationNeverKeepsTheKey(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.Key.Rotation = spec.RotateNever
+	w := newWorld(t, c)
+	w.settle()
+	before := w.ledger.record(t, "api").Live
+	w.at = w.at.Add(61 * day)
+	w.settle()
+	if after := w.ledger.record(t, "api").Live; after.KeyDigest != before.KeyDigest || !after.KeySince.Equal(before.KeySince) || after.Serial == before.Serial {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+}
+
+func TestRotationRequestIsDoneOnce(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	c.Rotate = "2026-11-23 suspected compromise"
+	if a := w.only(); a.Kind != KindRotate || a.Detail != c.Rotate {
+		t.Fatalf("plan: %+v", a)
+	}
+	w.settle()
+	if a := w.only(); a.Kind != KindNone {
+		t.Errorf("a rotation already done is planned again: %s", a.Kind)
+	}
+	if e := w.ledger.events(t)[1]; e.Operation != KindRotate || e.Detail != c.Rotate || e.Actor != "A. Owner <owner@example.com>" {
+		t.Errorf("event: %+v", e)
+	}
+}
+
+func TestShapeIsFixedAtCreation(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.Key.Algorithm, c.Key.Size = spec.RSA, 3072
+	w := newWorld(t, c)
+	w.settle()
+	c.Key.Algorithm, c.Key.Size = "", 0
+	if a := w.only(); a.Kind != KindNone {
+		t.Errorf("leaving the shape out plans %s", a.Kind)
+	}
+	c.Key.Algorithm = spec.ECDSA
+	a := w.only()
+	if a.Kind != KindReissue || len(a.Changes) != 1 || a.Changes[0] != (Change{"key", "rsa-3072", "ecdsa-P-256"}) {
+		t.Errorf("stating another shape plans %s %v", a.Kind, a.Changes)
+	}
+}
+
+// A crash is every port failing from its n-th call on: for each n the next run
+// must end in the same state with the same number of orders.
+func TestCrashAtEveryCall(t *testing.T) {
+	crash := errors.New("crash")
+	for n := 1; ; n++ {
+		w := newWorld(t, certificate("api", "api.example.com"))
+		calls, dead := 0, false
+		step := func() error {
+			calls++
+			if calls >= n {
+				dead = true
+				return crash
+			}
+			return nil
+		}
+		w.vault.fail = func(string, string) error { return step() }
+		w.ca.fail = func(string, int) error { return step() }
+		journal := &dyingJournal{memJournal: w.journal, dead: &dead}
+		obs, err := w.reconciler().Observe(context.Background(), w.desired)
+		if err == nil {
+			r := New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll"}, w.vault, w.ca, &dyingLedger{w.ledger, &dead}, journal, w.opts)
+			_, _ = r.Apply(context.Background(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
+		}
+		w.vault.fail, w.ca.fail = nil, nil
+		w.settle()
+		w.settle()
+		t.Run(fmt.Sprint("call ", n), func(t *testing.T) { checkSettled(t, w) })
+		if !dead {
+			break
+		}
+		if n > 100 {
+			t.Fatal("it never ends")
+		}
+	}
+}
+
+func checkSettled(t *testing.T, w *world) {
+	t.Helper()
+	if err := w.secretPair("tls/api").check([]string{"api.example.com"}, w.at); err != nil {
+		t.Error(err)
+	}
+	if n := len(w.ca.orders); n != 1 {
+		t.Errorf("%d orders, want 1", n)
+	}
+	if a := w.only(); a.Kind != KindNone || a.Secret.Version != 1 {
+		t.Errorf("plan afterwards: %s, version %d", a.Kind, a.Secret.Version)
+	}
+	if es := w.ledger.events(t); len(es) != 1 || es[0].Status != Success || es[0].Operation != KindIssue {
+		t.Errorf("events: %+v", es)
+	}
+	if len(w.vault.secrets) != 1 {
+		t.Errorf("%d secrets are left, want 1", len(w.vault.secrets))
+	}
+}
+
+type dyingJournal struct {
+	*memJournal
+	dead *bool
+}
+
+func (j *dyingJournal) Append(line []byte) error {
+	if *j.dead {
+		return errors.New("crash")
+	}
+	return j.memJournal.Append(line)
+}
+
+type dyingLedger struct {
+	*memLedger
+	dead *bool
+}
+
+func TestFailureKeepsWhatIsLiveAndBacksOff(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	before := w.secretPair("tls/api").leaf().Raw
+	w.at = w.at.Add(61 * day)
+	w.ca.fail = func(string, int) error {
+		return &caError{class: "ca_unavailable", text: "ordering: 503 the service is down for maintenance eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.abc"}
+	}
+	report, err := w.apply(context.Background())
+	if err != nil || report.Failed() != 1 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	if !bytes.Equal(before, w.secretPair("tls/api").leaf().Raw) {
+		t.Error("what was live was replaced")
+	}
+	r := w.ledger.record(t, "api")
+	if r.State != StateFailing || r.Failures != 1 || r.LastFailure.Class != ClassCAUnavailable || r.Live == nil {
+		t.Errorf("record: %+v", r)
+	}
+	if !strings.Contains(r.LastFailure.Message, "down for maintenance [redacted]") {
+		t.Errorf("message: %q", r.LastFailure.Message)
+	}
+	if a := w.only(); a.Kind != KindHold || a.Wants != KindRenew || !a.NotBefore.After(w.at) {
+		t.Errorf("plan: %+v", a)
+	}
+	w.ca.fail = nil
+	w.at = r.Hold.Until
+	w.settle()
+	if r := w.ledger.record(t, "api"); r.State != StateLive || r.Failures != 0 || r.Hold != nil {
+		t.Errorf("record after recovery: %+v", r)
+	}
+}
+
+func TestASpecChangeEndsAHold(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.ca.fail = func(string, int) error { return &caError{class: "ca_rejected", text: "no"} }
+	if _, err := w.apply(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if a := w.only(); a.Kind != KindHold {
+		t.Fatalf("plan: %s", a.Kind)
+	}
+	c.Domains[0] = spec.Domain{Typed: "web.example.com", ASCII: "web.example.com"}
+	if a := w.only(); a.Kind != KindIssue {
+		t.Errorf("plan after the change: %s", a.Kind)
+	}
+}
+
+func TestNothingWorseIsWritten(t *testing.T) {
+	spoil := map[string]func(*x509.Certificate){
+		"other names": func(c *x509.Certificate) { c.DNSNames = []string{"evil.example.com"} },
+		"expired":     func(c *x509.Certificate) { c.NotAfter = c.NotBefore.Add(time.Second) },
+		"not yet":     func(c *x509.Certificate) { c.NotBefore = c.NotBefore.Add(48 * time.Hour) },
+	}
+	for name, wrong := range spoil {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, certificate("api", "api.example.com"))
+			w.ca.wrong = wrong
+			report, err := w.apply(context.Background())
+			if err != nil || report.Failed() != 1 {
+				t.Fatalf("report %+v, error %v", report, err)
+			}
+			if _, _, err := w.vault.Read(context.Background(), "secret", "tls/api"); err == nil {
+				t.Error("it was written")
+			}
+			if e := w.ledger.events(t)[0]; e.Class != ClassCARejected {
+				t.Errorf("event: %+v", e)
+			}
+		})
+	}
+}
+
+func TestAnUnreadableVaultIsNotAnEmptyOne(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	w.vault.fail = func(op, _ string) error { return errors.New("Vault is sealed") }
+	if _, err := w.reconciler().Observe(context.Background(), w.desired); err == nil {
+		t.Error("observing an unreadable Vault gave no error")
+	}
+}
+
+func TestForeignSecrets(t *testing.T) {
+	t.Run("a fitting pair is adopted", func(t *testing.T) {
+		w := newWorld(t, certificate("api", "api.example.com"))
+		key, err := newKey("ecdsa-P-384")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := encodeKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain := w.ca.sign([]string{"api.example.com"}, key.Public())
+		if _, err := w.vault.Write(context.Background(), "secret", "tls/api", map[string]string{"crt": string(chain), "key": text}, 0); err != nil {
+			t.Fatal(err)
+		}
+		if a := w.only(); a.Kind != KindAdopt {
+			t.Fatalf("plan: %s", a.Kind)
+		}
+		w.settle()
+		if len(w.ca.orders) != 0 {
+			t.Error("adopting cost an order")
+		}
+		if r := w.ledger.record(t, "api"); r.Live == nil || r.Live.KeyShape != "ecdsa-P-384" {
+			t.Errorf("record: %+v", r)
+		}
+		if a := w.only(); a.Kind != KindNone {
+			t.Errorf("plan afterwards: %s", a.Kind)
+		}
+	})
+	t.Run("anything else is not overwritten", func(t *testing.T) {
+		w := newWorld(t, certificate("api", "api.example.com"))
+		if _, err := w.vault.Write(context.Background(), "secret", "tls/api", map[string]string{"password": "of a database"}, 0); err != nil {
+			t.Fatal(err)
+		}
+		report, err := w.apply(context.Background())
+		if err != nil || report.Failed() != 1 || report.Results[0].Event.Status != Denied {
+			t.Fatalf("report %+v, error %v", report, err)
+		}
+		if _, version, _ := w.vault.Read(context.Background(), "secret", "tls/api"); version != 1 || len(w.ca.orders) != 0 {
+			t.Errorf("version %d, %d orders", version, len(w.ca.orders))
+		}
+		if a := w.only(); a.Kind != KindHold {
+			t.Errorf("plan afterwards: %s", a.Kind)
+		}
+	})
+}
+
+func TestDriftIsRestoredWithoutAnOrder(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	before := w.secretPair("tls/api").leaf().Raw
+	if _, err := w.vault.Write(context.Background(), "secret", "tls/api", map[string]string{"oops": "wrong path"}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if a := w.only(); a.Kind != KindRepair || a.Reason != ReasonDrifted {
+		t.Fatalf("plan: %s %s", a.Kind, a.Reason)
+	}
+	w.settle()
+	if !bytes.Equal(before, w.secretPair("tls/api").leaf().Raw) || len(w.ca.orders) != 1 {
+		t.Errorf("%d orders", len(w.ca.orders))
+	}
+	if a := w.only(); a.Kind != KindNone || a.Secret.Version != 3 {
+		t.Errorf("plan afterwards: %s, version %d", a.Kind, a.Secret.Version)
+	}
+}
+
+func TestRetire(t *testing.T) {
+	for onRemove, want := range map[spec.OnRemove]struct {
+		readable bool
+		revoked  int
+	}{spec.Keep: {true, 0}, spec.Delete: {false, 0}, spec.Revoke: {false, 1}} {
+		t.Run(string(onRemove), func(t *testing.T) {
+			c := certificate("api", "api.example.com")
+			c.OnRemove = onRemove
+			w := newWorld(t, c)
+			w.settle()
+			w.desired = desire()
+			if a := w.only(); a.Kind != KindRetire {
+				t.Fatalf("plan: %s", a.Kind)
+			}
+			w.settle()
+			if _, readable, _, _ := w.vault.ReadMetadata(context.Background(), "secret", "tls/api"); readable != want.readable || len(w.ca.revoked) != want.revoked {
+				t.Errorf("readable %v, revoked %v", readable, w.ca.revoked)
+			}
+			if r := w.ledger.record(t, "api"); r.State != StateRetired {
+				t.Errorf("record: %+v", r)
+			}
+			if as := w.plan(); len(as) != 0 {
+				t.Errorf("plan afterwards: %+v", as)
+			}
+		})
+	}
+}
+
+func TestAMovedPathIsUsedFromTheNextRenewalOn(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	c.Vault.Path = "tls/moved"
+	if a := w.only(); a.Kind != KindNone || len(a.Warnings) != 1 {
+		t.Fatalf("plan: %s %v", a.Kind, a.Warnings)
+	}
+	w.at = w.at.Add(61 * day)
+	w.settle()
+	if err := w.secretPair("tls/moved").check(c.Names(), w.at); err != nil {
+		t.Error(err)
+	}
+	if a := w.only(); a.Kind != KindNone || a.At.Path != "tls/moved" {
+		t.Errorf("plan afterwards: %s at %s", a.Kind, a.At)
+	}
+}
+
+func TestOneFailureHoldsUpNoOther(t *testing.T) {
+	w := newWorld(t, certificate("a", "a.example.com"), certificate("b", "b.example.com"), certificate("c", "c.example.com"))
+	w.ca.fail = func(op string, n int) error {
+		if op == "finish" && n == 1 {
+			return &caError{class: "validation", gone: true, text: "the TXT record was not found"}
+		}
+		return nil
+	}
+	report, err := w.apply(context.Background())
+	if err != nil || report.Failed() != 1 || len(report.Results) != 3 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	if len(w.ledger.messages) != 1 {
+		t.Errorf("%d commits for what ended together, want 1", len(w.ledger.messages))
+	}
+}
+
+func TestInterruptIsNoFailure(t *testing.T) {
+	w := newWorld(t, certificate("a", "a.example.com"))
+	ctx, cancel := context.WithCancel(context.Background())
+	w.ca.fail = func(op string, _ int) error {
+		if op == "finish" {
+			cancel()
+		}
+		return nil
+	}
+	report, err := w.apply(ctx)
+	if err != nil || report.Interrupted != 1 || len(report.Results) != 0 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	w.ca.fail = nil
+	w.settle()
+	if len(w.ca.orders) != 1 {
+		t.Errorf("%d orders, want the one of the interrupted run", len(w.ca.orders))
+	}
+}
+
+func TestGitOutageLosesNoEvent(t *testing.T) {
+	w := newWorld(t, certificate("a", "a.example.com"))
+	actions := w.plan()
+	w.ledger.err = errors.New("connection refused")
+	if _, err := w.reconciler().Apply(context.Background(), w.desired, Revision{}, actions); err == nil {
+		t.Fatal("a ledger that cannot be reached gave no error")
+	}
+	w.ledger.err = nil
+	w.settle()
+	if es := w.ledger.events(t); len(es) != 1 || es[0].NewSerial == "" {
+		t.Errorf("events: %+v", es)
+	}
+	if len(w.ca.orders) != 1 {
+		t.Errorf("%d orders", len(w.ca.orders))
+	}
+}
+
+func TestALostRaceIsReplayed(t *testing.T) {
+	w := newWorld(t, certificate("a", "a.example.com"))
+	other := Event{Schema: 1, ID: "other", Time: start, Operation: KindIssue, Certificate: "z", Status: Success}
+	w.ledger.race = func(tree fstest.MapFS) {
+		files, err := appendEvents(tree, []Event{other}, start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, b := range files {
+			tree[name] = &fstest.MapFile{Data: b}
+		}
+	}
+	w.settle()
+	es := w.ledger.events(t)
+	if len(es) != 2 || es[0].ID != "other" || es[1].Certificate != "a" {
+		t.Fatalf("events: %+v", es)
+	}
+	lines := bytes.Split(bytes.TrimSpace(w.ledger.tree["audit/2026/11.jsonl"].Data), []byte("\n"))
+	if es[1].Prev != lineHash(lines[0]) {
+		t.Error("the chain is broken")
+	}
+}

@@ -1,0 +1,478 @@
+package reconcile
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"certroll/spec"
+)
+
+// The ports in memory. The real ones are tried by the integration tests of
+// cmd/certroll; these show what the real ones cannot be made to do on demand.
+
+type memVersion struct {
+	data    map[string]string
+	deleted bool
+}
+
+type memSecret struct {
+	versions []memVersion
+	custom   map[string]string
+}
+
+type memVault struct {
+	mu      sync.Mutex
+	secrets map[string]*memSecret
+	writes  int
+	fail    func(op, path string) error // nil: nothing fails
+}
+
+type conflictError struct{ error }
+
+func (conflictError) Conflict() bool { return true }
+func (conflictError) Class() string  { return "vault" }
+
+func newMemVault() *memVault { return &memVault{secrets: map[string]*memSecret{}} }
+
+func (v *memVault) enter(op, mount, path string) (string, error) {
+	v.mu.Lock()
+	full := mount + "/" + path
+	if v.fail != nil {
+		if err := v.fail(op, full); err != nil {
+			return full, err
+		}
+	}
+	return full, nil
+}
+
+func (v *memVault) ReadMetadata(_ context.Context, mount, path string) (int, bool, map[string]string, error) {
+	full, err := v.enter("metadata", mount, path)
+	defer v.mu.Unlock()
+	s := v.secrets[full]
+	if err != nil || s == nil {
+		return 0, false, nil, err
+	}
+	n := len(s.versions)
+	return n, n > 0 && !s.versions[n-1].deleted, maps.Clone(s.custom), nil
+}
+
+func (v *memVault) List(_ context.Context, mount, path string) ([]string, error) {
+	full, err := v.enter("list", mount, path)
+	defer v.mu.Unlock()
+	var keys []string
+	for p := range v.secrets {
+		if rest, ok := strings.CutPrefix(p, full+"/"); ok {
+			keys = append(keys, rest)
+		}
+	}
+	slices.Sort(keys)
+	return keys, err
+}
+
+func (v *memVault) Read(_ context.Context, mount, path string) (map[string]string, int, error) {
+	full, err := v.enter("read", mount, path)
+	defer v.mu.Unlock()
+	s := v.secrets[full]
+	if err != nil {
+		return nil, 0, err
+	}
+	if s == nil || len(s.versions) == 0 || s.versions[len(s.versions)-1].deleted {
+		return nil, 0, fs.ErrNotExist
+	}
+	return maps.Clone(s.versions[len(s.versions)-1].data), len(s.versions), nil
+}
+
+func (v *memVault) ReadVersion(_ context.Context, mount, path string, n int) (map[string]string, error) {
+	full, err := v.enter("read", mount, path)
+	defer v.mu.Unlock()
+	s := v.secrets[full]
+	if err != nil {
+		return nil, err
+	}
+	if s == nil || n < 1 || n > len(s.versions) || s.versions[n-1].deleted {
+		return nil, fs.ErrNotExist
+	}
+	return maps.Clone(s.versions[n-1].data), nil
+}
+
+func (v *memVault) Write(_ context.Context, mount, path string, data map[string]string, cas int) (int, error) {
+	full, err := v.enter("write", mount, path)
+	defer v.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	s := v.secrets[full]
+	if s == nil {
+		s = &memSecret{}
+		v.secrets[full] = s
+	}
+	if len(s.versions) != cas {
+		return 0, conflictError{fmt.Errorf("check-and-set parameter did not match the current version %d", len(s.versions))}
+	}
+	v.writes++
+	s.versions = append(s.versions, memVersion{data: maps.Clone(data)})
+	return len(s.versions), nil
+}
+
+func (v *memVault) WriteMetadata(_ context.Context, mount, path string, custom map[string]string) error {
+	full, err := v.enter("write-metadata", mount, path)
+	defer v.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if v.secrets[full] == nil {
+		v.secrets[full] = &memSecret{}
+	}
+	v.writes++
+	v.secrets[full].custom = maps.Clone(custom)
+	return nil
+}
+
+func (v *memVault) Delete(_ context.Context, mount, path string) error {
+	full, err := v.enter("delete", mount, path)
+	defer v.mu.Unlock()
+	if s := v.secrets[full]; err == nil && s != nil && len(s.versions) > 0 {
+		s.versions[len(s.versions)-1].deleted = true
+	}
+	return err
+}
+
+func (v *memVault) Destroy(_ context.Context, mount, path string) error {
+	full, err := v.enter("destroy", mount, path)
+	defer v.mu.Unlock()
+	if err == nil {
+		delete(v.secrets, full)
+	}
+	return err
+}
+
+// memCA signs what it is asked for.
+type memCA struct {
+	mu       sync.Mutex
+	key      *ecdsa.PrivateKey
+	cert     *x509.Certificate
+	serial   int64
+	orders   map[string][]string
+	issued   map[string][]byte
+	revoked  []uint
+	now      func() time.Time
+	lifetime time.Duration
+	fail     func(op string, n int) error // n counts the calls of that op
+	calls    map[string]int
+	wrong    func(*x509.Certificate) // spoils what is signed
+}
+
+type caError struct {
+	class string
+	at    time.Time
+	gone  bool
+	text  string
+}
+
+func (e *caError) Error() string      { return e.text }
+func (e *caError) Class() string      { return e.class }
+func (e *caError) RetryAt() time.Time { return e.at }
+func (e *caError) OrderGone() bool    { return e.gone }
+
+func newMemCA(t testing.TB, now func() time.Time) *memCA {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test root"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: now().Add(-time.Hour), NotAfter: now().Add(100 * 365 * day), KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &memCA{key: key, cert: cert, serial: 1, orders: map[string][]string{}, issued: map[string][]byte{}, calls: map[string]int{}, now: now, lifetime: 90 * day}
+}
+
+func (ca *memCA) called(op string) error {
+	ca.calls[op]++
+	if ca.fail != nil {
+		return ca.fail(op, ca.calls[op])
+	}
+	return nil
+}
+
+func (ca *memCA) Order(_ context.Context, _ *spec.Issuer, names []string, _ string) (string, error) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if err := ca.called("order"); err != nil {
+		return "", err
+	}
+	url := fmt.Sprintf("https://ca.example/order/%d", len(ca.orders)+1)
+	ca.orders[url] = names
+	return url, nil
+}
+
+func (ca *memCA) Finish(ctx context.Context, _ *spec.Issuer, url string, csr []byte, _ []*spec.DNSAccount, report func(string, string)) ([]byte, string, error) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if err := ca.called("finish"); err != nil {
+		return nil, "", err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, "", err
+	}
+	if ca.orders[url] == nil {
+		return nil, "", &caError{class: "ca_rejected", gone: true, text: "no such order"}
+	}
+	if chain := ca.issued[url]; chain != nil {
+		return chain, "lab", nil
+	}
+	req, err := x509.ParseCertificateRequest(csr)
+	if err != nil {
+		return nil, "", err
+	}
+	report("ca", "signing")
+	chain := ca.sign(req.DNSNames, req.PublicKey)
+	ca.issued[url] = chain
+	return chain, "lab", nil
+}
+
+func (ca *memCA) sign(names []string, pub crypto.PublicKey) []byte {
+	ca.serial++
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(ca.serial), DNSNames: names, NotBefore: ca.now().Add(-time.Minute), NotAfter: ca.now().Add(ca.lifetime)}
+	if ca.wrong != nil {
+		ca.wrong(leaf)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, leaf, ca.cert, pub, ca.key)
+	if err != nil {
+		panic(err)
+	}
+	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})...)
+}
+
+func (ca *memCA) Revoke(_ context.Context, _ *spec.Issuer, _ []byte, reason uint) error {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	ca.revoked = append(ca.revoked, reason)
+	return ca.called("revoke")
+}
+
+// memLedger is a branch; race runs between the edit and its push, once.
+type memLedger struct {
+	tree     fstest.MapFS
+	messages []string
+	race     func(tree fstest.MapFS)
+	err      error
+}
+
+func newMemLedger() *memLedger { return &memLedger{tree: fstest.MapFS{}} }
+
+func (l *memLedger) Snapshot(context.Context) (fs.FS, string, error) {
+	return maps.Clone(l.tree), fmt.Sprint(len(l.messages)), l.err
+}
+
+func (l *memLedger) Commit(_ context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (string, error) {
+	if l.err != nil {
+		return "", l.err
+	}
+	for {
+		files, err := edit(maps.Clone(l.tree))
+		if err != nil {
+			return "", err
+		}
+		if race := l.race; race != nil {
+			l.race = nil
+			race(l.tree)
+			continue
+		}
+		changed := false
+		for name, b := range files {
+			if old := l.tree[name]; old == nil || string(old.Data) != string(b) {
+				changed = true
+				l.tree[name] = &fstest.MapFile{Data: b}
+			}
+		}
+		if !changed {
+			return "", nil
+		}
+		l.messages = append(l.messages, message)
+		return fmt.Sprintf("%040d", len(l.messages)), nil
+	}
+}
+
+func (l *memLedger) events(t testing.TB) []Event {
+	t.Helper()
+	files, err := auditFiles(l.tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []Event
+	for _, f := range files {
+		for line := range strings.Lines(string(l.tree[f].Data)) {
+			var e Event
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+func (l *memLedger) record(t testing.TB, name string) *Record {
+	t.Helper()
+	f := l.tree[recordFile(name)]
+	if f == nil {
+		t.Fatalf("the ledger has no record of %q", name)
+	}
+	r, err := UnmarshalRecord(f.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+type memJournal struct {
+	mu    sync.Mutex
+	lines [][]byte
+}
+
+func (j *memJournal) Append(line []byte) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, slices.Clone(line))
+	return nil
+}
+
+func (j *memJournal) Entries() ([][]byte, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.lines), nil
+}
+
+func (j *memJournal) Ack(n int) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if n > len(j.lines) {
+		return errors.New("acknowledged more than there is")
+	}
+	j.lines = j.lines[n:]
+	return nil
+}
+
+// world is everything in memory, with a clock that tests turn.
+type world struct {
+	t       testing.TB
+	at      time.Time
+	vault   *memVault
+	ca      *memCA
+	ledger  *memLedger
+	journal *memJournal
+	desired *spec.Spec
+	opts    Options
+}
+
+var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func newWorld(t testing.TB, certificates ...*spec.Certificate) *world {
+	w := &world{t: t, at: start, vault: newMemVault(), ledger: newMemLedger(), journal: &memJournal{}}
+	w.ca = newMemCA(t, func() time.Time { return w.at })
+	w.desired = desire(certificates...)
+	w.opts = Options{Now: func() time.Time { return w.at }}
+	return w
+}
+
+func desire(certificates ...*spec.Certificate) *spec.Spec {
+	return &spec.Spec{
+		Issuers:      map[string]*spec.Issuer{"ca": {Name: "ca", Directory: "https://ca.example/dir"}},
+		DNS:          map[string]*spec.DNSAccount{"lab": {Name: "lab", Challenge: spec.DNS01}},
+		Certificates: certificates,
+	}
+}
+
+func certificate(name string, names ...string) *spec.Certificate {
+	c := &spec.Certificate{
+		Name: name, Issuer: "ca", DNS: []string{"lab"}, Renewal: spec.Renewal{Auto: true, ThresholdDays: 30},
+		Key: spec.Key{Rotation: spec.RotateAlways}, Vault: spec.Target{Mount: "secret", Path: "tls/" + name}, OnRemove: spec.Keep, File: "certs.hcl",
+	}
+	for _, n := range names {
+		c.Domains = append(c.Domains, spec.Domain{Typed: n, ASCII: n})
+	}
+	return c
+}
+
+// reconciler is a new process on the same world.
+func (w *world) reconciler() *Reconciler {
+	return New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll"}, w.vault, w.ca, w.ledger, w.journal, w.opts)
+}
+
+func (w *world) plan() []Action {
+	w.t.Helper()
+	obs, err := w.reconciler().Observe(context.Background(), w.desired)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return Plan(w.desired, obs, w.at)
+}
+
+func (w *world) apply(ctx context.Context) (*Report, error) {
+	w.t.Helper()
+	return w.reconciler().Apply(ctx, w.desired, Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, w.plan())
+}
+
+// settle applies and demands that all went well.
+func (w *world) settle() *Report {
+	w.t.Helper()
+	report, err := w.apply(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, r := range report.Results {
+		if r.Err != nil {
+			w.t.Fatalf("%s: %v", r.Action.Certificate, r.Err)
+		}
+	}
+	return report
+}
+
+func (w *world) only() Action {
+	w.t.Helper()
+	actions := w.plan()
+	if len(actions) != 1 {
+		w.t.Fatalf("the plan has %d actions, want 1: %+v", len(actions), actions)
+	}
+	return actions[0]
+}
+
+// secretPair is what a consumer reads.
+func (w *world) secretPair(path string) pair {
+	w.t.Helper()
+	data, _, err := w.vault.Read(context.Background(), "secret", path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p, err := findPair(data)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
