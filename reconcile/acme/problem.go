@@ -112,6 +112,10 @@ func (c *Client) explain(ctx context.Context, doing string, err error, seen answ
 	if ctx.Err() != nil {
 		return interrupted(ctx, doing)
 	}
+	var ours *Error
+	if errors.As(err, &ours) {
+		return ours
+	}
 	var p *acme.ProblemDetails
 	if errors.As(err, &p) {
 		class, advice := answerClass(p, seen.retryAfter)

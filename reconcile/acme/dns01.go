@@ -1,0 +1,174 @@
+package acme
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"certroll/spec"
+)
+
+// publication is the answering of a group's dns-01 challenges through one
+// account, at one record name.
+type publication struct {
+	*solving
+	account    *spec.DNSAccount
+	child      *child
+	name       string // where the TXT record goes, CNAMEs followed
+	challenges []challenge
+}
+
+// viaDNS answers dns-01 challenges (RFC 8555 section 8.4) of one domain.
+func (s *solving) viaDNS(ctx context.Context, account *spec.DNSAccount, challenges []challenge) error {
+	doing := "publishing the TXT record for " + challenges[0].name() + " through the DNS account " + account.Name
+	child, err := s.client.children.acquire(ctx, account)
+	if err != nil {
+		return s.unpublished(ctx, doing, err)
+	}
+	defer child.release()
+	name, err := recordName(ctx, account, challenges[0].domain())
+	if err != nil {
+		return s.unpublished(ctx, doing, err)
+	}
+	p := &publication{solving: s, account: account, child: child, name: name, challenges: challenges}
+	if !child.oneAtATime() {
+		return p.run(ctx)
+	}
+	for i := range challenges {
+		single := *p
+		single.challenges = challenges[i : i+1]
+		if err := single.alone(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpublished makes the failure to publish one that the next account may mend.
+func (s *solving) unpublished(ctx context.Context, doing string, err error) error {
+	if ctx.Err() != nil {
+		return interrupted(ctx, doing)
+	}
+	return notPublished{asError(doing, err)}
+}
+
+// alone runs the publication while nothing else is written at its name, or,
+// for a provider with one value for all of an account, through its account.
+func (p *publication) alone(ctx context.Context) error {
+	key := p.name
+	if p.child.wholeAccount() {
+		key = "account " + p.account.Name
+	}
+	unlock, err := p.client.names.lock(ctx, key)
+	if err != nil {
+		return interrupted(ctx, p.doing)
+	}
+	defer unlock()
+	return p.run(ctx)
+}
+
+// run writes the records, waits until they can be seen, has the CA look, and
+// takes them away again whatever happened.
+func (p *publication) run(ctx context.Context) error {
+	for _, ch := range p.challenges {
+		written, err := p.present(ctx, ch)
+		if written {
+			defer p.remove(ctx, ch)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	ttl, err := p.seen(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.waitQuiet(ctx); err != nil {
+		return err
+	}
+	p.client.names.lookedAt(p.name, p.cap(ttl))
+	err = p.askAll(ctx, p.challenges)
+	p.client.names.lookedAt(p.name, p.cap(ttl))
+	return err
+}
+
+func (p *publication) cap(ttl time.Duration) time.Duration { return min(ttl, p.client.opts.RecordCache) }
+
+// present writes one record; a provider that does not answer gets another try
+// or two. written is true as soon as the record may be there.
+func (p *publication) present(ctx context.Context, ch challenge) (written bool, err error) {
+	doing := "writing the TXT record " + p.name + " through the DNS account " + p.account.Name
+	p.report("dns", doing)
+	for try := 0; ; try++ {
+		err = p.child.present(ctx, ch, p.name)
+		if err == nil {
+			return true, nil
+		}
+		if ctx.Err() != nil {
+			return true, interrupted(ctx, doing)
+		}
+		e := asError(doing, err)
+		written = written || e.class == ClassDNSUnavailable
+		if e.class != ClassDNSUnavailable || try >= len(p.client.opts.PresentRetry) {
+			return written, notPublished{e}
+		}
+		pause := p.client.opts.PresentRetry[try]
+		p.report("dns", fmt.Sprintf("trying again in %s: %v", pause, e))
+		if sleep(ctx, pause) != nil {
+			return written, interrupted(ctx, doing)
+		}
+		if err := p.revive(ctx); err != nil {
+			return written, p.unpublished(ctx, doing, err)
+		}
+	}
+}
+
+// revive replaces the account's child where it has died.
+func (p *publication) revive(ctx context.Context) error {
+	if !p.child.dead() {
+		return nil
+	}
+	fresh, err := p.client.children.acquire(ctx, p.account)
+	if err != nil {
+		return err
+	}
+	// The caller releases the child it acquired; ours lives no longer than this
+	// publication needs it.
+	context.AfterFunc(ctx, func() {})
+	p.child = fresh
+	return nil
+}
+
+// remove takes a record away, also when the call was interrupted. A record
+// that stays is untidy and no danger, so a failure is reported and no more.
+func (p *publication) remove(ctx context.Context, ch challenge) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.client.opts.CleanupTimeout)
+	defer cancel()
+	if err := p.child.cleanup(ctx, ch, p.name); err != nil {
+		p.report("cleanup", "the TXT record "+p.name+" could not be removed through the DNS account "+p.account.Name+": "+asError("removing it", err).Error())
+	}
+}
+
+// waitQuiet waits until the CA's resolvers have forgotten an earlier answer.
+func (p *publication) waitQuiet(ctx context.Context) error {
+	for {
+		d := p.client.names.quiet(p.name)
+		if d <= 0 {
+			return nil
+		}
+		p.report("dns", fmt.Sprintf("waiting %s at %s for resolvers of the CA to forget the answer that it looked at before (its TTL; a lower one waits less)", d.Round(time.Second), p.name))
+		if sleep(ctx, d) != nil {
+			return interrupted(ctx, p.doing)
+		}
+	}
+}
+
+// value is what the TXT record must hold (RFC 8555 section 8.4).
+func (ch challenge) value() string {
+	sum := sha256.Sum256([]byte(ch.keyAuth))
+	return base64url(sum[:])
+}
+
+var errNoServers = errors.New("there is no name server to ask")

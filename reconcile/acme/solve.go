@@ -1,0 +1,333 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"certroll/spec"
+
+	"github.com/go-acme/lego/v4/acme"
+	"github.com/go-acme/lego/v4/acme/api"
+)
+
+// solving is the work on the open authorizations of one order.
+type solving struct {
+	*finish
+	mu       sync.Mutex
+	current  int     // the account in use, an index into accounts
+	failures []error // why the accounts before it could not publish
+	room     chan struct{}
+}
+
+// task is one authorization to be made valid.
+type task struct {
+	url   string
+	authz acme.Authorization
+}
+
+func (t task) name() string   { return displayName(t.authz) }
+func (t task) domain() string { return t.authz.Identifier.Value }
+
+// challenge is the authorization's challenge of one type, with the answer to it.
+type challenge struct {
+	task
+	url     string
+	token   string
+	keyAuth string
+}
+
+// notPublished is the failure of an account to publish an answer. The CA was
+// not asked, so nothing is lost and another account may try.
+type notPublished struct{ *Error }
+
+func (e notPublished) Unwrap() error { return e.Error }
+
+// solve makes every open authorization of the order valid. The names are
+// worked on side by side, and all to their end: one attempt shows everything
+// that is wrong, and an authorization won is of use to the next order.
+func (f *finish) solve(ctx context.Context, urls []string) error {
+	s := &solving{finish: f, room: make(chan struct{}, f.client.opts.Names)}
+	tasks, err := s.open(ctx, urls)
+	if err != nil || len(tasks) == 0 {
+		return err
+	}
+	if len(f.accounts) == 0 {
+		return configError(f.doing, "no DNS account was given to validate "+tasks[0].name()+" with", "name one in the certificate's dns")
+	}
+	groups := byDomain(tasks)
+	errs := make([]error, len(groups))
+	s.each(len(groups), func(i int) { errs[i] = s.solveGroup(ctx, groups[i]) })
+	if ctx.Err() != nil {
+		return interrupted(ctx, f.doing)
+	}
+	return join(f.doing, errs)
+}
+
+// each runs fn for 0 to n-1 side by side, as many at once as there is room.
+func (s *solving) each(n int, fn func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		s.room <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-s.room }()
+			fn(i)
+		})
+	}
+	wg.Wait()
+}
+
+// open fetches the authorizations and keeps those that have to be solved.
+func (s *solving) open(ctx context.Context, urls []string) ([]task, error) {
+	authz := make([]acme.Authorization, len(urls))
+	errs := make([]error, len(urls))
+	s.each(len(urls), func(i int) {
+		authz[i], _, errs[i] = s.authorization(ctx, urls[i])
+		if errs[i] != nil {
+			return
+		}
+		if failure := authorizationFailure(s.issuer, authz[i]); failure != nil {
+			errs[i] = failure
+		}
+	})
+	if ctx.Err() != nil {
+		return nil, interrupted(ctx, s.doing)
+	}
+	if err := join(s.doing, errs); err != nil {
+		return nil, err
+	}
+	var tasks []task
+	for i, a := range authz {
+		if a.Status == acme.StatusPending {
+			tasks = append(tasks, task{url: urls[i], authz: a})
+		}
+	}
+	return tasks, nil
+}
+
+// byDomain puts a name and its wildcard together: their answers stand in one
+// and the same TXT record set.
+func byDomain(tasks []task) [][]task {
+	index := map[string]int{}
+	var groups [][]task
+	for _, t := range tasks {
+		i, ok := index[t.domain()]
+		if !ok {
+			i = len(groups)
+			index[t.domain()] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], t)
+	}
+	return groups
+}
+
+// solveGroup tries the accounts in their order. An account that cannot publish
+// is passed over by the whole rest of the order, not only by this group.
+func (s *solving) solveGroup(ctx context.Context, group []task) error {
+	for {
+		account, i := s.account()
+		if account == nil {
+			return s.exhausted(group)
+		}
+		err := s.solveWith(ctx, account, group)
+		var np notPublished
+		if err == nil {
+			s.worked(i)
+			return nil
+		}
+		if ctx.Err() != nil || !errors.As(err, &np) {
+			return err
+		}
+		s.passOver(i, np.Error)
+		if group, err = s.stillOpen(ctx, group); err != nil || len(group) == 0 {
+			return err
+		}
+	}
+}
+
+func (s *solving) account() (*spec.DNSAccount, int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current >= len(s.accounts) {
+		return nil, s.current
+	}
+	return s.accounts[s.current], s.current
+}
+
+func (s *solving) worked(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finish.account = s.accounts[i].Name
+}
+
+// passOver gives account i up, unless another group has done so already.
+func (s *solving) passOver(i int, why *Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != i {
+		return
+	}
+	s.current++
+	s.failures = append(s.failures, why)
+	if s.current < len(s.accounts) {
+		s.report("dns", "going on with the DNS account "+s.accounts[s.current].Name+": "+why.Error())
+	}
+}
+
+// exhausted is the error when no account is left. The class is that of the
+// last one's failure to answer where there was one, since then trying again
+// has a point; else the first one's.
+func (s *solving) exhausted(group []task) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.failures) == 1 {
+		return s.failures[0]
+	}
+	var said []string
+	out := *asError(s.doing, s.failures[0])
+	for _, err := range s.failures {
+		said = append(said, err.Error())
+		if hasClass(err, ClassDNSUnavailable) {
+			out.class, out.cause = ClassDNSUnavailable, err
+		}
+	}
+	out.doing = "publishing the answer for " + group[0].name() + " through one of " + plural(len(said), "DNS account")
+	out.said, out.advice = strings.Join(said, " | "), ""
+	return &out
+}
+
+// stillOpen drops the tasks that became valid before their group failed over.
+func (s *solving) stillOpen(ctx context.Context, group []task) ([]task, error) {
+	urls := make([]string, len(group))
+	for i, t := range group {
+		urls[i] = t.url
+	}
+	var open []task
+	for _, t := range group {
+		authz, _, err := s.authorization(ctx, t.url)
+		if err != nil {
+			return nil, err
+		}
+		if failure := authorizationFailure(s.issuer, authz); failure != nil {
+			return nil, failure
+		}
+		if authz.Status == acme.StatusPending {
+			open = append(open, task{url: t.url, authz: authz})
+		}
+	}
+	return open, nil
+}
+
+// solveWith solves a group through one account.
+func (s *solving) solveWith(ctx context.Context, account *spec.DNSAccount, group []task) error {
+	challenges, err := s.challenges(ctx, account, group)
+	if err != nil {
+		return err
+	}
+	switch account.Challenge {
+	case spec.HTTP01:
+		return s.viaHTTP(ctx, account, challenges)
+	case spec.TLSALPN01:
+		return s.viaTLS(ctx, account, challenges)
+	default:
+		return s.viaDNS(ctx, account, challenges)
+	}
+}
+
+// challenges picks each task's challenge of the account's type.
+func (s *solving) challenges(ctx context.Context, account *spec.DNSAccount, group []task) ([]challenge, error) {
+	out := make([]challenge, 0, len(group))
+	for _, t := range group {
+		ch, err := s.challenge(ctx, account, t)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ch)
+	}
+	return out, nil
+}
+
+func (s *solving) challenge(ctx context.Context, account *spec.DNSAccount, t task) (challenge, error) {
+	doing := "validating " + t.name() + " through the DNS account " + account.Name
+	var offered []string
+	for _, ch := range t.authz.Challenges {
+		offered = append(offered, ch.Type)
+		if ch.Type != string(account.Challenge) {
+			continue
+		}
+		if !tokenSafe(ch.Token) {
+			return challenge{}, &Error{class: ClassCAUnavailable, doing: doing, said: "the challenge's token is not base64url, as RFC 8555 section 8.3 demands"}
+		}
+		keyAuth, err := s.session.keyAuthorization(ctx, ch.Token)
+		return challenge{task: t, url: ch.URL, token: ch.Token, keyAuth: keyAuth}, err
+	}
+	return challenge{}, notPublished{configError(doing, "the CA offers no "+string(account.Challenge)+" challenge for this name, only "+strings.Join(offered, ", "),
+		"give the certificate a dns account of a type that the CA takes for the name")}
+}
+
+// tokenSafe reports whether a token may be part of a path and a URL.
+func tokenSafe(token string) bool {
+	return token != "" && strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == "" && len(token) <= 512
+}
+
+// askAll has the CA validate each challenge, all at the same time.
+func (s *solving) askAll(ctx context.Context, challenges []challenge) error {
+	errs := make([]error, len(challenges))
+	var wg sync.WaitGroup
+	for i, ch := range challenges {
+		wg.Go(func() { errs[i] = s.ask(ctx, ch) })
+	}
+	wg.Wait()
+	return join(s.doing, errs)
+}
+
+// ask tells the CA that a challenge can be validated (RFC 8555 section 7.5.1)
+// and waits for its verdict.
+func (s *solving) ask(ctx context.Context, ch challenge) error {
+	doing := "validating " + ch.name() + " at " + s.issuer.Directory
+	s.report("validate", "waiting for the CA to validate "+ch.name())
+	w := s.client.newWatch(s.client.opts.ValidationTimeout)
+	seen, err := s.session.call(ctx, doing, func(core *api.Core) error {
+		_, err := core.Challenges.New(ch.url)
+		return err
+	})
+	refusal := err
+	if err != nil && !isAnswered(err) {
+		return err
+	}
+	for {
+		if refusal == nil {
+			if err := w.wait(ctx, doing, "has not decided", seen); err != nil {
+				return err
+			}
+		}
+		var authz acme.Authorization
+		authz, seen, err = s.authorization(ctx, ch.task.url)
+		switch {
+		case err != nil:
+			return err
+		case authz.Status == acme.StatusValid:
+			return nil
+		}
+		if failure := authorizationFailure(s.issuer, authz); failure != nil {
+			return failure
+		}
+		// Refused though still pending: an earlier run may have asked, and the
+		// CA is at it; else the refusal stands.
+		if refusal != nil && !beingValidated(authz, ch.url) {
+			return refusal
+		}
+		refusal = nil
+	}
+}
+
+func beingValidated(authz acme.Authorization, url string) bool {
+	for _, ch := range authz.Challenges {
+		if ch.URL == url {
+			return ch.Status == acme.StatusProcessing
+		}
+	}
+	return false
+}
