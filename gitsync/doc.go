@@ -1,0 +1,48 @@
+// Package gitsync moves files between Git repositories and the reconciler. It
+// knows nothing of certificates, records or events.
+//
+// # What it owns
+//
+//   - Source reads the *.hcl files of one revision of the config repo; ReadDir
+//     reads them from a plain directory.
+//   - Ledger reads and writes a branch through the object database, without a
+//     work tree.
+//   - Journal is a durable queue on the local disk for what waits to be pushed.
+//
+// # What it never does
+//
+// It never checks out a file, never runs a hook of ours, never follows a
+// symbolic link or a submodule, and never writes a credential anywhere: URLs
+// in errors have theirs struck out, and so do the remote's own words.
+//
+// # Transports
+//
+// HTTP and HTTPS are go-git's, whose handling of redirects keeps a token from
+// following them to another host. SSH is ours over x/crypto/ssh, because
+// go-git's dials without the context, keeps only the first line of what the
+// server says on stderr, and takes parts of ~/.ssh/config. known_hosts is
+// always enforced; the host key algorithms offered are those that the file has
+// for the host, so that a server with several keys is not refused for the one
+// that is not in the file.
+//
+// A local path is read straight from the repository's object database by a
+// Source, without a git program. A Ledger at a local path runs `git
+// upload-pack` and `git receive-pack`, since only those honour the
+// repository's hooks and locks.
+//
+// # Cost
+//
+// The first fetch is shallow. A later one asks for what is new since the last
+// (shallow and have lines in one request), and an unchanged remote costs one
+// listing of its refs. A push sends a pack with the new objects alone, each as
+// a delta against what it replaces, with the old hash spelled out: the remote
+// compares and swaps, and history is never walked. When what has piled up
+// exceeds what is live, the live tree is copied into a new store and the old
+// one dropped; in memory mode too, where objects stay compressed.
+//
+// # A ledger that was rewritten
+//
+// See Ledger.Rewound: the last head seen is kept in memory and, where a cache
+// directory is set, on disk; a head that does not descend from it is told
+// until a commit of ours stands on the branch after somebody asked.
+package gitsync

@@ -1,0 +1,135 @@
+package gitsync
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// Kind is what went wrong, in a few words that do not change.
+type Kind string
+
+// The kinds of Error.
+const (
+	NotFound    Kind = "repository not found"
+	Denied      Kind = "authentication failed"
+	HostUnknown Kind = "host key unknown"
+	HostChanged Kind = "HOST KEY CHANGED"
+	RefNotFound Kind = "ref not found"
+	Refused     Kind = "push refused"
+	Raced       Kind = "push lost every race"
+	Unreachable Kind = "remote unreachable"
+	TooLarge    Kind = "too large"
+	Invalid     Kind = "invalid setting"
+	Stopped     Kind = "stopped"
+	Failed      Kind = "failed"
+)
+
+// Error is every error of this package: a sentence that says what was being
+// done, what went wrong in the remote's words, and what to do next.
+type Error struct {
+	Kind   Kind
+	Doing  string   // "fetching main from https://git.example.com/certs.git"
+	Detail string   // what happened; may be empty
+	Said   []string // the remote's own lines
+	Advice string   // what to do next; may be empty
+	Err    error    // the cause where it can be matched: a context's or the operating system's
+}
+
+// Error is one line, whatever the remote said.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Doing)
+	b.WriteString(": ")
+	b.WriteString(string(e.Kind))
+	if e.Detail != "" {
+		b.WriteString(": ")
+		b.WriteString(e.Detail)
+	}
+	if len(e.Said) > 0 {
+		b.WriteString(`; the remote said: "`)
+		b.WriteString(strings.Join(e.Said, " / "))
+		b.WriteString(`"`)
+	}
+	if e.Advice != "" {
+		b.WriteString("; ")
+		b.WriteString(e.Advice)
+	}
+	return b.String()
+}
+
+// Unwrap gives errors.Is and errors.As the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Class tells the core which of its neighbours failed.
+func (e *Error) Class() string { return "git" }
+
+// Reason is the Kind as text, for those who do not import this package.
+func (e *Error) Reason() string { return string(e.Kind) }
+
+// Temporary reports whether trying again later may help without anybody
+// doing anything.
+func (e *Error) Temporary() bool {
+	return e.Kind == Unreachable || e.Kind == Raced || e.Kind == Stopped
+}
+
+// isKind reports whether err is an Error of this kind.
+func isKind(err error, kind Kind) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Kind == kind
+}
+
+// invalid is a setting that cannot work.
+func invalid(doing, detail, advice string) *Error {
+	return &Error{Kind: Invalid, Doing: doing, Detail: detail, Advice: advice}
+}
+
+// stopped turns the end of ctx into an error; nil where ctx goes on.
+func stopped(ctx context.Context, doing string) *Error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	detail := "it was interrupted"
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		detail = "it took longer than allowed"
+	}
+	return &Error{Kind: Stopped, Doing: doing, Detail: detail, Err: ctx.Err()}
+}
+
+// maxSaid bounds what is kept of a remote's words.
+const (
+	maxSaidLines = 20
+	maxSaidLine  = 400
+)
+
+// lines splits what a remote said, without empty lines, progress that was
+// overwritten, and control characters that would act on a terminal.
+func lines(said string) []string {
+	var out []string
+	for _, line := range strings.Split(said, "\n") {
+		if i := strings.LastIndexByte(strings.TrimRight(line, "\r"), '\r'); i >= 0 {
+			line = line[i+1:]
+		}
+		line = strings.TrimSpace(printable(line))
+		if line == "" {
+			continue
+		}
+		if len(line) > maxSaidLine {
+			line = strings.ToValidUTF8(line[:maxSaidLine], "") + "..."
+		}
+		if out = append(out, line); len(out) == maxSaidLines {
+			return out
+		}
+	}
+	return out
+}
+
+// printable drops control characters.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return -1
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,52 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
+package gitsync
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// fileLock is an exclusive flock(2), which ends with the process whatever
+// becomes of it.
+type fileLock struct{ f *os.File }
+
+// lockFile takes the lock or says at once who has it.
+func lockFile(path string) (*fileLock, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		by, _ := io.ReadAll(io.LimitReader(f, 200))
+		_ = f.Close()
+		return nil, &heldError{path: path, by: strings.TrimSpace(printable(string(by)))}
+	}
+	if err == nil {
+		err = sign(f)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return &fileLock{f: f}, nil
+}
+
+// sign writes who we are, for the one who finds the lock taken.
+func sign(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	host, _ := os.Hostname()
+	_, err := f.WriteAt(fmt.Appendf(nil, "process %d on %s\n", os.Getpid(), host), 0)
+	return err
+}
+
+// release gives the lock back. The file stays: removing it would let two
+// processes lock two files of one name.
+func (l *fileLock) release() error { return l.f.Close() }

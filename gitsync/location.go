@@ -1,0 +1,142 @@
+package gitsync
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// scheme is how a remote is reached.
+type scheme string
+
+const (
+	overHTTP  scheme = "http"
+	overHTTPS scheme = "https"
+	overSSH   scheme = "ssh"
+	locally   scheme = "file"
+)
+
+// location is a parsed URL of a repository, free of credentials.
+type location struct {
+	scheme scheme
+	user   string // SSH
+	host   string // without port or brackets
+	port   int    // 0: the scheme's own
+	path   string // as the remote is asked for it; absolute for a local one
+}
+
+// scpLike is git's other way to write an SSH URL: [user@]host:path. What
+// has a slash before the first colon is a path (git-clone(1), GIT URLS).
+var scpLike = regexp.MustCompile(`^(?:([^/@:]+)@)?(\[[^\]/]+\]|[^/:\[]+):(.+)$`)
+
+// parseLocation reads any URL that git itself would take over the transports
+// spoken here, and the credentials in it.
+func parseLocation(raw string) (loc location, user, password string, err error) {
+	doing := "reading the repository's URL"
+	if raw == "" {
+		return loc, "", "", invalid(doing, "it is empty", "set the repository's url")
+	}
+	if !strings.Contains(raw, "://") {
+		if m := scpLike.FindStringSubmatch(raw); m != nil {
+			return sshLocation(m[1], strings.Trim(m[2], "[]"), 0, m[3]), "", "", nil
+		}
+		return localLocation(raw)
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		// url.Error repeats its input, which may hold a password.
+		return loc, "", "", invalid(doing, "it cannot be parsed", "write it as https://host/path, ssh://git@host/path or a path")
+	}
+	port, err := portOf(u)
+	if err != nil {
+		return loc, "", "", invalid(doing, err.Error(), "")
+	}
+	switch s := scheme(strings.ToLower(u.Scheme)); s {
+	case overHTTP, overHTTPS:
+		if u.Hostname() == "" {
+			return loc, "", "", invalid(doing, "it names no host", "write it as https://host/path")
+		}
+		password, _ = u.User.Password()
+		return location{scheme: s, host: u.Hostname(), port: port, path: u.EscapedPath()}, u.User.Username(), password, nil
+	case overSSH, "git+ssh", "ssh+git":
+		if u.Hostname() == "" {
+			return loc, "", "", invalid(doing, "it names no host", "write it as ssh://git@host/path")
+		}
+		// A password in an SSH URL is of no use here and is dropped unseen.
+		return sshLocation(u.User.Username(), u.Hostname(), port, sshPath(u.Path)), "", "", nil
+	case locally:
+		return localLocation(u.Path)
+	default:
+		return loc, "", "", invalid(doing, fmt.Sprintf("the scheme %q is not spoken here", u.Scheme),
+			"use https://, ssh:// or a local path")
+	}
+}
+
+func portOf(u *url.URL) (int, error) {
+	if u.Port() == "" {
+		return 0, nil
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil || port < 1 || port > 65535 {
+		return 0, fmt.Errorf("port %q is not one of 1 to 65535", u.Port())
+	}
+	return port, nil
+}
+
+// sshPath keeps git's "/~user/path", which means below a home.
+func sshPath(path string) string {
+	if strings.HasPrefix(path, "/~") {
+		return path[1:]
+	}
+	return path
+}
+
+func sshLocation(user, host string, port int, path string) location {
+	if user == "" {
+		user = "git"
+	}
+	return location{scheme: overSSH, user: user, host: host, port: port, path: path}
+}
+
+func localLocation(path string) (location, string, string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil || path == "" {
+		return location{}, "", "", invalid("reading the repository's URL", fmt.Sprintf("%q is no path", path), "")
+	}
+	return location{scheme: locally, path: abs}, "", "", nil
+}
+
+// address is what to dial.
+func (l location) address(defaultPort int) string {
+	port := l.port
+	if port == 0 {
+		port = defaultPort
+	}
+	return net.JoinHostPort(l.host, strconv.Itoa(port))
+}
+
+// String is the location as shown to people; it has no credentials.
+func (l location) String() string {
+	if l.scheme == locally {
+		return l.path
+	}
+	host := l.host
+	switch {
+	case l.port != 0:
+		host = l.address(0)
+	case strings.Contains(host, ":"):
+		host = "[" + host + "]"
+	}
+	if l.scheme == overSSH {
+		host = l.user + "@" + host
+	}
+	path := l.path
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	return string(l.scheme) + "://" + host + path
+}

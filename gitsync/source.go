@@ -1,0 +1,356 @@
+package gitsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	git "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+)
+
+// SourceOptions say where the config repo is and what of it to read.
+type SourceOptions struct {
+	URL string
+	// Ref is a branch, a tag, a full commit hash or a full ref
+	// ("refs/heads/main"); empty is the branch that the remote's HEAD names.
+	Ref       string
+	Directory string // only this sub-directory; empty: all
+	Auth      Auth
+	Depth     int           // commits to fetch; 1 unless set
+	CacheDir  string        // keeps objects over restarts; empty: memory
+	Timeout   time.Duration // of one fetch; five minutes unless set
+	Limits    Limits
+}
+
+// Source reads revisions of the config repo. It is safe to use side by side.
+type Source struct {
+	mu     sync.Mutex
+	o      SourceOptions
+	remote *remote
+	store  *store // nil for a local path
+	last   *Revision
+}
+
+// OpenSource checks the options as far as that goes without the remote.
+func OpenSource(o SourceOptions) (*Source, error) {
+	var err error
+	if o.Directory, err = cleanDirectory(o.Directory); err != nil {
+		return nil, err
+	}
+	if o.Depth <= 0 {
+		o.Depth = 1
+	}
+	o.Limits = o.Limits.withDefaults()
+	s := &Source{o: o}
+	if s.remote, err = openRemote(o.URL, o.Auth, o.Timeout); err != nil {
+		return nil, err
+	}
+	if s.remote.loc.scheme == locally {
+		return s, nil
+	}
+	s.store, err = openStore(o.CacheDir, "source", s.remote.loc.String())
+	return s, err
+}
+
+// Close gives the cache back.
+func (s *Source) Close() error {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Close()
+}
+
+// cleanDirectory takes "certs", "/certs/" and "./certs" alike.
+func cleanDirectory(d string) (string, error) {
+	clean := strings.Trim(strings.TrimPrefix(d, "./"), "/")
+	if clean == "." {
+		clean = ""
+	}
+	if clean != "" && !writable(clean) {
+		return "", invalid("reading the directory's name", fmt.Sprintf("%q is no directory inside a repository", d), `write it like "certs/prod"`)
+	}
+	return clean, nil
+}
+
+// Fetch reads the revision that the ref stands for now. While that does not
+// change it costs one listing of the remote's refs, or nothing at all where
+// the ref is a commit, and gives the same Revision, which callers must not
+// change.
+func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ctx, cancel := s.remote.bound(ctx)
+	defer cancel()
+	if s.last != nil && s.last.Commit == strings.ToLower(s.o.Ref) {
+		return s.last, nil
+	}
+	objs, commit, err := s.bring(ctx)
+	if err != nil {
+		return nil, s.remote.explain(ctx, s.doing(), err)
+	}
+	if s.last != nil && s.last.Commit == commit.String() {
+		return s.last, nil
+	}
+	rev, err := readRevision(objs, commit, s.o.Directory, s.reading(commit), s.o.Limits)
+	if err != nil {
+		return nil, s.unread(ctx, commit, err)
+	}
+	s.last = rev
+	return rev, nil
+}
+
+// unread passes a bad revision on; where instead the cache is at fault, it is
+// dropped, so that the next fetch mends it.
+func (s *Source) unread(ctx context.Context, commit plumbing.Hash, err error) error {
+	var ours *Error
+	if errors.As(err, &ours) {
+		return err
+	}
+	if s.store != nil {
+		err = errors.Join(err, s.store.renew())
+	}
+	return s.remote.explain(ctx, s.reading(commit), err)
+}
+
+func (s *Source) doing() string {
+	ref := s.o.Ref
+	if ref == "" {
+		ref = "HEAD"
+	}
+	return fmt.Sprintf("fetching %s from %s", ref, s.remote.loc)
+}
+
+func (s *Source) reading(commit plumbing.Hash) string {
+	return fmt.Sprintf("reading commit %s of %s", short(commit), s.remote.loc)
+}
+
+// bring makes the ref's commit present and names it.
+func (s *Source) bring(ctx context.Context) (*objects, plumbing.Hash, error) {
+	if s.store == nil {
+		return s.local()
+	}
+	if h := plumbing.NewHash(s.o.Ref); isHash(s.o.Ref) && h == s.store.state.Head {
+		return s.store.objects, h, nil
+	}
+	c, err := s.remote.list(ctx, s.doing())
+	if err != nil {
+		return nil, plumbing.ZeroHash, err
+	}
+	defer c.close()
+	t, err := resolve(advertised(c.adv), s.o.Ref)
+	if err != nil {
+		return nil, plumbing.ZeroHash, s.noRef(err)
+	}
+	if t.commit == s.store.state.Head {
+		return s.store.objects, t.commit, nil
+	}
+	commit, err := s.download(ctx, c, t)
+	return s.store.objects, commit, err
+}
+
+// download fetches what is new; from nothing where that fails, as it does when
+// the remote was rewritten under a shallow copy or the cache is damaged.
+func (s *Source) download(ctx context.Context, c *conversation, t target) (plumbing.Hash, error) {
+	w := wish{want: []plumbing.Hash{t.hash}, depth: s.o.Depth, maxBytes: s.o.Limits.Pack}
+	if t.unlisted && !c.adv.Capabilities.Supports(capability.AllowReachableSHA1InWant) {
+		// The server gives only what a ref names: take all and look.
+		w.want, w.depth = tips(c.adv), 0
+	}
+	if head := s.store.state.Head; !head.IsZero() {
+		again := w
+		again.have, again.shallow = []plumbing.Hash{head}, s.store.state.Cut
+		commit, err := s.take(ctx, c, again, t)
+		if err == nil || ctx.Err() != nil || errors.Is(err, errPackTooLarge) {
+			return commit, err
+		}
+		c.close()
+		if err := s.store.renew(); err != nil {
+			return plumbing.ZeroHash, err
+		}
+		fresh, err := s.remote.list(ctx, s.doing())
+		if err != nil {
+			return plumbing.ZeroHash, err
+		}
+		defer fresh.close()
+		c = fresh
+	}
+	return s.take(ctx, c, w, t)
+}
+
+// take fetches and writes down where the store stands then.
+func (s *Source) take(ctx context.Context, c *conversation, w wish, t target) (plumbing.Hash, error) {
+	size, err := c.fetch(ctx, w, s.store.objects)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	commit, err := s.store.peel(t.hash)
+	if err != nil {
+		if t.unlisted && !s.store.has(t.hash) {
+			err = s.noRef(errNoRef)
+		}
+		return plumbing.ZeroHash, err
+	}
+	return commit, s.store.advance(commit, size)
+}
+
+// local opens the repository at a path anew each time, since git may have
+// repacked it meanwhile.
+func (s *Source) local() (*objects, plumbing.Hash, error) {
+	repo, err := git.PlainOpenWithOptions(s.remote.loc.path, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
+	if errors.Is(err, git.ErrRepositoryNotExists) {
+		return nil, plumbing.ZeroHash, &saidError{err: errors.New("repository not found")}
+	}
+	if err != nil {
+		return nil, plumbing.ZeroHash, err
+	}
+	objs := &objects{db: repo.Storer}
+	refs, err := localRefs(repo)
+	if err != nil {
+		return nil, plumbing.ZeroHash, err
+	}
+	t, err := resolve(refs, s.o.Ref)
+	if err != nil {
+		return nil, plumbing.ZeroHash, s.noRef(err)
+	}
+	commit, err := objs.peel(t.hash)
+	if err != nil && t.unlisted {
+		err = s.noRef(errNoRef)
+	}
+	return objs, commit, err
+}
+
+// errNoRef and its kin say why a ref stands for no commit.
+var (
+	errNoRef     = errors.New("there is no such branch, tag or commit")
+	errEmpty     = errors.New("the repository has no commits yet")
+	errAmbiguous = errors.New("it is both a branch and a tag, and they differ")
+)
+
+func (s *Source) noRef(err error) error {
+	e := &Error{Kind: RefNotFound, Doing: s.doing(), Detail: err.Error()}
+	switch {
+	case errors.Is(err, errAmbiguous):
+		e.Advice = fmt.Sprintf("write refs/heads/%s or refs/tags/%s", s.o.Ref, s.o.Ref)
+	case errors.Is(err, errEmpty):
+		e.Advice = "push a commit first"
+	case abbreviated.MatchString(s.o.Ref):
+		e.Advice = "write a commit's hash in full: 40 digits"
+	default:
+		e.Advice = "check its spelling, and that it was pushed"
+	}
+	return e
+}
+
+var abbreviated = regexp.MustCompile(`^[0-9a-fA-F]{4,39}$`)
+
+func isHash(ref string) bool { return plumbing.IsHash(ref) }
+
+// refs are a repository's, by full name, with HEAD, and tags peeled as far as
+// that is known.
+type refs struct {
+	byName map[string]plumbing.Hash
+	peeled map[string]plumbing.Hash
+	head   plumbing.Hash
+}
+
+func advertised(adv *packp.AdvRefs) refs {
+	r := refs{byName: adv.References, peeled: adv.Peeled}
+	if adv.Head != nil {
+		r.head = *adv.Head
+	}
+	return r
+}
+
+func localRefs(repo *git.Repository) (refs, error) {
+	r := refs{byName: map[string]plumbing.Hash{}}
+	if head, err := repo.Head(); err == nil {
+		r.head = head.Hash()
+	}
+	iter, err := repo.References()
+	if err != nil {
+		return r, err
+	}
+	return r, iter.ForEach(func(ref *plumbing.Reference) error {
+		if ref.Type() == plumbing.HashReference {
+			r.byName[ref.Name().String()] = ref.Hash()
+		}
+		return nil
+	})
+}
+
+// target is what a ref stands for.
+type target struct {
+	hash     plumbing.Hash // what to ask for: a tag object's own hash
+	commit   plumbing.Hash // where known without fetching
+	unlisted bool          // a commit that no ref names
+}
+
+func resolve(r refs, ref string) (target, error) {
+	if len(r.byName) == 0 && r.head.IsZero() {
+		return target{}, errEmpty
+	}
+	if ref == "" {
+		if r.head.IsZero() {
+			return target{}, errors.New("the remote's HEAD names no branch that is there")
+		}
+		return target{hash: r.head, commit: r.head}, nil
+	}
+	if strings.HasPrefix(ref, "refs/") {
+		return r.named(ref)
+	}
+	branch, noBranch := r.named("refs/heads/" + ref)
+	tag, noTag := r.named("refs/tags/" + ref)
+	switch {
+	case noBranch == nil && noTag == nil && branch.commit != tag.commit:
+		return target{}, errAmbiguous
+	case noBranch == nil:
+		return branch, nil
+	case noTag == nil:
+		return tag, nil
+	case isHash(ref):
+		h := plumbing.NewHash(ref)
+		return target{hash: h, commit: h, unlisted: !r.lists(h)}, nil
+	}
+	return target{}, errNoRef
+}
+
+func (r refs) named(name string) (target, error) {
+	h, ok := r.byName[name]
+	if !ok {
+		return target{}, errNoRef
+	}
+	commit := h
+	if p, ok := r.peeled[name]; ok {
+		commit = p
+	}
+	return target{hash: h, commit: commit}, nil
+}
+
+func (r refs) lists(h plumbing.Hash) bool {
+	for _, at := range r.byName {
+		if at == h {
+			return true
+		}
+	}
+	return r.head == h
+}
+
+// tips are all branches and tags, each once.
+func tips(adv *packp.AdvRefs) []plumbing.Hash {
+	var list []plumbing.Hash
+	for name, h := range adv.References {
+		if strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, "refs/tags/") {
+			list = append(list, h)
+		}
+	}
+	slices.SortFunc(list, func(a, b plumbing.Hash) int { return strings.Compare(a.String(), b.String()) })
+	return slices.Compact(list)
+}

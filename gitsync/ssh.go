@@ -1,0 +1,162 @@
+package gitsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+const (
+	dialTimeout = 30 * time.Second
+	sshPort     = 22
+)
+
+// sshConnector opens one SSH connection per conversation.
+type sshConnector struct {
+	loc  location
+	auth Auth
+	host hostKeys
+}
+
+// newSSHConnector checks what can be checked without the server.
+func newSSHConnector(loc location, a Auth) (*sshConnector, error) {
+	c := &sshConnector{loc: loc, auth: a, host: hostKeys{files: knownHostsFiles(a), addr: loc.address(sshPort)}}
+	if a.SSHKeyFile != "" {
+		if _, err := readKey(a); err != nil {
+			return nil, err
+		}
+	} else if os.Getenv("SSH_AUTH_SOCK") == "" {
+		return nil, invalid("logging in at "+loc.String(), "there is neither a key file nor an agent",
+			"name a private key file, or start ssh-agent so that SSH_AUTH_SOCK is set")
+	}
+	return c, nil
+}
+
+func (c *sshConnector) upload(ctx context.Context) (transport.UploadPackSession, error) {
+	return c.run(ctx, transport.UploadPackServiceName)
+}
+
+func (c *sshConnector) receive(ctx context.Context) (transport.ReceivePackSession, error) {
+	return c.run(ctx, transport.ReceivePackServiceName)
+}
+
+func (c *sshConnector) run(ctx context.Context, service string) (*stream, error) {
+	client, err := c.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := start(client, service+" "+shellQuote(c.loc.path))
+	if err != nil {
+		_ = client.Close()
+		return nil, err
+	}
+	return newStream(ctx, p), nil
+}
+
+// dial connects and logs in; the end of ctx ends it at any point.
+func (c *sshConnector) dial(ctx context.Context) (*ssh.Client, error) {
+	methods, end, err := c.methods()
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	check, err := c.host.open()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", c.host.addr)
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	sc, chans, reqs, err := ssh.NewClientConn(conn, c.host.addr, &ssh.ClientConfig{
+		User: c.loc.user, Auth: methods,
+		HostKeyCallback: check.callback, HostKeyAlgorithms: check.algorithms,
+	})
+	if err != nil {
+		_ = conn.Close()
+		return nil, check.explain(err)
+	}
+	return ssh.NewClient(sc, chans, reqs), nil
+}
+
+// methods are the ways to log in, and what to call when that is over.
+func (c *sshConnector) methods() ([]ssh.AuthMethod, func(), error) {
+	if c.auth.SSHKeyFile != "" {
+		signer, err := readKey(c.auth)
+		if err != nil {
+			return nil, nil, err
+		}
+		return []ssh.AuthMethod{ssh.PublicKeys(signer)}, func() {}, nil
+	}
+	conn, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK"))
+	if err != nil {
+		return nil, nil, &Error{Kind: Denied, Doing: "asking the SSH agent for its keys", Detail: err.Error(),
+			Advice: "check that the agent at SSH_AUTH_SOCK runs, or name a private key file", Err: err}
+	}
+	return []ssh.AuthMethod{ssh.PublicKeysCallback(agent.NewClient(conn).Signers)}, func() { _ = conn.Close() }, nil
+}
+
+// readKey reads the private key anew for each connection, since key files are
+// rotated under a running process.
+func readKey(a Auth) (ssh.Signer, error) {
+	doing := "reading the SSH key " + a.SSHKeyFile
+	pem, err := os.ReadFile(a.SSHKeyFile)
+	if err != nil {
+		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Err: err}
+	}
+	var signer ssh.Signer
+	if a.SSHKeyPassphrase == "" {
+		signer, err = ssh.ParsePrivateKey(pem)
+	} else {
+		signer, err = ssh.ParsePrivateKeyWithPassphrase(pem, []byte(a.SSHKeyPassphrase))
+	}
+	var missing *ssh.PassphraseMissingError
+	switch {
+	case errors.As(err, &missing):
+		return nil, invalid(doing, "it is encrypted and there is no passphrase", "give its passphrase, or use an agent")
+	case err != nil:
+		return nil, invalid(doing, newRedactor(a).strike(err.Error()), "check that it is the private half, in OpenSSH or PEM form, and the passphrase")
+	}
+	return signer, nil
+}
+
+// reason is an operating system error without the path that the sentence has.
+func reason(err error) string {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// start runs command in a session of client, which ends with the program.
+func start(client *ssh.Client, command string) (program, error) {
+	session, err := client.NewSession()
+	if err != nil {
+		return program{}, fmt.Errorf("opening an SSH session: %w", err)
+	}
+	p := program{stderr: &words{}, wait: session.Wait, kill: func() { _ = client.Close() }}
+	session.Stderr = p.stderr
+	if p.in, err = session.StdinPipe(); err == nil {
+		p.out, err = session.StdoutPipe()
+	}
+	if err == nil {
+		err = session.Start(command)
+	}
+	return p, err
+}
+
+// shellQuote makes one word of s for the login shell at the other end, the
+// way git does, which git-shell(1) and the hosts' own shells take apart.
+func shellQuote(s string) string {
+	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(s) + "'"
+}

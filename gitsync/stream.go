@@ -1,0 +1,172 @@
+package gitsync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/format/pktline"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+)
+
+// program is git-upload-pack or git-receive-pack at the other end of pipes:
+// a child process, or a session over SSH.
+type program struct {
+	in     io.WriteCloser
+	out    io.Reader
+	stderr *words
+	wait   func() error // waits for its end; called once
+	kill   func()       // ends it at once; may be called often, from anywhere
+}
+
+// stream speaks the pack protocol (gitprotocol-pack(5), version 0) with a
+// program. It is one conversation: the refs, then at most one pack.
+type stream struct {
+	program
+	stop func() bool // parts the context from the program
+	adv  *packp.AdvRefs
+	done bool // a request was sent: no polite flush at the end
+	once sync.Once
+}
+
+// newStream binds the program to ctx: when that ends, so does the program, and
+// whatever reads from it.
+func newStream(ctx context.Context, p program) *stream {
+	return &stream{program: p, stop: context.AfterFunc(ctx, p.kill)}
+}
+
+// saidError is an error of the other end together with its words.
+type saidError struct {
+	said string
+	err  error
+}
+
+func (e *saidError) Error() string { return fmt.Sprintf("%v (%s)", e.err, e.said) }
+func (e *saidError) Unwrap() error { return e.err }
+
+// goodbye is how long a program may take to end by itself.
+const goodbye = 5 * time.Second
+
+// Close ends the conversation and the program.
+func (s *stream) Close() error {
+	s.once.Do(func() {
+		if !s.done && s.adv != nil {
+			_, _ = s.in.Write(pktline.FlushPkt)
+		}
+		_ = s.in.Close()
+		timer := time.AfterFunc(goodbye, s.kill)
+		_ = s.wait()
+		timer.Stop()
+		s.stop()
+		s.kill()
+	})
+	return nil
+}
+
+// failed closes the program, so that all it said is there, and adds that.
+func (s *stream) failed(err error) error {
+	s.done = true
+	_ = s.Close()
+	return &saidError{said: s.stderr.String(), err: err}
+}
+
+func (s *stream) AdvertisedReferences() (*packp.AdvRefs, error) {
+	return s.AdvertisedReferencesContext(context.Background())
+}
+
+func (s *stream) AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, error) {
+	if s.adv != nil {
+		return s.adv, nil
+	}
+	adv := packp.NewAdvRefs()
+	if err := adv.Decode(s.out); err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
+		return nil, s.failed(err)
+	}
+	transport.FilterUnsupportedCapabilities(adv.Capabilities)
+	s.adv = adv
+	return adv, nil
+}
+
+func (s *stream) UploadPack(_ context.Context, req *packp.UploadPackRequest) (*packp.UploadPackResponse, error) {
+	s.done = true
+	if err := s.request(req); err != nil {
+		return nil, s.failed(fmt.Errorf("asking for a pack: %w", err))
+	}
+	res := packp.NewUploadPackResponse(req)
+	if err := res.Decode(struct {
+		io.Reader
+		io.Closer
+	}{s.out, s}); err != nil {
+		return nil, s.failed(fmt.Errorf("reading the answer: %w", err))
+	}
+	return res, nil
+}
+
+func (s *stream) request(req *packp.UploadPackRequest) error {
+	if err := req.UploadRequest.Encode(s.in); err != nil {
+		return err
+	}
+	if err := req.UploadHaves.Encode(s.in, true); err != nil {
+		return err
+	}
+	return pktline.NewEncoder(s.in).Encodef("done\n")
+}
+
+func (s *stream) ReceivePack(_ context.Context, req *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error) {
+	s.done = true
+	// A server that refuses early stops reading; its report says more than
+	// the broken pipe does.
+	sendErr := req.Encode(s.in)
+	_ = s.in.Close()
+	report := packp.NewReportStatus()
+	if err := report.Decode(demux(req.Capabilities, s.out, req.Progress)); err != nil {
+		return nil, s.failed(errors.Join(err, sendErr))
+	}
+	return report, report.Error()
+}
+
+// demux takes the sideband apart where one was agreed on.
+func demux(caps *capability.List, r io.Reader, progress io.Writer) io.Reader {
+	var d *sideband.Demuxer
+	switch {
+	case caps.Supports(capability.Sideband64k):
+		d = sideband.NewDemuxer(sideband.Sideband64k, r)
+	case caps.Supports(capability.Sideband):
+		d = sideband.NewDemuxer(sideband.Sideband, r)
+	default:
+		return r
+	}
+	d.Progress = progress
+	return d
+}
+
+// words keeps the beginning and drops the rest of what is written to it, so
+// that a talkative server costs no memory. It is safe to use side by side.
+type words struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+const maxWords = 64 << 10
+
+func (t *words) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if room := maxWords - t.buf.Len(); room > 0 {
+		t.buf.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+func (t *words) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.buf.String()
+}
