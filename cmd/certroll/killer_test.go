@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// killer stands between certroll and all it talks to, and ends it with SIGKILL
+// at the n-th request: before the request goes through, or after it went
+// through and before the answer comes back.
+type killer struct {
+	mu      sync.Mutex
+	at      int  // 0: never
+	after   bool // the request goes through first
+	count   int
+	log     []string
+	process *os.Process
+	orders  int // orders that the CA made, over all runs
+}
+
+// arm begins a new run.
+func (k *killer) arm(at int, after bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.at, k.after, k.count, k.process, k.log = at, after, 0, nil, nil
+}
+
+func (k *killer) watch(p *os.Process) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.process = p
+}
+
+// due notes a request and tells whether it is the one.
+func (k *killer) due(req *http.Request) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.count++
+	k.log = append(k.log, req.Method+" "+req.URL.Path)
+	return k.count == k.at
+}
+
+func (k *killer) kill() {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		k.mu.Lock()
+		p := k.process
+		k.mu.Unlock()
+		if p != nil {
+			_ = p.Kill()
+			return
+		}
+		time.Sleep(time.Millisecond) // until Start has told us the process
+	}
+}
+
+// proxy is a reverse proxy to a server, over TLS where the server has it.
+func (k *killer) proxy(t testing.TB, target string, rootPEM string) *httptest.Server {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if rootPEM != "" {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(rootPEM))
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
+	}
+	rp := &httputil.ReverseProxy{
+		// The Host stays: an ACME server makes its URLs of it.
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host },
+		Transport: transport,
+		ModifyResponse: func(resp *http.Response) error {
+			if resp.Request.Method == http.MethodPost && strings.HasSuffix(resp.Request.URL.Path, "/order-plz") && resp.StatusCode == http.StatusCreated {
+				k.mu.Lock()
+				k.orders++
+				k.mu.Unlock()
+			}
+			return nil
+		},
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if !k.due(req) {
+			rp.ServeHTTP(rw, req)
+			return
+		}
+		if k.after {
+			rp.ServeHTTP(httptest.NewRecorder(), req)
+		}
+		k.kill()
+		_, _ = io.Copy(io.Discard, req.Body)
+		<-req.Context().Done()
+	}))
+	if rootPEM != "" {
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// run starts certroll under the killer and waits for its end.
+func (k *killer) run(w *world, at int, after bool, args ...string) (killed bool, out string) {
+	w.t.Helper()
+	k.arm(at, after)
+	cmd := w.command(args...)
+	var buf bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &buf, &buf
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	k.watch(cmd.Process)
+	err := cmd.Wait()
+	exit, failed := err.(*exec.ExitError)
+	if failed && exit.ExitCode() != -1 {
+		w.t.Fatalf("certroll was not killed but failed: %v\n%s", err, buf.String())
+	}
+	w.noSecrets(buf.String())
+	return failed, buf.String()
+}
+
+// TestKillAtEveryStep kills certroll with SIGKILL at each request of the way
+// of one certificate, before and after it went through, with the local disk
+// kept and with it thrown away. The next run must end in the same state.
+func TestKillAtEveryStep(t *testing.T) {
+	lab := newLab(t)
+	k := &killer{}
+	front := k.proxy(t, strings.TrimSuffix(lab.directory, "/dir"), lab.caBundle)
+	lab.directory = front.URL + "/dir"
+	lab.caBundle = pemOf(front.Certificate())
+	lab.vaultAddr = k.proxy(t, lab.vault.Addr, "").URL
+
+	for _, after := range []bool{false, true} {
+		for n := 1; ; n++ {
+			name := fmt.Sprintf("k%d-%t", n, after)
+			done := false
+			t.Run(name, func(t *testing.T) {
+				done = !killOnce(t, lab, k, name, n, after)
+			})
+			if done || t.Failed() {
+				break
+			}
+			if n > 200 {
+				t.Fatal("it makes no end of requests")
+			}
+		}
+	}
+}
+
+// killOnce tells whether certroll was killed: where not, it had ended before
+// the n-th request, and the way was walked to its end.
+func killOnce(t *testing.T, lab *world, k *killer, name string, n int, after bool) bool {
+	host := name + ".lab.test"
+	w := lab.fresh(t, map[string]string{"c.hcl": fmt.Sprintf(`
+certificate %q {
+  domains = [%q]
+  issuer  = issuer.pebble
+  dns     = dns.lab
+}`, name, host)})
+	w.settings("")
+	k.orders = 0
+	killed, _ := k.run(w, n, after, "apply", "-auto-approve")
+	at := ""
+	if killed {
+		at = k.log[len(k.log)-1]
+	}
+	if n%2 == 0 { // a runner whose disk is gone
+		if err := os.RemoveAll(w.dir + "/state"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.expireLease()
+	if again, out := k.run(w, 0, false, "apply", "-auto-approve"); again {
+		t.Fatalf("killed at %s; the next run was killed too:\n%s", at, out)
+	}
+	w.checkPair("tls/"+name, host)
+	if v := w.metadata("tls/" + name).Data.CurrentVersion; v != 1 {
+		t.Errorf("killed at %s: the secret is at version %d, want 1", at, v)
+	}
+	most := 1
+	if after && strings.HasSuffix(at, "/order-plz") {
+		most = 2 // its URL was never told, and Pebble makes another for equal names
+	}
+	if k.orders < 1 || k.orders > most {
+		t.Errorf("killed at %s: %d orders, want 1", at, k.orders)
+	}
+	events := w.events()
+	if len(events) != 1 || events[0].Operation != "issue" || events[0].Status != "success" {
+		t.Errorf("killed at %s: events %+v", at, events)
+	}
+	if _, out := k.run(w, 0, false, "apply", "-auto-approve"); !strings.Contains(out, "Nothing to do.") {
+		t.Errorf("killed at %s: a third run has something to do:\n%s", at, out)
+	}
+	w.noPending()
+	return killed
+}
+
+// expireLease lets a lease of a killed run end without waiting for it.
+func (w *world) expireLease() {
+	w.t.Helper()
+	if err := w.vault.API(w.t.Context(), http.MethodDelete, "secret/metadata/certroll/lease", nil, nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) noPending() {
+	w.t.Helper()
+	var keys struct {
+		Data struct{ Keys []string }
+	}
+	err := w.vault.API(w.t.Context(), "LIST", "secret/metadata/certroll/pending", nil, &keys)
+	if err == nil && len(keys.Data.Keys) > 0 {
+		w.t.Errorf("pending secrets are left: %v", keys.Data.Keys)
+	}
+}

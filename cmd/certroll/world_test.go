@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/examples/lab"
+	"certroll/examples/lab/labtest"
+)
+
+// world is real parts on loopback: Pebble, DNS, Vault and a bare repository.
+type world struct {
+	t      testing.TB
+	dir    string
+	vault  *lab.Vault
+	pebble *lab.Pebble
+	dns    *lab.DNS
+	repo   string // path of the bare repository
+
+	// Where certroll is sent; a test may put a proxy in between.
+	vaultAddr, directory, caBundle, repoURL string
+}
+
+const zone = "lab.test"
+
+// newLab starts the servers that many worlds can share.
+func newLab(t testing.TB) *world {
+	dns := labtest.DNS(t, zone)
+	w := &world{t: t, vault: labtest.Vault(t), dns: dns, pebble: labtest.Pebble(t, lab.PebbleOptions{DNS: dns.Addr})}
+	w.vaultAddr, w.directory, w.caBundle = w.vault.Addr, w.pebble.Directory, w.pebble.CABundle
+	return w
+}
+
+// fresh is a new directory and a new repository on the same servers.
+func (w world) fresh(t testing.TB, files map[string]string) *world {
+	t.Helper()
+	w.t, w.dir = t, t.TempDir()
+	repo, err := lab.CreateBare(w.dir, "certs.git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.repo, w.repoURL = repo, repo
+	w.push(files, "Declare certificates")
+	return &w
+}
+
+func (w *world) push(files map[string]string, message string) {
+	w.t.Helper()
+	if err := lab.Push(w.t.Context(), w.repo, "main", files, message); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// settings writes certroll.hcl; more is appended.
+func (w *world) settings(more string) {
+	w.t.Helper()
+	text := fmt.Sprintf(`
+state_dir = %q
+repo {
+  url = %q
+  ref = "main"
+}
+vault {
+  address = %q
+}
+trust {
+  env   = ["CERTROLL_DNS_"]
+  vault = ["secret/dns/"]
+}
+issuer "pebble" {
+  directory               = %q
+  email                   = "ops@example.com"
+  terms_of_service_agreed = true
+  ca_bundle               = <<-PEM
+%s
+  PEM
+}
+dns "lab" {
+  provider = "rfc2136"
+  credentials = {
+    RFC2136_NAMESERVER     = %q
+    RFC2136_TSIG_KEY       = %q
+    RFC2136_TSIG_ALGORITHM = %q
+    RFC2136_TSIG_SECRET    = env("CERTROLL_DNS_TSIG_SECRET")
+    RFC2136_TTL            = "1"
+  }
+  propagation {
+    nameservers = [%q]
+  }
+}
+%s
+`, filepath.Join(w.dir, "state"), w.repoURL, w.vaultAddr, w.directory, w.caBundle, w.dns.Addr, w.dns.KeyName, w.dns.Algorithm, w.dns.Addr, more)
+	if err := os.WriteFile(filepath.Join(w.dir, "certroll.hcl"), []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// command is certroll as a user would run it in the world's directory.
+func (w *world) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(w.t.Context(), "certroll", args...)
+	cmd.Dir = w.dir
+	cmd.Env = append(os.Environ(), "VAULT_TOKEN="+w.vault.Token, "CERTROLL_DNS_TSIG_SECRET="+w.dns.Secret, "HOME="+w.dir)
+	return cmd
+}
+
+// certroll runs it and demands an exit code.
+func (w *world) certroll(code int, args ...string) string {
+	w.t.Helper()
+	cmd := w.command(args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if got := cmd.ProcessState.ExitCode(); got != code {
+		w.t.Fatalf("certroll %s: exit code %d (%v), want %d\n%s", strings.Join(args, " "), got, err, code, out.String())
+	}
+	w.noSecrets(out.String())
+	return out.String()
+}
+
+// noSecrets fails where an output holds a credential or a private key.
+func (w *world) noSecrets(out string) {
+	w.t.Helper()
+	for what, secret := range map[string]string{"Vault token": w.vault.Token, "TSIG secret": w.dns.Secret, "private key": "PRIVATE KEY-----"} {
+		if strings.Contains(out, secret) {
+			w.t.Errorf("the output holds a %s:\n%s", what, out)
+		}
+	}
+}
+
+type kvMetadata struct {
+	Data struct {
+		CurrentVersion int               `json:"current_version"`
+		Custom         map[string]string `json:"custom_metadata"`
+	} `json:"data"`
+}
+
+func (w *world) metadata(path string) kvMetadata {
+	w.t.Helper()
+	var m kvMetadata
+	if err := w.vault.API(w.t.Context(), http.MethodGet, "secret/metadata/"+path, nil, &m); err != nil {
+		w.t.Fatal(err)
+	}
+	return m
+}
+
+func (w *world) secret(path string) map[string]string {
+	w.t.Helper()
+	var s struct {
+		Data struct {
+			Data map[string]string `json:"data"`
+		} `json:"data"`
+	}
+	if err := w.vault.API(w.t.Context(), http.MethodGet, "secret/data/"+path, nil, &s); err != nil {
+		w.t.Fatal(err)
+	}
+	return s.Data.Data
+}
+
+// checkPair is a second opinion on what a consumer reads: the key fits, the
+// chain verifies to Pebble's root, the names are those asked for.
+func (w *world) checkPair(path string, names ...string) *x509.Certificate {
+	w.t.Helper()
+	s := w.secret(path)
+	cert, err := tls.X509KeyPair([]byte(s["fullchain"]), []byte(s["private_key"]))
+	if err != nil {
+		w.t.Fatalf("%s: the key does not fit: %v", path, err)
+	}
+	roots, err := w.pebble.Roots(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pool, between := x509.NewCertPool(), x509.NewCertPool()
+	pool.AppendCertsFromPEM([]byte(roots))
+	between.AppendCertsFromPEM([]byte(s["chain"]))
+	for _, name := range names {
+		opts := x509.VerifyOptions{Roots: pool, Intermediates: between, DNSName: strings.Replace(name, "*.", "any.", 1)}
+		if net.ParseIP(name) != nil {
+			opts.DNSName = "[" + name + "]"
+		}
+		if _, err := cert.Leaf.Verify(opts); err != nil {
+			w.t.Errorf("%s: %s: %v", path, name, err)
+		}
+	}
+	if got := len(cert.Leaf.DNSNames) + len(cert.Leaf.IPAddresses); got != len(names) {
+		w.t.Errorf("%s: the certificate has %d names, want %d", path, got, len(names))
+	}
+	return cert.Leaf
+}
+
+// ledgerFile reads a file of the ledger branch.
+func (w *world) ledgerFile(path string) string {
+	w.t.Helper()
+	b, err := lab.Show(w.t.Context(), w.repo, "certroll/status", path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(b)
+}
+
+func (w *world) git(args ...string) string {
+	w.t.Helper()
+	out, err := exec.CommandContext(w.t.Context(), "git", append([]string{"-C", w.repo}, args...)...).CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+type auditEvent struct {
+	ID, Operation, Certificate, Status, Class, Message, Prev, Reason, Actor, Revision string
+	OldSerial                                                                         string `json:"old_serial"`
+	NewSerial                                                                         string `json:"new_serial"`
+	DNSAccount                                                                        string `json:"dns_account"`
+}
+
+func (w *world) events() []auditEvent {
+	w.t.Helper()
+	var events []auditEvent
+	for line := range strings.Lines(w.ledgerFile(time.Now().UTC().Format("audit/2006/01.jsonl"))) {
+		var e auditEvent
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			w.t.Fatal(err)
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+func pemOf(cert *x509.Certificate) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
+}
+
+var _ = context.Background
