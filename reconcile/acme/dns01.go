@@ -3,7 +3,6 @@ package acme
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 type publication struct {
 	*solving
 	account    *spec.DNSAccount
-	child      *child
+	provider   *provider
 	name       string // where the TXT record goes, CNAMEs followed
 	challenges []challenge
 }
@@ -23,17 +22,17 @@ type publication struct {
 // viaDNS answers dns-01 challenges (RFC 8555 section 8.4) of one domain.
 func (s *solving) viaDNS(ctx context.Context, account *spec.DNSAccount, challenges []challenge) error {
 	doing := "publishing the TXT record for " + challenges[0].name() + " through the DNS account " + account.Name
-	child, err := s.client.children.acquire(ctx, account)
+	provider, err := s.client.children.open(ctx, account)
 	if err != nil {
 		return s.unpublished(ctx, doing, err)
 	}
-	defer child.release()
+	defer provider.release()
 	name, err := recordName(ctx, account, challenges[0].domain())
 	if err != nil {
 		return s.unpublished(ctx, doing, err)
 	}
-	p := &publication{solving: s, account: account, child: child, name: name, challenges: challenges}
-	if !child.oneAtATime() {
+	p := &publication{solving: s, account: account, provider: provider, name: name, challenges: challenges}
+	if !provider.oneAtATime() {
 		return p.run(ctx)
 	}
 	for i := range challenges {
@@ -58,7 +57,7 @@ func (s *solving) unpublished(ctx context.Context, doing string, err error) erro
 // for a provider with one value for all of an account, through its account.
 func (p *publication) alone(ctx context.Context) error {
 	key := p.name
-	if p.child.wholeAccount() {
+	if p.provider.wholeAccount() {
 		key = "account " + p.account.Name
 	}
 	unlock, err := p.client.names.lock(ctx, key)
@@ -94,7 +93,9 @@ func (p *publication) run(ctx context.Context) error {
 	return err
 }
 
-func (p *publication) cap(ttl time.Duration) time.Duration { return min(ttl, p.client.opts.RecordCache) }
+func (p *publication) cap(ttl time.Duration) time.Duration {
+	return min(ttl, p.client.opts.RecordCache)
+}
 
 // present writes one record; a provider that does not answer gets another try
 // or two. written is true as soon as the record may be there.
@@ -102,7 +103,7 @@ func (p *publication) present(ctx context.Context, ch challenge) (written bool, 
 	doing := "writing the TXT record " + p.name + " through the DNS account " + p.account.Name
 	p.report("dns", doing)
 	for try := 0; ; try++ {
-		err = p.child.present(ctx, ch, p.name)
+		err = p.provider.present(ctx, ch, p.name)
 		if err == nil {
 			return true, nil
 		}
@@ -119,26 +120,7 @@ func (p *publication) present(ctx context.Context, ch challenge) (written bool, 
 		if sleep(ctx, pause) != nil {
 			return written, interrupted(ctx, doing)
 		}
-		if err := p.revive(ctx); err != nil {
-			return written, p.unpublished(ctx, doing, err)
-		}
 	}
-}
-
-// revive replaces the account's child where it has died.
-func (p *publication) revive(ctx context.Context) error {
-	if !p.child.dead() {
-		return nil
-	}
-	fresh, err := p.client.children.acquire(ctx, p.account)
-	if err != nil {
-		return err
-	}
-	// The caller releases the child it acquired; ours lives no longer than this
-	// publication needs it.
-	context.AfterFunc(ctx, func() {})
-	p.child = fresh
-	return nil
 }
 
 // remove takes a record away, also when the call was interrupted. A record
@@ -146,7 +128,7 @@ func (p *publication) revive(ctx context.Context) error {
 func (p *publication) remove(ctx context.Context, ch challenge) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.client.opts.CleanupTimeout)
 	defer cancel()
-	if err := p.child.cleanup(ctx, ch, p.name); err != nil {
+	if err := p.provider.cleanup(ctx, ch, p.name); err != nil {
 		p.report("cleanup", "the TXT record "+p.name+" could not be removed through the DNS account "+p.account.Name+": "+asError("removing it", err).Error())
 	}
 }
@@ -170,5 +152,3 @@ func (ch challenge) value() string {
 	sum := sha256.Sum256([]byte(ch.keyAuth))
 	return base64url(sum[:])
 }
-
-var errNoServers = errors.New("there is no name server to ask")

@@ -40,9 +40,10 @@ type challenge struct {
 
 // notPublished is the failure of an account to publish an answer. The CA was
 // not asked, so nothing is lost and another account may try.
-type notPublished struct{ *Error }
+type notPublished struct{ why *Error }
 
-func (e notPublished) Unwrap() error { return e.Error }
+func (e notPublished) Error() string { return e.why.Error() }
+func (e notPublished) Unwrap() error { return e.why }
 
 // solve makes every open authorization of the order valid. The names are
 // worked on side by side, and all to their end: one attempt shows everything
@@ -140,7 +141,7 @@ func (s *solving) solveGroup(ctx context.Context, group []task) error {
 		if ctx.Err() != nil || !errors.As(err, &np) {
 			return err
 		}
-		s.passOver(i, np.Error)
+		s.passOver(i, np.why)
 		if group, err = s.stillOpen(ctx, group); err != nil || len(group) == 0 {
 			return err
 		}
@@ -200,10 +201,6 @@ func (s *solving) exhausted(group []task) error {
 
 // stillOpen drops the tasks that became valid before their group failed over.
 func (s *solving) stillOpen(ctx context.Context, group []task) ([]task, error) {
-	urls := make([]string, len(group))
-	for i, t := range group {
-		urls[i] = t.url
-	}
 	var open []task
 	for _, t := range group {
 		authz, _, err := s.authorization(ctx, t.url)

@@ -1,0 +1,290 @@
+package acme
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"runtime"
+	"sync"
+	"time"
+
+	"certroll/spec"
+)
+
+// child is one DNS child process, from the parent's side.
+type child struct {
+	children *children
+	account  *spec.DNSAccount
+	key      [32]byte
+	env      []string
+	strike   *striker
+	room     chan struct{} // one element for each call to the provider under way
+
+	users int         // guarded by children.mu
+	idle  *time.Timer // guarded by children.mu
+
+	ready  chan struct{} // closed when opened or failed is set
+	opened childAnswer
+	failed *Error
+	gone   chan struct{} // closed when the process has ended
+
+	stopOnce sync.Once
+	stopped  chan struct{} // closed by stop
+	stderr   *tail
+
+	mu         sync.Mutex
+	pid        int
+	input      *json.Encoder
+	closeInput func()
+	lastID     int
+	waiting    map[int]chan childAnswer
+}
+
+const (
+	// startTimeout bounds a child's start: a large binary, a busy machine.
+	startTimeout = time.Minute
+	// stopTimeout is how long a child may take to end after its input did.
+	stopTimeout = 3 * time.Second
+	// cancelGrace is how long a call under way is waited for after its caller
+	// was interrupted: what a provider is writing is best known to be written.
+	cancelGrace = 5 * time.Second
+)
+
+// live runs the process from its start to its end.
+//
+// The thread that starts it stays with it: Linux kills a child by Pdeathsig
+// when the *thread* that started it ends, and Go ends threads as it likes.
+func (c *child) live() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(c.gone)
+	cmd, readers, err := c.start()
+	if err != nil {
+		c.openedWith(childAnswer{}, &Error{class: ClassInternal, doing: c.doing("starting"), said: err.Error(), cause: err})
+		c.withdraw()
+		return
+	}
+	go c.open()
+	go c.killWhenStopped(cmd)
+	readers.Wait()
+	err = cmd.Wait()
+	c.withdraw()
+	c.stop()
+	c.children.client.log.Debug("a dns child has ended", "account", c.account.Name, "pid", cmd.Process.Pid, "state", fmt.Sprint(err))
+}
+
+func (c *child) doing(verb string) string {
+	return verb + " the provider " + c.account.Provider + " of the DNS account " + c.account.Name
+}
+
+func (c *child) start() (*exec.Cmd, *sync.WaitGroup, error) {
+	argv, err := c.children.client.childCommand()
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = c.env
+	if cmd.Env == nil {
+		cmd.Env = []string{} // nil would mean all of ours
+	}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = childAttributes()
+	stdin, err1 := cmd.StdinPipe()
+	stdout, err2 := cmd.StdoutPipe()
+	stderr, err3 := cmd.StderrPipe()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, err
+	}
+	c.mu.Lock()
+	c.input, c.closeInput, c.pid = json.NewEncoder(stdin), func() { _ = stdin.Close() }, cmd.Process.Pid
+	c.mu.Unlock()
+	var readers sync.WaitGroup
+	readers.Go(func() { c.readAnswers(stdout) })
+	readers.Go(func() { c.readNoise(stderr) })
+	return cmd, &readers, nil
+}
+
+// open is the first request: it makes the provider.
+func (c *child) open() {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	a, err := c.ask(ctx, childRequest{
+		Op: opOpen, Provider: c.account.Provider, Nameservers: nameservers(c.account), FollowCNAME: c.account.FollowCNAME,
+	})
+	if err != nil {
+		c.openedWith(a, c.crashed(c.doing("starting"), err))
+		c.stop()
+		return
+	}
+	if a.Error != "" {
+		c.openedWith(a, providerError(c.doing("starting"), c.strike.strike(a.Error)))
+		c.withdraw()
+		c.stop()
+		return
+	}
+	c.openedWith(a, nil)
+}
+
+func (c *child) openedWith(a childAnswer, err *Error) {
+	c.opened, c.failed = a, err
+	close(c.ready)
+}
+
+// withdraw takes the child out of the set, so that the next use starts anew.
+func (c *child) withdraw() {
+	c.children.mu.Lock()
+	defer c.children.mu.Unlock()
+	c.children.forget(c)
+}
+
+// change writes or removes a record. Calls beyond the account's Parallel wait.
+func (c *child) change(ctx context.Context, r childRequest) error {
+	doing := map[string]string{opPresent: "writing", opCleanup: "removing"}[r.Op] + " the TXT record " + r.Name + " through the DNS account " + c.account.Name
+	select {
+	case c.room <- struct{}{}:
+		defer func() { <-c.room }()
+	case <-ctx.Done():
+		return interrupted(ctx, doing)
+	}
+	limit := c.children.client.opts.ProviderTimeout
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	// An interrupted call is given a moment to end by itself.
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(cancelGrace, cancel) })()
+	a, err := c.ask(call, r)
+	switch {
+	case err != nil && call.Err() != nil:
+		c.stop() // it hangs, and so would the next call
+		if ctx.Err() != nil {
+			return interrupted(ctx, doing)
+		}
+		return &Error{class: ClassDNSUnavailable, doing: doing, said: "the provider did not come back within " + limit.String(), cause: err, advice: providerAdvice[ClassDNSUnavailable]}
+	case err != nil:
+		return c.crashed(doing, err)
+	case a.Error != "":
+		return providerError(doing, c.strike.strike(a.Error))
+	}
+	return nil
+}
+
+func (c *child) crashed(doing string, err error) *Error {
+	said := "the DNS child ended in the middle (" + err.Error() + ")"
+	if words := c.stderr.String(); words != "" {
+		said += "; its last words: " + withoutQueries(words)
+	}
+	return &Error{class: ClassDNSUnavailable, doing: doing, said: said, cause: err, advice: providerAdvice[ClassDNSUnavailable]}
+}
+
+// ask sends one request and waits for its answer.
+func (c *child) ask(ctx context.Context, r childRequest) (childAnswer, error) {
+	answer := make(chan childAnswer, 1)
+	c.mu.Lock()
+	c.lastID++
+	r.ID = c.lastID
+	c.waiting[r.ID] = answer
+	err := c.input.Encode(r)
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.waiting, r.ID)
+	}()
+	if err != nil {
+		// Its last words come when it has ended, which this says that it has.
+		select {
+		case <-c.gone:
+		case <-ctx.Done():
+		}
+		return childAnswer{}, errors.New("it takes no more requests")
+	}
+	select {
+	case a := <-answer:
+		return a, nil
+	case <-c.gone:
+		return childAnswer{}, errors.New("it exited")
+	case <-ctx.Done():
+		return childAnswer{}, ctx.Err()
+	}
+}
+
+func (c *child) readAnswers(stdout io.Reader) {
+	lines := bufio.NewScanner(stdout)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		var a childAnswer
+		if err := json.Unmarshal(lines.Bytes(), &a); err != nil || a.ID == 0 {
+			c.noise(lines.Text())
+			continue
+		}
+		c.mu.Lock()
+		waiting := c.waiting[a.ID]
+		c.mu.Unlock()
+		if waiting != nil {
+			waiting <- a
+		}
+	}
+	_, _ = io.Copy(io.Discard, stdout) // so that it never blocks on a full pipe
+}
+
+func (c *child) readNoise(stderr io.Reader) {
+	lines := bufio.NewScanner(stderr)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		c.noise(lines.Text())
+	}
+	_, _ = io.Copy(io.Discard, stderr)
+}
+
+func (c *child) noise(line string) {
+	line = c.strike.strike(line)
+	c.stderr.add(line)
+	c.children.client.log.Debug("dns child", "account", c.account.Name, "said", withoutQueries(line))
+}
+
+// stop ends the child by ending its input.
+func (c *child) stop() {
+	c.stopOnce.Do(func() {
+		close(c.stopped)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.closeInput()
+	})
+}
+
+func (c *child) killWhenStopped(cmd *exec.Cmd) {
+	select {
+	case <-c.gone:
+		return
+	case <-c.stopped:
+	}
+	// A stop that came before the start found no input to close.
+	c.mu.Lock()
+	c.closeInput()
+	c.mu.Unlock()
+	t := time.NewTimer(stopTimeout)
+	defer t.Stop()
+	select {
+	case <-c.gone:
+	case <-t.C:
+		_ = cmd.Process.Kill()
+	}
+}
+
+// dead reports whether the child can take no more calls.
+func (c *child) dead() bool {
+	select {
+	case <-c.gone:
+		return true
+	case <-c.stopped:
+		return true
+	default:
+		return false
+	}
+}

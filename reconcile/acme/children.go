@@ -1,0 +1,248 @@
+package acme
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"certroll/spec"
+)
+
+// children are the DNS children that run: one for each account with the
+// credentials it has now, kept while in use and a little longer, since a
+// start costs a tenth of a second and some providers remember between writing
+// a record and removing it what they wrote.
+type children struct {
+	client *Client
+	mu     sync.Mutex
+	byKey  map[[32]byte]*child
+	closed bool
+	ended  sync.WaitGroup
+}
+
+func newChildren(c *Client) *children {
+	return &children{client: c, byKey: map[[32]byte]*child{}}
+}
+
+// provider is the use of an account's provider by one publication. It outlives
+// the child: should that die, the next call starts another.
+type provider struct {
+	children *children
+	account  *spec.DNSAccount
+	env      []string
+	secrets  []string
+	key      [32]byte
+	child    *child      // nil after a child died and none could be started
+	opened   childAnswer // what the provider said of itself
+}
+
+// passedOn are the variables of the reconciler's own environment that its
+// children get: how to reach the network, which is the operator's to say.
+// Neither HOME, where ambient credentials lie (~/.aws, ~/.config/gcloud), nor
+// any variable of the reconciler's is among them.
+var passedOn = []string{
+	"PATH", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+}
+
+// open resolves the account's credentials and sees to a child that has them.
+func (cs *children) open(ctx context.Context, account *spec.DNSAccount) (*provider, error) {
+	p := &provider{children: cs, account: account}
+	for _, name := range passedOn {
+		if v, ok := os.LookupEnv(name); ok {
+			p.env = append(p.env, name+"="+v)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(account.Credentials)) {
+		v := account.Credentials[name]
+		text, err := cs.client.resolve(ctx, v)
+		if err != nil {
+			return nil, unresolved(ctx, "reading the credentials of the DNS account "+account.Name, name, err)
+		}
+		p.env = append(p.env, name+"="+text)
+		if v.Source != spec.Literal {
+			p.secrets = append(p.secrets, text)
+		}
+	}
+	p.key = p.digest()
+	child, err := cs.acquire(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	p.child, p.opened = child, child.opened
+	return p, nil
+}
+
+// digest tells two settings of one account apart, such as before and after a
+// change of its key.
+func (p *provider) digest() [32]byte {
+	text, _ := json.Marshal([]any{ // strings, numbers and truths: cannot fail
+		p.account.Name, p.account.Provider, p.env, nameservers(p.account), p.account.FollowCNAME, p.account.Parallel,
+	})
+	return sha256.Sum256(text)
+}
+
+func (p *provider) release() {
+	if p.child != nil {
+		p.children.release(p.child)
+	}
+}
+
+// call runs fn on a living child.
+func (p *provider) call(ctx context.Context, request childRequest) error {
+	if p.child == nil || p.child.dead() {
+		p.release()
+		p.child = nil
+		child, err := p.children.acquire(ctx, p)
+		if err != nil {
+			return err
+		}
+		p.child = child
+	}
+	return p.child.change(ctx, request)
+}
+
+func (p *provider) present(ctx context.Context, ch challenge, name string) error {
+	return p.call(ctx, childRequest{Op: opPresent, Domain: ch.domain(), Token: ch.token, KeyAuth: ch.keyAuth, Name: name})
+}
+
+func (p *provider) cleanup(ctx context.Context, ch challenge, name string) error {
+	return p.call(ctx, childRequest{Op: opCleanup, Domain: ch.domain(), Token: ch.token, KeyAuth: ch.keyAuth, Name: name})
+}
+
+func (p *provider) timeout() time.Duration  { return p.opened.Timeout }
+func (p *provider) interval() time.Duration { return p.opened.Interval }
+
+// oneAtATime reports whether challenges must be answered one after another,
+// each from writing to removal. lego marks such providers Sequential: their
+// APIs hold one value at a name (mijn.host, Hurricane Electric), or in the
+// whole account (DuckDNS), or, as lego's rfc2136 does, they replace the whole
+// record set. The interval that goes with the mark is the propagation timeout
+// in all 22 of them, no API's demand; names tells what is waited for instead.
+func (p *provider) oneAtATime() bool { return p.opened.Sequential }
+
+// wholeAccount reports whether it is the account that can answer one challenge
+// at a time, and not only each record name.
+func (p *provider) wholeAccount() bool {
+	return p.oneAtATime() && p.account.Provider != "rfc2136" && p.account.Provider != "dnsupdate"
+}
+
+// acquire returns the child for the provider's settings, started and open.
+func (cs *children) acquire(ctx context.Context, p *provider) (*child, error) {
+	doing := "starting the provider " + p.account.Provider + " of the DNS account " + p.account.Name
+	cs.mu.Lock()
+	if cs.closed {
+		cs.mu.Unlock()
+		return nil, &Error{class: ClassInternal, doing: doing, said: "the client is closed"}
+	}
+	ch := cs.byKey[p.key]
+	if ch == nil || ch.dead() {
+		ch = cs.newChild(p)
+		cs.byKey[p.key] = ch
+		cs.ended.Go(ch.live)
+	}
+	ch.users++
+	if ch.idle != nil {
+		ch.idle.Stop()
+	}
+	cs.mu.Unlock()
+	select {
+	case <-ch.ready:
+		if ch.failed == nil {
+			return ch, nil
+		}
+		cs.release(ch)
+		return nil, ch.failed
+	case <-ctx.Done():
+		cs.release(ch)
+		return nil, interrupted(ctx, doing)
+	}
+}
+
+// release ends one use; a child that nobody uses is stopped after a while.
+func (cs *children) release(ch *child) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if ch.users--; ch.users > 0 || cs.closed {
+		return
+	}
+	ch.idle = time.AfterFunc(cs.client.opts.ChildIdle, func() { cs.retire(ch) })
+}
+
+func (cs *children) retire(ch *child) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if ch.users > 0 {
+		return
+	}
+	cs.forget(ch)
+	ch.stop()
+}
+
+// forget must be called with mu held.
+func (cs *children) forget(ch *child) {
+	if cs.byKey[ch.key] == ch {
+		delete(cs.byKey, ch.key)
+	}
+}
+
+// close ends all children and waits until they have.
+func (cs *children) close() error {
+	cs.mu.Lock()
+	cs.closed = true
+	for _, ch := range cs.byKey {
+		if ch.idle != nil {
+			ch.idle.Stop()
+		}
+		ch.stop()
+	}
+	cs.mu.Unlock()
+	cs.ended.Wait()
+	return nil
+}
+
+func (cs *children) newChild(p *provider) *child {
+	return &child{
+		children: cs, account: p.account, key: p.key, env: p.env, strike: newStriker(p.secrets),
+		room: make(chan struct{}, cmp.Or(max(p.account.Parallel, 0), 1)), stopped: make(chan struct{}),
+		ready: make(chan struct{}), gone: make(chan struct{}), waiting: map[int]chan childAnswer{},
+		stderr: &tail{}, closeInput: func() {},
+	}
+}
+
+// lastWords are the last lines that a child wrote to its standard error.
+type tail struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+// tailLines and tailWidth bound what is kept of a child's standard error.
+const (
+	tailLines = 8
+	tailWidth = 400
+)
+
+func (t *tail) add(line string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(line) > tailWidth {
+		line = line[:tailWidth] + "…"
+	}
+	t.lines = append(t.lines, line)
+	if len(t.lines) > tailLines {
+		t.lines = t.lines[1:]
+	}
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(t.lines, " / ")
+}

@@ -1,0 +1,55 @@
+// Package acme is the boundary to ACME CAs and DNS providers, and the only
+// one that imports lego: orders, challenges, finalizing, revocation (RFC 8555,
+// RFC 8737, RFC 8738, the profiles draft, the replaces field of RFC 9773).
+//
+// It never decides whether or when: a call here is one attempt, and what comes
+// of a failure is the caller's. It never sees a certificate's private key, and
+// the account's key goes from the store into memory and nowhere else.
+//
+// # Orders
+//
+// Order and Finish are two calls, so that the order's URL can be stored in
+// between; lego's own Obtain cannot be left half way. Finish takes the order
+// up in whatever state it is: it is the same call after a crash.
+//
+// lego's API knows no contexts, no headers of an answer, and one http.Client
+// per core. A session (session.go) therefore lends a core to one call at a
+// time; the core's transport has that call's context, a time limit, and
+// remembers the answer with its Retry-After.
+//
+// # Accounts
+//
+// An account's key is written to the store before the CA hears of it, and only
+// where there is none (account.go), so that replicas that start together share
+// one. A CA that has forgotten the account gets the same key registered again.
+//
+// # Challenges
+//
+// All names of an order are solved side by side. The accounts of a certificate
+// are tried in order: one that cannot publish an answer is passed over for the
+// rest of the order, at once where it refuses its credentials, after a few
+// tries where it does not answer. Once the CA was asked there is no second
+// account: a failed validation burns the order. A record that was written and
+// is not seen is no reason to go on to another account either, because the
+// first has done what it was asked.
+//
+// A provider runs in a child process (children.go) whose environment is the
+// account's credentials and the few variables of passedOn, nothing of ours:
+// lego's providers read the environment, and two accounts of one provider
+// would read each other's. The child ends with its parent, and outlives a
+// Ctrl-C for as long as the parent has records to remove.
+//
+// A TXT record set shared by several challenges is dealt with in names.go: a
+// name and its wildcard are answered together where the provider can hold two
+// values; one after another where it cannot (lego's rfc2136 replaces the set),
+// and then the second waits until resolvers of the CA have forgotten the
+// first: for the record's TTL, a minute at most. A low TTL in the account's
+// credentials (DNSUPDATE_TTL) shortens that.
+//
+// # Errors
+//
+// Every error is, or wraps, an *Error: what was being done to what, the other
+// side's words, what to do, a class, a time to wait for, and whether the order
+// is lost. An interrupted call unwraps to the context's error. Signed tokens
+// (a CA's unpause link) and the values of credentials are struck out.
+package acme

@@ -1,0 +1,203 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/spec"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// queryTimeout bounds one question to one server.
+	queryTimeout = 5 * time.Second
+	// longestCNAME bounds a chain of CNAMEs, which may be a circle.
+	longestCNAME = 16
+)
+
+// nameservers are the resolvers of an account: the ones it names, else the
+// system's.
+func nameservers(account *spec.DNSAccount) []string {
+	if len(account.Propagation.Nameservers) > 0 {
+		return withPort(account.Propagation.Nameservers)
+	}
+	config, err := dns.ClientConfigFromFile("/etc/resolv.conf")
+	if err != nil || len(config.Servers) == 0 {
+		return []string{"127.0.0.1:53"} // as resolv.conf(5) says
+	}
+	return withPort(config.Servers)
+}
+
+func withPort(servers []string) []string {
+	out := make([]string, len(servers))
+	for i, s := range servers {
+		out[i] = s
+		if _, _, err := net.SplitHostPort(s); err != nil {
+			out[i] = net.JoinHostPort(strings.Trim(s, "[]"), "53")
+		}
+	}
+	return out
+}
+
+// exchange asks one server, over TCP where the answer does not fit UDP.
+func exchange(ctx context.Context, server, name string, rrtype uint16, recurse bool) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), rrtype)
+	m.RecursionDesired = recurse
+	m.SetEdns0(1232, false)
+	r, _, err := (&dns.Client{Net: "udp", Timeout: queryTimeout}).ExchangeContext(ctx, m, server)
+	if err == nil && r.Truncated {
+		r, _, err = (&dns.Client{Net: "tcp", Timeout: queryTimeout}).ExchangeContext(ctx, m, server)
+	}
+	return r, err
+}
+
+// lookup asks the resolvers one after another, until one has an answer to
+// give. A refusal counts as having none: it is how an authoritative server
+// says that a name is not its own.
+func lookup(ctx context.Context, servers []string, name string, rrtype uint16) (*dns.Msg, error) {
+	var empty *dns.Msg
+	var failures []error
+	for _, server := range servers {
+		r, err := exchange(ctx, server, name, rrtype, true)
+		switch {
+		case err != nil:
+			failures = append(failures, fmt.Errorf("%s: %w", server, err))
+		case r.Rcode == dns.RcodeSuccess && len(r.Answer) > 0:
+			return r, nil
+		case r.Rcode == dns.RcodeSuccess, r.Rcode == dns.RcodeNameError, r.Rcode == dns.RcodeRefused, r.Rcode == dns.RcodeNotAuth:
+			empty = r
+		default:
+			failures = append(failures, fmt.Errorf("%s answered %s", server, dns.RcodeToString[r.Rcode]))
+		}
+	}
+	if empty != nil {
+		return empty, nil
+	}
+	return nil, errors.Join(failures...)
+}
+
+// recordName is where the TXT record for a domain goes: _acme-challenge below
+// it, or where CNAMEs lead from there. lego takes a resolver's failure for "no
+// CNAME" and writes to the wrong place; here it is an error.
+func recordName(ctx context.Context, account *spec.DNSAccount, domain string) (string, error) {
+	name := "_acme-challenge." + dns.Fqdn(domain)
+	if !account.FollowCNAME {
+		return name, nil
+	}
+	for range longestCNAME {
+		r, err := lookup(ctx, nameservers(account), name, dns.TypeCNAME)
+		if err != nil {
+			return "", &Error{class: ClassDNSUnavailable, doing: "looking for a CNAME at " + name, said: oneLine(err), cause: err,
+				advice: "see that the account's nameservers answer, or set follow_cname = false"}
+		}
+		target := cnameIn(r, name)
+		if target == "" {
+			return name, nil
+		}
+		name = target
+	}
+	return "", configError("following the CNAMEs from _acme-challenge."+domain, "there are more than "+plural(longestCNAME, "link"), "break the circle")
+}
+
+func cnameIn(r *dns.Msg, name string) string {
+	for _, rr := range r.Answer {
+		if c, ok := rr.(*dns.CNAME); ok && strings.EqualFold(c.Hdr.Name, name) && !strings.EqualFold(c.Target, name) {
+			return strings.ToLower(c.Target)
+		}
+	}
+	return ""
+}
+
+// server is a name server to be asked whether a record can be seen.
+type server struct {
+	label     string   // "ns1.example.com", or the address
+	addresses []string // "192.0.2.1:53"; one answering is enough
+	recurse   bool
+}
+
+// authorities are the servers to be asked for a record: those that the account
+// names, all of them, else the authoritative ones of the record's zone.
+func authorities(ctx context.Context, account *spec.DNSAccount, name string) ([]server, error) {
+	if given := account.Propagation.Nameservers; len(given) > 0 {
+		var out []server
+		for _, s := range withPort(given) {
+			out = append(out, server{label: s, addresses: []string{s}, recurse: true})
+		}
+		return out, nil
+	}
+	resolvers := nameservers(account)
+	zone, err := zoneOf(ctx, resolvers, name)
+	if err != nil {
+		return nil, err
+	}
+	r, err := lookup(ctx, resolvers, zone, dns.TypeNS)
+	if err != nil {
+		return nil, fmt.Errorf("the name servers of %s: %w", zone, err)
+	}
+	return addressed(ctx, resolvers, zone, r)
+}
+
+// zoneOf finds the zone by asking for an SOA record up the tree.
+func zoneOf(ctx context.Context, resolvers []string, name string) (string, error) {
+	for _, i := range dns.Split(name) {
+		r, err := lookup(ctx, resolvers, name[i:], dns.TypeSOA)
+		if err != nil {
+			return "", fmt.Errorf("the zone of %s: %w", name, err)
+		}
+		for _, rr := range r.Answer {
+			if soa, ok := rr.(*dns.SOA); ok && strings.EqualFold(soa.Hdr.Name, name[i:]) {
+				return soa.Hdr.Name, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("no zone holds %s", name)
+}
+
+func addressed(ctx context.Context, resolvers []string, zone string, r *dns.Msg) ([]server, error) {
+	var out []server
+	for _, rr := range r.Answer {
+		ns, ok := rr.(*dns.NS)
+		if !ok {
+			continue
+		}
+		addresses, err := addressesOf(ctx, resolvers, ns.Ns)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, server{label: strings.TrimSuffix(strings.ToLower(ns.Ns), "."), addresses: addresses})
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("the zone %s has no name servers", zone)
+	}
+	slices.SortFunc(out, func(a, b server) int { return strings.Compare(a.label, b.label) })
+	return out, nil
+}
+
+func addressesOf(ctx context.Context, resolvers []string, host string) ([]string, error) {
+	var out []string
+	for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		r, err := lookup(ctx, resolvers, host, rrtype)
+		if err != nil {
+			return nil, fmt.Errorf("the address of %s: %w", host, err)
+		}
+		for _, rr := range r.Answer {
+			switch rr := rr.(type) {
+			case *dns.A:
+				out = append(out, net.JoinHostPort(rr.A.String(), "53"))
+			case *dns.AAAA:
+				out = append(out, net.JoinHostPort(rr.AAAA.String(), "53"))
+			}
+		}
+	}
+	return out, nil
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ", ") }

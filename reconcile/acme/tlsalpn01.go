@@ -1,0 +1,94 @@
+package acme
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"certroll/spec"
+
+	"github.com/go-acme/lego/v4/challenge/tlsalpn01"
+	"github.com/miekg/dns"
+)
+
+// alpn is the protocol of RFC 8737 section 6.2.
+const alpn = "acme-tls/1"
+
+// viaTLS answers tls-alpn-01 challenges. A server name can have one answer at
+// a time, so orders for the same name take turns.
+func (s *solving) viaTLS(ctx context.Context, account *spec.DNSAccount, challenges []challenge) error {
+	for _, ch := range challenges {
+		if err := s.viaTLSAlone(ctx, account, ch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *solving) viaTLSAlone(ctx context.Context, account *spec.DNSAccount, ch challenge) error {
+	name := serverName(ch.domain())
+	unlock, err := s.client.names.lock(ctx, "tls "+account.Listen+" "+name)
+	if err != nil {
+		return interrupted(ctx, s.doing)
+	}
+	defer unlock()
+	s.report("tls", "answering at "+account.Listen+" for "+ch.name())
+	cert, err := tlsalpn01.ChallengeCert(ch.domain(), ch.keyAuth)
+	if err != nil {
+		return &Error{class: ClassInternal, doing: "making the tls-alpn-01 certificate for " + ch.name(), said: err.Error(), cause: err}
+	}
+	l, leave, err := s.client.servers.use(ctx, spec.TLSALPN01, account.Listen, serveTLS)
+	if err != nil {
+		return listenFailure(account, err)
+	}
+	defer leave()
+	defer put(l, l.certs, name, cert)()
+	return s.askAll(ctx, []challenge{ch})
+}
+
+// serverName is what the CA sends as SNI: the name, or for an address its name
+// in the reverse tree (RFC 8738 section 6).
+func serverName(identifier string) string {
+	if reverse, err := dns.ReverseAddr(identifier); err == nil {
+		return strings.TrimSuffix(reverse, ".")
+	}
+	return strings.ToLower(identifier)
+}
+
+func serveTLS(l *listening, ln net.Listener) (stop func()) {
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{alpn},
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if cert := l.certificate(strings.ToLower(hello.ServerName)); cert != nil {
+				return cert, nil
+			}
+			return nil, errors.New("no challenge for this name")
+		},
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return // closed by stop
+			}
+			serving.Go(func() { handshake(conn, config) })
+		}
+	})
+	return func() {
+		_ = ln.Close()
+		serving.Wait()
+	}
+}
+
+// handshake is all there is to it: the certificate is the answer (RFC 8737
+// section 3).
+func handshake(conn net.Conn, config *tls.Config) {
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(connTimeout))
+	_ = tls.Server(conn, config).Handshake() // who fails at it was not the CA
+}
