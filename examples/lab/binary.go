@@ -1,0 +1,70 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// ErrMissing says that a server's program is not on this machine.
+var ErrMissing = errors.New("program not found")
+
+// BinEnv names the environment variable that holds a directory to look for
+// the lab's programs in before anywhere else.
+const BinEnv = "CERTROLL_LAB_BIN"
+
+// Find returns the path of one of the lab's programs: from the directory
+// that CERTROLL_LAB_BIN names, from examples/lab/bin of the module that the
+// working directory is in, or from the PATH.
+func Find(program string) (string, error) {
+	for _, dir := range []string{os.Getenv(BinEnv), builtDir()} {
+		if dir == "" {
+			continue
+		}
+		path := filepath.Join(dir, program)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	if path, err := exec.LookPath(program); err == nil {
+		return path, nil
+	}
+	// Daemons are often out of a user's PATH.
+	path := filepath.Join("/usr/sbin", program)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	return "", fmt.Errorf("%s: %w; %s", program, ErrMissing, remedy(program))
+}
+
+func remedy(program string) string {
+	switch program {
+	case "named":
+		return "install BIND 9 (Debian: apt-get install bind9)"
+	case "sshd", "ssh-keygen":
+		return "install OpenSSH's server and client (Debian: apt-get install openssh-server openssh-client)"
+	case "git":
+		return "install Git"
+	}
+	return "run `make lab`, or set " + BinEnv + " to a directory that holds it"
+}
+
+// builtDir is where `make lab` puts what it builds; empty outside the module.
+func builtDir() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "examples", "lab", "doc.go")); err == nil {
+			return filepath.Join(dir, "examples", "lab", "bin")
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		dir = parent
+	}
+}

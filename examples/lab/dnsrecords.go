@@ -1,0 +1,87 @@
+package lab
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Add adds records, each written as in a zone file.
+func (d *DNS) Add(records ...string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, text := range records {
+		rr, err := dns.NewRR(text)
+		if err != nil || rr == nil {
+			return fmt.Errorf("adding the DNS record %q: %w", text, err)
+		}
+		if _, ok := d.data.zone(rr.Header().Name); !ok {
+			return fmt.Errorf("adding the DNS record %q: no zone of this server holds it", text)
+		}
+		d.data.insert(rr, time.Time{})
+	}
+	return nil
+}
+
+// Remove removes a name's records of one type ("CAA"), or all with "ANY".
+func (d *DNS) Remove(name, rrtype string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.data.removeSet(canonical(name), dns.StringToType[rrtype])
+}
+
+// TXT is what the TXT records at a name say, sorted; records that a lag still
+// hides from queries are among them.
+func (d *DNS) TXT(name string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	texts := []string{}
+	for _, e := range d.data.sets[question{canonical(name), dns.TypeTXT}] {
+		if txt, ok := e.rr.(*dns.TXT); ok {
+			texts = append(texts, strings.Join(txt.Txt, ""))
+		}
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// Challenges are the names that hold TXT records right now, sorted: after a
+// clean run there are none.
+func (d *DNS) Challenges() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	names := []string{}
+	for q, set := range d.data.sets {
+		if q.rrtype == dns.TypeTXT && len(set) > 0 {
+			names = append(names, q.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Queries counts the questions so far; faults count as well.
+func (d *DNS) Queries() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.queries
+}
+
+// Updates counts the dynamic updates so far; refused ones count as well.
+func (d *DNS) Updates() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.updates
+}
+
+// Asked counts the questions so far for one name and type.
+func (d *DNS) Asked(name, rrtype string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked[question{canonical(name), dns.StringToType[rrtype]}]
+}
+
+func canonical(name string) string { return dns.CanonicalName(name) }

@@ -1,0 +1,123 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// CreateBare makes a bare repository dir/name.git with the default branch
+// main and returns its path.
+func CreateBare(ctx context.Context, dir, name string) (string, error) {
+	path := filepath.Join(dir, name+".git")
+	if _, err := git(ctx, "", nil, "init", "--quiet", "--bare", "--initial-branch=main", path); err != nil {
+		return "", err
+	}
+	// A push over HTTP is allowed to whom the server has let in.
+	_, err := git(ctx, path, nil, "config", "http.receivepack", "true")
+	return path, err
+}
+
+// Push commits files, by path and content, onto a branch of the repository at
+// a path or URL and pushes it; the branch is made where there is none. It
+// returns the new commit's hash.
+func Push(ctx context.Context, repo, branch string, files map[string]string, message string) (string, error) {
+	return commit(ctx, repo, branch, message, func(tree string) error {
+		for name, content := range files {
+			path := filepath.Join(tree, filepath.FromSlash(name))
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Remove commits the removal of files from a branch and pushes it.
+func Remove(ctx context.Context, repo, branch, message string, files ...string) (string, error) {
+	return commit(ctx, repo, branch, message, func(tree string) error {
+		for _, name := range files {
+			if err := os.Remove(filepath.Join(tree, filepath.FromSlash(name))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// commit changes a branch through a work tree that lives as long as the call.
+func commit(ctx context.Context, repo, branch, message string, change func(tree string) error) (string, error) {
+	tree, err := os.MkdirTemp("", "certroll-lab-tree-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(tree) }()
+	run := func(args ...string) (string, error) { return git(ctx, tree, nil, args...) }
+	if _, err := run("init", "--quiet", "--initial-branch="+branch); err != nil {
+		return "", err
+	}
+	refs, err := run("ls-remote", "--heads", repo, "refs/heads/"+branch)
+	if err != nil {
+		return "", err
+	}
+	if refs != "" {
+		if _, err := run("pull", "--quiet", "--ff-only", repo, branch); err != nil {
+			return "", err
+		}
+	}
+	if err := change(tree); err != nil {
+		return "", fmt.Errorf("changing files for branch %s: %w", branch, err)
+	}
+	for _, args := range [][]string{
+		{"add", "--all"}, {"commit", "--quiet", "--message", message}, {"push", "--quiet", repo, "HEAD:refs/heads/" + branch},
+	} {
+		if _, err := run(args...); err != nil {
+			return "", err
+		}
+	}
+	return run("rev-parse", "HEAD")
+}
+
+// Show is the content of one file at a revision of a repository on disk.
+func Show(ctx context.Context, repo, rev, path string) (string, error) {
+	return git(ctx, repo, nil, "show", rev+":"+path)
+}
+
+// Git runs git in a directory, which may be a bare repository, without the
+// user's own configuration, and returns what it prints.
+func Git(ctx context.Context, dir string, args ...string) (string, error) {
+	return git(ctx, dir, nil, args...)
+}
+
+// gitEnv cuts git off from the machine's configuration and from any terminal.
+func gitEnv() []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.DevNull, "LC_ALL=C",
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_TERMINAL_PROMPT=0",
+		"GIT_AUTHOR_NAME=Lab", "GIT_AUTHOR_EMAIL=lab@example.com",
+		"GIT_COMMITTER_NAME=Lab", "GIT_COMMITTER_EMAIL=lab@example.com",
+	}
+}
+
+func git(ctx context.Context, dir string, env []string, args ...string) (string, error) {
+	path, err := Find("git")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = dir
+	cmd.Env = append(gitEnv(), env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+	}
+	return strings.TrimRight(stdout.String(), "\n"), nil
+}

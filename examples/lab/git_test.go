@@ -1,0 +1,96 @@
+package lab_test
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"certroll/examples/lab"
+	"certroll/examples/lab/labtest"
+)
+
+func TestPushAndShow(t *testing.T) {
+	ctx := t.Context()
+	repo, err := lab.CreateBare(ctx, t.TempDir(), "certs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pushTwiceAndShow(t, repo, repo)
+	if _, err := lab.Remove(ctx, repo, "main", "Remove a", "a.hcl"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := lab.Show(ctx, repo, "main", "a.hcl"); err == nil {
+		t.Errorf("a removed file still shows %q", got)
+	}
+}
+
+func TestGitHTTPWantsTheToken(t *testing.T) {
+	g := labtest.GitHTTP(t)
+	if _, err := g.Create(t.Context(), "certs"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lab.Git(t.Context(), "", "ls-remote", g.URL("certs")); err == nil {
+		t.Error("a stranger may read")
+	}
+	pushTwiceAndShow(t, g.AuthURL("certs"), g.Path("certs"))
+}
+
+// TestGitHTTPTakesLargePushes sends a pack that git does not announce the
+// length of.
+func TestGitHTTPTakesLargePushes(t *testing.T) {
+	g := labtest.GitHTTP(t)
+	if _, err := g.Create(t.Context(), "certs"); err != nil {
+		t.Fatal(err)
+	}
+	large := incompressible(3 << 20)
+	if _, err := lab.Push(t.Context(), g.AuthURL("certs"), "main", map[string]string{"large": large}, "Add much"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestGitSSHWantsTheKeyAndIsKnown(t *testing.T) {
+	g := labtest.GitSSH(t)
+	ctx := t.Context()
+	url, err := g.Create(ctx, "certs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lab.Push(ctx, g.Path("certs"), "main", map[string]string{"a.hcl": "one"}, "Add a"); err != nil {
+		t.Fatal(err)
+	}
+	read := func(ssh string) (string, error) {
+		return lab.Git(ctx, "", "-c", "core.sshCommand="+ssh, "ls-remote", url)
+	}
+	if out, err := read(g.Command()); err != nil || !strings.Contains(out, "refs/heads/main") {
+		t.Errorf("reading with the key: %q, %v", out, err)
+	}
+	if _, err := read(strings.Replace(g.Command(), g.KeyFile, "/dev/null", 1)); err == nil {
+		t.Error("a stranger may read")
+	}
+	if _, err := read(strings.Replace(g.Command(), g.KnownHosts, "/dev/null", 1)); err == nil || !strings.Contains(err.Error(), "Host key verification failed") {
+		t.Errorf("an unknown host: got %v", err)
+	}
+}
+
+func pushTwiceAndShow(t *testing.T, url, path string) {
+	t.Helper()
+	ctx := t.Context()
+	for _, content := range []string{"one", "two"} {
+		hash, err := lab.Push(ctx, url, "main", map[string]string{"a.hcl": content, "dir/b.hcl": "b"}, "Set a to "+content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := lab.Show(ctx, path, hash, "a.hcl"); err != nil || got != content {
+			t.Errorf("a.hcl at %s: %q, %v; want %q", hash, got, err, content)
+		}
+	}
+	if out, err := lab.Git(ctx, path, "rev-list", "--count", "main"); err != nil || out != "2" {
+		t.Errorf("commits on main: %q, %v; want 2", out, err)
+	}
+}
+
+func incompressible(n int) string {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{}).Read(b)
+	return string(b)
+}

@@ -1,0 +1,65 @@
+package lab
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"strconv"
+)
+
+// The lab's ports are below the range that systems hand out for outgoing
+// connections, so that none is lost between the choice and the server's bind.
+const (
+	firstPort   = 11000
+	ports       = 10000
+	guardOffset = ports // the guard of port N listens on N+guardOffset
+)
+
+// reservation holds a free loopback port, for TCP and UDP, and the next one.
+//
+// Several test programs start servers at the same time, and a port that is
+// free now may be another's by the time our server binds it. So a reservation
+// listens on a second port, the guard: whoever has the guard has the port.
+// The kernel drops guards with their process; no lock file stays behind.
+type reservation struct {
+	Port  int
+	Addr  string // "127.0.0.1:port"
+	guard net.Listener
+}
+
+func reservePort() (*reservation, error) {
+	for range 200 {
+		port := firstPort + 2*rand.IntN(ports/2) // even: Vault wants the next one as well
+		guard, err := net.Listen("tcp", loopback(port+guardOffset))
+		if err != nil {
+			continue
+		}
+		if portFree(port) && portFree(port+1) {
+			return &reservation{Port: port, Addr: loopback(port), guard: guard}, nil
+		}
+		_ = guard.Close()
+	}
+	return nil, errors.New("no free loopback port found in 200 tries; are many labs left running?")
+}
+
+func (r *reservation) release() {
+	if r != nil {
+		_ = r.guard.Close()
+	}
+}
+
+func portFree(port int) bool {
+	tcp, err := net.Listen("tcp", loopback(port))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = tcp.Close() }()
+	udp, err := net.ListenPacket("udp", loopback(port))
+	if err != nil {
+		return false
+	}
+	_ = udp.Close()
+	return true
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
