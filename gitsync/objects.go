@@ -159,30 +159,32 @@ func (o *objects) descends(tip, wanted plumbing.Hash) bool {
 }
 
 // boundary lists the ancestors of tip, itself included, that are here while a
-// parent of theirs is not. To tell a remote "have tip" is true only together
-// with these as "shallow".
-func (o *objects) boundary(tip plumbing.Hash) []plumbing.Hash {
-	var cut []plumbing.Hash
+// parent of theirs is not, and whether it came upon known, where it stops.
+func (o *objects) boundary(tip, known plumbing.Hash) (cut []plumbing.Hash, met bool) {
 	seen := map[plumbing.Hash]bool{tip: true}
 	for queue := []plumbing.Hash{tip}; len(queue) > 0; queue = queue[1:] {
+		if queue[0] == known {
+			met = true
+			continue
+		}
 		c, err := o.commit(queue[0])
 		if err != nil {
 			continue
 		}
+		missing := false
 		for _, parent := range c.ParentHashes {
 			if !o.has(parent) {
-				cut = append(cut, c.Hash)
-				break
-			}
-		}
-		for _, parent := range c.ParentHashes {
-			if !seen[parent] {
+				missing = true
+			} else if !seen[parent] {
 				seen[parent] = true
 				queue = append(queue, parent)
 			}
 		}
+		if missing {
+			cut = append(cut, c.Hash)
+		}
 	}
-	return cut
+	return cut, met
 }
 
 // live lists a commit, its trees and its blobs: what one revision needs.

@@ -104,6 +104,7 @@ func (s *store) load() error {
 
 // sweep removes what crashes left behind.
 func (s *store) sweep() {
+	removeTemps(filepath.Join(s.base, "state.json"))
 	now := strconv.Itoa(s.state.Generation)
 	entries, _ := os.ReadDir(s.base)
 	for _, e := range entries {
@@ -260,6 +261,14 @@ func writeDurably(path string, data []byte) (err error) {
 	return syncDir(filepath.Dir(path))
 }
 
+// removeTemps removes what crashes in writeDurably left beside path.
+func removeTemps(path string) {
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"-*"))
+	for _, f := range left {
+		_ = os.Remove(f)
+	}
+}
+
 // syncDir makes a rename in a directory outlast a crash.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
@@ -273,15 +282,19 @@ func syncDir(dir string) error {
 	return errors.Join(err, d.Close())
 }
 
-// advance makes a fetched or pushed commit the head.
+// advance makes a fetched or pushed commit the head. To tell a remote "have
+// head" is true only together with the commits in Cut as "shallow".
 func (s *store) advance(head plumbing.Hash, bytes int64) error {
 	if s.state.Head.IsZero() {
 		s.state.Fresh = bytes
 	} else {
 		s.state.Added += bytes
 	}
-	s.state.Head = head
-	s.state.Cut = s.boundary(head)
+	cut, met := s.boundary(head, s.state.Head)
+	if met {
+		cut = append(cut, s.state.Cut...)
+	}
+	s.state.Head, s.state.Cut = head, cut
 	return s.settle()
 }
 

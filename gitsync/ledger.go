@@ -1,0 +1,289 @@
+package gitsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// LedgerOptions say where the ledger is and who writes it.
+type LedgerOptions struct {
+	URL         string
+	Branch      string // "certroll/status" unless set
+	Directory   string // everything is below it; empty: the whole tree
+	Auth        Auth
+	AuthorName  string           // "certroll" unless set
+	AuthorEmail string           // "certroll@localhost" unless set
+	CacheDir    string           // keeps objects and the last head seen over restarts; empty: memory
+	Now         func() time.Time // the time of commits; time.Now unless set
+	Timeout     time.Duration    // of one exchange with the remote; five minutes unless set
+	Tries       int              // how many races one Commit may lose; 40 unless set
+}
+
+// DefaultBranch is where a ledger is unless its options say otherwise.
+const DefaultBranch = "certroll/status"
+
+// maxLedgerPack bounds one fetch of the ledger.
+const maxLedgerPack = 2 << 30
+
+// Ledger is a branch that several writers add to. It is safe to use side by
+// side; commits of one Ledger go one after another.
+type Ledger struct {
+	mu      sync.Mutex
+	o       LedgerOptions
+	ref     plumbing.ReferenceName
+	remote  *remote
+	store   *store
+	rewound *rewind         // nil: all in order
+	doubts  []plumbing.Hash // commits of the current Commit that may have arrived
+}
+
+// rewind is a head that does not descend from the one seen before.
+type rewind struct {
+	old, new plumbing.Hash
+	told     bool
+}
+
+// OpenLedger checks the options as far as that goes without the remote.
+func OpenLedger(o LedgerOptions) (*Ledger, error) {
+	o = o.withDefaults()
+	ref := plumbing.NewBranchReferenceName(strings.TrimPrefix(o.Branch, "refs/heads/"))
+	if err := ref.Validate(); err != nil {
+		return nil, invalid("reading the ledger's branch", fmt.Sprintf("%q is no name of a branch", o.Branch), "")
+	}
+	var err error
+	if o.Directory, err = cleanDirectory(o.Directory); err != nil {
+		return nil, err
+	}
+	l := &Ledger{o: o, ref: ref}
+	if l.remote, err = openRemote(o.URL, o.Auth, o.Timeout); err != nil {
+		return nil, err
+	}
+	if l.store, err = openStore(o.CacheDir, "ledger", l.remote.loc.String()+"\n"+ref.String()); err != nil {
+		return nil, err
+	}
+	if s := l.store.state; !s.Head.IsZero() && s.Seen != s.Head {
+		// An earlier process noticed, and ended before it could be told.
+		l.rewound = &rewind{old: s.Seen, new: s.Head}
+	}
+	return l, nil
+}
+
+func (o LedgerOptions) withDefaults() LedgerOptions {
+	if o.Branch == "" {
+		o.Branch = DefaultBranch
+	}
+	if o.AuthorName == "" {
+		o.AuthorName = "certroll"
+	}
+	if o.AuthorEmail == "" {
+		o.AuthorEmail = "certroll@localhost"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Tries <= 0 {
+		o.Tries = 40
+	}
+	return o
+}
+
+// Close gives the cache back.
+func (l *Ledger) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.store.Close()
+}
+
+// Snapshot fetches and gives the tree below the ledger's directory, which
+// stays as it is whatever is committed later, and the branch's head. A branch
+// that is not there yet is an empty tree and "".
+func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.sync(ctx); err != nil {
+		return nil, "", err
+	}
+	tree, _, err = l.tree()
+	if err != nil {
+		return nil, "", l.damaged(ctx, err)
+	}
+	if h := l.store.state.Head; !h.IsZero() {
+		head = h.String()
+	}
+	return tree, head, nil
+}
+
+// Rewound tells of a branch that moved backwards, was rewritten or was
+// deleted: the last head that was in order, and the first seen that does not
+// descend from it ("" for a deleted branch). It goes on telling, over restarts
+// too where there is a cache directory, until a commit of ours stands on the
+// branch after somebody asked: that commit is where to say so.
+func (l *Ledger) Rewound() (old, new string, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.rewound == nil {
+		return "", "", false
+	}
+	l.rewound.told = true
+	if !l.rewound.new.IsZero() {
+		new = l.rewound.new.String()
+	}
+	return l.rewound.old.String(), new, true
+}
+
+func (l *Ledger) doing(what string) string {
+	return fmt.Sprintf("%s the ledger %s at %s", what, l.ref.Short(), l.remote.loc)
+}
+
+// tree is the ledger's directory in the head, and the whole tree's hash.
+func (l *Ledger) tree() (fs.FS, plumbing.Hash, error) {
+	head := l.store.state.Head
+	if head.IsZero() {
+		return newTreeFS(l.store.objects, plumbing.ZeroHash, time.Time{}), plumbing.ZeroHash, nil
+	}
+	c, err := l.store.commit(head)
+	if err != nil {
+		return nil, plumbing.ZeroHash, err
+	}
+	below, err := subtree(l.store.objects, c.TreeHash, l.o.Directory)
+	return newTreeFS(l.store.objects, below, c.Committer.When), c.TreeHash, err
+}
+
+// damaged drops a cache that cannot be read, so that the next try mends it.
+func (l *Ledger) damaged(ctx context.Context, err error) error {
+	err = errors.Join(err, l.store.renew())
+	return l.remote.explain(ctx, l.doing("reading"), err)
+}
+
+// sync brings the head and all its files here.
+func (l *Ledger) sync(ctx context.Context) error {
+	ctx, cancel := l.remote.bound(ctx)
+	defer cancel()
+	doing := l.doing("fetching")
+	c, err := l.remote.list(ctx, doing)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	head, was := c.adv.References[l.ref.String()], l.store.state.Head
+	switch {
+	case head == was && !head.IsZero():
+		return nil
+	case head.IsZero():
+		err = l.gone()
+	case was.IsZero():
+		err = l.clone(ctx, c, head)
+	default:
+		err = l.update(ctx, c, head)
+	}
+	if err != nil {
+		return l.remote.explain(ctx, doing, err)
+	}
+	return nil
+}
+
+// gone takes up that the branch is not there, or not any more.
+func (l *Ledger) gone() error {
+	l.judge(plumbing.ZeroHash, false)
+	if l.store.state.Head.IsZero() {
+		return nil
+	}
+	if err := l.store.renew(); err != nil {
+		return err
+	}
+	return l.store.settle()
+}
+
+// update fetches what is new since the head that is here: without a depth, so
+// that it shows whether the new head descends from it.
+func (l *Ledger) update(ctx context.Context, c *conversation, head plumbing.Hash) error {
+	was := l.store.state
+	size, err := c.fetch(ctx, wish{
+		want: []plumbing.Hash{head}, have: []plumbing.Hash{was.Head}, shallow: was.Cut, maxBytes: maxLedgerPack,
+	}, l.store.objects)
+	if err == nil {
+		_, err = l.store.commit(head)
+	}
+	if err == nil {
+		l.judge(head, l.store.descends(head, was.Head))
+		return l.store.advance(head, size)
+	}
+	if ctx.Err() != nil || errors.Is(err, errPackTooLarge) {
+		return err
+	}
+	// A damaged cache, or a remote that cannot continue from it: start over.
+	c.close()
+	if err := l.store.renew(); err != nil {
+		return err
+	}
+	again, err := l.remote.list(ctx, l.doing("fetching"))
+	if err != nil {
+		return err
+	}
+	defer again.close()
+	return l.clone(ctx, again, again.adv.References[l.ref.String()])
+}
+
+// clone fetches the head alone into an empty store.
+func (l *Ledger) clone(ctx context.Context, c *conversation, head plumbing.Hash) error {
+	if head.IsZero() {
+		return l.gone()
+	}
+	w := wish{want: []plumbing.Hash{head}, depth: 1, maxBytes: maxLedgerPack}
+	if len(l.doubts) > 0 {
+		w.depth = 0 // the branch is new, and may have begun with a commit of ours
+	}
+	size, err := c.fetch(ctx, w, l.store.objects)
+	if err != nil {
+		return err
+	}
+	if _, err := l.store.commit(head); err != nil {
+		return err
+	}
+	inOrder := true
+	if seen := l.store.state.Seen; !seen.IsZero() && seen != head {
+		if inOrder, err = l.continues(ctx, head, seen); err != nil {
+			return err
+		}
+	}
+	l.judge(head, inOrder)
+	return l.store.advance(head, size)
+}
+
+// continues fetches the history between a head and one seen earlier whose
+// objects are gone, to see whether the two connect.
+func (l *Ledger) continues(ctx context.Context, head, seen plumbing.Hash) (bool, error) {
+	c, err := l.remote.list(ctx, l.doing("fetching"))
+	if err != nil {
+		return false, err
+	}
+	defer c.close()
+	scratch, err := openStore("", "", "")
+	if err != nil {
+		return false, err
+	}
+	one := []plumbing.Hash{seen}
+	_, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, have: one, shallow: one, maxBytes: maxLedgerPack}, scratch.objects)
+	return err == nil && scratch.descends(head, seen), err
+}
+
+// judge remembers the head as seen where it is in order, and as rewound where
+// it is not.
+func (l *Ledger) judge(head plumbing.Hash, inOrder bool) {
+	seen := l.store.state.Seen
+	switch {
+	case l.rewound != nil:
+		l.rewound.new = head
+	case seen.IsZero() || inOrder:
+		l.store.state.Seen = head
+	default:
+		l.rewound = &rewind{old: seen, new: head}
+	}
+}

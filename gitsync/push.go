@@ -1,0 +1,341 @@
+package gitsync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+)
+
+// Commit runs edit on the newest tree, below the ledger's directory, and
+// pushes the files it returns as one commit; a nil slice deletes a file.
+// Where nothing changes it pushes nothing and returns "".
+//
+// When somebody else pushed meanwhile, it fetches and runs edit again on what
+// is there now, so edit must do all its work from the tree it is given. When
+// the connection broke and even so the push arrived, that is noticed and it is
+// not pushed twice; only where the remote cannot be reached any more to find
+// out does Commit end in an error for a commit that may stand. An edit that
+// leaves out what it finds already there makes calling Commit again safe.
+func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.FS) (map[string][]byte, error)) (commit string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	message = strings.TrimSpace(strings.ReplaceAll(message, "\x00", ""))
+	if message == "" {
+		return "", invalid(l.doing("committing to"), "the message is empty", "")
+	}
+	l.doubts = nil
+	bad := 0
+	for try := range l.o.Tries {
+		if err := pause(ctx, try); err != nil {
+			return "", l.remote.explain(ctx, l.doing("pushing"), err)
+		}
+		if err := l.sync(ctx); err != nil {
+			return "", err
+		}
+		if h := l.arrived(); !h.IsZero() {
+			return h.String(), nil
+		}
+		next, err := l.prepare(ctx, message, edit)
+		if err != nil || next == nil {
+			return "", err
+		}
+		switch v, err := l.push(ctx, next); {
+		case v == pushed:
+			return next.hash.String(), nil
+		case v == refused:
+			return "", err
+		case v == stuck || v == unknown:
+			if bad++; bad == maxBad {
+				return "", err
+			}
+		}
+	}
+	return "", &Error{
+		Kind: Raced, Doing: l.doing("pushing"),
+		Detail: fmt.Sprintf("others pushed first %d times in a row", l.o.Tries),
+		Advice: "nothing is lost: it is tried again with the next commit; if it stays so, look who else writes this branch",
+	}
+}
+
+// verdict is how a push ended.
+type verdict int
+
+const (
+	refused verdict = iota // it did not happen, and would not the next time
+	lost                   // somebody else was first
+	stuck                  // the remote could not lock the branch
+	unknown                // no answer came; it may have happened
+	pushed
+)
+
+// maxBad is how often one Commit meets stuck or unknown before it says so.
+const maxBad = 5
+
+// pause waits longer the more races were lost, and never as long as the other
+// writers do.
+func pause(ctx context.Context, try int) error {
+	if try == 0 {
+		return ctx.Err()
+	}
+	most := min(time.Duration(try)*50*time.Millisecond, time.Second)
+	timer := time.NewTimer(rand.N(most))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// arrived looks whether a commit of which nobody said that it was taken is on
+// the branch all the same; zero: none is. Sync has just fetched all that came
+// since.
+func (l *Ledger) arrived() plumbing.Hash {
+	head := l.store.state.Head
+	for _, h := range l.doubts {
+		if !head.IsZero() && l.store.descends(head, h) {
+			return h
+		}
+	}
+	return plumbing.ZeroHash
+}
+
+// nextCommit is a commit that is ready to be pushed.
+type nextCommit struct {
+	old  plumbing.Hash
+	hash plumbing.Hash
+	news []newObject
+}
+
+// prepare runs edit and makes the commit; nil where nothing changes.
+func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (*nextCommit, error) {
+	tree, root, err := l.tree()
+	if err != nil {
+		return nil, l.damaged(ctx, err)
+	}
+	files, err := edit(tree)
+	if err != nil {
+		return nil, err
+	}
+	changes, err := changesOf(files, l.o.Directory)
+	if err != nil {
+		return nil, invalid(l.doing("committing to"), err.Error(), "")
+	}
+	e := &editor{from: l.store.objects}
+	newRoot, err := e.apply(root, changes)
+	if err != nil {
+		return nil, l.damaged(ctx, err)
+	}
+	if newRoot == root {
+		return nil, nil
+	}
+	if newRoot.IsZero() { // the last file went
+		empty := makeObject(plumbing.TreeObject, nil)
+		newRoot, e.news = empty.hash, append(e.news, empty)
+	}
+	c, err := l.commitObject(message, newRoot)
+	if err != nil {
+		return nil, err
+	}
+	return &nextCommit{old: l.store.state.Head, hash: c.hash, news: distinct(append(e.news, c))}, nil
+}
+
+func (l *Ledger) commitObject(message string, tree plumbing.Hash) (newObject, error) {
+	who := object.Signature{Name: signable(l.o.AuthorName), Email: signable(l.o.AuthorEmail), When: l.o.Now()}
+	c := &object.Commit{Author: who, Committer: who, Message: message + "\n", TreeHash: tree}
+	if head := l.store.state.Head; !head.IsZero() {
+		c.ParentHashes = []plumbing.Hash{head}
+	}
+	obj := &plumbing.MemoryObject{}
+	if err := c.Encode(obj); err != nil {
+		return newObject{}, fmt.Errorf("writing the commit: %w", err)
+	}
+	r, err := obj.Reader()
+	if err != nil {
+		return newObject{}, fmt.Errorf("writing the commit: %w", err)
+	}
+	data, err := io.ReadAll(r)
+	return makeObject(plumbing.CommitObject, data), err
+}
+
+// signable drops what would end a name or address in a commit early.
+func signable(s string) string {
+	return strings.TrimSpace(strings.NewReplacer("<", "", ">", "", "\n", " ", "\x00", "").Replace(s))
+}
+
+// distinct drops objects that come twice: two files of the same content.
+func distinct(news []newObject) []newObject {
+	seen := map[plumbing.Hash]bool{}
+	out := news[:0]
+	for _, n := range news {
+		if !seen[n.hash] {
+			seen[n.hash] = true
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// push sends the commit. With any verdict but pushed and lost comes the error
+// to give up with.
+func (l *Ledger) push(ctx context.Context, next *nextCommit) (verdict, error) {
+	ctx, cancel := l.remote.bound(ctx)
+	defer cancel()
+	doing := l.doing("pushing")
+	session, err := l.remote.receive(ctx)
+	if err != nil {
+		return refused, l.remote.explain(ctx, doing, err)
+	}
+	defer func() { _ = session.Close() }()
+	adv, err := session.AdvertisedReferencesContext(ctx)
+	if errors.Is(err, transport.ErrEmptyRemoteRepository) {
+		adv, err = packp.NewAdvRefs(), nil
+	}
+	if err != nil {
+		return refused, l.remote.explain(ctx, doing, err)
+	}
+	if adv.References[l.ref.String()] != next.old {
+		return lost, nil
+	}
+	var said words
+	req, err := l.request(adv.Capabilities, next, &said)
+	if err != nil {
+		return refused, l.remote.explain(ctx, doing, err)
+	}
+	report, err := session.ReceivePack(ctx, req)
+	switch {
+	case ctx.Err() != nil:
+		return refused, stopped(ctx, doing)
+	case err == nil && report != nil:
+		l.settled(next)
+		return pushed, nil
+	case report != nil:
+		return l.declined(ctx, next, report, said.String())
+	default:
+		return l.unanswered(ctx, next, err, said.String())
+	}
+}
+
+// request asks the remote to compare and swap the branch, and brings nothing
+// but the new objects.
+func (l *Ledger) request(caps *capability.List, next *nextCommit, said *words) (*packp.ReferenceUpdateRequest, error) {
+	pack, err := packOf(next.news, !caps.Supports("no-thin"))
+	if err != nil {
+		return nil, err
+	}
+	req := packp.NewReferenceUpdateRequestFromCapabilities(caps)
+	req.Commands = []*packp.Command{{Name: l.ref, Old: next.old, New: next.hash}}
+	req.Packfile = io.NopCloser(bytes.NewReader(pack))
+	req.Progress = said
+	for _, c := range []capability.Capability{capability.Sideband64k, capability.Sideband} {
+		if caps.Supports(c) {
+			return req, req.Capabilities.Set(c)
+		}
+	}
+	return req, nil
+}
+
+// settled makes a pushed commit the head. Where the cache cannot take it, it
+// is dropped; the commit stands all the same.
+func (l *Ledger) settled(next *nextCommit) {
+	s := l.store
+	if l.rewound != nil && l.rewound.told {
+		l.rewound = nil
+	}
+	if l.rewound != nil {
+		l.rewound.new = next.hash
+	} else {
+		s.state.Seen = next.hash
+	}
+	var size int64
+	for _, n := range next.news {
+		size += int64(len(n.data)) / 4 // about what zlib leaves of JSON
+	}
+	s.state.Objects += len(next.news)
+	err := s.put(next.news)
+	if err == nil {
+		err = s.advance(next.hash, size)
+	}
+	if err != nil {
+		_ = s.renew()
+	}
+}
+
+// declined judges a push that the remote answered with no: a race if the
+// branch moved, which the next round finds out, or a refusal.
+func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.ReportStatus, said string) (verdict, error) {
+	status := report.UnpackStatus
+	for _, c := range report.CommandStatuses {
+		if c.Status != "ok" {
+			status = c.Status
+		}
+	}
+	moved, err := l.moved(ctx, next.old)
+	switch {
+	case err != nil:
+		return refused, err
+	case moved:
+		return lost, nil
+	}
+	err = &Error{
+		Kind: Refused, Doing: l.doing("pushing"),
+		Detail: printable(l.remote.strike.strike(status)), Said: lines(l.remote.strike.strike(said)),
+		Advice: "let this user push to " + l.ref.Short() + " (branch protection, push rules, hooks), or give the ledger a branch or repository of its own",
+	}
+	if lockTrouble(status + said) {
+		return stuck, err
+	}
+	return refused, err
+}
+
+// lockTrouble is git's way to say that somebody is writing the ref right now,
+// or that a branch is in the way of this one's name.
+func lockTrouble(words string) bool {
+	words = strings.ToLower(words)
+	for _, w := range []string{"cannot lock ref", "failed to update ref", "reference already exists", ".lock': file exists", "failed to lock", "stale info"} {
+		if strings.Contains(words, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// moved reports whether the branch is elsewhere now.
+func (l *Ledger) moved(ctx context.Context, old plumbing.Hash) (bool, error) {
+	c, err := l.remote.list(ctx, l.doing("pushing"))
+	if err != nil {
+		return false, err
+	}
+	defer c.close()
+	return c.adv.References[l.ref.String()] != old, nil
+}
+
+// unanswered judges a push that ended without a report. Who was not let in did
+// not push; anything else may have happened.
+func (l *Ledger) unanswered(ctx context.Context, next *nextCommit, err error, said string) (verdict, error) {
+	if err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	if said != "" {
+		err = &saidError{said: said, err: err}
+	}
+	told := l.remote.explain(ctx, l.doing("pushing"), err)
+	if isKind(told, Denied) || isKind(told, NotFound) {
+		return refused, told
+	}
+	l.doubts = append(l.doubts, next.hash)
+	return unknown, told
+}
