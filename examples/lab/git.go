@@ -11,9 +11,9 @@ import (
 )
 
 // CreateBare makes a bare repository dir/name.git with the default branch
-// main and returns its path.
-func CreateBare(ctx context.Context, dir, name string) (string, error) {
-	path := filepath.Join(dir, name+".git")
+// main and returns its path. The name may end in ".git" already.
+func CreateBare(dir, name string) (string, error) {
+	ctx, path := context.Background(), barePath(dir, name)
 	if _, err := git(ctx, "", nil, "init", "--quiet", "--bare", "--initial-branch=main", path); err != nil {
 		return "", err
 	}
@@ -23,9 +23,8 @@ func CreateBare(ctx context.Context, dir, name string) (string, error) {
 }
 
 // Push commits files, by path and content, onto a branch of the repository at
-// a path or URL and pushes it; the branch is made where there is none. It
-// returns the new commit's hash.
-func Push(ctx context.Context, repo, branch string, files map[string]string, message string) (string, error) {
+// a path or URL and pushes it; the branch is made where there is none.
+func Push(ctx context.Context, repo, branch string, files map[string]string, message string) error {
 	return commit(ctx, repo, branch, message, func(tree string) error {
 		for name, content := range files {
 			path := filepath.Join(tree, filepath.FromSlash(name))
@@ -41,7 +40,7 @@ func Push(ctx context.Context, repo, branch string, files map[string]string, mes
 }
 
 // Remove commits the removal of files from a branch and pushes it.
-func Remove(ctx context.Context, repo, branch, message string, files ...string) (string, error) {
+func Remove(ctx context.Context, repo, branch, message string, files ...string) error {
 	return commit(ctx, repo, branch, message, func(tree string) error {
 		for _, name := range files {
 			if err := os.Remove(filepath.Join(tree, filepath.FromSlash(name))); err != nil {
@@ -53,41 +52,47 @@ func Remove(ctx context.Context, repo, branch, message string, files ...string) 
 }
 
 // commit changes a branch through a work tree that lives as long as the call.
-func commit(ctx context.Context, repo, branch, message string, change func(tree string) error) (string, error) {
+func commit(ctx context.Context, repo, branch, message string, change func(tree string) error) error {
 	tree, err := os.MkdirTemp("", "certroll-lab-tree-")
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer func() { _ = os.RemoveAll(tree) }()
 	run := func(args ...string) (string, error) { return git(ctx, tree, nil, args...) }
 	if _, err := run("init", "--quiet", "--initial-branch="+branch); err != nil {
-		return "", err
+		return err
 	}
 	refs, err := run("ls-remote", "--heads", repo, "refs/heads/"+branch)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if refs != "" {
 		if _, err := run("pull", "--quiet", "--ff-only", repo, branch); err != nil {
-			return "", err
+			return err
 		}
 	}
 	if err := change(tree); err != nil {
-		return "", fmt.Errorf("changing files for branch %s: %w", branch, err)
+		return fmt.Errorf("changing files for branch %s: %w", branch, err)
 	}
 	for _, args := range [][]string{
 		{"add", "--all"}, {"commit", "--quiet", "--message", message}, {"push", "--quiet", repo, "HEAD:refs/heads/" + branch},
 	} {
 		if _, err := run(args...); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return run("rev-parse", "HEAD")
+	return nil
 }
 
 // Show is the content of one file at a revision of a repository on disk.
 func Show(ctx context.Context, repo, rev, path string) (string, error) {
 	return git(ctx, repo, nil, "show", rev+":"+path)
+}
+
+// Head is the hash of the commit at a revision, such as a branch, of a
+// repository on disk.
+func Head(ctx context.Context, repo, rev string) (string, error) {
+	return git(ctx, repo, nil, "rev-parse", "--verify", rev+"^{commit}")
 }
 
 // Git runs git in a directory, which may be a bare repository, without the

@@ -11,12 +11,12 @@ import (
 
 func TestPushAndShow(t *testing.T) {
 	ctx := t.Context()
-	repo, err := lab.CreateBare(ctx, t.TempDir(), "certs")
+	repo, err := lab.CreateBare(t.TempDir(), "certs")
 	if err != nil {
 		t.Fatal(err)
 	}
 	pushTwiceAndShow(t, repo, repo)
-	if _, err := lab.Remove(ctx, repo, "main", "Remove a", "a.hcl"); err != nil {
+	if err := lab.Remove(ctx, repo, "main", "Remove a", "a.hcl"); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := lab.Show(ctx, repo, "main", "a.hcl"); err == nil {
@@ -26,7 +26,7 @@ func TestPushAndShow(t *testing.T) {
 
 func TestGitHTTPWantsTheToken(t *testing.T) {
 	g := labtest.GitHTTP(t)
-	if _, err := g.Create(t.Context(), "certs"); err != nil {
+	if _, err := g.Create("certs"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := lab.Git(t.Context(), "", "ls-remote", g.URL("certs")); err == nil {
@@ -39,11 +39,11 @@ func TestGitHTTPWantsTheToken(t *testing.T) {
 // length of.
 func TestGitHTTPTakesLargePushes(t *testing.T) {
 	g := labtest.GitHTTP(t)
-	if _, err := g.Create(t.Context(), "certs"); err != nil {
+	if _, err := g.Create("certs"); err != nil {
 		t.Fatal(err)
 	}
 	large := incompressible(3 << 20)
-	if _, err := lab.Push(t.Context(), g.AuthURL("certs"), "main", map[string]string{"large": large}, "Add much"); err != nil {
+	if err := lab.Push(t.Context(), g.AuthURL("certs"), "main", map[string]string{"large": large}, "Add much"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -51,11 +51,11 @@ func TestGitHTTPTakesLargePushes(t *testing.T) {
 func TestGitSSHWantsTheKeyAndIsKnown(t *testing.T) {
 	g := labtest.GitSSH(t)
 	ctx := t.Context()
-	url, err := g.Create(ctx, "certs")
+	url, err := g.Create("certs")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lab.Push(ctx, g.Path("certs"), "main", map[string]string{"a.hcl": "one"}, "Add a"); err != nil {
+	if err := lab.Push(ctx, g.Path("certs"), "main", map[string]string{"a.hcl": "one"}, "Add a"); err != nil {
 		t.Fatal(err)
 	}
 	read := func(ssh string) (string, error) {
@@ -76,7 +76,10 @@ func pushTwiceAndShow(t *testing.T, url, path string) {
 	t.Helper()
 	ctx := t.Context()
 	for _, content := range []string{"one", "two"} {
-		hash, err := lab.Push(ctx, url, "main", map[string]string{"a.hcl": content, "dir/b.hcl": "b"}, "Set a to "+content)
+		if err := lab.Push(ctx, url, "main", map[string]string{"a.hcl": content, "dir/b.hcl": "b"}, "Set a to "+content); err != nil {
+			t.Fatal(err)
+		}
+		hash, err := lab.Head(ctx, path, "main")
 		if err != nil {
 			t.Fatal(err)
 		}

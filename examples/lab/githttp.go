@@ -85,8 +85,8 @@ func withLength(next http.Handler) http.Handler {
 }
 
 // Create makes a bare repository and returns its URL.
-func (g *GitHTTP) Create(ctx context.Context, name string) (string, error) {
-	_, err := CreateBare(ctx, g.Dir, name)
+func (g *GitHTTP) Create(name string) (string, error) {
+	_, err := CreateBare(g.Dir, name)
 	return g.URL(name), err
 }
 

@@ -134,8 +134,8 @@ func (g *GitSSH) probe(ctx context.Context) error {
 }
 
 // Create makes a bare repository and returns its URL.
-func (g *GitSSH) Create(ctx context.Context, name string) (string, error) {
-	_, err := CreateBare(ctx, g.Dir, name)
+func (g *GitSSH) Create(name string) (string, error) {
+	_, err := CreateBare(g.Dir, name)
 	return g.URL(name), err
 }
 
