@@ -31,7 +31,17 @@ type store struct {
 	base  string // "" in memory
 	lock  *fileLock
 	state state
+	ripe  ripeness
 }
+
+// ripeness is what must have been added before a compaction, besides twice
+// what was there at first.
+type ripeness struct {
+	bytes   int64
+	objects int
+}
+
+var defaultRipeness = ripeness{bytes: 32 << 20, objects: 5000}
 
 // state is what is known of the objects. It is written after them, so that
 // what it says is there, is.
@@ -45,19 +55,12 @@ type state struct {
 	Objects    int             `json:"objects"` // loose ones since
 }
 
-// Compaction begins where what was added exceeds these, and twice what was
-// there at first.
-const (
-	compactBytes   = 32 << 20
-	compactObjects = 5000
-)
-
 // openStore opens the cache for one remote and one purpose. While another
 // process holds it, and without a directory, it is in memory: slower to
 // start, never wrong.
 func openStore(cacheDir, purpose, remote string) (*store, error) {
 	if cacheDir == "" {
-		s := &store{}
+		s := &store{ripe: defaultRipeness}
 		return s, s.renew()
 	}
 	doing := "opening the Git cache " + cacheDir
@@ -74,7 +77,7 @@ func openStore(cacheDir, purpose, remote string) (*store, error) {
 	if err != nil {
 		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: "name a directory that this user may write", Err: err}
 	}
-	s := &store{base: base, lock: lock}
+	s := &store{base: base, lock: lock, ripe: defaultRipeness}
 	if err := s.load(); err != nil {
 		_ = lock.release()
 		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Advice: "check the disk, or remove that directory: it is made anew", Err: err}
@@ -163,8 +166,8 @@ func (s *store) save() error {
 // has piled up. File systems handed out earlier go on reading the old one,
 // which on a disk lasts until the compaction after this one.
 func (s *store) compact() error {
-	grown := s.state.Added > compactBytes && s.state.Added > 2*s.state.Fresh
-	if s.state.Head.IsZero() || !grown && s.state.Objects < compactObjects {
+	grown := s.state.Added > s.ripe.bytes && s.state.Added > 2*s.state.Fresh
+	if s.state.Head.IsZero() || !grown && s.state.Objects < s.ripe.objects {
 		return nil
 	}
 	next := state{Generation: s.state.Generation + 1, Head: s.state.Head, Cut: []plumbing.Hash{s.state.Head}, Seen: s.state.Seen}

@@ -1,0 +1,360 @@
+package gitsync
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/examples/lab"
+)
+
+// history pushes main with two commits and a tag of each sort at the first.
+func history(t testing.TB, p place) (first, second string) {
+	t.Helper()
+	first = p.push(t, "main", map[string]string{
+		"a.hcl": "one", "certs/b.hcl": "deep", "certs/x/c.hcl": "deeper", "README.md": "no",
+		".github/d.hcl": "hidden", ".e.hcl": "hidden",
+	})
+	p.git(t, "tag", "light", first)
+	p.git(t, "-c", "tag.gpgSign=false", "tag", "-a", "-m", "annotated", "heavy", first)
+	second = p.push(t, "main", map[string]string{"a.hcl": "two"})
+	p.git(t, "branch", "topic/x", first)
+	return first, second
+}
+
+func TestFetchRefs(t *testing.T) {
+	const old, now = "a.hcl=one certs/b.hcl=deep certs/x/c.hcl=deeper", "a.hcl=two certs/b.hcl=deep certs/x/c.hcl=deeper"
+	tests := map[string]struct {
+		ref, dir string
+		want     string
+		first    bool // the first commit rather than the second
+	}{
+		"remote's HEAD":        {ref: "", want: now},
+		"branch":               {ref: "main", want: now},
+		"branch with a slash":  {ref: "topic/x", want: old, first: true},
+		"full ref":             {ref: "refs/heads/main", want: now},
+		"light tag":            {ref: "light", want: old, first: true},
+		"annotated tag":        {ref: "heavy", want: old, first: true},
+		"commit at a tip":      {ref: "SECOND", want: now},
+		"directory":            {ref: "main", dir: "certs", want: "b.hcl=deep x/c.hcl=deeper"},
+		"directory's spelling": {ref: "main", dir: "./certs/x/", want: "c.hcl=deeper"},
+	}
+	overAll(t, func(t *testing.T, p place) {
+		first, second := history(t, p)
+		for name, tc := range tests {
+			t.Run(name, func(t *testing.T) {
+				ref := strings.ReplaceAll(tc.ref, "SECOND", second)
+				rev := fetch(t, p.source(t, SourceOptions{Ref: ref, Directory: tc.dir}))
+				commit := second
+				if tc.first {
+					commit = first
+				}
+				if got := contents(rev); got != tc.want || rev.Commit != commit {
+					t.Errorf("got %s at %s\nwant %s at %s", got, rev.Commit, tc.want, commit)
+				}
+				if rev.Author != "Lab <lab@example.com>" || rev.Subject != "Change main" || time.Since(rev.Time) > time.Hour {
+					t.Errorf("got author %q, subject %q, time %v", rev.Author, rev.Subject, rev.Time)
+				}
+			})
+		}
+	})
+}
+
+// A commit that no ref names is given by servers that allow it, and found in
+// the whole history of those that do not.
+func TestFetchCommitBehindTip(t *testing.T) {
+	overAll(t, func(t *testing.T, p place) {
+		p.push(t, "main", map[string]string{"a.hcl": "zero"})
+		behind := p.push(t, "main", map[string]string{"a.hcl": "one"})
+		p.push(t, "main", map[string]string{"a.hcl": "two"})
+		for _, allow := range []string{"false", "true"} {
+			t.Run("allowed="+allow, func(t *testing.T) {
+				p.git(t, "config", "uploadpack.allowReachableSHA1InWant", allow)
+				s := p.source(t, SourceOptions{Ref: behind})
+				if rev := fetch(t, s); contents(rev) != "a.hcl=one" || rev.Commit != behind {
+					t.Errorf("got %s at %s", contents(rev), rev.Commit)
+				}
+			})
+		}
+		_, err := p.source(t, SourceOptions{Ref: strings.Repeat("7", 40)}).Fetch(t.Context())
+		if err == nil {
+			t.Fatal("a commit that does not exist was found")
+		}
+	})
+}
+
+func TestFetchRefErrors(t *testing.T) {
+	tests := map[string]struct {
+		ref  string
+		want []string
+	}{
+		"absent":      {ref: "nope", want: []string{"fetching nope from", "no such branch, tag or commit", "was pushed"}},
+		"abbreviated": {ref: "abc1234", want: []string{"40 digits"}},
+		"ambiguous":   {ref: "both", want: []string{"refs/heads/both or refs/tags/both"}},
+	}
+	overAll(t, func(t *testing.T, p place) {
+		first, second := history(t, p)
+		p.git(t, "branch", "both", first)
+		p.git(t, "tag", "both", second)
+		for name, tc := range tests {
+			t.Run(name, func(t *testing.T) {
+				_, err := p.source(t, SourceOptions{Ref: tc.ref}).Fetch(t.Context())
+				failure(t, err, RefNotFound, tc.want...)
+			})
+		}
+		_, err := p.source(t, SourceOptions{Ref: "main", Directory: "nowhere"}).Fetch(t.Context())
+		failure(t, err, Invalid, `no directory "nowhere"`)
+	})
+}
+
+func TestFetchEmptyRepository(t *testing.T) {
+	overAll(t, func(t *testing.T, p place) {
+		_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
+		failure(t, err, RefNotFound, "no commits yet", "push a commit first")
+	})
+}
+
+// A source follows its branch: forward, backward, and onto a history that has
+// nothing to do with the old one; from memory, and from a cache that an
+// earlier process left.
+func TestFetchFollows(t *testing.T) {
+	for mode, cached := range map[string]bool{"memory": false, "cache": true} {
+		t.Run(mode, func(t *testing.T) {
+			overAll(t, func(t *testing.T, p place) {
+				o := SourceOptions{Ref: "main"}
+				if cached {
+					o.CacheDir = t.TempDir()
+				}
+				s := p.source(t, o)
+				step := func(want string) {
+					t.Helper()
+					if got := contents(fetch(t, s)); got != want {
+						t.Fatalf("got %s, want %s", got, want)
+					}
+					if cached { // the next step is another process's
+						must(t, s.Close())
+						s = p.source(t, o)
+						if got := contents(fetch(t, s)); got != want {
+							t.Fatalf("after a restart: got %s, want %s", got, want)
+						}
+					}
+				}
+				first := p.push(t, "main", map[string]string{"a.hcl": "1", "b.hcl": "b"})
+				step("a.hcl=1 b.hcl=b")
+				p.push(t, "main", map[string]string{"a.hcl": "2"})
+				p.push(t, "main", map[string]string{"a.hcl": "3"})
+				step("a.hcl=3 b.hcl=b")
+				p.git(t, "update-ref", "refs/heads/main", first)
+				step("a.hcl=1 b.hcl=b")
+				p.push(t, "other", map[string]string{"z.hcl": "z"})
+				p.git(t, "update-ref", "refs/heads/main", "refs/heads/other")
+				p.git(t, "reflog", "expire", "--expire=now", "--all")
+				p.git(t, "gc", "--quiet", "--prune=now")
+				step("z.hcl=z")
+				p.push(t, "main", map[string]string{"y.hcl": "y"})
+				step("y.hcl=y z.hcl=z")
+			})
+		})
+	}
+}
+
+// Deeper copies work the same.
+func TestFetchDepth(t *testing.T) {
+	overAll(t, func(t *testing.T, p place) {
+		s := p.source(t, SourceOptions{Ref: "main", Depth: 3})
+		for _, v := range []string{"1", "2", "3", "4", "5", "6", "7"} {
+			p.push(t, "main", map[string]string{"a.hcl": v})
+			if v == "2" || v == "3" {
+				continue // two steps at once, and a boundary that moves
+			}
+			if got := contents(fetch(t, s)); got != "a.hcl="+v {
+				t.Fatalf("got %s, want %s", got, v)
+			}
+		}
+	})
+}
+
+// While a process holds the cache, another one works without.
+func TestCacheIsShared(t *testing.T) {
+	p := transports["http"](t)
+	p.push(t, "main", map[string]string{"a.hcl": "1"})
+	o := SourceOptions{Ref: "main", CacheDir: t.TempDir()}
+	one, two := p.source(t, o), p.source(t, o)
+	if two.store.base != "" {
+		t.Error("two hold the cache at once")
+	}
+	for _, s := range []*Source{one, two} {
+		if got := contents(fetch(t, s)); got != "a.hcl=1" {
+			t.Errorf("got %s", got)
+		}
+	}
+}
+
+// A cache that was damaged is made anew.
+func TestCacheDamaged(t *testing.T) {
+	damage := map[string]func(t *testing.T, base string){
+		"state": func(t *testing.T, base string) {
+			must(t, os.WriteFile(filepath.Join(base, "state.json"), []byte("{"), 0o600))
+		},
+		"objects gone": func(t *testing.T, base string) {
+			packs, err := filepath.Glob(filepath.Join(base, "*", "objects", "pack", "*"))
+			must(t, err)
+			if len(packs) == 0 {
+				t.Fatal("the cache holds no pack")
+			}
+			for _, f := range packs {
+				must(t, os.Remove(f))
+			}
+		},
+		"pack cut short": func(t *testing.T, base string) {
+			packs, err := filepath.Glob(filepath.Join(base, "*", "objects", "pack", "*.pack"))
+			must(t, err)
+			if len(packs) == 0 {
+				t.Fatal("the cache holds no pack")
+			}
+			for _, f := range packs {
+				must(t, os.Chmod(f, 0o600))
+				must(t, os.Truncate(f, 40))
+			}
+		},
+	}
+	for name, spoil := range damage {
+		t.Run(name, func(t *testing.T) {
+			p := transports["http"](t)
+			p.push(t, "main", map[string]string{"a.hcl": "1", "b.hcl": strings.Repeat("b", 500)})
+			o := SourceOptions{Ref: "main", CacheDir: t.TempDir()}
+			s := p.source(t, o)
+			fetch(t, s)
+			base := s.store.base
+			must(t, s.Close())
+			spoil(t, base)
+			p.push(t, "main", map[string]string{"a.hcl": "2"})
+			s = p.source(t, o)
+			rev, err := s.Fetch(t.Context())
+			if err != nil { // noticed when reading: dropped, so the next one mends it
+				rev, err = s.Fetch(t.Context())
+			}
+			must(t, err)
+			if !strings.HasPrefix(contents(rev), "a.hcl=2 b.hcl=bbb") {
+				t.Errorf("got %s", contents(rev))
+			}
+		})
+	}
+}
+
+func TestFetchLimits(t *testing.T) {
+	tests := map[string]struct {
+		limits Limits
+		want   string
+	}{
+		"one file": {Limits{FileSize: 99}, "big.hcl has 100 bytes, and a file may have 99"},
+		"number":   {Limits{Files: 2}, "more than 2 *.hcl files"},
+		"together": {Limits{Total: 101}, "more than 101 bytes together"},
+		"the pack": {Limits{Pack: 100}, "larger than allowed"},
+	}
+	p := transports["http"](t)
+	p.push(t, "main", map[string]string{"a.hcl": "a", "b.hcl": "b", "big.hcl": strings.Repeat("x", 100)})
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := p.source(t, SourceOptions{Limits: tc.limits}).Fetch(t.Context())
+			failure(t, err, TooLarge, tc.want)
+		})
+	}
+}
+
+// A file that is much too large is refused by its size, not read first.
+func TestFetchHugeFile(t *testing.T) {
+	overAll(t, func(t *testing.T, p place) {
+		p.push(t, "main", map[string]string{"a.hcl": "a", "huge.hcl": strings.Repeat("x", 5<<20)})
+		_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
+		failure(t, err, TooLarge, "huge.hcl has 5242880 bytes", "split the file")
+	})
+}
+
+// Links, submodules and names that only an attacker writes are not followed.
+func TestFetchSkipsWhatIsNoFile(t *testing.T) {
+	p := local(t)
+	tip := p.push(t, "main", map[string]string{"a.hcl": "a", "sub/b.hcl": "b"})
+	blob := p.git(t, "rev-parse", tip+":a.hcl")
+	dir, err := lab.Git(t.Context(), p.path, "rev-parse", tip+":sub")
+	must(t, err)
+	listing := strings.Join([]string{
+		"100644 blob " + blob + "\ta.hcl",
+		"120000 blob " + blob + "\tlink.hcl",
+		"160000 commit " + tip + "\tmodule.hcl",
+		"100755 blob " + blob + "\trun.hcl",
+		"040000 tree " + dir + "\t..",
+		"040000 tree " + dir + "\tsub",
+	}, "\n") + "\n"
+	file := filepath.Join(t.TempDir(), "tree")
+	must(t, os.WriteFile(file, []byte(listing), 0o600))
+	tree := mktree(t, p, listing)
+	made := p.git(t, "commit-tree", "-m", "odd", tree)
+	p.git(t, "update-ref", "refs/heads/main", made)
+	if got := contents(fetch(t, p.source(t, SourceOptions{Ref: "main"}))); got != "a.hcl=a run.hcl=a sub/b.hcl=b" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestReadDir(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, content string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		must(t, os.WriteFile(path, []byte(content), 0o644))
+	}
+	put("certs/a.hcl", "a")
+	put("certs/x/b.hcl", "b")
+	put("certs/.hidden/c.hcl", "c")
+	put("certs/.d.hcl", "d")
+	put("certs/notes.txt", "no")
+	must(t, os.Symlink(filepath.Join(dir, "certs/notes.txt"), filepath.Join(dir, "certs/link.hcl")))
+	certs := filepath.Join(dir, "certs")
+	check := func(t *testing.T, commit string) {
+		t.Helper()
+		rev, err := ReadDir(certs)
+		must(t, err)
+		if got := contents(rev); !strings.HasPrefix(got, "a.hcl=") || !strings.HasSuffix(got, " x/b.hcl=b") || len(rev.Files) != 2 {
+			t.Errorf("got %s", got)
+		}
+		if rev.Commit != commit {
+			t.Errorf("got commit %q, want %q", rev.Commit, commit)
+		}
+	}
+	check(t, "")
+	git := func(args ...string) string {
+		t.Helper()
+		out, err := lab.Git(context.Background(), dir, args...)
+		must(t, err)
+		return out
+	}
+	git("init", "--quiet")
+	check(t, "") // no commit yet
+	git("add", "--all")
+	git("commit", "--quiet", "-m", "first")
+	head := git("rev-parse", "HEAD")
+	check(t, head)
+	put("elsewhere.hcl", "outside the directory")
+	check(t, head)
+	put("certs/a.hcl", "changed")
+	check(t, head+"-dirty")
+	put("certs/a.hcl", "a")
+	check(t, head)
+	worktree := filepath.Join(t.TempDir(), "second")
+	git("worktree", "add", "--quiet", worktree)
+	certs = filepath.Join(worktree, "certs")
+	check(t, head)
+}
+
+func TestReadDirErrors(t *testing.T) {
+	_, err := ReadDir(filepath.Join(t.TempDir(), "absent"))
+	failure(t, err, Invalid, "no such file or directory")
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "huge.hcl"), make([]byte, 2<<20), 0o600))
+	_, err = ReadDir(dir)
+	failure(t, err, TooLarge, "huge.hcl has 2097152 bytes")
+}
