@@ -18,8 +18,12 @@ const (
 	// writeTimeout bounds what is done to its end even when certroll is told
 	// to stop: two writes to Vault.
 	writeTimeout = 30 * time.Second
-	// leaseRefresh is how often the lease is renewed while Apply runs.
-	leaseRefresh = 20 * time.Second
+	// leaseRefresh is how often the lease is renewed while Apply runs, and
+	// asked for while another holds it.
+	leaseRefresh = 5 * time.Second
+	// tellEvery is how often the ledger is told while Apply runs: what ends
+	// within one such span is one commit.
+	tellEvery = 30 * time.Second
 )
 
 // Revision is where the spec came from.
@@ -34,6 +38,8 @@ type Options struct {
 	Actor    string           // who runs it, where no commit's author is the cause; "": schedule
 	Now      func() time.Time // nil: time.Now
 	Lease    Lease            // nil: no lease
+	// LeaseWait is how long Apply waits for a lease that another holds.
+	LeaseWait time.Duration
 	// Progress is told what each certificate waits for. It is called from
 	// many goroutines.
 	Progress func(certificate, step, detail string)
@@ -143,17 +149,46 @@ func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev Revision
 		if err != nil {
 			return report, err
 		}
+		stop := r.tellMeanwhile(ctx, report)
 		r.runAll(run, desired, rev, todo, report)
+		stop()
 		release()
 	}
-	tell, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	return report, r.tell(ctx, report)
+}
+
+// tell brings the journal to the ledger, also where ctx has ended, and drops
+// the pending secrets whose story is told by then.
+func (r *Reconciler) tell(ctx context.Context, report *Report) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
-	commit, told, err := r.scribe.flush(tell)
-	report.Commit = commit
+	commit, told, err := r.scribe.flush(ctx)
 	if err != nil {
-		return report, fmt.Errorf("writing the ledger: %w; the events are safe in the journal and are told with the next run", err)
+		return fmt.Errorf("writing the ledger: %w; the events are safe in the journal and are told with the next run", err)
 	}
-	return report, r.dropTold(tell, told)
+	report.Commit = firstOf(commit, report.Commit)
+	return r.dropTold(ctx, told)
+}
+
+// tellMeanwhile tells the ledger now and then, so that a long run is seen
+// while it lasts. What fails here is tried again at the end.
+func (r *Reconciler) tellMeanwhile(ctx context.Context, report *Report) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(tellEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				_ = r.tell(ctx, report)
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
 }
 
 func actionable(actions []Action) []Action {
@@ -222,12 +257,9 @@ func (r *Reconciler) holdLease(ctx context.Context) (run context.Context, releas
 	if r.opts.Lease == nil {
 		return ctx, func() {}, nil
 	}
-	held, by, until, err := r.opts.Lease.Acquire(ctx)
+	until, err := r.awaitLease(ctx)
 	if err != nil {
 		return nil, nil, err
-	}
-	if !held {
-		return nil, nil, &LeaseHeldError{By: by, Until: until}
 	}
 	run, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -243,6 +275,26 @@ func (r *Reconciler) holdLease(ctx context.Context) (run context.Context, releas
 		// A lease that is not released ends by itself.
 		_ = r.opts.Lease.Release(end)
 	}, nil
+}
+
+// awaitLease takes the lease, waiting for another's to end where it is asked to.
+func (r *Reconciler) awaitLease(ctx context.Context) (until time.Time, err error) {
+	patience := r.opts.Now().Add(r.opts.LeaseWait)
+	for {
+		held, by, until, err := r.opts.Lease.Acquire(ctx)
+		if err != nil || held {
+			return until, err
+		}
+		if until.After(patience) {
+			return time.Time{}, &LeaseHeldError{By: by, Until: until}
+		}
+		r.opts.Progress("", "lease", "waiting for "+by+" to end, until "+until.UTC().Format(time.RFC3339)+" at the latest")
+		select {
+		case <-ctx.Done():
+			return time.Time{}, ctx.Err()
+		case <-time.After(leaseRefresh):
+		}
+	}
 }
 
 func (r *Reconciler) renewLease(ctx context.Context, stop func(), until time.Time) {
@@ -439,7 +491,7 @@ func (a *attempt) failureRecord(err error, class Class, failures int, now time.T
 	}
 	until := backoff(a.action.Certificate, failures, class, now, retryAt(err), notAfter).UTC().Truncate(time.Second)
 	r.Hold = &Hold{
-		Until: until, Class: class, SpecDigest: specDigest(a.action.Spec, a.issuer(a.action.Spec)),
+		Until: until, Class: class, SpecDigest: specDigest(a.desired, a.action.Spec),
 		Reason: fmt.Sprintf("failure %d in a row (%s): %s", failures, class, firstLine(last.Message)),
 	}
 	return r

@@ -98,7 +98,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 
 // newCase gathers all that the rules look at for one certificate.
 func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Time) *situation {
-	s := &situation{spec: c, issuer: desired.Issuers[c.Issuer], record: obs.Records[c.Name], now: now}
+	s := &situation{desired: desired, spec: c, issuer: desired.Issuers[c.Issuer], record: obs.Records[c.Name], now: now}
 	s.at = targetOf(c)
 	s.secret = obs.Secrets[s.at]
 	if r := s.record; r != nil && r.Live != nil && r.State != StateRetired {
@@ -136,7 +136,7 @@ func holdBack(s *situation, a Action) Action {
 		return a
 	}
 	h := s.record.Hold
-	if !h.Until.After(s.now) || h.SpecDigest != specDigest(s.spec, s.issuer) {
+	if !h.Until.After(s.now) || h.SpecDigest != specDigest(s.desired, s.spec) {
 		return a
 	}
 	a.Wants, a.Kind, a.Reason, a.NotBefore = a.Kind, KindHold, ReasonBackoff, h.Until

@@ -110,7 +110,7 @@ func TestPlan(t *testing.T) {
 			if r := tc.record; r != nil {
 				r.Certificate = "api"
 				if r.Hold.SpecDigest == "" {
-					r.Hold.SpecDigest = specDigest(c, desired.Issuers["ca"])
+					r.Hold.SpecDigest = specDigest(desired, c)
 				}
 				obs.Records["api"] = r
 			}

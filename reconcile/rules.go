@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +15,7 @@ import (
 
 // situation is one certificate, as desired and as it is there.
 type situation struct {
+	desired *spec.Spec
 	spec    *spec.Certificate
 	issuer  *spec.Issuer
 	record  *Record // nil: the ledger knows nothing
@@ -217,17 +220,37 @@ func warnings(s *situation) []string {
 	return ws
 }
 
-// specDigest identifies what the spec says that an attempt depends on.
-func specDigest(c *spec.Certificate, i *spec.Issuer) string {
+// specDigest identifies what the spec says that an attempt depends on: the
+// certificate, its issuer and its DNS accounts.
+func specDigest(desired *spec.Spec, c *spec.Certificate) string {
 	h := sha256.New()
-	for _, part := range []string{
-		strings.Join(c.Names(), " "), strings.Join(c.DNS, " "), c.Issuer, i.Directory, i.Profile, i.Email, i.CABundle,
-		string(c.Key.Algorithm), c.Key.Curve, strconv.Itoa(c.Key.Size), string(c.Key.Rotation),
-		c.Rotate, c.Vault.Mount, c.Vault.Path, c.Vault.Fields.Digest(),
-	} {
-		_, _ = h.Write([]byte(part + "\x00"))
+	put := func(parts ...string) {
+		for _, part := range parts {
+			_, _ = h.Write([]byte(part + "\x00"))
+		}
+	}
+	put(strings.Join(c.Names(), " "), strings.Join(c.DNS, " "), string(c.Key.Algorithm), c.Key.Curve, strconv.Itoa(c.Key.Size),
+		string(c.Key.Rotation), c.Rotate, c.Vault.Mount, c.Vault.Path, c.Vault.Fields.Digest())
+	if i := desired.Issuers[c.Issuer]; i != nil {
+		put(i.Name, i.Directory, i.Profile, i.Email, i.CABundle, i.PreferredChain)
+		if i.EAB != nil {
+			put(valueText(i.EAB.KeyID), valueText(i.EAB.HMAC))
+		}
+	}
+	for _, name := range c.DNS {
+		if a := desired.DNS[name]; a != nil {
+			put(a.Name, string(a.Challenge), a.Provider, a.Listen, a.Webroot, fmt.Sprint(a.FollowCNAME, a.Propagation))
+			for _, v := range slices.Sorted(maps.Keys(a.Credentials)) {
+				put(v, valueText(a.Credentials[v]))
+			}
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// valueText is a value as it is written, not what it refers to.
+func valueText(v spec.Value) string {
+	return strings.Join([]string{string(v.Source), v.Text, v.Path, v.Field, v.Name}, "\x1f")
 }
 
 // days renders a duration as a person reads it.

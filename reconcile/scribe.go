@@ -28,11 +28,22 @@ type scribe struct {
 	ledger  Ledger
 	journal Journal
 	now     func() time.Time
+	last    fs.FS // the newest tree that was seen
 }
 
+// snapshot is the ledger's tree. A Git that cannot be reached is no reason to
+// let certificates expire: the tree seen last stands in, and what happened
+// since is in the journal.
 func (s *scribe) snapshot(ctx context.Context) (fs.FS, error) {
 	tree, _, err := s.ledger.Snapshot(ctx)
-	return tree, err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.last = tree
+	} else if s.last == nil || ctx.Err() != nil {
+		return nil, err
+	}
+	return s.last, nil
 }
 
 // note puts an entry where a crash does not reach it.

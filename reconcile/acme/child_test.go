@@ -1,0 +1,291 @@
+package acme
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"certroll/examples/lab"
+	"certroll/spec"
+)
+
+// pids are the processes of the client's DNS children.
+func pids(c *Client) []int {
+	c.children.mu.Lock()
+	defer c.children.mu.Unlock()
+	var out []int
+	for _, ch := range c.children.byKey {
+		ch.mu.Lock()
+		out = append(out, ch.pid)
+		ch.mu.Unlock()
+	}
+	return out
+}
+
+func alive(pid int) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+func onLinux(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("looks into /proc, which is Linux's")
+	}
+}
+
+// The child's environment holds its account's credentials and the documented
+// few besides, and nothing of the reconciler's.
+func TestChildEnvironment(t *testing.T) {
+	onLinux(t)
+	t.Setenv("VAULT_TOKEN", random(t))
+	t.Setenv("CERTROLL_DNS_OTHER", random(t))
+	t.Setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+	t.Setenv("NO_PROXY", "127.0.0.1")
+	key := random(t)
+	c := New(newMemory(), Options{Resolve: fromTable(map[string]string{"KEY": key})})
+	defer func() { _ = c.Close() }()
+	p, err := c.children.open(t.Context(), &spec.DNSAccount{
+		Name: "cf", Challenge: spec.DNS01, Provider: "cloudflare",
+		Credentials: map[string]spec.Value{"CF_DNS_API_TOKEN": secret("KEY"), "CLOUDFLARE_TTL": literal("120")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.release()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pids(c)[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, line := range strings.Split(strings.TrimRight(string(text), "\x00"), "\x00") {
+		k, v, _ := strings.Cut(line, "=")
+		got[k] = v
+	}
+	if got["CF_DNS_API_TOKEN"] != key || got["CLOUDFLARE_TTL"] != "120" || got["HTTPS_PROXY"] == "" {
+		t.Error("the environment lacks the credentials or the proxy")
+	}
+	allowed := append([]string{"CF_DNS_API_TOKEN", "CLOUDFLARE_TTL"}, passedOn...)
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if !slices.Contains(allowed, name) {
+			t.Errorf("the environment has %s", name)
+		}
+	}
+}
+
+func TestProviderKinds(t *testing.T) {
+	tests := map[string]struct {
+		env                      map[string]string
+		oneAtATime, wholeAccount bool
+	}{
+		"cloudflare": {env: map[string]string{"CF_DNS_API_TOKEN": "x"}},
+		"rfc2136":    {env: map[string]string{"DNSUPDATE_NAMESERVER": "127.0.0.1:1"}, oneAtATime: true},
+		"dnsupdate":  {env: map[string]string{"DNSUPDATE_NAMESERVER": "127.0.0.1:1"}, oneAtATime: true},
+		"duckdns":    {env: map[string]string{"DUCKDNS_TOKEN": "x"}, oneAtATime: true, wholeAccount: true},
+		"hurricane":  {env: map[string]string{"HURRICANE_TOKENS": "a.example.com:x"}, oneAtATime: true, wholeAccount: true},
+	}
+	c := New(newMemory(), Options{})
+	defer func() { _ = c.Close() }()
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			a := &spec.DNSAccount{Name: name, Provider: name, Challenge: spec.DNS01, Credentials: map[string]spec.Value{}}
+			for k, v := range test.env {
+				a.Credentials[k] = literal(v)
+			}
+			p, err := c.children.open(t.Context(), a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.release()
+			if p.oneAtATime() != test.oneAtATime || p.wholeAccount() != test.wholeAccount {
+				t.Errorf("got one at a time %v, whole account %v, want %v, %v", p.oneAtATime(), p.wholeAccount(), test.oneAtATime, test.wholeAccount)
+			}
+		})
+	}
+}
+
+func TestProviderThatCannotBeOpened(t *testing.T) {
+	tests := map[string]struct {
+		provider string
+		want     string
+	}{
+		"unknown":             {"no-such-provider", "unrecognized DNS provider: no-such-provider"},
+		"without credentials": {"cloudflare", "credentials information"},
+		"runs programs":       {"exec", `"exec" cannot be opened here`},
+		"waits for a person":  {"manual", `"manual" cannot be opened here`},
+	}
+	c := New(newMemory(), Options{})
+	defer func() { _ = c.Close() }()
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := c.children.open(t.Context(), &spec.DNSAccount{Name: "a", Provider: test.provider, Challenge: spec.DNS01})
+			if e := fails(t, err, ClassConfig, false); !strings.Contains(e.Error(), test.want) {
+				t.Errorf("the error lacks %q: %v", test.want, e)
+			}
+		})
+	}
+}
+
+// One child serves all that use an account with the same credentials; other
+// credentials are another child's; and it ends some time after the last use.
+func TestChildIsShared(t *testing.T) {
+	onLinux(t)
+	token := random(t)
+	c := New(newMemory(), Options{ChildIdle: time.Millisecond, Resolve: func(context.Context, spec.Value) (string, error) { return token, nil }})
+	defer func() { _ = c.Close() }()
+	a := &spec.DNSAccount{Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": secret("T")}}
+	open := func() *provider {
+		p, err := c.children.open(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	var users []*provider
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for range 8 {
+		wg.Go(func() {
+			p := open()
+			mu.Lock()
+			defer mu.Unlock()
+			users = append(users, p)
+		})
+	}
+	wg.Wait()
+	first := pids(c)
+	if len(first) != 1 {
+		t.Fatalf("%d children run, want 1", len(first))
+	}
+	token = random(t)
+	other := open()
+	if n := len(pids(c)); n != 2 {
+		t.Fatalf("%d children run after a change of the credentials, want 2", n)
+	}
+	for _, p := range users {
+		p.release()
+	}
+	eventually(t, "the end of the unused child", func() bool { return !alive(first[0]) })
+	if n := len(pids(c)); n != 1 {
+		t.Errorf("%d children run while one is in use, want 1", n)
+	}
+	other.release()
+	eventually(t, "the end of the other child", func() bool { return len(pids(c)) == 0 })
+}
+
+func TestCloseEndsChildren(t *testing.T) {
+	onLinux(t)
+	c := New(newMemory(), Options{})
+	a := &spec.DNSAccount{Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": literal("x")}}
+	p, err := c.children.open(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := pids(c)[0]
+	if err := syscall.Kill(pid, syscall.SIGINT); err != nil { // as a Ctrl-C to all
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if !alive(pid) {
+		t.Error("a signal meant for the parent ended the child")
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if alive(pid) {
+		t.Error("the child outlives Close")
+	}
+	p.release()
+	if _, err := c.children.open(t.Context(), a); err == nil {
+		t.Error("a closed client starts children")
+	}
+}
+
+// parentToBeKilled is a process that has a child and waits for its end.
+func parentToBeKilled(token string) {
+	c := New(newMemory(), Options{})
+	_, err := c.children.open(context.Background(), &spec.DNSAccount{
+		Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": literal(token)},
+	})
+	fmt.Println(pids(c)[0], err)
+	select {}
+}
+
+func TestChildEndsWithItsParent(t *testing.T) {
+	onLinux(t)
+	parent := exec.Command(os.Args[0], "parent-to-be-killed", "x")
+	parent.SysProcAttr = childAttributes()
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	if _, err := fmt.Sscanf(line, "%d <nil>", &pid); err != nil || !alive(pid) {
+		t.Errorf("the parent said %q", line)
+	}
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait() // it was killed
+	eventually(t, "the child's end", func() bool { return !alive(pid) })
+}
+
+// A child that dies in the middle is the trouble of one call: the record it
+// wrote is removed by the next child.
+func TestChildKilledInTheMiddle(t *testing.T) {
+	onLinux(t)
+	r := newRig(t, lab.PebbleOptions{})
+	r.dns.SetLag(300 * time.Millisecond)
+	c := r.client()
+	var once sync.Once
+	r.log.on = func(step, detail string) {
+		if strings.Contains(detail, "to be seen by") {
+			once.Do(func() {
+				if err := syscall.Kill(pids(c)[0], syscall.SIGKILL); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	r.issue(c, []*spec.DNSAccount{account("dns", r.server())}, "killed.lab.test")
+	r.clean()
+}
+
+func TestChildThatCrashes(t *testing.T) {
+	r := newRig(t, lab.PebbleOptions{})
+	r.opts.Child = []string{os.Args[0], "crashing-child"}
+	value := random(t)
+	r.secrets(map[string]string{"SECRET": value})
+	a := account("dns", r.server())
+	a.Credentials["DNSUPDATE_TSIG_SECRET"] = secret("SECRET")
+	c := r.client()
+	_, csr := request(t, "crash.lab.test")
+	_, _, err := c.Finish(t.Context(), r.issuer, r.order(c, "crash.lab.test"), csr, []*spec.DNSAccount{a}, r.log.add)
+	e := fails(t, err, ClassDNSUnavailable, false)
+	if !strings.Contains(e.Error(), "about to fail on purpose, with "+struck) {
+		t.Errorf("the error lacks the child's last words: %v", e)
+	}
+	if strings.Contains(e.Error(), value) || r.log.has(value) {
+		t.Error("the error or a report has the secret")
+	}
+}
