@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"os/user"
 	"strings"
 	"sync"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/view"
-	"certroll/reconcile"
 	"certroll/reconcile/acme"
 )
 
@@ -89,14 +87,6 @@ func (a *app) progress(quiet bool) func(string, string, string) {
 	}
 }
 
-// cliUser names who runs the command, for the audit log.
-func cliUser() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return ""
-}
-
 func dnsChildCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "dns-child",
@@ -108,5 +98,3 @@ func dnsChildCommand() *cobra.Command {
 		},
 	}
 }
-
-var _ = reconcile.KindNone

@@ -19,8 +19,12 @@ import (
 	"certroll/vault"
 )
 
-// leaseTTL is how long a lease outlives a reconciler that was killed.
-const leaseTTL = time.Minute
+const (
+	// leaseTTL is how long a lease outlives a reconciler that was killed.
+	leaseTTL = time.Minute
+	// leaseWait outlasts the lease of one that was.
+	leaseWait = leaseTTL + 30*time.Second
+)
 
 func (s *settings) source() (*gitsync.Source, error) {
 	if s.Repo.URL == "" {
@@ -98,7 +102,7 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log})
 	observer := &reconcile.Observer{Metadata: p.kv, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
-		Parallel: s.Parallel, Progress: progress, Resolve: resolve,
+		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: leaseWait,
 		Lease: vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), leaseTTL),
 	})
 	return p, nil
