@@ -14,11 +14,11 @@ import (
 // main and returns its path. The name may end in ".git" already.
 func CreateBare(dir, name string) (string, error) {
 	ctx, path := context.Background(), barePath(dir, name)
-	if _, err := git(ctx, "", nil, "init", "--quiet", "--bare", "--initial-branch=main", path); err != nil {
+	if _, err := Git(ctx, "", "init", "--quiet", "--bare", "--initial-branch=main", path); err != nil {
 		return "", err
 	}
 	// A push over HTTP is allowed to whom the server has let in.
-	_, err := git(ctx, path, nil, "config", "http.receivepack", "true")
+	_, err := Git(ctx, path, "config", "http.receivepack", "true")
 	return path, err
 }
 
@@ -58,7 +58,7 @@ func commit(ctx context.Context, repo, branch, message string, change func(tree 
 		return err
 	}
 	defer func() { _ = os.RemoveAll(tree) }()
-	run := func(args ...string) (string, error) { return git(ctx, tree, nil, args...) }
+	run := func(args ...string) (string, error) { return Git(ctx, tree, args...) }
 	if _, err := run("init", "--quiet", "--initial-branch="+branch); err != nil {
 		return err
 	}
@@ -86,19 +86,31 @@ func commit(ctx context.Context, repo, branch, message string, change func(tree 
 
 // Show is the content of one file at a revision of a repository on disk.
 func Show(ctx context.Context, repo, rev, path string) (string, error) {
-	return git(ctx, repo, nil, "show", rev+":"+path)
+	return Git(ctx, repo, "show", rev+":"+path)
 }
 
 // Head is the hash of the commit at a revision, such as a branch, of a
 // repository on disk.
 func Head(ctx context.Context, repo, rev string) (string, error) {
-	return git(ctx, repo, nil, "rev-parse", "--verify", rev+"^{commit}")
+	return Git(ctx, repo, "rev-parse", "--verify", rev+"^{commit}")
 }
 
 // Git runs git in a directory, which may be a bare repository, without the
 // user's own configuration, and returns what it prints.
 func Git(ctx context.Context, dir string, args ...string) (string, error) {
-	return git(ctx, dir, nil, args...)
+	path, err := Find("git")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = dir
+	cmd.Env = gitEnv()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+	}
+	return strings.TrimRight(stdout.String(), "\n"), nil
 }
 
 // gitEnv cuts git off from the machine's configuration and from any terminal.
@@ -109,20 +121,4 @@ func gitEnv() []string {
 		"GIT_AUTHOR_NAME=Lab", "GIT_AUTHOR_EMAIL=lab@example.com",
 		"GIT_COMMITTER_NAME=Lab", "GIT_COMMITTER_EMAIL=lab@example.com",
 	}
-}
-
-func git(ctx context.Context, dir string, env []string, args ...string) (string, error) {
-	path, err := Find("git")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir = dir
-	cmd.Env = append(gitEnv(), env...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
-	}
-	return strings.TrimRight(stdout.String(), "\n"), nil
 }

@@ -27,7 +27,7 @@ type GitHTTP struct {
 
 // StartGitHTTP serves the bare repositories in dir.
 func StartGitHTTP(ctx context.Context, dir string) (*GitHTTP, error) {
-	execPath, err := git(ctx, "", nil, "--exec-path")
+	execPath, err := Git(ctx, "", "--exec-path")
 	if err != nil {
 		return nil, err
 	}

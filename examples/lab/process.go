@@ -37,7 +37,7 @@ func start(dir string, env []string, program string, args ...string) (*Process, 
 
 func startPath(dir string, env []string, path string, args ...string) (*Process, error) {
 	p := &Process{name: filepath.Base(path), logs: &logs{}, done: make(chan struct{})}
-	p.cmd = exec.Command(path, args...)
+	p.cmd = exec.Command(path, args...) //nolint:noctx // the server outlives the context of its start; Close ends it
 	p.cmd.Dir = dir
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.logs, p.logs
