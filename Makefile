@@ -29,7 +29,7 @@ lab: ## build the real servers of the demo and the tests, once
 
 .PHONY: demo
 demo: build lab ## watch certificates declared in Git appear in a real Vault
-	@$(GO) run ./examples/lab/demo -certroll bin/certroll -config examples/quickstart
+	@$(GO) run ./examples/lab/demo -certroll bin/certroll -config examples/quickstart/certs
 
 .PHONY: test
 test: lab ## run every test, the integration tests included

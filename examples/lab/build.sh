@@ -27,7 +27,7 @@ build() {
 	echo "lab: building $1 from source, once; $3"
 	start=$(date +%s)
 	# Built aside and moved, so that an interrupted build leaves no half program.
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$bin/$1.new" "$2"
+	CGO_ENABLED=0 go build -ldflags '-s -w' -o "$bin/$1.new" "$2"
 	mv "$bin/$1.new" "$bin/$1"
 	echo "$stamp" >"$bin/.$1.stamp"
 	echo "lab: built $1 in $(($(date +%s) - start)) s"

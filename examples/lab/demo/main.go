@@ -1,0 +1,157 @@
+// Command demo shows certroll's main job on real parts, as a user would run
+// it: certificates are declared in Git, appear in Vault, and their story
+// appears in Git history. It checks each result by itself, without certroll's
+// code, and exits 1 where one is wrong.
+//
+// `make demo` builds what it needs and runs it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	certroll := flag.String("certroll", "bin/certroll", "the certroll to show")
+	config := flag.String("config", "examples/quickstart/certs", "the directory to push as the config repo")
+	keep := flag.Bool("keep", false, "leave the lab running at the end, until Ctrl-C")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *certroll, *config, *keep); err != nil {
+		fmt.Fprintf(os.Stderr, "\nThe demo failed: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, certroll, config string, keep bool) (err error) {
+	tell("Starting a lab on loopback: Pebble (an ACME CA), a DNS server, HashiCorp Vault, and a bare Git repository.")
+	s, err := newStage(ctx, certroll, config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	for _, act := range []func(context.Context) error{s.declare, s.issue, s.history, s.again, s.change} {
+		if err := act(ctx); err != nil {
+			return err
+		}
+	}
+	whereNext()
+	if keep {
+		s.wait(ctx)
+	}
+	return nil
+}
+
+// declare shows what a pull request's check would say.
+func (s *stage) declare(ctx context.Context) error {
+	tell("The config repo declares certificates in HCL; what it may reach is in certroll.hcl, out of its reach.")
+	if err := s.git(ctx, "ls-tree", "-r", "--name-only", "main"); err != nil {
+		return err
+	}
+	if err := s.certroll(ctx, "validate", s.configDir); err != nil {
+		return err
+	}
+	return s.certroll(ctx, "plan")
+}
+
+// issue applies, and looks at what came.
+func (s *stage) issue(ctx context.Context) error {
+	tell("Apply orders all of them side by side and answers the CA's challenges by signed DNS updates.")
+	expected, err := s.plan(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.certroll(ctx, "apply", "-auto-approve"); err != nil {
+		return err
+	}
+	tell("A plan needs only the metadata that Vault keeps beside the secret:")
+	if err := s.vaultCommand(ctx, "kv", "metadata", "get", expected[0].VaultPath); err != nil {
+		return err
+	}
+	tell("Checked without certroll: key and certificate belong together, the chain ends at Pebble's root, the names are those declared.")
+	return s.verifyAll(ctx, expected)
+}
+
+// history shows what Git tells of it.
+func (s *stage) history(ctx context.Context) error {
+	tell("The story is a branch of the same repository:")
+	if err := s.git(ctx, "log", "--stat", "--format=%h %s", ledger); err != nil {
+		return err
+	}
+	tell("STATUS.md, as the web view of the repository shows it, and the last line of the audit log:")
+	if err := s.git(ctx, "show", ledger+":STATUS.md"); err != nil {
+		return err
+	}
+	return s.lastEvent(ctx)
+}
+
+// again applies a second time and demands that nothing happens.
+func (s *stage) again(ctx context.Context) error {
+	tell("A second apply finds nothing to do: no order, no write, no commit.")
+	before, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.certroll(ctx, "apply", "-auto-approve"); err != nil {
+		return err
+	}
+	after, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	if before != after {
+		return fmt.Errorf("the second apply changed something:\nbefore: %s\nafter:  %s", before, after)
+	}
+	check("same ledger commit, same secret versions, same number of orders at the CA")
+	return nil
+}
+
+// change merges a pull request that adds a name to one certificate.
+func (s *stage) change(ctx context.Context) error {
+	tell("Now somebody merges a pull request that adds a name to a certificate.")
+	if err := s.addName(ctx); err != nil {
+		return err
+	}
+	if err := s.git(ctx, "show", "--format=%h %s", "--unified=1", "main"); err != nil {
+		return err
+	}
+	expected, err := s.plan(ctx)
+	if err != nil {
+		return err
+	}
+	changed, old, err := onlyChange(expected)
+	if err != nil {
+		return err
+	}
+	if err := s.certroll(ctx, "plan"); err != nil {
+		return err
+	}
+	if err := s.certroll(ctx, "apply", "-auto-approve"); err != nil {
+		return err
+	}
+	serial, err := s.verify(ctx, changed)
+	if err != nil {
+		return err
+	}
+	if serial == old {
+		return fmt.Errorf("%s still has the certificate %s", changed.Certificate, old)
+	}
+	tell("The old serial was %s, the new one is %s; Git history has both:", old, serial)
+	return s.lastEvent(ctx)
+}
+
+func whereNext() {
+	tell("That was the main job. Where to go next:")
+	fmt.Println(`  README.md              what certroll promises, and its commands
+  docs/spec.md           the language of the config repo
+  docs/certroll.md       the reconciler's own settings
+  examples/quickstart    the config repo that you just saw
+  make test              every test, against the same real parts`)
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"text/template"
+
+	"certroll/examples/lab"
+)
+
+const (
+	zone   = "lab.test"
+	ledger = "certroll/status"
+)
+
+// stage is the lab, and a directory with a certroll.hcl that points to it.
+type stage struct {
+	program      string // certroll
+	vaultProgram string
+	configDir    string // what was pushed
+	dir          string
+	repo         string // path of the bare repository
+
+	vault  *lab.Vault
+	pebble *lab.Pebble
+	dns    *lab.DNS
+}
+
+func newStage(ctx context.Context, program, config string) (s *stage, err error) {
+	s = &stage{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.program, err = filepath.Abs(program); err != nil {
+		return nil, err
+	}
+	if s.configDir, err = filepath.Abs(config); err != nil {
+		return nil, err
+	}
+	if s.vaultProgram, err = lab.Find("vault"); err != nil {
+		return nil, err
+	}
+	if s.dir, err = os.MkdirTemp("", "certroll-demo-"); err != nil {
+		return nil, err
+	}
+	if err = s.start(ctx); err != nil {
+		return nil, err
+	}
+	if s.repo, err = lab.CreateBare(s.dir, "certificates"); err != nil {
+		return nil, err
+	}
+	files, err := readAll(s.configDir)
+	if err != nil {
+		return nil, fmt.Errorf("reading the config repo to push: %w", err)
+	}
+	if err = lab.Push(ctx, s.repo, "main", files, "Declare certificates"); err != nil {
+		return nil, err
+	}
+	return s, s.writeSettings()
+}
+
+func (s *stage) start(ctx context.Context) (err error) {
+	if s.dns, err = lab.StartDNS(ctx, lab.DNSOptions{Zones: []string{zone}}); err != nil {
+		return err
+	}
+	if s.pebble, err = lab.StartPebble(ctx, lab.PebbleOptions{DNS: s.dns.Addr}); err != nil {
+		return err
+	}
+	s.vault, err = lab.StartVault(ctx, lab.VaultOptions{})
+	return err
+}
+
+func (s *stage) close() error {
+	var errs []error
+	if s.vault != nil {
+		errs = append(errs, s.vault.Close())
+	}
+	if s.pebble != nil {
+		errs = append(errs, s.pebble.Close())
+	}
+	if s.dns != nil {
+		errs = append(errs, s.dns.Close())
+	}
+	if s.dir != "" {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// readAll reads the files below a directory, by their path in it.
+func readAll(dir string) (map[string]string, error) {
+	files := map[string]string{}
+	root := os.DirFS(dir)
+	err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(root, path)
+		files[path] = string(content)
+		return err
+	})
+	return files, err
+}
+
+// settings is the reconciler's side: where things are, and what the config
+// repo is trusted with. The TSIG secret comes from the environment.
+var settings = template.Must(template.New("certroll.hcl").Parse(`state_dir = "{{.Dir}}/state"
+
+repo {
+  url = "{{.Repo}}"
+  ref = "main"
+}
+
+ledger {
+  branch = "{{.Ledger}}"
+}
+
+vault {
+  address = "{{.Vault.Addr}}"
+}
+
+trust {
+  env = ["CERTROLL_DNS_"]
+}
+
+issuer "pebble" {
+  directory               = "{{.Pebble.Directory}}"
+  email                   = "ops@example.com"
+  terms_of_service_agreed = true
+  ca_bundle               = <<-PEM
+{{.Pebble.CABundle}}  PEM
+}
+
+dns "lab" {
+  provider = "rfc2136"
+  credentials = {
+    RFC2136_NAMESERVER     = "{{.DNS.Addr}}"
+    RFC2136_TSIG_KEY       = "{{.DNS.KeyName}}"
+    RFC2136_TSIG_ALGORITHM = "{{.DNS.Algorithm}}"
+    RFC2136_TSIG_SECRET    = env("CERTROLL_DNS_TSIG_SECRET")
+  }
+  propagation {
+    nameservers = ["{{.DNS.Addr}}"]
+  }
+}
+`))
+
+func (s *stage) writeSettings() error {
+	var text strings.Builder
+	err := settings.Execute(&text, map[string]any{
+		"Dir": s.dir, "Repo": s.repo, "Ledger": ledger, "Vault": s.vault, "Pebble": s.pebble, "DNS": s.dns,
+	})
+	if err != nil {
+		return fmt.Errorf("writing certroll.hcl: %w", err)
+	}
+	return os.WriteFile(filepath.Join(s.dir, "certroll.hcl"), []byte(text.String()), 0o600)
+}
+
+// literalDomains is a list of domains without any expression in it.
+var literalDomains = regexp.MustCompile(`(domains\s*=\s*\["[^"$]+"(?:,\s*"[^"$]+")*)\]`)
+
+// addName commits one more name on the first certificate that lists its names
+// plainly.
+func (s *stage) addName(ctx context.Context) error {
+	const file, name = "certificates.hcl", "new." + zone
+	text, err := lab.Show(ctx, s.repo, "main", file)
+	if err != nil {
+		return err
+	}
+	at := literalDomains.FindStringSubmatchIndex(text)
+	if at == nil {
+		return fmt.Errorf("%s lists no certificate's domains plainly", file)
+	}
+	changed := text[:at[3]] + `, "` + name + `"` + text[at[3]:] + "\n"
+	return lab.Push(ctx, s.repo, "main", map[string]string{file: changed}, "Serve "+name+" as well")
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// tell prints one step of the story.
+func tell(format string, args ...any) { fmt.Printf("\n== "+format+"\n", args...) }
+
+// check prints something that was checked and holds.
+func check(format string, args ...any) { fmt.Printf("  ok  "+format+"\n", args...) }
+
+// show prints a command as a user would type it, then runs it.
+func show(cmd *exec.Cmd, typed ...string) error {
+	fmt.Printf("\n$ %s\n", strings.Join(typed, " "))
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(typed, " "), err)
+	}
+	return nil
+}
+
+// certroll runs and shows the program that all this is about.
+func (s *stage) certroll(ctx context.Context, args ...string) error {
+	return show(s.certrollCommand(ctx, args...), append([]string{"certroll"}, args...)...)
+}
+
+// certrollCommand has certroll find certroll.hcl in its working directory,
+// and its credentials in an environment of its own.
+func (s *stage) certrollCommand(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, s.program, args...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "VAULT_TOKEN="+s.vault.Token, "CERTROLL_DNS_TSIG_SECRET="+s.dns.Secret)
+	return cmd
+}
+
+// vaultCommand runs and shows Vault's own command line.
+func (s *stage) vaultCommand(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, s.vaultProgram, args...)
+	cmd.Env = append(os.Environ(), "VAULT_ADDR="+s.vault.Addr, "VAULT_TOKEN="+s.vault.Token)
+	return show(cmd, append([]string{"vault"}, args...)...)
+}
+
+// git runs and shows a git command in the bare repository.
+func (s *stage) git(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, "git", append([]string{"--no-pager"}, args...)...)
+	cmd.Dir = s.repo
+	return show(cmd, append([]string{"git"}, args...)...)
+}
+
+// wait leaves the lab to the user.
+func (s *stage) wait(ctx context.Context) {
+	tell("The lab keeps running until Ctrl-C. In another terminal:")
+	fmt.Printf(`  cd %s
+  export VAULT_ADDR=%s VAULT_TOKEN=%s CERTROLL_DNS_TSIG_SECRET=%s
+  %s plan
+  git clone %s
+`, s.dir, s.vault.Addr, s.vault.Token, s.dns.Secret, s.program, s.repo)
+	<-ctx.Done()
+}
