@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/storer"
+
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 )
@@ -25,19 +28,19 @@ type place struct {
 // transports are the ways to a repository that the suites run over.
 var transports = map[string]func(t testing.TB) place{
 	"file": func(t testing.TB) place {
-		path, err := lab.CreateBare(t.Context(), t.TempDir(), "repo")
+		path, err := lab.CreateBare(t.TempDir(), "repo")
 		must(t, err)
 		return place{url: path, path: path}
 	},
 	"http": func(t testing.TB) place {
 		g := labtest.GitHTTP(t)
-		url, err := g.Create(t.Context(), "repo")
+		url, err := g.Create("repo")
 		must(t, err)
 		return place{url: url, path: g.Path("repo"), auth: Auth{Username: g.User, Token: g.Token}}
 	},
 	"ssh": func(t testing.TB) place {
 		g := labtest.GitSSH(t)
-		url, err := g.Create(t.Context(), "repo")
+		url, err := g.Create("repo")
 		must(t, err)
 		return place{url: url, path: g.Path("repo"), auth: Auth{SSHKeyFile: g.KeyFile, KnownHostsFile: g.KnownHosts}}
 	},
@@ -62,9 +65,8 @@ func must(t testing.TB, err error) {
 // push commits files to a branch with git itself.
 func (p place) push(t testing.TB, branch string, files map[string]string) string {
 	t.Helper()
-	h, err := lab.Push(t.Context(), p.path, branch, files, "Change "+branch+"\n\nfor a test")
-	must(t, err)
-	return h
+	must(t, lab.Push(t.Context(), p.path, branch, files, "Change "+branch+"\n\nfor a test"))
+	return p.git(t, "rev-parse", "refs/heads/"+branch)
 }
 
 // git runs git in the bare repository.
@@ -191,3 +193,16 @@ func mktree(t testing.TB, p place, listing string) string {
 	must(t, err)
 	return strings.TrimSpace(string(out))
 }
+
+// countingDB counts the objects read.
+type countingDB struct {
+	storer.Storer
+	reads int
+}
+
+func (c *countingDB) EncodedObject(kind plumbing.ObjectType, h plumbing.Hash) (plumbing.EncodedObject, error) {
+	c.reads++
+	return c.Storer.EncodedObject(kind, h)
+}
+
+func removeHook(p place) error { return os.Remove(filepath.Join(p.path, "hooks", "pre-receive")) }

@@ -1,0 +1,99 @@
+package gitsync
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// proxy stands between a client and the lab's Git over HTTP, behind TLS. It
+// counts, and can be told to misbehave.
+type proxy struct {
+	place
+	origin   http.Handler
+	mu       sync.Mutex
+	requests []string                                                  // "GET /info/refs" and so on
+	pushed   []pack                                                    // each pack that was sent
+	meddle   func(w http.ResponseWriter, r *http.Request, pass func()) // nil: pass everything
+}
+
+// pack is what a push sent.
+type pack struct{ objects, bytes int }
+
+func newProxy(t testing.TB) *proxy {
+	p := &proxy{place: transports["http"](t)}
+	origin, err := url.Parse(p.url)
+	must(t, err)
+	p.origin = httputil.NewSingleHostReverseProxy(&url.URL{Scheme: origin.Scheme, Host: origin.Host})
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next := func() { p.origin.ServeHTTP(w, r) }
+		if meddle := p.note(t, r); meddle != nil {
+			meddle(w, r, next)
+			return
+		}
+		next()
+	}))
+	t.Cleanup(server.Close)
+	p.url = server.URL + origin.Path
+	p.auth.CABundle = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	return p
+}
+
+func (p *proxy) note(t testing.TB, r *http.Request) func(http.ResponseWriter, *http.Request, func()) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Errorf("reading a request: %v", err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, what, _ := strings.Cut(r.URL.Path, ".git/")
+	p.requests = append(p.requests, what+r.URL.RawQuery)
+	if i := bytes.Index(body, []byte("PACK\x00\x00\x00\x02")); what == "git-receive-pack" && i >= 0 {
+		p.pushed = append(p.pushed, pack{objects: int(binary.BigEndian.Uint32(body[i+8:])), bytes: len(body) - i})
+	}
+	return p.meddle
+}
+
+// set changes what the proxy does.
+func (p *proxy) set(meddle func(w http.ResponseWriter, r *http.Request, pass func())) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.meddle = meddle
+}
+
+// take gives the requests since the last time.
+func (p *proxy) take() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := p.requests
+	p.requests = nil
+	return list
+}
+
+func (p *proxy) lastPack() pack {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pushed[len(p.pushed)-1]
+}
+
+// hangUp ends the connection without an answer.
+func hangUp(w http.ResponseWriter) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err == nil {
+		_ = conn.Close()
+	}
+}
+
+// passQuietly lets the origin do the request and keeps its answer.
+func passQuietly(p *proxy, r *http.Request) {
+	p.origin.ServeHTTP(httptest.NewRecorder(), r)
+}
