@@ -19,12 +19,22 @@ type Auth struct {
 	Username, Token string
 	// SSHKeyFile is a private key in OpenSSH or PEM form.
 	SSHKeyFile, SSHKeyPassphrase string
-	SSHAgent                     bool // use the agent at $SSH_AUTH_SOCK
+	// SSHAgent is the agent at $SSH_AUTH_SOCK. A key file goes before it; where
+	// there is none, the agent is asked in any case.
+	SSHAgent bool
 	// KnownHostsFile is consulted instead of ~/.ssh/known_hosts and
 	// /etc/ssh/ssh_known_hosts. Host keys are always checked.
 	KnownHostsFile string
 	// CABundle is PEM certificates trusted for HTTPS besides the system's.
 	CABundle string
+}
+
+// user is the name sent beside a token.
+func (a Auth) user() string {
+	if a.Username == "" {
+		return "git"
+	}
+	return a.Username
 }
 
 // public is Auth without its secrets.
@@ -87,8 +97,10 @@ func newRedactor(a Auth) redactor {
 		add(url.PathEscape(s))
 	}
 	if a.Token != "" {
-		add(base64.StdEncoding.EncodeToString([]byte(a.Username + ":" + a.Token)))
+		add(base64.StdEncoding.EncodeToString([]byte(a.user() + ":" + a.Token)))
 	}
+	// What contains another goes before it, or its rest would stay.
+	slices.SortStableFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
 	return r
 }
 

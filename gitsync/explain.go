@@ -68,6 +68,7 @@ var phrases = []struct {
 	text string
 	kind Kind
 }{
+	{"not our ref", RefNotFound},                           // git, a commit that is not there
 	{"does not appear to be a git repository", NotFound},   // git
 	{"repository not found", NotFound},                     // GitHub
 	{"repository does not exist", NotFound},                // Bitbucket, Gogs
@@ -131,6 +132,8 @@ func (r *remote) describe(e *Error, err error) {
 		if r.loc.scheme == locally {
 			e.Advice = "check the path, and that this user may read it"
 		}
+	case RefNotFound:
+		e.Advice = "check the commit's hash, and that a branch or tag that was pushed leads to it"
 	case Denied:
 		e.Advice = r.adviseDenied()
 	case TooLarge:

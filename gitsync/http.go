@@ -19,6 +19,7 @@ type httpConnector struct {
 	loc    location
 	client transport.Transport
 	auth   transport.AuthMethod // nil: none
+	idle   func()               // closes connections kept for later
 }
 
 func newHTTPConnector(loc location, a Auth) (*httpConnector, error) {
@@ -30,13 +31,9 @@ func newHTTPConnector(loc location, a Auth) (*httpConnector, error) {
 	tr.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	tr.ResponseHeaderTimeout = 2 * time.Minute // hooks run before the first byte of an answer
-	c := &httpConnector{loc: loc, client: githttp.NewClient(&http.Client{Transport: brief{tr}})}
+	c := &httpConnector{loc: loc, idle: tr.CloseIdleConnections, client: githttp.NewClient(&http.Client{Transport: brief{tr}})}
 	if a.Token != "" || a.Username != "" {
-		user := a.Username
-		if user == "" {
-			user = "git"
-		}
-		c.auth = &githttp.BasicAuth{Username: user, Password: a.Token}
+		c.auth = &githttp.BasicAuth{Username: a.user(), Password: a.Token}
 	}
 	return c, nil
 }
@@ -75,6 +72,8 @@ func (c *httpConnector) upload(context.Context) (transport.UploadPackSession, er
 func (c *httpConnector) receive(context.Context) (transport.ReceivePackSession, error) {
 	return c.client.NewReceivePackSession(c.endpoint(), c.auth)
 }
+
+func (c *httpConnector) close() { c.idle() }
 
 // brief bounds the bodies of refusals, which go-git reads to their end.
 type brief struct{ next http.RoundTripper }

@@ -40,8 +40,8 @@ type Ledger struct {
 	ref     plumbing.ReferenceName
 	remote  *remote
 	store   *store
-	rewound *rewind         // nil: all in order
-	doubts  []plumbing.Hash // commits of the current Commit that may have arrived
+	rewound *rewind      // nil: all in order
+	doubts  []nextCommit // of the current Commit, that may have arrived
 }
 
 // rewind is a head that does not descend from the one seen before.
@@ -98,6 +98,7 @@ func (o LedgerOptions) withDefaults() LedgerOptions {
 func (l *Ledger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.remote.close()
 	return l.store.Close()
 }
 
@@ -212,8 +213,8 @@ func (l *Ledger) update(ctx context.Context, c *conversation, head plumbing.Hash
 		_, err = l.store.commit(head)
 	}
 	if err == nil {
-		l.judge(head, l.store.descends(head, was.Head))
-		return l.store.advance(head, size)
+		l.judge(head, l.store.descends(head, was.Head, plumbing.ZeroHash))
+		return l.store.advance(head, packWeight, size)
 	}
 	if ctx.Err() != nil || errors.Is(err, errPackTooLarge) {
 		return err
@@ -254,7 +255,7 @@ func (l *Ledger) clone(ctx context.Context, c *conversation, head plumbing.Hash)
 		}
 	}
 	l.judge(head, inOrder)
-	return l.store.advance(head, size)
+	return l.store.advance(head, packWeight, size)
 }
 
 // continues fetches the history between a head and one seen earlier whose
@@ -271,7 +272,7 @@ func (l *Ledger) continues(ctx context.Context, head, seen plumbing.Hash) (bool,
 	}
 	one := []plumbing.Hash{seen}
 	_, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, have: one, shallow: one, maxBytes: maxLedgerPack}, scratch.objects)
-	return err == nil && scratch.descends(head, seen), err
+	return err == nil && scratch.descends(head, seen, plumbing.ZeroHash), err
 }
 
 // judge remembers the head as seen where it is in order, and as rewound where

@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
+	"github.com/go-git/go-billy/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/storer"
 )
@@ -16,19 +17,60 @@ import (
 // objects is an object database that may be read from side by side; go-git's
 // may not.
 type objects struct {
-	mu sync.Mutex
-	db storer.Storer
+	mu    sync.Mutex
+	db    storer.Storer
+	where billy.Filesystem // of a store of ours; nil: read only
 }
 
-// addPack adds all objects of a pack.
+// addPack adds all objects of a pack. It may come slowly over the network, so
+// readers of what is here are kept out only while it is put in its place.
 func (o *objects) addPack(r io.Reader) error {
+	w, err := o.packWriter()
+	if err != nil {
+		return fmt.Errorf("keeping a pack: %w", err)
+	}
+	_, err = io.Copy(w, r) // an empty one says that all of it was here
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	err := packfile.UpdateObjectStorage(o.db, r)
-	if errors.Is(err, packfile.ErrEmptyPackfile) {
-		return nil // all of it was here
+	if err = errors.Join(err, w.Close()); err != nil {
+		o.dropHalves()
 	}
 	return err
+}
+
+func (o *objects) packWriter() (io.WriteCloser, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	db, ok := o.db.(storer.PackfileWriter)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return db.PackfileWriter()
+}
+
+// dropHalves removes what is there of a pack that did not come whole, which
+// go-git leaves behind: a remote that breaks off each time, or whose packs are
+// too large, would fill the disk.
+func (o *objects) dropHalves() {
+	if o.where == nil {
+		return
+	}
+	const dir = "objects/pack"
+	entries, _ := o.where.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "tmp_pack_") {
+			_ = o.where.Remove(o.where.Join(dir, e.Name()))
+		}
+	}
+}
+
+// close gives back the open files; reading opens them again.
+func (o *objects) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if db, ok := o.db.(io.Closer); ok {
+		_ = db.Close()
+	}
 }
 
 // put adds new objects.
@@ -139,9 +181,10 @@ func (o *objects) has(h plumbing.Hash) bool {
 }
 
 // descends reports whether wanted is tip or one of its ancestors, as far as
-// history is here. The wanted commit itself need not be.
-func (o *objects) descends(tip, wanted plumbing.Hash) bool {
-	seen := map[plumbing.Hash]bool{}
+// history is here. The wanted commit itself need not be. What lies behind stop
+// is not looked at.
+func (o *objects) descends(tip, wanted, stop plumbing.Hash) bool {
+	seen := map[plumbing.Hash]bool{stop: true}
 	for queue := []plumbing.Hash{tip}; len(queue) > 0; queue = queue[1:] {
 		h := queue[0]
 		if h == wanted {

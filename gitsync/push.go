@@ -105,9 +105,9 @@ func pause(ctx context.Context, try int) error {
 // since.
 func (l *Ledger) arrived() plumbing.Hash {
 	head := l.store.state.Head
-	for _, h := range l.doubts {
-		if !head.IsZero() && l.store.descends(head, h) {
-			return h
+	for _, d := range l.doubts {
+		if !head.IsZero() && l.store.descends(head, d.hash, d.old) {
+			return d.hash
 		}
 	}
 	return plumbing.ZeroHash
@@ -191,8 +191,8 @@ func distinct(news []newObject) []newObject {
 
 // push sends the commit. With any verdict but pushed and lost comes the error
 // to give up with.
-func (l *Ledger) push(ctx context.Context, next *nextCommit) (verdict, error) {
-	ctx, cancel := l.remote.bound(ctx)
+func (l *Ledger) push(whole context.Context, next *nextCommit) (verdict, error) {
+	ctx, cancel := l.remote.bound(whole)
 	defer cancel()
 	doing := l.doing("pushing")
 	session, err := l.remote.receive(ctx)
@@ -217,11 +217,11 @@ func (l *Ledger) push(ctx context.Context, next *nextCommit) (verdict, error) {
 	}
 	report, err := session.ReceivePack(ctx, req)
 	switch {
-	case ctx.Err() != nil:
-		return refused, stopped(ctx, doing)
 	case err == nil && report != nil:
 		l.settled(next)
 		return pushed, nil
+	case whole.Err() != nil:
+		return refused, stopped(whole, doing)
 	case report != nil:
 		return l.declined(ctx, next, report, said.String())
 	default:
@@ -264,10 +264,9 @@ func (l *Ledger) settled(next *nextCommit) {
 	for _, n := range next.news {
 		size += int64(len(n.data)) / 4 // about what zlib leaves of JSON
 	}
-	s.state.Objects += len(next.news)
 	err := s.put(next.news)
 	if err == nil {
-		err = s.advance(next.hash, size)
+		err = s.advance(next.hash, len(next.news), size)
 	}
 	if err != nil {
 		_ = s.renew()
@@ -288,6 +287,9 @@ func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.R
 	case err != nil:
 		return refused, err
 	case moved:
+		// Perhaps by this very commit, where something on the way sent the
+		// request twice.
+		l.doubts = append(l.doubts, *next)
 		return lost, nil
 	}
 	err = &Error{
@@ -336,6 +338,6 @@ func (l *Ledger) unanswered(ctx context.Context, next *nextCommit, err error, sa
 	if isKind(told, Denied) || isKind(told, NotFound) {
 		return refused, told
 	}
-	l.doubts = append(l.doubts, next.hash)
+	l.doubts = append(l.doubts, *next)
 	return unknown, told
 }

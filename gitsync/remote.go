@@ -60,6 +60,13 @@ func openRemote(rawURL string, a Auth, timeout time.Duration) (*remote, error) {
 	return r, nil
 }
 
+// close gives back what is kept between conversations.
+func (r *remote) close() {
+	if c, ok := r.connector.(interface{ close() }); ok {
+		c.close()
+	}
+}
+
 // bound limits one operation with the remote, which may hang for ever.
 func (r *remote) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, r.timeout)

@@ -56,12 +56,17 @@ func OpenSource(o SourceOptions) (*Source, error) {
 	if s.remote.loc.scheme == locally {
 		return s, nil
 	}
-	s.store, err = openStore(o.CacheDir, "source", s.remote.loc.String())
-	return s, err
+	if s.store, err = openStore(o.CacheDir, "source", s.remote.loc.String()); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close gives the cache back.
 func (s *Source) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remote.close()
 	if s.store == nil {
 		return nil
 	}
@@ -198,7 +203,7 @@ func (s *Source) take(ctx context.Context, c *conversation, w wish, t target) (p
 		}
 		return plumbing.ZeroHash, err
 	}
-	return commit, s.store.advance(commit, size)
+	return commit, s.store.advance(commit, packWeight, size)
 }
 
 // local opens the repository at a path anew each time, since git may have
@@ -297,7 +302,7 @@ func resolve(r refs, ref string) (target, error) {
 	if len(r.byName) == 0 && r.head.IsZero() {
 		return target{}, errEmpty
 	}
-	if ref == "" {
+	if ref == "" || ref == "HEAD" {
 		if r.head.IsZero() {
 			return target{}, errors.New("the remote's HEAD names no branch that is there")
 		}

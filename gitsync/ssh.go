@@ -53,12 +53,16 @@ func (c *sshConnector) run(ctx context.Context, service string) (*stream, error)
 	if err != nil {
 		return nil, err
 	}
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
 	p, err := start(client, service+" "+shellQuote(c.loc.path))
 	if err != nil {
+		stop()
 		_ = client.Close()
 		return nil, err
 	}
-	return newStream(ctx, p), nil
+	s := newStream(ctx, p)
+	stop() // the stream sees to it from here
+	return s, nil
 }
 
 // dial connects and logs in; the end of ctx ends it at any point.
@@ -76,7 +80,10 @@ func (c *sshConnector) dial(ctx context.Context) (*ssh.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer context.AfterFunc(ctx, func() {
+		_ = conn.Close()
+		end() // an agent that does not answer
+	})()
 	sc, chans, reqs, err := ssh.NewClientConn(conn, c.host.addr, &ssh.ClientConfig{
 		User: c.loc.user, Auth: methods,
 		HostKeyCallback: check.callback, HostKeyAlgorithms: check.algorithms,

@@ -52,7 +52,7 @@ type state struct {
 	Seen       plumbing.Hash   `json:"seen"`    // ledger: the last head that was in order
 	Fresh      int64           `json:"fresh"`   // bytes at the start of this generation
 	Added      int64           `json:"added"`   // bytes since
-	Objects    int             `json:"objects"` // loose ones since
+	Objects    int             `json:"objects"` // loose ones since, a pack counting as many
 }
 
 // openStore opens the cache for one remote and one purpose. While another
@@ -136,7 +136,7 @@ func (s *store) open(generation int) (*objects, error) {
 		where = osfs.New(dir, osfs.WithBoundOS())
 	}
 	db := filesystem.NewStorageWithOptions(where, cache.NewObjectLRU(16*cache.MiByte), filesystem.Options{MaxOpenDescriptors: 16})
-	return &objects{db: db}, nil
+	return &objects{db: db, where: where}, nil
 }
 
 // renew starts an empty generation and forgets the head, not what was seen.
@@ -233,6 +233,7 @@ func (c *counter) Read(p []byte) (int, error) {
 
 // Close lets another process have the cache.
 func (s *store) Close() error {
+	s.close()
 	if s.lock == nil {
 		return nil
 	}
@@ -285,13 +286,18 @@ func syncDir(dir string) error {
 	return errors.Join(err, d.Close())
 }
 
+// packWeight is how many loose objects one more pack counts as: each makes
+// finding any object slower.
+const packWeight = 40
+
 // advance makes a fetched or pushed commit the head. To tell a remote "have
 // head" is true only together with the commits in Cut as "shallow".
-func (s *store) advance(head plumbing.Hash, bytes int64) error {
+func (s *store) advance(head plumbing.Hash, news int, bytes int64) error {
 	if s.state.Head.IsZero() {
 		s.state.Fresh = bytes
 	} else {
 		s.state.Added += bytes
+		s.state.Objects += news
 	}
 	cut, met := s.boundary(head, s.state.Head)
 	if met {

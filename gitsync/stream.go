@@ -57,11 +57,11 @@ const goodbye = 5 * time.Second
 // Close ends the conversation and the program.
 func (s *stream) Close() error {
 	s.once.Do(func() {
+		timer := time.AfterFunc(goodbye, s.kill)
 		if !s.done && s.adv != nil {
 			_, _ = s.in.Write(pktline.FlushPkt)
 		}
 		_ = s.in.Close()
-		timer := time.AfterFunc(goodbye, s.kill)
 		_ = s.wait()
 		timer.Stop()
 		s.stop()
