@@ -140,7 +140,7 @@ func readKey(a Auth) (ssh.Signer, error) {
 func reason(err error) string {
 	var p *os.PathError
 	if errors.As(err, &p) {
-		return p.Err.Error()
+		return strings.Replace(err.Error(), p.Error(), p.Err.Error(), 1)
 	}
 	return err.Error()
 }
