@@ -36,7 +36,8 @@ type Error struct {
 	Err    error    // the cause where it can be matched: a context's or the operating system's
 }
 
-// Error is one line, whatever the remote said.
+// Error is one line, whatever the remote said and however many causes there
+// are.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Doing)
@@ -44,7 +45,7 @@ func (e *Error) Error() string {
 	b.WriteString(string(e.Kind))
 	if e.Detail != "" {
 		b.WriteString(": ")
-		b.WriteString(e.Detail)
+		b.WriteString(strings.ReplaceAll(e.Detail, "\n", "; "))
 	}
 	if len(e.Said) > 0 {
 		b.WriteString(`; the remote said: "`)
