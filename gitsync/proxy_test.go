@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/pem"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -33,7 +34,7 @@ func newProxy(t testing.TB) *proxy {
 	origin, err := url.Parse(p.url)
 	must(t, err)
 	p.origin = httputil.NewSingleHostReverseProxy(&url.URL{Scheme: origin.Scheme, Host: origin.Host})
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next := func() { p.origin.ServeHTTP(w, r) }
 		if meddle := p.note(t, r); meddle != nil {
 			meddle(w, r, next)
@@ -41,6 +42,8 @@ func newProxy(t testing.TB) *proxy {
 		}
 		next()
 	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a test breaks off
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	p.url = server.URL + origin.Path
 	p.auth.CABundle = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))

@@ -1,0 +1,189 @@
+package gitsync
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// both runs a test with what a source and what a ledger say.
+func both(t *testing.T, p place, test func(t *testing.T, err error)) {
+	t.Helper()
+	t.Run("source", func(t *testing.T) {
+		_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
+		test(t, err)
+	})
+	t.Run("snapshot", func(t *testing.T) {
+		_, _, err := p.ledger(t, LedgerOptions{}).Snapshot(t.Context())
+		test(t, err)
+	})
+	t.Run("commit", func(t *testing.T) {
+		_, err := p.ledger(t, LedgerOptions{}).Commit(t.Context(), "m", write(map[string]string{"a": "x"}))
+		test(t, err)
+	})
+}
+
+func TestRepositoryNotFound(t *testing.T) {
+	overAll(t, func(t *testing.T, p place) {
+		p.url = strings.Replace(p.url, "repo", "absent", 1)
+		both(t, p, func(t *testing.T, err error) {
+			failure(t, err, NotFound, "absent", "check the ")
+		})
+	})
+}
+
+// file:// is the same as the path.
+func TestFileURL(t *testing.T) {
+	p := local(t)
+	tip := p.push(t, "main", map[string]string{"a.hcl": "a"})
+	p.url = "file://" + p.path
+	if rev := fetch(t, p.source(t, SourceOptions{})); rev.Commit != tip || contents(rev) != "a.hcl=a" {
+		t.Errorf("got %s at %s", contents(rev), rev.Commit)
+	}
+	head := commit(t, p.ledger(t, LedgerOptions{}), appendLine("log", "one"))
+	if got := p.git(t, "rev-parse", "certroll/status"); got != head {
+		t.Errorf("the branch is at %s, Commit said %s", got, head)
+	}
+}
+
+func TestWrongToken(t *testing.T) {
+	p := transports["http"](t)
+	for name, token := range map[string]string{"wrong": secret(), "none": ""} {
+		t.Run(name, func(t *testing.T) {
+			p := p
+			p.auth.Token = token
+			both(t, p, func(t *testing.T, err error) {
+				failure(t, err, Denied, p.url, "check that the token is current")
+				if token != "" && strings.Contains(err.Error(), token) {
+					t.Errorf("the token is shown: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A token may stand in the URL, and is not shown either.
+func TestTokenInURL(t *testing.T) {
+	p := transports["http"](t)
+	p.push(t, "main", map[string]string{"a.hcl": "a"})
+	good, bad := p, p
+	good.url = strings.Replace(p.url, "http://", "http://"+p.auth.Username+":"+p.auth.Token+"@", 1)
+	good.auth = Auth{}
+	if got := contents(fetch(t, good.source(t, SourceOptions{}))); got != "a.hcl=a" {
+		t.Errorf("got %s", got)
+	}
+	token := secret()
+	bad.url = strings.Replace(p.url, "http://", "http://lab:"+token+"@", 1)
+	bad.auth = Auth{}
+	both(t, bad, func(t *testing.T, err error) {
+		failure(t, err, Denied, p.url)
+		if strings.Contains(err.Error(), token) {
+			t.Errorf("the token is shown: %v", err)
+		}
+	})
+}
+
+// What a server says of a request may hold the request.
+func TestServerEchoesToken(t *testing.T) {
+	token := secret()
+	for name, status := range map[string]int{"400": 400, "401": 401, "403": 403, "404": 404, "500": 500, "503": 503} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, password, _ := r.BasicAuth()
+				http.Error(w, "you sent "+password+" in\n"+r.Header.Get("Authorization"), status)
+			}))
+			defer server.Close()
+			both(t, place{url: server.URL + "/repo.git", auth: Auth{Token: token}}, func(t *testing.T, err error) {
+				failure(t, err, map[int]Kind{400: Failed, 401: Denied, 403: Denied, 404: NotFound, 500: Unreachable, 503: Unreachable}[status], server.URL)
+				encoded := newRedactor(Auth{Token: token}).secrets
+				for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+					for _, s := range encoded {
+						if strings.Contains(cause.Error(), s) {
+							t.Errorf("a secret is shown: %v", cause)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// A token is for the host that it was given for.
+func TestRedirectKeepsToken(t *testing.T) {
+	p := transports["http"](t)
+	p.push(t, "main", map[string]string{"a.hcl": "a"})
+	var seen string
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen += r.Header.Get("Authorization")
+		http.Error(w, "who are you", http.StatusUnauthorized)
+	}))
+	defer elsewhere.Close()
+	here := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/repo.git/info/refs?service=git-upload-pack", http.StatusFound))
+	defer here.Close()
+	p.url = here.URL + "/repo.git"
+	_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
+	if err == nil || seen != "" {
+		t.Errorf("the other host was sent %q; %v", seen, err)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	addr := l.Addr().String()
+	must(t, l.Close()) // nobody listens there now
+	key := newKey(t)
+	for name, p := range map[string]place{
+		"http":  {url: "http://" + addr + "/repo.git"},
+		"https": {url: "https://" + addr + "/repo.git"},
+		"ssh":   {url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: key}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			both(t, p, func(t *testing.T, err error) {
+				failure(t, err, Unreachable, "connection refused", "check that "+addr+" can be reached")
+				var temporary interface{ Temporary() bool }
+				if !errors.As(err, &temporary) || !temporary.Temporary() {
+					t.Error("it does not count as temporary")
+				}
+			})
+		})
+	}
+}
+
+func TestUntrustedCertificate(t *testing.T) {
+	p := newProxy(t)
+	p.auth.CABundle = ""
+	both(t, p.place, func(t *testing.T, err error) {
+		failure(t, err, Unreachable, "certificate", "CA bundle")
+	})
+	p.auth.CABundle = "no PEM"
+	_, err := OpenSource(SourceOptions{URL: p.url, Auth: p.auth})
+	failure(t, err, Invalid, "it holds no PEM certificate")
+}
+
+// A remote's words become one line that does nothing to a terminal.
+func TestLines(t *testing.T) {
+	said := "\x1b[31mremote\x1b[0m: no\r\n\n 10%\r 50%\rdone\n\x07bell\u009b\n" + strings.Repeat("x", 1000)
+	got := strings.Join(lines(said), "|")
+	want := "[31mremote[0m: no|done|bell|" + strings.Repeat("x", maxSaidLine) + "..."
+	if got != want {
+		t.Errorf("got %q", got)
+	}
+	if n := len(lines(strings.Repeat("line\n", 1000))); n != maxSaidLines {
+		t.Errorf("%d lines are kept", n)
+	}
+}
+
+func TestErrorMatches(t *testing.T) {
+	var err error = &Error{Kind: Stopped, Doing: "fetching", Err: context.Canceled}
+	if !errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		t.Error("the cause does not match")
+	}
+	if r := err.(*Error).Reason(); r != "stopped" { //nolint:errorlint // made above
+		t.Errorf("Reason is %q", r)
+	}
+}
