@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -18,12 +20,11 @@ type Spec struct {
 
 // Certificate finds one certificate by its name; nil where there is none.
 func (s *Spec) Certificate(name string) *Certificate {
-	for _, c := range s.Certificates {
-		if c.Name == name {
-			return c
-		}
+	i, ok := slices.BinarySearchFunc(s.Certificates, name, func(c *Certificate, name string) int { return cmp.Compare(c.Name, name) })
+	if !ok {
+		return nil
 	}
-	return nil
+	return s.Certificates[i]
 }
 
 // Source says where a Value comes from.

@@ -1,0 +1,331 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	"github.com/zclconf/go-cty/cty/gocty"
+)
+
+// body reads the settings of one block, each once, and knows in the end which
+// of them nobody asked for.
+type body struct {
+	d     *decoder
+	ctx   *hcl.EvalContext
+	src   *hclsyntax.Body
+	what  string     // "certificate block"
+	at    *hcl.Range // the header: where something is missing
+	whole *hcl.Range // the outermost block: the context of a mistake
+	asked map[string]bool
+}
+
+// setting is one that may have been left out.
+type setting[T any] struct {
+	v  T
+	at *hcl.Range
+	ok bool
+}
+
+// or takes another one where this was left out; a bad one was not.
+func (s setting[T]) or(other setting[T]) setting[T] {
+	if s.at != nil {
+		return s
+	}
+	return other
+}
+
+// element is one of a list, with its place.
+type element[T any] struct {
+	v  T
+	at *hcl.Range
+}
+
+func (d *decoder) body(b *hclsyntax.Block, ctx *hcl.EvalContext) *body {
+	return &body{d: d, ctx: ctx, src: b.Body, what: b.Type + " block", at: b.DefRange().Ptr(), whole: b.Range().Ptr(), asked: map[string]bool{}}
+}
+
+func (b *body) has(name string) bool { return b.src.Attributes[name] != nil }
+
+// value evaluates an attribute; null is the same as left out.
+func (b *body) value(name string) setting[cty.Value] {
+	b.asked[name] = true
+	a := b.src.Attributes[name]
+	if a == nil {
+		return setting[cty.Value]{}
+	}
+	v, ok := b.d.eval(a.Expr, b.ctx, b.whole)
+	if ok && v.IsNull() {
+		return setting[cty.Value]{}
+	}
+	if !ok {
+		return setting[cty.Value]{at: a.Expr.Range().Ptr()}
+	}
+	return setting[cty.Value]{v, a.Expr.Range().Ptr(), true}
+}
+
+// typed reads an attribute as a Go value of a primitive type.
+func typed[T any](b *body, name string, t cty.Type, wanted string) (s setting[T]) {
+	v := b.value(name)
+	if s.at = v.at; !v.ok {
+		return s
+	}
+	s.v, s.ok = primitive[T](b, v.v, v.at, t, name+" is "+wanted)
+	return s
+}
+
+func primitive[T any](b *body, v cty.Value, at *hcl.Range, t cty.Type, rule string) (out T, ok bool) {
+	if isReference(v) {
+		b.fault(at, "Reference not allowed here", "%s; a reference by vault() or env() may stand only in dns.credentials, issuer.eab and the passwords of keystores, where it is followed at apply time.", rule)
+		return out, false
+	}
+	if ref, is := asBlockRef(v); is {
+		b.fault(at, "Wrong type", "%s; %s.%s is a reference to a block.", rule, ref.kind, ref.name)
+		return out, false
+	}
+	converted, err := convert.Convert(v, t)
+	if err == nil && !converted.IsNull() {
+		err = gocty.FromCtyValue(converted, &out)
+	}
+	if err != nil || converted.IsNull() {
+		b.fault(at, "Wrong type", "%s, not %s.", rule, kindOf(v))
+		return out, false
+	}
+	return out, true
+}
+
+func kindOf(v cty.Value) string {
+	if v.IsNull() {
+		return "null"
+	}
+	switch v.Type() {
+	case cty.String:
+		return fmt.Sprintf("%q", short(v.AsString()))
+	case cty.Number:
+		return v.AsBigFloat().Text('g', 10)
+	}
+	return article(v.Type().FriendlyName())
+}
+
+func article(noun string) string {
+	if strings.ContainsAny(noun[:1], "aeiou") {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
+func (b *body) text(name string) setting[string] { return typed[string](b, name, cty.String, "a text") }
+
+func (b *body) boolean(name string) setting[bool] {
+	return typed[bool](b, name, cty.Bool, "true or false")
+}
+
+// integer reads a whole number from least to most.
+func (b *body) integer(name string, least, most int) setting[int] {
+	rule := fmt.Sprintf("a whole number from %d to %d", least, most)
+	s := typed[int](b, name, cty.Number, rule)
+	if s.ok && (s.v < least || s.v > most) {
+		b.fault(s.at, "Value out of range", "%s is %s, not %d.", name, rule, s.v)
+		s.ok = false
+	}
+	return s
+}
+
+// choice reads one of a few texts.
+func (b *body) choice(name string, allowed ...string) setting[string] {
+	s := b.text(name)
+	if s.ok && !slices.Contains(allowed, s.v) {
+		b.fault(s.at, "Unknown value", "%s = %q: use %s.%s", name, s.v, oneOf(allowed), didYouMean(s.v, allowed))
+		s.ok = false
+	}
+	return s
+}
+
+// duration reads a time span as Go writes it ("90s", "2m") up to most.
+func (b *body) duration(name string, most time.Duration) setting[time.Duration] {
+	s := b.text(name)
+	if !s.ok {
+		return setting[time.Duration]{at: s.at}
+	}
+	v, err := time.ParseDuration(s.v)
+	if err != nil || v <= 0 || v > most {
+		b.fault(s.at, "Invalid duration", "%s = %q: write a duration like \"90s\" or \"2m\", more than nothing and at most %s.", name, s.v, most)
+		return setting[time.Duration]{at: s.at}
+	}
+	return setting[time.Duration]{v, s.at, true}
+}
+
+// list evaluates an attribute to its elements, each with its place. One value
+// that is no list is a list of one where single is set.
+func (b *body) list(name string, single bool) setting[[]element[cty.Value]] {
+	b.asked[name] = true
+	a := b.src.Attributes[name]
+	if a == nil {
+		return setting[[]element[cty.Value]]{}
+	}
+	s := setting[[]element[cty.Value]]{at: a.Expr.Range().Ptr()}
+	if tuple, ok := a.Expr.(*hclsyntax.TupleConsExpr); ok {
+		s.ok = true
+		for _, e := range tuple.Exprs {
+			v, ok := b.d.eval(e, b.ctx, b.whole)
+			s.ok = s.ok && ok
+			if ok {
+				s.v = append(s.v, element[cty.Value]{v, e.Range().Ptr()})
+			}
+		}
+		return s
+	}
+	v, ok := b.d.eval(a.Expr, b.ctx, b.whole)
+	if ok && v.IsNull() {
+		return setting[[]element[cty.Value]]{}
+	}
+	switch {
+	case !ok:
+		return s
+	case v.Type().IsTupleType() || v.Type().IsListType() || v.Type().IsSetType():
+		for it := v.ElementIterator(); it.Next(); {
+			_, e := it.Element()
+			s.v = append(s.v, element[cty.Value]{e, s.at})
+		}
+	case single:
+		s.v = []element[cty.Value]{{v, s.at}}
+	default:
+		b.fault(s.at, "Wrong type", "%s is a list, in square brackets, not %s.", name, kindOf(v))
+		return s
+	}
+	s.ok = true
+	return s
+}
+
+// texts reads a list of texts. Its ok is false where any of them is bad.
+func (b *body) texts(name string) setting[[]element[string]] {
+	l := b.list(name, false)
+	s := setting[[]element[string]]{at: l.at, ok: l.ok}
+	for _, e := range l.v {
+		text, ok := primitive[string](b, e.v, e.at, cty.String, name+" is a list of texts")
+		s.ok = s.ok && ok
+		if ok {
+			s.v = append(s.v, element[string]{text, e.at})
+		}
+	}
+	return s
+}
+
+// refs reads references to blocks of one kind.
+func (b *body) refs(name, kind string, single bool) setting[[]element[string]] {
+	l := b.list(name, single)
+	s := setting[[]element[string]]{at: l.at, ok: l.ok}
+	for _, e := range l.v {
+		ref, ok := asBlockRef(e.v)
+		if !ok || ref.kind != kind {
+			wanted := fmt.Sprintf("%s.NAME", kind)
+			if e.v.Type() == cty.String && !e.v.IsNull() {
+				wanted = fmt.Sprintf("%s.%s, without quotes", kind, e.v.AsString())
+			}
+			b.fault(e.at, "Wrong type", "%s refers to %s block: write %s.", name, article(kind), wanted)
+			s.ok = false
+			continue
+		}
+		s.v = append(s.v, element[string]{ref.name, e.at})
+	}
+	return s
+}
+
+// block is the inner block of that type, nil where there is none; there may be
+// one at most.
+func (b *body) block(name string) *body {
+	b.asked[name] = true
+	var found *hclsyntax.Block
+	for _, inner := range b.src.Blocks {
+		if inner.Type != name {
+			continue
+		}
+		if found != nil {
+			b.fault(inner.DefRange().Ptr(), "Duplicate block", "There is a %s block already, on line %d; put all its settings into one.", name, found.TypeRange.Start.Line)
+			continue
+		}
+		if len(inner.Labels) > 0 {
+			b.fault(inner.LabelRanges[0].Ptr(), "Unexpected label", "A %s block has no label.", name)
+		}
+		found = inner
+	}
+	if found == nil {
+		return nil
+	}
+	in := b.d.body(found, b.ctx)
+	in.whole = b.whole
+	return in
+}
+
+// done reports what nobody asked for.
+func (b *body) done() {
+	known := slices.Sorted(maps.Keys(b.asked))
+	for _, name := range slices.Sorted(maps.Keys(b.src.Attributes)) {
+		if !b.asked[name] {
+			b.fault(b.src.Attributes[name].NameRange.Ptr(), "Unknown setting", "%s has no %s.%s", upperFirst(article(b.what)), name, suggest(name, known))
+		}
+	}
+	for _, inner := range b.src.Blocks {
+		if !b.asked[inner.Type] {
+			b.fault(inner.TypeRange.Ptr(), "Unknown block", "%s has no block %s.%s", upperFirst(article(b.what)), inner.Type, suggest(inner.Type, known))
+		}
+	}
+}
+
+// missing reports a setting that must be there.
+func (b *body) missing(name, how string) {
+	b.fault(b.at, "Missing setting", "%s needs %s.", upperFirst(article(b.what)), name+": "+how)
+}
+
+func (b *body) fault(at *hcl.Range, summary, format string, args ...any) {
+	b.d.fault(at, b.whole, summary, format, args...)
+}
+
+func suggest(name string, known []string) string {
+	if near := nearest(name, known); near != "" {
+		return fmt.Sprintf(" Did you mean %s?", near)
+	}
+	return fmt.Sprintf(" It has %s.", strings.Join(known, ", "))
+}
+
+func didYouMean(name string, known []string) string {
+	if near := nearest(name, known); near != "" {
+		return fmt.Sprintf(" Did you mean %q?", near)
+	}
+	return ""
+}
+
+func oneOf(allowed []string) string {
+	quoted := make([]string, len(allowed))
+	for i, s := range allowed {
+		quoted[i] = fmt.Sprintf("%q", s)
+	}
+	if len(quoted) == 1 {
+		return quoted[0]
+	}
+	return strings.Join(quoted[:len(quoted)-1], ", ") + " or " + quoted[len(quoted)-1]
+}
+
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+func isReference(v cty.Value) bool {
+	return v != cty.NilVal && v.Type().Equals(referenceType) && !v.IsNull()
+}
+
+func asBlockRef(v cty.Value) (blockRef, bool) {
+	if v == cty.NilVal || !v.Type().Equals(blockType) || v.IsNull() || !v.IsKnown() {
+		return blockRef{}, false
+	}
+	return *v.EncapsulatedValue().(*blockRef), true
+}

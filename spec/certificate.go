@@ -1,0 +1,271 @@
+package spec
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+const (
+	defaultThreshold = 30 // days
+	maxRotateText    = 1000
+)
+
+func (d *decoder) decodeCertificates() {
+	d.decodeDefaults()
+	c := &certificates{decoder: d, blocks: map[string]*hclsyntax.Block{}, names: map[string]*Certificate{}, paths: map[string]*Certificate{}}
+	for _, f := range d.files {
+		if f.trusted {
+			continue
+		}
+		defaults := d.defaultsFor(f.path)
+		for _, block := range f.body.Blocks {
+			if block.Type == "certificate" {
+				c.block(f, block, defaults)
+			}
+		}
+	}
+	slices.SortFunc(d.spec.Certificates, func(a, b *Certificate) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// certificates are those found so far, by what must be unique.
+type certificates struct {
+	*decoder
+	blocks map[string]*hclsyntax.Block
+	names  map[string]*Certificate // in lower case: names become file names
+	paths  map[string]*Certificate // mount and path
+}
+
+// certificateName is safe as a file name and as a segment of a Vault path.
+var certificateName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+func (c *certificates) block(f parsed, block *hclsyntax.Block, defaults partial) {
+	name, ok := c.label(block)
+	if !ok {
+		return
+	}
+	if first, dup := c.blocks[name]; dup {
+		c.duplicate(block, first)
+		return
+	}
+	c.blocks[name] = block
+	b := c.body(block, c.ctx)
+	if !b.has("for_each") {
+		c.instance(f, b, name, "", defaults)
+		return
+	}
+	for _, each := range c.forEach(b) {
+		in := c.body(block, c.ctx.NewChild())
+		in.asked["for_each"] = true
+		in.ctx.Variables = map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(each.key), "value": each.value})}
+		c.instance(f, in, name+"."+each.key, each.key, defaults)
+	}
+}
+
+type eachValue struct {
+	key   string
+	value cty.Value
+}
+
+// forEach evaluates what a block is repeated over: a map, or a set of texts.
+func (c *certificates) forEach(b *body) []eachValue {
+	v := b.value("for_each")
+	if !v.ok {
+		return nil
+	}
+	t := v.v.Type()
+	isSet := t.IsSetType() && (t.ElementType() == cty.String || v.v.LengthInt() == 0)
+	if !isSet && !t.IsMapType() && !t.IsObjectType() {
+		hint := ""
+		if t.IsTupleType() || t.IsListType() || t.IsSetType() {
+			hint = " A list becomes a set of texts by toset([...])."
+		}
+		b.fault(v.at, "Wrong type", "for_each takes a map, or a set of texts.%s", hint)
+		return nil
+	}
+	var list []eachValue
+	for it := v.v.ElementIterator(); it.Next(); {
+		key, value := it.Element()
+		if isSet {
+			key = value
+		}
+		if key.IsNull() || !certificateName.MatchString(key.AsString()) {
+			b.fault(v.at, "Invalid name", "The key %s of for_each becomes part of a certificate's name, which is made of letters, digits, dots, _ and -.", kindOf(key))
+			continue
+		}
+		list = append(list, eachValue{key.AsString(), value})
+	}
+	return list
+}
+
+// instance decodes one certificate.
+func (c *certificates) instance(f parsed, b *body, name, key string, defaults partial) {
+	cert := &Certificate{Name: name, Range: *b.at, File: f.path}
+	var vaultPath setting[string]
+	p := b.partial(func(vault *body) {
+		if vaultPath = vault.text("path"); vaultPath.ok {
+			vaultPath.ok = vault.checkPath(vaultPath.v, vaultPath.at, "path")
+		}
+	}).under(defaults)
+	var places []*hcl.Range
+	cert.Domains, places = b.domains()
+	cert.Rotate = b.rotate()
+	b.done()
+	b.settle(cert, p, vaultPath)
+	if c.claimName(b, cert) {
+		c.claimPath(b, cert, vaultPath.at, key != "")
+		c.checkIssuer(b, cert, places)
+		c.checkAccounts(b, cert, places)
+	}
+	c.keep(b, cert)
+}
+
+// keep adds a certificate, as long as there are not too many.
+func (c *certificates) keep(b *body, cert *Certificate) {
+	if len(c.spec.Certificates) == MaxCertificates {
+		b.fault(b.at, "Too many certificates", "A config repo has at most %d certificates.", MaxCertificates)
+		return
+	}
+	c.spec.Certificates = append(c.spec.Certificates, cert)
+}
+
+// settle fills a certificate in with what is stated, or its default.
+func (b *body) settle(cert *Certificate, p partial, vaultPath setting[string]) {
+	cert.Issuer = p.issuer.v
+	for _, account := range p.dns.v {
+		cert.DNS = append(cert.DNS, account.v)
+	}
+	cert.Key = p.shape.v
+	cert.Key.Rotation = cmp.Or(p.rotation.v, RotateAlways)
+	cert.Renewal = Renewal{Auto: p.auto.v || !p.auto.ok, ThresholdDays: cmp.Or(p.threshold.v, defaultThreshold)}
+	cert.Labels = p.labels.v
+	cert.OnRemove = cmp.Or(p.onRemove.v, Keep)
+	cert.Vault = Target{Mount: cmp.Or(p.mount.v, b.d.trust.Mount), Path: cmp.Or(vaultPath.v, "tls/"+cert.Name), Fields: p.fields.v}
+	if !p.issuer.ok && p.issuer.at == nil {
+		b.missing("issuer", "issuer.NAME, here or in a defaults block")
+	}
+	if !p.dns.ok && p.dns.at == nil {
+		b.missing("dns", "dns.NAME, here or in a defaults block")
+	}
+}
+
+func (b *body) rotate() string {
+	s := b.text("rotate")
+	if s.ok && (len(s.v) > maxRotateText || strings.ContainsFunc(s.v, unicode.IsControl)) {
+		b.fault(s.at, "Value out of range", "rotate is the reason, in one line of at most %d bytes.", maxRotateText)
+	}
+	return s.v
+}
+
+// domains reads the names, each with its place.
+func (b *body) domains() ([]Domain, []*hcl.Range) {
+	list := b.texts("domains")
+	switch {
+	case !b.has("domains"):
+		b.missing("domains", "a list of DNS names or IP addresses")
+	case list.ok && len(list.v) == 0:
+		b.fault(list.at, "Empty setting", "A certificate has at least one domain.")
+	}
+	var domains []Domain
+	var places []*hcl.Range
+	seen := map[string]string{}
+	for _, e := range list.v {
+		d, why := parseDomain(e.v)
+		if why != "" {
+			b.fault(e.at, "Invalid domain", "%q: %s.", short(e.v), why)
+			continue
+		}
+		if first, dup := seen[d.ASCII]; dup {
+			b.fault(e.at, "Duplicate name", "%q is in the list already, as %q.", d.Typed, first)
+			continue
+		}
+		seen[d.ASCII] = d.Typed
+		domains, places = append(domains, d), append(places, e.at)
+	}
+	return domains, places
+}
+
+func (c *certificates) claimName(b *body, cert *Certificate) bool {
+	if !certificateName.MatchString(cert.Name) {
+		b.fault(b.at, "Invalid name", "%q: a certificate's name is made of letters, digits, dots, _ and -, begins with a letter or digit, and has at most 128 characters; it becomes a file's name in the ledger.", short(cert.Name))
+		return false
+	}
+	folded := strings.ToLower(cert.Name)
+	if other := c.names[folded]; other != nil {
+		detail := "The certificate %q is there already, at %s:%d. Names are unique in the whole repo, also where upper and lower case are the same; rename one."
+		b.fault(b.at, "Duplicate name", detail, other.Name, other.Range.Filename, other.Range.Start.Line)
+		return false
+	}
+	c.names[folded] = cert
+	return true
+}
+
+func (c *certificates) claimPath(b *body, cert *Certificate, at *hcl.Range, repeated bool) {
+	if at == nil {
+		at = b.at
+	}
+	if below(cert.Vault.Path, c.trust.State) {
+		b.fault(at, "Invalid Vault path", "%s/ is where certroll keeps its own state; choose another path.", c.trust.State)
+		return
+	}
+	if why := badSecretPath(cert.Vault.Mount + "/" + cert.Vault.Path); why != "" {
+		return // said of the mount or the path already
+	}
+	full := cert.Vault.Mount + "/" + cert.Vault.Path
+	other := c.paths[full]
+	switch {
+	case other == nil:
+		c.paths[full] = cert
+	case repeated && other.Range == cert.Range:
+		b.fault(at, "Vault path claimed twice", "All certificates of this block would be written to %s. Let the path depend on each.key, as in \"tls/${each.key}\", or leave it out.", full)
+	default:
+		b.fault(at, "Vault path claimed twice", "The certificate %q, at %s:%d, is written to %s already; choose another path for one of them.", other.Name, other.Range.Filename, other.Range.Start.Line, full)
+	}
+}
+
+// checkIssuer holds the names against what the issuer's profile takes.
+func (c *certificates) checkIssuer(b *body, cert *Certificate, places []*hcl.Range) {
+	issuer := c.spec.Issuers[cert.Issuer]
+	if issuer == nil {
+		return
+	}
+	limit, known := capsOf(issuer)
+	if !known {
+		return
+	}
+	profile := cmp.Or(issuer.Profile, "classic")
+	if len(cert.Domains) > limit.names {
+		b.fault(places[limit.names], "Too many names", "issuer.%s takes at most %d names in one certificate by its profile %s; there are %d. Split it into several.", cert.Issuer, limit.names, profile, len(cert.Domains))
+	}
+	for i, d := range cert.Domains {
+		if d.IP.IsValid() && !limit.ips {
+			b.fault(places[i], "Address not taken", "issuer.%s takes no IP addresses by its profile %s (%s is one); use an issuer with profile = \"shortlived\".", cert.Issuer, profile, d.Typed)
+		}
+	}
+}
+
+// checkAccounts holds the names against the challenges: only DNS proves a
+// wildcard (RFC 8555 section 7.1.3), and it cannot prove an address (RFC 8738
+// section 7).
+func (c *certificates) checkAccounts(b *body, cert *Certificate, places []*hcl.Range) {
+	for _, name := range cert.DNS {
+		account := c.spec.DNS[name]
+		if account == nil {
+			continue
+		}
+		for i, d := range cert.Domains {
+			switch {
+			case d.Wildcard && account.Challenge != DNS01:
+				b.fault(places[i], "Challenge cannot prove the name", "dns.%s answers the challenge %s, by which no CA issues for the wildcard %s (RFC 8555 section 7.1.3); use an account with a DNS provider.", name, account.Challenge, d.Typed)
+			case d.IP.IsValid() && account.Challenge == DNS01:
+				b.fault(places[i], "Challenge cannot prove the name", "dns.%s answers the challenge dns-01, which cannot prove the address %s (RFC 8738 section 7); use an account with challenge = \"http-01\" or \"tls-alpn-01\".", name, d.Typed)
+			}
+		}
+	}
+}

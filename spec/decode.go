@@ -1,0 +1,302 @@
+package spec
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// File is one file of the config repo.
+type File struct {
+	Path  string // relative to the config directory, with slashes
+	Bytes []byte
+}
+
+// Trust says what the files of the config repo may reach. It comes from the
+// reconciler's own settings, never from the repo. The zero value is strict.
+type Trust struct {
+	// Known is whether those settings are at hand. Without them (a laptop, the
+	// CI of a fork) the limits are not checked, and one warning says so.
+	Known    bool
+	Own      []string // the reconciler's own variables, which env() never reaches
+	Env      []string // prefixes of names that env() may reach; nil: CERTROLL_DNS_
+	Vault    []string // prefixes of paths that vault() may reach, as "secret/dns/"; nil: none
+	HTTPReq  bool     // whether the DNS provider httpreq, which posts anywhere, may be used
+	Webroots []string // directories that a webroot may lie in; nil: none
+	Mount    string   // the KV v2 mount of certificates that name none; "": secret
+	State    string   // the path of the reconciler's own state below any mount; "": certroll
+	// Files are the reconciler's own, whose issuer and dns blocks join those of
+	// the repo. Their references are not limited; other blocks are left alone.
+	Files []File
+}
+
+// Decode turns the files of one revision into a Spec. It finds every mistake
+// at once; where there is an error the Spec is nil. Warnings may come with it.
+func Decode(files []File, trust Trust) (*Spec, hcl.Diagnostics) {
+	d := newDecoder(trust)
+	d.parse(files)
+	d.declare()
+	d.decodeIssuers()
+	d.decodeDNS()
+	d.decodeCertificates()
+	if !trust.Known {
+		d.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "References not checked",
+			Detail: "There is no certroll.hcl at hand, so whether vault(), env(), httpreq and webroots stay within what the reconciler allows was not checked. Pass it with -config."})
+	}
+	d.sort()
+	if d.diags.HasErrors() {
+		return nil, d.diags
+	}
+	return &d.spec, d.diags
+}
+
+// decoder works on one revision.
+type decoder struct {
+	trust  Trust
+	spec   Spec
+	diags  hcl.Diagnostics
+	seen   map[string]bool // diagnostics already reported
+	budget *budget
+	// broken: a file did not parse, so that what it declares is not known.
+	broken    bool
+	exhausted bool
+
+	files        []parsed
+	sources      map[string][]byte // by path
+	issuerBlocks map[string]declared
+	dnsBlocks    map[string]declared
+	localAttrs   map[string]*hclsyntax.Attribute
+	locals       map[string]cty.Value
+	defaults     map[string]*partial // by directory
+	ctx          *hcl.EvalContext    // of the repo's files
+	trustedCtx   *hcl.EvalContext    // of the reconciler's own
+}
+
+// parsed is a file that may be looked into.
+type parsed struct {
+	path    string
+	body    *hclsyntax.Body
+	trusted bool
+}
+
+// declared is an issuer or dns block.
+type declared struct {
+	block   *hclsyntax.Block
+	trusted bool
+}
+
+func newDecoder(trust Trust) *decoder {
+	trust.Mount = cmp.Or(trust.Mount, "secret")
+	trust.State = cmp.Or(trust.State, "certroll")
+	if trust.Env == nil {
+		trust.Env = []string{"CERTROLL_DNS_"}
+	}
+	return &decoder{
+		trust: trust, seen: map[string]bool{}, budget: &budget{left: maxWork},
+		spec:         Spec{Issuers: map[string]*Issuer{}, DNS: map[string]*DNSAccount{}},
+		issuerBlocks: map[string]declared{}, dnsBlocks: map[string]declared{},
+		sources:    map[string][]byte{},
+		localAttrs: map[string]*hclsyntax.Attribute{}, locals: map[string]cty.Value{}, defaults: map[string]*partial{},
+		trustedCtx: &hcl.EvalContext{Functions: functions, Variables: map[string]cty.Value{}},
+	}
+}
+
+// parse reads the syntax of all files.
+func (d *decoder) parse(files []File) {
+	total := 0
+	for _, f := range files {
+		total += len(f.Bytes)
+	}
+	if len(files) > MaxFiles || total > MaxTotalSize {
+		d.broken = true
+		d.fault(nil, nil, "Config repo too large", "There are %d files of %d bytes; at most %d files and %d bytes are read.", len(files), total, MaxFiles, MaxTotalSize)
+		return
+	}
+	for _, f := range d.trust.Files {
+		d.parseFile(f, true)
+	}
+	for _, f := range files {
+		d.parseFile(f, false)
+	}
+}
+
+func (d *decoder) parseFile(f File, trusted bool) {
+	if diag := scan(f); diag != nil {
+		d.broken = true
+		d.report(diag)
+		return
+	}
+	file, diags := hclsyntax.ParseConfig(f.Bytes, f.Path, hcl.InitialPos)
+	d.report(diags...)
+	if diags.HasErrors() {
+		d.broken = true
+		return
+	}
+	body := file.Body.(*hclsyntax.Body)
+	d.sources[f.Path] = f.Bytes
+	guardLoops(body, d.budget)
+	d.files = append(d.files, parsed{f.Path, body, trusted})
+}
+
+// declare takes stock of what can be referred to.
+func (d *decoder) declare() {
+	for _, f := range d.files {
+		if !f.trusted {
+			for _, a := range sortedAttributes(f.body) {
+				d.fault(a.NameRange.Ptr(), nil, "Setting outside a block", "Settings stand in blocks; put %s into a locals block, and write local.%[1]s where it is used.", a.Name)
+			}
+		}
+		for _, b := range f.body.Blocks {
+			d.declareBlock(f, b)
+		}
+	}
+	d.decodeLocals()
+	d.ctx = &hcl.EvalContext{Functions: functions, Variables: map[string]cty.Value{
+		"issuer": refObject("issuer", d.issuerBlocks), "dns": refObject("dns", d.dnsBlocks), "local": cty.ObjectVal(d.locals),
+	}}
+}
+
+var blockTypes = []string{"locals", "defaults", "issuer", "dns", "certificate"}
+
+func (d *decoder) declareBlock(f parsed, b *hclsyntax.Block) {
+	switch {
+	case b.Type == "issuer":
+		d.declareNamed(d.issuerBlocks, f, b)
+	case b.Type == "dns":
+		d.declareNamed(d.dnsBlocks, f, b)
+	case f.trusted: // the reconciler's own settings
+	case b.Type == "locals":
+		d.noLabels(b)
+		d.declareLocals(b)
+	case b.Type == "certificate", b.Type == "defaults":
+	default:
+		d.fault(b.TypeRange.Ptr(), nil, "Unknown block", "There is no block %s here: a config repo has %s.%s", b.Type, strings.Join(blockTypes, ", "), suggestBlock(b.Type))
+	}
+}
+
+func suggestBlock(name string) string {
+	if near := nearest(name, blockTypes); near != "" {
+		return fmt.Sprintf(" Did you mean %s?", near)
+	}
+	return ""
+}
+
+func (d *decoder) declareNamed(table map[string]declared, f parsed, b *hclsyntax.Block) {
+	name, ok := d.label(b)
+	if !ok {
+		return
+	}
+	if !hclsyntax.ValidIdentifier(name) {
+		d.fault(b.LabelRanges[0].Ptr(), b.Range().Ptr(), "Invalid name", "%q cannot be referred to as %s.%[1]s: use letters, digits, _ and -, beginning with a letter.", name, b.Type)
+		return
+	}
+	if other, dup := table[name]; dup {
+		d.duplicate(b, other.block)
+		return
+	}
+	table[name] = declared{b, f.trusted}
+}
+
+func (d *decoder) duplicate(b, first *hclsyntax.Block) {
+	at := first.DefRange()
+	d.fault(b.DefRange().Ptr(), b.Range().Ptr(), "Duplicate name", "The %s %q is there already, at %s:%d. Names are unique in the whole repo; rename one.", b.Type, b.Labels[0], at.Filename, at.Start.Line)
+}
+
+// label is the one label a block has.
+func (d *decoder) label(b *hclsyntax.Block) (string, bool) {
+	switch {
+	case len(b.Labels) == 1 && b.Labels[0] != "":
+		return b.Labels[0], true
+	case len(b.Labels) > 1:
+		d.fault(b.LabelRanges[1].Ptr(), b.Range().Ptr(), "Unexpected label", "%s block has one label, its name.", upperFirst(article(b.Type)))
+	default:
+		d.fault(b.DefRange().Ptr(), b.Range().Ptr(), "Missing name", "%s block has a name: %s \"NAME\" { ... }.", upperFirst(article(b.Type)), b.Type)
+	}
+	return "", false
+}
+
+func (d *decoder) noLabels(b *hclsyntax.Block) {
+	if len(b.Labels) > 0 {
+		d.fault(b.LabelRanges[0].Ptr(), b.Range().Ptr(), "Unexpected label", "A %s block has no label.", b.Type)
+	}
+}
+
+func refObject(kind string, table map[string]declared) cty.Value {
+	attrs := make(map[string]cty.Value, len(table))
+	for name := range table {
+		attrs[name] = cty.CapsuleVal(blockType, &blockRef{kind, name})
+	}
+	return cty.ObjectVal(attrs)
+}
+
+func sortedAttributes(b *hclsyntax.Body) []*hclsyntax.Attribute {
+	list := make([]*hclsyntax.Attribute, 0, len(b.Attributes))
+	for _, a := range b.Attributes {
+		list = append(list, a)
+	}
+	slices.SortFunc(list, func(a, b *hclsyntax.Attribute) int { return cmp.Compare(a.SrcRange.Start.Byte, b.SrcRange.Start.Byte) })
+	return list
+}
+
+// fault reports a mistake. summary is one of a fixed few; what it is about
+// stands in the detail.
+func (d *decoder) fault(at, block *hcl.Range, summary, format string, args ...any) {
+	d.report(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(format, args...), Subject: at, Context: block})
+}
+
+// report keeps diagnostics, each once: what is wrong in a block with for_each
+// is wrong in every instance.
+func (d *decoder) report(diags ...*hcl.Diagnostic) {
+	for _, diag := range diags {
+		key := diag.Summary + "\x00" + diag.Detail
+		if diag.Subject != nil {
+			key = diag.Subject.String() + "\x00" + key
+		}
+		if d.seen[key] || len(d.diags) > maxDiagnostics {
+			continue
+		}
+		d.seen[key] = true
+		if len(d.diags) == maxDiagnostics {
+			diag = &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Too many mistakes",
+				Detail: fmt.Sprintf("There are more than %d mistakes; the rest is not shown.", maxDiagnostics)}
+		}
+		d.diags = append(d.diags, diag)
+	}
+}
+
+// sort brings diagnostics into the order of the files' text.
+func (d *decoder) sort() {
+	slices.SortStableFunc(d.diags, func(a, b *hcl.Diagnostic) int {
+		if a.Subject == nil || b.Subject == nil {
+			return cmp.Compare(boolRank(a.Subject == nil), boolRank(b.Subject == nil))
+		}
+		return cmp.Or(cmp.Compare(a.Subject.Filename, b.Subject.Filename), cmp.Compare(a.Subject.Start.Byte, b.Subject.Start.Byte))
+	})
+}
+
+func boolRank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// ancestors are the directories of a file, nearest first, up to the root.
+func ancestors(file string) []string {
+	var dirs []string
+	for dir := path.Dir(file); ; dir = path.Dir(dir) {
+		dirs = append(dirs, dir)
+		if dir == "." || dir == "/" {
+			return dirs
+		}
+	}
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)

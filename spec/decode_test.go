@@ -1,0 +1,365 @@
+package spec
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+var update = flag.Bool("update", false, "write the goldens anew")
+
+// strict is what most tests let the repo reach.
+var strict = Trust{Known: true, Vault: []string{"secret/dns/"}, Own: []string{"CERTROLL_DNS_OWN"}, Webroots: []string{"/var/www"}}
+
+// TestMistakes holds every mistake of testdata/mistakes against what is said
+// of it, to the column.
+func TestMistakes(t *testing.T) {
+	archives, err := filepath.Glob("testdata/mistakes/*.txtar")
+	if err != nil || len(archives) == 0 {
+		t.Fatal("no goldens", err)
+	}
+	for _, name := range archives {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) { golden(t, name) })
+	}
+}
+
+func golden(t *testing.T, name string) {
+	archive, err := txtar.ParseFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := strict
+	var files []File
+	want, at := "", -1
+	for i, f := range archive.Files {
+		switch f.Name {
+		case "want":
+			want, at = string(f.Data), i
+		case "certroll.hcl":
+			trust.Files = []File{{f.Name, f.Data}}
+		default:
+			files = append(files, File{f.Name, f.Data})
+		}
+	}
+	s, diags := Decode(files, trust)
+	if diags.HasErrors() != (s == nil) {
+		t.Errorf("spec is nil: %v, errors: %v", s == nil, diags.HasErrors())
+	}
+	got := told(diags)
+	if *update {
+		if at < 0 {
+			archive.Files = append(archive.Files, txtar.File{Name: "want"})
+			at = len(archive.Files) - 1
+		}
+		archive.Files[at].Data = []byte(got)
+		if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what is said (-want +got):\n%s", diff)
+	}
+}
+
+// told renders diagnostics, each as place, summary and detail.
+func told(diags hcl.Diagnostics) string {
+	var b strings.Builder
+	for _, d := range diags {
+		if d.Severity == hcl.DiagWarning {
+			b.WriteString("warning: ")
+		}
+		if d.Subject != nil {
+			fmt.Fprintf(&b, "%s:%d:%d-%d: ", d.Subject.Filename, d.Subject.Start.Line, d.Subject.Start.Column, d.Subject.End.Column)
+		}
+		fmt.Fprintf(&b, "%s\n\t%s\n", d.Summary, d.Detail)
+	}
+	return b.String()
+}
+
+const world = `
+issuer "le" {
+  directory                = "letsencrypt"
+  terms_of_service_agreed  = true
+}
+dns "main" {
+  provider    = "cloudflare"
+  credentials = { CF_DNS_API_TOKEN = vault("secret/dns/cf", "token") }
+}
+dns "backup" {
+  provider    = "cloudflare"
+  credentials = { CF_DNS_API_TOKEN = env("CERTROLL_DNS_CF") }
+}
+`
+
+// decodeOne decodes files that must be good.
+func decodeGood(t *testing.T, files map[string]string) *Spec {
+	t.Helper()
+	var list []File
+	for name, text := range files {
+		list = append(list, File{name, []byte(text)})
+	}
+	s, diags := Decode(list, strict)
+	if len(diags) != 0 {
+		t.Fatal(told(diags))
+	}
+	return s
+}
+
+func TestIssuerAndAccount(t *testing.T) {
+	s := decodeGood(t, map[string]string{"a.hcl": `
+locals { ns = "192.0.2.53" }
+issuer "private" {
+  directory               = "https://acme.example.com/directory"
+  email                   = "mailto:certs@example.com"
+  terms_of_service_agreed = true
+  profile                 = "tlsserver"
+  preferred_chain         = "Example Root"
+  eab {
+    key_id = "kid-1"
+    hmac   = vault("secret/dns/eab", "hmac")
+  }
+}
+dns "lab" {
+  provider     = "rfc2136"
+  credentials  = {
+    RFC2136_NAMESERVER  = "127.0.0.1:5353"
+    RFC2136_TSIG_KEY    = "certroll."
+    RFC2136_TSIG_SECRET = env("CERTROLL_DNS_TSIG")
+    RFC2136_TTL         = 1
+  }
+  follow_cname = false
+  parallel     = 4
+  propagation {
+    timeout     = "2m"
+    interval    = "500ms"
+    wait        = "30s"
+    nameservers = [local.ns, "[2001:db8::53]:5353", "2001:db8::54"]
+  }
+}
+dns "web" {
+  challenge = "http-01"
+  webroot   = "/var/www/acme"
+}
+dns "alpn" {
+  challenge = "tls-alpn-01"
+}`})
+	ignore := cmpopts.IgnoreTypes(hcl.Range{})
+	wantIssuer := &Issuer{Name: "private", Directory: "https://acme.example.com/directory", Email: "certs@example.com", AgreeTOS: true,
+		Profile: "tlsserver", PreferredChain: "Example Root",
+		EAB: &EAB{KeyID: Value{Source: Literal, Text: "kid-1"}, HMAC: Value{Source: FromVault, Path: "secret/dns/eab", Field: "hmac"}}}
+	if diff := cmp.Diff(wantIssuer, s.Issuers["private"], ignore); diff != "" {
+		t.Errorf("issuer (-want +got):\n%s", diff)
+	}
+	wantDNS := map[string]*DNSAccount{
+		"lab": {Name: "lab", Challenge: DNS01, Provider: "rfc2136", Parallel: 4,
+			Credentials: map[string]Value{
+				"RFC2136_NAMESERVER":  {Source: Literal, Text: "127.0.0.1:5353"},
+				"RFC2136_TSIG_KEY":    {Source: Literal, Text: "certroll."},
+				"RFC2136_TSIG_SECRET": {Source: FromEnv, Name: "CERTROLL_DNS_TSIG"},
+				"RFC2136_TTL":         {Source: Literal, Text: "1"},
+			},
+			Propagation: Propagation{Timeout: 2 * time.Minute, Interval: 500 * time.Millisecond, Wait: 30 * time.Second,
+				Nameservers: []string{"192.0.2.53:53", "[2001:db8::53]:5353", "[2001:db8::54]:53"}}},
+		"web":  {Name: "web", Challenge: HTTP01, FollowCNAME: true, Parallel: 1, Webroot: "/var/www/acme"},
+		"alpn": {Name: "alpn", Challenge: TLSALPN01, FollowCNAME: true, Parallel: 1, Listen: ":443"},
+	}
+	if diff := cmp.Diff(wantDNS, s.DNS, ignore, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("accounts (-want +got):\n%s", diff)
+	}
+}
+
+func TestCertificate(t *testing.T) {
+	tests := map[string]struct {
+		hcl  string
+		want Certificate
+	}{
+		"what is left out": {`
+certificate "api" {
+  domains = ["api.example.com"]
+  issuer  = issuer.le
+  dns     = dns.main
+}`, Certificate{Name: "api", Domains: []Domain{{Typed: "api.example.com", ASCII: "api.example.com"}}, Issuer: "le", DNS: []string{"main"},
+			Key: Key{Rotation: RotateAlways}, Renewal: Renewal{Auto: true, ThresholdDays: 30}, Vault: Target{Mount: "secret", Path: "tls/api"}, OnRemove: Keep}},
+		"everything said": {`
+certificate "api" {
+  domains = ["Bücher.example.com", "*.example.com"]
+  issuer  = issuer.le
+  dns     = [dns.main, dns.backup]
+  key {
+    algorithm = "rsa"
+    size      = 3072
+    rotation  = "never"
+  }
+  renewal {
+    auto           = false
+    threshold_days = 7
+  }
+  rotate = "2026-11-23 suspected compromise"
+  vault {
+    mount  = "kv"
+    path   = "web/api"
+    fields = "pem"
+  }
+  labels    = { team = "payments", tier = 1 }
+  on_remove = "revoke"
+}`, Certificate{Name: "api", Domains: []Domain{{Typed: "Bücher.example.com", ASCII: "xn--bcher-kva.example.com"}, {Typed: "*.example.com", ASCII: "*.example.com", Wildcard: true}},
+			Issuer: "le", DNS: []string{"main", "backup"}, Key: Key{Algorithm: RSA, Size: 3072, Rotation: RotateNever}, Renewal: Renewal{ThresholdDays: 7},
+			Rotate: "2026-11-23 suspected compromise", Vault: Target{Mount: "kv", Path: "web/api"}, Labels: map[string]string{"team": "payments", "tier": "1"}, OnRemove: Revoke}},
+		"a curve says ecdsa": {`
+certificate "api" {
+  domains = ["api.example.com"]
+  issuer  = true ? issuer.le : null
+  dns     = dns.main
+  key { curve = "P-384" }
+}`, Certificate{Name: "api", Domains: []Domain{{Typed: "api.example.com", ASCII: "api.example.com"}}, Issuer: "le", DNS: []string{"main"},
+			Key: Key{Algorithm: ECDSA, Curve: "P-384", Rotation: RotateAlways}, Renewal: Renewal{Auto: true, ThresholdDays: 30}, Vault: Target{Mount: "secret", Path: "tls/api"}, OnRemove: Keep}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := decodeGood(t, map[string]string{"world.hcl": world, "teams/api.hcl": test.hcl})
+			test.want.File = "teams/api.hcl"
+			pem, _ := presetFields("pem")
+			if test.want.Vault.Fields.Digest() != pem.Digest() {
+				t.Fatal("the zero Fields is not pem")
+			}
+			opts := cmp.Options{cmpopts.IgnoreTypes(hcl.Range{}), cmpopts.IgnoreTypes(Fields{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(Domain{}.IP)}
+			if diff := cmp.Diff(&test.want, s.Certificate("api"), opts); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestForEach(t *testing.T) {
+	s := decodeGood(t, map[string]string{"world.hcl": world, "c.hcl": `
+locals {
+  shops = { berlin = { name = "b", days = 10 }, lyon = { name = "l", days = 20 } }
+}
+certificate "shop" {
+  for_each = local.shops
+  domains  = ["${each.key}.example.com", "${each.value.name}.example.com"]
+  issuer   = issuer.le
+  dns      = dns.main
+  renewal { threshold_days = each.value.days }
+}
+certificate "set" {
+  for_each = toset(["a", "b"])
+  domains  = ["${each.value}.example.org"]
+  issuer   = issuer.le
+  dns      = dns.main
+  vault { path = "sets/${each.key}" }
+}`})
+	var got []string
+	for _, c := range s.Certificates {
+		got = append(got, fmt.Sprintf("%s %v %d %s", c.Name, c.Names(), c.Renewal.ThresholdDays, c.Vault.Path))
+	}
+	want := []string{
+		"set.a [a.example.org] 30 sets/a",
+		"set.b [b.example.org] 30 sets/b",
+		"shop.berlin [berlin.example.com b.example.com] 10 tls/shop.berlin",
+		"shop.lyon [lyon.example.com l.example.com] 20 tls/shop.lyon",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, c := range s.Certificates {
+		if s.Certificate(c.Name) != c {
+			t.Errorf("%s is not found by its name", c.Name)
+		}
+	}
+	if s.Certificate("shop") != nil {
+		t.Error("the block itself is no certificate")
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	s := decodeGood(t, map[string]string{
+		"world.hcl": world,
+		"top.hcl": `
+defaults {
+  issuer    = issuer.le
+  dns       = dns.main
+  on_remove = "delete"
+  labels    = { from = "top" }
+  key { algorithm = "rsa" }
+  renewal { threshold_days = 20 }
+}
+certificate "top" { domains = ["top.example.com"] }`,
+		"teams/a/defaults.hcl": `
+defaults {
+  dns = [dns.backup]
+  renewal { auto = false }
+  vault { mount = "kv" }
+}`,
+		"teams/a/deep/c.hcl": `
+certificate "deep" {
+  domains = ["deep.example.com"]
+  key {
+    curve    = "P-256"
+    rotation = "never"
+  }
+}`,
+		"teams/b.hcl": `certificate "b" { domains = ["b.example.com"] }`,
+	})
+	show := func(name string) string {
+		c := s.Certificate(name)
+		return fmt.Sprintf("%s %v %v %v %s %s %v", c.Issuer, c.DNS, c.Key, c.Renewal, c.Vault.Mount, c.OnRemove, c.Labels)
+	}
+	for name, want := range map[string]string{
+		"top":  "le [main] {rsa  0 always} {true 20} secret delete map[from:top]",
+		"b":    "le [main] {rsa  0 always} {true 20} secret delete map[from:top]",
+		"deep": "le [backup] {ecdsa P-256 0 never} {false 20} kv delete map[from:top]",
+	} {
+		if got := show(name); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}
+
+// TestTrusted: issuer and dns blocks may stand in certroll.hcl, and reach what
+// the repo may not.
+func TestTrusted(t *testing.T) {
+	trust := Trust{Known: true, Files: []File{{"/etc/certroll.hcl", []byte(`
+interval = "1m"
+vault { address = "https://vault.example.com" }
+issuer "ours" {
+  directory               = "https://acme.example.com/directory"
+  terms_of_service_agreed = true
+}
+dns "ours" {
+  provider    = "httpreq"
+  credentials = { HTTPREQ_ENDPOINT = "https://dns.example.com", HTTPREQ_PASSWORD = vault("certroll/secrets", "httpreq") }
+}`)}}}
+	repo := File{"c.hcl", []byte(`
+certificate "c" {
+  domains = ["c.example.com"]
+  issuer  = issuer.ours
+  dns     = dns.ours
+}`)}
+	s, diags := Decode([]File{repo}, trust)
+	if len(diags) != 0 {
+		t.Fatal(told(diags))
+	}
+	if s.DNS["ours"].Provider != "httpreq" || s.Certificate("c").Issuer != "ours" {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// TestUnknownTrust: without certroll.hcl nothing is refused for the reach of a
+// reference, and one warning says so.
+func TestUnknownTrust(t *testing.T) {
+	s, diags := Decode([]File{{"w.hcl", []byte(world)}}, Trust{})
+	if s == nil || len(diags) != 1 || diags[0].Severity != hcl.DiagWarning || diags[0].Summary != "References not checked" {
+		t.Fatal(told(diags))
+	}
+}

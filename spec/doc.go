@@ -1,0 +1,13 @@
+// Package spec is the language in which certificates are declared: its types,
+// its decoder, and what makes a declaration a good one.
+//
+// Decode turns the HCL files of one revision into a Spec, or into every mistake
+// found in them, each with its place. It reads nothing but the bytes it is
+// handed: no file, no network, no environment, no clock. vault() and env() give
+// references, which are followed by others when a certificate is applied, so
+// that a Spec never holds a secret.
+//
+// What a file may ask of the decoder is bounded, since files come from pull
+// requests: sizes and nesting before parsing (limits.go), loops, numbers and
+// results of functions while evaluating (guard.go).
+package spec

@@ -1,0 +1,187 @@
+package spec
+
+import (
+	"cmp"
+	"crypto/x509"
+	"encoding/pem"
+	"maps"
+	"net/mail"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// directory is a CA that is known by a short name.
+type directory struct {
+	url string
+	eab bool // the CA takes no account without an external account binding
+}
+
+// directories are the short names, from the CAs' own documentation:
+// https://letsencrypt.org/docs/acme-protocol-updates/,
+// https://zerossl.com/documentation/acme/,
+// https://cloud.google.com/certificate-manager/docs/public-ca-tutorial,
+// https://www.ssl.com/guide/ssl-tls-certificate-issuance-and-revocation-with-acme/.
+var directories = map[string]directory{
+	"letsencrypt":         {"https://acme-v02.api.letsencrypt.org/directory", false},
+	"letsencrypt-staging": {"https://acme-staging-v02.api.letsencrypt.org/directory", false},
+	"zerossl":             {"https://acme.zerossl.com/v2/DV90", true},
+	"google":              {"https://dv.acme-v02.api.pki.goog/directory", true},
+	"google-staging":      {"https://dv.acme-v02.test-api.pki.goog/directory", true},
+	"sslcom-rsa":          {"https://acme.ssl.com/sslcom-dv-rsa", true},
+	"sslcom-ecc":          {"https://acme.ssl.com/sslcom-dv-ecc", true},
+}
+
+// caps are what a profile of a CA takes in one certificate.
+type caps struct {
+	names int
+	ips   bool
+}
+
+// capsOf are Let's Encrypt's, by profile: https://letsencrypt.org/docs/profiles/.
+// Other CAs say no such thing in public; nothing is known of them.
+func capsOf(i *Issuer) (caps, bool) {
+	if i.Directory != directories["letsencrypt"].url && i.Directory != directories["letsencrypt-staging"].url {
+		return caps{}, false
+	}
+	c, ok := map[string]caps{
+		"": {100, false}, "classic": {100, false}, "tlsserver": {25, false}, "shortlived": {25, true},
+	}[i.Profile]
+	return c, ok
+}
+
+func (d *decoder) decodeIssuers() {
+	for _, name := range slices.Sorted(maps.Keys(d.issuerBlocks)) {
+		decl := d.issuerBlocks[name]
+		d.spec.Issuers[name] = d.decodeIssuer(name, decl)
+	}
+}
+
+func (d *decoder) contextOf(decl declared) *hcl.EvalContext {
+	if decl.trusted {
+		return d.trustedCtx
+	}
+	return d.ctx
+}
+
+func (d *decoder) decodeIssuer(name string, decl declared) *Issuer {
+	b := d.body(decl.block, d.contextOf(decl))
+	i := &Issuer{Name: name, Range: decl.block.DefRange()}
+	needsEAB := b.directory(i)
+	b.contact(i)
+	i.Profile = b.text("profile").v
+	i.PreferredChain = b.text("preferred_chain").v
+	b.caBundle(i)
+	if eab := b.block("eab"); eab != nil {
+		i.EAB = eab.eab(decl.trusted)
+	} else if needsEAB {
+		b.missing("eab", "this CA opens accounts only by external account binding: eab { key_id = \"...\", hmac = vault(\"mount/path\", \"field\") }, on two lines, with what its console hands out")
+	}
+	b.done()
+	return i
+}
+
+// directory reads the CA's URL; needsEAB is true where the CA is known to want
+// an account binding.
+func (b *body) directory(i *Issuer) (needsEAB bool) {
+	s := b.text("directory")
+	switch {
+	case !b.has("directory"):
+		b.missing("directory", "the URL of the CA's ACME directory, or one of "+strings.Join(slices.Sorted(maps.Keys(directories)), ", "))
+		return false
+	case !s.ok:
+		return false
+	}
+	if known, ok := directories[s.v]; ok {
+		i.Directory = known.url
+		return known.eab
+	}
+	u, err := url.Parse(s.v)
+	switch {
+	case err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.Fragment == "":
+		i.Directory = s.v
+	case err == nil && u.Scheme == "http":
+		b.fault(s.at, "Invalid directory", "ACME is spoken over HTTPS only (RFC 8555 section 6.1); write https://. For a private CA, put its certificate into ca_bundle.")
+	default:
+		b.fault(s.at, "Invalid directory", "directory = %q: write an https:// URL, or one of %s.%s", s.v,
+			strings.Join(slices.Sorted(maps.Keys(directories)), ", "), didYouMean(s.v, slices.Collect(maps.Keys(directories))))
+	}
+	for _, known := range directories {
+		if known.url == i.Directory {
+			return known.eab
+		}
+	}
+	return false
+}
+
+func (b *body) contact(i *Issuer) {
+	email := b.text("email")
+	if i.Email = strings.TrimPrefix(email.v, "mailto:"); email.ok && i.Email != "" {
+		if a, err := mail.ParseAddress(i.Email); err != nil || a.Address != i.Email {
+			b.fault(email.at, "Invalid e-mail address", "email = %q: write one address, as in \"certs@example.com\".", email.v)
+		}
+	}
+	tos := b.boolean("terms_of_service_agreed")
+	i.AgreeTOS = tos.v
+	switch {
+	case !b.has("terms_of_service_agreed"):
+		b.missing("terms_of_service_agreed", "read the CA's terms of service, which its directory links, and set it to true")
+	case tos.ok && !tos.v:
+		b.fault(tos.at, "Terms of service not agreed", "The CA opens no account unless its terms of service are agreed to. Read them (its directory links them), and set terms_of_service_agreed to true.")
+	}
+}
+
+func (b *body) caBundle(i *Issuer) {
+	s := b.text("ca_bundle")
+	if !s.ok {
+		return
+	}
+	rest := []byte(strings.TrimSpace(s.v))
+	for n := 1; len(rest) > 0; n++ {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" {
+			b.fault(s.at, "Invalid CA bundle", "ca_bundle holds certificates in PEM and nothing else, as a heredoc: <<-PEM ... PEM. Part %d is none.", n)
+			return
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			b.fault(s.at, "Invalid CA bundle", "Certificate %d of ca_bundle does not parse: %s.", n, err)
+			return
+		}
+		rest = []byte(strings.TrimSpace(string(rest)))
+	}
+	i.CABundle = s.v
+}
+
+func (b *body) eab(trusted bool) *EAB {
+	e := &EAB{}
+	e.KeyID = b.reference("key_id", trusted, "as the CA handed it out, or a reference")
+	e.HMAC = b.reference("hmac", trusted, "a reference: vault(\"mount/path\", \"field\") or env(\"NAME\")")
+	if e.HMAC.Source == Literal {
+		b.fault(&e.HMAC.Range, "Secret written into the file", "The HMAC key of an account binding is a secret, and this file is in Git. Put it into Vault and write hmac = vault(\"mount/path\", \"field\"), or hand it to the reconciler's environment and write env(\"%sEAB_HMAC\"). What was committed should be taken back at the CA.", b.d.firstEnv())
+	}
+	b.done()
+	return e
+}
+
+// firstEnv is a prefix for examples.
+func (d *decoder) firstEnv() string {
+	return cmp.Or(strings.Join(d.trust.Env[:min(1, len(d.trust.Env))], ""), "CERTROLL_DNS_")
+}
+
+// reference reads a setting that is a text or a reference.
+func (b *body) reference(name string, trusted bool, how string) Value {
+	v := b.value(name)
+	if !b.has(name) {
+		b.missing(name, how)
+	}
+	if !v.ok {
+		return Value{}
+	}
+	value, ok := b.toValue(name, v.v, v.at, trusted)
+	if ok && value.Source == Literal && value.Text == "" {
+		b.fault(v.at, "Empty setting", "%s is %s.", name, how)
+	}
+	return value
+}

@@ -1,0 +1,262 @@
+package spec
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// partial is what a certificate block or a defaults block states; the rest
+// comes from the next defaults block above, setting by setting.
+type partial struct {
+	issuer    setting[string]
+	dns       setting[[]element[string]]
+	shape     setting[Key] // algorithm, curve and size go together
+	rotation  setting[Rotation]
+	auto      setting[bool]
+	threshold setting[int]
+	mount     setting[string]
+	fields    setting[Fields]
+	labels    setting[map[string]string]
+	onRemove  setting[OnRemove]
+}
+
+// under takes from above what is left out here.
+func (p partial) under(above partial) partial {
+	return partial{
+		p.issuer.or(above.issuer), p.dns.or(above.dns), p.shape.or(above.shape), p.rotation.or(above.rotation), p.auto.or(above.auto),
+		p.threshold.or(above.threshold), p.mount.or(above.mount), p.fields.or(above.fields), p.labels.or(above.labels), p.onRemove.or(above.onRemove),
+	}
+}
+
+// partial reads the settings a certificate block and a defaults block share.
+// target is handed the vault block, for what only a certificate has.
+func (b *body) partial(target func(vault *body)) partial {
+	p := partial{issuer: b.oneRef("issuer"), dns: b.accounts(), labels: b.labels()}
+	if s := b.choice("on_remove", string(Keep), string(Delete), string(Revoke)); s.ok {
+		p.onRemove = setting[OnRemove]{OnRemove(s.v), s.at, true}
+	}
+	if key := b.block("key"); key != nil {
+		p.shape = key.shape()
+		if s := key.choice("rotation", string(RotateAlways), string(RotateNever)); s.ok {
+			p.rotation = setting[Rotation]{Rotation(s.v), s.at, true}
+		}
+		key.done()
+	}
+	if renewal := b.block("renewal"); renewal != nil {
+		p.auto = renewal.boolean("auto")
+		p.threshold = renewal.integer("threshold_days", 1, 397)
+		renewal.done()
+	}
+	if vault := b.block("vault"); vault != nil {
+		if p.mount = vault.text("mount"); p.mount.ok {
+			vault.checkPath(p.mount.v, p.mount.at, "mount")
+		}
+		p.fields = vault.fields()
+		target(vault)
+		vault.done()
+	}
+	return p
+}
+
+func (b *body) oneRef(name string) setting[string] {
+	l := b.refs(name, "issuer", true)
+	switch {
+	case l.ok && len(l.v) == 1:
+		return setting[string]{l.v[0].v, l.at, true}
+	case l.ok:
+		b.fault(l.at, "Wrong type", "A certificate has one issuer.")
+	}
+	return setting[string]{at: l.at}
+}
+
+func (b *body) accounts() setting[[]element[string]] {
+	l := b.refs("dns", "dns", true)
+	seen := map[string]bool{}
+	for _, e := range l.v {
+		if seen[e.v] {
+			b.fault(e.at, "Duplicate name", "dns.%s stands in the list twice; each account is tried once, in order.", e.v)
+		}
+		seen[e.v] = true
+	}
+	if l.ok && len(l.v) == 0 {
+		b.fault(l.at, "Empty setting", "Name at least one DNS account: dns = dns.NAME.")
+		l.ok = false
+	}
+	return l
+}
+
+// shape reads algorithm, curve and size.
+func (b *body) shape() (s setting[Key]) {
+	algorithm := b.choice("algorithm", string(ECDSA), string(RSA))
+	curve := b.choice("curve", "P-256", "P-384", "P-521")
+	size := b.integer("size", 2048, 4096)
+	if size.ok && !slices.Contains([]int{2048, 3072, 4096}, size.v) {
+		b.fault(size.at, "Unknown value", "size = %d: use 2048, 3072 or 4096.", size.v)
+	}
+	s.v = Key{Algorithm: Algorithm(algorithm.v), Curve: curve.v, Size: size.v}
+	s.at = algorithm.or(curve).or(setting[string]{at: size.at}).at
+	if s.ok = s.at != nil; !s.ok {
+		return s
+	}
+	switch {
+	case curve.ok && size.ok:
+		b.fault(size.at, "Contradicting settings", "An ECDSA key has a curve, an RSA key has a size; leave one of them out.")
+	case curve.ok && s.v.Algorithm == RSA:
+		b.fault(curve.at, "Contradicting settings", "An RSA key has no curve; leave it out, or set size to 2048, 3072 or 4096.")
+	case size.ok && s.v.Algorithm == ECDSA:
+		b.fault(size.at, "Contradicting settings", "An ECDSA key has no size; leave it out, or set curve to \"P-256\", \"P-384\" or \"P-521\".")
+	case curve.ok:
+		s.v.Algorithm = ECDSA
+	case size.ok:
+		s.v.Algorithm = RSA
+	}
+	return s
+}
+
+// The bounds of labels.
+const (
+	maxLabels    = 64
+	maxLabelText = 256 // bytes of a key or value
+)
+
+func (b *body) labels() (s setting[map[string]string]) {
+	v := b.value("labels")
+	if s.at = v.at; !v.ok {
+		return s
+	}
+	if !v.v.Type().IsObjectType() && !v.v.Type().IsMapType() {
+		b.fault(v.at, "Wrong type", "labels is a map of texts: labels = { team = \"payments\" }.")
+		return s
+	}
+	s.v, s.ok = map[string]string{}, true
+	for it := v.v.ElementIterator(); it.Next(); {
+		key, value := it.Element()
+		text, ok := primitive[string](b, value, v.at, cty.String, "labels is a map of texts")
+		if name := key.AsString(); ok {
+			b.checkLabel(name, text, v.at)
+			s.v[name] = text
+		}
+	}
+	if len(s.v) > maxLabels {
+		b.fault(v.at, "Value out of range", "A certificate has at most %d labels.", maxLabels)
+	}
+	return s
+}
+
+func (b *body) checkLabel(name, text string, at *hcl.Range) {
+	for _, s := range []string{name, text} {
+		if len(s) > maxLabelText || strings.ContainsFunc(s, unicode.IsControl) {
+			b.fault(at, "Invalid label", "Keys and values of labels have at most %d bytes and no line breaks or control characters; %q has.", maxLabelText, short(s))
+		}
+	}
+}
+
+// fields reads what the secret holds: a preset's name, or a map of expressions
+// over cert.
+func (b *body) fields() (s setting[Fields]) {
+	a := b.src.Attributes["fields"]
+	b.asked["fields"] = true
+	if a == nil {
+		return s
+	}
+	s.at = a.Expr.Range().Ptr()
+	object, ok := a.Expr.(*hclsyntax.ObjectConsExpr)
+	if !ok {
+		text := b.text("fields")
+		if s.v, s.ok = presetFields(text.v); text.ok && !s.ok {
+			presets := []string{"pem", "kubernetes", "pki"}
+			b.fault(text.at, "Unknown value", "fields = %q: use %s, or a map of expressions over cert.%s", text.v, oneOf(presets), didYouMean(text.v, presets))
+		}
+		return s
+	}
+	exprs := map[string]hcl.Expression{}
+	for _, item := range object.Items {
+		key, ok := b.d.eval(item.KeyExpr, b.ctx, b.whole)
+		if !ok || key.IsNull() || key.Type() != cty.String {
+			continue
+		}
+		if exprs[key.AsString()] != nil {
+			b.fault(item.KeyExpr.Range().Ptr(), "Duplicate name", "The field %s is there twice.", key.AsString())
+		}
+		exprs[key.AsString()] = item.ValueExpr
+	}
+	fields, diags := exprFields(exprs, b.d.sourceOf)
+	for _, diag := range diags {
+		diag.Context = b.whole
+	}
+	b.d.report(diags...)
+	for _, v := range fields.references() {
+		b.d.mayReach(v, b.whole)
+	}
+	s.v, s.ok = fields, !diags.HasErrors()
+	return s
+}
+
+// sourceOf is the text of an expression, as its file has it.
+func (d *decoder) sourceOf(e hcl.Expression) []byte {
+	r := e.Range()
+	return r.SliceBytes(d.sources[r.Filename])
+}
+
+func (b *body) checkPath(p string, at *hcl.Range, what string) bool {
+	why := badSecretPath(p)
+	if why != "" {
+		b.fault(at, "Invalid Vault path", "%s = %q: %s.", what, short(p), why)
+	}
+	return why == ""
+}
+
+// decodeDefaults reads the defaults blocks, one a directory.
+func (d *decoder) decodeDefaults() {
+	at := map[string]hcl.Range{}
+	for _, f := range d.files {
+		dir := path.Dir(f.path)
+		for _, block := range f.body.Blocks {
+			if block.Type != "defaults" || f.trusted {
+				continue
+			}
+			d.noLabels(block)
+			if first, dup := at[dir]; dup {
+				d.fault(block.DefRange().Ptr(), block.Range().Ptr(), "Duplicate block", "There is a defaults block for this directory already, at %s:%d; put all its settings into one.", first.Filename, first.Start.Line)
+				continue
+			}
+			at[dir] = block.DefRange()
+			d.defaults[dir] = d.defaultsOf(block)
+		}
+	}
+}
+
+func (d *decoder) defaultsOf(block *hclsyntax.Block) *partial {
+	b := d.body(block, d.ctx)
+	for _, name := range []string{"domains", "for_each", "rotate"} {
+		if a := b.src.Attributes[name]; a != nil {
+			b.asked[name] = true
+			b.fault(a.NameRange.Ptr(), "Not a default", "%s says something of one certificate; write it there.", name)
+		}
+	}
+	p := b.partial(func(vault *body) {
+		if a := vault.src.Attributes["path"]; a != nil {
+			vault.asked["path"] = true
+			vault.fault(a.NameRange.Ptr(), "Not a default", "The path says something of one certificate; write it there, or leave it out: it is then tls/NAME.")
+		}
+	})
+	b.done()
+	return &p
+}
+
+// defaultsFor are the defaults of a file: of its directory and those above.
+func (d *decoder) defaultsFor(file string) partial {
+	var p partial
+	for _, dir := range ancestors(file) {
+		if above := d.defaults[dir]; above != nil {
+			p = p.under(*above)
+		}
+	}
+	return p
+}
