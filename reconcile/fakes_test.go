@@ -138,6 +138,11 @@ func (v *memVault) WriteMetadata(_ context.Context, mount, path string, custom m
 	if err != nil {
 		return err
 	}
+	for key, value := range custom { // as the real one does
+		if value == "" || len(value) > maxMeta {
+			return fmt.Errorf("custom_metadata validation failed: length of value for key %q is %d", key, len(value))
+		}
+	}
 	if v.secrets[full] == nil {
 		v.secrets[full] = &memSecret{}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,6 +58,8 @@ func encodeMeta(there map[string]string, certificate string, l *Live) map[string
 	m[metaRevision] = l.Revision
 	m[metaRotate] = rotateToken(l.Rotate)
 	m[metaIssuedAt] = l.IssuedAt.UTC().Format(time.RFC3339)
+	// KV v2 refuses a key with an empty value; a missing key reads the same.
+	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
 	return m
 }
 

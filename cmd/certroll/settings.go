@@ -232,12 +232,30 @@ func (v *vaultSettings) options(log *slog.Logger) vault.Options {
 func (s *settings) trust() spec.Trust {
 	t := spec.Trust{
 		Known: s.file != nil, Env: s.Trust.Env, Vault: s.Trust.Vault, HTTPReq: s.Trust.HTTPReq,
-		Webroots: s.Trust.Webroots, Mount: s.Vault.Mount,
+		Webroots: s.Trust.Webroots, Mount: s.Vault.Mount, State: s.Vault.Prefix, Own: s.ownVariables(),
 	}
 	if s.file != nil {
 		t.Files = []spec.File{*s.file}
 	}
 	return t
+}
+
+// ownVariables are those that hold what certroll itself logs in with.
+func (s *settings) ownVariables() []string {
+	var names []string
+	for _, a := range []*gitAuth{s.Repo.Auth, s.Ledger.Auth} {
+		if a != nil && a.TokenEnv != "" {
+			names = append(names, a.TokenEnv)
+		}
+	}
+	if a := s.Vault.Auth; a != nil {
+		for _, name := range []string{a.SecretIDEnv, a.JWTEnv} {
+			if name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 func (l *logSettings) logger(w interface{ Write([]byte) (int, error) }) (*slog.Logger, error) {

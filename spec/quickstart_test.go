@@ -1,0 +1,51 @@
+package spec
+
+import (
+	"io/fs"
+	"os"
+	"slices"
+	"testing"
+)
+
+// TestQuickstart: the example decodes, and is laid out as fmt would.
+func TestQuickstart(t *testing.T) {
+	trust := strict
+	trust.Files = []File{{"certroll.hcl", []byte(`
+issuer "pebble" {
+  directory               = "https://acme.example.com/directory"
+  terms_of_service_agreed = true
+}
+dns "lab" {
+  provider    = "rfc2136"
+  credentials = { RFC2136_NAMESERVER = "192.0.2.53" }
+}`)}}
+	root := os.DirFS("../examples/quickstart/certs")
+	var files []File
+	err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(root, path)
+		files = append(files, File{path, b})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, diags := Decode(files, trust)
+	if len(diags) != 0 {
+		t.Fatal(told(diags))
+	}
+	var names []string
+	for _, c := range s.Certificates {
+		names = append(names, c.Name)
+	}
+	if want := []string{"api", "legacy", "shop.berlin", "shop.lyon", "wildcard"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
+	}
+	for _, f := range files {
+		if formatted, diags := Format(f.Bytes, f.Path); diags.HasErrors() || string(formatted) != string(f.Bytes) {
+			t.Errorf("%s is not formatted: %s\n%s", f.Path, told(diags), formatted)
+		}
+	}
+}
