@@ -80,9 +80,7 @@ func TestFetchCommitBehindTip(t *testing.T) {
 			})
 		}
 		_, err := p.source(t, SourceOptions{Ref: strings.Repeat("7", 40)}).Fetch(t.Context())
-		if err == nil {
-			t.Fatal("a commit that does not exist was found")
-		}
+		failure(t, err, RefNotFound, strings.Repeat("7", 40))
 	})
 }
 

@@ -143,11 +143,15 @@ func TestHostKeyHashed(t *testing.T) {
 	}
 }
 
-// handshaker is an SSH server with several host keys that lets nobody in.
-func handshaker(t *testing.T, keys ...ssh.Signer) (addr string) {
+// handshaker is an SSH server with several host keys that opens no session. It
+// lets nobody in, or where it has somebody to tell, everybody.
+func handshaker(t *testing.T, letIn func(), keys ...ssh.Signer) (addr string) {
 	t.Helper()
 	config := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
-		return nil, errors.New("nobody is let in")
+		if letIn == nil {
+			return nil, errors.New("nobody is let in")
+		}
+		return nil, nil
 	}}
 	for _, k := range keys {
 		config.AddHostKey(k)
@@ -161,10 +165,22 @@ func handshaker(t *testing.T, keys ...ssh.Signer) (addr string) {
 			if err != nil {
 				return
 			}
-			go func() { _, _, _, _ = ssh.NewServerConn(conn, config) }()
+			go func() {
+				if _, _, _, err := ssh.NewServerConn(conn, config); err == nil {
+					letIn()
+				}
+			}()
 		}
 	}()
 	return l.Addr().String()
+}
+
+// knowHost writes a known_hosts file with a server's key.
+func knowHost(t *testing.T, addr string, key ssh.PublicKey) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "known_hosts")
+	must(t, os.WriteFile(file, []byte(knownhosts.Line([]string{addr}, key)+"\n"), 0o600))
+	return file
 }
 
 // A server with several keys is asked for the one on file, whichever it likes
@@ -191,10 +207,10 @@ func TestHostKeyOfSeveral(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			addr := handshaker(t, tc.serves...)
-			file := filepath.Join(t.TempDir(), "known_hosts")
-			must(t, os.WriteFile(file, []byte(knownhosts.Line([]string{addr}, tc.file.PublicKey())+"\n"), 0o600))
-			p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t), KnownHostsFile: file}}
+			addr := handshaker(t, nil, tc.serves...)
+			p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{
+				SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, tc.file.PublicKey()),
+			}}
 			_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
 			failure(t, err, tc.kind, tc.want)
 		})

@@ -1,0 +1,279 @@
+package gitsync
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// soon is how long something may take to end once its context has.
+const soon = 5 * time.Second
+
+// endsWith runs do, ends its context once ready says that it is in the midst,
+// and asserts that it comes back soon and says why.
+func endsWith(t *testing.T, ready func() bool, do func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- do(ctx) }()
+	eventually(t, "the remote is asked", ready)
+	select {
+	case err := <-done:
+		t.Fatalf("it ended before it was interrupted: %v", err)
+	default:
+	}
+	cancel()
+	select {
+	case err := <-done:
+		failure(t, err, Stopped, "it was interrupted")
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("the cause is lost: %v", err)
+		}
+	case <-time.After(soon):
+		t.Fatal("it goes on after its context ended")
+	}
+}
+
+// silent accepts connections and never says a word; count tells how many.
+func silent(t *testing.T, network, address string) (addr string, count *atomic.Int32) {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	must(t, err)
+	count = &atomic.Int32{}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			count.Add(1)
+			go func() {
+				_, _ = io.Copy(io.Discard, conn) // until the client leaves
+				_ = conn.Close()
+			}()
+		}
+	}()
+	return l.Addr().String(), count
+}
+
+// operations are what may hang.
+func operations(t *testing.T, p place) map[string]func(ctx context.Context) error {
+	t.Helper()
+	s, l := p.source(t, SourceOptions{}), p.ledger(t, LedgerOptions{})
+	return map[string]func(ctx context.Context) error{
+		"fetch": func(ctx context.Context) error {
+			_, err := s.Fetch(ctx)
+			return err
+		},
+		"snapshot": func(ctx context.Context) error {
+			_, _, err := l.Snapshot(ctx)
+			return err
+		},
+		"commit": func(ctx context.Context) error {
+			_, err := l.Commit(ctx, "m", write(map[string]string{"a": "x"}))
+			return err
+		},
+	}
+}
+
+func TestCancelSilentServer(t *testing.T) {
+	for _, scheme := range []string{"http", "https", "ssh"} {
+		addr, count := silent(t, "tcp", "127.0.0.1:0")
+		p := place{url: scheme + "://" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t)}}
+		for name, do := range operations(t, p) {
+			t.Run(scheme+" "+name, func(t *testing.T) {
+				before := count.Load()
+				endsWith(t, func() bool { return count.Load() > before }, do)
+			})
+		}
+	}
+}
+
+func TestCancelSilentAgent(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "agent")
+	_, asked := silent(t, "unix", socket)
+	t.Setenv("SSH_AUTH_SOCK", socket)
+	host := sshSigner(t, newKey(t))
+	addr := handshaker(t, nil, host)
+	p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
+	for name, do := range operations(t, p) {
+		t.Run(name, func(t *testing.T) {
+			before := asked.Load()
+			endsWith(t, func() bool { return asked.Load() > before }, do)
+		})
+	}
+}
+
+// A server may let us in and then not open the session.
+func TestCancelSilentSession(t *testing.T) {
+	var in atomic.Int32
+	host := sshSigner(t, newKey(t))
+	addr := handshaker(t, func() { in.Add(1) }, host)
+	p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
+	for name, do := range operations(t, p) {
+		t.Run(name, func(t *testing.T) {
+			before := in.Load()
+			endsWith(t, func() bool { return in.Load() > before }, do)
+		})
+	}
+}
+
+// A hook of the remote may take for ever.
+func TestCancelPush(t *testing.T) {
+	overAll(t, func(t *testing.T, p place) {
+		// Nobody writes into the pipe, which is held open until the test ends.
+		hold := filepath.Join(p.path, "hold")
+		must(t, syscall.Mkfifo(hold, 0o600))
+		pipe, err := os.OpenFile(hold, os.O_RDWR, 0)
+		must(t, err)
+		t.Cleanup(func() { _ = pipe.Close() })
+		p.hook(t, "pre-receive", "touch started\nread x < hold\nexit 1\n")
+		l := p.ledger(t, LedgerOptions{})
+		endsWith(t, func() bool { _, err := os.Stat(filepath.Join(p.path, "started")); return err == nil },
+			func(ctx context.Context) error {
+				_, err := l.Commit(ctx, "m", write(map[string]string{"a": "x"}))
+				return err
+			})
+		_, err = pipe.WriteString("go\n")
+		must(t, err)
+		must(t, removeHook(p))
+		commit(t, l, write(map[string]string{"a": "x"}))
+	})
+}
+
+// halfway answers a fetch with half of the real answer, then calls rest.
+func halfway(p *proxy, rest func(w http.ResponseWriter, r *http.Request)) {
+	p.set(func(w http.ResponseWriter, r *http.Request, pass func()) {
+		if !strings.HasSuffix(r.URL.Path, "/git-upload-pack") {
+			pass()
+			return
+		}
+		whole := httptest.NewRecorder()
+		p.origin.ServeHTTP(whole, r)
+		w.Header().Set("Content-Type", whole.Header().Get("Content-Type"))
+		_, _ = w.Write(whole.Body.Bytes()[:whole.Body.Len()/2])
+		w.(http.Flusher).Flush()
+		rest(w, r)
+	})
+}
+
+// noHalves asserts that nothing is left of packs that did not come whole.
+func noHalves(t *testing.T, cache string) {
+	t.Helper()
+	left, err := filepath.Glob(filepath.Join(cache, "*", "*", "objects", "pack", "tmp*"))
+	must(t, err)
+	if len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestCancelDownload(t *testing.T) {
+	p := newProxy(t)
+	p.push(t, "main", map[string]string{"a.hcl": secret() + strings.Repeat(secret(), 200)})
+	o := SourceOptions{CacheDir: t.TempDir()}
+	s := p.source(t, o)
+	var sent atomic.Int32
+	halfway(p, func(_ http.ResponseWriter, r *http.Request) {
+		sent.Add(1)
+		<-r.Context().Done()
+	})
+	endsWith(t, func() bool { return sent.Load() > 0 }, func(ctx context.Context) error {
+		_, err := s.Fetch(ctx)
+		return err
+	})
+	noHalves(t, o.CacheDir)
+	p.set(nil)
+	if rev := fetch(t, s); len(rev.Files) != 1 {
+		t.Errorf("got %s", contents(rev))
+	}
+}
+
+// A connection that breaks in the midst of a pack leaves nothing behind, and
+// the next try does it.
+func TestBrokenDownload(t *testing.T) {
+	p := newProxy(t)
+	p.push(t, "main", map[string]string{"a.hcl": strings.Repeat(secret(), 200)})
+	p.push(t, "certroll/status", map[string]string{"log": strings.Repeat(secret(), 200)})
+	cache := t.TempDir()
+	s, l := p.source(t, SourceOptions{CacheDir: cache, Ref: "main"}), p.ledger(t, LedgerOptions{CacheDir: cache})
+	halfway(p, func(w http.ResponseWriter, _ *http.Request) { hangUp(w) })
+	_, err := s.Fetch(t.Context())
+	failure(t, err, Unreachable, "fetching main from")
+	_, _, err = l.Snapshot(t.Context())
+	failure(t, err, Unreachable, "fetching the ledger certroll/status at")
+	noHalves(t, cache)
+	p.set(nil)
+	fetch(t, s)
+	snapshot(t, l)
+	// The same where something is here already.
+	p.push(t, "main", map[string]string{"b.hcl": strings.Repeat(secret(), 200)})
+	p.push(t, "certroll/status", map[string]string{"more": strings.Repeat(secret(), 200)})
+	halfway(p, func(w http.ResponseWriter, _ *http.Request) { hangUp(w) })
+	_, err = s.Fetch(t.Context())
+	failure(t, err, Unreachable)
+	_, _, err = l.Snapshot(t.Context())
+	failure(t, err, Unreachable)
+	p.set(nil)
+	if rev := fetch(t, s); len(rev.Files) != 2 {
+		t.Errorf("got %s", contents(rev))
+	}
+	commit(t, l, appendLine("x", "y"))
+	if _, _, ok := l.Rewound(); ok {
+		t.Error("a broken connection counts as a rewind")
+	}
+	noHalves(t, cache)
+}
+
+func TestTimeout(t *testing.T) {
+	addr, _ := silent(t, "tcp", "127.0.0.1:0")
+	p := place{url: "http://" + addr + "/repo.git"}
+	_, err := p.source(t, SourceOptions{Timeout: 50 * time.Millisecond}).Fetch(t.Context())
+	failure(t, err, Stopped, "it took longer than allowed")
+	_, err = p.ledger(t, LedgerOptions{Timeout: 50 * time.Millisecond}).Commit(t.Context(), "m", write(map[string]string{"a": "x"}))
+	failure(t, err, Stopped, "it took longer than allowed")
+}
+
+// A push whose answer takes too long is looked for before it is tried again.
+func TestLedgerAnswerTooLate(t *testing.T) {
+	p := newProxy(t)
+	l := p.ledger(t, LedgerOptions{Timeout: 2 * time.Second})
+	commit(t, l, appendLine("log", "zero"))
+	p.set(func(_ http.ResponseWriter, r *http.Request, pass func()) {
+		if !strings.HasSuffix(r.URL.Path, "/git-receive-pack") {
+			pass()
+			return
+		}
+		client := r.Context()
+		passQuietly(p, r.WithContext(context.WithoutCancel(client)))
+		<-client.Done()
+	})
+	h := commit(t, l, appendLine("log", "one"))
+	if got := p.git(t, "rev-parse", "certroll/status"); got != h {
+		t.Errorf("the branch is at %s, Commit said %s", got, h)
+	}
+	if got := p.git(t, "rev-list", "--count", "certroll/status"); got != "2" {
+		t.Errorf("there are %s commits", got)
+	}
+}
+
+// sshSigner reads a key that newKey wrote.
+func sshSigner(t testing.TB, file string) ssh.Signer {
+	t.Helper()
+	signer, err := readKey(Auth{SSHKeyFile: file})
+	must(t, err)
+	return signer
+}
