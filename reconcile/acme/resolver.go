@@ -95,7 +95,7 @@ func recordName(ctx context.Context, account *spec.DNSAccount, domain string) (s
 	for range longestCNAME {
 		r, err := lookup(ctx, nameservers(account), name, dns.TypeCNAME)
 		if err != nil {
-			return "", &Error{class: ClassDNSUnavailable, doing: "looking for a CNAME at " + name, said: oneLine(err), cause: err,
+			return "", &Error{class: ClassDNSUnavailable, doing: "looking for a CNAME at " + name + " for the DNS account " + account.Name, said: oneLine(err), cause: err,
 				advice: "see that the account's nameservers answer, or set follow_cname = false"}
 		}
 		target := cnameIn(r, name)

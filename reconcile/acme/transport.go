@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"certroll/spec"
@@ -29,6 +31,10 @@ type answer struct {
 // newTransport is the HTTP transport of one issuer's account. It is shared by
 // that account's lanes, so that they share connections.
 func (c *Client) newTransport(issuer *spec.Issuer) (http.RoundTripper, *http.Transport, error) {
+	if u, err := url.Parse(issuer.Directory); err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, nil, configError("using the directory "+strconv.Quote(issuer.Directory)+" of issuer "+issuer.Name, "it is no HTTPS URL",
+			"ACME is spoken over HTTPS only (RFC 8555 section 6.1)")
+	}
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.MaxIdleConnsPerHost = 32
 	base.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -1,0 +1,237 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+
+	"certroll/examples/lab"
+	"certroll/spec"
+)
+
+func TestAccountID(t *testing.T) {
+	base := accountID("https://ca.example.com/directory", "ops@example.com", "")
+	if !strings.HasPrefix(base, "ca.example.com-") || len(base) != len("ca.example.com-")+16 {
+		t.Errorf("got the id %q", base)
+	}
+	tests := map[string]struct {
+		id   string
+		same bool
+	}{
+		"case of the email":   {accountID("https://ca.example.com/directory", "Ops@Example.com", ""), true},
+		"another email":       {accountID("https://ca.example.com/directory", "dev@example.com", ""), false},
+		"another CA":          {accountID("https://ca.example.com/staging", "ops@example.com", ""), false},
+		"an external account": {accountID("https://ca.example.com/directory", "ops@example.com", "kid"), false},
+	}
+	for name, test := range tests {
+		if (test.id == base) != test.same {
+			t.Errorf("%s: got the id %s beside %s, want them the same: %v", name, test.id, base, test.same)
+		}
+	}
+	if got := accountID("https://127.0.0.1:14000/dir", "", ""); !strings.HasPrefix(got, "127.0.0.1-14000-") {
+		t.Errorf("got the id %q", got)
+	}
+}
+
+// Replicas that start together share one key and one account.
+func TestReplicasShareAnAccount(t *testing.T) {
+	r := newRig(t, lab.PebbleOptions{})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	urls := map[string]bool{}
+	for range 4 {
+		c := r.client()
+		for range 2 {
+			wg.Go(func() {
+				if _, err := c.Order(t.Context(), r.issuer, []string{"together.lab.test"}, ""); err != nil {
+					t.Errorf("Order: %v", err)
+					return
+				}
+				s, err := c.session(t.Context(), r.issuer)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				urls[s.accountURL()] = true
+			})
+		}
+	}
+	wg.Wait()
+	if len(urls) != 1 {
+		t.Errorf("the CA has %d accounts of ours, want 1", len(urls))
+	}
+	if doc := r.store.only(t); !urls[doc[fieldURL]] || doc[fieldSchema] != "1" {
+		t.Errorf("the document has the account %q, and not the one in use", doc[fieldURL])
+	}
+}
+
+// A crash after the key was stored and before the CA answered, or before its
+// answer was stored.
+func TestAccountWithoutURL(t *testing.T) {
+	r := newRig(t, lab.PebbleOptions{})
+	r.order(r.client(), "first.lab.test")
+	before := maps.Clone(r.store.only(t))
+	r.store.only(t)[fieldURL] = ""
+	r.order(r.client(), "second.lab.test")
+	if after := r.store.only(t); after[fieldURL] != before[fieldURL] || after[fieldKey] != before[fieldKey] {
+		t.Error("the key was registered as another account")
+	}
+}
+
+func TestForgottenAccount(t *testing.T) {
+	r := newRig(t, lab.PebbleOptions{})
+	c := r.client()
+	accounts := []*spec.DNSAccount{account("dns", r.server())}
+	r.issue(c, accounts, "before.lab.test")
+	_, csr := request(t, "lost.lab.test")
+	lost := r.order(c, "lost.lab.test")
+	key := r.store.only(t)[fieldKey]
+	if err := r.ca.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := c.Finish(t.Context(), r.issuer, lost, csr, accounts, nil)
+	fails(t, err, ClassRejected, true)
+	r.issue(c, accounts, "after.lab.test", "side.lab.test")
+	if r.store.only(t)[fieldKey] != key {
+		t.Error("the account has another key")
+	}
+	if err := r.ca.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.issue(r.client(), accounts, "anew.lab.test") // the URL in the store is stale
+}
+
+func TestContactIsUpdated(t *testing.T) {
+	r := newRig(t, lab.PebbleOptions{})
+	r.order(r.client(), "first.lab.test")
+	url := r.store.only(t)[fieldURL]
+	r.issuer.Email = "OPS@example.com"
+	r.order(r.client(), "second.lab.test")
+	if doc := r.store.only(t); doc[fieldURL] != url || doc[fieldContact] != "OPS@example.com" {
+		t.Errorf("the document has the account %s with the contact %s", doc[fieldURL], doc[fieldContact])
+	}
+}
+
+func TestExternalAccountBinding(t *testing.T) {
+	hmac := "ZmFrZS1obWFjLWtleS1mb3ItdGVzdHMtb25seS0wMDAx"
+	r := newRig(t, lab.PebbleOptions{EAB: map[string]string{"kid-1": hmac}})
+	r.secrets(map[string]string{"HMAC": hmac, "WRONG": "d3JvbmctaG1hYy1rZXktZm9yLXRlc3RzLW9ubHktMDAwMQ"})
+	tests := map[string]struct {
+		eab   *spec.EAB
+		class string // empty: success
+		want  string
+	}{
+		"right":          {eab: &spec.EAB{KeyID: literal("kid-1"), HMAC: secret("HMAC")}},
+		"wrong hmac":     {eab: &spec.EAB{KeyID: literal("kid-1"), HMAC: secret("WRONG")}, class: ClassRejected, want: "urn:ietf:params:acme:error:"},
+		"missing":        {class: ClassConfig, want: "add an eab block"},
+		"no such secret": {eab: &spec.EAB{KeyID: literal("kid-1"), HMAC: secret("NONE")}, class: ClassVault, want: "there is no NONE"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			issuer := *r.issuer
+			issuer.EAB = test.eab
+			c := New(newMemory(), r.opts)
+			defer func() { _ = c.Close() }()
+			_, err := c.Order(t.Context(), &issuer, []string{"eab.lab.test"}, "")
+			if test.class == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if e := fails(t, err, test.class, false); !strings.Contains(e.Error(), test.want) || strings.Contains(e.Error(), hmac) {
+				t.Errorf("the error lacks %q or tells the key: %v", test.want, e)
+			}
+		})
+	}
+}
+
+func TestIssuerSetUpWrongly(t *testing.T) {
+	r := newRig(t, lab.PebbleOptions{Profiles: map[string]uint64{"default": 7776000, "short": 518400}})
+	tests := map[string]struct {
+		change func(*spec.Issuer)
+		class  string
+		want   string
+	}{
+		"terms not agreed to":  {func(i *spec.Issuer) { i.AgreeTOS = false }, ClassConfig, "terms_of_service_agreed"},
+		"CA bundle missing":    {func(i *spec.Issuer) { i.CABundle = "" }, ClassConfig, "set ca_bundle"},
+		"CA bundle is no PEM":  {func(i *spec.Issuer) { i.CABundle = "nonsense" }, ClassConfig, "no PEM certificate"},
+		"no HTTPS":             {func(i *spec.Issuer) { i.Directory = "http://127.0.0.1:1/dir" }, ClassConfig, "no HTTPS URL"},
+		"nobody there":         {func(i *spec.Issuer) { i.Directory = "https://" + closedPort(t) + "/dir" }, ClassCAUnavailable, "connection refused"},
+		"no directory there":   {func(i *spec.Issuer) { i.Directory += "nowhere" }, ClassRejected, "answered 404"},
+		"no such profile":      {func(i *spec.Issuer) { i.Profile = "nope" }, ClassConfig, "nope"},
+		"email without domain": {func(i *spec.Issuer) { i.Email = "nobody" }, ClassConfig, "urn:ietf:params:acme:error:"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			issuer := *r.issuer
+			test.change(&issuer)
+			c := New(newMemory(), r.opts)
+			defer func() { _ = c.Close() }()
+			_, err := c.Order(t.Context(), &issuer, []string{"wrong.lab.test"}, "")
+			if e := fails(t, err, test.class, false); !strings.Contains(e.Error(), test.want) {
+				t.Errorf("the error lacks %q: %v", test.want, e)
+			}
+		})
+	}
+	t.Run("a profile that there is", func(t *testing.T) {
+		r.issuer.Profile = "short"
+		leaf, _ := r.issue(r.client(), []*spec.DNSAccount{account("dns", r.server())}, "short.lab.test")
+		if days := leaf.NotAfter.Sub(leaf.NotBefore).Hours() / 24; days > 7 {
+			t.Errorf("the certificate is valid for %.0f days, want 6", days)
+		}
+	})
+}
+
+func TestStoreFails(t *testing.T) {
+	r := newRig(t, lab.PebbleOptions{})
+	r.store.fail = errors.New("the store is sealed")
+	c := r.client()
+	_, err := c.Order(t.Context(), r.issuer, []string{"store.lab.test"}, "")
+	if e := fails(t, err, ClassVault, false); !strings.Contains(e.Error(), "the store is sealed") {
+		t.Errorf("the error lacks the store's words: %v", e)
+	}
+	r.store.fail = nil
+	r.order(c, "store.lab.test") // the failure was not kept
+}
+
+// Whoever waits for an account that another call is opening is not harmed by
+// that call's interruption.
+func TestOpeningInterrupted(t *testing.T) {
+	r := newRig(t, lab.PebbleOptions{})
+	c := r.client()
+	ctx, cancel := context.WithCancel(t.Context())
+	waiting := make(chan error)
+	var once sync.Once
+	inner := r.opts.Resolve
+	c.opts.Resolve = func(ctx context.Context, v spec.Value) (string, error) {
+		once.Do(func() {
+			go func() {
+				_, err := c.Order(t.Context(), r.issuer, []string{"patient.lab.test"}, "")
+				waiting <- err
+			}()
+			cancel()
+		})
+		return inner(ctx, v)
+	}
+	r.issuer.EAB = &spec.EAB{KeyID: literal("kid"), HMAC: literal("aG1hYw")}
+	if _, err := c.Order(ctx, r.issuer, []string{"hasty.lab.test"}, ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want an interruption", err)
+	}
+	if err := <-waiting; errors.Is(err, context.Canceled) {
+		t.Errorf("the call that waited got %v", err)
+	}
+}
+
+func TestReplacesIsLeftOutWhenRefused(t *testing.T) {
+	r := newRig(t, lab.PebbleOptions{})
+	c := r.client()
+	if _, err := c.Order(t.Context(), r.issuer, []string{"replaces.lab.test"}, "AAAA.BBBB"); err != nil {
+		t.Errorf("Order: %v", err)
+	}
+}

@@ -1,0 +1,154 @@
+package acme
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-acme/lego/v4/acme"
+)
+
+func TestAnswerClass(t *testing.T) {
+	tests := map[string]struct {
+		kind, detail string
+		status       int
+		retryAfter   string
+		want         string
+	}{
+		"limit":                     {"rateLimited", "too many certificates", 429, "60", ClassRateLimited},
+		"limit without a header":    {"rateLimited", "too many certificates", 429, "", ClassRateLimited},
+		"pause":                     {"rateLimited", "Your account is temporarily prevented: paused", 429, "", ClassPaused},
+		"limit of paused wording":   {"rateLimited", "paused for a while", 429, "60", ClassRateLimited},
+		"busy":                      {"rateLimited", "Service busy; retry later.", 503, "2", ClassRateLimited},
+		"internal":                  {"serverInternal", "oops", 500, "", ClassCAUnavailable},
+		"nonces that never fit":     {"badNonce", "no", 400, "", ClassCAUnavailable},
+		"CAA":                       {"caa", "forbidden", 403, "", ClassCAA},
+		"no binding":                {"externalAccountRequired", "no", 403, "", ClassConfig},
+		"terms":                     {"userActionRequired", "agree", 403, "", ClassConfig},
+		"contact":                   {"invalidContact", "no", 400, "", ClassConfig},
+		"profile":                   {"invalidProfile", "no", 400, "", ClassConfig},
+		"name":                      {"rejectedIdentifier", "no", 400, "", ClassRejected},
+		"account deactivated":       {"unauthorized", "no", 403, "", ClassRejected},
+		"malformed":                 {"malformed", "no", 400, "", ClassRejected},
+		"unknown kind":              {"somethingNew", "no", 418, "", ClassRejected},
+		"unknown kind, server side": {"somethingNew", "no", 502, "", ClassCAUnavailable},
+	}
+	for name, test := range tests {
+		class, advice := answerClass(&acme.ProblemDetails{Type: urn + test.kind, Detail: test.detail, HTTPStatus: test.status}, test.retryAfter)
+		if class != test.want || advice == "" {
+			t.Errorf("%s: got class %s and advice %q, want %s", name, class, advice, test.want)
+		}
+	}
+}
+
+func TestValidationClass(t *testing.T) {
+	for kind, want := range map[string]string{
+		"unauthorized": ClassValidation, "connection": ClassValidation, "dns": ClassValidation, "tls": ClassValidation,
+		"incorrectResponse": ClassValidation, "caa": ClassCAA, "rateLimited": ClassRateLimited, "serverInternal": ClassCAUnavailable,
+	} {
+		if class, advice := validationClass(&acme.ProblemDetails{Type: urn + kind}); class != want || advice == "" {
+			t.Errorf("%s: got class %s and advice %q, want %s", kind, class, advice, want)
+		}
+	}
+}
+
+func TestWords(t *testing.T) {
+	got := words(&acme.ProblemDetails{
+		Type: urn + "malformed", Detail: "two names are bad", HTTPStatus: 400,
+		SubProblems: []acme.SubProblem{{Type: urn + "rejectedIdentifier", Detail: "on a list", Identifier: acme.Identifier{Type: "dns", Value: "x.example.com"}}},
+	})
+	want := "400 urn:ietf:params:acme:error:malformed: two names are bad [x.example.com: urn:ietf:params:acme:error:rejectedIdentifier: on a list]"
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	tests := map[string]struct {
+		err  error
+		want string
+	}{
+		"private CA":  {x509.UnknownAuthorityError{}, ClassConfig},
+		"wrong name":  {x509.HostnameError{Certificate: &x509.Certificate{}, Host: "ca.example.com"}, ClassConfig},
+		"anything":    {errors.New("connection reset by peer"), ClassCAUnavailable},
+		"wrapped one": {&url.Error{Op: "Get", URL: "https://ca.example.com", Err: fmt.Errorf("tls: %w", x509.UnknownAuthorityError{})}, ClassConfig},
+	}
+	for name, test := range tests {
+		if got := unreachable("asking", test.err); got.Class() != test.want {
+			t.Errorf("%s: got class %s, want %s", name, got.Class(), test.want)
+		}
+	}
+}
+
+func TestParseRetryAfter(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	tests := map[string]struct {
+		value string
+		want  time.Duration
+		ok    bool
+	}{
+		"seconds":         {"30", 30 * time.Second, true},
+		"none":            {"", 0, false},
+		"zero":            {"0", 0, true},
+		"negative":        {"-5", 0, false},
+		"RFC 9110 date":   {"Mon, 23 Nov 2026 12:01:00 GMT", time.Minute, true},
+		"RFC 850 date":    {"Monday, 23-Nov-26 12:01:00 GMT", time.Minute, true},
+		"date gone by":    {"Mon, 23 Nov 2026 11:00:00 GMT", 0, true},
+		"more than a age": {"99999999999999", retryLimit, true},
+		"nonsense":        {"soon", 0, false},
+	}
+	for name, test := range tests {
+		if got, ok := parseRetryAfter(test.value, now); got != test.want || ok != test.ok {
+			t.Errorf("%s: got %s, %v, want %s, %v", name, got, ok, test.want, test.ok)
+		}
+	}
+}
+
+func TestBlamesReplaces(t *testing.T) {
+	tests := map[string]struct {
+		kind   string
+		status int
+		want   bool
+	}{
+		"replaced already":   {"alreadyReplaced", 409, true},
+		"another account's":  {"unauthorized", 403, true},
+		"unknown":            {"malformed", 404, true},
+		"ZeroSSL":            {"malformed", 401, true},
+		"no name in common":  {"malformed", 400, true},
+		"limit":              {"rateLimited", 429, false},
+		"name not issued to": {"rejectedIdentifier", 400, false},
+	}
+	for name, test := range tests {
+		err := &Error{cause: &acme.ProblemDetails{Type: urn + test.kind, HTTPStatus: test.status}}
+		if got := blamesReplaces(err); got != test.want {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+func TestJoin(t *testing.T) {
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	a := &Error{class: ClassValidation, doing: "validating a", said: "no"}
+	b := &Error{class: ClassCAA, doing: "validating b", said: "no", gone: true, retry: at}
+	if err := join("x", []error{nil, nil}); err != nil {
+		t.Errorf("nothing failed: got %v", err)
+	}
+	if err := join("x", []error{nil, a}); err != error(a) {
+		t.Errorf("one failed: got %v", err)
+	}
+	e := fails(t, join("finishing", []error{a, nil, b}), ClassValidation, true)
+	if !e.RetryAt().Equal(at) || !strings.Contains(e.Error(), "2 names failed: validating a: no | validating b: no") {
+		t.Errorf("two failed: got %v, to be tried again at %s", e, e.RetryAt())
+	}
+	many := make([]error, 9)
+	for i := range many {
+		many[i] = a
+	}
+	if e := join("finishing", many); !strings.HasSuffix(e.Error(), "and 4 more") {
+		t.Errorf("nine failed: got %v", e)
+	}
+}
