@@ -357,8 +357,10 @@ func (a *attempt) do(ctx context.Context) error {
 	switch {
 	case a.action.Kind.Orders():
 		return a.runSteps(ctx, orderSteps)
-	case a.action.Kind == KindRepair && a.action.Reason == ReasonUnfinished:
-		return a.runSteps(ctx, resumeSteps)
+	case a.action.Reason == ReasonUnfinished:
+		return a.unfinished(ctx)
+	case a.action.Reason == ReasonBehind:
+		return a.catchUp(ctx)
 	case a.action.Kind == KindRepair:
 		return a.repair(ctx)
 	case a.action.Kind == KindAdopt:
@@ -416,14 +418,26 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 		drop = a.action.Certificate
 	}
 	record := a.successRecord(now)
-	parts := []string{a.action.Certificate, string(e.Operation), e.Revision}
 	if l := a.live; l != nil {
 		e.NewSerial, e.KeyDigest, e.Issuer = l.Serial, l.KeyDigest, l.Issuer
 		e.VaultPath, e.VaultVer = l.Mount+"/"+l.Path, l.Version
-		parts = []string{a.action.Certificate, l.Serial, e.VaultPath, fmt.Sprint(l.Version)}
 	}
-	e.ID = eventID(parts...)
+	e.ID = a.successID(e)
 	return e, record, drop
+}
+
+// successID derives the id of a success from what came of it, so that a run
+// which has to tell it again tells the same: a version of a secret, or where
+// none was written the record that was there before.
+func (a *attempt) successID(e Event) string {
+	if a.live != nil && a.action.Reason != ReasonBehind {
+		return eventID(e.Certificate, e.NewSerial, e.VaultPath, fmt.Sprint(e.VaultVer))
+	}
+	var before string
+	if r := a.action.Record; r != nil {
+		before = r.UpdatedAt.Format(time.RFC3339)
+	}
+	return eventID(e.Certificate, string(e.Operation), string(e.Reason), e.Revision, e.Detail, before)
 }
 
 func (a *attempt) baseEvent(now time.Time) Event {
@@ -449,10 +463,7 @@ func (a *attempt) successRecord(now time.Time) *Record {
 	}
 	r := newRecord(a.action.Spec, a.action.Record, now)
 	r.State, r.Live, r.Failures, r.LastFailure = StateLive, a.live, 0, nil
-	if a.action.Spec.Renewal.Auto {
-		at, _ := renewAt(a.action.Spec, a.live)
-		r.RenewAt = &at
-	}
+	r.RenewAt = recordedRenewal(a.action.Spec, a.live)
 	return r
 }
 
@@ -481,6 +492,7 @@ func (a *attempt) failureRecord(err error, class Class, failures int, now time.T
 	if a.action.Kind == KindRetire {
 		r := *a.action.Record
 		r.State, r.Failures, r.LastFailure, r.UpdatedAt = StateFailing, failures, last, now.Truncate(time.Second)
+		r.Hold = a.hold(err, last, failures, retireDigest, time.Time{})
 		return &r
 	}
 	r := newRecord(a.action.Spec, a.action.Record, now)
@@ -489,12 +501,17 @@ func (a *attempt) failureRecord(err error, class Class, failures int, now time.T
 	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate {
 		r.Live, notAfter = keepNames(l, r.Live), l.NotAfter
 	}
-	until := backoff(a.action.Certificate, failures, class, now, retryAt(err), notAfter).UTC().Truncate(time.Second)
-	r.Hold = &Hold{
-		Until: until, Class: class, SpecDigest: specDigest(a.desired, a.action.Spec),
-		Reason: fmt.Sprintf("failure %d in a row (%s): %s", failures, class, firstLine(last.Message)),
-	}
+	r.Hold = a.hold(err, last, failures, specDigest(a.desired, a.action.Spec), notAfter)
 	return r
+}
+
+// hold is how long an action waits after a failure.
+func (a *attempt) hold(err error, last *Failure, failures int, digest string, notAfter time.Time) *Hold {
+	until := backoff(a.action.Certificate, failures, last.Class, last.At, retryAt(err), notAfter)
+	return &Hold{
+		Until: until.UTC().Truncate(time.Second), Class: last.Class, SpecDigest: digest,
+		Reason: fmt.Sprintf("failure %d in a row (%s): %s", failures, last.Class, firstLine(last.Message)),
+	}
 }
 
 // keepNames fills in the names that only the record knows.

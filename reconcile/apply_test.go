@@ -449,3 +449,131 @@ func TestALostRaceIsReplayed(t *testing.T) {
 		t.Error("the chain is broken")
 	}
 }
+
+// TestRecordFollowsTheSpec: what is said of on_remove holds when the block
+// goes, though nothing was issued in between.
+func TestRecordFollowsTheSpec(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	orders, writes := len(w.ca.orders), w.vault.writes
+	c.OnRemove = spec.Delete
+	w.settle()
+	if len(w.ca.orders) != orders || w.vault.writes != writes {
+		t.Error("bringing the record up to date ordered, or wrote to Vault")
+	}
+	if r := w.ledger.record(t, "api"); r.OnRemove != spec.Delete || r.State != StateLive {
+		t.Errorf("record: %+v", r)
+	}
+	if a := w.only(); a.Kind != KindNone {
+		t.Errorf("it is planned again: %s", a.Detail)
+	}
+	w.desired = desire()
+	w.settle()
+	if _, live, _, _ := w.vault.ReadMetadata(t.Context(), "secret", "tls/api"); live {
+		t.Error("the secret is still there")
+	}
+}
+
+// TestLostLedger: it is made anew from Vault's metadata, without an order.
+func TestLostLedger(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	before := w.ledger.record(t, "api")
+	w.ledger = newMemLedger()
+	w.settle()
+	after := w.ledger.record(t, "api")
+	if len(w.ca.orders) != 1 || after.Live.Serial != before.Live.Serial || after.Live.Names[0] != "api.example.com" || !after.RenewAt.Equal(*before.RenewAt) {
+		t.Errorf("before %+v, after %+v", before.Live, after.Live)
+	}
+}
+
+// TestRetireWaits: a retirement that fails is not tried at each pass.
+func TestRetireWaits(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.OnRemove = spec.Revoke
+	w := newWorld(t, c)
+	w.settle()
+	w.desired.Certificates = nil
+	w.ca.fail = func(string, int) error { return &caError{class: "ca_unavailable", text: "the CA is down"} }
+	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	if a := w.only(); a.Kind != KindHold || a.Wants != KindRetire || !a.NotBefore.After(w.at) {
+		t.Fatalf("plan: %+v", a)
+	}
+	w.ca.fail = nil
+	w.at = w.only().NotBefore
+	w.settle()
+	if r := w.ledger.record(t, "api"); r.State != StateRetired || len(w.ca.revoked) != 2 {
+		t.Errorf("record %+v, %d revocations", r, len(w.ca.revoked))
+	}
+}
+
+// TestRetiredTwice: a name that is retired, comes back and is retired again has
+// two events.
+func TestRetiredTwice(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	for range 2 {
+		w.desired = desire(c)
+		w.settle()
+		w.at = w.at.Add(time.Minute)
+		w.desired = desire()
+		w.settle()
+		w.at = w.at.Add(time.Minute)
+	}
+	retired := 0
+	for _, e := range w.ledger.events(t) {
+		if e.Operation == KindRetire {
+			retired++
+		}
+	}
+	if retired != 2 {
+		t.Errorf("%d retirements in the audit log, want 2", retired)
+	}
+}
+
+// TestBadChainIsNotAskedForAgain: the order that brought it is spent.
+func TestBadChainIsNotAskedForAgain(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.ca.wrong = func(c *x509.Certificate) { c.DNSNames = []string{"evil.example.com"} }
+	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	w.ca.wrong = nil
+	w.at = w.only().NotBefore
+	w.settle()
+	if r := w.ledger.record(t, "api"); r.State != StateLive || len(w.ca.orders) != 2 {
+		t.Errorf("state %s after %d orders", r.State, len(w.ca.orders))
+	}
+}
+
+// TestDraftTellsWhatItFollows: a draft that takes another's place is found
+// again after a crash right behind its write.
+func TestDraftTellsWhatItFollows(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.ca.fail = func(string, int) error { return &caError{class: "ca_unavailable", text: "the CA is down"} }
+	_, _ = w.apply(t.Context())
+	w.ca.fail = nil
+	c.Domains = append(c.Domains, spec.Domain{Typed: "www.example.com", ASCII: "www.example.com"})
+	w.vault.fail = func(op, path string) error {
+		if op == "write-metadata" && path == "secret/tls/api" {
+			return errors.New("crash")
+		}
+		return nil
+	}
+	actions := w.plan()
+	w.ledger.err = errors.New("crash")
+	_, _ = w.reconciler().Apply(t.Context(), w.desired, Revision{}, actions)
+	w.vault.fail, w.ledger.err = nil, nil
+	w.journal.lines = nil // the disk is gone
+	if a := w.only(); a.Reason != ReasonUnfinished {
+		t.Fatalf("plan: %s %s", a.Reason, a.Detail)
+	}
+	w.settle()
+	if len(w.ca.orders) != 1 || w.ledger.record(t, "api").State != StateLive {
+		t.Errorf("%d orders", len(w.ca.orders))
+	}
+}

@@ -40,10 +40,9 @@ var orderSteps = []step{
 	{"describe", (*attempt).describe},
 }
 
-// The steps that finish what an earlier run began, as that run meant it.
+// The steps that finish what an earlier run had come to write, as that run
+// meant it.
 var resumeSteps = []step{
-	{"resume", (*attempt).resume},
-	{"order", (*attempt).order},
 	{"verify", (*attempt).verify},
 	{"write", (*attempt).write},
 	{"describe", (*attempt).describe},
@@ -166,17 +165,25 @@ func (a *attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, tim
 	return p.key, l.KeySince, nil
 }
 
-// resume takes up the draft of an earlier run whose pair may be written already.
-func (a *attempt) resume(ctx context.Context) error {
+// unfinished takes up the draft of an earlier run that seems to have written
+// its pair. A draft without a chain cannot have: then the version that follows
+// the one it saw is somebody else's.
+func (a *attempt) unfinished(ctx context.Context) error {
 	d, err := a.drafts.load(ctx, a.action.Certificate)
 	if err != nil {
 		return err
 	}
-	if d == nil {
-		return &failure{class: ClassInternal, err: errors.New("its pending secret vanished between plan and apply; plan again")}
+	if phaseOf(d) >= phaseChained {
+		a.draft = d
+		return a.runSteps(ctx, resumeSteps)
 	}
-	a.draft = d
-	return nil
+	if err := a.drafts.drop(ctx, a.action.Certificate); err != nil {
+		return err
+	}
+	if a.action.Secret.Owner == a.action.Certificate {
+		return a.repair(ctx)
+	}
+	return a.adopt(ctx)
 }
 
 // order brings the draft to a chain: it creates the order where there is none,
@@ -249,14 +256,18 @@ func newCSR(key crypto.Signer, names []string) ([]byte, error) {
 }
 
 // verify looks at what came before any of it is written.
-func (a *attempt) verify(context.Context) error {
+func (a *attempt) verify(ctx context.Context) error {
 	chain, err := parseChain([]byte(a.draft.Chain))
 	if err == nil {
 		a.pair = pair{chain: chain, key: a.draft.Key}
 		err = a.pair.check(a.draft.Names, a.now())
 	}
 	if err != nil {
-		a.draft.Chain, a.draft.OrderURL = "", ""
+		// The order is spent: with its pending secret kept, every later attempt
+		// would be handed the same certificate.
+		if dropErr := a.drafts.drop(ctx, a.action.Certificate); dropErr != nil {
+			err = errors.Join(err, dropErr)
+		}
 		return &failure{class: ClassCARejected, err: fmt.Errorf(
 			"checking the certificate that %s sent for %s: %w; it was not written, what is live stays", a.draft.Issuer, a.action.Certificate, err)}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -42,7 +43,7 @@ func (s Secret) Behind() bool { return s.Live != nil && s.Live.Version != s.Vers
 // Pending is what the metadata of a pending secret says.
 type Pending struct {
 	KeyDigest string
-	Version   int // the version of the live secret it was made to follow
+	Follows   int // the version of the secret that it was made to follow
 }
 
 // Observed is what is there.
@@ -131,7 +132,12 @@ func (o *Observer) pending(ctx context.Context, name string) (Pending, bool, err
 	if err != nil || current == 0 || !live {
 		return Pending{}, false, err
 	}
-	return Pending{KeyDigest: custom[metaKey]}, true, nil
+	follows, err := strconv.Atoi(custom[metaVersion])
+	if err != nil {
+		return Pending{}, false, fmt.Errorf("reading the metadata of the pending secret of %q: its %s %q is no number; remove that secret (vault kv metadata delete %s/%s/pending/%[1]s)",
+			name, metaVersion, custom[metaVersion], o.StateMount, o.StatePrefix)
+	}
+	return Pending{KeyDigest: custom[metaKey], Follows: follows}, true, nil
 }
 
 // locations are the places that matter: each certificate's target, and where

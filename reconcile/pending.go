@@ -46,7 +46,8 @@ type draft struct {
 	// that died right after the write knows them again.
 	DataDigest string
 
-	stored int // version of the pending secret; 0: not stored yet
+	stored    int  // version of the pending secret; 0: not stored yet
+	described bool // its metadata speaks of this draft
 }
 
 // phase is how far a draft came, read off the facts.
@@ -100,12 +101,13 @@ func (s *drafts) load(ctx context.Context, name string) (*draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the pending secret %s/%s: %w", s.mount, s.path(name), err)
 	}
-	d.stored = version
+	d.stored, d.described = version, true
 	return d, nil
 }
 
 // store writes a draft; evidence before the step that follows it. The key's
-// digest goes to the metadata too, where Plan may read it.
+// digest and the version it is to follow stand in the metadata too, where Plan
+// may read them. They are written first, so that no draft is ever without.
 func (s *drafts) store(ctx context.Context, name string, d *draft) error {
 	data, err := d.encode()
 	if err != nil {
@@ -118,14 +120,15 @@ func (s *drafts) store(ctx context.Context, name string, d *draft) error {
 			return err
 		}
 	}
-	fresh := d.stored == 0
-	if d.stored, err = s.secrets.Write(ctx, s.mount, s.path(name), data, cas); err != nil {
-		return err
+	if !d.described {
+		err = s.secrets.WriteMetadata(ctx, s.mount, s.path(name), map[string]string{metaManagedBy: managedBy, metaKey: d.KeyDigest, metaVersion: strconv.Itoa(d.CAS)})
+		if err != nil {
+			return err
+		}
+		d.described = true
 	}
-	if !fresh {
-		return nil
-	}
-	return s.secrets.WriteMetadata(ctx, s.mount, s.path(name), map[string]string{metaManagedBy: managedBy, metaKey: d.KeyDigest})
+	d.stored, err = s.secrets.Write(ctx, s.mount, s.path(name), data, cas)
+	return err
 }
 
 func (s *drafts) drop(ctx context.Context, name string) error {

@@ -44,7 +44,8 @@ const (
 	ReasonChanged     Reason = "changed"
 	ReasonForeign     Reason = "foreign" // there is a secret that certroll did not write
 	ReasonUnfinished  Reason = "unfinished"
-	ReasonDrifted     Reason = "drifted" // somebody else wrote a version after certroll's
+	ReasonDrifted     Reason = "drifted"       // somebody else wrote a version after certroll's
+	ReasonBehind      Reason = "record_behind" // the ledger does not say how it is
 	ReasonRemoved     Reason = "removed_from_spec"
 	ReasonBackoff     Reason = "backoff"
 	ReasonRateLimited Reason = "rate_limited"
@@ -89,7 +90,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 	}
 	for name, r := range observed.Records {
 		if !wanted[name] && r.State != StateRetired {
-			actions = append(actions, retire(r, observed, claimed))
+			actions = append(actions, retire(r, observed, claimed, now))
 		}
 	}
 	slices.SortFunc(actions, func(a, b Action) int { return strings.Compare(a.Certificate, b.Certificate) })
@@ -132,7 +133,7 @@ func decide(s *situation) Action {
 
 // holdBack turns an action that must wait into a hold.
 func holdBack(s *situation, a Action) Action {
-	if s.record == nil || s.record.Hold == nil || a.Kind == KindNone {
+	if s.record == nil || s.record.Hold == nil || a.Kind == KindNone || a.Reason == ReasonBehind {
 		return a
 	}
 	h := s.record.Hold
@@ -147,9 +148,17 @@ func holdBack(s *situation, a Action) Action {
 	return a
 }
 
+// retireDigest stands for the spec in the hold of a certificate that has none
+// any more.
+const retireDigest = "removed"
+
 // retire is the action for a certificate that the spec no longer has.
-func retire(r *Record, obs *Observed, claimed map[Location]string) Action {
+func retire(r *Record, obs *Observed, claimed map[Location]string, now time.Time) Action {
 	a := Action{Kind: KindRetire, Certificate: r.Certificate, Reason: ReasonRemoved, Record: r}
+	if h := r.Hold; h != nil && h.SpecDigest == retireDigest && h.Until.After(now) {
+		a.Kind, a.Wants, a.Reason, a.NotBefore, a.Detail = KindHold, KindRetire, ReasonBackoff, h.Until, h.Reason
+		return a
+	}
 	if r.Live == nil {
 		a.Detail = "its block is gone and nothing was ever issued; the record is closed"
 		return a

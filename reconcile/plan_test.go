@@ -21,13 +21,23 @@ func liveSecret(c *spec.Certificate, change func(*Live)) Secret {
 	return Secret{Version: 1, Readable: true, Owner: c.Name, Live: l}
 }
 
+// liveRecord is the record of c as certroll left it.
+func liveRecord(c *spec.Certificate, s Secret) *Record {
+	r := newRecord(c, nil, start)
+	r.State = StateLive
+	if s.Live != nil {
+		r.Live, r.RenewAt = s.Live, recordedRenewal(c, s.Live)
+	}
+	return r
+}
+
 func TestPlan(t *testing.T) {
 	type setup struct {
 		spec    func(*spec.Certificate)
 		live    func(*Live)
 		secret  func(*Secret)
 		pending *Pending
-		record  *Record
+		hold    *Hold
 		after   time.Duration // since issuance
 	}
 	cases := map[string]struct {
@@ -75,21 +85,25 @@ func TestPlan(t *testing.T) {
 			kind: KindAdopt, reason: ReasonForeign, detail: `belonged to certificate "old"`},
 		"overwritten": {setup: setup{secret: func(s *Secret) { s.Version = 2 }},
 			kind: KindRepair, reason: ReasonDrifted, detail: "version 2 of secret/tls/api was not written by certroll"},
-		"died before the metadata": {setup: setup{secret: func(s *Secret) { s.Live, s.Owner = nil, "" }, pending: &Pending{KeyDigest: "k2"}},
+		"died before the metadata": {setup: setup{secret: func(s *Secret) { s.Live, s.Owner = nil, "" }, pending: &Pending{KeyDigest: "k2", Follows: 0}},
 			kind: KindRepair, reason: ReasonUnfinished, detail: "while it wrote"},
-		"died before the metadata of a renewal": {setup: setup{secret: func(s *Secret) { s.Version = 2 }, pending: &Pending{KeyDigest: "k2"}},
+		"died before the metadata of a renewal": {setup: setup{secret: func(s *Secret) { s.Version = 2 }, pending: &Pending{KeyDigest: "k2", Follows: 1}},
 			kind: KindRepair, reason: ReasonUnfinished, detail: "while it wrote"},
 		"died before it told": {setup: setup{pending: &Pending{KeyDigest: "k1"}},
 			kind: KindRepair, reason: ReasonUnfinished, detail: "after it had written"},
-		"died before the write": {setup: setup{pending: &Pending{KeyDigest: "k2"}, after: 61 * day},
+		"overwritten while an attempt waits": {setup: setup{secret: func(s *Secret) { s.Version = 3 }, pending: &Pending{KeyDigest: "k2", Follows: 1}},
+			kind: KindRepair, reason: ReasonDrifted},
+		"a failed attempt keeps the key": {setup: setup{pending: &Pending{KeyDigest: "k1", Follows: 1}},
+			kind: KindNone, reason: ReasonUpToDate},
+		"died before the write": {setup: setup{pending: &Pending{KeyDigest: "k2", Follows: 1}, after: 61 * day},
 			kind: KindRenew, reason: ReasonThreshold},
-		"held": {setup: setup{after: 61 * day, record: &Record{Hold: &Hold{Until: start.Add(62 * day), Class: ClassCAUnavailable, Reason: "failure 1"}}},
+		"held": {setup: setup{after: 61 * day, hold: &Hold{Until: start.Add(62 * day), Class: ClassCAUnavailable, Reason: "failure 1"}},
 			kind: KindHold, reason: ReasonBackoff, detail: "failure 1"},
-		"held by the CA": {setup: setup{after: 61 * day, record: &Record{Hold: &Hold{Until: start.Add(62 * day), Class: ClassRateLimited, Reason: "too many"}}},
+		"held by the CA": {setup: setup{after: 61 * day, hold: &Hold{Until: start.Add(62 * day), Class: ClassRateLimited, Reason: "too many"}},
 			kind: KindHold, reason: ReasonRateLimited, detail: "too many"},
-		"hold over": {setup: setup{after: 62 * day, record: &Record{Hold: &Hold{Until: start.Add(62 * day)}}},
+		"hold over": {setup: setup{after: 62 * day, hold: &Hold{Until: start.Add(62 * day)}},
 			kind: KindRenew, reason: ReasonThreshold},
-		"a hold of another spec": {setup: setup{after: 61 * day, record: &Record{Hold: &Hold{Until: start.Add(70 * day), SpecDigest: "other"}}},
+		"a hold of another spec": {setup: setup{after: 61 * day, hold: &Hold{Until: start.Add(70 * day), SpecDigest: "other"}},
 			kind: KindRenew, reason: ReasonThreshold},
 	}
 	for name, tc := range cases {
@@ -107,13 +121,11 @@ func TestPlan(t *testing.T) {
 			if tc.pending != nil {
 				obs.Pending["api"] = *tc.pending
 			}
-			if r := tc.record; r != nil {
-				r.Certificate = "api"
-				if r.Hold.SpecDigest == "" {
-					r.Hold.SpecDigest = specDigest(desired, c)
-				}
-				obs.Records["api"] = r
+			r := liveRecord(c, secret)
+			if r.Hold = tc.hold; r.Hold != nil && r.Hold.SpecDigest == "" {
+				r.Hold.SpecDigest = specDigest(desired, c)
 			}
+			obs.Records["api"] = r
 			actions := Plan(desired, obs, start.Add(tc.after))
 			if len(actions) != 1 {
 				t.Fatalf("%d actions", len(actions))
@@ -121,6 +133,49 @@ func TestPlan(t *testing.T) {
 			a := actions[0]
 			if a.Kind != tc.kind || a.Reason != tc.reason || !strings.Contains(a.Detail, tc.detail) {
 				t.Errorf("got %s, %s, %q; want %s, %s, ...%q...", a.Kind, a.Reason, a.Detail, tc.kind, tc.reason, tc.detail)
+			}
+		})
+	}
+}
+
+// TestRecordBehind: the record follows the spec where no certificate is needed.
+func TestRecordBehind(t *testing.T) {
+	cases := map[string]struct {
+		record func(*Record) *Record
+		spec   func(*spec.Certificate)
+		detail string
+	}{
+		"lost": {record: func(*Record) *Record { return nil }, detail: "no record of it"},
+		"back": {record: func(r *Record) *Record { r.State = StateRetired; return r }, detail: "its block is back"},
+		"a change reverted": {record: func(r *Record) *Record {
+			r.State, r.Hold = StateFailing, &Hold{Until: start.Add(day), SpecDigest: "other"}
+			return r
+		}, detail: "not asked for any more"},
+		"another serial": {record: func(r *Record) *Record { l := *r.Live; l.Serial = "b2"; r.Live = &l; return r }, detail: "another certificate"},
+		"labels":         {spec: func(c *spec.Certificate) { c.Labels = map[string]string{"team": "edge"} }, detail: "changed labels"},
+		"on_remove":      {spec: func(c *spec.Certificate) { c.OnRemove = spec.Revoke }, detail: "changed on_remove"},
+		"file":           {spec: func(c *spec.Certificate) { c.File = "other.hcl" }, detail: "the file it stands in"},
+		"threshold":      {spec: func(c *spec.Certificate) { c.Renewal.ThresholdDays = 7 }, detail: "changed renewal"},
+		"renewal off":    {spec: func(c *spec.Certificate) { c.Renewal.Auto = false }, detail: "changed renewal"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := certificate("api", "api.example.com")
+			secret := liveSecret(c, nil)
+			r := liveRecord(c, secret)
+			if tc.record != nil {
+				r = tc.record(r)
+			}
+			if tc.spec != nil {
+				tc.spec(c)
+			}
+			obs := &Observed{Secrets: map[Location]Secret{targetOf(c): secret}, Records: map[string]*Record{}}
+			if r != nil {
+				obs.Records["api"] = r
+			}
+			a := Plan(desire(c), obs, start)[0]
+			if a.Kind != KindRepair || a.Reason != ReasonBehind || !strings.Contains(a.Detail, tc.detail) {
+				t.Errorf("got %s, %s, %q; want a repair with ...%q...", a.Kind, a.Reason, a.Detail, tc.detail)
 			}
 		})
 	}

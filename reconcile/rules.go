@@ -46,9 +46,10 @@ var rules = []rule{
 	ruleForeign,
 	ruleDrifted,
 	ruleRotate,
-	ruleUnmanaged,
 	ruleChanged,
 	ruleDue,
+	ruleBehind,
+	ruleUnmanaged,
 	ruleUpToDate,
 }
 
@@ -66,8 +67,10 @@ func ruleMissing(s *situation) (Action, bool) {
 }
 
 // ruleUnfinished: an earlier run wrote the pair and ended before it had told so.
+//
+// Only the version that follows the one it saw can be its own.
 func ruleUnfinished(s *situation) (Action, bool) {
-	if s.pending == nil || s.secret.Version == 0 {
+	if s.pending == nil || !s.secret.Readable || s.secret.Version != s.pending.Follows+1 {
 		return Action{}, false
 	}
 	if l := s.live(); l != nil && l.KeyDigest == s.pending.KeyDigest && !s.secret.Behind() {
@@ -127,7 +130,7 @@ func ruleUnmanaged(s *situation) (Action, bool) {
 // ruleChanged: the spec asks for a certificate other than the one that is live.
 func ruleChanged(s *situation) (Action, bool) {
 	changes := changesOf(s)
-	if len(changes) == 0 {
+	if len(changes) == 0 || !s.spec.Renewal.Auto {
 		return Action{}, false
 	}
 	fields := make([]string, len(changes))
@@ -141,7 +144,7 @@ func ruleChanged(s *situation) (Action, bool) {
 // ruleDue: its time has come.
 func ruleDue(s *situation) (Action, bool) {
 	l := s.live()
-	if l == nil {
+	if l == nil || !s.spec.Renewal.Auto {
 		return Action{}, false
 	}
 	at, _ := renewAt(s.spec, l)

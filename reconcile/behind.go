@@ -1,0 +1,86 @@
+package reconcile
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/spec"
+)
+
+// ruleBehind: the pair is as it should be, and the ledger does not say so. The
+// record follows the spec at once where no certificate is needed for it: what
+// it says of on_remove is all that is known once the block is gone.
+func ruleBehind(s *situation) (Action, bool) {
+	l := s.live()
+	if l == nil {
+		return Action{}, false
+	}
+	why := behind(s.spec, s.record, l)
+	if why == "" {
+		return Action{}, false
+	}
+	return Action{Kind: KindRepair, Reason: ReasonBehind, Detail: why + "; its record is brought up to date, nothing is ordered"}, true
+}
+
+// behind says how a record differs from what it should be; "" where it does not.
+func behind(c *spec.Certificate, r *Record, l *Live) string {
+	switch {
+	case r == nil:
+		return "the ledger has no record of it"
+	case r.State == StateRetired:
+		return "its block is back"
+	case r.State == StateFailing:
+		return "what failed is not asked for any more"
+	case r.Live == nil || r.Live.Serial != l.Serial:
+		return "its record speaks of another certificate"
+	}
+	var changed []string
+	note := func(field string, same bool) {
+		if !same {
+			changed = append(changed, field)
+		}
+	}
+	note("the order of domains", slices.Equal(r.Names, c.Names()))
+	note("labels", maps.Equal(r.Labels, c.Labels))
+	note("on_remove", r.OnRemove == c.OnRemove)
+	note("the file it stands in", r.File == c.File)
+	note("renewal", sameTime(r.RenewAt, recordedRenewal(c, l)))
+	if len(changed) == 0 {
+		return ""
+	}
+	return "the spec changed " + strings.Join(changed, ", ")
+}
+
+// recordedRenewal is what a record says of the next renewal; nil where it is
+// not renewed by itself.
+func recordedRenewal(c *spec.Certificate, l *Live) *time.Time {
+	if !c.Renewal.Auto {
+		return nil
+	}
+	at, _ := renewAt(c, l)
+	return &at
+}
+
+func sameTime(a, b *time.Time) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(*b)
+}
+
+// catchUp makes the record anew from what Vault's metadata says of the live
+// pair. A pending secret of an attempt that is not wanted any more goes.
+func (a *attempt) catchUp(ctx context.Context) error {
+	live := *keepNames(a.action.Secret.Live, a.recordLive())
+	if names := a.action.Spec.Names(); namesDigest(names) == live.NamesDigest {
+		live.Names = names
+	}
+	a.live = &live
+	if r := a.action.Record; r != nil && r.State == StateFailing {
+		return a.drafts.drop(ctx, a.action.Certificate)
+	}
+	return nil
+}
