@@ -125,8 +125,7 @@ func holder() string {
 func (a *app) follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
 	switch v.Source {
 	case spec.FromVault:
-		value, _, err := kv.Field(ctx, v.Path, v.Field)
-		return value, err
+		return kv.Field(ctx, v.Path, v.Field)
 	case spec.FromEnv:
 		value := a.getenv(v.Name)
 		if value == "" {

@@ -1,0 +1,68 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// Documents are secrets below one path that are known by an id and created
+// once, whoever comes first.
+type Documents struct {
+	kv            *KV
+	mount, prefix string
+}
+
+// NewDocuments makes Documents below a path of a mount.
+func NewDocuments(kv *KV, mount, prefix string) *Documents {
+	return &Documents{kv: kv, mount: mount, prefix: prefix}
+}
+
+func (d *Documents) path(id string) string { return d.prefix + "/" + id }
+
+// Load returns a document; fs.ErrNotExist where there is none.
+func (d *Documents) Load(ctx context.Context, id string) (map[string]string, error) {
+	data, _, err := d.kv.Read(ctx, d.mount, d.path(id))
+	return data, err
+}
+
+// Create stores a document where there is none, and returns the one that is
+// there then.
+func (d *Documents) Create(ctx context.Context, id string, data map[string]string) (map[string]string, error) {
+	// A document that was deleted leaves a version, which check-and-set must follow.
+	current, live, _, err := d.kv.ReadMetadata(ctx, d.mount, d.path(id))
+	if err != nil {
+		return nil, err
+	}
+	if !live {
+		if _, err = d.kv.Write(ctx, d.mount, d.path(id), data, current); err == nil {
+			return data, nil
+		}
+		if !isConflict(err) {
+			return nil, err
+		}
+	}
+	return d.Load(ctx, id)
+}
+
+// maxUpdates bounds how often Update follows a version that moved on.
+const maxUpdates = 5
+
+// Update replaces a document.
+func (d *Documents) Update(ctx context.Context, id string, data map[string]string) error {
+	var err error
+	for range maxUpdates {
+		var version int
+		if _, version, err = d.kv.Read(ctx, d.mount, d.path(id)); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("replacing it: %w", err)
+			}
+			return err
+		}
+		if _, err = d.kv.Write(ctx, d.mount, d.path(id), data, version); !isConflict(err) {
+			return err
+		}
+	}
+	return err
+}

@@ -1,0 +1,230 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// KV reads and writes secrets of KV v2 whose fields are texts. A mount and a
+// path are given apart, without slashes at their ends; both were validated by
+// the spec or stand in the reconciler's own settings.
+//
+// https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2
+type KV struct {
+	c      *Client
+	mounts mountCache
+}
+
+// NewKV makes a KV on a client.
+func NewKV(c *Client) *KV { return &KV{c: c} }
+
+// Read returns the current version of a secret. One that was never written,
+// or whose current version is deleted or destroyed, is fs.ErrNotExist.
+func (kv *KV) Read(ctx context.Context, mount, path string) (map[string]string, int, error) {
+	return kv.read(ctx, mount, path, nil, "reading "+mount+"/"+path)
+}
+
+// ReadVersion is Read of one version.
+func (kv *KV) ReadVersion(ctx context.Context, mount, path string, version int) (map[string]string, error) {
+	query := url.Values{"version": {strconv.Itoa(version)}}
+	data, _, err := kv.read(ctx, mount, path, query, fmt.Sprintf("reading version %d of %s/%s", version, mount, path))
+	return data, err
+}
+
+func (kv *KV) read(ctx context.Context, mount, path string, query url.Values, doing string) (map[string]string, int, error) {
+	at := dataPath(mount, path)
+	secret, err := kv.c.api.Logical().ReadWithDataWithContext(ctx, at, query)
+	if err != nil {
+		return nil, 0, kv.c.explain(err, doing, at, "read")
+	}
+	var body struct {
+		Data     map[string]any `json:"data"`
+		Metadata versionInfo    `json:"metadata"`
+	}
+	if err := decode(secret, &body); err != nil {
+		return nil, 0, unreadable(doing, err)
+	}
+	if body.Data == nil {
+		return nil, 0, notFound(doing)
+	}
+	data := make(map[string]string, len(body.Data))
+	for field, value := range body.Data {
+		// Fields that are no texts are somebody else's; a pair is made of texts.
+		if text, ok := value.(string); ok {
+			data[field] = text
+		}
+	}
+	return data, body.Metadata.Version, nil
+}
+
+// versionInfo is what KV v2 says of one version.
+type versionInfo struct {
+	Version      int    `json:"version"`
+	DeletionTime string `json:"deletion_time"`
+	Destroyed    bool   `json:"destroyed"`
+}
+
+// readable tells whether the version can be read at a moment:
+// delete_version_after puts a deletion time into the future.
+func (v versionInfo) readable(now time.Time) bool {
+	if v.Destroyed {
+		return false
+	}
+	deleted, err := time.Parse(time.RFC3339Nano, v.DeletionTime)
+	return err != nil || deleted.After(now)
+}
+
+// ReadMetadata returns the current version of a secret (0 where nothing was
+// ever written, which is no error), whether it can be read, and the custom
+// metadata. It needs the capability "read" on the metadata alone.
+func (kv *KV) ReadMetadata(ctx context.Context, mount, path string) (current int, live bool, custom map[string]string, err error) {
+	doing := "reading the metadata of " + mount + "/" + path
+	at := metadataPath(mount, path)
+	if err := kv.Check(ctx, mount); err != nil {
+		return 0, false, nil, err
+	}
+	secret, err := kv.c.api.Logical().ReadWithContext(ctx, at)
+	if err != nil {
+		return 0, false, nil, kv.c.explain(err, doing, at, "read")
+	}
+	if secret == nil {
+		return 0, false, nil, nil
+	}
+	var body struct {
+		Current  int                    `json:"current_version"`
+		Versions map[string]versionInfo `json:"versions"`
+		Custom   map[string]string      `json:"custom_metadata"`
+	}
+	if err := decode(secret, &body); err != nil {
+		return 0, false, nil, unreadable(doing, err)
+	}
+	version, there := body.Versions[strconv.Itoa(body.Current)]
+	return body.Current, there && version.readable(time.Now()), body.Custom, nil
+}
+
+// List returns the keys directly below a path; none is no error. It needs the
+// capability "list" on the metadata.
+func (kv *KV) List(ctx context.Context, mount, path string) ([]string, error) {
+	doing := "listing " + mount + "/" + path
+	at := metadataPath(mount, path)
+	secret, err := kv.c.api.Logical().ListWithContext(ctx, at)
+	if err != nil {
+		return nil, kv.c.explain(err, doing, at, "list")
+	}
+	if secret == nil {
+		return nil, nil
+	}
+	var body struct {
+		Keys []string `json:"keys"`
+	}
+	if err := decode(secret, &body); err != nil {
+		return nil, unreadable(doing, err)
+	}
+	return body.Keys, nil
+}
+
+// Write writes a secret by check-and-set and returns its new version: cas is
+// the current version, 0 for none. Where that is not the current version any
+// more, the error has Conflict() true.
+func (kv *KV) Write(ctx context.Context, mount, path string, data map[string]string, cas int) (int, error) {
+	doing := "writing " + mount + "/" + path
+	at := dataPath(mount, path)
+	// KV version 1 would take the write for one of its own.
+	if err := kv.Check(ctx, mount); err != nil {
+		return 0, err
+	}
+	secret, err := kv.c.api.Logical().WriteWithContext(ctx, at, map[string]any{
+		"data": data, "options": map[string]any{"cas": cas},
+	})
+	if err != nil {
+		err := kv.c.explain(err, doing, at, "create, update")
+		if isConflict(err) {
+			return kv.wroteAlready(ctx, mount, path, data, cas, err)
+		}
+		return 0, err
+	}
+	var body versionInfo
+	if err := decode(secret, &body); err != nil {
+		return 0, unreadable(doing, err)
+	}
+	return body.Version, nil
+}
+
+// wroteAlready looks whether a conflict is one with ourselves: the api's
+// client repeats a request whose answer got lost, and the write that did
+// succeed makes the repeated one fail.
+func (kv *KV) wroteAlready(ctx context.Context, mount, path string, data map[string]string, cas int, conflict error) (int, error) {
+	there, version, err := kv.Read(ctx, mount, path)
+	if err == nil && version == cas+1 && maps.Equal(there, data) {
+		return version, nil
+	}
+	return 0, conflict
+}
+
+// WriteMetadata replaces the custom metadata of a secret. KV v2 allows 64 keys
+// of 128 bytes, with values of 1 to 512 bytes, and has no check-and-set here.
+func (kv *KV) WriteMetadata(ctx context.Context, mount, path string, custom map[string]string) error {
+	at := metadataPath(mount, path)
+	_, err := kv.c.api.Logical().WriteWithContext(ctx, at, map[string]any{"custom_metadata": custom})
+	if err != nil {
+		return kv.c.explain(err, "writing the metadata of "+mount+"/"+path, at, "create, update")
+	}
+	return nil
+}
+
+// Delete soft-deletes the current version; `vault kv undelete` brings it back.
+func (kv *KV) Delete(ctx context.Context, mount, path string) error {
+	return kv.remove(ctx, dataPath(mount, path), "deleting "+mount+"/"+path)
+}
+
+// Destroy removes a secret with all its versions and its metadata; an absent
+// one is no error.
+func (kv *KV) Destroy(ctx context.Context, mount, path string) error {
+	return kv.remove(ctx, metadataPath(mount, path), "removing "+mount+"/"+path+" for good")
+}
+
+func (kv *KV) remove(ctx context.Context, at, doing string) error {
+	if _, err := kv.c.api.Logical().DeleteWithContext(ctx, at); err != nil {
+		return kv.c.explain(err, doing, at, "delete")
+	}
+	return nil
+}
+
+func dataPath(mount, path string) string     { return mount + "/data/" + path }
+func metadataPath(mount, path string) string { return mount + "/metadata/" + path }
+
+// decode reads the data of an answer; nothing of a nil one.
+func decode(secret *api.Secret, into any) error {
+	if secret == nil {
+		return nil
+	}
+	b, err := json.Marshal(secret.Data)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, into)
+}
+
+// unreadable is an answer that is not of KV v2's shape. Its cause is not told:
+// an answer may hold a secret, and so may what the decoder says of it.
+func unreadable(doing string, cause error) error {
+	return &Error{doing: doing, said: "Vault's answer is not one of KV v2", advice: "see that the mount is KV version 2, and what stands between certroll and Vault", cause: cause}
+}
+
+// statusOf is the HTTP status that Vault answered with; 0 where it did not.
+func statusOf(err error) int {
+	if re := responseOf(err); re != nil {
+		return re.StatusCode
+	}
+	return 0
+}
+
+func forbidden(err error) bool { return statusOf(err) == http.StatusForbidden }

@@ -1,0 +1,143 @@
+package vault
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// clock is one that tests turn.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) turn(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+func TestLease(t *testing.T) {
+	v := server(t)
+	kv := NewKV(newClient(t, v, v.Token))
+	at := &clock{at: time.Now()}
+	lease := func(holder string) *Lease {
+		l := NewLease(kv, "secret", "certroll/lease", holder, time.Minute)
+		l.now = at.now
+		return l
+	}
+	// In containers every process has the same name.
+	a, b := lease("certroll pid 1"), lease("certroll pid 1")
+	acquire := func(l *Lease, want bool) time.Time {
+		t.Helper()
+		held, by, until, err := l.Acquire(t.Context())
+		if err != nil || held != want || by != "certroll pid 1" {
+			t.Fatalf("held %v by %q until %s, error %v; want held %v", held, by, until, err, want)
+		}
+		return until
+	}
+	acquire(a, true)
+	if until := acquire(b, false); until.Sub(at.now()) < time.Minute {
+		t.Errorf("the other one is told %s", until)
+	}
+	at.turn(30 * time.Second)
+	acquire(a, true)
+	at.turn(50 * time.Second)
+	acquire(b, false) // it was renewed
+
+	at.turn(16 * time.Second) // A was killed
+	acquire(b, true)
+	acquire(a, false) // A comes back and must not think it has it still
+	if err := a.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	acquire(a, false) // and what it releases is not B's
+
+	if err := b.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	acquire(a, true)
+	call(t, v, http.MethodDelete, "secret/data/certroll/lease", nil, nil) // somebody forces it
+	acquire(b, true)
+	acquire(a, false)
+}
+
+// TestLeaseRace: of many that come at once exactly one gets it.
+func TestLeaseRace(t *testing.T) {
+	v := server(t)
+	kv := NewKV(newClient(t, v, v.Token))
+	for round := range 5 {
+		at := &clock{at: time.Now().Add(time.Duration(round) * time.Hour)}
+		var wg sync.WaitGroup
+		won := make(chan string, 8)
+		for i := range 8 {
+			l := NewLease(kv, "secret", "certroll/race", strings.Repeat("x", i+1), time.Minute)
+			l.now = at.now
+			wg.Go(func() {
+				held, by, _, err := l.Acquire(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				if held {
+					won <- by
+				}
+			})
+		}
+		wg.Wait()
+		if len(won) != 1 {
+			t.Errorf("%d of 8 got the lease", len(won))
+		}
+	}
+}
+
+func TestLeaseUnreadable(t *testing.T) {
+	v := server(t)
+	kv := NewKV(newClient(t, v, v.Token))
+	call(t, v, http.MethodPost, "secret/data/certroll/lease", map[string]any{"data": map[string]string{"holder": "x", "until": "soon"}}, nil)
+	_, _, _, err := NewLease(kv, "secret", "certroll/lease", "me", time.Minute).Acquire(t.Context())
+	mustSay(t, err, v, "secret/certroll/lease", `"soon"`, "vault kv metadata delete")
+}
+
+// TestDocuments: of two replicas that start together both end up with the
+// document that was there first.
+func TestDocuments(t *testing.T) {
+	v := server(t)
+	docs := NewDocuments(NewKV(newClient(t, v, v.Token)), "secret", "certroll/accounts")
+	var wg sync.WaitGroup
+	got := make([]string, 8)
+	for i := range got {
+		wg.Go(func() {
+			doc, err := docs.Create(t.Context(), "ca", map[string]string{"private_key": strings.Repeat("k", i+1)})
+			if err != nil {
+				t.Error(err)
+			}
+			got[i] = doc["private_key"]
+		})
+	}
+	wg.Wait()
+	for _, key := range got {
+		if key != got[0] || key == "" {
+			t.Errorf("the keys differ: %q", got)
+		}
+	}
+	if err := docs.Update(t.Context(), "ca", map[string]string{"private_key": got[0], "account_url": "u"}); err != nil {
+		t.Fatal(err)
+	}
+	if doc, err := docs.Load(t.Context(), "ca"); doc["account_url"] != "u" || err != nil {
+		t.Errorf("document: %v %v", doc, err)
+	}
+	// A document deleted by hand is made anew.
+	call(t, v, http.MethodDelete, "secret/data/certroll/accounts/ca", nil, nil)
+	if doc, err := docs.Create(t.Context(), "ca", map[string]string{"private_key": "new"}); doc["private_key"] != "new" || err != nil {
+		t.Errorf("document: %v %v", doc, err)
+	}
+}

@@ -1,0 +1,73 @@
+package vault
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"certroll/examples/lab"
+	"certroll/examples/lab/labtest"
+)
+
+// newClient logs in to a lab server with a token.
+func newClient(t testing.TB, v *lab.Vault, token string) *Client {
+	t.Helper()
+	t.Setenv("VAULT_TOKEN", token)
+	c, err := New(Options{Address: v.Addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Login(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// limited is a client whose token has one policy.
+func limited(t testing.TB, v *lab.Vault, name, rules string) *Client {
+	t.Helper()
+	if err := v.WritePolicy(t.Context(), name, rules); err != nil {
+		t.Fatal(err)
+	}
+	token, err := v.NewToken(t.Context(), "1h", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newClient(t, v, token)
+}
+
+// mustSay fails unless an error has all of the texts and no secret.
+func mustSay(t testing.TB, err error, v *lab.Vault, texts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error; want one that says %q", texts)
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("the error is\n%s\nwant in it: %s", err, text)
+		}
+	}
+	if strings.Contains(err.Error(), v.Token) {
+		t.Error("the error holds the token")
+	}
+}
+
+func write(t testing.TB, name, text string) string {
+	t.Helper()
+	path := fmt.Sprintf("%s/%s", t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// API is a call as root whose failure ends the test.
+func call(t testing.TB, v *lab.Vault, method, path string, in, out any) {
+	t.Helper()
+	if err := v.API(t.Context(), method, path, in, out); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func server(t testing.TB) *lab.Vault { return labtest.Vault(t) }

@@ -1,0 +1,146 @@
+package vault
+
+import (
+	"context"
+	"strings"
+	"sync"
+)
+
+// mount is a secrets engine's place and kind.
+type mount struct {
+	path string // without slashes at either end
+	kv   int    // KV's version; 0: another engine
+}
+
+// mountCache remembers mounts by their path; they do not move.
+type mountCache struct {
+	mu    sync.Mutex
+	known []mount
+}
+
+// Check makes sure that there is KV version 2 at a mount. Vault is asked once.
+func (kv *KV) Check(ctx context.Context, at string) error {
+	doing := "looking at the mount " + at + "/"
+	m, err := kv.mountOf(ctx, at, doing)
+	switch {
+	case err != nil:
+		return err
+	case m.kv == 2:
+		return nil
+	case m.kv == 1:
+		return &Error{doing: doing, said: "it is KV version 1, which keeps no versions and has no check-and-set",
+			advice: "make it version 2 (vault kv enable-versioning " + at + "/), or set vault.mount in certroll.hcl to a mount that is"}
+	}
+	return &Error{doing: doing, said: "it is no KV secrets engine",
+		advice: "enable one (vault secrets enable -path=" + at + " -version=2 kv), or set vault.mount in certroll.hcl to a mount that is"}
+}
+
+// mountOf finds the mount that a path lies in. Every token that may do
+// anything below a mount may ask this, as Vault's own CLI does before `vault
+// kv`: https://developer.hashicorp.com/vault/api-docs/system/internal-ui-mounts
+func (kv *KV) mountOf(ctx context.Context, path, doing string) (mount, error) {
+	if m, ok := kv.mounts.find(path); ok {
+		return m, nil
+	}
+	at := "sys/internal/ui/mounts/" + path
+	secret, err := kv.c.api.Logical().ReadWithContext(ctx, at)
+	if forbidden(err) {
+		return mount{}, kv.c.noMount(err, doing, path)
+	}
+	if err != nil {
+		return mount{}, kv.c.explain(err, doing, at, "read")
+	}
+	var body struct {
+		Path    string            `json:"path"`
+		Type    string            `json:"type"`
+		Options map[string]string `json:"options"`
+	}
+	if err := decode(secret, &body); err != nil {
+		return mount{}, unreadable(doing, err)
+	}
+	m := mount{path: strings.Trim(body.Path, "/")}
+	switch {
+	case body.Type != "kv" && body.Type != "generic":
+	case body.Options["version"] == "2":
+		m.kv = 2
+	default:
+		m.kv = 1
+	}
+	kv.mounts.add(m)
+	return m, nil
+}
+
+// noMount says why a path's mount is not shown. Vault answers the same where
+// there is none and where the token may do nothing there.
+func (c *Client) noMount(err error, doing, path string) error {
+	e := c.explained(err, doing)
+	if !deadToken(err) {
+		e.advice = "there is no such mount (vault secrets list), or the token's policies grant nothing below " + path + "/; see examples/vault-policies"
+	}
+	return e
+}
+
+func (c *mountCache) find(path string) (mount, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.known {
+		if path == m.path || strings.HasPrefix(path, m.path+"/") {
+			return m, true
+		}
+	}
+	return mount{}, false
+}
+
+func (c *mountCache) add(m mount) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known = append(c.known, m)
+}
+
+// Field reads one field of the secret at a path that begins with its mount, as
+// `vault kv get -field` takes it. The mount may be KV version 1 or 2.
+func (kv *KV) Field(ctx context.Context, path, field string) (string, error) {
+	doing := "reading the field " + field + " of " + path
+	m, err := kv.mountOf(ctx, path, doing)
+	if err != nil {
+		return "", err
+	}
+	below := strings.TrimPrefix(path, m.path+"/")
+	var data map[string]string
+	switch m.kv {
+	case 2:
+		data, _, err = kv.read(ctx, m.path, below, nil, doing)
+	case 1:
+		data, err = kv.readV1(ctx, m.path+"/"+below, doing)
+	default:
+		return "", &Error{doing: doing, said: m.path + "/ is no KV secrets engine", advice: "name a secret of KV"}
+	}
+	if err != nil {
+		return "", err
+	}
+	value, ok := data[field]
+	switch {
+	case !ok:
+		return "", &Error{doing: doing, said: "the secret has no such field that is a text", advice: "see its fields with: vault kv get " + path}
+	case value == "":
+		return "", &Error{doing: doing, said: "the field is empty", advice: "write it with: vault kv patch " + path + " " + field + "=-"}
+	}
+	return value, nil
+}
+
+func (kv *KV) readV1(ctx context.Context, at, doing string) (map[string]string, error) {
+	secret, err := kv.c.api.Logical().ReadWithContext(ctx, at)
+	if err != nil {
+		return nil, kv.c.explain(err, doing, at, "read")
+	}
+	if secret == nil {
+		return nil, notFound(doing)
+	}
+	data := map[string]string{}
+	for field, value := range secret.Data {
+		if text, ok := value.(string); ok {
+			data[field] = text
+		}
+	}
+	return data, nil
+}
