@@ -23,7 +23,6 @@ type attempt struct {
 	draft  *draft
 	pair   pair
 	live   *Live // what is live after it
-	status Status
 }
 
 type step struct {

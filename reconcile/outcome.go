@@ -40,7 +40,6 @@ type (
 	classed    interface{ Class() string }
 	retryAfter interface{ RetryAt() time.Time }
 	orderGone  interface{ OrderGone() bool }
-	conflict   interface{ Conflict() bool }
 	ofAccount  interface{ Account() string }
 )
 
@@ -65,11 +64,6 @@ func retryAt(err error) time.Time {
 func isOrderGone(err error) bool {
 	var g orderGone
 	return errors.As(err, &g) && g.OrderGone()
-}
-
-func isConflict(err error) bool {
-	var c conflict
-	return errors.As(err, &c) && c.Conflict()
 }
 
 func accountOf(err error) string {

@@ -258,13 +258,14 @@ const (
 )
 
 // Keep keeps the login alive until ctx ends: it renews the token for as long
-// as Vault lets it, and logs in again then. It returns nil when ctx ends.
-func (c *Client) Keep(ctx context.Context) error {
+// as Vault lets it, and logs in again then. What fails is logged and tried
+// again.
+func (c *Client) Keep(ctx context.Context) {
 	wait := firstRelogin
 	for {
 		ended, err := c.keepOnce(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		if err == nil && ended {
 			if err = c.Login(ctx); err == nil {
@@ -275,7 +276,7 @@ func (c *Client) Keep(ctx context.Context) error {
 		c.log.Error("keeping the login to Vault", "error", err)
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, mostRelogin)

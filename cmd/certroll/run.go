@@ -66,24 +66,26 @@ func (a *app) run(ctx context.Context) error {
 			return err
 		}
 	}
-	kept, done := make(chan error, 1), context.AfterFunc(ctx, func() {})
-	defer done()
-	go func() { kept <- d.client.Keep(ctx) }()
-	err = d.loop(ctx)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		d.client.Keep(ctx)
+	}()
+	d.loop(ctx)
 	<-kept
-	return err
+	return nil
 }
 
 // loop is the daemon's life: a pass, then a wait. What goes wrong in a pass is
 // said and tried again with the next one.
-func (d *daemon) loop(ctx context.Context) error {
+func (d *daemon) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			d.log.Info("stopped")
-			return nil
+			return
 		case <-timer.C:
 		}
 		if err := d.pass(ctx); err != nil && ctx.Err() == nil {
