@@ -1,15 +1,152 @@
 package spec
 
-// Fields says what a secret holds. So far there is one way, "pem".
-type Fields struct{}
+import (
+	"cmp"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
 
-// Digest identifies what the fields are made of.
-func (Fields) Digest() string { return "pem" }
+// Fields says what the secret of a certificate holds: one of the presets, or a
+// map of expressions over cert. The zero value is the preset "pem". Fields are
+// safe for concurrent use.
+type Fields struct {
+	preset string
+	custom *customFields
+}
 
 // Material is a pair with its chain, as PEM.
 type Material struct{ Certificate, Chain, FullChain, PrivateKey string }
 
-// Render makes the fields of a secret.
-func (Fields) Render(m Material, _ func(Value) (string, error)) (map[string]string, error) {
-	return map[string]string{"certificate": m.Certificate, "chain": m.Chain, "fullchain": m.FullChain, "private_key": m.PrivateKey}, nil
+// Digest identifies what the fields are made of.
+func (f Fields) Digest() string {
+	if f.custom != nil {
+		return f.custom.digest
+	}
+	return cmp.Or(f.preset, "pem")
+}
+
+// Render makes the fields of a secret. resolve follows the references that
+// passwords are; it is asked only where one is needed. An error names the field
+// and its place, never a value.
+func (f Fields) Render(m Material, resolve func(Value) (string, error)) (map[string]string, error) {
+	p, err := parseMaterial(m)
+	if err != nil {
+		return nil, err
+	}
+	if f.custom != nil {
+		return f.custom.render(p, resolve)
+	}
+	return presets[f.Digest()](p), nil
+}
+
+// parsedPair is a Material and what it says.
+type parsedPair struct {
+	Material
+	leaf  *x509.Certificate
+	chain []*x509.Certificate // above the leaf
+	key   crypto.Signer
+}
+
+func parseMaterial(m Material) (*parsedPair, error) {
+	p := &parsedPair{Material: m}
+	rest := []byte(m.FullChain)
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("parsing the certificate: %w", err)
+		}
+		p.chain = append(p.chain, cert)
+	}
+	if len(p.chain) == 0 {
+		return nil, errors.New("parsing the certificate: there is none")
+	}
+	p.leaf, p.chain = p.chain[0], p.chain[1:]
+	block, _ := pem.Decode([]byte(m.PrivateKey))
+	if block == nil {
+		return nil, errors.New("parsing the private key: it is not PEM")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	signer, ok := key.(crypto.Signer)
+	if err != nil || !ok {
+		return nil, errors.New("parsing the private key: it is not PKCS #8") // err could hold a part of it
+	}
+	p.key = signer
+	return p, nil
+}
+
+// top is the last certificate that the CA sent, PEM; "" where it sent none but
+// the leaf. It is an intermediate: ACME CAs leave their root out.
+func (p *parsedPair) top() string { return p.above(len(p.chain) - 1) }
+
+func (p *parsedPair) above(i int) string {
+	if i < 0 || i >= len(p.chain) {
+		return ""
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.chain[i].Raw}))
+}
+
+func (p *parsedPair) keyType() string {
+	switch p.key.(type) {
+	case *rsa.PrivateKey:
+		return "rsa"
+	case *ecdsa.PrivateKey:
+		return "ec"
+	}
+	return ""
+}
+
+// serial is written as OpenSSL and Vault write it: 0a:1b:2c.
+func (p *parsedPair) serial() string {
+	var parts []string
+	for _, b := range p.leaf.SerialNumber.Bytes() {
+		parts = append(parts, fmt.Sprintf("%02x", b))
+	}
+	return strings.Join(parts, ":")
+}
+
+// presets are the fields by the name of the preset. A field with nothing in it
+// is left out.
+var presets = map[string]func(*parsedPair) map[string]string{
+	"pem": func(p *parsedPair) map[string]string {
+		return map[string]string{"certificate": p.Certificate, "chain": p.Chain, "fullchain": p.FullChain, "private_key": p.PrivateKey}
+	},
+	// A kubernetes.io/tls secret: https://kubernetes.io/docs/concepts/configuration/secret/#tls-secrets.
+	"kubernetes": func(p *parsedPair) map[string]string {
+		return nonEmpty(map[string]string{"tls.crt": p.FullChain, "tls.key": p.PrivateKey, "ca.crt": p.top()})
+	},
+	// The names of https://developer.hashicorp.com/vault/api-docs/secret/pki#generate-certificate-and-key.
+	"pki": func(p *parsedPair) map[string]string {
+		return nonEmpty(map[string]string{
+			"certificate": p.Certificate, "issuing_ca": p.above(0), "ca_chain": p.Chain, "private_key": p.PrivateKey,
+			"private_key_type": p.keyType(), "serial_number": p.serial(), "expiration": strconv.FormatInt(p.leaf.NotAfter.Unix(), 10),
+		})
+	},
+}
+
+// presetNames are the presets in the order of the documentation.
+var presetNames = []string{"pem", "kubernetes", "pki"}
+
+func presetFields(name string) (Fields, bool) {
+	_, ok := presets[name]
+	return Fields{preset: name}, ok
+}
+
+func nonEmpty(fields map[string]string) map[string]string {
+	for name, value := range fields {
+		if value == "" {
+			delete(fields, name)
+		}
+	}
+	return fields
 }

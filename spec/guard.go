@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -26,7 +27,10 @@ var (
 )
 
 // budget is what the loops of one revision may still cost.
-type budget struct{ left int }
+type budget struct {
+	mu   sync.Mutex // held while the expressions of fields are evaluated, which happens at any time
+	left int
+}
 
 func (b *budget) spend(n int) {
 	if b.left -= n; b.left < 0 {

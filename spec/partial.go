@@ -170,31 +170,11 @@ func (b *body) fields() (s setting[Fields]) {
 	if !ok {
 		text := b.text("fields")
 		if s.v, s.ok = presetFields(text.v); text.ok && !s.ok {
-			presets := []string{"pem", "kubernetes", "pki"}
-			b.fault(text.at, "Unknown value", "fields = %q: use %s, or a map of expressions over cert.%s", text.v, oneOf(presets), didYouMean(text.v, presets))
+			b.fault(text.at, "Unknown value", "fields = %q: use %s, or a map of expressions over cert.%s", text.v, oneOf(presetNames), didYouMean(text.v, presetNames))
 		}
 		return s
 	}
-	exprs := map[string]hcl.Expression{}
-	for _, item := range object.Items {
-		key, ok := b.d.eval(item.KeyExpr, b.ctx, b.whole)
-		if !ok || key.IsNull() || key.Type() != cty.String {
-			continue
-		}
-		if exprs[key.AsString()] != nil {
-			b.fault(item.KeyExpr.Range().Ptr(), "Duplicate name", "The field %s is there twice.", key.AsString())
-		}
-		exprs[key.AsString()] = item.ValueExpr
-	}
-	fields, diags := exprFields(exprs, b.d.sourceOf)
-	for _, diag := range diags {
-		diag.Context = b.whole
-	}
-	b.d.report(diags...)
-	for _, v := range fields.references() {
-		b.d.mayReach(v, b.whole)
-	}
-	s.v, s.ok = fields, !diags.HasErrors()
+	s.v, s.ok = b.customFields(object)
 	return s
 }
 

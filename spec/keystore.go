@@ -1,0 +1,52 @@
+package spec
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/pavlo-v-chernykh/keystore-go/v4"
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+// defaultAlias is the name of the entry in a JKS keystore.
+const defaultAlias = "certificate"
+
+// keystores make a keystore of a pair with its chain, as base64 (RFC 4648
+// section 4): the values of KV v2 are texts.
+var keystores = map[string]func(p *parsedPair, password, alias string) (string, error){
+	"pkcs12": makePKCS12,
+	"jks":    makeJKS,
+}
+
+// makePKCS12 encrypts by AES-256-CBC with PBES2 (RFC 8018), which every
+// current OpenSSL, Java and Windows reads. PKCS #12 as encoded has no alias.
+func makePKCS12(p *parsedPair, password, _ string) (string, error) {
+	der, err := pkcs12.Modern.Encode(p.key, p.leaf, p.chain, password)
+	if err != nil {
+		return "", fmt.Errorf("encoding a PKCS #12 keystore: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(der), nil
+}
+
+func makeJKS(p *parsedPair, password, alias string) (string, error) {
+	key, err := x509.MarshalPKCS8PrivateKey(p.key)
+	if err != nil {
+		return "", fmt.Errorf("encoding the private key: %w", err)
+	}
+	chain := []keystore.Certificate{{Type: "X509", Content: p.leaf.Raw}}
+	for _, cert := range p.chain {
+		chain = append(chain, keystore.Certificate{Type: "X509", Content: cert.Raw})
+	}
+	store := keystore.New()
+	entry := keystore.PrivateKeyEntry{CreationTime: p.leaf.NotBefore, PrivateKey: key, CertificateChain: chain}
+	if err := store.SetPrivateKeyEntry(alias, entry, []byte(password)); err != nil {
+		return "", fmt.Errorf("encoding a JKS keystore: %w", err)
+	}
+	var buf bytes.Buffer
+	if err := store.Store(&buf, []byte(password)); err != nil {
+		return "", fmt.Errorf("encoding a JKS keystore: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(buf.Bytes()), nil
+}
