@@ -154,7 +154,7 @@ func (b *body) credentialItems() []credential {
 }
 
 func (b *body) credentialAllowed(p *provider, c credential, v Value) bool {
-	variable, refusal, known := p.variable(c.name)
+	refusal, known := p.variable(c.name)
 	switch {
 	case refusal != "":
 		b.fault(c.nameAt, "Variable not allowed", "%s", refusal)
@@ -166,7 +166,7 @@ func (b *body) credentialAllowed(p *provider, c credential, v Value) bool {
 		return true
 	}
 	why, secret := looksSecret(v.Text)
-	if variable.secret {
+	if secretVariable(c.name) {
 		why, secret = c.name+" holds a secret", true
 	}
 	if secret {

@@ -1,0 +1,184 @@
+package spec
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pavlo-v-chernykh/keystore-go/v4"
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+// material makes a leaf below an intermediate.
+func material(t testing.TB) (Material, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "intermediate"}, IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour)}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(0x0a1b2c), DNSNames: []string{"www.example.com"}, NotAfter: time.Unix(2e9, 0)}
+	encode := func(c *x509.Certificate) string {
+		der, err := x509.CreateCertificate(rand.Reader, c, ca, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
+	m := Material{Certificate: encode(leaf), Chain: encode(ca)}
+	m.FullChain = m.Certificate + m.Chain
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.PrivateKey = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return m, key
+}
+
+func noResolve(Value) (string, error) { return "", errors.New("nothing is to be resolved") }
+
+func TestPresets(t *testing.T) {
+	m, _ := material(t)
+	for name, want := range map[string]map[string]string{
+		"pem":        {"certificate": m.Certificate, "chain": m.Chain, "fullchain": m.FullChain, "private_key": m.PrivateKey},
+		"kubernetes": {"tls.crt": m.FullChain, "tls.key": m.PrivateKey, "ca.crt": m.Chain},
+		"pki": {"certificate": m.Certificate, "issuing_ca": m.Chain, "ca_chain": m.Chain, "private_key": m.PrivateKey,
+			"private_key_type": "ec", "serial_number": "0a:1b:2c", "expiration": "2000000000"},
+	} {
+		f, ok := presetFields(name)
+		if got, err := f.Render(m, noResolve); !ok || err != nil || !maps.Equal(got, want) {
+			t.Errorf("%s: %v, fields %v", name, err, slices.Sorted(maps.Keys(got)))
+		}
+	}
+	m.Chain, m.FullChain = "", m.Certificate
+	f, _ := presetFields("kubernetes")
+	if got, err := f.Render(m, noResolve); err != nil || len(got) != 2 {
+		t.Errorf("without a chain: %v, %d fields", err, len(got))
+	}
+}
+
+// fieldsOf decodes a map of fields that must be good.
+func fieldsOf(t testing.TB, text string) Fields {
+	t.Helper()
+	s, diags := Decode([]File{{"world.hcl", []byte(world)}, {"c.hcl", fmt.Appendf(nil, `
+certificate "c" {
+  domains = ["www.example.com"]
+  issuer  = issuer.le
+  dns     = dns.main
+  vault {
+    fields = %s
+  }
+}`, text)}}, strict)
+	if diags.HasErrors() {
+		t.Fatal(told(diags))
+	}
+	return s.Certificate("c").Vault.Fields
+}
+
+func TestExpressions(t *testing.T) {
+	m, _ := material(t)
+	f := fieldsOf(t, `{
+      "haproxy.pem" = "${cert.private_key}${cert.fullchain}"
+      about         = join(" ", concat(cert.names, [cert.serial, cert.not_after]))
+    }`)
+	got, err := f.Render(m, noResolve)
+	if err != nil || got["haproxy.pem"] != m.PrivateKey+m.FullChain || got["about"] != "www.example.com 0a:1b:2c 2033-05-18T03:33:20Z" {
+		t.Errorf("%v, about %q", err, got["about"])
+	}
+	if f.Digest() == (Fields{}).Digest() || f.Digest() == fieldsOf(t, `{ "haproxy.pem" = cert.private_key }`).Digest() {
+		t.Error("other expressions have the same digest")
+	}
+}
+
+// TestKeystores decodes what was made, made side by side as Apply does.
+func TestKeystores(t *testing.T) {
+	m, key := material(t)
+	f := fieldsOf(t, `{
+      "store.p12" = pkcs12(vault("secret/dns/store", "password"))
+      "store.jks" = jks(env("CERTROLL_DNS_STORE"), "tomcat")
+    }`)
+	resolve := func(v Value) (string, error) {
+		if v.Range.Filename != "c.hcl" {
+			t.Errorf("the reference has no place: %v", v.Range)
+		}
+		return "a password " + v.Path + v.Name, nil
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			got, err := f.Render(m, resolve)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			p12, _ := base64.StdEncoding.DecodeString(got["store.p12"])
+			k, leaf, chain, err := pkcs12.DecodeChain(p12, "a password secret/dns/store")
+			if err != nil || !key.Equal(k) || leaf.DNSNames[0] != "www.example.com" || len(chain) != 1 {
+				t.Errorf("PKCS #12: %v", err)
+			}
+			jks, _ := base64.StdEncoding.DecodeString(got["store.jks"])
+			store, password := keystore.New(), []byte("a password CERTROLL_DNS_STORE")
+			if err := store.Load(bytes.NewReader(jks), password); err != nil {
+				t.Error(err)
+			}
+			entry, err := store.GetPrivateKeyEntry("tomcat", password)
+			if err != nil || len(entry.CertificateChain) != 2 {
+				t.Errorf("JKS: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	_, err := f.Render(m, func(Value) (string, error) { return "", errors.New("Vault is sealed") })
+	if err == nil || !strings.Contains(err.Error(), "making the field store.jks, at c.hcl:8:21: Vault is sealed") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+// TestReferenceThatMoves: one that depends on the pair was not checked as what
+// it becomes, and is not followed.
+func TestReferenceThatMoves(t *testing.T) {
+	m, _ := material(t)
+	f := fieldsOf(t, `{ p12 = pkcs12(vault(cert.serial == "0a:1b:2c" && length(cert.chain) < 100 ? "secret/dns/a" : "secret/certroll/accounts", "x")) }`)
+	_, err := f.Render(m, func(Value) (string, error) { t.Error("it was followed"); return "", nil })
+	if err == nil || !strings.Contains(err.Error(), "not the reference that was checked") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+func TestBadFields(t *testing.T) {
+	for text, want := range map[string]string{
+		`{ a = cert.private_key, b = pkcs12("changeit") }`: "the password is a secret, and this file is in Git",
+		`{ a = cert.certificate }`:                         "the private key would be nowhere",
+		`{ a = cert.privatekey }`:                          "does not have an attribute named",
+		`{ a = cert.names }`:                               "a field is a text, not",
+		`{ "a/b" = cert.private_key }`:                     "a field's name is made of",
+		`{}`:                                               "1 to 64 fields",
+	} {
+		_, diags := Decode([]File{{"world.hcl", []byte(world)}, {"c.hcl", fmt.Appendf(nil, `
+certificate "c" {
+  domains = ["www.example.com"]
+  issuer  = issuer.le
+  dns     = dns.main
+  vault {
+    fields = %s
+  }
+}`, text)}}, strict)
+		if !diags.HasErrors() || !strings.Contains(told(diags), want) {
+			t.Errorf("%s:\n%s\nwant in it: %s", text, told(diags), want)
+		}
+	}
+}

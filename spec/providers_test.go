@@ -1,0 +1,94 @@
+package spec
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestTableIsLegos: the table is what its generator makes of the lego in go.mod.
+func TestTableIsLegos(t *testing.T) {
+	got, err := exec.CommandContext(t.Context(), "go", "run", "gen_providers.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("providers_table.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Error("providers_table.go is not what lego has: run go generate ./spec")
+	}
+}
+
+func TestProviders(t *testing.T) {
+	for code, want := range map[string]string{"cloudflare": "cloudflare", "dnsupdate": "rfc2136", "acmedns": "acme-dns", "route53": "route53"} {
+		if p, refusal := lookupProvider(code); p == nil || p.code != want || refusal != "" {
+			t.Errorf("%s: %v %q", code, p, refusal)
+		}
+	}
+	for _, code := range []string{"exec", "manual", "transip", "hyperone"} {
+		if p, refusal := lookupProvider(code); p != nil || refusal == "" {
+			t.Errorf("%s is not refused", code)
+		}
+	}
+	if p, refusal := lookupProvider("cloudflair"); p != nil || refusal != "" {
+		t.Error("an unknown provider is known, or refused")
+	}
+}
+
+// TestVariables: of every provider, none that reaches a file or the process.
+func TestVariables(t *testing.T) {
+	p := &provider{"rfc2136"}
+	for name, want := range map[string]bool{
+		"RFC2136_TSIG_SECRET": true, "DNSUPDATE_NAMESERVER": true, "RFC2136_TSIG_FILE": false, "DNSUPDATE_TSIG_SECRET_FILE": false, "HTTPS_PROXY": false,
+		"https_proxy": false, "LD_PRELOAD": false, "LEGO_CA_CERTIFICATES": false, "GODEBUG": false, "PATH": false, "CF_DNS_API_TOKEN": false,
+	} {
+		if _, known := p.variable(name); known != want {
+			t.Errorf("%s: %v, want %v", name, known, want)
+		}
+	}
+	if _, known := (&provider{"godaddy"}).variable("GODADDY_API_KEY"); !known {
+		t.Error("GODADDY_API_KEY is refused")
+	}
+	for code := range providerTable {
+		for _, name := range (&provider{code}).names() {
+			if strings.HasSuffix(name, "_FILE") || strings.HasSuffix(name, "_PATH") || strings.HasSuffix(name, "_PROXY") {
+				t.Errorf("%s may set %s", code, name)
+			}
+		}
+	}
+}
+
+func TestLooksSecret(t *testing.T) {
+	for text, want := range map[string]bool{
+		"-----BEGIN EC PRIVATE " + "KEY-----":            true,
+		"gh" + "p_" + strings.Repeat("a", 36):            true,
+		"hv" + "s." + strings.Repeat("A1b", 8):           true,
+		"eyJ" + strings.Repeat("a", 9) + ".eyJzdWIiOiIx": true,
+		strings.Repeat("0123456789abcdef", 3):            true,
+		"aZ3kQ9xW7bT1mN5vC8rL2pJ6hG4fD0sEyUiO":           true,
+		"ns1.example.com:53":                             false,
+		"https://dns.example.com/api/v2/zones":           false,
+		"ops@example.com":                                false,
+		"0f8fad5b-d9cb-469f-a165-70867728950e":           false,
+		"023e105f4ecef8ad9ca31a8372d0c353":               false, // a zone id
+		"300":                                            false,
+		"us-east-1":                                      false,
+		"hmac-sha256.":                                   false,
+		"":                                               false,
+	} {
+		if _, got := looksSecret(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+	for name, want := range map[string]bool{
+		"CF_DNS_API_TOKEN": true, "AWS_SECRET_ACCESS_KEY": true, "RFC2136_TSIG_SECRET": true, "OCI_PRIVKEY_PASS": true, "GCE_SERVICE_ACCOUNT": true,
+		"AWS_ACCESS_KEY_ID": false, "RFC2136_TSIG_KEY": false, "RFC2136_NAMESERVER": false, "AZURE_TENANT_ID": false, "CLOUDFLARE_TTL": false,
+	} {
+		if got := secretVariable(name); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
