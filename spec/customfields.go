@@ -48,8 +48,10 @@ func (b *body) customFields(object *hclsyntax.ObjectConsExpr) (Fields, bool) {
 	}
 	at := object.Range().Ptr()
 	c.names = slices.Sorted(maps.Keys(c.exprs))
-	if n := len(c.names); good && (n == 0 || n > maxFields) {
-		b.fault(at, "Value out of range", "A secret has 1 to %d fields; there are %d.", maxFields, n)
+	if n := len(c.names); n == 0 || n > maxFields {
+		if good {
+			b.fault(at, "Value out of range", "A secret has 1 to %d fields; there are %d.", maxFields, n)
+		}
 		return Fields{}, false
 	}
 	sum := sha256.New()

@@ -143,7 +143,7 @@ func TestKeystores(t *testing.T) {
 	}
 	wg.Wait()
 	_, err := f.Render(m, func(Value) (string, error) { return "", errors.New("Vault is sealed") })
-	if err == nil || !strings.Contains(err.Error(), "making the field store.jks, at c.hcl:8:21: Vault is sealed") {
+	if err == nil || !strings.Contains(err.Error(), "making the field store.jks, at c.hcl:9:21: Vault is sealed") {
 		t.Errorf("error: %v", err)
 	}
 }
@@ -152,7 +152,7 @@ func TestKeystores(t *testing.T) {
 // it becomes, and is not followed.
 func TestReferenceThatMoves(t *testing.T) {
 	m, _ := material(t)
-	f := fieldsOf(t, `{ p12 = pkcs12(vault(cert.serial == "0a:1b:2c" && length(cert.chain) < 100 ? "secret/dns/a" : "secret/certroll/accounts", "x")) }`)
+	f := fieldsOf(t, `{ p12 = pkcs12(vault(cert.serial == "0a:1b:2c" && strlen(cert.chain) < 200 ? "secret/dns/a" : "secret/certroll/accounts", "x")) }`)
 	_, err := f.Render(m, func(Value) (string, error) { t.Error("it was followed"); return "", nil })
 	if err == nil || !strings.Contains(err.Error(), "not the reference that was checked") {
 		t.Errorf("error: %v", err)
