@@ -166,7 +166,14 @@ func TestAnswerLost(t *testing.T) {
 func TestMetadataPolicy(t *testing.T) {
 	v := server(t)
 	call(t, v, http.MethodPost, "secret/data/tls/api", map[string]any{"data": map[string]string{"private_key": "x"}}, nil)
-	kv := NewKV(limited(t, v, "plan", `path "secret/metadata/*" { capabilities = ["read", "list"] }`))
+	call(t, v, http.MethodPost, "secret/data/certroll/pending/api", map[string]any{"data": map[string]string{"key": "x"}}, nil)
+	kv := NewKV(limited(t, v, "plan", policy(t, "plan")))
+	if keys, err := kv.List(t.Context(), "secret", "certroll/pending"); len(keys) != 1 || err != nil {
+		t.Errorf("pending: %v %v", keys, err)
+	}
+	if _, _, err := kv.Read(t.Context(), "secret", "certroll/pending/api"); !forbidden(err) {
+		t.Errorf("it read a pending key: %v", err)
+	}
 	if err := kv.Check(t.Context(), "secret"); err != nil {
 		t.Error(err)
 	}

@@ -62,7 +62,17 @@ func write(t testing.TB, name, text string) string {
 	return path
 }
 
-// API is a call as root whose failure ends the test.
+// policy is one of the examples.
+func policy(t testing.TB, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("../examples/vault-policies/" + name + ".hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// call is a call as root whose failure ends the test.
 func call(t testing.TB, v *lab.Vault, method, path string, in, out any) {
 	t.Helper()
 	if err := v.API(t.Context(), method, path, in, out); err != nil {
