@@ -577,3 +577,19 @@ func TestDraftTellsWhatItFollows(t *testing.T) {
 		t.Errorf("%d orders", len(w.ca.orders))
 	}
 }
+
+// TestPairInOneField: key and chain in one text are found, in either order.
+func TestPairInOneField(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	data, _, err := w.vault.Read(t.Context(), "secret", "tls/api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{data["private_key"] + data["fullchain"], data["fullchain"] + data["private_key"]} {
+		p, err := findPair(map[string]string{"haproxy.pem": text})
+		if err != nil || len(p.chain) != 2 {
+			t.Errorf("%v, a chain of %d", err, len(p.chain))
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
@@ -93,6 +92,21 @@ func namesOf(cert *x509.Certificate) []string {
 // serialOf renders a serial number in lower-case hex.
 func serialOf(cert *x509.Certificate) string { return fmt.Sprintf("%x", cert.SerialNumber) }
 
+// keysIn are the private keys among the PEM blocks of a text, which may hold
+// certificates as well, as HAProxy has it.
+func keysIn(text []byte) []crypto.Signer {
+	var keys []crypto.Signer
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return keys
+		}
+		if key, err := decodeKey(string(pem.EncodeToMemory(block))); err == nil {
+			keys = append(keys, key)
+		}
+	}
+}
+
 // findPair looks for a pair among the fields of a secret, whatever they are
 // called. Keystores are not looked into.
 func findPair(data map[string]string) (pair, error) {
@@ -104,14 +118,8 @@ func findPair(data map[string]string) (pair, error) {
 	var keys []crypto.Signer
 	var best []*x509.Certificate
 	for _, name := range fields {
-		text := []byte(strings.TrimSpace(data[name]))
-		if !bytes.HasPrefix(text, []byte("-----BEGIN ")) {
-			continue
-		}
-		if key, err := decodeKey(string(text)); err == nil {
-			keys = append(keys, key)
-			continue
-		}
+		text := []byte(data[name])
+		keys = append(keys, keysIn(text)...)
 		// The leaf with the longest chain below it is the whole story.
 		if chain, err := parseChain(text); err == nil && !chain[0].IsCA && len(chain) > len(best) {
 			best = chain

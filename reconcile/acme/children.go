@@ -217,7 +217,7 @@ func (cs *children) newChild(p *provider) *child {
 	}
 }
 
-// lastWords are the last lines that a child wrote to its standard error.
+// tail is the end of what a child wrote to its standard error.
 type tail struct {
 	mu    sync.Mutex
 	lines []string

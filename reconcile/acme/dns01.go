@@ -112,7 +112,7 @@ func (p *publication) present(ctx context.Context, ch challenge) (written bool, 
 		}
 		e := asError(doing, err)
 		written = written || e.class == ClassDNSUnavailable
-		if e.class != ClassDNSUnavailable || try >= len(p.client.opts.PresentRetry) {
+		if e.class != ClassDNSUnavailable || try >= len(p.client.opts.PresentRetry) || p.passedOver(p.account) {
 			return written, notPublished{e}
 		}
 		pause := p.client.opts.PresentRetry[try]

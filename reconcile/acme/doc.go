@@ -26,12 +26,13 @@
 // # Challenges
 //
 // All names of an order are solved side by side. The accounts of a certificate
-// are tried in order: one that cannot publish an answer is passed over for the
-// rest of the order, at once where it refuses its credentials, after a few
-// tries where it does not answer. Once the CA was asked there is no second
-// account: a failed validation burns the order. A record that was written and
-// is not seen is no reason to go on to another account either, because the
-// first has done what it was asked.
+// are tried in order: one that cannot publish an answer is passed over, at once
+// where it refuses its credentials, after a few tries where it does not answer.
+// The rest of the order then takes it last, and not never: of two accounts each
+// may serve another zone. Once the CA was asked there is no second account: a
+// failed validation burns the order. A record that was written and is not seen
+// is no reason to go on to another account either, because the first has done
+// what it was asked.
 //
 // A provider runs in a child process (children.go) whose environment is the
 // account's credentials and the few variables of passedOn, nothing of ours:

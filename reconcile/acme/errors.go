@@ -35,6 +35,8 @@ type Error struct {
 	retry  time.Time
 	gone   bool
 	cause  error
+	// account is the DNS account that was in use; empty where none was.
+	account string
 }
 
 // Error renders the failure as one sentence.
@@ -61,6 +63,9 @@ func (e *Error) RetryAt() time.Time { return e.retry }
 // caller has to begin with a new one.
 func (e *Error) OrderGone() bool { return e.gone }
 
+// Account is the DNS account that was in use, empty where none was.
+func (e *Error) Account() string { return e.account }
+
 // Unwrap is the cause: a context's error, a problem document, a network error.
 func (e *Error) Unwrap() error { return e.cause }
 
@@ -79,6 +84,13 @@ func asError(doing string, err error) *Error {
 // an interruption is nobody's failure.
 func interrupted(ctx context.Context, doing string) *Error {
 	return &Error{class: ClassInternal, doing: doing, said: "interrupted: " + context.Cause(ctx).Error(), cause: ctx.Err()}
+}
+
+// ofAccount is err with the DNS account that was in use.
+func ofAccount(account, doing string, err error) *Error {
+	e := *asError(doing, err)
+	e.account = account
+	return &e
 }
 
 func configError(doing, said, advice string) *Error {
@@ -120,7 +132,7 @@ func join(doing string, errs []error) error {
 const shown = 5
 
 func merge(doing string, all []*Error) *Error {
-	out := &Error{class: all[0].class, doing: doing, cause: all[0]}
+	out := &Error{class: all[0].class, doing: doing, cause: all[0], account: all[0].account}
 	var said []string
 	for i, e := range all {
 		out.gone = out.gone || e.gone

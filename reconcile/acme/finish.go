@@ -2,7 +2,6 @@ package acme
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -98,8 +97,7 @@ func (f *finish) run(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// order gets the order. One that cannot be had is gone: CAs forget orders
-// soon after they expire, and show nobody an order of another account.
+// order gets the order.
 func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen answer, err error) {
 	seen, err = f.session.call(ctx, f.doing, func(core *api.Core) error {
 		var err error
@@ -109,10 +107,18 @@ func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen answ
 	if err == nil {
 		return order, seen, f.expired(order)
 	}
-	if seen.status == http.StatusNotFound || seen.status == http.StatusForbidden || seen.status == http.StatusGone || isProblem(err, "malformed", "unauthorized") {
+	if isLost(err, seen) {
 		return order, seen, goneError(err, "the order cannot be had any more: a new one is needed")
 	}
 	return order, seen, err
+}
+
+// isLost reports whether an order that could not be had never will be: CAs
+// forget orders soon after they expire, and show nobody an order of another
+// account. A 403 counts only where the CA itself says why: a firewall's page
+// is no verdict on the order.
+func isLost(err error, seen answer) bool {
+	return seen.status == http.StatusNotFound || seen.status == http.StatusGone || isProblem(err, "malformed", "unauthorized")
 }
 
 // expired catches the CA that still shows an order whose time is over.
@@ -170,7 +176,7 @@ func (f *finish) ready(ctx context.Context, order acme.ExtendedOrder, seen answe
 		// the next time.
 		return goneError(err, rejections["badCSR"].advice)
 	}
-	return f.refused(ctx, err)
+	return f.refused(ctx, err, seen)
 }
 
 func (f *finish) notReady(ctx context.Context, seen answer) error {
@@ -181,9 +187,10 @@ func (f *finish) notReady(ctx context.Context, seen answer) error {
 }
 
 // refused looks at the order again after finalizing failed: nil where it has
-// gone on all the same, so that run deals with the state it is in now.
-func (f *finish) refused(ctx context.Context, refusal error) error {
-	if ctx.Err() != nil || !isAnswered(refusal) {
+// gone on all the same, so that run deals with the state it is in now. A CA
+// that did not answer, or wants to be left alone, is not asked.
+func (f *finish) refused(ctx context.Context, refusal error, seen answer) error {
+	if ctx.Err() != nil || seen.status == 0 || isPassing(refusal) {
 		return refusal
 	}
 	order, _, err := f.order(ctx)
@@ -193,10 +200,10 @@ func (f *finish) refused(ctx context.Context, refusal error) error {
 	return nil
 }
 
-// isAnswered reports whether the CA answered at all, with a problem.
-func isAnswered(err error) bool {
-	var p *acme.ProblemDetails
-	return errors.As(err, &p)
+// isPassing reports whether err is a trouble of the CA or of the way to it,
+// and no verdict.
+func isPassing(err error) bool {
+	return hasClass(err, ClassCAUnavailable) || hasClass(err, ClassRateLimited)
 }
 
 func (f *finish) processing(ctx context.Context, seen answer) error {

@@ -66,10 +66,15 @@ func answerClass(p *acme.ProblemDetails, retryAfter string) (class, advice strin
 	}
 }
 
+// pauseText is how a CA says that it has paused an account for some names.
+// Boulder's words hold no "paused": they speak of an account "temporarily
+// prevented from requesting" and of a link that ends in /unpause.
+var pauseText = regexp.MustCompile(`(?i)\bpaused\b|\bunpause\b|temporarily prevented from requesting`)
+
 // limitClass tells a pause from a limit. A paused account gets 429 without
 // Retry-After, and a link to a page where a person ends the pause.
 func limitClass(p *acme.ProblemDetails, retryAfter string) (class, advice string) {
-	if retryAfter == "" && strings.Contains(strings.ToLower(p.Detail), "paused") {
+	if retryAfter == "" && pauseText.MatchString(p.Detail) {
 		return ClassPaused, "mend what made the validations fail, then end the pause by the CA's self-service link " +
 			"(its token is a secret and left out here; the CA shows it in answer to a new order)"
 	}
@@ -117,7 +122,7 @@ func (c *Client) explain(ctx context.Context, doing string, err error, seen answ
 		return ours
 	}
 	var p *acme.ProblemDetails
-	if errors.As(err, &p) {
+	if errors.As(err, &p) && p.Type+p.Detail != "" {
 		class, advice := answerClass(p, seen.retryAfter)
 		return &Error{class: class, doing: doing, said: "the CA answered " + words(p), advice: advice,
 			retry: c.retryAt(seen.retryAfter, p.Detail), cause: err}

@@ -15,10 +15,9 @@ import (
 // solving is the work on the open authorizations of one order.
 type solving struct {
 	*finish
-	mu       sync.Mutex
-	current  int     // the account in use, an index into accounts
-	failures []error // why the accounts before it could not publish
-	room     chan struct{}
+	room   chan struct{}
+	mu     sync.Mutex
+	passed map[*spec.DNSAccount]bool // accounts that could not publish for some name
 }
 
 // task is one authorization to be made valid.
@@ -49,7 +48,7 @@ func (e notPublished) Unwrap() error { return e.why }
 // worked on side by side, and all to their end: one attempt shows everything
 // that is wrong, and an authorization won is of use to the next order.
 func (f *finish) solve(ctx context.Context, urls []string) error {
-	s := &solving{finish: f, room: make(chan struct{}, f.client.opts.Names)}
+	s := &solving{finish: f, room: make(chan struct{}, f.client.opts.Names), passed: map[*spec.DNSAccount]bool{}}
 	tasks, err := s.open(ctx, urls)
 	if err != nil || len(tasks) == 0 {
 		return err
@@ -124,74 +123,90 @@ func byDomain(tasks []task) [][]task {
 	return groups
 }
 
-// solveGroup tries the accounts in their order. An account that cannot publish
-// is passed over by the whole rest of the order, not only by this group.
+// solveGroup tries the accounts until one has published the group's answers.
 func (s *solving) solveGroup(ctx context.Context, group []task) error {
+	var failures []*Error
+	tried := map[*spec.DNSAccount]bool{}
 	for {
-		account, i := s.account()
+		account := s.next(tried)
 		if account == nil {
-			return s.exhausted(group)
+			return s.exhausted(group, failures)
 		}
+		tried[account] = true
 		err := s.solveWith(ctx, account, group)
-		var np notPublished
 		if err == nil {
-			s.worked(i)
+			s.worked(account)
 			return nil
 		}
-		if ctx.Err() != nil || !errors.As(err, &np) {
-			return err
+		why := ofAccount(account.Name, s.doing, err)
+		if ctx.Err() != nil || !errors.As(err, new(notPublished)) {
+			return why
 		}
-		s.passOver(i, np.why)
+		failures = append(failures, why)
+		s.passOver(account, tried, why)
 		if group, err = s.stillOpen(ctx, group); err != nil || len(group) == 0 {
 			return err
 		}
 	}
 }
 
-func (s *solving) account() (*spec.DNSAccount, int) {
+// next is the first account that the group has not tried. One that was passed
+// over by another group comes last and is not left out: an account may serve
+// one of the order's zones and not the other.
+func (s *solving) next(tried map[*spec.DNSAccount]bool) *spec.DNSAccount {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current >= len(s.accounts) {
-		return nil, s.current
+	var last *spec.DNSAccount
+	for _, a := range s.accounts {
+		switch {
+		case tried[a]:
+		case !s.passed[a]:
+			return a
+		case last == nil:
+			last = a
+		}
 	}
-	return s.accounts[s.current], s.current
+	return last
 }
 
-func (s *solving) worked(i int) {
+func (s *solving) worked(account *spec.DNSAccount) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.finish.account = s.accounts[i].Name
+	s.finish.account = account.Name
 }
 
-// passOver gives account i up, unless another group has done so already.
-func (s *solving) passOver(i int, why *Error) {
+// passedOver reports whether a group has given the account up. The others have
+// less patience with it then.
+func (s *solving) passedOver(account *spec.DNSAccount) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current != i {
-		return
-	}
-	s.current++
-	s.failures = append(s.failures, why)
-	if s.current < len(s.accounts) {
-		s.report("dns", "going on with the DNS account "+s.accounts[s.current].Name+": "+why.Error())
+	return s.passed[account]
+}
+
+// passOver notes that a group gives the account up, and tells so once.
+func (s *solving) passOver(account *spec.DNSAccount, tried map[*spec.DNSAccount]bool, why *Error) {
+	s.mu.Lock()
+	told := s.passed[account]
+	s.passed[account] = true
+	s.mu.Unlock()
+	if next := s.next(tried); next != nil && !told {
+		s.report("dns", "going on with the DNS account "+next.Name+": "+why.Error())
 	}
 }
 
-// exhausted is the error when no account is left. The class is that of the
-// last one's failure to answer where there was one, since then trying again
-// has a point; else the first one's.
-func (s *solving) exhausted(group []task) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.failures) == 1 {
-		return s.failures[0]
+// exhausted is the error when no account is left. The class is that of a
+// failure to answer where there was one, since then trying again has a point;
+// else the first one's.
+func (s *solving) exhausted(group []task, failures []*Error) error {
+	if len(failures) == 1 {
+		return failures[0]
 	}
 	var said []string
-	out := *asError(s.doing, s.failures[0])
-	for _, err := range s.failures {
+	out := *failures[0]
+	for _, err := range failures {
 		said = append(said, err.Error())
-		if hasClass(err, ClassDNSUnavailable) {
-			out.class, out.cause = ClassDNSUnavailable, err
+		if out.class != ClassDNSUnavailable && err.class == ClassDNSUnavailable {
+			out.class, out.cause, out.account = ClassDNSUnavailable, err, err.account
 		}
 	}
 	out.doing = "publishing the answer for " + group[0].name() + " through one of " + plural(len(said), "DNS account")
@@ -285,39 +300,65 @@ func (s *solving) askAll(ctx context.Context, challenges []challenge) error {
 func (s *solving) ask(ctx context.Context, ch challenge) error {
 	doing := "validating " + ch.name() + " at " + s.issuer.Directory
 	s.report("validate", "waiting for the CA to validate "+ch.name())
-	w := s.client.newWatch(s.client.opts.ValidationTimeout)
-	seen, err := s.session.call(ctx, doing, func(core *api.Core) error {
+	seen, refusal := s.session.call(ctx, doing, func(core *api.Core) error {
 		_, err := core.Challenges.New(ch.url)
 		return err
 	})
-	refusal := err
-	if err != nil && !isAnswered(err) {
-		return err
+	if refusal != nil {
+		if done, err := s.askedBefore(ctx, ch, refusal); done || err != nil {
+			return err
+		}
 	}
+	return s.verdict(ctx, ch, seen)
+}
+
+// verdict waits for the CA's decision. A poll that fails is repeated: the CA
+// is at it whether it can be asked or not, and giving up would take the answer
+// away from under it and burn the order.
+func (s *solving) verdict(ctx context.Context, ch challenge, seen answer) error {
+	doing := "validating " + ch.name() + " at " + s.issuer.Directory
+	w := s.client.newWatch(s.client.opts.ValidationTimeout)
+	var trouble error
 	for {
-		if refusal == nil {
-			if err := w.wait(ctx, doing, "has not decided", seen); err != nil {
-				return err
+		if err := w.wait(ctx, doing, "has not decided", seen); err != nil {
+			if trouble != nil && ctx.Err() == nil {
+				return trouble
 			}
+			return err
 		}
 		var authz acme.Authorization
-		authz, seen, err = s.authorization(ctx, ch.task.url)
-		switch {
-		case err != nil:
-			return err
-		case authz.Status == acme.StatusValid:
+		if authz, seen, trouble = s.authorization(ctx, ch.task.url); trouble != nil {
+			if !isPassing(trouble) {
+				return trouble
+			}
+			s.report("validate", "asking for the verdict on "+ch.name()+" failed, asking again: "+trouble.Error())
+			continue
+		}
+		if authz.Status == acme.StatusValid {
 			return nil
 		}
 		if failure := authorizationFailure(s.issuer, authz); failure != nil {
 			return failure
 		}
-		// Refused though still pending: an earlier run may have asked, and the
-		// CA is at it; else the refusal stands.
-		if refusal != nil && !beingValidated(authz, ch.url) {
-			return refusal
-		}
-		refusal = nil
 	}
+}
+
+// askedBefore looks at an authorization whose challenge the CA would not take,
+// or whose answer was lost: an earlier run may have asked, or this one been
+// heard. done where it is valid already, an error where the refusal stands,
+// neither where the CA is at it.
+func (s *solving) askedBefore(ctx context.Context, ch challenge, refusal error) (done bool, err error) {
+	authz, _, err := s.authorization(ctx, ch.task.url)
+	if err != nil {
+		return false, refusal
+	}
+	if failure := authorizationFailure(s.issuer, authz); failure != nil {
+		return false, failure
+	}
+	if authz.Status == acme.StatusValid || beingValidated(authz, ch.url) {
+		return authz.Status == acme.StatusValid, nil
+	}
+	return false, refusal
 }
 
 func beingValidated(authz acme.Authorization, url string) bool {

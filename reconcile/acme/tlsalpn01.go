@@ -69,6 +69,7 @@ func serveTLS(l *listening, ln net.Listener) (stop func()) {
 			return nil, errors.New("no challenge for this name")
 		},
 	}
+	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -76,19 +77,20 @@ func serveTLS(l *listening, ln net.Listener) (stop func()) {
 			if err != nil {
 				return // closed by stop
 			}
-			serving.Go(func() { handshake(conn, config) })
+			serving.Go(func() { handshake(ctx, conn, config) })
 		}
 	})
 	return func() {
 		_ = ln.Close()
+		cancel() // somebody may be connected and say nothing
 		serving.Wait()
 	}
 }
 
 // handshake is all there is to it: the certificate is the answer (RFC 8737
 // section 3).
-func handshake(conn net.Conn, config *tls.Config) {
+func handshake(ctx context.Context, conn net.Conn, config *tls.Config) {
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(connTimeout))
-	_ = tls.Server(conn, config).Handshake() // who fails at it was not the CA
+	_ = tls.Server(conn, config).HandshakeContext(ctx) // who fails at it was not the CA
 }

@@ -93,6 +93,9 @@ func readWhole(resp *http.Response, err error) (*http.Response, error) {
 	if len(body) > maxAnswer {
 		return nil, fmt.Errorf("the answer of %s is larger than %d bytes", resp.Request.URL.Host, maxAnswer)
 	}
+	if bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
+		body = nil // lego would take it for a problem document, and panic
+	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	resp.ContentLength = int64(len(body))
 	return resp, nil
