@@ -593,3 +593,17 @@ func TestPairInOneField(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedRevisionIsToldOnce: at once, and not again at each pull.
+func TestRefusedRevisionIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		if err := w.reconciler().Refuse(t.Context(), Revision{Commit: "bad", Author: "A. Owner <owner@example.com>"}, "c.hcl:1:1: Unknown block"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events := w.ledger.events(t)
+	if len(events) != 1 || events[0].Operation != KindConfig || events[0].Revision != "bad" || events[0].Class != ClassConfig || len(w.ledger.messages) != 1 {
+		t.Errorf("events: %+v, commits: %q", events, w.ledger.messages)
+	}
+}

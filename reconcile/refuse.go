@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"io/fs"
 	"time"
 )
@@ -12,15 +13,19 @@ const KindConfig Kind = "config"
 // ReasonRefused is the reason of a revision that was refused whole.
 const ReasonRefused Reason = "revision_refused"
 
-// Refuse notes that a revision was refused because of its mistakes. The same
-// revision is told once, however often it is met.
-func (r *Reconciler) Refuse(rev Revision, mistakes string) error {
-	return r.scribe.note(entry{Event: Event{
+// Refuse tells the ledger that a revision was refused because of its mistakes.
+// The same revision is told once, however often it is met.
+func (r *Reconciler) Refuse(ctx context.Context, rev Revision, mistakes string) error {
+	err := r.scribe.note(entry{Event: Event{
 		Schema: EventSchema, ID: eventID("refused", rev.Commit, mistakes), Time: r.opts.Now().UTC().Truncate(time.Millisecond),
 		Operation: KindConfig, Status: Failed, Reason: ReasonRefused, Class: ClassConfig,
 		Actor: firstOf(rev.Author, "unknown"), Cause: "spec", Revision: rev.Commit, Message: mistakes,
 		Detail: "the revision has mistakes and was refused whole; the last good one stays in force",
 	}})
+	if err != nil {
+		return err
+	}
+	return r.tell(ctx, &Report{})
 }
 
 // ReadRecords reads all records of a ledger's tree, by certificate.

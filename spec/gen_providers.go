@@ -9,28 +9,38 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"go/ast"
 	"go/format"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 const module = "github.com/go-acme/lego/v4"
 
 var (
-	constant = regexp.MustCompile(`(?m)^(?:const)?\s*(\w+)\s*=\s*(?:(\w+)\s*\+\s*)?"([^"]*)"`)
 	tomlKey  = regexp.MustCompile(`(?m)^\s+([A-Z][A-Z0-9_]*) = "`)
 	variable = regexp.MustCompile(`^[A-Z][A-Z0-9_]*[A-Z0-9]$`)
 	caseLine = regexp.MustCompile(`(?m)^\tcase (.*):\n\t\treturn (\w+)\.NewDNSProvider`)
-	imported = regexp.MustCompile(`(?m)^\t"` + module + `/providers/dns/(\w+)"$`)
 )
 
 // unspoken are variables that a provider's client library reads.
-var unspoken = map[string][]string{"route53": {"AWS_SESSION_TOKEN"}, "lightsail": {"AWS_SESSION_TOKEN"}}
+var unspoken = map[string][]string{
+	"route53":   {"AWS_SESSION_TOKEN"},
+	"lightsail": {"AWS_SESSION_TOKEN"},
+	"designate": {"OS_DOMAIN_ID", "OS_DOMAIN_NAME", "OS_PASSCODE", "OS_SYSTEM_SCOPE", "OS_TENANT_ID", "OS_USERID"},
+}
+
+// older are the beginnings that variables had before, and are still read by.
+var older = map[string]string{"DNSUPDATE_": "RFC2136_", "WEBNAMESRU_": "WEBNAMES_"}
 
 func main() {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}} {{.Version}}", module).Output()
@@ -77,46 +87,74 @@ func variables(dir string) []string {
 			names = append(names, m[1])
 		}
 	}
-	names = append(names, constants(dir, map[string]bool{})...)
+	names = append(names, constants(dir)...)
 	names = append(names, unspoken[filepath.Base(dir)]...)
-	for _, name := range names { // the older names of the same
-		if rest, ok := strings.CutPrefix(name, "DNSUPDATE_"); ok {
-			names = append(names, "RFC2136_"+rest)
+	for _, name := range names {
+		for now, before := range older {
+			if rest, ok := strings.CutPrefix(name, now); ok {
+				names = append(names, before+rest)
+			}
 		}
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return !strings.Contains(name, "_") })
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// constants are the values of the constants that look like variables. A
-// provider that is another's with other names takes that one's in as well.
-func constants(dir string, seen map[string]bool) []string {
-	seen[dir] = true
-	values := map[string]string{}
+// constants are the values of the constants in a provider's packages that are
+// named as variables are.
+func constants(dir string) []string {
 	var names []string
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	check(err)
-	for _, f := range files {
-		if strings.HasSuffix(f, "_test.go") {
-			continue
+	check(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
 		}
-		text, err := os.ReadFile(f)
-		check(err)
-		for _, m := range constant.FindAllStringSubmatch(string(text), -1) {
-			value := values[m[2]] + m[3]
-			values[m[1]] = value
-			if strings.Contains(strings.ToLower(m[1]), "env") && variable.MatchString(value) {
+		values := declared(path)
+		for name := range values {
+			value := evaluate(values[name], values)
+			if strings.Contains(strings.ToLower(name), "env") && variable.MatchString(value) {
 				names = append(names, value)
 			}
 		}
-		for _, m := range imported.FindAllStringSubmatch(string(text), -1) {
-			if other := filepath.Join(filepath.Dir(dir), m[1]); !seen[other] && m[1] != "internal" {
-				names = append(names, constants(other, seen)...)
-			}
-		}
-	}
+		return nil
+	}))
 	return names
+}
+
+// declared are the expressions of a package's constants, by name.
+func declared(dir string) map[string]ast.Expr {
+	values := map[string]ast.Expr{}
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	check(err)
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		check(err)
+		ast.Inspect(file, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.ValueSpec); ok && len(spec.Names) == len(spec.Values) {
+				for i := range spec.Names {
+					values[spec.Names[i].Name] = spec.Values[i]
+				}
+			}
+			return true
+		})
+	}
+	return values
+}
+
+// evaluate joins texts; what is none of them is "".
+func evaluate(e ast.Expr, values map[string]ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		text, _ := strconv.Unquote(e.Value)
+		return text
+	case *ast.Ident:
+		return evaluate(values[e.Name], values)
+	case *ast.BinaryExpr:
+		return evaluate(e.X, values) + evaluate(e.Y, values)
+	}
+	return ""
 }
 
 func check(err error) {

@@ -54,12 +54,12 @@ func (p *provider) variable(name string) (refusal string, known bool) {
 // or _PATH.
 var fileVariables = []string{
 	"AKAMAI_EDGERC", "AKAMAI_EDGERC_SECTION", "AWS_PROFILE", "AWS_SDK_LOAD_CONFIG", "GOOGLE_APPLICATION_CREDENTIALS",
-	"HYPERONE_PASSPORT_LOCATION", "KUBECONFIG", "OCI_PROFILE",
+	"HYPERONE_PASSPORT_LOCATION", "INFOBLOX_CA_CERTIFICATE", "KUBECONFIG", "OCI_PROFILE", "OS_CLOUD",
 }
 
 // processVariables change the process that reads them rather than the
 // provider: how it is loaded, where it connects to, what it trusts.
-var processVariables = []string{"PATH", "HOME", "GODEBUG", "GOTRACEBACK", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "IFS", "ENV", "BASH_ENV"}
+var processVariables = []string{"PATH", "HOME", "GODEBUG", "GOTRACEBACK", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "IFS", "ENV", "BASH_ENV", "REQUEST_METHOD"}
 
 // refusedVariable says why the config repo must not set a variable, whichever
 // the provider; "" where it may.
@@ -71,7 +71,7 @@ func refusedVariable(name string) string {
 	case slices.Contains(processVariables, upper), hasAnyPrefix(upper, "LD_", "DYLD_", "LEGO_", "CERTROLL_", "VAULT_"):
 		return fmt.Sprintf("%s changes the process and not the provider.", name)
 	case strings.HasSuffix(upper, "_FILE"), strings.HasSuffix(upper, "_PATH"), slices.Contains(fileVariables, upper):
-		return fmt.Sprintf("%s names a file of the reconciler's machine, which the config repo must not reach. Set the variable that takes the value itself, from vault() or env().", name)
+		return fmt.Sprintf("%s names a file of the reconciler's machine, or a section of one, which no dns block may reach. Set the variable that takes the value itself, from vault() or env().", name)
 	}
 	return ""
 }

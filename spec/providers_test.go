@@ -43,7 +43,7 @@ func TestVariables(t *testing.T) {
 	p := &provider{"rfc2136"}
 	for name, want := range map[string]bool{
 		"RFC2136_TSIG_SECRET": true, "DNSUPDATE_NAMESERVER": true, "RFC2136_TSIG_FILE": false, "DNSUPDATE_TSIG_SECRET_FILE": false, "HTTPS_PROXY": false,
-		"https_proxy": false, "LD_PRELOAD": false, "LEGO_CA_CERTIFICATES": false, "GODEBUG": false, "PATH": false, "CF_DNS_API_TOKEN": false,
+		"https_proxy": false, "LD_PRELOAD": false, "LEGO_CA_CERTIFICATES": false, "GODEBUG": false, "PATH": false, "REQUEST_METHOD": false, "OS_CLOUD": false, "INFOBLOX_CA_CERTIFICATE": false, "CF_DNS_API_TOKEN": false,
 	} {
 		if _, known := p.variable(name); known != want {
 			t.Errorf("%s: %v, want %v", name, known, want)
@@ -63,21 +63,29 @@ func TestVariables(t *testing.T) {
 
 func TestLooksSecret(t *testing.T) {
 	for text, want := range map[string]bool{
-		"-----BEGIN EC PRIVATE " + "KEY-----":            true,
-		"gh" + "p_" + strings.Repeat("a", 36):            true,
-		"hv" + "s." + strings.Repeat("A1b", 8):           true,
-		"eyJ" + strings.Repeat("a", 9) + ".eyJzdWIiOiIx": true,
-		strings.Repeat("0123456789abcdef", 3):            true,
-		"aZ3kQ9xW7bT1mN5vC8rL2pJ6hG4fD0sEyUiO":           true,
-		"ns1.example.com:53":                             false,
-		"https://dns.example.com/api/v2/zones":           false,
-		"ops@example.com":                                false,
-		"0f8fad5b-d9cb-469f-a165-70867728950e":           false,
-		"023e105f4ecef8ad9ca31a8372d0c353":               false, // a zone id
-		"300":                                            false,
-		"us-east-1":                                      false,
-		"hmac-sha256.":                                   false,
-		"":                                               false,
+		"-----BEGIN EC PRIVATE " + "KEY-----":                                      true,
+		"gh" + "p_" + strings.Repeat("a", 36):                                      true,
+		"hv" + "s." + strings.Repeat("A1b", 8):                                     true,
+		"eyJ" + strings.Repeat("a", 9) + ".eyJzdWIiOiIx":                           true,
+		strings.Repeat("0123456789abcdef", 3):                                      true,
+		"aZ3kQ9xW7bT1mN5vC8rL2pJ6hG4fD0sEyUiO":                                     true,
+		"https://ops:hunter2@dns.example.com/api":                                  true,
+		"Bearer gl" + "pat-" + strings.Repeat("x", 20):                             true,
+		"ns1.example.com:53":                                                       false,
+		"https://ops@dns.example.com:8443/api":                                     false,
+		"npm_config":                                                               false,
+		"/subscriptions/0f8fad5b-d9cb-469f-a165-70867728950e/resourceGroups/Zones": false,
+		"AKIA" + strings.Repeat("A1", 8):                                           false, // the id of a key
+		"9223372036854775807":                                                      false,
+		"2m30s":                                                                    false,
+		"https://dns.example.com/api/v2/zones":                                     false,
+		"ops@example.com":                                                          false,
+		"0f8fad5b-d9cb-469f-a165-70867728950e":                                     false,
+		"023e105f4ecef8ad9ca31a8372d0c353":                                         false, // a zone id
+		"300":                                                                      false,
+		"us-east-1":                                                                false,
+		"hmac-sha256.":                                                             false,
+		"":                                                                         false,
 	} {
 		if _, got := looksSecret(text); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
@@ -85,6 +93,7 @@ func TestLooksSecret(t *testing.T) {
 	}
 	for name, want := range map[string]bool{
 		"CF_DNS_API_TOKEN": true, "AWS_SECRET_ACCESS_KEY": true, "RFC2136_TSIG_SECRET": true, "OCI_PRIVKEY_PASS": true, "GCE_SERVICE_ACCOUNT": true,
+		"HURRICANE_TOKENS": true, "MYADDR_PRIVATE_KEYS_MAPPING": true, "NICMANAGER_API_OTP": true, "VOLC_SECRETKEY": true, "EDGEONE_SECRET_ID": false,
 		"AWS_ACCESS_KEY_ID": false, "RFC2136_TSIG_KEY": false, "RFC2136_NAMESERVER": false, "AZURE_TENANT_ID": false, "CLOUDFLARE_TTL": false,
 	} {
 		if got := secretVariable(name); got != want {

@@ -12,7 +12,10 @@ import (
 var notSecret = []string{"_ID", "_NAME", "_TTL", "_TIMEOUT", "_INTERVAL", "_URL", "_HOST", "_ALGORITHM", "_TSIG_KEY", "_FINGERPRINT"}
 
 // secretWords make a variable one whose value must not stand in a file.
-var secretWords = []string{"TOKEN", "SECRET", "PASSWORD", "PASSPHRASE", "PASS", "PASSWD", "KEY", "APIKEY", "PRIVKEY", "ACCESSTOKEN", "SIGNATURE", "CREDENTIALS", "PAT"}
+var secretWords = []string{
+	"TOKEN", "TOKENS", "SECRET", "PASSWORD", "PASSPHRASE", "PASS", "PASSWD", "PASSCODE", "KEY", "KEYS", "APIKEY", "PRIVKEY", "SECRETKEY",
+	"ACCESSTOKEN", "SIGNATURE", "CREDENTIALS", "PAT", "OTP",
+}
 
 // secretVariable tells by its name whether a variable holds a secret.
 func secretVariable(name string) bool {
@@ -27,10 +30,11 @@ func secretVariable(name string) bool {
 
 var (
 	pemKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY`)
-	jwt    = regexp.MustCompile(`^eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`)
+	jwt    = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`)
 	// The prefixes by which services mark their tokens.
-	marked = regexp.MustCompile(`^(gh[pousr]_|github_pat_|glpat-|hv[sbr]\.|xox[abprs]-|dop_v1_|sk_live_|npm_|pypi-|SG\.)`)
-	opaque = regexp.MustCompile(`^[A-Za-z0-9+/=_-]{32,}$`)
+	marked = regexp.MustCompile(`\b(gh[pousr]_|github_pat_|glpat-|hv[sbr]\.|xox[abprs]-|dop_v1_|sk_live_|npm_|pypi-|SG\.)[A-Za-z0-9_-]{16,}`)
+	login  = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[^/@:]*:[^/@]+@`)
+	opaque = regexp.MustCompile(`^[A-Za-z0-9+=_-][A-Za-z0-9+/=_-]{31,}$`) // not a path such as Azure's /subscriptions/...
 	hexKey = regexp.MustCompile(`^[0-9a-fA-F]{40,}$`)
 )
 
@@ -45,6 +49,8 @@ func looksSecret(text string) (why string, secret bool) {
 		return "this looks like a signed token", true
 	case marked.MatchString(text):
 		return "this looks like a token", true
+	case login.MatchString(text):
+		return "this URL holds a password", true
 	case hexKey.MatchString(text), opaque.MatchString(text) && mixed(text) && entropy(text) > 4:
 		return "this looks like a secret", true
 	}

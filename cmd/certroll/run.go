@@ -131,8 +131,8 @@ func (d *daemon) pull(ctx context.Context) error {
 	if diags.HasErrors() {
 		view.Diagnostics(d.err, d.palette(), files, diags)
 		d.log.Error("revision refused", "revision", rev.Commit, "mistakes", len(diags.Errs()))
-		if noteErr := d.reconciler.Refuse(reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)); noteErr != nil {
-			return noteErr
+		if noteErr := d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)); noteErr != nil {
+			d.log.Error("telling of the refused revision", "error", noteErr)
 		}
 		return d.fallBack()
 	}
