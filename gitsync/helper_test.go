@@ -158,7 +158,7 @@ func failure(t *testing.T, err error, kind Kind, words ...string) {
 	if !isKind(err, kind) {
 		t.Fatalf("got %v\nwant kind %q", err, kind)
 	}
-	if c, ok := err.(interface{ Class() string }); !ok || c.Class() != "git" { //nolint:errorlint // the contract is the outermost error
+	if c, ok := err.(interface{ Class() string }); !ok || c.Class() != "git" { // the contract is the outermost error
 		t.Errorf("the error %T has no Class() git", err)
 	}
 	for _, w := range words {

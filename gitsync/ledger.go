@@ -126,7 +126,7 @@ func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err err
 // descend from it ("" for a deleted branch). It goes on telling, over restarts
 // too where there is a cache directory, until a commit of ours stands on the
 // branch after somebody asked: that commit is where to say so.
-func (l *Ledger) Rewound() (old, new string, ok bool) {
+func (l *Ledger) Rewound() (old, now string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.rewound == nil {
@@ -134,9 +134,9 @@ func (l *Ledger) Rewound() (old, new string, ok bool) {
 	}
 	l.rewound.told = true
 	if !l.rewound.new.IsZero() {
-		new = l.rewound.new.String()
+		now = l.rewound.new.String()
 	}
-	return l.rewound.old.String(), new, true
+	return l.rewound.old.String(), now, true
 }
 
 func (l *Ledger) doing(what string) string {

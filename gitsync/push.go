@@ -51,12 +51,12 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 		if err != nil || next == nil {
 			return "", err
 		}
-		switch v, err := l.push(ctx, next); {
-		case v == pushed:
+		switch v, err := l.push(ctx, next); v {
+		case pushed:
 			return next.hash.String(), nil
-		case v == refused:
+		case refused:
 			return "", err
-		case v == stuck || v == unknown:
+		case stuck, unknown:
 			if bad++; bad == maxBad {
 				return "", err
 			}

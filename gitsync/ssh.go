@@ -104,7 +104,7 @@ func (c *sshConnector) methods() ([]ssh.AuthMethod, func(), error) {
 		}
 		return []ssh.AuthMethod{ssh.PublicKeys(signer)}, func() {}, nil
 	}
-	conn, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK"))
+	conn, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK")) //nolint:noctx // a local socket; what is asked over it is bound to the context
 	if err != nil {
 		return nil, nil, &Error{Kind: Denied, Doing: "asking the SSH agent for its keys", Detail: err.Error(),
 			Advice: "check that the agent at SSH_AUTH_SOCK runs, or name a private key file", Err: err}

@@ -1,6 +1,7 @@
 package gitsync
 
 import (
+	"errors"
 	"bytes"
 	"fmt"
 	"io"
@@ -71,7 +72,7 @@ var errNotDir = fmt.Errorf("not a directory: %w", fs.ErrInvalid)
 
 func isNotExist(err error) bool {
 	p, ok := err.(*fs.PathError) //nolint:errorlint // find returns exactly this
-	return ok && p.Err == fs.ErrNotExist
+	return ok && errors.Is(p.Err, fs.ErrNotExist)
 }
 
 // load reads a directory once.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
@@ -90,7 +91,7 @@ func decodeFiles(s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hc
 	}
 	trust := s.trust()
 	desired, diags := spec.Decode(in, trust)
-	return desired, append(in, trust.Files...), diags
+	return desired, slices.Concat(in, trust.Files), diags
 }
 
 // palette colours what goes to a terminal.

@@ -207,7 +207,7 @@ func (w *world) ledgerFile(path string) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return string(b)
+	return b
 }
 
 func (w *world) git(args ...string) string {

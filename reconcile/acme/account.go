@@ -231,7 +231,8 @@ func (s *session) newAccount(ctx context.Context, doing, eabKeyID, hmac string) 
 			return err
 		}
 		request := acme.Account{TermsOfServiceAgreed: s.issuer.AgreeTOS, Contact: s.contact()}
-		account, err := acme.ExtendedAccount{}, error(nil)
+		var account acme.ExtendedAccount
+		var err error
 		if eabKeyID != "" {
 			account, err = core.Accounts.NewEAB(request, eabKeyID, hmac)
 		} else {

@@ -86,7 +86,7 @@ func (c *child) start() (*exec.Cmd, *sync.WaitGroup, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives the call that starts it, and ends with its input
 	cmd.Env = c.env
 	if cmd.Env == nil {
 		cmd.Env = []string{} // nil would mean all of ours
