@@ -1,8 +1,8 @@
 package gitsync
 
 import (
-	"errors"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
