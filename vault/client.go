@@ -121,7 +121,6 @@ func (c *Client) Login(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.api.ClearToken()
 	secret, err := c.api.Auth().Login(ctx, method)
 	if err != nil {
 		return c.refusedLogin(err)
