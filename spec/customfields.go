@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -27,9 +28,15 @@ type customFields struct {
 	ctx    *hcl.EvalContext // of the block: locals, each
 	budget *budget
 	digest string
-	// refs are the references the sample followed. They were checked; the real
-	// pair must lead to no other.
-	refs []Value
+	// passwords are the references that the sample led to. They were checked;
+	// the real pair must lead to no other.
+	passwords []password
+}
+
+// password is a reference, and the field that it is for.
+type password struct {
+	Value
+	field string
 }
 
 const maxFields = 64
@@ -54,18 +61,34 @@ func (b *body) customFields(object *hclsyntax.ObjectConsExpr) (Fields, bool) {
 		}
 		return Fields{}, false
 	}
-	sum := sha256.New()
-	for _, name := range c.names {
-		_, _ = fmt.Fprintf(sum, "%s\x00%s\x00", name, b.d.sourceOf(c.exprs[name]))
-	}
-	c.digest = "sha256:" + hex.EncodeToString(sum.Sum(nil))
-	if !b.trySample(c) || !good {
+	made, ok := b.trySample(c)
+	if !ok || !good || !b.checkMade(c, made) {
 		return Fields{}, false
 	}
-	for _, ref := range c.refs {
-		good = b.d.mayReach(ref, b.whole) && good
+	for _, p := range c.passwords {
+		good = b.d.mayReach(p.Value, b.whole) && good
 	}
+	c.digest = b.digest(c, made)
 	return Fields{custom: c}, good
+}
+
+// digest is made of the expressions, however they are laid out, and of what
+// they make of the sample, which is how locals come into it.
+func (b *body) digest(c *customFields, made map[string]string) string {
+	sum := sha256.New()
+	for _, name := range c.names {
+		_, _ = fmt.Fprintf(sum, "%q %q", name, made[name])
+		tokens, _ := hclsyntax.LexExpression(b.d.sourceOf(c.exprs[name]), "", hcl.InitialPos)
+		for _, t := range tokens {
+			if t.Type != hclsyntax.TokenNewline && t.Type != hclsyntax.TokenComment {
+				_, _ = fmt.Fprintf(sum, " %q", t.Bytes)
+			}
+		}
+	}
+	for _, p := range c.passwords {
+		_, _ = fmt.Fprintf(sum, " %q %q %q %q", p.Source, p.Path, p.Field, p.Name)
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 
 func (b *body) fieldName(key hclsyntax.Expression, seen map[string]hclsyntax.Expression) (string, bool) {
@@ -85,55 +108,69 @@ func (b *body) fieldName(key hclsyntax.Expression, seen map[string]hclsyntax.Exp
 	return v.AsString(), true
 }
 
-// The sample's key, and what its keystores hold, are known again in what the
-// expressions make of them.
+// The sample: its key, and what stands for a keystore of it, are known again
+// in what the expressions make of them. It is part of every digest, so that a
+// change of it would look like a change of everybody's fields.
 const (
-	sampleKey   = "-----BEGIN PRIVATE KEY-----\nsample\n-----END PRIVATE KEY-----\n"
-	sampleCert  = "-----BEGIN CERTIFICATE-----\nsample\n-----END CERTIFICATE-----\n"
-	sampleStore = "a sample of a keystore"
+	sampleKeyBody = "c2FtcGxlIGtleQ=="
+	sampleKey     = "-----BEGIN PRIVATE KEY-----\n" + sampleKeyBody + "\n-----END PRIVATE KEY-----\n"
+	sampleCert    = "-----BEGIN CERTIFICATE-----\nc2FtcGxlIGxlYWY=\n-----END CERTIFICATE-----\n"
+	sampleChain   = "-----BEGIN CERTIFICATE-----\nc2FtcGxlIGNoYWlu\n-----END CERTIFICATE-----\n"
+	sampleStore   = "a sample of a keystore"
 )
 
-// trySample evaluates the expressions on a sample.
-func (b *body) trySample(c *customFields) bool {
-	sample := certValue(Material{Certificate: sampleCert, Chain: sampleCert, FullChain: sampleCert + sampleCert, PrivateKey: sampleKey},
-		sampleCert, "0a:1b:2c", []string{"www.example.com"}, time.Unix(0, 0), time.Unix(1, 0))
-	ctx := c.context(sample, func(kind string, password cty.Value, _ string) (string, error) {
-		if !isReference(password) {
+func sampleValue() cty.Value {
+	m := Material{Certificate: sampleCert, Chain: sampleChain, FullChain: sampleCert + sampleChain, PrivateKey: sampleKey}
+	return certValue(m, sampleChain, "0a:1b:2c", []string{"www.example.com"}, time.Unix(0, 0), time.Unix(1, 0))
+}
+
+// trySample evaluates the expressions on the sample.
+func (b *body) trySample(c *customFields) (made map[string]string, good bool) {
+	field := ""
+	ctx := c.context(sampleValue(), func(kind string, v cty.Value, alias string) (string, error) {
+		if !isReference(v) {
 			return "", fmt.Errorf("the password is a secret, and this file is in Git: write %s(vault(\"mount/path\", \"field\")) or %[1]s(env(\"%[2]sKEYSTORE\"))", kind, b.d.firstEnv())
 		}
-		c.refs = append(c.refs, *password.EncapsulatedValue().(*Value))
-		return sampleStore, nil
-	})
-	good, made := true, ""
-	for _, name := range c.names {
-		e := c.exprs[name]
-		refs := len(c.refs)
-		v, ok := b.d.eval(e, ctx, b.whole)
-		for i := range c.refs[refs:] {
-			c.refs[refs+i].Range = e.Range()
+		p := password{*v.EncapsulatedValue().(*Value), field}
+		p.Range = c.exprs[field].Range()
+		if c.indexOf(p.Value) < 0 {
+			c.passwords = append(c.passwords, p)
 		}
-		var text string
+		return strings.Join([]string{sampleStore, kind, alias}, " "), nil
+	})
+	made, good = map[string]string{}, true
+	size := 0
+	for _, field = range c.names {
+		e := c.exprs[field]
+		v, ok := b.d.eval(e, ctx, b.whole)
 		if ok {
-			text, ok = primitive[string](b, v, e.Range().Ptr(), cty.String, "a field is a text")
+			made[field], ok = primitive[string](b, v, e.Range().Ptr(), cty.String, "a field is a text")
 		}
 		good = good && ok
-		made += text + "\n"
+		if size += len(made[field]); size > maxValue {
+			b.fault(e.Range().Ptr(), "Value too large", "The fields of a secret have at most %d bytes together.", maxValue)
+			return made, false
+		}
 	}
-	if good {
-		good = b.checkMade(c, made)
-	}
-	return good
+	return made, good
 }
 
 // checkMade makes sure that what is written can be used.
-func (b *body) checkMade(c *customFields, made string) bool {
+func (b *body) checkMade(c *customFields, made map[string]string) bool {
 	at := c.exprs[c.names[0]].Range().Ptr()
-	hasKey := strings.Contains(made, strings.TrimSpace(sampleKey))
+	has := func(text string) bool {
+		for _, field := range made {
+			if strings.Contains(field, text) {
+				return true
+			}
+		}
+		return false
+	}
 	switch {
-	case !hasKey && !strings.Contains(made, sampleStore):
+	case !has(sampleKeyBody) && !has(sampleStore):
 		b.fault(at, "No private key among the fields", "No field holds cert.private_key, pkcs12(...) or jks(...): the private key would be nowhere.")
 		return false
-	case !hasKey || !strings.Contains(made, strings.TrimSpace(sampleCert)):
+	case !has(strings.TrimSpace(sampleKey)) || !has(strings.TrimSpace(sampleCert)):
 		b.d.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "The pair cannot be read back", Subject: at, Context: b.whole,
 			Detail: "Keystores are not looked into: where a key shall be kept (key.rotation = \"never\") or somebody overwrote the secret, certroll needs fields with cert.private_key and cert.fullchain as well."})
 	}
@@ -154,8 +191,11 @@ func certValue(m Material, ca, serial string, names []string, notBefore, notAfte
 	})
 }
 
-// context is what the expressions see; store makes a keystore.
-func (c *customFields) context(cert cty.Value, store func(kind string, password cty.Value, alias string) (string, error)) *hcl.EvalContext {
+// storeMaker makes a keystore of a kind.
+type storeMaker func(kind string, password cty.Value, alias string) (string, error)
+
+// context is what the expressions see.
+func (c *customFields) context(cert cty.Value, store storeMaker) *hcl.EvalContext {
 	ctx := c.ctx.NewChild()
 	ctx.Variables = map[string]cty.Value{"cert": cert}
 	ctx.Functions = map[string]function.Function{"pkcs12": keystoreFunc("pkcs12", store), "jks": keystoreFunc("jks", store)}
@@ -164,7 +204,7 @@ func (c *customFields) context(cert cty.Value, store func(kind string, password 
 
 // keystoreFunc is pkcs12(password) or jks(password), with an alias as a second
 // argument where one is wanted.
-func keystoreFunc(kind string, store func(kind string, password cty.Value, alias string) (string, error)) function.Function {
+func keystoreFunc(kind string, store storeMaker) function.Function {
 	return function.New(&function.Spec{
 		Params:   []function.Parameter{{Name: "password", Type: cty.DynamicPseudoType}},
 		VarParam: &function.Parameter{Name: "alias", Type: cty.String},
@@ -190,53 +230,69 @@ var errOtherReference = errors.New("it is not the reference that was checked whe
 
 // render evaluates the expressions on a real pair.
 func (c *customFields) render(p *parsedPair, resolve func(Value) (string, error)) (map[string]string, error) {
-	names := slices.Clone(p.leaf.DNSNames)
-	for _, ip := range p.leaf.IPAddresses {
-		names = append(names, ip.String())
+	passwords, err := c.resolve(resolve)
+	if err != nil {
+		return nil, err
 	}
-	cert := certValue(p.Material, p.top(), p.serial(), names, p.leaf.NotBefore, p.leaf.NotAfter)
-	ctx := c.context(cert, func(kind string, password cty.Value, alias string) (string, error) {
-		if !isReference(password) {
+	var cause error
+	ctx := c.context(p.value(), func(kind string, v cty.Value, alias string) (text string, err error) {
+		defer func() { cause = err }()
+		if !isReference(v) {
 			return "", errOtherReference
 		}
-		ref, ok := c.checked(*password.EncapsulatedValue().(*Value))
-		if !ok {
+		i := c.indexOf(*v.EncapsulatedValue().(*Value))
+		if i < 0 {
 			return "", errOtherReference
 		}
-		text, err := resolve(ref)
-		if err != nil {
-			return "", err
-		}
-		return keystores[kind](p, text, alias)
+		return keystores[kind](p, passwords[i], alias)
 	})
-	fields := make(map[string]string, len(c.names))
+	c.budget.mu.Lock()
+	defer c.budget.mu.Unlock()
+	c.budget.left = maxWork
+	fields, size := make(map[string]string, len(c.names)), 0
 	for _, name := range c.names {
-		text, err := c.evaluate(c.exprs[name], ctx)
-		if err != nil {
-			r := c.exprs[name].Range()
-			return nil, fmt.Errorf("making the field %s, at %s:%d:%d: %w", name, r.Filename, r.Start.Line, r.Start.Column, err)
+		cause = nil
+		if fields[name], err = c.evaluate(c.exprs[name], ctx); err != nil {
+			return nil, c.failed(name, cmp.Or(cause, err))
 		}
-		fields[name] = text
+		if size += len(fields[name]); size > maxValue {
+			return nil, c.failed(name, errValue)
+		}
 	}
 	return fields, nil
 }
 
-// checked finds a reference among those that were checked.
-func (c *customFields) checked(v Value) (Value, bool) {
-	for _, ref := range c.refs {
-		if v.Source == ref.Source && v.Path == ref.Path && v.Field == ref.Field && v.Name == ref.Name {
-			return ref, true
-		}
-	}
-	return Value{}, false
+func (c *customFields) failed(field string, err error) error {
+	r := c.exprs[field].Range()
+	return fmt.Errorf("making the field %s, at %s:%d:%d: %w", field, r.Filename, r.Start.Line, r.Start.Column, err)
 }
 
-// evaluate evaluates one expression within the bounds of a revision. The
-// diagnostics of HCL quote values, so only their own words are told.
+// resolve follows all references, before the lock on evaluation is taken.
+func (c *customFields) resolve(resolve func(Value) (string, error)) ([]string, error) {
+	texts := make([]string, len(c.passwords))
+	for i, p := range c.passwords {
+		var err error
+		if texts[i], err = resolve(p.Value); err == nil && texts[i] == "" {
+			err = errors.New("the password is empty")
+		}
+		if err != nil {
+			return nil, c.failed(p.field, err)
+		}
+	}
+	return texts, nil
+}
+
+// indexOf finds a reference among those that were checked; -1 where it is none.
+func (c *customFields) indexOf(v Value) int {
+	return slices.IndexFunc(c.passwords, func(p password) bool {
+		return v.Source == p.Source && v.Path == p.Path && v.Field == p.Field && v.Name == p.Name
+	})
+}
+
+// evaluate evaluates one expression within the bounds of a revision. HCL's
+// diagnostics and cty's errors quote values, which may be the private key, so
+// only the fixed summary is told.
 func (c *customFields) evaluate(e hclsyntax.Expression, ctx *hcl.EvalContext) (text string, err error) {
-	c.budget.mu.Lock()
-	defer c.budget.mu.Unlock()
-	c.budget.left = maxWork
 	defer func() {
 		if r := recover(); r != nil {
 			if !errors.Is(asError(r), errWork) {
@@ -246,25 +302,15 @@ func (c *customFields) evaluate(e hclsyntax.Expression, ctx *hcl.EvalContext) (t
 		}
 	}()
 	v, diags := e.Value(ctx)
-	if diags.HasErrors() {
-		return "", causeOf(diags)
+	switch {
+	case c.budget.left < 0: // some functions turn a panic into an error of theirs
+		return "", errWork
+	case diags.HasErrors():
+		return "", fmt.Errorf("it worked for a sample but not for this certificate (%s)", strings.ToLower(diags[0].Summary))
 	}
 	converted, err := convert.Convert(v, cty.String)
 	if err != nil || converted.IsNull() || !converted.IsKnown() {
 		return "", errors.New("it is no text")
 	}
 	return converted.AsString(), nil
-}
-
-// causeOf is the error of a function behind a diagnostic, or its summary.
-func causeOf(diags hcl.Diagnostics) error {
-	for _, d := range diags {
-		if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok {
-			var arg function.ArgError
-			if err := call.FunctionCallError(); errors.As(err, &arg) {
-				return arg
-			}
-		}
-	}
-	return errors.New(strings.ToLower(diags[0].Summary))
 }

@@ -1,8 +1,10 @@
 package spec
 
 import (
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -23,5 +25,28 @@ func TestDocs(t *testing.T) {
 	}
 	if len(s.Certificates) != 4 || len(s.DNS) != 3 {
 		t.Errorf("%d certificates, %d accounts", len(s.Certificates), len(s.DNS))
+	}
+}
+
+// TestDocsComplete: the reference names every function, preset, attribute of
+// cert and directory.
+func TestDocsComplete(t *testing.T) {
+	text, err := os.ReadFile("../docs/spec.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := append(slices.Collect(maps.Keys(functions)), slices.Collect(maps.Keys(directories))...)
+	for _, preset := range presetNames {
+		names = append(names, `"`+preset+`"`)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("%s is not spoken of", name)
+		}
+	}
+	for name := range sampleValue().Type().AttributeTypes() {
+		if !regexp.MustCompile("(`cert|`)\\." + name + "`").Match(text) {
+			t.Errorf("cert.%s is not spoken of", name)
+		}
 	}
 }

@@ -9,8 +9,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/zclconf/go-cty/cty"
 )
 
 // Fields says what the secret of a certificate holds: one of the presets, or a
@@ -94,6 +97,15 @@ func (p *parsedPair) above(i int) string {
 		return ""
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.chain[i].Raw}))
+}
+
+// value is what cert is in the expressions.
+func (p *parsedPair) value() cty.Value {
+	names := slices.Clone(p.leaf.DNSNames)
+	for _, ip := range p.leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return certValue(p.Material, p.top(), p.serial(), names, p.leaf.NotBefore, p.leaf.NotAfter)
 }
 
 func (p *parsedPair) keyType() string {

@@ -153,9 +153,74 @@ func TestKeystores(t *testing.T) {
 func TestReferenceThatMoves(t *testing.T) {
 	m, _ := material(t)
 	f := fieldsOf(t, `{ p12 = pkcs12(vault(cert.serial == "0a:1b:2c" && strlen(cert.chain) < 200 ? "secret/dns/a" : "secret/certroll/accounts", "x")) }`)
-	_, err := f.Render(m, func(Value) (string, error) { t.Error("it was followed"); return "", nil })
+	_, err := f.Render(m, func(v Value) (string, error) {
+		if v.Path != "secret/dns/a" {
+			t.Errorf("%s was followed", v.Path)
+		}
+		return "a password", nil
+	})
 	if err == nil || !strings.Contains(err.Error(), "not the reference that was checked") {
 		t.Errorf("error: %v", err)
+	}
+}
+
+// TestErrorsQuoteNothing: what works for the sample may fail for a real pair,
+// and the functions' own errors quote what they were handed.
+func TestErrorsQuoteNothing(t *testing.T) {
+	m, _ := material(t)
+	f := fieldsOf(t, `{
+      key    = cert.private_key
+      number = tonumber(strlen(cert.chain) < 200 ? "1" : cert.private_key)
+    }`)
+	_, err := f.Render(m, noResolve)
+	if err == nil || err.Error() != "making the field number, at c.hcl:9:16: it worked for a sample but not for this certificate (invalid function argument)" {
+		t.Errorf("error: %v", err)
+	}
+	f = fieldsOf(t, `{ a = cert.private_key, b = join("", [for i in range(200) : cert.fullchain]), c = join("", [for i in range(200) : cert.fullchain]) }`)
+	if _, err = f.Render(m, noResolve); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("error: %v", err)
+	}
+	f = fieldsOf(t, `{ p12 = pkcs12(env("CERTROLL_DNS_STORE")) }`)
+	if _, err = f.Render(m, func(Value) (string, error) { return "", nil }); err == nil || !strings.Contains(err.Error(), "the password is empty") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+// TestDigest: the layout of an expression makes no difference, what it makes
+// does, be it by a local, a reference or an alias.
+func TestDigest(t *testing.T) {
+	digest := func(fields, local string) string {
+		t.Helper()
+		s, diags := Decode([]File{{"world.hcl", []byte(world)}, {"c.hcl", fmt.Appendf(nil, `
+locals { name = %q }
+certificate "c" {
+  domains = ["www.example.com"]
+  issuer  = issuer.le
+  dns     = dns.main
+  vault {
+    fields = %s
+  }
+}`, local, fields)}}, strict)
+		if diags.HasErrors() {
+			t.Fatal(told(diags))
+		}
+		return s.Certificate("c").Vault.Fields.Digest()
+	}
+	const first = `{ a = cert.private_key, b = jks(vault("secret/dns/${local.name}", "x"), "web") }`
+	if digest(first, "a") != digest("{\n a   = cert.private_key # the key\n b = jks(vault( \"secret/dns/${local.name}\",\"x\"),  \"web\")\n}", "a") {
+		t.Error("the layout makes a difference")
+	}
+	seen := map[string]string{}
+	for _, other := range [][2]string{
+		{first, "a"}, {first, "b"}, {strings.Replace(first, `"web"`, "local.name", 1), "a"}, {strings.Replace(first, "jks", "pkcs12", 1), "a"},
+		{strings.Replace(first, "b =", "c =", 1), "a"}, {strings.Replace(first, "cert.private_key", `"${cert.private_key}${cert.chain}"`, 1), "a"},
+		{strings.Replace(first, "cert.private_key", `"${cert.private_key}${cert.ca}"`, 1), "a"},
+	} {
+		d := digest(other[0], other[1])
+		if before := seen[d]; before != "" {
+			t.Errorf("%v has the digest of %s", other, before)
+		}
+		seen[d] = fmt.Sprint(other)
 	}
 }
 
@@ -167,6 +232,11 @@ func TestBadFields(t *testing.T) {
 		`{ a = cert.names }`:                               "a field is a text, not",
 		`{ "a/b" = cert.private_key }`:                     "a field's name is made of",
 		`{}`:                                               "1 to 64 fields",
+		`{ a = cert.private_key, b = vault("secret/dns/a", "x") }`: "Reference not allowed here",
+		`{ a = cert.private_key, a = cert.chain }`:                 "The field a is there twice",
+		`{ a = jks(vault("secret/dns/a", "x"), "b", "c") }`:        "jks takes a password and an alias",
+		`{ a = jks(vault("secret/web", "x")) }`:                    "Reference out of reach",
+		`{ a = cert.private_key, b = join("", [for i in range(1000) : cert.fullchain]), c = join("", [for i in range(1000) : cert.fullchain]) }`: "have at most 262144 bytes",
 	} {
 		_, diags := Decode([]File{{"world.hcl", []byte(world)}, {"c.hcl", fmt.Appendf(nil, `
 certificate "c" {

@@ -27,6 +27,15 @@ func seeds(f *testing.F) {
 		}
 	}
 	f.Add([]byte(world))
+	f.Add([]byte(`
+certificate "c" {
+  domains = ["www.example.com"]
+  issuer  = issuer.le
+  dns     = dns.main
+  vault {
+    fields = { a = join("", [for n in cert.names : "${n}${cert.private_key}"]), b = try(jks(env("CERTROLL_DNS_A"), cert.serial), cert.fullchain) }
+  }
+}`))
 }
 
 // FuzzDecode: whatever the bytes, there is either a spec or an error, soon.

@@ -12,12 +12,18 @@ import (
 // provider is one of lego's DNS providers.
 type provider struct{ code string }
 
-// refusedProviders are those the config repo must not reach.
+// refusedProviders are those that no dns block may name: they reach beyond the
+// provider, or lego has them in name only.
 var refusedProviders = map[string]string{
 	"exec":     "The provider exec runs a program on the reconciler's machine. Use the provider of your DNS service; for a service without one, httpreq may be allowed in certroll.hcl.",
 	"manual":   "The provider manual waits for a person at a terminal. Use the provider of your DNS service.",
 	"transip":  "The provider transip reads its key from a file of the reconciler's machine. Delegate the challenge by a CNAME at _acme-challenge to a zone elsewhere.",
 	"hyperone": "The provider hyperone reads its credentials from a file of the reconciler's machine. Delegate the challenge by a CNAME at _acme-challenge to a zone elsewhere.",
+
+	"azure":         "The provider azure is replaced by azuredns. Use that.",
+	"cloudxns":      "The service behind the provider cloudxns has shut down. Use the provider that the zone is at now.",
+	"googledomains": "The service behind the provider googledomains has shut down. Use the provider that the zone is at now.",
+	"iwantmyname":   "The service behind the provider iwantmyname has shut down. Use the provider that the zone is at now.",
 }
 
 // lookupProvider finds a provider by one of its codes; nil where there is
@@ -35,7 +41,11 @@ func lookupProvider(code string) (p *provider, refusal string) {
 	return &provider{code}, ""
 }
 
-func providerCodes() []string { return slices.Sorted(maps.Keys(providerTable)) }
+// providerCodes are those that may be used.
+func providerCodes() []string {
+	codes := slices.Sorted(maps.Keys(providerTable))
+	return slices.DeleteFunc(codes, func(code string) bool { return refusedProviders[code] != "" })
+}
 
 // names are the variables that may be set, without those that are refused.
 func (p *provider) names() []string {
@@ -70,6 +80,8 @@ func refusedVariable(name string) string {
 		return fmt.Sprintf("%s would send the provider's requests, credentials included, through another server.", name)
 	case slices.Contains(processVariables, upper), hasAnyPrefix(upper, "LD_", "DYLD_", "LEGO_", "CERTROLL_", "VAULT_"):
 		return fmt.Sprintf("%s changes the process and not the provider.", name)
+	case strings.HasSuffix(upper, "_DEBUG"):
+		return fmt.Sprintf("%s makes the provider print what it sends and receives, which can hold credentials.", name)
 	case strings.HasSuffix(upper, "_FILE"), strings.HasSuffix(upper, "_PATH"), slices.Contains(fileVariables, upper):
 		return fmt.Sprintf("%s names a file of the reconciler's machine, or a section of one, which no dns block may reach. Set the variable that takes the value itself, from vault() or env().", name)
 	}

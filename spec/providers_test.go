@@ -1,8 +1,13 @@
 package spec
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -22,13 +27,44 @@ func TestTableIsLegos(t *testing.T) {
 	}
 }
 
+// TestEveryCode: whatever code lego takes is known here, or refused.
+func TestEveryCode(t *testing.T) {
+	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/go-acme/lego/v4").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(strings.TrimSpace(string(dir)), "providers", "dns", "zz_gen_dns_providers.go")
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		clause, ok := n.(*ast.CaseClause)
+		if !ok {
+			return true
+		}
+		for _, e := range clause.List {
+			code, err := strconv.Unquote(e.(*ast.BasicLit).Value)
+			if p, refusal := lookupProvider(code); err != nil || p == nil && refusal == "" {
+				t.Errorf("lego takes %q, which is unknown here", code)
+			}
+			codes++
+		}
+		return true
+	})
+	if want := len(providerTable) + len(providerAliases); codes != want {
+		t.Errorf("lego takes %d codes, the table has %d", codes, want)
+	}
+}
+
 func TestProviders(t *testing.T) {
 	for code, want := range map[string]string{"cloudflare": "cloudflare", "dnsupdate": "rfc2136", "acmedns": "acme-dns", "route53": "route53"} {
 		if p, refusal := lookupProvider(code); p == nil || p.code != want || refusal != "" {
 			t.Errorf("%s: %v %q", code, p, refusal)
 		}
 	}
-	for _, code := range []string{"exec", "manual", "transip", "hyperone"} {
+	for _, code := range []string{"exec", "manual", "transip", "hyperone", "azure", "cloudxns"} {
 		if p, refusal := lookupProvider(code); p != nil || refusal == "" {
 			t.Errorf("%s is not refused", code)
 		}
@@ -43,7 +79,7 @@ func TestVariables(t *testing.T) {
 	p := &provider{"rfc2136"}
 	for name, want := range map[string]bool{
 		"RFC2136_TSIG_SECRET": true, "DNSUPDATE_NAMESERVER": true, "RFC2136_TSIG_FILE": false, "DNSUPDATE_TSIG_SECRET_FILE": false, "HTTPS_PROXY": false,
-		"https_proxy": false, "LD_PRELOAD": false, "LEGO_CA_CERTIFICATES": false, "GODEBUG": false, "PATH": false, "REQUEST_METHOD": false, "OS_CLOUD": false, "INFOBLOX_CA_CERTIFICATE": false, "CF_DNS_API_TOKEN": false,
+		"https_proxy": false, "LD_PRELOAD": false, "LEGO_CA_CERTIFICATES": false, "GODEBUG": false, "PATH": false, "REQUEST_METHOD": false, "OS_CLOUD": false, "DNSIMPLE_DEBUG": false, "INFOBLOX_CA_CERTIFICATE": false, "CF_DNS_API_TOKEN": false,
 	} {
 		if _, known := p.variable(name); known != want {
 			t.Errorf("%s: %v, want %v", name, known, want)
@@ -68,11 +104,15 @@ func TestLooksSecret(t *testing.T) {
 		"hv" + "s." + strings.Repeat("A1b", 8):                                     true,
 		"eyJ" + strings.Repeat("a", 9) + ".eyJzdWIiOiIx":                           true,
 		strings.Repeat("0123456789abcdef", 3):                                      true,
-		"aZ3kQ9xW7bT1mN5vC8rL2pJ6hG4fD0sEyUiO":                                     true,
+		strings.Repeat("aZ3kQ9xW", 5):                                              true,
 		"https://ops:hunter2@dns.example.com/api":                                  true,
 		"Bearer gl" + "pat-" + strings.Repeat("x", 20):                             true,
 		"ns1.example.com:53":                                                       false,
 		"https://ops@dns.example.com:8443/api":                                     false,
+		"hvs.example.com":                                                          false,
+		"SharedServices-Production-DnsResourceGroup-01":                            false,
+		"f5xc_Tenant0042_Namespace_default_eu_west_1":                              false,
+		"AKID" + strings.Repeat("a1B2", 8):                                         false, // the id of a key
 		"npm_config":                                                               false,
 		"/subscriptions/0f8fad5b-d9cb-469f-a165-70867728950e/resourceGroups/Zones": false,
 		"AKIA" + strings.Repeat("A1", 8):                                           false, // the id of a key
@@ -93,7 +133,8 @@ func TestLooksSecret(t *testing.T) {
 	}
 	for name, want := range map[string]bool{
 		"CF_DNS_API_TOKEN": true, "AWS_SECRET_ACCESS_KEY": true, "RFC2136_TSIG_SECRET": true, "OCI_PRIVKEY_PASS": true, "GCE_SERVICE_ACCOUNT": true,
-		"HURRICANE_TOKENS": true, "MYADDR_PRIVATE_KEYS_MAPPING": true, "NICMANAGER_API_OTP": true, "VOLC_SECRETKEY": true, "EDGEONE_SECRET_ID": false,
+		"HURRICANE_TOKENS": true, "MYADDR_PRIVATE_KEYS_MAPPING": true, "NICMANAGER_API_OTP": true, "VOLC_SECRETKEY": true, "EDGEONE_SECRET_ID": false, "ALICLOUD_SECRET_KEY": true,
+		"SCW_ACCESS_KEY": false, "OVH_APPLICATION_KEY": false, "OVH_APPLICATION_SECRET": true,
 		"AWS_ACCESS_KEY_ID": false, "RFC2136_TSIG_KEY": false, "RFC2136_NAMESERVER": false, "AZURE_TENANT_ID": false, "CLOUDFLARE_TTL": false,
 	} {
 		if got := secretVariable(name); got != want {

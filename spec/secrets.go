@@ -1,10 +1,10 @@
 package spec
 
 import (
-	"math"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // notSecret are words at the end of a variable's name that make it one that
@@ -17,10 +17,19 @@ var secretWords = []string{
 	"ACCESSTOKEN", "SIGNATURE", "CREDENTIALS", "PAT", "OTP",
 }
 
+// misnamed are the variables whose names mislead: GCE_SERVICE_ACCOUNT is the
+// account's key, as JSON, and the others are ids of keys whose secret stands in
+// another variable.
+var misnamed = map[string]bool{
+	"GCE_SERVICE_ACCOUNT": true,
+	"ALICLOUD_ACCESS_KEY": false, "ALIESA_ACCESS_KEY": false, "IIJ_API_ACCESS_KEY": false, "SCW_ACCESS_KEY": false, "VINYLDNS_ACCESS_KEY": false,
+	"AKAMAI_ACCOUNT_SWITCH_KEY": false, "OVH_APPLICATION_KEY": false,
+}
+
 // secretVariable tells by its name whether a variable holds a secret.
 func secretVariable(name string) bool {
-	if name == "GCE_SERVICE_ACCOUNT" { // the account's key, as JSON
-		return true
+	if secret, ok := misnamed[name]; ok {
+		return secret
 	}
 	if slices.ContainsFunc(notSecret, func(end string) bool { return strings.HasSuffix(name, end) }) {
 		return false
@@ -35,6 +44,8 @@ var (
 	marked = regexp.MustCompile(`\b(gh[pousr]_|github_pat_|glpat-|hv[sbr]\.|xox[abprs]-|dop_v1_|sk_live_|npm_|pypi-|SG\.)[A-Za-z0-9_-]{16,}`)
 	login  = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[^/@:]*:[^/@]+@`)
 	opaque = regexp.MustCompile(`^[A-Za-z0-9+=_-][A-Za-z0-9+/=_-]{31,}$`) // not a path such as Azure's /subscriptions/...
+	// The ids that keys have at AWS, Tencent Cloud and Alibaba Cloud.
+	keyID  = regexp.MustCompile(`^(AKIA|ASIA|AKID|LTAI)[A-Za-z0-9]+$`)
 	hexKey = regexp.MustCompile(`^[0-9a-fA-F]{40,}$`)
 )
 
@@ -51,26 +62,42 @@ func looksSecret(text string) (why string, secret bool) {
 		return "this looks like a token", true
 	case login.MatchString(text):
 		return "this URL holds a password", true
-	case hexKey.MatchString(text), opaque.MatchString(text) && mixed(text) && entropy(text) > 4:
+	case keyID.MatchString(text):
+		return "", false
+	case hexKey.MatchString(text), opaque.MatchString(text) && jumbled(text):
 		return "this looks like a secret", true
 	}
 	return "", false
 }
 
-// mixed tells whether a text has letters of both cases and digits.
-func mixed(s string) bool {
-	return strings.ContainsAny(s, "0123456789") && strings.ToLower(s) != s && strings.ToUpper(s) != s
+// jumbled tells whether upper case, lower case and digits follow each other as
+// in random text, where six of ten neighbours are of different kinds. In names
+// made of words, even where each is capitalized, it is about three. Ids in hex
+// have no upper case.
+func jumbled(s string) bool {
+	letters, changes, last := 0, 0, rune(0)
+	kinds := map[rune]bool{}
+	for _, r := range s {
+		kind := kindOfLetter(r)
+		if kind == 0 {
+			continue
+		}
+		if letters++; kind != last {
+			changes++
+		}
+		kinds[kind], last = true, kind
+	}
+	return len(kinds) == 3 && changes*10 > letters*4
 }
 
-// entropy is Shannon's, in bits a byte.
-func entropy(s string) float64 {
-	count := map[rune]float64{}
-	for _, r := range s {
-		count[r]++
+func kindOfLetter(r rune) rune {
+	switch {
+	case unicode.IsUpper(r):
+		return 'A'
+	case unicode.IsLower(r):
+		return 'a'
+	case unicode.IsDigit(r):
+		return '0'
 	}
-	bits, n := 0.0, float64(len(s))
-	for _, c := range count {
-		bits -= c / n * math.Log2(c/n)
-	}
-	return bits
+	return 0
 }
