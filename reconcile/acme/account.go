@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -241,6 +242,10 @@ func (s *session) newAccount(ctx context.Context, doing, eabKeyID, hmac string) 
 		url = account.Location
 		return err
 	})
+	var corrupt base64.CorruptInputError
+	if errors.As(err, &corrupt) {
+		return "", configError(doing, "the eab hmac is not base64url ("+corrupt.Error()+")", "give the HMAC key as the CA shows it")
+	}
 	if err == nil && url == "" {
 		err = &Error{class: ClassCAUnavailable, doing: doing, said: "the CA made an account and did not say its URL"}
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"certroll/examples/lab"
@@ -38,6 +40,7 @@ func TestAccountID(t *testing.T) {
 
 // Replicas that start together share one key and one account.
 func TestReplicasShareAnAccount(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -84,6 +87,7 @@ func TestAccountWithoutURL(t *testing.T) {
 }
 
 func TestForgottenAccount(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()
 	accounts := []*spec.DNSAccount{account("dns", r.server())}
@@ -118,6 +122,7 @@ func TestContactIsUpdated(t *testing.T) {
 }
 
 func TestExternalAccountBinding(t *testing.T) {
+	t.Parallel()
 	hmac := "ZmFrZS1obWFjLWtleS1mb3ItdGVzdHMtb25seS0wMDAx"
 	r := newRig(t, lab.PebbleOptions{EAB: map[string]string{"kid-1": hmac}})
 	r.secrets(map[string]string{"HMAC": hmac, "WRONG": "d3JvbmctaG1hYy1rZXktZm9yLXRlc3RzLW9ubHktMDAwMQ"})
@@ -152,6 +157,7 @@ func TestExternalAccountBinding(t *testing.T) {
 }
 
 func TestIssuerSetUpWrongly(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{Profiles: map[string]uint64{"default": 7776000, "short": 518400}})
 	tests := map[string]struct {
 		change func(*spec.Issuer)
@@ -229,9 +235,32 @@ func TestOpeningInterrupted(t *testing.T) {
 }
 
 func TestReplacesIsLeftOutWhenRefused(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
-	c := r.client()
-	if _, err := c.Order(t.Context(), r.issuer, []string{"replaces.lab.test"}, "AAAA.BBBB"); err != nil {
-		t.Errorf("Order: %v", err)
+	tests := map[string]struct {
+		status  int
+		kind    string
+		success bool
+		orders  int64
+	}{
+		"replaced already":  {409, "alreadyReplaced", true, 2},
+		"another account's": {403, "unauthorized", true, 2},
+		"unknown":           {404, "malformed", true, 2},
+		"a limit":           {429, "rateLimited", false, 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var orders atomic.Int64
+			c := r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {
+				if strings.Contains(req.URL.Path, "/order-plz") && orders.Add(1) == 1 {
+					return reply(test.status, nil, problemBody(test.kind, "not that one"))
+				}
+				return nil
+			})
+			_, err := c.Order(t.Context(), r.issuer, []string{"replaces.lab.test"}, "AAAA.BBBB")
+			if (err == nil) != test.success || orders.Load() != test.orders {
+				t.Errorf("got %v after %d requests, want success %v after %d", err, orders.Load(), test.success, test.orders)
+			}
+		})
 	}
 }

@@ -46,46 +46,66 @@ func onLinux(t *testing.T) {
 	}
 }
 
-// The child's environment holds its account's credentials and the documented
-// few besides, and nothing of the reconciler's.
+// A child's environment holds its account's credentials and the documented few
+// besides: nothing of the reconciler's, and nothing of another account of the
+// same provider.
 func TestChildEnvironment(t *testing.T) {
 	onLinux(t)
 	t.Setenv("VAULT_TOKEN", random(t))
 	t.Setenv("CERTROLL_DNS_OTHER", random(t))
+	t.Setenv("CF_ZONE_API_TOKEN", random(t))
 	t.Setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
 	t.Setenv("NO_PROXY", "127.0.0.1")
-	key := random(t)
-	c := New(newMemory(), Options{Resolve: fromTable(map[string]string{"KEY": key})})
+	keys := map[string]string{"ONE": random(t), "TWO": random(t)}
+	c := New(newMemory(), Options{Resolve: fromTable(keys)})
 	defer func() { _ = c.Close() }()
-	p, err := c.children.open(t.Context(), &spec.DNSAccount{
-		Name: "cf", Challenge: spec.DNS01, Provider: "cloudflare",
-		Credentials: map[string]spec.Value{"CF_DNS_API_TOKEN": secret("KEY"), "CLOUDFLARE_TTL": literal("120")},
-	})
-	if err != nil {
-		t.Fatal(err)
+	for reference, key := range keys {
+		p, err := c.children.open(t.Context(), &spec.DNSAccount{
+			Name: reference, Challenge: spec.DNS01, Provider: "cloudflare",
+			Credentials: map[string]spec.Value{"CF_DNS_API_TOKEN": secret(reference), "CLOUDFLARE_TTL": literal("120")},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.release()
+		got := environment(t, p.child)
+		if got["CF_DNS_API_TOKEN"] != key || got["CLOUDFLARE_TTL"] != "120" || got["HTTPS_PROXY"] == "" {
+			t.Error("the environment lacks the credentials or the proxy")
+		}
+		allowed := append([]string{"CF_DNS_API_TOKEN", "CLOUDFLARE_TTL"}, passedOn...)
+		for _, name := range slices.Sorted(maps.Keys(got)) {
+			if !slices.Contains(allowed, name) {
+				t.Errorf("the environment has %s", name)
+			}
+		}
 	}
-	defer p.release()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pids(c)[0]))
+	if n := len(pids(c)); n != 2 {
+		t.Errorf("%d children run, want one for each account", n)
+	}
+	if v, ok := os.LookupEnv("CF_DNS_API_TOKEN"); ok {
+		t.Errorf("the parent's own environment has a credential of %d bytes", len(v))
+	}
+}
+
+// environment is what a child's process was started with.
+func environment(t *testing.T, ch *child) map[string]string {
+	t.Helper()
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", ch.pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
-	for _, line := range strings.Split(strings.TrimRight(string(text), "\x00"), "\x00") {
+	for line := range strings.SplitSeq(strings.TrimRight(string(text), "\x00"), "\x00") {
 		k, v, _ := strings.Cut(line, "=")
 		got[k] = v
 	}
-	if got["CF_DNS_API_TOKEN"] != key || got["CLOUDFLARE_TTL"] != "120" || got["HTTPS_PROXY"] == "" {
-		t.Error("the environment lacks the credentials or the proxy")
-	}
-	allowed := append([]string{"CF_DNS_API_TOKEN", "CLOUDFLARE_TTL"}, passedOn...)
-	for _, name := range slices.Sorted(maps.Keys(got)) {
-		if !slices.Contains(allowed, name) {
-			t.Errorf("the environment has %s", name)
-		}
-	}
+	return got
 }
 
 func TestProviderKinds(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		env                      map[string]string
 		oneAtATime, wholeAccount bool
@@ -117,6 +137,7 @@ func TestProviderKinds(t *testing.T) {
 }
 
 func TestProviderThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		provider string
 		want     string

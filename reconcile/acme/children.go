@@ -233,7 +233,7 @@ func (t *tail) add(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(line) > tailWidth {
-		line = line[:tailWidth] + "…"
+		line = strings.ToValidUTF8(line[:tailWidth], "") + "…"
 	}
 	t.lines = append(t.lines, line)
 	if len(t.lines) > tailLines {

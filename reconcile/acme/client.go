@@ -56,7 +56,8 @@ type Options struct {
 	// RecordCache is the longest that resolvers of the CA keep a TXT record,
 	// whatever its TTL; 60 s, which is Let's Encrypt's. Negative: not at all.
 	RecordCache time.Duration
-	// Names is how many names of one order are solved side by side; 16.
+	// Names is how many names of one order are solved side by side; 100, the
+	// most that public CAs put into one certificate.
 	Names int
 }
 
@@ -69,7 +70,7 @@ func (o Options) withDefaults() Options {
 	o.CleanupTimeout = orDefault(o.CleanupTimeout, time.Minute)
 	o.ChildIdle = orDefault(o.ChildIdle, 30*time.Second)
 	o.RecordCache = orDefault(o.RecordCache, time.Minute)
-	o.Names = orDefault(o.Names, 16)
+	o.Names = orDefault(o.Names, 100)
 	if o.PresentRetry == nil {
 		o.PresentRetry = []time.Duration{2 * time.Second, 8 * time.Second}
 	}

@@ -2,6 +2,7 @@ package acme
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -39,6 +40,7 @@ func TestFinish(t *testing.T) {
 }
 
 func TestFinishOverBIND(t *testing.T) {
+	t.Parallel()
 	bind := labtest.BIND(t, "lab.test")
 	r := &rig{t: t, store: newMemory(), log: &reports{}}
 	r.ca = labtest.Pebble(t, lab.PebbleOptions{DNS: bind.Addr})
@@ -48,6 +50,38 @@ func TestFinishOverBIND(t *testing.T) {
 	left, err := bind.Challenges(t.Context())
 	if err != nil || len(left) > 0 {
 		t.Errorf("TXT records are left at %v (%v)", left, err)
+	}
+}
+
+func TestBINDRefusesTheKey(t *testing.T) {
+	t.Parallel()
+	bind := labtest.BIND(t, "lab.test")
+	r := &rig{t: t, store: newMemory(), log: &reports{}}
+	r.ca = labtest.Pebble(t, lab.PebbleOptions{DNS: bind.Addr})
+	r.issuer = &spec.Issuer{Name: "lab", Directory: r.ca.Directory, AgreeTOS: true, CABundle: r.ca.CABundle}
+	wrong := base64.StdEncoding.EncodeToString([]byte(random(t)))
+	right := nameserver{bind.Addr, bind.KeyName, bind.Secret, bind.Algorithm}
+	tests := map[string]struct {
+		change func(*nameserver)
+		domain string
+		want   string
+	}{
+		"wrong secret":            {func(s *nameserver) { s.secret = wrong }, "x.lab.test", "NOTAUTH"},
+		"key unknown":             {func(s *nameserver) { s.key = "other-key." }, "x.lab.test", "NOTAUTH"},
+		"algorithm not the key's": {func(s *nameserver) { s.algorithm = "hmac-sha512." }, "x.lab.test", "NOTAUTH"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := right
+			test.change(&s)
+			e := fails(t, r.finishFails(r.client(), []*spec.DNSAccount{account("bind", s)}, test.domain), ClassDNSUnauthorized, false)
+			if !strings.Contains(e.Error(), test.want) || e.Account() != "bind" {
+				t.Errorf("the error lacks the server's %q or the account: %v", test.want, e)
+			}
+			if strings.Contains(e.Error(), s.secret) {
+				t.Error("the error has the key")
+			}
+		})
 	}
 }
 
@@ -66,6 +100,7 @@ func TestValidAuthorizationsNeedNoAccount(t *testing.T) {
 
 // A crash leaves an order in any state. Another client takes it up in each.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	accounts := []*spec.DNSAccount{account("dns", r.server())}
 	key, csr := request(t, "resume.lab.test")
@@ -120,6 +155,7 @@ func TestResumeAfterInterruptionWhileFinalizing(t *testing.T) {
 }
 
 func TestOrderGone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	_, csr := request(t, "gone.lab.test")
 	c := r.client()
@@ -148,6 +184,7 @@ func TestOrderGone(t *testing.T) {
 // A failed validation burns the order; both this run and a later one tell the
 // CA's own words.
 func TestInvalidOrder(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	r.dns.FailUpdates(lab.Swallow)
 	a := account("dns", r.server())
@@ -172,6 +209,7 @@ func TestInvalidOrder(t *testing.T) {
 }
 
 func TestPreferredChain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{AlternateRoots: 2})
 	c := r.client()
 	accounts := []*spec.DNSAccount{account("dns", r.server())}

@@ -2,6 +2,8 @@ package acme
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -38,6 +40,9 @@ type faulty struct {
 func (f *faulty) RoundTrip(req *http.Request) (*http.Response, error) {
 	f.seen.Add(1)
 	if resp := f.answer(req); resp != nil {
+		if err := req.Context().Err(); err != nil {
+			return nil, err
+		}
 		resp.Request = req
 		return resp, nil
 	}
@@ -59,6 +64,7 @@ func problemBody(kind, detail string) string {
 // What a CA says about its limits and troubles arrives word for word, with the
 // moment from which on it may be asked again.
 func TestRetryAfter(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	tests := map[string]struct {
@@ -95,8 +101,22 @@ func TestRetryAfter(t *testing.T) {
 			class: ClassCAUnavailable, at: now.Add(11 * time.Second), want: "answered 503 Service Unavailable",
 		},
 		"paused": {
-			path: "order", status: 429, body: problemBody("rateLimited", "Your account is temporarily paused. Visit https://ca.example.com/unpause?jwt=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln to unpause"),
-			class: ClassPaused, want: "https://ca.example.com/unpause?jwt=" + struck + " to unpause",
+			path: "order", status: 429, body: problemBody("rateLimited", "Your account is temporarily prevented from requesting certificates for a.example.com and possibly others. Please visit: https://ca.example.com/sfe/v1/unpause?jwt=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln"),
+			class: ClassPaused, want: "Please visit: https://ca.example.com/sfe/v1/unpause?jwt=" + struck,
+		},
+		"error that is null": {
+			path: "order", status: 500, body: "null", class: ClassCAUnavailable, want: "answered 500",
+		},
+		"JSON that is no problem": {
+			path: "order", status: 403, body: `{"message":"Forbidden"}`, class: ClassRejected, want: "answered 403 Forbidden",
+		},
+		"several names at once": {
+			path: "order", status: 400, class: ClassRejected,
+			body: `{"type":"urn:ietf:params:acme:error:malformed","detail":"bad names","subproblems":[` +
+				`{"type":"urn:ietf:params:acme:error:rejectedIdentifier","detail":"on a list","identifier":{"type":"dns","value":"a.example.com"}},` +
+				`{"type":"urn:ietf:params:acme:error:malformed","detail":"has a space","identifier":{"type":"dns","value":"b.example.com"}}]}`,
+			want: "400 urn:ietf:params:acme:error:malformed: bad names [a.example.com: urn:ietf:params:acme:error:rejectedIdentifier: on a list] " +
+				"[b.example.com: urn:ietf:params:acme:error:malformed: has a space]",
 		},
 		"directory": {
 			path: "dir", status: 503, header: map[string]string{"Retry-After": "5"}, body: "no",
@@ -138,27 +158,38 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// A request that is not answered ends with its time limit, and at once when
+// its call is interrupted.
 func TestRequestsEndWithTheirCall(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
-	hang := make(chan struct{})
-	r.opts.RequestTimeout = 50 * time.Millisecond
-	r.opts.Transport = func(next http.RoundTripper) http.RoundTripper {
-		return &faulty{next: next, answer: func(req *http.Request) *http.Response {
-			if strings.Contains(req.URL.Path, "order") {
-				close(hang)
-				<-req.Context().Done()
-				return reply(500, nil, "")
-			}
-			return nil
-		}}
+	var hang atomic.Bool
+	hanging := make(chan struct{}, 2)
+	c := r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {
+		if hang.Load() && strings.Contains(req.URL.Path, "order") {
+			hanging <- struct{}{}
+			<-req.Context().Done()
+			return reply(500, nil, "")
+		}
+		return nil
+	})
+	r.order(c, "warm.lab.test")
+	hang.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-hanging; cancel() }()
+	_, err := c.Order(ctx, r.issuer, []string{"hang.lab.test"}, "")
+	if fails(t, err, ClassInternal, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want an interruption", err)
 	}
-	c := r.client()
-	go func() { <-hang }()
-	_, err := c.Order(t.Context(), r.issuer, []string{"hang.lab.test"}, "")
-	fails(t, err, ClassCAUnavailable, false)
+	c.opts.RequestTimeout = 200 * time.Millisecond
+	_, err = c.Order(t.Context(), r.issuer, []string{"hang.lab.test"}, "")
+	if e := fails(t, err, ClassCAUnavailable, false); !strings.Contains(e.Error(), "no answer within 200ms") {
+		t.Errorf("the error does not say so: %v", e)
+	}
 }
 
 func TestCARedirects(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	for name, to := range map[string]string{"to HTTP": "http://127.0.0.1:1/", "elsewhere": r.ca.Directory} {
 		t.Run(name, func(t *testing.T) {

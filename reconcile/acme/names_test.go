@@ -78,6 +78,31 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
+// The pace is ours where the CA asks for none, or for nonsense.
+func TestPace(t *testing.T) {
+	for name, test := range map[string]struct {
+		retryAfter  string
+		least, most int
+	}{
+		"not told":       {"", 10, 25},
+		"told nothing":   {"0", 10, 25},
+		"a date gone by": {"Mon, 01 Nov 1999 12:00:00 GMT", 10, 25},
+		"in ten seconds": {"10", 6, 6},
+		"in two minutes": {"120", 0, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := New(newMemory(), Options{}).newWatch(time.Minute)
+			polls := 0
+			for w.wait(t.Context(), "asking", "is slow", answer{retryAfter: test.retryAfter}) == nil {
+				polls++
+			}
+			if polls < test.least || polls > test.most {
+				t.Errorf("%s: %d polls in a minute, want %d to %d", name, polls, test.least, test.most)
+			}
+		})
+	}
+}
+
 func TestNameservers(t *testing.T) {
 	a := &spec.DNSAccount{Propagation: spec.Propagation{Nameservers: []string{"192.0.2.1", "192.0.2.2:5353", "2001:db8::1", "[2001:db8::2]:53", "ns.example.com"}}}
 	want := []string{"192.0.2.1:53", "192.0.2.2:5353", "[2001:db8::1]:53", "[2001:db8::2]:53", "ns.example.com:53"}

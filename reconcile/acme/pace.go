@@ -56,8 +56,8 @@ func (c *Client) newWatch(limit time.Duration) *watch {
 // what says what has not come, should the time be up.
 func (w *watch) wait(ctx context.Context, doing, what string, seen answer) error {
 	pause := w.pace.pause()
-	if asked, ok := parseRetryAfter(seen.retryAfter, w.client.now()); ok {
-		pause = max(asked, firstPause)
+	if asked, ok := parseRetryAfter(seen.retryAfter, w.client.now()); ok && asked > 0 {
+		pause = max(asked, firstPause) // "0" and a date gone by leave it to us
 	}
 	if next := w.client.now().Add(pause); next.After(w.deadline) {
 		return &Error{class: ClassCAUnavailable, doing: doing, retry: w.client.retryAt(seen.retryAfter, ""),

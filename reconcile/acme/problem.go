@@ -133,7 +133,7 @@ func (c *Client) explain(ctx context.Context, doing string, err error, seen answ
 	if seen.status >= http.StatusBadRequest {
 		return c.unexplained(doing, err, seen)
 	}
-	return &Error{class: ClassCAUnavailable, doing: doing, said: strikeTokens(err.Error()), cause: err,
+	return &Error{class: ClassCAUnavailable, doing: doing, said: clip(strikeTokens(err.Error())), cause: err,
 		advice: "the CA's answer is not what RFC 8555 lets one expect"}
 }
 

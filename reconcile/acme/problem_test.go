@@ -22,6 +22,7 @@ func TestAnswerClass(t *testing.T) {
 		"limit":                     {"rateLimited", "too many certificates", 429, "60", ClassRateLimited},
 		"limit without a header":    {"rateLimited", "too many certificates", 429, "", ClassRateLimited},
 		"pause":                     {"rateLimited", "Your account is temporarily prevented: paused", 429, "", ClassPaused},
+		"pause in Boulder's words":  {"rateLimited", "Your account is temporarily prevented from requesting certificates for a.example.com and possibly others. Please visit: https://ca.example.com/sfe/v1/unpause?jwt=x", 429, "", ClassPaused},
 		"limit of paused wording":   {"rateLimited", "paused for a while", 429, "60", ClassRateLimited},
 		"busy":                      {"rateLimited", "Service busy; retry later.", 503, "2", ClassRateLimited},
 		"internal":                  {"serverInternal", "oops", 500, "", ClassCAUnavailable},

@@ -46,7 +46,7 @@ var providerAdvice = map[string]string{
 // providerError is a provider's failure, in its own words without secrets.
 func providerError(doing, said string) *Error {
 	class := providerClass(said)
-	return &Error{class: class, doing: doing, said: withoutQueries(said), advice: providerAdvice[class]}
+	return &Error{class: class, doing: doing, said: clip(withoutQueries(said)), advice: providerAdvice[class]}
 }
 
 var anyURL = regexp.MustCompile(`https?://[^\s"'<>]+\?[^\s"'<>]+`)

@@ -29,6 +29,17 @@ func strikeTokens(text string) string {
 // striking it out would only tear holes into messages.
 const shortest = 4
 
+// longest bounds a text that is no problem document: pages of HTML and whole
+// JSON answers end up in errors otherwise, and errors in Git.
+const longest = 2000
+
+func clip(text string) string {
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + "…"
+}
+
 // striker strikes a set of secrets out of texts, in each of the spellings in
 // which a provider's client may quote them.
 type striker struct{ replacer *strings.Replacer }

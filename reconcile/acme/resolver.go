@@ -168,10 +168,8 @@ func addressed(ctx context.Context, resolvers []string, zone string, r *dns.Msg)
 		if !ok {
 			continue
 		}
-		addresses, err := addressesOf(ctx, resolvers, ns.Ns)
-		if err != nil {
-			return nil, err
-		}
+		// One without an address counts as one that does not answer.
+		addresses := addressesOf(ctx, resolvers, ns.Ns)
 		out = append(out, server{label: strings.TrimSuffix(strings.ToLower(ns.Ns), "."), addresses: addresses})
 	}
 	if len(out) == 0 {
@@ -181,12 +179,12 @@ func addressed(ctx context.Context, resolvers []string, zone string, r *dns.Msg)
 	return out, nil
 }
 
-func addressesOf(ctx context.Context, resolvers []string, host string) ([]string, error) {
+func addressesOf(ctx context.Context, resolvers []string, host string) []string {
 	var out []string
 	for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		r, err := lookup(ctx, resolvers, host, rrtype)
 		if err != nil {
-			return nil, fmt.Errorf("the address of %s: %w", host, err)
+			continue
 		}
 		for _, rr := range r.Answer {
 			switch rr := rr.(type) {
@@ -197,7 +195,7 @@ func addressesOf(ctx context.Context, resolvers []string, host string) ([]string
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ", ") }

@@ -117,8 +117,12 @@ func (c *childServer) change(r childRequest) error {
 	if name := dns01.GetChallengeInfo(r.Domain, r.KeyAuth).EffectiveFQDN; !strings.EqualFold(name, r.Name) {
 		return fmt.Errorf("temporary: the resolvers lead to %s now and led to %s a moment ago", name, r.Name)
 	}
+	call := c.provider.CleanUp
 	if r.Op == opPresent {
-		return c.provider.Present(r.Domain, r.Token, r.KeyAuth)
+		call = c.provider.Present
 	}
-	return c.provider.CleanUp(r.Domain, r.Token, r.KeyAuth)
+	if err := call(r.Domain, r.Token, r.KeyAuth); err != nil {
+		return withServerWord(err, r.Name)
+	}
+	return nil
 }

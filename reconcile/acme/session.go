@@ -38,6 +38,7 @@ type session struct {
 	kid   string  // the account's URL
 	lanes []*lane // idle; the last one has the freshest nonces
 
+	requests    chan struct{} // one element for each request under way
 	registering chan struct{} // held by the call that registers again
 
 	dirGate chan struct{} // held by the call that fetches the directory
@@ -60,8 +61,11 @@ const (
 	// goes unnoticed.
 	laneAge      = time.Hour
 	directoryAge = time.Hour
-	// idleLanes bounds the lanes kept between calls.
-	idleLanes = 64
+	// requestsAtOnce bounds an account's requests under way, and with them its
+	// lanes. Each new lane asks for a nonce, of which Let's Encrypt gives ten
+	// at once. A request is short; what takes long, the waiting between two of
+	// them, is not counted.
+	requestsAtOnce = 10
 )
 
 func (c *Client) newSession(issuer *spec.Issuer) (*session, error) {
@@ -71,7 +75,7 @@ func (c *Client) newSession(issuer *spec.Issuer) (*session, error) {
 	}
 	return &session{
 		client: c, issuer: issuer, directory: issuer.Directory, transport: transport, base: base,
-		registering: make(chan struct{}, 1), dirGate: make(chan struct{}, 1),
+		registering: make(chan struct{}, 1), dirGate: make(chan struct{}, 1), requests: make(chan struct{}, requestsAtOnce),
 	}, nil
 }
 
@@ -91,6 +95,11 @@ func (s *session) call(ctx context.Context, doing string, fn func(*api.Core) err
 }
 
 func (s *session) callAs(ctx context.Context, kid, doing string, fn func(*api.Core) error) (answer, error) {
+	select {
+	case s.requests <- struct{}{}:
+		defer func() { <-s.requests }()
+	case <-ctx.Done():
+	}
 	if ctx.Err() != nil {
 		return answer{}, interrupted(ctx, doing)
 	}
@@ -136,7 +145,7 @@ func (s *session) giveBack(l *lane) {
 	l.ctx = nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.core != nil && l.kid == s.kid && l.kid != "" && len(s.lanes) < idleLanes {
+	if l.core != nil && l.kid == s.kid && l.kid != "" {
 		s.lanes = append(s.lanes, l)
 	}
 }

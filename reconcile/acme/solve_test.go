@@ -34,6 +34,7 @@ func (r *rig) wrongKey(name string) *spec.DNSAccount {
 }
 
 func TestRefusedCredentials(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()
 	names := []string{"r1.lab.test", "r2.lab.test", "r3.lab.test"}
@@ -48,7 +49,7 @@ func TestRefusedCredentials(t *testing.T) {
 	})
 	t.Run("there is no other", func(t *testing.T) {
 		e := fails(t, r.finishFails(c, []*spec.DNSAccount{r.wrongKey("old")}, "r4.lab.test"), ClassDNSUnauthorized, false)
-		if !strings.Contains(e.Error(), "DNS account old") {
+		if !strings.Contains(e.Error(), "DNS account old") || e.Account() != "old" {
 			t.Errorf("the error does not name the account: %v", e)
 		}
 	})
@@ -74,6 +75,7 @@ func closedPort(t testing.TB) string {
 }
 
 func TestProviderUnavailable(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()
 	r.dns.FailUpdates(lab.ServFail)
@@ -97,6 +99,7 @@ func TestProviderUnavailable(t *testing.T) {
 }
 
 func TestPropagation(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()
 	t.Run("late", func(t *testing.T) {
@@ -143,6 +146,7 @@ func TestPropagation(t *testing.T) {
 }
 
 func TestCNAME(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()
 	err := r.dns.Add(
@@ -185,6 +189,7 @@ func TestCNAME(t *testing.T) {
 // Names of several certificates lead to one record, which the provider
 // replaces at each write: they must take turns, and wait for caches.
 func TestCertificatesThatShareARecord(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()
 	const n = 4
@@ -248,6 +253,7 @@ func TestCleanupFailureIsReported(t *testing.T) {
 }
 
 func TestHTTP01(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	listen := &spec.DNSAccount{Name: "web", Challenge: spec.HTTP01, Listen: fmt.Sprintf("127.0.0.1:%d", r.ca.HTTPPort)}
 	c := r.client()
@@ -294,6 +300,7 @@ func TestHTTP01(t *testing.T) {
 }
 
 func TestWebroot(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	root := t.TempDir()
 	a := &spec.DNSAccount{Name: "web", Challenge: spec.HTTP01, Webroot: root}
@@ -316,9 +323,46 @@ func TestWebroot(t *testing.T) {
 }
 
 func TestTLSALPN01(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})
 	a := &spec.DNSAccount{Name: "alpn", Challenge: spec.TLSALPN01, Listen: fmt.Sprintf("127.0.0.1:%d", r.ca.TLSPort)}
 	if _, used := r.issue(r.client(), []*spec.DNSAccount{a}, "t1.lab.test", "t2.lab.test", "127.0.0.1"); used != "alpn" {
 		t.Errorf("the account that worked is %q, want alpn", used)
+	}
+}
+
+// accepting tells when it has accepted a connection.
+type accepting struct {
+	net.Listener
+	accepted chan struct{}
+}
+
+func (l *accepting) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		close(l.accepted)
+	}
+	return conn, err
+}
+
+// A connection that says nothing, as port scanners and health checks make
+// them, does not hold the listener's end up.
+func TestSilentConnection(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := &accepting{inner, make(chan struct{})}
+	stop := serveTLS(&listening{}, ln)
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	<-ln.accepted
+	start := time.Now()
+	stop()
+	if d := time.Since(start); d > connTimeout/2 {
+		t.Errorf("the listener took %s to end", d)
 	}
 }

@@ -1,0 +1,309 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"certroll/examples/lab"
+	"certroll/spec"
+)
+
+// through is a client whose requests go by answer first.
+func (r *rig) through(answer func(next http.RoundTripper, req *http.Request) *http.Response) *Client {
+	r.t.Helper()
+	other := *r
+	other.opts.Transport = func(next http.RoundTripper) http.RoundTripper {
+		return &faulty{next: next, answer: func(req *http.Request) *http.Response { return answer(next, req) }}
+	}
+	return other.client()
+}
+
+// pass sends a request on; the answer is dropped.
+func pass(t testing.TB, next http.RoundTripper, req *http.Request) {
+	t.Helper()
+	resp, err := next.RoundTrip(req)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		t.Errorf("the CA answered %s to %s", resp.Status, req.URL.Path)
+	}
+	_ = resp.Body.Close()
+}
+
+func isOrder(req *http.Request) bool    { return strings.Contains(req.URL.Path, "/my-order/") }
+func isFinalize(req *http.Request) bool { return strings.Contains(req.URL.Path, "/finalize-order/") }
+
+// What can be had of an order decides whether it is gone: only the CA's own
+// word ends one.
+func TestOrderThatCannotBeHad(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	r.opts.Now = func() time.Time { return now }
+	url := r.order(r.client(), "had.lab.test")
+	_, csr := request(t, "had.lab.test")
+	tests := map[string]struct {
+		status int
+		header map[string]string
+		body   string
+		class  string
+		gone   bool
+		at     time.Time
+	}{
+		"forgotten":              {status: 404, body: problemBody("malformed", "No order for ID 1"), class: ClassRejected, gone: true},
+		"forgotten in plain":     {status: 404, body: "not found", class: ClassRejected, gone: true},
+		"gone for good":          {status: 410, body: "gone", class: ClassRejected, gone: true},
+		"of another account":     {status: 403, body: problemBody("unauthorized", "not yours"), class: ClassRejected, gone: true},
+		"a firewall":             {status: 403, body: "<html>blocked</html>", class: ClassRejected},
+		"a gateway's own JSON":   {status: 403, body: `{"message":"Forbidden"}`, class: ClassRejected},
+		"new terms":              {status: 403, body: problemBody("userActionRequired", "agree first"), class: ClassConfig},
+		"limit":                  {status: 429, header: map[string]string{"Retry-After": "60"}, body: problemBody("rateLimited", "slow down"), class: ClassRateLimited, at: now.Add(time.Minute)},
+		"busy":                   {status: 503, header: map[string]string{"Retry-After": "30"}, body: "busy", class: ClassCAUnavailable, at: now.Add(30 * time.Second)},
+		"nothing at all":         {status: 500, body: "null", class: ClassCAUnavailable},
+		"invalid without reason": {status: 200, body: `{"status":"invalid"}`, class: ClassRejected, gone: true},
+		"invalid with a reason":  {status: 200, body: `{"status":"invalid","error":` + problemBody("caa", "forbidden by CAA") + `}`, class: ClassCAA, gone: true},
+		"a status unheard of":    {status: 200, body: `{"status":"sleeping"}`, class: ClassCAUnavailable},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {
+				if isOrder(req) {
+					return reply(test.status, test.header, test.body)
+				}
+				return nil
+			})
+			_, _, err := c.Finish(t.Context(), r.issuer, url, csr, nil, nil)
+			if e := fails(t, err, test.class, test.gone); !e.RetryAt().Equal(test.at) {
+				t.Errorf("got %v, to be tried again at %s, want %s", e, e.RetryAt(), test.at)
+			}
+		})
+	}
+}
+
+// A CA may take its time to issue. It is asked when it said, and given up at
+// the bound with the order as good as before.
+func TestProcessing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	accounts := []*spec.DNSAccount{account("dns", r.server())}
+	processing := func(polls int64, header map[string]string) (*Client, *[]time.Time) {
+		var finalized atomic.Bool
+		var left atomic.Int64
+		left.Store(polls)
+		times := &[]time.Time{}
+		return r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {
+			switch {
+			case isFinalize(req):
+				finalized.Store(true)
+			case isOrder(req) && finalized.Load():
+				*times = append(*times, time.Now()) // one order, one poll at a time
+				if left.Add(-1) >= 0 {
+					return reply(200, header, `{"status":"processing"}`)
+				}
+			}
+			return nil
+		}), times
+	}
+	t.Run("asked when it said", func(t *testing.T) {
+		c, times := processing(1, map[string]string{"Retry-After": "1"})
+		r.issue(c, accounts, "patience.lab.test")
+		if d := (*times)[1].Sub((*times)[0]); d < time.Second {
+			t.Errorf("the order was looked at again after %s, want a second", d)
+		}
+	})
+	t.Run("taken up in the middle", func(t *testing.T) {
+		key, csr := request(t, "middle.lab.test")
+		c := r.client()
+		url := r.order(c, "middle.lab.test")
+		if _, _, err := c.Finish(t.Context(), r.issuer, url, csr, accounts, nil); err != nil {
+			t.Fatal(err)
+		}
+		var polls atomic.Int64
+		again := r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {
+			switch {
+			case isOrder(req) && polls.Add(1) <= 2:
+				return reply(200, nil, `{"status":"processing"}`)
+			case isFinalize(req):
+				t.Error("an order that is processed was finalized once more")
+			}
+			return nil
+		})
+		chain, _, err := again.Finish(t.Context(), r.issuer, url, csr, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.verify(chain, key, "middle.lab.test")
+	})
+	tests := map[string]struct {
+		header map[string]string
+		wait   time.Duration
+	}{
+		"for ever":               {},
+		"asked to wait too long": {header: map[string]string{"Retry-After": "3600"}, wait: time.Hour},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r.opts.FinalizeTimeout = 400 * time.Millisecond
+			c, times := processing(1000, test.header)
+			key, csr := request(t, "slow.lab.test")
+			url := r.order(c, "slow.lab.test")
+			_, _, err := c.Finish(t.Context(), r.issuer, url, csr, accounts, nil)
+			e := fails(t, err, ClassCAUnavailable, false)
+			if !strings.Contains(e.Error(), "has not issued the certificate") {
+				t.Errorf("the error does not say what has not come: %v", e)
+			}
+			if test.wait > 0 && (time.Until(e.RetryAt()) < test.wait-time.Minute || len(*times) != 1) {
+				t.Errorf("got to be tried again at %s after %d polls, want in %s after one", e.RetryAt(), len(*times), test.wait)
+			}
+			chain, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
+			if err != nil {
+				t.Fatalf("taking the order up again: %v", err)
+			}
+			r.verify(chain, key, "slow.lab.test")
+		})
+	}
+}
+
+// The answer to the finalizing says one thing, the order another.
+func TestFinalizeRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	accounts := []*spec.DNSAccount{account("dns", r.server())}
+	t.Run("though it was heard", func(t *testing.T) {
+		c := r.through(func(next http.RoundTripper, req *http.Request) *http.Response {
+			if !isFinalize(req) {
+				return nil
+			}
+			pass(t, next, req)
+			return reply(403, nil, problemBody("unauthorized", "the order is being finalized"))
+		})
+		r.issue(c, accounts, "heard.lab.test")
+	})
+	t.Run("not ready yet", func(t *testing.T) {
+		var times atomic.Int64
+		c := r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {
+			if isFinalize(req) && times.Add(1) == 1 {
+				return reply(403, nil, problemBody("orderNotReady", "in a moment"))
+			}
+			return nil
+		})
+		r.issue(c, accounts, "moment.lab.test")
+	})
+	tests := map[string]struct {
+		status int
+		body   string
+		class  string
+		gone   bool
+		asked  bool // whether the order is looked at afterwards
+	}{
+		"for the request's sake": {400, problemBody("badCSR", "weak key"), ClassRejected, true, false},
+		"for CAA's sake":         {403, problemBody("caa", "forbidden"), ClassCAA, false, true},
+		"being busy":             {503, problemBody("serverInternal", "busy"), ClassCAUnavailable, false, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var refused, asked atomic.Bool
+			c := r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {
+				if isFinalize(req) {
+					refused.Store(true)
+					return reply(test.status, map[string]string{"Retry-After": "30"}, test.body)
+				}
+				asked.Store(asked.Load() || isOrder(req) && refused.Load())
+				return nil
+			})
+			fails(t, r.finishFails(c, accounts, "refused.lab.test"), test.class, test.gone)
+			if asked.Load() != test.asked {
+				t.Errorf("the order was looked at after the refusal: %v, want %v", asked.Load(), test.asked)
+			}
+		})
+	}
+}
+
+// While the CA validates, polls that fail must not take the answer away from
+// under it: that would burn the order.
+func TestTroubleWhileValidating(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	accounts := []*spec.DNSAccount{account("dns", r.server())}
+	// during answers the first n polls of the authorization after the
+	// challenge's own request, which challenge may answer too.
+	during := func(n int64, poll, challenge func() *http.Response) *Client {
+		var asked atomic.Bool
+		var polls atomic.Int64
+		return r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {
+			switch {
+			case strings.Contains(req.URL.Path, "/chalZ/"):
+				asked.Store(true)
+				return challenge()
+			case strings.Contains(req.URL.Path, "/authZ/") && asked.Load() && polls.Add(1) <= n:
+				return poll()
+			}
+			return nil
+		})
+	}
+	none := func() *http.Response { return nil }
+	t.Run("polls fail for a while", func(t *testing.T) {
+		busy := func() *http.Response { return reply(503, nil, "<html>busy</html>") }
+		r.issue(during(2, busy, none), accounts, "polls.lab.test")
+		if !r.log.has("asking again") {
+			t.Errorf("the trouble is not among the reports:\n%s", r.log)
+		}
+	})
+	t.Run("polls fail for long", func(t *testing.T) {
+		busy := func() *http.Response { return reply(503, map[string]string{"Retry-After": "3600"}, "busy") }
+		e := fails(t, r.finishFails(during(1000, busy, none), accounts, "long.lab.test"), ClassCAUnavailable, false)
+		if !strings.Contains(e.Error(), "answered 503") || time.Until(e.RetryAt()) < 59*time.Minute {
+			t.Errorf("got %v, to be tried again at %s; want the CA's answer, and in an hour", e, e.RetryAt())
+		}
+	})
+	t.Run("the challenge is refused", func(t *testing.T) {
+		no := func() *http.Response { return reply(400, nil, problemBody("malformed", "not in the mood")) }
+		e := fails(t, r.finishFails(during(0, none, no), accounts, "mood.lab.test"), ClassRejected, false)
+		if !strings.Contains(e.Error(), "not in the mood") {
+			t.Errorf("the error lacks the CA's words: %v", e)
+		}
+	})
+	r.clean()
+}
+
+// Wherever a call is interrupted, it ends, takes its record away and leaves
+// nothing running.
+func TestInterruptedAnywhere(t *testing.T) {
+	r := newRig(t, lab.PebbleOptions{})
+	r.order(r.client(), "warm.lab.test") // the account is there
+	for _, step := range []string{"dns", "validate", "finalize", "download"} {
+		t.Run(step, func(t *testing.T) {
+			before := runtime.NumGoroutine()
+			c := New(r.store, r.opts)
+			name := step + ".lab.test"
+			_, csr := request(t, name)
+			url := r.order(c, name)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var once sync.Once
+			_, _, err := c.Finish(ctx, r.issuer, url, csr, []*spec.DNSAccount{account("dns", r.server())}, func(s, _ string) {
+				if s == step {
+					once.Do(cancel)
+				}
+			})
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want an interruption", err)
+			}
+			fails(t, err, ClassInternal, false)
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			r.clean()
+			eventually(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before })
+		})
+	}
+}
