@@ -202,27 +202,36 @@ func (s *session) remember(ctx context.Context, doing string, doc map[string]str
 
 // register makes the account at the CA, or finds the one that this key has.
 func (s *session) register(ctx context.Context, doing, eabKeyID string) (string, error) {
-	if s.issuer.EAB == nil {
-		return s.newAccount(ctx, doing, "", "")
-	}
-	// A binding may be good for one use only (ZeroSSL's is): ask for an
-	// account of this key before, and again after a failure that another
-	// replica may have caused by being first.
-	if url, err := s.findAccount(ctx, doing); err == nil || !isProblem(err, "accountDoesNotExist") {
-		return url, err
-	}
-	hmac, err := s.client.resolve(ctx, s.issuer.EAB.HMAC)
-	if err != nil {
-		return "", unresolved(ctx, doing, "the eab hmac", err)
+	var hmac string
+	if s.issuer.EAB != nil {
+		// A binding may be good for one use only (ZeroSSL's is): ask for an
+		// account of this key before.
+		url, err := s.findAccount(ctx, doing)
+		if err == nil || !isProblem(err, "accountDoesNotExist") {
+			return url, err
+		}
+		if hmac, err = s.client.resolve(ctx, s.issuer.EAB.HMAC); err != nil {
+			return "", unresolved(ctx, doing, "the eab hmac", err)
+		}
 	}
 	url, err := s.newAccount(ctx, doing, eabKeyID, hmac)
-	if err == nil {
-		return url, nil
+	if err == nil || !mayBeLate(err) {
+		return url, err
 	}
 	if found, findErr := s.findAccount(ctx, doing); findErr == nil {
 		return found, nil
 	}
 	return "", err
+}
+
+// mayBeLate reports whether another replica may have caused this refusal to
+// make an account by being first with the same key: not every CA answers the
+// second of two at the same moment with the account. A CA that wants to be
+// left alone for a while is.
+func mayBeLate(err error) bool {
+	var e *Error
+	var p *acme.ProblemDetails
+	return errors.As(err, &p) && errors.As(err, &e) && e.class != ClassRateLimited && e.retry.IsZero()
 }
 
 func (s *session) newAccount(ctx context.Context, doing, eabKeyID, hmac string) (string, error) {

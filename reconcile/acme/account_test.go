@@ -73,6 +73,47 @@ func TestReplicasShareAnAccount(t *testing.T) {
 	}
 }
 
+// A CA may fail the second of two registrations of one key that come at the
+// same moment. The account is there all the same.
+func TestSecondToRegister(t *testing.T) {
+	r := newRig(t, lab.PebbleOptions{})
+	tests := map[string]struct {
+		header map[string]string
+		status int
+		kind   string
+		class  string // empty: success
+	}{
+		"a fault":          {status: 500, kind: "serverInternal"},
+		"a conflict":       {status: 409, kind: "malformed"},
+		"busy for a while": {status: 503, kind: "serverInternal", header: map[string]string{"Retry-After": "30"}, class: ClassCAUnavailable},
+		"a limit":          {status: 429, kind: "rateLimited", class: ClassRateLimited},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r.store = newMemory()
+			var requests atomic.Int64
+			c := r.through(func(next http.RoundTripper, req *http.Request) *http.Response {
+				if !strings.Contains(req.URL.Path, "/sign-me-up") || requests.Add(1) > 1 {
+					return nil
+				}
+				pass(t, next, req)
+				return reply(test.status, test.header, problemBody(test.kind, "saving the account"))
+			})
+			_, err := c.Order(t.Context(), r.issuer, []string{"late.lab.test"}, "")
+			if test.class == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			fails(t, err, test.class, false)
+			if n := requests.Load(); n != 1 {
+				t.Errorf("the CA was asked %d times, want once", n)
+			}
+		})
+	}
+}
+
 // A crash after the key was stored and before the CA answered, or before its
 // answer was stored.
 func TestAccountWithoutURL(t *testing.T) {

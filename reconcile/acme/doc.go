@@ -16,6 +16,8 @@
 // per core. A session (session.go) therefore lends a core to one call at a
 // time; the core's transport has that call's context, a time limit, and
 // remembers the answer with its Retry-After.
+// Ten requests of an account are under way at once at most, however many
+// certificates and names are being worked on: those mostly wait.
 //
 // # Accounts
 //
