@@ -183,7 +183,7 @@ func TestErrorMatches(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		t.Error("the cause does not match")
 	}
-	if r := err.(*Error).Reason(); r != "stopped" { //nolint:errorlint // made above
+	if r := err.(*Error).Reason(); r != "stopped" {
 		t.Errorf("Reason is %q", r)
 	}
 }

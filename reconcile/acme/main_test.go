@@ -120,12 +120,34 @@ type rig struct {
 func newRig(t testing.TB, o lab.PebbleOptions) *rig {
 	t.Helper()
 	r := &rig{t: t, store: newMemory(), log: &reports{}}
-	r.dns = labtest.DNS(t, "lab.test", "other.test")
+	r.dns = nameServer(t, "lab.test", "other.test")
 	o.DNS = r.dns.Addr
 	r.ca = labtest.Pebble(t, o)
 	r.issuer = &spec.Issuer{Name: "lab", Directory: r.ca.Directory, Email: "ops@example.com", AgreeTOS: true, CABundle: r.ca.CABundle}
 	r.opts = Options{PresentRetry: []time.Duration{10 * time.Millisecond, 20 * time.Millisecond}, Resolve: fromTable(nil)}
 	return r
+}
+
+// nameServer starts the lab's. Its port is found to be free first, and may
+// seem taken right afterwards: see listen.
+func nameServer(t testing.TB, zones ...string) *lab.DNS {
+	t.Helper()
+	var server *lab.DNS
+	var err error
+	for range 5 {
+		if server, err = lab.StartDNS(t.Context(), lab.DNSOptions{Zones: zones}); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
 }
 
 // fromTable resolves literals, and references by the name of their variable.
