@@ -29,6 +29,9 @@ type world struct {
 	pebble *lab.Pebble
 	dns    *lab.DNS
 	repo   string // path of the bare repository
+	// program is certroll: this test binary under that name, which has the race
+	// detector, unless a test that starts it hundreds of times says otherwise.
+	program string
 
 	// Where certroll is sent; a test may put a proxy in between.
 	vaultAddr, directory, caBundle, repoURL string
@@ -39,7 +42,7 @@ const zone = "lab.test"
 // newLab starts the servers that many worlds can share.
 func newLab(t testing.TB) *world {
 	dns := labtest.DNS(t, zone)
-	w := &world{t: t, vault: labtest.Vault(t), dns: dns, pebble: labtest.Pebble(t, lab.PebbleOptions{DNS: dns.Addr})}
+	w := &world{t: t, program: "certroll", vault: labtest.Vault(t), dns: dns, pebble: labtest.Pebble(t, lab.PebbleOptions{DNS: dns.Addr})}
 	w.vaultAddr, w.directory, w.caBundle = w.vault.Addr, w.pebble.Directory, w.pebble.CABundle
 	return w
 }
@@ -110,7 +113,7 @@ dns "lab" {
 
 // command is certroll as a user would run it in the world's directory.
 func (w *world) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(w.t.Context(), "certroll", args...)
+	cmd := exec.CommandContext(w.t.Context(), w.program, args...)
 	cmd.Dir = w.dir
 	cmd.Env = append(os.Environ(), "VAULT_TOKEN="+w.vault.Token, "CERTROLL_DNS_TSIG_SECRET="+w.dns.Secret, "HOME="+w.dir)
 	return cmd
