@@ -106,7 +106,10 @@ func (g *GitSSH) config() string {
 		// The directory may be below a world-writable /tmp.
 		"StrictModes no", "UsePAM no", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
 		"PermitRootLogin prohibit-password", "AllowUsers " + g.User, "AcceptEnv GIT_PROTOCOL",
-		"MaxStartups 100", "UseDNS no", "PrintMotd no", "",
+		"MaxStartups 100", "UseDNS no", "PrintMotd no",
+		// Debian's bash runs ~/.bashrc for each command of sshd's, and what
+		// that does on the machine at hand is not the lab's.
+		"SetEnv HOME=" + g.work.path, "",
 	}, "\n")
 }
 
