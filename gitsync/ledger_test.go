@@ -496,7 +496,7 @@ func TestCostOfPushDoesNotGrow(t *testing.T) {
 	files["audit/2026/11.jsonl"] = "start\n"
 	commit(t, l, write(files))
 	packs := map[int]pack{}
-	commits := 1000
+	commits := 200
 	if testing.Short() {
 		commits = 50
 	}
