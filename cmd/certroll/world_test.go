@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -35,7 +34,15 @@ type world struct {
 
 	// Where certroll is sent; a test may put a proxy in between.
 	vaultAddr, directory, caBundle, repoURL string
+
+	token      string // certroll's at Vault
+	nameserver nameserver
+	repoMore   string   // more of the repo block
+	env        []string // more of certroll's environment
 }
+
+// nameserver is where certroll sends its updates.
+type nameserver struct{ addr, key, secret, algorithm string }
 
 const zone = "lab.test"
 
@@ -44,6 +51,7 @@ func newLab(t testing.TB) *world {
 	dns := labtest.DNS(t, zone)
 	w := &world{t: t, program: "certroll", vault: labtest.Vault(t), dns: dns, pebble: labtest.Pebble(t, lab.PebbleOptions{DNS: dns.Addr})}
 	w.vaultAddr, w.directory, w.caBundle = w.vault.Addr, w.pebble.Directory, w.pebble.CABundle
+	w.token, w.nameserver = w.vault.Token, nameserver{dns.Addr, dns.KeyName, dns.Secret, dns.Algorithm}
 	return w
 }
 
@@ -75,6 +83,7 @@ state_dir = %q
 repo {
   url = %q
   ref = "main"
+  %s
 }
 vault {
   address = %q
@@ -105,7 +114,8 @@ dns "lab" {
   }
 }
 %s
-`, filepath.Join(w.dir, "state"), w.repoURL, w.vaultAddr, w.directory, w.caBundle, w.dns.Addr, w.dns.KeyName, w.dns.Algorithm, w.dns.Addr, more)
+`, filepath.Join(w.dir, "state"), w.repoURL, w.repoMore, w.vaultAddr, w.directory, w.caBundle,
+		w.nameserver.addr, w.nameserver.key, w.nameserver.algorithm, w.nameserver.addr, more)
 	if err := os.WriteFile(filepath.Join(w.dir, "certroll.hcl"), []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
@@ -115,7 +125,7 @@ dns "lab" {
 func (w *world) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(w.t.Context(), w.program, args...)
 	cmd.Dir = w.dir
-	cmd.Env = append(os.Environ(), "VAULT_TOKEN="+w.vault.Token, "CERTROLL_DNS_TSIG_SECRET="+w.dns.Secret, "HOME="+w.dir)
+	cmd.Env = append(append(os.Environ(), "VAULT_TOKEN="+w.token, "CERTROLL_DNS_TSIG_SECRET="+w.nameserver.secret, "HOME="+w.dir), w.env...)
 	return cmd
 }
 
@@ -136,7 +146,7 @@ func (w *world) certroll(code int, args ...string) string {
 // noSecrets fails where an output holds a credential or a private key.
 func (w *world) noSecrets(out string) {
 	w.t.Helper()
-	for what, secret := range map[string]string{"Vault token": w.vault.Token, "TSIG secret": w.dns.Secret, "private key": "PRIVATE KEY-----"} {
+	for what, secret := range map[string]string{"Vault token": w.token, "TSIG secret": w.nameserver.secret, "private key": "PRIVATE KEY-----"} {
 		if strings.Contains(out, secret) {
 			w.t.Errorf("the output holds a %s:\n%s", what, out)
 		}
@@ -245,5 +255,3 @@ func (w *world) events() []auditEvent {
 func pemOf(cert *x509.Certificate) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
 }
-
-var _ = context.Background

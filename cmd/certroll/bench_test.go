@@ -1,0 +1,196 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"certroll/examples/lab"
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+// measured runs certroll and reports what it took, besides the wall time.
+func (w *world) measured(b *testing.B, args ...string) string {
+	b.Helper()
+	cmd := w.command(args...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		b.Fatalf("certroll %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		b.ReportMetric(float64(usage.Maxrss)/1024, "peak-MB")
+	}
+	b.ReportMetric((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), "cpu-s")
+	return string(out)
+}
+
+// BenchmarkPlan plans over many certificates with nothing to do: what a CI job
+// costs on each pull request.
+func BenchmarkPlan(b *testing.B) {
+	program := build(b)
+	for _, n := range []int{1_000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			l := newLab(b)
+			l.program = program
+			w := l.fresh(b, manyFiles(n))
+			k := &killer{}
+			w.vaultAddr = k.proxy(b, w.vault.Addr, "").URL
+			w.settings("")
+			w.haveIssued(b, n)
+			for b.Loop() {
+				k.arm(0, false)
+				if out := w.measured(b, "plan"); !strings.Contains(out, "Nothing to do.") {
+					b.Fatalf("plan:\n%s", out[:min(len(out), 2000)])
+				}
+			}
+			b.ReportMetric(float64(k.count), "vault-calls")
+		})
+	}
+}
+
+func benchName(i int) string { return fmt.Sprintf("c%05d", i) }
+
+func benchNames(i int) []string {
+	return []string{benchName(i) + ".lab.test", "www." + benchName(i) + ".lab.test"}
+}
+
+// manyFiles declares n certificates of two names, a hundred a file.
+func manyFiles(n int) map[string]string {
+	files := map[string]string{}
+	for i := range n {
+		name := fmt.Sprintf("teams/t%03d.hcl", i/100)
+		files[name] += fmt.Sprintf("certificate %q {\n  domains = [%q, %q]\n  issuer  = issuer.pebble\n  dns     = dns.lab\n}\n",
+			benchName(i), benchNames(i)[0], benchNames(i)[1])
+	}
+	return files
+}
+
+// haveIssued puts into Vault and the ledger what n certificates leave there.
+func (w *world) haveIssued(b *testing.B, n int) {
+	b.Helper()
+	at := time.Now().UTC().Truncate(time.Second)
+	files := map[string]string{}
+	var g errgroup.Group
+	g.SetLimit(16)
+	for i := range n {
+		r := w.issuedRecord(i, at)
+		text, err := reconcile.MarshalRecord(r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		files["certificates/"+r.Certificate+".json"] = string(text)
+		g.Go(func() error { return w.haveSecret(r) })
+	}
+	if err := g.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	if err := lab.Push(b.Context(), w.repo, "certroll/status", files, "What was issued"); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (w *world) issuedRecord(i int, at time.Time) *reconcile.Record {
+	names := benchNames(i)
+	sorted := slices.Sorted(slices.Values(names))
+	digest := sha256.Sum256([]byte(strings.Join(sorted, "\n")))
+	renew := at.Add(60 * 24 * time.Hour)
+	return &reconcile.Record{
+		Schema: reconcile.RecordSchema, Certificate: benchName(i), State: reconcile.StateLive, Names: names, File: fmt.Sprintf("teams/t%03d.hcl", i/100),
+		OnRemove: spec.Keep, RenewAt: &renew, UpdatedAt: at,
+		Live: &reconcile.Live{
+			Serial: fmt.Sprintf("%016x", i+1), NotBefore: at, NotAfter: at.Add(90 * 24 * time.Hour), Names: names, NamesDigest: hex.EncodeToString(digest[:]),
+			KeyDigest: hex.EncodeToString(digest[:]), KeyShape: "ecdsa-P-256", KeySince: at, Issuer: "pebble", Directory: w.directory,
+			Mount: "secret", Path: "tls/" + benchName(i), Version: 1, IssuedAt: at,
+		},
+	}
+}
+
+func (w *world) haveSecret(r *reconcile.Record) error {
+	l := r.Live
+	path := "/" + l.Path
+	data := map[string]any{"data": map[string]string{"certificate": "c", "private_key": "k"}}
+	if err := w.vault.API(w.t.Context(), http.MethodPost, "secret/data"+path, data, nil); err != nil {
+		return err
+	}
+	stamp := func(t time.Time) string { return t.Format(time.RFC3339) }
+	custom := map[string]string{
+		"managed_by": "certroll", "certificate": r.Certificate, "version": "1", "serial": l.Serial, "not_before": stamp(l.NotBefore),
+		"not_after": stamp(l.NotAfter), "names_digest": l.NamesDigest, "key_digest": l.KeyDigest, "key_shape": l.KeyShape, "key_since": stamp(l.KeySince),
+		"issuer": l.Issuer, "directory": l.Directory, "issued_at": stamp(l.IssuedAt),
+	}
+	return w.vault.API(w.t.Context(), http.MethodPost, "secret/metadata"+path, map[string]any{"custom_metadata": custom}, nil)
+}
+
+// BenchmarkIssue issues 200 certificates of two names against Pebble without
+// its sleeps.
+func BenchmarkIssue(b *testing.B) {
+	const n = 200
+	l := newLab(b)
+	l.program = build(b)
+	for b.Loop() {
+		b.StopTimer()
+		w := l.fresh(b, manyFiles(n))
+		for i := range n { // of the round before
+			if err := w.vault.API(b.Context(), http.MethodDelete, "secret/metadata/tls/"+benchName(i), nil, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+		w.settings("")
+		orders := countOrders(w)
+		b.StartTimer()
+		w.measured(b, "apply", "-auto-approve")
+		b.StopTimer()
+		if got := countOrders(w) - orders; got != n {
+			b.Fatalf("%d orders for %d certificates", got, n)
+		}
+		w.checkPair("tls/"+benchName(n-1), benchNames(n-1)...)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "certificates/s")
+}
+
+// countOrders counts the orders in Pebble's log.
+func countOrders(w *world) int { return strings.Count(w.pebble.Logs(), "POST /order-plz") }
+
+// BenchmarkIssueLego does with lego's command line, one after another, what
+// BenchmarkIssue does; an iteration is one certificate of two names.
+func BenchmarkIssueLego(b *testing.B) {
+	l := newLab(b)
+	dir := b.TempDir()
+	install := exec.CommandContext(b.Context(), "go", "install", "github.com/go-acme/lego/v4/cmd/lego@v4.35.2")
+	install.Env = append(os.Environ(), "GOBIN="+dir, "CGO_ENABLED=0")
+	if out, err := install.CombinedOutput(); err != nil {
+		b.Fatalf("installing lego: %v\n%s", err, out)
+	}
+	ca := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(ca, []byte(l.caBundle), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	i := 0
+	for b.Loop() {
+		names := benchNames(i)
+		i++
+		cmd := exec.CommandContext(b.Context(), filepath.Join(dir, "lego"), "--server", l.directory, "--accept-tos", "--email", "ops@example.com",
+			"--path", filepath.Join(dir, "state"), "--dns", "rfc2136", "--dns.resolvers", l.dns.Addr, "--dns.propagation-disable-ans",
+			"--domains", names[0], "--domains", names[1], "run")
+		cmd.Env = append(os.Environ(), "LEGO_CA_CERTIFICATES="+ca, "RFC2136_NAMESERVER="+l.dns.Addr, "RFC2136_TSIG_KEY="+l.dns.KeyName,
+			"RFC2136_TSIG_SECRET="+l.dns.Secret, "RFC2136_TSIG_ALGORITHM="+l.dns.Algorithm, "RFC2136_TTL=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("lego: %v\n%s", err, out)
+		}
+	}
+}

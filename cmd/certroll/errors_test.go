@@ -1,0 +1,262 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"certroll/examples/lab"
+	"certroll/examples/lab/labtest"
+)
+
+const oneCertificate = `
+certificate "api" {
+  domains = ["api.lab.test"]
+  issuer  = issuer.pebble
+  dns     = dns.lab
+}
+`
+
+// says runs certroll, which must fail and say all of it.
+func (w *world) says(args string, texts ...string) string {
+	w.t.Helper()
+	out := w.certroll(1, strings.Fields(args)...)
+	flat := strings.Join(strings.Fields(out), " ") // lines are wrapped
+	for _, text := range texts {
+		if !strings.Contains(flat, text) {
+			w.t.Errorf("certroll %s says\n%s\nwant in it: %s", args, out, text)
+		}
+	}
+	return out
+}
+
+// TestVaultErrors: what goes wrong with Vault is said with what to do.
+func TestVaultErrors(t *testing.T) {
+	l := newLab(t)
+	world := func(t *testing.T) *world { return l.fresh(t, map[string]string{"certs.hcl": oneCertificate}) }
+
+	t.Run("a token without a policy", func(t *testing.T) {
+		w := world(t)
+		w.settings("")
+		w.token = newToken(t, l.vault, "nothing", `path "sys/none" { capabilities = ["read"] }`)
+		w.says("plan", "looking at the mount secret/", "403", "policies grant nothing below secret/")
+	})
+	t.Run("a token that may plan", func(t *testing.T) {
+		w := world(t)
+		w.settings("")
+		rules, err := os.ReadFile("../../examples/vault-policies/plan.hcl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.token = newToken(t, l.vault, "plan", string(rules))
+		w.certroll(2, "plan", "-detailed-exitcode")
+		w.says("apply -auto-approve", "permission denied", "the token lacks the capability", `path "secret/metadata/certroll/lease" { capabilities = ["read"] }`)
+	})
+	t.Run("a token that may apply", func(t *testing.T) {
+		w := world(t)
+		w.settings("")
+		rules, err := os.ReadFile("../../examples/vault-policies/apply.hcl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.token = newToken(t, l.vault, "apply", string(rules))
+		w.certroll(0, "apply", "-auto-approve")
+		w.checkPair("tls/api", "api.lab.test")
+		w.certroll(0, "plan", "-detailed-exitcode")
+	})
+	t.Run("no token", func(t *testing.T) {
+		w := world(t)
+		w.settings("")
+		w.token = ""
+		w.says("plan", "there is no token", "VAULT_TOKEN")
+	})
+	t.Run("KV version 1", func(t *testing.T) {
+		w := world(t)
+		if err := l.vault.API(t.Context(), http.MethodPost, "sys/mounts/old", map[string]any{"type": "kv", "options": map[string]string{"version": "1"}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.push(map[string]string{"certs.hcl": strings.Replace(oneCertificate, "dns.lab", "dns.lab\n  vault { mount = \"old\" }", 1)}, "Use the old mount")
+		w.settings("")
+		w.says("plan", "old/", "KV version 1", "vault kv enable-versioning old/")
+	})
+	t.Run("sealed", func(t *testing.T) {
+		w := world(t)
+		w.settings("")
+		if err := l.vault.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.says("plan", "503", "Vault is sealed", "vault operator unseal")
+		if err := l.vault.Unseal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("not there", func(t *testing.T) {
+		w := world(t)
+		w.vaultAddr = "http://127.0.0.1:1"
+		w.settings("")
+		w.says("plan", "connection refused", "is Vault up at http://127.0.0.1:1?", "VAULT_ADDR")
+	})
+}
+
+func newToken(t testing.TB, v *lab.Vault, name, rules string) string {
+	t.Helper()
+	if err := v.WritePolicy(t.Context(), name, rules); err != nil {
+		t.Fatal(err)
+	}
+	token, err := v.NewToken(t.Context(), "1h", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// TestCAUnreachable: it is an event, a record and a hold, and not tried again
+// at once.
+func TestCAUnreachable(t *testing.T) {
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.directory = "https://127.0.0.1:1/dir"
+	w.settings("")
+	w.says("apply -auto-approve", "api", "failed (ca_unavailable)", "https://127.0.0.1:1/dir", "connection refused", "1 failed")
+	if e := w.events(); len(e) != 1 || e[0].Status != "failure" || e[0].Class != "ca_unavailable" || !strings.Contains(e[0].Message, "connection refused") {
+		t.Errorf("events: %+v", e)
+	}
+	if status := w.ledgerFile("STATUS.md"); !strings.Contains(status, "1 failing") || !strings.Contains(status, "connection refused") {
+		t.Errorf("STATUS.md:\n%s", status)
+	}
+	if out := w.certroll(0, "plan", "-detailed-exitcode"); !strings.Contains(out, "issue waits until") {
+		t.Errorf("plan:\n%s", out)
+	}
+	w.certroll(0, "apply", "-auto-approve")
+	if e := w.events(); len(e) != 1 {
+		t.Errorf("it was tried again at once: %+v", e)
+	}
+	w.says("status api", "failing", "ca_unavailable", "waits until")
+}
+
+// TestWrongTSIGKey: BIND's own word reaches the person, the secret does not.
+func TestWrongTSIGKey(t *testing.T) {
+	bind := labtest.BIND(t, zone)
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.nameserver = nameserver{bind.Addr, bind.KeyName, "d3Jvbmcta2V5LXdyb25nLWtleQ==", bind.Algorithm}
+	w.settings("")
+	w.says("apply -auto-approve", "failed (dns_unauthorized)", "lab", "BADSIG")
+	w.nameserver.secret = bind.Secret
+	w.nameserver.key = "other-key."
+	w.settings("")
+	w.says("apply -auto-approve", "failed (dns_unauthorized)", "BADKEY") // another setting ends the hold
+}
+
+func TestGitErrors(t *testing.T) {
+	l := newLab(t)
+	world := func(t *testing.T) *world { return l.fresh(t, map[string]string{"certs.hcl": oneCertificate}) }
+
+	t.Run("no such path", func(t *testing.T) {
+		w := world(t)
+		w.repoURL = filepath.Join(w.dir, "gone.git")
+		w.settings("")
+		w.says("plan", "gone.git")
+	})
+	t.Run("no such repository", func(t *testing.T) {
+		w := world(t)
+		server := labtest.GitHTTP(t)
+		w.repoURL, w.repoMore = server.URL("gone"), httpAuth(server)
+		w.env = []string{"CERTROLL_GIT_TOKEN=" + server.Token}
+		w.settings("")
+		w.says("plan", server.URL("gone"), "not found")
+	})
+	t.Run("wrong token", func(t *testing.T) {
+		w := world(t)
+		server := labtest.GitHTTP(t)
+		if _, err := server.Create("certs"); err != nil {
+			t.Fatal(err)
+		}
+		w.repoURL, w.repoMore = server.URL("certs"), httpAuth(server)
+		w.env = []string{"CERTROLL_GIT_TOKEN=wrong"}
+		w.settings("")
+		w.says("plan", server.URL("certs"), "token")
+	})
+	t.Run("unknown host key", func(t *testing.T) {
+		w := world(t)
+		server := labtest.GitSSH(t)
+		known := filepath.Join(w.dir, "known_hosts")
+		if err := os.WriteFile(known, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		url, err := server.Create("certs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.repoURL, w.repoMore = url, sshAuth(server.KeyFile, known)
+		w.settings("")
+		w.says("plan", "127.0.0.1", known, "ssh-keyscan")
+	})
+	t.Run("push refused", func(t *testing.T) {
+		w := world(t)
+		hook := filepath.Join(w.repo, "hooks", "pre-receive")
+		if err := os.WriteFile(hook, []byte("#!/bin/sh\necho 'the branch certroll/status is protected' >&2\nexit 1\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		w.settings("")
+		w.says("apply -auto-approve", "writing the ledger", "the branch certroll/status is protected", "safe in the journal")
+		w.checkPair("tls/api", "api.lab.test")
+		if err := os.Remove(hook); err != nil {
+			t.Fatal(err)
+		}
+		w.certroll(0, "apply", "-auto-approve")
+		if e := w.events(); len(e) != 1 || e[0].Status != "success" || e[0].Operation != "issue" {
+			t.Errorf("events: %+v", e)
+		}
+		w.noPending()
+	})
+}
+
+func httpAuth(server *lab.GitHTTP) string {
+	return "auth {\n username = \"" + server.User + "\"\n token_env = \"CERTROLL_GIT_TOKEN\"\n}"
+}
+
+func sshAuth(key, known string) string {
+	return "auth {\n ssh_key_file = \"" + key + "\"\n known_hosts_file = \"" + known + "\"\n}"
+}
+
+// TestOverTheNetwork: config repo and ledger over HTTP and over SSH.
+func TestOverTheNetwork(t *testing.T) {
+	l := newLab(t)
+	t.Run("http", func(t *testing.T) {
+		server := labtest.GitHTTP(t)
+		w := l.on(t, server.Path("certs"), server.URL("certs"), must(server.Create("certs")))
+		w.repoMore, w.env = httpAuth(server), []string{"CERTROLL_GIT_TOKEN=" + server.Token}
+		w.mainJob("over-http")
+	})
+	t.Run("ssh", func(t *testing.T) {
+		server := labtest.GitSSH(t)
+		w := l.on(t, server.Path("certs"), server.URL("certs"), must(server.Create("certs")))
+		w.repoMore = sshAuth(server.KeyFile, server.KnownHosts)
+		w.mainJob("over-ssh")
+	})
+}
+
+func must(_ string, err error) error { return err }
+
+// on is a world whose repository a server has.
+func (w world) on(t testing.TB, path, url string, err error) *world {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.t, w.dir, w.repo, w.repoURL = t, t.TempDir(), path, url
+	return &w
+}
+
+func (w *world) mainJob(name string) {
+	w.t.Helper()
+	w.push(map[string]string{"certs.hcl": strings.ReplaceAll(oneCertificate, "api", name)}, "Declare it")
+	w.settings("")
+	w.certroll(0, "apply", "-auto-approve")
+	w.checkPair("tls/"+name, name+".lab.test")
+	if e := w.events(); len(e) != 1 || e[0].Status != "success" {
+		w.t.Errorf("events: %+v", e)
+	}
+	w.certroll(0, "plan", "-detailed-exitcode")
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// slowly is a DNS account that waits for a stated time.
+func (w *world) slowly(wait string) string {
+	return fmt.Sprintf(`
+dns "slow" {
+  provider = "rfc2136"
+  credentials = {
+    RFC2136_NAMESERVER     = %q
+    RFC2136_TSIG_KEY       = %q
+    RFC2136_TSIG_ALGORITHM = %q
+    RFC2136_TSIG_SECRET    = env("CERTROLL_DNS_TSIG_SECRET")
+  }
+  propagation {
+    wait = %q
+  }
+}`, w.nameserver.addr, w.nameserver.key, w.nameserver.algorithm, wait)
+}
+
+// TestInterrupt: Ctrl-C while a certificate waits removes its challenge
+// record, and the next run finishes the same order.
+func TestInterrupt(t *testing.T) {
+	l := newLab(t)
+	k := &killer{}
+	front := k.proxy(t, strings.TrimSuffix(l.directory, "/dir"), l.caBundle)
+	l.directory, l.caBundle = front.URL+"/dir", pemOf(front.Certificate())
+	w := l.fresh(t, map[string]string{"certs.hcl": strings.Replace(oneCertificate, "dns.lab", "dns.slow", 1)})
+	w.settings(w.slowly("10m"))
+
+	cmd := w.command("apply", "-auto-approve")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); len(w.dns.Challenges()) == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("no challenge record came about")
+		}
+		time.Sleep(10 * time.Millisecond) // another process is at work
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 {
+		t.Fatalf("it ended with %v:\n%s", err, out.String())
+	}
+	if left := w.dns.Challenges(); len(left) > 0 {
+		t.Errorf("challenge records are left: %v", left)
+	}
+	if !strings.Contains(out.String(), "1 left to the next run") {
+		t.Errorf("it says\n%s", out.String())
+	}
+
+	w.settings(w.slowly("1ms"))
+	w.certroll(0, "apply", "-auto-approve")
+	w.checkPair("tls/api", "api.lab.test")
+	if k.orders != 1 {
+		t.Errorf("%d orders, want 1", k.orders)
+	}
+	if e := w.events(); len(e) != 1 || e[0].Status != "success" {
+		t.Errorf("events: %+v", e)
+	}
+}
