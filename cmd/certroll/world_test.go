@@ -147,7 +147,7 @@ func (w *world) certroll(code int, args ...string) string {
 func (w *world) noSecrets(out string) {
 	w.t.Helper()
 	for what, secret := range map[string]string{"Vault token": w.token, "TSIG secret": w.nameserver.secret, "private key": "PRIVATE KEY-----"} {
-		if strings.Contains(out, secret) {
+		if secret != "" && strings.Contains(out, secret) {
 			w.t.Errorf("the output holds a %s:\n%s", what, out)
 		}
 	}
