@@ -26,7 +26,7 @@ func (r *remote) explain(ctx context.Context, doing string, err error) error {
 	}
 	var ours *Error
 	if errors.As(err, &ours) {
-		if ours.Doing == doing {
+		if ours.Doing == doing || strings.HasPrefix(ours.Doing, doing+": ") {
 			return ours
 		}
 		told := *ours
