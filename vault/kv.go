@@ -40,19 +40,15 @@ func (kv *KV) ReadVersion(ctx context.Context, mount, path string, version int) 
 }
 
 func (kv *KV) read(ctx context.Context, mount, path string, query url.Values, doing string) (map[string]string, int, error) {
-	at := dataPath(mount, path)
-	secret, err := kv.c.api.Logical().ReadWithDataWithContext(ctx, at, query)
-	if err != nil {
-		return nil, 0, kv.c.explain(err, doing, at, "read")
-	}
 	var body struct {
 		Data     map[string]any `json:"data"`
 		Metadata versionInfo    `json:"metadata"`
 	}
-	if err := decode(secret, &body); err != nil {
-		return nil, 0, unreadable(doing, err)
+	found, err := kv.get(ctx, dataPath(mount, path), query, &body, doing)
+	if err != nil {
+		return nil, 0, err
 	}
-	if body.Data == nil {
+	if !found || body.Data == nil {
 		return nil, 0, notFound(doing)
 	}
 	data := make(map[string]string, len(body.Data))
@@ -87,24 +83,16 @@ func (v versionInfo) readable(now time.Time) bool {
 // metadata. It needs the capability "read" on the metadata alone.
 func (kv *KV) ReadMetadata(ctx context.Context, mount, path string) (current int, live bool, custom map[string]string, err error) {
 	doing := "reading the metadata of " + mount + "/" + path
-	at := metadataPath(mount, path)
 	if err := kv.Check(ctx, mount); err != nil {
 		return 0, false, nil, err
-	}
-	secret, err := kv.c.api.Logical().ReadWithContext(ctx, at)
-	if err != nil {
-		return 0, false, nil, kv.c.explain(err, doing, at, "read")
-	}
-	if secret == nil {
-		return 0, false, nil, nil
 	}
 	var body struct {
 		Current  int                    `json:"current_version"`
 		Versions map[string]versionInfo `json:"versions"`
 		Custom   map[string]string      `json:"custom_metadata"`
 	}
-	if err := decode(secret, &body); err != nil {
-		return 0, false, nil, unreadable(doing, err)
+	if _, err := kv.get(ctx, metadataPath(mount, path), nil, &body, doing); err != nil {
+		return 0, false, nil, err
 	}
 	version, there := body.Versions[strconv.Itoa(body.Current)]
 	return body.Current, there && version.readable(time.Now()), body.Custom, nil
@@ -200,6 +188,25 @@ func (kv *KV) remove(ctx context.Context, at, doing string) error {
 
 func dataPath(mount, path string) string     { return mount + "/data/" + path }
 func metadataPath(mount, path string) string { return mount + "/metadata/" + path }
+
+// get reads the data of an answer without the api's detour over maps. What is
+// not there, or deleted, is not found and no error.
+func (kv *KV) get(ctx context.Context, at string, query url.Values, into any, doing string) (found bool, err error) {
+	resp, err := kv.c.api.Logical().ReadRawWithDataWithContext(ctx, at, query)
+	if resp != nil {
+		defer func() { _ = resp.Body.Close() }()
+	}
+	switch {
+	case statusOf(err) == http.StatusNotFound:
+		return false, nil
+	case err != nil:
+		return false, kv.c.explain(err, doing, at, "read")
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&struct{ Data any }{into}); err != nil {
+		return false, unreadable(doing, err)
+	}
+	return true, nil
+}
 
 // decode reads the data of an answer; nothing of a nil one.
 func decode(secret *api.Secret, into any) error {
