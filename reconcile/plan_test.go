@@ -181,6 +181,16 @@ func TestRecordBehind(t *testing.T) {
 	}
 }
 
+// TestNinetyDays: a threshold of a third of the lifetime is not more than it,
+// though the last second makes the dates differ by less.
+func TestNinetyDays(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	l := &Live{NotBefore: start, NotAfter: start.Add(90*day - time.Second)}
+	if at, capped := renewAt(c, l); capped || !at.Equal(l.NotAfter.Add(-30*day)) {
+		t.Errorf("due %s, capped %v", at, capped)
+	}
+}
+
 func TestPlanIsTotal(t *testing.T) {
 	c := certificate("api", "api.example.com")
 	empty := &Observed{}

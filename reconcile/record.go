@@ -62,8 +62,9 @@ type Live struct {
 	IssuedAt    time.Time `json:"issued_at"`
 }
 
-// Lifetime is the certificate's validity period.
-func (l *Live) Lifetime() time.Duration { return l.NotAfter.Sub(l.NotBefore) }
+// Lifetime is the certificate's validity period, whose last second is part of
+// it (RFC 5280 section 4.1.2.5): CAs end a period of 90 days a second early.
+func (l *Live) Lifetime() time.Duration { return l.NotAfter.Sub(l.NotBefore) + time.Second }
 
 // Failure is the last failed attempt.
 type Failure struct {
