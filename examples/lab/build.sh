@@ -37,5 +37,5 @@ build pebble github.com/letsencrypt/pebble/v2/cmd/pebble "this takes about half 
 if [ ! -x "$bin/vault" ] && command -v vault >/dev/null; then
 	echo "lab: vault is $(command -v vault)"
 else
-	build vault github.com/hashicorp/vault "this downloads about 1 GB of modules and takes 5 to 10 minutes on two cores"
+	build vault github.com/hashicorp/vault "this downloads about 1 GB of modules and takes 10 to 20 minutes on two cores"
 fi
