@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// output is what a running program printed so far.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// startRun starts the daemon.
+func (w *world) startRun() (*exec.Cmd, *output) {
+	w.t.Helper()
+	cmd, out := w.command("run"), &output{}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	return cmd, out
+}
+
+// stopRun ends it as systemd would, and demands that it ends well.
+func (w *world) stopRun(cmd *exec.Cmd, out *output) {
+	w.t.Helper()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		w.t.Errorf("it ended with %v:\n%s", err, out)
+	}
+	w.noSecrets(out.String())
+}
+
+// until polls for what the daemon brings about.
+func (w *world) until(what string, out *output, ok func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%s did not come about:\n%s", what, out)
+		}
+		time.Sleep(50 * time.Millisecond) // another process is at work
+	}
+}
+
+// told counts the events of an operation in the ledger, 0 where there is none yet.
+func (w *world) told(operation, status string) int {
+	if exec.CommandContext(w.t.Context(), "git", "-C", w.repo, "rev-parse", "-q", "--verify", "certroll/status").Run() != nil {
+		return 0
+	}
+	n := 0
+	for _, e := range w.events() {
+		if e.Operation == operation && e.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
+// TestRun: the daemon issues, follows a push, and refuses a bad revision whole
+// while the last good one stays in force, over a restart too.
+func TestRun(t *testing.T) {
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.settings(`interval = "1s"`)
+	cmd, out := w.startRun()
+	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.checkPair("tls/api", "api.lab.test")
+
+	w.push(map[string]string{"more.hcl": strings.ReplaceAll(oneCertificate, "api", "more")}, "Declare another")
+	w.until("the second certificate", out, func() bool { return w.told("issue", "success") == 2 })
+
+	w.push(map[string]string{"bad.hcl": "certificate \"bad\" {}\n"}, "Break it")
+	w.until("the refusal", out, func() bool { return w.told("config", "failure") == 1 })
+	w.stopRun(cmd, out)
+	if !strings.Contains(out.String(), "bad.hcl:1:1") || !strings.Contains(out.String(), "Missing setting") {
+		t.Errorf("the mistake is not shown:\n%s", out)
+	}
+
+	// The good revision is known after a restart, and a secret that goes
+	// missing is issued by it though the head is bad.
+	if err := w.vault.API(t.Context(), "DELETE", "secret/data/tls/more", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out = w.startRun()
+	w.until("what was deleted", out, func() bool { return w.told("issue", "success") == 3 })
+	w.stopRun(cmd, out)
+	w.checkPair("tls/more", "more.lab.test")
+	if n := w.told("config", "failure"); n != 1 {
+		t.Errorf("the refusal was told %d times", n)
+	}
+
+	w.push(map[string]string{"bad.hcl": strings.ReplaceAll(oneCertificate, "api", "bad")}, "Mend it")
+	cmd, out = w.startRun()
+	w.until("the mended one", out, func() bool { return w.told("issue", "success") == 4 })
+	w.stopRun(cmd, out)
+}
+
+// TestRunOutlastsGit: while Git is away the daemon works on, and tells later.
+func TestRunOutlastsGit(t *testing.T) {
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.settings(`interval = "1s"`)
+	cmd, out := w.startRun()
+	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	away := w.repo + ".away"
+	if err := exec.CommandContext(t.Context(), "mv", w.repo, away).Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.vault.API(t.Context(), "DELETE", "secret/data/tls/api", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the certificate without Git", out, func() bool { return w.metadata("tls/api").Data.CurrentVersion == 2 })
+	if err := exec.CommandContext(t.Context(), "mv", away, w.repo).Run(); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the late story", out, func() bool { return w.told("issue", "success") == 2 })
+	w.stopRun(cmd, out)
+}
