@@ -35,6 +35,7 @@ const (
 	Literal   Source = "literal" // written in the file
 	FromVault Source = "vault"   // vault("mount/path", "field")
 	FromEnv   Source = "env"     // env("NAME")
+	FromFile  Source = "file"    // file("/path")
 )
 
 // Value is a setting that is either written in the file or a reference that is
@@ -42,7 +43,7 @@ const (
 type Value struct {
 	Source Source
 	Text   string // Literal: the text itself
-	Path   string // FromVault: mount and path, as typed: "kv/dns/cloudflare"
+	Path   string // FromVault: mount and path, as typed: "kv/dns/cloudflare"; FromFile: the absolute path
 	Field  string // FromVault: the field of the secret
 	Name   string // FromEnv: the variable's name
 	Range  hcl.Range
@@ -60,7 +61,35 @@ type Issuer struct {
 	// chains the CA offers (RFC 8555 section 7.4.2); empty takes the default one.
 	PreferredChain string
 	CABundle       string // PEM certificates trusted for HTTPS to the directory besides the system's; for a private CA
+	Limits         *Limits
 	Range          hcl.Range
+}
+
+// Limits are the rate limits of a CA that are kept before it says no. A zero
+// Limit is none; a nil *Limits is none at all.
+type Limits struct {
+	Orders            Limit // new orders of an account
+	PerDomain         Limit // certificates of a registered domain
+	ExactSet          Limit // certificates of exactly the same names
+	FailedValidations Limit // failed validations of one name
+	// ConsecutiveFailures is how many failed validations of one name in a row
+	// the CA takes before it pauses the name; 0: it does not.
+	ConsecutiveFailures int
+}
+
+// Limit is a token bucket: Burst tokens, of which one comes back each
+// Window/Burst.
+type Limit struct {
+	Burst  int
+	Window time.Duration // in which an empty bucket is full again
+}
+
+// Refill is the time in which one token comes back; 0 where there is no limit.
+func (l Limit) Refill() time.Duration {
+	if l.Burst == 0 {
+		return 0
+	}
+	return l.Window / time.Duration(l.Burst)
 }
 
 // EAB is an external account binding (RFC 8555 section 7.3.4).
@@ -112,16 +141,21 @@ type Certificate struct {
 	Name    string   // unique in the repo; with for_each "block.key"
 	Domains []Domain // in the order typed, at least one; the first is the primary
 	Issuer  string   // name of an Issuer
+	// Fallbacks are the issuers that follow it in the list, which are gone to
+	// when it has failed for a while and expiry nears.
+	Fallbacks []string
 	// DNS names the accounts in the order they are tried; at least one.
-	DNS      []string
-	Key      Key
-	Renewal  Renewal
-	Rotate   string // a text not seen before forces exactly one rotation; empty: none
-	Vault    Target
-	Labels   map[string]string
-	OnRemove OnRemove
-	Range    hcl.Range // the block's header
-	File     string    // the file that declares it, relative to the config directory
+	DNS     []string
+	Key     Key
+	Renewal Renewal
+	Rotate  string // a text not seen before forces exactly one rotation; empty: none
+	// RotateRevoke says to revoke what that rotation replaces; nil: leave it.
+	RotateRevoke *Revocation
+	Vault        Target
+	Labels       map[string]string
+	OnRemove     OnRemove
+	Range        hcl.Range // the block's header
+	File         string    // the file that declares it, relative to the config directory
 }
 
 // Names are the identifiers as they go to the CA: A-labels and addresses in
@@ -158,6 +192,7 @@ type Key struct {
 	Curve     string    // "", "P-256", "P-384" or "P-521"; ECDSA only
 	Size      int       // 0, 2048, 3072 or 4096 bits; RSA only
 	Rotation  Rotation
+	MaxAge    time.Duration // a key this old is rotated also where renewals keep it; 0: never
 }
 
 // DefaultKey is the shape a certificate gets at first issue where its spec
@@ -175,8 +210,23 @@ const (
 
 // Renewal says when a certificate is renewed.
 type Renewal struct {
-	Auto          bool // on unless turned off
-	ThresholdDays int  // renew when this many days or fewer are left; 30 unless set
+	Auto bool // on unless turned off
+	// Renew when this many days or fewer are left, 30 unless set; or, where it
+	// is not 0, when this percentage of the lifetime or less is left.
+	ThresholdDays    int
+	ThresholdPercent int
+	ThresholdStated  bool // the spec says either; otherwise the CA's ARI decides where it offers it
+	// A pause, with Auto off: why, and the moment from which it renews again;
+	// the zero time is no end.
+	Reason string
+	Until  time.Time
+	// FallbackAfter is how long an issuer fails before the next one is gone to.
+	FallbackAfter time.Duration
+}
+
+// Revocation is a wish to revoke a certificate.
+type Revocation struct {
+	Code uint // CRLReason (RFC 5280 section 5.3.1)
 }
 
 // Target is where certificate and key are written in Vault KV v2.
