@@ -98,8 +98,9 @@ type Client struct {
 	opts     Options
 	log      *slog.Logger
 
-	mu       sync.Mutex
-	sessions map[string]*opening // by issuer's fingerprint
+	mu        sync.Mutex
+	sessions  map[string]*opening  // by issuer's fingerprint
+	upstreams map[string]*upstream // by directory and CA bundle
 
 	names    *names
 	children *children
@@ -121,7 +122,7 @@ var silence sync.Once
 // New makes a Client that keeps its accounts in the store.
 func New(accounts AccountStore, o Options) *Client {
 	silence.Do(func() { log.Logger = stdlog.New(io.Discard, "", 0) })
-	c := &Client{accounts: accounts, opts: o.withDefaults(), sessions: map[string]*opening{}}
+	c := &Client{accounts: accounts, opts: o.withDefaults(), sessions: map[string]*opening{}, upstreams: map[string]*upstream{}}
 	c.log = c.opts.Logger
 	c.names = newNames(c.now)
 	c.children = newChildren(c)
@@ -136,15 +137,10 @@ func (c *Client) Close() error {
 	err := c.children.close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, o := range c.sessions {
-		select {
-		case <-o.done:
-			if o.session != nil {
-				o.session.close()
-			}
-		default:
-		}
+	for _, u := range c.upstreams {
+		u.base.CloseIdleConnections()
 	}
+	c.upstreams = map[string]*upstream{}
 	c.sessions = map[string]*opening{}
 	return err
 }

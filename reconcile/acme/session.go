@@ -1,11 +1,8 @@
 package acme
 
 import (
-	"bytes"
 	"context"
 	"crypto"
-	"fmt"
-	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -17,7 +14,7 @@ import (
 
 // session is one account at one CA while the process lives.
 //
-//	session ── transport: connections to the CA, shared
+//	session ── upstream: connections and directory, shared by the CA's accounts
 //	   ├── lane: a lego core (its nonces, its http.Client), lent to one call
 //	   ├── lane
 //	   └── lane
@@ -26,13 +23,10 @@ import (
 // to a single call: for its duration the lane's RoundTripper has that call's
 // context, and what it saw last is the answer to that call and to no other.
 type session struct {
-	client    *Client
+	*upstream
 	issuer    *spec.Issuer
-	directory string
 	accountID string
 	key       crypto.Signer
-	transport http.RoundTripper
-	base      *http.Transport
 
 	mu    sync.Mutex
 	kid   string  // the account's URL
@@ -40,11 +34,6 @@ type session struct {
 
 	requests    chan struct{} // one element for each request under way
 	registering chan struct{} // held by the call that registers again
-
-	dirGate chan struct{} // held by the call that fetches the directory
-	dirBody []byte
-	dirHead http.Header
-	dirTime time.Time
 }
 
 type lane struct {
@@ -57,10 +46,9 @@ type lane struct {
 }
 
 const (
-	// laneAge and directoryAge bound how long a CA's change of its directory
-	// goes unnoticed.
-	laneAge      = time.Hour
-	directoryAge = time.Hour
+	// laneAge bounds, with directoryAge, how long a CA's change of its
+	// directory goes unnoticed.
+	laneAge = time.Hour
 	// requestsAtOnce bounds an account's requests under way, and with them its
 	// lanes. Each new lane asks for a nonce, of which Let's Encrypt gives ten
 	// at once. A request is short; what takes long, the waiting between two of
@@ -69,13 +57,13 @@ const (
 )
 
 func (c *Client) newSession(issuer *spec.Issuer) (*session, error) {
-	transport, base, err := c.newTransport(issuer)
+	u, err := c.upstream(issuer)
 	if err != nil {
 		return nil, err
 	}
 	return &session{
-		client: c, issuer: issuer, directory: issuer.Directory, transport: transport, base: base,
-		registering: make(chan struct{}, 1), dirGate: make(chan struct{}, 1), requests: make(chan struct{}, requestsAtOnce),
+		upstream: u, issuer: issuer,
+		registering: make(chan struct{}, 1), requests: make(chan struct{}, requestsAtOnce),
 	}, nil
 }
 
@@ -162,38 +150,6 @@ func (s *session) setAccountURL(url string) {
 	s.kid = url
 }
 
-// cachedDirectory answers a lane's request for the directory from the copy
-// that all lanes share, fetching it where there is none or it is old.
-func (s *session) cachedDirectory(req *http.Request) (*http.Response, error) {
-	select {
-	case s.dirGate <- struct{}{}:
-		defer func() { <-s.dirGate }()
-	case <-req.Context().Done():
-		return nil, req.Context().Err()
-	}
-	if s.dirBody != nil && s.client.now().Sub(s.dirTime) < directoryAge {
-		return s.directoryAnswer(req), nil
-	}
-	resp, err := readWhole(s.transport.RoundTrip(req))
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return resp, err
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("reading the directory: %w", err)
-	}
-	s.dirBody, s.dirHead, s.dirTime = body, resp.Header, s.client.now()
-	return s.directoryAnswer(req), nil
-}
-
-func (s *session) directoryAnswer(req *http.Request) *http.Response {
-	return &http.Response{
-		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: s.dirHead.Clone(), Body: io.NopCloser(bytes.NewReader(s.dirBody)),
-		ContentLength: int64(len(s.dirBody)), Request: req,
-	}
-}
-
 // keyAuthorization is RFC 8555 section 8.1's, for a token of a challenge.
 func (s *session) keyAuthorization(ctx context.Context, token string) (string, error) {
 	var out string
@@ -204,5 +160,3 @@ func (s *session) keyAuthorization(ctx context.Context, token string) (string, e
 	})
 	return out, err
 }
-
-func (s *session) close() { s.base.CloseIdleConnections() }

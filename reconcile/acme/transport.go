@@ -28,8 +28,7 @@ type answer struct {
 	err        error // the request brought no answer at all
 }
 
-// newTransport is the HTTP transport of one issuer's account. It is shared by
-// that account's lanes, so that they share connections.
+// newTransport is the HTTP transport to one issuer's CA.
 func (c *Client) newTransport(issuer *spec.Issuer) (http.RoundTripper, *http.Transport, error) {
 	if u, err := url.Parse(issuer.Directory); err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, nil, configError("using the directory "+strconv.Quote(issuer.Directory)+" of issuer "+issuer.Name, "it is no HTTPS URL",
@@ -63,7 +62,7 @@ func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.session.client.opts.RequestTimeout)
 	defer cancel()
 	l.seen = answer{url: req.URL.String()}
-	resp, err := l.fetch(req.WithContext(ctx))
+	resp, err := l.session.fetch(req.WithContext(ctx), maxAnswer)
 	if err != nil {
 		l.seen.err = explainTimeout(l.ctx, err, l.session.client.opts.RequestTimeout)
 		return nil, l.seen.err
@@ -73,28 +72,26 @@ func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// fetch serves the directory from the session's copy and all else from the CA.
-func (l *lane) fetch(req *http.Request) (*http.Response, error) {
-	if req.Method == http.MethodGet && req.URL.String() == l.session.directory {
-		return l.session.cachedDirectory(req)
-	}
-	return readWhole(l.session.transport.RoundTrip(req))
-}
-
-func readWhole(resp *http.Response, err error) (*http.Response, error) {
+// readWhole reads a body to its end, and refuses one above most bytes. Signed
+// tokens in error answers are struck out here, so that nobody behind can pass
+// them on.
+func readWhole(resp *http.Response, err error, most int64) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer of %s: %w", resp.Request.URL.Host, err)
 	}
-	if len(body) > maxAnswer {
-		return nil, fmt.Errorf("the answer of %s is larger than %d bytes", resp.Request.URL.Host, maxAnswer)
+	if int64(len(body)) > most {
+		return nil, fmt.Errorf("the answer of %s is larger than %d bytes", resp.Request.URL.Host, most)
 	}
 	if bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
 		body = nil // lego would take it for a problem document, and panic
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		body = []byte(strikeTokens(string(body)))
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	resp.ContentLength = int64(len(body))

@@ -1,0 +1,165 @@
+package acme
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"certroll/spec"
+
+	"github.com/go-acme/lego/v4/acme"
+)
+
+// RFC 9773 section 4.3: clients set limits of their own to the interval that
+// Retry-After asks for, "under one minute" and "over one day" being what it
+// calls unreasonable. Section 4.3.3 has six hours where nothing can be read.
+const (
+	leastAgain   = time.Minute
+	mostAgain    = 24 * time.Hour
+	unknownAgain = 6 * time.Hour
+)
+
+const (
+	// maxRenewalInfo bounds an answer: an honest one has some two hundred bytes.
+	maxRenewalInfo = 64 << 10
+	// maxExplanation bounds the link to a page for people.
+	maxExplanation = 1 << 10
+)
+
+// RenewalInfo asks the CA when a certificate should be renewed (RFC 9773
+// section 4.2): within [start, end), for the reason on the page explanation
+// where there is one (an https URL of at most 1 KiB; others are dropped), and
+// to be asked again at again. certID is base64url(AKI) "." base64url(serial).
+//
+// It needs no account and makes none. The window is as the CA said it, ordered
+// and with both ends set; whether it is one to follow is the caller's to judge.
+// A window in the past means: now.
+//
+// A CA without renewal information is an error that is errors.ErrUnsupported.
+// Any other failure has a class and, where the CA named one, a time: a 404 is
+// ca_rejected (the CA does not know the certificate), 429 and 503 with
+// Retry-After rate_limited, a network's failure, another 5xx and an answer that
+// cannot be followed ca_unavailable.
+func (c *Client) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
+	doing := "asking " + issuer.Directory + " when to renew"
+	if !isCertID(certID) {
+		err = &Error{class: ClassInternal, doing: doing, said: strconv.Quote(clip(certID)) + " is no certificate identifier of RFC 9773 section 4.1"}
+		return start, end, "", again, err
+	}
+	u, err := c.upstream(issuer)
+	if err != nil {
+		return start, end, "", again, err
+	}
+	endpoint, err := u.renewalInfo(ctx, doing)
+	if err != nil {
+		return start, end, "", again, err
+	}
+	body, seen, err := u.get(ctx, doing, strings.TrimSuffix(endpoint, "/")+"/"+certID, maxRenewalInfo)
+	if err != nil {
+		return start, end, "", again, busyIsLimit(err, seen)
+	}
+	info, err := parseRenewalInfo(body)
+	if err != nil {
+		err = &Error{class: ClassCAUnavailable, doing: doing, said: "the CA's answer cannot be followed: " + err.Error(), cause: err,
+			retry: c.retryAt(seen.retryAfter, ""), advice: "what is known from before stands, and it is asked again later"}
+		return start, end, "", again, err
+	}
+	return info.Window.Start, info.Window.End, safeLink(info.Explanation), c.now().Add(askAgain(seen.retryAfter, c.now())), nil
+}
+
+// isCertID checks what becomes part of a URL.
+func isCertID(id string) bool {
+	key, serial, ok := strings.Cut(id, ".")
+	return ok && tokenSafe(key) && tokenSafe(serial)
+}
+
+// renewalInfo is the directory's URL to ask below.
+func (u *upstream) renewalInfo(ctx context.Context, doing string) (string, error) {
+	endpoint, err := u.service(ctx, doing, "renewalInfo")
+	if err != nil {
+		return "", err
+	}
+	if endpoint == "" {
+		return "", &Error{class: ClassRejected, doing: doing, said: "the CA offers no renewal information", cause: errors.ErrUnsupported}
+	}
+	if parsed, err := url.Parse(endpoint); err != nil || parsed.Scheme != "https" || parsed.Host == "" || parsed.RawQuery != "" {
+		return "", &Error{class: ClassCAUnavailable, doing: doing, said: "the directory's renewalInfo " + strconv.Quote(clip(endpoint)) + " is no HTTPS URL to ask below"}
+	}
+	return endpoint, nil
+}
+
+// busyIsLimit calls it a limit when a CA refuses an unauthenticated request
+// for now and says for how long: that is how busy CAs shed load.
+func busyIsLimit(err error, seen answer) error {
+	e := *asError("asking when to renew", err)
+	if seen.status == http.StatusServiceUnavailable && e.class == ClassCAUnavailable && !e.retry.IsZero() {
+		e.class = ClassRateLimited
+	}
+	return &e
+}
+
+// renewalInfo is RFC 9773 section 4.2's RenewalInfo object.
+type renewalInfo struct {
+	Window struct {
+		Start time.Time `json:"start"`
+		End   time.Time `json:"end"`
+	} `json:"suggestedWindow"`
+	Explanation string `json:"explanationURL"`
+}
+
+// parseRenewalInfo reads an answer of which nothing is taken on trust. What a
+// careless client makes of a problem document, or of "{}", is a window at the
+// beginning of time, which would say: renew now.
+func parseRenewalInfo(body []byte) (info renewalInfo, err error) {
+	if err := json.Unmarshal(body, &info); err != nil {
+		return renewalInfo{}, err
+	}
+	w := info.Window
+	switch {
+	case isUnset(w.Start) || isUnset(w.End):
+		return renewalInfo{}, errors.New("it has no suggestedWindow with a start and an end")
+	case !w.Start.Before(w.End):
+		return renewalInfo{}, errors.New("its suggestedWindow ends at " + w.End.Format(time.RFC3339) + ", not after its start at " + w.Start.Format(time.RFC3339))
+	}
+	return info, nil
+}
+
+// isUnset knows both zero times that programs write.
+func isUnset(t time.Time) bool { return t.IsZero() || t.Unix() == 0 }
+
+// safeLink is a link that may be shown and committed; empty for any other.
+func safeLink(link string) string {
+	u, err := url.Parse(link)
+	if err != nil || len(link) > maxExplanation || u.Scheme != "https" || u.Host == "" || u.User != nil || strikeTokens(link) != link {
+		return ""
+	}
+	return link
+}
+
+// askAgain is the time until the next question.
+func askAgain(retryAfter string, now time.Time) time.Duration {
+	wait, ok := parseRetryAfter(retryAfter, now)
+	if !ok {
+		return unknownAgain
+	}
+	return min(max(wait, leastAgain), mostAgain)
+}
+
+// problemIn is the error that an answer tells of: its problem document (RFC
+// 7807) where it is one, and else nothing but its status.
+func problemIn(status int, body []byte) error {
+	p := &acme.ProblemDetails{}
+	if err := json.Unmarshal(bytes.TrimSpace(body), p); err != nil {
+		p = &acme.ProblemDetails{}
+	}
+	if p.HTTPStatus == 0 {
+		p.HTTPStatus = status
+	}
+	return p
+}
