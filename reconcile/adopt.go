@@ -36,7 +36,7 @@ func (a *attempt) take(ctx context.Context, p pair, version int) error {
 	if err != nil {
 		return err
 	}
-	c, issuer, leaf := a.action.Spec, a.issuer(a.action.Spec), p.leaf()
+	c, issuer, leaf := a.action.Spec, a.action.Issuer, p.leaf()
 	a.pair = p
 	a.live = &Live{
 		Serial: serialOf(leaf), NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
@@ -44,7 +44,7 @@ func (a *attempt) take(ctx context.Context, p pair, version int) error {
 		KeyDigest: digest, KeyShape: shapeOfKey(leaf.PublicKey), KeySince: leaf.NotBefore.UTC(),
 		Issuer: issuer.Name, Directory: issuer.Directory, Profile: issuer.Profile,
 		Mount: a.action.At.Mount, Path: a.action.At.Path, Version: version,
-		Revision: a.revision.Commit, Rotate: c.Rotate, IssuedAt: leaf.NotBefore.UTC(),
+		Revision: a.revision.Commit, Rotate: c.Rotate, IssuedAt: leaf.NotBefore.UTC(), ARI: ariID(leaf),
 	}
 	return a.describe(ctx)
 }

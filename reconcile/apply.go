@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,6 +43,12 @@ type Options struct {
 	// Progress is told what each certificate waits for. It is called from
 	// many goroutines.
 	Progress func(certificate, step, detail string)
+	// Patience are the waits before the CA, where it is away, is tried again
+	// within one attempt; nil: 20 seconds and 100 seconds.
+	Patience []time.Duration
+	// Moments keeps when CAs may be asked for renewal information again; nil:
+	// nothing does, each process asks anew.
+	Moments Moments
 	// Resolve follows references of the spec, for keystore passwords.
 	Resolve func(context.Context, spec.Value) (string, error)
 }
@@ -53,7 +60,11 @@ type Reconciler struct {
 	observer *Observer
 	drafts   *drafts
 	scribe   *scribe
+	asks     *asks
 	opts     Options
+
+	heldMu sync.Mutex
+	held   map[string]bool // ids of the events of holds that were told
 }
 
 // New wires a reconciler. The observer says where certroll's own state is.
@@ -63,6 +74,9 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 	}
 	if o.Parallel == 0 {
 		o.Parallel = 16
+	}
+	if o.Patience == nil {
+		o.Patience = []time.Duration{20 * time.Second, 100 * time.Second}
 	}
 	if o.Progress == nil {
 		o.Progress = func(string, string, string) {}
@@ -76,6 +90,7 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 		secrets: secrets, ca: ca, observer: observer, opts: o,
 		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix},
 		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now},
+		asks:   &asks{store: o.Moments}, held: map[string]bool{},
 	}
 }
 
@@ -90,11 +105,11 @@ func (r *Reconciler) Observe(ctx context.Context, desired *spec.Spec) (*Observed
 
 // ObserveTree is Observe with a ledger tree that is at hand.
 func (r *Reconciler) ObserveTree(ctx context.Context, desired *spec.Spec, tree fs.FS) (*Observed, error) {
-	obs, err := r.observer.Observe(ctx, desired, tree)
+	obs, err := r.observer.Observe(ctx, desired, tree, r.opts.Now())
 	if err != nil {
 		return nil, err
 	}
-	return obs, r.scribe.overlay(obs.Records)
+	return obs, r.scribe.overlay(obs)
 }
 
 // Result is how one action ended.
@@ -108,6 +123,7 @@ type Result struct {
 type Report struct {
 	Results     []Result
 	Interrupted int    // actions that were not taken up, or are left to the next run
+	Held        int    // actions that were not taken up, as their issuer or DNS account failed for others
 	Commit      string // the ledger's new head; "" where nothing was to be told
 }
 
@@ -128,16 +144,23 @@ func (r *Report) Failed() int {
 // ledger is written all the same.
 func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev Revision, actions []Action) (*Report, error) {
 	report := &Report{}
+	if err := r.noteHeld(heldTogether(actions, r.opts.Now())); err != nil {
+		return report, err
+	}
 	todo := actionable(actions)
+	slices.SortStableFunc(todo, func(a, b Action) int { return byDeadline(r.opts.Now())(&a, &b) })
 	if len(todo) > 0 {
 		run, release, err := r.holdLease(ctx)
 		if err != nil {
 			return report, err
 		}
 		stop := r.tellMeanwhile(ctx, report)
-		r.runAll(run, desired, rev, todo, report)
+		noteErr := r.runAll(run, desired, rev, todo, report)
 		stop()
 		release()
+		if noteErr != nil {
+			return report, errors.Join(noteErr, r.tell(ctx, report))
+		}
 	}
 	return report, r.tell(ctx, report)
 }
@@ -186,31 +209,74 @@ func actionable(actions []Action) []Action {
 	return todo
 }
 
-func (r *Reconciler) runAll(ctx context.Context, desired *spec.Spec, rev Revision, todo []Action, report *Report) {
+func (r *Reconciler) runAll(ctx context.Context, desired *spec.Spec, rev Revision, todo []Action, report *Report) error {
 	var mu sync.Mutex
 	var g errgroup.Group
 	g.SetLimit(r.opts.Parallel)
-	ap := &applier{Reconciler: r, desired: desired, revision: rev}
+	ap := &applier{Reconciler: r, desired: desired, revision: rev, gate: newGate(r.opts.Now)}
 	for _, action := range todo {
 		g.Go(func() error {
-			if ctx.Err() != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				report.Interrupted++
-				return nil
-			}
-			res, ended := ap.one(ctx, action)
+			res, end := ap.admitted(ctx, action)
 			mu.Lock()
 			defer mu.Unlock()
-			if !ended {
+			switch end {
+			case endStopped:
 				report.Interrupted++
-				return nil
+			case endHeld:
+				report.Held++
+			default:
+				report.Results = append(report.Results, res)
 			}
-			report.Results = append(report.Results, res)
 			return nil
 		})
 	}
 	_ = g.Wait() // the goroutines return none: each failure is a result
+	return r.noteHeld(ap.gate.heldEvents())
+}
+
+// end is how one action came to its end.
+type end int
+
+const (
+	endDone    end = iota // it has a result
+	endStopped            // the run was stopped: nothing is noted, the next run goes on
+	endHeld               // it was not taken up, as others fail
+)
+
+// admitted runs one action where the gate lets it in.
+func (ap *applier) admitted(ctx context.Context, action Action) (Result, end) {
+	if ctx.Err() != nil {
+		return Result{}, endStopped
+	}
+	if !action.Kind.Orders() {
+		return ap.one(ctx, action)
+	}
+	if in := ap.gate.enter(ctx, &action); in != endDone {
+		return Result{}, in
+	}
+	entered := subjectsOf(&action)
+	res, e := ap.one(ctx, action)
+	ap.gate.leave(entered, res.Event)
+	return res, e
+}
+
+// noteHeld tells of what is held for many at once, each once a day.
+func (r *Reconciler) noteHeld(events []Event) error {
+	r.heldMu.Lock()
+	defer r.heldMu.Unlock()
+	if len(r.held) > 1000 {
+		clear(r.held) // the ledger knows those of today
+	}
+	for _, e := range events {
+		if r.held[e.ID] {
+			continue
+		}
+		if err := r.scribe.note(entry{Event: e}); err != nil {
+			return err
+		}
+		r.held[e.ID] = true
+	}
+	return nil
 }
 
 // dropTold removes the pending secrets whose story the ledger has.
@@ -241,6 +307,7 @@ type applier struct {
 	*Reconciler
 	desired  *spec.Spec
 	revision Revision
+	gate     *gate
 }
 
 // failure is an error of our own making, with its class.
@@ -256,30 +323,32 @@ func (f *failure) Unwrap() error { return f.err }
 // Class says what kind of failure it is.
 func (f *failure) Class() string { return string(f.class) }
 
-// one runs one action to its end and notes it. ended is false where the run
-// was stopped: then nothing is noted, and the next run goes on.
-func (ap *applier) one(ctx context.Context, action Action) (res Result, ended bool) {
+// one runs one action to its end and notes it.
+func (ap *applier) one(ctx context.Context, action Action) (Result, end) {
 	a := &attempt{applier: ap, action: action}
 	start := ap.now()
 	err := a.do(ctx)
 	if err != nil && isInterrupt(ctx, err) {
-		return Result{}, false
+		return Result{}, endStopped
 	}
 	event, record, drop := a.conclude(err, ap.now().Sub(start))
 	if noteErr := ap.scribe.note(entry{Event: event, Record: record, Drop: drop}); noteErr != nil {
 		err = errors.Join(err, noteErr)
 	}
-	return Result{Action: action, Event: event, Err: err}, true
+	return Result{Action: action, Event: event, Err: err}, endDone
 }
 
 func (a *attempt) do(ctx context.Context) error {
 	switch {
 	case a.action.Kind.Orders():
+		a.credentials = a.observer.credentialsOf(ctx, a.desired, a.action.Spec)
 		return a.runSteps(ctx, orderSteps)
 	case a.action.Reason == ReasonUnfinished:
 		return a.unfinished(ctx)
-	case a.action.Reason == ReasonBehind:
+	case a.action.Reason.records():
 		return a.catchUp(ctx)
+	case a.action.Kind == KindRevoke:
+		return a.revokeEarlier(ctx)
 	case a.action.Kind == KindRepair:
 		return a.repair(ctx)
 	case a.action.Kind == KindAdopt:
@@ -290,15 +359,21 @@ func (a *attempt) do(ctx context.Context) error {
 	return &failure{class: ClassInternal, err: fmt.Errorf("an action of kind %q cannot be applied", a.action.Kind)}
 }
 
-func (ap *applier) now() time.Time                          { return ap.opts.Now() }
-func (ap *applier) issuer(c *spec.Certificate) *spec.Issuer { return ap.desired.Issuers[c.Issuer] }
+func (ap *applier) now() time.Time { return ap.opts.Now() }
 
-func (ap *applier) accounts(c *spec.Certificate) []*spec.DNSAccount {
-	accounts := make([]*spec.DNSAccount, len(c.DNS))
-	for i, name := range c.DNS {
-		accounts[i] = ap.desired.DNS[name]
+// accounts are the DNS accounts in the order they are tried: as the spec lists
+// them, those known not to work last.
+func (a *attempt) accounts() []*spec.DNSAccount {
+	var good, bad []*spec.DNSAccount
+	for _, name := range a.action.Spec.DNS {
+		account := a.desired.DNS[name]
+		if slices.Contains(a.action.Avoid, name) {
+			bad = append(bad, account)
+		} else {
+			good = append(good, account)
+		}
 	}
-	return accounts
+	return append(good, bad...)
 }
 
 func (ap *applier) resolve(ctx context.Context, v spec.Value) (string, error) {
@@ -311,7 +386,7 @@ func (a *attempt) report(step, detail string) { a.opts.Progress(a.action.Certifi
 // it, the time that came, or whoever changed Vault.
 func (ap *applier) actor(reason Reason) (actor, cause string) {
 	switch reason {
-	case ReasonThreshold, ReasonExpired, ReasonUnfinished:
+	case ReasonThreshold, ReasonExpired, ReasonUnfinished, ReasonWindow, ReasonRevoking, ReasonKeyAge, ReasonOverdue:
 		return firstOf(ap.opts.Actor, "schedule"), "schedule"
 	case ReasonDrifted, ReasonDeleted, ReasonForeign:
 		return firstOf(ap.opts.Actor, "schedule"), "drift"

@@ -23,6 +23,15 @@ type attempt struct {
 	draft  *draft
 	pair   pair
 	live   *Live // what is live after it
+
+	orderURL    string       // the last order that was asked for
+	orders      int          // made in this attempt, and given up by it
+	passedOver  []PassedOver // DNS accounts that failed before another worked
+	credentials string       // the versions of the DNS accounts' credentials before it
+	said        *RenewalInfo // of what is live after it
+	revoked     string       // the serial that was revoked
+	unrevoked   *Revocation  // what still has to be
+	notRevoked  error        // why
 }
 
 type step struct {
@@ -37,6 +46,8 @@ var orderSteps = []step{
 	{"verify", (*attempt).verify},
 	{"write", (*attempt).write},
 	{"describe", (*attempt).describe},
+	{"revoke", (*attempt).revokeReplaced},
+	{"ask", (*attempt).askRenewalInfo},
 }
 
 // The steps that finish what an earlier run had come to write, as that run
@@ -45,6 +56,8 @@ var resumeSteps = []step{
 	{"verify", (*attempt).verify},
 	{"write", (*attempt).write},
 	{"describe", (*attempt).describe},
+	{"revoke", (*attempt).revokeReplaced},
+	{"ask", (*attempt).askRenewalInfo},
 }
 
 func (a *attempt) runSteps(ctx context.Context, steps []step) error {
@@ -62,7 +75,7 @@ func (a *attempt) runSteps(ctx context.Context, steps []step) error {
 // prepare makes sure of a pending secret with a key before anything is asked
 // of the CA: the one an earlier run left where it fits, else a fresh one.
 func (a *attempt) prepare(ctx context.Context) error {
-	c, issuer := a.action.Spec, a.issuer(a.action.Spec)
+	c, issuer := a.action.Spec, a.action.Issuer
 	target, err := a.observer.Secret(ctx, targetOf(c))
 	if err != nil {
 		return err
@@ -119,7 +132,7 @@ func (a *attempt) recordedShape() string {
 }
 
 func (a *attempt) newDraft(ctx context.Context, shape string) (*draft, error) {
-	c, issuer := a.action.Spec, a.issuer(a.action.Spec)
+	c, issuer := a.action.Spec, a.action.Issuer
 	d := &draft{
 		Operation: a.action.Kind, Reason: a.action.Reason, Detail: a.action.Detail,
 		Revision: a.revision.Commit, Rotate: c.Rotate, Names: c.Names(),
@@ -128,7 +141,10 @@ func (a *attempt) newDraft(ctx context.Context, shape string) (*draft, error) {
 	}
 	d.Actor, d.Cause = a.actor(a.action.Reason)
 	if l := a.action.Secret.Live; l != nil {
-		d.OldSerial = l.Serial
+		d.OldSerial, d.OldIssuer = l.Serial, l.Issuer
+	}
+	if a.action.Reason == ReasonRotate && c.RotateRevoke != nil {
+		d.Revoke, d.RevokeCode = true, c.RotateRevoke.Code
 	}
 	var err error
 	if c.Key.Rotation == spec.RotateNever && a.action.Kind != KindRotate {
@@ -193,7 +209,7 @@ func (a *attempt) order(ctx context.Context) error {
 		return nil
 	}
 	inherited := phaseOf(a.draft) == phaseOrdered
-	err := a.orderOnce(ctx)
+	err := a.orderPatiently(ctx)
 	if err == nil || !isOrderGone(err) || isInterrupt(ctx, err) {
 		return err
 	}
@@ -205,35 +221,70 @@ func (a *attempt) order(ctx context.Context) error {
 		return err
 	}
 	a.report("order", "the CA no longer takes the earlier run's order; a new one is made with the same key")
+	a.orders++ // nobody may have told of that one
+	return a.orderPatiently(ctx)
+}
+
+// orderPatiently tries again within the attempt where the CA is away, which
+// may pass within minutes. It never outlasts a word of the CA itself.
+func (a *attempt) orderPatiently(ctx context.Context) error {
+	for _, wait := range a.opts.Patience {
+		err := a.orderOnce(ctx)
+		if err == nil || classOf(err) != ClassCAUnavailable || isInterrupt(ctx, err) || isOrderGone(err) {
+			return err
+		}
+		if at := retryAt(err); at.After(a.now().Add(wait)) {
+			return err
+		}
+		a.report("order", "the CA is unavailable, trying again in "+wait.String()+": "+firstLine(message(err)))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
 	return a.orderOnce(ctx)
 }
 
 func (a *attempt) orderOnce(ctx context.Context) error {
-	d, name := a.draft, a.action.Certificate
-	issuer := a.issuer(a.action.Spec)
+	d, issuer := a.draft, a.action.Issuer
 	if d.OrderURL == "" {
-		a.report("order", "ordering "+strings.Join(d.Names, " ")+" from "+issuer.Name)
-		url, err := a.ca.Order(ctx, issuer, d.Names, "")
-		if err != nil {
-			return err
-		}
-		d.OrderURL = url
-		if err := a.drafts.store(context.WithoutCancel(ctx), name, d); err != nil {
+		if err := a.newOrder(ctx); err != nil {
 			return err
 		}
 	} else {
-		a.report("order", "going on with the order of an earlier run")
+		a.report("order", "going on with the order "+d.OrderURL)
 	}
+	a.orderURL = d.OrderURL
 	csr, err := newCSR(d.Key, d.Names)
 	if err != nil {
 		return err
 	}
-	chain, account, err := a.ca.Finish(ctx, issuer, d.OrderURL, csr, a.accounts(a.action.Spec), a.report)
+	chain, account, passed, err := a.ca.Finish(ctx, issuer, d.OrderURL, csr, a.accounts(), a.report)
+	for _, p := range passed {
+		a.passedOver = append(a.passedOver, PassedOver{Account: accountOf(p), Class: classOf(p), Message: message(p)})
+	}
 	if err != nil {
 		return err
 	}
 	d.Chain, d.Account = string(chain), account
 	return nil
+}
+
+// newOrder makes an order and keeps its URL before anything else is done.
+func (a *attempt) newOrder(ctx context.Context) error {
+	d, issuer := a.draft, a.action.Issuer
+	a.report("order", "ordering "+strings.Join(d.Names, " ")+" from "+issuer.Name)
+	url, replaced, err := a.ca.Order(ctx, issuer, d.Names, a.action.Replaces)
+	if err != nil {
+		return err
+	}
+	a.orders++
+	d.OrderURL, d.Exempt = url, a.action.Exempt
+	if d.Exempt == ExemptARI && !replaced {
+		d.Exempt = ExemptRenewal
+	}
+	return a.drafts.store(context.WithoutCancel(ctx), a.action.Certificate, d)
 }
 
 // newCSR makes a PKCS #10 request with the names as subject alternative names
@@ -342,6 +393,7 @@ func (a *attempt) liveOf(d *draft, version int) *Live {
 		Issuer: d.Issuer, Directory: d.Directory, Profile: d.Profile,
 		Mount: d.At.Mount, Path: d.At.Path, Version: version,
 		Revision: d.Revision, Rotate: d.Rotate, IssuedAt: d.Started.Truncate(time.Second),
+		ARI: ariID(leaf), DNSAccount: d.Account,
 	}
 	if l.KeySince.IsZero() {
 		l.KeySince = l.IssuedAt

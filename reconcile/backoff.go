@@ -23,11 +23,14 @@ const (
 // a row, which was at last and of that class. said is the upstream's own word
 // (zero: none), notAfter the end of what is live (zero: nothing is live).
 //
+// A rate limit's own word is kept exactly; a CA that breaks it again and again
+// is asked less often, as after any other failure.
+//
 // It is a pure function of values that are kept in the record, so that neither
 // a restart nor a crash loop shortens it. The jitter is derived from name and
 // failures and only ever lengthens the wait, by up to a tenth.
 func backoff(name string, failures int, class Class, last, said, notAfter time.Time) time.Time {
-	if class == ClassRateLimited && !said.IsZero() {
+	if class == ClassRateLimited && !said.IsZero() && failures < pageAfter {
 		return said
 	}
 	wait := backoffSteps[min(max(failures, 1), len(backoffSteps))-1]

@@ -18,15 +18,50 @@ func ruleBehind(s *situation) (Action, bool) {
 	if l == nil {
 		return Action{}, false
 	}
-	why := behind(s.spec, s.record, l)
+	if a, ok := pauseNote(s, l); ok {
+		return a, true
+	}
+	why := behind(s, l)
 	if why == "" {
 		return Action{}, false
 	}
 	return Action{Kind: KindRepair, Reason: ReasonBehind, Detail: why + "; its record is brought up to date, nothing is ordered"}, true
 }
 
+// pauseNote tells the ledger when a renewal is turned off or on, and when one
+// would have been due meanwhile.
+func pauseNote(s *situation, l *Live) (Action, bool) {
+	if s.record == nil || s.record.Live == nil || s.record.Live.Serial != l.Serial || s.record.State == StateRetired {
+		return Action{}, false
+	}
+	was, off := s.record.Unmanaged, !s.auto
+	note := func(why Reason, detail string) (Action, bool) {
+		return Action{Kind: KindNote, Reason: why, Detail: detail}, true
+	}
+	switch {
+	case off && (was == nil || was.Reason != s.spec.Renewal.Reason || !sameTime(was.Until, optional(s.spec.Renewal.Until))):
+		return note(ReasonPauseBegan, "renewal.auto is off"+pauseText(s.spec)+"; it expires "+l.NotAfter.UTC().Format(time.DateOnly))
+	case off && !was.Overdue && !dueOf(s.spec, l, s.said).at.After(s.now):
+		return note(ReasonOverdue, "it would be renewed now, and renewal.auto is off"+pauseText(s.spec)+"; it expires "+l.NotAfter.UTC().Format(time.DateOnly))
+	case !off && was != nil && s.spec.Renewal.Auto:
+		return note(ReasonPauseEnded, "renewal.auto is on again")
+	case !off && was != nil:
+		return note(ReasonPauseEnded, "the pause"+pauseText(s.spec)+" is over: it is renewed again")
+	}
+	return Action{}, false
+}
+
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
 // behind says how a record differs from what it should be; "" where it does not.
-func behind(c *spec.Certificate, r *Record, l *Live) string {
+func behind(s *situation, l *Live) string {
+	c, r := s.spec, s.record
 	switch {
 	case r == nil:
 		return "the ledger has no record of it"
@@ -47,7 +82,7 @@ func behind(c *spec.Certificate, r *Record, l *Live) string {
 	note("labels", maps.Equal(r.Labels, c.Labels))
 	note("on_remove", r.OnRemove == c.OnRemove)
 	note("the file it stands in", r.File == c.File)
-	note("renewal", sameTime(r.RenewAt, recordedRenewal(c, l)))
+	note("renewal", sameTime(r.RenewAt, recordedRenewal(c, l, r.RenewalInfo, s.now)))
 	if len(changed) == 0 {
 		return ""
 	}
@@ -56,12 +91,11 @@ func behind(c *spec.Certificate, r *Record, l *Live) string {
 
 // recordedRenewal is what a record says of the next renewal; nil where it is
 // not renewed by itself.
-func recordedRenewal(c *spec.Certificate, l *Live) *time.Time {
-	if !c.Renewal.Auto {
+func recordedRenewal(c *spec.Certificate, l *Live, said *RenewalInfo, now time.Time) *time.Time {
+	if !renewsAt(c, now) {
 		return nil
 	}
-	at, _ := renewAt(c, l)
-	return &at
+	return &[]time.Time{dueOf(c, l, said).at}[0]
 }
 
 func sameTime(a, b *time.Time) bool {

@@ -12,16 +12,23 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 	now := a.now().UTC()
 	e := a.baseEvent(now)
 	e.Duration = took.Truncate(time.Millisecond).Seconds()
+	a.tellOrder(&e)
 	if err != nil {
 		return a.concludeFailure(e, err, now)
 	}
-	e.Status = Success
+	e.Status, e.Revoked = Success, a.revoked
+	if a.action.Reason == ReasonOverdue {
+		e.Status = Held
+	}
 	var drop string
 	if d := a.draft; d != nil {
 		e.Operation, e.Reason, e.Detail = d.Operation, d.Reason, d.Detail
 		e.Actor, e.Cause, e.Revision = d.Actor, d.Cause, d.Revision
-		e.OldSerial, e.DNSAccount, e.OrderURL = d.OldSerial, d.Account, d.OrderURL
+		e.OldSerial, e.DNSAccount = d.OldSerial, d.Account
 		drop = a.action.Certificate
+	}
+	if a.notRevoked != nil {
+		e.Detail += fmt.Sprintf("; serial %s is not revoked yet, which is tried again: %s", a.unrevoked.Serial, firstLine(message(a.notRevoked)))
 	}
 	record := a.successRecord(now)
 	if l := a.live; l != nil {
@@ -36,7 +43,7 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 // which has to tell it again tells the same: a version of a secret, or where
 // none was written the record that was there before.
 func (a *attempt) successID(e Event) string {
-	if a.live != nil && a.action.Reason != ReasonBehind {
+	if a.live != nil && !a.action.Reason.records() && a.action.Kind != KindRevoke {
 		return eventID(e.Certificate, e.NewSerial, e.VaultPath, fmt.Sprint(e.VaultVer))
 	}
 	var before string
@@ -56,9 +63,22 @@ func (a *attempt) baseEvent(now time.Time) Event {
 		e.OldSerial = l.Serial
 	}
 	if c := a.action.Spec; c != nil {
-		e.Issuer, e.VaultPath = c.Issuer, targetOf(c).String()
+		e.Issuer, e.VaultPath = a.action.Issuer.Name, targetOf(c).String()
 	}
 	return e
+}
+
+// tellOrder says what the limits of the CA are counted by.
+func (a *attempt) tellOrder(e *Event) {
+	d := a.draft
+	if d == nil {
+		return
+	}
+	e.Names, e.Issuer, e.Directory, e.Exempt = d.Names, d.Issuer, d.Directory, d.Exempt
+	e.OrderURL, e.PassedOver = firstOf(d.OrderURL, a.orderURL), a.passedOver
+	if a.orders > 1 {
+		e.Orders = a.orders
+	}
 }
 
 func (a *attempt) successRecord(now time.Time) *Record {
@@ -68,9 +88,47 @@ func (a *attempt) successRecord(now time.Time) *Record {
 		return &r
 	}
 	r := newRecord(a.action.Spec, a.action.Record, now)
-	r.State, r.Live, r.Failures, r.LastFailure = StateLive, a.live, 0, nil
-	r.RenewAt = recordedRenewal(a.action.Spec, a.live)
+	r.State, r.Live, r.Failures, r.LastFailure, r.FailingSince = StateLive, a.live, 0, nil, nil
+	if a.said != nil {
+		r.RenewalInfo = a.said
+	}
+	r.RenewalInfo = r.RenewalInfo.of(a.live)
+	r.RenewAt = recordedRenewal(a.action.Spec, a.live, r.RenewalInfo, now)
+	r.Revocations = a.leftToRevoke(r.Revocations)
+	a.notePause(r, now)
 	return r
+}
+
+// leftToRevoke are those that still wait to be revoked after the attempt.
+func (a *attempt) leftToRevoke(waiting []Revocation) []Revocation {
+	var left []Revocation
+	for _, w := range waiting {
+		if w.Serial != a.revoked {
+			left = append(left, w)
+		}
+	}
+	if a.unrevoked != nil {
+		left = append(left, *a.unrevoked)
+	}
+	return left
+}
+
+// notePause keeps in the record that the renewal is off, and who did it.
+func (a *attempt) notePause(r *Record, now time.Time) {
+	switch a.action.Reason {
+	case ReasonPauseBegan:
+		by, _ := a.actor(ReasonPauseBegan)
+		r.Unmanaged = &Unmanaged{
+			Since: now.Truncate(time.Second), Until: optional(a.action.Spec.Renewal.Until), Reason: a.action.Spec.Renewal.Reason,
+			By: by, Revision: a.revision.Commit,
+		}
+	case ReasonOverdue:
+		u := *r.Unmanaged
+		u.Overdue = true
+		r.Unmanaged = &u
+	case ReasonPauseEnded:
+		r.Unmanaged = nil
+	}
 }
 
 func (a *attempt) concludeFailure(e Event, err error, now time.Time) (Event, *Record, string) {
@@ -80,44 +138,84 @@ func (a *attempt) concludeFailure(e Event, err error, now time.Time) (Event, *Re
 	if errors.As(err, &f) && f.denied {
 		e.Status = Denied
 	}
-	if d := a.draft; d != nil {
-		e.OrderURL = d.OrderURL
-	}
-	e.DNSAccount = accountOf(err)
-	failures := 1
-	if a.action.Record != nil {
-		failures = a.action.Record.Failures + 1
-	}
-	e.Failures = failures
+	e.DNSAccount, e.FailedNames = accountOf(err), failedNames(err)
 	e.ID = eventID(a.action.Certificate, "failure", e.Time.Format(time.RFC3339Nano), e.Message)
-	return e, a.failureRecord(err, class, failures, now), ""
+	record := a.failureRecord(err, class, now)
+	e.Failures, e.Severity, e.HoldUntil = record.Failures, record.Severity, &record.Hold.Until
+	return e, record, ""
 }
 
-func (a *attempt) failureRecord(err error, class Class, failures int, now time.Time) *Record {
+// pageAfter is the failure in a row from which on a person is to be woken.
+const pageAfter = 3
+
+// SeverityPage is the severity of what a person is to be woken for.
+const SeverityPage = "page"
+
+func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
+	r, digest := a.recordToFail(now)
+	old := a.action.Record
 	last := &Failure{At: now.Truncate(time.Second), Operation: a.action.Kind, Class: class, Message: message(err), DNSAccount: accountOf(err)}
-	if a.action.Kind == KindRetire {
-		r := *a.action.Record
-		r.State, r.Failures, r.LastFailure, r.UpdatedAt = StateFailing, failures, last, now.Truncate(time.Second)
-		r.Hold = a.hold(err, last, failures, retireDigest, time.Time{})
-		return &r
+	if a.action.Issuer != nil {
+		last.Issuer = a.action.Issuer.Name
 	}
-	r := newRecord(a.action.Spec, a.action.Record, now)
-	r.State, r.Failures, r.LastFailure = StateFailing, failures, last
+	r.State, r.LastFailure = StateFailing, last
+	r.Failures, r.FailingSince = 1, &last.At
+	if old != nil && old.FailingSince != nil {
+		r.FailingSince = old.FailingSince
+	}
+	if old != nil {
+		r.Failures = old.Failures + 1
+		if was := old.LastFailure; was != nil && was.Class == class && sameMessage(was.Message, last.Message) {
+			last.Message = was.Message
+		}
+	}
+	if r.Failures >= pageAfter {
+		r.Severity = SeverityPage
+	}
 	var notAfter time.Time
-	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate {
+	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate && a.action.Kind != KindRetire {
 		r.Live, notAfter = keepNames(l, r.Live), l.NotAfter
 	}
-	r.Hold = a.hold(err, last, failures, specDigest(a.desired, a.action.Spec), notAfter)
+	r.Hold = a.hold(err, r, digest, notAfter)
 	return r
 }
 
-// hold is how long an action waits after a failure.
-func (a *attempt) hold(err error, last *Failure, failures int, digest string, notAfter time.Time) *Hold {
-	until := backoff(a.action.Certificate, failures, last.Class, last.At, retryAt(err), notAfter)
-	return &Hold{
-		Until: until.UTC().Truncate(time.Second), Class: last.Class, SpecDigest: digest,
-		Reason: fmt.Sprintf("failure %d in a row (%s): %s", failures, last.Class, firstLine(last.Message)),
+// recordToFail is the record that a failure is written into, and what stands
+// for the spec in its hold.
+func (a *attempt) recordToFail(now time.Time) (*Record, string) {
+	if a.action.Kind != KindRetire {
+		return newRecord(a.action.Spec, a.action.Record, now), specDigest(a.desired, a.action.Spec)
 	}
+	r := *a.action.Record
+	r.UpdatedAt = now.Truncate(time.Second)
+	return &r, retireDigest
+}
+
+// hold is how long an action waits after a failure.
+func (a *attempt) hold(err error, r *Record, digest string, notAfter time.Time) *Hold {
+	last := r.LastFailure
+	until := backoff(a.action.Certificate, r.Failures, last.Class, last.At, retryAt(err), notAfter)
+	if paused := a.pausedFor(err, last.At); paused.After(until) {
+		until = paused
+	}
+	return &Hold{
+		Until: until.UTC().Truncate(time.Second), Class: last.Class, SpecDigest: digest, Issuer: last.Issuer, Credentials: a.credentials,
+		Reason: fmt.Sprintf("failure %d in a row (%s): %s", r.Failures, last.Class, firstLine(last.Message)),
+	}
+}
+
+// pausedFor is until when at least a name waits that has failed about as often
+// in a row as the CA takes before it pauses it: one more failure would need a
+// person to unpause it.
+func (a *attempt) pausedFor(err error, now time.Time) time.Time {
+	i := a.action.Issuer
+	if i == nil || i.Limits == nil || i.Limits.ConsecutiveFailures == 0 || len(failedNames(err)) == 0 {
+		return time.Time{}
+	}
+	if r := a.action.Record; r == nil || r.Failures+1 < i.Limits.ConsecutiveFailures*9/10 {
+		return time.Time{}
+	}
+	return now.Add(personWait)
 }
 
 // keepNames fills in the names that only the record knows.

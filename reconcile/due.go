@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"time"
 
 	"certroll/spec"
@@ -17,9 +18,72 @@ const day = 24 * time.Hour
 // A threshold of more than a third of the lifetime is taken as a third, so
 // that a certificate fresh from the CA is never due, however short its life.
 func renewAt(c *spec.Certificate, l *Live) (at time.Time, capped bool) {
-	threshold := time.Duration(c.Renewal.ThresholdDays) * day
+	threshold := thresholdOf(c, l)
 	if third := l.Lifetime() / 3; threshold > third {
 		threshold, capped = third, true
 	}
 	return l.NotAfter.Add(-threshold).UTC().Truncate(time.Second), capped
+}
+
+func thresholdOf(c *spec.Certificate, l *Live) time.Duration {
+	if p := c.Renewal.ThresholdPercent; p > 0 {
+		return l.Lifetime() * time.Duration(p) / 100
+	}
+	return time.Duration(c.Renewal.ThresholdDays) * day
+}
+
+// due is when a certificate is renewed by itself, and by what.
+type due struct {
+	at     time.Time
+	reason Reason // ReasonThreshold, ReasonWindow or ReasonRevoking
+	detail string // one part of a sentence: "a third of its 45 days"
+}
+
+// dueOf weighs the CA's renewal information against the threshold. The CA's
+// word stands where nobody stated a threshold; a stated one that comes earlier
+// stands over it, never one that comes later.
+func dueOf(c *spec.Certificate, l *Live, said *RenewalInfo) due {
+	at, capped := renewAt(c, l)
+	d := due{at: at, reason: ReasonThreshold, detail: thresholdText(c, l, capped)}
+	i := said.of(l)
+	switch {
+	case i == nil:
+		return d
+	case i.urgent():
+		d = due{at: i.RenewAt, reason: ReasonRevoking, detail: "the CA wants it replaced: its suggested window ended " +
+			i.End.UTC().Format(time.RFC3339) + ", before the CA was asked, as it does when a certificate is to be revoked"}
+	case !c.Renewal.ThresholdStated || i.RenewAt.Before(at):
+		d = due{at: i.RenewAt, reason: ReasonWindow, detail: "in the CA's suggested window, " +
+			i.Start.UTC().Format(time.RFC3339) + " to " + i.End.UTC().Format(time.RFC3339)}
+	default:
+		return d
+	}
+	if i.Explanation != "" {
+		d.detail += " (" + i.Explanation + ")"
+	}
+	return d
+}
+
+func thresholdText(c *spec.Certificate, l *Live, capped bool) string {
+	switch {
+	case capped:
+		return "a third of its " + days(l.Lifetime()) + " before it expires"
+	case c.Renewal.ThresholdPercent > 0:
+		return fmt.Sprintf("%d %% of its %s before it expires", c.Renewal.ThresholdPercent, days(l.Lifetime()))
+	default:
+		return fmt.Sprintf("%d days before it expires", c.Renewal.ThresholdDays)
+	}
+}
+
+// renewsAt tells whether a certificate is renewed by itself at a moment: a
+// pause ends by its date.
+func renewsAt(c *spec.Certificate, now time.Time) bool {
+	return c.Renewal.Auto || !c.Renewal.Until.IsZero() && !now.Before(c.Renewal.Until)
+}
+
+// window is how long before expiry a certificate is due: the time there is to
+// mend what makes its renewal fail.
+func window(c *spec.Certificate, l *Live) time.Duration {
+	at, _ := renewAt(c, l)
+	return l.NotAfter.Sub(at)
 }

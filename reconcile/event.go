@@ -24,6 +24,7 @@ type Status string
 const (
 	Success Status = "success"
 	Failed  Status = "failure"
+	Held    Status = "held"   // due, and waiting for a stated reason
 	Denied  Status = "denied" // refused by certroll itself, to protect what is there
 )
 
@@ -35,7 +36,9 @@ type Event struct {
 	Time        time.Time `json:"time"`
 	Operation   Kind      `json:"operation"`
 	Certificate string    `json:"certificate,omitempty"`
+	Names       []string  `json:"names,omitempty"` // as sent to the CA, where it was asked for a certificate
 	Status      Status    `json:"status"`
+	Severity    string    `json:"severity,omitempty"` // "page" from the third failure in a row on
 	Reason      Reason    `json:"reason,omitempty"`
 	Detail      string    `json:"detail,omitempty"`
 	Actor       string    `json:"actor,omitempty"` // the commit's author, the CLI user, or "schedule"
@@ -45,17 +48,33 @@ type Event struct {
 	NewSerial   string    `json:"new_serial,omitempty"`
 	KeyDigest   string    `json:"key_digest,omitempty"`
 	Issuer      string    `json:"issuer,omitempty"`
+	Directory   string    `json:"directory,omitempty"` // the issuer's ACME directory, where it was asked
 	DNSAccount  string    `json:"dns_account,omitempty"`
-	VaultPath   string    `json:"vault_path,omitempty"` // mount and path
-	VaultVer    int       `json:"vault_version,omitempty"`
-	OrderURL    string    `json:"order_url,omitempty"`
-	Class       Class     `json:"class,omitempty"`
-	Message     string    `json:"message,omitempty"` // the upstream's own words
-	Failures    int       `json:"failures,omitempty"`
-	Duration    float64   `json:"duration_seconds,omitempty"`
+	// PassedOver are the DNS accounts that were tried before DNSAccount.
+	PassedOver  []PassedOver `json:"passed_over,omitempty"`
+	VaultPath   string       `json:"vault_path,omitempty"` // mount and path
+	VaultVer    int          `json:"vault_version,omitempty"`
+	OrderURL    string       `json:"order_url,omitempty"`
+	Orders      int          `json:"orders,omitempty"`       // made in this attempt, where more than one
+	Exempt      Exemption    `json:"exempt,omitempty"`       // from which of the CA's limits the order was
+	FailedNames []string     `json:"failed_names,omitempty"` // that the CA looked at in vain
+	Revoked     string       `json:"revoked,omitempty"`      // the serial that was revoked
+	Class       Class        `json:"class,omitempty"`
+	Message     string       `json:"message,omitempty"` // the upstream's own words
+	Failures    int          `json:"failures,omitempty"`
+	// HoldUntil is when it is tried again after a failure.
+	HoldUntil *time.Time `json:"hold_until,omitempty"`
+	Duration  float64    `json:"duration_seconds,omitempty"`
 	// Prev is the SHA-256 of the line before this one, without its newline;
 	// empty only in the first line of a ledger.
 	Prev string `json:"prev,omitempty"`
+}
+
+// PassedOver is a DNS account that failed before another one was used.
+type PassedOver struct {
+	Account string `json:"account"`
+	Class   Class  `json:"class"`
+	Message string `json:"message"` // the provider's own words, secrets struck out
 }
 
 // eventID derives an id from what happened.

@@ -182,20 +182,27 @@ type memCA struct {
 	lifetime time.Duration
 	fail     func(op string, n int) error // n counts the calls of that op
 	calls    map[string]int
-	wrong    func(*x509.Certificate) // spoils what is signed
+	wrong    func(*x509.Certificate)                           // spoils what is signed
+	dns      func(account string) error                        // nil: every account works
+	info     func(certID string) (start, end, again time.Time) // nil: the CA offers no renewal information
+	replaced []string                                          // what orders carried
 }
 
 type caError struct {
-	class string
-	at    time.Time
-	gone  bool
-	text  string
+	class   string
+	at      time.Time
+	gone    bool
+	text    string
+	account string
+	names   []string
 }
 
 func (e *caError) Error() string      { return e.text }
 func (e *caError) Class() string      { return e.class }
 func (e *caError) RetryAt() time.Time { return e.at }
 func (e *caError) OrderGone() bool    { return e.gone }
+func (e *caError) Account() string    { return e.account }
+func (e *caError) Names() []string    { return e.names }
 
 func newMemCA(t testing.TB, now func() time.Time) *memCA {
 	t.Helper()
@@ -203,7 +210,7 @@ func newMemCA(t testing.TB, now func() time.Time) *memCA {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test root"}, IsCA: true, BasicConstraintsValid: true,
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), SubjectKeyId: []byte("test root key"), Subject: pkix.Name{CommonName: "test root"}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: now().Add(-time.Hour), NotAfter: now().Add(100 * 365 * day), KeyUsage: x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
 	if err != nil {
@@ -224,51 +231,86 @@ func (ca *memCA) called(op string) error {
 	return nil
 }
 
-func (ca *memCA) Order(_ context.Context, _ *spec.Issuer, names []string, _ string) (string, error) {
+func (ca *memCA) Order(_ context.Context, issuer *spec.Issuer, names []string, replaces string) (string, bool, error) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
 	if err := ca.called("order"); err != nil {
-		return "", err
+		return "", false, err
 	}
+	if err := ca.called("order " + issuer.Name); err != nil {
+		return "", false, err
+	}
+	ca.replaced = append(ca.replaced, replaces)
 	// As Let's Encrypt does: equal names give back the order that is open.
 	for url, of := range ca.orders {
 		if ca.issued[url] == nil && slices.Equal(of, names) {
-			return url, nil
+			return url, replaces != "", nil
 		}
 	}
 	url := fmt.Sprintf("https://ca.example/order/%d", len(ca.orders)+1)
 	ca.orders[url] = names
-	return url, nil
+	return url, replaces != "", nil
 }
 
-func (ca *memCA) Finish(ctx context.Context, _ *spec.Issuer, url string, csr []byte, _ []*spec.DNSAccount, report func(string, string)) ([]byte, string, error) {
+func (ca *memCA) Finish(ctx context.Context, _ *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, report func(string, string)) ([]byte, string, []error, error) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
 	if err := ca.called("finish"); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	if ca.orders[url] == nil {
-		return nil, "", &caError{class: "ca_rejected", gone: true, text: "no such order"}
+		return nil, "", nil, &caError{class: "ca_rejected", gone: true, text: "no such order"}
+	}
+	account, passed, err := ca.validate(accounts)
+	if err != nil {
+		return nil, "", passed, err
 	}
 	if chain := ca.issued[url]; chain != nil {
-		return chain, "lab", nil
+		return chain, account, passed, nil
 	}
 	req, err := x509.ParseCertificateRequest(csr)
 	if err != nil {
-		return nil, "", err
+		return nil, "", passed, err
 	}
 	report("ca", "signing")
 	chain := ca.sign(req.DNSNames, req.PublicKey)
 	ca.issued[url] = chain
-	return chain, "lab", nil
+	return chain, account, passed, nil
+}
+
+// validate is the first account that works.
+func (ca *memCA) validate(accounts []*spec.DNSAccount) (account string, passed []error, err error) {
+	for _, a := range accounts {
+		if ca.dns != nil {
+			err = ca.dns(a.Name)
+		}
+		if err == nil {
+			return a.Name, passed, nil
+		}
+		passed = append(passed, err)
+	}
+	return "", passed[:len(passed)-1], err
+}
+
+func (ca *memCA) RenewalInfo(_ context.Context, _ *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if ca.info == nil {
+		return start, end, "", again, errors.ErrUnsupported
+	}
+	if err := ca.called("info"); err != nil {
+		return start, end, "", again, err
+	}
+	start, end, again = ca.info(certID)
+	return start, end, "", again, nil
 }
 
 func (ca *memCA) sign(names []string, pub crypto.PublicKey) []byte {
 	ca.serial++
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(ca.serial), DNSNames: names, NotBefore: ca.now().Add(-time.Minute), NotAfter: ca.now().Add(ca.lifetime)}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(ca.serial), AuthorityKeyId: ca.cert.SubjectKeyId, DNSNames: names, NotBefore: ca.now().Add(-time.Minute), NotAfter: ca.now().Add(ca.lifetime)}
 	if ca.wrong != nil {
 		ca.wrong(leaf)
 	}
@@ -408,7 +450,7 @@ func newWorld(t testing.TB, certificates ...*spec.Certificate) *world {
 	w := &world{t: t, at: start, vault: newMemVault(), ledger: newMemLedger(), journal: &memJournal{}}
 	w.ca = newMemCA(t, func() time.Time { return w.at })
 	w.desired = desire(certificates...)
-	w.opts = Options{Now: func() time.Time { return w.at }}
+	w.opts = Options{Now: func() time.Time { return w.at }, Patience: []time.Duration{}}
 	return w
 }
 

@@ -31,6 +31,8 @@ const (
 	metaRevision    = "revision"
 	metaRotate      = "rotate"
 	metaIssuedAt    = "issued_at"
+	metaARI         = "ari_id"
+	metaDNSAccount  = "dns_account"
 
 	managedBy = "certroll"
 	maxMeta   = 512 // bytes of one value
@@ -58,6 +60,8 @@ func encodeMeta(there map[string]string, certificate string, l *Live) map[string
 	m[metaRevision] = l.Revision
 	m[metaRotate] = rotateToken(l.Rotate)
 	m[metaIssuedAt] = l.IssuedAt.UTC().Format(time.RFC3339)
+	m[metaARI] = l.ARI
+	m[metaDNSAccount] = l.DNSAccount
 	// KV v2 refuses a key with an empty value; a missing key reads the same.
 	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
 	return m
@@ -80,6 +84,8 @@ func decodeMeta(m map[string]string) (certificate string, l *Live, err error) {
 		Profile:     m[metaProfile],
 		Revision:    m[metaRevision],
 		Rotate:      m[metaRotate],
+		ARI:         m[metaARI],
+		DNSAccount:  m[metaDNSAccount],
 	}
 	if l.Version, err = strconv.Atoi(m[metaVersion]); err != nil {
 		return "", nil, fmt.Errorf("custom metadata %s = %q is no version number", metaVersion, m[metaVersion])

@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -51,11 +55,23 @@ type Observed struct {
 	Secrets map[Location]Secret
 	Pending map[string]Pending // by certificate
 	Records map[string]*Record // by certificate, also of those no longer in the spec
+	History []Event            // of the last days, oldest first
+	// Credentials are the versions of the DNS accounts' credentials, by
+	// account; one that cannot be known is left out.
+	Credentials map[string]string
+}
+
+// CredentialVersions tells which version of a credential is there now, without
+// reading it; "" where that cannot be known.
+type CredentialVersions interface {
+	Version(ctx context.Context, v spec.Value) string
 }
 
 // Observer reads what is there.
 type Observer struct {
 	Metadata MetadataReader
+	// Versions is asked where certificates are held back; nil: nobody.
+	Versions CredentialVersions
 	// StateMount and StatePrefix are where certroll keeps its own state.
 	StateMount, StatePrefix string
 	Parallel                int // reads at once; 0: 32
@@ -64,12 +80,16 @@ type Observer struct {
 // Observe reads the metadata of every secret the spec or the records speak of.
 // An error means that nothing is known: an unreadable Vault is never taken for
 // an empty one.
-func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS) (*Observed, error) {
+func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time) (*Observed, error) {
 	records, err := readRecords(tree)
 	if err != nil {
 		return nil, err
 	}
 	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Records: records}
+	if obs.History, err = readHistory(tree, now.Add(-historySpan)); err != nil {
+		return nil, err
+	}
+	obs.Credentials = o.credentials(ctx, desired, records)
 	pending, err := o.Metadata.List(ctx, o.StateMount, o.StatePrefix+"/pending")
 	if err != nil {
 		return nil, err
@@ -108,6 +128,50 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS) 
 		return nil, err
 	}
 	return obs, nil
+}
+
+// credentials looks at the versions that a hold may wait for to change: those
+// of the DNS accounts of certificates that fail.
+func (o *Observer) credentials(ctx context.Context, desired *spec.Spec, records map[string]*Record) map[string]string {
+	found := map[string]string{}
+	if o.Versions == nil {
+		return found
+	}
+	for _, c := range desired.Certificates {
+		if r := records[c.Name]; r == nil || r.Hold == nil {
+			continue
+		}
+		for _, name := range c.DNS {
+			if _, seen := found[name]; !seen && desired.DNS[name] != nil {
+				found[name] = versionsOf(ctx, o.Versions, desired.DNS[name])
+			}
+		}
+	}
+	return found
+}
+
+// credentialsOf names the versions of the credentials of one certificate's DNS
+// accounts, as they are now.
+func (o *Observer) credentialsOf(ctx context.Context, desired *spec.Spec, c *spec.Certificate) string {
+	if o.Versions == nil {
+		return ""
+	}
+	now := map[string]string{}
+	for _, name := range c.DNS {
+		now[name] = versionsOf(ctx, o.Versions, desired.DNS[name])
+	}
+	return joinCredentials(c, now)
+}
+
+// versionsOf is the versions of all credentials of one DNS account.
+func versionsOf(ctx context.Context, versions CredentialVersions, account *spec.DNSAccount) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(account.Credentials)) {
+		if v := versions.Version(ctx, account.Credentials[name]); v != "" {
+			list = append(list, v)
+		}
+	}
+	return strings.Join(list, ",")
 }
 
 // Secret reads the metadata of one secret.

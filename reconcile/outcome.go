@@ -41,6 +41,7 @@ type (
 	retryAfter interface{ RetryAt() time.Time }
 	orderGone  interface{ OrderGone() bool }
 	ofAccount  interface{ Account() string }
+	ofNames    interface{ Names() []string }
 )
 
 // classOf reads the class off an error; one that carries none, or none that
@@ -72,6 +73,15 @@ func accountOf(err error) string {
 		return a.Account()
 	}
 	return ""
+}
+
+// failedNames are the names that the CA validated in vain.
+func failedNames(err error) []string {
+	var n ofNames
+	if errors.As(err, &n) {
+		return n.Names()
+	}
+	return nil
 }
 
 // isInterrupt tells a run that was stopped from one that failed: what is

@@ -33,13 +33,19 @@ type draft struct {
 	At        Location // where the pair goes
 	CAS       int      // the version it is to follow
 	OldSerial string
-	Started   time.Time
+	OldIssuer string
+	// Revoke says that what it replaces is revoked, with RevokeCode (RFC 5280
+	// section 5.3.1), once the new one is live.
+	Revoke     bool
+	RevokeCode uint
+	Started    time.Time
 
 	Key       crypto.Signer
 	KeyDigest string
 	KeyShape  string
 	KeySince  time.Time // zero: since this attempt
 	OrderURL  string
+	Exempt    Exemption
 	Account   string // the DNS account that worked
 	Chain     string // PEM, leaf first
 	// DataDigest identifies the fields about to be written, so that a run
@@ -147,7 +153,10 @@ func (d *draft) encode() (map[string]string, error) {
 		"mount": d.At.Mount, "path": d.At.Path, "cas": strconv.Itoa(d.CAS), "old_serial": d.OldSerial,
 		"started": d.Started.UTC().Format(time.RFC3339Nano),
 		"key":     key, "key_shape": d.KeyShape, "order_url": d.OrderURL, "account": d.Account,
-		"chain": d.Chain, "data_digest": d.DataDigest,
+		"chain": d.Chain, "data_digest": d.DataDigest, "exempt": string(d.Exempt), "old_issuer": d.OldIssuer,
+	}
+	if d.Revoke {
+		m["revoke"] = strconv.FormatUint(uint64(d.RevokeCode), 10)
 	}
 	if !d.KeySince.IsZero() {
 		m["key_since"] = d.KeySince.UTC().Format(time.RFC3339)
@@ -164,6 +173,7 @@ func decodeDraft(m map[string]string) (*draft, error) {
 		Actor: m["actor"], Cause: m["cause"], Revision: m["revision"], Rotate: m["rotate"],
 		Names: strings.Fields(m["names"]), Issuer: m["issuer"], Directory: m["directory"], Profile: m["profile"],
 		At: Location{m["mount"], m["path"]}, OldSerial: m["old_serial"], KeyShape: m["key_shape"],
+		OldIssuer: m["old_issuer"], Exempt: Exemption(m["exempt"]),
 		OrderURL: m["order_url"], Account: m["account"], Chain: m["chain"], DataDigest: m["data_digest"],
 	}
 	var err error
@@ -172,6 +182,13 @@ func decodeDraft(m map[string]string) (*draft, error) {
 	}
 	if d.Started, err = time.Parse(time.RFC3339Nano, m["started"]); err != nil {
 		return nil, fmt.Errorf("its time %q is no RFC 3339 time", m["started"])
+	}
+	if code := m["revoke"]; code != "" {
+		n, err := strconv.ParseUint(code, 10, 8)
+		if err != nil {
+			return nil, fmt.Errorf("its revoke %q is no reason code of RFC 5280", code)
+		}
+		d.Revoke, d.RevokeCode = true, uint(n)
 	}
 	if since := m["key_since"]; since != "" {
 		if d.KeySince, err = time.Parse(time.RFC3339, since); err != nil {

@@ -21,6 +21,8 @@ const (
 	KindAdopt   Kind = "adopt"   // a secret not made by certroll is already there
 	KindRepair  Kind = "repair"  // what Vault says of the live pair is behind or was overwritten
 	KindRetire  Kind = "retire"  // gone from the spec
+	KindRevoke  Kind = "revoke"  // an earlier certificate still has to be revoked
+	KindNote    Kind = "note"    // the ledger is told something, nothing is done
 	KindHold    Kind = "hold"    // due, but must wait
 )
 
@@ -49,7 +51,26 @@ const (
 	ReasonRemoved     Reason = "removed_from_spec"
 	ReasonBackoff     Reason = "backoff"
 	ReasonRateLimited Reason = "rate_limited"
+	ReasonPaused      Reason = "paused"      // the CA waits for a person
+	ReasonLimit       Reason = "limit"       // a limit of the CA would be passed
+	ReasonBreaker     Reason = "breaker"     // its issuer or DNS account fails for many
+	ReasonSpread      Reason = "spread"      // many fall due at once
+	ReasonWindow      Reason = "ari"         // the CA's suggested window (RFC 9773)
+	ReasonRevoking    Reason = "ari_now"     // the CA wants it replaced now
+	ReasonKeyAge      Reason = "key_age"     // key.max_age is reached
+	ReasonRevocation  Reason = "revoke"      // the one before the last rotation is to be revoked
+	ReasonSuggested   Reason = "ari_changed" // the CA's suggested window is another one
+	ReasonRetry       Reason = "retry"       // a person ended a hold
+	ReasonPauseBegan  Reason = "renewal_off"
+	ReasonPauseEnded  Reason = "renewal_on"
+	ReasonOverdue     Reason = "unmanaged_overdue" // it would be due, and renewal.auto is off
 )
+
+// records tells that an action of this reason writes a record and an event
+// and touches nothing else.
+func (r Reason) records() bool {
+	return r == ReasonBehind || r == ReasonPauseBegan || r == ReasonPauseEnded || r == ReasonOverdue
+}
 
 // Change is one field of which the spec asks for something else than is live.
 type Change struct {
@@ -69,7 +90,13 @@ type Action struct {
 	// becomes due; zero where that is never.
 	NotBefore time.Time
 	Wants     Kind     // for KindHold: what waits
+	HeldBy    subject  // for KindHold: what holds many at once; "" where it is the certificate's own
 	Warnings  []string // what a reviewer should know, whatever the kind
+
+	Issuer   *spec.Issuer // that is asked; nil for KindRetire
+	Replaces string       // the ARI identifier that the order carries, or ""
+	Exempt   Exemption    // what the order is free of
+	Avoid    []string     // DNS accounts known not to work, which come last
 
 	Spec   *spec.Certificate // nil for KindRetire
 	Record *Record           // nil where the ledger knows nothing
@@ -88,6 +115,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 		claimed[targetOf(c)] = c.Name
 		actions = append(actions, decide(newCase(desired, c, observed, now)))
 	}
+	admit(actions, desired, observed, now)
 	for name, r := range observed.Records {
 		if !wanted[name] && r.State != StateRetired {
 			actions = append(actions, retire(r, observed, claimed, now))
@@ -99,7 +127,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 
 // newCase gathers all that the rules look at for one certificate.
 func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Time) *situation {
-	s := &situation{desired: desired, spec: c, issuer: desired.Issuers[c.Issuer], record: obs.Records[c.Name], now: now}
+	s := &situation{desired: desired, spec: c, record: obs.Records[c.Name], auto: renewsAt(c, now), now: now}
 	s.at = targetOf(c)
 	s.secret = obs.Secrets[s.at]
 	if r := s.record; r != nil && r.Live != nil && r.State != StateRetired {
@@ -114,38 +142,96 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Ti
 	if p, ok := obs.Pending[c.Name]; ok {
 		s.pending = &p
 	}
+	s.issuer = issuerFor(desired, c, s.record, s.live(), now)
+	s.credentials = joinCredentials(c, obs.Credentials)
+	if s.record != nil {
+		s.said = s.record.RenewalInfo
+	}
 	return s
+}
+
+// joinCredentials names the versions of the credentials of a certificate's DNS
+// accounts; "" where none is known.
+func joinCredentials(c *spec.Certificate, known map[string]string) string {
+	var versions []string
+	for _, name := range c.DNS {
+		if v := known[name]; v != "" {
+			versions = append(versions, name+"="+v)
+		}
+	}
+	return strings.Join(versions, " ")
 }
 
 // decide runs the rules; the first that hits wins.
 func decide(s *situation) Action {
 	a := Action{Kind: KindNone}
-	for _, rule := range rules {
-		if hit, ok := rule(s); ok {
+	for _, r := range rules {
+		if hit, ok := r.decide(s); ok {
 			a = hit
 			break
 		}
 	}
-	a.Certificate, a.Spec, a.Record, a.At, a.Secret = s.spec.Name, s.spec, s.record, s.at, s.secret
+	a.Certificate, a.Spec, a.Record, a.At, a.Secret, a.Issuer = s.spec.Name, s.spec, s.record, s.at, s.secret, s.issuer
 	a.Warnings = warnings(s)
+	a.Replaces, a.Exempt = coordinated(s, a.Kind)
 	return holdBack(s, a)
+}
+
+// coordinated says which certificate the order takes the place of, and what
+// that frees it of. Only the account that a certificate was made with may
+// replace it.
+func coordinated(s *situation, kind Kind) (replaces string, free Exemption) {
+	l := s.live()
+	if l == nil || !kind.Orders() || l.Directory != s.issuer.Directory {
+		return "", ""
+	}
+	if namesDigest(s.spec.Names()) == l.NamesDigest {
+		free = ExemptRenewal
+	}
+	if i := s.said.of(l); i != nil && l.ARI != "" && l.Issuer == s.issuer.Name {
+		replaces = l.ARI
+		if i.inside(s.now) {
+			free = ExemptARI
+		}
+	}
+	return replaces, free
 }
 
 // holdBack turns an action that must wait into a hold.
 func holdBack(s *situation, a Action) Action {
-	if s.record == nil || s.record.Hold == nil || a.Kind == KindNone || a.Reason == ReasonBehind {
+	if s.record == nil || a.Kind == KindNone || a.Reason.records() || !s.heldBy(s.record.Hold) {
 		return a
+	}
+	if last := s.record.LastFailure; a.Kind.Orders() && last != nil && last.Operation == KindRevoke {
+		return a // what fails to be revoked holds up no renewal
 	}
 	h := s.record.Hold
-	if !h.Until.After(s.now) || h.SpecDigest != specDigest(s.desired, s.spec) {
-		return a
+	why := ReasonBackoff
+	switch h.Class {
+	case ClassRateLimited:
+		why = ReasonRateLimited
+	case ClassPaused:
+		why = ReasonPaused
 	}
-	a.Wants, a.Kind, a.Reason, a.NotBefore = a.Kind, KindHold, ReasonBackoff, h.Until
-	if h.Class == ClassRateLimited {
-		a.Reason = ReasonRateLimited
-	}
-	a.Detail = h.Reason
+	a.hold(why, h.Until, h.Reason)
 	return a
+}
+
+// heldBy tells whether a hold still stands: it ends by its time, and earlier
+// where what may have caused it has changed.
+func (s *situation) heldBy(h *Hold) bool {
+	return holdApplies(h, s.issuer, s.now) && h.SpecDigest == specDigest(s.desired, s.spec) && !s.newCredentials(h)
+}
+
+// newCredentials tells that the DNS accounts have other credentials than those
+// the attempt failed with.
+func (s *situation) newCredentials(h *Hold) bool {
+	switch h.Class {
+	case ClassDNSUnauthorized, ClassDNSUnavailable, ClassDNSPropagation, ClassValidation, ClassConfig:
+		return h.Credentials != "" && s.credentials != "" && h.Credentials != s.credentials
+	default:
+		return false
+	}
 }
 
 // retireDigest stands for the spec in the hold of a certificate that has none
@@ -156,7 +242,7 @@ const retireDigest = "removed"
 func retire(r *Record, obs *Observed, claimed map[Location]string, now time.Time) Action {
 	a := Action{Kind: KindRetire, Certificate: r.Certificate, Reason: ReasonRemoved, Record: r}
 	if h := r.Hold; h != nil && h.SpecDigest == retireDigest && h.Until.After(now) {
-		a.Kind, a.Wants, a.Reason, a.NotBefore, a.Detail = KindHold, KindRetire, ReasonBackoff, h.Until, h.Reason
+		a.hold(ReasonBackoff, h.Until, h.Reason)
 		return a
 	}
 	if r.Live == nil {

@@ -26,7 +26,10 @@ func liveRecord(c *spec.Certificate, s Secret) *Record {
 	r := newRecord(c, nil, start)
 	r.State = StateLive
 	if s.Live != nil {
-		r.Live, r.RenewAt = s.Live, recordedRenewal(c, s.Live)
+		r.Live, r.RenewAt = s.Live, recordedRenewal(c, s.Live, nil, start)
+	}
+	if !c.Renewal.Auto {
+		r.Unmanaged = &Unmanaged{Since: start, Overdue: true}
 	}
 	return r
 }
@@ -156,7 +159,6 @@ func TestRecordBehind(t *testing.T) {
 		"on_remove":      {spec: func(c *spec.Certificate) { c.OnRemove = spec.Revoke }, detail: "changed on_remove"},
 		"file":           {spec: func(c *spec.Certificate) { c.File = "other.hcl" }, detail: "the file it stands in"},
 		"threshold":      {spec: func(c *spec.Certificate) { c.Renewal.ThresholdDays = 7 }, detail: "changed renewal"},
-		"renewal off":    {spec: func(c *spec.Certificate) { c.Renewal.Auto = false }, detail: "changed renewal"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -234,7 +236,8 @@ func TestBackoff(t *testing.T) {
 		"a minute before expiry":      {4, ClassValidation, time.Time{}, start.Add(time.Minute), 10 * time.Minute, 11 * time.Minute},
 		"after expiry":                {4, ClassValidation, time.Time{}, start.Add(-day), 10 * time.Minute, 11 * time.Minute},
 		"rate limited, with a word":   {1, ClassRateLimited, start.Add(7 * time.Hour), far, 7 * time.Hour, 7 * time.Hour},
-		"rate limited, a short word":  {5, ClassRateLimited, start.Add(time.Second), far, time.Second, time.Second},
+		"rate limited, a short word":  {2, ClassRateLimited, start.Add(time.Second), far, time.Second, time.Second},
+		"a short word again":          {3, ClassRateLimited, start.Add(time.Second), far, 100 * time.Minute, 110 * time.Minute},
 		"unavailable, with a word":    {1, ClassCAUnavailable, start.Add(3 * time.Hour), far, 3 * time.Hour, 3 * time.Hour},
 		"unavailable, a shorter word": {2, ClassCAUnavailable, start.Add(time.Second), far, 10 * time.Minute, 11 * time.Minute},
 		"CAA":                         {1, ClassCAA, time.Time{}, far, 24 * time.Hour, 27 * time.Hour},

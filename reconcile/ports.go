@@ -38,16 +38,21 @@ type (
 		SecretRemover
 	}
 
-	// CA is an ACME CA (RFC 8555). Its errors carry Class, RetryAt and
-	// OrderGone.
+	// CA is an ACME CA (RFC 8555). Its errors carry Class, RetryAt, OrderGone
+	// and Names.
 	CA interface {
-		// Order creates an order and returns its URL.
-		Order(ctx context.Context, issuer *spec.Issuer, names []string, replaces string) (url string, err error)
+		// Order creates an order and returns its URL, and whether it carries
+		// replaces: it is made without where the CA refuses because of that.
+		Order(ctx context.Context, issuer *spec.Issuer, names []string, replaces string) (url string, replaced bool, err error)
 		// Finish brings an order to its end from whatever state it is in and
-		// returns the chain as PEM, leaf first, and the DNS account that
-		// worked. It never creates an order.
+		// returns the chain as PEM, leaf first, the DNS account that worked,
+		// and why others were passed over. It never creates an order.
 		Finish(ctx context.Context, issuer *spec.Issuer, orderURL string, csr []byte, accounts []*spec.DNSAccount,
-			report func(step, detail string)) (chain []byte, account string, err error)
+			report func(step, detail string)) (chain []byte, account string, passed []error, err error)
+		// RenewalInfo asks when a certificate should be renewed (RFC 9773),
+		// and when to ask again. A CA that does not offer it is
+		// errors.ErrUnsupported.
+		RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error)
 		// Revoke revokes a certificate (DER) with an RFC 5280 reason code.
 		Revoke(ctx context.Context, issuer *spec.Issuer, leaf []byte, reason uint) error
 	}

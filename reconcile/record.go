@@ -35,9 +35,17 @@ type Record struct {
 	Live        *Live             `json:"live"`         // null: nothing was issued yet
 	Failures    int               `json:"failures"`     // consecutive failed attempts
 	LastFailure *Failure          `json:"last_failure"` // null after a success
-	Hold        *Hold             `json:"hold"`         // null: nothing is held back
-	RenewAt     *time.Time        `json:"renew_at"`     // when the threshold is reached; null where it is not renewed by itself
-	UpdatedAt   time.Time         `json:"updated_at"`
+	// FailingSince is the first of the consecutive failures; null after a success.
+	FailingSince *time.Time `json:"failing_since"`
+	Severity     string     `json:"severity"` // "page" from the third failure in a row on, else ""
+	Hold         *Hold      `json:"hold"`     // null: nothing is held back
+	// RenewAt is when it becomes due, by the CA's renewal information or the
+	// threshold; null where it is not renewed by itself.
+	RenewAt     *time.Time   `json:"renew_at"`
+	RenewalInfo *RenewalInfo `json:"renewal_info"` // null: the CA said nothing
+	Unmanaged   *Unmanaged   `json:"unmanaged"`    // null: it is renewed by itself
+	Revocations []Revocation `json:"revocations"`  // that wait to be revoked, never null
+	UpdatedAt   time.Time    `json:"updated_at"`
 }
 
 // Live is what is in Vault now. The part of it that Plan needs is also in the
@@ -60,6 +68,10 @@ type Live struct {
 	Revision    string    `json:"revision"`      // the config revision it was issued for
 	Rotate      string    `json:"rotate"`        // the rotation request it satisfied
 	IssuedAt    time.Time `json:"issued_at"`
+	// ARI identifies it in renewal information (RFC 9773 section 4.1); "" where
+	// its issuer's key identifier is not known.
+	ARI        string `json:"ari_id"`
+	DNSAccount string `json:"dns_account"` // that its names were validated with; "" where not known
 }
 
 // Lifetime is the certificate's validity period, whose last second is part of
@@ -73,6 +85,28 @@ type Failure struct {
 	Class      Class     `json:"class"`
 	Message    string    `json:"message"` // the upstream's own words, secrets struck out
 	DNSAccount string    `json:"dns_account"`
+	Issuer     string    `json:"issuer"`
+}
+
+// Unmanaged says that a person turned the renewal off.
+type Unmanaged struct {
+	Since    time.Time  `json:"since"`
+	Until    *time.Time `json:"until"` // null: without an end
+	Reason   string     `json:"reason"`
+	By       string     `json:"by"` // the author of the commit it was first seen in
+	Revision string     `json:"revision"`
+	// Overdue tells that it has been said that a renewal would be due.
+	Overdue bool `json:"overdue"`
+}
+
+// Revocation is an earlier certificate that still has to be revoked.
+type Revocation struct {
+	Serial  string `json:"serial"`
+	Issuer  string `json:"issuer"`
+	Mount   string `json:"vault_mount"`
+	Path    string `json:"vault_path"`
+	Version int    `json:"vault_version"` // where it can be read
+	Code    uint   `json:"code"`          // RFC 5280 section 5.3.1
 }
 
 // Hold keeps a due action back until a stated time.
@@ -84,6 +118,11 @@ type Hold struct {
 	// SpecDigest is the spec the failed attempt was made with: another spec
 	// ends the hold, since the change may be the cure.
 	SpecDigest string `json:"spec_digest"`
+	// Issuer is the one that failed: another issuer of the spec is not held.
+	Issuer string `json:"issuer"`
+	// Credentials are the versions of the DNS accounts' credentials that the
+	// attempt was made with: another version ends the hold.
+	Credentials string `json:"credentials"`
 }
 
 // MarshalRecord renders a record as the ledger stores it.
@@ -93,6 +132,9 @@ func MarshalRecord(r *Record) ([]byte, error) {
 	}
 	if r.Labels == nil {
 		r.Labels = map[string]string{}
+	}
+	if r.Revocations == nil {
+		r.Revocations = []Revocation{}
 	}
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -133,6 +175,10 @@ func newRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
 		r.Live = old.Live
 		r.Failures = old.Failures
 		r.LastFailure = old.LastFailure
+		r.FailingSince = old.FailingSince
+		r.RenewalInfo = old.RenewalInfo
+		r.Unmanaged = old.Unmanaged
+		r.Revocations = old.Revocations
 	}
 	return r
 }

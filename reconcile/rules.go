@@ -15,16 +15,19 @@ import (
 
 // situation is one certificate, as desired and as it is there.
 type situation struct {
-	desired *spec.Spec
-	spec    *spec.Certificate
-	issuer  *spec.Issuer
-	record  *Record // nil: the ledger knows nothing
-	at      Location
-	secret  Secret   // at that place
-	pending *Pending // nil: there is none
-	moved   bool     // the spec's target is elsewhere and not written yet
-	target  Secret   // where moved: what is at the spec's target
-	now     time.Time
+	desired     *spec.Spec
+	spec        *spec.Certificate
+	issuer      *spec.Issuer // that would be asked now
+	record      *Record      // nil: the ledger knows nothing
+	at          Location
+	secret      Secret       // at that place
+	pending     *Pending     // nil: there is none
+	moved       bool         // the spec's target is elsewhere and not written yet
+	target      Secret       // where moved: what is at the spec's target
+	auto        bool         // renewal.auto, or its pause is over
+	said        *RenewalInfo // what the CA said last; nil: nothing
+	credentials string       // the versions of the DNS accounts' credentials; "": not known
+	now         time.Time
 }
 
 // live is what certroll knows of the pair in Vault; nil where it knows nothing.
@@ -35,22 +38,29 @@ func (s *situation) live() *Live {
 	return s.secret.Live
 }
 
-// rule looks at one situation and says what to do, or that it is not its business.
-type rule func(*situation) (Action, bool)
+// rule looks at one situation and says what to do, or that it is not its
+// business.
+type rule struct {
+	name   string
+	decide func(*situation) (Action, bool)
+	saw    func(*situation) string // the values it looked at, for explain
+}
 
 // rules in the order they are asked; each is right whatever stands before it,
 // the order only says which reason is told where several hold.
 var rules = []rule{
-	ruleMissing,
-	ruleUnfinished,
-	ruleForeign,
-	ruleDrifted,
-	ruleRotate,
-	ruleChanged,
-	ruleDue,
-	ruleBehind,
-	ruleUnmanaged,
-	ruleUpToDate,
+	{"missing", ruleMissing, sawSecret},
+	{"unfinished", ruleUnfinished, sawPending},
+	{"foreign", ruleForeign, sawOwner},
+	{"drifted", ruleDrifted, sawVersion},
+	{"rotate", ruleRotate, sawRotate},
+	{"changed", ruleChanged, sawShape},
+	{"due", ruleDue, sawDue},
+	{"key age", ruleKeyAge, sawKeyAge},
+	{"revocation", ruleRevocation, sawRevocation},
+	{"record", ruleBehind, sawRecord},
+	{"unmanaged", ruleUnmanaged, sawAuto},
+	{"up to date", ruleUpToDate, sawDue},
 }
 
 // ruleMissing: nothing can be read where the pair should be.
@@ -120,43 +130,85 @@ func ruleRotate(s *situation) (Action, bool) {
 // ruleUnmanaged: the owner said not to touch it.
 func ruleUnmanaged(s *situation) (Action, bool) {
 	l := s.live()
-	if l == nil || s.spec.Renewal.Auto {
+	if l == nil || s.auto {
 		return Action{}, false
 	}
-	return Action{Kind: KindNone, Reason: ReasonUnmanaged,
-		Detail: "renewal.auto is off; it expires " + l.NotAfter.UTC().Format(time.DateOnly)}, true
+	a := Action{Kind: KindNone, Reason: ReasonUnmanaged, Detail: "renewal.auto is off" + pauseText(s.spec) + "; it expires " + l.NotAfter.UTC().Format(time.DateOnly)}
+	if until := s.spec.Renewal.Until; !until.IsZero() {
+		a.NotBefore = until
+	}
+	return a, true
+}
+
+// pauseText is why and until when the renewal is off, as far as it is stated.
+func pauseText(c *spec.Certificate) string {
+	var b strings.Builder
+	if u := c.Renewal.Until; !u.IsZero() {
+		b.WriteString(" until " + u.UTC().Format(time.RFC3339))
+	}
+	if c.Renewal.Reason != "" {
+		b.WriteString(" (" + c.Renewal.Reason + ")")
+	}
+	return b.String()
 }
 
 // ruleChanged: the spec asks for a certificate other than the one that is live.
 func ruleChanged(s *situation) (Action, bool) {
 	changes := changesOf(s)
-	if len(changes) == 0 || !s.spec.Renewal.Auto {
+	if len(changes) == 0 || !s.auto {
 		return Action{}, false
 	}
-	fields := make([]string, len(changes))
+	said := make([]string, len(changes))
 	for i, c := range changes {
-		fields[i] = c.Field
+		said[i] = fmt.Sprintf("%s from %q to %q", c.Field, c.Old, c.New)
 	}
 	return Action{Kind: KindReissue, Reason: ReasonChanged, Changes: changes,
-		Detail: "the spec changed " + strings.Join(fields, ", ")}, true
+		Detail: "the spec changed " + strings.Join(said, ", ")}, true
 }
 
 // ruleDue: its time has come.
 func ruleDue(s *situation) (Action, bool) {
 	l := s.live()
-	if l == nil || !s.spec.Renewal.Auto {
+	if l == nil || !s.auto {
 		return Action{}, false
 	}
-	at, _ := renewAt(s.spec, l)
-	switch {
+	a := Action{Kind: KindRenew}
+	switch d := dueOf(s.spec, l, s.said); {
 	case !l.NotAfter.After(s.now):
-		return Action{Kind: KindRenew, Reason: ReasonExpired,
-			Detail: "it expired " + l.NotAfter.UTC().Format(time.RFC3339)}, true
-	case !at.After(s.now):
-		return Action{Kind: KindRenew, Reason: ReasonThreshold,
-			Detail: fmt.Sprintf("it expires %s, %s left", l.NotAfter.UTC().Format(time.DateOnly), days(l.NotAfter.Sub(s.now)))}, true
+		a.Reason, a.Detail = ReasonExpired, "it expired "+l.NotAfter.UTC().Format(time.RFC3339)
+	case !d.at.After(s.now):
+		a.Reason = d.reason
+		a.Detail = fmt.Sprintf("it expires %s, %s left: %s", l.NotAfter.UTC().Format(time.DateOnly), days(l.NotAfter.Sub(s.now)), d.detail)
+	default:
+		return Action{}, false
 	}
-	return Action{}, false
+	if !s.spec.Renewal.Auto {
+		a.Detail += "; its pause" + pauseText(s.spec) + " is over"
+	}
+	if i := fallenBack(s.desired, s.spec, l); i != nil {
+		a.Detail += fmt.Sprintf("; what is live is from issuer.%s, this one is asked from issuer.%s", i.Name, s.issuer.Name)
+	}
+	return a, true
+}
+
+// ruleKeyAge: the key is as old as it may become, though renewals keep it.
+func ruleKeyAge(s *situation) (Action, bool) {
+	l := s.live()
+	if l == nil || !s.auto || s.spec.Key.MaxAge == 0 || s.now.Before(l.KeySince.Add(s.spec.Key.MaxAge)) {
+		return Action{}, false
+	}
+	return Action{Kind: KindRotate, Reason: ReasonKeyAge,
+		Detail: fmt.Sprintf("its key is from %s and key.max_age is %s", l.KeySince.UTC().Format(time.DateOnly), days(s.spec.Key.MaxAge))}, true
+}
+
+// ruleRevocation: the one before the last rotation was to be revoked, and that
+// did not work at once.
+func ruleRevocation(s *situation) (Action, bool) {
+	if s.live() == nil || s.record == nil || len(s.record.Revocations) == 0 {
+		return Action{}, false
+	}
+	return Action{Kind: KindRevoke, Reason: ReasonRevocation,
+		Detail: "serial " + s.record.Revocations[0].Serial + " was replaced and is to be revoked"}, true
 }
 
 // ruleUpToDate: nothing to do until it is due.
@@ -165,9 +217,13 @@ func ruleUpToDate(s *situation) (Action, bool) {
 	if l == nil {
 		return Action{}, false
 	}
-	at, _ := renewAt(s.spec, l)
-	return Action{Kind: KindNone, Reason: ReasonUpToDate, NotBefore: at,
-		Detail: "it is due " + at.Format(time.DateOnly)}, true
+	d := dueOf(s.spec, l, s.said)
+	a := Action{Kind: KindNone, Reason: ReasonUpToDate, NotBefore: d.at, Detail: "it is due " + d.at.Format(time.DateOnly) + ", " + d.detail}
+	if age := s.spec.Key.MaxAge; age > 0 && l.KeySince.Add(age).Before(d.at) {
+		a.NotBefore = l.KeySince.Add(age)
+		a.Detail = "its key is rotated " + a.NotBefore.UTC().Format(time.DateOnly) + ", by key.max_age"
+	}
+	return a, true
 }
 
 // changesOf lists the fields that need another certificate. DNS account,
@@ -185,11 +241,15 @@ func changesOf(s *situation) []Change {
 	if shape := shapeOf(s.spec.Key, l.KeyShape); shape != l.KeyShape {
 		cs = append(cs, Change{"key", l.KeyShape, shape})
 	}
-	if s.issuer.Directory != l.Directory {
-		cs = append(cs, Change{"issuer", l.Issuer + " (" + l.Directory + ")", s.issuer.Name + " (" + s.issuer.Directory + ")"})
+	if fallenBack(s.desired, s.spec, l) != nil {
+		return cs // it goes back to the preferred issuer with the next renewal
 	}
-	if s.issuer.Profile != l.Profile {
-		cs = append(cs, Change{"profile", l.Profile, s.issuer.Profile})
+	wanted := s.desired.Issuers[s.spec.Issuer]
+	if wanted.Directory != l.Directory {
+		cs = append(cs, Change{"issuer", l.Issuer + " (" + l.Directory + ")", wanted.Name + " (" + wanted.Directory + ")"})
+	}
+	if wanted.Profile != l.Profile {
+		cs = append(cs, Change{"profile", l.Profile, wanted.Profile})
 	}
 	return cs
 }
@@ -202,27 +262,6 @@ func oldNames(s *situation, l *Live) string {
 	return "(other names, digest " + l.NamesDigest[:min(12, len(l.NamesDigest))] + ")"
 }
 
-// warnings are what a reviewer should know whatever is to be done.
-func warnings(s *situation) []string {
-	var ws []string
-	if s.spec.Key.Rotation == spec.RotateNever {
-		ws = append(ws, "key.rotation is \"never\": renewals keep the private key")
-	}
-	if l := s.live(); l != nil {
-		if _, capped := renewAt(s.spec, l); capped && s.spec.Renewal.Auto {
-			ws = append(ws, fmt.Sprintf("renewal.threshold_days = %d is more than a third of the certificate's %s; a third is used",
-				s.spec.Renewal.ThresholdDays, days(l.Lifetime())))
-		}
-		if s.moved {
-			ws = append(ws, "it is still at "+s.at.String()+" and moves to "+targetOf(s.spec).String()+" with its next renewal")
-		}
-	}
-	if !s.spec.Renewal.Auto {
-		ws = append(ws, "renewal.auto is off: nobody renews it")
-	}
-	return ws
-}
-
 // specDigest identifies what the spec says that an attempt depends on: the
 // certificate, its issuer and its DNS accounts.
 func specDigest(desired *spec.Spec, c *spec.Certificate) string {
@@ -233,8 +272,11 @@ func specDigest(desired *spec.Spec, c *spec.Certificate) string {
 		}
 	}
 	put(strings.Join(c.Names(), " "), strings.Join(c.DNS, " "), string(c.Key.Algorithm), c.Key.Curve, strconv.Itoa(c.Key.Size),
-		string(c.Key.Rotation), c.Rotate, c.Vault.Mount, c.Vault.Path, c.Vault.Fields.Digest())
-	if i := desired.Issuers[c.Issuer]; i != nil {
+		string(c.Key.Rotation), c.Key.MaxAge.String(), c.Rotate, c.Vault.Mount, c.Vault.Path, c.Vault.Fields.Digest())
+	for _, i := range issuersOf(desired, c) {
+		if i == nil {
+			continue
+		}
 		put(i.Name, i.Directory, i.Profile, i.Email, i.CABundle, i.PreferredChain)
 		if i.EAB != nil {
 			put(valueText(i.EAB.KeyID), valueText(i.EAB.HMAC))

@@ -71,16 +71,23 @@ func (s *scribe) entries() ([]entry, error) {
 	return entries, nil
 }
 
-// overlay lays the records that wait in the journal over the ledger's, so that
-// a Git that cannot be reached shortens no back-off.
-func (s *scribe) overlay(records map[string]*Record) error {
+// overlay lays what waits in the journal over what the ledger says, so that a
+// Git that cannot be reached shortens no back-off and widens no limit.
+func (s *scribe) overlay(obs *Observed) error {
 	entries, err := s.entries()
 	if err != nil {
 		return err
 	}
+	known := make(map[string]bool, len(obs.History))
+	for _, e := range obs.History {
+		known[e.ID] = true
+	}
 	for _, e := range entries {
-		if e.Record != nil && newer(e.Record, records[e.Record.Certificate]) {
-			records[e.Record.Certificate] = e.Record
+		if e.Record != nil && newer(e.Record, obs.Records[e.Record.Certificate]) {
+			obs.Records[e.Record.Certificate] = e.Record
+		}
+		if !known[e.Event.ID] {
+			obs.History = append(obs.History, e.Event)
 		}
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -14,7 +13,8 @@ import (
 
 const (
 	defaultThreshold = 30 // days
-	maxRotateText    = 1000
+	defaultFallback  = 3 * day
+	maxReason        = 1000 // bytes
 )
 
 func (d *decoder) decodeCertificates() {
@@ -115,12 +115,15 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 	}).under(defaults)
 	var places []*hcl.Range
 	cert.Domains, places = b.domains()
-	cert.Rotate = b.rotate()
+	cert.Rotate, cert.RotateRevoke = b.rotate()
 	b.done()
 	b.settle(cert, p, vaultPath)
+	c.warn(b, cert, p)
 	if c.claimName(b, cert) {
 		c.claimPath(b, cert, vaultPath.at, key != "")
-		c.checkIssuer(b, cert, places)
+		for _, issuer := range append([]string{cert.Issuer}, cert.Fallbacks...) {
+			c.checkIssuer(b, cert, issuer, places)
+		}
 		c.checkAccounts(b, cert, places)
 	}
 	c.keep(b, cert)
@@ -137,30 +140,32 @@ func (c *certificates) keep(b *body, cert *Certificate) {
 
 // settle fills a certificate in with what is stated, or its default.
 func (b *body) settle(cert *Certificate, p partial, vaultPath setting[string]) {
-	cert.Issuer = p.issuer.v
+	for i, issuer := range p.issuers.v {
+		if i == 0 {
+			cert.Issuer = issuer.v
+		} else {
+			cert.Fallbacks = append(cert.Fallbacks, issuer.v)
+		}
+	}
 	for _, account := range p.dns.v {
 		cert.DNS = append(cert.DNS, account.v)
 	}
 	cert.Key = p.shape.v
 	cert.Key.Rotation = cmp.Or(p.rotation.v, RotateAlways)
-	cert.Renewal = Renewal{Auto: p.auto.v || !p.auto.ok, ThresholdDays: cmp.Or(p.threshold.v, defaultThreshold)}
+	cert.Key.MaxAge = p.maxAge.v
+	cert.Renewal = Renewal{
+		Auto: !p.pause.v.off, Reason: p.pause.v.reason, Until: p.pause.v.until, FallbackAfter: cmp.Or(p.fallback.v, defaultFallback),
+		ThresholdDays: cmp.Or(p.threshold.v.days, defaultThreshold), ThresholdPercent: p.threshold.v.percent, ThresholdStated: p.threshold.ok,
+	}
 	cert.Labels = p.labels.v
 	cert.OnRemove = cmp.Or(p.onRemove.v, Keep)
 	cert.Vault = Target{Mount: cmp.Or(p.mount.v, b.d.trust.Mount), Path: cmp.Or(vaultPath.v, "tls/"+cert.Name), Fields: p.fields.v}
-	if !p.issuer.ok && p.issuer.at == nil {
+	if !p.issuers.ok && p.issuers.at == nil {
 		b.missing("issuer", "issuer.NAME, here or in a defaults block")
 	}
 	if !p.dns.ok && p.dns.at == nil {
 		b.missing("dns", "dns.NAME, here or in a defaults block")
 	}
-}
-
-func (b *body) rotate() string {
-	s := b.text("rotate")
-	if s.ok && (len(s.v) > maxRotateText || strings.ContainsFunc(s.v, unicode.IsControl)) {
-		b.fault(s.at, "Value out of range", "rotate is the reason, in one line of at most %d bytes.", maxRotateText)
-	}
-	return s.v
 }
 
 // domains reads the names, each with its place.
@@ -230,8 +235,8 @@ func (c *certificates) claimPath(b *body, cert *Certificate, at *hcl.Range, repe
 }
 
 // checkIssuer holds the names against what the issuer's profile takes.
-func (c *certificates) checkIssuer(b *body, cert *Certificate, places []*hcl.Range) {
-	issuer := c.spec.Issuers[cert.Issuer]
+func (c *certificates) checkIssuer(b *body, cert *Certificate, name string, places []*hcl.Range) {
+	issuer := c.spec.Issuers[name]
 	if issuer == nil {
 		return
 	}
@@ -241,11 +246,11 @@ func (c *certificates) checkIssuer(b *body, cert *Certificate, places []*hcl.Ran
 	}
 	profile := cmp.Or(issuer.Profile, "classic")
 	if len(cert.Domains) > limit.names {
-		b.fault(places[limit.names], "Too many names", "issuer.%s takes at most %d names in one certificate by its profile %s; there are %d. Split it into several.", cert.Issuer, limit.names, profile, len(cert.Domains))
+		b.fault(places[limit.names], "Too many names", "issuer.%s takes at most %d names in one certificate by its profile %s; there are %d. Split it into several.", name, limit.names, profile, len(cert.Domains))
 	}
 	for i, d := range cert.Domains {
 		if d.IP.IsValid() && !limit.ips {
-			b.fault(places[i], "Address not taken", "issuer.%s takes no IP addresses by its profile %s (%s is one); use an issuer with profile = \"shortlived\".", cert.Issuer, profile, d.Typed)
+			b.fault(places[i], "Address not taken", "issuer.%s takes no IP addresses by its profile %s (%s is one); use an issuer with profile = \"shortlived\".", name, profile, d.Typed)
 		}
 	}
 }

@@ -189,7 +189,7 @@ certificate "api" {
   issuer  = issuer.le
   dns     = dns.main
 }`, Certificate{Name: "api", Domains: []Domain{{Typed: "api.example.com", ASCII: "api.example.com"}}, Issuer: "le", DNS: []string{"main"},
-			Key: Key{Rotation: RotateAlways}, Renewal: Renewal{Auto: true, ThresholdDays: 30}, Vault: Target{Mount: "secret", Path: "tls/api"}, OnRemove: Keep}},
+			Key: Key{Rotation: RotateAlways}, Renewal: Renewal{Auto: true, ThresholdDays: 30, FallbackAfter: 72 * time.Hour}, Vault: Target{Mount: "secret", Path: "tls/api"}, OnRemove: Keep}},
 		"everything said": {`
 certificate "api" {
   domains = ["Bücher.example.com", "*.example.com"]
@@ -199,10 +199,14 @@ certificate "api" {
     algorithm = "rsa"
     size      = 3072
     rotation  = "never"
+    max_age   = "180d"
   }
   renewal {
     auto           = false
+    reason         = "moves to another team"
+    until          = "2026-12-31"
     threshold_days = 7
+    fallback_after = "2d"
   }
   rotate = "2026-11-23 suspected compromise"
   vault {
@@ -213,7 +217,8 @@ certificate "api" {
   labels    = { team = "payments", tier = 1 }
   on_remove = "revoke"
 }`, Certificate{Name: "api", Domains: []Domain{{Typed: "Bücher.example.com", ASCII: "xn--bcher-kva.example.com"}, {Typed: "*.example.com", ASCII: "*.example.com", Wildcard: true}},
-			Issuer: "le", DNS: []string{"main", "backup"}, Key: Key{Algorithm: RSA, Size: 3072, Rotation: RotateNever}, Renewal: Renewal{ThresholdDays: 7},
+			Issuer: "le", DNS: []string{"main", "backup"}, Key: Key{Algorithm: RSA, Size: 3072, Rotation: RotateNever, MaxAge: 180 * day},
+			Renewal: Renewal{ThresholdDays: 7, ThresholdStated: true, Reason: "moves to another team", Until: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), FallbackAfter: 48 * time.Hour},
 			Rotate: "2026-11-23 suspected compromise", Vault: Target{Mount: "kv", Path: "web/api"}, Labels: map[string]string{"team": "payments", "tier": "1"}, OnRemove: Revoke}},
 		"a curve says ecdsa": {`
 certificate "api" {
@@ -222,7 +227,7 @@ certificate "api" {
   dns     = dns.main
   key { curve = "P-384" }
 }`, Certificate{Name: "api", Domains: []Domain{{Typed: "api.example.com", ASCII: "api.example.com"}}, Issuer: "le", DNS: []string{"main"},
-			Key: Key{Algorithm: ECDSA, Curve: "P-384", Rotation: RotateAlways}, Renewal: Renewal{Auto: true, ThresholdDays: 30}, Vault: Target{Mount: "secret", Path: "tls/api"}, OnRemove: Keep}},
+			Key: Key{Algorithm: ECDSA, Curve: "P-384", Rotation: RotateAlways}, Renewal: Renewal{Auto: true, ThresholdDays: 30, FallbackAfter: 72 * time.Hour}, Vault: Target{Mount: "secret", Path: "tls/api"}, OnRemove: Keep}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -298,7 +303,10 @@ certificate "top" { domains = ["top.example.com"] }`,
 		"teams/a/defaults.hcl": `
 defaults {
   dns = [dns.backup]
-  renewal { auto = false }
+  renewal {
+    auto  = false
+    until = "2026-12-31"
+  }
   vault { mount = "kv" }
 }`,
 		"teams/a/deep/c.hcl": `
@@ -307,18 +315,20 @@ certificate "deep" {
   key {
     curve    = "P-256"
     rotation = "never"
+    max_age  = "180d"
   }
 }`,
 		"teams/b.hcl": `certificate "b" { domains = ["b.example.com"] }`,
 	})
 	show := func(name string) string {
 		c := s.Certificate(name)
-		return fmt.Sprintf("%s %v %v %v %s %s %v", c.Issuer, c.DNS, c.Key, c.Renewal, c.Vault.Mount, c.OnRemove, c.Labels)
+		return fmt.Sprintf("%s %v %v auto=%v threshold=%d until=%s %s %s %v", c.Issuer, c.DNS, c.Key,
+			c.Renewal.Auto, c.Renewal.ThresholdDays, c.Renewal.Until.Format(time.DateOnly), c.Vault.Mount, c.OnRemove, c.Labels)
 	}
 	for name, want := range map[string]string{
-		"top":  "le [main] {rsa  0 always} {true 20} secret delete map[from:top]",
-		"b":    "le [main] {rsa  0 always} {true 20} secret delete map[from:top]",
-		"deep": "le [backup] {ecdsa P-256 0 never} {false 20} kv delete map[from:top]",
+		"top":  "le [main] {rsa  0 always 0s} auto=true threshold=20 until=0001-01-01 secret delete map[from:top]",
+		"b":    "le [main] {rsa  0 always 0s} auto=true threshold=20 until=0001-01-01 secret delete map[from:top]",
+		"deep": "le [backup] {ecdsa P-256 0 never 4320h0m0s} auto=false threshold=20 until=2027-01-01 kv delete map[from:top]",
 	} {
 		if got := show(name); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)

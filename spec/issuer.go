@@ -74,6 +74,7 @@ func (d *decoder) decodeIssuer(name string, decl declared) *Issuer {
 	i.Profile = b.text("profile").v
 	i.PreferredChain = b.text("preferred_chain").v
 	b.caBundle(i)
+	i.Limits = b.limits(i.Directory)
 	if eab := b.block("eab"); eab != nil {
 		i.EAB = eab.eab(decl.trusted)
 	} else if needsEAB {

@@ -4,6 +4,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/hashicorp/hcl/v2"
@@ -14,12 +15,14 @@ import (
 // partial is what a certificate block or a defaults block states; the rest
 // comes from the next defaults block above, setting by setting.
 type partial struct {
-	issuer    setting[string]
+	issuers   setting[[]element[string]]
 	dns       setting[[]element[string]]
 	shape     setting[Key] // algorithm, curve and size go together
 	rotation  setting[Rotation]
-	auto      setting[bool]
-	threshold setting[int]
+	maxAge    setting[time.Duration]
+	pause     setting[pause] // auto, reason and until go together
+	threshold setting[threshold]
+	fallback  setting[time.Duration]
 	mount     setting[string]
 	fields    setting[Fields]
 	labels    setting[map[string]string]
@@ -29,15 +32,16 @@ type partial struct {
 // under takes from above what is left out here.
 func (p partial) under(above partial) partial {
 	return partial{
-		p.issuer.or(above.issuer), p.dns.or(above.dns), p.shape.or(above.shape), p.rotation.or(above.rotation), p.auto.or(above.auto),
-		p.threshold.or(above.threshold), p.mount.or(above.mount), p.fields.or(above.fields), p.labels.or(above.labels), p.onRemove.or(above.onRemove),
+		p.issuers.or(above.issuers), p.dns.or(above.dns), p.shape.or(above.shape), p.rotation.or(above.rotation), p.maxAge.or(above.maxAge),
+		p.pause.or(above.pause), p.threshold.or(above.threshold), p.fallback.or(above.fallback),
+		p.mount.or(above.mount), p.fields.or(above.fields), p.labels.or(above.labels), p.onRemove.or(above.onRemove),
 	}
 }
 
 // partial reads the settings a certificate block and a defaults block share.
 // target is handed the vault block, for what only a certificate has.
 func (b *body) partial(target func(vault *body)) partial {
-	p := partial{issuer: b.oneRef("issuer"), dns: b.accounts(), labels: b.labels()}
+	p := partial{issuers: b.issuers(), dns: b.accounts(), labels: b.labels()}
 	if s := b.choice("on_remove", string(Keep), string(Delete), string(Revoke)); s.ok {
 		p.onRemove = setting[OnRemove]{OnRemove(s.v), s.at, true}
 	}
@@ -46,11 +50,12 @@ func (b *body) partial(target func(vault *body)) partial {
 		if s := key.choice("rotation", string(RotateAlways), string(RotateNever)); s.ok {
 			p.rotation = setting[Rotation]{Rotation(s.v), s.at, true}
 		}
+		p.maxAge = key.span("max_age", day, 10*365*day)
 		key.done()
 	}
 	if renewal := b.block("renewal"); renewal != nil {
-		p.auto = renewal.boolean("auto")
-		p.threshold = renewal.integer("threshold_days", 1, 397)
+		p.pause, p.threshold = renewal.pause(), renewal.threshold()
+		p.fallback = renewal.span("fallback_after", time.Hour, 30*day)
 		renewal.done()
 	}
 	if vault := b.block("vault"); vault != nil {
@@ -64,26 +69,35 @@ func (b *body) partial(target func(vault *body)) partial {
 	return p
 }
 
-func (b *body) oneRef(name string) setting[string] {
-	l := b.refs(name, "issuer", true)
+// maxIssuers is how many issuers a certificate may have.
+const maxIssuers = 5
+
+func (b *body) issuers() setting[[]element[string]] {
+	l := b.refs("issuer", "issuer", true)
+	b.unique(l, "issuer", "each issuer is gone to once")
 	switch {
-	case l.ok && len(l.v) == 1:
-		return setting[string]{l.v[0].v, l.at, true}
-	case l.ok:
-		b.fault(l.at, "Wrong type", "A certificate has one issuer.")
+	case l.ok && len(l.v) == 0:
+		b.fault(l.at, "Empty setting", "Name at least one issuer: issuer = issuer.NAME.")
+		l.ok = false
+	case len(l.v) > maxIssuers:
+		b.fault(l.v[maxIssuers].at, "Too many issuers", "A certificate has at most %d issuers.", maxIssuers)
 	}
-	return setting[string]{at: l.at}
+	return l
+}
+
+func (b *body) unique(l setting[[]element[string]], kind, why string) {
+	seen := map[string]bool{}
+	for _, e := range l.v {
+		if seen[e.v] {
+			b.fault(e.at, "Duplicate name", "%s.%s stands in the list twice; %s.", kind, e.v, why)
+		}
+		seen[e.v] = true
+	}
 }
 
 func (b *body) accounts() setting[[]element[string]] {
 	l := b.refs("dns", "dns", true)
-	seen := map[string]bool{}
-	for _, e := range l.v {
-		if seen[e.v] {
-			b.fault(e.at, "Duplicate name", "dns.%s stands in the list twice; each account is tried once, in order.", e.v)
-		}
-		seen[e.v] = true
-	}
+	b.unique(l, "dns", "each account is tried once, in order")
 	if l.ok && len(l.v) == 0 {
 		b.fault(l.at, "Empty setting", "Name at least one DNS account: dns = dns.NAME.")
 		l.ok = false
@@ -218,6 +232,12 @@ func (d *decoder) defaultsOf(block *hclsyntax.Block) *partial {
 		if a := b.src.Attributes[name]; a != nil {
 			b.asked[name] = true
 			b.fault(a.NameRange.Ptr(), "Not a default", "%s says something of one certificate; write it there.", name)
+		}
+	}
+	for _, inner := range b.src.Blocks {
+		if inner.Type == "rotate" {
+			b.asked["rotate"] = true
+			b.fault(inner.TypeRange.Ptr(), "Not a default", "rotate says something of one certificate; write it there.")
 		}
 	}
 	p := b.partial(func(vault *body) {

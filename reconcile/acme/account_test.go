@@ -49,7 +49,7 @@ func TestReplicasShareAnAccount(t *testing.T) {
 		c := r.client()
 		for range 2 {
 			wg.Go(func() {
-				if _, err := c.Order(t.Context(), r.issuer, []string{"together.lab.test"}, ""); err != nil {
+				if _, _, err := c.Order(t.Context(), r.issuer, []string{"together.lab.test"}, ""); err != nil {
 					t.Errorf("Order: %v", err)
 					return
 				}
@@ -99,7 +99,7 @@ func TestSecondToRegister(t *testing.T) {
 				pass(t, next, req)
 				return reply(test.status, test.header, problemBody(test.kind, "saving the account"))
 			})
-			_, err := c.Order(t.Context(), r.issuer, []string{"late.lab.test"}, "")
+			_, _, err := c.Order(t.Context(), r.issuer, []string{"late.lab.test"}, "")
 			if test.class == "" {
 				if err != nil {
 					t.Error(err)
@@ -139,7 +139,7 @@ func TestForgottenAccount(t *testing.T) {
 	if err := r.ca.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := c.Finish(t.Context(), r.issuer, lost, csr, accounts, nil)
+	_, _, _, err := c.Finish(t.Context(), r.issuer, lost, csr, accounts, nil)
 	fails(t, err, ClassRejected, true)
 	r.issue(c, accounts, "after.lab.test", "side.lab.test")
 	if r.store.only(t)[fieldKey] != key {
@@ -183,7 +183,7 @@ func TestExternalAccountBinding(t *testing.T) {
 			issuer.EAB = test.eab
 			c := New(newMemory(), r.opts)
 			defer func() { _ = c.Close() }()
-			_, err := c.Order(t.Context(), &issuer, []string{"eab.lab.test"}, "")
+			_, _, err := c.Order(t.Context(), &issuer, []string{"eab.lab.test"}, "")
 			if test.class == "" {
 				if err != nil {
 					t.Error(err)
@@ -220,7 +220,7 @@ func TestIssuerSetUpWrongly(t *testing.T) {
 			test.change(&issuer)
 			c := New(newMemory(), r.opts)
 			defer func() { _ = c.Close() }()
-			_, err := c.Order(t.Context(), &issuer, []string{"wrong.lab.test"}, "")
+			_, _, err := c.Order(t.Context(), &issuer, []string{"wrong.lab.test"}, "")
 			if e := fails(t, err, test.class, false); !strings.Contains(e.Error(), test.want) {
 				t.Errorf("the error lacks %q: %v", test.want, e)
 			}
@@ -239,7 +239,7 @@ func TestStoreFails(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	r.store.fail = errors.New("the store is sealed")
 	c := r.client()
-	_, err := c.Order(t.Context(), r.issuer, []string{"store.lab.test"}, "")
+	_, _, err := c.Order(t.Context(), r.issuer, []string{"store.lab.test"}, "")
 	if e := fails(t, err, ClassVault, false); !strings.Contains(e.Error(), "the store is sealed") {
 		t.Errorf("the error lacks the store's words: %v", e)
 	}
@@ -259,7 +259,7 @@ func TestOpeningInterrupted(t *testing.T) {
 	c.opts.Resolve = func(ctx context.Context, v spec.Value) (string, error) {
 		once.Do(func() {
 			go func() {
-				_, err := c.Order(t.Context(), r.issuer, []string{"patient.lab.test"}, "")
+				_, _, err := c.Order(t.Context(), r.issuer, []string{"patient.lab.test"}, "")
 				waiting <- err
 			}()
 			cancel()
@@ -267,41 +267,10 @@ func TestOpeningInterrupted(t *testing.T) {
 		return inner(ctx, v)
 	}
 	r.issuer.EAB = &spec.EAB{KeyID: literal("kid"), HMAC: literal("aG1hYw")}
-	if _, err := c.Order(ctx, r.issuer, []string{"hasty.lab.test"}, ""); !errors.Is(err, context.Canceled) {
+	if _, _, err := c.Order(ctx, r.issuer, []string{"hasty.lab.test"}, ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want an interruption", err)
 	}
 	if err := <-waiting; errors.Is(err, context.Canceled) {
 		t.Errorf("the call that waited got %v", err)
-	}
-}
-
-func TestReplacesIsLeftOutWhenRefused(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, lab.PebbleOptions{})
-	tests := map[string]struct {
-		status  int
-		kind    string
-		success bool
-		orders  int64
-	}{
-		"replaced already":  {409, "alreadyReplaced", true, 2},
-		"another account's": {403, "unauthorized", true, 2},
-		"unknown":           {404, "malformed", true, 2},
-		"a limit":           {429, "rateLimited", false, 1},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			var orders atomic.Int64
-			c := r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {
-				if strings.Contains(req.URL.Path, "/order-plz") && orders.Add(1) == 1 {
-					return reply(test.status, nil, problemBody(test.kind, "not that one"))
-				}
-				return nil
-			})
-			_, err := c.Order(t.Context(), r.issuer, []string{"replaces.lab.test"}, "AAAA.BBBB")
-			if (err == nil) != test.success || orders.Load() != test.orders {
-				t.Errorf("got %v after %d requests, want success %v after %d", err, orders.Load(), test.success, test.orders)
-			}
-		})
 	}
 }

@@ -39,7 +39,7 @@ func TestRequestsAreBounded(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
-			if _, err := c.Order(t.Context(), r.issuer, []string{fmt.Sprintf("b%d.lab.test", i)}, ""); err != nil {
+			if _, _, err := c.Order(t.Context(), r.issuer, []string{fmt.Sprintf("b%d.lab.test", i)}, ""); err != nil {
 				t.Error(err)
 			}
 		})
@@ -111,7 +111,7 @@ func TestBindingKeyThatIsNoBase64(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{EAB: map[string]string{"kid-1": "ZmFrZS1obWFjLWtleS1mb3ItdGVzdHMtb25seS0wMDAx"}})
 	hmac := random(t) + "!"
 	r.issuer.EAB = &spec.EAB{KeyID: literal("kid-1"), HMAC: literal(hmac)}
-	_, err := r.client().Order(t.Context(), r.issuer, []string{"eab.lab.test"}, "")
+	_, _, err := r.client().Order(t.Context(), r.issuer, []string{"eab.lab.test"}, "")
 	e := fails(t, err, ClassConfig, false)
 	if !strings.Contains(e.Error(), "the eab hmac is not base64url") || strings.Contains(e.Error(), hmac) {
 		t.Errorf("the error does not say so, or has the key: %v", e)

@@ -301,7 +301,7 @@ func TestChildThatCrashes(t *testing.T) {
 	a.Credentials["DNSUPDATE_TSIG_SECRET"] = secret("SECRET")
 	c := r.client()
 	_, csr := request(t, "crash.lab.test")
-	_, _, err := c.Finish(t.Context(), r.issuer, r.order(c, "crash.lab.test"), csr, []*spec.DNSAccount{a}, r.log.add)
+	_, _, _, err := c.Finish(t.Context(), r.issuer, r.order(c, "crash.lab.test"), csr, []*spec.DNSAccount{a}, r.log.add)
 	e := fails(t, err, ClassDNSUnavailable, false)
 	if !strings.Contains(e.Error(), "about to fail on purpose, with "+struck) {
 		t.Errorf("the error lacks the child's last words: %v", e)

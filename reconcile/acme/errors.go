@@ -37,6 +37,7 @@ type Error struct {
 	cause  error
 	// account is the DNS account that was in use; empty where none was.
 	account string
+	names   []string // that the CA validated in vain
 }
 
 // Error renders the failure as one sentence.
@@ -65,6 +66,10 @@ func (e *Error) OrderGone() bool { return e.gone }
 
 // Account is the DNS account that was in use, empty where none was.
 func (e *Error) Account() string { return e.account }
+
+// Names are the identifiers that the CA looked at in vain, as the certificate
+// would have them: what CAs count failed validations by.
+func (e *Error) Names() []string { return e.names }
 
 // Unwrap is the cause: a context's error, a problem document, a network error.
 func (e *Error) Unwrap() error { return e.cause }
@@ -136,6 +141,7 @@ func merge(doing string, all []*Error) *Error {
 	var said []string
 	for i, e := range all {
 		out.gone = out.gone || e.gone
+		out.names = append(out.names, e.names...)
 		if e.retry.After(out.retry) {
 			out.retry = e.retry
 		}

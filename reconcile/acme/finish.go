@@ -2,6 +2,7 @@ package acme
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -15,7 +16,9 @@ import (
 
 // Finish brings an order to its end, whatever state it is in, and returns the
 // chain as PEM, leaf first, and the name of the DNS account that worked (empty
-// where no authorization was open any more). csr is the DER of the request
+// where no authorization was open any more). passed are the failures of the
+// DNS accounts that were passed over, each once, also where another one then
+// worked; the account that the error speaks of is not among them. csr is the DER of the request
 // that the order is finalized with; finishing a valid order again downloads
 // its certificate again. Finish never makes an order: an error whose
 // OrderGone is true says that another one is needed.
@@ -27,17 +30,28 @@ import (
 //	pending ──solve──▶ ready ──finalize──▶ processing ──wait──▶ valid ──▶ download
 //	   └────────────────┴───────── invalid, unknown, expired: gone
 func (c *Client) Finish(ctx context.Context, issuer *spec.Issuer, orderURL string, csr []byte,
-	accounts []*spec.DNSAccount, report func(step, detail string)) (chain []byte, account string, err error) {
+	accounts []*spec.DNSAccount, report func(step, detail string)) (chain []byte, account string, passed []error, err error) {
 	s, err := c.session(ctx, issuer)
 	if err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	f := &finish{
 		client: c, session: s, issuer: issuer, url: orderURL, csr: csr, accounts: accounts, report: oneAtATime(report),
 		doing: "finishing the order " + orderURL,
 	}
 	chain, err = f.run(ctx)
-	return chain, f.account, err
+	return chain, f.account, f.passedBefore(err), err
+}
+
+// passedBefore are the failures of the accounts that err does not speak of.
+func (f *finish) passedBefore(err error) []error {
+	var passed []error
+	for _, why := range f.passed {
+		if e := (*Error)(nil); !errors.As(err, &e) || e.account != why.account {
+			passed = append(passed, why)
+		}
+	}
+	return passed
 }
 
 // oneAtATime makes a report function safe for the names of an order, which
@@ -65,9 +79,10 @@ type finish struct {
 	report   func(step, detail string)
 	doing    string
 
-	account   string // the DNS account that worked
-	solved    *watch // set when all authorizations were solved by us
-	finalized *watch // set when the order was finalized
+	account   string   // the DNS account that worked
+	passed    []*Error // of accounts that could not publish, each once
+	solved    *watch   // set when all authorizations were solved by us
+	finalized *watch   // set when the order was finalized
 }
 
 // run looks at the order and does the one next thing, until there is a chain.
@@ -261,11 +276,11 @@ func authorizationFailure(issuer *spec.Issuer, authz acme.Authorization) *Error 
 			continue
 		}
 		class, advice := validationClass(ch.Error)
-		return &Error{class: class, doing: doing, advice: advice, gone: true, cause: ch.Error,
+		return &Error{class: class, doing: doing, advice: advice, gone: true, cause: ch.Error, names: []string{displayName(authz)},
 			said: "the CA's " + ch.Type + " check failed with " + words(ch.Error)}
 	}
 	if authz.Status == acme.StatusInvalid {
-		return &Error{class: ClassValidation, doing: doing, gone: true, said: "the authorization is invalid and the CA does not say why", advice: "a new order is needed"}
+		return &Error{class: ClassValidation, doing: doing, gone: true, names: []string{displayName(authz)}, said: "the authorization is invalid and the CA does not say why", advice: "a new order is needed"}
 	}
 	return &Error{class: ClassRejected, doing: doing, gone: true, said: "the authorization is " + authz.Status, advice: "a new order is needed"}
 }

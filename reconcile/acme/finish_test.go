@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,15 +109,15 @@ func TestResume(t *testing.T) {
 
 	broken := account("dns", r.server())
 	broken.Provider = "no-such-provider"
-	_, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{broken}, nil)
+	_, _, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{broken}, nil)
 	fails(t, err, ClassConfig, false)
 
-	chain, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, accounts, nil)
+	chain, _, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, accounts, nil)
 	if err != nil {
 		t.Fatalf("finishing a pending order in another client: %v", err)
 	}
 	first := r.verify(chain, key, "resume.lab.test")
-	chain, used, err := r.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
+	chain, used, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
 	if err != nil {
 		t.Fatalf("finishing a valid order again: %v", err)
 	}
@@ -141,12 +142,12 @@ func TestResumeAfterInterruptionWhileFinalizing(t *testing.T) {
 			cancel()
 		}
 	}
-	_, _, err := c.Finish(ctx, r.issuer, url, csr, []*spec.DNSAccount{account("dns", r.server())}, r.log.add)
+	_, _, _, err := c.Finish(ctx, r.issuer, url, csr, []*spec.DNSAccount{account("dns", r.server())}, r.log.add)
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want an interruption", err)
 	}
 	fails(t, err, ClassInternal, false)
-	chain, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
+	chain, _, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
 	if err != nil {
 		t.Fatalf("finishing a ready order: %v", err)
 	}
@@ -162,19 +163,19 @@ func TestOrderGone(t *testing.T) {
 	url := r.order(c, "gone.lab.test")
 
 	t.Run("unknown", func(t *testing.T) {
-		_, _, err := c.Finish(t.Context(), r.issuer, url+"nope", csr, nil, nil)
+		_, _, _, err := c.Finish(t.Context(), r.issuer, url+"nope", csr, nil, nil)
 		fails(t, err, ClassRejected, true)
 	})
 	t.Run("of another account", func(t *testing.T) {
 		other := *r.issuer
 		other.Email = "others@example.com"
-		_, _, err := c.Finish(t.Context(), &other, url, csr, nil, nil)
+		_, _, _, err := c.Finish(t.Context(), &other, url, csr, nil, nil)
 		fails(t, err, ClassRejected, true)
 	})
 	t.Run("expired", func(t *testing.T) {
 		late := *r
 		late.opts.Now = func() time.Time { return time.Now().AddDate(1, 0, 0) }
-		_, _, err := late.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
+		_, _, _, err := late.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
 		if e := fails(t, err, ClassRejected, true); !strings.Contains(e.Error(), "expired") {
 			t.Errorf("the error does not say so: %v", e)
 		}
@@ -192,9 +193,12 @@ func TestInvalidOrder(t *testing.T) {
 	_, csr := request(t, "invalid.lab.test", "bad.lab.test")
 	c := r.client()
 	url := r.order(c, "invalid.lab.test", "bad.lab.test")
-	_, _, err := c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, nil)
+	_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, nil)
 	now := fails(t, err, ClassValidation, true)
-	_, _, err = r.client().Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, nil)
+	if got, want := slices.Sorted(slices.Values(now.Names())), []string{"bad.lab.test", "invalid.lab.test"}; !slices.Equal(got, want) {
+		t.Errorf("the names that were looked at in vain are %v, want %v", got, want)
+	}
+	_, _, _, err = r.client().Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, nil)
 	later := fails(t, err, ClassValidation, true)
 	for _, e := range []*Error{now, later} {
 		for _, part := range []string{"urn:ietf:params:acme:error:", "lab.test", "dns-01"} {
@@ -215,7 +219,7 @@ func TestPreferredChain(t *testing.T) {
 	accounts := []*spec.DNSAccount{account("dns", r.server())}
 	_, csr := request(t, "chain.lab.test")
 	url := r.order(c, "chain.lab.test")
-	chain, _, err := c.Finish(t.Context(), r.issuer, url, csr, accounts, nil)
+	chain, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, accounts, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +233,7 @@ func TestPreferredChain(t *testing.T) {
 		want[top] = true
 		issuer := *r.issuer
 		issuer.PreferredChain = top
-		if chain, _, err = c.Finish(t.Context(), &issuer, url, csr, nil, nil); err != nil || topOf(t, chain) != top {
+		if chain, _, _, err = c.Finish(t.Context(), &issuer, url, csr, nil, nil); err != nil || topOf(t, chain) != top {
 			t.Errorf("got the chain up to %q (%v), want %q", topOf(t, chain), err, top)
 		}
 	}
@@ -238,7 +242,7 @@ func TestPreferredChain(t *testing.T) {
 	}
 	issuer := *r.issuer
 	issuer.PreferredChain = "No Such Root"
-	chain, _, err = c.Finish(t.Context(), &issuer, url, csr, nil, r.log.add)
+	chain, _, _, err = c.Finish(t.Context(), &issuer, url, csr, nil, r.log.add)
 	if err != nil || !r.log.has(`chain: the CA offers no chain up to "No Such Root"`) {
 		t.Errorf("a chain that is not offered: got %v and the reports\n%s", err, r.log)
 	}

@@ -146,7 +146,7 @@ func TestRetryAfter(t *testing.T) {
 			}
 			c := New(newMemory(), o)
 			defer func() { _ = c.Close() }()
-			_, err := c.Order(t.Context(), r.issuer, []string{"limit.lab.test"}, "")
+			_, _, err := c.Order(t.Context(), r.issuer, []string{"limit.lab.test"}, "")
 			e := fails(t, err, test.class, false)
 			if !e.RetryAt().Equal(test.at) || !strings.Contains(e.Error(), test.want) {
 				t.Errorf("got %v, to be tried again at %s; want %q and %s", e, e.RetryAt(), test.want, test.at)
@@ -177,12 +177,12 @@ func TestRequestsEndWithTheirCall(t *testing.T) {
 	hang.Store(true)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-hanging; cancel() }()
-	_, err := c.Order(ctx, r.issuer, []string{"hang.lab.test"}, "")
+	_, _, err := c.Order(ctx, r.issuer, []string{"hang.lab.test"}, "")
 	if fails(t, err, ClassInternal, false); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want an interruption", err)
 	}
 	c.opts.RequestTimeout = 200 * time.Millisecond
-	_, err = c.Order(t.Context(), r.issuer, []string{"hang.lab.test"}, "")
+	_, _, err = c.Order(t.Context(), r.issuer, []string{"hang.lab.test"}, "")
 	if e := fails(t, err, ClassCAUnavailable, false); !strings.Contains(e.Error(), "no answer within 200ms") {
 		t.Errorf("the error does not say so: %v", e)
 	}
@@ -204,7 +204,7 @@ func TestCARedirects(t *testing.T) {
 			}
 			c := New(newMemory(), o)
 			defer func() { _ = c.Close() }()
-			_, err := c.Order(t.Context(), r.issuer, []string{"redirect.lab.test"}, "")
+			_, _, err := c.Order(t.Context(), r.issuer, []string{"redirect.lab.test"}, "")
 			if e := fails(t, err, ClassCAUnavailable, false); !strings.Contains(e.Error(), "redirects") {
 				t.Errorf("the error does not say so: %v", e)
 			}

@@ -252,7 +252,7 @@ func request(t testing.TB, names ...string) (crypto.Signer, []byte) {
 
 func (r *rig) order(c *Client, names ...string) string {
 	r.t.Helper()
-	url, err := c.Order(r.t.Context(), r.issuer, names, "")
+	url, _, err := c.Order(r.t.Context(), r.issuer, names, "")
 	if err != nil {
 		r.t.Fatalf("Order: %v", err)
 	}
@@ -263,7 +263,7 @@ func (r *rig) order(c *Client, names ...string) string {
 func (r *rig) issue(c *Client, accounts []*spec.DNSAccount, names ...string) (*x509.Certificate, string) {
 	r.t.Helper()
 	key, csr := request(r.t, names...)
-	chain, account, err := c.Finish(r.t.Context(), r.issuer, r.order(c, names...), csr, accounts, r.log.add)
+	chain, account, _, err := c.Finish(r.t.Context(), r.issuer, r.order(c, names...), csr, accounts, r.log.add)
 	if err != nil {
 		r.t.Fatalf("Finish: %v\nreports:\n%s", err, r.log)
 	}

@@ -15,51 +15,67 @@ import (
 // Order makes an order for these names (RFC 8555 section 7.4), with the
 // issuer's profile, and returns its URL. replaces is the ARI identifier of the
 // certificate that the new one takes the place of (RFC 9773 section 5), or
-// empty. Where the CA refuses because of it, the order is made without: an
-// exemption from limits is not worth an expired certificate.
-func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string, replaces string) (string, error) {
+// empty. Where the CA refuses because of it, the order is made without, once:
+// an exemption from limits is not worth an expired certificate.
+//
+// replaced reports whether the order carries replaces by the CA's own word,
+// which RFC 9773 section 5 obliges it to give. It is false for an order made
+// without, at a CA without renewal information, and at one that accepts the
+// field and says nothing of it: nothing is then exempt for certain.
+func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string, replaces string) (url string, replaced bool, err error) {
 	s, err := c.session(ctx, issuer)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	doing := "ordering a certificate for " + list(names) + " at " + issuer.Directory
-	order, err := s.newOrder(ctx, doing, names, api.OrderOptions{Profile: issuer.Profile, ReplacesCertID: replaces})
-	if err != nil && replaces != "" && blamesReplaces(err) {
+	order, seen, err := s.newOrder(ctx, doing, names, api.OrderOptions{Profile: issuer.Profile, ReplacesCertID: replaces})
+	if err != nil && seen.sentField("replaces") && blamesReplaces(err) {
 		c.log.Info("the CA refuses to replace the earlier certificate: ordering without", "issuer", issuer.Name, "names", list(names), "error", err)
-		order, err = s.newOrder(ctx, doing, names, api.OrderOptions{Profile: issuer.Profile})
+		order, _, err = s.newOrder(ctx, doing, names, api.OrderOptions{Profile: issuer.Profile})
 	}
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if order.Location == "" {
-		return "", &Error{class: ClassCAUnavailable, doing: doing, said: "the CA made an order and did not say its URL"}
+		return "", false, &Error{class: ClassCAUnavailable, doing: doing, said: "the CA made an order and did not say its URL"}
 	}
-	return order.Location, nil
+	return order.Location, replaces != "" && order.Replaces == replaces, nil
 }
 
-func (s *session) newOrder(ctx context.Context, doing string, names []string, options api.OrderOptions) (order acme.ExtendedOrder, err error) {
-	_, err = s.call(ctx, doing, func(core *api.Core) error {
+func (s *session) newOrder(ctx context.Context, doing string, names []string, options api.OrderOptions) (order acme.ExtendedOrder, seen answer, err error) {
+	seen, err = s.call(ctx, doing, func(core *api.Core) error {
 		var err error
 		order, err = core.Orders.NewWithOptions(names, &options)
 		return err
 	})
-	return order, err
+	return order, seen, err
 }
 
-// blamesReplaces reports whether an order may have been refused because of
-// its replaces field. CAs answer 409 (replaced already, also by an order that
-// is only pending), 403 (another account's), 404 (unknown), 401 (ZeroSSL) or
-// malformed (no name in common).
+// blamesReplaces reports whether an order that had a replaces field may have
+// been refused because of it. No CA says so in a way that all share:
+//
+//	Boulder  409 alreadyReplaced or conflict (also by an order that is only
+//	         pending), 404 malformed (unknown, another CA's), 403 unauthorized
+//	         (another account's), 400 malformed (no name in common)
+//	ZeroSSL  401 unauthorized
+//
+// A 401, 403 or 404 may be about the account as well: then the order without
+// fails with the same. What cannot be about it is a limit, a fault of the CA's
+// and any problem whose type names another cause.
 func blamesReplaces(err error) bool {
 	var p *acme.ProblemDetails
-	if !errors.As(err, &p) {
+	if !errors.As(err, &p) || isPassing(err) || hasClass(err, ClassPaused) {
+		return false
+	}
+	kind := problemType(p)
+	if _, ok := rejections[kind]; ok {
 		return false
 	}
 	switch p.HTTPStatus {
 	case http.StatusConflict, http.StatusForbidden, http.StatusNotFound, http.StatusUnauthorized:
 		return true
 	}
-	return problemType(p) == "malformed" || problemType(p) == "alreadyReplaced"
+	return kind == "malformed" || kind == "alreadyReplaced" || strings.Contains(strings.ToLower(p.Detail), "replace")
 }
 
 // Revoke revokes a certificate (RFC 8555 section 7.6), signed by the issuer's

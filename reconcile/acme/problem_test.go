@@ -109,28 +109,6 @@ func TestParseRetryAfter(t *testing.T) {
 	}
 }
 
-func TestBlamesReplaces(t *testing.T) {
-	tests := map[string]struct {
-		kind   string
-		status int
-		want   bool
-	}{
-		"replaced already":   {"alreadyReplaced", 409, true},
-		"another account's":  {"unauthorized", 403, true},
-		"unknown":            {"malformed", 404, true},
-		"ZeroSSL":            {"malformed", 401, true},
-		"no name in common":  {"malformed", 400, true},
-		"limit":              {"rateLimited", 429, false},
-		"name not issued to": {"rejectedIdentifier", 400, false},
-	}
-	for name, test := range tests {
-		err := &Error{cause: &acme.ProblemDetails{Type: urn + test.kind, HTTPStatus: test.status}}
-		if got := blamesReplaces(err); got != test.want {
-			t.Errorf("%s: got %v, want %v", name, got, test.want)
-		}
-	}
-}
-
 func TestJoin(t *testing.T) {
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	a := &Error{class: ClassValidation, doing: "validating a", said: "no"}

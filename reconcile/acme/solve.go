@@ -17,7 +17,7 @@ type solving struct {
 	*finish
 	room   chan struct{}
 	mu     sync.Mutex
-	passed map[*spec.DNSAccount]bool // accounts that could not publish for some name
+	gaveUp map[*spec.DNSAccount]bool // accounts that could not publish for some name
 }
 
 // task is one authorization to be made valid.
@@ -48,7 +48,7 @@ func (e notPublished) Unwrap() error { return e.why }
 // worked on side by side, and all to their end: one attempt shows everything
 // that is wrong, and an authorization won is of use to the next order.
 func (f *finish) solve(ctx context.Context, urls []string) error {
-	s := &solving{finish: f, room: make(chan struct{}, f.client.opts.Names), passed: map[*spec.DNSAccount]bool{}}
+	s := &solving{finish: f, room: make(chan struct{}, f.client.opts.Names), gaveUp: map[*spec.DNSAccount]bool{}}
 	tasks, err := s.open(ctx, urls)
 	if err != nil || len(tasks) == 0 {
 		return err
@@ -160,7 +160,7 @@ func (s *solving) next(tried map[*spec.DNSAccount]bool) *spec.DNSAccount {
 	for _, a := range s.accounts {
 		switch {
 		case tried[a]:
-		case !s.passed[a]:
+		case !s.gaveUp[a]:
 			return a
 		case last == nil:
 			last = a
@@ -180,14 +180,17 @@ func (s *solving) worked(account *spec.DNSAccount) {
 func (s *solving) passedOver(account *spec.DNSAccount) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.passed[account]
+	return s.gaveUp[account]
 }
 
 // passOver notes that a group gives the account up, and tells so once.
 func (s *solving) passOver(account *spec.DNSAccount, tried map[*spec.DNSAccount]bool, why *Error) {
 	s.mu.Lock()
-	told := s.passed[account]
-	s.passed[account] = true
+	told := s.gaveUp[account]
+	s.gaveUp[account] = true
+	if !told {
+		s.passed = append(s.passed, why)
+	}
 	s.mu.Unlock()
 	if next := s.next(tried); next != nil && !told {
 		s.report("dns", "going on with the DNS account "+next.Name+": "+why.Error())

@@ -20,7 +20,7 @@ import (
 func (r *rig) finishFails(c *Client, accounts []*spec.DNSAccount, names ...string) error {
 	r.t.Helper()
 	_, csr := request(r.t, names...)
-	_, _, err := c.Finish(r.t.Context(), r.issuer, r.order(c, names...), csr, accounts, r.log.add)
+	_, _, _, err := c.Finish(r.t.Context(), r.issuer, r.order(c, names...), csr, accounts, r.log.add)
 	if err == nil {
 		r.t.Fatal("Finish succeeded")
 	}
@@ -39,9 +39,16 @@ func TestRefusedCredentials(t *testing.T) {
 	c := r.client()
 	names := []string{"r1.lab.test", "r2.lab.test", "r3.lab.test"}
 	t.Run("another account takes over", func(t *testing.T) {
-		_, used := r.issue(c, []*spec.DNSAccount{r.wrongKey("old"), account("new", r.server())}, names...)
-		if used != "new" {
-			t.Errorf("the account that worked is %q, want new", used)
+		_, csr := request(t, names...)
+		_, used, passed, err := c.Finish(t.Context(), r.issuer, r.order(c, names...), csr, []*spec.DNSAccount{r.wrongKey("old"), account("new", r.server())}, r.log.add)
+		if err != nil || used != "new" {
+			t.Errorf("the account that worked is %q (%v), want new", used, err)
+		}
+		if len(passed) != 1 {
+			t.Fatalf("%d accounts were passed over, want old, once for all names: %v", len(passed), passed)
+		}
+		if e := fails(t, passed[0], ClassDNSUnauthorized, false); e.Account() != "old" {
+			t.Errorf("passed over was %q, want old", e.Account())
 		}
 		if !r.log.has("going on with the DNS account new: writing the TXT record _acme-challenge.r") {
 			t.Errorf("the change of accounts is not among the reports:\n%s", r.log)
@@ -203,9 +210,9 @@ func TestCertificatesThatShareARecord(t *testing.T) {
 	for i := range n {
 		wg.Go(func() {
 			_, csr := request(t, fmt.Sprintf("s%d.lab.test", i))
-			url, err := c.Order(t.Context(), r.issuer, []string{fmt.Sprintf("s%d.lab.test", i)}, "")
+			url, _, err := c.Order(t.Context(), r.issuer, []string{fmt.Sprintf("s%d.lab.test", i)}, "")
 			if err == nil {
-				_, _, err = c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{account("dns", r.server())}, r.log.add)
+				_, _, _, err = c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{account("dns", r.server())}, r.log.add)
 			}
 			if err != nil {
 				t.Errorf("certificate %d: %v", i, err)
@@ -231,7 +238,7 @@ func TestInterruptedWhileWaiting(t *testing.T) {
 			cancel()
 		}
 	}
-	_, _, err := c.Finish(ctx, r.issuer, url, csr, []*spec.DNSAccount{account("dns", r.server())}, r.log.add)
+	_, _, _, err := c.Finish(ctx, r.issuer, url, csr, []*spec.DNSAccount{account("dns", r.server())}, r.log.add)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want an interruption", err)
 	}
@@ -268,9 +275,9 @@ func TestHTTP01(t *testing.T) {
 			wg.Go(func() {
 				name := fmt.Sprintf("hs%d.lab.test", i)
 				_, csr := request(t, name)
-				url, err := c.Order(t.Context(), r.issuer, []string{name}, "")
+				url, _, err := c.Order(t.Context(), r.issuer, []string{name}, "")
 				if err == nil {
-					_, _, err = c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{listen}, nil)
+					_, _, _, err = c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{listen}, nil)
 				}
 				if err != nil {
 					t.Error(err)

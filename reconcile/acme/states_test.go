@@ -81,7 +81,7 @@ func TestOrderThatCannotBeHad(t *testing.T) {
 				}
 				return nil
 			})
-			_, _, err := c.Finish(t.Context(), r.issuer, url, csr, nil, nil)
+			_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, nil, nil)
 			if e := fails(t, err, test.class, test.gone); !e.RetryAt().Equal(test.at) {
 				t.Errorf("got %v, to be tried again at %s, want %s", e, e.RetryAt(), test.at)
 			}
@@ -124,7 +124,7 @@ func TestProcessing(t *testing.T) {
 		key, csr := request(t, "middle.lab.test")
 		c := r.client()
 		url := r.order(c, "middle.lab.test")
-		if _, _, err := c.Finish(t.Context(), r.issuer, url, csr, accounts, nil); err != nil {
+		if _, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, accounts, nil); err != nil {
 			t.Fatal(err)
 		}
 		var polls atomic.Int64
@@ -137,7 +137,7 @@ func TestProcessing(t *testing.T) {
 			}
 			return nil
 		})
-		chain, _, err := again.Finish(t.Context(), r.issuer, url, csr, nil, nil)
+		chain, _, _, err := again.Finish(t.Context(), r.issuer, url, csr, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func TestProcessing(t *testing.T) {
 			c, times := processing(1000, test.header)
 			key, csr := request(t, "slow.lab.test")
 			url := r.order(c, "slow.lab.test")
-			_, _, err := c.Finish(t.Context(), r.issuer, url, csr, accounts, nil)
+			_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, accounts, nil)
 			e := fails(t, err, ClassCAUnavailable, false)
 			if !strings.Contains(e.Error(), "has not issued the certificate") {
 				t.Errorf("the error does not say what has not come: %v", e)
@@ -164,7 +164,7 @@ func TestProcessing(t *testing.T) {
 			if test.wait > 0 && (time.Until(e.RetryAt()) < test.wait-time.Minute || len(*times) != 1) {
 				t.Errorf("got to be tried again at %s after %d polls, want in %s after one", e.RetryAt(), len(*times), test.wait)
 			}
-			chain, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
+			chain, _, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
 			if err != nil {
 				t.Fatalf("taking the order up again: %v", err)
 			}
@@ -290,7 +290,7 @@ func TestInterruptedAnywhere(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var once sync.Once
-			_, _, err := c.Finish(ctx, r.issuer, url, csr, []*spec.DNSAccount{account("dns", r.server())}, func(s, _ string) {
+			_, _, _, err := c.Finish(ctx, r.issuer, url, csr, []*spec.DNSAccount{account("dns", r.server())}, func(s, _ string) {
 				if s == step {
 					once.Do(cancel)
 				}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +28,33 @@ type answer struct {
 	status     int
 	retryAfter string
 	err        error // the request brought no answer at all
+	request    *http.Request
+}
+
+// sentField reports whether the signed request had this field in its payload.
+// lego decides that by itself in places: it leaves replaces out where the
+// directory has no renewalInfo, and sends an order again without where the CA
+// answered alreadyReplaced.
+func (a answer) sentField(name string) bool {
+	if a.request == nil || a.request.GetBody == nil {
+		return false
+	}
+	body, err := a.request.GetBody()
+	if err != nil {
+		return false
+	}
+	var jws struct {
+		Payload string `json:"payload"`
+	}
+	fields := map[string]json.RawMessage{}
+	if json.NewDecoder(body).Decode(&jws) != nil {
+		return false
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(jws.Payload)
+	if err != nil || json.Unmarshal(payload, &fields) != nil {
+		return false
+	}
+	return fields[name] != nil
 }
 
 // newTransport is the HTTP transport to one issuer's CA.
@@ -61,7 +90,7 @@ func (c *Client) newTransport(issuer *spec.Issuer) (http.RoundTripper, *http.Tra
 func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.session.client.opts.RequestTimeout)
 	defer cancel()
-	l.seen = answer{url: req.URL.String()}
+	l.seen = answer{url: req.URL.String(), request: req}
 	resp, err := l.session.fetch(req.WithContext(ctx), maxAnswer)
 	if err != nil {
 		l.seen.err = explainTimeout(l.ctx, err, l.session.client.opts.RequestTimeout)

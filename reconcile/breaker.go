@@ -1,0 +1,104 @@
+package reconcile
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// breakAfter is how many certificates in a row an issuer or a DNS account
+// fails for until it is held as a whole: one problem is not hundreds.
+const breakAfter = 3
+
+// subject is what can be in trouble for many certificates at once:
+// "issuer.NAME" or "dns.NAME".
+type subject string
+
+func issuerSubject(name string) subject  { return subject("issuer." + name) }
+func accountSubject(name string) subject { return subject("dns." + name) }
+
+// trouble is a run of equal failures of one subject, with no success since.
+type trouble struct {
+	class        Class
+	message      string    // of the last one
+	first, last  time.Time // failures
+	certificates []string  // that failed, each once
+	until        time.Time // the other side's own word, zero where it gave none
+}
+
+// open tells whether the subject is held as a whole.
+func (t *trouble) open() bool { return t != nil && len(t.certificates) >= breakAfter }
+
+// probeAt is when the next certificate may try. deadline is the nearest expiry
+// among those that wait.
+func (t *trouble) probeAt(s subject, deadline time.Time) time.Time {
+	return backoff(string(s), len(t.certificates)-breakAfter+2, t.class, t.last, t.until, deadline)
+}
+
+// troubles reads from the events, oldest first, who is in trouble now.
+//
+//	dns.a:  fail(x) fail(y) ok(z)                   no trouble: it works
+//	dns.a:  fail(x) fail(y) fail(y) fail(z)         held: three certificates
+//	dns.a:  fail(x) passed over for dns.b (y, z)    held too, though nothing failed for y and z
+func troubles(events []Event) map[subject]*trouble {
+	found := map[subject]*trouble{}
+	for _, e := range events {
+		for _, p := range e.PassedOver {
+			blame(found, accountSubject(p.Account), e, p.Class, p.Message)
+		}
+		switch {
+		case e.Status == Success && e.Operation.Orders():
+			delete(found, issuerSubject(e.Issuer))
+			delete(found, accountSubject(e.DNSAccount))
+		case e.Status == Failed && e.Class.ofAccount() && e.DNSAccount != "":
+			blame(found, accountSubject(e.DNSAccount), e, e.Class, e.Message)
+		case e.Status == Failed && e.Class.ofIssuer() && e.Issuer != "":
+			blame(found, issuerSubject(e.Issuer), e, e.Class, e.Message)
+		case e.Status == Failed && e.Operation.Orders() && e.Class == ClassValidation:
+			// The CA answered: its service is there.
+			if t := found[issuerSubject(e.Issuer)]; t != nil && t.class == ClassCAUnavailable {
+				delete(found, issuerSubject(e.Issuer))
+			}
+		}
+	}
+	return found
+}
+
+func blame(found map[subject]*trouble, s subject, e Event, class Class, message string) {
+	t := found[s]
+	if t == nil || t.class != class {
+		t = &trouble{class: class, first: e.Time}
+		found[s] = t
+	}
+	t.last, t.message = e.Time, message
+	if e.HoldUntil != nil && class == ClassRateLimited && e.HoldUntil.After(t.until) {
+		t.until = *e.HoldUntil
+	}
+	if !slices.Contains(t.certificates, e.Certificate) {
+		t.certificates = append(t.certificates, e.Certificate)
+	}
+}
+
+// ofAccount tells whether a failure of this class is the DNS account's, and
+// not the certificate's.
+func (c Class) ofAccount() bool { return c == ClassDNSUnauthorized || c == ClassDNSUnavailable }
+
+// ofIssuer tells whether a failure of this class is the issuer's.
+func (c Class) ofIssuer() bool { return c == ClassCAUnavailable || c == ClassRateLimited }
+
+// deadlineOf is when an action has to be done: when what is live expires.
+// What was never there is taken to be wanted within some days, so that a
+// thousand new certificates do not starve one that is about to expire.
+func deadlineOf(a *Action, now time.Time) time.Time {
+	if l := a.Secret.Live; l != nil && a.Secret.Owner == a.Certificate && a.Secret.Readable {
+		return l.NotAfter
+	}
+	return now.Add(3 * day)
+}
+
+// byDeadline orders actions by urgency.
+func byDeadline(now time.Time) func(a, b *Action) int {
+	return func(a, b *Action) int {
+		return cmp.Or(deadlineOf(a, now).Compare(deadlineOf(b, now)), cmp.Compare(a.Certificate, b.Certificate))
+	}
+}

@@ -1,0 +1,33 @@
+package reconcile
+
+import "time"
+
+// bucket is a token bucket by the generic cell rate algorithm: instead of
+// counting tokens it keeps the one moment from which the bucket would be full
+// again, so that it needs no clock of its own and no goroutine to refill it.
+//
+//	full = when all tokens are back
+//	       now ───────────────── full
+//	       └── at most (burst-1) refills: a token is there ──┘
+type bucket struct {
+	burst  int
+	refill time.Duration
+	full   time.Time
+}
+
+// next is the earliest moment from at on when a token is there.
+func (b *bucket) next(at time.Time) time.Time {
+	if free := b.full.Add(-time.Duration(b.burst-1) * b.refill); free.After(at) {
+		return free
+	}
+	return at
+}
+
+// take uses one token at a moment. Taking more than there are is allowed: what
+// the audit log says happened, happened, and makes the next one wait longer.
+func (b *bucket) take(at time.Time) {
+	if b.full.Before(at) {
+		b.full = at
+	}
+	b.full = b.full.Add(b.refill)
+}

@@ -1,0 +1,230 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"certroll/spec"
+)
+
+const (
+	// askTimeout bounds one question for renewal information.
+	askTimeout = 30 * time.Second
+	// askParallel is how many are asked about at once, askAtOnce how many in
+	// one go: the rest has its turn with the next one.
+	askParallel = 4
+	askAtOnce   = 200
+	// askNoAnswer is when a CA that gave no good answer is asked again, and
+	// askUnsupported one that offers none.
+	askNoAnswer    = time.Hour
+	askUnsupported = day
+)
+
+// Moments keeps, over a restart, from when on the CA may be asked again, by
+// the identifier of the certificate.
+type Moments interface {
+	Load() (map[string]time.Time, error)
+	Save(map[string]time.Time) error
+}
+
+// asks knows when each certificate may be asked about again.
+type asks struct {
+	mu    sync.Mutex
+	store Moments // nil: nothing is kept
+	next  map[string]time.Time
+}
+
+func (k *asks) load() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next != nil {
+		return nil
+	}
+	k.next = map[string]time.Time{}
+	if k.store == nil {
+		return nil
+	}
+	kept, err := k.store.Load()
+	if err != nil {
+		return fmt.Errorf("reading when the CAs may be asked for renewal information again: %w", err)
+	}
+	maps.Copy(k.next, kept)
+	return nil
+}
+
+// keep stores the moments of the certificates that there are.
+func (k *asks) keep(there map[string]bool) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool { return !there[id] })
+	if k.store == nil {
+		return nil
+	}
+	if err := k.store.Save(k.next); err != nil {
+		return fmt.Errorf("keeping when the CAs may be asked for renewal information again: %w", err)
+	}
+	return nil
+}
+
+func (k *asks) at(id string) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.next[id]
+}
+
+func (k *asks) set(id string, at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next == nil {
+		k.next = map[string]time.Time{}
+	}
+	k.next[id] = at
+}
+
+// askRenewalInfo asks about what was just issued, so that its record says at
+// once when it is renewed. The certificate is live: no answer is no failure.
+func (a *attempt) askRenewalInfo(ctx context.Context) error {
+	if i, err := a.renewalInfo(ctx, a.action.Certificate, a.action.Issuer, a.live); err == nil {
+		a.said = i
+	} else if !errors.Is(err, errors.ErrUnsupported) {
+		a.report("ask", "no renewal information from the CA, the threshold stands: "+firstLine(message(err)))
+	}
+	return nil
+}
+
+// renewalInfo asks the CA once and judges its answer.
+func (r *Reconciler) renewalInfo(ctx context.Context, name string, issuer *spec.Issuer, l *Live) (*RenewalInfo, error) {
+	if l.ARI == "" {
+		return nil, errors.ErrUnsupported
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	start, end, explanation, again, err := r.ca.RenewalInfo(ctx, issuer, l.ARI)
+	now := r.opts.Now()
+	if errors.Is(err, errors.ErrUnsupported) {
+		r.asks.set(l.ARI, now.Add(askUnsupported))
+		return nil, err
+	}
+	if err == nil {
+		var i *RenewalInfo
+		if i, err = newRenewalInfo(name, l, start, end, explanation, now); err == nil {
+			r.asks.set(l.ARI, again)
+			return i, nil
+		}
+	}
+	r.asks.set(l.ARI, now.Add(askNoAnswer))
+	return nil, err
+}
+
+// question is one certificate that the CA is asked about.
+type question struct {
+	spec   *spec.Certificate
+	live   *Live
+	issuer *spec.Issuer
+	record *Record
+}
+
+// Ask asks the CAs for the renewal information (RFC 9773) whose time has come.
+// What is new goes into the observed records and the journal. A CA that gives
+// no good answer is no error: what it said last and the threshold stand.
+func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *Observed) error {
+	if err := r.asks.load(); err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	var due []question
+	for _, q := range questions(desired, obs) {
+		there[q.live.ARI] = true
+		if !r.asks.at(q.live.ARI).After(r.opts.Now()) && len(due) < askAtOnce {
+			due = append(due, q)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(askParallel)
+	for _, q := range due {
+		g.Go(func() error {
+			said, err := r.renewalInfo(ctx, q.spec.Name, q.issuer, q.live)
+			switch {
+			case errors.Is(err, errors.ErrUnsupported):
+				return nil
+			case err != nil:
+				r.opts.Progress(q.spec.Name, "ask", "no renewal information from the CA, what it said last and the threshold stand: "+firstLine(message(err)))
+				return nil
+			case said.same(q.record.RenewalInfo):
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			return r.noteSaid(q, said, obs)
+		})
+	}
+	return errors.Join(g.Wait(), r.asks.keep(there))
+}
+
+// NextAsk is when the CA is to be asked about one of the certificates again;
+// zero where it is not.
+func (r *Reconciler) NextAsk(desired *spec.Spec, obs *Observed) time.Time {
+	var next time.Time
+	for _, q := range questions(desired, obs) {
+		if at := r.asks.at(q.live.ARI); next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	return next
+}
+
+// questions are the certificates that the CA can be asked about: live, with a
+// record that speaks of them, from an issuer that is still there.
+func questions(desired *spec.Spec, obs *Observed) []question {
+	var qs []question
+	for _, c := range desired.Certificates {
+		r := obs.Records[c.Name]
+		if r == nil || r.Live == nil || r.State == StateRetired {
+			continue
+		}
+		s := obs.Secrets[Location{r.Live.Mount, r.Live.Path}]
+		l := s.Live
+		if l == nil || s.Owner != c.Name || l.Serial != r.Live.Serial || l.ARI == "" || !s.Readable {
+			continue
+		}
+		if i := desired.Issuers[l.Issuer]; i != nil && i.Directory == l.Directory {
+			qs = append(qs, question{c, l, i, r})
+		}
+	}
+	return qs
+}
+
+// noteSaid tells the ledger what the CA says now.
+func (r *Reconciler) noteSaid(q question, said *RenewalInfo, obs *Observed) error {
+	record := *q.record
+	record.RenewalInfo, record.UpdatedAt = said, r.opts.Now().UTC().Truncate(time.Second)
+	record.RenewAt = recordedRenewal(q.spec, q.live, said, r.opts.Now())
+	detail := fmt.Sprintf("the CA suggests %s to %s", said.Start.Format(time.RFC3339), said.End.Format(time.RFC3339))
+	if was := q.record.RenewalInfo.of(q.live); was != nil {
+		detail += fmt.Sprintf(", it had said %s to %s", was.Start.UTC().Format(time.RFC3339), was.End.UTC().Format(time.RFC3339))
+	}
+	if said.Explanation != "" {
+		detail += " (" + said.Explanation + ")"
+	}
+	e := Event{
+		Schema: EventSchema, Time: r.opts.Now().UTC().Truncate(time.Millisecond), Operation: KindNote, Certificate: q.spec.Name,
+		Status: Success, Reason: ReasonSuggested, Detail: detail, Actor: "schedule", Cause: "schedule",
+		OldSerial: q.live.Serial, NewSerial: q.live.Serial, Issuer: q.issuer.Name, VaultPath: q.live.Mount + "/" + q.live.Path, VaultVer: q.live.Version,
+	}
+	e.ID = eventID(e.Certificate, e.NewSerial, said.Start.Format(time.RFC3339), said.End.Format(time.RFC3339), said.Explanation)
+	if err := r.scribe.note(entry{Event: e, Record: &record}); err != nil {
+		return err
+	}
+	obs.Records[q.spec.Name] = &record
+	return nil
+}

@@ -1,0 +1,67 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// revokeReplaced revokes what the attempt replaced, where the rotation asked
+// for it. The new one is live by then: what fails here fails no rotation, the
+// record keeps it and the next pass tries again.
+func (a *attempt) revokeReplaced(ctx context.Context) error {
+	d := a.draft
+	if d == nil || !d.Revoke || d.OldSerial == "" {
+		return nil
+	}
+	todo := &Revocation{Serial: d.OldSerial, Issuer: d.OldIssuer, Mount: d.At.Mount, Path: d.At.Path, Version: d.CAS, Code: d.RevokeCode}
+	if old := a.action.Secret.Live; old != nil && old.Serial == d.OldSerial {
+		todo.Mount, todo.Path, todo.Version = old.Mount, old.Path, old.Version
+	}
+	if err := a.revokeOne(ctx, todo); err != nil {
+		a.report("revoke", "it is tried again with the next pass: "+message(err))
+		a.unrevoked, a.notRevoked = todo, err
+		return nil
+	}
+	a.revoked = todo.Serial
+	return nil
+}
+
+// revokeEarlier does what an earlier attempt left to do.
+func (a *attempt) revokeEarlier(ctx context.Context) error {
+	a.live = keepNames(a.action.Secret.Live, a.recordLive())
+	todo := &a.action.Record.Revocations[0]
+	if err := a.revokeOne(ctx, todo); err != nil {
+		return err
+	}
+	a.revoked = todo.Serial
+	return nil
+}
+
+func (a *attempt) revokeOne(ctx context.Context, r *Revocation) error {
+	at := Location{r.Mount, r.Path}
+	issuer := a.desired.Issuers[r.Issuer]
+	if issuer == nil {
+		return &failure{class: ClassConfig, err: fmt.Errorf("revoking serial %s: issuer.%s, which issued it, is no longer in the spec: bring its block back", r.Serial, r.Issuer)}
+	}
+	data, err := a.secrets.ReadVersion(ctx, r.Mount, r.Path, r.Version)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &failure{class: ClassConfig, err: fmt.Errorf("revoking serial %s: version %d of %s, which holds it, is gone: revoke it at the CA by hand", r.Serial, r.Version, at)}
+	}
+	if err != nil {
+		return err
+	}
+	p, err := findPair(data)
+	if err != nil {
+		return &failure{class: ClassConfig, err: fmt.Errorf("revoking serial %s: reading its certificate from version %d of %s: %w", r.Serial, r.Version, at, err)}
+	}
+	if serialOf(p.leaf()) != r.Serial {
+		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf("revoking serial %s: version %d of %s holds serial %s; nothing was revoked", r.Serial, r.Version, at, serialOf(p.leaf()))}
+	}
+	if p.leaf().NotAfter.Before(a.now()) {
+		return nil // expired: no CA revokes it any more, nor need it
+	}
+	a.report("revoke", "revoking serial "+r.Serial)
+	return a.ca.Revoke(ctx, issuer, p.leaf().Raw, r.Code)
+}

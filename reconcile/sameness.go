@@ -1,0 +1,3 @@
+package reconcile
+
+func sameMessage(a, b string) bool { return a == b }

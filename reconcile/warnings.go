@@ -1,0 +1,55 @@
+package reconcile
+
+import (
+	"fmt"
+	"time"
+
+	"certroll/spec"
+)
+
+// warnings are what a reviewer should know, whatever is to be done.
+func warnings(s *situation) []string {
+	var ws []string
+	if s.spec.Key.Rotation == spec.RotateNever {
+		w := "key.rotation is \"never\": renewals keep the private key"
+		if s.spec.Key.MaxAge > 0 {
+			w += " until it is " + days(s.spec.Key.MaxAge) + " old"
+		}
+		ws = append(ws, w)
+	}
+	if l := s.live(); l != nil {
+		ws = append(ws, liveWarnings(s, l)...)
+	}
+	switch {
+	case s.spec.Renewal.Auto:
+	case s.auto:
+		ws = append(ws, "renewal.auto is off, but its pause"+pauseText(s.spec)+" is over: it is renewed again")
+	case s.spec.Renewal.Until.IsZero():
+		ws = append(ws, "renewal.auto is off"+pauseText(s.spec)+" without an end: nobody renews it; set renewal.until")
+	default:
+		ws = append(ws, "renewal.auto is off"+pauseText(s.spec)+": nobody renews it until then")
+	}
+	return ws
+}
+
+func liveWarnings(s *situation, l *Live) []string {
+	var ws []string
+	if _, capped := renewAt(s.spec, l); capped && s.auto && s.spec.Renewal.ThresholdStated {
+		ws = append(ws, fmt.Sprintf("the threshold of %s is more than a third of the certificate's %s; a third is used",
+			days(thresholdOf(s.spec, l)), days(l.Lifetime())))
+	}
+	if s.moved {
+		ws = append(ws, "it is still at "+s.at.String()+" and moves to "+targetOf(s.spec).String()+" with its next renewal")
+	}
+	if i := fallenBack(s.desired, s.spec, l); i != nil {
+		ws = append(ws, fmt.Sprintf("what is live came from issuer.%s, because issuer.%s failed; its next renewal goes back", i.Name, s.spec.Issuer))
+	}
+	if !s.auto && !dueOf(s.spec, l, s.said).at.After(s.now) {
+		ws = append(ws, "a renewal would be due since "+dueOf(s.spec, l, s.said).at.Format(time.DateOnly)+" and nobody does it; it expires "+l.NotAfter.UTC().Format(time.DateOnly))
+	}
+	if s.issuer.Name != s.spec.Issuer {
+		ws = append(ws, fmt.Sprintf("issuer.%s has failed since %s: issuer.%s is asked instead",
+			s.spec.Issuer, s.record.FailingSince.UTC().Format(time.RFC3339), s.issuer.Name))
+	}
+	return ws
+}

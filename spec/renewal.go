@@ -1,0 +1,212 @@
+package spec
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+const day = 24 * time.Hour
+
+// threshold is when to renew: days before expiry, or a share of the lifetime.
+type threshold struct{ days, percent int }
+
+var (
+	percentText = regexp.MustCompile(`^([0-9]{1,3})%$`)
+	daysText    = regexp.MustCompile(`^([0-9]{1,5})d$`)
+)
+
+// threshold reads threshold_days, or threshold as "33%" or "21d".
+func (b *body) threshold() setting[threshold] {
+	whole := b.integer("threshold_days", 1, 397)
+	text := b.text("threshold")
+	switch {
+	case whole.at != nil && text.at != nil:
+		b.fault(text.at, "Contradicting settings", "threshold and threshold_days say the same thing; leave one of them out.")
+		return setting[threshold]{at: text.at}
+	case whole.at != nil:
+		return setting[threshold]{threshold{days: whole.v}, whole.at, whole.ok}
+	case !text.ok:
+		return setting[threshold]{at: text.at}
+	}
+	t := threshold{percent: wholeIn(percentText, text.v, 99), days: wholeIn(daysText, text.v, 397)}
+	if t == (threshold{}) {
+		b.fault(text.at, "Invalid threshold", "threshold = %q: write a share of the lifetime, \"1%%\" to \"99%%\", or days before expiry, \"1d\" to \"397d\".", short(text.v))
+	}
+	return setting[threshold]{t, text.at, t != (threshold{})}
+}
+
+// wholeIn is the number that a pattern finds, from 1 to most; 0 where it finds
+// none.
+func wholeIn(pattern *regexp.Regexp, text string, most int) int {
+	m := pattern.FindStringSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	if n, err := strconv.Atoi(m[1]); err == nil && n <= most {
+		return n
+	}
+	return 0
+}
+
+// span reads a duration that may also be one of whole days: "72h" or "3d".
+func (b *body) span(name string, least, most time.Duration) setting[time.Duration] {
+	s := b.text(name)
+	if !s.ok {
+		return setting[time.Duration]{at: s.at}
+	}
+	v, ok := parseSpan(s.v)
+	if !ok || v < least || v > most {
+		b.fault(s.at, "Invalid duration", "%s = %q: write a duration like \"36h\" or \"3d\", from %s to %s.", name, short(s.v), spanText(least), spanText(most))
+		return setting[time.Duration]{at: s.at}
+	}
+	return setting[time.Duration]{v, s.at, true}
+}
+
+// parseSpan reads a duration as Go writes it, or as whole days.
+func parseSpan(text string) (time.Duration, bool) {
+	if m := daysText.FindStringSubmatch(text); m != nil {
+		n, err := strconv.Atoi(m[1])
+		return time.Duration(n) * day, err == nil
+	}
+	v, err := time.ParseDuration(text)
+	return v, err == nil
+}
+
+// spanText is the shorter way to write a duration of whole days or hours.
+func spanText(d time.Duration) string {
+	switch {
+	case d%day == 0:
+		return fmt.Sprintf("%dd", d/day)
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return d.String()
+}
+
+// pause is a renewal that is turned off: why, and until when.
+type pause struct {
+	off    bool
+	reason string
+	until  time.Time
+}
+
+// pause reads auto, and reason and until, which only a renewal that is off has.
+func (b *body) pause() setting[pause] {
+	auto, reason, until := b.boolean("auto"), b.reason("reason"), b.moment("until")
+	p := pause{off: auto.ok && !auto.v, reason: reason.v, until: until.v}
+	for name, at := range map[string]*hcl.Range{"reason": reason.at, "until": until.at} {
+		if at != nil && !p.off {
+			b.fault(at, "Contradicting settings", "%s says something of a renewal that is off; write auto = false beside it, or leave it out.", name)
+		}
+	}
+	return setting[pause]{p, auto.at, auto.ok}
+}
+
+// reason reads one line that a person wrote.
+func (b *body) reason(name string) setting[string] {
+	s := b.text(name)
+	if s.ok && (len(s.v) > maxReason || strings.ContainsFunc(s.v, unicode.IsControl)) {
+		b.fault(s.at, "Value out of range", "%s is the reason, in one line of at most %d bytes.", name, maxReason)
+		s.ok = false
+	}
+	return s
+}
+
+// moment reads a date, which is over when its day is in UTC, or a time.
+func (b *body) moment(name string) setting[time.Time] {
+	s := b.text(name)
+	if !s.ok {
+		return setting[time.Time]{at: s.at}
+	}
+	if t, err := time.Parse(time.DateOnly, s.v); err == nil {
+		return setting[time.Time]{t.AddDate(0, 0, 1), s.at, true}
+	}
+	t, err := time.Parse(time.RFC3339, s.v)
+	if err != nil {
+		b.fault(s.at, "Invalid date", "%s = %q: write a date, as in \"2026-12-31\", or a time by RFC 3339, as in \"2026-12-31T18:00:00Z\".", name, short(s.v))
+		return setting[time.Time]{at: s.at}
+	}
+	return setting[time.Time]{t.UTC(), s.at, true}
+}
+
+// crlReasons are the codes of RFC 5280 section 5.3.1 that a subscriber may
+// give, by its names for them.
+var crlReasons = map[string]uint{
+	"unspecified": 0, "keyCompromise": 1, "affiliationChanged": 3, "superseded": 4, "cessationOfOperation": 5,
+}
+
+var crlReasonNames = []string{"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"}
+
+// rotate reads the wish for a rotation: the reason alone, or a block that says
+// what becomes of the certificate it replaces.
+func (b *body) rotate() (reason string, revoke *Revocation) {
+	if b.has("rotate") && hasBlock(b, "rotate") {
+		b.fault(b.src.Attributes["rotate"].NameRange.Ptr(), "Contradicting settings", "rotate is a setting or a block; leave one of them out.")
+	}
+	if in := b.block("rotate"); in != nil {
+		return in.rotateBlock()
+	}
+	return b.reason("rotate").v, nil
+}
+
+func hasBlock(b *body, name string) bool {
+	for _, inner := range b.src.Blocks {
+		if inner.Type == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *body) rotateBlock() (reason string, revoke *Revocation) {
+	text, wanted := b.reason("reason"), b.boolean("revoke")
+	code := b.choice("code", crlReasonNames...)
+	switch {
+	case !b.has("reason") || text.ok && text.v == "":
+		b.missing("reason", "a text not seen before, which forces the rotation and is the reason in the audit log")
+	case code.at != nil && !wanted.v:
+		b.fault(code.at, "Contradicting settings", "code is the reason of a revocation; write revoke = true beside it, or leave it out.")
+	}
+	if wanted.v {
+		revoke = &Revocation{Code: crlReasons["superseded"]}
+		if code.ok {
+			revoke.Code = crlReasons[code.v]
+		}
+	}
+	b.done()
+	return text.v, revoke
+}
+
+// lifetimes are what Let's Encrypt's profiles issue for:
+// https://letsencrypt.org/docs/profiles/.
+var lifetimes = map[string]time.Duration{"": 90 * day, "classic": 90 * day, "tlsserver": 45 * day, "shortlived": 160 * time.Hour}
+
+// warn says what is allowed and will surprise somebody one day.
+func (c *certificates) warn(b *body, cert *Certificate, p partial) {
+	warning := func(at *hcl.Range, summary, format string, args ...any) {
+		c.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: summary, Detail: fmt.Sprintf(format, args...), Subject: at, Context: b.whole})
+	}
+	issuer := c.spec.Issuers[cert.Issuer]
+	if p.threshold.ok && issuer != nil {
+		_, known := capsOf(issuer)
+		life, of := lifetimes[issuer.Profile], time.Duration(cert.Renewal.ThresholdDays)*day
+		if percent := cert.Renewal.ThresholdPercent; percent > 0 {
+			of = life * time.Duration(percent) / 100
+		}
+		if known && life > 0 && of > life/3 {
+			warning(p.threshold.at, "Threshold too long", "issuer.%s issues for %s, of which a third is the longest threshold: certroll uses that third. A certificate fresh from the CA must not be due.", issuer.Name, spanText(life))
+		}
+	}
+	if p.rotation.v == RotateNever && cert.Key.MaxAge == 0 {
+		warning(p.rotation.at, "Key kept for ever", "With key.rotation = \"never\" every renewal keeps the private key. Set key.max_age, as in \"180d\", so that it is rotated now and then.")
+	}
+	if p.pause.v.off && p.pause.v.until.IsZero() {
+		warning(p.pause.at, "Pause without an end", "With renewal.auto = false nobody renews it, until somebody remembers. Set renewal.until, as in \"2026-12-31\".")
+	}
+}
