@@ -219,7 +219,7 @@ certificate "api" {
 }`, Certificate{Name: "api", Domains: []Domain{{Typed: "Bücher.example.com", ASCII: "xn--bcher-kva.example.com"}, {Typed: "*.example.com", ASCII: "*.example.com", Wildcard: true}},
 			Issuer: "le", DNS: []string{"main", "backup"}, Key: Key{Algorithm: RSA, Size: 3072, Rotation: RotateNever, MaxAge: 180 * day},
 			Renewal: Renewal{ThresholdDays: 7, ThresholdStated: true, Reason: "moves to another team", Until: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), FallbackAfter: 48 * time.Hour},
-			Rotate: "2026-11-23 suspected compromise", Vault: Target{Mount: "kv", Path: "web/api"}, Labels: map[string]string{"team": "payments", "tier": "1"}, OnRemove: Revoke}},
+			Rotate:  "2026-11-23 suspected compromise", Vault: Target{Mount: "kv", Path: "web/api"}, Labels: map[string]string{"team": "payments", "tier": "1"}, OnRemove: Revoke}},
 		"a curve says ecdsa": {`
 certificate "api" {
   domains = ["api.example.com"]
