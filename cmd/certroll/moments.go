@@ -22,8 +22,8 @@ func (f momentsFile) Load() (map[string]time.Time, error) {
 		return nil, err
 	}
 	moments := map[string]time.Time{}
-	if json.Unmarshal(b, &moments) != nil {
-		return nil, nil
+	if err := json.Unmarshal(b, &moments); err != nil {
+		clear(moments)
 	}
 	return moments, nil
 }
