@@ -129,7 +129,10 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	}()
 	all := l.pullDue(now)
 	if all {
-		p.Err = l.pull(ctx, now)
+		err := l.pull(ctx, now)
+		if l.desired == nil {
+			p.Err = err
+		}
 	}
 	if l.desired == nil {
 		return p

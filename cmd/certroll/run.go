@@ -116,6 +116,7 @@ func (d *daemon) Pull(ctx context.Context) (*spec.Spec, reconcile.Revision, erro
 func (d *daemon) pull(ctx context.Context) error {
 	rev, err := d.fetch(ctx)
 	if err != nil {
+		d.log.Error("pull failed", "error", err)
 		return errors.Join(err, d.fallBack())
 	}
 	if d.good != nil && rev.Commit != "" && rev.Commit == d.good.Commit {
