@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ type Repo interface {
 
 // LoopOptions are a Loop's settings; the zero value is good.
 type LoopOptions struct {
-	Interval time.Duration // between pulls; 0: five minutes
+	Interval time.Duration // between pulls, lengthened by up to a tenth at random; 0: five minutes
 	// Nudge has the loop pull at once, as when a file has changed.
 	Nudge <-chan struct{}
 	// Passed is told of each pass.
@@ -71,6 +72,7 @@ type Loop struct {
 	seen     *Observed
 	planned  []Action
 	pulledAt time.Time
+	pullAt   time.Time
 	askedAt  time.Time
 	wakeAt   time.Time
 	outages  map[Class]*outage
@@ -179,14 +181,15 @@ func touched(p Pass) map[string]bool {
 // pullDue tells whether it is time to pull; a clock that was set back makes it
 // so, since nothing is known of how long ago the last one was.
 func (l *Loop) pullDue(now time.Time) bool {
-	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.pulledAt.Add(l.o.Interval))
+	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.pullAt)
 }
 
 // pull takes the spec that is in force. Where Git is away that is the last good
 // one, and its error is told as an outage.
 func (l *Loop) pull(ctx context.Context, now time.Time) error {
 	desired, rev, err := l.repo.Pull(ctx)
-	l.pulledAt = now
+	// Replicas that started together do not ask together for ever.
+	l.pulledAt, l.pullAt = now, now.Add(l.o.Interval+rand.N(l.o.Interval/10+1))
 	if desired != nil {
 		l.desired, l.rev = desired, rev
 	}
@@ -245,7 +248,7 @@ func (l *Loop) due(now time.Time) map[string]bool {
 // nextWake is the earliest moment at which there may be something to do.
 func (l *Loop) nextWake(p Pass) time.Time {
 	now := l.now()
-	next := l.pulledAt.Add(l.o.Interval)
+	next := l.pullAt
 	earlier := func(at time.Time) {
 		if at.Before(next) {
 			next = at

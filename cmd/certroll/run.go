@@ -23,9 +23,10 @@ func (a *app) runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Pull and apply for as long as it runs",
-		Long: `Pull the config repo every interval and apply what is to do, until stopped. A
-revision with a mistake is refused whole and noted; the last good one stays in
-force.`,
+		Long: `Pull the config repo every interval and apply what is to do, until stopped:
+also at each moment at which a certificate becomes due, and when a webhook or a
+changed file says so. A revision with a mistake is refused whole and noted; the
+last good one stays in force.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
 	}
@@ -118,7 +119,7 @@ func (d *daemon) Pull(ctx context.Context) (*spec.Spec, reconcile.Revision, erro
 	if d.good == nil {
 		return nil, reconcile.Revision{}, err
 	}
-	d.files.follow(credentialFiles(d.desired))
+	d.files.follow(credentialFiles(d.desired), d.configDir)
 	d.warnOfMounts(ctx)
 	return d.desired, reconcile.Revision{Commit: d.good.Commit, Author: d.good.Author}, err
 }
