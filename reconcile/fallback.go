@@ -6,6 +6,9 @@ import (
 	"certroll/spec"
 )
 
+// leastTurn is how long an issuer has its turn at least.
+const leastTurn = time.Hour
+
 // issuerFor is the issuer that a certificate is asked from now: the first of
 // its list, unless that one has failed for the stated time and expiry nears.
 //
@@ -21,15 +24,15 @@ func issuerFor(desired *spec.Spec, c *spec.Certificate, r *Record, l *Live, now 
 		return first
 	}
 	after := c.Renewal.FallbackAfter
+	if after <= 0 {
+		return first
+	}
 	if l != nil {
 		// One that began to fail late has less time left to be gone from.
-		after = min(after, window(c, l)/2, l.NotAfter.Sub(*r.FailingSince)/2)
+		after = max(min(after, window(c, l)/2, l.NotAfter.Sub(*r.FailingSince)/2), leastTurn)
 		if l.NotAfter.Sub(now) > window(c, l)/2 {
 			return first
 		}
-	}
-	if after <= 0 {
-		return first
 	}
 	turn := int(now.Sub(*r.FailingSince)/after) % (len(c.Fallbacks) + 1)
 	if turn <= 0 || !r.LastFailure.Class.anotherIssuerMayHelp() {
