@@ -83,7 +83,7 @@ func (s *scribe) overlay(obs *Observed) error {
 		known[e.ID] = true
 	}
 	for _, e := range entries {
-		if e.Record != nil && newer(e.Record, obs.Records[e.Record.Certificate], s.now()) {
+		if e.Record != nil && newer(e.Record, obs.Records[e.Record.Certificate]) {
 			obs.Records[e.Record.Certificate] = e.Record
 		}
 		if !known[e.Event.ID] {
@@ -93,11 +93,7 @@ func (s *scribe) overlay(obs *Observed) error {
 	return nil
 }
 
-// newer tells which of two records stands. One from the future was written by a
-// clock that was ahead: it gives way, or nothing would be told until then.
-func newer(r, than *Record, now time.Time) bool {
-	return than == nil || !r.UpdatedAt.Before(than.UpdatedAt) || than.UpdatedAt.After(now.Add(maxSkew))
-}
+func newer(r, than *Record) bool { return than == nil || !r.UpdatedAt.Before(than.UpdatedAt) }
 
 // flush commits and pushes all that the journal holds, then forgets it.
 func (s *scribe) flush(ctx context.Context) (commit string, told []entry, err error) {
@@ -127,7 +123,7 @@ func edit(tree fs.FS, entries []entry, now time.Time) (map[string][]byte, error)
 	changed := map[string]bool{}
 	for i, e := range entries {
 		events[i] = e.Event
-		if e.Record != nil && newer(e.Record, records[e.Record.Certificate], now) {
+		if e.Record != nil && newer(e.Record, records[e.Record.Certificate]) {
 			records[e.Record.Certificate] = e.Record
 			changed[e.Record.Certificate] = true
 		}
