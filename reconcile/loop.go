@@ -3,6 +3,9 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"certroll/spec"
@@ -20,7 +23,7 @@ type LoopOptions struct {
 	Interval time.Duration // between pulls; 0: five minutes
 	// Nudge has the loop pull at once, as when a file has changed.
 	Nudge <-chan struct{}
-	// Passed is told of each pass that did something or failed.
+	// Passed is told of each pass.
 	Passed func(Pass)
 	// Daily is run once a day, beside what else is done; nil: nothing.
 	Daily func(context.Context, *spec.Spec, *Observed) error
@@ -31,7 +34,11 @@ type Pass struct {
 	Actions []Action // the plan
 	Report  *Report  // nil where it did not come to that
 	Err     error
-	Next    time.Time // when the loop wakes next
+	// Standing and Records are how things stand after the pass; nil where
+	// nothing could be seen. Nobody changes them.
+	Standing []Action
+	Records  []*Record // by name
+	Next     time.Time // when the loop wakes next
 }
 
 const (
@@ -88,9 +95,7 @@ func (l *Loop) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if p.Err != nil || p.Report != nil && (len(p.Report.Results) > 0 || p.Report.Commit != "") {
-			l.o.Passed(p)
-		}
+		l.o.Passed(p)
 		l.sleep(ctx)
 	}
 }
@@ -151,10 +156,15 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if len(p.Report.Results)+p.Report.Overtaken > 0 && ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, touched(p)))
 	}
+	p.Standing, p.Records = l.planned, l.records()
 	if ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.daily(ctx, now))
 	}
 	return p
+}
+
+func (l *Loop) records() []*Record {
+	return slices.SortedFunc(maps.Values(l.seen.Records), func(a, b *Record) int { return strings.Compare(a.Certificate, b.Certificate) })
 }
 
 // touched are the certificates that a pass may have changed.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +41,7 @@ type daemon struct {
 	log      *slog.Logger
 	source   *gitsync.Source
 	files    *watch
+	metrics  *metrics
 	good     *gitsync.Revision // the last revision without a mistake
 	desired  *spec.Spec
 	warned   map[string]bool // what was said of mounts
@@ -54,7 +56,7 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{app: a, settings: s, log: log, warned: map[string]bool{}}
+	d := &daemon{app: a, settings: s, log: log, metrics: newMetrics(), warned: map[string]bool{}}
 	progress := func(certificate, step, detail string) {
 		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
 	}
@@ -71,6 +73,10 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer d.files.Close()
+	served, err := d.serve(ctx)
+	if err != nil {
+		return err
+	}
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
@@ -79,11 +85,17 @@ func (a *app) run(ctx context.Context) error {
 	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{Interval: s.interval, Nudge: d.files.changed, Passed: d.passed}).Run(ctx)
 	log.Info("stopped")
 	<-kept
+	<-served
 	return nil
 }
 
-// passed logs how a pass ended.
+// passed logs and counts how a pass ended.
 func (d *daemon) passed(p reconcile.Pass) {
+	var revision string
+	if d.good != nil {
+		revision = d.good.Commit
+	}
+	d.metrics.passed(p, revision, time.Now())
 	if p.Report != nil {
 		for _, r := range p.Report.Results {
 			level := slog.LevelInfo
