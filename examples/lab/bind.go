@@ -91,13 +91,13 @@ options {
 controls { };
 key "lab-key" { algorithm hmac-sha256; secret "{{.Secret}}"; };
 {{range .Zones}}
-zone "{{.}}" { type primary; file "{{.}}zone"; update-policy { grant lab-key zonesub ANY; }; };
+zone "{{.}}" { type primary; file "{{.}}zone"; update-policy { grant lab-key zonesub ANY; };{{if $.Signed}} dnssec-policy default;{{end}} };
 {{end}}`))
 
 // configure writes named.conf and the zones as they are before any update.
 func (b *BIND) configure(o DNSOptions) error {
 	var conf strings.Builder
-	data := map[string]any{"Dir": b.dir.path, "Port": b.port.Port, "Secret": b.Secret, "Zones": b.zones}
+	data := map[string]any{"Dir": b.dir.path, "Port": b.port.Port, "Secret": b.Secret, "Zones": b.zones, "Signed": o.Signed}
 	if err := namedConf.Execute(&conf, data); err != nil {
 		return err
 	}
