@@ -111,15 +111,15 @@ func (r *Reconciler) Doctor(ctx context.Context, desired *spec.Spec, rev Revisio
 	if err != nil {
 		return nil, err
 	}
+	defer release()
 	x, err := r.Examine(run, desired, ExamineOptions{})
-	if err == nil {
-		err = r.noteProblems(run, rev, x)
-	}
-	release()
 	if err != nil {
 		return x, err
 	}
-	return x, r.tell(ctx, &Report{})
+	if err := r.noteProblems(run, rev, x); err != nil {
+		return x, err
+	}
+	return x, r.tell(run, &Report{})
 }
 
 // noteProblems puts the difference between what was told and what was found

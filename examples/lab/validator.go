@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/template"
@@ -17,12 +16,10 @@ import (
 // Validator is named as a resolver that validates DNSSEC. It knows a few zones
 // and where their servers are; beyond those there is nothing in its world.
 type Validator struct {
-	*Process
 	Addr string // "127.0.0.1:port", UDP and TCP
+	*Process
 
-	zones []string
-	dir   workdir
-	port  *reservation
+	named *BIND
 }
 
 // ValidatorOptions are the settings of StartValidator.
@@ -36,39 +33,16 @@ type ValidatorOptions struct {
 
 // StartValidator starts named in the foreground on a free port.
 func StartValidator(ctx context.Context, o ValidatorOptions) (*Validator, error) {
-	program, err := Find("named")
-	if err != nil {
+	v := &Validator{named: &BIND{}}
+	if err := v.named.start(ctx, "", func() error { return v.configure(o) }, v.probe); err != nil {
 		return nil, err
 	}
-	dir, err := openDir("", "validator")
-	if err != nil {
-		return nil, err
-	}
-	v := &Validator{dir: dir, zones: slices.Sorted(maps.Keys(o.Servers))}
-	if err = v.run(ctx, program, o); err != nil {
-		v.cleanUp()
-		return nil, err
-	}
+	v.Addr, v.Process = v.named.Addr, v.named.Process
 	return v, nil
 }
 
-func (v *Validator) run(ctx context.Context, program string, o ValidatorOptions) (err error) {
-	if v.port, err = reservePort(); err != nil {
-		return err
-	}
-	v.Addr = v.port.Addr
-	if err = v.configure(o); err != nil {
-		return fmt.Errorf("configuring the validating resolver: %w", err)
-	}
-	if program, err = (&BIND{dir: v.dir}).unconfined(program); err != nil {
-		return err
-	}
-	v.Process, err = startPath(v.dir.path, nil, program, "-g", "-n", "1", "-c", filepath.Join(v.dir.path, "named.conf"))
-	if err != nil {
-		return err
-	}
-	return v.ready(ctx, v.probe)
-}
+// Close ends the server.
+func (v *Validator) Close() error { return v.named.Close() }
 
 // Its own root keeps it from asking the Internet's; a zone that is forwarded
 // has to be delegated there.
@@ -97,7 +71,7 @@ func (v *Validator) configure(o ValidatorOptions) error {
 	type forward struct{ Name, Host, Port string }
 	var zones []forward
 	root := []string{"$TTL 60", ". IN SOA ns.invalid. hostmaster.invalid. 1 3600 600 86400 1", ". IN NS ns.invalid.", "ns.invalid. IN A 127.0.0.1"}
-	for _, zone := range v.zones {
+	for _, zone := range slices.Sorted(maps.Keys(o.Servers)) {
 		host, port, _ := strings.Cut(o.Servers[zone], ":")
 		name := canonical(zone)
 		zones = append(zones, forward{name, host, port})
@@ -108,33 +82,21 @@ func (v *Validator) configure(o ValidatorOptions) error {
 		anchors = append(anchors, fmt.Sprintf("%q static-key %d %d %d %q;", canonical(zone), key.Flags, key.Protocol, key.Algorithm, key.PublicKey))
 	}
 	var conf strings.Builder
-	data := map[string]any{"Dir": v.dir.path, "Port": v.port.Port, "Zones": zones, "Anchors": anchors}
+	data := map[string]any{"Dir": v.named.dir.path, "Port": v.named.port.Port, "Zones": zones, "Anchors": anchors}
 	if err := validatorConf.Execute(&conf, data); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(v.dir.path, "root.zone"), []byte(strings.Join(root, "\n")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(v.named.path("root.zone"), []byte(strings.Join(root, "\n")+"\n"), 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(v.dir.path, "named.conf"), []byte(conf.String()), 0o600)
+	return os.WriteFile(v.named.path("named.conf"), []byte(conf.String()), 0o600)
 }
 
 func (v *Validator) probe(ctx context.Context) error {
 	m := new(dns.Msg)
 	m.SetQuestion(".", dns.TypeSOA)
-	_, _, err := (&dns.Client{Timeout: time.Second}).ExchangeContext(ctx, m, v.Addr)
+	_, _, err := (&dns.Client{Timeout: time.Second}).ExchangeContext(ctx, m, v.named.Addr)
 	return err
-}
-
-// Close ends the server.
-func (v *Validator) Close() error {
-	err := v.Process.Close()
-	v.cleanUp()
-	return err
-}
-
-func (v *Validator) cleanUp() {
-	v.port.release()
-	v.dir.remove()
 }
 
 // SigningKey waits until a zone is signed and returns the key that a trust

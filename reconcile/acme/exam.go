@@ -97,6 +97,10 @@ func (x *exam) inquire(ctx context.Context, q dns.Question) heard {
 	var words []string
 	for _, server := range x.servers {
 		r, err := exchange(ctx, server, q.Name, q.Qtype, true)
+		if ctx.Err() == nil && (err != nil || r.Rcode == dns.RcodeServerFailure) {
+			// Once more: a packet may be lost, a resolver be in trouble for a moment.
+			r, err = exchange(ctx, server, q.Name, q.Qtype, true)
+		}
 		switch {
 		case err != nil:
 			words = append(words, err.Error())
