@@ -48,7 +48,7 @@ Its own settings are in certroll.hcl; see docs/certroll.md.`,
 	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "no colours (env NO_COLOR)")
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
-		a.statusCommand(), a.versionCommand(), dnsChildCommand())
+		a.statusCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.versionCommand(), dnsChildCommand())
 	return root
 }
 
@@ -85,13 +85,17 @@ func (a *app) decode(s *settings, files []gitsync.File) (*spec.Spec, error) {
 }
 
 func decodeFiles(s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	in, trust := specFiles(files), s.trust()
+	desired, diags := spec.Decode(in, trust)
+	return desired, slices.Concat(in, trust.Files), diags
+}
+
+func specFiles(files []gitsync.File) []spec.File {
 	in := make([]spec.File, len(files))
 	for i, f := range files {
 		in[i] = spec.File{Path: f.Path, Bytes: f.Bytes}
 	}
-	trust := s.trust()
-	desired, diags := spec.Decode(in, trust)
-	return desired, slices.Concat(in, trust.Files), diags
+	return in
 }
 
 // palette colours what goes to a terminal.
