@@ -26,14 +26,15 @@ const (
 	askUnsupported = day
 )
 
-// Moments keeps, over a restart, from when on the CA may be asked again, by
-// the identifier of the certificate.
+// Moments keeps, over a restart, from when on something may be done again: by
+// a certificate's ARI identifier asking the CA about it.
 type Moments interface {
 	Load() (map[string]time.Time, error)
 	Save(map[string]time.Time) error
 }
 
-// asks knows when each certificate may be asked about again.
+// asks knows when each certificate may be asked about again, and when the daily
+// work is due.
 type asks struct {
 	mu    sync.Mutex
 	store Moments // nil: nothing is kept
@@ -61,8 +62,14 @@ func (k *asks) load() error {
 // keep stores the moments of the certificates that there are.
 func (k *asks) keep(there map[string]bool) error {
 	k.mu.Lock()
+	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool { return !there[id] && id != dailyMoment })
+	k.mu.Unlock()
+	return k.save()
+}
+
+func (k *asks) save() error {
+	k.mu.Lock()
 	defer k.mu.Unlock()
-	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool { return !there[id] })
 	if k.store == nil {
 		return nil
 	}
@@ -207,7 +214,7 @@ func questions(desired *spec.Spec, obs *Observed) []question {
 // noteSaid tells the ledger what the CA says now.
 func (r *Reconciler) noteSaid(q question, said *RenewalInfo, obs *Observed) error {
 	record := *q.record
-	record.RenewalInfo, record.UpdatedAt = said, r.opts.Now().UTC().Truncate(time.Second)
+	record.RenewalInfo, record.UpdatedAt = said, record.next(r.opts.Now())
 	record.RenewAt = recordedRenewal(q.spec, q.live, said, r.opts.Now())
 	detail := fmt.Sprintf("the CA suggests %s to %s", said.Start.Format(time.RFC3339), said.End.Format(time.RFC3339))
 	if was := q.record.RenewalInfo.of(q.live); was != nil {

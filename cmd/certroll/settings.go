@@ -31,6 +31,7 @@ type settings struct {
 	StateDir string          `hcl:"state_dir,optional"`
 	Interval string          `hcl:"interval,optional"`
 	Parallel int             `hcl:"parallel,optional"`
+	Listen   string          `hcl:"listen,optional"` // host:port that run serves on; "": it does not
 	// Rest holds the issuer and dns blocks, which package spec decodes.
 	Rest hcl.Body `hcl:",remain"`
 
