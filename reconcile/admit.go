@@ -60,7 +60,8 @@ func (g *gatekeeper) held(a *Action) bool {
 }
 
 func (g *gatekeeper) mayProbe(a *Action, s subject) bool {
-	return !g.probing[s] && !g.troubles[s].probeAt(s, deadlineOf(a, g.now)).After(g.now)
+	t := g.troubles[s]
+	return !g.probing[s] && (t.retried(a.Certificate, g.now) || !t.probeAt(s, deadlineOf(a, g.now)).After(g.now))
 }
 
 // stop holds the action where the subject is in trouble and this is no time
