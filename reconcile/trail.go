@@ -154,10 +154,12 @@ func (v *verifier) compare(parent *pastCommit) error {
 		if err != nil {
 			return err
 		}
+		from := len(old)
 		if !bytes.HasPrefix(now, old) {
-			v.trail.find(rewritten(v.child.id, name, parent.id, old, now))
+			from = parting(old, now)
+			v.trail.find(rewritten(v.child.id, name, parent.id, old, now, from))
 		}
-		v.grown[name] = append(v.grown[name], growth{v.child.id, len(old)})
+		v.grown[name] = append(v.grown[name], growth{v.child.id, from})
 	}
 	v.settle(parent.files)
 	return nil
@@ -175,25 +177,29 @@ func (v *verifier) settle(before map[string]pastFile) {
 	}
 }
 
-// rewritten says where the bytes of two versions of a file part.
-func rewritten(commit, file, parent string, old, now []byte) Finding {
+// parting is where the first line begins in which two versions of a file differ.
+func parting(old, now []byte) int {
 	at := 0
 	for at < min(len(old), len(now)) && old[at] == now[at] {
 		at++
 	}
-	f := Finding{Commit: commit, File: file, Line: 1 + bytes.Count(old[:at], []byte("\n")),
-		Problem: "what was there was changed, not only appended to; commit " + parent + " has the line that is expected"}
-	f.Expected, f.Seen = lineAt(old, at), lineAt(now, at)
-	return f
+	return bytes.LastIndexByte(old[:at], '\n') + 1
 }
 
-// lineAt is the line that has the byte at an offset.
-func lineAt(b []byte, at int) string {
-	if at >= len(b) && (at == 0 || b[at-1] == '\n') {
+func rewritten(commit, file, parent string, old, now []byte, from int) Finding {
+	return Finding{
+		Commit: commit, File: file, Line: 1 + bytes.Count(old[:from], []byte("\n")),
+		Problem:  "what was there was changed, not only appended to; commit " + parent + " has the line that is expected",
+		Expected: lineAt(old, from), Seen: lineAt(now, from),
+	}
+}
+
+// lineAt is the line that begins at an offset.
+func lineAt(b []byte, from int) string {
+	if from >= len(b) {
 		return "(the end of the file)"
 	}
-	start := bytes.LastIndexByte(b[:at], '\n') + 1
-	line, _, _ := bytes.Cut(b[start:], []byte("\n"))
+	line, _, _ := bytes.Cut(b[from:], []byte("\n"))
 	return string(line)
 }
 
