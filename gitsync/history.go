@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -16,17 +17,24 @@ import (
 // stand for, see ObjectID, so that what is unchanged need not be read. A
 // branch that is not there has no commits.
 //
-// The history is held in memory while it is walked; nothing of it is kept.
+// The history is fetched into a temporary directory, which is gone when Walk
+// returns: until then, and no longer, the trees can be read.
 func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []string, tree fs.FS) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ctx, cancel := l.remote.bound(ctx)
 	defer cancel()
 	doing := l.doing("reading the history of")
-	past, head, err := l.wholeHistory(ctx, doing)
+	dir, err := os.MkdirTemp("", "certroll-history-")
+	if err != nil {
+		return &Error{Kind: Failed, Doing: doing, Detail: reason(err), Advice: "name a directory with room in TMPDIR", Err: err}
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	past, head, err := l.wholeHistory(ctx, dir, doing)
 	if err != nil {
 		return l.remote.explain(ctx, doing, err)
 	}
+	defer func() { _ = past.Close() }()
 	for at := head; !at.IsZero(); {
 		if err := ctx.Err(); err != nil {
 			return l.remote.explain(ctx, doing, err)
@@ -39,13 +47,13 @@ func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []s
 }
 
 // wholeHistory fetches all of the branch into a store of its own.
-func (l *Ledger) wholeHistory(ctx context.Context, doing string) (*store, plumbing.Hash, error) {
+func (l *Ledger) wholeHistory(ctx context.Context, dir, doing string) (*store, plumbing.Hash, error) {
 	c, err := l.remote.list(ctx, doing)
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
 	defer c.close()
-	past, err := openStore("", "", "")
+	past, err := openStore(dir, "history", "")
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
@@ -53,8 +61,10 @@ func (l *Ledger) wholeHistory(ctx context.Context, doing string) (*store, plumbi
 	if head.IsZero() {
 		return past, head, nil
 	}
-	_, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, maxBytes: maxLedgerPack}, past.objects)
-	return past, head, err
+	if _, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, maxBytes: maxLedgerPack}, past.objects); err != nil {
+		return nil, plumbing.ZeroHash, errors.Join(err, past.Close())
+	}
+	return past, head, nil
 }
 
 // visit shows one commit and returns its first parent; zero for a root.

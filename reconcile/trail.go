@@ -18,7 +18,8 @@ import (
 // Past is the ledger's branch with all its history.
 type Past interface {
 	// Walk visits the commits from the head to the root along their first
-	// parents. Entries of tree that have ObjectID() are the same where it is.
+	// parents. The trees can be read until it returns. Entries that have
+	// ObjectID() are the same where it is.
 	Walk(ctx context.Context, visit func(commit string, parents []string, tree fs.FS) error) error
 }
 
@@ -82,7 +83,7 @@ func VerifyTrail(ctx context.Context, past Past, merges bool) (*Trail, error) {
 type verifier struct {
 	merges bool
 	trail  *Trail
-	head   fs.FS
+	head   *pastCommit // whose files have been read
 	child  *pastCommit
 	grown  map[string][]growth // by file, the newest first
 }
@@ -108,7 +109,7 @@ type growth struct {
 func (v *verifier) visit(commit string, parents []string, tree fs.FS) error {
 	v.trail.Commits++
 	if v.head == nil {
-		v.head, v.trail.Head = tree, commit
+		v.trail.Head = commit
 	}
 	if len(parents) > 1 && !v.merges {
 		v.trail.find(Finding{Commit: commit, Problem: "a merge: certroll only ever adds one commit to another",
@@ -124,12 +125,26 @@ func (v *verifier) visit(commit string, parents []string, tree fs.FS) error {
 	if p.files, err = pastFiles(tree); err != nil {
 		return fmt.Errorf("commit %s: %w", commit, err)
 	}
-	if v.child != nil {
-		if err := v.compare(p); err != nil {
-			return fmt.Errorf("commit %s: %w", commit, err)
-		}
+	if v.head == nil {
+		v.head = p
+		err = p.readAll()
+	} else {
+		err = v.compare(p)
+	}
+	if err != nil {
+		return fmt.Errorf("commit %s: %w", commit, err)
 	}
 	v.child = p
+	return nil
+}
+
+// readAll reads all files, which stay.
+func (p *pastCommit) readAll() error {
+	for _, f := range p.files {
+		if _, err := f.read(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -205,16 +220,12 @@ func lineAt(b []byte, from int) string {
 
 // chain checks the head's lines from the first to the last.
 func (v *verifier) chain() error {
-	files, err := auditFiles(v.head)
-	if err != nil {
-		return err
-	}
-	v.trail.Files = len(files)
+	v.trail.Files = len(v.head.files)
 	prev, before := "", "the beginning of the log"
-	for _, name := range files {
-		b, err := fs.ReadFile(v.head, name)
+	for _, name := range slices.Sorted(maps.Keys(v.head.files)) {
+		b, err := v.head.files[name].read()
 		if err != nil {
-			return fmt.Errorf("reading %s: %w", name, err)
+			return err
 		}
 		offset := 0
 		for n := 1; offset < len(b); n++ {
@@ -302,7 +313,9 @@ func readOnce(tree fs.FS, name string) func() ([]byte, error) {
 	var err error
 	return func() ([]byte, error) {
 		if b == nil && err == nil {
-			b, err = fs.ReadFile(tree, name)
+			if b, err = fs.ReadFile(tree, name); err != nil {
+				err = fmt.Errorf("reading %s: %w", name, err)
+			}
 		}
 		return b, err
 	}

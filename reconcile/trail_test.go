@@ -20,13 +20,28 @@ type memCommit struct {
 	tree    fstest.MapFS
 }
 
+// lentFS can be read as long as the walk lasts.
+type lentFS struct {
+	fstest.MapFS
+	over *bool
+}
+
+func (l lentFS) ReadFile(name string) ([]byte, error) {
+	if *l.over {
+		return nil, fs.ErrClosed
+	}
+	return l.MapFS.ReadFile(name)
+}
+
 func (p memPast) Walk(_ context.Context, visit func(string, []string, fs.FS) error) error {
+	over := false
+	defer func() { over = true }()
 	for i := len(p) - 1; i >= 0; i-- {
 		parents := p[i].parents
 		if parents == nil && i > 0 {
 			parents = []string{p[i-1].id}
 		}
-		if err := visit(p[i].id, parents, p[i].tree); err != nil {
+		if err := visit(p[i].id, parents, lentFS{p[i].tree, &over}); err != nil {
 			return err
 		}
 	}

@@ -86,7 +86,7 @@ func (p Plan) Changes() int {
 // order in which kinds are told.
 var kinds = []reconcile.Kind{
 	reconcile.KindRetire, reconcile.KindReissue, reconcile.KindRotate, reconcile.KindIssue, reconcile.KindRenew,
-	reconcile.KindAdopt, reconcile.KindRepair, reconcile.KindHold,
+	reconcile.KindAdopt, reconcile.KindRepair, reconcile.KindRevoke, reconcile.KindNote, reconcile.KindHold,
 }
 
 // WritePlan prints a plan for a person.
@@ -153,6 +153,10 @@ func verb(a Action) string {
 		return "will be repaired"
 	case reconcile.KindRetire:
 		return "will be retired"
+	case reconcile.KindRevoke:
+		return "an earlier certificate will be revoked"
+	case reconcile.KindNote:
+		return "will be noted in the ledger"
 	case reconcile.KindHold:
 		return a.Waiting + " waits until " + a.NotBefore.Format(time.RFC3339)
 	}
@@ -195,5 +199,5 @@ func writeSummary(out printer, p Palette, plan Plan) {
 var told = map[reconcile.Kind]string{
 	reconcile.KindIssue: "to issue", reconcile.KindRenew: "to renew", reconcile.KindRotate: "to rotate",
 	reconcile.KindReissue: "to reissue", reconcile.KindAdopt: "to adopt", reconcile.KindRepair: "to repair",
-	reconcile.KindRetire: "to retire", reconcile.KindHold: "held back", reconcile.KindNone: "unchanged",
+	reconcile.KindRetire: "to retire", reconcile.KindRevoke: "to revoke", reconcile.KindNote: "to note", reconcile.KindHold: "held back", reconcile.KindNone: "unchanged",
 }
