@@ -46,8 +46,8 @@ func what(e reconcile.Event) string {
 			parts = append(parts, s)
 		}
 	}
-	switch {
-	case e.Status == reconcile.Failed || e.Status == reconcile.Denied:
+	switch e.Status {
+	case reconcile.Failed, reconcile.Denied:
 		add(string(e.Class) + via(e))
 		if e.Failures > 1 {
 			add(sprint("%d in a row", e.Failures))
