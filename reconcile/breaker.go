@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,24 @@ type subject string
 func issuerSubject(name string) subject  { return subject("issuer." + name) }
 func accountSubject(name string) subject { return subject("dns." + name) }
 
+// limitSubject is a registered domain at an issuer. Most limits of a CA are
+// about names: when they are spent others may still be issued for.
+func limitSubject(issuer, domain string) subject {
+	return subject("issuer." + issuer + " for " + domain)
+}
+
+// askedSubjects are what an action has to do with besides its DNS accounts.
+func askedSubjects(a *Action) []subject {
+	list := []subject{issuerSubject(a.Issuer.Name)}
+	for _, d := range registered(a.Spec.Names()) {
+		list = append(list, limitSubject(a.Issuer.Name, d))
+	}
+	return list
+}
+
+// account is the DNS account that the subject is, if it is one.
+func (s subject) account() (name string, ok bool) { return strings.CutPrefix(string(s), "dns.") }
+
 // trouble is a run of equal failures of one subject, with no success since.
 type trouble struct {
 	class        Class
@@ -24,6 +43,7 @@ type trouble struct {
 	first, last  time.Time // failures
 	certificates []string  // that failed, each once
 	until        time.Time // the other side's own word, zero where it gave none
+	credentials  string    // of a DNS account: their versions at the last failure; "": not known
 	asked        []asked   // by a person to try again since the last failure
 }
 
@@ -47,7 +67,7 @@ func (t *trouble) probeAt(s subject, deadline time.Time) time.Time {
 // as many as were asked for at once, is one probe at most.
 func (t *trouble) retried(certificate string, now time.Time) bool {
 	return slices.ContainsFunc(t.asked, func(a asked) bool {
-		return a.certificate == certificate && (a.forced || !t.until.After(now))
+		return a.certificate == certificate && (a.forced || t.class != ClassRateLimited || !t.until.After(now))
 	})
 }
 
@@ -61,6 +81,9 @@ func (t *trouble) retried(certificate string, now time.Time) bool {
 func troubles(events []Event) map[subject]*trouble {
 	found := map[subject]*trouble{}
 	for _, e := range events {
+		if e.Operation == KindDoctor {
+			continue // a look ahead held nobody up
+		}
 		for _, p := range e.PassedOver {
 			blame(found, accountSubject(p.Account), e, p.Class, p.Message)
 		}
@@ -70,12 +93,15 @@ func troubles(events []Event) map[subject]*trouble {
 				t.asked = append(t.asked, asked{e.Certificate, e.Forced})
 			}
 		case e.Status == Success && e.Operation.Orders():
-			delete(found, issuerSubject(e.Issuer))
-			delete(found, accountSubject(e.DNSAccount))
+			for _, s := range worked(e) {
+				delete(found, s)
+			}
 		case e.Status == Failed && e.Class.ofAccount() && e.DNSAccount != "":
 			blame(found, accountSubject(e.DNSAccount), e, e.Class, e.Message)
 		case e.Status == Failed && e.Class.ofIssuer() && e.Issuer != "":
-			blame(found, issuerSubject(e.Issuer), e, e.Class, e.Message)
+			for _, s := range failedAtIssuer(e) {
+				blame(found, s, e, e.Class, e.Message)
+			}
 		case e.Status == Failed && e.Operation.Orders() && e.Class == ClassValidation:
 			// The CA answered: its service is there.
 			if t := found[issuerSubject(e.Issuer)]; t != nil && t.class == ClassCAUnavailable {
@@ -86,6 +112,33 @@ func troubles(events []Event) map[subject]*trouble {
 	return found
 }
 
+// worked are the subjects that a success speaks for.
+func worked(e Event) []subject {
+	list := []subject{issuerSubject(e.Issuer), accountSubject(e.DNSAccount)}
+	for _, d := range registered(e.Names) {
+		list = append(list, limitSubject(e.Issuer, d))
+	}
+	return list
+}
+
+// failedAtIssuer is whom a failure of the issuer's speaks against: a rate limit
+// that names a domain of the certificate is that domain's, any other is the
+// account's or the whole CA's.
+func failedAtIssuer(e Event) []subject {
+	var list []subject
+	if e.Class == ClassRateLimited {
+		for _, d := range registered(e.Names) {
+			if strings.Contains(e.Message, d) {
+				list = append(list, limitSubject(e.Issuer, d))
+			}
+		}
+	}
+	if len(list) == 0 {
+		list = append(list, issuerSubject(e.Issuer))
+	}
+	return list
+}
+
 func blame(found map[subject]*trouble, s subject, e Event, class Class, message string) {
 	t := found[s]
 	if t == nil || t.class != class {
@@ -93,13 +146,30 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 		found[s] = t
 	}
 	t.last, t.message, t.asked = e.Time, message, nil
-	if e.HoldUntil != nil && class == ClassRateLimited && e.HoldUntil.After(t.until) {
+	if name, ok := s.account(); ok {
+		t.credentials = e.Credentials[name]
+	}
+	// The wait after a first failure is short unless the CA said otherwise.
+	if e.HoldUntil != nil && (class == ClassRateLimited || class == ClassCAUnavailable && e.Failures == 1) && e.HoldUntil.After(t.until) {
 		t.until = *e.HoldUntil
 	}
 	if !slices.Contains(t.certificates, e.Certificate) {
 		t.certificates = append(t.certificates, e.Certificate)
 	}
 }
+
+// mended drops the troubles of DNS accounts that have other credentials now
+// than when they failed.
+func mended(found map[subject]*trouble, now map[string]string) {
+	for s, t := range found {
+		if name, ok := s.account(); ok && otherCredentials(t.credentials, now[name]) {
+			delete(found, s)
+		}
+	}
+}
+
+// otherCredentials tells that a version is known to have changed.
+func otherCredentials(was, is string) bool { return was != "" && is != "" && was != is }
 
 // ofAccount tells whether a failure of this class is the DNS account's, and
 // not the certificate's.

@@ -76,6 +76,9 @@ func (a *attempt) tellOrder(e *Event) {
 	}
 	e.Names, e.Issuer, e.Directory, e.Exempt = d.Names, d.Issuer, d.Directory, d.Exempt
 	e.OrderURL, e.PassedOver = firstOf(d.OrderURL, a.orderURL), a.passedOver
+	if len(a.passedOver) > 0 {
+		e.Credentials = a.credentials
+	}
 	if a.orders > 1 {
 		e.Orders = a.orders
 	}
@@ -84,7 +87,7 @@ func (a *attempt) tellOrder(e *Event) {
 func (a *attempt) successRecord(now time.Time) *Record {
 	if a.action.Kind == KindRetire {
 		r := *a.action.Record
-		r.State, r.Hold, r.RenewAt, r.UpdatedAt = StateRetired, nil, nil, now.Truncate(time.Second)
+		r.State, r.Hold, r.RenewAt, r.UpdatedAt = StateRetired, nil, nil, r.next(now)
 		return &r
 	}
 	r := newRecord(a.action.Spec, a.action.Record, now)
@@ -138,7 +141,7 @@ func (a *attempt) concludeFailure(e Event, err error, now time.Time) (Event, *Re
 	if errors.As(err, &f) && f.denied {
 		e.Status = Denied
 	}
-	e.DNSAccount, e.FailedNames = accountOf(err), failedNames(err)
+	e.DNSAccount, e.FailedNames, e.Credentials = accountOf(err), failedNames(err), a.credentials
 	e.ID = eventID(a.action.Certificate, "failure", e.Time.Format(time.RFC3339Nano), e.Message)
 	record := a.failureRecord(err, class, now)
 	e.Failures, e.Severity, e.HoldUntil = record.Failures, record.Severity, &record.Hold.Until
@@ -175,6 +178,7 @@ func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
 	var notAfter time.Time
 	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate && a.action.Kind != KindRetire {
 		r.Live, notAfter = keepNames(l, r.Live), l.NotAfter
+		r.RenewAt = recordedRenewal(a.action.Spec, l, r.RenewalInfo, now)
 	}
 	r.Hold = a.hold(err, r, digest, notAfter)
 	return r
@@ -187,7 +191,7 @@ func (a *attempt) recordToFail(now time.Time) (*Record, string) {
 		return newRecord(a.action.Spec, a.action.Record, now), specDigest(a.desired, a.action.Spec)
 	}
 	r := *a.action.Record
-	r.UpdatedAt = now.Truncate(time.Second)
+	r.UpdatedAt = r.next(now)
 	return &r, retireDigest
 }
 

@@ -119,5 +119,5 @@ func TestDocsWords(t *testing.T) {
 	said("ledger.md", "Classes of failure", values["Class"])
 	said("ledger.md", "Reasons", values["Reason"])
 	said("asking.md", "expiring", values["Standing"])
-	said("plan.md", "Actions", values["Kind"], string(KindConfig), string(KindRetry))
+	said("plan.md", "Actions", values["Kind"], string(KindConfig), string(KindRetry), string(KindPass), string(KindDoctor))
 }

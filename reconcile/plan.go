@@ -63,6 +63,7 @@ const (
 	ReasonRetry       Reason = "retry"       // a person ended a hold
 	ReasonPauseBegan  Reason = "renewal_off"
 	ReasonPauseEnded  Reason = "renewal_on"
+	ReasonUnreachable Reason = "unreachable"       // of a whole pass: Git or Vault
 	ReasonOverdue     Reason = "unmanaged_overdue" // it would be due, and renewal.auto is off
 )
 
@@ -97,6 +98,9 @@ type Action struct {
 	Replaces string       // the ARI identifier that the order carries, or ""
 	Exempt   Exemption    // what the order is free of
 	Avoid    []string     // DNS accounts known not to work, which come last
+	// OrderFrom is, for KindRepair, from when on an order passes no limit where
+	// it turns out to need one.
+	OrderFrom time.Time
 
 	Spec   *spec.Certificate // nil for KindRetire
 	Record *Record           // nil where the ledger knows nothing
@@ -115,7 +119,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 		claimed[targetOf(c)] = c.Name
 		actions = append(actions, decide(newCase(desired, c, observed, now)))
 	}
-	admit(actions, desired, observed, now)
+	admit(actions, observed, now)
 	for name, r := range observed.Records {
 		if !wanted[name] && r.State != StateRetired {
 			actions = append(actions, retire(r, observed, claimed, now))
@@ -143,23 +147,11 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Ti
 		s.pending = &p
 	}
 	s.issuer = issuerFor(desired, c, s.record, s.live(), now)
-	s.credentials = joinCredentials(c, obs.Credentials)
+	s.credentials = obs.Credentials
 	if s.record != nil {
 		s.said = s.record.RenewalInfo
 	}
 	return s
-}
-
-// joinCredentials names the versions of the credentials of a certificate's DNS
-// accounts; "" where none is known.
-func joinCredentials(c *spec.Certificate, known map[string]string) string {
-	var versions []string
-	for _, name := range c.DNS {
-		if v := known[name]; v != "" {
-			versions = append(versions, name+"="+v)
-		}
-	}
-	return strings.Join(versions, " ")
 }
 
 // decide runs the rules; the first that hits wins.
@@ -190,7 +182,9 @@ func coordinated(s *situation, kind Kind) (replaces string, free Exemption) {
 	}
 	if i := s.said.of(l); i != nil && l.ARI != "" && l.Issuer == s.issuer.Name {
 		replaces = l.ARI
-		if i.inside(s.now) {
+		// One that came a moment ago is no renewal in the CA's own time: the
+		// limits on the same set of names hold, so that nothing loops.
+		if i.inside(s.now) && !s.now.Before(l.IssuedAt.Add(l.Lifetime()/10)) {
 			free = ExemptARI
 		}
 	}
@@ -202,7 +196,7 @@ func holdBack(s *situation, a Action) Action {
 	if s.record == nil || a.Kind == KindNone || a.Reason.records() || !s.heldBy(s.record.Hold) {
 		return a
 	}
-	if last := s.record.LastFailure; a.Kind.Orders() && last != nil && last.Operation == KindRevoke {
+	if a.Kind.Orders() && failsToRevoke(s.record) {
 		return a // what fails to be revoked holds up no renewal
 	}
 	h := s.record.Hold
@@ -220,7 +214,7 @@ func holdBack(s *situation, a Action) Action {
 // heldBy tells whether a hold still stands: it ends by its time, and earlier
 // where what may have caused it has changed.
 func (s *situation) heldBy(h *Hold) bool {
-	return holdApplies(h, s.issuer, s.now) && h.SpecDigest == specDigest(s.desired, s.spec) && !s.newCredentials(h)
+	return holdApplies(h, s.issuer, s.now) && !fromTheFuture(s.record, s.now) && h.SpecDigest == specDigest(s.desired, s.spec) && !s.newCredentials(h)
 }
 
 // newCredentials tells that the DNS accounts have other credentials than those
@@ -228,7 +222,7 @@ func (s *situation) heldBy(h *Hold) bool {
 func (s *situation) newCredentials(h *Hold) bool {
 	switch h.Class {
 	case ClassDNSUnauthorized, ClassDNSUnavailable, ClassDNSPropagation, ClassValidation, ClassConfig:
-		return h.Credentials != "" && s.credentials != "" && h.Credentials != s.credentials
+		return slices.ContainsFunc(s.spec.DNS, func(name string) bool { return otherCredentials(h.Credentials[name], s.credentials[name]) })
 	default:
 		return false
 	}
@@ -241,7 +235,7 @@ const retireDigest = "removed"
 // retire is the action for a certificate that the spec no longer has.
 func retire(r *Record, obs *Observed, claimed map[Location]string, now time.Time) Action {
 	a := Action{Kind: KindRetire, Certificate: r.Certificate, Reason: ReasonRemoved, Record: r}
-	if h := r.Hold; h != nil && h.SpecDigest == retireDigest && h.Until.After(now) {
+	if h := r.Hold; h != nil && h.SpecDigest == retireDigest && h.Until.After(now) && !fromTheFuture(r, now) {
 		a.hold(ReasonBackoff, h.Until, h.Reason)
 		return a
 	}

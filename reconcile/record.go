@@ -66,7 +66,7 @@ type Live struct {
 	Path        string    `json:"vault_path"`
 	Version     int       `json:"vault_version"` // the KV version this speaks of
 	Revision    string    `json:"revision"`      // the config revision it was issued for
-	Rotate      string    `json:"rotate"`        // the rotation request it satisfied
+	Rotate      string    `json:"rotate"`        // the last rotation request that was satisfied
 	IssuedAt    time.Time `json:"issued_at"`
 	// ARI identifies it in renewal information (RFC 9773 section 4.1); "" where
 	// its issuer's key identifier is not known.
@@ -107,6 +107,9 @@ type Revocation struct {
 	Path    string `json:"vault_path"`
 	Version int    `json:"vault_version"` // where it can be read
 	Code    uint   `json:"code"`          // RFC 5280 section 5.3.1
+	// NotAfter is when it expires and need not be revoked any more; the zero
+	// time where that is not known.
+	NotAfter time.Time `json:"not_after"`
 }
 
 // Hold keeps a due action back until a stated time.
@@ -121,8 +124,8 @@ type Hold struct {
 	// Issuer is the one that failed: another issuer of the spec is not held.
 	Issuer string `json:"issuer"`
 	// Credentials are the versions of the DNS accounts' credentials that the
-	// attempt was made with: another version ends the hold.
-	Credentials string `json:"credentials"`
+	// attempt was made with, by account: another version ends the hold.
+	Credentials map[string]string `json:"credentials"`
 }
 
 // MarshalRecord renders a record as the ledger stores it.
@@ -169,7 +172,7 @@ func newRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
 		Labels:      c.Labels,
 		File:        c.File,
 		OnRemove:    c.OnRemove,
-		UpdatedAt:   now.UTC().Truncate(time.Second),
+		UpdatedAt:   old.next(now),
 	}
 	if old != nil {
 		r.Live = old.Live
@@ -181,4 +184,15 @@ func newRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
 		r.Revocations = old.Revocations
 	}
 	return r
+}
+
+// next is the time that the record after this one carries: it is always later,
+// also where the clock was set back, since the later record is the one that
+// stands.
+func (r *Record) next(now time.Time) time.Time {
+	now = now.UTC().Truncate(time.Second)
+	if r != nil && !now.After(r.UpdatedAt) {
+		return r.UpdatedAt.Add(time.Second)
+	}
+	return now
 }

@@ -24,16 +24,19 @@ const (
 	// askUnsupported one that offers none.
 	askNoAnswer    = time.Hour
 	askUnsupported = day
+	// mostAsk is the longest time between two questions.
+	mostAsk = 2 * day
 )
 
-// Moments keeps, over a restart, from when on the CA may be asked again, by
-// the identifier of the certificate.
+// Moments keeps, over a restart, from when on something may be done again: by
+// a certificate's ARI identifier asking the CA about it.
 type Moments interface {
 	Load() (map[string]time.Time, error)
 	Save(map[string]time.Time) error
 }
 
-// asks knows when each certificate may be asked about again.
+// asks knows when each certificate may be asked about again, and when the daily
+// work is due.
 type asks struct {
 	mu    sync.Mutex
 	store Moments // nil: nothing is kept
@@ -61,8 +64,14 @@ func (k *asks) load() error {
 // keep stores the moments of the certificates that there are.
 func (k *asks) keep(there map[string]bool) error {
 	k.mu.Lock()
+	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool { return !there[id] && id != dailyMoment })
+	k.mu.Unlock()
+	return k.save()
+}
+
+func (k *asks) save() error {
+	k.mu.Lock()
 	defer k.mu.Unlock()
-	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool { return !there[id] })
 	if k.store == nil {
 		return nil
 	}
@@ -76,6 +85,13 @@ func (k *asks) at(id string) time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.next[id]
+}
+
+// askDue tells whether it is time to ask. A moment further ahead than any that
+// is set was set by a clock that was wrong.
+func (k *asks) askDue(id string, now time.Time) bool {
+	at := k.at(id)
+	return !at.After(now) || at.After(now.Add(mostAsk))
 }
 
 func (k *asks) set(id string, at time.Time) {
@@ -141,7 +157,7 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *Observed)
 	var due []question
 	for _, q := range questions(desired, obs) {
 		there[q.live.ARI] = true
-		if !r.asks.at(q.live.ARI).After(r.opts.Now()) && len(due) < askAtOnce {
+		if r.asks.askDue(q.live.ARI, r.opts.Now()) && len(due) < askAtOnce {
 			due = append(due, q)
 		}
 	}
@@ -175,8 +191,10 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *Observed)
 // zero where it is not.
 func (r *Reconciler) NextAsk(desired *spec.Spec, obs *Observed) time.Time {
 	var next time.Time
+	now := r.opts.Now()
 	for _, q := range questions(desired, obs) {
-		if at := r.asks.at(q.live.ARI); next.IsZero() || at.Before(next) {
+		// One that was never asked about has no moment yet: it is its time.
+		if at := later(r.asks.at(q.live.ARI), now); next.IsZero() || at.Before(next) {
 			next = at
 		}
 	}
@@ -207,7 +225,7 @@ func questions(desired *spec.Spec, obs *Observed) []question {
 // noteSaid tells the ledger what the CA says now.
 func (r *Reconciler) noteSaid(q question, said *RenewalInfo, obs *Observed) error {
 	record := *q.record
-	record.RenewalInfo, record.UpdatedAt = said, r.opts.Now().UTC().Truncate(time.Second)
+	record.RenewalInfo, record.UpdatedAt = said, record.next(r.opts.Now())
 	record.RenewAt = recordedRenewal(q.spec, q.live, said, r.opts.Now())
 	detail := fmt.Sprintf("the CA suggests %s to %s", said.Start.Format(time.RFC3339), said.End.Format(time.RFC3339))
 	if was := q.record.RenewalInfo.of(q.live); was != nil {

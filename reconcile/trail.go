@@ -23,8 +23,8 @@ type Past interface {
 	Walk(ctx context.Context, visit func(commit string, parents []string, tree fs.FS) error) error
 }
 
-// Finding is something that is not as it should be with the audit log.
-type Finding struct {
+// Breach is a place where the audit log is not as it should be.
+type Breach struct {
 	Commit   string `json:"commit"` // that brought it; "" where no one did
 	File     string `json:"file"`
 	Line     int    `json:"line"` // 0: the file as a whole, or none
@@ -37,14 +37,14 @@ type Finding struct {
 type Trail struct {
 	Events, Files, Commits int
 	Head                   string // "" where there is no branch
-	Findings               []Finding
+	Findings               []Breach
 	More                   int // findings beyond those listed
 }
 
 // mostFindings are listed; a log that was made anew has one for each line.
 const mostFindings = 50
 
-func (t *Trail) find(f Finding) {
+func (t *Trail) find(f Breach) {
 	if len(t.Findings) == mostFindings {
 		t.More++
 		return
@@ -71,7 +71,7 @@ func VerifyTrail(ctx context.Context, past Past, merges bool) (*Trail, error) {
 	if err := v.chain(); err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(v.trail.Findings, func(a, b Finding) int { return cmp.Compare(a.File, b.File) })
+	slices.SortStableFunc(v.trail.Findings, func(a, b Breach) int { return cmp.Compare(a.File, b.File) })
 	return v.trail, nil
 }
 
@@ -112,7 +112,7 @@ func (v *verifier) visit(commit string, parents []string, tree fs.FS) error {
 		v.trail.Head = commit
 	}
 	if len(parents) > 1 && !v.merges {
-		v.trail.find(Finding{Commit: commit, Problem: "a merge: certroll only ever adds one commit to another",
+		v.trail.find(Breach{Commit: commit, Problem: "a merge: certroll only ever adds one commit to another",
 			Expected: "one parent", Seen: fmt.Sprintf("%d parents: %s", len(parents), strings.Join(parents, " "))})
 	}
 	audit := objectOf(tree, auditDir)
@@ -155,7 +155,7 @@ func (v *verifier) compare(parent *pastCommit) error {
 		after, ok := v.child.files[name]
 		switch {
 		case !ok:
-			v.trail.find(Finding{Commit: v.child.id, File: name, Problem: "the file was removed",
+			v.trail.find(Breach{Commit: v.child.id, File: name, Problem: "the file was removed",
 				Expected: "what commit " + parent.id + " has there, and perhaps more", Seen: "no such file"})
 			continue
 		case before.id == after.id:
@@ -201,8 +201,8 @@ func parting(old, now []byte) int {
 	return bytes.LastIndexByte(old[:at], '\n') + 1
 }
 
-func rewritten(commit, file, parent string, old, now []byte, from int) Finding {
-	return Finding{
+func rewritten(commit, file, parent string, old, now []byte, from int) Breach {
+	return Breach{
 		Commit: commit, File: file, Line: 1 + bytes.Count(old[:from], []byte("\n")),
 		Problem:  "what was there was changed, not only appended to; commit " + parent + " has the line that is expected",
 		Expected: lineAt(old, from), Seen: lineAt(now, from),
@@ -250,7 +250,7 @@ func (v *verifier) by(file string, offset int) string {
 
 func (v *verifier) line(commit, file string, n int, line []byte, prev, before string, whole bool) {
 	found := func(problem, expected, seen string) {
-		v.trail.find(Finding{Commit: commit, File: file, Line: n, Problem: problem, Expected: expected, Seen: seen})
+		v.trail.find(Breach{Commit: commit, File: file, Line: n, Problem: problem, Expected: expected, Seen: seen})
 	}
 	if !whole {
 		found("the last line does not end", "a newline at its end", string(line))
@@ -343,8 +343,8 @@ func objectsIn(tree fs.FS, dir string, objects map[string]string) {
 
 // Rewound is the finding that the branch does not go on from the head that was
 // seen last; now is "" where it is gone.
-func Rewound(old, now string) Finding {
-	f := Finding{Commit: now, Problem: "the branch was moved back, rewritten or deleted since this machine last saw it",
+func Rewound(old, now string) Breach {
+	f := Breach{Commit: now, Problem: "the branch was moved back, rewritten or deleted since this machine last saw it",
 		Expected: "a head that descends from commit " + old, Seen: "commit " + now + ", which does not"}
 	if now == "" {
 		f.Seen = "no branch"

@@ -168,7 +168,7 @@ func appended(file, text string) func(memPast) memPast {
 	}
 }
 
-func checkFindings(t *testing.T, got []Finding, want []string, words string) {
+func checkFindings(t *testing.T, got []Breach, want []string, words string) {
 	t.Helper()
 	var all []string
 	for _, f := range got {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
@@ -26,6 +27,10 @@ type app struct {
 	configDir  string
 	noColor    bool
 	logLevel   string
+
+	// patience are the waits between the tries within one attempt; nil: those
+	// of packages reconcile and acme.
+	patience []time.Duration
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -49,7 +54,7 @@ Its own settings are in certroll.hcl; see docs/certroll.md.`,
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(),
-		a.versionCommand(), dnsChildCommand())
+		a.doctorCommand(), a.versionCommand(), dnsChildCommand())
 	return root
 }
 

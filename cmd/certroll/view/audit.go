@@ -84,21 +84,21 @@ func orDash(s string) string {
 
 // Verified is what became of checking the audit log. Arrays are never null.
 type Verified struct {
-	Schema   int                 `json:"schema"`
-	InOrder  bool                `json:"in_order"`
-	Events   int                 `json:"events"`
-	Files    int                 `json:"files"`
-	Commits  int                 `json:"commits"`
-	Head     string              `json:"head"` // "" where there is no branch
-	Findings []reconcile.Finding `json:"findings"`
-	More     int                 `json:"more_findings"` // beyond those listed
+	Schema   int                `json:"schema"`
+	InOrder  bool               `json:"in_order"`
+	Events   int                `json:"events"`
+	Files    int                `json:"files"`
+	Commits  int                `json:"commits"`
+	Head     string             `json:"head"` // "" where there is no branch
+	Findings []reconcile.Breach `json:"findings"`
+	More     int                `json:"more_findings"` // beyond those listed
 }
 
 // NewVerified builds the view of a check.
 func NewVerified(t *reconcile.Trail) Verified {
 	return Verified{
 		Schema: AuditSchema, InOrder: len(t.Findings) == 0, Events: t.Events, Files: t.Files, Commits: t.Commits, Head: t.Head,
-		Findings: append([]reconcile.Finding{}, t.Findings...), More: t.More,
+		Findings: append([]reconcile.Breach{}, t.Findings...), More: t.More,
 	}
 }
 
@@ -122,7 +122,7 @@ func WriteVerified(w io.Writer, p Palette, v Verified) {
 	out.f("%s %s: %s.\n", p.red("Not in order:"), counted(len(v.Findings)+v.More, "finding"), sum)
 }
 
-func place(f reconcile.Finding) string {
+func place(f reconcile.Breach) string {
 	var parts []string
 	if f.File != "" {
 		parts = append(parts, f.File)

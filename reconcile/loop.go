@@ -1,0 +1,303 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/spec"
+)
+
+// Repo is where a Loop has the spec from.
+type Repo interface {
+	// Pull returns the spec in force and its revision: the newest one, or with
+	// an error that says why not the last good one. nil: there is none yet.
+	Pull(ctx context.Context) (*spec.Spec, Revision, error)
+}
+
+// LoopOptions are a Loop's settings; the zero value is good.
+type LoopOptions struct {
+	Interval time.Duration // between pulls, lengthened by up to a tenth at random; 0: five minutes
+	// Nudge has the loop pull at once, as when a file has changed.
+	Nudge <-chan struct{}
+	// Passed is told of each pass.
+	Passed func(Pass)
+	// Daily is run once a day, beside what else is done; nil: nothing. What
+	// goes wrong in it is its own to tell.
+	Daily func(context.Context, *spec.Spec, Revision)
+}
+
+// Pass is how one pass of a Loop ended.
+type Pass struct {
+	Actions []Action // the plan
+	Report  *Report  // nil where it did not come to that
+	Err     error
+	// Standing and Records are how things stand after the pass; nil where
+	// nothing could be seen. Nobody changes them.
+	Standing []Action
+	Records  []*Record // by name
+	Next     time.Time // when the loop wakes next
+}
+
+const (
+	// longestNap bounds how long the loop sleeps without a look at the wall
+	// clock: timers stand still while a machine is suspended, and do not follow
+	// a clock that is set.
+	longestNap = time.Minute
+	// shortestNap keeps moments that lie close together in one pass.
+	shortestNap = time.Second
+	// askEvery is how often the CAs are asked for renewal information at most:
+	// what is due meanwhile is asked in one go.
+	askEvery = time.Minute
+)
+
+// Loop keeps certificates as the repo says for as long as it runs. It sleeps
+// until the next moment that matters to a certificate (it becomes due, a hold
+// ends, the CA may be asked again) and looks then at that one alone; with each
+// pull it looks at all.
+//
+//	pull       pull       pull       pull
+//	 ├──────────┼───┬──────┼──────────┼──▶
+//	            renewal due: one certificate is looked at
+type Loop struct {
+	r    *Reconciler
+	repo Repo
+	o    LoopOptions
+
+	desired  *spec.Spec
+	rev      Revision
+	seen     *Observed
+	planned  []Action
+	pulledAt time.Time
+	pullAt   time.Time
+	askedAt  time.Time
+	wakeAt   time.Time
+	outages  map[Class]*outage
+	today    chan struct{} // closed when the daily work that was begun is done
+}
+
+// NewLoop makes a loop that works by a reconciler.
+func NewLoop(r *Reconciler, repo Repo, o LoopOptions) *Loop {
+	if o.Interval <= 0 {
+		o.Interval = 5 * time.Minute
+	}
+	if o.Passed == nil {
+		o.Passed = func(Pass) {}
+	}
+	l := &Loop{r: r, repo: repo, o: o, outages: map[Class]*outage{}, today: make(chan struct{})}
+	close(l.today)
+	return l
+}
+
+// Run passes and sleeps until ctx ends. What goes wrong in a pass is told and
+// tried again.
+func (l *Loop) Run(ctx context.Context) {
+	defer func() { <-l.today }()
+	for ctx.Err() == nil {
+		p := l.pass(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		l.o.Passed(p)
+		l.sleep(ctx)
+	}
+}
+
+// sleep waits for the next moment by the wall clock.
+func (l *Loop) sleep(ctx context.Context) {
+	from := l.now()
+	for {
+		now := l.now()
+		if now.Before(from) || !now.Before(l.wakeAt) {
+			return // the clock was set back, or it is time
+		}
+		timer := time.NewTimer(min(max(l.wakeAt.Sub(now), shortestNap), longestNap))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-l.o.Nudge:
+			timer.Stop()
+			l.pulledAt = time.Time{}
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// now is the wall clock's time.
+func (l *Loop) now() time.Time { return l.r.opts.Now().Round(0) }
+
+// pass looks, plans and applies once.
+func (l *Loop) pass(ctx context.Context) (p Pass) {
+	now := l.now()
+	defer func() {
+		l.wakeAt = l.nextWake(p)
+		p.Next = l.wakeAt
+	}()
+	all := l.pullDue(now)
+	if all {
+		err := l.pull(ctx, now)
+		if l.desired == nil {
+			p.Err = err
+		}
+	}
+	if l.desired == nil {
+		return p
+	}
+	if p.Err = l.look(ctx, now, all); p.Err != nil {
+		if ctx.Err() == nil {
+			l.noteOutage(classOf(p.Err), p.Err)
+		}
+		return p
+	}
+	l.noteEnd(ClassVault)
+	inWaves(l.planned, now)
+	p.Actions = l.planned
+	p.Report, p.Err = l.r.Apply(ctx, l.desired, l.rev, l.planned)
+	l.noteGit(p.Err)
+	if len(p.Report.Results)+p.Report.Overtaken > 0 && ctx.Err() == nil {
+		p.Err = errors.Join(p.Err, l.lookAt(ctx, actedOn(p)))
+	}
+	p.Standing, p.Records = l.planned, l.records()
+	if ctx.Err() == nil {
+		p.Err = errors.Join(p.Err, l.daily(ctx, now))
+	}
+	return p
+}
+
+func (l *Loop) records() []*Record {
+	return slices.SortedFunc(maps.Values(l.seen.Records), func(a, b *Record) int { return strings.Compare(a.Certificate, b.Certificate) })
+}
+
+// actedOn are the certificates that a pass may have changed.
+func actedOn(p Pass) map[string]bool {
+	names := map[string]bool{}
+	for _, a := range actionable(p.Actions) {
+		names[a.Certificate] = true
+	}
+	return names
+}
+
+// pullDue tells whether it is time to pull; a clock that was set back makes it
+// so, since nothing is known of how long ago the last one was.
+func (l *Loop) pullDue(now time.Time) bool {
+	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.pullAt)
+}
+
+// pull takes the spec that is in force. Where Git is away that is the last good
+// one, and its error is told as an outage.
+func (l *Loop) pull(ctx context.Context, now time.Time) error {
+	desired, rev, err := l.repo.Pull(ctx)
+	// Replicas that started together do not ask together for ever.
+	l.pulledAt, l.pullAt = now, now.Add(l.o.Interval+rand.N(l.o.Interval/10+1))
+	if desired != nil {
+		l.desired, l.rev = desired, rev
+	}
+	if ctx.Err() == nil {
+		l.noteGit(err)
+	}
+	return err
+}
+
+// look observes and plans: all certificates, or those whose moment has come.
+func (l *Loop) look(ctx context.Context, now time.Time, all bool) error {
+	if all || l.seen == nil {
+		obs, err := l.r.Observe(ctx, l.desired)
+		if err != nil {
+			return err
+		}
+		l.take(obs)
+	} else if err := l.lookAt(ctx, l.due(now)); err != nil {
+		return err
+	}
+	if now.Before(l.askedAt.Add(askEvery)) && !now.Before(l.askedAt) {
+		return nil
+	}
+	l.askedAt = now
+	err := l.r.Ask(ctx, l.desired, l.seen)
+	l.take(l.seen)
+	return err
+}
+
+// lookAt observes some certificates again and plans.
+func (l *Loop) lookAt(ctx context.Context, names map[string]bool) error {
+	obs, err := l.r.ObserveAgain(ctx, l.desired, l.seen, names)
+	if err != nil {
+		return err
+	}
+	l.take(obs)
+	return nil
+}
+
+func (l *Loop) take(obs *Observed) {
+	l.seen = obs
+	l.planned = Plan(l.desired, obs, l.now())
+}
+
+// due are the certificates whose moment has come since the last plan.
+func (l *Loop) due(now time.Time) map[string]bool {
+	names := map[string]bool{}
+	for _, a := range l.planned {
+		if a.Kind != KindNone && a.Kind != KindHold || !a.NotBefore.IsZero() && !a.NotBefore.After(now) {
+			names[a.Certificate] = true
+		}
+	}
+	return names
+}
+
+// nextWake is the earliest moment at which there may be something to do.
+func (l *Loop) nextWake(p Pass) time.Time {
+	now := l.now()
+	next := l.pullAt
+	earlier := func(at time.Time) {
+		if at.Before(next) {
+			next = at
+		}
+	}
+	if p.Err != nil {
+		earlier(now.Add(waveEvery))
+	}
+	for _, a := range l.planned {
+		switch {
+		case a.Kind != KindNone && a.Kind != KindHold:
+			earlier(now.Add(waveEvery)) // what the pass has brought about, or left
+		case a.NotBefore.After(now):
+			earlier(a.NotBefore)
+		}
+	}
+	if l.desired != nil && l.seen != nil {
+		if at := l.r.NextAsk(l.desired, l.seen); !at.IsZero() {
+			earlier(later(at, l.askedAt.Add(askEvery)))
+		}
+	}
+	return later(next, now.Add(shortestNap))
+}
+
+// dailyMoment is the name under which it is kept when the daily work is due.
+const dailyMoment = "daily"
+
+// daily begins what is done once a day, however often the process starts.
+func (l *Loop) daily(ctx context.Context, now time.Time) error {
+	if next := l.r.asks.at(dailyMoment); l.o.Daily == nil || next.After(now) && next.Before(now.Add(2*day)) {
+		return nil // a moment further away was kept by a clock that ran ahead
+	}
+	select {
+	case <-l.today:
+	default:
+		return nil // yesterday's is not done
+	}
+	l.r.asks.set(dailyMoment, now.Add(day))
+	done := make(chan struct{})
+	l.today = done
+	desired, rev := l.desired, l.rev
+	go func() {
+		defer close(done)
+		l.o.Daily(ctx, desired, rev)
+	}()
+	return l.r.asks.save()
+}
