@@ -26,7 +26,11 @@ leaves those that fit; -status error stands for failure and denied.`,
 				return err
 			}
 			q.Operation, q.Status, q.Class = reconcile.Kind(operation), reconcile.Status(status), reconcile.Class(class)
-			tree, err := a.ledgerTree(cmd.Context())
+			s, err := a.settings()
+			if err != nil {
+				return err
+			}
+			tree, err := s.ledgerTree(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -32,7 +32,7 @@ what there is until it expires, and an hour at least, without a try.`,
 			if err != nil {
 				return err
 			}
-			records, _, err := a.records(cmd.Context())
+			_, records, err := a.ledger(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -14,12 +14,8 @@ import (
 	"certroll/reconcile"
 )
 
-// ledgerTree reads the ledger as it is now, for a command that asks no more.
-func (a *app) ledgerTree(ctx context.Context) (fs.FS, error) {
-	s, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
+// ledgerTree reads the ledger as it is now, for who asks no more.
+func (s *settings) ledgerTree(ctx context.Context) (fs.FS, error) {
 	ledger, err := s.openLedger("")
 	if err != nil {
 		return nil, err
@@ -29,14 +25,18 @@ func (a *app) ledgerTree(ctx context.Context) (fs.FS, error) {
 	return tree, err
 }
 
-// records reads the ledger's records.
-func (a *app) records(ctx context.Context) (map[string]*reconcile.Record, fs.FS, error) {
-	tree, err := a.ledgerTree(ctx)
+// ledger reads the ledger and its records.
+func (a *app) ledger(ctx context.Context) (fs.FS, map[string]*reconcile.Record, error) {
+	s, err := a.settings()
+	if err != nil {
+		return nil, nil, err
+	}
+	tree, err := s.ledgerTree(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	records, err := reconcile.ReadRecords(tree)
-	return records, tree, err
+	return tree, records, err
 }
 
 // ledgerMemory is where the ledger's head is remembered over restarts, so that

@@ -17,13 +17,5 @@ func TestMain(m *testing.M) {
 }
 
 func TestScript(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, UpdateScripts: *update,
-		Setup: func(env *testscript.Env) error {
-			for _, who := range []string{"AUTHOR", "COMMITTER"} {
-				env.Setenv("GIT_"+who+"_NAME", "A. Person")
-				env.Setenv("GIT_"+who+"_EMAIL", "person@example.com")
-			}
-			env.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
-			return nil
-		}})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, UpdateScripts: *update})
 }

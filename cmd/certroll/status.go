@@ -45,7 +45,7 @@ which a person is to be woken.`,
 
 // status is the view of all certificates, or of the one that is named.
 func (a *app) status(ctx context.Context, names []string) (view.Status, error) {
-	records, tree, err := a.records(ctx)
+	tree, records, err := a.ledger(ctx)
 	if err != nil || len(names) == 0 {
 		return view.NewStatus(records, time.Now()), err
 	}

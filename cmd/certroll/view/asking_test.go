@@ -126,6 +126,7 @@ func TestStory(t *testing.T) {
 		reconcile.Event{ID: "renewed", Time: *in(-5), Operation: reconcile.KindRenew, Status: reconcile.Success},
 		reconcile.Event{Time: *in(-4), Operation: reconcile.KindAdopt, Status: reconcile.Denied, Class: reconcile.ClassConfig},
 		reconcile.Event{Time: *in(-3), Operation: reconcile.KindNote, Status: reconcile.Success},
+		reconcile.Event{Time: *in(-3), Operation: reconcile.KindDoctor, Status: reconcile.Failed, Class: reconcile.ClassCAA},
 		reconcile.Event{Time: *in(-2), Operation: reconcile.KindRetry, Status: reconcile.Success})
 	s := NewStory(record("api", 50, func(r *reconcile.Record) { r.Live.KeySince = *in(-40) }), events, now)
 	if s.LastRenewal == nil || s.LastRenewal.ID != "renewed" || s.KeyAgeDays != 40 || s.Standing != "in_order" || s.NextBy != "threshold" {

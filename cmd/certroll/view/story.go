@@ -29,6 +29,7 @@ func NewStory(r *reconcile.Record, events []reconcile.Event, now time.Time) *Sto
 	}
 	for _, e := range slices.Backward(events) {
 		switch {
+		case e.Operation == reconcile.KindDoctor: // a look ahead is no attempt
 		case e.Status == reconcile.Success && s.LastRenewal == nil && (e.Operation.Orders() || e.Operation == reconcile.KindAdopt):
 			s.LastRenewal = &e
 		case (e.Status == reconcile.Failed || e.Status == reconcile.Denied) && len(s.Failures) < lastFailures:
