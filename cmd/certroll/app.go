@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
@@ -26,6 +27,10 @@ type app struct {
 	configDir  string
 	noColor    bool
 	logLevel   string
+
+	// patience are the waits between the tries within one attempt; nil: those
+	// of packages reconcile and acme.
+	patience []time.Duration
 }
 
 func (a *app) rootCommand() *cobra.Command {

@@ -99,10 +99,10 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	}
 	resolve := func(ctx context.Context, v spec.Value) (string, error) { return a.follow(ctx, p.kv, v) }
 	accounts := vault.NewDocuments(p.kv, s.Vault.Mount, s.Vault.Prefix+"/accounts")
-	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log})
+	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log, PresentRetry: a.patience})
 	observer := &reconcile.Observer{Metadata: p.kv, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
-		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: leaseWait,
+		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: leaseWait, Patience: a.patience,
 		Lease: vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), leaseTTL),
 	})
 	return p, nil
