@@ -19,6 +19,7 @@ func admit(actions []Action, desired *spec.Spec, obs *Observed, now time.Time) {
 	}
 	slices.SortFunc(asking, byDeadline(now))
 	g := &gatekeeper{troubles: troubles(obs.History), book: newBook(obs.History), probing: map[subject]bool{}, now: now}
+	mended(g.troubles, obs.Credentials)
 	for _, a := range asking {
 		if !g.held(a) {
 			g.limit(a)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -96,16 +95,17 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 
 // Observe reads what is there, with what the journal still waits to tell.
 func (r *Reconciler) Observe(ctx context.Context, desired *spec.Spec) (*Observed, error) {
+	return r.ObserveAgain(ctx, desired, nil, nil)
+}
+
+// ObserveAgain is Observe where, of a certificate that stale does not name,
+// what was seen of its secrets before stands.
+func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool) (*Observed, error) {
 	tree, err := r.scribe.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return r.ObserveTree(ctx, desired, tree)
-}
-
-// ObserveTree is Observe with a ledger tree that is at hand.
-func (r *Reconciler) ObserveTree(ctx context.Context, desired *spec.Spec, tree fs.FS) (*Observed, error) {
-	obs, err := r.observer.Observe(ctx, desired, tree, r.opts.Now())
+	obs, err := r.observer.observe(ctx, desired, tree, r.opts.Now(), before, stale)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +124,7 @@ type Report struct {
 	Results     []Result
 	Interrupted int    // actions that were not taken up, or are left to the next run
 	Held        int    // actions that were not taken up, as their issuer or DNS account failed for others
+	Overtaken   int    // actions that were not taken up, as somebody else changed what they were about
 	Commit      string // the ledger's new head; "" where nothing was to be told
 }
 
@@ -138,31 +139,70 @@ func (r *Report) Failed() int {
 	return n
 }
 
-// Apply does what the actions say, side by side. One that fails never holds up
-// another: its failure is in the report, not in the error. When ctx ends no
-// more work is taken up, what runs is finished or dropped cleanly, and the
-// ledger is written all the same.
+// Apply does what a plan's actions say, side by side. One that fails never
+// holds up another: its failure is in the report, not in the error. When ctx
+// ends no more work is taken up, what runs is finished or dropped cleanly, and
+// the ledger is written all the same.
+//
+// Under the lease it looks again at what it is about to touch, since another
+// reconciler may have had the lease in between: an action that is not what the
+// plan said any more is left alone.
 func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev Revision, actions []Action) (*Report, error) {
 	report := &Report{}
-	if err := r.noteHeld(heldTogether(actions, r.opts.Now())); err != nil {
-		return report, err
+	err := r.noteHeld(heldTogether(actions, r.opts.Now()))
+	if err == nil && len(actionable(actions)) > 0 {
+		err = r.applyUnderLease(ctx, desired, rev, actions, report)
 	}
-	todo := actionable(actions)
+	return report, errors.Join(err, r.tell(ctx, report))
+}
+
+func (r *Reconciler) applyUnderLease(ctx context.Context, desired *spec.Spec, rev Revision, actions []Action, report *Report) error {
+	run, release, err := r.holdLease(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	todo, err := r.stillTrue(run, desired, actions, report)
+	if err != nil {
+		return err
+	}
 	slices.SortStableFunc(todo, func(a, b Action) int { return byDeadline(r.opts.Now())(&a, &b) })
-	if len(todo) > 0 {
-		run, release, err := r.holdLease(ctx)
-		if err != nil {
-			return report, err
-		}
-		stop := r.tellMeanwhile(ctx, report)
-		noteErr := r.runAll(run, desired, rev, todo, report)
-		stop()
-		release()
-		if noteErr != nil {
-			return report, errors.Join(noteErr, r.tell(ctx, report))
+	stop := r.tellMeanwhile(ctx, report)
+	defer stop()
+	return r.runAll(run, desired, rev, todo, report)
+}
+
+// stillTrue are the actions that a fresh look still calls for.
+func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned []Action, report *Report) ([]Action, error) {
+	before := &Observed{Secrets: map[Location]Secret{}}
+	for _, a := range planned {
+		before.Secrets[a.At] = a.Secret
+	}
+	todo := actionable(planned)
+	stale := make(map[string]bool, len(todo))
+	for _, a := range todo {
+		stale[a.Certificate] = true
+	}
+	obs, err := r.ObserveAgain(ctx, desired, before, stale)
+	if err != nil {
+		return nil, err
+	}
+	fresh := map[string]Action{}
+	for _, a := range Plan(desired, obs, r.opts.Now()) {
+		fresh[a.Certificate] = a
+	}
+	var still []Action
+	for _, a := range todo {
+		switch now := fresh[a.Certificate]; {
+		case now.Kind == a.Kind && now.Secret.Version == a.Secret.Version && now.At == a.At:
+			still = append(still, now)
+		case now.Kind == KindHold:
+			report.Held++
+		default:
+			report.Overtaken++
 		}
 	}
-	return report, r.tell(ctx, report)
+	return still, nil
 }
 
 // tell brings the journal to the ledger, also where ctx has ended, and drops

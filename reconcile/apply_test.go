@@ -412,9 +412,9 @@ func TestInterruptIsNoFailure(t *testing.T) {
 
 func TestGitOutageLosesNoEvent(t *testing.T) {
 	w := newWorld(t, certificate("a", "a.example.com"))
-	actions := w.plan()
+	r, actions := w.planned()
 	w.ledger.err = errors.New("connection refused")
-	if _, err := w.reconciler().Apply(context.Background(), w.desired, Revision{}, actions); err == nil {
+	if _, err := r.Apply(context.Background(), w.desired, Revision{}, actions); err == nil {
 		t.Fatal("a ledger that cannot be reached gave no error")
 	}
 	w.ledger.err = nil
@@ -564,9 +564,9 @@ func TestDraftTellsWhatItFollows(t *testing.T) {
 		}
 		return nil
 	}
-	actions := w.plan()
+	r, actions := w.planned()
 	w.ledger.err = errors.New("crash")
-	_, _ = w.reconciler().Apply(t.Context(), w.desired, Revision{}, actions)
+	_, _ = r.Apply(t.Context(), w.desired, Revision{}, actions)
 	w.vault.fail, w.ledger.err = nil, nil
 	w.journal.lines = nil // the disk is gone
 	if a := w.only(); a.Reason != ReasonUnfinished {

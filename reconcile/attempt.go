@@ -24,14 +24,14 @@ type attempt struct {
 	pair   pair
 	live   *Live // what is live after it
 
-	orderURL    string       // the last order that was asked for
-	orders      int          // made in this attempt, and given up by it
-	passedOver  []PassedOver // DNS accounts that failed before another worked
-	credentials string       // the versions of the DNS accounts' credentials before it
-	said        *RenewalInfo // of what is live after it
-	revoked     string       // the serial that was revoked
-	unrevoked   *Revocation  // what still has to be
-	notRevoked  error        // why
+	orderURL    string            // the last order that was asked for
+	orders      int               // made in this attempt, and given up by it
+	passedOver  []PassedOver      // DNS accounts that failed before another worked
+	credentials map[string]string // the versions of the DNS accounts' credentials before it
+	said        *RenewalInfo      // of what is live after it
+	revoked     string            // the serial that was revoked
+	unrevoked   *Revocation       // what still has to be
+	notRevoked  error             // why
 }
 
 type step struct {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,9 @@ type subject string
 func issuerSubject(name string) subject  { return subject("issuer." + name) }
 func accountSubject(name string) subject { return subject("dns." + name) }
 
+// account is the DNS account that the subject is, if it is one.
+func (s subject) account() (name string, ok bool) { return strings.CutPrefix(string(s), "dns.") }
+
 // trouble is a run of equal failures of one subject, with no success since.
 type trouble struct {
 	class        Class
@@ -24,6 +28,7 @@ type trouble struct {
 	first, last  time.Time // failures
 	certificates []string  // that failed, each once
 	until        time.Time // the other side's own word, zero where it gave none
+	credentials  string    // of a DNS account: their versions at the last failure; "": not known
 }
 
 // open tells whether the subject is held as a whole.
@@ -71,6 +76,9 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 		found[s] = t
 	}
 	t.last, t.message = e.Time, message
+	if name, ok := s.account(); ok {
+		t.credentials = e.Credentials[name]
+	}
 	if e.HoldUntil != nil && class == ClassRateLimited && e.HoldUntil.After(t.until) {
 		t.until = *e.HoldUntil
 	}
@@ -78,6 +86,19 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 		t.certificates = append(t.certificates, e.Certificate)
 	}
 }
+
+// mended drops the troubles of DNS accounts that have other credentials now
+// than when they failed.
+func mended(found map[subject]*trouble, now map[string]string) {
+	for s, t := range found {
+		if name, ok := s.account(); ok && otherCredentials(t.credentials, now[name]) {
+			delete(found, s)
+		}
+	}
+}
+
+// otherCredentials tells that a version is known to have changed.
+func otherCredentials(was, is string) bool { return was != "" && is != "" && was != is }
 
 // ofAccount tells whether a failure of this class is the DNS account's, and
 // not the certificate's.

@@ -76,6 +76,9 @@ func (a *attempt) tellOrder(e *Event) {
 	}
 	e.Names, e.Issuer, e.Directory, e.Exempt = d.Names, d.Issuer, d.Directory, d.Exempt
 	e.OrderURL, e.PassedOver = firstOf(d.OrderURL, a.orderURL), a.passedOver
+	if len(a.passedOver) > 0 {
+		e.Credentials = a.credentials
+	}
 	if a.orders > 1 {
 		e.Orders = a.orders
 	}
@@ -138,7 +141,7 @@ func (a *attempt) concludeFailure(e Event, err error, now time.Time) (Event, *Re
 	if errors.As(err, &f) && f.denied {
 		e.Status = Denied
 	}
-	e.DNSAccount, e.FailedNames = accountOf(err), failedNames(err)
+	e.DNSAccount, e.FailedNames, e.Credentials = accountOf(err), failedNames(err), a.credentials
 	e.ID = eventID(a.action.Certificate, "failure", e.Time.Format(time.RFC3339Nano), e.Message)
 	record := a.failureRecord(err, class, now)
 	e.Failures, e.Severity, e.HoldUntil = record.Failures, record.Severity, &record.Hold.Until

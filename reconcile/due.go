@@ -46,14 +46,16 @@ func dueOf(c *spec.Certificate, l *Live, said *RenewalInfo) due {
 	at, capped := renewAt(c, l)
 	d := due{at: at, reason: ReasonThreshold, detail: thresholdText(c, l, capped)}
 	i := said.of(l)
-	switch {
-	case i == nil:
+	if i == nil {
 		return d
+	}
+	suggested := later(i.RenewAt, l.IssuedAt.Add(settling(l)))
+	switch {
 	case i.urgent():
-		d = due{at: i.RenewAt, reason: ReasonRevoking, detail: "the CA wants it replaced: its suggested window ended " +
+		d = due{at: suggested, reason: ReasonRevoking, detail: "the CA wants it replaced: its suggested window ended " +
 			i.End.UTC().Format(time.RFC3339) + ", before the CA was asked, as it does when a certificate is to be revoked"}
-	case !c.Renewal.ThresholdStated || i.RenewAt.Before(at):
-		d = due{at: i.RenewAt, reason: ReasonWindow, detail: "in the CA's suggested window, " +
+	case !c.Renewal.ThresholdStated || suggested.Before(at):
+		d = due{at: suggested, reason: ReasonWindow, detail: "in the CA's suggested window, " +
 			i.Start.UTC().Format(time.RFC3339) + " to " + i.End.UTC().Format(time.RFC3339)}
 	default:
 		return d
@@ -64,6 +66,12 @@ func dueOf(c *spec.Certificate, l *Live, said *RenewalInfo) due {
 	return d
 }
 
+// settling is how long a certificate is left alone after its issue whatever the
+// CA suggests: a CA that wants each new one replaced at once, by a mistake of
+// its own, is not followed into a loop. Within a day one that is to be revoked
+// is replaced all the same.
+func settling(l *Live) time.Duration { return min(day, l.Lifetime()/10) }
+
 func thresholdText(c *spec.Certificate, l *Live, capped bool) string {
 	switch {
 	case capped:
@@ -73,6 +81,13 @@ func thresholdText(c *spec.Certificate, l *Live, capped bool) string {
 	default:
 		return fmt.Sprintf("%d days before it expires", c.Renewal.ThresholdDays)
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // renewsAt tells whether a certificate is renewed by itself at a moment: a

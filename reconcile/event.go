@@ -59,9 +59,12 @@ type Event struct {
 	Exempt      Exemption    `json:"exempt,omitempty"`       // from which of the CA's limits the order was
 	FailedNames []string     `json:"failed_names,omitempty"` // that the CA looked at in vain
 	Revoked     string       `json:"revoked,omitempty"`      // the serial that was revoked
-	Class       Class        `json:"class,omitempty"`
-	Message     string       `json:"message,omitempty"` // the upstream's own words
-	Failures    int          `json:"failures,omitempty"`
+	// Credentials are the versions of the DNS accounts' credentials that it
+	// failed with, by account; one that cannot be known is left out.
+	Credentials map[string]string `json:"credentials,omitempty"`
+	Class       Class             `json:"class,omitempty"`
+	Message     string            `json:"message,omitempty"` // the upstream's own words
+	Failures    int               `json:"failures,omitempty"`
 	// HoldUntil is when it is tried again after a failure.
 	HoldUntil *time.Time `json:"hold_until,omitempty"`
 	Duration  float64    `json:"duration_seconds,omitempty"`

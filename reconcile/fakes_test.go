@@ -480,16 +480,25 @@ func (w *world) reconciler() *Reconciler {
 
 func (w *world) plan() []Action {
 	w.t.Helper()
-	obs, err := w.reconciler().Observe(context.Background(), w.desired)
+	_, actions := w.planned()
+	return actions
+}
+
+// planned is a new process that has made its plan.
+func (w *world) planned() (*Reconciler, []Action) {
+	w.t.Helper()
+	r := w.reconciler()
+	obs, err := r.Observe(context.Background(), w.desired)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return Plan(w.desired, obs, w.at)
+	return r, Plan(w.desired, obs, w.at)
 }
 
 func (w *world) apply(ctx context.Context) (*Report, error) {
 	w.t.Helper()
-	return w.reconciler().Apply(ctx, w.desired, Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, w.plan())
+	r, actions := w.planned()
+	return r.Apply(ctx, w.desired, Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, actions)
 }
 
 // settle applies and demands that all went well.

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -62,9 +63,9 @@ type Observed struct {
 }
 
 // CredentialVersions tells which version of a credential is there now, without
-// reading it; "" where that cannot be known.
+// reading it; "" for one that has no versions.
 type CredentialVersions interface {
-	Version(ctx context.Context, v spec.Value) string
+	Version(ctx context.Context, v spec.Value) (string, error)
 }
 
 // Observer reads what is there.
@@ -77,10 +78,11 @@ type Observer struct {
 	Parallel                int // reads at once; 0: 32
 }
 
-// Observe reads the metadata of every secret the spec or the records speak of.
+// observe reads the metadata of every secret the spec or the records speak of.
 // An error means that nothing is known: an unreadable Vault is never taken for
-// an empty one.
-func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time) (*Observed, error) {
+// an empty one. Of a certificate that stale does not name, what was seen of its
+// secrets before stands; before is nil where nothing was seen.
+func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *Observed, stale map[string]bool) (*Observed, error) {
 	records, err := readRecords(tree)
 	if err != nil {
 		return nil, err
@@ -89,17 +91,14 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	if obs.History, err = readHistory(tree, now.Add(-historySpan)); err != nil {
 		return nil, err
 	}
-	obs.Credentials = o.credentials(ctx, desired, records)
+	obs.Credentials = o.credentials(ctx, desired, obs)
 	pending, err := o.Metadata.List(ctx, o.StateMount, o.StatePrefix+"/pending")
 	if err != nil {
 		return nil, err
 	}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(o.Parallel, 0))
-	if o.Parallel == 0 {
-		g.SetLimit(32)
-	}
+	g.SetLimit(cmp.Or(max(o.Parallel, 0), 32))
 	for _, name := range pending {
 		g.Go(func() error {
 			p, ok, err := o.pending(ctx, name)
@@ -112,7 +111,15 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 			return nil
 		})
 	}
-	for _, loc := range locations(desired, records) {
+	for loc, owners := range locations(desired, records) {
+		if before != nil && !slices.ContainsFunc(owners, func(name string) bool { return stale[name] }) {
+			if s, ok := before.Secrets[loc]; ok {
+				mu.Lock()
+				obs.Secrets[loc] = s
+				mu.Unlock()
+				continue
+			}
+		}
 		g.Go(func() error {
 			s, err := o.Secret(ctx, loc)
 			if err != nil {
@@ -131,43 +138,57 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 }
 
 // credentials looks at the versions that a hold may wait for to change: those
-// of the DNS accounts of certificates that fail.
-func (o *Observer) credentials(ctx context.Context, desired *spec.Spec, records map[string]*Record) map[string]string {
+// of the DNS accounts of certificates that fail, and of accounts in trouble.
+func (o *Observer) credentials(ctx context.Context, desired *spec.Spec, obs *Observed) map[string]string {
 	found := map[string]string{}
 	if o.Versions == nil {
 		return found
 	}
-	for _, c := range desired.Certificates {
-		if r := records[c.Name]; r == nil || r.Hold == nil {
-			continue
+	look := func(name string) {
+		if _, seen := found[name]; !seen && desired.DNS[name] != nil {
+			found[name] = versionsOf(ctx, o.Versions, desired.DNS[name])
 		}
-		for _, name := range c.DNS {
-			if _, seen := found[name]; !seen && desired.DNS[name] != nil {
-				found[name] = versionsOf(ctx, o.Versions, desired.DNS[name])
+	}
+	for _, c := range desired.Certificates {
+		if r := obs.Records[c.Name]; r != nil && r.Hold != nil {
+			for _, name := range c.DNS {
+				look(name)
 			}
+		}
+	}
+	for s := range troubles(obs.History) {
+		if name, ok := s.account(); ok {
+			look(name)
 		}
 	}
 	return found
 }
 
-// credentialsOf names the versions of the credentials of one certificate's DNS
-// accounts, as they are now.
-func (o *Observer) credentialsOf(ctx context.Context, desired *spec.Spec, c *spec.Certificate) string {
+// credentialsOf are the versions of the credentials of one certificate's DNS
+// accounts as they are now, by account.
+func (o *Observer) credentialsOf(ctx context.Context, desired *spec.Spec, c *spec.Certificate) map[string]string {
 	if o.Versions == nil {
-		return ""
+		return nil
 	}
 	now := map[string]string{}
 	for _, name := range c.DNS {
-		now[name] = versionsOf(ctx, o.Versions, desired.DNS[name])
+		if v := versionsOf(ctx, o.Versions, desired.DNS[name]); v != "" {
+			now[name] = v
+		}
 	}
-	return joinCredentials(c, now)
+	return now
 }
 
-// versionsOf is the versions of all credentials of one DNS account.
+// versionsOf is the versions of all credentials of one DNS account; "" where
+// one of them cannot be known now, which is no change.
 func versionsOf(ctx context.Context, versions CredentialVersions, account *spec.DNSAccount) string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(account.Credentials)) {
-		if v := versions.Version(ctx, account.Credentials[name]); v != "" {
+		v, err := versions.Version(ctx, account.Credentials[name])
+		if err != nil {
+			return ""
+		}
+		if v != "" {
 			list = append(list, v)
 		}
 	}
@@ -204,23 +225,22 @@ func (o *Observer) pending(ctx context.Context, name string) (Pending, bool, err
 	return Pending{KeyDigest: custom[metaKey], Follows: follows}, true, nil
 }
 
-// locations are the places that matter: each certificate's target, and where
-// its record says it is live, which differs once the spec moved it.
-func locations(desired *spec.Spec, records map[string]*Record) []Location {
-	seen := map[Location]bool{}
-	var locs []Location
-	add := func(l Location) {
-		if l.Path != "" && !seen[l] {
-			seen[l] = true
-			locs = append(locs, l)
+// locations are the places that matter, with the certificates they matter to:
+// each one's target, and where its record says it is live, which differs once
+// the spec moved it.
+func locations(desired *spec.Spec, records map[string]*Record) map[Location][]string {
+	locs := map[Location][]string{}
+	add := func(l Location, name string) {
+		if l.Path != "" {
+			locs[l] = append(locs[l], name)
 		}
 	}
 	for _, c := range desired.Certificates {
-		add(targetOf(c))
+		add(targetOf(c), c.Name)
 	}
 	for _, r := range records {
 		if r.Live != nil && r.State != StateRetired {
-			add(Location{r.Live.Mount, r.Live.Path})
+			add(Location{r.Live.Mount, r.Live.Path}, r.Certificate)
 		}
 	}
 	return locs

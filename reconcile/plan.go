@@ -63,6 +63,7 @@ const (
 	ReasonRetry       Reason = "retry"       // a person ended a hold
 	ReasonPauseBegan  Reason = "renewal_off"
 	ReasonPauseEnded  Reason = "renewal_on"
+	ReasonUnreachable Reason = "unreachable"       // of a whole pass: Git or Vault
 	ReasonOverdue     Reason = "unmanaged_overdue" // it would be due, and renewal.auto is off
 )
 
@@ -143,23 +144,11 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Ti
 		s.pending = &p
 	}
 	s.issuer = issuerFor(desired, c, s.record, s.live(), now)
-	s.credentials = joinCredentials(c, obs.Credentials)
+	s.credentials = obs.Credentials
 	if s.record != nil {
 		s.said = s.record.RenewalInfo
 	}
 	return s
-}
-
-// joinCredentials names the versions of the credentials of a certificate's DNS
-// accounts; "" where none is known.
-func joinCredentials(c *spec.Certificate, known map[string]string) string {
-	var versions []string
-	for _, name := range c.DNS {
-		if v := known[name]; v != "" {
-			versions = append(versions, name+"="+v)
-		}
-	}
-	return strings.Join(versions, " ")
 }
 
 // decide runs the rules; the first that hits wins.
@@ -190,7 +179,9 @@ func coordinated(s *situation, kind Kind) (replaces string, free Exemption) {
 	}
 	if i := s.said.of(l); i != nil && l.ARI != "" && l.Issuer == s.issuer.Name {
 		replaces = l.ARI
-		if i.inside(s.now) {
+		// One that came a moment ago is no renewal in the CA's own time: the
+		// limits on the same set of names hold, so that nothing loops.
+		if i.inside(s.now) && !s.now.Before(l.IssuedAt.Add(l.Lifetime()/10)) {
 			free = ExemptARI
 		}
 	}
@@ -228,7 +219,7 @@ func (s *situation) heldBy(h *Hold) bool {
 func (s *situation) newCredentials(h *Hold) bool {
 	switch h.Class {
 	case ClassDNSUnauthorized, ClassDNSUnavailable, ClassDNSPropagation, ClassValidation, ClassConfig:
-		return h.Credentials != "" && s.credentials != "" && h.Credentials != s.credentials
+		return slices.ContainsFunc(s.spec.DNS, func(name string) bool { return otherCredentials(h.Credentials[name], s.credentials[name]) })
 	default:
 		return false
 	}

@@ -121,8 +121,8 @@ type Hold struct {
 	// Issuer is the one that failed: another issuer of the spec is not held.
 	Issuer string `json:"issuer"`
 	// Credentials are the versions of the DNS accounts' credentials that the
-	// attempt was made with: another version ends the hold.
-	Credentials string `json:"credentials"`
+	// attempt was made with, by account: another version ends the hold.
+	Credentials map[string]string `json:"credentials"`
 }
 
 // MarshalRecord renders a record as the ledger stores it.

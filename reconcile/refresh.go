@@ -26,14 +26,15 @@ const (
 	askUnsupported = day
 )
 
-// Moments keeps, over a restart, from when on the CA may be asked again, by
-// the identifier of the certificate.
+// Moments keeps, over a restart, from when on something may be done again: by
+// a certificate's ARI identifier asking the CA about it.
 type Moments interface {
 	Load() (map[string]time.Time, error)
 	Save(map[string]time.Time) error
 }
 
-// asks knows when each certificate may be asked about again.
+// asks knows when each certificate may be asked about again, and when the daily
+// work is due.
 type asks struct {
 	mu    sync.Mutex
 	store Moments // nil: nothing is kept
@@ -61,8 +62,14 @@ func (k *asks) load() error {
 // keep stores the moments of the certificates that there are.
 func (k *asks) keep(there map[string]bool) error {
 	k.mu.Lock()
+	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool { return !there[id] && id != dailyMoment })
+	k.mu.Unlock()
+	return k.save()
+}
+
+func (k *asks) save() error {
+	k.mu.Lock()
 	defer k.mu.Unlock()
-	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool { return !there[id] })
 	if k.store == nil {
 		return nil
 	}

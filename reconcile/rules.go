@@ -20,13 +20,13 @@ type situation struct {
 	issuer      *spec.Issuer // that would be asked now
 	record      *Record      // nil: the ledger knows nothing
 	at          Location
-	secret      Secret       // at that place
-	pending     *Pending     // nil: there is none
-	moved       bool         // the spec's target is elsewhere and not written yet
-	target      Secret       // where moved: what is at the spec's target
-	auto        bool         // renewal.auto, or its pause is over
-	said        *RenewalInfo // what the CA said last; nil: nothing
-	credentials string       // the versions of the DNS accounts' credentials; "": not known
+	secret      Secret            // at that place
+	pending     *Pending          // nil: there is none
+	moved       bool              // the spec's target is elsewhere and not written yet
+	target      Secret            // where moved: what is at the spec's target
+	auto        bool              // renewal.auto, or its pause is over
+	said        *RenewalInfo      // what the CA said last; nil: nothing
+	credentials map[string]string // the versions of the DNS accounts' credentials, as far as they are known
 	now         time.Time
 }
 

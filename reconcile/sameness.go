@@ -1,3 +1,15 @@
 package reconcile
 
-func sameMessage(a, b string) bool { return a == b }
+import "regexp"
+
+// changing is what differs between two tellings of one problem: links (an order
+// or a request has an id there), words with a digit in them (ids, dates, times,
+// ports), and the words of a date.
+var changing = regexp.MustCompile(`https?://\S+|\S*[0-9]\S*|\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b`)
+
+// steady is a message without what changes at each try.
+func steady(message string) string { return changing.ReplaceAllString(message, "*") }
+
+// sameMessage tells whether two messages speak of the same problem, so that
+// one which carries the id of each request is told as one.
+func sameMessage(a, b string) bool { return a == b || steady(a) == steady(b) }

@@ -1,0 +1,269 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"certroll/spec"
+)
+
+// Repo is where a Loop has the spec from.
+type Repo interface {
+	// Pull returns the spec in force and its revision: the newest one, or with
+	// an error that says why not the last good one. nil: there is none yet.
+	Pull(ctx context.Context) (*spec.Spec, Revision, error)
+}
+
+// LoopOptions are a Loop's settings; the zero value is good.
+type LoopOptions struct {
+	Interval time.Duration // between pulls; 0: five minutes
+	// Nudge has the loop pull at once, as when a file has changed.
+	Nudge <-chan struct{}
+	// Passed is told of each pass that did something or failed.
+	Passed func(Pass)
+	// Daily is run once a day, beside what else is done; nil: nothing.
+	Daily func(context.Context, *spec.Spec, *Observed) error
+}
+
+// Pass is how one pass of a Loop ended.
+type Pass struct {
+	Actions []Action // the plan
+	Report  *Report  // nil where it did not come to that
+	Err     error
+	Next    time.Time // when the loop wakes next
+}
+
+const (
+	// longestNap bounds how long the loop sleeps without a look at the wall
+	// clock: timers stand still while a machine is suspended, and do not follow
+	// a clock that is set.
+	longestNap = time.Minute
+	// shortestNap keeps moments that lie close together in one pass.
+	shortestNap = time.Second
+	// askEvery is how often the CAs are asked for renewal information at most:
+	// what is due meanwhile is asked in one go.
+	askEvery = time.Minute
+)
+
+// Loop keeps certificates as the repo says for as long as it runs. It sleeps
+// until the next moment that matters to a certificate (it becomes due, a hold
+// ends, the CA may be asked again) and looks then at that one alone; with each
+// pull it looks at all.
+//
+//	pull       pull       pull       pull
+//	 ├──────────┼───┬──────┼──────────┼──▶
+//	            renewal due: one certificate is looked at
+type Loop struct {
+	r    *Reconciler
+	repo Repo
+	o    LoopOptions
+
+	desired  *spec.Spec
+	rev      Revision
+	seen     *Observed
+	planned  []Action
+	pulledAt time.Time
+	askedAt  time.Time
+	wakeAt   time.Time
+	outages  map[Class]*outage
+}
+
+// NewLoop makes a loop that works by a reconciler.
+func NewLoop(r *Reconciler, repo Repo, o LoopOptions) *Loop {
+	if o.Interval <= 0 {
+		o.Interval = 5 * time.Minute
+	}
+	if o.Passed == nil {
+		o.Passed = func(Pass) {}
+	}
+	return &Loop{r: r, repo: repo, o: o, outages: map[Class]*outage{}}
+}
+
+// Run passes and sleeps until ctx ends. What goes wrong in a pass is told and
+// tried again.
+func (l *Loop) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		p := l.pass(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if p.Err != nil || p.Report != nil && (len(p.Report.Results) > 0 || p.Report.Commit != "") {
+			l.o.Passed(p)
+		}
+		l.sleep(ctx)
+	}
+}
+
+// sleep waits for the next moment by the wall clock.
+func (l *Loop) sleep(ctx context.Context) {
+	from := l.now()
+	for {
+		now := l.now()
+		if now.Before(from) || !now.Before(l.wakeAt) {
+			return // the clock was set back, or it is time
+		}
+		timer := time.NewTimer(min(max(l.wakeAt.Sub(now), shortestNap), longestNap))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-l.o.Nudge:
+			timer.Stop()
+			l.pulledAt = time.Time{}
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// now is the wall clock's time.
+func (l *Loop) now() time.Time { return l.r.opts.Now().Round(0) }
+
+// pass looks, plans and applies once.
+func (l *Loop) pass(ctx context.Context) (p Pass) {
+	now := l.now()
+	defer func() {
+		l.wakeAt = l.nextWake(p)
+		p.Next = l.wakeAt
+	}()
+	all := l.pullDue(now)
+	if all {
+		l.pull(ctx, now)
+	}
+	if l.desired == nil {
+		return p
+	}
+	if p.Err = l.look(ctx, now, all); p.Err != nil {
+		if ctx.Err() == nil {
+			l.noteOutage(classOf(p.Err), p.Err)
+		}
+		return p
+	}
+	l.noteEnd(ClassVault)
+	inWaves(l.planned, now)
+	p.Actions = l.planned
+	p.Report, p.Err = l.r.Apply(ctx, l.desired, l.rev, l.planned)
+	l.noteGit(p.Err)
+	if len(p.Report.Results)+p.Report.Overtaken > 0 && ctx.Err() == nil {
+		p.Err = errors.Join(p.Err, l.lookAt(ctx, touched(p)))
+	}
+	p.Err = errors.Join(p.Err, l.daily(ctx, now))
+	return p
+}
+
+// touched are the certificates that a pass may have changed.
+func touched(p Pass) map[string]bool {
+	names := map[string]bool{}
+	for _, a := range actionable(p.Actions) {
+		names[a.Certificate] = true
+	}
+	return names
+}
+
+// pullDue tells whether it is time to pull; a clock that was set back makes it
+// so, since nothing is known of how long ago the last one was.
+func (l *Loop) pullDue(now time.Time) bool {
+	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.pulledAt.Add(l.o.Interval))
+}
+
+func (l *Loop) pull(ctx context.Context, now time.Time) {
+	desired, rev, err := l.repo.Pull(ctx)
+	l.pulledAt = now
+	if desired != nil {
+		l.desired, l.rev = desired, rev
+	}
+	if ctx.Err() == nil {
+		l.noteGit(err)
+	}
+}
+
+// look observes and plans: all certificates, or those whose moment has come.
+func (l *Loop) look(ctx context.Context, now time.Time, all bool) error {
+	if all || l.seen == nil {
+		obs, err := l.r.Observe(ctx, l.desired)
+		if err != nil {
+			return err
+		}
+		l.take(obs)
+	} else if err := l.lookAt(ctx, l.due(now)); err != nil {
+		return err
+	}
+	if now.Before(l.askedAt.Add(askEvery)) && !now.Before(l.askedAt) {
+		return nil
+	}
+	l.askedAt = now
+	if err := l.r.Ask(ctx, l.desired, l.seen); err != nil {
+		return err
+	}
+	l.take(l.seen)
+	return nil
+}
+
+// lookAt observes some certificates again and plans.
+func (l *Loop) lookAt(ctx context.Context, names map[string]bool) error {
+	obs, err := l.r.ObserveAgain(ctx, l.desired, l.seen, names)
+	if err != nil {
+		return err
+	}
+	l.take(obs)
+	return nil
+}
+
+func (l *Loop) take(obs *Observed) {
+	l.seen = obs
+	l.planned = Plan(l.desired, obs, l.now())
+}
+
+// due are the certificates whose moment has come since the last plan.
+func (l *Loop) due(now time.Time) map[string]bool {
+	names := map[string]bool{}
+	for _, a := range l.planned {
+		if a.Kind != KindNone && a.Kind != KindHold || !a.NotBefore.IsZero() && !a.NotBefore.After(now) {
+			names[a.Certificate] = true
+		}
+	}
+	return names
+}
+
+// nextWake is the earliest moment at which there may be something to do.
+func (l *Loop) nextWake(p Pass) time.Time {
+	now := l.now()
+	next := l.pulledAt.Add(l.o.Interval)
+	earlier := func(at time.Time) {
+		if at.Before(next) {
+			next = at
+		}
+	}
+	if p.Err != nil {
+		earlier(now.Add(waveEvery))
+	}
+	for _, a := range l.planned {
+		switch {
+		case a.Kind != KindNone && a.Kind != KindHold:
+			earlier(now.Add(waveEvery)) // what the pass has brought about, or left
+		case a.NotBefore.After(now):
+			earlier(a.NotBefore)
+		}
+	}
+	if l.desired != nil && l.seen != nil {
+		if at := l.r.NextAsk(l.desired, l.seen); !at.IsZero() {
+			earlier(later(at, l.askedAt.Add(askEvery)))
+		}
+	}
+	return later(next, now.Add(shortestNap))
+}
+
+// dailyMoment is the name under which it is kept when the daily work is due.
+const dailyMoment = "daily"
+
+// daily runs what is done once a day, however often the process starts. What
+// it finds is its own to tell.
+func (l *Loop) daily(ctx context.Context, now time.Time) error {
+	next := l.r.asks.at(dailyMoment)
+	if l.o.Daily == nil || ctx.Err() != nil || next.After(now) && next.Before(now.Add(2*day)) {
+		return nil
+	}
+	l.r.asks.set(dailyMoment, now.Add(day))
+	return errors.Join(l.r.asks.save(), l.o.Daily(ctx, l.desired, l.seen))
+}

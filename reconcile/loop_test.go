@@ -1,0 +1,176 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"certroll/spec"
+)
+
+// memRepo is a config repo that a test turns.
+type memRepo struct {
+	desired *spec.Spec
+	err     error
+	pulls   int
+}
+
+func (r *memRepo) Pull(context.Context) (*spec.Spec, Revision, error) {
+	r.pulls++
+	return r.desired, Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, r.err
+}
+
+// keep runs a loop in a bubble for as long as the test lets it.
+func (w *world) keep(repo Repo, o LoopOptions) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	loop := NewLoop(w.reconciler(), repo, o)
+	go func() { defer close(done); loop.Run(ctx) }()
+	return func() { cancel(); <-done }
+}
+
+// bubble is a world whose clock is the bubble's.
+func bubble(t *testing.T, test func(w *world, repo *memRepo), certificates ...*spec.Certificate) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, certificates...)
+		w.opts.Now, w.ca.now = time.Now, time.Now
+		test(w, &memRepo{desired: w.desired})
+	})
+}
+
+// TestLoopWakesForTheMoment: a certificate is renewed when its time comes, not
+// when the next pull does.
+func TestLoopWakesForTheMoment(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		defer w.keep(repo, LoopOptions{Interval: 24 * time.Hour})()
+		synctest.Wait()
+		first := w.ledger.record(t, "api")
+		time.Sleep(time.Until(*first.RenewAt) + 2*time.Second)
+		synctest.Wait()
+		second := w.ledger.record(t, "api")
+		if second.Live.Serial == first.Live.Serial {
+			t.Fatalf("two seconds after %s it is not renewed", first.RenewAt)
+		}
+		if len(w.ca.orders) != 2 {
+			t.Errorf("%d orders", len(w.ca.orders))
+		}
+	}, certificate("api", "api.example.com"))
+}
+
+// TestLoopFollowsTheWindow: a 160-hour certificate's window is 3.2 hours wide,
+// and the order is sent inside it with replaces.
+func TestLoopFollowsTheWindow(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		w.ca.lifetime = 160 * time.Hour
+		issued := time.Now()
+		w.ca.info = func(string) (start, end, again time.Time) { // the same for the next one, by mistake
+			middle := issued.Add(80 * time.Hour)
+			return middle.Add(-96 * time.Minute), middle.Add(96 * time.Minute), time.Now().Add(6 * time.Hour)
+		}
+		stop := w.keep(repo, LoopOptions{Interval: time.Hour})
+		time.Sleep(78 * time.Hour)
+		synctest.Wait()
+		if n := len(w.ca.orders); n != 1 {
+			t.Errorf("%d orders before the window", n)
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		stop()
+		if n := len(w.ca.orders); n != 2 || w.ca.replaced[1] == "" {
+			t.Errorf("%d orders in the window, replaces %q", n, w.ca.replaced)
+		}
+		es := w.ledger.events(t)
+		if e := es[len(es)-1]; e.Reason != ReasonWindow || e.Exempt != ExemptARI {
+			t.Errorf("event: %+v", e)
+		}
+	}, certificate("api", "api.example.com"))
+}
+
+// TestLoopAfterDowntime: what fell due meanwhile goes in waves.
+func TestLoopAfterDowntime(t *testing.T) {
+	var cs []*spec.Certificate
+	for i := range 100 {
+		name := "c" + string(rune('a'+i/10)) + string(rune('a'+i%10))
+		cs = append(cs, certificate(name, name+".example.com"))
+	}
+	bubble(t, func(w *world, repo *memRepo) {
+		stop := w.keep(repo, LoopOptions{})
+		synctest.Wait()
+		stop()
+		time.Sleep(61 * day)
+		defer w.keep(repo, LoopOptions{})()
+		synctest.Wait()
+		if n := len(w.ca.orders) - 100; n != leastWave {
+			t.Errorf("%d renewals in the first wave, want %d", n, leastWave)
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := len(w.ca.orders) - 100; n != 100 {
+			t.Errorf("%d renewals after ten minutes, want 100", n)
+		}
+	}, cs...)
+}
+
+// TestLoopTellsAnOutage once, and its end.
+func TestLoopTellsAnOutage(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		defer w.keep(repo, LoopOptions{})()
+		synctest.Wait()
+		w.vault.mu.Lock()
+		w.vault.fail = func(string, string) error { return conflictError{errors.New("Vault is sealed")} }
+		w.vault.mu.Unlock()
+		time.Sleep(2 * time.Hour)
+		w.vault.mu.Lock()
+		w.vault.fail = nil
+		w.vault.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		var told []Status
+		for _, e := range w.ledger.events(t) {
+			if e.Operation == KindPass {
+				told = append(told, e.Status)
+			}
+		}
+		if len(told) != 2 || told[0] != Failed || told[1] != Success {
+			t.Errorf("told: %v", told)
+		}
+	}, certificate("api", "api.example.com"))
+}
+
+// TestLoopDailyOnceADay: however often the process starts.
+func TestLoopDailyOnceADay(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		kept := memMoments{}
+		w.opts.Moments = kept
+		n := 0
+		daily := func(context.Context, *spec.Spec, *Observed) error { n++; return nil }
+		for range 5 { // restarts
+			stop := w.keep(repo, LoopOptions{Daily: daily})
+			time.Sleep(time.Hour)
+			stop()
+		}
+		if n != 1 {
+			t.Errorf("it ran %d times within five hours and five starts", n)
+		}
+		defer w.keep(repo, LoopOptions{Daily: daily})()
+		time.Sleep(3 * day)
+		synctest.Wait()
+		if n != 4 {
+			t.Errorf("it ran %d times within three days more, want 3", n-1)
+		}
+	}, certificate("api", "api.example.com"))
+}
+
+type memMoments map[string]time.Time
+
+func (m memMoments) Load() (map[string]time.Time, error) { return m, nil }
+
+func (m memMoments) Save(next map[string]time.Time) error {
+	for k, v := range next {
+		m[k] = v
+	}
+	return nil
+}
