@@ -4,13 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"certroll/spec"
 )
 
 // admit holds back what would pass a limit of the CA or add to a trouble that
 // is known, in the order of urgency: what goes first leaves less for the rest.
-func admit(actions []Action, desired *spec.Spec, obs *Observed, now time.Time) {
+func admit(actions []Action, obs *Observed, now time.Time) {
 	var asking []*Action
 	for i := range actions {
 		if actions[i].Kind.Orders() {

@@ -87,7 +87,7 @@ func (a *attempt) tellOrder(e *Event) {
 func (a *attempt) successRecord(now time.Time) *Record {
 	if a.action.Kind == KindRetire {
 		r := *a.action.Record
-		r.State, r.Hold, r.RenewAt, r.UpdatedAt = StateRetired, nil, nil, now.Truncate(time.Second)
+		r.State, r.Hold, r.RenewAt, r.UpdatedAt = StateRetired, nil, nil, r.next(now)
 		return &r
 	}
 	r := newRecord(a.action.Spec, a.action.Record, now)
@@ -190,7 +190,7 @@ func (a *attempt) recordToFail(now time.Time) (*Record, string) {
 		return newRecord(a.action.Spec, a.action.Record, now), specDigest(a.desired, a.action.Spec)
 	}
 	r := *a.action.Record
-	r.UpdatedAt = now.Truncate(time.Second)
+	r.UpdatedAt = r.next(now)
 	return &r, retireDigest
 }
 

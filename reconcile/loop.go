@@ -129,7 +129,10 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	}()
 	all := l.pullDue(now)
 	if all {
-		l.pull(ctx, now)
+		err := l.pull(ctx, now)
+		if l.desired == nil {
+			p.Err = err
+		}
 	}
 	if l.desired == nil {
 		return p
@@ -148,7 +151,9 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if len(p.Report.Results)+p.Report.Overtaken > 0 && ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, touched(p)))
 	}
-	p.Err = errors.Join(p.Err, l.daily(ctx, now))
+	if ctx.Err() == nil {
+		p.Err = errors.Join(p.Err, l.daily(ctx, now))
+	}
 	return p
 }
 
@@ -167,7 +172,9 @@ func (l *Loop) pullDue(now time.Time) bool {
 	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.pulledAt.Add(l.o.Interval))
 }
 
-func (l *Loop) pull(ctx context.Context, now time.Time) {
+// pull takes the spec that is in force. Where Git is away that is the last good
+// one, and its error is told as an outage.
+func (l *Loop) pull(ctx context.Context, now time.Time) error {
 	desired, rev, err := l.repo.Pull(ctx)
 	l.pulledAt = now
 	if desired != nil {
@@ -176,6 +183,7 @@ func (l *Loop) pull(ctx context.Context, now time.Time) {
 	if ctx.Err() == nil {
 		l.noteGit(err)
 	}
+	return err
 }
 
 // look observes and plans: all certificates, or those whose moment has come.
@@ -193,11 +201,9 @@ func (l *Loop) look(ctx context.Context, now time.Time, all bool) error {
 		return nil
 	}
 	l.askedAt = now
-	if err := l.r.Ask(ctx, l.desired, l.seen); err != nil {
-		return err
-	}
+	err := l.r.Ask(ctx, l.desired, l.seen)
 	l.take(l.seen)
-	return nil
+	return err
 }
 
 // lookAt observes some certificates again and plans.
@@ -260,9 +266,8 @@ const dailyMoment = "daily"
 // daily runs what is done once a day, however often the process starts. What
 // it finds is its own to tell.
 func (l *Loop) daily(ctx context.Context, now time.Time) error {
-	next := l.r.asks.at(dailyMoment)
-	if l.o.Daily == nil || ctx.Err() != nil || next.After(now) && next.Before(now.Add(2*day)) {
-		return nil
+	if next := l.r.asks.at(dailyMoment); l.o.Daily == nil || next.After(now) && next.Before(now.Add(2*day)) {
+		return nil // a moment further away was kept by a clock that ran ahead
 	}
 	l.r.asks.set(dailyMoment, now.Add(day))
 	return errors.Join(l.r.asks.save(), l.o.Daily(ctx, l.desired, l.seen))

@@ -116,7 +116,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 		claimed[targetOf(c)] = c.Name
 		actions = append(actions, decide(newCase(desired, c, observed, now)))
 	}
-	admit(actions, desired, observed, now)
+	admit(actions, observed, now)
 	for name, r := range observed.Records {
 		if !wanted[name] && r.State != StateRetired {
 			actions = append(actions, retire(r, observed, claimed, now))

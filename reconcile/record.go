@@ -169,7 +169,7 @@ func newRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
 		Labels:      c.Labels,
 		File:        c.File,
 		OnRemove:    c.OnRemove,
-		UpdatedAt:   now.UTC().Truncate(time.Second),
+		UpdatedAt:   old.next(now),
 	}
 	if old != nil {
 		r.Live = old.Live
@@ -181,4 +181,15 @@ func newRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
 		r.Revocations = old.Revocations
 	}
 	return r
+}
+
+// next is the time that the record after this one carries: it is always later,
+// also where the clock was set back, since the later record is the one that
+// stands.
+func (r *Record) next(now time.Time) time.Time {
+	now = now.UTC().Truncate(time.Second)
+	if r != nil && !now.After(r.UpdatedAt) {
+		return r.UpdatedAt.Add(time.Second)
+	}
+	return now
 }

@@ -214,7 +214,7 @@ func questions(desired *spec.Spec, obs *Observed) []question {
 // noteSaid tells the ledger what the CA says now.
 func (r *Reconciler) noteSaid(q question, said *RenewalInfo, obs *Observed) error {
 	record := *q.record
-	record.RenewalInfo, record.UpdatedAt = said, r.opts.Now().UTC().Truncate(time.Second)
+	record.RenewalInfo, record.UpdatedAt = said, record.next(r.opts.Now())
 	record.RenewAt = recordedRenewal(q.spec, q.live, said, r.opts.Now())
 	detail := fmt.Sprintf("the CA suggests %s to %s", said.Start.Format(time.RFC3339), said.End.Format(time.RFC3339))
 	if was := q.record.RenewalInfo.of(q.live); was != nil {

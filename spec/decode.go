@@ -104,7 +104,7 @@ func newDecoder(trust Trust) *decoder {
 		issuerBlocks: map[string]declared{}, dnsBlocks: map[string]declared{},
 		sources:    map[string][]byte{},
 		localAttrs: map[string]*hclsyntax.Attribute{}, locals: map[string]cty.Value{}, defaults: map[string]*partial{},
-		trustedCtx: &hcl.EvalContext{Functions: functions, Variables: map[string]cty.Value{}},
+		trustedCtx: &hcl.EvalContext{Functions: trustedFunctions(), Variables: map[string]cty.Value{}},
 	}
 }
 

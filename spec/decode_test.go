@@ -365,6 +365,33 @@ certificate "c" {
 	}
 }
 
+// TestFilesAreForTheTrusted: the repo cannot have a file of the reconciler's
+// machine read, by whatever name.
+func TestFilesAreForTheTrusted(t *testing.T) {
+	block := `
+dns "ours" {
+  provider    = "cloudflare"
+  credentials = { CF_DNS_API_TOKEN = file("%s") }
+}`
+	trusted := func(path string) (*Spec, hcl.Diagnostics) {
+		return Decode(nil, Trust{Known: true, Files: []File{{"/etc/certroll.hcl", fmt.Appendf(nil, block, path)}}})
+	}
+	s, diags := trusted("/run/secrets/cloudflare")
+	if len(diags) != 0 {
+		t.Fatal(told(diags))
+	}
+	if v := s.DNS["ours"].Credentials["CF_DNS_API_TOKEN"]; v.Source != FromFile || v.Path != "/run/secrets/cloudflare" {
+		t.Errorf("got %+v", v)
+	}
+	if _, diags = trusted("secrets/../cloudflare"); !diags.HasErrors() || !strings.Contains(told(diags), "no absolute path") {
+		t.Errorf("a relative path gives %s", told(diags))
+	}
+	_, diags = Decode([]File{{"c.hcl", fmt.Appendf(nil, block, "/etc/shadow")}}, Trust{Known: true})
+	if !diags.HasErrors() || !strings.Contains(told(diags), "certroll.hcl alone") {
+		t.Errorf("in the repo it gives %s", told(diags))
+	}
+}
+
 // TestUnknownTrust: without certroll.hcl nothing is refused for the reach of a
 // reference, and one warning says so.
 func TestUnknownTrust(t *testing.T) {

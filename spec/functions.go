@@ -1,7 +1,11 @@
 package spec
 
 import (
+	"errors"
+	"maps"
+	"path/filepath"
 	"reflect"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2/ext/tryfunc"
 	"github.com/zclconf/go-cty/cty"
@@ -17,7 +21,7 @@ var functions = makeFunctions()
 func makeFunctions() map[string]function.Function {
 	table := map[string]function.Function{
 		"try": tryfunc.TryFunc, "can": tryfunc.CanFunc,
-		"vault": vaultFunc, "env": envFunc,
+		"vault": vaultFunc, "env": envFunc, "file": noFileFunc,
 		"format":       guard(stdlib.FormatFunc, narrow),
 		"formatlist":   guard(stdlib.FormatListFunc, narrow),
 		"indent":       guard(stdlib.IndentFunc, fewSpaces),
@@ -84,3 +88,32 @@ var envFunc = function.New(&function.Spec{
 		return cty.CapsuleVal(referenceType, &Value{Source: FromEnv, Name: name}), nil
 	},
 })
+
+// fileFunc is for the reconciler's own settings alone: a pull request must not
+// be able to read a file of the reconciler's machine.
+var fileFunc = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "path", Type: cty.String}},
+	Type:   function.StaticReturnType(referenceType),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		path := args[0].AsString()
+		if !filepath.IsAbs(path) || filepath.Clean(path) != path || strings.ContainsRune(path, 0) {
+			return cty.NilVal, function.NewArgErrorf(0, "%q is no absolute path, as in \"/run/secrets/cloudflare-token\"", short(path))
+		}
+		return cty.CapsuleVal(referenceType, &Value{Source: FromFile, Path: path}), nil
+	},
+})
+
+var noFileFunc = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "path", Type: cty.String}},
+	Type:   function.StaticReturnType(referenceType),
+	Impl: func([]cty.Value, cty.Type) (cty.Value, error) {
+		return cty.NilVal, errors.New("file() stands in certroll.hcl alone, whose dns and issuer blocks may read files; the config repo never does: use vault() or env()")
+	},
+})
+
+// trustedFunctions are what the reconciler's own settings can call.
+func trustedFunctions() map[string]function.Function {
+	table := maps.Clone(functions)
+	table["file"] = fileFunc
+	return table
+}

@@ -34,6 +34,9 @@ func (d *decoder) mayReach(v Value, block *hcl.Range) bool {
 		return d.mayReachEnv(v, block)
 	case FromVault:
 		return d.mayReachVault(v, block)
+	case FromFile:
+		d.fault(&v.Range, block, "Reference out of reach", "file(%q): the config repo never reads a file of the reconciler's machine.", v.Path)
+		return false
 	}
 	return true
 }

@@ -1,9 +1,11 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"sync"
+	"time"
 )
 
 // mount is a secrets engine's place and kind.
@@ -126,6 +128,42 @@ func (kv *KV) Field(ctx context.Context, path, field string) (string, error) {
 		return "", &Error{doing: doing, said: "the field is empty", advice: "write it with: vault kv patch " + path + " " + field + "=-"}
 	}
 	return value, nil
+}
+
+// Version is the number of the current version of a secret whose path begins
+// with its mount; 0 where there is none, or where KV version 1 counts none. It
+// reads metadata alone.
+func (kv *KV) Version(ctx context.Context, path string) (int, error) {
+	m, err := kv.mountOf(ctx, path, "looking for the version of "+path)
+	if err != nil || m.kv != 2 {
+		return 0, err
+	}
+	current, _, _, err := kv.ReadMetadata(ctx, m.path, strings.TrimPrefix(path, m.path+"/"))
+	return current, err
+}
+
+// Keeping is how long a mount of KV v2 keeps what is written to it.
+type Keeping struct {
+	Versions    int           // of a secret that does not say otherwise; 0: Vault's ten
+	DeleteAfter time.Duration // every version, the current one too; 0: never
+}
+
+// Keeping reads a mount's configuration. It needs the capability "read" on
+// MOUNT/config: https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2#read-kv-engine-configuration
+func (kv *KV) Keeping(ctx context.Context, at string) (Keeping, error) {
+	var body struct {
+		Versions    int    `json:"max_versions"`
+		DeleteAfter string `json:"delete_version_after"`
+	}
+	doing := "reading the configuration of the mount " + at + "/"
+	if _, err := kv.get(ctx, at+"/config", nil, &body, doing); err != nil {
+		return Keeping{}, err
+	}
+	after, err := time.ParseDuration(cmp.Or(body.DeleteAfter, "0s"))
+	if err != nil {
+		return Keeping{}, unreadable(doing, err)
+	}
+	return Keeping{body.Versions, after}, nil
 }
 
 func (kv *KV) readV1(ctx context.Context, at, doing string) (map[string]string, error) {

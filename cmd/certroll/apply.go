@@ -60,7 +60,7 @@ func (a *app) apply(ctx context.Context, auto, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if report.Failed() > 0 || report.Interrupted > 0 {
+	if report.Failed()+report.Interrupted+report.Held > 0 {
 		return exitCode(exitError)
 	}
 	return nil

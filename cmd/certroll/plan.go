@@ -76,13 +76,17 @@ func (a *app) plan(ctx context.Context, writing bool, progress func(string, stri
 		return nil, err
 	}
 	obs, err := p.reconciler.Observe(ctx, desired)
+	if err == nil && writing {
+		err = p.reconciler.Ask(ctx, desired, obs)
+	}
 	if err != nil {
 		p.Close()
 		return nil, err
 	}
 	now := time.Now()
 	actions := reconcile.Plan(desired, obs, now)
-	return &proposal{parts: p, desired: desired, revision: rev, actions: actions, dto: view.NewPlan(rev.Commit, now, actions)}, nil
+	dto := view.NewPlan(rev.Commit, now, actions, keepings(ctx, p.kv, desired, log))
+	return &proposal{parts: p, desired: desired, revision: rev, actions: actions, dto: dto}, nil
 }
 
 func (a *app) showPlan(p *proposal, asJSON bool) error {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,8 +39,10 @@ type daemon struct {
 	settings *settings
 	log      *slog.Logger
 	source   *gitsync.Source
+	files    *watch
 	good     *gitsync.Revision // the last revision without a mistake
 	desired  *spec.Spec
+	warned   map[string]bool // what was said of mounts
 }
 
 func (a *app) run(ctx context.Context) error {
@@ -53,7 +54,7 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{app: a, settings: s, log: log}
+	d := &daemon{app: a, settings: s, log: log, warned: map[string]bool{}}
 	progress := func(certificate, step, detail string) {
 		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
 	}
@@ -66,54 +67,48 @@ func (a *app) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if d.files, err = newWatch(log); err != nil {
+		return err
+	}
+	defer d.files.Close()
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
 		d.client.Keep(ctx)
 	}()
-	d.loop(ctx)
+	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{Interval: s.interval, Nudge: d.files.changed, Passed: d.passed}).Run(ctx)
+	log.Info("stopped")
 	<-kept
 	return nil
 }
 
-// loop is the daemon's life: a pass, then a wait. What goes wrong in a pass is
-// said and tried again with the next one.
-func (d *daemon) loop(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			d.log.Info("stopped")
-			return
-		case <-timer.C:
+// passed logs how a pass ended.
+func (d *daemon) passed(p reconcile.Pass) {
+	if p.Report != nil {
+		for _, r := range p.Report.Results {
+			level := slog.LevelInfo
+			if r.Err != nil {
+				level = slog.LevelError
+			}
+			d.log.Log(context.Background(), level, "action", "certificate", r.Action.Certificate, "operation", string(r.Event.Operation),
+				"status", string(r.Event.Status), "reason", string(r.Event.Reason), "class", string(r.Event.Class), "message", r.Event.Message)
 		}
-		if err := d.pass(ctx); err != nil && ctx.Err() == nil {
-			d.log.Error("pass failed", "error", err)
-		}
-		timer.Reset(d.settings.interval)
+	}
+	if p.Err != nil {
+		d.log.Error("pass failed", "error", p.Err)
 	}
 }
 
-func (d *daemon) pass(ctx context.Context) error {
-	if err := d.pull(ctx); err != nil {
-		return err
+// Pull is the loop's way to the config repo: the spec in force, and what keeps
+// a newer one from being so.
+func (d *daemon) Pull(ctx context.Context) (*spec.Spec, reconcile.Revision, error) {
+	err := d.pull(ctx)
+	if d.good == nil {
+		return nil, reconcile.Revision{}, err
 	}
-	obs, err := d.reconciler.Observe(ctx, d.desired)
-	if err != nil {
-		return err
-	}
-	actions := reconcile.Plan(d.desired, obs, time.Now())
-	report, err := d.reconciler.Apply(ctx, d.desired, reconcile.Revision{Commit: d.good.Commit, Author: d.good.Author}, actions)
-	for _, r := range report.Results {
-		level := slog.LevelInfo
-		if r.Err != nil {
-			level = slog.LevelError
-		}
-		d.log.Log(ctx, level, "action", "certificate", r.Action.Certificate, "operation", string(r.Event.Operation),
-			"status", string(r.Event.Status), "reason", string(r.Event.Reason), "class", string(r.Event.Class), "message", r.Event.Message)
-	}
-	return err
+	d.files.follow(credentialFiles(d.desired))
+	d.warnOfMounts(ctx)
+	return d.desired, reconcile.Revision{Commit: d.good.Commit, Author: d.good.Author}, err
 }
 
 // pull fetches the config repo. Where that fails, or its head has a mistake,
@@ -122,7 +117,7 @@ func (d *daemon) pull(ctx context.Context) error {
 	rev, err := d.fetch(ctx)
 	if err != nil {
 		d.log.Error("pull failed", "error", err)
-		return d.fallBack()
+		return errors.Join(err, d.fallBack())
 	}
 	if d.good != nil && rev.Commit != "" && rev.Commit == d.good.Commit {
 		return nil
@@ -157,11 +152,7 @@ func (d *daemon) keepGood() error {
 	if err != nil {
 		return fmt.Errorf("encoding the last good revision: %w", err)
 	}
-	tmp := d.goodFile() + ".tmp"
-	if err = os.WriteFile(tmp, b, 0o600); err == nil {
-		err = os.Rename(tmp, d.goodFile())
-	}
-	if err != nil {
+	if err := writeState(d.goodFile(), b); err != nil {
 		return fmt.Errorf("keeping the last good revision: %w", err)
 	}
 	return nil

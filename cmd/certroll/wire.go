@@ -100,10 +100,11 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	resolve := func(ctx context.Context, v spec.Value) (string, error) { return a.follow(ctx, p.kv, v) }
 	accounts := vault.NewDocuments(p.kv, s.Vault.Mount, s.Vault.Prefix+"/accounts")
 	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log, PresentRetry: a.patience})
-	observer := &reconcile.Observer{Metadata: p.kv, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
+	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
 		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: leaseWait, Patience: a.patience,
-		Lease: vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), leaseTTL),
+		Lease:   vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), leaseTTL),
+		Moments: momentsFile(filepath.Join(s.StateDir, "moments.json")),
 	})
 	return p, nil
 }
@@ -119,23 +120,6 @@ func holder() string {
 		host = "unknown host"
 	}
 	return fmt.Sprintf("%s pid %d", host, os.Getpid())
-}
-
-// follow follows a reference of the spec.
-func (a *app) follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
-	switch v.Source {
-	case spec.FromVault:
-		return kv.Field(ctx, v.Path, v.Field)
-	case spec.FromEnv:
-		value := a.getenv(v.Name)
-		if value == "" {
-			return "", fmt.Errorf("following env(%q) of %s:%d: the variable is empty or not set in certroll's environment; set it where certroll runs",
-				v.Name, v.Range.Filename, v.Range.Start.Line)
-		}
-		return value, nil
-	default:
-		return v.Text, nil
-	}
 }
 
 // noJournal is the journal of a command that only reads.

@@ -19,7 +19,17 @@ path "secret/metadata/certroll/*" {
   capabilities = ["create", "read", "update", "delete", "list"]
 }
 
-# Credentials of the DNS accounts.
+# Credentials of the DNS accounts, and which version of them is there: a new
+# one ends the wait of what failed with the old one.
 path "secret/data/dns/*" {
+  capabilities = ["read"]
+}
+
+path "secret/metadata/dns/*" {
+  capabilities = ["read"]
+}
+
+# How long the mount keeps versions: a warning says where that is too short.
+path "secret/config" {
   capabilities = ["read"]
 }

@@ -13,3 +13,13 @@ path "secret/metadata/certroll/pending/*" {
 path "secret/metadata/certroll/pending" {
   capabilities = ["list"]
 }
+
+# Which version of a DNS account's credential is there, and not the credential.
+path "secret/metadata/dns/*" {
+  capabilities = ["read"]
+}
+
+# How long the mount keeps versions: a warning says where that is too short.
+path "secret/config" {
+  capabilities = ["read"]
+}

@@ -18,6 +18,7 @@ type Plan struct {
 	Certificates int            `json:"certificates"` // in the spec and retired ones
 	Summary      map[string]int `json:"summary"`      // actions by kind
 	Actions      []Action       `json:"actions"`      // by name, those with nothing to do included
+	Warnings     []string       `json:"warnings"`     // of the whole, not of one certificate
 }
 
 // Action is one action of a plan.
@@ -28,6 +29,7 @@ type Action struct {
 	Detail      string             `json:"detail"`
 	Names       []string           `json:"names"`
 	Changes     []reconcile.Change `json:"changes"`
+	Issuer      string             `json:"issuer"`     // that is asked; "" where nobody is
 	NotBefore   *time.Time         `json:"not_before"` // when a hold ends, or it becomes due; null: never
 	Waiting     string             `json:"waiting"`    // for a hold: the action that waits
 	Warnings    []string           `json:"warnings"`
@@ -38,9 +40,9 @@ type Action struct {
 }
 
 // NewPlan builds the view of a plan.
-func NewPlan(revision string, now time.Time, actions []reconcile.Action) Plan {
+func NewPlan(revision string, now time.Time, actions []reconcile.Action, warnings []string) Plan {
 	p := Plan{Schema: PlanSchema, Revision: revision, Time: now.UTC().Truncate(time.Second), Certificates: len(actions),
-		Summary: map[string]int{}, Actions: make([]Action, 0, len(actions))}
+		Summary: map[string]int{}, Actions: make([]Action, 0, len(actions)), Warnings: append([]string{}, warnings...)}
 	for _, a := range actions {
 		p.Summary[string(a.Kind)]++
 		p.Actions = append(p.Actions, newAction(a))
@@ -57,6 +59,9 @@ func newAction(a reconcile.Action) Action {
 		for _, d := range a.Spec.Domains {
 			v.Names = append(v.Names, d.Typed)
 		}
+	}
+	if a.Issuer != nil {
+		v.Issuer = a.Issuer.Name
 	}
 	if a.At.Path != "" {
 		v.VaultPath, v.Version = a.At.String(), a.Secret.Version
@@ -86,12 +91,18 @@ func (p Plan) Changes() int {
 // order in which kinds are told.
 var kinds = []reconcile.Kind{
 	reconcile.KindRetire, reconcile.KindReissue, reconcile.KindRotate, reconcile.KindIssue, reconcile.KindRenew,
-	reconcile.KindAdopt, reconcile.KindRepair, reconcile.KindHold,
+	reconcile.KindAdopt, reconcile.KindRepair, reconcile.KindRevoke, reconcile.KindNote, reconcile.KindHold,
 }
 
 // WritePlan prints a plan for a person.
 func WritePlan(w io.Writer, p Palette, plan Plan) {
 	out := printer{w}
+	for _, warning := range plan.Warnings {
+		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(warning, 96), "  ")[2:])
+	}
+	if len(plan.Warnings) > 0 {
+		out.f("\n")
+	}
 	for _, kind := range kinds {
 		for _, a := range plan.Actions {
 			if a.Action == string(kind) {
@@ -153,6 +164,10 @@ func verb(a Action) string {
 		return "will be repaired"
 	case reconcile.KindRetire:
 		return "will be retired"
+	case reconcile.KindRevoke:
+		return "has an earlier certificate that will be revoked"
+	case reconcile.KindNote:
+		return "is noted in the ledger"
 	case reconcile.KindHold:
 		return a.Waiting + " waits until " + a.NotBefore.Format(time.RFC3339)
 	}
@@ -176,7 +191,7 @@ func writeSummary(out printer, p Palette, plan Plan) {
 	if plan.Changes() == 0 {
 		out.f("%s %s", p.green("Nothing to do."), counted(plan.Certificates, "certificate"))
 		if n := plan.Summary[string(reconcile.KindHold)]; n > 0 {
-			out.f(", %d held back", n)
+			out.f(", %d held back%s", n, lastHold(plan))
 		}
 		out.f(".\n")
 		return
@@ -186,14 +201,35 @@ func writeSummary(out printer, p Palette, plan Plan) {
 	for _, kind := range append(kinds[:len(kinds):len(kinds)], reconcile.KindNone) {
 		if n := plan.Summary[string(kind)]; n > 0 {
 			out.f("%s%d %s", sep, n, told[kind])
+			if kind == reconcile.KindHold {
+				out.f("%s", lastHold(plan))
+			}
 			sep = ", "
 		}
 	}
 	out.f(".\n")
 }
 
+// lastHold says when the last of what is held back may go, where several are:
+// how long a reissue of many takes under the limits of a CA.
+func lastHold(plan Plan) string {
+	var last time.Time
+	n := 0
+	for _, a := range plan.Actions {
+		if a.Action == string(reconcile.KindHold) && a.NotBefore != nil {
+			if n++; a.NotBefore.After(last) {
+				last = *a.NotBefore
+			}
+		}
+	}
+	if n < 2 {
+		return ""
+	}
+	return " (the last until " + last.Format(time.RFC3339) + ")"
+}
+
 var told = map[reconcile.Kind]string{
 	reconcile.KindIssue: "to issue", reconcile.KindRenew: "to renew", reconcile.KindRotate: "to rotate",
 	reconcile.KindReissue: "to reissue", reconcile.KindAdopt: "to adopt", reconcile.KindRepair: "to repair",
-	reconcile.KindRetire: "to retire", reconcile.KindHold: "held back", reconcile.KindNone: "unchanged",
+	reconcile.KindRetire: "to retire", reconcile.KindRevoke: "to revoke", reconcile.KindNote: "to note", reconcile.KindHold: "held back", reconcile.KindNone: "unchanged",
 }

@@ -19,6 +19,8 @@ type Result struct {
 	Succeeded   int               `json:"succeeded"`
 	Failed      int               `json:"failed"`
 	Interrupted int               `json:"interrupted"` // left to the next run
+	Held        int               `json:"held"`        // not tried, as their issuer or DNS account fails for others
+	Overtaken   int               `json:"overtaken"`   // not taken up, as somebody else changed what they were about
 	Commit      string            `json:"ledger_commit"`
 }
 
@@ -29,7 +31,7 @@ func NewResult(plan Plan, report *reconcile.Report) Result {
 		return r
 	}
 	r.Failed, r.Interrupted, r.Commit = report.Failed(), report.Interrupted, report.Commit
-	r.Succeeded = len(report.Results) - r.Failed
+	r.Succeeded, r.Held, r.Overtaken = len(report.Results)-r.Failed, report.Held, report.Overtaken
 	for _, res := range report.Results {
 		r.Results = append(r.Results, res.Event)
 	}
@@ -51,12 +53,20 @@ func WriteResult(w io.Writer, p Palette, r Result) {
 			out.f("%s %s: %s failed (%s)\n%s\n", p.red("Error:"), p.bold(e.Certificate), e.Operation, e.Class, indent(wrap(e.Message, 96), "  "))
 		}
 	}
-	if len(r.Results) == 0 && r.Interrupted == 0 {
+	if len(r.Results)+r.Interrupted+r.Held+r.Overtaken == 0 {
 		return
 	}
 	out.f("%s %d done, %d failed", p.bold("Apply:"), r.Succeeded, r.Failed)
-	if r.Interrupted > 0 {
-		out.f(", %d left to the next run", r.Interrupted)
+	for _, more := range []struct {
+		n    int
+		what string
+	}{
+		{r.Interrupted, "left to the next run"}, {r.Held, "held back, as their issuer or DNS account fails for others"},
+		{r.Overtaken, "done or changed by somebody else meanwhile"},
+	} {
+		if more.n > 0 {
+			out.f(", %d %s", more.n, more.what)
+		}
 	}
 	if r.Commit != "" {
 		out.f("; ledger at %s", r.Commit[:min(12, len(r.Commit))])

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"certroll/spec"
+	"certroll/vault"
+)
+
+// maxCredential bounds a credential that is read from a file.
+const maxCredential = 64 << 10
+
+// follow follows a reference of the spec. What it finds is in no error.
+func (a *app) follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
+	switch v.Source {
+	case spec.FromVault:
+		return kv.Field(ctx, v.Path, v.Field)
+	case spec.FromEnv:
+		value := a.getenv(v.Name)
+		if value == "" {
+			return "", fmt.Errorf("following env(%q) of %s:%d: the variable is empty or not set in certroll's environment; set it where certroll runs",
+				v.Name, v.Range.Filename, v.Range.Start.Line)
+		}
+		return value, nil
+	case spec.FromFile:
+		return readCredential(v)
+	default:
+		return v.Text, nil
+	}
+}
+
+func readCredential(v spec.Value) (string, error) {
+	doing := fmt.Sprintf("following file(%q) of %s:%d", v.Path, v.Range.Filename, v.Range.Start.Line)
+	b, err := os.ReadFile(v.Path)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", doing, err)
+	}
+	value := strings.TrimRight(string(b), "\r\n")
+	if value == "" || len(b) > maxCredential {
+		return "", fmt.Errorf("%s: the file has %d bytes; a credential has 1 to %d", doing, len(b), maxCredential)
+	}
+	return value, nil
+}
+
+// versions tells which version of a credential is there, without reading it:
+// the number of a secret's version, or when a file was changed. A variable of
+// the environment stays as it is for as long as the process runs.
+type versions struct{ kv *vault.KV }
+
+func (vs versions) Version(ctx context.Context, v spec.Value) (string, error) {
+	switch v.Source {
+	case spec.FromVault:
+		n, err := vs.kv.Version(ctx, v.Path)
+		return strconv.Itoa(n), err
+	case spec.FromFile:
+		info, err := os.Stat(v.Path)
+		if err != nil {
+			return "", err
+		}
+		return info.ModTime().UTC().Format("20060102T150405.000000000"), nil
+	default:
+		return "", nil
+	}
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"certroll/spec"
+)
+
+// settle is how long a directory has to be still before it is looked at: a
+// writer makes several changes.
+const settle = 200 * time.Millisecond
+
+// watch tells when one of the files that credentials are read from changes. It
+// watches their directories, since a file is mostly replaced by another, as
+// Kubernetes does with a symbolic link beside it.
+type watch struct {
+	changed chan struct{}
+	notify  *fsnotify.Watcher
+	log     *slog.Logger
+	done    chan struct{}
+
+	mu   sync.Mutex
+	dirs map[string]bool
+}
+
+func newWatch(log *slog.Logger) (*watch, error) {
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{changed: make(chan struct{}, 1), notify: notify, log: log, done: make(chan struct{}), dirs: map[string]bool{}}
+	go w.listen()
+	return w, nil
+}
+
+// Close ends the watch.
+func (w *watch) Close() {
+	_ = w.notify.Close()
+	<-w.done
+}
+
+// follow watches these files from now on, and no others.
+func (w *watch) follow(files []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	wanted := map[string]bool{}
+	for _, f := range files {
+		wanted[filepath.Dir(f)] = true
+	}
+	for dir := range w.dirs {
+		if !wanted[dir] {
+			_ = w.notify.Remove(dir) // it is gone, or it is not watched any more
+			delete(w.dirs, dir)
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(wanted)) {
+		if w.dirs[dir] {
+			continue
+		}
+		if err := w.notify.Add(dir); err != nil {
+			w.log.Warn("a credential's directory cannot be watched: a change is seen with the next pull", "directory", dir, "error", err)
+			continue
+		}
+		w.dirs[dir] = true
+	}
+}
+
+func (w *watch) listen() {
+	defer close(w.done)
+	timer := time.NewTimer(settle)
+	timer.Stop()
+	for {
+		select {
+		case _, ok := <-w.notify.Events:
+			if !ok {
+				timer.Stop()
+				return
+			}
+			timer.Reset(settle)
+		case err, ok := <-w.notify.Errors:
+			if ok {
+				w.log.Warn("watching the files of credentials", "error", err)
+			}
+		case <-timer.C:
+			select {
+			case w.changed <- struct{}{}:
+			default: // it is told already
+			}
+		}
+	}
+}
+
+// credentialFiles are the files that a spec's references lead to.
+func credentialFiles(desired *spec.Spec) []string {
+	var files []string
+	add := func(v spec.Value) {
+		if v.Source == spec.FromFile {
+			files = append(files, v.Path)
+		}
+	}
+	for _, account := range desired.DNS {
+		for _, v := range account.Credentials {
+			add(v)
+		}
+	}
+	for _, issuer := range desired.Issuers {
+		if issuer.EAB != nil {
+			add(issuer.EAB.KeyID)
+			add(issuer.EAB.HMAC)
+		}
+	}
+	return files
+}
