@@ -46,6 +46,8 @@ type front struct {
 	edit   func(*http.Response) error
 	asked  []asked
 	made   int // orders that the CA made
+	// refused counts what the CA called a bad request, a nonce for one.
+	refused int
 }
 
 // asked is a request that came by.
@@ -81,6 +83,9 @@ func (f *front) answered(resp *http.Response) error {
 	f.mu.Lock()
 	if madeOrder(resp) {
 		f.made++
+	}
+	if resp.StatusCode == http.StatusBadRequest {
+		f.refused++
 	}
 	edit := f.edit
 	f.mu.Unlock()
