@@ -21,7 +21,6 @@ type attempt struct {
 	*applier
 	action Action
 	draft  *draft
-	asking bool // the stored draft says that the CA is being asked for an order
 	pair   pair
 	live   *Live // what is live after it
 
@@ -91,14 +90,13 @@ func (a *attempt) prepare(ctx context.Context) error {
 	}
 	if old != nil && old.fits(c, issuer, shape, target.Version) {
 		a.draft = old
-		return a.tooOftenUnanswered()
+		return nil
 	}
 	d, err := a.newDraft(ctx, shape)
 	if err != nil {
 		return err
 	}
 	d.CAS = target.Version
-	d.Asked, a.asking = []time.Time{a.now()}, true // which comes next
 	if old != nil {
 		d.stored = old.stored
 	}
@@ -276,16 +274,13 @@ func (a *attempt) orderOnce(ctx context.Context) error {
 // newOrder makes an order and keeps its URL before anything else is done.
 func (a *attempt) newOrder(ctx context.Context) error {
 	d, issuer := a.draft, a.action.Issuer
-	if err := a.noteAsking(ctx); err != nil {
-		return err
-	}
 	a.report("order", "ordering "+strings.Join(d.Names, " ")+" from "+issuer.Name)
 	url, replaced, err := a.ca.Order(ctx, issuer, d.Names, a.action.Replaces)
 	if err != nil {
 		return err
 	}
 	a.orders++
-	d.OrderURL, d.Exempt, d.Asked = url, a.action.Exempt, nil
+	d.OrderURL, d.Exempt = url, a.action.Exempt
 	if d.Exempt == ExemptARI && !replaced {
 		d.Exempt = ExemptRenewal
 	}

@@ -44,13 +44,10 @@ type draft struct {
 	KeyDigest string
 	KeyShape  string
 	KeySince  time.Time // zero: since this attempt
-	// Asked is when the CA was asked for an order, where no run has noted what
-	// it answered. It is stored before the question goes out.
-	Asked    []time.Time
-	OrderURL string
-	Exempt   Exemption
-	Account  string // the DNS account that worked
-	Chain    string // PEM, leaf first
+	OrderURL  string
+	Exempt    Exemption
+	Account   string // the DNS account that worked
+	Chain     string // PEM, leaf first
 	// DataDigest identifies the fields about to be written, so that a run
 	// that died right after the write knows them again.
 	DataDigest string
@@ -161,9 +158,6 @@ func (d *draft) encode() (map[string]string, error) {
 	if d.Revoke {
 		m["revoke"] = strconv.FormatUint(uint64(d.RevokeCode), 10)
 	}
-	if len(d.Asked) > 0 {
-		m["asked"] = formatTimes(d.Asked)
-	}
 	if !d.KeySince.IsZero() {
 		m["key_since"] = d.KeySince.UTC().Format(time.RFC3339)
 	}
@@ -200,9 +194,6 @@ func decodeDraft(m map[string]string) (*draft, error) {
 		if d.KeySince, err = time.Parse(time.RFC3339, since); err != nil {
 			return nil, fmt.Errorf("its key_since %q is no RFC 3339 time", since)
 		}
-	}
-	if d.Asked, err = parseTimes(m["asked"]); err != nil {
-		return nil, fmt.Errorf("its asked %q is no list of RFC 3339 times", m["asked"])
 	}
 	if d.Key, err = decodeKey(m["key"]); err != nil {
 		return nil, err
