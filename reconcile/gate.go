@@ -8,15 +8,14 @@ import (
 	"time"
 )
 
-// slowStart is how many certificates try an issuer or a DNS account, at work
-// or failed already, until one has succeeded with it: no more than it takes to
-// see that it fails.
+// slowStart is how many certificates try an issuer or a DNS account at once
+// until one has succeeded with it: no more than it takes to see that it fails.
 const slowStart = breakAfter
 
 // gate is the circuit breaker within one Apply, as admit is between them.
 //
 //	proven:   one certificate has succeeded   everybody in
-//	unproven: nobody has yet                  slowStart try, the others wait
+//	unproven: nobody has yet                  slowStart at once, the others wait
 //	open:     breakAfter in a row have failed nobody in any more
 type gate struct {
 	mu      sync.Mutex
@@ -92,7 +91,7 @@ func (g *gate) look(a *Action) (shut subject, full bool) {
 		return accountSubject(a.Spec.DNS[0]), false
 	}
 	for _, s := range subjectsOf(a) {
-		if d := g.door(s); !d.proven && d.inside+len(d.failed.certificates) >= slowStart {
+		if d := g.door(s); !d.proven && d.inside >= slowStart {
 			return "", true
 		}
 	}
