@@ -356,8 +356,17 @@ type applier struct {
 // failure is an error of our own making, with its class.
 type failure struct {
 	class  Class
-	denied bool // refused to protect what is there
+	denied bool      // refused to protect what is there
+	at     time.Time // when it may be tried again; zero: not known
 	err    error
+}
+
+// RetryAt is when it may be tried again.
+func (f *failure) RetryAt() time.Time {
+	if f.at.IsZero() {
+		return retryAt(f.err)
+	}
+	return f.at
 }
 
 func (f *failure) Error() string { return f.err.Error() }

@@ -18,6 +18,21 @@ type subject string
 func issuerSubject(name string) subject  { return subject("issuer." + name) }
 func accountSubject(name string) subject { return subject("dns." + name) }
 
+// limitSubject is a registered domain at an issuer. Most limits of a CA are
+// about names: when they are spent others may still be issued for.
+func limitSubject(issuer, domain string) subject {
+	return subject("issuer." + issuer + " for " + domain)
+}
+
+// askedSubjects are what an action has to do with besides its DNS accounts.
+func askedSubjects(a *Action) []subject {
+	list := []subject{issuerSubject(a.Issuer.Name)}
+	for _, d := range registered(a.Spec.Names()) {
+		list = append(list, limitSubject(a.Issuer.Name, d))
+	}
+	return list
+}
+
 // account is the DNS account that the subject is, if it is one.
 func (s subject) account() (name string, ok bool) { return strings.CutPrefix(string(s), "dns.") }
 
@@ -53,12 +68,15 @@ func troubles(events []Event) map[subject]*trouble {
 		}
 		switch {
 		case e.Status == Success && e.Operation.Orders():
-			delete(found, issuerSubject(e.Issuer))
-			delete(found, accountSubject(e.DNSAccount))
+			for _, s := range worked(e) {
+				delete(found, s)
+			}
 		case e.Status == Failed && e.Class.ofAccount() && e.DNSAccount != "":
 			blame(found, accountSubject(e.DNSAccount), e, e.Class, e.Message)
 		case e.Status == Failed && e.Class.ofIssuer() && e.Issuer != "":
-			blame(found, issuerSubject(e.Issuer), e, e.Class, e.Message)
+			for _, s := range failedAtIssuer(e) {
+				blame(found, s, e, e.Class, e.Message)
+			}
 		case e.Status == Failed && e.Operation.Orders() && e.Class == ClassValidation:
 			// The CA answered: its service is there.
 			if t := found[issuerSubject(e.Issuer)]; t != nil && t.class == ClassCAUnavailable {
@@ -67,6 +85,33 @@ func troubles(events []Event) map[subject]*trouble {
 		}
 	}
 	return found
+}
+
+// worked are the subjects that a success speaks for.
+func worked(e Event) []subject {
+	list := []subject{issuerSubject(e.Issuer), accountSubject(e.DNSAccount)}
+	for _, d := range registered(e.Names) {
+		list = append(list, limitSubject(e.Issuer, d))
+	}
+	return list
+}
+
+// failedAtIssuer is whom a failure of the issuer's speaks against: a rate limit
+// that names a domain of the certificate is that domain's, any other is the
+// account's or the whole CA's.
+func failedAtIssuer(e Event) []subject {
+	var list []subject
+	if e.Class == ClassRateLimited {
+		for _, d := range registered(e.Names) {
+			if strings.Contains(e.Message, d) {
+				list = append(list, limitSubject(e.Issuer, d))
+			}
+		}
+	}
+	if len(list) == 0 {
+		list = append(list, issuerSubject(e.Issuer))
+	}
+	return list
 }
 
 func blame(found map[subject]*trouble, s subject, e Event, class Class, message string) {
@@ -79,7 +124,8 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 	if name, ok := s.account(); ok {
 		t.credentials = e.Credentials[name]
 	}
-	if e.HoldUntil != nil && class == ClassRateLimited && e.HoldUntil.After(t.until) {
+	// The wait after a first failure is short unless the CA said otherwise.
+	if e.HoldUntil != nil && (class == ClassRateLimited || class == ClassCAUnavailable && e.Failures == 1) && e.HoldUntil.After(t.until) {
 		t.until = *e.HoldUntil
 	}
 	if !slices.Contains(t.certificates, e.Certificate) {

@@ -3,6 +3,10 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"certroll/spec"
@@ -17,10 +21,10 @@ type Repo interface {
 
 // LoopOptions are a Loop's settings; the zero value is good.
 type LoopOptions struct {
-	Interval time.Duration // between pulls; 0: five minutes
+	Interval time.Duration // between pulls, lengthened by up to a tenth at random; 0: five minutes
 	// Nudge has the loop pull at once, as when a file has changed.
 	Nudge <-chan struct{}
-	// Passed is told of each pass that did something or failed.
+	// Passed is told of each pass.
 	Passed func(Pass)
 	// Daily is run once a day, beside what else is done; nil: nothing.
 	Daily func(context.Context, *spec.Spec, *Observed) error
@@ -31,7 +35,11 @@ type Pass struct {
 	Actions []Action // the plan
 	Report  *Report  // nil where it did not come to that
 	Err     error
-	Next    time.Time // when the loop wakes next
+	// Standing and Records are how things stand after the pass; nil where
+	// nothing could be seen. Nobody changes them.
+	Standing []Action
+	Records  []*Record // by name
+	Next     time.Time // when the loop wakes next
 }
 
 const (
@@ -64,6 +72,7 @@ type Loop struct {
 	seen     *Observed
 	planned  []Action
 	pulledAt time.Time
+	pullAt   time.Time
 	askedAt  time.Time
 	wakeAt   time.Time
 	outages  map[Class]*outage
@@ -88,9 +97,7 @@ func (l *Loop) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if p.Err != nil || p.Report != nil && (len(p.Report.Results) > 0 || p.Report.Commit != "") {
-			l.o.Passed(p)
-		}
+		l.o.Passed(p)
 		l.sleep(ctx)
 	}
 }
@@ -151,10 +158,15 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if len(p.Report.Results)+p.Report.Overtaken > 0 && ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, touched(p)))
 	}
+	p.Standing, p.Records = l.planned, l.records()
 	if ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.daily(ctx, now))
 	}
 	return p
+}
+
+func (l *Loop) records() []*Record {
+	return slices.SortedFunc(maps.Values(l.seen.Records), func(a, b *Record) int { return strings.Compare(a.Certificate, b.Certificate) })
 }
 
 // touched are the certificates that a pass may have changed.
@@ -169,14 +181,15 @@ func touched(p Pass) map[string]bool {
 // pullDue tells whether it is time to pull; a clock that was set back makes it
 // so, since nothing is known of how long ago the last one was.
 func (l *Loop) pullDue(now time.Time) bool {
-	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.pulledAt.Add(l.o.Interval))
+	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.pullAt)
 }
 
 // pull takes the spec that is in force. Where Git is away that is the last good
 // one, and its error is told as an outage.
 func (l *Loop) pull(ctx context.Context, now time.Time) error {
 	desired, rev, err := l.repo.Pull(ctx)
-	l.pulledAt = now
+	// Replicas that started together do not ask together for ever.
+	l.pulledAt, l.pullAt = now, now.Add(l.o.Interval+rand.N(l.o.Interval/10+1))
 	if desired != nil {
 		l.desired, l.rev = desired, rev
 	}
@@ -235,7 +248,7 @@ func (l *Loop) due(now time.Time) map[string]bool {
 // nextWake is the earliest moment at which there may be something to do.
 func (l *Loop) nextWake(p Pass) time.Time {
 	now := l.now()
-	next := l.pulledAt.Add(l.o.Interval)
+	next := l.pullAt
 	earlier := func(at time.Time) {
 		if at.Before(next) {
 			next = at

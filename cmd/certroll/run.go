@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,9 +23,10 @@ func (a *app) runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Pull and apply for as long as it runs",
-		Long: `Pull the config repo every interval and apply what is to do, until stopped. A
-revision with a mistake is refused whole and noted; the last good one stays in
-force.`,
+		Long: `Pull the config repo every interval and apply what is to do, until stopped:
+also at each moment at which a certificate becomes due, and when a webhook or a
+changed file says so. A revision with a mistake is refused whole and noted; the
+last good one stays in force.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
 	}
@@ -40,6 +42,7 @@ type daemon struct {
 	log      *slog.Logger
 	source   *gitsync.Source
 	files    *watch
+	metrics  *metrics
 	good     *gitsync.Revision // the last revision without a mistake
 	desired  *spec.Spec
 	warned   map[string]bool // what was said of mounts
@@ -54,7 +57,7 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{app: a, settings: s, log: log, warned: map[string]bool{}}
+	d := &daemon{app: a, settings: s, log: log, metrics: newMetrics(), warned: map[string]bool{}}
 	progress := func(certificate, step, detail string) {
 		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
 	}
@@ -71,6 +74,10 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer d.files.Close()
+	served, err := d.serve(ctx)
+	if err != nil {
+		return err
+	}
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
@@ -79,11 +86,17 @@ func (a *app) run(ctx context.Context) error {
 	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{Interval: s.interval, Nudge: d.files.changed, Passed: d.passed}).Run(ctx)
 	log.Info("stopped")
 	<-kept
+	<-served
 	return nil
 }
 
-// passed logs how a pass ended.
+// passed logs and counts how a pass ended.
 func (d *daemon) passed(p reconcile.Pass) {
+	var revision string
+	if d.good != nil {
+		revision = d.good.Commit
+	}
+	d.metrics.passed(p, revision, time.Now())
 	if p.Report != nil {
 		for _, r := range p.Report.Results {
 			level := slog.LevelInfo
@@ -106,7 +119,7 @@ func (d *daemon) Pull(ctx context.Context) (*spec.Spec, reconcile.Revision, erro
 	if d.good == nil {
 		return nil, reconcile.Revision{}, err
 	}
-	d.files.follow(credentialFiles(d.desired))
+	d.files.follow(credentialFiles(d.desired), d.configDir)
 	d.warnOfMounts(ctx)
 	return d.desired, reconcile.Revision{Commit: d.good.Commit, Author: d.good.Author}, err
 }

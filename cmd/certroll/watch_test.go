@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// TestWatch: a file that is written, replaced by a rename, or reached by a
+// symbolic link that is swapped, as Kubernetes does, is told.
+func TestWatch(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "token")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Mkdir(filepath.Join(dir, "one"), 0o700))
+	must(os.Mkdir(filepath.Join(dir, "two"), 0o700))
+	must(os.Symlink("one", filepath.Join(dir, "data")))
+	must(os.WriteFile(file, []byte("first"), 0o600))
+	w, err := newWatch(slog.New(slog.DiscardHandler))
+	must(err)
+	defer w.Close()
+	w.follow([]string{file}, "")
+	for name, change := range map[string]func(){
+		"written":  func() { must(os.WriteFile(file, []byte("second"), 0o600)) },
+		"replaced": func() { must(writeState(file, []byte("third"))) },
+		"swapped": func() {
+			must(os.Symlink("two", filepath.Join(dir, "data.new")))
+			must(os.Rename(filepath.Join(dir, "data.new"), filepath.Join(dir, "data")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change()
+			select {
+			case <-w.changed:
+			case <-time.After(10 * time.Second):
+				t.Error("it is not told")
+			}
+		})
+	}
+}
+
+// TestNewCredentialInAFile: a hold ends when the file that holds the refused
+// credential changes, and not before.
+func TestNewCredentialInAFile(t *testing.T) {
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": strings.ReplaceAll(oneCertificate, "dns.lab", "dns.filed")})
+	secret := filepath.Join(w.dir, "tsig")
+	if err := os.WriteFile(secret, []byte(base64.StdEncoding.EncodeToString([]byte("not the key of this server"))+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.settings(fmt.Sprintf(`
+interval = "1h"
+dns "filed" {
+  provider = "rfc2136"
+  credentials = {
+    RFC2136_NAMESERVER     = %q
+    RFC2136_TSIG_KEY       = %q
+    RFC2136_TSIG_ALGORITHM = %q
+    RFC2136_TSIG_SECRET    = file(%q)
+    RFC2136_TTL            = "1"
+  }
+  propagation {
+    nameservers = [%[1]q]
+  }
+}`, w.nameserver.addr, w.nameserver.key, w.nameserver.algorithm, secret))
+	cmd, out := w.startRun()
+	w.until("the refusal", out, func() bool { return w.told("issue", "failure") == 1 })
+	if err := writeState(secret, []byte(w.nameserver.secret+"\n")); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.stopRun(cmd, out)
+	var es []reconcile.Event
+	for line := range strings.Lines(w.ledgerFile(time.Now().UTC().Format("audit/2006/01.jsonl"))) {
+		var e reconcile.Event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		es = append(es, e)
+	}
+	if es[0].Class != reconcile.ClassDNSUnauthorized || es[0].HoldUntil == nil || es[1].Time.After(*es[0].HoldUntil) {
+		t.Errorf("the hold did not end early: %+v", es)
+	}
+	w.checkPair("tls/api", "api.lab.test")
+}
