@@ -14,6 +14,7 @@ import (
 
 // TestDNSFails: what a DNS server refuses or does not answer.
 func TestDNSFails(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	for name, test := range map[string]func(*testing.T, *world){
 		"wrong key": wrongKey, "new key": newKeyInVault, "down": nameserverDown, "down for a moment": nameserverHiccup, "another account": anotherAccount,

@@ -16,6 +16,7 @@ import (
 // TestStateFails: what goes wrong with Vault and Git, and with other
 // reconcilers, while the CA is fine.
 func TestStateFails(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	for name, test := range map[string]func(*testing.T, *world){
 		"sealed": sealedMeanwhile, "git away": gitAwayMeanwhile, "two applies": twoApplies, "two daemons": twoDaemons, "crash loop": crashLoop,
@@ -162,6 +163,9 @@ func twoApplies(t *testing.T, l *world) {
 			t.Errorf("it ended with %v:\n%s", err, out)
 		}
 	}
+	if !strings.Contains(firstOut.String(), "2 done, 0 failed") || !strings.Contains(secondOut.String(), "0 done, 0 failed, 2 done or changed by somebody else meanwhile") {
+		t.Errorf("the first one says\n%s\nand the second one\n%s", firstOut, secondOut)
+	}
 	w.once(f, "twice1", "twice2")
 }
 
@@ -220,34 +224,34 @@ func await(t *testing.T, done <-chan struct{}, out *output) {
 // bounded by the back-off and not by the number of starts: a few runs that end
 // without a word are a failure, which is told and held like any other.
 func crashLoop(t *testing.T, l *world) {
-	w, f := l.faulty(t, declare("", "loop1", "loop2"))
+	w, f := l.faulty(t, declare("", "loop"))
 	w.program = build(t)
-	busy := problem(http.StatusServiceUnavailable, "serverInternal", "Service busy; retry later.")
-	asked := make(chan struct{}, 1)
-	f.breaks(at(newOrder, func(rw http.ResponseWriter, req *http.Request) {
-		busy(rw, req)
-		select {
-		case asked <- struct{}{}:
-		default: // the other certificate was first
-		}
-	}))
-	for range 30 {
-		cmd, _ := w.started("run")
-		select {
-		case <-asked:
-		case <-time.After(400 * time.Millisecond):
-		}
+	f.breaks(at(newOrder, problem(http.StatusServiceUnavailable, "serverInternal", "Service busy; retry later.")))
+	run := func(until func() bool) {
+		t.Helper()
+		cmd, out := w.started("run")
+		w.until("a question to the CA, or a failure", out, until)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait()  // it was killed
 		w.expireLease() // which bounds it too, and is not what is looked at here
 	}
-	if n := f.count(newOrder); n < 2 || n > 6 {
-		t.Errorf("the CA was asked for %d orders of 2 certificates over 30 starts, want 6 at most", n)
+	for starts := 0; w.told("issue", "failure") == 0; starts++ {
+		if starts > 5 {
+			t.Fatalf("the CA was asked for an order at each of %d starts", starts)
+		}
+		asked := f.count(newOrder)
+		run(func() bool { return f.count(newOrder) > asked || w.told("issue", "failure") > 0 })
 	}
-	for _, name := range []string{"loop1", "loop2"} {
-		e := w.failed(name, reconcile.ClassInternal, "ended without telling how it went", 1)
-		w.waits(e, time.Minute, 66*time.Second)
+	w.waits(w.failed("loop", reconcile.ClassInternal, "ended without telling how it went", 1), time.Minute, 66*time.Second)
+	asked := f.count(newOrder)
+	if asked < 1 || asked > 3 {
+		t.Errorf("the CA was asked for %d orders until that was a failure, want 3 at most", asked)
 	}
+	for range 25 {
+		start := time.Now()
+		run(func() bool { return time.Since(start) > 300*time.Millisecond })
+	}
+	f.orders(asked, 0)
 }
