@@ -160,12 +160,17 @@ func (f *front) times(path string) []time.Time {
 
 func (f *front) count(path string) int { return len(f.times(path)) }
 
+// answers are how many orders the CA made, and what it refused.
+func (f *front) answers() (made, refused int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.made, f.refused
+}
+
 // orders demands that the CA was asked for so many orders and made so many.
 func (f *front) orders(askedFor, made int) {
 	f.t.Helper()
-	f.mu.Lock()
-	got := f.made
-	f.mu.Unlock()
+	got, _ := f.answers()
 	if n := f.count(newOrder); n != askedFor || got != made {
 		f.t.Errorf("the CA was asked for %d orders and made %d, want %d and %d", n, got, askedFor, made)
 	}
@@ -309,7 +314,7 @@ func (w *world) statuses(name string) string {
 	return strings.Join(list, ", ")
 }
 
-// told demands the events of one certificate.
+// tells demands the events of one certificate.
 func (w *world) tells(name, want string) {
 	w.t.Helper()
 	if got := w.statuses(name); got != want {
