@@ -48,6 +48,8 @@ type Options struct {
 	// Moments keeps when CAs may be asked for renewal information again; nil:
 	// nothing does, each process asks anew.
 	Moments Moments
+	// Examiner looks ahead; nil: Examine and Doctor cannot be used.
+	Examiner Examiner
 	// Resolve follows references of the spec, for keystore passwords.
 	Resolve func(context.Context, spec.Value) (string, error)
 }
@@ -60,6 +62,7 @@ type Reconciler struct {
 	drafts   *drafts
 	scribe   *scribe
 	asks     *asks
+	tenancy  tenancy
 	opts     Options
 
 	heldMu sync.Mutex

@@ -63,6 +63,9 @@ func (t *trouble) probeAt(s subject, deadline time.Time) time.Time {
 func troubles(events []Event) map[subject]*trouble {
 	found := map[subject]*trouble{}
 	for _, e := range events {
+		if e.Operation == KindDoctor {
+			continue // a look ahead held nobody up
+		}
 		for _, p := range e.PassedOver {
 			blame(found, accountSubject(p.Account), e, p.Class, p.Message)
 		}

@@ -40,4 +40,8 @@
 //   - With renewal.auto off only a missing certificate and an explicit
 //     rotation request are acted on: turning the renewal off means "do not
 //     touch it".
+//   - What an examination (Doctor) finds ahead is told when it comes and when
+//     it goes, and holds nothing up: only an attempt's failure does. What was
+//     told is kept in the ledger (doctor.json) and not read off the audit log,
+//     which would have to be read back to its beginning.
 package reconcile

@@ -83,7 +83,9 @@ func (a *app) run(ctx context.Context) error {
 		defer close(kept)
 		d.client.Keep(ctx)
 	}()
-	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{Interval: s.interval, Nudge: d.files.changed, Passed: d.passed}).Run(ctx)
+	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
+		Interval: s.interval, Nudge: d.files.changed, Passed: d.passed, Daily: d.examine,
+	}).Run(ctx)
 	log.Info("stopped")
 	<-kept
 	<-served
@@ -109,6 +111,17 @@ func (d *daemon) passed(p reconcile.Pass) {
 	}
 	if p.Err != nil {
 		d.log.Error("pass failed", "error", p.Err)
+	}
+}
+
+// examine is the doctor's daily visit: what it finds is in the ledger.
+func (d *daemon) examine(ctx context.Context, desired *spec.Spec, rev reconcile.Revision) {
+	x, err := d.reconciler.Doctor(ctx, desired, rev)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		d.log.Error("the daily examination failed", "error", err)
+	case err == nil:
+		d.log.Info("examined", "certificates", x.Certificates, "errors", x.Count(reconcile.SeverityError), "warnings", x.Count(reconcile.SeverityWarning))
 	}
 }
 

@@ -102,7 +102,7 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log, PresentRetry: a.patience})
 	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
-		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: leaseWait, Patience: a.patience,
+		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: leaseWait, Patience: a.patience, Examiner: p.acme,
 		Lease:   vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), leaseTTL),
 		Moments: momentsFile(filepath.Join(s.StateDir, "moments.json")),
 	})

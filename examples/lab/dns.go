@@ -22,7 +22,9 @@ type DNSOptions struct {
 	// IPv6 gives every name the address ::1 as well. A CA that validates over
 	// HTTP then goes there first, so leave it off unless somebody listens.
 	IPv6 bool
-	Dir  string // StartBIND: where it may write; empty: a temporary directory
+	// Signed lets StartBIND sign its zones with keys of their own (DNSSEC).
+	Signed bool
+	Dir    string // StartBIND: where it may write; empty: a temporary directory
 }
 
 // DNS is an authoritative name server in this process. Besides the records

@@ -57,19 +57,24 @@ func (s *solving) unpublished(ctx context.Context, doing string, err error) erro
 	return notPublished{asError(doing, err)}
 }
 
-// alone runs the publication while nothing else is written at its name, or,
-// for a provider with one value for all of an account, through its account.
+// alone runs the publication while nothing else is written at its name.
 func (p *publication) alone(ctx context.Context) error {
-	key := p.name
-	if p.provider.wholeAccount() {
-		key = "account " + p.account.Name
-	}
-	unlock, err := p.client.names.lock(ctx, key)
+	unlock, err := p.lock(ctx)
 	if err != nil {
 		return interrupted(ctx, p.doing)
 	}
 	defer unlock()
 	return p.run(ctx)
+}
+
+// lock waits until nothing else is written at the publication's name, or, for
+// a provider with one value for all of an account, through its account.
+func (p *publication) lock(ctx context.Context) (unlock func(), err error) {
+	key := p.name
+	if p.provider.wholeAccount() {
+		key = "account " + p.account.Name
+	}
+	return p.client.names.lock(ctx, key)
 }
 
 // run writes the records, waits until they can be seen, has the CA look, and
