@@ -146,6 +146,30 @@ func mended(found map[subject]*trouble, now map[string]string) {
 	}
 }
 
+// mayBeMended lets a trouble be probed at once where the certificate that met
+// it last goes on before its own hold has ended: what it failed with is
+// something else now, which may be the cure. The end of a rate limit stands.
+func mayBeMended(found map[subject]*trouble, asking []*Action, now time.Time) {
+	for _, a := range asking {
+		r := a.Record
+		if r == nil || r.Hold == nil || !r.Hold.Until.After(now) || r.LastFailure == nil || !r.LastFailure.Operation.Orders() || r.LastFailure.Issuer != a.Issuer.Name {
+			continue
+		}
+		subjects := askedSubjects(a)
+		for _, name := range a.Spec.DNS {
+			subjects = append(subjects, accountSubject(name))
+		}
+		for _, s := range subjects {
+			if t := found[s]; t != nil && !r.LastFailure.At.Before(t.last.Truncate(time.Second)) {
+				t.last = time.Time{}
+				if t.class != ClassRateLimited {
+					t.until = time.Time{}
+				}
+			}
+		}
+	}
+}
+
 // otherCredentials tells that a version is known to have changed.
 func otherCredentials(was, is string) bool { return was != "" && is != "" && was != is }
 

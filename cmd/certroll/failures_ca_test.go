@@ -230,8 +230,8 @@ func overloaded(t *testing.T, l *world) {
 }
 
 // manyFail: a CA that is away for all is one problem. After three certificates
-// the rest is not even tried, which is one event, and one probe goes first
-// once it may be mended.
+// the rest is not even tried, which is one event, and one certificate goes
+// first once it may be mended.
 func manyFail(t *testing.T, l *world) {
 	names := []string{"many1", "many2", "many3", "many4", "many5", "many6", "many7"}
 	w, f := l.faulty(t, declare("", names...))
@@ -266,7 +266,23 @@ func manyFail(t *testing.T, l *world) {
 	if n := w.git("rev-list", "--count", head+"..certroll/status"); n != "0" && n != "1" {
 		t.Errorf("%s commits while nothing happened", n)
 	}
+
+	// Another spec may be the cure: one certificate tries it, and where that
+	// fails all wait again.
+	w.nudge()
+	w.says(applyNow, "0 done, 1 failed")
+	f.orders(12, 0)
+	w.quiet(f, "the issuer is held again")
 	f.mend()
+	w.nudge()
+	if out := w.certroll(0, "apply", "-auto-approve"); !strings.Contains(out, "1 done, 0 failed") {
+		t.Errorf("not one certificate went first:\n%s", out)
+	}
+	w.certroll(0, "apply", "-auto-approve")
+	for _, name := range names {
+		w.checkPair("tls/"+name, name+".lab.test")
+	}
+	f.orders(19, 7)
 }
 
 // badNonces: a CA that refuses most nonces costs requests and no orders.

@@ -302,22 +302,27 @@ func (w *world) audit() []reconcile.Event {
 	return events
 }
 
-// statuses are how the events about a certificate ended, in order.
-func (w *world) statuses(name string) string {
+// story are the events of the attempts to make a certificate. What a daemon's
+// daily examination finds is not among them.
+func (w *world) story(name string) []reconcile.Event {
 	w.t.Helper()
-	var list []string
+	var events []reconcile.Event
 	for _, e := range w.audit() {
-		if e.Certificate == name {
-			list = append(list, string(e.Operation)+" "+string(e.Status))
+		if e.Certificate == name && e.Operation.Orders() {
+			events = append(events, e)
 		}
 	}
-	return strings.Join(list, ", ")
+	return events
 }
 
-// tells demands the events of one certificate.
+// tells demands how the attempts to make a certificate ended, in order.
 func (w *world) tells(name, want string) {
 	w.t.Helper()
-	if got := w.statuses(name); got != want {
+	var list []string
+	for _, e := range w.story(name) {
+		list = append(list, string(e.Operation)+" "+string(e.Status))
+	}
+	if got := strings.Join(list, ", "); got != want {
 		w.t.Errorf("the audit log says of %s: %s; want %s", name, got, want)
 	}
 }
@@ -336,12 +341,11 @@ func (w *world) record(name string) *reconcile.Record {
 // that what is live is what was live.
 func (w *world) failed(name string, class reconcile.Class, words string, failures int) reconcile.Event {
 	w.t.Helper()
-	var e reconcile.Event
-	for _, e2 := range w.audit() {
-		if e2.Certificate == name {
-			e = e2
-		}
+	story := w.story(name)
+	if len(story) == 0 {
+		w.t.Fatalf("nothing is told of %s", name)
 	}
+	e := story[len(story)-1]
 	if e.Status != reconcile.Failed || e.Class != class || !strings.Contains(e.Message, words) || e.Failures != failures || e.HoldUntil == nil {
 		w.t.Fatalf("the last event is %+v, want failure %d of class %s with the words %q and the end of a hold", e, failures, class, words)
 	}
