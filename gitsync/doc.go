@@ -7,6 +7,8 @@
 //     reads them from a plain directory.
 //   - Ledger reads and writes a branch through the object database, without a
 //     work tree.
+//   - Revise commits a person's change to a branch of the config repo, by the
+//     Ledger's compare-and-swap.
 //   - Journal is a durable queue on the local disk for what waits to be pushed.
 //
 // # What it never does

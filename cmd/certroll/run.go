@@ -164,7 +164,7 @@ func (d *daemon) pull(ctx context.Context) error {
 
 func (d *daemon) fetch(ctx context.Context) (*gitsync.Revision, error) {
 	if d.source == nil {
-		return gitsync.ReadDir(d.configDir)
+		return d.readDir(d.settings)
 	}
 	return d.source.Fetch(ctx)
 }

@@ -236,6 +236,7 @@ func (w *world) git(args ...string) string {
 
 type auditEvent struct {
 	ID, Operation, Certificate, Status, Class, Message, Prev, Reason, Actor, Revision string
+	Detail, Revoked                                                                   string
 	OldSerial                                                                         string `json:"old_serial"`
 	NewSerial                                                                         string `json:"new_serial"`
 	DNSAccount                                                                        string `json:"dns_account"`
