@@ -42,6 +42,7 @@ type trouble struct {
 	message      string    // of the last one
 	first, last  time.Time // failures
 	certificates []string  // that failed, each once
+	by           string    // the certificate of the last one
 	until        time.Time // the other side's own word, zero where it gave none
 	credentials  string    // of a DNS account: their versions at the last failure; "": not known
 }
@@ -123,7 +124,7 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 		t = &trouble{class: class, first: e.Time}
 		found[s] = t
 	}
-	t.last, t.message = e.Time, message
+	t.last, t.message, t.by = e.Time, message, e.Certificate
 	if name, ok := s.account(); ok {
 		t.credentials = e.Credentials[name]
 	}
@@ -160,7 +161,7 @@ func mayBeMended(found map[subject]*trouble, asking []*Action, now time.Time) {
 			subjects = append(subjects, accountSubject(name))
 		}
 		for _, s := range subjects {
-			if t := found[s]; t != nil && !r.LastFailure.At.Before(t.last.Truncate(time.Second)) {
+			if t := found[s]; t != nil && t.by == a.Certificate {
 				t.last = time.Time{}
 				if t.class != ClassRateLimited {
 					t.until = time.Time{}

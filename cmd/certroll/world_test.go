@@ -52,6 +52,7 @@ func newLab(t testing.TB) *world {
 	dns := labtest.DNS(t, zone)
 	w := &world{t: t, program: "certroll", prefix: "certroll", vault: labtest.Vault(t), dns: dns, pebble: labtest.Pebble(t, lab.PebbleOptions{DNS: dns.Addr})}
 	w.vaultAddr, w.directory, w.caBundle = w.vault.Addr, w.pebble.Directory, w.pebble.CABundle
+	w.env = []string{patienceVariable + "=50ms 100ms"}
 	w.token, w.nameserver = w.vault.Token, nameserver{dns.Addr, dns.KeyName, dns.Secret, dns.Algorithm}
 	return w
 }
