@@ -99,7 +99,7 @@ func (g *gatekeeper) probeAt(a *Action, s subject) time.Time {
 }
 
 func (g *gatekeeper) mayProbe(a *Action, s subject) bool {
-	return !g.probing[s] && !g.probeAt(a, s).After(g.now)
+	return !g.probing[s] && (g.troubles[s].retried(a.Certificate, g.now) || !g.probeAt(a, s).After(g.now))
 }
 
 // stop holds the action because of a subject in trouble.

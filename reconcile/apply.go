@@ -216,6 +216,9 @@ func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned 
 func (r *Reconciler) tell(ctx context.Context, report *Report) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
+	if err := r.noteRewound(); err != nil {
+		return err
+	}
 	commit, told, err := r.scribe.flush(ctx)
 	if err != nil {
 		return fmt.Errorf("writing the ledger: %w; the events are safe in the journal and are told with the next run", err)

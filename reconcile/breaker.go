@@ -45,6 +45,13 @@ type trouble struct {
 	by           string    // the certificate of the last one
 	until        time.Time // the other side's own word, zero where it gave none
 	credentials  string    // of a DNS account: their versions at the last failure; "": not known
+	asked        []asked   // by a person to try again since the last failure
+}
+
+// asked is a certificate that a person wants tried again at once.
+type asked struct {
+	certificate string
+	forced      bool // whatever the CA said of when to come back
 }
 
 // open tells whether the subject is held as a whole.
@@ -56,7 +63,18 @@ func (t *trouble) probeAt(s subject, deadline time.Time) time.Time {
 	return backoff(string(s), len(t.certificates)-breakAfter+2, t.class, t.last, t.until, deadline)
 }
 
-// troubles reads from the events, oldest first, who is in trouble now.
+// retried tells whether a person asked for this certificate to be tried, which
+// makes it the next probe. The failure of any probe ends that: one retry, and
+// as many as were asked for at once, is one probe at most.
+func (t *trouble) retried(certificate string, now time.Time) bool {
+	return slices.ContainsFunc(t.asked, func(a asked) bool {
+		return a.certificate == certificate && (a.forced || t.class != ClassRateLimited || !t.until.After(now))
+	})
+}
+
+// troubles reads from the events, oldest first, who is in trouble now. Their
+// order is the ledger's, so that a retry counts by where it stands and not by
+// the clock of the machine that it came from.
 //
 //	dns.a:  fail(x) fail(y) ok(z)                   no trouble: it works
 //	dns.a:  fail(x) fail(y) fail(y) fail(z)         held: three certificates
@@ -71,6 +89,10 @@ func troubles(events []Event) map[subject]*trouble {
 			blame(found, accountSubject(p.Account), e, p.Class, p.Message)
 		}
 		switch {
+		case e.Operation == KindRetry:
+			for _, t := range found {
+				t.asked = append(t.asked, asked{e.Certificate, e.Forced})
+			}
 		case e.Status == Success && e.Operation.Orders():
 			for _, s := range worked(e) {
 				delete(found, s)
@@ -124,7 +146,7 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 		t = &trouble{class: class, first: e.Time}
 		found[s] = t
 	}
-	t.last, t.message, t.by = e.Time, message, e.Certificate
+	t.last, t.message, t.by, t.asked = e.Time, message, e.Certificate, nil
 	if name, ok := s.account(); ok {
 		t.credentials = e.Credentials[name]
 	}

@@ -13,11 +13,12 @@ import (
 )
 
 // The exit codes. 2 is "there are changes" for plan -detailed-exitcode, as
-// Terraform has it.
+// Terraform has it, and "a person is to be woken" for status.
 const (
 	exitOK      = 0
 	exitError   = 1
 	exitChanges = 2
+	exitPage    = 2
 )
 
 func main() {

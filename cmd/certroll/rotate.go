@@ -75,12 +75,7 @@ func (a *app) records(ctx context.Context, s *settings) (map[string]*reconcile.R
 		fmt.Fprintln(a.err, "There is no ledger (ledger.url in certroll.hcl), so it is not known how far from expiry they are.")
 		return nil, nil
 	}
-	ledger, err := s.openLedger()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = ledger.Close() }()
-	tree, _, err := ledger.Snapshot(ctx)
+	tree, err := s.ledgerTree(ctx)
 	if err != nil {
 		return nil, err
 	}
