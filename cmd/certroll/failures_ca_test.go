@@ -20,18 +20,11 @@ const applyNow = "apply -auto-approve"
 // TestCAFails: each way in which a CA refuses or is away is told in its own
 // words, leaves alone what is live, is not repeated, and is over once mended.
 func TestCAFails(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
-	for name, test := range map[string]func(*testing.T, *world){
+	sideBySide(t, map[string]func(*testing.T, *world){
 		"caa at finalization": caaAtFinalization, "caa at validation": caaAtValidation,
 		"rate limited": rateLimited, "paused": paused, "refused": connectionRefused, "overloaded": overloaded,
 		"many": manyFail, "bad nonces": badNonces, "forgotten": accountForgotten,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, l)
-		})
-	}
+	})
 }
 
 // caaAtFinalization: Boulder looks at CAA again before it issues by an

@@ -14,16 +14,9 @@ import (
 
 // TestDNSFails: what a DNS server refuses or does not answer.
 func TestDNSFails(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
-	for name, test := range map[string]func(*testing.T, *world){
+	sideBySide(t, map[string]func(*testing.T, *world){
 		"wrong key": wrongKey, "new key": newKeyInVault, "down": nameserverDown, "down for a moment": nameserverHiccup, "another account": anotherAccount,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, l)
-		})
-	}
+	})
 }
 
 // onBIND is the lab with BIND as its only name server.

@@ -16,16 +16,9 @@ import (
 // TestStateFails: what goes wrong with Vault and Git, and with other
 // reconcilers, while the CA is fine.
 func TestStateFails(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
-	for name, test := range map[string]func(*testing.T, *world){
+	sideBySide(t, map[string]func(*testing.T, *world){
 		"sealed": sealedMeanwhile, "git away": gitAwayMeanwhile, "two applies": twoApplies, "two daemons": twoDaemons, "crash loop": crashLoop,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, l)
-		})
-	}
+	})
 }
 
 // sealedMeanwhile: Vault is sealed after the order and before the pair is

@@ -15,6 +15,18 @@ import (
 	"certroll/reconcile"
 )
 
+// sideBySide runs tests on the same servers at the same time.
+func sideBySide(t *testing.T, tests map[string]func(*testing.T, *world)) {
+	t.Parallel()
+	l := newLab(t)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, l)
+		})
+	}
+}
+
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 
 // faulty is a world of its own on the same servers, with a front before the
