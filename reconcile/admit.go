@@ -19,6 +19,7 @@ func admit(actions []Action, obs *Observed, now time.Time) {
 	history := credible(obs.History, now)
 	g := &gatekeeper{troubles: troubles(history), book: newBook(history), probing: map[subject]bool{}, now: now}
 	mended(g.troubles, obs.Credentials)
+	mayBeMended(g.troubles, asking, now)
 	for _, a := range asking {
 		g.admit(a)
 	}

@@ -154,17 +154,20 @@ func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev Revision
 	report := &Report{}
 	err := r.noteHeld(heldTogether(actions, r.opts.Now()))
 	if err == nil && len(actionable(actions)) > 0 {
-		err = r.applyUnderLease(ctx, desired, rev, actions, report)
+		var run context.Context
+		var release func()
+		if run, release, err = r.holdLease(ctx); err == nil {
+			// Kept until the ledger is told: whoever has it next is to see how
+			// this went, and what is held.
+			defer release()
+			err = r.applyUnderLease(ctx, run, desired, rev, actions, report)
+		}
 	}
 	return report, errors.Join(err, r.tell(ctx, report))
 }
 
-func (r *Reconciler) applyUnderLease(ctx context.Context, desired *spec.Spec, rev Revision, actions []Action, report *Report) error {
-	run, release, err := r.holdLease(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
+// applyUnderLease does it while run, which ends where the lease is lost.
+func (r *Reconciler) applyUnderLease(ctx, run context.Context, desired *spec.Spec, rev Revision, actions []Action, report *Report) error {
 	todo, err := r.stillTrue(run, desired, actions, report)
 	if err != nil {
 		return err

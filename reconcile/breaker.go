@@ -42,6 +42,7 @@ type trouble struct {
 	message      string    // of the last one
 	first, last  time.Time // failures
 	certificates []string  // that failed, each once
+	by           string    // the certificate of the last one
 	until        time.Time // the other side's own word, zero where it gave none
 	credentials  string    // of a DNS account: their versions at the last failure; "": not known
 	asked        []asked   // by a person to try again since the last failure
@@ -145,7 +146,7 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 		t = &trouble{class: class, first: e.Time}
 		found[s] = t
 	}
-	t.last, t.message, t.asked = e.Time, message, nil
+	t.last, t.message, t.by, t.asked = e.Time, message, e.Certificate, nil
 	if name, ok := s.account(); ok {
 		t.credentials = e.Credentials[name]
 	}
@@ -164,6 +165,30 @@ func mended(found map[subject]*trouble, now map[string]string) {
 	for s, t := range found {
 		if name, ok := s.account(); ok && otherCredentials(t.credentials, now[name]) {
 			delete(found, s)
+		}
+	}
+}
+
+// mayBeMended lets a trouble be probed at once where the certificate that met
+// it last goes on before its own hold has ended: what it failed with is
+// something else now, which may be the cure. The end of a rate limit stands.
+func mayBeMended(found map[subject]*trouble, asking []*Action, now time.Time) {
+	for _, a := range asking {
+		r := a.Record
+		if r == nil || r.Hold == nil || !r.Hold.Until.After(now) || r.LastFailure == nil || !r.LastFailure.Operation.Orders() || r.LastFailure.Issuer != a.Issuer.Name {
+			continue
+		}
+		subjects := askedSubjects(a)
+		for _, name := range a.Spec.DNS {
+			subjects = append(subjects, accountSubject(name))
+		}
+		for _, s := range subjects {
+			if t := found[s]; t != nil && t.by == a.Certificate {
+				t.last = time.Time{}
+				if t.class != ClassRateLimited {
+					t.until = time.Time{}
+				}
+			}
 		}
 	}
 }

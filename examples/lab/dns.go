@@ -84,11 +84,11 @@ func StartDNS(_ context.Context, o DNSOptions) (*DNS, error) {
 
 // listen returns when both sockets are being served.
 func (d *DNS) listen() error {
-	packets, err := net.ListenPacket("udp", d.Addr)
+	packets, err := patiently(func() (net.PacketConn, error) { return net.ListenPacket("udp", d.Addr) })
 	if err != nil {
 		return fmt.Errorf("starting the DNS server: %w", err)
 	}
-	stream, err := net.Listen("tcp", d.Addr)
+	stream, err := patiently(func() (net.Listener, error) { return net.Listen("tcp", d.Addr) })
 	if err != nil {
 		_ = packets.Close()
 		return fmt.Errorf("starting the DNS server: %w", err)

@@ -27,9 +27,13 @@ func (s *solving) viaDNS(ctx context.Context, account *spec.DNSAccount, challeng
 		return s.unpublished(ctx, doing, err)
 	}
 	defer provider.release()
-	name, err := recordName(ctx, account, challenges[0].domain())
+	var name string
+	err = s.patiently(ctx, account, doing, func() (err error) {
+		name, err = recordName(ctx, account, challenges[0].domain())
+		return err
+	})
 	if err != nil {
-		return s.unpublished(ctx, doing, err)
+		return err
 	}
 	p := &publication{solving: s, account: account, provider: provider, name: name, challenges: challenges}
 	if !provider.oneAtATime() {
@@ -102,28 +106,37 @@ func (p *publication) cap(ttl time.Duration) time.Duration {
 	return min(ttl, p.client.opts.RecordCache)
 }
 
-// present writes one record; a provider that does not answer gets another try
-// or two. written is true as soon as the record may be there.
+// present writes one record. written is true as soon as it may be there.
 func (p *publication) present(ctx context.Context, ch challenge) (written bool, err error) {
 	doing := "writing the TXT record " + p.name + " through the DNS account " + p.account.Name
 	p.report("dns", doing)
+	err = p.patiently(ctx, p.account, doing, func() error {
+		err := p.provider.present(ctx, ch, p.name)
+		written = written || err == nil || ctx.Err() != nil || asError(doing, err).class == ClassDNSUnavailable
+		return err
+	})
+	return written, err
+}
+
+// patiently gives a provider or a name server that does not answer another try
+// or two, unless another group has given the account up.
+func (s *solving) patiently(ctx context.Context, account *spec.DNSAccount, doing string, do func() error) error {
 	for try := 0; ; try++ {
-		err = p.provider.present(ctx, ch, p.name)
+		err := do()
 		if err == nil {
-			return true, nil
+			return nil
 		}
 		if ctx.Err() != nil {
-			return true, interrupted(ctx, doing)
+			return interrupted(ctx, doing)
 		}
 		e := asError(doing, err)
-		written = written || e.class == ClassDNSUnavailable
-		if e.class != ClassDNSUnavailable || try >= len(p.client.opts.PresentRetry) || p.passedOver(p.account) {
-			return written, notPublished{e}
+		if e.class != ClassDNSUnavailable || try >= len(s.client.opts.PresentRetry) || s.passedOver(account) {
+			return notPublished{e}
 		}
-		pause := p.client.opts.PresentRetry[try]
-		p.report("dns", fmt.Sprintf("trying again in %s: %v", pause, e))
+		pause := s.client.opts.PresentRetry[try]
+		s.report("dns", fmt.Sprintf("trying again in %s: %v", pause, e))
 		if sleep(ctx, pause) != nil {
-			return written, interrupted(ctx, doing)
+			return interrupted(ctx, doing)
 		}
 	}
 }
