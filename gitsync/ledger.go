@@ -50,6 +50,7 @@ type Ledger struct {
 	store   *store
 	tip     plumbing.Hash // where the branch is, by the last listing; zero: nowhere
 	rewound *rewind       // nil: all in order
+	kin     kinship       // the last one that was looked up
 	doubts  []nextCommit  // of the current Commit, that may have arrived
 }
 
@@ -160,6 +161,11 @@ func (l *Ledger) Rewound() (old, now string, ok bool) {
 		now = l.rewound.new.String()
 	}
 	return l.rewound.old.String(), now, true
+}
+
+// Place names the branch and directory, without anything secret.
+func (l *Ledger) Place() string {
+	return l.remote.loc.String() + " " + l.ref.String() + " " + l.o.Directory
 }
 
 func (l *Ledger) doing(what string) string {
