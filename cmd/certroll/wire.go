@@ -22,12 +22,9 @@ import (
 	"certroll/vault"
 )
 
-const (
-	// leaseTTL is how long a lease outlives a reconciler that was killed.
-	leaseTTL = time.Minute
-	// leaseSlack is how much longer than that is waited for one.
-	leaseSlack = 30 * time.Second
-)
+// leaseTTL is how long a lease outlives a reconciler that was killed. Half as
+// much again is waited for one.
+const leaseTTL = time.Minute
 
 func (s *settings) source() (*gitsync.Source, error) {
 	if s.Repo.URL == "" {
@@ -132,7 +129,7 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
 	ttl := cmp.Or(a.leaseTTL, leaseTTL)
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
-		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: ttl + leaseSlack, Patience: a.patience, Examiner: p.acme,
+		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: ttl + ttl/2, Patience: a.patience, Examiner: p.acme,
 		Anchor: anchor, Rewound: rewound(log),
 		Lease:   vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), ttl),
 		Moments: momentsFile(filepath.Join(s.StateDir, "moments.json")),
