@@ -19,6 +19,7 @@ func admit(actions []Action, obs *Observed, now time.Time) {
 	history := credible(obs.History, now)
 	g := &gatekeeper{troubles: troubles(history), book: newBook(history), probing: map[subject]bool{}, now: now}
 	mended(g.troubles, obs.Credentials)
+	mayBeMended(g.troubles, asking, now)
 	for _, a := range asking {
 		g.admit(a)
 	}
@@ -98,7 +99,7 @@ func (g *gatekeeper) probeAt(a *Action, s subject) time.Time {
 }
 
 func (g *gatekeeper) mayProbe(a *Action, s subject) bool {
-	return !g.probing[s] && !g.probeAt(a, s).After(g.now)
+	return !g.probing[s] && (g.troubles[s].retried(a.Certificate, g.now) || !g.probeAt(a, s).After(g.now))
 }
 
 // stop holds the action because of a subject in trouble.

@@ -42,8 +42,16 @@ type trouble struct {
 	message      string    // of the last one
 	first, last  time.Time // failures
 	certificates []string  // that failed, each once
+	by           string    // the certificate of the last one
 	until        time.Time // the other side's own word, zero where it gave none
 	credentials  string    // of a DNS account: their versions at the last failure; "": not known
+	asked        []asked   // by a person to try again since the last failure
+}
+
+// asked is a certificate that a person wants tried again at once.
+type asked struct {
+	certificate string
+	forced      bool // whatever the CA said of when to come back
 }
 
 // open tells whether the subject is held as a whole.
@@ -55,7 +63,18 @@ func (t *trouble) probeAt(s subject, deadline time.Time) time.Time {
 	return backoff(string(s), len(t.certificates)-breakAfter+2, t.class, t.last, t.until, deadline)
 }
 
-// troubles reads from the events, oldest first, who is in trouble now.
+// retried tells whether a person asked for this certificate to be tried, which
+// makes it the next probe. The failure of any probe ends that: one retry, and
+// as many as were asked for at once, is one probe at most.
+func (t *trouble) retried(certificate string, now time.Time) bool {
+	return slices.ContainsFunc(t.asked, func(a asked) bool {
+		return a.certificate == certificate && (a.forced || t.class != ClassRateLimited || !t.until.After(now))
+	})
+}
+
+// troubles reads from the events, oldest first, who is in trouble now. Their
+// order is the ledger's, so that a retry counts by where it stands and not by
+// the clock of the machine that it came from.
 //
 //	dns.a:  fail(x) fail(y) ok(z)                   no trouble: it works
 //	dns.a:  fail(x) fail(y) fail(y) fail(z)         held: three certificates
@@ -63,10 +82,17 @@ func (t *trouble) probeAt(s subject, deadline time.Time) time.Time {
 func troubles(events []Event) map[subject]*trouble {
 	found := map[subject]*trouble{}
 	for _, e := range events {
+		if e.Operation == KindDoctor {
+			continue // a look ahead held nobody up
+		}
 		for _, p := range e.PassedOver {
 			blame(found, accountSubject(p.Account), e, p.Class, p.Message)
 		}
 		switch {
+		case e.Operation == KindRetry:
+			for _, t := range found {
+				t.asked = append(t.asked, asked{e.Certificate, e.Forced})
+			}
 		case e.Status == Success && e.Operation.Orders():
 			for _, s := range worked(e) {
 				delete(found, s)
@@ -120,7 +146,7 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 		t = &trouble{class: class, first: e.Time}
 		found[s] = t
 	}
-	t.last, t.message = e.Time, message
+	t.last, t.message, t.by, t.asked = e.Time, message, e.Certificate, nil
 	if name, ok := s.account(); ok {
 		t.credentials = e.Credentials[name]
 	}
@@ -139,6 +165,30 @@ func mended(found map[subject]*trouble, now map[string]string) {
 	for s, t := range found {
 		if name, ok := s.account(); ok && otherCredentials(t.credentials, now[name]) {
 			delete(found, s)
+		}
+	}
+}
+
+// mayBeMended lets a trouble be probed at once where the certificate that met
+// it last goes on before its own hold has ended: what it failed with is
+// something else now, which may be the cure. The end of a rate limit stands.
+func mayBeMended(found map[subject]*trouble, asking []*Action, now time.Time) {
+	for _, a := range asking {
+		r := a.Record
+		if r == nil || r.Hold == nil || !r.Hold.Until.After(now) || r.LastFailure == nil || !r.LastFailure.Operation.Orders() || r.LastFailure.Issuer != a.Issuer.Name {
+			continue
+		}
+		subjects := askedSubjects(a)
+		for _, name := range a.Spec.DNS {
+			subjects = append(subjects, accountSubject(name))
+		}
+		for _, s := range subjects {
+			if t := found[s]; t != nil && t.by == a.Certificate {
+				t.last = time.Time{}
+				if t.class != ClassRateLimited {
+					t.until = time.Time{}
+				}
+			}
 		}
 	}
 }

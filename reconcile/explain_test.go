@@ -102,11 +102,11 @@ func anyTime(r *rand.Rand) time.Time {
 
 // mostly keeps a value that fits, so that the rules behind the first ones are
 // reached as well.
-func mostly[T any](r *rand.Rand, fits, any T) T {
+func mostly[T any](r *rand.Rand, fits, other T) T {
 	if r.Intn(4) > 0 {
 		return fits
 	}
-	return any
+	return other
 }
 
 // anyView is anything that Observe might hand out, however absurd.
