@@ -53,7 +53,7 @@ Its own settings are in certroll.hcl; see docs/certroll.md.`,
 	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "no colours (env NO_COLOR)")
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
-		a.statusCommand(), a.versionCommand(), dnsChildCommand())
+		a.statusCommand(), a.importCommand(), a.versionCommand(), dnsChildCommand())
 	return root
 }
 
