@@ -2,7 +2,6 @@ package importing
 
 import (
 	"context"
-	"crypto/elliptic"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -13,7 +12,7 @@ import (
 // Whatever is in foreign files, no reader fails in a way of its own, what is
 // written decodes, and no key is told.
 func FuzzForeignFiles(f *testing.F) {
-	p := newPair(pairOptions{}, "www.example.com")
+	p := newPair(pairOptions{key: keyOf("fuzz")}, "www.example.com")
 	f.Add("renew_before_expiry = 3 weeks\n[renewalparams]\nserver = https://acme-v02.api.letsencrypt.org/directory\naccount = x\nauthenticator = webroot\n[[webroot_map]]\na = /srv\n", "www.example.com", p.full, p.key)
 	f.Add("Le_Webroot='dns_cf,no,/srv,alpn,dns'\nLe_API='https://example.com/'\nLe_RenewalDays='7'\nLe_ReloadCmd='__ACME_BASE64__START_eA==__ACME_BASE64__END_'\n", "*.example.com", p.cert, p.old)
 	f.Add(`{"certUrl": "https://example.com/x", "dns_provider": "x\n\"", "challenge_type": "http-01", "ca_provider": "zerossl", "email": "a@example.com"}`, "_.${x}", p.full, p.key)
@@ -61,7 +60,7 @@ func FuzzForeignFiles(f *testing.F) {
 
 // The same for the fields of a secret.
 func FuzzFields(f *testing.F) {
-	p := newPair(pairOptions{key: newECDSA(elliptic.P256())}, "www.example.com")
+	p := newPair(pairOptions{key: keyOf("fuzz")}, "www.example.com")
 	f.Add("tls.crt", p.full, "password", "hunter2")
 	f.Add("a", p.key+p.full, "", "")
 	f.Add("${x}", p.chain, "ca", "MIIC")

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -35,7 +36,7 @@ type testCA struct {
 var ours = newCA("Test CA")
 
 func newCA(org string) testCA {
-	c := testCA{rootKey: newECDSA(elliptic.P256()), midKey: newECDSA(elliptic.P256())}
+	c := testCA{rootKey: keyOf(org + " root"), midKey: keyOf(org + " intermediate")}
 	authority := func(name string, serial int64) *x509.Certificate {
 		return &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name, Organization: []string{org}},
 			NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(5, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
@@ -53,8 +54,20 @@ func newECDSA(curve elliptic.Curve) *ecdsa.PrivateKey {
 	return key
 }
 
+// keyOf makes the same key of the same text each time, so that what fuzzing
+// finds is found again.
+func keyOf(text string) *ecdsa.PrivateKey {
+	sum := sha256.Sum256([]byte(text))
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), sum[:])
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// signed signs without randomness (RFC 6979).
 func signed(template, parent *x509.Certificate, public any, by crypto.Signer) *x509.Certificate {
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, by)
+	der, err := x509.CreateCertificate(nil, template, parent, public, by)
 	if err != nil {
 		panic(err)
 	}
