@@ -222,7 +222,10 @@ func newImport(tool string, dry bool, report *importing.Report) view.Import {
 	for _, r := range report.Results {
 		c := view.Imported{
 			Name: printable(r.Name), Block: r.Block, From: printable(r.From), Outcome: string(r.Outcome), Why: printable(r.Why),
-			Vault: printable(r.At.String()), Names: allPrintable(r.Names()), Key: r.Shape(), Notes: allPrintable(r.Notes),
+			Names: allPrintable(r.Names()), Key: r.Shape(), Notes: allPrintable(r.Notes),
+		}
+		if r.There || r.Outcome != importing.Left {
+			c.Vault = printable(r.At.String())
 		}
 		if len(r.Chain) > 0 {
 			c.NotAfter, c.Serial = r.Chain[0].NotAfter.UTC(), fmt.Sprintf("%x", r.Chain[0].SerialNumber)

@@ -2,7 +2,6 @@ package importing
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/url"
 	"path"
@@ -33,6 +32,7 @@ func AcmeSh(dir fs.FS) (*Findings, error) {
 	if exists(dir, "ca") {
 		all.Notes = append(all.Notes, accountNote("ca/"))
 	}
+	all.Notes = append(all.Notes, renewsNote("acme.sh", "acme.sh --remove -d NAME, or its cron job"))
 	return all, nil
 }
 
@@ -123,11 +123,12 @@ func (f *Found) acmeShSettings(conf section) {
 	if f.KeepsKey = conf["Le_ForceNewDomainKey"] != "1"; f.KeepsKey {
 		f.note("acme.sh keeps the key at renewals unless told otherwise: key.rotation is \"never\"; take it out for a fresh key at each renewal, unless something pins the key")
 	}
-	for setting, what := range map[string]string{
-		"Le_ReloadCmd": "reload command", "Le_PreHook": "pre-hook", "Le_PostHook": "post-hook", "Le_RenewHook": "renew hook", "Le_DeployHook": "deploy hook",
+	for _, hook := range []struct{ setting, what string }{
+		{"Le_PreHook", "pre-hook"}, {"Le_PostHook", "post-hook"}, {"Le_RenewHook", "renew hook"},
+		{"Le_DeployHook", "deploy hook"}, {"Le_ReloadCmd", "reload command"},
 	} {
-		if v := conf[setting]; v != "" && v != "no" {
-			f.note("its %s (%s in %s) is not carried over, as certroll runs no commands: let what reads the secret react to its new version", what, setting, f.From)
+		if v := conf[hook.setting]; v != "" && v != "no" {
+			f.note("its %s (%s in %s) is not carried over, as certroll runs no commands: let what reads the secret react to its new version", hook.what, hook.setting, f.From)
 		}
 	}
 	for _, setting := range []string{"Le_RealCertPath", "Le_RealKeyPath", "Le_RealFullChainPath", "Le_RealCACertPath"} {
@@ -152,5 +153,5 @@ func (f *Found) acmeShThreshold(text string) {
 		return
 	}
 	f.ThresholdDays = life - n
-	f.note("%s", fmt.Sprintf("Le_RenewalDays = %d of %d days is renewal.threshold_days = %d; without it the CA's own suggestion (ARI) decides", n, life, f.ThresholdDays))
+	f.note("Le_RenewalDays = %d of %d days is renewal.threshold_days = %d; without it the CA's own suggestion (ARI) decides", n, life, f.ThresholdDays)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -60,11 +61,17 @@ func (all *Findings) certbotNotes(dir fs.FS) {
 	if exists(dir, "accounts") {
 		all.Notes = append(all.Notes, accountNote("accounts/"))
 	}
+	all.Notes = append(all.Notes, renewsNote("certbot", "its timer or cron job, or certbot delete"))
+}
+
+// renewsNote asks for an end of the other client's renewals.
+func renewsNote(tool, how string) string {
+	return tool + " goes on renewing into its own files until it is told not to (" + how + "): do that once nothing reads those files any more"
 }
 
 // accountNote says why ACME accounts stay behind.
 func accountNote(where string) string {
-	return "the ACME account keys in " + where + " are not carried over: another program may still use them, and certificates do not depend on them; certroll opens an account of its own per issuer when it first renews, and sends no \"replaces\" (RFC 9773) for certificates of another account"
+	return "the ACME account keys in " + where + " are not carried over: another program may still use them, and certificates do not depend on them; certroll opens an account of its own per issuer when it first renews"
 }
 
 func certbotOne(dir fs.FS, name string) *Found {
@@ -201,8 +208,8 @@ func (f *Found) certbotAccount(params, webroots section) {
 }
 
 func certbotWebroot(params, webroots section) string {
-	for _, dir := range webroots {
-		return dir
+	for _, name := range slices.Sorted(maps.Keys(webroots)) {
+		return webroots[name]
 	}
 	if dirs := list(params["webroot_path"]); len(dirs) > 0 {
 		return dirs[0]

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"path"
 
 	"certroll/spec"
 )
@@ -25,17 +26,17 @@ type certmateMeta struct {
 // fullchain.pem, privkey.pem and metadata.json. Its data/settings.json, which
 // holds the credentials of DNS providers, is not opened.
 func CertMate(dir fs.FS) (*Findings, error) {
-	at := "certificates/"
-	if !isDir(dir, "certificates") {
-		at = ""
+	at := "certificates"
+	if !isDir(dir, at) {
+		at = "."
 	}
-	list, err := entries(dir, map[bool]string{true: ".", false: "certificates"}[at == ""])
+	list, err := entries(dir, at)
 	if err != nil {
 		return nil, err
 	}
 	all := &Findings{}
 	for _, e := range list {
-		base := at + e.Name()
+		base := path.Join(at, e.Name())
 		if exists(dir, base+"/cert.pem") || exists(dir, base+"/fullchain.pem") {
 			all.Certificates = append(all.Certificates, certmateOne(dir, base, e.Name()))
 		}
@@ -45,7 +46,7 @@ func CertMate(dir fs.FS) (*Findings, error) {
 	}
 	all.Notes = append(all.Notes,
 		"CertMate's settings (renewal threshold, notifications, deploy hooks and targets, API tokens) are not read: they hold the credentials of DNS providers; see docs/renewal.md for what takes their place",
-		accountNote("CertMate's certbot directories"))
+		accountNote("CertMate's certbot directories"), renewsNote("CertMate", "auto_renew of the domain"))
 	return all, nil
 }
 

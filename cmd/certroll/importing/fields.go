@@ -209,7 +209,8 @@ func part(block *pem.Block) []byte {
 
 // notePKCS8 tells of a key in an older encoding.
 func (f *Found) notePKCS8(data map[string]string) {
-	for _, text := range data {
+	for _, field := range slices.Sorted(maps.Keys(data)) {
+		text := data[field]
 		for _, old := range []string{"RSA PRIVATE KEY", "EC PRIVATE KEY"} {
 			if strings.Contains(text, "-----BEGIN "+old+"-----") {
 				f.note("the key is there as %q; renewals write it as \"PRIVATE KEY\" (PKCS #8), which all but very old programs read", old)

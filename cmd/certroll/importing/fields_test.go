@@ -51,7 +51,11 @@ func TestFields(t *testing.T) {
 			if f.Fields.Preset != tc.preset {
 				t.Errorf("preset %q, want %q: %v", f.Fields.Preset, tc.preset, f.Fields.Exprs)
 			}
-			said(t, f.Notes, tc.note)
+			if tc.note != "" {
+				said(t, f.Notes, tc.note)
+			} else if len(tc.lost) == 0 && len(f.Notes) > 0 {
+				t.Errorf("there is nothing to say, and it says %q", f.Notes)
+			}
 			if strings.Contains(string(report.HCL)+strings.Join(f.Notes, ""), "hunter2") {
 				t.Error("a field's value was told")
 			}

@@ -1,6 +1,7 @@
 package importing
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"fmt"
@@ -80,20 +81,27 @@ func (f *Found) leaf() *x509.Certificate {
 	return f.Chain[0]
 }
 
-// Names are those of the certificate, the common name first, which the tool
-// took for the primary one.
+// Names are those of the certificate in its own order, but for the common name,
+// which comes first: the tool took it for the primary one.
 func (f *Found) Names() []string {
 	leaf := f.leaf()
 	if leaf == nil {
 		return nil
 	}
-	names := reconcile.NamesOf(leaf)
-	primary := strings.ToLower(leaf.Subject.CommonName)
-	if primary == "" && len(leaf.DNSNames) > 0 {
-		primary = strings.ToLower(leaf.DNSNames[0])
+	var names []string
+	add := func(name string) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
-	if i := slices.Index(names, primary); i > 0 {
-		names = slices.Insert(slices.Delete(names, i, i+1), 0, primary)
+	all := reconcile.NamesOf(leaf)
+	for _, typed := range append([]string{leaf.Subject.CommonName}, leaf.DNSNames...) {
+		if name := strings.ToLower(typed); slices.Contains(all, name) {
+			add(name)
+		}
+	}
+	for _, name := range all { // the addresses
+		add(name)
 	}
 	return names
 }
@@ -126,6 +134,9 @@ func (f *Found) check(now time.Time) {
 	if err := reconcile.CheckPair(chain, f.Key.Signer, f.Names(), now); err != nil {
 		f.refuse("%v", err)
 	}
+	if f.due(now) {
+		f.note("it is due for renewal already: the apply after the one that adopts it renews it")
+	}
 	for _, ext := range leaf.Extensions {
 		if ext.Id.Equal(mustStaple) {
 			f.note("it has the must-staple extension (RFC 7633), which is not carried over: renewals come without, as CAs no longer serve OCSP")
@@ -134,6 +145,13 @@ func (f *Found) check(now time.Time) {
 	if n := len(leaf.EmailAddresses) + len(leaf.URIs); n > 0 {
 		f.note("the certificate has e-mail addresses or URIs among its names, which renewals leave out")
 	}
+}
+
+// due tells whether little of its life is left, as renewals count it where the
+// CA suggests nothing.
+func (f *Found) due(now time.Time) bool {
+	life, threshold := f.leaf().NotAfter.Sub(f.leaf().NotBefore), time.Duration(cmp.Or(f.ThresholdDays, 30))*day
+	return !f.Paused && f.leaf().NotAfter.Sub(now) <= min(threshold, life/3)
 }
 
 // mustStaple is id-pe-tlsfeature (RFC 7633 section 6).

@@ -1,7 +1,6 @@
 package importing
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -39,7 +38,6 @@ func (d *document) render() []byte {
 }
 
 func (d *document) renderIssuer(into *hclwrite.Body, b issuerBlock) {
-	comment(into, FillIn+"you agreed to the CA's terms of service with "+cmp.Or(d.o.Tool, "another program")+"; read them, as certroll opens an account of its own.")
 	body := into.AppendNewBlock("issuer", []string{b.name}).Body()
 	known, ok := caOf(b.Directory)
 	switch {
@@ -54,6 +52,7 @@ func (d *document) renderIssuer(into *hclwrite.Body, b issuerBlock) {
 	if b.Email != "" {
 		text(body, "email", b.Email)
 	}
+	comment(body, FillIn+"read the CA's terms of service: certroll opens an account of its own, and agrees to them by this.")
 	body.SetAttributeValue("terms_of_service_agreed", cty.True)
 	if b.Profile != "" {
 		text(body, "profile", b.Profile)
@@ -85,13 +84,14 @@ func (d *document) renderAccount(into *hclwrite.Body, b accountBlock) {
 		return
 	}
 	if b.Provider == "" {
-		comment(body, FillIn+"the DNS provider is not known; a code from https://go-acme.github.io/lego/dns/.")
+		comment(body, FillIn+"provider (one stands in here) and credentials are not known; see https://go-acme.github.io/lego/dns/.")
+		text(body, "provider", "rfc2136")
+		return
 	}
-	provider := cmp.Or(b.Provider, "rfc2136")
-	text(body, "provider", provider)
-	names := variables[provider]
+	text(body, "provider", b.Provider)
+	names := variables[b.Provider]
 	if len(names) == 0 {
-		comment(body, FillIn+"credentials, with the variables of https://go-acme.github.io/lego/dns/"+provider+"/.")
+		comment(body, FillIn+"credentials, with the variables of https://go-acme.github.io/lego/dns/"+b.Provider+"/.")
 		return
 	}
 	comment(body, FillIn+"put the credentials where these refer to; what is no secret may stand here as a text.")

@@ -17,7 +17,7 @@ import (
 // pair are passed over below a prefix, and refused where they were named. state
 // is the prefix of certroll's own, on any mount.
 func Vault(ctx context.Context, secrets Secrets, places []reconcile.Location, state string) (*Findings, error) {
-	all := &Findings{}
+	all := &Findings{Notes: []string{"a secret does not say by which CA account and DNS provider its certificate came: the issuer is guessed from the certificate"}}
 	for _, at := range places {
 		prefix, listed := strings.CutSuffix("/"+at.Path, "/*")
 		if !listed {
@@ -40,9 +40,11 @@ func Vault(ctx context.Context, secrets Secrets, places []reconcile.Location, st
 			return nil, err
 		}
 		if passed > 0 {
-			all.Notes = append(all.Notes, fmt.Sprintf("%d secret(s) below %s hold no pair in PEM and were passed over", passed, at))
+			all.Notes = append(all.Notes, fmt.Sprintf("%d secret(s) below %s hold no pair in PEM, or nothing, and were passed over", passed, at))
 		}
 	}
+	slices.SortFunc(all.Certificates, func(a, b *Found) int { return strings.Compare(a.From, b.From) })
+	all.Certificates = slices.CompactFunc(all.Certificates, func(a, b *Found) bool { return a.At == b.At })
 	nameByPath(all.Certificates)
 	return all, nil
 }
@@ -93,7 +95,6 @@ func fromVault(ctx context.Context, secrets Secrets, at reconcile.Location) *Fou
 		f.Chain = acrossFields(chain[0], data)
 	}
 	f.matchFields(data)
-	f.note("which CA account and which DNS provider it came from is not known: the issuer is taken from the certificate")
 	return f
 }
 
@@ -121,5 +122,4 @@ func nameByPath(list []*Found) {
 			f.Name = strings.ReplaceAll(f.At.Path, "/", ".")
 		}
 	}
-	slices.SortFunc(list, func(a, b *Found) int { return strings.Compare(a.From, b.From) })
 }

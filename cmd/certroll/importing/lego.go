@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"path"
 	"strings"
 )
 
@@ -42,14 +43,12 @@ func Lego(dir fs.FS) (*Findings, error) {
 	if exists(dir, "accounts") {
 		all.Notes = append(all.Notes, accountNote("accounts/"))
 	}
+	all.Notes = append(all.Notes, renewsNote("lego", "the timer or cron job that starts it"))
 	return all, nil
 }
 
 func legoOne(dir fs.FS, at, name string) *Found {
-	base := at + "/" + name
-	if at == "." {
-		base = name
-	}
+	base := path.Join(at, name)
 	f := &Found{Name: name, From: base + ".crt"}
 	f.pair(dir, base+".key", base+".crt", base+".issuer.crt")
 	var meta struct {

@@ -51,8 +51,9 @@ var acmeShHooks = map[string]string{
 	"dns_edgecenter": "edgecenter", "dns_edgedns": "edgedns", "dns_efficientip": "efficientip", "dns_eurodns": "eurodns",
 	"dns_exoscale": "exoscale", "dns_freemyip": "freemyip", "dns_gandi_livedns": "gandiv5", "dns_gcloud": "gcloud",
 	"dns_gcore": "gcore", "dns_gd": "godaddy", "dns_he": "hurricane", "dns_hetzner": "hetzner", "dns_hetznercloud": "hetzner",
-	"dns_huaweicloud": "huaweicloud", "dns_infoblox": "infoblox", "dns_infomaniak": "infomaniak", "dns_internetbs": "internetbs",
-	"dns_inwx": "inwx", "dns_ionos": "ionos", "dns_ipv64": "ipv64", "dns_ispconfig": "ispconfig", "dns_joker": "joker",
+	"dns_huaweicloud": "huaweicloud", "dns_infoblox": "infoblox", "dns_infomaniak": "infomaniak",
+	"dns_internetbs": "internetbs", //nolint:misspell // it is called so
+	"dns_inwx":       "inwx", "dns_ionos": "ionos", "dns_ipv64": "ipv64", "dns_ispconfig": "ispconfig", "dns_joker": "joker",
 	"dns_kas": "allinkl", "dns_leaseweb": "leaseweb", "dns_limacity": "limacity", "dns_linode_v4": "linode", "dns_loopia": "loopia",
 	"dns_lua": "luadns", "dns_me": "dnsmadeeasy", "dns_miab": "mailinabox", "dns_mijnhost": "mijnhost", "dns_mydnsjp": "mydnsjp",
 	"dns_mythic_beasts": "mythicbeasts", "dns_namecheap": "namecheap", "dns_namecom": "namedotcom", "dns_namesilo": "namesilo",

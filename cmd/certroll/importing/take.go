@@ -55,6 +55,9 @@ func Take(ctx context.Context, secrets Secrets, found *Findings, o Options, now 
 	report := &Report{Notes: found.Notes}
 	doc, paths := newDocument(o), newDocument(o)
 	for _, f := range found.Certificates {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("taking over certificates: %w; what is in Vault stays, and the same command goes on from there", err)
+		}
 		if !f.There {
 			f.At = reconcile.Location{Mount: o.Mount, Path: o.Prefix + paths.name("path", blockName(f.Name))}
 		}

@@ -71,7 +71,7 @@ func (i *Import) Count(mark string) {
 func WriteImport(w io.Writer, p Palette, i Import) {
 	out := printer{w}
 	for _, c := range i.Certificates {
-		out.imported(p, c, i.DryRun)
+		out.imported(c, p, i.DryRun)
 	}
 	for _, n := range i.Notes {
 		out.f("%s\n", wrap("Note: "+n, 96))
@@ -96,23 +96,23 @@ func WriteImport(w io.Writer, p Palette, i Import) {
 	}
 }
 
-func (out printer) imported(p Palette, c Imported, dry bool) {
+func (p printer) imported(c Imported, paint Palette, dry bool) {
 	switch c.Outcome {
 	case "left":
-		out.f("%s %s  is left behind\n", p.red("!"), p.bold(c.Name))
+		p.f("%s %s  is left behind\n", paint.red("!"), paint.bold(c.Name))
 	case "there":
-		out.f("%s %s  is there already\n", p.dim("="), p.bold(c.Name))
+		p.f("%s %s  is there already\n", paint.dim("="), paint.bold(c.Name))
 	default:
 		verb := "is taken over"
 		if dry {
 			verb = "would be taken over"
 		}
-		out.f("%s %s  %s\n", p.green("+"), p.bold(c.Name), verb)
+		p.f("%s %s  %s\n", paint.green("+"), paint.bold(c.Name), verb)
 	}
 	row := func(name, value string) {
 		if value != "" {
 			text := strings.ReplaceAll(wrap(value, 84), "\n", "\n"+strings.Repeat(" ", 12))
-			out.f("    %-7s %s\n", name, text)
+			p.f("    %-7s %s\n", name, text)
 		}
 	}
 	row("from", c.From)
@@ -125,5 +125,5 @@ func (out printer) imported(p Palette, c Imported, dry bool) {
 	for _, n := range c.Notes {
 		row("note", n)
 	}
-	out.f("\n")
+	p.f("\n")
 }
