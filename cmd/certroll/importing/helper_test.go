@@ -160,6 +160,8 @@ type memory struct {
 	deleted map[string]bool
 	writes  int
 	err     error
+
+	writeErr error
 }
 
 func (m *memory) ReadMetadata(_ context.Context, mount, path string) (int, bool, map[string]string, error) {
@@ -200,6 +202,9 @@ func (m *memory) Read(_ context.Context, mount, path string) (map[string]string,
 func (m *memory) Write(_ context.Context, mount, path string, data map[string]string, cas int) (int, error) {
 	if cas != 0 {
 		return 0, fmt.Errorf("check-and-set %d: an import writes over nothing", cas)
+	}
+	if m.writeErr != nil {
+		return 0, m.writeErr
 	}
 	m.writes++
 	m.secrets[mount+"/"+path] = data

@@ -3,7 +3,9 @@ package importing
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -81,7 +83,7 @@ func fromVault(ctx context.Context, secrets Secrets, at reconcile.Location) *Fou
 	f := &Found{Name: path.Base(at.Path), From: at.String(), At: at, There: true}
 	data, _, err := secrets.Read(ctx, at.Mount, at.Path)
 	if err != nil {
-		f.unread = !notThere(err)
+		f.unread = !errors.Is(err, fs.ErrNotExist)
 		f.refuse("%v", err)
 		return f
 	}

@@ -3,9 +3,7 @@ package importing
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -38,6 +36,9 @@ type Result struct {
 	Outcome Outcome
 	Why     string // of Left and There
 	Block   string // the name of its block; "" where it has none
+
+	managed bool // certroll keeps it already: its block is in the config repo
+	missing bool // nothing is at its place yet
 }
 
 // Report is what a run did.
@@ -53,105 +54,120 @@ type Report struct {
 // certificate is its result.
 func Take(ctx context.Context, secrets Secrets, found *Findings, o Options, now time.Time, dry bool) (*Report, error) {
 	report := &Report{Notes: found.Notes}
-	doc, paths := newDocument(o), newDocument(o)
+	paths := newDocument(o)
 	for _, f := range found.Certificates {
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("taking over certificates: %w; what is in Vault stays, and the same command goes on from there", err)
+			return nil, interrupted(err)
 		}
 		if !f.There {
 			f.At = reconcile.Location{Mount: o.Mount, Path: o.Prefix + paths.name("path", blockName(f.Name))}
 		}
-		r := o.take(ctx, secrets, f, now, dry)
-		if r.Outcome != Left && r.Block == "" {
-			doc.add(f)
-			r.Block = doc.certs[len(doc.certs)-1].name
-		}
-		if r.Block == noBlock {
-			r.Block = ""
-		}
-		report.Results = append(report.Results, r)
+		report.Results = append(report.Results, o.look(ctx, secrets, f, now))
 	}
-	if len(doc.certs) == 0 {
-		return report, nil
-	}
+	// A file that would not decode is found out before anything is written.
+	doc := o.document(report.Results)
 	if problems := doc.check(); len(problems) > 0 {
-		return nil, fmt.Errorf("writing HCL for %d certificates: it would not decode: %s; what is in Vault stays as it is", len(doc.certs), strings.Join(problems, "; "))
+		return nil, fmt.Errorf("writing HCL for %d certificates: it would not decode: %s; nothing was written", len(doc.certs), strings.Join(problems, "; "))
 	}
-	report.HCL = doc.render()
+	for i, r := range report.Results {
+		if !r.missing || dry {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, interrupted(err)
+		}
+		if err := r.write(ctx, secrets); err != nil {
+			report.Results[i] = left(r.Found, "%v", err)
+		}
+	}
+	if doc = o.document(report.Results); len(doc.certs) > 0 {
+		report.HCL = doc.render()
+	}
 	return report, nil
 }
 
-// noBlock marks a certificate that has its block in the config repo already.
-const noBlock = "-"
+func interrupted(err error) error {
+	return fmt.Errorf("taking over certificates: %w; what is in Vault stays, and the same command goes on from there", err)
+}
 
-// take deals with one certificate.
-func (o Options) take(ctx context.Context, secrets Secrets, f *Found, now time.Time, dry bool) Result {
+func left(f *Found, format string, args ...any) Result {
+	return Result{Found: f, Outcome: Left, Why: fmt.Sprintf(format, args...)}
+}
+
+// document makes the file for those that have no block yet, and notes what
+// their blocks are called.
+func (o Options) document(results []Result) *document {
+	doc := newDocument(o)
+	for i, r := range results {
+		results[i].Block = ""
+		if r.Outcome != Left && !r.managed {
+			doc.add(r.Found)
+			results[i].Block = doc.certs[len(doc.certs)-1].name
+		}
+	}
+	return doc
+}
+
+// look says what is to be done for one certificate, and changes nothing.
+func (o Options) look(ctx context.Context, secrets Secrets, f *Found, now time.Time) Result {
 	f.check(now)
 	if f.Problem == "" {
 		o.admit(f)
 	}
 	if f.Problem != "" {
-		return Result{Found: f, Outcome: Left, Why: f.Problem}
+		return left(f, "%s", f.Problem)
 	}
 	current, live, custom, err := secrets.ReadMetadata(ctx, f.At.Mount, f.At.Path)
 	switch owner := reconcile.OwnerOf(custom); {
 	case err != nil:
-		return Result{Found: f, Outcome: Left, Why: err.Error()}
+		return left(f, "%v", err)
 	case owner != "" && f.There:
-		return Result{Found: f, Outcome: There, Why: "it is certroll's already, as certificate " + owner, Block: noBlock}
+		return Result{Found: f, Outcome: There, Why: "it is certroll's already, as certificate " + owner, managed: true}
 	case f.There:
 		return Result{Found: f, Outcome: Taken}
 	case live:
 		return o.compare(ctx, secrets, f, owner)
 	case current > 0:
-		return Result{Found: f, Outcome: Left, Why: fmt.Sprintf(
-			"there was a secret at %s, and its current version is deleted; bring it back (vault kv undelete), remove it for good (vault kv metadata delete), or choose another -prefix", f.At)}
-	case dry:
-		return Result{Found: f, Outcome: Taken}
+		return left(f, "there was a secret at %s, and its current version is deleted; bring it back (vault kv undelete), remove it for good (vault kv metadata delete), or choose another -prefix", f.At)
 	}
-	return f.write(ctx, secrets)
+	return Result{Found: f, Outcome: Taken, missing: true}
 }
 
-// compare leaves a secret that is there as it is, and tells whether it holds
-// the same pair.
+// compare tells whether a secret that is there holds the same pair.
 func (o Options) compare(ctx context.Context, secrets Secrets, f *Found, owner string) Result {
 	data, _, err := secrets.Read(ctx, f.At.Mount, f.At.Path)
 	if err != nil {
-		return Result{Found: f, Outcome: Left, Why: err.Error()}
+		return left(f, "%v", err)
 	}
 	chain, _, err := reconcile.FindPair(data)
+	same := err == nil && bytes.Equal(chain[0].Raw, f.leaf().Raw)
 	switch {
-	case err == nil && bytes.Equal(chain[0].Raw, f.leaf().Raw) && owner != "":
-		return Result{Found: f, Outcome: There, Why: "the same pair is at " + f.At.String() + " already, as certroll's certificate " + owner, Block: noBlock}
-	case err == nil && bytes.Equal(chain[0].Raw, f.leaf().Raw):
-		if f.matchFields(data); f.Problem == "" {
-			o.admit(f)
-		}
-		if f.Problem != "" {
-			return Result{Found: f, Outcome: Left, Why: f.Problem}
-		}
-		return Result{Found: f, Outcome: There, Why: "the same pair is at " + f.At.String() + " already"}
+	case same && owner != "":
+		return Result{Found: f, Outcome: There, Why: "the same pair is at " + f.At.String() + " already, as certroll's certificate " + owner, managed: true}
 	case owner != "":
-		return Result{Found: f, Outcome: Left, Why: fmt.Sprintf("certroll's certificate %s is at %s, and another than this; nothing was written over it", owner, f.At)}
-	default:
-		return Result{Found: f, Outcome: Left, Why: fmt.Sprintf("something else is at %s; nothing was written over it: choose another -prefix", f.At)}
+		return left(f, "certroll's certificate %s is at %s, and another than this; nothing was written over it", owner, f.At)
+	case !same:
+		return left(f, "something else is at %s; nothing was written over it: choose another -prefix", f.At)
 	}
+	if f.matchFields(data); f.Problem == "" {
+		o.admit(f)
+	}
+	if f.Problem != "" {
+		return left(f, "%s", f.Problem)
+	}
+	return Result{Found: f, Outcome: There, Why: "the same pair is at " + f.At.String() + " already"}
 }
 
 // write puts the pair where nothing is.
-func (f *Found) write(ctx context.Context, secrets Secrets) Result {
+func (f *Found) write(ctx context.Context, secrets Secrets) error {
 	material, err := reconcile.MaterialOf(f.Chain, f.Key.Signer)
 	if err != nil {
-		return Result{Found: f, Outcome: Left, Why: err.Error()}
+		return err
 	}
 	data, err := spec.Fields{}.Render(material, nil)
 	if err != nil {
-		return Result{Found: f, Outcome: Left, Why: err.Error()}
+		return err
 	}
-	if _, err = secrets.Write(ctx, f.At.Mount, f.At.Path, data, 0); err != nil {
-		return Result{Found: f, Outcome: Left, Why: err.Error()}
-	}
-	return Result{Found: f, Outcome: Taken}
+	_, err = secrets.Write(ctx, f.At.Mount, f.At.Path, data, 0)
+	return err
 }
-
-func notThere(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -134,6 +134,7 @@ func TestLeftBehind(t *testing.T) {
 			custom: map[string]map[string]string{at: {"managed_by": "certroll", "certificate": "www"}}}, "certroll's certificate www is at"},
 		"a deleted secret":        {p, &memory{deleted: map[string]bool{at: true}}, "its current version is deleted"},
 		"Vault fails":             {p, &memory{err: errors.New("permission denied")}, "permission denied"},
+		"a write that fails":      {p, &memory{secrets: map[string]map[string]string{}, writeErr: errors.New("somebody else wrote it meanwhile")}, "somebody else wrote it meanwhile"},
 		"expired":                 {newPair(pairOptions{notAfter: now.AddDate(0, 0, -3)}, "www.example.com"), empty(), "expired"},
 		"a name the spec refuses": {newPair(pairOptions{}, "under_score.example.com"), empty(), "the underscore is not allowed"},
 		"a wildcard that is none": {newPair(pairOptions{}, "a*.example.com"), empty(), "a wildcard stands for exactly one label"},
@@ -166,6 +167,26 @@ func TestNotesOnACertificate(t *testing.T) {
 	late := newPair(pairOptions{notAfter: now.AddDate(0, 0, 20)}, "www.example.com")
 	report = take(t, empty(), legoTree(map[string]testPair{"www.example.com": late}), options(), false)
 	said(t, report.Results[0].Notes, "due for renewal")
+}
+
+// A file that the config repo would not take is found out before Vault is
+// written to: here one that is too large.
+func TestTooManyForOneFile(t *testing.T) {
+	var names []string
+	for i := range 100 {
+		names = append(names, fmt.Sprintf("%s%d.%[1]s.%[1]s.example.com", strings.Repeat("a", 60), i))
+	}
+	p := newPair(pairOptions{}, names...)
+	found := &Findings{}
+	for i := range 60 {
+		f := &Found{Name: fmt.Sprint("host-", i), From: "somewhere"}
+		f.pair(tree(map[string]string{"c": p.full, "k": p.key}), "k", "c")
+		found.Certificates = append(found.Certificates, f)
+	}
+	kv := empty()
+	if _, err := Take(context.Background(), kv, found, options(), now, false); err == nil || !strings.Contains(err.Error(), "nothing was written") || kv.writes != 0 {
+		t.Errorf("%v, %d writes", err, kv.writes)
+	}
 }
 
 // Ctrl-C ends it between two certificates, with nothing half done.
