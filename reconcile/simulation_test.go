@@ -184,10 +184,10 @@ func (s *sim) live(age time.Duration) {
 			s.start()
 		}
 		switch old := time.Since(s.began) / day; {
-		case old == 120 && s.ahead == 0:
-			s.ahead = 3 * day
+		case old == 120 && s.ahead.Load() == 0:
+			s.ahead.Store(int64(3 * day))
 		case old == 121:
-			s.ahead = 0
+			s.ahead.Store(0)
 		}
 	}
 }
@@ -305,15 +305,19 @@ func TestSealedVaultIsAskedOnceAMinute(t *testing.T) {
 		s.start()
 		s.until(59 * day)
 		s.faults.add("vault", time.Now(), 4*day)
+		s.vault.mu.Lock()
 		asked, sealed := 0, s.vault.fail
 		s.vault.fail = func(op, path string) error {
 			asked++
 			return sealed(op, path)
 		}
+		s.vault.mu.Unlock()
 		time.Sleep(2 * day)
+		s.vault.mu.Lock()
 		if asked > 2*24*60*3 {
 			t.Errorf("a sealed Vault is asked %d times within two days", asked)
 		}
+		s.vault.mu.Unlock()
 		s.until(64 * day)
 		s.stop()
 		if r := s.sum(); r.renewals != 6 || r.least < 26*day {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -391,7 +392,7 @@ type sim struct {
 	vault   *simVault
 	rng     *rand.Rand
 	began   time.Time
-	ahead   time.Duration // of the reconciler's clock
+	ahead   atomic.Int64 // nanoseconds, of the reconciler's clock
 	moments memMoments
 	passes  int
 	stop    func()
@@ -411,7 +412,7 @@ func newSim(t testing.TB, seed int64, lifetime, again time.Duration, certificate
 	}
 	s.desired.Issuers["ca"].Limits = letsEncrypt()
 	s.desired.DNS["lab"].Credentials = map[string]spec.Value{"TOKEN": {Source: spec.FromEnv, Name: "dns.lab"}}
-	s.opts = Options{Now: func() time.Time { return time.Now().Add(s.ahead) }, Moments: s.moments}
+	s.opts = Options{Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }, Moments: s.moments}
 	s.ca.asker = s.opts.Now
 	return s
 }
