@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -13,31 +15,79 @@ import (
 // span a CA counts over is a week.
 const historySpan = 8 * day
 
+// historyCache keeps the events that were read, by file, so that a look costs
+// what was told since the last one.
+type historyCache struct {
+	mu   sync.Mutex
+	seed maphash.Seed
+	seen map[string]cachedEvents // nil: nothing yet
+}
+
+type cachedEvents struct {
+	length int
+	text   uint64    // the hash of that much of the file
+	since  time.Time // from when on they were read
+	events []Event   // oldest first
+	whole  bool      // the file holds no older one
+}
+
 // readHistory reads the events of the ledger since a moment, oldest first.
-// Lines are read from the newest back, so that it costs what is young and not
-// what there is.
 func readHistory(tree fs.FS, since time.Time) ([]Event, error) {
+	return (&historyCache{}).read(tree, since)
+}
+
+// read is readHistory. Lines are read from the newest back, so that it costs
+// what is young and not what there is.
+func (c *historyCache) read(tree fs.FS, since time.Time) ([]Event, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	files, err := auditFiles(tree)
 	if err != nil {
 		return nil, err
 	}
-	var events []Event
+	before := c.seen
+	if before == nil {
+		c.seed = maphash.MakeSeed()
+	}
+	c.seen = map[string]cachedEvents{}
+	var parts [][]Event
 	for _, f := range slices.Backward(files) {
 		b, err := fs.ReadFile(tree, f)
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", f, err)
 		}
-		younger, whole, err := eventsSince(b, since)
+		one, err := c.file(before[f], b, since)
 		if err != nil {
 			return nil, fmt.Errorf("%s in the ledger: %w", f, err)
 		}
-		events = append(events, younger...)
-		if !whole {
+		c.seen[f] = one
+		parts = append(parts, one.events)
+		if !one.whole {
 			break
 		}
 	}
-	slices.Reverse(events)
-	return events, nil
+	slices.Reverse(parts)
+	return slices.DeleteFunc(slices.Concat(parts...), func(e Event) bool { return e.Time.Before(since) }), nil
+}
+
+// file reads one file: of one that has grown, what is new.
+func (c *historyCache) file(was cachedEvents, b []byte, since time.Time) (cachedEvents, error) {
+	now := cachedEvents{length: len(b), text: maphash.Bytes(c.seed, b), since: since}
+	grown := was.length > 0 && was.length <= len(b) && !since.Before(was.since) && maphash.Bytes(c.seed, b[:was.length]) == was.text
+	if grown {
+		b = b[was.length:]
+	}
+	younger, whole, err := eventsSince(b, since)
+	if err != nil {
+		return cachedEvents{}, err
+	}
+	slices.Reverse(younger)
+	now.events, now.whole = younger, whole
+	if grown {
+		old := slices.DeleteFunc(slices.Clone(was.events), func(e Event) bool { return e.Time.Before(since) })
+		now.events, now.whole = append(old, younger...), was.whole && whole
+	}
+	return now, nil
 }
 
 // credible are events as they may be reckoned with: what a clock that was ahead

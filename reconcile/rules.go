@@ -28,6 +28,16 @@ type situation struct {
 	said        *RenewalInfo      // what the CA said last; nil: nothing
 	credentials map[string]string // the versions of the DNS accounts' credentials, as far as they are known
 	now         time.Time
+	renewal     *due // see due
+}
+
+// due is when what is live is renewed by itself.
+func (s *situation) due() due {
+	if s.renewal == nil {
+		d := dueOf(s.spec, s.live(), s.said)
+		s.renewal = &d
+	}
+	return *s.renewal
 }
 
 // live is what certroll knows of the pair in Vault; nil where it knows nothing.
@@ -173,7 +183,7 @@ func ruleDue(s *situation) (Action, bool) {
 		return Action{}, false
 	}
 	a := Action{Kind: KindRenew}
-	switch d := dueOf(s.spec, l, s.said); {
+	switch d := s.due(); {
 	case !l.NotAfter.After(s.now):
 		a.Reason, a.Detail = ReasonExpired, "it expired "+l.NotAfter.UTC().Format(time.RFC3339)
 	case !d.at.After(s.now):
@@ -217,7 +227,7 @@ func ruleUpToDate(s *situation) (Action, bool) {
 	if l == nil {
 		return Action{}, false
 	}
-	d := dueOf(s.spec, l, s.said)
+	d := s.due()
 	a := Action{Kind: KindNone, Reason: ReasonUpToDate, NotBefore: d.at, Detail: "it is due " + d.at.Format(time.DateOnly) + ", " + d.detail}
 	if age := s.spec.Key.MaxAge; age > 0 && l.KeySince.Add(age).Before(d.at) {
 		a.NotBefore = l.KeySince.Add(age)

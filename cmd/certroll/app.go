@@ -57,7 +57,7 @@ Its own settings are in certroll.hcl; see docs/certroll.md.`,
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(),
-		a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.versionCommand(), dnsChildCommand())
+		a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.versionCommand(), dnsChildCommand())
 	return root
 }
 

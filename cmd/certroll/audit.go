@@ -10,7 +10,6 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/reconcile"
-	"certroll/vault"
 )
 
 func (a *app) auditCommand() *cobra.Command {
@@ -136,14 +135,11 @@ func (a *app) verifyAnchor(ctx context.Context, s *settings, ledger *gitsync.Led
 	if err != nil {
 		return unseen(err)
 	}
-	client, err := vault.New(s.Vault.options(log))
-	if err == nil {
-		err = client.Login(ctx)
-	}
+	_, kv, err := login(ctx, s, log)
 	if err != nil {
 		return unseen(err)
 	}
-	found, kept, err := reconcile.VerifyAnchor(ctx, s.anchor(vault.NewKV(client), ledger), ledger)
+	found, kept, err := reconcile.VerifyAnchor(ctx, s.anchor(kv, ledger), ledger)
 	switch {
 	case err != nil:
 		return unseen(err)

@@ -95,17 +95,11 @@ func (p *parts) Close() {
 // journal, which one process at a time may have, and takes the lease when it
 // applies.
 func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*parts, error) {
-	client, err := vault.New(s.Vault.options(log))
+	client, kv, err := login(ctx, s, log)
 	if err != nil {
 		return nil, err
 	}
-	if err := client.Login(ctx); err != nil {
-		return nil, err
-	}
-	p := &parts{client: client, kv: vault.NewKV(client)}
-	if err := p.kv.Check(ctx, s.Vault.Mount); err != nil {
-		return nil, err
-	}
+	p := &parts{client: client, kv: kv}
 	if writing {
 		p.ledger, err = s.writeLedger(s.ledgerMemory())
 	} else {
@@ -149,6 +143,19 @@ func rewound(log *slog.Logger) func(reconcile.Breach) {
 	return func(f reconcile.Breach) {
 		log.Error("the ledger was rewritten", "problem", f.Problem, "expected", f.Expected, "seen", f.Seen, "file", f.File, "line", f.Line, "commit", f.Commit)
 	}
+}
+
+// login logs in to Vault and makes sure of its mount.
+func login(ctx context.Context, s *settings, log *slog.Logger) (*vault.Client, *vault.KV, error) {
+	client, err := vault.New(s.Vault.options(log))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := client.Login(ctx); err != nil {
+		return nil, nil, err
+	}
+	kv := vault.NewKV(client)
+	return client, kv, kv.Check(ctx, s.Vault.Mount)
 }
 
 // journalName keeps the journals of several ledgers apart.
