@@ -70,7 +70,7 @@ func TestRecordsAreReadOnce(t *testing.T) {
 
 	// The marks of the audit log read its newest file alone.
 	for _, month := range []string{"09", "10", "11"} {
-		tree.MapFS["audit/2026/"+month+".jsonl"] = &fstest.MapFile{Data: []byte("{}\n{}\n")}
+		tree.MapFS["audit/2026/"+month+".jsonl"] = &fstest.MapFile{Data: []byte("{\"n\":" + month + "}\n{}\n")}
 	}
 	var survey surveyor
 	for _, reads := range []int{3, 1} {
