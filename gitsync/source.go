@@ -28,6 +28,7 @@ type SourceOptions struct {
 	CacheDir  string        // keeps objects over restarts; empty: memory
 	Timeout   time.Duration // of one fetch; five minutes unless set
 	Limits    Limits
+	Signers   *Signers // whose commits are taken; nil: anybody's
 }
 
 // Source reads revisions of the config repo. It is safe to use side by side.
@@ -37,6 +38,7 @@ type Source struct {
 	remote *remote
 	store  *store // nil for a local path
 	last   *Revision
+	apart  [2]plumbing.Hash // a head and an earlier commit that it does not descend from
 }
 
 // OpenSource checks the options as far as that goes without the remote.
@@ -89,7 +91,13 @@ func cleanDirectory(d string) (string, error) {
 // change it costs one listing of the remote's refs, or nothing at all where
 // the ref is a commit, and gives the same Revision, which callers must not
 // change.
-func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
+func (s *Source) Fetch(ctx context.Context) (*Revision, error) { return s.FetchAfter(ctx, "") }
+
+// FetchAfter is Fetch for one who has taken a commit before: a head that does
+// not descend from good is held back, as one is that none of the Signers
+// signed. "" is no commit, and what a ref that is itself a commit stands for is
+// the business of whoever wrote it down.
+func (s *Source) FetchAfter(ctx context.Context, good string) (*Revision, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ctx, cancel := s.remote.bound(ctx)
@@ -104,7 +112,10 @@ func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
 	if s.last != nil && s.last.Commit == commit.String() {
 		return s.last, nil
 	}
-	rev, err := readRevision(objs, commit, s.o.Directory, s.reading(commit), s.o.Limits)
+	rev, err := s.believe(ctx, objs, commit, good)
+	if err == nil {
+		rev, err = readRevision(objs, commit, s.o.Directory, s.reading(commit), s.o.Limits)
+	}
 	if err != nil {
 		return nil, s.unread(ctx, commit, err)
 	}
@@ -216,7 +227,7 @@ func (s *Source) local() (*objects, plumbing.Hash, error) {
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
-	objs := &objects{db: repo.Storer}
+	objs := &objects{db: repo.Storer, strict: s.o.Signers != nil}
 	refs, err := localRefs(repo)
 	if err != nil {
 		return nil, plumbing.ZeroHash, err

@@ -76,11 +76,13 @@ type decoder struct {
 	issuerBlocks map[string]declared
 	dnsBlocks    map[string]declared
 	policies     []*policy
-	localAttrs   map[string]*hclsyntax.Attribute
-	locals       map[string]cty.Value
-	defaults     map[string]*partial // by directory
-	ctx          *hcl.EvalContext    // of the repo's files
-	trustedCtx   *hcl.EvalContext    // of the reconciler's own
+	// underPolicies are those of a file that was asked for already.
+	underPolicies map[string][]*policy
+	localAttrs    map[string]*hclsyntax.Attribute
+	locals        map[string]cty.Value
+	defaults      map[string]*partial // by directory
+	ctx           *hcl.EvalContext    // of the repo's files
+	trustedCtx    *hcl.EvalContext    // of the reconciler's own
 }
 
 // parsed is a file that may be looked into.
@@ -106,7 +108,7 @@ func newDecoder(trust Trust) *decoder {
 		trust: trust, seen: map[string]bool{}, budget: &budget{left: maxWork},
 		spec:         Spec{Issuers: map[string]*Issuer{}, DNS: map[string]*DNSAccount{}},
 		issuerBlocks: map[string]declared{}, dnsBlocks: map[string]declared{},
-		sources:    map[string][]byte{},
+		sources: map[string][]byte{}, underPolicies: map[string][]*policy{},
 		localAttrs: map[string]*hclsyntax.Attribute{}, locals: map[string]cty.Value{}, defaults: map[string]*partial{},
 		trustedCtx: &hcl.EvalContext{Functions: trustedFunctions(), Variables: map[string]cty.Value{}},
 	}

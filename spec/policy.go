@@ -125,12 +125,16 @@ func (b *body) checked(name, summary string, bad func(string) string) []string {
 // policiesFor are those that a file of the repo is under. All of them must
 // allow what it asks for.
 func (d *decoder) policiesFor(file string) []*policy {
+	if list, known := d.underPolicies[file]; known {
+		return list
+	}
 	var list []*policy
 	for _, p := range d.policies {
 		if slices.ContainsFunc(p.files, func(glob string) bool { return matchGlob(glob, file) }) {
 			list = append(list, p)
 		}
 	}
+	d.underPolicies[file] = list
 	return list
 }
 

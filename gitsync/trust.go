@@ -1,0 +1,108 @@
+package gitsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// maxBetween bounds what is fetched to see whether a head descends from a
+// commit: all that lies between the two, in memory.
+const maxBetween = 256 << 20
+
+// believe decides whether a head is taken: whether one of the signers signed
+// it, and whether it descends from the one that was taken last. A person may
+// waive the second, never the first.
+func (s *Source) believe(ctx context.Context, objs *objects, head plumbing.Hash, good string) (*Revision, error) {
+	c, err := objs.commit(head)
+	if err != nil {
+		return nil, err
+	}
+	rev := describe(c)
+	if err := s.checkSignature(objs, head, c.TreeHash, rev); err != nil {
+		return nil, err
+	}
+	if good == "" || !isHash(good) || isHash(s.o.Ref) {
+		return rev, nil
+	}
+	old := plumbing.NewHash(good)
+	descends, err := s.descends(ctx, objs, head, old)
+	if err != nil {
+		return nil, s.remote.explain(ctx, s.doing(), err)
+	}
+	if !descends {
+		return nil, s.held(Rewritten, rev, old.String(),
+			fmt.Sprintf("it does not descend from %s, which was taken last: the history was rewritten, or went back", old),
+			fmt.Sprintf("look at what it changes (git diff %s %s), and if that is right, take it with: certroll accept %s", short(old), short(head), head))
+	}
+	return rev, nil
+}
+
+func (s *Source) held(kind Kind, rev *Revision, old, detail, advice string) *Error {
+	return &Error{
+		Kind: kind, Doing: fmt.Sprintf("taking commit %s of %s", rev.Commit, s.remote.loc), Advice: advice,
+		Detail: fmt.Sprintf("%q by %s: %s", rev.Subject, rev.Author, detail), Held: &Held{Commit: rev.Commit, Author: rev.Author, Old: old},
+	}
+}
+
+func (s *Source) checkSignature(objs *objects, head, tree plumbing.Hash, rev *Revision) error {
+	if s.o.Signers == nil {
+		return nil
+	}
+	raw, err := objs.read(plumbing.CommitObject, head)
+	if err != nil {
+		return err
+	}
+	signedTree, err := s.o.Signers.verify(head, raw)
+	if err == nil && signedTree != tree {
+		err = errors.New("its tree is read in two ways")
+	}
+	var keys *unusable
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &keys):
+		return invalid("reading the keys whose commits are taken", keys.Error(), "mend that file: until then no commit is taken")
+	case errors.Is(err, errUnsigned):
+		return s.held(Unsigned, rev, "", err.Error(), "sign it (git commit --amend -S) with a key that verify in certroll.hcl names, and push it")
+	}
+	return s.held(BadSignature, rev, "", err.Error(), "have it signed anew by somebody whose key verify in certroll.hcl names, or add the key there; ask its author what happened")
+}
+
+// descends tells whether a head descends from a commit, asking the remote for
+// what lies between where that is not here.
+func (s *Source) descends(ctx context.Context, objs *objects, head, old plumbing.Hash) (bool, error) {
+	if objs.descends(head, old, plumbing.ZeroHash) {
+		return true, nil
+	}
+	if s.store == nil || s.apart == [2]plumbing.Hash{head, old} {
+		return false, nil
+	}
+	connected, err := s.remote.connects(ctx, s.doing(), head, old, min(s.o.Limits.Pack, maxBetween))
+	if errors.Is(err, errPackTooLarge) {
+		connected, err = false, nil // too much to look through: for a person to decide
+	}
+	if err == nil && !connected {
+		s.apart = [2]plumbing.Hash{head, old}
+	}
+	return connected, err
+}
+
+// connects fetches the history between a head and a commit seen earlier, whose
+// objects need not be here, to see whether the two connect.
+func (r *remote) connects(ctx context.Context, doing string, head, seen plumbing.Hash, maxBytes int64) (bool, error) {
+	c, err := r.list(ctx, doing)
+	if err != nil {
+		return false, err
+	}
+	defer c.close()
+	scratch, err := openStore("", "", "")
+	if err != nil {
+		return false, err
+	}
+	one := []plumbing.Hash{seen}
+	_, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, have: one, shallow: one, maxBytes: maxBytes}, scratch.objects)
+	return err == nil && scratch.descends(head, seen, plumbing.ZeroHash), err
+}
