@@ -90,14 +90,8 @@ func cleanDirectory(d string) (string, error) {
 // Fetch reads the revision that the ref stands for now. While that does not
 // change it costs one listing of the remote's refs, or nothing at all where
 // the ref is a commit, and gives the same Revision, which callers must not
-// change.
-func (s *Source) Fetch(ctx context.Context) (*Revision, error) { return s.FetchAfter(ctx, "") }
-
-// FetchAfter is Fetch for one who has taken a commit before: a head that does
-// not descend from good is held back, as one is that none of the Signers
-// signed. "" is no commit, and what a ref that is itself a commit stands for is
-// the business of whoever wrote it down.
-func (s *Source) FetchAfter(ctx context.Context, good string) (*Revision, error) {
+// change. A commit that none of the Signers signed is held back.
+func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ctx, cancel := s.remote.bound(ctx)
@@ -112,7 +106,8 @@ func (s *Source) FetchAfter(ctx context.Context, good string) (*Revision, error)
 	if s.last != nil && s.last.Commit == commit.String() {
 		return s.last, nil
 	}
-	rev, err := s.believe(ctx, objs, commit, good)
+	err = s.checkSignature(objs, commit)
+	var rev *Revision
 	if err == nil {
 		rev, err = readRevision(objs, commit, s.o.Directory, s.reading(commit), s.o.Limits)
 	}

@@ -12,32 +12,28 @@ import (
 // commit: all that lies between the two, in memory.
 const maxBetween = 256 << 20
 
-// believe decides whether a head is taken: whether one of the signers signed
-// it, and whether it descends from the one that was taken last. A person may
-// waive the second, never the first.
-func (s *Source) believe(ctx context.Context, objs *objects, head plumbing.Hash, good string) (*Revision, error) {
-	c, err := objs.commit(head)
-	if err != nil {
-		return nil, err
+// Follows checks that a revision descends from a commit that was taken before;
+// one that does not is held back. "" is no commit; and what a ref that is
+// itself a commit stands for is the business of whoever wrote it down.
+func (s *Source) Follows(ctx context.Context, rev *Revision, good string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if good == rev.Commit || !isHash(good) || isHash(s.o.Ref) {
+		return nil
 	}
-	rev := describe(c)
-	if err := s.checkSignature(objs, head, c.TreeHash, rev); err != nil {
-		return nil, err
-	}
-	if good == "" || !isHash(good) || isHash(s.o.Ref) {
-		return rev, nil
-	}
+	ctx, cancel := s.remote.bound(ctx)
+	defer cancel()
 	old := plumbing.NewHash(good)
-	descends, err := s.descends(ctx, objs, head, old)
-	if err != nil {
-		return nil, s.remote.explain(ctx, s.doing(), err)
+	descends, err := s.descends(ctx, plumbing.NewHash(rev.Commit), old)
+	switch {
+	case err != nil:
+		return s.remote.explain(ctx, s.doing(), err)
+	case descends:
+		return nil
 	}
-	if !descends {
-		return nil, s.held(Rewritten, rev, old.String(),
-			fmt.Sprintf("it does not descend from %s, which was taken last: the history was rewritten, or went back", old),
-			fmt.Sprintf("look at what it changes (git diff %s %s), and if that is right, take it with: certroll accept %s", short(old), short(head), head))
-	}
-	return rev, nil
+	return s.held(Rewritten, rev, good,
+		fmt.Sprintf("it does not descend from %s, which was taken last: the history was rewritten, or went back", good),
+		fmt.Sprintf("look at what it changes (git diff %s %.12s), and if that is right, take it with: certroll accept %[2]s", short(old), rev.Commit))
 }
 
 func (s *Source) held(kind Kind, rev *Revision, old, detail, advice string) *Error {
@@ -47,7 +43,8 @@ func (s *Source) held(kind Kind, rev *Revision, old, detail, advice string) *Err
 	}
 }
 
-func (s *Source) checkSignature(objs *objects, head, tree plumbing.Hash, rev *Revision) error {
+// checkSignature holds a commit back that none of the signers signed.
+func (s *Source) checkSignature(objs *objects, head plumbing.Hash) error {
 	if s.o.Signers == nil {
 		return nil
 	}
@@ -55,8 +52,13 @@ func (s *Source) checkSignature(objs *objects, head, tree plumbing.Hash, rev *Re
 	if err != nil {
 		return err
 	}
-	signedTree, err := s.o.Signers.verify(head, raw)
-	if err == nil && signedTree != tree {
+	c, err := objs.commit(head)
+	if err != nil {
+		return err
+	}
+	rev := describe(c)
+	tree, err := s.o.Signers.verify(head, raw)
+	if err == nil && tree != c.TreeHash {
 		err = errors.New("its tree is read in two ways")
 	}
 	var keys *unusable
@@ -73,11 +75,15 @@ func (s *Source) checkSignature(objs *objects, head, tree plumbing.Hash, rev *Re
 
 // descends tells whether a head descends from a commit, asking the remote for
 // what lies between where that is not here.
-func (s *Source) descends(ctx context.Context, objs *objects, head, old plumbing.Hash) (bool, error) {
-	if objs.descends(head, old, plumbing.ZeroHash) {
+func (s *Source) descends(ctx context.Context, head, old plumbing.Hash) (bool, error) {
+	if s.store == nil {
+		objs, _, err := s.local()
+		return err == nil && objs.descends(head, old, plumbing.ZeroHash), err
+	}
+	if s.store.descends(head, old, plumbing.ZeroHash) {
 		return true, nil
 	}
-	if s.store == nil || s.apart == [2]plumbing.Hash{head, old} {
+	if s.apart == [2]plumbing.Hash{head, old} {
 		return false, nil
 	}
 	connected, err := s.remote.connects(ctx, s.doing(), head, old, min(s.o.Limits.Pack, maxBetween))

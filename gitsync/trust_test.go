@@ -74,9 +74,16 @@ func failure2(t *testing.T, err error, kind Kind, words ...string) {
 	}
 }
 
-// TestFetchAfter: a branch goes on from what was taken, or is held back. The
+// fetchAfter fetches, for one who has taken a commit before.
+func fetchAfter(t *testing.T, s *Source, good string) (*Revision, error) {
+	t.Helper()
+	rev := fetch(t, s)
+	return rev, s.Follows(t.Context(), rev, good)
+}
+
+// TestFollows: a branch goes on from what was taken, or is held back. The
 // source is shallow, and sees some steps one by one and others at once.
-func TestFetchAfter(t *testing.T) {
+func TestFollows(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		var commits []string
 		for _, v := range []string{"1", "2", "3", "4", "5"} {
@@ -108,7 +115,7 @@ func TestFetchAfter(t *testing.T) {
 				p.git(t, "update-ref", "refs/heads/watched", test.head)
 				check := func(src *Source) {
 					t.Helper()
-					rev, err := src.FetchAfter(t.Context(), test.good)
+					rev, err := fetchAfter(t, src, test.good)
 					if !test.rewritten {
 						if err != nil || rev.Commit != test.head {
 							t.Errorf("got %v, %v", rev, err)
@@ -131,7 +138,7 @@ func TestFetchAfter(t *testing.T) {
 		}
 		t.Run("a commit that was written down", func(t *testing.T) {
 			src := p.source(t, SourceOptions{Ref: side})
-			if rev, err := src.FetchAfter(t.Context(), commits[4]); err != nil || rev.Commit != side {
+			if rev, err := fetchAfter(t, src, commits[4]); err != nil || rev.Commit != side {
 				t.Errorf("got %v, %v", rev, err)
 			}
 		})
@@ -140,15 +147,15 @@ func TestFetchAfter(t *testing.T) {
 			p.git(t, "update-ref", "refs/heads/gone", commits[4])
 			p.git(t, "reflog", "expire", "--expire=now", "--all")
 			p.git(t, "gc", "--quiet", "--prune=now")
-			_, err := p.source(t, SourceOptions{Ref: "gone"}).FetchAfter(t.Context(), gone)
+			_, err := fetchAfter(t, p.source(t, SourceOptions{Ref: "gone"}), gone)
 			held(t, err, Rewritten, Held{Commit: commits[4], Author: "Lab <lab@example.com>", Old: gone})
 		})
 	})
 }
 
-// TestFetchAfterLooksOnce: while a head is held back, the remote is not asked
+// TestFollowsLooksOnce: while a head is held back, the remote is not asked
 // for the history again.
-func TestFetchAfterLooksOnce(t *testing.T) {
+func TestFollowsLooksOnce(t *testing.T) {
 	p := transports["http"](t)
 	good := p.push(t, "main", map[string]string{"a.hcl": "1"})
 	src := p.source(t, SourceOptions{Ref: "main"})
@@ -156,13 +163,13 @@ func TestFetchAfterLooksOnce(t *testing.T) {
 	head := p.push(t, "other", map[string]string{"a.hcl": "2"})
 	p.git(t, "update-ref", "refs/heads/main", head)
 	for range 2 {
-		_, err := src.FetchAfter(t.Context(), good)
+		_, err := fetchAfter(t, src, good)
 		held(t, err, Rewritten, Held{Commit: head, Author: "Lab <lab@example.com>", Old: good})
 		// From here on the remote lists its refs, and can send no history.
 		blob := p.git(t, "rev-parse", head+":a.hcl")
 		_ = os.Remove(filepath.Join(p.path, "objects", blob[:2], blob[2:]))
 	}
-	_, err := p.source(t, SourceOptions{Ref: "main"}).FetchAfter(t.Context(), good)
+	_, err := p.source(t, SourceOptions{Ref: "main"}).Fetch(t.Context())
 	failure(t, err, Failed)
 }
 

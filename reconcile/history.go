@@ -17,49 +17,44 @@ const historySpan = 8 * day
 // Lines are read from the newest back, so that it costs what is young and not
 // what there is.
 func readHistory(tree fs.FS, since time.Time) ([]Event, error) {
-	files, err := auditFiles(tree)
+	var events []Event
+	err := backward(tree, func(e Event) bool {
+		if !e.Time.Before(since) {
+			events = append(events, e)
+		}
+		// A run tells what it did some time after it did it.
+		return !e.Time.Before(since.Add(-day))
+	})
 	if err != nil {
 		return nil, err
-	}
-	var events []Event
-	for _, f := range slices.Backward(files) {
-		b, err := fs.ReadFile(tree, f)
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", f, err)
-		}
-		younger, whole, err := eventsSince(b, since)
-		if err != nil {
-			return nil, fmt.Errorf("%s in the ledger: %w", f, err)
-		}
-		events = append(events, younger...)
-		if !whole {
-			break
-		}
 	}
 	slices.Reverse(events)
 	return events, nil
 }
 
-// eventsSince reads a file's lines from its end until one is older; whole
-// tells that none was.
-func eventsSince(b []byte, since time.Time) (newestFirst []Event, whole bool, err error) {
-	for {
-		b = bytes.TrimRight(b, "\n")
-		if len(b) == 0 {
-			return newestFirst, true, nil
+// backward hands over the ledger's events from the newest back, for as long as
+// they are asked for.
+func backward(tree fs.FS, more func(Event) bool) error {
+	files, err := auditFiles(tree)
+	if err != nil {
+		return err
+	}
+	for _, f := range slices.Backward(files) {
+		b, err := fs.ReadFile(tree, f)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", f, err)
 		}
-		line := lastLine(b)
-		b = b[:len(b)-len(line)]
-		var e Event
-		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, false, fmt.Errorf("reading an event: %w", err)
-		}
-		// A run tells what it did some time after it did it.
-		if e.Time.Before(since.Add(-day)) {
-			return newestFirst, false, nil
-		}
-		if !e.Time.Before(since) {
-			newestFirst = append(newestFirst, e)
+		for b = bytes.TrimRight(b, "\n"); len(b) > 0; b = bytes.TrimRight(b, "\n") {
+			line := lastLine(b)
+			b = b[:len(b)-len(line)]
+			var e Event
+			if err := json.Unmarshal(line, &e); err != nil {
+				return fmt.Errorf("%s in the ledger: reading an event: %w", f, err)
+			}
+			if !more(e) {
+				return nil
+			}
 		}
 	}
+	return nil
 }
