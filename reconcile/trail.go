@@ -19,17 +19,17 @@ const (
 type Withheld struct {
 	Revision
 	Reason  Reason
-	Old     string // the revision that was in force, where that is the reason
+	Old     Taken // the revision that was in force, where that is the reason
 	Message string
 }
 
 // Withhold tells the ledger of it. The same revision is told once, however
-// often it is met.
+// often it is met, unless something else was in force in between.
 func (r *Reconciler) Withhold(ctx context.Context, w Withheld) error {
 	err := r.scribe.note(entry{Event: Event{
-		Schema: EventSchema, ID: eventID("withheld", string(w.Reason), w.Commit, w.Old), Time: r.opts.Now().UTC().Truncate(time.Millisecond),
+		Schema: EventSchema, ID: eventID("withheld", string(w.Reason), w.Commit, w.Old.Commit, w.Old.At.UTC().Format(time.RFC3339Nano)), Time: r.opts.Now().UTC().Truncate(time.Millisecond),
 		Operation: KindConfig, Status: Denied, Severity: SeverityPage, Reason: w.Reason, Class: ClassConfig,
-		Actor: firstOf(w.Author, "unknown"), Cause: "spec", Revision: w.Commit, OldRevision: w.Old, Message: w.Message,
+		Actor: firstOf(w.Author, "unknown"), Cause: "spec", Revision: w.Commit, OldRevision: w.Old.Commit, Message: w.Message,
 		Detail: "the revision is held back; the last good one stays in force",
 	}})
 	if err != nil {

@@ -20,7 +20,7 @@ func TestWithheldIsToldOnce(t *testing.T) {
 	r := w.reconciler()
 	for range 2 {
 		for _, reason := range []Reason{ReasonUnsigned, ReasonRewritten} {
-			held := Withheld{Revision: Revision{Commit: commitB, Author: "Eve <eve@example.com>"}, Reason: reason, Old: commitA, Message: "it is not signed"}
+			held := Withheld{Revision: Revision{Commit: commitB, Author: "Eve <eve@example.com>"}, Reason: reason, Old: Taken{commitA, start}, Message: "it is not signed"}
 			if err := r.Withhold(t.Context(), held); err != nil {
 				t.Fatal(err)
 			}

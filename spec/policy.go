@@ -15,7 +15,9 @@ type policy struct {
 	name  string
 	at    hcl.Range
 	files []string
-	// blocks are the types of blocks that may stand in the files.
+	// blocks are the types of blocks that may stand in the files; nil limits
+	// none. Those that say where credentials are sent may stand only where one
+	// of a file's policies names them.
 	blocks   []string
 	patterns []namePattern
 	limited  bool // the names are: patterns is what was said, even if it is nothing
@@ -34,9 +36,8 @@ func (p *policy) String() string {
 	return fmt.Sprintf("policy %q (%s:%d)", p.name, p.at.Filename, p.at.Start.Line)
 }
 
-// harmless are the blocks that carry no credential anywhere: those that a
-// policy allows where it names none.
-var harmless = []string{"locals", "defaults", "certificate"}
+// delicate are the blocks that say where credentials are sent.
+var delicate = []string{"issuer", "dns"}
 
 // strengths are in bits of security: NIST SP 800-57 part 1, table 2, and for
 // RSA with 4096 bits FIPS 140-2 implementation guidance 7.5.
@@ -67,14 +68,12 @@ func (d *decoder) decodePolicies() {
 
 func (d *decoder) policy(block *hclsyntax.Block, name string) *policy {
 	b := d.body(block, d.trustedCtx)
-	p := &policy{name: name, at: block.DefRange(), blocks: harmless, wildcards: true, revoke: true, reuseKeys: true, pauses: true}
+	p := &policy{name: name, at: block.DefRange(), wildcards: true, revoke: true, reuseKeys: true, pauses: true}
 	if !b.has("files") {
 		b.missing("files", "globs of the paths that it is for, as in [\"teams/shop/**\"]")
 	}
 	p.files = b.checked("files", "Invalid glob", badGlob)
-	if blocks := b.checked("blocks", "Unknown value", badBlock); blocks != nil {
-		p.blocks = blocks
-	}
+	p.blocks = b.checked("blocks", "Unknown value", badBlock)
 	p.limited = b.has("names")
 	for _, e := range b.texts("names").v {
 		pattern, why := parseNamePattern(e.v)
@@ -154,6 +153,9 @@ func (d *decoder) checkFiles() {
 			continue
 		}
 		for _, block := range f.body.Blocks {
+			if !d.checkDelicate(f, block, policies) {
+				continue
+			}
 			for _, p := range policies {
 				d.checkBlock(f, block, p)
 			}
@@ -170,16 +172,28 @@ func (d *decoder) lawless(f parsed) {
 	d.fault(at, whole, "File under no policy", "%s has policies, and none of them is for %s; nothing may be asked for there. Move it to where a policy is for it, or have one written: policy \"NAME\" { files = [\"%[2]s\"] }.", d.policies[0].at.Filename, f.path)
 }
 
+// checkDelicate refuses an issuer or dns block that no policy of its file
+// names: a changed endpoint would be handed the credential.
+func (d *decoder) checkDelicate(f parsed, block *hclsyntax.Block, policies []*policy) bool {
+	names := func(p *policy) bool { return p.blocks != nil }
+	if !slices.Contains(delicate, block.Type) || slices.ContainsFunc(policies, names) {
+		return true // checkBlock looks at what they name
+	}
+	list := make([]string, len(policies))
+	for i, p := range policies {
+		list[i] = p.String()
+	}
+	d.fault(block.DefRange().Ptr(), block.Range().Ptr(), forbidden, "%s block says where credentials are sent, and stands only where a policy names it. For %s there is %s; have blocks = [..., %q] written there, or move it to where they are allowed.",
+		upperFirst(article(block.Type)), f.path, strings.Join(list, " and "), block.Type)
+	return false
+}
+
 // checkBlock holds a block's type against a policy, and the names of those
-// that carry credentials.
+// that say where credentials are sent.
 func (d *decoder) checkBlock(f parsed, block *hclsyntax.Block, p *policy) {
 	at, whole := block.DefRange().Ptr(), block.Range().Ptr()
-	if slices.Contains(blockTypes, block.Type) && !slices.Contains(p.blocks, block.Type) {
-		why := ""
-		if !slices.Contains(harmless, block.Type) {
-			why = " (what it says decides where credentials are sent)"
-		}
-		d.fault(at, whole, forbidden, "%s allows no %s block in %s%s; it allows %s.", upperFirst(p.String()), block.Type, f.path, why, allowedOnly(p.blocks))
+	if p.blocks != nil && slices.Contains(blockTypes, block.Type) && !slices.Contains(p.blocks, block.Type) {
+		d.fault(at, whole, forbidden, "%s allows no %s block in %s; it allows %s.", upperFirst(p.String()), block.Type, f.path, allowedOnly(p.blocks))
 		return
 	}
 	named := map[string][]string{"issuer": p.issuers, "dns": p.dns}[block.Type]

@@ -53,7 +53,7 @@ Its own settings are in certroll.hcl; see docs/certroll.md.`,
 	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "no colours (env NO_COLOR)")
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
-		a.statusCommand(), a.versionCommand(), dnsChildCommand())
+		a.acceptCommand(), a.statusCommand(), a.versionCommand(), dnsChildCommand())
 	return root
 }
 
@@ -116,7 +116,7 @@ func isTerminal(w io.Writer) bool {
 func (a *app) logger(s *settings) (*slog.Logger, error) { return s.Log.logger(a.err) }
 
 // revision reads the config repo: a plain directory where one is given, else
-// the branch.
+// the branch, whose head must follow on what the ledger says was taken last.
 func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, error) {
 	if a.configDir != "" {
 		return gitsync.ReadDir(a.configDir)
@@ -125,5 +125,13 @@ func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, err
 	if err != nil {
 		return nil, err
 	}
-	return src.Fetch(ctx)
+	rev, err := src.Fetch(ctx)
+	if err != nil || s.Repo.AllowRewrites {
+		return rev, err
+	}
+	last, _, err := s.lastTaken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return rev, src.Follows(ctx, rev, last.Commit)
 }

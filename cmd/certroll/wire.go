@@ -36,10 +36,22 @@ func (s *settings) source() (*gitsync.Source, error) {
 	}
 	return gitsync.OpenSource(gitsync.SourceOptions{
 		URL: s.Repo.URL, Ref: s.Repo.Ref, Directory: s.Repo.Directory, Depth: s.Repo.Depth, CacheDir: s.Repo.CacheDir, Auth: auth,
+		Signers: s.Verify.signers(),
 	})
 }
 
+func (v *verifySettings) signers() *gitsync.Signers {
+	if v == nil {
+		return nil
+	}
+	return &gitsync.Signers{AllowedSigners: v.SSHAllowedSigners, Keyring: v.OpenPGPKeyring}
+}
+
+// openLedger opens the ledger, once.
 func (s *settings) openLedger() (*gitsync.Ledger, error) {
+	if s.ledger != nil {
+		return s.ledger, nil
+	}
 	if s.Ledger.URL == "" {
 		return nil, errors.New("there is no ledger: set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
 	}
@@ -47,10 +59,11 @@ func (s *settings) openLedger() (*gitsync.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gitsync.OpenLedger(gitsync.LedgerOptions{
+	s.ledger, err = gitsync.OpenLedger(gitsync.LedgerOptions{
 		URL: s.Ledger.URL, Branch: s.Ledger.Branch, Directory: s.Ledger.Directory, Auth: auth,
 		AuthorName: s.Ledger.AuthorName, AuthorEmail: s.Ledger.AuthorEmail,
 	})
+	return s.ledger, err
 }
 
 // parts are what a command works with, wired.

@@ -235,6 +235,7 @@ func (w *world) git(args ...string) string {
 type auditEvent struct {
 	ID, Operation, Certificate, Status, Class, Message, Prev, Reason, Actor, Revision string
 	OldSerial                                                                         string `json:"old_serial"`
+	OldRevision                                                                       string `json:"old_revision"`
 	NewSerial                                                                         string `json:"new_serial"`
 	DNSAccount                                                                        string `json:"dns_account"`
 }
