@@ -22,6 +22,7 @@ type metrics struct {
 	records  []*reconcile.Record
 	passedAt time.Time
 	revision string
+	held     reconcile.Reason // why the newest revision is not in force; "": it is
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -39,6 +40,7 @@ var (
 	pagingMetric    = describe("certificate_paging", "1 where a person is to be woken: three failures in a row.", "certificate")
 	stateMetric     = describe("certificates", "Certificates by state of their record.", "state")
 	passedMetric    = describe("last_pass_timestamp_seconds", "When the last pass ended that saw Vault and the ledger.")
+	heldMetric      = describe("revision_held", "1 where the newest revision of the config repo is not in force.", "reason")
 	revisionMetric  = describe("revision_info", "The revision of the config repo that is in force.", "revision")
 )
 
@@ -80,10 +82,17 @@ func (m *metrics) passed(p reconcile.Pass, revision string, now time.Time) {
 	}
 }
 
+// hold takes up why the newest revision is not in force; "" that it is.
+func (m *metrics) hold(reason reconcile.Reason) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held = reason
+}
+
 // Describe and Collect make it a prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{notAfterMetric, versionMetric, renewalMetric, issuedMetric, failuresMetric, holdMetric,
-		unmanagedMetric, pagingMetric, stateMetric, passedMetric, revisionMetric} {
+		unmanagedMetric, pagingMetric, stateMetric, passedMetric, heldMetric, revisionMetric} {
 		ch <- d
 	}
 }
@@ -106,6 +115,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	if !m.passedAt.IsZero() {
 		send.time(passedMetric, m.passedAt)
+	}
+	if m.held != "" {
+		send.value(heldMetric, 1, string(m.held))
 	}
 	if m.revision != "" {
 		send.value(revisionMetric, 1, m.revision)

@@ -139,10 +139,12 @@ func (d *daemon) pull(ctx context.Context) error {
 		return errors.Join(err, d.fallBack())
 	}
 	if d.good != nil && rev.Commit != "" && rev.Commit == d.good.Commit {
+		d.metrics.hold("")
 		return nil
 	}
 	desired, files, diags := decodeFiles(d.settings, rev.Files)
 	if diags.HasErrors() {
+		d.metrics.hold(reconcile.ReasonRefused)
 		view.Diagnostics(d.err, d.palette(), files, diags)
 		d.log.Error("revision refused", "revision", rev.Commit, "mistakes", len(diags.Errs()))
 		if noteErr := d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)); noteErr != nil {
@@ -151,6 +153,7 @@ func (d *daemon) pull(ctx context.Context) error {
 		return d.fallBack()
 	}
 	d.log.Info("revision", "revision", rev.Commit, "author", rev.Author, "certificates", len(desired.Certificates))
+	d.metrics.hold("")
 	d.logChanges(desired)
 	d.good, d.desired, d.takenAt = rev, desired, time.Now()
 	return d.keepGood()
