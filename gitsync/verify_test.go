@@ -36,7 +36,7 @@ func newSigner(t testing.TB) *signer {
 		}
 	}
 	// The socket of gpg's agent has a path of about a hundred characters at most.
-	dir, err := os.MkdirTemp("", "signer")
+	dir, err := os.MkdirTemp("", "signer") //nolint:usetesting // t.TempDir's path is too long for it
 	must(t, err)
 	s := &signer{t: t, dir: dir, env: append(os.Environ(), "GNUPGHOME="+dir, "HOME="+dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "TZ=UTC",
 		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com")}
