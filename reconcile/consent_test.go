@@ -52,13 +52,13 @@ func (w *world) snapshot(t *testing.T) fs.FS {
 func TestAccepted(t *testing.T) {
 	w := newWorld(t)
 	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
-	accept := func(commit, old string, at time.Time) {
+	accept := func(commit string, at time.Time) {
 		t.Helper()
-		if err := Accept(t.Context(), w.ledger, Revision{Commit: commit, Author: "Eve <eve@example.com>"}, old, "ops@host", at); err != nil {
+		if err := Accept(t.Context(), w.ledger, Revision{Commit: commit, Author: "Eve <eve@example.com>"}, "ops@host", at); err != nil {
 			t.Fatal(err)
 		}
 	}
-	accept(commitB, commitA, at)
+	accept(commitB, at)
 	tests := map[string]struct {
 		commit string
 		since  time.Time
@@ -79,13 +79,16 @@ func TestAccepted(t *testing.T) {
 		t.Errorf("taken: %+v, %v", taken, err)
 	}
 	e := w.ledger.events(t)[0]
-	if e.Status != Success || e.Reason != ReasonAccepted || e.Actor != "ops@host" || e.OldRevision != commitA || !strings.Contains(e.Detail, "Eve") {
+	if e.Status != Success || e.Reason != ReasonAccepted || e.Actor != "ops@host" || e.Cause != "command" || e.OldRevision != "" || !strings.Contains(e.Detail, "Eve") {
 		t.Errorf("event: %+v", e)
 	}
 	// The same again later is another consent.
-	accept(commitB, commitC, at.Add(time.Hour))
+	accept(commitB, at.Add(time.Hour))
 	if got, err := AcceptedSince(w.snapshot(t), commitB, at.Add(time.Minute)); err != nil || !got {
 		t.Errorf("the second consent: %v, %v", got, err)
+	}
+	if events := w.ledger.events(t); events[1].OldRevision != commitB {
+		t.Errorf("it is told to be instead of %s", events[1].OldRevision)
 	}
 }
 

@@ -32,6 +32,26 @@ func readHistory(tree fs.FS, since time.Time) ([]Event, error) {
 	return events, nil
 }
 
+// credible are events as they may be reckoned with: what a clock that was ahead
+// dated into the future happened by now at the latest.
+func credible(events []Event, now time.Time) []Event {
+	if !slices.ContainsFunc(events, func(e Event) bool { return e.Time.After(now) }) {
+		return events
+	}
+	events = slices.Clone(events)
+	for i := range events {
+		ahead := events[i].Time.Sub(now)
+		if ahead <= 0 {
+			continue
+		}
+		events[i].Time = now
+		if until := events[i].HoldUntil; until != nil {
+			events[i].HoldUntil = optional(until.Add(-ahead))
+		}
+	}
+	return events
+}
+
 // backward hands over the ledger's events from the newest back, for as long as
 // they are asked for.
 func backward(tree fs.FS, more func(Event) bool) error {

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/user"
 	"regexp"
 	"time"
 
@@ -49,26 +47,14 @@ func (a *app) accept(ctx context.Context, commit string) error {
 	if rev.Commit != commit {
 		return fmt.Errorf("accepting %s: the head is %s now (%q by %s); look at that one, and accept it", commit, rev.Commit, rev.Subject, rev.Author)
 	}
-	last, _, err := s.lastTaken(ctx)
+	ledger, err := s.openLedger("")
 	if err != nil {
 		return err
 	}
-	if err := reconcile.Accept(ctx, s.ledger, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, last.Commit, operator(), time.Now()); err != nil {
+	defer func() { _ = ledger.Close() }()
+	if err := reconcile.Accept(ctx, ledger, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, a.person(), time.Now()); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.out, "Accepted %s (%q by %s).\n", rev.Commit, rev.Subject, rev.Author)
 	return nil
-}
-
-// operator is who runs a command, and where.
-func operator() string {
-	name := "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown host"
-	}
-	return name + "@" + host
 }

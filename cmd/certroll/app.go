@@ -13,6 +13,7 @@ import (
 
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
+	"certroll/reconcile"
 	"certroll/spec"
 )
 
@@ -53,7 +54,8 @@ Its own settings are in certroll.hcl; see docs/certroll.md.`,
 	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "no colours (env NO_COLOR)")
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
-		a.acceptCommand(), a.statusCommand(), a.versionCommand(), dnsChildCommand())
+		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(),
+		a.acceptCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.versionCommand(), dnsChildCommand())
 	return root
 }
 
@@ -90,13 +92,17 @@ func (a *app) decode(s *settings, files []gitsync.File) (*spec.Spec, error) {
 }
 
 func decodeFiles(s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	in, trust := specFiles(files), s.trust()
+	desired, diags := spec.Decode(in, trust)
+	return desired, slices.Concat(in, trust.Files), diags
+}
+
+func specFiles(files []gitsync.File) []spec.File {
 	in := make([]spec.File, len(files))
 	for i, f := range files {
 		in[i] = spec.File{Path: f.Path, Bytes: f.Bytes}
 	}
-	trust := s.trust()
-	desired, diags := spec.Decode(in, trust)
-	return desired, slices.Concat(in, trust.Files), diags
+	return in
 }
 
 // palette colours what goes to a terminal.
@@ -119,7 +125,7 @@ func (a *app) logger(s *settings) (*slog.Logger, error) { return s.Log.logger(a.
 // the branch, whose head must follow on what the ledger says was taken last.
 func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, error) {
 	if a.configDir != "" {
-		return gitsync.ReadDir(a.configDir)
+		return a.readDir(s)
 	}
 	src, err := s.source()
 	if err != nil {
@@ -129,9 +135,22 @@ func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, err
 	if err != nil || s.Repo.AllowRewrites {
 		return rev, err
 	}
-	last, _, err := s.lastTaken(ctx)
+	tree, err := s.ledgerTree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last, err := reconcile.LastTaken(tree)
 	if err != nil {
 		return nil, err
 	}
 	return rev, src.Follows(ctx, rev, last.Commit)
+}
+
+// readDir reads the directory that stands in for the config repo.
+func (a *app) readDir(s *settings) (*gitsync.Revision, error) {
+	rev, err := gitsync.ReadDir(a.configDir)
+	if err == nil {
+		rev.Files = withoutSettings(rev.Files, s)
+	}
+	return rev, err
 }

@@ -50,6 +50,8 @@ type proposal struct {
 	*parts
 	desired  *spec.Spec
 	revision *gitsync.Revision
+	observed *reconcile.Observed
+	now      time.Time // that it was made for
 	actions  []reconcile.Action
 	dto      view.Plan
 }
@@ -86,7 +88,7 @@ func (a *app) plan(ctx context.Context, writing bool, progress func(string, stri
 	now := time.Now()
 	actions := reconcile.Plan(desired, obs, now)
 	dto := view.NewPlan(rev.Commit, now, actions, keepings(ctx, p.kv, desired, log))
-	return &proposal{parts: p, desired: desired, revision: rev, actions: actions, dto: dto}, nil
+	return &proposal{parts: p, desired: desired, revision: rev, observed: obs, now: now, actions: actions, dto: dto}, nil
 }
 
 func (a *app) showPlan(p *proposal, asJSON bool) error {

@@ -10,21 +10,6 @@ import (
 	"certroll/spec"
 )
 
-// lastTaken is the newest revision that the ledger says was in force, and the
-// ledger's tree.
-func (s *settings) lastTaken(ctx context.Context) (reconcile.Taken, fs.FS, error) {
-	ledger, err := s.openLedger()
-	if err != nil {
-		return reconcile.Taken{}, nil, err
-	}
-	tree, _, err := ledger.Snapshot(ctx)
-	if err != nil {
-		return reconcile.Taken{}, nil, err
-	}
-	taken, err := reconcile.LastTaken(tree)
-	return taken, tree, err
-}
-
 // follows checks that a head descends from what was taken before, or that a
 // person has accepted that it does not.
 func (d *daemon) follows(ctx context.Context, rev *gitsync.Revision) error {
@@ -64,14 +49,18 @@ func (d *daemon) takenBefore(ctx context.Context) ([]reconcile.Taken, error) {
 	if d.traced {
 		return list, nil
 	}
-	last, _, err := d.settings.lastTaken(ctx)
+	tree, _, err := d.parts.ledger.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last, err := reconcile.LastTaken(tree)
 	return append(list, last), err
 }
 
 // accepted returns the reason to hold a head back, or nil where a person has
 // accepted it since the other one was taken.
 func (d *daemon) accepted(ctx context.Context, rev *gitsync.Revision, instead reconcile.Taken, held error) error {
-	_, tree, err := d.settings.lastTaken(ctx)
+	tree, _, err := d.parts.ledger.Snapshot(ctx)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 func sprint(format string, args ...any) string { return fmt.Sprintf(format, args...) }
@@ -26,4 +27,15 @@ func shortSerial(s string) string {
 		return s[:16] + "..."
 	}
 	return s
+}
+
+// oneLine makes a text fit a line of a terminal whoever wrote it: no breaks, no
+// control characters.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)), " ")
 }
