@@ -38,7 +38,7 @@ type Source struct {
 	remote *remote
 	store  *store // nil for a local path
 	last   *Revision
-	apart  [2]plumbing.Hash // a head and an earlier commit that it does not descend from
+	asked  ancestry // what the remote was asked for last
 }
 
 // OpenSource checks the options as far as that goes without the remote.

@@ -12,6 +12,12 @@ import (
 // commit: all that lies between the two, in memory.
 const maxBetween = 256 << 20
 
+// ancestry says whether a head descends from an earlier commit.
+type ancestry struct {
+	head, old plumbing.Hash
+	descends  bool
+}
+
 // Follows checks that a revision descends from a commit that was taken before;
 // one that does not is held back. "" is no commit; and what a ref that is
 // itself a commit stands for is the business of whoever wrote it down.
@@ -83,15 +89,15 @@ func (s *Source) descends(ctx context.Context, head, old plumbing.Hash) (bool, e
 	if s.store.descends(head, old, plumbing.ZeroHash) {
 		return true, nil
 	}
-	if s.apart == [2]plumbing.Hash{head, old} {
-		return false, nil
+	if s.asked.head == head && s.asked.old == old {
+		return s.asked.descends, nil
 	}
 	connected, err := s.remote.connects(ctx, s.doing(), head, old, min(s.o.Limits.Pack, maxBetween))
 	if errors.Is(err, errPackTooLarge) {
 		connected, err = false, nil // too much to look through: for a person to decide
 	}
-	if err == nil && !connected {
-		s.apart = [2]plumbing.Hash{head, old}
+	if err == nil {
+		s.asked = ancestry{head, old, connected}
 	}
 	return connected, err
 }

@@ -186,3 +186,36 @@ func TestRewrittenHistory(t *testing.T) {
 	w.settings("")
 	w.certroll(0, "plan")
 }
+
+// TestPolicy: what a policy forbids is refused by plan and apply, and by run as
+// a revision with a mistake, each with file and line.
+func TestPolicy(t *testing.T) {
+	w := newLab(t).fresh(t, map[string]string{"teams/shop/a.hcl": oneCertificate})
+	const policies = `
+interval = "1s"
+policy "shop" {
+  files   = ["teams/shop/**"]
+  names   = ["api.lab.test", "**.shop.lab.test"]
+  issuers = ["pebble"]
+}`
+	w.settings(policies)
+	cmd, out := w.startRun()
+	w.until("what is allowed", out, func() bool { return w.told("issue", "success") == 1 })
+	w.push(map[string]string{"teams/shop/b.hcl": named("pay")}, "Ask for another team's name")
+	w.until("the refusal", out, func() bool { return w.told("config", "failure") == 1 })
+	w.stopRun(cmd, out)
+	events := w.events()
+	if e := events[len(events)-1]; e.Reason != "revision_refused" || !strings.Contains(e.Message, "teams/shop/b.hcl:3:14: Forbidden by policy") ||
+		!strings.Contains(e.Message, `does not allow the name "pay.lab.test"`) {
+		t.Errorf("event: %+v", e)
+	}
+	for _, command := range []string{"plan", "apply -auto-approve"} {
+		w.says(command, "Forbidden by policy", `on teams/shop/b.hcl:3:14, in certificate "pay":`, `Policy "shop" (certroll.hcl:`, `it allows "api.lab.test" and "**.shop.lab.test"`)
+	}
+	if w.metadataIsThere("tls/pay") {
+		t.Error("what a policy forbids was issued")
+	}
+	w.settings(strings.Replace(policies, `"api.lab.test"`, `"api.lab.test", "pay.lab.test"`, 1))
+	w.certroll(0, "apply", "-auto-approve")
+	w.checkPair("tls/pay", "pay.lab.test")
+}
