@@ -42,6 +42,7 @@ type trouble struct {
 	message      string    // of the last one
 	first, last  time.Time // failures
 	certificates []string  // that failed, each once
+	probes       int       // that failed since it is held as a whole
 	by           string    // the certificate of the last one
 	until        time.Time // the other side's own word, zero where it gave none
 	credentials  string    // of a DNS account: their versions at the last failure; "": not known
@@ -60,7 +61,7 @@ func (t *trouble) open() bool { return t != nil && len(t.certificates) >= breakA
 // probeAt is when the next certificate may try. deadline is the nearest expiry
 // among those that wait.
 func (t *trouble) probeAt(s subject, deadline time.Time) time.Time {
-	return backoff(string(s), len(t.certificates)-breakAfter+2, t.class, t.last, t.until, deadline)
+	return backoff(string(s), t.probes+2, t.class, t.last, t.until, deadline)
 }
 
 // retried tells whether a person asked for this certificate to be tried, which
@@ -153,6 +154,9 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 	// The wait after a first failure is short unless the CA said otherwise.
 	if e.HoldUntil != nil && (class == ClassRateLimited || class == ClassCAUnavailable && e.Failures == 1) && e.HoldUntil.After(t.until) {
 		t.until = *e.HoldUntil
+	}
+	if t.open() {
+		t.probes++
 	}
 	if !slices.Contains(t.certificates, e.Certificate) {
 		t.certificates = append(t.certificates, e.Certificate)
