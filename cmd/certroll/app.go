@@ -90,13 +90,18 @@ func (a *app) decode(s *settings, files []gitsync.File) (*spec.Spec, error) {
 }
 
 func decodeFiles(s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	in := specFiles(files)
+	trust := s.trust()
+	desired, diags := spec.Decode(in, trust)
+	return desired, slices.Concat(in, trust.Files), diags
+}
+
+func specFiles(files []gitsync.File) []spec.File {
 	in := make([]spec.File, len(files))
 	for i, f := range files {
 		in[i] = spec.File{Path: f.Path, Bytes: f.Bytes}
 	}
-	trust := s.trust()
-	desired, diags := spec.Decode(in, trust)
-	return desired, slices.Concat(in, trust.Files), diags
+	return in
 }
 
 // palette colours what goes to a terminal.
