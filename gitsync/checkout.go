@@ -155,5 +155,5 @@ func (c *Checkout) branch(name string) (plumbing.Hash, error) {
 			return h, nil
 		}
 	}
-	return plumbing.ZeroHash, fmt.Errorf("%s: it has no branch %s: %w", c.doing, name, fs.ErrNotExist)
+	return plumbing.ZeroHash, &Error{Kind: RefNotFound, Doing: c.doing, Detail: "it has no branch " + name, Advice: "fetch it", Err: fs.ErrNotExist}
 }

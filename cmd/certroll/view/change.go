@@ -3,6 +3,7 @@ package view
 import (
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,12 +176,12 @@ func writeChange(out printer, p Palette, plan Plan) {
 		}
 		out.f("\n")
 	}
-	writeRemarks(out, p, plan.Review)
+	writeRemarks(out, p, slices.DeleteFunc(slices.Clone(plan.Review), func(r Remark) bool { return r.Code == reconcile.RemarkBlock }))
 	for _, cc := range c.Certificates {
 		writeCertificateChange(out, p, cc)
 	}
 	if n := len(c.Anyway); n > 0 {
-		out.f("%s: %s\n\n", p.bold(sprint("Due anyway, without this change (%d)", n)), joinSome(c.Anyway, 20))
+		out.f("%s: %s\n\n", p.bold(sprint("Due anyway, without this change (%d)", n)), plain(joinSome(c.Anyway, 20)))
 	}
 	out.f("%s %s.\n", p.bold("This change:"), c.headline())
 }
@@ -329,10 +330,11 @@ func annotationPlace(r Remark) string {
 const maxAnnotation = 2000
 
 // data and property escape as the runner's own toolkit does.
-func data(s string) string {
-	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(clip(invisible(s), maxAnnotation))
-}
+func data(s string) string { return ofData.Replace(clip(seen(s), maxAnnotation)) }
 
-func property(s string) string {
-	return strings.NewReplacer(":", "%3A", ",", "%2C").Replace(data(s))
-}
+func property(s string) string { return ofProperty.Replace(data(s)) }
+
+var (
+	ofData     = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	ofProperty = strings.NewReplacer(":", "%3A", ",", "%2C")
+)

@@ -53,9 +53,9 @@ type item struct {
 // cut says how much of a comment is written.
 type cut struct {
 	text    int // runes of one value
-	details int // certificates that are told in detail
+	full    int // certificates that are told with their settings
+	details int // certificates that are told in a line
 	rows    int // rows of the table, and remarks
-	brief   bool
 }
 
 func newComment(plan Plan, o MarkdownOptions) *comment {
@@ -128,19 +128,24 @@ func fieldNames(settings []Setting) string {
 func (c *comment) fit() string {
 	all := len(c.items)
 	rows := max(all, len(c.plan.Review))
-	if text := c.write(cut{text: 400, details: all, rows: rows}); len(text) <= c.o.Limit {
+	if text := c.write(cut{text: 400, full: all, details: all, rows: rows}); len(text) <= c.o.Limit {
 		return text
 	}
-	// The largest count that fits; each more makes the text longer.
-	most := func(n int, with func(int) cut) int {
-		return sort.Search(n, func(i int) bool { return len(c.write(with(i+1))) > c.o.Limit })
+	// Each step is the largest count that fits; one more makes the text longer.
+	for _, step := range []struct {
+		most int
+		with func(n int) cut
+	}{
+		{all, func(n int) cut { return cut{text: 120, full: n, details: all, rows: rows} }},
+		{all, func(n int) cut { return cut{text: 80, details: n, rows: rows} }},
+		{rows, func(n int) cut { return cut{text: 80, rows: n} }},
+	} {
+		tooLong := func(n int) bool { return len(c.write(step.with(n))) > c.o.Limit }
+		if !tooLong(0) {
+			return c.write(step.with(sort.Search(step.most, func(n int) bool { return tooLong(n + 1) })))
+		}
 	}
-	brief := func(n int) cut { return cut{text: 80, details: n, rows: rows, brief: true} }
-	if text := c.write(brief(0)); len(text) <= c.o.Limit {
-		return c.write(brief(most(all, brief)))
-	}
-	short := func(n int) cut { return cut{text: 80, rows: n, brief: true} }
-	return c.write(short(most(rows, short)))
+	return c.write(cut{text: 80})
 }
 
 func (c *comment) write(k cut) string {
@@ -196,7 +201,7 @@ func (c *comment) warnings(out printer, k cut) {
 func (c *comment) block(out printer, k cut, b BlockChange) {
 	out.f("- **issuer or dns block** %s %s, for %s%s\n", code(b.Block, k.text), blockVerb(b), counted(b.Certificates, "certificate"), at(b.File, b.Line))
 	for i, s := range b.Settings {
-		if k.brief && i == 3 {
+		if k.full == 0 && i == 3 {
 			out.f("  - and %d more\n", len(b.Settings)-i)
 			break
 		}
@@ -251,7 +256,7 @@ func (c *comment) details(out printer, k cut) {
 			open = i.group
 			out.f("<details><summary>%s</summary>\n\n", c.summary(i.group))
 		}
-		c.detail(out, k, i)
+		c.detail(out, k, i, n < k.full)
 	}
 	if open != "" {
 		out.f("\n</details>\n\n")
@@ -274,7 +279,7 @@ func (c *comment) summary(group string) string {
 	return sprint("%d %s", n, told[reconcile.Kind(group)])
 }
 
-func (c *comment) detail(out printer, k cut, i item) {
+func (c *comment) detail(out printer, k cut, i item, full bool) {
 	out.f("- %s", code(i.certificate, 200))
 	if i.file != "" {
 		out.f(" in %s", code(i.file, 200))
@@ -283,13 +288,13 @@ func (c *comment) detail(out printer, k cut, i item) {
 		if len(a.Names) > 0 {
 			out.f(", %s", code(joinSome(a.Names, 6), k.text))
 		}
-		if a.VaultPath != "" && !k.brief {
+		if a.VaultPath != "" && full {
 			out.f(", %s", code(a.VaultPath+versionOf(*a), k.text))
 		}
 		out.f(": %s", code(a.Detail, k.text))
 	}
 	out.f("\n")
-	if k.brief {
+	if !full {
 		return
 	}
 	for _, s := range i.settings {
@@ -313,7 +318,7 @@ func (c *comment) anyway(out printer, k cut) {
 		return
 	}
 	most := 200
-	if k.brief {
+	if k.full == 0 {
 		most = 10
 	}
 	out.f("<details><summary>%d due anyway, without this change</summary>\n\n%s\n\n</details>\n\n",
@@ -337,6 +342,9 @@ func (c *comment) leftOut(out printer, k cut) {
 	if n := len(c.items) - min(k.details, len(c.items)); n > 0 {
 		parts = append(parts, sprint("the details of %s", counted(n, "certificate")))
 	}
+	if n := min(k.details, len(c.items)) - min(k.full, len(c.items)); n > 0 {
+		parts = append(parts, sprint("the settings of %s", counted(n, "certificate")))
+	}
 	if len(parts) == 0 {
 		if c.o.Link != "" {
 			out.f("[All of it](<%s>)\n", c.o.Link)
@@ -354,9 +362,11 @@ func (c *comment) leftOut(out printer, k cut) {
 // end it, and a bar a cell of the table, whatever stands before them; both
 // become others that look alike.
 func code(text string, most int) string {
-	text = strings.NewReplacer("`", "ʼ", "|", "¦").Replace(clip(plain(text), most))
+	text = ofCode.Replace(plain(clip(text, most)))
 	if strings.TrimSpace(text) == "" {
 		return "(empty)"
 	}
 	return "`" + text + "`"
 }
+
+var ofCode = strings.NewReplacer("`", "ʼ", "|", "¦")

@@ -143,7 +143,7 @@ func writeAction(out printer, p Palette, a Action, settings []Setting) {
 		out.f("    names   %s\n", plain(joinSome(a.Names, 6)))
 	}
 	if a.VaultPath != "" {
-		out.f("    vault   %s%s\n", a.VaultPath, versionOf(a))
+		out.f("    vault   %s\n", plain(a.VaultPath+versionOf(a)))
 	}
 	out.f("    why     %s\n", plain(a.Detail))
 	if len(settings) == 0 {

@@ -48,30 +48,39 @@ func shortRevision(s string) string {
 // takes for a command, and other control characters act on the terminal.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\r' || r == '\t' || r == '\u2028' || r == '\u2029' {
+		switch r {
+		case '\n', '\r', '\t', '\u2028', '\u2029':
 			return ' '
 		}
-		return r
-	}, invisible(s))
+		return visible(r)
+	}, s)
 }
 
-// invisible replaces what is not seen or reorders what is: control characters
-// but for line breaks and tabs, marks of direction, characters of no width.
-func invisible(s string) string {
+// seen replaces what is not seen, or reorders what is, but for line breaks.
+func seen(s string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\r' || r == '\t':
+		if r == '\n' || r == '\r' || r == '\t' {
 			return r
-		case unicode.IsControl(r) || unicode.Is(unicode.Cf, r):
-			return utf8.RuneError
 		}
+		return visible(r)
+	}, s)
+}
+
+// visible replaces control characters, marks of direction, and characters that
+// have no width. Bytes that are no UTF-8 come as one of the replaced already.
+func visible(r rune) rune {
+	if r < utf8.RuneSelf && r >= ' ' && r != 0x7f {
 		return r
-	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
+	}
+	if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+		return utf8.RuneError
+	}
+	return r
 }
 
 // clip bounds a text, in runes.
 func clip(s string, most int) string {
-	if utf8.RuneCountInString(s) <= most {
+	if len(s) <= most || utf8.RuneCountInString(s) <= most {
 		return s
 	}
 	return string([]rune(s)[:most]) + "..."
