@@ -232,7 +232,7 @@ func TestRemarks(t *testing.T) {
 		"removed":                    {gone: true, want: []string{"removed: the ledger knows nothing of it"}},
 		"removed and kept":           {gone: true, live: true, want: []string{`removed: on_remove is "keep": the secret stays`}},
 		"removed and revoked":        {gone: true, live: true, base: func(c *spec.Certificate) { c.OnRemove = spec.Revoke }, want: []string{`removed: on_remove is "revoke": the certificate is revoked`}},
-		"moved to another directory": {head: func(c *spec.Certificate) { inFile("other/api.hcl", c) }, want: []string{"directory_changed: from the directory certs to other"}},
+		"moved to another directory": {head: func(c *spec.Certificate) { inFile("other/api.hcl", c) }, want: []string{"directory_changed: from certs/ to other/"}},
 		"pulled too seldom": {live: true, interval: 16 * day, head: func(c *spec.Certificate) { c.Labels = map[string]string{"a": "b"} },
 			want: []string{"lifetime_short: lives 90 days and is due 30 days before its end"}},
 		"pulled often enough": {live: true, interval: 15 * day, head: func(c *spec.Certificate) { c.Labels = map[string]string{"a": "b"} }},

@@ -164,7 +164,7 @@ func (r *reviewer) names(c CertificateChange) {
 	if c.Old != nil {
 		had = c.Old.Names()
 		if was := path.Dir(c.Old.File); was != dir {
-			r.say(RemarkDirectory, c.Name, placeOf(c.New.Range, false), "its block moved from the directory %s to %s, and with it who may change it", was, dir)
+			r.say(RemarkDirectory, c.Name, placeOf(c.New.Range, false), "its block moved from %s to %s, and with it who may change it", directoryText(was), directoryText(dir))
 		}
 	}
 	for _, d := range c.New.Domains {
@@ -172,10 +172,17 @@ func (r *reviewer) names(c CertificateChange) {
 			continue
 		}
 		if domain, theirs, certificate, ok := r.owners.other(d.ASCII, dir); ok {
-			r.say(RemarkOther, c.Name, r.at(c.New.Range, fieldDomains), "%s stands under %s, whose names are in the directory %s (certificate %s) and not in %s",
-				d.Typed, domain, theirs, certificate, dir)
+			r.say(RemarkOther, c.Name, r.at(c.New.Range, fieldDomains), "%s stands under %s, whose names are in %s (certificate %s) and not in %s",
+				d.Typed, domain, directoryText(theirs), certificate, directoryText(dir))
 		}
 	}
+}
+
+func directoryText(dir string) string {
+	if dir == "." {
+		return "the config repo's root"
+	}
+	return dir + "/"
 }
 
 // limit: what the change asks for passes a limit of the CA.
