@@ -43,6 +43,9 @@ func OpenCheckout(dir string) (*Checkout, error) {
 	if c.below, err = belowRoot(repo, dir); err != nil {
 		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
 	}
+	if c.below == ".." || strings.HasPrefix(c.below, "../") {
+		return nil, invalid(doing, "the directory leads out of the work tree, by a symbolic link", "name the directory itself")
+	}
 	return c, nil
 }
 

@@ -69,6 +69,9 @@ func TestCheckoutBase(t *testing.T) {
 	}
 	_, err = OpenCheckout(t.TempDir())
 	failure(t, err, Invalid, "no Git work tree")
+	must(t, os.Symlink(t.TempDir(), filepath.Join(dir, "out")))
+	_, err = OpenCheckout(filepath.Join(dir, "out"))
+	failure(t, err, Invalid, "leads out of the work tree")
 }
 
 // TestCheckoutShallow: where the history does not reach, the ref itself is the

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -206,21 +208,11 @@ func (a *app) observeOffline(ctx context.Context, s *settings, p *proposal) (*re
 	return reconcile.ObserveRecords(tree, time.Now())
 }
 
-// offlineLedger finds the ledger without a secret: in the checkout, where it
-// was fetched, else at ledger.url.
+// offlineLedger finds the ledger without a secret: in the checkout, whose
+// repository holds its branch unless ledger.url names another, else there.
 func (a *app) offlineLedger(ctx context.Context, s *settings) (tree fs.FS, from view.Offline, warning string, err error) {
-	if a.configDir != "" {
-		if checkout, openErr := gitsync.OpenCheckout(a.configDir); openErr == nil {
-			tree, commit, at, err := checkout.Ledger(s.Ledger.Branch, s.Ledger.Directory)
-			if err == nil {
-				return tree, view.Offline{Ledger: commit, Time: &at}, fmt.Sprintf("Vault was not asked: what is live is what the ledger says at %.12s of %s, as this checkout has it",
-					commit, at.Format(time.RFC3339)), nil
-			}
-		}
-	}
-	if s.Ledger.URL == "" {
-		return emptyTree{}, view.Offline{}, "Vault was not asked, and no ledger is at hand: all certificates are taken for new; fetch the ledger's branch (git fetch origin " +
-			gitsync.DefaultBranch + ":refs/remotes/origin/" + gitsync.DefaultBranch + "), or name ledger.url by -config", nil
+	if a.configDir != "" && s.Ledger.URL == s.Repo.URL {
+		return a.fetchedLedger(s)
 	}
 	ledger, err := s.openLedger()
 	if err != nil {
@@ -232,6 +224,24 @@ func (a *app) offlineLedger(ctx context.Context, s *settings) (tree fs.FS, from 
 		return nil, from, "", err
 	}
 	return tree, view.Offline{Ledger: head}, fmt.Sprintf("Vault was not asked: what is live is what the ledger says at %.12s", head), nil
+}
+
+// fetchedLedger is the ledger as the checkout last fetched it.
+func (a *app) fetchedLedger(s *settings) (tree fs.FS, from view.Offline, warning string, err error) {
+	checkout, err := gitsync.OpenCheckout(a.configDir)
+	if err != nil {
+		return nil, from, "", err
+	}
+	tree, commit, at, err := checkout.Ledger(s.Ledger.Branch, s.Ledger.Directory)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		branch := cmp.Or(s.Ledger.Branch, gitsync.DefaultBranch)
+		return emptyTree{}, from, fmt.Sprintf("Vault was not asked, and the checkout has no ledger: all certificates are taken for new; fetch its branch (git fetch origin %s:refs/remotes/origin/%[1]s)", branch), nil
+	case err != nil:
+		return nil, from, "", err
+	}
+	return tree, view.Offline{Ledger: commit, Time: &at}, fmt.Sprintf("Vault was not asked: what is live is what the ledger says at %.12s of %s, as this checkout has it",
+		commit, at.Format(time.RFC3339)), nil
 }
 
 // emptyTree is a ledger with nothing in it.
