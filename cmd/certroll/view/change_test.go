@@ -276,3 +276,16 @@ func TestHostileText(t *testing.T) {
 		}
 	}
 }
+
+// TestDocsRemarks: the page on pull requests names every code.
+func TestDocsRemarks(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/pull-requests.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code := range titles {
+		if !strings.Contains(string(text), "`"+code+"`") {
+			t.Errorf("%s is not spoken of", code)
+		}
+	}
+}
