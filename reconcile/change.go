@@ -161,76 +161,63 @@ func sameAction(a, b *Action) bool {
 
 // blockChanges compares the issuer and dns blocks.
 func blockChanges(base, head *spec.Spec) []BlockChange {
-	var list []BlockChange
-	for _, name := range allNames(base.Issuers, head.Issuers) {
-		was, is := base.Issuers[name], head.Issuers[name]
-		uses := func(s *spec.Spec) int {
-			return users(s, func(c *spec.Certificate) bool { return c.Issuer == name || slices.Contains(c.Fallbacks, name) })
-		}
-		b := BlockChange{Type: "issuer", Name: name}
-		if was != nil {
-			b.At, b.Credentials, b.Certificates = was.Range, issuerCredentials(was), uses(base)
-		}
-		if is != nil {
-			b.At, b.Credentials, b.Certificates = is.Range, issuerCredentials(is), uses(head)
-		}
-		list = b.into(list, textsOf(was, issuerSettings), textsOf(is, issuerSettings))
+	usesIssuer := func(c *spec.Certificate, name string) bool {
+		return c.Issuer == name || slices.Contains(c.Fallbacks, name)
 	}
-	for _, name := range allNames(base.DNS, head.DNS) {
-		was, is := base.DNS[name], head.DNS[name]
-		uses := func(s *spec.Spec) int {
-			return users(s, func(c *spec.Certificate) bool { return slices.Contains(c.DNS, name) })
+	issuers := blocks[spec.Issuer]{"issuer", issuerSettings, issuerCredentials, func(i *spec.Issuer) hcl.Range { return i.Range }, usesIssuer}
+	usesAccount := func(c *spec.Certificate, name string) bool { return slices.Contains(c.DNS, name) }
+	accounts := blocks[spec.DNSAccount]{"dns", accountSettings, accountCredentials, func(a *spec.DNSAccount) hcl.Range { return a.Range }, usesAccount}
+	return slices.Concat(issuers.compare(base.Issuers, head.Issuers, base, head), accounts.compare(base.DNS, head.DNS, base, head))
+}
+
+// blocks knows what a type of blocks is compared by.
+type blocks[T any] struct {
+	kind        string
+	settings    func(*T) settings
+	credentials func(*T) []string
+	at          func(*T) hcl.Range
+	uses        func(*spec.Certificate, string) bool
+}
+
+func (k blocks[T]) compare(was, is map[string]*T, base, head *spec.Spec) []BlockChange {
+	var list []BlockChange
+	for _, name := range allNames(was, is) {
+		b, block, users := BlockChange{Type: k.kind, Name: name}, is[name], head
+		var old, now settings
+		if was[name] != nil {
+			old = k.settings(was[name])
 		}
-		b := BlockChange{Type: "dns", Name: name}
-		if was != nil {
-			b.At, b.Credentials, b.Certificates = was.Range, accountCredentials(was), uses(base)
+		if block != nil {
+			now = k.settings(block)
+		} else {
+			block, users = was[name], base
 		}
-		if is != nil {
-			b.At, b.Credentials, b.Certificates = is.Range, accountCredentials(is), uses(head)
+		b.Settings = differ(old, now)
+		switch {
+		case old == nil:
+			b.Change = ChangeAdded
+		case now == nil:
+			b.Change = ChangeRemoved
+		case len(b.Settings) > 0:
+			b.Change = ChangeChanged
+		default:
+			continue
 		}
-		list = b.into(list, textsOf(was, accountSettings), textsOf(is, accountSettings))
+		b.At, b.Credentials = k.at(block), k.credentials(block)
+		for _, c := range users.Certificates {
+			if k.uses(c, name) {
+				b.Certificates++
+			}
+		}
+		list = append(list, b)
 	}
 	return list
-}
-
-// textsOf are the settings of a block; nil where there is none.
-func textsOf[T any](block *T, of func(*T) settings) settings {
-	if block == nil {
-		return nil
-	}
-	return of(block)
-}
-
-// into adds the block to the list where it differs.
-func (b BlockChange) into(list []BlockChange, was, is settings) []BlockChange {
-	b.Settings = differ(was, is)
-	switch {
-	case was == nil:
-		b.Change = ChangeAdded
-	case is == nil:
-		b.Change = ChangeRemoved
-	case len(b.Settings) > 0:
-		b.Change = ChangeChanged
-	default:
-		return list
-	}
-	return append(list, b)
 }
 
 func allNames[T any](a, b map[string]T) []string {
 	names := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-func users(s *spec.Spec, uses func(*spec.Certificate) bool) int {
-	n := 0
-	for _, c := range s.Certificates {
-		if uses(c) {
-			n++
-		}
-	}
-	return n
 }
 
 // issuerCredentials and accountCredentials are the references of a block:

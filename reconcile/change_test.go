@@ -201,6 +201,48 @@ func TestChangeOfSettingsComplete(t *testing.T) {
 	}
 }
 
+// TestBlockChangesComplete: nothing that says whom a block speaks to, or how,
+// can change unseen.
+func TestBlockChangesComplete(t *testing.T) {
+	secret := spec.Value{Source: spec.FromVault, Path: "secret/dns/x", Field: "token"}
+	for name, how := range map[string]func(*spec.Issuer, *spec.DNSAccount){
+		"directory":       func(i *spec.Issuer, _ *spec.DNSAccount) { i.Directory = "https://other.example/dir" },
+		"email":           func(i *spec.Issuer, _ *spec.DNSAccount) { i.Email = "other@example.com" },
+		"profile":         func(i *spec.Issuer, _ *spec.DNSAccount) { i.Profile = "shortlived" },
+		"preferred chain": func(i *spec.Issuer, _ *spec.DNSAccount) { i.PreferredChain = "Root" },
+		"CA bundle":       func(i *spec.Issuer, _ *spec.DNSAccount) { i.CABundle = "PEM" },
+		"EAB":             func(i *spec.Issuer, _ *spec.DNSAccount) { i.EAB = &spec.EAB{HMAC: secret} },
+		"limits": func(i *spec.Issuer, _ *spec.DNSAccount) {
+			i.Limits = &spec.Limits{Orders: spec.Limit{Burst: 1, Window: day}}
+		},
+		"challenge":   func(_ *spec.Issuer, a *spec.DNSAccount) { a.Challenge = spec.HTTP01 },
+		"provider":    func(_ *spec.Issuer, a *spec.DNSAccount) { a.Provider = "rfc2136" },
+		"credential":  func(_ *spec.Issuer, a *spec.DNSAccount) { a.Credentials = map[string]spec.Value{"TOKEN": secret} },
+		"CNAME":       func(_ *spec.Issuer, a *spec.DNSAccount) { a.FollowCNAME = true },
+		"parallel":    func(_ *spec.Issuer, a *spec.DNSAccount) { a.Parallel = 9 },
+		"timeout":     func(_ *spec.Issuer, a *spec.DNSAccount) { a.Propagation.Timeout = time.Minute },
+		"interval":    func(_ *spec.Issuer, a *spec.DNSAccount) { a.Propagation.Interval = time.Millisecond },
+		"nameservers": func(_ *spec.Issuer, a *spec.DNSAccount) { a.Propagation.Nameservers = []string{"192.0.2.53:53"} },
+		"wait":        func(_ *spec.Issuer, a *spec.DNSAccount) { a.Propagation.Wait = time.Second },
+		"listen":      func(_ *spec.Issuer, a *spec.DNSAccount) { a.Listen = ":80" },
+		"webroot":     func(_ *spec.Issuer, a *spec.DNSAccount) { a.Webroot = "/srv" },
+	} {
+		head := desire()
+		how(head.Issuers["ca"], head.DNS["lab"])
+		set := ChangeOf(desire(), head, seenLive(), start)
+		if len(set.Blocks) != 1 || len(set.Blocks[0].Settings) != 1 || set.Empty() {
+			t.Errorf("%s: %+v", name, set.Blocks)
+		}
+	}
+	head := desire()
+	delete(head.DNS, "lab")
+	head.DNS["new"] = &spec.DNSAccount{Name: "new", Credentials: map[string]spec.Value{"TOKEN": secret}}
+	set := ChangeOf(desire(), head, seenLive(), start)
+	if len(set.Blocks) != 2 || set.Blocks[0].Change != ChangeRemoved || set.Blocks[1].Change != ChangeAdded || len(set.Blocks[1].Credentials) != 1 {
+		t.Errorf("blocks: %+v", set.Blocks)
+	}
+}
+
 func TestRemarks(t *testing.T) {
 	shape := func(algorithm spec.Algorithm, curve string, size int) func(*spec.Certificate) {
 		return func(c *spec.Certificate) { c.Key.Algorithm, c.Key.Curve, c.Key.Size = algorithm, curve, size }
@@ -222,7 +264,9 @@ func TestRemarks(t *testing.T) {
 		"left open: as it is live": {live: true, head: shape(spec.RSA, "", 2048), want: []string{"key_weaker: rsa-2048, from ecdsa-P-256"}},
 		"rotation off":             {head: func(c *spec.Certificate) { c.Key.Rotation = spec.RotateNever }, want: []string{"rotation_off: renewals keep the private key"}},
 		"rotation off before":      {base: func(c *spec.Certificate) { c.Key.Rotation = spec.RotateNever }, head: func(c *spec.Certificate) { c.Key.Rotation = spec.RotateNever }},
-		"renewal off": {head: func(c *spec.Certificate) { c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = false, "handed over", start.Add(day) },
+		"renewal off": {head: func(c *spec.Certificate) {
+			c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = false, "handed over", start.Add(day)
+		},
 			want: []string{"renewal_off: off until 2026-11-24T12:00:00Z (handed over)"}},
 		"renewal off without a word": {head: func(c *spec.Certificate) { c.Renewal.Auto = false }, want: []string{"renewal_off: without an end, and no reason is stated"}},
 		"another issuer":             {head: func(c *spec.Certificate) { c.Issuer = "ca2" }, want: []string{"issuer_swapped: ca2, and was ca"}},
@@ -340,10 +384,10 @@ func TestObserveRecords(t *testing.T) {
 		}
 		want := *obs
 		want.Secrets[targetOf(gone)] = Secret{Version: 1, Owner: "gone", Live: want.Secrets[targetOf(gone)].Live}
-		got, real := Plan(head, seen, now), Plan(head, &want, now)
+		got, exact := Plan(head, seen, now), Plan(head, &want, now)
 		for i := range got {
-			if !sameAction(&got[i], &real[i]) || got[i].Secret.Version != real[i].Secret.Version {
-				t.Errorf("%s after %s: %s (%s), by Vault %s (%s)", got[i].Certificate, after, got[i].Kind, got[i].Detail, real[i].Kind, real[i].Detail)
+			if !sameAction(&got[i], &exact[i]) || got[i].Secret.Version != exact[i].Secret.Version {
+				t.Errorf("%s after %s: %s (%s), by Vault %s (%s)", got[i].Certificate, after, got[i].Kind, got[i].Detail, exact[i].Kind, exact[i].Detail)
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package view
 
 import (
-	"io"
 	"path"
 	"slices"
 	"strings"
@@ -205,9 +204,10 @@ func writeCertificateChange(out printer, p Palette, cc CertificateChange) {
 		return
 	}
 	symbol, what := p.cyan("~"), "has other settings, nothing is done now"
-	if cc.Change == reconcile.ChangeRemoved {
+	switch cc.Change {
+	case reconcile.ChangeRemoved:
 		symbol, what = p.red("-"), "is removed, there is nothing to do"
-	} else if cc.Change == reconcile.ChangeAdded {
+	case reconcile.ChangeAdded:
 		what = "is declared, and up to date already"
 	}
 	out.f("%s %s  %s\n", symbol, p.bold(cc.Certificate), what)
@@ -296,45 +296,3 @@ type Offline struct {
 	Ledger string     `json:"ledger"` // the commit; "" where there is no ledger
 	Time   *time.Time `json:"time"`   // of that commit; null where not known
 }
-
-// WriteAnnotations prints a plan as workflow commands of GitHub Actions: a
-// warning on the file and line of each remark, then the headline.
-func WriteAnnotations(w io.Writer, plan Plan) {
-	out := printer{w}
-	for _, r := range plan.Review {
-		out.f("::warning %stitle=%s::%s\n", annotationPlace(r), property("certroll: "+r.title()), data(r.subject()))
-	}
-	for _, warning := range plan.Warnings {
-		out.f("::warning title=certroll::%s\n", data(warning))
-	}
-	out.f("::notice title=certroll::%s\n", data(plan.headline()))
-}
-
-// annotationPlace leaves out a line of the base revision: in the change it is
-// another one.
-func annotationPlace(r Remark) string {
-	if r.File == "" || r.InBase {
-		return ""
-	}
-	text := "file=" + property(r.File) + ","
-	if r.Line > 0 {
-		text += sprint("line=%d,", r.Line)
-	}
-	if r.Line > 0 && r.Column > 0 {
-		text += sprint("col=%d,", r.Column)
-	}
-	return text
-}
-
-// maxAnnotation bounds one message, in runes.
-const maxAnnotation = 2000
-
-// data and property escape as the runner's own toolkit does.
-func data(s string) string { return ofData.Replace(clip(seen(s), maxAnnotation)) }
-
-func property(s string) string { return ofProperty.Replace(data(s)) }
-
-var (
-	ofData     = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
-	ofProperty = strings.NewReplacer(":", "%3A", ",", "%2C")
-)
