@@ -14,7 +14,7 @@ import (
 // planOptions are the flags of the command plan.
 type planOptions struct {
 	planInput
-	json, markdown, github, detailed bool
+	json, markdown, detailed bool
 
 	out  string
 	link string
@@ -48,7 +48,7 @@ an error, and 2 where there is something to do, as Terraform has it; with -base
 	f.BoolVar(&o.markdown, "markdown", false, "print the plan as Markdown, for a comment")
 	f.IntVar(&o.max, "markdown-limit", view.MarkdownLimit, "the most bytes of Markdown")
 	f.StringVar(&o.link, "link", "", "where the comment says that all of the plan is (an https URL)")
-	f.BoolVar(&o.github, "github", false, "print warnings as annotations of GitHub Actions")
+	f.BoolVar(&o.github, "github", false, "print mistakes and warnings as annotations of GitHub Actions")
 	f.StringVar(&o.out, "out", "", "write the plan to this file, for apply FILE")
 	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit 2 where there is something to do")
 	c.MarkFlagsMutuallyExclusive("json", "markdown", "github")

@@ -24,6 +24,7 @@ type planInput struct {
 	base    string // compare with this; "": plan all
 	offline bool   // by the ledger alone
 	writing bool   // it is to be applied
+	github  bool   // mistakes are printed as annotations too
 	// progress is told what each certificate waits for.
 	progress func(certificate, step, detail string)
 	// fits may refuse the revision before anybody is asked; nil: any will do.
@@ -114,9 +115,15 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 		return nil, err
 	}
 	both := &sides{rev: rev, directory: rev.Directory, ref: in.base}
-	if both.head, err = a.decode(s, rev.Files); err != nil {
-		return nil, err
+	head, files, diags := decodeFiles(s, rev.Files)
+	view.Diagnostics(a.err, a.palette(), files, diags)
+	if in.github {
+		view.AnnotateDiagnostics(a.out, rev.Directory, diags)
 	}
+	if diags.HasErrors() {
+		return nil, exitCode(exitError)
+	}
+	both.head = head
 	if in.offline && s.file == nil {
 		both.warnings = append(both.warnings, "certroll.hcl is not at hand (-config), so whether references, httpreq and webroots stay within what the reconciler allows was not checked"+a.passedOver())
 	}

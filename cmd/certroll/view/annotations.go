@@ -3,7 +3,25 @@ package view
 import (
 	"io"
 	"strings"
+
+	"github.com/hashicorp/hcl/v2"
 )
+
+// AnnotateDiagnostics prints mistakes as workflow commands of GitHub Actions.
+// directory is where the files lie in the repository.
+func AnnotateDiagnostics(w io.Writer, directory string, diags hcl.Diagnostics) {
+	for _, d := range diags {
+		if d.Subject == nil {
+			continue
+		}
+		level := "error"
+		if d.Severity == hcl.DiagWarning {
+			level = "warning"
+		}
+		at := Remark{File: inRepo(directory, d.Subject.Filename), Line: d.Subject.Start.Line, Column: d.Subject.Start.Column}
+		printer{w}.f("::%s %stitle=%s::%s\n", level, annotationPlace(at), property("certroll: "+d.Summary), data(d.Detail))
+	}
+}
 
 // WriteAnnotations prints a plan as workflow commands of GitHub Actions: a
 // warning on the file and line of each remark, then the headline.
