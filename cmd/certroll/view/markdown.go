@@ -55,7 +55,7 @@ type cut struct {
 	text    int // runes of one value
 	full    int // certificates that are told with their settings
 	details int // certificates that are told in a line
-	rows    int // rows of the table, and remarks
+	rows    int // rows of the table, and remarks of each kind
 }
 
 func newComment(plan Plan, o MarkdownOptions) *comment {
@@ -186,16 +186,36 @@ func (c *comment) warnings(out printer, k cut) {
 			}
 		}
 	}
-	told := 0
-	for _, r := range c.plan.Review {
-		if told++; told > k.rows {
-			break
+	for _, group := range c.review() {
+		if group[0].Code == reconcile.RemarkBlock && c.plan.Change != nil {
+			continue
 		}
-		if r.Code != reconcile.RemarkBlock || c.plan.Change == nil {
+		for i, r := range group[:min(k.rows, len(group))] {
+			if i == unfolded {
+				out.f("\n<details><summary>%d more: %s</summary>\n\n", len(group)-i, r.title())
+			}
 			out.f("- **%s** %s%s\n", r.title(), code(r.subject(), k.text), at(r.File, r.Line))
+		}
+		if min(k.rows, len(group)) > unfolded {
+			out.f("\n</details>\n\n")
 		}
 	}
 	out.f("\n")
+}
+
+// unfolded is how many warnings of one kind are seen at once.
+const unfolded = 10
+
+// review are the remarks, those of one code together.
+func (c *comment) review() [][]Remark {
+	var groups [][]Remark
+	for i, r := range c.plan.Review {
+		if i == 0 || r.Code != c.plan.Review[i-1].Code {
+			groups = append(groups, nil)
+		}
+		groups[len(groups)-1] = append(groups[len(groups)-1], r)
+	}
+	return groups
 }
 
 func (c *comment) block(out printer, k cut, b BlockChange) {
@@ -331,7 +351,11 @@ func (c *comment) leftOut(out printer, k cut) {
 	if n := len(c.items) - min(k.rows, len(c.items)); n > 0 {
 		parts = append(parts, sprint("%d of %d rows", n, len(c.items)))
 	}
-	if n := len(c.plan.Review) - min(k.rows, len(c.plan.Review)); n > 0 {
+	n := 0
+	for _, group := range c.review() {
+		n += len(group) - min(k.rows, len(group))
+	}
+	if n > 0 {
 		parts = append(parts, sprint("%d of %d warnings", n, len(c.plan.Review)))
 	}
 	if c.plan.Change != nil {
