@@ -78,7 +78,7 @@ bench: lab ## run the benchmarks; BENCH=regexp chooses
 fuzz: ## fuzz each target for FUZZTIME
 	@for file in $(FUZZED); do for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 		echo "$$f in $$(dirname $$file)"; \
-		$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; \
+		$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$file) || exit 1; \
 	done; done
 
 .PHONY: clean

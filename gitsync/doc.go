@@ -7,6 +7,8 @@
 //     reads them from a plain directory.
 //   - Ledger reads and writes a branch through the object database, without a
 //     work tree.
+//   - Revise commits a person's change to a branch of the config repo, by the
+//     Ledger's compare-and-swap.
 //   - Journal is a durable queue on the local disk for what waits to be pushed.
 //
 // # What it never does
@@ -44,5 +46,7 @@
 //
 // See Ledger.Rewound: the last head seen is kept in memory and, where a cache
 // directory is set, on disk; a head that does not descend from it is told
-// until a commit of ours stands on the branch after somebody asked.
+// until a commit of ours stands on the branch after somebody asked. A process
+// that finds the cache taken learns from its state file what the other one saw.
+// Ledger.Walk shows all commits, for who wants to check them one by one.
 package gitsync

@@ -146,9 +146,9 @@ func (r *remote) describe(e *Error, err error) {
 func (r *remote) adviseDenied() string {
 	switch r.loc.scheme {
 	case overHTTP, overHTTPS:
-		return "check that the token is current, belongs to this user name, and has the right to this repository (contents: read, or write for the ledger)"
+		return "check that the token is current, belongs to this user name, and has the right to this repository (contents: read, or write to push)"
 	case overSSH:
-		return "check that the public half of the key is registered at " + r.loc.host + " as a deploy key, with write access for the ledger"
+		return "check that the public half of the key is registered at " + r.loc.host + " as a deploy key, with write access to push"
 	default:
 		return "check who owns the path and who this process runs as (git's safe.directory)"
 	}

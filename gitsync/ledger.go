@@ -1,6 +1,7 @@
 package gitsync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 )
 
 // LedgerOptions say where the ledger is and who writes it.
@@ -24,6 +26,10 @@ type LedgerOptions struct {
 	Now         func() time.Time // the time of commits; time.Now unless set
 	Timeout     time.Duration    // of one exchange with the remote; five minutes unless set
 	Tries       int              // how many races one Commit may lose; 40 unless set
+
+	what   string // what errors call it: "the ledger" unless set
+	from   string // another branch that this one, which must not be there yet, starts from
+	advice string // what to do where a push is refused
 }
 
 // DefaultBranch is where a ledger is unless its options say otherwise.
@@ -40,8 +46,9 @@ type Ledger struct {
 	ref     plumbing.ReferenceName
 	remote  *remote
 	store   *store
-	rewound *rewind      // nil: all in order
-	doubts  []nextCommit // of the current Commit, that may have arrived
+	tip     plumbing.Hash // where the branch is, by the last listing; zero: nowhere
+	rewound *rewind       // nil: all in order
+	doubts  []nextCommit  // of the current Commit, that may have arrived
 }
 
 // rewind is a head that does not descend from the one seen before.
@@ -91,6 +98,8 @@ func (o LedgerOptions) withDefaults() LedgerOptions {
 	if o.Tries <= 0 {
 		o.Tries = 40
 	}
+	o.what = cmp.Or(o.what, "the ledger")
+	o.advice = cmp.Or(o.advice, "or give the ledger a branch or repository of its own")
 	return o
 }
 
@@ -140,7 +149,7 @@ func (l *Ledger) Rewound() (old, now string, ok bool) {
 }
 
 func (l *Ledger) doing(what string) string {
-	return fmt.Sprintf("%s the ledger %s at %s", what, l.ref.Short(), l.remote.loc)
+	return fmt.Sprintf("%s %s %s at %s", what, l.o.what, l.ref.Short(), l.remote.loc)
 }
 
 // tree is the ledger's directory in the head, and the whole tree's hash.
@@ -173,7 +182,7 @@ func (l *Ledger) sync(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	head, was := c.adv.References[l.ref.String()], l.store.state.Head
+	head, was := l.find(c.adv), l.store.state.Head
 	switch {
 	case head == was && !head.IsZero():
 		return nil
@@ -188,6 +197,16 @@ func (l *Ledger) sync(ctx context.Context) error {
 		return l.remote.explain(ctx, doing, err)
 	}
 	return nil
+}
+
+// find notes where the branch is, and gives the commit to go on from: its own,
+// or that of the branch it starts from.
+func (l *Ledger) find(adv *packp.AdvRefs) plumbing.Hash {
+	l.tip = adv.References[l.ref.String()]
+	if l.tip.IsZero() && l.o.from != "" {
+		return adv.References[l.o.from]
+	}
+	return l.tip
 }
 
 // gone takes up that the branch is not there, or not any more.
@@ -229,7 +248,7 @@ func (l *Ledger) update(ctx context.Context, c *conversation, head plumbing.Hash
 		return err
 	}
 	defer again.close()
-	return l.clone(ctx, again, again.adv.References[l.ref.String()])
+	return l.clone(ctx, again, l.find(again.adv))
 }
 
 // clone fetches the head alone into an empty store.

@@ -25,7 +25,7 @@ func (c localConnector) receive(ctx context.Context) (transport.ReceivePackSessi
 func (c localConnector) run(ctx context.Context, service string) (*stream, error) {
 	git, err := exec.LookPath("git")
 	if err != nil {
-		return nil, fmt.Errorf("a ledger at a local path needs the git program: %w", err)
+		return nil, fmt.Errorf("a repository at a local path needs the git program: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, git, service, c.path)

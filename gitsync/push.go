@@ -122,6 +122,9 @@ type nextCommit struct {
 
 // prepare runs edit and makes the commit; nil where nothing changes.
 func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (*nextCommit, error) {
+	if l.o.from != "" && !l.tip.IsZero() {
+		return nil, invalid(l.doing("making"), "there is such a branch already", "name another one, or delete it")
+	}
 	tree, root, err := l.tree()
 	if err != nil {
 		return nil, l.damaged(ctx, err)
@@ -150,7 +153,7 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 	if err != nil {
 		return nil, err
 	}
-	return &nextCommit{old: l.store.state.Head, hash: c.hash, news: distinct(append(e.news, c))}, nil
+	return &nextCommit{old: l.tip, hash: c.hash, news: distinct(append(e.news, c))}, nil
 }
 
 func (l *Ledger) commitObject(message string, tree plumbing.Hash) (newObject, error) {
@@ -295,7 +298,7 @@ func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.R
 	err = &Error{
 		Kind: Refused, Doing: l.doing("pushing"),
 		Detail: printable(l.remote.strike.strike(status)), Said: lines(l.remote.strike.strike(said)),
-		Advice: "let this user push to " + l.ref.Short() + " (branch protection, push rules, hooks), or give the ledger a branch or repository of its own",
+		Advice: "let this user push to " + l.ref.Short() + " (branch protection, push rules, hooks), " + l.o.advice,
 	}
 	if lockTrouble(status + said) {
 		return stuck, err

@@ -57,7 +57,7 @@ type state struct {
 
 // openStore opens the cache for one remote and one purpose. While another
 // process holds it, and without a directory, it is in memory: slower to
-// start, never wrong.
+// start, never wrong. What that process saw of the ledger is known all the same.
 func openStore(cacheDir, purpose, remote string) (*store, error) {
 	if cacheDir == "" {
 		s := &store{ripe: defaultRipeness}
@@ -72,7 +72,8 @@ func openStore(cacheDir, purpose, remote string) (*store, error) {
 	lock, err := lockFile(filepath.Join(base, "lock"))
 	var held *heldError
 	if errors.As(err, &held) || errors.Is(err, errors.ErrUnsupported) {
-		return openStore("", purpose, remote)
+		s := &store{ripe: defaultRipeness, state: state{Seen: seenIn(base)}}
+		return s, s.renew()
 	}
 	if err != nil {
 		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: "name a directory that this user may write", Err: err}
@@ -83,6 +84,15 @@ func openStore(cacheDir, purpose, remote string) (*store, error) {
 		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Advice: "check the disk, or remove that directory: it is made anew", Err: err}
 	}
 	return s, nil
+}
+
+// seenIn is the head that the process which has a cache saw last.
+func seenIn(base string) plumbing.Hash {
+	var s state
+	if b, err := os.ReadFile(filepath.Join(base, "state.json")); err != nil || json.Unmarshal(b, &s) != nil {
+		return plumbing.ZeroHash
+	}
+	return s.Seen
 }
 
 // load takes up what an earlier process left; what cannot be read is dropped,

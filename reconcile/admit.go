@@ -16,11 +16,16 @@ func admit(actions []Action, obs *Observed, now time.Time) {
 		}
 	}
 	slices.SortFunc(asking, byDeadline(now))
-	g := &gatekeeper{troubles: troubles(obs.History), book: newBook(obs.History), probing: map[subject]bool{}, now: now}
+	history := credible(obs.History, now)
+	g := &gatekeeper{troubles: troubles(history), book: newBook(history), probing: map[subject]bool{}, now: now}
 	mended(g.troubles, obs.Credentials)
+	mayBeMended(g.troubles, asking, now)
 	for _, a := range asking {
-		if !g.held(a) {
-			g.limit(a)
+		g.admit(a)
+	}
+	for i := range actions {
+		if a := &actions[i]; a.Kind == KindRepair && a.Reason == ReasonDrifted {
+			a.OrderFrom = g.book.free(usesOf(a.Issuer, a.Spec.Names(), ""), now)
 		}
 	}
 }
@@ -33,64 +38,90 @@ type gatekeeper struct {
 	now      time.Time
 }
 
-// held stops an action whose issuer, or every DNS account of which, is in
-// trouble; one at a time goes on as a probe. Where another account is left,
-// those in trouble are passed over at once.
-func (g *gatekeeper) held(a *Action) bool {
-	if g.stop(a, issuerSubject(a.Issuer.Name)) {
-		return true
+// admit holds the action where something it needs is in trouble, or where
+// there is nothing to draw. Where it goes on in spite of a trouble it is the
+// one probe of this pass.
+func (g *gatekeeper) admit(a *Action) {
+	var probes []subject
+	for _, s := range askedSubjects(a) {
+		switch {
+		case !g.troubles[s].open():
+		case !g.mayProbe(a, s):
+			g.stop(a, s)
+			return
+		default:
+			probes = append(probes, s)
+		}
 	}
-	var avoid []string
+	working, avoid := g.accounts(a)
+	if len(working) == 0 {
+		g.stop(a, g.soonest(a))
+		return
+	}
+	if g.limit(a) {
+		return
+	}
+	a.Avoid = avoid
+	for _, name := range working {
+		probes = append(probes, accountSubject(name))
+	}
+	for _, s := range probes {
+		g.probing[s] = g.probing[s] || g.troubles[s].open()
+	}
+}
+
+// accounts sorts an action's DNS accounts into those it may try and those that
+// it passes over at once.
+func (g *gatekeeper) accounts(a *Action) (working, avoid []string) {
 	for _, name := range a.Spec.DNS {
 		if s := accountSubject(name); g.troubles[s].open() && !g.mayProbe(a, s) {
 			avoid = append(avoid, name)
+		} else {
+			working = append(working, name)
 		}
 	}
-	if len(avoid) < len(a.Spec.DNS) {
-		a.Avoid = avoid
-		for _, name := range a.Spec.DNS {
-			if s := accountSubject(name); g.troubles[s].open() && !slices.Contains(avoid, name) {
-				g.probing[s] = true
-			}
+	return working, avoid
+}
+
+// soonest is the DNS account that may be tried again first.
+func (g *gatekeeper) soonest(a *Action) subject {
+	first := accountSubject(a.Spec.DNS[0])
+	for _, name := range a.Spec.DNS[1:] {
+		if s := accountSubject(name); g.probeAt(a, s).Before(g.probeAt(a, first)) {
+			first = s
 		}
-		return false
 	}
-	return g.stop(a, accountSubject(a.Spec.DNS[0]))
+	return first
+}
+
+func (g *gatekeeper) probeAt(a *Action, s subject) time.Time {
+	return g.troubles[s].probeAt(s, deadlineOf(a, g.now))
 }
 
 func (g *gatekeeper) mayProbe(a *Action, s subject) bool {
-	return !g.probing[s] && !g.troubles[s].probeAt(s, deadlineOf(a, g.now)).After(g.now)
+	return !g.probing[s] && (g.troubles[s].retried(a.Certificate, g.now) || !g.probeAt(a, s).After(g.now))
 }
 
-// stop holds the action where the subject is in trouble and this is no time
-// for a probe.
-func (g *gatekeeper) stop(a *Action, s subject) bool {
-	t := g.troubles[s]
-	if !t.open() {
-		return false
-	}
-	if g.mayProbe(a, s) {
-		g.probing[s] = true
-		return false
-	}
-	at := t.probeAt(s, deadlineOf(a, g.now))
+// stop holds the action because of a subject in trouble.
+func (g *gatekeeper) stop(a *Action, s subject) {
+	t, at := g.troubles[s], g.probeAt(a, s)
 	if !at.After(g.now) {
 		at = g.now.Add(leastWait) // the probe of this pass goes first
 	}
 	a.hold(ReasonBreaker, at, fmt.Sprintf("%s has failed for %d certificates in a row (%s), one at a time tries it again: %s",
 		s, len(t.certificates), t.class, firstLine(t.message)))
 	a.HeldBy = s
-	return true
 }
 
 // limit draws for the action, and holds it where there is nothing to draw yet.
-func (g *gatekeeper) limit(a *Action) {
+func (g *gatekeeper) limit(a *Action) bool {
 	at, by := g.book.reserve(usesOf(a.Issuer, a.Spec.Names(), a.Exempt), g.now)
 	if by == nil {
-		return
+		return false
 	}
 	a.hold(ReasonLimit, at, fmt.Sprintf("issuer.%s takes no more than %s; this one may go %s", a.Issuer.Name, by.text, at.UTC().Format(time.RFC3339)))
 	a.HeldBy = subject("issuer." + a.Issuer.Name + " " + by.key.limit)
+	return true
 }
 
 // hold makes the action one that waits.

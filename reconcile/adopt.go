@@ -38,13 +38,19 @@ func (a *attempt) take(ctx context.Context, p pair, version int) error {
 	}
 	c, issuer, leaf := a.action.Spec, a.action.Issuer, p.leaf()
 	a.pair = p
+	rotate := c.Rotate
+	if was := a.action.Secret.Live; was != nil && a.action.Secret.Owner == c.Name {
+		rotate = was.Rotate // a request that came meanwhile is still to be done
+	}
 	a.live = &Live{
 		Serial: serialOf(leaf), NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
 		Names: c.Names(), NamesDigest: namesDigest(c.Names()),
 		KeyDigest: digest, KeyShape: shapeOfKey(leaf.PublicKey), KeySince: leaf.NotBefore.UTC(),
 		Issuer: issuer.Name, Directory: issuer.Directory, Profile: issuer.Profile,
 		Mount: a.action.At.Mount, Path: a.action.At.Path, Version: version,
-		Revision: a.revision.Commit, Rotate: c.Rotate, IssuedAt: leaf.NotBefore.UTC(), ARI: ariID(leaf),
+		Revision: a.revision.Commit, Rotate: rotate, IssuedAt: leaf.NotBefore.UTC(),
+		// No ARI: another account may have ordered it, and only that one may
+		// have it replaced. Until the next renewal the threshold decides.
 	}
 	return a.describe(ctx)
 }
@@ -68,6 +74,11 @@ func (a *attempt) repair(ctx context.Context) error {
 	ours, err := a.secrets.ReadVersion(ctx, at.Mount, at.Path, was.Version)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if from := a.action.OrderFrom; from.After(a.now()) {
+			return &failure{class: ClassRateLimited, at: from, err: fmt.Errorf(
+				"repairing %s: version %d, which certroll wrote, is gone, and another certificate would pass a limit of issuer.%s before %s: find out what keeps writing there",
+				at, was.Version, a.action.Issuer.Name, from.UTC().Format(time.RFC3339))}
+		}
 		a.report("repair", "certroll's own version is gone; a new certificate is ordered")
 		return a.runSteps(ctx, orderSteps)
 	case err != nil:

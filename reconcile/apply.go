@@ -48,6 +48,8 @@ type Options struct {
 	// Moments keeps when CAs may be asked for renewal information again; nil:
 	// nothing does, each process asks anew.
 	Moments Moments
+	// Examiner looks ahead; nil: Examine and Doctor cannot be used.
+	Examiner Examiner
 	// Resolve follows references of the spec, for keystore passwords.
 	Resolve func(context.Context, spec.Value) (string, error)
 }
@@ -60,6 +62,7 @@ type Reconciler struct {
 	drafts   *drafts
 	scribe   *scribe
 	asks     *asks
+	tenancy  tenancy
 	opts     Options
 
 	heldMu sync.Mutex
@@ -151,17 +154,20 @@ func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev Revision
 	report := &Report{}
 	err := r.noteHeld(heldTogether(actions, r.opts.Now()))
 	if err == nil && len(actionable(actions)) > 0 {
-		err = r.applyUnderLease(ctx, desired, rev, actions, report)
+		var run context.Context
+		var release func()
+		if run, release, err = r.holdLease(ctx); err == nil {
+			// Kept until the ledger is told: whoever has it next is to see how
+			// this went, and what is held.
+			defer release()
+			err = r.applyUnderLease(ctx, run, desired, rev, actions, report)
+		}
 	}
 	return report, errors.Join(err, r.tell(ctx, report))
 }
 
-func (r *Reconciler) applyUnderLease(ctx context.Context, desired *spec.Spec, rev Revision, actions []Action, report *Report) error {
-	run, release, err := r.holdLease(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
+// applyUnderLease does it while run, which ends where the lease is lost.
+func (r *Reconciler) applyUnderLease(ctx, run context.Context, desired *spec.Spec, rev Revision, actions []Action, report *Report) error {
 	todo, err := r.stillTrue(run, desired, actions, report)
 	if err != nil {
 		return err
@@ -210,6 +216,9 @@ func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned 
 func (r *Reconciler) tell(ctx context.Context, report *Report) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
+	if err := r.noteRewound(); err != nil {
+		return err
+	}
 	commit, told, err := r.scribe.flush(ctx)
 	if err != nil {
 		return fmt.Errorf("writing the ledger: %w; the events are safe in the journal and are told with the next run", err)
@@ -353,8 +362,17 @@ type applier struct {
 // failure is an error of our own making, with its class.
 type failure struct {
 	class  Class
-	denied bool // refused to protect what is there
+	denied bool      // refused to protect what is there
+	at     time.Time // when it may be tried again; zero: not known
 	err    error
+}
+
+// RetryAt is when it may be tried again.
+func (f *failure) RetryAt() time.Time {
+	if f.at.IsZero() {
+		return retryAt(f.err)
+	}
+	return f.at
 }
 
 func (f *failure) Error() string { return f.err.Error() }

@@ -59,10 +59,16 @@ func newRenewalInfo(name string, l *Live, start, end time.Time, explanation stri
 	}
 	i := &RenewalInfo{Serial: l.Serial, Start: start.UTC(), End: end.UTC(), Explanation: explanation, CheckedAt: now.UTC().Truncate(time.Second)}
 	i.RenewAt = chooseMoment(name, i)
-	if latest := l.NotAfter.Add(-l.Lifetime() / leastBefore); i.RenewAt.After(latest) {
-		i.RenewAt = latest.UTC().Truncate(time.Second)
+	if latest := latestRenewal(l); i.RenewAt.After(latest) {
+		i.RenewAt = latest
 	}
 	return i, nil
+}
+
+// latestRenewal is when a certificate is renewed at the latest, whatever the CA
+// suggests.
+func latestRenewal(l *Live) time.Time {
+	return l.NotAfter.Add(-l.Lifetime() / leastBefore).UTC().Truncate(time.Second)
 }
 
 // chooseMoment picks a moment of a window: spread over its first half, so that
@@ -71,7 +77,11 @@ func newRenewalInfo(name string, l *Live, start, end time.Time, explanation stri
 func chooseMoment(name string, i *RenewalInfo) time.Time {
 	h := sha256.Sum256([]byte(name + "\x00" + i.Serial + "\x00" + i.Start.Format(time.RFC3339) + "\x00" + i.End.Format(time.RFC3339)))
 	half := uint64(i.End.Sub(i.Start)/2/time.Second) + 1
-	return i.Start.Add(time.Duration(binary.BigEndian.Uint64(h[:8])%half) * time.Second).Truncate(time.Second)
+	at := i.Start.Add(time.Duration(binary.BigEndian.Uint64(h[:8])%half) * time.Second)
+	if at.Nanosecond() > 0 { // a whole second, and no moment before the window
+		at = at.Truncate(time.Second).Add(time.Second)
+	}
+	return at
 }
 
 // same tells whether the CA says the same of the same certificate.

@@ -88,9 +88,9 @@ func (a *attempt) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if old != nil && old.fits(c, issuer, shape, target.Version) {
+	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation()) {
 		a.draft = old
-		return nil
+		return a.takeUp(ctx)
 	}
 	d, err := a.newDraft(ctx, shape)
 	if err != nil {
@@ -101,7 +101,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 		d.stored = old.stored
 	}
 	a.draft = d
-	return a.drafts.store(ctx, c.Name, d)
+	return a.takeUp(ctx)
 }
 
 // mayWrite refuses a target that has moved on since the plan, or that holds
@@ -121,6 +121,15 @@ func (a *attempt) mayWrite(target Secret) error {
 	return nil
 }
 
+// rotation is the last rotation request: one that the spec asks for no more
+// was seen all the same, and forces nothing where it comes back.
+func (a *attempt) rotation() string {
+	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate {
+		return firstOf(a.action.Spec.Rotate, l.Rotate)
+	}
+	return a.action.Spec.Rotate
+}
+
 func (a *attempt) recordedShape() string {
 	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate {
 		return l.KeyShape
@@ -135,7 +144,7 @@ func (a *attempt) newDraft(ctx context.Context, shape string) (*draft, error) {
 	c, issuer := a.action.Spec, a.action.Issuer
 	d := &draft{
 		Operation: a.action.Kind, Reason: a.action.Reason, Detail: a.action.Detail,
-		Revision: a.revision.Commit, Rotate: c.Rotate, Names: c.Names(),
+		Revision: a.revision.Commit, Rotate: a.rotation(), Names: c.Names(),
 		Issuer: issuer.Name, Directory: issuer.Directory, Profile: issuer.Profile,
 		At: targetOf(c), KeyShape: shape, Started: a.now().UTC(),
 	}
@@ -147,7 +156,7 @@ func (a *attempt) newDraft(ctx context.Context, shape string) (*draft, error) {
 		d.Revoke, d.RevokeCode = true, c.RotateRevoke.Code
 	}
 	var err error
-	if c.Key.Rotation == spec.RotateNever && a.action.Kind != KindRotate {
+	if c.Key.Rotation == spec.RotateNever && a.action.Kind != KindRotate && !a.keyIsTooOld() {
 		d.Key, d.KeySince, err = a.keptKey(ctx, shape)
 	}
 	if d.Key == nil && err == nil {
@@ -159,6 +168,13 @@ func (a *attempt) newDraft(ctx context.Context, shape string) (*draft, error) {
 	}
 	d.KeyDigest, err = keyDigest(d.Key.Public())
 	return d, err
+}
+
+// keyIsTooOld tells whether key.max_age is reached: the renewal that comes
+// first makes the fresh key, and saves the order of a rotation after it.
+func (a *attempt) keyIsTooOld() bool {
+	l, age := a.action.Secret.Live, a.action.Spec.Key.MaxAge
+	return l != nil && age > 0 && !a.now().Before(l.KeySince.Add(age))
 }
 
 // keptKey is the live key for key.rotation = "never"; nil where there is none

@@ -67,7 +67,7 @@ func behind(s *situation, l *Live) string {
 		return "the ledger has no record of it"
 	case r.State == StateRetired:
 		return "its block is back"
-	case r.State == StateFailing:
+	case r.State == StateFailing && !failsToRevoke(r):
 		return "what failed is not asked for any more"
 	case r.Live == nil || r.Live.Serial != l.Serial:
 		return "its record speaks of another certificate"
@@ -96,6 +96,12 @@ func recordedRenewal(c *spec.Certificate, l *Live, said *RenewalInfo, now time.T
 		return nil
 	}
 	return &[]time.Time{dueOf(c, l, said).at}[0]
+}
+
+// failsToRevoke tells that all that fails is the revocation of an earlier
+// certificate: what is live is as it should be.
+func failsToRevoke(r *Record) bool {
+	return len(r.Revocations) > 0 && r.LastFailure != nil && r.LastFailure.Operation == KindRevoke
 }
 
 func sameTime(a, b *time.Time) bool {

@@ -18,6 +18,21 @@ type subject string
 func issuerSubject(name string) subject  { return subject("issuer." + name) }
 func accountSubject(name string) subject { return subject("dns." + name) }
 
+// limitSubject is a registered domain at an issuer. Most limits of a CA are
+// about names: when they are spent others may still be issued for.
+func limitSubject(issuer, domain string) subject {
+	return subject("issuer." + issuer + " for " + domain)
+}
+
+// askedSubjects are what an action has to do with besides its DNS accounts.
+func askedSubjects(a *Action) []subject {
+	list := []subject{issuerSubject(a.Issuer.Name)}
+	for _, d := range registered(a.Spec.Names()) {
+		list = append(list, limitSubject(a.Issuer.Name, d))
+	}
+	return list
+}
+
 // account is the DNS account that the subject is, if it is one.
 func (s subject) account() (name string, ok bool) { return strings.CutPrefix(string(s), "dns.") }
 
@@ -27,8 +42,16 @@ type trouble struct {
 	message      string    // of the last one
 	first, last  time.Time // failures
 	certificates []string  // that failed, each once
+	by           string    // the certificate of the last one
 	until        time.Time // the other side's own word, zero where it gave none
 	credentials  string    // of a DNS account: their versions at the last failure; "": not known
+	asked        []asked   // by a person to try again since the last failure
+}
+
+// asked is a certificate that a person wants tried again at once.
+type asked struct {
+	certificate string
+	forced      bool // whatever the CA said of when to come back
 }
 
 // open tells whether the subject is held as a whole.
@@ -40,7 +63,18 @@ func (t *trouble) probeAt(s subject, deadline time.Time) time.Time {
 	return backoff(string(s), len(t.certificates)-breakAfter+2, t.class, t.last, t.until, deadline)
 }
 
-// troubles reads from the events, oldest first, who is in trouble now.
+// retried tells whether a person asked for this certificate to be tried, which
+// makes it the next probe. The failure of any probe ends that: one retry, and
+// as many as were asked for at once, is one probe at most.
+func (t *trouble) retried(certificate string, now time.Time) bool {
+	return slices.ContainsFunc(t.asked, func(a asked) bool {
+		return a.certificate == certificate && (a.forced || t.class != ClassRateLimited || !t.until.After(now))
+	})
+}
+
+// troubles reads from the events, oldest first, who is in trouble now. Their
+// order is the ledger's, so that a retry counts by where it stands and not by
+// the clock of the machine that it came from.
 //
 //	dns.a:  fail(x) fail(y) ok(z)                   no trouble: it works
 //	dns.a:  fail(x) fail(y) fail(y) fail(z)         held: three certificates
@@ -48,17 +82,27 @@ func (t *trouble) probeAt(s subject, deadline time.Time) time.Time {
 func troubles(events []Event) map[subject]*trouble {
 	found := map[subject]*trouble{}
 	for _, e := range events {
+		if e.Operation == KindDoctor {
+			continue // a look ahead held nobody up
+		}
 		for _, p := range e.PassedOver {
 			blame(found, accountSubject(p.Account), e, p.Class, p.Message)
 		}
 		switch {
+		case e.Operation == KindRetry:
+			for _, t := range found {
+				t.asked = append(t.asked, asked{e.Certificate, e.Forced})
+			}
 		case e.Status == Success && e.Operation.Orders():
-			delete(found, issuerSubject(e.Issuer))
-			delete(found, accountSubject(e.DNSAccount))
+			for _, s := range worked(e) {
+				delete(found, s)
+			}
 		case e.Status == Failed && e.Class.ofAccount() && e.DNSAccount != "":
 			blame(found, accountSubject(e.DNSAccount), e, e.Class, e.Message)
 		case e.Status == Failed && e.Class.ofIssuer() && e.Issuer != "":
-			blame(found, issuerSubject(e.Issuer), e, e.Class, e.Message)
+			for _, s := range failedAtIssuer(e) {
+				blame(found, s, e, e.Class, e.Message)
+			}
 		case e.Status == Failed && e.Operation.Orders() && e.Class == ClassValidation:
 			// The CA answered: its service is there.
 			if t := found[issuerSubject(e.Issuer)]; t != nil && t.class == ClassCAUnavailable {
@@ -69,17 +113,45 @@ func troubles(events []Event) map[subject]*trouble {
 	return found
 }
 
+// worked are the subjects that a success speaks for.
+func worked(e Event) []subject {
+	list := []subject{issuerSubject(e.Issuer), accountSubject(e.DNSAccount)}
+	for _, d := range registered(e.Names) {
+		list = append(list, limitSubject(e.Issuer, d))
+	}
+	return list
+}
+
+// failedAtIssuer is whom a failure of the issuer's speaks against: a rate limit
+// that names a domain of the certificate is that domain's, any other is the
+// account's or the whole CA's.
+func failedAtIssuer(e Event) []subject {
+	var list []subject
+	if e.Class == ClassRateLimited {
+		for _, d := range registered(e.Names) {
+			if strings.Contains(e.Message, d) {
+				list = append(list, limitSubject(e.Issuer, d))
+			}
+		}
+	}
+	if len(list) == 0 {
+		list = append(list, issuerSubject(e.Issuer))
+	}
+	return list
+}
+
 func blame(found map[subject]*trouble, s subject, e Event, class Class, message string) {
 	t := found[s]
 	if t == nil || t.class != class {
 		t = &trouble{class: class, first: e.Time}
 		found[s] = t
 	}
-	t.last, t.message = e.Time, message
+	t.last, t.message, t.by, t.asked = e.Time, message, e.Certificate, nil
 	if name, ok := s.account(); ok {
 		t.credentials = e.Credentials[name]
 	}
-	if e.HoldUntil != nil && class == ClassRateLimited && e.HoldUntil.After(t.until) {
+	// The wait after a first failure is short unless the CA said otherwise.
+	if e.HoldUntil != nil && (class == ClassRateLimited || class == ClassCAUnavailable && e.Failures == 1) && e.HoldUntil.After(t.until) {
 		t.until = *e.HoldUntil
 	}
 	if !slices.Contains(t.certificates, e.Certificate) {
@@ -93,6 +165,30 @@ func mended(found map[subject]*trouble, now map[string]string) {
 	for s, t := range found {
 		if name, ok := s.account(); ok && otherCredentials(t.credentials, now[name]) {
 			delete(found, s)
+		}
+	}
+}
+
+// mayBeMended lets a trouble be probed at once where the certificate that met
+// it last goes on before its own hold has ended: what it failed with is
+// something else now, which may be the cure. The end of a rate limit stands.
+func mayBeMended(found map[subject]*trouble, asking []*Action, now time.Time) {
+	for _, a := range asking {
+		r := a.Record
+		if r == nil || r.Hold == nil || !r.Hold.Until.After(now) || r.LastFailure == nil || !r.LastFailure.Operation.Orders() || r.LastFailure.Issuer != a.Issuer.Name {
+			continue
+		}
+		subjects := askedSubjects(a)
+		for _, name := range a.Spec.DNS {
+			subjects = append(subjects, accountSubject(name))
+		}
+		for _, s := range subjects {
+			if t := found[s]; t != nil && t.by == a.Certificate {
+				t.last = time.Time{}
+				if t.class != ClassRateLimited {
+					t.until = time.Time{}
+				}
+			}
 		}
 	}
 }

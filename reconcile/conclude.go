@@ -178,6 +178,7 @@ func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
 	var notAfter time.Time
 	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate && a.action.Kind != KindRetire {
 		r.Live, notAfter = keepNames(l, r.Live), l.NotAfter
+		r.RenewAt = recordedRenewal(a.action.Spec, l, r.RenewalInfo, now)
 	}
 	r.Hold = a.hold(err, r, digest, notAfter)
 	return r

@@ -37,7 +37,14 @@
 //   - A secret that somebody overwrote is restored from the version certroll
 //     wrote, which costs no order; it is issued again only where that version
 //     is gone.
+//   - A retry is a person's and goes straight to the ledger, past the journal:
+//     it can simply be repeated, and a daemon may have the journal open. It ends
+//     a wait and forgets no failure, and asks nobody but the next pass.
 //   - With renewal.auto off only a missing certificate and an explicit
 //     rotation request are acted on: turning the renewal off means "do not
 //     touch it".
+//   - What an examination (Doctor) finds ahead is told when it comes and when
+//     it goes, and holds nothing up: only an attempt's failure does. What was
+//     told is kept in the ledger (doctor.json) and not read off the audit log,
+//     which would have to be read back to its beginning.
 package reconcile

@@ -50,6 +50,9 @@ func dueOf(c *spec.Certificate, l *Live, said *RenewalInfo) due {
 		return d
 	}
 	suggested := later(i.RenewAt, l.IssuedAt.Add(settling(l)))
+	if latest := latestRenewal(l); suggested.After(latest) { // as where a clock was ahead when it was issued
+		suggested = latest
+	}
 	switch {
 	case i.urgent():
 		d = due{at: suggested, reason: ReasonRevoking, detail: "the CA wants it replaced: its suggested window ended " +

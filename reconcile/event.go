@@ -42,7 +42,7 @@ type Event struct {
 	Reason      Reason    `json:"reason,omitempty"`
 	Detail      string    `json:"detail,omitempty"`
 	Actor       string    `json:"actor,omitempty"` // the commit's author, the CLI user, or "schedule"
-	Cause       string    `json:"cause,omitempty"` // "spec", "schedule" or "drift"
+	Cause       string    `json:"cause,omitempty"` // "spec", "schedule", "drift" or "command"
 	Revision    string    `json:"revision,omitempty"`
 	OldSerial   string    `json:"old_serial,omitempty"`
 	NewSerial   string    `json:"new_serial,omitempty"`
@@ -68,6 +68,8 @@ type Event struct {
 	// HoldUntil is when it is tried again after a failure.
 	HoldUntil *time.Time `json:"hold_until,omitempty"`
 	Duration  float64    `json:"duration_seconds,omitempty"`
+	// Forced tells that a person asked for it against the CA's own word.
+	Forced bool `json:"forced,omitempty"`
 	// Prev is the SHA-256 of the line before this one, without its newline;
 	// empty only in the first line of a ledger.
 	Prev string `json:"prev,omitempty"`

@@ -295,6 +295,16 @@ func (ca *memCA) validate(accounts []*spec.DNSAccount) (account string, passed [
 	return "", passed[:len(passed)-1], err
 }
 
+// ordered is how many orders there are, and what the last one replaces.
+func (ca *memCA) ordered() (n int, replaces string) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if n = len(ca.replaced); n > 0 {
+		replaces = ca.replaced[n-1]
+	}
+	return n, replaces
+}
+
 func (ca *memCA) RenewalInfo(_ context.Context, _ *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
@@ -331,6 +341,7 @@ func (ca *memCA) Revoke(_ context.Context, _ *spec.Issuer, _ []byte, reason uint
 
 // memLedger is a branch; race runs between the edit and its push, once.
 type memLedger struct {
+	mu       sync.Mutex
 	tree     fstest.MapFS
 	messages []string
 	race     func(tree fstest.MapFS)
@@ -340,10 +351,14 @@ type memLedger struct {
 func newMemLedger() *memLedger { return &memLedger{tree: fstest.MapFS{}} }
 
 func (l *memLedger) Snapshot(context.Context) (fs.FS, string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return maps.Clone(l.tree), fmt.Sprint(len(l.messages)), l.err
 }
 
 func (l *memLedger) Commit(_ context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.err != nil {
 		return "", l.err
 	}
@@ -374,6 +389,8 @@ func (l *memLedger) Commit(_ context.Context, message string, edit func(fs.FS) (
 
 func (l *memLedger) events(t testing.TB) []Event {
 	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	files, err := auditFiles(l.tree)
 	if err != nil {
 		t.Fatal(err)
@@ -393,6 +410,8 @@ func (l *memLedger) events(t testing.TB) []Event {
 
 func (l *memLedger) record(t testing.TB, name string) *Record {
 	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	f := l.tree[recordFile(name)]
 	if f == nil {
 		t.Fatalf("the ledger has no record of %q", name)

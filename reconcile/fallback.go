@@ -6,12 +6,15 @@ import (
 	"certroll/spec"
 )
 
+// leastTurn is how long an issuer has its turn at least.
+const leastTurn = time.Hour
+
 // issuerFor is the issuer that a certificate is asked from now: the first of
 // its list, unless that one has failed for the stated time and expiry nears.
 //
 //	due ─────────────┬───────────────┬───────────── notAfter
 //	  first failure  │ fallback_after│ the next one, and so on, each for as long
-//	                 └ at most half of the window ┘
+//	                 └ at most half of the window, and of what was left ┘
 //
 // It is a function of what the record keeps, so that a restart changes
 // nothing, and begins with the first one again once a renewal has worked.
@@ -21,14 +24,15 @@ func issuerFor(desired *spec.Spec, c *spec.Certificate, r *Record, l *Live, now 
 		return first
 	}
 	after := c.Renewal.FallbackAfter
+	if after <= 0 {
+		return first
+	}
 	if l != nil {
-		after = min(after, window(c, l)/2)
+		// One that began to fail late has less time left to be gone from.
+		after = max(min(after, window(c, l)/2, l.NotAfter.Sub(*r.FailingSince)/2), leastTurn)
 		if l.NotAfter.Sub(now) > window(c, l)/2 {
 			return first
 		}
-	}
-	if after <= 0 {
-		return first
 	}
 	turn := int(now.Sub(*r.FailingSince)/after) % (len(c.Fallbacks) + 1)
 	if turn <= 0 || !r.LastFailure.Class.anotherIssuerMayHelp() {
@@ -66,6 +70,12 @@ func fallenBack(desired *spec.Spec, c *spec.Certificate, l *Live) *spec.Issuer {
 		}
 	}
 	return nil
+}
+
+// fromTheFuture tells that a hold was stated by a clock that was ahead: it
+// would last until that time comes.
+func fromTheFuture(r *Record, now time.Time) bool {
+	return r.LastFailure != nil && r.LastFailure.At.After(now.Add(maxSkew))
 }
 
 // holdApplies tells whether a hold is over, or was another issuer's: the one

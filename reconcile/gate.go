@@ -75,9 +75,10 @@ func (g *gate) enter(ctx context.Context, a *Action) end {
 
 // look says what keeps the action out for good, or whether it has to wait.
 func (g *gate) look(a *Action) (shut subject, full bool) {
-	issuer := issuerSubject(a.Issuer.Name)
-	if g.door(issuer).failed.open() {
-		return issuer, false
+	for _, s := range askedSubjects(a) {
+		if g.door(s).failed.open() {
+			return s, false
+		}
 	}
 	var works []string
 	for _, name := range a.Spec.DNS {
@@ -91,7 +92,7 @@ func (g *gate) look(a *Action) (shut subject, full bool) {
 		return accountSubject(a.Spec.DNS[0]), false
 	}
 	for _, s := range subjectsOf(a) {
-		if d := g.door(s); !d.proven && d.inside >= slowStart {
+		if d := g.door(s); !d.proven && d.inside+len(d.failed.certificates) >= slowStart {
 			return "", true
 		}
 	}
@@ -128,7 +129,7 @@ func (g *gate) leave(subjects []subject, e Event) {
 		d.proven = false
 	}
 	if e.Status == Success {
-		for _, s := range []subject{issuerSubject(e.Issuer), accountSubject(e.DNSAccount)} {
+		for _, s := range worked(e) {
 			if troubles[s] == nil {
 				d := g.door(s)
 				d.proven, d.failed = true, trouble{}

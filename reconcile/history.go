@@ -40,6 +40,26 @@ func readHistory(tree fs.FS, since time.Time) ([]Event, error) {
 	return events, nil
 }
 
+// credible are events as they may be reckoned with: what a clock that was ahead
+// dated into the future happened by now at the latest.
+func credible(events []Event, now time.Time) []Event {
+	if !slices.ContainsFunc(events, func(e Event) bool { return e.Time.After(now) }) {
+		return events
+	}
+	events = slices.Clone(events)
+	for i := range events {
+		ahead := events[i].Time.Sub(now)
+		if ahead <= 0 {
+			continue
+		}
+		events[i].Time = now
+		if until := events[i].HoldUntil; until != nil {
+			events[i].HoldUntil = optional(until.Add(-ahead))
+		}
+	}
+	return events
+}
+
 // eventsSince reads a file's lines from its end until one is older; whole
 // tells that none was.
 func eventsSince(b []byte, since time.Time) (newestFirst []Event, whole bool, err error) {

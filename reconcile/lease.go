@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -20,30 +21,64 @@ func (e *LeaseHeldError) Error() string {
 // Class says that it is Vault's matter.
 func (e *LeaseHeldError) Class() string { return string(ClassVault) }
 
-// holdLease takes the lease and renews it until release is called; ctx ends
+// tenancy is the lease as this process has it, for all that works under it at
+// the same time: the first takes it, the last gives it back.
+type tenancy struct {
+	mu    sync.Mutex
+	users int
+	lost  context.Context // ends where the lease is lost
+	leave func()          // stops renewing it, and waits for that
+}
+
+// holdLease takes the lease and renews it until release is called; run ends
 // where it is lost.
 func (r *Reconciler) holdLease(ctx context.Context) (run context.Context, release func(), err error) {
 	if r.opts.Lease == nil {
 		return ctx, func() {}, nil
 	}
-	until, err := r.awaitLease(ctx)
-	if err != nil {
-		return nil, nil, err
+	t := &r.tenancy
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.users == 0 {
+		until, err := r.awaitLease(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		t.begin(context.WithoutCancel(ctx), func(ctx context.Context, stop func()) { r.renewLease(ctx, stop, until) })
 	}
-	run, stop := context.WithCancel(ctx)
+	t.users++
+	run, cancel := context.WithCancel(ctx)
+	detach := context.AfterFunc(t.lost, cancel)
+	return run, func() {
+		detach()
+		cancel()
+		r.releaseLease(ctx)
+	}, nil
+}
+
+// begin renews the lease until leave is called or it is lost.
+func (t *tenancy) begin(ctx context.Context, renew func(ctx context.Context, stop func())) {
+	ctx, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.renewLease(run, stop, until)
+		renew(ctx, stop)
 	}()
-	return run, func() {
-		stop()
-		<-done
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-		defer cancel()
-		// A lease that is not released ends by itself.
-		_ = r.opts.Lease.Release(end)
-	}, nil
+	t.lost, t.leave = ctx, func() { stop(); <-done }
+}
+
+func (r *Reconciler) releaseLease(ctx context.Context) {
+	t := &r.tenancy
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.users--; t.users > 0 {
+		return
+	}
+	t.leave()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	// A lease that is not released ends by itself.
+	_ = r.opts.Lease.Release(end)
 }
 
 // awaitLease takes the lease, waiting for another's to end where it is asked to.

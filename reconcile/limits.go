@@ -168,18 +168,33 @@ func (b *book) bucket(u limitUse) *bucket {
 }
 
 // reserve finds the earliest moment at which an order passes no limit, and
-// draws for it then. by is the limit that makes it wait; nil where none does.
+// draws for it. by is the limit that makes it wait; nil where none does.
+//
+// What waits draws from the limit it waits for alone, so that the next in the
+// queue comes after it. Drawn from the others at that later moment it would
+// make everybody wait who need not.
 func (b *book) reserve(uses []limitUse, now time.Time) (at time.Time, by *limitUse) {
+	at, by = b.first(uses, now)
+	for _, u := range uses {
+		// Only a failure draws from the failed validations, and it is not expected.
+		if (by == nil || u.key == by.key) && u.key.limit != "failed_validations" {
+			b.bucket(u).take(at)
+		}
+	}
+	return at, by
+}
+
+// free is when an order would pass no limit; nothing is drawn for it.
+func (b *book) free(uses []limitUse, now time.Time) time.Time {
+	at, _ := b.first(uses, now)
+	return at
+}
+
+func (b *book) first(uses []limitUse, now time.Time) (at time.Time, by *limitUse) {
 	at = now
 	for i := range uses {
 		if next := b.bucket(uses[i]).next(now); next.After(at) {
 			at, by = next, &uses[i]
-		}
-	}
-	for _, u := range uses {
-		// Only a failure draws from this one, and it is not expected.
-		if u.key.limit != "failed_validations" {
-			b.bucket(u).take(at)
 		}
 	}
 	return at, by

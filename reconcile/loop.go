@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -20,13 +21,14 @@ type Repo interface {
 
 // LoopOptions are a Loop's settings; the zero value is good.
 type LoopOptions struct {
-	Interval time.Duration // between pulls; 0: five minutes
+	Interval time.Duration // between pulls, lengthened by up to a tenth at random; 0: five minutes
 	// Nudge has the loop pull at once, as when a file has changed.
 	Nudge <-chan struct{}
 	// Passed is told of each pass.
 	Passed func(Pass)
-	// Daily is run once a day, beside what else is done; nil: nothing.
-	Daily func(context.Context, *spec.Spec, *Observed) error
+	// Daily is run once a day, beside what else is done; nil: nothing. What
+	// goes wrong in it is its own to tell.
+	Daily func(context.Context, *spec.Spec, Revision)
 }
 
 // Pass is how one pass of a Loop ended.
@@ -71,9 +73,11 @@ type Loop struct {
 	seen     *Observed
 	planned  []Action
 	pulledAt time.Time
+	pullAt   time.Time
 	askedAt  time.Time
 	wakeAt   time.Time
 	outages  map[Class]*outage
+	today    chan struct{} // closed when the daily work that was begun is done
 }
 
 // NewLoop makes a loop that works by a reconciler.
@@ -84,12 +88,15 @@ func NewLoop(r *Reconciler, repo Repo, o LoopOptions) *Loop {
 	if o.Passed == nil {
 		o.Passed = func(Pass) {}
 	}
-	return &Loop{r: r, repo: repo, o: o, outages: map[Class]*outage{}}
+	l := &Loop{r: r, repo: repo, o: o, outages: map[Class]*outage{}, today: make(chan struct{})}
+	close(l.today)
+	return l
 }
 
 // Run passes and sleeps until ctx ends. What goes wrong in a pass is told and
 // tried again.
 func (l *Loop) Run(ctx context.Context) {
+	defer func() { <-l.today }()
 	for ctx.Err() == nil {
 		p := l.pass(ctx)
 		if ctx.Err() != nil {
@@ -154,7 +161,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	p.Report, p.Err = l.r.Apply(ctx, l.desired, l.rev, l.planned)
 	l.noteGit(p.Err)
 	if len(p.Report.Results)+p.Report.Overtaken > 0 && ctx.Err() == nil {
-		p.Err = errors.Join(p.Err, l.lookAt(ctx, touched(p)))
+		p.Err = errors.Join(p.Err, l.lookAt(ctx, actedOn(p)))
 	}
 	p.Standing, p.Records = l.planned, l.records()
 	if ctx.Err() == nil {
@@ -167,8 +174,8 @@ func (l *Loop) records() []*Record {
 	return slices.SortedFunc(maps.Values(l.seen.Records), func(a, b *Record) int { return strings.Compare(a.Certificate, b.Certificate) })
 }
 
-// touched are the certificates that a pass may have changed.
-func touched(p Pass) map[string]bool {
+// actedOn are the certificates that a pass may have changed.
+func actedOn(p Pass) map[string]bool {
 	names := map[string]bool{}
 	for _, a := range actionable(p.Actions) {
 		names[a.Certificate] = true
@@ -179,14 +186,15 @@ func touched(p Pass) map[string]bool {
 // pullDue tells whether it is time to pull; a clock that was set back makes it
 // so, since nothing is known of how long ago the last one was.
 func (l *Loop) pullDue(now time.Time) bool {
-	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.pulledAt.Add(l.o.Interval))
+	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.pullAt)
 }
 
 // pull takes the spec that is in force. Where Git is away that is the last good
 // one, and its error is told as an outage.
 func (l *Loop) pull(ctx context.Context, now time.Time) error {
 	desired, rev, err := l.repo.Pull(ctx)
-	l.pulledAt = now
+	// Replicas that started together do not ask together for ever.
+	l.pulledAt, l.pullAt = now, now.Add(l.o.Interval+rand.N(l.o.Interval/10+1))
 	if desired != nil {
 		l.desired, l.rev = desired, rev
 	}
@@ -245,7 +253,7 @@ func (l *Loop) due(now time.Time) map[string]bool {
 // nextWake is the earliest moment at which there may be something to do.
 func (l *Loop) nextWake(p Pass) time.Time {
 	now := l.now()
-	next := l.pulledAt.Add(l.o.Interval)
+	next := l.pullAt
 	earlier := func(at time.Time) {
 		if at.Before(next) {
 			next = at
@@ -273,12 +281,23 @@ func (l *Loop) nextWake(p Pass) time.Time {
 // dailyMoment is the name under which it is kept when the daily work is due.
 const dailyMoment = "daily"
 
-// daily runs what is done once a day, however often the process starts. What
-// it finds is its own to tell.
+// daily begins what is done once a day, however often the process starts.
 func (l *Loop) daily(ctx context.Context, now time.Time) error {
 	if next := l.r.asks.at(dailyMoment); l.o.Daily == nil || next.After(now) && next.Before(now.Add(2*day)) {
 		return nil // a moment further away was kept by a clock that ran ahead
 	}
+	select {
+	case <-l.today:
+	default:
+		return nil // yesterday's is not done
+	}
 	l.r.asks.set(dailyMoment, now.Add(day))
-	return errors.Join(l.r.asks.save(), l.o.Daily(ctx, l.desired, l.seen))
+	done := make(chan struct{})
+	l.today = done
+	desired, rev := l.desired, l.rev
+	go func() {
+		defer close(done)
+		l.o.Daily(ctx, desired, rev)
+	}()
+	return l.r.asks.save()
 }

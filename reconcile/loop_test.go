@@ -54,8 +54,8 @@ func TestLoopWakesForTheMoment(t *testing.T) {
 		if second.Live.Serial == first.Live.Serial {
 			t.Fatalf("two seconds after %s it is not renewed", first.RenewAt)
 		}
-		if len(w.ca.orders) != 2 {
-			t.Errorf("%d orders", len(w.ca.orders))
+		if n, _ := w.ca.ordered(); n != 2 {
+			t.Errorf("%d orders", n)
 		}
 	}, certificate("api", "api.example.com"))
 }
@@ -73,14 +73,14 @@ func TestLoopFollowsTheWindow(t *testing.T) {
 		stop := w.keep(repo, LoopOptions{Interval: time.Hour})
 		time.Sleep(78 * time.Hour)
 		synctest.Wait()
-		if n := len(w.ca.orders); n != 1 {
+		if n, _ := w.ca.ordered(); n != 1 {
 			t.Errorf("%d orders before the window", n)
 		}
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		stop()
-		if n := len(w.ca.orders); n != 2 || w.ca.replaced[1] == "" {
-			t.Errorf("%d orders in the window, replaces %q", n, w.ca.replaced)
+		if n, replaces := w.ca.ordered(); n != 2 || replaces == "" {
+			t.Errorf("%d orders in the window, replaces %q", n, replaces)
 		}
 		es := w.ledger.events(t)
 		if e := es[len(es)-1]; e.Reason != ReasonWindow || e.Exempt != ExemptARI {
@@ -103,13 +103,13 @@ func TestLoopAfterDowntime(t *testing.T) {
 		time.Sleep(61 * day)
 		defer w.keep(repo, LoopOptions{})()
 		synctest.Wait()
-		if n := len(w.ca.orders) - 100; n != leastWave {
-			t.Errorf("%d renewals in the first wave, want %d", n, leastWave)
+		if n, _ := w.ca.ordered(); n-100 != leastWave {
+			t.Errorf("%d renewals in the first wave, want %d", n-100, leastWave)
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if n := len(w.ca.orders) - 100; n != 100 {
-			t.Errorf("%d renewals after ten minutes, want 100", n)
+		if n, _ := w.ca.ordered(); n != 200 {
+			t.Errorf("%d renewals after ten minutes, want 100", n-100)
 		}
 	}, cs...)
 }
@@ -146,7 +146,7 @@ func TestLoopDailyOnceADay(t *testing.T) {
 		kept := memMoments{}
 		w.opts.Moments = kept
 		n := 0
-		daily := func(context.Context, *spec.Spec, *Observed) error { n++; return nil }
+		daily := func(context.Context, *spec.Spec, Revision) { n++ }
 		for range 5 { // restarts
 			stop := w.keep(repo, LoopOptions{Daily: daily})
 			time.Sleep(time.Hour)

@@ -111,6 +111,9 @@ func rotateToken(text string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// Satisfies tells whether it was made for that rotation request.
+func (l *Live) Satisfies(rotate string) bool { return rotateToken(rotate) == rotateToken(l.Rotate) }
+
 // namesDigest identifies a set of names whatever their order.
 func namesDigest(names []string) string {
 	sorted := slices.Clone(names)

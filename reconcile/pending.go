@@ -39,6 +39,9 @@ type draft struct {
 	Revoke     bool
 	RevokeCode uint
 	Started    time.Time
+	// Tries counts the runs that took it up since one has told how it went.
+	Tries   int
+	TriedAt time.Time // the last of them; zero: none
 
 	Key       crypto.Signer
 	KeyDigest string
@@ -80,9 +83,9 @@ func phaseOf(d *draft) phase {
 }
 
 // fits tells whether a draft left by an earlier run is what is wanted now.
-func (d *draft) fits(c *spec.Certificate, i *spec.Issuer, shape string, cas int) bool {
+func (d *draft) fits(c *spec.Certificate, i *spec.Issuer, shape string, cas int, rotate string) bool {
 	return namesDigest(d.Names) == namesDigest(c.Names()) && d.Directory == i.Directory && d.Profile == i.Profile &&
-		d.KeyShape == shape && d.At == targetOf(c) && d.CAS == cas && rotateToken(d.Rotate) == rotateToken(c.Rotate)
+		d.KeyShape == shape && d.At == targetOf(c) && d.CAS == cas && rotateToken(d.Rotate) == rotateToken(rotate)
 }
 
 // drafts keeps pending secrets.
@@ -155,6 +158,9 @@ func (d *draft) encode() (map[string]string, error) {
 		"key":     key, "key_shape": d.KeyShape, "order_url": d.OrderURL, "account": d.Account,
 		"chain": d.Chain, "data_digest": d.DataDigest, "exempt": string(d.Exempt), "old_issuer": d.OldIssuer,
 	}
+	if d.Tries > 0 {
+		m["tries"], m["tried_at"] = strconv.Itoa(d.Tries), d.TriedAt.UTC().Format(time.RFC3339)
+	}
 	if d.Revoke {
 		m["revoke"] = strconv.FormatUint(uint64(d.RevokeCode), 10)
 	}
@@ -182,6 +188,14 @@ func decodeDraft(m map[string]string) (*draft, error) {
 	}
 	if d.Started, err = time.Parse(time.RFC3339Nano, m["started"]); err != nil {
 		return nil, fmt.Errorf("its time %q is no RFC 3339 time", m["started"])
+	}
+	if tries := m["tries"]; tries != "" {
+		if d.Tries, err = strconv.Atoi(tries); err != nil {
+			return nil, fmt.Errorf("its tries %q is no number", tries)
+		}
+		if d.TriedAt, err = time.Parse(time.RFC3339, m["tried_at"]); err != nil {
+			return nil, fmt.Errorf("its tried_at %q is no RFC 3339 time", m["tried_at"])
+		}
 	}
 	if code := m["revoke"]; code != "" {
 		n, err := strconv.ParseUint(code, 10, 8)

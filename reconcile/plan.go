@@ -98,6 +98,9 @@ type Action struct {
 	Replaces string       // the ARI identifier that the order carries, or ""
 	Exempt   Exemption    // what the order is free of
 	Avoid    []string     // DNS accounts known not to work, which come last
+	// OrderFrom is, for KindRepair, from when on an order passes no limit where
+	// it turns out to need one.
+	OrderFrom time.Time
 
 	Spec   *spec.Certificate // nil for KindRetire
 	Record *Record           // nil where the ledger knows nothing
@@ -193,7 +196,7 @@ func holdBack(s *situation, a Action) Action {
 	if s.record == nil || a.Kind == KindNone || a.Reason.records() || !s.heldBy(s.record.Hold) {
 		return a
 	}
-	if last := s.record.LastFailure; a.Kind.Orders() && last != nil && last.Operation == KindRevoke {
+	if a.Kind.Orders() && failsToRevoke(s.record) {
 		return a // what fails to be revoked holds up no renewal
 	}
 	h := s.record.Hold
@@ -211,7 +214,7 @@ func holdBack(s *situation, a Action) Action {
 // heldBy tells whether a hold still stands: it ends by its time, and earlier
 // where what may have caused it has changed.
 func (s *situation) heldBy(h *Hold) bool {
-	return holdApplies(h, s.issuer, s.now) && h.SpecDigest == specDigest(s.desired, s.spec) && !s.newCredentials(h)
+	return holdApplies(h, s.issuer, s.now) && !fromTheFuture(s.record, s.now) && h.SpecDigest == specDigest(s.desired, s.spec) && !s.newCredentials(h)
 }
 
 // newCredentials tells that the DNS accounts have other credentials than those
@@ -232,7 +235,7 @@ const retireDigest = "removed"
 // retire is the action for a certificate that the spec no longer has.
 func retire(r *Record, obs *Observed, claimed map[Location]string, now time.Time) Action {
 	a := Action{Kind: KindRetire, Certificate: r.Certificate, Reason: ReasonRemoved, Record: r}
-	if h := r.Hold; h != nil && h.SpecDigest == retireDigest && h.Until.After(now) {
+	if h := r.Hold; h != nil && h.SpecDigest == retireDigest && h.Until.After(now) && !fromTheFuture(r, now) {
 		a.hold(ReasonBackoff, h.Until, h.Reason)
 		return a
 	}

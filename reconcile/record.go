@@ -66,7 +66,7 @@ type Live struct {
 	Path        string    `json:"vault_path"`
 	Version     int       `json:"vault_version"` // the KV version this speaks of
 	Revision    string    `json:"revision"`      // the config revision it was issued for
-	Rotate      string    `json:"rotate"`        // the rotation request it satisfied
+	Rotate      string    `json:"rotate"`        // the last rotation request that was satisfied
 	IssuedAt    time.Time `json:"issued_at"`
 	// ARI identifies it in renewal information (RFC 9773 section 4.1); "" where
 	// its issuer's key identifier is not known.
@@ -107,6 +107,9 @@ type Revocation struct {
 	Path    string `json:"vault_path"`
 	Version int    `json:"vault_version"` // where it can be read
 	Code    uint   `json:"code"`          // RFC 5280 section 5.3.1
+	// NotAfter is when it expires and need not be revoked any more; the zero
+	// time where that is not known.
+	NotAfter time.Time `json:"not_after"`
 }
 
 // Hold keeps a due action back until a stated time.

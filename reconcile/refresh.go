@@ -24,6 +24,8 @@ const (
 	// askUnsupported one that offers none.
 	askNoAnswer    = time.Hour
 	askUnsupported = day
+	// mostAsk is the longest time between two questions.
+	mostAsk = 2 * day
 )
 
 // Moments keeps, over a restart, from when on something may be done again: by
@@ -83,6 +85,13 @@ func (k *asks) at(id string) time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.next[id]
+}
+
+// askDue tells whether it is time to ask. A moment further ahead than any that
+// is set was set by a clock that was wrong.
+func (k *asks) askDue(id string, now time.Time) bool {
+	at := k.at(id)
+	return !at.After(now) || at.After(now.Add(mostAsk))
 }
 
 func (k *asks) set(id string, at time.Time) {
@@ -148,7 +157,7 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *Observed)
 	var due []question
 	for _, q := range questions(desired, obs) {
 		there[q.live.ARI] = true
-		if !r.asks.at(q.live.ARI).After(r.opts.Now()) && len(due) < askAtOnce {
+		if r.asks.askDue(q.live.ARI, r.opts.Now()) && len(due) < askAtOnce {
 			due = append(due, q)
 		}
 	}
@@ -182,8 +191,10 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *Observed)
 // zero where it is not.
 func (r *Reconciler) NextAsk(desired *spec.Spec, obs *Observed) time.Time {
 	var next time.Time
+	now := r.opts.Now()
 	for _, q := range questions(desired, obs) {
-		if at := r.asks.at(q.live.ARI); next.IsZero() || at.Before(next) {
+		// One that was never asked about has no moment yet: it is its time.
+		if at := later(r.asks.at(q.live.ARI), now); next.IsZero() || at.Before(next) {
 			next = at
 		}
 	}

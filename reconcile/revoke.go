@@ -17,7 +17,7 @@ func (a *attempt) revokeReplaced(ctx context.Context) error {
 	}
 	todo := &Revocation{Serial: d.OldSerial, Issuer: d.OldIssuer, Mount: d.At.Mount, Path: d.At.Path, Version: d.CAS, Code: d.RevokeCode}
 	if old := a.action.Secret.Live; old != nil && old.Serial == d.OldSerial {
-		todo.Mount, todo.Path, todo.Version = old.Mount, old.Path, old.Version
+		todo.Mount, todo.Path, todo.Version, todo.NotAfter = old.Mount, old.Path, old.Version, old.NotAfter
 	}
 	if err := a.revokeOne(ctx, todo); err != nil {
 		a.report("revoke", "it is tried again with the next pass: "+message(err))
@@ -40,6 +40,9 @@ func (a *attempt) revokeEarlier(ctx context.Context) error {
 }
 
 func (a *attempt) revokeOne(ctx context.Context, r *Revocation) error {
+	if !r.NotAfter.IsZero() && r.NotAfter.Before(a.now()) {
+		return nil // expired: no CA revokes it any more, nor need it
+	}
 	at := Location{r.Mount, r.Path}
 	issuer := a.desired.Issuers[r.Issuer]
 	if issuer == nil {
@@ -60,7 +63,7 @@ func (a *attempt) revokeOne(ctx context.Context, r *Revocation) error {
 		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf("revoking serial %s: version %d of %s holds serial %s; nothing was revoked", r.Serial, r.Version, at, serialOf(p.leaf()))}
 	}
 	if p.leaf().NotAfter.Before(a.now()) {
-		return nil // expired: no CA revokes it any more, nor need it
+		return nil
 	}
 	a.report("revoke", "revoking serial "+r.Serial)
 	return a.ca.Revoke(ctx, issuer, p.leaf().Raw, r.Code)

@@ -57,8 +57,8 @@ var rules = []rule{
 	{"changed", ruleChanged, sawShape},
 	{"due", ruleDue, sawDue},
 	{"key age", ruleKeyAge, sawKeyAge},
-	{"revocation", ruleRevocation, sawRevocation},
 	{"record", ruleBehind, sawRecord},
+	{"revocation", ruleRevocation, sawRevocation},
 	{"unmanaged", ruleUnmanaged, sawAuto},
 	{"up to date", ruleUpToDate, sawDue},
 }

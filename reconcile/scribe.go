@@ -19,6 +19,8 @@ type entry struct {
 	Record *Record `json:"record,omitempty"`
 	// Drop names the certificate whose pending secret goes once this is told.
 	Drop string `json:"drop,omitempty"`
+	// Problems are those that examinations found and that are open after it.
+	Problems *Problems `json:"problems,omitempty"`
 }
 
 // scribe tells the ledger what happened: first into the journal, which
@@ -139,6 +141,11 @@ func edit(tree fs.FS, entries []entry, now time.Time) (map[string][]byte, error)
 		if files[recordFile(name)], err = MarshalRecord(records[name]); err != nil {
 			return nil, err
 		}
+	}
+	if b, err := editProblems(tree, entries); err != nil {
+		return nil, err
+	} else if b != nil {
+		files[problemsFile] = b
 	}
 	files["STATUS.md"] = statusPage(records)
 	return files, nil

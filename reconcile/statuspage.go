@@ -1,31 +1,27 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 )
 
-// statusPage renders STATUS.md, failures first. It holds dates and never
-// distances from now, so that it changes only when something happened.
+// statusPage renders STATUS.md: what pages first, then what fails, then what
+// nobody renews. It holds dates and never distances from now, so that it
+// changes only when something happened.
 func statusPage(records map[string]*Record) []byte {
 	list := make([]*Record, 0, len(records))
-	count := map[State]int{}
 	for _, r := range records {
 		list = append(list, r)
-		count[r.State]++
 	}
-	rank := map[State]int{StateFailing: 0, StateLive: 1, StateRetired: 2}
 	slices.SortFunc(list, func(a, b *Record) int {
-		if d := rank[a.State] - rank[b.State]; d != 0 {
-			return d
-		}
-		return strings.Compare(a.Certificate, b.Certificate)
+		return cmp.Or(pageRank(a)-pageRank(b), strings.Compare(a.Certificate, b.Certificate))
 	})
 	var b strings.Builder
 	b.WriteString("# Certificates\n\n")
-	fmt.Fprintf(&b, "%d live, %d failing, %d retired.\n\n", count[StateLive], count[StateFailing], count[StateRetired])
+	b.WriteString(CountRecords(records).String() + ".\n\n")
 	b.WriteString("| certificate | state | names | expires | renews | issuer | Vault | what it waits for |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|\n")
 	for _, r := range list {
@@ -33,6 +29,75 @@ func statusPage(records map[string]*Record) []byte {
 	}
 	b.WriteString("\nWritten by certroll. The records are in `certificates/`, the history is in `audit/`.\n")
 	return []byte(b.String())
+}
+
+// Count is how many certificates stand how.
+type Count struct {
+	Live      int // the unmanaged ones among them
+	Unmanaged int
+	Failing   int // the paging ones among them
+	Paging    int
+	Retired   int
+}
+
+// CountRecords counts records. Like STATUS.md it looks at no clock: a pause
+// ends when a run has said so.
+func CountRecords(records map[string]*Record) Count {
+	var c Count
+	for _, r := range records {
+		switch r.State {
+		case StateLive:
+			c.Live++
+			if r.Unmanaged != nil {
+				c.Unmanaged++
+			}
+		case StateFailing:
+			c.Failing++
+			if r.Severity == SeverityPage {
+				c.Paging++
+			}
+		case StateRetired:
+			c.Retired++
+		}
+	}
+	return c
+}
+
+func (c Count) String() string {
+	among := func(n int, what string) string {
+		if n == 0 {
+			return ""
+		}
+		return fmt.Sprintf(" (%d %s)", n, what)
+	}
+	return fmt.Sprintf("%d live%s, %d failing%s, %d retired", c.Live, among(c.Unmanaged, "unmanaged"), c.Failing, among(c.Paging, "paging"), c.Retired)
+}
+
+func pageRank(r *Record) int {
+	switch {
+	case r.State == StateFailing && r.Severity == SeverityPage:
+		return 0
+	case r.State == StateFailing:
+		return 1
+	case r.State == StateRetired:
+		return 4
+	case r.Unmanaged != nil:
+		return 2
+	default:
+		return 3
+	}
+}
+
+// stateCell is the state as a person is to see it.
+func stateCell(r *Record) string {
+	switch pageRank(r) {
+	case 0:
+		return "**failing, page**"
+	case 2:
+		return "unmanaged"
+	default:
+		return string(r.State)
+	}
 }
 
 func statusRow(r *Record) string {
@@ -45,14 +110,45 @@ func statusRow(r *Record) string {
 	if r.RenewAt != nil {
 		renews = r.RenewAt.UTC().Format(time.DateOnly)
 	}
-	waits := ""
-	if r.Hold != nil {
-		waits = "until " + r.Hold.Until.UTC().Format(time.RFC3339) + ": " + r.Hold.Reason
-	} else if r.LastFailure != nil {
-		waits = r.LastFailure.Message
-	}
 	return fmt.Sprintf("| [%s](certificates/%s.json) | %s | %s | %s | %s | %s | %s | %s |\n",
-		cell(r.Certificate), cell(r.Certificate), r.State, cell(shortNames(r.Names)), expires, renews, cell(issuer), cell(where), cell(waits))
+		cell(r.Certificate), cell(r.Certificate), stateCell(r), cell(shortNames(r.Names)), expires, renews, cell(issuer), cell(where), cell(r.WaitsFor()))
+}
+
+// WaitsFor says in a line what keeps the certificate from being renewed: a
+// hold with its end, a failure, a person; "" where nothing does.
+func (r *Record) WaitsFor() string {
+	switch {
+	case r.State == StateRetired:
+		return ""
+	case r.Hold != nil:
+		return "until " + r.Hold.Until.UTC().Format(time.RFC3339) + ": " + r.Hold.Reason
+	case r.LastFailure != nil:
+		return r.LastFailure.Message
+	case r.Unmanaged != nil:
+		return r.Unmanaged.String()
+	default:
+		return ""
+	}
+}
+
+// String says who turned the renewal off, since when and until when.
+func (u *Unmanaged) String() string {
+	s := "renewal off since " + u.Since.UTC().Format(time.DateOnly)
+	if u.By != "" {
+		s += " by " + u.By
+	}
+	if u.Until != nil {
+		s += ", until " + u.Until.UTC().Format(time.DateOnly)
+	} else {
+		s += ", without an end"
+	}
+	if u.Overdue {
+		s += ", past its time to renew"
+	}
+	if u.Reason != "" {
+		s += ": " + u.Reason
+	}
+	return s
 }
 
 func shortNames(names []string) string {

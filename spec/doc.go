@@ -7,6 +7,9 @@
 // references, which are followed by others when a certificate is applied, so
 // that a Spec never holds a secret.
 //
+// An Editor changes the text of one block, and takes an edit only where the
+// files then decode and mean the same but for that change.
+//
 // What a file may ask of the decoder is bounded, since files come from pull
 // requests: sizes and nesting before parsing (limits.go), loops, numbers and
 // results of functions while evaluating (guard.go).

@@ -111,28 +111,45 @@ func (b *body) pause() setting[pause] {
 // reason reads one line that a person wrote.
 func (b *body) reason(name string) setting[string] {
 	s := b.text(name)
-	if s.ok && (len(s.v) > maxReason || strings.ContainsFunc(s.v, unicode.IsControl)) {
+	if s.ok && badReason(s.v) {
 		b.fault(s.at, "Value out of range", "%s is the reason, in one line of at most %d bytes.", name, maxReason)
 		s.ok = false
 	}
 	return s
 }
 
-// moment reads a date, which is over when its day is in UTC, or a time.
+func badReason(s string) bool {
+	return len(s) > maxReason || strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// moment reads a date or a time.
 func (b *body) moment(name string) setting[time.Time] {
 	s := b.text(name)
 	if !s.ok {
 		return setting[time.Time]{at: s.at}
 	}
-	if t, err := time.Parse(time.DateOnly, s.v); err == nil {
-		return setting[time.Time]{t.AddDate(0, 0, 1), s.at, true}
+	t := parseMoment(s.v)
+	if t.IsZero() {
+		b.fault(s.at, "Invalid date", "%s", badMoment(name, s.v))
 	}
-	t, err := time.Parse(time.RFC3339, s.v)
+	return setting[time.Time]{t, s.at, !t.IsZero()}
+}
+
+// parseMoment reads a date, which is over when its day is in UTC, or a time;
+// the zero time where it is neither.
+func parseMoment(text string) time.Time {
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t.AddDate(0, 0, 1)
+	}
+	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		b.fault(s.at, "Invalid date", "%s = %q: write a date, as in \"2026-12-31\", or a time by RFC 3339, as in \"2026-12-31T18:00:00Z\".", name, short(s.v))
-		return setting[time.Time]{at: s.at}
+		return time.Time{}
 	}
-	return setting[time.Time]{t.UTC(), s.at, true}
+	return t.UTC()
+}
+
+func badMoment(name, text string) string {
+	return fmt.Sprintf("%s = %q: write a date, as in \"2026-12-31\", or a time by RFC 3339, as in \"2026-12-31T18:00:00Z\".", name, short(text))
 }
 
 // crlReasons are the codes of RFC 5280 section 5.3.1 that a subscriber may

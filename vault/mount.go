@@ -99,6 +99,19 @@ func (c *mountCache) add(m mount) {
 	c.known = append(c.known, m)
 }
 
+// Locate splits a path that begins with its mount, which must be KV version 2,
+// into that mount and the rest.
+func (kv *KV) Locate(ctx context.Context, path string) (at, rest string, err error) {
+	m, err := kv.mountOf(ctx, path, "looking for the mount of "+path)
+	if err != nil {
+		return "", "", err
+	}
+	if err := kv.Check(ctx, m.path); err != nil {
+		return "", "", err
+	}
+	return m.path, strings.TrimPrefix(strings.TrimPrefix(path, m.path), "/"), nil
+}
+
 // Field reads one field of the secret at a path that begins with its mount, as
 // `vault kv get -field` takes it. The mount may be KV version 1 or 2.
 func (kv *KV) Field(ctx context.Context, path, field string) (string, error) {

@@ -53,7 +53,8 @@ Its own settings are in certroll.hcl; see docs/certroll.md.`,
 	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "no colours (env NO_COLOR)")
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
-		a.statusCommand(), a.versionCommand(), dnsChildCommand())
+		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(),
+		a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.versionCommand(), dnsChildCommand())
 	return root
 }
 
@@ -90,8 +91,7 @@ func (a *app) decode(s *settings, files []gitsync.File) (*spec.Spec, error) {
 }
 
 func decodeFiles(s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
-	in := specFiles(files)
-	trust := s.trust()
+	in, trust := specFiles(files), s.trust()
 	desired, diags := spec.Decode(in, trust)
 	return desired, slices.Concat(in, trust.Files), diags
 }
@@ -124,11 +124,20 @@ func (a *app) logger(s *settings) (*slog.Logger, error) { return s.Log.logger(a.
 // the branch.
 func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, error) {
 	if a.configDir != "" {
-		return gitsync.ReadDir(a.configDir)
+		return a.readDir(s)
 	}
 	src, err := s.source()
 	if err != nil {
 		return nil, err
 	}
 	return src.Fetch(ctx)
+}
+
+// readDir reads the directory that stands in for the config repo.
+func (a *app) readDir(s *settings) (*gitsync.Revision, error) {
+	rev, err := gitsync.ReadDir(a.configDir)
+	if err == nil {
+		rev.Files = withoutSettings(rev.Files, s)
+	}
+	return rev, err
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -114,7 +115,9 @@ func (a *app) approved() bool {
 }
 
 // progress prints what each certificate waits for, as it changes.
-func (a *app) progress(quiet bool) func(string, string, string) {
+func (a *app) progress(quiet bool) func(string, string, string) { return a.progressTo(a.out, quiet) }
+
+func (a *app) progressTo(w io.Writer, quiet bool) func(string, string, string) {
 	if quiet {
 		return nil
 	}
@@ -123,7 +126,7 @@ func (a *app) progress(quiet bool) func(string, string, string) {
 	return func(certificate, step, detail string) {
 		mu.Lock()
 		defer mu.Unlock()
-		view.WriteProgress(a.out, a.palette(), time.Since(start), certificate, step, detail)
+		view.WriteProgress(w, a.palette(), time.Since(start), certificate, step, detail)
 	}
 }
 

@@ -221,19 +221,21 @@ func sshAuth(key, known string) string {
 }
 
 // TestOverTheNetwork: config repo and ledger over HTTP and over SSH.
-func TestOverTheNetwork(t *testing.T) {
-	l := newLab(t)
+func TestOverTheNetwork(t *testing.T) { newLab(t).overNetwork(t, (*world).mainJob) }
+
+// overNetwork runs a test with a repository behind each kind of server.
+func (w world) overNetwork(t *testing.T, test func(w *world, name string)) {
 	t.Run("http", func(t *testing.T) {
 		server := labtest.GitHTTP(t)
-		w := l.on(t, server.Path("certs"), server.URL("certs"), must(server.Create("certs")))
+		w := w.on(t, server.Path("certs"), server.URL("certs"), must(server.Create("certs")))
 		w.repoMore, w.env = httpAuth(server), []string{"CERTROLL_GIT_TOKEN=" + server.Token}
-		w.mainJob("over-http")
+		test(w, "over-http")
 	})
 	t.Run("ssh", func(t *testing.T) {
 		server := labtest.GitSSH(t)
-		w := l.on(t, server.Path("certs"), server.URL("certs"), must(server.Create("certs")))
+		w := w.on(t, server.Path("certs"), server.URL("certs"), must(server.Create("certs")))
 		w.repoMore = sshAuth(server.KeyFile, server.KnownHosts)
-		w.mainJob("over-ssh")
+		test(w, "over-ssh")
 	})
 }
 

@@ -64,9 +64,9 @@ func replaceFile(path string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".certroll-fmt-*")
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".certroll-*")
 	if err != nil {
-		return fmt.Errorf("formatting %s: %w", path, err)
+		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	defer func() { _ = os.Remove(tmp.Name()) }()
 	_, err = tmp.Write(content)
@@ -80,7 +80,7 @@ func replaceFile(path string, content []byte) error {
 		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("formatting %s: %w", path, err)
+		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil
 }

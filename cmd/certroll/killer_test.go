@@ -70,29 +70,14 @@ func (k *killer) kill() {
 // proxy is a reverse proxy to a server, over TLS where the server has it.
 func (k *killer) proxy(t testing.TB, target string, rootPEM string) *httptest.Server {
 	t.Helper()
-	to, err := url.Parse(target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if rootPEM != "" {
-		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM([]byte(rootPEM))
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
-	}
-	rp := &httputil.ReverseProxy{
-		// The Host stays: an ACME server makes its URLs of it.
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host },
-		Transport: transport,
-		ModifyResponse: func(resp *http.Response) error {
-			if resp.Request.Method == http.MethodPost && strings.HasSuffix(resp.Request.URL.Path, "/order-plz") && resp.StatusCode == http.StatusCreated {
-				k.mu.Lock()
-				k.orders++
-				k.mu.Unlock()
-			}
-			return nil
-		},
-	}
+	rp := reverse(t, target, rootPEM, func(resp *http.Response) error {
+		if madeOrder(resp) {
+			k.mu.Lock()
+			k.orders++
+			k.mu.Unlock()
+		}
+		return nil
+	})
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		if !k.due(req) {
 			rp.ServeHTTP(rw, req)
@@ -112,6 +97,33 @@ func (k *killer) proxy(t testing.TB, target string, rootPEM string) *httptest.Se
 	}
 	t.Cleanup(s.Close)
 	return s
+}
+
+// reverse hands requests on to a server, which has TLS with this root unless
+// it is empty, and lets edit see the answers.
+func reverse(t testing.TB, target, rootPEM string, edit func(*http.Response) error) http.Handler {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if rootPEM != "" {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(rootPEM))
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
+	}
+	return &httputil.ReverseProxy{
+		// The Host stays: an ACME server makes its URLs of it.
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host },
+		Transport:      transport,
+		ModifyResponse: edit,
+	}
+}
+
+// madeOrder tells whether this is the answer by which Pebble has made an order.
+func madeOrder(resp *http.Response) bool {
+	return resp.Request.Method == http.MethodPost && strings.HasSuffix(resp.Request.URL.Path, newOrder) && resp.StatusCode == http.StatusCreated
 }
 
 // run starts certroll under the killer and waits for its end.
@@ -235,7 +247,7 @@ func urlLost(log []string, after bool) bool {
 // expireLease lets a lease of a killed run end without waiting for it.
 func (w *world) expireLease() {
 	w.t.Helper()
-	if err := w.vault.API(w.t.Context(), http.MethodDelete, "secret/metadata/certroll/lease", nil, nil); err != nil {
+	if err := w.vault.API(w.t.Context(), http.MethodDelete, "secret/metadata/"+w.prefix+"/lease", nil, nil); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -245,7 +257,7 @@ func (w *world) noPending() {
 	var keys struct {
 		Data struct{ Keys []string }
 	}
-	err := w.vault.API(w.t.Context(), "LIST", "secret/metadata/certroll/pending", nil, &keys)
+	err := w.vault.API(w.t.Context(), "LIST", "secret/metadata/"+w.prefix+"/pending", nil, &keys)
 	if err == nil && len(keys.Data.Keys) > 0 {
 		w.t.Errorf("pending secrets are left: %v", keys.Data.Keys)
 	}

@@ -13,11 +13,12 @@ import (
 )
 
 // The exit codes. 2 is "there are changes" for plan -detailed-exitcode, as
-// Terraform has it.
+// Terraform has it, and "a person is to be woken" for status.
 const (
 	exitOK      = 0
 	exitError   = 1
 	exitChanges = 2
+	exitPage    = 2
 )
 
 func main() {
@@ -25,10 +26,14 @@ func main() {
 }
 
 func run(args []string) int {
+	return (&app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}).main(args)
+}
+
+// main is one run of the program; it returns the exit code.
+func (a *app) main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	app := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
-	root := app.rootCommand()
+	root := a.rootCommand()
 	root.SetArgs(oneDash(args))
 	err := root.ExecuteContext(ctx)
 	var code exitCode
@@ -38,7 +43,7 @@ func run(args []string) int {
 	case errors.As(err, &code):
 		return int(code)
 	default:
-		fmt.Fprintf(app.err, "Error: %s\n", err)
+		fmt.Fprintf(a.err, "Error: %s\n", err)
 		return exitError
 	}
 }

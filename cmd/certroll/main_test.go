@@ -3,7 +3,9 @@ package main
 import (
 	"flag"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -13,7 +15,23 @@ var update = flag.Bool("update", false, "write the goldens anew")
 // TestMain makes the test binary stand in for certroll: under that name, as
 // scripts and the DNS child of a tested certroll call it, it is certroll.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"certroll": func() { os.Exit(run(os.Args[1:])) }})
+	testscript.Main(m, map[string]func(){"certroll": func() { os.Exit(impatient().main(os.Args[1:])) }})
+}
+
+// patienceVariable holds the waits within one attempt for the certroll that is
+// this test binary: minutes are too long to be tested by.
+const patienceVariable = "CERTROLL_TEST_PATIENCE"
+
+func impatient() *app {
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
+	for _, text := range strings.Fields(os.Getenv(patienceVariable)) {
+		wait, err := time.ParseDuration(text)
+		if err != nil {
+			panic(err)
+		}
+		a.patience = append(a.patience, wait)
+	}
+	return a
 }
 
 func TestScript(t *testing.T) {

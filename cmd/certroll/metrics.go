@@ -35,7 +35,7 @@ var (
 	issuedMetric    = describe("certificate_last_success_timestamp_seconds", "When the certificate in Vault was issued.", "certificate")
 	failuresMetric  = describe("certificate_consecutive_failures", "Failed attempts in a row, by the class of the last one.", "certificate", "class")
 	holdMetric      = describe("certificate_hold_timestamp_seconds", "Until when what is due waits.", "certificate", "reason")
-	unmanagedMetric = describe("certificate_unmanaged", "1 where renewal.auto is off and no pause ends it.", "certificate")
+	unmanagedMetric = describe("certificate_unmanaged", "1 where renewal.auto is off and its pause, if it has an end, is not over.", "certificate")
 	pagingMetric    = describe("certificate_paging", "1 where a person is to be woken: three failures in a row.", "certificate")
 	stateMetric     = describe("certificates", "Certificates by state of their record.", "state")
 	passedMetric    = describe("last_pass_timestamp_seconds", "When the last pass ended that saw Vault and the ledger.")

@@ -39,6 +39,8 @@ type proposal struct {
 	*parts
 	desired  *spec.Spec
 	revision *gitsync.Revision
+	observed *reconcile.Observed
+	now      time.Time // that it was made for
 	actions  []reconcile.Action
 	exact    bool // all of the actions are to be done, or it has failed
 	dto      view.Plan
@@ -73,8 +75,8 @@ func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	if err := p.decide(ctx, in, s, both, obs, now); err != nil {
+	p.observed, p.now = obs, time.Now()
+	if err := p.decide(ctx, in, s, both); err != nil {
 		p.Close()
 		return nil, err
 	}
@@ -221,7 +223,7 @@ func (a *app) offlineLedger(ctx context.Context, s *settings) (tree fs.FS, from 
 	if a.configDir != "" && s.Ledger.URL == s.Repo.URL {
 		return a.fetchedLedger(s)
 	}
-	ledger, err := s.openLedger()
+	ledger, err := s.openLedger("")
 	if err != nil {
 		return nil, from, "", err
 	}
@@ -259,21 +261,21 @@ func (emptyTree) Open(name string) (fs.File, error) {
 }
 
 // decide plans, and builds what is shown.
-func (p *proposal) decide(ctx context.Context, in planInput, s *settings, both *sides, obs *reconcile.Observed, now time.Time) error {
+func (p *proposal) decide(ctx context.Context, in planInput, s *settings, both *sides) error {
 	warnings := append(p.dto.Warnings, both.warnings...)
 	offline := p.dto.Offline
 	var remarks []reconcile.Remark
 	var change *view.Change
 	about := []string{}
 	if both.base == nil {
-		p.actions = reconcile.Plan(both.head, obs, now)
+		p.actions = reconcile.Plan(both.head, p.observed, p.now)
 		for _, a := range p.actions {
 			if a.Kind != reconcile.KindNone && a.Spec != nil {
 				about = append(about, a.Certificate)
 			}
 		}
 	} else {
-		set := reconcile.ChangeOf(both.base, both.head, obs, now)
+		set := reconcile.ChangeOf(both.base, both.head, p.observed, p.now)
 		p.actions = set.Planned
 		remarks = reconcile.Remarks(set, both.base, both.head, spec.NewLocator(specFiles(both.rev.Files)), s.interval)
 		change = view.NewChange(view.Base{Ref: both.ref, Revision: both.baseRev.Commit}, both.directory, set)
@@ -287,7 +289,7 @@ func (p *proposal) decide(ctx context.Context, in planInput, s *settings, both *
 		remarks = append(remarks, in.look(ctx, both.head, about)...)
 		reconcile.SortRemarks(remarks)
 	}
-	p.dto = view.NewPlan(both.rev.Commit, now, p.actions, warnings)
+	p.dto = view.NewPlan(both.rev.Commit, p.now, p.actions, warnings)
 	p.dto.Offline, p.dto.Change, p.dto.Review = offline, change, view.NewRemarks(both.directory, remarks)
 	return ctx.Err()
 }

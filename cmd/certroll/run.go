@@ -23,9 +23,10 @@ func (a *app) runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Pull and apply for as long as it runs",
-		Long: `Pull the config repo every interval and apply what is to do, until stopped. A
-revision with a mistake is refused whole and noted; the last good one stays in
-force.`,
+		Long: `Pull the config repo every interval and apply what is to do, until stopped:
+also at each moment at which a certificate becomes due, and when a webhook or a
+changed file says so. A revision with a mistake is refused whole and noted; the
+last good one stays in force.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
 	}
@@ -82,7 +83,9 @@ func (a *app) run(ctx context.Context) error {
 		defer close(kept)
 		d.client.Keep(ctx)
 	}()
-	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{Interval: s.interval, Nudge: d.files.changed, Passed: d.passed}).Run(ctx)
+	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
+		Interval: s.interval, Nudge: d.files.changed, Passed: d.passed, Daily: d.examine,
+	}).Run(ctx)
 	log.Info("stopped")
 	<-kept
 	<-served
@@ -111,6 +114,17 @@ func (d *daemon) passed(p reconcile.Pass) {
 	}
 }
 
+// examine is the doctor's daily visit: what it finds is in the ledger.
+func (d *daemon) examine(ctx context.Context, desired *spec.Spec, rev reconcile.Revision) {
+	x, err := d.reconciler.Doctor(ctx, desired, rev)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		d.log.Error("the daily examination failed", "error", err)
+	case err == nil:
+		d.log.Info("examined", "certificates", x.Certificates, "errors", x.Count(reconcile.SeverityError), "warnings", x.Count(reconcile.SeverityWarning))
+	}
+}
+
 // Pull is the loop's way to the config repo: the spec in force, and what keeps
 // a newer one from being so.
 func (d *daemon) Pull(ctx context.Context) (*spec.Spec, reconcile.Revision, error) {
@@ -118,7 +132,7 @@ func (d *daemon) Pull(ctx context.Context) (*spec.Spec, reconcile.Revision, erro
 	if d.good == nil {
 		return nil, reconcile.Revision{}, err
 	}
-	d.files.follow(credentialFiles(d.desired))
+	d.files.follow(credentialFiles(d.desired), d.configDir)
 	d.warnOfMounts(ctx)
 	return d.desired, reconcile.Revision{Commit: d.good.Commit, Author: d.good.Author}, err
 }
@@ -150,7 +164,7 @@ func (d *daemon) pull(ctx context.Context) error {
 
 func (d *daemon) fetch(ctx context.Context) (*gitsync.Revision, error) {
 	if d.source == nil {
-		return gitsync.ReadDir(d.configDir)
+		return d.readDir(d.settings)
 	}
 	return d.source.Fetch(ctx)
 }

@@ -15,6 +15,10 @@ import (
 // address is no server. It returns once it listens, with what ends when it has
 // stopped.
 func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error) {
+	hooks, err := d.webhooks(d.files.changed)
+	if err != nil {
+		return nil, err
+	}
 	done := make(chan struct{})
 	if d.settings.Listen == "" {
 		close(done)
@@ -26,6 +30,9 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics, promhttp.HandlerOpts{Registry: d.metrics}))
+	for path, h := range hooks {
+		mux.Handle(path, h)
+	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute}
 	go func() {
 		<-ctx.Done()

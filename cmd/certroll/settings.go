@@ -23,15 +23,16 @@ import (
 // here and never in the config repo. No secret stands here either, only where
 // one is found.
 type settings struct {
-	Repo     *repoSettings   `hcl:"repo,block"`
-	Ledger   *ledgerSettings `hcl:"ledger,block"`
-	Vault    *vaultSettings  `hcl:"vault,block"`
-	Trust    *trustSettings  `hcl:"trust,block"`
-	Log      *logSettings    `hcl:"log,block"`
-	StateDir string          `hcl:"state_dir,optional"`
-	Interval string          `hcl:"interval,optional"`
-	Parallel int             `hcl:"parallel,optional"`
-	Listen   string          `hcl:"listen,optional"` // host:port that run serves on; "": it does not
+	Repo     *repoSettings      `hcl:"repo,block"`
+	Ledger   *ledgerSettings    `hcl:"ledger,block"`
+	Vault    *vaultSettings     `hcl:"vault,block"`
+	Trust    *trustSettings     `hcl:"trust,block"`
+	Log      *logSettings       `hcl:"log,block"`
+	Webhooks []*webhookSettings `hcl:"webhook,block"`
+	StateDir string             `hcl:"state_dir,optional"`
+	Interval string             `hcl:"interval,optional"`
+	Parallel int                `hcl:"parallel,optional"`
+	Listen   string             `hcl:"listen,optional"` // host:port that run serves on; "": it does not
 	// Rest holds the issuer and dns blocks, which package spec decodes.
 	Rest hcl.Body `hcl:",remain"`
 
@@ -247,6 +248,11 @@ func (s *settings) ownVariables() []string {
 	for _, a := range []*gitAuth{s.Repo.Auth, s.Ledger.Auth} {
 		if a != nil && a.TokenEnv != "" {
 			names = append(names, a.TokenEnv)
+		}
+	}
+	for _, w := range s.Webhooks {
+		if w.SecretEnv != "" {
+			names = append(names, w.SecretEnv)
 		}
 	}
 	if a := s.Vault.Auth; a != nil {

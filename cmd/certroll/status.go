@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,54 +16,58 @@ func (a *app) statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Show how the certificates stand, from the ledger",
-		Long: `Show how all certificates stand, or one of them in full. Reads the ledger only.
-Exits 1 where a certificate is failing.`,
+		Long: `Show how all certificates stand, or the whole story of one. Reads the ledger only.
+
+Exits 0 where all is well, 1 where a certificate is failing, or overdue (see
+certroll expiring), and 2 where one has failed three times in a row or more, for
+which a person is to be woken.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.settings()
+			dto, err := a.status(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			ledger, err := s.openLedger()
-			if err != nil {
+			if err := a.showStatus(dto, asJSON); err != nil {
 				return err
 			}
-			tree, _, err := ledger.Snapshot(cmd.Context())
-			if err != nil {
-				return err
+			switch {
+			case dto.Paging > 0:
+				return exitCode(exitPage)
+			case !dto.Well():
+				return exitCode(exitError)
 			}
-			records, err := reconcile.ReadRecords(tree)
-			if err != nil {
-				return err
-			}
-			return a.showStatus(records, args, asJSON)
+			return nil
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the records as JSON")
+	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON (schema in docs/asking.md)")
 	return c
 }
 
-func (a *app) showStatus(records map[string]*reconcile.Record, args []string, asJSON bool) error {
-	if len(args) == 1 {
-		r, ok := records[args[0]]
-		if !ok {
-			return fmt.Errorf("the ledger has no record of %q: it was never applied, or its name is another (certroll status lists all)", args[0])
-		}
-		records = map[string]*reconcile.Record{args[0]: r}
+// status is the view of all certificates, or of the one that is named.
+func (a *app) status(ctx context.Context, names []string) (view.Status, error) {
+	tree, records, err := a.ledger(ctx)
+	if err != nil || len(names) == 0 {
+		return view.NewStatus(records, time.Now()), err
 	}
-	dto := view.NewStatus(records)
+	name := names[0]
+	r, ok := records[name]
+	if !ok {
+		return view.Status{}, fmt.Errorf("the ledger has no record of %q: it was never applied, or its name is another (certroll status lists all)", name)
+	}
+	events, err := reconcile.Query{Certificate: name}.Events(tree)
+	dto := view.NewStatus(map[string]*reconcile.Record{name: r}, time.Now())
+	dto.Story = view.NewStory(r, events, time.Now())
+	return dto, err
+}
+
+func (a *app) showStatus(dto view.Status, asJSON bool) error {
 	switch {
 	case asJSON:
-		if err := view.JSON(a.out, dto); err != nil {
-			return err
-		}
-	case len(args) == 1:
-		view.WriteRecord(a.out, a.palette(), dto.Certificates[0])
+		return view.JSON(a.out, dto)
+	case dto.Story != nil:
+		view.WriteStory(a.out, a.palette(), dto.Certificates[0], dto.Story)
 	default:
 		view.WriteStatus(a.out, a.palette(), dto)
-	}
-	if dto.Failing > 0 {
-		return exitCode(exitError)
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"path"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +45,7 @@ func withoutSettings(files []gitsync.File, s *settings) []gitsync.File {
 	}
 	kept := files[:0:0]
 	for _, f := range files {
-		if f.Path != s.file.Path || string(f.Bytes) != string(s.file.Bytes) {
+		if path.Base(f.Path) != filepath.Base(s.file.Path) || string(f.Bytes) != string(s.file.Bytes) {
 			kept = append(kept, f)
 		}
 	}

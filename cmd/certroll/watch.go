@@ -1,10 +1,12 @@
 package main
 
 import (
+	"io/fs"
 	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,8 +19,8 @@ import (
 // writer makes several changes.
 const settle = 200 * time.Millisecond
 
-// watch tells when one of the files that credentials are read from changes. It
-// watches their directories, since a file is mostly replaced by another, as
+// watch tells when one of the files that credentials are read from changes, or
+// the config directory. It watches directories, since a file is mostly replaced by another, as
 // Kubernetes does with a symbolic link beside it.
 type watch struct {
 	changed chan struct{}
@@ -46,13 +48,17 @@ func (w *watch) Close() {
 	<-w.done
 }
 
-// follow watches these files from now on, and no others.
-func (w *watch) follow(files []string) {
+// follow watches the directories of these files from now on, and those below
+// root where one is given, and no others.
+func (w *watch) follow(files []string, root string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	wanted := map[string]bool{}
 	for _, f := range files {
 		wanted[filepath.Dir(f)] = true
+	}
+	if root != "" {
+		addTree(wanted, root)
 	}
 	for dir := range w.dirs {
 		if !wanted[dir] {
@@ -65,11 +71,30 @@ func (w *watch) follow(files []string) {
 			continue
 		}
 		if err := w.notify.Add(dir); err != nil {
-			w.log.Warn("a credential's directory cannot be watched: a change is seen with the next pull", "directory", dir, "error", err)
+			w.log.Warn("a directory cannot be watched: a change is seen with the next pull", "directory", dir, "error", err)
 			continue
 		}
 		w.dirs[dir] = true
 	}
+}
+
+// mostWatched bounds how many directories of a config directory are watched:
+// the rest is seen with the next pull.
+const mostWatched = 4096
+
+func addTree(wanted map[string]bool, root string) {
+	_ = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil || len(wanted) >= mostWatched:
+			return fs.SkipAll // what cannot be read is told by who reads it
+		case !e.IsDir():
+			return nil
+		case path != root && strings.HasPrefix(e.Name(), "."):
+			return fs.SkipDir
+		}
+		wanted[path] = true
+		return nil
+	})
 }
 
 func (w *watch) listen() {

@@ -32,7 +32,7 @@ func TestWatch(t *testing.T) {
 	w, err := newWatch(slog.New(slog.DiscardHandler))
 	must(err)
 	defer w.Close()
-	w.follow([]string{file})
+	w.follow([]string{file}, "")
 	for name, change := range map[string]func(){
 		"written":  func() { must(os.WriteFile(file, []byte("second"), 0o600)) },
 		"replaced": func() { must(writeState(file, []byte("third"))) },

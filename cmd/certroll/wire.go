@@ -39,7 +39,8 @@ func (s *settings) source() (*gitsync.Source, error) {
 	})
 }
 
-func (s *settings) openLedger() (*gitsync.Ledger, error) {
+// openLedger opens the ledger; with a directory it remembers there what it saw.
+func (s *settings) openLedger(memory string) (*gitsync.Ledger, error) {
 	if s.Ledger.URL == "" {
 		return nil, errors.New("there is no ledger: set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
 	}
@@ -49,7 +50,7 @@ func (s *settings) openLedger() (*gitsync.Ledger, error) {
 	}
 	return gitsync.OpenLedger(gitsync.LedgerOptions{
 		URL: s.Ledger.URL, Branch: s.Ledger.Branch, Directory: s.Ledger.Directory, Auth: auth,
-		AuthorName: s.Ledger.AuthorName, AuthorEmail: s.Ledger.AuthorEmail,
+		AuthorName: s.Ledger.AuthorName, AuthorEmail: s.Ledger.AuthorEmail, CacheDir: memory,
 	})
 }
 
@@ -70,24 +71,25 @@ func (p *parts) Close() {
 	if p.journal != nil {
 		_ = p.journal.Close()
 	}
+	if p.ledger != nil {
+		_ = p.ledger.Close()
+	}
 }
 
 // connect logs in to Vault and opens the ledger. writing also opens the
 // journal, which one process at a time may have, and takes the lease when it
 // applies.
 func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*parts, error) {
-	client, err := vault.New(s.Vault.options(log))
+	client, kv, err := login(ctx, s, log)
 	if err != nil {
 		return nil, err
 	}
-	if err := client.Login(ctx); err != nil {
-		return nil, err
+	p := &parts{client: client, kv: kv}
+	memory := ""
+	if writing {
+		memory = s.ledgerMemory()
 	}
-	p := &parts{client: client, kv: vault.NewKV(client)}
-	if err := p.kv.Check(ctx, s.Vault.Mount); err != nil {
-		return nil, err
-	}
-	if p.ledger, err = s.openLedger(); err != nil {
+	if p.ledger, err = s.openLedger(memory); err != nil {
 		return nil, err
 	}
 	var journal reconcile.Journal = noJournal{}
@@ -102,11 +104,24 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log, PresentRetry: a.patience})
 	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
-		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: leaseWait, Patience: a.patience,
+		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: leaseWait, Patience: a.patience, Examiner: p.acme,
 		Lease:   vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), leaseTTL),
 		Moments: momentsFile(filepath.Join(s.StateDir, "moments.json")),
 	})
 	return p, nil
+}
+
+// login logs in to Vault and makes sure of its mount.
+func login(ctx context.Context, s *settings, log *slog.Logger) (*vault.Client, *vault.KV, error) {
+	client, err := vault.New(s.Vault.options(log))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := client.Login(ctx); err != nil {
+		return nil, nil, err
+	}
+	kv := vault.NewKV(client)
+	return client, kv, kv.Check(ctx, s.Vault.Mount)
 }
 
 // journalName keeps the journals of several ledgers apart.

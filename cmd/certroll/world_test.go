@@ -36,6 +36,7 @@ type world struct {
 	vaultAddr, directory, caBundle, repoURL string
 
 	token      string // certroll's at Vault
+	prefix     string // of certroll's own state in Vault
 	nameserver nameserver
 	repoMore   string   // more of the repo block
 	env        []string // more of certroll's environment
@@ -49,8 +50,9 @@ const zone = "lab.test"
 // newLab starts the servers that many worlds can share.
 func newLab(t testing.TB) *world {
 	dns := labtest.DNS(t, zone)
-	w := &world{t: t, program: "certroll", vault: labtest.Vault(t), dns: dns, pebble: labtest.Pebble(t, lab.PebbleOptions{DNS: dns.Addr})}
+	w := &world{t: t, program: "certroll", prefix: "certroll", vault: labtest.Vault(t), dns: dns, pebble: labtest.Pebble(t, lab.PebbleOptions{DNS: dns.Addr})}
 	w.vaultAddr, w.directory, w.caBundle = w.vault.Addr, w.pebble.Directory, w.pebble.CABundle
+	w.env = []string{patienceVariable + "=50ms 100ms"}
 	w.token, w.nameserver = w.vault.Token, nameserver{dns.Addr, dns.KeyName, dns.Secret, dns.Algorithm}
 	return w
 }
@@ -87,6 +89,7 @@ repo {
 }
 vault {
   address = %q
+  prefix  = %q
 }
 trust {
   env   = ["CERTROLL_DNS_"]
@@ -114,7 +117,7 @@ dns "lab" {
   }
 }
 %s
-`, filepath.Join(w.dir, "state"), w.repoURL, w.repoMore, w.vaultAddr, w.directory, w.caBundle,
+`, filepath.Join(w.dir, "state"), w.repoURL, w.repoMore, w.vaultAddr, w.prefix, w.directory, w.caBundle,
 		w.nameserver.addr, w.nameserver.key, w.nameserver.algorithm, w.nameserver.addr, more)
 	if err := os.WriteFile(filepath.Join(w.dir, "certroll.hcl"), []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
@@ -234,6 +237,7 @@ func (w *world) git(args ...string) string {
 
 type auditEvent struct {
 	ID, Operation, Certificate, Status, Class, Message, Prev, Reason, Actor, Revision string
+	Detail, Revoked                                                                   string
 	OldSerial                                                                         string `json:"old_serial"`
 	NewSerial                                                                         string `json:"new_serial"`
 	DNSAccount                                                                        string `json:"dns_account"`

@@ -33,33 +33,37 @@ type BIND struct {
 
 // StartBIND starts named in the foreground on a free port.
 func StartBIND(ctx context.Context, o DNSOptions) (*BIND, error) {
-	program, err := Find("named")
-	if err != nil {
-		return nil, err
-	}
-	dir, err := openDir(o.Dir, "bind")
-	if err != nil {
-		return nil, err
-	}
-	b := &BIND{
-		KeyName: "lab-key.", Secret: base64.StdEncoding.EncodeToString([]byte(random(""))), Algorithm: dns.HmacSHA256, dir: dir,
-	}
+	b := &BIND{KeyName: "lab-key.", Secret: base64.StdEncoding.EncodeToString([]byte(random(""))), Algorithm: dns.HmacSHA256}
 	for _, zone := range o.Zones {
 		b.zones = append(b.zones, canonical(zone))
 	}
-	if err = b.run(ctx, program, o); err != nil {
-		b.cleanUp()
+	if err := b.start(ctx, o.Dir, func() error { return b.configure(o) }, b.probe); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-func (b *BIND) run(ctx context.Context, program string, o DNSOptions) (err error) {
+// start runs named with what configure writes into its directory.
+func (b *BIND) start(ctx context.Context, dir string, configure func() error, probe func(context.Context) error) error {
+	program, err := Find("named")
+	if err != nil {
+		return err
+	}
+	if b.dir, err = openDir(dir, "bind"); err != nil {
+		return err
+	}
+	if err = b.run(ctx, program, configure, probe); err != nil {
+		b.cleanUp()
+	}
+	return err
+}
+
+func (b *BIND) run(ctx context.Context, program string, configure func() error, probe func(context.Context) error) (err error) {
 	if b.port, err = reservePort(); err != nil {
 		return err
 	}
 	b.Addr = b.port.Addr
-	if err = b.configure(o); err != nil {
+	if err = configure(); err != nil {
 		return fmt.Errorf("configuring BIND: %w", err)
 	}
 	if program, err = b.unconfined(program); err != nil {
@@ -70,7 +74,7 @@ func (b *BIND) run(ctx context.Context, program string, o DNSOptions) (err error
 	if err != nil {
 		return err
 	}
-	return b.ready(ctx, b.probe)
+	return b.ready(ctx, probe)
 }
 
 func (b *BIND) path(name string) string { return filepath.Join(b.dir.path, name) }
@@ -91,13 +95,13 @@ options {
 controls { };
 key "lab-key" { algorithm hmac-sha256; secret "{{.Secret}}"; };
 {{range .Zones}}
-zone "{{.}}" { type primary; file "{{.}}zone"; update-policy { grant lab-key zonesub ANY; }; };
+zone "{{.}}" { type primary; file "{{.}}zone"; update-policy { grant lab-key zonesub ANY; };{{if $.Signed}} dnssec-policy default;{{end}} };
 {{end}}`))
 
 // configure writes named.conf and the zones as they are before any update.
 func (b *BIND) configure(o DNSOptions) error {
 	var conf strings.Builder
-	data := map[string]any{"Dir": b.dir.path, "Port": b.port.Port, "Secret": b.Secret, "Zones": b.zones}
+	data := map[string]any{"Dir": b.dir.path, "Port": b.port.Port, "Secret": b.Secret, "Zones": b.zones, "Signed": o.Signed}
 	if err := namedConf.Execute(&conf, data); err != nil {
 		return err
 	}

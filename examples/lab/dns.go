@@ -22,7 +22,9 @@ type DNSOptions struct {
 	// IPv6 gives every name the address ::1 as well. A CA that validates over
 	// HTTP then goes there first, so leave it off unless somebody listens.
 	IPv6 bool
-	Dir  string // StartBIND: where it may write; empty: a temporary directory
+	// Signed lets StartBIND sign its zones with keys of their own (DNSSEC).
+	Signed bool
+	Dir    string // StartBIND: where it may write; empty: a temporary directory
 }
 
 // DNS is an authoritative name server in this process. Besides the records
@@ -82,11 +84,11 @@ func StartDNS(_ context.Context, o DNSOptions) (*DNS, error) {
 
 // listen returns when both sockets are being served.
 func (d *DNS) listen() error {
-	packets, err := net.ListenPacket("udp", d.Addr)
+	packets, err := patiently(func() (net.PacketConn, error) { return net.ListenPacket("udp", d.Addr) })
 	if err != nil {
 		return fmt.Errorf("starting the DNS server: %w", err)
 	}
-	stream, err := net.Listen("tcp", d.Addr)
+	stream, err := patiently(func() (net.Listener, error) { return net.Listen("tcp", d.Addr) })
 	if err != nil {
 		_ = packets.Close()
 		return fmt.Errorf("starting the DNS server: %w", err)

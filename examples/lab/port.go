@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"time"
 )
 
 // The lab's ports are below the range that systems hand out for outgoing
@@ -60,6 +61,19 @@ func portFree(port int) bool {
 	}
 	_ = udp.Close()
 	return true
+}
+
+// patiently binds a reserved port of this process's own. A child forked at the
+// moment portFree tried the port has that socket too, until it calls exec: the
+// port is taken for so long.
+func patiently[S any](bind func() (S, error)) (s S, err error) {
+	for range 100 {
+		if s, err = bind(); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return s, err
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -51,7 +51,7 @@ type Options struct {
 	CleanupTimeout    time.Duration // removing one record; 1 min
 	ChildIdle         time.Duration // how long an unused DNS child is kept; 30 s
 	// PresentRetry are the waits before the second and later tries of a
-	// provider that is unavailable; 20 s and 90 s, so that what passes within minutes is waited for.
+	// provider or a name server that is unavailable; 20 s and 90 s, so that what passes within minutes is waited for.
 	PresentRetry []time.Duration
 	// RecordCache is the longest that resolvers of the CA keep a TXT record,
 	// whatever its TTL; 60 s, which is Let's Encrypt's. Negative: not at all.

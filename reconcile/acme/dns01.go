@@ -27,9 +27,13 @@ func (s *solving) viaDNS(ctx context.Context, account *spec.DNSAccount, challeng
 		return s.unpublished(ctx, doing, err)
 	}
 	defer provider.release()
-	name, err := recordName(ctx, account, challenges[0].domain())
+	var name string
+	err = s.patiently(ctx, account, doing, func() (err error) {
+		name, err = recordName(ctx, account, challenges[0].domain())
+		return err
+	})
 	if err != nil {
-		return s.unpublished(ctx, doing, err)
+		return err
 	}
 	p := &publication{solving: s, account: account, provider: provider, name: name, challenges: challenges}
 	if !provider.oneAtATime() {
@@ -53,19 +57,24 @@ func (s *solving) unpublished(ctx context.Context, doing string, err error) erro
 	return notPublished{asError(doing, err)}
 }
 
-// alone runs the publication while nothing else is written at its name, or,
-// for a provider with one value for all of an account, through its account.
+// alone runs the publication while nothing else is written at its name.
 func (p *publication) alone(ctx context.Context) error {
-	key := p.name
-	if p.provider.wholeAccount() {
-		key = "account " + p.account.Name
-	}
-	unlock, err := p.client.names.lock(ctx, key)
+	unlock, err := p.lock(ctx)
 	if err != nil {
 		return interrupted(ctx, p.doing)
 	}
 	defer unlock()
 	return p.run(ctx)
+}
+
+// lock waits until nothing else is written at the publication's name, or, for
+// a provider with one value for all of an account, through its account.
+func (p *publication) lock(ctx context.Context) (unlock func(), err error) {
+	key := p.name
+	if p.provider.wholeAccount() {
+		key = "account " + p.account.Name
+	}
+	return p.client.names.lock(ctx, key)
 }
 
 // run writes the records, waits until they can be seen, has the CA look, and
@@ -97,28 +106,37 @@ func (p *publication) cap(ttl time.Duration) time.Duration {
 	return min(ttl, p.client.opts.RecordCache)
 }
 
-// present writes one record; a provider that does not answer gets another try
-// or two. written is true as soon as the record may be there.
+// present writes one record. written is true as soon as it may be there.
 func (p *publication) present(ctx context.Context, ch challenge) (written bool, err error) {
 	doing := "writing the TXT record " + p.name + " through the DNS account " + p.account.Name
 	p.report("dns", doing)
+	err = p.patiently(ctx, p.account, doing, func() error {
+		err := p.provider.present(ctx, ch, p.name)
+		written = written || err == nil || ctx.Err() != nil || asError(doing, err).class == ClassDNSUnavailable
+		return err
+	})
+	return written, err
+}
+
+// patiently gives a provider or a name server that does not answer another try
+// or two, unless another group has given the account up.
+func (s *solving) patiently(ctx context.Context, account *spec.DNSAccount, doing string, do func() error) error {
 	for try := 0; ; try++ {
-		err = p.provider.present(ctx, ch, p.name)
+		err := do()
 		if err == nil {
-			return true, nil
+			return nil
 		}
 		if ctx.Err() != nil {
-			return true, interrupted(ctx, doing)
+			return interrupted(ctx, doing)
 		}
 		e := asError(doing, err)
-		written = written || e.class == ClassDNSUnavailable
-		if e.class != ClassDNSUnavailable || try >= len(p.client.opts.PresentRetry) || p.passedOver(p.account) {
-			return written, notPublished{e}
+		if e.class != ClassDNSUnavailable || try >= len(s.client.opts.PresentRetry) || s.passedOver(account) {
+			return notPublished{e}
 		}
-		pause := p.client.opts.PresentRetry[try]
-		p.report("dns", fmt.Sprintf("trying again in %s: %v", pause, e))
+		pause := s.client.opts.PresentRetry[try]
+		s.report("dns", fmt.Sprintf("trying again in %s: %v", pause, e))
 		if sleep(ctx, pause) != nil {
-			return written, interrupted(ctx, doing)
+			return interrupted(ctx, doing)
 		}
 	}
 }

@@ -49,6 +49,14 @@
 // first: for the record's TTL, a minute at most. A low TTL in the account's
 // credentials (DNSUPDATE_TTL) shortens that.
 //
+// # Looking ahead
+//
+// ExamineCAA, ExamineDelegation and Canary look at what a renewal will depend
+// on, and find it out before a CA does. They order nothing and make no account.
+// An exam keeps the resolvers' answers while it lasts; of an outage it finds how
+// far up the tree it reaches, so that a broken zone is one Finding and not one
+// for each name in it. A canary is a publication like any other, without a CA.
+//
 // # Errors
 //
 // Every error is, or wraps, an *Error: what was being done to what, the other

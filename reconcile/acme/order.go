@@ -29,7 +29,7 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 	}
 	doing := "ordering a certificate for " + list(names) + " at " + issuer.Directory
 	order, seen, err := s.newOrder(ctx, doing, names, api.OrderOptions{Profile: issuer.Profile, ReplacesCertID: replaces})
-	if err != nil && seen.sentField("replaces") && blamesReplaces(err) {
+	if err != nil && seen.sentField("replaces") && blamesReplaces(err, seen.status) {
 		c.log.Info("the CA refuses to replace the earlier certificate: ordering without", "issuer", issuer.Name, "names", list(names), "error", err)
 		order, _, err = s.newOrder(ctx, doing, names, api.OrderOptions{Profile: issuer.Profile})
 	}
@@ -62,10 +62,13 @@ func (s *session) newOrder(ctx context.Context, doing string, names []string, op
 // A 401, 403 or 404 may be about the account as well: then the order without
 // fails with the same. What cannot be about it is a limit, a fault of the CA's
 // and any problem whose type names another cause.
-func blamesReplaces(err error) bool {
-	var p *acme.ProblemDetails
-	if !errors.As(err, &p) || isPassing(err) || hasClass(err, ClassPaused) {
+func blamesReplaces(err error, status int) bool {
+	if isPassing(err) || hasClass(err, ClassPaused) {
 		return false
+	}
+	var p *acme.ProblemDetails
+	if !errors.As(err, &p) {
+		p = &acme.ProblemDetails{HTTPStatus: status} // a firewall's page
 	}
 	kind := problemType(p)
 	if _, ok := rejections[kind]; ok {

@@ -47,10 +47,14 @@ func withPort(servers []string) []string {
 
 // exchange asks one server, over TCP where the answer does not fit UDP.
 func exchange(ctx context.Context, server, name string, rrtype uint16, recurse bool) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), rrtype)
 	m.RecursionDesired = recurse
+	return send(ctx, server, m)
+}
+
+func send(ctx context.Context, server string, m *dns.Msg) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
 	m.SetEdns0(1232, false)
 	r, _, err := (&dns.Client{Net: "udp", Timeout: queryTimeout}).ExchangeContext(ctx, m, server)
 	if err == nil && r.Truncated {

@@ -105,6 +105,31 @@ func TestProviderUnavailable(t *testing.T) {
 	r.clean()
 }
 
+// TestCNAMEUnavailable: a name server that cannot say whether there is a CNAME
+// gets the same patience as a provider.
+func TestCNAMEUnavailable(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	c := r.client()
+	r.dns.FailQueries(lab.ServFail)
+	e := fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "c1.lab.test"), ClassDNSUnavailable, false)
+	if !strings.Contains(e.Error(), "looking for a CNAME") || !strings.Contains(e.Error(), "SERVFAIL") {
+		t.Errorf("the error lacks what was looked for and the server's words: %v", e)
+	}
+	if !r.log.has("trying again in 20ms") {
+		t.Errorf("it was not tried three times:\n%s", r.log)
+	}
+	t.Run("for a moment", func(t *testing.T) {
+		r.log.on = func(_, detail string) {
+			if strings.Contains(detail, "trying again in") {
+				r.dns.FailQueries(lab.None)
+			}
+		}
+		r.issue(c, []*spec.DNSAccount{account("dns", r.server())}, "c2.lab.test")
+	})
+	r.clean()
+}
+
 func TestPropagation(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, lab.PebbleOptions{})

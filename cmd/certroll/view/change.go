@@ -131,8 +131,8 @@ func (r Remark) subject() string {
 	return r.Certificate + ": " + r.Text
 }
 
-// place is "file:line", or "" where there is none.
-func place(file string, line int) string {
+// fileLine is "file:line", or "" where there is none.
+func fileLine(file string, line int) string {
 	if file == "" || line == 0 {
 		return file
 	}
@@ -164,14 +164,14 @@ var effects = map[string]string{
 // what is due without it.
 func writeChange(out printer, p Palette, plan Plan) {
 	c := plan.Change
-	out.f("%s\n\n", p.dim(sprint("Compared with %s (%s).", plain(c.Base.Ref), shortRevision(c.Base.Revision))))
+	out.f("%s\n\n", p.dim(sprint("Compared with %s (%s).", oneLine(c.Base.Ref), shortRevision(c.Base.Revision))))
 	for _, b := range c.Blocks {
-		out.f("%s %s  %s, for %s  %s\n", p.red("!"), p.bold(b.Block), blockVerb(b), counted(b.Certificates, "certificate"), p.dim(plain(place(b.File, b.Line))))
+		out.f("%s %s  %s, for %s  %s\n", p.red("!"), p.bold(b.Block), blockVerb(b), counted(b.Certificates, "certificate"), p.dim(oneLine(fileLine(b.File, b.Line))))
 		for _, s := range b.Settings {
 			writeSetting(out, p, s)
 		}
 		for _, cred := range b.Credentials {
-			out.f("    hands over %s\n", plain(cred))
+			out.f("    hands over %s\n", oneLine(cred))
 		}
 		out.f("\n")
 	}
@@ -180,7 +180,7 @@ func writeChange(out printer, p Palette, plan Plan) {
 		writeCertificateChange(out, p, cc)
 	}
 	if n := len(c.Anyway); n > 0 {
-		out.f("%s: %s\n\n", p.bold(sprint("Due anyway, without this change (%d)", n)), plain(joinSome(c.Anyway, 20)))
+		out.f("%s: %s\n\n", p.bold(sprint("Due anyway, without this change (%d)", n)), oneLine(joinSome(c.Anyway, 20)))
 	}
 	out.f("%s %s.\n", p.bold("This change:"), c.headline())
 }
@@ -189,9 +189,9 @@ func writeRemarks(out printer, p Palette, remarks []Remark) {
 	for _, r := range remarks {
 		where := ""
 		if r.File != "" {
-			where = " " + p.dim("("+plain(place(r.File, r.Line))+")")
+			where = " " + p.dim("("+oneLine(fileLine(r.File, r.Line))+")")
 		}
-		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(plain(r.title()+": "+r.subject()), 96), "  ")[2:]+where)
+		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(r.title()+": "+r.subject()), 96), "  ")[2:]+where)
 	}
 	if len(remarks) > 0 {
 		out.f("\n")
@@ -216,7 +216,7 @@ func writeCertificateChange(out printer, p Palette, cc CertificateChange) {
 	}
 	if cc.Action != nil {
 		for _, warning := range cc.Action.Warnings {
-			out.f("    %s %s\n", p.yellow("!"), plain(warning))
+			out.f("    %s %s\n", p.yellow("!"), oneLine(warning))
 		}
 	}
 	out.f("\n")
@@ -227,7 +227,7 @@ func writeSetting(out printer, p Palette, s Setting) {
 	if e := effects[s.Effect]; e != "" {
 		effect = p.dim(" (" + e + ")")
 	}
-	out.f("    %s%s\n", p.yellow(plain(sprint("~ %s: %s -> %s", s.Field, orLeftOut(s.Old), orLeftOut(s.New)))), effect)
+	out.f("    %s%s\n", p.yellow(oneLine(sprint("~ %s: %s -> %s", s.Field, orLeftOut(s.Old), orLeftOut(s.New)))), effect)
 }
 
 func orLeftOut(text string) string {

@@ -109,7 +109,7 @@ func changeItem(cc CertificateChange) item {
 	default:
 		i = item{group: groupSettings, symbol: "~", certificate: cc.Certificate, what: "nothing is done now", action: cc.Action, settings: cc.Settings}
 	}
-	i.file = place(cc.File, cc.Line)
+	i.file = fileLine(cc.File, cc.Line)
 	if len(cc.Settings) > 0 {
 		i.why = fieldNames(cc.Settings)
 	}
@@ -251,7 +251,7 @@ func at(file string, line int) string {
 	if file == "" {
 		return ""
 	}
-	return " (" + code(place(file, line), 200) + ")"
+	return " (" + code(fileLine(file, line), 200) + ")"
 }
 
 func (c *comment) table(out printer, k cut) {
@@ -386,7 +386,7 @@ func (c *comment) leftOut(out printer, k cut) {
 // end it, and a bar a cell of the table, whatever stands before them; both
 // become others that look alike.
 func code(text string, most int) string {
-	text = ofCode.Replace(plain(clip(text, most)))
+	text = ofCode.Replace(oneLine(clip(text, most)))
 	if strings.TrimSpace(text) == "" {
 		return "(empty)"
 	}

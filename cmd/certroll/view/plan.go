@@ -110,7 +110,7 @@ var kinds = []reconcile.Kind{
 func WritePlan(w io.Writer, p Palette, plan Plan) {
 	out := printer{w}
 	for _, warning := range plan.Warnings {
-		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(plain(warning), 96), "  ")[2:])
+		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(warning), 96), "  ")[2:])
 	}
 	if len(plan.Warnings) > 0 {
 		out.f("\n")
@@ -130,7 +130,7 @@ func WritePlan(w io.Writer, p Palette, plan Plan) {
 	for _, a := range plan.Actions {
 		if a.Action == string(reconcile.KindNone) {
 			for _, warning := range a.Warnings {
-				out.f("%s %s: %s\n", p.yellow("!"), a.Certificate, plain(warning))
+				out.f("%s %s: %s\n", p.yellow("!"), a.Certificate, oneLine(warning))
 			}
 		}
 	}
@@ -140,22 +140,22 @@ func WritePlan(w io.Writer, p Palette, plan Plan) {
 func writeAction(out printer, p Palette, a Action, settings []Setting) {
 	out.f("%s %s  %s\n", symbol(p, a.Action), p.bold(a.Certificate), verb(a))
 	if len(a.Names) > 0 {
-		out.f("    names   %s\n", plain(joinSome(a.Names, 6)))
+		out.f("    names   %s\n", oneLine(joinSome(a.Names, 6)))
 	}
 	if a.VaultPath != "" {
-		out.f("    vault   %s\n", plain(a.VaultPath+versionOf(a)))
+		out.f("    vault   %s\n", oneLine(a.VaultPath+versionOf(a)))
 	}
-	out.f("    why     %s\n", plain(a.Detail))
+	out.f("    why     %s\n", oneLine(a.Detail))
 	if len(settings) == 0 {
 		for _, c := range a.Changes {
-			out.f("    %s\n", p.yellow(plain("~ "+c.Field+": "+c.Old+" -> "+c.New)))
+			out.f("    %s\n", p.yellow(oneLine("~ "+c.Field+": "+c.Old+" -> "+c.New)))
 		}
 	}
 	for _, s := range settings {
 		writeSetting(out, p, s)
 	}
 	for _, warning := range a.Warnings {
-		out.f("    %s %s\n", p.yellow("!"), plain(warning))
+		out.f("    %s %s\n", p.yellow("!"), oneLine(warning))
 	}
 	out.f("\n")
 }

@@ -1,9 +1,9 @@
 package view
 
 import (
+	"cmp"
 	"io"
-	"sort"
-	"strings"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -19,85 +19,85 @@ type Status struct {
 	Live         int                 `json:"live"`
 	Failing      int                 `json:"failing"`
 	Retired      int                 `json:"retired"`
-	Certificates []*reconcile.Record `json:"certificates"` // by name
+	Paging       int                 `json:"paging"`    // of the failing ones
+	Overdue      int                 `json:"overdue"`   // of the live ones
+	Unmanaged    int                 `json:"unmanaged"` // of the live ones
+	Certificates []*reconcile.Record `json:"certificates"`
+	Story        *Story              `json:"story"` // null unless one certificate was asked for
+
+	standing map[string]reconcile.Standing
 }
 
-// NewStatus builds the view of the records.
-func NewStatus(records map[string]*reconcile.Record) Status {
-	s := Status{Schema: StatusSchema, Certificates: make([]*reconcile.Record, 0, len(records))}
-	for _, r := range records {
+// NewStatus builds the view of the records, by name.
+func NewStatus(records map[string]*reconcile.Record, now time.Time) Status {
+	s := Status{Schema: StatusSchema, Certificates: make([]*reconcile.Record, 0, len(records)), standing: map[string]reconcile.Standing{}}
+	c := reconcile.CountRecords(records)
+	s.Live, s.Failing, s.Retired, s.Paging = c.Live, c.Failing, c.Retired, c.Paging
+	for name, r := range records {
 		s.Certificates = append(s.Certificates, r)
-		switch r.State {
-		case reconcile.StateLive:
-			s.Live++
-		case reconcile.StateFailing:
-			s.Failing++
-		case reconcile.StateRetired:
-			s.Retired++
+		s.standing[name] = r.Stands(now)
+		switch s.standing[name] {
+		case reconcile.StandsUnmanaged:
+			s.Unmanaged++
+		case reconcile.StandsOverdue:
+			s.Overdue++
 		}
 	}
-	sort.Slice(s.Certificates, func(i, j int) bool { return s.Certificates[i].Certificate < s.Certificates[j].Certificate })
+	slices.SortFunc(s.Certificates, func(a, b *reconcile.Record) int { return cmp.Compare(a.Certificate, b.Certificate) })
 	return s
 }
 
-// WriteStatus prints one line a certificate, failures first.
+// Well tells whether nobody needs to be told: no one fails or is overdue.
+func (s Status) Well() bool { return s.Failing == 0 && s.Overdue == 0 }
+
+// WriteStatus prints one line a certificate, the worst first.
 func WriteStatus(w io.Writer, p Palette, s Status) {
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	out := printer{tw}
 	out.f("CERTIFICATE\tSTATE\tEXPIRES\tRENEWS\tVAULT\tWAITS FOR\n")
-	for _, failing := range []bool{true, false} {
+	for _, standing := range reconcile.Standings {
 		for _, r := range s.Certificates {
-			if (r.State == reconcile.StateFailing) == failing {
-				statusLine(out, r)
+			if s.standing[r.Certificate] == standing {
+				statusLine(out, r, standing)
 			}
 		}
 	}
 	_ = tw.Flush()
-	printer{w}.f("\n%s, %s.\n", sprint("%d live", s.Live), p.bold(sprint("%d failing", s.Failing)))
+	printer{w}.f("\n%s%s%s, %s%s.\n", sprint("%d live", s.Live), among(s.Unmanaged, "unmanaged"), among(s.Overdue, "overdue"),
+		p.bold(sprint("%d failing", s.Failing)), among(s.Paging, "paging"))
 }
 
-func statusLine(out printer, r *reconcile.Record) {
-	expires, renews, where, waits := "-", "-", "-", ""
+func among(n int, what string) string {
+	if n == 0 {
+		return ""
+	}
+	return sprint(" (%d %s)", n, what)
+}
+
+func statusLine(out printer, r *reconcile.Record, standing reconcile.Standing) {
+	expires, where := "-", "-"
 	if r.Live != nil {
 		expires = r.Live.NotAfter.UTC().Format(time.DateOnly)
 		where = sprint("%s/%s v%d", r.Live.Mount, r.Live.Path, r.Live.Version)
 	}
-	if r.RenewAt != nil {
-		renews = r.RenewAt.UTC().Format(time.DateOnly)
-	}
-	if r.Hold != nil {
-		waits = sprint("%s: %s", r.Hold.Until.UTC().Format(time.RFC3339), r.Hold.Reason)
-	}
-	out.f("%s\t%s\t%s\t%s\t%s\t%s\n", r.Certificate, r.State, expires, renews, where, waits)
+	out.f("%s\t%s\t%s\t%s\t%s\t%s\n", r.Certificate, stateWord(r, standing), expires, dateOr(r.RenewAt, "-"), where, oneLine(r.WaitsFor()))
 }
 
-// WriteRecord prints all that is known of one certificate.
-func WriteRecord(w io.Writer, p Palette, r *reconcile.Record) {
-	out := printer{w}
-	out.f("%s  %s\n", p.bold(r.Certificate), r.State)
-	line := func(key, value string) {
-		if value != "" {
-			out.f("  %-13s %s\n", key, value)
-		}
+// stateWord is the state as a person reads it.
+func stateWord(r *reconcile.Record, s reconcile.Standing) string {
+	switch s {
+	case reconcile.StandsPaging:
+		return "failing, page"
+	case reconcile.StandsUnmanaged, reconcile.StandsOverdue:
+		return string(s)
+	default:
+		return string(r.State)
 	}
-	line("names", strings.Join(r.Names, ", "))
-	line("declared in", r.File)
-	if l := r.Live; l != nil {
-		line("serial", l.Serial)
-		line("valid", l.NotBefore.UTC().Format(time.RFC3339)+" to "+l.NotAfter.UTC().Format(time.RFC3339))
-		line("key", l.KeyShape+", since "+l.KeySince.UTC().Format(time.DateOnly)+", SPKI SHA-256 "+l.KeyDigest)
-		line("issuer", l.Issuer+" ("+l.Directory+")")
-		line("Vault", sprint("%s/%s version %d", l.Mount, l.Path, l.Version))
-		line("revision", l.Revision)
+}
+
+func dateOr(t *time.Time, or string) string {
+	if t == nil {
+		return or
 	}
-	if r.RenewAt != nil {
-		line("renews", r.RenewAt.UTC().Format(time.RFC3339))
-	}
-	if f := r.LastFailure; f != nil {
-		line("failures", sprint("%d in a row, the last %s: %s", r.Failures, f.At.UTC().Format(time.RFC3339), f.Class))
-		out.f("%s\n", indent(wrap(f.Message, 90), "                "))
-	}
-	if h := r.Hold; h != nil {
-		line("waits until", h.Until.UTC().Format(time.RFC3339)+", "+h.Reason)
-	}
+	return t.UTC().Format(time.DateOnly)
 }

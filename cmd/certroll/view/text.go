@@ -43,19 +43,6 @@ func shortRevision(s string) string {
 	return hash
 }
 
-// plain is text of the config repo on one line, as it may be put on a terminal
-// or in a log: a line break could begin a line of its own there, which a CI
-// takes for a command, and other control characters act on the terminal.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch r {
-		case '\n', '\r', '\t', '\u2028', '\u2029':
-			return ' '
-		}
-		return visible(r)
-	}, s)
-}
-
 // seen replaces what is not seen, or reorders what is, but for line breaks.
 func seen(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -84,4 +71,16 @@ func clip(s string, most int) string {
 		return s
 	}
 	return string([]rune(s)[:most]) + "..."
+}
+
+// oneLine makes a text fit a line of a terminal or a log whoever wrote it: a
+// line break could begin a line of its own there, which a CI takes for a
+// command, and other control characters act on the terminal.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return visible(r)
+	}, s)), " ")
 }

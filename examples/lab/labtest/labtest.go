@@ -39,6 +39,20 @@ func BIND(t testing.TB, zones ...string) *lab.BIND {
 	return started(t, func(ctx context.Context) (*lab.BIND, error) { return lab.StartBIND(ctx, lab.DNSOptions{Zones: zones}) })
 }
 
+// SignedBIND starts named for some zones that it signs (DNSSEC).
+func SignedBIND(t testing.TB, zones ...string) *lab.BIND {
+	t.Helper()
+	return started(t, func(ctx context.Context) (*lab.BIND, error) {
+		return lab.StartBIND(ctx, lab.DNSOptions{Zones: zones, Signed: true})
+	})
+}
+
+// Validator starts a resolver that validates DNSSEC.
+func Validator(t testing.TB, o lab.ValidatorOptions) *lab.Validator {
+	t.Helper()
+	return started(t, func(ctx context.Context) (*lab.Validator, error) { return lab.StartValidator(ctx, o) })
+}
+
 // GitHTTP serves a directory for bare repositories over HTTP.
 func GitHTTP(t testing.TB) *lab.GitHTTP {
 	t.Helper()

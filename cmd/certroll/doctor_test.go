@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"certroll/cmd/certroll/view"
+	"certroll/examples/lab/labtest"
+)
+
+// identify puts a directory before Pebble's that says which CAA domain the CA
+// answers to, which Pebble's own does not.
+func (w *world) identify(identity string) {
+	w.t.Helper()
+	resp, err := w.pebble.Client().Get(w.pebble.Directory)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	directory := map[string]any{}
+	if err != nil || json.Unmarshal(body, &directory) != nil {
+		w.t.Fatalf("Pebble's directory is %s (%v)", body, err)
+	}
+	directory["meta"].(map[string]any)["caaIdentities"] = []string{identity}
+	s := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(rw).Encode(directory)
+	}))
+	w.t.Cleanup(s.Close)
+	w.directory = s.URL + "/directory"
+	w.caBundle += string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+}
+
+// found runs doctor -json and returns what it found.
+func (w *world) found(code int, args ...string) view.Examination {
+	w.t.Helper()
+	var x view.Examination
+	out := w.certroll(code, append([]string{"doctor", "-json"}, args...)...)
+	if err := json.Unmarshal([]byte(out), &x); err != nil {
+		w.t.Fatalf("doctor -json printed %s (%v)", out, err)
+	}
+	if strings.Contains(out, ": null") {
+		w.t.Errorf("an array is null:\n%s", out)
+	}
+	return x
+}
+
+func TestDoctor(t *testing.T) {
+	l := newLab(t)
+	rules, err := os.ReadFile("../../examples/vault-policies/doctor.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := newToken(t, l.vault, "doctor", string(rules))
+
+	t.Run("fine", func(t *testing.T) {
+		w := l.fresh(t, map[string]string{"certs.hcl": oneCertificate})
+		w.token = token
+		w.settings("")
+		out := w.certroll(0, "doctor")
+		if !strings.Contains(out, "ok 1 certificate looked at, 1 canary written: nothing stands in the way of a renewal.") {
+			t.Errorf("it says:\n%s", out)
+		}
+		if left := w.dns.Challenges(); len(left) != 0 {
+			t.Errorf("canaries are left at %v", left)
+		}
+		if refs := w.git("for-each-ref"); strings.Contains(refs, "certroll/status") {
+			t.Errorf("it wrote a ledger: %s", refs)
+		}
+		if x := w.found(0, "-no-canary"); x.Canaries != 0 || x.Certificates != 1 || x.Schema != view.ExaminationSchema || len(x.Findings) != 0 {
+			t.Errorf("found %+v", x)
+		}
+		w.says("doctor nobody", `"nobody"`, "declares no certificate of this name")
+	})
+
+	t.Run("a rotated key", func(t *testing.T) {
+		bind := labtest.BIND(t, zone)
+		w := l.fresh(t, map[string]string{"certs.hcl": oneCertificate + strings.ReplaceAll(oneCertificate, "api", "web")})
+		w.token = token
+		w.nameserver = nameserver{bind.Addr, bind.KeyName, "d3Jvbmcta2V5LXdyb25nLWtleQ==", bind.Algorithm}
+		w.settings("")
+		w.says("doctor", "Error: dns.lab (dns_unauthorized)", "BADSIG", "see that the account's credentials are current", "touches 2 certificates: api, web", "1 error, 0 warnings")
+		w.certroll(0, "doctor", "-no-canary")
+		w.nameserver.secret = bind.Secret
+		w.certroll(0, "doctor")
+		if left, err := bind.Challenges(t.Context()); err != nil || len(left) != 0 {
+			t.Errorf("canaries are left at %v (%v)", left, err)
+		}
+	})
+
+	t.Run("CAA", func(t *testing.T) {
+		w := l.fresh(t, map[string]string{"certs.hcl": oneCertificate + strings.ReplaceAll(oneCertificate, "api", "shut")})
+		w.identify("ca.example.net")
+		w.settings("")
+		if err := w.dns.Add(`shut.lab.test. 60 IN CAA 0 issue "ca.example.org"`); err != nil {
+			t.Fatal(err)
+		}
+		w.says("doctor", "Error: CAA at shut.lab.test", `0 issue "ca.example.org"`, "ca.example.org is not ca.example.net", "touches 1 certificate: shut (shut.lab.test)")
+		x := w.found(1)
+		if len(x.Findings) != 1 || x.Findings[0].Class != "caa" || x.Errors != 1 || strings.Join(x.Findings[0].Certificates, " ") != "shut" {
+			t.Errorf("found %+v", x.Findings)
+		}
+		w.certroll(0, "doctor", "api")
+
+		// An account is named: a warning until there is ours, then it is compared.
+		w.dns.Remove("shut.lab.test", "CAA")
+		if err := w.dns.Add(`shut.lab.test. 60 IN CAA 0 issue "ca.example.net; accounturi=https://ca.example.net/acct/1"`); err != nil {
+			t.Fatal(err)
+		}
+		if x := w.found(0); x.Warnings != 1 || !strings.Contains(x.Findings[0].Message, "there is none of ours at the CA yet") {
+			t.Errorf("found %+v", x.Findings)
+		}
+		w.certroll(0, "apply", "-auto-approve") // Pebble looks at no CAA
+		w.token = token
+		if x := w.found(1); x.Errors != 1 || !strings.Contains(x.Findings[0].Message, "and ours is https://") {
+			t.Errorf("found %+v", x.Findings)
+		}
+		_, ours, _ := strings.Cut(w.found(1).Findings[0].Message, "and ours is ")
+		w.dns.Remove("shut.lab.test", "CAA")
+		if err := w.dns.Add(`shut.lab.test. 60 IN CAA 0 issue "ca.example.net; accounturi=` + ours + `"`); err != nil {
+			t.Fatal(err)
+		}
+		w.certroll(0, "doctor")
+	})
+
+	t.Run("delegation", func(t *testing.T) {
+		w := l.fresh(t, map[string]string{"certs.hcl": strings.ReplaceAll(oneCertificate, "api", "lost")})
+		w.settings("")
+		if err := w.dns.Add("_acme-challenge.lost.lab.test. 60 IN CNAME lost.gone.test."); err != nil {
+			t.Fatal(err)
+		}
+		w.says("doctor", "Error: zone of gone.test (validation)", "_acme-challenge.lost.lab.test leads to lost.gone.test", "no canary written: 1 error")
+	})
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/diff"
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/view"
+	"certroll/gitsync"
+	"certroll/spec"
+)
+
+// editFlags are those of the commands that change the config repo. Git is the
+// only way in: what they change takes effect when it is applied.
+type editFlags struct {
+	reason string
+	branch string
+	author string
+	print  bool
+}
+
+// howEdited ends the help of each of them.
+const howEdited = `
+
+The block is edited in place: comments and layout stay. The change is committed
+in your name and pushed to repo.ref, which must be a branch; or to a new branch
+with -branch, for a pull request; or printed as a patch with -print; or made in
+the files of -config-dir. Neither Vault nor the CA is touched.`
+
+func (a *app) editFlags(c *cobra.Command) *editFlags {
+	f := &editFlags{}
+	c.Flags().StringVar(&f.reason, "reason", "", "why, in one line; it is told in the commit (required)")
+	c.Flags().StringVar(&f.branch, "branch", "", "push to this new branch instead of repo.ref")
+	c.Flags().StringVar(&f.author, "author", "", `the commit's author, "Name <mail>" (default $GIT_AUTHOR_NAME and $GIT_AUTHOR_EMAIL, or git's global user.name and user.email)`)
+	c.Flags().BoolVar(&f.print, "print", false, "print a patch for git apply, change nothing")
+	c.Flags().StringVar(&a.configDir, "config-dir", a.getenv("CERTROLL_CONFIG_DIR"),
+		"edit the files of this directory instead of pushing to repo.url (env CERTROLL_CONFIG_DIR)")
+	return f
+}
+
+func (a *app) checkEdit(f *editFlags) error {
+	f.reason = strings.TrimSpace(f.reason)
+	switch {
+	case f.reason == "":
+		return errors.New("-reason is missing: say why in one line; it is told in the commit")
+	case f.print && f.branch != "":
+		return errors.New("-print changes nothing, so there is nothing to push to -branch: leave one of them out")
+	case a.configDir != "" && f.branch != "":
+		return errors.New("-config-dir edits files and pushes nothing, to no -branch either: leave one of them out")
+	}
+	return nil
+}
+
+// change is what a command does to the config repo.
+type change struct {
+	verb  string // "rotate"
+	names []string
+	edit  func(*spec.Editor) error
+}
+
+// revise makes a change the way the flags say.
+func (a *app) revise(ctx context.Context, s *settings, f *editFlags, c change) error {
+	switch {
+	case f.print:
+		return a.printPatch(ctx, s, c)
+	case a.configDir != "":
+		return a.editDirectory(s, c)
+	}
+	name, email, err := a.author(f.author)
+	if err != nil {
+		return err
+	}
+	if s.Repo.URL == "" {
+		return errors.New("there is no config repo: set repo.url in certroll.hcl, or edit a directory with -config-dir")
+	}
+	auth, err := s.Repo.Auth.auth()
+	if err != nil {
+		return err
+	}
+	subject := c.subject(f.reason)
+	done, err := gitsync.Revise(ctx, gitsync.ReviseOptions{
+		URL: s.Repo.URL, Ref: s.Repo.Ref, NewBranch: f.branch, Directory: s.Repo.Directory, Auth: auth, AuthorName: name, AuthorEmail: email,
+	}, subject+"\n\n"+c.trailers(f.reason), func(files []gitsync.File) (map[string][]byte, error) {
+		changed, err := a.edited(s, files, c)
+		byPath := make(map[string][]byte, len(changed))
+		for _, file := range changed {
+			byPath[file.Path] = file.Bytes
+		}
+		return byPath, err
+	})
+	if err != nil {
+		return err
+	}
+	view.WriteEdit(a.out, a.palette(), view.Edit{Subject: subject, Commit: done.Commit, Branch: done.Branch, From: done.From})
+	return nil
+}
+
+// edited gives the files that a change is made in, as they are after it.
+func (a *app) edited(s *settings, files []gitsync.File, c change) ([]spec.File, error) {
+	in, trust := specFiles(files), s.trust()
+	e, diags := spec.NewEditor(in, trust)
+	if e == nil {
+		view.Diagnostics(a.err, a.palette(), slices.Concat(in, trust.Files), diags)
+		return nil, errors.New("the config repo has mistakes, so nothing was changed: mend them first")
+	}
+	if err := c.edit(e); err != nil {
+		return nil, err
+	}
+	return e.Changed(), nil
+}
+
+// printPatch shows a change as a patch, whose paths are those of the config
+// repo, or as seen from here those of a directory.
+func (a *app) printPatch(ctx context.Context, s *settings, c change) error {
+	rev, err := a.revision(ctx, s)
+	if err != nil {
+		return err
+	}
+	below := s.Repo.Directory
+	if a.configDir != "" {
+		below = fromHere(a.configDir)
+		rev.Files = withoutSettings(rev.Files, s)
+	}
+	changed, err := a.edited(s, rev.Files, c)
+	if err != nil {
+		return err
+	}
+	for _, f := range changed {
+		i := slices.IndexFunc(rev.Files, func(old gitsync.File) bool { return old.Path == f.Path })
+		name := strings.TrimPrefix(path.Join("/", below, f.Path), "/")
+		if _, err := a.out.Write(patchOf(name, rev.Files[i].Bytes, f.Bytes)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// patchOf is a patch that git apply and patch take. Its first line is left out:
+// git would take it for one of its own.
+func patchOf(name string, before, after []byte) []byte {
+	_, patch, _ := bytes.Cut(diff.Diff("a/"+name, before, "b/"+name, after), []byte("\n"))
+	return patch
+}
+
+// fromHere is a directory as seen from the current one; "" where it is not
+// below that, so that its files are named as seen from itself.
+func fromHere(dir string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return ""
+	}
+	rel, err := filepath.Rel(here, abs)
+	if err != nil || !filepath.IsLocal(rel) {
+		return ""
+	}
+	return filepath.ToSlash(rel)
+}
+
+// editDirectory makes a change in the files of -config-dir.
+func (a *app) editDirectory(s *settings, c change) error {
+	rev, err := gitsync.ReadDir(a.configDir)
+	if err != nil {
+		return err
+	}
+	changed, err := a.edited(s, withoutSettings(rev.Files, s), c)
+	if err != nil {
+		return err
+	}
+	var done view.Edit
+	for _, f := range changed {
+		file := filepath.Join(a.configDir, filepath.FromSlash(f.Path))
+		if err := replaceFile(file, f.Bytes); err != nil {
+			return err
+		}
+		done.Files = append(done.Files, file)
+	}
+	view.WriteEdit(a.out, a.palette(), done)
+	return nil
+}
+
+const (
+	maxSubject  = 100 // bytes of the reason in a commit's first line
+	maxTrailers = 50  // certificates that a commit names, as the ledger's do
+)
+
+func (c change) subject(reason string) string {
+	what := strings.Join(c.names, ", ")
+	if len(c.names) > 3 {
+		what = count(len(c.names), "certificate")
+	}
+	if len(reason) > maxSubject {
+		reason = strings.ToValidUTF8(reason[:maxSubject], "") + "..."
+	}
+	return strings.ToUpper(c.verb[:1]) + c.verb[1:] + " " + what + ": " + reason
+}
+
+// trailers are those of the ledger's commits, as far as they are known.
+func (c change) trailers(reason string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Operation: %s\n", c.verb)
+	for _, name := range c.names[:min(len(c.names), maxTrailers)] {
+		fmt.Fprintf(&b, "Certificate: %s\n", name)
+	}
+	fmt.Fprintf(&b, "Reason: %s\n", reason)
+	return b.String()
+}
+
+var authorText = regexp.MustCompile(`^\s*([^<>\s][^<>]*?)\s*<\s*([^<>\s]+)\s*>\s*$`)
+
+// author is the person who runs the command, whom the audit log will name.
+func (a *app) author(flag string) (name, email string, err error) {
+	if flag != "" {
+		m := authorText.FindStringSubmatch(flag)
+		if m == nil {
+			return "", "", fmt.Errorf("-author %q: write it as \"Name <mail@example.com>\"", flag)
+		}
+		return m[1], m[2], nil
+	}
+	if name, email = a.getenv("GIT_AUTHOR_NAME"), a.getenv("GIT_AUTHOR_EMAIL"); name != "" && email != "" {
+		return name, email, nil
+	}
+	global, mail, err := gitsync.GlobalAuthor()
+	if err != nil {
+		return "", "", err
+	}
+	name, email = cmp.Or(name, global), cmp.Or(email, mail)
+	if name == "" || email == "" {
+		return "", "", errors.New(`who makes this change is not known, and the audit log will name that person: give -author "Name <mail>", or set GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL, or git config --global user.name and user.email`)
+	}
+	return name, email, nil
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/view"
+	"certroll/reconcile"
+)
+
+func (a *app) explainCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "explain NAME",
+		Short: "Show why a certificate is, or is not, renewed now",
+		Long: `Show every rule in the order they are asked, with the values each saw, which of
+them decides, and what the plan makes of it: a hold, a limit of the CA or a
+failing issuer may keep back what a rule decided. Nothing is changed. Like plan
+it reads metadata of Vault only, never a key.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.explain(cmd.Context(), args[0], asJSON) },
+	}
+	a.configDirFlag(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON (schema in docs/asking.md)")
+	return c
+}
+
+func (a *app) explain(ctx context.Context, name string, asJSON bool) error {
+	p, err := a.plan(ctx, planInput{})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	i := slices.IndexFunc(p.actions, func(action reconcile.Action) bool { return action.Certificate == name })
+	if i < 0 {
+		return fmt.Errorf("neither the spec nor the ledger has a certificate %q (certroll status lists all)", name)
+	}
+	// One that is gone from the spec asks no rule: that is what decides.
+	verdicts, _ := reconcile.Explain(p.desired, p.observed, p.now, name)
+	dto := view.NewExplanation(p.revision.Commit, p.now, verdicts, p.actions[i])
+	if asJSON {
+		return view.JSON(a.out, dto)
+	}
+	view.WriteExplanation(a.out, a.palette(), dto)
+	return nil
+}

@@ -1,0 +1,341 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/examples/lab"
+	"certroll/examples/lab/labtest"
+	"certroll/reconcile"
+)
+
+const applyNow = "apply -auto-approve"
+
+// TestCAFails: each way in which a CA refuses or is away is told in its own
+// words, leaves alone what is live, is not repeated, and is over once mended.
+func TestCAFails(t *testing.T) {
+	sideBySide(t, map[string]func(*testing.T, *world){
+		"caa at finalization": caaAtFinalization, "caa at validation": caaAtValidation,
+		"rate limited": rateLimited, "paused": paused, "refused": connectionRefused, "overloaded": overloaded,
+		"many": manyFail, "bad nonces": badNonces, "forgotten": accountForgotten,
+	})
+}
+
+// caaAtFinalization: Boulder looks at CAA again before it issues by an
+// authorization of some age. The order stays good and is finished once the
+// record is mended.
+func caaAtFinalization(t *testing.T, l *world) {
+	const words = "CAA record for caa.lab.test prevents issuance" // Boulder's
+	w, f := l.issued(t, "caa")
+	was := w.serial("caa")
+	f.breaks(at(finalization, problem(http.StatusForbidden, "caa", "Rechecking CAA for \"caa.lab.test\" and 0 more identifiers failed. Refer to sub-problems for more information :: "+words)))
+	w.says(applyNow, "caa", "failed (caa)", "urn:ietf:params:acme:error:caa", words, "add a CAA record that allows this CA")
+	w.waits(w.failed("caa", reconcile.ClassCAA, words, 1), 24*time.Hour, 27*time.Hour)
+	w.stays("caa", 1, was)
+	if out := w.quiet(f, "a CAA record waits for a person"); !strings.Contains(out, "rotate waits until") {
+		t.Errorf("apply:\n%s", out)
+	}
+	f.mend()
+	w.nudge()
+	w.certroll(0, "apply", "-auto-approve")
+	w.checkPair("tls/caa", "caa.lab.test")
+	w.tells("caa", "issue success, rotate failure, rotate success")
+	f.orders(2, 2) // the second one was refused and then finished
+}
+
+// caaAtValidation: the refusal burns the order.
+func caaAtValidation(t *testing.T, l *world) {
+	const words = "CAA record for caa2.lab.test prevents issuance"
+	w, f := l.issued(t, "caa2")
+	was := w.serial("caa2")
+	asked := f.count(validation)
+	f.edits(func(resp *http.Response) error {
+		if !strings.HasPrefix(resp.Request.URL.Path, permission) || f.count(validation) == asked {
+			return nil
+		}
+		return editJSON(resp, func(authz map[string]any) {
+			authz["status"] = "invalid"
+			for _, ch := range authz["challenges"].([]any) {
+				ch.(map[string]any)["status"] = "invalid"
+				ch.(map[string]any)["error"] = map[string]any{"type": "urn:ietf:params:acme:error:caa", "detail": words, "status": 403}
+			}
+		})
+	})
+	w.says(applyNow, "failed (caa)", "validating caa2.lab.test", "urn:ietf:params:acme:error:caa: "+words)
+	e := w.failed("caa2", reconcile.ClassCAA, words, 1)
+	w.waits(e, 24*time.Hour, 27*time.Hour)
+	if len(e.FailedNames) != 1 || e.FailedNames[0] != "caa2.lab.test" {
+		t.Errorf("the event tells of the failed names %v", e.FailedNames)
+	}
+	w.stays("caa2", 1, was)
+	w.quiet(f, "a CAA record waits for a person")
+	if left := strings.Join(w.dns.Challenges(), " "); strings.Contains(left, "caa2.lab.test") {
+		t.Errorf("challenge records are left: %s", left)
+	}
+	f.mend()
+	w.nudge()
+	w.certroll(0, "apply", "-auto-approve")
+	w.checkPair("tls/caa2", "caa2.lab.test")
+	w.tells("caa2", "issue success, rotate failure, rotate success")
+	f.orders(3, 3)
+}
+
+// rateLimited: the daemon waits out the CA's own word to the second, and asks
+// for nothing before.
+func rateLimited(t *testing.T, l *world) {
+	const words = "too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s"
+	w, f := l.issued(t, "limited")
+	was := w.serial("limited")
+	w.editSettings(func(text string) string { return text + "\ninterval = \"1s\"\n" })
+	ends := make(chan time.Time, 1)
+	f.breaks(at(newOrder, func(rw http.ResponseWriter, req *http.Request) {
+		f.mend()
+		at := time.Now().Add(6 * time.Second).Truncate(time.Second)
+		ends <- at
+		problem(http.StatusTooManyRequests, "rateLimited", words, "Retry-After", at.UTC().Format(http.TimeFormat))(rw, req)
+	}))
+	cmd, out := w.startRun()
+	w.until("the refusal", out, func() bool { return w.told("rotate", "failure") == 1 })
+	end, e := <-ends, w.failed("limited", reconcile.ClassRateLimited, words, 1)
+	if !e.HoldUntil.Equal(end) {
+		t.Errorf("it waits until %s, the CA said %s", e.HoldUntil, end)
+	}
+	w.until("the renewal", out, func() bool { return w.told("rotate", "success") == 1 })
+	w.stopRun(cmd, out)
+	if w.serial("limited") == was {
+		t.Error("it was not renewed")
+	}
+	w.checkPair("tls/limited", "limited.lab.test")
+	f.orders(3, 2)
+	if again := f.times(newOrder)[2]; again.Before(end) {
+		t.Errorf("the CA was asked again %s before the time it had named", end.Sub(again))
+	}
+}
+
+// paused: only a person ends it, by a link whose token is a secret.
+func paused(t *testing.T, l *world) {
+	const token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlLW9mLWEtdGVzdA"
+	w, f := l.issued(t, "paused")
+	was := w.serial("paused")
+	f.breaks(at(newOrder, problem(http.StatusTooManyRequests, "rateLimited", "Your account is temporarily prevented from requesting certificates for "+
+		"paused.lab.test and possibly others. Please visit: https://sfe.example.com/sfe/v1/unpause?jwt="+token)))
+	out := w.certroll(1, "apply", "-auto-approve", "-log-level", "debug")
+	for _, words := range []string{"failed (paused)", "temporarily prevented", "self-service link"} {
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), words) {
+			t.Errorf("it does not say %q:\n%s", words, out)
+		}
+	}
+	w.waits(w.failed("paused", reconcile.ClassPaused, "temporarily prevented from requesting certificates for paused.lab.test", 1), 24*time.Hour, 27*time.Hour)
+	w.stays("paused", 1, was)
+	out += w.quiet(f, "a pause waits for a person") + w.certroll(1, "status", "paused") + w.certroll(0, "plan", "-json")
+	if strings.Contains(out, token[:30]) {
+		t.Errorf("the token was printed:\n%s", out)
+	}
+	w.nowhere(token)
+	f.orders(2, 1)
+	f.mend()
+	w.nudge()
+	w.certroll(0, "apply", "-auto-approve")
+	w.tells("paused", "issue success, rotate failure, rotate success")
+	f.orders(3, 2)
+}
+
+// nowhere demands that a token is neither in the working directory, which has
+// journal and state, nor in any object of the repository.
+func (w *world) nowhere(token string) {
+	w.t.Helper()
+	parts := strings.Split(token, ".")
+	look := func(where, text string) {
+		for _, part := range append(parts, token) {
+			if strings.Contains(text, part) {
+				w.t.Errorf("a part of the token is in %s", where)
+			}
+		}
+	}
+	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		look(path, string(b))
+		return err
+	})
+	if err != nil {
+		w.t.Error(err)
+	}
+	objects := w.git("cat-file", "--batch-all-objects", "--batch")
+	if !strings.Contains(objects, "temporarily prevented") {
+		w.t.Error("the repository's objects do not even hold the CA's words")
+	}
+	look("the repository", objects)
+}
+
+// connectionRefused: nobody listens at the CA's address.
+func connectionRefused(t *testing.T, l *world) {
+	w, f := l.issued(t, "down")
+	was := w.serial("down")
+	f.close()
+	w.says(applyNow, "failed (ca_unavailable)", f.addr, "connection refused")
+	w.waits(w.failed("down", reconcile.ClassCAUnavailable, "connection refused", 1), time.Minute, 66*time.Second)
+	w.stays("down", 1, was)
+	w.quiet(f, "a CA that is away is not asked at once again")
+	f.reopen()
+	w.nudge()
+	w.certroll(0, "apply", "-auto-approve")
+	w.tells("down", "issue success, rotate failure, rotate success")
+	f.orders(2, 2)
+}
+
+// overloaded: what passes within an attempt is waited for, and what does not
+// is tried no more than three times.
+func overloaded(t *testing.T, l *world) {
+	w, f := l.issued(t, "busy")
+	was := w.serial("busy")
+	busy := problem(http.StatusServiceUnavailable, "serverInternal", "Service busy; retry later.")
+	f.breaks(at(newOrder, busy))
+	w.says(applyNow, "failed (ca_unavailable)", "503", "Service busy; retry later")
+	w.failed("busy", reconcile.ClassCAUnavailable, "Service busy; retry later", 1)
+	w.stays("busy", 1, was)
+	f.orders(4, 1)
+	w.quiet(f, "a CA that is away is not asked at once again")
+
+	f.breaks(at(newOrder, func(rw http.ResponseWriter, req *http.Request) {
+		f.mend()
+		busy(rw, req)
+	}))
+	w.nudge()
+	w.certroll(0, "apply", "-auto-approve")
+	w.tells("busy", "issue success, rotate failure, rotate success")
+	f.orders(6, 2)
+
+	// A stated time is no invitation to try before.
+	f.breaks(at(newOrder, problem(http.StatusServiceUnavailable, "serverInternal", "Down for maintenance", "Retry-After", "7200")))
+	w.push(declare(`rotate = "again"`, "busy"), "Rotate it again")
+	w.says(applyNow, "failed (ca_unavailable)", "Down for maintenance")
+	w.waits(w.failed("busy", reconcile.ClassCAUnavailable, "Down for maintenance", 1), 2*time.Hour-2*time.Second, 2*time.Hour)
+	f.orders(7, 2)
+}
+
+// manyFail: a CA that is away for all is one problem. After three certificates
+// the rest is not even tried, which is one event, and one certificate goes
+// first once it may be mended.
+func manyFail(t *testing.T, l *world) {
+	names := []string{"many1", "many2", "many3", "many4", "many5", "many6", "many7"}
+	w, f := l.faulty(t, declare("", names...))
+	f.breaks(at(newOrder, problem(http.StatusServiceUnavailable, "serverInternal", "Service busy; retry later.")))
+	out := w.says(applyNow, "failed (ca_unavailable)", "0 done, 3 failed, 4 held back")
+	if n := strings.Count(out, "failed (ca_unavailable)"); n != 3 {
+		t.Errorf("%d certificates failed, want 3:\n%s", n, out)
+	}
+	failures, held := 0, 0
+	for _, e := range w.audit() {
+		switch e.Status {
+		case reconcile.Failed:
+			failures++
+		case reconcile.Held:
+			held++
+			if e.Class != reconcile.ClassCAUnavailable || !strings.Contains(e.Message, "Service busy") || !strings.Contains(e.Detail, "issuer.pebble failed for 3 certificates in a row; 4 more were not tried") {
+				t.Errorf("the event of what is held: %+v", e)
+			}
+		}
+	}
+	if failures != 3 || held != 1 {
+		t.Errorf("%d failures and %d events of what is held, want 3 and 1", failures, held)
+	}
+	f.orders(9, 0) // three certificates, three tries each
+	head := w.git("rev-parse", "certroll/status")
+	for range 2 {
+		if out := w.quiet(f, "the issuer is held"); strings.Count(out, "issue waits until") != len(names) {
+			t.Errorf("not all wait:\n%s", out)
+		}
+	}
+	// The plan tells once more why so many wait, and then it is quiet.
+	if n := w.git("rev-list", "--count", head+"..certroll/status"); n != "0" && n != "1" {
+		t.Errorf("%s commits while nothing happened", n)
+	}
+
+	// Another spec may be the cure: one certificate tries it, and where that
+	// fails all wait again.
+	w.nudge()
+	w.says(applyNow, "0 done, 1 failed")
+	f.orders(12, 0)
+	w.quiet(f, "the issuer is held again")
+	f.mend()
+	w.nudge()
+	if out := w.certroll(0, "apply", "-auto-approve"); !strings.Contains(out, "1 done, 0 failed") {
+		t.Errorf("not one certificate went first:\n%s", out)
+	}
+	w.certroll(0, "apply", "-auto-approve")
+	for _, name := range names {
+		w.checkPair("tls/"+name, name+".lab.test")
+	}
+	f.orders(19, 7)
+}
+
+// badNonces: a CA that refuses most nonces costs requests and no orders.
+func badNonces(t *testing.T, l *world) {
+	storm := *l
+	storm.pebble = labtest.Pebble(t, lab.PebbleOptions{DNS: l.dns.Addr, NonceReject: 40})
+	w, f := storm.faulty(t, declare("", "storm1", "storm2"))
+	w.certroll(0, "apply", "-auto-approve")
+	w.checkPair("tls/storm1", "storm1.lab.test")
+	w.checkPair("tls/storm2", "storm2.lab.test")
+	made, refused := f.answers()
+	if made != 2 {
+		t.Errorf("%d orders were made, want 2", made)
+	}
+	if refused < 3 {
+		t.Errorf("the CA refused %d requests only: that was no storm", refused)
+	}
+	for _, e := range w.audit() {
+		if e.Status != reconcile.Success {
+			t.Errorf("event %+v", e)
+		}
+	}
+}
+
+// accountForgotten: the same key is registered again and the renewal goes on.
+func accountForgotten(t *testing.T, l *world) {
+	forgetful := *l
+	forgetful.pebble = labtest.Pebble(t, lab.PebbleOptions{DNS: l.dns.Addr})
+	w, f := forgetful.issued(t, "forgot")
+	before, was := w.account(), w.serial("forgot")
+	if err := w.pebble.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.certroll(0, "apply", "-auto-approve")
+	w.checkPair("tls/forgot", "forgot.lab.test")
+	if w.serial("forgot") == was {
+		t.Error("it was not renewed")
+	}
+	after := w.account()
+	if after["private_key"] != before["private_key"] {
+		t.Error("the account has another key")
+	}
+	if n := f.count(newAccount); n != 2 {
+		t.Errorf("%d registrations, want 2", n)
+	}
+	w.tells("forgot", "issue success, rotate success")
+	if made, _ := f.answers(); made != 2 {
+		t.Errorf("%d orders were made, want 2", made)
+	}
+}
+
+// account is the document of the one ACME account of the world.
+func (w *world) account() map[string]string {
+	w.t.Helper()
+	var list struct{ Data struct{ Keys []string } }
+	if err := w.vault.API(w.t.Context(), "LIST", "secret/metadata/"+w.prefix+"/accounts", nil, &list); err != nil {
+		w.t.Fatal(err)
+	}
+	if len(list.Data.Keys) != 1 {
+		w.t.Fatal(fmt.Errorf("%d accounts, want 1: %v", len(list.Data.Keys), list.Data.Keys))
+	}
+	return w.secret(w.prefix + "/accounts/" + list.Data.Keys[0])
+}

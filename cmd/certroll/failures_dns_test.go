@@ -1,0 +1,195 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/examples/lab"
+	"certroll/examples/lab/labtest"
+	"certroll/reconcile"
+)
+
+// TestDNSFails: what a DNS server refuses or does not answer.
+func TestDNSFails(t *testing.T) {
+	sideBySide(t, map[string]func(*testing.T, *world){
+		"wrong key": wrongKey, "new key": newKeyInVault, "down": nameserverDown, "down for a moment": nameserverHiccup, "another account": anotherAccount,
+	})
+}
+
+// onBIND is the lab with BIND as its only name server.
+func (w world) onBIND(t *testing.T) (*world, *lab.BIND) {
+	t.Helper()
+	bind := labtest.BIND(t, zone)
+	w.pebble = labtest.Pebble(t, lab.PebbleOptions{DNS: bind.Addr})
+	w.nameserver = nameserver{bind.Addr, bind.KeyName, bind.Secret, bind.Algorithm}
+	return &w, bind
+}
+
+// wrongKey: a credential that is refused is tried once, and the renewal goes
+// on with the same order once the right one is there.
+func wrongKey(t *testing.T, l *world) {
+	on, bind := l.onBIND(t)
+	w, f := on.issued(t, "key")
+	was := w.serial("key")
+	right := w.nameserver.secret
+	w.nameserver.secret = "d3Jvbmcta2V5LXdyb25nLWtleQ=="
+	w.says(applyNow, "failed (dns_unauthorized)", "DNS account lab", "BADSIG", "see that the account's credentials are current")
+	e := w.failed("key", reconcile.ClassDNSUnauthorized, "BADSIG", 1)
+	if e.DNSAccount != "lab" || e.Issuer != "pebble" || len(e.PassedOver) != 0 {
+		t.Errorf("the event blames %q at %q, having passed over %v", e.DNSAccount, e.Issuer, e.PassedOver)
+	}
+	w.waits(e, time.Minute, 66*time.Second)
+	w.stays("key", 1, was)
+	if n := refusals(bind); n != 1 {
+		t.Errorf("BIND refused %d updates, want 1:\n%s", n, bind.Logs())
+	}
+	w.quiet(f, "the account is held")
+	w.nameserver.secret = right
+	w.nudge()
+	w.certroll(0, "apply", "-auto-approve")
+	w.checkPair("tls/key", "key.lab.test")
+	w.tells("key", "issue success, rotate failure, rotate success")
+	f.orders(2, 2)
+	if left, err := bind.Challenges(t.Context()); err != nil || len(left) > 0 {
+		t.Errorf("challenge records are left: %v, %v", left, err)
+	}
+}
+
+// newKeyInVault: the daemon's hold ends with the next version of the secret
+// that the credential is in.
+func newKeyInVault(t *testing.T, l *world) {
+	on, bind := l.onBIND(t)
+	w, f := on.issued(t, "fresh")
+	put := func(secret string) {
+		t.Helper()
+		in := map[string]any{"data": map[string]string{"key": secret}}
+		if err := w.vault.API(t.Context(), http.MethodPost, "secret/data/dns/fresh", in, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("d3Jvbmcta2V5LXdyb25nLWtleQ==")
+	w.editSettings(func(text string) string {
+		return strings.Replace(text, `env("CERTROLL_DNS_TSIG_SECRET")`, `vault("secret/dns/fresh", "key")`, 1) + "\ninterval = \"1s\"\n"
+	})
+	cmd, out := w.startRun()
+	w.until("the refusal", out, func() bool { return w.told("rotate", "failure") == 1 })
+	hold := *w.failed("fresh", reconcile.ClassDNSUnauthorized, "BADSIG", 1).HoldUntil
+	put(bind.Secret)
+	w.until("the renewal", out, func() bool { return w.told("rotate", "success") == 1 })
+	if !time.Now().Before(hold) {
+		t.Errorf("it waited for the hold's end, %s", hold)
+	}
+	w.stopRun(cmd, out)
+	w.checkPair("tls/fresh", "fresh.lab.test")
+	w.tells("fresh", "issue success, rotate failure, rotate success")
+	f.orders(2, 2)
+}
+
+// refusals are the updates that BIND refused. After each one it is asked what
+// it has against the key, which it refuses as well.
+func refusals(bind *lab.BIND) int { return strings.Count(bind.Logs(), "(BADSIG)") / 2 }
+
+// nameserverDown: BIND hangs for longer than an attempt lasts, and is back.
+func nameserverDown(t *testing.T, l *world) {
+	on, bind := l.onBIND(t)
+	w, f := on.issued(t, "hung")
+	was := w.serial("hung")
+	if err := bind.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	out := w.says(applyNow, "failed (dns_unavailable)", "DNS account lab", "i/o timeout")
+	if n := strings.Count(out, "trying again in"); n != 2 {
+		t.Errorf("it tried again %d times, want 2:\n%s", n, out)
+	}
+	w.waits(w.failed("hung", reconcile.ClassDNSUnavailable, "i/o timeout", 1), time.Minute, 66*time.Second)
+	w.stays("hung", 1, was)
+	w.quiet(f, "the name server is not asked at once again")
+	if err := bind.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	w.nudge()
+	w.certroll(0, "apply", "-auto-approve")
+	w.checkPair("tls/hung", "hung.lab.test")
+	w.tells("hung", "issue success, rotate failure, rotate success")
+	f.orders(2, 2)
+}
+
+// nameserverHiccup: what passes within the attempt is nobody's failure.
+func nameserverHiccup(t *testing.T, l *world) {
+	on, bind := l.onBIND(t)
+	w, f := on.issued(t, "hiccup")
+	w.env = append(w.env, patienceVariable+"=200ms 20s") // the last one counts
+	if err := bind.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := w.command("apply", "-auto-approve"), &output{}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the second try", out, func() bool { return strings.Contains(out.String(), "trying again in 200ms") })
+	if err := bind.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("it ended with %v:\n%s", err, out)
+	}
+	w.checkPair("tls/hiccup", "hiccup.lab.test")
+	w.tells("hiccup", "issue success, rotate success")
+	f.orders(2, 2)
+}
+
+// anotherAccount: the second account of the list takes over at once, and the
+// event says so. After three certificates the first one is not even tried.
+func anotherAccount(t *testing.T, l *world) {
+	bind := labtest.BIND(t, zone)
+	w, f := l.faulty(t, declare("", "dr1"))
+	w.editSettings(func(text string) string {
+		return text + fmt.Sprintf(`
+dns "bad" {
+  provider = "rfc2136"
+  credentials = {
+    RFC2136_NAMESERVER     = %q
+    RFC2136_TSIG_KEY       = %q
+    RFC2136_TSIG_ALGORITHM = %q
+    RFC2136_TSIG_SECRET    = env("CERTROLL_DNS_BAD_SECRET")
+  }
+}
+`, bind.Addr, bind.KeyName, bind.Algorithm)
+	})
+	w.env = append(w.env, "CERTROLL_DNS_BAD_SECRET=d3Jvbmcta2V5LXdyb25nLWtleQ==")
+	declared := func(names ...string) map[string]string {
+		files := declare("", names...)
+		files["certs.hcl"] = strings.ReplaceAll(files["certs.hcl"], "= dns.lab", "= [dns.bad, dns.lab]")
+		return files
+	}
+	w.push(declared("dr1", "dr2", "dr3"), "Declare them")
+	out := w.certroll(0, "apply", "-auto-approve")
+	if !strings.Contains(out, "going on with the DNS account lab") {
+		t.Errorf("it does not say that it goes on with the other account:\n%s", out)
+	}
+	for _, e := range w.audit() {
+		if e.Status != reconcile.Success || e.DNSAccount != "lab" || len(e.PassedOver) != 1 || e.PassedOver[0].Account != "bad" ||
+			e.PassedOver[0].Class != reconcile.ClassDNSUnauthorized || !strings.Contains(e.PassedOver[0].Message, "BADSIG") {
+			t.Errorf("event %+v", e)
+		}
+	}
+	refused := refusals(bind)
+	if refused != 3 {
+		t.Errorf("BIND refused %d updates, want one of each certificate", refused)
+	}
+	w.push(declared("dr1", "dr2", "dr3", "dr4", "dr5"), "Declare two more")
+	w.certroll(0, "apply", "-auto-approve")
+	for _, e := range w.audit()[3:] {
+		if e.Status != reconcile.Success || e.DNSAccount != "lab" || len(e.PassedOver) != 0 {
+			t.Errorf("event %+v", e)
+		}
+	}
+	if n := refusals(bind); n != refused {
+		t.Errorf("an account that fails for all was tried %d times more", n-refused)
+	}
+	f.orders(5, 5)
+}

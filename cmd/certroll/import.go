@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/importing"
+	"certroll/cmd/certroll/view"
+	"certroll/reconcile"
+	"certroll/vault"
+)
+
+// importFlags are those of all ways to import.
+type importFlags struct {
+	out, issuer, dns, prefix string
+	dry, asJSON              bool
+}
+
+func (a *app) importCommand() *cobra.Command {
+	var f importFlags
+	c := &cobra.Command{
+		Use:   "import",
+		Short: "Take over certificates that are there already, issuing nothing",
+		Long: `Take over certificates that are in Vault already, or in the directories of other
+ACME clients: HCL is written for them, keys and chains of files go to Vault where
+nothing is yet, and nothing is issued. Commit the HCL, and the next apply adopts
+them. A report says what could not be carried over. Exits 1 where a certificate
+was left behind. See docs/import.md.`,
+	}
+	flags := c.PersistentFlags()
+	flags.StringVar(&f.out, "out", "", "write the HCL to this file, which must not be there yet (default: standard output)")
+	flags.StringVar(&f.issuer, "issuer", "", "the issuer block that renewals use (default: blocks are written)")
+	flags.StringVar(&f.dns, "dns", "", "the dns block that renewals use (default: blocks are written, with credentials to fill in)")
+	flags.StringVar(&f.prefix, "prefix", "tls/", "where in the mount pairs of files are put")
+	flags.BoolVar(&f.dry, "dry-run", false, "write nothing, neither to Vault nor to -out")
+	flags.BoolVar(&f.asJSON, "json", false, "print the report as JSON, with the HCL in it")
+	c.AddCommand(a.importVaultCommand(&f))
+	for _, tool := range []struct {
+		name, usual string
+		read        func(fs.FS) (*importing.Findings, error)
+	}{
+		{"certbot", "/etc/letsencrypt", importing.Certbot},
+		{"lego", ".lego", importing.Lego},
+		{"acme.sh", "~/.acme.sh", importing.AcmeSh},
+		{"certmate", "CertMate's directory with certificates/ in it", importing.CertMate},
+	} {
+		c.AddCommand(&cobra.Command{
+			Use:   tool.name + " DIR",
+			Short: "Take over the certificates of " + tool.name + " (" + tool.usual + ")",
+			Args:  cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.importAll(cmd.Context(), tool.name, f, func(context.Context, *vault.KV, *settings) (*importing.Findings, error) {
+					return readTool(args[0], tool.read)
+				})
+			},
+		})
+	}
+	return c
+}
+
+func (a *app) importVaultCommand(f *importFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "vault MOUNT/PATH...",
+		Short: "Write HCL by which pairs that are in Vault KV v2 are adopted",
+		Long: `Write HCL by which pairs that are in Vault KV v2 are adopted. A path that ends
+in /* stands for all secrets below it. Nothing is written to Vault.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.importAll(cmd.Context(), "vault", *f, func(ctx context.Context, kv *vault.KV, s *settings) (*importing.Findings, error) {
+				places, err := locate(ctx, kv, args)
+				if err != nil {
+					return nil, err
+				}
+				return importing.Vault(ctx, kv, places, s.Vault.Prefix)
+			})
+		},
+	}
+}
+
+// locate splits paths into mount and path.
+func locate(ctx context.Context, kv *vault.KV, paths []string) ([]reconcile.Location, error) {
+	places := make([]reconcile.Location, 0, len(paths))
+	for _, p := range paths {
+		p = strings.Trim(p, "/")
+		prefix, listed := strings.CutSuffix(p, "/*")
+		mount, rest, err := kv.Locate(ctx, prefix)
+		switch {
+		case err != nil:
+			return nil, err
+		case rest == "" && !listed:
+			return nil, fmt.Errorf("%s is a mount: name a secret in it, or write %[1]s/* for all", p)
+		case listed:
+			rest = strings.TrimPrefix(rest+"/*", "/")
+		}
+		places = append(places, reconcile.Location{Mount: mount, Path: rest})
+	}
+	return places, nil
+}
+
+func readTool(dir string, read func(fs.FS) (*importing.Findings, error)) (*importing.Findings, error) {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is no directory")
+	}
+	var found *importing.Findings
+	if err == nil {
+		found, err = read(os.DirFS(dir))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", dir, err)
+	}
+	return found, nil
+}
+
+// importAll reads, takes over and tells.
+func (a *app) importAll(ctx context.Context, tool string, f importFlags, read func(context.Context, *vault.KV, *settings) (*importing.Findings, error)) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	log, err := a.logger(s)
+	if err != nil {
+		return err
+	}
+	_, kv, err := login(ctx, s, log)
+	if err != nil {
+		return err
+	}
+	found, err := read(ctx, kv, s)
+	if err != nil {
+		return err
+	}
+	o := importing.Options{Tool: tool, Issuer: f.issuer, DNS: f.dns, Mount: s.Vault.Mount, Prefix: f.prefix, Trust: s.trust()}
+	report, err := importing.Take(ctx, kv, found, o, time.Now(), f.dry)
+	if err != nil {
+		return err
+	}
+	return a.showImport(tool, f, report)
+}
+
+// check brings the flags into shape, and finds out before anything is written
+// whether the file can be.
+func (f *importFlags) check() error {
+	f.issuer, f.dns = strings.TrimPrefix(f.issuer, "issuer."), strings.TrimPrefix(f.dns, "dns.")
+	for flag, name := range map[string]string{"issuer": f.issuer, "dns": f.dns} {
+		if name != "" && !hclsyntax.ValidIdentifier(name) {
+			return fmt.Errorf("-%s %q is no name of a block", flag, name)
+		}
+	}
+	if f.prefix = strings.Trim(f.prefix, "/"); f.prefix != "" {
+		f.prefix += "/"
+	}
+	if f.out == "" {
+		return nil
+	}
+	if _, err := os.Lstat(f.out); err == nil {
+		return fmt.Errorf("-out %s is there already, and is not overwritten; name another file", f.out)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("looking at -out: %w", err)
+	}
+	return nil
+}
+
+func (a *app) showImport(tool string, f importFlags, report *importing.Report) error {
+	dto := newImport(tool, f.dry, report)
+	if f.out != "" && !f.dry && report.HCL != nil {
+		if err := writeNew(f.out, report.HCL); err != nil {
+			return err
+		}
+		dto.File = f.out
+	}
+	switch {
+	case f.asJSON:
+		if err := view.JSON(a.out, dto); err != nil {
+			return err
+		}
+	case f.out != "":
+		view.WriteImport(a.out, a.palette(), dto)
+	default:
+		fmt.Fprint(a.out, dto.HCL)
+		view.WriteImport(a.err, view.Palette{On: !a.noColor && isTerminal(a.err)}, dto)
+	}
+	if dto.Left > 0 {
+		return exitCode(exitError)
+	}
+	return nil
+}
+
+// writeNew writes a file where there is none.
+func writeNew(path string, content []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return fmt.Errorf("writing the HCL: %w; what is in Vault stays, and the same command goes on from there", err)
+	}
+	_, err = file.Write(content)
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("writing the HCL to %s: %w; what is in Vault stays, and the same command goes on from there once that file is gone", path, err)
+	}
+	return nil
+}
+
+func newImport(tool string, dry bool, report *importing.Report) view.Import {
+	dto := view.Import{
+		Schema: view.ImportSchema, Tool: tool, DryRun: dry, HCL: string(report.HCL),
+		Certificates: []view.Imported{}, Notes: allPrintable(report.Notes),
+	}
+	for _, r := range report.Results {
+		c := view.Imported{
+			Name: printable(r.Name), Block: r.Block, From: printable(r.From), Outcome: string(r.Outcome), Why: printable(r.Why),
+			Names: allPrintable(r.Names()), Key: r.Shape(), Notes: allPrintable(r.Notes),
+		}
+		if r.There || r.Outcome != importing.Left {
+			c.Vault = printable(r.At.String())
+		}
+		if len(r.Chain) > 0 {
+			c.NotAfter, c.Serial = r.Chain[0].NotAfter.UTC(), fmt.Sprintf("%x", r.Chain[0].SerialNumber)
+		}
+		dto.Certificates = append(dto.Certificates, c)
+	}
+	dto.Count(importing.FillIn)
+	return dto
+}
+
+// printable takes out what would move a terminal's cursor: file names and
+// certificates are somebody else's texts.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+func allPrintable(texts []string) []string {
+	out := make([]string, len(texts))
+	for i, text := range texts {
+		out[i] = printable(text)
+	}
+	return out
+}

@@ -1,0 +1,179 @@
+package importing
+
+import (
+	"cmp"
+	"crypto"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+// Found is one certificate, as a tool kept it.
+type Found struct {
+	Name string // the tool's own, which becomes the block's
+	From string // where it was found, for people
+
+	Chain []*x509.Certificate // leaf first; empty where none could be read
+	Key   secretKey
+	sent  []*x509.Certificate // what adopting takes for the chain, where it is another
+
+	Issuer   Issuer
+	Accounts []Account // how control of the names was proven
+	At       reconcile.Location
+	Fields   Fields // what the secret holds; the zero value is "pem"
+	There    bool   // it is in Vault already
+	unread   bool   // reading it failed
+
+	ThresholdDays int  // 0: the tool's default
+	KeepsKey      bool // renewals kept the private key
+	Paused        bool // it was not to be renewed
+
+	Notes   []string // what differs from here on, or was not carried over
+	Problem string   // why it cannot be taken over at all; "" where it can
+}
+
+// Issuer is a CA account as far as the files tell of it.
+type Issuer struct {
+	Directory      string // URL; "" where it is not known
+	Email          string
+	Profile        string
+	PreferredChain string
+}
+
+// Account is a way in which control of names was proven.
+type Account struct {
+	Challenge spec.Challenge
+	Provider  string // lego's code; "" where it is not known, or for other challenges
+	Tool      string // what the tool calls it, for people
+	Login     string // keeps accounts of one provider apart; a name or a file, never a secret
+	Webroot   string
+}
+
+// Findings are all certificates of one source, and what is to say of them all.
+type Findings struct {
+	Certificates []*Found
+	Notes        []string
+}
+
+func (f *Found) note(format string, args ...any) {
+	if n := fmt.Sprintf(format, args...); !slices.Contains(f.Notes, n) {
+		f.Notes = append(f.Notes, n)
+	}
+}
+
+// refuse keeps the first problem, which is the cause of those after it.
+func (f *Found) refuse(format string, args ...any) {
+	if f.Problem == "" {
+		f.Problem = fmt.Sprintf(format, args...)
+	}
+}
+
+func (f *Found) leaf() *x509.Certificate {
+	if len(f.Chain) == 0 {
+		return nil
+	}
+	return f.Chain[0]
+}
+
+// Names are those of the certificate in its own order, but for the common name,
+// which comes first: the tool took it for the primary one.
+func (f *Found) Names() []string {
+	leaf := f.leaf()
+	if leaf == nil {
+		return nil
+	}
+	var names []string
+	add := func(name string) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	all := reconcile.NamesOf(leaf)
+	for _, typed := range append([]string{leaf.Subject.CommonName}, leaf.DNSNames...) {
+		if name := strings.ToLower(typed); slices.Contains(all, name) {
+			add(name)
+		}
+	}
+	for _, name := range all { // the addresses
+		add(name)
+	}
+	return names
+}
+
+// Shape is the shape of the key, as in "ecdsa-P-256".
+func (f *Found) Shape() string {
+	if leaf := f.leaf(); leaf != nil {
+		return reconcile.KeyShape(leaf.PublicKey)
+	}
+	return ""
+}
+
+// check tells whether the next apply will adopt the pair.
+func (f *Found) check(now time.Time) {
+	leaf := f.leaf()
+	if leaf == nil || f.Key.Signer == nil || f.Problem != "" {
+		f.refuse("there is no certificate with its private key")
+		return
+	}
+	if len(f.Names()) == 0 {
+		f.refuse("the certificate has no DNS name and no address among its alternative names")
+	}
+	if _, ok := keyBlock(f.Shape()); !ok {
+		f.refuse("its key, %s, is of a kind that certroll does not make (RSA of 2048, 3072 or 4096 bits, ECDSA on P-256, P-384 or P-521)", describeKey(leaf, f.Shape()))
+	}
+	chain := f.Chain
+	if f.sent != nil {
+		chain = f.sent
+	}
+	if err := reconcile.CheckPair(chain, f.Key.Signer, f.Names(), now); err != nil {
+		f.refuse("%v", err)
+	}
+	if f.due(now) {
+		f.note("it is due for renewal already: the apply after the one that adopts it renews it")
+	}
+	for _, ext := range leaf.Extensions {
+		if ext.Id.Equal(mustStaple) {
+			f.note("it has the must-staple extension (RFC 7633), which is not carried over: renewals come without, as CAs no longer serve OCSP")
+		}
+	}
+	if n := len(leaf.EmailAddresses) + len(leaf.URIs); n > 0 {
+		f.note("the certificate has e-mail addresses or URIs among its names, which renewals leave out")
+	}
+}
+
+// due tells whether little of its life is left, as renewals count it where the
+// CA suggests nothing.
+func (f *Found) due(now time.Time) bool {
+	life, threshold := f.leaf().NotAfter.Sub(f.leaf().NotBefore), time.Duration(cmp.Or(f.ThresholdDays, 30))*day
+	return !f.Paused && f.leaf().NotAfter.Sub(now) <= min(threshold, life/3)
+}
+
+// mustStaple is id-pe-tlsfeature (RFC 7633 section 6).
+var mustStaple = []int{1, 3, 6, 1, 5, 5, 7, 1, 24}
+
+func describeKey(leaf *x509.Certificate, shape string) string {
+	if shape == "" {
+		return leaf.PublicKeyAlgorithm.String()
+	}
+	return shape
+}
+
+// secretKey is a private key that nothing prints.
+type secretKey struct{ crypto.Signer }
+
+const hidden = "[private key]"
+
+// Format keeps the key out of whatever is printed.
+func (secretKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(hidden)) }
+
+// LogValue keeps the key out of logs.
+func (secretKey) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// MarshalJSON keeps the key out of JSON.
+func (secretKey) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `"`), nil }

@@ -1,0 +1,173 @@
+package importing
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+// Secrets is as much of Vault as taking over needs.
+type Secrets interface {
+	reconcile.MetadataReader
+	// Read returns fs.ErrNotExist where there is nothing.
+	Read(ctx context.Context, mount, path string) (data map[string]string, version int, err error)
+	// Write fails where the current version is not cas.
+	Write(ctx context.Context, mount, path string, data map[string]string, cas int) (version int, err error)
+}
+
+// Outcome is what became of a certificate.
+type Outcome string
+
+// The outcomes.
+const (
+	Taken Outcome = "taken" // its pair is in Vault now, and its block in the HCL
+	There Outcome = "there" // its pair was there already, and was left alone
+	Left  Outcome = "left"  // it could not be taken over
+)
+
+// Result is one certificate with what became of it.
+type Result struct {
+	*Found
+	Outcome Outcome
+	Why     string // of Left and There
+	Block   string // the name of its block; "" where it has none
+
+	managed bool // certroll keeps it already: its block is in the config repo
+	missing bool // nothing is at its place yet
+}
+
+// Report is what a run did.
+type Report struct {
+	Results []Result
+	Notes   []string
+	HCL     []byte // nil where there is nothing to write
+}
+
+// Take puts what was found into Vault, where it is not there already, and
+// writes HCL by which the next apply adopts it. With dry set nothing is written
+// to Vault. An error means that nothing can be said; what is wrong with one
+// certificate is its result.
+func Take(ctx context.Context, secrets Secrets, found *Findings, o Options, now time.Time, dry bool) (*Report, error) {
+	report := &Report{Notes: found.Notes}
+	paths := newDocument(o)
+	for _, f := range found.Certificates {
+		if err := ctx.Err(); err != nil {
+			return nil, interrupted(err)
+		}
+		if !f.There {
+			f.At = reconcile.Location{Mount: o.Mount, Path: o.Prefix + paths.name("path", blockName(f.Name))}
+		}
+		report.Results = append(report.Results, o.look(ctx, secrets, f, now))
+	}
+	// A file that would not decode is found out before anything is written.
+	doc := o.document(report.Results)
+	if problems := doc.check(); len(problems) > 0 {
+		return nil, fmt.Errorf("writing HCL for %d certificates: it would not decode: %s; nothing was written", len(doc.certs), strings.Join(problems, "; "))
+	}
+	for i, r := range report.Results {
+		if !r.missing || dry {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, interrupted(err)
+		}
+		if err := r.write(ctx, secrets); err != nil {
+			report.Results[i] = left(r.Found, "%v", err)
+		}
+	}
+	if doc = o.document(report.Results); len(doc.certs) > 0 {
+		report.HCL = doc.render()
+	}
+	return report, nil
+}
+
+func interrupted(err error) error {
+	return fmt.Errorf("taking over certificates: %w; what is in Vault stays, and the same command goes on from there", err)
+}
+
+func left(f *Found, format string, args ...any) Result {
+	return Result{Found: f, Outcome: Left, Why: fmt.Sprintf(format, args...)}
+}
+
+// document makes the file for those that have no block yet, and notes what
+// their blocks are called.
+func (o Options) document(results []Result) *document {
+	doc := newDocument(o)
+	for i, r := range results {
+		results[i].Block = ""
+		if r.Outcome != Left && !r.managed {
+			doc.add(r.Found)
+			results[i].Block = doc.certs[len(doc.certs)-1].name
+		}
+	}
+	return doc
+}
+
+// look says what is to be done for one certificate, and changes nothing.
+func (o Options) look(ctx context.Context, secrets Secrets, f *Found, now time.Time) Result {
+	f.check(now)
+	if f.Problem == "" {
+		o.admit(f)
+	}
+	if f.Problem != "" {
+		return left(f, "%s", f.Problem)
+	}
+	current, live, custom, err := secrets.ReadMetadata(ctx, f.At.Mount, f.At.Path)
+	switch owner := reconcile.OwnerOf(custom); {
+	case err != nil:
+		return left(f, "%v", err)
+	case owner != "" && f.There:
+		return Result{Found: f, Outcome: There, Why: "it is certroll's already, as certificate " + owner, managed: true}
+	case f.There:
+		return Result{Found: f, Outcome: Taken}
+	case live:
+		return o.compare(ctx, secrets, f, owner)
+	case current > 0:
+		return left(f, "there was a secret at %s, and its current version is deleted; bring it back (vault kv undelete), remove it for good (vault kv metadata delete), or choose another -prefix", f.At)
+	}
+	return Result{Found: f, Outcome: Taken, missing: true}
+}
+
+// compare tells whether a secret that is there holds the same pair.
+func (o Options) compare(ctx context.Context, secrets Secrets, f *Found, owner string) Result {
+	data, _, err := secrets.Read(ctx, f.At.Mount, f.At.Path)
+	if err != nil {
+		return left(f, "%v", err)
+	}
+	chain, _, err := reconcile.FindPair(data)
+	same := err == nil && bytes.Equal(chain[0].Raw, f.leaf().Raw)
+	switch {
+	case same && owner != "":
+		return Result{Found: f, Outcome: There, Why: "the same pair is at " + f.At.String() + " already, as certroll's certificate " + owner, managed: true}
+	case owner != "":
+		return left(f, "certroll's certificate %s is at %s, and another than this; nothing was written over it", owner, f.At)
+	case !same:
+		return left(f, "something else is at %s; nothing was written over it: choose another -prefix", f.At)
+	}
+	if f.matchFields(data); f.Problem == "" {
+		o.admit(f)
+	}
+	if f.Problem != "" {
+		return left(f, "%s", f.Problem)
+	}
+	return Result{Found: f, Outcome: There, Why: "the same pair is at " + f.At.String() + " already"}
+}
+
+// write puts the pair where nothing is.
+func (f *Found) write(ctx context.Context, secrets Secrets) error {
+	material, err := reconcile.MaterialOf(f.Chain, f.Key.Signer)
+	if err != nil {
+		return err
+	}
+	data, err := spec.Fields{}.Render(material, nil)
+	if err != nil {
+		return err
+	}
+	_, err = secrets.Write(ctx, f.At.Mount, f.At.Path, data, 0)
+	return err
+}

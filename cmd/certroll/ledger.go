@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// ledgerTree reads the ledger as it is now, for who asks no more.
+func (s *settings) ledgerTree(ctx context.Context) (fs.FS, error) {
+	ledger, err := s.openLedger("")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = ledger.Close() }()
+	tree, _, err := ledger.Snapshot(ctx)
+	return tree, err
+}
+
+// ledger reads the ledger and its records.
+func (a *app) ledger(ctx context.Context) (fs.FS, map[string]*reconcile.Record, error) {
+	s, err := a.settings()
+	if err != nil {
+		return nil, nil, err
+	}
+	tree, err := s.ledgerTree(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	records, err := reconcile.ReadRecords(tree)
+	return tree, records, err
+}
+
+// ledgerMemory is where the ledger's head is remembered over restarts, so that
+// a branch that was rewritten is noticed.
+func (s *settings) ledgerMemory() string { return filepath.Join(s.StateDir, "ledger") }
+
+// person is who runs the command, for the audit log.
+func (a *app) person() string {
+	if p := strings.TrimSpace(a.getenv("CERTROLL_ACTOR")); p != "" {
+		return p
+	}
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return name
+	}
+	return name + "@" + host
+}
+
+// parseSince reads the moment that a duration before now or a date means.
+func parseSince(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n >= 0 && n < 100_000 {
+			return now.AddDate(0, 0, -n), nil
+		}
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("-since %q is neither a duration (24h, 7d) nor a date (2026-11-25, 2026-11-25T10:00:00Z)", text)
+}

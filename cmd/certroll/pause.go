@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"certroll/spec"
+)
+
+func (a *app) disableCommand() *cobra.Command {
+	var until string
+	c := &cobra.Command{
+		Use:   "disable NAME -reason TEXT",
+		Short: "Turn the renewal of a certificate off, in the config repo",
+		Long: `Turn the renewal of a certificate off by renewal { auto = false, ... } in its
+block. It is then neither renewed nor reissued, and what is in Vault stays. Give
+it an end with -until: without one, every plan warns of it.` + howEdited,
+		Args: cobra.ExactArgs(1),
+	}
+	f := a.editFlags(c)
+	c.Flags().StringVar(&until, "until", "", "the last day it is off (2026-12-31), or the time when it is on again (RFC 3339)")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.pause(cmd, f, change{"disable", args, func(e *spec.Editor) error {
+			if err := e.Disable(args[0], f.reason, until); err != nil {
+				return err
+			}
+			if end := e.Spec().Certificate(args[0]).Renewal.Until; !end.IsZero() && end.Before(time.Now()) {
+				return fmt.Errorf("-until %s is over already: the renewal would not be off", until)
+			}
+			return nil
+		}})
+	}
+	return c
+}
+
+func (a *app) enableCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "enable NAME -reason TEXT",
+		Short: "Turn the renewal of a certificate on again, in the config repo",
+		Long: `Turn the renewal of a certificate on again: auto, reason and until leave its
+renewal block, or auto = true is set where a defaults block turns it off.` + howEdited,
+		Args: cobra.ExactArgs(1),
+	}
+	f := a.editFlags(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.pause(cmd, f, change{"enable", args, func(e *spec.Editor) error { return e.Enable(args[0]) }})
+	}
+	return c
+}
+
+func (a *app) pause(cmd *cobra.Command, f *editFlags, c change) error {
+	if err := a.checkEdit(f); err != nil {
+		return err
+	}
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	return a.revise(cmd.Context(), s, f, c)
+}

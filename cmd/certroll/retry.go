@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/view"
+	"certroll/reconcile"
+)
+
+func (a *app) retryCommand() *cobra.Command {
+	want := reconcile.Retry{}
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "retry NAME...",
+		Short: "End the hold of certificates whose cause is mended",
+		Long: `Tell the ledger that certificates are to be tried again now. It asks neither the
+CA nor Vault: the next pass of certroll run, or the next certroll apply, tries
+them. Their failures keep counting, so that one more waits as long as it would
+have. Where an issuer or DNS account is held because it failed for many, the
+certificate is its next probe; however many are named, one is tried.
+
+A rate limit whose end the CA itself stated is kept, unless -force is given. Who
+did it is in the audit log: $CERTROLL_ACTOR, or user@host.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			want.Certificates = args
+			return a.retry(cmd.Context(), want, asJSON)
+		},
+	}
+	c.Flags().StringVar(&want.Why, "reason", "", "why, for the audit log")
+	c.Flags().BoolVar(&want.Force, "force", false, "also before the time that the CA stated")
+	c.Flags().BoolVar(&asJSON, "json", false, "print what was done as JSON (schema in docs/asking.md)")
+	return c
+}
+
+func (a *app) retry(ctx context.Context, want reconcile.Retry, asJSON bool) error {
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	ledger, err := s.openLedger("")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ledger.Close() }()
+	want.Actor = a.person()
+	r := reconcile.New(&reconcile.Observer{}, nil, nil, ledger, noJournal{}, reconcile.Options{})
+	done, commit, err := r.Retry(ctx, want)
+	if err != nil {
+		return err
+	}
+	dto := view.NewRetry(done, commit)
+	if asJSON {
+		return view.JSON(a.out, dto)
+	}
+	view.WriteRetry(a.out, a.palette(), dto)
+	return nil
+}

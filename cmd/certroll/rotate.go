@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+// farFromDue is how long before it is due a rotation takes -force.
+const farFromDue = 7 * 24 * time.Hour
+
+func (a *app) rotateCommand() *cobra.Command {
+	var r rotation
+	c := &cobra.Command{
+		Use:   "rotate NAME... -reason TEXT",
+		Short: "Ask for a new certificate with a new key, in the config repo",
+		Long: `Ask for one rotation by a new text in rotate, in the block of each certificate:
+a new certificate with a fresh key, and the old one revoked once the new one is
+live with -revoke. A certificate that is not due within 7 days takes -force, since
+rotating is not free: the refusal says what it costs.` + howEdited,
+		Args: cobra.MinimumNArgs(1),
+	}
+	f := a.editFlags(c)
+	c.Flags().BoolVar(&r.revoke, "revoke", false, "revoke what is replaced")
+	c.Flags().StringVar(&r.code, "code", "", "why it is revoked, by RFC 5280: keyCompromise, superseded (the default), affiliationChanged, cessationOfOperation, unspecified")
+	c.Flags().BoolVar(&r.force, "force", false, "also where the certificate is far from expiry")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		r.names, r.reason = slices.Compact(slices.Sorted(slices.Values(args))), f.reason
+		return a.rotate(cmd.Context(), f, r)
+	}
+	return c
+}
+
+// rotation is what a person asks for.
+type rotation struct {
+	names         []string
+	reason, code  string
+	revoke, force bool
+	records       map[string]*reconcile.Record
+	now           time.Time
+}
+
+func (a *app) rotate(ctx context.Context, f *editFlags, r rotation) error {
+	if err := a.checkEdit(f); err != nil {
+		return err
+	}
+	if r.code != "" && !r.revoke {
+		return errors.New("-code says why the old certificate is revoked: give -revoke with it")
+	}
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	r.reason, r.now = f.reason, time.Now().UTC()
+	if r.records, err = a.records(ctx, s); err != nil && !r.force {
+		return err
+	}
+	if err != nil {
+		fmt.Fprintf(a.err, "What is live was not looked at: %s\n", err)
+	}
+	return a.revise(ctx, s, f, change{"rotate", r.names, r.edit})
+}
+
+// records reads the ledger; nil where there is none to read.
+func (a *app) records(ctx context.Context, s *settings) (map[string]*reconcile.Record, error) {
+	if s.Ledger.URL == "" {
+		fmt.Fprintln(a.err, "There is no ledger (ledger.url in certroll.hcl), so it is not known how far from expiry they are.")
+		return nil, nil
+	}
+	tree, err := s.ledgerTree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return reconcile.ReadRecords(tree)
+}
+
+func (r rotation) edit(e *spec.Editor) error {
+	var early []*spec.Certificate
+	for _, name := range r.names {
+		c, err := e.Certificate(name)
+		if err != nil {
+			return err
+		}
+		if r.far(name) {
+			early = append(early, c)
+		}
+		if err := e.Rotate(name, spec.Rotating{Reason: r.unseen(c), Revoke: r.revoke, Code: r.code}); err != nil {
+			return err
+		}
+	}
+	if len(early) > 0 && !r.force {
+		return errors.New(r.costs(e.Spec(), early))
+	}
+	return nil
+}
+
+// live is what the ledger says is live; nil where it says nothing.
+func (r rotation) live(name string) *reconcile.Live {
+	if record := r.records[name]; record != nil {
+		return record.Live
+	}
+	return nil
+}
+
+// far tells whether a certificate is neither due nor expires soon.
+func (r rotation) far(name string) bool {
+	l := r.live(name)
+	if l == nil {
+		return false
+	}
+	due := l.NotAfter
+	if at := r.records[name].RenewAt; at != nil {
+		due = *at
+	}
+	return due.Sub(r.now) > farFromDue
+}
+
+// unseen is the reason as a text that the certificate's rotate does not have
+// and that what is live was not made for, since only that forces a rotation.
+func (r rotation) unseen(c *spec.Certificate) string {
+	l, text := r.live(c.Name), r.reason
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if text != c.Rotate && (l == nil || !l.Satisfies(text)) {
+			break
+		}
+		text = r.now.Format(layout) + " " + r.reason
+	}
+	return text
+}
+
+// costs says what rotating certificates early means.
+func (r rotation) costs(desired *spec.Spec, early []*spec.Certificate) string {
+	var b strings.Builder
+	var issuers []string
+	for _, c := range early {
+		fmt.Fprintf(&b, "%s is far from expiry: %s. Readers of %s/%s will get another certificate and key.\n",
+			c.Name, r.when(c.Name), c.Vault.Mount, c.Vault.Path)
+		if text := limitsText(desired.Issuers[c.Issuer]); !slices.Contains(issuers, text) {
+			issuers = append(issuers, text)
+		}
+	}
+	fmt.Fprintf(&b, "A rotation is a new order, which counts against the CA's limits: %s. With those used up, a renewal that is due has to wait.\n", strings.Join(issuers, "; "))
+	if r.revoke {
+		b.WriteString("With -revoke the certificate that is live now is revoked as soon as the new one is in Vault: whoever still serves it by then serves a revoked one.\n")
+	}
+	b.WriteString("If that is wanted, say so by -force beside the -reason. Nothing was changed.")
+	return b.String()
+}
+
+func (r rotation) when(name string) string {
+	expires := "it expires " + r.live(name).NotAfter.UTC().Format(time.DateOnly)
+	at := r.records[name].RenewAt
+	if at == nil {
+		return expires + ", its renewal being off"
+	}
+	return fmt.Sprintf("%s and is renewed by itself %s, in %d days", expires, at.UTC().Format(time.DateOnly), int(at.Sub(r.now).Hours()/24))
+}
+
+// limitsText is what is known of a CA's limits on orders.
+func limitsText(i *spec.Issuer) string {
+	if i.Limits == nil {
+		return "issuer." + i.Name + " states none, but its CA may have some"
+	}
+	var parts []string
+	for _, l := range []struct {
+		what  string
+		limit spec.Limit
+	}{
+		{"certificates of exactly the same names", i.Limits.ExactSet},
+		{"certificates of a registered domain", i.Limits.PerDomain},
+		{"orders of the account", i.Limits.Orders},
+	} {
+		if l.limit.Burst > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s per %s", l.limit.Burst, l.what, periodText(l.limit.Window)))
+		}
+	}
+	if len(parts) == 0 {
+		return "issuer." + i.Name + " has none on orders"
+	}
+	return "issuer." + i.Name + " takes " + strings.Join(parts, ", ")
+}
+
+func periodText(d time.Duration) string {
+	if day := 24 * time.Hour; d%day == 0 {
+		return count(int(d/day), "day")
+	}
+	if d%time.Hour == 0 {
+		return count(int(d/time.Hour), "hour")
+	}
+	return d.String()
+}

@@ -1,0 +1,140 @@
+package view
+
+import (
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"certroll/reconcile"
+)
+
+// AuditSchema is the version of the JSON shapes of audit and audit verify.
+const AuditSchema = 1
+
+// Audit is a part of the audit log.
+type Audit struct {
+	Schema int               `json:"schema"`
+	Events []reconcile.Event `json:"events"` // the newest last, never null
+}
+
+// NewAudit builds the view of events.
+func NewAudit(events []reconcile.Event) Audit {
+	return Audit{Schema: AuditSchema, Events: append([]reconcile.Event{}, events...)}
+}
+
+// WriteAudit prints one line an event.
+func WriteAudit(w io.Writer, p Palette, events []reconcile.Event) {
+	if len(events) == 0 {
+		printer{w}.f("No event fits.\n")
+		return
+	}
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	out := printer{tw}
+	out.f("TIME\tOPERATION\tSTATUS\tCERTIFICATE\tREASON\tWHAT\n")
+	for _, e := range events {
+		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", stamp(e.Time), e.Operation, e.Status, orDash(oneLine(e.Certificate)), orDash(string(e.Reason)), oneLine(what(e)))
+	}
+	_ = tw.Flush()
+	printer{w}.f("\n%s.\n", p.bold(counted(len(events), "event")))
+}
+
+// what happened, in the upstream's words where it failed.
+func what(e reconcile.Event) string {
+	var parts []string
+	add := func(s string) {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	switch e.Status {
+	case reconcile.Failed, reconcile.Denied:
+		add(string(e.Class) + via(e))
+		if e.Failures > 1 {
+			add(sprint("%d in a row", e.Failures))
+		}
+		add(e.Severity)
+		if e.HoldUntil != nil {
+			add("waits until " + stamp(*e.HoldUntil))
+		}
+	default:
+		add(strings.TrimPrefix(serials(e), ", "))
+		if e.Actor != "" {
+			add("by " + e.Actor)
+		}
+	}
+	said := e.Message
+	if said == "" {
+		said = e.Detail
+	}
+	switch {
+	case said == "":
+		return strings.Join(parts, ", ")
+	case len(parts) == 0:
+		return said
+	}
+	return strings.Join(parts, ", ") + ": " + said
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// Verified is what became of checking the audit log. Arrays are never null.
+type Verified struct {
+	Schema   int                `json:"schema"`
+	InOrder  bool               `json:"in_order"`
+	Events   int                `json:"events"`
+	Files    int                `json:"files"`
+	Commits  int                `json:"commits"`
+	Head     string             `json:"head"` // "" where there is no branch
+	Findings []reconcile.Breach `json:"findings"`
+	More     int                `json:"more_findings"` // beyond those listed
+}
+
+// NewVerified builds the view of a check.
+func NewVerified(t *reconcile.Trail) Verified {
+	return Verified{
+		Schema: AuditSchema, InOrder: len(t.Findings) == 0, Events: t.Events, Files: t.Files, Commits: t.Commits, Head: t.Head,
+		Findings: append([]reconcile.Breach{}, t.Findings...), More: t.More,
+	}
+}
+
+// WriteVerified prints each finding word for word, then the sum.
+func WriteVerified(w io.Writer, p Palette, v Verified) {
+	out := printer{w}
+	for _, f := range v.Findings {
+		out.f("%s %s%s\n  expected  %s\n  seen      %s\n\n", p.red("Error:"), place(f), oneLine(f.Problem), oneLine(f.Expected), oneLine(f.Seen))
+	}
+	if v.More > 0 {
+		out.f("And %s more.\n\n", counted(v.More, "finding"))
+	}
+	sum := sprint("%s in %s, %s", counted(v.Events, "event"), counted(v.Files, "file"), counted(v.Commits, "commit"))
+	if v.Head != "" {
+		sum += ", head " + v.Head
+	}
+	if v.InOrder {
+		out.f("%s %s.\n", p.green("In order:"), sum)
+		return
+	}
+	out.f("%s %s: %s.\n", p.red("Not in order:"), counted(len(v.Findings)+v.More, "finding"), sum)
+}
+
+func place(f reconcile.Breach) string {
+	var parts []string
+	if f.File != "" {
+		parts = append(parts, f.File)
+	}
+	if f.Line > 0 {
+		parts = append(parts, sprint("line %d", f.Line))
+	}
+	if f.Commit != "" {
+		parts = append(parts, "commit "+f.Commit)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return strings.Join(parts, ", ") + ": "
+}

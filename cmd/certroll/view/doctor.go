@@ -1,0 +1,77 @@
+package view
+
+import (
+	"io"
+
+	"certroll/reconcile"
+)
+
+// ExaminationSchema is the version of the examination's JSON shape.
+const ExaminationSchema = 1
+
+// Examination is what doctor found. Arrays are never null.
+type Examination struct {
+	Schema       int                 `json:"schema"`
+	Revision     string              `json:"revision"` // "" for a plain directory outside Git
+	Certificates int                 `json:"certificates"`
+	Canaries     int                 `json:"canaries"`
+	Incomplete   bool                `json:"incomplete"` // time ran out before all was looked at
+	Errors       int                 `json:"errors"`
+	Warnings     int                 `json:"warnings"`
+	Findings     []reconcile.Finding `json:"findings"` // the worst first
+}
+
+// NewExamination builds the view of an examination.
+func NewExamination(revision string, x *reconcile.Examination) Examination {
+	return Examination{
+		Schema: ExaminationSchema, Revision: revision, Certificates: x.Certificates, Canaries: x.Canaries, Incomplete: x.Incomplete,
+		Errors: x.Count(reconcile.SeverityError), Warnings: x.Count(reconcile.SeverityWarning),
+		Findings: append([]reconcile.Finding{}, x.Findings...),
+	}
+}
+
+// WriteExamination prints an examination for a person, the worst first, then
+// the sum.
+func WriteExamination(w io.Writer, p Palette, x Examination) {
+	out := printer{w}
+	for _, f := range x.Findings {
+		writeFinding(out, p, f)
+	}
+	looked := counted(x.Certificates, "certificate") + " looked at, " + canaries(x.Canaries)
+	switch {
+	case x.Incomplete:
+		out.f("%s %s, then time ran out: %s, %s so far.\n", p.yellow("Doctor:"), looked, counted(x.Errors, "error"), counted(x.Warnings, "warning"))
+	case x.Errors+x.Warnings == 0:
+		out.f("%s %s: nothing stands in the way of a renewal.\n", p.green("ok"), looked)
+	default:
+		out.f("%s %s: %s, %s.\n", p.bold("Doctor:"), looked, counted(x.Errors, "error"), counted(x.Warnings, "warning"))
+	}
+}
+
+func canaries(n int) string {
+	switch n {
+	case 0:
+		return "no canary written"
+	case 1:
+		return "1 canary written"
+	}
+	return sprint("%d canaries written", n)
+}
+
+func writeFinding(out printer, p Palette, f reconcile.Finding) {
+	head := map[reconcile.Severity]string{
+		reconcile.SeverityError: p.red("Error:"), reconcile.SeverityWarning: p.yellow("Warning:"), reconcile.SeverityInfo: p.cyan("Note:"),
+	}[f.Severity]
+	out.f("%s %s (%s)\n%s\n", head, p.bold(f.About), f.Class, indent(wrap(f.Message, 96), "  "))
+	if f.Advice != "" {
+		out.f("  %s\n%s\n", p.dim("what to do"), indent(wrap(f.Advice, 92), "    "))
+	}
+	out.f("  %s %s\n\n", p.dim(sprint("touches %s:", counted(len(f.Certificates), "certificate"))), joinSome(f.Certificates, 5)+ofNames(f.Names))
+}
+
+func ofNames(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return " (" + joinSome(names, 3) + ")"
+}

@@ -1,0 +1,119 @@
+package view
+
+import (
+	"cmp"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// ExpiringSchema is the version of its JSON shape.
+const ExpiringSchema = 1
+
+// Expiring is what expires soon. Arrays are never null.
+type Expiring struct {
+	Schema       int       `json:"schema"`
+	Time         time.Time `json:"time"`
+	Days         int       `json:"days"`
+	NotInOrder   int       `json:"not_in_order"`
+	Certificates []Expiry  `json:"certificates"` // the nearest first
+}
+
+// Expiry is one certificate that expires soon.
+type Expiry struct {
+	Certificate string               `json:"certificate"`
+	NotAfter    time.Time            `json:"not_after"`
+	Auto        bool                 `json:"auto"`      // it is renewed by itself
+	Standing    string               `json:"standing"`  // paging, failing, overdue, unmanaged, due or in_order
+	InOrder     bool                 `json:"in_order"`  // nobody needs to look at it
+	RenewAt     *time.Time           `json:"renew_at"`  // null where it is not renewed by itself
+	Failures    int                  `json:"failures"`  // in a row
+	Class       string               `json:"class"`     // of the last failure, "" for none
+	Message     string               `json:"message"`   // the upstream's own words
+	Hold        *reconcile.Hold      `json:"hold"`      // null: nothing is held back
+	Unmanaged   *reconcile.Unmanaged `json:"unmanaged"` // null: nobody turned the renewal off
+	waits       string
+	record      *reconcile.Record
+}
+
+// NewExpiring picks what expires within some days.
+func NewExpiring(records map[string]*reconcile.Record, days int, now time.Time) Expiring {
+	dto := Expiring{Schema: ExpiringSchema, Time: now.UTC().Truncate(time.Second), Days: days, Certificates: []Expiry{}}
+	end := now.AddDate(0, 0, days)
+	for _, r := range records {
+		if r.Live == nil || r.State == reconcile.StateRetired || r.Live.NotAfter.After(end) {
+			continue
+		}
+		e := newExpiry(r, now)
+		if !e.InOrder {
+			dto.NotInOrder++
+		}
+		dto.Certificates = append(dto.Certificates, e)
+	}
+	slices.SortFunc(dto.Certificates, func(a, b Expiry) int {
+		return cmp.Or(a.NotAfter.Compare(b.NotAfter), cmp.Compare(a.Certificate, b.Certificate))
+	})
+	return dto
+}
+
+func newExpiry(r *reconcile.Record, now time.Time) Expiry {
+	s := r.Stands(now)
+	e := Expiry{
+		Certificate: r.Certificate, NotAfter: r.Live.NotAfter.UTC(), Auto: !r.Paused(now), Standing: string(s), InOrder: s.Well(),
+		RenewAt: r.RenewAt, Failures: r.Failures, Hold: r.Hold, Unmanaged: r.Unmanaged, waits: r.WaitsFor(), record: r,
+	}
+	if f := r.LastFailure; f != nil {
+		e.Class, e.Message = string(f.Class), f.Message
+	}
+	return e
+}
+
+// WriteExpiring prints one line a certificate, the nearest first.
+func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
+	if len(dto.Certificates) == 0 {
+		printer{w}.f("Nothing expires within %s.\n", counted(dto.Days, "day"))
+		return
+	}
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	out := printer{tw}
+	out.f("CERTIFICATE\tEXPIRES\tRENEWED\tSTATE\tWHY\n")
+	for _, e := range dto.Certificates {
+		out.f("%s\t%s\t%s\t%s\t%s\n", e.Certificate, stamp(e.NotAfter), renewed(e), expiryState(e), oneLine(why(e)))
+	}
+	_ = tw.Flush()
+	printer{w}.f("\n%s within %s, %s.\n", counted(len(dto.Certificates), "certificate"), counted(dto.Days, "day"),
+		p.bold(sprint("%d not in order", dto.NotInOrder)))
+}
+
+func renewed(e Expiry) string {
+	if e.Auto {
+		return "by itself"
+	}
+	return "by nobody"
+}
+
+func expiryState(e Expiry) string {
+	s := reconcile.Standing(e.Standing)
+	if s == reconcile.StandsDue || s == reconcile.StandsInOrder {
+		return map[bool]string{true: "due", false: "in order"}[s == reconcile.StandsDue]
+	}
+	return stateWord(e.record, s)
+}
+
+func why(e Expiry) string {
+	switch {
+	case e.waits != "":
+		return e.waits
+	case e.RenewAt == nil:
+		return ""
+	case reconcile.Standing(e.Standing) == reconcile.StandsInOrder:
+		return "it is renewed " + stamp(*e.RenewAt)
+	case reconcile.Standing(e.Standing) == reconcile.StandsDue:
+		return "due since " + stamp(*e.RenewAt) + ", the next run renews it"
+	default:
+		return "due since " + stamp(*e.RenewAt) + " and nobody has tried: is certroll run up?"
+	}
+}

@@ -1,0 +1,99 @@
+package view
+
+import (
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// ExplanationSchema is the version of its JSON shape.
+const ExplanationSchema = 1
+
+// Explanation says why a certificate is, or is not, renewed now.
+type Explanation struct {
+	Schema      int       `json:"schema"`
+	Certificate string    `json:"certificate"`
+	Revision    string    `json:"revision"`
+	Time        time.Time `json:"time"`
+	Rules       []Rule    `json:"rules"` // in the order they are asked; none where it is gone from the spec
+	Plan        Action    `json:"plan"`  // what comes of it, as plan -json has it
+	HeldBack    bool      `json:"held_back"`
+}
+
+// Rule is what one rule made of the certificate.
+type Rule struct {
+	Rule    string `json:"rule"`
+	Saw     string `json:"saw"`
+	Hit     bool   `json:"hit"`     // it would decide
+	Decides bool   `json:"decides"` // the first that hits
+	Action  string `json:"action"`  // of a rule that hits
+	Reason  string `json:"reason"`
+	Detail  string `json:"detail"`
+}
+
+// NewExplanation builds the view of the rules' verdicts and of the action that
+// came of them.
+func NewExplanation(revision string, now time.Time, verdicts []reconcile.Verdict, action reconcile.Action) Explanation {
+	dto := Explanation{
+		Schema: ExplanationSchema, Certificate: action.Certificate, Revision: revision, Time: now.UTC().Truncate(time.Second),
+		Rules: make([]Rule, 0, len(verdicts)), Plan: newAction(action), HeldBack: action.Kind == reconcile.KindHold,
+	}
+	decided := false
+	for _, v := range verdicts {
+		r := Rule{Rule: v.Rule, Saw: v.Saw, Hit: v.Hit, Decides: v.Hit && !decided}
+		if v.Hit {
+			r.Action, r.Reason, r.Detail = string(v.Kind), string(v.Reason), v.Detail
+			decided = true
+		}
+		dto.Rules = append(dto.Rules, r)
+	}
+	return dto
+}
+
+// WriteExplanation prints it for a person.
+func WriteExplanation(w io.Writer, p Palette, dto Explanation) {
+	out := printer{w}
+	out.f("%s  %s\n\n", p.bold(dto.Certificate), outcome(dto.Plan))
+	if len(dto.Rules) == 0 {
+		out.f("  No rule is asked: %s.\n", dto.Plan.Detail)
+	}
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for _, r := range dto.Rules {
+		mark := " "
+		if r.Decides {
+			mark = ">"
+		}
+		printer{tw}.f("%s %s\t%s\t%s\n", mark, r.Rule, says(r), oneLine(r.Saw))
+	}
+	_ = tw.Flush()
+	for _, r := range dto.Rules {
+		if r.Decides {
+			out.f("\nDecided by %q: %s.\n", r.Rule, oneLine(r.Detail))
+		}
+	}
+	if dto.HeldBack {
+		out.f("Held back (%s) until %s: %s\n", dto.Plan.Reason, stamp(*dto.Plan.NotBefore), oneLine(dto.Plan.Detail))
+	}
+	for _, warning := range dto.Plan.Warnings {
+		out.f("%s %s\n", p.yellow("!"), warning)
+	}
+}
+
+func outcome(a Action) string {
+	if v := verb(a); v != "" {
+		return v
+	}
+	if a.NotBefore != nil {
+		return "nothing to do until " + stamp(*a.NotBefore)
+	}
+	return "nothing to do"
+}
+
+func says(r Rule) string {
+	if !r.Hit {
+		return "-"
+	}
+	return sprint("%s (%s)", r.Action, r.Reason)
+}

@@ -1,0 +1,129 @@
+package view
+
+import (
+	"io"
+	"strings"
+	"time"
+)
+
+// ImportSchema is the version of the shape of an import's report in JSON.
+const ImportSchema = 1
+
+// Import is what taking over existing certificates did. Arrays are never null.
+type Import struct {
+	Schema       int        `json:"schema"`
+	Tool         string     `json:"tool"`
+	DryRun       bool       `json:"dry_run"`
+	Certificates []Imported `json:"certificates"`
+	Notes        []string   `json:"notes"` // on all of them
+	FillIn       []FillIn   `json:"fill_in"`
+	Taken        int        `json:"taken"`
+	There        int        `json:"there"`
+	Left         int        `json:"left"`
+	File         string     `json:"file"` // that the HCL went to; "" where to none
+	HCL          string     `json:"hcl"`
+}
+
+// Imported is one certificate of an import.
+type Imported struct {
+	Name     string    `json:"name"`  // as the other tool calls it
+	Block    string    `json:"block"` // the certificate block in the HCL; "" where there is none
+	From     string    `json:"from"`
+	Outcome  string    `json:"outcome"` // taken, there, left
+	Why      string    `json:"why"`     // of there and left
+	Vault    string    `json:"vault"`
+	Names    []string  `json:"names"`
+	Key      string    `json:"key"`
+	Serial   string    `json:"serial"`
+	NotAfter time.Time `json:"not_after,omitzero"`
+	Notes    []string  `json:"notes"` // what is otherwise from here on, or was not carried over
+}
+
+// FillIn is a line of the HCL that waits for a person.
+type FillIn struct {
+	Line int    `json:"line"`
+	Text string `json:"text"`
+}
+
+// Count fills in the sums and finds what a person has to fill in.
+func (i *Import) Count(mark string) {
+	for _, c := range i.Certificates {
+		switch c.Outcome {
+		case "taken":
+			i.Taken++
+		case "there":
+			i.There++
+		default:
+			i.Left++
+		}
+	}
+	i.FillIn = []FillIn{}
+	n := 0
+	for line := range strings.Lines(i.HCL) {
+		n++
+		if _, text, ok := strings.Cut(line, "# "+mark); ok {
+			i.FillIn = append(i.FillIn, FillIn{n, strings.TrimSpace(text)})
+		}
+	}
+}
+
+// WriteImport prints an import for a person.
+func WriteImport(w io.Writer, p Palette, i Import) {
+	out := printer{w}
+	for _, c := range i.Certificates {
+		out.imported(c, p, i.DryRun)
+	}
+	for _, n := range i.Notes {
+		out.f("%s\n", wrap("Note: "+n, 96))
+	}
+	if len(i.Notes) > 0 {
+		out.f("\n")
+	}
+	if len(i.FillIn) > 0 {
+		out.f("%s\n", p.bold("To fill in:"))
+		for _, f := range i.FillIn {
+			out.f("%s\n", indent(wrap(sprint("line %d: %s", f.Line, f.Text), 96), "  "))
+		}
+		out.f("\n")
+	}
+	sum := "Import:"
+	if i.DryRun {
+		sum = "Import, dry run (nothing was written):"
+	}
+	out.f("%s %d to be adopted, %d there already, %d left behind.\n", p.bold(sum), i.Taken, i.There, i.Left)
+	if i.File != "" {
+		out.f("The HCL is in %s. Fill in what waits for it, commit it, and see that certroll plan says \"will be adopted\".\n", i.File)
+	}
+}
+
+func (p printer) imported(c Imported, paint Palette, dry bool) {
+	switch c.Outcome {
+	case "left":
+		p.f("%s %s  is left behind\n", paint.red("!"), paint.bold(c.Name))
+	case "there":
+		p.f("%s %s  is there already\n", paint.dim("="), paint.bold(c.Name))
+	default:
+		verb := "is taken over"
+		if dry {
+			verb = "would be taken over"
+		}
+		p.f("%s %s  %s\n", paint.green("+"), paint.bold(c.Name), verb)
+	}
+	row := func(name, value string) {
+		if value != "" {
+			text := strings.ReplaceAll(wrap(value, 84), "\n", "\n"+strings.Repeat(" ", 12))
+			p.f("    %-7s %s\n", name, text)
+		}
+	}
+	row("from", c.From)
+	row("names", joinSome(c.Names, 6))
+	if c.Key != "" {
+		row("key", sprint("%s, until %s", c.Key, c.NotAfter.UTC().Format(time.DateOnly)))
+	}
+	row("vault", c.Vault)
+	row("why", c.Why)
+	for _, n := range c.Notes {
+		row("note", n)
+	}
+	p.f("\n")
+}

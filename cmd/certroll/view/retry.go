@@ -1,0 +1,58 @@
+package view
+
+import (
+	"io"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// RetrySchema is the version of its JSON shape.
+const RetrySchema = 1
+
+// Retry is what became of a retry. Arrays are never null.
+type Retry struct {
+	Schema       int       `json:"schema"`
+	Certificates []Retried `json:"certificates"`
+	Commit       string    `json:"ledger_commit"` // "" where nothing was to be told
+}
+
+// Retried is what became of it for one certificate.
+type Retried struct {
+	Certificate string     `json:"certificate"`
+	Told        bool       `json:"told"`       // false: nothing holds it back
+	HeldUntil   *time.Time `json:"held_until"` // of the hold that was ended; null for none
+	Class       string     `json:"class"`      // of that hold
+	Failures    int        `json:"failures"`   // in a row, which keep counting
+}
+
+// NewRetry builds the view of a retry.
+func NewRetry(done []reconcile.Retried, commit string) Retry {
+	dto := Retry{Schema: RetrySchema, Certificates: make([]Retried, 0, len(done)), Commit: commit}
+	for _, d := range done {
+		r := Retried{Certificate: d.Certificate, Told: d.Event != nil, Failures: d.Failures}
+		if h := d.Hold; h != nil {
+			r.HeldUntil, r.Class = &h.Until, string(h.Class)
+		}
+		dto.Certificates = append(dto.Certificates, r)
+	}
+	return dto
+}
+
+// WriteRetry prints a line a certificate.
+func WriteRetry(w io.Writer, p Palette, dto Retry) {
+	out := printer{w}
+	for _, r := range dto.Certificates {
+		switch {
+		case r.HeldUntil != nil:
+			out.f("%s: its hold until %s (%s, %s in a row) is ended; the next run tries it\n", p.bold(r.Certificate), stamp(*r.HeldUntil), r.Class, counted(r.Failures, "failure"))
+		case r.Told:
+			out.f("%s: it is the next to be tried where its issuer or DNS account is held for all (certroll explain %s)\n", p.bold(r.Certificate), r.Certificate)
+		default:
+			out.f("%s: nothing holds it back by itself (certroll explain %s)\n", p.bold(r.Certificate), r.Certificate)
+		}
+	}
+	if dto.Commit != "" {
+		out.f("Ledger at %s.\n", dto.Commit[:min(12, len(dto.Commit))])
+	}
+}

@@ -1,0 +1,144 @@
+package view
+
+import (
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// lastFailures is how many of its failures a story tells.
+const lastFailures = 5
+
+// Story is what the audit log adds to the record of one certificate.
+type Story struct {
+	Standing    string            `json:"standing"`
+	KeyAgeDays  int               `json:"key_age_days"` // -1: nothing is live
+	LastRenewal *reconcile.Event  `json:"last_renewal"` // the last order that succeeded, or null
+	NextBy      string            `json:"next_by"`      // the reason renew_at comes from, "" where there is none
+	Failures    []reconcile.Event `json:"failures"`     // the last five, the newest first
+}
+
+// NewStory builds the story from a certificate's events, oldest first.
+func NewStory(r *reconcile.Record, events []reconcile.Event, now time.Time) *Story {
+	s := &Story{Standing: string(r.Stands(now)), KeyAgeDays: -1, NextBy: string(r.NextBy()), Failures: []reconcile.Event{}}
+	if r.Live != nil {
+		s.KeyAgeDays = int(now.Sub(r.Live.KeySince) / (24 * time.Hour))
+	}
+	for _, e := range slices.Backward(events) {
+		switch {
+		case e.Operation == reconcile.KindDoctor: // a look ahead is no attempt
+		case e.Status == reconcile.Success && s.LastRenewal == nil && (e.Operation.Orders() || e.Operation == reconcile.KindAdopt):
+			s.LastRenewal = &e
+		case (e.Status == reconcile.Failed || e.Status == reconcile.Denied) && len(s.Failures) < lastFailures:
+			s.Failures = append(s.Failures, e)
+		}
+	}
+	return s
+}
+
+// WriteStory prints all that is known of one certificate.
+func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
+	out := printer{w}
+	out.f("%s  %s\n", p.bold(r.Certificate), stateWord(r, reconcile.Standing(s.Standing)))
+	line := func(key, value string) {
+		if value != "" {
+			out.f("  %-13s %s\n", key, value)
+		}
+	}
+	line("names", strings.Join(r.Names, ", "))
+	line("declared in", r.File)
+	if r.Live != nil {
+		writeLive(line, r.Live, s)
+	}
+	line("last renewal", lastRenewal(s.LastRenewal))
+	line("renews", nextRenewal(r, s))
+	if r.Unmanaged != nil {
+		line("paused", r.Unmanaged.String())
+	}
+	for _, waiting := range r.Revocations {
+		line("to revoke", sprint("serial %s of issuer.%s, in %s/%s version %d, code %d", waiting.Serial, waiting.Issuer, waiting.Mount, waiting.Path, waiting.Version, waiting.Code))
+	}
+	if f := r.LastFailure; f != nil {
+		line("failures", sprint("%d in a row%s, the last %s: %s", r.Failures, since(r.FailingSince), stamp(f.At), f.Class))
+		out.f("%s\n", indent(wrap(f.Message, 90), "                "))
+	}
+	if h := r.Hold; h != nil {
+		line("waits until", stamp(h.Until)+", "+oneLine(h.Reason))
+	}
+	writeFailures(out, p, s.Failures)
+}
+
+func writeLive(line func(key, value string), l *reconcile.Live, s *Story) {
+	line("serial", l.Serial)
+	line("valid", stamp(l.NotBefore)+" to "+stamp(l.NotAfter))
+	line("key", sprint("%s, since %s (%s), SPKI SHA-256 %s", l.KeyShape, l.KeySince.UTC().Format(time.DateOnly), counted(s.KeyAgeDays, "day"), l.KeyDigest))
+	line("issuer", l.Issuer+" ("+l.Directory+")")
+	line("DNS account", l.DNSAccount)
+	line("Vault", sprint("%s/%s version %d", l.Mount, l.Path, l.Version))
+	line("revision", l.Revision)
+}
+
+func lastRenewal(e *reconcile.Event) string {
+	if e == nil {
+		return ""
+	}
+	s := sprint("%s, %s (%s)", stamp(e.Time), e.Operation, e.Reason)
+	if e.Detail != "" {
+		s += ": " + oneLine(e.Detail)
+	}
+	if e.Actor != "" {
+		s += ", by " + e.Actor
+	}
+	return s
+}
+
+func nextRenewal(r *reconcile.Record, s *Story) string {
+	if r.RenewAt == nil {
+		return ""
+	}
+	switch reconcile.Reason(s.NextBy) {
+	case reconcile.ReasonWindow:
+		return sprint("%s, in the CA's suggested window, %s to %s", stamp(*r.RenewAt), stamp(r.RenewalInfo.Start), stamp(r.RenewalInfo.End))
+	case reconcile.ReasonRevoking:
+		return stamp(*r.RenewAt) + ", because the CA wants it replaced"
+	default:
+		return stamp(*r.RenewAt) + ", by its threshold"
+	}
+}
+
+func writeFailures(out printer, p Palette, failures []reconcile.Event) {
+	if len(failures) == 0 {
+		return
+	}
+	out.f("\n%s\n", p.bold("The last failures, the newest first"))
+	for _, e := range failures {
+		out.f("  %s  %s %s (%s%s)\n%s\n", stamp(e.Time), e.Operation, e.Status, e.Class, via(e), indent(wrap(e.Message, 90), "    "))
+	}
+}
+
+// via is what a failure went through.
+func via(e reconcile.Event) string {
+	var parts []string
+	if e.Issuer != "" {
+		parts = append(parts, "issuer."+e.Issuer)
+	}
+	if e.DNSAccount != "" {
+		parts = append(parts, "dns."+e.DNSAccount)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return ", " + strings.Join(parts, ", ")
+}
+
+func since(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return " since " + stamp(*t)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,100 @@
+package gitsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// Walk fetches the branch's whole history and visits its commits from the head
+// to the root, along the first parents, each with all its parents and the tree
+// below the ledger's directory. The order is a pack's: older files are stored
+// as differences to newer ones. A directory's entries tell the objects they
+// stand for, see ObjectID, so that what is unchanged need not be read. A
+// branch that is not there has no commits.
+//
+// The history is fetched into a temporary directory, which is gone when Walk
+// returns: until then, and no longer, the trees can be read.
+func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []string, tree fs.FS) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ctx, cancel := l.remote.bound(ctx)
+	defer cancel()
+	doing := l.doing("reading the history of")
+	dir, err := os.MkdirTemp("", "certroll-history-")
+	if err != nil {
+		return &Error{Kind: Failed, Doing: doing, Detail: reason(err), Advice: "name a directory with room in TMPDIR", Err: err}
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	past, head, err := l.wholeHistory(ctx, dir, doing)
+	if err != nil {
+		return l.remote.explain(ctx, doing, err)
+	}
+	defer func() { _ = past.Close() }()
+	for at := head; !at.IsZero(); {
+		if err := ctx.Err(); err != nil {
+			return l.remote.explain(ctx, doing, err)
+		}
+		if at, err = l.visit(past, at, doing, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wholeHistory fetches all of the branch into a store of its own.
+func (l *Ledger) wholeHistory(ctx context.Context, dir, doing string) (*store, plumbing.Hash, error) {
+	c, err := l.remote.list(ctx, doing)
+	if err != nil {
+		return nil, plumbing.ZeroHash, err
+	}
+	defer c.close()
+	past, err := openStore(dir, "history", "")
+	if err != nil {
+		return nil, plumbing.ZeroHash, err
+	}
+	head := c.adv.References[l.ref.String()]
+	if head.IsZero() {
+		return past, head, nil
+	}
+	if _, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, maxBytes: maxLedgerPack}, past.objects); err != nil {
+		return nil, plumbing.ZeroHash, errors.Join(err, past.Close())
+	}
+	return past, head, nil
+}
+
+// visit shows one commit and returns its first parent; zero for a root.
+func (l *Ledger) visit(past *store, at plumbing.Hash, doing string, show func(string, []string, fs.FS) error) (plumbing.Hash, error) {
+	unreadable := func(err error) error {
+		return &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err,
+			Advice: "the remote does not have the whole history: look there with git fsck; a shallow clone cannot be checked"}
+	}
+	c, err := past.commit(at)
+	if err != nil {
+		return plumbing.ZeroHash, unreadable(err)
+	}
+	below, err := subtree(past.objects, c.TreeHash, l.o.Directory)
+	if err != nil {
+		return plumbing.ZeroHash, unreadable(err)
+	}
+	parents := make([]string, len(c.ParentHashes))
+	for i, p := range c.ParentHashes {
+		parents[i] = p.String()
+	}
+	err = show(at.String(), parents, newTreeFS(past.objects, below, c.Committer.When))
+	switch {
+	case errors.Is(err, plumbing.ErrObjectNotFound):
+		return plumbing.ZeroHash, unreadable(fmt.Errorf("commit %s: %w", at, err))
+	case err != nil || len(parents) == 0:
+		return plumbing.ZeroHash, err
+	}
+	return c.ParentHashes[0], nil
+}
+
+// ObjectID is the Git object an entry stands for: two of the same id are the
+// same to the last byte, a directory with all that is below it.
+func (e dirEntry) ObjectID() string { return e.hash.String() }

@@ -1,0 +1,150 @@
+package gitsync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+)
+
+// ReviseOptions say which branch of the config repo to change, and who does.
+type ReviseOptions struct {
+	URL         string
+	Ref         string // a branch; empty is the one that the remote's HEAD names
+	NewBranch   string // where set the commit goes to this branch, made of Ref's
+	Directory   string // only this sub-directory; empty: all
+	Auth        Auth
+	AuthorName  string // a person
+	AuthorEmail string
+	Now         func() time.Time // the time of the commit; time.Now unless set
+	Timeout     time.Duration    // of one exchange with the remote; five minutes unless set
+	Limits      Limits
+}
+
+// Revised is a commit that was pushed.
+type Revised struct {
+	Commit string
+	Branch string // that it was pushed to
+	From   string // the branch that a new one was made of; else ""
+}
+
+// Revise runs edit on the *.hcl files of the config repo and pushes what it
+// returns, by path, as one commit. When somebody else pushed meanwhile, edit
+// runs again on the files that are there now. Commits of others are never
+// written over; a new branch must not be there yet.
+func Revise(ctx context.Context, o ReviseOptions, message string, edit func(files []File) (map[string][]byte, error)) (Revised, error) {
+	branch, err := o.branch(ctx)
+	if err != nil {
+		return Revised{}, err
+	}
+	l := LedgerOptions{
+		URL: o.URL, Branch: branch.Short(), Directory: o.Directory, Auth: o.Auth, AuthorName: o.AuthorName, AuthorEmail: o.AuthorEmail,
+		Now: o.Now, Timeout: o.Timeout, what: "the branch", advice: "or commit to a branch of its own and open a pull request from that",
+	}
+	done := Revised{Branch: branch.Short()}
+	if o.NewBranch != "" {
+		l.Branch, l.from = o.NewBranch, branch.String()
+		done.Branch, done.From = strings.TrimPrefix(o.NewBranch, "refs/heads/"), branch.Short()
+	}
+	ledger, err := OpenLedger(l)
+	if err != nil {
+		return Revised{}, err
+	}
+	defer func() { _ = ledger.Close() }()
+	done.Commit, err = ledger.Commit(ctx, message, func(tree fs.FS) (map[string][]byte, error) {
+		files, err := o.files(tree, ledger.doing("reading"))
+		if err != nil {
+			return nil, err
+		}
+		return edit(files)
+	})
+	return done, err
+}
+
+func (o ReviseOptions) files(tree fs.FS, doing string) ([]File, error) {
+	files, err := readFiles(tree, &tally{Limits: o.Limits.withDefaults(), doing: doing})
+	var ours *Error
+	switch {
+	case errors.As(err, &ours):
+		return nil, ours
+	case err != nil:
+		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+	case len(files) == 0:
+		return nil, invalid(doing, fmt.Sprintf("there are no *.hcl files below %q", o.Directory+"/"), "check the directory's name and the branch")
+	}
+	return files, nil
+}
+
+// branch is the one that Ref names, which must be there.
+func (o ReviseOptions) branch(ctx context.Context) (plumbing.ReferenceName, error) {
+	r, err := openRemote(o.URL, o.Auth, o.Timeout)
+	if err != nil {
+		return "", err
+	}
+	defer r.close()
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
+	doing := fmt.Sprintf("looking for the branch to change at %s", r.loc)
+	c, err := r.list(ctx, doing)
+	if err != nil {
+		return "", err
+	}
+	defer c.close()
+	name, err := branchNamed(c.adv, o.Ref)
+	if err == nil {
+		return name, nil
+	}
+	e := invalid(doing, fmt.Sprintf("%s: %s", cmp.Or(o.Ref, "HEAD"), err), "a change is committed to a branch: name one that is there")
+	if errors.Is(err, errNoRef) {
+		e.Kind = RefNotFound
+	}
+	return "", e
+}
+
+// branchNamed finds the branch that a Source's ref stands for.
+func branchNamed(adv *packp.AdvRefs, ref string) (plumbing.ReferenceName, error) {
+	if ref == "" || ref == "HEAD" {
+		for _, link := range adv.Capabilities.Get(capability.SymRef) {
+			if to, ok := strings.CutPrefix(link, "HEAD:"); ok && strings.HasPrefix(to, "refs/heads/") {
+				return plumbing.ReferenceName(to), nil
+			}
+		}
+		return "", errors.New("it names no branch at the remote")
+	}
+	if _, err := resolve(advertised(adv), ref); err != nil {
+		return "", err
+	}
+	full := plumbing.ReferenceName(ref)
+	if !strings.HasPrefix(ref, "refs/") {
+		full = plumbing.NewBranchReferenceName(ref)
+	}
+	_, there := adv.References[full.String()]
+	switch {
+	case there && full.IsBranch():
+		return full, nil
+	case isHash(ref):
+		return "", errors.New("it is a commit, not a branch")
+	case !there || full.IsTag():
+		return "", errors.New("it is a tag, not a branch")
+	default:
+		return "", errors.New("it is no branch")
+	}
+}
+
+// GlobalAuthor is the name and address in the user's own Git configuration,
+// each "" where it has none. Files that it includes are not read.
+func GlobalAuthor() (name, email string, err error) {
+	c, err := config.LoadConfig(config.GlobalScope)
+	if err != nil {
+		return "", "", &Error{Kind: Failed, Doing: "reading the user's Git configuration", Detail: err.Error(), Err: err}
+	}
+	return c.User.Name, c.User.Email, nil
+}

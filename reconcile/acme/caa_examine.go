@@ -1,0 +1,245 @@
+package acme
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"certroll/spec"
+
+	"github.com/miekg/dns"
+)
+
+// ExamineCAA looks whether CAA records (RFC 8659, RFC 8657) let the issuer's
+// CA issue for names, which are A-labels with "*." kept, proven through
+// accounts. The resolvers are those of the first account. What it returns are
+// Findings; none where nothing is wrong.
+//
+// It orders nothing and makes no account: where records name an account it
+// reads ours from the store, and where there is none it says so.
+func (c *Client) ExamineCAA(ctx context.Context, issuer *spec.Issuer, accounts []*spec.DNSAccount, names []string) []error {
+	if len(accounts) == 0 {
+		return nil
+	}
+	e := &caaExam{exam: newExam(nameservers(accounts[0])), issuer: issuer}
+	for _, a := range accounts {
+		e.methods = appendNew(e.methods, string(a.Challenge))
+	}
+	var directory *Finding
+	e.identities, directory = c.caaIdentities(ctx, issuer)
+	e.unread = directory != nil
+	e.account = sync.OnceValues(func() (string, error) { return c.storedAccountURL(ctx, issuer) })
+	found := eachName(ctx, names, func(name string) []*Finding { return e.name(ctx, name) })
+	if directory != nil && ctx.Err() == nil {
+		found.add(directory)
+	}
+	return found.errors()
+}
+
+func appendNew(list []string, text string) []string {
+	for _, s := range list {
+		if s == text {
+			return list
+		}
+	}
+	return append(list, text)
+}
+
+// caaIdentities are the domains that the CA answers to in CAA records (RFC
+// 8555 section 7.1.1), or why they are not known.
+func (c *Client) caaIdentities(ctx context.Context, issuer *spec.Issuer) ([]string, *Finding) {
+	doing := "asking " + issuer.Directory + " which CAA records it goes by"
+	failed := func(err error) *Finding {
+		return &Finding{severity: SeverityError, about: issuer.Directory, why: asError(doing, err)}
+	}
+	u, err := c.upstream(issuer)
+	if err != nil {
+		return nil, failed(err)
+	}
+	body, _, err := u.get(ctx, doing, u.directory, maxAnswer)
+	if err != nil {
+		return nil, failed(err)
+	}
+	var directory struct {
+		Meta struct {
+			Identities []string `json:"caaIdentities"`
+		} `json:"meta"`
+	}
+	if err := json.Unmarshal(body, &directory); err != nil {
+		return nil, failed(&Error{class: ClassCAUnavailable, doing: doing, said: "the directory cannot be read: " + err.Error(), cause: err,
+			advice: "see that the issuer's directory is the URL of an ACME directory"})
+	}
+	return directory.Meta.Identities, nil
+}
+
+// storedAccountURL is the URL of the issuer's account as it was stored; ""
+// where there is no account yet.
+func (c *Client) storedAccountURL(ctx context.Context, issuer *spec.Issuer) (string, error) {
+	var eabKeyID string
+	if issuer.EAB != nil {
+		var err error
+		if eabKeyID, err = c.resolve(ctx, issuer.EAB.KeyID); err != nil {
+			return "", err
+		}
+	}
+	doc, err := c.accounts.Load(ctx, accountID(issuer.Directory, issuer.Email, eabKeyID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return doc[fieldURL], err
+}
+
+// caaExam is the examination of names for one issuer.
+type caaExam struct {
+	*exam
+	issuer     *spec.Issuer
+	identities []string
+	methods    []string
+	account    func() (string, error)
+	unread     bool // the directory cannot be read, which is told once
+}
+
+func (e *caaExam) name(ctx context.Context, name string) []*Finding {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return nil // CAA speaks of domains (RFC 8738 section 8 leaves it so)
+	}
+	domain, wildcard := strings.CutPrefix(name, "*.")
+	doing := "looking for CAA records for " + name
+	set, at, r := e.relevant(ctx, dns.Fqdn(domain))
+	if r.outage != nil {
+		return []*Finding{e.outage(doing, name, r.outage)}
+	}
+	if r.refused() {
+		return []*Finding{e.finding(SeverityInfo, "CAA at "+at, name, doing, "the name servers that the DNS account names do not answer for "+at+", so CAA records there are not known",
+			"look for them elsewhere (dig CAA "+at+"), or name recursive resolvers in the account's propagation block")}
+	}
+	if len(set) == 0 {
+		return nil
+	}
+	v := judgeCAA(set, caaQuestion{wildcard: wildcard, identities: e.identities, methods: e.methods, account: e.account})
+	if v.answer == caaUnknown && e.unread {
+		return nil
+	}
+	return e.judged(v, set, at, name, doing)
+}
+
+// judged turns a verdict into what is to be told.
+func (e *caaExam) judged(v caaVerdict, set []*dns.CAA, at, name, doing string) []*Finding {
+	said := "the records at " + at + " are " + caaText(set) + ": " + v.why
+	about := "CAA at " + at + " for " + e.issuer.Directory
+	var severity, advice string
+	switch v.answer {
+	case caaAllowed:
+		return nil
+	case caaUnknown:
+		return []*Finding{e.finding(SeverityInfo, "CAA identities of "+e.issuer.Directory, name, doing,
+			"there are some ("+caaText(set)+"), and the CA's directory does not say which domain it answers to (meta.caaIdentities), so nothing can be judged",
+			"compare them with the CA's own documentation")}
+	case caaPartly:
+		severity, advice = SeverityWarning, "add the challenge to validationmethods, or do not rely on DNS accounts with it"
+		about += ", methods"
+	case caaUnsure:
+		severity, advice = SeverityWarning, "issue a certificate by this issuer before the record names an account, or take accounturi out until then"
+		about += ", account"
+	default:
+		severity, advice = SeverityError, "remove the record, or let it allow this issuer"
+		if len(e.identities) > 0 {
+			advice = fmt.Sprintf("mend the records at %s: %s. CAA 0 issue %q would allow this issuer", at, at, e.identities[0])
+		}
+	}
+	if _, wildcard := strings.CutPrefix(name, "*."); wildcard {
+		about += ", wildcards"
+	}
+	return []*Finding{e.finding(severity, about, name, doing, said, advice)}
+}
+
+func (e *caaExam) finding(severity, about, name, doing, said, advice string) *Finding {
+	return &Finding{severity: severity, about: about, names: []string{name}, why: &Error{class: ClassCAA, doing: doing, said: said, advice: advice}}
+}
+
+// outage tells of a lookup without an answer. A CA that cannot look for CAA
+// records must not issue (Baseline Requirements, section 3.2.2.8).
+func (e *caaExam) outage(doing, name string, o *outage) *Finding {
+	f := o.finding(doing, name)
+	if o.fault == faultQuestion {
+		f.why.class, f.about = ClassCAA, "CAA queries at "+plain(o.top)
+		f.why.said += "; other questions are answered, and a CA that gets no answer to this one must not issue"
+	}
+	return f
+}
+
+// relevant climbs from a domain to the first one up the tree that has CAA
+// records (RFC 8659 section 3). at is where they are; the reply tells of a
+// question that has no answer, or whose answer is with other servers.
+func (e *caaExam) relevant(ctx context.Context, domain string) (set []*dns.CAA, at string, r heard) {
+	registered := dns.Fqdn(registeredOf(plain(domain)))
+	for name := domain; name != "."; name = parent(name) {
+		set, r = e.at(ctx, name)
+		if len(set) > 0 || r.outage != nil {
+			return set, plain(name), r
+		}
+		// Above the registered domain next to nobody has any, and servers of
+		// the zone cannot know.
+		if r.refused() && dns.IsSubDomain(registered, name) {
+			return nil, plain(name), r
+		}
+	}
+	return nil, "", heard{}
+}
+
+// at is the CAA records of one name. A CNAME is followed to its end, and from
+// there nothing is climbed: RFC 8659 section 3 goes on with the parent of the
+// name itself, other than RFC 6844 did.
+func (e *caaExam) at(ctx context.Context, name string) ([]*dns.CAA, heard) {
+	target := name
+	for range longestCNAME {
+		r := e.ask(ctx, target, dns.TypeCAA)
+		if r.outage != nil || r.refused() {
+			return nil, r
+		}
+		var set []*dns.CAA
+		for _, rr := range r.msg.Answer {
+			if caa, ok := rr.(*dns.CAA); ok {
+				set = append(set, caa)
+			}
+		}
+		next := cnameEnd(r.msg, target)
+		if len(set) > 0 || next == target {
+			return set, r
+		}
+		target = next
+	}
+	return nil, heard{outage: circle(dns.TypeCAA, name)}
+}
+
+// cnameEnd is where the CNAMEs in an answer lead to.
+func cnameEnd(r *dns.Msg, name string) string {
+	for range longestCNAME {
+		next := cnameIn(r, name)
+		if next == "" {
+			break
+		}
+		name = next
+	}
+	return name
+}
+
+func circle(rrtype uint16, name string) *outage {
+	return &outage{fault: faultCircle, question: dns.TypeToString[rrtype] + " " + plain(name), top: name,
+		said: "one gets CNAMEs that go round in a circle, or more than " + plural(longestCNAME, "link") + " of them"}
+}
+
+// caaText is a record set as a zone file has it, without TTLs, which differ
+// from one look to the next.
+func caaText(set []*dns.CAA) string {
+	var out []string
+	for _, r := range set {
+		out = append(out, fmt.Sprintf("%d %s \"%s\"", r.Flag, r.Tag, clip(r.Value)))
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,355 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"certroll/spec"
+)
+
+// Examiner looks at what renewals depend on, before one is due. What it finds
+// are errors that satisfy finding. It orders nothing.
+type Examiner interface {
+	// ExamineCAA looks whether names, proven through accounts, may be issued
+	// for by the issuer's CA.
+	ExamineCAA(ctx context.Context, issuer *spec.Issuer, accounts []*spec.DNSAccount, names []string) []error
+	// ExamineDelegation looks at where the answers for names go through one
+	// account; zones are, by name, those with which nothing is wrong.
+	ExamineDelegation(ctx context.Context, account *spec.DNSAccount, names []string) (zones map[string]string, found []error)
+	// Canary writes and removes a TXT record as a challenge would be answered.
+	Canary(ctx context.Context, account *spec.DNSAccount, name string, report func(step, detail string)) error
+}
+
+// finding is what an Examiner's errors tell about themselves. About is the
+// same whenever the same is found again.
+type finding interface {
+	error
+	Class() string
+	Severity() string
+	About() string
+	Names() []string
+	Account() string
+	Advice() string
+}
+
+// Severity says how bad a finding is.
+type Severity string
+
+// The severities of a finding.
+const (
+	SeverityError   Severity = "error"   // a renewal will fail by it
+	SeverityWarning Severity = "warning" // it may, or one of several ways to it is shut
+	SeverityInfo    Severity = "info"    // good to know
+)
+
+// Severities are all of them, the worst first.
+var Severities = []Severity{SeverityError, SeverityWarning, SeverityInfo}
+
+// Finding is one thing that was found, with all that it touches.
+type Finding struct {
+	Severity     Severity `json:"severity"`
+	Class        Class    `json:"class"`
+	About        string   `json:"about"`        // what it was found at; with the class it is what makes it the same
+	Message      string   `json:"message"`      // what was looked at, and the other side's own words
+	Advice       string   `json:"advice"`       // what to do, or ""
+	Certificates []string `json:"certificates"` // that it touches, by name
+	Names        []string `json:"names"`        // of those, sorted
+	DNSAccount   string   `json:"dns_account"`  // at fault, or ""
+}
+
+// Examination is what was looked at and what was found.
+type Examination struct {
+	Certificates int       // examined
+	Canaries     int       // written
+	Findings     []Finding // the worst first
+	// Incomplete tells that time ran out: what was not found may be there.
+	Incomplete bool
+}
+
+// Count is how many findings have a severity.
+func (x *Examination) Count(s Severity) int {
+	n := 0
+	for _, f := range x.Findings {
+		if f.Severity == s {
+			n++
+		}
+	}
+	return n
+}
+
+// ExamineOptions say what is looked at; the zero value is everything.
+type ExamineOptions struct {
+	Certificates []string      // by name; none: all that are renewed by themselves
+	NoCanary     bool          // write no canaries
+	Timeout      time.Duration // 0: 15 minutes
+}
+
+const (
+	examineTimeout = 15 * time.Minute
+	// examineAtOnce bounds the canaries, which are calls to DNS providers, and
+	// the groups of names, that are worked on side by side.
+	examineAtOnce = 4
+)
+
+// Examine looks at what the next renewals depend on. It writes nothing but
+// canaries, which it removes again.
+func (r *Reconciler) Examine(ctx context.Context, desired *spec.Spec, o ExamineOptions) (*Examination, error) {
+	if r.opts.Examiner == nil {
+		return nil, &failure{class: ClassInternal, err: errors.New("examining: there is nobody to do it")}
+	}
+	certificates, err := toExamine(desired, o.Certificates, r.opts.Now())
+	if err != nil {
+		return nil, err
+	}
+	run, cancel := context.WithTimeout(ctx, cmp.Or(o.Timeout, examineTimeout))
+	defer cancel()
+	x := &examining{examiner: r.opts.Examiner, desired: desired, certificates: certificates, progress: r.opts.Progress, found: map[string]*Finding{}, zones: map[string]map[string]string{}}
+	x.look(run)
+	if !o.NoCanary {
+		x.canaries(run)
+	}
+	return x.result(run.Err() != nil), ctx.Err()
+}
+
+// toExamine are the certificates asked for, or all that will be renewed.
+func toExamine(desired *spec.Spec, names []string, now time.Time) ([]*spec.Certificate, error) {
+	var out []*spec.Certificate
+	for _, name := range names {
+		c := desired.Certificate(name)
+		if c == nil {
+			return nil, &failure{class: ClassConfig, err: fmt.Errorf("examining %q: the config repo declares no certificate of this name", name)}
+		}
+		out = append(out, c)
+	}
+	if len(names) > 0 {
+		return out, nil
+	}
+	for _, c := range desired.Certificates {
+		if renewsAt(c, now) {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+// examining is one Examine.
+type examining struct {
+	examiner     Examiner
+	desired      *spec.Spec
+	certificates []*spec.Certificate
+	progress     func(certificate, step, detail string)
+
+	mu    sync.Mutex
+	found map[string]*Finding          // by class and what it is about
+	zones map[string]map[string]string // by account and name
+	flown int
+}
+
+// group is certificates that are looked at together.
+type group struct {
+	issuer       *spec.Issuer
+	fallback     bool // the issuer is not the first choice
+	accounts     []string
+	certificates []*spec.Certificate
+}
+
+// look asks DNS, together what has issuer and accounts in common.
+func (x *examining) look(ctx context.Context) {
+	var g errgroup.Group
+	g.SetLimit(examineAtOnce)
+	for _, one := range x.byIssuer() {
+		g.Go(func() error {
+			accounts := make([]*spec.DNSAccount, len(one.accounts))
+			for i, name := range one.accounts {
+				accounts[i] = x.desired.DNS[name]
+			}
+			for _, err := range x.examiner.ExamineCAA(ctx, one.issuer, accounts, distinctNames(one.certificates)) {
+				f := newFinding(err)
+				if one.fallback && f.Severity == SeverityError {
+					f.Severity = SeverityWarning
+				}
+				x.note(f, touched(f, one.certificates))
+			}
+			return nil
+		})
+	}
+	for account, certificates := range x.byAccount() {
+		g.Go(func() error {
+			zones, found := x.examiner.ExamineDelegation(ctx, x.desired.DNS[account], distinctNames(certificates))
+			for _, err := range found {
+				f := newFinding(err)
+				x.note(f, touched(f, certificates))
+			}
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.zones[account] = zones
+			return nil
+		})
+	}
+	_ = g.Wait() // the goroutines return none
+}
+
+// byIssuer groups the certificates by issuer, fallbacks too, and accounts.
+func (x *examining) byIssuer() []group {
+	index := map[string]int{}
+	var groups []group
+	for _, c := range x.certificates {
+		for i, issuer := range append([]string{c.Issuer}, c.Fallbacks...) {
+			key := fmt.Sprint(issuer, i > 0, c.DNS)
+			at, ok := index[key]
+			if !ok {
+				at = len(groups)
+				index[key] = at
+				groups = append(groups, group{issuer: x.desired.Issuers[issuer], fallback: i > 0, accounts: c.DNS})
+			}
+			groups[at].certificates = append(groups[at].certificates, c)
+		}
+	}
+	return groups
+}
+
+func (x *examining) byAccount() map[string][]*spec.Certificate {
+	out := map[string][]*spec.Certificate{}
+	for _, c := range x.certificates {
+		for _, account := range c.DNS {
+			out[account] = append(out[account], c)
+		}
+	}
+	return out
+}
+
+// distinctNames are the names of certificates, each once, sorted.
+func distinctNames(certificates []*spec.Certificate) []string {
+	seen := map[string]bool{}
+	for _, c := range certificates {
+		for _, name := range c.Names() {
+			seen[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// canaries writes one for each account and zone.
+func (x *examining) canaries(ctx context.Context) {
+	var g errgroup.Group
+	g.SetLimit(examineAtOnce)
+	byAccount := x.byAccount()
+	for _, account := range slices.Sorted(maps.Keys(byAccount)) {
+		for _, names := range byZone(x.zones[account]) {
+			if ctx.Err() != nil {
+				break
+			}
+			g.Go(func() error {
+				x.canary(ctx, account, names, byAccount[account])
+				return nil
+			})
+		}
+	}
+	_ = g.Wait() // the goroutines return none
+}
+
+// byZone are the names of each zone, sorted.
+func byZone(zones map[string]string) [][]string {
+	by := map[string][]string{}
+	for name, zone := range zones {
+		by[zone] = append(by[zone], name)
+	}
+	var out [][]string
+	for _, zone := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, slices.Sorted(slices.Values(by[zone])))
+	}
+	return out
+}
+
+// canary tries an account at the first of a zone's names. What fails there
+// touches all of them.
+func (x *examining) canary(ctx context.Context, account string, names []string, certificates []*spec.Certificate) {
+	report := func(step, detail string) { x.progress("canary "+names[0], step, detail) }
+	err := x.examiner.Canary(ctx, x.desired.DNS[account], names[0], report)
+	if ctx.Err() != nil {
+		return
+	}
+	x.mu.Lock()
+	x.flown++
+	x.mu.Unlock()
+	if err != nil {
+		x.note(newFinding(err), holding(certificates, names))
+	}
+}
+
+// holding are the certificates that have one of the names.
+func holding(certificates []*spec.Certificate, names []string) []*spec.Certificate {
+	var out []*spec.Certificate
+	for _, c := range certificates {
+		if slices.ContainsFunc(c.Names(), func(n string) bool { return slices.Contains(names, n) }) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// touched are the certificates that a finding touches: those with its names,
+// or all where it has none.
+func touched(f Finding, certificates []*spec.Certificate) []*spec.Certificate {
+	if len(f.Names) == 0 {
+		return certificates
+	}
+	return holding(certificates, f.Names)
+}
+
+// note adds what was found, or adds what it touches to what was found already.
+func (x *examining) note(f Finding, certificates []*spec.Certificate) {
+	for _, c := range certificates {
+		f.Certificates = append(f.Certificates, c.Name)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	key := string(f.Class) + "\x00" + f.About
+	same := x.found[key]
+	if same == nil {
+		same = &f
+		x.found[key] = same
+	} else if slices.Index(Severities, f.Severity) < slices.Index(Severities, same.Severity) {
+		same.Severity, same.Message, same.Advice = f.Severity, f.Message, f.Advice
+	}
+	same.Certificates = sortedSet(append(same.Certificates, f.Certificates...))
+	same.Names = sortedSet(append(same.Names, f.Names...))
+}
+
+// newFinding reads an Examiner's error. One that tells nothing about itself is
+// our own mistake.
+func newFinding(err error) Finding {
+	var f finding
+	if !errors.As(err, &f) {
+		return Finding{Severity: SeverityError, Class: classOf(err), About: "certroll", Message: message(err)}
+	}
+	return Finding{
+		Severity: Severity(f.Severity()), Class: classOf(f), About: f.About(), Message: message(f), Advice: f.Advice(),
+		Names: f.Names(), DNSAccount: f.Account(),
+	}
+}
+
+func sortedSet(list []string) []string {
+	out := append([]string{}, list...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (x *examining) result(incomplete bool) *Examination {
+	out := &Examination{Certificates: len(x.certificates), Canaries: x.flown, Findings: []Finding{}, Incomplete: incomplete}
+	for _, f := range x.found {
+		out.Findings = append(out.Findings, *f)
+	}
+	slices.SortFunc(out.Findings, func(a, b Finding) int {
+		return cmp.Or(slices.Index(Severities, a.Severity)-slices.Index(Severities, b.Severity), cmp.Compare(a.Class, b.Class), cmp.Compare(a.About, b.About))
+	})
+	return out
+}

@@ -1,0 +1,365 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"certroll/spec"
+)
+
+// fakeExaminer finds what it is told to.
+type fakeExaminer struct {
+	mu       sync.Mutex
+	caa      func(issuer, name string) *fakeFinding
+	dns      func(account, name string) *fakeFinding
+	canary   func(account, name string) error
+	zone     func(name string) string // lab.test unless set
+	canaries []string
+	caaCalls int
+	flying   int
+	most     int // canaries at once
+}
+
+type fakeFinding struct{ severity, class, about, text, account string }
+
+// discovery is a fakeFinding of one name, or more.
+type discovery struct {
+	fakeFinding
+	names []string
+}
+
+func (f *discovery) Error() string    { return f.text }
+func (f *discovery) Class() string    { return f.class }
+func (f *discovery) Severity() string { return f.severity }
+func (f *discovery) About() string    { return f.about }
+func (f *discovery) Names() []string  { return f.names }
+func (f *discovery) Account() string  { return f.account }
+func (f *discovery) Advice() string   { return "mend it" }
+
+func (x *fakeExaminer) ExamineCAA(_ context.Context, issuer *spec.Issuer, _ []*spec.DNSAccount, names []string) (out []error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.caaCalls++
+	for _, name := range names {
+		if x.caa == nil {
+			continue
+		}
+		if f := x.caa(issuer.Name, name); f != nil {
+			out = append(out, &discovery{*f, []string{name}})
+		}
+	}
+	return out
+}
+
+func (x *fakeExaminer) ExamineDelegation(_ context.Context, account *spec.DNSAccount, names []string) (map[string]string, []error) {
+	zones, out := map[string]string{}, []error(nil)
+	for _, name := range names {
+		if x.dns != nil {
+			if f := x.dns(account.Name, name); f != nil {
+				out = append(out, &discovery{*f, []string{name}})
+				continue
+			}
+		}
+		zones[name] = "lab.test"
+		if x.zone != nil {
+			zones[name] = x.zone(name)
+		}
+	}
+	return zones, out
+}
+
+func (x *fakeExaminer) Canary(ctx context.Context, account *spec.DNSAccount, name string, _ func(string, string)) error {
+	x.mu.Lock()
+	x.canaries = append(x.canaries, account.Name+" "+name)
+	x.flying++
+	x.most = max(x.most, x.flying)
+	x.mu.Unlock()
+	defer func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.flying--
+	}()
+	if x.canary != nil {
+		if err := x.canary(account.Name, name); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func unauthorized(account, name, words string) error {
+	return &discovery{fakeFinding{"error", "dns_unauthorized", "dns." + account, "writing a canary: " + words, account}, []string{name}}
+}
+
+// examined is a world with three certificates and an examiner.
+func examined(t testing.TB) (*world, *fakeExaminer) {
+	w := newWorld(t, certificate("api", "api.lab.test", "www.lab.test"), certificate("mail", "mail.lab.test", "www.lab.test"), certificate("web", "web.lab.test"))
+	x := &fakeExaminer{}
+	w.opts.Examiner = x
+	return w, x
+}
+
+func (w *world) examine(o ExamineOptions) *Examination {
+	w.t.Helper()
+	x, err := w.reconciler().Examine(context.Background(), w.desired, o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return x
+}
+
+func (w *world) doctor() *Examination {
+	w.t.Helper()
+	x, err := w.reconciler().Doctor(context.Background(), w.desired, Revision{Commit: "c0ffee"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return x
+}
+
+func TestExamine(t *testing.T) {
+	w, x := examined(t)
+	if got := w.examine(ExamineOptions{}); len(got.Findings) != 0 || got.Certificates != 3 || got.Canaries != 1 || got.Incomplete {
+		t.Errorf("nothing is wrong, and it found %+v", got)
+	}
+	if x.caaCalls != 1 || !slices.Equal(x.canaries, []string{"lab api.lab.test"}) {
+		t.Errorf("%d CAA examinations and the canaries %v, want one of each", x.caaCalls, x.canaries)
+	}
+
+	x.caa = func(_, name string) *fakeFinding {
+		if name == "www.lab.test" || name == "web.lab.test" {
+			return &fakeFinding{"error", "caa", "CAA at lab.test", "forbidden for " + name, ""}
+		}
+		return &fakeFinding{"info", "config", "delegation into lab.test", "it leads there", ""}
+	}
+	x.canary = func(account, name string) error { return unauthorized(account, name, "BADSIG") }
+	got := w.examine(ExamineOptions{})
+	want := []string{
+		"error caa CAA at lab.test [api mail web] [web.lab.test www.lab.test]",
+		"error dns_unauthorized dns.lab [api mail web] [api.lab.test]",
+		"info config delegation into lab.test [api mail] [api.lab.test mail.lab.test]",
+	}
+	if list := summary(got); !slices.Equal(list, want) {
+		t.Errorf("found\n%s\nwant\n%s", strings.Join(list, "\n"), strings.Join(want, "\n"))
+	}
+	if got.Count(SeverityError) != 2 || got.Count(SeverityInfo) != 1 {
+		t.Errorf("the counts are wrong: %+v", got)
+	}
+
+	x.canaries = nil
+	if got := w.examine(ExamineOptions{Certificates: []string{"web"}, NoCanary: true}); got.Certificates != 1 || len(got.Findings) != 1 || len(x.canaries) != 0 {
+		t.Errorf("of one certificate, without canaries, it found %+v and wrote %v", got, x.canaries)
+	}
+	if _, err := w.reconciler().Examine(context.Background(), w.desired, ExamineOptions{Certificates: []string{"gone"}}); err == nil || classOf(err) != ClassConfig || !strings.Contains(err.Error(), `"gone"`) {
+		t.Errorf("an unknown name is %v", err)
+	}
+}
+
+func summary(x *Examination) (out []string) {
+	for _, f := range x.Findings {
+		out = append(out, fmt.Sprint(f.Severity, " ", f.Class, " ", f.About, " ", f.Certificates, " ", f.Names))
+	}
+	return out
+}
+
+// TestExamineWhat: which certificates, accounts, zones and issuers.
+func TestExamineWhat(t *testing.T) {
+	w, x := examined(t)
+	paused := certificate("paused", "paused.lab.test")
+	paused.Renewal.Auto = false
+	two := certificate("two", "two.lab.test", "two.other.test")
+	two.DNS = []string{"lab", "spare"}
+	two.Fallbacks = []string{"second"}
+	w.desired = desire(paused, two)
+	w.desired.DNS["spare"] = &spec.DNSAccount{Name: "spare", Challenge: spec.DNS01}
+	w.desired.Issuers["second"] = &spec.Issuer{Name: "second"}
+	x.zone = func(name string) string { return strings.SplitN(name, ".", 2)[1] }
+	x.caa = func(issuer, name string) *fakeFinding {
+		return &fakeFinding{"error", "caa", "CAA at " + name + " for " + issuer, "forbidden", ""}
+	}
+	x.dns = func(account, name string) *fakeFinding {
+		if account == "spare" && name == "two.other.test" {
+			return &fakeFinding{"error", "validation", "zone of other.test", "no zone", account}
+		}
+		return nil
+	}
+	got := summary(w.examine(ExamineOptions{}))
+	want := []string{
+		"error caa CAA at two.lab.test for ca [two] [two.lab.test]",
+		"error caa CAA at two.other.test for ca [two] [two.other.test]",
+		"error validation zone of other.test [two] [two.other.test]",
+		"warning caa CAA at two.lab.test for second [two] [two.lab.test]",
+		"warning caa CAA at two.other.test for second [two] [two.other.test]",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	slices.Sort(x.canaries)
+	if want := []string{"lab two.lab.test", "lab two.other.test", "spare two.lab.test"}; !slices.Equal(x.canaries, want) {
+		t.Errorf("the canaries are %v, want %v", x.canaries, want)
+	}
+	if got := w.examine(ExamineOptions{Certificates: []string{"paused"}, NoCanary: true}); len(got.Findings) != 1 {
+		t.Errorf("a paused certificate that is asked for was not looked at: %+v", got)
+	}
+}
+
+// TestExamineIsBounded: a handful of canaries at once, and an end in time.
+func TestExamineIsBounded(t *testing.T) {
+	w, x := examined(t)
+	var names []string
+	for i := range 30 {
+		names = append(names, fmt.Sprintf("n%d.z%d.test", i, i))
+	}
+	w.desired = desire(certificate("many", names...))
+	x.zone = func(name string) string { return strings.SplitN(name, ".", 2)[1] }
+	waiting := make(chan struct{}, 30)
+	release := make(chan struct{})
+	x.canary = func(string, string) error { waiting <- struct{}{}; <-release; return nil }
+	go func() {
+		for range examineAtOnce {
+			<-waiting
+		}
+		close(release)
+	}()
+	if got := w.examine(ExamineOptions{}); got.Canaries != 30 || x.most != examineAtOnce {
+		t.Errorf("%d canaries, %d at once; want 30, %d", got.Canaries, x.most, examineAtOnce)
+	}
+	if got := w.examine(ExamineOptions{Timeout: time.Nanosecond}); !got.Incomplete || got.Canaries != 0 {
+		t.Errorf("without time it found %+v", got)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := w.reconciler().Examine(ctx, w.desired, ExamineOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted, it ended with %v", err)
+	}
+}
+
+// TestDoctorTellsOnce: one event when a problem comes, none while it stays,
+// one when it is gone; whatever restarts in between, and whatever the words.
+func TestDoctorTellsOnce(t *testing.T) {
+	w, x := examined(t)
+	expect := func(what string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, e := range w.ledger.events(t) {
+			got = append(got, fmt.Sprint(e.Operation, " ", e.Status, " ", e.Class, " ", e.Certificate))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the ledger was told %q, want %q", what, got, want)
+		}
+	}
+	w.doctor()
+	expect("nothing")
+	if len(w.ledger.messages) != 0 {
+		t.Errorf("nothing made the commits %q", w.ledger.messages)
+	}
+
+	day := 0
+	next := func() { day++; w.at = w.at.Add(24 * time.Hour) }
+	x.canary = func(account, name string) error {
+		return unauthorized(account, name, fmt.Sprintf("BADSIG, request %d", day))
+	}
+	w.doctor()
+	expect("it came", "doctor failure dns_unauthorized ")
+	e := w.ledger.events(t)[0]
+	if e.DNSAccount != "lab" || e.Reason != ReasonFound || e.Revision != "c0ffee" || !strings.Contains(e.Message, "BADSIG") ||
+		e.Detail != "the next renewal of api, mail, web will fail: mend it" || e.Severity != "" {
+		t.Errorf("the event is %+v", e)
+	}
+	commits := len(w.ledger.messages)
+	for range 30 {
+		next()
+		w.doctor()
+	}
+	if len(w.ledger.messages) != commits {
+		t.Errorf("while it stays there are the commits %q", w.ledger.messages[commits:])
+	}
+
+	next()
+	x.canary = func(account, name string) error {
+		return &discovery{fakeFinding{"error", "dns_unavailable", "dns." + account, "connection refused", account}, []string{name}}
+	}
+	w.doctor()
+	expect("hidden behind another", "doctor failure dns_unauthorized ", "doctor failure dns_unavailable ")
+
+	next()
+	x.canary = nil
+	w.doctor()
+	expect("gone", "doctor failure dns_unauthorized ", "doctor failure dns_unavailable ", "doctor success dns_unauthorized ", "doctor success dns_unavailable ")
+	if p, err := ReadProblems(w.ledger.tree); err != nil || len(p.Problems) != 0 {
+		t.Errorf("the open problems are %+v (%v)", p, err)
+	}
+
+	next()
+	x.canary = func(account, name string) error { return unauthorized(account, name, "BADSIG") }
+	w.doctor()
+	if n := len(w.ledger.events(t)); n != 5 {
+		t.Errorf("it came again and there are %d events, want 5", n)
+	}
+}
+
+// TestDoctorWhileGitIsAway: the journal stands in for the ledger.
+func TestDoctorWhileGitIsAway(t *testing.T) {
+	w, x := examined(t)
+	w.doctor()
+	r := w.reconciler()
+	if _, err := r.Observe(context.Background(), w.desired); err != nil {
+		t.Fatal(err)
+	}
+	x.caa = func(_, name string) *fakeFinding {
+		return &fakeFinding{"error", "caa", "CAA at " + name, "forbidden", ""}
+	}
+	w.ledger.err = errors.New("connection refused")
+	for range 3 {
+		if _, err := r.Doctor(context.Background(), w.desired, Revision{}); err == nil || !strings.Contains(err.Error(), "safe in the journal") {
+			t.Errorf("it ended with %v", err)
+		}
+		w.at = w.at.Add(24 * time.Hour)
+	}
+	if n := len(w.journal.lines); n != 4 {
+		t.Errorf("the journal has %d entries, want one for each name", n)
+	}
+	w.ledger.err = nil
+	w.doctor()
+	if events := w.ledger.events(t); len(events) != 4 {
+		t.Errorf("the ledger was told %d events, want 4", len(events))
+	}
+	if p, err := ReadProblems(w.ledger.tree); err != nil || len(p.Problems) != 4 {
+		t.Errorf("the open problems are %+v (%v)", p, err)
+	}
+}
+
+// TestDoctorHoldsNobodyUp: what was found ahead is no failure of an attempt.
+func TestDoctorHoldsNobodyUp(t *testing.T) {
+	w, x := examined(t)
+	x.canary = func(account, name string) error { return unauthorized(account, name, "BADSIG") }
+	w.doctor()
+	w.settle()
+	if found := troubles(w.ledger.events(t)); len(found) != 0 {
+		t.Errorf("the examination got %v into trouble", found)
+	}
+}
+
+// TestDoctorIncomplete: what was not looked at is not gone.
+func TestDoctorIncomplete(t *testing.T) {
+	known := (&Problems{}).with(Problem{Finding: Finding{Class: ClassCAA, About: "CAA at lab.test", Certificates: []string{"api"}}}, start)
+	for name, test := range map[string]struct {
+		x    Examination
+		gone int
+	}{
+		"looked at":      {Examination{}, 1},
+		"out of time":    {Examination{Incomplete: true}, 0},
+		"resolvers away": {Examination{Findings: []Finding{{Severity: SeverityWarning, Class: ClassDNSUnavailable, Certificates: []string{"api"}}}}, 0},
+		"another's":      {Examination{Findings: []Finding{{Severity: SeverityWarning, Class: ClassDNSUnavailable, Certificates: []string{"web"}}}}, 1},
+	} {
+		if got := problemEntries(known, &test.x, Revision{}, start.Add(time.Hour)); len(got) != test.gone {
+			t.Errorf("%s: %d entries, want %d", name, len(got), test.gone)
+		}
+	}
+}

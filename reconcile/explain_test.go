@@ -1,0 +1,285 @@
+package reconcile
+
+import (
+	"encoding/json"
+	"math/rand"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/quick"
+	"time"
+
+	"certroll/spec"
+)
+
+// TestExplain: every rule in its order with what it saw, and the first that
+// hits is what Plan decided.
+func TestExplain(t *testing.T) {
+	cases := map[string]struct {
+		view func(*view)
+		age  time.Duration
+		hits string            // the rules that hit, in order
+		saw  map[string]string // parts of what they saw
+	}{
+		"up to date": {nil, day, "up to date", map[string]string{
+			"missing": "secret/tls/api, version 1", "unfinished": "no pending secret", "foreign": `the metadata names certificate "api"`,
+			"drifted": "version 1, certroll wrote version 1", "rotate": "no rotation is asked for", "changed": "1 names, key ecdsa-P-256, issuer ca",
+			"due":        "now 2026-11-24T12:00:00Z, expires 2027-02-21T12:00:00Z, threshold reached 2027-01-22T12:00:00Z, the CA suggests nothing, renewal.auto on",
+			"key age":    "key of 2026-11-23, no key.max_age",
+			"revocation": "none waits", "record": "state live, written 2026-11-23T12:00:00Z", "unmanaged": "renewal.auto on",
+		}},
+		"due by the CA": {func(v *view) { v.says(50*day, 52*day, 0) }, 53 * day, "due, up to date", map[string]string{
+			"due": "the CA suggests 2027-01-12T12:00:00Z to 2027-01-14T12:00:00Z, chosen 2027-01-1"}},
+		"never written": {func(v *view) { v.secret, v.record = Secret{}, nil }, 0, "missing", map[string]string{
+			"missing": "secret/tls/api was never written", "foreign": "the metadata names no certificate", "record": "the ledger has no record", "due": "nothing is live"}},
+		"a rotation, and due": {func(v *view) { v.c.Rotate = "leaked" }, 61 * day, "rotate, due, up to date", map[string]string{
+			"rotate": `rotate = "leaked", the live one was made for ""`}},
+		"paused": {func(v *view) { pause(v, start.Add(80*day), "moves") }, 61 * day, "unmanaged, up to date", map[string]string{
+			"due": "renewal.auto off", "unmanaged": "renewal.auto off until 2027-02-11T12:00:00Z (moves)"}},
+		"a key of age": {func(v *view) { v.c.Key.MaxAge = 20 * day }, 30 * day, "key age, up to date", map[string]string{
+			"key age": "key of 2026-11-23, key.max_age 20 days"}},
+		"a revocation": {func(v *view) { v.record.Revocations = []Revocation{{Serial: "99"}} }, day, "revocation, up to date", map[string]string{
+			"revocation": "serial 99 waits to be revoked"}},
+		"deleted": {func(v *view) { v.secret.Readable = false }, day, "missing, up to date", map[string]string{"missing": "version 1 is deleted"}},
+		"pending": {func(v *view) { v.obs.Pending["api"] = Pending{Follows: 1} }, day, "up to date", map[string]string{"unfinished": "a pending secret that follows version 1"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			v := newView()
+			if tc.view != nil {
+				tc.view(v)
+			}
+			a := v.at(tc.age)
+			verdicts, ok := Explain(v.desired, v.obs, start.Add(tc.age), "api")
+			if !ok || len(verdicts) != len(rules) {
+				t.Fatalf("%d verdicts", len(verdicts))
+			}
+			var hits []string
+			for i, d := range verdicts {
+				if d.Rule != rules[i].name || d.Saw == "" {
+					t.Errorf("verdict %d: %+v", i, d)
+				}
+				if !strings.Contains(d.Saw, tc.saw[d.Rule]) {
+					t.Errorf("%s saw %q, want ...%q...", d.Rule, d.Saw, tc.saw[d.Rule])
+				}
+				if d.Hit {
+					if len(hits) == 0 && (d.Kind != a.Kind || d.Reason != a.Reason || d.Detail != a.Detail) {
+						t.Errorf("%s decides %s %s, the plan says %s %s", d.Rule, d.Kind, d.Reason, a.Kind, a.Reason)
+					}
+					hits = append(hits, d.Rule)
+				}
+			}
+			if got := strings.Join(hits, ", "); got != tc.hits {
+				t.Errorf("hits: %s; want %s", got, tc.hits)
+			}
+		})
+	}
+	if _, ok := Explain(desire(), &Observed{}, start, "api"); ok {
+		t.Error("it explains a certificate that is not there")
+	}
+}
+
+// arbitrary makes any value of Observed's parts.
+func arbitrary[T any](r *rand.Rand) T {
+	v, ok := quick.Value(reflect.TypeFor[T](), r)
+	if !ok {
+		panic("no value")
+	}
+	return v.Interface().(T)
+}
+
+// moments are times that lie near each other, and some that are absurd.
+func anyTime(r *rand.Rand) time.Time {
+	switch r.Intn(8) {
+	case 0:
+		return time.Time{}
+	case 1:
+		return time.Unix(r.Int63n(1<<40)-1<<39, 0)
+	default:
+		return start.Add(time.Duration(r.Int63n(int64(200*day))) - 100*day)
+	}
+}
+
+// mostly keeps a value that fits, so that the rules behind the first ones are
+// reached as well.
+func mostly[T any](r *rand.Rand, fits, other T) T {
+	if r.Intn(4) > 0 {
+		return fits
+	}
+	return other
+}
+
+// anyView is anything that Observe might hand out, however absurd.
+func anyView(r *rand.Rand) (*spec.Spec, *Observed, time.Time) {
+	v := newView()
+	other := "https://gts.example/dir"
+	v.desired.Issuers["gts"] = &spec.Issuer{Name: "gts", Directory: other}
+	v.desired.DNS["dr"] = &spec.DNSAccount{Name: "dr"}
+	v.desired.Issuers["ca"].Limits = mostly(r, letsEncrypt(), nil)
+	v.c.DNS = mostly(r, []string{"lab", "dr"}, []string{"lab"})
+	v.c.Fallbacks = mostly(r, []string{"gts"}, nil)
+	v.c.Rotate = mostly(r, "", arbitrary[string](r))
+	v.c.Key = spec.Key{Rotation: spec.RotateNever, MaxAge: time.Duration(r.Int63())}
+	v.c.Renewal = spec.Renewal{Auto: r.Intn(3) > 0, ThresholdDays: 1 + r.Intn(397), ThresholdPercent: r.Intn(100), ThresholdStated: r.Intn(2) == 0,
+		Until: anyTime(r), Reason: arbitrary[string](r), FallbackAfter: time.Duration(r.Int63n(int64(day)))}
+
+	l := v.secret.Live
+	l.NotBefore, l.NotAfter = mostly(r, l.NotBefore, anyTime(r)), mostly(r, l.NotAfter, anyTime(r))
+	l.Serial, l.NamesDigest, l.Rotate = mostly(r, l.Serial, arbitrary[string](r)), mostly(r, l.NamesDigest, arbitrary[string](r)), arbitrary[string](r)
+	l.KeySince, l.IssuedAt, l.Directory, l.Issuer = anyTime(r), anyTime(r), mostly(r, l.Directory, other), mostly(r, l.Issuer, "gts")
+	l.Version, l.ARI, l.KeyShape = mostly(r, 1, r.Int()), arbitrary[string](r), mostly(r, l.KeyShape, arbitrary[string](r))
+	v.secret.Live = mostly(r, l, nil)
+	v.secret.Owner = mostly(r, "api", arbitrary[string](r))
+	v.secret.Version = mostly(r, 1, r.Intn(5))
+	v.secret.Readable = r.Intn(5) > 0
+
+	record := v.record
+	record.State = mostly(r, StateLive, mostly(r, StateFailing, State(arbitrary[string](r))))
+	record.Live = mostly(r, record.Live, nil)
+	record.FailingSince = mostly(r, nil, optional(anyTime(r)))
+	record.LastFailure = mostly(r, nil, &Failure{At: anyTime(r), Class: Classes[r.Intn(len(Classes))], Operation: KindRevoke})
+	record.Hold = mostly(r, nil, &Hold{Until: anyTime(r), Class: Classes[r.Intn(len(Classes))], SpecDigest: specDigest(v.desired, v.c)})
+	record.RenewalInfo = mostly(r, &RenewalInfo{Serial: "a1", Start: anyTime(r), End: anyTime(r), RenewAt: anyTime(r), CheckedAt: anyTime(r)}, nil)
+	record.Unmanaged = mostly(r, nil, &Unmanaged{Until: optional(anyTime(r))})
+	record.Revocations = mostly(r, nil, []Revocation{{Serial: arbitrary[string](r)}})
+	v.obs.Secrets[targetOf(v.c)] = v.secret
+	if r.Intn(5) > 0 {
+		v.obs.Records["api"] = record
+	}
+	gone := *record
+	gone.Certificate = "gone"
+	v.obs.Records["gone"] = mostly(r, &gone, &Record{Certificate: "gone"})
+	if r.Intn(4) == 0 {
+		v.obs.Pending["api"] = Pending{KeyDigest: arbitrary[string](r), Follows: r.Intn(3)}
+	}
+	for range r.Intn(20) {
+		v.obs.History = append(v.obs.History, Event{Time: anyTime(r), Operation: mostly(r, KindRenew, Kind(arbitrary[string](r))), Certificate: string(rune('a' + r.Intn(6))),
+			Status: mostly(r, Failed, Success), Class: Classes[r.Intn(len(Classes))], Issuer: "ca", Directory: "https://ca.example/dir", DNSAccount: mostly(r, "lab", "dr"),
+			OrderURL: arbitrary[string](r), Orders: r.Intn(3), HoldUntil: mostly(r, nil, optional(anyTime(r))), Failures: r.Intn(4), FailedNames: []string{"api.example.com"},
+			Names: []string{"api.example.com"}, Message: mostly(r, "503", "api.example.com"), PassedOver: mostly(r, nil, []PassedOver{{Account: "lab", Class: ClassDNSUnauthorized}})})
+	}
+	return v.desired, v.obs, mostly(r, start.Add(time.Duration(r.Int63n(int64(120*day)))), anyTime(r))
+}
+
+// TestPlanOfAnything: Plan and Explain are total, say one thing of each
+// certificate, give a reason for it, and say the same again.
+func TestPlanOfAnything(t *testing.T) {
+	for seed := range int64(5000) {
+		desired, obs, now := anyView(rand.New(rand.NewSource(seed)))
+		actions := Plan(desired, obs, now)
+		again := Plan(desired, obs, now)
+		seen := map[string]bool{}
+		for i, a := range actions {
+			if seen[a.Certificate] {
+				t.Fatalf("seed %d: two actions for %s", seed, a.Certificate)
+			}
+			seen[a.Certificate] = true
+			if a.Kind == "" || a.Reason == "" || a.Detail == "" && a.Kind != KindRotate && a.Kind != KindHold {
+				t.Fatalf("seed %d: %+v", seed, a)
+			}
+			if a.Kind == KindHold && (!a.NotBefore.After(now) || a.Wants == "" || a.Wants == KindHold) {
+				t.Fatalf("seed %d: held until %s at %s: %+v", seed, a.NotBefore, now, a)
+			}
+			if a.Kind.Orders() && a.Issuer == nil {
+				t.Fatalf("seed %d: %s of nobody", seed, a.Kind)
+			}
+			if b := again[i]; a.Kind != b.Kind || a.Reason != b.Reason || a.Detail != b.Detail || !a.NotBefore.Equal(b.NotBefore) {
+				t.Fatalf("seed %d: first %+v, then %+v", seed, a, b)
+			}
+		}
+		if !seen["api"] {
+			t.Fatalf("seed %d: nothing said of api", seed)
+		}
+		if _, ok := Explain(desired, obs, now, "api"); !ok {
+			t.Fatalf("seed %d: not explained", seed)
+		}
+	}
+}
+
+// TestPlanningAfterAnApplyIsEmpty, whatever the spec asks for.
+func TestPlanningAfterAnApplyIsEmpty(t *testing.T) {
+	for seed := range int64(60) {
+		r := rand.New(rand.NewSource(seed))
+		w := newWorld(t)
+		w.ca.lifetime = []time.Duration{90 * day, 45 * day, 160 * time.Hour, time.Hour}[r.Intn(4)]
+		if r.Intn(2) == 0 {
+			w.ca.info = func(string) (from, to, again time.Time) {
+				return w.at.Add(w.ca.lifetime / 2), w.at.Add(w.ca.lifetime * 6 / 10), w.at.Add(6 * time.Hour)
+			}
+		}
+		w.desired.Issuers["gts"] = &spec.Issuer{Name: "gts", Directory: "https://gts.example/dir", Profile: "short", Limits: letsEncrypt()}
+		w.desired.DNS["dr"] = &spec.DNSAccount{Name: "dr", Challenge: spec.DNS01}
+		change := func(c *spec.Certificate) {
+			if r.Intn(2) == 0 {
+				c.Issuer = []string{"ca", "gts"}[r.Intn(2)]
+			}
+			c.DNS = [][]string{{"lab"}, {"dr"}, {"lab", "dr"}}[r.Intn(3)]
+			c.Key = []spec.Key{{Rotation: spec.RotateAlways}, {Rotation: spec.RotateNever, MaxAge: 10 * day}, {Curve: "P-384", Rotation: spec.RotateNever}}[r.Intn(3)]
+			c.Renewal = spec.Renewal{Auto: r.Intn(3) > 0, ThresholdDays: 1 + r.Intn(60), ThresholdPercent: r.Intn(2) * r.Intn(99), ThresholdStated: r.Intn(2) == 0, FallbackAfter: 3 * day}
+			if !c.Renewal.Auto {
+				c.Renewal.Until, c.Renewal.Reason = start.Add(time.Duration(r.Intn(40))*day), "moves"
+			}
+			if r.Intn(3) == 0 {
+				c.Rotate, c.RotateRevoke = arbitrary[string](r)+"x", &spec.Revocation{Code: 1}
+			}
+			c.Labels = map[string]string{"n": string(rune('a' + r.Intn(3)))}
+			if r.Intn(3) == 0 {
+				c.Vault.Path += "/moved"
+			}
+			if r.Intn(3) == 0 {
+				c.Domains = append(c.Domains, spec.Domain{ASCII: string(rune('a'+len(c.Domains))) + ".example.org"})
+			}
+		}
+		for _, c := range crowd(4, "example.com") {
+			c.Domains = c.Domains[:1]
+			change(c)
+			w.desired.Certificates = append(w.desired.Certificates, c)
+		}
+		for range 4 {
+			for passes := 0; ; passes++ {
+				if n := len(w.settle().Results); n == 0 {
+					break
+				}
+				if passes == 4 { // the order, the note of a pause, that it is overdue
+					t.Fatalf("seed %d: it never comes to rest: %+v", seed, w.plan())
+				}
+			}
+			for _, a := range w.plan() {
+				if a.Kind != KindNone {
+					t.Fatalf("seed %d: after an apply the plan says %s %s: %s", seed, a.Kind, a.Reason, a.Detail)
+				}
+			}
+			w.at = w.at.Add(time.Duration(r.Intn(20)) * day)
+			for _, c := range w.desired.Certificates {
+				if r.Intn(2) == 0 {
+					change(c)
+				}
+			}
+		}
+	}
+}
+
+func FuzzPlanOfARecord(f *testing.F) {
+	v := newView()
+	b, err := MarshalRecord(v.record)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b, []byte(`{"schema":1,"id":"a","time":"2026-11-23T12:00:00Z","operation":"renew","certificate":"b","status":"failure","class":"ca_unavailable","issuer":"ca"}`), int64(0))
+	f.Fuzz(func(t *testing.T, record, event []byte, after int64) {
+		v := newView()
+		r, err := UnmarshalRecord(record)
+		if err != nil {
+			return
+		}
+		var e Event
+		if json.Unmarshal(event, &e) == nil {
+			v.obs.History = []Event{e, e, e}
+		}
+		v.obs.Records[r.Certificate], v.obs.Records["api"] = r, r
+		v.obs.Secrets[targetOf(v.c)] = Secret{Version: 1, Readable: true, Owner: "api", Live: r.Live}
+		now := start.Add(time.Duration(after))
+		Plan(v.desired, v.obs, now)
+		Explain(v.desired, v.obs, now, "api")
+	})
+}

@@ -1,0 +1,264 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/spec"
+)
+
+// TestFailureIsToldWhole: an event of a failure says all there is to say, in
+// the upstream's words, and the record with it.
+func TestFailureIsToldWhole(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	w.at = start.Add(61 * day)
+	before := w.ledger.record(t, "api").Live
+	const words = "403 urn:ietf:params:acme:error:unauthorized :: Incorrect TXT record \"x\" found at _acme-challenge.api.example.com"
+	w.ca.fail = func(op string, _ int) error {
+		if op == "finish" {
+			return &caError{class: "validation", account: "lab", gone: true, text: words, names: []string{"api.example.com"}}
+		}
+		return nil
+	}
+	for n := 1; n <= 3; n++ {
+		if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+			t.Fatalf("report %+v, error %v", report, err)
+		}
+		es := w.ledger.events(t)
+		e := es[len(es)-1]
+		r := w.ledger.record(t, "api")
+		severity := ""
+		if n == 3 {
+			severity = SeverityPage
+		}
+		got := fmt.Sprint(e.Operation, e.Status, e.Reason, e.Actor, e.Cause, e.Revision, e.OldSerial, e.Issuer, e.Directory, e.DNSAccount, e.VaultPath, e.Class, e.Message, e.Failures, e.Severity, e.Names, e.FailedNames)
+		want := fmt.Sprint(KindRenew, Failed, ReasonThreshold, "schedule", "schedule", "c0ffee", before.Serial, "ca", "https://ca.example/dir", "lab", "secret/tls/api", ClassValidation, words, n, severity, []string{"api.example.com"}, []string{"api.example.com"})
+		if got != want || !e.Time.Equal(w.at) || e.OrderURL == "" || e.ID == "" || e.Detail == "" || e.HoldUntil == nil || !e.HoldUntil.Equal(r.Hold.Until) {
+			t.Errorf("event %d:\n%s\nwant\n%s\n%+v", n, got, want, e)
+		}
+		if r.Failures != n || r.Severity != severity || r.LastFailure.Message != words || r.LastFailure.Class != ClassValidation || r.LastFailure.DNSAccount != "lab" ||
+			!r.FailingSince.Equal(start.Add(61*day)) || r.State != StateFailing || r.Live.Serial != before.Serial || r.RenewAt == nil ||
+			r.Hold.Reason != fmt.Sprintf("failure %d in a row (validation): %s", n, words) {
+			t.Errorf("record %d: %+v", n, r)
+		}
+		a := w.only()
+		expect(t, a, KindHold, ReasonBackoff, words)
+		w.at = a.NotBefore
+	}
+	w.ca.fail = nil
+	w.settle()
+	if r := w.ledger.record(t, "api"); r.Failures != 0 || r.Severity != "" || r.FailingSince != nil || r.LastFailure != nil || r.Hold != nil {
+		t.Errorf("record after it worked: %+v", r)
+	}
+}
+
+// TestBackoffSurvivesARestart: each apply is a new process on the same ledger.
+func TestBackoffSurvivesARestart(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	w.at = start.Add(60 * day)
+	w.ca.fail = func(op string, _ int) error {
+		if op == "finish" {
+			return &caError{class: "validation", text: "no TXT record"}
+		}
+		return nil
+	}
+	var tried []time.Time
+	for ; w.at.Before(start.Add(62 * day)); w.at = w.at.Add(30 * time.Second) {
+		if w.at.Minute() == 0 && w.at.Hour()%6 == 0 { // and Git is away now and then
+			w.ledger.err = errors.New("connection refused")
+		}
+		r, actions := w.planned0()
+		if r != nil {
+			report, _ := r.Apply(t.Context(), w.desired, Revision{}, actions)
+			if len(report.Results) > 0 {
+				tried = append(tried, w.at)
+			}
+		}
+		w.ledger.err = nil
+	}
+	if len(tried) != 5 { // at once, after 1, 10 and 100 minutes, after a day
+		t.Errorf("%d tries in two days: %v", len(tried), tried)
+	}
+	if n := len(w.ca.orders); n != 2 {
+		t.Errorf("%d orders, want the first one and one that all tries went on with", n)
+	}
+}
+
+// planned0 is planned where the ledger may be away.
+func (w *world) planned0() (*Reconciler, []Action) {
+	r := w.reconciler()
+	obs, err := r.Observe(context.Background(), w.desired)
+	if err != nil {
+		return nil, nil
+	}
+	return r, Plan(w.desired, obs, w.at)
+}
+
+// TestPaused waits a day at a time for a person, and its link goes nowhere.
+func TestPaused(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	w.at = start.Add(89 * day)
+	w.ca.fail = func(string, int) error {
+		return &caError{class: "paused", text: "429 urn:ietf:params:acme:error:rateLimited :: Your account is temporarily prevented from requesting certificates for api.example.com. Please visit: https://sfe.example/sfe/v1/unpause?jwt=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.c2lnbmF0dXJl"}
+	}
+	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	a := w.only()
+	expect(t, a, KindHold, ReasonPaused, "unpause?jwt=[redacted]")
+	if wait := a.NotBefore.Sub(w.at); wait < day || wait > day+day/10 {
+		t.Errorf("a day before expiry it waits %s, want a day", wait)
+	}
+	for name, f := range w.ledger.tree {
+		if strings.Contains(string(f.Data), "eyJhbGci") {
+			t.Errorf("%s holds the link's token", name)
+		}
+	}
+}
+
+func TestHoldEndsEarly(t *testing.T) {
+	hold := func(class Class) *Hold {
+		return &Hold{Until: start.Add(70 * day), Class: class, Reason: "failure 4 in a row", Issuer: "ca", Credentials: map[string]string{"lab": "v1"}}
+	}
+	cases := map[string]struct {
+		view  func(*view)
+		class Class
+		held  bool
+	}{
+		"nothing changed":                      {nil, ClassDNSUnauthorized, true},
+		"a new credential":                     {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ClassDNSUnauthorized, false},
+		"a new credential, after a validation": {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ClassValidation, false},
+		"a new credential, but the CA is down": {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ClassCAUnavailable, true},
+		"a new credential, but a rate limit":   {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ClassRateLimited, true},
+		"the same credential":                  {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v1"} }, ClassDNSUnauthorized, true},
+		"a credential that cannot be known":    {func(v *view) { v.obs.Credentials = map[string]string{"lab": ""} }, ClassDNSUnauthorized, true},
+		"a credential of another account":      {func(v *view) { v.obs.Credentials = map[string]string{"dr": "v2"} }, ClassDNSUnauthorized, true},
+		"another threshold is no cure":         {func(v *view) { v.c.Renewal.ThresholdDays = 40 }, ClassDNSUnauthorized, true},
+		"another DNS account":                  {func(v *view) { v.c.DNS = []string{"dr"}; v.desired.DNS["dr"] = &spec.DNSAccount{Name: "dr"} }, ClassDNSUnauthorized, false},
+		"the account's settings":               {func(v *view) { v.desired.DNS["lab"].Propagation.Wait = time.Minute }, ClassDNSPropagation, false},
+		"the issuer's settings": {func(v *view) {
+			v.desired.Issuers["ca"].EAB = &spec.EAB{KeyID: spec.Value{Source: spec.Literal, Text: "k"}}
+		}, ClassCARejected, false},
+		"the issuer's own limits are no cure":   {func(v *view) { v.desired.Issuers["ca"].Limits = letsEncrypt() }, ClassRateLimited, true},
+		"a rotation is asked for":               {func(v *view) { v.c.Rotate = "leaked" }, ClassRateLimited, false},
+		"a clock that was ahead had stated it":  {func(v *view) { v.record.LastFailure = &Failure{At: start.Add(3650 * day)} }, ClassRateLimited, false},
+		"its failure was minutes ahead of ours": {func(v *view) { v.record.LastFailure = &Failure{At: start.Add(61*day + 5*time.Minute)} }, ClassRateLimited, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			v := newView()
+			v.record.Hold = hold(tc.class)
+			v.record.Hold.SpecDigest = specDigest(v.desired, v.c)
+			if tc.view != nil {
+				tc.view(v)
+			}
+			if a := v.at(61 * day); (a.Kind == KindHold) != tc.held {
+				t.Errorf("%s %s: %s", a.Kind, a.Reason, a.Detail)
+			}
+		})
+	}
+}
+
+// TestRunsThatEndWithoutAWord: a crash at the same call of each run is a
+// failure from the fourth on, and then backs off.
+func TestRunsThatEndWithoutAWord(t *testing.T) {
+	for _, at := range []string{"order", "finish"} {
+		t.Run(at, func(t *testing.T) {
+			w := newWorld(t, certificate("api", "api.example.com"))
+			orders := 0
+			for range 720 { // an hour, a start each five seconds
+				crash(w, at, &orders)
+				w.at = w.at.Add(5 * time.Second)
+			}
+			if orders < 4 || orders > 8 {
+				t.Errorf("the CA was called %d times within an hour", orders)
+			}
+			r := w.ledger.record(t, "api")
+			if r.State != StateFailing || r.LastFailure.Class != ClassInternal || !strings.Contains(r.LastFailure.Message, "3 runs in a row") {
+				t.Errorf("record: %+v", r.LastFailure)
+			}
+			w.at = r.Hold.Until
+			w.settle()
+			w.settle()
+			if r := w.ledger.record(t, "api"); r.State != StateLive {
+				t.Errorf("record after it worked: %+v", r)
+			}
+			if n := len(w.ca.orders); n != 1 {
+				t.Errorf("%d orders", n)
+			}
+		})
+	}
+}
+
+// crash runs a process that dies within a call of the CA.
+func crash(w *world, at string, calls *int) {
+	w.t.Helper()
+	r, actions := w.planned()
+	w.ca.fail = func(op string, _ int) error {
+		if op != at {
+			return nil
+		}
+		*calls++
+		panic("crash")
+	}
+	defer func() { w.ca.fail = nil }()
+	dead := make(chan struct{})
+	for _, a := range actionable(actions) {
+		go func() { // one action in a goroutine whose panic is the process's end
+			defer close(dead)
+			defer func() { _ = recover() }()
+			ap := &applier{Reconciler: r, desired: w.desired, gate: newGate(w.opts.Now)}
+			ap.one(context.Background(), a)
+		}()
+		<-dead
+		break
+	}
+	// What it had told by then is told with the next start.
+	_ = r.tell(context.Background(), &Report{})
+}
+
+// TestUnreadableVault plans nothing, orders nothing, tells nothing false.
+func TestUnreadableVault(t *testing.T) {
+	for _, op := range []string{"metadata", "list"} {
+		w := newWorld(t, crowd(3, "example.com")...)
+		w.settle()
+		w.vault.fail = func(got, path string) error {
+			if got == op && !strings.HasSuffix(path, "caaa") {
+				return errors.New("503 Vault is sealed")
+			}
+			return nil
+		}
+		if obs, err := w.reconciler().Observe(t.Context(), w.desired); err == nil || obs != nil {
+			t.Errorf("%s: observed %+v", op, obs)
+		}
+	}
+	// Sealed under way: what is live stays, and the order is gone on with.
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	w.at = start.Add(61 * day)
+	r, actions := w.planned()
+	w.ca.fail = func(op string, _ int) error {
+		if op == "finish" {
+			w.vault.mu.Lock()
+			defer w.vault.mu.Unlock()
+			w.vault.fail = func(string, string) error { return conflictError{errors.New("503 Vault is sealed")} }
+		}
+		return nil
+	}
+	if report, err := r.Apply(t.Context(), w.desired, Revision{}, actions); err != nil || report.Failed() != 1 || report.Results[0].Event.Class != ClassVault {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	w.ca.fail, w.vault.fail = nil, nil
+	w.at = w.only().NotBefore
+	w.settle()
+	if len(w.ca.orders) != 2 || w.ledger.record(t, "api").Live.Version != 2 {
+		t.Errorf("%d orders", len(w.ca.orders))
+	}
+}

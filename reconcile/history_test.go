@@ -1,0 +1,84 @@
+package reconcile
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+// auditTree is a ledger with events at these ages, in this order, by file.
+func auditTree(t *testing.T, files map[string][]time.Duration) fstest.MapFS {
+	t.Helper()
+	tree := fstest.MapFS{}
+	for name, ages := range files {
+		var b []byte
+		for _, age := range ages {
+			line, err := json.Marshal(Event{Schema: 1, ID: age.String(), Time: start.Add(-age)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = append(append(b, line...), '\n')
+		}
+		tree[name] = &fstest.MapFile{Data: b}
+	}
+	return tree
+}
+
+func TestHistory(t *testing.T) {
+	cases := map[string]struct {
+		files map[string][]time.Duration
+		extra string // behind the last line of the newest file
+		want  string // ids
+		err   string
+	}{
+		"no file":          {nil, "", "", ""},
+		"an empty file":    {map[string][]time.Duration{"audit/2026/11.jsonl": nil}, "", "", ""},
+		"all young":        {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour, 2 * time.Hour, time.Hour}}, "", "3h0m0s 2h0m0s 1h0m0s", ""},
+		"over a month":     {map[string][]time.Duration{"audit/2026/10.jsonl": {300 * time.Hour, 100 * time.Hour}, "audit/2026/11.jsonl": {time.Hour}}, "", "100h0m0s 1h0m0s", ""},
+		"an old one first": {map[string][]time.Duration{"audit/2026/11.jsonl": {500 * time.Hour, 2 * time.Hour}}, "", "2h0m0s", ""},
+		// An outage of Git has events told late: an older one stands behind.
+		"told late":                 {map[string][]time.Duration{"audit/2026/11.jsonl": {500 * time.Hour, 3 * time.Hour, 200 * time.Hour, time.Hour}}, "", "3h0m0s 1h0m0s", ""},
+		"of a clock that ran ahead": {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour}, "audit/2036/01.jsonl": {-87600 * time.Hour, time.Hour}}, "", "3h0m0s -87600h0m0s 1h0m0s", ""},
+		"torn":                      {map[string][]time.Duration{"audit/2026/11.jsonl": {time.Hour}}, `{"schema":1,"id`, "", "audit/2026/11.jsonl in the ledger: reading an event"},
+		"not reached":               {map[string][]time.Duration{"audit/2026/10.jsonl": {500 * time.Hour}, "audit/2026/11.jsonl": {400 * time.Hour, time.Hour}}, "", "1h0m0s", ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			tree := auditTree(t, tc.files)
+			if f := tree["audit/2026/11.jsonl"]; f != nil {
+				f.Data = append(f.Data, tc.extra...)
+			}
+			events, err := readHistory(tree, start.Add(-historySpan))
+			if tc.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.err) {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			for _, e := range events {
+				ids = append(ids, e.ID)
+			}
+			if got := strings.Join(ids, " "); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestCredible(t *testing.T) {
+	until := start.Add(3650*day + time.Hour)
+	events := []Event{{ID: "a", Time: start.Add(-time.Hour)}, {ID: "b", Time: start.Add(3650 * day), HoldUntil: &until}}
+	got := credible(events, start)
+	if !got[0].Time.Equal(start.Add(-time.Hour)) || !got[1].Time.Equal(start) || !got[1].HoldUntil.Equal(start.Add(time.Hour)) {
+		t.Errorf("got %+v", got)
+	}
+	if !events[1].Time.Equal(start.Add(3650 * day)) {
+		t.Error("what was observed has changed")
+	}
+}

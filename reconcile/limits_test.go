@@ -1,0 +1,265 @@
+package reconcile
+
+import (
+	"fmt"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"certroll/spec"
+)
+
+// done is the event of an order that worked.
+func done(at time.Duration, url string, free Exemption, names ...string) Event {
+	return Event{Schema: EventSchema, ID: url, Time: start.Add(at), Operation: KindRenew, Certificate: "x", Status: Success, Names: names,
+		Issuer: "ca", Directory: "https://ca.example/dir", DNSAccount: "lab", OrderURL: url, Exempt: free}
+}
+
+// repeat makes n of them.
+func repeat(n int, at time.Duration, free Exemption, name func(i int) string) []Event {
+	var es []Event
+	for i := range n {
+		es = append(es, done(at, fmt.Sprintf("https://ca.example/order/%d", i+1), free, name(i)))
+	}
+	return es
+}
+
+// TestLimits: what the audit log tells decides from when on one more may go.
+func TestLimits(t *testing.T) {
+	other := func(i int) string { return fmt.Sprintf("x%d.example.org", i) }
+	sibling := func(i int) string { return fmt.Sprintf("x%d.example.com", i) }
+	same := func(int) string { return "api.example.com" }
+	failed := func(n int, at time.Duration, name string) (es []Event) {
+		for i := range n {
+			es = append(es, Event{Time: start.Add(at), Certificate: "x", Operation: KindRenew, Status: Failed, Class: ClassValidation, Issuer: "ca",
+				Directory: "https://ca.example/dir", FailedNames: []string{name}, OrderURL: fmt.Sprint("f", i)})
+		}
+		return es
+	}
+	missing := func(v *view) { v.secret, v.record = Secret{}, nil }
+	cases := map[string]struct {
+		view    func(*view)
+		history []Event
+		until   time.Duration // of the hold; 0: none
+		detail  string
+	}{
+		"nothing yet":       {view: missing},
+		"orders, one left":  {view: missing, history: repeat(299, 60*day, "", other)},
+		"orders, none left": {view: missing, history: repeat(300, 60*day, "", other), until: 60*day + 36*time.Second, detail: "issuer.ca takes no more than 300 new orders of one account per 3 hours; this one may go 2027-01-22T12:00:36Z"},
+		"orders of another account": {view: func(v *view) {
+			missing(v)
+			v.desired.Issuers["ca"].Name = "two"
+			v.c.Issuer = "two"
+			v.desired.Issuers["two"] = v.desired.Issuers["ca"]
+		}, history: repeat(300, 60*day, "", other)},
+		"orders of three hours ago": {view: missing, history: repeat(300, 60*day-4*time.Hour, "", other)},
+		"domain, one left":          {view: missing, history: repeat(49, 60*day, "", sibling)},
+		"domain, none left":         {view: missing, history: repeat(50, 60*day, "", sibling), until: 60*day + 168*time.Hour/50, detail: "50 certificates for example.com per 7 days"},
+		"domain of another account": {view: func(v *view) {
+			missing(v)
+			v.desired.Issuers["ca"].Name = "two"
+			v.c.Issuer = "two"
+			v.desired.Issuers["two"] = v.desired.Issuers["ca"]
+		}, history: repeat(50, 60*day, "", sibling), until: 60*day + 168*time.Hour/50, detail: "certificates for example.com"},
+		"domain at another CA":               {view: func(v *view) { missing(v); v.desired.Issuers["ca"].Directory = "https://other.example/dir" }, history: repeat(50, 60*day, "", sibling)},
+		"domain, but a renewal":              {history: repeat(50, 60*day, "", sibling)},
+		"domain, drawn by renewals":          {view: missing, history: repeat(60, 60*day, ExemptRenewal, sibling)},
+		"domain, drawn within ARI's windows": {view: missing, history: repeat(60, 60*day, ExemptARI, sibling)},
+		"same set":                           {history: repeat(5, 60*day, ExemptRenewal, same), until: 60*day + 168*time.Hour/5, detail: "5 certificates for the same set of names per 7 days"},
+		"same set, in ARI's window":          {view: func(v *view) { v.says(59*day, 61*day, 0); v.secret.Live.ARI = "a.b" }, history: repeat(5, 60*day, ExemptRenewal, same)},
+		"same set, in ARI's window before":   {history: repeat(5, 60*day, ExemptARI, same)},
+		"failed validations, four":           {history: failed(4, 60*day, "api.example.com")},
+		"failed validations, five":           {history: failed(5, 60*day, "api.example.com"), until: 60*day + 12*time.Minute, detail: "5 failed validations of api.example.com per 60 minutes"},
+		"failed validations of another name": {history: failed(5, 60*day, "www.example.com")},
+		"failed validations in ARI's window": {view: func(v *view) { v.says(59*day, 61*day, 0); v.secret.Live.ARI = "a.b" }, history: failed(5, 60*day, "api.example.com"), until: 60*day + 12*time.Minute, detail: "failed validations"},
+		"no limits":                          {view: func(v *view) { missing(v); v.desired.Issuers["ca"].Limits = nil }, history: repeat(500, 60*day, "", sibling)},
+		"no limit on orders":                 {view: func(v *view) { missing(v); v.desired.Issuers["ca"].Limits.Orders = spec.Limit{} }, history: repeat(500, 60*day, "", other)},
+		"by a clock that was ahead":          {view: missing, history: repeat(50, 3650*day, "", sibling), until: 60*day + 168*time.Hour/50, detail: "for example.com"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			v := newView()
+			v.desired.Issuers["ca"].Limits = letsEncrypt()
+			if tc.view != nil {
+				tc.view(v)
+			}
+			v.obs.History = tc.history
+			a := v.at(60 * day)
+			if tc.until == 0 {
+				if a.Kind == KindHold || !a.Kind.Orders() {
+					t.Errorf("%s %s: %s", a.Kind, a.Reason, a.Detail)
+				}
+				return
+			}
+			expect(t, a, KindHold, ReasonLimit, tc.detail)
+			if !a.NotBefore.Equal(start.Add(tc.until)) {
+				t.Errorf("it waits until %s, want %s", a.NotBefore, start.Add(tc.until))
+			}
+		})
+	}
+}
+
+// TestOneOrderOfSeveralAttemptsIsCountedOnce.
+func TestOneOrderOfSeveralAttemptsIsCountedOnce(t *testing.T) {
+	fail := done(0, "https://ca.example/order/1", "", "a.example.com")
+	fail.Status, fail.Class, fail.ID = Failed, ClassCAUnavailable, "f"
+	b := newBook([]Event{fail, fail, done(time.Hour, "https://ca.example/order/1", "", "a.example.com")})
+	if n := len(b.drawn[ordersKey("https://ca.example/dir", "ca")]); n != 1 {
+		t.Errorf("%d orders, want 1", n)
+	}
+	again := done(time.Hour, "https://ca.example/order/2", "", "a.example.com")
+	again.Orders = 2 // the first one was gone
+	b = newBook([]Event{again})
+	if n := len(b.drawn[ordersKey("https://ca.example/dir", "ca")]); n != 2 {
+		t.Errorf("%d orders, want 2", n)
+	}
+}
+
+func TestRegisteredDomain(t *testing.T) {
+	for name, want := range map[string]string{
+		"api.example.com": "example.com", "*.a.example.co.uk": "example.co.uk", "example.com": "example.com", "host.lab.test": "lab.test",
+		"192.0.2.7": "192.0.2.7", "2001:db8:1:2:3::1": "2001:db8:1:2::/64", "localhost": "localhost",
+	} {
+		if got := registeredDomain(name); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}
+
+// TestWaves: another issuer for sixty certificates of one registered domain.
+// Fifty go at once, nearest to expiry first, the others as tokens come back.
+func TestWaves(t *testing.T) {
+	cs := crowd(60, "example.com")
+	desired := desire(cs...)
+	desired.Issuers["ca"].Limits = letsEncrypt()
+	obs := &Observed{Secrets: map[Location]Secret{}, Records: map[string]*Record{}}
+	for i, c := range cs {
+		s := liveSecret(c, func(l *Live) {
+			l.Directory = "https://old.example/dir"
+			l.NotAfter = start.Add(90*day - time.Duration(i)*time.Hour) // the last of them expires first
+		})
+		obs.Secrets[targetOf(c)], obs.Records[c.Name] = s, liveRecord(c, s)
+	}
+	actions := Plan(desired, obs, start)
+	if n := count(actions, KindReissue); n != 50 {
+		t.Fatalf("%d go at once, want 50", n)
+	}
+	for i, a := range actions {
+		wait := 0 * time.Second
+		if n := 60 - i; n > 50 { // its place in the queue
+			wait = time.Duration(n-50) * 168 * time.Hour / 50
+		}
+		if (a.Kind == KindHold) != (wait > 0) || wait > 0 && (!a.NotBefore.Equal(start.Add(wait)) || a.Reason != ReasonLimit) {
+			t.Errorf("%s: %s until %s, want a wait of %s", a.Certificate, a.Kind, a.NotBefore, wait)
+		}
+	}
+}
+
+// TestWhatWaitsHoldsUpNoOther: the queue for one domain delays no other one.
+func TestWhatWaitsHoldsUpNoOther(t *testing.T) {
+	cs := append(crowd(60, "example.com"), certificate("z", "www.example.org"))
+	desired := desire(cs...)
+	desired.Issuers["ca"].Limits = letsEncrypt()
+	desired.Issuers["ca"].Limits.Orders = spec.Limit{Burst: 60, Window: 3 * time.Hour}
+	actions := Plan(desired, &Observed{}, start)
+	if n := count(actions, KindIssue); n != 51 {
+		t.Errorf("%d go at once, want 50 of example.com and one of example.org", n)
+	}
+	expect(t, actions[60], KindIssue, ReasonMissing, "")
+}
+
+// TestLimitsOverPasses: sixty of one domain through the whole of it; the CA
+// never has to say no, and no more orders are made than certificates.
+func TestLimitsOverPasses(t *testing.T) {
+	w := newWorld(t, crowd(60, "example.com")...)
+	w.desired.Issuers["ca"].Limits = letsEncrypt()
+	passes := 0
+	for ; passes < 30; passes++ {
+		w.settle()
+		next := time.Time{}
+		for _, a := range w.plan() {
+			if a.Kind == KindHold && (next.IsZero() || a.NotBefore.Before(next)) {
+				next = a.NotBefore
+			}
+		}
+		if next.IsZero() {
+			break
+		}
+		w.at = next
+	}
+	if len(w.ca.orders) != 60 {
+		t.Errorf("%d orders", len(w.ca.orders))
+	}
+	if took := w.at.Sub(start); took < 33*time.Hour || took > 34*time.Hour {
+		t.Errorf("the last one went after %s, want ten times 202 minutes", took)
+	}
+	held := 0
+	for _, e := range w.ledger.events(t) {
+		if e.Status == Held {
+			held++
+			if e.Certificate != "" || e.Reason != ReasonLimit {
+				t.Errorf("event: %+v", e)
+			}
+		}
+	}
+	if held == 0 || held > 2 {
+		t.Errorf("%d events of what waits, want one a day", held)
+	}
+}
+
+// TestRepairObeysLimits: something that keeps writing over a secret and
+// destroys certroll's version makes no loop of orders.
+func TestRepairObeysLimits(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.desired.Issuers["ca"].Limits = letsEncrypt()
+	w.settle()
+	for range 50 {
+		w.at = w.at.Add(time.Minute)
+		s := w.vault.secrets["secret/tls/api"]
+		for i := range s.versions {
+			s.versions[i].deleted = true
+		}
+		s.versions = append(s.versions, memVersion{data: map[string]string{"oops": "again"}})
+		if _, err := w.apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(w.ca.orders); n != 5 {
+		t.Errorf("%d orders within an hour, want the 5 that the same set of names has", n)
+	}
+	a := w.only()
+	expect(t, a, KindHold, ReasonRateLimited, "find out what keeps writing there")
+	if a.NotBefore.Before(start.Add(30 * time.Hour)) {
+		t.Errorf("it waits until %s", a.NotBefore)
+	}
+}
+
+// TestNearThePause: a name that has failed almost as often in a row as the CA
+// takes is tried once a day, however near expiry is.
+func TestNearThePause(t *testing.T) {
+	for failures, want := range map[int]time.Duration{1000: 10 * time.Minute, 1036: 24 * time.Hour, 1151: 24 * time.Hour} {
+		w := newWorld(t, certificate("api", "api.example.com"))
+		w.desired.Issuers["ca"].Limits = letsEncrypt()
+		w.settle()
+		r := w.ledger.record(t, "api")
+		r.State, r.Failures, r.LastFailure = StateFailing, failures, &Failure{At: w.at, Class: ClassValidation}
+		b, err := MarshalRecord(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.ledger.tree[recordFile("api")] = &fstest.MapFile{Data: b}
+		w.at = start.Add(90*day - time.Hour)
+		w.ca.fail = func(op string, _ int) error {
+			if op == "finish" {
+				return &caError{class: "validation", gone: true, text: "no TXT record", names: []string{"api.example.com"}}
+			}
+			return nil
+		}
+		if _, err := w.apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.only().NotBefore.Sub(w.at); got < want || got > want+want/10 {
+			t.Errorf("after %d failures it waits %s, want %s", failures, got, want)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package reconcile
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/spec"
+)
+
+// pause turns the renewal off, as a record that was told knows.
+func pause(v *view, until time.Time, reason string) {
+	v.c.Renewal.Auto, v.c.Renewal.Until, v.c.Renewal.Reason = false, until, reason
+	v.record.Unmanaged = &Unmanaged{Since: start, Until: optional(until), Reason: reason, Overdue: true}
+}
+
+func TestPausePlanned(t *testing.T) {
+	until := start.Add(70 * day)
+	cases := map[string]struct {
+		view    func(*view)
+		age     time.Duration
+		kind    Kind
+		reason  Reason
+		detail  string
+		warning string
+	}{
+		"begins": {func(v *view) { pause(v, until, "moves"); v.record.Unmanaged = nil }, day, KindNote, ReasonPauseBegan,
+			"renewal.auto is off until 2027-02-01T12:00:00Z (moves); it expires 2027-02-21", "nobody renews it until then"},
+		"without an end": {func(v *view) { pause(v, time.Time{}, "") }, day, KindNone, ReasonUnmanaged, "renewal.auto is off; it expires 2027-02-21",
+			"without an end: nobody renews it; set renewal.until"},
+		"lasts": {func(v *view) { pause(v, until, "moves") }, 69 * day, KindNone, ReasonUnmanaged, "(moves)", "a renewal would be due since 2027-01-22 and nobody does it"},
+		"overdue, not told yet": {func(v *view) { pause(v, until, ""); v.record.Unmanaged.Overdue = false }, 60 * day, KindNote, ReasonOverdue,
+			"it would be renewed now, and renewal.auto is off", "nobody"},
+		"over, and due": {func(v *view) { pause(v, until, "moves") }, 70 * day, KindRenew, ReasonThreshold,
+			"its pause until 2027-02-01T12:00:00Z (moves) is over", "is over: it is renewed again"},
+		"over, and not due": {func(v *view) { pause(v, start.Add(10*day), "") }, 10 * day, KindNote, ReasonPauseEnded,
+			"the pause until 2026-12-03T12:00:00Z is over: it is renewed again", "is over"},
+		"another end":     {func(v *view) { pause(v, until, ""); v.c.Renewal.Until = until.Add(day) }, day, KindNote, ReasonPauseBegan, "until 2027-02-02", ""},
+		"on again":        {func(v *view) { v.record.Unmanaged = &Unmanaged{Since: start} }, day, KindNote, ReasonPauseEnded, "renewal.auto is on again", ""},
+		"expired":         {func(v *view) { pause(v, time.Time{}, "") }, 100 * day, KindNone, ReasonUnmanaged, "it expires 2027-02-21", "nobody does it"},
+		"gone from Vault": {func(v *view) { pause(v, time.Time{}, ""); v.secret = Secret{}; v.record.Live = nil }, day, KindIssue, ReasonMissing, "no secret", "without an end"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			v := newView()
+			tc.view(v)
+			a := v.at(tc.age)
+			expect(t, a, tc.kind, tc.reason, tc.detail)
+			if tc.warning != "" {
+				expectWarning(t, a, tc.warning)
+			}
+		})
+	}
+}
+
+// TestPauseInTheLedger: who turned it off, when, by which commit; that it
+// would be due, once; its end.
+func TestPauseInTheLedger(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	w.at = w.at.Add(day)
+	until := start.Add(65 * day)
+	c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = false, "moves to another team", until
+	w.settle()
+	w.settle()
+	u := w.ledger.record(t, "api").Unmanaged
+	if u == nil || u.By != "A. Owner <owner@example.com>" || u.Revision != "c0ffee" || !u.Since.Equal(w.at) || u.Reason != c.Renewal.Reason || !u.Until.Equal(until) || u.Overdue {
+		t.Fatalf("record: %+v", u)
+	}
+	if r := w.ledger.record(t, "api"); r.RenewAt != nil || r.State != StateLive {
+		t.Errorf("record: %+v", r)
+	}
+	for range 3 {
+		w.at = w.at.Add(20 * day)
+		w.settle()
+	}
+	if !w.ledger.record(t, "api").Unmanaged.Overdue {
+		t.Error("the record does not say that it is overdue")
+	}
+	w.at = until
+	w.settle()
+	w.settle()
+	w.settle()
+	if r := w.ledger.record(t, "api"); r.Unmanaged != nil || r.RenewAt == nil {
+		t.Errorf("record after the pause: %+v", r)
+	}
+	var told []string
+	for _, e := range w.ledger.events(t) {
+		told = append(told, string(e.Operation)+" "+string(e.Reason)+" "+string(e.Status))
+	}
+	want := "issue missing success, note renewal_off success, note unmanaged_overdue held, renew threshold success, note renewal_on success"
+	if got := strings.Join(told, ", "); got != want {
+		t.Errorf("events:\n%s, want\n%s", got, want)
+	}
+	if e := w.ledger.events(t)[1]; e.Actor != "A. Owner <owner@example.com>" || e.Cause != "spec" || e.Revision != "c0ffee" || !strings.Contains(e.Detail, "moves to another team") {
+		t.Errorf("event: %+v", e)
+	}
+}
+
+// TestFailureEndsWithAPause: what is not asked for any more fails no more.
+func TestFailureEndsWithAPause(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	w.at = w.at.Add(61 * day)
+	w.ca.fail = func(string, int) error { return &caError{class: "ca_rejected", text: "no"} }
+	if _, err := w.apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.Renewal.Auto = false
+	w.settle()
+	w.settle()
+	r := w.ledger.record(t, "api")
+	if r.State != StateLive || r.Hold != nil || r.Unmanaged == nil || !r.Unmanaged.Overdue || r.Live == nil {
+		t.Errorf("record: %+v", r)
+	}
+	expect(t, w.only(), KindNone, ReasonUnmanaged, "")
+	c.Renewal = spec.Renewal{Auto: true, ThresholdDays: 30}
+	expect(t, w.only(), KindRenew, ReasonThreshold, "")
+}

@@ -1,0 +1,159 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+)
+
+// KindRetry is the operation of an event by which a person ends a hold; no
+// action is of this kind.
+const KindRetry Kind = "retry"
+
+// Retry is a person's word that certificates are to be tried again now.
+type Retry struct {
+	Certificates []string
+	Actor        string // user@host
+	Why          string // in the person's words, or ""
+	Force        bool   // also against a rate limit that the CA stated
+}
+
+// Retried is what became of it for one certificate.
+type Retried struct {
+	Certificate string
+	Hold        *Hold  // that was ended; nil where only what holds many could be
+	Event       *Event // nil: nothing holds it back, and nothing was told
+	Failures    int    // in a row, which the back-off goes on from
+}
+
+// Retry ends the holds of certificates: by an event and a record, and by
+// nothing else. The failures keep counting, so that one more waits as long as
+// it would have. Where an issuer or a DNS account is held as a whole, the
+// certificate is its next probe.
+//
+// It goes straight to the ledger: the journal is for what cannot be told
+// again, and `certroll run` may have it open. All certificates, or none.
+func (r *Reconciler) Retry(ctx context.Context, want Retry) (done []Retried, commit string, err error) {
+	now := r.opts.Now().UTC()
+	tree, err := r.scribe.snapshot(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	done, entries, err := want.entries(tree, now)
+	if err != nil || len(entries) == 0 {
+		return done, "", err
+	}
+	commit, err = r.scribe.ledger.Commit(ctx, commitMessage(entries), func(tree fs.FS) (map[string][]byte, error) {
+		var err error
+		if done, entries, err = want.entries(tree, now); err != nil || len(entries) == 0 {
+			return nil, err
+		}
+		return edit(tree, entries, now)
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("writing the ledger: %w; nothing was told, repeat the command", err)
+	}
+	return done, commit, nil
+}
+
+// entries are what the ledger is to be told, judged by what it says now.
+func (w Retry) entries(tree fs.FS, now time.Time) ([]Retried, []entry, error) {
+	records, err := readRecords(tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	events, err := readHistory(tree, now.Add(-historySpan))
+	if err != nil {
+		return nil, nil, err
+	}
+	together := heldAsWhole(events)
+	var done []Retried
+	var entries []entry
+	var refused []error
+	for _, name := range w.Certificates {
+		record := records[name]
+		if err := w.refusal(name, record, now); err != nil {
+			refused = append(refused, err)
+			continue
+		}
+		d := Retried{Certificate: name, Failures: record.Failures}
+		if h := record.Hold; h != nil && h.Until.After(now) {
+			d.Hold = h
+		}
+		if d.Hold != nil || together {
+			e := w.entry(record, d.Hold, now)
+			d.Event = &e.Event
+			entries = append(entries, e)
+		}
+		done = append(done, d)
+	}
+	if len(refused) > 0 {
+		return nil, nil, errors.Join(refused...)
+	}
+	return done, entries, nil
+}
+
+// heldAsWhole tells whether some issuer or DNS account is.
+func heldAsWhole(events []Event) bool {
+	for _, t := range troubles(events) {
+		if t.open() {
+			return true
+		}
+	}
+	return false
+}
+
+// refusal says why a certificate cannot be retried; nil where it can.
+func (w Retry) refusal(name string, r *Record, now time.Time) error {
+	switch {
+	case r == nil:
+		return fmt.Errorf("retrying %q: the ledger has no record of it: it was never tried, or its name is another (certroll status lists all)", name)
+	case r.State == StateRetired:
+		return fmt.Errorf("retrying %q: it is retired, there is nothing to try", name)
+	}
+	if h := r.Hold; h != nil && h.Class == ClassRateLimited && h.Until.After(now) && !w.Force {
+		return fmt.Errorf("retrying %q: the CA said itself when to come back, %s; a try before that is refused and may count (%s). Wait, or give -force",
+			name, h.Until.UTC().Format(time.RFC3339), h.Reason)
+	}
+	return nil
+}
+
+// entry is the event, and the record without its hold where it has one.
+func (w Retry) entry(r *Record, h *Hold, now time.Time) entry {
+	e := Event{
+		Schema: EventSchema, ID: eventID("retry", r.Certificate, w.Actor, now.Format(time.RFC3339Nano)), Time: now.Truncate(time.Millisecond),
+		Operation: KindRetry, Certificate: r.Certificate, Status: Success, Reason: ReasonRetry, Detail: w.detail(h),
+		Actor: firstOf(w.Actor, "unknown"), Cause: "command", Failures: r.Failures, Forced: w.Force,
+	}
+	if f := r.LastFailure; f != nil {
+		e.Issuer, e.DNSAccount = f.Issuer, f.DNSAccount
+	}
+	if l := r.Live; l != nil {
+		e.OldSerial, e.VaultPath, e.VaultVer = l.Serial, l.Mount+"/"+l.Path, l.Version
+		e.Issuer = firstOf(e.Issuer, l.Issuer)
+	}
+	if h == nil {
+		return entry{Event: e}
+	}
+	fresh := *r
+	fresh.Hold = nil
+	// A second after the record it takes the place of, whatever the clock of
+	// this machine says: one ahead must not make the next failure, with its
+	// hold, look older than this.
+	fresh.UpdatedAt = r.UpdatedAt.Add(time.Second)
+	return entry{Event: e, Record: &fresh}
+}
+
+func (w Retry) detail(h *Hold) string {
+	why := strings.Join(strings.Fields(w.Why), " ")
+	if why == "" {
+		why = "a person asked for it to be tried again"
+	}
+	if h == nil {
+		return why
+	}
+	return fmt.Sprintf("%s; it was held until %s (%s)", why, h.Until.UTC().Format(time.RFC3339), h.Class)
+}

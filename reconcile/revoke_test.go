@@ -1,0 +1,241 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/spec"
+)
+
+// compromised asks for a rotation that revokes.
+func compromised(c *spec.Certificate) {
+	c.Rotate, c.RotateRevoke = "2026-11-23 the key leaked", &spec.Revocation{Code: 1}
+}
+
+// TestRotateAndRevoke: the old one is revoked after the new one is live.
+func TestRotateAndRevoke(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	before := w.ledger.record(t, "api").Live
+	compromised(c)
+	live := ""
+	w.ca.fail = func(op string, _ int) error {
+		if op == "revoke" {
+			live = serialOf(w.secretPair("tls/api").leaf())
+		}
+		return nil
+	}
+	w.settle()
+	w.settle()
+	if len(w.ca.revoked) != 1 || w.ca.revoked[0] != 1 {
+		t.Fatalf("revoked for: %v", w.ca.revoked)
+	}
+	if live == before.Serial {
+		t.Error("it was revoked before the new one was live")
+	}
+	es := w.ledger.events(t)
+	if e := es[len(es)-1]; e.Operation != KindRotate || e.Reason != ReasonRotate || e.Detail != c.Rotate || e.Revoked != before.Serial || e.OldSerial != before.Serial ||
+		e.NewSerial != live || e.Actor != "A. Owner <owner@example.com>" || len(es) != 2 {
+		t.Errorf("event: %+v", e)
+	}
+}
+
+// TestFailureToRevoke is told and tried again later, and holds up neither a
+// renewal nor what there is to note.
+func TestFailureToRevoke(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	before := w.ledger.record(t, "api").Live
+	compromised(c)
+	w.ca.fail = func(op string, _ int) error {
+		if op == "revoke" {
+			return &caError{class: "ca_rejected", text: "403 unauthorized"}
+		}
+		return nil
+	}
+	w.settle()
+	r := w.ledger.record(t, "api")
+	if r.State != StateLive || len(r.Revocations) != 1 || r.Revocations[0].Serial != before.Serial || r.Revocations[0].Version != 1 || r.Revocations[0].Code != 1 || !r.Revocations[0].NotAfter.Equal(before.NotAfter) {
+		t.Fatalf("record: %+v", r)
+	}
+	es := w.ledger.events(t)
+	if e := es[len(es)-1]; e.Status != Success || e.Revoked != "" || !strings.Contains(e.Detail, "serial "+before.Serial+" is not revoked yet, which is tried again: 403 unauthorized") {
+		t.Errorf("event: %+v", e)
+	}
+	expect(t, w.only(), KindRevoke, ReasonRevocation, "serial "+before.Serial+" was replaced and is to be revoked")
+	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	a := w.only()
+	expect(t, a, KindHold, ReasonBackoff, "failure 1 in a row (ca_rejected): 403 unauthorized")
+	if a.Wants != KindRevoke || a.NotBefore.Before(w.at.Add(day)) {
+		t.Errorf("it waits until %s for %s", a.NotBefore, a.Wants)
+	}
+
+	c.Labels = map[string]string{"team": "edge"}
+	expect(t, w.only(), KindRepair, ReasonBehind, "labels")
+	w.settle()
+	w.at = start.Add(61 * day)
+	expect(t, w.only(), KindRenew, ReasonThreshold, "")
+	w.settle()
+	if r := w.ledger.record(t, "api"); r.Live.Version != 3 || len(r.Revocations) != 1 {
+		t.Errorf("record after the renewal: %+v", r)
+	}
+	w.ca.fail = nil
+	w.settle()
+	w.settle()
+	if r := w.ledger.record(t, "api"); len(r.Revocations) != 0 || len(w.ca.revoked) != 3 {
+		t.Errorf("%d revocations tried, record %+v", len(w.ca.revoked), r)
+	}
+	es = w.ledger.events(t)
+	if e := es[len(es)-1]; e.Operation != KindRevoke || e.Status != Success || e.Revoked != before.Serial {
+		t.Errorf("event: %+v", e)
+	}
+}
+
+// TestRevocationEndsWithItsCertificate: one that expired need not be revoked,
+// though its version, or its issuer, is long gone.
+func TestRevocationEndsWithItsCertificate(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	compromised(c)
+	w.ca.fail = func(op string, _ int) error {
+		if op == "revoke" {
+			return &caError{class: "ca_unavailable", text: "503"}
+		}
+		return nil
+	}
+	w.settle()
+	w.vault.secrets["secret/tls/api"].versions[0].deleted = true
+	report, err := w.apply(t.Context())
+	if err != nil || report.Failed() != 1 || !strings.Contains(report.Results[0].Event.Message, "version 1 of secret/tls/api, which holds it, is gone: revoke it at the CA by hand") {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	w.at = start.Add(61 * day)
+	w.settle() // the renewal
+	w.at = start.Add(91 * day)
+	w.settle()
+	if r := w.ledger.record(t, "api"); len(r.Revocations) != 0 {
+		t.Errorf("record: %+v", r)
+	}
+}
+
+// TestRotationWithRevokeSurvivesACrash at each call: one order, one
+// revocation that worked.
+func TestRotationWithRevokeSurvivesACrash(t *testing.T) {
+	for n := 1; n < 60; n++ {
+		c := certificate("api", "api.example.com")
+		w := newWorld(t, c)
+		w.settle()
+		before := w.ledger.record(t, "api").Live.Serial
+		compromised(c)
+		if n%2 == 0 {
+			c.Rotate += strings.Repeat(" and more", 100) // longer than metadata takes
+		}
+		calls, dead, revoked := 0, false, 0
+		step := func() error {
+			if calls++; calls >= n {
+				dead = true
+				return errors.New("crash")
+			}
+			return nil
+		}
+		w.vault.fail = func(string, string) error { return step() }
+		w.ca.fail = func(op string, _ int) error {
+			err := step()
+			if op == "revoke" && err == nil {
+				revoked++
+			}
+			return err
+		}
+		obs, err := w.reconciler().Observe(t.Context(), w.desired)
+		if err == nil {
+			r := New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll"}, w.vault, w.ca, &dyingLedger{w.ledger, &dead}, &dyingJournal{w.journal, &dead}, w.opts)
+			_, _ = r.Apply(t.Context(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
+		}
+		done := !dead
+		w.vault.fail = nil
+		w.ca.fail = func(op string, _ int) error {
+			if op == "revoke" {
+				revoked++
+			}
+			return nil
+		}
+		for range 4 {
+			w.settle()
+		}
+		t.Run(fmt.Sprint("call ", n), func(t *testing.T) {
+			r := w.ledger.record(t, "api")
+			if len(w.ca.orders) != 2 || r.Live.Serial == before || r.Live.Version != 2 {
+				t.Errorf("%d orders, live %+v", len(w.ca.orders), r.Live)
+			}
+			if revoked == 0 || len(r.Revocations) != 0 {
+				t.Errorf("%d revocations, waiting %+v", revoked, r.Revocations)
+			}
+			rotated := 0
+			for _, e := range w.ledger.events(t) {
+				if e.Operation == KindRotate && e.Status == Success {
+					rotated++
+				}
+			}
+			if rotated != 1 {
+				t.Errorf("the audit log tells of %d rotations", rotated)
+			}
+			expect(t, w.only(), KindNone, ReasonUpToDate, "")
+		})
+		if done {
+			return
+		}
+	}
+	t.Error("it never ends")
+}
+
+// TestRotationRequestThatComesBack forces nothing, also after a renewal
+// without it.
+func TestRotationRequestThatComesBack(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	for _, text := range []string{"2026-11-23 leaked", strings.Repeat("long ", 200)} {
+		c.Rotate = text
+		expect(t, w.only(), KindRotate, ReasonRotate, text)
+		w.settle()
+		expect(t, w.only(), KindNone, ReasonUpToDate, "")
+		c.Rotate = ""
+		w.at = w.at.Add(61 * day)
+		w.settle()
+		c.Rotate = text
+		expect(t, w.only(), KindNone, ReasonUpToDate, "")
+	}
+}
+
+// TestDriftLosesNoRotationRequest: a foreign pair that is taken over does not
+// count as the rotation that was asked for meanwhile.
+func TestDriftLosesNoRotationRequest(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	key, err := newKey("ecdsa-P-256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := encodeKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.at = w.at.Add(time.Hour)
+	if _, err := w.vault.Write(t.Context(), "secret", "tls/api", map[string]string{"crt": string(w.ca.sign([]string{"api.example.com"}, key.Public())), "key": text}, 1); err != nil {
+		t.Fatal(err)
+	}
+	c.Rotate = "2026-11-23 leaked"
+	w.settle()
+	expect(t, w.only(), KindRotate, ReasonRotate, "leaked")
+	w.settle()
+	expect(t, w.only(), KindNone, ReasonUpToDate, "")
+}

@@ -1,0 +1,86 @@
+package reconcile
+
+import "time"
+
+// Standing says in one word how a certificate stands at a moment, as far as
+// its record tells.
+type Standing string
+
+// The standings, the worst first.
+const (
+	StandsPaging    Standing = "paging"    // failing, three times in a row or more
+	StandsFailing   Standing = "failing"   // the last attempt failed
+	StandsOverdue   Standing = "overdue"   // due for long, and nobody has tried
+	StandsUnmanaged Standing = "unmanaged" // a person turned the renewal off
+	StandsDue       Standing = "due"       // the next run renews it
+	StandsInOrder   Standing = "in_order"  // it is renewed by itself later
+	StandsRetired   Standing = "retired"   // gone from the spec
+)
+
+// Standings are all of them, the worst first.
+var Standings = []Standing{StandsPaging, StandsFailing, StandsOverdue, StandsUnmanaged, StandsDue, StandsInOrder, StandsRetired}
+
+// Well tells whether nobody needs to look at it.
+func (s Standing) Well() bool { return s == StandsDue || s == StandsInOrder || s == StandsRetired }
+
+// Stands says how the certificate of a record stands.
+func (r *Record) Stands(now time.Time) Standing {
+	switch {
+	case r.State == StateRetired:
+		return StandsRetired
+	case r.State == StateFailing && r.Severity == SeverityPage:
+		return StandsPaging
+	case r.State == StateFailing:
+		return StandsFailing
+	case r.Paused(now):
+		return StandsUnmanaged
+	case r.RenewAt != nil && now.Before(*r.RenewAt):
+		return StandsInOrder
+	case now.Before(r.overdueAt()):
+		return StandsDue
+	default:
+		return StandsOverdue
+	}
+}
+
+// pausedAt tells whether the renewal is off at a moment: a pause ends by its
+// date, though the record says so only after the next run.
+func (u *Unmanaged) pausedAt(now time.Time) bool {
+	return u != nil && (u.Until == nil || now.Before(*u.Until))
+}
+
+// overdueAt is when somebody should have tried to renew it: a tenth of the
+// time that there is for it, and an hour at least.
+func (r *Record) overdueAt() time.Time {
+	due := r.RenewAt
+	if due == nil {
+		due = r.Unmanaged.Until // renewed from then on
+	}
+	grace := time.Hour
+	if r.Live != nil {
+		grace = max(grace, r.Live.NotAfter.Sub(*due)/10)
+	}
+	return due.Add(grace)
+}
+
+// Paused tells whether nobody renews it by itself at a moment.
+func (r *Record) Paused(now time.Time) bool {
+	return r.Unmanaged.pausedAt(now) || r.RenewAt == nil && r.Unmanaged == nil
+}
+
+// NextBy is what RenewAt comes from: the CA's suggested window, its wish to see
+// the certificate replaced, or the threshold; "" where it is not renewed by
+// itself.
+func (r *Record) NextBy() Reason {
+	i := r.RenewalInfo.of(r.Live)
+	switch {
+	case r.RenewAt == nil:
+		return ""
+	case i == nil || !i.RenewAt.Equal(*r.RenewAt):
+		return ReasonThreshold
+	case i.urgent():
+		return ReasonRevoking
+	default:
+		return ReasonWindow
+	}
+}

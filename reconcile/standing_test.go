@@ -1,0 +1,82 @@
+package reconcile
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestStands(t *testing.T) {
+	at := func(d time.Duration) *time.Time { return &[]time.Time{start.Add(d)}[0] }
+	cases := map[string]struct {
+		record Record
+		after  time.Duration
+		want   Standing
+		next   Reason
+	}{
+		"fresh":               {record: Record{State: StateLive, RenewAt: at(60 * day)}, want: StandsInOrder, next: ReasonThreshold},
+		"due":                 {record: Record{State: StateLive, RenewAt: at(60 * day)}, after: 60 * day, want: StandsDue, next: ReasonThreshold},
+		"due for two days":    {record: Record{State: StateLive, RenewAt: at(60 * day)}, after: 62 * day, want: StandsDue, next: ReasonThreshold},
+		"due for three days":  {record: Record{State: StateLive, RenewAt: at(60 * day)}, after: 63 * day, want: StandsOverdue, next: ReasonThreshold},
+		"an hour at least":    {record: Record{State: StateLive, RenewAt: at(90*day - 2*time.Hour)}, after: 90*day - 61*time.Minute, want: StandsDue, next: ReasonThreshold},
+		"failing":             {record: Record{State: StateFailing, RenewAt: at(60 * day), Failures: 1}, after: 70 * day, want: StandsFailing, next: ReasonThreshold},
+		"paging":              {record: Record{State: StateFailing, Severity: SeverityPage, Failures: 3}, want: StandsPaging},
+		"nobody renews it":    {record: Record{State: StateLive, Unmanaged: &Unmanaged{Since: start}}, after: 80 * day, want: StandsUnmanaged},
+		"an older record":     {record: Record{State: StateLive}, want: StandsUnmanaged},
+		"a pause":             {record: Record{State: StateLive, Unmanaged: &Unmanaged{Until: at(10 * day)}}, after: 9 * day, want: StandsUnmanaged},
+		"a pause that ended":  {record: Record{State: StateLive, Unmanaged: &Unmanaged{Until: at(10 * day)}}, after: 10 * day, want: StandsDue},
+		"and nobody noticed":  {record: Record{State: StateLive, Unmanaged: &Unmanaged{Until: at(10 * day)}}, after: 20 * day, want: StandsOverdue},
+		"retired":             {record: Record{State: StateRetired, RenewAt: nil}, after: 100 * day, want: StandsRetired},
+		"by the CA's window":  {record: Record{State: StateLive, RenewAt: at(50 * day), RenewalInfo: &RenewalInfo{Serial: "a1", RenewAt: *at(50 * day), End: *at(51 * day)}}, want: StandsInOrder, next: ReasonWindow},
+		"the CA wants it new": {record: Record{State: StateLive, RenewAt: at(5 * day), RenewalInfo: &RenewalInfo{Serial: "a1", RenewAt: *at(5 * day), End: *at(6 * day), CheckedAt: *at(7 * day)}}, after: 5 * day, want: StandsDue, next: ReasonRevoking},
+		"another's window":    {record: Record{State: StateLive, RenewAt: at(50 * day), RenewalInfo: &RenewalInfo{Serial: "b2", RenewAt: *at(50 * day)}}, want: StandsInOrder, next: ReasonThreshold},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := tc.record
+			r.Live = &Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(90 * day)}
+			if got := r.Stands(start.Add(tc.after)); got != tc.want {
+				t.Errorf("it stands %s, want %s", got, tc.want)
+			}
+			if got := r.NextBy(); got != tc.next {
+				t.Errorf("renewed by %q, want %q", got, tc.next)
+			}
+		})
+	}
+}
+
+func TestStatusPage(t *testing.T) {
+	until, renews := start.Add(30*day), start.Add(60*day)
+	live := func(name string) *Live {
+		return &Live{Serial: "a1", NotAfter: start.Add(90 * day), Issuer: "ca", Mount: "secret", Path: "tls/" + name, Version: 2}
+	}
+	failed := &Failure{At: start, Class: ClassCAA, Message: "CAA record for a|b\nforbids issuance"}
+	page := string(statusPage(map[string]*Record{
+		"a-live":   {Certificate: "a-live", State: StateLive, Names: []string{"a.example.com"}, Live: live("a-live"), RenewAt: &renews},
+		"b-gone":   {Certificate: "b-gone", State: StateRetired, Live: live("b-gone")},
+		"c-off":    {Certificate: "c-off", State: StateLive, Live: live("c-off"), Unmanaged: &Unmanaged{Since: start, Until: &until, By: "Ann <ann@example.com>", Reason: "migration"}},
+		"d-fails":  {Certificate: "d-fails", State: StateFailing, LastFailure: failed, Failures: 1},
+		"e-wakes":  {Certificate: "e-wakes", State: StateFailing, Severity: SeverityPage, Live: live("e-wakes"), RenewAt: &renews, LastFailure: failed, Hold: &Hold{Until: until, Reason: "failure 3 in a row"}},
+		"f-nobody": {Certificate: "f-nobody", State: StateLive, Live: live("f-nobody"), Unmanaged: &Unmanaged{Since: start, Overdue: true}},
+	}))
+	want := `# Certificates
+
+3 live (2 unmanaged), 2 failing (1 paging), 1 retired.
+
+| certificate | state | names | expires | renews | issuer | Vault | what it waits for |
+|---|---|---|---|---|---|---|---|
+| [e-wakes](certificates/e-wakes.json) | **failing, page** |  | 2027-02-21 | 2027-01-22 | ca | secret/tls/e-wakes v2 | until 2026-12-23T12:00:00Z: failure 3 in a row |
+| [d-fails](certificates/d-fails.json) | failing |  | - | - | - | - | CAA record for a\|b forbids issuance |
+| [c-off](certificates/c-off.json) | unmanaged |  | 2027-02-21 | - | ca | secret/tls/c-off v2 | renewal off since 2026-11-23 by Ann &lt;ann@example.com>, until 2026-12-23: migration |
+| [f-nobody](certificates/f-nobody.json) | unmanaged |  | 2027-02-21 | - | ca | secret/tls/f-nobody v2 | renewal off since 2026-11-23, without an end, past its time to renew |
+| [a-live](certificates/a-live.json) | live | a.example.com | 2027-02-21 | 2027-01-22 | ca | secret/tls/a-live v2 |  |
+| [b-gone](certificates/b-gone.json) | retired |  | 2027-02-21 | - | ca | secret/tls/b-gone v2 |  |
+
+Written by certroll. The records are in ` + "`certificates/`, the history is in `audit/`.\n"
+	if page != want {
+		t.Errorf("got\n%s\nwant\n%s", page, want)
+	}
+	if empty := string(statusPage(nil)); !strings.Contains(empty, "0 live, 0 failing, 0 retired.") {
+		t.Errorf("empty:\n%s", empty)
+	}
+}

@@ -1,0 +1,308 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// Editor changes certificate blocks in place, on behalf of a person at a
+// command line. Everything outside the setting it changes stays as it is, byte
+// for byte, comments and layout included. An edit is taken only where the files
+// decode after it and differ, in what they mean, by exactly that change.
+type Editor struct {
+	files   []File
+	trust   Trust
+	spec    *Spec
+	changed map[string]bool // by path
+}
+
+// NewEditor decodes the files that will be edited; where they have a mistake
+// there is no Editor.
+func NewEditor(files []File, trust Trust) (*Editor, hcl.Diagnostics) {
+	s, diags := Decode(files, trust)
+	if s == nil {
+		return nil, diags
+	}
+	return &Editor{files: slices.Clone(files), trust: trust, spec: s, changed: map[string]bool{}}, diags
+}
+
+// Spec is what the files mean, with the edits made so far.
+func (e *Editor) Spec() *Spec { return e.spec }
+
+// Changed are the files that edits were made in, as they are now.
+func (e *Editor) Changed() []File {
+	var list []File
+	for _, f := range e.files {
+		if e.changed[f.Path] {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// Certificate finds one by its name. The error for an unknown one names what
+// may have been meant.
+func (e *Editor) Certificate(name string) (*Certificate, error) {
+	if c := e.spec.Certificate(name); c != nil {
+		return c, nil
+	}
+	names := make([]string, len(e.spec.Certificates))
+	for i, c := range e.spec.Certificates {
+		names[i] = c.Name
+		if strings.HasPrefix(c.Name, name+".") {
+			if s, err := e.site(c); err == nil && s.repeated() && s.block.Labels[0] == name {
+				return nil, s.refusal(c)
+			}
+		}
+	}
+	return nil, fmt.Errorf("there is no certificate %q in the config repo.%s", name, didYouMean(name, names))
+}
+
+// Rotating is a wish for one rotation.
+type Rotating struct {
+	Reason string // a text that the certificate's rotate did not have before
+	Revoke bool   // revoke what is replaced
+	Code   string // why, by the names of RFC 5280; "": superseded
+}
+
+// Rotate asks for one rotation of a certificate.
+func (e *Editor) Rotate(name string, r Rotating) error {
+	if err := checkReason(&r.Reason); err != nil {
+		return err
+	}
+	want := func(c *Certificate) { c.Rotate, c.RotateRevoke = r.Reason, nil }
+	if r.Revoke {
+		code, ok := crlReasons[r.Code]
+		if r.Code == "" {
+			code, ok = crlReasons["superseded"], true
+		}
+		if !ok {
+			return fmt.Errorf("%q is no reason to revoke for: use %s.%s", r.Code, oneOf(crlReasonNames), didYouMean(r.Code, crlReasonNames))
+		}
+		want = func(c *Certificate) { c.Rotate, c.RotateRevoke = r.Reason, &Revocation{Code: code} }
+	}
+	return e.edit(name, want, func(p *patch, b *hclsyntax.Block) {
+		attr, inner := b.Body.Attributes["rotate"], innerBlock(b, "rotate")
+		lines := r.lines()
+		switch {
+		case attr != nil && len(lines) == 1:
+			p.set(attr, quote(r.Reason))
+		case attr != nil:
+			p.rewrite(attr.NameRange.Start.Byte, attr.SrcRange.End.Byte, lines)
+		case inner != nil:
+			p.rewrite(inner.TypeRange.Start.Byte, inner.CloseBraceRange.End.Byte, lines)
+		default:
+			p.add(b, lines)
+		}
+	})
+}
+
+// lines are the setting, or the block where something is to be revoked.
+func (r Rotating) lines() []string {
+	if !r.Revoke {
+		return []string{"rotate = " + quote(r.Reason)}
+	}
+	lines := []string{"rotate {", "\treason = " + quote(r.Reason), "\trevoke = true"}
+	if r.Code != "" {
+		lines = append(lines, "\tcode   = "+quote(r.Code))
+	}
+	return append(lines, "}")
+}
+
+// Disable turns a certificate's renewal off, until a date, or a time by RFC
+// 3339, or where that is "" until it is turned on again.
+func (e *Editor) Disable(name, reason, until string) error {
+	if err := checkReason(&reason); err != nil {
+		return err
+	}
+	want := func(c *Certificate) {
+		c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = false, reason, parseMoment(until)
+	}
+	if until != "" && parseMoment(until).IsZero() {
+		return errors.New(badMoment("until", until))
+	}
+	settings := []assignment{{"auto", "false"}, {"reason", quote(reason)}, {"until", ""}}
+	if until != "" {
+		settings[2].value = quote(until)
+	}
+	return e.edit(name, want, func(p *patch, b *hclsyntax.Block) { p.renewal(b, settings) })
+}
+
+// Enable turns a certificate's renewal on again.
+func (e *Editor) Enable(name string) error {
+	c, err := e.Certificate(name)
+	if err != nil {
+		return err
+	}
+	if c.Renewal.Auto {
+		return fmt.Errorf("the renewal of %q is on already: there is nothing to change", name)
+	}
+	want := func(c *Certificate) { c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = true, "", parseMoment("") }
+	// Leaving the pause out is enough unless a defaults block turns it off.
+	settings := []assignment{{"auto", ""}, {"reason", ""}, {"until", ""}}
+	err = e.edit(name, want, func(p *patch, b *hclsyntax.Block) { p.renewal(b, settings) })
+	var unmet *unmetError
+	if errors.As(err, &unmet) {
+		settings[0].value = "true"
+		err = e.edit(name, want, func(p *patch, b *hclsyntax.Block) { p.renewal(b, settings) })
+	}
+	return err
+}
+
+// quote writes a text as HCL does: templates and quotes in it are escaped.
+func quote(text string) string {
+	return string(hclwrite.TokensForValue(cty.StringVal(text)).Bytes())
+}
+
+// checkReason brings a text into the form that it will be read back in.
+func checkReason(reason *string) error {
+	*reason = cty.StringVal(strings.TrimSpace(*reason)).AsString()
+	if *reason == "" || badReason(*reason) {
+		return fmt.Errorf("the reason is one line of text, of at most %d bytes", maxReason)
+	}
+	return nil
+}
+
+// site is where a certificate is declared.
+type site struct {
+	index int // of its file
+	block *hclsyntax.Block
+	at    int // the block's place among those of the file
+}
+
+func (e *Editor) site(c *Certificate) (*site, error) {
+	i := slices.IndexFunc(e.files, func(f File) bool { return f.Path == c.File })
+	body, err := parseAgain(e.files[i])
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.TypeRange.Start.Byte == c.Range.Start.Byte })
+	return &site{i, body.Blocks[at], at}, nil
+}
+
+// parseAgain parses a file that decoded before.
+func parseAgain(f File) (*hclsyntax.Body, error) {
+	file, diags := hclsyntax.ParseConfig(f.Bytes, f.Path, hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return file.Body.(*hclsyntax.Body), nil
+}
+
+func (s *site) repeated() bool { return s.block.Body.Attributes["for_each"] != nil }
+
+func (s *site) refusal(c *Certificate) error {
+	return fmt.Errorf("%q is made by the for_each of certificate %q, %s:%d, whose certificates cannot be changed one by one: edit that block by hand, which changes all of them, or take %s out of it into a block of its own, certificate %[1]q, which keeps what is live",
+		c.Name, s.block.Labels[0], c.File, c.Range.Start.Line, strings.TrimPrefix(c.Name, s.block.Labels[0]+"."))
+}
+
+// unmetError is an edit whose outcome is not the one wanted.
+type unmetError struct {
+	file, name, why string
+}
+
+func (e *unmetError) Error() string {
+	return fmt.Sprintf("changing certificate %q in %s: %s; nothing was changed: edit the file by hand", e.name, e.file, e.why)
+}
+
+// edit makes one change of one block. Of two ways to lay it out it takes the
+// one that leaves a file formatted that was so before.
+func (e *Editor) edit(name string, want func(*Certificate), build func(*patch, *hclsyntax.Block)) error {
+	c, err := e.Certificate(name)
+	if err != nil {
+		return err
+	}
+	s, err := e.site(c)
+	if err != nil {
+		return err
+	}
+	if s.repeated() {
+		return s.refusal(c)
+	}
+	wanted := *c
+	if want(&wanted); sameCertificate(c, &wanted) {
+		return fmt.Errorf("certificate %q says so already: there is nothing to change", name)
+	}
+	src := e.files[s.index].Bytes
+	plain := newPatch(src, s.block, false)
+	build(plain, s.block)
+	text, tidy := plain.result()
+	if !tidy {
+		spaced := newPatch(src, s.block, true)
+		build(spaced, s.block)
+		if t, ok := spaced.result(); ok {
+			text = t
+		}
+	}
+	return e.take(s, &wanted, text)
+}
+
+// take holds a changed file against what was wanted before it takes it.
+func (e *Editor) take(s *site, wanted *Certificate, text []byte) error {
+	unmet := func(why string) error { return &unmetError{e.files[s.index].Path, wanted.Name, why} }
+	files := slices.Clone(e.files)
+	files[s.index].Bytes = text
+	after, diags := Decode(files, e.trust)
+	if after == nil {
+		bad := diags.Errs()[0]
+		return unmet("the file would have a mistake then: " + bad.Error())
+	}
+	if !s.aloneChanged(e.files[s.index].Bytes, files[s.index]) {
+		return unmet("more than its block would change")
+	}
+	if len(after.Certificates) != len(e.spec.Certificates) {
+		return unmet("other certificates would change")
+	}
+	for i, c := range after.Certificates {
+		expected := e.spec.Certificates[i]
+		if c.Name == wanted.Name {
+			expected = wanted
+		}
+		if !sameCertificate(c, expected) {
+			return unmet(fmt.Sprintf("certificate %q would not be as it should", c.Name))
+		}
+	}
+	e.files, e.spec, e.changed[files[s.index].Path] = files, after, true
+	return nil
+}
+
+// aloneChanged tells that what stands before and after the block is the same,
+// byte for byte.
+func (s *site) aloneChanged(before []byte, after File) bool {
+	body, err := parseAgain(after)
+	if err != nil || s.at >= len(body.Blocks) {
+		return false
+	}
+	was, is := s.block.Range(), body.Blocks[s.at].Range()
+	return bytes.Equal(before[:was.Start.Byte], after.Bytes[:is.Start.Byte]) &&
+		bytes.Equal(before[s.block.CloseBraceRange.End.Byte:], after.Bytes[body.Blocks[s.at].CloseBraceRange.End.Byte:])
+}
+
+// sameCertificate compares what two blocks mean, not where they stand.
+func sameCertificate(a, b *Certificate) bool {
+	x, y := *a, *b
+	if x.Vault.Fields.Digest() != y.Vault.Fields.Digest() {
+		return false
+	}
+	x.Vault.Fields, y.Vault.Fields = Fields{}, Fields{}
+	x.Range, y.Range = hcl.Range{}, hcl.Range{}
+	return reflect.DeepEqual(x, y)
+}
+
+// innerBlock is the block of that type in another, nil where there is none.
+func innerBlock(b *hclsyntax.Block, name string) *hclsyntax.Block {
+	i := slices.IndexFunc(b.Body.Blocks, func(inner *hclsyntax.Block) bool { return inner.Type == name })
+	if i < 0 {
+		return nil
+	}
+	return b.Body.Blocks[i]
+}
