@@ -41,7 +41,7 @@ func pauseNote(s *situation, l *Live) (Action, bool) {
 	switch {
 	case off && (was == nil || was.Reason != s.spec.Renewal.Reason || !sameTime(was.Until, optional(s.spec.Renewal.Until))):
 		return note(ReasonPauseBegan, "renewal.auto is off"+pauseText(s.spec)+"; it expires "+l.NotAfter.UTC().Format(time.DateOnly))
-	case off && !was.Overdue && !dueOf(s.spec, l, s.said).at.After(s.now):
+	case off && !was.Overdue && !s.due().at.After(s.now):
 		return note(ReasonOverdue, "it would be renewed now, and renewal.auto is off"+pauseText(s.spec)+"; it expires "+l.NotAfter.UTC().Format(time.DateOnly))
 	case !off && was != nil && s.spec.Renewal.Auto:
 		return note(ReasonPauseEnded, "renewal.auto is on again")
@@ -82,7 +82,7 @@ func behind(s *situation, l *Live) string {
 	note("labels", maps.Equal(r.Labels, c.Labels))
 	note("on_remove", r.OnRemove == c.OnRemove)
 	note("the file it stands in", r.File == c.File)
-	note("renewal", sameTime(r.RenewAt, recordedRenewal(c, l, r.RenewalInfo, s.now)))
+	note("renewal", sameTime(r.RenewAt, recordedDue(c, s.due(), s.now)))
 	if len(changed) == 0 {
 		return ""
 	}
@@ -92,10 +92,14 @@ func behind(s *situation, l *Live) string {
 // recordedRenewal is what a record says of the next renewal; nil where it is
 // not renewed by itself.
 func recordedRenewal(c *spec.Certificate, l *Live, said *RenewalInfo, now time.Time) *time.Time {
+	return recordedDue(c, dueOf(c, l, said), now)
+}
+
+func recordedDue(c *spec.Certificate, d due, now time.Time) *time.Time {
 	if !renewsAt(c, now) {
 		return nil
 	}
-	return &[]time.Time{dueOf(c, l, said).at}[0]
+	return &d.at
 }
 
 // failsToRevoke tells that all that fails is the revocation of an earlier

@@ -42,21 +42,21 @@ func (r *Reconciler) Withhold(ctx context.Context, w Withheld) error {
 // Accept writes a person's consent to a revision into the ledger, of which a
 // run that holds it back learns with its next pull. It goes straight there, as
 // Retry does.
-func Accept(ctx context.Context, ledger Ledger, rev Revision, actor string, now time.Time) error {
-	now = now.UTC()
+func (r *Reconciler) Accept(ctx context.Context, rev Revision, actor string) error {
+	now := r.opts.Now().UTC()
 	e := Event{
 		Schema: EventSchema, ID: eventID("accepted", rev.Commit, actor, now.Format(time.RFC3339Nano)), Time: now.Truncate(time.Millisecond),
 		Operation: KindConfig, Status: Success, Reason: ReasonAccepted, Actor: firstOf(actor, "unknown"), Cause: "command", Revision: rev.Commit,
 		Detail: "a person looked at the revision of " + firstOf(rev.Author, "an unknown author") + " and accepted it",
 	}
 	told := []entry{{Event: e}}
-	_, err := ledger.Commit(ctx, commitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
+	_, err := r.scribe.ledger.Commit(ctx, commitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
 		last, err := LastTaken(tree)
 		told[0].Event.OldRevision = last.Commit
 		if err != nil {
 			return nil, err
 		}
-		return edit(tree, told, now)
+		return r.scribe.edit(tree, told)
 	})
 	if err != nil {
 		return fmt.Errorf("writing the ledger: %w; nothing was told, repeat the command", err)

@@ -54,7 +54,8 @@ func TestAccepted(t *testing.T) {
 	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	accept := func(commit string, at time.Time) {
 		t.Helper()
-		if err := Accept(t.Context(), w.ledger, Revision{Commit: commit, Author: "Eve <eve@example.com>"}, "ops@host", at); err != nil {
+		w.at = at
+		if err := w.reconciler().Accept(t.Context(), Revision{Commit: commit, Author: "Eve <eve@example.com>"}, "ops@host"); err != nil {
 			t.Fatal(err)
 		}
 	}

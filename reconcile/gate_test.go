@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,22 +20,22 @@ func gateAction(name string, accounts ...string) *Action {
 func TestGateStartsSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(time.Now)
-		in := 0
+		var in atomic.Int64
 		for i := range 10 {
 			go func() {
 				if g.enter(t.Context(), gateAction(string(rune('a'+i)), "lab")) == endDone {
-					in++
+					in.Add(1)
 				}
 			}()
 		}
 		synctest.Wait()
-		if in != slowStart {
-			t.Errorf("%d are in, want %d", in, slowStart)
+		if in.Load() != slowStart {
+			t.Errorf("%d are in, want %d", in.Load(), slowStart)
 		}
 		g.leave(subjectsOf(gateAction("a", "lab")), succeeded(0, "a", "lab"))
 		synctest.Wait()
-		if in != 10 {
-			t.Errorf("%d are in after a success, want all 10", in)
+		if in.Load() != 10 {
+			t.Errorf("%d are in after a success, want all 10", in.Load())
 		}
 	})
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -13,23 +15,79 @@ import (
 // span a CA counts over is a week.
 const historySpan = 8 * day
 
+// historyCache keeps the events that were read, by file, so that a look costs
+// what was told since the last one.
+type historyCache struct {
+	mu   sync.Mutex
+	seed maphash.Seed
+	seen map[string]cachedEvents // nil: nothing yet
+}
+
+type cachedEvents struct {
+	length int
+	text   uint64    // the hash of that much of the file
+	since  time.Time // from when on they were read
+	events []Event   // oldest first
+	whole  bool      // the file holds no older one
+}
+
 // readHistory reads the events of the ledger since a moment, oldest first.
-// Lines are read from the newest back, so that it costs what is young and not
-// what there is.
 func readHistory(tree fs.FS, since time.Time) ([]Event, error) {
-	var events []Event
-	err := backward(tree, func(e Event) bool {
-		if !e.Time.Before(since) {
-			events = append(events, e)
-		}
-		// A run tells what it did some time after it did it.
-		return !e.Time.Before(since.Add(-day))
-	})
+	return (&historyCache{}).read(tree, since)
+}
+
+// read is readHistory. Lines are read from the newest back, so that it costs
+// what is young and not what there is.
+func (c *historyCache) read(tree fs.FS, since time.Time) ([]Event, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	files, err := auditFiles(tree)
 	if err != nil {
 		return nil, err
 	}
-	slices.Reverse(events)
-	return events, nil
+	before := c.seen
+	if before == nil {
+		c.seed = maphash.MakeSeed()
+	}
+	c.seen = map[string]cachedEvents{}
+	var parts [][]Event
+	for _, f := range slices.Backward(files) {
+		b, err := fs.ReadFile(tree, f)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", f, err)
+		}
+		one, err := c.file(before[f], b, since)
+		if err != nil {
+			return nil, fmt.Errorf("%s in the ledger: %w", f, err)
+		}
+		c.seen[f] = one
+		parts = append(parts, one.events)
+		if !one.whole {
+			break
+		}
+	}
+	slices.Reverse(parts)
+	return slices.DeleteFunc(slices.Concat(parts...), func(e Event) bool { return e.Time.Before(since) }), nil
+}
+
+// file reads one file: of one that has grown, what is new.
+func (c *historyCache) file(was cachedEvents, b []byte, since time.Time) (cachedEvents, error) {
+	now := cachedEvents{length: len(b), text: maphash.Bytes(c.seed, b), since: since}
+	grown := was.length > 0 && was.length <= len(b) && !since.Before(was.since) && maphash.Bytes(c.seed, b[:was.length]) == was.text
+	if grown {
+		b = b[was.length:]
+	}
+	younger, whole, err := eventsSince(b, since)
+	if err != nil {
+		return cachedEvents{}, err
+	}
+	slices.Reverse(younger)
+	now.events, now.whole = younger, whole
+	if grown {
+		old := slices.DeleteFunc(slices.Clone(was.events), func(e Event) bool { return e.Time.Before(since) })
+		now.events, now.whole = append(old, younger...), was.whole && whole
+	}
+	return now, nil
 }
 
 // credible are events as they may be reckoned with: what a clock that was ahead
@@ -52,6 +110,19 @@ func credible(events []Event, now time.Time) []Event {
 	return events
 }
 
+// eventsSince reads a file's lines from its end until one is older; whole
+// tells that none was.
+func eventsSince(b []byte, since time.Time) (newestFirst []Event, whole bool, err error) {
+	whole, err = eachBackward(b, func(e Event) bool {
+		if !e.Time.Before(since) {
+			newestFirst = append(newestFirst, e)
+		}
+		// A run tells what it did some time after it did it.
+		return !e.Time.Before(since.Add(-day))
+	})
+	return newestFirst, whole, err
+}
+
 // backward hands over the ledger's events from the newest back, for as long as
 // they are asked for.
 func backward(tree fs.FS, more func(Event) bool) error {
@@ -64,17 +135,29 @@ func backward(tree fs.FS, more func(Event) bool) error {
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", f, err)
 		}
-		for b = bytes.TrimRight(b, "\n"); len(b) > 0; b = bytes.TrimRight(b, "\n") {
-			line := lastLine(b)
-			b = b[:len(b)-len(line)]
-			var e Event
-			if err := json.Unmarshal(line, &e); err != nil {
-				return fmt.Errorf("%s in the ledger: reading an event: %w", f, err)
-			}
-			if !more(e) {
-				return nil
-			}
+		whole, err := eachBackward(b, more)
+		if err != nil {
+			return fmt.Errorf("%s in the ledger: %w", f, err)
+		}
+		if !whole {
+			return nil
 		}
 	}
 	return nil
+}
+
+// eachBackward hands over one file's events; whole tells that all were asked for.
+func eachBackward(b []byte, more func(Event) bool) (whole bool, err error) {
+	for b = bytes.TrimRight(b, "\n"); len(b) > 0; b = bytes.TrimRight(b, "\n") {
+		line := lastLine(b)
+		b = b[:len(b)-len(line)]
+		var e Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			return false, fmt.Errorf("reading an event: %w", err)
+		}
+		if !more(e) {
+			return false, nil
+		}
+	}
+	return true, nil
 }

@@ -2,6 +2,9 @@ package reconcile
 
 import (
 	"encoding/json"
+	"fmt"
+	"math/rand"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -60,11 +63,7 @@ func TestHistory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var ids []string
-			for _, e := range events {
-				ids = append(ids, e.ID)
-			}
-			if got := strings.Join(ids, " "); got != tc.want {
+			if got := strings.Join(ids(events), " "); got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})
@@ -81,4 +80,68 @@ func TestCredible(t *testing.T) {
 	if !events[1].Time.Equal(start.Add(3650 * day)) {
 		t.Error("what was observed has changed")
 	}
+}
+
+// TestHistoryCache: whatever is added to the files, and whenever it is looked
+// at, the cache misses nothing that a reader without one finds, and makes
+// nothing up.
+func TestHistoryCache(t *testing.T) {
+	r := rand.New(rand.NewSource(1))
+	tree := fstest.MapFS{}
+	c := &historyCache{}
+	now := start
+	for step := range 400 {
+		now = now.Add(time.Duration(r.Intn(12)) * time.Hour)
+		if r.Intn(40) == 0 {
+			now = now.Add(-3 * day) // a clock that is set back
+		}
+		for range r.Intn(3) {
+			e := Event{Schema: 1, ID: fmt.Sprint(step), Time: now.Add(-time.Duration(r.Intn(20)) * time.Hour)}
+			files, err := appendEvents(tree, []Event{e}, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, b := range files {
+				tree[name] = &fstest.MapFile{Data: b}
+			}
+		}
+		if r.Intn(100) == 0 { // a ledger that was made anew
+			tree = auditTree(t, map[string][]time.Duration{"audit/2026/10.jsonl": {time.Hour, 0}})
+		}
+		since := now.Add(-historySpan)
+		want, err := readHistory(tree, since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.read(tree, since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := readHistory(tree, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = slices.DeleteFunc(all, func(e Event) bool { return e.Time.Before(since) })
+		if !within(ids(want), ids(got)) || !within(ids(got), ids(all)) {
+			t.Fatalf("step %d:\n%v\nwithout a cache\n%v\nof\n%v", step, ids(got), ids(want), ids(all))
+		}
+	}
+}
+
+// within tells whether a list is part of another, in its order.
+func within(part, whole []string) bool {
+	for _, w := range whole {
+		if len(part) > 0 && part[0] == w {
+			part = part[1:]
+		}
+	}
+	return len(part) == 0
+}
+
+func ids(events []Event) []string {
+	list := []string{}
+	for _, e := range events {
+		list = append(list, e.ID)
+	}
+	return list
 }

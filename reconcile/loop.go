@@ -206,21 +206,21 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 
 // look observes and plans: all certificates, or those whose moment has come.
 func (l *Loop) look(ctx context.Context, now time.Time, all bool) error {
-	if all || l.seen == nil {
-		obs, err := l.r.Observe(ctx, l.desired)
-		if err != nil {
-			return err
-		}
-		l.take(obs)
-	} else if err := l.lookAt(ctx, l.due(now)); err != nil {
+	before, stale := l.seen, map[string]bool(nil)
+	if all {
+		before = nil
+	} else {
+		stale = l.due(now)
+	}
+	obs, err := l.r.ObserveAgain(ctx, l.desired, before, stale)
+	if err != nil {
 		return err
 	}
-	if now.Before(l.askedAt.Add(askEvery)) && !now.Before(l.askedAt) {
-		return nil
+	if now.Before(l.askedAt) || !now.Before(l.askedAt.Add(askEvery)) {
+		l.askedAt = now
+		err = l.r.Ask(ctx, l.desired, obs)
 	}
-	l.askedAt = now
-	err := l.r.Ask(ctx, l.desired, l.seen)
-	l.take(l.seen)
+	l.take(obs)
 	return err
 }
 
@@ -253,6 +253,9 @@ func (l *Loop) due(now time.Time) map[string]bool {
 // nextWake is the earliest moment at which there may be something to do.
 func (l *Loop) nextWake(p Pass) time.Time {
 	now := l.now()
+	if p.Err != nil && p.Report == nil {
+		return now.Add(waveEvery) // what is due could not be looked at
+	}
 	next := l.pullAt
 	earlier := func(at time.Time) {
 		if at.Before(next) {

@@ -76,6 +76,9 @@ type Observer struct {
 	// StateMount and StatePrefix are where certroll keeps its own state.
 	StateMount, StatePrefix string
 	Parallel                int // reads at once; 0: 32
+
+	records recordCache
+	history historyCache
 }
 
 // observe reads the metadata of every secret the spec or the records speak of.
@@ -83,12 +86,12 @@ type Observer struct {
 // an empty one. Of a certificate that stale does not name, what was seen of its
 // secrets before stands; before is nil where nothing was seen.
 func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *Observed, stale map[string]bool) (*Observed, error) {
-	records, err := readRecords(tree)
+	records, err := o.records.read(tree)
 	if err != nil {
 		return nil, err
 	}
 	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Records: records}
-	if obs.History, err = readHistory(tree, now.Add(-historySpan)); err != nil {
+	if obs.History, err = o.history.read(tree, now.Add(-historySpan)); err != nil {
 		return nil, err
 	}
 	obs.Credentials = o.credentials(ctx, desired, obs)

@@ -29,7 +29,8 @@ const (
 )
 
 // Moments keeps, over a restart, from when on something may be done again: by
-// a certificate's ARI identifier asking the CA about it.
+// a certificate's ARI identifier asking the CA about it, by a directory's URL
+// asking a CA that offered no renewal information.
 type Moments interface {
 	Load() (map[string]time.Time, error)
 	Save(map[string]time.Time) error
@@ -124,7 +125,7 @@ func (r *Reconciler) renewalInfo(ctx context.Context, name string, issuer *spec.
 	start, end, explanation, again, err := r.ca.RenewalInfo(ctx, issuer, l.ARI)
 	now := r.opts.Now()
 	if errors.Is(err, errors.ErrUnsupported) {
-		r.asks.set(l.ARI, now.Add(askUnsupported))
+		r.asks.set(issuer.Directory, now.Add(askUnsupported)) // it holds for all of that CA's
 		return nil, err
 	}
 	if err == nil {
@@ -156,8 +157,8 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *Observed)
 	there := map[string]bool{}
 	var due []question
 	for _, q := range questions(desired, obs) {
-		there[q.live.ARI] = true
-		if r.asks.askDue(q.live.ARI, r.opts.Now()) && len(due) < askAtOnce {
+		there[q.live.ARI], there[q.issuer.Directory] = true, true
+		if r.asks.askDue(q.live.ARI, r.opts.Now()) && r.asks.askDue(q.issuer.Directory, r.opts.Now()) && len(due) < askAtOnce {
 			due = append(due, q)
 		}
 	}
@@ -194,7 +195,7 @@ func (r *Reconciler) NextAsk(desired *spec.Spec, obs *Observed) time.Time {
 	now := r.opts.Now()
 	for _, q := range questions(desired, obs) {
 		// One that was never asked about has no moment yet: it is its time.
-		if at := later(r.asks.at(q.live.ARI), now); next.IsZero() || at.Before(next) {
+		if at := later(later(r.asks.at(q.live.ARI), r.asks.at(q.issuer.Directory)), now); next.IsZero() || at.Before(next) {
 			next = at
 		}
 	}

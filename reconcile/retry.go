@@ -51,7 +51,7 @@ func (r *Reconciler) Retry(ctx context.Context, want Retry) (done []Retried, com
 		if done, entries, err = want.entries(tree, now); err != nil || len(entries) == 0 {
 			return nil, err
 		}
-		return edit(tree, entries, now)
+		return r.scribe.edit(tree, entries)
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("writing the ledger: %w; nothing was told, repeat the command", err)

@@ -28,6 +28,16 @@ type situation struct {
 	said        *RenewalInfo      // what the CA said last; nil: nothing
 	credentials map[string]string // the versions of the DNS accounts' credentials, as far as they are known
 	now         time.Time
+	renewal     *due // see due
+}
+
+// due is when what is live is renewed by itself.
+func (s *situation) due() due {
+	if s.renewal == nil {
+		d := dueOf(s.spec, s.live(), s.said)
+		s.renewal = &d
+	}
+	return *s.renewal
 }
 
 // live is what certroll knows of the pair in Vault; nil where it knows nothing.
@@ -80,7 +90,7 @@ func ruleMissing(s *situation) (Action, bool) {
 //
 // Only the version that follows the one it saw can be its own.
 func ruleUnfinished(s *situation) (Action, bool) {
-	if s.pending == nil || !s.secret.Readable || s.secret.Version != s.pending.Follows+1 {
+	if !s.begun() {
 		return Action{}, false
 	}
 	if l := s.live(); l != nil && l.KeyDigest == s.pending.KeyDigest && !s.secret.Behind() {
@@ -121,7 +131,7 @@ func ruleDrifted(s *situation) (Action, bool) {
 // ruleRotate: the spec carries a rotation request not seen before.
 func ruleRotate(s *situation) (Action, bool) {
 	l := s.live()
-	if l == nil || s.spec.Rotate == "" || rotateToken(s.spec.Rotate) == rotateToken(l.Rotate) {
+	if l == nil || s.spec.Rotate == "" || l.Satisfies(s.spec.Rotate) || s.record.Rotated(s.spec.Rotate) {
 		return Action{}, false
 	}
 	return Action{Kind: KindRotate, Reason: ReasonRotate, Detail: s.spec.Rotate}, true
@@ -173,7 +183,7 @@ func ruleDue(s *situation) (Action, bool) {
 		return Action{}, false
 	}
 	a := Action{Kind: KindRenew}
-	switch d := dueOf(s.spec, l, s.said); {
+	switch d := s.due(); {
 	case !l.NotAfter.After(s.now):
 		a.Reason, a.Detail = ReasonExpired, "it expired "+l.NotAfter.UTC().Format(time.RFC3339)
 	case !d.at.After(s.now):
@@ -217,7 +227,7 @@ func ruleUpToDate(s *situation) (Action, bool) {
 	if l == nil {
 		return Action{}, false
 	}
-	d := dueOf(s.spec, l, s.said)
+	d := s.due()
 	a := Action{Kind: KindNone, Reason: ReasonUpToDate, NotBefore: d.at, Detail: "it is due " + d.at.Format(time.DateOnly) + ", " + d.detail}
 	if age := s.spec.Key.MaxAge; age > 0 && l.KeySince.Add(age).Before(d.at) {
 		a.NotBefore = l.KeySince.Add(age)

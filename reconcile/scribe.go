@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -31,6 +30,7 @@ type scribe struct {
 	journal Journal
 	now     func() time.Time
 	last    fs.FS // the newest tree that was seen
+	records recordCache
 }
 
 // snapshot is the ledger's tree. A Git that cannot be reached is no reason to
@@ -106,7 +106,7 @@ func (s *scribe) flush(ctx context.Context) (commit string, told []entry, err er
 		return "", nil, err
 	}
 	commit, err = s.ledger.Commit(ctx, commitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
-		return edit(tree, told, s.now())
+		return s.edit(tree, told)
 	})
 	if err != nil {
 		return "", nil, err
@@ -116,8 +116,8 @@ func (s *scribe) flush(ctx context.Context) (commit string, told []entry, err er
 
 // edit replays entries on a tree of the ledger. Replaying twice changes
 // nothing: an event is known by its id, a record by its time.
-func edit(tree fs.FS, entries []entry, now time.Time) (map[string][]byte, error) {
-	records, err := readRecords(tree)
+func (s *scribe) edit(tree fs.FS, entries []entry) (map[string][]byte, error) {
+	records, err := s.records.read(tree)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func edit(tree fs.FS, entries []entry, now time.Time) (map[string][]byte, error)
 			changed[e.Record.Certificate] = true
 		}
 	}
-	files, err := appendEvents(tree, events, now)
+	files, err := appendEvents(tree, events, s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -149,33 +149,6 @@ func edit(tree fs.FS, entries []entry, now time.Time) (map[string][]byte, error)
 	}
 	files["STATUS.md"] = statusPage(records)
 	return files, nil
-}
-
-// readRecords reads all records of a tree.
-func readRecords(tree fs.FS) (map[string]*Record, error) {
-	records := map[string]*Record{}
-	files, err := fs.ReadDir(tree, recordDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return records, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listing the ledger's records: %w", err)
-	}
-	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), ".json") {
-			continue
-		}
-		b, err := fs.ReadFile(tree, recordDir+"/"+f.Name())
-		if err != nil {
-			return nil, fmt.Errorf("reading the ledger's %s: %w", f.Name(), err)
-		}
-		r, err := UnmarshalRecord(b)
-		if err != nil {
-			return nil, fmt.Errorf("%s/%s in the ledger: %w", recordDir, f.Name(), err)
-		}
-		records[r.Certificate] = r
-	}
-	return records, nil
 }
 
 // maxTrailers bounds the certificates that a commit message names.

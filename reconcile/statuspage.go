@@ -158,9 +158,11 @@ func shortNames(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
 }
 
+var cellText = strings.NewReplacer("|", "\\|", "\n", " ", "\r", " ", "<", "&lt;", "*", "\\*", "`", "'")
+
 // cell makes a text safe for one cell of a Markdown table.
 func cell(s string) string {
-	s = strings.NewReplacer("|", "\\|", "\n", " ", "\r", " ", "<", "&lt;", "*", "\\*", "`", "'").Replace(s)
+	s = cellText.Replace(s)
 	if len(s) > 300 {
 		s = strings.ToValidUTF8(s[:300], "") + " ..."
 	}

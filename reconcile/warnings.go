@@ -44,8 +44,8 @@ func liveWarnings(s *situation, l *Live) []string {
 	if i := fallenBack(s.desired, s.spec, l); i != nil {
 		ws = append(ws, fmt.Sprintf("what is live came from issuer.%s, because issuer.%s failed; its next renewal goes back", i.Name, s.spec.Issuer))
 	}
-	if !s.auto && !dueOf(s.spec, l, s.said).at.After(s.now) {
-		ws = append(ws, "a renewal would be due since "+dueOf(s.spec, l, s.said).at.Format(time.DateOnly)+" and nobody does it; it expires "+l.NotAfter.UTC().Format(time.DateOnly))
+	if !s.auto && !s.due().at.After(s.now) {
+		ws = append(ws, "a renewal would be due since "+s.due().at.Format(time.DateOnly)+" and nobody does it; it expires "+l.NotAfter.UTC().Format(time.DateOnly))
 	}
 	if s.issuer.Name != s.spec.Issuer {
 		ws = append(ws, fmt.Sprintf("issuer.%s has failed since %s: issuer.%s is asked instead",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -52,7 +51,8 @@ func (a *app) accept(ctx context.Context, commit string) error {
 		return err
 	}
 	defer func() { _ = ledger.Close() }()
-	if err := reconcile.Accept(ctx, ledger, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, a.person(), time.Now()); err != nil {
+	r := reconcile.New(&reconcile.Observer{}, nil, nil, ledger, noJournal{}, reconcile.Options{})
+	if err := r.Accept(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, a.person()); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.out, "Accepted %s (%q by %s).\n", rev.Commit, rev.Subject, rev.Author)

@@ -106,9 +106,9 @@ func (d *daemon) logChanges(desired *spec.Spec) {
 	if d.desired == nil {
 		return
 	}
-	for _, c := range spec.Compare(d.desired, desired) {
-		for _, f := range c.Fields {
-			d.log.Warn(c.Block+" "+string(c.Difference), "name", c.Name, "field", f.Field, "old", f.Old, "new", f.New)
+	for _, c := range reconcile.BlockChanges(d.desired, desired) {
+		for _, s := range c.Settings {
+			d.log.Warn(c.Type+" block "+c.Change, "name", c.Name, "field", s.Field, "old", s.Old, "new", s.New)
 		}
 	}
 }

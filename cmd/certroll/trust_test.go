@@ -46,8 +46,8 @@ func (a *author) push(name, text string, options ...string) string {
 	return a.git("rev-parse", "HEAD")
 }
 
-// named is oneCertificate by another name.
-func named(name string) string { return strings.ReplaceAll(oneCertificate, "api", name) }
+// certificateNamed is oneCertificate by another name.
+func certificateNamed(name string) string { return strings.ReplaceAll(oneCertificate, "api", name) }
 
 // denied are the events of revisions that were held back.
 func (w *world) denied() []auditEvent {
@@ -87,14 +87,17 @@ func TestSignedCommits(t *testing.T) {
 	for _, command := range []string{"plan", "apply -auto-approve"} {
 		w.says(command, "taking commit "+unsigned, "commit not signed", `"Change certs.hcl" by Ada <ada@example.com>`, "git commit --amend -S")
 	}
-	ada.push("more.hcl", named("more"), signed...)
+	if out := w.certroll(0, "plan", "-ref", "main"); !strings.Contains(out, "whether main is signed was not looked at") || !strings.Contains(out, "1 to issue") {
+		t.Errorf("a proposal is not shown:\n%s", out)
+	}
+	ada.push("more.hcl", certificateNamed("more"), signed...)
 	w.certroll(0, "apply", "-auto-approve")
 	w.checkPair("tls/api", "api.lab.test")
 	w.checkPair("tls/more", "more.lab.test")
 
 	cmd, out := w.startRun()
 	w.until("the signed revision", out, func() bool { return strings.Contains(out.String(), "certificates=2") })
-	unsigned = ada.push("evil.hcl", named("evil"))
+	unsigned = ada.push("evil.hcl", certificateNamed("evil"))
 	w.until("the head that is not signed", out, func() bool { return len(w.denied()) == 1 })
 	w.stopRun(cmd, out)
 	if e := w.denied()[0]; e.Reason != "unsigned" || e.Class != "config" || e.Revision != unsigned || e.Actor != "Ada <ada@example.com>" || !strings.Contains(e.Message, "not signed") {
@@ -138,7 +141,7 @@ func TestRewrittenHistory(t *testing.T) {
 	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
 
 	ada.git("checkout", "--quiet", "--orphan", "rewritten")
-	forced := ada.push("evil.hcl", named("evil"))
+	forced := ada.push("evil.hcl", certificateNamed("evil"))
 	w.until("the forced push", out, func() bool { return len(w.denied()) == 1 })
 	if e := w.denied()[0]; e.Reason != "rewritten" || e.Revision != forced || e.OldRevision != good || !strings.Contains(e.Message, "certroll accept "+forced) {
 		t.Errorf("event: %+v", e)
@@ -165,6 +168,8 @@ func TestRewrittenHistory(t *testing.T) {
 	if out := w.certroll(0, "accept", forced); !strings.Contains(out, "Accepted "+forced) {
 		t.Errorf("accept says %s", out)
 	}
+	w.stopRun(cmd, out) // which would wait a minute after a pass that failed
+	cmd, out = w.startRun()
 	w.until("what was accepted", out, func() bool { return w.told("issue", "success") == 2 })
 	w.checkPair("tls/evil", "evil.lab.test")
 	if n := w.told("config", "success"); n != 1 || len(w.denied()) != 2 {
@@ -201,7 +206,7 @@ policy "shop" {
 	w.settings(policies)
 	cmd, out := w.startRun()
 	w.until("what is allowed", out, func() bool { return w.told("issue", "success") == 1 })
-	w.push(map[string]string{"teams/shop/b.hcl": named("pay")}, "Ask for another team's name")
+	w.push(map[string]string{"teams/shop/b.hcl": certificateNamed("pay")}, "Ask for another team's name")
 	w.until("the refusal", out, func() bool { return w.told("config", "failure") == 1 })
 	w.stopRun(cmd, out)
 	events := w.events()
