@@ -25,6 +25,7 @@ type planInput struct {
 	offline bool   // by the ledger alone
 	writing bool   // it is to be applied
 	github  bool   // mistakes are printed as annotations too
+	dns     bool   // look at the DNS of what the plan is about
 	// progress is told what each certificate waits for.
 	progress func(certificate, step, detail string)
 	// fits may refuse the revision before anybody is asked; nil: any will do.
@@ -66,6 +67,9 @@ func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
 	log, err := a.logger(s)
 	if err != nil {
 		return nil, err
+	}
+	if in.dns {
+		in.look = checkDNS(log)
 	}
 	both, err := a.sides(ctx, s, in)
 	if err != nil {

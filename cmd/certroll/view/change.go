@@ -145,6 +145,7 @@ var titles = map[string]string{
 	reconcile.RemarkDirectory: "moved to another directory", reconcile.RemarkWeaker: "weaker key", reconcile.RemarkRotation: "key rotation off",
 	reconcile.RemarkAuto: "renewal off", reconcile.RemarkIssuer: "another issuer", reconcile.RemarkDNS: "another DNS account",
 	reconcile.RemarkOnRemove: "on_remove changed", reconcile.RemarkLimit: "limit of the CA", reconcile.RemarkLifetime: "short lifetime",
+	reconcile.RemarkCheck: "DNS",
 }
 
 // title is what a remark's code is called.
