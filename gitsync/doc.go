@@ -45,6 +45,14 @@
 // Commits are signed over their bytes as they are sent (signing.go), by a key
 // that is read once. A token file is read for each conversation.
 //
+// # Whose commits are taken
+//
+// See Signers: a commit is verified over its raw bytes, never over what go-git
+// writes anew of what it parsed, and only if those bytes can be read in one way
+// (parseSigned). See Source.Follows for a head that does not descend from the
+// one that was taken last. Either is an Error with Held set, and the caller's to
+// tell.
+//
 // # A ledger that was rewritten
 //
 // See Ledger.Rewound: the last head seen is kept in memory and, where a cache

@@ -50,7 +50,7 @@ type Ledger struct {
 	store   *store
 	tip     plumbing.Hash // where the branch is, by the last listing; zero: nowhere
 	rewound *rewind       // nil: all in order
-	kin     kinship       // the last one that was looked up
+	asked   ancestry      // the last one that the remote was asked for
 	doubts  []nextCommit  // of the current Commit, that may have arrived
 }
 
@@ -297,29 +297,12 @@ func (l *Ledger) clone(ctx context.Context, c *conversation, head plumbing.Hash)
 	}
 	inOrder := true
 	if seen := l.store.state.Seen; !seen.IsZero() && seen != head {
-		if inOrder, err = l.continues(ctx, head, seen); err != nil {
+		if inOrder, err = l.remote.connects(ctx, l.doing("fetching"), head, seen, maxLedgerPack); err != nil {
 			return err
 		}
 	}
 	l.judge(head, inOrder)
 	return l.store.advance(head, packWeight, size)
-}
-
-// continues fetches the history between a head and one seen earlier whose
-// objects are gone, to see whether the two connect.
-func (l *Ledger) continues(ctx context.Context, head, seen plumbing.Hash) (bool, error) {
-	c, err := l.remote.list(ctx, l.doing("fetching"))
-	if err != nil {
-		return false, err
-	}
-	defer c.close()
-	scratch, err := openStore("", "", "")
-	if err != nil {
-		return false, err
-	}
-	one := []plumbing.Hash{seen}
-	_, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, have: one, shallow: one, maxBytes: maxLedgerPack}, scratch.objects)
-	return err == nil && scratch.descends(head, seen, plumbing.ZeroHash), err
 }
 
 // judge remembers the head as seen where it is in order, and as rewound where

@@ -93,6 +93,7 @@ func workTree(dir string, files []File) *Revision {
 		return &Revision{}
 	}
 	rev := describe(c)
+	rev.Directory, _ = belowRoot(repo, dir)
 	if differs(objs, repo, c.Hash, dir, files) {
 		rev.Commit += "-dirty"
 	}
@@ -102,11 +103,7 @@ func workTree(dir string, files []File) *Revision {
 // differs compares by content what was read with what is committed. It counts
 // as different where it cannot tell.
 func differs(objs *objects, repo *git.Repository, commit plumbing.Hash, dir string, files []File) bool {
-	tree, err := repo.Worktree()
-	if err != nil {
-		return true
-	}
-	below, err := relative(tree.Filesystem.Root(), dir)
+	below, err := belowRoot(repo, dir)
 	if err != nil {
 		return true
 	}

@@ -19,6 +19,9 @@ type Revision struct {
 	Time    time.Time // when it was committed
 	Subject string    // first line of the message
 	Files   []File    // *.hcl files below the directory, by path
+	// Directory is where the files lie in the repository; "" for its root, and
+	// where nothing is known of one.
+	Directory string
 }
 
 // File is one file of a revision.
@@ -167,6 +170,7 @@ func readRevision(from *objects, commit plumbing.Hash, directory, doing string, 
 		return nil, err
 	}
 	rev := describe(c)
+	rev.Directory = directory
 	count := &tally{Limits: limits, doing: doing}
 	for _, ref := range list {
 		size, err := from.size(ref.hash)

@@ -88,7 +88,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation()) {
+	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation(), a.revokes()) {
 		a.draft = old
 		return a.takeUp(ctx)
 	}
@@ -150,11 +150,9 @@ func (a *attempt) newDraft(ctx context.Context, shape string) (*draft, error) {
 	}
 	d.Actor, d.Cause = a.actor(a.action.Reason)
 	if l := a.action.Secret.Live; l != nil {
-		d.OldSerial, d.OldIssuer = l.Serial, l.Issuer
+		d.OldSerial = l.Serial
 	}
-	if a.action.Reason == ReasonRotate && c.RotateRevoke != nil {
-		d.Revoke, d.RevokeCode = true, c.RotateRevoke.Code
-	}
+	d.Revokes = a.revokes()
 	var err error
 	if c.Key.Rotation == spec.RotateNever && a.action.Kind != KindRotate && !a.keyIsTooOld() {
 		d.Key, d.KeySince, err = a.keptKey(ctx, shape)

@@ -42,6 +42,7 @@ type trouble struct {
 	message      string    // of the last one
 	first, last  time.Time // failures
 	certificates []string  // that failed, each once
+	probes       int       // that failed since it is held
 	by           string    // the certificate of the last one
 	until        time.Time // the other side's own word, zero where it gave none
 	credentials  string    // of a DNS account: their versions at the last failure; "": not known
@@ -54,13 +55,17 @@ type asked struct {
 	forced      bool // whatever the CA said of when to come back
 }
 
+// sameTry is how close together failures are one try: certificates that were
+// under way side by side when the subject began to fail.
+const sameTry = time.Minute
+
 // open tells whether the subject is held as a whole.
 func (t *trouble) open() bool { return t != nil && len(t.certificates) >= breakAfter }
 
 // probeAt is when the next certificate may try. deadline is the nearest expiry
 // among those that wait.
 func (t *trouble) probeAt(s subject, deadline time.Time) time.Time {
-	return backoff(string(s), len(t.certificates)-breakAfter+2, t.class, t.last, t.until, deadline)
+	return backoff(string(s), t.probes+2, t.class, t.last, t.until, deadline)
 }
 
 // retried tells whether a person asked for this certificate to be tried, which
@@ -145,6 +150,9 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 	if t == nil || t.class != class {
 		t = &trouble{class: class, first: e.Time}
 		found[s] = t
+	}
+	if t.open() && e.Time.Sub(t.last) >= sameTry {
+		t.probes++
 	}
 	t.last, t.message, t.by, t.asked = e.Time, message, e.Certificate, nil
 	if name, ok := s.account(); ok {

@@ -141,19 +141,19 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// TestProbesGrowApart: while the trouble lasts, each further certificate that
-// fails waits longer, and as expiry nears less long again.
+// TestProbesGrowApart: while the trouble lasts, the wait for each further probe
+// is longer, and as expiry nears less long again.
 func TestProbesGrowApart(t *testing.T) {
 	tr := &trouble{class: ClassDNSUnauthorized, last: start}
 	far, near := start.Add(60*day), start.Add(day)
-	for n, want := range map[int]time.Duration{3: 10 * time.Minute, 4: 100 * time.Minute, 5: day, 50: day} {
-		tr.certificates = make([]string, n)
+	for n, want := range map[int]time.Duration{0: 10 * time.Minute, 1: 100 * time.Minute, 2: day, 50: day} {
+		tr.probes = n
 		if got := tr.probeAt("dns.lab", far).Sub(start); got < want || got > want+want/10 {
-			t.Errorf("after %d certificates: %s, want %s", n, got, want)
+			t.Errorf("after %d probes: %s, want %s", n, got, want)
 		}
 		want = min(want, 144*time.Minute)
 		if got := tr.probeAt("dns.lab", near).Sub(start); got < want || got > want+want/10 {
-			t.Errorf("after %d certificates, a day before expiry: %s, want %s", n, got, want)
+			t.Errorf("after %d probes, a day before expiry: %s, want %s", n, got, want)
 		}
 	}
 }
@@ -184,9 +184,9 @@ func TestDeadAccountIsOneProblem(t *testing.T) {
 		}
 		tries += len(report.Results)
 	}
-	// The first three by their own back-off of 1, 10 and 100 minutes are held
-	// by the breaker as well: within six hours there is room for few probes.
-	if tries > 9 {
+	// Three until it is held, and one each after 10 and after 110 minutes: within
+	// six hours there is no room for another probe.
+	if tries != 5 {
 		t.Errorf("%d tries within six hours", tries)
 	}
 	held := 0

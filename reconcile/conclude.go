@@ -98,6 +98,9 @@ func (a *attempt) successRecord(now time.Time) *Record {
 	r.RenewalInfo = r.RenewalInfo.of(a.live)
 	r.RenewAt = recordedRenewal(a.action.Spec, a.live, r.RenewalInfo, now)
 	r.Revocations = a.leftToRevoke(r.Revocations)
+	if a.live != nil {
+		r.rotated(a.live.Rotate)
+	}
 	a.notePause(r, now)
 	return r
 }

@@ -33,12 +33,9 @@ type draft struct {
 	At        Location // where the pair goes
 	CAS       int      // the version it is to follow
 	OldSerial string
-	OldIssuer string
-	// Revoke says that what it replaces is revoked, with RevokeCode (RFC 5280
-	// section 5.3.1), once the new one is live.
-	Revoke     bool
-	RevokeCode uint
-	Started    time.Time
+	// Revokes is what is revoked once the new one is live; nil: nothing.
+	Revokes *Revocation
+	Started time.Time
 	// Tries counts the runs that took it up since one has told how it went.
 	Tries   int
 	TriedAt time.Time // the last of them; zero: none
@@ -83,9 +80,17 @@ func phaseOf(d *draft) phase {
 }
 
 // fits tells whether a draft left by an earlier run is what is wanted now.
-func (d *draft) fits(c *spec.Certificate, i *spec.Issuer, shape string, cas int, rotate string) bool {
-	return namesDigest(d.Names) == namesDigest(c.Names()) && d.Directory == i.Directory && d.Profile == i.Profile &&
+func (d *draft) fits(c *spec.Certificate, i *spec.Issuer, shape string, cas int, rotate string, revokes *Revocation) bool {
+	return d.revokesAs(revokes) && namesDigest(d.Names) == namesDigest(c.Names()) && d.Directory == i.Directory && d.Profile == i.Profile &&
 		d.KeyShape == shape && d.At == targetOf(c) && d.CAS == cas && rotateToken(d.Rotate) == rotateToken(rotate)
+}
+
+// revokesAs tells whether it revokes the same, for the same reason.
+func (d *draft) revokesAs(r *Revocation) bool {
+	if d.Revokes == nil || r == nil {
+		return d.Revokes == r
+	}
+	return d.Revokes.Serial == r.Serial && d.Revokes.Code == r.Code
 }
 
 // drafts keeps pending secrets.
@@ -156,13 +161,17 @@ func (d *draft) encode() (map[string]string, error) {
 		"mount": d.At.Mount, "path": d.At.Path, "cas": strconv.Itoa(d.CAS), "old_serial": d.OldSerial,
 		"started": d.Started.UTC().Format(time.RFC3339Nano),
 		"key":     key, "key_shape": d.KeyShape, "order_url": d.OrderURL, "account": d.Account,
-		"chain": d.Chain, "data_digest": d.DataDigest, "exempt": string(d.Exempt), "old_issuer": d.OldIssuer,
+		"chain": d.Chain, "data_digest": d.DataDigest, "exempt": string(d.Exempt),
 	}
 	if d.Tries > 0 {
 		m["tries"], m["tried_at"] = strconv.Itoa(d.Tries), d.TriedAt.UTC().Format(time.RFC3339)
 	}
-	if d.Revoke {
-		m["revoke"] = strconv.FormatUint(uint64(d.RevokeCode), 10)
+	if d.Revokes != nil {
+		b, err := json.Marshal(d.Revokes)
+		if err != nil {
+			return nil, fmt.Errorf("encoding what a rotation revokes: %w", err)
+		}
+		m["revokes"] = string(b)
 	}
 	if !d.KeySince.IsZero() {
 		m["key_since"] = d.KeySince.UTC().Format(time.RFC3339)
@@ -179,7 +188,7 @@ func decodeDraft(m map[string]string) (*draft, error) {
 		Actor: m["actor"], Cause: m["cause"], Revision: m["revision"], Rotate: m["rotate"],
 		Names: strings.Fields(m["names"]), Issuer: m["issuer"], Directory: m["directory"], Profile: m["profile"],
 		At: Location{m["mount"], m["path"]}, OldSerial: m["old_serial"], KeyShape: m["key_shape"],
-		OldIssuer: m["old_issuer"], Exempt: Exemption(m["exempt"]),
+		Exempt:   Exemption(m["exempt"]),
 		OrderURL: m["order_url"], Account: m["account"], Chain: m["chain"], DataDigest: m["data_digest"],
 	}
 	var err error
@@ -197,12 +206,11 @@ func decodeDraft(m map[string]string) (*draft, error) {
 			return nil, fmt.Errorf("its tried_at %q is no RFC 3339 time", m["tried_at"])
 		}
 	}
-	if code := m["revoke"]; code != "" {
-		n, err := strconv.ParseUint(code, 10, 8)
-		if err != nil {
-			return nil, fmt.Errorf("its revoke %q is no reason code of RFC 5280", code)
+	if text := m["revokes"]; text != "" {
+		d.Revokes = &Revocation{}
+		if err = json.Unmarshal([]byte(text), d.Revokes); err != nil {
+			return nil, fmt.Errorf("its revokes is no record of a revocation: %w", err)
 		}
-		d.Revoke, d.RevokeCode = true, uint(n)
 	}
 	if since := m["key_since"]; since != "" {
 		if d.KeySince, err = time.Parse(time.RFC3339, since); err != nil {

@@ -134,17 +134,17 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Ti
 	s := &situation{desired: desired, spec: c, record: obs.Records[c.Name], auto: renewsAt(c, now), now: now}
 	s.at = targetOf(c)
 	s.secret = obs.Secrets[s.at]
+	if p, ok := obs.Pending[c.Name]; ok {
+		s.pending = &p
+	}
 	if r := s.record; r != nil && r.Live != nil && r.State != StateRetired {
 		was := Location{r.Live.Mount, r.Live.Path}
 		// The target moved and nothing was written there yet: what is live is
 		// still at the old place, and stays so until the next renewal.
-		if old := obs.Secrets[was]; was != s.at && s.secret.Live == nil && old.Owner == c.Name {
+		if old := obs.Secrets[was]; was != s.at && s.secret.Live == nil && old.Owner == c.Name && !s.begun() {
 			s.target, s.at, s.secret = s.secret, was, old
 			s.moved = true
 		}
-	}
-	if p, ok := obs.Pending[c.Name]; ok {
-		s.pending = &p
 	}
 	s.issuer = issuerFor(desired, c, s.record, s.live(), now)
 	s.credentials = obs.Credentials
@@ -152,6 +152,12 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Ti
 		s.said = s.record.RenewalInfo
 	}
 	return s
+}
+
+// begun tells that an earlier run has written what it was about to, and may
+// have ended before it could say so.
+func (s *situation) begun() bool {
+	return s.pending != nil && s.secret.Readable && s.secret.Version == s.pending.Follows+1
 }
 
 // decide runs the rules; the first that hits wins.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"certroll/spec"
@@ -45,7 +46,10 @@ type Record struct {
 	RenewalInfo *RenewalInfo `json:"renewal_info"` // null: the CA said nothing
 	Unmanaged   *Unmanaged   `json:"unmanaged"`    // null: it is renewed by itself
 	Revocations []Revocation `json:"revocations"`  // that wait to be revoked, never null
-	UpdatedAt   time.Time    `json:"updated_at"`
+	// Rotations are the rotation requests that were satisfied, the last one
+	// last, never null: none of them forces another rotation.
+	Rotations []string  `json:"rotations"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // Live is what is in Vault now. The part of it that Plan needs is also in the
@@ -139,6 +143,9 @@ func MarshalRecord(r *Record) ([]byte, error) {
 	if r.Revocations == nil {
 		r.Revocations = []Revocation{}
 	}
+	if r.Rotations == nil {
+		r.Rotations = []string{}
+	}
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encoding the record of %q: %w", r.Certificate, err)
@@ -182,6 +189,7 @@ func newRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
 		r.RenewalInfo = old.RenewalInfo
 		r.Unmanaged = old.Unmanaged
 		r.Revocations = old.Revocations
+		r.Rotations = old.Rotations
 	}
 	return r
 }
@@ -195,4 +203,23 @@ func (r *Record) next(now time.Time) time.Time {
 		return r.UpdatedAt.Add(time.Second)
 	}
 	return now
+}
+
+// mostRotations is how many rotation requests a record remembers.
+const mostRotations = 100
+
+// rotated adds a rotation request that was satisfied.
+func (r *Record) rotated(text string) {
+	token := rotateToken(text)
+	if token == "" || slices.Contains(r.Rotations, token) {
+		return
+	}
+	r.Rotations = append(slices.Clone(r.Rotations), token)
+	r.Rotations = r.Rotations[max(0, len(r.Rotations)-mostRotations):]
+}
+
+// Rotated tells whether a rotation request was satisfied before, so that it
+// forces nothing any more.
+func (r *Record) Rotated(text string) bool {
+	return r != nil && (slices.Contains(r.Rotations, rotateToken(text)) || r.Live != nil && r.Live.Satisfies(text))
 }

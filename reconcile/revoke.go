@@ -7,18 +7,26 @@ import (
 	"io/fs"
 )
 
+// revokes is what a rotation asks to be revoked, and where it can be read; nil
+// where it asks for nothing.
+func (a *attempt) revokes() *Revocation {
+	l, wish := a.action.Secret.Live, a.action.Spec.RotateRevoke
+	if a.action.Reason != ReasonRotate || wish == nil || l == nil || a.action.Secret.Owner != a.action.Certificate {
+		return nil
+	}
+	return &Revocation{
+		Serial: l.Serial, Issuer: l.Issuer, Mount: l.Mount, Path: l.Path, Version: l.Version, Code: wish.Code, NotAfter: l.NotAfter.UTC(),
+	}
+}
+
 // revokeReplaced revokes what the attempt replaced, where the rotation asked
 // for it. The new one is live by then: what fails here fails no rotation, the
 // record keeps it and the next pass tries again.
 func (a *attempt) revokeReplaced(ctx context.Context) error {
-	d := a.draft
-	if d == nil || !d.Revoke || d.OldSerial == "" {
+	if a.draft == nil || a.draft.Revokes == nil {
 		return nil
 	}
-	todo := &Revocation{Serial: d.OldSerial, Issuer: d.OldIssuer, Mount: d.At.Mount, Path: d.At.Path, Version: d.CAS, Code: d.RevokeCode}
-	if old := a.action.Secret.Live; old != nil && old.Serial == d.OldSerial {
-		todo.Mount, todo.Path, todo.Version, todo.NotAfter = old.Mount, old.Path, old.Version, old.NotAfter
-	}
+	todo := a.draft.Revokes
 	if err := a.revokeOne(ctx, todo); err != nil {
 		a.report("revoke", "it is tried again with the next pass: "+message(err))
 		a.unrevoked, a.notRevoked = todo, err

@@ -215,6 +215,67 @@ func TestRotationRequestThatComesBack(t *testing.T) {
 	}
 }
 
+// TestEarlierRotationRequestThatComesBack: one that was satisfied before another
+// one forces nothing either.
+func TestEarlierRotationRequestThatComesBack(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	for _, text := range []string{"first", "second"} {
+		c.Rotate = text
+		expect(t, w.only(), KindRotate, ReasonRotate, text)
+		w.settle()
+	}
+	c.Rotate = "first"
+	expect(t, w.only(), KindNone, ReasonUpToDate, "")
+}
+
+// TestRevokesFromWhereItWas: a rotation that moves the secret and dies before it
+// revokes finds the old certificate where it was.
+func TestRevokesFromWhereItWas(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	before := w.ledger.record(t, "api").Live
+	c.Vault.Path = "tls/moved"
+	c.Rotate, c.RotateRevoke = "leaked", &spec.Revocation{Code: 1}
+	w.vault.fail = func(op, path string) error {
+		if op == "write-metadata" && path == "secret/tls/moved" {
+			return errors.New("crash")
+		}
+		return nil
+	}
+	r, actions := w.planned()
+	w.ledger.err = errors.New("crash")
+	_, _ = r.Apply(t.Context(), w.desired, Revision{}, actions)
+	w.vault.fail, w.ledger.err, w.journal.lines = nil, nil, nil
+	w.settle()
+	es := w.ledger.events(t)
+	if e := es[len(es)-1]; e.Operation != KindRotate || e.Revoked != before.Serial || len(w.ca.revoked) != 1 {
+		t.Errorf("event %+v, revocations %v", e, w.ca.revoked)
+	}
+}
+
+// TestRevokeAddedLater: a failed rotation whose block then asks for a revocation
+// makes that too.
+func TestRevokeAddedLater(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	before := w.ledger.record(t, "api").Live
+	c.Rotate = "leaked"
+	w.ca.fail = func(string, int) error { return &caError{class: "ca_unavailable", text: "the CA is down"} }
+	_, _ = w.apply(t.Context())
+	w.ca.fail = nil
+	c.RotateRevoke = &spec.Revocation{Code: 1}
+	w.at = w.at.Add(day)
+	w.settle()
+	es := w.ledger.events(t)
+	if e := es[len(es)-1]; e.Operation != KindRotate || e.Revoked != before.Serial {
+		t.Errorf("event %+v", e)
+	}
+}
+
 // TestDriftLosesNoRotationRequest: a foreign pair that is taken over does not
 // count as the rotation that was asked for meanwhile.
 func TestDriftLosesNoRotationRequest(t *testing.T) {

@@ -90,7 +90,7 @@ func ruleMissing(s *situation) (Action, bool) {
 //
 // Only the version that follows the one it saw can be its own.
 func ruleUnfinished(s *situation) (Action, bool) {
-	if s.pending == nil || !s.secret.Readable || s.secret.Version != s.pending.Follows+1 {
+	if !s.begun() {
 		return Action{}, false
 	}
 	if l := s.live(); l != nil && l.KeyDigest == s.pending.KeyDigest && !s.secret.Behind() {
@@ -131,7 +131,7 @@ func ruleDrifted(s *situation) (Action, bool) {
 // ruleRotate: the spec carries a rotation request not seen before.
 func ruleRotate(s *situation) (Action, bool) {
 	l := s.live()
-	if l == nil || s.spec.Rotate == "" || rotateToken(s.spec.Rotate) == rotateToken(l.Rotate) {
+	if l == nil || s.spec.Rotate == "" || l.Satisfies(s.spec.Rotate) || s.record.Rotated(s.spec.Rotate) {
 		return Action{}, false
 	}
 	return Action{Kind: KindRotate, Reason: ReasonRotate, Detail: s.spec.Rotate}, true

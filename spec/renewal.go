@@ -166,6 +166,7 @@ func (b *body) rotate() (reason string, revoke *Revocation) {
 	if b.has("rotate") && hasBlock(b, "rotate") {
 		b.fault(b.src.Attributes["rotate"].NameRange.Ptr(), "Contradicting settings", "rotate is a setting or a block; leave one of them out.")
 	}
+	b.asked["rotate"] = true
 	if in := b.block("rotate"); in != nil {
 		return in.rotateBlock()
 	}
@@ -204,6 +205,14 @@ func (b *body) rotateBlock() (reason string, revoke *Revocation) {
 // https://letsencrypt.org/docs/profiles/.
 var lifetimes = map[string]time.Duration{"": 90 * day, "classic": 90 * day, "tlsserver": 45 * day, "shortlived": 160 * time.Hour}
 
+// Lifetime is how long the issuer's certificates live, as far as it says so in
+// public. What was issued is better asked itself.
+func (i *Issuer) Lifetime() (time.Duration, bool) {
+	_, known := capsOf(i)
+	life := lifetimes[i.Profile]
+	return life, known && life > 0
+}
+
 // warn says what is allowed and will surprise somebody one day.
 func (c *certificates) warn(b *body, cert *Certificate, p partial) {
 	warning := func(at *hcl.Range, summary, format string, args ...any) {
@@ -211,12 +220,12 @@ func (c *certificates) warn(b *body, cert *Certificate, p partial) {
 	}
 	issuer := c.spec.Issuers[cert.Issuer]
 	if p.threshold.ok && issuer != nil {
-		_, known := capsOf(issuer)
-		life, of := lifetimes[issuer.Profile], time.Duration(cert.Renewal.ThresholdDays)*day
+		life, known := issuer.Lifetime()
+		of := time.Duration(cert.Renewal.ThresholdDays) * day
 		if percent := cert.Renewal.ThresholdPercent; percent > 0 {
 			of = life * time.Duration(percent) / 100
 		}
-		if known && life > 0 && of > life/3 {
+		if known && of > life/3 {
 			warning(p.threshold.at, "Threshold too long", "issuer.%s issues for %s, of which a third is the longest threshold: certroll uses that third. A certificate fresh from the CA must not be due.", issuer.Name, spanText(life))
 		}
 	}

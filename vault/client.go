@@ -92,6 +92,14 @@ func New(o Options) (*Client, error) {
 	return &Client{api: client, opts: o, log: o.Logger}, nil
 }
 
+// Name tells one Vault from another: its address, and the namespace.
+func (c *Client) Name() string {
+	if ns := c.api.Namespace(); ns != "" {
+		return c.api.Address() + " namespace " + ns
+	}
+	return c.api.Address()
+}
+
 // configureTLS lays the options over what the VAULT_* variables said, and
 // keeps enough connections open for the reads that go side by side.
 func configureTLS(cfg *api.Config, o Options) error {

@@ -13,6 +13,7 @@ import (
 
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
+	"certroll/reconcile"
 	"certroll/spec"
 )
 
@@ -57,7 +58,7 @@ Its own settings are in certroll.hcl; see docs/certroll.md.`,
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(),
-		a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.versionCommand(), dnsChildCommand())
+		a.acceptCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.versionCommand(), dnsChildCommand())
 	return root
 }
 
@@ -124,7 +125,7 @@ func isTerminal(w io.Writer) bool {
 func (a *app) logger(s *settings) (*slog.Logger, error) { return s.Log.logger(a.err) }
 
 // revision reads the config repo: a plain directory where one is given, else
-// the branch.
+// the branch, whose head must follow on what the ledger says was taken last.
 func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, error) {
 	if a.configDir != "" {
 		return a.readDir(s)
@@ -133,7 +134,19 @@ func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, err
 	if err != nil {
 		return nil, err
 	}
-	return src.Fetch(ctx)
+	rev, err := src.Fetch(ctx)
+	if err != nil || s.Repo.AllowRewrites {
+		return rev, err
+	}
+	tree, err := s.ledgerTree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last, err := reconcile.LastTaken(tree)
+	if err != nil {
+		return nil, err
+	}
+	return rev, src.Follows(ctx, rev, last.Commit)
 }
 
 // readDir reads the directory that stands in for the config repo.

@@ -18,18 +18,27 @@ import (
 func (a *app) applyCommand() *cobra.Command {
 	var auto, asJSON bool
 	c := &cobra.Command{
-		Use:   "apply",
+		Use:   "apply [FILE]",
 		Short: "Do what the plan says",
 		Long: `Show the plan, ask, and do it: certificates and keys go to Vault, records and
 the audit log to the ledger. Exits 1 if anything failed. Ctrl-C takes up no more
 work, finishes or cleanly drops what runs, and writes the ledger; the next run
-goes on where it stopped.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.apply(cmd.Context(), auto, asJSON) },
+goes on where it stopped.
+
+FILE is of plan -out. Exactly its actions are done, without a question; where
+the head of the config repo is another one now, or what is in Vault is, nothing
+is done, and it says what moved.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.applyFile(cmd.Context(), args[0], asJSON)
+			}
+			return a.apply(cmd.Context(), auto, asJSON)
+		},
 	}
 	a.configDirFlag(c)
 	c.Flags().BoolVar(&auto, "auto-approve", false, "do not ask")
-	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON; needs -auto-approve")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON; needs -auto-approve or FILE")
 	return c
 }
 
@@ -37,7 +46,7 @@ func (a *app) apply(ctx context.Context, auto, asJSON bool) error {
 	if asJSON && !auto {
 		return fmt.Errorf("apply -json asks nothing: give -auto-approve with it")
 	}
-	p, err := a.plan(ctx, true, a.progress(asJSON))
+	p, err := a.plan(ctx, planInput{writing: true, progress: a.progress(asJSON)})
 	if err != nil {
 		return err
 	}
@@ -49,6 +58,33 @@ func (a *app) apply(ctx context.Context, auto, asJSON bool) error {
 		fmt.Fprintln(a.out, "Nothing was done.")
 		return exitCode(exitError)
 	}
+	return a.carryOut(ctx, p, asJSON)
+}
+
+// applyFile does what a plan that was kept says, and nothing else.
+func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
+	f, err := readPlanFile(path, time.Now())
+	if err != nil {
+		return err
+	}
+	p, err := a.plan(ctx, planInput{writing: true, progress: a.progress(asJSON), fits: f.fits})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if p.actions, err = f.pick(p); err != nil {
+		return err
+	}
+	p.exact = true
+	p.dto = view.NewPlan(p.revision.Commit, p.dto.Time, p.actions, p.dto.Warnings)
+	if !asJSON {
+		view.WritePlan(a.out, a.palette(), p.dto)
+	}
+	return a.carryOut(ctx, p, asJSON)
+}
+
+// carryOut applies a plan that was agreed to, and shows how that ended.
+func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 	report, err := p.reconciler.Apply(ctx, p.desired, p.rev(), p.actions)
 	result := view.NewResult(p.dto, report)
 	if asJSON {
@@ -61,7 +97,11 @@ func (a *app) apply(ctx context.Context, auto, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if report.Failed()+report.Interrupted+report.Held > 0 {
+	left := report.Failed() + report.Interrupted + report.Held
+	if p.exact {
+		left += report.Overtaken // somebody was quicker between the look and the lease
+	}
+	if left > 0 {
 		return exitCode(exitError)
 	}
 	return nil

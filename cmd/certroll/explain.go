@@ -29,7 +29,7 @@ it reads metadata of Vault only, never a key.`,
 }
 
 func (a *app) explain(ctx context.Context, name string, asJSON bool) error {
-	p, err := a.plan(ctx, false, nil)
+	p, err := a.plan(ctx, planInput{})
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type metrics struct {
 	rewound  time.Time
 	anchored bool
 	revision string
+	held     reconcile.Reason // why the newest revision is not in force; "": it is
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -43,6 +44,7 @@ var (
 	passedMetric    = describe("last_pass_timestamp_seconds", "When the last pass ended that saw Vault and the ledger.")
 	rewoundMetric   = describe("ledger_rewound_timestamp_seconds", "When the ledger was last found moved back, rewritten or deleted; there is none where it was not, of late.")
 	anchoredMetric  = describe("ledger_anchored", "1 where the ledger could be held against its anchor in Vault in the last pass, else 0.")
+	heldMetric      = describe("revision_held", "1 where the newest revision of the config repo is not in force.", "reason")
 	revisionMetric  = describe("revision_info", "The revision of the config repo that is in force.", "revision")
 )
 
@@ -85,10 +87,17 @@ func (m *metrics) passed(p reconcile.Pass, revision string, now time.Time) {
 	}
 }
 
+// hold takes up why the newest revision is not in force; "" that it is.
+func (m *metrics) hold(reason reconcile.Reason) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held = reason
+}
+
 // Describe and Collect make it a prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{notAfterMetric, versionMetric, renewalMetric, issuedMetric, failuresMetric, holdMetric,
-		unmanagedMetric, pagingMetric, stateMetric, passedMetric, rewoundMetric, anchoredMetric, revisionMetric} {
+		unmanagedMetric, pagingMetric, stateMetric, passedMetric, rewoundMetric, anchoredMetric, heldMetric, revisionMetric} {
 		ch <- d
 	}
 }
@@ -115,6 +124,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	if !m.rewound.IsZero() {
 		send.time(rewoundMetric, m.rewound)
+	}
+	if m.held != "" {
+		send.value(heldMetric, 1, string(m.held))
 	}
 	if m.revision != "" {
 		send.value(revisionMetric, 1, m.revision)

@@ -3,104 +3,106 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
+	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/view"
-	"certroll/gitsync"
-	"certroll/reconcile"
-	"certroll/spec"
 )
 
+// planOptions are the flags of the command plan.
+type planOptions struct {
+	planInput
+	json, markdown, detailed bool
+
+	out  string
+	link string
+	max  int
+}
+
 func (a *app) planCommand() *cobra.Command {
-	var asJSON, detailed bool
+	var o planOptions
 	c := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what apply would do, and why",
 		Long: `Show what apply would do, and why. Nothing is changed. Of Vault it reads
 metadata only, never a key.
 
+With -base it shows what a change does, and only that: the plan of this revision
+against the plan of REF, over the same state. With -offline it asks no Vault and
+needs no secret: what is live is what the ledger's branch says.
+
 With -detailed-exitcode the exit code is 0 where there is nothing to do, 1 after
-an error, and 2 where there is something to do, as Terraform has it.`,
+an error, and 2 where there is something to do, as Terraform has it; with -base
+2 says that the change does something, now or later.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			proposal, err := a.plan(cmd.Context(), false, nil)
-			if err != nil {
-				return err
-			}
-			defer proposal.Close()
-			if err := a.showPlan(proposal, asJSON); err != nil {
-				return err
-			}
-			if detailed && proposal.dto.Changes() > 0 {
-				return exitCode(exitChanges)
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.planAndShow(cmd.Context(), o) },
 	}
 	a.configDirFlag(c)
-	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON (schema in docs/plan.md)")
-	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit 2 where there is something to do")
+	f := c.Flags()
+	f.StringVar(&o.base, "base", "", "show what changes against this branch, tag or commit")
+	f.StringVar(&o.ref, "ref", "", "plan this branch, tag or commit of repo.url instead of repo.ref")
+	f.BoolVar(&o.offline, "offline", false, "ask no Vault: take what is live from the ledger")
+	f.BoolVar(&o.dns, "check-dns", false, "also look at CAA, the delegation of challenges and DNSSEC, at the servers that the revision names")
+	f.BoolVar(&o.json, "json", false, "print the plan as JSON (schema in docs/plan.md)")
+	f.BoolVar(&o.markdown, "markdown", false, "print the plan as Markdown, for a comment")
+	f.IntVar(&o.max, "markdown-limit", view.MarkdownLimit, "the most bytes of Markdown")
+	f.StringVar(&o.link, "link", "", "where the comment says that all of the plan is (an https URL)")
+	f.BoolVar(&o.github, "github", false, "print mistakes and warnings as annotations of GitHub Actions")
+	f.StringVar(&o.out, "out", "", "write the plan to this file, for apply FILE")
+	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit 2 where there is something to do")
+	c.MarkFlagsMutuallyExclusive("json", "markdown", "github")
 	return c
 }
 
-// proposal is a plan with all that it takes to apply it.
-type proposal struct {
-	*parts
-	desired  *spec.Spec
-	revision *gitsync.Revision
-	observed *reconcile.Observed
-	now      time.Time // that it was made for
-	actions  []reconcile.Action
-	dto      view.Plan
-}
-
-func (a *app) plan(ctx context.Context, writing bool, progress func(string, string, string)) (*proposal, error) {
-	s, err := a.settings()
+func (a *app) planAndShow(ctx context.Context, o planOptions) error {
+	if err := checkLink(o.link); err != nil {
+		return err
+	}
+	p, err := a.plan(ctx, o.planInput)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	log, err := a.logger(s)
-	if err != nil {
-		return nil, err
+	defer p.Close()
+	if err := a.showPlan(p, o); err != nil {
+		return err
 	}
-	rev, err := a.revision(ctx, s)
-	if err != nil {
-		return nil, err
+	if o.out != "" {
+		if err := newPlanFile(p).write(o.out); err != nil {
+			return err
+		}
 	}
-	desired, err := a.decode(s, rev.Files)
-	if err != nil {
-		return nil, err
+	if o.detailed && p.dto.Changed() {
+		return exitCode(exitChanges)
 	}
-	p, err := a.connect(ctx, s, log, writing, progress)
-	if err != nil {
-		return nil, err
-	}
-	obs, err := p.reconciler.Observe(ctx, desired)
-	if err == nil && writing {
-		err = p.reconciler.Ask(ctx, desired, obs)
-	}
-	if err != nil {
-		p.Close()
-		return nil, err
-	}
-	now := time.Now()
-	actions := reconcile.Plan(desired, obs, now)
-	dto := view.NewPlan(rev.Commit, now, actions, keepings(ctx, p.kv, desired, log))
-	return &proposal{parts: p, desired: desired, revision: rev, observed: obs, now: now, actions: actions, dto: dto}, nil
-}
-
-func (a *app) showPlan(p *proposal, asJSON bool) error {
-	if asJSON {
-		return view.JSON(a.out, p.dto)
-	}
-	view.WritePlan(a.out, a.palette(), p.dto)
 	return nil
 }
 
-func (p *proposal) rev() reconcile.Revision {
-	return reconcile.Revision{Commit: p.revision.Commit, Author: p.revision.Author}
+// checkLink takes what stands in a link of Markdown without ending it.
+func checkLink(link string) error {
+	if link == "" {
+		return nil
+	}
+	u, err := url.Parse(link)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsAny(link, "<>\\ \t\r\n") {
+		return fmt.Errorf("-link %q is no https URL", link)
+	}
+	return nil
+}
+
+func (a *app) showPlan(p *proposal, o planOptions) error {
+	switch {
+	case o.json:
+		return view.JSON(a.out, p.dto)
+	case o.markdown:
+		view.WriteMarkdown(a.out, p.dto, view.MarkdownOptions{Limit: o.max, Link: o.link})
+	case o.github:
+		view.WriteAnnotations(a.out, p.dto)
+	default:
+		view.WritePlan(a.out, a.palette(), p.dto)
+	}
+	return nil
 }
 
 func (a *app) versionCommand() *cobra.Command {

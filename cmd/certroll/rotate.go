@@ -124,11 +124,11 @@ func (r rotation) far(name string) bool {
 }
 
 // unseen is the reason as a text that the certificate's rotate does not have
-// and that what is live was not made for, since only that forces a rotation.
+// and never had, since only that forces a rotation.
 func (r rotation) unseen(c *spec.Certificate) string {
-	l, text := r.live(c.Name), r.reason
+	text := r.reason
 	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if text != c.Rotate && (l == nil || !l.Satisfies(text)) {
+		if text != c.Rotate && !r.records[c.Name].Rotated(text) {
 			break
 		}
 		text = r.now.Format(layout) + " " + r.reason

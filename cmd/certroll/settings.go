@@ -26,13 +26,14 @@ type settings struct {
 	Ledger   *ledgerSettings    `hcl:"ledger,block"`
 	Vault    *vaultSettings     `hcl:"vault,block"`
 	Trust    *trustSettings     `hcl:"trust,block"`
+	Verify   *verifySettings    `hcl:"verify,block"` // nil: anybody's commits are taken
 	Log      *logSettings       `hcl:"log,block"`
 	Webhooks []*webhookSettings `hcl:"webhook,block"`
 	StateDir string             `hcl:"state_dir,optional"`
 	Interval string             `hcl:"interval,optional"`
 	Parallel int                `hcl:"parallel,optional"`
 	Listen   string             `hcl:"listen,optional"` // host:port that run serves on; "": it does not
-	// Rest holds the issuer and dns blocks, which package spec decodes.
+	// Rest holds the issuer, dns and policy blocks, which package spec decodes.
 	Rest hcl.Body `hcl:",remain"`
 
 	interval time.Duration
@@ -50,12 +51,14 @@ type gitAuth struct {
 }
 
 type repoSettings struct {
-	URL       string   `hcl:"url"`
-	Ref       string   `hcl:"ref,optional"`
-	Directory string   `hcl:"directory,optional"`
-	Depth     int      `hcl:"depth,optional"`
-	CacheDir  string   `hcl:"cache_dir,optional"`
-	Auth      *gitAuth `hcl:"auth,block"`
+	URL       string `hcl:"url"`
+	Ref       string `hcl:"ref,optional"`
+	Directory string `hcl:"directory,optional"`
+	Depth     int    `hcl:"depth,optional"`
+	CacheDir  string `hcl:"cache_dir,optional"`
+	// AllowRewrites takes a head that does not descend from the one before.
+	AllowRewrites bool     `hcl:"allow_rewrites,optional"`
+	Auth          *gitAuth `hcl:"auth,block"`
 }
 
 type ledgerSettings struct {
@@ -100,6 +103,11 @@ type trustSettings struct {
 	Webroots []string `hcl:"webroots,optional"`
 }
 
+type verifySettings struct {
+	SSHAllowedSigners string `hcl:"ssh_allowed_signers,optional"`
+	OpenPGPKeyring    string `hcl:"openpgp_keyring,optional"`
+}
+
 type logSettings struct {
 	Level  string `hcl:"level,optional"`
 	Format string `hcl:"format,optional"`
@@ -129,12 +137,26 @@ func loadSettings(path string) (*settings, []spec.File, hcl.Diagnostics, error) 
 		return nil, files, diags, nil
 	}
 	loaded := &settings{}
-	if diags = gohcl.DecodeBody(f.Body, nil, loaded); diags.HasErrors() {
+	if diags = append(gohcl.DecodeBody(f.Body, nil, loaded), strangers(f.Body)...); diags.HasErrors() {
 		return nil, files, diags, nil
 	}
 	loaded.file = &file
 	loaded.fill()
-	return loaded, files, loaded.complete(hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos}), nil
+	diags = loaded.complete(hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos})
+	// Mistakes of what package spec decodes are no revision's fault.
+	_, more := spec.Decode(nil, loaded.trust())
+	return loaded, files, append(diags, more...), nil
+}
+
+// strangers finds blocks and settings that nobody would read: a policy with a
+// slip of the pen in its name must not be one that was never written.
+func strangers(body hcl.Body) hcl.Diagnostics {
+	schema, _ := gohcl.ImpliedBodySchema(settings{})
+	for _, name := range []string{"issuer", "dns", "policy"} {
+		schema.Blocks = append(schema.Blocks, hcl.BlockHeaderSchema{Type: name, LabelNames: []string{"name"}})
+	}
+	_, diags := body.Content(schema)
+	return diags
 }
 
 func (s *settings) fill() {
@@ -168,6 +190,10 @@ func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
 		if s.Ledger.Auth == nil {
 			s.Ledger.Auth = s.Repo.Auth
 		}
+	}
+	if v := s.Verify; v != nil && v.SSHAllowedSigners == "" && v.OpenPGPKeyring == "" {
+		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "No signers", Subject: &where,
+			Detail: "The verify block names nobody's keys, so that no commit could be taken: set ssh_allowed_signers, openpgp_keyring, or both."}}
 	}
 	if s.StateDir == "" {
 		s.StateDir = defaultStateDir()

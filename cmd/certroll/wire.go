@@ -36,7 +36,15 @@ func (s *settings) source() (*gitsync.Source, error) {
 	}
 	return gitsync.OpenSource(gitsync.SourceOptions{
 		URL: s.Repo.URL, Ref: s.Repo.Ref, Directory: s.Repo.Directory, Depth: s.Repo.Depth, CacheDir: s.Repo.CacheDir, Auth: auth,
+		Signers: s.Verify.signers(),
 	})
+}
+
+func (v *verifySettings) signers() *gitsync.Signers {
+	if v == nil {
+		return nil
+	}
+	return &gitsync.Signers{AllowedSigners: v.SSHAllowedSigners, Keyring: v.OpenPGPKeyring}
 }
 
 // openLedger opens the ledger to read it; with a directory it remembers there

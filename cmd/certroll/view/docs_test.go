@@ -10,7 +10,8 @@ import (
 // TestDocs: every field of every command's JSON is described.
 func TestDocs(t *testing.T) {
 	for file, parts := range map[string]map[string][]any{
-		"plan.md": {"# The plan as JSON": {Plan{}}, "## Actions": {Action{}}, "## The result of apply": {Result{}}},
+		"plan.md": {"# The plan as JSON": {Plan{}, Offline{}}, "## Actions": {Action{}},
+			"## Review and change": {Remark{}, Change{}, Base{}, BlockChange{}, CertificateChange{}, Setting{}}, "## The result of apply": {Result{}}},
 		"asking.md": {
 			"## audit\n": {Audit{}}, "## audit verify": {Verified{}}, "## expiring": {Expiring{}, Expiry{}},
 			"## status": {Status{}, Story{}}, "## explain": {Explanation{}, Rule{}}, "## retry": {Retry{}, Retried{}},

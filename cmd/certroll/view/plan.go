@@ -19,6 +19,9 @@ type Plan struct {
 	Summary      map[string]int `json:"summary"`      // actions by kind
 	Actions      []Action       `json:"actions"`      // by name, those with nothing to do included
 	Warnings     []string       `json:"warnings"`     // of the whole, not of one certificate
+	Review       []Remark       `json:"review"`       // what a reviewer should look at
+	Change       *Change        `json:"change"`       // null where nothing is compared
+	Offline      *Offline       `json:"offline"`      // null where Vault was asked
 }
 
 // Action is one action of a plan.
@@ -42,7 +45,7 @@ type Action struct {
 // NewPlan builds the view of a plan.
 func NewPlan(revision string, now time.Time, actions []reconcile.Action, warnings []string) Plan {
 	p := Plan{Schema: PlanSchema, Revision: revision, Time: now.UTC().Truncate(time.Second), Certificates: len(actions),
-		Summary: map[string]int{}, Actions: make([]Action, 0, len(actions)), Warnings: append([]string{}, warnings...)}
+		Summary: map[string]int{}, Actions: make([]Action, 0, len(actions)), Warnings: append([]string{}, warnings...), Review: []Remark{}}
 	for _, a := range actions {
 		p.Summary[string(a.Kind)]++
 		p.Actions = append(p.Actions, newAction(a))
@@ -77,6 +80,15 @@ func newAction(a reconcile.Action) Action {
 	return v
 }
 
+// Changed tells whether there is something to do: by the change, where the plan
+// compares two revisions.
+func (p Plan) Changed() bool {
+	if p.Change != nil {
+		return len(p.Change.Blocks)+len(p.Change.Certificates) > 0
+	}
+	return p.Changes() > 0
+}
+
 // Changes counts the actions that Apply would do.
 func (p Plan) Changes() int {
 	n := 0
@@ -98,42 +110,52 @@ var kinds = []reconcile.Kind{
 func WritePlan(w io.Writer, p Palette, plan Plan) {
 	out := printer{w}
 	for _, warning := range plan.Warnings {
-		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(warning, 96), "  ")[2:])
+		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(warning), 96), "  ")[2:])
 	}
 	if len(plan.Warnings) > 0 {
 		out.f("\n")
 	}
+	if plan.Change != nil {
+		writeChange(out, p, plan)
+		return
+	}
+	writeRemarks(out, p, plan.Review)
 	for _, kind := range kinds {
 		for _, a := range plan.Actions {
 			if a.Action == string(kind) {
-				writeAction(out, p, a)
+				writeAction(out, p, a, nil)
 			}
 		}
 	}
 	for _, a := range plan.Actions {
 		if a.Action == string(reconcile.KindNone) {
 			for _, warning := range a.Warnings {
-				out.f("%s %s: %s\n", p.yellow("!"), a.Certificate, warning)
+				out.f("%s %s: %s\n", p.yellow("!"), a.Certificate, oneLine(warning))
 			}
 		}
 	}
 	writeSummary(out, p, plan)
 }
 
-func writeAction(out printer, p Palette, a Action) {
+func writeAction(out printer, p Palette, a Action, settings []Setting) {
 	out.f("%s %s  %s\n", symbol(p, a.Action), p.bold(a.Certificate), verb(a))
 	if len(a.Names) > 0 {
-		out.f("    names   %s\n", joinSome(a.Names, 6))
+		out.f("    names   %s\n", oneLine(joinSome(a.Names, 6)))
 	}
 	if a.VaultPath != "" {
-		out.f("    vault   %s%s\n", a.VaultPath, versionOf(a))
+		out.f("    vault   %s\n", oneLine(a.VaultPath+versionOf(a)))
 	}
-	out.f("    why     %s\n", a.Detail)
-	for _, c := range a.Changes {
-		out.f("    %s\n", p.yellow("~ "+c.Field+": "+c.Old+" -> "+c.New))
+	out.f("    why     %s\n", oneLine(a.Detail))
+	if len(settings) == 0 {
+		for _, c := range a.Changes {
+			out.f("    %s\n", p.yellow(oneLine("~ "+c.Field+": "+c.Old+" -> "+c.New)))
+		}
+	}
+	for _, s := range settings {
+		writeSetting(out, p, s)
 	}
 	for _, warning := range a.Warnings {
-		out.f("    %s %s\n", p.yellow("!"), warning)
+		out.f("    %s %s\n", p.yellow("!"), oneLine(warning))
 	}
 	out.f("\n")
 }

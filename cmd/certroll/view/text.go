@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 func sprint(format string, args ...any) string { return fmt.Sprintf(format, args...) }
@@ -29,13 +30,57 @@ func shortSerial(s string) string {
 	return s
 }
 
-// oneLine makes a text fit a line of a terminal whoever wrote it: no breaks, no
-// control characters.
+// shortRevision is the beginning of a commit's hash, with "-dirty" where it is.
+func shortRevision(s string) string {
+	hash, dirty, found := strings.Cut(s, "-")
+	if s == "" {
+		return "a plain directory"
+	}
+	hash = hash[:min(12, len(hash))]
+	if found {
+		return hash + "-" + dirty
+	}
+	return hash
+}
+
+// seen replaces what is not seen, or reorders what is, but for line breaks.
+func seen(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\r' || r == '\t' {
+			return r
+		}
+		return visible(r)
+	}, s)
+}
+
+// visible replaces control characters, marks of direction, and characters that
+// have no width. Bytes that are no UTF-8 come as one of the replaced already.
+func visible(r rune) rune {
+	if r < utf8.RuneSelf && r >= ' ' && r != 0x7f {
+		return r
+	}
+	if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+		return utf8.RuneError
+	}
+	return r
+}
+
+// clip bounds a text, in runes.
+func clip(s string, most int) string {
+	if len(s) <= most || utf8.RuneCountInString(s) <= most {
+		return s
+	}
+	return string([]rune(s)[:most]) + "..."
+}
+
+// oneLine makes a text fit a line of a terminal or a log whoever wrote it: a
+// line break could begin a line of its own there, which a CI takes for a
+// command, and other control characters act on the terminal.
 func oneLine(s string) string {
 	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
-		return r
+		return visible(r)
 	}, s)), " ")
 }

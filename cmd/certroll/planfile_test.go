@@ -1,0 +1,203 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/gitsync"
+)
+
+func TestReadPlanFile(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	good := planFile{Format: planFileFormat, Schema: planFileSchema, Time: now.Add(-time.Hour), Files: map[string]string{}}
+	text := func(change func(*planFile)) string {
+		f := good
+		change(&f)
+		b, err := json.Marshal(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	cases := map[string]struct{ text, want string }{
+		"good":            {text(func(*planFile) {}), ""},
+		"no JSON":         {"-----BEGIN", "it is no plan of certroll's"},
+		"empty":           {"", "it is no plan of certroll's"},
+		"another's":       {`{"format_version": "1.2", "schema": 1}`, "it is no plan of certroll's"},
+		"plan -json":      {`{"schema": 1, "revision": ""}`, "it is no plan of certroll's"},
+		"another schema":  {`{"format": "certroll plan", "schema": 2, "else": true}`, "it has schema 2, and this certroll reads 1"},
+		"more than known": {strings.Replace(text(func(*planFile) {}), `"schema":1`, `"schema":1,"force":true`, 1), `unknown field "force"`},
+		"too old":         {text(func(f *planFile) { f.Time = now.Add(-8 * 24 * time.Hour) }), "2026-11-17T12:00:00Z, and is too old: a plan may wait 7 days"},
+		"from tomorrow":   {text(func(f *planFile) { f.Time = now.Add(24 * time.Hour) }), "still to come"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "plan")
+			if err := os.WriteFile(path, []byte(tc.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := readPlanFile(path, now)
+			if (err == nil) != (tc.want == "") || err != nil && (!strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "certroll plan -out")) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+	if _, err := readPlanFile(filepath.Join(t.TempDir(), "absent"), now); err == nil {
+		t.Error("a file that is not there is read")
+	}
+}
+
+func TestPlanFileFits(t *testing.T) {
+	files := []gitsync.File{{Path: "a.hcl", Bytes: []byte("one")}}
+	f := planFile{Revision: "abc", Files: digests(files)}
+	cases := map[string]struct {
+		rev  gitsync.Revision
+		want string
+	}{
+		"the same":                {gitsync.Revision{Commit: "abc", Files: files}, ""},
+		"another commit":          {gitsync.Revision{Commit: "def", Subject: "Add b", Files: files}, "the plan was made for commit abc, and the head is commit def (Add b) now"},
+		"another content":         {gitsync.Revision{Commit: "abc", Files: []gitsync.File{{Path: "a.hcl", Bytes: []byte("two")}}}, "other contents of a.hcl"},
+		"a file more":             {gitsync.Revision{Commit: "abc", Files: append(files[:1:1], gitsync.File{Path: "b.hcl"})}, "other contents of b.hcl"},
+		"a file less":             {gitsync.Revision{Commit: "abc"}, "other contents of a.hcl"},
+		"a directory outside Git": {gitsync.Revision{Files: files}, "the head is a plain directory"},
+	}
+	for name, tc := range cases {
+		if err := f.fits(&tc.rev); (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: got %v, want %q", name, err, tc.want)
+		}
+	}
+}
+
+// TestPlanFile: apply FILE does what was planned, and nothing where Vault or
+// the config repo has moved on meanwhile.
+func TestPlanFile(t *testing.T) {
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": twoCertificates})
+	w.settings("")
+
+	w.certroll(0, "plan", "-out", "first.plan")
+	file, err := os.ReadFile(filepath.Join(w.dir, "first.plan"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.noSecrets(string(file))
+
+	// One of the two is done by somebody else: nothing is done, both stay as
+	// they are.
+	var one planFile
+	if err := json.Unmarshal(file, &one); err != nil {
+		t.Fatal(err)
+	}
+	one.Actions = one.Actions[:1]
+	if err := one.write(filepath.Join(w.dir, "one.plan")); err != nil {
+		t.Fatal(err)
+	}
+	if out := w.certroll(0, "apply", "one.plan"); !strings.Contains(out, "Plan: 1 to issue.") || !strings.Contains(out, "1 done") {
+		t.Errorf("apply:\n%s", out)
+	}
+	w.checkPair("tls/api", "api.lab.test", "www.lab.test")
+	if code := w.statusOf("secret/metadata/tls/wild"); code != http.StatusNotFound {
+		t.Errorf("what was not in the file was done: %d", code)
+	}
+	w.says("apply first.plan", "no longer fits what is there, and nothing was done", "api planned issue, secret/tls/api never written",
+		"now none, secret/tls/api at version 1, serial", "Plan again.")
+	if code := w.statusOf("secret/metadata/tls/wild"); code != http.StatusNotFound {
+		t.Errorf("a refused plan was done in part: %d", code)
+	}
+
+	// The head of the config repo moves.
+	w.certroll(0, "plan", "-out", "second.plan")
+	w.push(map[string]string{"certs.hcl": strings.Replace(twoCertificates, "edge", "core", 1)}, "Rename the team")
+	w.says("apply second.plan", "the config repo has moved on, and nothing was done", "(Rename the team) now", w.git("rev-parse", "main"), w.git("rev-parse", "main~1"))
+
+	// A plan that fits is done once.
+	w.certroll(2, "plan", "-out", "third.plan", "-detailed-exitcode")
+	w.certroll(0, "apply", "third.plan", "-json")
+	w.checkPair("tls/wild", "lab.test", "*.lab.test")
+	w.says("apply third.plan", "no longer fits what is there", "wild planned issue")
+	w.certroll(0, "plan", "-detailed-exitcode")
+
+	// Another Vault is not the one that was planned on.
+	other := one
+	other.Vault, other.Revision = "https://vault.example.com:8200", w.git("rev-parse", "main")
+	other.Files = digests([]gitsync.File{{Path: "certs.hcl", Bytes: []byte(strings.Replace(twoCertificates, "edge", "core", 1))}})
+	if err := other.write(filepath.Join(w.dir, "other.plan")); err != nil {
+		t.Fatal(err)
+	}
+	w.says("apply other.plan", "made with Vault at https://vault.example.com:8200", "plan again")
+}
+
+// TestPlanOfARequest: a token with the metadata-only policy plans a change
+// exactly, and can read no key; a plan by the ledger alone says the same.
+func TestPlanOfARequest(t *testing.T) {
+	w := newLab(t).fresh(t, map[string]string{"certs/certs.hcl": twoCertificates})
+	w.repoMore = `directory = "certs"`
+	w.settings("")
+	w.certroll(0, "apply", "-auto-approve")
+	base := w.git("rev-parse", "main")
+	w.push(map[string]string{"certs/certs.hcl": strings.Replace(strings.Split(twoCertificates, `certificate "wild"`)[0], `"www.lab.test"`, `"www.lab.test", "new.lab.test"`, 1)}, "Change")
+
+	rules, err := os.ReadFile("../../examples/vault-policies/plan.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.token = newToken(t, w.vault, "plan-of-a-request", string(rules))
+	for _, path := range []string{"secret/data/tls/api", "secret/data/tls/wild"} {
+		if code := w.statusOf(path); code != http.StatusForbidden {
+			t.Errorf("the token that plans reads %s: %d", path, code)
+		}
+	}
+
+	plan := func(args ...string) string {
+		return w.certroll(2, append([]string{"plan", "-detailed-exitcode", "-base", base}, args...)...)
+	}
+	text := plan()
+	for _, want := range []string{
+		"~ api  will be reissued", "~ domains: api.lab.test www.lab.test -> api.lab.test www.lab.test new.lab.test (with this action)", "- wild  will be retired", "on_remove is \"keep\"",
+		"This change: 1 to retire, 1 to reissue.", "certificate removed: wild", "(certs/certs.hcl:8)",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("want %q in\n%s", want, text)
+		}
+	}
+	// By the ledger alone, without a token, and from a checkout.
+	w.token = ""
+	w.git("clone", "-q", w.repo, filepath.Join(w.dir, "work"))
+	exact := withoutFirst(text, "Compared with")
+	for _, args := range [][]string{{"-offline"}, {"-offline", "-config", "certroll.hcl", "-config-dir", "work/certs"}} {
+		if offline := plan(args...); !strings.Contains(offline, "Vault was not asked") || withoutFirst(offline, "Compared with") != exact {
+			t.Errorf("%v:\n%s\nwant but for the warning\n%s", args, offline, text)
+		}
+	}
+	// The change of another ref.
+	if out := w.certroll(0, "plan", "-offline", "-base", base, "-ref", base, "-detailed-exitcode"); !strings.Contains(out, "nothing to do") {
+		t.Errorf("plan:\n%s", out)
+	}
+}
+
+// withoutFirst is what follows the line with a text.
+func withoutFirst(out, text string) string {
+	_, rest, _ := strings.Cut(out, text)
+	_, rest, _ = strings.Cut(rest, "\n")
+	return rest
+}
+
+// statusOf is what Vault answers certroll's token for a path.
+func (w *world) statusOf(path string) int {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.vault.Addr+"/v1/"+path, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("X-Vault-Token", w.token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}

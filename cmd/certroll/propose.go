@@ -1,0 +1,309 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"certroll/cmd/certroll/view"
+	"certroll/gitsync"
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+// planInput says what to plan and on what.
+type planInput struct {
+	ref     string // instead of repo.ref
+	base    string // compare with this; "": plan all
+	offline bool   // by the ledger alone
+	writing bool   // it is to be applied
+	github  bool   // mistakes are printed as annotations too
+	dns     bool   // look at the DNS of what the plan is about
+	// progress is told what each certificate waits for.
+	progress func(certificate, step, detail string)
+	// fits may refuse the revision before anybody is asked; nil: any will do.
+	fits func(*gitsync.Revision) error
+	// look adds remarks of its own to the review: of certificates that the
+	// plan is about, or that the change touches. nil: none.
+	look func(ctx context.Context, desired *spec.Spec, certificates []string) []reconcile.Remark
+}
+
+// proposal is a plan with all that it takes to apply it.
+type proposal struct {
+	*parts
+	desired  *spec.Spec
+	revision *gitsync.Revision
+	observed *reconcile.Observed
+	now      time.Time // that it was made for
+	actions  []reconcile.Action
+	exact    bool // all of the actions are to be done, or it has failed
+	dto      view.Plan
+}
+
+func (p *proposal) rev() reconcile.Revision {
+	return reconcile.Revision{Commit: p.revision.Commit, Author: p.revision.Author}
+}
+
+// sides are the revision that is planned and the one it is compared with.
+type sides struct {
+	head, base     *spec.Spec
+	rev, baseRev   *gitsync.Revision
+	warnings       []string
+	directory, ref string
+}
+
+func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
+	s, err := a.settingsFor(in)
+	if err != nil {
+		return nil, err
+	}
+	log, err := a.logger(s)
+	if err != nil {
+		return nil, err
+	}
+	if in.dns {
+		in.look = checkDNS(log)
+	}
+	both, err := a.sides(ctx, s, in)
+	if err != nil {
+		return nil, err
+	}
+	p, obs, err := a.observe(ctx, s, log, in, both)
+	if err != nil {
+		return nil, err
+	}
+	p.observed, p.now = obs, time.Now()
+	if err := p.decide(ctx, in, s, both); err != nil {
+		p.Close()
+		return nil, err
+	}
+	if p.kv != nil {
+		p.dto.Warnings = append(p.dto.Warnings, keepings(ctx, p.kv, p.desired, log)...)
+	}
+	return p, nil
+}
+
+// settingsFor loads certroll.hcl. Offline a directory's own is not taken up
+// unless it is named: in the checkout of a fork it is the fork's.
+func (a *app) settingsFor(in planInput) (*settings, error) {
+	if !in.offline || a.configDir == "" || a.configFile != "" {
+		return a.settings()
+	}
+	s := &settings{}
+	s.fill()
+	_ = s.complete(hcl.Range{}) // the defaults are sound
+	if a.logLevel != "" {
+		s.Log.Level = a.logLevel
+	}
+	return s, nil
+}
+
+// sides reads and decodes what is to be planned, and what it is compared with.
+func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, error) {
+	signed := s.Verify != nil
+	if in.ref != "" {
+		if a.configDir != "" {
+			return nil, fmt.Errorf("-ref asks repo.url, and -config-dir reads a directory: leave one of them out")
+		}
+		s.propose(in.ref)
+	}
+	rev, err := a.revision(ctx, s)
+	if err == nil && in.fits != nil {
+		err = in.fits(rev)
+	}
+	if err != nil {
+		return nil, err
+	}
+	both := &sides{rev: rev, directory: rev.Directory, ref: in.base}
+	head, files, diags := decodeFiles(s, rev.Files)
+	view.Diagnostics(a.err, a.palette(), files, diags)
+	if in.github {
+		view.AnnotateDiagnostics(a.out, rev.Directory, diags)
+	}
+	if diags.HasErrors() {
+		return nil, exitCode(exitError)
+	}
+	both.head = head
+	if in.ref != "" && signed {
+		both.warnings = append(both.warnings, fmt.Sprintf("whether %s is signed was not looked at: that is asked of the head that is applied", in.ref))
+	}
+	if in.offline && s.file == nil {
+		both.warnings = append(both.warnings, "certroll.hcl is not at hand (-config), so whether references, httpreq and webroots stay within what the reconciler allows was not checked"+a.passedOver())
+	}
+	if in.base == "" {
+		return both, nil
+	}
+	return both, a.baseSide(ctx, s, both)
+}
+
+// propose has another ref read that is looked at and never applied: the head of
+// a pull request is not what is signed and merged in the end.
+func (s *settings) propose(ref string) {
+	s.Repo.Ref, s.Repo.AllowRewrites, s.Verify = ref, true, nil
+}
+
+// passedOver says so where a certroll.hcl lies where one is looked for.
+func (a *app) passedOver() string {
+	if _, err := os.Stat(defaultSettings); err != nil || a.configFile != "" {
+		return ""
+	}
+	return "; the one in this directory was not read, as a pull request could have brought it: name it where it can be trusted"
+}
+
+func (a *app) baseSide(ctx context.Context, s *settings, both *sides) error {
+	rev, whole, err := a.baseRevision(ctx, s, both.ref)
+	if err != nil {
+		return err
+	}
+	if !whole {
+		both.warnings = append(both.warnings, fmt.Sprintf("the history at hand does not reach the commit where this change left %s, so it is compared with %[1]s itself: "+
+			"what came there since looks as if this change took it back; fetch the whole history (fetch-depth: 0)", both.ref))
+	}
+	base, files, diags := decodeFiles(s, rev.Files)
+	if diags.HasErrors() {
+		view.Diagnostics(a.err, a.palette(), files, diags)
+		return fmt.Errorf("reading what the change is compared with: %s has the mistakes above; mend them there first, or plan without -base", both.ref)
+	}
+	both.base, both.baseRev = base, rev
+	return nil
+}
+
+// baseRevision reads what the change is compared with: from the checkout that
+// holds the directory, or from repo.url.
+func (a *app) baseRevision(ctx context.Context, s *settings, ref string) (rev *gitsync.Revision, whole bool, err error) {
+	if a.configDir != "" {
+		checkout, err := gitsync.OpenCheckout(a.configDir)
+		if err != nil {
+			return nil, false, err
+		}
+		return checkout.Base(ref)
+	}
+	there, repo := *s, *s.Repo
+	there.Repo = &repo
+	there.propose(ref)
+	src, err := there.source()
+	if err != nil {
+		return nil, false, err
+	}
+	rev, err = src.Fetch(ctx)
+	return rev, true, err
+}
+
+// observe looks at what is there for both sides.
+func (a *app) observe(ctx context.Context, s *settings, log *slog.Logger, in planInput, both *sides) (*proposal, *reconcile.Observed, error) {
+	p := &proposal{parts: &parts{}, desired: both.head, revision: both.rev}
+	if in.offline {
+		obs, err := a.observeOffline(ctx, s, p)
+		return p, obs, err
+	}
+	var err error
+	if p.parts, err = a.connect(ctx, s, log, in.writing, in.progress); err != nil {
+		return nil, nil, err
+	}
+	looked := both.head
+	if both.base != nil {
+		looked = reconcile.Union(both.base, both.head)
+	}
+	obs, err := p.reconciler.Observe(ctx, looked)
+	if err == nil && in.writing {
+		err = p.reconciler.Ask(ctx, both.head, obs)
+	}
+	if err != nil {
+		p.Close()
+	}
+	return p, obs, err
+}
+
+// observeOffline takes the ledger's word for what is there.
+func (a *app) observeOffline(ctx context.Context, s *settings, p *proposal) (*reconcile.Observed, error) {
+	tree, from, warning, err := a.offlineLedger(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	p.dto.Offline, p.dto.Warnings = &from, []string{warning}
+	return reconcile.ObserveRecords(tree, time.Now())
+}
+
+// offlineLedger finds the ledger without a secret: in the checkout, whose
+// repository holds its branch unless ledger.url names another, else there.
+func (a *app) offlineLedger(ctx context.Context, s *settings) (tree fs.FS, from view.Offline, warning string, err error) {
+	if a.configDir != "" && s.Ledger.URL == s.Repo.URL {
+		return a.fetchedLedger(s)
+	}
+	ledger, err := s.openLedger("")
+	if err != nil {
+		return nil, from, "", err
+	}
+	defer func() { _ = ledger.Close() }()
+	tree, head, err := ledger.Snapshot(ctx)
+	if err != nil {
+		return nil, from, "", err
+	}
+	return tree, view.Offline{Ledger: head}, fmt.Sprintf("Vault was not asked: what is live is what the ledger says at %.12s", head), nil
+}
+
+// fetchedLedger is the ledger as the checkout last fetched it.
+func (a *app) fetchedLedger(s *settings) (tree fs.FS, from view.Offline, warning string, err error) {
+	checkout, err := gitsync.OpenCheckout(a.configDir)
+	if err != nil {
+		return nil, from, "", err
+	}
+	tree, commit, at, err := checkout.Ledger(s.Ledger.Branch, s.Ledger.Directory)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		branch := cmp.Or(s.Ledger.Branch, gitsync.DefaultBranch)
+		return emptyTree{}, from, fmt.Sprintf("Vault was not asked, and the checkout has no ledger: all certificates are taken for new; fetch its branch (git fetch origin %s:refs/remotes/origin/%[1]s)", branch), nil
+	case err != nil:
+		return nil, from, "", err
+	}
+	return tree, view.Offline{Ledger: commit, Time: &at}, fmt.Sprintf("Vault was not asked: what is live is what the ledger says at %.12s of %s, as this checkout has it",
+		commit, at.Format(time.RFC3339)), nil
+}
+
+// emptyTree is a ledger with nothing in it.
+type emptyTree struct{}
+
+func (emptyTree) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// decide plans, and builds what is shown.
+func (p *proposal) decide(ctx context.Context, in planInput, s *settings, both *sides) error {
+	warnings := append(p.dto.Warnings, both.warnings...)
+	offline := p.dto.Offline
+	var remarks []reconcile.Remark
+	var change *view.Change
+	about := []string{}
+	if both.base == nil {
+		p.actions = reconcile.Plan(both.head, p.observed, p.now)
+		for _, a := range p.actions {
+			if a.Kind != reconcile.KindNone && a.Spec != nil {
+				about = append(about, a.Certificate)
+			}
+		}
+	} else {
+		set := reconcile.ChangeOf(both.base, both.head, p.observed, p.now)
+		p.actions = set.Planned
+		remarks = reconcile.Remarks(set, both.base, both.head, spec.NewLocator(specFiles(both.rev.Files)), s.interval)
+		change = view.NewChange(view.Base{Ref: both.ref, Revision: both.baseRev.Commit}, both.directory, set)
+		for _, c := range set.Certificates {
+			if c.New != nil {
+				about = append(about, c.Name)
+			}
+		}
+	}
+	if in.look != nil {
+		remarks = append(remarks, in.look(ctx, both.head, about)...)
+		reconcile.SortRemarks(remarks)
+	}
+	p.dto = view.NewPlan(both.rev.Commit, p.now, p.actions, warnings)
+	p.dto.Offline, p.dto.Change, p.dto.Review = offline, change, view.NewRemarks(both.directory, remarks)
+	return ctx.Err()
+}

@@ -1,0 +1,66 @@
+package view
+
+import (
+	"io"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// AnnotateDiagnostics prints mistakes as workflow commands of GitHub Actions.
+// directory is where the files lie in the repository.
+func AnnotateDiagnostics(w io.Writer, directory string, diags hcl.Diagnostics) {
+	for _, d := range diags {
+		if d.Subject == nil {
+			continue
+		}
+		level := "error"
+		if d.Severity == hcl.DiagWarning {
+			level = "warning"
+		}
+		at := Remark{File: inRepo(directory, d.Subject.Filename), Line: d.Subject.Start.Line, Column: d.Subject.Start.Column}
+		printer{w}.f("::%s %stitle=%s::%s\n", level, annotationPlace(at), property("certroll: "+d.Summary), data(d.Detail))
+	}
+}
+
+// WriteAnnotations prints a plan as workflow commands of GitHub Actions: a
+// warning on the file and line of each remark, then the headline.
+func WriteAnnotations(w io.Writer, plan Plan) {
+	out := printer{w}
+	for _, r := range plan.Review {
+		out.f("::warning %stitle=%s::%s\n", annotationPlace(r), property("certroll: "+r.title()), data(r.subject()))
+	}
+	for _, warning := range plan.Warnings {
+		out.f("::warning title=certroll::%s\n", data(warning))
+	}
+	out.f("::notice title=certroll::%s\n", data(plan.headline()))
+}
+
+// annotationPlace leaves out a line of the base revision: in the change it is
+// another one.
+func annotationPlace(r Remark) string {
+	if r.File == "" || r.InBase {
+		return ""
+	}
+	text := "file=" + property(r.File) + ","
+	if r.Line > 0 {
+		text += sprint("line=%d,", r.Line)
+	}
+	if r.Line > 0 && r.Column > 0 {
+		text += sprint("col=%d,", r.Column)
+	}
+	return text
+}
+
+// maxAnnotation bounds one message, in runes.
+const maxAnnotation = 2000
+
+// data and property escape as the runner's own toolkit does.
+func data(s string) string { return ofData.Replace(clip(seen(s), maxAnnotation)) }
+
+func property(s string) string { return ofProperty.Replace(data(s)) }
+
+var (
+	ofData     = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	ofProperty = strings.NewReplacer(":", "%3A", ",", "%2C")
+)

@@ -1,0 +1,299 @@
+package view
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// Remark is something a reviewer should look at, and where.
+type Remark struct {
+	Code        string `json:"code"`
+	Certificate string `json:"certificate"` // "" where it is about a block that is none
+	Text        string `json:"text"`
+	File        string `json:"file"` // from the root of the repository; "": nowhere
+	Line        int    `json:"line"` // from 1; 0: not known
+	Column      int    `json:"column"`
+	InBase      bool   `json:"in_base"` // the place is one of the base revision, and may be gone
+}
+
+// Base is what a change is compared with.
+type Base struct {
+	Ref      string `json:"ref"` // as it was asked for
+	Revision string `json:"revision"`
+}
+
+// Change is what a change of the config repo does. Arrays are never null.
+type Change struct {
+	Base         Base                `json:"base"`
+	Summary      map[string]int      `json:"summary"`      // actions of the change by kind
+	Blocks       []BlockChange       `json:"blocks"`       // issuer and dns blocks
+	Certificates []CertificateChange `json:"certificates"` // by name
+	Anyway       []string            `json:"due_anyway"`   // certificates with an action that is due without the change too
+}
+
+// BlockChange is an issuer or dns block that is another one now.
+type BlockChange struct {
+	Block        string    `json:"block"` // "dns.cloudflare"
+	Change       string    `json:"change"`
+	Settings     []Setting `json:"settings"`
+	Credentials  []string  `json:"credentials"`  // references, as they are written
+	Certificates int       `json:"certificates"` // that use it
+	File         string    `json:"file"`
+	Line         int       `json:"line"`
+}
+
+// CertificateChange is one certificate that the change is about, or reaches.
+type CertificateChange struct {
+	Certificate string    `json:"certificate"`
+	Change      string    `json:"change"` // added, removed, changed, affected
+	Settings    []Setting `json:"settings"`
+	Before      string    `json:"before"` // the action without the change; "" for none
+	Action      *Action   `json:"action"` // with it; null where there is none
+	File        string    `json:"file"`
+	Line        int       `json:"line"`
+}
+
+// Setting is one setting that differs.
+type Setting struct {
+	Field  string `json:"field"`
+	Old    string `json:"old"`
+	New    string `json:"new"`
+	Effect string `json:"effect"` // action, at_once, next_renewal, when_resumed; "" for a block
+}
+
+// NewChange builds the view of a change. directory is where the files lie in
+// the repository.
+func NewChange(base Base, directory string, set *reconcile.ChangeSet) *Change {
+	c := &Change{Base: base, Summary: map[string]int{}, Blocks: []BlockChange{}, Certificates: []CertificateChange{}, Anyway: []string{}}
+	for _, b := range set.Blocks {
+		c.Blocks = append(c.Blocks, BlockChange{
+			Block: b.Type + "." + b.Name, Change: b.Change, Settings: newSettings(b.Settings), Credentials: append([]string{}, b.Credentials...),
+			Certificates: b.Certificates, File: inRepo(directory, b.At.Filename), Line: b.At.Start.Line,
+		})
+	}
+	for _, cc := range set.Certificates {
+		v := CertificateChange{Certificate: cc.Name, Change: cc.Change, Settings: newSettings(cc.Settings)}
+		switch {
+		case cc.New != nil:
+			v.File, v.Line = inRepo(directory, cc.New.Range.Filename), cc.New.Range.Start.Line
+		case cc.Old != nil:
+			v.File, v.Line = inRepo(directory, cc.Old.Range.Filename), cc.Old.Range.Start.Line
+		}
+		if cc.Before != nil {
+			v.Before = string(cc.Before.Kind)
+		}
+		if cc.After != nil {
+			a := newAction(*cc.After)
+			v.Action = &a
+			c.Summary[a.Action]++
+		}
+		c.Certificates = append(c.Certificates, v)
+	}
+	for _, a := range set.Anyway {
+		c.Anyway = append(c.Anyway, a.Certificate)
+	}
+	return c
+}
+
+// NewRemarks builds the view of remarks.
+func NewRemarks(directory string, remarks []reconcile.Remark) []Remark {
+	list := make([]Remark, 0, len(remarks))
+	for _, r := range remarks {
+		list = append(list, Remark{Code: r.Code, Certificate: r.Certificate, Text: r.Text,
+			File: inRepo(directory, r.Place.File), Line: r.Place.Line, Column: r.Place.Column, InBase: r.Place.Old})
+	}
+	return list
+}
+
+func inRepo(directory, file string) string {
+	if file == "" {
+		return ""
+	}
+	return path.Join(directory, file)
+}
+
+func newSettings(from []reconcile.Setting) []Setting {
+	list := make([]Setting, len(from))
+	for i, s := range from {
+		list[i] = Setting{s.Field, s.Old, s.New, string(s.Effect)}
+	}
+	return list
+}
+
+func (r Remark) subject() string {
+	if r.Certificate == "" {
+		return r.Text
+	}
+	return r.Certificate + ": " + r.Text
+}
+
+// fileLine is "file:line", or "" where there is none.
+func fileLine(file string, line int) string {
+	if file == "" || line == 0 {
+		return file
+	}
+	return sprint("%s:%d", file, line)
+}
+
+// titles are what the codes of remarks are called.
+var titles = map[string]string{
+	reconcile.RemarkBlock: "issuer or dns block", reconcile.RemarkOther: "another team's domain", reconcile.RemarkRemoved: "certificate removed",
+	reconcile.RemarkDirectory: "moved to another directory", reconcile.RemarkWeaker: "weaker key", reconcile.RemarkRotation: "key rotation off",
+	reconcile.RemarkAuto: "renewal off", reconcile.RemarkIssuer: "another issuer", reconcile.RemarkDNS: "another DNS account",
+	reconcile.RemarkOnRemove: "on_remove changed", reconcile.RemarkLimit: "limit of the CA", reconcile.RemarkLifetime: "short lifetime",
+	reconcile.RemarkCheck: "DNS",
+}
+
+// title is what a remark's code is called.
+func (r Remark) title() string {
+	if t := titles[r.Code]; t != "" {
+		return t
+	}
+	return strings.ReplaceAll(r.Code, "_", " ")
+}
+
+var effects = map[string]string{
+	string(reconcile.EffectAction): "with this action", string(reconcile.EffectAtOnce): "at once, nothing is ordered",
+	string(reconcile.EffectRenewal): "takes effect with the next renewal", string(reconcile.EffectResumed): "takes effect when renewal.auto is on again",
+}
+
+// writeChange prints what a change does: blocks, warnings, certificates, and
+// what is due without it.
+func writeChange(out printer, p Palette, plan Plan) {
+	c := plan.Change
+	out.f("%s\n\n", p.dim(sprint("Compared with %s (%s).", oneLine(c.Base.Ref), shortRevision(c.Base.Revision))))
+	for _, b := range c.Blocks {
+		out.f("%s %s  %s, for %s  %s\n", p.red("!"), p.bold(b.Block), blockVerb(b), counted(b.Certificates, "certificate"), p.dim(oneLine(fileLine(b.File, b.Line))))
+		for _, s := range b.Settings {
+			writeSetting(out, p, s)
+		}
+		for _, cred := range b.Credentials {
+			out.f("    hands over %s\n", oneLine(cred))
+		}
+		out.f("\n")
+	}
+	writeRemarks(out, p, slices.DeleteFunc(slices.Clone(plan.Review), func(r Remark) bool { return r.Code == reconcile.RemarkBlock }))
+	for _, cc := range c.Certificates {
+		writeCertificateChange(out, p, cc)
+	}
+	if n := len(c.Anyway); n > 0 {
+		out.f("%s: %s\n\n", p.bold(sprint("Due anyway, without this change (%d)", n)), oneLine(joinSome(c.Anyway, 20)))
+	}
+	out.f("%s %s.\n", p.bold("This change:"), c.headline())
+}
+
+func writeRemarks(out printer, p Palette, remarks []Remark) {
+	for _, r := range remarks {
+		where := ""
+		if r.File != "" {
+			where = " " + p.dim("("+oneLine(fileLine(r.File, r.Line))+")")
+		}
+		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(r.title()+": "+r.subject()), 96), "  ")[2:]+where)
+	}
+	if len(remarks) > 0 {
+		out.f("\n")
+	}
+}
+
+func writeCertificateChange(out printer, p Palette, cc CertificateChange) {
+	if cc.Action != nil && cc.Action.Action != string(reconcile.KindNone) {
+		writeAction(out, p, *cc.Action, cc.Settings)
+		return
+	}
+	symbol, what := p.cyan("~"), "has other settings, nothing is done now"
+	switch cc.Change {
+	case reconcile.ChangeRemoved:
+		symbol, what = p.red("-"), "is removed, there is nothing to do"
+	case reconcile.ChangeAdded:
+		what = "is declared, and up to date already"
+	}
+	out.f("%s %s  %s\n", symbol, p.bold(cc.Certificate), what)
+	for _, s := range cc.Settings {
+		writeSetting(out, p, s)
+	}
+	if cc.Action != nil {
+		for _, warning := range cc.Action.Warnings {
+			out.f("    %s %s\n", p.yellow("!"), oneLine(warning))
+		}
+	}
+	out.f("\n")
+}
+
+func writeSetting(out printer, p Palette, s Setting) {
+	effect := ""
+	if e := effects[s.Effect]; e != "" {
+		effect = p.dim(" (" + e + ")")
+	}
+	out.f("    %s%s\n", p.yellow(oneLine(sprint("~ %s: %s -> %s", s.Field, orLeftOut(s.Old), orLeftOut(s.New)))), effect)
+}
+
+func orLeftOut(text string) string {
+	if text == "" {
+		return "(left out)"
+	}
+	return text
+}
+
+func blockVerb(b BlockChange) string {
+	switch b.Change {
+	case reconcile.ChangeAdded:
+		return "is new"
+	case reconcile.ChangeRemoved:
+		return "is gone"
+	default:
+		return "changed"
+	}
+}
+
+// headline says in one line what the change does.
+func (c *Change) headline() string {
+	var parts []string
+	for _, kind := range kinds {
+		if n := c.Summary[string(kind)]; n > 0 {
+			parts = append(parts, sprint("%d %s", n, told[kind]))
+		}
+	}
+	quiet := 0
+	for _, cc := range c.Certificates {
+		if cc.Action == nil || cc.Action.Action == string(reconcile.KindNone) {
+			quiet++
+		}
+	}
+	if quiet > 0 {
+		parts = append(parts, sprint("%d with other settings alone", quiet))
+	}
+	if n := len(c.Blocks); n > 0 {
+		parts = append(parts, counted(n, "issuer or dns block"))
+	}
+	if len(parts) == 0 {
+		return "nothing to do"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// headline says in one line what the plan does.
+func (p Plan) headline() string {
+	if p.Change != nil {
+		return p.Change.headline()
+	}
+	var parts []string
+	for _, kind := range kinds {
+		if n := p.Summary[string(kind)]; n > 0 {
+			parts = append(parts, sprint("%d %s", n, told[kind]))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing to do"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Offline says what a plan rests on that asked no Vault.
+type Offline struct {
+	Ledger string     `json:"ledger"` // the commit; "" where there is no ledger
+	Time   *time.Time `json:"time"`   // of that commit; null where not known
+}

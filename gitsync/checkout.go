@@ -1,0 +1,162 @@
+package gitsync
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	git "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// Checkout is the repository of a work tree, as CI has it. It is read straight
+// from the object database: no git program runs, and nothing that the
+// repository brings along is executed.
+type Checkout struct {
+	repo  *git.Repository
+	objs  *objects
+	head  plumbing.Hash
+	below string // the directory, from the root of the work tree
+	doing string
+}
+
+// OpenCheckout finds the repository that a directory belongs to.
+func OpenCheckout(dir string) (*Checkout, error) {
+	doing := "reading the Git repository of " + dir
+	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+	if errors.Is(err, git.ErrRepositoryNotExists) {
+		return nil, invalid(doing, "the directory is in no Git work tree", "check it out with git, or leave -config-dir out: repo.url is then asked")
+	}
+	if err != nil {
+		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+	}
+	c := &Checkout{repo: repo, objs: &objects{db: repo.Storer}, doing: doing}
+	head, err := repo.Head()
+	if err != nil {
+		return nil, &Error{Kind: RefNotFound, Doing: doing, Detail: "HEAD stands for no commit: " + err.Error(), Err: err}
+	}
+	c.head = head.Hash()
+	if c.below, err = belowRoot(repo, dir); err != nil {
+		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+	}
+	if c.below == ".." || strings.HasPrefix(c.below, "../") {
+		return nil, invalid(doing, "the directory leads out of the work tree, by a symbolic link", "name the directory itself")
+	}
+	return c, nil
+}
+
+// belowRoot is where dir lies in the work tree of repo.
+func belowRoot(repo *git.Repository, dir string) (string, error) {
+	tree, err := repo.Worktree()
+	if err != nil {
+		return "", err
+	}
+	return relative(tree.Filesystem.Root(), dir)
+}
+
+// Base reads the revision that HEAD is to be compared with: the commit where
+// HEAD left ref, so that what came onto ref since is not taken for part of the
+// change. Where the history at hand does not reach that far, as in a shallow
+// clone, it is ref itself, and whole is false. A directory that is not there
+// yet has no files.
+func (c *Checkout) Base(ref string) (rev *Revision, whole bool, err error) {
+	doing := fmt.Sprintf("finding %s in the checkout", ref)
+	at, err := c.repo.ResolveRevision(plumbing.Revision(ref))
+	if err == nil {
+		*at, err = c.objs.peel(*at)
+	}
+	if err != nil {
+		return nil, false, &Error{Kind: RefNotFound, Doing: doing, Detail: err.Error(), Err: err,
+			Advice: "fetch it (in CI: a checkout with its whole history, as fetch-depth: 0 gives), and check its spelling"}
+	}
+	commit, whole := c.fork(*at)
+	doing = fmt.Sprintf("reading commit %s of the checkout", short(commit))
+	rev, err = readRevision(c.objs, commit, c.below, doing, Limits{}.withDefaults())
+	if isKind(err, Invalid) { // the directory is not there
+		var at *object.Commit
+		if at, err = c.objs.commit(commit); err == nil {
+			rev = describe(at)
+		}
+	}
+	var ours *Error
+	if err != nil && !errors.As(err, &ours) {
+		err = &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err,
+			Advice: "a partial clone lacks the files: fetch them without a filter"}
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	rev.Directory = c.below
+	return rev, whole, nil
+}
+
+// fork is the commit where HEAD left another one.
+func (c *Checkout) fork(from plumbing.Hash) (plumbing.Hash, bool) {
+	ours, err := c.objs.commit(c.head)
+	if err != nil {
+		return from, false
+	}
+	theirs, err := c.objs.commit(from)
+	if err != nil {
+		return from, false
+	}
+	common, err := ours.MergeBase(theirs)
+	if err != nil || len(common) == 0 {
+		return from, false
+	}
+	return common[0].Hash, true
+}
+
+// Ledger is the tree of a ledger's branch as the checkout last fetched it, the
+// commit and when that was made. It is fs.ErrNotExist where the branch was
+// never fetched.
+func (c *Checkout) Ledger(branch, directory string) (tree fs.FS, commit string, at time.Time, err error) {
+	if branch == "" {
+		branch = DefaultBranch
+	}
+	doing := fmt.Sprintf("reading the ledger's branch %s in the checkout", branch)
+	if directory, err = cleanDirectory(directory); err != nil {
+		return nil, "", at, err
+	}
+	hash, err := c.branch(branch)
+	if err != nil {
+		return nil, "", at, err
+	}
+	head, err := c.objs.commit(hash)
+	if err == nil {
+		tree = newTreeFS(c.objs, head.TreeHash, head.Committer.When)
+		if directory != "" {
+			tree, err = fs.Sub(tree, directory)
+		}
+	}
+	if err != nil {
+		return nil, "", at, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+	}
+	return tree, hash.String(), head.Committer.When.UTC(), nil
+}
+
+// branch is the head of a branch: of the remote origin, of another remote, or
+// a local one, in this order.
+func (c *Checkout) branch(name string) (plumbing.Hash, error) {
+	all, err := localRefs(c.repo)
+	if err != nil {
+		return plumbing.ZeroHash, &Error{Kind: Failed, Doing: c.doing, Detail: err.Error(), Err: err}
+	}
+	candidates := []string{"refs/remotes/origin/" + name}
+	for ref := range all.byName {
+		if rest, ok := strings.CutPrefix(ref, "refs/remotes/"); ok && strings.HasSuffix(rest, "/"+name) {
+			candidates = append(candidates, ref)
+		}
+	}
+	slices.Sort(candidates[1:])
+	for _, ref := range append(candidates, "refs/heads/"+name) {
+		if h, ok := all.byName[ref]; ok {
+			return h, nil
+		}
+	}
+	return plumbing.ZeroHash, &Error{Kind: RefNotFound, Doing: c.doing, Detail: "it has no branch " + name, Advice: "fetch it", Err: fs.ErrNotExist}
+}

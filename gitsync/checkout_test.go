@@ -1,0 +1,114 @@
+package gitsync
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"certroll/examples/lab"
+)
+
+// cloned is a work tree as CI has it.
+func cloned(t *testing.T, p place, args ...string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "work")
+	_, err := lab.Git(t.Context(), "", append(append([]string{"clone", "--quiet"}, args...), p.path, dir)...)
+	must(t, err)
+	return dir
+}
+
+// commitIn commits files in a work tree.
+func commitIn(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		at := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(at), 0o755))
+		must(t, os.WriteFile(at, []byte(text), 0o600))
+	}
+	for _, args := range [][]string{{"add", "--all"}, {"commit", "--quiet", "--message", "Change"}} {
+		_, err := lab.Git(t.Context(), dir, args...)
+		must(t, err)
+	}
+}
+
+// TestCheckoutBase: the base is where HEAD left the ref, whatever came onto it
+// since, and is read under the rules of a Source.
+func TestCheckoutBase(t *testing.T) {
+	p := local(t)
+	first := p.push(t, "main", map[string]string{"certs/a.hcl": "one", "certs/note.txt": "no", "other/b.hcl": "no"})
+	dir := cloned(t, p)
+	commitIn(t, dir, map[string]string{"certs/a.hcl": "two", "fresh/c.hcl": "new"})
+	p.push(t, "main", map[string]string{"certs/later.hcl": "later"})
+	_, err := lab.Git(t.Context(), dir, "fetch", "--quiet")
+	must(t, err)
+
+	c, err := OpenCheckout(filepath.Join(dir, "certs"))
+	must(t, err)
+	for _, ref := range []string{"origin/main", "refs/remotes/origin/main", first, "HEAD~1", "main~1"} {
+		rev, whole, err := c.Base(ref)
+		must(t, err)
+		if rev.Commit != first || !whole || contents(rev) != "a.hcl=one" || rev.Directory != "certs" {
+			t.Errorf("%s: %s %v %q in %q", ref, rev.Commit, whole, contents(rev), rev.Directory)
+		}
+	}
+	head, err := ReadDir(filepath.Join(dir, "certs"))
+	must(t, err)
+	if head.Directory != "certs" || contents(head) != "a.hcl=two" {
+		t.Errorf("head: %q in %q", contents(head), head.Directory)
+	}
+	_, _, err = c.Base("origin/nowhere")
+	failure(t, err, RefNotFound, "origin/nowhere", "fetch it")
+
+	// A directory that the change brings along has no files in the base.
+	c, err = OpenCheckout(filepath.Join(dir, "fresh"))
+	must(t, err)
+	if rev, _, err := c.Base("origin/main"); err != nil || len(rev.Files) != 0 || rev.Commit != first {
+		t.Errorf("%+v %v", rev, err)
+	}
+	_, err = OpenCheckout(t.TempDir())
+	failure(t, err, Invalid, "no Git work tree")
+	must(t, os.Symlink(t.TempDir(), filepath.Join(dir, "out")))
+	_, err = OpenCheckout(filepath.Join(dir, "out"))
+	failure(t, err, Invalid, "leads out of the work tree")
+}
+
+// TestCheckoutShallow: where the history does not reach, the ref itself is the
+// base, and that is said.
+func TestCheckoutShallow(t *testing.T) {
+	p := local(t)
+	p.push(t, "main", map[string]string{"a.hcl": "one"})
+	p.git(t, "branch", "topic", "main")
+	p.push(t, "topic", map[string]string{"a.hcl": "two"})
+	tip := p.push(t, "main", map[string]string{"b.hcl": "later"})
+	p.path = "file://" + p.path // git ignores --depth for a plain path
+	dir := cloned(t, p, "--depth=1", "--no-single-branch", "--branch=topic")
+	c, err := OpenCheckout(dir)
+	must(t, err)
+	rev, whole, err := c.Base("origin/main")
+	must(t, err)
+	if whole || rev.Commit != tip {
+		t.Errorf("base %s, whole %v, want %s itself", rev.Commit, whole, tip)
+	}
+}
+
+// TestCheckoutLedger: the branch as the checkout last fetched it.
+func TestCheckoutLedger(t *testing.T) {
+	p := local(t)
+	p.push(t, "main", map[string]string{"a.hcl": "one"})
+	dir := cloned(t, p)
+	c, err := OpenCheckout(dir)
+	must(t, err)
+	if _, _, _, err := c.Ledger("", ""); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no branch yet: %v", err)
+	}
+	want := p.push(t, "certroll/status", map[string]string{"prod/certificates/a.json": "{}"})
+	_, err = lab.Git(t.Context(), dir, "fetch", "--quiet")
+	must(t, err)
+	tree, head, at, err := c.Ledger("", "prod")
+	must(t, err)
+	if b, err := fs.ReadFile(tree, "certificates/a.json"); err != nil || string(b) != "{}" || head != want || at.IsZero() {
+		t.Errorf("%q %v at %s of %s", b, err, head, at)
+	}
+}

@@ -1,0 +1,55 @@
+package reconcile
+
+import (
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+
+	"certroll/spec"
+)
+
+// ObserveRecords is what the ledger alone says is there, for a plan that asks
+// nobody: records hold all that a secret's metadata does. What it cannot know
+// is what happened since they were written: a secret that somebody overwrote
+// or deleted, a run that crashed, a credential that is new.
+func ObserveRecords(ledger fs.FS, now time.Time) (*Observed, error) {
+	records, err := readRecords(ledger)
+	if err != nil {
+		return nil, err
+	}
+	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Records: records, Credentials: map[string]string{}}
+	if obs.History, err = readHistory(ledger, now.Add(-historySpan)); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(records)) {
+		r := records[name]
+		if r.Live == nil {
+			continue
+		}
+		at := Location{r.Live.Mount, r.Live.Path}
+		if _, taken := obs.Secrets[at]; taken && r.State == StateRetired {
+			continue // its heir stands there
+		}
+		live := *r.Live
+		kept := r.State != StateRetired || r.OnRemove == spec.Keep || r.OnRemove == ""
+		obs.Secrets[at] = Secret{Version: live.Version, Readable: kept, Owner: name, Live: &live}
+	}
+	return obs, nil
+}
+
+// Union is all that must be looked at to plan two specs: their certificates,
+// and the DNS accounts of the second where both have one. It is made to
+// observe by, not to plan.
+func Union(a, b *spec.Spec) *spec.Spec {
+	u := &spec.Spec{Issuers: maps.Clone(a.Issuers), DNS: maps.Clone(a.DNS)}
+	maps.Copy(u.Issuers, b.Issuers)
+	maps.Copy(u.DNS, b.DNS)
+	u.Certificates = slices.Clone(b.Certificates)
+	for _, c := range a.Certificates {
+		if other := b.Certificate(c.Name); other == nil || targetOf(other) != targetOf(c) {
+			u.Certificates = append(u.Certificates, c)
+		}
+	}
+	return u
+}

@@ -1,0 +1,302 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"certroll/spec"
+)
+
+// Remark is something a reviewer of a change should look at, and where.
+type Remark struct {
+	Code        string
+	Certificate string // "" where it is about a block that is none
+	Text        string // one sentence
+	Place       Place
+}
+
+// Place is where in the config repo something stands.
+type Place struct {
+	File         string // relative to the config directory; "": nowhere
+	Line, Column int    // from 1; 0: not known
+	Old          bool   // it stands in the base revision, and may be gone
+}
+
+func placeOf(r hcl.Range, old bool) Place {
+	return Place{File: r.Filename, Line: r.Start.Line, Column: r.Start.Column, Old: old}
+}
+
+// The codes of remarks, in the order they are told.
+const (
+	RemarkBlock     = "block_changed"      // an issuer or dns block is new or another one
+	RemarkOther     = "other_teams_domain" // a name under a domain of another directory
+	RemarkRemoved   = "removed"            // a certificate's block is gone
+	RemarkWeaker    = "key_weaker"         //
+	RemarkRotation  = "rotation_off"       // key.rotation is "never" from now on
+	RemarkAuto      = "renewal_off"        // renewal.auto is off from now on
+	RemarkIssuer    = "issuer_swapped"     //
+	RemarkDNS       = "dns_swapped"        //
+	RemarkOnRemove  = "on_remove_changed"  //
+	RemarkLimit     = "limit_passed"       // a limit of the CA makes it wait
+	RemarkLifetime  = "lifetime_short"     // pulls come too seldom for it
+	RemarkDirectory = "directory_changed"  // the block moved to another directory
+	RemarkCheck     = "dns_check"          // it could not be issued as the DNS stands
+)
+
+var remarkOrder = []string{
+	RemarkBlock, RemarkOther, RemarkRemoved, RemarkDirectory, RemarkWeaker, RemarkRotation, RemarkAuto, RemarkIssuer, RemarkDNS,
+	RemarkOnRemove, RemarkLimit, RemarkLifetime, RemarkCheck,
+}
+
+// SortRemarks brings remarks into the order they are told: by code, then by
+// certificate. A code that is not known comes last.
+func SortRemarks(remarks []Remark) {
+	rank := func(code string) int {
+		if i := slices.Index(remarkOrder, code); i >= 0 {
+			return i
+		}
+		return len(remarkOrder)
+	}
+	slices.SortStableFunc(remarks, func(a, b Remark) int {
+		return cmp.Or(cmp.Compare(rank(a.Code), rank(b.Code)), cmp.Compare(a.Certificate, b.Certificate))
+	})
+}
+
+// Remarks are what a reviewer should look at in a change. where finds settings
+// in the files of the head, and interval is how often certroll pulls.
+func Remarks(s *ChangeSet, base, head *spec.Spec, where *spec.Locator, interval time.Duration) []Remark {
+	r := &reviewer{head: head, owners: newOwners(base), where: where, interval: interval}
+	for _, b := range s.Blocks {
+		r.block(b)
+	}
+	for _, c := range s.Certificates {
+		r.certificate(c)
+	}
+	SortRemarks(r.remarks)
+	return r.remarks
+}
+
+// reviewer gathers remarks.
+type reviewer struct {
+	head     *spec.Spec
+	owners   owners
+	where    *spec.Locator
+	interval time.Duration
+	remarks  []Remark
+}
+
+// at is where a setting of a block of the head stands.
+func (r *reviewer) at(header hcl.Range, field string) Place {
+	return placeOf(r.where.Setting(header, field), false)
+}
+
+func (r *reviewer) say(code, certificate string, at Place, format string, args ...any) {
+	r.remarks = append(r.remarks, Remark{Code: code, Certificate: certificate, Text: fmt.Sprintf(format, args...), Place: at})
+}
+
+// block: whoever may change where a credential is sent, has it.
+func (r *reviewer) block(b BlockChange) {
+	name, at := b.Type+"."+b.Name, placeOf(b.At, b.Change == ChangeRemoved)
+	if b.Change == ChangeChanged {
+		at = r.at(b.At, b.Settings[0].Field)
+	}
+	hands := ""
+	if len(b.Credentials) > 0 && b.Change != ChangeRemoved {
+		hands = "; it hands " + strings.Join(b.Credentials, ", ") + " to whom it names"
+	}
+	switch b.Change {
+	case ChangeAdded:
+		r.say(RemarkBlock, "", at, "%s is new%s", name, hands)
+	case ChangeRemoved:
+		r.say(RemarkBlock, "", at, "%s is gone", name)
+	default:
+		fields := make([]string, len(b.Settings))
+		for i, s := range b.Settings {
+			fields[i] = s.Field
+		}
+		r.say(RemarkBlock, "", at, "%s changed %s, for %s%s", name, strings.Join(fields, ", "), counted(b.Certificates, "certificate"), hands)
+	}
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+func (r *reviewer) certificate(c CertificateChange) {
+	if c.New == nil {
+		if c.Old != nil {
+			r.say(RemarkRemoved, c.Name, placeOf(c.Old.Range, true), "%s", removedText(c))
+		}
+		return
+	}
+	r.names(c)
+	r.limit(c)
+	r.lifetime(c)
+	r.turnedOff(c)
+	if c.Old != nil {
+		r.weaker(c)
+		r.swapped(c)
+	}
+}
+
+// removedText says what becomes of a certificate whose block is gone.
+func removedText(c CertificateChange) string {
+	if c.After == nil {
+		return "its block is gone; the ledger knows nothing of it, and nothing is done"
+	}
+	return c.After.Detail
+}
+
+// names looks for names that the certificate did not have before, under a
+// domain of another directory.
+func (r *reviewer) names(c CertificateChange) {
+	dir := path.Dir(c.New.File)
+	var had []string
+	if c.Old != nil {
+		had = c.Old.Names()
+		if was := path.Dir(c.Old.File); was != dir {
+			r.say(RemarkDirectory, c.Name, placeOf(c.New.Range, false), "its block moved from %s to %s, and with it who may change it", directoryText(was), directoryText(dir))
+		}
+	}
+	for _, d := range c.New.Domains {
+		if slices.Contains(had, d.ASCII) {
+			continue
+		}
+		if domain, theirs, certificate, ok := r.owners.other(d.ASCII, dir); ok {
+			r.say(RemarkOther, c.Name, r.at(c.New.Range, fieldDomains), "%s stands under %s, whose names are in %s (certificate %s) and not in %s",
+				d.Typed, domain, directoryText(theirs), certificate, directoryText(dir))
+		}
+	}
+}
+
+func directoryText(dir string) string {
+	if dir == "." {
+		return "the config repo's root"
+	}
+	return dir + "/"
+}
+
+// limit: what the change asks for passes a limit of the CA.
+func (r *reviewer) limit(c CertificateChange) {
+	if a := c.After; a != nil && a.Kind == KindHold && a.Reason == ReasonLimit {
+		r.say(RemarkLimit, c.Name, placeOf(c.New.Range, false), "%s waits: %s", a.Wants, a.Detail)
+	}
+}
+
+// lifetime: fewer than two pulls fit between the moment a certificate is due
+// and its end.
+func (r *reviewer) lifetime(c CertificateChange) {
+	issuer := r.head.Issuers[c.New.Issuer]
+	life, known := issuer.Lifetime()
+	if !known && c.After != nil && c.After.Secret.Live != nil {
+		life, known = c.After.Secret.Live.Lifetime(), true
+	}
+	if !known {
+		return
+	}
+	left := window(c.New, &Live{NotAfter: time.Time{}.Add(life - time.Second)})
+	if left < 2*r.interval {
+		r.say(RemarkLifetime, c.Name, r.at(c.New.Range, "renewal.threshold"), "it lives %s and is due %s before its end; certroll pulls every %s, which leaves no second try: renew it earlier, or pull more often",
+			days(life), days(left), r.interval)
+	}
+}
+
+// weaker: its next key protects less than the one that the spec asked for.
+func (r *reviewer) weaker(c CertificateChange) {
+	recorded := ""
+	if c.After != nil && c.After.Secret.Live != nil {
+		recorded = c.After.Secret.Live.KeyShape
+	}
+	if was, is := shapeOf(c.Old.Key, recorded), shapeOf(c.New.Key, recorded); weakerShape(was, is) {
+		r.say(RemarkWeaker, c.Name, r.at(c.New.Range, fieldKey), "its key becomes weaker: %s, from %s", is, was)
+	}
+}
+
+// turnedOff looks at what is off from now on, and is on where nothing is said.
+func (r *reviewer) turnedOff(c CertificateChange) {
+	if c.New.Key.Rotation == spec.RotateNever && (c.Old == nil || c.Old.Key.Rotation != spec.RotateNever) {
+		until := ""
+		if c.New.Key.MaxAge > 0 {
+			until = " until it is " + days(c.New.Key.MaxAge) + " old"
+		}
+		r.say(RemarkRotation, c.Name, r.at(c.New.Range, fieldRotation), "key.rotation is turned off: renewals keep the private key%s", until)
+	}
+	if !c.New.Renewal.Auto && (c.Old == nil || c.Old.Renewal.Auto) {
+		end := pauseText(c.New)
+		if c.New.Renewal.Until.IsZero() {
+			end += ", without an end"
+		}
+		if c.New.Renewal.Reason == "" {
+			end += ", and no reason is stated"
+		}
+		r.say(RemarkAuto, c.Name, r.at(c.New.Range, fieldAuto), "renewal.auto is turned off%s: nobody renews it", end)
+	}
+}
+
+// swapped looks at what an existing certificate gets another one of.
+func (r *reviewer) swapped(c CertificateChange) {
+	for _, s := range c.Settings {
+		at := r.at(c.New.Range, s.Field)
+		switch s.Field {
+		case fieldIssuer:
+			r.say(RemarkIssuer, c.Name, at, "its issuer is %s, and was %s", s.New, s.Old)
+		case fieldDNS:
+			r.say(RemarkDNS, c.Name, at, "its DNS accounts are %s, and were %s", s.New, s.Old)
+		case fieldOnRemove:
+			r.say(RemarkOnRemove, c.Name, at, "on_remove is %q, and was %q: %s", s.New, s.Old, removals[c.New.OnRemove])
+		}
+	}
+}
+
+var removals = map[spec.OnRemove]string{
+	spec.Keep:   "without its block the secret stays, with a key that nobody renews or deletes",
+	spec.Delete: "without its block the secret is deleted",
+	spec.Revoke: "without its block the certificate is revoked and the secret deleted",
+}
+
+// weakerShape tells whether a key shape is weaker than another. Between
+// algorithms the comparable strengths of NIST SP 800-57 part 1, table 2,
+// count, by class; within one algorithm the size.
+func weakerShape(was, is string) bool {
+	a, b := strength(was), strength(is)
+	if a == b && algorithmOf(was) == algorithmOf(is) {
+		return sizeOf(is) < sizeOf(was)
+	}
+	return b < a
+}
+
+func algorithmOf(shape string) string {
+	algorithm, _, _ := strings.Cut(shape, "-")
+	return algorithm
+}
+
+// sizeOf is the number at the end of a key shape.
+func sizeOf(shape string) int {
+	n, err := strconv.Atoi(shape[strings.LastIndexByte(shape, '-')+1:])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// strength is the class of a key shape in bits of a symmetric key.
+func strength(shape string) int {
+	size := sizeOf(shape)
+	if spec.Algorithm(algorithmOf(shape)) == spec.ECDSA {
+		return size / 2
+	}
+	if size < 3072 {
+		return 112
+	}
+	return 128
+}
