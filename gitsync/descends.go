@@ -2,6 +2,7 @@ package gitsync
 
 import (
 	"context"
+	"errors"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -22,7 +23,10 @@ func (l *Ledger) Descends(ctx context.Context, commit string) (bool, error) {
 	}
 	ctx, cancel := l.remote.bound(ctx)
 	defer cancel()
-	ok, err := l.remote.connects(ctx, l.doing("reading the history of"), head, old, maxLedgerPack)
+	ok, err := l.remote.connects(ctx, l.doing("reading the history of"), head, old, maxBetween)
+	if errors.Is(err, errPackTooLarge) {
+		ok, err = false, nil // far more than lies between two looks at a ledger
+	}
 	if err != nil {
 		return false, l.remote.explain(ctx, l.doing("reading the history of"), err)
 	}

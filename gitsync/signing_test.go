@@ -4,66 +4,22 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// keyring is where a test makes keys and checks signatures, with the programs
-// that people use.
-type keyring struct {
-	t   testing.TB
-	dir string
-}
+// keyring makes keys for a ledger, with the programs that people use.
+type keyring struct{ *signer }
 
-func newKeyring(t testing.TB) keyring {
-	t.Helper()
-	// gpg's socket must have a short path.
-	dir, err := os.MkdirTemp("/tmp", "kr-")
-	must(t, err)
-	k := keyring{t: t, dir: dir}
-	t.Cleanup(func() {
-		if _, err := os.Stat(k.path("private-keys-v1.d")); err == nil {
-			k.run("gpgconf", "--kill", "all")
-		}
-		_ = os.RemoveAll(dir)
-	})
-	return k
-}
+func newKeyring(t testing.TB) keyring { return keyring{newSigner(t)} }
 
-func (k keyring) path(name string) string { return filepath.Join(k.dir, name) }
-
-func (k keyring) try(name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...) //nolint:noctx // also called while the test is cleaned up
-	cmd.Dir = k.dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + k.dir, "GNUPGHOME=" + k.dir, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1"}
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-func (k keyring) run(name string, args ...string) string {
-	k.t.Helper()
-	out, err := k.try(name, args...)
-	if err != nil {
-		k.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return out
-}
-
-func (k keyring) file(name, text string) string {
-	k.t.Helper()
-	must(k.t, os.WriteFile(k.path(name), []byte(text), 0o600))
-	return k.path(name)
-}
-
-// ssh makes a key, which the keyring's git trusts.
+// ssh makes a key that is allowed to sign.
 func (k keyring) ssh(passphrase string, kind ...string) string {
 	k.t.Helper()
-	k.run("ssh-keygen", append([]string{"-q", "-N", passphrase, "-C", "test", "-f", k.path("id")}, kind...)...)
+	k.run("ssh-keygen", append([]string{"-q", "-N", passphrase, "-C", "test", "-f", "id"}, kind...)...)
 	public, err := os.ReadFile(k.path("id.pub"))
 	must(k.t, err)
-	k.file("allowed", "certroll@localhost "+string(public))
-	k.run("git", "config", "--global", "gpg.ssh.allowedSignersFile", k.path("allowed"))
+	k.write("allowed", "certroll@localhost "+string(public))
 	return k.path("id")
 }
 
@@ -72,16 +28,24 @@ func (k keyring) gpg(passphrase, algorithm, usage string, export ...string) stri
 	k.t.Helper()
 	k.run("gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase,
 		"--quick-generate-key", "certroll <certroll@localhost>", algorithm, usage, "1y")
-	return k.export(passphrase, export...)
+	return k.secret(passphrase, export...)
 }
 
-func (k keyring) export(passphrase string, how ...string) string {
+func (k keyring) secret(passphrase string, how ...string) string {
 	k.t.Helper()
 	if how == nil {
 		how = []string{"--armor", "--export-secret-keys"}
 	}
-	k.run("gpg", append([]string{"--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", passphrase, "--output", k.path("secret")}, how...)...)
+	k.run("gpg", append([]string{"--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", passphrase, "--output", "secret"}, how...)...)
 	return k.path("secret")
+}
+
+// git runs git in a ledger's repository, as somebody who trusts the keys.
+func (k keyring) git(p place, args ...string) (string, error) {
+	cmd := exec.CommandContext(k.t.Context(), "git", append([]string{"-C", p.path, "-c", "gpg.ssh.allowedSignersFile=" + k.path("allowed")}, args...)...)
+	cmd.Env = k.env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // TestSignedCommits: git itself finds good what the ledger signs, with a key of
@@ -107,7 +71,7 @@ func TestSignedCommits(t *testing.T) {
 			fields := strings.Split(k.run("gpg", "--list-keys", "--with-colons"), "\nfpr:")
 			fingerprint := strings.Trim(strings.Split(fields[1], "\n")[0], ":")
 			k.run("gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--quick-add-key", fingerprint, "ed25519", "sign", "1y")
-			return ReadOpenPGPSigningKey(k.export("", "--armor", "--export-secret-subkeys"), "")
+			return ReadOpenPGPSigningKey(k.secret("", "--armor", "--export-secret-subkeys"), "")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,17 +86,19 @@ func TestSignedCommits(t *testing.T) {
 			first := commit(t, l, write(map[string]string{"a": "1"}))
 			second := commit(t, l, write(map[string]string{"a": "2"}))
 			for _, h := range []string{first, second} {
-				k.run("git", "-C", p.path, "verify-commit", h)
+				if out, err := k.git(p, "verify-commit", h); err != nil {
+					t.Errorf("git verify-commit: %v\n%s", err, out)
+				}
 			}
-			if shown := k.run("git", "-C", p.path, "log", "--show-signature", "--format=%G? %s%n%b", "certroll/status"); strings.Count(shown, "G Test\n[skip ci]\n\nOperation: test") != 2 {
-				t.Errorf("git log shows\n%s", shown)
+			if shown, err := k.git(p, "log", "--show-signature", "--format=%G? %s%n%b", "certroll/status"); err != nil || strings.Count(shown, "G Test\n[skip ci]\n\nOperation: test") != 2 {
+				t.Errorf("git log shows %v\n%s", err, shown)
 			}
 			p.git(t, "fsck", "--strict", "--full")
 			// What was signed is all of it: another message has no good signature.
 			raw := p.git(t, "cat-file", "commit", second) + "\n"
-			forged := k.file("forged", strings.Replace(raw, "Operation: test", "Operation: mist", 1))
+			forged := k.write("forged", strings.Replace(raw, "Operation: test", "Operation: mist", 1))
 			h := p.git(t, "hash-object", "-t", "commit", "-w", forged)
-			if out, err := k.try("git", "-C", p.path, "verify-commit", h); err == nil {
+			if out, err := k.git(p, "verify-commit", h); err == nil {
 				t.Errorf("git takes a changed commit for a signed one:\n%s", out)
 			}
 		})
@@ -144,7 +110,7 @@ func TestSigningKeyErrors(t *testing.T) {
 	passphrase := secret()
 	locked := k.ssh(passphrase, "-t", "ed25519")
 	export := k.gpg(passphrase, "ed25519", "sign")
-	k.run("gpg", "--batch", "--yes", "--output", k.path("public"), "--armor", "--export")
+	k.run("gpg", "--batch", "--yes", "--output", "public", "--armor", "--export")
 	wrong := secret()
 	for name, c := range map[string]struct {
 		read  func() (*SigningKey, error)

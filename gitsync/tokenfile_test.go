@@ -26,9 +26,8 @@ func TestTokenFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	put := func(token string) { must(t, os.WriteFile(file, []byte(token+"\n"), 0o600)) }
 	put(wanted)
-	real := p.auth
 	through := p.place
-	through.auth = Auth{Username: "bot", TokenFile: file, CABundle: real.CABundle}
+	through.auth = Auth{Username: "bot", TokenFile: file, CABundle: p.auth.CABundle}
 	l := through.ledger(t, LedgerOptions{})
 	s := through.source(t, SourceOptions{Ref: "certroll/status"})
 	commit(t, l, write(map[string]string{"a.hcl": "1"}))
