@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	growthDays  = flag.Int("growth-days", 2, "how many days BenchmarkLedgerGrowth goes through")
-	growthBatch = flag.Int("growth-batch", 1, "how many renewals end together")
+	growthDays  = flag.Int("growth-days", 5, "how many days BenchmarkLedgerGrowth goes through")
+	growthBatch = flag.Int("growth-batch", 14, "how many renewals end together")
 )
 
 const (
@@ -97,62 +97,80 @@ func (g *grower) flush() {
 }
 
 // BenchmarkLedgerGrowth lets 10,000 certificates of 45 days be renewed, spread
-// over time, each renewal a commit unless -growth-batch says otherwise, and
-// says how large the repository is after git gc.
+// over time, those of about an hour in one commit unless -growth-batch says
+// otherwise, and says how large the repository is after git gc. A month:
+//
+//	go test -run '^$' -bench LedgerGrowth -benchtime 1x -timeout 2h ./reconcile -growth-days 30
 func BenchmarkLedgerGrowth(b *testing.B) {
 	for b.Loop() {
 		repo, err := lab.CreateBare(b.TempDir(), "ledger")
 		if err != nil {
 			b.Fatal(err)
 		}
-		ledger, err := gitsync.OpenLedger(gitsync.LedgerOptions{URL: repo, CacheDir: b.TempDir(), SkipCI: true})
-		if err != nil {
-			b.Fatal(err)
-		}
-		g := &grower{b: b, at: start, random: rand.New(rand.NewPCG(1, 2))}
-		g.scribe = &scribe{ledger: ledger, journal: &memJournal{}, now: func() time.Time { return g.at }}
-		_, err = ledger.Commit(b.Context(), "Issue them all", func(fs.FS) (map[string][]byte, error) {
-			files := map[string][]byte{}
-			records := map[string]*Record{}
-			for i := range growthCertificates {
-				r := g.record(i, g.live(i, nil))
-				g.records, records[r.Certificate] = append(g.records, r), r
-				if files[recordFile(r.Certificate)], err = MarshalRecord(r); err != nil {
-					return nil, err
-				}
-			}
-			files["STATUS.md"] = statusPage(records)
-			return files, nil
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
+		g := newGrower(b, repo)
+		g.issueAll()
 		// As a repository looks after years: what is stored badly at first would
 		// hide what is added.
 		if _, err := lab.Git(b.Context(), repo, "repack", "-a", "-d", "-f", "-q"); err != nil {
 			b.Fatal(err)
 		}
-		before := packed(b, repo)
-		commits, pause := 0, growthEvery/growthCertificates
-		began := time.Now()
-		for i := 0; i < *growthDays*growthCertificates/30; i++ {
-			g.at = g.at.Add(pause)
-			g.renew(i % growthCertificates)
-			if (i+1)%*growthBatch == 0 {
-				g.flush()
-				commits++
-			}
-		}
-		g.flush()
+		before, began := packed(b, repo), time.Now()
+		commits := g.renewFor(*growthDays, *growthBatch)
 		took := time.Since(began)
-		_ = ledger.Close()
-		after := packed(b, repo)
+		grown := packed(b, repo) - before
 		b.ReportMetric(float64(commits), "commits")
 		b.ReportMetric(float64(took.Milliseconds())/float64(commits), "ms/commit")
 		b.ReportMetric(before, "start-MB")
-		b.ReportMetric((after-before)/float64(*growthDays), "MB/day")
-		b.ReportMetric(after-before, "grown-MB")
+		b.ReportMetric(grown, "grown-MB")
+		b.ReportMetric(grown/float64(*growthDays)*365, "MB/year")
 	}
+}
+
+func newGrower(b *testing.B, repo string) *grower {
+	b.Helper()
+	ledger, err := gitsync.OpenLedger(gitsync.LedgerOptions{URL: repo, CacheDir: b.TempDir(), SkipCI: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = ledger.Close() })
+	g := &grower{b: b, at: start, random: rand.New(rand.NewPCG(1, 2))}
+	g.scribe = &scribe{ledger: ledger, journal: &memJournal{}, now: func() time.Time { return g.at }}
+	return g
+}
+
+// issueAll begins the ledger with all records.
+func (g *grower) issueAll() {
+	g.b.Helper()
+	_, err := g.scribe.ledger.Commit(g.b.Context(), "Issue them all", func(fs.FS) (map[string][]byte, error) {
+		files, records := map[string][]byte{}, map[string]*Record{}
+		for i := range growthCertificates {
+			r := g.record(i, g.live(i, nil))
+			g.records, records[r.Certificate] = append(g.records, r), r
+			var err error
+			if files[recordFile(r.Certificate)], err = MarshalRecord(r); err != nil {
+				return nil, err
+			}
+		}
+		files["STATUS.md"] = statusPage(records)
+		return files, nil
+	})
+	if err != nil {
+		g.b.Fatal(err)
+	}
+}
+
+// renewFor lets days go by; so many renewals are told together.
+func (g *grower) renewFor(days, together int) (commits int) {
+	for i := range days * growthCertificates / 30 {
+		g.at = g.at.Add(growthEvery / growthCertificates)
+		g.renew(i % growthCertificates)
+		if (i+1)%together == 0 {
+			g.flush()
+			commits++
+		}
+	}
+	g.flush()
+	return commits
 }
 
 // packed is the size of a repository after git gc.
