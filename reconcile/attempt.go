@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path"
 	"strings"
 	"time"
 
@@ -179,7 +180,7 @@ func (a *attempt) keyIsTooOld() bool {
 // of that shape yet.
 func (a *attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, time.Time, error) {
 	l := a.action.Secret.Live
-	if l == nil || l.KeyShape != shape || !a.action.Secret.Readable {
+	if l == nil || l.KeyShape != shape || !a.action.Secret.Readable || a.changesHands(l) {
 		return nil, time.Time{}, nil
 	}
 	data, _, err := a.secrets.Read(ctx, a.action.At.Mount, a.action.At.Path)
@@ -398,6 +399,14 @@ func (a *attempt) knowAgain(ctx context.Context) error {
 		d.At, d.CAS, version)}
 }
 
+// changesHands tells that the certificate goes to another place in Vault by the
+// word of another directory of the config repo than the one that had it issued.
+// Whoever declares a name that was another team's does not get its key.
+func (a *attempt) changesHands(l *Live) bool {
+	c := a.action.Spec
+	return targetOf(c) != a.action.At && path.Dir(l.File) != path.Dir(c.File)
+}
+
 func (a *attempt) liveOf(d *draft, version int) *Live {
 	leaf := a.pair.leaf()
 	l := &Live{
@@ -406,7 +415,7 @@ func (a *attempt) liveOf(d *draft, version int) *Live {
 		KeyDigest: d.KeyDigest, KeyShape: d.KeyShape, KeySince: d.KeySince,
 		Issuer: d.Issuer, Directory: d.Directory, Profile: d.Profile,
 		Mount: d.At.Mount, Path: d.At.Path, Version: version,
-		Revision: d.Revision, Rotate: d.Rotate, IssuedAt: d.Started.Truncate(time.Second),
+		Revision: d.Revision, File: a.action.Spec.File, Rotate: d.Rotate, IssuedAt: d.Started.Truncate(time.Second),
 		ARI: ariID(leaf), DNSAccount: d.Account,
 	}
 	if l.KeySince.IsZero() {
