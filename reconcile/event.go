@@ -89,8 +89,20 @@ func eventID(parts ...string) string {
 	return hex.EncodeToString(sum[:12])
 }
 
-// idField is how the line of an event holds its id.
-func idField(id string) []byte { return []byte(`"id":"` + id + `"`) }
+// idsIn adds the ids that an audit file names. To look for each event's id in
+// turn would take a journal of thousands, after a long outage, many minutes.
+func idsIn(b []byte, ids map[string]bool) {
+	const field = `"id":"`
+	for {
+		_, rest, ok := bytes.Cut(b, []byte(field))
+		if !ok {
+			return
+		}
+		id, rest, _ := bytes.Cut(rest, []byte(`"`))
+		ids[string(id)] = true
+		b = rest
+	}
+}
 
 // lineHash is what the next line's Prev says of this one.
 func lineHash(line []byte) string {
@@ -144,7 +156,7 @@ func appendEvents(tree fs.FS, events []Event, now time.Time) (map[string][]byte,
 	}
 	// An event may have been pushed at the end of last month by a run that
 	// died before it could note so.
-	var recent []byte
+	told := map[string]bool{}
 	var prev string
 	var body []byte
 	for _, f := range files[max(0, len(files)-2):] {
@@ -152,7 +164,7 @@ func appendEvents(tree fs.FS, events []Event, now time.Time) (map[string][]byte,
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", f, err)
 		}
-		recent = append(recent, b...)
+		idsIn(b, told)
 		if last := lastLine(b); last != nil {
 			prev = lineHash(last)
 		}
@@ -162,7 +174,7 @@ func appendEvents(tree fs.FS, events []Event, now time.Time) (map[string][]byte,
 	}
 	fresh := 0
 	for _, e := range events {
-		if bytes.Contains(recent, idField(e.ID)) {
+		if told[e.ID] {
 			continue
 		}
 		e.Schema, e.Prev = EventSchema, prev
@@ -171,7 +183,7 @@ func appendEvents(tree fs.FS, events []Event, now time.Time) (map[string][]byte,
 			return nil, fmt.Errorf("encoding an event: %w", err)
 		}
 		body = append(append(body, line...), '\n')
-		recent = append(recent, line...)
+		told[e.ID] = true
 		prev = lineHash(line)
 		fresh++
 	}

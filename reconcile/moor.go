@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -121,16 +120,15 @@ func tells(tree fs.FS, id string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	ids := map[string]bool{}
 	for _, f := range files[max(0, len(files)-2):] {
 		b, err := fs.ReadFile(tree, f)
 		if err != nil {
 			return false, fmt.Errorf("reading the ledger's %s: %w", f, err)
 		}
-		if bytes.Contains(b, idField(id)) {
-			return true, nil
-		}
+		idsIn(b, ids)
 	}
-	return false, nil
+	return ids[id], nil
 }
 
 // Unanchored is why the ledger could not be held against its anchor the last
