@@ -76,7 +76,7 @@ type Loop struct {
 	pullAt   time.Time
 	askedAt  time.Time
 	wakeAt   time.Time
-	outages  map[Class]*outage
+	outages  map[side]*outage
 	today    chan struct{} // closed when the daily work that was begun is done
 }
 
@@ -88,7 +88,7 @@ func NewLoop(r *Reconciler, repo Repo, o LoopOptions) *Loop {
 	if o.Passed == nil {
 		o.Passed = func(Pass) {}
 	}
-	l := &Loop{r: r, repo: repo, o: o, outages: map[Class]*outage{}, today: make(chan struct{})}
+	l := &Loop{r: r, repo: repo, o: o, outages: map[side]*outage{}, today: make(chan struct{})}
 	close(l.today)
 	return l
 }
@@ -151,15 +151,15 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	}
 	if p.Err = l.look(ctx, now, all); p.Err != nil {
 		if ctx.Err() == nil {
-			l.noteOutage(classOf(p.Err), p.Err)
+			l.noteOutage(sideLooked, p.Err)
 		}
 		return p
 	}
-	l.noteEnd(ClassVault)
+	l.noteEnd(sideLooked)
 	inWaves(l.planned, now)
 	p.Actions = l.planned
 	p.Report, p.Err = l.r.Apply(ctx, l.desired, l.rev, l.planned)
-	l.noteGit(p.Err)
+	l.noteGit(sideLedger, p.Err)
 	if len(p.Report.Results)+p.Report.Overtaken > 0 && ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, actedOn(p)))
 	}
@@ -199,7 +199,7 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 		l.desired, l.rev = desired, rev
 	}
 	if ctx.Err() == nil {
-		l.noteGit(err)
+		l.noteGit(sideRepo, err)
 	}
 	return err
 }
