@@ -149,7 +149,8 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if l.desired == nil {
 		return p
 	}
-	if p.Err = l.look(ctx, now, all); p.Err != nil {
+	asked, err := l.look(ctx, now, all)
+	if p.Err = err; err != nil {
 		if ctx.Err() == nil {
 			l.noteOutage(sideLooked, p.Err)
 		}
@@ -158,8 +159,9 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	l.noteEnd(sideLooked)
 	inWaves(l.planned, now)
 	p.Actions = l.planned
-	p.Report, p.Err = l.r.Apply(ctx, l.desired, l.rev, l.planned)
-	l.noteGit(sideLedger, p.Err)
+	p.Report, err = l.r.Apply(ctx, l.desired, l.rev, l.planned)
+	l.noteGit(sideLedger, err)
+	p.Err = errors.Join(asked, err)
 	if len(p.Report.Results)+p.Report.Overtaken > 0 && ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, actedOn(p)))
 	}
@@ -205,7 +207,9 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 }
 
 // look observes and plans: all certificates, or those whose moment has come.
-func (l *Loop) look(ctx context.Context, now time.Time, all bool) error {
+// What went wrong with asking the CAs holds nothing up: what they said last and
+// the threshold stand.
+func (l *Loop) look(ctx context.Context, now time.Time, all bool) (asked, err error) {
 	before, stale := l.seen, map[string]bool(nil)
 	if all {
 		before = nil
@@ -214,14 +218,14 @@ func (l *Loop) look(ctx context.Context, now time.Time, all bool) error {
 	}
 	obs, err := l.r.ObserveAgain(ctx, l.desired, before, stale)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if now.Before(l.askedAt) || !now.Before(l.askedAt.Add(askEvery)) {
 		l.askedAt = now
-		err = l.r.Ask(ctx, l.desired, obs)
+		asked = l.r.Ask(ctx, l.desired, obs)
 	}
 	l.take(obs)
-	return err
+	return asked, nil
 }
 
 // lookAt observes some certificates again and plans.

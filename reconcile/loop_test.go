@@ -164,6 +164,41 @@ func TestLoopDailyOnceADay(t *testing.T) {
 	}, certificate("api", "api.example.com"))
 }
 
+// brokenMoments are on a disk that can be neither read nor written.
+type brokenMoments struct{}
+
+func (brokenMoments) Load() (map[string]time.Time, error) {
+	return nil, errors.New("moments.json: permission denied")
+}
+
+func (brokenMoments) Save(map[string]time.Time) error {
+	return errors.New("moments.json: no space left on device")
+}
+
+// TestLoopWithoutMoments goes on all the same, and says what is wrong.
+func TestLoopWithoutMoments(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		w.opts.Moments = brokenMoments{}
+		said, given := 0, 0
+		defer w.keep(repo, LoopOptions{Passed: func(p Pass) {
+			if p.Err != nil {
+				said++
+			}
+			if p.Report == nil {
+				given++
+			}
+		}})()
+		time.Sleep(3 * day)
+		synctest.Wait()
+		if n, _ := w.ca.ordered(); n != 1 {
+			t.Errorf("%d orders, want 1", n)
+		}
+		if said == 0 || given != 0 {
+			t.Errorf("%d passes said so, %d were given up", said, given)
+		}
+	}, certificate("api", "api.example.com"))
+}
+
 type memMoments map[string]time.Time
 
 func (m memMoments) Load() (map[string]time.Time, error) { return m, nil }
