@@ -199,8 +199,11 @@ func coordinated(s *situation, kind Kind) (replaces string, free Exemption) {
 
 // holdBack turns an action that must wait into a hold.
 func holdBack(s *situation, a Action) Action {
-	if s.record == nil || a.Kind == KindNone || a.Reason.records() || !s.heldBy(s.record.Hold) {
+	if s.record == nil || a.Kind == KindNone || !s.heldBy(s.record.Hold) {
 		return a
+	}
+	if f := s.record.LastFailure; a.Reason.records() && (f == nil || f.Operation != a.Kind) {
+		return a // what is held is something else
 	}
 	if a.Kind.Orders() && failsToRevoke(s.record) {
 		return a // what fails to be revoked holds up no renewal
