@@ -63,7 +63,8 @@ type Observed struct {
 }
 
 // CredentialVersions tells which version of a credential is there now, without
-// reading it; "" for one that has no versions.
+// reading it; "" for one that has no versions. One that only this machine can
+// tell begins with the machine and an "@"; none has a comma.
 type CredentialVersions interface {
 	Version(ctx context.Context, v spec.Value) (string, error)
 }
