@@ -98,17 +98,22 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 
 // Observe reads what is there, with what the journal still waits to tell.
 func (r *Reconciler) Observe(ctx context.Context, desired *spec.Spec) (*Observed, error) {
-	return r.ObserveAgain(ctx, desired, nil, nil)
+	return r.observe(ctx, desired, nil, nil, false)
 }
 
 // ObserveAgain is Observe where, of a certificate that stale does not name,
-// what was seen of its secrets before stands.
+// what was seen of its secrets before stands, and where a place that alone
+// cannot be read holds up its certificates alone.
 func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool) (*Observed, error) {
+	return r.observe(ctx, desired, before, stale, true)
+}
+
+func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool, lenient bool) (*Observed, error) {
 	tree, err := r.scribe.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	obs, err := r.observer.observe(ctx, desired, tree, r.opts.Now(), before, stale)
+	obs, err := r.observer.observe(ctx, desired, tree, r.opts.Now(), before, stale, lenient)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,7 @@ type (
 	orderGone  interface{ OrderGone() bool }
 	ofAccount  interface{ Account() string }
 	ofNames    interface{ Names() []string }
+	ofPlace    interface{ OfPlace() bool }
 )
 
 // classOf reads the class off an error; one that carries none, or none that
@@ -73,6 +74,12 @@ func accountOf(err error) string {
 		return a.Account()
 	}
 	return ""
+}
+
+// isOfPlace tells that an error is about one place in Vault alone.
+func isOfPlace(err error) bool {
+	var p ofPlace
+	return errors.As(err, &p) && p.OfPlace()
 }
 
 // failedNames are the names that the CA validated in vain.
