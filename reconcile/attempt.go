@@ -30,6 +30,7 @@ type attempt struct {
 	credentials map[string]string // the versions of the DNS accounts' credentials before it
 	said        *RenewalInfo      // of what is live after it
 	revoked     string            // the serial that was revoked
+	settled     string            // the serial that waits for it no more
 	unrevoked   *Revocation       // what still has to be
 	notRevoked  error             // why
 }
