@@ -22,7 +22,7 @@ type Repo interface {
 // LoopOptions are a Loop's settings; the zero value is good.
 type LoopOptions struct {
 	Interval time.Duration // between pulls, lengthened by up to a tenth at random; 0: five minutes
-	// Nudge has the loop pull at once, as when a file has changed.
+	// Nudge has the loop pull soon, as when a file has changed.
 	Nudge <-chan struct{}
 	// Passed is told of each pass.
 	Passed func(Pass)
@@ -50,6 +50,9 @@ const (
 	longestNap = time.Minute
 	// shortestNap keeps moments that lie close together in one pass.
 	shortestNap = time.Second
+	// nudgeEvery is how often a nudge has the loop pull at most: a pull looks at
+	// everything, and who nudges may be a directory that somebody logs into.
+	nudgeEvery = 5 * time.Second
 	// askEvery is how often the CAs are asked for renewal information at most:
 	// what is due meanwhile is asked in one go.
 	askEvery = time.Minute
@@ -122,8 +125,8 @@ func (l *Loop) sleep(ctx context.Context) {
 			return
 		case <-l.o.Nudge:
 			timer.Stop()
-			l.pulledAt = time.Time{}
-			return
+			soon := l.pulledAt.Add(nudgeEvery)
+			l.pullAt, l.wakeAt = sooner(l.pullAt, soon), sooner(l.wakeAt, soon)
 		case <-timer.C:
 		}
 	}

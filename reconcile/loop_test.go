@@ -209,3 +209,45 @@ func (m memMoments) Save(next map[string]time.Time) error {
 	}
 	return nil
 }
+
+// TestLoopNudgedWithoutEnd pulls now and then, and no more.
+func TestLoopNudgedWithoutEnd(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		nudge := make(chan struct{}, 1)
+		defer w.keep(repo, LoopOptions{Interval: time.Hour, Nudge: nudge})()
+		synctest.Wait()
+		for range 600 {
+			select {
+			case nudge <- struct{}{}:
+			default:
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if repo.pulls < 10 || repo.pulls > 13 {
+			t.Errorf("%d pulls within a minute", repo.pulls)
+		}
+	}, certificate("api", "api.example.com"))
+}
+
+// TestLoopWithAThousandNewOnes: what is about to expire does not wait until all
+// of them are there.
+func TestLoopWithAThousandNewOnes(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		var first Pass
+		stop := w.keep(repo, LoopOptions{Passed: func(p Pass) {
+			if first.Report == nil {
+				first = p
+			}
+		}})
+		synctest.Wait()
+		if n := len(first.Report.Results); n != leastCrowd {
+			t.Errorf("%d in the first pass, want %d", n, leastCrowd)
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		stop()
+		if n, _ := w.ca.ordered(); n != 350 {
+			t.Errorf("%d after five minutes, want all", n)
+		}
+	}, crowd(350, "example.com")...)
+}
