@@ -629,3 +629,25 @@ func TestRefusedRevisionIsToldOnce(t *testing.T) {
 		t.Errorf("events: %+v, commits: %q", events, w.ledger.messages)
 	}
 }
+
+// TestWhatComesBackBeginsAnew: the failures of before its block was removed are
+// no failures in a row.
+func TestWhatComesBackBeginsAnew(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.ca.fail = func(string, int) error { return &caError{class: "ca_rejected", text: "no"} }
+	for range 3 {
+		if _, err := w.apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.at = w.at.Add(2 * day)
+	}
+	w.desired = desire()
+	w.settle()
+	w.desired = desire(certificate("api", "api.example.com"))
+	if _, err := w.apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.ledger.record(t, "api"); r.Failures != 1 || r.Severity != "" || !r.FailingSince.Equal(w.at) {
+		t.Errorf("record: %+v", r)
+	}
+}

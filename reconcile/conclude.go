@@ -35,6 +35,9 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 		e.NewSerial, e.KeyDigest, e.Issuer = l.Serial, l.KeyDigest, l.Issuer
 		e.VaultPath, e.VaultVer = l.Mount+"/"+l.Path, l.Version
 	}
+	if a.settled != "" && a.revoked == "" {
+		e.Detail += "; it has expired meanwhile, so that nothing is left to revoke"
+	}
 	e.ID = a.successID(e)
 	return e, record, drop
 }
@@ -88,6 +91,8 @@ func (a *attempt) successRecord(now time.Time) *Record {
 	if a.action.Kind == KindRetire {
 		r := *a.action.Record
 		r.State, r.Hold, r.RenewAt, r.UpdatedAt = StateRetired, nil, nil, r.next(now)
+		// What comes back under this name begins anew.
+		r.Failures, r.LastFailure, r.FailingSince, r.Severity = 0, nil, nil, ""
 		return &r
 	}
 	r := newRecord(a.action.Spec, a.action.Record, now)
@@ -109,7 +114,7 @@ func (a *attempt) successRecord(now time.Time) *Record {
 func (a *attempt) leftToRevoke(waiting []Revocation) []Revocation {
 	var left []Revocation
 	for _, w := range waiting {
-		if w.Serial != a.revoked {
+		if w.Serial != a.settled {
 			left = append(left, w)
 		}
 	}

@@ -192,6 +192,12 @@ func heldTogether(actions []Action, now time.Time) []Event {
 	var events []Event
 	for _, s := range order {
 		g := groups[s]
+		if g.first.Reason == ReasonUnreadable {
+			e := heldEvent(now, s, ReasonUnreadable, "what it has in Vault cannot be looked at, so nothing is done with it", ClassVault, g.first.Detail)
+			e.Certificate = g.first.Certificate
+			events = append(events, e)
+			continue
+		}
 		detail := fmt.Sprintf("%d certificates wait, the last until %s: %s", g.n, g.last.UTC().Format(time.RFC3339), g.first.Detail)
 		events = append(events, heldEvent(now, s, g.first.Reason, detail, "", ""))
 	}

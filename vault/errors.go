@@ -20,6 +20,7 @@ type Error struct {
 	said     string // Vault's own words
 	advice   string // what to do next
 	conflict bool
+	place    bool // this path or mount alone, whatever else Vault lets us do
 	cause    error
 }
 
@@ -38,6 +39,10 @@ func (e *Error) Class() string { return "vault" }
 // Conflict tells that a check-and-set did not match: somebody else wrote.
 func (e *Error) Conflict() bool { return e.conflict }
 
+// OfPlace tells that it says something of this path or mount alone, and nothing
+// of Vault as a whole.
+func (e *Error) OfPlace() bool { return e.place }
+
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
@@ -54,7 +59,7 @@ func notFound(doing string) error {
 func (c *Client) explain(err error, doing, path, capability string) error {
 	e := c.explained(err, doing)
 	if e.advice == "" && statusOf(err) == http.StatusForbidden {
-		e.advice = missing(path, capability)
+		e.advice, e.place = missing(path, capability), true
 	}
 	return e
 }

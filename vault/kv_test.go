@@ -235,3 +235,28 @@ func TestSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestOfPlace: a path that the policy leaves out, and a mount that is none, say
+// nothing of the rest; a Vault that takes no token does.
+func TestOfPlace(t *testing.T) {
+	v := server(t)
+	kv := NewKV(limited(t, v, "narrow", `path "secret/metadata/tls/*" { capabilities = ["read"] }`))
+	dead := NewKV(newClient(t, v, v.Token))
+	dead.c.api.SetToken("hvs.no-token-of-this-server")
+	cases := map[string]struct {
+		kv          *KV
+		mount, path string
+		place       bool
+	}{
+		"a path that the policy leaves out": {kv, "secret", "other/api", true},
+		"no such mount":                     {kv, "typo", "tls/api", true},
+		"a token that is none":              {dead, "secret", "tls/api", false},
+	}
+	for name, tc := range cases {
+		_, _, _, err := tc.kv.ReadMetadata(t.Context(), tc.mount, tc.path)
+		var e *Error
+		if !errors.As(err, &e) || e.OfPlace() != tc.place {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

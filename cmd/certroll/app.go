@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -146,11 +147,17 @@ func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, err
 	return rev, src.Follows(ctx, rev, last.Commit)
 }
 
-// readDir reads the directory that stands in for the config repo.
+// readDir reads the directory that stands in for the config repo. One without a
+// file is not taken for a repo that wants no certificates: it may be a mount
+// that is not there, or a step too far up or down.
 func (a *app) readDir(s *settings) (*gitsync.Revision, error) {
 	rev, err := gitsync.ReadDir(a.configDir)
-	if err == nil {
-		rev.Files = withoutSettings(rev.Files, s)
+	if err != nil {
+		return nil, err
 	}
-	return rev, err
+	if len(rev.Files) == 0 {
+		return nil, fmt.Errorf("reading the directory %s: it has no *.hcl file, and all certificates would be retired; see that it is the right one and that it is mounted", a.configDir)
+	}
+	rev.Files = withoutSettings(rev.Files, s)
+	return rev, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -152,7 +154,7 @@ func (d *daemon) pull(ctx context.Context) error {
 		d.log.Error("pull failed", "error", err)
 		return errors.Join(err, d.fallBack())
 	}
-	if d.good != nil && rev.Commit != "" && rev.Commit == d.good.Commit {
+	if d.good != nil && rev.Commit == d.good.Commit && sameFiles(rev.Files, d.good.Files) {
 		d.metrics.hold("")
 		return nil
 	}
@@ -171,6 +173,12 @@ func (d *daemon) pull(ctx context.Context) error {
 	d.logChanges(desired)
 	d.good, d.desired, d.takenAt = rev, desired, time.Now()
 	return d.keepGood()
+}
+
+// sameFiles compares by content: a directory has no commit, or the same one
+// through many edits that are not committed.
+func sameFiles(a, b []gitsync.File) bool {
+	return slices.EqualFunc(a, b, func(a, b gitsync.File) bool { return a.Path == b.Path && bytes.Equal(a.Bytes, b.Bytes) })
 }
 
 func (d *daemon) fetch(ctx context.Context) (*gitsync.Revision, error) {
