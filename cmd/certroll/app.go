@@ -80,10 +80,10 @@ func (a *app) settings() (*settings, error) {
 	return s, nil
 }
 
-// decode turns the files of a revision into a spec, showing every mistake.
-func (a *app) decode(s *settings, files []gitsync.File) (*spec.Spec, error) {
+// decode turns the files of a revision into a spec, and shows what was found.
+func (a *app) decode(s *settings, files []gitsync.File, show func(io.Writer, view.Palette, []spec.File, hcl.Diagnostics)) (*spec.Spec, error) {
 	desired, all, diags := decodeFiles(s, files)
-	view.Diagnostics(a.err, a.palette(), all, diags)
+	show(a.err, a.palette(), all, diags)
 	if diags.HasErrors() {
 		return nil, exitCode(exitError)
 	}

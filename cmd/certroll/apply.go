@@ -108,7 +108,7 @@ func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 }
 
 func (a *app) approved() bool {
-	fmt.Fprint(a.out, "\nDo you want to do this? Only \"yes\" is taken for one: ")
+	fmt.Fprint(a.out, "\nIs that to be done? Only \"yes\" does it: ")
 	line, _ := bufio.NewReader(a.in).ReadString('\n')
 	fmt.Fprintln(a.out)
 	return strings.TrimSpace(line) == "yes"

@@ -191,7 +191,7 @@ func writeRemarks(out printer, p Palette, remarks []Remark) {
 		if r.File != "" {
 			where = " " + p.dim("("+oneLine(fileLine(r.File, r.Line))+")")
 		}
-		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(r.title()+": "+r.subject()), 96), "  ")[2:]+where)
+		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(r.title()+": "+r.subject()), textWidth), "  ")[2:]+where)
 	}
 	if len(remarks) > 0 {
 		out.f("\n")
