@@ -32,14 +32,14 @@ func Briefly(w io.Writer, p Palette, files []spec.File, diags hcl.Diagnostics) {
 	var kinds []string
 	places := map[string][]string{}
 	for _, d := range diags {
+		if d.Subject == nil {
+			printer{w}.f("%s %s\n", p.yellow("Warning:"), hang(d.Summary+": "+d.Detail, 2))
+			continue
+		}
 		if _, ok := places[d.Summary]; !ok {
 			kinds = append(kinds, d.Summary)
 		}
-		at := "certroll.hcl"
-		if d.Subject != nil {
-			at = sprint("%s:%d", d.Subject.Filename, d.Subject.Start.Line)
-		}
-		places[d.Summary] = append(places[d.Summary], at)
+		places[d.Summary] = append(places[d.Summary], sprint("%s:%d", d.Subject.Filename, d.Subject.Start.Line))
 	}
 	for _, kind := range kinds {
 		printer{w}.f("%s %s\n", p.yellow("Warning:"), hang(sprint("%s: %s (certroll validate tells more)", kind, joinSome(places[kind], 3)), 2))

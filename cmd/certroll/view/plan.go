@@ -2,6 +2,7 @@ package view
 
 import (
 	"io"
+	"strings"
 	"time"
 
 	"certroll/reconcile"
@@ -148,7 +149,9 @@ func writeAction(out printer, p Palette, a Action, settings []Setting) {
 	out.f("    why     %s\n", hang(a.Detail, 12))
 	if len(settings) == 0 {
 		for _, c := range a.Changes {
-			out.f("    %s\n", p.yellow(oneLine("~ "+c.Field+": "+c.Old+" -> "+c.New)))
+			if !strings.Contains(a.Detail, c.Old) || !strings.Contains(a.Detail, c.New) {
+				out.f("    %s\n", p.yellow(oneLine("~ "+c.Field+": "+c.Old+" -> "+c.New)))
+			}
 		}
 	}
 	for _, s := range settings {

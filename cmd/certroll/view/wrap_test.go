@@ -74,11 +74,11 @@ func TestBriefly(t *testing.T) {
 	for line := 1; line <= 5; line++ {
 		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "Pause without an end", Detail: "It is long.", Subject: at(line)})
 	}
-	diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "References not checked"})
+	diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "References not checked", Detail: "There is no certroll.hcl."})
 	show := func() string { return shown(func(w *strings.Builder) { Briefly(w, Palette{}, nil, diags) }) }
 	same(t, show(), `
-Warning: Pause without an end: a.hcl:1, a.hcl:2, a.hcl:3 and 2 more (certroll validate tells more)
-Warning: References not checked: certroll.hcl (certroll validate tells more)`)
+Warning: References not checked: There is no certroll.hcl.
+Warning: Pause without an end: a.hcl:1, a.hcl:2, a.hcl:3 and 2 more (certroll validate tells more)`)
 	diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Invalid domain", Detail: "It has blanks.", Subject: at(9)})
 	if got := show(); !strings.Contains(got, "on a.hcl:9:1") || strings.Count(got, "It is long.") != 5 {
 		t.Errorf("got\n%s", got)
