@@ -1,10 +1,12 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -156,27 +158,37 @@ const maxTrailers = 50
 
 // commitMessage says what happened in its first line and carries trailers.
 func commitMessage(entries []entry) string {
-	byWhat := map[string]int{}
-	for _, e := range entries {
-		byWhat[string(e.Event.Operation)+" "+string(e.Event.Status)]++
-	}
 	var b strings.Builder
-	if len(entries) == 1 {
-		e := entries[0].Event
-		fmt.Fprintf(&b, "%s\n", strings.TrimSpace(fmt.Sprintf("%s %s: %s", e.Operation, e.Certificate, e.Status)))
-	} else {
-		var parts []string
-		for what, n := range byWhat {
-			parts = append(parts, fmt.Sprintf("%d %s", n, what))
-		}
-		sort.Strings(parts)
-		fmt.Fprintf(&b, "%s\n", strings.Join(parts, ", "))
-	}
-	b.WriteString("\n")
+	b.WriteString(commitSubject(entries) + "\n\n")
 	for _, t := range trailers(entries) {
 		b.WriteString(t + "\n")
 	}
 	return b.String()
+}
+
+// commitSubject says what was done to which certificates, and how it ended;
+// what went wrong comes first.
+func commitSubject(entries []entry) string {
+	type kind struct {
+		operation Kind
+		status    Status
+	}
+	certificates := map[kind][]string{}
+	for _, e := range entries {
+		k := kind{e.Event.Operation, e.Event.Status}
+		certificates[k] = append(certificates[k], e.Event.Certificate)
+	}
+	kinds := slices.SortedFunc(maps.Keys(certificates), func(a, b kind) int {
+		order := []Status{Failed, Denied, Held, Success}
+		return cmp.Or(cmp.Compare(slices.Index(order, a.status), slices.Index(order, b.status)), cmp.Compare(a.operation, b.operation))
+	})
+	parts := make([]string, 0, len(kinds))
+	for _, k := range kinds {
+		named := slices.Compact(slices.Sorted(slices.Values(certificates[k])))
+		named = slices.DeleteFunc(named, func(name string) bool { return name == "" })
+		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s", k.operation, shortNames(named)))+": "+string(k.status))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func trailers(entries []entry) []string {

@@ -123,7 +123,7 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	}
 	both := &sides{rev: rev, directory: rev.Directory, ref: in.base}
 	head, files, diags := decodeFiles(s, rev.Files)
-	view.Diagnostics(a.err, a.palette(), files, diags)
+	view.Briefly(a.err, a.palette(), files, diags)
 	if in.github {
 		view.AnnotateDiagnostics(a.out, rev.Directory, diags)
 	}
