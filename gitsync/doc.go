@@ -42,6 +42,9 @@
 // exceeds what is live, the live tree is copied into a new store and the old
 // one dropped; in memory mode too, where objects stay compressed.
 //
+// Commits are signed over their bytes as they are sent (signing.go), by a key
+// that is read once. A token file is read for each conversation.
+//
 // # Whose commits are taken
 //
 // See Signers: a commit is verified over its raw bytes, never over what go-git
@@ -56,5 +59,6 @@
 // directory is set, on disk; a head that does not descend from it is told
 // until a commit of ours stands on the branch after somebody asked. A process
 // that finds the cache taken learns from its state file what the other one saw.
+// Ledger.Descends answers for a head that somebody else remembers, and
 // Ledger.Walk shows all commits, for who wants to check them one by one.
 package gitsync

@@ -89,6 +89,9 @@ func eventID(parts ...string) string {
 	return hex.EncodeToString(sum[:12])
 }
 
+// idField is how the line of an event holds its id.
+func idField(id string) []byte { return []byte(`"id":"` + id + `"`) }
+
 // lineHash is what the next line's Prev says of this one.
 func lineHash(line []byte) string {
 	sum := sha256.Sum256(line)
@@ -159,7 +162,7 @@ func appendEvents(tree fs.FS, events []Event, now time.Time) (map[string][]byte,
 	}
 	fresh := 0
 	for _, e := range events {
-		if bytes.Contains(recent, []byte(`"id":"`+e.ID+`"`)) {
+		if bytes.Contains(recent, idField(e.ID)) {
 			continue
 		}
 		e.Schema, e.Prev = EventSchema, prev

@@ -34,6 +34,9 @@ type app struct {
 	// patience are the waits between the tries within one attempt; nil: those
 	// of packages reconcile and acme.
 	patience []time.Duration
+	// leaseTTL is how long a lease outlives a reconciler that was killed; 0: a
+	// minute.
+	leaseTTL time.Duration
 }
 
 func (a *app) rootCommand() *cobra.Command {

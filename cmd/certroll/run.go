@@ -104,6 +104,9 @@ func (d *daemon) passed(p reconcile.Pass) {
 		revision = d.good.Commit
 	}
 	d.metrics.passed(p, revision, time.Now())
+	if p.Unanchored != nil {
+		d.log.Error("the ledger could not be held against its anchor in Vault", "error", p.Unanchored)
+	}
 	if p.Report != nil {
 		for _, r := range p.Report.Results {
 			level := slog.LevelInfo

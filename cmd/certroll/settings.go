@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -63,12 +62,14 @@ type repoSettings struct {
 }
 
 type ledgerSettings struct {
-	URL         string   `hcl:"url,optional"`
-	Branch      string   `hcl:"branch,optional"`
-	Directory   string   `hcl:"directory,optional"`
-	AuthorName  string   `hcl:"author_name,optional"`
-	AuthorEmail string   `hcl:"author_email,optional"`
-	Auth        *gitAuth `hcl:"auth,block"`
+	URL         string           `hcl:"url,optional"`
+	Branch      string           `hcl:"branch,optional"`
+	Directory   string           `hcl:"directory,optional"`
+	AuthorName  string           `hcl:"author_name,optional"`
+	AuthorEmail string           `hcl:"author_email,optional"`
+	SkipCI      *bool            `hcl:"skip_ci,optional"` // true unless set
+	Auth        *gitAuth         `hcl:"auth,block"`
+	Signing     *signingSettings `hcl:"signing,block"`
 }
 
 type vaultSettings struct {
@@ -226,15 +227,11 @@ func (a *gitAuth) auth() (gitsync.Auth, error) {
 	if a == nil {
 		return gitsync.Auth{SSHAgent: os.Getenv("SSH_AUTH_SOCK") != ""}, nil
 	}
-	g := gitsync.Auth{Username: a.Username, SSHKeyFile: a.SSHKeyFile, SSHAgent: a.SSHAgent, KnownHostsFile: a.KnownHosts, CABundle: a.CABundle}
-	switch {
-	case a.TokenFile != "":
-		b, err := os.ReadFile(a.TokenFile)
-		if err != nil {
-			return g, fmt.Errorf("reading the Git token: %w", err)
-		}
-		g.Token = strings.TrimSpace(string(b))
-	case a.TokenEnv != "":
+	g := gitsync.Auth{
+		Username: a.Username, TokenFile: a.TokenFile, SSHKeyFile: a.SSHKeyFile, SSHAgent: a.SSHAgent,
+		KnownHostsFile: a.KnownHosts, CABundle: a.CABundle,
+	}
+	if a.TokenFile == "" && a.TokenEnv != "" {
 		if g.Token = os.Getenv(a.TokenEnv); g.Token == "" {
 			return g, fmt.Errorf("reading the Git token: the environment variable %s is empty; set it, or mend token_env in certroll.hcl", a.TokenEnv)
 		}
@@ -275,6 +272,9 @@ func (s *settings) ownVariables() []string {
 		if a != nil && a.TokenEnv != "" {
 			names = append(names, a.TokenEnv)
 		}
+	}
+	if k := s.Ledger.Signing; k != nil && k.PassphraseEnv != "" {
+		names = append(names, k.PassphraseEnv)
 	}
 	for _, w := range s.Webhooks {
 		if w.SecretEnv != "" {
