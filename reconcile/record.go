@@ -147,7 +147,7 @@ func MarshalRecord(r *Record) ([]byte, error) {
 	if r.Rotations == nil {
 		r.Rotations = []string{}
 	}
-	b, err := json.MarshalIndent(r, "", "  ")
+	b, err := plainJSON(r, "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encoding the record of %q: %w", r.Certificate, err)
 	}

@@ -28,6 +28,9 @@ checked against what certroll.hcl allows, where there is one.`,
 			if err != nil {
 				return err
 			}
+			if len(rev.Files) == 0 {
+				fmt.Fprintf(a.err, "Warning: there is no .hcl file in %s or below it.\n", dirArg(args))
+			}
 			desired, err := a.decode(s, withoutSettings(rev.Files, s), view.Diagnostics)
 			if err != nil {
 				return err

@@ -62,13 +62,21 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 		line("to revoke", sprint("serial %s of issuer.%s, in %s/%s version %d, code %d", waiting.Serial, waiting.Issuer, waiting.Mount, waiting.Path, waiting.Version, waiting.Code))
 	}
 	if f := r.LastFailure; f != nil {
-		line("failures", sprint("%d in a row%s, the last %s: %s", r.Failures, since(r.FailingSince), stamp(f.At), f.Class))
+		line("failures", failed(r)+": "+string(f.Class))
 		out.f("%s\n", indent(wrap(f.Message, 90), "                "))
 	}
 	if h := r.Hold; h != nil {
 		line("waits until", stamp(h.Until)+", "+untold(h.Reason, r.LastFailure))
 	}
 	writeFailures(out, p, s.Failures)
+}
+
+// failed says how often it failed in a row, and when.
+func failed(r *reconcile.Record) string {
+	if r.Failures == 1 {
+		return "1, at " + stamp(r.LastFailure.At)
+	}
+	return sprint("%d in a row%s, the last %s", r.Failures, since(r.FailingSince), stamp(r.LastFailure.At))
 }
 
 // untold is the reason of a hold without the message that was told just before.
