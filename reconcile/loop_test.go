@@ -251,3 +251,15 @@ func TestLoopWithAThousandNewOnes(t *testing.T) {
 		}
 	}, crowd(350, "example.com")...)
 }
+
+// TestLoopWakesForWhatCameMeanwhile: a hold that ended while a pass lasted does
+// not wait for the next pull.
+func TestLoopWakesForWhatCameMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	l := NewLoop(w.reconciler(), &memRepo{}, LoopOptions{Interval: time.Hour})
+	l.pullAt = w.at.Add(time.Hour)
+	l.planned = []Action{{Kind: KindHold, NotBefore: w.at.Add(-time.Minute)}, {Kind: KindNone}}
+	if at := l.nextWake(Pass{Report: &Report{}}); !at.Equal(w.at.Add(shortestNap)) {
+		t.Errorf("it wakes %s from now", at.Sub(w.at))
+	}
+}
