@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,12 +13,15 @@ import (
 
 // memRepo is a config repo that a test turns.
 type memRepo struct {
+	mu      sync.Mutex
 	desired *spec.Spec
 	err     error
 	pulls   int
 }
 
 func (r *memRepo) Pull(context.Context) (*spec.Spec, Revision, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.pulls++
 	return r.desired, Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, r.err
 }
@@ -223,6 +227,9 @@ func TestLoopNudgedWithoutEnd(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
+		synctest.Wait()
+		repo.mu.Lock()
+		defer repo.mu.Unlock()
 		if repo.pulls < 10 || repo.pulls > 13 {
 			t.Errorf("%d pulls within a minute", repo.pulls)
 		}
