@@ -42,11 +42,23 @@
 // exceeds what is live, the live tree is copied into a new store and the old
 // one dropped; in memory mode too, where objects stay compressed.
 //
+// Commits are signed over their bytes as they are sent (signing.go), by a key
+// that is read once. A token file is read for each conversation.
+//
+// # Whose commits are taken
+//
+// See Signers: a commit is verified over its raw bytes, never over what go-git
+// writes anew of what it parsed, and only if those bytes can be read in one way
+// (parseSigned). See Source.Follows for a head that does not descend from the
+// one that was taken last. Either is an Error with Held set, and the caller's to
+// tell.
+//
 // # A ledger that was rewritten
 //
 // See Ledger.Rewound: the last head seen is kept in memory and, where a cache
 // directory is set, on disk; a head that does not descend from it is told
 // until a commit of ours stands on the branch after somebody asked. A process
 // that finds the cache taken learns from its state file what the other one saw.
+// Ledger.Descends answers for a head that somebody else remembers, and
 // Ledger.Walk shows all commits, for who wants to check them one by one.
 package gitsync

@@ -22,7 +22,11 @@ const (
 	TooLarge    Kind = "too large"
 	Invalid     Kind = "invalid setting"
 	Stopped     Kind = "stopped"
-	Failed      Kind = "failed"
+	// The kinds of a head that is held back; see Held.
+	Unsigned     Kind = "commit not signed"
+	BadSignature Kind = "signature refused"
+	Rewritten    Kind = "history rewritten"
+	Failed       Kind = "failed"
 )
 
 // Error is every error of this package: a sentence that says what was being
@@ -34,6 +38,14 @@ type Error struct {
 	Said   []string // the remote's own lines
 	Advice string   // what to do next; may be empty
 	Err    error    // the cause where it can be matched: a context's or the operating system's
+	Held   *Held    // of a head that is held back; nil: it is about something else
+}
+
+// Held is a head of the config repo that was fetched and is not taken: the
+// revision that was in force before stays so.
+type Held struct {
+	Commit, Author string
+	Old            string // Rewritten: the commit that it does not descend from
 }
 
 // Error is one line, whatever the remote said and however many causes there
@@ -42,9 +54,13 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Doing)
 	b.WriteString(": ")
-	b.WriteString(string(e.Kind))
+	if e.Kind != Failed || e.Detail == "" { // that it failed the detail says
+		b.WriteString(string(e.Kind))
+	}
 	if e.Detail != "" {
-		b.WriteString(": ")
+		if e.Kind != Failed {
+			b.WriteString(": ")
+		}
 		b.WriteString(strings.ReplaceAll(e.Detail, "\n", "; "))
 	}
 	if len(e.Said) > 0 {
@@ -63,7 +79,12 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Class tells the core which of its neighbours failed.
-func (e *Error) Class() string { return "git" }
+func (e *Error) Class() string {
+	if e.Held != nil {
+		return "config" // Git works: somebody has to look at the commit
+	}
+	return "git"
+}
 
 // Reason is the Kind as text, for those who do not import this package.
 func (e *Error) Reason() string { return string(e.Kind) }

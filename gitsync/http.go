@@ -18,24 +18,37 @@ import (
 type httpConnector struct {
 	loc    location
 	client transport.Transport
-	auth   transport.AuthMethod // nil: none
-	idle   func()               // closes connections kept for later
+	auth   Auth
+	learn  func(token string) // is told of each token before it is sent
+	idle   func()             // closes connections kept for later
 }
 
-func newHTTPConnector(loc location, a Auth) (*httpConnector, error) {
+func newHTTPConnector(loc location, a Auth, learn func(string)) (*httpConnector, error) {
 	pool, err := trust(a.CABundle)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := a.currentToken(); err != nil {
 		return nil, err
 	}
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	tr.ResponseHeaderTimeout = 2 * time.Minute // hooks run before the first byte of an answer
-	c := &httpConnector{loc: loc, idle: tr.CloseIdleConnections, client: githttp.NewClient(&http.Client{Transport: brief{tr}})}
-	if a.Token != "" || a.Username != "" {
-		c.auth = &githttp.BasicAuth{Username: a.user(), Password: a.Token}
+	return &httpConnector{
+		loc: loc, auth: a, learn: learn, idle: tr.CloseIdleConnections,
+		client: githttp.NewClient(&http.Client{Transport: brief{tr}}),
+	}, nil
+}
+
+// login is what to log in with in one conversation; nil: nothing.
+func (c *httpConnector) login() (transport.AuthMethod, error) {
+	token, err := c.auth.currentToken()
+	if err != nil || token == "" && c.auth.Username == "" {
+		return nil, err
 	}
-	return c, nil
+	c.learn(token)
+	return &githttp.BasicAuth{Username: c.auth.user(), Password: token}, nil
 }
 
 // trust is nil, meaning the system's roots, without a bundle.
@@ -66,11 +79,19 @@ func (c *httpConnector) endpoint() *transport.Endpoint {
 }
 
 func (c *httpConnector) upload(context.Context) (transport.UploadPackSession, error) {
-	return c.client.NewUploadPackSession(c.endpoint(), c.auth)
+	auth, err := c.login()
+	if err != nil {
+		return nil, err
+	}
+	return c.client.NewUploadPackSession(c.endpoint(), auth)
 }
 
 func (c *httpConnector) receive(context.Context) (transport.ReceivePackSession, error) {
-	return c.client.NewReceivePackSession(c.endpoint(), c.auth)
+	auth, err := c.login()
+	if err != nil {
+		return nil, err
+	}
+	return c.client.NewReceivePackSession(c.endpoint(), auth)
 }
 
 func (c *httpConnector) close() { c.idle() }

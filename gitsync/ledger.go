@@ -17,11 +17,13 @@ import (
 // LedgerOptions say where the ledger is and who writes it.
 type LedgerOptions struct {
 	URL         string
-	Branch      string // "certroll/status" unless set
+	Branch      string // "certroll/status" unless set; a full name may lie outside refs/heads/, as refs/certroll/status
 	Directory   string // everything is below it; empty: the whole tree
 	Auth        Auth
 	AuthorName  string           // "certroll" unless set
 	AuthorEmail string           // "certroll@localhost" unless set
+	SigningKey  *SigningKey      // that commits are signed with; nil: they are not
+	SkipCI      bool             // commits ask the host to start no pipeline
 	CacheDir    string           // keeps objects and the last head seen over restarts; empty: memory
 	Now         func() time.Time // the time of commits; time.Now unless set
 	Timeout     time.Duration    // of one exchange with the remote; five minutes unless set
@@ -48,6 +50,7 @@ type Ledger struct {
 	store   *store
 	tip     plumbing.Hash // where the branch is, by the last listing; zero: nowhere
 	rewound *rewind       // nil: all in order
+	asked   ancestry      // the last one that the remote was asked for
 	doubts  []nextCommit  // of the current Commit, that may have arrived
 }
 
@@ -60,11 +63,10 @@ type rewind struct {
 // OpenLedger checks the options as far as that goes without the remote.
 func OpenLedger(o LedgerOptions) (*Ledger, error) {
 	o = o.withDefaults()
-	ref := plumbing.NewBranchReferenceName(strings.TrimPrefix(o.Branch, "refs/heads/"))
-	if err := ref.Validate(); err != nil {
-		return nil, invalid("reading the ledger's branch", fmt.Sprintf("%q is no name of a branch", o.Branch), "")
+	ref, err := ledgerRef(o.Branch)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if o.Directory, err = cleanDirectory(o.Directory); err != nil {
 		return nil, err
 	}
@@ -80,6 +82,19 @@ func OpenLedger(o LedgerOptions) (*Ledger, error) {
 		l.rewound = &rewind{old: s.Seen, new: s.Head}
 	}
 	return l, nil
+}
+
+// ledgerRef is the full name of a branch, or of a ref outside refs/heads/,
+// which no host's branch protection knows of.
+func ledgerRef(branch string) (plumbing.ReferenceName, error) {
+	ref := plumbing.ReferenceName(branch)
+	if !strings.HasPrefix(branch, "refs/") {
+		ref = plumbing.NewBranchReferenceName(branch)
+	}
+	if ref.Validate() != nil || ref.IsTag() || ref.IsRemote() {
+		return "", invalid("reading the ledger's branch", fmt.Sprintf("%q is no name of a branch", branch), "")
+	}
+	return ref, nil
 }
 
 func (o LedgerOptions) withDefaults() LedgerOptions {
@@ -148,8 +163,21 @@ func (l *Ledger) Rewound() (old, now string, ok bool) {
 	return l.rewound.old.String(), now, true
 }
 
+// Place names the branch and directory, without anything secret.
+func (l *Ledger) Place() string {
+	return l.remote.loc.String() + " " + l.ref.String() + " " + l.o.Directory
+}
+
 func (l *Ledger) doing(what string) string {
-	return fmt.Sprintf("%s %s %s at %s", what, l.o.what, l.ref.Short(), l.remote.loc)
+	return fmt.Sprintf("%s %s %s at %s", what, l.o.what, l.name(), l.remote.loc)
+}
+
+// name is how a person calls the branch.
+func (l *Ledger) name() string {
+	if l.ref.IsBranch() {
+		return l.ref.Short()
+	}
+	return l.ref.String()
 }
 
 // tree is the ledger's directory in the head, and the whole tree's hash.
@@ -269,29 +297,12 @@ func (l *Ledger) clone(ctx context.Context, c *conversation, head plumbing.Hash)
 	}
 	inOrder := true
 	if seen := l.store.state.Seen; !seen.IsZero() && seen != head {
-		if inOrder, err = l.continues(ctx, head, seen); err != nil {
+		if inOrder, err = l.remote.connects(ctx, l.doing("fetching"), head, seen, maxLedgerPack); err != nil {
 			return err
 		}
 	}
 	l.judge(head, inOrder)
 	return l.store.advance(head, packWeight, size)
-}
-
-// continues fetches the history between a head and one seen earlier whose
-// objects are gone, to see whether the two connect.
-func (l *Ledger) continues(ctx context.Context, head, seen plumbing.Hash) (bool, error) {
-	c, err := l.remote.list(ctx, l.doing("fetching"))
-	if err != nil {
-		return false, err
-	}
-	defer c.close()
-	scratch, err := openStore("", "", "")
-	if err != nil {
-		return false, err
-	}
-	one := []plumbing.Hash{seen}
-	_, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, have: one, shallow: one, maxBytes: maxLedgerPack}, scratch.objects)
-	return err == nil && scratch.descends(head, seen, plumbing.ZeroHash), err
 }
 
 // judge remembers the head as seen where it is in order, and as rewound where

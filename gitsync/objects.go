@@ -20,6 +20,9 @@ type objects struct {
 	mu    sync.Mutex
 	db    storer.Storer
 	where billy.Filesystem // of a store of ours; nil: read only
+	// strict has the bytes of trees and blobs held against their names, which
+	// was done already to what came in a pack.
+	strict bool
 }
 
 // addPack adds all objects of a pack. It may come slowly over the network, so
@@ -133,6 +136,11 @@ func (o *objects) peel(h plumbing.Hash) (plumbing.Hash, error) {
 
 // entries reads one tree.
 func (o *objects) entries(h plumbing.Hash) ([]object.TreeEntry, error) {
+	if o.strict {
+		if _, err := o.read(plumbing.TreeObject, h); err != nil {
+			return nil, err
+		}
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	t, err := object.GetTree(o.db, h)
@@ -169,6 +177,9 @@ func (o *objects) read(kind plumbing.ObjectType, h plumbing.Hash) (data []byte, 
 	data = make([]byte, obj.Size())
 	if _, err = io.ReadFull(r, data); err != nil {
 		return nil, fmt.Errorf("reading %s %s: %w", kind, h, err)
+	}
+	if o.strict && plumbing.ComputeHash(kind, data) != h {
+		return nil, fmt.Errorf("reading %s %s: its bytes are not those that its hash names; run git fsck there", kind, h)
 	}
 	return data, nil
 }

@@ -35,6 +35,9 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 	if message == "" {
 		return "", invalid(l.doing("committing to"), "the message is empty", "")
 	}
+	if l.o.SkipCI {
+		message = withSkipCI(message)
+	}
 	l.doubts = nil
 	bad := 0
 	for try := range l.o.Tries {
@@ -171,7 +174,20 @@ func (l *Ledger) commitObject(message string, tree plumbing.Hash) (newObject, er
 		return newObject{}, fmt.Errorf("writing the commit: %w", err)
 	}
 	data, err := io.ReadAll(r)
+	if err == nil {
+		data, err = l.o.SigningKey.signature(data)
+	}
 	return makeObject(plumbing.CommitObject, data), err
+}
+
+// skipCI is what GitHub, GitLab, Gitea and Forgejo look for in the message of
+// a commit that is to start no pipeline.
+const skipCI = "[skip ci]"
+
+// withSkipCI puts it after the first paragraph, so that trailers stay last.
+func withSkipCI(message string) string {
+	subject, rest, _ := strings.Cut(message, "\n\n")
+	return strings.TrimSpace(subject + "\n\n" + skipCI + "\n\n" + strings.TrimLeft(rest, "\n"))
 }
 
 // signable drops what would end a name or address in a commit early.
@@ -298,7 +314,7 @@ func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.R
 	err = &Error{
 		Kind: Refused, Doing: l.doing("pushing"),
 		Detail: printable(l.remote.strike.strike(status)), Said: lines(l.remote.strike.strike(said)),
-		Advice: "let this user push to " + l.ref.Short() + " (branch protection, push rules, hooks), " + l.o.advice,
+		Advice: "let this user push to " + l.name() + " (branch protection, push rules, hooks), " + l.o.advice,
 	}
 	if lockTrouble(status + said) {
 		return stuck, err

@@ -23,7 +23,7 @@ type connector interface {
 type remote struct {
 	connector
 	loc     location
-	strike  redactor
+	strike  *redactor
 	timeout time.Duration
 }
 
@@ -39,7 +39,7 @@ func openRemote(rawURL string, a Auth, timeout time.Duration) (*remote, error) {
 	if a.Username == "" {
 		a.Username = user
 	}
-	if a.Token == "" {
+	if a.Token == "" && a.TokenFile == "" {
 		a.Token = password
 	}
 	if timeout <= 0 {
@@ -48,7 +48,7 @@ func openRemote(rawURL string, a Auth, timeout time.Duration) (*remote, error) {
 	r := &remote{loc: loc, strike: newRedactor(a), timeout: timeout}
 	switch loc.scheme {
 	case overHTTP, overHTTPS:
-		r.connector, err = newHTTPConnector(loc, a)
+		r.connector, err = newHTTPConnector(loc, a, r.strike.learn)
 	case overSSH:
 		r.connector, err = newSSHConnector(loc, a)
 	default:

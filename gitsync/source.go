@@ -28,6 +28,7 @@ type SourceOptions struct {
 	CacheDir  string        // keeps objects over restarts; empty: memory
 	Timeout   time.Duration // of one fetch; five minutes unless set
 	Limits    Limits
+	Signers   *Signers // whose commits are taken; nil: anybody's
 }
 
 // Source reads revisions of the config repo. It is safe to use side by side.
@@ -37,6 +38,7 @@ type Source struct {
 	remote *remote
 	store  *store // nil for a local path
 	last   *Revision
+	asked  ancestry // what the remote was asked for last
 }
 
 // OpenSource checks the options as far as that goes without the remote.
@@ -88,7 +90,7 @@ func cleanDirectory(d string) (string, error) {
 // Fetch reads the revision that the ref stands for now. While that does not
 // change it costs one listing of the remote's refs, or nothing at all where
 // the ref is a commit, and gives the same Revision, which callers must not
-// change.
+// change. A commit that none of the Signers signed is held back.
 func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +106,11 @@ func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
 	if s.last != nil && s.last.Commit == commit.String() {
 		return s.last, nil
 	}
-	rev, err := readRevision(objs, commit, s.o.Directory, s.reading(commit), s.o.Limits)
+	err = s.checkSignature(objs, commit)
+	var rev *Revision
+	if err == nil {
+		rev, err = readRevision(objs, commit, s.o.Directory, s.reading(commit), s.o.Limits)
+	}
 	if err != nil {
 		return nil, s.unread(ctx, commit, err)
 	}
@@ -216,7 +222,7 @@ func (s *Source) local() (*objects, plumbing.Hash, error) {
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
-	objs := &objects{db: repo.Storer}
+	objs := &objects{db: repo.Storer, strict: s.o.Signers != nil}
 	refs, err := localRefs(repo)
 	if err != nil {
 		return nil, plumbing.ZeroHash, err

@@ -48,7 +48,7 @@ func (a *attempt) take(ctx context.Context, p pair, version int) error {
 		KeyDigest: digest, KeyShape: shapeOfKey(leaf.PublicKey), KeySince: leaf.NotBefore.UTC(),
 		Issuer: issuer.Name, Directory: issuer.Directory, Profile: issuer.Profile,
 		Mount: a.action.At.Mount, Path: a.action.At.Path, Version: version,
-		Revision: a.revision.Commit, Rotate: rotate, IssuedAt: leaf.NotBefore.UTC(),
+		Revision: a.revision.Commit, File: c.File, Rotate: rotate, IssuedAt: leaf.NotBefore.UTC(),
 		// No ARI: another account may have ordered it, and only that one may
 		// have it replaced. Until the next renewal the threshold decides.
 	}

@@ -50,6 +50,10 @@ type Options struct {
 	Moments Moments
 	// Examiner looks ahead; nil: Examine and Doctor cannot be used.
 	Examiner Examiner
+	// Anchor keeps how far the ledger had come; nil: nothing does.
+	Anchor Anchor
+	// Rewound is told of a ledger that is found rewritten, once.
+	Rewound func(Breach)
 	// Resolve follows references of the spec, for keystore passwords.
 	Resolve func(context.Context, spec.Value) (string, error)
 }
@@ -61,6 +65,7 @@ type Reconciler struct {
 	observer *Observer
 	drafts   *drafts
 	scribe   *scribe
+	mooring  mooring
 	asks     *asks
 	tenancy  tenancy
 	opts     Options
@@ -83,6 +88,9 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 	if o.Progress == nil {
 		o.Progress = func(string, string, string) {}
 	}
+	if o.Rewound == nil {
+		o.Rewound = func(Breach) {}
+	}
 	if o.Resolve == nil {
 		o.Resolve = func(context.Context, spec.Value) (string, error) {
 			return "", errors.New("references cannot be followed here")
@@ -91,8 +99,8 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 	return &Reconciler{
 		secrets: secrets, ca: ca, observer: observer, opts: o,
 		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix},
-		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now},
-		asks:   &asks{store: o.Moments}, held: map[string]bool{},
+		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now}, mooring: mooring{anchor: o.Anchor},
+		asks: &asks{store: o.Moments}, held: map[string]bool{},
 	}
 }
 
@@ -109,7 +117,7 @@ func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, befor
 }
 
 func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool, lenient bool) (*Observed, error) {
-	tree, err := r.scribe.snapshot(ctx)
+	tree, err := r.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +237,12 @@ func (r *Reconciler) tell(ctx context.Context, report *Report) error {
 		return fmt.Errorf("writing the ledger: %w; the events are safe in the journal and are told with the next run", err)
 	}
 	report.Commit = firstOf(commit, report.Commit)
-	return r.dropTold(ctx, told)
+	err = r.dropTold(ctx, told)
+	if commit != "" {
+		// The push is done: what goes wrong here is seen by the next look.
+		_, _ = r.snapshot(ctx)
+	}
+	return err
 }
 
 // tellMeanwhile tells the ledger now and then, so that a long run is seen
@@ -305,6 +318,13 @@ func (r *Reconciler) noteHeld(events []Event) error {
 		r.held[e.ID] = true
 	}
 	return nil
+}
+
+// isHeld tells whether noteHeld has told of an event.
+func (r *Reconciler) isHeld(id string) bool {
+	r.heldMu.Lock()
+	defer r.heldMu.Unlock()
+	return r.held[id]
 }
 
 // dropTold removes the pending secrets whose story the ledger has.

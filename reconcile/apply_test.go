@@ -74,6 +74,28 @@ func TestRotationNeverKeepsTheKey(t *testing.T) {
 	}
 }
 
+// TestKeyStaysWithItsOwners: a kept key follows its certificate to another path,
+// and not into another team's hands.
+func TestKeyStaysWithItsOwners(t *testing.T) {
+	for file, kept := range map[string]bool{"teams/a/other.hcl": true, "teams/b/certs.hcl": false} {
+		t.Run(file, func(t *testing.T) {
+			c := certificate("api", "api.example.com")
+			c.Key.Rotation, c.File = spec.RotateNever, "teams/a/certs.hcl"
+			w := newWorld(t, c)
+			w.settle()
+			before := w.ledger.record(t, "api").Live
+			c.File, c.Vault.Path = file, "tls/moved"
+			w.settle()
+			w.at = w.at.Add(61 * day)
+			w.settle()
+			after := w.ledger.record(t, "api").Live
+			if after.Path != "tls/moved" || (after.KeyDigest == before.KeyDigest) != kept {
+				t.Errorf("before %+v, after %+v", before, after)
+			}
+		})
+	}
+}
+
 func TestRotationRequestIsDoneOnce(t *testing.T) {
 	c := certificate("api", "api.example.com")
 	w := newWorld(t, c)

@@ -177,7 +177,7 @@ func (a *attempt) liveOf(d *draft, version int) *Live {
 		KeyDigest: d.KeyDigest, KeyShape: d.KeyShape, KeySince: d.KeySince,
 		Issuer: d.Issuer, Directory: d.Directory, Profile: d.Profile,
 		Mount: d.At.Mount, Path: d.At.Path, Version: version,
-		Revision: d.Revision, Rotate: d.Rotate, IssuedAt: d.Started.Truncate(time.Second),
+		Revision: d.Revision, File: a.action.Spec.File, Rotate: d.Rotate, IssuedAt: d.Started.Truncate(time.Second),
 		ARI: ariID(leaf), DNSAccount: d.Account,
 	}
 	if l.KeySince.IsZero() {

@@ -70,7 +70,7 @@ func (s *ChangeSet) Actions() []Action {
 // ChangeOf compares two revisions of the spec over one observed state, which
 // has to have been looked at for both (see Union). It is a pure function.
 func ChangeOf(base, head *spec.Spec, observed *Observed, now time.Time) *ChangeSet {
-	s := &ChangeSet{Blocks: blockChanges(base, head)}
+	s := &ChangeSet{Blocks: BlockChanges(base, head)}
 	before := byName(Plan(base, asBase(observed, s.Blocks), now))
 	s.Planned = Plan(head, observed, now)
 	after := byName(s.Planned)
@@ -159,8 +159,9 @@ func sameAction(a, b *Action) bool {
 	return same
 }
 
-// blockChanges compares the issuer and dns blocks.
-func blockChanges(base, head *spec.Spec) []BlockChange {
+// BlockChanges compares the issuer and dns blocks, which say where credentials
+// are sent.
+func BlockChanges(base, head *spec.Spec) []BlockChange {
 	usesIssuer := func(c *spec.Certificate, name string) bool {
 		return c.Issuer == name || slices.Contains(c.Fallbacks, name)
 	}

@@ -40,6 +40,12 @@
 //   - A retry is a person's and goes straight to the ledger, past the journal:
 //     it can simply be repeated, and a daemon may have the journal open. It ends
 //     a wait and forgets no failure, and asks nobody but the next pass.
+//   - The ledger's end is anchored in Vault after each push. A ledger that does
+//     not go on from there is told of and worked on; it is anchored anew only
+//     when it tells so itself, by an id that derives from the anchor.
+//   - A lease that has ended by the clock ends the work under it, before any
+//     further step and without a word from Vault: a process that was stopped
+//     does not know for how long.
 //   - With renewal.auto off only a missing certificate and an explicit
 //     rotation request are acted on: turning the renewal off means "do not
 //     touch it".

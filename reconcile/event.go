@@ -38,12 +38,13 @@ type Event struct {
 	Certificate string    `json:"certificate,omitempty"`
 	Names       []string  `json:"names,omitempty"` // as sent to the CA, where it was asked for a certificate
 	Status      Status    `json:"status"`
-	Severity    string    `json:"severity,omitempty"` // "page" from the third failure in a row on
+	Severity    string    `json:"severity,omitempty"` // "page" from the third failure in a row on, and of a revision held back
 	Reason      Reason    `json:"reason,omitempty"`
 	Detail      string    `json:"detail,omitempty"`
 	Actor       string    `json:"actor,omitempty"` // the commit's author, the CLI user, or "schedule"
 	Cause       string    `json:"cause,omitempty"` // "spec", "schedule", "drift" or "command"
 	Revision    string    `json:"revision,omitempty"`
+	OldRevision string    `json:"old_revision,omitempty"` // that was in force, where another is held back or accepted
 	OldSerial   string    `json:"old_serial,omitempty"`
 	NewSerial   string    `json:"new_serial,omitempty"`
 	KeyDigest   string    `json:"key_digest,omitempty"`
@@ -87,6 +88,9 @@ func eventID(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:12])
 }
+
+// idField is how the line of an event holds its id.
+func idField(id string) []byte { return []byte(`"id":"` + id + `"`) }
 
 // lineHash is what the next line's Prev says of this one.
 func lineHash(line []byte) string {
@@ -158,7 +162,7 @@ func appendEvents(tree fs.FS, events []Event, now time.Time) (map[string][]byte,
 	}
 	fresh := 0
 	for _, e := range events {
-		if bytes.Contains(recent, []byte(`"id":"`+e.ID+`"`)) {
+		if bytes.Contains(recent, idField(e.ID)) {
 			continue
 		}
 		e.Schema, e.Prev = EventSchema, prev

@@ -113,23 +113,51 @@ func credible(events []Event, now time.Time) []Event {
 // eventsSince reads a file's lines from its end until one is older; whole
 // tells that none was.
 func eventsSince(b []byte, since time.Time) (newestFirst []Event, whole bool, err error) {
-	for {
-		b = bytes.TrimRight(b, "\n")
-		if len(b) == 0 {
-			return newestFirst, true, nil
+	whole, err = eachBackward(b, func(e Event) bool {
+		if !e.Time.Before(since) {
+			newestFirst = append(newestFirst, e)
 		}
+		// A run tells what it did some time after it did it.
+		return !e.Time.Before(since.Add(-day))
+	})
+	return newestFirst, whole, err
+}
+
+// backward hands over the ledger's events from the newest back, for as long as
+// they are asked for.
+func backward(tree fs.FS, more func(Event) bool) error {
+	files, err := auditFiles(tree)
+	if err != nil {
+		return err
+	}
+	for _, f := range slices.Backward(files) {
+		b, err := fs.ReadFile(tree, f)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", f, err)
+		}
+		whole, err := eachBackward(b, more)
+		if err != nil {
+			return fmt.Errorf("%s in the ledger: %w", f, err)
+		}
+		if !whole {
+			return nil
+		}
+	}
+	return nil
+}
+
+// eachBackward hands over one file's events; whole tells that all were asked for.
+func eachBackward(b []byte, more func(Event) bool) (whole bool, err error) {
+	for b = bytes.TrimRight(b, "\n"); len(b) > 0; b = bytes.TrimRight(b, "\n") {
 		line := lastLine(b)
 		b = b[:len(b)-len(line)]
 		var e Event
 		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, false, fmt.Errorf("reading an event: %w", err)
+			return false, fmt.Errorf("reading an event: %w", err)
 		}
-		// A run tells what it did some time after it did it.
-		if e.Time.Before(since.Add(-day)) {
-			return newestFirst, false, nil
-		}
-		if !e.Time.Before(since) {
-			newestFirst = append(newestFirst, e)
+		if !more(e) {
+			return false, nil
 		}
 	}
+	return true, nil
 }

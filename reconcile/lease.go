@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,7 +29,29 @@ type tenancy struct {
 	users int
 	lost  context.Context // ends where the lease is lost
 	leave func()          // stops renewing it, and waits for that
+	until atomic.Int64    // when it ends unless it is renewed, in Unix nanoseconds
 }
+
+// fenced is over, too, from when the lease is by the clock. A process that was
+// stopped for a while goes on where it was, before any timer of its fires: this
+// is what keeps its next step back.
+//
+//	steps   ├─ order ─┤ stopped ........ ├─ over: no further step
+//	lease   ├── until ────┤ another's ───────────────▶
+type fenced struct {
+	context.Context
+	over func() bool
+}
+
+func (f fenced) Err() error {
+	if err := f.Context.Err(); err != nil || !f.over() {
+		return err
+	}
+	return context.Canceled
+}
+
+func (t *tenancy) extend(until time.Time)  { t.until.Store(until.UnixNano()) }
+func (t *tenancy) over(now time.Time) bool { return now.UnixNano() > t.until.Load() }
 
 // holdLease takes the lease and renews it until release is called; run ends
 // where it is lost.
@@ -44,12 +67,13 @@ func (r *Reconciler) holdLease(ctx context.Context) (run context.Context, releas
 		if err != nil {
 			return nil, nil, err
 		}
-		t.begin(context.WithoutCancel(ctx), func(ctx context.Context, stop func()) { r.renewLease(ctx, stop, until) })
+		t.extend(until)
+		t.begin(context.WithoutCancel(ctx), r.renewLease)
 	}
 	t.users++
 	run, cancel := context.WithCancel(ctx)
 	detach := context.AfterFunc(t.lost, cancel)
-	return run, func() {
+	return fenced{run, func() bool { return t.over(r.opts.Now()) }}, func() {
 		detach()
 		cancel()
 		r.releaseLease(ctx)
@@ -101,7 +125,7 @@ func (r *Reconciler) awaitLease(ctx context.Context) (until time.Time, err error
 	}
 }
 
-func (r *Reconciler) renewLease(ctx context.Context, stop func(), until time.Time) {
+func (r *Reconciler) renewLease(ctx context.Context, stop func()) {
 	tick := time.NewTicker(leaseRefresh)
 	defer tick.Stop()
 	for {
@@ -110,11 +134,16 @@ func (r *Reconciler) renewLease(ctx context.Context, stop func(), until time.Tim
 			return
 		case <-tick.C:
 		}
+		// One that has ended is another's matter, even where nobody took it yet.
+		if r.tenancy.over(r.opts.Now()) {
+			stop()
+			return
+		}
 		held, _, next, err := r.opts.Lease.Acquire(ctx)
 		switch {
 		case err == nil && held:
-			until = next
-		case err == nil || r.opts.Now().After(until):
+			r.tenancy.extend(next)
+		case err == nil:
 			stop()
 			return
 		}

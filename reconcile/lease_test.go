@@ -37,3 +37,43 @@ func TestLeaseIsKeptUntilTheLedgerIsTold(t *testing.T) {
 		t.Errorf("the ledger had %d events when the lease was given back, want 1", lease.told)
 	}
 }
+
+// brief is a lease that is not renewed in time.
+type brief struct{ until time.Time }
+
+func (l brief) Acquire(context.Context) (bool, string, time.Time, error) {
+	return true, "us", l.until, nil
+}
+func (l brief) Release(context.Context) error { return nil }
+
+// TestLeaseEndsWhileStopped: a process that was stopped in the middle of a step
+// takes no further one when it goes on after its lease has ended, and counts
+// that as no failure.
+func TestLeaseEndsWhileStopped(t *testing.T) {
+	w := newWorld(t, certificate("a", "a.example.com"))
+	w.opts.Lease = brief{w.at.Add(time.Minute)}
+	w.ca.fail = func(op string, _ int) error {
+		if op == "finish" {
+			w.at = w.at.Add(time.Minute + time.Second)
+		}
+		return nil
+	}
+	r, err := w.apply(context.Background())
+	if err != nil || r.Interrupted != 1 || len(r.Results) != 0 {
+		t.Fatalf("report %+v, %v", r, err)
+	}
+	if s := w.vault.secrets["secret/tls/a"]; s != nil {
+		t.Errorf("it wrote all the same: %+v", s)
+	}
+	if e := w.ledger.events(t); len(e) != 0 {
+		t.Errorf("events: %+v", e)
+	}
+	// Whoever has the lease next finishes the same order.
+	w.ca.fail, w.opts.Lease = nil, brief{w.at.Add(time.Minute)}
+	if r, err := w.apply(context.Background()); err != nil || len(r.Results) != 1 || r.Failed() != 0 {
+		t.Fatalf("report %+v, %v", r, err)
+	}
+	if n, _ := w.ca.ordered(); n != 1 {
+		t.Errorf("%d orders, want 1", n)
+	}
+}

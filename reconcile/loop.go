@@ -40,7 +40,11 @@ type Pass struct {
 	// nothing could be seen. Nobody changes them.
 	Standing []Action
 	Records  []*Record // by name
-	Next     time.Time // when the loop wakes next
+	// Rewound is when the ledger was last found rewritten, of late; Unanchored
+	// is why it could not be held against its anchor, nil where it could.
+	Rewound    time.Time
+	Unanchored error
+	Next       time.Time // when the loop wakes next
 }
 
 const (
@@ -168,7 +172,8 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if len(p.Report.Results)+p.Report.Overtaken > 0 && ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, actedOn(p)))
 	}
-	p.Standing, p.Records = l.planned, l.records()
+	p.Standing, p.Records, p.Rewound = l.planned, l.records(), LastRewound(l.seen.History)
+	p.Unanchored = l.r.Unanchored()
 	if ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.daily(ctx, now))
 	}

@@ -30,6 +30,7 @@ const (
 	metaProfile     = "profile"
 	metaRevision    = "revision"
 	metaRotate      = "rotate"
+	metaFile        = "file"
 	metaIssuedAt    = "issued_at"
 	metaARI         = "ari_id"
 	metaDNSAccount  = "dns_account"
@@ -59,6 +60,7 @@ func encodeMeta(there map[string]string, certificate string, l *Live) map[string
 	m[metaProfile] = l.Profile
 	m[metaRevision] = l.Revision
 	m[metaRotate] = rotateToken(l.Rotate)
+	m[metaFile] = rotateToken(l.File)
 	m[metaIssuedAt] = l.IssuedAt.UTC().Format(time.RFC3339)
 	m[metaARI] = l.ARI
 	m[metaDNSAccount] = l.DNSAccount
@@ -84,6 +86,7 @@ func decodeMeta(m map[string]string) (certificate string, l *Live, err error) {
 		Profile:     m[metaProfile],
 		Revision:    m[metaRevision],
 		Rotate:      m[metaRotate],
+		File:        m[metaFile],
 		ARI:         m[metaARI],
 		DNSAccount:  m[metaDNSAccount],
 	}

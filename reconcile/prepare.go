@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"fmt"
+	"path"
 	"time"
 
 	"certroll/spec"
@@ -116,7 +117,7 @@ func (a *attempt) keyIsTooOld() bool {
 // of that shape yet.
 func (a *attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, time.Time, error) {
 	l := a.action.Secret.Live
-	if l == nil || l.KeyShape != shape || !a.action.Secret.Readable {
+	if l == nil || l.KeyShape != shape || !a.action.Secret.Readable || a.changesHands(l) {
 		return nil, time.Time{}, nil
 	}
 	data, _, err := a.secrets.Read(ctx, a.action.At.Mount, a.action.At.Path)
@@ -129,4 +130,12 @@ func (a *attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, tim
 			"key.rotation is \"never\", but the key cannot be read back from %s: %w; add a PEM field to vault.fields or let the key rotate", a.action.At, err)}
 	}
 	return p.key, l.KeySince, nil
+}
+
+// changesHands tells that the certificate goes to another place in Vault by the
+// word of another directory of the config repo than the one that had it issued.
+// Whoever declares a name that was another team's does not get its key.
+func (a *attempt) changesHands(l *Live) bool {
+	c := a.action.Spec
+	return targetOf(c) != a.action.At && path.Dir(l.File) != path.Dir(c.File)
 }

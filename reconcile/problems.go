@@ -125,7 +125,7 @@ func (r *Reconciler) Doctor(ctx context.Context, desired *spec.Spec, rev Revisio
 // noteProblems puts the difference between what was told and what was found
 // into the journal.
 func (r *Reconciler) noteProblems(ctx context.Context, rev Revision, x *Examination) error {
-	tree, err := r.scribe.snapshot(ctx)
+	tree, err := r.snapshot(ctx)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,8 @@ type recordCache struct {
 }
 
 type cachedRecord struct {
-	text   uint64 // its hash
+	object string // that the tree has for the file, "" where it does not tell
+	text   uint64 // its hash, where it was read
 	record *Record
 }
 
@@ -48,18 +49,37 @@ func (c *recordCache) read(tree fs.FS) (map[string]*Record, error) {
 		if !strings.HasSuffix(f.Name(), ".json") {
 			continue
 		}
-		b, err := fs.ReadFile(tree, recordDir+"/"+f.Name())
+		one, err := c.one(tree, f, before[f.Name()])
 		if err != nil {
-			return nil, fmt.Errorf("reading the ledger's %s: %w", f.Name(), err)
-		}
-		one := cachedRecord{text: maphash.Bytes(c.seed, b), record: before[f.Name()].record}
-		if one.record == nil || before[f.Name()].text != one.text {
-			if one.record, err = UnmarshalRecord(b); err != nil {
-				return nil, fmt.Errorf("%s/%s in the ledger: %w", recordDir, f.Name(), err)
-			}
+			return nil, err
 		}
 		c.seen[f.Name()] = one
 		records[one.record.Certificate] = one.record
 	}
 	return records, nil
+}
+
+// one is the record of a file, which is not read where the tree tells that it
+// is the one of before, and not decoded where its text is.
+func (c *recordCache) one(tree fs.FS, f fs.DirEntry, before cachedRecord) (cachedRecord, error) {
+	one := cachedRecord{}
+	if o, ok := f.(interface{ ObjectID() string }); ok {
+		one.object = o.ObjectID()
+	}
+	if before.record != nil && one.object != "" && one.object == before.object {
+		return before, nil
+	}
+	b, err := fs.ReadFile(tree, recordDir+"/"+f.Name())
+	if err != nil {
+		return one, fmt.Errorf("reading the ledger's %s: %w", f.Name(), err)
+	}
+	one.text = maphash.Bytes(c.seed, b)
+	if before.record != nil && before.text == one.text {
+		one.record = before.record
+		return one, nil
+	}
+	if one.record, err = UnmarshalRecord(b); err != nil {
+		return one, fmt.Errorf("%s/%s in the ledger: %w", recordDir, f.Name(), err)
+	}
+	return one, nil
 }

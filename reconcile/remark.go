@@ -47,11 +47,12 @@ const (
 	RemarkLimit     = "limit_passed"       // a limit of the CA makes it wait
 	RemarkLifetime  = "lifetime_short"     // pulls come too seldom for it
 	RemarkDirectory = "directory_changed"  // the block moved to another directory
+	RemarkCheck     = "dns_check"          // it could not be issued as the DNS stands
 )
 
 var remarkOrder = []string{
 	RemarkBlock, RemarkOther, RemarkRemoved, RemarkDirectory, RemarkWeaker, RemarkRotation, RemarkAuto, RemarkIssuer, RemarkDNS,
-	RemarkOnRemove, RemarkLimit, RemarkLifetime,
+	RemarkOnRemove, RemarkLimit, RemarkLifetime, RemarkCheck,
 }
 
 // SortRemarks brings remarks into the order they are told: by code, then by

@@ -38,7 +38,7 @@ type Retried struct {
 // again, and `certroll run` may have it open. All certificates, or none.
 func (r *Reconciler) Retry(ctx context.Context, want Retry) (done []Retried, commit string, err error) {
 	now := r.opts.Now().UTC()
-	tree, err := r.scribe.snapshot(ctx)
+	tree, _, _, err := r.scribe.snapshot(ctx)
 	if err != nil {
 		return nil, "", err
 	}

@@ -24,12 +24,28 @@ func (r *Reconciler) noteRewound() error {
 	if !ok {
 		return nil
 	}
+	if r.isAstray() {
+		return nil // the anchor has it noted, and knows more
+	}
 	f := Rewound(old, now)
 	at := r.opts.Now().UTC()
-	return r.noteHeld([]Event{{
-		Schema: EventSchema, ID: eventID("rewound", old, now, at.Format(time.DateOnly)), Time: at.Truncate(time.Millisecond),
-		Operation: KindNote, Status: Failed, Severity: SeverityPage, Reason: ReasonRewound, Actor: "unknown", Cause: "drift", Class: ClassGit,
-		Detail:  "the ledger's branch was moved back, rewritten or deleted; what it said before is in a clone that is older (git fsck --lost-found)",
-		Message: "expected " + f.Expected + ", seen " + f.Seen,
-	}})
+	e := rewoundEvent(eventID("rewound", old, now, at.Format(time.DateOnly)), f, at)
+	e.Detail = "the ledger's branch was moved back, rewritten or deleted; what it said before is in a clone that is older (git fsck --lost-found)"
+	e.Message = "expected " + f.Expected + ", seen " + f.Seen
+	if !r.isHeld(e.ID) {
+		r.opts.Rewound(f)
+	}
+	return r.noteHeld([]Event{e})
+}
+
+// LastRewound is when the ledger was last found rewritten, by its events; zero
+// where it was not.
+func LastRewound(events []Event) time.Time {
+	var last time.Time
+	for _, e := range events {
+		if e.Reason == ReasonRewound && e.Time.After(last) {
+			last = e.Time
+		}
+	}
+	return last
 }

@@ -1,10 +1,12 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -29,23 +31,24 @@ type scribe struct {
 	ledger  Ledger
 	journal Journal
 	now     func() time.Time
-	last    fs.FS // the newest tree that was seen
+	last    fs.FS  // the newest tree that was seen
+	head    string // its commit
 	records recordCache
 }
 
-// snapshot is the ledger's tree. A Git that cannot be reached is no reason to
-// let certificates expire: the tree seen last stands in, and what happened
-// since is in the journal.
-func (s *scribe) snapshot(ctx context.Context) (fs.FS, error) {
-	tree, _, err := s.ledger.Snapshot(ctx)
+// snapshot is the ledger's tree and head. A Git that cannot be reached is no
+// reason to let certificates expire: the tree seen last stands in, which is
+// not fresh, and what happened since is in the journal.
+func (s *scribe) snapshot(ctx context.Context) (tree fs.FS, head string, fresh bool, err error) {
+	tree, head, err = s.ledger.Snapshot(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
-		s.last = tree
+		s.last, s.head = tree, head
 	} else if s.last == nil || ctx.Err() != nil {
-		return nil, err
+		return nil, "", false, err
 	}
-	return s.last, nil
+	return s.last, s.head, err == nil, nil
 }
 
 // note puts an entry where a crash does not reach it.
@@ -154,29 +157,82 @@ func (s *scribe) edit(tree fs.FS, entries []entry) (map[string][]byte, error) {
 // maxTrailers bounds the certificates that a commit message names.
 const maxTrailers = 50
 
+// maxHeadline is how long the first line of a commit message is at most, by the
+// usual rules.
+const maxHeadline = 72
+
 // commitMessage says what happened in its first line and carries trailers.
 func commitMessage(entries []entry) string {
-	byWhat := map[string]int{}
+	subject := commitSubject(entries)
+	if len(subject) > maxHeadline {
+		subject = headline(entries)
+	}
+	return subject + "\n\n" + strings.Join(trailers(entries), "\n") + "\n"
+}
+
+// headline is how many there were of what, where naming them is too long.
+func headline(entries []entry) string {
+	if len(entries) == 1 {
+		return headlineOf(entries[0].Event)
+	}
+	byWhat, byStatus := map[string]int{}, map[string]int{}
 	for _, e := range entries {
 		byWhat[string(e.Event.Operation)+" "+string(e.Event.Status)]++
+		byStatus[string(e.Event.Status)]++
 	}
-	var b strings.Builder
-	if len(entries) == 1 {
-		e := entries[0].Event
-		fmt.Fprintf(&b, "%s\n", strings.TrimSpace(fmt.Sprintf("%s %s: %s", e.Operation, e.Certificate, e.Status)))
-	} else {
-		var parts []string
-		for what, n := range byWhat {
-			parts = append(parts, fmt.Sprintf("%d %s", n, what))
-		}
-		sort.Strings(parts)
-		fmt.Fprintf(&b, "%s\n", strings.Join(parts, ", "))
+	if s := counts(byWhat); len(s) <= maxHeadline {
+		return s
 	}
-	b.WriteString("\n")
-	for _, t := range trailers(entries) {
-		b.WriteString(t + "\n")
+	return counts(byStatus) // the operations are among the trailers
+}
+
+// headlineOf is the first line for one event; a name that is too long is cut, it
+// stands whole among the trailers.
+func headlineOf(e Event) string {
+	what, came := string(e.Operation), ": "+string(e.Status)
+	name := firstLine(e.Certificate)
+	if name == "" {
+		return what + came
 	}
-	return b.String()
+	if room := maxHeadline - len(what) - len(came) - 1; len(name) > room {
+		name = strings.ToValidUTF8(name[:room-3], "") + "..."
+	}
+	return what + " " + name + came
+}
+
+// counts is "2 issue success, 1 renew failure".
+func counts(of map[string]int) string {
+	var parts []string
+	for what, n := range of {
+		parts = append(parts, fmt.Sprintf("%d %s", n, what))
+	}
+	sort.Strings(parts)
+	return strings.Join(parts, ", ")
+}
+
+// commitSubject says what was done to which certificates, and how it ended;
+// what went wrong comes first.
+func commitSubject(entries []entry) string {
+	type kind struct {
+		operation Kind
+		status    Status
+	}
+	certificates := map[kind][]string{}
+	for _, e := range entries {
+		k := kind{e.Event.Operation, e.Event.Status}
+		certificates[k] = append(certificates[k], e.Event.Certificate)
+	}
+	kinds := slices.SortedFunc(maps.Keys(certificates), func(a, b kind) int {
+		order := []Status{Failed, Denied, Held, Success}
+		return cmp.Or(cmp.Compare(slices.Index(order, a.status), slices.Index(order, b.status)), cmp.Compare(a.operation, b.operation))
+	})
+	parts := make([]string, 0, len(kinds))
+	for _, k := range kinds {
+		named := slices.Compact(slices.Sorted(slices.Values(certificates[k])))
+		named = slices.DeleteFunc(named, func(name string) bool { return name == "" })
+		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s", k.operation, shortNames(named)))+": "+string(k.status))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func trailers(entries []entry) []string {

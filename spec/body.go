@@ -17,13 +17,14 @@ import (
 // body reads the settings of one block, each once, and knows in the end which
 // of them nobody asked for.
 type body struct {
-	d     *decoder
-	ctx   *hcl.EvalContext
-	src   *hclsyntax.Body
-	what  string     // "certificate block"
-	at    *hcl.Range // the header: where something is missing
-	whole *hcl.Range // the outermost block: the context of a mistake
-	asked map[string]bool
+	d      *decoder
+	ctx    *hcl.EvalContext
+	src    *hclsyntax.Body
+	what   string          // "certificate block"
+	at     *hcl.Range      // the header: where something is missing
+	whole  *hcl.Range      // the outermost block: the context of a mistake
+	asked  map[string]bool // settings
+	within map[string]bool // inner blocks
 }
 
 // setting is one that may have been left out.
@@ -48,7 +49,7 @@ type element[T any] struct {
 }
 
 func (d *decoder) body(b *hclsyntax.Block, ctx *hcl.EvalContext) *body {
-	return &body{d: d, ctx: ctx, src: b.Body, what: b.Type + " block", at: b.DefRange().Ptr(), whole: b.Range().Ptr(), asked: map[string]bool{}}
+	return &body{d: d, ctx: ctx, src: b.Body, what: b.Type + " block", at: b.DefRange().Ptr(), whole: b.Range().Ptr(), asked: map[string]bool{}, within: map[string]bool{}}
 }
 
 func (b *body) has(name string) bool { return b.src.Attributes[name] != nil }
@@ -240,7 +241,7 @@ func (b *body) refs(name, kind string, single bool) setting[[]element[string]] {
 // block is the inner block of that type, nil where there is none; there may be
 // one at most.
 func (b *body) block(name string) *body {
-	b.asked[name] = true
+	b.within[name] = true
 	var found *hclsyntax.Block
 	for _, inner := range b.src.Blocks {
 		if inner.Type != name {
@@ -265,14 +266,22 @@ func (b *body) block(name string) *body {
 
 // done reports what nobody asked for.
 func (b *body) done() {
-	known := slices.Sorted(maps.Keys(b.asked))
+	known := slices.Concat(slices.Collect(maps.Keys(b.asked)), slices.Collect(maps.Keys(b.within)))
+	slices.Sort(known)
+	known = slices.Compact(known)
 	for _, name := range slices.Sorted(maps.Keys(b.src.Attributes)) {
-		if !b.asked[name] {
+		switch {
+		case b.within[name] && !b.asked[name]:
+			b.fault(b.src.Attributes[name].NameRange.Ptr(), "Wrong type", "%s is a block: %[1]s { ... }, without =.", name)
+		case !b.asked[name]:
 			b.fault(b.src.Attributes[name].NameRange.Ptr(), "Unknown setting", "%s has no %s.%s", upperFirst(article(b.what)), name, suggest(name, known))
 		}
 	}
 	for _, inner := range b.src.Blocks {
-		if !b.asked[inner.Type] {
+		switch {
+		case b.asked[inner.Type] && !b.within[inner.Type]:
+			b.fault(inner.TypeRange.Ptr(), "Wrong type", "%s is a setting, not a block: %[1]s = ...", inner.Type)
+		case !b.within[inner.Type]:
 			b.fault(inner.TypeRange.Ptr(), "Unknown block", "%s has no block %s.%s", upperFirst(article(b.what)), inner.Type, suggest(inner.Type, known))
 		}
 	}

@@ -125,6 +125,7 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 			c.checkIssuer(b, cert, issuer, places)
 		}
 		c.checkAccounts(b, cert, places)
+		c.checkPolicies(request{body: b, cert: cert, p: p, names: places, path: vaultPath.at})
 	}
 	c.keep(b, cert)
 }

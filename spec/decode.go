@@ -33,7 +33,8 @@ type Trust struct {
 	Mount    string   // the KV v2 mount of certificates that name none; "": secret
 	State    string   // the path of the reconciler's own state below any mount; "": certroll
 	// Files are the reconciler's own, whose issuer and dns blocks join those of
-	// the repo. Their references are not limited; other blocks are left alone.
+	// the repo. Their references are not limited. Their policy blocks say what
+	// files of the repo may ask for; other blocks are left alone.
 	Files []File
 }
 
@@ -43,8 +44,10 @@ func Decode(files []File, trust Trust) (*Spec, hcl.Diagnostics) {
 	d := newDecoder(trust)
 	d.parse(files)
 	d.declare()
+	d.decodePolicies()
 	d.decodeIssuers()
 	d.decodeDNS()
+	d.checkFiles()
 	d.decodeCertificates()
 	if !trust.Known {
 		d.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "References not checked",
@@ -72,11 +75,14 @@ type decoder struct {
 	sources      map[string][]byte // by path
 	issuerBlocks map[string]declared
 	dnsBlocks    map[string]declared
-	localAttrs   map[string]*hclsyntax.Attribute
-	locals       map[string]cty.Value
-	defaults     map[string]*partial // by directory
-	ctx          *hcl.EvalContext    // of the repo's files
-	trustedCtx   *hcl.EvalContext    // of the reconciler's own
+	policies     []*policy
+	// underPolicies are those of a file that was asked for already.
+	underPolicies map[string][]*policy
+	localAttrs    map[string]*hclsyntax.Attribute
+	locals        map[string]cty.Value
+	defaults      map[string]*partial // by directory
+	ctx           *hcl.EvalContext    // of the repo's files
+	trustedCtx    *hcl.EvalContext    // of the reconciler's own
 }
 
 // parsed is a file that may be looked into.
@@ -102,7 +108,7 @@ func newDecoder(trust Trust) *decoder {
 		trust: trust, seen: map[string]bool{}, budget: &budget{left: maxWork},
 		spec:         Spec{Issuers: map[string]*Issuer{}, DNS: map[string]*DNSAccount{}},
 		issuerBlocks: map[string]declared{}, dnsBlocks: map[string]declared{},
-		sources:    map[string][]byte{},
+		sources: map[string][]byte{}, underPolicies: map[string][]*policy{},
 		localAttrs: map[string]*hclsyntax.Attribute{}, locals: map[string]cty.Value{}, defaults: map[string]*partial{},
 		trustedCtx: &hcl.EvalContext{Functions: trustedFunctions(), Variables: map[string]cty.Value{}},
 	}

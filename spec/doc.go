@@ -10,6 +10,10 @@
 // An Editor changes the text of one block, and takes an edit only where the
 // files then decode and mean the same but for that change.
 //
+// Where the reconciler's own settings have policy blocks, each file may ask only
+// for what those allow that its path is under (policy.go); they are decoded with
+// its issuer and dns blocks, so that there is one decoder and one kind of mistake.
+//
 // What a file may ask of the decoder is bounded, since files come from pull
 // requests: sizes and nesting before parsing (limits.go), loops, numbers and
 // results of functions while evaluating (guard.go).

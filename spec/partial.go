@@ -236,7 +236,7 @@ func (d *decoder) defaultsOf(block *hclsyntax.Block) *partial {
 	}
 	for _, inner := range b.src.Blocks {
 		if inner.Type == "rotate" {
-			b.asked["rotate"] = true
+			b.within["rotate"] = true
 			b.fault(inner.TypeRange.Ptr(), "Not a default", "rotate says something of one certificate; write it there.")
 		}
 	}

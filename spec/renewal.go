@@ -166,6 +166,7 @@ func (b *body) rotate() (reason string, revoke *Revocation) {
 	if b.has("rotate") && hasBlock(b, "rotate") {
 		b.fault(b.src.Attributes["rotate"].NameRange.Ptr(), "Contradicting settings", "rotate is a setting or a block; leave one of them out.")
 	}
+	b.asked["rotate"] = true
 	if in := b.block("rotate"); in != nil {
 		return in.rotateBlock()
 	}

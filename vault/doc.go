@@ -1,8 +1,8 @@
 // Package vault keeps secrets in HashiCorp Vault KV v2.
 //
 // It owns the login and its renewal, check-and-set writes, custom metadata,
-// named documents that are created once, and the lease that lets one writer in
-// at a time. It knows nothing of certificates: what a field or a metadata key
+// named documents that are created once, an anchor for what lies elsewhere, and
+// the lease that lets one writer in at a time. It knows nothing of certificates: what a field or a metadata key
 // means is for its callers to say.
 //
 // It never prints or returns a token, and never takes a Vault that cannot be

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -14,6 +15,7 @@ import (
 
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
+	"certroll/reconcile"
 	"certroll/spec"
 )
 
@@ -32,6 +34,9 @@ type app struct {
 	// patience are the waits between the tries within one attempt; nil: those
 	// of packages reconcile and acme.
 	patience []time.Duration
+	// leaseTTL is how long a lease outlives a reconciler that was killed; 0: a
+	// minute.
+	leaseTTL time.Duration
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -42,10 +47,14 @@ func (a *app) rootCommand() *cobra.Command {
 renews them by ACME into HashiCorp Vault KV v2, and commits their status and an
 audit log back to Git.
 
-Its own settings are in certroll.hcl; see docs/certroll.md.`,
+Its own settings are in certroll.hcl; see docs/certroll.md. Flags are written with
+one dash or two. Commands exit 0 where all is well and 1 after an error; those
+that mean more by it say so in their help.`,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate("certroll {{.Version}}\n")
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -55,8 +64,28 @@ Its own settings are in certroll.hcl; see docs/certroll.md.`,
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(),
-		a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.versionCommand(), dnsChildCommand())
+		a.acceptCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.versionCommand(), dnsChildCommand())
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w (%s -help lists those there are)", err, c.CommandPath())
+	})
+	showUse(root)
 	return root
+}
+
+// showUse lets a mistake in the arguments of a command, or of one below it, say
+// how the command is written.
+func showUse(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return fmt.Errorf("%w: write %s (%s -help tells more)", err, strings.TrimSuffix(c.UseLine(), " [flags]"), c.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, below := range c.Commands() {
+		showUse(below)
+	}
 }
 
 // configDirFlag adds the flag of the commands that read the config repo.
@@ -81,10 +110,10 @@ func (a *app) settings() (*settings, error) {
 	return s, nil
 }
 
-// decode turns the files of a revision into a spec, showing every mistake.
-func (a *app) decode(s *settings, files []gitsync.File) (*spec.Spec, error) {
+// decode turns the files of a revision into a spec, and shows what was found.
+func (a *app) decode(s *settings, files []gitsync.File, show func(io.Writer, view.Palette, []spec.File, hcl.Diagnostics)) (*spec.Spec, error) {
 	desired, all, diags := decodeFiles(s, files)
-	view.Diagnostics(a.err, a.palette(), all, diags)
+	show(a.err, a.palette(), all, diags)
 	if diags.HasErrors() {
 		return nil, exitCode(exitError)
 	}
@@ -122,7 +151,7 @@ func isTerminal(w io.Writer) bool {
 func (a *app) logger(s *settings) (*slog.Logger, error) { return s.Log.logger(a.err) }
 
 // revision reads the config repo: a plain directory where one is given, else
-// the branch.
+// the branch, whose head must follow on what the ledger says was taken last.
 func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, error) {
 	if a.configDir != "" {
 		return a.readDir(s)
@@ -131,7 +160,19 @@ func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, err
 	if err != nil {
 		return nil, err
 	}
-	return src.Fetch(ctx)
+	rev, err := src.Fetch(ctx)
+	if err != nil || s.Repo.AllowRewrites {
+		return rev, err
+	}
+	tree, err := s.ledgerTree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last, err := reconcile.LastTaken(tree)
+	if err != nil {
+		return nil, err
+	}
+	return rev, src.Follows(ctx, rev, last.Commit)
 }
 
 // readDir reads the directory that stands in for the config repo. One without a

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/view"
+	"certroll/gitsync"
 	"certroll/reconcile"
 )
 
@@ -59,7 +61,7 @@ leaves those that fit; -status error stands for failure and denied.`,
 }
 
 func (a *app) auditVerifyCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, anchored bool
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Check that the audit log was only ever appended to",
@@ -68,15 +70,21 @@ over all files; each commit of the ledger's branch has one parent and only
 appends to its audit files; and the branch goes on from the head that this
 machine saw last (kept in state_dir). Fetches the branch's whole history.
 
+Where certroll.hcl or the environment names a Vault, the branch is also held
+against what the reconciler anchored there at each push. Without it, whoever may
+push can make the whole ledger anew; -anchor makes it an error where that could
+not be looked at.
+
 Exits 0 where all is in order, 1 with what was found.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.verifyAudit(cmd.Context(), asJSON) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.verifyAudit(cmd.Context(), asJSON, anchored) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON (schema in docs/asking.md)")
+	c.Flags().BoolVar(&anchored, "anchor", false, "fail where the anchor in Vault cannot be looked at")
 	return c
 }
 
-func (a *app) verifyAudit(ctx context.Context, asJSON bool) error {
+func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 	s, err := a.settings()
 	if err != nil {
 		return err
@@ -95,10 +103,16 @@ func (a *app) verifyAudit(ctx context.Context, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	found, anchor := a.verifyAnchor(ctx, s, ledger)
 	if old, now, ok := ledger.Rewound(); ok {
 		trail.Findings = append(trail.Findings, reconcile.Rewound(old, now))
+		found = reconcile.WithoutLost(found)
 	}
-	dto := view.NewVerified(trail)
+	trail.Findings = append(trail.Findings, found...)
+	if anchored && anchor.Unseen != "" {
+		return fmt.Errorf("looking at the anchor in Vault: %s", anchor.Unseen)
+	}
+	dto := view.NewVerified(trail, anchor)
 	if asJSON {
 		err = view.JSON(a.out, dto)
 	} else {
@@ -108,4 +122,29 @@ func (a *app) verifyAudit(ctx context.Context, asJSON bool) error {
 		return exitCode(exitError)
 	}
 	return err
+}
+
+// verifyAnchor holds the ledger against its anchor in Vault where there is one
+// that can be read.
+func (a *app) verifyAnchor(ctx context.Context, s *settings, ledger *gitsync.Ledger) ([]reconcile.Breach, view.Anchor) {
+	if s.Vault.Address == "" && a.getenv("VAULT_ADDR") == "" {
+		return nil, view.Anchor{Unseen: "no Vault is named: set vault.address in certroll.hcl, or VAULT_ADDR"}
+	}
+	unseen := func(err error) ([]reconcile.Breach, view.Anchor) { return nil, view.Anchor{Unseen: err.Error()} }
+	log, err := a.logger(s)
+	if err != nil {
+		return unseen(err)
+	}
+	_, kv, err := login(ctx, s, log)
+	if err != nil {
+		return unseen(err)
+	}
+	found, kept, err := reconcile.VerifyAnchor(ctx, s.anchor(kv, ledger), ledger)
+	switch {
+	case err != nil:
+		return unseen(err)
+	case !kept:
+		return nil, view.Anchor{Unseen: "nothing is anchored yet: the next push of certroll apply or run does so"}
+	}
+	return found, view.Anchor{Held: true}
 }

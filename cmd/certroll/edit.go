@@ -77,6 +77,9 @@ func (a *app) revise(ctx context.Context, s *settings, f *editFlags, c change) e
 	case a.configDir != "":
 		return a.editDirectory(s, c)
 	}
+	if s.Verify != nil && f.branch == "" {
+		return errors.New("certroll.hcl takes only signed commits, and certroll signs none: it would hold this one back. Give -branch, and have the pull request merged by somebody who signs; or give -print, and commit the patch yourself")
+	}
 	name, email, err := a.author(f.author)
 	if err != nil {
 		return err

@@ -35,6 +35,8 @@ ACME clients: HCL is written for them, keys and chains of files go to Vault wher
 nothing is yet, and nothing is issued. Commit the HCL, and the next apply adopts
 them. A report says what could not be carried over. Exits 1 where a certificate
 was left behind. See docs/import.md.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := c.PersistentFlags()
 	flags.StringVar(&f.out, "out", "", "write the HCL to this file, which must not be there yet (default: standard output)")

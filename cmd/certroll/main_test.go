@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 // this test binary: minutes are too long to be tested by.
 const patienceVariable = "CERTROLL_TEST_PATIENCE"
 
+// leaseVariable holds how long its lease outlives it.
+const leaseVariable = "CERTROLL_TEST_LEASE"
+
 func impatient() *app {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
 	for _, text := range strings.Fields(os.Getenv(patienceVariable)) {
@@ -30,6 +33,12 @@ func impatient() *app {
 			panic(err)
 		}
 		a.patience = append(a.patience, wait)
+	}
+	if text := os.Getenv(leaseVariable); text != "" {
+		var err error
+		if a.leaseTTL, err = time.ParseDuration(text); err != nil {
+			panic(err)
+		}
 	}
 	return a
 }

@@ -21,7 +21,10 @@ type metrics struct {
 	standing []reconcile.Action
 	records  []*reconcile.Record
 	passedAt time.Time
+	rewound  time.Time
+	anchored bool
 	revision string
+	held     reconcile.Reason // why the newest revision is not in force; "": it is
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -39,6 +42,9 @@ var (
 	pagingMetric    = describe("certificate_paging", "1 where a person is to be woken: three failures in a row.", "certificate")
 	stateMetric     = describe("certificates", "Certificates by state of their record.", "state")
 	passedMetric    = describe("last_pass_timestamp_seconds", "When the last pass ended that saw Vault and the ledger.")
+	rewoundMetric   = describe("ledger_rewound_timestamp_seconds", "When the ledger was last found moved back, rewritten or deleted; there is none where it was not, of late.")
+	anchoredMetric  = describe("ledger_anchored", "1 where the ledger could be held against its anchor in Vault in the last pass, else 0.")
+	heldMetric      = describe("revision_held", "1 where the newest revision of the config repo is not in force.", "reason")
 	revisionMetric  = describe("revision_info", "The revision of the config repo that is in force.", "revision")
 )
 
@@ -77,13 +83,21 @@ func (m *metrics) passed(p reconcile.Pass, revision string, now time.Time) {
 	defer m.mu.Unlock()
 	if m.revision = revision; p.Standing != nil {
 		m.standing, m.records, m.passedAt = p.Standing, p.Records, now
+		m.rewound, m.anchored = p.Rewound, p.Unanchored == nil
 	}
+}
+
+// hold takes up why the newest revision is not in force; "" that it is.
+func (m *metrics) hold(reason reconcile.Reason) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held = reason
 }
 
 // Describe and Collect make it a prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{notAfterMetric, versionMetric, renewalMetric, issuedMetric, failuresMetric, holdMetric,
-		unmanagedMetric, pagingMetric, stateMetric, passedMetric, revisionMetric} {
+		unmanagedMetric, pagingMetric, stateMetric, passedMetric, rewoundMetric, anchoredMetric, heldMetric, revisionMetric} {
 		ch <- d
 	}
 }
@@ -106,6 +120,13 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	if !m.passedAt.IsZero() {
 		send.time(passedMetric, m.passedAt)
+		send.yes(anchoredMetric, m.anchored)
+	}
+	if !m.rewound.IsZero() {
+		send.time(rewoundMetric, m.rewound)
+	}
+	if m.held != "" {
+		send.value(heldMetric, 1, string(m.held))
 	}
 	if m.revision != "" {
 		send.value(revisionMetric, 1, m.revision)
@@ -120,6 +141,14 @@ func (g gauges) value(d *prometheus.Desc, v float64, labels ...string) {
 
 func (g gauges) time(d *prometheus.Desc, t time.Time, labels ...string) {
 	g.value(d, float64(t.Unix()), labels...)
+}
+
+func (g gauges) yes(d *prometheus.Desc, is bool) {
+	v := 0.0
+	if is {
+		v = 1
+	}
+	g.value(d, v)
 }
 
 // action tells what the plan says of a certificate.

@@ -31,8 +31,9 @@ func TestMetricsDocumented(t *testing.T) {
 			{Certificate: "off", Kind: reconcile.KindNone, Reason: reconcile.ReasonUnmanaged, Spec: &spec.Certificate{}},
 			{Certificate: "gone", Kind: reconcile.KindRetire},
 		},
-		Records: []*reconcile.Record{record},
+		Records: []*reconcile.Record{record}, Rewound: at,
 	}, "c0ffee", at)
+	m.hold(reconcile.ReasonUnsigned)
 	problems, err := testutil.GatherAndLint(m)
 	if err != nil || len(problems) > 0 {
 		t.Error(err, problems)

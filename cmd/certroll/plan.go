@@ -44,6 +44,7 @@ an error, and 2 where there is something to do, as Terraform has it; with -base
 	f.StringVar(&o.base, "base", "", "show what changes against this branch, tag or commit")
 	f.StringVar(&o.ref, "ref", "", "plan this branch, tag or commit of repo.url instead of repo.ref")
 	f.BoolVar(&o.offline, "offline", false, "ask no Vault: take what is live from the ledger")
+	f.BoolVar(&o.dns, "check-dns", false, "also look at CAA, the delegation of challenges and DNSSEC, at the servers that the revision names")
 	f.BoolVar(&o.json, "json", false, "print the plan as JSON (schema in docs/plan.md)")
 	f.BoolVar(&o.markdown, "markdown", false, "print the plan as Markdown, for a comment")
 	f.IntVar(&o.max, "markdown-limit", view.MarkdownLimit, "the most bytes of Markdown")

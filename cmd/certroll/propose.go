@@ -25,6 +25,7 @@ type planInput struct {
 	offline bool   // by the ledger alone
 	writing bool   // it is to be applied
 	github  bool   // mistakes are printed as annotations too
+	dns     bool   // look at the DNS of what the plan is about
 	// progress is told what each certificate waits for.
 	progress func(certificate, step, detail string)
 	// fits may refuse the revision before anybody is asked; nil: any will do.
@@ -67,6 +68,9 @@ func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.dns {
+		in.look = checkDNS(log)
+	}
 	both, err := a.sides(ctx, s, in)
 	if err != nil {
 		return nil, err
@@ -103,11 +107,12 @@ func (a *app) settingsFor(in planInput) (*settings, error) {
 
 // sides reads and decodes what is to be planned, and what it is compared with.
 func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, error) {
+	signed := s.Verify != nil
 	if in.ref != "" {
 		if a.configDir != "" {
 			return nil, fmt.Errorf("-ref asks repo.url, and -config-dir reads a directory: leave one of them out")
 		}
-		s.Repo.Ref = in.ref
+		s.propose(in.ref)
 	}
 	rev, err := a.revision(ctx, s)
 	if err == nil && in.fits != nil {
@@ -118,7 +123,7 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	}
 	both := &sides{rev: rev, directory: rev.Directory, ref: in.base}
 	head, files, diags := decodeFiles(s, rev.Files)
-	view.Diagnostics(a.err, a.palette(), files, diags)
+	view.Briefly(a.err, a.palette(), files, diags)
 	if in.github {
 		view.AnnotateDiagnostics(a.out, rev.Directory, diags)
 	}
@@ -126,6 +131,9 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 		return nil, exitCode(exitError)
 	}
 	both.head = head
+	if in.ref != "" && signed {
+		both.warnings = append(both.warnings, fmt.Sprintf("whether %s is signed was not looked at: that is asked of the head that is applied", in.ref))
+	}
 	if in.offline && s.file == nil {
 		both.warnings = append(both.warnings, "certroll.hcl is not at hand (-config), so whether references, httpreq and webroots stay within what the reconciler allows was not checked"+a.passedOver())
 	}
@@ -133,6 +141,12 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 		return both, nil
 	}
 	return both, a.baseSide(ctx, s, both)
+}
+
+// propose has another ref read that is looked at and never applied: the head of
+// a pull request is not what is signed and merged in the end.
+func (s *settings) propose(ref string) {
+	s.Repo.Ref, s.Repo.AllowRewrites, s.Verify = ref, true, nil
 }
 
 // passedOver says so where a certroll.hcl lies where one is looked for.
@@ -171,9 +185,9 @@ func (a *app) baseRevision(ctx context.Context, s *settings, ref string) (rev *g
 		}
 		return checkout.Base(ref)
 	}
-	there := *s
-	repo := *s.Repo
-	repo.Ref, there.Repo = ref, &repo
+	there, repo := *s, *s.Repo
+	there.Repo = &repo
+	there.propose(ref)
 	src, err := there.source()
 	if err != nil {
 		return nil, false, err

@@ -40,7 +40,7 @@ func (a *app) retry(ctx context.Context, want reconcile.Retry, asJSON bool) erro
 	if err != nil {
 		return err
 	}
-	ledger, err := s.openLedger("")
+	ledger, err := s.writeLedger("")
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,9 @@ type daemon struct {
 	files    *watch
 	metrics  *metrics
 	good     *gitsync.Revision // the last revision without a mistake
+	takenAt  time.Time         // when it was taken
+	instead  reconcile.Taken   // what the head that was held back last does not descend from
+	traced   bool              // what the ledger says was taken last is known to be followed
 	desired  *spec.Spec
 	warned   map[string]bool // what was said of mounts
 }
@@ -101,6 +104,9 @@ func (d *daemon) passed(p reconcile.Pass) {
 		revision = d.good.Commit
 	}
 	d.metrics.passed(p, revision, time.Now())
+	if p.Unanchored != nil {
+		d.log.Error("the ledger could not be held against its anchor in Vault", "error", p.Unanchored)
+	}
 	if p.Report != nil {
 		for _, r := range p.Report.Results {
 			level := slog.LevelInfo
@@ -143,15 +149,21 @@ func (d *daemon) Pull(ctx context.Context) (*spec.Spec, reconcile.Revision, erro
 // the last good revision stays in force, also over a restart.
 func (d *daemon) pull(ctx context.Context) error {
 	rev, err := d.fetch(ctx)
+	var held *gitsync.Error
+	if errors.As(err, &held) && held.Held != nil {
+		return d.withhold(ctx, held)
+	}
 	if err != nil {
 		d.log.Error("pull failed", "error", err)
 		return errors.Join(err, d.fallBack())
 	}
 	if d.good != nil && rev.Commit == d.good.Commit && sameFiles(rev.Files, d.good.Files) {
+		d.metrics.hold("")
 		return nil
 	}
 	desired, files, diags := decodeFiles(d.settings, rev.Files)
 	if diags.HasErrors() {
+		d.metrics.hold(reconcile.ReasonRefused)
 		view.Diagnostics(d.err, d.palette(), files, diags)
 		d.log.Error("revision refused", "revision", rev.Commit, "mistakes", len(diags.Errs()))
 		if noteErr := d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)); noteErr != nil {
@@ -160,7 +172,9 @@ func (d *daemon) pull(ctx context.Context) error {
 		return d.fallBack()
 	}
 	d.log.Info("revision", "revision", rev.Commit, "author", rev.Author, "certificates", len(desired.Certificates))
-	d.good, d.desired = rev, desired
+	d.metrics.hold("")
+	d.logChanges(desired)
+	d.good, d.desired, d.takenAt = rev, desired, time.Now()
 	return d.keepGood()
 }
 
@@ -174,7 +188,11 @@ func (d *daemon) fetch(ctx context.Context) (*gitsync.Revision, error) {
 	if d.source == nil {
 		return d.readDir(d.settings)
 	}
-	return d.source.Fetch(ctx)
+	rev, err := d.source.Fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return rev, d.follows(ctx, rev)
 }
 
 func (d *daemon) goodFile() string { return filepath.Join(d.settings.StateDir, "last-good.json") }
@@ -182,7 +200,7 @@ func (d *daemon) goodFile() string { return filepath.Join(d.settings.StateDir, "
 // keepGood writes the last good revision to disk. It holds the repo's files,
 // which hold no secret.
 func (d *daemon) keepGood() error {
-	b, err := json.Marshal(d.good)
+	b, err := json.Marshal(kept{d.good, d.takenAt})
 	if err != nil {
 		return fmt.Errorf("encoding the last good revision: %w", err)
 	}
@@ -192,26 +210,41 @@ func (d *daemon) keepGood() error {
 	return nil
 }
 
+// kept is the last good revision on the disk.
+type kept struct {
+	*gitsync.Revision
+	TakenAt time.Time
+}
+
+// readGood reads it; fs.ErrNotExist where there is none yet.
+func (d *daemon) readGood() (*kept, error) {
+	b, err := os.ReadFile(d.goodFile())
+	if err != nil {
+		return nil, fmt.Errorf("reading the last good revision: %w", err)
+	}
+	k := &kept{Revision: &gitsync.Revision{}}
+	if err := json.Unmarshal(b, k); err != nil {
+		return nil, fmt.Errorf("reading the last good revision %s: %w; remove it", d.goodFile(), err)
+	}
+	return k, nil
+}
+
 func (d *daemon) fallBack() error {
 	if d.good != nil {
 		return nil
 	}
-	b, err := os.ReadFile(d.goodFile())
+	k, err := d.readGood()
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New("there is no good revision yet; nothing is done until one can be read")
 	}
 	if err != nil {
-		return fmt.Errorf("reading the last good revision: %w", err)
+		return err
 	}
-	rev := &gitsync.Revision{}
-	if err := json.Unmarshal(b, rev); err != nil {
-		return fmt.Errorf("reading the last good revision %s: %w; remove it", d.goodFile(), err)
-	}
-	desired, _, diags := decodeFiles(d.settings, rev.Files)
+	desired, _, diags := decodeFiles(d.settings, k.Files)
 	if diags.HasErrors() {
-		return fmt.Errorf("the last good revision %s is refused by this certroll.hcl: %s", rev.Commit, view.OneLine(diags))
+		return fmt.Errorf("the last good revision %s is refused by this certroll.hcl: %s", k.Commit, view.OneLine(diags))
 	}
-	d.log.Warn("the last good revision is in force", "revision", rev.Commit)
-	d.good, d.desired = rev, desired
+	d.log.Warn("the last good revision is in force", "revision", k.Commit)
+	d.good, d.desired, d.takenAt = k.Revision, desired, k.TakenAt
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -27,13 +26,14 @@ type settings struct {
 	Ledger   *ledgerSettings    `hcl:"ledger,block"`
 	Vault    *vaultSettings     `hcl:"vault,block"`
 	Trust    *trustSettings     `hcl:"trust,block"`
+	Verify   *verifySettings    `hcl:"verify,block"` // nil: anybody's commits are taken
 	Log      *logSettings       `hcl:"log,block"`
 	Webhooks []*webhookSettings `hcl:"webhook,block"`
 	StateDir string             `hcl:"state_dir,optional"`
 	Interval string             `hcl:"interval,optional"`
 	Parallel int                `hcl:"parallel,optional"`
 	Listen   string             `hcl:"listen,optional"` // host:port that run serves on; "": it does not
-	// Rest holds the issuer and dns blocks, which package spec decodes.
+	// Rest holds the issuer, dns and policy blocks, which package spec decodes.
 	Rest hcl.Body `hcl:",remain"`
 
 	interval time.Duration
@@ -51,21 +51,25 @@ type gitAuth struct {
 }
 
 type repoSettings struct {
-	URL       string   `hcl:"url"`
-	Ref       string   `hcl:"ref,optional"`
-	Directory string   `hcl:"directory,optional"`
-	Depth     int      `hcl:"depth,optional"`
-	CacheDir  string   `hcl:"cache_dir,optional"`
-	Auth      *gitAuth `hcl:"auth,block"`
+	URL       string `hcl:"url"`
+	Ref       string `hcl:"ref,optional"`
+	Directory string `hcl:"directory,optional"`
+	Depth     int    `hcl:"depth,optional"`
+	CacheDir  string `hcl:"cache_dir,optional"`
+	// AllowRewrites takes a head that does not descend from the one before.
+	AllowRewrites bool     `hcl:"allow_rewrites,optional"`
+	Auth          *gitAuth `hcl:"auth,block"`
 }
 
 type ledgerSettings struct {
-	URL         string   `hcl:"url,optional"`
-	Branch      string   `hcl:"branch,optional"`
-	Directory   string   `hcl:"directory,optional"`
-	AuthorName  string   `hcl:"author_name,optional"`
-	AuthorEmail string   `hcl:"author_email,optional"`
-	Auth        *gitAuth `hcl:"auth,block"`
+	URL         string           `hcl:"url,optional"`
+	Branch      string           `hcl:"branch,optional"`
+	Directory   string           `hcl:"directory,optional"`
+	AuthorName  string           `hcl:"author_name,optional"`
+	AuthorEmail string           `hcl:"author_email,optional"`
+	SkipCI      *bool            `hcl:"skip_ci,optional"` // true unless set
+	Auth        *gitAuth         `hcl:"auth,block"`
+	Signing     *signingSettings `hcl:"signing,block"`
 }
 
 type vaultSettings struct {
@@ -99,6 +103,11 @@ type trustSettings struct {
 	Webroots []string `hcl:"webroots,optional"`
 }
 
+type verifySettings struct {
+	SSHAllowedSigners string `hcl:"ssh_allowed_signers,optional"`
+	OpenPGPKeyring    string `hcl:"openpgp_keyring,optional"`
+}
+
 type logSettings struct {
 	Level  string `hcl:"level,optional"`
 	Format string `hcl:"format,optional"`
@@ -128,12 +137,26 @@ func loadSettings(path string) (*settings, []spec.File, hcl.Diagnostics, error) 
 		return nil, files, diags, nil
 	}
 	loaded := &settings{}
-	if diags = gohcl.DecodeBody(f.Body, nil, loaded); diags.HasErrors() {
+	if diags = append(gohcl.DecodeBody(f.Body, nil, loaded), strangers(f.Body)...); diags.HasErrors() {
 		return nil, files, diags, nil
 	}
 	loaded.file = &file
 	loaded.fill()
-	return loaded, files, loaded.complete(hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos}), nil
+	diags = loaded.complete(hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos})
+	// Mistakes of what package spec decodes are no revision's fault.
+	_, more := spec.Decode(nil, loaded.trust())
+	return loaded, files, append(diags, more...), nil
+}
+
+// strangers finds blocks and settings that nobody would read: a policy with a
+// slip of the pen in its name must not be one that was never written.
+func strangers(body hcl.Body) hcl.Diagnostics {
+	schema, _ := gohcl.ImpliedBodySchema(settings{})
+	for _, name := range []string{"issuer", "dns", "policy"} {
+		schema.Blocks = append(schema.Blocks, hcl.BlockHeaderSchema{Type: name, LabelNames: []string{"name"}})
+	}
+	_, diags := body.Content(schema)
+	return diags
 }
 
 func (s *settings) fill() {
@@ -168,6 +191,10 @@ func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
 			s.Ledger.Auth = s.Repo.Auth
 		}
 	}
+	if v := s.Verify; v != nil && v.SSHAllowedSigners == "" && v.OpenPGPKeyring == "" {
+		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "No signers", Subject: &where,
+			Detail: "The verify block names nobody's keys, so that no commit could be taken: set ssh_allowed_signers, openpgp_keyring, or both."}}
+	}
 	if s.StateDir == "" {
 		s.StateDir = defaultStateDir()
 	}
@@ -200,15 +227,11 @@ func (a *gitAuth) auth() (gitsync.Auth, error) {
 	if a == nil {
 		return gitsync.Auth{SSHAgent: os.Getenv("SSH_AUTH_SOCK") != ""}, nil
 	}
-	g := gitsync.Auth{Username: a.Username, SSHKeyFile: a.SSHKeyFile, SSHAgent: a.SSHAgent, KnownHostsFile: a.KnownHosts, CABundle: a.CABundle}
-	switch {
-	case a.TokenFile != "":
-		b, err := os.ReadFile(a.TokenFile)
-		if err != nil {
-			return g, fmt.Errorf("reading the Git token: %w", err)
-		}
-		g.Token = strings.TrimSpace(string(b))
-	case a.TokenEnv != "":
+	g := gitsync.Auth{
+		Username: a.Username, TokenFile: a.TokenFile, SSHKeyFile: a.SSHKeyFile, SSHAgent: a.SSHAgent,
+		KnownHostsFile: a.KnownHosts, CABundle: a.CABundle,
+	}
+	if a.TokenFile == "" && a.TokenEnv != "" {
 		if g.Token = os.Getenv(a.TokenEnv); g.Token == "" {
 			return g, fmt.Errorf("reading the Git token: the environment variable %s is empty; set it, or mend token_env in certroll.hcl", a.TokenEnv)
 		}
@@ -249,6 +272,9 @@ func (s *settings) ownVariables() []string {
 		if a != nil && a.TokenEnv != "" {
 			names = append(names, a.TokenEnv)
 		}
+	}
+	if k := s.Ledger.Signing; k != nil && k.PassphraseEnv != "" {
+		names = append(names, k.PassphraseEnv)
 	}
 	for _, w := range s.Webhooks {
 		if w.SecretEnv != "" {

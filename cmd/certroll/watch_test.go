@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -93,16 +92,30 @@ dns "filed" {
 	}
 	w.until("the certificate", out, func() bool { return w.told("issue", "success") == 1 })
 	w.stopRun(cmd, out)
-	var es []reconcile.Event
-	for line := range strings.Lines(w.ledgerFile(time.Now().UTC().Format("audit/2006/01.jsonl"))) {
-		var e reconcile.Event
-		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			t.Fatal(err)
-		}
-		es = append(es, e)
-	}
+	es := w.audit()
 	if es[0].Class != reconcile.ClassDNSUnauthorized || es[0].HoldUntil == nil || es[1].Time.After(*es[0].HoldUntil) {
 		t.Errorf("the hold did not end early: %+v", es)
 	}
 	w.checkPair("tls/api", "api.lab.test")
+}
+
+// TestConfigDirIsWatched: a file that is written below the config directory is
+// taken up long before the next pull.
+func TestConfigDirIsWatched(t *testing.T) {
+	w := newLab(t).fresh(t, map[string]string{"README.md": "nothing\n"})
+	w.settings(`interval = "1h"`)
+	dir := filepath.Join(w.dir, "config")
+	if err := os.MkdirAll(filepath.Join(dir, "teams"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a.hcl"), []byte(oneCertificate), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := w.started("run", "-config-dir", dir)
+	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	if err := os.WriteFile(filepath.Join(dir, "teams", "b.hcl"), []byte(strings.ReplaceAll(oneCertificate, "api", "more")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the second certificate", out, func() bool { return w.told("issue", "success") == 2 })
+	w.stopRun(cmd, out)
 }

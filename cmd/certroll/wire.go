@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,12 +22,9 @@ import (
 	"certroll/vault"
 )
 
-const (
-	// leaseTTL is how long a lease outlives a reconciler that was killed.
-	leaseTTL = time.Minute
-	// leaseWait outlasts the lease of one that was.
-	leaseWait = leaseTTL + 30*time.Second
-)
+// leaseTTL is how long a lease outlives a reconciler that was killed. Half as
+// much again is waited for one.
+const leaseTTL = time.Minute
 
 func (s *settings) source() (*gitsync.Source, error) {
 	if s.Repo.URL == "" {
@@ -36,11 +36,33 @@ func (s *settings) source() (*gitsync.Source, error) {
 	}
 	return gitsync.OpenSource(gitsync.SourceOptions{
 		URL: s.Repo.URL, Ref: s.Repo.Ref, Directory: s.Repo.Directory, Depth: s.Repo.Depth, CacheDir: s.Repo.CacheDir, Auth: auth,
+		Signers: s.Verify.signers(),
 	})
 }
 
-// openLedger opens the ledger; with a directory it remembers there what it saw.
+func (v *verifySettings) signers() *gitsync.Signers {
+	if v == nil {
+		return nil
+	}
+	return &gitsync.Signers{AllowedSigners: v.SSHAllowedSigners, Keyring: v.OpenPGPKeyring}
+}
+
+// openLedger opens the ledger to read it; with a directory it remembers there
+// what it saw.
 func (s *settings) openLedger(memory string) (*gitsync.Ledger, error) {
+	return s.ledgerWith(memory, nil)
+}
+
+// writeLedger opens the ledger to write it.
+func (s *settings) writeLedger(memory string) (*gitsync.Ledger, error) {
+	key, err := s.Ledger.Signing.key()
+	if err != nil {
+		return nil, err
+	}
+	return s.ledgerWith(memory, key)
+}
+
+func (s *settings) ledgerWith(memory string, key *gitsync.SigningKey) (*gitsync.Ledger, error) {
 	if s.Ledger.URL == "" {
 		return nil, errors.New("there is no ledger: set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
 	}
@@ -51,6 +73,7 @@ func (s *settings) openLedger(memory string) (*gitsync.Ledger, error) {
 	return gitsync.OpenLedger(gitsync.LedgerOptions{
 		URL: s.Ledger.URL, Branch: s.Ledger.Branch, Directory: s.Ledger.Directory, Auth: auth,
 		AuthorName: s.Ledger.AuthorName, AuthorEmail: s.Ledger.AuthorEmail, CacheDir: memory,
+		SigningKey: key, SkipCI: s.Ledger.SkipCI == nil || *s.Ledger.SkipCI,
 	})
 }
 
@@ -85,15 +108,18 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 		return nil, err
 	}
 	p := &parts{client: client, kv: kv}
-	memory := ""
 	if writing {
-		memory = s.ledgerMemory()
+		p.ledger, err = s.writeLedger(s.ledgerMemory())
+	} else {
+		p.ledger, err = s.openLedger("")
 	}
-	if p.ledger, err = s.openLedger(memory); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	var journal reconcile.Journal = noJournal{}
+	var anchor reconcile.Anchor
 	if writing {
+		anchor = s.anchor(p.kv, p.ledger)
 		if p.journal, err = gitsync.OpenJournal(filepath.Join(s.StateDir, journalName(s))); err != nil {
 			return nil, err
 		}
@@ -103,12 +129,28 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	accounts := vault.NewDocuments(p.kv, s.Vault.Mount, s.Vault.Prefix+"/accounts")
 	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log, PresentRetry: a.patience})
 	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv, machine()}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
+	ttl := cmp.Or(a.leaseTTL, leaseTTL)
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
-		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: leaseWait, Patience: a.patience, Examiner: p.acme,
-		Lease:   vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), leaseTTL),
+		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: ttl + ttl/2, Patience: a.patience, Examiner: p.acme,
+		Anchor: anchor, Rewound: rewound(log),
+		Lease:   vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), ttl),
 		Moments: momentsFile(filepath.Join(s.StateDir, "moments.json")),
 	})
 	return p, nil
+}
+
+// anchor is where Vault keeps how far this ledger had come. Each ledger has its
+// own: to move to another one is no rewind.
+func (s *settings) anchor(kv *vault.KV, ledger *gitsync.Ledger) *vault.Anchor {
+	sum := sha256.Sum256([]byte(ledger.Place()))
+	return vault.NewAnchor(kv, s.Vault.Mount, s.Vault.Prefix+"/anchor/"+hex.EncodeToString(sum[:8]))
+}
+
+// rewound says loudly that the ledger was rewritten.
+func rewound(log *slog.Logger) func(reconcile.Breach) {
+	return func(f reconcile.Breach) {
+		log.Error("the ledger was rewritten", "problem", f.Problem, "expected", f.Expected, "seen", f.Seen, "file", f.File, "line", f.Line, "commit", f.Commit)
+	}
 }
 
 // login logs in to Vault and makes sure of its mount.

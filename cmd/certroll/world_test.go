@@ -239,6 +239,7 @@ type auditEvent struct {
 	ID, Operation, Certificate, Status, Class, Message, Prev, Reason, Actor, Revision string
 	Detail, Revoked                                                                   string
 	OldSerial                                                                         string `json:"old_serial"`
+	OldRevision                                                                       string `json:"old_revision"`
 	NewSerial                                                                         string `json:"new_serial"`
 	DNSAccount                                                                        string `json:"dns_account"`
 }

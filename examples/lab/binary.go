@@ -45,6 +45,8 @@ func remedy(program string) string {
 		return "install BIND 9 (Debian: apt-get install bind9)"
 	case "sshd", "ssh-keygen":
 		return "install OpenSSH's server and client (Debian: apt-get install openssh-server openssh-client)"
+	case "gpg":
+		return "install GnuPG (Debian: apt-get install gnupg)"
 	case "git":
 		return "install Git"
 	}

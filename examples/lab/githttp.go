@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 )
 
 // GitHTTP serves the bare repositories of one directory by git's own
@@ -19,7 +20,8 @@ import (
 type GitHTTP struct {
 	Dir      string // the repositories' directory
 	User     string
-	Token    string // the password, as forges take an access token
+	Token    string // the password, as forges take an access token, until Rotate
+	now      atomic.Value
 	listener net.Listener
 	server   *http.Server
 	done     chan struct{}
@@ -55,11 +57,25 @@ func StartGitHTTP(ctx context.Context, dir string) (*GitHTTP, error) {
 	return g, nil
 }
 
+// Rotate replaces the token by a new one; the old one opens nothing any more.
+func (g *GitHTTP) Rotate() string {
+	token := random("lab-token-")
+	g.now.Store(token)
+	return token
+}
+
+func (g *GitHTTP) token() string {
+	if token, ok := g.now.Load().(string); ok {
+		return token
+	}
+	return g.Token
+}
+
 // guard lets in only who knows the token.
 func (g *GitHTTP) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, token, _ := r.BasicAuth()
-		if user != g.User || subtle.ConstantTimeCompare([]byte(token), []byte(g.Token)) != 1 {
+		if user != g.User || subtle.ConstantTimeCompare([]byte(token), []byte(g.token())) != 1 {
 			w.Header().Set("WWW-Authenticate", `Basic realm="lab"`)
 			http.Error(w, "authentication required", http.StatusUnauthorized)
 			return
@@ -102,7 +118,7 @@ func (g *GitHTTP) AuthURL(repo string) string {
 	if err != nil {
 		return g.URL(repo)
 	}
-	u.User = url.UserPassword(g.User, g.Token)
+	u.User = url.UserPassword(g.User, g.token())
 	return u.String()
 }
 

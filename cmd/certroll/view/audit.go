@@ -92,13 +92,20 @@ type Verified struct {
 	Head     string             `json:"head"` // "" where there is no branch
 	Findings []reconcile.Breach `json:"findings"`
 	More     int                `json:"more_findings"` // beyond those listed
+	Anchor   Anchor             `json:"anchor"`
+}
+
+// Anchor says whether the ledger was held against what is anchored in Vault.
+type Anchor struct {
+	Held   bool   `json:"held"`
+	Unseen string `json:"unseen"` // why it was not; "" where it was
 }
 
 // NewVerified builds the view of a check.
-func NewVerified(t *reconcile.Trail) Verified {
+func NewVerified(t *reconcile.Trail, a Anchor) Verified {
 	return Verified{
 		Schema: AuditSchema, InOrder: len(t.Findings) == 0, Events: t.Events, Files: t.Files, Commits: t.Commits, Head: t.Head,
-		Findings: append([]reconcile.Breach{}, t.Findings...), More: t.More,
+		Findings: append([]reconcile.Breach{}, t.Findings...), More: t.More, Anchor: a,
 	}
 }
 
@@ -114,6 +121,12 @@ func WriteVerified(w io.Writer, p Palette, v Verified) {
 	sum := sprint("%s in %s, %s", counted(v.Events, "event"), counted(v.Files, "file"), counted(v.Commits, "commit"))
 	if v.Head != "" {
 		sum += ", head " + v.Head
+	}
+	if v.Anchor.Unseen != "" {
+		out.f("The anchor in Vault was not looked at: %s.\n", oneLine(v.Anchor.Unseen))
+	}
+	if v.Anchor.Held {
+		sum += ", held against its anchor in Vault"
 	}
 	if v.InOrder {
 		out.f("%s %s.\n", p.green("In order:"), sum)

@@ -45,7 +45,7 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 	out.f("%s  %s\n", p.bold(r.Certificate), stateWord(r, reconcile.Standing(s.Standing)))
 	line := func(key, value string) {
 		if value != "" {
-			out.f("  %-13s %s\n", key, value)
+			out.f("  %-13s %s\n", key, hang(value, 16))
 		}
 	}
 	line("names", strings.Join(r.Names, ", "))
@@ -66,9 +66,17 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 		out.f("%s\n", indent(wrap(f.Message, 90), "                "))
 	}
 	if h := r.Hold; h != nil {
-		line("waits until", stamp(h.Until)+", "+oneLine(h.Reason))
+		line("waits until", stamp(h.Until)+", "+untold(h.Reason, r.LastFailure))
 	}
 	writeFailures(out, p, s.Failures)
+}
+
+// untold is the reason of a hold without the message that was told just before.
+func untold(reason string, f *reconcile.Failure) string {
+	if f == nil {
+		return reason
+	}
+	return strings.TrimSuffix(reason, ": "+f.Message)
 }
 
 func writeLive(line func(key, value string), l *reconcile.Live, s *Story) {

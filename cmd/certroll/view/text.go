@@ -73,6 +73,17 @@ func clip(s string, most int) string {
 	return string([]rune(s)[:most]) + "..."
 }
 
+// textWidth is where sentences are broken, so that they are read in a terminal
+// of a hundred columns.
+const textWidth = 96
+
+// hang is a text on as many lines as it takes, the later ones indented to where
+// the first one begins.
+func hang(s string, column int) string {
+	by := strings.Repeat(" ", column)
+	return strings.TrimPrefix(indent(wrap(oneLine(s), textWidth+2-column), by), by)
+}
+
 // oneLine makes a text fit a line of a terminal or a log whoever wrote it: a
 // line break could begin a line of its own there, which a CI takes for a
 // command, and other control characters act on the terminal.

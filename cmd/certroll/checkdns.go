@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"time"
+
+	"certroll/reconcile"
+	"certroll/reconcile/acme"
+	"certroll/spec"
+)
+
+// checkDNSTimeout bounds what a plan waits for the DNS.
+const checkDNSTimeout = 2 * time.Minute
+
+// checkDNS looks, for a plan, whether certificates could be issued as the DNS
+// stands: CAA, the delegation of challenges, DNSSEC. It needs no secret, knows
+// no ACME account and writes nothing.
+func checkDNS(log *slog.Logger) func(context.Context, *spec.Spec, []string) []reconcile.Remark {
+	return func(ctx context.Context, desired *spec.Spec, certificates []string) []reconcile.Remark {
+		if len(certificates) == 0 {
+			return nil
+		}
+		client := acme.New(noAccounts{}, acme.Options{UserAgent: "certroll/" + version(), Logger: log})
+		defer func() { _ = client.Close() }()
+		r := reconcile.New(&reconcile.Observer{}, nil, nil, nil, noJournal{}, reconcile.Options{Examiner: client})
+		x, err := r.Examine(ctx, desired, reconcile.ExamineOptions{Certificates: certificates, NoCanary: true, Timeout: checkDNSTimeout})
+		if err != nil {
+			return []reconcile.Remark{{Code: reconcile.RemarkCheck, Text: "the DNS could not be looked at: " + err.Error()}}
+		}
+		var remarks []reconcile.Remark
+		for _, f := range x.Findings {
+			if f.Severity != reconcile.SeverityInfo {
+				remarks = append(remarks, remarkOf(f, desired))
+			}
+		}
+		if x.Incomplete {
+			remarks = append(remarks, reconcile.Remark{Code: reconcile.RemarkCheck, Text: fmt.Sprintf("the DNS was not looked at in full within %s", checkDNSTimeout)})
+		}
+		return remarks
+	}
+}
+
+// remarkOf tells a finding to the reviewer of a change, at the block of the
+// first certificate that it touches.
+func remarkOf(f reconcile.Finding, desired *spec.Spec) reconcile.Remark {
+	r := reconcile.Remark{Code: reconcile.RemarkCheck, Text: f.Message}
+	if f.Advice != "" {
+		r.Text += "; " + f.Advice
+	}
+	if len(f.Certificates) == 0 {
+		return r
+	}
+	if c := desired.Certificate(f.Certificates[0]); c != nil {
+		r.Place = reconcile.Place{File: c.File, Line: c.Range.Start.Line, Column: c.Range.Start.Column}
+	}
+	if r.Certificate = f.Certificates[0]; len(f.Certificates) > 1 {
+		r.Text += fmt.Sprintf(" (also %s)", strings.Join(f.Certificates[1:], ", "))
+	}
+	return r
+}
+
+// noAccounts are the ACME accounts of who may not see any.
+type noAccounts struct{}
+
+func (noAccounts) Load(context.Context, string) (map[string]string, error) {
+	return nil, fs.ErrNotExist
+}
+
+func (noAccounts) Create(context.Context, string, map[string]string) (map[string]string, error) {
+	return nil, fs.ErrPermission
+}
+
+func (noAccounts) Update(context.Context, string, map[string]string) error { return fs.ErrPermission }

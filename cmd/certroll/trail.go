@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"certroll/gitsync"
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+// follows checks that a head descends from what was taken before, or that a
+// person has accepted that it does not.
+func (d *daemon) follows(ctx context.Context, rev *gitsync.Revision) error {
+	if d.settings.Repo.AllowRewrites {
+		return nil
+	}
+	before, err := d.takenBefore(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range before {
+		err := d.source.Follows(ctx, rev, t.Commit)
+		var held *gitsync.Error
+		if errors.As(err, &held) && held.Kind == gitsync.Rewritten {
+			d.instead, err = t, d.accepted(ctx, rev, t, held)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	d.traced = true
+	return nil
+}
+
+// takenBefore is what this process or, over a restart, the one before took;
+// and at first also what the ledger tells of, for a disk that is fresh, or
+// stood still while another reconciler went on.
+func (d *daemon) takenBefore(ctx context.Context) ([]reconcile.Taken, error) {
+	var list []reconcile.Taken
+	if d.good != nil {
+		list = append(list, reconcile.Taken{Commit: d.good.Commit, At: d.takenAt})
+	} else if k, err := d.readGood(); err == nil {
+		list = append(list, reconcile.Taken{Commit: k.Commit, At: k.TakenAt})
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if d.traced {
+		return list, nil
+	}
+	tree, _, err := d.parts.ledger.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last, err := reconcile.LastTaken(tree)
+	return append(list, last), err
+}
+
+// accepted returns the reason to hold a head back, or nil where a person has
+// accepted it since the other one was taken.
+func (d *daemon) accepted(ctx context.Context, rev *gitsync.Revision, instead reconcile.Taken, held error) error {
+	tree, _, err := d.parts.ledger.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	ok, err := reconcile.AcceptedSince(tree, rev.Commit, instead.At)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return held
+	}
+	d.log.Warn("a person accepted a head that does not descend from the last good revision", "revision", rev.Commit, "instead_of", instead.Commit)
+	return nil
+}
+
+// reasons are those of a head that is held back.
+var reasons = map[gitsync.Kind]reconcile.Reason{
+	gitsync.Unsigned: reconcile.ReasonUnsigned, gitsync.BadSignature: reconcile.ReasonBadSignature, gitsync.Rewritten: reconcile.ReasonRewritten,
+}
+
+// withhold says loudly that a head is held back: in the log with each pull, in
+// the ledger once.
+func (d *daemon) withhold(ctx context.Context, held *gitsync.Error) error {
+	d.metrics.hold(reasons[held.Kind])
+	d.log.Error("revision held back", "revision", held.Held.Commit, "author", held.Held.Author, "reason", string(reasons[held.Kind]), "error", held)
+	w := reconcile.Withheld{
+		Revision: reconcile.Revision{Commit: held.Held.Commit, Author: held.Held.Author}, Reason: reasons[held.Kind], Message: held.Error(),
+	}
+	if held.Kind == gitsync.Rewritten {
+		w.Old = d.instead
+	}
+	err := d.reconciler.Withhold(ctx, w)
+	if err != nil {
+		d.log.Error("telling of the revision that is held back", "error", err)
+	}
+	if err := d.fallBack(); err != nil {
+		return errors.Join(held, err)
+	}
+	return nil
+}
+
+// logChanges logs what a new revision changes of where credentials are sent.
+func (d *daemon) logChanges(desired *spec.Spec) {
+	if d.desired == nil {
+		return
+	}
+	for _, c := range reconcile.BlockChanges(d.desired, desired) {
+		for _, s := range c.Settings {
+			d.log.Warn(c.Type+" block "+c.Change, "name", c.Name, "field", s.Field, "old", s.Old, "new", s.New)
+		}
+	}
+}

@@ -1,0 +1,35 @@
+package gitsync
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// Descends tells whether the branch, as it was seen last, goes on from a
+// commit. What lies between them is fetched where it is not here.
+func (l *Ledger) Descends(ctx context.Context, commit string) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	head, old := l.store.state.Head, plumbing.NewHash(commit)
+	switch {
+	case head.IsZero() || old.IsZero():
+		return false, nil
+	case l.store.descends(head, old, plumbing.ZeroHash):
+		return true, nil
+	case l.asked.head == head && l.asked.old == old:
+		return l.asked.descends, nil
+	}
+	ctx, cancel := l.remote.bound(ctx)
+	defer cancel()
+	ok, err := l.remote.connects(ctx, l.doing("reading the history of"), head, old, maxBetween)
+	if errors.Is(err, errPackTooLarge) {
+		ok, err = false, nil // far more than lies between two looks at a ledger
+	}
+	if err != nil {
+		return false, l.remote.explain(ctx, l.doing("reading the history of"), err)
+	}
+	l.asked = ancestry{head, old, ok}
+	return ok, nil
+}

@@ -1,0 +1,175 @@
+package gitsync
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// keyring makes keys for a ledger, with the programs that people use.
+type keyring struct{ *signer }
+
+func newKeyring(t testing.TB) keyring { return keyring{newSigner(t)} }
+
+// ssh makes a key that is allowed to sign.
+func (k keyring) ssh(passphrase string, kind ...string) string {
+	k.t.Helper()
+	k.run("ssh-keygen", append([]string{"-q", "-N", passphrase, "-C", "test", "-f", "id"}, kind...)...)
+	public, err := os.ReadFile(k.path("id.pub"))
+	must(k.t, err)
+	k.write("allowed", "certroll@localhost "+string(public))
+	return k.path("id")
+}
+
+// gpg makes a key and exports its secret half.
+func (k keyring) gpg(passphrase, algorithm, usage string, export ...string) string {
+	k.t.Helper()
+	k.run("gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase,
+		"--quick-generate-key", "certroll <certroll@localhost>", algorithm, usage, "1y")
+	return k.secret(passphrase, export...)
+}
+
+func (k keyring) secret(passphrase string, how ...string) string {
+	k.t.Helper()
+	if how == nil {
+		how = []string{"--armor", "--export-secret-keys"}
+	}
+	k.run("gpg", append([]string{"--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", passphrase, "--output", "secret"}, how...)...)
+	return k.path("secret")
+}
+
+// git runs git in a ledger's repository, as somebody who trusts the keys.
+func (k keyring) git(p place, args ...string) (string, error) {
+	cmd := exec.CommandContext(k.t.Context(), "git", append([]string{"-C", p.path, "-c", "gpg.ssh.allowedSignersFile=" + k.path("allowed")}, args...)...)
+	cmd.Env = k.env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// TestSignedCommits: git itself finds good what the ledger signs, with a key of
+// each kind that people have.
+func TestSignedCommits(t *testing.T) {
+	secret := secret()
+	for name, key := range map[string]func(k keyring) (*SigningKey, error){
+		"ssh ed25519": func(k keyring) (*SigningKey, error) { return ReadSSHSigningKey(k.ssh("", "-t", "ed25519"), "") },
+		"ssh ecdsa":   func(k keyring) (*SigningKey, error) { return ReadSSHSigningKey(k.ssh("", "-t", "ecdsa"), "") },
+		"ssh rsa with passphrase": func(k keyring) (*SigningKey, error) {
+			return ReadSSHSigningKey(k.ssh(secret, "-t", "rsa", "-b", "3072"), secret)
+		},
+		"openpgp ed25519": func(k keyring) (*SigningKey, error) { return ReadOpenPGPSigningKey(k.gpg("", "ed25519", "sign"), "") },
+		"openpgp rsa with passphrase": func(k keyring) (*SigningKey, error) {
+			return ReadOpenPGPSigningKey(k.gpg(secret, "rsa3072", "sign"), secret)
+		},
+		"openpgp binary": func(k keyring) (*SigningKey, error) {
+			return ReadOpenPGPSigningKey(k.gpg("", "ed25519", "sign", "--export-secret-keys"), "")
+		},
+		// The primary key stays at home; only a subkey is given out.
+		"openpgp subkey": func(k keyring) (*SigningKey, error) {
+			k.gpg("", "ed25519", "cert")
+			fields := strings.Split(k.run("gpg", "--list-keys", "--with-colons"), "\nfpr:")
+			fingerprint := strings.Trim(strings.Split(fields[1], "\n")[0], ":")
+			k.run("gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--quick-add-key", fingerprint, "ed25519", "sign", "1y")
+			return ReadOpenPGPSigningKey(k.secret("", "--armor", "--export-secret-subkeys"), "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKeyring(t)
+			signing, err := key(k)
+			must(t, err)
+			if shown := fmt.Sprintf("%v %+v %#v", signing, LedgerOptions{SigningKey: signing}, *signing); strings.Contains(shown, secret) {
+				t.Errorf("it shows its passphrase: %s", shown)
+			}
+			p := local(t)
+			l := p.ledger(t, LedgerOptions{SigningKey: signing, SkipCI: true})
+			first := commit(t, l, write(map[string]string{"a": "1"}))
+			second := commit(t, l, write(map[string]string{"a": "2"}))
+			for _, h := range []string{first, second} {
+				if out, err := k.git(p, "verify-commit", h); err != nil {
+					t.Errorf("git verify-commit: %v\n%s", err, out)
+				}
+			}
+			if shown, err := k.git(p, "log", "--show-signature", "--format=%G? %s%n%b", "certroll/status"); err != nil || strings.Count(shown, "G Test\n[skip ci]\n\nOperation: test") != 2 {
+				t.Errorf("git log shows %v\n%s", err, shown)
+			}
+			p.git(t, "fsck", "--strict", "--full")
+			// What was signed is all of it: another message has no good signature.
+			raw := p.git(t, "cat-file", "commit", second) + "\n"
+			forged := k.write("forged", strings.Replace(raw, "Operation: test", "Operation: mist", 1))
+			h := p.git(t, "hash-object", "-t", "commit", "-w", forged)
+			if out, err := k.git(p, "verify-commit", h); err == nil {
+				t.Errorf("git takes a changed commit for a signed one:\n%s", out)
+			}
+		})
+	}
+}
+
+func TestSigningKeyErrors(t *testing.T) {
+	k := newKeyring(t)
+	passphrase := secret()
+	locked := k.ssh(passphrase, "-t", "ed25519")
+	export := k.gpg(passphrase, "ed25519", "sign")
+	k.run("gpg", "--batch", "--yes", "--output", "public", "--armor", "--export")
+	wrong := secret()
+	for name, c := range map[string]struct {
+		read  func() (*SigningKey, error)
+		words []string
+	}{
+		"no such ssh key":       {func() (*SigningKey, error) { return ReadSSHSigningKey(k.path("absent"), "") }, []string{k.path("absent"), "no such file"}},
+		"ssh, no passphrase":    {func() (*SigningKey, error) { return ReadSSHSigningKey(locked, "") }, []string{locked, "there is no passphrase"}},
+		"ssh, wrong passphrase": {func() (*SigningKey, error) { return ReadSSHSigningKey(locked, wrong) }, []string{locked, "passphrase"}},
+		"ssh, public half":      {func() (*SigningKey, error) { return ReadSSHSigningKey(locked+".pub", "") }, []string{"private half"}},
+		"no such openpgp key":   {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(k.path("absent"), "") }, []string{k.path("absent"), "no such file"}},
+		"openpgp, no key":       {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(locked, "") }, []string{locked, "no OpenPGP key", "--export-secret-keys"}},
+		"openpgp, public half":  {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(k.path("public"), "") }, []string{"public half alone"}},
+		"openpgp, no phrase":    {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(export, "") }, []string{export, "there is no passphrase"}},
+		"openpgp, wrong phrase": {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(export, wrong) }, []string{export, "does not open it"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key, err := c.read()
+			failure(t, err, Invalid, c.words...)
+			if key != nil || strings.Contains(err.Error(), wrong) {
+				t.Errorf("got %v, %v", key, err)
+			}
+		})
+	}
+}
+
+// TestSkipCI: the marker stands before the trailers, whatever the message has.
+func TestSkipCI(t *testing.T) {
+	for message, want := range map[string]string{
+		"one":                      "one\n\n[skip ci]",
+		"one\n\nA: b\nC: d":        "one\n\n[skip ci]\n\nA: b\nC: d",
+		"one\n\n\nbody\n\nA: b":    "one\n\n[skip ci]\n\nbody\n\nA: b",
+		"two\nlines\n\nbody\n\nA:": "two\nlines\n\n[skip ci]\n\nbody\n\nA:",
+	} {
+		if got := withSkipCI(message); got != want {
+			t.Errorf("%q became %q, want %q", message, got, want)
+		}
+	}
+}
+
+// TestLedgerOutsideBranches: a ref that is no branch is under no branch
+// protection, and starts no pipeline.
+func TestLedgerOutsideBranches(t *testing.T) {
+	overAll(t, func(t *testing.T, p place) {
+		p.push(t, "main", map[string]string{"a.hcl": "a"})
+		l := p.ledger(t, LedgerOptions{Branch: "refs/certroll/status"})
+		commit(t, l, write(map[string]string{"STATUS.md": "one"}))
+		again := p.ledger(t, LedgerOptions{Branch: "refs/certroll/status"})
+		second := commit(t, again, write(map[string]string{"STATUS.md": "two"}))
+		if _, head, err := l.Snapshot(t.Context()); err != nil || head != second {
+			t.Errorf("the head is %s, %v", head, err)
+		}
+		if got := p.git(t, "for-each-ref", "--format=%(refname)"); got != "refs/certroll/status\nrefs/heads/main" {
+			t.Errorf("the refs are %q", got)
+		}
+		_, err := l.Commit(t.Context(), "m", write(map[string]string{"../x": ""}))
+		failure(t, err, Invalid, "refs/certroll/status")
+	})
+	for _, name := range []string{"refs/tags/x", "refs/remotes/origin/x", "refs/", "a..b", "refs/heads/"} {
+		_, err := OpenLedger(LedgerOptions{URL: "/nowhere", Branch: name})
+		failure(t, err, Invalid, "no name of a branch", name)
+	}
+}

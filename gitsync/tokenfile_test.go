@@ -1,0 +1,66 @@
+package gitsync
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestTokenFile: a token is rotated while the process lives. The next
+// conversation has the new one, and neither is shown.
+func TestTokenFile(t *testing.T) {
+	p := newProxy(t)
+	wanted := secret()
+	serverWants := func(w http.ResponseWriter, r *http.Request, pass func()) {
+		_, sent, _ := r.BasicAuth()
+		if sent != wanted {
+			http.Error(w, "no entry with "+sent+" in "+r.Header.Get("Authorization"), http.StatusForbidden)
+			return
+		}
+		r.SetBasicAuth(p.auth.Username, p.auth.Token)
+		pass()
+	}
+	p.set(serverWants)
+	file := filepath.Join(t.TempDir(), "token")
+	put := func(token string) { must(t, os.WriteFile(file, []byte(token+"\n"), 0o600)) }
+	put(wanted)
+	through := p.place
+	through.auth = Auth{Username: "bot", TokenFile: file, CABundle: p.auth.CABundle}
+	l := through.ledger(t, LedgerOptions{})
+	s := through.source(t, SourceOptions{Ref: "certroll/status"})
+	commit(t, l, write(map[string]string{"a.hcl": "1"}))
+	fetch(t, s)
+
+	old := wanted
+	wanted = secret()
+	_, err := l.Commit(t.Context(), "m", write(map[string]string{"a.hcl": "2"}))
+	failure(t, err, Denied, struck)
+	put(wanted)
+	commit(t, l, write(map[string]string{"a.hcl": "2"}))
+	if got := contents(fetch(t, s)); got != "a.hcl=2" {
+		t.Errorf("got %s", got)
+	}
+
+	// A server may still speak of the old one.
+	p.set(func(w http.ResponseWriter, r *http.Request, _ func()) {
+		http.Error(w, "revoked: "+old+", sent: "+r.Header.Get("Authorization"), http.StatusForbidden)
+	})
+	_, err = l.Commit(t.Context(), "m", write(map[string]string{"a.hcl": "3"}))
+	failure(t, err, Denied, "revoked: "+struck)
+	for _, s := range append(newRedactor(Auth{Username: "bot", Token: wanted}).secrets, old) {
+		if strings.Contains(err.Error(), s) {
+			t.Errorf("a token is shown: %v", err)
+		}
+	}
+
+	put("")
+	_, err = l.Commit(t.Context(), "m", write(map[string]string{"a.hcl": "3"}))
+	failure(t, err, Invalid, file, "it is empty")
+	must(t, os.Remove(file))
+	_, err = s.Fetch(t.Context())
+	failure(t, err, Invalid, file, "no such file")
+	_, err = OpenLedger(LedgerOptions{URL: p.url, Auth: through.auth})
+	failure(t, err, Invalid, file, "no such file")
+}

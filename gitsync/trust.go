@@ -1,0 +1,120 @@
+package gitsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// maxBetween bounds what is fetched to see whether a head descends from a
+// commit: all that lies between the two, in memory.
+const maxBetween = 256 << 20
+
+// ancestry says whether a head descends from an earlier commit.
+type ancestry struct {
+	head, old plumbing.Hash
+	descends  bool
+}
+
+// Follows checks that a revision descends from a commit that was taken before;
+// one that does not is held back. "" is no commit; and what a ref that is
+// itself a commit stands for is the business of whoever wrote it down.
+func (s *Source) Follows(ctx context.Context, rev *Revision, good string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if good == rev.Commit || !isHash(good) || isHash(s.o.Ref) {
+		return nil
+	}
+	ctx, cancel := s.remote.bound(ctx)
+	defer cancel()
+	old := plumbing.NewHash(good)
+	descends, err := s.descends(ctx, plumbing.NewHash(rev.Commit), old)
+	switch {
+	case err != nil:
+		return s.remote.explain(ctx, s.doing(), err)
+	case descends:
+		return nil
+	}
+	return s.held(Rewritten, rev, good,
+		fmt.Sprintf("it does not descend from %s, which was taken last: the history was rewritten, or went back", good),
+		fmt.Sprintf("look at what it changes (git diff %s %.12s), and if that is right, take it with: certroll accept %[2]s", short(old), rev.Commit))
+}
+
+func (s *Source) held(kind Kind, rev *Revision, old, detail, advice string) *Error {
+	return &Error{
+		Kind: kind, Doing: fmt.Sprintf("taking commit %s of %s", rev.Commit, s.remote.loc), Advice: advice,
+		Detail: fmt.Sprintf("%q by %s: %s", rev.Subject, rev.Author, detail), Held: &Held{Commit: rev.Commit, Author: rev.Author, Old: old},
+	}
+}
+
+// checkSignature holds a commit back that none of the signers signed.
+func (s *Source) checkSignature(objs *objects, head plumbing.Hash) error {
+	if s.o.Signers == nil {
+		return nil
+	}
+	raw, err := objs.read(plumbing.CommitObject, head)
+	if err != nil {
+		return err
+	}
+	c, err := objs.commit(head)
+	if err != nil {
+		return err
+	}
+	rev := describe(c)
+	tree, err := s.o.Signers.verify(head, raw)
+	if err == nil && tree != c.TreeHash {
+		err = errors.New("its tree is read in two ways")
+	}
+	var keys *unusable
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &keys):
+		return invalid("reading the keys whose commits are taken", keys.Error(), "mend that file: until then no commit is taken")
+	case errors.Is(err, errUnsigned):
+		return s.held(Unsigned, rev, "", err.Error(), "sign it (git commit --amend -S) with a key that verify in certroll.hcl names, and push it")
+	}
+	return s.held(BadSignature, rev, "", err.Error(), "have it signed anew by somebody whose key verify in certroll.hcl names, or add the key there; ask its author what happened")
+}
+
+// descends tells whether a head descends from a commit, asking the remote for
+// what lies between where that is not here.
+func (s *Source) descends(ctx context.Context, head, old plumbing.Hash) (bool, error) {
+	if s.store == nil {
+		objs, _, err := s.local()
+		return err == nil && objs.descends(head, old, plumbing.ZeroHash), err
+	}
+	if s.store.descends(head, old, plumbing.ZeroHash) {
+		return true, nil
+	}
+	if s.asked.head == head && s.asked.old == old {
+		return s.asked.descends, nil
+	}
+	connected, err := s.remote.connects(ctx, s.doing(), head, old, min(s.o.Limits.Pack, maxBetween))
+	if errors.Is(err, errPackTooLarge) {
+		connected, err = false, nil // too much to look through: for a person to decide
+	}
+	if err == nil {
+		s.asked = ancestry{head, old, connected}
+	}
+	return connected, err
+}
+
+// connects fetches the history between a head and a commit seen earlier, whose
+// objects need not be here, to see whether the two connect.
+func (r *remote) connects(ctx context.Context, doing string, head, seen plumbing.Hash, maxBytes int64) (bool, error) {
+	c, err := r.list(ctx, doing)
+	if err != nil {
+		return false, err
+	}
+	defer c.close()
+	scratch, err := openStore("", "", "")
+	if err != nil {
+		return false, err
+	}
+	one := []plumbing.Hash{seen}
+	_, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, have: one, shallow: one, maxBytes: maxBytes}, scratch.objects)
+	return err == nil && scratch.descends(head, seen, plumbing.ZeroHash), err
+}

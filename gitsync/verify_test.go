@@ -1,0 +1,443 @@
+package gitsync
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"golang.org/x/crypto/ssh"
+
+	"certroll/examples/lab"
+)
+
+// signer signs with the real programs: git, which runs ssh-keygen and gpg.
+type signer struct {
+	t   testing.TB
+	dir string // keys, and a repository to commit in
+	env []string
+}
+
+func newSigner(t testing.TB) *signer {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it starts git, ssh-keygen and gpg often")
+	}
+	for _, program := range []string{"ssh-keygen", "gpg"} {
+		if _, err := lab.Find(program); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The socket of gpg's agent has a path of about a hundred characters at most.
+	dir, err := os.MkdirTemp("", "signer") //nolint:usetesting // t.TempDir's path is too long for it
+	must(t, err)
+	s := &signer{t: t, dir: dir, env: append(os.Environ(), "GNUPGHOME="+dir, "HOME="+dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "TZ=UTC",
+		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com")}
+	t.Cleanup(func() {
+		_ = exec.Command("gpgconf", "--homedir", dir, "--kill", "all").Run()
+		_ = os.RemoveAll(dir)
+	})
+	s.run("git", "init", "--quiet", "--initial-branch=main")
+	return s
+}
+
+// run runs a program in the signer's directory; env is set besides.
+func (s *signer) run(name string, args ...string) string { return s.feed(nil, nil, name, args...) }
+
+func (s *signer) feed(env []string, in []byte, name string, args ...string) string {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), name, args...)
+	cmd.Dir, cmd.Env, cmd.Stdin = s.dir, append(s.env, env...), bytes.NewReader(in)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, stderr.String())
+	}
+	return strings.TrimRight(string(out), "\n")
+}
+
+func (s *signer) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *signer) write(name, text string) string {
+	s.t.Helper()
+	must(s.t, os.WriteFile(s.path(name), []byte(text), 0o600))
+	return s.path(name)
+}
+
+// sshKey makes a key and returns its public half.
+func (s *signer) sshKey(name string, args ...string) string {
+	s.t.Helper()
+	s.run("ssh-keygen", append([]string{"-q", "-N", "", "-C", name, "-f", name, "-t", "ed25519"}, args...)...)
+	public, err := os.ReadFile(s.path(name + ".pub"))
+	must(s.t, err)
+	return strings.TrimSpace(string(public))
+}
+
+// gpgKey makes a key that signs, and expires after that, and returns its id.
+func (s *signer) gpgKey(user, expires string, args ...string) string {
+	s.t.Helper()
+	s.run("gpg", append(append([]string{"--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""}, args...),
+		"--quick-generate-key", user+" <"+user+"@example.com>", "ed25519", "sign", expires)...)
+	for line := range strings.Lines(s.run("gpg", "--batch", "--with-colons", "--list-secret-keys", user)) {
+		if fields := strings.Split(line, ":"); fields[0] == "fpr" {
+			return fields[9]
+		}
+	}
+	s.t.Fatal("gpg made no key")
+	return ""
+}
+
+func (s *signer) export(name string, ids ...string) string {
+	return s.write(name, s.run("gpg", append([]string{"--batch", "--armor", "--export"}, ids...)...)+"\n")
+}
+
+// commit commits with git's own options and returns the commit.
+func (s *signer) commit(text string, env []string, args ...string) string {
+	s.t.Helper()
+	s.write("a.hcl", text)
+	s.run("git", "add", "a.hcl")
+	s.feed(env, nil, "git", append(args, "commit", "--quiet", "--allow-empty", "-m", "Change it")...)
+	return s.run("git", "rev-parse", "HEAD")
+}
+
+func bySSH(key string) []string {
+	return []string{"-c", "gpg.format=ssh", "-c", "user.signingKey=" + key, "-c", "commit.gpgSign=true"}
+}
+
+func byGPG(id string) []string {
+	return []string{"-c", "user.signingKey=" + id, "-c", "commit.gpgSign=true"}
+}
+
+// raw is a commit's bytes.
+func (s *signer) raw(commit string) []byte {
+	s.t.Helper()
+	return []byte(s.run("git", "cat-file", "commit", commit) + "\n")
+}
+
+// judged holds bytes against signers, as a commit with the right hash.
+func judged(g *Signers, raw []byte) string {
+	if _, err := g.verify(plumbing.ComputeHash(plumbing.CommitObject, raw), raw); err != nil {
+		return err.Error()
+	}
+	return "good"
+}
+
+func expect(t *testing.T, g *Signers, raw []byte, want string) {
+	t.Helper()
+	if got := judged(g, raw); want == "good" && got != want || !strings.Contains(got, want) {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+// TestVerifySSH: what git and ssh-keygen sign, and what they would not verify.
+func TestVerifySSH(t *testing.T) {
+	s := newSigner(t)
+	ada, eve := s.sshKey("ada"), s.sshKey("eve")
+	rsa := s.sshKey("rsa", "-t", "rsa", "-b", "2048")
+	weak := s.sshKey("weak", "-t", "rsa", "-b", "1024")
+	signed := s.commit("one", nil, bySSH(s.path("ada"))...)
+	at := func(when string) []string { return []string{"GIT_COMMITTER_DATE=" + when} }
+	of2024 := s.commit("two", at("2024-06-01T12:00:00Z"), bySSH(s.path("ada"))...)
+	byRSA := s.commit("three", nil, bySSH(s.path("rsa"))...)
+	byWeak := s.commit("four", nil, bySSH(s.path("weak"))...)
+	plain := s.commit("five", nil)
+
+	tests := map[string]struct {
+		signers, commit, want string
+	}{
+		"allowed":                    {"ada@example.com " + ada, signed, "good"},
+		"comments and other keys":    {"# ours\n\nx@example.com " + eve + "\n\tada@example.com,b@example.com namespaces=\"file,git\" " + ada, signed, "good"},
+		"principals in quotes":       {"\"ada@example.com\" " + ada, signed, "good"},
+		"an RSA key":                 {"* " + rsa, byRSA, "good"},
+		"somebody else's":            {"eve@example.com " + eve, signed, "is not in"},
+		"nobody's":                   {"", signed, "is not in"},
+		"not signed":                 {"ada@example.com " + ada, plain, "the commit is not signed"},
+		"another namespace":          {"ada@example.com namespaces=\"file\" " + ada, signed, "may not sign for \"git\""},
+		"not this namespace":         {"ada@example.com namespaces=\"*,!git\" " + ada, signed, "may not sign for \"git\""},
+		"valid when it was made":     {"a@example.com valid-after=\"20240101Z\",valid-before=\"202501010000Z\" " + ada, of2024, "good"},
+		"expired":                    {"a@example.com valid-before=\"20240601115959Z\" " + ada, of2024, "was valid until 2024-06-01T11:59:59Z, and the commit is of 2024-06-01T12:00:00Z"},
+		"not yet valid":              {"a@example.com Valid-After=\"20240602Z\" " + ada, of2024, "valid only from 2024-06-02"},
+		"expired, but on two lines":  {"a@example.com valid-before=\"20240101Z\" " + ada + "\nb@example.com " + ada, of2024, "good"},
+		"a plain key as authority":   {"a@example.com cert-authority " + ada, signed, "is not in"},
+		"an option of the future":    {"a@example.com only-on-sundays " + ada, signed, "line 1: the option \"only-on-sundays\" is not known"},
+		"a time that is none":        {"a@example.com valid-after=\"soon\" " + ada, signed, "\"soon\" is no time"},
+		"no key":                     {"# one\na@example.com " + strings.Fields(ada)[1], signed, "line 2: after the principals there is no public key"},
+		"a weak key that is allowed": {"a@example.com " + weak, signed, "has 1024 bits"},
+		"a weak key":                 {"a@example.com " + ada, byWeak, "has 1024 bits"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "allowed")
+			must(t, os.WriteFile(file, []byte(test.signers), 0o600))
+			expect(t, &Signers{AllowedSigners: file}, s.raw(test.commit), test.want)
+			if test.want == "good" { // git is of the same opinion
+				s.run("git", "-c", "gpg.format=ssh", "-c", "gpg.ssh.allowedSignersFile="+file, "verify-commit", test.commit)
+			}
+		})
+	}
+	expect(t, &Signers{AllowedSigners: s.path("nowhere")}, s.raw(signed), "no such file")
+	expect(t, &Signers{Keyring: "x"}, s.raw(signed), "no file of allowed signers is set")
+}
+
+// TestVerifyCertificate: keys that an authority has certified.
+func TestVerifyCertificate(t *testing.T) {
+	s := newSigner(t)
+	ca, other := s.sshKey("ca"), s.sshKey("other")
+	certify := func(name, principal, validity string, more ...string) string {
+		s.sshKey(name)
+		s.run("ssh-keygen", append([]string{"-q", "-s", "ca", "-I", name, "-n", principal, "-V", validity}, append(more, name+".pub")...)...)
+		return s.commit(name, nil, bySSH(s.path(name+"-cert.pub"))...)
+	}
+	good := certify("good", "good@example.com", "+1d")
+	old := certify("old", "old@example.com", "20200101:20200201")
+	host := certify("host", "host@example.com", "+1d", "-h")
+	tests := map[string]struct{ signers, commit, want string }{
+		"of the authority":      {"*@example.com cert-authority " + ca, good, "good"},
+		"of another authority":  {"*@example.com cert-authority " + other, good, "is not in"},
+		"for another principal": {"*@example.net cert-authority " + ca, good, "none of the principals"},
+		"expired":               {"*@example.com cert-authority " + ca, old, "expired"},
+		"a host's":              {"*@example.com cert-authority " + ca, host, "not a user's"},
+		"the authority's key":   {"*@example.com " + ca, good, "is not in"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "allowed")
+			must(t, os.WriteFile(file, []byte(test.signers), 0o600))
+			expect(t, &Signers{AllowedSigners: file}, s.raw(test.commit), test.want)
+		})
+	}
+}
+
+// TestVerifyOpenPGP: what git and gpg sign.
+func TestVerifyOpenPGP(t *testing.T) {
+	s := newSigner(t)
+	ada, eve := s.gpgKey("ada", "never"), s.gpgKey("eve", "never")
+	lapsed := s.gpgKey("lapsed", "2d")
+	revoked := s.gpgKey("revoked", "never")
+	signed := s.commit("one", nil, byGPG(ada)...)
+	byLapsed := s.commit("two", nil, byGPG(lapsed)...)
+	byRevoked := s.commit("three", nil, byGPG(revoked)...)
+	keyring := s.export("keyring.asc", ada, lapsed, revoked)
+	revocation, err := os.ReadFile(filepath.Join(s.dir, "openpgp-revocs.d", revoked+".rev"))
+	must(t, err)
+	s.feed(nil, []byte(strings.Replace(string(revocation), ":-----BEGIN", "-----BEGIN", 1)), "gpg", "--batch", "--quiet", "--import")
+	afterwards := s.export("afterwards.asc", ada, revoked)
+	both := s.write("both.asc", s.run("gpg", "--batch", "--armor", "--export", eve)+"\n"+s.run("gpg", "--batch", "--armor", "--export", ada)+"\n")
+	s.run("gpg", "--batch", "--output", s.path("binary.gpg"), "--export", ada)
+	later := func() time.Time { return time.Now().Add(72 * time.Hour) }
+
+	tests := map[string]struct {
+		g      Signers
+		commit string
+		want   string
+	}{
+		"in the keyring":       {Signers{Keyring: keyring}, signed, "good"},
+		"in a binary keyring":  {Signers{Keyring: s.path("binary.gpg")}, signed, "good"},
+		"in the second block":  {Signers{Keyring: both}, signed, "good"},
+		"not in the keyring":   {Signers{Keyring: s.export("eve.asc", eve)}, signed, "is not in"},
+		"not expired yet":      {Signers{Keyring: keyring}, byLapsed, "good"},
+		"expired":              {Signers{Keyring: keyring, Now: later}, byLapsed, "has expired"},
+		"not revoked yet":      {Signers{Keyring: keyring}, byRevoked, "good"},
+		"revoked":              {Signers{Keyring: afterwards}, byRevoked, "was revoked"},
+		"no keyring":           {Signers{AllowedSigners: "x"}, signed, "no keyring is set"},
+		"keyring not there":    {Signers{Keyring: s.path("nowhere")}, signed, "no such file"},
+		"keyring is something": {Signers{Keyring: s.write("text", "hello")}, signed, "text: openpgp"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { expect(t, &test.g, s.raw(test.commit), test.want) })
+	}
+
+	t.Run("over text", func(t *testing.T) {
+		raw := s.raw(s.commit("text", nil))
+		sig := s.feed(nil, raw, "gpg", "--batch", "--armor", "--textmode", "--detach-sign", "-u", ada)
+		expect(t, &Signers{Keyring: keyring}, withSignature(raw, sig), "not one over a commit")
+	})
+	t.Run("by two keys at once", func(t *testing.T) {
+		raw := s.raw(s.commit("two keys", nil))
+		sig := s.feed(nil, raw, "gpg", "--batch", "--armor", "--detach-sign", "-u", eve, "-u", ada)
+		expect(t, &Signers{Keyring: both}, withSignature(raw, sig), "more than one OpenPGP signature")
+	})
+	t.Run("as GitHub ends them", func(t *testing.T) {
+		raw := s.raw(s.commit("an empty line", nil))
+		sig := s.feed(nil, raw, "gpg", "--batch", "--armor", "--detach-sign", "-u", ada)
+		expect(t, &Signers{Keyring: keyring}, withSignature(raw, sig+"\n"), "good")
+	})
+}
+
+// withSignature puts a signature where git puts it: behind the committer.
+func withSignature(raw []byte, sig string) []byte {
+	headers, body, _ := bytes.Cut(raw, []byte("\n\n"))
+	return fmt.Appendf(nil, "%s\n%s\n%s", headers, gpgsig("gpgsig", sig), body)
+}
+
+func gpgsig(key, sig string) string {
+	return key + " " + strings.ReplaceAll(sig, "\n", "\n ") + "\n"
+}
+
+// TestVerifyCrafted: commits that nobody's git writes, each signed properly
+// where what is wrong with them is not in the signature.
+func TestVerifyCrafted(t *testing.T) {
+	s := newSigner(t)
+	ada := s.sshKey("ada")
+	g := &Signers{AllowedSigners: s.write("allowed", "ada@example.com "+ada)}
+	raw := s.raw(s.commit("one", nil))
+	sign := func(payload []byte, namespace string) string {
+		return s.feed(nil, payload, "ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", s.path("ada"))
+	}
+	// crafted signs what it makes of the commit.
+	crafted := func(change func(string) string) []byte {
+		payload := []byte(change(string(raw)))
+		return withSignature(payload, sign(payload, "git"))
+	}
+	replace := func(old, with string) func(string) string {
+		return func(text string) string {
+			if !strings.Contains(text, old) {
+				t.Fatalf("%q is not in the commit", old)
+			}
+			return strings.Replace(text, old, with, 1)
+		}
+	}
+	tree, _, _ := strings.Cut(string(raw), "\n")
+	other := strings.Repeat("5", 40)
+	good := withSignature(raw, sign(raw, "git"))
+	signature := sign(raw, "git")
+	tests := map[string]struct {
+		raw  []byte
+		want string
+	}{
+		"a good one":              {good, "good"},
+		"a message changed":       {bytes.Replace(good, []byte("Change it"), []byte("Change if"), 1), "not one of these bytes"},
+		"an author changed":       {bytes.Replace(good, []byte("author Ada"), []byte("author Eve"), 1), "not one of these bytes"},
+		"a tree changed":          {bytes.Replace(good, []byte(tree), []byte("tree "+other), 1), "not one of these bytes"},
+		"another namespace":       {withSignature(raw, sign(raw, "file")), `made for "file", not for "git"`},
+		"two trees":               {crafted(replace("\nauthor", "\ntree "+other+"\nauthor")), "the header author is not where it belongs"},
+		"a tree at the end":       {crafted(replace("\n\n", "\ntree "+other+"\n\n")), "the header tree is there twice"},
+		"a parent at the end":     {crafted(replace("\n\n", "\nparent "+other+"\n\n")), "the header parent is there twice"},
+		"two authors":             {crafted(replace("\ncommitter", "\nauthor Eve <eve@example.com> 1700000000 +0000\ncommitter")), "the header committer is not where it belongs"},
+		"an author at the end":    {crafted(replace("\n\n", "\nauthor Eve <eve@example.com> 1700000000 +0000\n\n")), "the header author is there twice"},
+		"two committers":          {crafted(replace("\n\n", "\ncommitter Eve <eve@example.com> 1700000000 +0000\n\n")), "the header committer is there twice"},
+		"two encodings":           {crafted(replace("\n\n", "\nencoding a\nencoding b\n\n")), "the header encoding is there twice"},
+		"no tree":                 {crafted(replace(tree+"\n", "")), "the header tree is not where it belongs"},
+		"a tree in capitals":      {crafted(replace(tree, "tree "+strings.Repeat("A", 40))), "names no object"},
+		"a short tree":            {crafted(replace(tree, "tree 5555")), "names no object"},
+		"a tree continued":        {crafted(replace(tree+"\n", tree+"\n tree "+other+"\n")), "a header that has one line is continued"},
+		"an author continued":     {crafted(replace("\ncommitter", "\n <eve@example.com> 1 +0000\ncommitter")), "a header that has one line is continued"},
+		"a continuation first":    {append([]byte(" x\n"), good...), "a header that has one line is continued"},
+		"NUL in a header":         {crafted(replace("author Ada", "author Ada\x00")), "NUL"},
+		"NUL in the message":      {crafted(replace("Change", "Change\x00")), "NUL"},
+		"no blank line":           {bytes.SplitAfter(good, []byte("\n\n"))[0][:200], "do not end"},
+		"a line without a name":   {crafted(replace("\n\n", "\n\tx\n\n")), "is no header"},
+		"carriage returns":        {[]byte(strings.ReplaceAll(string(good), "\n", "\r\n")), "is no header"},
+		"two gpgsig":              {twice(good, signature, "gpgsig"), "more than one signature"},
+		"gpgsig-sha256":           {twice(good, signature, "gpgsig-sha256"), "gpgsig-sha256"},
+		"gpgsig without a blank":  {bytes.Replace(good, []byte("gpgsig "), []byte("gpgsig\n "), 1), "is no header"},
+		"two in one header":       {withSignature(raw, signature+"\n"+signature), "more than one signature"},
+		"two kinds in one header": {withSignature(raw, "-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----\n"+signature), "follows it"},
+		"garbage behind it":       {withSignature(raw, signature+"\ngarbage"), "follows it"},
+		"garbage before it":       {withSignature(raw, "garbage\n"+signature), "not armored"},
+		"an empty signature":      {withSignature(raw, ""), "not armored"},
+		"cut short":               {withSignature(raw, signature[:len(signature)-5]), "cut short"},
+		"S/MIME":                  {withSignature(raw, "-----BEGIN SIGNED MESSAGE-----\nAAAA\n-----END SIGNED MESSAGE-----"), "not known here"},
+		"a signature of nothing":  {withSignature(raw, "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----"), "reading its SSH signature"},
+		"a signature in the text": {[]byte(string(raw) + "\n" + gpgsig("gpgsig", signature)), "the commit is not signed"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { expect(t, g, test.raw, test.want) })
+	}
+	t.Run("a committer without a time", func(t *testing.T) {
+		payload := []byte(committerTime.ReplaceAllString(string(raw), "${1}never"))
+		expect(t, g, withSignature(payload, sign(payload, "git")), "its committer has no time")
+	})
+	t.Run("bytes of another hash", func(t *testing.T) {
+		if _, err := g.verify(plumbing.NewHash(other), good); err == nil || !strings.Contains(err.Error(), "not those that its hash names") {
+			t.Error(err)
+		}
+	})
+	t.Run("a merged tag's signature is not the commit's", func(t *testing.T) {
+		tagged := crafted(replace("\n\n", "\nmergetag object "+other+"\n type commit\n tag v1\n tagger Ada <ada@example.com> 1 +0000\n \n v1\n -----BEGIN PGP SIGNATURE-----\n \n AAAA\n -----END PGP SIGNATURE-----\n\n"))
+		expect(t, g, tagged, "good")
+		unsigned := bytes.Replace(tagged, []byte(gpgsig("gpgsig", signature)), nil, 1)
+		if bytes.Contains(unsigned, []byte("gpgsig")) {
+			headers, body, _ := splitHeaders(unsigned)
+			unsigned = nil
+			for _, h := range headers {
+				if h.key != "gpgsig" {
+					unsigned = append(unsigned, h.raw...)
+				}
+			}
+			unsigned = append(append(unsigned, '\n'), body...)
+		}
+		expect(t, g, unsigned, "the commit is not signed")
+	})
+}
+
+var committerTime = regexp.MustCompile(`(?m)^(committer .*>).*$`)
+
+// twice adds a second signature under a key.
+func twice(good []byte, signature, key string) []byte {
+	return []byte(strings.Replace(string(good), "\n\n", "\n"+gpgsig(key, signature)+"\n", 1))
+}
+
+// FuzzParseSigned: what is taken for a commit reads in one way: put together
+// from its parts it is the same again, and go-git sees the same tree.
+func FuzzParseSigned(f *testing.F) {
+	const commit = "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nparent 5555555555555555555555555555555555555555\n" +
+		"author Ada <ada@example.com> 1700000000 +0100\ncommitter Ada <ada@example.com> 1700000000 +0100\n" +
+		"gpgsig -----BEGIN SSH SIGNATURE-----\n AAAA\n -----END SSH SIGNATURE-----\n\nChange it\n"
+	f.Add([]byte(commit))
+	f.Add([]byte(strings.Replace(commit, "\n\n", "\nencoding x\nHG:rename a b\nmergetag object x\n y\n\n", 1)))
+	f.Add([]byte(strings.Replace(commit, "gpgsig", "gpgsig-sha256", 1)))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		s, err := parseSigned(raw)
+		if err != nil {
+			return
+		}
+		if again, err := parseSigned(s.payload); err != nil || again.signature != nil || !bytes.Equal(again.payload, s.payload) {
+			t.Errorf("the payload of %q is %q, which is no unsigned commit: %v", raw, s.payload, err)
+		}
+		if s.signature == nil && !bytes.Equal(s.payload, raw) {
+			t.Errorf("%q is not signed, and its payload is %q", raw, s.payload)
+		}
+		if _, err := armored(strings.TrimRight(string(s.signature), " \n")); err == nil && !bytes.HasPrefix(s.signature, []byte("-----BEGIN ")) {
+			t.Errorf("%q is armored", s.signature)
+		}
+		obj := &plumbing.MemoryObject{}
+		obj.SetType(plumbing.CommitObject)
+		_, _ = obj.Write(raw)
+		c := &object.Commit{}
+		if err := c.Decode(obj); err == nil && c.TreeHash != s.tree {
+			t.Errorf("go-git sees the tree %s, certroll %s in %q", c.TreeHash, s.tree, raw)
+		}
+	})
+}
+
+// FuzzAllowedSigners: no line does anything but fail or give a key.
+func FuzzAllowedSigners(f *testing.F) {
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+	for _, line := range []string{"a@example.com " + key, "\"a b\" cert-authority,namespaces=\"git,file\",valid-after=\"20240101Z\" " + key, "# x", "a " + key + "\nb"} {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		signers, err := parseAllowedSigners(text)
+		if err != nil && signers != nil {
+			t.Error("signers with an error")
+		}
+		for _, s := range signers {
+			if s.key == nil || len(s.principals) == 0 {
+				t.Errorf("%q gives %+v", text, s)
+			}
+			if reason, ok := s.lets(s.key, time.Unix(1, 0)); ok && (s.authority || reason != "") {
+				t.Errorf("%q: the authority itself may sign", text)
+			}
+			_ = ssh.FingerprintSHA256(s.key)
+		}
+	})
+}

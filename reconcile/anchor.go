@@ -1,0 +1,220 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Anchor keeps, where no push reaches, how far the ledger had come.
+type Anchor interface {
+	// Load returns what is kept, nil for nothing, and the version that Store
+	// is to follow.
+	Load(ctx context.Context) (fields map[string]string, version int, err error)
+	// Store replaces it. Its error has Conflict() true where another did since.
+	Store(ctx context.Context, fields map[string]string, version int) error
+}
+
+// A ledger may tell whether its branch goes on from a commit.
+type descender interface {
+	// Descends speaks of the branch as it was seen last.
+	Descends(ctx context.Context, commit string) (bool, error)
+}
+
+// Mark is how far a ledger had come: its head, and the end of its audit log.
+type Mark struct {
+	Head   string
+	Events int    // lines of the whole audit log
+	File   string // that holds the last of them; "" where there is none
+	Line   int    // its number there
+	Hash   string // as the prev of a next one has it
+	At     time.Time
+	// Nonce is told to nobody but Vault. What derives from it cannot be put into
+	// a ledger beforehand.
+	Nonce string
+}
+
+func (m *Mark) fields() map[string]string {
+	return map[string]string{
+		"head": m.Head, "events": strconv.Itoa(m.Events), "file": m.File, "line": strconv.Itoa(m.Line), "hash": m.Hash,
+		"at": m.At.UTC().Format(time.RFC3339), "nonce": m.Nonce,
+	}
+}
+
+// markOf reads what fields wrote; nil for nothing.
+func markOf(fields map[string]string) (*Mark, error) {
+	if len(fields) == 0 {
+		return nil, nil
+	}
+	m := &Mark{Head: fields["head"], File: fields["file"], Hash: fields["hash"], Nonce: fields["nonce"]}
+	var errs [3]error
+	m.Events, errs[0] = strconv.Atoi(fields["events"])
+	m.Line, errs[1] = strconv.Atoi(fields["line"])
+	m.At, errs[2] = time.Parse(time.RFC3339, fields["at"])
+	if err := errors.Join(errs[:]...); err != nil || m.Head == "" || m.Nonce == "" {
+		return nil, errors.New("the ledger's anchor in Vault is not as certroll writes it; see who else writes there, and remove it: it is made anew")
+	}
+	return m, nil
+}
+
+// surveyor makes marks. It remembers how many lines the files have that do not
+// change any more, which are all but the newest.
+type surveyor struct {
+	mu    sync.Mutex
+	lines map[string]int // by the file's object
+}
+
+// mark is how far the ledger at a head has come.
+func (s *surveyor) mark(tree fs.FS, head string) (*Mark, error) {
+	files, err := auditFiles(tree)
+	if err != nil {
+		return nil, err
+	}
+	m := &Mark{Head: head}
+	objects := map[string]string{}
+	for _, name := range files {
+		if _, ok := objects[name]; !ok {
+			objectsIn(tree, name[:strings.LastIndexByte(name, '/')], objects)
+		}
+		newest := name == files[len(files)-1]
+		n, body, err := s.count(tree, name, objects[name], newest)
+		if err != nil {
+			return nil, err
+		}
+		m.Events += n
+		if newest && n > 0 {
+			m.File, m.Line, m.Hash = name, n, lineHash(lastLine(body))
+		}
+	}
+	return m, nil
+}
+
+// count is how many lines a file has, without reading it where that is known.
+func (s *surveyor) count(tree fs.FS, name, object string, read bool) (int, []byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n, ok := s.lines[object]; ok && object != "" && !read {
+		return n, nil, nil
+	}
+	body, err := fs.ReadFile(tree, name)
+	if err != nil {
+		return 0, nil, fmt.Errorf("reading the ledger's %s: %w", name, err)
+	}
+	n := len(linesOf(body))
+	if object != "" && !read {
+		if s.lines == nil {
+			s.lines = map[string]int{}
+		}
+		s.lines[object] = n
+	}
+	return n, body, nil
+}
+
+// linesOf are the lines of an audit file.
+func linesOf(b []byte) [][]byte {
+	if b = bytes.TrimRight(b, "\n"); len(b) == 0 {
+		return nil
+	}
+	return bytes.Split(b, []byte("\n"))
+}
+
+// astray lists how a ledger that has come to now does not go on from where it
+// was anchored; nothing: it does.
+func (m *Mark) astray(ctx context.Context, now *Mark, tree fs.FS, ledger Ledger) ([]Breach, error) {
+	if m == nil || m.Head == now.Head {
+		return nil, nil
+	}
+	var found []Breach
+	// A ledger that cannot tell is held against its log alone.
+	if d, ok := ledger.(descender); ok || now.Head == "" {
+		goesOn := false
+		if now.Head != "" {
+			var err error
+			if goesOn, err = d.Descends(ctx, m.Head); err != nil {
+				return nil, err
+			}
+		}
+		if !goesOn {
+			found = append(found, m.lost(now))
+		}
+	}
+	if now.Events < m.Events {
+		found = append(found, Breach{Commit: now.Head, Problem: "the audit log has fewer events than when it was " + m.anchored(),
+			Expected: fmt.Sprintf("%d events or more", m.Events), Seen: fmt.Sprintf("%d", now.Events)})
+	}
+	f, err := m.otherLine(now, tree)
+	if err != nil {
+		return nil, err
+	}
+	return append(found, f...), nil
+}
+
+func (m *Mark) anchored() string { return "anchored in Vault at " + m.At.UTC().Format(time.RFC3339) }
+
+// lostProblem begins what is said of a head that is gone.
+const lostProblem = "the branch does not go on from the head that was "
+
+func (m *Mark) lost(now *Mark) Breach {
+	f := Breach{Commit: now.Head, Problem: lostProblem + m.anchored(),
+		Expected: "a head that descends from commit " + m.Head, Seen: "commit " + now.Head + ", which does not"}
+	if now.Head == "" {
+		f.Seen = "no branch"
+	}
+	return f
+}
+
+// otherLine tells of a line at the anchored place that is another one.
+func (m *Mark) otherLine(now *Mark, tree fs.FS) ([]Breach, error) {
+	if m.File == "" {
+		return nil, nil
+	}
+	body, err := fs.ReadFile(tree, m.File)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the ledger's %s: %w", m.File, err)
+	}
+	f := Breach{Commit: now.Head, File: m.File, Line: m.Line, Problem: "another line is where the last one was when the log was " + m.anchored(),
+		Expected: "a line of hash " + m.Hash, Seen: "no such line"}
+	if lines := linesOf(body); len(lines) >= m.Line {
+		is := lineHash(lines[m.Line-1])
+		if is == m.Hash {
+			return nil, nil
+		}
+		f.Seen = "hash " + is
+	}
+	return []Breach{f}, nil
+}
+
+// VerifyAnchor holds a ledger against its anchor; kept is false where nothing
+// is anchored yet.
+func VerifyAnchor(ctx context.Context, anchor Anchor, ledger Ledger) (found []Breach, kept bool, err error) {
+	fields, _, err := anchor.Load(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	m, err := markOf(fields)
+	if err != nil || m == nil {
+		return nil, false, err
+	}
+	tree, head, err := ledger.Snapshot(ctx)
+	if err != nil {
+		return nil, true, err
+	}
+	now, err := (&surveyor{}).mark(tree, head)
+	if err != nil {
+		return nil, true, err
+	}
+	found, err = m.astray(ctx, now, tree, ledger)
+	return found, true, err
+}
+
+// WithoutLost leaves out that the anchored head is gone, for who has said so.
+func WithoutLost(found []Breach) []Breach {
+	return slices.DeleteFunc(found, func(f Breach) bool { return strings.HasPrefix(f.Problem, lostProblem) })
+}

@@ -1,0 +1,119 @@
+package reconcile
+
+import (
+	"io/fs"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	commitA = strings.Repeat("a", 40)
+	commitB = strings.Repeat("b", 40)
+	commitC = strings.Repeat("c", 40)
+)
+
+// TestWithheldIsToldOnce: loudly, and not again at each pull; what was in force
+// stays what was taken last.
+func TestWithheldIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	r := w.reconciler()
+	for range 2 {
+		for _, reason := range []Reason{ReasonUnsigned, ReasonRewritten} {
+			held := Withheld{Revision: Revision{Commit: commitB, Author: "Eve <eve@example.com>"}, Reason: reason, Old: Taken{commitA, start}, Message: "it is not signed"}
+			if err := r.Withhold(t.Context(), held); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	events := w.ledger.events(t)
+	if len(events) != 2 {
+		t.Fatalf("events: %+v", events)
+	}
+	if e := events[0]; e.Operation != KindConfig || e.Status != Denied || e.Class != ClassConfig || e.Reason != ReasonUnsigned || e.Severity != SeverityPage ||
+		e.Revision != commitB || e.OldRevision != commitA || e.Actor != "Eve <eve@example.com>" || e.Message != "it is not signed" {
+		t.Errorf("event: %+v", e)
+	}
+	if taken, err := LastTaken(w.snapshot(t)); err != nil || taken != (Taken{}) {
+		t.Errorf("taken: %+v, %v", taken, err)
+	}
+}
+
+func (w *world) snapshot(t *testing.T) fs.FS {
+	t.Helper()
+	tree, _, err := w.ledger.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// TestAccepted: consent is to one commit, and counts once.
+func TestAccepted(t *testing.T) {
+	w := newWorld(t)
+	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	accept := func(commit string, at time.Time) {
+		t.Helper()
+		w.at = at
+		if err := w.reconciler().Accept(t.Context(), Revision{Commit: commit, Author: "Eve <eve@example.com>"}, "ops@host"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	accept(commitB, at)
+	tests := map[string]struct {
+		commit string
+		since  time.Time
+		want   bool
+	}{
+		"this one":        {commitB, at.Add(-time.Hour), true},
+		"long after":      {commitB, at.AddDate(-1, 0, 0), true},
+		"another one":     {commitC, at.Add(-time.Hour), false},
+		"used up":         {commitB, at, false},
+		"used up by then": {commitB, at.AddDate(0, 1, 0), false},
+	}
+	for name, test := range tests {
+		if got, err := AcceptedSince(w.snapshot(t), test.commit, test.since); err != nil || got != test.want {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	if taken, err := LastTaken(w.snapshot(t)); err != nil || taken != (Taken{commitB, at}) {
+		t.Errorf("taken: %+v, %v", taken, err)
+	}
+	e := w.ledger.events(t)[0]
+	if e.Status != Success || e.Reason != ReasonAccepted || e.Actor != "ops@host" || e.Cause != "command" || e.OldRevision != "" || !strings.Contains(e.Detail, "Eve") {
+		t.Errorf("event: %+v", e)
+	}
+	// The same again later is another consent.
+	accept(commitB, at.Add(time.Hour))
+	if got, err := AcceptedSince(w.snapshot(t), commitB, at.Add(time.Minute)); err != nil || !got {
+		t.Errorf("the second consent: %v, %v", got, err)
+	}
+	if events := w.ledger.events(t); events[1].OldRevision != commitB {
+		t.Errorf("it is told to be instead of %s", events[1].OldRevision)
+	}
+}
+
+// TestLastTaken: what was refused or held back was never in force, and a
+// directory has no commit.
+func TestLastTaken(t *testing.T) {
+	day1 := time.Date(2026, 10, 31, 12, 0, 0, 0, time.UTC)
+	events := []Event{
+		{ID: "1", Time: day1, Operation: KindIssue, Status: Failed, Revision: commitA},
+		{ID: "2", Time: day1.Add(time.Hour), Operation: KindIssue, Status: Success, Revision: commitA + "-dirty"},
+		{ID: "3", Time: day1.Add(2 * time.Hour), Operation: KindConfig, Status: Failed, Revision: commitB},
+		{ID: "4", Time: day1.Add(3 * time.Hour), Operation: KindConfig, Status: Denied, Revision: commitC},
+		{ID: "5", Time: day1.Add(4 * time.Hour), Operation: KindPass, Status: Failed},
+	}
+	w := newWorld(t)
+	for _, e := range events {
+		if err := w.reconciler().scribe.note(entry{Event: e}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.reconciler().tell(t.Context(), &Report{}); err != nil {
+		t.Fatal(err)
+	}
+	if taken, err := LastTaken(w.snapshot(t)); err != nil || taken != (Taken{commitA, day1}) {
+		t.Errorf("taken: %+v, %v", taken, err)
+	}
+}

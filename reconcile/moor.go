@@ -1,0 +1,163 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+)
+
+// mooring holds the ledger against its anchor, and moves the anchor up.
+//
+//	push ── anchor ── push ── killed        the anchor lags: in order
+//	push ── anchor ── rewritten by others   astray: told, and only then
+//	                                        anchored anew
+//
+// It is always the anchor that lags, never the ledger: the anchor is written
+// after the push.
+type mooring struct {
+	anchor Anchor
+	survey surveyor
+
+	mu     sync.Mutex // one look at a time
+	astray bool       // what the last look found is not in the ledger yet
+	err    error      // why the last look came to nothing
+}
+
+// maxMoorings bounds how often a look is repeated because another replica
+// moved the anchor at the same time.
+const maxMoorings = 3
+
+// snapshot is the ledger's tree, held against its anchor where there is one.
+// What is wrong with the anchor holds nothing up: certificates must not expire
+// of it.
+func (r *Reconciler) snapshot(ctx context.Context) (fs.FS, error) {
+	m := &r.mooring
+	if m.anchor == nil {
+		tree, _, _, err := r.scribe.snapshot(ctx)
+		return tree, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for try := 1; ; try++ {
+		// The anchor first: what was pushed since then only adds to what it says.
+		fields, version, loadErr := m.anchor.Load(ctx)
+		tree, head, fresh, err := r.scribe.snapshot(ctx)
+		if err != nil || !fresh {
+			return tree, err
+		}
+		if m.err = loadErr; loadErr == nil {
+			m.err = r.moor(ctx, tree, head, fields, version)
+		}
+		if !isConflict(m.err) || try == maxMoorings {
+			return tree, nil
+		}
+	}
+}
+
+// moor holds a ledger against its anchor: what is astray is noted, and the
+// anchor moved where all is in order or the ledger tells that it was not.
+func (r *Reconciler) moor(ctx context.Context, tree fs.FS, head string, fields map[string]string, version int) error {
+	m := &r.mooring
+	was, err := markOf(fields)
+	if err != nil {
+		return err
+	}
+	if was == nil && head == "" || was != nil && was.Head == head {
+		m.astray = false
+		return nil
+	}
+	now, err := m.survey.mark(tree, head)
+	if err != nil {
+		return err
+	}
+	found, err := was.astray(ctx, now, tree, r.scribe.ledger)
+	if err != nil {
+		return err
+	}
+	if m.astray, err = r.untold(found, was, tree); err != nil || m.astray {
+		return err
+	}
+	now.At, now.Nonce = r.opts.Now(), rand.Text()
+	return m.anchor.Store(ctx, now.fields(), version)
+}
+
+// untold tells whether something is astray of which the ledger does not tell,
+// and notes it. It is known again by an id that nobody could have foreseen: an
+// event of that id in a ledger that was made anew would have it kept quiet.
+func (r *Reconciler) untold(found []Breach, was *Mark, tree fs.FS) (bool, error) {
+	if len(found) == 0 {
+		return false, nil
+	}
+	id := eventID("astray", was.Nonce)
+	told, err := tells(tree, id)
+	if err != nil || told {
+		return false, err
+	}
+	waiting, err := r.scribe.entries()
+	if err != nil {
+		return true, err
+	}
+	for _, e := range waiting {
+		if e.Event.ID == id {
+			return true, nil
+		}
+	}
+	for _, f := range found {
+		r.opts.Rewound(f)
+	}
+	e := rewoundEvent(id, found[0], r.opts.Now())
+	e.Detail = fmt.Sprintf("the ledger is not what was %s: it was moved back, rewritten or deleted; a clone that is older has what it said", was.anchored())
+	return true, r.scribe.note(entry{Event: e})
+}
+
+// tells reports whether the newest of a ledger's events are of an id.
+func tells(tree fs.FS, id string) (bool, error) {
+	files, err := auditFiles(tree)
+	if err != nil {
+		return false, err
+	}
+	for _, f := range files[max(0, len(files)-2):] {
+		b, err := fs.ReadFile(tree, f)
+		if err != nil {
+			return false, fmt.Errorf("reading the ledger's %s: %w", f, err)
+		}
+		if bytes.Contains(b, idField(id)) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Unanchored is why the ledger could not be held against its anchor the last
+// time; nil: it could, or has none.
+func (r *Reconciler) Unanchored() error {
+	r.mooring.mu.Lock()
+	defer r.mooring.mu.Unlock()
+	return r.mooring.err
+}
+
+// isAstray tells whether an event of the anchor's waits to be told.
+func (r *Reconciler) isAstray() bool {
+	r.mooring.mu.Lock()
+	defer r.mooring.mu.Unlock()
+	return r.mooring.astray
+}
+
+func isConflict(err error) bool {
+	var c interface{ Conflict() bool }
+	return errors.As(err, &c) && c.Conflict()
+}
+
+// rewoundEvent tells of a ledger that was rewritten.
+func rewoundEvent(id string, f Breach, at time.Time) Event {
+	return Event{
+		Schema: EventSchema, ID: id, Time: at.UTC().Truncate(time.Millisecond),
+		Operation: KindNote, Status: Failed, Severity: SeverityPage, Reason: ReasonRewound, Actor: "unknown", Cause: "drift", Class: ClassGit,
+		Message: f.Problem + ": expected " + f.Expected + ", seen " + f.Seen,
+	}
+}

@@ -1,0 +1,160 @@
+package spec
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// request is a certificate with the places of what it asks for, after defaults
+// were laid under it.
+type request struct {
+	*body
+	cert   *Certificate
+	p      partial
+	names  []*hcl.Range
+	path   *hcl.Range
+	policy *policy // that it is held against
+}
+
+// checkPolicies holds one certificate against all policies that its file is
+// under. What a defaults block of another file says counts as its own.
+func (d *decoder) checkPolicies(r request) {
+	for _, r.policy = range d.policiesFor(r.cert.File) {
+		r.checkNames()
+		r.checkAccounts()
+		r.checkTarget()
+		r.checkKey()
+		r.checkToggles()
+		r.checkCount()
+	}
+}
+
+// refuse reports what the policy does not allow, and what it does. A place in
+// a defaults block is told in words: the mistake is the certificate's.
+func (r *request) refuse(at *hcl.Range, what, allowed string) {
+	from := ""
+	if at == nil {
+		at = r.at
+	} else if at.Filename != r.whole.Filename || at.Start.Byte < r.whole.Start.Byte || at.End.Byte > r.whole.End.Byte {
+		from = fmt.Sprintf(" It is set by the defaults at %s:%d.", at.Filename, at.Start.Line)
+		at = r.at
+	}
+	r.fault(at, forbidden, "%s does not allow %s in %s; it allows %s.%s", upperFirst(r.policy.String()), what, r.cert.File, allowed, from)
+}
+
+func (r *request) checkNames() {
+	for i, d := range r.cert.Domains {
+		switch {
+		case d.Wildcard && !r.policy.wildcards:
+			r.refuse(r.names[i], fmt.Sprintf("the wildcard %q", d.Typed), "no wildcards")
+		case r.policy.limited && !slices.ContainsFunc(r.policy.patterns, func(p namePattern) bool { return p.covers(d) }):
+			r.refuse(r.names[i], "the name "+called(d), allowedOnly(r.policy.typed()))
+		}
+	}
+}
+
+// called is a name as typed, with what the CA is asked for where that differs.
+func called(d Domain) string {
+	if strings.EqualFold(d.Typed, d.ASCII) {
+		return strconv.Quote(short(d.Typed))
+	}
+	return fmt.Sprintf("%q (%s)", short(d.Typed), d.ASCII)
+}
+
+func (p *policy) typed() []string {
+	list := make([]string, len(p.patterns))
+	for i, pattern := range p.patterns {
+		list[i] = pattern.typed
+	}
+	return list
+}
+
+func (r *request) checkAccounts() {
+	for _, used := range []struct {
+		kind    string
+		list    []element[string]
+		allowed []string
+	}{{"issuer", r.p.issuers.v, r.policy.issuers}, {"dns", r.p.dns.v, r.policy.dns}} {
+		for _, e := range used.list {
+			if used.allowed != nil && !slices.Contains(used.allowed, e.v) {
+				r.refuse(e.at, used.kind+"."+e.v, allowedOnly(used.allowed))
+			}
+		}
+	}
+}
+
+func (r *request) checkTarget() {
+	target := r.cert.Vault.Mount + "/" + r.cert.Vault.Path
+	if r.policy.vault != nil && !slices.ContainsFunc(r.policy.vault, func(prefix string) bool { return below(target, prefix) }) {
+		at := r.path
+		if at == nil {
+			at = r.p.mount.at
+		}
+		r.refuse(at, "a secret at "+target, "secrets below "+allowedOnly(r.policy.vault))
+	}
+}
+
+// checkKey looks at the shape that a first issue gives the key. Of a key that
+// is there already the spec says nothing where it leaves the shape open.
+func (r *request) checkKey() {
+	if shape := r.cert.Key.shape(); r.policy.minKey != "" && strengths[shape] < strengths[r.policy.minKey] {
+		r.refuse(r.p.shape.at, "a key as weak as "+shape, r.policy.minKey+" and what is as strong")
+	}
+}
+
+// shape is the key's, with the defaults of a first issue.
+func (k Key) shape() string {
+	switch {
+	case k.Algorithm == RSA && k.Size == 0:
+		return "rsa-2048"
+	case k.Algorithm == RSA:
+		return "rsa-" + strconv.Itoa(k.Size)
+	case k.Curve == "":
+		return "ecdsa-" + DefaultKey.Curve
+	}
+	return "ecdsa-" + k.Curve
+}
+
+func (r *request) checkToggles() {
+	p := r.policy
+	if r.cert.OnRemove == Revoke && !p.revoke {
+		r.refuse(r.p.onRemove.at, "on_remove = \"revoke\"", "no revocation")
+	}
+	if r.cert.RotateRevoke != nil && !p.revoke {
+		r.refuse(r.headerOf("rotate"), "a rotation that revokes", "no revocation")
+	}
+	if r.cert.Key.Rotation == RotateNever && !p.reuseKeys {
+		r.refuse(r.p.rotation.at, "key.rotation = \"never\"", "no key that is kept over renewals")
+	}
+	if !r.cert.Renewal.Auto && !p.pauses {
+		r.refuse(r.p.pause.at, "renewal.auto = false", "no pauses")
+	}
+}
+
+// headerOf is the place of an inner block; nil where there is none.
+func (b *body) headerOf(name string) *hcl.Range {
+	for _, block := range b.src.Blocks {
+		if block.Type == name {
+			return block.DefRange().Ptr()
+		}
+	}
+	return nil
+}
+
+func (r *request) checkCount() {
+	p := r.policy
+	if p.count++; p.most > 0 && p.count == p.most+1 {
+		r.refuse(nil, fmt.Sprintf("the certificate %q beside those that are there", r.cert.Name), plural(p.most, "certificate")+", instances of for_each counted")
+	}
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
