@@ -18,8 +18,9 @@ type subject string
 func issuerSubject(name string) subject  { return subject("issuer." + name) }
 func accountSubject(name string) subject { return subject("dns." + name) }
 
-// unreadableSubject is what one certificate has in Vault and nobody can look at.
-func unreadableSubject(certificate string) subject { return subject("unreadable " + certificate) }
+// unreadableSubject is all that certificates have in Vault and nobody can look
+// at: it is mostly one policy that leaves them out.
+const unreadableSubject subject = "unreadable"
 
 // limitSubject is a registered domain at an issuer. Most limits of a CA are
 // about names: when they are spent others may still be issued for.

@@ -281,8 +281,8 @@ func (l *Loop) nextWake(p Pass) time.Time {
 		switch {
 		case a.Kind != KindNone && a.Kind != KindHold:
 			earlier(now.Add(waveEvery)) // what the pass has brought about, or left
-		case a.NotBefore.After(now):
-			earlier(a.NotBefore)
+		case !a.NotBefore.IsZero():
+			earlier(a.NotBefore) // or it came while the pass lasted
 		}
 	}
 	if l.desired != nil && l.seen != nil {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,12 +13,15 @@ import (
 
 // memRepo is a config repo that a test turns.
 type memRepo struct {
+	mu      sync.Mutex
 	desired *spec.Spec
 	err     error
 	pulls   int
 }
 
 func (r *memRepo) Pull(context.Context) (*spec.Spec, Revision, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.pulls++
 	return r.desired, Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, r.err
 }
@@ -223,6 +227,9 @@ func TestLoopNudgedWithoutEnd(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
+		synctest.Wait()
+		repo.mu.Lock()
+		defer repo.mu.Unlock()
 		if repo.pulls < 10 || repo.pulls > 13 {
 			t.Errorf("%d pulls within a minute", repo.pulls)
 		}
@@ -250,4 +257,16 @@ func TestLoopWithAThousandNewOnes(t *testing.T) {
 			t.Errorf("%d after five minutes, want all", n)
 		}
 	}, crowd(350, "example.com")...)
+}
+
+// TestLoopWakesForWhatCameMeanwhile: a hold that ended while a pass lasted does
+// not wait for the next pull.
+func TestLoopWakesForWhatCameMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	l := NewLoop(w.reconciler(), &memRepo{}, LoopOptions{Interval: time.Hour})
+	l.pullAt = w.at.Add(time.Hour)
+	l.planned = []Action{{Kind: KindHold, NotBefore: w.at.Add(-time.Minute)}, {Kind: KindNone}}
+	if at := l.nextWake(Pass{Report: &Report{}}); !at.Equal(w.at.Add(shortestNap)) {
+		t.Errorf("it wakes %s from now", at.Sub(w.at))
+	}
 }

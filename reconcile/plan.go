@@ -247,7 +247,7 @@ func retire(r *Record, obs *Observed, claimed map[Location]string, now time.Time
 	a := Action{Kind: KindRetire, Certificate: r.Certificate, Reason: ReasonRemoved, Record: r}
 	if why := obs.Unreadable[r.Certificate]; why != "" {
 		a.hold(ReasonUnreadable, now.Add(leastWait), why)
-		a.HeldBy = unreadableSubject(r.Certificate)
+		a.HeldBy = unreadableSubject
 		return a
 	}
 	if h := r.Hold; h != nil && h.SpecDigest == retireDigest && h.Until.After(now) && !fromTheFuture(r, now) {

@@ -81,7 +81,7 @@ func ruleUnreadable(s *situation) (Action, bool) {
 		return Action{}, false
 	}
 	return Action{Kind: KindHold, Wants: KindNone, Reason: ReasonUnreadable, NotBefore: s.now.Add(leastWait).UTC(),
-		Detail: s.unreadable, HeldBy: unreadableSubject(s.spec.Name)}, true
+		Detail: s.unreadable, HeldBy: unreadableSubject}, true
 }
 
 // ruleMissing: nothing can be read where the pair should be.

@@ -213,7 +213,9 @@ func (a *app) observe(ctx context.Context, s *settings, log *slog.Logger, in pla
 	}
 	obs, err := p.reconciler.Observe(ctx, looked)
 	if err == nil && in.writing {
-		err = p.reconciler.Ask(ctx, both.head, obs)
+		if asked := p.reconciler.Ask(ctx, both.head, obs); asked != nil {
+			fmt.Fprintf(a.err, "What the CAs said last and the thresholds stand: %s\n", asked)
+		}
 	}
 	if err != nil {
 		p.Close()
