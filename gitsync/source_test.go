@@ -84,6 +84,22 @@ func TestFetchCommitBehindTip(t *testing.T) {
 	})
 }
 
+// TestFetchCommitWrittenDown: a commit that is pinned stays the one that is
+// read, also where somebody pushes a branch or a tag of that name.
+func TestFetchCommitWrittenDown(t *testing.T) {
+	overAll(t, func(t *testing.T, p place) {
+		pinned := p.push(t, "main", map[string]string{"a.hcl": "looked at"})
+		evil := p.push(t, "other", map[string]string{"a.hcl": "evil"})
+		for _, name := range []string{"refs/heads/" + pinned, "refs/tags/" + pinned} {
+			p.git(t, "update-ref", name, evil)
+			rev := fetch(t, p.source(t, SourceOptions{Ref: pinned}))
+			if contents(rev) != "a.hcl=looked at" || rev.Commit != pinned {
+				t.Errorf("%s: got %s at %s", name, contents(rev), rev.Commit)
+			}
+		}
+	})
+}
+
 func TestFetchRefErrors(t *testing.T) {
 	tests := map[string]struct {
 		ref  string
