@@ -12,7 +12,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"certroll/reconcile"
+	"certroll/spec"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -273,6 +276,19 @@ func TestHostileText(t *testing.T) {
 			if trimmed := strings.TrimSpace(line); strings.HasPrefix(trimmed, "::") || strings.ContainsAny(line, "\x1b\r\u202e") {
 				t.Errorf("%q: %q", text, line)
 			}
+		}
+	}
+}
+
+// TestHostileDiagnostics: nor does a mistake's place, source or text.
+func TestHostileDiagnostics(t *testing.T) {
+	for _, text := range append([]string{"\u009b2J", "a\nb\u202e"}, hostile...) {
+		at := hcl.Range{Filename: text + ".hcl", Start: hcl.Pos{Line: 1, Column: 1}, End: hcl.Pos{Line: 1, Column: 2}}
+		diags := hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid name", Detail: text, Subject: &at, Context: &at}}
+		var b bytes.Buffer
+		Diagnostics(&b, Palette{}, []spec.File{{Path: at.Filename, Bytes: []byte(text + " {")}}, diags)
+		if out := b.String() + OneLine(diags); strings.ContainsAny(out, "\x1b\r\u009b\u202e") {
+			t.Errorf("%q: %q", text, out)
 		}
 	}
 }
