@@ -207,6 +207,19 @@ func hostilePlan(text string) Plan {
 	return p
 }
 
+// TestMarkdownFitsWarnings: nor do warnings of the whole make it too long.
+func TestMarkdownFitsWarnings(t *testing.T) {
+	p := manyChanges(1000)
+	for i := range 300 {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("mount %d %s", i, strings.Repeat("ü", 600)))
+	}
+	var b bytes.Buffer
+	WriteMarkdown(&b, p, MarkdownOptions{})
+	if text := b.String(); len(text) > MarkdownLimit || !strings.Contains(text, "and 280 more") || !strings.Contains(text, "mount 19 ") {
+		t.Errorf("%d bytes:\n%.2000s", len(text), text)
+	}
+}
+
 var codeSpan = regexp.MustCompile("`[^`\n]+`")
 
 // TestHostileMarkdown: whatever the repository says stays within code spans:
