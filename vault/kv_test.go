@@ -202,6 +202,14 @@ func TestMounts(t *testing.T) {
 	mustSay(t, kv.Check(ctx, "old"), v, "KV version 1", "vault kv enable-versioning old/")
 	mustSay(t, kv.Check(ctx, "pki"), v, "no KV secrets engine")
 	mustSay(t, kv.Check(ctx, "nowhere"), v, "nowhere", "no such mount")
+	// The engine's own routes are no mounts: secret/data/certroll/data/x is a
+	// secret of secret/.
+	for _, at := range []string{"secret/data/certroll", "secret/tls", "deep/kv/data", "deep/kv/metadata"} {
+		mount := map[bool]string{true: "secret", false: "deep/kv"}[at[0] == 's']
+		mustSay(t, kv.Check(ctx, at), v, "it is no mount", "mount = \""+mount+"\"")
+		_, err := kv.Write(ctx, at, "x", map[string]string{"a": "b"}, 0)
+		mustSay(t, err, v, "it is no mount")
+	}
 	_, _, _, err := kv.ReadMetadata(ctx, "old", "tls/api")
 	mustSay(t, err, v, "KV version 1")
 	_, err = kv.Write(ctx, "old", "tls/api", map[string]string{"x": "y"}, 0)

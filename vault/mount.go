@@ -27,6 +27,11 @@ func (kv *KV) Check(ctx context.Context, at string) error {
 	switch {
 	case err != nil:
 		return err
+	case m.path != strings.Trim(at, "/"):
+		// Below it the engine's own routes begin: secret/data/x is no mount,
+		// and what is written "there" would be another secret of secret/.
+		return &Error{doing: doing, said: "it is no mount, and lies in the mount " + m.path + "/",
+			advice: "write mount = \"" + m.path + "\", and what follows it into the path"}
 	case m.kv == 2:
 		return nil
 	case m.kv == 1:

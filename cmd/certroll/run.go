@@ -70,6 +70,9 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer d.Close()
+	if a.configDir != "" && s.Verify != nil {
+		log.Warn("verify in certroll.hcl is about commits: no signature is asked for of what lies in a directory", "directory", a.configDir)
+	}
 	if a.configDir == "" {
 		if d.source, err = s.source(); err != nil {
 			return err
@@ -157,7 +160,7 @@ func (d *daemon) pull(ctx context.Context) error {
 		d.log.Error("pull failed", "error", err)
 		return errors.Join(err, d.fallBack())
 	}
-	if d.good != nil && rev.Commit == d.good.Commit && sameFiles(rev.Files, d.good.Files) {
+	if d.inForce(rev) {
 		d.metrics.hold("")
 		return nil
 	}
@@ -178,10 +181,13 @@ func (d *daemon) pull(ctx context.Context) error {
 	return d.keepGood()
 }
 
-// sameFiles compares by content: a directory has no commit, or the same one
-// through many edits that are not committed.
-func sameFiles(a, b []gitsync.File) bool {
-	return slices.EqualFunc(a, b, func(a, b gitsync.File) bool { return a.Path == b.Path && bytes.Equal(a.Bytes, b.Bytes) })
+// inForce tells whether a revision is the one that is in force. Its files are
+// looked at too: a directory's changes have no commit of their own, and what
+// was kept on the disk may be of another directory of the commit.
+func (d *daemon) inForce(rev *gitsync.Revision) bool {
+	return d.good != nil && rev.Commit == d.good.Commit && slices.EqualFunc(rev.Files, d.good.Files, func(a, b gitsync.File) bool {
+		return a.Path == b.Path && bytes.Equal(a.Bytes, b.Bytes)
+	})
 }
 
 func (d *daemon) fetch(ctx context.Context) (*gitsync.Revision, error) {
@@ -200,7 +206,7 @@ func (d *daemon) goodFile() string { return filepath.Join(d.settings.StateDir, "
 // keepGood writes the last good revision to disk. It holds the repo's files,
 // which hold no secret.
 func (d *daemon) keepGood() error {
-	b, err := json.Marshal(kept{d.good, d.takenAt})
+	b, err := json.Marshal(kept{d.good, d.takenAt, d.checksSignatures()})
 	if err != nil {
 		return fmt.Errorf("encoding the last good revision: %w", err)
 	}
@@ -214,7 +220,11 @@ func (d *daemon) keepGood() error {
 type kept struct {
 	*gitsync.Revision
 	TakenAt time.Time
+	Signed  bool // its signature was looked at
 }
+
+// checksSignatures tells whether what is taken has to be signed.
+func (d *daemon) checksSignatures() bool { return d.source != nil && d.settings.Verify != nil }
 
 // readGood reads it; fs.ErrNotExist where there is none yet.
 func (d *daemon) readGood() (*kept, error) {
@@ -239,6 +249,9 @@ func (d *daemon) fallBack() error {
 	}
 	if err != nil {
 		return err
+	}
+	if d.checksSignatures() && !k.Signed {
+		return fmt.Errorf("the last good revision %s was taken when nobody asked for its signature; nothing is done until a signed head can be read", named(k.Commit))
 	}
 	desired, _, diags := decodeFiles(d.settings, k.Files)
 	if diags.HasErrors() {

@@ -56,14 +56,14 @@ func diagnostic(out printer, p Palette, source map[string][]byte, d *hcl.Diagnos
 		snippet(out, p, source, d)
 	}
 	if d.Detail != "" {
-		out.f("\n%s\n", indent(wrap(d.Detail, textWidth), "  "))
+		out.f("\n%s\n", indent(wrap(Seen(d.Detail), textWidth), "  "))
 	}
 	out.f("\n")
 }
 
 func snippet(out printer, p Palette, source map[string][]byte, d *hcl.Diagnostic) {
 	r := d.Subject
-	out.f("\n  on %s:%d:%d%s\n", r.Filename, r.Start.Line, r.Start.Column, blockOf(source, d))
+	out.f("\n  on %s:%d:%d%s\n", oneLine(r.Filename), r.Start.Line, r.Start.Column, blockOf(source, d))
 	line, ok := lineAt(source[r.Filename], r.Start.Line)
 	if !ok {
 		return
@@ -105,12 +105,7 @@ func printable(line string) string {
 	if utf8.RuneCountInString(line) > maxLine {
 		line = string([]rune(line)[:maxLine]) + " ..."
 	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
-			return '\uFFFD'
-		}
-		return r
-	}, line)
+	return Seen(line)
 }
 
 // padding keeps the tabs of the line so that the caret stands right.
@@ -147,7 +142,7 @@ func OneLine(diags hcl.Diagnostics) string {
 		if d.Subject != nil {
 			where = fmt.Sprintf("%s:%d:%d: ", d.Subject.Filename, d.Subject.Start.Line, d.Subject.Start.Column)
 		}
-		lines = append(lines, where+d.Summary+": "+strings.ReplaceAll(d.Detail, "\n", " "))
+		lines = append(lines, Seen(where+d.Summary+": "+strings.ReplaceAll(d.Detail, "\n", " ")))
 	}
 	return strings.Join(lines, "\n")
 }

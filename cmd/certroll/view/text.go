@@ -53,6 +53,10 @@ func seen(s string) string {
 	}, s)
 }
 
+// Seen is a text of several lines, an error say, in which nothing acts on the
+// terminal, whoever wrote it.
+func Seen(s string) string { return strings.ReplaceAll(seen(s), "\r", "\uFFFD") }
+
 // visible replaces control characters, marks of direction, and characters that
 // have no width. Bytes that are no UTF-8 come as one of the replaced already.
 func visible(r rune) rune {
