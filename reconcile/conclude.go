@@ -126,18 +126,21 @@ func (a *attempt) leftToRevoke(waiting []Revocation) []Revocation {
 
 // notePause keeps in the record that the renewal is off, and who did it.
 func (a *attempt) notePause(r *Record, now time.Time) {
-	switch a.action.Reason {
-	case ReasonPauseBegan:
+	// What is first issued with its renewal off is unmanaged from then on; of one
+	// that was there before an event of its own tells that it is turned off.
+	begins := a.action.Record == nil || a.action.Record.Live == nil
+	switch reason := a.action.Reason; {
+	case reason == ReasonPauseBegan, begins && a.live != nil && !renewsAt(a.action.Spec, now):
 		by, _ := a.actor(ReasonPauseBegan)
 		r.Unmanaged = &Unmanaged{
 			Since: now.Truncate(time.Second), Until: optional(a.action.Spec.Renewal.Until), Reason: a.action.Spec.Renewal.Reason,
 			By: by, Revision: a.revision.Commit,
 		}
-	case ReasonOverdue:
+	case reason == ReasonOverdue:
 		u := *r.Unmanaged
 		u.Overdue = true
 		r.Unmanaged = &u
-	case ReasonPauseEnded:
+	case reason == ReasonPauseEnded:
 		r.Unmanaged = nil
 	}
 }

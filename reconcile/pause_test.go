@@ -156,3 +156,16 @@ func TestWhatCannotBeToldBacksOff(t *testing.T) {
 		t.Errorf("record: %+v", r)
 	}
 }
+
+// TestIssuedWithItsRenewalOff: it is told as unmanaged at once, and the next
+// plan has nothing to add.
+func TestIssuedWithItsRenewalOff(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.Renewal.Auto, c.Renewal.Reason = false, "moves away"
+	w := newWorld(t, c)
+	w.settle()
+	if r := w.ledger.record(t, "api"); r.Unmanaged == nil || r.Unmanaged.Reason != "moves away" || r.Unmanaged.Revision != "c0ffee" || r.RenewAt != nil {
+		t.Errorf("record: %+v", r)
+	}
+	expect(t, w.only(), KindNone, ReasonUnmanaged, "")
+}

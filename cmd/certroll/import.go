@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -230,7 +231,7 @@ func newImport(tool string, dry bool, report *importing.Report) view.Import {
 			c.Vault = printable(r.At.String())
 		}
 		if len(r.Chain) > 0 {
-			c.NotAfter, c.Serial = r.Chain[0].NotAfter.UTC(), fmt.Sprintf("%x", r.Chain[0].SerialNumber)
+			c.NotAfter, c.Serial = r.Chain[0].NotAfter.UTC(), hex.EncodeToString(r.Chain[0].SerialNumber.Bytes())
 		}
 		dto.Certificates = append(dto.Certificates, c)
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/view"
@@ -51,6 +52,7 @@ type daemon struct {
 	traced   bool              // what the ledger says was taken last is known to be followed
 	desired  *spec.Spec
 	warned   map[string]bool // what was said of mounts
+	refused  string          // the revision that was refused last, and why
 }
 
 func (a *app) run(ctx context.Context) error {
@@ -66,7 +68,7 @@ func (a *app) run(ctx context.Context) error {
 	progress := func(certificate, step, detail string) {
 		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
 	}
-	if d.parts, err = a.connect(ctx, s, log, true, progress); err != nil {
+	if d.parts, err = d.awaitVault(ctx, progress); d.parts == nil {
 		return err
 	}
 	defer d.Close()
@@ -98,6 +100,30 @@ func (a *app) run(ctx context.Context) error {
 	<-kept
 	<-served
 	return nil
+}
+
+const (
+	firstWait = time.Second // for a Vault that is away at the start
+	mostWait  = time.Minute
+)
+
+// awaitVault connects. After a reboot Vault may come up later, or wait to be
+// unsealed: that is waited for; nil and no error where ctx ends before.
+func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, string)) (*parts, error) {
+	for wait := firstWait; ; wait = min(2*wait, mostWait) {
+		p, err := d.connect(ctx, d.settings, d.log, true, progress)
+		if away := (interface{ Away() bool })(nil); err == nil || ctx.Err() == nil && (!errors.As(err, &away) || !away.Away()) {
+			return p, err
+		}
+		if ctx.Err() == nil {
+			d.log.Error("Vault is not there yet, which is waited for", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(wait):
+		}
+	}
 }
 
 // passed logs and counts how a pass ended.
@@ -167,8 +193,7 @@ func (d *daemon) pull(ctx context.Context) error {
 	desired, files, diags := decodeFiles(d.settings, rev.Files)
 	if diags.HasErrors() {
 		d.metrics.hold(reconcile.ReasonRefused)
-		view.Diagnostics(d.err, d.palette(), files, diags)
-		d.log.Error("revision refused", "revision", rev.Commit, "mistakes", len(diags.Errs()))
+		d.showRefused(rev, files, diags)
 		if noteErr := d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)); noteErr != nil {
 			d.log.Error("telling of the refused revision", "error", noteErr)
 		}
@@ -179,6 +204,19 @@ func (d *daemon) pull(ctx context.Context) error {
 	d.logChanges(desired)
 	d.good, d.desired, d.takenAt = rev, desired, time.Now()
 	return d.keepGood()
+}
+
+// showRefused shows the mistakes of a revision, once however often it is met.
+func (d *daemon) showRefused(rev *gitsync.Revision, files []spec.File, diags hcl.Diagnostics) {
+	said := view.OneLine(diags)
+	if d.refused == rev.Commit+said {
+		return
+	}
+	d.refused = rev.Commit + said
+	if d.settings.Log.Format != "json" {
+		view.Diagnostics(d.err, d.palette(), files, diags)
+	}
+	d.log.Error("revision refused", "revision", rev.Commit, "mistakes", said)
 }
 
 // inForce tells whether a revision is the one that is in force. Its files are
