@@ -400,7 +400,7 @@ func (a *attempt) knowAgain(ctx context.Context) error {
 }
 
 // changesHands tells that the certificate goes to another place in Vault by the
-// word of another directory of the config repo than the one that had it issued.
+// word of another directory of the config repo than the one that had its key made.
 // Whoever declares a name that was another team's does not get its key.
 func (a *attempt) changesHands(l *Live) bool {
 	c := a.action.Spec
@@ -420,6 +420,9 @@ func (a *attempt) liveOf(d *draft, version int) *Live {
 	}
 	if l.KeySince.IsZero() {
 		l.KeySince = l.IssuedAt
+	}
+	if old := a.action.Secret.Live; old != nil && old.KeyDigest == l.KeyDigest {
+		l.File = old.File // by whose word the key was made, see changesHands
 	}
 	return l
 }
