@@ -121,6 +121,28 @@ func TestKeyStaysOverRenewals(t *testing.T) {
 	}
 }
 
+// TestKeyStaysWhereItIsAdopted: nor by another name that adopts the secret first.
+func TestKeyStaysWhereItIsAdopted(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.Key.Rotation, c.File = spec.RotateNever, "teams/a/certs.hcl"
+	w := newWorld(t, c)
+	w.settle()
+	first := w.ledger.record(t, "api").Live
+	c.Name, c.File, c.Vault.Path = "mine", "teams/b/certs.hcl", first.Path
+	w.settle()
+	adopted := w.ledger.record(t, "mine").Live
+	if adopted == nil || adopted.KeyDigest != first.KeyDigest {
+		t.Fatalf("it was not adopted: %+v", adopted)
+	}
+	c.Vault.Path = "tls/moved"
+	w.settle()
+	w.at = w.at.Add(61 * day)
+	w.settle()
+	if moved := w.ledger.record(t, "mine").Live; moved.Path != "tls/moved" || moved.KeyDigest == first.KeyDigest {
+		t.Errorf("team b got the key of team a: %+v", moved)
+	}
+}
+
 func TestRotationRequestIsDoneOnce(t *testing.T) {
 	c := certificate("api", "api.example.com")
 	w := newWorld(t, c)
