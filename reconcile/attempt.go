@@ -183,6 +183,9 @@ func (a *attempt) liveOf(d *draft, version int) *Live {
 	if l.KeySince.IsZero() {
 		l.KeySince = l.IssuedAt
 	}
+	if old := a.action.Secret.Live; old != nil && old.KeyDigest == l.KeyDigest {
+		l.File = old.File // by whose word the key was made, see changesHands
+	}
 	return l
 }
 

@@ -133,7 +133,8 @@ func (a *attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, tim
 }
 
 // changesHands tells that the certificate goes to another place in Vault by the
-// word of another directory of the config repo than the one that had it issued.
+// word of another directory of the config repo than the one that had its key
+// made.
 // Whoever declares a name that was another team's does not get its key.
 func (a *attempt) changesHands(l *Live) bool {
 	c := a.action.Spec
