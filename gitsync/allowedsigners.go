@@ -122,9 +122,15 @@ func signerTime(text string) (time.Time, error) {
 // minRSABits is what OpenPGP signatures are held to by default as well.
 const minRSABits = 2047
 
+// dsaKey is the type of keys that OpenSSH no longer has.
+const dsaKey = "ssh-dss"
+
 func strong(key ssh.PublicKey) error {
 	if cert, ok := key.(*ssh.Certificate); ok {
 		key = cert.Key
+	}
+	if key.Type() == dsaKey {
+		return errors.New("it is a DSA key, which signs by SHA-1; signers need ECDSA, Ed25519 or RSA")
 	}
 	if c, ok := key.(ssh.CryptoPublicKey); ok {
 		if k, ok := c.CryptoPublicKey().(*rsa.PublicKey); ok && k.N.BitLen() < minRSABits {
@@ -132,6 +138,12 @@ func strong(key ssh.PublicKey) error {
 		}
 	}
 	return nil
+}
+
+// bySHA1 tells of the ways to sign that OpenSSH takes no signature of any more,
+// and x/crypto still does; package sshsig refuses them of plain keys alone.
+func bySHA1(s *ssh.Signature) bool {
+	return s.Format == ssh.KeyAlgoRSA || s.Format == dsaKey
 }
 
 // validAt tells why the line does not count at a moment; "" where it does.

@@ -54,9 +54,13 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Doing)
 	b.WriteString(": ")
-	b.WriteString(string(e.Kind))
+	if e.Kind != Failed || e.Detail == "" { // that it failed the detail says
+		b.WriteString(string(e.Kind))
+	}
 	if e.Detail != "" {
-		b.WriteString(": ")
+		if e.Kind != Failed {
+			b.WriteString(": ")
+		}
 		b.WriteString(strings.ReplaceAll(e.Detail, "\n", "; "))
 	}
 	if len(e.Said) > 0 {

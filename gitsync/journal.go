@@ -45,7 +45,7 @@ func OpenJournal(dir string) (*Journal, error) {
 	lock, err := lockFile(filepath.Join(dir, "lock"))
 	var held *heldError
 	if errors.As(err, &held) {
-		return nil, &Error{Kind: Failed, Doing: doing, Detail: held.Error(), Advice: "stop that one first, or give each its own state directory", Err: err}
+		return nil, &Error{Kind: Failed, Doing: doing, Detail: "it " + held.holder(), Advice: "a certroll run that is up applies by itself, and certroll retry works beside it; stop that one first, or give each its own state directory", Err: err}
 	}
 	if err != nil {
 		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Err: err}

@@ -2,6 +2,7 @@ package gitsync
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,6 +20,9 @@ import (
 // cannot be read.
 func ReadDir(dir string) (*Revision, error) {
 	doing := "reading the directory " + dir
+	if root, to := leadsOut(dir); root != "" {
+		return nil, invalid(doing, fmt.Sprintf("it leads out of the work tree %s by a symbolic link, to %s", root, to), "name the directory itself")
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: "check the path", Err: err}
@@ -35,6 +39,35 @@ func ReadDir(dir string) (*Revision, error) {
 	rev := workTree(dir, files)
 	rev.Files = files
 	return rev, nil
+}
+
+// leadsOut finds a work tree that a directory leads out of by a symbolic link:
+// what a change brings along must not have other files read, and shown.
+func leadsOut(dir string) (root, to string) {
+	if !filepath.IsAbs(dir) {
+		here, err := os.Getwd()
+		if err == nil {
+			here, err = filepath.EvalSymlinks(here)
+		}
+		if err != nil {
+			return "", "" // opening it fails too
+		}
+		dir = filepath.Join(here, dir)
+	}
+	to, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", ""
+	}
+	for at := filepath.Clean(dir); at != filepath.Dir(at); {
+		at = filepath.Dir(at)
+		if _, err := os.Lstat(filepath.Join(at, ".git")); err != nil {
+			continue
+		}
+		if below, err := relative(at, to); err != nil || !filepath.IsLocal(filepath.FromSlash(below)) && below != "" {
+			return at, to
+		}
+	}
+	return "", ""
 }
 
 // readFiles walks without following symbolic links.

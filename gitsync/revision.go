@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
@@ -69,6 +71,8 @@ func (t *tally) add(file string, size int64) error {
 	t.files++
 	t.bytes += size
 	switch {
+	case strings.ContainsFunc(file, unseen):
+		return invalid(t.doing, fmt.Sprintf("the name of the file %+q has a character that is not seen, or is no UTF-8", file), "rename it: names are shown to people, and to programs that read lines")
 	case size > t.FileSize:
 		return t.tooLarge(fmt.Sprintf("%s has %d bytes, and a file may have %d", file, size, t.FileSize),
 			"split the file")
@@ -78,6 +82,12 @@ func (t *tally) add(file string, size int64) error {
 		return t.tooLarge(fmt.Sprintf("the *.hcl files have more than %d bytes together", t.Total), "name a sub-directory that has the certificates alone")
 	}
 	return nil
+}
+
+// unseen is a character that names of files have only to deceive: a control
+// character, a mark of direction, one without a width.
+func unseen(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == utf8.RuneError || r == 0x2028 || r == 0x2029
 }
 
 func (t *tally) tooLarge(detail, advice string) error {

@@ -317,6 +317,10 @@ func resolve(r refs, ref string) (target, error) {
 	if strings.HasPrefix(ref, "refs/") {
 		return r.named(ref)
 	}
+	if isHash(ref) { // as git has it, also where somebody calls a branch so
+		h := plumbing.NewHash(ref)
+		return target{hash: h, commit: h, unlisted: !r.lists(h)}, nil
+	}
 	branch, noBranch := r.named("refs/heads/" + ref)
 	tag, noTag := r.named("refs/tags/" + ref)
 	switch {
@@ -326,9 +330,6 @@ func resolve(r refs, ref string) (target, error) {
 		return branch, nil
 	case noTag == nil:
 		return tag, nil
-	case isHash(ref):
-		h := plumbing.NewHash(ref)
-		return target{hash: h, commit: h, unlisted: !r.lists(h)}, nil
 	}
 	return target{}, errNoRef
 }

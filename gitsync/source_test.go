@@ -2,6 +2,7 @@ package gitsync
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,6 +82,22 @@ func TestFetchCommitBehindTip(t *testing.T) {
 		}
 		_, err := p.source(t, SourceOptions{Ref: strings.Repeat("7", 40)}).Fetch(t.Context())
 		failure(t, err, RefNotFound, strings.Repeat("7", 40))
+	})
+}
+
+// TestFetchCommitWrittenDown: a commit that is pinned stays the one that is
+// read, also where somebody pushes a branch or a tag of that name.
+func TestFetchCommitWrittenDown(t *testing.T) {
+	overAll(t, func(t *testing.T, p place) {
+		pinned := p.push(t, "main", map[string]string{"a.hcl": "looked at"})
+		evil := p.push(t, "other", map[string]string{"a.hcl": "evil"})
+		for _, name := range []string{"refs/heads/" + pinned, "refs/tags/" + pinned} {
+			p.git(t, "update-ref", name, evil)
+			rev := fetch(t, p.source(t, SourceOptions{Ref: pinned}))
+			if contents(rev) != "a.hcl=looked at" || rev.Commit != pinned {
+				t.Errorf("%s: got %s at %s", name, contents(rev), rev.Commit)
+			}
+		}
 	})
 }
 
@@ -346,6 +363,55 @@ func TestReadDir(t *testing.T) {
 	git("worktree", "add", "--quiet", worktree)
 	certs = filepath.Join(worktree, "certs")
 	check(t, head)
+}
+
+// TestNamesAreSeen: a name that would begin a line of its own in a log, or be
+// read as another, is refused.
+func TestNamesAreSeen(t *testing.T) {
+	for _, name := range []string{"a\n::error::b.hcl", "a\x1b[2Jb.hcl", "a\u202eb.hcl", "a\xffb.hcl", "x\rx/b.hcl", "a\u200bb.hcl"} {
+		dir := t.TempDir()
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		_, err := ReadDir(dir)
+		failure(t, err, Invalid, fmt.Sprintf("%+q", name), "rename it")
+		p := local(t)
+		p.push(t, "main", map[string]string{name: "b"})
+		_, err = p.source(t, SourceOptions{Ref: "main"}).Fetch(t.Context())
+		failure(t, err, Invalid, fmt.Sprintf("%+q", name), "rename it")
+	}
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "bücher für alle.hcl"), nil, 0o600))
+	if _, err := ReadDir(dir); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReadDirLeadsOut: a directory that a change makes a symbolic link has no
+// other directory read.
+func TestReadDirLeadsOut(t *testing.T) {
+	top := t.TempDir()
+	work, other := filepath.Join(top, "work"), filepath.Join(top, "other")
+	for _, dir := range []string{work, other} {
+		must(t, os.MkdirAll(filepath.Join(dir, "real", "deep"), 0o700))
+		must(t, os.WriteFile(filepath.Join(dir, "real", "deep", "a.hcl"), []byte("a"), 0o600))
+		_, err := lab.Git(t.Context(), dir, "init", "--quiet")
+		must(t, err)
+	}
+	must(t, os.Symlink("../other", filepath.Join(work, "certs")))
+	must(t, os.Symlink("real", filepath.Join(work, "within")))
+	must(t, os.Symlink("work", filepath.Join(top, "current")))
+	for _, dir := range []string{"certs", "certs/real", "certs/real/deep", "within/../certs/real"} {
+		_, err := ReadDir(work + "/" + dir)
+		failure(t, err, Invalid, "leads out of the work tree", other, "name the directory itself")
+	}
+	t.Chdir(work)
+	_, err := ReadDir("certs")
+	failure(t, err, Invalid, "leads out of the work tree")
+	for _, dir := range []string{".", "within", "real/deep", filepath.Join(top, "current"), filepath.Join(top, "current", "real"), filepath.Join(other, "real")} {
+		if rev, err := ReadDir(dir); err != nil || len(rev.Files) != 1 {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
 }
 
 func TestReadDirErrors(t *testing.T) {

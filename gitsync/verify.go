@@ -107,6 +107,9 @@ func (g *Signers) verifySSH(s *signed, text string) error {
 	if err := strong(sig.PublicKey); err != nil {
 		return err
 	}
+	if bySHA1(sig.Signature) {
+		return errors.New("its SSH signature is by SHA-1, of which two texts with one sum can be made; sign it by rsa-sha2-512, as ssh-keygen does")
+	}
 	if g.AllowedSigners == "" {
 		return errors.New("it is signed by SSH, and no file of allowed signers is set")
 	}
@@ -164,6 +167,9 @@ func (s *allowedSigner) lets(key ssh.PublicKey, at time.Time) (reason string, ok
 func (s *allowedSigner) certifies(cert *ssh.Certificate, at time.Time) (reason string, ok bool) {
 	if cert.CertType != ssh.UserCert {
 		return "signed a certificate that is not a user's", false
+	}
+	if bySHA1(cert.Signature) {
+		return "signed a certificate by SHA-1", false
 	}
 	reason = "signed a certificate with none of the principals " + strings.Join(s.principals, ",")
 	checker := &ssh.CertChecker{Clock: func() time.Time { return at }}

@@ -2,6 +2,9 @@ package gitsync
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha512"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
 
 	"certroll/examples/lab"
@@ -134,6 +138,42 @@ func expect(t *testing.T, g *Signers, raw []byte, want string) {
 	t.Helper()
 	if got := judged(g, raw); want == "good" && got != want || !strings.Contains(got, want) {
 		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+// TestVerifySHA1: OpenSSH takes no signature by SHA-1, and ssh-keygen makes
+// none, whatever libraries say; nor does one by a certificate's key count.
+func TestVerifySHA1(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	must(t, err)
+	key, err := ssh.NewSignerFromKey(private)
+	must(t, err)
+	certified := func(algorithm string) ssh.PublicKey {
+		cert := &ssh.Certificate{Key: key.PublicKey(), CertType: ssh.UserCert, ValidPrincipals: []string{"ada@example.com"}, ValidBefore: ssh.CertTimeInfinity}
+		authority, err := ssh.NewSignerWithAlgorithms(key.(ssh.AlgorithmSigner), []string{algorithm})
+		must(t, err)
+		must(t, cert.SignCert(rand.Reader, authority))
+		return cert
+	}
+	public := string(ssh.MarshalAuthorizedKey(key.PublicKey()))
+	file := filepath.Join(t.TempDir(), "allowed")
+	must(t, os.WriteFile(file, []byte("ada@example.com "+public+"ada@example.com cert-authority "+public), 0o600))
+	head := "tree " + strings.Repeat("1", 40) + "\nauthor Ada <ada@example.com> 1700000000 +0000\ncommitter Ada <ada@example.com> 1700000000 +0000\n"
+	sum := sha512.Sum512([]byte(head + "\nChange it\n"))
+	signed := append([]byte("SSHSIG"), ssh.Marshal(struct{ Namespace, Reserved, Hash, Sum string }{gitNamespace, "", "sha512", string(sum[:])})...)
+	plain, good, bad := key.PublicKey(), certified(ssh.KeyAlgoRSASHA512), certified(ssh.KeyAlgoRSA)
+	for _, tc := range []struct {
+		by              ssh.PublicKey
+		algorithm, want string
+	}{
+		{plain, ssh.KeyAlgoRSASHA512, "good"}, {plain, ssh.KeyAlgoRSASHA256, "good"}, {plain, ssh.KeyAlgoRSA, `invalid signature format "ssh-rsa"`},
+		{good, ssh.KeyAlgoRSASHA512, "good"}, {good, ssh.KeyAlgoRSA, "its SSH signature is by SHA-1"}, {bad, ssh.KeyAlgoRSASHA512, "signed a certificate by SHA-1"},
+	} {
+		sig, err := key.(ssh.AlgorithmSigner).SignWithAlgorithm(rand.Reader, signed, tc.algorithm)
+		must(t, err)
+		armor := sshsig.Armor(&sshsig.Signature{Version: 1, PublicKey: tc.by, Namespace: gitNamespace, HashAlgorithm: sshsig.HashSHA512, Signature: sig})
+		header := "gpgsig " + strings.ReplaceAll(strings.TrimSuffix(string(armor), "\n"), "\n", "\n ") + "\n"
+		expect(t, &Signers{AllowedSigners: file}, []byte(head+header+"\nChange it\n"), tc.want)
 	}
 }
 

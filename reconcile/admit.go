@@ -21,6 +21,10 @@ func admit(actions []Action, obs *Observed, now time.Time) {
 	mended(g.troubles, obs.Credentials)
 	mayBeMended(g.troubles, asking, now)
 	for _, a := range asking {
+		if until := saidBefore(history, a); until.After(now) {
+			a.hold(ReasonRateLimited, until, fmt.Sprintf("issuer.%s said before its turn came again when to come back", a.Issuer.Name))
+			continue
+		}
 		g.admit(a)
 	}
 	for i := range actions {
@@ -28,6 +32,24 @@ func admit(actions []Action, obs *Observed, now time.Time) {
 			a.OrderFrom = g.book.free(usesOf(a.Issuer, a.Spec.Names(), ""), now)
 		}
 	}
+}
+
+// saidBefore is until when an issuer whose turn comes again has told to wait,
+// before it was another's: the record's hold is the other's by now.
+func saidBefore(history []Event, a *Action) (until time.Time) {
+	if r := a.Record; r == nil || r.Hold == nil || r.Hold.Issuer == a.Issuer.Name {
+		return until
+	}
+	for _, e := range history {
+		switch {
+		case e.Certificate != a.Spec.Name:
+		case e.Operation == KindRetry && e.Forced || e.Issuer == a.Issuer.Name && e.Status == Success && e.Operation.Orders():
+			until = time.Time{}
+		case e.Issuer == a.Issuer.Name && e.Class == ClassRateLimited && e.HoldUntil != nil && namesDigest(e.Names) == namesDigest(a.Spec.Names()):
+			until = later(until, *e.HoldUntil)
+		}
+	}
+	return until
 }
 
 // gatekeeper is one pass of admit.

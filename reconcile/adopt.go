@@ -38,9 +38,12 @@ func (a *attempt) take(ctx context.Context, p pair, version int) error {
 	}
 	c, issuer, leaf := a.action.Spec, a.action.Issuer, p.leaf()
 	a.pair = p
-	rotate := c.Rotate
-	if was := a.action.Secret.Live; was != nil && a.action.Secret.Owner == c.Name {
+	rotate, file, was := c.Rotate, c.File, a.action.Secret.Live
+	if was != nil && a.action.Secret.Owner == c.Name {
 		rotate = was.Rotate // a request that came meanwhile is still to be done
+	}
+	if was != nil && was.KeyDigest == digest {
+		file = was.File // whoever takes a secret over did not have its key made
 	}
 	a.live = &Live{
 		Serial: serialOf(leaf), NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
@@ -48,7 +51,7 @@ func (a *attempt) take(ctx context.Context, p pair, version int) error {
 		KeyDigest: digest, KeyShape: shapeOfKey(leaf.PublicKey), KeySince: leaf.NotBefore.UTC(),
 		Issuer: issuer.Name, Directory: issuer.Directory, Profile: issuer.Profile,
 		Mount: a.action.At.Mount, Path: a.action.At.Path, Version: version,
-		Revision: a.revision.Commit, File: c.File, Rotate: rotate, IssuedAt: leaf.NotBefore.UTC(),
+		Revision: a.revision.Commit, File: file, Rotate: rotate, IssuedAt: leaf.NotBefore.UTC(),
 		// No ARI: another account may have ordered it, and only that one may
 		// have it replaced. Until the next renewal the threshold decides.
 	}

@@ -106,17 +106,22 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 
 // Observe reads what is there, with what the journal still waits to tell.
 func (r *Reconciler) Observe(ctx context.Context, desired *spec.Spec) (*Observed, error) {
-	return r.ObserveAgain(ctx, desired, nil, nil)
+	return r.observe(ctx, desired, nil, nil, false)
 }
 
 // ObserveAgain is Observe where, of a certificate that stale does not name,
-// what was seen of its secrets before stands.
+// what was seen of its secrets before stands, and where a place that alone
+// cannot be read holds up its certificates alone.
 func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool) (*Observed, error) {
+	return r.observe(ctx, desired, before, stale, true)
+}
+
+func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool, lenient bool) (*Observed, error) {
 	tree, err := r.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	obs, err := r.observer.observe(ctx, desired, tree, r.opts.Now(), before, stale)
+	obs, err := r.observer.observe(ctx, desired, tree, r.opts.Now(), before, stale, lenient)
 	if err != nil {
 		return nil, err
 	}
@@ -296,32 +301,6 @@ func (r *Reconciler) runAll(ctx context.Context, desired *spec.Spec, rev Revisio
 	return r.noteHeld(ap.gate.heldEvents())
 }
 
-// end is how one action came to its end.
-type end int
-
-const (
-	endDone    end = iota // it has a result
-	endStopped            // the run was stopped: nothing is noted, the next run goes on
-	endHeld               // it was not taken up, as others fail
-)
-
-// admitted runs one action where the gate lets it in.
-func (ap *applier) admitted(ctx context.Context, action Action) (Result, end) {
-	if ctx.Err() != nil {
-		return Result{}, endStopped
-	}
-	if !action.Kind.Orders() {
-		return ap.one(ctx, action)
-	}
-	if in := ap.gate.enter(ctx, &action); in != endDone {
-		return Result{}, in
-	}
-	entered := subjectsOf(&action)
-	res, e := ap.one(ctx, action)
-	ap.gate.leave(entered, res.Event)
-	return res, e
-}
-
 // noteHeld tells of what is held for many at once, each once a day.
 func (r *Reconciler) noteHeld(events []Event) error {
 	r.heldMu.Lock()
@@ -369,106 +348,4 @@ func (r *Reconciler) dropIfDone(ctx context.Context, e entry) error {
 		return err
 	}
 	return r.drafts.drop(ctx, e.Drop)
-}
-
-// applier is one Apply: a plan's spec and revision.
-type applier struct {
-	*Reconciler
-	desired  *spec.Spec
-	revision Revision
-	gate     *gate
-}
-
-// failure is an error of our own making, with its class.
-type failure struct {
-	class  Class
-	denied bool      // refused to protect what is there
-	at     time.Time // when it may be tried again; zero: not known
-	err    error
-}
-
-// RetryAt is when it may be tried again.
-func (f *failure) RetryAt() time.Time {
-	if f.at.IsZero() {
-		return retryAt(f.err)
-	}
-	return f.at
-}
-
-func (f *failure) Error() string { return f.err.Error() }
-func (f *failure) Unwrap() error { return f.err }
-
-// Class says what kind of failure it is.
-func (f *failure) Class() string { return string(f.class) }
-
-// one runs one action to its end and notes it.
-func (ap *applier) one(ctx context.Context, action Action) (Result, end) {
-	a := &attempt{applier: ap, action: action}
-	start := ap.now()
-	err := a.do(ctx)
-	if err != nil && isInterrupt(ctx, err) {
-		return Result{}, endStopped
-	}
-	event, record, drop := a.conclude(err, ap.now().Sub(start))
-	if noteErr := ap.scribe.note(entry{Event: event, Record: record, Drop: drop}); noteErr != nil {
-		err = errors.Join(err, noteErr)
-	}
-	return Result{Action: action, Event: event, Err: err}, endDone
-}
-
-func (a *attempt) do(ctx context.Context) error {
-	switch {
-	case a.action.Kind.Orders():
-		a.credentials = a.observer.credentialsOf(ctx, a.desired, a.action.Spec)
-		return a.runSteps(ctx, orderSteps)
-	case a.action.Reason == ReasonUnfinished:
-		return a.unfinished(ctx)
-	case a.action.Reason.records():
-		return a.catchUp(ctx)
-	case a.action.Kind == KindRevoke:
-		return a.revokeEarlier(ctx)
-	case a.action.Kind == KindRepair:
-		return a.repair(ctx)
-	case a.action.Kind == KindAdopt:
-		return a.adopt(ctx)
-	case a.action.Kind == KindRetire:
-		return a.retire(ctx)
-	}
-	return &failure{class: ClassInternal, err: fmt.Errorf("an action of kind %q cannot be applied", a.action.Kind)}
-}
-
-func (ap *applier) now() time.Time { return ap.opts.Now() }
-
-// accounts are the DNS accounts in the order they are tried: as the spec lists
-// them, those known not to work last.
-func (a *attempt) accounts() []*spec.DNSAccount {
-	var good, bad []*spec.DNSAccount
-	for _, name := range a.action.Spec.DNS {
-		account := a.desired.DNS[name]
-		if slices.Contains(a.action.Avoid, name) {
-			bad = append(bad, account)
-		} else {
-			good = append(good, account)
-		}
-	}
-	return append(good, bad...)
-}
-
-func (ap *applier) resolve(ctx context.Context, v spec.Value) (string, error) {
-	return ap.opts.Resolve(ctx, v)
-}
-
-func (a *attempt) report(step, detail string) { a.opts.Progress(a.action.Certificate, step, detail) }
-
-// actor names who is behind an action: the author of the commit that asked for
-// it, the time that came, or whoever changed Vault.
-func (ap *applier) actor(reason Reason) (actor, cause string) {
-	switch reason {
-	case ReasonThreshold, ReasonExpired, ReasonUnfinished, ReasonWindow, ReasonRevoking, ReasonKeyAge, ReasonOverdue:
-		return firstOf(ap.opts.Actor, "schedule"), "schedule"
-	case ReasonDrifted, ReasonDeleted, ReasonForeign:
-		return firstOf(ap.opts.Actor, "schedule"), "drift"
-	default:
-		return firstOf(ap.revision.Author, ap.opts.Actor, "unknown"), "spec"
-	}
 }

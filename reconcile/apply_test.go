@@ -96,6 +96,53 @@ func TestKeyStaysWithItsOwners(t *testing.T) {
 	}
 }
 
+// TestKeyStaysOverRenewals: nor by steps. A renewal that keeps the key keeps
+// whose it is, too.
+func TestKeyStaysOverRenewals(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.Key.Rotation, c.File = spec.RotateNever, "teams/a/certs.hcl"
+	w := newWorld(t, c)
+	w.settle()
+	first := w.ledger.record(t, "api").Live
+	c.File = "teams/b/certs.hcl"
+	w.settle()
+	w.at = w.at.Add(61 * day)
+	w.settle()
+	renewed := w.ledger.record(t, "api").Live
+	if renewed.Serial == first.Serial || renewed.KeyDigest != first.KeyDigest {
+		t.Fatalf("the renewal did not keep the key where it was: %+v", renewed)
+	}
+	c.Vault.Path = "tls/moved"
+	w.settle()
+	w.at = w.at.Add(61 * day)
+	w.settle()
+	if moved := w.ledger.record(t, "api").Live; moved.Path != "tls/moved" || moved.KeyDigest == first.KeyDigest || moved.File != "teams/b/certs.hcl" {
+		t.Errorf("team b got the key of team a: %+v", moved)
+	}
+}
+
+// TestKeyStaysWhereItIsAdopted: nor by another name that adopts the secret first.
+func TestKeyStaysWhereItIsAdopted(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.Key.Rotation, c.File = spec.RotateNever, "teams/a/certs.hcl"
+	w := newWorld(t, c)
+	w.settle()
+	first := w.ledger.record(t, "api").Live
+	c.Name, c.File, c.Vault.Path = "mine", "teams/b/certs.hcl", first.Path
+	w.settle()
+	adopted := w.ledger.record(t, "mine").Live
+	if adopted == nil || adopted.KeyDigest != first.KeyDigest {
+		t.Fatalf("it was not adopted: %+v", adopted)
+	}
+	c.Vault.Path = "tls/moved"
+	w.settle()
+	w.at = w.at.Add(61 * day)
+	w.settle()
+	if moved := w.ledger.record(t, "mine").Live; moved.Path != "tls/moved" || moved.KeyDigest == first.KeyDigest {
+		t.Errorf("team b got the key of team a: %+v", moved)
+	}
+}
+
 func TestRotationRequestIsDoneOnce(t *testing.T) {
 	c := certificate("api", "api.example.com")
 	w := newWorld(t, c)
@@ -627,5 +674,27 @@ func TestRefusedRevisionIsToldOnce(t *testing.T) {
 	events := w.ledger.events(t)
 	if len(events) != 1 || events[0].Operation != KindConfig || events[0].Revision != "bad" || events[0].Class != ClassConfig || len(w.ledger.messages) != 1 {
 		t.Errorf("events: %+v, commits: %q", events, w.ledger.messages)
+	}
+}
+
+// TestWhatComesBackBeginsAnew: the failures of before its block was removed are
+// no failures in a row.
+func TestWhatComesBackBeginsAnew(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.ca.fail = func(string, int) error { return &caError{class: "ca_rejected", text: "no"} }
+	for range 3 {
+		if _, err := w.apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.at = w.at.Add(2 * day)
+	}
+	w.desired = desire()
+	w.settle()
+	w.desired = desire(certificate("api", "api.example.com"))
+	if _, err := w.apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.ledger.record(t, "api"); r.Failures != 1 || r.Severity != "" || !r.FailingSince.Equal(w.at) {
+		t.Errorf("record: %+v", r)
 	}
 }

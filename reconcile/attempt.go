@@ -2,14 +2,9 @@ package reconcile
 
 import (
 	"context"
-	"crypto"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
-	"path"
 	"strings"
 	"time"
 
@@ -31,6 +26,7 @@ type attempt struct {
 	credentials map[string]string // the versions of the DNS accounts' credentials before it
 	said        *RenewalInfo      // of what is live after it
 	revoked     string            // the serial that was revoked
+	settled     string            // the serial that waits for it no more
 	unrevoked   *Revocation       // what still has to be
 	notRevoked  error             // why
 }
@@ -73,128 +69,6 @@ func (a *attempt) runSteps(ctx context.Context, steps []step) error {
 	return nil
 }
 
-// prepare makes sure of a pending secret with a key before anything is asked
-// of the CA: the one an earlier run left where it fits, else a fresh one.
-func (a *attempt) prepare(ctx context.Context) error {
-	c, issuer := a.action.Spec, a.action.Issuer
-	target, err := a.observer.Secret(ctx, targetOf(c))
-	if err != nil {
-		return err
-	}
-	if err := a.mayWrite(target); err != nil {
-		return err
-	}
-	shape := shapeOf(c.Key, a.recordedShape())
-	old, err := a.drafts.load(ctx, c.Name)
-	if err != nil {
-		return err
-	}
-	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation(), a.revokes()) {
-		a.draft = old
-		return a.takeUp(ctx)
-	}
-	d, err := a.newDraft(ctx, shape)
-	if err != nil {
-		return err
-	}
-	d.CAS = target.Version
-	if old != nil {
-		d.stored = old.stored
-	}
-	a.draft = d
-	return a.takeUp(ctx)
-}
-
-// mayWrite refuses a target that has moved on since the plan, or that holds
-// what certroll did not write.
-func (a *attempt) mayWrite(target Secret) error {
-	at := targetOf(a.action.Spec)
-	if at == a.action.At && target.Version != a.action.Secret.Version {
-		return &failure{class: ClassVault, denied: true, err: fmt.Errorf(
-			"%s is at version %d, the plan saw version %d: somebody else wrote it meanwhile, nothing was ordered; plan again",
-			at, target.Version, a.action.Secret.Version)}
-	}
-	if target.Version > 0 && target.Readable && target.Owner != a.action.Certificate {
-		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf(
-			"%s holds a secret that certroll did not write for certificate %q; it is not overwritten: choose another vault.path, or move that secret away",
-			at, a.action.Certificate)}
-	}
-	return nil
-}
-
-// rotation is the last rotation request: one that the spec asks for no more
-// was seen all the same, and forces nothing where it comes back.
-func (a *attempt) rotation() string {
-	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate {
-		return firstOf(a.action.Spec.Rotate, l.Rotate)
-	}
-	return a.action.Spec.Rotate
-}
-
-func (a *attempt) recordedShape() string {
-	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate {
-		return l.KeyShape
-	}
-	if r := a.action.Record; r != nil && r.Live != nil {
-		return r.Live.KeyShape
-	}
-	return ""
-}
-
-func (a *attempt) newDraft(ctx context.Context, shape string) (*draft, error) {
-	c, issuer := a.action.Spec, a.action.Issuer
-	d := &draft{
-		Operation: a.action.Kind, Reason: a.action.Reason, Detail: a.action.Detail,
-		Revision: a.revision.Commit, Rotate: a.rotation(), Names: c.Names(),
-		Issuer: issuer.Name, Directory: issuer.Directory, Profile: issuer.Profile,
-		At: targetOf(c), KeyShape: shape, Started: a.now().UTC(),
-	}
-	d.Actor, d.Cause = a.actor(a.action.Reason)
-	if l := a.action.Secret.Live; l != nil {
-		d.OldSerial = l.Serial
-	}
-	d.Revokes = a.revokes()
-	var err error
-	if c.Key.Rotation == spec.RotateNever && a.action.Kind != KindRotate && !a.keyIsTooOld() {
-		d.Key, d.KeySince, err = a.keptKey(ctx, shape)
-	}
-	if d.Key == nil && err == nil {
-		a.report("key", "making a fresh "+shape+" key")
-		d.Key, err = newKey(shape)
-	}
-	if err != nil {
-		return nil, err
-	}
-	d.KeyDigest, err = keyDigest(d.Key.Public())
-	return d, err
-}
-
-// keyIsTooOld tells whether key.max_age is reached: the renewal that comes
-// first makes the fresh key, and saves the order of a rotation after it.
-func (a *attempt) keyIsTooOld() bool {
-	l, age := a.action.Secret.Live, a.action.Spec.Key.MaxAge
-	return l != nil && age > 0 && !a.now().Before(l.KeySince.Add(age))
-}
-
-// keptKey is the live key for key.rotation = "never"; nil where there is none
-// of that shape yet.
-func (a *attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, time.Time, error) {
-	l := a.action.Secret.Live
-	if l == nil || l.KeyShape != shape || !a.action.Secret.Readable || a.changesHands(l) {
-		return nil, time.Time{}, nil
-	}
-	data, _, err := a.secrets.Read(ctx, a.action.At.Mount, a.action.At.Path)
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	p, err := findPair(data)
-	if err != nil {
-		return nil, time.Time{}, &failure{class: ClassConfig, err: fmt.Errorf(
-			"key.rotation is \"never\", but the key cannot be read back from %s: %w; add a PEM field to vault.fields or let the key rotate", a.action.At, err)}
-	}
-	return p.key, l.KeySince, nil
-}
-
 // unfinished takes up the draft of an earlier run that seems to have written
 // its pair. A draft without a chain cannot have: then the version that follows
 // the one it saw is somebody else's.
@@ -214,110 +88,6 @@ func (a *attempt) unfinished(ctx context.Context) error {
 		return a.repair(ctx)
 	}
 	return a.adopt(ctx)
-}
-
-// order brings the draft to a chain: it creates the order where there is none,
-// and goes on with the one there is. An order of an earlier run that the CA no
-// longer takes is replaced once; one made in this attempt is not.
-func (a *attempt) order(ctx context.Context) error {
-	if phaseOf(a.draft) >= phaseChained {
-		return nil
-	}
-	inherited := phaseOf(a.draft) == phaseOrdered
-	err := a.orderPatiently(ctx)
-	if err == nil || !isOrderGone(err) || isInterrupt(ctx, err) {
-		return err
-	}
-	a.draft.OrderURL = ""
-	if storeErr := a.drafts.store(ctx, a.action.Certificate, a.draft); storeErr != nil {
-		return errors.Join(err, storeErr)
-	}
-	if !inherited {
-		return err
-	}
-	a.report("order", "the CA no longer takes the earlier run's order; a new one is made with the same key")
-	a.orders++ // nobody may have told of that one
-	return a.orderPatiently(ctx)
-}
-
-// orderPatiently tries again within the attempt where the CA is away, which
-// may pass within minutes. It never outlasts a word of the CA itself.
-func (a *attempt) orderPatiently(ctx context.Context) error {
-	for _, wait := range a.opts.Patience {
-		err := a.orderOnce(ctx)
-		if err == nil || classOf(err) != ClassCAUnavailable || isInterrupt(ctx, err) || isOrderGone(err) {
-			return err
-		}
-		if at := retryAt(err); at.After(a.now().Add(wait)) {
-			return err
-		}
-		a.report("order", "the CA is unavailable, trying again in "+wait.String()+": "+firstLine(message(err)))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-	}
-	return a.orderOnce(ctx)
-}
-
-func (a *attempt) orderOnce(ctx context.Context) error {
-	d, issuer := a.draft, a.action.Issuer
-	if d.OrderURL == "" {
-		if err := a.newOrder(ctx); err != nil {
-			return err
-		}
-	} else {
-		a.report("order", "going on with the order "+d.OrderURL)
-	}
-	a.orderURL = d.OrderURL
-	csr, err := newCSR(d.Key, d.Names)
-	if err != nil {
-		return err
-	}
-	chain, account, passed, err := a.ca.Finish(ctx, issuer, d.OrderURL, csr, a.accounts(), a.report)
-	for _, p := range passed {
-		a.passedOver = append(a.passedOver, PassedOver{Account: accountOf(p), Class: classOf(p), Message: message(p)})
-	}
-	if err != nil {
-		return err
-	}
-	d.Chain, d.Account = string(chain), account
-	return nil
-}
-
-// newOrder makes an order and keeps its URL before anything else is done.
-func (a *attempt) newOrder(ctx context.Context) error {
-	d, issuer := a.draft, a.action.Issuer
-	a.report("order", "ordering "+strings.Join(d.Names, " ")+" from "+issuer.Name)
-	url, replaced, err := a.ca.Order(ctx, issuer, d.Names, a.action.Replaces)
-	if err != nil {
-		return err
-	}
-	a.orders++
-	d.OrderURL, d.Exempt = url, a.action.Exempt
-	if d.Exempt == ExemptARI && !replaced {
-		d.Exempt = ExemptRenewal
-	}
-	return a.drafts.store(context.WithoutCancel(ctx), a.action.Certificate, d)
-}
-
-// newCSR makes a PKCS #10 request with the names as subject alternative names
-// and no subject, which is all that an ACME CA looks at.
-func newCSR(key crypto.Signer, names []string) ([]byte, error) {
-	req := &x509.CertificateRequest{}
-	for _, n := range names {
-		if ip := net.ParseIP(n); ip != nil {
-			req.IPAddresses = append(req.IPAddresses, ip)
-		} else {
-			req.DNSNames = append(req.DNSNames, n)
-		}
-	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, req, key)
-	if err != nil {
-		return nil, fmt.Errorf("making a certificate request: %w", err)
-	}
-	return der, nil
 }
 
 // verify looks at what came before any of it is written.
@@ -399,14 +169,6 @@ func (a *attempt) knowAgain(ctx context.Context) error {
 		d.At, d.CAS, version)}
 }
 
-// changesHands tells that the certificate goes to another place in Vault by the
-// word of another directory of the config repo than the one that had it issued.
-// Whoever declares a name that was another team's does not get its key.
-func (a *attempt) changesHands(l *Live) bool {
-	c := a.action.Spec
-	return targetOf(c) != a.action.At && path.Dir(l.File) != path.Dir(c.File)
-}
-
 func (a *attempt) liveOf(d *draft, version int) *Live {
 	leaf := a.pair.leaf()
 	l := &Live{
@@ -420,6 +182,9 @@ func (a *attempt) liveOf(d *draft, version int) *Live {
 	}
 	if l.KeySince.IsZero() {
 		l.KeySince = l.IssuedAt
+	}
+	if old := a.action.Secret.Live; old != nil && old.KeyDigest == l.KeyDigest {
+		l.File = old.File // by whose word the key was made, see changesHands
 	}
 	return l
 }

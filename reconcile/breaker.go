@@ -18,6 +18,10 @@ type subject string
 func issuerSubject(name string) subject  { return subject("issuer." + name) }
 func accountSubject(name string) subject { return subject("dns." + name) }
 
+// unreadableSubject is all that certificates have in Vault and nobody can look
+// at: it is mostly one policy that leaves them out.
+const unreadableSubject subject = "unreadable"
+
 // limitSubject is a registered domain at an issuer. Most limits of a CA are
 // about names: when they are spent others may still be issued for.
 func limitSubject(issuer, domain string) subject {
@@ -201,8 +205,27 @@ func mayBeMended(found map[subject]*trouble, asking []*Action, now time.Time) {
 	}
 }
 
-// otherCredentials tells that a version is known to have changed.
-func otherCredentials(was, is string) bool { return was != "" && is != "" && was != is }
+// otherCredentials tells that one of an account's versions, joined by commas,
+// is known to have changed. One with an "@" is of the machine before that, and
+// says nothing of another machine's: two replicas with a copy each of one file
+// would otherwise end each other's holds without end.
+func otherCredentials(was, is string) bool {
+	if was == "" || is == "" {
+		return false
+	}
+	before, now := strings.Split(was, ","), strings.Split(is, ",")
+	if len(before) != len(now) {
+		return true
+	}
+	for i := range before {
+		where, _, local := strings.Cut(before[i], "@")
+		here, _, localToo := strings.Cut(now[i], "@")
+		if local == localToo && (!local || where == here) && before[i] != now[i] {
+			return true
+		}
+	}
+	return false
+}
 
 // ofAccount tells whether a failure of this class is the DNS account's, and
 // not the certificate's.

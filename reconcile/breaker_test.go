@@ -278,3 +278,28 @@ func TestNewCredentialsEndATrouble(t *testing.T) {
 		}
 	}
 }
+
+// TestOtherCredentials: a file's time on one machine says nothing of the copy
+// on another.
+func TestOtherCredentials(t *testing.T) {
+	cases := map[string]struct {
+		was, is string
+		other   bool
+	}{
+		"not known before":                       {"", "2", false},
+		"not known now":                          {"1", "", false},
+		"another version":                        {"1", "2", true},
+		"the second of two":                      {"1,1", "1,2", true},
+		"one more":                               {"1", "1,1", true},
+		"a file, the same":                       {"a@1", "a@1", false},
+		"a file that changed":                    {"a@1", "a@2", true},
+		"the other replica's copy":               {"a@1", "b@2", false},
+		"the other replica's copy, and a secret": {"7,a@1", "8,b@2", true},
+		"a file where a secret was":              {"7", "a@1", false},
+	}
+	for name, tc := range cases {
+		if got := otherCredentials(tc.was, tc.is); got != tc.other {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -227,7 +227,7 @@ func issuerCredentials(i *spec.Issuer) []string {
 	if i.EAB == nil {
 		return nil
 	}
-	return references(i.EAB.HMAC)
+	return references(i.EAB.KeyID, i.EAB.HMAC)
 }
 
 func accountCredentials(a *spec.DNSAccount) []string {

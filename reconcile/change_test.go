@@ -201,6 +201,35 @@ func TestChangeOfSettingsComplete(t *testing.T) {
 	}
 }
 
+// TestDigestsTellApart: what stands for a text in a comparison is too long for
+// anybody to find another text that it stands for too.
+func TestDigestsTellApart(t *testing.T) {
+	desired, diags := spec.Decode([]spec.File{{Path: "a.hcl", Bytes: []byte(`
+issuer "ca" {
+  directory               = "https://ca.example.com/dir"
+  terms_of_service_agreed = true
+}
+dns "lab" { challenge = "http-01" }
+certificate "api" {
+  domains = ["api.example.com"]
+  issuer  = issuer.ca
+  dns     = dns.lab
+  vault { fields = { key = cert.private_key, cert = cert.fullchain } }
+}`)}}, spec.Trust{Known: true})
+	if desired == nil {
+		t.Fatal(diags)
+	}
+	for _, text := range []string{fieldsText(desired.Certificates[0].Vault.Fields), textDigest("PEM")} {
+		digest := text[strings.LastIndexByte(text, ' ')+1:]
+		if bits := 4 * len(digest); bits < 128 || strings.Trim(digest, "0123456789abcdef") != "" {
+			t.Errorf("%q has %d bits", text, bits)
+		}
+	}
+	if got := fieldsText(spec.Fields{}); got != "pem" {
+		t.Errorf("a preset is told as %q", got)
+	}
+}
+
 // TestBlockChangesComplete: nothing that says whom a block speaks to, or how,
 // can change unseen.
 func TestBlockChangesComplete(t *testing.T) {
@@ -238,6 +267,9 @@ func TestBlockChangesComplete(t *testing.T) {
 	delete(head.DNS, "lab")
 	head.DNS["new"] = &spec.DNSAccount{Name: "new", Credentials: map[string]spec.Value{"TOKEN": secret}}
 	set := ChangeOf(desire(), head, seenLive(), start)
+	if got := issuerCredentials(&spec.Issuer{EAB: &spec.EAB{KeyID: secret, HMAC: secret}}); len(got) != 2 {
+		t.Errorf("an EAB hands over %q", got)
+	}
 	if len(set.Blocks) != 2 || set.Blocks[0].Change != ChangeRemoved || set.Blocks[1].Change != ChangeAdded || len(set.Blocks[1].Credentials) != 1 {
 		t.Errorf("blocks: %+v", set.Blocks)
 	}

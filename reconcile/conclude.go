@@ -35,6 +35,9 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 		e.NewSerial, e.KeyDigest, e.Issuer = l.Serial, l.KeyDigest, l.Issuer
 		e.VaultPath, e.VaultVer = l.Mount+"/"+l.Path, l.Version
 	}
+	if a.settled != "" && a.revoked == "" {
+		e.Detail += "; it has expired meanwhile, so that nothing is left to revoke"
+	}
 	e.ID = a.successID(e)
 	return e, record, drop
 }
@@ -88,6 +91,8 @@ func (a *attempt) successRecord(now time.Time) *Record {
 	if a.action.Kind == KindRetire {
 		r := *a.action.Record
 		r.State, r.Hold, r.RenewAt, r.UpdatedAt = StateRetired, nil, nil, r.next(now)
+		// What comes back under this name begins anew.
+		r.Failures, r.LastFailure, r.FailingSince, r.Severity = 0, nil, nil, ""
 		return &r
 	}
 	r := newRecord(a.action.Spec, a.action.Record, now)
@@ -109,7 +114,7 @@ func (a *attempt) successRecord(now time.Time) *Record {
 func (a *attempt) leftToRevoke(waiting []Revocation) []Revocation {
 	var left []Revocation
 	for _, w := range waiting {
-		if w.Serial != a.revoked {
+		if w.Serial != a.settled {
 			left = append(left, w)
 		}
 	}
@@ -121,18 +126,21 @@ func (a *attempt) leftToRevoke(waiting []Revocation) []Revocation {
 
 // notePause keeps in the record that the renewal is off, and who did it.
 func (a *attempt) notePause(r *Record, now time.Time) {
-	switch a.action.Reason {
-	case ReasonPauseBegan:
+	// What is first issued with its renewal off is unmanaged from then on; of one
+	// that was there before an event of its own tells that it is turned off.
+	begins := a.action.Record == nil || a.action.Record.Live == nil
+	switch reason := a.action.Reason; {
+	case reason == ReasonPauseBegan, begins && a.live != nil && !renewsAt(a.action.Spec, now):
 		by, _ := a.actor(ReasonPauseBegan)
 		r.Unmanaged = &Unmanaged{
 			Since: now.Truncate(time.Second), Until: optional(a.action.Spec.Renewal.Until), Reason: a.action.Spec.Renewal.Reason,
 			By: by, Revision: a.revision.Commit,
 		}
-	case ReasonOverdue:
+	case reason == ReasonOverdue:
 		u := *r.Unmanaged
 		u.Overdue = true
 		r.Unmanaged = &u
-	case ReasonPauseEnded:
+	case reason == ReasonPauseEnded:
 		r.Unmanaged = nil
 	}
 }

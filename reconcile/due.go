@@ -93,6 +93,13 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+func sooner(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 // renewsAt tells whether a certificate is renewed by itself at a moment: a
 // pause ends by its date.
 func renewsAt(c *spec.Certificate, now time.Time) bool {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -178,7 +177,7 @@ func appendEvents(tree fs.FS, events []Event, now time.Time) (map[string][]byte,
 			continue
 		}
 		e.Schema, e.Prev = EventSchema, prev
-		line, err := json.Marshal(e)
+		line, err := plainJSON(e, "")
 		if err != nil {
 			return nil, fmt.Errorf("encoding an event: %w", err)
 		}

@@ -37,6 +37,8 @@ func Explain(desired *spec.Spec, observed *Observed, now time.Time, name string)
 
 func sawSecret(s *situation) string {
 	switch {
+	case s.unreadable != "":
+		return s.at.String() + " cannot be looked at"
 	case s.secret.Version == 0:
 		return s.at.String() + " was never written"
 	case !s.secret.Readable:

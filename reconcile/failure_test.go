@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"certroll/spec"
@@ -260,5 +261,72 @@ func TestUnreadableVault(t *testing.T) {
 	w.settle()
 	if len(w.ca.orders) != 2 || w.ledger.record(t, "api").Live.Version != 2 {
 		t.Errorf("%d orders", len(w.ca.orders))
+	}
+}
+
+// TestOneUnreadablePlaceHoldsUpNoOther, and is not taken for an empty one.
+func TestOneUnreadablePlaceHoldsUpNoOther(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		defer w.keep(repo, LoopOptions{})()
+		synctest.Wait()
+		dark := func(err error) {
+			w.vault.mu.Lock()
+			defer w.vault.mu.Unlock()
+			w.vault.fail = func(op, path string) error {
+				if op == "metadata" && path == "secret/tls/api" {
+					return err
+				}
+				return nil
+			}
+		}
+		dark(placeError{errors.New("403 permission denied")})
+		time.Sleep(61*day + time.Hour)
+		synctest.Wait()
+		if api, www := w.ledger.record(t, "api").Live, w.ledger.record(t, "www").Live; api.Version != 1 || www.Version != 2 {
+			t.Errorf("api is at version %d, www at %d", api.Version, www.Version)
+		}
+		held := 0
+		for _, e := range w.ledger.events(t) {
+			if e.Reason == ReasonUnreadable {
+				held++
+				if e.Certificate != "api" || e.Status != Held || e.Class != ClassVault || !strings.Contains(e.Message, "403") {
+					t.Errorf("event: %+v", e)
+				}
+			}
+		}
+		if held < 60 || held > 63 {
+			t.Errorf("told %d times in 61 days, want once a day", held)
+		}
+		dark(nil)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if v := w.ledger.record(t, "api").Live.Version; v != 2 {
+			t.Errorf("once it can be read again api is at version %d", v)
+		}
+	}, certificate("api", "api.example.com"), certificate("www", "www.example.com"))
+}
+
+// TestAllPlacesUnreadable is an outage, and a command is told of the first one.
+func TestAllPlacesUnreadable(t *testing.T) {
+	w := newWorld(t, crowd(3, "example.com")...)
+	w.settle()
+	deny := func(suffix string) {
+		w.vault.fail = func(op, path string) error {
+			if op == "metadata" && strings.HasPrefix(path, "secret/tls/") && strings.HasSuffix(path, suffix) {
+				return placeError{errors.New("403 permission denied")}
+			}
+			return nil
+		}
+	}
+	deny("")
+	if _, err := w.reconciler().ObserveAgain(t.Context(), w.desired, nil, nil); err == nil {
+		t.Error("nothing can be read, and that is no error")
+	}
+	deny("caaa")
+	if _, err := w.reconciler().Observe(t.Context(), w.desired); err == nil {
+		t.Error("a command is told nothing")
+	}
+	if obs, err := w.reconciler().ObserveAgain(t.Context(), w.desired, nil, nil); err != nil || len(obs.Unreadable) != 1 {
+		t.Errorf("observed %+v, %v", obs, err)
 	}
 }

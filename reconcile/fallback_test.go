@@ -110,3 +110,34 @@ func TestFallbackAndBack(t *testing.T) {
 		t.Errorf("live: %+v", l)
 	}
 }
+
+// TestATurnEndsNoRateLimit: what the first CA said of when to come back stands
+// when its turn comes again, though the other one has failed since.
+func TestATurnEndsNoRateLimit(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.Fallbacks, c.Renewal.FallbackAfter = []string{"gts"}, 2*time.Hour
+	w := newWorld(t, c)
+	w.desired.Issuers["gts"] = &spec.Issuer{Name: "gts", Directory: "https://gts.example/dir"}
+	until := start.Add(34 * time.Hour)
+	early := 0
+	w.ca.fail = func(op string, _ int) error {
+		switch op {
+		case "order ca":
+			if w.at.After(start) && w.at.Before(until) {
+				early++
+			}
+			return &caError{class: "rate_limited", text: "429 too many certificates", at: until}
+		case "order gts":
+			return &caError{class: "ca_unavailable", text: "503"}
+		}
+		return nil
+	}
+	for w.at = start; w.at.Before(until.Add(6 * time.Hour)); w.at = w.at.Add(10 * time.Minute) {
+		if _, err := w.apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if early > 0 || w.ca.calls["order ca"] < 2 || w.ca.calls["order gts"] < 2 {
+		t.Errorf("the first one was asked %d times before its time; asked were %v", early, w.ca.calls)
+	}
+}

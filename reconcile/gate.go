@@ -170,7 +170,7 @@ func heldEvent(now time.Time, s subject, why Reason, detail string, class Class,
 func heldTogether(actions []Action, now time.Time) []Event {
 	type group struct {
 		first *Action
-		n     int
+		names []string
 		last  time.Time
 	}
 	groups := map[subject]*group{}
@@ -185,15 +185,28 @@ func heldTogether(actions []Action, now time.Time) []Event {
 			groups[a.HeldBy] = g
 			order = append(order, a.HeldBy)
 		}
-		if g.n++; a.NotBefore.After(g.last) {
-			g.last = a.NotBefore
-		}
+		g.names, g.last = append(g.names, a.Certificate), later(g.last, a.NotBefore)
 	}
 	var events []Event
 	for _, s := range order {
 		g := groups[s]
-		detail := fmt.Sprintf("%d certificates wait, the last until %s: %s", g.n, g.last.UTC().Format(time.RFC3339), g.first.Detail)
+		if s == unreadableSubject {
+			events = append(events, unreadableEvent(now, g.names, g.first.Detail))
+			continue
+		}
+		detail := fmt.Sprintf("%d certificates wait, the last until %s: %s", len(g.names), g.last.UTC().Format(time.RFC3339), g.first.Detail)
 		events = append(events, heldEvent(now, s, g.first.Reason, detail, "", ""))
 	}
 	return events
+}
+
+// unreadableEvent tells of certificates that nothing can be done with, once a
+// day and whenever they are others.
+func unreadableEvent(now time.Time, names []string, message string) Event {
+	detail := "what " + shortNames(names) + " has in Vault cannot be looked at, so nothing is done with it"
+	e := heldEvent(now, subject(string(unreadableSubject)+" "+namesDigest(names)), ReasonUnreadable, detail, ClassVault, message)
+	if len(names) == 1 {
+		e.Certificate = names[0]
+	}
+	return e
 }

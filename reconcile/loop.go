@@ -22,7 +22,7 @@ type Repo interface {
 // LoopOptions are a Loop's settings; the zero value is good.
 type LoopOptions struct {
 	Interval time.Duration // between pulls, lengthened by up to a tenth at random; 0: five minutes
-	// Nudge has the loop pull at once, as when a file has changed.
+	// Nudge has the loop pull soon, as when a file has changed.
 	Nudge <-chan struct{}
 	// Passed is told of each pass.
 	Passed func(Pass)
@@ -54,6 +54,9 @@ const (
 	longestNap = time.Minute
 	// shortestNap keeps moments that lie close together in one pass.
 	shortestNap = time.Second
+	// nudgeEvery is how often a nudge has the loop pull at most: a pull looks at
+	// everything, and who nudges may be a directory that somebody logs into.
+	nudgeEvery = 5 * time.Second
 	// askEvery is how often the CAs are asked for renewal information at most:
 	// what is due meanwhile is asked in one go.
 	askEvery = time.Minute
@@ -80,7 +83,7 @@ type Loop struct {
 	pullAt   time.Time
 	askedAt  time.Time
 	wakeAt   time.Time
-	outages  map[Class]*outage
+	outages  map[side]*outage
 	today    chan struct{} // closed when the daily work that was begun is done
 }
 
@@ -92,7 +95,7 @@ func NewLoop(r *Reconciler, repo Repo, o LoopOptions) *Loop {
 	if o.Passed == nil {
 		o.Passed = func(Pass) {}
 	}
-	l := &Loop{r: r, repo: repo, o: o, outages: map[Class]*outage{}, today: make(chan struct{})}
+	l := &Loop{r: r, repo: repo, o: o, outages: map[side]*outage{}, today: make(chan struct{})}
 	close(l.today)
 	return l
 }
@@ -126,8 +129,8 @@ func (l *Loop) sleep(ctx context.Context) {
 			return
 		case <-l.o.Nudge:
 			timer.Stop()
-			l.pulledAt = time.Time{}
-			return
+			soon := l.pulledAt.Add(nudgeEvery)
+			l.pullAt, l.wakeAt = sooner(l.pullAt, soon), sooner(l.wakeAt, soon)
 		case <-timer.C:
 		}
 	}
@@ -153,17 +156,19 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if l.desired == nil {
 		return p
 	}
-	if p.Err = l.look(ctx, now, all); p.Err != nil {
+	asked, err := l.look(ctx, now, all)
+	if p.Err = err; err != nil {
 		if ctx.Err() == nil {
-			l.noteOutage(classOf(p.Err), p.Err)
+			l.noteOutage(sideLooked, p.Err)
 		}
 		return p
 	}
-	l.noteEnd(ClassVault)
+	l.noteEnd(sideLooked)
 	inWaves(l.planned, now)
 	p.Actions = l.planned
-	p.Report, p.Err = l.r.Apply(ctx, l.desired, l.rev, l.planned)
-	l.noteGit(p.Err)
+	p.Report, err = l.r.Apply(ctx, l.desired, l.rev, l.planned)
+	l.noteGit(sideLedger, err)
+	p.Err = errors.Join(asked, err)
 	if len(p.Report.Results)+p.Report.Overtaken > 0 && ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, actedOn(p)))
 	}
@@ -204,13 +209,15 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 		l.desired, l.rev = desired, rev
 	}
 	if ctx.Err() == nil {
-		l.noteGit(err)
+		l.noteGit(sideRepo, err)
 	}
 	return err
 }
 
 // look observes and plans: all certificates, or those whose moment has come.
-func (l *Loop) look(ctx context.Context, now time.Time, all bool) error {
+// What went wrong with asking the CAs holds nothing up: what they said last and
+// the threshold stand.
+func (l *Loop) look(ctx context.Context, now time.Time, all bool) (asked, err error) {
 	before, stale := l.seen, map[string]bool(nil)
 	if all {
 		before = nil
@@ -219,14 +226,14 @@ func (l *Loop) look(ctx context.Context, now time.Time, all bool) error {
 	}
 	obs, err := l.r.ObserveAgain(ctx, l.desired, before, stale)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if now.Before(l.askedAt) || !now.Before(l.askedAt.Add(askEvery)) {
 		l.askedAt = now
-		err = l.r.Ask(ctx, l.desired, obs)
+		asked = l.r.Ask(ctx, l.desired, obs)
 	}
 	l.take(obs)
-	return err
+	return asked, nil
 }
 
 // lookAt observes some certificates again and plans.
@@ -274,8 +281,8 @@ func (l *Loop) nextWake(p Pass) time.Time {
 		switch {
 		case a.Kind != KindNone && a.Kind != KindHold:
 			earlier(now.Add(waveEvery)) // what the pass has brought about, or left
-		case a.NotBefore.After(now):
-			earlier(a.NotBefore)
+		case !a.NotBefore.IsZero():
+			earlier(a.NotBefore) // or it came while the pass lasted
 		}
 	}
 	if l.desired != nil && l.seen != nil {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,12 +13,15 @@ import (
 
 // memRepo is a config repo that a test turns.
 type memRepo struct {
+	mu      sync.Mutex
 	desired *spec.Spec
 	err     error
 	pulls   int
 }
 
 func (r *memRepo) Pull(context.Context) (*spec.Spec, Revision, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.pulls++
 	return r.desired, Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, r.err
 }
@@ -164,6 +168,41 @@ func TestLoopDailyOnceADay(t *testing.T) {
 	}, certificate("api", "api.example.com"))
 }
 
+// brokenMoments are on a disk that can be neither read nor written.
+type brokenMoments struct{}
+
+func (brokenMoments) Load() (map[string]time.Time, error) {
+	return nil, errors.New("moments.json: permission denied")
+}
+
+func (brokenMoments) Save(map[string]time.Time) error {
+	return errors.New("moments.json: no space left on device")
+}
+
+// TestLoopWithoutMoments goes on all the same, and says what is wrong.
+func TestLoopWithoutMoments(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		w.opts.Moments = brokenMoments{}
+		said, given := 0, 0
+		defer w.keep(repo, LoopOptions{Passed: func(p Pass) {
+			if p.Err != nil {
+				said++
+			}
+			if p.Report == nil {
+				given++
+			}
+		}})()
+		time.Sleep(3 * day)
+		synctest.Wait()
+		if n, _ := w.ca.ordered(); n != 1 {
+			t.Errorf("%d orders, want 1", n)
+		}
+		if said == 0 || given != 0 {
+			t.Errorf("%d passes said so, %d were given up", said, given)
+		}
+	}, certificate("api", "api.example.com"))
+}
+
 type memMoments map[string]time.Time
 
 func (m memMoments) Load() (map[string]time.Time, error) { return m, nil }
@@ -173,4 +212,61 @@ func (m memMoments) Save(next map[string]time.Time) error {
 		m[k] = v
 	}
 	return nil
+}
+
+// TestLoopNudgedWithoutEnd pulls now and then, and no more.
+func TestLoopNudgedWithoutEnd(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		nudge := make(chan struct{}, 1)
+		defer w.keep(repo, LoopOptions{Interval: time.Hour, Nudge: nudge})()
+		synctest.Wait()
+		for range 600 {
+			select {
+			case nudge <- struct{}{}:
+			default:
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		synctest.Wait()
+		repo.mu.Lock()
+		defer repo.mu.Unlock()
+		if repo.pulls < 10 || repo.pulls > 13 {
+			t.Errorf("%d pulls within a minute", repo.pulls)
+		}
+	}, certificate("api", "api.example.com"))
+}
+
+// TestLoopWithAThousandNewOnes: what is about to expire does not wait until all
+// of them are there.
+func TestLoopWithAThousandNewOnes(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		var first Pass
+		stop := w.keep(repo, LoopOptions{Passed: func(p Pass) {
+			if first.Report == nil {
+				first = p
+			}
+		}})
+		synctest.Wait()
+		if n := len(first.Report.Results); n != leastCrowd {
+			t.Errorf("%d in the first pass, want %d", n, leastCrowd)
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		stop()
+		if n, _ := w.ca.ordered(); n != 350 {
+			t.Errorf("%d after five minutes, want all", n)
+		}
+	}, crowd(350, "example.com")...)
+}
+
+// TestLoopWakesForWhatCameMeanwhile: a hold that ended while a pass lasted does
+// not wait for the next pull.
+func TestLoopWakesForWhatCameMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	l := NewLoop(w.reconciler(), &memRepo{}, LoopOptions{Interval: time.Hour})
+	l.pullAt = w.at.Add(time.Hour)
+	l.planned = []Action{{Kind: KindHold, NotBefore: w.at.Add(-time.Minute)}, {Kind: KindNone}}
+	if at := l.nextWake(Pass{Report: &Report{}}); !at.Equal(w.at.Add(shortestNap)) {
+		t.Errorf("it wakes %s from now", at.Sub(w.at))
+	}
 }

@@ -313,11 +313,12 @@ func TestHeadline(t *testing.T) {
 	}
 	long := strings.Repeat("long-", 20)
 	for want, entries := range map[string][]entry{
-		"issue api: success":                  {event(KindIssue, "api", Success)},
-		"doctor: failure":                     {event("doctor", "", Failed)},
-		"1 issue success, 2 renew failure":    {event(KindIssue, "a", Success), event(KindRenew, "b", Failed), event(KindRenew, "c", Failed)},
-		"5 failure, 5 success":                many,
-		"renew " + long[:54] + "...: failure": {event(KindRenew, long, Failed)},
+		"issue api: success":                    {event(KindIssue, "api", Success)},
+		"doctor: failure":                       {event("doctor", "", Failed)},
+		"renew b, c: failure; issue a: success": {event(KindIssue, "a", Success), event(KindRenew, "b", Failed), event(KindRenew, "c", Failed)},
+		"1 issue success, 2 renew failure":      {event(KindIssue, "a-name-that-is-long", Success), event(KindRenew, "b-name-that-is-long", Failed), event(KindRenew, "c", Failed)},
+		"5 failure, 5 success":                  many,
+		"renew " + long[:54] + "...: failure":   {event(KindRenew, long, Failed)},
 	} {
 		message := commitMessage(entries)
 		subject, body, _ := strings.Cut(message, "\n")

@@ -60,10 +60,23 @@ type Observed struct {
 	// Credentials are the versions of the DNS accounts' credentials, by
 	// account; one that cannot be known is left out.
 	Credentials map[string]string
+	// Unreadable says of certificates why what is theirs cannot be looked at,
+	// while others' can.
+	Unreadable map[string]string
 }
 
+// placeError is about one place in Vault alone.
+type placeError struct{ error }
+
+// Class says that it is Vault's matter.
+func (placeError) Class() string { return string(ClassVault) }
+
+// OfPlace tells so.
+func (placeError) OfPlace() bool { return true }
+
 // CredentialVersions tells which version of a credential is there now, without
-// reading it; "" for one that has no versions.
+// reading it; "" for one that has no versions. One that only this machine can
+// tell begins with the machine and an "@"; none has a comma.
 type CredentialVersions interface {
 	Version(ctx context.Context, v spec.Value) (string, error)
 }
@@ -83,14 +96,16 @@ type Observer struct {
 
 // observe reads the metadata of every secret the spec or the records speak of.
 // An error means that nothing is known: an unreadable Vault is never taken for
-// an empty one. Of a certificate that stale does not name, what was seen of its
-// secrets before stands; before is nil where nothing was seen.
-func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *Observed, stale map[string]bool) (*Observed, error) {
+// an empty one. A place that alone cannot be read is none where lenient is set:
+// one certificate's wrong path holds up no other. Of a certificate that stale
+// does not name, what was seen of its secrets before stands; before is nil where
+// nothing was seen.
+func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *Observed, stale map[string]bool, lenient bool) (*Observed, error) {
 	records, err := o.records.read(tree)
 	if err != nil {
 		return nil, err
 	}
-	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Records: records}
+	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Records: records, Unreadable: map[string]string{}}
 	if obs.History, err = o.history.read(tree, now.Add(-historySpan)); err != nil {
 		return nil, err
 	}
@@ -100,13 +115,29 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 		return nil, err
 	}
 	var mu sync.Mutex
+	var dark error // one of those of a place
+	obscure := func(err error, names ...string) error {
+		if !lenient || !isOfPlace(err) {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		dark = err
+		for _, name := range names {
+			obs.Unreadable[name] = message(err)
+		}
+		return nil
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cmp.Or(max(o.Parallel, 0), 32))
 	for _, name := range pending {
 		g.Go(func() error {
 			p, ok, err := o.pending(ctx, name)
-			if err != nil || !ok {
-				return err
+			if err != nil {
+				return obscure(err, name)
+			}
+			if !ok {
+				return nil
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -126,7 +157,7 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 		g.Go(func() error {
 			s, err := o.Secret(ctx, loc)
 			if err != nil {
-				return err
+				return obscure(err, owners...)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -136,6 +167,9 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
+	}
+	if dark != nil && len(obs.Secrets) == 0 {
+		return nil, dark
 	}
 	return obs, nil
 }
@@ -207,7 +241,7 @@ func (o *Observer) Secret(ctx context.Context, loc Location) (Secret, error) {
 	s := Secret{Version: current, Readable: live, Custom: custom}
 	s.Owner, s.Live, err = decodeMeta(custom)
 	if err != nil {
-		return Secret{}, fmt.Errorf("reading what certroll noted at %s: %w; mend or remove its custom metadata (vault kv metadata patch)", loc, err)
+		return Secret{}, placeError{fmt.Errorf("reading what certroll noted at %s: %w; mend or remove its custom metadata (vault kv metadata patch)", loc, err)}
 	}
 	if s.Live != nil {
 		s.Live.Mount, s.Live.Path = loc.Mount, loc.Path
@@ -222,8 +256,8 @@ func (o *Observer) pending(ctx context.Context, name string) (Pending, bool, err
 	}
 	follows, err := strconv.Atoi(custom[metaVersion])
 	if err != nil {
-		return Pending{}, false, fmt.Errorf("reading the metadata of the pending secret of %q: its %s %q is no number; remove that secret (vault kv metadata delete %s/%s/pending/%[1]s)",
-			name, metaVersion, custom[metaVersion], o.StateMount, o.StatePrefix)
+		return Pending{}, false, placeError{fmt.Errorf("reading the metadata of the pending secret of %q: its %s %q is no number; remove that secret (vault kv metadata delete %s/%s/pending/%[1]s)",
+			name, metaVersion, custom[metaVersion], o.StateMount, o.StatePrefix)}
 	}
 	return Pending{KeyDigest: custom[metaKey], Follows: follows}, true, nil
 }

@@ -10,56 +10,70 @@ const KindPass Kind = "pass"
 // is an event: one that passes within minutes is in the log alone.
 const tellAfter = 3
 
+// side is one that a pass cannot do without. The config repo and the ledger may
+// be on different hosts: one that answers says nothing of the other.
+type side string
+
+const (
+	sideRepo   side = "the config repo"
+	sideLedger side = "the ledger"
+	sideLooked side = "Vault" // or the ledger, where it was never seen yet
+)
+
 // outage is a run of passes that failed because of one of the other sides.
 type outage struct {
+	class   Class
 	passes  int
 	since   time.Time
 	message string
 	told    bool
 }
 
-// noteGit notes how it went with Git, as far as err speaks of it.
-func (l *Loop) noteGit(err error) {
+// noteGit notes how it went with a side that is in Git, as far as err speaks of
+// it.
+func (l *Loop) noteGit(with side, err error) {
 	switch {
 	case err == nil:
-		l.noteEnd(ClassGit)
+		l.noteEnd(with)
 	case classOf(err) == ClassGit:
-		l.noteOutage(ClassGit, err)
+		l.noteOutage(with, err)
 	}
 }
 
 // noteOutage counts a failed pass, and tells of it once it lasts.
-func (l *Loop) noteOutage(class Class, err error) {
-	o := l.outages[class]
+func (l *Loop) noteOutage(with side, err error) {
+	o := l.outages[with]
 	if o == nil {
 		o = &outage{since: l.now()}
-		l.outages[class] = o
+		l.outages[with] = o
 	}
 	o.passes++
-	o.message = message(err)
+	if !o.told { // its end is told under the same class
+		o.class, o.message = classOf(err), message(err)
+	}
 	if o.passes < tellAfter || o.told {
 		return
 	}
-	o.told = l.tellOutage(class, o, Failed, "nothing can be done with it since "+o.since.UTC().Format(time.RFC3339)+"; it is tried again with each pass")
+	o.told = l.tellOutage(with, o, Failed, "nothing can be done with "+string(with)+" since "+o.since.UTC().Format(time.RFC3339)+"; it is tried again with each pass")
 }
 
 // noteEnd tells that a told outage is over.
-func (l *Loop) noteEnd(class Class) {
-	o := l.outages[class]
-	delete(l.outages, class)
+func (l *Loop) noteEnd(with side) {
+	o := l.outages[with]
+	delete(l.outages, with)
 	if o != nil && o.told {
-		l.tellOutage(class, o, Success, "it can be reached again; it could not since "+o.since.UTC().Format(time.RFC3339))
+		l.tellOutage(with, o, Success, string(with)+" can be reached again; it could not since "+o.since.UTC().Format(time.RFC3339))
 	}
 }
 
 // tellOutage puts the event into the journal, from where it goes to the ledger
 // as soon as Git takes it.
-func (l *Loop) tellOutage(class Class, o *outage, status Status, detail string) bool {
+func (l *Loop) tellOutage(with side, o *outage, status Status, detail string) bool {
 	now := l.now().UTC()
 	e := Event{
 		Schema: EventSchema, Time: now.Truncate(time.Millisecond), Operation: KindPass, Status: status, Reason: ReasonUnreachable,
-		Detail: detail, Actor: "schedule", Cause: "schedule", Revision: l.rev.Commit, Class: class, Message: o.message,
+		Detail: detail, Actor: "schedule", Cause: "schedule", Revision: l.rev.Commit, Class: o.class, Message: o.message,
 	}
-	e.ID = eventID("outage", string(class), string(status), o.since.UTC().Format(time.RFC3339))
+	e.ID = eventID("outage", string(with), string(status), o.since.UTC().Format(time.RFC3339))
 	return l.r.scribe.note(entry{Event: e}) == nil
 }

@@ -42,7 +42,30 @@ type (
 	orderGone  interface{ OrderGone() bool }
 	ofAccount  interface{ Account() string }
 	ofNames    interface{ Names() []string }
+	ofPlace    interface{ OfPlace() bool }
 )
+
+// failure is an error of our own making, with its class.
+type failure struct {
+	class  Class
+	denied bool      // refused to protect what is there
+	at     time.Time // when it may be tried again; zero: not known
+	err    error
+}
+
+// RetryAt is when it may be tried again.
+func (f *failure) RetryAt() time.Time {
+	if f.at.IsZero() {
+		return retryAt(f.err)
+	}
+	return f.at
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// Class says what kind of failure it is.
+func (f *failure) Class() string { return string(f.class) }
 
 // classOf reads the class off an error; one that carries none, or none that
 // is known, is our own mistake.
@@ -73,6 +96,12 @@ func accountOf(err error) string {
 		return a.Account()
 	}
 	return ""
+}
+
+// isOfPlace tells that an error is about one place in Vault alone.
+func isOfPlace(err error) bool {
+	var p ofPlace
+	return errors.As(err, &p) && p.OfPlace()
 }
 
 // failedNames are the names that the CA validated in vain.

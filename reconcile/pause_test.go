@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -118,4 +119,53 @@ func TestFailureEndsWithAPause(t *testing.T) {
 	expect(t, w.only(), KindNone, ReasonUnmanaged, "")
 	c.Renewal = spec.Renewal{Auto: true, ThresholdDays: 30}
 	expect(t, w.only(), KindRenew, ReasonThreshold, "")
+}
+
+// TestWhatCannotBeToldBacksOff: a pending secret that may not be removed makes
+// no event a minute.
+func TestWhatCannotBeToldBacksOff(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	w.at = w.at.Add(61 * day)
+	w.ca.fail = func(string, int) error { return &caError{class: "ca_rejected", text: "no"} }
+	if _, err := w.apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.Renewal.Auto = false
+	w.vault.fail = func(op, _ string) error {
+		if op == "destroy" {
+			return conflictError{errors.New("403 permission denied")}
+		}
+		return nil
+	}
+	before := len(w.ledger.events(t))
+	for range 60 {
+		w.at = w.at.Add(time.Minute)
+		if _, err := w.apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(w.ledger.events(t)) - before; n < 1 || n > 3 {
+		t.Errorf("%d events within an hour", n)
+	}
+	w.vault.fail = nil
+	w.at = w.only().NotBefore
+	w.settle()
+	if r := w.ledger.record(t, "api"); r.State != StateLive {
+		t.Errorf("record: %+v", r)
+	}
+}
+
+// TestIssuedWithItsRenewalOff: it is told as unmanaged at once, and the next
+// plan has nothing to add.
+func TestIssuedWithItsRenewalOff(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.Renewal.Auto, c.Renewal.Reason = false, "moves away"
+	w := newWorld(t, c)
+	w.settle()
+	if r := w.ledger.record(t, "api"); r.Unmanaged == nil || r.Unmanaged.Reason != "moves away" || r.Unmanaged.Revision != "c0ffee" || r.RenewAt != nil {
+		t.Errorf("record: %+v", r)
+	}
+	expect(t, w.only(), KindNone, ReasonUnmanaged, "")
 }

@@ -63,6 +63,7 @@ const (
 	ReasonRetry       Reason = "retry"       // a person ended a hold
 	ReasonPauseBegan  Reason = "renewal_off"
 	ReasonPauseEnded  Reason = "renewal_on"
+	ReasonUnreadable  Reason = "unreadable"        // what is its in Vault cannot be looked at
 	ReasonUnreachable Reason = "unreachable"       // of a whole pass: Git or Vault
 	ReasonOverdue     Reason = "unmanaged_overdue" // it would be due, and renewal.auto is off
 )
@@ -147,7 +148,7 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Ti
 		}
 	}
 	s.issuer = issuerFor(desired, c, s.record, s.live(), now)
-	s.credentials = obs.Credentials
+	s.credentials, s.unreadable = obs.Credentials, obs.Unreadable[c.Name]
 	if s.record != nil {
 		s.said = s.record.RenewalInfo
 	}
@@ -199,8 +200,11 @@ func coordinated(s *situation, kind Kind) (replaces string, free Exemption) {
 
 // holdBack turns an action that must wait into a hold.
 func holdBack(s *situation, a Action) Action {
-	if s.record == nil || a.Kind == KindNone || a.Reason.records() || !s.heldBy(s.record.Hold) {
+	if s.record == nil || a.Kind == KindNone || a.Kind == KindHold || !s.heldBy(s.record.Hold) {
 		return a
+	}
+	if f := s.record.LastFailure; a.Reason.records() && (f == nil || f.Operation != a.Kind) {
+		return a // what is held is something else
 	}
 	if a.Kind.Orders() && failsToRevoke(s.record) {
 		return a // what fails to be revoked holds up no renewal
@@ -241,6 +245,11 @@ const retireDigest = "removed"
 // retire is the action for a certificate that the spec no longer has.
 func retire(r *Record, obs *Observed, claimed map[Location]string, now time.Time) Action {
 	a := Action{Kind: KindRetire, Certificate: r.Certificate, Reason: ReasonRemoved, Record: r}
+	if why := obs.Unreadable[r.Certificate]; why != "" {
+		a.hold(ReasonUnreadable, now.Add(leastWait), why)
+		a.HeldBy = unreadableSubject
+		return a
+	}
 	if h := r.Hold; h != nil && h.SpecDigest == retireDigest && h.Until.After(now) && !fromTheFuture(r, now) {
 		a.hold(ReasonBackoff, h.Until, h.Reason)
 		return a

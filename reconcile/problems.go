@@ -86,7 +86,7 @@ func editProblems(tree fs.FS, entries []entry) ([]byte, error) {
 	if latest == now {
 		return nil, nil
 	}
-	b, err := json.MarshalIndent(latest, "", "  ")
+	b, err := plainJSON(latest, "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", problemsFile, err)
 	}

@@ -70,7 +70,7 @@ type Live struct {
 	Path        string    `json:"vault_path"`
 	Version     int       `json:"vault_version"` // the KV version this speaks of
 	Revision    string    `json:"revision"`      // the config revision it was issued for
-	File        string    `json:"file"`          // the file that declared it then
+	File        string    `json:"file"`          // the file that declared it when its key was made
 	Rotate      string    `json:"rotate"`        // the last rotation request that was satisfied
 	IssuedAt    time.Time `json:"issued_at"`
 	// ARI identifies it in renewal information (RFC 9773 section 4.1); "" where
@@ -147,7 +147,7 @@ func MarshalRecord(r *Record) ([]byte, error) {
 	if r.Rotations == nil {
 		r.Rotations = []string{}
 	}
-	b, err := json.MarshalIndent(r, "", "  ")
+	b, err := plainJSON(r, "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encoding the record of %q: %w", r.Certificate, err)
 	}

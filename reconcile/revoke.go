@@ -32,7 +32,7 @@ func (a *attempt) revokeReplaced(ctx context.Context) error {
 		a.unrevoked, a.notRevoked = todo, err
 		return nil
 	}
-	a.revoked = todo.Serial
+	a.settled = todo.Serial
 	return nil
 }
 
@@ -43,13 +43,15 @@ func (a *attempt) revokeEarlier(ctx context.Context) error {
 	if err := a.revokeOne(ctx, todo); err != nil {
 		return err
 	}
-	a.revoked = todo.Serial
+	a.settled = todo.Serial
 	return nil
 }
 
+// revokeOne revokes, unless it has expired: no CA revokes it any more, nor need
+// it, and nobody is told that it was.
 func (a *attempt) revokeOne(ctx context.Context, r *Revocation) error {
 	if !r.NotAfter.IsZero() && r.NotAfter.Before(a.now()) {
-		return nil // expired: no CA revokes it any more, nor need it
+		return nil
 	}
 	at := Location{r.Mount, r.Path}
 	issuer := a.desired.Issuers[r.Issuer]
@@ -74,5 +76,9 @@ func (a *attempt) revokeOne(ctx context.Context, r *Revocation) error {
 		return nil
 	}
 	a.report("revoke", "revoking serial "+r.Serial)
-	return a.ca.Revoke(ctx, issuer, p.leaf().Raw, r.Code)
+	if err := a.ca.Revoke(ctx, issuer, p.leaf().Raw, r.Code); err != nil {
+		return err
+	}
+	a.revoked = r.Serial
+	return nil
 }

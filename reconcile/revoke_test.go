@@ -124,6 +124,10 @@ func TestRevocationEndsWithItsCertificate(t *testing.T) {
 	if r := w.ledger.record(t, "api"); len(r.Revocations) != 0 {
 		t.Errorf("record: %+v", r)
 	}
+	events := w.ledger.events(t)
+	if e := events[len(events)-1]; e.Operation != KindRevoke || e.Revoked != "" || !strings.Contains(e.Detail, "it has expired meanwhile") {
+		t.Errorf("it was not revoked, and is told so: %+v", e)
+	}
 }
 
 // TestRotationWithRevokeSurvivesACrash at each call: one order, one

@@ -26,6 +26,7 @@ type situation struct {
 	target      Secret            // where moved: what is at the spec's target
 	auto        bool              // renewal.auto, or its pause is over
 	said        *RenewalInfo      // what the CA said last; nil: nothing
+	unreadable  string            // why what is there cannot be looked at; "": it can
 	credentials map[string]string // the versions of the DNS accounts' credentials, as far as they are known
 	now         time.Time
 	renewal     *due // see due
@@ -59,6 +60,7 @@ type rule struct {
 // rules in the order they are asked; each is right whatever stands before it,
 // the order only says which reason is told where several hold.
 var rules = []rule{
+	{"unreadable", ruleUnreadable, sawSecret},
 	{"missing", ruleMissing, sawSecret},
 	{"unfinished", ruleUnfinished, sawPending},
 	{"foreign", ruleForeign, sawOwner},
@@ -73,8 +75,20 @@ var rules = []rule{
 	{"up to date", ruleUpToDate, sawDue},
 }
 
+// ruleUnreadable: nobody knows what is there, which is not that nothing is.
+func ruleUnreadable(s *situation) (Action, bool) {
+	if s.unreadable == "" {
+		return Action{}, false
+	}
+	return Action{Kind: KindHold, Wants: KindNone, Reason: ReasonUnreadable, NotBefore: s.now.Add(leastWait).UTC(),
+		Detail: s.unreadable, HeldBy: unreadableSubject}, true
+}
+
 // ruleMissing: nothing can be read where the pair should be.
 func ruleMissing(s *situation) (Action, bool) {
+	if s.unreadable != "" {
+		return Action{}, false
+	}
 	if s.secret.Version == 0 {
 		return Action{Kind: KindIssue, Reason: ReasonMissing,
 			Detail: "there is no secret at " + s.at.String() + " yet"}, true

@@ -1,10 +1,12 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -161,9 +163,14 @@ const maxHeadline = 72
 
 // commitMessage says what happened in its first line and carries trailers.
 func commitMessage(entries []entry) string {
-	return headline(entries) + "\n\n" + strings.Join(trailers(entries), "\n") + "\n"
+	subject := commitSubject(entries)
+	if len(subject) > maxHeadline {
+		subject = headline(entries)
+	}
+	return subject + "\n\n" + strings.Join(trailers(entries), "\n") + "\n"
 }
 
+// headline is how many there were of what, where naming them is too long.
 func headline(entries []entry) string {
 	if len(entries) == 1 {
 		return headlineOf(entries[0].Event)
@@ -201,6 +208,31 @@ func counts(of map[string]int) string {
 	}
 	sort.Strings(parts)
 	return strings.Join(parts, ", ")
+}
+
+// commitSubject says what was done to which certificates, and how it ended;
+// what went wrong comes first.
+func commitSubject(entries []entry) string {
+	type kind struct {
+		operation Kind
+		status    Status
+	}
+	certificates := map[kind][]string{}
+	for _, e := range entries {
+		k := kind{e.Event.Operation, e.Event.Status}
+		certificates[k] = append(certificates[k], e.Event.Certificate)
+	}
+	kinds := slices.SortedFunc(maps.Keys(certificates), func(a, b kind) int {
+		order := []Status{Failed, Denied, Held, Success}
+		return cmp.Or(cmp.Compare(slices.Index(order, a.status), slices.Index(order, b.status)), cmp.Compare(a.operation, b.operation))
+	})
+	parts := make([]string, 0, len(kinds))
+	for _, k := range kinds {
+		named := slices.Compact(slices.Sorted(slices.Values(certificates[k])))
+		named = slices.DeleteFunc(named, func(name string) bool { return name == "" })
+		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s", k.operation, shortNames(named)))+": "+string(k.status))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func trailers(entries []entry) []string {

@@ -126,12 +126,15 @@ func statedThreshold(r spec.Renewal) string {
 
 // fieldsText is a preset's name, or the beginning of the digest of expressions.
 func fieldsText(f spec.Fields) string {
-	d := f.Digest()
-	if len(d) > 16 {
-		return "expressions, digest " + d[:12]
+	if d, ok := strings.CutPrefix(f.Digest(), "sha256:"); ok {
+		return "expressions, digest " + d[:shownDigest]
 	}
-	return d
+	return f.Digest()
 }
+
+// shownDigest is how much of a digest stands for a text in a comparison: so
+// much that nobody finds another text for it, which would hide a change.
+const shownDigest = 32
 
 func span(d time.Duration) string {
 	if d == 0 {
@@ -245,5 +248,5 @@ func textDigest(text string) string {
 	if text == "" {
 		return ""
 	}
-	return "digest " + namesDigest([]string{text})[:12]
+	return "digest " + namesDigest([]string{text})[:shownDigest]
 }

@@ -76,6 +76,19 @@ Written by certroll. The records are in ` + "`certificates/`, the history is in 
 	if page != want {
 		t.Errorf("got\n%s\nwant\n%s", page, want)
 	}
+	long := strings.Repeat("the CA answered 400 [urn:ietf:params:acme:error:malformed]; ", 6) + "the end"
+	page = string(statusPage(map[string]*Record{
+		"held": {Certificate: "held", State: StateFailing, LastFailure: &Failure{At: start, Class: ClassCARejected, Message: long}, Hold: &Hold{Until: until, Reason: "failure 2 in a row (ca_rejected): " + long}},
+		"free": {Certificate: "free", State: StateFailing, LastFailure: &Failure{At: start, Class: ClassCARejected, Message: long}},
+	}))
+	for _, want := range []string{
+		" | until 2026-12-23T12:00:00Z: failure 2 in a row (ca_rejected), see below |\n", " | failed (ca_rejected), see below |\n",
+		"\n## What fails\n\n- **free**, ca_rejected at 2026-11-23T12:00:00Z: the CA answered 400 \\[urn:", "; the end\n\n- **held**, ", "; the end\n\nWritten by",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q in\n%s", want, page)
+		}
+	}
 	if empty := string(statusPage(nil)); !strings.Contains(empty, "0 live, 0 failing, 0 retired.") {
 		t.Errorf("empty:\n%s", empty)
 	}

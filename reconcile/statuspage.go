@@ -27,6 +27,7 @@ func statusPage(records map[string]*Record) []byte {
 	for _, r := range list {
 		b.WriteString(statusRow(r))
 	}
+	b.WriteString(whatFails(list))
 	b.WriteString("\nWritten by certroll. The records are in `certificates/`, the history is in `audit/`.\n")
 	return []byte(b.String())
 }
@@ -111,7 +112,56 @@ func statusRow(r *Record) string {
 		renews = r.RenewAt.UTC().Format(time.DateOnly)
 	}
 	return fmt.Sprintf("| [%s](certificates/%s.json) | %s | %s | %s | %s | %s | %s | %s |\n",
-		cell(r.Certificate), cell(r.Certificate), stateCell(r), cell(shortNames(r.Names)), expires, renews, cell(issuer), cell(where), cell(r.WaitsFor()))
+		cell(r.Certificate), cell(r.Certificate), stateCell(r), cell(shortNames(r.Names)), expires, renews, cell(issuer), cell(where), cell(waitsCell(r)))
+}
+
+// What is longer than longestWait is told below the table, of mostFailing
+// certificates at most.
+const (
+	longestWait = 120
+	mostFailing = 50
+)
+
+// toldBelow tells whether a failure's message is too long for the table.
+func toldBelow(r *Record) bool {
+	return r.State == StateFailing && r.LastFailure != nil && len(r.WaitsFor()) > longestWait
+}
+
+// waitsCell is what a certificate waits for, without a message told below.
+func waitsCell(r *Record) string {
+	waits := r.WaitsFor()
+	if !toldBelow(r) {
+		return waits
+	}
+	short := strings.TrimSuffix(waits, r.LastFailure.Message)
+	if short == "" || short == waits {
+		return "failed (" + string(r.LastFailure.Class) + "), see below"
+	}
+	return strings.TrimSuffix(short, ": ") + ", see below"
+}
+
+// whatFails tells the messages that the table has no room for, a paragraph each.
+func whatFails(list []*Record) string {
+	var b strings.Builder
+	told, left := 0, 0
+	for _, r := range list {
+		switch {
+		case !toldBelow(r):
+		case told == mostFailing:
+			left++
+		default:
+			told++
+			f := r.LastFailure
+			fmt.Fprintf(&b, "\n- **%s**, %s at %s: %s\n", cell(r.Certificate), f.Class, f.At.UTC().Format(time.RFC3339), prose.Replace(f.Message))
+		}
+	}
+	if told == 0 {
+		return ""
+	}
+	if left > 0 {
+		fmt.Fprintf(&b, "\nAnd %d more, see their records.\n", left)
+	}
+	return "\n## What fails\n" + b.String()
 }
 
 // WaitsFor says in a line what keeps the certificate from being renewed: a
@@ -159,6 +209,9 @@ func shortNames(names []string) string {
 }
 
 var cellText = strings.NewReplacer("|", "\\|", "\n", " ", "\r", " ", "<", "&lt;", "*", "\\*", "`", "'")
+
+// prose makes a text safe within a paragraph of Markdown.
+var prose = strings.NewReplacer("\n", " ", "\r", " ", "<", "&lt;", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "`", "'")
 
 // cell makes a text safe for one cell of a Markdown table.
 func cell(s string) string {

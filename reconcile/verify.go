@@ -3,6 +3,7 @@ package reconcile
 import (
 	"crypto"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -90,7 +91,7 @@ func namesOf(cert *x509.Certificate) []string {
 }
 
 // serialOf renders a serial number in lower-case hex.
-func serialOf(cert *x509.Certificate) string { return fmt.Sprintf("%x", cert.SerialNumber) }
+func serialOf(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
 
 // keysIn are the private keys among the PEM blocks of a text, which may hold
 // certificates as well, as HAProxy has it.

@@ -13,28 +13,40 @@ const (
 	// a hundredth, so that whatever falls due at once takes no longer than 100
 	// minutes.
 	leastWave = 16
+	// leastCrowd is how many of those that somebody waits for go in one wave at
+	// least; of many it is a tenth. A pass that did thousands would last for
+	// hours, in which nothing else could become due.
+	leastCrowd = 100
 )
 
 // inWaves holds back what is not urgent where much falls due at once, as after
 // a week of downtime or with another issuer for all: nearest to expiry first,
-// a wave a minute. What a person or another machine waits for goes at once.
+// a wave a minute. What a person or another machine waits for goes at once, or
+// where that is hundreds in waves of its own.
 //
 // It is for who runs on: a single apply does all that is due.
 func inWaves(actions []Action, now time.Time) {
-	var patient []*Action
+	var patient, others []*Action
 	for i := range actions {
-		if actions[i].patient(now) {
-			patient = append(patient, &actions[i])
+		switch a := &actions[i]; {
+		case a.patient(now):
+			patient = append(patient, a)
+		case a.Kind.Orders():
+			others = append(others, a)
 		}
 	}
-	size := max(leastWave, len(actions)/100)
-	if len(patient) <= size {
+	spread(patient, max(leastWave, len(actions)/100), now)
+	spread(others, max(leastCrowd, len(actions)/10), now)
+}
+
+func spread(due []*Action, size int, now time.Time) {
+	if len(due) <= size {
 		return
 	}
-	slices.SortFunc(patient, byDeadline(now))
-	for i, a := range patient[size:] {
+	slices.SortFunc(due, byDeadline(now))
+	for i, a := range due[size:] {
 		at := now.Add(time.Duration(i/size+1) * waveEvery)
-		a.hold(ReasonSpread, at, fmt.Sprintf("%d certificates are due at once: they go in waves of %d a minute, nearest to expiry first (%s)", len(patient), size, a.Detail))
+		a.hold(ReasonSpread, at, fmt.Sprintf("%d certificates are due at once: they go in waves of %d a minute, nearest to expiry first (%s)", len(due), size, a.Detail))
 	}
 }
 

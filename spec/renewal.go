@@ -225,7 +225,10 @@ func (c *certificates) warn(b *body, cert *Certificate, p partial) {
 		if percent := cert.Renewal.ThresholdPercent; percent > 0 {
 			of = life * time.Duration(percent) / 100
 		}
-		if known && of > life/3 {
+		switch percent := cert.Renewal.ThresholdPercent; {
+		case !known && percent > 33:
+			warning(p.threshold.at, "Threshold too long", "%d %% of the lifetime is more than a third, which is the longest threshold: certroll uses that third. A certificate fresh from the CA must not be due.", percent)
+		case known && of > life/3:
 			warning(p.threshold.at, "Threshold too long", "issuer.%s issues for %s, of which a third is the longest threshold: certroll uses that third. A certificate fresh from the CA must not be due.", issuer.Name, spanText(life))
 		}
 	}

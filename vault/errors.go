@@ -20,6 +20,8 @@ type Error struct {
 	said     string // Vault's own words
 	advice   string // what to do next
 	conflict bool
+	away     bool // it did not answer, or is sealed or not ready
+	place    bool // this path or mount alone, whatever else Vault lets us do
 	cause    error
 }
 
@@ -38,6 +40,14 @@ func (e *Error) Class() string { return "vault" }
 // Conflict tells that a check-and-set did not match: somebody else wrote.
 func (e *Error) Conflict() bool { return e.conflict }
 
+// OfPlace tells that it says something of this path or mount alone, and nothing
+// of Vault as a whole.
+func (e *Error) OfPlace() bool { return e.place }
+
+// Away tells that Vault does not answer, is sealed or not ready: it may be back
+// without anybody's doing here.
+func (e *Error) Away() bool { return e.away }
+
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
@@ -54,7 +64,7 @@ func notFound(doing string) error {
 func (c *Client) explain(err error, doing, path, capability string) error {
 	e := c.explained(err, doing)
 	if e.advice == "" && statusOf(err) == http.StatusForbidden {
-		e.advice = missing(path, capability)
+		e.advice, e.place = missing(path, capability), true
 	}
 	return e
 }
@@ -65,7 +75,7 @@ func (c *Client) explained(err error, doing string) *Error {
 	if re == nil {
 		return c.explainTransport(err, doing)
 	}
-	e := &Error{doing: doing, said: words(re), cause: err}
+	e := &Error{doing: doing, said: words(re), away: re.StatusCode == http.StatusServiceUnavailable, cause: err}
 	switch {
 	case deadToken(err):
 		e.advice = "the token is not valid any more, or never was: log in again (vault login), or see the auth block of certroll.hcl"
@@ -98,6 +108,7 @@ func words(re *api.ResponseError) string {
 
 func (c *Client) explainTransport(err error, doing string) *Error {
 	e := &Error{doing: doing, said: err.Error(), cause: err}
+	e.away = errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(*net.OpError))
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var op *net.OpError

@@ -202,6 +202,14 @@ func TestMounts(t *testing.T) {
 	mustSay(t, kv.Check(ctx, "old"), v, "KV version 1", "vault kv enable-versioning old/")
 	mustSay(t, kv.Check(ctx, "pki"), v, "no KV secrets engine")
 	mustSay(t, kv.Check(ctx, "nowhere"), v, "nowhere", "no such mount")
+	// The engine's own routes are no mounts: secret/data/certroll/data/x is a
+	// secret of secret/.
+	for _, at := range []string{"secret/data/certroll", "secret/tls", "deep/kv/data", "deep/kv/metadata"} {
+		mount := map[bool]string{true: "secret", false: "deep/kv"}[at[0] == 's']
+		mustSay(t, kv.Check(ctx, at), v, "it is no mount", "mount = \""+mount+"\"")
+		_, err := kv.Write(ctx, at, "x", map[string]string{"a": "b"}, 0)
+		mustSay(t, err, v, "it is no mount")
+	}
 	_, _, _, err := kv.ReadMetadata(ctx, "old", "tls/api")
 	mustSay(t, err, v, "KV version 1")
 	_, err = kv.Write(ctx, "old", "tls/api", map[string]string{"x": "y"}, 0)
@@ -233,5 +241,30 @@ func TestSealed(t *testing.T) {
 	mustSay(t, kv.Check(t.Context(), "secret"), v, "503", "Vault is sealed", "vault operator unseal")
 	if err := v.Unseal(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestOfPlace: a path that the policy leaves out, and a mount that is none, say
+// nothing of the rest; a Vault that takes no token does.
+func TestOfPlace(t *testing.T) {
+	v := server(t)
+	kv := NewKV(limited(t, v, "narrow", `path "secret/metadata/tls/*" { capabilities = ["read"] }`))
+	dead := NewKV(newClient(t, v, v.Token))
+	dead.c.api.SetToken("hvs.no-token-of-this-server")
+	cases := map[string]struct {
+		kv          *KV
+		mount, path string
+		place       bool
+	}{
+		"a path that the policy leaves out": {kv, "secret", "other/api", true},
+		"no such mount":                     {kv, "typo", "tls/api", true},
+		"a token that is none":              {dead, "secret", "tls/api", false},
+	}
+	for name, tc := range cases {
+		_, _, _, err := tc.kv.ReadMetadata(t.Context(), tc.mount, tc.path)
+		var e *Error
+		if !errors.As(err, &e) || e.OfPlace() != tc.place {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -27,13 +27,18 @@ func (kv *KV) Check(ctx context.Context, at string) error {
 	switch {
 	case err != nil:
 		return err
+	case m.path != strings.Trim(at, "/"):
+		// Below it the engine's own routes begin: secret/data/x is no mount,
+		// and what is written "there" would be another secret of secret/.
+		return &Error{doing: doing, said: "it is no mount, and lies in the mount " + m.path + "/",
+			advice: "write mount = \"" + m.path + "\", and what follows it into the path"}
 	case m.kv == 2:
 		return nil
 	case m.kv == 1:
-		return &Error{doing: doing, said: "it is KV version 1, which keeps no versions and has no check-and-set",
+		return &Error{doing: doing, place: true, said: "it is KV version 1, which keeps no versions and has no check-and-set",
 			advice: "make it version 2 (vault kv enable-versioning " + at + "/), or set vault.mount in certroll.hcl to a mount that is"}
 	}
-	return &Error{doing: doing, said: "it is no KV secrets engine",
+	return &Error{doing: doing, place: true, said: "it is no KV secrets engine",
 		advice: "enable one (vault secrets enable -path=" + at + " -version=2 kv), or set vault.mount in certroll.hcl to a mount that is"}
 }
 
@@ -76,7 +81,7 @@ func (kv *KV) mountOf(ctx context.Context, path, doing string) (mount, error) {
 // there is none and where the token may do nothing there.
 func (c *Client) noMount(err error, doing, path string) error {
 	e := c.explained(err, doing)
-	if !deadToken(err) {
+	if e.place = !deadToken(err); e.place {
 		e.advice = "there is no such mount (vault secrets list), or the token's policies grant nothing below " + path + "/; see examples/vault-policies"
 	}
 	return e

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -45,10 +47,14 @@ func (a *app) rootCommand() *cobra.Command {
 renews them by ACME into HashiCorp Vault KV v2, and commits their status and an
 audit log back to Git.
 
-Its own settings are in certroll.hcl; see docs/certroll.md.`,
+Its own settings are in certroll.hcl; see docs/certroll.md. Flags are written with
+one dash or two. Commands exit 0 where all is well and 1 after an error; those
+that mean more by it say so in their help.`,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate("certroll {{.Version}}\n")
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -59,7 +65,27 @@ Its own settings are in certroll.hcl; see docs/certroll.md.`,
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(),
 		a.acceptCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.versionCommand(), dnsChildCommand())
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w (%s -help lists those there are)", err, c.CommandPath())
+	})
+	showUse(root)
 	return root
+}
+
+// showUse lets a mistake in the arguments of a command, or of one below it, say
+// how the command is written.
+func showUse(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return fmt.Errorf("%w: write %s (%s -help tells more)", err, strings.TrimSuffix(c.UseLine(), " [flags]"), c.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, below := range c.Commands() {
+		showUse(below)
+	}
 }
 
 // configDirFlag adds the flag of the commands that read the config repo.
@@ -84,10 +110,10 @@ func (a *app) settings() (*settings, error) {
 	return s, nil
 }
 
-// decode turns the files of a revision into a spec, showing every mistake.
-func (a *app) decode(s *settings, files []gitsync.File) (*spec.Spec, error) {
+// decode turns the files of a revision into a spec, and shows what was found.
+func (a *app) decode(s *settings, files []gitsync.File, show func(io.Writer, view.Palette, []spec.File, hcl.Diagnostics)) (*spec.Spec, error) {
 	desired, all, diags := decodeFiles(s, files)
-	view.Diagnostics(a.err, a.palette(), all, diags)
+	show(a.err, a.palette(), all, diags)
 	if diags.HasErrors() {
 		return nil, exitCode(exitError)
 	}
@@ -149,11 +175,17 @@ func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, err
 	return rev, src.Follows(ctx, rev, last.Commit)
 }
 
-// readDir reads the directory that stands in for the config repo.
+// readDir reads the directory that stands in for the config repo. One without a
+// file is not taken for a repo that wants no certificates: it may be a mount
+// that is not there, or a step too far up or down.
 func (a *app) readDir(s *settings) (*gitsync.Revision, error) {
 	rev, err := gitsync.ReadDir(a.configDir)
-	if err == nil {
-		rev.Files = withoutSettings(rev.Files, s)
+	if err != nil {
+		return nil, err
 	}
-	return rev, err
+	if len(rev.Files) == 0 {
+		return nil, fmt.Errorf("reading the directory %s: it has no *.hcl file, and all certificates would be retired; see that it is the right one and that it is mounted", a.configDir)
+	}
+	rev.Files = withoutSettings(rev.Files, s)
+	return rev, nil
 }

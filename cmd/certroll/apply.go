@@ -21,9 +21,10 @@ func (a *app) applyCommand() *cobra.Command {
 		Use:   "apply [FILE]",
 		Short: "Do what the plan says",
 		Long: `Show the plan, ask, and do it: certificates and keys go to Vault, records and
-the audit log to the ledger. Exits 1 if anything failed. Ctrl-C takes up no more
-work, finishes or cleanly drops what runs, and writes the ledger; the next run
-goes on where it stopped.
+the audit log to the ledger. Exits 1 where anything failed or was left undone, but
+not for what waits as the plan says. Ctrl-C takes up no more work, finishes or
+cleanly drops what runs, and writes the ledger; the next run goes on where it
+stopped.
 
 FILE is of plan -out. Exactly its actions are done, without a question; where
 the head of the config repo is another one now, or what is in Vault is, nothing
@@ -108,7 +109,7 @@ func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 }
 
 func (a *app) approved() bool {
-	fmt.Fprint(a.out, "\nDo you want to do this? Only \"yes\" is taken for one: ")
+	fmt.Fprint(a.out, "\nIs that to be done? Only \"yes\" does it: ")
 	line, _ := bufio.NewReader(a.in).ReadString('\n')
 	fmt.Fprintln(a.out)
 	return strings.TrimSpace(line) == "yes"

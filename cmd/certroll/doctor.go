@@ -42,7 +42,7 @@ func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON boo
 	if err != nil {
 		return err
 	}
-	desired, err := a.decode(s, rev.Files)
+	desired, err := a.decode(s, rev.Files, view.Briefly)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
@@ -54,6 +55,8 @@ func (a *app) checkEdit(f *editFlags) error {
 	switch {
 	case f.reason == "":
 		return errors.New("-reason is missing: say why in one line; it is told in the commit")
+	case strings.ContainsFunc(f.reason, unicode.IsControl):
+		return errors.New("-reason is one line of text: it holds a line break or another control character")
 	case f.print && f.branch != "":
 		return errors.New("-print changes nothing, so there is nothing to push to -branch: leave one of them out")
 	case a.configDir != "" && f.branch != "":

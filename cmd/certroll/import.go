@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,6 +36,8 @@ ACME clients: HCL is written for them, keys and chains of files go to Vault wher
 nothing is yet, and nothing is issued. Commit the HCL, and the next apply adopts
 them. A report says what could not be carried over. Exits 1 where a certificate
 was left behind. See docs/import.md.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := c.PersistentFlags()
 	flags.StringVar(&f.out, "out", "", "write the HCL to this file, which must not be there yet (default: standard output)")
@@ -228,7 +231,7 @@ func newImport(tool string, dry bool, report *importing.Report) view.Import {
 			c.Vault = printable(r.At.String())
 		}
 		if len(r.Chain) > 0 {
-			c.NotAfter, c.Serial = r.Chain[0].NotAfter.UTC(), fmt.Sprintf("%x", r.Chain[0].SerialNumber)
+			c.NotAfter, c.Serial = r.Chain[0].NotAfter.UTC(), hex.EncodeToString(r.Chain[0].SerialNumber.Bytes())
 		}
 		dto.Certificates = append(dto.Certificates, c)
 	}

@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"certroll/cmd/certroll/view"
 )
 
 // The exit codes. 2 is "there are changes" for plan -detailed-exitcode, as
@@ -43,7 +45,7 @@ func (a *app) main(args []string) int {
 	case errors.As(err, &code):
 		return int(code)
 	default:
-		fmt.Fprintf(a.err, "Error: %s\n", err)
+		fmt.Fprintf(a.err, "Error: %s\n", view.Seen(err.Error()))
 		return exitError
 	}
 }

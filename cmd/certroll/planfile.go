@@ -181,7 +181,7 @@ func (f planFile) pick(p *proposal) ([]reconcile.Action, error) {
 			fmt.Fprintf(&b, "  and %d more\n", len(moved)-i)
 			break
 		}
-		fmt.Fprintf(&b, "  %s\n    planned  %s\n    now      %s\n", m.Certificate, m.Planned, m.Now)
+		fmt.Fprintf(&b, "  %s\n    planned  %s\n    now      %s\n", printable(m.Certificate), printable(m.Planned), m.Now)
 	}
 	b.WriteString("Plan again.")
 	return nil, fmt.Errorf("%s", b.String())

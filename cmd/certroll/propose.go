@@ -123,7 +123,7 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	}
 	both := &sides{rev: rev, directory: rev.Directory, ref: in.base}
 	head, files, diags := decodeFiles(s, rev.Files)
-	view.Diagnostics(a.err, a.palette(), files, diags)
+	view.Briefly(a.err, a.palette(), files, diags)
 	if in.github {
 		view.AnnotateDiagnostics(a.out, rev.Directory, diags)
 	}
@@ -133,6 +133,9 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	both.head = head
 	if in.ref != "" && signed {
 		both.warnings = append(both.warnings, fmt.Sprintf("whether %s is signed was not looked at: that is asked of the head that is applied", in.ref))
+	}
+	if a.configDir != "" && signed {
+		both.warnings = append(both.warnings, fmt.Sprintf("whether what lies in %s is signed was not looked at: verify in certroll.hcl is about the head of the branch", a.configDir))
 	}
 	if in.offline && s.file == nil {
 		both.warnings = append(both.warnings, "certroll.hcl is not at hand (-config), so whether references, httpreq and webroots stay within what the reconciler allows was not checked"+a.passedOver())
@@ -213,7 +216,9 @@ func (a *app) observe(ctx context.Context, s *settings, log *slog.Logger, in pla
 	}
 	obs, err := p.reconciler.Observe(ctx, looked)
 	if err == nil && in.writing {
-		err = p.reconciler.Ask(ctx, both.head, obs)
+		if asked := p.reconciler.Ask(ctx, both.head, obs); asked != nil {
+			fmt.Fprintf(a.err, "What the CAs said last and the thresholds stand: %s\n", asked)
+		}
 	}
 	if err != nil {
 		p.Close()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,8 +10,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/view"
@@ -49,6 +52,7 @@ type daemon struct {
 	traced   bool              // what the ledger says was taken last is known to be followed
 	desired  *spec.Spec
 	warned   map[string]bool // what was said of mounts
+	refused  string          // the revision that was refused last, and why
 }
 
 func (a *app) run(ctx context.Context) error {
@@ -64,10 +68,13 @@ func (a *app) run(ctx context.Context) error {
 	progress := func(certificate, step, detail string) {
 		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
 	}
-	if d.parts, err = a.connect(ctx, s, log, true, progress); err != nil {
+	if d.parts, err = d.awaitVault(ctx, progress); d.parts == nil {
 		return err
 	}
 	defer d.Close()
+	if a.configDir != "" && s.Verify != nil {
+		log.Warn("verify in certroll.hcl is about commits: no signature is asked for of what lies in a directory", "directory", a.configDir)
+	}
 	if a.configDir == "" {
 		if d.source, err = s.source(); err != nil {
 			return err
@@ -93,6 +100,30 @@ func (a *app) run(ctx context.Context) error {
 	<-kept
 	<-served
 	return nil
+}
+
+const (
+	firstWait = time.Second // for a Vault that is away at the start
+	mostWait  = time.Minute
+)
+
+// awaitVault connects. After a reboot Vault may come up later, or wait to be
+// unsealed: that is waited for; nil and no error where ctx ends before.
+func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, string)) (*parts, error) {
+	for wait := firstWait; ; wait = min(2*wait, mostWait) {
+		p, err := d.connect(ctx, d.settings, d.log, true, progress)
+		if away := (interface{ Away() bool })(nil); err == nil || ctx.Err() == nil && (!errors.As(err, &away) || !away.Away()) {
+			return p, err
+		}
+		if ctx.Err() == nil {
+			d.log.Error("Vault is not there yet, which is waited for", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(wait):
+		}
+	}
 }
 
 // passed logs and counts how a pass ended.
@@ -155,15 +186,14 @@ func (d *daemon) pull(ctx context.Context) error {
 		d.log.Error("pull failed", "error", err)
 		return errors.Join(err, d.fallBack())
 	}
-	if d.good != nil && rev.Commit != "" && rev.Commit == d.good.Commit {
+	if d.inForce(rev) {
 		d.metrics.hold("")
 		return nil
 	}
 	desired, files, diags := decodeFiles(d.settings, rev.Files)
 	if diags.HasErrors() {
 		d.metrics.hold(reconcile.ReasonRefused)
-		view.Diagnostics(d.err, d.palette(), files, diags)
-		d.log.Error("revision refused", "revision", rev.Commit, "mistakes", len(diags.Errs()))
+		d.showRefused(rev, files, diags)
 		if noteErr := d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)); noteErr != nil {
 			d.log.Error("telling of the refused revision", "error", noteErr)
 		}
@@ -174,6 +204,28 @@ func (d *daemon) pull(ctx context.Context) error {
 	d.logChanges(desired)
 	d.good, d.desired, d.takenAt = rev, desired, time.Now()
 	return d.keepGood()
+}
+
+// showRefused shows the mistakes of a revision, once however often it is met.
+func (d *daemon) showRefused(rev *gitsync.Revision, files []spec.File, diags hcl.Diagnostics) {
+	said := view.OneLine(diags)
+	if d.refused == rev.Commit+said {
+		return
+	}
+	d.refused = rev.Commit + said
+	if d.settings.Log.Format != "json" {
+		view.Diagnostics(d.err, d.palette(), files, diags)
+	}
+	d.log.Error("revision refused", "revision", rev.Commit, "mistakes", said)
+}
+
+// inForce tells whether a revision is the one that is in force. Its files are
+// looked at too: a directory's changes have no commit of their own, and what
+// was kept on the disk may be of another directory of the commit.
+func (d *daemon) inForce(rev *gitsync.Revision) bool {
+	return d.good != nil && rev.Commit == d.good.Commit && slices.EqualFunc(rev.Files, d.good.Files, func(a, b gitsync.File) bool {
+		return a.Path == b.Path && bytes.Equal(a.Bytes, b.Bytes)
+	})
 }
 
 func (d *daemon) fetch(ctx context.Context) (*gitsync.Revision, error) {
@@ -192,7 +244,7 @@ func (d *daemon) goodFile() string { return filepath.Join(d.settings.StateDir, "
 // keepGood writes the last good revision to disk. It holds the repo's files,
 // which hold no secret.
 func (d *daemon) keepGood() error {
-	b, err := json.Marshal(kept{d.good, d.takenAt})
+	b, err := json.Marshal(kept{d.good, d.takenAt, d.checksSignatures()})
 	if err != nil {
 		return fmt.Errorf("encoding the last good revision: %w", err)
 	}
@@ -206,7 +258,11 @@ func (d *daemon) keepGood() error {
 type kept struct {
 	*gitsync.Revision
 	TakenAt time.Time
+	Signed  bool // its signature was looked at
 }
+
+// checksSignatures tells whether what is taken has to be signed.
+func (d *daemon) checksSignatures() bool { return d.source != nil && d.settings.Verify != nil }
 
 // readGood reads it; fs.ErrNotExist where there is none yet.
 func (d *daemon) readGood() (*kept, error) {
@@ -231,6 +287,9 @@ func (d *daemon) fallBack() error {
 	}
 	if err != nil {
 		return err
+	}
+	if d.checksSignatures() && !k.Signed {
+		return fmt.Errorf("the last good revision %s was taken when nobody asked for its signature; nothing is done until a signed head can be read", named(k.Commit))
 	}
 	desired, _, diags := decodeFiles(d.settings, k.Files)
 	if diags.HasErrors() {

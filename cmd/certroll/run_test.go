@@ -134,3 +134,24 @@ func TestRunOutlastsGit(t *testing.T) {
 	w.until("the late story", out, func() bool { return w.told("issue", "success") == 2 })
 	w.stopRun(cmd, out)
 }
+
+// TestRunWaitsForVault: one that is sealed when certroll starts is waited for,
+// as after a reboot.
+func TestRunWaitsForVault(t *testing.T) {
+	l := newLab(t)
+	w := l.fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.settings(`interval = "1s"`)
+	if err := l.vault.Seal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := w.startRun()
+	w.until("word of the sealed Vault", out, func() bool { return strings.Contains(out.String(), "Vault is not there yet") })
+	if err := l.vault.Unseal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	w.stopRun(cmd, out)
+	if !strings.Contains(out.String(), "unseal it") {
+		t.Errorf("it does not say what to do:\n%s", out)
+	}
+}

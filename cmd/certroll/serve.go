@@ -34,14 +34,17 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 		mux.Handle(path, h)
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute}
+	served := make(chan struct{})
 	go func() {
+		defer close(done)
 		<-ctx.Done()
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		_ = server.Shutdown(end)
+		_ = server.Shutdown(end) // what is being answered is, for as long as that
+		<-served
 	}()
 	go func() {
-		defer close(done)
+		defer close(served)
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			d.log.Error("serving", "address", l.Addr().String(), "error", err)
 		}

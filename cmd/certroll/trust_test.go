@@ -90,6 +90,9 @@ func TestSignedCommits(t *testing.T) {
 	if out := w.certroll(0, "plan", "-ref", "main"); !strings.Contains(out, "whether main is signed was not looked at") || !strings.Contains(out, "1 to issue") {
 		t.Errorf("a proposal is not shown:\n%s", out)
 	}
+	if out := w.certroll(0, "plan", "-config-dir", ada.clone); !strings.Contains(out, "is signed was not looked at") || !strings.Contains(out, "1 to issue") {
+		t.Errorf("a directory is planned without a word on signatures:\n%s", out)
+	}
 	ada.push("more.hcl", certificateNamed("more"), signed...)
 	w.certroll(0, "apply", "-auto-approve")
 	w.checkPair("tls/api", "api.lab.test")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 )
 
@@ -27,7 +28,10 @@ checked against what certroll.hcl allows, where there is one.`,
 			if err != nil {
 				return err
 			}
-			desired, err := a.decode(s, withoutSettings(rev.Files, s))
+			if len(rev.Files) == 0 {
+				fmt.Fprintf(a.err, "Warning: there is no .hcl file in %s or below it.\n", dirArg(args))
+			}
+			desired, err := a.decode(s, withoutSettings(rev.Files, s), view.Diagnostics)
 			if err != nil {
 				return err
 			}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -20,16 +19,13 @@ import (
 const settle = 200 * time.Millisecond
 
 // watch tells when one of the files that credentials are read from changes, or
-// the config directory. It watches directories, since a file is mostly replaced by another, as
-// Kubernetes does with a symbolic link beside it.
+// the config directory. It watches directories, since a file is mostly replaced
+// by another, as Kubernetes does with a symbolic link beside it.
 type watch struct {
 	changed chan struct{}
 	notify  *fsnotify.Watcher
 	log     *slog.Logger
 	done    chan struct{}
-
-	mu   sync.Mutex
-	dirs map[string]bool
 }
 
 func newWatch(log *slog.Logger) (*watch, error) {
@@ -37,7 +33,7 @@ func newWatch(log *slog.Logger) (*watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{changed: make(chan struct{}, 1), notify: notify, log: log, done: make(chan struct{}), dirs: map[string]bool{}}
+	w := &watch{changed: make(chan struct{}, 1), notify: notify, log: log, done: make(chan struct{})}
 	go w.listen()
 	return w, nil
 }
@@ -49,32 +45,26 @@ func (w *watch) Close() {
 }
 
 // follow watches the directories of these files from now on, and those below
-// root where one is given, and no others.
+// root where one is given, and no others. A directory that was removed is not
+// watched any more, and is again once there is another in its place.
 func (w *watch) follow(files []string, root string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	wanted := map[string]bool{}
 	for _, f := range files {
 		wanted[filepath.Dir(f)] = true
 	}
 	if root != "" {
-		addTree(wanted, root)
+		addTree(wanted, filepath.Clean(root))
 	}
-	for dir := range w.dirs {
+	for _, dir := range w.notify.WatchList() {
 		if !wanted[dir] {
-			_ = w.notify.Remove(dir) // it is gone, or it is not watched any more
-			delete(w.dirs, dir)
+			_ = w.notify.Remove(dir) // or it is gone just now
 		}
 	}
 	for _, dir := range slices.Sorted(maps.Keys(wanted)) {
-		if w.dirs[dir] {
-			continue
-		}
+		// One that is watched already is looked up anew, and stays as it is.
 		if err := w.notify.Add(dir); err != nil {
 			w.log.Warn("a directory cannot be watched: a change is seen with the next pull", "directory", dir, "error", err)
-			continue
 		}
-		w.dirs[dir] = true
 	}
 }
 

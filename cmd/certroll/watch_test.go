@@ -32,12 +32,23 @@ func TestWatch(t *testing.T) {
 	must(err)
 	defer w.Close()
 	w.follow([]string{file}, "")
+	aside := filepath.Join(filepath.Dir(dir), "aside")
 	for name, change := range map[string]func(){
 		"written":  func() { must(os.WriteFile(file, []byte("second"), 0o600)) },
 		"replaced": func() { must(writeState(file, []byte("third"))) },
 		"swapped": func() {
 			must(os.Symlink("two", filepath.Join(dir, "data.new")))
 			must(os.Rename(filepath.Join(dir, "data.new"), filepath.Join(dir, "data")))
+		},
+		"in another directory of that name": func() {
+			must(os.Rename(dir, aside))
+			select { // the move itself is told
+			case <-w.changed:
+			case <-time.After(2 * settle):
+			}
+			must(os.Mkdir(dir, 0o700))
+			w.follow([]string{file}, "")
+			must(os.WriteFile(file, []byte("fourth"), 0o600))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -128,7 +128,7 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	resolve := func(ctx context.Context, v spec.Value) (string, error) { return a.follow(ctx, p.kv, v) }
 	accounts := vault.NewDocuments(p.kv, s.Vault.Mount, s.Vault.Prefix+"/accounts")
 	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log, PresentRetry: a.patience})
-	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
+	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv, machine()}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
 	ttl := cmp.Or(a.leaseTTL, leaseTTL)
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
 		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: ttl + ttl/2, Patience: a.patience, Examiner: p.acme,
@@ -171,12 +171,14 @@ func journalName(s *settings) string {
 	return "journal-" + url.PathEscape(strings.NewReplacer("/", "_", ":", "_", "@", "_").Replace(s.Ledger.URL+"_"+s.Ledger.Branch))
 }
 
-func holder() string {
+func holder() string { return fmt.Sprintf("%s pid %d", hostName(), os.Getpid()) }
+
+func hostName() string {
 	host, err := os.Hostname()
 	if err != nil {
-		host = "unknown host"
+		return "unknown host"
 	}
-	return fmt.Sprintf("%s pid %d", host, os.Getpid())
+	return host
 }
 
 // noJournal is the journal of a command that only reads.

@@ -110,7 +110,7 @@ api  will be retired
 
   No rule is asked: its block is gone.`)
 	note := reconcile.Action{Certificate: "api", Kind: reconcile.KindNote, Reason: reconcile.ReasonPauseBegan}
-	if got := show(verdicts[:1], note); !strings.Contains(got, "is noted in the ledger") {
+	if got := show(verdicts[:1], note); !strings.Contains(got, "will be noted in the ledger") {
 		t.Errorf("a note:\n%s", got)
 	}
 }

@@ -161,11 +161,19 @@ var effects = map[string]string{
 	string(reconcile.EffectRenewal): "takes effect with the next renewal", string(reconcile.EffectResumed): "takes effect when renewal.auto is on again",
 }
 
+// comparedWith names the base as it was asked for, and its commit.
+func comparedWith(b Base) string {
+	if b.Ref == b.Revision {
+		return shortRevision(b.Revision)
+	}
+	return sprint("%s (%s)", oneLine(b.Ref), shortRevision(b.Revision))
+}
+
 // writeChange prints what a change does: blocks, warnings, certificates, and
 // what is due without it.
 func writeChange(out printer, p Palette, plan Plan) {
 	c := plan.Change
-	out.f("%s\n\n", p.dim(sprint("Compared with %s (%s).", oneLine(c.Base.Ref), shortRevision(c.Base.Revision))))
+	out.f("%s\n\n", p.dim("Compared with "+comparedWith(c.Base)+"."))
 	for _, b := range c.Blocks {
 		out.f("%s %s  %s, for %s  %s\n", p.red("!"), p.bold(b.Block), blockVerb(b), counted(b.Certificates, "certificate"), p.dim(oneLine(fileLine(b.File, b.Line))))
 		for _, s := range b.Settings {
@@ -192,7 +200,7 @@ func writeRemarks(out printer, p Palette, remarks []Remark) {
 		if r.File != "" {
 			where = " " + p.dim("("+oneLine(fileLine(r.File, r.Line))+")")
 		}
-		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(r.title()+": "+r.subject()), 96), "  ")[2:]+where)
+		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(r.title()+": "+r.subject()), textWidth), "  ")[2:]+where)
 	}
 	if len(remarks) > 0 {
 		out.f("\n")

@@ -12,7 +12,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"certroll/reconcile"
+	"certroll/spec"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -204,6 +207,19 @@ func hostilePlan(text string) Plan {
 	return p
 }
 
+// TestMarkdownFitsWarnings: nor do warnings of the whole make it too long.
+func TestMarkdownFitsWarnings(t *testing.T) {
+	p := manyChanges(1000)
+	for i := range 300 {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("mount %d %s", i, strings.Repeat("ü", 600)))
+	}
+	var b bytes.Buffer
+	WriteMarkdown(&b, p, MarkdownOptions{})
+	if text := b.String(); len(text) > MarkdownLimit || !strings.Contains(text, "and 281 more") || !strings.Contains(text, "mount 18 ") {
+		t.Errorf("%d bytes:\n%.2000s", len(text), strings.ReplaceAll(text, "ü", ""))
+	}
+}
+
 var codeSpan = regexp.MustCompile("`[^`\n]+`")
 
 // TestHostileMarkdown: whatever the repository says stays within code spans:
@@ -273,6 +289,19 @@ func TestHostileText(t *testing.T) {
 			if trimmed := strings.TrimSpace(line); strings.HasPrefix(trimmed, "::") || strings.ContainsAny(line, "\x1b\r\u202e") {
 				t.Errorf("%q: %q", text, line)
 			}
+		}
+	}
+}
+
+// TestHostileDiagnostics: nor does a mistake's place, source or text.
+func TestHostileDiagnostics(t *testing.T) {
+	for _, text := range append([]string{"\u009b2J", "a\nb\u202e"}, hostile...) {
+		at := hcl.Range{Filename: text + ".hcl", Start: hcl.Pos{Line: 1, Column: 1}, End: hcl.Pos{Line: 1, Column: 2}}
+		diags := hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid name", Detail: text, Subject: &at, Context: &at}}
+		var b bytes.Buffer
+		Diagnostics(&b, Palette{}, []spec.File{{Path: at.Filename, Bytes: []byte(text + " {")}}, diags)
+		if out := b.String() + OneLine(diags); strings.ContainsAny(out, "\x1b\r\u009b\u202e") {
+			t.Errorf("%q: %q", text, out)
 		}
 	}
 }

@@ -22,6 +22,30 @@ func Diagnostics(w io.Writer, p Palette, files []spec.File, diags hcl.Diagnostic
 	}
 }
 
+// Briefly prints mistakes as Diagnostics does. Where there are warnings alone it
+// prints a line for each kind of them: they are there at every run.
+func Briefly(w io.Writer, p Palette, files []spec.File, diags hcl.Diagnostics) {
+	if diags.HasErrors() {
+		Diagnostics(w, p, files, diags)
+		return
+	}
+	var kinds []string
+	places := map[string][]string{}
+	for _, d := range diags {
+		if d.Subject == nil {
+			printer{w}.f("%s %s\n", p.yellow("Warning:"), hang(d.Summary+": "+d.Detail, 2))
+			continue
+		}
+		if _, ok := places[d.Summary]; !ok {
+			kinds = append(kinds, d.Summary)
+		}
+		places[d.Summary] = append(places[d.Summary], sprint("%s:%d", d.Subject.Filename, d.Subject.Start.Line))
+	}
+	for _, kind := range kinds {
+		printer{w}.f("%s %s\n", p.yellow("Warning:"), hang(sprint("%s: %s (certroll validate tells more)", kind, joinSome(places[kind], 3)), 2))
+	}
+}
+
 func diagnostic(out printer, p Palette, source map[string][]byte, d *hcl.Diagnostic) {
 	title := p.red("Error: ")
 	if d.Severity == hcl.DiagWarning {
@@ -32,14 +56,14 @@ func diagnostic(out printer, p Palette, source map[string][]byte, d *hcl.Diagnos
 		snippet(out, p, source, d)
 	}
 	if d.Detail != "" {
-		out.f("\n%s\n", indent(wrap(d.Detail, 96), "  "))
+		out.f("\n%s\n", indent(wrap(Seen(d.Detail), textWidth), "  "))
 	}
 	out.f("\n")
 }
 
 func snippet(out printer, p Palette, source map[string][]byte, d *hcl.Diagnostic) {
 	r := d.Subject
-	out.f("\n  on %s:%d:%d%s\n", r.Filename, r.Start.Line, r.Start.Column, blockOf(source, d))
+	out.f("\n  on %s:%d:%d%s\n", oneLine(r.Filename), r.Start.Line, r.Start.Column, blockOf(source, d))
 	line, ok := lineAt(source[r.Filename], r.Start.Line)
 	if !ok {
 		return
@@ -81,12 +105,7 @@ func printable(line string) string {
 	if utf8.RuneCountInString(line) > maxLine {
 		line = string([]rune(line)[:maxLine]) + " ..."
 	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
-			return '\uFFFD'
-		}
-		return r
-	}, line)
+	return Seen(line)
 }
 
 // padding keeps the tabs of the line so that the caret stands right.
@@ -123,7 +142,7 @@ func OneLine(diags hcl.Diagnostics) string {
 		if d.Subject != nil {
 			where = fmt.Sprintf("%s:%d:%d: ", d.Subject.Filename, d.Subject.Start.Line, d.Subject.Start.Column)
 		}
-		lines = append(lines, where+d.Summary+": "+strings.ReplaceAll(d.Detail, "\n", " "))
+		lines = append(lines, Seen(where+d.Summary+": "+strings.ReplaceAll(d.Detail, "\n", " ")))
 	}
 	return strings.Join(lines, "\n")
 }

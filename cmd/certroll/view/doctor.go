@@ -62,7 +62,7 @@ func writeFinding(out printer, p Palette, f reconcile.Finding) {
 	head := map[reconcile.Severity]string{
 		reconcile.SeverityError: p.red("Error:"), reconcile.SeverityWarning: p.yellow("Warning:"), reconcile.SeverityInfo: p.cyan("Note:"),
 	}[f.Severity]
-	out.f("%s %s (%s)\n%s\n", head, p.bold(f.About), f.Class, indent(wrap(f.Message, 96), "  "))
+	out.f("%s %s (%s)\n%s\n", head, p.bold(f.About), f.Class, indent(wrap(f.Message, textWidth), "  "))
 	if f.Advice != "" {
 		out.f("  %s\n%s\n", p.dim("what to do"), indent(wrap(f.Advice, 92), "    "))
 	}

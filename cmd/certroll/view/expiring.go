@@ -79,13 +79,19 @@ func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
 	}
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	out := printer{tw}
+	cut := false
 	out.f("CERTIFICATE\tEXPIRES\tRENEWED\tSTATE\tWHY\n")
 	for _, e := range dto.Certificates {
-		out.f("%s\t%s\t%s\t%s\t%s\n", e.Certificate, stamp(e.NotAfter), renewed(e), expiryState(e), oneLine(why(e)))
+		because, short := tableCell(why(e))
+		cut = cut || short
+		out.f("%s\t%s\t%s\t%s\t%s\n", e.Certificate, stamp(e.NotAfter), renewed(e), expiryState(e), because)
 	}
 	_ = tw.Flush()
 	printer{w}.f("\n%s within %s, %s.\n", counted(len(dto.Certificates), "certificate"), counted(dto.Days, "day"),
 		p.bold(sprint("%d not in order", dto.NotInOrder)))
+	if cut {
+		printer{w}.f("certroll status NAME tells the whole story of one.\n")
+	}
 }
 
 func renewed(e Expiry) string {

@@ -2,6 +2,7 @@ package view
 
 import (
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -65,19 +66,23 @@ func WriteExplanation(w io.Writer, p Palette, dto Explanation) {
 		if r.Decides {
 			mark = ">"
 		}
-		printer{tw}.f("%s %s\t%s\t%s\n", mark, r.Rule, says(r), oneLine(r.Saw))
+		rule, verdict := mark+" "+r.Rule, says(r)
+		for saw := range strings.SplitSeq(wrap(oneLine(r.Saw), 66), "\n") {
+			printer{tw}.f("%s\t%s\t%s\n", rule, verdict, saw)
+			rule, verdict = "", ""
+		}
 	}
 	_ = tw.Flush()
 	for _, r := range dto.Rules {
 		if r.Decides {
-			out.f("\nDecided by %q: %s.\n", r.Rule, oneLine(r.Detail))
+			out.f("\n%s\n", hang(sprint("Decided by %q: %s.", r.Rule, r.Detail), 2))
 		}
 	}
 	if dto.HeldBack {
-		out.f("Held back (%s) until %s: %s\n", dto.Plan.Reason, stamp(*dto.Plan.NotBefore), oneLine(dto.Plan.Detail))
+		out.f("%s\n", hang(sprint("Held back (%s) until %s: %s", dto.Plan.Reason, stamp(*dto.Plan.NotBefore), dto.Plan.Detail), 2))
 	}
 	for _, warning := range dto.Plan.Warnings {
-		out.f("%s %s\n", p.yellow("!"), warning)
+		out.f("%s %s\n", p.yellow("!"), hang(warning, 2))
 	}
 }
 

@@ -74,7 +74,7 @@ func WriteImport(w io.Writer, p Palette, i Import) {
 		out.imported(c, p, i.DryRun)
 	}
 	for _, n := range i.Notes {
-		out.f("%s\n", wrap("Note: "+n, 96))
+		out.f("%s\n", wrap("Note: "+n, textWidth))
 	}
 	if len(i.Notes) > 0 {
 		out.f("\n")
@@ -82,7 +82,7 @@ func WriteImport(w io.Writer, p Palette, i Import) {
 	if len(i.FillIn) > 0 {
 		out.f("%s\n", p.bold("To fill in:"))
 		for _, f := range i.FillIn {
-			out.f("%s\n", indent(wrap(sprint("line %d: %s", f.Line, f.Text), 96), "  "))
+			out.f("%s\n", indent(wrap(sprint("line %d: %s", f.Line, f.Text), textWidth), "  "))
 		}
 		out.f("\n")
 	}

@@ -165,13 +165,21 @@ func (c *comment) preamble(out printer, k cut) {
 	if ch := c.plan.Change; ch != nil {
 		out.f("Compared with %s (%s).\n\n", code(ch.Base.Ref, k.text), code(shortRevision(ch.Base.Revision), k.text))
 	}
-	for _, warning := range c.plan.Warnings {
-		out.f("> **Warning:** %s\n>\n", code(warning, 1000))
+	for i, warning := range c.plan.Warnings {
+		if i == mostWarnings {
+			out.f("> and %d more\n", len(c.plan.Warnings)-i)
+			break
+		}
+		out.f("> **Warning:** %s\n>\n", code(warning, 500))
 	}
 	if len(c.plan.Warnings) > 0 {
 		out.f("\n")
 	}
 }
+
+// mostWarnings of the whole are told: they come before all else, and no comment
+// is to have room for them alone.
+const mostWarnings = 20
 
 // warnings come before all else, and issuer and dns blocks first among them.
 func (c *comment) warnings(out printer, k cut) {

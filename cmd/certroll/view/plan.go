@@ -2,6 +2,7 @@ package view
 
 import (
 	"io"
+	"strings"
 	"time"
 
 	"certroll/reconcile"
@@ -110,7 +111,7 @@ var kinds = []reconcile.Kind{
 func WritePlan(w io.Writer, p Palette, plan Plan) {
 	out := printer{w}
 	for _, warning := range plan.Warnings {
-		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(warning), 96), "  ")[2:])
+		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(warning), textWidth), "  ")[2:])
 	}
 	if len(plan.Warnings) > 0 {
 		out.f("\n")
@@ -130,7 +131,7 @@ func WritePlan(w io.Writer, p Palette, plan Plan) {
 	for _, a := range plan.Actions {
 		if a.Action == string(reconcile.KindNone) {
 			for _, warning := range a.Warnings {
-				out.f("%s %s: %s\n", p.yellow("!"), a.Certificate, oneLine(warning))
+				out.f("%s %s\n", p.yellow("!"), hang(a.Certificate+": "+warning, 2))
 			}
 		}
 	}
@@ -140,22 +141,24 @@ func WritePlan(w io.Writer, p Palette, plan Plan) {
 func writeAction(out printer, p Palette, a Action, settings []Setting) {
 	out.f("%s %s  %s\n", symbol(p, a.Action), p.bold(a.Certificate), verb(a))
 	if len(a.Names) > 0 {
-		out.f("    names   %s\n", oneLine(joinSome(a.Names, 6)))
+		out.f("    names   %s\n", hang(joinSome(a.Names, 6), 12))
 	}
 	if a.VaultPath != "" {
 		out.f("    vault   %s\n", oneLine(a.VaultPath+versionOf(a)))
 	}
-	out.f("    why     %s\n", oneLine(a.Detail))
+	out.f("    why     %s\n", hang(a.Detail, 12))
 	if len(settings) == 0 {
 		for _, c := range a.Changes {
-			out.f("    %s\n", p.yellow(oneLine("~ "+c.Field+": "+c.Old+" -> "+c.New)))
+			if !strings.Contains(a.Detail, c.Old) || !strings.Contains(a.Detail, c.New) {
+				out.f("    %s\n", p.yellow(oneLine("~ "+c.Field+": "+c.Old+" -> "+c.New)))
+			}
 		}
 	}
 	for _, s := range settings {
 		writeSetting(out, p, s)
 	}
 	for _, warning := range a.Warnings {
-		out.f("    %s %s\n", p.yellow("!"), oneLine(warning))
+		out.f("    %s %s\n", p.yellow("!"), hang(warning, 6))
 	}
 	out.f("\n")
 }
@@ -189,7 +192,7 @@ func verb(a Action) string {
 	case reconcile.KindRevoke:
 		return "has an earlier certificate that will be revoked"
 	case reconcile.KindNote:
-		return "is noted in the ledger"
+		return "will be noted in the ledger"
 	case reconcile.KindHold:
 		return a.Waiting + " waits until " + a.NotBefore.Format(time.RFC3339)
 	}

@@ -50,7 +50,7 @@ func WriteResult(w io.Writer, p Palette, r Result) {
 	}
 	for _, e := range r.Results {
 		if e.Status != reconcile.Success {
-			out.f("%s %s: %s failed (%s)\n%s\n", p.red("Error:"), p.bold(e.Certificate), e.Operation, e.Class, indent(wrap(e.Message, 96), "  "))
+			out.f("%s %s: %s failed (%s)\n%s\n", p.red("Error:"), p.bold(e.Certificate), e.Operation, e.Class, indent(wrap(e.Message, textWidth), "  "))
 		}
 	}
 	if len(r.Results)+r.Interrupted+r.Held+r.Overtaken == 0 {

@@ -52,19 +52,37 @@ func (s Status) Well() bool { return s.Failing == 0 && s.Overdue == 0 }
 
 // WriteStatus prints one line a certificate, the worst first.
 func WriteStatus(w io.Writer, p Palette, s Status) {
+	if len(s.Certificates) == 0 {
+		printer{w}.f("The ledger has no certificate yet: nothing was applied.\n")
+		return
+	}
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	out := printer{tw}
+	cut := false
 	out.f("CERTIFICATE\tSTATE\tEXPIRES\tRENEWS\tVAULT\tWAITS FOR\n")
 	for _, standing := range reconcile.Standings {
 		for _, r := range s.Certificates {
 			if s.standing[r.Certificate] == standing {
-				statusLine(out, r, standing)
+				cut = statusLine(out, r, standing) || cut
 			}
 		}
 	}
 	_ = tw.Flush()
 	printer{w}.f("\n%s%s%s, %s%s.\n", sprint("%d live", s.Live), among(s.Unmanaged, "unmanaged"), among(s.Overdue, "overdue"),
 		p.bold(sprint("%d failing", s.Failing)), among(s.Paging, "paging"))
+	if cut {
+		printer{w}.f("certroll status NAME tells the whole story of one.\n")
+	}
+}
+
+// longestCell is how much of a message stands in a table, in runes.
+const longestCell = 120
+
+// tableCell is a text for the last column of a table, and whether it was cut.
+func tableCell(s string) (string, bool) {
+	s = oneLine(s)
+	short := clip(s, longestCell)
+	return short, short != s
 }
 
 func among(n int, what string) string {
@@ -74,13 +92,16 @@ func among(n int, what string) string {
 	return sprint(" (%d %s)", n, what)
 }
 
-func statusLine(out printer, r *reconcile.Record, standing reconcile.Standing) {
+// statusLine prints one line, and tells whether it is not all there is to say.
+func statusLine(out printer, r *reconcile.Record, standing reconcile.Standing) bool {
 	expires, where := "-", "-"
 	if r.Live != nil {
 		expires = r.Live.NotAfter.UTC().Format(time.DateOnly)
 		where = sprint("%s/%s v%d", r.Live.Mount, r.Live.Path, r.Live.Version)
 	}
-	out.f("%s\t%s\t%s\t%s\t%s\t%s\n", r.Certificate, stateWord(r, standing), expires, dateOr(r.RenewAt, "-"), where, oneLine(r.WaitsFor()))
+	waits, cut := tableCell(r.WaitsFor())
+	out.f("%s\t%s\t%s\t%s\t%s\t%s\n", r.Certificate, stateWord(r, standing), expires, dateOr(r.RenewAt, "-"), where, waits)
+	return cut
 }
 
 // stateWord is the state as a person reads it.

@@ -45,7 +45,7 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 	out.f("%s  %s\n", p.bold(r.Certificate), stateWord(r, reconcile.Standing(s.Standing)))
 	line := func(key, value string) {
 		if value != "" {
-			out.f("  %-13s %s\n", key, value)
+			out.f("  %-13s %s\n", key, hang(value, 16))
 		}
 	}
 	line("names", strings.Join(r.Names, ", "))
@@ -62,13 +62,29 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 		line("to revoke", sprint("serial %s of issuer.%s, in %s/%s version %d, code %d", waiting.Serial, waiting.Issuer, waiting.Mount, waiting.Path, waiting.Version, waiting.Code))
 	}
 	if f := r.LastFailure; f != nil {
-		line("failures", sprint("%d in a row%s, the last %s: %s", r.Failures, since(r.FailingSince), stamp(f.At), f.Class))
+		line("failures", failed(r)+": "+string(f.Class))
 		out.f("%s\n", indent(wrap(f.Message, 90), "                "))
 	}
 	if h := r.Hold; h != nil {
-		line("waits until", stamp(h.Until)+", "+oneLine(h.Reason))
+		line("waits until", stamp(h.Until)+", "+untold(h.Reason, r.LastFailure))
 	}
 	writeFailures(out, p, s.Failures)
+}
+
+// failed says how often it failed in a row, and when.
+func failed(r *reconcile.Record) string {
+	if r.Failures == 1 {
+		return "1, at " + stamp(r.LastFailure.At)
+	}
+	return sprint("%d in a row%s, the last %s", r.Failures, since(r.FailingSince), stamp(r.LastFailure.At))
+}
+
+// untold is the reason of a hold without the message that was told just before.
+func untold(reason string, f *reconcile.Failure) string {
+	if f == nil {
+		return reason
+	}
+	return strings.TrimSuffix(reason, ": "+f.Message)
 }
 
 func writeLive(line func(key, value string), l *reconcile.Live, s *Story) {

@@ -53,6 +53,10 @@ func seen(s string) string {
 	}, s)
 }
 
+// Seen is a text of several lines, an error say, in which nothing acts on the
+// terminal, whoever wrote it.
+func Seen(s string) string { return strings.ReplaceAll(seen(s), "\r", "\uFFFD") }
+
 // visible replaces control characters, marks of direction, and characters that
 // have no width. Bytes that are no UTF-8 come as one of the replaced already.
 func visible(r rune) rune {
@@ -71,6 +75,17 @@ func clip(s string, most int) string {
 		return s
 	}
 	return string([]rune(s)[:most]) + "..."
+}
+
+// textWidth is where sentences are broken, so that they are read in a terminal
+// of a hundred columns.
+const textWidth = 96
+
+// hang is a text on as many lines as it takes, the later ones indented to where
+// the first one begins.
+func hang(s string, column int) string {
+	by := strings.Repeat(" ", column)
+	return strings.TrimPrefix(indent(wrap(oneLine(s), textWidth+2-column), by), by)
 }
 
 // oneLine makes a text fit a line of a terminal or a log whoever wrote it: a

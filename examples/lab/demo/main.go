@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"certroll/examples/lab"
 )
 
 func main() {
@@ -37,7 +39,7 @@ func run(ctx context.Context, certroll, config string, keep bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	for _, act := range []func(context.Context) error{s.declare, s.issue, s.history, s.again, s.change} {
+	for _, act := range []func(context.Context) error{s.declare, s.issue, s.history, s.again, s.change, s.failure} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -115,11 +117,18 @@ func (s *stage) again(ctx context.Context) error {
 
 // change merges a pull request that adds a name to one certificate.
 func (s *stage) change(ctx context.Context) error {
-	tell("Now somebody merges a pull request that adds a name to a certificate.")
-	if err := s.addName(ctx); err != nil {
+	tell("Now a pull request adds a name to a certificate. Its plan, as a comment for the reviewer, needs no secret:")
+	if err := s.addName(ctx, proposed); err != nil {
 		return err
 	}
-	if err := s.git(ctx, "show", "--format=%h %s", "--unified=1", "main"); err != nil {
+	if err := s.git(ctx, "show", "--format=%h %s", "--unified=1", proposed); err != nil {
+		return err
+	}
+	if err := s.certroll(ctx, "plan", "-offline", "-ref", proposed, "-base", "main", "-markdown"); err != nil {
+		return err
+	}
+	tell("It is merged, and applied.")
+	if _, err := lab.Git(ctx, s.repo, "update-ref", "refs/heads/main", "refs/heads/"+proposed); err != nil {
 		return err
 	}
 	expected, err := s.plan(ctx)
@@ -128,9 +137,6 @@ func (s *stage) change(ctx context.Context) error {
 	}
 	changed, old, err := onlyChange(expected)
 	if err != nil {
-		return err
-	}
-	if err := s.certroll(ctx, "plan"); err != nil {
 		return err
 	}
 	if err := s.certroll(ctx, "apply", "-auto-approve"); err != nil {
@@ -145,6 +151,47 @@ func (s *stage) change(ctx context.Context) error {
 	}
 	tell("The old serial was %s, the new one is %s; Git history has both:", old, serial)
 	return s.lastEvent(ctx)
+}
+
+// failure lets the DNS server refuse certroll's updates, and mends it.
+func (s *stage) failure(ctx context.Context) error {
+	tell("What when something breaks? From here on the DNS server refuses certroll's updates, and one more certificate is declared.")
+	s.dns.FailUpdates(lab.Refuse)
+	const name = "mail"
+	declared := map[string]string{name + ".hcl": "certificate \"" + name + "\" {\n  domains = [\"mail." + zone + "\"]\n}\n"}
+	if err := lab.Push(ctx, s.repo, "main", declared, "Declare "+name); err != nil {
+		return err
+	}
+	if err := s.certrollFails(ctx, "apply", "-auto-approve"); err != nil {
+		return err
+	}
+	tell("The failure is in Git history, in the server's own words. Until the hold ends nothing is asked of the CA again, over restarts too:")
+	if err := s.certrollFails(ctx, "status", name); err != nil {
+		return err
+	}
+	tell("The server is mended, a person says so, and the order goes on where it stopped.")
+	s.dns.FailUpdates(lab.None)
+	if err := s.certroll(ctx, "retry", name, "-reason", "the DNS server takes updates again"); err != nil {
+		return err
+	}
+	if err := s.certroll(ctx, "apply", "-auto-approve"); err != nil {
+		return err
+	}
+	expected, err := s.plan(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range expected {
+		if a.Certificate == name {
+			if _, err := s.verify(ctx, a); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.git(ctx, "log", "--format=%h %s", ledger); err != nil {
+		return err
+	}
+	return s.certroll(ctx, "audit", "verify")
 }
 
 func whereNext() {

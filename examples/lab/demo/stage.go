@@ -17,6 +17,8 @@ import (
 const (
 	zone   = "lab.test"
 	ledger = "certroll/status"
+	// proposed is the branch of the demo's pull request.
+	proposed = "one-more-name"
 )
 
 // stage is the lab, and a directory with a certroll.hcl that points to it.
@@ -169,8 +171,8 @@ func (s *stage) writeSettings() error {
 var literalDomains = regexp.MustCompile(`(domains\s*=\s*\["[^"$]+"(?:,\s*"[^"$]+")*)\]`)
 
 // addName commits one more name on the first certificate that lists its names
-// plainly.
-func (s *stage) addName(ctx context.Context) error {
+// plainly, to a branch that leaves main for it.
+func (s *stage) addName(ctx context.Context, branch string) error {
 	const file, name = "certificates.hcl", "new." + zone
 	text, err := lab.Show(ctx, s.repo, "main", file)
 	if err != nil {
@@ -181,5 +183,8 @@ func (s *stage) addName(ctx context.Context) error {
 		return fmt.Errorf("%s lists no certificate's domains plainly", file)
 	}
 	changed := text[:at[3]] + `, "` + name + `"` + text[at[3]:] + "\n"
-	return lab.Push(ctx, s.repo, "main", map[string]string{file: changed}, "Serve "+name+" as well")
+	if _, err := lab.Git(ctx, s.repo, "branch", branch, "main"); err != nil {
+		return err
+	}
+	return lab.Push(ctx, s.repo, branch, map[string]string{file: changed}, "Serve "+name+" as well")
 }

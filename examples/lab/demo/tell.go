@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,7 +17,13 @@ func check(format string, args ...any) { fmt.Printf("  ok  "+format+"\n", args..
 
 // show prints a command as a user would type it, then runs it.
 func show(cmd *exec.Cmd, typed ...string) error {
-	fmt.Printf("\n$ %s\n", strings.Join(typed, " "))
+	quoted := make([]string, len(typed))
+	for i, word := range typed {
+		if quoted[i] = word; strings.Contains(word, " ") {
+			quoted[i] = "'" + word + "'"
+		}
+	}
+	fmt.Printf("\n$ %s\n", strings.Join(quoted, " "))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", strings.Join(typed, " "), err)
@@ -27,6 +34,21 @@ func show(cmd *exec.Cmd, typed ...string) error {
 // certroll runs and shows the program that all this is about.
 func (s *stage) certroll(ctx context.Context, args ...string) error {
 	return show(s.certrollCommand(ctx, args...), append([]string{"certroll"}, args...)...)
+}
+
+// certrollFails runs and shows certroll where it has to exit 1.
+func (s *stage) certrollFails(ctx context.Context, args ...string) error {
+	err := s.certroll(ctx, args...)
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return fmt.Errorf("certroll %s exits 0 where something is failing", strings.Join(args, " "))
+	case errors.As(err, &exit) && exit.ExitCode() == 1:
+		fmt.Println("  (exit code 1)")
+		return nil
+	default:
+		return err
+	}
 }
 
 // certrollCommand has certroll find certroll.hcl in its working directory,

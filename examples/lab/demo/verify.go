@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,7 +80,7 @@ func (s *stage) verify(ctx context.Context, a action) (string, error) {
 		return "", fmt.Errorf("%s at %s: %w", a.Certificate, a.VaultPath, err)
 	}
 	check("%-12s %s, until %s, for %s", a.Certificate, leaf.PublicKeyAlgorithm, leaf.NotAfter.Format("2006-01-02"), strings.Join(leaf.DNSNames, " "))
-	return fmt.Sprintf("%x", leaf.SerialNumber), nil
+	return hex.EncodeToString(leaf.SerialNumber.Bytes()), nil
 }
 
 func (s *stage) secret(ctx context.Context, at string) (map[string]string, error) {

@@ -1,0 +1,62 @@
+package reconcile
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// gitError is what a Git that cannot be reached says.
+func gitError() error { return &caError{class: "git", text: "no route to host"} }
+
+// toldOutages are the statuses of the events about whole passes.
+func (w *world) toldOutages(t *testing.T) (told []Status) {
+	t.Helper()
+	for _, e := range w.ledger.events(t) {
+		if e.Operation == KindPass {
+			told = append(told, e.Status)
+		}
+	}
+	return told
+}
+
+// TestAnOutageOfTheConfigRepoIsTold though nothing is to be done meanwhile, and
+// the ledger, which may be elsewhere, can be reached.
+func TestAnOutageOfTheConfigRepoIsTold(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		repo.err = gitError()
+		defer w.keep(repo, LoopOptions{})()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if told := w.toldOutages(t); !slices.Equal(told, []Status{Failed}) {
+			t.Errorf("told while it is away: %v", told)
+		}
+	}, certificate("api", "api.example.com"))
+}
+
+// TestAnOutageOfTheLedgerIsTold though the config repo can be reached.
+func TestAnOutageOfTheLedgerIsTold(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		defer w.keep(repo, LoopOptions{})()
+		synctest.Wait()
+		w.ledger.away(gitError())
+		repo.mu.Lock()
+		repo.desired = desire(certificate("api", "api.example.com"), certificate("www", "www.example.com"))
+		repo.mu.Unlock()
+		time.Sleep(time.Hour)
+		w.ledger.away(nil)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if told := w.toldOutages(t); !slices.Equal(told, []Status{Failed, Success}) {
+			t.Errorf("told after it: %v", told)
+		}
+	}, certificate("api", "api.example.com"))
+}
+
+// away has the ledger fail, or come back.
+func (l *memLedger) away(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+}

@@ -1,0 +1,20 @@
+package reconcile
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// plainJSON encodes what people read and search in Git: "Ann <ann@example.com>"
+// as it is, where json.Marshal writes \u003c for the sake of HTML. There is no
+// newline at the end.
+func plainJSON(v any, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

@@ -1,0 +1,29 @@
+package reconcile
+
+import (
+	"bytes"
+	"testing"
+	"testing/fstest"
+)
+
+// TestLedgerIsReadable: what the ledger holds is found by the words it was
+// told, and the chain holds over lines that were written with escapes before.
+func TestLedgerIsReadable(t *testing.T) {
+	const actor, said = "Ann <ann@example.com>", `the CA answered <400> & "no"`
+	old := []byte(`{"schema":1,"id":"e1","time":"2026-11-01T09:00:00Z","operation":"issue","status":"success","actor":"Ann \u003cann@example.com\u003e"}`)
+	tree := fstest.MapFS{"audit/2026/11.jsonl": {Data: append(bytes.Clone(old), '\n')}}
+	files, err := appendEvents(tree, []Event{{ID: "e2", Time: start, Operation: KindIssue, Status: Failed, Actor: actor, Message: said}}, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := files["audit/2026/11.jsonl"]
+	for _, want := range []string{string(old) + "\n", `"actor":"` + actor + `"`, `"message":"the CA answered <400> & \"no\""`, `"prev":"` + lineHash(old) + `"}` + "\n"} {
+		if !bytes.Contains(body, []byte(want)) {
+			t.Errorf("no %s in\n%s", want, body)
+		}
+	}
+	record, err := MarshalRecord(&Record{Certificate: "api", LastFailure: &Failure{Message: "<400>"}})
+	if err != nil || !bytes.Contains(record, []byte(`"message": "<400>"`)) || !bytes.HasSuffix(record, []byte("}\n")) || bytes.HasSuffix(record, []byte("\n\n")) {
+		t.Errorf("%v\n%s", err, record)
+	}
+}
