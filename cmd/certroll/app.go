@@ -148,6 +148,16 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// begin loads the settings and makes the logger that they ask for.
+func (a *app) begin() (*settings, *slog.Logger, error) {
+	s, err := a.settings()
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := a.logger(s)
+	return s, log, err
+}
+
 func (a *app) logger(s *settings) (*slog.Logger, error) { return s.Log.logger(a.err) }
 
 // revision reads the config repo: a plain directory where one is given, else

@@ -30,11 +30,7 @@ Exits 1 where it found an error; warnings alone are 0.`,
 }
 
 func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON bool) error {
-	s, err := a.settings()
-	if err != nil {
-		return err
-	}
-	log, err := a.logger(s)
+	s, log, err := a.begin()
 	if err != nil {
 		return err
 	}

@@ -129,11 +129,7 @@ func (a *app) importAll(ctx context.Context, tool string, f importFlags, read fu
 	if err := f.check(); err != nil {
 		return err
 	}
-	s, err := a.settings()
-	if err != nil {
-		return err
-	}
-	log, err := a.logger(s)
+	s, log, err := a.begin()
 	if err != nil {
 		return err
 	}

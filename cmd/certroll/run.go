@@ -56,11 +56,7 @@ type daemon struct {
 }
 
 func (a *app) run(ctx context.Context) error {
-	s, err := a.settings()
-	if err != nil {
-		return err
-	}
-	log, err := a.logger(s)
+	s, log, err := a.begin()
 	if err != nil {
 		return err
 	}
@@ -112,10 +108,11 @@ const (
 func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, string)) (*parts, error) {
 	for wait := firstWait; ; wait = min(2*wait, mostWait) {
 		p, err := d.connect(ctx, d.settings, d.log, true, progress)
-		if away := (interface{ Away() bool })(nil); err == nil || ctx.Err() == nil && (!errors.As(err, &away) || !away.Away()) {
+		stopped := ctx.Err() != nil
+		if err == nil || !stopped && !isAway(err) {
 			return p, err
 		}
-		if ctx.Err() == nil {
+		if !stopped {
 			d.log.Error("Vault is not there yet, which is waited for", "error", err)
 		}
 		select {
@@ -124,6 +121,12 @@ func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, s
 		case <-time.After(wait):
 		}
 	}
+}
+
+// isAway tells whether Vault may be back without anybody's doing here.
+func isAway(err error) bool {
+	var away interface{ Away() bool }
+	return errors.As(err, &away) && away.Away()
 }
 
 // passed logs and counts how a pass ended.
