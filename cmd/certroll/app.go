@@ -30,6 +30,7 @@ type app struct {
 	configDir  string
 	noColor    bool
 	logLevel   string
+	leaseLog   *slog.Logger // that is told of the lease; nil: none
 
 	// patience are the waits between the tries within one attempt; nil: those
 	// of packages reconcile and acme.

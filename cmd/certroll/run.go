@@ -43,6 +43,7 @@ type daemon struct {
 	*parts
 	settings *settings
 	log      *slog.Logger
+	say      *decisions
 	source   *gitsync.Source
 	files    *watch
 	metrics  *metrics
@@ -53,6 +54,7 @@ type daemon struct {
 	desired  *spec.Spec
 	warned   map[string]bool // what was said of mounts
 	refused  string          // the revision that was refused last, and why
+	withheld string          // the one that was held back last, and why
 }
 
 func (a *app) run(ctx context.Context) error {
@@ -60,7 +62,9 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{app: a, settings: s, log: log, metrics: newMetrics(), warned: map[string]bool{}}
+	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(), warned: map[string]bool{}}
+	a.leaseLog = log
+	log.Info("started", "version", version(), "interval", s.interval.String(), "state_dir", s.StateDir)
 	progress := func(certificate, step, detail string) {
 		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
 	}
@@ -90,7 +94,7 @@ func (a *app) run(ctx context.Context) error {
 		d.client.Keep(ctx)
 	}()
 	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
-		Interval: s.interval, Nudge: d.files.changed, Passed: d.passed, Daily: d.examine,
+		Interval: s.interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Daily: d.examine,
 	}).Run(ctx)
 	log.Info("stopped")
 	<-kept
@@ -110,10 +114,11 @@ func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, s
 		p, err := d.connect(ctx, d.settings, d.log, true, progress)
 		stopped := ctx.Err() != nil
 		if err == nil || !stopped && !isAway(err) {
+			d.say.trouble("vault", nil)
 			return p, err
 		}
 		if !stopped {
-			d.log.Error("Vault is not there yet, which is waited for", "error", err)
+			d.say.trouble("vault", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -136,22 +141,7 @@ func (d *daemon) passed(p reconcile.Pass) {
 		revision = d.good.Commit
 	}
 	d.metrics.passed(p, revision, time.Now())
-	if p.Unanchored != nil {
-		d.log.Error("the ledger could not be held against its anchor in Vault", "error", p.Unanchored)
-	}
-	if p.Report != nil {
-		for _, r := range p.Report.Results {
-			level := slog.LevelInfo
-			if r.Err != nil {
-				level = slog.LevelError
-			}
-			d.log.Log(context.Background(), level, "action", "certificate", r.Action.Certificate, "operation", string(r.Event.Operation),
-				"status", string(r.Event.Status), "reason", string(r.Event.Reason), "class", string(r.Event.Class), "message", r.Event.Message)
-		}
-	}
-	if p.Err != nil {
-		d.log.Error("pass failed", "error", p.Err)
-	}
+	d.say.pass(p)
 }
 
 // examine is the doctor's daily visit: what it finds is in the ledger.
@@ -183,27 +173,29 @@ func (d *daemon) pull(ctx context.Context) error {
 	rev, err := d.fetch(ctx)
 	var held *gitsync.Error
 	if errors.As(err, &held) && held.Held != nil {
+		d.say.trouble("pull", nil)
 		return d.withhold(ctx, held)
 	}
 	if err != nil {
-		d.log.Error("pull failed", "error", err)
+		d.say.trouble("pull", err)
 		return errors.Join(err, d.fallBack())
 	}
+	d.say.trouble("pull", nil)
 	if d.inForce(rev) {
 		d.metrics.hold("")
+		d.refused, d.withheld = "", ""
 		return nil
 	}
 	desired, files, diags := decodeFiles(d.settings, rev.Files)
 	if diags.HasErrors() {
 		d.metrics.hold(reconcile.ReasonRefused)
 		d.showRefused(rev, files, diags)
-		if noteErr := d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)); noteErr != nil {
-			d.log.Error("telling of the refused revision", "error", noteErr)
-		}
+		d.say.trouble("telling", d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)))
 		return d.fallBack()
 	}
 	d.log.Info("revision", "revision", rev.Commit, "author", rev.Author, "certificates", len(desired.Certificates))
 	d.metrics.hold("")
+	d.refused, d.withheld = "", ""
 	d.logChanges(desired)
 	d.good, d.desired, d.takenAt = rev, desired, time.Now()
 	return d.keepGood()

@@ -133,10 +133,18 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
 		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: ttl + ttl/2, Patience: a.patience, Examiner: p.acme,
 		Anchor: anchor, Rewound: rewound(log),
-		Lease:   vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), ttl),
+		Lease:   a.told(vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), ttl)),
 		Moments: momentsFile(filepath.Join(s.StateDir, "moments.json")),
 	})
 	return p, nil
+}
+
+// told is a lease that the log is told of, where there is one to tell.
+func (a *app) told(l reconcile.Lease) reconcile.Lease {
+	if a.leaseLog == nil {
+		return l
+	}
+	return &toldLease{Lease: l, log: a.leaseLog}
 }
 
 // anchor is where Vault keeps how far this ledger had come. Each ledger has its
