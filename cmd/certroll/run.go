@@ -47,6 +47,7 @@ type daemon struct {
 	source   *gitsync.Source
 	files    *watch
 	metrics  *metrics
+	health   *health
 	good     *gitsync.Revision // the last revision without a mistake
 	takenAt  time.Time         // when it was taken
 	instead  reconcile.Taken   // what the head that was held back last does not descend from
@@ -62,16 +63,29 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(), warned: map[string]bool{}}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(), health: newHealth(s.interval), warned: map[string]bool{}}
 	a.leaseLog = log
 	log.Info("started", "version", version(), "interval", s.interval.String(), "state_dir", s.StateDir)
 	progress := func(certificate, step, detail string) {
+		d.health.turn()
 		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
+	}
+	if d.files, err = newWatch(log); err != nil {
+		return err
+	}
+	defer d.files.Close()
+	// Served from the start, so that who watches sees that Vault is waited for.
+	served, err := d.serve(ctx)
+	if err != nil {
+		return err
 	}
 	if d.parts, err = d.awaitVault(ctx, progress); d.parts == nil {
 		return err
 	}
 	defer d.Close()
+	d.health.connected(func(ctx context.Context) error { return d.kv.Reach(ctx, s.Vault.Mount) })
 	if a.configDir != "" && s.Verify != nil {
 		log.Warn("verify in certroll.hcl is about commits: no signature is asked for of what lies in a directory", "directory", a.configDir)
 	}
@@ -79,14 +93,6 @@ func (a *app) run(ctx context.Context) error {
 		if d.source, err = s.source(); err != nil {
 			return err
 		}
-	}
-	if d.files, err = newWatch(log); err != nil {
-		return err
-	}
-	defer d.files.Close()
-	served, err := d.serve(ctx)
-	if err != nil {
-		return err
 	}
 	kept := make(chan struct{})
 	go func() {
@@ -111,6 +117,7 @@ const (
 // unsealed: that is waited for; nil and no error where ctx ends before.
 func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, string)) (*parts, error) {
 	for wait := firstWait; ; wait = min(2*wait, mostWait) {
+		d.health.turn()
 		p, err := d.connect(ctx, d.settings, d.log, true, progress)
 		stopped := ctx.Err() != nil
 		if err == nil || !stopped && !isAway(err) {
@@ -142,6 +149,7 @@ func (d *daemon) passed(p reconcile.Pass) {
 	}
 	d.metrics.passed(p, revision, time.Now())
 	d.say.pass(p)
+	d.health.passed(p)
 }
 
 // examine is the doctor's daily visit: what it finds is in the ledger.

@@ -78,12 +78,12 @@ func (s secret) in(text []byte) bool {
 	return slices.ContainsFunc(s.forms, func(f []byte) bool { return bytes.Contains(text, f) })
 }
 
-// leastSecret keeps a test's own short values, as "true", out of the search.
-const leastSecret = 8
+// leastSought keeps a test's own short values, as "true", out of the search.
+const leastSought = 8
 
 // textSecret is a token or a password.
 func textSecret(what, text string) secret {
-	if len(text) < leastSecret {
+	if len(text) < leastSought {
 		return secret{what: what}
 	}
 	return secret{what, append(encodings([]byte(text)), []byte(text))}
@@ -111,7 +111,7 @@ func encodings(b []byte) [][]byte {
 	for shift := range 3 {
 		inner := b[shift:]
 		inner = inner[:len(inner)/3*3]
-		if len(inner) >= 2*leastSecret {
+		if len(inner) >= 2*leastSought {
 			forms = append(forms, []byte(base64.StdEncoding.EncodeToString(inner)), []byte(base64.URLEncoding.EncodeToString(inner)))
 		}
 	}

@@ -32,7 +32,12 @@ type settings struct {
 	StateDir string             `hcl:"state_dir,optional"`
 	Interval string             `hcl:"interval,optional"`
 	Parallel int                `hcl:"parallel,optional"`
-	Listen   string             `hcl:"listen,optional"` // host:port that run serves on; "": it does not
+	// Listen is the host:port that run serves on; "": it does not; nil: the
+	// default, where nobody else has it.
+	Listen          *string  `hcl:"listen,optional"`
+	ListenHosts     []string `hcl:"listen_hosts,optional"`
+	ListenTokenEnv  string   `hcl:"listen_token_env,optional"`
+	ListenTokenFile string   `hcl:"listen_token_file,optional"`
 	// Rest holds the issuer, dns and policy blocks, which package spec decodes.
 	Rest hcl.Body `hcl:",remain"`
 
@@ -275,6 +280,9 @@ func (s *settings) ownVariables() []string {
 	}
 	if k := s.Ledger.Signing; k != nil && k.PassphraseEnv != "" {
 		names = append(names, k.PassphraseEnv)
+	}
+	if s.ListenTokenEnv != "" {
+		names = append(names, s.ListenTokenEnv)
 	}
 	for _, w := range s.Webhooks {
 		if w.SecretEnv != "" {

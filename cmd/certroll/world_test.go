@@ -81,9 +81,13 @@ func (w *world) push(files map[string]string, message string) {
 	}
 }
 
-// settings writes certroll.hcl; more is appended.
+// settings writes certroll.hcl; more is appended. Nothing is served unless it
+// says so: many worlds are at work at once.
 func (w *world) settings(more string) {
 	w.t.Helper()
+	if !strings.Contains(more, "listen") {
+		more += "\nlisten = \"\"\n"
+	}
 	text := fmt.Sprintf(`
 state_dir = %q
 repo {
