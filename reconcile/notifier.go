@@ -107,7 +107,8 @@ func (c *courier) begin(ctx context.Context, tree fs.FS) error {
 	if err != nil {
 		return err
 	}
-	c.kept = kept{after: place{at: c.n.o.Since.UTC()}}
+	// Events tell their time by the millisecond.
+	c.kept = kept{after: place{at: c.n.o.Since.UTC().Truncate(time.Millisecond)}}
 	if i := c.kept.after.next(events); i > 0 {
 		c.kept.after = placeOfEvent(events[i-1], c.n.now())
 	}

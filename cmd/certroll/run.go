@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -46,13 +47,15 @@ type daemon struct {
 	source   *gitsync.Source
 	files    *watch
 	metrics  *metrics
-	good     *gitsync.Revision // the last revision without a mistake
-	takenAt  time.Time         // when it was taken
-	instead  reconcile.Taken   // what the head that was held back last does not descend from
-	traced   bool              // what the ledger says was taken last is known to be followed
+	notifier *reconcile.Notifier // nil: nobody is told
+	good     *gitsync.Revision   // the last revision without a mistake
+	takenAt  time.Time           // when it was taken
+	instead  reconcile.Taken     // what the head that was held back last does not descend from
+	traced   bool                // what the ledger says was taken last is known to be followed
 	desired  *spec.Spec
 	warned   map[string]bool // what was said of mounts
 	refused  string          // the revision that was refused last, and why
+	untaken  bool            // the ledger may say that a revision is not in force
 }
 
 func (a *app) run(ctx context.Context) error {
@@ -60,7 +63,8 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{app: a, settings: s, log: log, metrics: newMetrics(), warned: map[string]bool{}}
+	d := &daemon{app: a, settings: s, log: log, metrics: newMetrics(), warned: map[string]bool{}, untaken: true}
+	since := time.Now()
 	progress := func(certificate, step, detail string) {
 		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
 	}
@@ -84,16 +88,16 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		d.client.Keep(ctx)
-	}()
+	var beside sync.WaitGroup
+	beside.Go(func() { d.client.Keep(ctx) })
+	if d.notifier = d.app.notifier(s, d.parts, log, d.metrics, since); d.notifier != nil {
+		beside.Go(func() { d.notifier.Run(ctx) })
+	}
 	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
 		Interval: s.interval, Nudge: d.files.changed, Passed: d.passed, Daily: d.examine,
 	}).Run(ctx)
 	log.Info("stopped")
-	<-kept
+	beside.Wait()
 	<-served
 	return nil
 }
@@ -152,6 +156,9 @@ func (d *daemon) passed(p reconcile.Pass) {
 	if p.Err != nil {
 		d.log.Error("pass failed", "error", p.Err)
 	}
+	if d.notifier != nil {
+		d.notifier.Wake()
+	}
 }
 
 // examine is the doctor's daily visit: what it finds is in the ledger.
@@ -191,11 +198,13 @@ func (d *daemon) pull(ctx context.Context) error {
 	}
 	if d.inForce(rev) {
 		d.metrics.hold("")
+		d.taken(ctx, rev)
 		return nil
 	}
 	desired, files, diags := decodeFiles(d.settings, rev.Files)
 	if diags.HasErrors() {
 		d.metrics.hold(reconcile.ReasonRefused)
+		d.untaken = true
 		d.showRefused(rev, files, diags)
 		if noteErr := d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)); noteErr != nil {
 			d.log.Error("telling of the refused revision", "error", noteErr)
@@ -206,7 +215,21 @@ func (d *daemon) pull(ctx context.Context) error {
 	d.metrics.hold("")
 	d.logChanges(desired)
 	d.good, d.desired, d.takenAt = rev, desired, time.Now()
+	d.taken(ctx, rev)
 	return d.keepGood()
+}
+
+// taken tells the ledger that a revision is in force, where it may say of one
+// before it that it is not.
+func (d *daemon) taken(ctx context.Context, rev *gitsync.Revision) {
+	if !d.untaken {
+		return
+	}
+	if err := d.reconciler.Taken(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}); err != nil {
+		d.log.Error("telling of the revision that is in force", "error", err)
+		return
+	}
+	d.untaken = false
 }
 
 // showRefused shows the mistakes of a revision, once however often it is met.

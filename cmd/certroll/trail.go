@@ -84,6 +84,7 @@ var reasons = map[gitsync.Kind]reconcile.Reason{
 // the ledger once.
 func (d *daemon) withhold(ctx context.Context, held *gitsync.Error) error {
 	d.metrics.hold(reasons[held.Kind])
+	d.untaken = true
 	d.log.Error("revision held back", "revision", held.Held.Commit, "author", held.Held.Author, "reason", string(reasons[held.Kind]), "error", held)
 	w := reconcile.Withheld{
 		Revision: reconcile.Revision{Commit: held.Held.Commit, Author: held.Held.Author}, Reason: reasons[held.Kind], Message: held.Error(),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"slices"
 	"sync"
 
 	"github.com/nicholas-fedor/shoutrrr/pkg/router"
@@ -34,14 +35,19 @@ func ServeChild(in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// sendTo sends by one URL. Not every service has a title, and some refuse
-// settings that they do not know.
+// untitled are the services that know no title and refuse to be given one.
+var untitled = []string{"pagerduty", "signal", "wecom"}
+
+// sendTo sends by one URL. Not every service shows a title, so that the text
+// begins with it.
 func sendTo(raw, subject, text string) error {
 	service, err := (&router.ServiceRouter{}).Locate(raw)
 	if err != nil {
 		return err
 	}
 	params := types.Params{}
-	params.SetTitle(subject)
-	return service.Send(text, &params)
+	if !slices.Contains(untitled, service.GetID()) {
+		params.SetTitle(subject)
+	}
+	return service.Send(subject+"\n\n"+text, &params)
 }
