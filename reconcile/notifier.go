@@ -92,7 +92,13 @@ func (c *courier) load(ctx context.Context, tree fs.FS) error {
 	}
 	c.version = version
 	if len(fields) == 0 {
-		return c.begin(ctx, tree)
+		if err = c.begin(ctx, tree); !isConflict(err) {
+			return err
+		}
+		// Another replica has begun just now.
+		if fields, c.version, err = c.d.State.Load(ctx); err != nil {
+			return err
+		}
 	}
 	if c.kept, err = keptOf(fields); err != nil {
 		return err
