@@ -81,10 +81,11 @@ func (p *post) start(boxes ...*mailbox) {
 	for i, m := range boxes {
 		all = append(all, m.destination(fmt.Sprint(i)))
 	}
-	p.n = NewNotifier(p.r, all, NotifierOptions{Since: time.Now()})
+	n := NewNotifier(p.r, all, NotifierOptions{Since: time.Now()})
+	p.n = n
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); p.n.Run(ctx) }()
+	go func() { defer close(done); n.Run(ctx) }()
 	p.stop = func() { cancel(); <-done }
 }
 
