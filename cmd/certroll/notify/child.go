@@ -1,12 +1,13 @@
 package notify
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"slices"
-	"sync"
 
 	"github.com/nicholas-fedor/shoutrrr/pkg/router"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
@@ -19,20 +20,32 @@ func ServeChild(in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&r); err != nil {
 		return fmt.Errorf("reading the message: %w", err)
 	}
+	w := &witness{}
+	http.DefaultClient.Transport = w
 	a := childAnswer{Errors: make([]string, len(r.URLs))}
-	var all sync.WaitGroup
 	for i, raw := range r.URLs {
-		all.Go(func() {
-			if err := sendTo(raw, r.Subject, r.Text); err != nil {
-				a.Errors[i] = err.Error()
-			}
-		})
+		w.failed = nil
+		if err := cmp.Or(sendTo(raw, r.Subject, r.Text), w.failed); err != nil {
+			a.Errors[i] = err.Error()
+		}
 	}
-	all.Wait()
 	if err := json.NewEncoder(out).Encode(a); err != nil {
 		return fmt.Errorf("saying how it went: %w", err)
 	}
 	return nil
+}
+
+// witness sees how requests end. The library's Telegram says nothing of one that
+// did not come through, and a message would be lost.
+type witness struct{ failed error } // of the last request
+
+// RoundTrip makes a request.
+func (w *witness) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if w.failed = err; err == nil && resp.StatusCode >= http.StatusBadRequest {
+		w.failed = fmt.Errorf("%s answered with %s", req.URL.Hostname(), resp.Status)
+	}
+	return resp, err
 }
 
 // untitled are the services that know no title and refuse to be given one.

@@ -26,6 +26,7 @@ var (
 // strike makes a text fit to be shown that may quote secrets, or URLs that hold
 // some.
 func strike(text string, secrets []string) string {
+	text = link.ReplaceAllStringFunc(text, shortLink)
 	// The longest first: of two, one the beginning of the other, no tail may be
 	// left standing.
 	secrets = slices.Clone(secrets)
@@ -38,7 +39,6 @@ func strike(text string, secrets []string) string {
 			text = strings.ReplaceAll(text, spelling, struck)
 		}
 	}
-	text = link.ReplaceAllStringFunc(text, shortLink)
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest], "") + "..."
