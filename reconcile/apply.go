@@ -165,7 +165,8 @@ func (r *Report) Failed() int {
 // plan said any more is left alone.
 func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev Revision, actions []Action) (*Report, error) {
 	report := &Report{}
-	err := r.noteHeld(heldTogether(actions, r.opts.Now()))
+	now := r.opts.Now()
+	err := r.noteHeld(append(heldTogether(actions, now), expiringEvents(actions, rev, now)...))
 	if err == nil && len(actionable(actions)) > 0 {
 		var run context.Context
 		var release func()

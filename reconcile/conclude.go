@@ -17,6 +17,9 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 		return a.concludeFailure(e, err, now)
 	}
 	e.Status, e.Revoked = Success, a.revoked
+	if r := a.action.Record; r != nil {
+		e.Recovered = r.Failures
+	}
 	if a.action.Reason == ReasonOverdue {
 		e.Status = Held
 	}

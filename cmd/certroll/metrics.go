@@ -16,6 +16,7 @@ type metrics struct {
 	done      *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	passes    *prometheus.CounterVec
+	messages  *prometheus.CounterVec
 
 	mu       sync.Mutex
 	standing []reconcile.Action
@@ -60,9 +61,24 @@ func newMetrics() *metrics {
 		passes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "certroll_passes_total", Help: "Passes of the loop, by whether they came to their end.",
 		}, []string{"status"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "certroll_notifications_total", Help: "Messages to destinations of certroll.hcl, by whether they were taken.",
+		}, []string{"destination", "status"}),
 	}
-	m.MustRegister(m, m.done, m.durations, m.passes)
+	m.MustRegister(m, m.done, m.durations, m.passes, m.messages)
 	return m
+}
+
+// notified takes up how a message went; m may be nil.
+func (m *metrics) notified(destination string, err error) {
+	if m == nil {
+		return
+	}
+	status := "success"
+	if err != nil {
+		status = "failure"
+	}
+	m.messages.WithLabelValues(destination, status).Inc()
 }
 
 // passed takes up how a pass ended.

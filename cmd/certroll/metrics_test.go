@@ -34,6 +34,7 @@ func TestMetricsDocumented(t *testing.T) {
 		Records: []*reconcile.Record{record}, Rewound: at,
 	}, "c0ffee", at)
 	m.hold(reconcile.ReasonUnsigned)
+	m.notified("ops", nil)
 	problems, err := testutil.GatherAndLint(m)
 	if err != nil || len(problems) > 0 {
 		t.Error(err, problems)

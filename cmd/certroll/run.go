@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -48,14 +49,16 @@ type daemon struct {
 	files    *watch
 	metrics  *metrics
 	health   *health
-	good     *gitsync.Revision // the last revision without a mistake
-	takenAt  time.Time         // when it was taken
-	instead  reconcile.Taken   // what the head that was held back last does not descend from
-	traced   bool              // what the ledger says was taken last is known to be followed
+	notifier *reconcile.Notifier // nil: nobody is told
+	good     *gitsync.Revision   // the last revision without a mistake
+	takenAt  time.Time           // when it was taken
+	instead  reconcile.Taken     // what the head that was held back last does not descend from
+	traced   bool                // what the ledger says was taken last is known to be followed
 	desired  *spec.Spec
 	warned   map[string]bool // what was said of mounts
 	refused  string          // the revision that was refused last, and why
 	withheld string          // the one that was held back last, and why
+	untaken  bool            // the ledger may say that a revision is not in force
 }
 
 func (a *app) run(ctx context.Context) error {
@@ -65,7 +68,9 @@ func (a *app) run(ctx context.Context) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(), health: newHealth(s.interval), warned: map[string]bool{}}
+	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(), health: newHealth(s.interval),
+		warned: map[string]bool{}, untaken: true}
+	since := time.Now()
 	a.leaseLog = log
 	log.Info("started", "version", version(), "interval", s.interval.String(), "state_dir", s.StateDir)
 	progress := func(certificate, step, detail string) {
@@ -94,16 +99,16 @@ func (a *app) run(ctx context.Context) error {
 			return err
 		}
 	}
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		d.client.Keep(ctx)
-	}()
+	var beside sync.WaitGroup
+	beside.Go(func() { d.client.Keep(ctx) })
+	if d.notifier = d.app.notifier(s, d.parts, log, d.metrics, since); d.notifier != nil {
+		beside.Go(func() { d.notifier.Run(ctx) })
+	}
 	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
 		Interval: s.interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Daily: d.examine,
 	}).Run(ctx)
 	log.Info("stopped")
-	<-kept
+	beside.Wait()
 	<-served
 	return nil
 }
@@ -150,6 +155,9 @@ func (d *daemon) passed(p reconcile.Pass) {
 	d.metrics.passed(p, revision, time.Now())
 	d.say.pass(p)
 	d.health.passed(p)
+	if d.notifier != nil {
+		d.notifier.Wake()
+	}
 }
 
 // examine is the doctor's daily visit: what it finds is in the ledger.
@@ -192,11 +200,13 @@ func (d *daemon) pull(ctx context.Context) error {
 	if d.inForce(rev) {
 		d.metrics.hold("")
 		d.refused, d.withheld = "", ""
+		d.taken(ctx, rev)
 		return nil
 	}
 	desired, files, diags := decodeFiles(d.settings, rev.Files)
 	if diags.HasErrors() {
 		d.metrics.hold(reconcile.ReasonRefused)
+		d.untaken = true
 		d.showRefused(rev, files, diags)
 		d.say.trouble("telling", d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)))
 		return d.fallBack()
@@ -206,7 +216,21 @@ func (d *daemon) pull(ctx context.Context) error {
 	d.refused, d.withheld = "", ""
 	d.logChanges(desired)
 	d.good, d.desired, d.takenAt = rev, desired, time.Now()
+	d.taken(ctx, rev)
 	return d.keepGood()
+}
+
+// taken tells the ledger that a revision is in force, where it may say of one
+// before it that it is not.
+func (d *daemon) taken(ctx context.Context, rev *gitsync.Revision) {
+	if !d.untaken {
+		return
+	}
+	if err := d.reconciler.Taken(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}); err != nil {
+		d.log.Error("telling of the revision that is in force", "error", err)
+		return
+	}
+	d.untaken = false
 }
 
 // showRefused shows the mistakes of a revision, once however often it is met.

@@ -29,6 +29,7 @@ type settings struct {
 	Verify   *verifySettings    `hcl:"verify,block"` // nil: anybody's commits are taken
 	Log      *logSettings       `hcl:"log,block"`
 	Webhooks []*webhookSettings `hcl:"webhook,block"`
+	Notify   []*notifySettings  `hcl:"notify,block"`
 	StateDir string             `hcl:"state_dir,optional"`
 	Interval string             `hcl:"interval,optional"`
 	Parallel int                `hcl:"parallel,optional"`
@@ -211,7 +212,7 @@ func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
 		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid interval", Subject: &where,
 			Detail: fmt.Sprintf("interval = %q is no duration of at least a second; write it like \"5m\".", s.Interval)}}
 	}
-	return nil
+	return checkNotify(s.Notify)
 }
 
 func defaultStateDir() string {
@@ -287,6 +288,13 @@ func (s *settings) ownVariables() []string {
 	for _, w := range s.Webhooks {
 		if w.SecretEnv != "" {
 			names = append(names, w.SecretEnv)
+		}
+	}
+	for _, n := range s.Notify {
+		for _, name := range []string{n.ServiceEnv, n.SecretEnv} {
+			if name != "" {
+				names = append(names, name)
+			}
 		}
 	}
 	if a := s.Vault.Auth; a != nil {

@@ -84,6 +84,7 @@ var reasons = map[gitsync.Kind]reconcile.Reason{
 // the ledger.
 func (d *daemon) withhold(ctx context.Context, held *gitsync.Error) error {
 	d.metrics.hold(reasons[held.Kind])
+	d.untaken = true
 	if said := held.Held.Commit + string(reasons[held.Kind]); d.withheld != said {
 		d.withheld = said
 		d.log.Error("revision held back", "revision", held.Held.Commit, "author", held.Held.Author, "reason", string(reasons[held.Kind]), "error", held)
