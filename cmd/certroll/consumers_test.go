@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/user"
@@ -11,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
@@ -370,4 +375,38 @@ func (w *world) readsOnly(token, path string) {
 	}
 }
 
-func operators(w *world) {}
+// operators: the manifests of the Kubernetes operators are YAML, and name the
+// fields that the preset kubernetes writes, at the path where it does. The
+// operators themselves want a cluster, and are not run here.
+func operators(w *world) {
+	fields := w.secret("tls/web")
+	for file, want := range map[string][]string{
+		"external-secrets.yaml":       {"key: tls/web", "- extract:", "type: kubernetes.io/tls"},
+		"vault-secrets-operator.yaml": {"path: tls/web", `^tls\.crt$`, `^tls\.key$`},
+	} {
+		b, err := os.ReadFile(consumers + "kubernetes/" + file)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		kinds := 0
+		for d := yaml.NewDecoder(bytes.NewReader(b)); ; kinds++ {
+			var doc struct{ Kind, APIVersion string }
+			if err := d.Decode(&doc); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil || doc.Kind == "" {
+				w.t.Fatalf("%s: %+v, %v", file, doc, err)
+			}
+		}
+		if kinds < 2 {
+			w.t.Errorf("%s holds %d objects", file, kinds)
+		}
+		for _, text := range want {
+			if !strings.Contains(string(b), text) {
+				w.t.Errorf("%s does not hold %q", file, text)
+			}
+		}
+	}
+	if _, err := tls.X509KeyPair([]byte(fields["tls.crt"]), []byte(fields["tls.key"])); err != nil {
+		w.t.Errorf("tls.crt and tls.key of the preset: %v", err)
+	}
+}
