@@ -217,7 +217,7 @@ func TestNotifyOfApply(t *testing.T) {
 	w.settings(w.blocks(r))
 	w.dns.FailUpdates(lab.Refuse)
 	w.certroll(1, "apply", "-auto-approve")
-	w.certroll(1, "apply", "-auto-approve")
+	w.certroll(0, "apply", "-auto-approve") // it waits
 	w.dns.FailUpdates(lab.None)
 	w.certroll(0, "retry", "api")
 	w.certroll(0, "apply", "-auto-approve")
