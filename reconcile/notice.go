@@ -64,8 +64,13 @@ func concerned(e *Event) []string {
 //
 //	held  held  held  success           what holds many, once a day
 //	held              resolved
+//
+// What an examination finds of which a certificate fails already is no other
+// problem.
 type herald struct {
-	held map[string]*openHold
+	held   map[string]*openHold
+	failed map[string]Event // by certificate, its last failure
+	hushed map[string]bool  // problems that were not told
 }
 
 // openHold is a hold that was told and is not known to be over.
@@ -82,7 +87,7 @@ const holdLasts = 36 * time.Hour
 // notices are what events from index fresh on are to be told as. Those before
 // say what is known already; they need not reach back further than a hold lasts.
 func notices(events []Event, fresh int) []Notice {
-	h := &herald{held: map[string]*openHold{}}
+	h := &herald{held: map[string]*openHold{}, failed: map[string]Event{}, hushed: map[string]bool{}}
 	var told []Notice
 	for i, e := range events {
 		n := h.read(e)
@@ -123,10 +128,12 @@ func (h *herald) kinds(e Event) []NoticeKind {
 	case KindConfig:
 		return configKinds(e)
 	case KindPass, KindDoctor, opProbe:
-		if failed {
-			return []NoticeKind{NoticeProblem}
-		}
-		return []NoticeKind{NoticeResolved}
+		return h.problem(e, failed)
+	}
+	if failed {
+		h.failed[e.Certificate] = e
+	} else if e.Status == Success {
+		delete(h.failed, e.Certificate)
 	}
 	switch {
 	case e.Reason == ReasonRewound:
@@ -144,6 +151,30 @@ func (h *herald) kinds(e Event) []NoticeKind {
 
 // opProbe is the operation of an event about what a server was seen to serve.
 const opProbe = "probe"
+
+// problem tells that one came or is gone, unless a certificate fails of it.
+func (h *herald) problem(e Event, came bool) []NoticeKind {
+	key := strings.Join(append([]string{string(e.Class), e.DNSAccount}, concerned(&e)...), "\x00")
+	switch {
+	case came && e.Operation == KindDoctor && h.fails(e):
+		h.hushed[key] = true
+		return nil
+	case came:
+		return []NoticeKind{NoticeProblem}
+	case h.hushed[key]:
+		delete(h.hushed, key)
+		return nil
+	}
+	return []NoticeKind{NoticeResolved}
+}
+
+// fails tells whether one of the certificates of a problem fails in that way.
+func (h *herald) fails(e Event) bool {
+	return slices.ContainsFunc(concerned(&e), func(name string) bool {
+		f, ok := h.failed[name]
+		return ok && f.Class == e.Class && f.DNSAccount == e.DNSAccount
+	})
+}
 
 func configKinds(e Event) []NoticeKind {
 	switch {
