@@ -29,11 +29,11 @@ func TestRuleNext(t *testing.T) {
 		detail string
 		warns  string
 	}{
-		"published":           {view: settled, age: day, kind: KindNone, reason: ReasonUpToDate},
-		"published, and due":  {view: settled, age: 61 * day, kind: KindRenew, reason: ReasonThreshold},
-		"turned on":           {view: func(v *view) { v.c.Key.Next = true }, age: day, kind: KindStage, reason: ReasonNextKey, detail: "made now and its digest published, nothing is ordered"},
-		"turned on when due":  {view: func(v *view) { v.c.Key.Next = true }, age: 61 * day, kind: KindStage, reason: ReasonNextKey},
-		"turned on too late":  {view: func(v *view) { v.c.Key.Next = true }, age: 91 * day, kind: KindRenew, reason: ReasonExpired},
+		"published":          {view: settled, age: day, kind: KindNone, reason: ReasonUpToDate},
+		"published, and due": {view: settled, age: 61 * day, kind: KindRenew, reason: ReasonThreshold},
+		"turned on":          {view: func(v *view) { v.c.Key.Next = true }, age: day, kind: KindStage, reason: ReasonNextKey, detail: "made now and its digest published, nothing is ordered"},
+		"turned on when due": {view: func(v *view) { v.c.Key.Next = true }, age: 61 * day, kind: KindStage, reason: ReasonNextKey},
+		"turned on too late": {view: func(v *view) { v.c.Key.Next = true }, age: 91 * day, kind: KindRenew, reason: ReasonExpired},
 		"unmanaged": {view: func(v *view) {
 			v.c.Key.Next, v.c.Renewal.Auto = true, false
 			v.record = liveRecord(v.c, v.secret)
