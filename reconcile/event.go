@@ -50,6 +50,7 @@ type Event struct {
 	OldSerial    string   `json:"old_serial,omitempty"`
 	NewSerial    string   `json:"new_serial,omitempty"`
 	KeyDigest    string   `json:"key_digest,omitempty"`
+	NextKey      string   `json:"next_key_digest,omitempty"` // of the key that the next renewal uses, where it is staged
 	Issuer       string   `json:"issuer,omitempty"`
 	Directory    string   `json:"directory,omitempty"` // the issuer's ACME directory, where it was asked
 	DNSAccount   string   `json:"dns_account,omitempty"`
