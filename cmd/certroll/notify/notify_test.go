@@ -144,7 +144,7 @@ func TestServicesKeepSecrets(t *testing.T) {
 		"discord://bQ4_hidden-token_Zx9@123456789012345678":                                                       {"hidden", "123456789012345678"},
 		"telegram://110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw@telegram?chats=@channel-hidden":                  {"110201543", "AAHdqTcv", "channel-hidden"},
 		"pushover://shoutrrr:azGDORePK8gMaC0QOYAMyEEuzJnyUi@uQiRzpo4DXghDmr9QzzfQu27cmVRsG/":                      {"azGDORePK8g", "uQiRzpo4DX"},
-		"ntfy://user:hidden-password@127.0.0.1:9/hidden-topic":                                               {"hidden"},
+		"ntfy://user:hidden-password@127.0.0.1:9/hidden-topic":                                                    {"hidden"},
 		"generic+https://hooks.example.com/hidden/path?token=hiddentoken":                                         {"hidden"},
 		"smtp://ops:hidden-password@127.0.0.1:9/?from=certroll@example.com&to=hidden-ops@example.com":             {"hidden"},
 		"gotify://gotify.example.com/AhiddenTok3n4x/":                                                             {"AhiddenTok3n4x"},

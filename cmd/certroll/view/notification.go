@@ -222,21 +222,21 @@ func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
 	}
 	n := b.Notices[0]
 	var lines []string
-	say := func(label, format string, args ...any) {
-		lines = append(lines, label+": "+oneLine(fmt.Sprintf(format, args...)))
+	say := func(label, text string) {
+		lines = append(lines, label+": "+oneLine(clip(text, mostWords)))
 	}
 	if len(names) > 0 {
-		say("certificates", "%s", joinSome(names, mostNamed))
+		lines = append(lines, "certificates: "+oneLine(joinSome(names, mostNamed)))
 	}
 	if n.Event.Detail != "" && n.Ends == "" {
-		say("what", "%s", clip(n.Event.Detail, mostWords))
+		say("what", n.Event.Detail)
 	}
 	if n.Event.Message != "" && n.Ends == "" {
-		say("said", "%s", clip(n.Event.Message, mostWords))
+		say("said", n.Event.Message)
 	}
 	lines = append(lines, aboutLines(b, now)...)
 	if advice := adviceOf(b.Kind, n, names); advice != "" {
-		say("to do", "%s", advice)
+		say("to do", advice)
 	}
 	return strings.Join(lines, "\n")
 }
