@@ -119,5 +119,6 @@ func TestDocsWords(t *testing.T) {
 	said("ledger.md", "Classes of failure", values["Class"])
 	said("ledger.md", "Reasons", values["Reason"])
 	said("asking.md", "expiring", values["Standing"])
+	said("notifications.md", "Kinds", constants(t, "NoticeKind")["NoticeKind"])
 	said("plan.md", "Actions", values["Kind"], string(KindConfig), string(KindRetry), string(KindPass), string(KindDoctor))
 }

@@ -44,7 +44,7 @@ func (n *notifySettings) send(ctx context.Context, dto view.Notification) error 
 	if err != nil {
 		return err
 	}
-	err = n.sender().Send(ctx, notify.Message{ID: dto.ID, Subject: dto.Data.Subject, Text: dto.Data.Text, Body: body, At: dto.Timestamp})
+	err = n.sender().Send(ctx, notify.Message{ID: dto.ID, Subject: dto.Data.Subject, Text: dto.Data.Text, Body: body})
 	if err != nil {
 		return fmt.Errorf("notifying %q: %w", n.Name, err)
 	}
