@@ -223,18 +223,6 @@ func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
 	n := b.Notices[0]
 	var lines []string
 	say := func(label, text string) {
-<<<<<<< HEAD
-		lines = append(lines, label+": "+oneLine(text))
-	}
-	if len(names) > 0 {
-		say("certificates", joinSome(names, mostNamed))
-	}
-	if n.Event.Detail != "" && n.Ends == "" {
-		say("what", clip(n.Event.Detail, mostWords))
-	}
-	if n.Event.Message != "" && n.Ends == "" {
-		say("said", clip(n.Event.Message, mostWords))
-=======
 		lines = append(lines, label+": "+oneLine(clip(text, mostWords)))
 	}
 	if len(names) > 0 {
@@ -245,7 +233,6 @@ func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
 	}
 	if n.Event.Message != "" && n.Ends == "" {
 		say("said", n.Event.Message)
->>>>>>> wt-notify
 	}
 	lines = append(lines, aboutLines(b, now)...)
 	if advice := adviceOf(b.Kind, n, names); advice != "" {
