@@ -49,6 +49,10 @@
 //   - With renewal.auto off only a missing certificate and an explicit
 //     rotation request are acted on: turning the renewal off means "do not
 //     touch it".
+//   - The next key (key.next) is made with the pending secret of the order before
+//     it, and takes the place of the one that is staged only when the pair is
+//     live. What was published is thus either staged or live, and the rule that
+//     stages needs neither a stored phase nor a key.
 //   - What an examination (Doctor) finds ahead is told when it comes and when
 //     it goes, and holds nothing up: only an attempt's failure does. What was
 //     told is kept in the ledger (doctor.json) and not read off the audit log,

@@ -180,6 +180,7 @@ func TestKillAtEveryStep(t *testing.T) {
 // TestKillWhileStaging does the same at each request that writes where the next
 // key comes into it: the pair that is live, its metadata, the staged key.
 func TestKillWhileStaging(t *testing.T) {
+	t.Parallel()
 	lab := newLab(t)
 	lab.program = build(t)
 	k := &killer{only: func(req *http.Request) bool {
