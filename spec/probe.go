@@ -157,6 +157,9 @@ func serverName(p Probe, domains []Domain) (name, why string) {
 	return "", ""
 }
 
+// Own tells whether the host is one that the certificate is for.
+func (p Probe) Own(c *Certificate) bool { return speaksOf(c.Domains, p.domain()) }
+
 // speaksOf tells whether a certificate of these domains is for a host.
 func speaksOf(domains []Domain, host Domain) bool {
 	_, above, _ := strings.Cut(host.ASCII, ".")

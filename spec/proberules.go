@@ -62,7 +62,7 @@ func (r probeRule) takes(d Domain, port uint16) bool {
 // host's name tells.
 func (rules ProbeRules) Asks(c *Certificate, p Probe) bool {
 	host := p.domain()
-	return speaksOf(c.Domains, host) || slices.ContainsFunc(rules, func(r probeRule) bool { return r.takes(host, p.Port) })
+	return p.Own(c) || slices.ContainsFunc(rules, func(r probeRule) bool { return r.takes(host, p.Port) })
 }
 
 // Dials tells whether an address may be connected to.

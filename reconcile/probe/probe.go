@@ -131,7 +131,7 @@ func (p *Prober) ask(ctx context.Context, to netip.AddrPort, at spec.Probe, algo
 		return nil, ctx.Err()
 	}
 	chain, err := p.handshake(ctx, to, at, nil)
-	if err != nil || chain[0].PublicKeyAlgorithm == algorithms[algorithm] {
+	if err != nil || suites[algorithm] == nil || chain[0].PublicKeyAlgorithm == algorithms[algorithm] {
 		return chain, err
 	}
 	// In TLS 1.3 nothing that is ours to say tells the algorithms apart.
