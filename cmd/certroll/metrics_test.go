@@ -34,6 +34,9 @@ func TestMetricsDocumented(t *testing.T) {
 		Records: []*reconcile.Record{record}, Rewound: at,
 	}, "c0ffee", at)
 	m.hold(reconcile.ReasonUnsigned)
+	m.probes = func() []reconcile.Look {
+		return []reconcile.Look{{Certificate: "api", Endpoint: "api.example.com:443", Verdict: reconcile.ServesStale, NotAfter: &at, At: at}}
+	}
 	problems, err := testutil.GatherAndLint(m)
 	if err != nil || len(problems) > 0 {
 		t.Error(err, problems)

@@ -46,6 +46,7 @@ type daemon struct {
 	source   *gitsync.Source
 	files    *watch
 	metrics  *metrics
+	lookout  *reconcile.Lookout
 	good     *gitsync.Revision // the last revision without a mistake
 	takenAt  time.Time         // when it was taken
 	instead  reconcile.Taken   // what the head that was held back last does not descend from
@@ -80,10 +81,16 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer d.files.Close()
+	d.newLookout()
 	served, err := d.serve(ctx)
 	if err != nil {
 		return err
 	}
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		d.lookout.Run(ctx)
+	}()
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
@@ -93,6 +100,7 @@ func (a *app) run(ctx context.Context) error {
 		Interval: s.interval, Nudge: d.files.changed, Passed: d.passed, Daily: d.examine,
 	}).Run(ctx)
 	log.Info("stopped")
+	<-looked
 	<-kept
 	<-served
 	return nil
@@ -136,6 +144,7 @@ func (d *daemon) passed(p reconcile.Pass) {
 		revision = d.good.Commit
 	}
 	d.metrics.passed(p, revision, time.Now())
+	d.lookout.Follow(p.Standing, reconcile.Revision{Commit: revision})
 	if p.Unanchored != nil {
 		d.log.Error("the ledger could not be held against its anchor in Vault", "error", p.Unanchored)
 	}
