@@ -378,8 +378,8 @@ func (c *consumer) moments() []time.Time {
 func TestProbeOnce(t *testing.T) {
 	bubble(t, func(w *world, _ *memRepo) {
 		w.settle()
-		x := &watching{world: w, r: w.reconciler()}
-		x.load(w, "tls/api")
+		c, r := &consumer{}, w.reconciler()
+		c.load(w, "tls/api")
 		for _, tc := range []struct {
 			names []string
 			want  string
@@ -387,7 +387,7 @@ func TestProbeOnce(t *testing.T) {
 			{nil, "api b.example.com:443 current, api a.example.com:443 current, web web.example.com:443 waiting"},
 			{[]string{"web"}, "web web.example.com:443 waiting"},
 		} {
-			looks, err := x.r.Probe(context.Background(), &x.consumer, w.plan(), 0, tc.names)
+			looks, err := r.Probe(context.Background(), c, w.plan(), 0, tc.names)
 			var got []string
 			for _, l := range looks {
 				got = append(got, fmt.Sprint(l.Certificate, " ", l.Endpoint, " ", l.Verdict))

@@ -52,7 +52,7 @@ func Decode(files []File, trust Trust) (*Spec, hcl.Diagnostics) {
 	d.decodeCertificates()
 	if !trust.Known {
 		d.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "References not checked",
-			Detail: "There is no certroll.hcl at hand, so whether vault(), env(), httpreq and webroots stay within what the reconciler allows was not checked. Pass it with -config."})
+			Detail: "There is no certroll.hcl at hand, so whether vault(), env(), httpreq, webroots and endpoints stay within what the reconciler allows was not checked. Pass it with -config."})
 	}
 	d.sort()
 	if d.diags.HasErrors() {

@@ -21,27 +21,13 @@ func probeRules(t *testing.T, allow ...string) ProbeRules {
 func TestProbes(t *testing.T) {
 	trust := strict
 	trust.Probe = probeRules(t, "10.0.0.0/8:*", "lb.example.net:443", "*.mail.example.net:25")
-	s, diags := Decode([]File{{"a.hcl", []byte(world + `
-certificate "api" {
-  domains = ["*.api.example.com", "bücher.example.com"]
-  issuer  = issuer.le
-  dns     = dns.main
-  probe   = ["v1.api.example.com:443", "BÜCHER.example.com:8443", "10.1.2.3:443", "lb.example.net:443", "smtp://mx.mail.example.net:25",
-             "imap://[2001:db8::1]:143", "postgres://a.b.api.example.com:5432"]
-}
-certificate "each" {
-  for_each = { a = 1, b = 2 }
-  domains  = ["${each.key}.example.com"]
-  issuer   = issuer.le
-  dns      = dns.main
-  probe    = ["${each.key}.example.com:${443 + each.value}"]
-}
-`)}}, trust)
+	files := []File{{"a.hcl", []byte(world + probes)}}
+	s, diags := Decode(files, trust)
 	if got := told(diags); strings.Count(got, "Endpoint not allowed") != 2 || s != nil {
 		t.Fatalf("of an address that nobody allows and two labels below a wildcard it says:\n%s", got)
 	}
 	trust.Probe = append(trust.Probe, probeRules(t, "**.api.example.com:5432", "[2001:db8::]/32:143")...)
-	s, diags = Decode([]File{{"a.hcl", []byte(strings.ReplaceAll(accountsAndProbes, "ACCOUNTS", world))}}, trust)
+	s, diags = Decode(files, trust)
 	if len(diags) != 0 {
 		t.Fatal(told(diags))
 	}
@@ -70,7 +56,7 @@ certificate "each" {
 	}
 }
 
-const accountsAndProbes = `ACCOUNTS
+const probes = `
 dns "web" {
   challenge = "http-01"
 }
@@ -102,7 +88,7 @@ certificate "address" {
 
 // TestProbeUnknownTrust: without certroll.hcl nothing is held against it.
 func TestProbeUnknownTrust(t *testing.T) {
-	s, diags := Decode([]File{{"a.hcl", []byte(strings.ReplaceAll(accountsAndProbes, "ACCOUNTS", world))}}, Trust{})
+	s, diags := Decode([]File{{"a.hcl", []byte(world + probes)}}, Trust{})
 	if s == nil || strings.Contains(told(diags), "Endpoint") {
 		t.Errorf("it says:\n%s", told(diags))
 	}
