@@ -190,6 +190,7 @@ func TestChangeOfSettingsComplete(t *testing.T) {
 		"size":           func(c *spec.Certificate) { c.Key.Size = 4096 },
 		"rotation":       func(c *spec.Certificate) { c.Key.Rotation = spec.RotateNever },
 		"max_age":        func(c *spec.Certificate) { c.Key.MaxAge = 90 * day },
+		"next":           func(c *spec.Certificate) { c.Key.Next = true },
 		"until":          func(c *spec.Certificate) { c.Renewal.Until = start },
 		"threshold":      func(c *spec.Certificate) { c.Renewal.ThresholdDays, c.Renewal.ThresholdStated = 20, true },
 		"percent":        func(c *spec.Certificate) { c.Renewal.ThresholdPercent, c.Renewal.ThresholdStated = 20, true },

@@ -58,4 +58,12 @@
 //     pair is served is a problem only when its consumer had time to load it;
 //     which pairs there were before is read off the dates and names of what is
 //     served, since nobody keeps a list of them for ever.
+//   - Notices are read off the audit log, which has every event already: it is
+//     the outbox, and no second one is kept. How far each destination was told is
+//     in Vault beside the anchor, where it outlives the disk and is the same for
+//     all replicas; in the ledger each message would be a commit, which is an
+//     event to tell of in turn. It moves up after a message was taken, so that one
+//     may come twice, under the same id, and none is lost.
+//   - An event carries what a notice needs: a success says how many failures it
+//     ended. What a hold of many was told as is known again from the days before.
 package reconcile

@@ -120,5 +120,6 @@ func TestDocsWords(t *testing.T) {
 	said("ledger.md", "Reasons", values["Reason"])
 	said("asking.md", "expiring", values["Standing"])
 	said("probe.md", "What it comes to", values["Serving"])
+	said("notifications.md", "Kinds", constants(t, "NoticeKind")["NoticeKind"])
 	said("plan.md", "Actions", values["Kind"], string(KindConfig), string(KindRetry), string(KindPass), string(KindDoctor), string(KindProbe))
 }

@@ -47,7 +47,7 @@ type LookoutOptions struct {
 	Interval time.Duration // between looks at an endpoint; 0: 15 minutes
 	After    time.Duration // how long a consumer may take to load what is new; 0: two hours
 	Told     func(Event)   // of each event that the ledger is told
-	Failed   func(error)   // why the ledger could not be told; it is tried again
+	Telling  func(error)   // why the ledger could not be told, which is tried again; nil: it could again
 }
 
 // Lookout looks at what endpoints serve, beside a Loop: it follows what that
@@ -85,8 +85,8 @@ func NewLookout(r *Reconciler, prober Prober, o LookoutOptions) *Lookout {
 	if o.Told == nil {
 		o.Told = func(Event) {}
 	}
-	if o.Failed == nil {
-		o.Failed = func(error) {}
+	if o.Telling == nil {
+		o.Telling = func(error) {}
 	}
 	return &Lookout{r: r, prober: prober, o: o, news: make(chan struct{}, 1)}
 }
@@ -297,9 +297,15 @@ func (l *Lookout) tell(ctx context.Context) {
 	if looks == nil || now.Before(l.silentTo) && now.After(l.silentTo.Add(-2*tellAgain)) || ctx.Err() != nil {
 		return
 	}
-	if err := l.tellOf(ctx, looks, rev); err != nil && ctx.Err() == nil {
+	err := l.tellOf(ctx, looks, rev)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
 		l.silentTo = now.Add(tellAgain)
-		l.o.Failed(err)
+		l.o.Telling(err)
+	case !l.silentTo.IsZero():
+		l.silentTo = time.Time{}
+		l.o.Telling(nil)
 	}
 }
 

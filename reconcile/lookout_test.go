@@ -70,13 +70,18 @@ type watching struct {
 	lookout *Lookout
 	r       *Reconciler
 	consumer
-	failed []error
-	told   []Event
+	failed    []error
+	toldAgain bool
+	told      []Event
 }
 
 func watchOver(w *world, o LookoutOptions) (x *watching, stop func()) {
 	x = &watching{world: w, r: w.reconciler()}
-	o.Failed = func(err error) { x.failed = append(x.failed, err) }
+	o.Telling = func(err error) {
+		if x.toldAgain = err == nil; err != nil {
+			x.failed = append(x.failed, err)
+		}
+	}
 	o.Told = func(e Event) { x.told = append(x.told, e) }
 	x.lookout = NewLookout(x.r, &x.consumer, o)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -253,6 +258,9 @@ func TestLookoutSurvives(t *testing.T) {
 		w.ledger.mu.Unlock()
 		third.failed = nil
 		third.wait(2 * time.Minute)
+		if !third.toldAgain {
+			t.Error("that it can be told again is not said")
+		}
 		third.expect("when Git is back", "failure stale api api.example.com:443", "success stale api api.example.com:443")
 	}, probed("api", "api.example.com"))
 }

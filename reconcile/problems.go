@@ -225,9 +225,7 @@ func (p Problem) event(status Status, reason Reason, rev Revision, now time.Time
 		DNSAccount: p.DNSAccount, Class: p.Class, Message: p.Message,
 	}
 	fails := fmt.Sprintf("the next renewal of %s will fail", shortNames(p.Certificates))
-	if len(p.Certificates) == 1 {
-		e.Certificate = p.Certificates[0]
-	}
+	e.concerns(p.Certificates)
 	e.Detail = strings.TrimSuffix(fails+": "+p.Advice, ": ")
 	if status == Success {
 		e.Message = ""

@@ -78,6 +78,12 @@ type Live struct {
 	// its issuer's key identifier is not known.
 	ARI        string `json:"ari_id"`
 	DNSAccount string `json:"dns_account"` // that its names were validated with; "" where not known
+	// The key that the next renewal uses (key.next), whose digest is published
+	// so that TLSA records and pins can name it ahead: empty and null where none
+	// is staged.
+	NextKeyDigest string     `json:"next_key_digest"` // SHA-256 of its SubjectPublicKeyInfo, hex
+	NextKeyShape  string     `json:"next_key_shape"`
+	NextKeySince  *time.Time `json:"next_key_since"` // when it was staged
 }
 
 // Lifetime is the certificate's validity period, whose last second is part of

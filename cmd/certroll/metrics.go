@@ -16,6 +16,7 @@ type metrics struct {
 	done      *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	passes    *prometheus.CounterVec
+	messages  *prometheus.CounterVec
 
 	mu       sync.Mutex
 	standing []reconcile.Action
@@ -24,8 +25,8 @@ type metrics struct {
 	rewound  time.Time
 	anchored bool
 	revision string
-	held     reconcile.Reason // why the newest revision is not in force; "": it is
-	probes   func() []reconcile.Look
+	held     reconcile.Reason        // why the newest revision is not in force; "": it is
+	probes   func() []reconcile.Look // the last looks at endpoints
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -54,6 +55,7 @@ var (
 
 func newMetrics() *metrics {
 	m := &metrics{
+		probes:   func() []reconcile.Look { return nil },
 		Registry: prometheus.NewRegistry(),
 		done: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "certroll_operations_total", Help: "Operations that ended, by what came of them.",
@@ -64,9 +66,24 @@ func newMetrics() *metrics {
 		passes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "certroll_passes_total", Help: "Passes of the loop, by whether they came to their end.",
 		}, []string{"status"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "certroll_notifications_total", Help: "Messages to destinations of certroll.hcl, by whether they were taken.",
+		}, []string{"destination", "status"}),
 	}
-	m.MustRegister(m, m.done, m.durations, m.passes)
+	m.MustRegister(m, m.done, m.durations, m.passes, m.messages)
 	return m
+}
+
+// notified takes up how a message went; m may be nil.
+func (m *metrics) notified(destination string, err error) {
+	if m == nil {
+		return
+	}
+	status := "success"
+	if err != nil {
+		status = "failure"
+	}
+	m.messages.WithLabelValues(destination, status).Inc()
 }
 
 // passed takes up how a pass ended.
@@ -89,6 +106,13 @@ func (m *metrics) passed(p reconcile.Pass, revision string, now time.Time) {
 		m.standing, m.records, m.passedAt = p.Standing, p.Records, now
 		m.rewound, m.anchored = p.Rewound, p.Unanchored == nil
 	}
+}
+
+// look takes up who knows what endpoints served.
+func (m *metrics) look(probes func() []reconcile.Look) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.probes = probes
 }
 
 // hold takes up why the newest revision is not in force; "" that it is.
@@ -132,7 +156,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	if m.held != "" {
 		send.value(heldMetric, 1, string(m.held))
 	}
-	for _, l := range m.looks() {
+	for _, l := range m.probes() {
 		send.look(l)
 	}
 	if m.revision != "" {
@@ -156,14 +180,6 @@ func (g gauges) yes(d *prometheus.Desc, is bool, labels ...string) {
 		v = 1
 	}
 	g.value(d, v, labels...)
-}
-
-// looks are the last looks at endpoints.
-func (m *metrics) looks() []reconcile.Look {
-	if m.probes == nil {
-		return nil
-	}
-	return m.probes()
 }
 
 // look tells what an endpoint served.

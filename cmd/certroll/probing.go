@@ -61,11 +61,12 @@ func (s *settings) prober() *probe.Prober {
 
 // newLookout makes what looks at endpoints beside the loop, and follows it.
 func (d *daemon) newLookout() {
+	say := newDecisions(d.log) // its own: it is asked by another goroutine than the loop
 	d.lookout = reconcile.NewLookout(d.reconciler, d.settings.prober(), reconcile.LookoutOptions{
 		Interval: d.settings.Probe.interval, After: d.settings.Probe.after, Told: d.toldOfProbe,
-		Failed: func(err error) { d.log.Error("telling of what is served", "error", err) },
+		Telling: func(err error) { say.trouble("served", err) },
 	})
-	d.metrics.probes = d.lookout.Looks
+	d.metrics.look(d.lookout.Looks)
 }
 
 // toldOfProbe logs what came or is gone.
@@ -75,5 +76,5 @@ func (d *daemon) toldOfProbe(e reconcile.Event) {
 		level = slog.LevelError
 	}
 	d.log.Log(context.Background(), level, "probe", "certificate", e.Certificate, "endpoint", e.Endpoint,
-		"status", string(e.Status), "class", string(e.Class), "message", e.Message, "detail", e.Detail)
+		"status", string(e.Status), "class", string(e.Class), "severity", e.Severity, "message", e.Message, "detail", e.Detail)
 }

@@ -38,6 +38,8 @@ type planInput struct {
 // proposal is a plan with all that it takes to apply it.
 type proposal struct {
 	*parts
+	settings *settings
+	log      *slog.Logger
 	desired  *spec.Spec
 	revision *gitsync.Revision
 	observed *reconcile.Observed
@@ -79,7 +81,7 @@ func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.observed, p.now = obs, time.Now()
+	p.observed, p.now, p.settings, p.log = obs, time.Now(), s, log
 	if err := p.decide(ctx, in, s, both); err != nil {
 		p.Close()
 		return nil, err

@@ -30,10 +30,16 @@ type settings struct {
 	Log      *logSettings       `hcl:"log,block"`
 	Probe    *probeSettings     `hcl:"probe,block"`
 	Webhooks []*webhookSettings `hcl:"webhook,block"`
+	Notify   []*notifySettings  `hcl:"notify,block"`
 	StateDir string             `hcl:"state_dir,optional"`
 	Interval string             `hcl:"interval,optional"`
 	Parallel int                `hcl:"parallel,optional"`
-	Listen   string             `hcl:"listen,optional"` // host:port that run serves on; "": it does not
+	// Listen is the host:port that run serves on; "": it does not; nil: the
+	// default, where nobody else has it.
+	Listen          *string  `hcl:"listen,optional"`
+	ListenHosts     []string `hcl:"listen_hosts,optional"`
+	ListenTokenEnv  string   `hcl:"listen_token_env,optional"`
+	ListenTokenFile string   `hcl:"listen_token_file,optional"`
 	// Rest holds the issuer, dns and policy blocks, which package spec decodes.
 	Rest hcl.Body `hcl:",remain"`
 
@@ -213,7 +219,7 @@ func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
 		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid interval", Subject: &where,
 			Detail: fmt.Sprintf("interval = %q is no duration of at least a second; write it like \"5m\".", s.Interval)}}
 	}
-	return nil
+	return checkNotify(s.Notify)
 }
 
 func defaultStateDir() string {
@@ -283,9 +289,19 @@ func (s *settings) ownVariables() []string {
 	if k := s.Ledger.Signing; k != nil && k.PassphraseEnv != "" {
 		names = append(names, k.PassphraseEnv)
 	}
+	if s.ListenTokenEnv != "" {
+		names = append(names, s.ListenTokenEnv)
+	}
 	for _, w := range s.Webhooks {
 		if w.SecretEnv != "" {
 			names = append(names, w.SecretEnv)
+		}
+	}
+	for _, n := range s.Notify {
+		for _, name := range []string{n.ServiceEnv, n.SecretEnv} {
+			if name != "" {
+				names = append(names, name)
+			}
 		}
 	}
 	if a := s.Vault.Auth; a != nil {
