@@ -71,6 +71,8 @@ type Reconciler struct {
 	tenancy  tenancy
 	opts     Options
 
+	problemsMu sync.Mutex // held from reading the open problems to noting what changes them
+
 	heldMu sync.Mutex
 	held   map[string]bool // ids of the events of holds that were told
 }

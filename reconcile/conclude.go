@@ -98,7 +98,7 @@ func (a *attempt) tellOrder(e *Event) {
 func (a *attempt) successRecord(now time.Time) *Record {
 	if a.action.Kind == KindRetire {
 		r := *a.action.Record
-		r.State, r.Hold, r.RenewAt, r.UpdatedAt = StateRetired, nil, nil, r.next(now)
+		r.State, r.Hold, r.RenewAt, r.Probe, r.UpdatedAt = StateRetired, nil, nil, nil, r.next(now)
 		// What comes back under this name begins anew.
 		r.Failures, r.LastFailure, r.FailingSince, r.Severity = 0, nil, nil, ""
 		if r.Live != nil {

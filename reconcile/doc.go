@@ -57,6 +57,11 @@
 //     it goes, and holds nothing up: only an attempt's failure does. What was
 //     told is kept in the ledger (doctor.json) and not read off the audit log,
 //     which would have to be read back to its beginning.
+//   - What endpoints serve (Lookout) is looked at beside the Loop and told in the
+//     same way: it is no attempt's failure. That something else than the live
+//     pair is served is a problem only when its consumer had time to load it;
+//     which pairs there were before is read off the dates and names of what is
+//     served, since nobody keeps a list of them for ever.
 //   - Notices are read off the audit log, which has every event already: it is
 //     the outbox, and no second one is kept. How far each destination was told is
 //     in Vault beside the anchor, where it outlives the disk and is the same for

@@ -63,6 +63,7 @@ type Event struct {
 	Exempt      Exemption    `json:"exempt,omitempty"`       // from which of the CA's limits the order was
 	FailedNames []string     `json:"failed_names,omitempty"` // that the CA looked at in vain
 	Revoked     string       `json:"revoked,omitempty"`      // the serial that was revoked
+	Endpoint    string       `json:"endpoint,omitempty"`     // that was looked at
 	// Credentials are the versions of the DNS accounts' credentials that it
 	// failed with, by account; one that cannot be known is left out.
 	Credentials map[string]string `json:"credentials,omitempty"`

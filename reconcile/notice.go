@@ -12,7 +12,7 @@ type NoticeKind string
 // The kinds of a notice, the worst first.
 const (
 	NoticeTampered  NoticeKind = "tampered"  // somebody else changed what is certroll's, or was to be signed
-	NoticePaging    NoticeKind = "paging"    // the third failure in a row
+	NoticePaging    NoticeKind = "paging"    // the third failure in a row, or what is served has expired
 	NoticeExpiring  NoticeKind = "expiring"  // it expires soon, and is not renewed
 	NoticeFailing   NoticeKind = "failing"   // the first failure in a row
 	NoticeHeld      NoticeKind = "held"      // what is due waits, for a reason that a person may end
@@ -127,7 +127,7 @@ func (h *herald) kinds(e Event) []NoticeKind {
 		return h.holds(e)
 	case KindConfig:
 		return configKinds(e)
-	case KindPass, KindDoctor, opProbe:
+	case KindPass, KindDoctor, KindProbe:
 		return h.problem(e, failed)
 	}
 	if failed {
@@ -149,9 +149,6 @@ func (h *herald) kinds(e Event) []NoticeKind {
 	}
 }
 
-// opProbe is the operation of an event about what a server was seen to serve.
-const opProbe = "probe"
-
 // problem tells that one came or is gone, unless a certificate fails of it.
 func (h *herald) problem(e Event, came bool) []NoticeKind {
 	key := strings.Join(append([]string{string(e.Class), e.DNSAccount}, concerned(&e)...), "\x00")
@@ -159,6 +156,8 @@ func (h *herald) problem(e Event, came bool) []NoticeKind {
 	case came && e.Operation == KindDoctor && h.fails(e):
 		h.hushed[key] = true
 		return nil
+	case came && e.Severity == SeverityPage:
+		return []NoticeKind{NoticePaging, NoticeProblem}
 	case came:
 		return []NoticeKind{NoticeProblem}
 	case h.hushed[key]:

@@ -69,6 +69,7 @@ const (
 	fieldNext     = "key.next"
 	fieldAuto     = "renewal.auto"
 	fieldOnRemove = "on_remove"
+	fieldProbe    = "probe"
 )
 
 // certificateSettings are a certificate's, as they are compared and told.
@@ -102,6 +103,7 @@ func certificateSettings(c *spec.Certificate) settings {
 		s.put("labels."+name, c.Labels[name])
 	}
 	s.put(fieldOnRemove, string(c.OnRemove))
+	s.put(fieldProbe, strings.Join(c.Endpoints(), ", "))
 	s.put("file", c.File)
 	return s
 }
@@ -160,7 +162,7 @@ func effectOf(field string, after *Action) Effect {
 	orders := after.Kind.Orders() || after.Kind == KindHold && after.Wants.Orders()
 	top, _, _ := strings.Cut(field, ".")
 	switch {
-	case top == "labels" || field == fieldOnRemove || field == fieldNext || field == "file" || strings.HasPrefix(field, "renewal."):
+	case top == "labels" || field == fieldOnRemove || field == fieldProbe || field == fieldNext || field == "file" || strings.HasPrefix(field, "renewal."):
 		return EffectAtOnce
 	case orders:
 		return EffectAction

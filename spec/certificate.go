@@ -116,6 +116,8 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 	var places []*hcl.Range
 	cert.Domains, places = b.domains()
 	cert.Rotate, cert.RotateRevoke = b.rotate()
+	var endpoints []*hcl.Range
+	cert.Probes, endpoints = b.probes(cert.Domains)
 	b.done()
 	b.settle(cert, p, vaultPath)
 	c.warn(b, cert, p)
@@ -125,6 +127,7 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 			c.checkIssuer(b, cert, issuer, places)
 		}
 		c.checkAccounts(b, cert, places)
+		c.checkProbes(b, cert, endpoints)
 		c.checkPolicies(request{body: b, cert: cert, p: p, names: places, path: vaultPath.at})
 	}
 	c.keep(b, cert)

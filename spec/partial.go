@@ -230,7 +230,7 @@ func (d *decoder) decodeDefaults() {
 
 func (d *decoder) defaultsOf(block *hclsyntax.Block) *partial {
 	b := d.body(block, d.ctx)
-	for _, name := range []string{"domains", "for_each", "rotate"} {
+	for _, name := range []string{"domains", "for_each", "rotate", "probe"} {
 		if a := b.src.Attributes[name]; a != nil {
 			b.asked[name] = true
 			b.fault(a.NameRange.Ptr(), "Not a default", "%s says something of one certificate; write it there.", name)

@@ -154,6 +154,7 @@ type Certificate struct {
 	Vault        Target
 	Labels       map[string]string
 	OnRemove     OnRemove
+	Probes       []Probe   // where it is looked at what is served
 	Range        hcl.Range // the block's header
 	File         string    // the file that declares it, relative to the config directory
 }

@@ -96,6 +96,7 @@ var failing = map[string][2]string{
 	"pull":    {"pull failed", "pull works again"},
 	"pass":    {"pass failed", "pass works again"},
 	"telling": {"the revision that is not in force could not be told to the ledger", "the revision that is not in force is told to the ledger"},
+	"served":  {"what is served could not be told to the ledger", "what is served is told to the ledger"},
 	"anchor":  {"the ledger could not be held against its anchor in Vault", "the ledger can be held against its anchor in Vault again"},
 }
 

@@ -140,7 +140,7 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 		both.warnings = append(both.warnings, fmt.Sprintf("whether what lies in %s is signed was not looked at: verify in certroll.hcl is about the head of the branch", a.configDir))
 	}
 	if in.offline && s.file == nil {
-		both.warnings = append(both.warnings, "certroll.hcl is not at hand (-config), so whether references, httpreq and webroots stay within what the reconciler allows was not checked"+a.passedOver())
+		both.warnings = append(both.warnings, "certroll.hcl is not at hand (-config), so whether references, httpreq, webroots and endpoints stay within what the reconciler allows was not checked"+a.passedOver())
 	}
 	if in.base == "" {
 		return both, nil

@@ -49,6 +49,7 @@ type daemon struct {
 	files    *watch
 	metrics  *metrics
 	health   *health
+	lookout  *reconcile.Lookout
 	notifier *reconcile.Notifier // nil: nobody is told
 	good     *gitsync.Revision   // the last revision without a mistake
 	takenAt  time.Time           // when it was taken
@@ -99,11 +100,13 @@ func (a *app) run(ctx context.Context) error {
 			return err
 		}
 	}
+	d.newLookout()
 	var beside sync.WaitGroup
 	beside.Go(func() { d.client.Keep(ctx) })
 	if d.notifier = d.app.notifier(s, d.parts, log, d.metrics, since); d.notifier != nil {
 		beside.Go(func() { d.notifier.Run(ctx) })
 	}
+	beside.Go(func() { d.lookout.Run(ctx) })
 	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
 		Interval: s.interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Daily: d.examine,
 	}).Run(ctx)
@@ -153,6 +156,7 @@ func (d *daemon) passed(p reconcile.Pass) {
 		revision = d.good.Commit
 	}
 	d.metrics.passed(p, revision, time.Now())
+	d.lookout.Follow(p.Standing, reconcile.Revision{Commit: revision})
 	d.say.pass(p)
 	d.health.passed(p)
 	if d.notifier != nil {

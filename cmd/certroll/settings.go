@@ -28,6 +28,7 @@ type settings struct {
 	Trust    *trustSettings     `hcl:"trust,block"`
 	Verify   *verifySettings    `hcl:"verify,block"` // nil: anybody's commits are taken
 	Log      *logSettings       `hcl:"log,block"`
+	Probe    *probeSettings     `hcl:"probe,block"`
 	Webhooks []*webhookSettings `hcl:"webhook,block"`
 	Notify   []*notifySettings  `hcl:"notify,block"`
 	StateDir string             `hcl:"state_dir,optional"`
@@ -128,7 +129,7 @@ func loadSettings(path string) (*settings, []spec.File, hcl.Diagnostics, error) 
 	if !named {
 		path = defaultSettings
 	}
-	s := &settings{Repo: &repoSettings{}, Ledger: &ledgerSettings{}, Vault: &vaultSettings{}, Trust: &trustSettings{}, Log: &logSettings{}}
+	s := &settings{Repo: &repoSettings{}, Ledger: &ledgerSettings{}, Vault: &vaultSettings{}, Trust: &trustSettings{}, Log: &logSettings{}, Probe: &probeSettings{}}
 	src, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !named:
@@ -181,6 +182,9 @@ func (s *settings) fill() {
 	if s.Log == nil {
 		s.Log = &logSettings{}
 	}
+	if s.Probe == nil {
+		s.Probe = &probeSettings{}
+	}
 }
 
 // complete fills in defaults and checks what must fit together.
@@ -206,6 +210,9 @@ func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
 	}
 	if s.Interval == "" {
 		s.Interval = "5m"
+	}
+	if diags := s.Probe.complete(where); diags.HasErrors() {
+		return diags
 	}
 	var err error
 	if s.interval, err = time.ParseDuration(s.Interval); err != nil || s.interval < time.Second {
@@ -263,7 +270,7 @@ func (v *vaultSettings) options(log *slog.Logger) vault.Options {
 func (s *settings) trust() spec.Trust {
 	t := spec.Trust{
 		Known: s.file != nil, Env: s.Trust.Env, Vault: s.Trust.Vault, HTTPReq: s.Trust.HTTPReq,
-		Webroots: s.Trust.Webroots, Mount: s.Vault.Mount, State: s.Vault.Prefix, Own: s.ownVariables(),
+		Webroots: s.Trust.Webroots, Probe: s.Probe.rules, Mount: s.Vault.Mount, State: s.Vault.Prefix, Own: s.ownVariables(),
 	}
 	if s.file != nil {
 		t.Files = []spec.File{*s.file}

@@ -29,7 +29,7 @@ func NewStory(r *reconcile.Record, events []reconcile.Event, now time.Time) *Sto
 	}
 	for _, e := range slices.Backward(events) {
 		switch {
-		case e.Operation == reconcile.KindDoctor: // a look ahead is no attempt
+		case e.Operation == reconcile.KindDoctor || e.Operation == reconcile.KindProbe: // a look is no attempt
 		case e.Status == reconcile.Success && s.LastRenewal == nil && (e.Operation.Orders() || e.Operation == reconcile.KindAdopt):
 			s.LastRenewal = &e
 		case (e.Status == reconcile.Failed || e.Status == reconcile.Denied) && len(s.Failures) < lastFailures:
@@ -53,6 +53,7 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 	if r.Live != nil {
 		writeLive(line, r.Live, s)
 	}
+	line("looked at", strings.Join(r.Probe, ", "))
 	line("last renewal", lastRenewal(s.LastRenewal))
 	line("renews", nextRenewal(r, s))
 	if r.Unmanaged != nil {
