@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
@@ -277,6 +278,7 @@ esac`)
 		t.Errorf("nginx refused something:\n%s", nginx.Logs())
 	}
 	w.mismatchIsSeen(m)
+	w.refusalIsSeen(t)
 }
 
 // linked is the pair in the directory that a link leads to, which is followed
@@ -310,6 +312,21 @@ func (w *world) mismatchIsSeen(m *consumer) {
 	<-test.Done()
 	if !strings.Contains(test.Logs(), "key values mismatch") {
 		w.t.Errorf("nginx says\n%s", test.Logs())
+	}
+}
+
+// refusalIsSeen: a reload that fails ends the Agent, with what was run.
+func (w *world) refusalIsSeen(t *testing.T) {
+	m := w.newConsumer(t, "exit 1")
+	m.write("run/pid", "1")
+	agent := m.run("vault", "agent", "-config="+m.install("nginx/agent.hcl", "agent.hcl", atVault, w.vaultAddr, `"/etc/`, `"`+m.path("etc")+"/"))
+	select {
+	case <-agent.Done():
+	case <-time.After(30 * time.Second):
+		t.Error("the Agent goes on")
+	}
+	if !strings.Contains(agent.Logs(), "systemctl reload-or-restart nginx") {
+		t.Errorf("the Agent says\n%s", agent.Logs())
 	}
 }
 
@@ -370,4 +387,3 @@ func (w *world) readsOnly(token, path string) {
 	}
 }
 
-func operators(w *world) {}
