@@ -386,4 +386,3 @@ func (w *world) readsOnly(token, path string) {
 		}
 	}
 }
-
