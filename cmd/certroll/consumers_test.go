@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/user"
@@ -14,8 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
+	"time"
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
@@ -282,6 +278,7 @@ esac`)
 		t.Errorf("nginx refused something:\n%s", nginx.Logs())
 	}
 	w.mismatchIsSeen(m)
+	w.refusalIsSeen(t)
 }
 
 // linked is the pair in the directory that a link leads to, which is followed
@@ -315,6 +312,21 @@ func (w *world) mismatchIsSeen(m *consumer) {
 	<-test.Done()
 	if !strings.Contains(test.Logs(), "key values mismatch") {
 		w.t.Errorf("nginx says\n%s", test.Logs())
+	}
+}
+
+// refusalIsSeen: a reload that fails ends the Agent, with what was run.
+func (w *world) refusalIsSeen(t *testing.T) {
+	m := w.newConsumer(t, "exit 1")
+	m.write("run/pid", "1")
+	agent := m.run("vault", "agent", "-config="+m.install("nginx/agent.hcl", "agent.hcl", atVault, w.vaultAddr, `"/etc/`, `"`+m.path("etc")+"/"))
+	select {
+	case <-agent.Done():
+	case <-time.After(30 * time.Second):
+		t.Error("the Agent goes on")
+	}
+	if !strings.Contains(agent.Logs(), "systemctl reload-or-restart nginx") {
+		t.Errorf("the Agent says\n%s", agent.Logs())
 	}
 }
 
@@ -372,41 +384,5 @@ func (w *world) readsOnly(token, path string) {
 				w.t.Errorf("%s %s: %v, want a refusal", method, p, err)
 			}
 		}
-	}
-}
-
-// operators: the manifests of the Kubernetes operators are YAML, and name the
-// fields that the preset kubernetes writes, at the path where it does. The
-// operators themselves want a cluster, and are not run here.
-func operators(w *world) {
-	fields := w.secret("tls/web")
-	for file, want := range map[string][]string{
-		"external-secrets.yaml":       {"key: tls/web", "- extract:", "type: kubernetes.io/tls"},
-		"vault-secrets-operator.yaml": {"path: tls/web", `^tls\.crt$`, `^tls\.key$`},
-	} {
-		b, err := os.ReadFile(consumers + "kubernetes/" + file)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		kinds := 0
-		for d := yaml.NewDecoder(bytes.NewReader(b)); ; kinds++ {
-			var doc struct{ Kind, APIVersion string }
-			if err := d.Decode(&doc); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil || doc.Kind == "" {
-				w.t.Fatalf("%s: %+v, %v", file, doc, err)
-			}
-		}
-		if kinds < 2 {
-			w.t.Errorf("%s holds %d objects", file, kinds)
-		}
-		for _, text := range want {
-			if !strings.Contains(string(b), text) {
-				w.t.Errorf("%s does not hold %q", file, text)
-			}
-		}
-	}
-	if _, err := tls.X509KeyPair([]byte(fields["tls.crt"]), []byte(fields["tls.key"])); err != nil {
-		w.t.Errorf("tls.crt and tls.key of the preset: %v", err)
 	}
 }
