@@ -75,16 +75,18 @@ func (a *app) notifier(s *settings, p *parts, log *slog.Logger, m *metrics, sinc
 // told logs and counts how a message went.
 func told(log *slog.Logger, m *metrics) func(string, *reconcile.Bulletin, error) {
 	return func(destination string, b *reconcile.Bulletin, err error) {
-		var attrs []any
+		var kind, id string // none where it is about no message, as where Vault is away
+		var notices int
 		if b != nil {
-			attrs = append(attrs, "kind", string(b.Kind), "notices", len(b.Notices), "id", "msg_"+b.ID)
+			kind, id, notices = string(b.Kind), "msg_"+b.ID, len(b.Notices)
 			m.notified(destination, err)
 		}
 		if err != nil {
-			log.Error("a notification was not sent, which is tried again", append(attrs, "destination", destination, "error", err)...)
+			log.Error("a notification was not sent, which is tried again",
+				"destination", destination, "kind", kind, "notices", notices, "id", id, "error", err)
 			return
 		}
-		log.Info("notified", append(attrs, "destination", destination)...)
+		log.Info("notified", "destination", destination, "kind", kind, "notices", notices, "id", id)
 	}
 }
 
