@@ -44,7 +44,14 @@ type Pass struct {
 	// is why it could not be held against its anchor, nil where it could.
 	Rewound    time.Time
 	Unanchored error
-	Next       time.Time // when the loop wakes next
+	// Limits are how far those of the CAs are used up, Problems what
+	// examinations found and is open; nil where nothing could be seen.
+	Limits   []LimitUsed
+	Problems []Problem
+	Backlog  Backlog
+	Outages  []Outage // that last
+	Took     time.Duration
+	Next     time.Time // when the loop wakes next
 }
 
 const (
@@ -144,7 +151,11 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	now := l.now()
 	defer func() {
 		l.wakeAt = l.nextWake(p)
-		p.Next = l.wakeAt
+		p.Next, p.Outages, p.Took = l.wakeAt, l.away(), max(l.now().Sub(now), 0)
+		var err error
+		if p.Backlog, err = l.r.Backlog(); err != nil {
+			p.Err = errors.Join(p.Err, err)
+		}
 	}()
 	all := l.pullDue(now)
 	if all {
@@ -173,7 +184,9 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, actedOn(p)))
 	}
 	p.Standing, p.Records, p.Rewound = l.planned, l.records(), LastRewound(l.seen.History)
-	p.Unanchored = l.r.Unanchored()
+	p.Unanchored, p.Limits = l.r.Unanchored(), LimitsUsed(l.desired, l.seen.History, now)
+	p.Problems, err = l.r.Open()
+	p.Err = errors.Join(p.Err, err)
 	if ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.daily(ctx, now))
 	}

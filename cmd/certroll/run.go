@@ -81,6 +81,7 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer d.Close()
+	d.metrics.connected(d.client.TokenLease)
 	d.health.connected(func(ctx context.Context) error { return d.kv.Reach(ctx, s.Vault.Mount) })
 	if a.configDir != "" && s.Verify != nil {
 		log.Warn("verify in certroll.hcl is about commits: no signature is asked for of what lies in a directory", "directory", a.configDir)
@@ -138,9 +139,9 @@ func isAway(err error) bool {
 
 // passed logs and counts how a pass ended.
 func (d *daemon) passed(p reconcile.Pass) {
-	var revision string
+	var revision revisionTaken
 	if d.good != nil {
-		revision = d.good.Commit
+		revision = revisionTaken{d.good.Commit, d.takenAt}
 	}
 	d.metrics.passed(p, revision, time.Now())
 	d.health.passed(p)
