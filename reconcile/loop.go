@@ -24,8 +24,9 @@ type LoopOptions struct {
 	Interval time.Duration // between pulls, lengthened by up to a tenth at random; 0: five minutes
 	// Nudge has the loop pull soon, as when a file has changed.
 	Nudge <-chan struct{}
-	// Passed is told of each pass.
-	Passed func(Pass)
+	// Planned is told of each plan before it is acted on; Passed of each pass.
+	Planned func([]Action)
+	Passed  func(Pass)
 	// Daily is run once a day, beside what else is done; nil: nothing. What
 	// goes wrong in it is its own to tell.
 	Daily func(context.Context, *spec.Spec, Revision)
@@ -44,6 +45,7 @@ type Pass struct {
 	// is why it could not be held against its anchor, nil where it could.
 	Rewound    time.Time
 	Unanchored error
+	Tripped    []Tripped // what is held as a whole, by subject
 	// Limits are how far those of the CAs are used up, Problems what
 	// examinations found and is open; nil where nothing could be seen.
 	Limits   []LimitUsed
@@ -98,6 +100,9 @@ type Loop struct {
 func NewLoop(r *Reconciler, repo Repo, o LoopOptions) *Loop {
 	if o.Interval <= 0 {
 		o.Interval = 5 * time.Minute
+	}
+	if o.Planned == nil {
+		o.Planned = func([]Action) {}
 	}
 	if o.Passed == nil {
 		o.Passed = func(Pass) {}
@@ -177,6 +182,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	l.noteEnd(sideLooked)
 	inWaves(l.planned, now)
 	p.Actions = l.planned
+	l.o.Planned(p.Actions)
 	p.Report, err = l.r.Apply(ctx, l.desired, l.rev, l.planned)
 	l.noteGit(sideLedger, err)
 	p.Err = errors.Join(asked, err)
@@ -187,6 +193,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	p.Unanchored, p.Limits = l.r.Unanchored(), LimitsUsed(l.desired, l.seen.History, now)
 	p.Problems, err = l.r.Open()
 	p.Err = errors.Join(p.Err, err)
+	p.Tripped = tripped(l.seen, now)
 	if ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.daily(ctx, now))
 	}

@@ -33,6 +33,13 @@ var (
 	overdueMetric   = describe("certificate_overdue", "1 where it should have been renewed and nobody tried, or where its renewal is off.", "certificate")
 )
 
+// Of each endpoint that is looked at.
+var (
+	servedMetric  = describe("probe_served_not_after_timestamp_seconds", "When the certificate expires that an endpoint served last.", "certificate", "endpoint")
+	currentMetric = describe("probe_current", "1 where an endpoint served the certificate in Vault when it was looked at last, else 0.", "certificate", "endpoint")
+	probedMetric  = describe("probe_last_timestamp_seconds", "When an endpoint was looked at last.", "certificate", "endpoint")
+)
+
 // Of all.
 var (
 	buildMetric     = describe("build_info", "This certroll.", "version", "goversion")
@@ -85,6 +92,15 @@ func (g gauges) yes(d *prometheus.Desc, is bool, labels ...string) {
 		v = 1
 	}
 	g.value(d, v, labels...)
+}
+
+// look tells what an endpoint served.
+func (g gauges) look(l reconcile.Look) {
+	g.yes(currentMetric, l.Verdict == reconcile.ServesCurrent, l.Certificate, l.Endpoint)
+	g.time(probedMetric, l.At, l.Certificate, l.Endpoint)
+	if l.NotAfter != nil {
+		g.time(servedMetric, *l.NotAfter, l.Certificate, l.Endpoint)
+	}
 }
 
 // action tells what the plan says of a certificate.
@@ -166,7 +182,7 @@ func (g gauges) problems(open []reconcile.Problem) {
 	for _, p := range open {
 		count[p.Class]++
 	}
-	for _, class := range reconcile.Classes {
+	for _, class := range slices.Concat(reconcile.Classes, reconcile.ServedClasses) {
 		g.value(problemsMetric, float64(count[class]), string(class))
 	}
 }

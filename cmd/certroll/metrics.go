@@ -22,6 +22,7 @@ type metrics struct {
 	accountDurations *prometheus.HistogramVec
 	passes           *prometheus.CounterVec
 	passDurations    prometheus.Histogram
+	messages         *prometheus.CounterVec
 
 	mu       sync.Mutex
 	last     reconcile.Pass // how the last pass ended
@@ -30,6 +31,7 @@ type metrics struct {
 	revision revisionTaken
 	held     reconcile.Reason                  // why the newest revision is not in force; "": it is
 	token    func() (time.Time, time.Duration) // until when Vault's token lives, and how long in all
+	probes   func() []reconcile.Look           // the last looks at endpoints
 }
 
 // revisionTaken is the revision that is in force, and since when.
@@ -49,6 +51,7 @@ func newMetrics() *metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "certroll_" + name, Help: help, Buckets: minutes}, labels)
 	}
 	m := &metrics{
+		probes:           func() []reconcile.Look { return nil },
 		Registry:         prometheus.NewRegistry(),
 		done:             counter("operations_total", "Operations that ended, by what came of them.", "operation", "status", "class", "issuer", "dns_account"),
 		durations:        histogram("operation_duration_seconds", "How long operations took.", "operation", "status"),
@@ -57,10 +60,23 @@ func newMetrics() *metrics {
 		issuerDurations:  histogram("issuer_attempt_duration_seconds", "How long attempts at an issuer took.", "issuer", "status"),
 		accountDurations: histogram("dns_account_attempt_duration_seconds", "How long attempts with a DNS account took.", "dns_account", "status"),
 		passes:           counter("passes_total", "Passes of the loop, by whether they came to their end.", "status"),
+		messages:         counter("notifications_total", "Messages to destinations of certroll.hcl, by whether they were taken.", "destination", "status"),
 		passDurations:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "certroll_pass_duration_seconds", Help: "How long passes took.", Buckets: minutes}),
 	}
-	m.MustRegister(m, m.done, m.durations, m.issuerAttempts, m.accountAttempts, m.issuerDurations, m.accountDurations, m.passes, m.passDurations)
+	m.MustRegister(m, m.done, m.durations, m.issuerAttempts, m.accountAttempts, m.issuerDurations, m.accountDurations, m.passes, m.passDurations, m.messages)
 	return m
+}
+
+// notified takes up how a message went; m may be nil.
+func (m *metrics) notified(destination string, err error) {
+	if m == nil {
+		return
+	}
+	status := "success"
+	if err != nil {
+		status = "failure"
+	}
+	m.messages.WithLabelValues(destination, status).Inc()
 }
 
 // passed takes up how a pass ended.
@@ -108,6 +124,13 @@ func (m *metrics) ended(e reconcile.Event) {
 	}
 }
 
+// look takes up who knows what endpoints served.
+func (m *metrics) look(probes func() []reconcile.Look) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.probes = probes
+}
+
 // hold takes up why the newest revision is not in force; "" that it is.
 func (m *metrics) hold(reason reconcile.Reason) {
 	m.mu.Lock()
@@ -147,6 +170,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	send.since(rewoundMetric, m.seen.Rewound)
 	if m.held != "" {
 		send.value(heldMetric, 1, string(m.held))
+	}
+	for _, l := range m.probes() {
+		send.look(l)
 	}
 	if m.revision.commit != "" {
 		send.value(revisionMetric, 1, m.revision.commit)

@@ -50,7 +50,7 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 		},
 	}
 	for _, why := range []reconcile.Reason{reconcile.ReasonBackoff, reconcile.ReasonRateLimited, reconcile.ReasonPaused, reconcile.ReasonLimit,
-		reconcile.ReasonBreaker, reconcile.ReasonSpread, reconcile.ReasonUnreadable} {
+		reconcile.ReasonBreaker, reconcile.ReasonSpread, reconcile.ReasonUnreadable, reconcile.ReasonNextKeyNew} {
 		pass.Standing = append(pass.Standing, reconcile.Action{Certificate: string(why), Kind: reconcile.KindHold, Reason: why, NotBefore: at, Spec: &spec.Certificate{}})
 	}
 	for _, status := range []reconcile.Status{reconcile.Success, reconcile.Failed, reconcile.Denied} {
@@ -60,6 +60,11 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 	m.connected(func() (time.Time, time.Duration) { return at, time.Hour })
 	m.passed(reconcile.Pass{Err: errors.New("Vault is sealed")}, revisionTaken{}, at)
 	m.passed(pass, revisionTaken{"c0ffee", at}, at)
+	m.look(func() []reconcile.Look {
+		return []reconcile.Look{{Certificate: "api", Endpoint: "api.example.com:443", Verdict: reconcile.ServesStale, NotAfter: &at, At: at}}
+	})
+	m.notified("ops", nil)
+	m.notified("ops", errors.New("away"))
 	var all []*dto.MetricFamily
 	for _, why := range []reconcile.Reason{reconcile.ReasonRefused, reconcile.ReasonUnsigned, reconcile.ReasonBadSignature, reconcile.ReasonRewritten} {
 		m.hold(why)

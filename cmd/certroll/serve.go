@@ -80,7 +80,7 @@ func (d *daemon) listen(needed bool) (net.Listener, error) {
 		}
 		return l, nil
 	case d.settings.Listen == nil && !needed:
-		d.log.Warn("no metrics and no status page are served: the usual address cannot be had; set listen in certroll.hcl to another, or to \"\"", "address", address, "error", err)
+		d.log.Warn("nothing is served: the usual address cannot be had; set listen in certroll.hcl to another, or to \"\"", "address", address, "error", err)
 		return nil, nil
 	}
 	return nil, fmt.Errorf("listening on %s: %w; mend listen in certroll.hcl", address, err)
