@@ -67,6 +67,17 @@ func newMetrics() *metrics {
 	return m
 }
 
+// destination tells of one before it is sent anything, so that the first message
+// is an increase; m may be nil.
+func (m *metrics) destination(name string) {
+	if m == nil {
+		return
+	}
+	for _, status := range []string{"success", "failure"} {
+		m.messages.WithLabelValues(name, status)
+	}
+}
+
 // notified takes up how a message went; m may be nil.
 func (m *metrics) notified(destination string, err error) {
 	if m == nil {
