@@ -39,6 +39,13 @@ func FuzzLedger(f *testing.F) {
 		if recordsErr == nil && problemsErr == nil {
 			onePage(t, records, open)
 		}
+		if historyErr == nil && recordsErr == nil {
+			for _, b := range gather(notices(events, 0), Interest{On: UsualNotices()}, records) {
+				if len(b.Notices) == 0 || len(b.Notices[0].Kinds) == 0 {
+					t.Errorf("a message tells of nothing: %+v", b)
+				}
+			}
+		}
 		if historyErr == nil {
 			appendable(t, tree, events)
 		}
