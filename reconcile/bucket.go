@@ -31,3 +31,12 @@ func (b *bucket) take(at time.Time) {
 	}
 	b.full = b.full.Add(b.refill)
 }
+
+// used is how many tokens are gone at a moment; one that is on its way back is
+// gone in part.
+func (b *bucket) used(at time.Time) float64 {
+	if !b.full.After(at) {
+		return 0
+	}
+	return float64(b.full.Sub(at)) / float64(b.refill)
+}

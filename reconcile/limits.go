@@ -28,10 +28,18 @@ const (
 
 // limitKey names one bucket of one CA.
 type limitKey struct {
-	limit string // "orders", "certificates_per_domain", "exact_set", "failed_validations"
+	limit string // as the spec calls it
 	where string // the directory, with the account where the limit is an account's
 	what  string // the domain, the set of names, the name
 }
+
+// The limits that are buckets, as the spec calls them.
+const (
+	limitOrders            = "orders"
+	limitPerDomain         = "certificates_per_domain"
+	limitExactSet          = "exact_set"
+	limitFailedValidations = "failed_validations"
+)
 
 // limitUse is one bucket that an order draws from.
 type limitUse struct {
@@ -68,17 +76,17 @@ func usesOf(i *spec.Issuer, names []string, free Exemption) []limitUse {
 }
 
 func ordersKey(directory, account string) limitKey {
-	return limitKey{"orders", directory + " " + account, ""}
+	return limitKey{limitOrders, directory + " " + account, ""}
 }
 
 func domainKey(directory, domain string) limitKey {
-	return limitKey{"certificates_per_domain", directory, domain}
+	return limitKey{limitPerDomain, directory, domain}
 }
 
-func setKey(directory, digest string) limitKey { return limitKey{"exact_set", directory, digest} }
+func setKey(directory, digest string) limitKey { return limitKey{limitExactSet, directory, digest} }
 
 func failedKey(directory, account, name string) limitKey {
-	return limitKey{"failed_validations", directory + " " + account, name}
+	return limitKey{limitFailedValidations, directory + " " + account, name}
 }
 
 // registered are the registered domains of names, each once: what CAs count
@@ -177,7 +185,7 @@ func (b *book) reserve(uses []limitUse, now time.Time) (at time.Time, by *limitU
 	at, by = b.first(uses, now)
 	for _, u := range uses {
 		// Only a failure draws from the failed validations, and it is not expected.
-		if (by == nil || u.key == by.key) && u.key.limit != "failed_validations" {
+		if (by == nil || u.key == by.key) && u.key.limit != limitFailedValidations {
 			b.bucket(u).take(at)
 		}
 	}

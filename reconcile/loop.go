@@ -46,7 +46,14 @@ type Pass struct {
 	Rewound    time.Time
 	Unanchored error
 	Tripped    []Tripped // what is held as a whole, by subject
-	Next       time.Time // when the loop wakes next
+	// Limits are how far those of the CAs are used up, Problems what
+	// examinations found and is open; nil where nothing could be seen.
+	Limits   []LimitUsed
+	Problems []Problem
+	Backlog  Backlog
+	Outages  []Outage // that last
+	Took     time.Duration
+	Next     time.Time // when the loop wakes next
 }
 
 const (
@@ -149,7 +156,11 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	now := l.now()
 	defer func() {
 		l.wakeAt = l.nextWake(p)
-		p.Next = l.wakeAt
+		p.Next, p.Outages, p.Took = l.wakeAt, l.away(), max(l.now().Sub(now), 0)
+		var err error
+		if p.Backlog, err = l.r.Backlog(); err != nil {
+			p.Err = errors.Join(p.Err, err)
+		}
 	}()
 	all := l.pullDue(now)
 	if all {
@@ -179,7 +190,10 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, actedOn(p)))
 	}
 	p.Standing, p.Records, p.Rewound = l.planned, l.records(), LastRewound(l.seen.History)
-	p.Unanchored, p.Tripped = l.r.Unanchored(), tripped(l.seen, now)
+	p.Unanchored, p.Limits = l.r.Unanchored(), LimitsUsed(l.desired, l.seen.History, now)
+	p.Problems, err = l.r.Open()
+	p.Err = errors.Join(p.Err, err)
+	p.Tripped = tripped(l.seen, now)
 	if ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.daily(ctx, now))
 	}

@@ -1,6 +1,10 @@
 package reconcile
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // KindPass is the operation of an event about a pass as a whole: Git or Vault
 // cannot be reached, or can be again. No action is of this kind.
@@ -9,6 +13,15 @@ const KindPass Kind = "pass"
 // tellAfter is how many passes in a row have to fail in the same way until it
 // is an event: one that passes within minutes is in the log alone.
 const tellAfter = 3
+
+// Outage is a side that passes in a row could not do their work with.
+type Outage struct {
+	Side  string // "config_repo", "ledger" or "vault"
+	Since time.Time
+}
+
+// Sides are all that an outage may be of.
+var Sides = []string{sideRepo.id(), sideLedger.id(), sideLooked.id()}
 
 // side is one that a pass cannot do without. The config repo and the ledger may
 // be on different hosts: one that answers says nothing of the other.
@@ -19,6 +32,18 @@ const (
 	sideLedger side = "the ledger"
 	sideLooked side = "Vault" // or the ledger, where it was never seen yet
 )
+
+// id is its name for machines.
+func (s side) id() string {
+	switch s {
+	case sideRepo:
+		return "config_repo"
+	case sideLedger:
+		return "ledger"
+	default:
+		return "vault"
+	}
+}
 
 // outage is a run of passes that failed because of one of the other sides.
 type outage struct {
@@ -76,4 +101,14 @@ func (l *Loop) tellOutage(with side, o *outage, status Status, detail string) bo
 	}
 	e.ID = eventID("outage", string(with), string(status), o.since.UTC().Format(time.RFC3339))
 	return l.r.scribe.note(entry{Event: e}) == nil
+}
+
+// away are the outages that last, by side.
+func (l *Loop) away() []Outage {
+	var list []Outage
+	for with, o := range l.outages {
+		list = append(list, Outage{with.id(), o.since})
+	}
+	slices.SortFunc(list, func(a, b Outage) int { return strings.Compare(a.Side, b.Side) })
+	return list
 }

@@ -55,6 +55,9 @@ const (
 	ClassDenied      Class = "denied"
 )
 
+// ServedClasses are all of them.
+var ServedClasses = []Class{ClassExpired, ClassOther, ClassStale, ClassIncomplete, ClassUnreachable, ClassDenied}
+
 // Look is what was seen at one endpoint.
 type Look struct {
 	Certificate string     `json:"certificate"`

@@ -76,6 +76,8 @@ func ReadProblems(tree fs.FS) (*Problems, error) {
 	if p.Schema > problemsSchema {
 		return nil, fmt.Errorf("reading the ledger's %s: it has schema %d, and this certroll knows %d: use the newer one", problemsFile, p.Schema, problemsSchema)
 	}
+	// Whoever may push can write one that concerns nobody: certroll never does.
+	p.Problems = slices.DeleteFunc(p.Problems, func(o Problem) bool { return o.Operation == KindProbe && len(o.Certificates) == 0 })
 	return p, nil
 }
 

@@ -31,8 +31,9 @@ type scribe struct {
 	ledger  Ledger
 	journal Journal
 	now     func() time.Time
-	last    fs.FS  // the newest tree that was seen
-	head    string // its commit
+	last    fs.FS     // the newest tree that was seen
+	head    string    // its commit
+	toldAt  time.Time // when all that was to be told had been pushed last
 	records recordCache
 }
 
@@ -114,6 +115,7 @@ func (s *scribe) flush(ctx context.Context) (commit string, told []entry, err er
 	if err != nil {
 		return "", nil, err
 	}
+	s.toldAt = s.now()
 	return commit, told, s.journal.Ack(len(told))
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // statusPage renders STATUS.md: what pages first, then what fails, then what
@@ -98,7 +99,7 @@ func stateCell(r *Record) string {
 	case 2:
 		return "unmanaged"
 	default:
-		return string(r.State)
+		return cell(string(r.State))
 	}
 }
 
@@ -153,7 +154,7 @@ func whatFails(list []*Record) string {
 		default:
 			told++
 			f := r.LastFailure
-			fmt.Fprintf(&b, "\n- **%s**, %s at %s: %s\n", cell(r.Certificate), f.Class, f.At.UTC().Format(time.RFC3339), prose.Replace(f.Message))
+			fmt.Fprintf(&b, "\n- **%s**, %s at %s: %s\n", cell(r.Certificate), cell(string(f.Class)), f.At.UTC().Format(time.RFC3339), paragraph(f.Message))
 		}
 	}
 	if told == 0 {
@@ -175,7 +176,7 @@ func whatIsServed(problems *Problems) string {
 			continue
 		}
 		told++
-		fmt.Fprintf(&b, "\n- **%s**, %s since %s: %s\n", cell(p.Certificates[0]), p.Class, stampOf(p.Since), prose.Replace(p.Message))
+		fmt.Fprintf(&b, "\n- **%s**, %s since %s: %s\n", cell(p.Certificates[0]), cell(string(p.Class)), stampOf(p.Since), paragraph(p.Message))
 	}
 	if told == 0 {
 		return ""
@@ -230,16 +231,29 @@ func shortNames(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
 }
 
-var cellText = strings.NewReplacer("|", "\\|", "\n", " ", "\r", " ", "<", "&lt;", "*", "\\*", "`", "'")
+var cellText = strings.NewReplacer("|", "\\|", "<", "&lt;", "*", "\\*", "`", "'")
 
-// prose makes a text safe within a paragraph of Markdown.
-var prose = strings.NewReplacer("\n", " ", "\r", " ", "<", "&lt;", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "`", "'")
+// paragraph makes a text safe within a paragraph of Markdown.
+func paragraph(s string) string { return proseText.Replace(flat(s)) }
+
+var proseText = strings.NewReplacer("<", "&lt;", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "`", "'")
 
 // cell makes a text safe for one cell of a Markdown table.
 func cell(s string) string {
-	s = cellText.Replace(s)
+	s = cellText.Replace(flat(s))
 	if len(s) > 300 {
 		s = strings.ToValidUTF8(s[:300], "") + " ..."
 	}
 	return s
+}
+
+// flat has no line breaks and nothing that acts on a terminal. Anybody who may
+// push to the ledger's branch can have written it.
+func flat(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }

@@ -56,6 +56,7 @@ type Client struct {
 
 	mu     sync.Mutex
 	secret *api.Secret // of the last login; nil for a token that was given
+	lease  tokenLease
 }
 
 const defaultTimeout = 30 * time.Second
@@ -136,6 +137,7 @@ func (c *Client) Login(ctx context.Context) error {
 	if secret == nil || secret.Auth == nil {
 		return &Error{doing: "logging in to Vault by " + a.Method, said: "Vault answered without a token", advice: "see the auth mount's settings"}
 	}
+	c.lasts(secret.Auth)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.secret = secret
@@ -310,7 +312,8 @@ func (c *Client) keepOnce(ctx context.Context) (ended bool, err error) {
 		select {
 		case <-ctx.Done():
 			return true, nil
-		case <-w.RenewCh():
+		case renewed := <-w.RenewCh():
+			c.lasts(renewed.Secret.Auth)
 		case err := <-w.DoneCh():
 			// nil is how a token ends that may not be renewed any further.
 			if err != nil {
@@ -338,6 +341,7 @@ func (c *Client) leased(ctx context.Context) (*api.Secret, error) {
 	if err != nil || ttl == 0 {
 		return nil, err
 	}
+	c.found(self, ttl)
 	renewable, err := self.TokenIsRenewable()
 	if err != nil {
 		return nil, err

@@ -103,6 +103,9 @@ func TestKeep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if until, lifetime := c.TokenLease(); lifetime != 2*time.Second || time.Until(until) > lifetime || time.Until(until) < 0 {
+		t.Errorf("the token lives %s, until %s", lifetime, until)
+	}
 	first := c.api.Token()
 	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 	defer stop()

@@ -59,6 +59,7 @@ func (a *app) notifier(s *settings, p *parts, log *slog.Logger, m *metrics, sinc
 	}
 	var all []reconcile.Destination
 	for _, n := range s.Notify {
+		m.destination(n.Name)
 		at := s.Vault.Prefix + "/notify/" + ledgerID(p.ledger) + "/" + n.Name
 		all = append(all, reconcile.Destination{
 			Name: n.Name, Interest: n.interest(),

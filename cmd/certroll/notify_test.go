@@ -146,7 +146,8 @@ func TestNotifyOfARun(t *testing.T) {
 	w.certroll(0, "retry", "api", "more")
 	w.until("the certificates", out, func() bool { return w.told("issue", "success") == 2 })
 	w.until("word of them", out, func() bool { return strings.Contains(strings.Join(r.kinds(), ","), "recovered") })
-	w.until("the count of messages", out, func() bool { return strings.Count(w.scrape(out), "certroll_notifications_total{") == 2 })
+	counted := regexp.MustCompile(`(?m)^certroll_notifications_total\{destination="(hook|chat)",status="success"\} [1-9]`)
+	w.until("the count of messages", out, func() bool { return len(counted.FindAllString(w.scrape(out), -1)) == 2 })
 	w.stopRun(cmd, out)
 	if got := r.kinds(); !slices.Equal(got, []string{"failing api more", "recovered api more"}) {
 		t.Errorf("told: %q", got)

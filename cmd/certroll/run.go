@@ -91,6 +91,7 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer d.Close()
+	d.metrics.connected(d.client.TokenLease)
 	d.health.connected(func(ctx context.Context) error { return d.kv.Reach(ctx, s.Vault.Mount) })
 	if a.configDir != "" && s.Verify != nil {
 		log.Warn("verify in certroll.hcl is about commits: no signature is asked for of what lies in a directory", "directory", a.configDir)
@@ -151,12 +152,12 @@ func isAway(err error) bool {
 
 // passed logs and counts how a pass ended.
 func (d *daemon) passed(p reconcile.Pass) {
-	var revision string
+	var revision revisionTaken
 	if d.good != nil {
-		revision = d.good.Commit
+		revision = revisionTaken{d.good.Commit, d.takenAt}
 	}
 	d.metrics.passed(p, revision, time.Now())
-	d.lookout.Follow(p.Standing, reconcile.Revision{Commit: revision})
+	d.lookout.Follow(p.Standing, reconcile.Revision{Commit: revision.commit})
 	d.say.pass(p)
 	d.health.passed(p)
 	if d.notifier != nil {

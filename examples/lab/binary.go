@@ -49,6 +49,8 @@ func remedy(program string) string {
 		return "install GnuPG (Debian: apt-get install gnupg)"
 	case "nginx", "haproxy":
 		return "install it (Debian: apt-get install " + program + ")"
+	case "prometheus", "promtool":
+		return "install Prometheus (Debian: apt-get install prometheus)"
 	case "git":
 		return "install Git"
 	}

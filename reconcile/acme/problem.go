@@ -97,7 +97,11 @@ func validationClass(p *acme.ProblemDetails) (class, advice string) {
 	}
 }
 
-// words are the problem word for word, without signed tokens.
+// longestProblem bounds what is passed on of a problem document: one that
+// refuses each of a hundred names is shorter.
+const longestProblem = 20_000
+
+// words are the problem word for word, without signed tokens, on one line.
 func words(p *acme.ProblemDetails) string {
 	var b strings.Builder
 	if p.HTTPStatus != 0 {
@@ -107,7 +111,7 @@ func words(p *acme.ProblemDetails) string {
 	for _, sub := range p.SubProblems {
 		fmt.Fprintf(&b, " [%s: %s: %s]", sub.Identifier.Value, sub.Type, sub.Detail)
 	}
-	return strikeTokens(b.String())
+	return clipTo(longestProblem, inertText(strikeTokens(b.String())))
 }
 
 // explain turns what a request failed with into an Error. seen is the last
@@ -133,7 +137,7 @@ func (c *Client) explain(ctx context.Context, doing string, err error, seen answ
 	if seen.status >= http.StatusBadRequest {
 		return c.unexplained(doing, err, seen)
 	}
-	return &Error{class: ClassCAUnavailable, doing: doing, said: clip(strikeTokens(err.Error())), cause: err,
+	return &Error{class: ClassCAUnavailable, doing: doing, said: clip(inertText(strikeTokens(err.Error()))), cause: err,
 		advice: "the CA's answer is not what RFC 8555 lets one expect"}
 }
 
@@ -178,6 +182,9 @@ func (c *Client) retryAt(header, detail string) time.Time {
 	}
 	if m := limitText.FindStringSubmatch(detail); m != nil {
 		if t, err := time.Parse(time.DateTime, strings.Replace(m[1], "T", " ", 1)); err == nil {
+			if latest := c.now().Add(retryLimit); t.After(latest) {
+				return latest
+			}
 			return t
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // struck stands where a secret was.
@@ -33,11 +34,23 @@ const shortest = 4
 // JSON answers end up in errors otherwise, and errors in Git.
 const longest = 2000
 
-func clip(text string) string {
-	if len(text) <= longest {
+func clip(text string) string { return clipTo(longest, text) }
+
+func clipTo(most int, text string) string {
+	if len(text) <= most {
 		return text
 	}
-	return strings.ToValidUTF8(text[:longest], "") + "…"
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+// inertText has no control characters: it goes to logs, Git and terminals.
+func inertText(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // striker strikes a set of secrets out of texts, in each of the spellings in

@@ -1,0 +1,114 @@
+package reconcile
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+	"unicode"
+)
+
+// FuzzLedger: whoever may push to the ledger's branch can write anything there.
+// Reading ends with an error at worst, and STATUS.md stays the table it is.
+func FuzzLedger(f *testing.F) {
+	record, err := MarshalRecord(newView().record)
+	if err != nil {
+		f.Fatal(err)
+	}
+	const commit = "5ad8f67c560523c935454493a6e0215aaba8e92d"
+	accepted := `{"schema":1,"id":"a","time":"2026-11-23T12:00:00Z","operation":"config","status":"success","reason":"accepted","revision":"` + commit + `"}` + "\n"
+	problems := `{"schema":1,"updated_at":"2026-11-23T12:00:00Z","problems":[{"operation":"probe","class":"stale","about":"api:443","certificates":["api"],"since":"2026-11-23T12:00:00Z"}]}`
+	failing := `{"schema":1,"certificate":"b|\u001b[1m","state":"failing","severity":"page","failures":3,"last_failure":{"class":"caa","message":"no\n| x |"},"hold":{"reason":"backoff"}}`
+	f.Add(record, []byte(accepted), []byte(problems))
+	f.Add([]byte(failing), []byte(accepted+`{"schema":1,"id":"b","certificate":"b","operation":"issue","status":"failure","issuer":"ca"}`), []byte("{}"))
+	f.Add(record, []byte(accepted), []byte(`{"problems":[{"operation":"probe"},null]}`))
+	f.Fuzz(func(t *testing.T, record, audit, problems []byte) {
+		tree := fstest.MapFS{
+			recordFile("a"): {Data: record}, "audit/2026/11.jsonl": {Data: audit}, problemsFile: {Data: problems},
+		}
+		records, recordsErr := readRecords(tree)
+		open, problemsErr := ReadProblems(tree)
+		events, historyErr := readHistory(tree, time.Time{})
+		taken, _ := LastTaken(tree)
+		if ok, _ := AcceptedSince(tree, commit, taken.At); ok && !strings.Contains(string(audit), commit) {
+			t.Error("a consent is read that nobody wrote")
+		}
+		_, _ = (&surveyor{lines: map[string]int{}}).mark(tree, commit)
+		_, _ = tells(tree, "a")
+		if recordsErr == nil && problemsErr == nil {
+			onePage(t, records, open)
+		}
+		if historyErr == nil && recordsErr == nil {
+			for _, b := range gather(notices(events, 0), Interest{On: UsualNotices()}, records) {
+				if len(b.Notices) == 0 || len(b.Notices[0].Kinds) == 0 {
+					t.Errorf("a message tells of nothing: %+v", b)
+				}
+			}
+		}
+		if historyErr == nil {
+			appendable(t, tree, events)
+		}
+	})
+}
+
+// onePage: nothing that stands in a ledger begins a line of STATUS.md, or acts
+// on the terminal that shows it.
+func onePage(t *testing.T, records map[string]*Record, open *Problems) {
+	t.Helper()
+	page := string(statusPage(records, open))
+	if i := strings.IndexFunc(page, func(r rune) bool { return unicode.IsControl(r) && r != '\n' }); i >= 0 {
+		t.Errorf("STATUS.md holds %q:\n%s", page[i], page)
+	}
+	for _, r := range records {
+		for line := range strings.Lines(page) {
+			if strings.HasPrefix(line, "| ["+cell(r.Certificate)+"]") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 9 {
+				t.Errorf("a row has other columns: %s", line)
+			}
+		}
+	}
+	for _, p := range open.Problems {
+		p.event(Failed, ReasonFound, Revision{}, start)
+	}
+}
+
+// appendable: what is added to the audit log is read again.
+func appendable(t *testing.T, tree fstest.MapFS, events []Event) {
+	t.Helper()
+	e := Event{Schema: EventSchema, ID: "of this test", Time: start.AddDate(0, 1, 0), Operation: KindNote}
+	files, err := appendEvents(tree, []Event{e}, e.Time)
+	if err != nil {
+		return
+	}
+	for name, b := range files {
+		tree[name] = &fstest.MapFile{Data: b}
+	}
+	again, err := readHistory(tree, time.Time{})
+	if err != nil || len(again) != len(events)+1 {
+		t.Errorf("of %d events and one more %d are read: %v", len(events), len(again), err)
+	}
+}
+
+// FuzzKept: what Vault keeps of the ledger's anchor and of destinations is read
+// as it was written, or refused.
+func FuzzKept(f *testing.F) {
+	at := "2026-11-23T12:00:00Z"
+	f.Add([]byte(`{"head":"c0ffee","events":"3","file":"audit/2026/11.jsonl","line":"3","hash":"a","at":"` + at + `","nonce":"n"}`))
+	f.Add([]byte(`{"after":"a","after_at":"` + at + `","upto":"b","sent":"2","tries":"1","retry_at":"` + at + `"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var fields map[string]string
+		if json.Unmarshal(text, &fields) != nil || len(fields) == 0 {
+			return
+		}
+		if m, err := markOf(fields); err == nil {
+			if again, err := markOf(m.fields()); err != nil || again.Head != m.Head || again.Events != m.Events || again.Line != m.Line {
+				t.Errorf("%+v is read as %+v: %v", m, again, err)
+			}
+		}
+		if k, err := keptOf(fields); err == nil {
+			if again, err := keptOf(k.fields()); err != nil || again.sent != k.sent || again.tries != k.tries || !again.retryAt.Equal(k.retryAt) {
+				t.Errorf("%+v is read as %+v: %v", k, again, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,73 @@
+package vault
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// TestTokenLease: a token that was given is looked up and renewed; one without
+// an end has none.
+func TestTokenLease(t *testing.T) {
+	v := server(t)
+	if err := v.WritePolicy(t.Context(), "certroll", readAll); err != nil {
+		t.Fatal(err)
+	}
+	var given struct {
+		Auth struct {
+			Token string `json:"client_token"`
+		} `json:"auth"`
+	}
+	call(t, v, http.MethodPost, "auth/token/create", map[string]any{"policies": []string{"certroll"}, "ttl": "3s"}, &given)
+	keep := func(c *Client) (stop func()) {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		kept := make(chan struct{})
+		go func() {
+			defer close(kept)
+			c.Keep(ctx)
+		}()
+		return func() { cancel(); <-kept }
+	}
+	c := newClient(t, v, given.Auth.Token)
+	defer keep(c)()
+	var first time.Time
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		until, lifetime := c.TokenLease()
+		if first.IsZero() {
+			first = until
+		}
+		if until.After(first.Add(time.Second/2)) && lifetime > time.Second && lifetime <= 3*time.Second {
+			break // it was renewed, which is told
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it lives %s until %s, and until %s at first", lifetime, until, first)
+		}
+	}
+	root := newClient(t, v, v.Token)
+	stop := keep(root)
+	if err := works(t, root); err != nil {
+		t.Error(err)
+	}
+	stop()
+	if until, lifetime := root.TokenLease(); !until.IsZero() || lifetime != 0 {
+		t.Errorf("a token without an end lives %s, until %s", lifetime, until)
+	}
+}
+
+// TestReach: a mount is asked about anew each time.
+func TestReach(t *testing.T) {
+	v := server(t)
+	kv := NewKV(newClient(t, v, v.Token))
+	if err := kv.Reach(t.Context(), "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Seal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustSay(t, kv.Reach(t.Context(), "secret"), v, "sealed", "unseal it")
+	if err := v.Unseal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustSay(t, NewKV(newClient(t, v, "hvs.not-a-token")).Reach(t.Context(), "secret"), v, "the token is not valid any more")
+}
