@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
@@ -50,7 +51,7 @@ func Start(t testing.TB) *Browser {
 		leave()
 		end()
 	})
-	if err := chromedp.Run(ctx); err != nil {
+	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("starting %s: %v", program, err)
 	}
 	return &Browser{ctx}
@@ -75,34 +76,47 @@ type Tab struct {
 	said []string
 }
 
-// Tab opens a tab and demands at the end of the test that its console stayed
-// silent: a violation of the content security policy would be said there.
+// Tab opens a tab and listens to its console, on which a violation of the
+// content security policy would be said.
 func (b *Browser) Tab(t testing.TB) *Tab {
 	t.Helper()
 	ctx, leave := chromedp.NewContext(b.ctx)
-	tab := &Tab{t: t, ctx: ctx}
 	t.Cleanup(leave)
-	chromedp.ListenTarget(ctx, func(event any) {
-		switch e := event.(type) {
-		case *log.EventEntryAdded:
-			tab.hear(fmt.Sprintf("%s %s: %s %s", e.Entry.Level, e.Entry.Source, e.Entry.Text, e.Entry.URL))
-		case *runtime.EventConsoleAPICalled:
-			tab.hear(fmt.Sprintf("console.%s: %v", e.Type, e.Args))
-		case *runtime.EventExceptionThrown:
-			tab.hear("exception: " + e.ExceptionDetails.Error())
-		}
-	})
-	tab.Do(log.Enable(), runtime.Enable())
+	tab := &Tab{t: t, ctx: ctx}
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("opening a tab: %v", err)
+	}
+	if err := chromedp.Listen(ctx, tab.hear); err != nil {
+		t.Fatal(err)
+	}
+	Call(tab, log.Enable, cdp.Empty{})
+	Call(tab, runtime.Enable, cdp.Empty{})
 	return tab
 }
 
-func (t *Tab) hear(text string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.said = append(t.said, text)
+// Call sends a command of the protocol.
+func Call[P, R any](t *Tab, command cdp.Command[P, R], params P) {
+	t.t.Helper()
+	t.Do(func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, target, command, params)
+		return chromedp.Void{}, err
+	})
 }
 
-// Silent demands that the console said nothing so far.
+func (t *Tab) hear(event any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch e := event.(type) {
+	case *log.EventEntryAdded:
+		t.said = append(t.said, fmt.Sprintf("%s %s: %s", e.Entry.Level, e.Entry.Source, e.Entry.Text))
+	case *runtime.EventConsoleAPICalled:
+		t.said = append(t.said, fmt.Sprintf("console.%s: %v", e.Type, e.Args))
+	case *runtime.EventExceptionThrown:
+		t.said = append(t.said, "exception: "+e.ExceptionDetails.Text)
+	}
+}
+
+// Silent demands that the console has said nothing.
 func (t *Tab) Silent() {
 	t.t.Helper()
 	t.mu.Lock()
@@ -113,11 +127,11 @@ func (t *Tab) Silent() {
 }
 
 // Do runs actions.
-func (t *Tab) Do(actions ...chromedp.Action) {
+func (t *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
 	t.t.Helper()
 	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	if err := chromedp.Do(ctx, actions...); err != nil {
 		t.t.Fatalf("the browser: %v", err)
 	}
 }
@@ -128,42 +142,45 @@ func (t *Tab) Open(address string) {
 	t.Do(chromedp.Navigate(address))
 }
 
-// Text is what an element shows.
-func (t *Tab) Text(selector string) string {
-	t.t.Helper()
-	var text string
-	t.Do(chromedp.Text(selector, &text, chromedp.ByQuery))
-	return text
-}
-
-// Eval evaluates an expression in the page, into what is pointed at.
-func (t *Tab) Eval(expression string, into any) {
-	t.t.Helper()
-	t.Do(chromedp.Evaluate(expression, into))
-}
-
-// Until waits for an expression to be true.
-func (t *Tab) Until(expression string) {
+// Eval is the value of an expression in the page.
+func Eval[T any](t *Tab, expression string) T {
 	t.t.Helper()
 	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
-	var seen string
-	if err := chromedp.Run(ctx, chromedp.Poll(expression, nil, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience))); err != nil {
-		_ = chromedp.Run(t.ctx, chromedp.Evaluate("document.body.innerText", &seen))
-		t.t.Fatalf("waiting for %s: %v; the page shows:\n%s", expression, err, seen)
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		t.t.Fatalf("evaluating %s: %v", expression, err)
+	}
+	return v
+}
+
+// Text is what the page shows.
+func (t *Tab) Text() string {
+	t.t.Helper()
+	return Eval[string](t, "document.body.innerText")
+}
+
+// Until waits for an expression to be true, over reloads of the page too.
+func (t *Tab) Until(expression string) {
+	t.t.Helper()
+	for deadline := time.Now().Add(patience); !Eval[bool](t, "Boolean("+expression+")"); {
+		if time.Now().After(deadline) {
+			t.t.Fatalf("waiting for %s; the page shows:\n%s", expression, t.Text())
+		}
+		time.Sleep(50 * time.Millisecond) // another process is at work
 	}
 }
 
-// Scripts turns JavaScript on or off.
+// Scripts turns JavaScript of the page on or off.
 func (t *Tab) Scripts(on bool) {
 	t.t.Helper()
-	t.Do(emulation.SetScriptExecutionDisabled(!on))
+	Call(t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on})
 }
 
 // Scheme sets the colour scheme that the reader prefers: "dark" or "light".
 func (t *Tab) Scheme(name string) {
 	t.t.Helper()
-	t.Do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}))
+	Call(t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}})
 }
 
 // Size sets the size of what is seen.
@@ -172,10 +189,20 @@ func (t *Tab) Size(width, height int64) {
 	t.Do(chromedp.EmulateViewport(width, height))
 }
 
+// Type types keys to what has the focus.
+func (t *Tab) Type(keys string) {
+	t.t.Helper()
+	t.Do(chromedp.KeyEvent(keys))
+}
+
 // Shot is what is seen, as a PNG.
 func (t *Tab) Shot() []byte {
 	t.t.Helper()
-	var png []byte
-	t.Do(chromedp.CaptureScreenshot(&png))
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		t.t.Fatal(err)
+	}
 	return png
 }
