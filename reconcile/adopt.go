@@ -55,6 +55,9 @@ func (a *attempt) take(ctx context.Context, p pair, version int) error {
 		// No ARI: another account may have ordered it, and only that one may
 		// have it replaced. Until the next renewal the threshold decides.
 	}
+	if err := a.stageHere(ctx); err != nil {
+		return err
+	}
 	return a.describe(ctx)
 }
 
@@ -118,14 +121,15 @@ func (a *attempt) retire(ctx context.Context) error {
 	if err := a.drafts.drop(ctx, r.Certificate); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if err := a.withdraw(ctx, r); err != nil {
+		return err
+	}
 	s := a.action.Secret
 	if r.Live == nil || r.OnRemove == spec.Keep || r.OnRemove == "" || !s.Readable || s.Owner != r.Certificate {
 		return nil
 	}
-	for _, c := range a.desired.Certificates {
-		if targetOf(c) == a.action.At {
-			return nil // it has an heir
-		}
+	if a.hasHeir() {
+		return nil
 	}
 	if r.OnRemove == spec.Revoke {
 		if err := a.revoke(ctx); err != nil {

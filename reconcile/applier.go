@@ -74,6 +74,8 @@ func (a *attempt) do(ctx context.Context) error {
 		return a.repair(ctx)
 	case a.action.Kind == KindAdopt:
 		return a.adopt(ctx)
+	case a.action.Kind == KindStage:
+		return a.stage(ctx)
 	case a.action.Kind == KindRetire:
 		return a.retire(ctx)
 	}
@@ -109,7 +111,7 @@ func (ap *applier) actor(reason Reason) (actor, cause string) {
 	switch reason {
 	case ReasonThreshold, ReasonExpired, ReasonUnfinished, ReasonWindow, ReasonRevoking, ReasonKeyAge, ReasonOverdue:
 		return firstOf(ap.opts.Actor, "schedule"), "schedule"
-	case ReasonDrifted, ReasonDeleted, ReasonForeign:
+	case ReasonDrifted, ReasonDeleted, ReasonForeign, ReasonNextKeyLost:
 		return firstOf(ap.opts.Actor, "schedule"), "drift"
 	default:
 		return firstOf(ap.revision.Author, ap.opts.Actor, "unknown"), "spec"

@@ -64,11 +64,14 @@ type Reconciler struct {
 	ca       CA
 	observer *Observer
 	drafts   *drafts
+	next     *nextKeys
 	scribe   *scribe
 	mooring  mooring
 	asks     *asks
 	tenancy  tenancy
 	opts     Options
+
+	problemsMu sync.Mutex // held from reading the open problems to noting what changes them
 
 	heldMu sync.Mutex
 	held   map[string]bool // ids of the events of holds that were told
@@ -99,6 +102,7 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 	return &Reconciler{
 		secrets: secrets, ca: ca, observer: observer, opts: o,
 		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix},
+		next:   &nextKeys{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix},
 		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now}, mooring: mooring{anchor: o.Anchor},
 		asks: &asks{store: o.Moments}, held: map[string]bool{},
 	}
@@ -165,7 +169,8 @@ func (r *Report) Failed() int {
 // plan said any more is left alone.
 func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev Revision, actions []Action) (*Report, error) {
 	report := &Report{}
-	err := r.noteHeld(heldTogether(actions, r.opts.Now()))
+	now := r.opts.Now()
+	err := r.noteHeld(append(heldTogether(actions, now), expiringEvents(actions, rev, now)...))
 	if err == nil && len(actionable(actions)) > 0 {
 		var run context.Context
 		var release func()
@@ -193,9 +198,12 @@ func (r *Reconciler) applyUnderLease(ctx, run context.Context, desired *spec.Spe
 
 // stillTrue are the actions that a fresh look still calls for.
 func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned []Action, report *Report) ([]Action, error) {
-	before := &Observed{Secrets: map[Location]Secret{}}
+	before := &Observed{Secrets: map[Location]Secret{}, Staged: map[string]Staged{}}
 	for _, a := range planned {
 		before.Secrets[a.At] = a.Secret
+		if a.Next != nil {
+			before.Staged[a.Certificate] = *a.Next
+		}
 	}
 	todo := actionable(planned)
 	stale := make(map[string]bool, len(todo))

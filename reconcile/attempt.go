@@ -42,6 +42,7 @@ var orderSteps = []step{
 	{"order", (*attempt).order},
 	{"verify", (*attempt).verify},
 	{"write", (*attempt).write},
+	{"stage", (*attempt).stageDrafted},
 	{"describe", (*attempt).describe},
 	{"revoke", (*attempt).revokeReplaced},
 	{"ask", (*attempt).askRenewalInfo},
@@ -52,6 +53,7 @@ var orderSteps = []step{
 var resumeSteps = []step{
 	{"verify", (*attempt).verify},
 	{"write", (*attempt).write},
+	{"stage", (*attempt).stageDrafted},
 	{"describe", (*attempt).describe},
 	{"revoke", (*attempt).revokeReplaced},
 	{"ask", (*attempt).askRenewalInfo},
@@ -138,6 +140,9 @@ func (a *attempt) writeFields(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if n := a.draft.Next; n != nil {
+		material.NextKeyDigest = n.digest
+	}
 	data, err := a.action.Spec.Vault.Fields.Render(material, func(v spec.Value) (string, error) { return a.resolve(ctx, v) })
 	if err != nil {
 		return 0, &failure{class: ClassConfig, err: err}
@@ -198,7 +203,7 @@ func (a *attempt) describe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if seen.Owner == a.action.Certificate && seen.Live.Serial == a.live.Serial && !seen.Behind() {
+	if seen.Owner == a.action.Certificate && seen.Live.Serial == a.live.Serial && !seen.Behind() && seen.Live.sameNext(a.live) {
 		return nil
 	}
 	return a.secrets.WriteMetadata(ctx, loc.Mount, loc.Path, encodeMeta(seen.Custom, a.action.Certificate, a.live))

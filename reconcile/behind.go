@@ -80,6 +80,7 @@ func behind(s *situation, l *Live) string {
 	}
 	note("the order of domains", slices.Equal(r.Names, c.Names()))
 	note("labels", maps.Equal(r.Labels, c.Labels))
+	note("probe", slices.Equal(r.Probe, c.Endpoints()))
 	note("on_remove", r.OnRemove == c.OnRemove)
 	note("the file it stands in", r.File == c.File)
 	note("renewal", sameTime(r.RenewAt, recordedDue(c, s.due(), s.now)))

@@ -91,8 +91,8 @@ func (t *trouble) retried(certificate string, now time.Time) bool {
 func troubles(events []Event) map[subject]*trouble {
 	found := map[subject]*trouble{}
 	for _, e := range events {
-		if e.Operation == KindDoctor {
-			continue // a look ahead held nobody up
+		if e.Operation == KindDoctor || e.Operation == KindProbe {
+			continue // a look held nobody up
 		}
 		for _, p := range e.PassedOver {
 			blame(found, accountSubject(p.Account), e, p.Class, p.Message)

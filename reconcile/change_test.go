@@ -55,6 +55,11 @@ func TestChangeOf(t *testing.T) {
 			}),
 			want: []string{"api changed reissue: domains api.example.com -> api.example.com new.example.com (action)"},
 		},
+		"an endpoint needs no certificate": {
+			base: certificates("api"), live: []string{"api"},
+			head: changed("api", func(c *spec.Certificate) { c.Probes = endpoints("api.example.com") }),
+			want: []string{"api changed repair: probe  -> api.example.com:443 (at_once)"},
+		},
 		"a label needs no certificate": {
 			base: certificates("api"), live: []string{"api"},
 			head: changed("api", func(c *spec.Certificate) { c.Labels = map[string]string{"team": "edge"} }),
@@ -185,6 +190,7 @@ func TestChangeOfSettingsComplete(t *testing.T) {
 		"size":           func(c *spec.Certificate) { c.Key.Size = 4096 },
 		"rotation":       func(c *spec.Certificate) { c.Key.Rotation = spec.RotateNever },
 		"max_age":        func(c *spec.Certificate) { c.Key.MaxAge = 90 * day },
+		"next":           func(c *spec.Certificate) { c.Key.Next = true },
 		"until":          func(c *spec.Certificate) { c.Renewal.Until = start },
 		"threshold":      func(c *spec.Certificate) { c.Renewal.ThresholdDays, c.Renewal.ThresholdStated = 20, true },
 		"percent":        func(c *spec.Certificate) { c.Renewal.ThresholdPercent, c.Renewal.ThresholdStated = 20, true },
@@ -305,6 +311,11 @@ func TestRemarks(t *testing.T) {
 		"another account":            {head: func(c *spec.Certificate) { c.DNS = []string{"second", "lab"} }, want: []string{"dns_swapped: second, lab, and were lab"}},
 		"on_remove stronger":         {head: func(c *spec.Certificate) { c.OnRemove = spec.Revoke }, want: []string{`on_remove_changed: on_remove is "revoke", and was "keep"`}},
 		"on_remove weaker":           {base: func(c *spec.Certificate) { c.OnRemove = spec.Delete }, want: []string{`on_remove_changed: on_remove is "keep", and was "delete"`}},
+		"looked at elsewhere": {base: func(c *spec.Certificate) { c.Probes = endpoints("old.example.net") },
+			head: func(c *spec.Certificate) {
+				c.Probes = endpoints("api.example.com", "old.example.net", "lb.example.net")
+			},
+			want: []string{"probe_elsewhere: connect to lb.example.net:443, which is none of its names"}},
 		"removed":                    {gone: true, want: []string{"removed: the ledger knows nothing of it"}},
 		"removed and kept":           {gone: true, live: true, want: []string{`removed: on_remove is "keep": the secret stays`}},
 		"removed and revoked":        {gone: true, live: true, base: func(c *spec.Certificate) { c.OnRemove = spec.Revoke }, want: []string{`removed: on_remove is "revoke": the certificate is revoked`}},

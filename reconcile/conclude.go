@@ -17,6 +17,9 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 		return a.concludeFailure(e, err, now)
 	}
 	e.Status, e.Revoked = Success, a.revoked
+	if r := a.action.Record; r != nil {
+		e.Recovered = r.Failures
+	}
 	if a.action.Reason == ReasonOverdue {
 		e.Status = Held
 	}
@@ -32,7 +35,7 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 	}
 	record := a.successRecord(now)
 	if l := a.live; l != nil {
-		e.NewSerial, e.KeyDigest, e.Issuer = l.Serial, l.KeyDigest, l.Issuer
+		e.NewSerial, e.KeyDigest, e.NextKey, e.Issuer = l.Serial, l.KeyDigest, l.NextKeyDigest, l.Issuer
 		e.VaultPath, e.VaultVer = l.Mount+"/"+l.Path, l.Version
 	}
 	if a.settled != "" && a.revoked == "" {
@@ -46,6 +49,11 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 // which has to tell it again tells the same: a version of a secret, or where
 // none was written the record that was there before.
 func (a *attempt) successID(e Event) string {
+	if a.action.Kind == KindStage {
+		// By what the ledger said before: a run that died before it could tell is
+		// told of by the next one in the same words.
+		return eventID(e.Certificate, string(KindStage), a.toldNext(), e.NextKey, e.NewSerial)
+	}
 	if a.live != nil && !a.action.Reason.records() && a.action.Kind != KindRevoke {
 		return eventID(e.Certificate, e.NewSerial, e.VaultPath, fmt.Sprint(e.VaultVer))
 	}
@@ -90,9 +98,12 @@ func (a *attempt) tellOrder(e *Event) {
 func (a *attempt) successRecord(now time.Time) *Record {
 	if a.action.Kind == KindRetire {
 		r := *a.action.Record
-		r.State, r.Hold, r.RenewAt, r.UpdatedAt = StateRetired, nil, nil, r.next(now)
+		r.State, r.Hold, r.RenewAt, r.Probe, r.UpdatedAt = StateRetired, nil, nil, nil, r.next(now)
 		// What comes back under this name begins anew.
 		r.Failures, r.LastFailure, r.FailingSince, r.Severity = 0, nil, nil, ""
+		if r.Live != nil {
+			r.Live = r.Live.withoutNext()
+		}
 		return &r
 	}
 	r := newRecord(a.action.Spec, a.action.Record, now)

@@ -49,8 +49,25 @@
 //   - With renewal.auto off only a missing certificate and an explicit
 //     rotation request are acted on: turning the renewal off means "do not
 //     touch it".
+//   - The next key (key.next) is made with the pending secret of the order before
+//     it, and takes the place of the one that is staged only when the pair is
+//     live. What was published is thus either staged or live, and the rule that
+//     stages needs neither a stored phase nor a key.
 //   - What an examination (Doctor) finds ahead is told when it comes and when
 //     it goes, and holds nothing up: only an attempt's failure does. What was
 //     told is kept in the ledger (doctor.json) and not read off the audit log,
 //     which would have to be read back to its beginning.
+//   - What endpoints serve (Lookout) is looked at beside the Loop and told in the
+//     same way: it is no attempt's failure. That something else than the live
+//     pair is served is a problem only when its consumer had time to load it;
+//     which pairs there were before is read off the dates and names of what is
+//     served, since nobody keeps a list of them for ever.
+//   - Notices are read off the audit log, which has every event already: it is
+//     the outbox, and no second one is kept. How far each destination was told is
+//     in Vault beside the anchor, where it outlives the disk and is the same for
+//     all replicas; in the ledger each message would be a commit, which is an
+//     event to tell of in turn. It moves up after a message was taken, so that one
+//     may come twice, under the same id, and none is lost.
+//   - An event carries what a notice needs: a success says how many failures it
+//     ended. What a hold of many was told as is known again from the days before.
 package reconcile

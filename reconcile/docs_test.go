@@ -99,8 +99,8 @@ func constants(t *testing.T, types ...string) map[string][]string {
 
 // TestDocsWords: every word that a field may hold is in the documentation.
 func TestDocsWords(t *testing.T) {
-	values := constants(t, "Kind", "Reason", "Class", "Status", "State", "Exemption", "Standing")
-	for typ, least := range map[string]int{"Kind": 13, "Reason": 29, "Class": 13, "Status": 4, "State": 3, "Exemption": 2, "Standing": 7} {
+	values := constants(t, "Kind", "Reason", "Class", "Status", "State", "Exemption", "Standing", "Serving")
+	for typ, least := range map[string]int{"Kind": 13, "Reason": 29, "Class": 13, "Status": 4, "State": 3, "Exemption": 2, "Standing": 7, "Serving": 9} {
 		if len(values[typ]) < least {
 			t.Errorf("only %d constants of type %s were found: %v", len(values[typ]), typ, values[typ])
 		}
@@ -119,5 +119,7 @@ func TestDocsWords(t *testing.T) {
 	said("ledger.md", "Classes of failure", values["Class"])
 	said("ledger.md", "Reasons", values["Reason"])
 	said("asking.md", "expiring", values["Standing"])
-	said("plan.md", "Actions", values["Kind"], string(KindConfig), string(KindRetry), string(KindPass), string(KindDoctor))
+	said("probe.md", "What it comes to", values["Serving"])
+	said("notifications.md", "Kinds", constants(t, "NoticeKind")["NoticeKind"])
+	said("plan.md", "Actions", values["Kind"], string(KindConfig), string(KindRetry), string(KindPass), string(KindDoctor), string(KindProbe))
 }

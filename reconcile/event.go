@@ -35,21 +35,25 @@ type Event struct {
 	Time        time.Time `json:"time"`
 	Operation   Kind      `json:"operation"`
 	Certificate string    `json:"certificate,omitempty"`
-	Names       []string  `json:"names,omitempty"` // as sent to the CA, where it was asked for a certificate
-	Status      Status    `json:"status"`
-	Severity    string    `json:"severity,omitempty"` // "page" from the third failure in a row on, and of a revision held back
-	Reason      Reason    `json:"reason,omitempty"`
-	Detail      string    `json:"detail,omitempty"`
-	Actor       string    `json:"actor,omitempty"` // the commit's author, the CLI user, or "schedule"
-	Cause       string    `json:"cause,omitempty"` // "spec", "schedule", "drift" or "command"
-	Revision    string    `json:"revision,omitempty"`
-	OldRevision string    `json:"old_revision,omitempty"` // that was in force, where another is held back or accepted
-	OldSerial   string    `json:"old_serial,omitempty"`
-	NewSerial   string    `json:"new_serial,omitempty"`
-	KeyDigest   string    `json:"key_digest,omitempty"`
-	Issuer      string    `json:"issuer,omitempty"`
-	Directory   string    `json:"directory,omitempty"` // the issuer's ACME directory, where it was asked
-	DNSAccount  string    `json:"dns_account,omitempty"`
+	// Certificates are the first of those that it concerns, where it is about many.
+	Certificates []string `json:"certificates,omitempty"`
+	Subject      string   `json:"subject,omitempty"` // what holds many, as "dns.NAME"
+	Names        []string `json:"names,omitempty"`   // as sent to the CA, where it was asked for a certificate
+	Status       Status   `json:"status"`
+	Severity     string   `json:"severity,omitempty"` // "page" from the third failure in a row on, and of a revision held back
+	Reason       Reason   `json:"reason,omitempty"`
+	Detail       string   `json:"detail,omitempty"`
+	Actor        string   `json:"actor,omitempty"` // the commit's author, the CLI user, or "schedule"
+	Cause        string   `json:"cause,omitempty"` // "spec", "schedule", "drift" or "command"
+	Revision     string   `json:"revision,omitempty"`
+	OldRevision  string   `json:"old_revision,omitempty"` // that was in force, where another is held back or accepted
+	OldSerial    string   `json:"old_serial,omitempty"`
+	NewSerial    string   `json:"new_serial,omitempty"`
+	KeyDigest    string   `json:"key_digest,omitempty"`
+	NextKey      string   `json:"next_key_digest,omitempty"` // of the key that the next renewal uses, where it is staged
+	Issuer       string   `json:"issuer,omitempty"`
+	Directory    string   `json:"directory,omitempty"` // the issuer's ACME directory, where it was asked
+	DNSAccount   string   `json:"dns_account,omitempty"`
 	// PassedOver are the DNS accounts that were tried before DNSAccount.
 	PassedOver  []PassedOver `json:"passed_over,omitempty"`
 	VaultPath   string       `json:"vault_path,omitempty"` // mount and path
@@ -59,12 +63,15 @@ type Event struct {
 	Exempt      Exemption    `json:"exempt,omitempty"`       // from which of the CA's limits the order was
 	FailedNames []string     `json:"failed_names,omitempty"` // that the CA looked at in vain
 	Revoked     string       `json:"revoked,omitempty"`      // the serial that was revoked
+	Endpoint    string       `json:"endpoint,omitempty"`     // that was looked at
 	// Credentials are the versions of the DNS accounts' credentials that it
 	// failed with, by account; one that cannot be known is left out.
 	Credentials map[string]string `json:"credentials,omitempty"`
 	Class       Class             `json:"class,omitempty"`
 	Message     string            `json:"message,omitempty"` // the upstream's own words
 	Failures    int               `json:"failures,omitempty"`
+	// Recovered is how many failures in a row a success has ended.
+	Recovered int `json:"recovered,omitempty"`
 	// HoldUntil is when it is tried again after a failure.
 	HoldUntil *time.Time `json:"hold_until,omitempty"`
 	Duration  float64    `json:"duration_seconds,omitempty"`
@@ -80,6 +87,18 @@ type PassedOver struct {
 	Account string `json:"account"`
 	Class   Class  `json:"class"`
 	Message string `json:"message"` // the provider's own words, secrets struck out
+}
+
+// mostConcerned bounds the certificates that an event about many names.
+const mostConcerned = 100
+
+// concerns names those that the event is about.
+func (e *Event) concerns(certificates []string) {
+	if len(certificates) == 1 {
+		e.Certificate = certificates[0]
+		return
+	}
+	e.Certificates = certificates[:min(len(certificates), mostConcerned)]
 }
 
 // eventID derives an id from what happened.

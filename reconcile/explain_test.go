@@ -41,6 +41,8 @@ func TestExplain(t *testing.T) {
 		"a revocation": {func(v *view) { v.record.Revocations = []Revocation{{Serial: "99"}} }, day, "revocation, up to date", map[string]string{
 			"revocation": "serial 99 waits to be revoked"}},
 		"deleted": {func(v *view) { v.secret.Readable = false }, day, "missing, up to date", map[string]string{"missing": "version 1 is deleted"}},
+		"a next key": {func(v *view) { v.c.Key.Next = true }, day, "next key, up to date", map[string]string{
+			"next key": "key.next on, none is staged, none published"}},
 		"pending": {func(v *view) { v.obs.Pending["api"] = Pending{Follows: 1} }, day, "up to date", map[string]string{"unfinished": "a pending secret that follows version 1"}},
 	}
 	for name, tc := range cases {
@@ -128,6 +130,11 @@ func anyView(r *rand.Rand) (*spec.Spec, *Observed, time.Time) {
 	l.Serial, l.NamesDigest, l.Rotate = mostly(r, l.Serial, arbitrary[string](r)), mostly(r, l.NamesDigest, arbitrary[string](r)), arbitrary[string](r)
 	l.KeySince, l.IssuedAt, l.Directory, l.Issuer = anyTime(r), anyTime(r), mostly(r, l.Directory, other), mostly(r, l.Issuer, "gts")
 	l.Version, l.ARI, l.KeyShape = mostly(r, 1, r.Int()), arbitrary[string](r), mostly(r, l.KeyShape, arbitrary[string](r))
+	if r.Intn(2) == 0 {
+		v.c.Key.Next = r.Intn(3) > 0
+		l.NextKeyDigest, l.NextKeyShape, l.NextKeySince = mostly(r, "n1", arbitrary[string](r)), mostly(r, l.KeyShape, "rsa-2048"), mostly(r, optional(anyTime(r)), nil)
+		v.obs.Staged = mostly(r, map[string]Staged{"api": {mostly(r, "n1", l.KeyDigest), mostly(r, l.KeyShape, arbitrary[string](r))}}, nil)
+	}
 	v.secret.Live = mostly(r, l, nil)
 	v.secret.Owner = mostly(r, "api", arbitrary[string](r))
 	v.secret.Version = mostly(r, 1, r.Intn(5))
@@ -137,7 +144,7 @@ func anyView(r *rand.Rand) (*spec.Spec, *Observed, time.Time) {
 	record.State = mostly(r, StateLive, mostly(r, StateFailing, State(arbitrary[string](r))))
 	record.Live = mostly(r, record.Live, nil)
 	record.FailingSince = mostly(r, nil, optional(anyTime(r)))
-	record.LastFailure = mostly(r, nil, &Failure{At: anyTime(r), Class: Classes[r.Intn(len(Classes))], Operation: KindRevoke})
+	record.LastFailure = mostly(r, nil, &Failure{At: anyTime(r), Class: Classes[r.Intn(len(Classes))], Operation: mostly(r, KindRevoke, KindStage)})
 	record.Hold = mostly(r, nil, &Hold{Until: anyTime(r), Class: Classes[r.Intn(len(Classes))], SpecDigest: specDigest(v.desired, v.c)})
 	record.RenewalInfo = mostly(r, &RenewalInfo{Serial: "a1", Start: anyTime(r), End: anyTime(r), RenewAt: anyTime(r), CheckedAt: anyTime(r)}, nil)
 	record.Unmanaged = mostly(r, nil, &Unmanaged{Until: optional(anyTime(r))})
@@ -214,7 +221,8 @@ func TestPlanningAfterAnApplyIsEmpty(t *testing.T) {
 				c.Issuer = []string{"ca", "gts"}[r.Intn(2)]
 			}
 			c.DNS = [][]string{{"lab"}, {"dr"}, {"lab", "dr"}}[r.Intn(3)]
-			c.Key = []spec.Key{{Rotation: spec.RotateAlways}, {Rotation: spec.RotateNever, MaxAge: 10 * day}, {Curve: "P-384", Rotation: spec.RotateNever}}[r.Intn(3)]
+			c.Key = []spec.Key{{Rotation: spec.RotateAlways}, {Rotation: spec.RotateNever, MaxAge: 10 * day}, {Curve: "P-384", Rotation: spec.RotateNever},
+				{Rotation: spec.RotateAlways, Next: true}, {Curve: "P-384", Rotation: spec.RotateAlways, Next: true}}[r.Intn(5)]
 			c.Renewal = spec.Renewal{Auto: r.Intn(3) > 0, ThresholdDays: 1 + r.Intn(60), ThresholdPercent: r.Intn(2) * r.Intn(99), ThresholdStated: r.Intn(2) == 0, FallbackAfter: 3 * day}
 			if !c.Renewal.Auto {
 				c.Renewal.Until, c.Renewal.Reason = start.Add(time.Duration(r.Intn(40))*day), "moves"
@@ -240,12 +248,12 @@ func TestPlanningAfterAnApplyIsEmpty(t *testing.T) {
 				if n := len(w.settle().Results); n == 0 {
 					break
 				}
-				if passes == 4 { // the order, the note of a pause, that it is overdue
+				if passes == 5 { // the next key, the order, the note of a pause, that it is overdue
 					t.Fatalf("seed %d: it never comes to rest: %+v", seed, w.plan())
 				}
 			}
 			for _, a := range w.plan() {
-				if a.Kind != KindNone {
+				if a.Kind != KindNone && a.Reason != ReasonNextKeyNew {
 					t.Fatalf("seed %d: after an apply the plan says %s %s: %s", seed, a.Kind, a.Reason, a.Detail)
 				}
 			}

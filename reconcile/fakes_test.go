@@ -80,11 +80,14 @@ func (v *memVault) List(_ context.Context, mount, path string) ([]string, error)
 	var keys []string
 	for p := range v.secrets {
 		if rest, ok := strings.CutPrefix(p, full+"/"); ok {
+			if name, _, folder := strings.Cut(rest, "/"); folder {
+				rest = name + "/"
+			}
 			keys = append(keys, rest)
 		}
 	}
 	slices.Sort(keys)
-	return keys, err
+	return slices.Compact(keys), err
 }
 
 func (v *memVault) Read(_ context.Context, mount, path string) (map[string]string, int, error) {

@@ -28,7 +28,7 @@ type door struct {
 	inside int
 	proven bool
 	failed trouble
-	kept   int // certificates that were not let in
+	kept   []string // certificates that were not let in
 }
 
 func newGate(now func() time.Time) *gate {
@@ -52,7 +52,8 @@ func (g *gate) enter(ctx context.Context, a *Action) end {
 		g.mu.Lock()
 		s, full := g.look(a)
 		if s != "" {
-			g.door(s).kept++
+			d := g.door(s)
+			d.kept = append(d.kept, a.Certificate)
 			g.mu.Unlock()
 			return endHeld
 		}
@@ -147,9 +148,11 @@ func (g *gate) heldEvents() []Event {
 	defer g.mu.Unlock()
 	var events []Event
 	for s, d := range g.doors {
-		if d.kept > 0 {
-			detail := fmt.Sprintf("%s failed for %d certificates in a row; %d more were not tried, one at a time tries it again", s, len(d.failed.certificates), d.kept)
-			events = append(events, heldEvent(g.now(), s, ReasonBreaker, detail, d.failed.class, d.failed.message))
+		if len(d.kept) > 0 {
+			detail := fmt.Sprintf("%s failed for %d certificates in a row; %d more were not tried, one at a time tries it again", s, len(d.failed.certificates), len(d.kept))
+			e := heldEvent(g.now(), s, ReasonBreaker, detail, d.failed.class, d.failed.message)
+			e.concerns(slices.Sorted(slices.Values(d.kept)))
+			events = append(events, e)
 		}
 	}
 	return events
@@ -161,7 +164,7 @@ func heldEvent(now time.Time, s subject, why Reason, detail string, class Class,
 	now = now.UTC()
 	return Event{
 		Schema: EventSchema, ID: eventID("held", string(s), string(why), now.Format(time.DateOnly)), Time: now.Truncate(time.Millisecond),
-		Operation: KindHold, Status: Held, Reason: why, Detail: detail, Actor: "schedule", Cause: "schedule", Class: class, Message: message,
+		Operation: KindHold, Status: Held, Subject: string(s), Reason: why, Detail: detail, Actor: "schedule", Cause: "schedule", Class: class, Message: message,
 	}
 }
 
@@ -195,7 +198,9 @@ func heldTogether(actions []Action, now time.Time) []Event {
 			continue
 		}
 		detail := fmt.Sprintf("%d certificates wait, the last until %s: %s", len(g.names), g.last.UTC().Format(time.RFC3339), g.first.Detail)
-		events = append(events, heldEvent(now, s, g.first.Reason, detail, "", ""))
+		e := heldEvent(now, s, g.first.Reason, detail, "", "")
+		e.concerns(g.names)
+		events = append(events, e)
 	}
 	return events
 }
@@ -205,8 +210,7 @@ func heldTogether(actions []Action, now time.Time) []Event {
 func unreadableEvent(now time.Time, names []string, message string) Event {
 	detail := "what " + shortNames(names) + " has in Vault cannot be looked at, so nothing is done with it"
 	e := heldEvent(now, subject(string(unreadableSubject)+" "+namesDigest(names)), ReasonUnreadable, detail, ClassVault, message)
-	if len(names) == 1 {
-		e.Certificate = names[0]
-	}
+	e.Subject = string(unreadableSubject)
+	e.concerns(names)
 	return e
 }

@@ -151,7 +151,7 @@ func (g *grower) issueAll() {
 				return nil, err
 			}
 		}
-		files["STATUS.md"] = statusPage(records)
+		files["STATUS.md"] = statusPage(records, nil)
 		return files, nil
 	})
 	if err != nil {

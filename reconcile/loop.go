@@ -24,8 +24,9 @@ type LoopOptions struct {
 	Interval time.Duration // between pulls, lengthened by up to a tenth at random; 0: five minutes
 	// Nudge has the loop pull soon, as when a file has changed.
 	Nudge <-chan struct{}
-	// Passed is told of each pass.
-	Passed func(Pass)
+	// Planned is told of each plan before it is acted on; Passed of each pass.
+	Planned func([]Action)
+	Passed  func(Pass)
 	// Daily is run once a day, beside what else is done; nil: nothing. What
 	// goes wrong in it is its own to tell.
 	Daily func(context.Context, *spec.Spec, Revision)
@@ -44,6 +45,7 @@ type Pass struct {
 	// is why it could not be held against its anchor, nil where it could.
 	Rewound    time.Time
 	Unanchored error
+	Tripped    []Tripped // what is held as a whole, by subject
 	Next       time.Time // when the loop wakes next
 }
 
@@ -91,6 +93,9 @@ type Loop struct {
 func NewLoop(r *Reconciler, repo Repo, o LoopOptions) *Loop {
 	if o.Interval <= 0 {
 		o.Interval = 5 * time.Minute
+	}
+	if o.Planned == nil {
+		o.Planned = func([]Action) {}
 	}
 	if o.Passed == nil {
 		o.Passed = func(Pass) {}
@@ -166,6 +171,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	l.noteEnd(sideLooked)
 	inWaves(l.planned, now)
 	p.Actions = l.planned
+	l.o.Planned(p.Actions)
 	p.Report, err = l.r.Apply(ctx, l.desired, l.rev, l.planned)
 	l.noteGit(sideLedger, err)
 	p.Err = errors.Join(asked, err)
@@ -173,7 +179,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, actedOn(p)))
 	}
 	p.Standing, p.Records, p.Rewound = l.planned, l.records(), LastRewound(l.seen.History)
-	p.Unanchored = l.r.Unanchored()
+	p.Unanchored, p.Tripped = l.r.Unanchored(), tripped(l.seen, now)
 	if ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.daily(ctx, now))
 	}

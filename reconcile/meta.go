@@ -34,6 +34,9 @@ const (
 	metaIssuedAt    = "issued_at"
 	metaARI         = "ari_id"
 	metaDNSAccount  = "dns_account"
+	metaNextKey     = "next_key_digest"
+	metaNextShape   = "next_key_shape"
+	metaNextSince   = "next_key_since"
 
 	managedBy = "certroll"
 	maxMeta   = 512 // bytes of one value
@@ -64,6 +67,10 @@ func encodeMeta(there map[string]string, certificate string, l *Live) map[string
 	m[metaIssuedAt] = l.IssuedAt.UTC().Format(time.RFC3339)
 	m[metaARI] = l.ARI
 	m[metaDNSAccount] = l.DNSAccount
+	m[metaNextKey], m[metaNextShape], m[metaNextSince] = l.NextKeyDigest, l.NextKeyShape, ""
+	if l.NextKeySince != nil {
+		m[metaNextSince] = l.NextKeySince.UTC().Format(time.RFC3339)
+	}
 	// KV v2 refuses a key with an empty value; a missing key reads the same.
 	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
 	return m
@@ -89,6 +96,9 @@ func decodeMeta(m map[string]string) (certificate string, l *Live, err error) {
 		File:        m[metaFile],
 		ARI:         m[metaARI],
 		DNSAccount:  m[metaDNSAccount],
+
+		NextKeyDigest: m[metaNextKey],
+		NextKeyShape:  m[metaNextShape],
 	}
 	if l.Version, err = strconv.Atoi(m[metaVersion]); err != nil {
 		return "", nil, fmt.Errorf("custom metadata %s = %q is no version number", metaVersion, m[metaVersion])
@@ -100,6 +110,13 @@ func decodeMeta(m map[string]string) (certificate string, l *Live, err error) {
 		if *at, err = time.Parse(time.RFC3339, m[key]); err != nil {
 			return "", nil, fmt.Errorf("custom metadata %s = %q is no RFC 3339 time", key, m[key])
 		}
+	}
+	if since := m[metaNextSince]; since != "" {
+		at, err := time.Parse(time.RFC3339, since)
+		if err != nil {
+			return "", nil, fmt.Errorf("custom metadata %s = %q is no RFC 3339 time", metaNextSince, since)
+		}
+		l.NextKeySince = &at
 	}
 	return m[metaCertificate], l, nil
 }

@@ -8,12 +8,14 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 )
 
 // memAnchor is Vault's secret in memory. onStore runs before a write, once.
 type memAnchor struct {
+	mu      sync.Mutex
 	fields  map[string]string
 	version int
 	loadErr error
@@ -22,6 +24,8 @@ type memAnchor struct {
 }
 
 func (a *memAnchor) Load(context.Context) (map[string]string, int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return maps.Clone(a.fields), a.version, a.loadErr
 }
 
@@ -30,6 +34,8 @@ func (a *memAnchor) Store(_ context.Context, fields map[string]string, version i
 		a.onStore = nil
 		do()
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if version != a.version {
 		return conflictError{errors.New("check-and-set parameter did not match the current version")}
 	}

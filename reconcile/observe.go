@@ -55,6 +55,7 @@ type Pending struct {
 type Observed struct {
 	Secrets map[Location]Secret
 	Pending map[string]Pending // by certificate
+	Staged  map[string]Staged  // the next keys, by certificate
 	Records map[string]*Record // by certificate, also of those no longer in the spec
 	History []Event            // of the last days, oldest first
 	// Credentials are the versions of the DNS accounts' credentials, by
@@ -105,12 +106,12 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	if err != nil {
 		return nil, err
 	}
-	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Records: records, Unreadable: map[string]string{}}
+	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Staged: map[string]Staged{}, Records: records, Unreadable: map[string]string{}}
 	if obs.History, err = o.history.read(tree, now.Add(-historySpan)); err != nil {
 		return nil, err
 	}
 	obs.Credentials = o.credentials(ctx, desired, obs)
-	pending, err := o.Metadata.List(ctx, o.StateMount, o.StatePrefix+"/pending")
+	pending, staged, err := o.kept(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +143,28 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 			mu.Lock()
 			defer mu.Unlock()
 			obs.Pending[name] = p
+			return nil
+		})
+	}
+	for _, name := range staged {
+		if before != nil && !stale[name] {
+			if n, ok := before.Staged[name]; ok {
+				mu.Lock()
+				obs.Staged[name] = n
+				mu.Unlock()
+				continue
+			}
+		}
+		g.Go(func() error {
+			n, ok, err := o.staged(ctx, name)
+			if err != nil {
+				return obscure(err, name)
+			}
+			if ok {
+				mu.Lock()
+				defer mu.Unlock()
+				obs.Staged[name] = n
+			}
 			return nil
 		})
 	}

@@ -18,7 +18,7 @@ func ObserveRecords(ledger fs.FS, now time.Time) (*Observed, error) {
 	if err != nil {
 		return nil, err
 	}
-	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Records: records, Credentials: map[string]string{}}
+	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Staged: map[string]Staged{}, Records: records, Credentials: map[string]string{}}
 	if obs.History, err = readHistory(ledger, now.Add(-historySpan)); err != nil {
 		return nil, err
 	}
@@ -33,6 +33,9 @@ func ObserveRecords(ledger fs.FS, now time.Time) (*Observed, error) {
 		}
 		live := *r.Live
 		kept := r.State != StateRetired || r.OnRemove == spec.Keep || r.OnRemove == ""
+		if live.NextKeyDigest != "" {
+			obs.Staged[name] = Staged{KeyDigest: live.NextKeyDigest, KeyShape: live.NextKeyShape}
+		}
 		obs.Secrets[at] = Secret{Version: live.Version, Readable: kept, Owner: name, Live: &live}
 	}
 	return obs, nil

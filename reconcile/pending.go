@@ -52,6 +52,10 @@ type draft struct {
 	// that died right after the write knows them again.
 	DataDigest string
 
+	// Next is staged once the pair is live, for key.next; nil: nothing is. It is
+	// made here and not after the write, so that the secret itself can name it.
+	Next *stagedKey
+
 	stored    int  // version of the pending secret; 0: not stored yet
 	described bool // its metadata speaks of this draft
 }
@@ -173,6 +177,11 @@ func (d *draft) encode() (map[string]string, error) {
 		}
 		m["revokes"] = string(b)
 	}
+	if d.Next != nil {
+		if m["next_key"], err = encodeKey(d.Next.key); err != nil {
+			return nil, err
+		}
+	}
 	if !d.KeySince.IsZero() {
 		m["key_since"] = d.KeySince.UTC().Format(time.RFC3339)
 	}
@@ -215,6 +224,11 @@ func decodeDraft(m map[string]string) (*draft, error) {
 	if since := m["key_since"]; since != "" {
 		if d.KeySince, err = time.Parse(time.RFC3339, since); err != nil {
 			return nil, fmt.Errorf("its key_since %q is no RFC 3339 time", since)
+		}
+	}
+	if text := m["next_key"]; text != "" {
+		if d.Next, err = readStaged(text); err != nil {
+			return nil, err
 		}
 	}
 	if d.Key, err = decodeKey(m["key"]); err != nil {

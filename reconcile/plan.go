@@ -22,6 +22,7 @@ const (
 	KindRepair  Kind = "repair"  // what Vault says of the live pair is behind or was overwritten
 	KindRetire  Kind = "retire"  // gone from the spec
 	KindRevoke  Kind = "revoke"  // an earlier certificate still has to be revoked
+	KindStage   Kind = "stage"   // its next key is made ahead and published, or withdrawn
 	KindNote    Kind = "note"    // the ledger is told something, nothing is done
 	KindHold    Kind = "hold"    // due, but must wait
 )
@@ -66,6 +67,10 @@ const (
 	ReasonUnreadable  Reason = "unreadable"        // what is its in Vault cannot be looked at
 	ReasonUnreachable Reason = "unreachable"       // of a whole pass: Git or Vault
 	ReasonOverdue     Reason = "unmanaged_overdue" // it would be due, and renewal.auto is off
+	ReasonNextKey     Reason = "next_key"          // key.next is on, and no key that fits is staged and published
+	ReasonNextKeyLost Reason = "next_key_lost"     // the key whose digest was published is gone
+	ReasonNextKeyOff  Reason = "next_key_off"      // key.next is off, and a key is staged
+	ReasonNextKeyNew  Reason = "next_key_new"      // the next key is not published for long enough
 )
 
 // records tells that an action of this reason writes a record and an event
@@ -107,6 +112,7 @@ type Action struct {
 	Record *Record           // nil where the ledger knows nothing
 	At     Location          // where the live secret is
 	Secret Secret            // what was seen there
+	Next   *Staged           // the next key, as far as one is staged
 }
 
 // Plan is the difference between the spec and what is there, by name of the
@@ -147,6 +153,9 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Ti
 			s.moved = true
 		}
 	}
+	if n, ok := obs.Staged[c.Name]; ok {
+		s.next = &n
+	}
 	s.issuer = issuerFor(desired, c, s.record, s.live(), now)
 	s.credentials, s.unreadable = obs.Credentials, obs.Unreadable[c.Name]
 	if s.record != nil {
@@ -171,7 +180,9 @@ func decide(s *situation) Action {
 		}
 	}
 	a.Certificate, a.Spec, a.Record, a.At, a.Secret, a.Issuer = s.spec.Name, s.spec, s.record, s.at, s.secret, s.issuer
+	a.Next = s.next
 	a.Warnings = warnings(s)
+	awaitNext(s, &a)
 	a.Replaces, a.Exempt = coordinated(s, a.Kind)
 	return holdBack(s, a)
 }
@@ -206,8 +217,8 @@ func holdBack(s *situation, a Action) Action {
 	if f := s.record.LastFailure; a.Reason.records() && (f == nil || f.Operation != a.Kind) {
 		return a // what is held is something else
 	}
-	if a.Kind.Orders() && failsToRevoke(s.record) {
-		return a // what fails to be revoked holds up no renewal
+	if a.Kind.Orders() && (failsToRevoke(s.record) || failsToStage(s.record)) {
+		return a // what fails to be revoked, or to be staged, holds up no renewal
 	}
 	h := s.record.Hold
 	why := ReasonBackoff
@@ -254,6 +265,9 @@ func retire(r *Record, obs *Observed, claimed map[Location]string, now time.Time
 		a.hold(ReasonBackoff, h.Until, h.Reason)
 		return a
 	}
+	if n, ok := obs.Staged[r.Certificate]; ok {
+		a.Next = &n
+	}
 	if r.Live == nil {
 		a.Detail = "its block is gone and nothing was ever issued; the record is closed"
 		return a
@@ -269,6 +283,9 @@ func retire(r *Record, obs *Observed, claimed map[Location]string, now time.Time
 		a.Detail = "its block is gone and on_remove is \"delete\": the secret is deleted (vault kv undelete brings it back)"
 	default:
 		a.Detail = "its block is gone and on_remove is \"keep\": the secret stays and is no longer renewed"
+	}
+	if a.Next != nil {
+		a.Detail += "; the staged key is destroyed, TLSA records and pins of " + a.Next.KeyDigest + " can go"
 	}
 	return a
 }

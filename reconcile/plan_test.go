@@ -157,6 +157,7 @@ func TestRecordBehind(t *testing.T) {
 		"another serial": {record: func(r *Record) *Record { l := *r.Live; l.Serial = "b2"; r.Live = &l; return r }, detail: "another certificate"},
 		"labels":         {spec: func(c *spec.Certificate) { c.Labels = map[string]string{"team": "edge"} }, detail: "changed labels"},
 		"on_remove":      {spec: func(c *spec.Certificate) { c.OnRemove = spec.Revoke }, detail: "changed on_remove"},
+		"probe":          {spec: func(c *spec.Certificate) { c.Probes = endpoints("api.example.com") }, detail: "changed probe"},
 		"file":           {spec: func(c *spec.Certificate) { c.File = "other.hcl" }, detail: "the file it stands in"},
 		"threshold":      {spec: func(c *spec.Certificate) { c.Renewal.ThresholdDays = 7 }, detail: "changed renewal"},
 	}

@@ -26,11 +26,18 @@ func (a *attempt) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation(), a.revokes()) {
+	next, err := a.nextFor(ctx, shape)
+	if err != nil {
+		return err
+	}
+	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation(), a.revokes()) && !next.supersedes(old) {
 		a.draft = old
+		if err := a.makeNext(old); err != nil {
+			return err
+		}
 		return a.takeUp(ctx)
 	}
-	d, err := a.newDraft(ctx, shape)
+	d, err := a.newDraft(ctx, shape, next)
 	if err != nil {
 		return err
 	}
@@ -78,7 +85,7 @@ func (a *attempt) recordedShape() string {
 	return ""
 }
 
-func (a *attempt) newDraft(ctx context.Context, shape string) (*draft, error) {
+func (a *attempt) newDraft(ctx context.Context, shape string, next *stagedKey) (*draft, error) {
 	c, issuer := a.action.Spec, a.action.Issuer
 	d := &draft{
 		Operation: a.action.Kind, Reason: a.action.Reason, Detail: a.action.Detail,
@@ -92,6 +99,9 @@ func (a *attempt) newDraft(ctx context.Context, shape string) (*draft, error) {
 	}
 	d.Revokes = a.revokes()
 	var err error
+	if next != nil {
+		d.Key = next.key
+	}
 	if c.Key.Rotation == spec.RotateNever && a.action.Kind != KindRotate && !a.keyIsTooOld() {
 		d.Key, d.KeySince, err = a.keptKey(ctx, shape)
 	}
@@ -102,8 +112,11 @@ func (a *attempt) newDraft(ctx context.Context, shape string) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.KeyDigest, err = keyDigest(d.Key.Public())
-	return d, err
+	if d.KeyDigest, err = keyDigest(d.Key.Public()); err != nil {
+		return nil, err
+	}
+	d.Detail += a.keyWords(next)
+	return d, a.makeNext(d)
 }
 
 // keyIsTooOld tells whether key.max_age is reached: the renewal that comes

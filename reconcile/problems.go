@@ -24,36 +24,40 @@ const (
 )
 
 // problemsFile holds the problems that the ledger was told of and that are not
-// gone. It changes only when one comes or goes.
+// gone, of examinations and of probes. It changes only when one comes or goes.
 const problemsFile = "doctor.json"
 
 // problemsSchema is the version of its JSON shape.
 const problemsSchema = 1
 
-// Problems is what examinations found and what is not known to be gone.
+// Problems is what examinations and probes found and what is not known to be gone.
 type Problems struct {
 	Schema    int       `json:"schema"`
 	UpdatedAt time.Time `json:"updated_at"`
 	Problems  []Problem `json:"problems"` // by time of finding
 }
 
-// Problem is an error that an examination found, as it was told.
+// Problem is an error that was found, as it was told.
 type Problem struct {
+	// Operation is KindDoctor or KindProbe; "" was written by a certroll that
+	// did not know the latter.
+	Operation Kind `json:"operation"`
 	Finding
 	Since time.Time `json:"since"`
 }
 
+// find is where a problem of an examination stands, -1 where it does not.
 func (p *Problems) find(class Class, about string) int {
-	return slices.IndexFunc(p.Problems, func(o Problem) bool { return o.Class == class && o.About == about })
+	return slices.IndexFunc(p.Problems, func(o Problem) bool { return o.Operation != KindProbe && o.Class == class && o.About == about })
 }
 
 // with and without are copies, since what was noted stays as it is.
 func (p *Problems) with(one Problem, at time.Time) *Problems {
-	return &Problems{Schema: problemsSchema, UpdatedAt: at, Problems: append(slices.Clone(p.Problems), one)}
+	return &Problems{Schema: problemsSchema, UpdatedAt: later(at, p.UpdatedAt), Problems: append(slices.Clone(p.Problems), one)}
 }
 
 func (p *Problems) without(i int, at time.Time) *Problems {
-	return &Problems{Schema: problemsSchema, UpdatedAt: at, Problems: slices.Delete(slices.Clone(p.Problems), i, i+1)}
+	return &Problems{Schema: problemsSchema, UpdatedAt: later(at, p.UpdatedAt), Problems: slices.Delete(slices.Clone(p.Problems), i, i+1)}
 }
 
 // ReadProblems reads the open problems of a ledger's tree.
@@ -76,21 +80,20 @@ func ReadProblems(tree fs.FS) (*Problems, error) {
 }
 
 // editProblems is the edit that brings a tree's open problems to what the
-// entries say last; nil where they say nothing new.
-func editProblems(tree fs.FS, entries []entry) ([]byte, error) {
+// entries say last, and what they are then; nil where they say nothing new.
+func editProblems(tree fs.FS, entries []entry) (text []byte, latest *Problems, err error) {
 	now, err := ReadProblems(tree)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	latest := latestProblems(now, entries)
-	if latest == now {
-		return nil, nil
+	if latest = latestProblems(now, entries); latest == now {
+		return nil, now, nil
 	}
 	b, err := plainJSON(latest, "  ")
 	if err != nil {
-		return nil, fmt.Errorf("encoding %s: %w", problemsFile, err)
+		return nil, nil, fmt.Errorf("encoding %s: %w", problemsFile, err)
 	}
-	return append(b, '\n'), nil
+	return append(b, '\n'), latest, nil
 }
 
 func latestProblems(p *Problems, entries []entry) *Problems {
@@ -125,24 +128,45 @@ func (r *Reconciler) Doctor(ctx context.Context, desired *spec.Spec, rev Revisio
 // noteProblems puts the difference between what was told and what was found
 // into the journal.
 func (r *Reconciler) noteProblems(ctx context.Context, rev Revision, x *Examination) error {
+	_, _, err := r.amendProblems(ctx, func(known *Problems) []entry { return problemEntries(known, x, rev, r.opts.Now()) })
+	return err
+}
+
+// amendProblems puts entries about the open problems into the journal, and
+// returns them with the problems that are open then.
+func (r *Reconciler) amendProblems(ctx context.Context, amend func(known *Problems) []entry) (*Problems, []entry, error) {
+	r.problemsMu.Lock()
+	defer r.problemsMu.Unlock()
+	known, err := r.knownProblems(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	entries := amend(known)
+	for _, e := range entries {
+		if err := r.scribe.note(e); err != nil {
+			return nil, nil, err
+		}
+	}
+	return latestProblems(known, entries), entries, nil
+}
+
+// knownProblems are those that were told, or are about to be. The journal is
+// read before the tree: what is pushed in between is in both, and not in
+// neither.
+func (r *Reconciler) knownProblems(ctx context.Context) (*Problems, error) {
+	waiting, err := r.scribe.entries()
+	if err != nil {
+		return nil, err
+	}
 	tree, err := r.snapshot(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	known, err := ReadProblems(tree)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	waiting, err := r.scribe.entries()
-	if err != nil {
-		return err
-	}
-	for _, e := range problemEntries(latestProblems(known, waiting), x, rev, r.opts.Now()) {
-		if err := r.scribe.note(e); err != nil {
-			return err
-		}
-	}
-	return nil
+	return latestProblems(known, waiting), nil
 }
 
 // problemEntries are the entries that lead from the known problems to those
@@ -155,14 +179,14 @@ func problemEntries(known *Problems, x *Examination, rev Revision, now time.Time
 		if f.Severity != SeverityError || known.find(f.Class, f.About) >= 0 {
 			continue
 		}
-		p := Problem{Finding: f, Since: now}
+		p := Problem{Operation: KindDoctor, Finding: f, Since: now}
 		known = known.with(p, now)
 		entries = append(entries, entry{Event: p.event(Failed, ReasonFound, rev, now), Problems: known})
 	}
 	blind := blinded(x)
 	for _, p := range slices.Clone(known.Problems) {
 		hidden := x.Incomplete || slices.ContainsFunc(p.Certificates, func(c string) bool { return blind[c] })
-		if hidden || found(x, p) {
+		if p.Operation == KindProbe || hidden || found(x, p) {
 			continue
 		}
 		known = known.without(known.find(p.Class, p.About), now)
@@ -201,9 +225,7 @@ func (p Problem) event(status Status, reason Reason, rev Revision, now time.Time
 		DNSAccount: p.DNSAccount, Class: p.Class, Message: p.Message,
 	}
 	fails := fmt.Sprintf("the next renewal of %s will fail", shortNames(p.Certificates))
-	if len(p.Certificates) == 1 {
-		e.Certificate = p.Certificates[0]
-	}
+	e.concerns(p.Certificates)
 	e.Detail = strings.TrimSuffix(fails+": "+p.Advice, ": ")
 	if status == Success {
 		e.Message = ""

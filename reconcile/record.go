@@ -33,6 +33,7 @@ type Record struct {
 	Labels      map[string]string `json:"labels"` // never null
 	File        string            `json:"file"`   // where the spec declares it
 	OnRemove    spec.OnRemove     `json:"on_remove"`
+	Probe       []string          `json:"probe"`        // endpoints where it is looked at what is served, never null
 	Live        *Live             `json:"live"`         // null: nothing was issued yet
 	Failures    int               `json:"failures"`     // consecutive failed attempts
 	LastFailure *Failure          `json:"last_failure"` // null after a success
@@ -77,6 +78,12 @@ type Live struct {
 	// its issuer's key identifier is not known.
 	ARI        string `json:"ari_id"`
 	DNSAccount string `json:"dns_account"` // that its names were validated with; "" where not known
+	// The key that the next renewal uses (key.next), whose digest is published
+	// so that TLSA records and pins can name it ahead: empty and null where none
+	// is staged.
+	NextKeyDigest string     `json:"next_key_digest"` // SHA-256 of its SubjectPublicKeyInfo, hex
+	NextKeyShape  string     `json:"next_key_shape"`
+	NextKeySince  *time.Time `json:"next_key_since"` // when it was staged
 }
 
 // Lifetime is the certificate's validity period, whose last second is part of
@@ -141,6 +148,9 @@ func MarshalRecord(r *Record) ([]byte, error) {
 	if r.Labels == nil {
 		r.Labels = map[string]string{}
 	}
+	if r.Probe == nil {
+		r.Probe = []string{}
+	}
 	if r.Revocations == nil {
 		r.Revocations = []Revocation{}
 	}
@@ -180,6 +190,7 @@ func newRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
 		Labels:      c.Labels,
 		File:        c.File,
 		OnRemove:    c.OnRemove,
+		Probe:       c.Endpoints(),
 		UpdatedAt:   old.next(now),
 	}
 	if old != nil {

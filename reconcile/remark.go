@@ -46,13 +46,14 @@ const (
 	RemarkOnRemove  = "on_remove_changed"  //
 	RemarkLimit     = "limit_passed"       // a limit of the CA makes it wait
 	RemarkLifetime  = "lifetime_short"     // pulls come too seldom for it
+	RemarkProbe     = "probe_elsewhere"    // certroll will connect to a host that is none of its names
 	RemarkDirectory = "directory_changed"  // the block moved to another directory
 	RemarkCheck     = "dns_check"          // it could not be issued as the DNS stands
 )
 
 var remarkOrder = []string{
 	RemarkBlock, RemarkOther, RemarkRemoved, RemarkDirectory, RemarkWeaker, RemarkRotation, RemarkAuto, RemarkIssuer, RemarkDNS,
-	RemarkOnRemove, RemarkLimit, RemarkLifetime, RemarkCheck,
+	RemarkOnRemove, RemarkProbe, RemarkLimit, RemarkLifetime, RemarkCheck,
 }
 
 // SortRemarks brings remarks into the order they are told: by code, then by
@@ -143,6 +144,7 @@ func (r *reviewer) certificate(c CertificateChange) {
 	r.limit(c)
 	r.lifetime(c)
 	r.turnedOff(c)
+	r.probes(c)
 	if c.Old != nil {
 		r.weaker(c)
 		r.swapped(c)
@@ -219,6 +221,19 @@ func (r *reviewer) weaker(c CertificateChange) {
 	}
 	if was, is := shapeOf(c.Old.Key, recorded), shapeOf(c.New.Key, recorded); weakerShape(was, is) {
 		r.say(RemarkWeaker, c.Name, r.at(c.New.Range, fieldKey), "its key becomes weaker: %s, from %s", is, was)
+	}
+}
+
+// probes: certroll stands where the one who writes this may not.
+func (r *reviewer) probes(c CertificateChange) {
+	var had []string
+	if c.Old != nil {
+		had = c.Old.Endpoints()
+	}
+	for _, p := range c.New.Probes {
+		if !p.Own(c.New) && !slices.Contains(had, p.Endpoint()) {
+			r.say(RemarkProbe, c.Name, r.at(c.New.Range, fieldProbe), "certroll will connect to %s, which is none of its names, to see what is served there", p.Endpoint())
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ type situation struct {
 	at          Location
 	secret      Secret            // at that place
 	pending     *Pending          // nil: there is none
+	next        *Staged           // nil: no next key is staged
 	moved       bool              // the spec's target is elsewhere and not written yet
 	target      Secret            // where moved: what is at the spec's target
 	auto        bool              // renewal.auto, or its pause is over
@@ -65,6 +66,7 @@ var rules = []rule{
 	{"unfinished", ruleUnfinished, sawPending},
 	{"foreign", ruleForeign, sawOwner},
 	{"drifted", ruleDrifted, sawVersion},
+	{"next key", ruleNext, sawNext},
 	{"rotate", ruleRotate, sawRotate},
 	{"changed", ruleChanged, sawShape},
 	{"due", ruleDue, sawDue},
@@ -297,6 +299,9 @@ func specDigest(desired *spec.Spec, c *spec.Certificate) string {
 	}
 	put(strings.Join(c.Names(), " "), strings.Join(c.DNS, " "), string(c.Key.Algorithm), c.Key.Curve, strconv.Itoa(c.Key.Size),
 		string(c.Key.Rotation), c.Key.MaxAge.String(), c.Rotate, c.Vault.Mount, c.Vault.Path, c.Vault.Fields.Digest())
+	if c.Key.Next {
+		put("key.next") // where it is off, the digests of before it was known stand
+	}
 	for _, i := range issuersOf(desired, c) {
 		if i == nil {
 			continue

@@ -145,12 +145,14 @@ func (s *scribe) edit(tree fs.FS, entries []entry) (map[string][]byte, error) {
 			return nil, err
 		}
 	}
-	if b, err := editProblems(tree, entries); err != nil {
+	text, problems, err := editProblems(tree, entries)
+	if err != nil {
 		return nil, err
-	} else if b != nil {
-		files[problemsFile] = b
 	}
-	files["STATUS.md"] = statusPage(records)
+	if text != nil {
+		files[problemsFile] = text
+	}
+	files["STATUS.md"] = statusPage(records, problems)
 	return files, nil
 }
 

@@ -66,8 +66,10 @@ const (
 	fieldDNS      = "dns"
 	fieldKey      = "key"
 	fieldRotation = "key.rotation"
+	fieldNext     = "key.next"
 	fieldAuto     = "renewal.auto"
 	fieldOnRemove = "on_remove"
+	fieldProbe    = "probe"
 )
 
 // certificateSettings are a certificate's, as they are compared and told.
@@ -83,6 +85,9 @@ func certificateSettings(c *spec.Certificate) settings {
 	s.put(fieldKey, statedShape(c.Key))
 	s.put(fieldRotation, string(c.Key.Rotation))
 	s.put("key.max_age", span(c.Key.MaxAge))
+	if c.Key.Next {
+		s.put(fieldNext, onOff(true))
+	}
 	s.put(fieldAuto, onOff(c.Renewal.Auto))
 	s.put("renewal.reason", c.Renewal.Reason)
 	s.put("renewal.until", moment(c.Renewal.Until))
@@ -98,6 +103,7 @@ func certificateSettings(c *spec.Certificate) settings {
 		s.put("labels."+name, c.Labels[name])
 	}
 	s.put(fieldOnRemove, string(c.OnRemove))
+	s.put(fieldProbe, strings.Join(c.Endpoints(), ", "))
 	s.put("file", c.File)
 	return s
 }
@@ -156,7 +162,7 @@ func effectOf(field string, after *Action) Effect {
 	orders := after.Kind.Orders() || after.Kind == KindHold && after.Wants.Orders()
 	top, _, _ := strings.Cut(field, ".")
 	switch {
-	case top == "labels" || field == fieldOnRemove || field == "file" || strings.HasPrefix(field, "renewal."):
+	case top == "labels" || field == fieldOnRemove || field == fieldProbe || field == fieldNext || field == "file" || strings.HasPrefix(field, "renewal."):
 		return EffectAtOnce
 	case orders:
 		return EffectAction

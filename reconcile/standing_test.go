@@ -58,7 +58,7 @@ func TestStatusPage(t *testing.T) {
 		"d-fails":  {Certificate: "d-fails", State: StateFailing, LastFailure: failed, Failures: 1},
 		"e-wakes":  {Certificate: "e-wakes", State: StateFailing, Severity: SeverityPage, Live: live("e-wakes"), RenewAt: &renews, LastFailure: failed, Hold: &Hold{Until: until, Reason: "failure 3 in a row"}},
 		"f-nobody": {Certificate: "f-nobody", State: StateLive, Live: live("f-nobody"), Unmanaged: &Unmanaged{Since: start, Overdue: true}},
-	}))
+	}, nil))
 	want := `# Certificates
 
 3 live (2 unmanaged), 2 failing (1 paging), 1 retired.
@@ -80,7 +80,7 @@ Written by certroll. The records are in ` + "`certificates/`, the history is in 
 	page = string(statusPage(map[string]*Record{
 		"held": {Certificate: "held", State: StateFailing, LastFailure: &Failure{At: start, Class: ClassCARejected, Message: long}, Hold: &Hold{Until: until, Reason: "failure 2 in a row (ca_rejected): " + long}},
 		"free": {Certificate: "free", State: StateFailing, LastFailure: &Failure{At: start, Class: ClassCARejected, Message: long}},
-	}))
+	}, nil))
 	for _, want := range []string{
 		" | until 2026-12-23T12:00:00Z: failure 2 in a row (ca_rejected), see below |\n", " | failed (ca_rejected), see below |\n",
 		"\n## What fails\n\n- **free**, ca_rejected at 2026-11-23T12:00:00Z: the CA answered 400 \\[urn:", "; the end\n\n- **held**, ", "; the end\n\nWritten by",
@@ -89,7 +89,7 @@ Written by certroll. The records are in ` + "`certificates/`, the history is in 
 			t.Errorf("no %q in\n%s", want, page)
 		}
 	}
-	if empty := string(statusPage(nil)); !strings.Contains(empty, "0 live, 0 failing, 0 retired.") {
+	if empty := string(statusPage(nil, nil)); !strings.Contains(empty, "0 live, 0 failing, 0 retired.") {
 		t.Errorf("empty:\n%s", empty)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // statusPage renders STATUS.md: what pages first, then what fails, then what
 // nobody renews. It holds dates and never distances from now, so that it
 // changes only when something happened.
-func statusPage(records map[string]*Record) []byte {
+func statusPage(records map[string]*Record, problems *Problems) []byte {
 	list := make([]*Record, 0, len(records))
 	for _, r := range records {
 		list = append(list, r)
@@ -28,6 +28,7 @@ func statusPage(records map[string]*Record) []byte {
 		b.WriteString(statusRow(r))
 	}
 	b.WriteString(whatFails(list))
+	b.WriteString(whatIsServed(problems))
 	b.WriteString("\nWritten by certroll. The records are in `certificates/`, the history is in `audit/`.\n")
 	return []byte(b.String())
 }
@@ -162,6 +163,27 @@ func whatFails(list []*Record) string {
 		fmt.Fprintf(&b, "\nAnd %d more, see their records.\n", left)
 	}
 	return "\n## What fails\n" + b.String()
+}
+
+// whatIsServed tells of endpoints that do not serve what they should.
+func whatIsServed(problems *Problems) string {
+	var b strings.Builder
+	told, left := 0, 0
+	for _, p := range problems.Served("") {
+		if told == mostFailing {
+			left++
+			continue
+		}
+		told++
+		fmt.Fprintf(&b, "\n- **%s**, %s since %s: %s\n", cell(p.Certificates[0]), p.Class, stampOf(p.Since), prose.Replace(p.Message))
+	}
+	if told == 0 {
+		return ""
+	}
+	if left > 0 {
+		fmt.Fprintf(&b, "\nAnd %d more, see `doctor.json`.\n", left)
+	}
+	return "\n## What is served\n" + b.String()
 }
 
 // WaitsFor says in a line what keeps the certificate from being renewed: a

@@ -116,6 +116,8 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 	var places []*hcl.Range
 	cert.Domains, places = b.domains()
 	cert.Rotate, cert.RotateRevoke = b.rotate()
+	var endpoints []*hcl.Range
+	cert.Probes, endpoints = b.probes(cert.Domains)
 	b.done()
 	b.settle(cert, p, vaultPath)
 	c.warn(b, cert, p)
@@ -125,6 +127,7 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 			c.checkIssuer(b, cert, issuer, places)
 		}
 		c.checkAccounts(b, cert, places)
+		c.checkProbes(b, cert, endpoints)
 		c.checkPolicies(request{body: b, cert: cert, p: p, names: places, path: vaultPath.at})
 	}
 	c.keep(b, cert)
@@ -154,6 +157,8 @@ func (b *body) settle(cert *Certificate, p partial, vaultPath setting[string]) {
 	cert.Key = p.shape.v
 	cert.Key.Rotation = cmp.Or(p.rotation.v, RotateAlways)
 	cert.Key.MaxAge = p.maxAge.v
+	cert.Key.Next = p.nextKey.v
+	b.checkNext(cert, p)
 	cert.Renewal = Renewal{
 		Auto: !p.pause.v.off, Reason: p.pause.v.reason, Until: p.pause.v.until, FallbackAfter: cmp.Or(p.fallback.v, defaultFallback),
 		ThresholdDays: cmp.Or(p.threshold.v.days, defaultThreshold), ThresholdPercent: p.threshold.v.percent, ThresholdStated: p.threshold.ok,
@@ -167,6 +172,14 @@ func (b *body) settle(cert *Certificate, p partial, vaultPath setting[string]) {
 	if !p.dns.ok && p.dns.at == nil {
 		b.missing("dns", "dns.NAME, here or in a defaults block")
 	}
+}
+
+// checkNext refuses to stage a key that no renewal would use.
+func (b *body) checkNext(cert *Certificate, p partial) {
+	if !cert.Key.Next || cert.Key.Rotation != RotateNever {
+		return
+	}
+	b.fault(p.nextKey.at, "Contradicting settings", "key.next = true makes the key of the next renewal ahead, and key.rotation = \"never\" keeps the old one at renewals; leave one of them out.")
 }
 
 // domains reads the names, each with its place.

@@ -120,8 +120,8 @@ const (
 )
 
 func sampleValue() cty.Value {
-	m := Material{Certificate: sampleCert, Chain: sampleChain, FullChain: sampleCert + sampleChain, PrivateKey: sampleKey}
-	return certValue(m, sampleChain, "0a:1b:2c", []string{"www.example.com"}, time.Unix(0, 0), time.Unix(1, 0))
+	m := Material{Certificate: sampleCert, Chain: sampleChain, FullChain: sampleCert + sampleChain, PrivateKey: sampleKey, NextKeyDigest: strings.Repeat("0b", sha256.Size)}
+	return certValue(m, sampleChain, "0a:1b:2c", strings.Repeat("0a", sha256.Size), []string{"www.example.com"}, time.Unix(0, 0), time.Unix(1, 0))
 }
 
 // trySample evaluates the expressions on the sample.
@@ -178,7 +178,7 @@ func (b *body) checkMade(c *customFields, made map[string]string) bool {
 }
 
 // certValue is what cert is in an expression.
-func certValue(m Material, ca, serial string, names []string, notBefore, notAfter time.Time) cty.Value {
+func certValue(m Material, ca, serial, keyDigest string, names []string, notBefore, notAfter time.Time) cty.Value {
 	list := make([]cty.Value, len(names))
 	for i, name := range names {
 		list[i] = cty.StringVal(name)
@@ -187,6 +187,7 @@ func certValue(m Material, ca, serial string, names []string, notBefore, notAfte
 		"certificate": cty.StringVal(m.Certificate), "chain": cty.StringVal(m.Chain), "fullchain": cty.StringVal(m.FullChain),
 		"private_key": cty.StringVal(m.PrivateKey), "ca": cty.StringVal(ca), "serial": cty.StringVal(serial),
 		"names":      cty.ListVal(list),
+		"key_digest": cty.StringVal(keyDigest), "next_key_digest": cty.StringVal(m.NextKeyDigest),
 		"not_before": cty.StringVal(notBefore.UTC().Format(time.RFC3339)), "not_after": cty.StringVal(notAfter.UTC().Format(time.RFC3339)),
 	})
 }

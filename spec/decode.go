@@ -25,13 +25,14 @@ type Trust struct {
 	// Known is whether those settings are at hand. Without them (a laptop, the
 	// CI of a fork) the limits are not checked, and one warning says so.
 	Known    bool
-	Own      []string // the reconciler's own variables, which env() never reaches
-	Env      []string // prefixes of names that env() may reach; nil: CERTROLL_DNS_
-	Vault    []string // prefixes of paths that vault() may reach, as "secret/dns/"; nil: none
-	HTTPReq  bool     // whether the DNS provider httpreq, which posts anywhere, may be used
-	Webroots []string // directories that a webroot may lie in; nil: none
-	Mount    string   // the KV v2 mount of certificates that name none; "": secret
-	State    string   // the path of the reconciler's own state below any mount; "": certroll
+	Own      []string   // the reconciler's own variables, which env() never reaches
+	Env      []string   // prefixes of names that env() may reach; nil: CERTROLL_DNS_
+	Vault    []string   // prefixes of paths that vault() may reach, as "secret/dns/"; nil: none
+	HTTPReq  bool       // whether the DNS provider httpreq, which posts anywhere, may be used
+	Webroots []string   // directories that a webroot may lie in; nil: none
+	Mount    string     // the KV v2 mount of certificates that name none; "": secret
+	Probe    ProbeRules // where the endpoints of certificates may be, besides their own names at public addresses
+	State    string     // the path of the reconciler's own state below any mount; "": certroll
 	// Files are the reconciler's own, whose issuer and dns blocks join those of
 	// the repo. Their references are not limited. Their policy blocks say what
 	// files of the repo may ask for; other blocks are left alone.
@@ -51,7 +52,7 @@ func Decode(files []File, trust Trust) (*Spec, hcl.Diagnostics) {
 	d.decodeCertificates()
 	if !trust.Known {
 		d.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "References not checked",
-			Detail: "There is no certroll.hcl at hand, so whether vault(), env(), httpreq and webroots stay within what the reconciler allows was not checked. Pass it with -config."})
+			Detail: "There is no certroll.hcl at hand, so whether vault(), env(), httpreq, webroots and endpoints stay within what the reconciler allows was not checked. Pass it with -config."})
 	}
 	d.sort()
 	if d.diags.HasErrors() {

@@ -220,6 +220,14 @@ certificate "api" {
 			Issuer: "le", DNS: []string{"main", "backup"}, Key: Key{Algorithm: RSA, Size: 3072, Rotation: RotateNever, MaxAge: 180 * day},
 			Renewal: Renewal{ThresholdDays: 7, ThresholdStated: true, Reason: "moves to another team", Until: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), FallbackAfter: 48 * time.Hour},
 			Rotate:  "2026-11-23 suspected compromise", Vault: Target{Mount: "kv", Path: "web/api"}, Labels: map[string]string{"team": "payments", "tier": "1"}, OnRemove: Revoke}},
+		"the next key": {`
+certificate "api" {
+  domains = ["api.example.com"]
+  issuer  = issuer.le
+  dns     = dns.main
+  key { next = true }
+}`, Certificate{Name: "api", Domains: []Domain{{Typed: "api.example.com", ASCII: "api.example.com"}}, Issuer: "le", DNS: []string{"main"},
+			Key: Key{Rotation: RotateAlways, Next: true}, Renewal: Renewal{Auto: true, ThresholdDays: 30, FallbackAfter: 72 * time.Hour}, Vault: Target{Mount: "secret", Path: "tls/api"}, OnRemove: Keep}},
 		"a curve says ecdsa": {`
 certificate "api" {
   domains = ["api.example.com"]
@@ -326,9 +334,9 @@ certificate "deep" {
 			c.Renewal.Auto, c.Renewal.ThresholdDays, c.Renewal.Until.Format(time.DateOnly), c.Vault.Mount, c.OnRemove, c.Labels)
 	}
 	for name, want := range map[string]string{
-		"top":  "le [main] {rsa  0 always 0s} auto=true threshold=20 until=0001-01-01 secret delete map[from:top]",
-		"b":    "le [main] {rsa  0 always 0s} auto=true threshold=20 until=0001-01-01 secret delete map[from:top]",
-		"deep": "le [backup] {ecdsa P-256 0 never 4320h0m0s} auto=false threshold=20 until=2027-01-01 kv delete map[from:top]",
+		"top":  "le [main] {rsa  0 always 0s false} auto=true threshold=20 until=0001-01-01 secret delete map[from:top]",
+		"b":    "le [main] {rsa  0 always 0s false} auto=true threshold=20 until=0001-01-01 secret delete map[from:top]",
+		"deep": "le [backup] {ecdsa P-256 0 never 4320h0m0s false} auto=false threshold=20 until=2027-01-01 kv delete map[from:top]",
 	} {
 		if got := show(name); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)

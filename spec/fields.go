@@ -5,7 +5,9 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -25,7 +27,12 @@ type Fields struct {
 }
 
 // Material is a pair with its chain, as PEM.
-type Material struct{ Certificate, Chain, FullChain, PrivateKey string }
+type Material struct {
+	Certificate, Chain, FullChain, PrivateKey string
+	// NextKeyDigest is the SHA-256 of the SubjectPublicKeyInfo of the key that
+	// the next renewal uses, in hex; "" where none is staged.
+	NextKeyDigest string
+}
 
 // Digest identifies what the fields are made of.
 func (f Fields) Digest() string {
@@ -105,7 +112,8 @@ func (p *parsedPair) value() cty.Value {
 	for _, ip := range p.leaf.IPAddresses {
 		names = append(names, ip.String())
 	}
-	return certValue(p.Material, p.top(), p.serial(), names, p.leaf.NotBefore, p.leaf.NotAfter)
+	digest := sha256.Sum256(p.leaf.RawSubjectPublicKeyInfo)
+	return certValue(p.Material, p.top(), p.serial(), hex.EncodeToString(digest[:]), names, p.leaf.NotBefore, p.leaf.NotAfter)
 }
 
 func (p *parsedPair) keyType() string {

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -90,14 +91,23 @@ certificate "c" {
 }
 
 func TestExpressions(t *testing.T) {
-	m, _ := material(t)
+	m, key := material(t)
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.NextKeyDigest = "beef"
 	f := fieldsOf(t, `{
+      tlsa          = "${cert.key_digest} ${cert.next_key_digest}"
       "haproxy.pem" = "${cert.private_key}${cert.fullchain}"
       about         = join(" ", concat(cert.names, [cert.serial, cert.not_after]))
     }`)
 	got, err := f.Render(m, noResolve)
 	if err != nil || got["haproxy.pem"] != m.PrivateKey+m.FullChain || got["about"] != "www.example.com 0a:1b:2c 2033-05-18T03:33:20Z" {
 		t.Errorf("%v, about %q", err, got["about"])
+	}
+	if want := fmt.Sprintf("%x beef", sha256.Sum256(spki)); got["tlsa"] != want {
+		t.Errorf("tlsa %q, want %q", got["tlsa"], want)
 	}
 	if f.Digest() == (Fields{}).Digest() || f.Digest() == fieldsOf(t, `{ "haproxy.pem" = cert.private_key }`).Digest() {
 		t.Error("other expressions have the same digest")

@@ -20,6 +20,7 @@ type partial struct {
 	shape     setting[Key] // algorithm, curve and size go together
 	rotation  setting[Rotation]
 	maxAge    setting[time.Duration]
+	nextKey   setting[bool]
 	pause     setting[pause] // auto, reason and until go together
 	threshold setting[threshold]
 	fallback  setting[time.Duration]
@@ -33,7 +34,7 @@ type partial struct {
 func (p partial) under(above partial) partial {
 	return partial{
 		p.issuers.or(above.issuers), p.dns.or(above.dns), p.shape.or(above.shape), p.rotation.or(above.rotation), p.maxAge.or(above.maxAge),
-		p.pause.or(above.pause), p.threshold.or(above.threshold), p.fallback.or(above.fallback),
+		p.nextKey.or(above.nextKey), p.pause.or(above.pause), p.threshold.or(above.threshold), p.fallback.or(above.fallback),
 		p.mount.or(above.mount), p.fields.or(above.fields), p.labels.or(above.labels), p.onRemove.or(above.onRemove),
 	}
 }
@@ -51,6 +52,7 @@ func (b *body) partial(target func(vault *body)) partial {
 			p.rotation = setting[Rotation]{Rotation(s.v), s.at, true}
 		}
 		p.maxAge = key.span("max_age", day, 10*365*day)
+		p.nextKey = key.boolean("next")
 		key.done()
 	}
 	if renewal := b.block("renewal"); renewal != nil {
@@ -228,7 +230,7 @@ func (d *decoder) decodeDefaults() {
 
 func (d *decoder) defaultsOf(block *hclsyntax.Block) *partial {
 	b := d.body(block, d.ctx)
-	for _, name := range []string{"domains", "for_each", "rotate"} {
+	for _, name := range []string{"domains", "for_each", "rotate", "probe"} {
 		if a := b.src.Attributes[name]; a != nil {
 			b.asked[name] = true
 			b.fault(a.NameRange.Ptr(), "Not a default", "%s says something of one certificate; write it there.", name)

@@ -27,7 +27,7 @@ type policy struct {
 	minKey   string
 	most     int // certificates of all its files together
 	// Each is allowed unless the policy says that it is not.
-	wildcards, revoke, reuseKeys, pauses bool
+	wildcards, revoke, reuseKeys, pauses, probes bool
 
 	count int // certificates found
 }
@@ -68,7 +68,7 @@ func (d *decoder) decodePolicies() {
 
 func (d *decoder) policy(block *hclsyntax.Block, name string) *policy {
 	b := d.body(block, d.trustedCtx)
-	p := &policy{name: name, at: block.DefRange(), wildcards: true, revoke: true, reuseKeys: true, pauses: true}
+	p := &policy{name: name, at: block.DefRange(), wildcards: true, revoke: true, reuseKeys: true, pauses: true, probes: true}
 	if !b.has("files") {
 		b.missing("files", "globs of the paths that it is for, as in [\"teams/shop/**\"]")
 	}
@@ -86,7 +86,7 @@ func (d *decoder) policy(block *hclsyntax.Block, name string) *policy {
 	p.vault = b.checked("vault", "Invalid Vault path", func(s string) string { return badSecretPath(strings.TrimSuffix(s, "/")) })
 	p.minKey = b.choice("min_key", shapes...).v
 	p.most = b.integer("max_certificates", 1, MaxCertificates).v
-	for name, allowed := range map[string]*bool{"wildcards": &p.wildcards, "revoke": &p.revoke, "key_reuse": &p.reuseKeys, "pause": &p.pauses} {
+	for name, allowed := range map[string]*bool{"wildcards": &p.wildcards, "revoke": &p.revoke, "key_reuse": &p.reuseKeys, "pause": &p.pauses, "probe": &p.probes} {
 		if s := b.boolean(name); s.ok {
 			*allowed = s.v
 		}

@@ -133,6 +133,9 @@ func (r *request) checkToggles() {
 	if !r.cert.Renewal.Auto && !p.pauses {
 		r.refuse(r.p.pause.at, "renewal.auto = false", "no pauses")
 	}
+	if len(r.cert.Probes) > 0 && !p.probes {
+		r.refuse(r.src.Attributes["probe"].Expr.Range().Ptr(), "probe", "no endpoints that are looked at")
+	}
 }
 
 // headerOf is the place of an inner block; nil where there is none.

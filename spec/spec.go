@@ -154,6 +154,7 @@ type Certificate struct {
 	Vault        Target
 	Labels       map[string]string
 	OnRemove     OnRemove
+	Probes       []Probe   // where it is looked at what is served
 	Range        hcl.Range // the block's header
 	File         string    // the file that declares it, relative to the config directory
 }
@@ -193,6 +194,9 @@ type Key struct {
 	Size      int       // 0, 2048, 3072 or 4096 bits; RSA only
 	Rotation  Rotation
 	MaxAge    time.Duration // a key this old is rotated also where renewals keep it; 0: never
+	// Next says that the key of the next renewal is made now, and the digest of
+	// its public half published, so that TLSA records and pins can name it ahead.
+	Next bool
 }
 
 // DefaultKey is the shape a certificate gets at first issue where its spec

@@ -42,6 +42,18 @@ func (kv *KV) Check(ctx context.Context, at string) error {
 		advice: "enable one (vault secrets enable -path=" + at + " -version=2 kv), or set vault.mount in certroll.hcl to a mount that is"}
 }
 
+// Reach asks Vault about a mount, whatever was seen before: an error where it
+// is away or sealed, or where the token is not, or no more, good for anything
+// there.
+func (kv *KV) Reach(ctx context.Context, at string) error {
+	path := "sys/internal/ui/mounts/" + at
+	_, err := kv.c.api.Logical().ReadWithContext(ctx, path)
+	if err == nil {
+		return nil
+	}
+	return kv.c.explain(err, "looking at the mount "+at+"/", path, "read")
+}
+
 // mountOf finds the mount that a path lies in. Every token that may do
 // anything below a mount may ask this, as Vault's own CLI does before `vault
 // kv`: https://developer.hashicorp.com/vault/api-docs/system/internal-ui-mounts

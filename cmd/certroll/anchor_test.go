@@ -136,7 +136,9 @@ func TestRewoundMetric(t *testing.T) {
 	w.certroll(0, "apply", "-auto-approve")
 	w.rewrite(`"detail":"`, `"detail":"by a friend: `)
 	w.push(declare("", "api", "web"), "Declare another")
-	w.editSettings(func(text string) string { return text + "\ninterval = \"1s\"\nlisten = \"127.0.0.1:0\"\n" })
+	w.editSettings(func(text string) string {
+		return strings.Replace(text, `listen = ""`, `listen = "127.0.0.1:0"`, 1) + "\ninterval = \"1s\"\n"
+	})
 	cmd, out := w.another("run")
 	w.until("the other certificate", out, func() bool { return w.told("issue", "success") == 2 })
 	address := regexp.MustCompile(`msg=listening address=(\S+)`).FindStringSubmatch(out.String())

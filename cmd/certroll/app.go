@@ -30,6 +30,7 @@ type app struct {
 	configDir  string
 	noColor    bool
 	logLevel   string
+	leaseLog   *slog.Logger // that is told of the lease; nil: none
 
 	// patience are the waits between the tries within one attempt; nil: those
 	// of packages reconcile and acme.
@@ -63,8 +64,8 @@ that mean more by it say so in their help.`,
 	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "no colours (env NO_COLOR)")
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
-		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(),
-		a.acceptCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.versionCommand(), dnsChildCommand())
+		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(), a.probeCommand(),
+		a.acceptCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.notifyCommand(), a.versionCommand(), dnsChildCommand(), notifyChildCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (%s -help lists those there are)", err, c.CommandPath())
 	})

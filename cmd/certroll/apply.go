@@ -87,6 +87,7 @@ func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
 // carryOut applies a plan that was agreed to, and shows how that ended.
 func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 	report, err := p.reconciler.Apply(ctx, p.desired, p.rev(), p.actions)
+	a.notifyOnce(ctx, p)
 	result := view.NewResult(p.dto, report)
 	if asJSON {
 		if jsonErr := view.JSON(a.out, result); jsonErr != nil {

@@ -248,6 +248,7 @@ func (w world) on(t testing.TB, path, url string, err error) *world {
 		t.Fatal(err)
 	}
 	w.t, w.dir, w.repo, w.repoURL = t, t.TempDir(), path, url
+	w.watchForSecrets()
 	return &w
 }
 

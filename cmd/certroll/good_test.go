@@ -19,7 +19,8 @@ func idleDaemon(t *testing.T, configDir string) *daemon {
 	s := &settings{StateDir: t.TempDir()}
 	s.fill()
 	return &daemon{
-		app: &app{configDir: configDir, err: io.Discard, noColor: true}, settings: s, log: slog.New(slog.DiscardHandler), metrics: newMetrics(),
+		app: &app{configDir: configDir, err: io.Discard, noColor: true}, settings: s, log: slog.New(slog.DiscardHandler),
+		say: newDecisions(slog.New(slog.DiscardHandler)), metrics: newMetrics(), health: newHealth(s.interval),
 	}
 }
 

@@ -52,7 +52,7 @@ func (d *daemon) warnOfMounts(ctx context.Context) {
 	for _, w := range keepings(ctx, d.kv, d.desired, d.log) {
 		if !d.warned[w] {
 			d.warned[w] = true
-			d.log.Warn(w)
+			d.log.Warn("a mount keeps too little", "problem", w)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ type killer struct {
 	after   bool // the request goes through first
 	count   int
 	log     []string
+	only    func(*http.Request) bool // which requests count; nil: all
 	process *os.Process
 	orders  int // orders that the CA made, over all runs
 }
@@ -49,8 +51,11 @@ func (k *killer) watch(p *os.Process) {
 func (k *killer) due(req *http.Request) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.count++
 	k.log = append(k.log, req.Method+" "+req.URL.Path)
+	if k.only != nil && !k.only(req) {
+		return false
+	}
+	k.count++
 	return k.count == k.at
 }
 
@@ -153,17 +158,14 @@ func TestKillAtEveryStep(t *testing.T) {
 	lab := newLab(t)
 	lab.program = build(t)
 	k := &killer{}
-	front := k.proxy(t, strings.TrimSuffix(lab.directory, "/dir"), lab.caBundle)
-	lab.directory = front.URL + "/dir"
-	lab.caBundle = pemOf(front.Certificate())
-	lab.vaultAddr = k.proxy(t, lab.vault.Addr, "").URL
+	k.stand(t, lab)
 
 	for _, after := range []bool{false, true} {
 		for n := 1; ; n++ {
 			name := fmt.Sprintf("k%d-%t", n, after)
 			done := false
 			t.Run(name, func(t *testing.T) {
-				done = !killOnce(t, lab, k, name, n, after)
+				done = !killOnce(t, lab, k, name, "", n, after)
 			})
 			if done || t.Failed() {
 				break
@@ -173,6 +175,43 @@ func TestKillAtEveryStep(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestKillWhileStaging does the same at each request that writes where the next
+// key comes into it: the pair that is live, its metadata, the staged key.
+func TestKillWhileStaging(t *testing.T) {
+	t.Parallel()
+	lab := newLab(t)
+	lab.program = build(t)
+	k := &killer{only: func(req *http.Request) bool {
+		staging := strings.Contains(req.URL.Path, "/pending/next/") || strings.Contains(req.URL.Path, "/tls/")
+		return staging && req.Method != http.MethodGet
+	}}
+	k.stand(t, lab)
+	n := 1
+	for ; ; n++ {
+		killed := true
+		for _, after := range []bool{false, true} {
+			name := fmt.Sprintf("n%d-%t", n, after)
+			t.Run(name, func(t *testing.T) {
+				killed = killOnce(t, lab, k, name, "\n  key { next = true }", n, after) && killed
+			})
+		}
+		if !killed || t.Failed() {
+			break
+		}
+	}
+	if n < 6 && !t.Failed() { // the pair, its metadata, and three of the staged key
+		t.Errorf("only %d requests write", n-1)
+	}
+}
+
+// stand puts the killer between certroll and the servers.
+func (k *killer) stand(t testing.TB, lab *world) {
+	front := k.proxy(t, strings.TrimSuffix(lab.directory, "/dir"), lab.caBundle)
+	lab.directory = front.URL + "/dir"
+	lab.caBundle = pemOf(front.Certificate())
+	lab.vaultAddr = k.proxy(t, lab.vault.Addr, "").URL
 }
 
 // build builds certroll as it is released, which starts far faster than under
@@ -188,14 +227,14 @@ func build(t testing.TB) string {
 
 // killOnce tells whether certroll was killed: where not, it had ended before
 // the n-th request, and the way was walked to its end.
-func killOnce(t *testing.T, lab *world, k *killer, name string, n int, after bool) bool {
+func killOnce(t *testing.T, lab *world, k *killer, name, more string, n int, after bool) bool {
 	host := name + ".lab.test"
 	w := lab.fresh(t, map[string]string{"c.hcl": fmt.Sprintf(`
 certificate %q {
   domains = [%q]
   issuer  = issuer.pebble
-  dns     = dns.lab
-}`, name, host)})
+  dns     = dns.lab%s
+}`, name, host, more)})
 	w.settings("")
 	k.orders = 0
 	killed, _ := k.run(w, n, after, "apply", "-auto-approve")
@@ -212,7 +251,10 @@ certificate %q {
 	if again, out := k.run(w, 0, false, "apply", "-auto-approve"); again {
 		t.Fatalf("killed at %s; the next run was killed too:\n%s", at, out)
 	}
-	w.checkPair("tls/"+name, host)
+	leaf := w.checkPair("tls/"+name, host)
+	if more != "" {
+		w.checkNextKey(name, leaf)
+	}
 	if v := w.metadata("tls/" + name).Data.CurrentVersion; v != 1 {
 		t.Errorf("killed at %s: the secret is at version %d, want 1", at, v)
 	}
@@ -258,6 +300,8 @@ func (w *world) noPending() {
 		Data struct{ Keys []string }
 	}
 	err := w.vault.API(w.t.Context(), "LIST", "secret/metadata/"+w.prefix+"/pending", nil, &keys)
+	// What is staged for a renewal is to stay there.
+	keys.Data.Keys = slices.DeleteFunc(keys.Data.Keys, func(name string) bool { return name == "next/" })
 	if err == nil && len(keys.Data.Keys) > 0 {
 		w.t.Errorf("pending secrets are left: %v", keys.Data.Keys)
 	}

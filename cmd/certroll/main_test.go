@@ -27,6 +27,9 @@ const leaseVariable = "CERTROLL_TEST_LEASE"
 
 func impatient() *app {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
+	if dir := os.Getenv(teeVariable); dir != "" {
+		a.out, a.err = tee(dir, a.out, a.err)
+	}
 	for _, text := range strings.Fields(os.Getenv(patienceVariable)) {
 		wait, err := time.ParseDuration(text)
 		if err != nil {

@@ -16,6 +16,7 @@ type metrics struct {
 	done      *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	passes    *prometheus.CounterVec
+	messages  *prometheus.CounterVec
 
 	mu       sync.Mutex
 	standing []reconcile.Action
@@ -24,7 +25,8 @@ type metrics struct {
 	rewound  time.Time
 	anchored bool
 	revision string
-	held     reconcile.Reason // why the newest revision is not in force; "": it is
+	held     reconcile.Reason        // why the newest revision is not in force; "": it is
+	probes   func() []reconcile.Look // the last looks at endpoints
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -45,11 +47,15 @@ var (
 	rewoundMetric   = describe("ledger_rewound_timestamp_seconds", "When the ledger was last found moved back, rewritten or deleted; there is none where it was not, of late.")
 	anchoredMetric  = describe("ledger_anchored", "1 where the ledger could be held against its anchor in Vault in the last pass, else 0.")
 	heldMetric      = describe("revision_held", "1 where the newest revision of the config repo is not in force.", "reason")
+	servedMetric    = describe("probe_served_not_after_timestamp_seconds", "When the certificate expires that an endpoint served last.", "certificate", "endpoint")
+	currentMetric   = describe("probe_current", "1 where an endpoint served the certificate in Vault when it was looked at last, else 0.", "certificate", "endpoint")
+	probedMetric    = describe("probe_last_timestamp_seconds", "When an endpoint was looked at last.", "certificate", "endpoint")
 	revisionMetric  = describe("revision_info", "The revision of the config repo that is in force.", "revision")
 )
 
 func newMetrics() *metrics {
 	m := &metrics{
+		probes:   func() []reconcile.Look { return nil },
 		Registry: prometheus.NewRegistry(),
 		done: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "certroll_operations_total", Help: "Operations that ended, by what came of them.",
@@ -60,9 +66,24 @@ func newMetrics() *metrics {
 		passes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "certroll_passes_total", Help: "Passes of the loop, by whether they came to their end.",
 		}, []string{"status"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "certroll_notifications_total", Help: "Messages to destinations of certroll.hcl, by whether they were taken.",
+		}, []string{"destination", "status"}),
 	}
-	m.MustRegister(m, m.done, m.durations, m.passes)
+	m.MustRegister(m, m.done, m.durations, m.passes, m.messages)
 	return m
+}
+
+// notified takes up how a message went; m may be nil.
+func (m *metrics) notified(destination string, err error) {
+	if m == nil {
+		return
+	}
+	status := "success"
+	if err != nil {
+		status = "failure"
+	}
+	m.messages.WithLabelValues(destination, status).Inc()
 }
 
 // passed takes up how a pass ended.
@@ -87,6 +108,13 @@ func (m *metrics) passed(p reconcile.Pass, revision string, now time.Time) {
 	}
 }
 
+// look takes up who knows what endpoints served.
+func (m *metrics) look(probes func() []reconcile.Look) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.probes = probes
+}
+
 // hold takes up why the newest revision is not in force; "" that it is.
 func (m *metrics) hold(reason reconcile.Reason) {
 	m.mu.Lock()
@@ -97,7 +125,7 @@ func (m *metrics) hold(reason reconcile.Reason) {
 // Describe and Collect make it a prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{notAfterMetric, versionMetric, renewalMetric, issuedMetric, failuresMetric, holdMetric,
-		unmanagedMetric, pagingMetric, stateMetric, passedMetric, rewoundMetric, anchoredMetric, heldMetric, revisionMetric} {
+		unmanagedMetric, pagingMetric, stateMetric, passedMetric, rewoundMetric, anchoredMetric, heldMetric, servedMetric, currentMetric, probedMetric, revisionMetric} {
 		ch <- d
 	}
 }
@@ -128,6 +156,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	if m.held != "" {
 		send.value(heldMetric, 1, string(m.held))
 	}
+	for _, l := range m.probes() {
+		send.look(l)
+	}
 	if m.revision != "" {
 		send.value(revisionMetric, 1, m.revision)
 	}
@@ -143,12 +174,21 @@ func (g gauges) time(d *prometheus.Desc, t time.Time, labels ...string) {
 	g.value(d, float64(t.Unix()), labels...)
 }
 
-func (g gauges) yes(d *prometheus.Desc, is bool) {
+func (g gauges) yes(d *prometheus.Desc, is bool, labels ...string) {
 	v := 0.0
 	if is {
 		v = 1
 	}
-	g.value(d, v)
+	g.value(d, v, labels...)
+}
+
+// look tells what an endpoint served.
+func (g gauges) look(l reconcile.Look) {
+	g.yes(currentMetric, l.Verdict == reconcile.ServesCurrent, l.Certificate, l.Endpoint)
+	g.time(probedMetric, l.At, l.Certificate, l.Endpoint)
+	if l.NotAfter != nil {
+		g.time(servedMetric, *l.NotAfter, l.Certificate, l.Endpoint)
+	}
 }
 
 // action tells what the plan says of a certificate.

@@ -34,6 +34,10 @@ func TestMetricsDocumented(t *testing.T) {
 		Records: []*reconcile.Record{record}, Rewound: at,
 	}, "c0ffee", at)
 	m.hold(reconcile.ReasonUnsigned)
+	m.look(func() []reconcile.Look {
+		return []reconcile.Look{{Certificate: "api", Endpoint: "api.example.com:443", Verdict: reconcile.ServesStale, NotAfter: &at, At: at}}
+	})
+	m.notified("ops", nil)
 	problems, err := testutil.GatherAndLint(m)
 	if err != nil || len(problems) > 0 {
 		t.Error(err, problems)

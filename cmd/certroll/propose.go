@@ -38,6 +38,8 @@ type planInput struct {
 // proposal is a plan with all that it takes to apply it.
 type proposal struct {
 	*parts
+	settings *settings
+	log      *slog.Logger
 	desired  *spec.Spec
 	revision *gitsync.Revision
 	observed *reconcile.Observed
@@ -79,7 +81,7 @@ func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.observed, p.now = obs, time.Now()
+	p.observed, p.now, p.settings, p.log = obs, time.Now(), s, log
 	if err := p.decide(ctx, in, s, both); err != nil {
 		p.Close()
 		return nil, err
@@ -138,7 +140,7 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 		both.warnings = append(both.warnings, fmt.Sprintf("whether what lies in %s is signed was not looked at: verify in certroll.hcl is about the head of the branch", a.configDir))
 	}
 	if in.offline && s.file == nil {
-		both.warnings = append(both.warnings, "certroll.hcl is not at hand (-config), so whether references, httpreq and webroots stay within what the reconciler allows was not checked"+a.passedOver())
+		both.warnings = append(both.warnings, "certroll.hcl is not at hand (-config), so whether references, httpreq, webroots and endpoints stay within what the reconciler allows was not checked"+a.passedOver())
 	}
 	if in.base == "" {
 		return both, nil

@@ -79,7 +79,7 @@ func comesBackLate(t *testing.T, l *world) {
 	w.stopRun(one, oneOut)
 	w.stopRun(two, twoOut)
 	w.once(f, "late", "later")
-	if said := oneOut.String(); strings.Contains(said, "certificate=late ") && !strings.Contains(said, "status=success") {
+	if said := oneOut.String(); strings.Contains(said, "msg=action certificate=late ") && !strings.Contains(said, "status=success") {
 		t.Errorf("the one that came back failed:\n%s", said)
 	}
 	w.certroll(0, "audit", "verify", "-anchor")

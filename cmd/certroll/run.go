@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -43,16 +44,22 @@ type daemon struct {
 	*parts
 	settings *settings
 	log      *slog.Logger
+	say      *decisions
 	source   *gitsync.Source
 	files    *watch
 	metrics  *metrics
-	good     *gitsync.Revision // the last revision without a mistake
-	takenAt  time.Time         // when it was taken
-	instead  reconcile.Taken   // what the head that was held back last does not descend from
-	traced   bool              // what the ledger says was taken last is known to be followed
+	health   *health
+	lookout  *reconcile.Lookout
+	notifier *reconcile.Notifier // nil: nobody is told
+	good     *gitsync.Revision   // the last revision without a mistake
+	takenAt  time.Time           // when it was taken
+	instead  reconcile.Taken     // what the head that was held back last does not descend from
+	traced   bool                // what the ledger says was taken last is known to be followed
 	desired  *spec.Spec
 	warned   map[string]bool // what was said of mounts
 	refused  string          // the revision that was refused last, and why
+	withheld string          // the one that was held back last, and why
+	untaken  bool            // the ledger may say that a revision is not in force
 }
 
 func (a *app) run(ctx context.Context) error {
@@ -60,14 +67,31 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{app: a, settings: s, log: log, metrics: newMetrics(), warned: map[string]bool{}}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(), health: newHealth(s.interval),
+		warned: map[string]bool{}, untaken: true}
+	since := time.Now()
+	a.leaseLog = log
+	log.Info("started", "version", version(), "interval", s.interval.String(), "state_dir", s.StateDir)
 	progress := func(certificate, step, detail string) {
+		d.health.turn()
 		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
+	}
+	if d.files, err = newWatch(log); err != nil {
+		return err
+	}
+	defer d.files.Close()
+	// Served from the start, so that who watches sees that Vault is waited for.
+	served, err := d.serve(ctx)
+	if err != nil {
+		return err
 	}
 	if d.parts, err = d.awaitVault(ctx, progress); d.parts == nil {
 		return err
 	}
 	defer d.Close()
+	d.health.connected(func(ctx context.Context) error { return d.kv.Reach(ctx, s.Vault.Mount) })
 	if a.configDir != "" && s.Verify != nil {
 		log.Warn("verify in certroll.hcl is about commits: no signature is asked for of what lies in a directory", "directory", a.configDir)
 	}
@@ -76,24 +100,18 @@ func (a *app) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if d.files, err = newWatch(log); err != nil {
-		return err
+	d.newLookout()
+	var beside sync.WaitGroup
+	beside.Go(func() { d.client.Keep(ctx) })
+	if d.notifier = d.app.notifier(s, d.parts, log, d.metrics, since); d.notifier != nil {
+		beside.Go(func() { d.notifier.Run(ctx) })
 	}
-	defer d.files.Close()
-	served, err := d.serve(ctx)
-	if err != nil {
-		return err
-	}
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		d.client.Keep(ctx)
-	}()
+	beside.Go(func() { d.lookout.Run(ctx) })
 	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
-		Interval: s.interval, Nudge: d.files.changed, Passed: d.passed, Daily: d.examine,
+		Interval: s.interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Daily: d.examine,
 	}).Run(ctx)
 	log.Info("stopped")
-	<-kept
+	beside.Wait()
 	<-served
 	return nil
 }
@@ -107,13 +125,15 @@ const (
 // unsealed: that is waited for; nil and no error where ctx ends before.
 func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, string)) (*parts, error) {
 	for wait := firstWait; ; wait = min(2*wait, mostWait) {
+		d.health.turn()
 		p, err := d.connect(ctx, d.settings, d.log, true, progress)
 		stopped := ctx.Err() != nil
 		if err == nil || !stopped && !isAway(err) {
+			d.say.trouble("vault", nil)
 			return p, err
 		}
 		if !stopped {
-			d.log.Error("Vault is not there yet, which is waited for", "error", err)
+			d.say.trouble("vault", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -136,21 +156,11 @@ func (d *daemon) passed(p reconcile.Pass) {
 		revision = d.good.Commit
 	}
 	d.metrics.passed(p, revision, time.Now())
-	if p.Unanchored != nil {
-		d.log.Error("the ledger could not be held against its anchor in Vault", "error", p.Unanchored)
-	}
-	if p.Report != nil {
-		for _, r := range p.Report.Results {
-			level := slog.LevelInfo
-			if r.Err != nil {
-				level = slog.LevelError
-			}
-			d.log.Log(context.Background(), level, "action", "certificate", r.Action.Certificate, "operation", string(r.Event.Operation),
-				"status", string(r.Event.Status), "reason", string(r.Event.Reason), "class", string(r.Event.Class), "message", r.Event.Message)
-		}
-	}
-	if p.Err != nil {
-		d.log.Error("pass failed", "error", p.Err)
+	d.lookout.Follow(p.Standing, reconcile.Revision{Commit: revision})
+	d.say.pass(p)
+	d.health.passed(p)
+	if d.notifier != nil {
+		d.notifier.Wake()
 	}
 }
 
@@ -183,30 +193,48 @@ func (d *daemon) pull(ctx context.Context) error {
 	rev, err := d.fetch(ctx)
 	var held *gitsync.Error
 	if errors.As(err, &held) && held.Held != nil {
+		d.say.trouble("pull", nil)
 		return d.withhold(ctx, held)
 	}
 	if err != nil {
-		d.log.Error("pull failed", "error", err)
+		d.say.trouble("pull", err)
 		return errors.Join(err, d.fallBack())
 	}
+	d.say.trouble("pull", nil)
 	if d.inForce(rev) {
 		d.metrics.hold("")
+		d.refused, d.withheld = "", ""
+		d.taken(ctx, rev)
 		return nil
 	}
 	desired, files, diags := decodeFiles(d.settings, rev.Files)
 	if diags.HasErrors() {
 		d.metrics.hold(reconcile.ReasonRefused)
+		d.untaken = true
 		d.showRefused(rev, files, diags)
-		if noteErr := d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)); noteErr != nil {
-			d.log.Error("telling of the refused revision", "error", noteErr)
-		}
+		d.say.trouble("telling", d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)))
 		return d.fallBack()
 	}
 	d.log.Info("revision", "revision", rev.Commit, "author", rev.Author, "certificates", len(desired.Certificates))
 	d.metrics.hold("")
+	d.refused, d.withheld = "", ""
 	d.logChanges(desired)
 	d.good, d.desired, d.takenAt = rev, desired, time.Now()
+	d.taken(ctx, rev)
 	return d.keepGood()
+}
+
+// taken tells the ledger that a revision is in force, where it may say of one
+// before it that it is not.
+func (d *daemon) taken(ctx context.Context, rev *gitsync.Revision) {
+	if !d.untaken {
+		return
+	}
+	if err := d.reconciler.Taken(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}); err != nil {
+		d.log.Error("telling of the revision that is in force", "error", err)
+		return
+	}
+	d.untaken = false
 }
 
 // showRefused shows the mistakes of a revision, once however often it is met.

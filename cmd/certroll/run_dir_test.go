@@ -17,7 +17,7 @@ func TestPullOfADirectory(t *testing.T) {
 		app: &app{configDir: dir, err: io.Discard, getenv: func(string) string { return "" }},
 		settings: &settings{
 			Repo: &repoSettings{}, Ledger: &ledgerSettings{}, Vault: &vaultSettings{}, Trust: &trustSettings{}, StateDir: state,
-		}, log: slog.New(slog.DiscardHandler), metrics: newMetrics(),
+		}, log: slog.New(slog.DiscardHandler), say: newDecisions(slog.New(slog.DiscardHandler)), metrics: newMetrics(),
 	}
 	pull := func(locals string) (kept os.FileInfo) {
 		t.Helper()

@@ -11,6 +11,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// defaultListen is where run serves unless certroll.hcl says otherwise. Nobody
+// but this machine reaches it.
+const defaultListen = "127.0.0.1:9464"
+
+// listenAddress is where to serve; "": nowhere.
+func (s *settings) listenAddress() string {
+	if s.Listen == nil {
+		return defaultListen
+	}
+	return *s.Listen
+}
+
 // serve answers on the address of certroll.hcl's listen until ctx ends; no
 // address is no server. It returns once it listens, with what ends when it has
 // stopped.
@@ -19,21 +31,19 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 	if err != nil {
 		return nil, err
 	}
+	if _, err := d.settings.listenToken(); err != nil {
+		return nil, err
+	}
 	done := make(chan struct{})
-	if d.settings.Listen == "" {
+	l, err := d.listen(len(hooks) > 0)
+	if l == nil {
 		close(done)
-		return done, nil
+		return done, err
 	}
-	l, err := net.Listen("tcp", d.settings.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w; mend listen in certroll.hcl", d.settings.Listen, err)
+	server := &http.Server{
+		Handler: d.routes(hooks, l.Addr()), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
+		BaseContext: func(net.Listener) context.Context { return ctx }, // what is answered for long ends with it
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics, promhttp.HandlerOpts{Registry: d.metrics}))
-	for path, h := range hooks {
-		mux.Handle(path, h)
-	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute}
 	served := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -51,4 +61,48 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 	}()
 	d.log.Info("listening", "address", l.Addr().String())
 	return done, nil
+}
+
+// listen takes the address; nil and no error where there is none to take. One
+// that nobody chose may be another's, as of a second daemon on this machine:
+// that is no reason to let certificates expire. needed tells that somebody
+// relies on it all the same.
+func (d *daemon) listen(needed bool) (net.Listener, error) {
+	address := d.settings.listenAddress()
+	if address == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		if !isLoopback(l.Addr()) && !d.settings.hasToken() {
+			d.log.Warn("who reaches the address sees the names and the state of all certificates: set listen_token_file in certroll.hcl, unless a proxy stands before it", "address", address)
+		}
+		return l, nil
+	case d.settings.Listen == nil && !needed:
+		d.log.Warn("nothing is served: the usual address cannot be had; set listen in certroll.hcl to another, or to \"\"", "address", address, "error", err)
+		return nil, nil
+	}
+	return nil, fmt.Errorf("listening on %s: %w; mend listen in certroll.hcl", address, err)
+}
+
+// routes are what is served. Open to anybody is what tells nothing, and the
+// webhooks, which have secrets of their own; the rest is behind the guard.
+func (d *daemon) routes(hooks map[string]http.Handler, address net.Addr) http.Handler {
+	guarded := http.NewServeMux()
+	guarded.Handle("GET /metrics", promhttp.HandlerFor(d.metrics, promhttp.HandlerOpts{Registry: d.metrics}))
+
+	open := http.NewServeMux()
+	open.HandleFunc("GET /healthz", d.health.alive)
+	open.HandleFunc("GET /readyz", d.health.ready)
+	for path, h := range hooks {
+		open.Handle(path, h)
+	}
+	open.Handle("/", &guard{settings: d.settings, loopback: isLoopback(address), log: d.log, next: guarded})
+	return open
+}
+
+func isLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }

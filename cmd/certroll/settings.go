@@ -28,11 +28,18 @@ type settings struct {
 	Trust    *trustSettings     `hcl:"trust,block"`
 	Verify   *verifySettings    `hcl:"verify,block"` // nil: anybody's commits are taken
 	Log      *logSettings       `hcl:"log,block"`
+	Probe    *probeSettings     `hcl:"probe,block"`
 	Webhooks []*webhookSettings `hcl:"webhook,block"`
+	Notify   []*notifySettings  `hcl:"notify,block"`
 	StateDir string             `hcl:"state_dir,optional"`
 	Interval string             `hcl:"interval,optional"`
 	Parallel int                `hcl:"parallel,optional"`
-	Listen   string             `hcl:"listen,optional"` // host:port that run serves on; "": it does not
+	// Listen is the host:port that run serves on; "": it does not; nil: the
+	// default, where nobody else has it.
+	Listen          *string  `hcl:"listen,optional"`
+	ListenHosts     []string `hcl:"listen_hosts,optional"`
+	ListenTokenEnv  string   `hcl:"listen_token_env,optional"`
+	ListenTokenFile string   `hcl:"listen_token_file,optional"`
 	// Rest holds the issuer, dns and policy blocks, which package spec decodes.
 	Rest hcl.Body `hcl:",remain"`
 
@@ -122,7 +129,7 @@ func loadSettings(path string) (*settings, []spec.File, hcl.Diagnostics, error) 
 	if !named {
 		path = defaultSettings
 	}
-	s := &settings{Repo: &repoSettings{}, Ledger: &ledgerSettings{}, Vault: &vaultSettings{}, Trust: &trustSettings{}, Log: &logSettings{}}
+	s := &settings{Repo: &repoSettings{}, Ledger: &ledgerSettings{}, Vault: &vaultSettings{}, Trust: &trustSettings{}, Log: &logSettings{}, Probe: &probeSettings{}}
 	src, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !named:
@@ -175,6 +182,9 @@ func (s *settings) fill() {
 	if s.Log == nil {
 		s.Log = &logSettings{}
 	}
+	if s.Probe == nil {
+		s.Probe = &probeSettings{}
+	}
 }
 
 // complete fills in defaults and checks what must fit together.
@@ -201,12 +211,15 @@ func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
 	if s.Interval == "" {
 		s.Interval = "5m"
 	}
+	if diags := s.Probe.complete(where); diags.HasErrors() {
+		return diags
+	}
 	var err error
 	if s.interval, err = time.ParseDuration(s.Interval); err != nil || s.interval < time.Second {
 		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid interval", Subject: &where,
 			Detail: fmt.Sprintf("interval = %q is no duration of at least a second; write it like \"5m\".", s.Interval)}}
 	}
-	return nil
+	return checkNotify(s.Notify)
 }
 
 func defaultStateDir() string {
@@ -257,7 +270,7 @@ func (v *vaultSettings) options(log *slog.Logger) vault.Options {
 func (s *settings) trust() spec.Trust {
 	t := spec.Trust{
 		Known: s.file != nil, Env: s.Trust.Env, Vault: s.Trust.Vault, HTTPReq: s.Trust.HTTPReq,
-		Webroots: s.Trust.Webroots, Mount: s.Vault.Mount, State: s.Vault.Prefix, Own: s.ownVariables(),
+		Webroots: s.Trust.Webroots, Probe: s.Probe.rules, Mount: s.Vault.Mount, State: s.Vault.Prefix, Own: s.ownVariables(),
 	}
 	if s.file != nil {
 		t.Files = []spec.File{*s.file}
@@ -276,9 +289,19 @@ func (s *settings) ownVariables() []string {
 	if k := s.Ledger.Signing; k != nil && k.PassphraseEnv != "" {
 		names = append(names, k.PassphraseEnv)
 	}
+	if s.ListenTokenEnv != "" {
+		names = append(names, s.ListenTokenEnv)
+	}
 	for _, w := range s.Webhooks {
 		if w.SecretEnv != "" {
 			names = append(names, w.SecretEnv)
+		}
+	}
+	for _, n := range s.Notify {
+		for _, name := range []string{n.ServiceEnv, n.SecretEnv} {
+			if name != "" {
+				names = append(names, name)
+			}
 		}
 	}
 	if a := s.Vault.Auth; a != nil {

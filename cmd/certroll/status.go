@@ -19,7 +19,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Long: `Show how all certificates stand, or the whole story of one. Reads the ledger only.
 
 Exits 0 where all is well, 1 where a certificate is failing, or overdue (see
-certroll expiring), and 2 where one has failed three times in a row or more, for
+certroll expiring), or an endpoint does not serve it, and 2 where one has failed three times in a row or more, for
 which a person is to be woken.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,8 +46,17 @@ which a person is to be woken.`,
 // status is the view of all certificates, or of the one that is named.
 func (a *app) status(ctx context.Context, names []string) (view.Status, error) {
 	tree, records, err := a.ledger(ctx)
-	if err != nil || len(names) == 0 {
-		return view.NewStatus(records, time.Now()), err
+	if err != nil {
+		return view.Status{}, err
+	}
+	problems, err := reconcile.ReadProblems(tree)
+	if err != nil {
+		return view.Status{}, err
+	}
+	if len(names) == 0 {
+		dto := view.NewStatus(records, time.Now())
+		dto.Problems = problems.Served("")
+		return dto, nil
 	}
 	name := names[0]
 	r, ok := records[name]
@@ -56,6 +65,7 @@ func (a *app) status(ctx context.Context, names []string) (view.Status, error) {
 	}
 	events, err := reconcile.Query{Certificate: name}.Events(tree)
 	dto := view.NewStatus(map[string]*reconcile.Record{name: r}, time.Now())
+	dto.Problems = problems.Served(name)
 	dto.Story = view.NewStory(r, events, time.Now())
 	return dto, err
 }
@@ -66,6 +76,7 @@ func (a *app) showStatus(dto view.Status, asJSON bool) error {
 		return view.JSON(a.out, dto)
 	case dto.Story != nil:
 		view.WriteStory(a.out, a.palette(), dto.Certificates[0], dto.Story)
+		view.WriteServed(a.out, a.palette(), dto.Problems)
 	default:
 		view.WriteStatus(a.out, a.palette(), dto)
 	}

@@ -80,21 +80,22 @@ var reasons = map[gitsync.Kind]reconcile.Reason{
 	gitsync.Unsigned: reconcile.ReasonUnsigned, gitsync.BadSignature: reconcile.ReasonBadSignature, gitsync.Rewritten: reconcile.ReasonRewritten,
 }
 
-// withhold says loudly that a head is held back: in the log with each pull, in
-// the ledger once.
+// withhold says loudly that a head is held back, once in the log and once in
+// the ledger.
 func (d *daemon) withhold(ctx context.Context, held *gitsync.Error) error {
 	d.metrics.hold(reasons[held.Kind])
-	d.log.Error("revision held back", "revision", held.Held.Commit, "author", held.Held.Author, "reason", string(reasons[held.Kind]), "error", held)
+	d.untaken = true
+	if said := held.Held.Commit + string(reasons[held.Kind]); d.withheld != said {
+		d.withheld = said
+		d.log.Error("revision held back", "revision", held.Held.Commit, "author", held.Held.Author, "reason", string(reasons[held.Kind]), "error", held)
+	}
 	w := reconcile.Withheld{
 		Revision: reconcile.Revision{Commit: held.Held.Commit, Author: held.Held.Author}, Reason: reasons[held.Kind], Message: held.Error(),
 	}
 	if held.Kind == gitsync.Rewritten {
 		w.Old = d.instead
 	}
-	err := d.reconciler.Withhold(ctx, w)
-	if err != nil {
-		d.log.Error("telling of the revision that is held back", "error", err)
-	}
+	d.say.trouble("telling", d.reconciler.Withhold(ctx, w))
 	if err := d.fallBack(); err != nil {
 		return errors.Join(held, err)
 	}
@@ -108,7 +109,7 @@ func (d *daemon) logChanges(desired *spec.Spec) {
 	}
 	for _, c := range reconcile.BlockChanges(d.desired, desired) {
 		for _, s := range c.Settings {
-			d.log.Warn(c.Type+" block "+c.Change, "name", c.Name, "field", s.Field, "old", s.Old, "new", s.New)
+			d.log.Warn("block changed", "type", c.Type, "change", c.Change, "name", c.Name, "field", s.Field, "old", s.Old, "new", s.New)
 		}
 	}
 }

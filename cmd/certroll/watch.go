@@ -26,6 +26,7 @@ type watch struct {
 	notify  *fsnotify.Watcher
 	log     *slog.Logger
 	done    chan struct{}
+	blind   map[string]bool // directories that could not be watched, as was said
 }
 
 func newWatch(log *slog.Logger) (*watch, error) {
@@ -33,7 +34,7 @@ func newWatch(log *slog.Logger) (*watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{changed: make(chan struct{}, 1), notify: notify, log: log, done: make(chan struct{})}
+	w := &watch{changed: make(chan struct{}, 1), notify: notify, log: log, done: make(chan struct{}), blind: map[string]bool{}}
 	go w.listen()
 	return w, nil
 }
@@ -62,9 +63,11 @@ func (w *watch) follow(files []string, root string) {
 	}
 	for _, dir := range slices.Sorted(maps.Keys(wanted)) {
 		// One that is watched already is looked up anew, and stays as it is.
-		if err := w.notify.Add(dir); err != nil {
+		err := w.notify.Add(dir)
+		if err != nil && !w.blind[dir] {
 			w.log.Warn("a directory cannot be watched: a change is seen with the next pull", "directory", dir, "error", err)
 		}
+		w.blind[dir] = err != nil
 	}
 }
 

@@ -29,22 +29,35 @@ type webhookSettings struct {
 // secret is read at each delivery, so that it can be rotated under a running
 // process.
 func (w *webhookSettings) secret() (string, error) {
-	secret := os.Getenv(w.SecretEnv)
-	if w.SecretFile != "" {
-		b, err := os.ReadFile(w.SecretFile)
+	return sharedSecret(fmt.Sprintf("the secret of the webhook %q", w.Kind), "secret", w.SecretEnv, w.SecretFile)
+}
+
+// sharedSecret reads what somebody has to show: from a file, else from the
+// environment. setting is its name in certroll.hcl, less _env and _file.
+func sharedSecret(what, setting, env, file string) (string, error) {
+	secret := os.Getenv(env)
+	if file != "" {
+		b, err := os.ReadFile(file)
 		if err != nil {
-			return "", fmt.Errorf("reading the secret of the webhook %q: %w", w.Kind, err)
+			return "", fmt.Errorf("reading %s: %w", what, err)
 		}
 		secret = strings.TrimSpace(string(b))
 	}
-	if len(secret) < leastWebhookSecret {
-		return "", fmt.Errorf("the secret of the webhook %q is not set or has fewer than %d characters: set secret_env or secret_file in certroll.hcl to where a long random one is", w.Kind, leastWebhookSecret)
+	if len(secret) < leastSecret {
+		return "", fmt.Errorf("%s is not set or has fewer than %d characters: set %s_env or %s_file in certroll.hcl to where a long random one is", what, leastSecret, setting, setting)
 	}
 	return secret, nil
 }
 
+// sameSecret compares in constant time; hashed, so that not even the length
+// can be measured.
+func sameSecret(said, want string) bool {
+	a, b := sha256.Sum256([]byte(said)), sha256.Sum256([]byte(want))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
 const (
-	leastWebhookSecret = 16
+	leastSecret = 16
 	// maxDelivery bounds a delivery. Hosts send up to 25 MB and cut commits off
 	// long before.
 	maxDelivery = 25 << 20
@@ -82,9 +95,7 @@ func hmacIn(header, prefix string) sealed {
 
 func tokenIn(header string) sealed {
 	return func(h http.Header, _ []byte, secret string) bool {
-		// Hashed, so that not even the length can be measured.
-		said, want := sha256.Sum256([]byte(h.Get(header))), sha256.Sum256([]byte(secret))
-		return subtle.ConstantTimeCompare(said[:], want[:]) == 1
+		return sameSecret(h.Get(header), secret)
 	}
 }
 
@@ -166,8 +177,8 @@ func (d *daemon) webhooks(told chan<- struct{}) (map[string]http.Handler, error)
 			told: told, room: room, log: d.log,
 		}
 	}
-	if len(handlers) > 0 && d.settings.Listen == "" {
-		return nil, errors.New("there are webhook blocks in certroll.hcl, and no listen that says on which address they are served")
+	if len(handlers) > 0 && d.settings.listenAddress() == "" {
+		return nil, errors.New("there are webhook blocks in certroll.hcl, and its listen is empty: set it to the address on which they are served, or leave it out")
 	}
 	return handlers, nil
 }

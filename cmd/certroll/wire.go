@@ -129,22 +129,37 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	accounts := vault.NewDocuments(p.kv, s.Vault.Mount, s.Vault.Prefix+"/accounts")
 	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log, PresentRetry: a.patience})
 	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv, machine()}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
-	ttl := cmp.Or(a.leaseTTL, leaseTTL)
+	ttl := a.ttl()
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
 		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: ttl + ttl/2, Patience: a.patience, Examiner: p.acme,
 		Anchor: anchor, Rewound: rewound(log),
-		Lease:   vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), ttl),
+		Lease:   a.told(vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), ttl)),
 		Moments: momentsFile(filepath.Join(s.StateDir, "moments.json")),
 	})
 	return p, nil
 }
 
+// told is a lease that the log is told of, where there is one to tell.
+func (a *app) told(l reconcile.Lease) reconcile.Lease {
+	if a.leaseLog == nil {
+		return l
+	}
+	return &toldLease{Lease: l, log: a.leaseLog}
+}
+
 // anchor is where Vault keeps how far this ledger had come. Each ledger has its
 // own: to move to another one is no rewind.
 func (s *settings) anchor(kv *vault.KV, ledger *gitsync.Ledger) *vault.Anchor {
-	sum := sha256.Sum256([]byte(ledger.Place()))
-	return vault.NewAnchor(kv, s.Vault.Mount, s.Vault.Prefix+"/anchor/"+hex.EncodeToString(sum[:8]))
+	return vault.NewAnchor(kv, s.Vault.Mount, s.Vault.Prefix+"/anchor/"+ledgerID(ledger))
 }
+
+// ledgerID stands for a ledger's URL, branch and directory.
+func ledgerID(ledger *gitsync.Ledger) string {
+	sum := sha256.Sum256([]byte(ledger.Place()))
+	return hex.EncodeToString(sum[:8])
+}
+
+func (a *app) ttl() time.Duration { return cmp.Or(a.leaseTTL, leaseTTL) }
 
 // rewound says loudly that the ledger was rewritten.
 func rewound(log *slog.Logger) func(reconcile.Breach) {

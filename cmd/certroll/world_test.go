@@ -40,6 +40,9 @@ type world struct {
 	nameserver nameserver
 	repoMore   string   // more of the repo block
 	env        []string // more of certroll's environment
+
+	said, tmp  string // where a copy of its output, and its temporary files, are
+	keysSought int    // in what it left
 }
 
 // nameserver is where certroll sends its updates.
@@ -66,6 +69,7 @@ func (w world) fresh(t testing.TB, files map[string]string) *world {
 		t.Fatal(err)
 	}
 	w.repo, w.repoURL = repo, repo
+	w.watchForSecrets()
 	w.push(files, "Declare certificates")
 	return &w
 }
@@ -77,9 +81,13 @@ func (w *world) push(files map[string]string, message string) {
 	}
 }
 
-// settings writes certroll.hcl; more is appended.
+// settings writes certroll.hcl; more is appended. Nothing is served unless it
+// says so: many worlds are at work at once.
 func (w *world) settings(more string) {
 	w.t.Helper()
+	if !strings.Contains(more, "listen") {
+		more += "\nlisten = \"\"\n"
+	}
 	text := fmt.Sprintf(`
 state_dir = %q
 repo {
@@ -128,7 +136,8 @@ dns "lab" {
 func (w *world) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(w.t.Context(), w.program, args...)
 	cmd.Dir = w.dir
-	cmd.Env = append(append(os.Environ(), "VAULT_TOKEN="+w.token, "CERTROLL_DNS_TSIG_SECRET="+w.nameserver.secret, "HOME="+w.dir), w.env...)
+	cmd.Env = append(append(os.Environ(), "VAULT_TOKEN="+w.token, "CERTROLL_DNS_TSIG_SECRET="+w.nameserver.secret, "HOME="+w.dir,
+		"TMPDIR="+w.tmp, teeVariable+"="+w.said), w.env...)
 	return cmd
 }
 

@@ -47,6 +47,8 @@ func remedy(program string) string {
 		return "install OpenSSH's server and client (Debian: apt-get install openssh-server openssh-client)"
 	case "gpg":
 		return "install GnuPG (Debian: apt-get install gnupg)"
+	case "nginx", "haproxy":
+		return "install it (Debian: apt-get install " + program + ")"
 	case "git":
 		return "install Git"
 	}

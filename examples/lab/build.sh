@@ -2,9 +2,9 @@
 # Builds the programs that the lab needs and this machine lacks, once, into
 # examples/lab/bin. `make lab` calls it.
 #
-# Vault and Pebble are Go programs, pinned by the module in tools/ and checked
-# against its go.sum like any other dependency. BIND, OpenSSH and Git come from
-# the system; only tests that say so need the first two.
+# Vault, Pebble and consul-template are Go programs, pinned by the module in tools/
+# and checked against its go.sum like any other dependency. BIND, OpenSSH, nginx, HAProxy
+# and Git come from the system; only tests that say so need all but the last.
 set -eu
 
 cd "$(dirname "$0")/tools"
@@ -39,3 +39,5 @@ if [ ! -x "$bin/vault" ] && command -v vault >/dev/null; then
 else
 	build vault github.com/hashicorp/vault "this downloads about 1 GB of modules and takes 10 to 20 minutes on two cores"
 fi
+# Parts of it are Vault Agent's, so this is quick.
+build consul-template github.com/hashicorp/consul-template "this takes a few seconds"

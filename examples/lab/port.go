@@ -43,6 +43,16 @@ func reservePort() (*reservation, error) {
 	return nil, errors.New("no free loopback port found in 200 tries; are many labs left running?")
 }
 
+// ReserveAddr is a free address on loopback, which no other lab takes until
+// release is called.
+func ReserveAddr() (addr string, release func(), err error) {
+	r, err := reservePort()
+	if err != nil {
+		return "", nil, err
+	}
+	return r.Addr, r.release, nil
+}
+
 func (r *reservation) release() {
 	if r != nil {
 		_ = r.guard.Close()

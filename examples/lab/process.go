@@ -35,6 +35,13 @@ func start(dir string, env []string, program string, args ...string) (*Process, 
 	return startPath(dir, env, path, args...)
 }
 
+// StartProgram starts a program that is no server of the lab's own, in a
+// directory and with just the environment it is given. That it is ready is for
+// the caller to see.
+func StartProgram(dir string, env []string, program string, args ...string) (*Process, error) {
+	return start(dir, env, program, args...)
+}
+
 func startPath(dir string, env []string, path string, args ...string) (*Process, error) {
 	p := &Process{name: filepath.Base(path), logs: &logs{}, done: make(chan struct{})}
 	p.cmd = exec.Command(path, args...) //nolint:noctx // the server outlives the context of its start; Close ends it

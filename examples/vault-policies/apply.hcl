@@ -10,8 +10,8 @@ path "secret/metadata/tls/*" {
   capabilities = ["create", "read", "update"]
 }
 
-# certroll's own state: ACME accounts, pending secrets, the lease, the ledger's
-# anchor.
+# certroll's own state: ACME accounts, pending secrets, staged keys, the lease,
+# the ledger's anchor.
 path "secret/data/certroll/*" {
   capabilities = ["create", "read", "update"]
 }

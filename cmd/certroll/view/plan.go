@@ -39,8 +39,9 @@ type Action struct {
 	Warnings    []string           `json:"warnings"`
 	VaultPath   string             `json:"vault_path"`
 	Version     int                `json:"vault_version"`
-	Serial      string             `json:"serial"`    // what is live; "" for nothing
-	NotAfter    *time.Time         `json:"not_after"` // of what is live
+	Serial      string             `json:"serial"`          // what is live; "" for nothing
+	NotAfter    *time.Time         `json:"not_after"`       // of what is live
+	NextKey     string             `json:"next_key_digest"` // of the key that is staged; "" for none
 }
 
 // NewPlan builds the view of a plan.
@@ -69,6 +70,9 @@ func newAction(a reconcile.Action) Action {
 	}
 	if a.At.Path != "" {
 		v.VaultPath, v.Version = a.At.String(), a.Secret.Version
+	}
+	if a.Next != nil {
+		v.NextKey = a.Next.KeyDigest
 	}
 	if !a.NotBefore.IsZero() {
 		t := a.NotBefore.UTC()
@@ -104,7 +108,7 @@ func (p Plan) Changes() int {
 // order in which kinds are told.
 var kinds = []reconcile.Kind{
 	reconcile.KindRetire, reconcile.KindReissue, reconcile.KindRotate, reconcile.KindIssue, reconcile.KindRenew,
-	reconcile.KindAdopt, reconcile.KindRepair, reconcile.KindRevoke, reconcile.KindNote, reconcile.KindHold,
+	reconcile.KindAdopt, reconcile.KindRepair, reconcile.KindRevoke, reconcile.KindStage, reconcile.KindNote, reconcile.KindHold,
 }
 
 // WritePlan prints a plan for a person.
@@ -147,6 +151,9 @@ func writeAction(out printer, p Palette, a Action, settings []Setting) {
 		out.f("    vault   %s\n", oneLine(a.VaultPath+versionOf(a)))
 	}
 	out.f("    why     %s\n", hang(a.Detail, 12))
+	if a.NextKey != "" && reconcile.Kind(a.Action).Orders() {
+		out.f("    key     %s\n", "the staged one, SPKI SHA-256 "+a.NextKey)
+	}
 	if len(settings) == 0 {
 		for _, c := range a.Changes {
 			if !strings.Contains(a.Detail, c.Old) || !strings.Contains(a.Detail, c.New) {
@@ -191,6 +198,11 @@ func verb(a Action) string {
 		return "will be retired"
 	case reconcile.KindRevoke:
 		return "has an earlier certificate that will be revoked"
+	case reconcile.KindStage:
+		if reconcile.Reason(a.Reason) == reconcile.ReasonNextKeyOff {
+			return "will withdraw its next key"
+		}
+		return "will stage its next key"
 	case reconcile.KindNote:
 		return "will be noted in the ledger"
 	case reconcile.KindHold:
@@ -256,5 +268,5 @@ func lastHold(plan Plan) string {
 var told = map[reconcile.Kind]string{
 	reconcile.KindIssue: "to issue", reconcile.KindRenew: "to renew", reconcile.KindRotate: "to rotate",
 	reconcile.KindReissue: "to reissue", reconcile.KindAdopt: "to adopt", reconcile.KindRepair: "to repair",
-	reconcile.KindRetire: "to retire", reconcile.KindRevoke: "to revoke", reconcile.KindNote: "to note", reconcile.KindHold: "held back", reconcile.KindNone: "unchanged",
+	reconcile.KindRetire: "to retire", reconcile.KindRevoke: "to revoke", reconcile.KindStage: "to stage", reconcile.KindNote: "to note", reconcile.KindHold: "held back", reconcile.KindNone: "unchanged",
 }

@@ -23,14 +23,17 @@ type Status struct {
 	Overdue      int                 `json:"overdue"`   // of the live ones
 	Unmanaged    int                 `json:"unmanaged"` // of the live ones
 	Certificates []*reconcile.Record `json:"certificates"`
-	Story        *Story              `json:"story"` // null unless one certificate was asked for
+	// Problems are those of endpoints that do not serve what they should.
+	Problems []reconcile.Problem `json:"problems"`
+	Story    *Story              `json:"story"` // null unless one certificate was asked for
 
 	standing map[string]reconcile.Standing
 }
 
-// NewStatus builds the view of the records, by name.
+// NewStatus builds the view of the records, by name. What is served is for who
+// knows it to add.
 func NewStatus(records map[string]*reconcile.Record, now time.Time) Status {
-	s := Status{Schema: StatusSchema, Certificates: make([]*reconcile.Record, 0, len(records)), standing: map[string]reconcile.Standing{}}
+	s := Status{Schema: StatusSchema, Problems: []reconcile.Problem{}, Certificates: make([]*reconcile.Record, 0, len(records)), standing: map[string]reconcile.Standing{}}
 	c := reconcile.CountRecords(records)
 	s.Live, s.Failing, s.Retired, s.Paging = c.Live, c.Failing, c.Retired, c.Paging
 	for name, r := range records {
@@ -47,8 +50,9 @@ func NewStatus(records map[string]*reconcile.Record, now time.Time) Status {
 	return s
 }
 
-// Well tells whether nobody needs to be told: no one fails or is overdue.
-func (s Status) Well() bool { return s.Failing == 0 && s.Overdue == 0 }
+// Well tells whether nobody needs to be told: no one fails or is overdue, and
+// what is served is what is there.
+func (s Status) Well() bool { return s.Failing == 0 && s.Overdue == 0 && len(s.Problems) == 0 }
 
 // WriteStatus prints one line a certificate, the worst first.
 func WriteStatus(w io.Writer, p Palette, s Status) {
@@ -68,6 +72,7 @@ func WriteStatus(w io.Writer, p Palette, s Status) {
 		}
 	}
 	_ = tw.Flush()
+	WriteServed(w, p, s.Problems)
 	printer{w}.f("\n%s%s%s, %s%s.\n", sprint("%d live", s.Live), among(s.Unmanaged, "unmanaged"), among(s.Overdue, "overdue"),
 		p.bold(sprint("%d failing", s.Failing)), among(s.Paging, "paging"))
 	if cut {

@@ -29,7 +29,7 @@ func NewStory(r *reconcile.Record, events []reconcile.Event, now time.Time) *Sto
 	}
 	for _, e := range slices.Backward(events) {
 		switch {
-		case e.Operation == reconcile.KindDoctor: // a look ahead is no attempt
+		case e.Operation == reconcile.KindDoctor || e.Operation == reconcile.KindProbe: // a look is no attempt
 		case e.Status == reconcile.Success && s.LastRenewal == nil && (e.Operation.Orders() || e.Operation == reconcile.KindAdopt):
 			s.LastRenewal = &e
 		case (e.Status == reconcile.Failed || e.Status == reconcile.Denied) && len(s.Failures) < lastFailures:
@@ -53,6 +53,7 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 	if r.Live != nil {
 		writeLive(line, r.Live, s)
 	}
+	line("looked at", strings.Join(r.Probe, ", "))
 	line("last renewal", lastRenewal(s.LastRenewal))
 	line("renews", nextRenewal(r, s))
 	if r.Unmanaged != nil {
@@ -91,11 +92,24 @@ func writeLive(line func(key, value string), l *reconcile.Live, s *Story) {
 	line("serial", l.Serial)
 	line("valid", stamp(l.NotBefore)+" to "+stamp(l.NotAfter))
 	line("key", sprint("%s, since %s (%s), SPKI SHA-256 %s", l.KeyShape, l.KeySince.UTC().Format(time.DateOnly), counted(s.KeyAgeDays, "day"), l.KeyDigest))
+	if l.NextKeyDigest != "" {
+		since := ""
+		if l.NextKeySince != nil {
+			since = ", published since " + stamp(*l.NextKeySince)
+		}
+		line("next key", l.NextKeyShape+since)
+		line("TLSA", tlsa(l.KeyDigest))
+		line("TLSA next", tlsa(l.NextKeyDigest))
+	}
 	line("issuer", l.Issuer+" ("+l.Directory+")")
 	line("DNS account", l.DNSAccount)
 	line("Vault", sprint("%s/%s version %d", l.Mount, l.Path, l.Version))
 	line("revision", l.Revision)
 }
+
+// tlsa is the data of a TLSA record for a key: DANE-EE, SubjectPublicKeyInfo,
+// SHA-256 (RFC 7671 section 5.1).
+func tlsa(digest string) string { return "3 1 1 " + digest }
 
 func lastRenewal(e *reconcile.Event) string {
 	if e == nil {

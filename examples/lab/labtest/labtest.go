@@ -65,6 +65,23 @@ func GitSSH(t testing.TB) *lab.GitSSH {
 	return started(t, func(ctx context.Context) (*lab.GitSSH, error) { return lab.StartGitSSH(ctx, t.TempDir()) })
 }
 
+// Program starts a program that is no server of the lab's own.
+func Program(t testing.TB, dir string, env []string, program string, args ...string) *lab.Process {
+	t.Helper()
+	return started(t, func(context.Context) (*lab.Process, error) { return lab.StartProgram(dir, env, program, args...) })
+}
+
+// Addr is a free address on loopback for the length of a test.
+func Addr(t testing.TB) string {
+	t.Helper()
+	addr, release, err := lab.ReserveAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return addr
+}
+
 type server interface{ Close() error }
 
 func started[S server](t testing.TB, start func(context.Context) (S, error)) S {

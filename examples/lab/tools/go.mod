@@ -515,6 +515,7 @@ require (
 )
 
 tool (
+	github.com/hashicorp/consul-template
 	github.com/hashicorp/vault
 	github.com/letsencrypt/pebble/v2/cmd/pebble
 )

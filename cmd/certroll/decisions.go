@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"certroll/reconcile"
+)
+
+// decisions is the log of what is decided: a line when a thing begins, changes
+// or ends, however many passes it lasts. docs/logs.md lists the lines.
+type decisions struct {
+	log      *slog.Logger
+	planned  map[string]string // of a certificate: what is to be done and was said
+	waits    map[string]wait   // of a certificate: its hold
+	groups   map[string]bool   // what holds several at once
+	tripped  map[string]bool   // what is held as a whole
+	troubles map[string]string // what does not work, by what it is: its error
+}
+
+func newDecisions(log *slog.Logger) *decisions {
+	return &decisions{log: log, planned: map[string]string{}, waits: map[string]wait{}, troubles: map[string]string{}}
+}
+
+// plan says what a pass is about to do. What was left undone, as where another
+// has the lease, is not said again with the next pass.
+func (d *decisions) plan(actions []reconcile.Action) {
+	left := map[string]string{}
+	for i := range actions {
+		a := &actions[i]
+		if a.Kind == reconcile.KindNone || a.Kind == reconcile.KindHold {
+			continue
+		}
+		left[a.Certificate] = string(a.Kind) + " " + string(a.Reason)
+		if d.planned[a.Certificate] != left[a.Certificate] {
+			d.log.Info("planned", "certificate", a.Certificate, "operation", string(a.Kind), "reason", string(a.Reason), "detail", a.Detail)
+		}
+	}
+	d.planned = left
+}
+
+// pass says how a pass ended.
+func (d *decisions) pass(p reconcile.Pass) {
+	if p.Report != nil {
+		for _, r := range p.Report.Results {
+			delete(d.planned, r.Action.Certificate)
+			d.action(r)
+		}
+	}
+	d.trouble("anchor", p.Unanchored)
+	d.trouble("pass", p.Err)
+	if p.Standing == nil {
+		return // nothing could be seen
+	}
+	d.holds(p.Standing)
+	d.breakers(p.Tripped)
+}
+
+// action says what came of one; what there is nothing to say of is left out.
+func (d *decisions) action(r reconcile.Result) {
+	e, level := r.Event, slog.LevelInfo
+	if r.Err != nil {
+		level = slog.LevelError
+	}
+	args := []any{"certificate", r.Action.Certificate, "operation", string(e.Operation), "status", string(e.Status), "reason", string(e.Reason)}
+	for _, f := range []struct{ key, value string }{
+		{"class", string(e.Class)}, {"message", e.Message}, {"severity", e.Severity}, {"issuer", e.Issuer}, {"dns_account", e.DNSAccount},
+		{"passed_over", passedOver(e)}, {"vault_path", e.VaultPath}, {"serial", e.NewSerial}, {"old_serial", e.OldSerial},
+	} {
+		if f.value != "" {
+			args = append(args, f.key, f.value)
+		}
+	}
+	if e.VaultVer > 0 {
+		args = append(args, "vault_version", e.VaultVer)
+	}
+	if e.Failures > 0 {
+		args = append(args, "failures", e.Failures)
+	}
+	args = append(args, "duration_seconds", e.Duration)
+	d.log.Log(context.Background(), level, "action", args...)
+}
+
+func passedOver(e reconcile.Event) string {
+	names := make([]string, len(e.PassedOver))
+	for i, p := range e.PassedOver {
+		names[i] = p.Account
+	}
+	return strings.Join(names, ",")
+}
+
+// failing are the lines of what does not work and of its end, by what it is.
+var failing = map[string][2]string{
+	"vault":   {"Vault is not there yet, which is waited for", "Vault is there"},
+	"pull":    {"pull failed", "pull works again"},
+	"pass":    {"pass failed", "pass works again"},
+	"telling": {"the revision that is not in force could not be told to the ledger", "the revision that is not in force is told to the ledger"},
+	"served":  {"what is served could not be told to the ledger", "what is served is told to the ledger"},
+	"anchor":  {"the ledger could not be held against its anchor in Vault", "the ledger can be held against its anchor in Vault again"},
+}
+
+// trouble says once that something does not work, again where it is something
+// else than before, and once that it works again.
+func (d *decisions) trouble(what string, err error) {
+	if err == nil {
+		if d.troubles[what] != "" {
+			d.log.Info(failing[what][1])
+		}
+		delete(d.troubles, what)
+		return
+	}
+	if said := withoutNumbers(err.Error()); d.troubles[what] != said {
+		d.log.Error(failing[what][0], "error", err)
+		d.troubles[what] = said
+	}
+}
+
+// withoutNumbers is an error without what changes from one try to the next, as
+// the ports of connections and times do.
+func withoutNumbers(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, s)
+}

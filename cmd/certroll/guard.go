@@ -1,0 +1,92 @@
+package main
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// guard lets in who asks under a name of ours and, where certroll.hcl names a
+// token, who has it.
+type guard struct {
+	settings *settings
+	loopback bool // nobody but this machine reaches the address
+	log      *slog.Logger
+	next     http.Handler
+}
+
+func (s *settings) hasToken() bool { return s.ListenTokenFile != "" || s.ListenTokenEnv != "" }
+
+// listenToken is what a request has to show; "": nothing. It is read at each
+// request, so that it can be rotated under a running process.
+func (s *settings) listenToken() (string, error) {
+	if !s.hasToken() {
+		return "", nil
+	}
+	return sharedSecret("the token of what is served", "listen_token", s.ListenTokenEnv, s.ListenTokenFile)
+}
+
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !g.knows(r.Host) {
+		g.log.Warn("a request was refused: it is for a host name that is not ours", "host", r.Host, "from", r.RemoteAddr)
+		http.Error(w, "this host name is not known here: name it in listen_hosts of certroll.hcl", http.StatusMisdirectedRequest)
+		return
+	}
+	token, err := g.settings.listenToken()
+	said, tried := tokenOf(r)
+	switch {
+	case err != nil:
+		g.log.Error("a request was refused", "path", r.URL.Path, "error", err)
+		http.Error(w, "the token that is to be asked for cannot be read; the log says why", http.StatusServiceUnavailable)
+	case token != "" && !sameSecret(said, token):
+		if tried { // a browser asks without one first
+			g.log.Warn("a request was refused: its token is not the right one", "path", r.URL.Path, "from", r.RemoteAddr)
+		}
+		w.Header().Add("WWW-Authenticate", `Basic realm="certroll", charset="UTF-8"`)
+		w.Header().Add("WWW-Authenticate", "Bearer")
+		http.Error(w, "give the token as Authorization: Bearer, or as the password with any user name", http.StatusUnauthorized)
+	default:
+		g.next.ServeHTTP(w, r)
+	}
+}
+
+// tokenOf is the token that a request shows, and whether it shows any.
+func tokenOf(r *http.Request) (token string, tried bool) {
+	if _, password, ok := r.BasicAuth(); ok {
+		return password, true
+	}
+	header := r.Header.Get("Authorization")
+	scheme, token, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", header != ""
+	}
+	return strings.TrimSpace(token), true
+}
+
+// knows tells whether a request may be for this host. A page of anywhere can
+// have its own name resolve to 127.0.0.1 and then read, from the browser on
+// this machine, what is served for this machine alone (DNS rebinding); an
+// address cannot be had so. Where others reach the address anyhow it is looked
+// at only if names were given.
+func (g *guard) knows(host string) bool {
+	if !g.loopback && len(g.settings.ListenHosts) == 0 {
+		return true
+	}
+	name := strings.TrimSuffix(hostOf(host), ".")
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return true
+	}
+	same := func(known string) bool { return strings.EqualFold(known, name) }
+	return same("localhost") || same(hostOf(g.settings.listenAddress())) || slices.ContainsFunc(g.settings.ListenHosts, same)
+}
+
+// hostOf is a host and port without the port, which may be missing.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
+}

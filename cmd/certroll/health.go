@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"certroll/reconcile"
+)
+
+const (
+	// leastPatience is how long nothing may move, beside the interval: single
+	// steps, such as a DNS provider's propagation, may take many minutes.
+	leastPatience = 30 * time.Minute
+	// reachEvery is how often Vault is asked at most, however often we are.
+	reachEvery = 10 * time.Second
+	// reachTimeout is how long its answer may take.
+	reachTimeout = 5 * time.Second
+)
+
+// health is what /healthz and /readyz answer by. They say no more than a
+// sentence of ours, since anybody may ask; the log says the rest.
+type health struct {
+	patience time.Duration
+
+	mu     sync.Mutex
+	turned time.Time                   // when the loop, or what it waits for, last moved
+	seen   *bool                       // the last pass saw Vault and the ledger; nil: there was none
+	reach  func(context.Context) error // asks Vault; nil: there is no login yet
+
+	asking  sync.Mutex
+	askedAt time.Time
+	answer  error
+}
+
+func newHealth(interval time.Duration) *health {
+	return &health{patience: 3*interval + leastPatience, turned: time.Now()}
+}
+
+// turn notes that something moved.
+func (h *health) turn() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.turned = time.Now()
+}
+
+// connected notes that there is a login to Vault.
+func (h *health) connected(reach func(context.Context) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reach = reach
+}
+
+// passed takes up how a pass ended.
+func (h *health) passed(p reconcile.Pass) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	saw := p.Standing != nil
+	h.turned, h.seen = time.Now(), &saw
+}
+
+// alive answers whether the loop turns.
+func (h *health) alive(w http.ResponseWriter, _ *http.Request) {
+	h.mu.Lock()
+	still := time.Since(h.turned) // a machine that was suspended has not stood still
+	h.mu.Unlock()
+	if still > h.patience {
+		tell(w, fmt.Sprintf("nothing has moved for %s, which is longer than anything takes; SIGQUIT prints where it hangs", still.Round(time.Second)))
+		return
+	}
+	tell(w, "")
+}
+
+// ready answers whether it can do its work.
+func (h *health) ready(w http.ResponseWriter, r *http.Request) {
+	tell(w, h.unready(r.Context()))
+}
+
+// unready says why it cannot; "" where it can.
+func (h *health) unready(ctx context.Context) string {
+	h.mu.Lock()
+	seen, reach := h.seen, h.reach
+	h.mu.Unlock()
+	switch {
+	case reach == nil:
+		return "Vault is not there yet, or has not let us in; the log says why"
+	case seen == nil:
+		return "the first pass has not ended yet"
+	case !*seen:
+		return "the last pass could not look at Vault, the ledger or the config repo; the log says why"
+	case h.asked(ctx, reach) != nil:
+		return "Vault does not answer, is sealed, or does not take our token any more"
+	}
+	return ""
+}
+
+// asked is what Vault said last, who is asked again where that is long ago.
+func (h *health) asked(ctx context.Context, reach func(context.Context) error) error {
+	h.asking.Lock()
+	defer h.asking.Unlock()
+	if time.Since(h.askedAt) >= reachEvery {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachTimeout) // the answer is the next one's too
+		defer cancel()
+		h.answer, h.askedAt = reach(ctx), time.Now()
+	}
+	return h.answer
+}
+
+// tell answers with why not, or that all is well.
+func tell(w http.ResponseWriter, why string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if why != "" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	} else {
+		why = "ok"
+	}
+	_, _ = fmt.Fprintln(w, why) // who does not listen to it has gone
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// toldLease is a lease that logs when it is taken, lost and given back, and who
+// has it instead.
+type toldLease struct {
+	reconcile.Lease
+	log *slog.Logger
+
+	mu    sync.Mutex
+	until time.Time // zero: it is not ours
+	other string    // who had it last, while it is not ours
+}
+
+// Acquire takes or renews the lease.
+func (l *toldLease) Acquire(ctx context.Context) (held bool, by string, until time.Time, err error) {
+	held, by, until, err = l.Lease.Acquire(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ours := !l.until.IsZero()
+	switch {
+	case err != nil:
+	case held:
+		if !ours {
+			l.log.Info("lease taken", "until", until.UTC().Format(time.RFC3339))
+		}
+		l.until, l.other = until, ""
+	case ours:
+		l.log.Warn("lease lost", "holder", by)
+		l.until, l.other = time.Time{}, by
+	case by != l.other:
+		l.log.Info("lease held by another", "holder", by, "until", until.UTC().Format(time.RFC3339))
+		l.other = by
+	}
+	return held, by, until, err
+}
+
+// Release gives it back. One that ended by the clock was lost before.
+func (l *toldLease) Release(ctx context.Context) error {
+	err := l.Lease.Release(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.until.IsZero():
+	case time.Now().After(l.until):
+		l.log.Warn("lease lost", "holder", "")
+	case err != nil:
+		l.log.Warn("lease not given back, it ends by itself", "until", l.until.UTC().Format(time.RFC3339), "error", err)
+	default:
+		l.log.Info("lease released")
+	}
+	l.until = time.Time{}
+	return err
+}

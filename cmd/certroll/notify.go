@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/notify"
+	"certroll/cmd/certroll/view"
+	"certroll/reconcile"
+	"certroll/vault"
+)
+
+// sender sends a message to one destination.
+type sender interface {
+	Send(ctx context.Context, m notify.Message) error
+}
+
+// sender is the way to the block's destination.
+func (n *notifySettings) sender() sender {
+	if n.Webhook != "" {
+		return &notify.Webhook{URL: n.Webhook, UserAgent: "certroll/" + version(), Secrets: func() ([]string, error) {
+			return secretLines("the secret of its webhook", n.SecretEnv, n.SecretFile)
+		}}
+	}
+	return &notify.Service{
+		URLs: func() ([]string, error) {
+			return secretLines("the URL of its service", n.ServiceEnv, n.ServiceFile)
+		},
+		Command: func() ([]string, error) {
+			self, err := os.Executable()
+			return []string{self, "notify-child"}, err
+		},
+	}
+}
+
+// send sends a notification to the block's destination.
+func (n *notifySettings) send(ctx context.Context, dto view.Notification) error {
+	body, err := dto.Body()
+	if err != nil {
+		return err
+	}
+	err = n.sender().Send(ctx, notify.Message{ID: dto.ID, Subject: dto.Data.Subject, Text: dto.Data.Text, Body: body})
+	if err != nil {
+		return fmt.Errorf("notifying %q: %w", n.Name, err)
+	}
+	return nil
+}
+
+// notifier tells the destinations of certroll.hcl; nil where there are none.
+// since is from when on one is told that was never told anything.
+func (a *app) notifier(s *settings, p *parts, log *slog.Logger, m *metrics, since time.Time) *reconcile.Notifier {
+	if len(s.Notify) == 0 {
+		return nil
+	}
+	var all []reconcile.Destination
+	for _, n := range s.Notify {
+		at := s.Vault.Prefix + "/notify/" + ledgerID(p.ledger) + "/" + n.Name
+		all = append(all, reconcile.Destination{
+			Name: n.Name, Interest: n.interest(),
+			Deliver: func(ctx context.Context, b reconcile.Bulletin) error {
+				return n.send(ctx, view.NewNotification(b, time.Now()))
+			},
+			State: vault.NewAnchor(p.kv, s.Vault.Mount, at),
+			Lease: vault.NewLease(p.kv, s.Vault.Mount, at+"/lease", holder(), a.ttl()),
+		})
+	}
+	return reconcile.NewNotifier(p.reconciler, all, reconcile.NotifierOptions{Since: since, Told: told(log, m)})
+}
+
+// told logs and counts how a message went.
+func told(log *slog.Logger, m *metrics) func(string, *reconcile.Bulletin, error) {
+	return func(destination string, b *reconcile.Bulletin, err error) {
+		var kind, id string // none where it is about no message, as where Vault is away
+		var notices int
+		if b != nil {
+			kind, id, notices = string(b.Kind), "msg_"+b.ID, len(b.Notices)
+			m.notified(destination, err)
+		}
+		if err != nil {
+			log.Error("a notification was not sent, which is tried again",
+				"destination", destination, "kind", kind, "notices", notices, "id", id, "error", err)
+			return
+		}
+		log.Info("notified", "destination", destination, "kind", kind, "notices", notices, "id", id)
+	}
+}
+
+// notifyOnce tells what there is to tell at the end of a command. What goes
+// wrong is logged, and tried again by the next run.
+func (a *app) notifyOnce(ctx context.Context, p *proposal) {
+	if n := a.notifier(p.settings, p.parts, p.log, nil, p.now); n != nil {
+		n.Once(ctx)
+	}
+}
+
+func (a *app) notifyCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "notify",
+		Short: "Try the destinations of notifications",
+		Long: `Notifications go to the destinations of the notify blocks in certroll.hcl; certroll
+run and certroll apply send them. See docs/notifications.md.`,
+	}
+	c.AddCommand(&cobra.Command{
+		Use:   "test [NAME...]",
+		Short: "Send a test message to all destinations, or to some",
+		Long: `Send one test message to each of the destinations, or to those named, and print
+how each took it. Exits 1 where one did not.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.notifyTest(cmd.Context(), args) },
+	})
+	return c
+}
+
+// testTimeout bounds one test message.
+const testTimeout = 30 * time.Second
+
+func (a *app) notifyTest(ctx context.Context, names []string) error {
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	chosen, err := s.destinations(names)
+	if err != nil {
+		return err
+	}
+	failed := false
+	for _, n := range chosen {
+		err := n.test(ctx, time.Now())
+		failed = failed || err != nil
+		view.WriteNotifyTest(a.out, a.palette(), n.Name, err)
+	}
+	if failed {
+		return exitCode(exitError)
+	}
+	return nil
+}
+
+func (n *notifySettings) test(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
+	defer cancel()
+	return n.send(ctx, view.TestNotification(fmt.Sprintf("test_%d", now.UnixNano()), now))
+}
+
+// destinations are the blocks of some names, or all.
+func (s *settings) destinations(names []string) ([]*notifySettings, error) {
+	if len(s.Notify) == 0 {
+		return nil, fmt.Errorf("there is no notify block in certroll.hcl; docs/notifications.md shows how one is written")
+	}
+	if len(names) == 0 {
+		return s.Notify, nil
+	}
+	byName := map[string]*notifySettings{}
+	for _, n := range s.Notify {
+		byName[n.Name] = n
+	}
+	var chosen []*notifySettings
+	for _, name := range names {
+		n := byName[name]
+		if n == nil {
+			return nil, fmt.Errorf("there is no notify block %q in certroll.hcl", name)
+		}
+		chosen = append(chosen, n)
+	}
+	return chosen, nil
+}
+
+func notifyChildCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "notify-child",
+		Hidden: true,
+		Short:  "Send one message to services, as standard input says",
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return notify.ServeChild(cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+}

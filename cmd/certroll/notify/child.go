@@ -1,0 +1,66 @@
+package notify
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"slices"
+
+	"github.com/nicholas-fedor/shoutrrr/pkg/router"
+	"github.com/nicholas-fedor/shoutrrr/pkg/types"
+)
+
+// ServeChild is the child's side: it sends one message and says how that went.
+func ServeChild(in io.Reader, out io.Writer) error {
+	log.SetOutput(io.Discard) // a service may say there what nobody is to see
+	var r childRequest
+	if err := json.NewDecoder(in).Decode(&r); err != nil {
+		return fmt.Errorf("reading the message: %w", err)
+	}
+	w := &witness{}
+	http.DefaultClient.Transport = w
+	a := childAnswer{Errors: make([]string, len(r.URLs))}
+	for i, raw := range r.URLs {
+		w.failed = nil
+		if err := cmp.Or(sendTo(raw, r.Subject, r.Text), w.failed); err != nil {
+			a.Errors[i] = err.Error()
+		}
+	}
+	if err := json.NewEncoder(out).Encode(a); err != nil {
+		return fmt.Errorf("saying how it went: %w", err)
+	}
+	return nil
+}
+
+// witness sees how requests end. The library's Telegram says nothing of one that
+// did not come through, and a message would be lost.
+type witness struct{ failed error } // of the last request
+
+// RoundTrip makes a request.
+func (w *witness) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if w.failed = err; err == nil && resp.StatusCode >= http.StatusBadRequest {
+		w.failed = fmt.Errorf("%s answered with %s", req.URL.Hostname(), resp.Status)
+	}
+	return resp, err
+}
+
+// untitled are the services that know no title and refuse to be given one.
+var untitled = []string{"pagerduty", "signal", "wecom"}
+
+// sendTo sends by one URL. Not every service shows a title, so that the text
+// begins with it.
+func sendTo(raw, subject, text string) error {
+	service, err := (&router.ServiceRouter{}).Locate(raw)
+	if err != nil {
+		return err
+	}
+	params := types.Params{}
+	if !slices.Contains(untitled, service.GetID()) {
+		params.SetTitle(subject)
+	}
+	return service.Send(subject+"\n\n"+text, &params)
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/view"
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+func (a *app) probeCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "probe [NAME...]",
+		Short: "Look whether what is served is what is in Vault",
+		Long: `Look at the endpoints that certificates name in probe, of all or of some: whether
+each serves the certificate that is in Vault. It has a TLS handshake with each
+address and sends nothing; of Vault it reads metadata, and it writes nothing.
+
+Exits 1 where an endpoint serves something else, or nobody answers there; 0 also
+where a renewal is so young that its consumer may still load it.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.probe(cmd.Context(), args, asJSON) },
+	}
+	a.configDirFlag(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print what was seen as JSON (schema in docs/probe.md)")
+	return c
+}
+
+func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
+	s, log, err := a.begin()
+	if err != nil {
+		return err
+	}
+	rev, err := a.revision(ctx, s)
+	if err != nil {
+		return err
+	}
+	desired, err := a.decode(s, rev.Files, view.Briefly)
+	if err != nil {
+		return err
+	}
+	if err := haveProbes(desired, names); err != nil {
+		return err
+	}
+	p, err := a.connect(ctx, s, log, false, a.progressTo(a.err, asJSON))
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	observed, err := p.reconciler.Observe(ctx, desired)
+	if err != nil {
+		return err
+	}
+	looks, err := p.reconciler.Probe(ctx, s.prober(), reconcile.Plan(desired, observed, time.Now()), s.Probe.after, names)
+	if err != nil {
+		return err
+	}
+	dto := view.NewProbed(rev.Commit, looks)
+	if asJSON {
+		if err := view.JSON(a.out, dto); err != nil {
+			return err
+		}
+	} else {
+		view.WriteProbed(a.out, a.palette(), dto)
+	}
+	if dto.Problems > 0 {
+		return exitCode(exitError)
+	}
+	return nil
+}
+
+// haveProbes makes sure that what is named can be looked at.
+func haveProbes(desired *spec.Spec, names []string) error {
+	for _, name := range names {
+		switch c := desired.Certificate(name); {
+		case c == nil:
+			return fmt.Errorf("looking at %q: the config repo declares no certificate of this name", name)
+		case len(c.Probes) == 0:
+			return fmt.Errorf("looking at %q: it names no endpoints; add probe = [\"HOST:PORT\"] to its block", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,346 @@
+package view
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// NotificationSchema is the version of its JSON shape.
+const NotificationSchema = 1
+
+// Notification is the body of a webhook. type, timestamp and data are where the
+// Standard Webhooks specification has them. Arrays are never null.
+type Notification struct {
+	Schema    int              `json:"schema"`
+	ID        string           `json:"id"`
+	Type      string           `json:"type"` // the kind, "digest" or "test"
+	Timestamp time.Time        `json:"timestamp"`
+	Data      NotificationData `json:"data"`
+}
+
+// NotificationData is what it says.
+type NotificationData struct {
+	Subject      string   `json:"subject"`      // one line
+	Text         string   `json:"text"`         // as services show it
+	Certificates []string `json:"certificates"` // the first of those that it is about, by name
+	Count        int      `json:"count"`        // of notices
+	Notices      []Notice `json:"notices"`      // the first of them, the oldest first
+}
+
+// Notice is one thing that is told.
+type Notice struct {
+	Kind         string            `json:"kind"`
+	Certificates []string          `json:"certificates"`
+	Labels       map[string]string `json:"labels"`    // of the certificate, where it is one
+	NotAfter     *time.Time        `json:"not_after"` // of the certificate that is live; null where it is not one, or there is none
+	DaysLeft     *int              `json:"days_left"` // until then, below 0 where it has expired
+	Ends         string            `json:"ends"`      // what is over by the event, "dns.NAME" or "issuer.NAME"; or ""
+	Event        reconcile.Event   `json:"event"`     // as the audit log has it
+}
+
+const (
+	mostNotices     = 50 // in a body
+	mostNamed       = 20 // certificates, in a text
+	mostDigestLines = 20
+	mostWords       = 600 // of what the other side said, in a text
+)
+
+// NewNotification builds the view of a bulletin.
+func NewNotification(b reconcile.Bulletin, now time.Time) Notification {
+	names := b.Certificates()
+	data := NotificationData{
+		Subject: subjectOf(b, names), Text: textOf(b, names, now), Certificates: append([]string{}, names[:min(len(names), mostNotices)]...),
+		Count: len(b.Notices), Notices: []Notice{},
+	}
+	for _, n := range b.Notices[:min(len(b.Notices), mostNotices)] {
+		data.Notices = append(data.Notices, newNotice(b, n, now))
+	}
+	return Notification{Schema: NotificationSchema, ID: "msg_" + b.ID, Type: string(b.Kind), Timestamp: now.UTC().Truncate(time.Second), Data: data}
+}
+
+// TestNotification is what notify test sends.
+func TestNotification(id string, now time.Time) Notification {
+	return Notification{
+		Schema: NotificationSchema, ID: "msg_" + id, Type: "test", Timestamp: now.UTC().Truncate(time.Second),
+		Data: NotificationData{
+			Subject: "certroll: a test", Text: "Somebody ran certroll notify test. Nothing is wrong, and nothing is to be done.",
+			Certificates: []string{}, Notices: []Notice{},
+		},
+	}
+}
+
+// Body is the notification as a webhook carries it.
+func (n Notification) Body() ([]byte, error) {
+	var b bytes.Buffer
+	err := JSON(&b, n)
+	return b.Bytes(), err
+}
+
+func newNotice(b reconcile.Bulletin, n reconcile.Notice, now time.Time) Notice {
+	kind := string(b.Kind)
+	if b.Kind == reconcile.NoticeDigest {
+		kind = string(n.Kinds[0])
+	}
+	dto := Notice{Kind: kind, Certificates: append([]string{}, n.Certificates...), Labels: map[string]string{}, Ends: n.Ends, Event: n.Event}
+	if len(n.Certificates) != 1 {
+		return dto
+	}
+	if r := b.Records[n.Certificates[0]]; r != nil {
+		if r.Labels != nil {
+			dto.Labels = r.Labels
+		}
+		if r.Live != nil {
+			end, left := r.Live.NotAfter.UTC(), daysLeft(r.Live.NotAfter, now)
+			dto.NotAfter, dto.DaysLeft = &end, &left
+		}
+	}
+	return dto
+}
+
+func daysLeft(end, now time.Time) int {
+	left := end.Sub(now)
+	if left < 0 {
+		return int(left/(24*time.Hour)) - 1
+	}
+	return int(left / (24 * time.Hour))
+}
+
+// subjectOf is one line: who, and what is the matter.
+func subjectOf(b reconcile.Bulletin, names []string) string {
+	e := b.Notices[0].Event
+	if b.Kind == reconcile.NoticeDigest {
+		return "certroll: " + counted(len(b.Notices), "notice") + ": " + kindCounts(b.Notices)
+	}
+	return "certroll: " + clip(oneLine(headOf(b.Kind, b.Notices[0], who(names))), 200) + classText(b.Kind, e)
+}
+
+// who is the certificate, or how many there are.
+func who(names []string) string {
+	switch len(names) {
+	case 0:
+		return ""
+	case 1:
+		return names[0]
+	default:
+		return counted(len(names), "certificate")
+	}
+}
+
+func classText(kind reconcile.NoticeKind, e reconcile.Event) string {
+	if e.Class == "" || kind != reconcile.NoticeFailing && kind != reconcile.NoticePaging && kind != reconcile.NoticeProblem {
+		return ""
+	}
+	return " (" + string(e.Class) + ")"
+}
+
+// headOf says in some words what a kind of notice is.
+func headOf(kind reconcile.NoticeKind, n reconcile.Notice, who string) string {
+	e, of := n.Event, ""
+	if who != "" {
+		of = " of " + who
+	}
+	switch kind {
+	case reconcile.NoticeTampered:
+		return tamperedHead(e, who)
+	case reconcile.NoticePaging:
+		return fmt.Sprintf("%s failed %d times in a row, look at it now", who, e.Failures)
+	case reconcile.NoticeExpiring:
+		return who + " expires soon and is not renewed"
+	case reconcile.NoticeFailing:
+		return who + " failed"
+	case reconcile.NoticeHeld:
+		return strings.TrimSpace(who+" held back") + subjectText(e.Subject)
+	case reconcile.NoticeProblem:
+		return problemHead(e, of)
+	case reconcile.NoticeRefused:
+		return "a revision has mistakes and was refused"
+	case reconcile.NoticeRevoked:
+		return "a certificate" + of + " was revoked"
+	case reconcile.NoticeRecovered:
+		return who + " recovered"
+	case reconcile.NoticeResolved:
+		return resolvedHead(n, of)
+	case reconcile.NoticeIssued:
+		return who + " issued"
+	case reconcile.NoticeRenewed:
+		return who + " renewed"
+	}
+	return string(kind)
+}
+
+func subjectText(subject string) string {
+	if subject == "" {
+		return ""
+	}
+	return ": " + subject
+}
+
+func tamperedHead(e reconcile.Event, who string) string {
+	switch {
+	case e.Reason == reconcile.ReasonRewound:
+		return "the ledger was rewritten"
+	case e.Operation == reconcile.KindConfig:
+		return "a revision is held back, " + string(e.Reason)
+	default:
+		return "the secret of " + who + " was changed by somebody else, and is restored"
+	}
+}
+
+func problemHead(e reconcile.Event, of string) string {
+	switch e.Operation {
+	case reconcile.KindPass:
+		return "Git or Vault cannot be reached"
+	case reconcile.KindDoctor:
+		return "the next renewal" + of + " will fail"
+	default:
+		return "a problem" + of
+	}
+}
+
+func resolvedHead(n reconcile.Notice, of string) string {
+	switch {
+	case n.Ends != "":
+		return n.Ends + " works again"
+	case n.Event.Operation == reconcile.KindConfig:
+		return "the config repo is taken again"
+	case n.Event.Operation == reconcile.KindPass:
+		return "Git and Vault can be reached again"
+	default:
+		return "a problem" + of + " is gone"
+	}
+}
+
+// textOf is the message for people.
+func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
+	if b.Kind == reconcile.NoticeDigest {
+		return digestText(b)
+	}
+	n := b.Notices[0]
+	var lines []string
+	say := func(label, text string) {
+		lines = append(lines, label+": "+oneLine(clip(text, mostWords)))
+	}
+	if len(names) > 0 {
+		lines = append(lines, "certificates: "+oneLine(joinSome(names, mostNamed)))
+	}
+	if n.Event.Detail != "" && n.Ends == "" {
+		say("what", n.Event.Detail)
+	}
+	if n.Event.Message != "" && n.Ends == "" {
+		say("said", n.Event.Message)
+	}
+	lines = append(lines, aboutLines(b, now)...)
+	if advice := adviceOf(b.Kind, n, names); advice != "" {
+		say("to do", advice)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// aboutLines say with whom it failed, what comes next, and how much time there is.
+func aboutLines(b reconcile.Bulletin, now time.Time) []string {
+	var lines []string
+	e := b.Notices[0].Event
+	var with []string
+	for _, w := range [][2]string{{"issuer ", e.Issuer}, {"DNS account ", e.DNSAccount}, {"revision ", e.Revision}} {
+		if w[1] != "" {
+			with = append(with, w[0]+oneLine(w[1]))
+		}
+	}
+	if len(with) > 0 {
+		lines = append(lines, "at: "+strings.Join(with, ", "))
+	}
+	if e.HoldUntil != nil {
+		lines = append(lines, "next: it is tried again at "+stamp(*e.HoldUntil))
+	}
+	if first := firstExpiry(b); first != nil {
+		left := "it has expired"
+		if d := daysLeft(first.Live.NotAfter, now); d >= 0 {
+			left = counted(d, "day") + " left"
+		}
+		lines = append(lines, "expires: "+first.Certificate+" "+stamp(first.Live.NotAfter)+", "+left)
+	}
+	return lines
+}
+
+// firstExpiry is the record of what expires first.
+func firstExpiry(b reconcile.Bulletin) *reconcile.Record {
+	var first *reconcile.Record
+	for _, r := range b.Records {
+		if r.Live == nil || r.State == reconcile.StateRetired {
+			continue
+		}
+		if first == nil || r.Live.NotAfter.Before(first.Live.NotAfter) || r.Live.NotAfter.Equal(first.Live.NotAfter) && r.Certificate < first.Certificate {
+			first = r
+		}
+	}
+	return first
+}
+
+// adviceOf is what a person can do.
+func adviceOf(kind reconcile.NoticeKind, n reconcile.Notice, names []string) string {
+	name := "NAME"
+	if len(names) == 1 {
+		name = names[0]
+	}
+	switch kind {
+	case reconcile.NoticeFailing, reconcile.NoticePaging:
+		return "certroll explain " + name + " shows why; once the cause is mended, certroll retry " + name
+	case reconcile.NoticeExpiring:
+		return "certroll status " + name + " tells its story, certroll explain " + name + " what holds it back"
+	case reconcile.NoticeHeld:
+		return "certroll explain " + name + " shows what holds it back and until when"
+	case reconcile.NoticeRefused:
+		return "mend the config repo; certroll validate shows the mistakes with their place. The last good revision stays in force"
+	case reconcile.NoticeProblem:
+		if n.Event.Operation == reconcile.KindDoctor {
+			return "certroll doctor " + strings.Join(names[:min(len(names), 1)], "") + " looks again"
+		}
+	case reconcile.NoticeTampered:
+		return tamperedAdvice(n.Event)
+	}
+	return ""
+}
+
+func tamperedAdvice(e reconcile.Event) string {
+	switch {
+	case e.Reason == reconcile.ReasonRewound:
+		return "certroll audit verify shows what was lost; see who may push to the ledger's branch"
+	case e.Operation == reconcile.KindConfig:
+		return "look at the commit; certroll accept takes a history that was rewritten on purpose"
+	default:
+		return "see in Vault's audit log who wrote there"
+	}
+}
+
+// digestText has a line for each, and how many there are of what.
+func digestText(b reconcile.Bulletin) string {
+	var lines []string
+	for _, n := range b.Notices[:min(len(b.Notices), mostDigestLines)] {
+		line := stamp(n.Event.Time) + " " + headOf(n.Kinds[0], n, who(n.Certificates)) + classText(n.Kinds[0], n.Event)
+		lines = append(lines, clip(oneLine(line), 200))
+	}
+	if more := len(b.Notices) - mostDigestLines; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more: certroll audit shows them all", more))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// kindCounts is "2 failing, 1 recovered", the worst first.
+func kindCounts(told []reconcile.Notice) string {
+	n := map[reconcile.NoticeKind]int{}
+	for _, one := range told {
+		n[one.Kinds[0]]++
+	}
+	var counts []string
+	for _, k := range reconcile.NoticeKinds {
+		if n[k] > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n[k], k))
+		}
+	}
+	return strings.Join(slices.Compact(counts), ", ")
+}

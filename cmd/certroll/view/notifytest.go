@@ -1,0 +1,12 @@
+package view
+
+import "io"
+
+// WriteNotifyTest prints how a destination took its test message.
+func WriteNotifyTest(w io.Writer, p Palette, name string, err error) {
+	if err != nil {
+		printer{w}.f("%s %s: %s\n", p.red("!"), p.bold(name), oneLine(err.Error()))
+		return
+	}
+	printer{w}.f("%s %s: it took the message\n", p.green("+"), p.bold(name))
+}

@@ -1,0 +1,326 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+)
+
+// mailbox is a destination in memory.
+type mailbox struct {
+	mu     sync.Mutex
+	err    error
+	tries  []time.Time
+	got    []string // kind and certificates
+	ids    []string // of each try
+	on     []NoticeKind
+	state  *memAnchor
+	lease  Lease
+	refuse func(n int) error // of the n-th try
+}
+
+func (m *mailbox) deliver(_ context.Context, b Bulletin) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tries, m.ids = append(m.tries, time.Now()), append(m.ids, b.ID)
+	if m.refuse != nil {
+		if err := m.refuse(len(m.tries)); err != nil {
+			return err
+		}
+	}
+	if m.err != nil {
+		return m.err
+	}
+	m.got = append(m.got, strings.TrimSpace(string(b.Kind)+" "+strings.Join(b.Certificates(), " ")))
+	return nil
+}
+
+func (m *mailbox) away(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
+func (m *mailbox) destination(name string) Destination {
+	if m.state == nil {
+		m.state = &memAnchor{}
+	}
+	if m.on == nil {
+		m.on = UsualNotices()
+	}
+	return Destination{Name: name, Interest: Interest{On: m.on}, Deliver: m.deliver, State: m.state, Lease: m.lease}
+}
+
+// post is a ledger with a notifier in a bubble.
+type post struct {
+	t      *testing.T
+	r      *Reconciler
+	ledger *memLedger
+	n      *Notifier
+	stop   func()
+	serial int
+}
+
+func newPost(t *testing.T) *post {
+	p := &post{t: t, ledger: newMemLedger()}
+	p.r = New(&Observer{}, nil, nil, p.ledger, &memJournal{}, Options{})
+	return p
+}
+
+// start runs a notifier, as a process of certroll does; what is in the ledger
+// before it is old.
+func (p *post) start(boxes ...*mailbox) {
+	var all []Destination
+	for i, m := range boxes {
+		all = append(all, m.destination(fmt.Sprint(i)))
+	}
+	n := NewNotifier(p.r, all, NotifierOptions{Since: time.Now()})
+	p.n = n
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); n.Run(ctx) }()
+	p.stop = func() { cancel(); <-done }
+}
+
+// tell puts events into the ledger, as a pass does.
+func (p *post) tell(events ...Event) {
+	p.t.Helper()
+	for _, e := range events {
+		p.serial++
+		e.ID, e.Time, e.Schema = fmt.Sprintf("e%d", p.serial), time.Now().UTC().Truncate(time.Millisecond), EventSchema
+		if err := p.r.scribe.note(entry{Event: e}); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	if err := p.r.tell(context.Background(), &Report{}); err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := p.r.snapshot(context.Background()); err != nil {
+		p.t.Fatal(err)
+	}
+	if p.n != nil {
+		p.n.Wake()
+	}
+	synctest.Wait()
+}
+
+func (p *post) got(m *mailbox, want ...string) {
+	p.t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Equal(m.got, want) {
+		p.t.Errorf("got %q, want %q", m.got, want)
+	}
+}
+
+// TestCourierTellsWhatComes, and nothing of what was there before it.
+func TestCourierTellsWhatComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, m := newPost(t), &mailbox{}
+		p.tell(failedTimes("old", 1))
+		time.Sleep(time.Hour)
+		p.start(m)
+		p.tell(failedTimes("x", 1), failedTimes("y", 1))
+		p.tell(failedTimes("x", 2))
+		p.tell(renewedAfter("x", 2))
+		p.got(m, "failing x y", "recovered x")
+		p.stop()
+		// The next process goes on where this one stopped.
+		p.start(m)
+		p.tell(failedTimes("z", 1))
+		p.stop()
+		p.got(m, "failing x y", "recovered x", "failing z")
+	})
+}
+
+// TestCourierNew: the first event of a ledger is told too.
+func TestCourierNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, m := newPost(t), &mailbox{}
+		p.start(m)
+		defer p.stop()
+		p.tell(failedTimes("x", 1))
+		p.got(m, "failing x")
+	})
+}
+
+// TestCourierPace: one that is away is tried after ever longer waits, is told of
+// all of it when it is back, and holds up no other.
+func TestCourierPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, dead, alive := newPost(t), &mailbox{err: errors.New("no route to host")}, &mailbox{}
+		p.start(dead, alive)
+		defer p.stop()
+		p.tell(failedTimes("x", 1))
+		p.got(alive, "failing x")
+		for i := range 6 * 24 { // three days of passes
+			time.Sleep(30 * time.Minute)
+			p.tell(Event{Operation: KindIssue, Certificate: fmt.Sprintf("c%d", i), Issuer: "le", Status: Failed, Class: ClassCAA, Failures: 1, Message: "CAA of a" + string(rune('a'+i%7)) + " forbids it"})
+		}
+		dead.mu.Lock()
+		var waits []time.Duration
+		for i := range dead.tries[1:] {
+			waits = append(waits, dead.tries[i+1].Sub(dead.tries[i]))
+		}
+		ids := slices.Compact(slices.Clone(dead.ids))
+		dead.mu.Unlock()
+		want := []time.Duration{5 * time.Second, 30 * time.Second, 3 * time.Minute, 18 * time.Minute, time.Hour, time.Hour}
+		if len(waits) < 60 || len(waits) > 80 || !slices.Equal(waits[:len(want)], want) {
+			t.Errorf("%d tries, the first after %v; want %v", len(waits)+1, waits[:min(len(waits), 6)], want)
+		}
+		if len(ids) != 1 {
+			t.Errorf("one message was tried under %d ids", len(ids))
+		}
+		dead.away(nil)
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		dead.mu.Lock()
+		defer dead.mu.Unlock()
+		if len(dead.got) != 2 || dead.got[0] != "failing x" || !strings.HasPrefix(dead.got[1], "digest c0 c1 c10 ") {
+			t.Errorf("after it was back it got %d messages: %.200q", len(dead.got), dead.got)
+		}
+	})
+}
+
+// TestCourierGoesOnAmongMessages: of several, those that were taken are not sent
+// again, over a restart too, and the pace is kept over it.
+func TestCourierGoesOnAmongMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPost(t)
+		m := &mailbox{refuse: func(n int) error {
+			if n == 2 {
+				return errors.New("busy")
+			}
+			return nil
+		}}
+		p.start(m)
+		caa := func(name, message string) Event {
+			return Event{Operation: KindIssue, Certificate: name, Issuer: "le", Status: Failed, Class: ClassCAA, Failures: 1, Message: message}
+		}
+		p.tell(caa("x", "one"), caa("y", "two"), caa("z", "three"))
+		p.got(m, "failing x")
+		p.stop()
+		began := time.Now()
+		p.start(m)
+		p.tell(renewedAfter("x", 1))
+		p.got(m, "failing x")
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		p.stop()
+		p.got(m, "failing x", "failing y", "failing z", "recovered x")
+		if first := m.tries[2]; first.Sub(began) < 4*time.Second {
+			t.Errorf("a restart shortened the wait to %s", first.Sub(began))
+		}
+	})
+}
+
+// memLease lets one of several in.
+type memLease struct {
+	mu *sync.Mutex
+	by *string
+	me string
+}
+
+func (l memLease) Acquire(context.Context) (bool, string, time.Time, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if *l.by == "" {
+		*l.by = l.me
+	}
+	return *l.by == l.me, *l.by, time.Now().Add(time.Minute), nil
+}
+
+func (l memLease) Release(context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	*l.by = ""
+	return nil
+}
+
+// TestCourierReplicas: of two that see the same ledger one sends.
+func TestCourierReplicas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, state, by, mu := newPost(t), &memAnchor{}, "", &sync.Mutex{}
+		slow := func(int) error { time.Sleep(3 * time.Second); return nil }
+		a, b := &mailbox{state: state, refuse: slow, lease: memLease{mu, &by, "a"}}, &mailbox{state: state, refuse: slow, lease: memLease{mu, &by, "b"}}
+		p.start(a)
+		first, stop := p.n, p.stop
+		p.start(b)
+		defer func() { p.stop(); stop() }()
+		p.tell(Event{Operation: KindNote, Status: Success})
+		p.tell(failedTimes("x", 1))
+		first.Wake()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if all := slices.Concat(a.got, b.got); !slices.Equal(all, []string{"failing x"}) {
+			t.Errorf("a got %q, b got %q", a.got, b.got)
+		}
+	})
+}
+
+// TestCourierAfterARewrite: a ledger that was made anew loses no notice.
+func TestCourierAfterARewrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, m := newPost(t), &mailbox{}
+		p.start(m)
+		defer p.stop()
+		p.tell(failedTimes("x", 1))
+		time.Sleep(48 * time.Hour)
+		p.tell(failedTimes("y", 1))
+		p.ledger.mu.Lock()
+		p.ledger.tree, p.ledger.messages = fstest.MapFS{}, append(p.ledger.messages, "made anew")
+		p.ledger.mu.Unlock()
+		p.tell(failedTimes("z", 1))
+		p.got(m, "failing x", "failing y", "failing z")
+	})
+}
+
+// sealable is an anchor whose writes may fail.
+type sealable struct {
+	*memAnchor
+	sealed func() bool
+}
+
+func (a sealable) Store(ctx context.Context, fields map[string]string, version int) error {
+	if a.sealed() {
+		return errors.New("Vault is sealed")
+	}
+	return a.memAnchor.Store(ctx, fields, version)
+}
+
+// TestCourierWithoutVault: what Vault cannot keep is sent once by this process,
+// and kept when Vault is back.
+func TestCourierWithoutVault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, m, sealed := newPost(t), &mailbox{}, false
+		d := m.destination("ops")
+		d.State = sealable{m.state, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return sealed }}
+		seal := func(is bool) { m.mu.Lock(); sealed = is; m.mu.Unlock() }
+		p.n = NewNotifier(p.r, []Destination{d}, NotifierOptions{Since: time.Now()})
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { defer close(done); p.n.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		p.tell(Event{Operation: KindNote, Status: Success})
+		seal(true)
+		p.tell(failedTimes("x", 1))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		p.got(m, "failing x")
+		seal(false)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if after := m.state.fields["after"]; after != "e2" {
+			t.Errorf("kept is %q", after)
+		}
+		p.tell(failedTimes("y", 1))
+		p.got(m, "failing x", "failing y")
+	})
+}

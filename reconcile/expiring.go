@@ -1,0 +1,70 @@
+package reconcile
+
+import (
+	"fmt"
+	"time"
+)
+
+// ReasonExpiring is the reason of an event about a certificate that expires
+// soon and is not renewed.
+const ReasonExpiring Reason = "expiring"
+
+// expirySoon is how long before its end it is told at most that a certificate
+// is not renewed.
+const expirySoon = 14 * day
+
+// expirySoonOf is how long before its end that is told of one certificate: half
+// of the time that there is to renew it by the usual threshold.
+func expirySoonOf(l *Live) time.Duration { return min(expirySoon, l.Lifetime()/6) }
+
+// expiringEvents tell of what expires soon and is not in order. Their ids are of
+// the certificate in Vault: each is told once.
+func expiringEvents(actions []Action, rev Revision, now time.Time) []Event {
+	var events []Event
+	for i := range actions {
+		a := &actions[i]
+		l := a.Secret.Live
+		if a.Spec == nil || a.Record == nil || l == nil || a.Secret.Owner != a.Certificate || l.NotAfter.Sub(now) > expirySoonOf(l) {
+			continue
+		}
+		if s := a.Record.Stands(now); !s.Well() {
+			events = append(events, expiringEvent(a, s, rev, now))
+		}
+	}
+	return events
+}
+
+func expiringEvent(a *Action, s Standing, rev Revision, now time.Time) Event {
+	l, when := a.Secret.Live, "it expires "
+	if !l.NotAfter.After(now) {
+		when = "it expired "
+	}
+	e := Event{
+		Schema: EventSchema, ID: eventID("expiring", a.Certificate, l.Serial), Time: now.UTC().Truncate(time.Millisecond),
+		Operation: KindNote, Certificate: a.Certificate, Status: Held, Reason: ReasonExpiring, Actor: "schedule", Cause: "schedule",
+		Revision: rev.Commit, OldSerial: l.Serial, Issuer: l.Issuer, VaultPath: a.At.String(), VaultVer: l.Version, Failures: a.Record.Failures,
+		Detail: when + l.NotAfter.UTC().Format(time.RFC3339) + " and is not renewed: " + standingText(a.Record, s),
+	}
+	if f := a.Record.LastFailure; f != nil {
+		e.Class, e.Message, e.DNSAccount = f.Class, f.Message, f.DNSAccount
+	}
+	if h := a.Record.Hold; h != nil && h.Until.After(now) {
+		e.HoldUntil = &h.Until
+	}
+	return e
+}
+
+// standingText says why one that is not in order is not renewed.
+func standingText(r *Record, s Standing) string {
+	switch s {
+	case StandsUnmanaged:
+		if r.Unmanaged != nil && r.Unmanaged.Reason != "" {
+			return "renewal.auto is off (" + r.Unmanaged.Reason + ")"
+		}
+		return "renewal.auto is off"
+	case StandsOverdue:
+		return "it is due, and nobody has tried"
+	default:
+		return fmt.Sprintf("it has failed %d times in a row", r.Failures)
+	}
+}

@@ -1,0 +1,115 @@
+package reconcile
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestExpiring: a certificate that expires soon and is not in order is told
+// once, whoever passes; one that is in order, or has time, is not.
+func TestExpiring(t *testing.T) {
+	now := noticeAt
+	action := func(name string, life, left time.Duration, edit func(*Record)) Action {
+		l := &Live{Serial: name, NotBefore: now.Add(left - life), NotAfter: now.Add(left - time.Second), Issuer: "le"}
+		due := now.Add(-time.Minute)
+		r := &Record{Certificate: name, State: StateLive, Live: l, RenewAt: &due}
+		if edit != nil {
+			edit(r)
+		}
+		return Action{Certificate: name, Spec: certificate(name, name+".example.com"), Record: r, Secret: Secret{Owner: name, Live: l}}
+	}
+	failing := func(r *Record) {
+		r.State, r.Failures, r.LastFailure = StateFailing, 2, &Failure{Class: ClassCAA, Message: "forbidden"}
+	}
+	cases := map[string]struct {
+		a    Action
+		told bool
+	}{
+		"failing, 13 days left":                {action("x", 90*day, 13*day, failing), true},
+		"failing, 20 days left":                {action("x", 90*day, 20*day, failing), false},
+		"failing, of 45 days, 10 left":         {action("x", 45*day, 10*day, failing), false},
+		"failing, of 45 days, 7 left":          {action("x", 45*day, 7*day, failing), true},
+		"failing, of 160 hours, 30 left":       {action("x", 160*time.Hour, 30*time.Hour, failing), false},
+		"failing, of 160 hours, 20 left":       {action("x", 160*time.Hour, 20*time.Hour, failing), true},
+		"expired":                              {action("x", 90*day, -day, failing), true},
+		"in order, of six days":                {action("x", 160*time.Hour, 20*time.Hour, nil), false},
+		"its renewal is off":                   {action("x", 90*day, 5*day, func(r *Record) { r.RenewAt, r.Unmanaged = nil, &Unmanaged{Reason: "moves"} }), true},
+		"nobody has tried for long":            {action("x", 90*day, 5*day, func(r *Record) { at := now.Add(-10 * day); r.RenewAt = &at }), true},
+		"another's secret":                     {func() Action { a := action("x", 90*day, day, failing); a.Secret.Owner = "y"; return a }(), false},
+		"gone from the spec":                   {func() Action { a := action("x", 90*day, day, failing); a.Spec = nil; return a }(), false},
+		"nothing is known of it in the ledger": {func() Action { a := action("x", 90*day, day, failing); a.Record = nil; return a }(), false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			events := expiringEvents([]Action{tc.a}, Revision{}, now)
+			if len(events) == 1 != tc.told {
+				t.Fatalf("told %d times", len(events))
+			}
+			if again := expiringEvents([]Action{tc.a}, Revision{}, now.Add(time.Hour)); tc.told && again[0].ID != events[0].ID {
+				t.Error("told later it is another event")
+			}
+		})
+	}
+}
+
+// TestExpiringIsInTheLedger, once, however many passes and processes there are.
+func TestExpiringIsInTheLedger(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	_, _ = w.apply(t.Context())
+	w.ca.fail = func(op string, _ int) error { return &caError{class: "caa", text: "forbidden"} }
+	w.at = w.ledger.record(t, "api").Live.NotAfter.Add(-13 * day)
+	for range 3 {
+		_, _ = w.apply(t.Context())
+		w.at = w.at.Add(time.Minute)
+	}
+	var told []Reason
+	for _, e := range w.ledger.events(t) {
+		if e.Reason == ReasonExpiring {
+			told = append(told, e.Reason)
+		}
+	}
+	if len(told) != 1 {
+		t.Errorf("told %d times", len(told))
+	}
+	w.ca.fail = nil
+	w.at = w.at.Add(2 * day)
+	_, _ = w.apply(t.Context())
+	events := w.ledger.events(t)
+	if last := events[len(events)-1]; last.Status != Success || last.Recovered != 1 {
+		t.Errorf("the recovery is told as %+v", last)
+	}
+}
+
+// TestTaken: that a revision is in force is told after one that was not, once.
+func TestTaken(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	ctx := context.Background()
+	said := func() (told []Reason) {
+		for _, e := range w.ledger.events(t) {
+			if e.Operation == KindConfig {
+				told = append(told, e.Reason)
+			}
+		}
+		return told
+	}
+	take := func() {
+		t.Helper()
+		if err := w.reconciler().Taken(ctx, Revision{Commit: "f00d", Author: "A. Owner <owner@example.com>"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take()
+	if told := said(); len(told) != 0 {
+		t.Errorf("told where none was refused: %v", told)
+	}
+	if err := w.reconciler().Refuse(ctx, Revision{Commit: "bad"}, "a mistake"); err != nil {
+		t.Fatal(err)
+	}
+	take()
+	take()
+	if told := said(); !slices.Equal(told, []Reason{ReasonRefused, ReasonTaken}) {
+		t.Errorf("told: %v", told)
+	}
+}

@@ -1,0 +1,410 @@
+package reconcile
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"certroll/spec"
+)
+
+// consumer serves what it loaded last.
+type consumer struct {
+	mu     sync.Mutex
+	chain  []*x509.Certificate
+	err    error
+	looks  map[string]int
+	when   []time.Time
+	asked  []spec.Algorithm
+	busy   int // connections now
+	most   int // and at most
+	during func()
+}
+
+func (c *consumer) Served(ctx context.Context, at spec.Probe, algorithm spec.Algorithm) (map[string][]*x509.Certificate, error) {
+	c.mu.Lock()
+	if c.looks == nil {
+		c.looks = map[string]int{}
+	}
+	c.looks[at.Endpoint()]++
+	c.when, c.asked = append(c.when, time.Now()), append(c.asked, algorithm)
+	c.busy++
+	c.most = max(c.most, c.busy)
+	chain, err, during := c.chain, c.err, c.during
+	c.mu.Unlock()
+	time.Sleep(time.Second)
+	if during != nil {
+		during()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy--
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]*x509.Certificate{"192.0.2.1": chain}, nil
+}
+
+func (c *consumer) set(chain []*x509.Certificate, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.chain, c.err = chain, err
+}
+
+// load has the consumer read the secret.
+func (c *consumer) load(w *world, path string) {
+	w.t.Helper()
+	c.set(w.secretPair(path).chain, nil)
+}
+
+// watching keeps a lookout and hands it a plan whenever follow is called.
+type watching struct {
+	*world
+	lookout *Lookout
+	r       *Reconciler
+	consumer
+	failed    []error
+	toldAgain bool
+	told      []Event
+}
+
+func watchOver(w *world, o LookoutOptions) (x *watching, stop func()) {
+	x = &watching{world: w, r: w.reconciler()}
+	o.Telling = func(err error) {
+		if x.toldAgain = err == nil; err != nil {
+			x.failed = append(x.failed, err)
+		}
+	}
+	o.Told = func(e Event) { x.told = append(x.told, e) }
+	x.lookout = NewLookout(x.r, &x.consumer, o)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); x.lookout.Run(ctx) }()
+	return x, func() { cancel(); <-done }
+}
+
+func (x *watching) follow() {
+	x.t.Helper()
+	obs, err := x.r.Observe(context.Background(), x.desired)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.lookout.Follow(Plan(x.desired, obs, time.Now()), Revision{Commit: "c0ffee"})
+}
+
+// wait lets time pass.
+func (x *watching) wait(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// expect holds the events of probes that the ledger has against what is wanted.
+func (x *watching) expect(what string, want ...string) {
+	x.t.Helper()
+	var got []string
+	for _, e := range x.ledger.events(x.t) {
+		if e.Operation == KindProbe {
+			got = append(got, fmt.Sprint(e.Status, " ", e.Class, " ", e.Certificate, " ", e.Endpoint))
+		}
+	}
+	if !slices.Equal(got, want) {
+		x.t.Errorf("%s: the ledger was told %q, want %q", what, got, want)
+	}
+	if len(x.failed) > 0 {
+		x.t.Errorf("%s: it failed with %v", what, x.failed)
+	}
+}
+
+func probed(name string, hosts ...string) *spec.Certificate {
+	c := certificate(name, name+".example.com")
+	c.Probes = endpoints(hosts...)
+	return c
+}
+
+// TestLookoutRenewedNeverLoaded: told once when its time is over, and once when
+// the consumer has loaded it.
+func TestLookoutRenewedNeverLoaded(t *testing.T) {
+	bubble(t, func(w *world, _ *memRepo) {
+		w.settle()
+		x, stop := watchOver(w, LookoutOptions{})
+		defer stop()
+		x.load(w, "tls/api")
+		x.follow()
+		x.wait(time.Hour)
+		if n := x.looks["api.example.com:443"]; n != 4 {
+			t.Errorf("in an hour there were %d looks, want 4", n)
+		}
+		x.expect("it is current")
+		if got := x.lookout.Looks(); len(got) != 1 || got[0].Verdict != ServesCurrent || got[0].NotAfter == nil || x.asked[0] != spec.ECDSA {
+			t.Errorf("the looks are %+v, asked for was %v", got, x.asked)
+		}
+
+		rotate(w, "first")
+		x.follow()
+		x.wait(90 * time.Minute)
+		x.expect("it is waited for")
+		x.wait(45 * time.Minute)
+		x.expect("it was never loaded", "failure stale api api.example.com:443")
+		e := x.told[0]
+		if !strings.Contains(e.Message, "which was replaced") || !strings.Contains(e.Message, "(version 2 of secret/tls/api)") || e.Detail != reloads || e.Revision != "c0ffee" || e.Severity != "" {
+			t.Errorf("the event is %+v", e)
+		}
+		commits := len(w.ledger.messages)
+		x.wait(24 * time.Hour)
+		if len(w.ledger.messages) != commits {
+			t.Errorf("while it stays there are the commits %q", w.ledger.messages[commits:])
+		}
+
+		rotate(w, "second")
+		x.follow()
+		x.wait(30 * time.Minute)
+		x.expect("renewed once more, it is not gone", "failure stale api api.example.com:443")
+
+		x.load(w, "tls/api")
+		x.wait(15 * time.Minute)
+		x.expect("loaded", "failure stale api api.example.com:443", "success stale api api.example.com:443")
+		if p, err := ReadProblems(w.ledger.tree); err != nil || len(p.Problems) != 0 {
+			t.Errorf("the open problems are %+v (%v)", p, err)
+		}
+	}, probed("api", "api.example.com"))
+}
+
+func rotate(w *world, request string) {
+	w.t.Helper()
+	c := *w.desired.Certificates[0]
+	c.Rotate = request
+	w.desired = desire(&c)
+	w.settle()
+}
+
+// TestLookoutUnreachable: a consumer that restarts is no problem, one that stays
+// away is; and it holds up nobody.
+func TestLookoutUnreachable(t *testing.T) {
+	bubble(t, func(w *world, _ *memRepo) {
+		w.settle()
+		x, stop := watchOver(w, LookoutOptions{Interval: time.Minute})
+		defer stop()
+		x.load(w, "tls/api")
+		x.follow()
+		x.wait(5 * time.Minute)
+		x.set(nil, errors.New("connecting to api.example.com:443: connection refused"))
+		x.wait(2 * time.Minute)
+		x.load(w, "tls/api")
+		x.wait(2 * time.Minute)
+		x.expect("it restarted")
+		x.set(nil, errors.New("connecting to api.example.com:443: connection refused"))
+		x.wait(4 * time.Minute)
+		x.expect("it stays away", "failure unreachable api api.example.com:443")
+		if found := troubles(w.ledger.events(t)); len(found) != 0 {
+			t.Errorf("it got %v into trouble", found)
+		}
+		w.at = time.Now()
+		if a := w.only(); a.Kind != KindNone {
+			t.Errorf("the plan is %+v", a)
+		}
+		x.set(nil, deniedError{})
+		x.wait(time.Minute)
+		x.expect("and is denied", "failure unreachable api api.example.com:443", "failure denied api api.example.com:443")
+		x.desired = desire(certificate("api", "api.example.com"))
+		x.follow()
+		x.wait(time.Second)
+		x.expect("taken out", "failure unreachable api api.example.com:443", "failure denied api api.example.com:443", "success denied api api.example.com:443")
+		if len(x.lookout.Looks()) != 0 {
+			t.Error("it is still looked at")
+		}
+	}, probed("api", "api.example.com"))
+}
+
+// TestLookoutSurvives: a restart tells nothing twice, and tells what is gone
+// meanwhile; what Git was away for is told later.
+func TestLookoutSurvives(t *testing.T) {
+	bubble(t, func(w *world, _ *memRepo) {
+		w.settle()
+		first, stop := watchOver(w, LookoutOptions{After: time.Nanosecond})
+		first.load(w, "tls/api")
+		rotate(w, "first")
+		first.follow()
+		first.wait(16 * time.Minute)
+		first.expect("stale", "failure stale api api.example.com:443")
+		stop()
+
+		second, stop := watchOver(w, LookoutOptions{After: time.Nanosecond})
+		second.set(first.chain, nil)
+		second.follow()
+		second.wait(time.Hour)
+		second.expect("after a restart", "failure stale api api.example.com:443")
+		stop()
+
+		third, stop := watchOver(w, LookoutOptions{})
+		defer stop()
+		third.load(w, "tls/api")
+		third.follow()
+		w.ledger.mu.Lock()
+		w.ledger.err = errors.New("connection refused")
+		w.ledger.mu.Unlock()
+		third.wait(20 * time.Minute)
+		if len(third.failed) == 0 || len(third.failed) > 20 {
+			t.Errorf("while Git is away it fails %d times", len(third.failed))
+		}
+		w.ledger.mu.Lock()
+		w.ledger.err = nil
+		w.ledger.mu.Unlock()
+		third.failed = nil
+		third.wait(2 * time.Minute)
+		if !third.toldAgain {
+			t.Error("that it can be told again is not said")
+		}
+		third.expect("when Git is back", "failure stale api api.example.com:443", "success stale api api.example.com:443")
+	}, probed("api", "api.example.com"))
+}
+
+// TestLookoutIsAheadOfThePass: what its consumer loaded before the pass ended is
+// not another's.
+func TestLookoutIsAheadOfThePass(t *testing.T) {
+	bubble(t, func(w *world, _ *memRepo) {
+		w.settle()
+		x, stop := watchOver(w, LookoutOptions{After: time.Nanosecond})
+		defer stop()
+		x.follow()
+		time.Sleep(time.Second)
+		rotate(w, "first")
+		x.load(w, "tls/api")
+		x.wait(time.Hour)
+		x.expect("ahead of the pass")
+		if got := x.lookout.Looks(); len(got) != 1 || got[0].Verdict != ServesCurrent {
+			t.Errorf("the looks are %+v", got)
+		}
+		w.vault.mu.Lock()
+		w.vault.fail = func(op, path string) error {
+			return errors.New("sealed")
+		}
+		w.vault.mu.Unlock()
+		x.set(issued(t, w.ca, 0, day, "api.example.com"), nil)
+		x.wait(time.Hour)
+		x.expect("while Vault is away")
+		if got := x.lookout.Looks(); got[0].Verdict != ServesCurrent || time.Since(got[0].At) < 45*time.Minute {
+			t.Errorf("unsure, it says %+v", got)
+		}
+	}, probed("api", "api.example.com"))
+}
+
+// TestLookoutIsSpread: endpoints have their moments over the interval, the same
+// after a restart, and not too many are looked at side by side.
+func TestLookoutIsSpread(t *testing.T) {
+	var list []*spec.Certificate
+	for i := range 200 {
+		list = append(list, probed(fmt.Sprintf("c%03d", i), fmt.Sprintf("c%03d.example.com", i)))
+	}
+	bubble(t, func(w *world, _ *memRepo) {
+		w.settle()
+		moments := func() map[string]time.Duration {
+			x, stop := watchOver(w, LookoutOptions{})
+			defer stop()
+			x.set(issued(t, w.ca, time.Hour, day, "c000.example.com"), nil)
+			x.follow()
+			x.wait(15*time.Minute + 30*time.Second)
+			buckets := map[int]int{}
+			for _, at := range x.when {
+				buckets[int(at.Sub(at.Truncate(15*time.Minute))/time.Minute)]++
+			}
+			if len(x.looks) != 200 || len(buckets) < 15 || x.most > probesAtOnce {
+				t.Errorf("%d endpoints in %d different minutes, %d at once", len(x.looks), len(buckets), x.most)
+			}
+			for minute, n := range buckets {
+				if n > 40 {
+					t.Errorf("%d looks in minute %d", n, minute)
+				}
+			}
+			found := map[string]time.Duration{}
+			for s, one := range x.lookout.watched {
+				found[s.endpoint] = one.next.Sub(one.next.Truncate(15 * time.Minute))
+			}
+			return found
+		}
+		first, second := moments(), moments()
+		for endpoint, at := range first {
+			if second[endpoint] != at {
+				t.Errorf("%s is looked at %s and then %s into the interval", endpoint, at, second[endpoint])
+			}
+		}
+	}, list...)
+}
+
+// TestLookoutNothing: without a certificate in Vault there is nothing to hold
+// anything against, and nobody is asked.
+func TestLookoutNothing(t *testing.T) {
+	bubble(t, func(w *world, _ *memRepo) {
+		x, stop := watchOver(w, LookoutOptions{})
+		x.lookout.Follow(nil, Revision{})
+		x.follow()
+		x.wait(time.Hour)
+		stop()
+		if len(x.looks) != 0 || len(w.ledger.messages) != 0 {
+			t.Errorf("it looked at %v and told %q", x.looks, w.ledger.messages)
+		}
+		looks, err := x.r.Probe(context.Background(), &x.consumer, w.plan(), 0, nil)
+		if err != nil || len(looks) != 1 || looks[0].Verdict != ServesUnissued || looks[0].Verdict.Problem() {
+			t.Errorf("one look is %+v (%v)", looks, err)
+		}
+	}, probed("api", "api.example.com"))
+}
+
+// TestLookoutStops: a look that lasts is ended with the rest.
+func TestLookoutStops(t *testing.T) {
+	bubble(t, func(w *world, _ *memRepo) {
+		w.settle()
+		x, stop := watchOver(w, LookoutOptions{Interval: time.Minute})
+		x.during = func() { x.set(nil, nil) }
+		x.set(issued(t, w.ca, 0, day, "api.example.com"), nil)
+		x.follow()
+		for len(x.moments()) == 0 {
+			x.wait(time.Second / 2)
+		}
+		stop()
+		x.expect("stopped in a look")
+		if len(x.lookout.Looks()) != 0 {
+			t.Errorf("a look that was ended counts: %+v", x.lookout.Looks())
+		}
+	}, probed("api", "api.example.com"))
+}
+
+// moments is when there were looks.
+func (c *consumer) moments() []time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.when)
+}
+
+// TestProbeOnce: the command's look, of some certificates or all.
+func TestProbeOnce(t *testing.T) {
+	bubble(t, func(w *world, _ *memRepo) {
+		w.settle()
+		c, r := &consumer{}, w.reconciler()
+		c.load(w, "tls/api")
+		for _, tc := range []struct {
+			names []string
+			want  string
+		}{
+			{nil, "api b.example.com:443 current, api a.example.com:443 current, web web.example.com:443 waiting"},
+			{[]string{"web"}, "web web.example.com:443 waiting"},
+		} {
+			looks, err := r.Probe(context.Background(), c, w.plan(), 0, tc.names)
+			var got []string
+			for _, l := range looks {
+				got = append(got, fmt.Sprint(l.Certificate, " ", l.Endpoint, " ", l.Verdict))
+			}
+			want := strings.Split(tc.want, ", ")
+			slices.Sort(want)
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("of %v it saw %q (%v), want %q", tc.names, got, err, want)
+			}
+		}
+	}, probed("api", "b.example.com", "a.example.com"), probed("web", "web.example.com"))
+}

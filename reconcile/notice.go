@@ -1,0 +1,271 @@
+package reconcile
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// NoticeKind says what a person is told of.
+type NoticeKind string
+
+// The kinds of a notice, the worst first.
+const (
+	NoticeTampered  NoticeKind = "tampered"  // somebody else changed what is certroll's, or was to be signed
+	NoticePaging    NoticeKind = "paging"    // the third failure in a row, or what is served has expired
+	NoticeExpiring  NoticeKind = "expiring"  // it expires soon, and is not renewed
+	NoticeFailing   NoticeKind = "failing"   // the first failure in a row
+	NoticeHeld      NoticeKind = "held"      // what is due waits, for a reason that a person may end
+	NoticeProblem   NoticeKind = "problem"   // Git or Vault is away, or a renewal will fail
+	NoticeRefused   NoticeKind = "refused"   // a revision has mistakes
+	NoticeRevoked   NoticeKind = "revoked"   // a certificate was revoked
+	NoticeRecovered NoticeKind = "recovered" // a certificate has stopped failing
+	NoticeResolved  NoticeKind = "resolved"  // what held, was refused or was a problem is over
+	NoticeIssued    NoticeKind = "issued"    // the first certificate, or one by other settings
+	NoticeRenewed   NoticeKind = "renewed"   // the next one
+)
+
+// NoticeKinds are all of them, the worst first.
+var NoticeKinds = []NoticeKind{
+	NoticeTampered, NoticePaging, NoticeExpiring, NoticeFailing, NoticeHeld, NoticeProblem, NoticeRefused, NoticeRevoked,
+	NoticeRecovered, NoticeResolved, NoticeIssued, NoticeRenewed,
+}
+
+// UsualNotices are those that a destination gets unless it says otherwise: all
+// but what goes well by itself.
+func UsualNotices() []NoticeKind {
+	return slices.DeleteFunc(slices.Clone(NoticeKinds), func(k NoticeKind) bool { return k == NoticeIssued || k == NoticeRenewed })
+}
+
+// Notice is one thing that a person may be told of.
+type Notice struct {
+	Kinds []NoticeKind // what it is; a destination is told of the first that it asks for
+	Event Event
+	// Certificates are those that it is about, as far as the event names them.
+	Certificates []string
+	// Ends is what is over by the event, where that is not the event's own
+	// certificate: the subject of a hold.
+	Ends string
+}
+
+// concerned are the certificates that an event names.
+func concerned(e *Event) []string {
+	if e.Certificate != "" {
+		return []string{e.Certificate}
+	}
+	return e.Certificates
+}
+
+// herald reads events in the order of the ledger and says what is to be told.
+// One problem is one notice, however often the ledger is told of it:
+//
+//	fail  fail  fail  fail  success     certificate
+//	failing     paging      recovered
+//
+//	held  held  held  success           what holds many, once a day
+//	held              resolved
+//
+// What an examination finds of which a certificate fails already is no other
+// problem.
+type herald struct {
+	held   map[string]*openHold
+	failed map[string]Event // by certificate, its last failure
+	hushed map[string]bool  // problems that were not told
+}
+
+// openHold is a hold that was told and is not known to be over.
+type openHold struct {
+	last   time.Time
+	event  Event
+	paging bool // a certificate that it explains has been told as paging
+}
+
+// holdLasts is how long after it was told last a hold is taken for the same: it
+// is told once a day.
+const holdLasts = 36 * time.Hour
+
+// notices are what events from index fresh on are to be told as. Those before
+// say what is known already; they need not reach back further than a hold lasts.
+func notices(events []Event, fresh int) []Notice {
+	h := &herald{held: map[string]*openHold{}, failed: map[string]Event{}, hushed: map[string]bool{}}
+	var told []Notice
+	for i, e := range events {
+		n := h.read(e)
+		if i >= fresh {
+			told = append(told, n...)
+		}
+	}
+	return told
+}
+
+func (h *herald) read(e Event) []Notice {
+	var told []Notice
+	if kinds := h.kinds(e); len(kinds) > 0 {
+		told = append(told, Notice{Kinds: kinds, Event: e, Certificates: concerned(&e)})
+	}
+	if e.Status != Success || !e.Operation.Orders() {
+		return told
+	}
+	for _, s := range worked(e) {
+		if o := h.held[string(s)]; o != nil {
+			delete(h.held, string(s))
+			if o.event.Reason == ReasonBreaker && e.Time.Sub(o.last) < holdLasts {
+				told = append(told, Notice{Kinds: []NoticeKind{NoticeResolved}, Event: e, Certificates: concerned(&o.event), Ends: string(s)})
+			}
+		}
+	}
+	return told
+}
+
+// kinds is what an event is told as; nothing for most.
+func (h *herald) kinds(e Event) []NoticeKind {
+	failed := e.Status == Failed || e.Status == Denied
+	switch e.Operation {
+	case KindRetry:
+		return nil
+	case KindHold:
+		return h.holds(e)
+	case KindConfig:
+		return configKinds(e)
+	case KindPass, KindDoctor, KindProbe:
+		return h.problem(e, failed)
+	}
+	if failed {
+		h.failed[e.Certificate] = e
+	} else if e.Status == Success {
+		delete(h.failed, e.Certificate)
+	}
+	switch {
+	case e.Reason == ReasonRewound:
+		return []NoticeKind{NoticeTampered}
+	case failed:
+		return h.failing(e)
+	case e.Reason == ReasonExpiring:
+		return []NoticeKind{NoticeExpiring}
+	case e.Status == Held:
+		return []NoticeKind{NoticeHeld}
+	default:
+		return successKinds(e)
+	}
+}
+
+// problem tells that one came or is gone, unless a certificate fails of it.
+func (h *herald) problem(e Event, came bool) []NoticeKind {
+	key := strings.Join(append([]string{string(e.Class), e.DNSAccount}, concerned(&e)...), "\x00")
+	switch {
+	case came && e.Operation == KindDoctor && h.fails(e):
+		h.hushed[key] = true
+		return nil
+	case came && e.Severity == SeverityPage:
+		return []NoticeKind{NoticePaging, NoticeProblem}
+	case came:
+		return []NoticeKind{NoticeProblem}
+	case h.hushed[key]:
+		delete(h.hushed, key)
+		return nil
+	}
+	return []NoticeKind{NoticeResolved}
+}
+
+// fails tells whether one of the certificates of a problem fails in that way.
+func (h *herald) fails(e Event) bool {
+	return slices.ContainsFunc(concerned(&e), func(name string) bool {
+		f, ok := h.failed[name]
+		return ok && f.Class == e.Class && f.DNSAccount == e.DNSAccount
+	})
+}
+
+func configKinds(e Event) []NoticeKind {
+	switch {
+	case e.Status == Denied:
+		return []NoticeKind{NoticeTampered}
+	case e.Status == Failed:
+		return []NoticeKind{NoticeRefused}
+	case e.Reason == ReasonTaken:
+		return []NoticeKind{NoticeResolved}
+	}
+	return nil
+}
+
+func successKinds(e Event) []NoticeKind {
+	var kinds []NoticeKind
+	if e.Reason == ReasonDrifted || e.Reason == ReasonDeleted {
+		kinds = append(kinds, NoticeTampered)
+	}
+	if e.Revoked != "" {
+		kinds = append(kinds, NoticeRevoked)
+	}
+	if e.Recovered > 0 {
+		kinds = append(kinds, NoticeRecovered)
+	}
+	switch e.Operation {
+	case KindIssue, KindReissue:
+		kinds = append(kinds, NoticeIssued)
+	case KindRenew, KindRotate:
+		kinds = append(kinds, NoticeRenewed)
+	}
+	return kinds
+}
+
+// holds tells of a hold unless the same was told a day ago.
+func (h *herald) holds(e Event) []NoticeKind {
+	o := h.held[holdKey(e)]
+	if o != nil && e.Time.Sub(o.last) < holdLasts {
+		o.last = e.Time
+		return nil
+	}
+	h.held[holdKey(e)] = &openHold{last: e.Time, event: e}
+	return []NoticeKind{NoticeHeld}
+}
+
+// holdKey is by what a hold is known again. What cannot be looked at is another
+// problem where it is other certificates.
+func holdKey(e Event) string {
+	switch {
+	case e.Subject == "":
+		return e.ID
+	case e.Reason == ReasonUnreadable:
+		return e.Subject + "\x00" + e.Certificate + strings.Join(e.Certificates, "\x00")
+	default:
+		return e.Subject
+	}
+}
+
+// failing tells of the first failure in a row, and of the one at which a person
+// is to be woken. Where the issuer or the DNS account is held for many, that was
+// told, and so is the first of those that then page.
+func (h *herald) failing(e Event) []NoticeKind {
+	hold := h.explained(e)
+	switch {
+	case e.Failures == 1 && hold == nil:
+		return []NoticeKind{NoticeFailing}
+	case e.Failures == pageAfter && hold == nil:
+		return []NoticeKind{NoticePaging}
+	case e.Failures == pageAfter && !hold.paging:
+		hold.paging = true
+		return []NoticeKind{NoticePaging}
+	}
+	return nil
+}
+
+// explained is the hold that a failure is of; nil where it is the certificate's
+// own.
+func (h *herald) explained(e Event) *openHold {
+	for _, s := range blamed(e) {
+		if o := h.held[string(s)]; o != nil && e.Time.Sub(o.last) < holdLasts {
+			return o
+		}
+	}
+	return nil
+}
+
+// blamed are the issuer or the DNS account that a failure is of, if it is.
+func blamed(e Event) []subject {
+	switch {
+	case e.Class.ofAccount() && e.DNSAccount != "":
+		return []subject{accountSubject(e.DNSAccount)}
+	case e.Class.ofIssuer() && e.Issuer != "":
+		return failedAtIssuer(e)
+	}
+	return nil
+}

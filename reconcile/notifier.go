@@ -1,0 +1,165 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// NotifierOptions are a Notifier's settings.
+type NotifierOptions struct {
+	// Since is from when on a destination is told that was never told anything.
+	Since time.Time
+	// Told is told of each message that was sent, or why it was not. b is nil
+	// where it did not come to that. It is called from many goroutines.
+	Told func(destination string, b *Bulletin, err error)
+}
+
+// Notifier tells destinations what the ledger says, each by itself: one that is
+// away holds up neither another nor the certificates.
+type Notifier struct {
+	r        *Reconciler
+	o        NotifierOptions
+	couriers []*courier
+}
+
+// NewNotifier makes a notifier that reads the ledger as a reconciler last saw it.
+func NewNotifier(r *Reconciler, destinations []Destination, o NotifierOptions) *Notifier {
+	if o.Told == nil {
+		o.Told = func(string, *Bulletin, error) {}
+	}
+	n := &Notifier{r: r, o: o}
+	for _, d := range destinations {
+		n.couriers = append(n.couriers, &courier{d: d, n: n, woken: make(chan struct{}, 1)})
+	}
+	return n
+}
+
+func (n *Notifier) now() time.Time { return n.r.opts.Now().Round(0) }
+
+// Run tells until ctx ends.
+func (n *Notifier) Run(ctx context.Context) { n.each(func(c *courier) { c.run(ctx) }) }
+
+// Once tells what there is to tell now. What cannot be told is left to the next
+// run.
+func (n *Notifier) Once(ctx context.Context) {
+	n.each(func(c *courier) {
+		// A second round goes on after what an earlier run had begun to send.
+		for again, rounds := time.Millisecond, 0; again == time.Millisecond && rounds < 2; rounds++ {
+			c.waitTo = time.Time{}
+			again = c.round(ctx)
+		}
+	})
+}
+
+func (n *Notifier) each(do func(*courier)) {
+	var all sync.WaitGroup
+	for _, c := range n.couriers {
+		all.Go(func() { do(c) })
+	}
+	all.Wait()
+}
+
+// Wake says that the ledger may have moved on.
+func (n *Notifier) Wake() {
+	for _, c := range n.couriers {
+		select {
+		case c.woken <- struct{}{}:
+		default: // it is woken already
+		}
+	}
+}
+
+// seen is the ledger as it was seen last; nil where it never was.
+func (s *scribe) seen() (tree fs.FS, head string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, s.head
+}
+
+// load takes up what is kept of the destination. What this process has sent and
+// could not keep stands, unless another went on meanwhile.
+func (c *courier) load(ctx context.Context, tree fs.FS) error {
+	fields, version, err := c.d.State.Load(ctx)
+	if err != nil {
+		return err
+	}
+	if c.known && version == c.version {
+		return nil
+	}
+	c.version = version
+	if len(fields) == 0 {
+		if err = c.begin(ctx, tree); !isConflict(err) {
+			return err
+		}
+		// Another replica has begun just now.
+		if fields, c.version, err = c.d.State.Load(ctx); err != nil {
+			return err
+		}
+	}
+	if c.kept, err = keptOf(fields); err != nil {
+		return err
+	}
+	c.known, c.unsaved = true, false
+	return nil
+}
+
+// begin has a destination that is new told of what comes, and not of years.
+func (c *courier) begin(ctx context.Context, tree fs.FS) error {
+	events, err := readHistory(tree, c.n.o.Since.Add(-historySpan))
+	if err != nil {
+		return err
+	}
+	// Events tell their time by the millisecond.
+	c.kept = kept{after: place{at: c.n.o.Since.UTC().Truncate(time.Millisecond)}}
+	if i := c.kept.after.next(events); i > 0 {
+		c.kept.after = placeOfEvent(events[i-1], c.n.now())
+	}
+	err = c.store(ctx)
+	c.known = err == nil
+	return err
+}
+
+// store keeps it, also where ctx has ended.
+func (c *courier) store(ctx context.Context) error {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	c.unsaved = true
+	if err := c.d.State.Store(end, c.kept.fields(), c.version); err != nil {
+		return err
+	}
+	c.unsaved = false
+	c.version++ // check-and-set makes it the next one
+	return nil
+}
+
+const keptTime = time.RFC3339Nano
+
+func (k kept) fields() map[string]string {
+	f := map[string]string{
+		"after": k.after.id, "after_at": k.after.at.UTC().Format(keptTime), "upto": k.upto.id, "sent": strconv.Itoa(k.sent), "tries": strconv.Itoa(k.tries),
+	}
+	if !k.retryAt.IsZero() {
+		f["retry_at"] = k.retryAt.UTC().Format(keptTime)
+	}
+	return f
+}
+
+// keptOf reads what fields wrote.
+func keptOf(f map[string]string) (kept, error) {
+	k := kept{after: place{id: f["after"]}, upto: place{id: f["upto"]}}
+	var errs [4]error
+	k.after.at, errs[0] = time.Parse(keptTime, f["after_at"])
+	k.sent, errs[1] = strconv.Atoi(f["sent"])
+	k.tries, errs[2] = strconv.Atoi(f["tries"])
+	if at := f["retry_at"]; at != "" {
+		k.retryAt, errs[3] = time.Parse(keptTime, at)
+	}
+	if err := errors.Join(errs[:]...); err != nil || k.sent < 0 {
+		return kept{}, errors.New("what Vault keeps of the destination is not as certroll writes it; see who else writes there, and remove it: it begins anew from then on")
+	}
+	return k, nil
+}

@@ -1,0 +1,210 @@
+package reconcile
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/spec"
+)
+
+// endpoints are probes of hosts at port 443.
+func endpoints(hosts ...string) []spec.Probe {
+	var list []spec.Probe
+	for _, host := range hosts {
+		list = append(list, spec.Probe{Protocol: spec.PlainTLS, Host: host, Port: 443, ServerName: host})
+	}
+	return list
+}
+
+// issued is a certificate of the test CA, of the age and for the names, with
+// its chain.
+func issued(t *testing.T, ca *memCA, age, lifetime time.Duration, names ...string) []*x509.Certificate {
+	t.Helper()
+	key, err := newKey("ecdsa-P-256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, was := ca.now, ca.lifetime
+	ca.now, ca.lifetime = func() time.Time { return start.Add(-age) }, lifetime
+	defer func() { ca.now, ca.lifetime = now, was }()
+	chain, err := parseChain(ca.sign(names, key.Public()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chain
+}
+
+// liveAs is what Vault's metadata would say of a chain.
+func liveAs(t *testing.T, chain []*x509.Certificate) *Live {
+	t.Helper()
+	leaf := chain[0]
+	return &Live{
+		Serial: serialOf(leaf), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, NamesDigest: namesDigest(namesOf(leaf)), KeyDigest: publicKeyDigest(leaf),
+		KeyShape: shapeOfKey(leaf.PublicKey), Mount: "secret", Path: "tls/api", Version: 7, IssuedAt: leaf.NotBefore.Add(time.Minute),
+	}
+}
+
+func TestJudge(t *testing.T) {
+	ca := newMemCA(t, func() time.Time { return start })
+	fresh := issued(t, ca, 3*time.Hour, 90*day, "api.example.com", "www.example.com")
+	old := issued(t, ca, 60*day, 90*day, "api.example.com", "www.example.com")
+	oneName := issued(t, ca, 60*day, 90*day, "api.example.com")
+	over := issued(t, ca, 91*day, 90*day, "api.example.com", "www.example.com")
+	newer := issued(t, ca, time.Hour, 90*day, "api.example.com", "www.example.com")
+	foreign := issued(t, ca, 60*day, 90*day, "other.example.com")
+	ca.wrong = func(c *x509.Certificate) { c.IssuingCertificateURL = []string{"http://ca.example/root.crt"} }
+	aia := issued(t, ca, 3*time.Hour, 90*day, "api.example.com", "www.example.com")
+	ca.wrong = nil
+
+	one := func(chain []*x509.Certificate) map[string][]*x509.Certificate {
+		return map[string][]*x509.Certificate{"192.0.2.1": chain}
+	}
+	for name, tc := range map[string]struct {
+		live   []*x509.Certificate // fresh unless set
+		age    time.Duration       // of the live version
+		served map[string][]*x509.Certificate
+		want   Serving
+		says   string
+	}{
+		"the live one":                       {served: one(fresh), want: ServesCurrent},
+		"the leaf alone, no issuer named":    {served: one(fresh[:1]), want: ServesCurrent},
+		"the leaf alone":                     {live: aia, served: one(aia[:1]), want: ServesIncomplete, says: "without its issuer's certificate"},
+		"the leaf and its issuer":            {live: aia, served: one(aia), want: ServesCurrent},
+		"an earlier one, just replaced":      {age: 119 * time.Minute, served: one(old), want: ServesWaiting, says: "; until 2026-11-23T12:01:00Z that is waited for"},
+		"an earlier one":                     {age: 2 * time.Hour, served: one(old), want: ServesStale, says: "api.example.com:443 serves serial 03, valid since 2026-09-24T11:59:00Z, which was replaced 2026-11-23T10:00:00Z by serial 02 (version 7 of secret/tls/api)"},
+		"an earlier one that had one name":   {age: 2 * time.Hour, served: one(oneName), want: ServesStale},
+		"an earlier one that has expired":    {age: time.Minute, served: one(over), want: ServesExpired, says: "serves serial 05, which expired 2026-11-22T12:00:00Z; in Vault is serial 02 (version 7 of secret/tls/api), valid until 2027-02-21T09:00:00Z"},
+		"a live one that has expired":        {live: over, served: one(over), want: ServesCurrent},
+		"a younger one":                      {age: 3 * time.Hour, served: one(newer), want: ServesOther, says: `serves serial 06 of "test root" for api.example.com, www.example.com, which is not certroll's`},
+		"another's":                          {age: 3 * time.Hour, served: one(foreign), want: ServesOther, says: "for other.example.com"},
+		"another's, before the first reload": {age: time.Hour, served: one(foreign), want: ServesWaiting},
+		"one of two servers was forgotten": {age: 3 * time.Hour, served: map[string][]*x509.Certificate{"192.0.2.1": fresh, "192.0.2.2": old}, want: ServesStale,
+			says: "api.example.com:443 at 192.0.2.2 serves serial 03"},
+		"the worst of three": {age: 3 * time.Hour, served: map[string][]*x509.Certificate{"192.0.2.1": old, "192.0.2.2": over, "192.0.2.3": fresh}, want: ServesExpired, says: "at 192.0.2.2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.live == nil {
+				tc.live = fresh
+			}
+			w := awaited{certificate: certificate("api", "api.example.com", "www.example.com"), probe: endpoints("api.example.com")[0], live: liveAs(t, tc.live), since: start.Add(-tc.age), after: 2 * time.Hour}
+			got := judge(w, tc.served, start)
+			if got.Verdict != tc.want || !strings.Contains(got.Message, tc.says) || (got.Message == "") != (tc.want == ServesCurrent) {
+				t.Errorf("%s: %q, want %s: %q", got.Verdict, got.Message, tc.want, tc.says)
+			}
+			if (got.Advice != "") != got.Verdict.Problem() {
+				t.Errorf("%s has the advice %q", got.Verdict, got.Advice)
+			}
+		})
+	}
+	t.Run("a kept key and other names", func(t *testing.T) {
+		live := liveAs(t, fresh)
+		live.KeyDigest = publicKeyDigest(foreign[0])
+		w := awaited{certificate: certificate("api", "api.example.com"), probe: endpoints("api.example.com")[0], live: live, since: start.Add(-day)}
+		if got := judge(w, one(foreign), start); got.Verdict != ServesStale {
+			t.Errorf("it is %s", got.Verdict)
+		}
+	})
+}
+
+// TestUnseen: what is said where nobody answered is one line of bounded length.
+func TestUnseen(t *testing.T) {
+	w := awaited{certificate: certificate("api"), probe: endpoints("api.example.com")[0]}
+	l := unseen(w, errors.New("421 go\r\naway\x1b "+strings.Repeat("x", 1000)), start)
+	if l.Verdict != ServesUnreachable || !strings.HasPrefix(l.Message, "421 go away") || len(l.Message) > 510 || strings.ContainsAny(l.Message, "\r\n\x1b") {
+		t.Errorf("it says %q", l.Message)
+	}
+	if l := unseen(w, fmt.Errorf("looking: %w", deniedError{}), start); l.Verdict != ServesDenied || !strings.Contains(l.Advice, "probe.allow") {
+		t.Errorf("it is %+v", l)
+	}
+}
+
+type deniedError struct{}
+
+func (deniedError) Error() string { return "not allowed" }
+func (deniedError) Denied() bool  { return true }
+
+// TestProbeEntries: what is told of what was known and what was seen.
+func TestProbeEntries(t *testing.T) {
+	here := spot{"api", "api.example.com:443"}
+	known := func(s Serving) *Problems {
+		p := &Problems{Problems: []Problem{{Operation: KindDoctor, Finding: Finding{Class: ClassCAA, About: here.endpoint, Certificates: []string{"api"}}}}}
+		if s == "" {
+			return p
+		}
+		return p.with(Problem{Operation: KindProbe, Since: start, Finding: Finding{Class: s.class(), About: here.endpoint, Certificates: []string{"api"}}}, start)
+	}
+	saw := func(s Serving) map[spot]*Look { return map[spot]*Look{here: {Verdict: s, Serial: "07"}} }
+	for name, tc := range map[string]struct {
+		known *Problems
+		looks map[spot]*Look
+		want  string
+	}{
+		"all well":                        {known(""), saw(ServesCurrent), ""},
+		"it waits":                        {known(""), saw(ServesWaiting), ""},
+		"it comes":                        {known(""), saw(ServesStale), "failure stale"},
+		"it stays":                        {known(ServesStale), saw(ServesStale), ""},
+		"it gets worse":                   {known(ServesStale), saw(ServesExpired), "failure expired page"},
+		"it goes":                         {known(ServesStale), saw(ServesCurrent), "success stale"},
+		"the next renewal is waited for":  {known(ServesStale), saw(ServesWaiting), ""},
+		"it answers, and is waited for":   {known(ServesUnreachable), saw(ServesWaiting), "success unreachable"},
+		"not looked at since the restart": {known(ServesStale), map[spot]*Look{here: nil}, ""},
+		"taken out of the spec":           {known(ServesStale), map[spot]*Look{}, "success stale"},
+		"another's endpoint":              {known(""), map[spot]*Look{here: {Verdict: ServesStale}, {"web", here.endpoint}: {Verdict: ServesOther}}, "failure stale, failure other_certificate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			entries := probeEntries(tc.known, tc.looks, Revision{Commit: "c0ffee"}, start.Add(time.Hour))
+			var got []string
+			latest := tc.known
+			for _, e := range entries {
+				got = append(got, strings.TrimSpace(fmt.Sprint(e.Event.Status, " ", e.Event.Class, " ", e.Event.Severity)))
+				latest = e.Problems
+				if e.Event.Operation != KindProbe || e.Event.Endpoint != here.endpoint || e.Event.Revision != "c0ffee" || e.Record != nil {
+					t.Errorf("the entry is %+v", e)
+				}
+			}
+			if s := strings.Join(got, ", "); s != tc.want {
+				t.Errorf("told %q, want %q", s, tc.want)
+			}
+			if again := probeEntries(latest, tc.looks, Revision{}, start.Add(2*time.Hour)); len(again) != 0 {
+				t.Errorf("and again %+v", again)
+			}
+			if latest.find(ClassCAA, here.endpoint) < 0 {
+				t.Error("what the doctor found is lost")
+			}
+			if x := problemEntries(latest, &Examination{}, Revision{}, start.Add(time.Hour)); len(x) != 1 || x[0].Problems.find(ClassCAA, here.endpoint) >= 0 || len(x[0].Problems.Served("")) != len(latest.Served("")) {
+				t.Errorf("the doctor leads to %+v", x)
+			}
+		})
+	}
+}
+
+// TestStatusPageServed: STATUS.md tells what an endpoint serves, and nothing
+// where all is well.
+func TestStatusPageServed(t *testing.T) {
+	var p *Problems
+	if page := string(statusPage(nil, p)); strings.Contains(page, "served") {
+		t.Errorf("without problems it says\n%s", page)
+	}
+	p = &Problems{}
+	for i := range 52 {
+		p = p.with(Problem{Operation: KindProbe, Since: start, Finding: Finding{Class: ClassStale, Message: "serves *serial* 06", About: "e:443", Certificates: []string{fmt.Sprintf("c%02d", i)}}}, start)
+	}
+	p = p.with(Problem{Operation: KindDoctor, Finding: Finding{Message: "another matter"}}, start)
+	page := string(statusPage(nil, p))
+	for _, want := range []string{"\n## What is served\n\n- **c00**, stale since 2026-11-23T12:00:00Z: serves \\*serial\\* 06\n", "- **c49**", "And 2 more, see `doctor.json`."} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q in\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "another matter") {
+		t.Error("it tells what the doctor found as served")
+	}
+	if got := p.Served("c03"); len(got) != 1 || !slices.Equal(got[0].Certificates, []string{"c03"}) {
+		t.Errorf("of one certificate there are %+v", got)
+	}
+}

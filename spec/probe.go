@@ -1,0 +1,183 @@
+package spec
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// Protocol is how a connection comes to TLS.
+type Protocol string
+
+// The protocols of a probe.
+const (
+	PlainTLS Protocol = "tls"      // from the first byte on
+	SMTP     Protocol = "smtp"     // STARTTLS (RFC 3207)
+	IMAP     Protocol = "imap"     // STARTTLS (RFC 9051 section 6.2.1)
+	Postgres Protocol = "postgres" // SSLRequest
+)
+
+// startTLS are those that begin in plain text, as they are written before "://".
+var startTLS = []string{string(SMTP), string(IMAP), string(Postgres)}
+
+// Probe is an endpoint that serves the certificate, where it is looked at what
+// is served.
+type Probe struct {
+	Protocol Protocol
+	Host     string // A-labels, or an address in canonical form
+	Port     uint16
+	// ServerName is asked for (RFC 6066 section 3); "" where the certificate
+	// has no name to ask for but addresses.
+	ServerName string
+}
+
+// Endpoint is the probe as it is written: "api.example.com:443",
+// "smtp://mail.example.com:25".
+func (p Probe) Endpoint() string {
+	at := net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port)))
+	if p.Protocol == PlainTLS {
+		return at
+	}
+	return string(p.Protocol) + "://" + at
+}
+
+// domain is the host as a name that policies and certificates speak of.
+func (p Probe) domain() Domain {
+	ip, _ := netip.ParseAddr(p.Host)
+	return Domain{Typed: p.Host, ASCII: p.Host, IP: ip}
+}
+
+// Endpoints are a certificate's probes as they are written, in their order.
+func (c *Certificate) Endpoints() []string {
+	list := make([]string, len(c.Probes))
+	for i, p := range c.Probes {
+		list[i] = p.Endpoint()
+	}
+	return list
+}
+
+// maxProbes is how many endpoints a certificate may have.
+const maxProbes = 32
+
+// probes reads the endpoints of a certificate, each with its place.
+func (b *body) probes(domains []Domain) ([]Probe, []*hcl.Range) {
+	list := b.texts("probe")
+	var probes []Probe
+	var places []*hcl.Range
+	for _, e := range list.v {
+		p, why := parseProbe(e.v)
+		if why == "" && len(domains) > 0 {
+			p.ServerName, why = serverName(p, domains)
+		}
+		if why != "" {
+			b.fault(e.at, "Invalid endpoint", "%q: %s.", short(e.v), why)
+			continue
+		}
+		if slices.ContainsFunc(probes, func(o Probe) bool { return o.Endpoint() == p.Endpoint() }) {
+			b.fault(e.at, "Duplicate endpoint", "%s is in the list already.", p.Endpoint())
+			continue
+		}
+		probes, places = append(probes, p), append(places, e.at)
+	}
+	if len(probes) > maxProbes {
+		b.fault(places[maxProbes], "Too many endpoints", "A certificate has at most %d endpoints.", maxProbes)
+	}
+	return probes, places
+}
+
+// parseProbe reads an endpoint; why says what is wrong and how to write it.
+func parseProbe(typed string) (p Probe, why string) {
+	p.Protocol = PlainTLS
+	rest := typed
+	if scheme, after, ok := strings.Cut(typed, "://"); ok {
+		if !slices.Contains(startTLS, scheme) {
+			return p, "write host and port alone, \"api.example.com:443\", for TLS from the first byte on, and " + oneOf(startTLS) + " before :// for what begins in plain text"
+		}
+		p.Protocol, rest = Protocol(scheme), after
+	}
+	host, port, err := net.SplitHostPort(rest)
+	switch {
+	case err != nil && net.ParseIP(rest) != nil && strings.Contains(rest, ":"):
+		return p, "an IPv6 address stands in brackets, and the port follows: \"[2001:db8::1]:443\""
+	case err != nil && !strings.Contains(rest, ":"):
+		return p, "host and port are both there: \"api.example.com:443\""
+	case err != nil:
+		return p, "write host and port: \"api.example.com:443\", \"[2001:db8::1]:443\""
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return p, "the port is a number from 1 to 65535"
+	}
+	p.Port = uint16(n)
+	if strings.Contains(host, "*") {
+		return p, "a wildcard is no host that can be connected to; name one that it stands for"
+	}
+	p.Host, why = parseHost(host)
+	return p, why
+}
+
+// parseHost reads a host name or an address.
+func parseHost(typed string) (host, why string) {
+	if addr, err := netip.ParseAddr(typed); err == nil {
+		d, why := parseAddress(Domain{}, addr)
+		return d.ASCII, why
+	}
+	if why := notAName(typed); why != "" {
+		return "", why
+	}
+	return toASCII(typed)
+}
+
+// serverName is the name that is asked for at an endpoint: the host, where the
+// certificate is for it, else its first name. why says so where there is none.
+func serverName(p Probe, domains []Domain) (name, why string) {
+	host := p.domain()
+	if speaksOf(domains, host) {
+		if host.IP.IsValid() {
+			return "", ""
+		}
+		return p.Host, ""
+	}
+	wildcards := false
+	for _, d := range domains {
+		switch {
+		case d.Wildcard:
+			wildcards = true
+		case !d.IP.IsValid():
+			return d.ASCII, ""
+		}
+	}
+	if wildcards {
+		return "", "the certificate is for wildcards alone, and which name to ask for there is not known; write a host that it is for, as in \"www" + strings.TrimPrefix(domains[0].ASCII, "*") + ":443\""
+	}
+	return "", ""
+}
+
+// Own tells whether the host is one that the certificate is for.
+func (p Probe) Own(c *Certificate) bool { return speaksOf(c.Domains, p.domain()) }
+
+// speaksOf tells whether a certificate of these domains is for a host.
+func speaksOf(domains []Domain, host Domain) bool {
+	_, above, _ := strings.Cut(host.ASCII, ".")
+	return slices.ContainsFunc(domains, func(d Domain) bool {
+		return d.ASCII == host.ASCII || d.Wildcard && !host.IP.IsValid() && d.ASCII == "*."+above
+	})
+}
+
+// checkProbes holds the endpoints against what certroll.hcl lets the repo have
+// looked at.
+func (c *certificates) checkProbes(b *body, cert *Certificate, places []*hcl.Range) {
+	if !c.trust.Known {
+		return // one warning says so for all that is not checked
+	}
+	for i, p := range cert.Probes {
+		if !c.trust.Probe.Asks(cert, p) {
+			b.fault(places[i], "Endpoint not allowed", "%s is none of the certificate's own names, and certroll.hcl does not allow to look there; add it there, as in probe { allow = [%q] }.",
+				p.Host, net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))))
+		}
+	}
+}
