@@ -33,6 +33,7 @@ type book struct {
 	ledger Ledger
 	life   context.Context // ends what outlasts one request
 	walk   chan struct{}   // a place for each walk through the log
+	under  sync.WaitGroup  // readings that are under way
 
 	mu       sync.Mutex
 	pass     int           // of which it is to tell
@@ -64,9 +65,10 @@ func (b *book) look(ctx context.Context) {
 		b.mu.Unlock()
 		return
 	}
-	if b.reading == nil {
+	if b.reading == nil && b.life.Err() == nil {
 		b.reading = make(chan struct{})
-		go b.read(b.pass, b.reading)
+		pass, done := b.pass, b.reading
+		b.under.Go(func() { b.read(pass, done) })
 	}
 	done := b.reading
 	b.mu.Unlock()

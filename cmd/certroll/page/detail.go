@@ -1,6 +1,7 @@
 package page
 
 import (
+	"slices"
 	"time"
 
 	"certroll/reconcile"
@@ -44,6 +45,36 @@ func (v *detailView) Live() *reconcile.Live {
 
 // KeyAge is for how long the key has been in use.
 func (v *detailView) KeyAge() string { return span(max(0, v.Now.Sub(v.Live().KeySince))) }
+
+// TLSA is the data of a TLSA record for a key: DANE-EE, SubjectPublicKeyInfo,
+// SHA-256 (RFC 7671 section 5.1).
+func (v *detailView) TLSA(digest string) string { return "3 1 1 " + digest }
+
+// Look is what is known of an endpoint.
+type Look struct {
+	At      string
+	Problem *reconcile.Problem // nil: what was seen there last is what is live
+}
+
+// Looks are the endpoints where it is looked at what is served.
+func (v *detailView) Looks() []Look {
+	var list []Look
+	for _, at := range v.C.Probe {
+		look := Look{At: at}
+		for i := range v.C.Problems {
+			if p := &v.C.Problems[i]; isProbe(*p) && p.About == at {
+				look.Problem = p
+			}
+		}
+		list = append(list, look)
+	}
+	return list
+}
+
+// Ahead are the problems that the daily examination found.
+func (v *detailView) Ahead() []reconcile.Problem {
+	return slices.DeleteFunc(slices.Clone(v.C.Problems), isProbe)
+}
 
 // RenewalRule says which rule sets the moment of the renewal.
 func (v *detailView) RenewalRule() string {

@@ -11,7 +11,7 @@ import (
 )
 
 // perPage is how many rows a page has.
-const perPage = 100
+const perPage = 200
 
 // listed is how many actions or problems stand above the table.
 const listed = 6
@@ -70,6 +70,9 @@ func (h head) Alerts() []alert {
 			who = " by " + n.Author
 		}
 		add(strings.TrimSpace("The newest revision "+short(n.Commit))+who+" "+what, n.Message)
+	}
+	for _, t := range h.Tripped {
+		add(fmt.Sprintf("%s is held as a whole, since it failed for %d certificates (%s):", t.Subject, t.Certificates, t.Class), t.Message)
 	}
 	for _, t := range h.Troubles {
 		add("", t)
@@ -246,6 +249,8 @@ func (r row) Note() string {
 		return words(r.Plan.Kind) + " (" + words(r.Plan.Reason) + "): " + r.Plan.Detail
 	case r.State == Overdue:
 		return "due since " + stamp(*r.RenewAt) + " and nobody has tried"
+	case len(r.Problems) > 0:
+		return r.Problems[0].Message
 	default:
 		return r.WaitsFor
 	}
@@ -257,6 +262,9 @@ func (r row) Marks() []string {
 	var list []string
 	if r.State == Paging || r.State == Failing {
 		list = append(list, string(r.Class), fmt.Sprintf("failure %d in a row", r.Failures))
+	}
+	if len(r.Problems) > 0 && r.Note() == r.Problems[0].Message {
+		list = append(list, string(r.Problems[0].Class))
 	}
 	if until := r.heldUntil(); until != nil && until.After(r.now) {
 		list = append(list, "waits until "+stamp(*until))

@@ -15,11 +15,12 @@ type Input struct {
 	Records  []*reconcile.Record
 	Standing []reconcile.Action // the plan; nil where nobody made one
 	Problems []reconcile.Problem
-	Revision *Revision // in force; nil where that is not known
-	Newest   *NotTaken // nil: the newest revision is in force
-	Pass     *Pass     // nil: no pass has ended yet
-	Ledger   string    // the ledger's commit that was read; "" where none is named
-	Troubles []string  // what cannot be looked at, in the other side's words
+	Tripped  []reconcile.Tripped // what is held as a whole
+	Revision *Revision           // in force; nil where that is not known
+	Newest   *NotTaken           // nil: the newest revision is in force
+	Pass     *Pass               // nil: no pass has ended yet
+	Ledger   string              // the ledger's commit that was read; "" where none is named
+	Troubles []string            // what cannot be looked at, in the other side's words
 }
 
 // Revision is a commit of the config repo.
@@ -74,7 +75,11 @@ type Certificate struct {
 	Class    reconcile.Class   `json:"class"`    // of the last failure
 	Message  string            `json:"message"`  // the upstream's own words
 	WaitsFor string            `json:"waits_for"`
-	Plan     *Planned          `json:"plan"` // null: there is nothing to do
+	Plan     *Planned          `json:"plan"`  // null: there is nothing to do
+	Probe    []string          `json:"probe"` // endpoints where it is looked at what is served
+	// Problems are the open ones that touch it: found by the daily examination,
+	// or at an endpoint.
+	Problems []reconcile.Problem `json:"problems"`
 
 	record *reconcile.Record // nil where the ledger knows nothing
 	text   string            // what a search looks in
@@ -102,12 +107,18 @@ func New(in Input, now time.Time) *Page {
 	for i := range in.Standing {
 		actions[in.Standing[i].Certificate] = &in.Standing[i]
 	}
+	open := map[string][]reconcile.Problem{}
+	for _, one := range in.Problems {
+		for _, name := range one.Certificates {
+			open[name] = append(open[name], one)
+		}
+	}
 	for _, r := range in.Records {
-		p.add(newCertificate(r, actions[r.Certificate], now))
+		p.add(newCertificate(r, actions[r.Certificate], open[r.Certificate], now))
 	}
 	for i := range in.Standing {
 		if a := &in.Standing[i]; p.byName[a.Certificate] == nil {
-			p.add(newCertificate(nil, a, now))
+			p.add(newCertificate(nil, a, open[a.Certificate], now))
 		}
 	}
 	slices.SortFunc(p.Certificates, worstFirst)
@@ -133,8 +144,12 @@ const TeamLabel = "team"
 // Team is whose it is, "" where nobody said.
 func (c *Certificate) Team() string { return c.Labels[TeamLabel] }
 
-func newCertificate(r *reconcile.Record, a *reconcile.Action, now time.Time) *Certificate {
-	c := &Certificate{Names: []string{}, Labels: map[string]string{}, record: r, State: stateOf(r, a, now)}
+func newCertificate(r *reconcile.Record, a *reconcile.Action, open []reconcile.Problem, now time.Time) *Certificate {
+	c := &Certificate{Names: []string{}, Labels: map[string]string{}, Probe: []string{}, Problems: append([]reconcile.Problem{}, open...), record: r}
+	c.State = stateOf(r, a, now)
+	if ranks[c.State] > ranks[Unserved] && slices.ContainsFunc(open, isProbe) {
+		c.State = Unserved
+	}
 	if a != nil {
 		c.fromAction(a)
 	}
@@ -144,6 +159,8 @@ func newCertificate(r *reconcile.Record, a *reconcile.Action, now time.Time) *Ce
 	c.text = c.searched()
 	return c
 }
+
+func isProbe(p reconcile.Problem) bool { return p.Operation == reconcile.KindProbe }
 
 func (c *Certificate) fromAction(a *reconcile.Action) {
 	c.Name = a.Certificate
@@ -174,6 +191,9 @@ func (c *Certificate) fromRecord(r *reconcile.Record) {
 	}
 	if r.Labels != nil {
 		c.Labels = r.Labels
+	}
+	if r.Probe != nil {
+		c.Probe = r.Probe
 	}
 	if l := r.Live; l != nil {
 		c.Issuer, c.Serial, c.Version, c.NotAfter = l.Issuer, l.Serial, l.Version, &l.NotAfter

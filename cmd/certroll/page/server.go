@@ -54,7 +54,7 @@ func NewServer(life context.Context, ledger Ledger, now func() time.Time) *Serve
 func (s *Server) Passed(in Input) {
 	s.mu.Lock()
 	if in.Records == nil && in.Standing == nil {
-		in.Records, in.Standing = s.input.Records, s.input.Standing
+		in.Records, in.Standing, in.Tripped = s.input.Records, s.input.Standing, s.input.Tripped
 		if before := s.input.Pass; before != nil && in.Pass != nil {
 			in.Pass.SeenAt = before.SeenAt
 		}
@@ -63,6 +63,13 @@ func (s *Server) Passed(in Input) {
 	s.mu.Unlock()
 	s.book.turn()
 	s.bell.ring()
+}
+
+// Wait returns when nothing reads the ledger any more; life has ended before.
+func (s *Server) Wait() {
+	s.book.mu.Lock() // what is about to begin has begun
+	s.book.mu.Unlock()
+	s.book.under.Wait()
 }
 
 // page is how things stand now.

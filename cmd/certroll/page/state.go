@@ -13,21 +13,22 @@ type State string
 
 // The states. Where a certificate is in several of them, the first counts.
 const (
-	Paging    State = "paging"    // failing, three times in a row or more
-	Failing   State = "failing"   // the last attempt failed
-	Expired   State = "expired"   // what is live is over
-	Overdue   State = "overdue"   // due for long, and nobody has tried
-	Held      State = "held"      // due, and it waits for a stated reason
-	Expiring  State = "expiring"  // less than a fifth of its time is left
-	Missing   State = "missing"   // nothing was issued yet
-	Unmanaged State = "unmanaged" // a person turned the renewal off
-	Due       State = "due"       // the next run renews it
-	InOrder   State = "in_order"  // it is renewed by itself, later
-	Retired   State = "retired"   // gone from the spec
+	Paging    State = "paging"     // failing, three times in a row or more
+	Failing   State = "failing"    // the last attempt failed
+	Expired   State = "expired"    // what is live is over
+	Overdue   State = "overdue"    // due for long, and nobody has tried
+	Unserved  State = "not_served" // an endpoint shows another one, or does not answer
+	Held      State = "held"       // due, and it waits for a stated reason
+	Expiring  State = "expiring"   // less than a fifth of its time is left
+	Missing   State = "missing"    // nothing was issued yet
+	Unmanaged State = "unmanaged"  // a person turned the renewal off
+	Due       State = "due"        // the next run renews it
+	InOrder   State = "in_order"   // it is renewed by itself, later
+	Retired   State = "retired"    // gone from the spec
 )
 
 // States are all of them, the worst first.
-var States = []State{Paging, Failing, Expired, Overdue, Held, Expiring, Missing, Unmanaged, Due, InOrder, Retired}
+var States = []State{Paging, Failing, Expired, Overdue, Unserved, Held, Expiring, Missing, Unmanaged, Due, InOrder, Retired}
 
 var ranks = func() map[State]int {
 	m := make(map[State]int, len(States))
@@ -44,6 +45,8 @@ func (s State) Word() string {
 		return "in order"
 	case Missing:
 		return "not issued"
+	case Unserved:
+		return "not served"
 	default:
 		return string(s)
 	}
