@@ -22,8 +22,8 @@ type layout struct {
 	Static bool
 }
 
-// Certificate is the address of a certificate's page.
-func (l layout) Certificate(name string) string {
+// Way is the address of a certificate's page.
+func (l layout) Way(name string) string {
 	if l.Static {
 		return l.Root + "certificates/" + url.PathEscape(fileName(name))
 	}
@@ -131,7 +131,7 @@ func (p *Page) index(l layout, f Filter) indexView {
 	to := min(from+perPage, len(picked))
 	v.From, v.To = min(from+1, to), to
 	for i, c := range picked[from:to] {
-		r := row{Certificate: c, Href: l.Certificate(c.Name), Bar: s.bar(c), now: p.Now}
+		r := row{Certificate: c, Href: l.Way(c.Name), Bar: s.bar(c), now: p.Now}
 		if at := from + i; at == 0 || picked[at-1].State != c.State {
 			r.Anchor = c.State
 		}
