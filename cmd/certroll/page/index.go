@@ -267,7 +267,7 @@ func (r row) Marks() []string {
 		list = append(list, string(r.Problems[0].Class))
 	}
 	if until := r.heldUntil(); until != nil && until.After(r.now) {
-		list = append(list, "waits until "+stamp(*until))
+		list = append(list, "waits until "+until.UTC().Format("2006-01-02 15:04 UTC"))
 	}
 	return list
 }
