@@ -1,8 +1,6 @@
 package main
 
 import (
-	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,13 +10,8 @@ import (
 // TestPullOfADirectory takes up each edit once, and writes nothing where there
 // is none: its own writing would be taken for the next edit.
 func TestPullOfADirectory(t *testing.T) {
-	dir, state := t.TempDir(), t.TempDir()
-	d := &daemon{
-		app: &app{configDir: dir, err: io.Discard, getenv: func(string) string { return "" }},
-		settings: &settings{
-			Repo: &repoSettings{}, Ledger: &ledgerSettings{}, Vault: &vaultSettings{}, Trust: &trustSettings{}, StateDir: state,
-		}, log: slog.New(slog.DiscardHandler), say: newDecisions(slog.New(slog.DiscardHandler)), metrics: newMetrics(),
-	}
+	dir := t.TempDir()
+	d := idleDaemon(t, dir)
 	pull := func(locals string) (kept os.FileInfo) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(dir, "a.hcl"), []byte(locals), 0o600); err != nil {
