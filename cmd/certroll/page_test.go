@@ -2,8 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"html"
+	"io/fs"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -99,12 +104,42 @@ func TestStatusPage(t *testing.T) {
 		tab.Until(`document.querySelector(".alert")?.textContent.includes("was refused")`)
 		tab.Silent()
 	})
+	t.Run("as files", func(t *testing.T) {
+		dir := filepath.Join(w.dir, "pages")
+		if said := w.certroll(0, "status", "-html", dir); !strings.Contains(said, "2 certificates") {
+			t.Errorf("it says %s", said)
+		}
+		files := httptest.NewServer(http.FileServer(http.Dir(dir)))
+		defer files.Close()
+		copied := browser.Tab(t)
+		copied.Open(files.URL + "/")
+		_ = pagetest.Eval[bool](copied, `document.getElementById("q").focus() ?? true`)
+		copied.Type("web.lab")
+		copied.Until(`document.querySelectorAll("#rows tbody tr").length === 1`)
+		copied.Open(pagetest.Eval[string](copied, `document.querySelector("#rows tbody a").href`))
+		if text := copied.Text(); !strings.Contains(text, "issue success") || !strings.Contains(text, "A copy, written") {
+			t.Errorf("the page of web says:\n%s", text)
+		}
+		copied.Silent()
+		if err := os.WriteFile(filepath.Join(dir, "certificates", "gone.html"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.certroll(0, "status", "-html", dir)
+		if _, err := os.Stat(filepath.Join(dir, "certificates", "gone.html")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the page of a certificate that is gone: %v", err)
+		}
+		if said := w.certroll(1, "status", "-html", w.dir); !strings.Contains(said, "name a directory of its own") {
+			t.Errorf("it says %s", said)
+		}
+	})
 	answer, err := http.Get(home + "status.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	var s struct{ Certificates []struct{ Certificate, Serial string } }
+	var s struct {
+		Certificates []struct{ Certificate, Serial string }
+	}
 	if err := json.NewDecoder(answer.Body).Decode(&s); err != nil || len(s.Certificates) != 2 {
 		t.Errorf("status.json: %v, %+v", err, s)
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"certroll/reconcile"
 )
 
 func etag(b []byte) string {
@@ -39,6 +41,21 @@ type entry struct {
 	Expires *time.Time `json:"x"`
 	Href    string     `json:"h"`
 	Text    string     `json:"t"`
+}
+
+// Histories are those of all certificates, out of all events of the log.
+func Histories(events []reconcile.Event) func(certificate string) History {
+	byName := map[string][]reconcile.Event{}
+	for _, e := range events {
+		byName[e.Certificate] = append(byName[e.Certificate], e)
+	}
+	return func(certificate string) History {
+		list := slices.Clone(byName[certificate])
+		slices.Reverse(list)
+		slices.SortStableFunc(list, func(a, b reconcile.Event) int { return b.Time.Compare(a.Time) })
+		n := min(mostEvents, len(list))
+		return History{Events: list[:n], More: n < len(list)}
+	}
 }
 
 // Files hands over all files of the page that stands without a server, the

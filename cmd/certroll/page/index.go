@@ -121,7 +121,7 @@ type row struct {
 func (p *Page) index(l layout, f Filter) indexView {
 	picked, totals := p.Pick(f)
 	v := indexView{head: head{l, "Certificates", p}, Filter: f, Matched: len(picked), Pages: max(1, (len(picked)+perPage-1)/perPage)}
-	v.Filter.Page = min(f.Page, v.Pages)
+	v.Filter.Page = max(1, min(f.Page, v.Pages))
 	v.totals(totals, picked)
 	v.plan()
 	v.Open = p.Problems[:min(listed, len(p.Problems))]

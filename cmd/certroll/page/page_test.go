@@ -1,7 +1,11 @@
 package page
 
 import (
+	"net/url"
+	"path"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -159,5 +163,46 @@ func TestBar(t *testing.T) {
 	}
 	if b := s.bar(newCertificate(live("over", "ca", 90*day24, 90*day24), nil, nil, noon)); b != (bar{}) {
 		t.Errorf("what is over has a line: %+v", b)
+	}
+}
+
+// TestFiles: what the files link to is there, and they hold what the server
+// shows.
+func TestFiles(t *testing.T) {
+	for name, in := range map[string]Input{"ten": ten(), "more than a page": many(perPage + 1), "none": {}} {
+		t.Run(name, func(t *testing.T) {
+			events, err := reconcile.Query{}.Events(story(t, "api"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files := map[string]string{}
+			if err := New(in, noon).Files(Histories(events), func(name string, b []byte) error {
+				files[name] = string(b)
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			links := regexp.MustCompile(`(?:href|src)="([^"#]*)[#"]`)
+			for name, body := range files {
+				if !strings.HasSuffix(name, ".html") {
+					continue
+				}
+				for _, m := range links.FindAllStringSubmatch(body, -1) {
+					to, err := url.PathUnescape(m[1])
+					if err != nil {
+						t.Fatal(err)
+					}
+					if to = path.Join(path.Dir(name), to); m[1] != "" && files[to] == "" {
+						t.Errorf("%s leads to %s, which is not there", name, m[1])
+					}
+				}
+				if strings.Contains(body, "?q=") || strings.Contains(body, "EventSource") {
+					t.Errorf("%s needs a server", name)
+				}
+			}
+			if api := files["certificates/api.html"]; name == "ten" && (!strings.Contains(api, prevented) || !strings.Contains(api, "03a1b2c3d4e5f60718293a4b5c6d7e8f9012")) {
+				t.Errorf("the page of api lacks its failure or its events:\n%s", api)
+			}
+		})
 	}
 }
