@@ -74,6 +74,10 @@ $(LINT): .ci/tools/go.mod .ci/tools/go.sum
 bench: lab ## run the benchmarks; BENCH=regexp chooses
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...
 
+.PHONY: screenshots
+screenshots: ## take the pictures of the documentation again, by Chromium
+	$(GO) test ./cmd/certroll/page -run '^TestScreenshots$$' -count 1 -args -screenshots $(abspath docs/img)
+
 .PHONY: fuzz
 fuzz: ## fuzz each target for FUZZTIME
 	@for file in $(FUZZED); do for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \

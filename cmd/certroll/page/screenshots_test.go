@@ -38,10 +38,9 @@ func TestScreenshots(t *testing.T) {
 		width, height         int64
 	}{
 		{"page-10", small + "/", "light", 1280, 1090},
-		{"page-10-dark", small + "/", "dark", 1280, 1090},
+		{"page-dark", small + "/", "dark", 1280, 1090},
 		{"page-10000", large + "/", "light", 1280, 1000},
 		{"certificate", small + "/certificates/api", "light", 1280, 1280},
-		{"phone", small + "/", "light", 390, 1200},
 	} {
 		tab := b.Tab(t)
 		tab.Scheme(c.scheme)
