@@ -36,6 +36,7 @@ type book struct {
 	under  sync.WaitGroup  // readings that are under way
 
 	mu       sync.Mutex
+	closed   bool
 	pass     int           // of which it is to tell
 	seen     int           // that it was read for
 	reading  chan struct{} // closed when the reading that is under way ends; nil: none is
@@ -61,11 +62,11 @@ func (b *book) turn() {
 // that a little.
 func (b *book) look(ctx context.Context) {
 	b.mu.Lock()
-	if b.seen == b.pass && b.reading == nil {
+	if b.closed || b.seen == b.pass && b.reading == nil {
 		b.mu.Unlock()
 		return
 	}
-	if b.reading == nil && b.life.Err() == nil {
+	if b.reading == nil {
 		b.reading = make(chan struct{})
 		pass, done := b.pass, b.reading
 		b.under.Go(func() { b.read(pass, done) })
@@ -79,6 +80,14 @@ func (b *book) look(ctx context.Context) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+}
+
+// close returns when nothing is read any more.
+func (b *book) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.under.Wait()
 }
 
 func (b *book) read(pass int, done chan struct{}) {

@@ -66,11 +66,7 @@ func (s *Server) Passed(in Input) {
 }
 
 // Wait returns when nothing reads the ledger any more; life has ended before.
-func (s *Server) Wait() {
-	s.book.mu.Lock() // what is about to begin has begun
-	s.book.mu.Unlock()
-	s.book.under.Wait()
-}
+func (s *Server) Wait() { s.book.close() }
 
 // page is how things stand now.
 func (s *Server) page(ctx context.Context) *Page {

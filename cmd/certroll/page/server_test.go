@@ -29,7 +29,7 @@ func queryOf(t *testing.T, f Filter) url.Values {
 // serving is a server at noon with the events of api in its ledger.
 func serving(t *testing.T, in Input) (*Server, *shelf) {
 	t.Helper()
-	ledger := &shelf{tree: story(t, "api"), head: in.Ledger}
+	ledger := &shelf{tree: story(t, "api", in.Problems...), head: in.Ledger}
 	s := NewServer(t.Context(), ledger, func() time.Time { return noon })
 	s.Passed(in)
 	return s, ledger

@@ -123,7 +123,7 @@ func ten() Input {
 func many(n int) Input {
 	const d = 24 * hour
 	in := ten()
-	in.Records, in.Standing, in.Problems[0].Certificates = nil, nil, []string{"platform-api-0005"}
+	in.Records, in.Standing, in.Problems[0].Certificates = nil, nil, []string{"search-admin-0022"}
 	teams := []string{"data", "edge", "mail", "network", "payments", "platform", "search", "shop"}
 	what := []string{"api", "web", "admin", "auth", "cdn", "grpc", "hooks", "img", "login", "queue", "static", "www"}
 	for i := range n {
@@ -133,16 +133,16 @@ func many(n int) Input {
 		if i%11 == 0 {
 			issuer = "gts"
 		}
-		if i%2500 == 17 || i%900 == 31 {
+		if i%5000 == 17 || i%4000 == 31 {
 			age = time.Duration(62+i%19) * d
 		}
 		r := labelled(suggested(live(name, issuer, age, life)), teams[i%len(teams)], []string{"prod", "prod", "staging"}[i%3])
 		switch {
-		case i%2500 == 17:
+		case i%5000 == 17:
 			failing(r, 3+i%4, reconcile.ClassCAA, "CAA record for "+name+".example.com prevents issuance", 5*d)
-		case i%900 == 31:
+		case i%4000 == 31:
 			failing(r, 1+i%2, reconcile.ClassDNSPropagation, "the TXT record _acme-challenge."+name+".example.com. was not seen at ns1.example.net:53 within 2m0s", 5*hour)
-		case i%1400 == 55:
+		case i%4000 == 55:
 			r.RenewAt, r.Unmanaged = nil, &reconcile.Unmanaged{Since: noon.Add(-9 * d), Reason: "migration", By: "A. Person <person@example.com>"}
 		}
 		in.Records = append(in.Records, r)
@@ -155,19 +155,21 @@ func many(n int) Input {
 }
 
 // story is a ledger's tree with the events of one certificate, oldest first.
-func story(t testing.TB, name string) fs.FS {
+func story(t testing.TB, name string, problems ...reconcile.Problem) fs.FS {
 	t.Helper()
-	until := noon.Add(7 * hour)
+	serial := live(name, "letsencrypt", 0, hour).Live.Serial
 	events := []reconcile.Event{
 		{ID: "1", Time: noon.Add(-168 * 24 * hour), Operation: reconcile.KindIssue, Status: reconcile.Success, Reason: reconcile.ReasonMissing, Actor: "A. Person <person@example.com>",
 			Revision: strings.Repeat("ab", 20), NewSerial: "03a1b2c3d4e5f60718293a4b5c6d7e8f9012", Detail: "there is no secret at secret/tls/" + name + " yet"},
 		{ID: "2", Time: noon.Add(-78 * 24 * hour), Operation: reconcile.KindRenew, Status: reconcile.Success, Reason: reconcile.ReasonWindow, Actor: "schedule",
-			Revision: strings.Repeat("ab", 20), OldSerial: "03a1b2c3d4e5f60718293a4b5c6d7e8f9012", NewSerial: "046170696365727472"},
+			Revision: strings.Repeat("ab", 20), OldSerial: "03a1b2c3d4e5f60718293a4b5c6d7e8f9012", NewSerial: serial},
 		{ID: "d", Time: noon.Add(-8 * 24 * hour), Operation: reconcile.KindDoctor, Status: reconcile.Failed, Reason: reconcile.ReasonFound, Actor: "schedule", Class: reconcile.ClassCAA,
 			Message: "api.example.com CAA 0 issue \"other-ca.example\"", Detail: "the next renewal of " + name + " will fail"},
 	}
 	for i := range 4 {
-		events = append(events, reconcile.Event{ID: fmt.Sprint("f", i), Time: noon.Add(time.Duration(-17-24*(3-i)) * hour), Operation: reconcile.KindRenew, Status: reconcile.Failed,
+		at := noon.Add(time.Duration(-17-24*(3-i)) * hour)
+		until := at.Add(24 * hour)
+		events = append(events, reconcile.Event{ID: fmt.Sprint("f", i), Time: at, Operation: reconcile.KindRenew, Status: reconcile.Failed,
 			Reason: reconcile.ReasonThreshold, Actor: "schedule", Class: reconcile.ClassCAA, Message: prevented, Failures: i + 1, HoldUntil: &until, Severity: map[bool]string{true: "page"}[i > 1]})
 	}
 	var b strings.Builder
@@ -179,11 +181,11 @@ func story(t testing.TB, name string) fs.FS {
 		}
 		b.Write(append(line, '\n'))
 	}
-	problems, err := json.Marshal(reconcile.Problems{Schema: 1, Problems: ten().Problems})
+	doctor, err := json.Marshal(reconcile.Problems{Schema: 1, Problems: problems})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fstest.MapFS{"audit/2026/11.jsonl": {Data: []byte(b.String())}, "doctor.json": {Data: problems}}
+	return fstest.MapFS{"audit/2026/11.jsonl": {Data: []byte(b.String())}, "doctor.json": {Data: doctor}}
 }
 
 // shelf is a ledger that stays as it is.
