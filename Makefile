@@ -50,7 +50,7 @@ format: ## fail where gofmt would change a file
 
 .PHONY: words
 words: ## fail where work was left for later
-	@! git grep -nE 'TO[D]O|FIX[M]E|X[X]X' -- ':!*go.sum' ':!*.pem' || { echo "finish the work, or open an issue and take the mark out"; exit 1; }
+	@! git grep -nIE 'TO[D]O|FIX[M]E|X[X]X' -- ':!*go.sum' ':!*.pem' || { echo "finish the work, or open an issue and take the mark out"; exit 1; }
 
 .PHONY: tidy
 tidy: ## fail where go.mod or go.sum are not tidy
