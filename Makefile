@@ -50,7 +50,7 @@ format: ## fail where gofmt would change a file
 
 .PHONY: words
 words: ## fail where work was left for later
-	@! git grep -nE 'TO[D]O|FIX[M]E|X[X]X' -- ':!*go.sum' ':!*.pem' || { echo "finish the work, or open an issue and take the mark out"; exit 1; }
+	@! git grep -nIE 'TO[D]O|FIX[M]E|X[X]X' -- ':!*go.sum' ':!*.pem' || { echo "finish the work, or open an issue and take the mark out"; exit 1; }
 
 .PHONY: tidy
 tidy: ## fail where go.mod or go.sum are not tidy
@@ -73,6 +73,10 @@ $(LINT): .ci/tools/go.mod .ci/tools/go.sum
 .PHONY: bench
 bench: lab ## run the benchmarks; BENCH=regexp chooses
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...
+
+.PHONY: screenshots
+screenshots: ## take the pictures of the documentation again, by Chromium
+	$(GO) test ./cmd/certroll/page -run '^TestScreenshots$$' -count 1 -args -screenshots $(abspath docs/img)
 
 .PHONY: fuzz
 fuzz: ## fuzz each target for FUZZTIME

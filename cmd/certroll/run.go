@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/page"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/reconcile"
@@ -49,6 +50,8 @@ type daemon struct {
 	files    *watch
 	metrics  *metrics
 	health   *health
+	page     *page.Server
+	shelf    opened // the ledger, as the page reads it
 	lookout  *reconcile.Lookout
 	notifier *reconcile.Notifier // nil: nobody is told
 	good     *gitsync.Revision   // the last revision without a mistake
@@ -59,6 +62,7 @@ type daemon struct {
 	warned   map[string]bool // what was said of mounts
 	refused  string          // the revision that was refused last, and why
 	withheld string          // the one that was held back last, and why
+	newest   *page.NotTaken  // the newest revision, where it is not in force
 	untaken  bool            // the ledger may say that a revision is not in force
 }
 
@@ -82,6 +86,7 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer d.files.Close()
+	d.page = page.NewServer(ctx, &d.shelf, time.Now)
 	// Served from the start, so that who watches sees that Vault is waited for.
 	served, err := d.serve(ctx)
 	if err != nil {
@@ -92,6 +97,8 @@ func (a *app) run(ctx context.Context) error {
 	}
 	defer d.Close()
 	d.metrics.connected(d.client.TokenLease)
+	defer d.page.Wait()
+	d.shelf.ledger.Store(d.parts.ledger)
 	d.health.connected(func(ctx context.Context) error { return d.kv.Reach(ctx, s.Vault.Mount) })
 	if a.configDir != "" && s.Verify != nil {
 		log.Warn("verify in certroll.hcl is about commits: no signature is asked for of what lies in a directory", "directory", a.configDir)
@@ -156,7 +163,9 @@ func (d *daemon) passed(p reconcile.Pass) {
 	if d.good != nil {
 		revision = revisionTaken{d.good.Commit, d.takenAt}
 	}
-	d.metrics.passed(p, revision, time.Now())
+	now := time.Now()
+	d.metrics.passed(p, revision, now)
+	d.page.Passed(d.shown(p, now))
 	d.lookout.Follow(p.Standing, reconcile.Revision{Commit: revision.commit})
 	d.say.pass(p)
 	d.health.passed(p)
@@ -203,8 +212,7 @@ func (d *daemon) pull(ctx context.Context) error {
 	}
 	d.say.trouble("pull", nil)
 	if d.inForce(rev) {
-		d.metrics.hold("")
-		d.refused, d.withheld = "", ""
+		d.followed()
 		d.taken(ctx, rev)
 		return nil
 	}
@@ -212,17 +220,23 @@ func (d *daemon) pull(ctx context.Context) error {
 	if diags.HasErrors() {
 		d.metrics.hold(reconcile.ReasonRefused)
 		d.untaken = true
+		d.newest = &page.NotTaken{Commit: rev.Commit, Author: rev.Author, Reason: reconcile.ReasonRefused, Message: view.OneLine(diags)}
 		d.showRefused(rev, files, diags)
 		d.say.trouble("telling", d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)))
 		return d.fallBack()
 	}
 	d.log.Info("revision", "revision", rev.Commit, "author", rev.Author, "certificates", len(desired.Certificates))
-	d.metrics.hold("")
-	d.refused, d.withheld = "", ""
+	d.followed()
 	d.logChanges(desired)
 	d.good, d.desired, d.takenAt = rev, desired, time.Now()
 	d.taken(ctx, rev)
 	return d.keepGood()
+}
+
+// followed is what there is once the newest revision is in force.
+func (d *daemon) followed() {
+	d.metrics.hold("")
+	d.refused, d.withheld, d.newest = "", "", nil
 }
 
 // taken tells the ledger that a revision is in force, where it may say of one

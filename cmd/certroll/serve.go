@@ -91,6 +91,7 @@ func (d *daemon) listen(needed bool) (net.Listener, error) {
 func (d *daemon) routes(hooks map[string]http.Handler, address net.Addr) http.Handler {
 	guarded := http.NewServeMux()
 	guarded.Handle("GET /metrics", promhttp.HandlerFor(d.metrics, promhttp.HandlerOpts{Registry: d.metrics}))
+	guarded.Handle("/", d.page)
 
 	open := http.NewServeMux()
 	open.HandleFunc("GET /healthz", d.health.alive)

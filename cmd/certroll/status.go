@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 func (a *app) statusCommand() *cobra.Command {
 	var asJSON bool
+	var dir string
 	c := &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Show how the certificates stand, from the ledger",
@@ -20,9 +22,18 @@ func (a *app) statusCommand() *cobra.Command {
 
 Exits 0 where all is well, 1 where a certificate is failing, or overdue (see
 certroll expiring), or an endpoint does not serve it, and 2 where one has failed three times in a row or more, for
-which a person is to be woken.`,
+which a person is to be woken.
+
+With -html it writes the status page into a directory instead, as files for a
+web server, and exits 0 however the certificates stand.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if dir != "" {
+				if len(args) > 0 {
+					return errors.New("-html writes the page of all certificates: leave the name out")
+				}
+				return a.writePages(cmd.Context(), dir)
+			}
 			dto, err := a.status(cmd.Context(), args)
 			if err != nil {
 				return err
@@ -40,6 +51,8 @@ which a person is to be woken.`,
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON (schema in docs/asking.md)")
+	c.Flags().StringVar(&dir, "html", "", "write the status page into this directory")
+	c.MarkFlagsMutuallyExclusive("json", "html")
 	return c
 }
 

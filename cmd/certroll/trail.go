@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"certroll/cmd/certroll/page"
 	"certroll/gitsync"
 	"certroll/reconcile"
 	"certroll/spec"
@@ -85,6 +86,7 @@ var reasons = map[gitsync.Kind]reconcile.Reason{
 func (d *daemon) withhold(ctx context.Context, held *gitsync.Error) error {
 	d.metrics.hold(reasons[held.Kind])
 	d.untaken = true
+	d.newest = &page.NotTaken{Commit: held.Held.Commit, Author: held.Held.Author, Reason: reasons[held.Kind], Message: held.Error()}
 	if said := held.Held.Commit + string(reasons[held.Kind]); d.withheld != said {
 		d.withheld = said
 		d.log.Error("revision held back", "revision", held.Held.Commit, "author", held.Held.Author, "reason", string(reasons[held.Kind]), "error", held)

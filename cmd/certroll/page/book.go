@@ -1,0 +1,165 @@
+package page
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// Ledger is where events are read.
+type Ledger interface {
+	Snapshot(ctx context.Context) (tree fs.FS, head string, err error)
+}
+
+const (
+	// patience is how long a page waits for the ledger, before it shows what
+	// was read of it last.
+	patience = 3 * time.Second
+	// readTimeout bounds one exchange with the ledger.
+	readTimeout = time.Minute
+	// kept is how many certificates' histories are kept for one head.
+	kept = 256
+	// walks is how many histories are read at once.
+	walks = 2
+)
+
+// book is the ledger as it was seen last. It looks again once a pass at most,
+// and reads a certificate's history once a head.
+type book struct {
+	ledger Ledger
+	life   context.Context // ends what outlasts one request
+	walk   chan struct{}   // a place for each walk through the log
+	under  sync.WaitGroup  // readings that are under way
+
+	mu       sync.Mutex
+	closed   bool
+	pass     int           // of which it is to tell
+	seen     int           // that it was read for
+	reading  chan struct{} // closed when the reading that is under way ends; nil: none is
+	tree     fs.FS         // nil: it was never read
+	head     string
+	err      error // of the last reading
+	problems []reconcile.Problem
+	events   map[string]History
+}
+
+func newBook(life context.Context, l Ledger) *book {
+	return &book{ledger: l, life: life, walk: make(chan struct{}, walks), events: map[string]History{}}
+}
+
+// turn says that a pass has ended: what was read may be old.
+func (b *book) turn() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pass++
+}
+
+// look reads the ledger where a pass has ended since it was read, and waits for
+// that a little.
+func (b *book) look(ctx context.Context) {
+	b.mu.Lock()
+	if b.closed || b.seen == b.pass && b.reading == nil {
+		b.mu.Unlock()
+		return
+	}
+	if b.reading == nil {
+		b.reading = make(chan struct{})
+		pass, done := b.pass, b.reading
+		b.under.Go(func() { b.read(pass, done) })
+	}
+	done := b.reading
+	b.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// close returns when nothing is read any more.
+func (b *book) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.under.Wait()
+}
+
+func (b *book) read(pass int, done chan struct{}) {
+	ctx, cancel := context.WithTimeout(b.life, readTimeout)
+	defer cancel()
+	tree, head, err := b.ledger.Snapshot(ctx)
+	var p *reconcile.Problems
+	if err == nil {
+		p, err = reconcile.ReadProblems(tree)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer close(done)
+	b.reading, b.seen, b.err = nil, pass, err
+	if err != nil {
+		return // what was read before is still true, as of then
+	}
+	if head != b.head || b.tree == nil {
+		b.events = map[string]History{}
+	}
+	b.tree, b.head, b.problems = tree, head, p.Problems
+}
+
+// open gives the open problems and the ledger's head.
+func (b *book) open() (problems []reconcile.Problem, head string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.problems, b.head, b.err
+}
+
+// history is a certificate's, out of the ledger's last reading.
+func (b *book) history(ctx context.Context, name string) History {
+	b.mu.Lock()
+	tree, head, h, failed := b.tree, b.head, b.events[name], b.err
+	b.mu.Unlock()
+	switch {
+	case tree == nil && failed != nil:
+		return History{Error: failed.Error()}
+	case tree == nil:
+		return History{Error: "the ledger has not answered yet"}
+	case h.Events == nil:
+		h = b.walkFor(ctx, tree, head, name)
+	}
+	if failed != nil && h.Error == "" {
+		h.Error = fmt.Sprintf("this is as of an earlier look at the ledger (%s): %s", short(head), failed)
+	}
+	return h
+}
+
+// walkFor goes through the log for a certificate, and keeps what it found.
+func (b *book) walkFor(ctx context.Context, tree fs.FS, head, name string) History {
+	select {
+	case b.walk <- struct{}{}:
+		defer func() { <-b.walk }()
+	case <-ctx.Done():
+		return History{Error: "the log is being read for others; load the page again"}
+	}
+	events, more, err := reconcile.Query{Certificate: name}.Newest(tree, mostEvents)
+	if err != nil {
+		return History{Error: err.Error()}
+	}
+	h := History{Events: events, More: more}
+	if h.Events == nil {
+		h.Events = []reconcile.Event{}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if head == b.head {
+		if len(b.events) >= kept {
+			clear(b.events)
+		}
+		b.events[name] = h
+	}
+	return h
+}

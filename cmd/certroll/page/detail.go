@@ -1,0 +1,100 @@
+package page
+
+import (
+	"slices"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// mostEvents is how much of its history a certificate's page shows.
+const mostEvents = 200
+
+// History is what the audit log says of a certificate.
+type History struct {
+	Events []reconcile.Event // the newest first
+	More   bool              // there are older ones
+	Error  string            // why there is none, or an old one; ""
+}
+
+// detailView is the page of one certificate.
+type detailView struct {
+	head
+	C       *Certificate
+	History History
+	Ticks   []tick
+	Bar     bar
+}
+
+// detail is the view of one certificate.
+func (p *Page) detail(l layout, c *Certificate, h History) detailView {
+	s := newScale([]*Certificate{c}, p.Now)
+	return detailView{head: head{l, c.Name, p}, C: c, History: h, Ticks: s.ticks(), Bar: s.bar(c)}
+}
+
+// Record is what the ledger says; nil where it knows nothing yet.
+func (v *detailView) Record() *reconcile.Record { return v.C.record }
+
+// Live is what is in Vault; nil where nothing was issued.
+func (v *detailView) Live() *reconcile.Live {
+	if v.C.record == nil {
+		return nil
+	}
+	return v.C.record.Live
+}
+
+// KeyAge is for how long the key has been in use.
+func (v *detailView) KeyAge() string { return span(max(0, v.Now.Sub(v.Live().KeySince))) }
+
+// TLSA is the data of a TLSA record for a key: DANE-EE, SubjectPublicKeyInfo,
+// SHA-256 (RFC 7671 section 5.1).
+func (v *detailView) TLSA(digest string) string { return "3 1 1 " + digest }
+
+// Look is what is known of an endpoint.
+type Look struct {
+	At      string
+	Problem *reconcile.Problem // nil: what was seen there last is what is live
+}
+
+// Looks are the endpoints where it is looked at what is served.
+func (v *detailView) Looks() []Look {
+	var list []Look
+	for _, at := range v.C.Probe {
+		look := Look{At: at}
+		for i := range v.C.Problems {
+			if p := &v.C.Problems[i]; isProbe(*p) && p.About == at {
+				look.Problem = p
+			}
+		}
+		list = append(list, look)
+	}
+	return list
+}
+
+// Ahead are the problems that the daily examination found.
+func (v *detailView) Ahead() []reconcile.Problem {
+	return slices.DeleteFunc(slices.Clone(v.C.Problems), isProbe)
+}
+
+// RenewalRule says which rule sets the moment of the renewal.
+func (v *detailView) RenewalRule() string {
+	switch v.C.RenewBy {
+	case reconcile.ReasonWindow:
+		return "in the window that the CA suggests (ARI)"
+	case reconcile.ReasonRevoking:
+		return "at once: the CA wants it replaced (ARI)"
+	case reconcile.ReasonThreshold:
+		return "by its threshold"
+	default:
+		return ""
+	}
+}
+
+// HeldUntil is when what holds it ends; nil where nothing does.
+func (v *detailView) HeldUntil() *time.Time { return v.C.heldUntil() }
+
+// Marked are the facts of a row.
+func (v *detailView) Marked() row { return row{Certificate: v.C, now: v.Now} }
+
+// Unknown tells that a time is not known.
+func (v *detailView) Unknown(t time.Time) bool { return t.IsZero() }

@@ -1,0 +1,299 @@
+package page
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// perPage is how many rows a page has.
+const perPage = 200
+
+// listed is how many actions or problems stand above the table.
+const listed = 6
+
+// layout is where things are: below a server, or as files.
+type layout struct {
+	Root   string // the way to the first page: "", or "../"
+	Static bool
+}
+
+// Way is the address of a certificate's page.
+func (l layout) Way(name string) string {
+	if l.Static {
+		return l.Root + "certificates/" + url.PathEscape(fileName(name))
+	}
+	return l.Root + "certificates/" + url.PathEscape(name)
+}
+
+// Home is the address of the first page.
+func (l layout) Home() string {
+	switch {
+	case l.Static:
+		return l.Root + "index.html"
+	case l.Root == "":
+		return "./"
+	default:
+		return l.Root
+	}
+}
+
+// head is what every page has at its top.
+type head struct {
+	layout
+	Title string
+	*Page
+}
+
+// Alerts are what concerns all, the worst first.
+func (h head) Alerts() []alert {
+	var list []alert
+	add := func(title, text string) { list = append(list, alert{title, text}) }
+	if p := h.Pass; p != nil && p.Error != "" {
+		title := "The last pass failed " + distance(p.Ended, h.Now)
+		if !p.SeenAt.IsZero() && p.SeenAt.Before(p.Ended) {
+			title += "; how things stand was last seen " + distance(p.SeenAt, h.Now)
+		}
+		add(title, p.Error)
+	}
+	if n := h.Newest; n != nil {
+		what := "was refused"
+		if n.Reason != reconcile.ReasonRefused {
+			what = "is held back (" + words(n.Reason) + ")"
+		}
+		who := ""
+		if n.Author != "" {
+			who = " by " + n.Author
+		}
+		add(strings.TrimSpace("The newest revision "+short(n.Commit))+who+" "+what, n.Message)
+	}
+	for _, t := range h.Tripped {
+		add(fmt.Sprintf("%s is held as a whole, since it failed for %d certificates (%s):", t.Subject, t.Certificates, t.Class), t.Message)
+	}
+	for _, t := range h.Troubles {
+		add("", t)
+	}
+	return list
+}
+
+type alert struct{ Title, Text string }
+
+// indexView is the page of all certificates.
+type indexView struct {
+	head
+	Filter    Filter
+	Totals    []total
+	All       int // that the filter would leave in any state
+	Matched   int
+	Rows      []row
+	Ticks     []tick
+	Plan      []*Certificate // the first of those with something to do
+	Planned   int
+	Kinds     []total // of actions
+	Open      []reconcile.Problem
+	From, To  int
+	Prev, Nxt string // addresses, "" at the ends
+	Pages     int
+}
+
+type total struct {
+	Name    string // as the address has it
+	Word    string
+	N       int
+	Href    string
+	Current bool
+}
+
+// row is a certificate on the time line.
+type row struct {
+	*Certificate
+	Href   string
+	Bar    bar
+	Anchor State // the first row of its state, for links of files; else ""
+	now    time.Time
+}
+
+// index is the view that a filter gives.
+func (p *Page) index(l layout, f Filter) indexView {
+	picked, totals := p.Pick(f)
+	v := indexView{head: head{l, "Certificates", p}, Filter: f, Matched: len(picked), Pages: max(1, (len(picked)+perPage-1)/perPage)}
+	v.Filter.Page = max(1, min(f.Page, v.Pages))
+	v.totals(totals, picked)
+	v.plan()
+	v.Open = p.Problems[:min(listed, len(p.Problems))]
+	s := newScale(picked, p.Now)
+	v.Ticks = s.ticks()
+	from := (v.Filter.Page - 1) * perPage
+	to := min(from+perPage, len(picked))
+	v.From, v.To = min(from+1, to), to
+	for i, c := range picked[from:to] {
+		r := row{Certificate: c, Href: l.Way(c.Name), Bar: s.bar(c), now: p.Now}
+		if at := from + i; at == 0 || picked[at-1].State != c.State {
+			r.Anchor = c.State
+		}
+		v.Rows = append(v.Rows, r)
+	}
+	v.Prev, v.Nxt = v.page(v.Filter.Page-1), v.page(v.Filter.Page+1)
+	return v
+}
+
+// page is the address of a page of the same certificates.
+func (v *indexView) page(n int) string {
+	if n < 1 || n > v.Pages {
+		return ""
+	}
+	if v.Static {
+		return pageName(n)
+	}
+	f := v.Filter
+	f.Page = n
+	return f.Query()
+}
+
+// totals links each state to what is in it: by a filter, or where there is
+// nobody to filter to the place where it begins.
+func (v *indexView) totals(n map[State]int, picked []*Certificate) {
+	f := v.Filter
+	f.Page = 1
+	for _, s := range States {
+		v.All += n[s]
+		if n[s] == 0 && v.Filter.State != s {
+			continue
+		}
+		f.State = s
+		t := total{Name: string(s), Word: s.Word(), N: n[s], Href: f.Query(), Current: v.Filter.State == s}
+		if t.Current {
+			f.State = "" // a second press takes it off
+			t.Href = f.Query()
+		}
+		if v.Static {
+			first := slices.IndexFunc(picked, func(c *Certificate) bool { return c.State == s })
+			t.Href = pageName(first/perPage+1) + "#" + string(s)
+		}
+		v.Totals = append(v.Totals, t)
+	}
+}
+
+// Without is the address of all states.
+func (v *indexView) Without() string {
+	f := v.Filter
+	f.State, f.Page = "", 1
+	return f.Query()
+}
+
+// Sorted is the address of the same in another order.
+func (v *indexView) Sorted(order string) string {
+	f := v.Filter
+	f.Sort, f.Page = order, 1
+	return f.Query()
+}
+
+// Aria is what aria-sort says of a column.
+func (v *indexView) Aria(order string) string {
+	if v.Filter.Sort == order {
+		return "ascending"
+	}
+	return "none"
+}
+
+// Narrowed tells whether there is a filter to take off.
+func (v *indexView) Narrowed() bool { return v.Filter.narrows() }
+
+// kinds is the order in which actions are told.
+var kinds = []reconcile.Kind{reconcile.KindIssue, reconcile.KindReissue, reconcile.KindRotate, reconcile.KindRenew, reconcile.KindRepair, reconcile.KindAdopt,
+	reconcile.KindRevoke, reconcile.KindRetire, reconcile.KindNote, reconcile.KindHold}
+
+func (v *indexView) plan() {
+	n := map[reconcile.Kind]int{}
+	for _, c := range v.Certificates {
+		if c.Plan == nil {
+			continue
+		}
+		n[c.Plan.Kind]++
+		v.Planned++
+		if len(v.Plan) < listed {
+			v.Plan = append(v.Plan, c)
+		}
+	}
+	for _, k := range kinds {
+		if n[k] > 0 {
+			v.Kinds = append(v.Kinds, total{Name: string(k), Word: toDo(k), N: n[k], Href: Filter{Action: string(k)}.Query(), Current: v.Filter.Action == string(k)})
+		}
+	}
+}
+
+func toDo(k reconcile.Kind) string {
+	if k == reconcile.KindHold {
+		return "waiting"
+	}
+	return "to " + string(k)
+}
+
+// Sentence says what the plan does, without the kind.
+func (p *Planned) Sentence() string {
+	return strings.TrimPrefix(words(p.Reason)+": "+p.Detail, ": ")
+}
+
+// Note is what a row says beside its time line: why it waits, or fails.
+func (r row) Note() string {
+	switch {
+	case r.State == Paging || r.State == Failing:
+		return r.Message
+	case r.Plan != nil && r.Plan.Kind == reconcile.KindHold:
+		return r.Plan.Sentence()
+	case r.Plan != nil:
+		return words(r.Plan.Kind) + " (" + words(r.Plan.Reason) + "): " + r.Plan.Detail
+	case r.State == Overdue:
+		return "due since " + stamp(*r.RenewAt) + " and nobody has tried"
+	case len(r.Problems) > 0:
+		return r.Problems[0].Message
+	default:
+		return r.WaitsFor
+	}
+}
+
+// Marks are the short facts before the note: how often it failed, with what,
+// and until when it waits.
+func (r row) Marks() []string {
+	var list []string
+	if r.State == Paging || r.State == Failing {
+		list = append(list, string(r.Class), fmt.Sprintf("failure %d in a row", r.Failures))
+	}
+	if len(r.Problems) > 0 && r.Note() == r.Problems[0].Message {
+		list = append(list, string(r.Problems[0].Class))
+	}
+	if until := r.heldUntil(); until != nil && until.After(r.now) {
+		list = append(list, "waits until "+until.UTC().Format("2006-01-02 15:04 UTC"))
+	}
+	return list
+}
+
+// heldUntil is when a hold ends, by the plan or by the record.
+func (c *Certificate) heldUntil() *time.Time {
+	switch {
+	case c.Plan != nil && c.Plan.Until != nil:
+		return c.Plan.Until
+	case c.record != nil && c.record.Hold != nil:
+		return &c.record.Hold.Until
+	default:
+		return nil
+	}
+}
+
+// Chips are the labels of a row with the addresses that filter by them.
+func (r row) Chips() []total {
+	list := make([]total, 0, len(r.Labels))
+	for k, v := range r.Labels {
+		by := k + "=" + v
+		if strings.Contains(by, ",") {
+			by = k // a comma parts labels in a filter
+		}
+		list = append(list, total{Word: k + "=" + v, Href: Filter{Label: by}.Query()})
+	}
+	slices.SortFunc(list, func(a, b total) int { return strings.Compare(a.Word, b.Word) })
+	return list
+}

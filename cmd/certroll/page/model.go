@@ -1,0 +1,233 @@
+package page
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// Input is what a page is made of: how things stand after a pass, or what the
+// ledger alone says. Nobody may change it any more.
+type Input struct {
+	Records  []*reconcile.Record
+	Standing []reconcile.Action // the plan; nil where nobody made one
+	Problems []reconcile.Problem
+	Tripped  []reconcile.Tripped // what is held as a whole
+	Revision *Revision           // in force; nil where that is not known
+	Newest   *NotTaken           // nil: the newest revision is in force
+	Pass     *Pass               // nil: no pass has ended yet
+	Ledger   string              // the ledger's commit that was read; "" where none is named
+	Troubles []string            // what cannot be looked at, in the other side's words
+}
+
+// Revision is a commit of the config repo.
+type Revision struct {
+	Commit string    `json:"commit"`
+	Author string    `json:"author"`
+	At     time.Time `json:"at"` // when it was taken; zero where not known
+}
+
+// NotTaken is why the newest revision is not in force.
+type NotTaken struct {
+	Commit  string           `json:"commit"`
+	Author  string           `json:"author"`
+	Reason  reconcile.Reason `json:"reason"`
+	Message string           `json:"message"`
+}
+
+// Pass is how the last pass of run ended.
+type Pass struct {
+	Ended  time.Time `json:"ended"`
+	Next   time.Time `json:"next"`
+	Error  string    `json:"error"`   // "" where it came to its end
+	SeenAt time.Time `json:"seen_at"` // when the last one ended that could see how things stand; zero: none
+}
+
+// Page is all that can be seen at a moment.
+type Page struct {
+	Input
+	Now          time.Time
+	Certificates []*Certificate // the worst first
+	Teams        []string       // that there are
+	Issuers      []string
+	byName       map[string]*Certificate
+}
+
+// Certificate is one row. Times that are not known are null.
+type Certificate struct {
+	Name     string            `json:"certificate"`
+	State    State             `json:"state"`
+	Names    []string          `json:"names"`
+	Labels   map[string]string `json:"labels"`
+	Issuer   string            `json:"issuer"`
+	File     string            `json:"file"`
+	Serial   string            `json:"serial"`
+	Vault    string            `json:"vault_path"`    // mount and path
+	Version  int               `json:"vault_version"` // 0: nothing is live
+	NotAfter *time.Time        `json:"not_after"`
+	RenewAt  *time.Time        `json:"renew_at"` // null: it is not renewed by itself
+	RenewBy  reconcile.Reason  `json:"renew_by"` // what renew_at comes from, "" where it is null
+	Window   *Window           `json:"window"`   // the CA's suggested window, where that decides
+	Failures int               `json:"failures"` // in a row
+	Class    reconcile.Class   `json:"class"`    // of the last failure
+	Message  string            `json:"message"`  // the upstream's own words
+	WaitsFor string            `json:"waits_for"`
+	Plan     *Planned          `json:"plan"`  // null: there is nothing to do
+	Probe    []string          `json:"probe"` // endpoints where it is looked at what is served
+	// Problems are the open ones that touch it: found by the daily examination,
+	// or at an endpoint.
+	Problems []reconcile.Problem `json:"problems"`
+
+	record *reconcile.Record // nil where the ledger knows nothing
+	text   string            // what a search looks in
+}
+
+// Window is a span of time.
+type Window struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+}
+
+// Planned is what the plan says of a certificate.
+type Planned struct {
+	Kind   reconcile.Kind   `json:"action"`
+	Reason reconcile.Reason `json:"reason"`
+	Detail string           `json:"detail"`
+	Wants  reconcile.Kind   `json:"waiting"` // of a hold: what waits
+	Until  *time.Time       `json:"until"`   // of a hold: when it ends
+}
+
+// New makes the page of a moment.
+func New(in Input, now time.Time) *Page {
+	p := &Page{Input: in, Now: now, byName: make(map[string]*Certificate, len(in.Records))}
+	actions := make(map[string]*reconcile.Action, len(in.Standing))
+	for i := range in.Standing {
+		actions[in.Standing[i].Certificate] = &in.Standing[i]
+	}
+	open := map[string][]reconcile.Problem{}
+	for _, one := range in.Problems {
+		for _, name := range one.Certificates {
+			open[name] = append(open[name], one)
+		}
+	}
+	for _, r := range in.Records {
+		p.add(newCertificate(r, actions[r.Certificate], open[r.Certificate], now))
+	}
+	for i := range in.Standing {
+		if a := &in.Standing[i]; p.byName[a.Certificate] == nil {
+			p.add(newCertificate(nil, a, open[a.Certificate], now))
+		}
+	}
+	slices.SortFunc(p.Certificates, worstFirst)
+	teams, issuers := map[string]bool{}, map[string]bool{}
+	for _, c := range p.Certificates {
+		teams[c.Team()], issuers[c.Issuer] = true, true
+	}
+	p.Teams, p.Issuers = sortedSet(teams), sortedSet(issuers)
+	return p
+}
+
+func (p *Page) add(c *Certificate) {
+	p.Certificates = append(p.Certificates, c)
+	p.byName[c.Name] = c
+}
+
+// Certificate finds one by its name; nil where there is none.
+func (p *Page) Certificate(name string) *Certificate { return p.byName[name] }
+
+// TeamLabel is the label that says whose a certificate is.
+const TeamLabel = "team"
+
+// Team is whose it is, "" where nobody said.
+func (c *Certificate) Team() string { return c.Labels[TeamLabel] }
+
+func newCertificate(r *reconcile.Record, a *reconcile.Action, open []reconcile.Problem, now time.Time) *Certificate {
+	c := &Certificate{Names: []string{}, Labels: map[string]string{}, Probe: []string{}, Problems: append([]reconcile.Problem{}, open...), record: r}
+	c.State = stateOf(r, a, now)
+	if ranks[c.State] > ranks[Unserved] && slices.ContainsFunc(open, isProbe) {
+		c.State = Unserved
+	}
+	if a != nil {
+		c.fromAction(a)
+	}
+	if r != nil {
+		c.fromRecord(r)
+	}
+	c.text = c.searched()
+	return c
+}
+
+func isProbe(p reconcile.Problem) bool { return p.Operation == reconcile.KindProbe }
+
+func (c *Certificate) fromAction(a *reconcile.Action) {
+	c.Name = a.Certificate
+	if s := a.Spec; s != nil {
+		c.Names, c.Issuer, c.File, c.Vault = s.Names(), s.Issuer, s.File, s.Vault.Mount+"/"+s.Vault.Path
+		if s.Labels != nil {
+			c.Labels = s.Labels
+		}
+	}
+	if a.Kind == reconcile.KindNone {
+		return
+	}
+	c.Plan = &Planned{Kind: a.Kind, Reason: a.Reason, Detail: a.Detail}
+	if a.Kind == reconcile.KindHold {
+		c.Plan.Wants = a.Wants
+		if !a.NotBefore.IsZero() {
+			c.Plan.Until = &a.NotBefore
+		}
+	}
+}
+
+// fromRecord takes what the ledger says; it stands over what the plan says of
+// the same.
+func (c *Certificate) fromRecord(r *reconcile.Record) {
+	c.Name, c.File, c.WaitsFor, c.Failures = r.Certificate, r.File, r.WaitsFor(), r.Failures
+	if len(r.Names) > 0 {
+		c.Names = r.Names
+	}
+	if r.Labels != nil {
+		c.Labels = r.Labels
+	}
+	if r.Probe != nil {
+		c.Probe = r.Probe
+	}
+	if l := r.Live; l != nil {
+		c.Issuer, c.Serial, c.Version, c.NotAfter = l.Issuer, l.Serial, l.Version, &l.NotAfter
+		c.Vault = l.Mount + "/" + l.Path
+	}
+	if f := r.LastFailure; f != nil {
+		c.Class, c.Message = f.Class, f.Message
+		c.Issuer = cmp.Or(c.Issuer, f.Issuer)
+	}
+	if r.State == reconcile.StateRetired {
+		return // nobody renews it any more
+	}
+	c.RenewAt, c.RenewBy = r.RenewAt, r.NextBy()
+	if c.RenewBy == reconcile.ReasonWindow || c.RenewBy == reconcile.ReasonRevoking {
+		c.Window = &Window{Start: r.RenewalInfo.Start, End: r.RenewalInfo.End}
+	}
+}
+
+// searched is the text of a certificate in which a search looks, in lower case.
+func (c *Certificate) searched() string {
+	parts := append([]string{c.Name, c.Issuer, c.File, c.Serial, c.Vault, string(c.Class)}, c.Names...)
+	for k, v := range c.Labels {
+		parts = append(parts, k+"="+v)
+	}
+	return strings.ToLower(strings.Join(parts, "\n"))
+}
+
+func sortedSet(set map[string]bool) []string {
+	list := make([]string, 0, len(set))
+	for s := range set {
+		if s != "" {
+			list = append(list, s)
+		}
+	}
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,208 @@
+package page
+
+import (
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/reconcile"
+)
+
+const day24 = 24 * hour
+
+// names are those of certificates, in their order.
+func names(list []*Certificate) []string {
+	var s []string
+	for _, c := range list {
+		s = append(s, c.Name)
+	}
+	return s
+}
+
+// TestOrder: the worst first, then what ends first.
+func TestOrder(t *testing.T) {
+	p := New(ten(), noon)
+	want := []string{"api", "mail", "vpn", "search", "legacy", "wiki", "internal", "registry", "shop", "grafana", "old"}
+	if got := names(p.Certificates); !slices.Equal(got, want) {
+		t.Errorf("the order is %v, want %v", got, want)
+	}
+	if want := []string{"mail", "network", "platform", "shop"}; !slices.Equal(p.Teams, want) {
+		t.Errorf("teams %v, want %v", p.Teams, want)
+	}
+}
+
+// TestState: what a record, the plan and open problems make of a certificate.
+func TestState(t *testing.T) {
+	gone := live("a", "ca", 10*day24, 90*day24)
+	gone.State = reconcile.StateRetired
+	off := live("a", "ca", 10*day24, 90*day24)
+	off.RenewAt, off.Unmanaged = nil, &reconcile.Unmanaged{}
+	due := live("a", "ca", 60*day24+hour, 90*day24)
+	wait := &reconcile.Action{Kind: reconcile.KindHold, Certificate: "a", Wants: reconcile.KindRenew}
+	stale := []reconcile.Problem{{Operation: reconcile.KindProbe, Finding: reconcile.Finding{Certificates: []string{"a"}}}}
+	ahead := []reconcile.Problem{{Operation: reconcile.KindDoctor, Finding: reconcile.Finding{Certificates: []string{"a"}}}}
+	for name, tc := range map[string]struct {
+		record *reconcile.Record
+		action *reconcile.Action
+		open   []reconcile.Problem
+		want   State
+	}{
+		"in order":                    {record: live("a", "ca", 10*day24, 90*day24), want: InOrder},
+		"a problem ahead":             {record: live("a", "ca", 10*day24, 90*day24), open: ahead, want: InOrder},
+		"an endpoint shows another":   {record: live("a", "ca", 10*day24, 90*day24), open: stale, want: Unserved},
+		"failing once":                {record: failing(live("a", "ca", 70*day24, 90*day24), 1, reconcile.ClassCAA, "no", hour), want: Failing},
+		"failing, and not served":     {record: failing(live("a", "ca", 70*day24, 90*day24), 1, reconcile.ClassCAA, "no", hour), open: stale, want: Failing},
+		"failing often":               {record: failing(live("a", "ca", 70*day24, 90*day24), 3, reconcile.ClassCAA, "no", hour), want: Paging},
+		"over":                        {record: live("a", "ca", 90*day24, 90*day24), want: Expired},
+		"over this very second":       {record: live("a", "ca", 90*day24-time.Second, 90*day24), want: Expired},
+		"due":                         {record: due, want: Due},
+		"due, and held":               {record: due, action: wait, want: Held},
+		"due for long":                {record: live("a", "ca", 85*day24, 90*day24), want: Overdue},
+		"turned off":                  {record: off, want: Unmanaged},
+		"gone":                        {record: gone, want: Retired},
+		"nothing yet":                 {action: &reconcile.Action{Kind: reconcile.KindIssue, Certificate: "a"}, want: Missing},
+		"nothing yet, and it is held": {action: wait, want: Held},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := newCertificate(tc.record, tc.action, tc.open, noon).State; got != tc.want {
+				t.Errorf("it is %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestPick: what a filter leaves, and that its address means the same.
+func TestPick(t *testing.T) {
+	p := New(ten(), noon)
+	for name, tc := range map[string]struct {
+		f    Filter
+		want []string
+	}{
+		"a word":                 {Filter{Text: "WIKI"}, []string{"wiki"}},
+		"a domain":               {Filter{Text: "pay.shop"}, []string{"shop"}},
+		"two words":              {Filter{Text: "example.com gts"}, []string{"legacy"}},
+		"a failure's class":      {Filter{Text: "dns_unauthorized"}, []string{"mail"}},
+		"nothing":                {Filter{Text: "nowhere"}, nil},
+		"a label":                {Filter{Label: "env=staging"}, []string{"internal"}},
+		"two labels":             {Filter{Label: "env=prod, team=shop"}, []string{"legacy", "shop"}},
+		"a label's key":          {Filter{Label: "team", Team: "mail"}, []string{"mail"}},
+		"a label with no value":  {Filter{Label: "env="}, nil},
+		"a team":                 {Filter{Team: "network"}, []string{"vpn"}},
+		"an issuer":              {Filter{Issuer: "step"}, []string{"internal"}},
+		"a state":                {Filter{State: Paging}, []string{"api"}},
+		"an action":              {Filter{Action: "hold"}, []string{"api", "mail"}},
+		"any action":             {Filter{Action: AnyAction}, []string{"api", "mail", "search", "wiki"}},
+		"in the order of names":  {Filter{Team: "platform", Sort: "name"}, []string{"api", "grafana", "internal", "registry", "wiki"}},
+		"in the order of expiry": {Filter{Team: "platform", Sort: "expires"}, []string{"internal", "api", "wiki", "registry", "grafana"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			picked, _ := p.Pick(tc.f)
+			if got := names(picked); !slices.Equal(got, tc.want) {
+				t.Errorf("it leaves %v, want %v", got, tc.want)
+			}
+			tc.f.Page = 3
+			if back := ParseFilter(queryOf(t, tc.f)); back != tc.f {
+				t.Errorf("%s is read as %+v, want %+v", tc.f.Query(), back, tc.f)
+			}
+		})
+	}
+	picked, totals := p.Pick(Filter{State: Failing})
+	if len(picked) != 1 || totals[Paging] != 1 || totals[InOrder] != 4 {
+		t.Errorf("%v, of %v: the totals are to be those of all states", names(picked), totals)
+	}
+}
+
+// TestPages: each certificate stands on one page.
+func TestPages(t *testing.T) {
+	p := New(many(2*perPage+1), noon)
+	seen := map[string]bool{}
+	f := ParseFilter(nil)
+	for n := 0; ; n++ {
+		v := p.index(layout{}, f)
+		for _, r := range v.Rows {
+			seen[r.Name] = true
+		}
+		if v.Nxt == "" {
+			if n != 2 || v.From != 2*perPage+1 || v.To != 2*perPage+1 || len(seen) != 2*perPage+1 {
+				t.Errorf("page %d, %d to %d, %d certificates", n+1, v.From, v.To, len(seen))
+			}
+			break
+		}
+		f.Page++
+	}
+	f.Page = 1 << 40
+	if v := p.index(layout{}, f); v.Filter.Page != 3 || len(v.Rows) != 1 {
+		t.Errorf("far beyond the last page is page %d with %d rows", v.Filter.Page, len(v.Rows))
+	}
+}
+
+// TestBar: where things stand on the time line.
+func TestBar(t *testing.T) {
+	c := newCertificate(suggested(live("a", "ca", 0, 90*day24)), nil, nil, noon)
+	s := newScale([]*Certificate{c}, noon)
+	if s.span != 90*day24 {
+		t.Fatalf("the time line is %v long", s.span)
+	}
+	b := s.bar(c)
+	if b.Until != "100.00%" || b.Window != "65.00%" || b.Of != "2.00%" || b.Renew != "66.00%" || b.Beyond {
+		t.Errorf("%+v", b)
+	}
+	// One of twenty that lives for years presses nobody to the side.
+	list := []*Certificate{newCertificate(live("ten years", "ca", 0, 3650*day24), nil, nil, noon)}
+	for range 39 {
+		list = append(list, c)
+	}
+	if s := newScale(list, noon); s.span != 90*day24 {
+		t.Errorf("one of forty makes the time line %v long", s.span)
+	} else if b := s.bar(list[0]); !b.Beyond || b.Until != "100.00%" {
+		t.Errorf("what ends beyond it: %+v", b)
+	}
+	if b := s.bar(newCertificate(live("over", "ca", 90*day24, 90*day24), nil, nil, noon)); b != (bar{}) {
+		t.Errorf("what is over has a line: %+v", b)
+	}
+}
+
+// TestFiles: what the files link to is there, and they hold what the server
+// shows.
+func TestFiles(t *testing.T) {
+	for name, in := range map[string]Input{"ten": ten(), "more than a page": many(perPage + 1), "none": {}} {
+		t.Run(name, func(t *testing.T) {
+			events, err := reconcile.Query{}.Events(story(t, "api"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files := map[string]string{}
+			if err := New(in, noon).Files(Histories(events), func(name string, b []byte) error {
+				files[name] = string(b)
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			links := regexp.MustCompile(`(?:href|src)="([^"#]*)[#"]`)
+			for name, body := range files {
+				if !strings.HasSuffix(name, ".html") {
+					continue
+				}
+				for _, m := range links.FindAllStringSubmatch(body, -1) {
+					to, err := url.PathUnescape(m[1])
+					if err != nil {
+						t.Fatal(err)
+					}
+					if to = path.Join(path.Dir(name), to); m[1] != "" && files[to] == "" {
+						t.Errorf("%s leads to %s, which is not there", name, m[1])
+					}
+				}
+				if strings.Contains(body, "?q=") || strings.Contains(body, "EventSource") {
+					t.Errorf("%s needs a server", name)
+				}
+			}
+			if api := files["certificates/api.html"]; name == "ten" && (!strings.Contains(api, prevented) || !strings.Contains(api, "03a1b2c3d4e5f60718293a4b5c6d7e8f9012")) {
+				t.Errorf("the page of api lacks its failure or its events:\n%s", api)
+			}
+		})
+	}
+}

@@ -1,0 +1,136 @@
+package page
+
+import (
+	"embed"
+	"html/template"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"certroll/reconcile"
+)
+
+//go:embed assets
+var embedded embed.FS
+
+// assets are the files beside the pages, by name.
+var assets = func() map[string][]byte {
+	files := map[string][]byte{}
+	for _, name := range []string{"page.css", "page.js", "icon.svg"} {
+		b, err := fs.ReadFile(embedded, "assets/"+name)
+		if err != nil {
+			panic(err) // it is not compiled in
+		}
+		files[name] = b
+	}
+	return files
+}()
+
+// templates hold the page. Whatever comes from outside goes through
+// html/template's escaping, and through seen.
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"seen":    seen,
+	"date":    func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+	"stamp":   stamp,
+	"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"short":   short,
+	"words":   words,
+	"clip":    clip,
+	"dist":    distance,
+	"join":    strings.Join,
+	"first":   func(n int, list []string) []string { return list[:min(n, len(list))] },
+	"less":    func(a, b int) int { return a - b },
+	"number":  number,
+	"spaced":  spaced,
+	"states":  func() []State { return States },
+	"at":      func(h interface{ moment() time.Time }, t any) moment { return moment{timeOf(t), h.moment()} },
+	"marked":  func(s State, b bar) marked { return marked{s, b} },
+}).ParseFS(embedded, "assets/*.html"))
+
+func render(w io.Writer, name string, view any) error {
+	return templates.ExecuteTemplate(w, name, view)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// short is the beginning of a hash.
+func short(s string) string { return s[:min(12, len(s))] }
+
+// words is an identifier of the ledger as a person reads it.
+func words(v any) string {
+	var s string
+	switch v := v.(type) {
+	case reconcile.Kind:
+		s = string(v)
+	case reconcile.Reason:
+		s = string(v)
+	case reconcile.Status:
+		s = string(v)
+	case State:
+		return v.Word()
+	}
+	return strings.ReplaceAll(s, "_", " ")
+}
+
+// clip cuts a text where it is longer than n runes.
+func clip(n int, s string) string {
+	if runes := []rune(s); len(runes) > n {
+		return strings.TrimSpace(string(runes[:n])) + " …"
+	}
+	return s
+}
+
+// number groups digits by three.
+func number(n int) string {
+	s := ""
+	for ; n >= 1000; n /= 1000 {
+		s = "," + string([]byte{'0' + byte(n/100%10), '0' + byte(n/10%10), '0' + byte(n%10)}) + s
+	}
+	return strconv.Itoa(n) + s
+}
+
+// spaced groups a long hexadecimal number by four.
+func spaced(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		if i > 0 && i%4 == 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// seen replaces what cannot be seen in an upstream's words, or turns the order
+// of what can.
+func seen(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsGraphic(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, s)
+}
+
+// moment is a time, and the time of the page that shows it.
+type moment struct{ T, Now time.Time }
+
+func (p *Page) moment() time.Time { return p.Now }
+
+// timeOf takes times as templates hand them over.
+func timeOf(v any) time.Time {
+	if t, ok := v.(*time.Time); ok {
+		return *t
+	}
+	t, _ := v.(time.Time)
+	return t
+}
+
+// marked is a time line with the state that colours it.
+type marked struct {
+	State State
+	Bar   bar
+}

@@ -1,0 +1,137 @@
+package page
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// policy lets the page load its own two files and talk to where it came from,
+// and nothing else; nobody may frame it.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; " +
+	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// freshFor is how long a page's model serves: states follow the clock.
+const freshFor = 30 * time.Second
+
+// Server serves the status page. It is told of passes and never asks for one.
+type Server struct {
+	life context.Context // ends the connections that would outlast a shutdown
+	now  func() time.Time
+	book *book
+	bell bell
+	mux  *http.ServeMux
+
+	mu    sync.Mutex
+	input Input
+	made  *Page // out of input; nil: nobody looked yet
+}
+
+// NewServer makes a server that ends what it has under way with life. Events
+// are read from the ledger when somebody looks.
+func NewServer(life context.Context, ledger Ledger, now func() time.Time) *Server {
+	s := &Server{life: life, now: now, book: newBook(life, ledger), mux: http.NewServeMux()}
+	s.mux.HandleFunc("GET /{$}", s.index)
+	s.mux.HandleFunc("GET /certificates/{name}", s.certificate)
+	s.mux.HandleFunc("GET /status.json", s.status)
+	s.mux.HandleFunc("GET /events", s.events)
+	for name, b := range assets {
+		s.mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "no-cache") // asked for anew, and answered with 304
+			w.Header().Set("ETag", etag(b))
+			http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(b))
+		})
+	}
+	return s
+}
+
+// Passed takes how things stand after a pass. What could not be seen in it
+// stands as it was.
+func (s *Server) Passed(in Input) {
+	s.mu.Lock()
+	if in.Records == nil && in.Standing == nil {
+		in.Records, in.Standing, in.Tripped = s.input.Records, s.input.Standing, s.input.Tripped
+		if before := s.input.Pass; before != nil && in.Pass != nil {
+			in.Pass.SeenAt = before.SeenAt
+		}
+	}
+	s.input, s.made = in, nil
+	s.mu.Unlock()
+	s.book.turn()
+	s.bell.ring()
+}
+
+// Wait returns when nothing reads the ledger any more; life has ended before.
+func (s *Server) Wait() { s.book.close() }
+
+// page is how things stand now.
+func (s *Server) page(ctx context.Context) *Page {
+	s.book.look(ctx)
+	problems, head, err := s.book.open()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if p := s.made; p != nil && p.Ledger == head && now.Sub(p.Now) < freshFor && now.Sub(p.Now) >= 0 {
+		return p
+	}
+	in := s.input
+	in.Problems, in.Ledger = problems, head
+	if err != nil && in.Pass != nil {
+		in.Troubles = append(in.Troubles[:len(in.Troubles):len(in.Troubles)], err.Error())
+	}
+	s.made = New(in, now)
+	return s.made
+}
+
+// ServeHTTP answers with headers that keep the page to itself.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	s.mux.ServeHTTP(w, r)
+}
+
+func (s *Server) index(w http.ResponseWriter, r *http.Request) {
+	v := s.page(r.Context()).index(layout{}, ParseFilter(r.URL.Query()))
+	s.html(w, "index.html", http.StatusOK, &v)
+}
+
+func (s *Server) certificate(w http.ResponseWriter, r *http.Request) {
+	p := s.page(r.Context())
+	c := p.Certificate(r.PathValue("name"))
+	if c == nil {
+		s.html(w, "absent.html", http.StatusNotFound, &detailView{head: head{layout{Root: "../"}, "No such certificate", p}, C: &Certificate{Name: r.PathValue("name")}})
+		return
+	}
+	v := p.detail(layout{Root: "../"}, c, s.book.history(r.Context(), c.Name))
+	s.html(w, "certificate.html", http.StatusOK, &v)
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	b, err := json.Marshal(s.page(r.Context()).Status(ParseFilter(r.URL.Query())))
+	if err != nil {
+		http.Error(w, fmt.Sprintf("encoding the status: %v", err), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(b, '\n'))
+}
+
+// html renders before it answers, so that a mistake is no half page.
+func (s *Server) html(w http.ResponseWriter, name string, code int, view any) {
+	var b bytes.Buffer
+	if err := render(&b, name, view); err != nil {
+		http.Error(w, fmt.Sprintf("rendering the page: %v", err), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = w.Write(b.Bytes())
+}

@@ -1,0 +1,242 @@
+package page
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"certroll/reconcile"
+)
+
+func queryOf(t *testing.T, f Filter) url.Values {
+	t.Helper()
+	v, err := url.ParseQuery(strings.TrimPrefix(f.Query(), "?"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// serving is a server at noon with the events of api in its ledger.
+func serving(t *testing.T, in Input) (*Server, *shelf) {
+	t.Helper()
+	ledger := &shelf{tree: story(t, "api", in.Problems...), head: in.Ledger}
+	s := NewServer(t.Context(), ledger, func() time.Time { return noon })
+	s.Passed(in)
+	return s, ledger
+}
+
+func get(s http.Handler, address string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, address, nil))
+	return w
+}
+
+// TestHeaders: each answer, be it an error, keeps the page to itself, and
+// nothing in it is inline.
+func TestHeaders(t *testing.T) {
+	s, _ := serving(t, ten())
+	for address, status := range map[string]int{
+		"/": 200, "/?q=api&state=paging": 200, "/?page=x&sort=y&state=z": 200, "/certificates/api": 200, "/certificates/search": 200,
+		"/certificates/none": 404, "/status.json": 200, "/page.css": 200, "/page.js": 200, "/icon.svg": 200, "/nowhere": 404, "/certificates/": 404, "/page.html": 404,
+	} {
+		w := get(s, address)
+		if w.Code != status {
+			t.Errorf("%s: status %d, want %d: %s", address, w.Code, status, w.Body)
+		}
+		if got := w.Header().Get("Content-Security-Policy"); got != policy {
+			t.Errorf("%s: policy %q", address, got)
+		}
+		if w.Header().Get("X-Content-Type-Options") != "nosniff" || w.Header().Get("Cache-Control") == "" {
+			t.Errorf("%s: headers %v", address, w.Header())
+		}
+		if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
+			continue
+		}
+		body := w.Body.String()
+		for _, inline := range []string{" style=", "<style", " onclick=", " onload=", "javascript:", "<script>"} {
+			if strings.Contains(body, inline) {
+				t.Errorf("%s has %q in it", address, inline)
+			}
+		}
+		if n := strings.Count(body, "<script "); n != 1 {
+			t.Errorf("%s has %d scripts", address, n)
+		}
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil))
+	if w.Code != http.StatusMethodNotAllowed {
+		t.Errorf("POST: status %d", w.Code)
+	}
+}
+
+// TestUpstreamWords: what others say, and whatever else comes from outside, is
+// text and nothing but text.
+func TestUpstreamWords(t *testing.T) {
+	in := ten()
+	api := in.Records[0]
+	api.LastFailure.Message, api.Hold.Reason, api.Hold.Class = hostile, hostile, reconcile.ClassCAA
+	api.Labels = map[string]string{"team": `"><img src=x onerror=alert(1)>`, "a": "b,c"}
+	api.File = `certs/"<b>.hcl`
+	api.Live.DNSAccount, api.Live.Directory = hostile, "javascript:alert(1)"
+	in.Standing[0].Detail = hostile
+	in.Problems[0].Message, in.Problems[0].Advice = hostile, hostile
+	in.Revision.Author = hostile
+	in.Pass.Error = hostile
+	in.Newest = &NotTaken{Commit: "<script>", Author: hostile, Reason: reconcile.ReasonRefused, Message: hostile}
+	in.Tripped = []reconcile.Tripped{{Subject: "issuer.<script>", Message: hostile}}
+	in.Troubles = []string{hostile}
+	s, ledger := serving(t, in)
+	ledger.tree.(fstest.MapFS)["audit/2026/11.jsonl"] = &fstest.MapFile{Data: []byte(`{"schema":1,"id":"x","certificate":"api","time":"2026-11-25T10:00:00Z","operation":"renew","status":"failure",` +
+		`"actor":"<script>alert(1)</script>","message":"<script>alert(2)</script>` + "\u202e\u0007" + `"}` + "\n")}
+	for _, address := range []string{"/", "/certificates/api", "/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&label=%22%3E%3Cscript%3E", "/certificates/%3Cscript%3Ealert(1)%3C%2Fscript%3E"} {
+		body := get(s, address).Body.String()
+		if strings.Contains(body, "<script>") || strings.Contains(body, "<img") || strings.Contains(body, `href="javascript`) {
+			t.Errorf("%s: what came from outside is markup:\n%s", address, body)
+		}
+		if strings.ContainsAny(body, "\u202e\u0007") {
+			t.Errorf("%s: what cannot be seen is in it", address)
+		}
+		if !strings.Contains(body, "&lt;script&gt;") {
+			t.Errorf("%s does not say what was said:\n%s", address, body)
+		}
+	}
+}
+
+// TestCertificate: a certificate's page tells its record and its events.
+func TestCertificate(t *testing.T) {
+	in := ten()
+	since := noon.Add(-5 * day24)
+	live := in.Records[0].Live
+	live.NextKeyDigest, live.NextKeyShape, live.NextKeySince = strings.Repeat("5e", 32), "ecdsa-P-256", &since
+	in.Records[0].Probe = []string{"api.example.com:443", "api.example.com:8443"}
+	s, ledger := serving(t, in)
+	problems, err := json.Marshal(reconcile.Problems{Schema: 1, Problems: []reconcile.Problem{{Operation: reconcile.KindProbe, Since: since, Finding: reconcile.Finding{
+		Class: reconcile.ClassStale, About: "api.example.com:443", Message: "serves serial 06", Certificates: []string{"api"}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger.tree.(fstest.MapFS)["doctor.json"] = &fstest.MapFile{Data: problems}
+	body := get(s, "/certificates/api").Body.String()
+	for _, part := range []string{
+		"4 attempts in a row failed", prevented, "2026-11-25 19:00:00 UTC", "in use for 78 d", "secret/tls/api", "cloudflare_prod", "3 1 1 " + live.KeyDigest, "3 1 1 " + live.NextKeyDigest,
+		"serves serial 06", "no problem is known", "03a1b2c3d4e5f60718293a4b5c6d7e8f9012", "A. Person &lt;person@example.com&gt;", "All events of the audit log",
+	} {
+		if !strings.Contains(body, part) {
+			t.Errorf("it does not say %q:\n%s", part, body)
+		}
+	}
+	if newest, oldest := strings.Index(body, "2026-11-24T19:00:00Z"), strings.Index(body, "2026-06-10T12:00:00Z"); newest < 0 || oldest < newest {
+		t.Errorf("the newest event is at %d, the oldest at %d", newest, oldest)
+	}
+}
+
+// TestLedgerIsAskedOnce: however many look, the ledger is read once a pass, and
+// where it is away the page says so and shows what there is.
+func TestLedgerIsAskedOnce(t *testing.T) {
+	s, ledger := serving(t, ten())
+	for range 3 {
+		get(s, "/")
+		get(s, "/certificates/api")
+	}
+	if ledger.n != 1 {
+		t.Errorf("the ledger was read %d times", ledger.n)
+	}
+	ledger.err = errors.New("git.example.com is away")
+	s.Passed(ten())
+	for _, address := range []string{"/", "/certificates/api"} {
+		if body := get(s, address).Body.String(); !strings.Contains(body, "git.example.com is away") || !strings.Contains(body, prevented) {
+			t.Errorf("%s does not say that the ledger is away, or not how api stands:\n%s", address, body)
+		}
+	}
+	if ledger.n != 2 {
+		t.Errorf("the ledger was read %d times", ledger.n)
+	}
+}
+
+// TestFailedPass: what a pass could not see stands as it was, and is dated.
+func TestFailedPass(t *testing.T) {
+	s, _ := serving(t, ten())
+	s.Passed(Input{Pass: &Pass{Ended: noon, SeenAt: noon, Error: "Vault is sealed"}})
+	body := get(s, "/").Body.String()
+	for _, part := range []string{"The last pass failed", "how things stand was last seen 42 s ago", "Vault is sealed", `href="certificates/api"`} {
+		if !strings.Contains(body, part) {
+			t.Errorf("it does not say %q:\n%s", part, body)
+		}
+	}
+	before := NewServer(t.Context(), &shelf{}, time.Now)
+	if body := get(before, "/").Body.String(); !strings.Contains(body, "No pass has ended yet") {
+		t.Errorf("before the first pass it says:\n%s", body)
+	}
+}
+
+// TestStatusJSON: arrays are never null, and the filter holds.
+func TestStatusJSON(t *testing.T) {
+	s, _ := serving(t, ten())
+	w := get(s, "/status.json?state=paging")
+	var got struct {
+		Schema       int
+		Certificates []struct{ Certificate, State string }
+		Totals       map[State]int
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Schema != StatusSchema || len(got.Certificates) != 1 || got.Certificates[0].Certificate != "api" || got.Totals[InOrder] != 4 {
+		t.Errorf("%v: %s", err, w.Body)
+	}
+	empty := get(NewServer(t.Context(), &shelf{}, time.Now), "/status.json").Body.String()
+	for _, array := range []string{`"certificates":[]`, `"problems":[]`, `"troubles":[]`} {
+		if !strings.Contains(empty, array) {
+			t.Errorf("%s is not in %s", array, empty)
+		}
+	}
+}
+
+// TestEvents: a listener hears of each pass, and is let go when the server ends.
+func TestEvents(t *testing.T) {
+	life, end := context.WithCancel(t.Context())
+	s := NewServer(life, &shelf{tree: fs.FS(fstest.MapFS{})}, time.Now)
+	server := httptest.NewServer(s)
+	defer server.Close()
+	answer, err := http.Get(server.URL + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	lines := bufio.NewScanner(answer.Body)
+	heard := func() bool {
+		for lines.Scan() {
+			if lines.Text() == "event: pass" {
+				return true
+			}
+		}
+		return false
+	}
+	for lines.Scan() && lines.Text() != ": certroll" { // it listens
+	}
+	for range 2 {
+		s.Passed(Input{Pass: &Pass{}})
+		if !heard() {
+			t.Fatal("a pass was not heard")
+		}
+	}
+	end()
+	if heard() {
+		t.Error("it was told of a pass that was none")
+	}
+	for range mostListeners {
+		if _, _, ok := s.bell.listen(); !ok {
+			break
+		}
+	}
+	if w := get(s, "/events"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("one listener too many: status %d", w.Code)
+	}
+}

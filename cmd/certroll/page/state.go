@@ -1,0 +1,110 @@
+package page
+
+import (
+	"cmp"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// State says in one word how a certificate stands, as far as record and plan
+// tell.
+type State string
+
+// The states. Where a certificate is in several of them, the first counts.
+const (
+	Paging    State = "paging"     // failing, three times in a row or more
+	Failing   State = "failing"    // the last attempt failed
+	Expired   State = "expired"    // what is live is over
+	Overdue   State = "overdue"    // due for long, and nobody has tried
+	Unserved  State = "not_served" // an endpoint shows another one, or does not answer
+	Held      State = "held"       // due, and it waits for a stated reason
+	Expiring  State = "expiring"   // less than a fifth of its time is left
+	Missing   State = "missing"    // nothing was issued yet
+	Unmanaged State = "unmanaged"  // a person turned the renewal off
+	Due       State = "due"        // the next run renews it
+	InOrder   State = "in_order"   // it is renewed by itself, later
+	Retired   State = "retired"    // gone from the spec
+)
+
+// States are all of them, the worst first.
+var States = []State{Paging, Failing, Expired, Overdue, Unserved, Held, Expiring, Missing, Unmanaged, Due, InOrder, Retired}
+
+var ranks = func() map[State]int {
+	m := make(map[State]int, len(States))
+	for i, s := range States {
+		m[s] = i
+	}
+	return m
+}()
+
+// Word is the state as a person reads it.
+func (s State) Word() string {
+	switch s {
+	case InOrder:
+		return "in order"
+	case Missing:
+		return "not issued"
+	case Unserved:
+		return "not served"
+	default:
+		return string(s)
+	}
+}
+
+// stateOf looks at the record first: what the ledger says stands, and the plan
+// adds what waits.
+func stateOf(r *reconcile.Record, a *reconcile.Action, now time.Time) State {
+	held := a != nil && a.Kind == reconcile.KindHold
+	wanted := a != nil && a.Spec != nil
+	switch {
+	case r != nil && r.State == reconcile.StateFailing && r.Severity == reconcile.SeverityPage:
+		return Paging
+	case r != nil && r.State == reconcile.StateFailing:
+		return Failing
+	case r != nil && r.State == reconcile.StateRetired && !wanted:
+		return Retired
+	case r == nil || r.Live == nil || r.State == reconcile.StateRetired:
+		if held {
+			return Held
+		}
+		return Missing
+	case !now.Before(r.Live.NotAfter):
+		return Expired
+	}
+	stands := r.Stands(now)
+	late := r.Live.NotAfter.Sub(now) < r.Live.Lifetime()/5
+	switch {
+	case stands == reconcile.StandsOverdue:
+		return Overdue
+	case held:
+		return Held
+	case late && stands != reconcile.StandsInOrder:
+		return Expiring
+	case stands == reconcile.StandsUnmanaged:
+		return Unmanaged
+	case stands == reconcile.StandsDue:
+		return Due
+	default:
+		return InOrder
+	}
+}
+
+// worstFirst orders by state, then by expiry, what never was issued first.
+func worstFirst(a, b *Certificate) int {
+	return cmp.Or(cmp.Compare(ranks[a.State], ranks[b.State]), byTime(a.NotAfter, b.NotAfter, -1), cmp.Compare(a.Name, b.Name))
+}
+
+// byTime orders moments; none is before all others by -1, after them by 1.
+func byTime(a, b *time.Time, none int) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return none
+	case b == nil:
+		return -none
+	default:
+		return a.Compare(*b)
+	}
+}

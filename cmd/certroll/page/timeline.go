@@ -1,0 +1,116 @@
+package page
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// scale maps times to the time line, which begins now.
+type scale struct {
+	from time.Time
+	span time.Duration
+	step time.Duration // between ticks
+}
+
+// spans are the lengths that a time line may have, and where its ticks are.
+var spans = []struct{ span, step time.Duration }{
+	{6 * time.Hour, time.Hour}, {day, 4 * time.Hour}, {2 * day, 8 * time.Hour}, {4 * day, day}, {7 * day, day}, {14 * day, 2 * day}, {30 * day, 5 * day},
+	{45 * day, 9 * day}, {60 * day, 10 * day}, {90 * day, 15 * day}, {120 * day, 20 * day}, {180 * day, 30 * day}, {400 * day, 80 * day},
+	{2 * 365 * day, 146 * day}, {5 * 365 * day, 365 * day}, {10 * 365 * day, 2 * 365 * day},
+}
+
+// newScale is a time line on which nineteen of twenty certificates end: what
+// lives for years does not press the others to one side.
+func newScale(list []*Certificate, now time.Time) scale {
+	var left []time.Duration
+	for _, c := range list {
+		if c.NotAfter != nil && c.NotAfter.After(now) && c.State != Retired {
+			left = append(left, c.NotAfter.Sub(now))
+		}
+	}
+	slices.Sort(left)
+	longest := 90 * day
+	if n := len(left); n > 0 {
+		longest = left[min(n-1, n*19/20)]
+	}
+	for _, s := range spans {
+		if longest <= s.span {
+			return scale{now, s.span, s.step}
+		}
+	}
+	last := spans[len(spans)-1]
+	return scale{now, last.span, last.step}
+}
+
+// percent is where a moment is; what is past is at the beginning.
+func (s scale) percent(t time.Time) float64 {
+	return min(100, max(0, 100*float64(t.Sub(s.from))/float64(s.span)))
+}
+
+func place(percent float64) string { return fmt.Sprintf("%.2f%%", percent) }
+
+// tick is a line of the grid.
+type tick struct{ X, Label string }
+
+func (s scale) ticks() []tick {
+	var list []tick
+	for d := s.step; d < s.span; d += s.step {
+		list = append(list, tick{place(s.percent(s.from.Add(d))), span(d)})
+	}
+	return list
+}
+
+// bar is one certificate's time line.
+type bar struct {
+	Until      string // where it ends; "" where nothing is live, or it is over
+	Beyond     bool   // it ends after the time line does
+	Window, Of string // where the renewal window begins and how long it is; "" where there is none
+	Renew      string // the moment of the renewal
+}
+
+// leastWindow is how much of the time line a window takes, in percent, so that
+// it is seen where it is hours of months.
+const leastWindow = 0.8
+
+func (s scale) bar(c *Certificate) bar {
+	var b bar
+	if c.NotAfter == nil || c.State == Retired || !c.NotAfter.After(s.from) {
+		return b
+	}
+	b.Until, b.Beyond = place(s.percent(*c.NotAfter)), c.NotAfter.After(s.from.Add(s.span))
+	if w := c.Window; w != nil && w.End.After(s.from) {
+		x, end := s.percent(w.Start), s.percent(w.End)
+		if end < 100 || x < 100 {
+			b.Window, b.Of = place(min(x, 100-leastWindow)), place(max(end-x, leastWindow))
+		}
+	}
+	if r := c.RenewAt; r != nil && !r.After(s.from.Add(s.span)) {
+		b.Renew = place(s.percent(*r))
+	}
+	return b
+}
+
+// span is a duration as a person reads it, by its largest unit.
+func span(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 2*day:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%d d", int(d/day))
+	}
+}
+
+// distance is how far a moment is from now.
+func distance(t, now time.Time) string {
+	if d := t.Sub(now); d >= 0 {
+		return "in " + span(d)
+	}
+	return span(now.Sub(t)) + " ago"
+}

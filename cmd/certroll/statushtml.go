@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"certroll/cmd/certroll/page"
+	"certroll/reconcile"
+)
+
+// writePages writes the status page as files: what the ledger says, for a web
+// server that hands out files.
+func (a *app) writePages(ctx context.Context, dir string) error {
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	ledger, err := s.openLedger("")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ledger.Close() }()
+	tree, head, err := ledger.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	p, events, err := pageOf(tree, head, time.Now())
+	if err != nil {
+		return err
+	}
+	if err := ourDirectory(dir); err != nil {
+		return err
+	}
+	written := map[string]bool{}
+	err = p.Files(page.Histories(events), func(name string, b []byte) error {
+		written[name] = true
+		return writePage(filepath.Join(dir, filepath.FromSlash(name)), b)
+	})
+	if err == nil {
+		err = removeOthers(dir, written)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the page into %s: %w", dir, err)
+	}
+	_, err = fmt.Fprintf(a.out, "%d certificates, in %d files: %s\n", len(p.Certificates), len(written), filepath.Join(dir, "index.html"))
+	return err
+}
+
+// pageOf is the page of a ledger, and all events of it.
+func pageOf(tree fs.FS, head string, now time.Time) (*page.Page, []reconcile.Event, error) {
+	records, err := reconcile.ReadRecords(tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	problems, err := reconcile.ReadProblems(tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	events, err := reconcile.Query{}.Events(tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	in := page.Input{Problems: problems.Problems, Ledger: head}
+	for _, r := range records {
+		in.Records = append(in.Records, r)
+	}
+	return page.New(in, now), events, nil
+}
+
+// ourDirectory makes the directory. One that holds something else stays as it
+// is; what begins with a dot, as .git of a Pages branch, is nobody's business.
+func ourDirectory(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading the directory of the page: %w", err)
+	}
+	ours := false
+	for _, e := range entries {
+		ours = ours || e.Name() == "search.json"
+	}
+	for _, e := range entries {
+		if name := e.Name(); !ours && name != "certificates" && !strings.HasPrefix(name, ".") {
+			return fmt.Errorf("%s holds %s, and no page of certroll: name a directory of its own", dir, name)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "certificates"), 0o755); err != nil { //nolint:gosec // it is there to be read
+		return fmt.Errorf("making the directory of the page: %w", err)
+	}
+	return nil
+}
+
+// writePage writes one file, so that whoever comes meanwhile has the old or the
+// new one.
+func writePage(path string, b []byte) error {
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, b, 0o644); err != nil { //nolint:gosec // it is there to be read
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// removeOthers removes the pages of certificates that there are no more.
+func removeOthers(dir string, written map[string]bool) error {
+	for _, pattern := range []string{"certificates/*.html", "page-*.html"} {
+		old, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range old {
+			name, err := filepath.Rel(dir, path)
+			if err != nil {
+				return err
+			}
+			if written[filepath.ToSlash(name)] {
+				continue
+			}
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
