@@ -49,6 +49,8 @@ func remedy(program string) string {
 		return "install GnuPG (Debian: apt-get install gnupg)"
 	case "nginx", "haproxy":
 		return "install it (Debian: apt-get install " + program + ")"
+	case "systemd-analyze":
+		return "install systemd (Debian: apt-get install systemd)"
 	case "git":
 		return "install Git"
 	}
