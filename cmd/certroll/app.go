@@ -65,11 +65,13 @@ that mean more by it say so in their help.`,
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(), a.probeCommand(),
-		a.acceptCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.notifyCommand(), a.versionCommand(), dnsChildCommand(), notifyChildCommand())
+		a.acceptCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.notifyCommand(), a.versionCommand(), a.manCommand(),
+		dnsChildCommand(), notifyChildCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (%s -help lists those there are)", err, c.CommandPath())
 	})
 	showUse(root)
+	exemplify(root)
 	return root
 }
 

@@ -16,10 +16,10 @@ import (
 // manifest is a document of a YAML file.
 type manifest map[string]any
 
-// manifests are the documents of an example, by their kind.
+// manifests are the documents of a file, by their kind.
 func manifests(t *testing.T, name string) map[string]manifest {
 	t.Helper()
-	b, err := os.ReadFile(consumers + "kubernetes/" + name)
+	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func operators(w *world) {
 	t := w.t.(*testing.T)
 	preset := w.secret("tls/web")
 
-	es := manifests(t, "external-secrets.yaml")
+	es := manifests(t, consumers+"kubernetes/external-secrets.yaml")
 	store, external := es["SecretStore"], es["ExternalSecret"]
 	if store.text(t, "metadata", "name") != external.text(t, "spec", "secretStoreRef", "name") {
 		t.Error("the ExternalSecret is of another store")
@@ -82,7 +82,7 @@ func operators(w *world) {
 	}
 	tlsSecret(t, external.text(t, "spec", "target", "template", "type"), preset)
 
-	vso := manifests(t, "vault-secrets-operator.yaml")
+	vso := manifests(t, consumers+"kubernetes/vault-secrets-operator.yaml")
 	connection, login, static := vso["VaultConnection"], vso["VaultAuth"], vso["VaultStaticSecret"]
 	if connection.text(t, "metadata", "name") != login.text(t, "spec", "vaultConnectionRef") || login.text(t, "metadata", "name") != static.text(t, "spec", "vaultAuthRef") {
 		t.Error("the VaultStaticSecret does not lead to the connection")

@@ -104,15 +104,3 @@ func (a *app) showPlan(p *proposal, o planOptions) error {
 	}
 	return nil
 }
-
-func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Show the version",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.out, "certroll %s\n", version())
-			return err
-		},
-	}
-}

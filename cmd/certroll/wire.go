@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -202,16 +201,3 @@ type noJournal struct{}
 func (noJournal) Append([]byte) error        { return errors.New("this command does not write") }
 func (noJournal) Entries() ([][]byte, error) { return nil, nil }
 func (noJournal) Ack(int) error              { return nil }
-
-// release is set by the build.
-var release = ""
-
-func version() string {
-	if release != "" {
-		return release
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "devel"
-}

@@ -51,6 +51,8 @@ func remedy(program string) string {
 		return "install it (Debian: apt-get install " + program + ")"
 	case "prometheus", "promtool":
 		return "install Prometheus (Debian: apt-get install prometheus)"
+	case "systemd-analyze":
+		return "install systemd (Debian: apt-get install systemd)"
 	case "git":
 		return "install Git"
 	}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// examples are those in the help and on the man page of each command.
+var examples = map[string][]string{
+	"certroll": {"certroll validate certs", "certroll plan", "certroll apply", "certroll run -config /etc/certroll/certroll.hcl"},
+	"accept":   {"certroll accept 5ad8f67c560523c935454493a6e0215aaba8e92d"},
+	"apply":    {"certroll apply", "certroll apply -auto-approve -json", "certroll plan -out plan.json", "certroll apply plan.json"},
+	"audit":    {"certroll audit -since 7d -status error", "certroll audit verify -anchor"},
+	"audit verify": {
+		"certroll audit verify",
+	},
+	"disable":  {`certroll disable api -reason "moves to another zone" -until 2026-12-31`},
+	"doctor":   {"certroll doctor", "certroll doctor api -no-canary"},
+	"enable":   {`certroll enable api -reason "the zone has moved"`},
+	"expiring": {"certroll expiring", "certroll expiring 30"},
+	"explain":  {"certroll explain api"},
+	"fmt":      {"certroll fmt certs", "certroll fmt -check certs"},
+	"import":   {"certroll import certbot /etc/letsencrypt", "certroll import vault secret/web/*"},
+	"notify":   {"certroll notify test"},
+	"plan":     {"certroll plan", "certroll plan -base main -offline -markdown", "certroll plan -detailed-exitcode"},
+	"probe":    {"certroll probe", "certroll probe api -json"},
+	"retry":    {`certroll retry api -reason "the token was replaced"`},
+	"rotate":   {`certroll rotate api -reason "a laptop was lost" -revoke -code keyCompromise -force`},
+	"run":      {"certroll run", "certroll run -config-dir certs -log-level debug"},
+	"status":   {"certroll status", "certroll status api"},
+	"validate": {"certroll validate", "certroll validate certs"},
+	"version":  {"certroll version"},
+}
+
+// exemplify gives a command and those below it their examples.
+func exemplify(c *cobra.Command) {
+	path := strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
+	if lines := examples[path]; len(lines) > 0 {
+		c.Example = "  " + strings.Join(lines, "\n  ")
+	}
+	for _, below := range c.Commands() {
+		exemplify(below)
+	}
+}

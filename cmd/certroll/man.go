@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// manCommand writes the man pages. They are made from the help, which is plain
+// text: cobra's own generator takes it for Markdown, in which file globs and
+// names with underscores come out wrong.
+func (a *app) manCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "man DIR",
+		Hidden: true,
+		Short:  "Write the man pages into a directory",
+		Args:   cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			date, err := manDate(a.getenv("SOURCE_DATE_EPOCH"))
+			if err != nil {
+				return err
+			}
+			return writeMan(cmd.Root(), args[0], date)
+		},
+	}
+}
+
+// manDate is the date on the pages: of SOURCE_DATE_EPOCH, else of the commit
+// that this was built from, so that the same source makes the same pages. Zero
+// where neither is known.
+func manDate(epoch string) (time.Time, error) {
+	if epoch != "" {
+		seconds, err := strconv.ParseInt(epoch, 10, 64)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("reading SOURCE_DATE_EPOCH: %w; set it to seconds since 1970", err)
+		}
+		return time.Unix(seconds, 0).UTC(), nil
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}, nil
+	}
+	at, _ := time.Parse(time.RFC3339, stamp(info, "vcs.time"))
+	return at, nil
+}
+
+// writeMan writes the page of a command and of all below it.
+func writeMan(c *cobra.Command, dir string, date time.Time) error {
+	name := manName(c)
+	if err := os.WriteFile(filepath.Join(dir, name+".1"), manPage(c, date), 0o644); err != nil {
+		return fmt.Errorf("writing the man page of %s: %w", c.CommandPath(), err)
+	}
+	for _, below := range c.Commands() {
+		if !below.IsAvailableCommand() || below.Name() == "help" {
+			continue
+		}
+		if err := writeMan(below, dir, date); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func manName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
+
+// roff writes a man page by the macros of man(7).
+type roff struct{ bytes.Buffer }
+
+// manPage is the page of one command.
+func manPage(c *cobra.Command, date time.Time) []byte {
+	w := &roff{}
+	day := ""
+	if !date.IsZero() {
+		day = date.Format(time.DateOnly)
+	}
+	fmt.Fprintf(w, ".TH %q 1 %q %q \"certroll\"\n", strings.ToUpper(manName(c)), day, "certroll "+version())
+	w.section("NAME")
+	fmt.Fprintf(w, "%s \\- %s\n", escape(manName(c)), escape(lowerFirst(c.Short)))
+	w.section("SYNOPSIS")
+	fmt.Fprintf(w, ".B %s\n", escape(c.UseLine()))
+	w.section("DESCRIPTION")
+	w.prose(cmp.Or(c.Long, c.Short+"."))
+	w.flags("OPTIONS", c.NonInheritedFlags())
+	w.flags("GLOBAL OPTIONS", c.InheritedFlags())
+	if c.Example != "" {
+		w.section("EXAMPLES")
+		w.block(c.Example)
+	}
+	w.also(c)
+	return w.Bytes()
+}
+
+func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
+
+func (w *roff) section(name string) { fmt.Fprintf(w, ".SH %s\n", name) }
+
+// prose writes paragraphs; lines that are indented stay as they are.
+func (w *roff) prose(text string) {
+	for i, p := range strings.Split(strings.TrimSpace(text), "\n\n") {
+		if i > 0 {
+			w.WriteString(".PP\n")
+		}
+		if strings.HasPrefix(p, " ") || strings.HasPrefix(p, "\t") {
+			w.block(p)
+			continue
+		}
+		for line := range strings.Lines(p) {
+			w.WriteString(escape(strings.TrimSpace(line)) + "\n")
+		}
+	}
+}
+
+// block writes lines as they are.
+func (w *roff) block(text string) {
+	w.WriteString(".RS 4\n.nf\n")
+	for line := range strings.Lines(strings.Trim(text, "\n")) {
+		w.WriteString(escape(strings.TrimSpace(line)) + "\n")
+	}
+	w.WriteString(".fi\n.RE\n")
+}
+
+// flags writes flags with one dash, as the rest of the documentation does.
+func (w *roff) flags(title string, flags *pflag.FlagSet) {
+	if !flags.HasAvailableFlags() {
+		return
+	}
+	w.section(title)
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
+		placeholder, usage := pflag.UnquoteUsage(f)
+		fmt.Fprintf(w, ".TP\n.B %s", escape("-"+f.Name))
+		if placeholder != "" {
+			fmt.Fprintf(w, " \\fI%s\\fR", escape(placeholder))
+		}
+		w.WriteString("\n" + escape(usage) + "\n")
+	})
+}
+
+// also names the pages of the commands above and below.
+func (w *roff) also(c *cobra.Command) {
+	var pages []string
+	if p := c.Parent(); p != nil {
+		pages = append(pages, manName(p))
+	}
+	for _, below := range c.Commands() {
+		if below.IsAvailableCommand() && below.Name() != "help" {
+			pages = append(pages, manName(below))
+		}
+	}
+	if len(pages) == 0 {
+		return
+	}
+	w.section("SEE ALSO")
+	for i, p := range pages {
+		end := ","
+		if i == len(pages)-1 {
+			end = ""
+		}
+		fmt.Fprintf(w, ".BR %s (1)%s\n", escape(p), end)
+	}
+}
+
+// escape takes a line's special characters away: the backslash, dashes that
+// would be set as hyphens, and a dot or a quote that would begin a request.
+func escape(line string) string {
+	line = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(line)
+	if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
+		line = `\&` + line
+	}
+	return line
+}

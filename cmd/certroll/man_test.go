@@ -1,0 +1,101 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// everyCommand calls a function with each command that is shown.
+func everyCommand(c *cobra.Command, do func(*cobra.Command)) {
+	do(c)
+	for _, below := range c.Commands() {
+		if below.IsAvailableCommand() && below.Name() != "help" {
+			everyCommand(below, do)
+		}
+	}
+}
+
+func tested() *cobra.Command {
+	return (&app{in: strings.NewReader(""), out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }}).rootCommand()
+}
+
+// TestExamples: the examples are of commands that there are, and certroll takes
+// each; every command that is not a part of another has some.
+func TestExamples(t *testing.T) {
+	left := map[string]bool{}
+	for path := range examples {
+		left[path] = true
+	}
+	everyCommand(tested(), func(c *cobra.Command) {
+		path := strings.TrimPrefix(c.CommandPath(), "certroll ")
+		if delete(left, path); c.Example == "" && !strings.Contains(path, " ") && path != "completion" {
+			t.Errorf("certroll %s has no example", path)
+		}
+		for _, args := range commands(c.Example) {
+			if err := taken(args); err != nil {
+				t.Errorf("certroll %s: the example %q: %v", path, args, err)
+			}
+		}
+	})
+	for path := range left {
+		t.Errorf("there is no command %q that an example is for", path)
+	}
+}
+
+// TestManPages: each command has a page with all of its flags, no line of which
+// is taken for a request, and the same source makes the same pages.
+func TestManPages(t *testing.T) {
+	dir, root := t.TempDir(), tested()
+	date := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	if err := writeMan(root, dir, date); err != nil {
+		t.Fatal(err)
+	}
+	pages := 0
+	request := regexp.MustCompile(`^\.(TH|SH|PP|TP|RS|RE|nf|fi|B|BR)( |$)`)
+	everyCommand(root, func(c *cobra.Command) {
+		pages++
+		b, err := os.ReadFile(filepath.Join(dir, manName(c)+".1"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		page := string(b)
+		for line := range strings.Lines(page) {
+			if strings.HasPrefix(line, "'") || strings.HasPrefix(line, ".") && !request.MatchString(strings.TrimSpace(line)) {
+				t.Errorf("%s: this line is no request: %s", manName(c), line)
+			}
+		}
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden && !strings.Contains(page, "\n.B "+escape("-"+f.Name)) {
+				t.Errorf("%s: the flag -%s is missing", manName(c), f.Name)
+			}
+		})
+		if !strings.HasPrefix(page, `.TH "`+strings.ToUpper(manName(c))+`" 1 "2026-11-25"`) {
+			t.Errorf("%s begins with %s", manName(c), page[:60])
+		}
+	})
+	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != pages || pages < 15 {
+		t.Errorf("%d files for %d commands", len(files), pages)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "certroll-dns-child.1")); err == nil {
+		t.Error("a command that is hidden has a page")
+	}
+}
+
+// TestManDate: the date is of the source.
+func TestManDate(t *testing.T) {
+	if at, err := manDate("1764072000"); err != nil || at.Format(time.DateOnly) != "2025-11-25" {
+		t.Error(at, err)
+	}
+	if _, err := manDate("yesterday"); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// release is set by the build.
+var release = ""
+
+// version names the release, or where this is none what Go knows of the source.
+func version() string {
+	if release != "" {
+		return release
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "devel"
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Show the version, the commit it was built from, and Go's version",
+		Long: `Show the version, the commit that it was built from and when that was made, and
+Go's version and the platform. What libraries are in it, and in which versions,
+"go version -m" shows; a release's archive holds the same as an SBOM.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(a.out, "certroll %s\n%s%s %s/%s\n", version(), builtFrom(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}
+
+// builtFrom is a line on the commit; "" where Go did not stamp it.
+func builtFrom() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || stamp(info, "vcs.revision") == "" {
+		return ""
+	}
+	changed := ""
+	if stamp(info, "vcs.modified") == "true" {
+		changed = ", and changes since"
+	}
+	return fmt.Sprintf("commit %s of %s%s\n", stamp(info, "vcs.revision"), stamp(info, "vcs.time"), changed)
+}
+
+// stamp is what the build wrote down of itself.
+func stamp(info *debug.BuildInfo, key string) string {
+	for _, s := range info.Settings {
+		if s.Key == key {
+			return s.Value
+		}
+	}
+	return ""
+}
