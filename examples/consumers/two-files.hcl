@@ -19,7 +19,8 @@ template {
     command = ["sh", "-c", <<-EOT
       set -e
       cd /etc/postgresql/tls
-      next=$(mktemp -d "$(head -n 1 pair.pem).XXXXXX")
+      next=$(head -n 1 pair.pem).$(date +%s%N)
+      mkdir "$next"
       sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p' pair.pem >"$next/cert.pem"
       (umask 077 && sed -n '/BEGIN .*PRIVATE KEY/,/END .*PRIVATE KEY/p' pair.pem >"$next/key.pem")
       chown -R --reference=. "$next"
