@@ -121,7 +121,7 @@ func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, befor
 }
 
 func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool, lenient bool) (*Observed, error) {
-	tree, err := r.snapshot(ctx)
+	tree, _, err := r.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +248,7 @@ func (r *Reconciler) tell(ctx context.Context, report *Report) error {
 	err = r.dropTold(ctx, told)
 	if commit != "" {
 		// The push is done: what goes wrong here is seen by the next look.
-		_, _ = r.snapshot(ctx)
+		_, _, _ = r.snapshot(ctx)
 	}
 	return err
 }

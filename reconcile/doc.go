@@ -67,7 +67,9 @@
 //     in Vault beside the anchor, where it outlives the disk and is the same for
 //     all replicas; in the ledger each message would be a commit, which is an
 //     event to tell of in turn. It moves up after a message was taken, so that one
-//     may come twice, under the same id, and none is lost.
+//     may come twice and none is lost. Messages are kept there before they are
+//     sent: made anew, a message would differ by what records say since, and who
+//     gets it twice could not tell.
 //   - An event carries what a notice needs: a success says how many failures it
 //     ended. What a hold of many was told as is known again from the days before.
 package reconcile
