@@ -49,6 +49,9 @@
 //   - With renewal.auto off only a missing certificate and an explicit
 //     rotation request are acted on: turning the renewal off means "do not
 //     touch it".
+//   - What is pending or staged of a name that neither the spec nor the ledger
+//     knows is retired by what was observed alone, where that was whole. It
+//     carries its ledger's mark, since certrolls of others may share the prefix.
 //   - The next key (key.next) is made with the pending secret of the order before
 //     it, and takes the place of the one that is staged only when the pair is
 //     live. What was published is thus either staged or live, and the rule that
