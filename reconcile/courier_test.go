@@ -396,6 +396,18 @@ func TestCourierTooLargeToKeep(t *testing.T) {
 	})
 }
 
+// TestCourierOfAStrangersEvent: whoever may push to the ledger can name what no
+// record can be of, and silences no destination by it.
+func TestCourierOfAStrangersEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, m := newPost(t), &mailbox{}
+		p.start(m)
+		p.tell(failedTimes("../../x", 1), failedTimes("", 1), failedTimes("y", 1))
+		p.stop()
+		p.got(m, "failing ../../x y")
+	})
+}
+
 // TestCourierAfterAClockAhead: what a clock that ran ahead wrote down silences
 // no destination once the clock is right again.
 func TestCourierAfterAClockAhead(t *testing.T) {

@@ -69,8 +69,9 @@ func concerned(e *Event) []string {
 // problem.
 type herald struct {
 	held   map[string]*openHold
-	failed map[string]Event // by certificate, its last failure
-	hushed map[string]bool  // problems that were not told
+	failed map[string]Event      // by certificate, its last failure
+	told   map[string]NoticeKind // by certificate, as what its failures in a row were told last
+	hushed map[string]bool       // problems that were not told
 }
 
 // openHold is a hold that was told and is not known to be over.
@@ -91,7 +92,7 @@ func (o *openHold) lasts(at time.Time) bool { return at.Sub(o.last).Abs() < hold
 // notices are what events from index fresh on are to be told as. Those before
 // say what is known already; they need not reach back further than a hold lasts.
 func notices(events []Event, fresh int) []Notice {
-	h := &herald{held: map[string]*openHold{}, failed: map[string]Event{}, hushed: map[string]bool{}}
+	h := &herald{held: map[string]*openHold{}, failed: map[string]Event{}, told: map[string]NoticeKind{}, hushed: map[string]bool{}}
 	var told []Notice
 	for i, e := range events {
 		n := h.read(e)
@@ -138,6 +139,7 @@ func (h *herald) kinds(e Event) []NoticeKind {
 		h.failed[e.Certificate] = e
 	} else if e.Status == Success {
 		delete(h.failed, e.Certificate)
+		delete(h.told, e.Certificate)
 	}
 	switch {
 	case e.Reason == ReasonRewound:
@@ -237,19 +239,29 @@ func holdKey(e Event) string {
 
 // failing tells of the first failure in a row, and of the one at which a person
 // is to be woken. Where the issuer or the DNS account is held for many, that was
-// told, and so is the first of those that then page.
+// told, and so is the first of those that then page; of what goes on to fail for
+// a reason of its own it is told then.
 func (h *herald) failing(e Event) []NoticeKind {
-	hold := h.explained(e)
+	kind := NoticeFailing
 	switch {
-	case e.Failures == 1 && hold == nil:
-		return []NoticeKind{NoticeFailing}
-	case e.Failures == pageAfter && hold == nil:
-		return []NoticeKind{NoticePaging}
-	case e.Failures == pageAfter && !hold.paging:
-		hold.paging = true
-		return []NoticeKind{NoticePaging}
+	case e.Failures < 1:
+		return nil
+	case e.Failures == 1:
+		delete(h.told, e.Certificate)
+	case e.Failures >= pageAfter:
+		kind = NoticePaging
 	}
-	return nil
+	if was := h.told[e.Certificate]; was == kind || was == NoticePaging {
+		return nil
+	}
+	if hold := h.explained(e); hold != nil {
+		if kind != NoticePaging || hold.paging {
+			return nil
+		}
+		hold.paging = true
+	}
+	h.told[e.Certificate] = kind
+	return []NoticeKind{kind}
 }
 
 // explained is the hold that a failure is of; nil where it is the certificate's

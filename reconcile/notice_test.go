@@ -75,6 +75,8 @@ func TestNotices(t *testing.T) {
 		"another account works":     {story(heldBy("dns.a", noticeAt, "y"), Event{Operation: KindRenew, Status: Success, Issuer: "le", DNSAccount: "b"}), []string{"0 held", "1 renewed"}},
 		"probes of what is held": {story(failedTimes("x", 1), heldBy("dns.a", noticeAt, "y", "z"), failedTimes("y", 1), failedTimes("y", 2), failedTimes("x", 3), failedTimes("y", 3)),
 			[]string{"0 failing", "1 held", "4 paging"}},
+		"fails on after a hold": {story(heldBy("dns.a", noticeAt, "y", "z"), failedTimes("y", 1), failedTimes("z", 2), failedTimes("z", 3), failedTimes("y", 3), renewedAfter("z", 3),
+			func() Event { e := failedTimes("y", 4); e.Class = ClassCAA; return e }(), failedTimes("y", 5)), []string{"0 held", "3 paging", "5 recovered renewed", "5 resolved", "6 paging"}},
 		"a limit states its own end": {story(func() Event {
 			e := heldEvent(noticeAt, "issuer.le", ReasonLimit, "", "", "")
 			return e
@@ -158,6 +160,14 @@ func TestGather(t *testing.T) {
 	}
 }
 
+func numberedNames(n int) []string {
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprintf("c%04d", i))
+	}
+	return names
+}
+
 // TestInterest: who is told of what.
 func TestInterest(t *testing.T) {
 	records := map[string]*Record{"x": {Certificate: "x", Labels: map[string]string{"team": "payments", "tier": "1"}}, "y": {Certificate: "y", Labels: map[string]string{"team": "shop"}}}
@@ -175,6 +185,7 @@ func TestInterest(t *testing.T) {
 		"unknown":                     {payments, failedTimes("z", 1), ""},
 		"many, one of the team's":     {payments, heldBy("dns.a", noticeAt, "x", "y"), NoticeHeld},
 		"many, none of the team's":    {payments, heldBy("dns.a", noticeAt, "y", "z"), ""},
+		"more than are named":         {payments, heldBy("dns.a", noticeAt, numberedNames(2*mostConcerned)...), NoticeHeld},
 		"no certificate":              {payments, Event{Operation: KindPass, Status: Failed}, ""},
 		"no certificate, to everyone": {Interest{On: UsualNotices()}, Event{Operation: KindPass, Status: Failed}, NoticeProblem},
 	}
