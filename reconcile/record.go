@@ -3,6 +3,7 @@ package reconcile
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -87,8 +88,11 @@ type Live struct {
 }
 
 // Lifetime is the certificate's validity period, whose last second is part of
-// it (RFC 5280 section 4.1.2.5): CAs end a period of 90 days a second early.
-func (l *Live) Lifetime() time.Duration { return l.NotAfter.Sub(l.NotBefore) + time.Second }
+// it (RFC 5280 section 4.1.2.5): CAs end a period of 90 days a second early. Of
+// one without an end, the year 9999, it is the longest that there is, 292 years.
+func (l *Live) Lifetime() time.Duration {
+	return min(l.NotAfter.Sub(l.NotBefore), math.MaxInt64-time.Second) + time.Second
+}
 
 // Failure is the last failed attempt.
 type Failure struct {
