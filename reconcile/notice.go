@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +47,36 @@ type Notice struct {
 	// Ends is what is over by the event, where that is not the event's own
 	// certificate: the subject of a hold.
 	Ends string
+}
+
+// What a notice carries of an event at most. What certroll writes is smaller;
+// whoever may push to the ledger could else put an event there that no receiver
+// takes, which is then sent for ever, and nothing after it.
+const (
+	mostEvent = 32 << 10 // bytes of it in JSON
+	mostWords = 4 << 10  // of its message and of its detail
+	mostWord  = 300      // of the fields of one that is larger
+)
+
+func newNotice(kinds []NoticeKind, e Event) Notice {
+	e.Message, e.Detail = cut(e.Message, mostWords), cut(e.Detail, mostWords)
+	if b, err := json.Marshal(e); err != nil || len(b) > mostEvent {
+		e = Event{
+			Schema: e.Schema, ID: cut(e.ID, mostWord), Time: e.Time, Operation: Kind(cut(string(e.Operation), mostWord)),
+			Certificate: cut(e.Certificate, mostWord), Status: Status(cut(string(e.Status), mostWord)), Reason: Reason(cut(string(e.Reason), mostWord)),
+			Class: Class(cut(string(e.Class), mostWord)), Failures: e.Failures, Recovered: e.Recovered, Issuer: cut(e.Issuer, mostWord),
+			DNSAccount: cut(e.DNSAccount, mostWord), Detail: "the event is larger than those that certroll writes: see the audit log, and who wrote it",
+		}
+	}
+	return Notice{Kinds: kinds, Event: e, Certificates: concerned(&e)}
+}
+
+// cut is a text without what it has more than some bytes.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
 // concerned are the certificates that an event names.
@@ -106,7 +137,7 @@ func notices(events []Event, fresh int) []Notice {
 func (h *herald) read(e Event) []Notice {
 	var told []Notice
 	if kinds := h.kinds(e); len(kinds) > 0 {
-		told = append(told, Notice{Kinds: kinds, Event: e, Certificates: concerned(&e)})
+		told = append(told, newNotice(kinds, e))
 	}
 	if e.Status != Success || !e.Operation.Orders() {
 		return told
@@ -115,7 +146,9 @@ func (h *herald) read(e Event) []Notice {
 		if o := h.held[string(s)]; o != nil {
 			delete(h.held, string(s))
 			if o.event.Reason == ReasonBreaker && o.lasts(e.Time) {
-				told = append(told, Notice{Kinds: []NoticeKind{NoticeResolved}, Event: e, Certificates: concerned(&o.event), Ends: string(s)})
+				n := newNotice([]NoticeKind{NoticeResolved}, e)
+				n.Certificates, n.Ends = newNotice(nil, o.event).Certificates, cut(string(s), mostWord)
+				told = append(told, n)
 			}
 		}
 	}

@@ -1,8 +1,10 @@
 package reconcile
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -117,6 +119,29 @@ func TestNoticesAfter(t *testing.T) {
 	events[2].Time = noticeAt.Add(day + time.Hour)
 	if got := notices(events, 1); len(got) != 0 {
 		t.Errorf("told: %v", got)
+	}
+}
+
+// TestNoticesAreBounded: a stranger's event makes no message that no receiver
+// takes, and certroll's own are told as they are.
+func TestNoticesAreBounded(t *testing.T) {
+	huge := strings.Repeat("x", 1<<20)
+	for name, e := range map[string]Event{
+		"words":  {Operation: KindRenew, Status: Failed, Certificate: "x", Failures: 1, Message: huge, Detail: huge},
+		"fields": {Operation: Kind(huge), Status: Failed, Certificate: huge, Failures: 1, Class: Class(huge), Issuer: huge, Actor: huge},
+		"names":  {Operation: KindDoctor, Status: Failed, Certificates: numberedNames(100000)},
+		"holds":  heldBy(subject(huge), noticeAt, numberedNames(100)...),
+	} {
+		for _, n := range notices(story(e), 0) {
+			b, err := json.Marshal(n)
+			if err != nil || len(b) > 2*mostEvent || n.Event.ID != "e0" {
+				t.Errorf("%s: a notice of %d bytes, %v", name, len(b), err)
+			}
+		}
+	}
+	own := Event{Operation: KindIssue, Status: Failed, Certificate: "x", Failures: 1, Names: numberedNames(100), Message: strings.Repeat("no ", 1000), FailedNames: numberedNames(100)}
+	if n := notices(story(own), 0)[0]; n.Event.Message != own.Message || len(n.Event.Names) != 100 {
+		t.Errorf("certroll's own event is cut: %+v", n)
 	}
 }
 
