@@ -238,7 +238,7 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 // What went wrong with asking the CAs holds nothing up: what they said last and
 // the threshold stand.
 func (l *Loop) look(ctx context.Context, now time.Time, all bool) (asked, err error) {
-	before, stale := l.seen, map[string]bool(nil)
+	before, stale, first := l.seen, map[string]bool(nil), l.seen == nil
 	if all {
 		before = nil
 	} else {
@@ -253,6 +253,9 @@ func (l *Loop) look(ctx context.Context, now time.Time, all bool) (asked, err er
 		asked = l.r.Ask(ctx, l.desired, obs)
 	}
 	l.take(obs)
+	if first {
+		l.takeUpOutages()
+	}
 	return asked, nil
 }
 
