@@ -206,6 +206,34 @@ func TestKillWhileStaging(t *testing.T) {
 	}
 }
 
+// TestKillThenRemove: of a run that was killed on a first issue, and whose block
+// is gone by the next one, no key is left, and that is told.
+func TestKillThenRemove(t *testing.T) {
+	t.Parallel()
+	lab := newLab(t)
+	lab.program = build(t)
+	k := &killer{only: func(req *http.Request) bool {
+		return strings.Contains(req.URL.Path, "/data/") && strings.Contains(req.URL.Path, "/pending/") && req.Method != http.MethodGet
+	}}
+	k.stand(t, lab)
+	w := lab.fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.settings("")
+	if killed, out := k.run(w, 2, true, "apply", "-auto-approve"); !killed {
+		t.Fatalf("it was not killed:\n%s", out)
+	}
+	w.push(map[string]string{"certs.hcl": "# none\n"}, "Remove it")
+	w.expireLease()
+	plan := w.certroll(0, "plan")
+	if !strings.Contains(plan, "will be retired") {
+		t.Errorf("the plan says\n%s", plan)
+	}
+	w.certroll(0, "apply", "-auto-approve")
+	w.noPending()
+	if events := w.events(); len(events) != 1 || events[0].Operation != "retire" || events[0].Status != "success" {
+		t.Errorf("events %+v", events)
+	}
+}
+
 // stand puts the killer between certroll and the servers.
 func (k *killer) stand(t testing.TB, lab *world) {
 	front := k.proxy(t, strings.TrimSuffix(lab.directory, "/dir"), lab.caBundle)
