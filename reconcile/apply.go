@@ -113,9 +113,9 @@ func (r *Reconciler) Observe(ctx context.Context, desired *spec.Spec) (*Observed
 	return r.observe(ctx, desired, nil, nil, false)
 }
 
-// ObserveAgain is Observe where, of a certificate that stale does not name,
-// what was seen of its secrets before stands, and where a place that alone
-// cannot be read holds up its certificates alone.
+// ObserveAgain is Observe where, of a certificate that stale does not name and
+// whose record is as before, what was seen of its secrets before stands, and
+// where a place that alone cannot be read holds up its certificates alone.
 func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool) (*Observed, error) {
 	return r.observe(ctx, desired, before, stale, true)
 }
