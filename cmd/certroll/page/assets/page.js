@@ -141,15 +141,18 @@
       }
       rows.replaceChildren(found.length ? table : make("p", "No certificate fits.", "empty"));
     };
+    let loading = null;
     const filter = async () => {
-      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-      if (words.length === 0) return rows.replaceChildren(...before);
+      let failed = false;
       try {
-        index ??= await (await fetch("search.json")).json();
-        show(index.filter((c) => words.every((w) => c.t.includes(w))));
+        index = await (loading ??= fetch("search.json").then((answer) => answer.json()));
       } catch (e) {
-        rows.replaceChildren(make("p", "The search needs search.json beside this page, and a web server that hands it out.", "empty"));
+        [loading, failed] = [null, true];
       }
+      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean); // as it is by now
+      if (words.length === 0) rows.replaceChildren(...before);
+      else if (failed) rows.replaceChildren(make("p", "The search needs search.json beside this page, and a web server that hands it out.", "empty"));
+      else show(index.filter((c) => words.every((w) => c.t.includes(w))));
     };
     form.addEventListener("input", filter);
     form.addEventListener("submit", (e) => { e.preventDefault(); filter(); });
