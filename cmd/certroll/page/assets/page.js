@@ -170,8 +170,8 @@
       search.focus();
       search.select();
     } else if (e.key === "j" || e.key === "k") {
-      const links = [...document.querySelectorAll("#rows th a[href]")].filter((a) => a.closest("tbody"));
-      const at = links.indexOf(document.activeElement.closest("tr") ? document.activeElement.closest("tr").querySelector("th a") : null);
+      const links = [...document.querySelectorAll("#rows th.what > a[href]")];
+      const at = links.indexOf(document.activeElement.closest("tr") ? document.activeElement.closest("tr").querySelector("th.what > a") : null);
       const next = links[Math.min(links.length - 1, Math.max(0, at + (e.key === "j" ? 1 : -1)))];
       if (next) next.focus();
     }
