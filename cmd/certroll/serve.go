@@ -42,7 +42,8 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 	}
 	server := &http.Server{
 		Handler: d.routes(hooks, l.Addr()), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
-		BaseContext: func(net.Listener) context.Context { return ctx }, // what is answered for long ends with it
+		MaxHeaderBytes: 32 << 10,                                          // an address is said again in many links of the page
+		BaseContext:    func(net.Listener) context.Context { return ctx }, // what is answered for long ends with it
 	}
 	served := make(chan struct{})
 	go func() {
