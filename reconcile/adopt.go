@@ -118,6 +118,9 @@ func (a *attempt) recordLive() *Live {
 // retire does what on_remove said, as the record keeps it.
 func (a *attempt) retire(ctx context.Context) error {
 	r := a.action.Record
+	if r.State == StateRetired {
+		a.tellWritten(ctx)
+	}
 	if err := a.drafts.drop(ctx, r.Certificate); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -101,8 +101,8 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 	}
 	return &Reconciler{
 		secrets: secrets, ca: ca, observer: observer, opts: o,
-		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix},
-		next:   &nextKeys{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix},
+		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
+		next:   &nextKeys{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now}, mooring: mooring{anchor: o.Anchor},
 		asks: &asks{store: o.Moments}, held: map[string]bool{},
 	}
@@ -113,15 +113,15 @@ func (r *Reconciler) Observe(ctx context.Context, desired *spec.Spec) (*Observed
 	return r.observe(ctx, desired, nil, nil, false)
 }
 
-// ObserveAgain is Observe where, of a certificate that stale does not name,
-// what was seen of its secrets before stands, and where a place that alone
-// cannot be read holds up its certificates alone.
+// ObserveAgain is Observe where, of a certificate that stale does not name and
+// whose record is as before, what was seen of its secrets before stands, and
+// where a place that alone cannot be read holds up its certificates alone.
 func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool) (*Observed, error) {
 	return r.observe(ctx, desired, before, stale, true)
 }
 
 func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool, lenient bool) (*Observed, error) {
-	tree, err := r.snapshot(ctx)
+	tree, fresh, err := r.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +129,7 @@ func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *Ob
 	if err != nil {
 		return nil, err
 	}
+	obs.Whole = fresh && len(obs.Unreadable) == 0
 	return obs, r.scribe.overlay(obs)
 }
 
@@ -248,7 +249,7 @@ func (r *Reconciler) tell(ctx context.Context, report *Report) error {
 	err = r.dropTold(ctx, told)
 	if commit != "" {
 		// The push is done: what goes wrong here is seen by the next look.
-		_, _ = r.snapshot(ctx)
+		_, _, _ = r.snapshot(ctx)
 	}
 	return err
 }

@@ -12,8 +12,11 @@ import (
 type Destination struct {
 	Name string
 	Interest
+	// Compose makes the body of a message. It is asked once of each: what is sent
+	// again is what was sent before.
+	Compose func(b Bulletin) ([]byte, error)
 	// Deliver sends one message; nil is that it was taken.
-	Deliver func(ctx context.Context, b Bulletin) error
+	Deliver func(ctx context.Context, m Message) error
 	// State keeps what was sent. It is in Vault: it has to outlive a disk, be the
 	// same for all replicas, and in the ledger each message would be a commit.
 	State Anchor
@@ -35,10 +38,11 @@ const (
 //
 //	ledger   e1 e2 e3 │ e4 e5 e6 e7 │ e8 e9
 //	                  after         upto
-//	                  what is being sent: its messages are the same at each try,
-//	                  sent of them were taken
+//	                  its messages are kept, sent of them were taken
 //
-// It reads on from after, and moves that up when all was taken. What waits is
+// It reads on from after. What it finds there is made into messages, which are
+// kept before the first is sent: whoever sends one again, after a crash too,
+// sends the same. When all were taken, after moves up. What comes meanwhile is
 // never kept: it is read again.
 type courier struct {
 	d       Destination
@@ -54,30 +58,16 @@ type courier struct {
 	waitTo  time.Time
 }
 
-// kept is what outlives a process.
-type kept struct {
-	after   place
-	upto    place // zero: nothing is being sent
-	sent    int   // messages of it that were taken
-	tries   int   // in vain, in a row
-	retryAt time.Time
-}
+// mostPatience is the longest time between two tries.
+const mostPatience = time.Hour
 
-// place is an event of the ledger.
-type place struct {
-	id string
-	at time.Time
-}
-
-func placeOfEvent(e Event, now time.Time) place { return place{e.ID, sooner(e.Time, now)} }
-
-// retryAfter is how long a destination that failed is left alone: five seconds,
-// six times as long after each failure more, and an hour at most.
+// retryWait is how long a destination that failed is left alone: five seconds,
+// six times as long after each failure more, up to mostPatience.
 func retryWait(tries int) time.Duration {
 	wait := 5 * time.Second
 	for range tries - 1 {
-		if wait *= 6; wait >= time.Hour {
-			return time.Hour
+		if wait *= 6; wait >= mostPatience {
+			return mostPatience
 		}
 	}
 	return wait
@@ -102,8 +92,9 @@ func (c *courier) run(ctx context.Context) {
 // round sends what there is to be sent. It returns after what time it is to be
 // called again; 0: when the ledger has moved on.
 func (c *courier) round(ctx context.Context) time.Duration {
-	if left := c.waitTo.Sub(c.n.now()); left > 0 {
-		return min(left, time.Hour)
+	// A longer wait was begun by a clock that ran ahead.
+	if left := c.waitTo.Sub(c.n.now()); left > 0 && left <= mostPatience {
+		return left
 	}
 	tree, head := c.n.r.scribe.seen()
 	if tree == nil || c.known && head == c.read {
@@ -128,17 +119,18 @@ func (c *courier) bring(ctx context.Context, tree fs.FS, head string) (again tim
 			return 0, err
 		}
 	}
-	if w, err := c.waiting(tree); err != nil || len(w.bulletins) == 0 {
-		if err == nil {
-			err = c.passOver(ctx, w)
+	c.rightClock()
+	if len(c.kept.messages) == 0 {
+		w, err := c.waiting(ctx, tree, head)
+		if err == nil && len(w.bulletins) == 0 {
+			if err = c.passOver(ctx, w); err == nil {
+				c.read = w.head
+			}
+			return 0, err
 		}
-		if err == nil && w.more {
-			return time.Millisecond, nil
+		if err != nil {
+			return 0, err
 		}
-		if err == nil {
-			c.read = head
-		}
-		return 0, err
 	}
 	held, err := c.lease(ctx)
 	if err != nil || !held {
@@ -149,49 +141,85 @@ func (c *courier) bring(ctx context.Context, tree fs.FS, head string) (again tim
 	if err := c.load(ctx, tree); err != nil {
 		return 0, err
 	}
+	c.rightClock()
 	if left := c.kept.retryAt.Sub(c.n.now()); left > 0 {
 		return left, nil
 	}
 	return c.send(ctx, tree, head)
 }
 
-// send sends all that waits.
-func (c *courier) send(ctx context.Context, tree fs.FS, head string) (time.Duration, error) {
-	w, err := c.waiting(tree)
-	if err != nil {
-		return 0, err
+// rightClock mends what a clock that ran ahead has kept.
+func (c *courier) rightClock() {
+	if k, changed := c.kept.asOf(c.n.now()); changed {
+		c.kept, c.unsaved = k, true
 	}
-	if len(w.bulletins) > 0 {
-		if again := c.sendAll(ctx, w); again > 0 {
-			return again, c.store(ctx)
+}
+
+// send sends what was begun, or all that waits.
+func (c *courier) send(ctx context.Context, tree fs.FS, head string) (time.Duration, error) {
+	upTo := "" // the head that it goes up to; "" for what was begun
+	if len(c.kept.messages) == 0 {
+		w, err := c.waiting(ctx, tree, head)
+		if err != nil {
+			return 0, err
 		}
-		c.kept = kept{after: w.last}
+		if len(w.bulletins) == 0 {
+			c.read = w.head // another has sent it
+			return 0, nil
+		}
+		if err := c.compose(w); err != nil {
+			return 0, err
+		}
+		upTo = w.head
+	}
+	if c.unsaved {
 		if err := c.store(ctx); err != nil {
 			return 0, err
 		}
 	}
-	if w.more && ctx.Err() == nil {
-		return time.Millisecond, nil
+	if again := c.sendAll(ctx); again > 0 {
+		return again, c.store(ctx)
 	}
-	c.read = head
+	c.kept = kept{after: c.kept.upto}
+	if err := c.store(ctx); err != nil {
+		return 0, err
+	}
+	if upTo == "" {
+		return time.Millisecond, nil // more may have come since
+	}
+	c.read = upTo
 	return 0, nil
 }
 
+// compose makes the messages of what waits.
+func (c *courier) compose(w waiting) error {
+	k := kept{after: c.kept.after, upto: w.last}
+	for _, b := range w.bulletins {
+		body, err := c.d.Compose(b)
+		if err != nil {
+			return fmt.Errorf("composing a message: %w", err)
+		}
+		k.messages = append(k.messages, Message{ID: b.ID, Kind: b.Kind, Notices: len(b.Notices), Body: body})
+	}
+	c.kept, c.unsaved = k, true
+	return nil
+}
+
 // sendAll sends messages until one is not taken; it returns when to try again.
-func (c *courier) sendAll(ctx context.Context, w waiting) time.Duration {
-	c.kept.upto = w.last
-	for _, b := range w.bulletins[min(c.kept.sent, len(w.bulletins)):] {
+func (c *courier) sendAll(ctx context.Context) time.Duration {
+	for c.kept.sent < len(c.kept.messages) {
+		m := c.kept.messages[c.kept.sent]
 		held, err := c.lease(ctx)
 		if err == nil && !held || ctx.Err() != nil {
 			return leaseRefresh
 		}
 		if err == nil {
-			err = c.deliver(ctx, b)
+			err = c.deliver(ctx, m)
 		}
 		if err != nil && ctx.Err() != nil {
 			return leaseRefresh // it is begun anew by the next process
 		}
-		if c.n.o.Told(c.d.Name, &b, err); err != nil {
+		if c.n.o.Told(c.d.Name, &m, err); err != nil {
 			c.kept.tries++
 			wait := retryWait(c.kept.tries)
 			c.kept.retryAt = c.n.now().Add(wait)
@@ -203,34 +231,34 @@ func (c *courier) sendAll(ctx context.Context, w waiting) time.Duration {
 }
 
 // deliver sends one message, which is given a moment to end when ctx does.
-func (c *courier) deliver(ctx context.Context, b Bulletin) error {
+func (c *courier) deliver(ctx context.Context, m Message) error {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliverTimeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(deliverGrace, cancel) })()
-	return c.d.Deliver(call, b)
+	return c.d.Deliver(call, m)
 }
 
 // waiting is what was not told to the destination yet.
 type waiting struct {
 	bulletins []Bulletin
-	last      place // up to where it goes
-	more      bool  // there is more after it
+	last      place  // up to where it goes
+	head      string // of the ledger it was read off
 }
 
 // waiting reads it off the ledger.
-func (c *courier) waiting(tree fs.FS) (waiting, error) {
-	events, err := c.history.read(tree, c.kept.after.at.Add(-historySpan))
+func (c *courier) waiting(ctx context.Context, tree fs.FS, head string) (waiting, error) {
+	events, fresh, found, err := c.untold(tree)
+	if err == nil && !found {
+		// Another replica may have told of what this one has not seen yet. Only
+		// from a ledger of now can it be gone.
+		if tree, head, err = c.n.r.lookAnew(ctx); err == nil {
+			events, fresh, _, err = c.untold(tree)
+		}
+	}
 	if err != nil {
 		return waiting{}, fmt.Errorf("reading the ledger to see what is to be told: %w", err)
 	}
-	fresh := c.kept.after.next(events)
-	w := waiting{last: c.kept.after}
-	if end := c.kept.upto.next(events); c.kept.upto.id != "" && end > fresh {
-		w.more = end < len(events)
-		events = events[:end]
-	} else {
-		c.kept.upto, c.kept.sent = place{}, 0 // nothing was begun, or it is gone from the ledger
-	}
+	w := waiting{last: c.kept.after, head: head}
 	if len(events) == fresh {
 		return w, nil
 	}
@@ -241,25 +269,22 @@ func (c *courier) waiting(tree fs.FS) (waiting, error) {
 	return w, err
 }
 
-// next is the index of the first event after a place. In a ledger that was made
-// anew the place may be gone: what is younger than it, less a day since a run
-// tells what it did some time after it did it, is told once more rather than not.
-func (p place) next(events []Event) int {
-	since := p.at
-	if p.id != "" {
-		for i := len(events) - 1; i >= 0; i-- {
-			if events[i].ID == p.id {
-				return i + 1
-			}
-		}
-		since = since.Add(-day)
+// untold are the events of late, the index of the first that was not told, and
+// whether the last that was told is among them.
+func (c *courier) untold(tree fs.FS) (events []Event, fresh int, found bool, err error) {
+	events, err = c.history.read(tree, c.kept.after.at.Add(-historySpan))
+	fresh, found = c.kept.after.next(events)
+	return events, fresh, found, err
+}
+
+// lookAnew is the ledger as it is now; one that cannot be had is an error.
+func (r *Reconciler) lookAnew(ctx context.Context) (tree fs.FS, head string, err error) {
+	_, fresh, err := r.snapshot(ctx)
+	if err == nil && !fresh {
+		err = errors.New("the ledger as it was seen last lacks what was told last, and it cannot be fetched now")
 	}
-	for i, e := range events {
-		if !e.Time.Before(since) {
-			return i
-		}
-	}
-	return len(events)
+	tree, head = r.scribe.seen()
+	return tree, head, err
 }
 
 // readSome reads the records of the certificates that notices are about.
@@ -290,8 +315,7 @@ func (c *courier) passOver(ctx context.Context, w waiting) error {
 	if w.last == c.kept.after && !c.unsaved {
 		return nil
 	}
-	far := w.last.at.Sub(c.kept.after.at) >= keepAfter
-	if !far && !c.unsaved && c.kept.upto.id == "" {
+	if far := w.last.at.Sub(c.kept.after.at) >= keepAfter; !far && !c.unsaved {
 		return nil // it is read again, which costs little
 	}
 	c.kept = kept{after: w.last}

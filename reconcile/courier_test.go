@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -20,16 +22,23 @@ type mailbox struct {
 	tries  []time.Time
 	got    []string // kind and certificates
 	ids    []string // of each try
+	bodies []string // of each try
 	on     []NoticeKind
 	state  *memAnchor
 	lease  Lease
 	refuse func(n int) error // of the n-th try
 }
 
-func (m *mailbox) deliver(_ context.Context, b Bulletin) error {
+// composed is a body that says when it was made.
+func composed(b Bulletin) ([]byte, error) {
+	line := strings.TrimSpace(string(b.Kind) + " " + strings.Join(b.Certificates(), " "))
+	return []byte(line + "\n" + time.Now().String()), nil
+}
+
+func (m *mailbox) deliver(_ context.Context, sent Message) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.tries, m.ids = append(m.tries, time.Now()), append(m.ids, b.ID)
+	m.tries, m.ids, m.bodies = append(m.tries, time.Now()), append(m.ids, sent.ID), append(m.bodies, string(sent.Body))
 	if m.refuse != nil {
 		if err := m.refuse(len(m.tries)); err != nil {
 			return err
@@ -38,7 +47,7 @@ func (m *mailbox) deliver(_ context.Context, b Bulletin) error {
 	if m.err != nil {
 		return m.err
 	}
-	m.got = append(m.got, strings.TrimSpace(string(b.Kind)+" "+strings.Join(b.Certificates(), " ")))
+	m.got = append(m.got, firstLine(string(sent.Body)))
 	return nil
 }
 
@@ -55,7 +64,7 @@ func (m *mailbox) destination(name string) Destination {
 	if m.on == nil {
 		m.on = UsualNotices()
 	}
-	return Destination{Name: name, Interest: Interest{On: m.on}, Deliver: m.deliver, State: m.state, Lease: m.lease}
+	return Destination{Name: name, Interest: Interest{On: m.on}, Compose: composed, Deliver: m.deliver, State: m.state, Lease: m.lease}
 }
 
 // post is a ledger with a notifier in a bubble.
@@ -102,7 +111,7 @@ func (p *post) tell(events ...Event) {
 	if err := p.r.tell(context.Background(), &Report{}); err != nil {
 		p.t.Fatal(err)
 	}
-	if _, err := p.r.snapshot(context.Background()); err != nil {
+	if _, _, err := p.r.snapshot(context.Background()); err != nil {
 		p.t.Fatal(err)
 	}
 	if p.n != nil {
@@ -169,14 +178,14 @@ func TestCourierPace(t *testing.T) {
 		for i := range dead.tries[1:] {
 			waits = append(waits, dead.tries[i+1].Sub(dead.tries[i]))
 		}
-		ids := slices.Compact(slices.Clone(dead.ids))
+		ids, bodies := slices.Compact(slices.Clone(dead.ids)), slices.Compact(slices.Clone(dead.bodies))
 		dead.mu.Unlock()
 		want := []time.Duration{5 * time.Second, 30 * time.Second, 3 * time.Minute, 18 * time.Minute, time.Hour, time.Hour}
 		if len(waits) < 60 || len(waits) > 80 || !slices.Equal(waits[:len(want)], want) {
 			t.Errorf("%d tries, the first after %v; want %v", len(waits)+1, waits[:min(len(waits), 6)], want)
 		}
-		if len(ids) != 1 {
-			t.Errorf("one message was tried under %d ids", len(ids))
+		if len(ids) != 1 || len(bodies) != 1 {
+			t.Errorf("one message was tried under %d ids and with %d bodies", len(ids), len(bodies))
 		}
 		dead.away(nil)
 		time.Sleep(2 * time.Hour)
@@ -295,8 +304,9 @@ func (a sealable) Store(ctx context.Context, fields map[string]string, version i
 	return a.memAnchor.Store(ctx, fields, version)
 }
 
-// TestCourierWithoutVault: what Vault cannot keep is sent once by this process,
-// and kept when Vault is back.
+// TestCourierWithoutVault: nothing is sent that Vault does not keep, so that who
+// gets it twice knows it again. That it was taken is told to Vault when that is
+// back, and not to the destination once more.
 func TestCourierWithoutVault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m, sealed := newPost(t), &mailbox{}, false
@@ -313,14 +323,140 @@ func TestCourierWithoutVault(t *testing.T) {
 		p.tell(failedTimes("x", 1))
 		time.Sleep(time.Hour)
 		synctest.Wait()
+		p.got(m)
+		m.mu.Lock()
+		sealed, m.refuse = false, func(int) error { sealed = true; return nil }
+		m.mu.Unlock()
+		time.Sleep(time.Hour)
+		synctest.Wait()
 		p.got(m, "failing x")
-		seal(false)
+		if kept := m.state.fields; kept["after"] != "" || kept["sent"] != "0" {
+			t.Errorf("while it is sealed Vault keeps %q, sent %q", kept["after"], kept["sent"])
+		}
+		m.mu.Lock()
+		sealed, m.refuse = false, nil
+		m.mu.Unlock()
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if after := m.state.fields["after"]; after != "e2" {
 			t.Errorf("kept is %q", after)
 		}
 		p.tell(failedTimes("y", 1))
+		p.got(m, "failing x", "failing y")
+	})
+}
+
+// TestCourierSendsTheSame: a process that is killed while a message is on its
+// way leaves it to the next one as it was, whatever became of the certificate
+// and of the destination's interest since.
+func TestCourierSendsTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, m := newPost(t), &mailbox{}
+		var atKill map[string]string
+		m.refuse = func(n int) error {
+			if n == 1 { // all that Vault has at that moment is all that is left
+				atKill = maps.Clone(m.state.fields)
+			}
+			return nil
+		}
+		p.start(m)
+		p.tell(Event{Operation: KindIssue, Certificate: "x", Issuer: "le", Status: Failed, Class: ClassCAA, Failures: 1, Message: "one"}, renewedAfter("w", 1))
+		p.got(m, "failing x", "recovered w")
+		p.stop()
+		m.state.fields = atKill
+		p.tell(renewedAfter("x", 1))
+		time.Sleep(day)
+		m.on = []NoticeKind{NoticeRecovered}
+		p.start(m)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		p.stop()
+		p.got(m, "failing x", "recovered w", "failing x", "recovered w", "recovered x")
+		if !slices.Equal(m.ids[:2], m.ids[2:4]) || !slices.Equal(m.bodies[:2], m.bodies[2:4]) {
+			t.Errorf("what was sent again is not what was sent: %q %q", m.ids, m.bodies)
+		}
+	})
+}
+
+// TestCourierTooLargeToKeep: messages that Vault would not take are sent all the
+// same.
+func TestCourierTooLargeToKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, m := newPost(t), &mailbox{}
+		d := m.destination("ops")
+		d.Compose = func(b Bulletin) ([]byte, error) { return append([]byte("large\n"), make([]byte, mostKept)...), nil }
+		n := NewNotifier(p.r, []Destination{d}, NotifierOptions{Since: time.Now()})
+		p.tell(failedTimes("x", 1))
+		n.Once(t.Context())
+		n.Once(t.Context())
+		p.got(m, "large")
+		if after := m.state.fields["after"]; after != "e1" {
+			t.Errorf("kept is %q", after)
+		}
+	})
+}
+
+// TestCourierAfterAClockAhead: what a clock that ran ahead wrote down silences
+// no destination once the clock is right again.
+func TestCourierAfterAClockAhead(t *testing.T) {
+	for name, left := range map[string]func(ahead time.Time, f map[string]string){
+		"a next try":     func(ahead time.Time, f map[string]string) { f["retry_at"], f["tries"] = ahead.Format(keptTime), "3" },
+		"a place":        func(ahead time.Time, f map[string]string) { f["after_at"] = ahead.Format(keptTime) },
+		"a place before": func(ahead time.Time, f map[string]string) { f["after"], f["after_at"] = "", ahead.Format(keptTime) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, m := newPost(t), &mailbox{}
+				p.start(m)
+				p.tell(Event{Operation: KindNote, Status: Success})
+				p.stop()
+				left(time.Now().AddDate(1, 0, 0), m.state.fields)
+				p.start(m)
+				time.Sleep(time.Second)
+				synctest.Wait()
+				p.tell(failedTimes("x", 1))
+				p.stop()
+				p.got(m, "failing x")
+			})
+		})
+	}
+}
+
+// TestCourierClockSetBack: one process goes on telling when its clock is set
+// right.
+func TestCourierClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, m := newPost(t), &mailbox{err: errors.New("busy")}
+		var ahead atomic.Int64
+		ahead.Store(int64(365 * day))
+		now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		p.r = New(&Observer{}, nil, nil, p.ledger, &memJournal{}, Options{Now: now})
+		p.start(m)
+		defer func() { p.stop() }()
+		p.tell(failedTimes("x", 1))
+		m.away(nil)
+		ahead.Store(0)
+		time.Sleep(time.Minute)
+		p.tell(failedTimes("y", 1))
+		p.got(m, "failing x", "failing y")
+	})
+}
+
+// TestCourierBehind: what another replica was told of, and this one has not seen
+// yet, is not taken for a ledger that was made anew.
+func TestCourierBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, m := newPost(t), &mailbox{}
+		p.start(m)
+		p.tell(failedTimes("x", 1))
+		behind := New(&Observer{}, nil, nil, p.ledger, &memJournal{}, Options{})
+		if _, _, err := behind.snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		p.tell(failedTimes("y", 1))
+		p.stop()
+		NewNotifier(behind, []Destination{m.destination("0")}, NotifierOptions{Since: time.Now()}).Once(t.Context())
 		p.got(m, "failing x", "failing y")
 	})
 }

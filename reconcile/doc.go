@@ -49,6 +49,9 @@
 //   - With renewal.auto off only a missing certificate and an explicit
 //     rotation request are acted on: turning the renewal off means "do not
 //     touch it".
+//   - What is pending or staged of a name that neither the spec nor the ledger
+//     knows is retired by what was observed alone, where that was whole. It
+//     carries its ledger's mark, since certrolls of others may share the prefix.
 //   - The next key (key.next) is made with the pending secret of the order before
 //     it, and takes the place of the one that is staged only when the pair is
 //     live. What was published is thus either staged or live, and the rule that
@@ -67,7 +70,9 @@
 //     in Vault beside the anchor, where it outlives the disk and is the same for
 //     all replicas; in the ledger each message would be a commit, which is an
 //     event to tell of in turn. It moves up after a message was taken, so that one
-//     may come twice, under the same id, and none is lost.
+//     may come twice and none is lost. Messages are kept there before they are
+//     sent: made anew, a message would differ by what records say since, and who
+//     gets it twice could not tell.
 //   - An event carries what a notice needs: a success says how many failures it
 //     ended. What a hold of many was told as is known again from the days before.
 package reconcile

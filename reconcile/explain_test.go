@@ -133,7 +133,7 @@ func anyView(r *rand.Rand) (*spec.Spec, *Observed, time.Time) {
 	if r.Intn(2) == 0 {
 		v.c.Key.Next = r.Intn(3) > 0
 		l.NextKeyDigest, l.NextKeyShape, l.NextKeySince = mostly(r, "n1", arbitrary[string](r)), mostly(r, l.KeyShape, "rsa-2048"), mostly(r, optional(anyTime(r)), nil)
-		v.obs.Staged = mostly(r, map[string]Staged{"api": {mostly(r, "n1", l.KeyDigest), mostly(r, l.KeyShape, arbitrary[string](r))}}, nil)
+		v.obs.Staged = mostly(r, map[string]Staged{"api": {KeyDigest: mostly(r, "n1", l.KeyDigest), KeyShape: mostly(r, l.KeyShape, arbitrary[string](r))}}, nil)
 	}
 	v.secret.Live = mostly(r, l, nil)
 	v.secret.Owner = mostly(r, "api", arbitrary[string](r))

@@ -497,7 +497,7 @@ func certificate(name string, names ...string) *spec.Certificate {
 
 // reconciler is a new process on the same world.
 func (w *world) reconciler() *Reconciler {
-	return New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll"}, w.vault, w.ca, w.ledger, w.journal, w.opts)
+	return New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, w.vault, w.ca, w.ledger, w.journal, w.opts)
 }
 
 func (w *world) plan() []Action {

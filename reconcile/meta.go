@@ -37,10 +37,25 @@ const (
 	metaNextKey     = "next_key_digest"
 	metaNextShape   = "next_key_shape"
 	metaNextSince   = "next_key_since"
+	metaLedger      = "ledger" // of certroll's own state: whose it is
 
 	managedBy = "certroll"
 	maxMeta   = 512 // bytes of one value
 )
+
+// stateMeta is the custom metadata of a secret of certroll's own state.
+func stateMeta(m map[string]string, ledger string) map[string]string {
+	m[metaManagedBy] = managedBy
+	if ledger != "" {
+		m[metaLedger] = ledger
+	}
+	return m
+}
+
+// ours tells whether a secret of certroll's own state is of this ledger.
+func (o *Observer) ours(custom map[string]string) bool {
+	return o.Ledger != "" && custom[metaManagedBy] == managedBy && custom[metaLedger] == o.Ledger
+}
 
 // encodeMeta lays ours over what is there.
 func encodeMeta(there map[string]string, certificate string, l *Live) map[string]string {

@@ -33,12 +33,12 @@ const maxMoorings = 3
 
 // snapshot is the ledger's tree, held against its anchor where there is one.
 // What is wrong with the anchor holds nothing up: certificates must not expire
-// of it.
-func (r *Reconciler) snapshot(ctx context.Context) (fs.FS, error) {
+// of it. Not fresh is the one that was seen last, where it cannot be fetched.
+func (r *Reconciler) snapshot(ctx context.Context) (tree fs.FS, fresh bool, err error) {
 	m := &r.mooring
 	if m.anchor == nil {
-		tree, _, _, err := r.scribe.snapshot(ctx)
-		return tree, err
+		tree, _, fresh, err = r.scribe.snapshot(ctx)
+		return tree, fresh, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,13 +47,13 @@ func (r *Reconciler) snapshot(ctx context.Context) (fs.FS, error) {
 		fields, version, loadErr := m.anchor.Load(ctx)
 		tree, head, fresh, err := r.scribe.snapshot(ctx)
 		if err != nil || !fresh {
-			return tree, err
+			return tree, fresh, err
 		}
 		if m.err = loadErr; loadErr == nil {
 			m.err = r.moor(ctx, tree, head, fields, version)
 		}
 		if !isConflict(m.err) || try == maxMoorings {
-			return tree, nil
+			return tree, true, nil
 		}
 	}
 }

@@ -28,6 +28,7 @@ import (
 type Staged struct {
 	KeyDigest string // SHA-256 of its SubjectPublicKeyInfo, hex
 	KeyShape  string
+	Ours      bool // it carries the mark of this ledger
 }
 
 // stagedKey is a next key itself.
@@ -69,6 +70,7 @@ type nextKeys struct {
 	secrets Secrets
 	mount   string
 	prefix  string
+	ledger  string // whose they are
 }
 
 func nextPath(prefix, name string) string { return prefix + "/pending/" + nextFolder + "/" + name }
@@ -109,8 +111,8 @@ func (s *nextKeys) replace(ctx context.Context, name string, n *stagedKey, now t
 		return err
 	}
 	n.since = now.UTC().Truncate(time.Second)
-	meta := map[string]string{metaManagedBy: managedBy, metaKey: n.digest, metaShape: n.shape}
-	if err := s.secrets.WriteMetadata(ctx, s.mount, at, meta); err != nil {
+	meta := map[string]string{metaKey: n.digest, metaShape: n.shape}
+	if err := s.secrets.WriteMetadata(ctx, s.mount, at, stateMeta(meta, s.ledger)); err != nil {
 		return err
 	}
 	_, err = s.secrets.Write(ctx, s.mount, at, map[string]string{"schema": "1", "key": text, "since": n.since.Format(time.RFC3339)}, 0)
@@ -143,7 +145,7 @@ func (o *Observer) staged(ctx context.Context, name string) (Staged, bool, error
 	if err != nil || current == 0 || !live {
 		return Staged{}, false, err
 	}
-	return Staged{KeyDigest: custom[metaKey], KeyShape: custom[metaShape]}, true, nil
+	return Staged{KeyDigest: custom[metaKey], KeyShape: custom[metaShape], Ours: o.ours(custom)}, true, nil
 }
 
 // sameNext tells whether two speak of the same next key.

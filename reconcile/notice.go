@@ -84,6 +84,10 @@ type openHold struct {
 // is told once a day.
 const holdLasts = 36 * time.Hour
 
+// lasts tells whether it is taken for the same at a moment. One that a clock
+// which ran ahead has told is not for as long as the clock was ahead.
+func (o *openHold) lasts(at time.Time) bool { return at.Sub(o.last).Abs() < holdLasts }
+
 // notices are what events from index fresh on are to be told as. Those before
 // say what is known already; they need not reach back further than a hold lasts.
 func notices(events []Event, fresh int) []Notice {
@@ -109,7 +113,7 @@ func (h *herald) read(e Event) []Notice {
 	for _, s := range worked(e) {
 		if o := h.held[string(s)]; o != nil {
 			delete(h.held, string(s))
-			if o.event.Reason == ReasonBreaker && e.Time.Sub(o.last) < holdLasts {
+			if o.event.Reason == ReasonBreaker && o.lasts(e.Time) {
 				told = append(told, Notice{Kinds: []NoticeKind{NoticeResolved}, Event: e, Certificates: concerned(&o.event), Ends: string(s)})
 			}
 		}
@@ -210,7 +214,7 @@ func successKinds(e Event) []NoticeKind {
 // holds tells of a hold unless the same was told a day ago.
 func (h *herald) holds(e Event) []NoticeKind {
 	o := h.held[holdKey(e)]
-	if o != nil && e.Time.Sub(o.last) < holdLasts {
+	if o != nil && o.lasts(e.Time) {
 		o.last = e.Time
 		return nil
 	}
@@ -252,7 +256,7 @@ func (h *herald) failing(e Event) []NoticeKind {
 // own.
 func (h *herald) explained(e Event) *openHold {
 	for _, s := range blamed(e) {
-		if o := h.held[string(s)]; o != nil && e.Time.Sub(o.last) < holdLasts {
+		if o := h.held[string(s)]; o != nil && o.lasts(e.Time) {
 			return o
 		}
 	}

@@ -69,8 +69,10 @@ func TestNotices(t *testing.T) {
 			Event{Operation: KindProbe, Status: Success, Class: ClassExpired}), []string{"0 problem", "1 paging problem", "2 resolved"}},
 		"held for days": {story(heldBy("dns.a", noticeAt, "y"), heldBy("dns.a", noticeAt.Add(day), "y", "z"), heldBy("dns.a", noticeAt.Add(2*day), "y"), Event{Operation: KindRenew, Status: Success, Issuer: "le", DNSAccount: "a", Certificate: "y", Time: noticeAt.Add(2*day + time.Hour)}),
 			[]string{"0 held", "3 renewed", "3 resolved"}},
-		"held again after a week": {story(heldBy("dns.a", noticeAt, "y"), heldBy("dns.a", noticeAt.Add(7*day), "y")), []string{"0 held", "1 held"}},
-		"another account works":   {story(heldBy("dns.a", noticeAt, "y"), Event{Operation: KindRenew, Status: Success, Issuer: "le", DNSAccount: "b"}), []string{"0 held", "1 renewed"}},
+		"held again after a week":   {story(heldBy("dns.a", noticeAt, "y"), heldBy("dns.a", noticeAt.Add(7*day), "y")), []string{"0 held", "1 held"}},
+		"held by a clock ahead":     {story(heldBy("dns.a", noticeAt.AddDate(1, 0, 0), "y"), heldBy("dns.a", noticeAt, "y"), heldBy("dns.a", noticeAt.Add(day), "y")), []string{"0 held", "1 held"}},
+		"fails after a clock ahead": {story(heldBy("dns.a", noticeAt.AddDate(1, 0, 0), "y"), failedTimes("x", 1)), []string{"0 held", "1 failing"}},
+		"another account works":     {story(heldBy("dns.a", noticeAt, "y"), Event{Operation: KindRenew, Status: Success, Issuer: "le", DNSAccount: "b"}), []string{"0 held", "1 renewed"}},
 		"probes of what is held": {story(failedTimes("x", 1), heldBy("dns.a", noticeAt, "y", "z"), failedTimes("y", 1), failedTimes("y", 2), failedTimes("x", 3), failedTimes("y", 3)),
 			[]string{"0 failing", "1 held", "4 paging"}},
 		"a limit states its own end": {story(func() Event {

@@ -2,9 +2,7 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"io/fs"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -13,9 +11,9 @@ import (
 type NotifierOptions struct {
 	// Since is from when on a destination is told that was never told anything.
 	Since time.Time
-	// Told is told of each message that was sent, or why it was not. b is nil
+	// Told is told of each message that was sent, or why it was not. m is nil
 	// where it did not come to that. It is called from many goroutines.
-	Told func(destination string, b *Bulletin, err error)
+	Told func(destination string, m *Message, err error)
 }
 
 // Notifier tells destinations what the ledger says, each by itself: one that is
@@ -29,7 +27,7 @@ type Notifier struct {
 // NewNotifier makes a notifier that reads the ledger as a reconciler last saw it.
 func NewNotifier(r *Reconciler, destinations []Destination, o NotifierOptions) *Notifier {
 	if o.Told == nil {
-		o.Told = func(string, *Bulletin, error) {}
+		o.Told = func(string, *Message, error) {}
 	}
 	n := &Notifier{r: r, o: o}
 	for _, d := range destinations {
@@ -115,7 +113,7 @@ func (c *courier) begin(ctx context.Context, tree fs.FS) error {
 	}
 	// Events tell their time by the millisecond.
 	c.kept = kept{after: place{at: c.n.o.Since.UTC().Truncate(time.Millisecond)}}
-	if i := c.kept.after.next(events); i > 0 {
+	if i, _ := c.kept.after.next(events); i > 0 {
 		c.kept.after = placeOfEvent(events[i-1], c.n.now())
 	}
 	err = c.store(ctx)
@@ -128,38 +126,14 @@ func (c *courier) store(ctx context.Context) error {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	c.unsaved = true
-	if err := c.d.State.Store(end, c.kept.fields(), c.version); err != nil {
+	fields, err := c.kept.fields()
+	if err != nil {
+		return err
+	}
+	if err := c.d.State.Store(end, fields, c.version); err != nil {
 		return err
 	}
 	c.unsaved = false
 	c.version++ // check-and-set makes it the next one
 	return nil
-}
-
-const keptTime = time.RFC3339Nano
-
-func (k kept) fields() map[string]string {
-	f := map[string]string{
-		"after": k.after.id, "after_at": k.after.at.UTC().Format(keptTime), "upto": k.upto.id, "sent": strconv.Itoa(k.sent), "tries": strconv.Itoa(k.tries),
-	}
-	if !k.retryAt.IsZero() {
-		f["retry_at"] = k.retryAt.UTC().Format(keptTime)
-	}
-	return f
-}
-
-// keptOf reads what fields wrote.
-func keptOf(f map[string]string) (kept, error) {
-	k := kept{after: place{id: f["after"]}, upto: place{id: f["upto"]}}
-	var errs [4]error
-	k.after.at, errs[0] = time.Parse(keptTime, f["after_at"])
-	k.sent, errs[1] = strconv.Atoi(f["sent"])
-	k.tries, errs[2] = strconv.Atoi(f["tries"])
-	if at := f["retry_at"]; at != "" {
-		k.retryAt, errs[3] = time.Parse(keptTime, at)
-	}
-	if err := errors.Join(errs[:]...); err != nil || k.sent < 0 {
-		return kept{}, errors.New("what Vault keeps of the destination is not as certroll writes it; see who else writes there, and remove it: it begins anew from then on")
-	}
-	return k, nil
 }

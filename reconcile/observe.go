@@ -48,7 +48,8 @@ func (s Secret) Behind() bool { return s.Live != nil && s.Live.Version != s.Vers
 // Pending is what the metadata of a pending secret says.
 type Pending struct {
 	KeyDigest string
-	Follows   int // the version of the secret that it was made to follow
+	Follows   int  // the version of the secret that it was made to follow
+	Ours      bool // it carries the mark of this ledger
 }
 
 // Observed is what is there.
@@ -64,6 +65,9 @@ type Observed struct {
 	// Unreadable says of certificates why what is theirs cannot be looked at,
 	// while others' can.
 	Unreadable map[string]string
+	// Whole tells that the ledger is as it is now and all could be looked at:
+	// what is pending or staged and in none of it is nobody's any more.
+	Whole bool
 }
 
 // placeError is about one place in Vault alone.
@@ -89,7 +93,8 @@ type Observer struct {
 	Versions CredentialVersions
 	// StateMount and StatePrefix are where certroll keeps its own state.
 	StateMount, StatePrefix string
-	Parallel                int // reads at once; 0: 32
+	Ledger                  string // marks what it keeps there as this ledger's; "": as nobody's
+	Parallel                int    // reads at once; 0: 32
 
 	records recordCache
 	history historyCache
@@ -99,8 +104,8 @@ type Observer struct {
 // An error means that nothing is known: an unreadable Vault is never taken for
 // an empty one. A place that alone cannot be read is none where lenient is set:
 // one certificate's wrong path holds up no other. Of a certificate that stale
-// does not name, what was seen of its secrets before stands; before is nil where
-// nothing was seen.
+// does not name, and whose record is the one of before, what was seen of its
+// secrets before stands; before is nil where nothing was seen.
 func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *Observed, stale map[string]bool, lenient bool) (*Observed, error) {
 	records, err := o.records.read(tree)
 	if err != nil {
@@ -129,6 +134,10 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 		}
 		return nil
 	}
+	// Whose record has changed was worked on, here or by another replica.
+	anew := func(name string) bool {
+		return before == nil || stale[name] || before.Records != nil && before.Records[name] != records[name]
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cmp.Or(max(o.Parallel, 0), 32))
 	for _, name := range pending {
@@ -147,7 +156,7 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 		})
 	}
 	for _, name := range staged {
-		if before != nil && !stale[name] {
+		if !anew(name) {
 			if n, ok := before.Staged[name]; ok {
 				mu.Lock()
 				obs.Staged[name] = n
@@ -169,7 +178,7 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 		})
 	}
 	for loc, owners := range locations(desired, records) {
-		if before != nil && !slices.ContainsFunc(owners, func(name string) bool { return stale[name] }) {
+		if !slices.ContainsFunc(owners, anew) {
 			if s, ok := before.Secrets[loc]; ok {
 				mu.Lock()
 				obs.Secrets[loc] = s
@@ -282,7 +291,7 @@ func (o *Observer) pending(ctx context.Context, name string) (Pending, bool, err
 		return Pending{}, false, placeError{fmt.Errorf("reading the metadata of the pending secret of %q: its %s %q is no number; remove that secret (vault kv metadata delete %s/%s/pending/%[1]s)",
 			name, metaVersion, custom[metaVersion], o.StateMount, o.StatePrefix)}
 	}
-	return Pending{KeyDigest: custom[metaKey], Follows: follows}, true, nil
+	return Pending{KeyDigest: custom[metaKey], Follows: follows, Ours: o.ours(custom)}, true, nil
 }
 
 // locations are the places that matter, with the certificates they matter to:

@@ -102,6 +102,7 @@ type drafts struct {
 	secrets Secrets
 	mount   string
 	prefix  string
+	ledger  string // whose they are
 }
 
 func (s *drafts) path(name string) string { return s.prefix + "/pending/" + name }
@@ -139,7 +140,8 @@ func (s *drafts) store(ctx context.Context, name string, d *draft) error {
 		}
 	}
 	if !d.described {
-		err = s.secrets.WriteMetadata(ctx, s.mount, s.path(name), map[string]string{metaManagedBy: managedBy, metaKey: d.KeyDigest, metaVersion: strconv.Itoa(d.CAS)})
+		meta := map[string]string{metaKey: d.KeyDigest, metaVersion: strconv.Itoa(d.CAS)}
+		err = s.secrets.WriteMetadata(ctx, s.mount, s.path(name), stateMeta(meta, s.ledger))
 		if err != nil {
 			return err
 		}

@@ -160,7 +160,7 @@ func (r *Reconciler) knownProblems(ctx context.Context) (*Problems, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree, err := r.snapshot(ctx)
+	tree, _, err := r.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ const ReasonTaken Reason = "revision_taken"
 // Taken tells the ledger that a revision is in force, where the last that it was
 // told of a revision is that it is not.
 func (r *Reconciler) Taken(ctx context.Context, rev Revision) error {
-	tree, err := r.snapshot(ctx)
+	tree, _, err := r.snapshot(ctx)
 	if err != nil {
 		return err
 	}

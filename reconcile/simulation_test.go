@@ -251,7 +251,7 @@ func (s *sim) dieAt(n int, asked *int) {
 	s.vault.fail = func(string, string) error { return step() }
 	defer func() { s.vault.fail = sealed }()
 	ca := &dyingCA{s.ca, step, asked}
-	observer := &Observer{Metadata: s.vault, StateMount: "secret", StatePrefix: "certroll"}
+	observer := &Observer{Metadata: s.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}
 	r := New(observer, s.vault, ca, &deadLedger{s.ledger, &dead}, &dyingJournal{s.journal, &dead}, s.opts)
 	obs, err := r.Observe(ctx, s.desired)
 	if err != nil {

@@ -421,7 +421,7 @@ func newSim(t testing.TB, seed int64, lifetime, again time.Duration, certificate
 func (s *sim) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	observer := &Observer{Metadata: s.vault, Versions: simCredentials{s.faults}, StateMount: "secret", StatePrefix: "certroll"}
+	observer := &Observer{Metadata: s.vault, Versions: simCredentials{s.faults}, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}
 	r := New(observer, s.vault, s.ca, &simLedger{s.ledger, s.faults}, s.journal, s.opts)
 	loop := NewLoop(r, &memRepo{desired: s.desired}, LoopOptions{Interval: 12 * time.Hour, Passed: func(Pass) { s.passes++ }})
 	go func() { defer close(done); loop.Run(ctx) }()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -38,13 +39,13 @@ func (n *notifySettings) sender() sender {
 	}
 }
 
-// send sends a notification to the block's destination.
-func (n *notifySettings) send(ctx context.Context, dto view.Notification) error {
-	body, err := dto.Body()
-	if err != nil {
-		return err
+// send sends the body of a notification to the block's destination.
+func (n *notifySettings) send(ctx context.Context, body []byte) error {
+	var dto view.Notification
+	if err := json.Unmarshal(body, &dto); err != nil {
+		return fmt.Errorf("reading the message to %q: %w", n.Name, err)
 	}
-	err = n.sender().Send(ctx, notify.Message{ID: dto.ID, Subject: dto.Data.Subject, Text: dto.Data.Text, Body: body})
+	err := n.sender().Send(ctx, notify.Message{ID: dto.ID, Subject: dto.Data.Subject, Text: dto.Data.Text, Body: body})
 	if err != nil {
 		return fmt.Errorf("notifying %q: %w", n.Name, err)
 	}
@@ -63,23 +64,22 @@ func (a *app) notifier(s *settings, p *parts, log *slog.Logger, m *metrics, sinc
 		at := s.Vault.Prefix + "/notify/" + ledgerID(p.ledger) + "/" + n.Name
 		all = append(all, reconcile.Destination{
 			Name: n.Name, Interest: n.interest(),
-			Deliver: func(ctx context.Context, b reconcile.Bulletin) error {
-				return n.send(ctx, view.NewNotification(b, time.Now()))
-			},
-			State: vault.NewAnchor(p.kv, s.Vault.Mount, at),
-			Lease: vault.NewLease(p.kv, s.Vault.Mount, at+"/lease", holder(), a.ttl()),
+			Compose: func(b reconcile.Bulletin) ([]byte, error) { return view.NewNotification(b, time.Now()).Body() },
+			Deliver: func(ctx context.Context, m reconcile.Message) error { return n.send(ctx, m.Body) },
+			State:   vault.NewAnchor(p.kv, s.Vault.Mount, at),
+			Lease:   vault.NewLease(p.kv, s.Vault.Mount, at+"/lease", holder(), a.ttl()),
 		})
 	}
 	return reconcile.NewNotifier(p.reconciler, all, reconcile.NotifierOptions{Since: since, Told: told(log, m)})
 }
 
 // told logs and counts how a message went.
-func told(log *slog.Logger, m *metrics) func(string, *reconcile.Bulletin, error) {
-	return func(destination string, b *reconcile.Bulletin, err error) {
+func told(log *slog.Logger, m *metrics) func(string, *reconcile.Message, error) {
+	return func(destination string, sent *reconcile.Message, err error) {
 		var kind, id string // none where it is about no message, as where Vault is away
 		var notices int
-		if b != nil {
-			kind, id, notices = string(b.Kind), "msg_"+b.ID, len(b.Notices)
+		if sent != nil {
+			kind, id, notices = string(sent.Kind), "msg_"+sent.ID, sent.Notices
 			m.notified(destination, err)
 		}
 		if err != nil {
@@ -143,7 +143,11 @@ func (a *app) notifyTest(ctx context.Context, names []string) error {
 func (n *notifySettings) test(ctx context.Context, now time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	return n.send(ctx, view.TestNotification(fmt.Sprintf("test_%d", now.UnixNano()), now))
+	body, err := view.TestNotification(fmt.Sprintf("test_%d", now.UnixNano()), now).Body()
+	if err != nil {
+		return err
+	}
+	return n.send(ctx, body)
 }
 
 // destinations are the blocks of some names, or all.

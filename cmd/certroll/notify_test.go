@@ -30,6 +30,7 @@ type receiver struct {
 	mu      sync.Mutex
 	answer  int
 	tried   []string // ids, also of what was not taken
+	bodies  []string // of each try
 	taken   []view.Notification
 	texts   []string
 	forgery int
@@ -63,6 +64,7 @@ func (r *receiver) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 		r.forgery++
 		return
 	}
+	r.bodies = append(r.bodies, string(body))
 	if r.tried = append(r.tried, id); r.answer < 300 {
 		r.taken = append(r.taken, n)
 	}
@@ -180,8 +182,8 @@ func (w *world) scrape(out *output) string {
 	return string(b)
 }
 
-// TestNotifyOverARestart: what a receiver does not take is sent again, under the
-// same id, by the next process too.
+// TestNotifyOverARestart: what a receiver does not take is sent again, the very
+// same, by the next process too.
 func TestNotifyOverARestart(t *testing.T) {
 	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -204,8 +206,8 @@ func TestNotifyOverARestart(t *testing.T) {
 	if got := r.kinds(); !slices.Equal(got, []string{"failing api"}) {
 		t.Errorf("told: %q", got)
 	}
-	if ids := r.tries(); len(slices.Compact(ids)) != 1 {
-		t.Errorf("it was tried under the ids %q", ids)
+	if ids := r.tries(); len(slices.Compact(ids)) != 1 || len(slices.Compact(slices.Clone(r.bodies))) != 1 {
+		t.Errorf("it was tried under the ids %q with the bodies %q", ids, r.bodies)
 	}
 	w.keepsNotifySecrets(out.String() + more.String())
 }

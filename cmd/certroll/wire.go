@@ -127,7 +127,7 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	resolve := func(ctx context.Context, v spec.Value) (string, error) { return a.follow(ctx, p.kv, v) }
 	accounts := vault.NewDocuments(p.kv, s.Vault.Mount, s.Vault.Prefix+"/accounts")
 	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log, PresentRetry: a.patience})
-	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv, machine()}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix}
+	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv, machine()}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix, Ledger: ledgerID(p.ledger)}
 	ttl := a.ttl()
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
 		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: ttl + ttl/2, Patience: a.patience, Examiner: p.acme,

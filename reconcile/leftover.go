@@ -1,0 +1,70 @@
+package reconcile
+
+import (
+	"context"
+
+	"certroll/spec"
+)
+
+// A run that died on a first issue before it told the ledger leaves a pending
+// secret, and maybe a staged key, that no record speaks of. Where its block is
+// gone by the next run, nothing but a look at them tells that they are there:
+//
+//	block ── pending secret ── killed ── block removed ── leftover
+//
+// They are destroyed only where the look was whole, and only what carries the
+// mark of this ledger: certrolls of other ledgers may keep theirs below the
+// same prefix.
+
+// leftovers are the actions that destroy what is pending or staged of names
+// that the spec does not have and the ledger does not, or only as retired.
+func leftovers(wanted map[string]bool, obs *Observed) []Action {
+	if !obs.Whole {
+		return nil
+	}
+	var names []string
+	for name, p := range obs.Pending {
+		if p.Ours {
+			names = append(names, name)
+		}
+	}
+	for name, n := range obs.Staged {
+		if n.Ours {
+			names = append(names, name)
+		}
+	}
+	var actions []Action
+	for _, name := range sortedSet(names) {
+		if r := obs.Records[name]; !wanted[name] && (r == nil || r.State == StateRetired) {
+			actions = append(actions, leftover(name, r, obs))
+		}
+	}
+	return actions
+}
+
+func leftover(name string, r *Record, obs *Observed) Action {
+	// What on_remove said was done when it was retired, and is not done again.
+	record := &Record{Schema: RecordSchema, Certificate: name, State: StateRetired, OnRemove: spec.Keep}
+	if r != nil {
+		*record = *r
+		record.OnRemove = spec.Keep
+	}
+	a := Action{Kind: KindRetire, Certificate: name, Reason: ReasonRemoved, Record: record,
+		Detail: "its block is gone, and a run that ended before it could tell the ledger left a key, which is destroyed"}
+	if p, ok := obs.Pending[name]; ok {
+		a.Detail += ": of a pending secret, SPKI SHA-256 " + p.KeyDigest
+	}
+	if n, ok := obs.Staged[name]; ok {
+		a.Next = &n
+		a.Detail += "; staged, TLSA records and pins of " + n.KeyDigest + " can go"
+	}
+	return a
+}
+
+// tellWritten says of a leftover what stays: the run may have written its pair.
+func (a *attempt) tellWritten(ctx context.Context) {
+	d, err := a.drafts.load(ctx, a.action.Certificate)
+	if err == nil && d != nil && d.DataDigest != "" {
+		a.action.Detail += "; that run was about to write " + d.At.String() + ", or had: what is there stays and is not renewed"
+	}
+}

@@ -1,0 +1,190 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"certroll/spec"
+)
+
+// keysOfState are the secrets of certroll's own state that hold something.
+func (w *world) keysOfState() []string {
+	var paths []string
+	for path, s := range w.vault.secrets {
+		if strings.HasPrefix(path, "secret/certroll/") && len(s.versions) > 0 {
+			paths = append(paths, path)
+		}
+	}
+	return slices.Sorted(slices.Values(paths))
+}
+
+// dyingAt lets a run die at its n-th call; tells whether it did.
+func (w *world) dyingAt(n int) (died bool) {
+	calls := 0
+	step := func() error {
+		if calls++; calls >= n {
+			died = true
+			return errors.New("crash")
+		}
+		return nil
+	}
+	w.vault.fail = func(string, string) error { return step() }
+	w.ca.fail = func(string, int) error { return step() }
+	defer func() { w.vault.fail, w.ca.fail = nil, nil }()
+	obs, err := w.reconciler().Observe(context.Background(), w.desired)
+	if err != nil {
+		return died
+	}
+	r := w.reconciler()
+	r.scribe.ledger, r.scribe.journal = &dyingLedger{w.ledger, &died}, &dyingJournal{w.journal, &died}
+	_, _ = r.Apply(context.Background(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
+	return died
+}
+
+// TestNothingIsLeftOfARunThatDied on a first issue, whenever it did, once the
+// block is gone: no key stays of which no record speaks.
+func TestNothingIsLeftOfARunThatDied(t *testing.T) {
+	for n := 1; ; n++ {
+		c := certificate("api", "api.example.com")
+		c.Key.Next = true
+		w := newWorld(t, c)
+		died := w.dyingAt(n)
+		left := w.keysOfState()
+		w.desired.Certificates = nil
+		w.settle()
+		t.Run(fmt.Sprint("call ", n), func(t *testing.T) {
+			if keys := w.keysOfState(); len(keys) > 0 {
+				t.Errorf("of %q these stay: %q", left, keys)
+			}
+			if len(left) > 0 {
+				e := w.ledger.events(t)
+				if len(e) == 0 {
+					t.Fatal("nothing is told of it")
+				}
+				if last := e[len(e)-1]; last.Operation != KindRetire || last.Status != Success || last.Reason != ReasonRemoved {
+					t.Errorf("it is told as %+v", last)
+				}
+				if _, written := w.vault.secrets["secret/tls/api"]; written && len(e) == 1 && !strings.Contains(e[0].Detail, "secret/tls/api") {
+					t.Errorf("that the pair stays is not told: %q", e[0].Detail)
+				}
+			}
+			if again := w.settle(); again.Commit != "" || len(w.plan()) != 0 {
+				t.Errorf("there is more to do afterwards: %+v", w.plan())
+			}
+		})
+		if !died {
+			return
+		}
+		if n > 100 {
+			t.Fatal("it never ends")
+		}
+	}
+}
+
+// TestLeftoversOfOthers stay: another ledger's, a stranger's, and all where the
+// look was not whole.
+func TestLeftoversOfOthers(t *testing.T) {
+	draft := certificate("api", "api.example.com")
+	for name, spoil := range map[string]func(w *world, at string){
+		"another ledger": func(w *world, at string) { w.vault.secrets[at].custom[metaLedger] = "b2" },
+		"no ledger's":    func(w *world, at string) { delete(w.vault.secrets[at].custom, metaLedger) },
+		"not certroll's": func(w *world, at string) { delete(w.vault.secrets[at].custom, metaManagedBy) },
+		"the block is there": func(w *world, _ string) {
+			w.desired.Certificates = []*spec.Certificate{draft}
+			w.ca.fail = func(string, int) error { return errors.New("away") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, draft)
+			for n := 1; len(w.keysOfState()) == 0; n++ {
+				w.dyingAt(n)
+			}
+			w.desired.Certificates = nil
+			spoil(w, "secret/certroll/pending/api")
+			if _, err := w.apply(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if len(w.keysOfState()) != 1 {
+				t.Error("it was destroyed")
+			}
+		})
+	}
+}
+
+// TestLeftoversOfALookThatWasNotWhole: what is not seen is not taken for gone.
+func TestLeftoversOfALookThatWasNotWhole(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	for n := 1; len(w.keysOfState()) == 0; n++ {
+		w.dyingAt(n)
+	}
+	w.desired.Certificates = []*spec.Certificate{certificate("other", "other.example.com"), certificate("third", "third.example.com")}
+	r := w.reconciler()
+	if _, err := r.Observe(t.Context(), w.desired); err != nil {
+		t.Fatal(err)
+	}
+	retired := func() bool {
+		obs, err := r.ObserveAgain(t.Context(), w.desired, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(Plan(w.desired, obs, w.at), func(a Action) bool { return a.Kind == KindRetire })
+	}
+	if !retired() {
+		t.Fatal("the leftover is not seen")
+	}
+	w.vault.fail = func(_, path string) error {
+		if path == "secret/tls/other" {
+			return placeError{errors.New("forbidden")}
+		}
+		return nil
+	}
+	if retired() {
+		t.Error("it is destroyed by a look at a part")
+	}
+	w.vault.fail = nil
+	w.ledger.err = errors.New("Git is away")
+	if retired() {
+		t.Error("it is destroyed by a ledger of before")
+	}
+}
+
+// TestLeftoverOfANameThatCameBack: a name that was retired, came back, and whose
+// run died. What on_remove said the first time is not done a second time.
+func TestLeftoverOfANameThatCameBack(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.OnRemove = spec.Delete
+	w := newWorld(t, c)
+	w.settle()
+	w.desired.Certificates = nil
+	w.settle()
+	w.desired.Certificates = []*spec.Certificate{c}
+	for n := 1; len(w.keysOfState()) == 0; n++ {
+		w.dyingAt(n)
+	}
+	w.vault.secrets["secret/tls/api"].versions[0].deleted = false // somebody brought it back
+	w.desired.Certificates = nil
+	w.vault.fail = func(op, _ string) error {
+		if op == "destroy" {
+			return errors.New("permission denied")
+		}
+		return nil
+	}
+	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+		t.Fatalf("what cannot be destroyed is %+v: %v", report, err)
+	}
+	if a := w.only(); a.Kind != KindHold || a.Reason != ReasonBackoff {
+		t.Errorf("what failed does not wait: %+v", a)
+	}
+	w.vault.fail, w.at = nil, w.at.Add(day)
+	w.settle()
+	if len(w.keysOfState()) > 0 {
+		t.Errorf("these stay: %q", w.keysOfState())
+	}
+	if w.vault.secrets["secret/tls/api"].versions[0].deleted {
+		t.Error("the secret was deleted again")
+	}
+}
