@@ -201,10 +201,11 @@ func (c *Client) refusedLogin(err error, method api.AuthMethod) error {
 
 // denied is what may be behind a refusal for which Vault gives no reason.
 func (a Auth) denied() string {
-	s := "Vault gives no reason: either no auth method is mounted at auth/" + a.mount() + " (see mount, and the namespace), or the role's token_bound_cidrs leave this machine out"
+	s := "Vault gives no reason: there is no auth method at auth/" + a.mount() + " (see mount, and the namespace), or the role's token_bound_cidrs leave this machine out"
 	if a.Method == "kubernetes" {
-		s += ", or Kubernetes did not vouch for the token. Vault asks it with its token_reviewer_jwt, and without one with this very token," +
-			" which has to be for the cluster's API then, and its service account bound to system:auth-delegator"
+		// Without one it asks by the token itself, which is for Vault alone.
+		s += ", or Kubernetes did not vouch for the token; a Vault outside of the cluster asks it with the token_reviewer_jwt of auth/" + a.mount() +
+			"/config, of a service account bound to system:auth-delegator"
 	}
 	return s
 }

@@ -158,7 +158,7 @@ func TestJWT(t *testing.T) {
 	_, err = login(t, v, Auth{Method: "jwt", Role: "nobody", JWTEnv: "CI_JOB_JWT"})
 	mustSay(t, err, v, `role "nobody" could not be found`, "vault list auth/jwt/role")
 	_, err = login(t, v, Auth{Method: "jwt", Mount: "nosuch", Role: "ci", JWTEnv: "CI_JOB_JWT"})
-	mustSay(t, err, v, "no auth method is mounted at auth/nosuch")
+	mustSay(t, err, v, "there is no auth method at auth/nosuch")
 	_, err = login(t, v, Auth{Method: "jwt", Role: "ci", JWTFile: write(t, "jwt", "no.such.jwt")})
 	mustSay(t, err, v, "Vault answered 400", "bound to")
 	_, err = login(t, v, Auth{Method: "jwt", Role: "ci", JWTEnv: "NOT_SET"})
