@@ -241,7 +241,7 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 // they said last and the threshold stand.
 func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err error) {
 	stale, first := l.due(now), l.seen == nil
-	if pulled && l.seen != nil {
+	if pulled && !first {
 		for _, name := range l.turns.next(holders(l.desired, l.seen.Records), mostInTurn) {
 			stale[name] = true
 		}
