@@ -103,7 +103,7 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 		secrets: secrets, ca: ca, observer: observer, opts: o,
 		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		next:   &nextKeys{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
-		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now}, mooring: mooring{anchor: o.Anchor},
+		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now, records: &observer.records}, mooring: mooring{anchor: o.Anchor},
 		asks: &asks{store: o.Moments}, held: map[string]bool{},
 	}
 }
@@ -113,9 +113,9 @@ func (r *Reconciler) Observe(ctx context.Context, desired *spec.Spec) (*Observed
 	return r.observe(ctx, desired, nil, nil, false)
 }
 
-// ObserveAgain is Observe where, of a certificate that stale does not name,
-// what was seen of its secrets before stands, and where a place that alone
-// cannot be read holds up its certificates alone.
+// ObserveAgain is Observe where, of a certificate that stale does not name and
+// whose record is as before, what was seen of its secrets before stands, and
+// where a place that alone cannot be read holds up its certificates alone.
 func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool) (*Observed, error) {
 	return r.observe(ctx, desired, before, stale, true)
 }

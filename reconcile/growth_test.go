@@ -33,6 +33,7 @@ const (
 // a key are.
 type grower struct {
 	b       *testing.B
+	n       int // certificates
 	scribe  *scribe
 	at      time.Time
 	records []*Record
@@ -107,7 +108,7 @@ func BenchmarkLedgerGrowth(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		g := newGrower(b, repo)
+		g := newGrower(b, repo, growthCertificates)
 		g.issueAll()
 		// As a repository looks after years: what is stored badly at first would
 		// hide what is added.
@@ -126,15 +127,35 @@ func BenchmarkLedgerGrowth(b *testing.B) {
 	}
 }
 
-func newGrower(b *testing.B, repo string) *grower {
+// BenchmarkLedgerCommit tells the ledger of one renewal.
+func BenchmarkLedgerCommit(b *testing.B) {
+	for _, n := range []int{1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			repo, err := lab.CreateBare(b.TempDir(), "ledger")
+			if err != nil {
+				b.Fatal(err)
+			}
+			g := newGrower(b, repo, n)
+			g.issueAll()
+			g.renew(0) // reads all records, as the first look does
+			g.flush()
+			for i := 1; b.Loop(); i++ {
+				g.renew(i % n)
+				g.flush()
+			}
+		})
+	}
+}
+
+func newGrower(b *testing.B, repo string, n int) *grower {
 	b.Helper()
 	ledger, err := gitsync.OpenLedger(gitsync.LedgerOptions{URL: repo, CacheDir: b.TempDir(), SkipCI: true})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = ledger.Close() })
-	g := &grower{b: b, at: start, random: rand.New(rand.NewPCG(1, 2))}
-	g.scribe = &scribe{ledger: ledger, journal: &memJournal{}, now: func() time.Time { return g.at }}
+	g := &grower{b: b, n: n, at: start, random: rand.New(rand.NewPCG(1, 2))}
+	g.scribe = &scribe{ledger: ledger, journal: &memJournal{}, now: func() time.Time { return g.at }, records: &recordCache{}}
 	return g
 }
 
@@ -143,7 +164,7 @@ func (g *grower) issueAll() {
 	g.b.Helper()
 	_, err := g.scribe.ledger.Commit(g.b.Context(), "Issue them all", func(fs.FS) (map[string][]byte, error) {
 		files, records := map[string][]byte{}, map[string]*Record{}
-		for i := range growthCertificates {
+		for i := range g.n {
 			r := g.record(i, g.live(i, nil))
 			g.records, records[r.Certificate] = append(g.records, r), r
 			var err error
@@ -161,9 +182,9 @@ func (g *grower) issueAll() {
 
 // renewFor lets days go by; so many renewals are told together.
 func (g *grower) renewFor(days, together int) (commits int) {
-	for i := range days * growthCertificates / 30 {
-		g.at = g.at.Add(growthEvery / growthCertificates)
-		g.renew(i % growthCertificates)
+	for i := range days * g.n / 30 {
+		g.at = g.at.Add(growthEvery / time.Duration(g.n))
+		g.renew(i % g.n)
 		if (i+1)%together == 0 {
 			g.flush()
 			commits++

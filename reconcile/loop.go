@@ -64,7 +64,7 @@ const (
 	// shortestNap keeps moments that lie close together in one pass.
 	shortestNap = time.Second
 	// nudgeEvery is how often a nudge has the loop pull at most: a pull looks at
-	// everything, and who nudges may be a directory that somebody logs into.
+	// much, and who nudges may be a directory that somebody logs into.
 	nudgeEvery = 5 * time.Second
 	// askEvery is how often the CAs are asked for renewal information at most:
 	// what is due meanwhile is asked in one go.
@@ -73,8 +73,9 @@ const (
 
 // Loop keeps certificates as the repo says for as long as it runs. It sleeps
 // until the next moment that matters to a certificate (it becomes due, a hold
-// ends, the CA may be asked again) and looks then at that one alone; with each
-// pull it looks at all.
+// ends, the CA may be asked again) and looks then at that one alone. With the
+// first pull it looks at all of Vault, with each later one at mostInTurn of them
+// in turn, for what others did there.
 //
 //	pull       pull       pull       pull
 //	 ├──────────┼───┬──────┼──────────┼──▶
@@ -87,6 +88,7 @@ type Loop struct {
 	desired  *spec.Spec
 	rev      Revision
 	seen     *Observed
+	turns    turns
 	planned  []Action
 	pulledAt time.Time
 	pullAt   time.Time
@@ -162,8 +164,8 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 			p.Err = errors.Join(p.Err, err)
 		}
 	}()
-	all := l.pullDue(now)
-	if all {
+	pulled := l.pullDue(now)
+	if pulled {
 		err := l.pull(ctx, now)
 		if l.desired == nil {
 			p.Err = err
@@ -172,7 +174,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if l.desired == nil {
 		return p
 	}
-	asked, err := l.look(ctx, now, all)
+	asked, err := l.look(ctx, now, pulled)
 	if p.Err = err; err != nil {
 		if ctx.Err() == nil {
 			l.noteOutage(sideLooked, p.Err)
@@ -234,17 +236,17 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// look observes and plans: all certificates, or those whose moment has come.
-// What went wrong with asking the CAs holds nothing up: what they said last and
-// the threshold stand.
-func (l *Loop) look(ctx context.Context, now time.Time, all bool) (asked, err error) {
-	before, stale, first := l.seen, map[string]bool(nil), l.seen == nil
-	if all {
-		before = nil
-	} else {
-		stale = l.due(now)
+// look observes and plans: those whose moment has come, and after a pull those
+// whose turn it is. What went wrong with asking the CAs holds nothing up: what
+// they said last and the threshold stand.
+func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err error) {
+	stale, first := l.due(now), l.seen == nil
+	if pulled && !first {
+		for _, name := range l.turns.next(holders(l.desired, l.seen.Records), mostInTurn) {
+			stale[name] = true
+		}
 	}
-	obs, err := l.r.ObserveAgain(ctx, l.desired, before, stale)
+	obs, err := l.r.ObserveAgain(ctx, l.desired, l.seen, stale)
 	if err != nil {
 		return nil, err
 	}

@@ -104,8 +104,8 @@ type Observer struct {
 // An error means that nothing is known: an unreadable Vault is never taken for
 // an empty one. A place that alone cannot be read is none where lenient is set:
 // one certificate's wrong path holds up no other. Of a certificate that stale
-// does not name, what was seen of its secrets before stands; before is nil where
-// nothing was seen.
+// does not name, and whose record is the one of before, what was seen of its
+// secrets before stands; before is nil where nothing was seen.
 func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *Observed, stale map[string]bool, lenient bool) (*Observed, error) {
 	records, err := o.records.read(tree)
 	if err != nil {
@@ -134,6 +134,10 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 		}
 		return nil
 	}
+	// Whose record has changed was worked on, here or by another replica.
+	anew := func(name string) bool {
+		return before == nil || stale[name] || before.Records != nil && before.Records[name] != records[name]
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cmp.Or(max(o.Parallel, 0), 32))
 	for _, name := range pending {
@@ -152,7 +156,7 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 		})
 	}
 	for _, name := range staged {
-		if before != nil && !stale[name] {
+		if !anew(name) {
 			if n, ok := before.Staged[name]; ok {
 				mu.Lock()
 				obs.Staged[name] = n
@@ -174,7 +178,7 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 		})
 	}
 	for loc, owners := range locations(desired, records) {
-		if before != nil && !slices.ContainsFunc(owners, func(name string) bool { return stale[name] }) {
+		if !slices.ContainsFunc(owners, anew) {
 			if s, ok := before.Secrets[loc]; ok {
 				mu.Lock()
 				obs.Secrets[loc] = s

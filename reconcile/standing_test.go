@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -91,5 +92,30 @@ Written by certroll. The records are in ` + "`certificates/`, the history is in 
 	}
 	if empty := string(statusPage(nil, nil)); !strings.Contains(empty, "0 live, 0 failing, 0 retired.") {
 		t.Errorf("empty:\n%s", empty)
+	}
+}
+
+// TestStatusPageOfMany: a page of thousands is no longer than one that a host
+// shows, and has what matters most.
+func TestStatusPageOfMany(t *testing.T) {
+	records := map[string]*Record{}
+	for i := range 10_000 {
+		name := fmt.Sprintf("c%05d", i)
+		r := &Record{Certificate: name, State: StateLive, Live: &Live{NotAfter: start.Add(90*day - time.Duration(i)*time.Minute), Mount: "secret", Path: "tls/" + name}}
+		if i == 42 {
+			r.State, r.LastFailure = StateFailing, &Failure{At: start, Class: ClassCAA, Message: "forbidden"}
+		}
+		records[name] = r
+	}
+	page := string(statusPage(records, nil))
+	first, last := strings.Index(page, "| [c00042]"), strings.Index(page, "| [c09999]")
+	if first < 0 || last < first {
+		t.Errorf("what fails is at %d, what expires first at %d", first, last)
+	}
+	if n := strings.Count(page, "\n| ["); n != mostRows || strings.Contains(page, "[c00001]") {
+		t.Errorf("%d rows", n)
+	}
+	if !strings.Contains(page, "9999 live, 1 failing, 0 retired.") || !strings.Contains(page, "\nAnd 9500 more, in `certificates/`.") {
+		t.Errorf("it does not say how many there are:\n%s", page[:200])
 	}
 }

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,25 +14,46 @@ import (
 // nobody renews. It holds dates and never distances from now, so that it
 // changes only when something happened.
 func statusPage(records map[string]*Record, problems *Problems) []byte {
-	list := make([]*Record, 0, len(records))
-	for _, r := range records {
-		list = append(list, r)
-	}
-	slices.SortFunc(list, func(a, b *Record) int {
-		return cmp.Or(pageRank(a)-pageRank(b), strings.Compare(a.Certificate, b.Certificate))
-	})
+	list := inOrder(records)
 	var b strings.Builder
 	b.WriteString("# Certificates\n\n")
 	b.WriteString(CountRecords(records).String() + ".\n\n")
 	b.WriteString("| certificate | state | names | expires | renews | issuer | Vault | what it waits for |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|\n")
-	for _, r := range list {
+	for _, r := range list[:min(mostRows, len(list))] {
 		b.WriteString(statusRow(r))
+	}
+	if left := len(list) - mostRows; left > 0 {
+		fmt.Fprintf(&b, "\nAnd %d more, in `certificates/`. Of those in order the table has the ones that expire first.\n", left)
 	}
 	b.WriteString(whatFails(list))
 	b.WriteString(whatIsServed(problems))
 	b.WriteString("\nWritten by certroll. The records are in `certificates/`, the history is in `audit/`.\n")
 	return []byte(b.String())
+}
+
+// mostRows bounds the table: hosts show no page of many thousands, and each
+// commit has the page in it.
+const mostRows = 500
+
+// inOrder are the records as the table has them: by what is wrong with them,
+// then by name. Where it cannot have all, those that expire first come first.
+func inOrder(records map[string]*Record) []*Record {
+	expiry := func(*Record, *Record) int { return 0 }
+	if len(records) > mostRows {
+		expiry = func(a, b *Record) int { return notAfter(a).Compare(notAfter(b)) }
+	}
+	return slices.SortedFunc(maps.Values(records), func(a, b *Record) int {
+		return cmp.Or(pageRank(a)-pageRank(b), expiry(a, b), strings.Compare(a.Certificate, b.Certificate))
+	})
+}
+
+// notAfter is when what is live expires; the zero time where nothing is.
+func notAfter(r *Record) time.Time {
+	if r.Live == nil {
+		return time.Time{}
+	}
+	return r.Live.NotAfter
 }
 
 // Count is how many certificates stand how.

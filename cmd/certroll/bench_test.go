@@ -42,7 +42,7 @@ func (w *world) measured(b *testing.B, args ...string) string {
 // costs on each pull request.
 func BenchmarkPlan(b *testing.B) {
 	program := build(b)
-	for _, n := range []int{1_000, 10_000} {
+	for _, n := range benchSizes {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			l := newLab(b)
 			l.program = program

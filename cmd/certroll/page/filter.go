@@ -105,14 +105,25 @@ type label struct {
 	any        bool // whatever the value is
 }
 
+// mostParts is how many words, and how many labels, a filter has at most: each
+// of them is looked for in every certificate.
+const mostParts = 64
+
 func newMatcher(f Filter) *matcher {
-	m := &matcher{Filter: f, words: strings.Fields(strings.ToLower(f.Text))}
-	for l := range strings.SplitSeq(f.Label, ",") {
+	m := &matcher{Filter: f, words: distinct(strings.Fields(strings.ToLower(f.Text)))}
+	for _, l := range distinct(strings.Split(f.Label, ",")) {
 		if key, value, exact := strings.Cut(strings.TrimSpace(l), "="); key != "" {
 			m.labels = append(m.labels, label{key, value, !exact})
 		}
 	}
 	return m
+}
+
+// distinct are the parts of a filter, each once; what is too much is passed over.
+func distinct(parts []string) []string {
+	slices.Sort(parts)
+	parts = slices.Compact(parts)
+	return parts[:min(mostParts, len(parts))]
 }
 
 // matches looks at all but the state.

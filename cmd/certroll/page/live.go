@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -20,14 +21,15 @@ const (
 // bell tells listeners that a pass has ended.
 type bell struct {
 	mu        sync.Mutex
-	n         int // passes
+	n         int // the newest pass
 	listeners map[chan int]bool
 }
 
-func (b *bell) ring() {
+// ring tells of the nth pass.
+func (b *bell) ring(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.n++
+	b.n = n
 	for l := range b.listeners {
 		select {
 		case <-l: // it has not heard of the one before
@@ -37,9 +39,10 @@ func (b *bell) ring() {
 	}
 }
 
-// listen gives a channel of one place with the newest pass in it; false where
-// there are too many listeners.
-func (b *bell) listen() (heard chan int, leave func(), ok bool) {
+// listen gives a channel of one place for the newest pass, which is in it where
+// it is another than the one that is known; false where there are too many
+// listeners.
+func (b *bell) listen(known int) (heard chan int, leave func(), ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.listeners) >= mostListeners {
@@ -49,6 +52,9 @@ func (b *bell) listen() (heard chan int, leave func(), ok bool) {
 		b.listeners = map[chan int]bool{}
 	}
 	heard = make(chan int, 1)
+	if b.n != known {
+		heard <- b.n
+	}
 	b.listeners[heard] = true
 	return heard, func() {
 		b.mu.Lock()
@@ -58,9 +64,11 @@ func (b *bell) listen() (heard chan int, leave func(), ok bool) {
 }
 
 // events serves Server-Sent Events: one message a pass, a heartbeat between
-// them, until the client leaves or the server ends.
+// them, until the client leaves or the server ends. The address says which pass
+// the client has seen: one that ended since is told at once.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	heard, leave, ok := s.bell.listen()
+	known, _ := strconv.Atoi(r.URL.Query().Get("pass"))
+	heard, leave, ok := s.bell.listen(known)
 	if !ok {
 		w.Header().Set("Retry-After", "60")
 		http.Error(w, "too many listen to the passes already; load the page again instead", http.StatusServiceUnavailable)

@@ -50,6 +50,7 @@ type Pass struct {
 type Page struct {
 	Input
 	Now          time.Time
+	Number       int            // of the pass, as the server counts them
 	Certificates []*Certificate // the worst first
 	Teams        []string       // that there are
 	Issuers      []string

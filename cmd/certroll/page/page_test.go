@@ -1,6 +1,7 @@
 package page
 
 import (
+	"fmt"
 	"net/url"
 	"path"
 	"regexp"
@@ -113,6 +114,19 @@ func TestPick(t *testing.T) {
 	picked, totals := p.Pick(Filter{State: Failing})
 	if len(picked) != 1 || totals[Paging] != 1 || totals[InOrder] != 4 {
 		t.Errorf("%v, of %v: the totals are to be those of all states", names(picked), totals)
+	}
+}
+
+// TestFilterIsBounded: however long an address is, a certificate is looked at
+// some times only.
+func TestFilterIsBounded(t *testing.T) {
+	text, labels := strings.Repeat("e ", 10_000), strings.Repeat("team,", 10_000)
+	for i := range 1000 {
+		text += fmt.Sprint("word", i, " ")
+		labels += fmt.Sprint("label", i, ",")
+	}
+	if m := newMatcher(Filter{Text: text, Label: labels}); len(m.words) != mostParts || len(m.labels) > mostParts {
+		t.Errorf("%d words and %d labels are looked for", len(m.words), len(m.labels))
 	}
 }
 

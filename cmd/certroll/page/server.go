@@ -26,9 +26,10 @@ type Server struct {
 	bell bell
 	mux  *http.ServeMux
 
-	mu    sync.Mutex
-	input Input
-	made  *Page // out of input; nil: nobody looked yet
+	mu     sync.Mutex
+	passes int // that it was told of
+	input  Input
+	made   *Page // out of input; nil: nobody looked yet
 }
 
 // NewServer makes a server that ends what it has under way with life. Events
@@ -60,9 +61,11 @@ func (s *Server) Passed(in Input) {
 		}
 	}
 	s.input, s.made = in, nil
+	s.passes++
+	n := s.passes
 	s.mu.Unlock()
 	s.book.turn()
-	s.bell.ring()
+	s.bell.ring(n)
 }
 
 // Wait returns when nothing reads the ledger any more; life has ended before.
@@ -84,6 +87,7 @@ func (s *Server) page(ctx context.Context) *Page {
 		in.Troubles = append(in.Troubles[:len(in.Troubles):len(in.Troubles)], err.Error())
 	}
 	s.made = New(in, now)
+	s.made.Number = s.passes
 	return s.made
 }
 

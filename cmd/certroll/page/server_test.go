@@ -232,7 +232,7 @@ func TestEvents(t *testing.T) {
 		t.Error("it was told of a pass that was none")
 	}
 	for range mostListeners {
-		if _, _, ok := s.bell.listen(); !ok {
+		if _, _, ok := s.bell.listen(0); !ok {
 			break
 		}
 	}

@@ -38,6 +38,7 @@
     }
   };
 
+  let source = null; // of what passes have changed
   let under = null; // the load that is under way
   const load = async (address, push) => {
     if (under) under.abort();
@@ -58,7 +59,9 @@
       const [reset, newReset] = [document.getElementById("reset"), fresh.getElementById("reset")];
       if (reset && newReset) reset.hidden = newReset.hidden;
       document.title = fresh.title;
+      body.dataset.pass = fresh.body.dataset.pass;
       tick();
+      if (source && source.readyState === EventSource.OPEN) say("live", "live");
     } catch (e) {
       if (e.name !== "AbortError") say("not connected", "lost");
     } finally {
@@ -91,17 +94,34 @@
     });
   }
 
+  // A browser has few connections for a host: a page that is left, or in a tab
+  // behind another one, has none.
   if (body.dataset.events && "EventSource" in window) {
-    const source = new EventSource(body.dataset.events);
-    source.addEventListener("open", () => {
-      const again = pulse.dataset.how === "lost";
-      say("live", "live");
-      if (again) load(location.href);
-    });
-    source.addEventListener("pass", () => load(location.href));
-    source.addEventListener("error", () => say("not connected", "lost"));
-    // A page that is left closes its connection: a browser has few for a host.
-    addEventListener("pagehide", () => source.close());
+    let later = 0;
+    const leave = () => {
+      clearTimeout(later);
+      if (source) source.close();
+      source = null;
+    };
+    const listen = () => {
+      leave();
+      if (document.hidden) return;
+      source = new EventSource(`${body.dataset.events}?pass=${body.dataset.pass}`);
+      source.addEventListener("open", () => {
+        const again = pulse.dataset.how === "lost";
+        say("live", "live");
+        if (again) load(location.href);
+      });
+      source.addEventListener("pass", () => load(location.href));
+      source.addEventListener("error", () => {
+        say("not connected", "lost");
+        // After an answer that is no stream, as a proxy's 502, nobody else tries again.
+        if (source && source.readyState === EventSource.CLOSED) later = setTimeout(listen, 30000);
+      });
+    };
+    listen();
+    document.addEventListener("visibilitychange", listen);
+    addEventListener("pagehide", leave);
     addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
   }
 
@@ -141,15 +161,18 @@
       }
       rows.replaceChildren(found.length ? table : make("p", "No certificate fits.", "empty"));
     };
+    let loading = null;
     const filter = async () => {
-      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-      if (words.length === 0) return rows.replaceChildren(...before);
+      let failed = false;
       try {
-        index ??= await (await fetch("search.json")).json();
-        show(index.filter((c) => words.every((w) => c.t.includes(w))));
+        index = await (loading ??= fetch("search.json").then((answer) => answer.json()));
       } catch (e) {
-        rows.replaceChildren(make("p", "The search needs search.json beside this page, and a web server that hands it out.", "empty"));
+        [loading, failed] = [null, true];
       }
+      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean); // as it is by now
+      if (words.length === 0) rows.replaceChildren(...before);
+      else if (failed) rows.replaceChildren(make("p", "The search needs search.json beside this page, and a web server that hands it out.", "empty"));
+      else show(index.filter((c) => words.every((w) => c.t.includes(w))));
     };
     form.addEventListener("input", filter);
     form.addEventListener("submit", (e) => { e.preventDefault(); filter(); });
@@ -167,8 +190,8 @@
       search.focus();
       search.select();
     } else if (e.key === "j" || e.key === "k") {
-      const links = [...document.querySelectorAll("#rows th a[href]")].filter((a) => a.closest("tbody"));
-      const at = links.indexOf(document.activeElement.closest("tr") ? document.activeElement.closest("tr").querySelector("th a") : null);
+      const links = [...document.querySelectorAll("#rows th.what > a[href]")];
+      const at = links.indexOf(document.activeElement.closest("tr") ? document.activeElement.closest("tr").querySelector("th.what > a") : null);
       const next = links[Math.min(links.length - 1, Math.max(0, at + (e.key === "j" ? 1 : -1)))];
       if (next) next.focus();
     }

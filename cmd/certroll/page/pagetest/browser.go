@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -193,6 +194,14 @@ func (t *Tab) Size(width, height int64) {
 func (t *Tab) Type(keys string) {
 	t.t.Helper()
 	t.Do(chromedp.KeyEvent(keys))
+}
+
+// Press presses the key of one character as a keyboard does: the page may keep
+// it from being typed.
+func (t *Tab) Press(key string) {
+	t.t.Helper()
+	Call(t, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: key, Text: key})
+	Call(t, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: key})
 }
 
 // Shot is what is seen, as a PNG.

@@ -1,0 +1,144 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/examples/lab/labtest"
+)
+
+// benchSizes are how many certificates the benchmarks have.
+var benchSizes = []int{1_000, 10_000, 100_000}
+
+// BenchmarkIdleRun lets `certroll run` pull each second while nothing happens,
+// with a Vault and a repository over HTTP. An iteration is a pass with the wait
+// for it; what it costs is in the other figures. start-s is how long the process
+// takes to the end of its first pass, which looks at every secret.
+func BenchmarkIdleRun(b *testing.B) {
+	program := build(b)
+	for _, n := range benchSizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			l := newLab(b)
+			l.program = program
+			server := labtest.GitHTTP(b)
+			w := l.on(b, server.Path("certs"), server.URL("certs"), must(server.Create("certs")))
+			w.repoMore, w.env = httpAuth(server), append(w.env, "CERTROLL_GIT_TOKEN="+server.Token)
+			m := &idleMeter{b: b}
+			w.vaultAddr = m.vault.proxy(b, w.vault.Addr, "").URL
+			host, path, _ := strings.Cut(strings.TrimPrefix(w.repoURL, "http://"), "/")
+			w.repoURL = m.git.proxy(b, "http://"+host, "").URL + "/" + path
+			w.push(manyFiles(n), "Declare them")
+			w.settings("interval = \"1s\"")
+			w.haveIssued(b, n)
+			w.haveExamined(b)
+
+			began := time.Now()
+			cmd, out := w.startRun()
+			defer w.stopRun(cmd, out)
+			m.pid = cmd.Process.Pid
+			m.await(2, out) // the second begins when the first is done
+			start := time.Since(began)
+			from := m.read()
+			for passes := from.passes; b.Loop(); {
+				passes = m.await(passes+1, out)
+			}
+			to := m.read()
+			b.ReportMetric(start.Seconds(), "start-s")
+			per := func(used float64, unit string) { b.ReportMetric(used/float64(to.passes-from.passes), unit) }
+			per(float64(to.vault-from.vault), "vault-calls/pass")
+			per(float64(to.git-from.git), "git-calls/pass")
+			per((to.cpu - from.cpu).Seconds(), "cpu-s/pass")
+			b.ReportMetric(m.peak(), "peak-MB")
+		})
+	}
+}
+
+// haveExamined leaves the daily examination for tomorrow.
+func (w *world) haveExamined(b *testing.B) {
+	b.Helper()
+	state := filepath.Join(w.dir, "state")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		b.Fatal(err)
+	}
+	text, err := json.Marshal(map[string]time.Time{"daily": time.Now().Add(24 * time.Hour)})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(state, "moments.json"), text, 0o600)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// idleMeter counts what a certroll that runs asks for, and what it takes.
+type idleMeter struct {
+	b          *testing.B
+	vault, git killer
+	pid        int
+}
+
+type idleReading struct {
+	passes, vault, git int
+	cpu                time.Duration
+}
+
+// read counts each pass by its look for pending secrets.
+func (m *idleMeter) read() (r idleReading) {
+	m.vault.mu.Lock()
+	for _, request := range m.vault.log {
+		if strings.HasSuffix(request, "/metadata/certroll/pending") {
+			r.passes++
+		}
+	}
+	r.vault = len(m.vault.log)
+	m.vault.mu.Unlock()
+	m.git.mu.Lock()
+	r.git = len(m.git.log)
+	m.git.mu.Unlock()
+	stat := strings.Fields(m.proc("stat"))
+	for _, field := range stat[13:15] { // utime and stime, in hundredths of a second
+		var ticks int
+		if _, err := fmt.Sscan(field, &ticks); err != nil {
+			m.b.Fatal(err)
+		}
+		r.cpu += time.Duration(ticks) * 10 * time.Millisecond
+	}
+	return r
+}
+
+// await waits until so many passes have begun.
+func (m *idleMeter) await(passes int, out *output) int {
+	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(50 * time.Millisecond) { // another process is at work
+		if n := m.read().passes; n >= passes {
+			return n
+		}
+		if time.Now().After(deadline) {
+			m.b.Fatalf("no pass comes:\n%s", out)
+		}
+	}
+}
+
+// peak is the most memory that it ever had, in MB.
+func (m *idleMeter) peak() float64 {
+	var kB int
+	_, rest, _ := strings.Cut(m.proc("status"), "VmHWM:")
+	if _, err := fmt.Sscan(rest, &kB); err != nil {
+		m.b.Fatal(err)
+	}
+	return float64(kB) / 1024
+}
+
+func (m *idleMeter) proc(name string) string {
+	m.b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", m.pid, name))
+	if err != nil {
+		m.b.Fatal(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,67 @@
+package page
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"certroll/cmd/certroll/page/pagetest"
+)
+
+// TestScript: what the script adds in a browser, beside what a run of certroll
+// is looked at for.
+func TestScript(t *testing.T) {
+	in := ten()
+	in.Pass.Error = "Vault is sealed"
+	s, _ := serving(t, in)
+	var once sync.Once
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/events" {
+			once.Do(func() { s.Passed(in) }) // between the loading of the page and its listening
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	tab := pagetest.Start(t).Tab(t)
+	tab.Open(server.URL)
+	tab.Until(`document.getElementById("pulse").textContent === "live"`)
+	tab.Until(`document.body.dataset.pass === "2"`) // none is missed
+
+	at := func() string {
+		return pagetest.Eval[string](tab, `document.activeElement.id || document.activeElement.textContent`)
+	}
+	for _, step := range []struct{ key, to string }{{"j", "api"}, {"j", "mail"}, {"j", "vpn"}, {"k", "mail"}, {"k", "api"}, {"k", "api"}, {"/", "q"}} {
+		if tab.Press(step.key); at() != step.to {
+			t.Errorf("%s leads to %q, want %q", step.key, at(), step.to)
+		}
+	}
+	_ = pagetest.Eval[bool](tab, `document.querySelector(".alert").here = true`)
+	tab.Type("j/k")
+	tab.Until(`document.querySelector("#rows .empty")`)
+	if typed := pagetest.Eval[string](tab, `document.getElementById("q").value`); typed != "j/k" {
+		t.Errorf("typing into the search makes %q", typed)
+	}
+	if !pagetest.Eval[bool](tab, `document.querySelector(".alert").here === true`) {
+		t.Error("typing makes the alert anew, so that it is said again")
+	}
+
+	// A tab behind another one holds no connection, and misses nothing.
+	behind := func(is string) {
+		_ = pagetest.Eval[bool](tab, `Object.defineProperty(document, "hidden", {value: `+is+`, configurable: true}).dispatchEvent(new Event("visibilitychange"))`)
+	}
+	behind("true")
+	for s.bell.listening() > 0 {
+		_ = tab.Text() // until the server has seen it go
+	}
+	s.Passed(in)
+	behind("false")
+	tab.Until(`document.body.dataset.pass === "3"`)
+	tab.Silent()
+}
+
+func (b *bell) listening() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.listeners)
+}

@@ -1,0 +1,43 @@
+package reconcile
+
+import (
+	"maps"
+	"slices"
+
+	"certroll/spec"
+)
+
+// mostInTurn bounds the certificates whose secrets one pull looks at though
+// nothing speaks of them: what a pull asks Vault grows with what happened, and
+// not with how many certificates there are. With as many or fewer all are
+// looked at with each pull.
+const mostInTurn = 1000
+
+// turns goes round a list of names for ever, some of them at a time. The list
+// may change between two turns: a name is come by once a round all the same.
+type turns struct{ last string }
+
+// next are the n names, of a sorted list, whose turn it is.
+func (t *turns) next(names []string, n int) []string {
+	if len(names) <= n {
+		return names
+	}
+	from, found := slices.BinarySearch(names, t.last)
+	if found {
+		from++
+	}
+	due := slices.Concat(names[from:min(from+n, len(names))], names[:max(from+n-len(names), 0)])
+	t.last = due[n-1]
+	return due
+}
+
+// holders are the certificates that a secret may be there of, sorted.
+func holders(desired *spec.Spec, records map[string]*Record) []string {
+	names := make(map[string]bool, len(desired.Certificates))
+	for _, owners := range locations(desired, records) {
+		for _, name := range owners {
+			names[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}

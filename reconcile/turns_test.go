@@ -1,0 +1,99 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestTurns: each name comes once a round, while others come and go.
+func TestTurns(t *testing.T) {
+	names := func(from, to int) (list []string) {
+		for i := from; i < to; i++ {
+			list = append(list, fmt.Sprintf("c%02d", i))
+		}
+		return list
+	}
+	var r turns
+	for _, step := range []struct{ names, want []string }{
+		{names(0, 3), names(0, 3)}, // few: all, each time
+		{names(0, 10), names(0, 4)},
+		{names(0, 10), names(4, 8)},
+		{names(0, 10), append(names(8, 10), names(0, 2)...)},
+		{names(3, 10), names(3, 7)},
+		{names(0, 6), names(0, 4)}, // the one it stood at is gone, and all behind it
+		{names(4, 9), names(4, 8)},
+	} {
+		if got := r.next(step.names, 4); !slices.Equal(got, step.want) {
+			t.Errorf("of %v came %v, want %v", step.names, got, step.want)
+		}
+	}
+}
+
+// TestIdlePullIsBounded: a pull looks at some secrets, at those that another
+// replica worked on whoever's turn it is, and within a round at all.
+func TestIdlePullIsBounded(t *testing.T) {
+	all := crowd(mostInTurn+200, "example.com")
+	bubble(t, func(w *world, repo *memRepo) {
+		w.settle()
+		looks := map[string]int{}
+		w.vault.fail = func(op, path string) error {
+			if op == "metadata" && strings.HasPrefix(path, "secret/tls/") {
+				looks[path]++
+			}
+			return nil
+		}
+		pulled := func() map[string]int {
+			synctest.Wait()
+			w.vault.mu.Lock()
+			defer w.vault.mu.Unlock()
+			seen := looks
+			looks = map[string]int{}
+			return seen
+		}
+		defer w.keep(repo, LoopOptions{Interval: time.Hour})()
+		if n := len(pulled()); n != len(all) {
+			t.Errorf("the first pull looked at %d of %d", n, len(all))
+		}
+		overwritten, rotated := all[mostInTurn+50], *all[len(all)-1]
+		if _, err := w.vault.Write(context.Background(), "secret", overwritten.Vault.Path, map[string]string{"certificate": "somebody's"}, 1); err != nil {
+			t.Fatal(err)
+		}
+		rotated.Rotate = "leaked"
+		others := w.reconciler()
+		theirs := desire(append(slices.Clone(all[:len(all)-1]), &rotated)...)
+		obs, err := others.ObserveAgain(context.Background(), theirs, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var plan []Action
+		for _, a := range Plan(theirs, obs, time.Now()) {
+			if a.Certificate == rotated.Name {
+				plan = append(plan, a)
+			}
+		}
+		if _, err := others.Apply(context.Background(), theirs, Revision{}, plan); err != nil {
+			t.Fatal(err)
+		}
+		pulled()
+		time.Sleep(66 * time.Minute)
+		seen := pulled()
+		if len(seen) != mostInTurn+1 || seen["secret/"+rotated.Vault.Path] == 0 {
+			t.Errorf("the next pull looked at %d, at what another rotated %d times", len(seen), seen["secret/"+rotated.Vault.Path])
+		}
+		if n, _ := w.ca.ordered(); n != len(all)+1 {
+			t.Errorf("%d orders", n)
+		}
+		time.Sleep(66 * time.Minute)
+		if seen = pulled(); seen["secret/"+overwritten.Vault.Path] == 0 {
+			t.Error("within a round it did not come to what somebody overwrote")
+		}
+		if r := w.ledger.record(t, overwritten.Name); r.Live.Version != 3 {
+			t.Errorf("what somebody overwrote is at version %d, want 3: restored", r.Live.Version)
+		}
+	}, all...)
+}
