@@ -223,6 +223,10 @@ func TestKillThenRemove(t *testing.T) {
 	}
 	w.push(map[string]string{"certs.hcl": "# none\n"}, "Remove it")
 	w.expireLease()
+	if plan := w.certroll(0, "plan"); strings.Contains(plan, "will be retired") {
+		t.Errorf("what another may just have begun is to be destroyed:\n%s", plan)
+	}
+	w.begunLongAgo("api")
 	plan := w.certroll(0, "plan")
 	if !strings.Contains(plan, "will be retired") {
 		t.Errorf("the plan says\n%s", plan)
@@ -312,6 +316,20 @@ func urlLost(log []string, after bool) bool {
 		return after
 	}
 	return !after && last > 0 && strings.HasSuffix(log[last-1], "/order-plz")
+}
+
+// begunLongAgo ages what is pending of a certificate.
+func (w *world) begunLongAgo(name string) {
+	w.t.Helper()
+	at, meta := "secret/metadata/"+w.prefix+"/pending/"+name, map[string]any{}
+	if err := w.vault.API(w.t.Context(), http.MethodGet, at, nil, &meta); err != nil {
+		w.t.Fatal(err)
+	}
+	custom := meta["data"].(map[string]any)["custom_metadata"].(map[string]any)
+	custom["started"] = time.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339)
+	if err := w.vault.API(w.t.Context(), http.MethodPost, at, map[string]any{"custom_metadata": custom}, nil); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // expireLease lets a lease of a killed run end without waiting for it.
