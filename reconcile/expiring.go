@@ -23,19 +23,32 @@ func expiringEvents(actions []Action, rev Revision, now time.Time) []Event {
 	var events []Event
 	for i := range actions {
 		a := &actions[i]
-		l := a.Secret.Live
-		if a.Spec == nil || a.Record == nil || l == nil || a.Secret.Owner != a.Certificate || l.NotAfter.Sub(now) > expirySoonOf(l) {
+		l := a.expires()
+		if a.Spec == nil || a.Record == nil || l == nil || l.NotAfter.Sub(now) > expirySoonOf(l) {
 			continue
 		}
 		if s := a.Record.Stands(now); !s.Well() {
-			events = append(events, expiringEvent(a, s, rev, now))
+			events = append(events, expiringEvent(a, l, s, rev, now))
 		}
 	}
 	return events
 }
 
-func expiringEvent(a *Action, s Standing, rev Revision, now time.Time) Event {
-	l, when := a.Secret.Live, "it expires "
+// expires is what is live of the action's certificate; of one whose secret
+// cannot be looked at it is what the ledger says. nil where there is none.
+func (a *Action) expires() *Live {
+	switch {
+	case a.HeldBy == unreadableSubject && a.Record != nil:
+		return a.Record.Live
+	case a.Secret.Owner == a.Certificate:
+		return a.Secret.Live
+	default:
+		return nil
+	}
+}
+
+func expiringEvent(a *Action, l *Live, s Standing, rev Revision, now time.Time) Event {
+	when := "it expires "
 	if !l.NotAfter.After(now) {
 		when = "it expired "
 	}
