@@ -146,12 +146,15 @@ func auditFiles(tree fs.FS) ([]string, error) {
 		return nil, fmt.Errorf("listing %s: %w", auditDir, err)
 	}
 	for _, y := range years {
+		if !y.IsDir() {
+			continue // a README that somebody put there
+		}
 		months, err := fs.ReadDir(tree, path.Join(auditDir, y.Name()))
 		if err != nil {
 			return nil, fmt.Errorf("listing %s/%s: %w", auditDir, y.Name(), err)
 		}
 		for _, m := range months {
-			if strings.HasSuffix(m.Name(), ".jsonl") {
+			if strings.HasSuffix(m.Name(), ".jsonl") && !m.IsDir() {
 				files = append(files, path.Join(auditDir, y.Name(), m.Name()))
 			}
 		}

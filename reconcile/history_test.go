@@ -145,3 +145,11 @@ func ids(events []Event) []string {
 	}
 	return list
 }
+
+// TestAuditBesideOthers: what people put beside the audit log is not of it.
+func TestAuditBesideOthers(t *testing.T) {
+	tree := fstest.MapFS{"audit/README.md": {}, "audit/2026/11.jsonl": {}, "audit/2026/12.jsonl/notes": {}, "audit/2026/notes.txt": {}}
+	if files, err := auditFiles(tree); err != nil || len(files) != 1 || files[0] != "audit/2026/11.jsonl" {
+		t.Errorf("the files are %v: %v", files, err)
+	}
+}

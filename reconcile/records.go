@@ -48,7 +48,7 @@ func (c *recordCache) read(tree fs.FS) (map[string]*Record, error) {
 	}
 	c.seen = make(map[string]cachedRecord, len(files))
 	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), ".json") {
+		if f.IsDir() || !strings.HasSuffix(f.Name(), ".json") {
 			continue
 		}
 		one, err := c.one(tree, f, before[f.Name()])
