@@ -72,6 +72,7 @@ type Reconciler struct {
 	opts     Options
 
 	problemsMu sync.Mutex // held from reading the open problems to noting what changes them
+	problems   *Problems  // as they were noted last; nil: not yet
 
 	heldMu sync.Mutex
 	held   map[string]bool // ids of the events of holds that were told

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -361,5 +362,40 @@ func TestDoctorIncomplete(t *testing.T) {
 		if got := problemEntries(known, &test.x, Revision{}, start.Add(time.Hour)); len(got) != test.gone {
 			t.Errorf("%s: %d entries, want %d", name, len(got), test.gone)
 		}
+	}
+}
+
+// deafLedger takes commits and shows nothing.
+type deafLedger struct {
+	*memLedger
+	deaf bool
+}
+
+func (l *deafLedger) Snapshot(ctx context.Context) (fs.FS, string, error) {
+	if l.deaf {
+		return nil, "", gitError()
+	}
+	return l.memLedger.Snapshot(ctx)
+}
+
+// TestProblemsOfALedgerThatCannotBeRead since they were pushed are told once.
+func TestProblemsOfALedgerThatCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	ledger := &deafLedger{memLedger: w.ledger}
+	r := w.reconciler()
+	r.scribe.ledger = ledger
+	x := &Examination{Findings: []Finding{{Severity: SeverityError, Class: ClassCAA, About: "example.com", Certificates: []string{"api"}}}}
+	for range 3 {
+		w.at = w.at.Add(day)
+		if err := r.noteProblems(t.Context(), Revision{}, x); err != nil {
+			t.Fatal(err)
+		}
+		ledger.deaf = len(w.journal.lines) > 0 // the push works, and nothing after it
+		if err := r.tell(t.Context(), &Report{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(w.ledger.events(t)); n != 1 {
+		t.Errorf("one problem is told %d times", n)
 	}
 }

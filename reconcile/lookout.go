@@ -329,7 +329,7 @@ func (l *Lookout) seen() (map[spot]*Look, Revision) {
 // does. What was told is remembered: where nothing changes nobody is asked.
 func (l *Lookout) tellOf(ctx context.Context, looks map[spot]*Look, rev Revision) (err error) {
 	if l.known == nil {
-		if l.known, err = l.r.knownProblems(ctx); err != nil {
+		if l.known, _, err = l.r.knownProblems(ctx); err != nil {
 			return err
 		}
 	}

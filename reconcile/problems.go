@@ -139,9 +139,12 @@ func (r *Reconciler) noteProblems(ctx context.Context, rev Revision, x *Examinat
 func (r *Reconciler) amendProblems(ctx context.Context, amend func(known *Problems) []entry) (*Problems, []entry, error) {
 	r.problemsMu.Lock()
 	defer r.problemsMu.Unlock()
-	known, err := r.knownProblems(ctx)
+	known, fresh, err := r.knownProblems(ctx)
 	if err != nil {
 		return nil, nil, err
+	}
+	if was := r.problems; !fresh && was != nil && was.UpdatedAt.After(known.UpdatedAt) {
+		known = was // it was pushed, and the ledger could not be read since
 	}
 	entries := amend(known)
 	for _, e := range entries {
@@ -149,26 +152,27 @@ func (r *Reconciler) amendProblems(ctx context.Context, amend func(known *Proble
 			return nil, nil, err
 		}
 	}
-	return latestProblems(known, entries), entries, nil
+	r.problems = latestProblems(known, entries)
+	return r.problems, entries, nil
 }
 
 // knownProblems are those that were told, or are about to be. The journal is
 // read before the tree: what is pushed in between is in both, and not in
-// neither.
-func (r *Reconciler) knownProblems(ctx context.Context) (*Problems, error) {
+// neither. Not fresh are those of the tree that was seen last.
+func (r *Reconciler) knownProblems(ctx context.Context) (_ *Problems, fresh bool, err error) {
 	waiting, err := r.scribe.entries()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	tree, _, err := r.snapshot(ctx)
+	tree, fresh, err := r.snapshot(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	known, err := ReadProblems(tree)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return latestProblems(known, waiting), nil
+	return latestProblems(known, waiting), fresh, nil
 }
 
 // problemEntries are the entries that lead from the known problems to those
