@@ -31,8 +31,8 @@ lab: ## build the real servers of the demo and the tests, once
 	@examples/lab/build.sh
 
 .PHONY: demo
-demo: build lab ## watch certificates declared in Git appear in a real Vault
-	@$(GO) run ./examples/lab/demo -certroll bin/certroll -config examples/quickstart/certs
+demo: build lab ## watch certificates declared in Git appear in a real Vault; KEEP=1 leaves the lab up
+	@$(GO) run ./examples/lab/demo -certroll bin/certroll -config examples/quickstart/certs $(if $(KEEP),-keep)
 
 .PHONY: test
 test: lab ## run every test, the integration tests included

@@ -99,7 +99,7 @@ func (a *attempt) replaced(ctx context.Context, r *Revocation) error {
 	if err != nil {
 		return &failure{class: ClassVault, err: fmt.Errorf("revoking serial %s: reading the metadata of %s: %w", r.Serial, at, err)}
 	}
-	why := ""
+	var why string
 	switch {
 	case owner != a.action.Certificate:
 		why = fmt.Sprintf("%s is not this certificate's", at)

@@ -21,7 +21,7 @@ import (
 func main() {
 	certroll := flag.String("certroll", "bin/certroll", "the certroll to show")
 	config := flag.String("config", "examples/quickstart/certs", "the directory to push as the config repo")
-	keep := flag.Bool("keep", false, "leave the lab running at the end, until Ctrl-C")
+	keep := flag.Bool("keep", false, "leave the lab up at the end, with certroll run at work in it, until Ctrl-C")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -34,7 +34,7 @@ func main() {
 
 func run(ctx context.Context, certroll, config string, keep bool) (err error) {
 	tell("Starting a lab on loopback: Pebble (an ACME CA), a DNS server, HashiCorp Vault, and a bare Git repository.")
-	s, err := newStage(ctx, certroll, config)
+	s, err := newStage(ctx, certroll, config, keep)
 	if err != nil {
 		return err
 	}
@@ -46,8 +46,9 @@ func run(ctx context.Context, certroll, config string, keep bool) (err error) {
 	}
 	whereNext()
 	if keep {
-		s.wait(ctx)
+		return s.stay(ctx)
 	}
+	fmt.Println("  make demo KEEP=1       the same, and then the lab is yours until Ctrl-C")
 	return nil
 }
 

@@ -28,14 +28,16 @@ type stage struct {
 	configDir    string // what was pushed
 	dir          string
 	repo         string // path of the bare repository
+	listen       string // where certroll run serves, in a lab that is kept; else empty
+	free         func() // gives that address up
 
 	vault  *lab.Vault
 	pebble *lab.Pebble
 	dns    *lab.DNS
 }
 
-func newStage(ctx context.Context, program, config string) (s *stage, err error) {
-	s = &stage{}
+func newStage(ctx context.Context, program, config string, keep bool) (_ *stage, err error) {
+	s := &stage{free: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -52,6 +54,11 @@ func newStage(ctx context.Context, program, config string) (s *stage, err error)
 	}
 	if s.dir, err = os.MkdirTemp("", "certroll-demo-"); err != nil {
 		return nil, err
+	}
+	if keep {
+		if s.listen, s.free, err = lab.ReserveAddr(); err != nil {
+			return nil, err
+		}
 	}
 	if err = s.start(ctx); err != nil {
 		return nil, err
@@ -82,6 +89,7 @@ func (s *stage) start(ctx context.Context) (err error) {
 
 func (s *stage) close() error {
 	var errs []error
+	s.free()
 	if s.vault != nil {
 		errs = append(errs, s.vault.Close())
 	}
@@ -115,6 +123,10 @@ func readAll(dir string) (map[string]string, error) {
 // settings is the reconciler's side: where things are, and what the config
 // repo is trusted with. The TSIG secret comes from the environment.
 var settings = template.Must(template.New("certroll.hcl").Parse(`state_dir = "{{.Dir}}/state"
+{{- with .Listen}}
+interval  = "5s"
+listen    = "{{.}}"
+{{- end}}
 
 repo {
   url = "{{.Repo}}"
@@ -156,15 +168,17 @@ dns "lab" {
 }
 `))
 
+func (s *stage) settingsFile() string { return filepath.Join(s.dir, "certroll.hcl") }
+
 func (s *stage) writeSettings() error {
 	var text strings.Builder
 	err := settings.Execute(&text, map[string]any{
-		"Dir": s.dir, "Repo": s.repo, "Ledger": ledger, "Vault": s.vault, "Pebble": s.pebble, "DNS": s.dns,
+		"Dir": s.dir, "Listen": s.listen, "Repo": s.repo, "Ledger": ledger, "Vault": s.vault, "Pebble": s.pebble, "DNS": s.dns,
 	})
 	if err != nil {
 		return fmt.Errorf("writing certroll.hcl: %w", err)
 	}
-	return os.WriteFile(filepath.Join(s.dir, "certroll.hcl"), []byte(text.String()), 0o600)
+	return os.WriteFile(s.settingsFile(), []byte(text.String()), 0o600)
 }
 
 // literalDomains is a list of domains without any expression in it.

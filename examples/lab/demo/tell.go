@@ -73,14 +73,3 @@ func (s *stage) git(ctx context.Context, args ...string) error {
 	cmd.Dir = s.repo
 	return show(cmd, append([]string{"git"}, args...)...)
 }
-
-// wait leaves the lab to the user.
-func (s *stage) wait(ctx context.Context) {
-	tell("The lab keeps running until Ctrl-C. In another terminal:")
-	fmt.Printf(`  cd %s
-  export VAULT_ADDR=%s VAULT_TOKEN=%s CERTROLL_DNS_TSIG_SECRET=%s
-  %s plan
-  git clone %s
-`, s.dir, s.vault.Addr, s.vault.Token, s.dns.Secret, s.program, s.repo)
-	<-ctx.Done()
-}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stay leaves the lab to the user, with `certroll run` at work in it and its
+// log on the terminal, until ctx ends.
+func (s *stage) stay(ctx context.Context) error {
+	env, err := s.writeEnv()
+	if err != nil {
+		return err
+	}
+	tell("The lab stays up until Ctrl-C, then all of it is removed. certroll run is at work in it: what you push is there 5 seconds later.")
+	fmt.Printf(`  status page     http://%[1]s/
+  metrics         http://%[1]s/metrics
+  Vault           %[2]s
+  ACME directory  %[3]s
+  DNS             %[4]s, for %[5]s and all below it
+  config repo     %[6]s
+  certroll.hcl    %[7]s
+
+In another terminal, where this file tells certroll and vault where everything is:
+
+  . %[8]s
+  certroll status
+  certroll explain api
+  vault kv get -field=fullchain secret/tls/api | openssl x509 -noout -text
+  git clone %[6]s   # change something, push, and look at the status page
+
+certroll apply is refused beside a certroll run that has the same state_dir. The log of certroll run:
+
+`, s.listen, s.vault.Addr, s.pebble.Directory, s.dns.Addr, zone, s.repo, s.settingsFile(), env)
+	return s.runUntil(ctx)
+}
+
+// runUntil is certroll run on the terminal. Where it ends by itself, as by
+// kill, the rest of the lab stays.
+func (s *stage) runUntil(ctx context.Context) error {
+	cmd := s.certrollCommand(ctx, "run")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	// The terminal sends Ctrl-C to the whole group. In a group of its own
+	// certroll is stopped once, by us, while the lab still answers it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && ctx.Err() == nil {
+		return fmt.Errorf("certroll run: %w", err)
+	}
+	if ctx.Err() == nil {
+		tell("certroll run has ended (%s). The rest stays up until Ctrl-C.", cmd.ProcessState)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// writeEnv writes the file that a shell reads to reach the lab. The token and
+// the TSIG secret of this lab go into it and not onto the terminal.
+func (s *stage) writeEnv() (string, error) {
+	path := strings.Join([]string{filepath.Dir(s.program), filepath.Dir(s.vaultProgram), "$PATH"}, ":")
+	var text strings.Builder
+	for _, v := range [][2]string{
+		{"VAULT_ADDR", s.vault.Addr},
+		{"VAULT_TOKEN", s.vault.Token},
+		{"CERTROLL_DNS_TSIG_SECRET", s.dns.Secret},
+		{"CERTROLL_CONFIG", s.settingsFile()},
+		{"PATH", path},
+	} {
+		fmt.Fprintf(&text, "export %s=\"%s\"\n", v[0], v[1])
+	}
+	file := filepath.Join(s.dir, "env")
+	return file, os.WriteFile(file, []byte(text.String()), 0o600)
+}
