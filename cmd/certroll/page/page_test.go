@@ -66,6 +66,7 @@ func TestState(t *testing.T) {
 		"turned off":                  {record: off, want: Unmanaged},
 		"gone":                        {record: gone, want: Retired},
 		"nothing yet":                 {action: &reconcile.Action{Kind: reconcile.KindIssue, Certificate: "a"}, want: Missing},
+		"gone before it was issued":   {action: &reconcile.Action{Kind: reconcile.KindRetire, Certificate: "a"}, want: Retired},
 		"nothing yet, and it is held": {action: wait, want: Held},
 	} {
 		t.Run(name, func(t *testing.T) {
