@@ -155,6 +155,21 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestPauseIsOver: what became due by the end of its pause has no moment of a
+// renewal in its record.
+func TestPauseIsOver(t *testing.T) {
+	ended := noon.Add(-30 * day24)
+	r := live("a", "ca", 60*day24, 90*day24)
+	r.RenewAt, r.Unmanaged = nil, &reconcile.Unmanaged{Until: &ended}
+	v := New(Input{Records: []*reconcile.Record{r}}, noon).index(layout{}, Filter{})
+	if len(v.Rows) != 1 || v.Rows[0].State != Overdue {
+		t.Fatalf("it is %+v", v.Rows)
+	}
+	if note := v.Rows[0].Note(); note != "its pause is over and nobody has tried" {
+		t.Errorf("its note is %q", note)
+	}
+}
+
 // TestBar: where things stand on the time line.
 func TestBar(t *testing.T) {
 	c := newCertificate(suggested(live("a", "ca", 0, 90*day24)), nil, nil, noon)
