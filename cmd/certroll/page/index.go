@@ -247,8 +247,6 @@ func (r row) Note() string {
 		return r.Plan.Sentence()
 	case r.Plan != nil:
 		return words(r.Plan.Kind) + " (" + words(r.Plan.Reason) + "): " + r.Plan.Detail
-	case r.State == Overdue && r.RenewAt == nil:
-		return "its pause is over and nobody has tried"
 	case r.State == Overdue:
 		return "due since " + stamp(*r.RenewAt) + " and nobody has tried"
 	case len(r.Problems) > 0:
