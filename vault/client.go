@@ -148,7 +148,7 @@ func (c *Client) Login(ctx context.Context) error {
 func (c *Client) refusedLogin(err error) error {
 	e := c.explained(err, "logging in to Vault by "+c.opts.Auth.Method)
 	if status := statusOf(err); e.advice == "" && (status == http.StatusForbidden || status == http.StatusBadRequest) {
-		e.advice = "the credential was refused: see that it is the right one and not used up, and what the auth method's role is bound to"
+		e.advice = "the credential was refused: see that it is the right one and not used up, what the auth method's role is bound to, and that mount, where the auth block sets it, is that of the auth method (vault auth list)"
 	}
 	return e
 }
@@ -202,6 +202,9 @@ func (c *Client) method() (api.AuthMethod, error) {
 	var err error
 	switch a.Method {
 	case "approle":
+		if err := a.wholeAppRole(); err != nil {
+			return nil, err
+		}
 		id := &approle.SecretID{FromFile: a.SecretIDFile, FromEnv: a.SecretIDEnv}
 		var opts []approle.LoginOption
 		if a.Mount != "" {
@@ -229,6 +232,19 @@ func (c *Client) method() (api.AuthMethod, error) {
 		return nil, configError("setting up the login to Vault", err)
 	}
 	return method, nil
+}
+
+// wholeAppRole names the settings that are missing, which Vault's own package
+// does in words of its own.
+func (a Auth) wholeAppRole() error {
+	const doing = "setting up the login to Vault by approle"
+	switch {
+	case a.RoleID == "":
+		return &Error{doing: doing, said: "there is no role_id", advice: "set it in the auth block to what `vault read auth/approle/role/NAME/role-id` says"}
+	case a.SecretIDFile == "" && a.SecretIDEnv == "":
+		return &Error{doing: doing, said: "there is no secret id", advice: "set secret_id_file or secret_id_env in the auth block to where it is found"}
+	}
+	return nil
 }
 
 // jwtAuth logs in with a JWT, as CI systems hand them out. The api has no
