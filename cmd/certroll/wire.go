@@ -189,9 +189,16 @@ func login(ctx context.Context, s *settings, log *slog.Logger) (*vault.Client, *
 	return client, kv, kv.Check(ctx, s.Vault.Mount)
 }
 
-// journalName keeps the journals of several ledgers apart.
+// journalName keeps the journals of several ledgers apart: a path is made
+// absolute, which is another ledger in another directory.
 func journalName(s *settings) string {
-	return "journal-" + url.PathEscape(strings.NewReplacer("/", "_", ":", "_", "@", "_").Replace(s.Ledger.URL+"_"+s.Ledger.Branch))
+	at := s.Ledger.URL
+	if strings.HasPrefix(at, ".") {
+		if abs, err := filepath.Abs(at); err == nil {
+			at = abs
+		}
+	}
+	return "journal-" + url.PathEscape(strings.NewReplacer("/", "_", ":", "_", "@", "_").Replace(at+"_"+s.Ledger.Branch))
 }
 
 func holder() string { return fmt.Sprintf("%s pid %d", hostName(), os.Getpid()) }
