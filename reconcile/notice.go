@@ -170,7 +170,7 @@ func (h *herald) kinds(e Event) []NoticeKind {
 	}
 	if failed {
 		h.failed[e.Certificate] = e
-	} else if e.Status == Success {
+	} else if e.Recovered > 0 { // what the CA suggests, say, is a success that ends no failure
 		delete(h.failed, e.Certificate)
 		delete(h.told, e.Certificate)
 	}

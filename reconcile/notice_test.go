@@ -79,6 +79,8 @@ func TestNotices(t *testing.T) {
 			[]string{"0 failing", "1 held", "4 paging"}},
 		"fails on after a hold": {story(heldBy("dns.a", noticeAt, "y", "z"), failedTimes("y", 1), failedTimes("z", 2), failedTimes("z", 3), failedTimes("y", 3), renewedAfter("z", 3),
 			func() Event { e := failedTimes("y", 4); e.Class = ClassCAA; return e }(), failedTimes("y", 5)), []string{"0 held", "3 paging", "5 recovered renewed", "5 resolved", "6 paging"}},
+		"a word of the CA meanwhile": {story(failedTimes("y", 1), failedTimes("y", 2), failedTimes("y", 3), Event{Operation: KindNote, Status: Success, Certificate: "y", Reason: ReasonSuggested},
+			failedTimes("y", 4), Event{Operation: KindDoctor, Status: Failed, Certificate: "y", Class: ClassDNSUnauthorized, DNSAccount: "a"}), []string{"0 failing", "2 paging"}},
 		"a limit states its own end": {story(func() Event {
 			e := heldEvent(noticeAt, "issuer.le", ReasonLimit, "", "", "")
 			return e

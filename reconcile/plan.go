@@ -109,7 +109,7 @@ type Action struct {
 	OrderFrom time.Time
 
 	Spec   *spec.Certificate // nil for KindRetire
-	Record *Record           // nil where the ledger knows nothing
+	Record *Record           // nil where the ledger knows nothing; of a leftover as it begins
 	At     Location          // where the live secret is
 	Secret Secret            // what was seen there
 	Next   *Staged           // the next key, as far as one is staged
