@@ -176,8 +176,10 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	}
 	asked, err := l.look(ctx, now, pulled)
 	if p.Err = err; err != nil {
-		if ctx.Err() == nil {
-			l.noteOutage(sideLooked, p.Err)
+		if ctx.Err() == nil && l.noteOutage(sideLooked, p.Err) {
+			// No Apply will tell of it while it lasts. What Git does not take
+			// either is in the journal.
+			_ = l.r.tell(ctx, &Report{})
 		}
 		return p
 	}

@@ -127,18 +127,16 @@ func TestLoopTellsAnOutage(t *testing.T) {
 		w.vault.fail = func(string, string) error { return conflictError{errors.New("Vault is sealed")} }
 		w.vault.mu.Unlock()
 		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if told := w.toldOutages(t); len(told) != 1 || told[0] != Failed {
+			t.Errorf("told while it lasts: %v", told)
+		}
 		w.vault.mu.Lock()
 		w.vault.fail = nil
 		w.vault.mu.Unlock()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		var told []Status
-		for _, e := range w.ledger.events(t) {
-			if e.Operation == KindPass {
-				told = append(told, e.Status)
-			}
-		}
-		if len(told) != 2 || told[0] != Failed || told[1] != Success {
+		if told := w.toldOutages(t); len(told) != 2 || told[0] != Failed || told[1] != Success {
 			t.Errorf("told: %v", told)
 		}
 	}, certificate("api", "api.example.com"))

@@ -65,8 +65,9 @@ func (l *Loop) noteGit(with side, err error) {
 	}
 }
 
-// noteOutage counts a failed pass, and tells of it once it lasts.
-func (l *Loop) noteOutage(with side, err error) {
+// noteOutage counts a failed pass, and tells of it once it lasts: the journal
+// has it then.
+func (l *Loop) noteOutage(with side, err error) (told bool) {
 	o := l.outages[with]
 	if o == nil {
 		o = &outage{since: l.now()}
@@ -77,9 +78,10 @@ func (l *Loop) noteOutage(with side, err error) {
 		o.class, o.message = classOf(err), message(err)
 	}
 	if o.passes < tellAfter || o.told {
-		return
+		return false
 	}
 	o.told = l.tellOutage(with, o, Failed, "nothing can be done with "+string(with)+" since "+o.since.UTC().Format(time.RFC3339)+"; it is tried again with each pass")
+	return o.told
 }
 
 // noteEnd tells that a told outage is over.
