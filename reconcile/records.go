@@ -56,9 +56,23 @@ func (c *recordCache) read(tree fs.FS) (map[string]*Record, error) {
 			return nil, err
 		}
 		c.seen[f.Name()] = one
-		records[one.record.Certificate] = one.record
+		if one.record.belongs(f.Name()) {
+			records[one.record.Certificate] = one.record
+		}
 	}
 	return records, nil
+}
+
+// lastYear is that of the latest record that another one can follow: JSON's
+// times end with the year after it, and what cannot be noted holds nothing back.
+const lastYear = 9998
+
+// belongs tells whether certroll may have written a record to a file. What is
+// told of it goes to the file of its name: one that lies elsewhere would be told
+// of for ever, and one that no file can have never. It is taken for none, since
+// what somebody else puts there is to stop no renewal.
+func (r *Record) belongs(file string) bool {
+	return spec.IsCertificateName(r.Certificate) && r.Certificate+".json" == file && r.UpdatedAt.Year() <= lastYear
 }
 
 // one is the record of a file, which is not read where the tree tells that it
@@ -82,11 +96,6 @@ func (c *recordCache) one(tree fs.FS, f fs.DirEntry, before cachedRecord) (cache
 	}
 	if one.record, err = UnmarshalRecord(b); err != nil {
 		return one, fmt.Errorf("%s/%s in the ledger: %w", recordDir, f.Name(), err)
-	}
-	// What is told of it goes into the file of its name: one that is elsewhere
-	// would be told of for ever, and one that no file can have never.
-	if name := one.record.Certificate; !spec.IsCertificateName(name) || name+".json" != f.Name() {
-		return one, fmt.Errorf("%s/%s in the ledger: it is a record of %q, which does not belong there: somebody else wrote it, remove it", recordDir, f.Name(), name)
 	}
 	return one, nil
 }

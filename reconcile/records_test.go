@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io/fs"
-	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -41,33 +40,31 @@ func (t *knownTree) ReadDir(name string) ([]fs.DirEntry, error) {
 }
 
 // TestRecordsOfStrangers: one that lies where its name does not belong, or has a
-// name that no file can have, would be told of without end.
+// name that no file can have, would be told of without end; after one of the year
+// 9999 no failure could be noted. They are none, and stop nothing.
 func TestRecordsOfStrangers(t *testing.T) {
-	for file, name := range map[string]string{"z.json": "api", "..json": ".", "a\\b.json": `a\b`, "x.json": "../x"} {
-		b, err := MarshalRecord(&Record{Schema: RecordSchema, Certificate: name})
+	end := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	if _, err := MarshalRecord(&Record{UpdatedAt: (&Record{UpdatedAt: end}).next(start)}); err == nil {
+		t.Fatal("a record can follow one of the last year")
+	}
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	for file, r := range map[string]Record{
+		"z.json": {Certificate: "old"}, "..json": {Certificate: "."}, `a\b.json`: {Certificate: `a\b`}, "x.json": {Certificate: "../x"}, "api.json": {Certificate: "api", UpdatedAt: end},
+	} {
+		r.Schema, r.State = RecordSchema, StateLive
+		b, err := MarshalRecord(&r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = readRecords(fstest.MapFS{recordDir + "/" + file: {Data: b}})
-		if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "remove it") {
-			t.Errorf("a record of %q in %s is read: %v", name, file, err)
-		}
+		w.ledger.tree[recordDir+"/"+file] = &fstest.MapFile{Data: b}
 	}
-}
-
-// TestRecordOfTheLastYear: no record could follow it, so that no failure after
-// it would be noted.
-func TestRecordOfTheLastYear(t *testing.T) {
-	end := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-	if _, err := MarshalRecord(&Record{UpdatedAt: (&Record{UpdatedAt: end}).next(start)}); err == nil {
-		t.Fatal("one can follow it")
+	w.settle()
+	if r := w.ledger.record(t, "api"); r.Live == nil || !r.UpdatedAt.Equal(start) {
+		t.Errorf("the record of a certificate is not made anew: %+v", r)
 	}
-	b, err := MarshalRecord(&Record{Schema: RecordSchema, Certificate: "api", UpdatedAt: end})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = UnmarshalRecord(b); err == nil {
-		t.Error("it is read")
+	if again := w.settle(); again.Commit != "" || len(w.plan()) != 1 {
+		t.Errorf("there is more to do: %+v, %+v", again, w.plan())
 	}
 }
 
