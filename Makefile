@@ -32,7 +32,8 @@ lab: ## build the real servers of the demo and the tests, once
 
 .PHONY: demo
 demo: build lab ## watch certificates declared in Git appear in a real Vault; KEEP=1 leaves the lab up
-	@$(GO) run ./examples/lab/demo -certroll bin/certroll -config examples/quickstart/certs $(if $(KEEP),-keep)
+	@$(GO) build -o bin/demo ./examples/lab/demo
+	@bin/demo -certroll bin/certroll -config examples/quickstart/certs $(if $(KEEP),-keep)
 
 .PHONY: test
 test: lab ## run every test, the integration tests included

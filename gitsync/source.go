@@ -131,6 +131,9 @@ func (s *Source) unread(ctx context.Context, commit plumbing.Hash, err error) er
 	return s.remote.explain(ctx, s.reading(commit), err)
 }
 
+// Place names the repository, without anything secret; a path is absolute.
+func (s *Source) Place() string { return s.remote.loc.String() }
+
 func (s *Source) doing() string {
 	ref := s.o.Ref
 	if ref == "" {

@@ -83,7 +83,7 @@ func typed[T any](b *body, name string, t cty.Type, wanted string) (s setting[T]
 
 func primitive[T any](b *body, v cty.Value, at *hcl.Range, t cty.Type, rule string) (out T, ok bool) {
 	if isReference(v) {
-		b.fault(at, "Reference not allowed here", "%s; a reference by vault() or env() may stand only in dns.credentials, issuer.eab and the passwords of keystores, where it is followed at apply time.", rule)
+		b.fault(at, "Reference not allowed here", "%s; a reference by vault(), env() or file() may stand only in dns.credentials, issuer.eab and the passwords of keystores, where it is followed at apply time.", rule)
 		return out, false
 	}
 	if ref, is := asBlockRef(v); is {

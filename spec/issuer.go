@@ -142,7 +142,11 @@ func (b *body) caBundle(i *Issuer) {
 	rest := []byte(strings.TrimSpace(s.v))
 	for n := 1; len(rest) > 0; n++ {
 		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" {
+		if block, rest = pem.Decode(rest); n == 1 && block == nil {
+			b.fault(s.at, "Invalid CA bundle", "ca_bundle is no file's name: it holds the certificates themselves, in PEM, as a heredoc: <<-PEM ... PEM.")
+			return
+		}
+		if block == nil || block.Type != "CERTIFICATE" {
 			b.fault(s.at, "Invalid CA bundle", "ca_bundle holds certificates in PEM and nothing else, as a heredoc: <<-PEM ... PEM. Part %d is none.", n)
 			return
 		}

@@ -9,19 +9,15 @@ import (
 
 // TestQuickstart: the example decodes, and is laid out as fmt would.
 func TestQuickstart(t *testing.T) {
+	settings, err := os.ReadFile("../examples/quickstart/certroll.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
 	trust := strict
-	trust.Files = []File{{"certroll.hcl", []byte(`
-issuer "pebble" {
-  directory               = "https://acme.example.com/directory"
-  terms_of_service_agreed = true
-}
-dns "lab" {
-  provider    = "rfc2136"
-  credentials = { RFC2136_NAMESERVER = "192.0.2.53" }
-}`)}}
+	trust.Files = []File{{"certroll.hcl", settings}}
 	root := os.DirFS("../examples/quickstart/certs")
 	var files []File
-	err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -43,7 +39,7 @@ dns "lab" {
 	if want := []string{"api", "legacy", "shop.berlin", "shop.lyon", "wildcard"}; !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}
-	for _, f := range files {
+	for _, f := range append(files, trust.Files...) {
 		if formatted, diags := Format(f.Bytes, f.Path); diags.HasErrors() || string(formatted) != string(f.Bytes) {
 			t.Errorf("%s is not formatted: %s\n%s", f.Path, told(diags), formatted)
 		}

@@ -104,6 +104,9 @@ func (a Auth) loggingIn() string {
 func (a Auth) method() (api.AuthMethod, error) {
 	switch a.Method {
 	case "approle":
+		if err := a.wholeAppRole(); err != nil {
+			return nil, err
+		}
 		id := &approle.SecretID{FromFile: a.SecretIDFile, FromEnv: a.SecretIDEnv}
 		return approle.NewAppRoleAuth(a.RoleID, id, approle.WithMountPath(a.mount()))
 	case "jwt", "kubernetes":
@@ -114,6 +117,18 @@ func (a Auth) method() (api.AuthMethod, error) {
 		return jwtLogin{path: "auth/" + a.mount() + "/login", role: a.Role, token: token}, nil
 	}
 	return nil, fmt.Errorf("%q is no auth method: use token-file, approle, jwt or kubernetes", a.Method)
+}
+
+// wholeAppRole names the settings that are missing, which Vault's own package
+// does in words of its own.
+func (a Auth) wholeAppRole() error {
+	switch {
+	case a.RoleID == "":
+		return errors.New("there is no role_id in the auth block: set it to what `vault read auth/" + a.mount() + "/role/NAME/role-id` says")
+	case a.SecretIDFile == "" && a.SecretIDEnv == "":
+		return errors.New("there is no secret id: set secret_id_file or secret_id_env in the auth block to where it is found")
+	}
+	return nil
 }
 
 // serviceAccountToken is where a pod finds its service account's.

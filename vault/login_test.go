@@ -94,6 +94,12 @@ func TestAppRole(t *testing.T) {
 	a.SecretIDFile = write(t, "secret-id", "wrong")
 	_, err = login(t, v, a)
 	mustSay(t, err, v, "logging in to Vault by approle", "invalid", "the credential was refused")
+	a.SecretIDFile = ""
+	_, err = login(t, v, a)
+	mustSay(t, err, v, "there is no secret id", "secret_id_file or secret_id_env")
+	a.RoleID = ""
+	_, err = login(t, v, a)
+	mustSay(t, err, v, "there is no role_id", "auth/approle/role/NAME/role-id")
 }
 
 // TestKeep: a token that ends is followed by another login, for as long as the

@@ -72,6 +72,7 @@ that mean more by it say so in their help.`,
 	})
 	showUse(root)
 	exemplify(root)
+	a.completing(root)
 	return root
 }
 

@@ -88,7 +88,7 @@ func (a *app) revise(ctx context.Context, s *settings, f *editFlags, c change) e
 		return err
 	}
 	if s.Repo.URL == "" {
-		return errors.New("there is no config repo: set repo.url in certroll.hcl, or edit a directory with -config-dir")
+		return s.lacks("config repo", "set repo.url in certroll.hcl, or edit a directory with -config-dir")
 	}
 	auth, err := s.Repo.Auth.auth()
 	if err != nil {

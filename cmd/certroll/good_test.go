@@ -61,7 +61,7 @@ func TestDirectoryChangesAgain(t *testing.T) {
 // disk before that, or from a directory, does not come into force.
 func TestLastGoodIsSigned(t *testing.T) {
 	rev := &gitsync.Revision{Commit: strings.Repeat("a", 40), Files: []gitsync.File{{Path: "a.hcl", Bytes: []byte("locals { a = 1 }")}}}
-	branch, verify := &gitsync.Source{}, &verifySettings{SSHAllowedSigners: "/etc/certroll/allowed_signers"}
+	branch, verify := sourceAt(t, "/srv/git/certificates.git"), &verifySettings{SSHAllowedSigners: "/etc/certroll/allowed_signers"}
 	for name, tc := range map[string]struct {
 		taken, now *verifySettings
 		from       *gitsync.Source
@@ -86,6 +86,33 @@ func TestLastGoodIsSigned(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLastGoodIsOfThisRepo: what another repository wanted does not come into
+// force, where two settings share a state directory or repo.url is another now.
+func TestLastGoodIsOfThisRepo(t *testing.T) {
+	d := idleDaemon(t, "")
+	d.source, d.good, d.takenAt = sourceAt(t, "/srv/git/certificates.git"), &gitsync.Revision{Commit: strings.Repeat("a", 40)}, time.Now()
+	if err := d.keepGood(); err != nil {
+		t.Fatal(err)
+	}
+	d.source, d.good = sourceAt(t, "/srv/git/others.git"), nil
+	if err := d.fallBack(); err == nil || d.good != nil {
+		t.Errorf("another repository's: got %v, %+v", err, d.good)
+	}
+	d.source = sourceAt(t, "/srv/git/certificates.git")
+	if err := d.fallBack(); err != nil || d.good == nil {
+		t.Errorf("its own: got %v", err)
+	}
+}
+
+func sourceAt(t *testing.T, path string) *gitsync.Source {
+	t.Helper()
+	s, err := gitsync.OpenSource(gitsync.SourceOptions{URL: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // TestErrorsAreSeen: an error holds texts of others, which act on no terminal;

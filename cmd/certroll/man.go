@@ -29,6 +29,9 @@ func (a *app) manCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				return fmt.Errorf("making the directory of the man pages: %w", err)
+			}
 			return writeMan(cmd.Root(), args[0], date)
 		},
 	}

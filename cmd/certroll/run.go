@@ -290,7 +290,7 @@ func (d *daemon) goodFile() string { return filepath.Join(d.settings.StateDir, "
 // keepGood writes the last good revision to disk. It holds the repo's files,
 // which hold no secret.
 func (d *daemon) keepGood() error {
-	b, err := json.Marshal(kept{d.good, d.takenAt, d.checksSignatures()})
+	b, err := json.Marshal(kept{d.good, d.takenAt, d.checksSignatures(), d.from()})
 	if err != nil {
 		return fmt.Errorf("encoding the last good revision: %w", err)
 	}
@@ -304,13 +304,22 @@ func (d *daemon) keepGood() error {
 type kept struct {
 	*gitsync.Revision
 	TakenAt time.Time
-	Signed  bool // its signature was looked at
+	Signed  bool   // its signature was looked at
+	From    string // the repository; empty: a directory, or an earlier certroll wrote it
+}
+
+// from is the repository that revisions come from, empty of a directory.
+func (d *daemon) from() string {
+	if d.source == nil {
+		return ""
+	}
+	return d.source.Place()
 }
 
 // checksSignatures tells whether what is taken has to be signed.
 func (d *daemon) checksSignatures() bool { return d.source != nil && d.settings.Verify != nil }
 
-// readGood reads it; fs.ErrNotExist where there is none yet.
+// readGood reads it; fs.ErrNotExist where there is none of this repository yet.
 func (d *daemon) readGood() (*kept, error) {
 	b, err := os.ReadFile(d.goodFile())
 	if err != nil {
@@ -319,6 +328,11 @@ func (d *daemon) readGood() (*kept, error) {
 	k := &kept{Revision: &gitsync.Revision{}}
 	if err := json.Unmarshal(b, k); err != nil {
 		return nil, fmt.Errorf("reading the last good revision %s: %w; remove it", d.goodFile(), err)
+	}
+	// Two certroll.hcl may share the usual state directory, and repo.url may
+	// change: what another repository wanted is not wanted here.
+	if from := d.from(); from != "" && k.From != "" && k.From != from {
+		return nil, fmt.Errorf("the last good revision %s is of %s: %w", d.goodFile(), k.From, fs.ErrNotExist)
 	}
 	return k, nil
 }

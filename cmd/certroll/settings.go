@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -145,6 +146,11 @@ func loadSettings(path string) (*settings, []spec.File, hcl.Diagnostics, error) 
 	}
 	loaded := &settings{}
 	if diags = append(gohcl.DecodeBody(f.Body, nil, loaded), strangers(f.Body)...); diags.HasErrors() {
+		for _, d := range diags {
+			if strings.HasPrefix(d.Summary, "Unsupported ") {
+				d.Detail += " docs/certroll.md has all settings."
+			}
+		}
 		return nil, files, diags, nil
 	}
 	loaded.file = &file

@@ -21,8 +21,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Long: `Show how all certificates stand, or the whole story of one. Reads the ledger only.
 
 Exits 0 where all is well, 1 where a certificate is failing, or overdue (see
-certroll expiring), or an endpoint does not serve it, and 2 where one has failed three times in a row or more, for
-which a person is to be woken.
+certroll expiring), or an endpoint does not serve it, and 2 where one has failed
+three times in a row or more, for which a person is to be woken.
 
 With -html it writes the status page into a directory instead, as files for a
 web server, and exits 0 however the certificates stand.`,

@@ -27,7 +27,7 @@ const leaseTTL = time.Minute
 
 func (s *settings) source() (*gitsync.Source, error) {
 	if s.Repo.URL == "" {
-		return nil, errors.New("there is no config repo: set repo.url in certroll.hcl, or read a directory with -config-dir")
+		return nil, s.lacks("config repo", "set repo.url in certroll.hcl, or read a directory with -config-dir")
 	}
 	auth, err := s.Repo.Auth.auth()
 	if err != nil {
@@ -37,6 +37,15 @@ func (s *settings) source() (*gitsync.Source, error) {
 		URL: s.Repo.URL, Ref: s.Repo.Ref, Directory: s.Repo.Directory, Depth: s.Repo.Depth, CacheDir: s.Repo.CacheDir, Auth: auth,
 		Signers: s.Verify.signers(),
 	})
+}
+
+// lacks is the error where a setting is missing that a command needs. Mostly
+// that is since certroll runs in another directory than certroll.hcl is in.
+func (s *settings) lacks(what, advice string) error {
+	if s.file == nil {
+		return fmt.Errorf("there is no %s, and no certroll.hcl was read: there is none in this directory; name it with -config or CERTROLL_CONFIG, or write one (docs/certroll.md)", what)
+	}
+	return fmt.Errorf("there is no %s: %s", what, advice)
 }
 
 func (v *verifySettings) signers() *gitsync.Signers {
@@ -63,7 +72,7 @@ func (s *settings) writeLedger(memory string) (*gitsync.Ledger, error) {
 
 func (s *settings) ledgerWith(memory string, key *gitsync.SigningKey) (*gitsync.Ledger, error) {
 	if s.Ledger.URL == "" {
-		return nil, errors.New("there is no ledger: set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
+		return nil, s.lacks("ledger", "set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
 	}
 	auth, err := s.Ledger.Auth.auth()
 	if err != nil {
@@ -180,9 +189,16 @@ func login(ctx context.Context, s *settings, log *slog.Logger) (*vault.Client, *
 	return client, kv, kv.Check(ctx, s.Vault.Mount)
 }
 
-// journalName keeps the journals of several ledgers apart.
+// journalName keeps the journals of several ledgers apart: a path is made
+// absolute, which is another ledger in another directory.
 func journalName(s *settings) string {
-	return "journal-" + url.PathEscape(strings.NewReplacer("/", "_", ":", "_", "@", "_").Replace(s.Ledger.URL+"_"+s.Ledger.Branch))
+	at := s.Ledger.URL
+	if strings.HasPrefix(at, ".") {
+		if abs, err := filepath.Abs(at); err == nil {
+			at = abs
+		}
+	}
+	return "journal-" + url.PathEscape(strings.NewReplacer("/", "_", ":", "_", "@", "_").Replace(at+"_"+s.Ledger.Branch))
 }
 
 func holder() string { return fmt.Sprintf("%s pid %d", hostName(), os.Getpid()) }

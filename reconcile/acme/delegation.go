@@ -61,7 +61,7 @@ func (d *delegationExam) zone(ctx context.Context, doing, name, at string) (stri
 	case err != nil:
 		domain := registeredOf(plain(at))
 		return "", []*Finding{{severity: SeverityError, about: "zone of " + domain, names: []string{name}, why: &Error{class: ClassValidation, doing: doing, said: err.Error(),
-			advice: "see that " + domain + " is registered and delegated, and spelt right", account: d.account.Name}}}
+			advice: "see that " + domain + " is registered and delegated, and spelt right; where only name servers of your own know it, name them in propagation.nameservers of the DNS account", account: d.account.Name}}}
 	}
 	return zone, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -139,19 +140,23 @@ const shown = 5
 func merge(doing string, all []*Error) *Error {
 	out := &Error{class: all[0].class, doing: doing, cause: all[0], account: all[0].account}
 	var said []string
-	for i, e := range all {
+	for _, e := range all {
 		out.gone = out.gone || e.gone
 		out.names = append(out.names, e.names...)
 		if e.retry.After(out.retry) {
 			out.retry = e.retry
 		}
-		if i < shown {
-			said = append(said, e.Error())
+		// What fails before a name comes into it, as a credential that cannot
+		// be read, is the same for all of them.
+		if message := e.Error(); !slices.Contains(said, message) {
+			said = append(said, message)
 		}
 	}
-	out.said = fmt.Sprintf("%d names failed: %s", len(all), strings.Join(said, " | "))
-	if len(all) > shown {
-		out.said += fmt.Sprintf(" | and %d more", len(all)-shown)
+	more := ""
+	if len(said) > shown {
+		more = fmt.Sprintf(" | and %d more", len(said)-shown)
+		said = said[:shown]
 	}
+	out.said = fmt.Sprintf("%d names failed: %s%s", len(all), strings.Join(said, " | "), more)
 	return out
 }

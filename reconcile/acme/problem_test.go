@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -123,11 +124,14 @@ func TestJoin(t *testing.T) {
 	if !e.RetryAt().Equal(at) || !strings.Contains(e.Error(), "2 names failed: validating a: no | validating b: no") {
 		t.Errorf("two failed: got %v, to be tried again at %s", e, e.RetryAt())
 	}
-	many := make([]error, 9)
+	many, same := make([]error, 9), make([]error, 9)
 	for i := range many {
-		many[i] = a
+		many[i], same[i] = &Error{class: ClassValidation, doing: "validating " + strconv.Itoa(i), said: "no"}, a
 	}
-	if e := join("finishing", many); !strings.HasSuffix(e.Error(), "and 4 more") {
+	if e := join("finishing", many); !strings.HasSuffix(e.Error(), "validating 4: no | and 4 more") {
 		t.Errorf("nine failed: got %v", e)
+	}
+	if e := join("finishing", same); !strings.HasSuffix(e.Error(), "9 names failed: validating a: no") {
+		t.Errorf("nine failed for one reason: got %v", e)
 	}
 }
