@@ -32,6 +32,7 @@ const (
 type book struct {
 	ledger Ledger
 	life   context.Context // ends what outlasts one request
+	late   func()          // is called where a reading ends that somebody gave up waiting for
 	walk   chan struct{}   // a place for each walk through the log
 	under  sync.WaitGroup  // readings that are under way
 
@@ -40,6 +41,7 @@ type book struct {
 	pass     int           // of which it is to tell
 	seen     int           // that it was read for
 	reading  chan struct{} // closed when the reading that is under way ends; nil: none is
+	missed   bool          // somebody gave up waiting for it
 	tree     fs.FS         // nil: it was never read
 	head     string
 	err      error // of the last reading
@@ -47,8 +49,8 @@ type book struct {
 	events   map[string]History
 }
 
-func newBook(life context.Context, l Ledger) *book {
-	return &book{ledger: l, life: life, walk: make(chan struct{}, walks), events: map[string]History{}}
+func newBook(life context.Context, l Ledger, late func()) *book {
+	return &book{ledger: l, life: life, late: late, walk: make(chan struct{}, walks), events: map[string]History{}}
 }
 
 // turn says that a pass has ended: what was read may be old.
@@ -78,6 +80,9 @@ func (b *book) look(ctx context.Context) {
 	select {
 	case <-done:
 	case <-timer.C:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.missed = b.missed || b.reading == done
 	case <-ctx.Done():
 	}
 }
@@ -99,16 +104,19 @@ func (b *book) read(pass int, done chan struct{}) {
 		p, err = reconcile.ReadProblems(tree)
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	defer close(done)
-	b.reading, b.seen, b.err = nil, pass, err
-	if err != nil {
-		return // what was read before is still true, as of then
+	missed := b.missed
+	b.reading, b.missed, b.seen, b.err = nil, false, pass, err
+	if err == nil { // else what was read before is still true, as of then
+		if head != b.head || b.tree == nil {
+			b.events = map[string]History{}
+		}
+		b.tree, b.head, b.problems = tree, head, p.Problems
 	}
-	if head != b.head || b.tree == nil {
-		b.events = map[string]History{}
+	close(done)
+	b.mu.Unlock()
+	if missed {
+		b.late()
 	}
-	b.tree, b.head, b.problems = tree, head, p.Problems
 }
 
 // open gives the open problems and the ledger's head.

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"time"
 
 	"certroll/cmd/certroll/page/pagetest"
 )
@@ -51,7 +52,10 @@ func TestScript(t *testing.T) {
 		_ = pagetest.Eval[bool](tab, `Object.defineProperty(document, "hidden", {value: `+is+`, configurable: true}).dispatchEvent(new Event("visibilitychange"))`)
 	}
 	behind("true")
-	for s.bell.listening() > 0 {
+	for deadline := time.Now().Add(time.Minute); s.bell.listening() > 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("it holds its connection")
+		}
 		_ = tab.Text() // until the server has seen it go
 	}
 	s.Passed(in)

@@ -18,18 +18,18 @@ const (
 	writeTimeout = 10 * time.Second
 )
 
-// bell tells listeners that a pass has ended.
+// bell tells listeners that a pass has ended, or that its ledger was read late.
 type bell struct {
 	mu        sync.Mutex
-	n         int // the newest pass
+	n         int // the newest of these
 	listeners map[chan int]bool
 }
 
-// ring tells of the nth pass.
+// ring tells of the nth.
 func (b *bell) ring(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.n = n
+	b.n = max(b.n, n)
 	for l := range b.listeners {
 		select {
 		case <-l: // it has not heard of the one before

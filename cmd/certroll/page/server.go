@@ -27,7 +27,7 @@ type Server struct {
 	mux  *http.ServeMux
 
 	mu     sync.Mutex
-	passes int // that it was told of
+	passes int // that it was told of, and late readings of the ledger
 	input  Input
 	made   *Page // out of input; nil: nobody looked yet
 }
@@ -35,7 +35,8 @@ type Server struct {
 // NewServer makes a server that ends what it has under way with life. Events
 // are read from the ledger when somebody looks.
 func NewServer(life context.Context, ledger Ledger, now func() time.Time) *Server {
-	s := &Server{life: life, now: now, book: newBook(life, ledger), mux: http.NewServeMux()}
+	s := &Server{life: life, now: now, mux: http.NewServeMux()}
+	s.book = newBook(life, ledger, s.changed)
 	s.mux.HandleFunc("GET /{$}", s.index)
 	s.mux.HandleFunc("GET /certificates/{name}", s.certificate)
 	s.mux.HandleFunc("GET /status.json", s.status)
@@ -60,11 +61,19 @@ func (s *Server) Passed(in Input) {
 			in.Pass.SeenAt = before.SeenAt
 		}
 	}
-	s.input, s.made = in, nil
+	s.input = in
+	s.mu.Unlock()
+	s.book.turn()
+	s.changed()
+}
+
+// changed has the page made anew, and tells who listens.
+func (s *Server) changed() {
+	s.mu.Lock()
+	s.made = nil
 	s.passes++
 	n := s.passes
 	s.mu.Unlock()
-	s.book.turn()
 	s.bell.ring(n)
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"certroll/reconcile"
@@ -165,6 +166,33 @@ func TestLedgerIsAskedOnce(t *testing.T) {
 	if ledger.n != 2 {
 		t.Errorf("the ledger was read %d times", ledger.n)
 	}
+}
+
+// slow is a ledger that answers after longer than a page waits for it.
+type slow struct{ Ledger }
+
+func (s slow) Snapshot(ctx context.Context) (fs.FS, string, error) {
+	time.Sleep(2 * patience)
+	return s.Ledger.Snapshot(ctx)
+}
+
+// TestLedgerIsLate: a page does not wait for it, and who listens is told when it
+// has come.
+func TestLedgerIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := ten()
+		s := NewServer(t.Context(), slow{&shelf{tree: story(t, "api"), head: in.Ledger}}, time.Now)
+		s.Passed(in)
+		heard, leave, _ := s.bell.listen(1)
+		defer leave()
+		if body := get(s, "/certificates/api").Body.String(); !strings.Contains(body, "the ledger has not answered yet") {
+			t.Errorf("it waits, or tells what it cannot know:\n%s", body)
+		}
+		<-heard
+		if body := get(s, "/certificates/api").Body.String(); !strings.Contains(body, "All events of the audit log") {
+			t.Errorf("the ledger has come, and it says:\n%s", body)
+		}
+	})
 }
 
 // TestFailedPass: what a pass could not see stands as it was, and is dated.
