@@ -15,7 +15,6 @@ require (
 	github.com/hashicorp/hcl/v2 v2.25.0
 	github.com/hashicorp/vault/api v1.23.0
 	github.com/hashicorp/vault/api/auth/approle v0.12.0
-	github.com/hashicorp/vault/api/auth/kubernetes v0.12.0
 	github.com/hiddeco/sshsig v0.2.0
 	github.com/miekg/dns v1.1.72
 	github.com/nicholas-fedor/shoutrrr v0.13.2

@@ -103,7 +103,7 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 		secrets: secrets, ca: ca, observer: observer, opts: o,
 		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		next:   &nextKeys{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
-		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now}, mooring: mooring{anchor: o.Anchor},
+		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now, records: &observer.records}, mooring: mooring{anchor: o.Anchor},
 		asks: &asks{store: o.Moments}, held: map[string]bool{},
 	}
 }

@@ -296,8 +296,8 @@ func readSome(tree fs.FS, told []Notice) (map[string]*Record, error) {
 				continue
 			}
 			b, err := fs.ReadFile(tree, recordFile(name))
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+				continue // invalid is a name that somebody else put into the ledger
 			}
 			if err != nil {
 				return nil, fmt.Errorf("reading the record of %q: %w", name, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -394,6 +395,15 @@ func TestCourierTooLargeToKeep(t *testing.T) {
 			t.Errorf("kept is %q", after)
 		}
 	})
+}
+
+// TestCourierOfAStrangersEvent: whoever may push to the ledger can name what no
+// record can be of, and silences no destination by it.
+func TestCourierOfAStrangersEvent(t *testing.T) {
+	told := notices(story(failedTimes("../../x", 1), failedTimes("", 1)), 0)
+	if records, err := readSome(os.DirFS(t.TempDir()), told); err != nil || len(records) != 0 {
+		t.Errorf("of %v it reads %v: %v", told, records, err)
+	}
 }
 
 // TestCourierAfterAClockAhead: what a clock that ran ahead wrote down silences

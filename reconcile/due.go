@@ -27,7 +27,7 @@ func renewAt(c *spec.Certificate, l *Live) (at time.Time, capped bool) {
 
 func thresholdOf(c *spec.Certificate, l *Live) time.Duration {
 	if p := c.Renewal.ThresholdPercent; p > 0 {
-		return l.Lifetime() * time.Duration(p) / 100
+		return l.Lifetime() / 100 * time.Duration(p)
 	}
 	return time.Duration(c.Renewal.ThresholdDays) * day
 }

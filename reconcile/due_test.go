@@ -46,6 +46,23 @@ func TestThreshold(t *testing.T) {
 	}
 }
 
+// TestNoEnd: a certificate without an end (RFC 5280 section 4.1.2.5), such as
+// devices have, is not due, and its record can be written.
+func TestNoEnd(t *testing.T) {
+	for _, renewal := range []spec.Renewal{{Auto: true, ThresholdDays: 30}, {Auto: true, ThresholdPercent: 33}} {
+		v := newView()
+		v.c.Renewal = renewal
+		v.secret.Live.NotAfter = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+		a := v.at(0)
+		if a.Kind.Orders() || a.NotBefore.Before(start.AddDate(100, 0, 0)) {
+			t.Errorf("%+v: %s, due %s", renewal, a.Kind, a.NotBefore)
+		}
+		if _, err := a.NotBefore.MarshalJSON(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestKeyAge(t *testing.T) {
 	cases := map[string]struct {
 		age    time.Duration

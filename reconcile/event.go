@@ -37,7 +37,7 @@ type Event struct {
 	Certificate string    `json:"certificate,omitempty"`
 	// Certificates are the first of those that it concerns, where it is about many.
 	Certificates []string `json:"certificates,omitempty"`
-	Subject      string   `json:"subject,omitempty"` // what holds many, as "dns.NAME"
+	Subject      string   `json:"subject,omitempty"` // what holds many, as "dns.NAME", or who is away
 	Names        []string `json:"names,omitempty"`   // as sent to the CA, where it was asked for a certificate
 	Status       Status   `json:"status"`
 	Severity     string   `json:"severity,omitempty"` // "page" from the third failure in a row on, and of a revision held back

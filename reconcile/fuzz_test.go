@@ -19,13 +19,17 @@ func FuzzLedger(f *testing.F) {
 	const commit = "5ad8f67c560523c935454493a6e0215aaba8e92d"
 	accepted := `{"schema":1,"id":"a","time":"2026-11-23T12:00:00Z","operation":"config","status":"success","reason":"accepted","revision":"` + commit + `"}` + "\n"
 	problems := `{"schema":1,"updated_at":"2026-11-23T12:00:00Z","problems":[{"operation":"probe","class":"stale","about":"api:443","certificates":["api"],"since":"2026-11-23T12:00:00Z"}]}`
-	failing := `{"schema":1,"certificate":"b|\u001b[1m","state":"failing","severity":"page","failures":3,"last_failure":{"class":"caa","message":"no\n| x |"},"hold":{"reason":"backoff"}}`
+	failing := `{"schema":1,"certificate":"b","file":"b|\u001b[1m","state":"failing","severity":"page","failures":3,"last_failure":{"class":"caa","message":"no\n| x |"},"hold":{"reason":"backoff"}}`
 	f.Add(record, []byte(accepted), []byte(problems))
 	f.Add([]byte(failing), []byte(accepted+`{"schema":1,"id":"b","certificate":"b","operation":"issue","status":"failure","issuer":"ca"}`), []byte("{}"))
 	f.Add(record, []byte(accepted), []byte(`{"problems":[{"operation":"probe"},null]}`))
 	f.Fuzz(func(t *testing.T, record, audit, problems []byte) {
+		file := recordFile("a")
+		if r, err := UnmarshalRecord(record); err == nil {
+			file = recordFile(r.Certificate)
+		}
 		tree := fstest.MapFS{
-			recordFile("a"): {Data: record}, "audit/2026/11.jsonl": {Data: audit}, problemsFile: {Data: problems},
+			file: {Data: record}, "audit/2026/11.jsonl": {Data: audit}, problemsFile: {Data: problems},
 		}
 		records, recordsErr := readRecords(tree)
 		open, problemsErr := ReadProblems(tree)

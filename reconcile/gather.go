@@ -19,7 +19,9 @@ func (i Interest) wants(n Notice, records map[string]*Record) NoticeKind {
 	if at < 0 {
 		return ""
 	}
-	if len(i.Labels) > 0 && !slices.ContainsFunc(n.Certificates, func(name string) bool { return i.labelled(records[name]) }) {
+	// Of more than an event names, any may have the labels.
+	all := len(n.Event.Certificates) >= mostConcerned
+	if len(i.Labels) > 0 && !all && !slices.ContainsFunc(n.Certificates, func(name string) bool { return i.labelled(records[name]) }) {
 		return ""
 	}
 	return n.Kinds[at]

@@ -137,7 +137,7 @@ func BenchmarkLedgerCommit(b *testing.B) {
 			}
 			g := newGrower(b, repo, n)
 			g.issueAll()
-			g.renew(0) // reads all records, as a process does once
+			g.renew(0) // reads all records, as the first look does
 			g.flush()
 			for i := 1; b.Loop(); i++ {
 				g.renew(i % n)
@@ -155,7 +155,7 @@ func newGrower(b *testing.B, repo string, n int) *grower {
 	}
 	b.Cleanup(func() { _ = ledger.Close() })
 	g := &grower{b: b, n: n, at: start, random: rand.New(rand.NewPCG(1, 2))}
-	g.scribe = &scribe{ledger: ledger, journal: &memJournal{}, now: func() time.Time { return g.at }}
+	g.scribe = &scribe{ledger: ledger, journal: &memJournal{}, now: func() time.Time { return g.at }, records: &recordCache{}}
 	return g
 }
 

@@ -35,7 +35,7 @@ func leftovers(wanted map[string]bool, obs *Observed) []Action {
 	}
 	var actions []Action
 	for _, name := range sortedSet(names) {
-		if r := obs.Records[name]; !wanted[name] && (r == nil || r.State == StateRetired) {
+		if r := obs.Records[name]; spec.IsCertificateName(name) && !wanted[name] && (r == nil || r.State == StateRetired) {
 			actions = append(actions, leftover(name, r, obs))
 		}
 	}

@@ -126,6 +126,10 @@ type book struct {
 	buckets map[limitKey]*bucket
 }
 
+// mostOrders bounds what one event is believed to have ordered: an attempt makes
+// no more than a few, and whoever may push to the ledger can write any number.
+const mostOrders = 10
+
 // newBook reads the draws off the events, oldest first. An order is known by
 // its URL, so that one which took several attempts counts once.
 func newBook(events []Event) *book {
@@ -137,7 +141,7 @@ func newBook(events []Event) *book {
 			continue
 		}
 		if e.Exempt == "" {
-			made := max(e.Orders-1, 0)
+			made := min(max(e.Orders-1, 0), mostOrders)
 			if e.OrderURL != "" && !orders[e.OrderURL] {
 				orders[e.OrderURL] = true
 				made++

@@ -109,6 +109,9 @@ func TestOneOrderOfSeveralAttemptsIsCountedOnce(t *testing.T) {
 	}
 	again := done(time.Hour, "https://ca.example/order/2", "", "a.example.com")
 	again.Orders = 2 // the first one was gone
+	if n := len(newBook([]Event{{Directory: "d", Issuer: "ca", Orders: 1 << 40}}).drawn[ordersKey("d", "ca")]); n > 100 {
+		t.Errorf("a stranger's word is %d orders", n)
+	}
 	b = newBook([]Event{again})
 	if n := len(b.drawn[ordersKey("https://ca.example/dir", "ca")]); n != 2 {
 		t.Errorf("%d orders, want 2", n)

@@ -103,7 +103,7 @@ func (l *Lookout) Follow(standing []Action, rev Revision) {
 	now := l.now()
 	before := l.watched
 	l.watched, l.rev = map[spot]*watched{}, rev
-	for s, w := range watchedIn(standing, l.o.After) {
+	for s, w := range watchedIn(standing, l.o.After, now) {
 		if was := before[s]; was != nil {
 			w = was.following(w, now)
 		} else {
@@ -118,7 +118,7 @@ func (l *Lookout) Follow(standing []Action, rev Revision) {
 }
 
 // watchedIn are the endpoints of a plan's certificates.
-func watchedIn(standing []Action, after time.Duration) map[spot]*watched {
+func watchedIn(standing []Action, after time.Duration, now time.Time) map[spot]*watched {
 	found := map[spot]*watched{}
 	for _, a := range standing {
 		if a.Spec == nil {
@@ -127,7 +127,7 @@ func watchedIn(standing []Action, after time.Duration) map[spot]*watched {
 		for _, p := range a.Spec.Probes {
 			w := &watched{awaited: awaited{certificate: a.Spec, probe: p, after: after}}
 			if l := a.Secret.Live; l != nil && a.Secret.Owner == a.Certificate {
-				w.live, w.since = l, l.IssuedAt
+				w.turn(l, now)
 			}
 			found[spot{a.Certificate, p.Endpoint()}] = w
 		}
@@ -147,13 +147,15 @@ func (w *watched) following(now *watched, at time.Time) *watched {
 }
 
 // turn takes up what is live. An attempt may take hours: its consumers' time
-// begins when it has ended.
+// begins when it has ended. One that a clock which ran ahead has dated is there
+// since it was seen.
 func (w *awaited) turn(live *Live, at time.Time) {
+	at = at.UTC().Truncate(time.Second)
 	switch {
 	case w.live == nil:
-		w.since = live.IssuedAt
+		w.since = sooner(live.IssuedAt, at)
 	case w.live.Serial != live.Serial:
-		w.since = later(live.IssuedAt, at.UTC().Truncate(time.Second))
+		w.since = at
 	}
 	w.live = live
 }
@@ -367,7 +369,7 @@ func (l *Lookout) Looks() []Look {
 // Probe looks at the endpoints of a plan's certificates once, of those that are
 // named or of all. It writes nothing.
 func (r *Reconciler) Probe(ctx context.Context, prober Prober, standing []Action, after time.Duration, names []string) ([]Look, error) {
-	found := watchedIn(standing, cmp.Or(after, probeAfter))
+	found := watchedIn(standing, cmp.Or(after, probeAfter), r.opts.Now())
 	if len(names) > 0 {
 		maps.DeleteFunc(found, func(s spot, _ *watched) bool { return !slices.Contains(names, s.certificate) })
 	}

@@ -295,6 +295,22 @@ func TestLookoutIsAheadOfThePass(t *testing.T) {
 	}, probed("api", "api.example.com"))
 }
 
+// TestLookoutAfterAClockAhead: what was issued while the clock was ahead is
+// waited for no longer than anything else.
+func TestLookoutAfterAClockAhead(t *testing.T) {
+	bubble(t, func(w *world, _ *memRepo) {
+		w.opts.Now = func() time.Time { return time.Now().AddDate(0, 0, 20) }
+		w.settle()
+		w.opts.Now = time.Now
+		x, stop := watchOver(w, LookoutOptions{})
+		defer stop()
+		x.set(issued(t, w.ca, time.Hour, day, "api.example.com"), nil)
+		x.follow()
+		x.wait(3 * time.Hour)
+		x.expect("it serves another", "failure other_certificate api api.example.com:443")
+	}, probed("api", "api.example.com"))
+}
+
 // TestLookoutIsSpread: endpoints have their moments over the interval, the same
 // after a restart, and not too many are looked at side by side.
 func TestLookoutIsSpread(t *testing.T) {

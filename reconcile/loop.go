@@ -240,8 +240,8 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 // whose turn it is. What went wrong with asking the CAs holds nothing up: what
 // they said last and the threshold stand.
 func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err error) {
-	stale := l.due(now)
-	if pulled && l.seen != nil {
+	stale, first := l.due(now), l.seen == nil
+	if pulled && !first {
 		for _, name := range l.turns.next(holders(l.desired, l.seen.Records), mostInTurn) {
 			stale[name] = true
 		}
@@ -255,6 +255,9 @@ func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err
 		asked = l.r.Ask(ctx, l.desired, obs)
 	}
 	l.take(obs)
+	if first {
+		l.takeUpOutages()
+	}
 	return asked, nil
 }
 

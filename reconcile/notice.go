@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,36 @@ type Notice struct {
 	Ends string
 }
 
+// What a notice carries of an event at most. What certroll writes is smaller;
+// whoever may push to the ledger could else put an event there that no receiver
+// takes, which is then sent for ever, and nothing after it.
+const (
+	mostEvent = 32 << 10 // bytes of it in JSON
+	mostWords = 4 << 10  // of its message and of its detail
+	mostWord  = 300      // of the fields of one that is larger
+)
+
+func newNotice(kinds []NoticeKind, e Event) Notice {
+	e.Message, e.Detail = cut(e.Message, mostWords), cut(e.Detail, mostWords)
+	if b, err := json.Marshal(e); err != nil || len(b) > mostEvent {
+		e = Event{
+			Schema: e.Schema, ID: cut(e.ID, mostWord), Time: e.Time, Operation: Kind(cut(string(e.Operation), mostWord)),
+			Certificate: cut(e.Certificate, mostWord), Status: Status(cut(string(e.Status), mostWord)), Reason: Reason(cut(string(e.Reason), mostWord)),
+			Class: Class(cut(string(e.Class), mostWord)), Failures: e.Failures, Recovered: e.Recovered, Issuer: cut(e.Issuer, mostWord),
+			DNSAccount: cut(e.DNSAccount, mostWord), Detail: "the event is larger than those that certroll writes: see the audit log, and who wrote it",
+		}
+	}
+	return Notice{Kinds: kinds, Event: e, Certificates: concerned(&e)}
+}
+
+// cut is a text without what it has more than some bytes.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}
+
 // concerned are the certificates that an event names.
 func concerned(e *Event) []string {
 	if e.Certificate != "" {
@@ -69,8 +100,9 @@ func concerned(e *Event) []string {
 // problem.
 type herald struct {
 	held   map[string]*openHold
-	failed map[string]Event // by certificate, its last failure
-	hushed map[string]bool  // problems that were not told
+	failed map[string]Event      // by certificate, its last failure
+	told   map[string]NoticeKind // by certificate, as what its failures in a row were told last
+	hushed map[string]bool       // problems that were not told
 }
 
 // openHold is a hold that was told and is not known to be over.
@@ -91,7 +123,7 @@ func (o *openHold) lasts(at time.Time) bool { return at.Sub(o.last).Abs() < hold
 // notices are what events from index fresh on are to be told as. Those before
 // say what is known already; they need not reach back further than a hold lasts.
 func notices(events []Event, fresh int) []Notice {
-	h := &herald{held: map[string]*openHold{}, failed: map[string]Event{}, hushed: map[string]bool{}}
+	h := &herald{held: map[string]*openHold{}, failed: map[string]Event{}, told: map[string]NoticeKind{}, hushed: map[string]bool{}}
 	var told []Notice
 	for i, e := range events {
 		n := h.read(e)
@@ -105,7 +137,7 @@ func notices(events []Event, fresh int) []Notice {
 func (h *herald) read(e Event) []Notice {
 	var told []Notice
 	if kinds := h.kinds(e); len(kinds) > 0 {
-		told = append(told, Notice{Kinds: kinds, Event: e, Certificates: concerned(&e)})
+		told = append(told, newNotice(kinds, e))
 	}
 	if e.Status != Success || !e.Operation.Orders() {
 		return told
@@ -114,7 +146,9 @@ func (h *herald) read(e Event) []Notice {
 		if o := h.held[string(s)]; o != nil {
 			delete(h.held, string(s))
 			if o.event.Reason == ReasonBreaker && o.lasts(e.Time) {
-				told = append(told, Notice{Kinds: []NoticeKind{NoticeResolved}, Event: e, Certificates: concerned(&o.event), Ends: string(s)})
+				n := newNotice([]NoticeKind{NoticeResolved}, e)
+				n.Certificates, n.Ends = newNotice(nil, o.event).Certificates, cut(string(s), mostWord)
+				told = append(told, n)
 			}
 		}
 	}
@@ -138,6 +172,7 @@ func (h *herald) kinds(e Event) []NoticeKind {
 		h.failed[e.Certificate] = e
 	} else if e.Status == Success {
 		delete(h.failed, e.Certificate)
+		delete(h.told, e.Certificate)
 	}
 	switch {
 	case e.Reason == ReasonRewound:
@@ -237,19 +272,29 @@ func holdKey(e Event) string {
 
 // failing tells of the first failure in a row, and of the one at which a person
 // is to be woken. Where the issuer or the DNS account is held for many, that was
-// told, and so is the first of those that then page.
+// told, and so is the first of those that then page; of what goes on to fail for
+// a reason of its own it is told then.
 func (h *herald) failing(e Event) []NoticeKind {
-	hold := h.explained(e)
+	kind := NoticeFailing
 	switch {
-	case e.Failures == 1 && hold == nil:
-		return []NoticeKind{NoticeFailing}
-	case e.Failures == pageAfter && hold == nil:
-		return []NoticeKind{NoticePaging}
-	case e.Failures == pageAfter && !hold.paging:
-		hold.paging = true
-		return []NoticeKind{NoticePaging}
+	case e.Failures < 1:
+		return nil
+	case e.Failures == 1:
+		delete(h.told, e.Certificate)
+	case e.Failures >= pageAfter:
+		kind = NoticePaging
 	}
-	return nil
+	if was := h.told[e.Certificate]; was == kind || was == NoticePaging {
+		return nil
+	}
+	if hold := h.explained(e); hold != nil {
+		if kind != NoticePaging || hold.paging {
+			return nil
+		}
+		hold.paging = true
+	}
+	h.told[e.Certificate] = kind
+	return []NoticeKind{kind}
 }
 
 // explained is the hold that a failure is of; nil where it is the certificate's

@@ -1,8 +1,10 @@
 package reconcile
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -75,6 +77,8 @@ func TestNotices(t *testing.T) {
 		"another account works":     {story(heldBy("dns.a", noticeAt, "y"), Event{Operation: KindRenew, Status: Success, Issuer: "le", DNSAccount: "b"}), []string{"0 held", "1 renewed"}},
 		"probes of what is held": {story(failedTimes("x", 1), heldBy("dns.a", noticeAt, "y", "z"), failedTimes("y", 1), failedTimes("y", 2), failedTimes("x", 3), failedTimes("y", 3)),
 			[]string{"0 failing", "1 held", "4 paging"}},
+		"fails on after a hold": {story(heldBy("dns.a", noticeAt, "y", "z"), failedTimes("y", 1), failedTimes("z", 2), failedTimes("z", 3), failedTimes("y", 3), renewedAfter("z", 3),
+			func() Event { e := failedTimes("y", 4); e.Class = ClassCAA; return e }(), failedTimes("y", 5)), []string{"0 held", "3 paging", "5 recovered renewed", "5 resolved", "6 paging"}},
 		"a limit states its own end": {story(func() Event {
 			e := heldEvent(noticeAt, "issuer.le", ReasonLimit, "", "", "")
 			return e
@@ -118,6 +122,29 @@ func TestNoticesAfter(t *testing.T) {
 	}
 }
 
+// TestNoticesAreBounded: a stranger's event makes no message that no receiver
+// takes, and certroll's own are told as they are.
+func TestNoticesAreBounded(t *testing.T) {
+	huge := strings.Repeat("x", 1<<20)
+	for name, e := range map[string]Event{
+		"words":  {Operation: KindRenew, Status: Failed, Certificate: "x", Failures: 1, Message: huge, Detail: huge},
+		"fields": {Operation: Kind(huge), Status: Failed, Certificate: huge, Failures: 1, Class: Class(huge), Issuer: huge, Actor: huge},
+		"names":  {Operation: KindDoctor, Status: Failed, Certificates: numberedNames(100000)},
+		"holds":  heldBy(subject(huge), noticeAt, numberedNames(100)...),
+	} {
+		for _, n := range notices(story(e), 0) {
+			b, err := json.Marshal(n)
+			if err != nil || len(b) > 2*mostEvent || n.Event.ID != "e0" {
+				t.Errorf("%s: a notice of %d bytes, %v", name, len(b), err)
+			}
+		}
+	}
+	own := Event{Operation: KindIssue, Status: Failed, Certificate: "x", Failures: 1, Names: numberedNames(100), Message: strings.Repeat("no ", 1000), FailedNames: numberedNames(100)}
+	if n := notices(story(own), 0)[0]; n.Event.Message != own.Message || len(n.Event.Names) != 100 {
+		t.Errorf("certroll's own event is cut: %+v", n)
+	}
+}
+
 // TestGather: what comes at one time of one cause is one message, and what is
 // too much for a message each is one.
 func TestGather(t *testing.T) {
@@ -158,6 +185,14 @@ func TestGather(t *testing.T) {
 	}
 }
 
+func numberedNames(n int) []string {
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprintf("c%04d", i))
+	}
+	return names
+}
+
 // TestInterest: who is told of what.
 func TestInterest(t *testing.T) {
 	records := map[string]*Record{"x": {Certificate: "x", Labels: map[string]string{"team": "payments", "tier": "1"}}, "y": {Certificate: "y", Labels: map[string]string{"team": "shop"}}}
@@ -175,6 +210,7 @@ func TestInterest(t *testing.T) {
 		"unknown":                     {payments, failedTimes("z", 1), ""},
 		"many, one of the team's":     {payments, heldBy("dns.a", noticeAt, "x", "y"), NoticeHeld},
 		"many, none of the team's":    {payments, heldBy("dns.a", noticeAt, "y", "z"), ""},
+		"more than are named":         {payments, heldBy("dns.a", noticeAt, numberedNames(2*mostConcerned)...), NoticeHeld},
 		"no certificate":              {payments, Event{Operation: KindPass, Status: Failed}, ""},
 		"no certificate, to everyone": {Interest{On: UsualNotices()}, Event{Operation: KindPass, Status: Failed}, NoticeProblem},
 	}

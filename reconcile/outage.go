@@ -97,10 +97,31 @@ func (l *Loop) tellOutage(with side, o *outage, status Status, detail string) bo
 	now := l.now().UTC()
 	e := Event{
 		Schema: EventSchema, Time: now.Truncate(time.Millisecond), Operation: KindPass, Status: status, Reason: ReasonUnreachable,
-		Detail: detail, Actor: "schedule", Cause: "schedule", Revision: l.rev.Commit, Class: o.class, Message: o.message,
+		Subject: with.id(), Detail: detail, Actor: "schedule", Cause: "schedule", Revision: l.rev.Commit, Class: o.class, Message: o.message,
 	}
 	e.ID = eventID("outage", string(with), string(status), o.since.UTC().Format(time.RFC3339))
 	return l.r.scribe.note(entry{Event: e}) == nil
+}
+
+// takeUpOutages takes up the outages that a process before this one has told of:
+// that they are over is told by whoever sees it first.
+func (l *Loop) takeUpOutages() {
+	for _, with := range []side{sideRepo, sideLedger, sideLooked} {
+		var last Event
+		for _, e := range l.seen.History {
+			if e.Operation == KindPass && e.Subject == with.id() {
+				last = e
+			}
+		}
+		if last.Status != Failed {
+			continue
+		}
+		if l.outages[with] == nil {
+			l.outages[with] = &outage{since: last.Time}
+		}
+		o := l.outages[with]
+		o.class, o.message, o.told = last.Class, last.Message, true
+	}
 }
 
 // away are the outages that last, by side.

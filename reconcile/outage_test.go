@@ -54,6 +54,33 @@ func TestAnOutageOfTheLedgerIsTold(t *testing.T) {
 	}, certificate("api", "api.example.com"))
 }
 
+// TestAnOutageThatAProcessDoesNotOutlive: the next one tells its end, and
+// nothing where it lasts.
+func TestAnOutageThatAProcessDoesNotOutlive(t *testing.T) {
+	bubble(t, func(w *world, repo *memRepo) {
+		repo.err = gitError()
+		stop := w.keep(repo, LoopOptions{})
+		time.Sleep(time.Hour)
+		stop()
+		stop = w.keep(repo, LoopOptions{})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if told := w.toldOutages(t); !slices.Equal(told, []Status{Failed}) {
+			t.Errorf("told while it lasts: %v", told)
+		}
+		stop()
+		repo.mu.Lock()
+		repo.err = nil
+		repo.mu.Unlock()
+		defer w.keep(repo, LoopOptions{})()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if told := w.toldOutages(t); !slices.Equal(told, []Status{Failed, Success}) {
+			t.Errorf("told when it is over: %v", told)
+		}
+	}, certificate("api", "api.example.com"))
+}
+
 // away has the ledger fail, or come back.
 func (l *memLedger) away(err error) {
 	l.mu.Lock()

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -87,8 +88,11 @@ type Live struct {
 }
 
 // Lifetime is the certificate's validity period, whose last second is part of
-// it (RFC 5280 section 4.1.2.5): CAs end a period of 90 days a second early.
-func (l *Live) Lifetime() time.Duration { return l.NotAfter.Sub(l.NotBefore) + time.Second }
+// it (RFC 5280 section 4.1.2.5): CAs end a period of 90 days a second early. Of
+// one without an end, the year 9999, it is the longest that there is, 292 years.
+func (l *Live) Lifetime() time.Duration {
+	return min(l.NotAfter.Sub(l.NotBefore), math.MaxInt64-time.Second) + time.Second
+}
 
 // Failure is the last failed attempt.
 type Failure struct {
@@ -164,6 +168,10 @@ func MarshalRecord(r *Record) ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
+// lastYear is that of the latest record that another one can follow: JSON's
+// times end with the year after it, and what cannot be noted holds nothing back.
+const lastYear = 9998
+
 // UnmarshalRecord reads a record of this schema or an earlier one.
 func UnmarshalRecord(b []byte) (*Record, error) {
 	r := &Record{}
@@ -176,6 +184,9 @@ func UnmarshalRecord(b []byte) (*Record, error) {
 	}
 	if r.Certificate == "" {
 		return nil, fmt.Errorf("a record names no certificate")
+	}
+	if r.UpdatedAt.Year() > lastYear {
+		return nil, fmt.Errorf("the record of %q says that it was written in the year %d: somebody else wrote it, remove it", r.Certificate, r.UpdatedAt.Year())
 	}
 	return r, nil
 }

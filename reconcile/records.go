@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+
+	"certroll/spec"
 )
 
 // recordCache keeps the records that were read, by file, so that a look at a
@@ -80,6 +82,11 @@ func (c *recordCache) one(tree fs.FS, f fs.DirEntry, before cachedRecord) (cache
 	}
 	if one.record, err = UnmarshalRecord(b); err != nil {
 		return one, fmt.Errorf("%s/%s in the ledger: %w", recordDir, f.Name(), err)
+	}
+	// What is told of it goes into the file of its name: one that is elsewhere
+	// would be told of for ever, and one that no file can have never.
+	if name := one.record.Certificate; !spec.IsCertificateName(name) || name+".json" != f.Name() {
+		return one, fmt.Errorf("%s/%s in the ledger: it is a record of %q, which does not belong there: somebody else wrote it, remove it", recordDir, f.Name(), name)
 	}
 	return one, nil
 }

@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io/fs"
+	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 )
 
 // knownTree tells what objects its entries are, as Git does, and counts what
@@ -36,6 +38,37 @@ func (t *knownTree) ReadDir(name string) ([]fs.DirEntry, error) {
 		}
 	}
 	return entries, err
+}
+
+// TestRecordsOfStrangers: one that lies where its name does not belong, or has a
+// name that no file can have, would be told of without end.
+func TestRecordsOfStrangers(t *testing.T) {
+	for file, name := range map[string]string{"z.json": "api", "..json": ".", "a\\b.json": `a\b`, "x.json": "../x"} {
+		b, err := MarshalRecord(&Record{Schema: RecordSchema, Certificate: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = readRecords(fstest.MapFS{recordDir + "/" + file: {Data: b}})
+		if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("a record of %q in %s is read: %v", name, file, err)
+		}
+	}
+}
+
+// TestRecordOfTheLastYear: no record could follow it, so that no failure after
+// it would be noted.
+func TestRecordOfTheLastYear(t *testing.T) {
+	end := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	if _, err := MarshalRecord(&Record{UpdatedAt: (&Record{UpdatedAt: end}).next(start)}); err == nil {
+		t.Fatal("one can follow it")
+	}
+	b, err := MarshalRecord(&Record{Schema: RecordSchema, Certificate: "api", UpdatedAt: end})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = UnmarshalRecord(b); err == nil {
+		t.Error("it is read")
+	}
 }
 
 // TestRecordsAreReadOnce: a look at a ledger of thousands reads what changed.

@@ -75,10 +75,39 @@ func (a *attempt) revokeOne(ctx context.Context, r *Revocation) error {
 	if p.leaf().NotAfter.Before(a.now()) {
 		return nil
 	}
+	if err := a.replaced(ctx, r); err != nil {
+		return err
+	}
 	a.report("revoke", "revoking serial "+r.Serial)
 	if err := a.ca.Revoke(ctx, issuer, p.leaf().Raw, r.Code); err != nil {
 		return err
 	}
 	a.revoked = r.Serial
 	return nil
+}
+
+// replaced demands of what is to be revoked that it was this certificate's, and
+// is not what is live. The record says that it was replaced, and whoever can
+// push to the ledger can write a record.
+func (a *attempt) replaced(ctx context.Context, r *Revocation) error {
+	at := Location{r.Mount, r.Path}
+	_, _, custom, err := a.secrets.ReadMetadata(ctx, r.Mount, r.Path)
+	if err != nil {
+		return err
+	}
+	owner, _, err := decodeMeta(custom)
+	if err != nil {
+		return &failure{class: ClassVault, err: fmt.Errorf("revoking serial %s: reading the metadata of %s: %w", r.Serial, at, err)}
+	}
+	var why string
+	switch {
+	case owner != a.action.Certificate:
+		why = fmt.Sprintf("%s is not this certificate's", at)
+	case a.live != nil && a.live.Serial == r.Serial:
+		why = "it is what is live"
+	default:
+		return nil
+	}
+	return &failure{class: ClassConfig, denied: true, err: fmt.Errorf(
+		"revoking serial %s: %s, though the ledger's record says that it was replaced; nothing was revoked: see who pushes to the ledger, and take the entry out of the record's revocations", r.Serial, why)}
 }

@@ -1,10 +1,12 @@
 package reconcile
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"certroll/spec"
@@ -198,6 +200,33 @@ func TestRotationWithRevokeSurvivesACrash(t *testing.T) {
 		}
 	}
 	t.Error("it never ends")
+}
+
+// TestForgedRevocation: who can push to the ledger can write a record. It has
+// nothing revoked that is live, be it another certificate's.
+func TestForgedRevocation(t *testing.T) {
+	for name, of := range map[string]string{"its own": "api", "another's": "web"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, certificate("api", "api.example.com"), certificate("web", "web.example.com"))
+			w.settle()
+			live := w.ledger.record(t, of).Live
+			forged := w.ledger.record(t, "api")
+			forged.Revocations = []Revocation{{Serial: live.Serial, Issuer: live.Issuer, Mount: live.Mount, Path: live.Path, Version: live.Version, Code: 1}}
+			b, err := json.Marshal(forged)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.ledger.tree[recordFile("api")] = &fstest.MapFile{Data: b}
+			w.ledger.messages = append(w.ledger.messages, "a push")
+			report, err := w.apply(t.Context())
+			if err != nil || report.Failed() != 1 {
+				t.Fatalf("report %+v, error %v", report, err)
+			}
+			if e := report.Results[0].Event; e.Operation != KindRevoke || e.Status != Denied || len(w.ca.revoked) > 0 {
+				t.Errorf("revoked %v, event %+v", w.ca.revoked, e)
+			}
+		})
+	}
 }
 
 // TestRotationRequestThatComesBack forces nothing, also after a renewal

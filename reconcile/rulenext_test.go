@@ -63,7 +63,10 @@ func TestRuleNext(t *testing.T) {
 			kind: KindHold, reason: ReasonNextKeyNew},
 		"another shape, published": {view: func(v *view) { v.published("n2", "ecdsa-P-384", 5*day); v.told(); v.c.Key.Curve = "P-384" }, age: 6 * day,
 			kind: KindReissue, reason: ReasonChanged},
-		"staged, not published": {view: func(v *view) { v.c.Key.Next = true; v.obs.Staged = map[string]Staged{"api": {KeyDigest: "n1", KeyShape: p256}} }, age: day,
+		"staged, not published": {view: func(v *view) {
+			v.c.Key.Next = true
+			v.obs.Staged = map[string]Staged{"api": {KeyDigest: "n1", KeyShape: p256}}
+		}, age: day,
 			kind: KindStage, reason: ReasonNextKey, detail: "the digest n1 is published"},
 		"published, not told": {view: func(v *view) {
 			v.record.Live = keepNames(v.secret.Live, nil).withoutNext()

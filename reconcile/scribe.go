@@ -34,7 +34,7 @@ type scribe struct {
 	last    fs.FS     // the newest tree that was seen
 	head    string    // its commit
 	toldAt  time.Time // when all that was to be told had been pushed last
-	records recordCache
+	records *recordCache
 }
 
 // snapshot is the ledger's tree and head. A Git that cannot be reached is no

@@ -45,6 +45,9 @@ type certificates struct {
 // certificateName is safe as a file name and as a segment of a Vault path.
 var certificateName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
+// IsCertificateName tells whether a certificate can be called so.
+func IsCertificateName(name string) bool { return certificateName.MatchString(name) }
+
 func (c *certificates) block(f parsed, block *hclsyntax.Block, defaults partial) {
 	name, ok := c.label(block)
 	if !ok {

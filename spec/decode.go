@@ -58,7 +58,8 @@ func Decode(files []File, trust Trust) (*Spec, hcl.Diagnostics) {
 	if d.diags.HasErrors() {
 		return nil, d.diags
 	}
-	return &d.spec, d.diags
+	found := d.spec // a pointer into the decoder would keep the syntax trees of all files
+	return &found, d.diags
 }
 
 // decoder works on one revision.

@@ -2,19 +2,12 @@ package vault
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/api"
-	"github.com/hashicorp/vault/api/auth/approle"
-	"github.com/hashicorp/vault/api/auth/kubernetes"
 )
 
 // Options are the settings of a Client. Where one is empty, the usual VAULT_*
@@ -115,165 +108,6 @@ func configureTLS(cfg *api.Config, o Options) error {
 		t.MaxIdleConnsPerHost = 64
 	}
 	return nil
-}
-
-// Login logs in. For a token that was given it only makes sure there is one.
-func (c *Client) Login(ctx context.Context) error {
-	a := c.opts.Auth
-	switch a.Method {
-	case "", "token":
-		return c.useGivenToken()
-	case "token-file":
-		return c.useTokenFile(a.TokenFile)
-	}
-	method, err := c.method()
-	if err != nil {
-		return err
-	}
-	secret, err := c.api.Auth().Login(ctx, method)
-	if err != nil {
-		return c.refusedLogin(err)
-	}
-	if secret == nil || secret.Auth == nil {
-		return &Error{doing: "logging in to Vault by " + a.Method, said: "Vault answered without a token", advice: "see the auth mount's settings"}
-	}
-	c.lasts(secret.Auth)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.secret = secret
-	return nil
-}
-
-// refusedLogin says why a login failed.
-func (c *Client) refusedLogin(err error) error {
-	e := c.explained(err, "logging in to Vault by "+c.opts.Auth.Method)
-	if status := statusOf(err); e.advice == "" && (status == http.StatusForbidden || status == http.StatusBadRequest) {
-		e.advice = "the credential was refused: see that it is the right one and not used up, what the auth method's role is bound to, and that mount, where the auth block sets it, is that of the auth method (vault auth list)"
-	}
-	return e
-}
-
-// useGivenToken takes VAULT_TOKEN, else what `vault login` left.
-func (c *Client) useGivenToken() error {
-	token := os.Getenv("VAULT_TOKEN")
-	if token == "" {
-		home, err := os.UserHomeDir()
-		if err == nil {
-			b, readErr := os.ReadFile(filepath.Join(home, ".vault-token"))
-			if err = readErr; err == nil {
-				token = strings.TrimSpace(string(b))
-			}
-		}
-	}
-	if token == "" {
-		return &Error{doing: "logging in to Vault at " + c.api.Address(), said: "there is no token",
-			advice: "set VAULT_TOKEN, run `vault login`, or set an auth block in certroll.hcl"}
-	}
-	c.api.SetToken(token)
-	return nil
-}
-
-func (c *Client) useTokenFile(path string) error {
-	token, err := readSecretFile(path)
-	if err != nil {
-		return configError("reading the Vault token file", err)
-	}
-	c.api.SetToken(token)
-	return nil
-}
-
-func readSecretFile(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	s := strings.TrimSpace(string(b))
-	if s == "" {
-		return "", fmt.Errorf("%s is empty", path)
-	}
-	return s, nil
-}
-
-// method is the auth method with its credentials read afresh: they are
-// rotated under a long-lived process.
-func (c *Client) method() (api.AuthMethod, error) {
-	a := c.opts.Auth
-	var method api.AuthMethod
-	var err error
-	switch a.Method {
-	case "approle":
-		if err := a.wholeAppRole(); err != nil {
-			return nil, err
-		}
-		id := &approle.SecretID{FromFile: a.SecretIDFile, FromEnv: a.SecretIDEnv}
-		var opts []approle.LoginOption
-		if a.Mount != "" {
-			opts = append(opts, approle.WithMountPath(a.Mount))
-		}
-		method, err = approle.NewAppRoleAuth(a.RoleID, id, opts...)
-	case "kubernetes":
-		var opts []kubernetes.LoginOption
-		if a.Mount != "" {
-			opts = append(opts, kubernetes.WithMountPath(a.Mount))
-		}
-		if a.JWTFile != "" {
-			opts = append(opts, kubernetes.WithServiceAccountTokenPath(a.JWTFile))
-		}
-		if a.JWTEnv != "" {
-			opts = append(opts, kubernetes.WithServiceAccountTokenEnv(a.JWTEnv))
-		}
-		method, err = kubernetes.NewKubernetesAuth(a.Role, opts...)
-	case "jwt":
-		method = jwtAuth(a)
-	default:
-		err = fmt.Errorf("%q is no auth method: use token-file, approle, jwt or kubernetes", a.Method)
-	}
-	if err != nil {
-		return nil, configError("setting up the login to Vault", err)
-	}
-	return method, nil
-}
-
-// wholeAppRole names the settings that are missing, which Vault's own package
-// does in words of its own.
-func (a Auth) wholeAppRole() error {
-	const doing = "setting up the login to Vault by approle"
-	switch {
-	case a.RoleID == "":
-		return &Error{doing: doing, said: "there is no role_id", advice: "set it in the auth block to what `vault read auth/approle/role/NAME/role-id` says"}
-	case a.SecretIDFile == "" && a.SecretIDEnv == "":
-		return &Error{doing: doing, said: "there is no secret id", advice: "set secret_id_file or secret_id_env in the auth block to where it is found"}
-	}
-	return nil
-}
-
-// jwtAuth logs in with a JWT, as CI systems hand them out. The api has no
-// module for this method; the login is one write.
-// https://developer.hashicorp.com/vault/api-docs/auth/jwt#jwt-login
-type jwtAuth Auth
-
-// Login implements api.AuthMethod.
-func (a jwtAuth) Login(ctx context.Context, client *api.Client) (*api.Secret, error) {
-	var token string
-	var err error
-	switch {
-	case a.JWTFile != "":
-		token, err = readSecretFile(a.JWTFile)
-	case a.JWTEnv != "":
-		if token = os.Getenv(a.JWTEnv); token == "" {
-			err = fmt.Errorf("the environment variable %s, which jwt_env names, is empty", a.JWTEnv)
-		}
-	default:
-		err = errors.New("set jwt_file or jwt_env")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the JWT: %w", err)
-	}
-	mount := a.Mount
-	if mount == "" {
-		mount = "jwt"
-	}
-	return client.Logical().WriteWithContext(ctx, "auth/"+mount+"/login", map[string]any{"role": a.Role, "jwt": token})
 }
 
 // The waits between logins that fail.

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -138,10 +139,7 @@ func TestKeep(t *testing.T) {
 // would be.
 func TestJWT(t *testing.T) {
 	v := server(t)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := newKey(t)
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		t.Fatal(err)
@@ -156,18 +154,92 @@ func TestJWT(t *testing.T) {
 	call(t, v, http.MethodPost, "auth/jwt/role/ci", map[string]any{
 		"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault"}, "bound_subject": "repo:1:ref:main", "token_policies": "certroll",
 	}, nil)
-	c, err := login(t, v, Auth{Method: "jwt", Role: "ci", JWTFile: write(t, "jwt", sign(t, key, "repo:1:ref:main"))})
+	c, err := login(t, v, Auth{Method: "jwt", Role: "ci", JWTFile: write(t, "jwt", sign(t, key, ci("repo:1:ref:main")))})
 	if err != nil || works(t, c) != nil {
 		t.Fatalf("login: %v", err)
 	}
-	t.Setenv("CI_JOB_JWT", sign(t, key, "repo:2:ref:main"))
+	t.Setenv("CI_JOB_JWT", sign(t, key, ci("repo:2:ref:main")))
 	_, err = login(t, v, Auth{Method: "jwt", Role: "ci", JWTEnv: "CI_JOB_JWT"})
-	mustSay(t, err, v, "logging in to Vault by jwt", "sub", "bound to")
+	mustSay(t, err, v, `logging in to Vault by jwt at auth/jwt as role "ci"`, "bound to", `iss "test", aud "vault", sub "repo:2:ref:main"`)
+	_, err = login(t, v, Auth{Method: "jwt", Role: "nobody", JWTEnv: "CI_JOB_JWT"})
+	mustSay(t, err, v, `role "nobody" could not be found`, "vault list auth/jwt/role")
+	_, err = login(t, v, Auth{Method: "jwt", Mount: "nosuch", Role: "ci", JWTEnv: "CI_JOB_JWT"})
+	mustSay(t, err, v, "there is no auth method at auth/nosuch")
+	_, err = login(t, v, Auth{Method: "jwt", Role: "ci", JWTFile: write(t, "jwt", "no.such.jwt")})
+	mustSay(t, err, v, "Vault answered 400", "bound to")
 	_, err = login(t, v, Auth{Method: "jwt", Role: "ci", JWTEnv: "NOT_SET"})
 	mustSay(t, err, v, "NOT_SET", "is empty")
 }
 
-func sign(t testing.TB, key *ecdsa.PrivateKey, subject string) string {
+// TestKubernetes logs in with a service account's token, of which Vault asks
+// an API server that knows no more than to answer that.
+func TestKubernetes(t *testing.T) {
+	const reviewer = "the-reviewers-own-token"
+	v := server(t)
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var review map[string]any
+		if r.URL.Path != "/apis/authentication.k8s.io/v1/tokenreviews" || json.NewDecoder(r.Body).Decode(&review) != nil {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		review["status"] = map[string]any{
+			"authenticated": r.Header.Get("Authorization") == "Bearer "+reviewer, "audiences": []string{"vault"},
+			"user": map[string]string{"username": "system:serviceaccount:certroll:certroll", "uid": "1"},
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		json.NewEncoder(w).Encode(review)
+	}))
+	defer api.Close()
+	if err := v.WritePolicy(t.Context(), "certroll", readAll); err != nil {
+		t.Fatal(err)
+	}
+	call(t, v, http.MethodPost, "sys/auth/kubernetes", map[string]string{"type": "kubernetes"}, nil)
+	config := map[string]any{"kubernetes_host": api.URL, "disable_local_ca_jwt": true, "token_reviewer_jwt": reviewer}
+	call(t, v, http.MethodPost, "auth/kubernetes/config", config, nil)
+	call(t, v, http.MethodPost, "auth/kubernetes/role/certroll", map[string]any{
+		"bound_service_account_names": "certroll", "bound_service_account_namespaces": "certroll", "audience": "vault", "token_policies": "certroll",
+	}, nil)
+	key := newKey(t)
+	token := func(name, audience string) Auth {
+		claims := ci("system:serviceaccount:certroll:" + name)
+		claims["aud"] = []string{audience}
+		claims["kubernetes.io"] = map[string]any{"namespace": "certroll", "serviceaccount": map[string]string{"name": name, "uid": "1"}}
+		return Auth{Method: "kubernetes", Role: "certroll", JWTFile: write(t, "token", sign(t, key, claims))}
+	}
+	c, err := login(t, v, token("certroll", "vault"))
+	if err != nil || works(t, c) != nil {
+		t.Fatalf("login: %v", err)
+	}
+	_, err = login(t, v, token("certroll", "https://kubernetes.default.svc"))
+	mustSay(t, err, v, "Vault answered 403", `aud ["https://kubernetes.default.svc"]`, "vault read auth/kubernetes/role/certroll")
+	_, err = login(t, v, token("other", "vault"))
+	mustSay(t, err, v, "service account name not authorized", `sub "system:serviceaccount:certroll:other"`)
+
+	delete(config, "token_reviewer_jwt")
+	call(t, v, http.MethodPost, "auth/kubernetes/config", config, nil)
+	_, err = login(t, v, token("certroll", "vault"))
+	mustSay(t, err, v, "token_reviewer_jwt", "system:auth-delegator")
+	_, err = login(t, v, Auth{Method: "kubernetes", Role: "certroll"})
+	mustSay(t, err, v, serviceAccountToken)
+}
+
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// ci is what a CI system's token says, in part.
+func ci(subject string) map[string]any {
+	now := time.Now()
+	return map[string]any{"sub": subject, "aud": "vault", "iss": "test", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+}
+
+func sign(t testing.TB, key *ecdsa.PrivateKey, claims map[string]any) string {
 	t.Helper()
 	encode := func(v any) string {
 		b, err := json.Marshal(v)
@@ -176,10 +248,7 @@ func sign(t testing.TB, key *ecdsa.PrivateKey, subject string) string {
 		}
 		return base64.RawURLEncoding.EncodeToString(b)
 	}
-	now := time.Now()
-	body := encode(map[string]string{"alg": "ES256", "typ": "JWT"}) + "." + encode(map[string]any{
-		"sub": subject, "aud": "vault", "iss": "test", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-	})
+	body := encode(map[string]string{"alg": "ES256", "typ": "JWT"}) + "." + encode(claims)
 	sum := sha256.Sum256([]byte(body))
 	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
 	if err != nil {

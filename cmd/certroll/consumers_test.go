@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -191,21 +192,21 @@ func (m *consumer) rollsOver(t *testing.T, method string, pair func() (tls.Certi
 // would. A mismatch is an error; the result ends it and tells the serials.
 func (m *consumer) watch(t *testing.T, pair func() (tls.Certificate, error)) func() []string {
 	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan []string, 1)
-	go func() {
-		var serials []string
+	var serials []string
+	var reading sync.WaitGroup
+	reading.Go(func() {
 		for ctx.Err() == nil {
 			p, err := pair()
 			if err != nil {
 				t.Errorf("a pair that does not match: %v", err)
-				break
+				return
 			}
 			serials = slices.Compact(append(serials, p.Leaf.SerialNumber.String()))
 		}
-		done <- serials
-	}()
-	t.Cleanup(stop)
-	return func() []string { stop(); return <-done }
+	})
+	end := func() []string { stop(); reading.Wait(); return serials }
+	t.Cleanup(func() { end() }) // before the directory is removed
+	return end
 }
 
 // bundle is the pair in one file.

@@ -337,3 +337,29 @@ func TestInstallImage(t *testing.T) {
 		}
 	}
 }
+
+// TestInstallArchive: what the documentation in a release's archive leads to is
+// in the archive.
+func TestInstallArchive(t *testing.T) {
+	script, err := os.ReadFile("../../.ci/release")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`git archive HEAD .* examples/\{([^}]*)\}`).FindSubmatch(script)
+	if m == nil {
+		t.Fatal("the script puts no examples into the archive")
+	}
+	in := strings.Split(string(m[1]), ",")
+	pages, _ := filepath.Glob("../../docs/*.md")
+	for _, page := range append(pages, "../../README.md") {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range regexp.MustCompile(`\]\((?:\.\./)?examples/([\w-]+)`).FindAllSubmatch(b, -1) {
+			if !slices.Contains(in, string(link[1])) {
+				t.Errorf("%s leads to examples/%s", page, link[1])
+			}
+		}
+	}
+}

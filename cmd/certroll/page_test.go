@@ -105,7 +105,7 @@ func TestStatusPage(t *testing.T) {
 		tab.Silent()
 	})
 	t.Run("as files", func(t *testing.T) {
-		dir := filepath.Join(w.dir, "pages")
+		dir := filepath.Join(w.dir, "pages of [certroll]")
 		if said := w.certroll(0, "status", "-html", dir); !strings.Contains(said, "2 certificates") {
 			t.Errorf("it says %s", said)
 		}

@@ -36,6 +36,11 @@ func (w *world) startRun() (*exec.Cmd, *output) {
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
+	// A test that fails leaves it running, and its directories are removed next.
+	w.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
 	return cmd, out
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -44,6 +47,7 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 		Handler: d.routes(hooks, l.Addr()), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
 		MaxHeaderBytes: 32 << 10,                                          // an address is said again in many links of the page
 		BaseContext:    func(net.Listener) context.Context { return ctx }, // what is answered for long ends with it
+		ErrorLog:       log.New(serverLog{d.log}, "", 0),
 	}
 	served := make(chan struct{})
 	go func() {
@@ -62,6 +66,15 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 	}()
 	d.log.Info("listening", "address", l.Addr().String())
 	return done, nil
+}
+
+// serverLog puts what the server complains of into the log: its own lines would
+// be none of ours.
+type serverLog struct{ log *slog.Logger }
+
+func (l serverLog) Write(line []byte) (int, error) {
+	l.log.Error("serving", "error", strings.TrimSpace(string(line)))
+	return len(line), nil
 }
 
 // listen takes the address; nil and no error where there is none to take. One

@@ -162,6 +162,29 @@ func TestListenOpen(t *testing.T) {
 	}
 }
 
+// TestServerLog: what net/http complains of is a line like any other, in the
+// form that was asked for.
+func TestServerLog(t *testing.T) {
+	out := &output{}
+	d := &daemon{settings: &settings{Listen: new(string)}, log: slog.New(slog.NewJSONHandler(out, nil)), metrics: newMetrics(), files: &watch{}}
+	*d.settings.Listen = "127.0.0.1:0"
+	ctx, stop := context.WithCancel(t.Context())
+	stopped, err := d.serve(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := logLines(t, out.String())[0].text("address")
+	if resp, err := http.Get("http://" + address + "/"); err == nil { // there is no page
+		t.Errorf("it is answered with %s", resp.Status)
+	}
+	stop()
+	<-stopped
+	lines := logLines(t, out.String())
+	if last := lines[len(lines)-1]; last.text("msg") != "serving" || !strings.Contains(last.text("error"), "panic serving") {
+		t.Errorf("the log says %v", last)
+	}
+}
+
 // TestHealth: what /healthz and /readyz say, from the start on.
 func TestHealth(t *testing.T) {
 	h := newHealth(time.Minute)

@@ -108,19 +108,15 @@ func writePage(path string, b []byte) error {
 // removeOthers removes the pages of certificates that there are no more.
 func removeOthers(dir string, written map[string]bool) error {
 	for _, pattern := range []string{"certificates/*.html", "page-*.html"} {
-		old, err := filepath.Glob(filepath.Join(dir, pattern))
+		old, err := fs.Glob(os.DirFS(dir), pattern)
 		if err != nil {
 			return err
 		}
-		for _, path := range old {
-			name, err := filepath.Rel(dir, path)
-			if err != nil {
-				return err
-			}
-			if written[filepath.ToSlash(name)] {
+		for _, name := range old {
+			if written[name] {
 				continue
 			}
-			if err := os.Remove(path); err != nil {
+			if err := os.Remove(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,6 @@ package notify
 
 import "syscall"
 
-// childAttributes: elsewhere a child notices by the end of its standard input
-// that the parent is gone.
+// childAttributes: elsewhere nothing ends a child whose parent was killed. It
+// ends when the service has answered.
 func childAttributes() *syscall.SysProcAttr { return nil }
