@@ -43,7 +43,7 @@ func (s *settings) source() (*gitsync.Source, error) {
 // that is since certroll runs in another directory than certroll.hcl is in.
 func (s *settings) lacks(what, advice string) error {
 	if s.file == nil {
-		return fmt.Errorf("there is no %s, and no certroll.hcl was read: there is none in this directory; name it with -config or CERTROLL_CONFIG, or write one (docs/certroll.md)", what)
+		return fmt.Errorf("there is no %s, and no certroll.hcl in this directory: name it with -config or CERTROLL_CONFIG, or write one (docs/certroll.md); %s", what, advice)
 	}
 	return fmt.Errorf("there is no %s: %s", what, advice)
 }
