@@ -78,6 +78,11 @@ func (s *settings) ledgerWith(memory string, key *gitsync.SigningKey) (*gitsync.
 	if err != nil {
 		return nil, err
 	}
+	if memory != "" {
+		if err := os.MkdirAll(memory, 0o700); err != nil {
+			return nil, fmt.Errorf("making the state directory: %w; set state_dir in certroll.hcl to a directory that this user may write", err)
+		}
+	}
 	return gitsync.OpenLedger(gitsync.LedgerOptions{
 		URL: s.Ledger.URL, Branch: s.Ledger.Branch, Directory: s.Ledger.Directory, Auth: auth,
 		AuthorName: s.Ledger.AuthorName, AuthorEmail: s.Ledger.AuthorEmail, CacheDir: memory,
