@@ -29,6 +29,8 @@ type attempt struct {
 	settled     string            // the serial that waits for it no more
 	unrevoked   *Revocation       // what still has to be
 	notRevoked  error             // why
+	unread      error             // why the staged key is not used
+	unstaged    error             // why the next one is not staged
 }
 
 type step struct {

@@ -33,6 +33,9 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 	if a.notRevoked != nil {
 		e.Detail += fmt.Sprintf("; serial %s is not revoked yet, which is tried again: %s", a.unrevoked.Serial, firstLine(message(a.notRevoked)))
 	}
+	if a.unstaged != nil {
+		e.Detail += "; its next key is not staged yet, which is tried again: " + firstLine(message(a.unstaged))
+	}
 	record := a.successRecord(now)
 	if l := a.live; l != nil {
 		e.NewSerial, e.KeyDigest, e.NextKey, e.Issuer = l.Serial, l.KeyDigest, l.NextKeyDigest, l.Issuer

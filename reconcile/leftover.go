@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"time"
 
 	"certroll/spec"
 )
@@ -14,22 +15,32 @@ import (
 //
 // They are destroyed only where the look was whole, and only what carries the
 // mark of this ledger: certrolls of other ledgers may keep theirs below the
-// same prefix.
+// same prefix. Another replica may have died on a revision that this one has
+// not pulled yet, and what it ordered be wanted still.
+
+// leftoverAfter is for how long what a run has begun is nobody's at least.
+const leftoverAfter = time.Hour
+
+// isYoung tells whether a pending secret may be of a revision that is not known
+// here yet. One from the future was begun by a clock that ran ahead.
+func (p Pending) isYoung(now time.Time) bool {
+	return p.Since.After(now.Add(-leftoverAfter)) && !p.Since.After(now.Add(maxSkew))
+}
 
 // leftovers are the actions that destroy what is pending or staged of names
 // that the spec does not have and the ledger does not, or only as retired.
-func leftovers(wanted map[string]bool, obs *Observed) []Action {
+func leftovers(wanted map[string]bool, obs *Observed, now time.Time) []Action {
 	if !obs.Whole {
 		return nil
 	}
 	var names []string
 	for name, p := range obs.Pending {
-		if p.Ours {
+		if p.Ours && !p.isYoung(now) {
 			names = append(names, name)
 		}
 	}
 	for name, n := range obs.Staged {
-		if n.Ours {
+		if n.Ours && !obs.Pending[name].isYoung(now) {
 			names = append(names, name)
 		}
 	}

@@ -37,7 +37,8 @@ const (
 	metaNextKey     = "next_key_digest"
 	metaNextShape   = "next_key_shape"
 	metaNextSince   = "next_key_since"
-	metaLedger      = "ledger" // of certroll's own state: whose it is
+	metaLedger      = "ledger"  // of certroll's own state: whose it is
+	metaStarted     = "started" // of a pending secret: when its attempt began
 
 	managedBy = "certroll"
 	maxMeta   = 512 // bytes of one value

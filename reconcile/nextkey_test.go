@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"certroll/spec"
 )
@@ -383,4 +384,37 @@ func dieAtCall(w *world, n int) bool {
 	}
 	w.vault.fail, w.ca.fail = nil, nil
 	return dead
+}
+
+// TestNextKeyThatCannotBeStaged holds up no renewal, neither where it never could
+// be nor where it cannot be any more.
+func TestNextKeyThatCannotBeStaged(t *testing.T) {
+	for _, before := range []bool{false, true} {
+		t.Run(fmt.Sprint("staged before: ", before), func(t *testing.T) {
+			w, c := nextWorld(t)
+			c.Key.Next = before
+			w.settle()
+			c.Key.Next = true
+			w.vault.fail = func(op, path string) error {
+				if strings.Contains(path, "pending/next/") && op != "metadata" {
+					return errors.New("permission denied")
+				}
+				return nil
+			}
+			for range 3 {
+				was := w.secretPair("tls/api").leaf().SerialNumber
+				for end := w.at.Add(89 * day); w.at.Before(end); w.at = w.at.Add(6 * time.Hour) {
+					if _, err := w.apply(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if is := w.secretPair("tls/api").leaf(); is.SerialNumber.Cmp(was) == 0 || !is.NotAfter.After(w.at) {
+					t.Fatalf("it is not renewed, and ends %s", is.NotAfter)
+				}
+				if r := w.ledger.record(t, "api"); r.Live.Serial != serialOf(w.secretPair("tls/api").leaf()) || r.LastFailure == nil || r.LastFailure.Operation != KindStage {
+					t.Errorf("the record is %+v, failed last %+v", r, r.LastFailure)
+				}
+			}
+		})
+	}
 }

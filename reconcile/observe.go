@@ -48,8 +48,9 @@ func (s Secret) Behind() bool { return s.Live != nil && s.Live.Version != s.Vers
 // Pending is what the metadata of a pending secret says.
 type Pending struct {
 	KeyDigest string
-	Follows   int  // the version of the secret that it was made to follow
-	Ours      bool // it carries the mark of this ledger
+	Follows   int       // the version of the secret that it was made to follow
+	Ours      bool      // it carries the mark of this ledger
+	Since     time.Time // when the attempt began; zero where that is not known
 }
 
 // Observed is what is there.
@@ -291,7 +292,8 @@ func (o *Observer) pending(ctx context.Context, name string) (Pending, bool, err
 		return Pending{}, false, placeError{fmt.Errorf("reading the metadata of the pending secret of %q: its %s %q is no number; remove that secret (vault kv metadata delete %s/%s/pending/%[1]s)",
 			name, metaVersion, custom[metaVersion], o.StateMount, o.StatePrefix)}
 	}
-	return Pending{KeyDigest: custom[metaKey], Follows: follows, Ours: o.ours(custom)}, true, nil
+	since, _ := time.Parse(time.RFC3339, custom[metaStarted])
+	return Pending{KeyDigest: custom[metaKey], Follows: follows, Ours: o.ours(custom), Since: since}, true, nil
 }
 
 // locations are the places that matter, with the certificates they matter to:

@@ -140,7 +140,7 @@ func (s *drafts) store(ctx context.Context, name string, d *draft) error {
 		}
 	}
 	if !d.described {
-		meta := map[string]string{metaKey: d.KeyDigest, metaVersion: strconv.Itoa(d.CAS)}
+		meta := map[string]string{metaKey: d.KeyDigest, metaVersion: strconv.Itoa(d.CAS), metaStarted: d.Started.UTC().Format(time.RFC3339)}
 		err = s.secrets.WriteMetadata(ctx, s.mount, s.path(name), stateMeta(meta, s.ledger))
 		if err != nil {
 			return err

@@ -132,7 +132,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 			actions = append(actions, retire(r, observed, claimed, now))
 		}
 	}
-	actions = append(actions, leftovers(wanted, observed)...)
+	actions = append(actions, leftovers(wanted, observed, now)...)
 	slices.SortFunc(actions, func(a, b Action) int { return strings.Compare(a.Certificate, b.Certificate) })
 	return actions
 }

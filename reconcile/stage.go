@@ -13,11 +13,16 @@ func (a *attempt) nextFor(ctx context.Context, shape string) (*stagedKey, error)
 	if !a.action.Spec.Key.Next {
 		return nil, nil
 	}
+	l := a.action.Secret.Live
 	n, err := a.next.load(ctx, a.action.Certificate)
+	if err != nil && (l == nil || l.NextKeyDigest == "" || l.NotAfter.Sub(a.now()) < l.Lifetime()/10) {
+		a.unread = err // nobody counts on it, or nobody can wait for it any more
+		return nil, nil
+	}
 	if err != nil || n == nil || n.shape != shape {
 		return nil, err
 	}
-	if l := a.action.Secret.Live; l != nil && l.KeyDigest == n.digest {
+	if l != nil && l.KeyDigest == n.digest {
 		return nil, nil // it is live already
 	}
 	return n, nil
@@ -28,6 +33,8 @@ func (a *attempt) keyWords(next *stagedKey) string {
 	switch {
 	case !a.action.Spec.Key.Next:
 		return ""
+	case a.unread != nil:
+		return "; its key was not published ahead, as the staged one could not be read: " + firstLine(message(a.unread))
 	case next == nil:
 		return "; its key was not published ahead, as none was staged"
 	case !a.wasPublished(next.digest):
@@ -51,9 +58,10 @@ func (a *attempt) toldNext() string {
 }
 
 // makeNext makes the key that is staged once the pair is live, with the pending
-// secret: the secret itself can name it, and a crash makes no other one.
+// secret: the secret itself can name it, and a crash makes no other one. Where
+// staging is what fails, none is: the secret would name a key that nobody has.
 func (a *attempt) makeNext(d *draft) (err error) {
-	if !a.action.Spec.Key.Next {
+	if !a.action.Spec.Key.Next || failsToStage(a.action.Record) {
 		d.Next = nil
 		return nil
 	}
@@ -64,7 +72,8 @@ func (a *attempt) makeNext(d *draft) (err error) {
 }
 
 // stageDrafted stages the key that the pending secret has for it, in place of
-// the one that is live by now.
+// the one that is live by now. What cannot be staged again and again is left to
+// the next plan: it holds up no renewal after this one.
 func (a *attempt) stageDrafted(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
@@ -72,6 +81,15 @@ func (a *attempt) stageDrafted(ctx context.Context) error {
 	if next == nil {
 		return nil // what may be staged is the next plan's matter
 	}
+	err := a.stageNext(ctx, next)
+	if r := a.action.Record; err != nil && r != nil && r.Failures >= pageAfter {
+		a.report("stage", "it is tried again with the next pass: "+firstLine(message(err)))
+		a.unstaged, err = err, nil
+	}
+	return err
+}
+
+func (a *attempt) stageNext(ctx context.Context, next *stagedKey) error {
 	there, err := a.next.load(ctx, a.action.Certificate)
 	if err != nil {
 		return err

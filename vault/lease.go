@@ -19,7 +19,8 @@ import (
 //	holder B                waits ······················ ├─ acquire
 //
 // The moment it ends is the holder's clock's, so that one clock may be behind
-// another by at most skew.
+// another by at most skew. An end that is far away is the word of a clock that
+// ran ahead: then it counts how long nobody has renewed it.
 type Lease struct {
 	kv          *KV
 	mount, path string
@@ -30,10 +31,15 @@ type Lease struct {
 
 	mu      sync.Mutex
 	version int // the version this process wrote; 0: it holds nothing
+	seen    int // the version of another's that was seen last
+	seenAt  time.Time
 }
 
 // skew is how far two replicas' clocks may be apart.
 const skew = 5 * time.Second
+
+// mostTTLs is how many times its life ahead the end of a lease is believed.
+const mostTTLs = 10
 
 // The fields of the lease's secret.
 const (
@@ -92,7 +98,18 @@ func (l *Lease) look(ctx context.Context) (version int, by string, until time.Ti
 		return 0, "", time.Time{}, &Error{doing: "reading the lease " + l.mount + "/" + l.path, said: fmt.Sprintf("its end %q is no RFC 3339 time", data[leaseUntil]),
 			advice: "remove it where no certroll runs: vault kv metadata delete " + l.mount + "/" + l.path}
 	}
-	return version, data[leaseHolder], until.Add(skew), nil
+	return version, data[leaseHolder], l.endOf(version, until), nil
+}
+
+// endOf is when another's lease ends at the latest.
+func (l *Lease) endOf(version int, until time.Time) time.Time {
+	if l.seen != version {
+		l.seen, l.seenAt = version, l.now()
+	}
+	if until.Sub(l.now()) > mostTTLs*l.ttl {
+		until = l.seenAt.Add(l.ttl)
+	}
+	return until.Add(skew)
 }
 
 // write takes or renews the lease, following a version.

@@ -71,6 +71,32 @@ func TestLease(t *testing.T) {
 	acquire(a, false)
 }
 
+// TestLeaseOfAClockAhead: who was killed while its clock ran ahead locks nobody
+// out until then; who is alive keeps what it renews.
+func TestLeaseOfAClockAhead(t *testing.T) {
+	v := server(t)
+	kv := NewKV(newClient(t, v, v.Token))
+	right, ahead := &clock{at: time.Now()}, &clock{at: time.Now().AddDate(1, 0, 0)}
+	a, b := NewLease(kv, "secret", "certroll/ahead", "a", time.Minute), NewLease(kv, "secret", "certroll/ahead", "b", time.Minute)
+	a.now, b.now = ahead.now, right.now
+	acquire := func(l *Lease, want bool) {
+		t.Helper()
+		held, _, until, err := l.Acquire(t.Context())
+		if err != nil || held != want || until.Sub(l.now()) > time.Minute+skew {
+			t.Fatalf("held %v until %s, error %v; want held %v", held, until, err, want)
+		}
+	}
+	for range 3 {
+		acquire(a, true)
+		acquire(b, false)
+		right.turn(50 * time.Second)
+		ahead.turn(50 * time.Second)
+	}
+	acquire(b, false)
+	right.turn(16 * time.Second)
+	acquire(b, true)
+}
+
 // TestLeaseRace: of many that come at once exactly one gets it.
 func TestLeaseRace(t *testing.T) {
 	v := server(t)

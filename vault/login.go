@@ -124,9 +124,9 @@ func (a Auth) method() (api.AuthMethod, error) {
 func (a Auth) wholeAppRole() error {
 	switch {
 	case a.RoleID == "":
-		return fmt.Errorf("there is no role_id: set it to what `vault read auth/%s/role/NAME/role-id` says", a.mount())
+		return errors.New("there is no role_id in the auth block: set it to what `vault read auth/" + a.mount() + "/role/NAME/role-id` says")
 	case a.SecretIDFile == "" && a.SecretIDEnv == "":
-		return errors.New("there is no secret id: set secret_id_file or secret_id_env to where it is found")
+		return errors.New("there is no secret id: set secret_id_file or secret_id_env in the auth block to where it is found")
 	}
 	return nil
 }
@@ -206,7 +206,7 @@ func (c *Client) refusedLogin(err error, method api.AuthMethod) error {
 	case isJWT:
 		e.advice = "the token was refused: see what the role is bound to (`vault read auth/" + a.mount() + "/role/" + a.Role + "`)"
 	default:
-		e.advice = "the credential was refused: see that it is the right one and not used up, what the auth method's role is bound to, and that mount, where the auth block sets it, is that of the auth method (vault auth list)"
+		e.advice = "the credential was refused: see that it is the right one and not used up, and what the auth method's role is bound to"
 	}
 	if claims := l.claims(); claims != "" {
 		e.advice += "; the token has " + claims

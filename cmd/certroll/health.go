@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// leastPatience is how long nothing may move, beside the interval: single
-	// steps, such as a DNS provider's propagation, may take many minutes.
-	leastPatience = 30 * time.Minute
+	// leastPatience is how long nothing may move, beside the interval: to wait
+	// for a DNS provider's propagation may take an hour, by the config repo or by
+	// the provider itself. Whoever is restarted in it waits from its beginning.
+	leastPatience = 90 * time.Minute
 	// reachEvery is how often Vault is asked at most, however often we are.
 	reachEvery = 10 * time.Second
 	// reachTimeout is how long its answer may take.

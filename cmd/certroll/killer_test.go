@@ -206,6 +206,38 @@ func TestKillWhileStaging(t *testing.T) {
 	}
 }
 
+// TestKillThenRemove: of a run that was killed on a first issue, and whose block
+// is gone by the next one, no key is left, and that is told.
+func TestKillThenRemove(t *testing.T) {
+	t.Parallel()
+	lab := newLab(t)
+	lab.program = build(t)
+	k := &killer{only: func(req *http.Request) bool {
+		return strings.Contains(req.URL.Path, "/data/") && strings.Contains(req.URL.Path, "/pending/") && req.Method != http.MethodGet
+	}}
+	k.stand(t, lab)
+	w := lab.fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.settings("")
+	if killed, out := k.run(w, 2, true, "apply", "-auto-approve"); !killed {
+		t.Fatalf("it was not killed:\n%s", out)
+	}
+	w.push(map[string]string{"certs.hcl": "# none\n"}, "Remove it")
+	w.expireLease()
+	if plan := w.certroll(0, "plan"); strings.Contains(plan, "will be retired") {
+		t.Errorf("what another may just have begun is to be destroyed:\n%s", plan)
+	}
+	w.begunLongAgo("api")
+	plan := w.certroll(0, "plan")
+	if !strings.Contains(plan, "will be retired") {
+		t.Errorf("the plan says\n%s", plan)
+	}
+	w.certroll(0, "apply", "-auto-approve")
+	w.noPending()
+	if events := w.events(); len(events) != 1 || events[0].Operation != "retire" || events[0].Status != "success" {
+		t.Errorf("events %+v", events)
+	}
+}
+
 // stand puts the killer between certroll and the servers.
 func (k *killer) stand(t testing.TB, lab *world) {
 	front := k.proxy(t, strings.TrimSuffix(lab.directory, "/dir"), lab.caBundle)
@@ -284,6 +316,20 @@ func urlLost(log []string, after bool) bool {
 		return after
 	}
 	return !after && last > 0 && strings.HasSuffix(log[last-1], "/order-plz")
+}
+
+// begunLongAgo ages what is pending of a certificate.
+func (w *world) begunLongAgo(name string) {
+	w.t.Helper()
+	at, meta := "secret/metadata/"+w.prefix+"/pending/"+name, map[string]any{}
+	if err := w.vault.API(w.t.Context(), http.MethodGet, at, nil, &meta); err != nil {
+		w.t.Fatal(err)
+	}
+	custom := meta["data"].(map[string]any)["custom_metadata"].(map[string]any)
+	custom["started"] = time.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339)
+	if err := w.vault.API(w.t.Context(), http.MethodPost, at, map[string]any{"custom_metadata": custom}, nil); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // expireLease lets a lease of a killed run end without waiting for it.

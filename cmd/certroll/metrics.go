@@ -26,6 +26,7 @@ type metrics struct {
 
 	mu       sync.Mutex
 	last     reconcile.Pass // how the last pass ended
+	any      bool           // there was one
 	seen     reconcile.Pass // the last one that saw Vault and the ledger
 	passedAt time.Time      // when that was
 	revision revisionTaken
@@ -105,7 +106,7 @@ func (m *metrics) passed(p reconcile.Pass, revision revisionTaken, now time.Time
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.passDurations.Observe(p.Took.Seconds())
-	m.last = p
+	m.last, m.any = p, true
 	if m.revision = revision; p.Standing != nil {
 		m.seen, m.passedAt = p, now
 	}
@@ -166,10 +167,12 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, a := range m.seen.Standing {
 		send.action(a)
 	}
-	send.states(m.seen.Records, m.passedAt)
-	send.ledger(m.last.Backlog)
-	send.outages(m.last.Outages)
+	if m.any {
+		send.ledger(m.last.Backlog)
+		send.outages(m.last.Outages)
+	}
 	if !m.passedAt.IsZero() {
+		send.states(m.seen.Records, m.passedAt)
 		send.time(passedMetric, m.passedAt)
 		send.yes(anchoredMetric, m.seen.Unanchored == nil)
 		send.problems(m.seen.Problems)

@@ -168,6 +168,20 @@ func TestMetricsValues(t *testing.T) {
 	}
 }
 
+// TestMetricsBeforeAPass: how things stand is not told before anybody has looked,
+// as while Vault is waited for.
+func TestMetricsBeforeAPass(t *testing.T) {
+	families, err := newMetrics().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if name := f.GetName(); name != "certroll_build_info" && name != "certroll_pass_duration_seconds" {
+			t.Errorf("%s is told", name)
+		}
+	}
+}
+
 // TestMetricsPerCertificate: what Prometheus keeps grows by six series with each
 // certificate that is well, as the reference says, and by nine at most.
 func TestMetricsPerCertificate(t *testing.T) {

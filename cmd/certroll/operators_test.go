@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"testing"
 
@@ -89,6 +90,14 @@ func operators(w *world) {
 	}
 	if path := static.text(t, "spec", "mount") + "/" + static.text(t, "spec", "path"); path != "secret/tls/web" {
 		t.Errorf("the Vault Secrets Operator reads %s", path)
+	}
+	for _, audiences := range []any{
+		store.at(t, "spec", "provider", "vault", "auth", "kubernetes", "serviceAccountRef", "audiences"),
+		login.at(t, "spec", "kubernetes", "audiences"),
+	} {
+		if !reflect.DeepEqual(audiences, []any{"vault"}) {
+			t.Errorf("the tokens are for %v, and the role of the README is for vault", audiences)
+		}
 	}
 	included := maps.Clone(preset)
 	maps.DeleteFunc(included, func(field, _ string) bool { return !includes(t, static, field) })

@@ -215,7 +215,7 @@ func TestHealth(t *testing.T) {
 	}
 	says(h.alive, 200, "ok")
 	h.turned = h.turned.Add(-h.patience - time.Second)
-	says(h.alive, 503, "nothing has moved for 33m")
+	says(h.alive, 503, "nothing has moved for 1h33m")
 	h.turn()
 	says(h.alive, 200, "ok")
 }

@@ -1,6 +1,6 @@
 # For a program that takes key and certificate from two files: a directory for
 # each pair, and a link that is moved from one to the next in one step.
-# vault agent -config=../nginx/agent.hcl -config=agent.hcl
+# vault agent -config=nginx/agent.hcl -config=two-files.hcl
 
 template {
   # Not writeToFile: it is run with each look at Vault, and empties the files

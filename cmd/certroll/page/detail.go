@@ -86,7 +86,7 @@ func (v *detailView) RenewalRule() string {
 	case reconcile.ReasonThreshold:
 		return "by its threshold"
 	default:
-		return ""
+		return "when its pause ended"
 	}
 }
 

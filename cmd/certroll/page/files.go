@@ -80,7 +80,7 @@ func (p *Page) Files(history func(certificate string) History, write func(name s
 		if err := one("certificate.html", "certificates/"+fileName(c.Name), &v); err != nil {
 			return err
 		}
-		index = append(index, entry{c.Name, c.State, c.State.Word(), c.Issuer, c.NotAfter, layout{Static: true}.Way(c.Name), c.text})
+		index = append(index, entry{seen(c.Name), c.State, c.State.Word(), seen(c.Issuer), c.NotAfter, layout{Static: true}.Way(c.Name), c.text})
 	}
 	for _, data := range []struct {
 		name string

@@ -70,7 +70,7 @@ type Certificate struct {
 	Version  int               `json:"vault_version"` // 0: nothing is live
 	NotAfter *time.Time        `json:"not_after"`
 	RenewAt  *time.Time        `json:"renew_at"` // null: it is not renewed by itself
-	RenewBy  reconcile.Reason  `json:"renew_by"` // what renew_at comes from, "" where it is null
+	RenewBy  reconcile.Reason  `json:"renew_by"` // what renew_at comes from, "" where it is null or a pause's end
 	Window   *Window           `json:"window"`   // the CA's suggested window, where that decides
 	Failures int               `json:"failures"` // in a row
 	Class    reconcile.Class   `json:"class"`    // of the last failure
@@ -155,7 +155,7 @@ func newCertificate(r *reconcile.Record, a *reconcile.Action, open []reconcile.P
 		c.fromAction(a)
 	}
 	if r != nil {
-		c.fromRecord(r)
+		c.fromRecord(r, now)
 	}
 	c.text = c.searched()
 	return c
@@ -185,7 +185,7 @@ func (c *Certificate) fromAction(a *reconcile.Action) {
 
 // fromRecord takes what the ledger says; it stands over what the plan says of
 // the same.
-func (c *Certificate) fromRecord(r *reconcile.Record) {
+func (c *Certificate) fromRecord(r *reconcile.Record, now time.Time) {
 	c.Name, c.File, c.WaitsFor, c.Failures = r.Certificate, r.File, r.WaitsFor(), r.Failures
 	if len(r.Names) > 0 {
 		c.Names = r.Names
@@ -208,6 +208,9 @@ func (c *Certificate) fromRecord(r *reconcile.Record) {
 		return // nobody renews it any more
 	}
 	c.RenewAt, c.RenewBy = r.RenewAt, r.NextBy()
+	if c.RenewAt == nil && !r.Paused(now) {
+		c.RenewAt = r.Unmanaged.Until // its pause is over
+	}
 	if c.RenewBy == reconcile.ReasonWindow || c.RenewBy == reconcile.ReasonRevoking {
 		c.Window = &Window{Start: r.RenewalInfo.Start, End: r.RenewalInfo.End}
 	}

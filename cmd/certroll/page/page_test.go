@@ -66,6 +66,7 @@ func TestState(t *testing.T) {
 		"turned off":                  {record: off, want: Unmanaged},
 		"gone":                        {record: gone, want: Retired},
 		"nothing yet":                 {action: &reconcile.Action{Kind: reconcile.KindIssue, Certificate: "a"}, want: Missing},
+		"gone before it was issued":   {action: &reconcile.Action{Kind: reconcile.KindRetire, Certificate: "a"}, want: Retired},
 		"nothing yet, and it is held": {action: wait, want: Held},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,6 +152,21 @@ func TestPages(t *testing.T) {
 	f.Page = 1 << 40
 	if v := p.index(layout{}, f); v.Filter.Page != 3 || len(v.Rows) != 1 {
 		t.Errorf("far beyond the last page is page %d with %d rows", v.Filter.Page, len(v.Rows))
+	}
+}
+
+// TestPauseIsOver: what became due by the end of its pause has no moment of a
+// renewal in its record.
+func TestPauseIsOver(t *testing.T) {
+	ended := noon.Add(-30 * day24)
+	r := live("a", "ca", 60*day24, 90*day24)
+	r.RenewAt, r.Unmanaged = nil, &reconcile.Unmanaged{Until: &ended}
+	v := New(Input{Records: []*reconcile.Record{r}}, noon).index(layout{}, Filter{})
+	if len(v.Rows) != 1 || v.Rows[0].State != Overdue {
+		t.Fatalf("it is %+v", v.Rows)
+	}
+	if note := v.Rows[0].Note(); note != "due since 2026-10-26 12:00:00 UTC and nobody has tried" {
+		t.Errorf("its note is %q", note)
 	}
 }
 

@@ -30,9 +30,8 @@ var assets = func() map[string][]byte {
 }()
 
 // templates hold the page. Whatever comes from outside goes through
-// html/template's escaping, and through seen.
+// html/template's escaping; render has it seen.
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"seen":    seen,
 	"date":    func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
 	"stamp":   stamp,
 	"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
@@ -51,7 +50,12 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 }).ParseFS(embedded, "assets/*.html"))
 
 func render(w io.Writer, name string, view any) error {
-	return templates.ExecuteTemplate(w, name, view)
+	var b strings.Builder
+	if err := templates.ExecuteTemplate(&b, name, view); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, seen(b.String()))
+	return err
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
@@ -104,8 +108,8 @@ func spaced(s string) string {
 	return b.String()
 }
 
-// seen replaces what cannot be seen in an upstream's words, or turns the order
-// of what can.
+// seen replaces what cannot be seen in anybody's words, or turns the order of
+// what can.
 func seen(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || unicode.IsGraphic(r) {

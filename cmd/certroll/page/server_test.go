@@ -87,6 +87,10 @@ func TestUpstreamWords(t *testing.T) {
 	api.LastFailure.Message, api.Hold.Reason, api.Hold.Class = hostile, hostile, reconcile.ClassCAA
 	api.Labels = map[string]string{"team": `"><img src=x onerror=alert(1)>`, "a": "b,c"}
 	api.File = `certs/"<b>.hcl`
+	for _, word := range []*string{&api.Live.Serial, &api.Live.KeyDigest, &api.Live.Revision, &api.Live.Issuer, &in.Ledger} {
+		*word += "\u202e"
+	}
+	api.LastFailure.Class += "\u202e"
 	api.Live.DNSAccount, api.Live.Directory = hostile, "javascript:alert(1)"
 	in.Standing[0].Detail = hostile
 	in.Problems[0].Message, in.Problems[0].Advice = hostile, hostile
@@ -97,7 +101,7 @@ func TestUpstreamWords(t *testing.T) {
 	in.Troubles = []string{hostile}
 	s, ledger := serving(t, in)
 	ledger.tree.(fstest.MapFS)["audit/2026/11.jsonl"] = &fstest.MapFile{Data: []byte(`{"schema":1,"id":"x","certificate":"api","time":"2026-11-25T10:00:00Z","operation":"renew","status":"failure",` +
-		`"actor":"<script>alert(1)</script>","message":"<script>alert(2)</script>` + "\u202e\u0007" + `"}` + "\n")}
+		`"class":"caa` + "\u202e" + `","old_serial":"` + "\u202e" + `","actor":"<script>alert(1)</script>","message":"<script>alert(2)</script>` + "\u202e\u0007" + `"}` + "\n")}
 	for _, address := range []string{"/", "/certificates/api", "/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&label=%22%3E%3Cscript%3E", "/certificates/%3Cscript%3Ealert(1)%3C%2Fscript%3E"} {
 		body := get(s, address).Body.String()
 		if strings.Contains(body, "<script>") || strings.Contains(body, "<img") || strings.Contains(body, `href="javascript`) {

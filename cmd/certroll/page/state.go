@@ -62,8 +62,8 @@ func stateOf(r *reconcile.Record, a *reconcile.Action, now time.Time) State {
 		return Paging
 	case r != nil && r.State == reconcile.StateFailing:
 		return Failing
-	case r != nil && r.State == reconcile.StateRetired && !wanted:
-		return Retired
+	case r != nil && r.State == reconcile.StateRetired && !wanted, r == nil && a != nil && a.Kind == reconcile.KindRetire:
+		return Retired // of one without a record there is a rest to clear away
 	case r == nil || r.Live == nil || r.State == reconcile.StateRetired:
 		if held {
 			return Held
