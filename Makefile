@@ -33,7 +33,7 @@ lab: ## build the real servers of the demo and the tests, once
 .PHONY: demo
 demo: build lab ## watch certificates declared in Git appear in a real Vault; KEEP=1 leaves the lab up
 	@$(GO) build -o bin/demo ./examples/lab/demo
-	@bin/demo -certroll bin/certroll -config examples/quickstart/certs $(if $(KEEP),-keep)
+	@bin/demo -certroll bin/certroll -config examples/quickstart/certs $(if $(filter-out 0,$(KEEP)),-keep)
 
 .PHONY: test
 test: lab ## run every test, the integration tests included

@@ -68,7 +68,7 @@ type Finding struct {
 // Examination is what was looked at and what was found.
 type Examination struct {
 	Certificates int       // examined
-	Canaries     int       // written
+	Canaries     int       // tried
 	Findings     []Finding // the worst first
 	// Incomplete tells that time ran out: what was not found may be there.
 	Incomplete bool

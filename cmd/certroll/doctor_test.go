@@ -64,7 +64,7 @@ func TestDoctor(t *testing.T) {
 		w.token = token
 		w.settings("")
 		out := w.certroll(0, "doctor")
-		if !strings.Contains(out, "ok 1 certificate looked at, 1 canary written: nothing stands in the way of a renewal.") {
+		if !strings.Contains(out, "ok 1 certificate looked at, 1 canary tried: nothing stands in the way of a renewal.") {
 			t.Errorf("it says:\n%s", out)
 		}
 		if left := w.dns.Challenges(); len(left) != 0 {
@@ -135,6 +135,6 @@ func TestDoctor(t *testing.T) {
 		if err := w.dns.Add("_acme-challenge.lost.lab.test. 60 IN CNAME lost.gone.test."); err != nil {
 			t.Fatal(err)
 		}
-		w.says("doctor", "Error: zone of gone.test (validation)", "_acme-challenge.lost.lab.test leads to lost.gone.test", "no canary written: 1 error")
+		w.says("doctor", "Error: zone of gone.test (validation)", "_acme-challenge.lost.lab.test leads to lost.gone.test", "no canary tried: 1 error")
 	})
 }

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -166,7 +169,7 @@ func (s *settings) destinations(names []string) ([]*notifySettings, error) {
 	for _, name := range names {
 		n := byName[name]
 		if n == nil {
-			return nil, fmt.Errorf("there is no notify block %q in certroll.hcl", name)
+			return nil, fmt.Errorf("there is no notify block %q in certroll.hcl, which has %s", name, strings.Join(slices.Sorted(maps.Keys(byName)), ", "))
 		}
 		chosen = append(chosen, n)
 	}

@@ -43,7 +43,7 @@ func (s *settings) source() (*gitsync.Source, error) {
 // that is since certroll runs in another directory than certroll.hcl is in.
 func (s *settings) lacks(what, advice string) error {
 	if s.file == nil {
-		return fmt.Errorf("there is no %s, and no certroll.hcl was read: there is none in this directory; name it with -config or CERTROLL_CONFIG, or write one (docs/certroll.md)", what)
+		return fmt.Errorf("there is no %s, and no certroll.hcl in this directory: name it with -config or CERTROLL_CONFIG, or write one (docs/certroll.md); %s", what, advice)
 	}
 	return fmt.Errorf("there is no %s: %s", what, advice)
 }
@@ -77,6 +77,11 @@ func (s *settings) ledgerWith(memory string, key *gitsync.SigningKey) (*gitsync.
 	auth, err := s.Ledger.Auth.auth()
 	if err != nil {
 		return nil, err
+	}
+	if memory != "" {
+		if err := os.MkdirAll(memory, 0o700); err != nil {
+			return nil, fmt.Errorf("making the state directory: %w; set state_dir in certroll.hcl to a directory that this user may write", err)
+		}
 	}
 	return gitsync.OpenLedger(gitsync.LedgerOptions{
 		URL: s.Ledger.URL, Branch: s.Ledger.Branch, Directory: s.Ledger.Directory, Auth: auth,

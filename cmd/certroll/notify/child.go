@@ -55,8 +55,8 @@ var untitled = []string{"pagerduty", "signal", "wecom"}
 // begins with it.
 func sendTo(raw, subject, text string) error {
 	service, err := (&router.ServiceRouter{}).Locate(raw)
-	if err != nil {
-		return err
+	if err != nil { // of which the library keeps the cause to itself
+		return fmt.Errorf("%w; shoutrrr's documentation has the services, and how their URLs are written", err)
 	}
 	params := types.Params{}
 	if !slices.Contains(untitled, service.GetID()) {

@@ -51,11 +51,11 @@ func WriteExamination(w io.Writer, p Palette, x Examination) {
 func canaries(n int) string {
 	switch n {
 	case 0:
-		return "no canary written"
+		return "no canary tried"
 	case 1:
-		return "1 canary written"
+		return "1 canary tried"
 	}
-	return sprint("%d canaries written", n)
+	return sprint("%d canaries tried", n)
 }
 
 func writeFinding(out printer, p Palette, f reconcile.Finding) {

@@ -67,7 +67,7 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 		out.f("%s\n", indent(wrap(f.Message, 90), "                "))
 	}
 	if h := r.Hold; h != nil {
-		line("waits until", stamp(h.Until)+", "+untold(h.Reason, r.LastFailure))
+		line("waits until", stamp(h.Until)+", "+untold(h.Reason, r.LastFailure)+sooner(r))
 	}
 	writeFailures(out, p, s.Failures)
 }
@@ -86,6 +86,14 @@ func untold(reason string, f *reconcile.Failure) string {
 		return reason
 	}
 	return strings.TrimSuffix(reason, ": "+f.Message)
+}
+
+// sooner is the way out of a hold. What the CA itself stated is not ended by it.
+func sooner(r *reconcile.Record) string {
+	if f := r.LastFailure; f == nil || f.Class == reconcile.ClassRateLimited {
+		return ""
+	}
+	return "; certroll retry " + r.Certificate + " ends it once the cause is mended"
 }
 
 func writeLive(line func(key, value string), l *reconcile.Live, s *Story) {
