@@ -35,11 +35,11 @@ func (l Location) String() string { return l.Mount + "/" + l.Path }
 
 // Secret is what the metadata of one secret says.
 type Secret struct {
-	Version  int    // current version; 0: never written
-	Readable bool   // the current version is neither deleted nor destroyed
-	Owner    string // the certificate it speaks of; "" where it is not certroll's
-	Live     *Live  // nil where it is not certroll's
-	Custom   map[string]string
+	Version  int               // current version; 0: never written
+	Readable bool              // the current version is neither deleted nor destroyed
+	Owner    string            // the certificate it speaks of; "" where it is not certroll's
+	Live     *Live             // nil where it is not certroll's
+	Custom   map[string]string // nil in Observed
 }
 
 // Behind tells that the metadata speaks of an older version than the current.
@@ -192,6 +192,7 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 			if err != nil {
 				return obscure(err, owners...)
 			}
+			s.Custom = nil // whoever writes it anew reads it anew; of 100,000 it is much to keep
 			mu.Lock()
 			defer mu.Unlock()
 			obs.Secrets[loc] = s

@@ -148,15 +148,18 @@ func (a *attempt) stageHere(ctx context.Context) error {
 // withdraw destroys the next key of a certificate whose block is gone, and takes
 // its digest off the secret, unless that is an heir's by now.
 func (a *attempt) withdraw(ctx context.Context, r *Record) error {
-	s := a.action.Secret
 	if a.action.Next == nil && (r.Live == nil || r.Live.NextKeyDigest == "") {
 		return nil
 	}
 	if err := a.next.drop(ctx, r.Certificate); err != nil {
 		return fmt.Errorf("destroying the staged key of %q: %w", r.Certificate, err)
 	}
-	if s.Owner != r.Certificate || s.Live.NextKeyDigest == "" || a.hasHeir() {
+	if a.action.Secret.Owner != r.Certificate || a.hasHeir() {
 		return nil
+	}
+	s, err := a.observer.Secret(ctx, a.action.At)
+	if err != nil || s.Owner != r.Certificate || s.Live.NextKeyDigest == "" {
+		return err
 	}
 	custom := maps.Clone(s.Custom)
 	for _, key := range []string{metaNextKey, metaNextShape, metaNextSince} {
