@@ -162,7 +162,7 @@ func headOf(kind reconcile.NoticeKind, n reconcile.Notice, who string) string {
 	case reconcile.NoticeRevoked:
 		return "a certificate" + of + " was revoked"
 	case reconcile.NoticeRecovered:
-		return who + " recovered"
+		return who + recoveredText(e)
 	case reconcile.NoticeResolved:
 		return resolvedHead(n, of)
 	case reconcile.NoticeIssued:
@@ -171,6 +171,18 @@ func headOf(kind reconcile.NoticeKind, n reconcile.Notice, who string) string {
 		return who + " renewed"
 	}
 	return string(kind)
+}
+
+// recoveredText tells a success from what ends failures without one.
+func recoveredText(e reconcile.Event) string {
+	switch e.Reason {
+	case reconcile.ReasonPauseBegan:
+		return " fails no longer: its renewal was turned off"
+	case reconcile.ReasonRemoved:
+		return " fails no longer: its block is gone"
+	default:
+		return " recovered"
+	}
 }
 
 func subjectText(subject string) string {

@@ -35,6 +35,8 @@ func TestNotificationSubjects(t *testing.T) {
 		"a revision has mistakes and was refused":                         noticeOf(reconcile.NoticeRefused, reconcile.Event{Operation: reconcile.KindConfig}),
 		"a certificate of api was revoked":                                noticeOf(reconcile.NoticeRevoked, reconcile.Event{}, "api"),
 		"api recovered":                                                   noticeOf(reconcile.NoticeRecovered, reconcile.Event{}, "api"),
+		"api fails no longer: its renewal was turned off":                 noticeOf(reconcile.NoticeRecovered, reconcile.Event{Reason: reconcile.ReasonPauseBegan}, "api"),
+		"api fails no longer: its block is gone":                          noticeOf(reconcile.NoticeRecovered, reconcile.Event{Reason: reconcile.ReasonRemoved}, "api"),
 		"the config repo is taken again":                                  noticeOf(reconcile.NoticeResolved, reconcile.Event{Operation: reconcile.KindConfig}),
 		"Git and Vault can be reached again":                              noticeOf(reconcile.NoticeResolved, reconcile.Event{Operation: reconcile.KindPass}),
 		"a problem of api is gone":                                        noticeOf(reconcile.NoticeResolved, reconcile.Event{Operation: reconcile.KindDoctor}, "api"),
