@@ -126,12 +126,12 @@ func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *Ob
 	if err != nil {
 		return nil, err
 	}
-	obs, err := r.observer.observe(ctx, desired, tree, r.opts.Now(), before, stale, lenient)
+	obs, err := r.observer.observe(ctx, desired, tree, r.opts.Now(), before, stale, lenient, r.scribe.overlay)
 	if err != nil {
 		return nil, err
 	}
 	obs.Whole = fresh && len(obs.Unreadable) == 0
-	return obs, r.scribe.overlay(obs)
+	return obs, nil
 }
 
 // Result is how one action ended.
