@@ -200,13 +200,7 @@ func (r *Reconciler) applyUnderLease(ctx, run context.Context, desired *spec.Spe
 
 // stillTrue are the actions that a fresh look still calls for.
 func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned []Action, report *Report) ([]Action, error) {
-	before := &Observed{Secrets: map[Location]Secret{}, Staged: map[string]Staged{}}
-	for _, a := range planned {
-		before.Secrets[a.At] = a.Secret
-		if a.Next != nil {
-			before.Staged[a.Certificate] = *a.Next
-		}
-	}
+	before := seenBy(planned)
 	todo := actionable(planned)
 	stale := make(map[string]bool, len(todo))
 	for _, a := range todo {
@@ -232,6 +226,27 @@ func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned 
 		}
 	}
 	return still, nil
+}
+
+// seenBy is what a plan was made of, as far as its actions tell.
+func seenBy(planned []Action) *Observed {
+	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Staged: map[string]Staged{}}
+	for _, a := range planned {
+		if a.HeldBy == unreadableSubject {
+			continue // what could not be looked at is not missing
+		}
+		obs.Secrets[a.At] = a.Secret
+		if a.target != nil {
+			obs.Secrets[targetOf(a.Spec)] = *a.target
+		}
+		if a.Next != nil {
+			obs.Staged[a.Certificate] = *a.Next
+		}
+		if a.pending != nil {
+			obs.Pending[a.Certificate] = *a.pending
+		}
+	}
+	return obs
 }
 
 // tell brings the journal to the ledger, also where ctx has ended, and drops

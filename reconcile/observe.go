@@ -51,6 +51,8 @@ type Pending struct {
 	Follows   int       // the version of the secret that it was made to follow
 	Ours      bool      // it carries the mark of this ledger
 	Since     time.Time // when the attempt began; zero where that is not known
+
+	done bool // it goes once the ledger is told: nobody takes it up any more
 }
 
 // Observed is what is there.
@@ -71,8 +73,8 @@ type Observed struct {
 	Whole bool
 
 	told map[string]*Record // the records as the ledger has them
-	// done are the digests of the pending secrets that go once the ledger is
-	// told, by certificate: nobody takes them up any more.
+	// done are the digests of the pending secrets that go once the ledger is told,
+	// by certificate.
 	done map[string]string
 }
 
@@ -151,18 +153,27 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cmp.Or(max(o.Parallel, 0), 32))
+	pend := func(name string, p Pending) {
+		mu.Lock()
+		defer mu.Unlock()
+		p.done = p.KeyDigest != "" && p.KeyDigest == obs.done[name]
+		obs.Pending[name] = p
+	}
 	for _, name := range pending {
+		if !anew(name) {
+			if p, ok := before.Pending[name]; ok {
+				pend(name, p)
+				continue
+			}
+		}
 		g.Go(func() error {
 			p, ok, err := o.pending(ctx, name)
 			if err != nil {
 				return obscure(err, name)
 			}
-			if !ok || p.KeyDigest != "" && p.KeyDigest == obs.done[name] {
-				return nil
+			if ok {
+				pend(name, p)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			obs.Pending[name] = p
 			return nil
 		})
 	}
