@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -75,7 +76,7 @@ type Reconciler struct {
 	problems   *Problems  // as they were noted last; nil: not yet
 
 	heldMu sync.Mutex
-	held   map[string]bool // ids of the events of holds that were told
+	held   map[string]time.Time // by the id of an event that noteHeld has told, when it came last
 }
 
 // New wires a reconciler. The observer says where certroll's own state is.
@@ -105,7 +106,7 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		next:   &nextKeys{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now, records: &observer.records}, mooring: mooring{anchor: o.Anchor},
-		asks: &asks{store: o.Moments}, held: map[string]bool{},
+		asks: &asks{store: o.Moments}, held: map[string]time.Time{},
 	}
 }
 
@@ -326,21 +327,20 @@ func (r *Reconciler) runAll(ctx context.Context, desired *spec.Spec, rev Revisio
 	return r.noteHeld(ap.gate.heldEvents())
 }
 
-// noteHeld tells of what is held for many at once, each once a day.
+// noteHeld tells of what is held for many at once, each once a day, and of what
+// expires. However many these are, none is told with each pass.
 func (r *Reconciler) noteHeld(events []Event) error {
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
-	if len(r.held) > 1000 {
-		clear(r.held) // the ledger knows those of today
-	}
+	now := r.opts.Now()
+	maps.DeleteFunc(r.held, func(_ string, last time.Time) bool { return now.Sub(last).Abs() > 2*day })
 	for _, e := range events {
-		if r.held[e.ID] {
-			continue
+		if _, told := r.held[e.ID]; !told {
+			if err := r.scribe.note(entry{Event: e}); err != nil {
+				return err
+			}
 		}
-		if err := r.scribe.note(entry{Event: e}); err != nil {
-			return err
-		}
-		r.held[e.ID] = true
+		r.held[e.ID] = now
 	}
 	return nil
 }
@@ -349,7 +349,8 @@ func (r *Reconciler) noteHeld(events []Event) error {
 func (r *Reconciler) isHeld(id string) bool {
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
-	return r.held[id]
+	_, told := r.held[id]
+	return told
 }
 
 // dropTold removes the pending secrets whose story the ledger has.
