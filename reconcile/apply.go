@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -75,7 +76,7 @@ type Reconciler struct {
 	problems   *Problems  // as they were noted last; nil: not yet
 
 	heldMu sync.Mutex
-	held   map[string]bool // ids of the events of holds that were told
+	held   map[string]time.Time // by the id of an event that noteHeld has told, when it came last
 }
 
 // New wires a reconciler. The observer says where certroll's own state is.
@@ -105,7 +106,7 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		next:   &nextKeys{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		scribe: &scribe{ledger: ledger, journal: journal, now: o.Now, records: &observer.records}, mooring: mooring{anchor: o.Anchor},
-		asks: &asks{store: o.Moments}, held: map[string]bool{},
+		asks: &asks{store: o.Moments}, held: map[string]time.Time{},
 	}
 }
 
@@ -126,12 +127,12 @@ func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *Ob
 	if err != nil {
 		return nil, err
 	}
-	obs, err := r.observer.observe(ctx, desired, tree, r.opts.Now(), before, stale, lenient)
+	obs, err := r.observer.observe(ctx, desired, tree, r.opts.Now(), before, stale, lenient, r.scribe.overlay)
 	if err != nil {
 		return nil, err
 	}
 	obs.Whole = fresh && len(obs.Unreadable) == 0
-	return obs, r.scribe.overlay(obs)
+	return obs, nil
 }
 
 // Result is how one action ended.
@@ -200,13 +201,7 @@ func (r *Reconciler) applyUnderLease(ctx, run context.Context, desired *spec.Spe
 
 // stillTrue are the actions that a fresh look still calls for.
 func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned []Action, report *Report) ([]Action, error) {
-	before := &Observed{Secrets: map[Location]Secret{}, Staged: map[string]Staged{}}
-	for _, a := range planned {
-		before.Secrets[a.At] = a.Secret
-		if a.Next != nil {
-			before.Staged[a.Certificate] = *a.Next
-		}
-	}
+	before := seenBy(planned)
 	todo := actionable(planned)
 	stale := make(map[string]bool, len(todo))
 	for _, a := range todo {
@@ -232,6 +227,27 @@ func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned 
 		}
 	}
 	return still, nil
+}
+
+// seenBy is what a plan was made of, as far as its actions tell.
+func seenBy(planned []Action) *Observed {
+	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Staged: map[string]Staged{}}
+	for _, a := range planned {
+		if a.HeldBy == unreadableSubject {
+			continue // what could not be looked at is not missing
+		}
+		obs.Secrets[a.At] = a.Secret
+		if a.target != nil {
+			obs.Secrets[targetOf(a.Spec)] = *a.target
+		}
+		if a.Next != nil {
+			obs.Staged[a.Certificate] = *a.Next
+		}
+		if a.pending != nil {
+			obs.Pending[a.Certificate] = *a.pending
+		}
+	}
+	return obs
 }
 
 // tell brings the journal to the ledger, also where ctx has ended, and drops
@@ -311,21 +327,20 @@ func (r *Reconciler) runAll(ctx context.Context, desired *spec.Spec, rev Revisio
 	return r.noteHeld(ap.gate.heldEvents())
 }
 
-// noteHeld tells of what is held for many at once, each once a day.
+// noteHeld tells of what is held for many at once, each once a day, and of what
+// expires. However many these are, none is told with each pass.
 func (r *Reconciler) noteHeld(events []Event) error {
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
-	if len(r.held) > 1000 {
-		clear(r.held) // the ledger knows those of today
-	}
+	now := r.opts.Now()
+	maps.DeleteFunc(r.held, func(_ string, last time.Time) bool { return now.Sub(last).Abs() > 2*day })
 	for _, e := range events {
-		if r.held[e.ID] {
-			continue
+		if _, told := r.held[e.ID]; !told {
+			if err := r.scribe.note(entry{Event: e}); err != nil {
+				return err
+			}
 		}
-		if err := r.scribe.note(entry{Event: e}); err != nil {
-			return err
-		}
-		r.held[e.ID] = true
+		r.held[e.ID] = now
 	}
 	return nil
 }
@@ -334,7 +349,8 @@ func (r *Reconciler) noteHeld(events []Event) error {
 func (r *Reconciler) isHeld(id string) bool {
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
-	return r.held[id]
+	_, told := r.held[id]
+	return told
 }
 
 // dropTold removes the pending secrets whose story the ledger has.

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -116,5 +117,30 @@ func TestTaken(t *testing.T) {
 	take()
 	if told := said(); !slices.Equal(told, []Reason{ReasonRefused, ReasonTaken}) {
 		t.Errorf("told: %v", told)
+	}
+}
+
+// TestExpiringByTheThousand are told once too, and not with each pass.
+func TestExpiringByTheThousand(t *testing.T) {
+	w := newWorld(t)
+	r := w.reconciler()
+	var events []Event
+	for i := range 1500 {
+		events = append(events, Event{ID: eventID("expiring", fmt.Sprint(i))})
+	}
+	for range 3 {
+		for _, some := range [][]Event{events, nil} {
+			if err := r.noteHeld(some); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.at = w.at.Add(day)
+	}
+	if n := len(w.journal.lines); n != len(events) {
+		t.Errorf("%d of them are told %d times", len(events), n)
+	}
+	w.at = w.at.Add(2 * day)
+	if err := r.noteHeld(nil); err != nil || len(r.held) > 0 {
+		t.Errorf("%d that are over are remembered: %v", len(r.held), err)
 	}
 }

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"certroll/spec"
@@ -21,10 +22,10 @@ import (
 // leftoverAfter is for how long what a run has begun is nobody's at least.
 const leftoverAfter = time.Hour
 
-// isYoung tells whether a pending secret may be of a revision that is not known
-// here yet. One from the future was begun by a clock that ran ahead.
-func (p Pending) isYoung(now time.Time) bool {
-	return p.Since.After(now.Add(-leftoverAfter)) && !p.Since.After(now.Add(maxSkew))
+// isYoung tells whether what was begun then may be of a revision that is not known
+// here yet. What is from the future was begun by a clock that ran ahead.
+func isYoung(since, now time.Time) bool {
+	return since.After(now.Add(-leftoverAfter)) && !since.After(now.Add(maxSkew))
 }
 
 // leftovers are the actions that destroy what is pending or staged of names
@@ -35,15 +36,19 @@ func leftovers(wanted map[string]bool, obs *Observed, now time.Time) []Action {
 	}
 	var names []string
 	for name, p := range obs.Pending {
-		if p.Ours && !p.isYoung(now) {
+		if p.Ours {
 			names = append(names, name)
 		}
 	}
 	for name, n := range obs.Staged {
-		if n.Ours && !obs.Pending[name].isYoung(now) {
+		if n.Ours {
 			names = append(names, name)
 		}
 	}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		// Either shows that a run was there: an attempt may take hours.
+		return isYoung(obs.Pending[name].Since, now) || isYoung(obs.Staged[name].Since, now)
+	})
 	var actions []Action
 	for _, name := range sortedSet(names) {
 		if r := obs.Records[name]; spec.IsCertificateName(name) && !wanted[name] && (r == nil || r.State == StateRetired) {

@@ -196,3 +196,30 @@ func TestLeftoverOfANameThatCameBack(t *testing.T) {
 		t.Error("the secret was deleted again")
 	}
 }
+
+// TestStagedByAnotherAMomentAgo: a name that came back with key.next, and a run
+// that died once it had staged a key, on a revision that is not known here yet.
+func TestStagedByAnotherAMomentAgo(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	w.desired.Certificates = nil
+	w.settle()
+	c.Key.Next = true
+	w.desired.Certificates = []*spec.Certificate{c}
+	r, actions := w.planned()
+	died := true // before it can tell
+	r.scribe.ledger, r.scribe.journal = &dyingLedger{w.ledger, &died}, &dyingJournal{w.journal, &died}
+	if _, err := r.Apply(t.Context(), w.desired, Revision{}, actions); err != nil || len(w.keysOfState()) != 1 || len(w.journal.lines) > 0 {
+		t.Fatalf("%q are there, %d entries, %v", w.keysOfState(), len(w.journal.lines), err)
+	}
+	w.desired.Certificates = nil
+	if as := w.plan(); len(as) > 0 {
+		t.Errorf("the staged key is destroyed: %+v", as)
+	}
+	w.at = w.at.Add(2 * leftoverAfter)
+	w.settle()
+	if len(w.keysOfState()) > 0 {
+		t.Errorf("these stay: %q", w.keysOfState())
+	}
+}

@@ -91,6 +91,7 @@ type Loop struct {
 	turns    turns
 	planned  []Action
 	pulledAt time.Time
+	pullErr  error // how that pull ended
 	pullAt   time.Time
 	askedAt  time.Time
 	wakeAt   time.Time
@@ -229,6 +230,7 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 	desired, rev, err := l.repo.Pull(ctx)
 	// Replicas that started together do not ask together for ever.
 	l.pulledAt, l.pullAt = now, now.Add(l.o.Interval+rand.N(l.o.Interval/10+1))
+	l.pullErr = err
 	if desired != nil {
 		l.desired, l.rev = desired, rev
 	}
@@ -259,6 +261,9 @@ func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err
 	l.take(obs)
 	if first {
 		l.takeUpOutages()
+		if l.pullErr == nil {
+			l.noteEnd(sideRepo) // the pull was before it
+		}
 	}
 	return asked, nil
 }

@@ -38,7 +38,7 @@ const (
 	metaNextShape   = "next_key_shape"
 	metaNextSince   = "next_key_since"
 	metaLedger      = "ledger"  // of certroll's own state: whose it is
-	metaStarted     = "started" // of a pending secret: when its attempt began
+	metaStarted     = "started" // of a pending secret: when its attempt began; of a staged key: since when it is
 
 	managedBy = "certroll"
 	maxMeta   = 512 // bytes of one value

@@ -28,7 +28,8 @@ import (
 type Staged struct {
 	KeyDigest string // SHA-256 of its SubjectPublicKeyInfo, hex
 	KeyShape  string
-	Ours      bool // it carries the mark of this ledger
+	Ours      bool      // it carries the mark of this ledger
+	Since     time.Time // when it was staged; zero where that is not known
 }
 
 // stagedKey is a next key itself.
@@ -111,7 +112,7 @@ func (s *nextKeys) replace(ctx context.Context, name string, n *stagedKey, now t
 		return err
 	}
 	n.since = now.UTC().Truncate(time.Second)
-	meta := map[string]string{metaKey: n.digest, metaShape: n.shape}
+	meta := map[string]string{metaKey: n.digest, metaShape: n.shape, metaStarted: n.since.Format(time.RFC3339)}
 	if err := s.secrets.WriteMetadata(ctx, s.mount, at, stateMeta(meta, s.ledger)); err != nil {
 		return err
 	}
@@ -145,7 +146,8 @@ func (o *Observer) staged(ctx context.Context, name string) (Staged, bool, error
 	if err != nil || current == 0 || !live {
 		return Staged{}, false, err
 	}
-	return Staged{KeyDigest: custom[metaKey], KeyShape: custom[metaShape], Ours: o.ours(custom)}, true, nil
+	since, _ := time.Parse(time.RFC3339, custom[metaStarted])
+	return Staged{KeyDigest: custom[metaKey], KeyShape: custom[metaShape], Ours: o.ours(custom), Since: since}, true, nil
 }
 
 // sameNext tells whether two speak of the same next key.

@@ -51,6 +51,8 @@ type Pending struct {
 	Follows   int       // the version of the secret that it was made to follow
 	Ours      bool      // it carries the mark of this ledger
 	Since     time.Time // when the attempt began; zero where that is not known
+
+	done bool // it goes once the ledger is told: nobody takes it up any more
 }
 
 // Observed is what is there.
@@ -69,6 +71,11 @@ type Observed struct {
 	// Whole tells that the ledger is as it is now and all could be looked at:
 	// what is pending or staged and in none of it is nobody's any more.
 	Whole bool
+
+	told map[string]*Record // the records as the ledger has them
+	// done are the digests of the pending secrets that go once the ledger is told,
+	// by certificate.
+	done map[string]string
 }
 
 // placeError is about one place in Vault alone.
@@ -106,14 +113,19 @@ type Observer struct {
 // an empty one. A place that alone cannot be read is none where lenient is set:
 // one certificate's wrong path holds up no other. Of a certificate that stale
 // does not name, and whose record is the one of before, what was seen of its
-// secrets before stands; before is nil where nothing was seen.
-func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *Observed, stale map[string]bool, lenient bool) (*Observed, error) {
-	records, err := o.records.read(tree)
+// secrets before stands; before is nil where nothing was seen. overlay lays over
+// the ledger what it was not told yet: where that says a certificate is, is
+// looked at.
+func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *Observed, stale map[string]bool, lenient bool, overlay func(*Observed) error) (*Observed, error) {
+	told, err := o.records.read(tree)
 	if err != nil {
 		return nil, err
 	}
-	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Staged: map[string]Staged{}, Records: records, Unreadable: map[string]string{}}
+	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Staged: map[string]Staged{}, Records: told, Unreadable: map[string]string{}, told: told}
 	if obs.History, err = o.history.read(tree, now.Add(-historySpan)); err != nil {
+		return nil, err
+	}
+	if err := overlay(obs); err != nil {
 		return nil, err
 	}
 	obs.Credentials = o.credentials(ctx, desired, obs)
@@ -137,22 +149,31 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	}
 	// Whose record has changed was worked on, here or by another replica.
 	anew := func(name string) bool {
-		return before == nil || stale[name] || before.Records != nil && before.Records[name] != records[name]
+		return before == nil || stale[name] || before.told != nil && before.told[name] != told[name]
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cmp.Or(max(o.Parallel, 0), 32))
+	pend := func(name string, p Pending) {
+		mu.Lock()
+		defer mu.Unlock()
+		p.done = p.KeyDigest != "" && p.KeyDigest == obs.done[name]
+		obs.Pending[name] = p
+	}
 	for _, name := range pending {
+		if !anew(name) {
+			if p, ok := before.Pending[name]; ok {
+				pend(name, p)
+				continue
+			}
+		}
 		g.Go(func() error {
 			p, ok, err := o.pending(ctx, name)
 			if err != nil {
 				return obscure(err, name)
 			}
-			if !ok {
-				return nil
+			if ok {
+				pend(name, p)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			obs.Pending[name] = p
 			return nil
 		})
 	}
@@ -178,7 +199,7 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 			return nil
 		})
 	}
-	for loc, owners := range locations(desired, records) {
+	for loc, owners := range locations(desired, obs.Records) {
 		if !slices.ContainsFunc(owners, anew) {
 			if s, ok := before.Secrets[loc]; ok {
 				mu.Lock()

@@ -72,11 +72,11 @@ func TestAnOutageThatAProcessDoesNotOutlive(t *testing.T) {
 		repo.mu.Lock()
 		repo.err = nil
 		repo.mu.Unlock()
-		defer w.keep(repo, LoopOptions{})()
-		time.Sleep(time.Hour)
+		var first Pass
+		defer w.keep(repo, LoopOptions{Passed: func(p Pass) { first = p }})()
 		synctest.Wait()
-		if told := w.toldOutages(t); !slices.Equal(told, []Status{Failed, Success}) {
-			t.Errorf("told when it is over: %v", told)
+		if told := w.toldOutages(t); !slices.Equal(told, []Status{Failed, Success}) || len(first.Outages) > 0 {
+			t.Errorf("told when it is over: %v; these last: %+v", told, first.Outages)
 		}
 	}, certificate("api", "api.example.com"))
 }

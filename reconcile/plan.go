@@ -113,6 +113,9 @@ type Action struct {
 	At     Location          // where the live secret is
 	Secret Secret            // what was seen there
 	Next   *Staged           // the next key, as far as one is staged
+
+	pending *Pending // the pending secret, as far as there is one
+	target  *Secret  // where it moved: what was seen at the spec's target
 }
 
 // Plan is the difference between the spec and what is there, by name of the
@@ -142,7 +145,7 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Ti
 	s := &situation{desired: desired, spec: c, record: obs.Records[c.Name], auto: renewsAt(c, now), now: now}
 	s.at = targetOf(c)
 	s.secret = obs.Secrets[s.at]
-	if p, ok := obs.Pending[c.Name]; ok {
+	if p, ok := obs.Pending[c.Name]; ok && !p.done {
 		s.pending = &p
 	}
 	if r := s.record; r != nil && r.Live != nil && r.State != StateRetired {
@@ -181,7 +184,11 @@ func decide(s *situation) Action {
 		}
 	}
 	a.Certificate, a.Spec, a.Record, a.At, a.Secret, a.Issuer = s.spec.Name, s.spec, s.record, s.at, s.secret, s.issuer
-	a.Next = s.next
+	a.Next, a.pending = s.next, s.pending
+	if s.moved {
+		target := s.target
+		a.target = &target
+	}
 	a.Warnings = warnings(s)
 	awaitNext(s, &a)
 	a.Replaces, a.Exempt = coordinated(s, a.Kind)

@@ -81,14 +81,18 @@ func (s *scribe) entries() ([]entry, error) {
 // Git that cannot be reached shortens no back-off and widens no limit.
 func (s *scribe) overlay(obs *Observed) error {
 	entries, err := s.entries()
-	if err != nil {
+	if err != nil || len(entries) == 0 {
 		return err
 	}
+	obs.Records, obs.done = maps.Clone(obs.Records), map[string]string{}
 	known := make(map[string]bool, len(obs.History))
 	for _, e := range obs.History {
 		known[e.ID] = true
 	}
 	for _, e := range entries {
+		if e.Drop != "" {
+			obs.done[e.Drop] = e.Event.KeyDigest
+		}
 		if e.Record != nil && newer(e.Record, obs.Records[e.Record.Certificate]) {
 			obs.Records[e.Record.Certificate] = e.Record
 		}
