@@ -179,27 +179,9 @@ func TestShapeIsFixedAtCreation(t *testing.T) {
 // A crash is every port failing from its n-th call on: for each n the next run
 // must end in the same state with the same number of orders.
 func TestCrashAtEveryCall(t *testing.T) {
-	crash := errors.New("crash")
 	for n := 1; ; n++ {
 		w := newWorld(t, certificate("api", "api.example.com"))
-		calls, dead := 0, false
-		step := func() error {
-			calls++
-			if calls >= n {
-				dead = true
-				return crash
-			}
-			return nil
-		}
-		w.vault.fail = func(string, string) error { return step() }
-		w.ca.fail = func(string, int) error { return step() }
-		journal := &dyingJournal{memJournal: w.journal, dead: &dead}
-		obs, err := w.reconciler().Observe(context.Background(), w.desired)
-		if err == nil {
-			r := New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll"}, w.vault, w.ca, &dyingLedger{w.ledger, &dead}, journal, w.opts)
-			_, _ = r.Apply(context.Background(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
-		}
-		w.vault.fail, w.ca.fail = nil, nil
+		dead := w.dyingAt(n)
 		w.settle()
 		w.settle()
 		t.Run(fmt.Sprint("call ", n), func(t *testing.T) { checkSettled(t, w) })
@@ -210,6 +192,29 @@ func TestCrashAtEveryCall(t *testing.T) {
 			t.Fatal("it never ends")
 		}
 	}
+}
+
+// dyingAt lets a run die at its n-th call; tells whether it did.
+func (w *world) dyingAt(n int) (died bool) {
+	calls := 0
+	step := func() error {
+		if calls++; calls >= n {
+			died = true
+			return errors.New("crash")
+		}
+		return nil
+	}
+	w.vault.fail = func(string, string) error { return step() }
+	w.ca.fail = func(string, int) error { return step() }
+	defer func() { w.vault.fail, w.ca.fail = nil, nil }()
+	obs, err := w.reconciler().Observe(context.Background(), w.desired)
+	if err != nil {
+		return died
+	}
+	r := w.reconciler()
+	r.scribe.ledger, r.scribe.journal = &dyingLedger{w.ledger, &died}, &dyingJournal{w.journal, &died}
+	_, _ = r.Apply(context.Background(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
+	return died
 }
 
 func checkSettled(t *testing.T, w *world) {

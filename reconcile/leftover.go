@@ -59,13 +59,12 @@ func leftovers(wanted map[string]bool, obs *Observed, now time.Time) []Action {
 }
 
 func leftover(name string, r *Record, obs *Observed) Action {
-	// What on_remove said was done when it was retired, and is not done again.
-	record := &Record{Schema: RecordSchema, Certificate: name, State: StateRetired, OnRemove: spec.Keep}
+	record := Record{Schema: RecordSchema, Certificate: name, State: StateRetired}
 	if r != nil {
-		*record = *r
-		record.OnRemove = spec.Keep
+		record = *r
 	}
-	a := Action{Kind: KindRetire, Certificate: name, Reason: ReasonRemoved, Record: record,
+	record.OnRemove = spec.Keep // what it said was done when it was retired, and is not done again
+	a := Action{Kind: KindRetire, Certificate: name, Reason: ReasonRemoved, Record: &record,
 		Detail: "its block is gone, and a run that ended before it could tell the ledger left a key, which is destroyed"}
 	if p, ok := obs.Pending[name]; ok {
 		a.Detail += ": of a pending secret, SPKI SHA-256 " + p.KeyDigest

@@ -22,29 +22,6 @@ func (w *world) keysOfState() []string {
 	return slices.Sorted(slices.Values(paths))
 }
 
-// dyingAt lets a run die at its n-th call; tells whether it did.
-func (w *world) dyingAt(n int) (died bool) {
-	calls := 0
-	step := func() error {
-		if calls++; calls >= n {
-			died = true
-			return errors.New("crash")
-		}
-		return nil
-	}
-	w.vault.fail = func(string, string) error { return step() }
-	w.ca.fail = func(string, int) error { return step() }
-	defer func() { w.vault.fail, w.ca.fail = nil, nil }()
-	obs, err := w.reconciler().Observe(context.Background(), w.desired)
-	if err != nil {
-		return died
-	}
-	r := w.reconciler()
-	r.scribe.ledger, r.scribe.journal = &dyingLedger{w.ledger, &died}, &dyingJournal{w.journal, &died}
-	_, _ = r.Apply(context.Background(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
-	return died
-}
-
 // TestNothingIsLeftOfARunThatDied on a first issue, whenever it did, once the
 // block is gone: no key stays of which no record speaks.
 func TestNothingIsLeftOfARunThatDied(t *testing.T) {

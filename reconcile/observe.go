@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -51,8 +50,6 @@ type Pending struct {
 	Follows   int       // the version of the secret that it was made to follow
 	Ours      bool      // it carries the mark of this ledger
 	Since     time.Time // when the attempt began; zero where that is not known
-
-	done bool // it goes once the ledger is told: nobody takes it up any more
 }
 
 // Observed is what is there.
@@ -76,6 +73,12 @@ type Observed struct {
 	// done are the digests of the pending secrets that go once the ledger is told,
 	// by certificate.
 	done map[string]string
+}
+
+// isDone tells that a pending secret goes once the ledger is told: nobody takes it
+// up any more.
+func (o *Observed) isDone(name string, p Pending) bool {
+	return p.KeyDigest != "" && p.KeyDigest == o.done[name]
 }
 
 // placeError is about one place in Vault alone.
@@ -133,98 +136,33 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	if err != nil {
 		return nil, err
 	}
-	var mu sync.Mutex
-	var dark error // one of those of a place
-	obscure := func(err error, names ...string) error {
-		if !lenient || !isOfPlace(err) {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		dark = err
-		for _, name := range names {
-			obs.Unreadable[name] = message(err)
-		}
-		return nil
-	}
-	// Whose record has changed was worked on, here or by another replica.
-	anew := func(name string) bool {
-		return before == nil || stale[name] || before.told != nil && before.told[name] != told[name]
+	if before == nil {
+		before = &Observed{}
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cmp.Or(max(o.Parallel, 0), 32))
-	pend := func(name string, p Pending) {
-		mu.Lock()
-		defer mu.Unlock()
-		p.done = p.KeyDigest != "" && p.KeyDigest == obs.done[name]
-		obs.Pending[name] = p
-	}
+	s := &sight{group: g, lenient: lenient, unreadable: obs.Unreadable, anew: func(name string) bool {
+		// Whose record has changed was worked on, here or by another replica.
+		return stale[name] || before.told != nil && before.told[name] != told[name]
+	}}
 	for _, name := range pending {
-		if !anew(name) {
-			if p, ok := before.Pending[name]; ok {
-				pend(name, p)
-				continue
-			}
-		}
-		g.Go(func() error {
-			p, ok, err := o.pending(ctx, name)
-			if err != nil {
-				return obscure(err, name)
-			}
-			if ok {
-				pend(name, p)
-			}
-			return nil
-		})
+		see(s, obs.Pending, before.Pending, name, []string{name}, func() (Pending, bool, error) { return o.pending(ctx, name) })
 	}
 	for _, name := range staged {
-		if !anew(name) {
-			if n, ok := before.Staged[name]; ok {
-				mu.Lock()
-				obs.Staged[name] = n
-				mu.Unlock()
-				continue
-			}
-		}
-		g.Go(func() error {
-			n, ok, err := o.staged(ctx, name)
-			if err != nil {
-				return obscure(err, name)
-			}
-			if ok {
-				mu.Lock()
-				defer mu.Unlock()
-				obs.Staged[name] = n
-			}
-			return nil
-		})
+		see(s, obs.Staged, before.Staged, name, []string{name}, func() (Staged, bool, error) { return o.staged(ctx, name) })
 	}
 	for loc, owners := range locations(desired, obs.Records) {
-		if !slices.ContainsFunc(owners, anew) {
-			if s, ok := before.Secrets[loc]; ok {
-				mu.Lock()
-				obs.Secrets[loc] = s
-				mu.Unlock()
-				continue
-			}
-		}
-		g.Go(func() error {
-			s, err := o.Secret(ctx, loc)
-			if err != nil {
-				return obscure(err, owners...)
-			}
-			s.Custom = nil // whoever writes it anew reads it anew; of 100,000 it is much to keep
-			mu.Lock()
-			defer mu.Unlock()
-			obs.Secrets[loc] = s
-			return nil
+		see(s, obs.Secrets, before.Secrets, loc, owners, func() (Secret, bool, error) {
+			secret, err := o.Secret(ctx, loc)
+			secret.Custom = nil // whoever writes it anew reads it anew; of 100,000 it is much to keep
+			return secret, true, err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	if dark != nil && len(obs.Secrets) == 0 {
-		return nil, dark
+	if s.dark != nil && len(obs.Secrets) == 0 {
+		return nil, s.dark
 	}
 	return obs, nil
 }
@@ -332,7 +270,7 @@ func locations(desired *spec.Spec, records map[string]*Record) map[Location][]st
 		add(targetOf(c), c.Name)
 	}
 	for _, r := range records {
-		if r.Live != nil && r.State != StateRetired {
+		if r.holds() {
 			add(Location{r.Live.Mount, r.Live.Path}, r.Certificate)
 		}
 	}

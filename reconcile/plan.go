@@ -145,10 +145,10 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Ti
 	s := &situation{desired: desired, spec: c, record: obs.Records[c.Name], auto: renewsAt(c, now), now: now}
 	s.at = targetOf(c)
 	s.secret = obs.Secrets[s.at]
-	if p, ok := obs.Pending[c.Name]; ok && !p.done {
+	if p, ok := obs.Pending[c.Name]; ok && !obs.isDone(c.Name, p) {
 		s.pending = &p
 	}
-	if r := s.record; r != nil && r.Live != nil && r.State != StateRetired {
+	if r := s.record; r.holds() {
 		was := Location{r.Live.Mount, r.Live.Path}
 		// The target moved and nothing was written there yet: what is live is
 		// still at the old place, and stays so until the next renewal.

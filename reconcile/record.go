@@ -94,6 +94,10 @@ func (l *Live) Lifetime() time.Duration {
 	return min(l.NotAfter.Sub(l.NotBefore), math.MaxInt64-time.Second) + time.Second
 }
 
+// holds tells that a secret is there by what the record says, of one that is nil
+// too.
+func (r *Record) holds() bool { return r != nil && r.Live != nil && r.State != StateRetired }
+
 // Failure is the last failed attempt.
 type Failure struct {
 	At         time.Time `json:"at"`

@@ -208,7 +208,7 @@ func questions(desired *spec.Spec, obs *Observed) []question {
 	var qs []question
 	for _, c := range desired.Certificates {
 		r := obs.Records[c.Name]
-		if r == nil || r.Live == nil || r.State == StateRetired {
+		if !r.holds() {
 			continue
 		}
 		s := obs.Secrets[Location{r.Live.Mount, r.Live.Path}]

@@ -91,17 +91,13 @@ func (a *attempt) revokeOne(ctx context.Context, r *Revocation) error {
 // push to the ledger can write a record.
 func (a *attempt) replaced(ctx context.Context, r *Revocation) error {
 	at := Location{r.Mount, r.Path}
-	_, _, custom, err := a.secrets.ReadMetadata(ctx, r.Mount, r.Path)
+	s, err := a.observer.Secret(ctx, at)
 	if err != nil {
-		return err
-	}
-	owner, _, err := decodeMeta(custom)
-	if err != nil {
-		return &failure{class: ClassVault, err: fmt.Errorf("revoking serial %s: reading the metadata of %s: %w", r.Serial, at, err)}
+		return fmt.Errorf("revoking serial %s: %w", r.Serial, err)
 	}
 	var why string
 	switch {
-	case owner != a.action.Certificate:
+	case s.Owner != a.action.Certificate:
 		why = fmt.Sprintf("%s is not this certificate's", at)
 	case a.live != nil && a.live.Serial == r.Serial:
 		why = "it is what is live"

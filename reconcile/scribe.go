@@ -203,7 +203,7 @@ func headlineOf(e Event) string {
 		return what + came
 	}
 	if room := maxHeadline - len(what) - len(came) - 1; len(name) > room {
-		name = strings.ToValidUTF8(name[:room-3], "") + "..."
+		name = cut(name, room-len("..."))
 	}
 	return what + " " + name + came
 }

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"maps"
 	"slices"
 
 	"certroll/spec"
@@ -33,11 +32,14 @@ func (t *turns) next(names []string, n int) []string {
 
 // holders are the certificates that a secret may be there of, sorted.
 func holders(desired *spec.Spec, records map[string]*Record) []string {
-	names := make(map[string]bool, len(desired.Certificates))
-	for _, owners := range locations(desired, records) {
-		for _, name := range owners {
-			names[name] = true
+	names := make([]string, 0, len(desired.Certificates))
+	for _, c := range desired.Certificates {
+		names = append(names, c.Name)
+	}
+	for name, r := range records {
+		if r.holds() {
+			names = append(names, name)
 		}
 	}
-	return slices.Sorted(maps.Keys(names))
+	return sortedSet(names)
 }

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -84,12 +85,7 @@ func readSecretFile(path string) (string, error) {
 }
 
 // mount is where the auth method is, without "auth/".
-func (a Auth) mount() string {
-	if a.Mount == "" {
-		return a.Method
-	}
-	return a.Mount
-}
+func (a Auth) mount() string { return cmp.Or(a.Mount, a.Method) }
 
 func (a Auth) loggingIn() string {
 	s := "logging in to Vault by " + a.Method + " at auth/" + a.mount()

@@ -62,12 +62,7 @@ func (a *app) completeWith(names func(context.Context, *settings) []string) cobr
 
 // inLedger is the names of all certificates that the ledger knows.
 func inLedger(ctx context.Context, s *settings) []string {
-	ledger, err := s.openLedger("")
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = ledger.Close() }()
-	tree, _, err := ledger.Snapshot(ctx)
+	tree, err := s.ledgerTree(ctx)
 	if err != nil {
 		return nil
 	}

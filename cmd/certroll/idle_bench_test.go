@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,12 +63,9 @@ func BenchmarkIdleRun(b *testing.B) {
 func (w *world) haveExamined(b *testing.B) {
 	b.Helper()
 	state := filepath.Join(w.dir, "state")
-	if err := os.MkdirAll(state, 0o700); err != nil {
-		b.Fatal(err)
-	}
-	text, err := json.Marshal(map[string]time.Time{"daily": time.Now().Add(24 * time.Hour)})
+	err := os.MkdirAll(state, 0o700)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(state, "moments.json"), text, 0o600)
+		err = momentsFile(filepath.Join(state, "moments.json")).Save(map[string]time.Time{"daily": time.Now().Add(24 * time.Hour)})
 	}
 	if err != nil {
 		b.Fatal(err)

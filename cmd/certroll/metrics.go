@@ -25,10 +25,9 @@ type metrics struct {
 	messages         *prometheus.CounterVec
 
 	mu       sync.Mutex
-	last     reconcile.Pass // how the last pass ended
-	any      bool           // there was one
-	seen     reconcile.Pass // the last one that saw Vault and the ledger
-	passedAt time.Time      // when that was
+	last     *reconcile.Pass // how the last pass ended; nil: there was none
+	seen     reconcile.Pass  // the last one that saw Vault and the ledger
+	passedAt time.Time       // when that was
 	revision revisionTaken
 	held     reconcile.Reason                  // why the newest revision is not in force; "": it is
 	token    func() (time.Time, time.Duration) // until when Vault's token lives, and how long in all
@@ -106,7 +105,7 @@ func (m *metrics) passed(p reconcile.Pass, revision revisionTaken, now time.Time
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.passDurations.Observe(p.Took.Seconds())
-	m.last, m.any = p, true
+	m.last = &p
 	if m.revision = revision; p.Standing != nil {
 		m.seen, m.passedAt = p, now
 	}
@@ -167,7 +166,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, a := range m.seen.Standing {
 		send.action(a)
 	}
-	if m.any {
+	if m.last != nil {
 		send.ledger(m.last.Backlog)
 		send.outages(m.last.Outages)
 	}
