@@ -122,13 +122,38 @@ func TestCancelSilentAgent(t *testing.T) {
 func TestCancelSilentSession(t *testing.T) {
 	var in atomic.Int32
 	host := sshSigner(t, newKey(t))
-	addr := handshaker(t, func() { in.Add(1) }, host)
+	addr := handshaker(t, func(net.Conn) { in.Add(1) }, host)
 	p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
 	for name, do := range operations(t, p) {
 		t.Run(name, func(t *testing.T) {
 			before := in.Load()
 			endsWith(t, func() bool { return in.Load() > before }, do)
 		})
+	}
+}
+
+// A server may let us in and then hang up.
+func TestServerHangsUp(t *testing.T) {
+	host := sshSigner(t, newKey(t))
+	addr := handshaker(t, func(conn net.Conn) { _ = conn.Close() }, host)
+	p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
+	for name, do := range operations(t, p) {
+		t.Run(name, func(t *testing.T) { failure(t, do(t.Context()), Unreachable) })
+	}
+}
+
+// deafClient is a fake: a connection that ended in the moment in which the
+// session was asked for, which takes luck to meet in a real one.
+type deafClient struct{ ended chan error }
+
+func (c deafClient) NewSession() (*ssh.Session, error) { select {} }
+func (c deafClient) Wait() error                       { return <-c.ended }
+
+func TestSessionOfEndedConnection(t *testing.T) {
+	c := deafClient{ended: make(chan error, 1)}
+	c.ended <- io.EOF
+	if s, err := newSession(c); s != nil || !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, %v", s, err)
 	}
 }
 

@@ -83,6 +83,7 @@ var phrases = []struct {
 	{"detected dubious ownership", Denied},                 // git, another user's repository
 	{"unable to authenticate", Denied},                     // x/crypto/ssh
 	{"ssh: handshake failed: eof", Unreachable},            // a server that is full
+	{"response to channel open: <nil>", Unreachable},       // x/crypto/ssh, the connection ended
 	{"connection reset by peer", Unreachable},              //
 	{"the remote end hung up unexpectedly", Unreachable},   //
 	{"unexpected eof", Unreachable},                        //

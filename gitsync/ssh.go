@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -147,9 +148,9 @@ func reason(err error) string {
 
 // start runs command in a session of client, which ends with the program.
 func start(client *ssh.Client, command string) (program, error) {
-	session, err := client.NewSession()
+	session, err := newSession(client)
 	if err != nil {
-		return program{}, fmt.Errorf("opening an SSH session: %w", err)
+		return program{}, fmt.Errorf("opening an SSH session: %w", ended(err))
 	}
 	p := program{stderr: &words{}, wait: session.Wait, kill: func() { _ = client.Close() }}
 	session.Stderr = p.stderr
@@ -159,7 +160,43 @@ func start(client *ssh.Client, command string) (program, error) {
 	if err == nil {
 		err = session.Start(command)
 	}
-	return p, err
+	return p, ended(err)
+}
+
+// ended says of a connection that its server ended it before its time.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// newSession opens a session, and gives up when the connection ends.
+// [ssh.Client.NewSession] waits for ever when it is called in the moment in
+// which the connection ends: the write that fails tells only the next one
+// (https://go.dev/issue/57531), and a channel that comes after the end has
+// closed all channels is not among them. Then its goroutine is lost, and holds
+// up nobody.
+func newSession(client interface {
+	NewSession() (*ssh.Session, error)
+	Wait() error
+}) (*ssh.Session, error) {
+	type opened struct {
+		session *ssh.Session
+		err     error
+	}
+	answer, gone := make(chan opened, 1), make(chan error, 1)
+	go func() {
+		session, err := client.NewSession()
+		answer <- opened{session, err}
+	}()
+	go func() { gone <- client.Wait() }()
+	select {
+	case o := <-answer:
+		return o.session, o.err
+	case err := <-gone:
+		return nil, err
+	}
 }
 
 // shellQuote makes one word of s for the login shell at the other end, the

@@ -145,7 +145,7 @@ func TestHostKeyHashed(t *testing.T) {
 
 // handshaker is an SSH server with several host keys that opens no session. It
 // lets nobody in, or where it has somebody to tell, everybody.
-func handshaker(t *testing.T, letIn func(), keys ...ssh.Signer) (addr string) {
+func handshaker(t *testing.T, letIn func(net.Conn), keys ...ssh.Signer) (addr string) {
 	t.Helper()
 	config := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
 		if letIn == nil {
@@ -167,7 +167,7 @@ func handshaker(t *testing.T, letIn func(), keys ...ssh.Signer) (addr string) {
 			}
 			go func() {
 				if _, _, _, err := ssh.NewServerConn(conn, config); err == nil {
-					letIn()
+					letIn(conn)
 				}
 			}()
 		}
