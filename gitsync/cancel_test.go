@@ -19,7 +19,7 @@ import (
 )
 
 // soon is how long something may take to end once its context has.
-const soon = 5 * time.Second
+const soon = 30 * time.Second
 
 // endsWith runs do, ends its context once ready says that it is in the midst,
 // and asserts that it comes back soon and says why.
