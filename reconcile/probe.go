@@ -171,16 +171,12 @@ func unseen(w awaited, err error, now time.Time) Look {
 // clipped is a text of somebody else's as one line that is not too long.
 func clipped(s string, most int) string {
 	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
-	s = strings.Map(func(r rune) rune {
+	return cut(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return '?'
 		}
 		return r
-	}, s)
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + " ..."
-	}
-	return s
+	}, s), most)
 }
 
 // publicKeyDigest is the digest of a certificate's key; "" for a kind of key

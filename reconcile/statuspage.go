@@ -262,11 +262,7 @@ var proseText = strings.NewReplacer("<", "&lt;", "*", "\\*", "_", "\\_", "[", "\
 
 // cell makes a text safe for one cell of a Markdown table.
 func cell(s string) string {
-	s = cellText.Replace(flat(s))
-	if len(s) > 300 {
-		s = strings.ToValidUTF8(s[:300], "") + " ..."
-	}
-	return s
+	return cut(cellText.Replace(flat(s)), 300)
 }
 
 // flat has no line breaks and nothing that acts on a terminal. Anybody who may

@@ -232,10 +232,7 @@ const (
 func (t *tail) add(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(line) > tailWidth {
-		line = strings.ToValidUTF8(line[:tailWidth], "") + "…"
-	}
-	t.lines = append(t.lines, line)
+	t.lines = append(t.lines, clipTo(tailWidth, line))
 	if len(t.lines) > tailLines {
 		t.lines = t.lines[1:]
 	}
