@@ -79,6 +79,7 @@ func (w *world) elsewhere(name string) string {
 // there. A machine that never saw it finds out by the anchor in Vault, says so
 // in the ledger, and goes on.
 func TestRewrittenLedgerIsFound(t *testing.T) {
+	t.Parallel()
 	w, _ := newLab(t).faulty(t, declare("", "api"))
 	w.certroll(0, "apply", "-auto-approve")
 	head := w.git("rev-parse", "certroll/status")
@@ -132,6 +133,7 @@ func TestRewrittenLedgerIsFound(t *testing.T) {
 
 // TestRewoundMetric: the daemon tells of it, and issues all the same.
 func TestRewoundMetric(t *testing.T) {
+	t.Parallel()
 	w, _ := newLab(t).faulty(t, declare("", "api"))
 	w.certroll(0, "apply", "-auto-approve")
 	w.rewrite(`"detail":"`, `"detail":"by a friend: `)

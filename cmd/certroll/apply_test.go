@@ -22,6 +22,7 @@ certificate "wild" {
 `
 
 func TestMainJob(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": twoCertificates})
 	w.settings("")
 

@@ -14,6 +14,7 @@ import (
 // TestRetryBesideRun: the daemon has the journal open and holds a certificate
 // back; a person who mended the cause ends the hold, and it is issued at once.
 func TestRetryBesideRun(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings(`interval = "1s"`)
 	w.dns.FailUpdates(lab.Refuse)
@@ -100,6 +101,7 @@ func (w *world) explain() view.Explanation {
 // TestRewrittenBesideRun: while the daemon has the ledger's memory, the one who
 // checks knows what it saw; and the next run says so in the ledger.
 func TestRewrittenBesideRun(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings(`interval = "1h"`)
 	cmd, out := w.startRun()

@@ -52,6 +52,7 @@ func (w *world) found(code int, args ...string) view.Examination {
 }
 
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	rules, err := os.ReadFile("../../examples/vault-policies/doctor.hcl")
 	if err != nil {

@@ -54,6 +54,7 @@ func (w *world) rotated(was *x509.Certificate, keyWas string) *x509.Certificate 
 // TestRotateCommand: a rotation asked for at the command line goes through Git
 // and is told with its reason and the person who asked.
 func TestRotateCommand(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs/certs.hcl": "# ours\n" + twoCertificates, "README.md": "certificates"})
 	w.repoMore = `directory = "certs"`
 	w.settings("")

@@ -34,6 +34,7 @@ func (w *world) says(args string, texts ...string) string {
 
 // TestVaultErrors: what goes wrong with Vault is said with what to do.
 func TestVaultErrors(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	world := func(t *testing.T) *world { return l.fresh(t, map[string]string{"certs.hcl": oneCertificate}) }
 
@@ -115,6 +116,7 @@ func newToken(t testing.TB, v *lab.Vault, name, rules string) string {
 // TestCAUnreachable: it is an event, a record and a hold, and not tried again
 // at once.
 func TestCAUnreachable(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.directory = "https://127.0.0.1:1/dir"
 	w.settings("")
@@ -137,6 +139,7 @@ func TestCAUnreachable(t *testing.T) {
 
 // TestWrongTSIGKey: BIND's own word reaches the person, the secret does not.
 func TestWrongTSIGKey(t *testing.T) {
+	t.Parallel()
 	bind := labtest.BIND(t, zone)
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.nameserver = nameserver{bind.Addr, bind.KeyName, "d3Jvbmcta2V5LXdyb25nLWtleQ==", bind.Algorithm}
@@ -149,6 +152,7 @@ func TestWrongTSIGKey(t *testing.T) {
 }
 
 func TestGitErrors(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	world := func(t *testing.T) *world { return l.fresh(t, map[string]string{"certs.hcl": oneCertificate}) }
 

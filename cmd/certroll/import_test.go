@@ -112,6 +112,7 @@ func importer(t *testing.T, w *world) *world {
 // What other clients left is taken over, committed and adopted, and no
 // certificate is ordered for it.
 func TestImport(t *testing.T) {
+	t.Parallel()
 	base := newLab(t)
 	pairs := issued(t, base)
 	w := base.fresh(t, map[string]string{"defaults.hcl": ""})
@@ -246,6 +247,7 @@ func imported(t *testing.T, out string) view.Import {
 // Without -issuer and -dns the HCL holds blocks of its own, to be filled in;
 // it goes to standard output, and the report to standard error.
 func TestImportWithBlocks(t *testing.T) {
+	t.Parallel()
 	w := &world{t: t, program: "certroll", vault: labtest.Vault(t), dir: t.TempDir()}
 	w.token = w.vault.Token
 	write(t, filepath.Join(w.dir, "certroll.hcl"), fmt.Sprintf("vault {\n  address = %q\n}\n", w.vault.Addr))

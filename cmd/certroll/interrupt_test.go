@@ -29,6 +29,7 @@ dns "slow" {
 // TestInterrupt: Ctrl-C while a certificate waits removes its challenge
 // record, and the next run finishes the same order.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	k := &killer{}
 	front := k.proxy(t, strings.TrimSuffix(l.directory, "/dir"), l.caBundle)

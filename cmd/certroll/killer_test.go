@@ -155,6 +155,7 @@ func (k *killer) run(w *world, at int, after bool, args ...string) (killed bool,
 // of one certificate, before and after it went through, with the local disk
 // kept and with it thrown away. The next run must end in the same state.
 func TestKillAtEveryStep(t *testing.T) {
+	t.Parallel()
 	lab := newLab(t)
 	lab.program = build(t)
 	k := &killer{}

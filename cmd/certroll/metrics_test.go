@@ -217,6 +217,7 @@ func TestMetricsPerCertificate(t *testing.T) {
 
 // TestMetricsOfARun: a scrape of the daemon shows what it did.
 func TestMetricsOfARun(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings(`
 interval = "1s"

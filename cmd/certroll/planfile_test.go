@@ -76,6 +76,7 @@ func TestPlanFileFits(t *testing.T) {
 // TestPlanFile: apply FILE does what was planned, and nothing where Vault or
 // the config repo has moved on meanwhile.
 func TestPlanFile(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": twoCertificates})
 	w.settings("")
 
@@ -134,6 +135,7 @@ func TestPlanFile(t *testing.T) {
 // TestPlanOfARequest: a token with the metadata-only policy plans a change
 // exactly, and can read no key; a plan by the ledger alone says the same.
 func TestPlanOfARequest(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs/certs.hcl": twoCertificates})
 	w.repoMore = `directory = "certs"`
 	w.settings("")

@@ -84,6 +84,7 @@ func (w *world) told(operation, status string) int {
 // TestRun: the daemon issues, follows a push, and refuses a bad revision whole
 // while the last good one stays in force, over a restart too.
 func TestRun(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings(`interval = "1s"`)
 	cmd, out := w.startRun()
@@ -121,6 +122,7 @@ func TestRun(t *testing.T) {
 
 // TestRunOutlastsGit: while Git is away the daemon works on, and tells later.
 func TestRunOutlastsGit(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings(`interval = "1s"`)
 	cmd, out := w.startRun()
@@ -143,6 +145,7 @@ func TestRunOutlastsGit(t *testing.T) {
 // TestRunWaitsForVault: one that is sealed when certroll starts is waited for,
 // as after a reboot.
 func TestRunWaitsForVault(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	w := l.fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings(`interval = "1s"`)

@@ -68,6 +68,7 @@ func (w *world) denied() []auditEvent {
 // TestSignedCommits: where certroll.hcl names signers, a head that none of them
 // signed is refused by plan and apply, and held back by run, over a restart too.
 func TestSignedCommits(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"README.md": "certificates\n"})
 	key, allowed := filepath.Join(w.dir, "ada"), filepath.Join(w.dir, "allowed_signers")
 	if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
@@ -137,6 +138,7 @@ func (w *world) metadataIsThere(path string) bool {
 // TestRewrittenHistory: a forced push is held back until a person accepts it,
 // also where only the ledger knows what was in force.
 func TestRewrittenHistory(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings(`interval = "1s"`)
 	ada := w.author()
@@ -205,6 +207,7 @@ func TestRewrittenHistory(t *testing.T) {
 // TestPolicy: what a policy forbids is refused by plan and apply, and by run as
 // a revision with a mistake, each with file and line.
 func TestPolicy(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"teams/shop/a.hcl": oneCertificate})
 	const policies = `
 interval = "1s"

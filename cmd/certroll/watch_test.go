@@ -65,6 +65,7 @@ func TestWatch(t *testing.T) {
 // TestNewCredentialInAFile: a hold ends when the file that holds the refused
 // credential changes, and not before.
 func TestNewCredentialInAFile(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": strings.ReplaceAll(oneCertificate, "dns.lab", "dns.filed")})
 	secret := filepath.Join(w.dir, "tsig")
 	if err := os.WriteFile(secret, []byte(base64.StdEncoding.EncodeToString([]byte("not the key of this server"))+"\n"), 0o600); err != nil {
@@ -102,6 +103,7 @@ dns "filed" {
 // TestConfigDirIsWatched: a file that is written below the config directory is
 // taken up long before the next pull.
 func TestConfigDirIsWatched(t *testing.T) {
+	t.Parallel()
 	w := newLab(t).fresh(t, map[string]string{"README.md": "nothing\n"})
 	w.settings(`interval = "1h"`)
 	dir := filepath.Join(w.dir, "config")

@@ -31,6 +31,7 @@ func (w *world) keyFor(name, passphrase string) string {
 // TestSignedLedger: what apply and retry commit is signed, asks for no
 // pipeline, and goes to a ref that is no branch; who only reads needs no key.
 func TestSignedLedger(t *testing.T) {
+	t.Parallel()
 	const passphrase = "not-a-secret-but-long-enough"
 	w, _ := newLab(t).faulty(t, declare("", "api"))
 	key := w.keyFor("ledger-key", passphrase)
@@ -78,6 +79,7 @@ ledger {
 // TestTokenRotatedUnderRun: the Git server's token changes while the daemon
 // runs. It follows the file, and shows neither token.
 func TestTokenRotatedUnderRun(t *testing.T) {
+	t.Parallel()
 	server := labtest.GitHTTP(t)
 	url, err := server.Create("certs")
 	if err != nil {
