@@ -142,6 +142,52 @@ func TestServerHangsUp(t *testing.T) {
 	}
 }
 
+// A server may say what x/crypto's connection stands still at: its goroutines
+// wait for each other then, and neither the session nor the connection ends.
+func TestCancelUnrulyServer(t *testing.T) {
+	var said atomic.Int32
+	host := sshSigner(t, newKey(t))
+	addr := sshServer(t, func(_ net.Conn, chans <-chan ssh.NewChannel, _ <-chan *ssh.Request) {
+		for asked := range chans {
+			ch, requests, err := asked.Accept()
+			if err != nil {
+				return
+			}
+			_ = (<-requests).Reply(true, nil)
+			_, _ = ch.SendRequest("exit-status", false, []byte{0}) // it has four bytes
+			for range 100 {
+				_, _ = ch.SendRequest("noise", false, nil)
+			}
+			said.Add(1)
+		}
+	}, host)
+	p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
+	for name, do := range operations(t, p) {
+		t.Run(name, func(t *testing.T) {
+			before := said.Load()
+			endsWith(t, func() bool { return said.Load() > before }, do)
+		})
+	}
+}
+
+// The program may be a script whose child lives on, with the pipes of both.
+func TestCancelSurvivor(t *testing.T) {
+	dir := t.TempDir()
+	hold, started := filepath.Join(dir, "hold"), filepath.Join(dir, "started")
+	must(t, syscall.Mkfifo(hold, 0o600))
+	pipe, err := os.OpenFile(hold, os.O_RDWR, 0)
+	must(t, err)
+	t.Cleanup(func() { _ = pipe.Close() }) // which ends the child
+	script := "#!/bin/sh\ntouch " + started + "\ncat " + hold + " 2>/dev/null\nexit 1\n"
+	must(t, os.WriteFile(filepath.Join(dir, "git"), []byte(script), 0o755))
+	l := local(t).ledger(t, LedgerOptions{})
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	endsWith(t, func() bool { _, err := os.Stat(started); return err == nil }, func(ctx context.Context) error {
+		_, _, err := l.Snapshot(ctx)
+		return err
+	})
+}
+
 // deafClient is a fake: a connection that ended in the moment in which the
 // session was asked for, which takes luck to meet in a real one.
 type deafClient struct{ ended chan error }
