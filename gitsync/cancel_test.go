@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -200,6 +201,40 @@ func TestSessionOfEndedConnection(t *testing.T) {
 	c.ended <- io.EOF
 	if s, err := newSession(c); s != nil || !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, %v", s, err)
+	}
+}
+
+// Who waits for another's operation to end waits no longer than their own
+// context lasts.
+func TestCancelWaiting(t *testing.T) {
+	addr, asked := silent(t, "tcp", "127.0.0.1:0")
+	p := place{url: "http://" + addr + "/repo.git"}
+	s, l := p.source(t, SourceOptions{}), p.ledger(t, LedgerOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var hung sync.WaitGroup
+	hung.Go(func() { _, _ = s.Fetch(ctx) })
+	hung.Go(func() { _, _, _ = l.Snapshot(ctx) })
+	defer hung.Wait()
+	defer cancel()
+	eventually(t, "both are asked", func() bool { return asked.Load() == 2 })
+	impatient, stop := context.WithCancel(t.Context())
+	stop()
+	for name, do := range map[string]func() error{
+		"fetch":    func() error { _, err := s.Fetch(impatient); return err },
+		"follows":  func() error { return s.Follows(impatient, &Revision{}, strings.Repeat("1", 40)) },
+		"snapshot": func() error { _, _, err := l.Snapshot(impatient); return err },
+		"commit":   func() error { _, err := l.Commit(impatient, "m", write(map[string]string{"a": "x"})); return err },
+		"walk":     func() error { return l.Walk(impatient, nil) },
+		"descends": func() error { _, err := l.Descends(impatient, strings.Repeat("1", 40)); return err },
+	} {
+		done := make(chan error, 1)
+		go func() { done <- do() }()
+		select {
+		case err := <-done:
+			failure(t, err, Stopped, "it was interrupted")
+		case <-time.After(soon):
+			t.Errorf("%s waits for the other", name)
+		}
 	}
 }
 

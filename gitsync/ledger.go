@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -43,7 +42,7 @@ const maxLedgerPack = 2 << 30
 // Ledger is a branch that several writers add to. It is safe to use side by
 // side; commits of one Ledger go one after another.
 type Ledger struct {
-	mu      sync.Mutex
+	turn    turn
 	o       LedgerOptions
 	ref     plumbing.ReferenceName
 	remote  *remote
@@ -70,7 +69,7 @@ func OpenLedger(o LedgerOptions) (*Ledger, error) {
 	if o.Directory, err = cleanDirectory(o.Directory); err != nil {
 		return nil, err
 	}
-	l := &Ledger{o: o, ref: ref}
+	l := &Ledger{turn: newTurn(), o: o, ref: ref}
 	if l.remote, err = openRemote(o.URL, o.Auth, o.Timeout); err != nil {
 		return nil, err
 	}
@@ -120,8 +119,8 @@ func (o LedgerOptions) withDefaults() LedgerOptions {
 
 // Close gives the cache back.
 func (l *Ledger) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.turn.wait()
+	defer l.turn.give()
 	l.remote.close()
 	return l.store.Close()
 }
@@ -130,8 +129,10 @@ func (l *Ledger) Close() error {
 // stays as it is whatever is committed later, and the branch's head. A branch
 // that is not there yet is an empty tree and "".
 func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.turn.take(ctx); err != nil {
+		return nil, "", l.remote.explain(ctx, l.doing("fetching"), err)
+	}
+	defer l.turn.give()
 	if err := l.sync(ctx); err != nil {
 		return nil, "", err
 	}
@@ -151,8 +152,8 @@ func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err err
 // too where there is a cache directory, until a commit of ours stands on the
 // branch after somebody asked: that commit is where to say so.
 func (l *Ledger) Rewound() (old, now string, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.turn.wait()
+	defer l.turn.give()
 	if l.rewound == nil {
 		return "", "", false
 	}

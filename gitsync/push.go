@@ -29,8 +29,10 @@ import (
 // out does Commit end in an error for a commit that may stand. An edit that
 // leaves out what it finds already there makes calling Commit again safe.
 func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.FS) (map[string][]byte, error)) (commit string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.turn.take(ctx); err != nil {
+		return "", l.remote.explain(ctx, l.doing("pushing"), err)
+	}
+	defer l.turn.give()
 	message = strings.TrimSpace(strings.ReplaceAll(message, "\x00", ""))
 	if message == "" {
 		return "", invalid(l.doing("committing to"), "the message is empty", "")
