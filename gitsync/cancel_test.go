@@ -217,6 +217,9 @@ func TestCancelWaiting(t *testing.T) {
 	defer hung.Wait()
 	defer cancel()
 	eventually(t, "both are asked", func() bool { return asked.Load() == 2 })
+	if _, _, ok := l.Rewound(); ok { // it does not wait at all
+		t.Error("a ledger that was never seen is rewound")
+	}
 	impatient, stop := context.WithCancel(t.Context())
 	stop()
 	for name, do := range map[string]func() error{

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -42,15 +43,17 @@ const maxLedgerPack = 2 << 30
 // Ledger is a branch that several writers add to. It is safe to use side by
 // side; commits of one Ledger go one after another.
 type Ledger struct {
-	turn    turn
-	o       LedgerOptions
-	ref     plumbing.ReferenceName
-	remote  *remote
-	store   *store
-	tip     plumbing.Hash // where the branch is, by the last listing; zero: nowhere
-	rewound *rewind       // nil: all in order
-	asked   ancestry      // the last one that the remote was asked for
-	doubts  []nextCommit  // of the current Commit, that may have arrived
+	turn   turn
+	o      LedgerOptions
+	ref    plumbing.ReferenceName
+	remote *remote
+	store  *store
+	tip    plumbing.Hash // where the branch is, by the last listing; zero: nowhere
+	asked  ancestry      // the last one that the remote was asked for
+	doubts []nextCommit  // of the current Commit, that may have arrived
+
+	mu      sync.Mutex // is not held while the remote is talked to
+	rewound *rewind    // nil: all in order
 }
 
 // rewind is a head that does not descend from the one seen before.
@@ -152,8 +155,8 @@ func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err err
 // too where there is a cache directory, until a commit of ours stands on the
 // branch after somebody asked: that commit is where to say so.
 func (l *Ledger) Rewound() (old, now string, ok bool) {
-	l.turn.wait()
-	defer l.turn.give()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.rewound == nil {
 		return "", "", false
 	}
@@ -309,6 +312,8 @@ func (l *Ledger) clone(ctx context.Context, c *conversation, head plumbing.Hash)
 // judge remembers the head as seen where it is in order, and as rewound where
 // it is not.
 func (l *Ledger) judge(head plumbing.Hash, inOrder bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	seen := l.store.state.Seen
 	switch {
 	case l.rewound != nil:

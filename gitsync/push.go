@@ -123,6 +123,7 @@ type nextCommit struct {
 	old  plumbing.Hash
 	hash plumbing.Hash
 	news []newObject
+	told bool // somebody had asked whether the branch was rewound
 }
 
 // prepare runs edit and makes the commit; nil where nothing changes.
@@ -134,6 +135,7 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 	if err != nil {
 		return nil, l.damaged(ctx, err)
 	}
+	told := l.toldOfRewind()
 	files, err := edit(tree)
 	if err != nil {
 		return nil, err
@@ -158,7 +160,13 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 	if err != nil {
 		return nil, err
 	}
-	return &nextCommit{old: l.tip, hash: c.hash, news: distinct(append(e.news, c))}, nil
+	return &nextCommit{old: l.tip, hash: c.hash, news: distinct(append(e.news, c)), told: told}, nil
+}
+
+func (l *Ledger) toldOfRewind() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rewound != nil && l.rewound.told
 }
 
 func (l *Ledger) commitObject(message string, tree plumbing.Hash) (newObject, error) {
@@ -273,7 +281,8 @@ func (l *Ledger) request(caps *capability.List, next *nextCommit, said *words) (
 // is dropped; the commit stands all the same.
 func (l *Ledger) settled(next *nextCommit) {
 	s := l.store
-	if l.rewound != nil && l.rewound.told {
+	l.mu.Lock()
+	if next.told {
 		l.rewound = nil
 	}
 	if l.rewound != nil {
@@ -281,6 +290,7 @@ func (l *Ledger) settled(next *nextCommit) {
 	} else {
 		s.state.Seen = next.hash
 	}
+	l.mu.Unlock()
 	var size int64
 	for _, n := range next.news {
 		size += int64(len(n.data)) / 4 // about what zlib leaves of JSON

@@ -18,7 +18,7 @@ func (t turn) take(ctx context.Context) error {
 	}
 }
 
-// wait is take where there is no context: what has the turn has one.
+// wait is take where there is no context; what has the turn has one.
 func (t turn) wait() { t <- struct{}{} }
 
 func (t turn) give() { <-t }
