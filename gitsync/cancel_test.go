@@ -358,8 +358,9 @@ func TestTimeout(t *testing.T) {
 
 // A push whose answer takes too long is looked for before it is tried again.
 func TestLedgerAnswerTooLate(t *testing.T) {
+	t.Parallel() // it is waited for as long as its other exchanges may take
 	p := newProxy(t)
-	l := p.ledger(t, LedgerOptions{Timeout: 2 * time.Second})
+	l := p.ledger(t, LedgerOptions{Timeout: 10 * time.Second})
 	commit(t, l, appendLine("log", "zero"))
 	p.set(func(_ http.ResponseWriter, r *http.Request, pass func()) {
 		if !strings.HasSuffix(r.URL.Path, "/git-receive-pack") {
