@@ -125,7 +125,7 @@ func (c *sshConnector) methods() ([]ssh.AuthMethod, func(), error) {
 // rotated under a running process.
 func readKey(a Auth) (ssh.Signer, error) {
 	doing := "reading the SSH key " + a.SSHKeyFile
-	pem, err := os.ReadFile(a.SSHKeyFile)
+	pem, err := readFile(a.SSHKeyFile)
 	if err != nil {
 		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Err: err}
 	}
