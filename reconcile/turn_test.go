@@ -35,8 +35,8 @@ func TestHungGitHoldsUpNobody(t *testing.T) {
 	}
 	hung, end := context.WithCancel(t.Context())
 	defer end()
-	go r.scribe.flush(hung) //nolint:errcheck // it is ended
-	go r.snapshot(hung)     //nolint:errcheck // it is ended
+	go r.scribe.flush(hung)
+	go r.snapshot(hung)
 	<-l.asked
 	<-l.asked
 	impatient, stop := context.WithCancel(t.Context())
