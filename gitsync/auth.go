@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -88,7 +87,7 @@ func (a Auth) currentToken() (string, error) {
 		return a.Token, nil
 	}
 	doing := "reading the Git token " + a.TokenFile
-	b, err := os.ReadFile(a.TokenFile)
+	b, err := readFile(a.TokenFile)
 	if err != nil {
 		return "", &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: "let this user read it, or mend token_file", Err: err}
 	}

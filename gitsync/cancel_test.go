@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -142,6 +143,52 @@ func TestServerHangsUp(t *testing.T) {
 	}
 }
 
+// A server may say what x/crypto's connection stands still at: its goroutines
+// wait for each other then, and neither the session nor the connection ends.
+func TestCancelUnrulyServer(t *testing.T) {
+	var said atomic.Int32
+	host := sshSigner(t, newKey(t))
+	addr := sshServer(t, func(_ net.Conn, chans <-chan ssh.NewChannel, _ <-chan *ssh.Request) {
+		for asked := range chans {
+			ch, requests, err := asked.Accept()
+			if err != nil {
+				return
+			}
+			_ = (<-requests).Reply(true, nil)
+			_, _ = ch.SendRequest("exit-status", false, []byte{0}) // it has four bytes
+			for range 100 {
+				_, _ = ch.SendRequest("noise", false, nil)
+			}
+			said.Add(1)
+		}
+	}, host)
+	p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
+	for name, do := range operations(t, p) {
+		t.Run(name, func(t *testing.T) {
+			before := said.Load()
+			endsWith(t, func() bool { return said.Load() > before }, do)
+		})
+	}
+}
+
+// The program may be a script whose child lives on, with the pipes of both.
+func TestCancelSurvivor(t *testing.T) {
+	dir := t.TempDir()
+	hold, started := filepath.Join(dir, "hold"), filepath.Join(dir, "started")
+	must(t, syscall.Mkfifo(hold, 0o600))
+	pipe, err := os.OpenFile(hold, os.O_RDWR, 0)
+	must(t, err)
+	t.Cleanup(func() { _ = pipe.Close() }) // which ends the child
+	script := "#!/bin/sh\ntouch " + started + "\ncat " + hold + " 2>/dev/null\nexit 1\n"
+	must(t, os.WriteFile(filepath.Join(dir, "git"), []byte(script), 0o755))
+	l := local(t).ledger(t, LedgerOptions{})
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	endsWith(t, func() bool { _, err := os.Stat(started); return err == nil }, func(ctx context.Context) error {
+		_, _, err := l.Snapshot(ctx)
+		return err
+	})
+}
+
 // deafClient is a fake: a connection that ended in the moment in which the
 // session was asked for, which takes luck to meet in a real one.
 type deafClient struct{ ended chan error }
@@ -154,6 +201,43 @@ func TestSessionOfEndedConnection(t *testing.T) {
 	c.ended <- io.EOF
 	if s, err := newSession(c); s != nil || !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, %v", s, err)
+	}
+}
+
+// Who waits for another's operation to end waits no longer than their own
+// context lasts.
+func TestCancelWaiting(t *testing.T) {
+	addr, asked := silent(t, "tcp", "127.0.0.1:0")
+	p := place{url: "http://" + addr + "/repo.git"}
+	s, l := p.source(t, SourceOptions{}), p.ledger(t, LedgerOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var hung sync.WaitGroup
+	hung.Go(func() { _, _ = s.Fetch(ctx) })
+	hung.Go(func() { _, _, _ = l.Snapshot(ctx) })
+	defer hung.Wait()
+	defer cancel()
+	eventually(t, "both are asked", func() bool { return asked.Load() == 2 })
+	if _, _, ok := l.Rewound(); ok { // it does not wait at all
+		t.Error("a ledger that was never seen is rewound")
+	}
+	impatient, stop := context.WithCancel(t.Context())
+	stop()
+	for name, do := range map[string]func() error{
+		"fetch":    func() error { _, err := s.Fetch(impatient); return err },
+		"follows":  func() error { return s.Follows(impatient, &Revision{}, strings.Repeat("1", 40)) },
+		"snapshot": func() error { _, _, err := l.Snapshot(impatient); return err },
+		"commit":   func() error { _, err := l.Commit(impatient, "m", write(map[string]string{"a": "x"})); return err },
+		"walk":     func() error { return l.Walk(impatient, nil) },
+		"descends": func() error { _, err := l.Descends(impatient, strings.Repeat("1", 40)); return err },
+	} {
+		done := make(chan error, 1)
+		go func() { done <- do() }()
+		select {
+		case err := <-done:
+			failure(t, err, Stopped, "it was interrupted")
+		case <-time.After(soon):
+			t.Errorf("%s waits for the other", name)
+		}
 	}
 }
 
@@ -274,8 +358,9 @@ func TestTimeout(t *testing.T) {
 
 // A push whose answer takes too long is looked for before it is tried again.
 func TestLedgerAnswerTooLate(t *testing.T) {
+	t.Parallel() // it is waited for as long as its other exchanges may take
 	p := newProxy(t)
-	l := p.ledger(t, LedgerOptions{Timeout: 2 * time.Second})
+	l := p.ledger(t, LedgerOptions{Timeout: 10 * time.Second})
 	commit(t, l, appendLine("log", "zero"))
 	p.set(func(_ http.ResponseWriter, r *http.Request, pass func()) {
 		if !strings.HasSuffix(r.URL.Path, "/git-receive-pack") {

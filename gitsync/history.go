@@ -20,8 +20,10 @@ import (
 // The history is fetched into a temporary directory, which is gone when Walk
 // returns: until then, and no longer, the trees can be read.
 func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []string, tree fs.FS) error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.turn.take(ctx); err != nil {
+		return l.remote.explain(ctx, l.doing("reading the history of"), err)
+	}
+	defer l.turn.give()
 	ctx, cancel := l.remote.bound(ctx)
 	defer cancel()
 	doing := l.doing("reading the history of")

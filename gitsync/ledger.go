@@ -43,15 +43,17 @@ const maxLedgerPack = 2 << 30
 // Ledger is a branch that several writers add to. It is safe to use side by
 // side; commits of one Ledger go one after another.
 type Ledger struct {
-	mu      sync.Mutex
-	o       LedgerOptions
-	ref     plumbing.ReferenceName
-	remote  *remote
-	store   *store
-	tip     plumbing.Hash // where the branch is, by the last listing; zero: nowhere
-	rewound *rewind       // nil: all in order
-	asked   ancestry      // the last one that the remote was asked for
-	doubts  []nextCommit  // of the current Commit, that may have arrived
+	turn   turn
+	o      LedgerOptions
+	ref    plumbing.ReferenceName
+	remote *remote
+	store  *store
+	tip    plumbing.Hash // where the branch is, by the last listing; zero: nowhere
+	asked  ancestry      // the last one that the remote was asked for
+	doubts []nextCommit  // of the current Commit, that may have arrived
+
+	mu      sync.Mutex // is not held while the remote is talked to
+	rewound *rewind    // nil: all in order
 }
 
 // rewind is a head that does not descend from the one seen before.
@@ -70,7 +72,7 @@ func OpenLedger(o LedgerOptions) (*Ledger, error) {
 	if o.Directory, err = cleanDirectory(o.Directory); err != nil {
 		return nil, err
 	}
-	l := &Ledger{o: o, ref: ref}
+	l := &Ledger{turn: newTurn(), o: o, ref: ref}
 	if l.remote, err = openRemote(o.URL, o.Auth, o.Timeout); err != nil {
 		return nil, err
 	}
@@ -120,8 +122,8 @@ func (o LedgerOptions) withDefaults() LedgerOptions {
 
 // Close gives the cache back.
 func (l *Ledger) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.turn.wait()
+	defer l.turn.give()
 	l.remote.close()
 	return l.store.Close()
 }
@@ -130,8 +132,10 @@ func (l *Ledger) Close() error {
 // stays as it is whatever is committed later, and the branch's head. A branch
 // that is not there yet is an empty tree and "".
 func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.turn.take(ctx); err != nil {
+		return nil, "", l.remote.explain(ctx, l.doing("fetching"), err)
+	}
+	defer l.turn.give()
 	if err := l.sync(ctx); err != nil {
 		return nil, "", err
 	}
@@ -308,6 +312,8 @@ func (l *Ledger) clone(ctx context.Context, c *conversation, head plumbing.Hash)
 // judge remembers the head as seen where it is in order, and as rewound where
 // it is not.
 func (l *Ledger) judge(head plumbing.Hash, inOrder bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	seen := l.store.state.Seen
 	switch {
 	case l.rewound != nil:

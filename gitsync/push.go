@@ -29,8 +29,10 @@ import (
 // out does Commit end in an error for a commit that may stand. An edit that
 // leaves out what it finds already there makes calling Commit again safe.
 func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.FS) (map[string][]byte, error)) (commit string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.turn.take(ctx); err != nil {
+		return "", l.remote.explain(ctx, l.doing("pushing"), err)
+	}
+	defer l.turn.give()
 	message = strings.TrimSpace(strings.ReplaceAll(message, "\x00", ""))
 	if message == "" {
 		return "", invalid(l.doing("committing to"), "the message is empty", "")
@@ -121,6 +123,7 @@ type nextCommit struct {
 	old  plumbing.Hash
 	hash plumbing.Hash
 	news []newObject
+	told bool // somebody had asked whether the branch was rewound
 }
 
 // prepare runs edit and makes the commit; nil where nothing changes.
@@ -132,6 +135,7 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 	if err != nil {
 		return nil, l.damaged(ctx, err)
 	}
+	told := l.toldOfRewind()
 	files, err := edit(tree)
 	if err != nil {
 		return nil, err
@@ -156,7 +160,13 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 	if err != nil {
 		return nil, err
 	}
-	return &nextCommit{old: l.tip, hash: c.hash, news: distinct(append(e.news, c))}, nil
+	return &nextCommit{old: l.tip, hash: c.hash, news: distinct(append(e.news, c)), told: told}, nil
+}
+
+func (l *Ledger) toldOfRewind() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rewound != nil && l.rewound.told
 }
 
 func (l *Ledger) commitObject(message string, tree plumbing.Hash) (newObject, error) {
@@ -271,7 +281,8 @@ func (l *Ledger) request(caps *capability.List, next *nextCommit, said *words) (
 // is dropped; the commit stands all the same.
 func (l *Ledger) settled(next *nextCommit) {
 	s := l.store
-	if l.rewound != nil && l.rewound.told {
+	l.mu.Lock()
+	if next.told {
 		l.rewound = nil
 	}
 	if l.rewound != nil {
@@ -279,6 +290,7 @@ func (l *Ledger) settled(next *nextCommit) {
 	} else {
 		s.state.Seen = next.hash
 	}
+	l.mu.Unlock()
 	var size int64
 	for _, n := range next.news {
 		size += int64(len(n.data)) / 4 // about what zlib leaves of JSON

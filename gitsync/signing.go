@@ -68,7 +68,7 @@ func ReadOpenPGPSigningKey(file, passphrase string) (*SigningKey, error) {
 }
 
 func readOpenPGP(file string) (*openpgp.Entity, error) {
-	b, err := os.ReadFile(file)
+	b, err := readFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	git "github.com/go-git/go-git/v5"
@@ -33,7 +32,7 @@ type SourceOptions struct {
 
 // Source reads revisions of the config repo. It is safe to use side by side.
 type Source struct {
-	mu     sync.Mutex
+	turn   turn
 	o      SourceOptions
 	remote *remote
 	store  *store // nil for a local path
@@ -51,7 +50,7 @@ func OpenSource(o SourceOptions) (*Source, error) {
 		o.Depth = 1
 	}
 	o.Limits = o.Limits.withDefaults()
-	s := &Source{o: o}
+	s := &Source{turn: newTurn(), o: o}
 	if s.remote, err = openRemote(o.URL, o.Auth, o.Timeout); err != nil {
 		return nil, err
 	}
@@ -66,8 +65,8 @@ func OpenSource(o SourceOptions) (*Source, error) {
 
 // Close gives the cache back.
 func (s *Source) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.turn.wait()
+	defer s.turn.give()
 	s.remote.close()
 	if s.store == nil {
 		return nil
@@ -92,8 +91,10 @@ func cleanDirectory(d string) (string, error) {
 // the ref is a commit, and gives the same Revision, which callers must not
 // change. A commit that none of the Signers signed is held back.
 func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.turn.take(ctx); err != nil {
+		return nil, s.remote.explain(ctx, s.doing(), err)
+	}
+	defer s.turn.give()
 	ctx, cancel := s.remote.bound(ctx)
 	defer cancel()
 	if s.last != nil && s.last.Commit == strings.ToLower(s.o.Ref) {

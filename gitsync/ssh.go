@@ -49,25 +49,12 @@ func (c *sshConnector) receive(ctx context.Context) (transport.ReceivePackSessio
 	return c.run(ctx, transport.ReceivePackServiceName)
 }
 
+// run connects, logs in and starts the service; the end of ctx ends it at any
+// point. From the greeting on x/crypto has goroutines that wait for each other,
+// and a server that says what it should not can have them wait for ever, past
+// the connection's end. So they are never waited for longer than for ctx, and
+// it is the connection that is closed: [ssh.Client.Close] waits for them.
 func (c *sshConnector) run(ctx context.Context, service string) (*stream, error) {
-	client, err := c.dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
-	p, err := start(client, service+" "+shellQuote(c.loc.path))
-	if err != nil {
-		stop()
-		_ = client.Close()
-		return nil, err
-	}
-	s := newStream(ctx, p)
-	stop() // the stream sees to it from here
-	return s, nil
-}
-
-// dial connects and logs in; the end of ctx ends it at any point.
-func (c *sshConnector) dial(ctx context.Context) (*ssh.Client, error) {
 	methods, end, err := c.methods()
 	if err != nil {
 		return nil, err
@@ -81,19 +68,40 @@ func (c *sshConnector) dial(ctx context.Context) (*ssh.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer context.AfterFunc(ctx, func() {
+	type begun struct {
+		program
+		err error
+	}
+	answer := make(chan begun, 1)
+	go func() {
+		p, err := c.begin(conn, methods, check, service+" "+shellQuote(c.loc.path))
+		answer <- begun{p, err}
+	}()
+	var b begun
+	select {
+	case b = <-answer:
+	case <-ctx.Done(): // the end of conn, and of the agent's, is that of most waits there
+		b.err = ctx.Err()
+	}
+	if b.err != nil {
 		_ = conn.Close()
-		end() // an agent that does not answer
-	})()
+		return nil, b.err
+	}
+	return newStream(ctx, b.program), nil
+}
+
+// begin logs in over conn and starts a command.
+func (c *sshConnector) begin(conn net.Conn, methods []ssh.AuthMethod, check *hostCheck, command string) (program, error) {
 	sc, chans, reqs, err := ssh.NewClientConn(conn, c.host.addr, &ssh.ClientConfig{
 		User: c.loc.user, Auth: methods,
 		HostKeyCallback: check.callback, HostKeyAlgorithms: check.algorithms,
 	})
 	if err != nil {
-		_ = conn.Close()
-		return nil, check.explain(err)
+		return program{}, check.explain(err)
 	}
-	return ssh.NewClient(sc, chans, reqs), nil
+	p, err := start(ssh.NewClient(sc, chans, reqs), command)
+	p.kill = func() { _ = conn.Close() }
+	return p, err
 }
 
 // methods are the ways to log in, and what to call when that is over.
@@ -117,7 +125,7 @@ func (c *sshConnector) methods() ([]ssh.AuthMethod, func(), error) {
 // rotated under a running process.
 func readKey(a Auth) (ssh.Signer, error) {
 	doing := "reading the SSH key " + a.SSHKeyFile
-	pem, err := os.ReadFile(a.SSHKeyFile)
+	pem, err := readFile(a.SSHKeyFile)
 	if err != nil {
 		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Err: err}
 	}
@@ -152,7 +160,7 @@ func start(client *ssh.Client, command string) (program, error) {
 	if err != nil {
 		return program{}, fmt.Errorf("opening an SSH session: %w", ended(err))
 	}
-	p := program{stderr: &words{}, wait: session.Wait, kill: func() { _ = client.Close() }}
+	p := program{stderr: &words{}, wait: session.Wait}
 	session.Stderr = p.stderr
 	if p.in, err = session.StdinPipe(); err == nil {
 		p.out, err = session.StdoutPipe()

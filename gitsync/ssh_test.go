@@ -147,8 +147,17 @@ func TestHostKeyHashed(t *testing.T) {
 // lets nobody in, or where it has somebody to tell, everybody.
 func handshaker(t *testing.T, letIn func(net.Conn), keys ...ssh.Signer) (addr string) {
 	t.Helper()
+	if letIn == nil {
+		return sshServer(t, nil, keys...)
+	}
+	return sshServer(t, func(conn net.Conn, _ <-chan ssh.NewChannel, _ <-chan *ssh.Request) { letIn(conn) }, keys...)
+}
+
+// sshServer lets serve have each connection; nil: it lets nobody in.
+func sshServer(t *testing.T, serve func(net.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request), keys ...ssh.Signer) (addr string) {
+	t.Helper()
 	config := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
-		if letIn == nil {
+		if serve == nil {
 			return nil, errors.New("nobody is let in")
 		}
 		return nil, nil
@@ -166,8 +175,8 @@ func handshaker(t *testing.T, letIn func(net.Conn), keys ...ssh.Signer) (addr st
 				return
 			}
 			go func() {
-				if _, _, _, err := ssh.NewServerConn(conn, config); err == nil {
-					letIn(conn)
+				if _, chans, requests, err := ssh.NewServerConn(conn, config); err == nil {
+					serve(conn, chans, requests)
 				}
 			}()
 		}

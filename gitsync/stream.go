@@ -37,10 +37,53 @@ type stream struct {
 }
 
 // newStream binds the program to ctx: when that ends, so does the program, and
-// whatever reads from it.
+// whoever reads from it, writes to it or waits for it is let go.
 func newStream(ctx context.Context, p program) *stream {
+	p = apart(p)
 	return &stream{program: p, stop: context.AfterFunc(ctx, p.kill)}
 }
+
+// apart puts pipes of ours before a program's, so that kill ends each wait for
+// it. To kill the program alone does not: a child of its own may have its pipes
+// and live on, and x/crypto's channels know no end but the one that the server
+// says.
+func apart(p program) program {
+	out, said := io.Pipe()
+	heard, in := io.Pipe()
+	go func() {
+		_, err := io.Copy(said, p.out)
+		_ = said.CloseWithError(err)
+	}()
+	go func() {
+		_, err := io.Copy(p.in, heard)
+		_ = errors.Join(heard.CloseWithError(err), p.in.Close())
+	}()
+	over := make(chan struct{})
+	kill := sync.OnceFunc(func() {
+		p.kill()
+		_ = out.CloseWithError(errKilled)
+		_ = in.CloseWithError(errKilled)
+		close(over)
+	})
+	wait := func() error {
+		ended := make(chan error, 1)
+		go func() { ended <- p.wait() }()
+		select {
+		case err := <-ended:
+			return err
+		case <-over:
+		}
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(lastMoment):
+			return errKilled
+		}
+	}
+	return program{in: in, out: out, stderr: p.stderr, wait: wait, kill: kill}
+}
+
+var errKilled = errors.New("the other end was not waited for any longer")
 
 // saidError is an error of the other end together with its words.
 type saidError struct {
@@ -51,8 +94,12 @@ type saidError struct {
 func (e *saidError) Error() string { return fmt.Sprintf("%v (%s)", e.err, e.said) }
 func (e *saidError) Unwrap() error { return e.err }
 
-// goodbye is how long a program may take to end by itself.
-const goodbye = 5 * time.Second
+const (
+	// goodbye is how long a program may take to end by itself.
+	goodbye = 5 * time.Second
+	// lastMoment is how long one that was killed is waited for.
+	lastMoment = time.Second
+)
 
 // Close ends the conversation and the program.
 func (s *stream) Close() error {

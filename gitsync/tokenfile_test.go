@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // TestTokenFile: a token is rotated while the process lives. The next
@@ -63,4 +65,28 @@ func TestTokenFile(t *testing.T) {
 	failure(t, err, Invalid, file, "no such file")
 	_, err = OpenLedger(LedgerOptions{URL: p.url, Auth: through.auth})
 	failure(t, err, Invalid, file, "no such file")
+}
+
+// A file that is none holds nothing up: it is read while others wait.
+func TestTokenFileIsNone(t *testing.T) {
+	dir := t.TempDir()
+	silent, quiet := filepath.Join(dir, "silent"), filepath.Join(dir, "quiet")
+	must(t, syscall.Mkfifo(silent, 0o600))
+	must(t, syscall.Mkfifo(quiet, 0o600))
+	pipe, err := os.OpenFile(quiet, os.O_RDWR, 0)
+	must(t, err)
+	defer func() { _ = pipe.Close() }()
+	for file, want := range map[string]string{silent: "it is empty", quiet: "timeout", "/dev/zero": "more than"} {
+		done := make(chan error, 1)
+		go func() {
+			_, err := OpenSource(SourceOptions{URL: "https://git.example.com/a.git", Auth: Auth{TokenFile: file}})
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			failure(t, err, Invalid, "reading the Git token "+file, want)
+		case <-time.After(soon):
+			t.Fatalf("%s is waited for", file)
+		}
+	}
 }

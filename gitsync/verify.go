@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -113,7 +112,7 @@ func (g *Signers) verifySSH(s *signed, text string) error {
 	if g.AllowedSigners == "" {
 		return errors.New("it is signed by SSH, and no file of allowed signers is set")
 	}
-	file, err := os.ReadFile(g.AllowedSigners)
+	file, err := readFile(g.AllowedSigners)
 	if err != nil {
 		return &unusable{g.AllowedSigners, err}
 	}
@@ -253,7 +252,7 @@ func onePacket(text string) (*packet.Signature, []byte, error) {
 // readKeyring reads public keys: one armored block, several after each other
 // as `gpg --export --armor >>` makes them, or the binary form.
 func readKeyring(file string) (openpgp.EntityList, error) {
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -19,10 +19,11 @@ import (
 // It is always the anchor that lags, never the ledger: the anchor is written
 // after the push.
 type mooring struct {
-	anchor Anchor
-	survey surveyor
+	anchor  Anchor
+	looking turn // of those that hold the ledger against it
+	survey  surveyor
 
-	mu     sync.Mutex // one look at a time
+	mu     sync.Mutex // is not held while Git is talked to
 	astray bool       // what the last look found is not in the ledger yet
 	err    error      // why the last look came to nothing
 }
@@ -40,8 +41,10 @@ func (r *Reconciler) snapshot(ctx context.Context) (tree fs.FS, fresh bool, err 
 		tree, _, fresh, err = r.scribe.snapshot(ctx)
 		return tree, fresh, err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	if err := m.looking.take(ctx); err != nil {
+		return nil, false, err
+	}
+	defer m.looking.give()
 	for try := 1; ; try++ {
 		// The anchor first: what was pushed since then only adds to what it says.
 		fields, version, loadErr := m.anchor.Load(ctx)
@@ -49,10 +52,13 @@ func (r *Reconciler) snapshot(ctx context.Context) (tree fs.FS, fresh bool, err 
 		if err != nil || !fresh {
 			return tree, fresh, err
 		}
-		if m.err = loadErr; loadErr == nil {
-			m.err = r.moor(ctx, tree, head, fields, version)
+		if loadErr == nil {
+			loadErr = r.moor(ctx, tree, head, fields, version)
 		}
-		if !isConflict(m.err) || try == maxMoorings {
+		m.mu.Lock()
+		m.err = loadErr
+		m.mu.Unlock()
+		if !isConflict(loadErr) || try == maxMoorings {
 			return tree, true, nil
 		}
 	}
@@ -67,7 +73,7 @@ func (r *Reconciler) moor(ctx context.Context, tree fs.FS, head string, fields m
 		return err
 	}
 	if was == nil && head == "" || was != nil && was.Head == head {
-		m.astray = false
+		m.found(false)
 		return nil
 	}
 	now, err := m.survey.mark(tree, head)
@@ -78,11 +84,19 @@ func (r *Reconciler) moor(ctx context.Context, tree fs.FS, head string, fields m
 	if err != nil {
 		return err
 	}
-	if m.astray, err = r.untold(found, was, tree); err != nil || m.astray {
+	astray, err := r.untold(found, was, tree)
+	m.found(astray)
+	if err != nil || astray {
 		return err
 	}
 	now.At, now.Nonce = r.opts.Now(), rand.Text()
 	return m.anchor.Store(ctx, now.fields(), version)
+}
+
+func (m *mooring) found(astray bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.astray = astray
 }
 
 // untold tells whether something is astray of which the ledger does not tell,

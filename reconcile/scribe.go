@@ -27,14 +27,16 @@ type entry struct {
 // scribe tells the ledger what happened: first into the journal, which
 // outlives a crash, then as one commit for all that ended together.
 type scribe struct {
-	mu      sync.Mutex
-	ledger  Ledger
-	journal Journal
-	now     func() time.Time
-	last    fs.FS     // the newest tree that was seen
-	head    string    // its commit
-	toldAt  time.Time // when all that was to be told had been pushed last
-	records *recordCache
+	flushing turn // of those that push
+	ledger   Ledger
+	journal  Journal
+	now      func() time.Time
+	records  *recordCache
+
+	mu     sync.Mutex // is not held while Git is talked to
+	last   fs.FS      // the newest tree that was seen
+	head   string     // its commit
+	toldAt time.Time  // when all that was to be told had been pushed last
 }
 
 // snapshot is the ledger's tree and head. A Git that cannot be reached is no
@@ -107,8 +109,10 @@ func newer(r, than *Record) bool { return than == nil || !r.UpdatedAt.Before(tha
 
 // flush commits and pushes all that the journal holds, then forgets it.
 func (s *scribe) flush(ctx context.Context) (commit string, told []entry, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.flushing.take(ctx); err != nil {
+		return "", nil, err
+	}
+	defer s.flushing.give()
 	told, err = s.entries()
 	if err != nil || len(told) == 0 {
 		return "", nil, err
@@ -119,7 +123,9 @@ func (s *scribe) flush(ctx context.Context) (commit string, told []entry, err er
 	if err != nil {
 		return "", nil, err
 	}
+	s.mu.Lock()
 	s.toldAt = s.now()
+	s.mu.Unlock()
 	return commit, told, s.journal.Ack(len(told))
 }
 

@@ -24,7 +24,7 @@ func (a *app) applyCommand() *cobra.Command {
 the audit log to the ledger. Exits 1 where anything failed or was left undone, but
 not for what waits as the plan says. Ctrl-C takes up no more work, finishes or
 cleanly drops what runs, and writes the ledger; the next run goes on where it
-stopped.
+stopped. A second Ctrl-C ends it as it is, which the next run makes up for too.
 
 FILE is of plan -out. Exactly its actions are done, without a question; where
 the head of the config repo is another one now, or what is in Vault is, nothing
@@ -55,7 +55,7 @@ func (a *app) apply(ctx context.Context, auto, asJSON bool) error {
 	if !asJSON {
 		view.WritePlan(a.out, a.palette(), p.dto)
 	}
-	if p.dto.Changes() > 0 && !auto && !a.approved() {
+	if p.dto.Changes() > 0 && !auto && !a.approved(ctx) {
 		fmt.Fprintln(a.out, "Nothing was done.")
 		return exitCode(exitError)
 	}
@@ -109,9 +109,19 @@ func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 	return nil
 }
 
-func (a *app) approved() bool {
+// approved asks. Whoever ends the program instead has not said yes.
+func (a *app) approved(ctx context.Context) bool {
 	fmt.Fprint(a.out, "\nIs that to be done? Only \"yes\" does it: ")
-	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	said := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(a.in).ReadString('\n')
+		said <- line
+	}()
+	var line string
+	select {
+	case line = <-said:
+	case <-ctx.Done():
+	}
 	fmt.Fprintln(a.out)
 	return strings.TrimSpace(line) == "yes"
 }

@@ -2,9 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -70,5 +75,60 @@ func TestInterrupt(t *testing.T) {
 	}
 	if e := w.events(); len(e) != 1 || e[0].Status != "success" {
 		t.Errorf("events: %+v", e)
+	}
+}
+
+// TestSecondSignal: a program that stands still where no context reaches it, as
+// in a file that is a pipe, is ended by the second Ctrl-C.
+func TestSecondSignal(t *testing.T) {
+	program, err := exec.LookPath("certroll") // testscript puts it there
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(t.TempDir(), "certroll.hcl")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "validate", "-config", pipe)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns once it reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for timeout := time.After(30 * time.Second); ; {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+			_ = cmd.Process.Signal(os.Interrupt) // one that was not taken yet is the same as this
+		case <-timeout:
+			_ = cmd.Process.Kill()
+			t.Fatal("it goes on, however often it is told to end")
+		}
+	}
+}
+
+// TestInterruptedQuestion: Ctrl-C is an answer, and it is not yes.
+func TestInterruptedQuestion(t *testing.T) {
+	in, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	answer := make(chan bool, 1)
+	go func() { answer <- (&app{in: in, out: io.Discard}).approved(ctx) }()
+	select {
+	case yes := <-answer:
+		if yes {
+			t.Error("it was taken for yes")
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the question is still open")
 	}
 }

@@ -60,7 +60,7 @@ func (k *killer) due(req *http.Request) bool {
 }
 
 func (k *killer) kill() {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		k.mu.Lock()
 		p := k.process
 		k.mu.Unlock()

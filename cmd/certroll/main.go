@@ -35,6 +35,7 @@ func run(args []string) int {
 func (a *app) main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // the second one ends the program as it is
 	root := a.rootCommand()
 	root.SetArgs(oneDash(args))
 	err := root.ExecuteContext(ctx)

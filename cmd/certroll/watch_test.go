@@ -55,7 +55,7 @@ func TestWatch(t *testing.T) {
 			change()
 			select {
 			case <-w.changed:
-			case <-time.After(10 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Error("it is not told")
 			}
 		})

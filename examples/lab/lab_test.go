@@ -185,3 +185,33 @@ func TestMissingProgramSaysWhatToDo(t *testing.T) {
 		t.Errorf("got %v, want ErrMissing and what to do", err)
 	}
 }
+
+// TestProcessOfSurvivor: a program whose child lives on, with its output, is
+// not waited for by it.
+func TestProcessOfSurvivor(t *testing.T) {
+	dir := t.TempDir()
+	hold := filepath.Join(dir, "hold")
+	if err := syscall.Mkfifo(hold, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(hold, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pipe.Close() }() // which ends the child
+	p, err := lab.StartProgram(dir, nil, "sh", "-c", "cat hold & echo up; read -r line < hold")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); p.Logs() == ""; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not start")
+		}
+	}
+	go p.Kill()
+	select {
+	case <-p.Done():
+	case <-time.After(30 * time.Second):
+		t.Error("killing it waits for its child")
+	}
+}

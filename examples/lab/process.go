@@ -49,6 +49,7 @@ func startPath(dir string, env []string, path string, args ...string) (*Process,
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.logs, p.logs
 	p.cmd.SysProcAttr = dieWithParent()
+	p.cmd.WaitDelay = 2 * time.Second // a child of its own may have its output, and live on
 	started := make(chan error, 1)
 	go p.own(started)
 	if err := <-started; err != nil {

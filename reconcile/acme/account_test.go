@@ -209,7 +209,7 @@ func TestIssuerSetUpWrongly(t *testing.T) {
 		"CA bundle missing":    {func(i *spec.Issuer) { i.CABundle = "" }, ClassConfig, "set ca_bundle"},
 		"CA bundle is no PEM":  {func(i *spec.Issuer) { i.CABundle = "nonsense" }, ClassConfig, "no PEM certificate"},
 		"no HTTPS":             {func(i *spec.Issuer) { i.Directory = "http://127.0.0.1:1/dir" }, ClassConfig, "no HTTPS URL"},
-		"nobody there":         {func(i *spec.Issuer) { i.Directory = "https://" + closedPort(t) + "/dir" }, ClassCAUnavailable, "connection refused"},
+		"nobody there":         {func(i *spec.Issuer) { i.Directory = "https://" + closedPort + "/dir" }, ClassCAUnavailable, "connection refused"},
 		"no directory there":   {func(i *spec.Issuer) { i.Directory += "nowhere" }, ClassRejected, "answered 404"},
 		"no such profile":      {func(i *spec.Issuer) { i.Profile = "nope" }, ClassConfig, "nope"},
 		"email without domain": {func(i *spec.Issuer) { i.Email = "nobody" }, ClassConfig, "urn:ietf:params:acme:error:"},

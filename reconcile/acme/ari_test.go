@@ -167,7 +167,7 @@ func TestRenewalInfoCannotBeAsked(t *testing.T) {
 		"three parts":         {answered.issuer, "a.b.c", ClassInternal},
 		"padding":             {answered.issuer, "aYhb.AIdlQw==", ClassInternal},
 		"nothing":             {answered.issuer, "", ClassInternal},
-		"directory elsewhere": {change(func(i *spec.Issuer) { i.Directory = "https://" + closedPort(t) + "/dir" }), someCertID, ClassCAUnavailable},
+		"directory elsewhere": {change(func(i *spec.Issuer) { i.Directory = "https://" + closedPort + "/dir" }), someCertID, ClassCAUnavailable},
 		"CA bundle missing":   {change(func(i *spec.Issuer) { i.CABundle = "" }), someCertID, ClassConfig},
 		"no HTTPS":            {change(func(i *spec.Issuer) { i.Directory = "http://127.0.0.1:1/dir" }), someCertID, ClassConfig},
 		"no ACME directory":   {change(func(i *spec.Issuer) { i.Directory = strings.Replace(i.Directory, "/dir", "/renewal-info/page", 1) }), someCertID, ClassRejected},

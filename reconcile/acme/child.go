@@ -40,6 +40,7 @@ type child struct {
 	pid        int
 	input      *json.Encoder
 	closeInput func()
+	letGo      func() // of what it says
 	lastID     int
 	waiting    map[int]chan childAnswer
 }
@@ -104,6 +105,7 @@ func (c *child) start() (*exec.Cmd, *sync.WaitGroup, error) {
 	}
 	c.mu.Lock()
 	c.input, c.closeInput, c.pid = json.NewEncoder(stdin), func() { _ = stdin.Close() }, cmd.Process.Pid
+	c.letGo = func() { _ = errors.Join(stdout.Close(), stderr.Close()) }
 	c.mu.Unlock()
 	var readers sync.WaitGroup
 	readers.Go(func() { c.readAnswers(stdout) })
@@ -268,12 +270,18 @@ func (c *child) killWhenStopped(cmd *exec.Cmd) {
 	c.mu.Lock()
 	c.closeInput()
 	c.mu.Unlock()
-	t := time.NewTimer(stopTimeout)
-	defer t.Stop()
-	select {
-	case <-c.gone:
-	case <-t.C:
-		_ = cmd.Process.Kill()
+	for _, next := range []func(){
+		func() { _ = cmd.Process.Kill() },
+		c.letGo, // a program that the provider ran may have the pipes, and live on
+	} {
+		t := time.NewTimer(stopTimeout)
+		select {
+		case <-c.gone:
+			t.Stop()
+			return
+		case <-t.C:
+			next()
+		}
 	}
 }
 

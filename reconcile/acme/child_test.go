@@ -271,6 +271,36 @@ func TestChildEndsWithItsParent(t *testing.T) {
 	eventually(t, "the child's end", func() bool { return !alive(pid) })
 }
 
+// A program that the provider ran has the child's pipes, and may outlive it.
+func TestCloseWaitsForNoGrandchild(t *testing.T) {
+	t.Parallel()
+	hold := filepath.Join(t.TempDir(), "hold")
+	if err := syscall.Mkfifo(hold, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(hold, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pipe.Close() }() // which ends the grandchild
+	c := New(newMemory(), Options{Child: []string{"sh", "-c", `cat "$0" & read -r line; echo '{"ID": 1}'; read -r line`, hold}})
+	p, err := c.children.open(t.Context(), &spec.DNSAccount{Name: "lab", Challenge: spec.DNS01, Provider: "cloudflare"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.release()
+	done := make(chan error, 1)
+	go func() { done <- c.Close() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("closing waits for the program that the child ran")
+	}
+}
+
 // A child that dies in the middle is the trouble of one call: the record it
 // wrote is removed by the next child.
 func TestChildKilledInTheMiddle(t *testing.T) {

@@ -33,7 +33,7 @@ func newClinic(t testing.TB) *clinic {
 	k := &clinic{t: t, store: newMemory(), status: 200, directory: `{"meta": {"caaIdentities": ["ca.example.net"]}}`}
 	k.issuer = &spec.Issuer{Name: "fake", Directory: "https://ca.example.net/directory", Email: "ops@example.com"}
 	k.Client = New(k.store, Options{
-		PresentRetry: []time.Duration{10 * time.Millisecond}, ProviderTimeout: 5 * time.Second,
+		PresentRetry: []time.Duration{10 * time.Millisecond}, ProviderTimeout: time.Minute,
 		Transport: func(http.RoundTripper) http.RoundTripper {
 			return &faulty{answer: func(req *http.Request) *http.Response {
 				if req.Method != http.MethodGet || req.URL.String() != k.issuer.Directory {

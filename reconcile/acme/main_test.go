@@ -193,9 +193,9 @@ func account(name string, s nameserver) *spec.DNSAccount {
 		Name: name, Challenge: spec.DNS01, Provider: "rfc2136", FollowCNAME: true, Parallel: 4,
 		Credentials: map[string]spec.Value{
 			"DNSUPDATE_NAMESERVER": literal(s.addr), "DNSUPDATE_TSIG_KEY": literal(s.key), "DNSUPDATE_TSIG_ALGORITHM": literal(s.algorithm),
-			"DNSUPDATE_TSIG_SECRET": literal(s.secret), "DNSUPDATE_TTL": literal("1"), "DNSUPDATE_DNS_TIMEOUT": literal("2"),
+			"DNSUPDATE_TSIG_SECRET": literal(s.secret), "DNSUPDATE_TTL": literal("1"), "DNSUPDATE_DNS_TIMEOUT": literal("10"),
 		},
-		Propagation: spec.Propagation{Nameservers: []string{s.addr}, Timeout: 10 * time.Second, Interval: 100 * time.Millisecond},
+		Propagation: spec.Propagation{Nameservers: []string{s.addr}, Timeout: time.Minute, Interval: 100 * time.Millisecond},
 	}
 }
 
@@ -330,11 +330,11 @@ func random(t testing.TB) string {
 // eventually polls for a condition that another process brings about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if ok() {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatalf("%s did not come about within 10 s", what)
+	t.Fatalf("%s did not come about within a minute", what)
 }

@@ -57,7 +57,7 @@ func (s *servers) use(ctx context.Context, kind spec.Challenge, address string, 
 func listen(ctx context.Context, address string) (net.Listener, error) {
 	for try := 0; ; try++ {
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || try == 4 {
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || try == 20 {
 			return ln, err
 		}
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {

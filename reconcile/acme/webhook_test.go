@@ -43,7 +43,7 @@ func (h *webhook) account(t testing.TB, r *rig, name string) *spec.DNSAccount {
 		Credentials: map[string]spec.Value{
 			"HTTPREQ_ENDPOINT": literal(server.URL), "HTTPREQ_USERNAME": literal("ops"), "HTTPREQ_PASSWORD": secret("PASSWORD"),
 		},
-		Propagation: spec.Propagation{Nameservers: []string{h.dns.Addr}, Timeout: 10 * time.Second, Interval: 100 * time.Millisecond},
+		Propagation: spec.Propagation{Nameservers: []string{h.dns.Addr}, Timeout: time.Minute, Interval: 100 * time.Millisecond},
 	}
 }
 
@@ -86,7 +86,7 @@ func (h *webhook) present(name, value string) error {
 	if h.gather > 0 {
 		select {
 		case <-h.all:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			return errors.New("the others did not come")
 		}
 	}

@@ -1,0 +1,64 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"testing"
+	"time"
+)
+
+// hungLedger is a ledger at a Git that does not answer.
+type hungLedger struct{ asked chan struct{} }
+
+func (l hungLedger) Snapshot(ctx context.Context) (fs.FS, string, error) {
+	l.asked <- struct{}{}
+	<-ctx.Done()
+	return nil, "", ctx.Err()
+}
+
+func (l hungLedger) Commit(ctx context.Context, _ string, _ func(fs.FS) (map[string][]byte, error)) (string, error) {
+	l.asked <- struct{}{}
+	<-ctx.Done()
+	return "", ctx.Err()
+}
+
+// TestHungGitHoldsUpNobody: who waits for another's exchange with Git waits no
+// longer than their own context lasts, and who wants to know what was seen last
+// does not wait.
+func TestHungGitHoldsUpNobody(t *testing.T) {
+	w := newMooredWorld(t)
+	l := hungLedger{make(chan struct{})}
+	r := New(&Observer{Metadata: w.vault}, w.vault, w.ca, l, w.journal, w.opts)
+	if err := r.scribe.note(entry{Event: Event{ID: "e1"}}); err != nil {
+		t.Fatal(err)
+	}
+	hung, end := context.WithCancel(t.Context())
+	defer end()
+	go r.scribe.flush(hung)
+	go r.snapshot(hung)
+	<-l.asked
+	<-l.asked
+	impatient, stop := context.WithCancel(t.Context())
+	stop()
+	for name, do := range map[string]func() error{
+		"flush":    func() error { _, _, err := r.scribe.flush(impatient); return err },
+		"snapshot": func() error { _, _, err := r.snapshot(impatient); return err },
+		"what was seen": func() error {
+			r.scribe.seen()
+			_, err := r.Backlog()
+			return errors.Join(err, r.Unanchored(), impatient.Err())
+		},
+	} {
+		done := make(chan error, 1)
+		go func() { done <- do() }()
+		select {
+		case err := <-done:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Errorf("%s waits for the other", name)
+		}
+	}
+}
