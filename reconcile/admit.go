@@ -8,7 +8,7 @@ import (
 
 // admit holds back what would pass a limit of the CA or add to a trouble that
 // is known, in the order of urgency: what goes first leaves less for the rest.
-func admit(actions []Action, obs *Observed, now time.Time) {
+func admit(actions []Action, history []Event, found map[subject]*trouble, now time.Time) {
 	var asking []*Action
 	for i := range actions {
 		if actions[i].Kind.Orders() {
@@ -16,9 +16,7 @@ func admit(actions []Action, obs *Observed, now time.Time) {
 		}
 	}
 	slices.SortFunc(asking, byDeadline(now))
-	history := credible(obs.History, now)
-	g := &gatekeeper{troubles: troubles(history), book: newBook(history), probing: map[subject]bool{}, now: now}
-	mended(g.troubles, obs.Credentials)
+	g := &gatekeeper{troubles: found, book: newBook(history), probing: map[subject]bool{}, now: now}
 	mayBeMended(g.troubles, asking, now)
 	for _, a := range asking {
 		if until := saidBefore(history, a); until.After(now) {

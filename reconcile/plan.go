@@ -121,15 +121,17 @@ type Action struct {
 // Plan is the difference between the spec and what is there, by name of the
 // certificate. It is total, and a pure function of its arguments.
 func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
+	history := credible(observed.History, now)
+	found := known(observed, history)
 	actions := make([]Action, 0, len(desired.Certificates))
 	wanted := make(map[string]bool, len(desired.Certificates))
 	claimed := make(map[Location]string, len(desired.Certificates))
 	for _, c := range desired.Certificates {
 		wanted[c.Name] = true
 		claimed[targetOf(c)] = c.Name
-		actions = append(actions, decide(newCase(desired, c, observed, now)))
+		actions = append(actions, decide(newCase(desired, c, observed, found, now)))
 	}
-	admit(actions, observed, now)
+	admit(actions, history, found, now)
 	for name, r := range observed.Records {
 		if !wanted[name] && r.State != StateRetired {
 			actions = append(actions, retire(r, observed, claimed, now))
@@ -141,7 +143,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 }
 
 // newCase gathers all that the rules look at for one certificate.
-func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Time) *situation {
+func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[subject]*trouble, now time.Time) *situation {
 	s := &situation{desired: desired, spec: c, record: obs.Records[c.Name], auto: renewsAt(c, now), now: now}
 	s.at = targetOf(c)
 	s.secret = obs.Secrets[s.at]
@@ -160,7 +162,7 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Ti
 	if n, ok := obs.Staged[c.Name]; ok {
 		s.next = &n
 	}
-	s.issuer = issuerFor(desired, c, s.record, s.live(), now)
+	s.issuer, s.failing = issuerFor(desired, c, s.record, s.live(), found, now)
 	s.credentials, s.unreadable = obs.Credentials, obs.Unreadable[c.Name]
 	if s.record != nil {
 		s.said = s.record.RenewalInfo

@@ -18,6 +18,7 @@ type situation struct {
 	desired     *spec.Spec
 	spec        *spec.Certificate
 	issuer      *spec.Issuer // that would be asked now
+	failing     time.Time    // since when the preferred one fails; zero where that one is asked
 	record      *Record      // nil: the ledger knows nothing
 	at          Location
 	secret      Secret            // at that place
