@@ -12,7 +12,7 @@ import (
 var backoffSteps = []time.Duration{time.Minute, 10 * time.Minute, 100 * time.Minute, 24 * time.Hour}
 
 const (
-	// leastWait is the shortest wait once expiry is near.
+	// leastWait is the shortest wait around expiry.
 	leastWait = 10 * time.Minute
 	// personWait is the wait where only a person can mend the cause. It still
 	// ends, so that a mended cause is seen without a command.
@@ -22,6 +22,9 @@ const (
 // backoff says until when a certificate waits after its failures-th failure in
 // a row, which was at last and of that class. said is the upstream's own word
 // (zero: none), notAfter the end of what is live (zero: nothing is live).
+//
+// Around expiry the wait is a tenth of the time to it at most, and of the time
+// since it: what expired long ago, as the domain is gone, is asked for daily.
 //
 // A rate limit's own word is kept exactly; a CA that breaks it again and again
 // is asked less often, as after any other failure.
@@ -39,7 +42,7 @@ func backoff(name string, failures int, class Class, last, said, notAfter time.T
 		wait = personWait
 	}
 	if left := notAfter.Sub(last); !notAfter.IsZero() && class != ClassPaused {
-		wait = min(wait, max(left/10, leastWait))
+		wait = min(wait, max(left.Abs()/10, leastWait))
 	}
 	until := last.Add(wait + jitter(name, failures, wait/10))
 	if said.After(until) {
