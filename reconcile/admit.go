@@ -26,8 +26,10 @@ func admit(actions []Action, history []Event, found map[subject]*trouble, now ti
 		g.admit(a)
 	}
 	for i := range actions {
-		if a := &actions[i]; a.Kind == KindRepair && a.Reason == ReasonDrifted {
-			a.OrderFrom = g.book.free(usesOf(a.Issuer, a.Spec.Names(), ""), now)
+		if a := &actions[i]; a.mends() {
+			if free := g.book.free(usesOf(a.Issuer, a.Spec.Names(), ""), now); free.After(a.OrderFrom) {
+				a.OrderFrom, a.orderHeld = free, "another certificate would pass a limit of issuer."+a.Issuer.Name
+			}
 		}
 	}
 }

@@ -17,7 +17,7 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 		return a.concludeFailure(e, err, now)
 	}
 	e.Status, e.Revoked = Success, a.revoked
-	if r := a.action.Record; r != nil {
+	if r := a.action.Record; r != nil && !a.failsStill() {
 		e.Recovered = r.Failures
 	}
 	if a.action.Reason == ReasonOverdue {
@@ -110,7 +110,12 @@ func (a *attempt) successRecord(now time.Time) *Record {
 		return &r
 	}
 	r := newRecord(a.action.Spec, a.action.Record, now)
-	r.State, r.Live, r.Failures, r.LastFailure, r.FailingSince = StateLive, a.live, 0, nil, nil
+	r.Live = a.live
+	if old := a.action.Record; a.failsStill() {
+		r.State, r.Severity, r.Hold = old.State, old.Severity, old.Hold
+	} else {
+		r.State, r.Failures, r.LastFailure, r.FailingSince = StateLive, 0, nil, nil
+	}
 	if a.said != nil {
 		r.RenewalInfo = a.said
 	}
@@ -122,6 +127,13 @@ func (a *attempt) successRecord(now time.Time) *Record {
 	}
 	a.notePause(r, now)
 	return r
+}
+
+// failsStill tells that the success says nothing of the orders that fail: what is
+// live is the same, and nothing was ordered. Their waits go on.
+func (a *attempt) failsStill() bool {
+	quiet := a.action.Kind == KindStage || a.action.Kind == KindRevoke || a.action.mends()
+	return quiet && failsToOrder(a.action.Record) && a.draft == nil && a.action.Secret.Live != nil && a.live.Serial == a.action.Secret.Live.Serial
 }
 
 // leftToRevoke are those that still wait to be revoked after the attempt.

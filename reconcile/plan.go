@@ -104,9 +104,10 @@ type Action struct {
 	Replaces string       // the ARI identifier that the order carries, or ""
 	Exempt   Exemption    // what the order is free of
 	Avoid    []string     // DNS accounts known not to work, which come last
-	// OrderFrom is, for KindRepair, from when on an order passes no limit where
-	// it turns out to need one.
+	// OrderFrom is, for KindRepair, from when on something may be ordered where it
+	// turns out that it has to be, and orderHeld why not before.
 	OrderFrom time.Time
+	orderHeld string
 
 	Spec   *spec.Certificate // nil for KindRetire
 	Record *Record           // nil where the ledger knows nothing; of a leftover as it begins
@@ -117,6 +118,10 @@ type Action struct {
 	pending *Pending // the pending secret, as far as there is one
 	target  *Secret  // where it moved: what was seen at the spec's target
 }
+
+// mends tells that it brings back what is live, or ends what was begun, and asks
+// the CA for nothing unless there is no other way.
+func (a *Action) mends() bool { return a.Kind == KindRepair && !a.Reason.records() }
 
 // Plan is the difference between the spec and what is there, by name of the
 // certificate. It is total, and a pure function of its arguments.
@@ -231,6 +236,10 @@ func holdBack(s *situation, a Action) Action {
 		return a // what fails to be revoked, or to be staged, holds up no renewal
 	}
 	h := s.record.Hold
+	if a.mends() && failsToOrder(s.record) {
+		a.OrderFrom, a.orderHeld = h.Until, h.Reason
+		return a // what certroll wrote is put back, for which no CA is asked
+	}
 	why := ReasonBackoff
 	switch h.Class {
 	case ClassRateLimited:
