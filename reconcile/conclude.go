@@ -3,6 +3,7 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -216,6 +217,9 @@ func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
 	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate && a.action.Kind != KindRetire {
 		r.Live, notAfter = keepNames(l, r.Live), l.NotAfter
 		r.RenewAt = recordedRenewal(a.action.Spec, l, r.RenewalInfo, now)
+	}
+	if n := len(r.Revocations); n > 1 && a.action.Kind == KindRevoke {
+		r.Revocations = append(slices.Clone(r.Revocations[1:]), r.Revocations[0]) // it holds up no other
 	}
 	r.Hold = a.hold(err, r, digest, notAfter)
 	return r

@@ -3,6 +3,8 @@ package reconcile
 import (
 	"testing"
 	"time"
+
+	"certroll/spec"
 )
 
 // TestDriftIsRepairedWhileRenewalsAreHeld: a renewal that fails holds up no
@@ -45,5 +47,45 @@ func TestDriftIsRepairedWhileRenewalsAreHeld(t *testing.T) {
 	}
 	if a := w.only(); a.Kind != KindHold || !a.NotBefore.Equal(until) || w.ca.calls["order"] != 2 {
 		t.Errorf("%s %s until %s, %d orders", a.Kind, a.Reason, a.NotBefore, w.ca.calls["order"])
+	}
+}
+
+// TestAKeyThatSomebodyWroteIsNotKept: with key.rotation = "never" a secret was
+// overwritten and certroll's version is gone, and with it the key to keep.
+func TestAKeyThatSomebodyWroteIsNotKept(t *testing.T) {
+	for name, written := range map[string]func(*world) map[string]string{
+		"another pair": func(w *world) map[string]string {
+			key, err := newKey("ecdsa-P-256")
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := encodeKey(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return map[string]string{"tls.crt": string(w.ca.sign([]string{"other.example.com"}, key.Public())), "tls.key": text}
+		},
+		"no pair": func(*world) map[string]string { return map[string]string{"note": "nothing"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := certificate("api", "api.example.com")
+			c.Key.Rotation = spec.RotateNever
+			w := newWorld(t, c)
+			w.settle()
+			foreign := written(w)
+			if _, err := w.vault.Write(t.Context(), "secret", "tls/api", foreign, 1); err != nil {
+				t.Fatal(err)
+			}
+			w.vault.secrets["secret/tls/api"].versions[0].deleted = true
+			w.settle()
+			p := w.secretPair("tls/api")
+			text, err := encodeKey(p.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text == foreign["tls.key"] || p.leaf().DNSNames[0] != "api.example.com" {
+				t.Error("what is live has the key that somebody else wrote")
+			}
+		})
 	}
 }
