@@ -32,6 +32,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 	}
 	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation(), a.revokes()) && !next.supersedes(old) {
 		a.draft = old
+		old.Issuer = issuer.Name // of the same directory, and maybe renamed since
 		if err := a.makeNext(old); err != nil {
 			return err
 		}
