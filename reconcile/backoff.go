@@ -17,22 +17,30 @@ const (
 	// personWait is the wait where only a person can mend the cause. It still
 	// ends, so that a mended cause is seen without a command.
 	personWait = 24 * time.Hour
+	// longestSaid bounds what an upstream may say of when to come back: a day more
+	// than the week that limits are counted over. A proxy's nonsense is not to
+	// outlast the certificate.
+	longestSaid = historySpan
 )
 
 // backoff says until when a certificate waits after its failures-th failure in
-// a row, which was at last and of that class. said is the upstream's own word
-// (zero: none), notAfter the end of what is live (zero: nothing is live).
+// a row, which was at last (zero: its cause may be mended since) and of that
+// class. said is the upstream's own word (zero: none), notAfter the end of what
+// is live (zero: nothing is live).
 //
 // Around expiry the wait is a tenth of the time to it at most, and of the time
 // since it: what expired long ago, as the domain is gone, is asked for daily.
 //
-// A rate limit's own word is kept exactly; a CA that breaks it again and again
-// is asked less often, as after any other failure.
+// A rate limit's own word is kept exactly, up to eight days; a CA that breaks it
+// again and again is asked less often, as after any other failure.
 //
 // It is a pure function of values that are kept in the record, so that neither
 // a restart nor a crash loop shortens it. The jitter is derived from name and
 // failures and only ever lengthens the wait, by up to a tenth.
 func backoff(name string, failures int, class Class, last, said, notAfter time.Time) time.Time {
+	if !last.IsZero() {
+		said = sooner(said, last.Add(longestSaid))
+	}
 	if class == ClassRateLimited && !said.IsZero() && failures < pageAfter {
 		return said
 	}
