@@ -136,7 +136,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 		claimed[targetOf(c)] = c.Name
 		actions = append(actions, decide(newCase(desired, c, observed, found, now)))
 	}
-	admit(actions, history, found, now)
+	admit(actions, accountsOf(desired), history, found, now)
 	for name, r := range observed.Records {
 		if !wanted[name] && r.State != StateRetired {
 			actions = append(actions, retire(r, observed, claimed, now))
