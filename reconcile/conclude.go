@@ -201,6 +201,9 @@ func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
 	}
 	r.State, r.LastFailure = StateFailing, last
 	r.Failures, r.FailingSince = 1, &last.At
+	if old != nil && a.action.Kind.Orders() && failsToRevoke(old) {
+		old = nil // what was replaced long ago fails, and this begins to
+	}
 	if old != nil && old.FailingSince != nil {
 		r.FailingSince = old.FailingSince
 	}

@@ -385,3 +385,36 @@ func TestOneRevocationHoldsUpNoOther(t *testing.T) {
 		t.Errorf("there wait %+v", left)
 	}
 }
+
+// TestARenewalIsNotCountedAfterRevocations: the first renewal that fails is the
+// first failure, however often a revocation has failed before it.
+func TestARenewalIsNotCountedAfterRevocations(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	compromised(c)
+	w.ca.fail = func(op string, _ int) error {
+		if op == "revoke" {
+			return &caError{class: "ca_rejected", text: "403 unauthorized"}
+		}
+		return nil
+	}
+	w.settle()
+	for w.at.Before(start.Add(60 * day)) {
+		if _, err := w.apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.at = w.at.Add(2 * day)
+	}
+	if r := w.ledger.record(t, "api"); r.Failures < pageAfter || r.Severity != SeverityPage {
+		t.Fatalf("record of the revocation: %+v", r)
+	}
+	w.ca.fail = func(string, int) error { return &caError{class: "ca_unavailable", text: "503"} }
+	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	r := w.ledger.record(t, "api")
+	if wait := r.Hold.Until.Sub(w.at); r.LastFailure.Operation != KindRenew || r.Failures != 1 || r.Severity != "" || !r.FailingSince.Equal(w.at) || wait > 2*time.Minute {
+		t.Errorf("after %s: %d failures since %s, severity %q, it waits %s", r.LastFailure.Operation, r.Failures, r.FailingSince, r.Severity, wait)
+	}
+}
