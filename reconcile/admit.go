@@ -8,7 +8,7 @@ import (
 
 // admit holds back what would pass a limit of the CA or add to a trouble that
 // is known, in the order of urgency: what goes first leaves less for the rest.
-func admit(actions []Action, obs *Observed, now time.Time) {
+func admit(actions []Action, who accounts, history []Event, found map[subject]*trouble, now time.Time) {
 	var asking []*Action
 	for i := range actions {
 		if actions[i].Kind.Orders() {
@@ -16,9 +16,7 @@ func admit(actions []Action, obs *Observed, now time.Time) {
 		}
 	}
 	slices.SortFunc(asking, byDeadline(now))
-	history := credible(obs.History, now)
-	g := &gatekeeper{troubles: troubles(history), book: newBook(history), probing: map[subject]bool{}, now: now}
-	mended(g.troubles, obs.Credentials)
+	g := &gatekeeper{troubles: found, book: newBook(history, who), probing: map[subject]bool{}, now: now}
 	mayBeMended(g.troubles, asking, now)
 	for _, a := range asking {
 		if until := saidBefore(history, a); until.After(now) {
@@ -28,8 +26,10 @@ func admit(actions []Action, obs *Observed, now time.Time) {
 		g.admit(a)
 	}
 	for i := range actions {
-		if a := &actions[i]; a.Kind == KindRepair && a.Reason == ReasonDrifted {
-			a.OrderFrom = g.book.free(usesOf(a.Issuer, a.Spec.Names(), ""), now)
+		if a := &actions[i]; a.mends() {
+			if free := g.book.free(g.book.usesOf(a.Issuer, a.Spec.Names(), ""), now); free.After(a.OrderFrom) {
+				a.OrderFrom, a.orderHeld = free, "another certificate would pass a limit of issuer."+a.Issuer.Name
+			}
 		}
 	}
 }
@@ -137,7 +137,7 @@ func (g *gatekeeper) stop(a *Action, s subject) {
 
 // limit draws for the action, and holds it where there is nothing to draw yet.
 func (g *gatekeeper) limit(a *Action) bool {
-	at, by := g.book.reserve(usesOf(a.Issuer, a.Spec.Names(), a.Exempt), g.now)
+	at, by := g.book.reserve(g.book.usesOf(a.Issuer, a.Spec.Names(), a.Exempt), g.now)
 	if by == nil {
 		return false
 	}

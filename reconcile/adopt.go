@@ -82,8 +82,8 @@ func (a *attempt) repair(ctx context.Context) error {
 	case errors.Is(err, fs.ErrNotExist):
 		if from := a.action.OrderFrom; from.After(a.now()) {
 			return &failure{class: ClassRateLimited, at: from, err: fmt.Errorf(
-				"repairing %s: version %d, which certroll wrote, is gone, and another certificate would pass a limit of issuer.%s before %s: find out what keeps writing there",
-				at, was.Version, a.action.Issuer.Name, from.UTC().Format(time.RFC3339))}
+				"repairing %s: version %d, which certroll wrote, is gone, and nothing is ordered before %s (%s): find out what keeps writing there",
+				at, was.Version, from.UTC().Format(time.RFC3339), a.action.orderHeld)}
 		}
 		a.report("repair", "certroll's own version is gone; a new certificate is ordered")
 		return a.runSteps(ctx, orderSteps)

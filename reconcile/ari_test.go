@@ -272,6 +272,68 @@ func TestAskWaits(t *testing.T) {
 	}
 }
 
+// TestAskComesByAll: more certificates than are asked about in one go, of a CA
+// that wants to be asked again soon. Each has its turn.
+func TestAskComesByAll(t *testing.T) {
+	cs := crowd(askAtOnce+50, "example.com")
+	w := newWorld(t, cs...)
+	asked := map[string]bool{}
+	w.ca.info = func(id string) (from, to, again time.Time) {
+		asked[id] = true
+		return start.Add(50 * day), start.Add(52 * day), w.at.Add(time.Minute)
+	}
+	w.settle()
+	r := w.reconciler()
+	obs, err := r.Observe(t.Context(), w.desired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(asked)
+	for range 3 {
+		if err := r.Ask(t.Context(), w.desired, obs); err != nil {
+			t.Fatal(err)
+		}
+		w.at = w.at.Add(askEvery)
+	}
+	if len(asked) != len(cs) {
+		t.Errorf("in three minutes %d of %d were asked about", len(asked), len(cs))
+	}
+}
+
+// TestAskAfterARefusal waits for as long as the CA said with it.
+func TestAskAfterARefusal(t *testing.T) {
+	for name, tc := range map[string]struct{ said, want time.Duration }{
+		"no word":     {0, askNoAnswer},
+		"a short one": {time.Minute, askNoAnswer},
+		"a long one":  {20 * time.Hour, 20 * time.Hour},
+		"nonsense":    {8000 * time.Hour, mostAsk},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, certificate("api", "api.example.com"))
+			w.settle()
+			w.ca.info = func(string) (_, _, again time.Time) { return }
+			w.ca.fail = func(string, int) error {
+				e := &caError{class: "rate_limited", text: "429"}
+				if tc.said > 0 {
+					e.at = w.at.Add(tc.said)
+				}
+				return e
+			}
+			r := w.reconciler()
+			obs, err := r.Observe(t.Context(), w.desired)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Ask(t.Context(), w.desired, obs); err != nil {
+				t.Fatal(err)
+			}
+			if next := r.NextAsk(w.desired, obs); next.Sub(w.at) != tc.want {
+				t.Errorf("asked again after %s, want %s", next.Sub(w.at), tc.want)
+			}
+		})
+	}
+}
+
 // TestNextAskOfOneNeverAsked: its time is now.
 func TestNextAskOfOneNeverAsked(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))

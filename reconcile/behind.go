@@ -109,6 +109,11 @@ func failsToRevoke(r *Record) bool {
 	return len(r.Revocations) > 0 && r.LastFailure != nil && r.LastFailure.Operation == KindRevoke
 }
 
+// failsToOrder tells that what failed last asked the CA for a certificate.
+func failsToOrder(r *Record) bool {
+	return r != nil && r.LastFailure != nil && r.LastFailure.Operation.Orders()
+}
+
 func sameTime(a, b *time.Time) bool {
 	if a == nil || b == nil {
 		return a == b

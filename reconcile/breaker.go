@@ -29,12 +29,22 @@ func limitSubject(issuer, domain string) subject {
 }
 
 // askedSubjects are what an action has to do with besides its DNS accounts.
-func askedSubjects(a *Action) []subject {
-	list := []subject{issuerSubject(a.Issuer.Name)}
-	for _, d := range registered(a.Spec.Names()) {
-		list = append(list, limitSubject(a.Issuer.Name, d))
+func askedSubjects(a *Action) []subject { return issuerSubjects(a.Issuer.Name, a.Spec.Names()) }
+
+// issuerSubjects are an issuer, and its limits on the domains of names.
+func issuerSubjects(issuer string, names []string) []subject {
+	list := []subject{issuerSubject(issuer)}
+	for _, d := range registered(names) {
+		list = append(list, limitSubject(issuer, d))
 	}
 	return list
+}
+
+// known are the troubles that there are now.
+func known(obs *Observed, history []Event) map[subject]*trouble {
+	found := troubles(history)
+	mended(found, obs.Credentials)
+	return found
 }
 
 // account is the DNS account that the subject is, if it is one.
@@ -124,11 +134,7 @@ func troubles(events []Event) map[subject]*trouble {
 
 // worked are the subjects that a success speaks for.
 func worked(e Event) []subject {
-	list := []subject{issuerSubject(e.Issuer), accountSubject(e.DNSAccount)}
-	for _, d := range registered(e.Names) {
-		list = append(list, limitSubject(e.Issuer, d))
-	}
-	return list
+	return append(issuerSubjects(e.Issuer, e.Names), accountSubject(e.DNSAccount))
 }
 
 // failedAtIssuer is whom a failure of the issuer's speaks against: a rate limit

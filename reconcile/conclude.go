@@ -3,6 +3,7 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,7 +18,7 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 		return a.concludeFailure(e, err, now)
 	}
 	e.Status, e.Revoked = Success, a.revoked
-	if r := a.action.Record; r != nil {
+	if r := a.action.Record; r != nil && !a.failsStill() {
 		e.Recovered = r.Failures
 	}
 	if a.action.Reason == ReasonOverdue {
@@ -110,7 +111,12 @@ func (a *attempt) successRecord(now time.Time) *Record {
 		return &r
 	}
 	r := newRecord(a.action.Spec, a.action.Record, now)
-	r.State, r.Live, r.Failures, r.LastFailure, r.FailingSince = StateLive, a.live, 0, nil, nil
+	r.Live = a.live
+	if old := a.action.Record; a.failsStill() {
+		r.State, r.Severity, r.Hold = old.State, old.Severity, old.Hold
+	} else {
+		r.State, r.Failures, r.LastFailure, r.FailingSince = StateLive, 0, nil, nil
+	}
 	if a.said != nil {
 		r.RenewalInfo = a.said
 	}
@@ -122,6 +128,13 @@ func (a *attempt) successRecord(now time.Time) *Record {
 	}
 	a.notePause(r, now)
 	return r
+}
+
+// failsStill tells that the success says nothing of the orders that fail: what is
+// live is the same, and nothing was ordered. Their waits go on.
+func (a *attempt) failsStill() bool {
+	quiet := a.action.Kind == KindStage || a.action.Kind == KindRevoke || a.action.mends()
+	return quiet && failsToOrder(a.action.Record) && a.draft == nil && a.action.Secret.Live != nil && a.live.Serial == a.action.Secret.Live.Serial
 }
 
 // leftToRevoke are those that still wait to be revoked after the attempt.
@@ -188,6 +201,9 @@ func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
 	}
 	r.State, r.LastFailure = StateFailing, last
 	r.Failures, r.FailingSince = 1, &last.At
+	if old != nil && a.action.Kind.Orders() && failsToRevoke(old) {
+		old = nil // what was replaced long ago fails, and this begins to
+	}
 	if old != nil && old.FailingSince != nil {
 		r.FailingSince = old.FailingSince
 	}
@@ -204,6 +220,9 @@ func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
 	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate && a.action.Kind != KindRetire {
 		r.Live, notAfter = keepNames(l, r.Live), l.NotAfter
 		r.RenewAt = recordedRenewal(a.action.Spec, l, r.RenewalInfo, now)
+	}
+	if n := len(r.Revocations); n > 1 && a.action.Kind == KindRevoke {
+		r.Revocations = append(slices.Clone(r.Revocations[1:]), r.Revocations[0]) // it holds up no other
 	}
 	r.Hold = a.hold(err, r, digest, notAfter)
 	return r

@@ -52,7 +52,8 @@ func (r *Reconciler) Accept(ctx context.Context, rev Revision, actor string) err
 	told := []entry{{Event: e}}
 	_, err := r.scribe.ledger.Commit(ctx, commitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
 		last, err := LastTaken(tree)
-		told[0].Event.OldRevision = last.Commit
+		// Consent comes after what was in force, whatever the clock of this machine says.
+		told[0].Event.OldRevision, told[0].Event.Time = last.Commit, later(e.Time, last.At.Add(time.Millisecond))
 		if err != nil {
 			return nil, err
 		}

@@ -93,6 +93,27 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
+// TestConsentByAClockThatIsBehind: the person's machine is some minutes behind the
+// one that told last of what was in force. What they say comes after that.
+func TestConsentByAClockThatIsBehind(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	r, actions := w.planned()
+	if _, err := r.Apply(t.Context(), w.desired, Revision{Commit: commitA}, actions); err != nil {
+		t.Fatal(err)
+	}
+	before, err := LastTaken(w.snapshot(t))
+	if err != nil || before.Commit != commitA {
+		t.Fatalf("taken: %+v, %v", before, err)
+	}
+	w.at = w.at.Add(-5 * time.Minute)
+	if err := w.reconciler().Accept(t.Context(), Revision{Commit: commitB}, "ops@host"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := AcceptedSince(w.snapshot(t), commitB, before.At); err != nil || !got {
+		t.Errorf("accepted: %v, %v", got, err)
+	}
+}
+
 // TestLastTaken: what was refused or held back was never in force, and a
 // directory has no commit.
 func TestLastTaken(t *testing.T) {

@@ -26,7 +26,7 @@ func Explain(desired *spec.Spec, observed *Observed, now time.Time, name string)
 	if c == nil {
 		return nil, false
 	}
-	s := newCase(desired, c, observed, now)
+	s := newCase(desired, c, observed, known(observed, credible(observed.History, now)), now)
 	verdicts := make([]Verdict, len(rules))
 	for i, r := range rules {
 		a, hit := r.decide(s)

@@ -16,29 +16,66 @@ const leastTurn = time.Hour
 //	  first failure  │ fallback_after│ the next one, and so on, each for as long
 //	                 └ at most half of the window, and of what was left ┘
 //
-// It is a function of what the record keeps, so that a restart changes
+// It is a function of what the ledger keeps, so that a restart changes
 // nothing, and begins with the first one again once a renewal has worked.
-func issuerFor(desired *spec.Spec, c *spec.Certificate, r *Record, l *Live, now time.Time) *spec.Issuer {
+func issuerFor(desired *spec.Spec, c *spec.Certificate, r *Record, l *Live, found map[subject]*trouble, now time.Time) (i *spec.Issuer, failing time.Time) {
 	first := desired.Issuers[c.Issuer]
-	if r == nil || r.FailingSince == nil || r.LastFailure == nil || len(c.Fallbacks) == 0 {
-		return first
+	if len(c.Fallbacks) == 0 || c.Renewal.FallbackAfter <= 0 || l != nil && l.NotAfter.Sub(now) > window(c, l)/2 {
+		return first, failing
 	}
-	after := c.Renewal.FallbackAfter
-	if after <= 0 {
-		return first
-	}
-	if l != nil {
-		// One that began to fail late has less time left to be gone from.
-		after = max(min(after, window(c, l)/2, l.NotAfter.Sub(*r.FailingSince)/2), leastTurn)
-		if l.NotAfter.Sub(now) > window(c, l)/2 {
-			return first
+	if r != nil && r.FailingSince != nil && r.LastFailure != nil && r.LastFailure.Class.anotherIssuerMayHelp() {
+		turn := int(now.Sub(*r.FailingSince)/turnOf(c, l, *r.FailingSince)) % (len(c.Fallbacks) + 1)
+		if turn > 0 {
+			return desired.Issuers[c.Fallbacks[turn-1]], *r.FailingSince
 		}
 	}
-	turn := int(now.Sub(*r.FailingSince)/after) % (len(c.Fallbacks) + 1)
-	if turn <= 0 || !r.LastFailure.Class.anotherIssuerMayHelp() {
-		return first
+	since := failsForMany(c, found)
+	if since.IsZero() || now.Sub(since) < min(turnOf(c, l, since), longestTrouble) {
+		return first, failing
 	}
-	return desired.Issuers[c.Fallbacks[turn-1]]
+	if turn := turnFromEnd(c, l, now); turn < len(c.Fallbacks) {
+		return desired.Issuers[c.Fallbacks[turn]], since
+	}
+	return first, failing
+}
+
+// turnOf is how long each issuer has its turn, where the first one has failed
+// since a moment: one that began to fail late has less time left to be gone from.
+func turnOf(c *spec.Certificate, l *Live, since time.Time) time.Duration {
+	after := c.Renewal.FallbackAfter
+	if l == nil {
+		return after
+	}
+	return max(min(after, window(c, l)/2, l.NotAfter.Sub(since)/2), leastTurn)
+}
+
+// longestTrouble is how long an issuer that is held as a whole is known at least
+// to fail: what history tells, less probes that may lie a day apart.
+const longestTrouble = historySpan - 2*day
+
+// failsForMany is since when a certificate's first issuer fails for so many that
+// it is held as a whole; zero where it is not. The certificate itself may have
+// failed never: one at a time tries, and its turn may not come before it expires.
+func failsForMany(c *spec.Certificate, found map[subject]*trouble) (since time.Time) {
+	for _, s := range issuerSubjects(c.Issuer, c.Names()) {
+		if t := found[s]; t.open() && (since.IsZero() || t.first.Before(since)) {
+			since = t.first
+		}
+	}
+	return since
+}
+
+// turnFromEnd is whose turn it is while the first issuer is held as a whole. Turns
+// are counted from expiry back, as history does not tell how long that is:
+//
+//	half of the window ─ ... ─┬ first ─┬ second ─┬─ first ─┬─ second ─┐
+//	                                                              notAfter
+func turnFromEnd(c *spec.Certificate, l *Live, now time.Time) int {
+	end, turn := time.Unix(0, 0), c.Renewal.FallbackAfter
+	if l != nil {
+		end, turn = l.NotAfter, max(min(turn, window(c, l)/2), leastTurn)
+	}
+	return int(end.Sub(now).Abs()/turn) % (len(c.Fallbacks) + 1)
 }
 
 // anotherIssuerMayHelp tells whether a failure of this class may be one of the

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,51 @@ func TestFallbackAndBack(t *testing.T) {
 	w.settle()
 	if l := w.ledger.record(t, "api").Live; l.Issuer != "ca" {
 		t.Errorf("live: %+v", l)
+	}
+}
+
+// TestFallbackOfMany: the first CA is down, and held as a whole, so that most of
+// the certificates never come to try it. They are asked from the next one all
+// the same, and none expires.
+func TestFallbackOfMany(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lifetime, step time.Duration
+		fallbacks      []string
+	}{
+		"90 days":              {90 * day, 2 * time.Hour, []string{"gts"}},
+		"160 hours":            {160 * time.Hour, 20 * time.Minute, []string{"gts"}},
+		"two that do not work": {90 * day, 2 * time.Hour, []string{"zero", "gts"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var cs []*spec.Certificate
+			for i := range 40 {
+				c := certificate(fmt.Sprintf("c%02d", i), fmt.Sprintf("c%02d.example.com", i))
+				c.Fallbacks, c.Renewal.FallbackAfter = tc.fallbacks, 72*time.Hour
+				cs = append(cs, c)
+			}
+			w := newWorld(t, cs...)
+			for _, name := range tc.fallbacks {
+				w.desired.Issuers[name] = &spec.Issuer{Name: name, Directory: "https://" + name + ".example/dir"}
+			}
+			w.ca.lifetime = tc.lifetime
+			w.settle()
+			w.ca.fail = func(op string, _ int) error {
+				if op == "order ca" || op == "order zero" {
+					return &caError{class: "ca_unavailable", text: "503 away"}
+				}
+				return nil
+			}
+			for w.at = start.Add(tc.lifetime * 2 / 3); w.at.Before(start.Add(tc.lifetime)); w.at = w.at.Add(tc.step) {
+				if _, err := w.apply(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, c := range cs {
+				if l := w.ledger.record(t, c.Name).Live; l.Issuer != "gts" {
+					t.Errorf("%s is from issuer.%s, and expires %s", c.Name, l.Issuer, l.NotAfter)
+				}
+			}
+		})
 	}
 }
 

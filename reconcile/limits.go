@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ type limitUse struct {
 }
 
 // usesOf lists the buckets that an order for names draws from.
-func usesOf(i *spec.Issuer, names []string, free Exemption) []limitUse {
+func (b *book) usesOf(i *spec.Issuer, names []string, free Exemption) []limitUse {
 	l := i.Limits
 	if l == nil {
 		return nil
@@ -60,8 +61,9 @@ func usesOf(i *spec.Issuer, names []string, free Exemption) []limitUse {
 			uses = append(uses, limitUse{key, limit, fmt.Sprintf("%d %s per %s", limit.Burst, what, days(limit.Window))})
 		}
 	}
+	account := b.accounts.of(i.Directory, i.Name)
 	if free == "" {
-		add(ordersKey(i.Directory, i.Name), l.Orders, "new orders of one account")
+		add(ordersKey(i.Directory, account), l.Orders, "new orders of one account")
 		for _, d := range registered(names) {
 			add(domainKey(i.Directory, d), l.PerDomain, "certificates for "+d)
 		}
@@ -70,7 +72,7 @@ func usesOf(i *spec.Issuer, names []string, free Exemption) []limitUse {
 		add(setKey(i.Directory, namesDigest(names)), l.ExactSet, "certificates for the same set of names")
 	}
 	for _, n := range names {
-		add(failedKey(i.Directory, i.Name, n), l.FailedValidations, "failed validations of "+n)
+		add(failedKey(i.Directory, account, n), l.FailedValidations, "failed validations of "+n)
 	}
 	return uses
 }
@@ -120,10 +122,35 @@ func registeredDomain(name string) string {
 	return name
 }
 
+// accounts are the ACME accounts of the spec's issuers, by directory and issuer.
+// Issuers that differ in no more than their profile share one, and its limits.
+type accounts map[string]string
+
+func accountsOf(desired *spec.Spec) accounts {
+	first, all := map[string]string{}, accounts{}
+	for _, name := range slices.Sorted(maps.Keys(desired.Issuers)) {
+		i := desired.Issuers[name]
+		account := i.Directory + "\x00" + strings.ToLower(i.Email)
+		if i.EAB != nil {
+			account += "\x00" + valueText(i.EAB.KeyID)
+		}
+		first[account] = firstOf(first[account], name)
+		all[i.Directory+" "+name] = first[account]
+	}
+	return all
+}
+
+// of names an account by the first of the issuers that share it; that of an
+// issuer that is gone from the spec by itself.
+func (a accounts) of(directory, issuer string) string {
+	return firstOf(a[directory+" "+issuer], issuer)
+}
+
 // book is what was drawn from all buckets, as the audit log tells it.
 type book struct {
-	drawn   map[limitKey][]time.Time
-	buckets map[limitKey]*bucket
+	accounts accounts
+	drawn    map[limitKey][]time.Time
+	buckets  map[limitKey]*bucket
 }
 
 // mostOrders bounds what one event is believed to have ordered: an attempt makes
@@ -132,8 +159,8 @@ const mostOrders = 10
 
 // newBook reads the draws off the events, oldest first. An order is known by
 // its URL, so that one which took several attempts counts once.
-func newBook(events []Event) *book {
-	b := &book{drawn: map[limitKey][]time.Time{}, buckets: map[limitKey]*bucket{}}
+func newBook(events []Event, who accounts) *book {
+	b := &book{accounts: who, drawn: map[limitKey][]time.Time{}, buckets: map[limitKey]*bucket{}}
 	draw := func(key limitKey, at time.Time) { b.drawn[key] = append(b.drawn[key], at) }
 	orders := map[string]bool{}
 	for _, e := range events {
@@ -147,7 +174,7 @@ func newBook(events []Event) *book {
 				made++
 			}
 			for range made {
-				draw(ordersKey(e.Directory, e.Issuer), e.Time)
+				draw(ordersKey(e.Directory, who.of(e.Directory, e.Issuer)), e.Time)
 			}
 		}
 		if e.Status == Success && e.OrderURL != "" {
@@ -161,7 +188,7 @@ func newBook(events []Event) *book {
 			}
 		}
 		for _, n := range e.FailedNames {
-			draw(failedKey(e.Directory, e.Issuer, n), e.Time)
+			draw(failedKey(e.Directory, who.of(e.Directory, e.Issuer), n), e.Time)
 		}
 	}
 	return b

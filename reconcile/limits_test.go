@@ -48,10 +48,16 @@ func TestLimits(t *testing.T) {
 		"orders, none left": {view: missing, history: repeat(300, 60*day, "", other), until: 60*day + 36*time.Second, detail: "issuer.ca takes no more than 300 new orders of one account per 3 hours; this one may go 2027-01-22T12:00:36Z"},
 		"orders of another account": {view: func(v *view) {
 			missing(v)
-			v.desired.Issuers["ca"].Name = "two"
-			v.c.Issuer = "two"
-			v.desired.Issuers["two"] = v.desired.Issuers["ca"]
+			team := *v.desired.Issuers["ca"]
+			team.Name, team.Email = "team", "team@example.com"
+			v.c.Issuer, v.desired.Issuers["team"] = "team", &team
 		}, history: repeat(300, 60*day, "", other)},
+		"orders of the same account": {view: func(v *view) {
+			missing(v)
+			short := *v.desired.Issuers["ca"]
+			short.Name, short.Profile = "short", "shortlived"
+			v.c.Issuer, v.desired.Issuers["short"] = "short", &short
+		}, history: repeat(300, 60*day, "", other), until: 60*day + 36*time.Second, detail: "issuer.short takes no more than 300 new orders of one account"},
 		"orders of three hours ago": {view: missing, history: repeat(300, 60*day-4*time.Hour, "", other)},
 		"domain, one left":          {view: missing, history: repeat(49, 60*day, "", sibling)},
 		"domain, none left":         {view: missing, history: repeat(50, 60*day, "", sibling), until: 60*day + 168*time.Hour/50, detail: "50 certificates for example.com per 7 days"},
@@ -103,16 +109,16 @@ func TestLimits(t *testing.T) {
 func TestOneOrderOfSeveralAttemptsIsCountedOnce(t *testing.T) {
 	fail := done(0, "https://ca.example/order/1", "", "a.example.com")
 	fail.Status, fail.Class, fail.ID = Failed, ClassCAUnavailable, "f"
-	b := newBook([]Event{fail, fail, done(time.Hour, "https://ca.example/order/1", "", "a.example.com")})
+	b := newBook([]Event{fail, fail, done(time.Hour, "https://ca.example/order/1", "", "a.example.com")}, nil)
 	if n := len(b.drawn[ordersKey("https://ca.example/dir", "ca")]); n != 1 {
 		t.Errorf("%d orders, want 1", n)
 	}
 	again := done(time.Hour, "https://ca.example/order/2", "", "a.example.com")
 	again.Orders = 2 // the first one was gone
-	if n := len(newBook([]Event{{Directory: "d", Issuer: "ca", Orders: 1 << 40}}).drawn[ordersKey("d", "ca")]); n > 100 {
+	if n := len(newBook([]Event{{Directory: "d", Issuer: "ca", Orders: 1 << 40}}, nil).drawn[ordersKey("d", "ca")]); n > 100 {
 		t.Errorf("a stranger's word is %d orders", n)
 	}
-	b = newBook([]Event{again})
+	b = newBook([]Event{again}, nil)
 	if n := len(b.drawn[ordersKey("https://ca.example/dir", "ca")]); n != 2 {
 		t.Errorf("%d orders, want 2", n)
 	}

@@ -104,9 +104,10 @@ type Action struct {
 	Replaces string       // the ARI identifier that the order carries, or ""
 	Exempt   Exemption    // what the order is free of
 	Avoid    []string     // DNS accounts known not to work, which come last
-	// OrderFrom is, for KindRepair, from when on an order passes no limit where
-	// it turns out to need one.
+	// OrderFrom is, for KindRepair, from when on something may be ordered where it
+	// turns out that it has to be, and orderHeld why not before.
 	OrderFrom time.Time
+	orderHeld string
 
 	Spec   *spec.Certificate // nil for KindRetire
 	Record *Record           // nil where the ledger knows nothing; of a leftover as it begins
@@ -118,18 +119,24 @@ type Action struct {
 	target  *Secret  // where it moved: what was seen at the spec's target
 }
 
+// mends tells that it brings back what is live, or ends what was begun, and asks
+// the CA for nothing unless there is no other way.
+func (a *Action) mends() bool { return a.Kind == KindRepair && !a.Reason.records() }
+
 // Plan is the difference between the spec and what is there, by name of the
 // certificate. It is total, and a pure function of its arguments.
 func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
+	history := credible(observed.History, now)
+	found := known(observed, history)
 	actions := make([]Action, 0, len(desired.Certificates))
 	wanted := make(map[string]bool, len(desired.Certificates))
 	claimed := make(map[Location]string, len(desired.Certificates))
 	for _, c := range desired.Certificates {
 		wanted[c.Name] = true
 		claimed[targetOf(c)] = c.Name
-		actions = append(actions, decide(newCase(desired, c, observed, now)))
+		actions = append(actions, decide(newCase(desired, c, observed, found, now)))
 	}
-	admit(actions, observed, now)
+	admit(actions, accountsOf(desired), history, found, now)
 	for name, r := range observed.Records {
 		if !wanted[name] && r.State != StateRetired {
 			actions = append(actions, retire(r, observed, claimed, now))
@@ -141,7 +148,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 }
 
 // newCase gathers all that the rules look at for one certificate.
-func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Time) *situation {
+func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[subject]*trouble, now time.Time) *situation {
 	s := &situation{desired: desired, spec: c, record: obs.Records[c.Name], auto: renewsAt(c, now), now: now}
 	s.at = targetOf(c)
 	s.secret = obs.Secrets[s.at]
@@ -160,7 +167,7 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, now time.Ti
 	if n, ok := obs.Staged[c.Name]; ok {
 		s.next = &n
 	}
-	s.issuer = issuerFor(desired, c, s.record, s.live(), now)
+	s.issuer, s.failing = issuerFor(desired, c, s.record, s.live(), found, now)
 	s.credentials, s.unreadable = obs.Credentials, obs.Unreadable[c.Name]
 	if s.record != nil {
 		s.said = s.record.RenewalInfo
@@ -229,6 +236,10 @@ func holdBack(s *situation, a Action) Action {
 		return a // what fails to be revoked, or to be staged, holds up no renewal
 	}
 	h := s.record.Hold
+	if a.mends() && failsToOrder(s.record) {
+		a.OrderFrom, a.orderHeld = h.Until, h.Reason
+		return a // what certroll wrote is put back, for which no CA is asked
+	}
 	why := ReasonBackoff
 	switch h.Class {
 	case ClassRateLimited:

@@ -235,10 +235,14 @@ func TestBackoff(t *testing.T) {
 		"nothing live":                {4, ClassValidation, time.Time{}, time.Time{}, 24 * time.Hour, 27 * time.Hour},
 		"a day before expiry":         {4, ClassValidation, time.Time{}, start.Add(24 * time.Hour), 144 * time.Minute, 160 * time.Minute},
 		"a minute before expiry":      {4, ClassValidation, time.Time{}, start.Add(time.Minute), 10 * time.Minute, 11 * time.Minute},
-		"after expiry":                {4, ClassValidation, time.Time{}, start.Add(-day), 10 * time.Minute, 11 * time.Minute},
+		"after expiry":                {4, ClassValidation, time.Time{}, start.Add(-time.Hour), 10 * time.Minute, 11 * time.Minute},
+		"a day after expiry":          {100, ClassValidation, time.Time{}, start.Add(-day), 144 * time.Minute, 160 * time.Minute},
+		"a month after expiry":        {1000, ClassCARejected, time.Time{}, start.Add(-30 * day), 24 * time.Hour, 27 * time.Hour},
 		"rate limited, with a word":   {1, ClassRateLimited, start.Add(7 * time.Hour), far, 7 * time.Hour, 7 * time.Hour},
 		"rate limited, a short word":  {2, ClassRateLimited, start.Add(time.Second), far, time.Second, time.Second},
 		"a short word again":          {3, ClassRateLimited, start.Add(time.Second), far, 100 * time.Minute, 110 * time.Minute},
+		"rate limited, nonsense":      {1, ClassRateLimited, start.Add(366 * day), far, 8 * day, 8 * day},
+		"unavailable, nonsense":       {5, ClassCAUnavailable, start.Add(366 * day), far, 8 * day, 8 * day},
 		"unavailable, with a word":    {1, ClassCAUnavailable, start.Add(3 * time.Hour), far, 3 * time.Hour, 3 * time.Hour},
 		"unavailable, a shorter word": {2, ClassCAUnavailable, start.Add(time.Second), far, 10 * time.Minute, 11 * time.Minute},
 		"CAA":                         {1, ClassCAA, time.Time{}, far, 24 * time.Hour, 27 * time.Hour},
@@ -254,6 +258,14 @@ func TestBackoff(t *testing.T) {
 				t.Errorf("the second time it waits %s, the first time %s", again, got)
 			}
 		})
+	}
+}
+
+// TestAMendedCauseEndsNoRateLimit: what the CA said stands all the same.
+func TestAMendedCauseEndsNoRateLimit(t *testing.T) {
+	said := start.Add(7 * time.Hour)
+	if got := backoff("issuer.ca", 2, ClassRateLimited, time.Time{}, said, start.Add(60*day)); !got.Equal(said) {
+		t.Errorf("waits until %s, want %s", got, said)
 	}
 }
 

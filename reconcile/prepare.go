@@ -32,6 +32,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 	}
 	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation(), a.revokes()) && !next.supersedes(old) {
 		a.draft = old
+		old.Issuer = issuer.Name // of the same directory, and maybe renamed since
 		if err := a.makeNext(old); err != nil {
 			return err
 		}
@@ -127,10 +128,10 @@ func (a *attempt) keyIsTooOld() bool {
 }
 
 // keptKey is the live key for key.rotation = "never"; nil where there is none
-// of that shape yet.
+// of that shape yet, or where somebody overwrote it.
 func (a *attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, time.Time, error) {
 	l := a.action.Secret.Live
-	if l == nil || l.KeyShape != shape || !a.action.Secret.Readable || a.changesHands(l) {
+	if l == nil || l.KeyShape != shape || !a.action.Secret.Readable || a.action.Secret.Behind() || a.changesHands(l) {
 		return nil, time.Time{}, nil
 	}
 	data, _, err := a.secrets.Read(ctx, a.action.At.Mount, a.action.At.Path)

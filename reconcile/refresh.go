@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +21,8 @@ const (
 	// one go: the rest has its turn with the next one.
 	askParallel = 4
 	askAtOnce   = 200
-	// askNoAnswer is when a CA that gave no good answer is asked again, and
-	// askUnsupported one that offers none.
+	// askNoAnswer is when a CA that gave no good answer is asked again, unless it
+	// named a later time, and askUnsupported one that offers none.
 	askNoAnswer    = time.Hour
 	askUnsupported = day
 	// mostAsk is the longest time between two questions.
@@ -135,7 +136,7 @@ func (r *Reconciler) renewalInfo(ctx context.Context, name string, issuer *spec.
 			return i, nil
 		}
 	}
-	r.asks.set(l.ARI, now.Add(askNoAnswer))
+	r.asks.set(l.ARI, sooner(later(now.Add(askNoAnswer), retryAt(err)), now.Add(mostAsk)))
 	return nil, err
 }
 
@@ -158,12 +159,16 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *Observed)
 	var due []question
 	for _, q := range questions(desired, obs) {
 		there[q.live.ARI], there[q.issuer.Directory] = true, true
-		if r.asks.askDue(q.live.ARI, r.opts.Now()) && r.asks.askDue(q.issuer.Directory, r.opts.Now()) && len(due) < askAtOnce {
+		if r.asks.askDue(q.live.ARI, r.opts.Now()) && r.asks.askDue(q.issuer.Directory, r.opts.Now()) {
 			due = append(due, q)
 		}
 	}
 	if len(due) == 0 {
 		return nil
+	}
+	if len(due) > askAtOnce { // those that wait for the longest: a CA may want to be asked again before all had their turn
+		slices.SortStableFunc(due, func(a, b question) int { return r.asks.at(a.live.ARI).Compare(r.asks.at(b.live.ARI)) })
+		due = due[:askAtOnce]
 	}
 	var mu sync.Mutex
 	var g errgroup.Group

@@ -8,10 +8,16 @@ import (
 )
 
 // revokes is what a rotation asks to be revoked, and where it can be read; nil
-// where it asks for nothing.
+// where it asks for nothing. What takes the place of a secret that was deleted
+// meanwhile satisfies the rotation too: that there is nothing left to read is told
+// then, and the wish is not lost.
 func (a *attempt) revokes() *Revocation {
-	l, wish := a.action.Secret.Live, a.action.Spec.RotateRevoke
-	if a.action.Reason != ReasonRotate || wish == nil || l == nil || a.action.Secret.Owner != a.action.Certificate {
+	r, text, wish := a.action.Record, a.action.Spec.Rotate, a.action.Spec.RotateRevoke
+	l := a.action.Secret.Live
+	if a.action.Secret.Owner != a.action.Certificate && r.holds() {
+		l = r.Live
+	}
+	if text == "" || wish == nil || l == nil || l.Satisfies(text) || r.Rotated(text) {
 		return nil
 	}
 	return &Revocation{

@@ -333,3 +333,88 @@ func TestDriftLosesNoRotationRequest(t *testing.T) {
 	w.settle()
 	expect(t, w.only(), KindNone, ReasonUpToDate, "")
 }
+
+// TestRevocationOfADeletedSecretIsNotForgotten: the secret is deleted before the
+// rotation that was to revoke it is done. What is issued in its place satisfies
+// that, and it is told that somebody has to revoke by hand.
+func TestRevocationOfADeletedSecretIsNotForgotten(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	before := w.ledger.record(t, "api").Live
+	compromised(c)
+	w.vault.secrets["secret/tls/api"].versions[0].deleted = true
+	w.settle()
+	r := w.ledger.record(t, "api")
+	es := w.ledger.events(t)
+	e := es[len(es)-1]
+	if r.Live.Version != 2 || len(r.Revocations) != 1 || r.Revocations[0].Serial != before.Serial ||
+		!strings.Contains(e.Detail, "serial "+before.Serial+" is not revoked yet") || !strings.Contains(e.Detail, "revoke it at the CA by hand") {
+		t.Errorf("revocations %+v, event %+v", r.Revocations, e)
+	}
+}
+
+// TestOneRevocationHoldsUpNoOther: what can never be revoked is told each time,
+// and the one after it is revoked all the same.
+func TestOneRevocationHoldsUpNoOther(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	w.ca.fail = func(op string, _ int) error {
+		if op == "revoke" {
+			return &caError{class: "ca_unavailable", text: "503"}
+		}
+		return nil
+	}
+	for _, why := range []string{"the key leaked", "and again"} {
+		c.Rotate, c.RotateRevoke = why, &spec.Revocation{Code: 1}
+		w.settle()
+	}
+	w.ca.fail = nil
+	w.vault.secrets["secret/tls/api"].versions[0].deleted = true
+	if n := len(w.ledger.record(t, "api").Revocations); n != 2 {
+		t.Fatalf("%d wait", n)
+	}
+	for range 2 {
+		if _, err := w.apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.at = w.at.Add(2 * time.Minute)
+	}
+	if left := w.ledger.record(t, "api").Revocations; len(left) != 1 || left[0].Version != 1 {
+		t.Errorf("there wait %+v", left)
+	}
+}
+
+// TestARenewalIsNotCountedAfterRevocations: the first renewal that fails is the
+// first failure, however often a revocation has failed before it.
+func TestARenewalIsNotCountedAfterRevocations(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	w := newWorld(t, c)
+	w.settle()
+	compromised(c)
+	w.ca.fail = func(op string, _ int) error {
+		if op == "revoke" {
+			return &caError{class: "ca_rejected", text: "403 unauthorized"}
+		}
+		return nil
+	}
+	w.settle()
+	for w.at.Before(start.Add(60 * day)) {
+		if _, err := w.apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.at = w.at.Add(2 * day)
+	}
+	if r := w.ledger.record(t, "api"); r.Failures < pageAfter || r.Severity != SeverityPage {
+		t.Fatalf("record of the revocation: %+v", r)
+	}
+	w.ca.fail = func(string, int) error { return &caError{class: "ca_unavailable", text: "503"} }
+	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	r := w.ledger.record(t, "api")
+	if wait := r.Hold.Until.Sub(w.at); r.LastFailure.Operation != KindRenew || r.Failures != 1 || r.Severity != "" || !r.FailingSince.Equal(w.at) || wait > 2*time.Minute {
+		t.Errorf("after %s: %d failures since %s, severity %q, it waits %s", r.LastFailure.Operation, r.Failures, r.FailingSince, r.Severity, wait)
+	}
+}

@@ -18,6 +18,7 @@ type situation struct {
 	desired     *spec.Spec
 	spec        *spec.Certificate
 	issuer      *spec.Issuer // that would be asked now
+	failing     time.Time    // since when the preferred one fails; zero where that one is asked
 	record      *Record      // nil: the ledger knows nothing
 	at          Location
 	secret      Secret            // at that place
@@ -307,6 +308,9 @@ func specDigest(desired *spec.Spec, c *spec.Certificate) string {
 			continue
 		}
 		put(i.Name, i.Directory, i.Profile, i.Email, i.CABundle, i.PreferredChain)
+		if !i.AgreeTOS {
+			put("terms_of_service_agreed = false") // where they are agreed to, the digests of before it was known stand
+		}
 		if i.EAB != nil {
 			put(valueText(i.EAB.KeyID), valueText(i.EAB.HMAC))
 		}

@@ -18,8 +18,7 @@ type Tripped struct {
 
 // tripped lists them by subject: what admit goes by.
 func tripped(obs *Observed, now time.Time) []Tripped {
-	found := troubles(credible(obs.History, now))
-	mended(found, obs.Credentials)
+	found := known(obs, credible(obs.History, now))
 	var list []Tripped
 	for _, s := range slices.Sorted(maps.Keys(found)) {
 		if t := found[s]; t.open() {

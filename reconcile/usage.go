@@ -26,7 +26,7 @@ func LimitsUsed(desired *spec.Spec, history []Event, now time.Time) []LimitUsed 
 		return nil
 	}
 	slices.SortFunc(issuers, func(a, b *spec.Issuer) int { return cmp.Compare(a.Name, b.Name) })
-	b := newBook(credible(history, now))
+	b := newBook(credible(history, now), accountsOf(desired))
 	var list []LimitUsed
 	for _, i := range issuers {
 		list = append(list, b.used(i, now)...)
@@ -39,7 +39,7 @@ func (b *book) used(i *spec.Issuer, now time.Time) []LimitUsed {
 	if i.Limits == nil {
 		return nil
 	}
-	account := i.Directory + " " + i.Name
+	account := i.Directory + " " + b.accounts.of(i.Directory, i.Name)
 	var list []LimitUsed
 	for _, l := range []struct {
 		limit spec.Limit

@@ -49,7 +49,7 @@ func liveWarnings(s *situation, l *Live) []string {
 	}
 	if s.issuer.Name != s.spec.Issuer {
 		ws = append(ws, fmt.Sprintf("issuer.%s has failed since %s: issuer.%s is asked instead",
-			s.spec.Issuer, s.record.FailingSince.UTC().Format(time.RFC3339), s.issuer.Name))
+			s.spec.Issuer, s.failing.UTC().Format(time.RFC3339), s.issuer.Name))
 	}
 	return ws
 }

@@ -46,7 +46,7 @@ func (a *app) accept(ctx context.Context, commit string) error {
 	if rev.Commit != commit {
 		return fmt.Errorf("accepting %s: the head is %s now (%q by %s); look at that one, and accept it", commit, rev.Commit, rev.Subject, rev.Author)
 	}
-	ledger, err := s.openLedger("")
+	ledger, err := s.writeLedger("")
 	if err != nil {
 		return err
 	}

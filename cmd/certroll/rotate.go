@@ -65,6 +65,8 @@ func (a *app) rotate(ctx context.Context, f *editFlags, r rotation) error {
 	}
 	if err != nil {
 		fmt.Fprintf(a.err, "What is live was not looked at: %s\n", err)
+		// Nor is it known which texts were used: one that was forces nothing.
+		r.reason = r.now.Format(time.RFC3339) + " " + r.reason
 	}
 	return a.revise(ctx, s, f, change{"rotate", r.names, r.edit})
 }
@@ -72,7 +74,7 @@ func (a *app) rotate(ctx context.Context, f *editFlags, r rotation) error {
 // records reads the ledger; nil where there is none to read.
 func (a *app) records(ctx context.Context, s *settings) (map[string]*reconcile.Record, error) {
 	if s.Ledger.URL == "" {
-		fmt.Fprintln(a.err, "There is no ledger (ledger.url in certroll.hcl), so it is not known how far from expiry they are.")
+		fmt.Fprintln(a.err, "There is no ledger (ledger.url in certroll.hcl), so it is not known how far from expiry they are, nor whether this reason was used before, and so asks for nothing.")
 		return nil, nil
 	}
 	tree, err := s.ledgerTree(ctx)

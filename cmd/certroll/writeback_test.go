@@ -28,7 +28,7 @@ func (w *world) keyFor(name, passphrase string) string {
 	return file
 }
 
-// TestSignedLedger: what apply and retry commit is signed, asks for no
+// TestSignedLedger: what apply, retry and accept commit is signed, asks for no
 // pipeline, and goes to a ref that is no branch; who only reads needs no key.
 func TestSignedLedger(t *testing.T) {
 	t.Parallel()
@@ -56,6 +56,8 @@ ledger {
 	if got := w.git("log", "--format=%G?|%s|%b", "refs/certroll/status"); !strings.HasPrefix(got, "G|issue api: success|[skip ci]\n\nOperation: issue\n") {
 		t.Errorf("the commits are\n%s", got)
 	}
+	w.certroll(0, "accept", w.git("rev-parse", "refs/heads/main"))
+	w.git("verify-commit", "refs/certroll/status")
 	if got := w.git("for-each-ref", "--format=%(refname)"); got != "refs/certroll/status\nrefs/heads/main" {
 		t.Errorf("the refs are %q", got)
 	}

@@ -247,10 +247,7 @@ func (f *finish) invalid(ctx context.Context, order acme.ExtendedOrder) error {
 	if order.Error == nil {
 		return &Error{class: ClassRejected, doing: f.doing, said: "the order is invalid and the CA does not say why", gone: true, advice: "a new one is needed"}
 	}
-	class, advice := answerClass(order.Error, "")
-	if class == ClassRejected && problemType(order.Error) != "badCSR" {
-		class, advice = validationClass(order.Error)
-	}
+	class, advice := orderClass(order.Error)
 	return &Error{class: class, doing: f.doing, said: "the order is invalid: " + words(order.Error), advice: advice, gone: true, cause: order.Error,
 		retry: f.client.retryAt("", order.Error.Detail)}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,8 +35,19 @@ var rejections = map[string]struct{ class, advice string }{
 	"userActionRequired":      {ClassConfig, "agree to the CA's terms of service, then set terms_of_service_agreed in the issuer"},
 }
 
-// problemType is the last part of a problem's type, without the namespace.
-func problemType(p *acme.ProblemDetails) string { return strings.TrimPrefix(p.Type, urn) }
+// problemType is the last part of a problem's type, without the namespace; of a
+// compound problem (RFC 8555 section 6.7.1) whose subproblems are all of one type,
+// that type.
+func problemType(p *acme.ProblemDetails) string {
+	kind := p.Type
+	if kind == urn+"compound" && len(p.SubProblems) > 0 {
+		first := p.SubProblems[0].Type
+		if !slices.ContainsFunc(p.SubProblems, func(s acme.SubProblem) bool { return s.Type != first }) {
+			kind = first
+		}
+	}
+	return strings.TrimPrefix(kind, urn)
+}
 
 // isProblem reports whether err is, or wraps, a problem of one of these types.
 func isProblem(err error, types ...string) bool {
@@ -97,6 +109,16 @@ func validationClass(p *acme.ProblemDetails) (class, advice string) {
 	}
 }
 
+// orderClass judges the problem of an order that became invalid: by what is an
+// answer to a request whenever it comes, else as a validation's.
+func orderClass(p *acme.ProblemDetails) (class, advice string) {
+	class, advice = answerClass(p, "")
+	if _, known := rejections[problemType(p)]; class == ClassRejected && !known {
+		return validationClass(p)
+	}
+	return class, advice
+}
+
 // longestProblem bounds what is passed on of a problem document: one that
 // refuses each of a hundred names is shorter.
 const longestProblem = 20_000
@@ -148,6 +170,8 @@ func (c *Client) unexplained(doing string, err error, seen answer) *Error {
 	switch {
 	case seen.status == http.StatusTooManyRequests:
 		class = ClassRateLimited
+	case seen.status == http.StatusRequestTimeout, seen.status == http.StatusMisdirectedRequest, seen.status == http.StatusTooEarly:
+		// A proxy's, of this one connection.
 	case seen.status < http.StatusInternalServerError:
 		class, advice = ClassRejected, "see that the issuer's directory is the URL of an ACME directory and no proxy stands in between"
 	}

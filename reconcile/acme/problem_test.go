@@ -58,6 +58,35 @@ func TestValidationClass(t *testing.T) {
 	}
 }
 
+func TestOrderClass(t *testing.T) {
+	for kind, want := range map[string]string{
+		"unauthorized": ClassValidation, "dns": ClassValidation, "malformed": ClassValidation, "caa": ClassCAA, "rateLimited": ClassRateLimited,
+		"serverInternal": ClassCAUnavailable, "badCSR": ClassRejected, "rejectedIdentifier": ClassRejected, "unsupportedIdentifier": ClassRejected,
+	} {
+		if class, advice := orderClass(&acme.ProblemDetails{Type: urn + kind}); class != want || advice == "" {
+			t.Errorf("%s: got class %s and advice %q, want %s", kind, class, advice, want)
+		}
+	}
+}
+
+// TestCompound: what all the subproblems are is what the problem is.
+func TestCompound(t *testing.T) {
+	for want, kinds := range map[string][]string{
+		ClassCAA: {"caa", "caa"}, ClassCAUnavailable: {"serverInternal"}, ClassValidation: {"caa", "dns"},
+	} {
+		p := &acme.ProblemDetails{Type: urn + "compound", Detail: "see below", HTTPStatus: 403}
+		for _, kind := range kinds {
+			p.SubProblems = append(p.SubProblems, acme.SubProblem{Type: urn + kind, Detail: "no"})
+		}
+		if class, _ := orderClass(p); class != want {
+			t.Errorf("%v: got class %s, want %s", kinds, class, want)
+		}
+	}
+	if class, _ := answerClass(&acme.ProblemDetails{Type: urn + "compound", HTTPStatus: 403}, ""); class != ClassRejected {
+		t.Errorf("without subproblems: got class %s", class)
+	}
+}
+
 func TestWords(t *testing.T) {
 	got := words(&acme.ProblemDetails{
 		Type: urn + "malformed", Detail: "two names are bad", HTTPStatus: 400,
