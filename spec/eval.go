@@ -88,7 +88,7 @@ func (d *decoder) checkName(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Ra
 		d.fault(&at, block, "No each here", "each.key and each.value are there only in a certificate block with for_each.")
 		return false
 	default:
-		return true // HCL says that there is no such thing
+		return d.checkBare(t, ctx, block)
 	}
 	name, ok := attributeOf(t)
 	if !ok {
@@ -102,6 +102,23 @@ func (d *decoder) checkName(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Ra
 		d.fault(&at, block, "Unknown reference", "There is no %s %q.%s", declaredAs(root), name, d.hint(root, name))
 	}
 	return false
+}
+
+// checkBare tells of the name of a block or local that stands without its
+// root. Of what else there is not, HCL says so.
+func (d *decoder) checkBare(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Range) bool {
+	name := t.RootName()
+	if _, ok := lookupRoot(ctx, name); ok {
+		return true
+	}
+	for _, root := range []string{"issuer", "dns", "local"} {
+		if d.isDeclared(root, name) {
+			at := t.SourceRange()
+			d.fault(&at, block, "Unknown reference", "There is no %s by itself; write %s.%[1]s.", name, root)
+			return false
+		}
+	}
+	return true
 }
 
 func declaredAs(root string) string {
