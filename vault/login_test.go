@@ -59,7 +59,7 @@ func TestTokens(t *testing.T) {
 	if err := c.Login(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	mustSay(t, works(t, c), v, "403", "the token is not valid any more, or never was")
+	mustSay(t, works(t, c), v, "403", "the token is not valid any more, or never was: it is VAULT_TOKEN's")
 }
 
 func enableAppRole(t testing.TB, v *lab.Vault, ttl string) Auth {
