@@ -79,6 +79,7 @@ func (c *Client) explained(err error, doing string) *Error {
 	e := &Error{doing: doing, said: words(re), away: re.StatusCode == http.StatusServiceUnavailable, cause: err}
 	switch {
 	case deadToken(err):
+		c.foundDead()
 		e.advice = "the token is not valid any more, or never was: " + c.nextLogin()
 	case re.StatusCode == http.StatusServiceUnavailable && strings.Contains(strings.ToLower(e.said), "sealed"):
 		e.advice = "unseal it (vault operator unseal); nothing is lost, and the next run goes on"
