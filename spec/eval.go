@@ -82,7 +82,7 @@ func (d *decoder) checkName(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Ra
 	switch root {
 	case "issuer", "dns", "local":
 	case "each":
-		if _, ok := lookupRoot(ctx, root); ok {
+		if lookupRoot(ctx, root) {
 			return true
 		}
 		d.fault(&at, block, "No each here", "each.key and each.value are there only in a certificate block with for_each.")
@@ -108,7 +108,7 @@ func (d *decoder) checkName(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Ra
 // root. Of what else there is not, HCL says so.
 func (d *decoder) checkBare(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Range) bool {
 	name := t.RootName()
-	if _, ok := lookupRoot(ctx, name); ok {
+	if lookupRoot(ctx, name) {
 		return true
 	}
 	for _, root := range []string{"issuer", "dns", "local"} {
@@ -182,13 +182,13 @@ func attributeOf(t hcl.Traversal) (string, bool) {
 	return "", false
 }
 
-func lookupRoot(ctx *hcl.EvalContext, name string) (cty.Value, bool) {
+func lookupRoot(ctx *hcl.EvalContext, name string) bool {
 	for ; ctx != nil; ctx = ctx.Parent() {
-		if v, ok := ctx.Variables[name]; ok {
-			return v, true
+		if _, ok := ctx.Variables[name]; ok {
+			return true
 		}
 	}
-	return cty.NilVal, false
+	return false
 }
 
 // nearest is the known name that differs least from a mistyped one; "" where
