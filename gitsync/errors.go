@@ -54,11 +54,12 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Doing)
 	b.WriteString(": ")
-	if e.Kind != Failed || e.Detail == "" { // that it failed the detail says
+	told := e.Detail != "" && (e.Kind == Failed || e.Kind == Invalid) // the detail says so
+	if !told {
 		b.WriteString(string(e.Kind))
 	}
 	if e.Detail != "" {
-		if e.Kind != Failed {
+		if !told {
 			b.WriteString(": ")
 		}
 		b.WriteString(strings.ReplaceAll(e.Detail, "\n", "; "))

@@ -82,7 +82,7 @@ func thresholdText(c *spec.Certificate, l *Live, capped bool) string {
 	case c.Renewal.ThresholdPercent > 0:
 		return fmt.Sprintf("%d %% of its %s before it expires", c.Renewal.ThresholdPercent, days(l.Lifetime()))
 	default:
-		return fmt.Sprintf("%d days before it expires", c.Renewal.ThresholdDays)
+		return counted(c.Renewal.ThresholdDays, "day") + " before it expires"
 	}
 }
 

@@ -109,3 +109,14 @@ func TestKeptKeyIsWarnedOf(t *testing.T) {
 	v.c.Key.MaxAge = 180 * day
 	expectWarning(t, v.at(0), "keep the private key until it is 180 days old")
 }
+
+// TestDays: one of a thing is one.
+func TestDays(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		47 * time.Hour: "47 hours", 2 * day: "2 days", 119 * time.Minute: "119 minutes", 90 * time.Second: "1 minute", -3 * day: "-3 days",
+	} {
+		if got := days(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}

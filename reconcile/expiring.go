@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"fmt"
 	"time"
 )
 
@@ -78,6 +77,6 @@ func standingText(r *Record, s Standing) string {
 	case StandsOverdue:
 		return "it is due, and nobody has tried"
 	default:
-		return fmt.Sprintf("it has failed %d times in a row", r.Failures)
+		return "it has failed " + counted(r.Failures, "time") + " in a row"
 	}
 }

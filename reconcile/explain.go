@@ -87,8 +87,8 @@ func sawShape(s *situation) string {
 	if l == nil {
 		return "nothing is live"
 	}
-	return fmt.Sprintf("%d names, key %s, issuer %s, profile %q; live: names digest %.12s, key %s, issuer %s, profile %q",
-		len(s.spec.Domains), shapeOf(s.spec.Key, l.KeyShape), s.spec.Issuer, s.desired.Issuers[s.spec.Issuer].Profile,
+	return fmt.Sprintf("%s, key %s, issuer %s, profile %q; live: names digest %.12s, key %s, issuer %s, profile %q",
+		counted(len(s.spec.Domains), "name"), shapeOf(s.spec.Key, l.KeyShape), s.spec.Issuer, s.desired.Issuers[s.spec.Issuer].Profile,
 		l.NamesDigest, l.KeyShape, l.Issuer, l.Profile)
 }
 

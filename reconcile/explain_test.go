@@ -23,7 +23,7 @@ func TestExplain(t *testing.T) {
 	}{
 		"up to date": {nil, day, "up to date", map[string]string{
 			"missing": "secret/tls/api, version 1", "unfinished": "no pending secret", "foreign": `the metadata names certificate "api"`,
-			"drifted": "version 1, certroll wrote version 1", "rotate": "no rotation is asked for", "changed": "1 names, key ecdsa-P-256, issuer ca",
+			"drifted": "version 1, certroll wrote version 1", "rotate": "no rotation is asked for", "changed": "1 name, key ecdsa-P-256, issuer ca",
 			"due":        "now 2026-11-24T12:00:00Z, expires 2027-02-21T12:00:00Z, threshold reached 2027-01-22T12:00:00Z, the CA suggests nothing, renewal.auto on",
 			"key age":    "key of 2026-11-23, no key.max_age",
 			"revocation": "none waits", "record": "state live, written 2026-11-23T12:00:00Z", "unmanaged": "renewal.auto on",

@@ -197,7 +197,11 @@ func heldTogether(actions []Action, now time.Time) []Event {
 			events = append(events, unreadableEvent(now, g.names, g.first.Detail))
 			continue
 		}
-		detail := fmt.Sprintf("%d certificates wait, the last until %s: %s", len(g.names), g.last.UTC().Format(time.RFC3339), g.first.Detail)
+		waiting := counted(len(g.names), "certificate") + " wait"
+		if len(g.names) == 1 {
+			waiting += "s"
+		}
+		detail := fmt.Sprintf("%s, the last until %s: %s", waiting, g.last.UTC().Format(time.RFC3339), g.first.Detail)
 		e := heldEvent(now, s, g.first.Reason, detail, "", "")
 		e.concerns(g.names)
 		events = append(events, e)

@@ -337,10 +337,10 @@ func days(d time.Duration) string {
 	case d < 0:
 		return "-" + days(-d)
 	case d >= 2*day:
-		return strconv.Itoa(int(d/day)) + " days"
+		return counted(int(d/day), "day")
 	case d >= 2*time.Hour:
-		return strconv.Itoa(int(d/time.Hour)) + " hours"
+		return counted(int(d/time.Hour), "hour")
 	default:
-		return strconv.Itoa(int(d/time.Minute)) + " minutes"
+		return counted(int(d/time.Minute), "minute")
 	}
 }

@@ -156,7 +156,7 @@ func (b *body) duration(name string, most time.Duration) setting[time.Duration] 
 	}
 	v, err := time.ParseDuration(s.v)
 	if err != nil || v <= 0 || v > most {
-		b.fault(s.at, "Invalid duration", "%s = %q: write a duration like \"90s\" or \"2m\", more than nothing and at most %s.", name, s.v, most)
+		b.fault(s.at, "Invalid duration", "%s = %q: write a duration like \"90s\" or \"2m\", more than nothing and at most %s.", name, s.v, spanText(most))
 		return setting[time.Duration]{at: s.at}
 	}
 	return setting[time.Duration]{v, s.at, true}

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -189,7 +190,7 @@ func (b *body) checkNext(cert *Certificate, p partial) {
 func (b *body) domains() ([]Domain, []*hcl.Range) {
 	list := b.texts("domains")
 	switch {
-	case !b.has("domains"):
+	case list.at == nil: // left out, or null
 		b.missing("domains", "a list of DNS names or IP addresses")
 	case list.ok && len(list.v) == 0:
 		b.fault(list.at, "Empty setting", "A certificate has at least one domain.")
@@ -204,7 +205,11 @@ func (b *body) domains() ([]Domain, []*hcl.Range) {
 			continue
 		}
 		if first, dup := seen[d.ASCII]; dup {
-			b.fault(e.at, "Duplicate name", "%q is in the list already, as %q.", d.Typed, first)
+			as := ""
+			if first != d.Typed {
+				as = fmt.Sprintf(", as %q", first)
+			}
+			b.fault(e.at, "Duplicate name", "%q is in the list already%s.", d.Typed, as)
 			continue
 		}
 		seen[d.ASCII] = d.Typed

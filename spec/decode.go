@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -142,7 +143,7 @@ func (d *decoder) parseFile(f File, trusted bool) {
 		return
 	}
 	file, diags := hclsyntax.ParseConfig(f.Bytes, f.Path, hcl.InitialPos)
-	d.report(diags...)
+	d.report(heredoc(f, diags)...)
 	if diags.HasErrors() {
 		d.broken = true
 		return
@@ -151,6 +152,37 @@ func (d *decoder) parseFile(f File, trusted bool) {
 	d.sources[f.Path] = f.Bytes
 	guardLoops(body, d.budget)
 	d.files = append(d.files, parsed{f.Path, body, trusted})
+}
+
+// heredoc points at where a heredoc begins that does not end. HCL points at the
+// end of the file, which may be far away.
+func heredoc(f File, diags hcl.Diagnostics) hcl.Diagnostics {
+	for _, diag := range diags {
+		if diag.Summary != "Unterminated template string" {
+			continue
+		}
+		tokens, _ := hclsyntax.LexConfig(f.Bytes, f.Path, hcl.InitialPos)
+		var open *hclsyntax.Token
+		for i, t := range tokens {
+			switch t.Type {
+			case hclsyntax.TokenOHeredoc:
+				open = &tokens[i]
+			case hclsyntax.TokenCHeredoc:
+				open = nil
+			}
+		}
+		if open == nil {
+			continue
+		}
+		at := open.Range
+		start := strings.TrimSpace(string(open.Bytes))
+		at.End = at.Start
+		at.End.Column += utf8.RuneCountInString(start)
+		at.End.Byte += len(start)
+		diag.Subject = &at
+		diag.Detail = fmt.Sprintf("The text that begins here does not end: %s has to stand in a line of its own, with nothing else in it.", strings.TrimLeft(start, "<-"))
+	}
+	return diags
 }
 
 // declare takes stock of what can be referred to.

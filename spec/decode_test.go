@@ -408,3 +408,27 @@ func TestUnknownTrust(t *testing.T) {
 		t.Fatal(told(diags))
 	}
 }
+
+// TestNothingAllowed: where the reconciler lets the repo reach nothing, no name
+// would be a better one.
+func TestNothingAllowed(t *testing.T) {
+	const file = `dns "env" {
+  provider    = "cloudflare"
+  credentials = { CF_DNS_API_TOKEN = env("CERTROLL_DNS_CF") }
+}
+dns "vault" {
+  provider    = "cloudflare"
+  credentials = { CF_DNS_API_TOKEN = vault("secret/dns/cf", "token") }
+}
+dns "web" {
+  challenge = "http-01"
+  webroot   = "/var/www"
+}
+`
+	_, diags := Decode([]File{{"a.hcl", []byte(file)}}, Trust{Known: true, Env: []string{}})
+	for i, want := range []string{"trust.env in certroll.hcl allows none", "trust.vault in certroll.hcl allows none", "and it names none"} {
+		if len(diags) != 3 || !strings.Contains(diags[i].Detail, want) {
+			t.Errorf("%q is not said:\n%s", want, told(diags))
+		}
+	}
+}

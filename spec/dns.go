@@ -249,7 +249,11 @@ func (b *body) webroot(a *DNSAccount, trusted bool) {
 	}
 	inside := func(root string) bool { return below(s.v[1:], root) }
 	if !trusted && b.d.trust.Known && !slices.ContainsFunc(b.d.trust.Webroots, inside) {
-		b.fault(s.at, "Path out of reach", "webroot = %q: the config repo may write only to directories that trust.webroots in certroll.hcl names, which are %s.", s.v, listed(b.d.trust.Webroots))
+		named := "names, and it names none"
+		if len(b.d.trust.Webroots) > 0 {
+			named = "names: " + oneOf(b.d.trust.Webroots)
+		}
+		b.fault(s.at, "Path out of reach", "webroot = %q: the config repo may write only to directories that trust.webroots in certroll.hcl %s.", s.v, named)
 		return
 	}
 	a.Webroot = s.v

@@ -82,13 +82,13 @@ func (d *decoder) checkName(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Ra
 	switch root {
 	case "issuer", "dns", "local":
 	case "each":
-		if _, ok := lookupRoot(ctx, root); ok {
+		if lookupRoot(ctx, root) {
 			return true
 		}
 		d.fault(&at, block, "No each here", "each.key and each.value are there only in a certificate block with for_each.")
 		return false
 	default:
-		return true // HCL says that there is no such thing
+		return d.checkBare(t, ctx, block)
 	}
 	name, ok := attributeOf(t)
 	if !ok {
@@ -102,6 +102,23 @@ func (d *decoder) checkName(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Ra
 		d.fault(&at, block, "Unknown reference", "There is no %s %q.%s", declaredAs(root), name, d.hint(root, name))
 	}
 	return false
+}
+
+// checkBare tells of the name of a block or local that stands without its
+// root. Of what else there is not, HCL says so.
+func (d *decoder) checkBare(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Range) bool {
+	name := t.RootName()
+	if lookupRoot(ctx, name) {
+		return true
+	}
+	for _, root := range []string{"issuer", "dns", "local"} {
+		if d.isDeclared(root, name) {
+			at := t.SourceRange()
+			d.fault(&at, block, "Unknown reference", "There is no %s by itself; write %s.%[1]s.", name, root)
+			return false
+		}
+	}
+	return true
 }
 
 func declaredAs(root string) string {
@@ -165,13 +182,13 @@ func attributeOf(t hcl.Traversal) (string, bool) {
 	return "", false
 }
 
-func lookupRoot(ctx *hcl.EvalContext, name string) (cty.Value, bool) {
+func lookupRoot(ctx *hcl.EvalContext, name string) bool {
 	for ; ctx != nil; ctx = ctx.Parent() {
-		if v, ok := ctx.Variables[name]; ok {
-			return v, true
+		if _, ok := ctx.Variables[name]; ok {
+			return true
 		}
 	}
-	return cty.NilVal, false
+	return false
 }
 
 // nearest is the known name that differs least from a mistyped one; "" where

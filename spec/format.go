@@ -13,7 +13,7 @@ func Format(src []byte, filename string) ([]byte, hcl.Diagnostics) {
 		return nil, hcl.Diagnostics{diag}
 	}
 	if _, diags := hclsyntax.ParseConfig(src, filename, hcl.InitialPos); diags.HasErrors() {
-		return nil, diags
+		return nil, heredoc(File{filename, src}, diags)
 	}
 	return hclwrite.Format(src), nil
 }

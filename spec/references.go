@@ -56,7 +56,11 @@ func (d *decoder) mayReachEnv(v Value, block *hcl.Range) bool {
 			return true
 		}
 	}
-	d.fault(&v.Range, block, "Reference out of reach", "env(%q): the config repo reaches only variables that begin with %s. Name it so, or have trust.env in certroll.hcl widened.", v.Name, listed(d.trust.Env))
+	if len(d.trust.Env) == 0 {
+		d.fault(&v.Range, block, "Reference out of reach", "env(%q): the config repo reaches no variable, since trust.env in certroll.hcl allows none. Have it name a prefix, or take vault().", v.Name)
+		return false
+	}
+	d.fault(&v.Range, block, "Reference out of reach", "env(%q): the config repo reaches only variables that begin with %s. Name it so, or have trust.env in certroll.hcl widened.", v.Name, oneOf(d.trust.Env))
 	return false
 }
 
@@ -70,7 +74,11 @@ func (d *decoder) mayReachVault(v Value, block *hcl.Range) bool {
 			return true
 		}
 	}
-	d.fault(&v.Range, block, "Reference out of reach", "vault(%q): the config repo reaches only secrets below %s. Put it there, or have trust.vault in certroll.hcl widened.", v.Path, listed(d.trust.Vault))
+	if len(d.trust.Vault) == 0 {
+		d.fault(&v.Range, block, "Reference out of reach", "vault(%q): the config repo reaches no secret, since trust.vault in certroll.hcl allows none. Have it name a path, as in \"secret/dns/\".", v.Path)
+		return false
+	}
+	d.fault(&v.Range, block, "Reference out of reach", "vault(%q): the config repo reaches only secrets below %s. Put it there, or have trust.vault in certroll.hcl widened.", v.Path, oneOf(d.trust.Vault))
 	return false
 }
 
@@ -78,13 +86,6 @@ func (d *decoder) mayReachVault(v Value, block *hcl.Range) bool {
 func below(p, prefix string) bool {
 	prefix = strings.Trim(prefix, "/")
 	return prefix != "" && (p == prefix || strings.HasPrefix(p, prefix+"/"))
-}
-
-func listed(prefixes []string) string {
-	if len(prefixes) == 0 {
-		return "nothing (no prefix is allowed)"
-	}
-	return oneOf(prefixes)
 }
 
 // badSecretPath says what is wrong with a path in Vault; "" where nothing is.

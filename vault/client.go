@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -46,6 +47,7 @@ type Client struct {
 	api  *api.Client
 	opts Options
 	log  *slog.Logger
+	dead chan struct{} // holds one where a call found the token revoked
 
 	mu     sync.Mutex
 	secret *api.Secret // of the last login; nil for a token that was given
@@ -83,7 +85,7 @@ func New(o Options) (*Client, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Client{api: client, opts: o, log: o.Logger}, nil
+	return &Client{api: client, opts: o, log: o.Logger, dead: make(chan struct{}, 1)}, nil
 }
 
 // Name tells one Vault from another: its address, and the namespace.
@@ -126,11 +128,14 @@ func (c *Client) Keep(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil && ended {
-			if err = c.Login(ctx); err == nil {
+		switch {
+		case err == nil && ended:
+			if err = c.loginAgain(ctx); err == nil {
 				wait = firstRelogin
 				continue
 			}
+		case deadToken(err): // of a token that was given: there may be another one by now
+			err = errors.Join(err, c.loginAgain(ctx))
 		}
 		c.log.Error("keeping the login to Vault", "error", err)
 		select {
@@ -142,6 +147,27 @@ func (c *Client) Keep(ctx context.Context) {
 	}
 }
 
+var errRevoked = errors.New("Vault does not know it any more: it was revoked before its time, or Vault was set back")
+
+// loginAgain logs in, and forgets what calls found of the token before.
+func (c *Client) loginAgain(ctx context.Context) error {
+	err := c.Login(ctx)
+	select {
+	case <-c.dead:
+	default:
+	}
+	return err
+}
+
+// foundDead wakes Keep, which would otherwise learn that a token was revoked
+// when it next renews it, after two thirds of the token's life.
+func (c *Client) foundDead() {
+	select {
+	case c.dead <- struct{}{}:
+	default:
+	}
+}
+
 // keepOnce renews the token until it ends.
 func (c *Client) keepOnce(ctx context.Context) (ended bool, err error) {
 	secret, err := c.leased(ctx)
@@ -149,7 +175,11 @@ func (c *Client) keepOnce(ctx context.Context) (ended bool, err error) {
 		return false, err
 	}
 	if secret == nil { // a token without an end
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-c.dead:
+			c.log.Info("the Vault token is at its end", "error", errRevoked)
+		}
 		return true, nil
 	}
 	w, err := c.api.NewLifetimeWatcher(&api.LifetimeWatcherInput{Secret: secret})
@@ -161,6 +191,9 @@ func (c *Client) keepOnce(ctx context.Context) (ended bool, err error) {
 	for {
 		select {
 		case <-ctx.Done():
+			return true, nil
+		case <-c.dead:
+			c.log.Info("the Vault token is at its end", "error", errRevoked)
 			return true, nil
 		case renewed := <-w.RenewCh():
 			c.lasts(renewed.Secret.Auth)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 
@@ -78,7 +79,8 @@ func (c *Client) explained(err error, doing string) *Error {
 	e := &Error{doing: doing, said: words(re), away: re.StatusCode == http.StatusServiceUnavailable, cause: err}
 	switch {
 	case deadToken(err):
-		e.advice = "the token is not valid any more, or never was: log in again (vault login), or see the auth block of certroll.hcl"
+		c.foundDead()
+		e.advice = "the token is not valid any more, or never was: " + c.nextLogin()
 	case re.StatusCode == http.StatusServiceUnavailable && strings.Contains(strings.ToLower(e.said), "sealed"):
 		e.advice = "unseal it (vault operator unseal); nothing is lost, and the next run goes on"
 	case re.StatusCode == http.StatusServiceUnavailable:
@@ -92,6 +94,20 @@ func (c *Client) explained(err error, doing string) *Error {
 		e.advice = "the path is not one of KV v2"
 	}
 	return e
+}
+
+// nextLogin says how certroll gets another token, by where it has this one from.
+func (c *Client) nextLogin() string {
+	switch m := c.opts.Auth.Method; {
+	case m == "token-file":
+		return "write another one into " + c.opts.Auth.TokenFile
+	case m != "" && m != "token":
+		return "see the auth block of certroll.hcl"
+	case os.Getenv("VAULT_TOKEN") != "":
+		return "it is VAULT_TOKEN's, so set another one, for which certroll run has to be restarted"
+	default:
+		return "log in again (vault login)"
+	}
 }
 
 // words are Vault's own.

@@ -59,7 +59,7 @@ func TestTokens(t *testing.T) {
 	if err := c.Login(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	mustSay(t, works(t, c), v, "403", "the token is not valid any more, or never was")
+	mustSay(t, works(t, c), v, "403", "the token is not valid any more, or never was: it is VAULT_TOKEN's")
 }
 
 func enableAppRole(t testing.TB, v *lab.Vault, ttl string) Auth {
@@ -126,6 +126,38 @@ func TestKeep(t *testing.T) {
 		case <-ctx.Done():
 			t.Fatal("it did not log in again")
 		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	if err := works(t, c); err != nil {
+		t.Error(err)
+	}
+	stop()
+	<-kept
+}
+
+// TestKeepRevoked: a token that is revoked long before its end is followed by
+// another login as soon as a call was refused.
+func TestKeepRevoked(t *testing.T) {
+	v := server(t)
+	c, err := login(t, v, enableAppRole(t, v, "1h"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		c.Keep(ctx)
+	}()
+	first := c.api.Token()
+	call(t, v, http.MethodPost, "auth/token/revoke", map[string]string{"token": first}, nil)
+	mustSay(t, works(t, c), v, "the token is not valid any more")
+	for c.api.Token() == first {
+		select {
+		case <-ctx.Done():
+			t.Fatal("it did not log in again")
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 	if err := works(t, c); err != nil {

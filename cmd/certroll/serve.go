@@ -97,7 +97,7 @@ func (d *daemon) listen(needed bool) (net.Listener, error) {
 		d.log.Warn("nothing is served: the usual address cannot be had; set listen in certroll.hcl to another, or to \"\"", "address", address, "error", err)
 		return nil, nil
 	}
-	return nil, fmt.Errorf("listening on %s: %w; mend listen in certroll.hcl", address, err)
+	return nil, fmt.Errorf("listening on %s: %w; where no other certroll run is up already, mend listen in certroll.hcl", address, err)
 }
 
 // routes are what is served. Open to anybody is what tells nothing, and the

@@ -28,14 +28,15 @@ checked against what certroll.hcl allows, where there is one.`,
 			if err != nil {
 				return err
 			}
-			if len(rev.Files) == 0 {
-				fmt.Fprintf(a.err, "Warning: there is no .hcl file in %s or below it.\n", dirArg(args))
+			files := withoutSettings(rev.Files, s)
+			if len(files) == 0 {
+				fmt.Fprintf(a.err, "Warning: there is no .hcl file in %s or below it%s.\n", dirArg(args), besides(s, rev.Files))
 			}
-			desired, err := a.decode(s, withoutSettings(rev.Files, s), view.Diagnostics)
+			desired, err := a.decode(s, files, view.Diagnostics)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "Valid: %s in %s.\n", count(len(desired.Certificates), "certificate"), count(len(rev.Files), "file"))
+			fmt.Fprintf(a.out, "Valid: %s in %s.\n", count(len(desired.Certificates), "certificate"), count(len(files), "file"))
 			return nil
 		},
 	}
@@ -54,6 +55,14 @@ func withoutSettings(files []gitsync.File, s *settings) []gitsync.File {
 		}
 	}
 	return kept
+}
+
+// besides says which file is not counted, where it is there.
+func besides(s *settings, found []gitsync.File) string {
+	if len(found) == 0 {
+		return ""
+	}
+	return " but " + filepath.Base(s.file.Path) + ", which is certroll's own"
 }
 
 func dirArg(args []string) string {

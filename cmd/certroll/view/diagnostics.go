@@ -68,8 +68,27 @@ func snippet(out printer, p Palette, source map[string][]byte, d *hcl.Diagnostic
 	if !ok {
 		return
 	}
-	out.f("  %s %s\n", p.dim(fmt.Sprintf("%4d │", r.Start.Line)), printable(line))
-	out.f("       %s %s%s\n", p.dim("│"), padding(line, r.Start.Column), p.red(strings.Repeat("^", caretWidth(line, r))))
+	shown, column := excerpt(line, r.Start.Column)
+	out.f("  %s %s\n", p.dim(fmt.Sprintf("%4d │", r.Start.Line)), Seen(shown))
+	out.f("       %s %s%s\n", p.dim("│"), padding(shown, column), p.red(strings.Repeat("^", caretWidth(shown, column, r))))
+}
+
+// excerpt is the part of a line that is shown, and the column in it.
+func excerpt(line string, column int) (string, int) {
+	runes := []rune(line)
+	if len(runes) <= maxLine {
+		return line, column
+	}
+	const cut = "... "
+	from, head := 0, ""
+	if column > maxLine*3/4 { // with some of what stands before it
+		from, head = min(column-1, len(runes))-maxLine/4, cut
+	}
+	to, tail := min(from+maxLine, len(runes)), ""
+	if to < len(runes) {
+		tail = " ..."
+	}
+	return head + string(runes[from:to]) + tail, column - from + len(head)
 }
 
 // blockOf names the block a diagnostic's context begins with.
@@ -96,23 +115,24 @@ func lineAt(src []byte, n int) (string, bool) {
 	if n > len(lines) {
 		return "", false
 	}
+	if n == 1 {
+		lines[0] = strings.TrimPrefix(lines[0], "\uFEFF") // of no column, as HCL has it
+	}
 	return strings.TrimRight(lines[n-1], "\r"), true
 }
 
 const maxLine = 200 // runes of a source line that are shown
 
 func printable(line string) string {
-	if utf8.RuneCountInString(line) > maxLine {
-		line = string([]rune(line)[:maxLine]) + " ..."
-	}
-	return Seen(line)
+	shown, _ := excerpt(line, 1)
+	return Seen(shown)
 }
 
 // padding keeps the tabs of the line so that the caret stands right.
 func padding(line string, column int) string {
 	var b strings.Builder
 	for i, r := range []rune(line) {
-		if i >= column-1 || i >= maxLine {
+		if i >= column-1 {
 			break
 		}
 		if r == '\t' {
@@ -124,11 +144,13 @@ func padding(line string, column int) string {
 	return b.String()
 }
 
-func caretWidth(line string, r *hcl.Range) int {
-	if r.Start.Line != r.End.Line {
-		return max(1, min(utf8.RuneCountInString(line)-r.Start.Column+1, maxLine))
+// caretWidth is that of the range, as far as the line is shown.
+func caretWidth(line string, column int, r *hcl.Range) int {
+	width := utf8.RuneCountInString(line) - column + 1
+	if r.Start.Line == r.End.Line {
+		width = min(width, r.End.Column-r.Start.Column)
 	}
-	return min(max(1, r.End.Column-r.Start.Column), maxLine)
+	return max(1, width)
 }
 
 // OneLine renders diagnostics one a line, as editors and the audit log take them.

@@ -148,7 +148,7 @@ func headOf(kind reconcile.NoticeKind, n reconcile.Notice, who string) string {
 	case reconcile.NoticeTampered:
 		return tamperedHead(e, who)
 	case reconcile.NoticePaging:
-		return fmt.Sprintf("%s failed %d times in a row, look at it now", who, e.Failures)
+		return fmt.Sprintf("%s failed %s in a row, look at it now", who, counted(e.Failures, "time"))
 	case reconcile.NoticeExpiring:
 		return who + " expires soon and is not renewed"
 	case reconcile.NoticeFailing:

@@ -84,3 +84,25 @@ Warning: Pause without an end: a.hcl:1, a.hcl:2, a.hcl:3 and 2 more (certroll va
 		t.Errorf("got\n%s", got)
 	}
 }
+
+// TestExcerpt: of a long line the part is shown that the caret is under.
+func TestExcerpt(t *testing.T) {
+	var line strings.Builder
+	line.WriteString("\uFEFFdomains = [")
+	for range 60 {
+		line.WriteString(`"a.example.com", `)
+	}
+	line.WriteString(`"bad_name.example.com", "b.example.com"]`)
+	for _, word := range []string{"domains", `"bad_name.example.com"`, `"b.example.com"]`} {
+		column := strings.Index(line.String(), word) + 1 - len("\uFEFF")
+		d := &hcl.Diagnostic{Subject: &hcl.Range{Filename: "a.hcl", Start: hcl.Pos{Line: 1, Column: column}, End: hcl.Pos{Line: 1, Column: column + len(word)}}}
+		got := shown(func(w *strings.Builder) {
+			snippet(printer{w}, Palette{}, map[string][]byte{"a.hcl": []byte(line.String())}, d)
+		})
+		rows := strings.Split(strings.TrimSpace(got), "\n")
+		at := strings.Index(rows[1], word)
+		if at < 0 || utf8.RuneCountInString(rows[1]) > 230 || strings.Index(rows[2], "^") != at || strings.Count(rows[2], "^") != len(word) {
+			t.Errorf("the caret is not under %s:\n%s", word, got)
+		}
+	}
+}
