@@ -15,8 +15,8 @@ import (
 // Order makes an order for these names (RFC 8555 section 7.4), with the
 // issuer's profile, and returns its URL. replaces is the ARI identifier of the
 // certificate that the new one takes the place of (RFC 9773 section 5), or
-// empty. Where the CA refuses because of it, the order is made without, once:
-// an exemption from limits is not worth an expired certificate.
+// empty. Where the CA refuses or fails because of it, the order is made
+// without, once: an exemption from limits is not worth an expired certificate.
 //
 // replaced reports whether the order carries replaces by the CA's own word,
 // which RFC 9773 section 5 obliges it to give. It is false for an order made
@@ -61,16 +61,23 @@ func (s *session) newOrder(ctx context.Context, doing string, names []string, op
 //
 // A 401, 403 or 404 may be about the account as well: then the order without
 // fails with the same. What cannot be about it is a limit, a fault of the CA's
-// and any problem whose type names another cause.
+// that does not speak of it, and any problem whose type names another cause.
+//
+// Pebble answers 500 serverInternal where a serial begins with a zero byte,
+// which it then does not find, and it would for ever.
 func blamesReplaces(err error, status int) bool {
-	if isPassing(err) || hasClass(err, ClassPaused) {
+	if hasClass(err, ClassRateLimited) || hasClass(err, ClassPaused) {
 		return false
 	}
 	var p *acme.ProblemDetails
 	if !errors.As(err, &p) {
 		p = &acme.ProblemDetails{HTTPStatus: status} // a firewall's page
 	}
-	kind := problemType(p)
+	kind, detail := problemType(p), strings.ToLower(p.Detail)
+	speaks := strings.Contains(detail, "replace")
+	if isPassing(err) {
+		return kind == "serverInternal" && (speaks || strings.Contains(detail, "certificate"))
+	}
 	if _, ok := rejections[kind]; ok {
 		return false
 	}
@@ -78,7 +85,7 @@ func blamesReplaces(err error, status int) bool {
 	case http.StatusConflict, http.StatusForbidden, http.StatusNotFound, http.StatusUnauthorized:
 		return true
 	}
-	return kind == "malformed" || kind == "alreadyReplaced" || strings.Contains(strings.ToLower(p.Detail), "replace")
+	return kind == "malformed" || kind == "alreadyReplaced" || speaks
 }
 
 // Revoke revokes a certificate (RFC 8555 section 7.6), signed by the issuer's
