@@ -99,3 +99,17 @@ func count(actions []Action, kind Kind) int {
 	}
 	return n
 }
+
+// The paths of vault kv get and of the API begin with what vault.path does not.
+func TestPathWithItsMount(t *testing.T) {
+	for path, warning := range map[string]string{
+		"tls/api":        "",
+		"secrets/api":    "",
+		"secret/tls/api": "the secret is secret/secret/tls/api",
+		"data/tls/api":   "the secret is secret/data/tls/api",
+	} {
+		v := newView()
+		v.secret, v.record, v.c.Vault.Path = Secret{}, nil, path
+		expectWarning(t, v.at(0), warning)
+	}
+}

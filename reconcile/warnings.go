@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"certroll/spec"
@@ -16,6 +17,14 @@ func warnings(s *situation) []string {
 			w += " until it is " + days(s.spec.Key.MaxAge) + " old"
 		}
 		ws = append(ws, w)
+	}
+	// What vault kv get and the API show of a path begins with these.
+	at := targetOf(s.spec)
+	for _, first := range []string{at.Mount + "/", "data/"} {
+		if strings.HasPrefix(at.Path, first) {
+			ws = append(ws, fmt.Sprintf("vault.path begins with %q, and stands below the mount %s: the secret is %s", first, at.Mount, at))
+			break
+		}
 	}
 	if l := s.live(); l != nil {
 		ws = append(ws, liveWarnings(s, l)...)
