@@ -271,6 +271,7 @@ func TestInstallNomad(t *testing.T) {
 		}
 	}
 	within(t, []string{"/alloc/data"}, s.StateDir)
+	within(t, []string{"/alloc/tmp"}, setting(t, below(t, task, "env"), "TMPDIR").AsString())
 	var args []string
 	config := below(t, task, "config")
 	for _, v := range setting(t, config, "args").AsValueSlice() {

@@ -72,6 +72,12 @@ job "certroll" {
         security_opt    = ["no-new-privileges"]
       }
 
+      # The root is read-only, and `certroll audit verify` puts the ledger's
+      # history there.
+      env {
+        TMPDIR = "/alloc/tmp"
+      }
+
       # Who certroll is to Vault: a token in /secrets/nomad_vault.jwt, which
       # Nomad renews and certroll reads at each login.
       identity {
