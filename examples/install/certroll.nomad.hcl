@@ -72,8 +72,8 @@ job "certroll" {
         security_opt    = ["no-new-privileges"]
       }
 
-      # The root is read-only, and `certroll audit verify` puts the ledger's
-      # history there.
+      # The root is read-only, and `certroll audit verify` needs room for the
+      # ledger's history.
       env {
         TMPDIR = "/alloc/tmp"
       }
