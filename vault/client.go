@@ -149,9 +149,15 @@ func (c *Client) Keep(ctx context.Context) {
 
 var errRevoked = errors.New("Vault does not know it any more: it was revoked before its time, or Vault was set back")
 
-// loginAgain logs in, and forgets what calls found of the token before.
+// loginAgain logs in, and forgets what calls found of the token before. Those
+// that are on their way have a moment for it, and a Vault that refuses what it
+// just gave is not asked for more at once.
 func (c *Client) loginAgain(ctx context.Context) error {
 	err := c.Login(ctx)
+	select {
+	case <-ctx.Done():
+	case <-time.After(firstRelogin):
+	}
 	select {
 	case <-c.dead:
 	default:

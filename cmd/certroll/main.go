@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"certroll/cmd/certroll/view"
 )
@@ -31,11 +32,15 @@ func run(args []string) int {
 	return (&app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}).main(args)
 }
 
+// oneSignal is within what time signals count as one: timeout(1) sends its own to
+// the program, and then to the group that it is in.
+const oneSignal = time.Second
+
 // main is one run of the program; it returns the exit code.
 func (a *app) main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // the second one ends the program as it is
+	context.AfterFunc(ctx, func() { time.AfterFunc(oneSignal, stop) }) // the second one ends the program as it is
 	root := a.rootCommand()
 	root.SetArgs(oneDash(args))
 	err := root.ExecuteContext(ctx)
