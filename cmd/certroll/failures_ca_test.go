@@ -290,8 +290,8 @@ func badNonces(t *testing.T, l *world) {
 	if made != 2 {
 		t.Errorf("%d orders were made, want 2", made)
 	}
-	if refused < 3 {
-		t.Errorf("the CA refused %d requests only: that was no storm", refused)
+	if refused == 0 { // Pebble throws dice: few are rare, none is one in thousands
+		t.Error("the CA refused nothing: that was no storm")
 	}
 	for _, e := range w.audit() {
 		if e.Status != reconcile.Success {
