@@ -10,10 +10,10 @@ import (
 // Descends tells whether the branch, as it was seen last, goes on from a
 // commit. What lies between them is fetched where it is not here.
 func (l *Ledger) Descends(ctx context.Context, commit string) (bool, error) {
-	if err := l.turn.take(ctx); err != nil {
+	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return false, l.remote.explain(ctx, l.doing("reading the history of"), err)
 	}
-	defer l.turn.give()
+	defer l.turn.Release(1)
 	head, old := l.store.state.Head, plumbing.NewHash(commit)
 	switch {
 	case head.IsZero() || old.IsZero():

@@ -20,10 +20,10 @@ import (
 // The history is fetched into a temporary directory, which is gone when Walk
 // returns: until then, and no longer, the trees can be read.
 func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []string, tree fs.FS) error) error {
-	if err := l.turn.take(ctx); err != nil {
+	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return l.remote.explain(ctx, l.doing("reading the history of"), err)
 	}
-	defer l.turn.give()
+	defer l.turn.Release(1)
 	ctx, cancel := l.remote.bound(ctx)
 	defer cancel()
 	doing := l.doing("reading the history of")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"golang.org/x/sync/semaphore"
 )
 
 // LedgerOptions say where the ledger is and who writes it.
@@ -43,7 +44,7 @@ const maxLedgerPack = 2 << 30
 // Ledger is a branch that several writers add to. It is safe to use side by
 // side; commits of one Ledger go one after another.
 type Ledger struct {
-	turn   turn
+	turn   *semaphore.Weighted // one at a time, for as long as their contexts last
 	o      LedgerOptions
 	ref    plumbing.ReferenceName
 	remote *remote
@@ -72,7 +73,7 @@ func OpenLedger(o LedgerOptions) (*Ledger, error) {
 	if o.Directory, err = cleanDirectory(o.Directory); err != nil {
 		return nil, err
 	}
-	l := &Ledger{turn: newTurn(), o: o, ref: ref}
+	l := &Ledger{turn: semaphore.NewWeighted(1), o: o, ref: ref}
 	if l.remote, err = openRemote(o.URL, o.Auth, o.Timeout); err != nil {
 		return nil, err
 	}
@@ -122,8 +123,8 @@ func (o LedgerOptions) withDefaults() LedgerOptions {
 
 // Close gives the cache back.
 func (l *Ledger) Close() error {
-	l.turn.wait()
-	defer l.turn.give()
+	_ = l.turn.Acquire(context.Background(), 1) // who has it has a context
+	defer l.turn.Release(1)
 	l.remote.close()
 	return l.store.Close()
 }
@@ -132,10 +133,10 @@ func (l *Ledger) Close() error {
 // stays as it is whatever is committed later, and the branch's head. A branch
 // that is not there yet is an empty tree and "".
 func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err error) {
-	if err := l.turn.take(ctx); err != nil {
+	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return nil, "", l.remote.explain(ctx, l.doing("fetching"), err)
 	}
-	defer l.turn.give()
+	defer l.turn.Release(1)
 	if err := l.sync(ctx); err != nil {
 		return nil, "", err
 	}

@@ -29,10 +29,10 @@ import (
 // out does Commit end in an error for a commit that may stand. An edit that
 // leaves out what it finds already there makes calling Commit again safe.
 func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.FS) (map[string][]byte, error)) (commit string, err error) {
-	if err := l.turn.take(ctx); err != nil {
+	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return "", l.remote.explain(ctx, l.doing("pushing"), err)
 	}
-	defer l.turn.give()
+	defer l.turn.Release(1)
 	message = strings.TrimSpace(strings.ReplaceAll(message, "\x00", ""))
 	if message == "" {
 		return "", invalid(l.doing("committing to"), "the message is empty", "")

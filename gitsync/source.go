@@ -13,6 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"golang.org/x/sync/semaphore"
 )
 
 // SourceOptions say where the config repo is and what of it to read.
@@ -32,7 +33,7 @@ type SourceOptions struct {
 
 // Source reads revisions of the config repo. It is safe to use side by side.
 type Source struct {
-	turn   turn
+	turn   *semaphore.Weighted // one at a time, for as long as their contexts last
 	o      SourceOptions
 	remote *remote
 	store  *store // nil for a local path
@@ -50,7 +51,7 @@ func OpenSource(o SourceOptions) (*Source, error) {
 		o.Depth = 1
 	}
 	o.Limits = o.Limits.withDefaults()
-	s := &Source{turn: newTurn(), o: o}
+	s := &Source{turn: semaphore.NewWeighted(1), o: o}
 	if s.remote, err = openRemote(o.URL, o.Auth, o.Timeout); err != nil {
 		return nil, err
 	}
@@ -65,8 +66,8 @@ func OpenSource(o SourceOptions) (*Source, error) {
 
 // Close gives the cache back.
 func (s *Source) Close() error {
-	s.turn.wait()
-	defer s.turn.give()
+	_ = s.turn.Acquire(context.Background(), 1) // who has it has a context
+	defer s.turn.Release(1)
 	s.remote.close()
 	if s.store == nil {
 		return nil
@@ -91,10 +92,10 @@ func cleanDirectory(d string) (string, error) {
 // the ref is a commit, and gives the same Revision, which callers must not
 // change. A commit that none of the Signers signed is held back.
 func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
-	if err := s.turn.take(ctx); err != nil {
+	if err := s.turn.Acquire(ctx, 1); err != nil {
 		return nil, s.remote.explain(ctx, s.doing(), err)
 	}
-	defer s.turn.give()
+	defer s.turn.Release(1)
 	ctx, cancel := s.remote.bound(ctx)
 	defer cancel()
 	if s.last != nil && s.last.Commit == strings.ToLower(s.o.Ref) {

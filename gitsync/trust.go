@@ -22,10 +22,10 @@ type ancestry struct {
 // one that does not is held back. "" is no commit; and what a ref that is
 // itself a commit stands for is the business of whoever wrote it down.
 func (s *Source) Follows(ctx context.Context, rev *Revision, good string) error {
-	if err := s.turn.take(ctx); err != nil {
+	if err := s.turn.Acquire(ctx, 1); err != nil {
 		return s.remote.explain(ctx, s.doing(), err)
 	}
-	defer s.turn.give()
+	defer s.turn.Release(1)
 	if good == rev.Commit || !isHash(good) || isHash(s.o.Ref) {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"certroll/spec"
 )
@@ -105,7 +106,7 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 		secrets: secrets, ca: ca, observer: observer, opts: o,
 		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		next:   &nextKeys{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
-		scribe: &scribe{flushing: newTurn(), ledger: ledger, journal: journal, now: o.Now, records: &observer.records}, mooring: mooring{anchor: o.Anchor, looking: newTurn()},
+		scribe: &scribe{flushing: semaphore.NewWeighted(1), ledger: ledger, journal: journal, now: o.Now, records: &observer.records}, mooring: mooring{anchor: o.Anchor, looking: semaphore.NewWeighted(1)},
 		asks: &asks{store: o.Moments}, held: map[string]time.Time{},
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"certroll/examples/lab"
 	"certroll/gitsync"
 	"certroll/spec"
+
+	"golang.org/x/sync/semaphore"
 )
 
 var (
@@ -155,7 +157,7 @@ func newGrower(b *testing.B, repo string, n int) *grower {
 	}
 	b.Cleanup(func() { _ = ledger.Close() })
 	g := &grower{b: b, n: n, at: start, random: rand.New(rand.NewPCG(1, 2))}
-	g.scribe = &scribe{flushing: newTurn(), ledger: ledger, journal: &memJournal{}, now: func() time.Time { return g.at }, records: &recordCache{}}
+	g.scribe = &scribe{flushing: semaphore.NewWeighted(1), ledger: ledger, journal: &memJournal{}, now: func() time.Time { return g.at }, records: &recordCache{}}
 	return g
 }
 

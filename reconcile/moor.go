@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // mooring holds the ledger against its anchor, and moves the anchor up.
@@ -20,7 +22,7 @@ import (
 // after the push.
 type mooring struct {
 	anchor  Anchor
-	looking turn // of those that hold the ledger against it
+	looking *semaphore.Weighted // of those that hold the ledger against it
 	survey  surveyor
 
 	mu     sync.Mutex // is not held while Git is talked to
@@ -41,10 +43,10 @@ func (r *Reconciler) snapshot(ctx context.Context) (tree fs.FS, fresh bool, err 
 		tree, _, fresh, err = r.scribe.snapshot(ctx)
 		return tree, fresh, err
 	}
-	if err := m.looking.take(ctx); err != nil {
+	if err := m.looking.Acquire(ctx, 1); err != nil {
 		return nil, false, err
 	}
-	defer m.looking.give()
+	defer m.looking.Release(1)
 	for try := 1; ; try++ {
 		// The anchor first: what was pushed since then only adds to what it says.
 		fields, version, loadErr := m.anchor.Load(ctx)

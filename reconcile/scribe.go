@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // entry is one line of the journal: what the ledger is to be told.
@@ -27,7 +29,7 @@ type entry struct {
 // scribe tells the ledger what happened: first into the journal, which
 // outlives a crash, then as one commit for all that ended together.
 type scribe struct {
-	flushing turn // of those that push
+	flushing *semaphore.Weighted // of those that push
 	ledger   Ledger
 	journal  Journal
 	now      func() time.Time
@@ -109,10 +111,10 @@ func newer(r, than *Record) bool { return than == nil || !r.UpdatedAt.Before(tha
 
 // flush commits and pushes all that the journal holds, then forgets it.
 func (s *scribe) flush(ctx context.Context) (commit string, told []entry, err error) {
-	if err := s.flushing.take(ctx); err != nil {
+	if err := s.flushing.Acquire(ctx, 1); err != nil {
 		return "", nil, err
 	}
-	defer s.flushing.give()
+	defer s.flushing.Release(1)
 	told, err = s.entries()
 	if err != nil || len(told) == 0 {
 		return "", nil, err
