@@ -54,12 +54,7 @@ func TestFailureToRevoke(t *testing.T) {
 	w.settle()
 	before := w.ledger.record(t, "api").Live
 	compromised(c)
-	w.ca.fail = func(op string, _ int) error {
-		if op == "revoke" {
-			return &caError{class: "ca_rejected", text: "403 unauthorized"}
-		}
-		return nil
-	}
+	w.ca.fail = revocationsFail("ca_rejected", "403 unauthorized")
 	w.settle()
 	r := w.ledger.record(t, "api")
 	if r.State != StateLive || len(r.Revocations) != 1 || r.Revocations[0].Serial != before.Serial || r.Revocations[0].Version != 1 || r.Revocations[0].Code != 1 || !r.Revocations[0].NotAfter.Equal(before.NotAfter) {
@@ -107,12 +102,7 @@ func TestRevocationEndsWithItsCertificate(t *testing.T) {
 	w := newWorld(t, c)
 	w.settle()
 	compromised(c)
-	w.ca.fail = func(op string, _ int) error {
-		if op == "revoke" {
-			return &caError{class: "ca_unavailable", text: "503"}
-		}
-		return nil
-	}
+	w.ca.fail = revocationsFail("ca_unavailable", "503")
 	w.settle()
 	w.vault.secrets["secret/tls/api"].versions[0].deleted = true
 	report, err := w.apply(t.Context())
@@ -360,12 +350,7 @@ func TestOneRevocationHoldsUpNoOther(t *testing.T) {
 	c := certificate("api", "api.example.com")
 	w := newWorld(t, c)
 	w.settle()
-	w.ca.fail = func(op string, _ int) error {
-		if op == "revoke" {
-			return &caError{class: "ca_unavailable", text: "503"}
-		}
-		return nil
-	}
+	w.ca.fail = revocationsFail("ca_unavailable", "503")
 	for _, why := range []string{"the key leaked", "and again"} {
 		c.Rotate, c.RotateRevoke = why, &spec.Revocation{Code: 1}
 		w.settle()
@@ -393,12 +378,7 @@ func TestARenewalIsNotCountedAfterRevocations(t *testing.T) {
 	w := newWorld(t, c)
 	w.settle()
 	compromised(c)
-	w.ca.fail = func(op string, _ int) error {
-		if op == "revoke" {
-			return &caError{class: "ca_rejected", text: "403 unauthorized"}
-		}
-		return nil
-	}
+	w.ca.fail = revocationsFail("ca_rejected", "403 unauthorized")
 	w.settle()
 	for w.at.Before(start.Add(60 * day)) {
 		if _, err := w.apply(t.Context()); err != nil {
@@ -416,5 +396,15 @@ func TestARenewalIsNotCountedAfterRevocations(t *testing.T) {
 	r := w.ledger.record(t, "api")
 	if wait := r.Hold.Until.Sub(w.at); r.LastFailure.Operation != KindRenew || r.Failures != 1 || r.Severity != "" || !r.FailingSince.Equal(w.at) || wait > 2*time.Minute {
 		t.Errorf("after %s: %d failures since %s, severity %q, it waits %s", r.LastFailure.Operation, r.Failures, r.FailingSince, r.Severity, wait)
+	}
+}
+
+// revocationsFail has a CA refuse to revoke, and do all else.
+func revocationsFail(class, text string) func(op string, n int) error {
+	return func(op string, _ int) error {
+		if op == "revoke" {
+			return &caError{class: class, text: text}
+		}
+		return nil
 	}
 }

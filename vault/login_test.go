@@ -113,6 +113,13 @@ func TestKeep(t *testing.T) {
 	if until, lifetime := c.TokenLease(); lifetime != 2*time.Second || time.Until(until) > lifetime || time.Until(until) < 0 {
 		t.Errorf("the token lives %s, until %s", lifetime, until)
 	}
+	keepUntilAnother(t, c, func() {})
+}
+
+// keepUntilAnother has the client keep its login until it has another token than the one that
+// it has now, which refused may see to.
+func keepUntilAnother(t *testing.T, c *Client, refused func()) {
+	t.Helper()
 	first := c.api.Token()
 	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 	defer stop()
@@ -121,11 +128,12 @@ func TestKeep(t *testing.T) {
 		defer close(kept)
 		c.Keep(ctx)
 	}()
+	refused()
 	for c.api.Token() == first {
 		select {
 		case <-ctx.Done():
 			t.Fatal("it did not log in again")
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 	if err := works(t, c); err != nil {
@@ -143,28 +151,10 @@ func TestKeepRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
-	defer stop()
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		c.Keep(ctx)
-	}()
-	first := c.api.Token()
-	call(t, v, http.MethodPost, "auth/token/revoke", map[string]string{"token": first}, nil)
-	mustSay(t, works(t, c), v, "the token is not valid any more")
-	for c.api.Token() == first {
-		select {
-		case <-ctx.Done():
-			t.Fatal("it did not log in again")
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	if err := works(t, c); err != nil {
-		t.Error(err)
-	}
-	stop()
-	<-kept
+	keepUntilAnother(t, c, func() {
+		call(t, v, http.MethodPost, "auth/token/revoke", map[string]string{"token": c.api.Token()}, nil)
+		mustSay(t, works(t, c), v, "the token is not valid any more")
+	})
 }
 
 // TestJWT logs in with a token signed by a key of the test, as a CI system's
