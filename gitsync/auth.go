@@ -1,14 +1,13 @@
 package gitsync
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"slices"
 	"strings"
-	"sync"
+
+	"certroll/spec/credential"
+	"certroll/spec/redact"
 )
 
 // Auth is how to log in to a remote. The zero value logs in nowhere, which is
@@ -31,6 +30,9 @@ type Auth struct {
 	KnownHostsFile string
 	// CABundle is PEM certificates trusted for HTTPS besides the system's.
 	CABundle string
+	// CABundleFile is a file that holds them instead. It is read anew for each
+	// conversation.
+	CABundleFile string
 }
 
 // user is the name sent beside a token.
@@ -51,21 +53,20 @@ type public struct {
 	SSHAgent       bool   `json:"ssh_agent,omitempty"`
 	KnownHostsFile string `json:"known_hosts,omitempty"`
 	CABundle       bool   `json:"ca_bundle,omitempty"`
+	CABundleFile   string `json:"ca_bundle_file,omitempty"`
 }
-
-const struck = "[redacted]"
 
 func (a Auth) public() public {
 	hide := func(s string) string {
 		if s == "" {
 			return ""
 		}
-		return struck
+		return redact.Struck
 	}
 	return public{
 		Username: a.Username, Token: hide(a.Token), TokenFile: a.TokenFile,
 		SSHKeyFile: a.SSHKeyFile, SSHPassphrase: hide(a.SSHKeyPassphrase), SSHAgent: a.SSHAgent,
-		KnownHostsFile: a.KnownHostsFile, CABundle: a.CABundle != "",
+		KnownHostsFile: a.KnownHostsFile, CABundle: a.CABundle != "", CABundleFile: a.CABundleFile,
 	}
 }
 
@@ -95,56 +96,45 @@ func (a Auth) currentToken() (string, error) {
 	if token == "" {
 		return "", invalid(doing, "it is empty", "put the token there")
 	}
+	if fault := credential.Fault(token, credential.Token); fault != "" {
+		return "", invalid(doing, "it "+fault, "write the token alone, as UTF-8 text")
+	}
 	return token, nil
+}
+
+// currentBundle is the CA bundle to trust now.
+func (a Auth) currentBundle() (string, error) {
+	if a.CABundleFile == "" {
+		return a.CABundle, nil
+	}
+	b, err := readFile(a.CABundleFile)
+	if err != nil {
+		return "", &Error{Kind: Invalid, Doing: "reading the CA bundle " + a.CABundleFile, Detail: reason(err), Advice: "let this user read it, or mend ca_bundle", Err: err}
+	}
+	if len(b) == 0 {
+		return "", invalid("reading the CA bundle "+a.CABundleFile, "it is empty", "put the CA's certificate there, in PEM")
+	}
+	return string(b), nil
 }
 
 // redactor strikes secrets out of text that comes from outside. It is safe to
 // use side by side.
 type redactor struct {
-	user    string
-	mu      sync.Mutex
-	secrets []string
+	*redact.Redactor
+	user string
 }
 
-// newRedactor knows the secrets of a in the forms a server may echo them.
+// newRedactor knows the secrets of a.
 func newRedactor(a Auth) *redactor {
-	r := &redactor{user: a.user()}
+	r := &redactor{redact.New(a.SSHKeyPassphrase), a.user()}
 	r.learn(a.Token)
-	r.add(a.SSHKeyPassphrase)
 	return r
 }
 
-// learn adds a token; those of before stay, since a server may still have them.
+// learn adds a token, alone and as HTTP's Basic authentication sends it; those
+// of before stay, since a server may still have them.
 func (r *redactor) learn(token string) {
-	r.add(token)
 	if token != "" {
-		r.keep(base64.StdEncoding.EncodeToString([]byte(r.user + ":" + token)))
+		r.Add(token, r.user+":"+token)
 	}
-}
-
-func (r *redactor) add(secret string) {
-	r.keep(secret)
-	r.keep(url.QueryEscape(secret))
-	r.keep(url.PathEscape(secret))
-}
-
-func (r *redactor) keep(s string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	// One or two characters would strike half of any text.
-	if len(s) <= 2 || slices.Contains(r.secrets, s) {
-		return
-	}
-	r.secrets = append(r.secrets, s)
-	// What contains another goes before it, or its rest would stay.
-	slices.SortStableFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
-}
-
-func (r *redactor) strike(s string) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, secret := range r.secrets {
-		s = strings.ReplaceAll(s, secret, struck)
-	}
-	return s
 }

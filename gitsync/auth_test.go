@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"certroll/spec/redact"
 )
 
 // However somebody prints it, an Auth shows no secret.
@@ -42,7 +44,7 @@ func TestRedactor(t *testing.T) {
 				token, url.QueryEscape(token), url.PathEscape(token),
 				base64.StdEncoding.EncodeToString([]byte(a.user() + ":" + token)),
 			} {
-				if got, want := newRedactor(a).strike("before "+form+" after"), "before "+struck+" after"; got != want {
+				if got, want := newRedactor(a).Strike("before "+form+" after"), "before "+redact.Struck+" after"; got != want {
 					t.Errorf("%s became %s", form, got)
 				}
 			}
@@ -51,7 +53,12 @@ func TestRedactor(t *testing.T) {
 	// One secret inside another leaves nothing of either.
 	a := Auth{Token: secret()}
 	a.SSHKeyPassphrase = a.Token + secret()
-	if got := newRedactor(a).strike(a.SSHKeyPassphrase); got != struck {
+	if got := newRedactor(a).Strike(a.SSHKeyPassphrase); got != redact.Struck {
 		t.Errorf("got %s", got)
 	}
+}
+
+// sentForms are the forms in which a token goes to a server.
+func sentForms(user, token string) []string {
+	return []string{token, url.QueryEscape(token), base64.StdEncoding.EncodeToString([]byte(user + ":" + token))}
 }

@@ -23,7 +23,7 @@ type toll struct {
 }
 
 // newToll forwards to an address; it gives its own.
-func newToll(b *testing.B, to string) *toll {
+func newToll(b testing.TB, to string) *toll {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(b, err)

@@ -1,6 +1,7 @@
 package gitsync
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,14 +28,14 @@ type Checkout struct {
 // OpenCheckout finds the repository that a directory belongs to.
 func OpenCheckout(dir string) (*Checkout, error) {
 	doing := "reading the Git repository of " + dir
-	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+	repo, objs, err := openLocal(context.Background(), dir, true)
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return nil, invalid(doing, "the directory is in no Git work tree", "check it out with git, or leave -config-dir out: repo.url is then asked")
 	}
 	if err != nil {
 		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
 	}
-	c := &Checkout{repo: repo, objs: &objects{db: repo.Storer}, doing: doing}
+	c := &Checkout{repo: repo, objs: objs, doing: doing}
 	head, err := repo.Head()
 	if err != nil {
 		return nil, &Error{Kind: RefNotFound, Doing: doing, Detail: "HEAD stands for no commit: " + err.Error(), Err: err}

@@ -28,9 +28,25 @@
 // that is not in the file.
 //
 // A local path is read straight from the repository's object database by a
-// Source, without a git program. A Ledger at a local path runs `git
-// upload-pack` and `git receive-pack`, since only those honour the
+// Source, without a git program, and so is a Checkout. A Ledger at a local path runs
+// `git upload-pack` and `git receive-pack`, since only those honour the
 // repository's hooks and locks.
+//
+// # Sizes
+//
+// No size from outside is believed. A pack is streamed to its place and indexed
+// by packIndex, not by go-git, whose parser inflates each object whole: sizes in
+// the heads of objects and deltas are held against the bounds before anything is
+// inflated, whole objects are hashed as they stream by, and deltas are resolved
+// only as far as they can be files that are read. A Source refuses a pack that
+// goes beyond its bounds by the path of the object; a Ledger, whose pushers are
+// not to stop renewals, leaves that one file unread. What is read later is held
+// against a limit by its size first.
+//
+// The objects of a local repository were checked by nobody, and git may repack them
+// at any time: localObjects reads the heads of an object and of all that it is stored
+// as a difference to before it makes the first byte, in what the repository borrows
+// from others (alternates) too. go-git's reader holds no size against anything.
 //
 // # Cost
 //

@@ -126,7 +126,7 @@ func (e *editor) entry(was object.TreeEntry, c *change) (object.TreeEntry, error
 		return now, nil
 	}
 	if isFile {
-		if base, err := e.from.read(plumbing.BlobObject, was.Hash); err == nil {
+		if base, err := e.from.read(plumbing.BlobObject, was.Hash, maxLedgerFile); err == nil {
 			blob.base, blob.baseData = was.Hash, base
 		}
 	}
@@ -150,7 +150,7 @@ func (e *editor) tree(old plumbing.Hash, entries []object.TreeEntry) (plumbing.H
 		return old, nil
 	}
 	if !old.IsZero() {
-		if base, err := e.from.read(plumbing.TreeObject, old); err == nil {
+		if base, err := e.from.read(plumbing.TreeObject, old, maxTree); err == nil {
 			tree.base, tree.baseData = old, base
 		}
 	}

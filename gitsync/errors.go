@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+
+	"certroll/spec/text"
 )
 
 // Kind is what went wrong, in a few words that do not change.
@@ -62,11 +64,11 @@ func (e *Error) Error() string {
 		if !told {
 			b.WriteString(": ")
 		}
-		b.WriteString(strings.ReplaceAll(e.Detail, "\n", "; "))
+		b.WriteString(text.Line(strings.ReplaceAll(strings.TrimRight(e.Detail, "\n"), "\n", "; ")))
 	}
 	if len(e.Said) > 0 {
 		b.WriteString(`; the remote said: "`)
-		b.WriteString(strings.Join(e.Said, " / "))
+		b.WriteString(text.Line(strings.Join(e.Said, " / ")))
 		b.WriteString(`"`)
 	}
 	if e.Advice != "" {
@@ -126,14 +128,14 @@ const (
 )
 
 // lines splits what a remote said, without empty lines, progress that was
-// overwritten, and control characters that would act on a terminal.
+// overwritten, and characters that would act on a terminal or a CI log.
 func lines(said string) []string {
 	var out []string
 	for _, line := range strings.Split(said, "\n") {
 		if i := strings.LastIndexByte(strings.TrimRight(line, "\r"), '\r'); i >= 0 {
 			line = line[i+1:]
 		}
-		line = strings.TrimSpace(printable(line))
+		line = text.Line(line)
 		if line == "" {
 			continue
 		}
@@ -145,14 +147,4 @@ func lines(said string) []string {
 		}
 	}
 	return out
-}
-
-// printable drops control characters.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, s)
 }

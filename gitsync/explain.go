@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -36,13 +37,16 @@ func (r *remote) explain(ctx context.Context, doing string, err error) error {
 	e := &Error{Doing: doing}
 	var said *saidError
 	if errors.As(err, &said) {
-		e.Said = lines(r.strike.strike(said.said))
+		e.Said = lines(r.strike.Strike(said.said))
 		err = said.err
+	}
+	if isCacheError(err) { // the disk's, not the remote's
+		return &Error{Kind: Failed, Doing: doing, Detail: reason(err), Advice: diskAdvice(err), Err: err}
 	}
 	err = unpack(err)
 	var line *pktline.ErrorLine
 	if errors.As(err, &line) {
-		e.Said = append(e.Said, lines(r.strike.strike(line.Text))...)
+		e.Said = append(e.Said, lines(r.strike.Strike(line.Text))...)
 	}
 	e.Kind = kindOf(err, e.Said)
 	r.describe(e, err)
@@ -94,13 +98,24 @@ var phrases = []struct {
 	{"server gave http response to https client", Invalid}, // net/http
 }
 
+// otherHash is what go-git says of a list of refs whose hashes have 64 digits: it
+// reads 40 of them, and finds the other 24 where a space should be.
+var otherHash = regexp.MustCompile(`no space after hash\W+[0-9a-f]{24} `)
+
+// otherNames says of a repository that its objects have names which are not read.
+func otherNames(format string) string {
+	return "it is a repository with " + format + " object names, which certroll does not read: only SHA-1 repositories are supported"
+}
+
 func kindOf(err error, said []string) Kind {
 	var netErr net.Error
 	switch {
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		return NotFound
-	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
+	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed), errors.As(err, new(*pageError)):
 		return Denied
+	case otherHash.MatchString(err.Error()):
+		return Invalid
 	case errors.Is(err, errPackTooLarge):
 		return TooLarge
 	}
@@ -138,7 +153,7 @@ func (r *remote) describe(e *Error, err error) {
 	case Denied:
 		e.Advice = r.adviseDenied()
 	case TooLarge:
-		e.Advice = "keep large files out of this repository, or raise the limit"
+		e.Advice = "take what is too large out of this branch and push, or keep the certificates in a repository of their own"
 	case Unreachable, Invalid, Failed:
 		e.Advice = r.adviseReach(err)
 	}
@@ -159,6 +174,8 @@ func (r *remote) adviseReach(err error) string {
 	var unknown x509.UnknownAuthorityError
 	var verification *tls.CertificateVerificationError
 	switch {
+	case otherHash.MatchString(err.Error()):
+		return "use a repository with SHA-1 object names (git init --object-format=sha1)"
 	case errors.As(err, &unknown), errors.As(err, &verification):
 		return "if the server's certificate is from a private CA, give its certificate as the CA bundle"
 	case errors.Is(err, os.ErrNotExist), r.loc.scheme == locally:
@@ -172,8 +189,13 @@ func (r *remote) adviseReach(err error) string {
 // prefixes.
 func (r *remote) detail(err error) string {
 	var answer *githttp.Err
+	var page *pageError
 	text := err.Error()
 	switch {
+	case errors.As(err, &page):
+		text = page.Error()
+	case otherHash.MatchString(text):
+		text = otherNames("SHA256")
 	case errors.As(err, &answer):
 		text = answer.Response.Status + ": " + answer.Reason
 	case errors.Is(err, packp.ErrEmptyInput), errors.Is(err, io.ErrUnexpectedEOF):
@@ -182,6 +204,6 @@ func (r *remote) detail(err error) string {
 	if i := strings.IndexByte(text, '<'); i >= 0 && strings.Contains(text[i:], ">") {
 		text = text[:i]
 	}
-	parts := lines(r.strike.strike(text))
+	parts := lines(r.strike.Strike(text))
 	return strings.TrimRight(strings.Join(parts, " / "), ": ")
 }

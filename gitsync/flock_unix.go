@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"syscall"
+
+	"certroll/spec/text"
 )
 
 // fileLock is an exclusive flock(2), which ends with the process whatever
@@ -25,15 +26,13 @@ func lockFile(path string) (*fileLock, error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		by, _ := io.ReadAll(io.LimitReader(f, 200))
 		_ = f.Close()
-		return nil, &heldError{path: path, by: strings.TrimSpace(printable(string(by)))}
-	}
-	if err == nil {
-		err = sign(f)
+		return nil, &heldError{path: path, by: text.Line(string(by))}
 	}
 	if err != nil {
 		_ = f.Close()
 		return nil, err
 	}
+	_ = sign(f) // a full disk keeps nobody from the lock
 	return &fileLock{f: f}, nil
 }
 
@@ -47,6 +46,10 @@ func sign(f *os.File) error {
 	return err
 }
 
-// release gives the lock back. The file stays: removing it would let two
+// release gives the lock back. Closing the file alone would not: a program that
+// another goroutine is just starting has a copy of the descriptor until its exec,
+// and the lock goes with the last copy. The file stays: removing it would let two
 // processes lock two files of one name.
-func (l *fileLock) release() error { return l.f.Close() }
+func (l *fileLock) release() error {
+	return errors.Join(syscall.Flock(int(l.f.Fd()), syscall.LOCK_UN), l.f.Close())
+}

@@ -32,7 +32,7 @@ func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []s
 		return &Error{Kind: Failed, Doing: doing, Detail: reason(err), Advice: "name a directory with room in TMPDIR", Err: err}
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	past, head, err := l.wholeHistory(ctx, dir, doing)
+	past, head, err := l.history(ctx, dir, doing, 0)
 	if err != nil {
 		return l.remote.explain(ctx, doing, err)
 	}
@@ -48,14 +48,61 @@ func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []s
 	return nil
 }
 
-// wholeHistory fetches all of the branch into a store of its own.
-func (l *Ledger) wholeHistory(ctx context.Context, dir, doing string) (*store, plumbing.Hash, error) {
+// mostEarlier bounds how far Earlier goes back.
+const mostEarlier = 1000
+
+// Earlier visits the trees that the branch had before the head, the newest
+// first, until visit has seen enough, a thousand at most. As in Walk they can be
+// read until it returns.
+func (l *Ledger) Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)) error {
+	doing := l.doing("reading the history of")
+	if err := l.turn.Acquire(ctx, 1); err != nil {
+		return l.remote.explain(ctx, doing, err)
+	}
+	defer l.turn.Release(1)
+	ctx, cancel := l.remote.bound(ctx)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "certroll-history-")
+	if err != nil {
+		return &Error{Kind: Failed, Doing: doing, Detail: reason(err), Advice: "name a directory with room in TMPDIR", Err: err}
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	past, at, err := l.history(ctx, dir, doing, mostEarlier)
+	if err != nil {
+		return l.remote.explain(ctx, doing, err)
+	}
+	defer func() { _ = past.Close() }()
+	more := true
+	show := func(_ string, _ []string, tree fs.FS) error {
+		more = visit(tree)
+		return nil
+	}
+	skip := func(string, []string, fs.FS) error { return nil }
+	for n := 0; more && !at.IsZero() && past.has(at) && ctx.Err() == nil; n++ {
+		if n == 0 {
+			at, err = l.visit(past, at, doing, skip)
+		} else {
+			at, err = l.visit(past, at, doing, show)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return l.remote.explain(ctx, doing, err)
+	}
+	return nil
+}
+
+// history fetches the branch, so many commits deep or all of it (0), into a
+// store of its own.
+func (l *Ledger) history(ctx context.Context, dir, doing string, depth int) (*store, plumbing.Hash, error) {
 	c, err := l.remote.list(ctx, doing)
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
 	defer c.close()
-	past, err := openStore(dir, "history", "")
+	past, err := openStore(dir, historyPurpose, "", historyBounds, l.o.Log)
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
@@ -63,7 +110,7 @@ func (l *Ledger) wholeHistory(ctx context.Context, dir, doing string) (*store, p
 	if head.IsZero() {
 		return past, head, nil
 	}
-	if _, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, maxBytes: maxLedgerPack}, past.objects); err != nil {
+	if _, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, depth: depth, maxBytes: maxLedgerPack}, past.objects); err != nil {
 		return nil, plumbing.ZeroHash, errors.Join(err, past.Close())
 	}
 	return past, head, nil

@@ -11,6 +11,8 @@ import (
 	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"certroll/spec/bounded"
 )
 
 // hostKeys knows which keys a host may have. The files are read anew for each
@@ -44,7 +46,11 @@ func (h hostKeys) open() (*hostCheck, error) {
 	check := &hostCheck{hostKeys: h}
 	var present []string
 	for _, f := range h.files {
-		if _, err := os.Stat(f); err == nil {
+		switch info, err := os.Stat(f); {
+		case err != nil:
+		case info.Size() > bounded.Named:
+			return nil, invalid("reading "+f, fmt.Sprintf("it has %d bytes, and may have %d", info.Size(), bounded.Named), "name a file of known hosts")
+		default:
 			present = append(present, f)
 		}
 	}

@@ -4,41 +4,69 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
+	"html"
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+
+	"certroll/spec/bounded"
+	"certroll/spec/text"
 )
 
 // httpConnector speaks git's smart HTTP (gitprotocol-http(5)) by go-git.
 type httpConnector struct {
-	loc    location
+	loc   location
+	auth  Auth
+	learn func(token string) // is told of each token before it is sent
+
+	mu     sync.Mutex
+	bundle string // the CA bundle that client trusts
 	client transport.Transport
-	auth   Auth
-	learn  func(token string) // is told of each token before it is sent
-	idle   func()             // closes connections kept for later
+	idle   func() // closes connections kept for later
 }
 
 func newHTTPConnector(loc location, a Auth, learn func(string)) (*httpConnector, error) {
-	pool, err := trust(a.CABundle)
+	if _, err := a.currentToken(); err != nil {
+		return nil, err
+	}
+	c := &httpConnector{loc: loc, auth: a, learn: learn}
+	_, err := c.transport()
+	return c, err
+}
+
+// transport is the client for the next conversation. It is made anew where the
+// file of the CA bundle has changed.
+func (c *httpConnector) transport() (transport.Transport, error) {
+	bundle, err := c.auth.currentBundle()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.currentToken(); err != nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.client != nil && c.bundle == bundle {
+		return c.client, nil
+	}
+	pool, err := trust(bundle)
+	if err != nil {
 		return nil, err
+	}
+	if c.idle != nil {
+		c.idle()
 	}
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	tr.ResponseHeaderTimeout = 2 * time.Minute // hooks run before the first byte of an answer
-	return &httpConnector{
-		loc: loc, auth: a, learn: learn, idle: tr.CloseIdleConnections,
-		client: githttp.NewClient(&http.Client{Transport: brief{tr}}),
-	}, nil
+	c.bundle, c.idle, c.client = bundle, tr.CloseIdleConnections, githttp.NewClient(&http.Client{Transport: brief{tr}})
+	return c.client, nil
 }
 
 // login is what to log in with in one conversation; nil: nothing.
@@ -83,7 +111,11 @@ func (c *httpConnector) upload(context.Context) (transport.UploadPackSession, er
 	if err != nil {
 		return nil, err
 	}
-	return c.client.NewUploadPackSession(c.endpoint(), auth)
+	client, err := c.transport()
+	if err != nil {
+		return nil, err
+	}
+	return client.NewUploadPackSession(c.endpoint(), auth)
 }
 
 func (c *httpConnector) receive(context.Context) (transport.ReceivePackSession, error) {
@@ -91,21 +123,69 @@ func (c *httpConnector) receive(context.Context) (transport.ReceivePackSession, 
 	if err != nil {
 		return nil, err
 	}
-	return c.client.NewReceivePackSession(c.endpoint(), auth)
+	client, err := c.transport()
+	if err != nil {
+		return nil, err
+	}
+	return client.NewReceivePackSession(c.endpoint(), auth)
 }
 
-func (c *httpConnector) close() { c.idle() }
+func (c *httpConnector) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle()
+}
 
-// brief bounds the bodies of refusals, which go-git reads to their end.
+// pageError is an answer for people where Git's own was asked for. GitLab, Azure
+// DevOps and proxies that log people in answer so where a token is no longer valid:
+// a page to log in by, with status 200 or 203.
+type pageError struct{ title string }
+
+func (e *pageError) Error() string {
+	if e.title == "" {
+		return "it answered with a web page instead of Git's data"
+	}
+	return fmt.Sprintf("it answered with a web page (%s) instead of Git's data", e.title)
+}
+
+var pageTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
+
+// readPage closes such an answer.
+func readPage(res *http.Response) error {
+	defer func() { _ = res.Body.Close() }()
+	page, _ := io.ReadAll(io.LimitReader(res.Body, maxWords)) // its beginning will do
+	m := pageTitle.FindSubmatch(page)
+	if m == nil {
+		return &pageError{}
+	}
+	title := []rune(text.Line(strings.Join(strings.Fields(html.UnescapeString(string(m[1]))), " ")))
+	return &pageError{string(title[:min(len(title), 80)])}
+}
+
+// brief bounds the bodies of refusals, lists of refs and reports of pushes, which
+// go-git reads to their end. A pack has bounds of its own.
 type brief struct{ next http.RoundTripper }
 
 func (b brief) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := b.next.RoundTrip(req)
-	if err == nil && res.StatusCode >= 300 {
-		res.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(res.Body, maxWords), res.Body}
+	if err != nil {
+		return res, err
 	}
-	return res, err
+	if res.StatusCode < 300 && strings.HasPrefix(strings.ToLower(res.Header.Get("Content-Type")), "text/html") {
+		return nil, readPage(res)
+	}
+	var short io.Reader
+	switch {
+	case res.StatusCode >= 300:
+		short = io.LimitReader(res.Body, maxWords)
+	case !strings.HasSuffix(req.URL.Path, "/git-upload-pack"):
+		short = bounded.Reader(res.Body, maxRefs)
+	default:
+		return res, nil
+	}
+	res.Body = struct {
+		io.Reader
+		io.Closer
+	}{short, res.Body}
+	return res, nil
 }

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"certroll/gitsync/atomicfile"
 )
 
 // Journal is a durable queue of lines on the local disk. What Append returned
@@ -40,7 +43,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func OpenJournal(dir string) (*Journal, error) {
 	doing := "opening the journal in " + dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: "name a directory that this user may write", Err: err}
+		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: diskAdvice(err), Err: err}
 	}
 	lock, err := lockFile(filepath.Join(dir, "lock"))
 	var held *heldError
@@ -48,11 +51,14 @@ func OpenJournal(dir string) (*Journal, error) {
 		return nil, &Error{Kind: Failed, Doing: doing, Detail: "it " + held.holder(), Advice: "a certroll run that is up applies by itself, and certroll retry works beside it; stop that one first, or give each its own state directory", Err: err}
 	}
 	if err != nil {
-		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Err: err}
+		return nil, &Error{Kind: Invalid, Doing: doing, Detail: err.Error(), Advice: diskAdvice(err), Err: err}
 	}
 	j := &Journal{dir: dir, lock: lock}
 	if err := j.load(); err != nil {
 		_ = lock.release()
+		if errors.As(err, new(*fs.PathError)) {
+			return nil, &Error{Kind: Invalid, Doing: doing, Detail: err.Error(), Advice: diskAdvice(err), Err: err}
+		}
 		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err,
 			Advice: "look at " + j.path() + ": each line is an event that is not pushed yet; mend the line, or move the file away"}
 	}
@@ -63,7 +69,7 @@ func (j *Journal) path() string { return filepath.Join(j.dir, journalName) }
 
 // load reads the file and cuts off a torn end.
 func (j *Journal) load() error {
-	removeTemps(j.path())
+	atomicfile.Sweep(j.path())
 	f, err := os.OpenFile(j.path(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -75,7 +81,7 @@ func (j *Journal) load() error {
 	if len(j.torn) > 0 {
 		err = j.cutBack()
 	}
-	if err = errors.Join(err, syncDir(j.dir)); err != nil {
+	if err = errors.Join(err, atomicfile.SyncDir(j.dir)); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	return nil
@@ -161,6 +167,31 @@ func (j *Journal) Append(entry []byte) error {
 	return nil
 }
 
+// checkSize is what Check writes: more than many events together.
+const checkSize = 64 << 10
+
+// Check tells whether the disk takes what Append may be asked for next, as far as
+// that can be known: it writes as much, and removes it again.
+func (j *Journal) Check() (err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.usable(); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(j.dir, "."+journalName+"-*") // which the next start sweeps away
+	if err != nil {
+		return j.failed("writing", err)
+	}
+	_, err = f.Write(make([]byte, checkSize))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+		return j.failed("writing", err)
+	}
+	return nil
+}
+
 // Entries are all that were not acknowledged, the oldest first.
 func (j *Journal) Entries() ([][]byte, error) {
 	j.mu.Lock()
@@ -193,7 +224,7 @@ func (j *Journal) Ack(n int) error {
 	for _, e := range j.entries[n:] {
 		rest = append(rest, formatLine(e)...)
 	}
-	if err := writeDurably(j.path(), rest); err != nil {
+	if err := atomicfile.Write(j.path(), rest, 0o600); err != nil {
 		if !j.inPlace() {
 			j.broken = err
 		}
@@ -233,8 +264,7 @@ func (j *Journal) usable() error {
 }
 
 func (j *Journal) failed(what string, err error) error {
-	return &Error{Kind: Failed, Doing: what + " the journal in " + j.dir, Detail: reason(err),
-		Advice: "check that the disk has room and is in order", Err: err}
+	return &Error{Kind: Failed, Doing: what + " the journal in " + j.dir, Detail: reason(err), Advice: diskAdvice(err), Err: err}
 }
 
 // Close lets another process have the journal.

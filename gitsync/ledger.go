@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ type LedgerOptions struct {
 	CacheDir    string           // keeps objects and the last head seen over restarts; empty: memory
 	Now         func() time.Time // the time of commits; time.Now unless set
 	Timeout     time.Duration    // of one exchange with the remote; five minutes unless set
+	Log         *slog.Logger     // of what is wrong with the cache; nil: it is not said
 	Tries       int              // how many races one Commit may lose; 40 unless set
 
 	what   string // what errors call it: "the ledger" unless set
@@ -40,6 +42,20 @@ const DefaultBranch = "certroll/status"
 
 // maxLedgerPack bounds one fetch of the ledger.
 const maxLedgerPack = 2 << 30
+
+// maxLedgerFile bounds one file of the ledger. A month of events of a hundred
+// thousand certificates is half of it.
+const maxLedgerFile = 64 << 20
+
+var (
+	// ledgerBounds are those of one fetch of the ledger. A file that is too large
+	// is not read, and stops nothing: whoever may push there is not to stop
+	// renewals.
+	ledgerBounds = bounds{pack: maxLedgerPack, objects: 1_000_000, object: 512 << 20, delta: maxLedgerFile, total: 64 << 30, lenient: true}
+	// historyBounds are those of its whole history, in which each commit has its
+	// own version of a long file: the time that the fetch may take bounds those.
+	historyBounds = bounds{pack: maxLedgerPack, objects: 2_000_000, object: 512 << 20, delta: maxLedgerFile, total: 1 << 50, lenient: true}
+)
 
 // Ledger is a branch that several writers add to. It is safe to use side by
 // side; commits of one Ledger go one after another.
@@ -77,7 +93,7 @@ func OpenLedger(o LedgerOptions) (*Ledger, error) {
 	if l.remote, err = openRemote(o.URL, o.Auth, o.Timeout); err != nil {
 		return nil, err
 	}
-	if l.store, err = openStore(o.CacheDir, "ledger", l.remote.loc.String()+"\n"+ref.String()); err != nil {
+	if l.store, err = openStore(o.CacheDir, ledgerPurpose, l.remote.loc.String()+"\n"+ref.String(), ledgerBounds, o.Log); err != nil {
 		return nil, err
 	}
 	if s := l.store.state; !s.Head.IsZero() && s.Seen != s.Head {
@@ -140,9 +156,14 @@ func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err err
 	if err := l.sync(ctx); err != nil {
 		return nil, "", err
 	}
-	tree, _, err = l.tree()
+	if tree, _, err = l.tree(); err != nil {
+		_ = l.store.spoil(err)
+		if err = l.sync(ctx); err == nil { // fetches all of it again
+			tree, _, err = l.tree()
+		}
+	}
 	if err != nil {
-		return nil, "", l.damaged(ctx, err)
+		return nil, "", l.remote.explain(ctx, l.doing("reading"), onCache("reading the Git cache", err))
 	}
 	if h := l.store.state.Head; !h.IsZero() {
 		head = h.String()
@@ -199,14 +220,28 @@ func (l *Ledger) tree() (fs.FS, plumbing.Hash, error) {
 	return newTreeFS(l.store.objects, below, c.Committer.When), c.TreeHash, err
 }
 
-// damaged drops a cache that cannot be read, so that the next try mends it.
+// damaged notes that the cache cannot be read, so that the next sync mends it.
 func (l *Ledger) damaged(ctx context.Context, err error) error {
-	err = errors.Join(err, l.store.renew())
-	return l.remote.explain(ctx, l.doing("reading"), err)
+	return l.remote.explain(ctx, l.doing("reading"), l.store.spoil(err))
 }
 
-// sync brings the head and all its files here.
+// sync brings the head and all its files here: again where what is here cannot be
+// read, and into memory where the disk does not take it.
 func (l *Ledger) sync(ctx context.Context) error {
+	if err := l.store.spoiled.Load(); err != nil {
+		if err := l.store.mend(*err); err != nil {
+			l.store.abandon(err)
+		}
+	}
+	err := l.syncOnce(ctx)
+	if isCacheError(err) && l.store.base != "" && ctx.Err() == nil {
+		l.store.abandon(err)
+		err = l.syncOnce(ctx)
+	}
+	return err
+}
+
+func (l *Ledger) syncOnce(ctx context.Context) error {
 	ctx, cancel := l.remote.bound(ctx)
 	defer cancel()
 	doing := l.doing("fetching")
@@ -251,7 +286,8 @@ func (l *Ledger) gone() error {
 	if err := l.store.renew(); err != nil {
 		return err
 	}
-	return l.store.settle()
+	l.store.settle()
+	return nil
 }
 
 // update fetches what is new since the head that is here: without a depth, so
@@ -266,9 +302,10 @@ func (l *Ledger) update(ctx context.Context, c *conversation, head plumbing.Hash
 	}
 	if err == nil {
 		l.judge(head, l.store.descends(head, was.Head, plumbing.ZeroHash))
-		return l.store.advance(head, packWeight, size)
+		l.store.advance(head, packWeight, size)
+		return nil
 	}
-	if ctx.Err() != nil || errors.Is(err, errPackTooLarge) {
+	if ctx.Err() != nil || errors.Is(err, errPackTooLarge) || isCacheError(err) {
 		return err
 	}
 	// A damaged cache, or a remote that cannot continue from it: start over.
@@ -307,7 +344,8 @@ func (l *Ledger) clone(ctx context.Context, c *conversation, head plumbing.Hash)
 		}
 	}
 	l.judge(head, inOrder)
-	return l.store.advance(head, packWeight, size)
+	l.store.advance(head, packWeight, size)
+	return nil
 }
 
 // judge remembers the head as seen where it is in order, and as rewound where

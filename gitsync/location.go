@@ -140,3 +140,17 @@ func (l location) String() string {
 	}
 	return string(l.scheme) + "://" + host + path
 }
+
+// demandsMultiAck tells whether the host is Azure DevOps by its URL: it answers 400
+// to who does not ask for multi_ack (gitprotocol-capabilities(5)). In one request
+// that has all of "have" and "done", that capability changes no more than the words
+// of the ACK lines.
+func (l location) demandsMultiAck() bool {
+	switch l.scheme {
+	case overHTTP, overHTTPS:
+		return strings.Contains(l.path, "/_git/")
+	case overSSH:
+		return l.host == "ssh.dev.azure.com" || strings.HasSuffix(l.host, ".visualstudio.com")
+	}
+	return false
+}

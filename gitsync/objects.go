@@ -1,11 +1,13 @@
 package gitsync
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-git/go-billy/v5"
 	"github.com/go-git/go-git/v5/plumbing"
@@ -20,51 +22,98 @@ type objects struct {
 	mu    sync.Mutex
 	db    storer.Storer
 	where billy.Filesystem // of a store of ours; nil: read only
+	dir   string           // of a store of ours that is on a disk; ""
+	// spoiled is set where an object of ours cannot be read: the next fetch brings
+	// all of them again.
+	spoiled atomic.Pointer[error]
 	// strict has the bytes of trees and blobs held against their names, which
 	// was done already to what came in a pack.
 	strict bool
+	bound  bounds
+	packed int // deltas that are here and too large to be read: see bounds.delta
 }
 
 // addPack adds all objects of a pack. It may come slowly over the network, so
-// readers of what is here are kept out only while it is put in its place.
-func (o *objects) addPack(r io.Reader) error {
-	w, err := o.packWriter()
-	if err != nil {
-		return fmt.Errorf("keeping a pack: %w", err)
-	}
-	_, err = io.Copy(w, r) // an empty one says that all of it was here
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if err = errors.Join(err, w.Close()); err != nil {
-		o.dropHalves()
-	}
-	return err
-}
-
-func (o *objects) packWriter() (io.WriteCloser, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	db, ok := o.db.(storer.PackfileWriter)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	return db.PackfileWriter()
-}
-
-// dropHalves removes what is there of a pack that did not come whole, which
-// go-git leaves behind: a remote that breaks off each time, or whose packs are
-// too large, would fill the disk.
-func (o *objects) dropHalves() {
+// readers of what is here are kept out only while it is put in its place. A pack
+// that goes beyond the bounds leaves nothing behind.
+func (o *objects) addPack(ctx context.Context, r io.Reader) (err error) {
 	if o.where == nil {
-		return
+		return errors.ErrUnsupported
 	}
-	const dir = "objects/pack"
-	entries, _ := o.where.ReadDir(dir)
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "tmp_pack_") {
-			_ = o.where.Remove(o.where.Join(dir, e.Name()))
+	f, err := o.where.TempFile(packDir, "tmp_pack_")
+	if err != nil {
+		return onCache("keeping a pack", err)
+	}
+	kept := false
+	defer func() {
+		err = errors.Join(err, f.Close())
+		if !kept || err != nil {
+			_ = o.where.Remove(f.Name())
 		}
+	}()
+	n, err := io.Copy(cacheWriter{f}, r)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
 	}
+	if err != nil {
+		return err
+	}
+	x, err := indexPack(ctx, f, n, o.bound)
+	switch {
+	case err != nil:
+		return err
+	case len(x.e) == 0: // all of it was here
+		return nil
+	case len(x.big) > 0 && !o.bound.lenient:
+		return x.refusal(o)
+	}
+	kept = true
+	return o.place(f, x)
+}
+
+const packDir = "objects/pack"
+
+// place moves a pack to where it is read from. Its index comes first: without
+// the pack nobody looks at it, and a pack is never without one.
+func (o *objects) place(f billy.File, x *packIndex) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	base := o.where.Join(packDir, "pack-"+x.sum.String())
+	idx, err := o.where.TempFile(packDir, "tmp_idx_")
+	if err != nil {
+		return onCache("keeping a pack", err)
+	}
+	err = errors.Join(x.write(idx), onDisk(idx), idx.Close(), onDisk(f))
+	if err == nil {
+		err = o.where.Rename(idx.Name(), base+".idx")
+	}
+	if err == nil {
+		err = o.where.Rename(f.Name(), base+".pack")
+	}
+	if err != nil {
+		_ = o.where.Remove(idx.Name())
+		return onCache("keeping a pack", err)
+	}
+	o.packed += x.packed
+	if db, ok := o.db.(interface{ Reindex() }); ok {
+		db.Reindex() // it looks for packs anew
+	}
+	return nil
+}
+
+// staysPacked tells whether deltas are here that are too large to be read.
+func (o *objects) staysPacked() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.packed > 0
+}
+
+// onDisk has what was written to a file on the disk, where it is on one.
+func onDisk(f billy.File) error {
+	if d, ok := f.(interface{ Sync() error }); ok {
+		return d.Sync()
+	}
+	return nil
 }
 
 // close gives back the open files; reading opens them again.
@@ -76,8 +125,16 @@ func (o *objects) close() {
 	}
 }
 
-// put adds new objects.
+// put adds new objects, which are on the disk when it returns. Many of them come as
+// one pack: each loose object waits for the disk.
 func (o *objects) put(news []newObject) error {
+	if o.dir != "" && len(news) > packWeight {
+		pack, err := packOf(news, false)
+		if err != nil {
+			return err
+		}
+		return o.addPack(context.Background(), bytes.NewReader(pack)) // no remote has a part in it
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, n := range news {
@@ -91,18 +148,45 @@ func (o *objects) put(news []newObject) error {
 		if err == nil {
 			_, err = o.db.SetEncodedObject(obj)
 		}
+		if err == nil && o.dir != "" {
+			err = o.syncLoose(n.hash)
+		}
 		if err != nil {
-			return fmt.Errorf("keeping object %s: %w", n.hash, err)
+			return onCache("keeping object "+n.hash.String(), err)
 		}
 	}
 	return nil
+}
+
+// What an object may have that is not a file's: nobody writes larger ones.
+const (
+	maxCommit = 4 << 20
+	maxTree   = 16 << 20
+)
+
+// bounded reads an object's head and returns the object, whose bytes are in
+// memory only where they are not too many. The caller has the lock.
+func (o *objects) bounded(kind plumbing.ObjectType, h plumbing.Hash, most int64) (plumbing.EncodedObject, error) {
+	size, err := o.db.EncodedObjectSize(h)
+	if err == nil && size > most {
+		return nil, tooLarge("%s %s has %d bytes, and one may have %d", kind, h, size, most)
+	}
+	obj, err := o.db.EncodedObject(kind, h)
+	if err == nil && obj.Size() > most {
+		return nil, tooLarge("%s %s has %d bytes, and one may have %d", kind, h, obj.Size(), most)
+	}
+	return obj, err
 }
 
 // commit reads a commit.
 func (o *objects) commit(h plumbing.Hash) (*object.Commit, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	c, err := object.GetCommit(o.db, h)
+	obj, err := o.bounded(plumbing.CommitObject, h, maxCommit)
+	var c *object.Commit
+	if err == nil {
+		c, err = object.DecodeCommit(o.db, obj)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading commit %s: %w", h, err)
 	}
@@ -114,7 +198,7 @@ func (o *objects) peel(h plumbing.Hash) (plumbing.Hash, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for range 10 {
-		obj, err := o.db.EncodedObject(plumbing.AnyObject, h)
+		obj, err := o.bounded(plumbing.AnyObject, h, maxCommit)
 		if err != nil {
 			return plumbing.ZeroHash, fmt.Errorf("reading object %s: %w", h, err)
 		}
@@ -137,13 +221,17 @@ func (o *objects) peel(h plumbing.Hash) (plumbing.Hash, error) {
 // entries reads one tree.
 func (o *objects) entries(h plumbing.Hash) ([]object.TreeEntry, error) {
 	if o.strict {
-		if _, err := o.read(plumbing.TreeObject, h); err != nil {
+		if _, err := o.read(plumbing.TreeObject, h, maxTree); err != nil {
 			return nil, err
 		}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	t, err := object.GetTree(o.db, h)
+	obj, err := o.bounded(plumbing.TreeObject, h, maxTree)
+	var t *object.Tree
+	if err == nil {
+		t, err = object.DecodeTree(o.db, obj)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading tree %s: %w", h, err)
 	}
@@ -161,11 +249,12 @@ func (o *objects) size(h plumbing.Hash) (int64, error) {
 	return size, nil
 }
 
-// read gives a whole object's bytes, which are the caller's to keep.
-func (o *objects) read(kind plumbing.ObjectType, h plumbing.Hash) (data []byte, err error) {
+// read gives a whole object's bytes, which are the caller's to keep, and which
+// are not more than so many.
+func (o *objects) read(kind plumbing.ObjectType, h plumbing.Hash, most int64) (data []byte, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	obj, err := o.db.EncodedObject(kind, h)
+	obj, err := o.bounded(kind, h, most)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s %s: %w", kind, h, err)
 	}
@@ -241,49 +330,48 @@ func (o *objects) boundary(tip, known plumbing.Hash) (cut []plumbing.Hash, met b
 	return cut, met
 }
 
-// live lists a commit, its trees and its blobs: what one revision needs.
-func (o *objects) live(commit plumbing.Hash) ([]plumbing.Hash, error) {
+// live lists what one revision needs: a commit, its trees and its blobs, less
+// those that are too large to be ever read, which left counts.
+func (o *objects) live(commit plumbing.Hash) (list []plumbing.Hash, left int, err error) {
 	c, err := o.commit(commit)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	list := []plumbing.Hash{commit}
-	seen := map[plumbing.Hash]bool{}
-	var walk func(tree plumbing.Hash) error
-	walk = func(tree plumbing.Hash) error {
-		if seen[tree] {
-			return nil
-		}
-		seen[tree] = true
-		list = append(list, tree)
-		entries, err := o.entries(tree)
+	list = []plumbing.Hash{commit, c.TreeHash}
+	seen := map[plumbing.Hash]bool{c.TreeHash: true}
+	for trees := []plumbing.Hash{c.TreeHash}; len(trees) > 0; { // however deep they nest
+		entries, err := o.entries(trees[len(trees)-1])
 		if err != nil {
-			return err
+			return nil, 0, err
 		}
+		trees = trees[:len(trees)-1]
 		for _, e := range entries {
-			switch {
-			case e.Mode == filemode.Dir:
-				if err := walk(e.Hash); err != nil {
-					return err
-				}
-			case e.Mode != filemode.Submodule && !seen[e.Hash]:
-				seen[e.Hash] = true
-				list = append(list, e.Hash)
+			if e.Mode == filemode.Submodule || seen[e.Hash] {
+				continue
 			}
+			seen[e.Hash] = true
+			if e.Mode == filemode.Dir {
+				trees = append(trees, e.Hash)
+			} else if size, err := o.size(e.Hash); err == nil && size > o.bound.delta || o.staysPacked() && errors.Is(err, plumbing.ErrObjectNotFound) {
+				left++
+				continue
+			} else if err != nil {
+				return nil, 0, err
+			}
+			list = append(list, e.Hash)
 		}
-		return nil
 	}
-	return list, walk(c.TreeHash)
+	return list, left, nil
 }
 
 // any reads an object of whatever type.
 func (o *objects) any(h plumbing.Hash) (plumbing.ObjectType, []byte, error) {
 	o.mu.Lock()
-	obj, err := o.db.EncodedObject(plumbing.AnyObject, h)
+	obj, err := o.bounded(plumbing.AnyObject, h, max(o.bound.delta, maxTree))
 	o.mu.Unlock()
 	if err != nil {
 		return plumbing.InvalidObject, nil, fmt.Errorf("reading object %s: %w", h, err)
 	}
-	data, err := o.read(obj.Type(), h)
+	data, err := o.read(obj.Type(), h, obj.Size())
 	return obj.Type(), data, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -99,4 +100,24 @@ func hangUp(w http.ResponseWriter) {
 // passQuietly lets the origin do the request and keeps its answer.
 func passQuietly(p *proxy, r *http.Request) {
 	p.origin.ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// A list of refs that does not end is cut off.
+func TestEndlessRefs(t *testing.T) {
+	p := newProxy(t)
+	p.set(func(w http.ResponseWriter, _ *http.Request, _ func()) {
+		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+		first := "\x00" // capabilities follow it: none
+		_, err := io.WriteString(w, "001e# service=git-upload-pack\n0000")
+		for i := 0; err == nil && i < 2*maxRefs; {
+			line := fmt.Sprintf("%040x refs/heads/%0100d%s\n", i+1, i, first)
+			first = ""
+			_, err = fmt.Fprintf(w, "%04x%s", len(line)+4, line)
+			i += len(line)
+		}
+	})
+	_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d bytes", maxRefs)) {
+		t.Errorf("got %v", err)
+	}
 }

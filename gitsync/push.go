@@ -16,6 +16,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+
+	"certroll/spec/text"
 )
 
 // Commit runs edit on the newest tree, below the ledger's directory, and
@@ -41,7 +43,7 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 		message = withSkipCI(message)
 	}
 	l.doubts = nil
-	bad := 0
+	bad, mended := 0, false
 	for try := range l.o.Tries {
 		if err := pause(ctx, try); err != nil {
 			return "", l.remote.explain(ctx, l.doing("pushing"), err)
@@ -49,10 +51,17 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 		if err := l.sync(ctx); err != nil {
 			return "", err
 		}
-		if h := l.arrived(); !h.IsZero() {
-			return h.String(), nil
+		if d := l.arrived(); d != nil {
+			if d.told {
+				l.acknowledged()
+			}
+			return d.hash.String(), nil
 		}
 		next, err := l.prepare(ctx, message, edit)
+		if err != nil && !mended && l.store.spoiled.Load() != nil {
+			mended = true // by the next round's fetch
+			continue
+		}
 		if err != nil || next == nil {
 			return "", err
 		}
@@ -106,16 +115,26 @@ func pause(ctx context.Context, try int) error {
 }
 
 // arrived looks whether a commit of which nobody said that it was taken is on
-// the branch all the same; zero: none is. Sync has just fetched all that came
+// the branch all the same; nil: none is. Sync has just fetched all that came
 // since.
-func (l *Ledger) arrived() plumbing.Hash {
+func (l *Ledger) arrived() *nextCommit {
 	head := l.store.state.Head
-	for _, d := range l.doubts {
+	for i, d := range l.doubts {
 		if !head.IsZero() && l.store.descends(head, d.hash, d.old) {
-			return d.hash
+			return &l.doubts[i]
 		}
 	}
-	return plumbing.ZeroHash
+	return nil
+}
+
+// acknowledged ends the story of a rewound branch: a commit that tells it is on
+// the branch, below the head.
+func (l *Ledger) acknowledged() {
+	l.mu.Lock()
+	l.rewound = nil
+	l.store.state.Seen = l.store.state.Head
+	l.mu.Unlock()
+	l.store.settle()
 }
 
 // nextCommit is a commit that is ready to be pushed.
@@ -297,10 +316,12 @@ func (l *Ledger) settled(next *nextCommit) {
 	}
 	err := s.put(next.news)
 	if err == nil {
-		err = s.advance(next.hash, len(next.news), size)
-	}
-	if err != nil {
-		_ = s.renew()
+		s.advance(next.hash, min(len(next.news), packWeight), size)
+	} else {
+		s.log.Warn("the Git cache cannot be written: the next fetch brings all of it", "cache", s.base, "error", err, "advice", diskAdvice(err))
+		if err := s.renew(); err != nil {
+			s.abandon(err)
+		}
 	}
 }
 
@@ -325,7 +346,7 @@ func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.R
 	}
 	err = &Error{
 		Kind: Refused, Doing: l.doing("pushing"),
-		Detail: printable(l.remote.strike.strike(status)), Said: lines(l.remote.strike.strike(said)),
+		Detail: text.Line(l.remote.strike.Strike(status)), Said: lines(l.remote.strike.Strike(said)),
 		Advice: "let this user push to " + l.name() + " (branch protection, push rules, hooks), " + l.o.advice,
 	}
 	if lockTrouble(status + said) {

@@ -1,6 +1,8 @@
 package gitsync
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,9 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	git "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
 // ReadDir reads a plain directory's *.hcl files, on a laptop or in a checkout
@@ -28,7 +32,9 @@ func ReadDir(dir string) (*Revision, error) {
 		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: "check the path", Err: err}
 	}
 	defer func() { _ = root.Close() }()
-	files, err := readFiles(root.FS(), &tally{Limits: Limits{}.withDefaults(), doing: doing})
+	_, _, noGit := findGitDir(dir, true)
+	var passed unread
+	files, err := readFiles(root.FS(), root, &tally{Limits: Limits{}.withDefaults(), doing: doing}, &passed, noGit == nil)
 	if err != nil {
 		var ours *Error
 		if errors.As(err, &ours) {
@@ -37,7 +43,7 @@ func ReadDir(dir string) (*Revision, error) {
 		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
 	}
 	rev := workTree(dir, files)
-	rev.Files = files
+	rev.Files, rev.Unread = files, append(passed, rev.Unread...)
 	return rev, nil
 }
 
@@ -70,9 +76,11 @@ func leadsOut(dir string) (root, to string) {
 	return "", ""
 }
 
-// readFiles walks without following symbolic links.
-func readFiles(fsys fs.FS, count *tally) ([]File, error) {
+// readFiles walks without following symbolic links, nor into other repositories
+// of a work tree. root is the same directory on the disk; nil: it is a tree in Git.
+func readFiles(fsys fs.FS, root *os.Root, count *tally, passed *unread, inGit bool) ([]File, error) {
 	var files []File
+	visited := 0
 	err := fs.WalkDir(fsys, ".", func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -83,13 +91,26 @@ func readFiles(fsys fs.FS, count *tally) ([]File, error) {
 			if e.IsDir() {
 				return fs.SkipDir
 			}
+			passed.file(fsys, path, e)
 			return nil
+		case !plainName(e.Name()):
+			passed.add(path, whyName)
+			return skipped(e)
+		case e.IsDir() && !utf8.ValidString(e.Name()): // which an fs.FS does not open
+			return cmp.Or(count.hidden(root, path, 0), fs.SkipDir)
+		case e.IsDir() && inGit && isSubmodule(fsys, path):
+			passed.add(path, whySubmodule)
+			return fs.SkipDir
 		case e.IsDir():
+			if visited++; visited > mostVisited {
+				return count.tooLarge(fmt.Sprintf("there are more than %d directories, at %s", mostVisited, path), "name a sub-directory that has the certificates alone")
+			}
 			if strings.Count(path, "/") >= maxDepth {
 				return count.tooLarge("directories nest too deep at "+path, "")
 			}
 			return nil
 		case !e.Type().IsRegular():
+			passed.file(fsys, path, e)
 			return nil
 		}
 		info, err := e.Info()
@@ -103,6 +124,9 @@ func readFiles(fsys fs.FS, count *tally) ([]File, error) {
 		if err == nil && int64(len(data)) > count.FileSize {
 			err = count.add(path, int64(len(data))) // it grew meanwhile
 		}
+		if err == nil {
+			err = checkPointer(count.doing, path, data)
+		}
 		files = append(files, File{Path: path, Bytes: data})
 		return err
 	})
@@ -110,23 +134,74 @@ func readFiles(fsys fs.FS, count *tally) ([]File, error) {
 	return files, err
 }
 
+// skipped leaves out one entry: of a directory all that is in it.
+func skipped(e fs.DirEntry) error {
+	if e.IsDir() {
+		return fs.SkipDir
+	}
+	return nil
+}
+
+// hidden refuses a directory whose name is no UTF-8 where there is a wanted file in
+// it, as a revision with such a name is refused that Git has; else it is passed over.
+// In a tree in Git it was looked for when the revision was read.
+func (t *tally) hidden(root *os.Root, dir string, depth int) error {
+	if root == nil {
+		return nil
+	}
+	d, err := root.Open(dir)
+	if err != nil {
+		return err
+	}
+	entries, err := d.ReadDir(-1)
+	if err = errors.Join(err, d.Close()); err != nil {
+		return err
+	}
+	if depth >= maxDepth {
+		return t.tooLarge(fmt.Sprintf("directories nest too deep at %+q", dir), "")
+	}
+	for _, e := range entries {
+		below := dir + "/" + e.Name()
+		switch {
+		case !wanted(e.Name(), e.IsDir()) || e.Type()&fs.ModeSymlink != 0:
+		case e.IsDir():
+			err = t.hidden(root, below, depth+1)
+		default:
+			err = t.add(below, 0)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // workTree describes HEAD where dir is in a work tree, else nothing.
 func workTree(dir string, files []File) *Revision {
-	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
-	if err != nil {
+	repo, objs, err := openLocal(context.Background(), dir, true)
+	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return &Revision{}
+	}
+	if err != nil {
+		return &Revision{Unread: []Unread{gitUnread(err)}}
 	}
 	head, err := repo.Head()
-	if err != nil {
+	if errors.Is(err, plumbing.ErrReferenceNotFound) { // nothing is committed yet
 		return &Revision{}
 	}
-	objs := &objects{db: repo.Storer}
-	c, err := objs.commit(head.Hash())
+	var c *object.Commit
+	if err == nil {
+		c, err = objs.commit(head.Hash())
+	}
 	if err != nil {
-		return &Revision{}
+		return &Revision{Unread: []Unread{gitUnread(err)}}
 	}
 	rev := describe(c)
-	rev.Directory, _ = belowRoot(repo, dir)
+	if rev.Directory, err = belowRoot(repo, dir); err == nil {
+		if dot, _, err := findGitDir(dir, true); err == nil {
+			rev.Astray = astray(repo, dot, rev.Directory, files)
+		}
+	}
 	if differs(objs, repo, c.Hash, dir, files) {
 		rev.Commit += "-dirty"
 	}
@@ -144,7 +219,7 @@ func differs(objs *objects, repo *git.Repository, commit plumbing.Hash, dir stri
 	if err != nil {
 		return true
 	}
-	committed, err := listFiles(objs, c, below, "comparing with HEAD")
+	committed, err := listFiles(objs, c, below, "comparing with HEAD", Limits{}.withDefaults().Files, &unread{})
 	if err != nil {
 		return len(files) > 0
 	}

@@ -75,8 +75,9 @@ func (r *remote) bound(ctx context.Context) (context.Context, context.CancelFunc
 // conversation is one connection to fetch with: what the remote has, then at
 // most one pack.
 type conversation struct {
-	session transport.UploadPackSession
-	adv     *packp.AdvRefs
+	session  transport.UploadPackSession
+	adv      *packp.AdvRefs
+	multiAck bool
 }
 
 // list asks for the remote's refs. An empty repository has none.
@@ -93,7 +94,7 @@ func (r *remote) list(ctx context.Context, doing string) (*conversation, error) 
 		_ = session.Close()
 		return nil, r.explain(ctx, doing, err)
 	}
-	return &conversation{session: session, adv: adv}, nil
+	return &conversation{session: session, adv: adv, multiAck: r.loc.demandsMultiAck()}, nil
 }
 
 func (c *conversation) close() { _ = c.session.Close() }
@@ -112,8 +113,11 @@ type wish struct {
 func (c *conversation) fetch(ctx context.Context, w wish, into *objects) (size int64, err error) {
 	req := packp.NewUploadPackRequestFromCapabilities(c.adv.Capabilities)
 	req.Wants, req.Haves = w.want, w.have
+	if c.multiAck { // what go-git took out of the server's list, since it knows no more of it than is needed here
+		err = req.Capabilities.Set(capability.MultiACK)
+	}
 	if c.adv.Capabilities.Supports(capability.NoProgress) {
-		err = req.Capabilities.Set(capability.NoProgress)
+		err = errors.Join(err, req.Capabilities.Set(capability.NoProgress))
 	}
 	if c.adv.Capabilities.Supports(capability.Shallow) {
 		req.Shallows = w.shallow
@@ -131,8 +135,8 @@ func (c *conversation) fetch(ctx context.Context, w wish, into *objects) (size i
 	}
 	defer func() { _ = res.Close() }()
 	var said words
-	in := &meter{r: demux(req.Capabilities, res, &said), ctx: ctx, left: w.maxBytes}
-	if err := into.addPack(in); err != nil {
+	in := &meter{r: demux(req.Capabilities, res, &said), ctx: ctx, left: min(w.maxBytes, into.bound.pack)}
+	if err := into.addPack(ctx, in); err != nil {
 		if said.String() != "" {
 			err = &saidError{said: said.String(), err: err}
 		}

@@ -70,7 +70,7 @@ func Revise(ctx context.Context, o ReviseOptions, message string, edit func(file
 }
 
 func (o ReviseOptions) files(tree fs.FS, doing string) ([]File, error) {
-	files, err := readFiles(tree, &tally{Limits: o.Limits.withDefaults(), doing: doing})
+	files, err := readFiles(tree, nil, &tally{Limits: o.Limits.withDefaults(), doing: doing}, &unread{}, false)
 	var ours *Error
 	switch {
 	case errors.As(err, &ours):

@@ -1,17 +1,19 @@
 package gitsync
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"certroll/spec/text"
 )
 
 // Revision is one commit of the config repo, as far as it is of interest.
@@ -24,6 +26,11 @@ type Revision struct {
 	// Directory is where the files lie in the repository; "" for its root, and
 	// where nothing is known of one.
 	Directory string
+	// Unread is what lies there and is not read: links, submodules, files whose
+	// names end otherwise.
+	Unread []Unread
+	// Astray is what ReadDir read in a work tree and Git does not have.
+	Astray []Astray `json:"-"`
 }
 
 // File is one file of a revision.
@@ -38,6 +45,9 @@ type Limits struct {
 	Files    int   // number of files; 50,000
 	Total    int64 // bytes of all files; 256 MiB
 	Pack     int64 // bytes of one fetch, whatever it holds; 1 GiB
+	Object   int64 // bytes of any file that is packed a hundred times as densely, as only bombs are; 512 MiB
+	Objects  int   // number of files, directories and commits in one fetch; 1,000,000
+	Inflated int64 // bytes of all that one fetch brings, once it is inflated; 8 GiB
 }
 
 // maxDepth bounds how deep directories may nest.
@@ -56,7 +66,22 @@ func (l Limits) withDefaults() Limits {
 	if l.Pack <= 0 {
 		l.Pack = 1 << 30
 	}
+	if l.Object <= 0 {
+		l.Object = 512 << 20
+	}
+	if l.Objects <= 0 {
+		l.Objects = 1_000_000
+	}
+	if l.Inflated <= 0 {
+		l.Inflated = 8 << 30
+	}
 	return l
+}
+
+// bounds are those of a fetch. Deltas are resolved as far as files may be read,
+// and directories.
+func (l Limits) bounds() bounds {
+	return bounds{pack: l.Pack, objects: l.Objects, object: l.Object, delta: max(l.FileSize, maxTree), total: l.Inflated}
 }
 
 // tally holds a growing revision against the limits.
@@ -77,7 +102,7 @@ func (t *tally) add(file string, size int64) error {
 		return t.tooLarge(fmt.Sprintf("%s has %d bytes, and a file may have %d", file, size, t.FileSize),
 			"split the file")
 	case t.files > t.Files:
-		return t.tooLarge(fmt.Sprintf("there are more than %d *.hcl files", t.Files), "name a sub-directory that has the certificates alone")
+		return t.tooMany()
 	case t.bytes > t.Total:
 		return t.tooLarge(fmt.Sprintf("the *.hcl files have more than %d bytes together", t.Total), "name a sub-directory that has the certificates alone")
 	}
@@ -87,7 +112,11 @@ func (t *tally) add(file string, size int64) error {
 // unseen is a character that names of files have only to deceive: a control
 // character, a mark of direction, one without a width.
 func unseen(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == utf8.RuneError || r == 0x2028 || r == 0x2029
+	return r == utf8.RuneError || !text.Visible(r)
+}
+
+func (t *tally) tooMany() error {
+	return t.tooLarge(fmt.Sprintf("there are more than %d *.hcl files", t.Files), "name a sub-directory that has the certificates alone")
 }
 
 func (t *tally) tooLarge(detail, advice string) error {
@@ -106,9 +135,14 @@ type blobRef struct {
 	hash plumbing.Hash
 }
 
-// listFiles finds the wanted files below a directory of a commit, by path.
-// Symbolic links and submodules are passed over.
-func listFiles(from *objects, c *object.Commit, directory, doing string) ([]blobRef, error) {
+// mostVisited bounds how many directories of one revision are looked into: few
+// objects make a tree of as many paths as somebody likes, each directory being
+// there many times.
+const mostVisited = 200_000
+
+// listFiles finds the wanted files below a directory of a commit, by path, most
+// of them at most. Symbolic links and submodules are passed over.
+func listFiles(from *objects, c *object.Commit, directory, doing string, most int, passed *unread) ([]blobRef, error) {
 	root, err := subtree(from, c.TreeHash, directory)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
@@ -117,18 +151,29 @@ func listFiles(from *objects, c *object.Commit, directory, doing string) ([]blob
 		return nil, invalid(doing, fmt.Sprintf("commit %s has no directory %q", short(c.Hash), directory), "check the directory's name and the ref")
 	}
 	var list []blobRef
+	visited := 0
+	empty := map[plumbing.Hash]bool{} // directories that have none: each is looked into once
+	count := &tally{Limits: Limits{Files: most}, doing: doing}
 	var walk func(tree plumbing.Hash, below string, depth int) error
 	walk = func(tree plumbing.Hash, below string, depth int) error {
 		if depth > maxDepth {
 			return &Error{Kind: TooLarge, Doing: doing, Detail: fmt.Sprintf("directories nest deeper than %d at %s", maxDepth, below)}
 		}
+		if empty[tree] {
+			return nil
+		}
+		before := len(list)
+		if visited++; visited > mostVisited {
+			return count.tooLarge(fmt.Sprintf("there are more than %d directories, at %s", mostVisited, below), "name a sub-directory that has the certificates alone")
+		}
 		entries, err := from.entries(tree)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", path.Join(directory, below), err)
 		}
 		for _, e := range entries {
 			isDir := e.Mode == filemode.Dir
 			if !wanted(e.Name, isDir) || !plainName(e.Name) {
+				passed.entry(from, root, path.Join(below, e.Name), e)
 				continue
 			}
 			switch p := path.Join(below, e.Name); {
@@ -137,8 +182,16 @@ func listFiles(from *objects, c *object.Commit, directory, doing string) ([]blob
 					return err
 				}
 			case e.Mode.IsRegular() || e.Mode == filemode.Executable:
+				if len(list) == most {
+					return count.tooMany()
+				}
 				list = append(list, blobRef{path: p, hash: e.Hash})
+			default:
+				passed.entry(from, root, p, e)
 			}
+		}
+		if len(list) == before {
+			empty[tree] = true
 		}
 		return nil
 	}
@@ -175,23 +228,30 @@ func readRevision(from *objects, commit plumbing.Hash, directory, doing string, 
 	if err != nil {
 		return nil, err
 	}
-	list, err := listFiles(from, c, directory, doing)
+	var passed unread
+	list, err := listFiles(from, c, directory, doing, limits.Files, &passed)
 	if err != nil {
 		return nil, err
 	}
 	rev := describe(c)
-	rev.Directory = directory
+	rev.Directory, rev.Unread = directory, passed
 	count := &tally{Limits: limits, doing: doing}
 	for _, ref := range list {
 		size, err := from.size(ref.hash)
+		if errors.Is(err, plumbing.ErrObjectNotFound) && from.staysPacked() {
+			err = count.tooLarge(fmt.Sprintf("%s is stored as a difference to a file that is too large to be read", path.Join(directory, ref.path)), "store it anew (git repack -a -d -F at the remote)")
+		}
 		if err == nil {
 			err = count.add(path.Join(directory, ref.path), size)
 		}
 		if err != nil {
 			return nil, err
 		}
-		data, err := from.read(plumbing.BlobObject, ref.hash)
+		data, err := from.read(plumbing.BlobObject, ref.hash, limits.FileSize)
 		if err != nil {
+			return nil, err
+		}
+		if err := checkPointer(doing, path.Join(directory, ref.path), data); err != nil {
 			return nil, err
 		}
 		rev.Files = append(rev.Files, File{Path: ref.path, Bytes: data})
@@ -204,9 +264,9 @@ func describe(c *object.Commit) *Revision {
 	subject, _, _ := strings.Cut(strings.TrimSpace(c.Message), "\n")
 	return &Revision{
 		Commit:  c.Hash.String(),
-		Author:  printable(fmt.Sprintf("%s <%s>", c.Author.Name, c.Author.Email)),
+		Author:  text.Line(fmt.Sprintf("%s <%s>", c.Author.Name, c.Author.Email)),
 		Time:    c.Committer.When,
-		Subject: strings.TrimSpace(printable(subject)),
+		Subject: text.Line(subject),
 	}
 }
 

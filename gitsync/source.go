@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,10 +26,11 @@ type SourceOptions struct {
 	Directory string // only this sub-directory; empty: all
 	Auth      Auth
 	Depth     int           // commits to fetch; 1 unless set
-	CacheDir  string        // keeps objects over restarts; empty: memory
+	CacheDir  string        // keeps objects over restarts; empty: a temporary directory
 	Timeout   time.Duration // of one fetch; five minutes unless set
 	Limits    Limits
-	Signers   *Signers // whose commits are taken; nil: anybody's
+	Signers   *Signers     // whose commits are taken; nil: anybody's
+	Log       *slog.Logger // of what is wrong with the cache; nil: it is not said
 }
 
 // Source reads revisions of the config repo. It is safe to use side by side.
@@ -39,6 +41,14 @@ type Source struct {
 	store  *store // nil for a local path
 	last   *Revision
 	asked  ancestry // what the remote was asked for last
+	large  refusedHead
+}
+
+// refusedHead is what the ref named when that was too large to be taken: as long
+// as it names the same, nothing is fetched again.
+type refusedHead struct {
+	hash plumbing.Hash
+	err  error
 }
 
 // OpenSource checks the options as far as that goes without the remote.
@@ -58,8 +68,12 @@ func OpenSource(o SourceOptions) (*Source, error) {
 	if s.remote.loc.scheme == locally {
 		return s, nil
 	}
-	if s.store, err = openStore(o.CacheDir, "source", s.remote.loc.String()); err != nil {
+	s.store, err = openStore(o.CacheDir, "source", s.remote.loc.String(), o.Limits.bounds(), o.Log)
+	if err != nil {
 		return nil, err
+	}
+	if s.store.base == "" { // what is read is copied: nothing is read after Close
+		s.store = s.store.onDisk(o.Limits.bounds())
 	}
 	return s, nil
 }
@@ -101,6 +115,22 @@ func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
 	if s.last != nil && s.last.Commit == strings.ToLower(s.o.Ref) {
 		return s.last, nil
 	}
+	rev, err := s.fetch(ctx)
+	for range 2 { // what is damaged is fetched again; a disk that takes nothing is left
+		if !isCacheError(err) || s.store == nil || ctx.Err() != nil {
+			break
+		}
+		s.leaveCache(err)
+		rev, err = s.fetch(ctx)
+	}
+	if err != nil {
+		return nil, s.remote.explain(ctx, s.doing(), err)
+	}
+	s.last = rev
+	return rev, nil
+}
+
+func (s *Source) fetch(ctx context.Context) (*Revision, error) {
 	objs, commit, err := s.bring(ctx)
 	if err != nil {
 		return nil, s.remote.explain(ctx, s.doing(), err)
@@ -116,19 +146,34 @@ func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
 	if err != nil {
 		return nil, s.unread(ctx, commit, err)
 	}
-	s.last = rev
 	return rev, nil
 }
 
-// unread passes a bad revision on; where instead the cache is at fault, it is
-// dropped, so that the next fetch mends it.
+// leaveCache drops objects that cannot be read. Where instead they cannot be
+// written, the next are kept in a temporary directory, and where that cannot be
+// written either in memory.
+func (s *Source) leaveCache(err error) {
+	if s.store.spoiled.Load() != nil {
+		if err = s.store.mend(err); err == nil {
+			return
+		}
+	}
+	temporary := s.store.base != "" && !s.store.scratch
+	s.store.abandon(err)
+	if temporary {
+		s.store = s.store.onDisk(s.o.Limits.bounds())
+	}
+}
+
+// unread passes a bad revision on; where instead the cache is at fault, that is
+// noted.
 func (s *Source) unread(ctx context.Context, commit plumbing.Hash, err error) error {
 	var ours *Error
 	if errors.As(err, &ours) {
 		return err
 	}
-	if s.store != nil {
-		err = errors.Join(err, s.store.renew())
+	if s.store != nil && !errors.Is(err, errPackTooLarge) {
+		err = s.store.spoil(err)
 	}
 	return s.remote.explain(ctx, s.reading(commit), err)
 }
@@ -151,7 +196,7 @@ func (s *Source) reading(commit plumbing.Hash) string {
 // bring makes the ref's commit present and names it.
 func (s *Source) bring(ctx context.Context) (*objects, plumbing.Hash, error) {
 	if s.store == nil {
-		return s.local()
+		return s.local(ctx)
 	}
 	if h := plumbing.NewHash(s.o.Ref); isHash(s.o.Ref) && h == s.store.state.Head {
 		return s.store.objects, h, nil
@@ -168,12 +213,27 @@ func (s *Source) bring(ctx context.Context) (*objects, plumbing.Hash, error) {
 	if t.commit == s.store.state.Head {
 		return s.store.objects, t.commit, nil
 	}
+	if t.hash == s.large.hash {
+		return nil, plumbing.ZeroHash, s.large.err
+	}
 	commit, err := s.download(ctx, c, t)
+	if errors.Is(err, errPackTooLarge) {
+		s.large = refusedHead{t.hash, err}
+	}
 	return s.store.objects, commit, err
 }
 
+// leastNews is how much a fetch of what is new may bring in any case.
+const leastNews = 8 << 20
+
 // download fetches what is new; from nothing where that fails, as it does when
 // the remote was rewritten under a shallow copy or the cache is damaged.
+//
+// What is new is asked for without a depth: with one, the server sends the whole
+// tree for each commit. But where the new head has merged a branch that left
+// before the commit that is here, without a depth it sends all of that branch's
+// history: if that is more than the whole tree was, the depth is the better way.
+// It is also the way past a file that was too large and is gone again.
 func (s *Source) download(ctx context.Context, c *conversation, t target) (plumbing.Hash, error) {
 	w := wish{want: []plumbing.Hash{t.hash}, depth: s.o.Depth, maxBytes: s.o.Limits.Pack}
 	if t.unlisted && !c.adv.Capabilities.Supports(capability.AllowReachableSHA1InWant) {
@@ -183,12 +243,15 @@ func (s *Source) download(ctx context.Context, c *conversation, t target) (plumb
 	if head := s.store.state.Head; !head.IsZero() {
 		again := w
 		again.have, again.shallow = []plumbing.Hash{head}, s.store.state.Cut
+		again.depth, again.maxBytes = 0, min(w.maxBytes, max(s.store.state.Fresh, leastNews))
 		commit, err := s.take(ctx, c, again, t)
-		if err == nil || ctx.Err() != nil || errors.Is(err, errPackTooLarge) {
+		if err == nil || ctx.Err() != nil || isCacheError(err) {
 			return commit, err
 		}
 		c.close()
-		if err := s.store.renew(); err != nil {
+		if errors.Is(err, errPackTooLarge) {
+			w.have, w.shallow = again.have, again.shallow
+		} else if err := s.store.renew(); err != nil {
 			return plumbing.ZeroHash, err
 		}
 		fresh, err := s.remote.list(ctx, s.doing())
@@ -214,20 +277,21 @@ func (s *Source) take(ctx context.Context, c *conversation, w wish, t target) (p
 		}
 		return plumbing.ZeroHash, err
 	}
-	return commit, s.store.advance(commit, packWeight, size)
+	s.store.advance(commit, packWeight, size)
+	return commit, nil
 }
 
 // local opens the repository at a path anew each time, since git may have
 // repacked it meanwhile.
-func (s *Source) local() (*objects, plumbing.Hash, error) {
-	repo, err := git.PlainOpenWithOptions(s.remote.loc.path, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
+func (s *Source) local(ctx context.Context) (*objects, plumbing.Hash, error) {
+	repo, objs, err := openLocal(ctx, s.remote.loc.path, false)
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return nil, plumbing.ZeroHash, &saidError{err: errors.New("repository not found")}
 	}
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
-	objs := &objects{db: repo.Storer, strict: s.o.Signers != nil}
+	objs.strict = s.o.Signers != nil
 	refs, err := localRefs(repo)
 	if err != nil {
 		return nil, plumbing.ZeroHash, err

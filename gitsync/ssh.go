@@ -138,9 +138,9 @@ func readKey(a Auth) (ssh.Signer, error) {
 	var missing *ssh.PassphraseMissingError
 	switch {
 	case errors.As(err, &missing):
-		return nil, invalid(doing, "it is encrypted and there is no passphrase", "give its passphrase, or use an agent")
+		return nil, invalid(doing, "it is encrypted and there is no passphrase", "give its passphrase (ssh_key_passphrase_file or ssh_key_passphrase_env), or use an agent")
 	case err != nil:
-		return nil, invalid(doing, newRedactor(a).strike(err.Error()), "check that it is the private half, in OpenSSH or PEM form, and the passphrase")
+		return nil, invalid(doing, newRedactor(a).Strike(err.Error()), "check that it is the private half, in OpenSSH or PEM form, and the passphrase")
 	}
 	return signer, nil
 }

@@ -1,16 +1,17 @@
 package gitsync
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/go-git/go-billy/v5"
 	"github.com/go-git/go-billy/v5/memfs"
@@ -18,6 +19,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"certroll/gitsync/atomicfile"
 )
 
 // store keeps what was fetched from one remote: in memory, or below a
@@ -32,6 +35,14 @@ type store struct {
 	lock  *fileLock
 	state state
 	ripe  ripeness
+	bound bounds
+	log   *slog.Logger
+	// purpose is what a store on a disk is for.
+	purpose string
+	// unsaved: it was said that the state cannot be written down.
+	unsaved bool
+	// scratch goes with the store.
+	scratch bool
 }
 
 // ripeness is what must have been added before a compaction, besides twice
@@ -53,43 +64,64 @@ type state struct {
 	Fresh      int64           `json:"fresh"`   // bytes at the start of this generation
 	Added      int64           `json:"added"`   // bytes since
 	Objects    int             `json:"objects"` // loose ones since, a pack counting as many
+	Packed     int             `json:"packed"`  // that are here, or left out of here, and too large to be read
 }
 
 // openStore opens the cache for one remote and one purpose. While another
 // process holds it, and without a directory, it is in memory: slower to
 // start, never wrong. What that process saw of the ledger is known all the same.
-func openStore(cacheDir, purpose, remote string) (*store, error) {
+// So it is, with a warning, where the directory cannot be used.
+func openStore(cacheDir, purpose, remote string, bound bounds, log *slog.Logger) (*store, error) {
+	log = logger(log)
 	if cacheDir == "" {
-		s := &store{ripe: defaultRipeness}
+		s := &store{ripe: defaultRipeness, bound: bound.inMemory(), log: log}
 		return s, s.renew()
 	}
-	doing := "opening the Git cache " + cacheDir
 	sum := sha256.Sum256([]byte(remote))
 	base := filepath.Join(cacheDir, purpose+"-"+hex.EncodeToString(sum[:8]))
-	if err := os.MkdirAll(base, 0o700); err != nil {
-		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: "name a directory that this user may write", Err: err}
+	s := &store{base: base, ripe: defaultRipeness, bound: bound, log: log, purpose: purpose}
+	err := os.MkdirAll(base, 0o700)
+	if err == nil {
+		s.lock, err = lockFile(filepath.Join(base, "lock"))
 	}
-	lock, err := lockFile(filepath.Join(base, "lock"))
 	var held *heldError
 	if errors.As(err, &held) || errors.Is(err, errors.ErrUnsupported) {
-		s := &store{ripe: defaultRipeness, state: state{Seen: seenIn(base)}}
+		s := &store{ripe: defaultRipeness, bound: bound.inMemory(), log: log, state: state{Seen: seenIn(base)}}
 		return s, s.renew()
 	}
-	if err != nil {
-		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: "name a directory that this user may write", Err: err}
+	if err == nil {
+		err = s.load()
 	}
-	s := &store{base: base, lock: lock, ripe: defaultRipeness}
-	if err := s.load(); err != nil {
-		_ = lock.release()
-		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Advice: "check the disk, or remove that directory: it is made anew", Err: err}
+	if err != nil { // a disk that is full, or another user's: what is fetched is kept elsewhere
+		s.state.Seen = seenIn(base)
+		s.abandon(err)
 	}
 	return s, nil
+}
+
+// onDisk moves a store that has no directory into a temporary one, so that what
+// it holds is on a disk; where there is none it stays in memory. Close removes it.
+func (s *store) onDisk(bound bounds) *store {
+	base, err := os.MkdirTemp("", "certroll-git-")
+	if err != nil {
+		return s
+	}
+	lock, err := lockFile(filepath.Join(base, "lock"))
+	d := &store{base: base, lock: lock, ripe: s.ripe, bound: bound, log: s.log, scratch: true}
+	if err == nil {
+		err = d.renew()
+	}
+	if err != nil {
+		_ = os.RemoveAll(base)
+		return s
+	}
+	return d
 }
 
 // seenIn is the head that the process which has a cache saw last.
 func seenIn(base string) plumbing.Hash {
 	var s state
-	if b, err := os.ReadFile(filepath.Join(base, "state.json")); err != nil || json.Unmarshal(b, &s) != nil {
+	if b, err := readFile(filepath.Join(base, "state.json")); err != nil || json.Unmarshal(b, &s) != nil {
 		return plumbing.ZeroHash
 	}
 	return s.Seen
@@ -98,26 +130,50 @@ func seenIn(base string) plumbing.Hash {
 // load takes up what an earlier process left; what cannot be read is dropped,
 // since all of it can be fetched again.
 func (s *store) load() error {
-	b, err := os.ReadFile(filepath.Join(s.base, "state.json"))
+	file := filepath.Join(s.base, "state.json")
+	b, err := readFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		s.sweep()
+		return s.renew()
+	}
 	if err == nil {
 		err = json.Unmarshal(b, &s.state)
+	}
+	if err != nil {
+		s.log.Warn("the Git cache is damaged and is fetched again", "cache", s.base, "error", err)
+		if info, statErr := os.Lstat(file); statErr == nil && info.IsDir() { // which no file can take the place of
+			_, _ = atomicfile.SetAside(file)
+		}
 	}
 	s.sweep()
 	if err != nil || s.state.Head.IsZero() {
 		return s.renew()
 	}
 	if s.objects, err = s.open(s.state.Generation); err != nil {
-		return s.renew()
+		return s.mend(err)
 	}
-	if _, err := s.commit(s.state.Head); err != nil {
-		return s.renew()
+	s.packed = s.state.Packed
+	if s.purpose == ledgerPurpose { // a config repo may be large, and is read at once
+		err = s.whole()
+	} else {
+		_, err = s.commit(s.state.Head)
+	}
+	if err != nil {
+		return s.mend(err)
 	}
 	return nil
 }
 
+// ledgerPurpose names the caches of ledgers.
+const ledgerPurpose = "ledger"
+
+// historyPurpose names the temporary stores of whole histories, which were checked as
+// they came and are gone soon.
+const historyPurpose = "history"
+
 // sweep removes what crashes left behind.
 func (s *store) sweep() {
-	removeTemps(filepath.Join(s.base, "state.json"))
+	atomicfile.Sweep(filepath.Join(s.base, "state.json"))
 	now := strconv.Itoa(s.state.Generation)
 	entries, _ := os.ReadDir(s.base)
 	for _, e := range entries {
@@ -125,7 +181,7 @@ func (s *store) sweep() {
 			_ = os.RemoveAll(filepath.Join(s.base, e.Name()))
 		}
 	}
-	for _, pattern := range []string{"pack/tmp_pack_*", "pack/tmp_obj_*", "tmp_obj_*", "pack/tmp-*"} {
+	for _, pattern := range []string{"pack/tmp_pack_*", "pack/tmp_idx_*", "pack/tmp_obj_*", "tmp_obj_*", "pack/tmp-*"} {
 		left, _ := filepath.Glob(filepath.Join(s.base, now, "objects", pattern))
 		for _, f := range left {
 			_ = os.Remove(f)
@@ -136,17 +192,18 @@ func (s *store) sweep() {
 // open opens one generation's database.
 func (s *store) open(generation int) (*objects, error) {
 	var where billy.Filesystem
+	var dir string
 	if s.base == "" {
 		where = memfs.New()
 	} else {
-		dir := filepath.Join(s.base, strconv.Itoa(generation))
+		dir = filepath.Join(s.base, strconv.Itoa(generation))
 		if err := os.MkdirAll(filepath.Join(dir, "objects"), 0o700); err != nil {
-			return nil, fmt.Errorf("making the Git cache: %w", err)
+			return nil, onCache("making the Git cache", err)
 		}
 		where = osfs.New(dir, osfs.WithBoundOS())
 	}
 	db := filesystem.NewStorageWithOptions(where, cache.NewObjectLRU(16*cache.MiByte), filesystem.Options{MaxOpenDescriptors: 16})
-	return &objects{db: db, where: where}, nil
+	return &objects{db: db, where: where, dir: dir, strict: dir != "" && s.purpose != "" && s.purpose != historyPurpose, bound: s.bound}, nil
 }
 
 // renew starts an empty generation and forgets the head, not what was seen.
@@ -160,16 +217,20 @@ func (s *store) renew() error {
 	return nil
 }
 
-// save writes the state down.
+// save writes the state down, once all that it speaks of is on the disk.
 func (s *store) save() error {
 	if s.base == "" {
 		return nil
 	}
+	s.state.Packed = s.packed
 	b, err := json.Marshal(s.state)
+	if err == nil {
+		err = s.syncNames()
+	}
 	if err != nil {
 		return err
 	}
-	return writeDurably(filepath.Join(s.base, "state.json"), b)
+	return atomicfile.Write(filepath.Join(s.base, "state.json"), b, 0o600)
 }
 
 // compact copies the head's files into a new generation where too much else
@@ -188,9 +249,10 @@ func (s *store) compact() error {
 	if next.Fresh, err = s.copyLive(to); err != nil {
 		return err
 	}
-	before := s.state.Generation - 1
+	before, was, old := s.state.Generation-1, s.state, s.objects
 	s.objects, s.state = to, next
 	if err := s.save(); err != nil {
+		s.objects, s.state = old, was
 		return err
 	}
 	if s.base != "" {
@@ -201,15 +263,16 @@ func (s *store) compact() error {
 
 // copyLive streams the head's objects as one pack.
 func (s *store) copyLive(to *objects) (int64, error) {
-	list, err := s.live(s.state.Head)
+	list, left, err := s.live(s.state.Head)
+	to.packed += left
 	if err != nil {
 		return 0, err
 	}
 	r, w := io.Pipe()
 	go func() { _ = w.CloseWithError(s.writeAll(w, list)) }()
 	count := &counter{r: r}
-	err = to.addPack(count)
-	_ = r.CloseWithError(err) // ends the writer where the reader failed
+	err = to.addPack(context.Background(), count) // what is here is within its bounds
+	_ = r.CloseWithError(err)                     // ends the writer where the reader failed
 	return count.n, err
 }
 
@@ -244,56 +307,13 @@ func (c *counter) Read(p []byte) (int, error) {
 // Close lets another process have the cache.
 func (s *store) Close() error {
 	s.close()
+	if s.scratch {
+		_ = os.RemoveAll(s.base)
+	}
 	if s.lock == nil {
 		return nil
 	}
 	return s.lock.release()
-}
-
-// writeDurably replaces a file so that after a crash the old or the new one is
-// there, whole.
-func writeDurably(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// removeTemps removes what crashes in writeDurably left beside path.
-func removeTemps(path string) {
-	left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"-*"))
-	for _, f := range left {
-		_ = os.Remove(f)
-	}
-}
-
-// syncDir makes a rename in a directory outlast a crash.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if err != nil && strings.Contains(err.Error(), "invalid argument") {
-		err = nil // some file systems have no such thing
-	}
-	return errors.Join(err, d.Close())
 }
 
 // packWeight is how many loose objects one more pack counts as: each makes
@@ -302,7 +322,7 @@ const packWeight = 40
 
 // advance makes a fetched or pushed commit the head. To tell a remote "have
 // head" is true only together with the commits in Cut as "shallow".
-func (s *store) advance(head plumbing.Hash, news int, bytes int64) error {
+func (s *store) advance(head plumbing.Hash, news int, bytes int64) {
 	if s.state.Head.IsZero() {
 		s.state.Fresh = bytes
 	} else {
@@ -314,17 +334,19 @@ func (s *store) advance(head plumbing.Hash, news int, bytes int64) error {
 		cut = append(cut, s.state.Cut...)
 	}
 	s.state.Head, s.state.Cut = head, cut
-	return s.settle()
+	s.settle()
 }
 
 // settle writes the state down and compacts where it is time. That a cache
 // cannot be written costs a fetch after the next start, and nothing now.
-func (s *store) settle() error {
+func (s *store) settle() {
 	if err := s.compact(); err != nil {
-		return fmt.Errorf("compacting the Git cache: %w", err)
+		s.log.Warn("the Git cache cannot be compacted; will retry", "cache", s.base, "error", err, "advice", diskAdvice(err))
+		_ = os.RemoveAll(filepath.Join(s.base, strconv.Itoa(s.state.Generation+1)))
 	}
-	if err := s.save(); err != nil {
-		return fmt.Errorf("writing the Git cache: %w", err)
+	err := s.save()
+	if err != nil && !s.unsaved {
+		s.log.Warn("the Git cache cannot be written: the next start fetches all of it", "cache", s.base, "error", err, "advice", diskAdvice(err))
 	}
-	return nil
+	s.unsaved = err != nil
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+
+	"certroll/spec/bounded"
 )
 
 // program is git-upload-pack or git-receive-pack at the other end of pipes:
@@ -83,6 +85,10 @@ func apart(p program) program {
 	return program{in: in, out: out, stderr: p.stderr, wait: wait, kill: kill}
 }
 
+// maxRefs bounds how long a remote may list its refs, or report on a push: half a
+// million refs, of which the largest public hosts' repositories have fewer.
+const maxRefs = 32 << 20
+
 var errKilled = errors.New("the other end was not waited for any longer")
 
 // saidError is an error of the other end together with its words.
@@ -133,7 +139,7 @@ func (s *stream) AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, e
 		return s.adv, nil
 	}
 	adv := packp.NewAdvRefs()
-	if err := adv.Decode(s.out); err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
+	if err := adv.Decode(bounded.Reader(s.out, maxRefs)); err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
 		return nil, s.failed(err)
 	}
 	transport.FilterUnsupportedCapabilities(adv.Capabilities)
@@ -173,7 +179,7 @@ func (s *stream) ReceivePack(_ context.Context, req *packp.ReferenceUpdateReques
 	sendErr := req.Encode(s.in)
 	_ = s.in.Close()
 	report := packp.NewReportStatus()
-	if err := report.Decode(demux(req.Capabilities, s.out, req.Progress)); err != nil {
+	if err := report.Decode(demux(req.Capabilities, bounded.Reader(s.out, maxRefs), req.Progress)); err != nil {
 		return nil, s.failed(errors.Join(err, sendErr))
 	}
 	return report, report.Error()

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"certroll/spec/redact"
 )
 
 // TestTokenFile: a token is rotated while the process lives. The next
@@ -38,7 +40,7 @@ func TestTokenFile(t *testing.T) {
 	old := wanted
 	wanted = secret()
 	_, err := l.Commit(t.Context(), "m", write(map[string]string{"a.hcl": "2"}))
-	failure(t, err, Denied, struck)
+	failure(t, err, Denied, redact.Struck)
 	put(wanted)
 	commit(t, l, write(map[string]string{"a.hcl": "2"}))
 	if got := contents(fetch(t, s)); got != "a.hcl=2" {
@@ -50,8 +52,8 @@ func TestTokenFile(t *testing.T) {
 		http.Error(w, "revoked: "+old+", sent: "+r.Header.Get("Authorization"), http.StatusForbidden)
 	})
 	_, err = l.Commit(t.Context(), "m", write(map[string]string{"a.hcl": "3"}))
-	failure(t, err, Denied, "revoked: "+struck)
-	for _, s := range append(newRedactor(Auth{Username: "bot", Token: wanted}).secrets, old) {
+	failure(t, err, Denied, "revoked: "+redact.Struck)
+	for _, s := range append(sentForms("bot", wanted), old) {
 		if strings.Contains(err.Error(), s) {
 			t.Errorf("a token is shown: %v", err)
 		}
@@ -88,5 +90,38 @@ func TestTokenFileIsNone(t *testing.T) {
 		case <-time.After(soon):
 			t.Fatalf("%s is waited for", file)
 		}
+	}
+}
+
+// TestTokenFileOfAnEditor: what Windows' editors add to a token is named before
+// the remote is asked.
+func TestTokenFileOfAnEditor(t *testing.T) {
+	for value, want := range map[string]string{"\ufefftok3n": "byte order mark", "t\x00o\x00k": "not UTF-8", "tok3n \r\n": ""} {
+		file := filepath.Join(t.TempDir(), "token")
+		must(t, os.WriteFile(file, []byte(value), 0o600))
+		token, err := Auth{TokenFile: file}.currentToken()
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) || err == nil && token != "tok3n" {
+			t.Errorf("%q: %q, %v", value, token, err)
+		}
+	}
+}
+
+// TestCABundleFile: the bundle is read from its file, anew where that changes.
+func TestCABundleFile(t *testing.T) {
+	p := newProxy(t)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	must(t, os.WriteFile(file, []byte(p.auth.CABundle), 0o600))
+	through := p.place
+	through.auth.CABundle, through.auth.CABundleFile = "", file
+	l := through.ledger(t, LedgerOptions{})
+	commit(t, l, write(map[string]string{"a.hcl": "1"}))
+	s := through.source(t, SourceOptions{Ref: "certroll/status"})
+	fetch(t, s)
+	must(t, os.WriteFile(file, nil, 0o600))
+	_, err := s.Fetch(t.Context())
+	failure(t, err, Invalid, "it is empty")
+	must(t, os.WriteFile(file, []byte(p.auth.CABundle), 0o600))
+	if got := contents(fetch(t, s)); got != "a.hcl=1" {
+		t.Errorf("got %s", got)
 	}
 }

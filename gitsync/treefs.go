@@ -84,7 +84,7 @@ func (t *treeFS) load(h plumbing.Hash) (*dir, error) {
 	}
 	entries, err := t.from.entries(h)
 	if err != nil {
-		return nil, err
+		return nil, t.from.spoil(err)
 	}
 	d := &dir{list: make([]node, 0, len(entries)), byName: make(map[string]int, len(entries))}
 	for _, e := range entries {
@@ -142,7 +142,8 @@ func (t *treeFS) find(op, name string) (node, error) {
 	return at, nil
 }
 
-// ReadFile reads one file and nothing else.
+// ReadFile reads one file and nothing else. One that is too large is
+// fs.ErrInvalid, as a directory is.
 func (t *treeFS) ReadFile(name string) ([]byte, error) {
 	n, err := t.find("read", name)
 	if err != nil {
@@ -151,9 +152,13 @@ func (t *treeFS) ReadFile(name string) ([]byte, error) {
 	if n.mode.IsDir() {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrInvalid}
 	}
-	data, err := t.from.read(plumbing.BlobObject, n.hash)
+	data, err := t.from.read(plumbing.BlobObject, n.hash, maxLedgerFile)
+	if errors.Is(err, errPackTooLarge) || t.from.staysPacked() && errors.Is(err, plumbing.ErrObjectNotFound) {
+		// The file is at fault, not the repository.
+		err = fmt.Errorf("%w: it is larger than %d bytes, or stored as a difference to a file that is", fs.ErrInvalid, int64(maxLedgerFile))
+	}
 	if err != nil {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+		return nil, &fs.PathError{Op: "read", Path: name, Err: t.from.spoil(err)}
 	}
 	return data, nil
 }

@@ -9,8 +9,11 @@ import (
 )
 
 // maxBetween bounds what is fetched to see whether a head descends from a
-// commit: all that lies between the two, in memory.
+// commit: all that lies between the two.
 const maxBetween = 256 << 20
+
+// betweenBounds are those of such a fetch, of which commits alone are looked at.
+var betweenBounds = bounds{pack: maxBetween, objects: 1_000_000, object: 512 << 20, delta: maxCommit, total: 64 << 30, lenient: true, commits: true}
 
 // ancestry says whether a head descends from an earlier commit.
 type ancestry struct {
@@ -56,7 +59,7 @@ func (s *Source) checkSignature(objs *objects, head plumbing.Hash) error {
 	if s.o.Signers == nil {
 		return nil
 	}
-	raw, err := objs.read(plumbing.CommitObject, head)
+	raw, err := objs.read(plumbing.CommitObject, head, maxCommit)
 	if err != nil {
 		return err
 	}
@@ -85,8 +88,15 @@ func (s *Source) checkSignature(objs *objects, head plumbing.Hash) error {
 // what lies between where that is not here.
 func (s *Source) descends(ctx context.Context, head, old plumbing.Hash) (bool, error) {
 	if s.store == nil {
-		objs, _, err := s.local()
-		return err == nil && objs.descends(head, old, plumbing.ZeroHash), err
+		objs, _, err := s.local(ctx)
+		if err != nil {
+			return false, err
+		}
+		ok := objs.descends(head, old, plumbing.ZeroHash)
+		if !ok { // a walk that was cut short says nothing
+			err = ctx.Err()
+		}
+		return ok, err
 	}
 	if s.store.descends(head, old, plumbing.ZeroHash) {
 		return true, nil
@@ -112,10 +122,12 @@ func (r *remote) connects(ctx context.Context, doing string, head, seen plumbing
 		return false, err
 	}
 	defer c.close()
-	scratch, err := openStore("", "", "")
+	scratch, err := openStore("", "", "", betweenBounds, nil)
 	if err != nil {
 		return false, err
 	}
+	scratch = scratch.onDisk(betweenBounds)
+	defer func() { _ = scratch.Close() }()
 	one := []plumbing.Hash{seen}
 	_, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, have: one, shallow: one, maxBytes: maxBytes}, scratch.objects)
 	return err == nil && scratch.descends(head, seen, plumbing.ZeroHash), err

@@ -19,7 +19,7 @@ import (
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
 
-	"certroll/examples/lab"
+	"certroll/examples/lab/labtest"
 )
 
 // signer signs with the real programs: git, which runs ssh-keygen and gpg.
@@ -31,14 +31,7 @@ type signer struct {
 
 func newSigner(t testing.TB) *signer {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("it starts git, ssh-keygen and gpg often")
-	}
-	for _, program := range []string{"ssh-keygen", "gpg"} {
-		if _, err := lab.Find(program); err != nil {
-			t.Fatal(err)
-		}
-	}
+	labtest.Needs(t, "ssh-keygen", "gpg")
 	// The socket of gpg's agent has a path of about a hundred characters at most.
 	dir, err := os.MkdirTemp("", "signer") //nolint:usetesting // t.TempDir's path is too long for it
 	must(t, err)

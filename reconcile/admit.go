@@ -9,16 +9,20 @@ import (
 // admit holds back what would pass a limit of the CA or add to a trouble that
 // is known, in the order of urgency: what goes first leaves less for the rest.
 func admit(actions []Action, who accounts, history []Event, found map[subject]*trouble, now time.Time) {
+	g := &gatekeeper{troubles: found, book: newBook(history, who), probing: map[subject]bool{}, now: now}
 	var asking []*Action
 	for i := range actions {
-		if actions[i].Kind.Orders() {
-			asking = append(asking, &actions[i])
+		switch a := &actions[i]; {
+		case !a.Kind.Orders():
+		case a.AtWork != nil:
+			g.goesOn(a)
+		default:
+			asking = append(asking, a)
 		}
 	}
 	slices.SortFunc(asking, byDeadline(now))
-	g := &gatekeeper{troubles: found, book: newBook(history, who), probing: map[subject]bool{}, now: now}
 	mayBeMended(g.troubles, asking, now)
-	for _, a := range asking {
+	for _, a := range g.trustedFirst(asking) {
 		if until := saidBefore(history, a); until.After(now) {
 			a.hold(ReasonRateLimited, until, fmt.Sprintf("issuer.%s said before its turn came again when to come back", a.Issuer.Name))
 			continue
@@ -32,6 +36,40 @@ func admit(actions []Action, who accounts, history []Event, found map[subject]*t
 			}
 		}
 	}
+}
+
+// trustedFirst has those try a subject in trouble first that it worked for
+// before: what was never issued may fail by its own mistake, which tells nothing
+// of the others. A person's word, or changed settings, go before that.
+func (g *gatekeeper) trustedFirst(asking []*Action) []*Action {
+	var first, later []*Action
+	for _, a := range asking {
+		if g.trusted(a) {
+			first = append(first, a)
+		} else {
+			later = append(later, a)
+		}
+	}
+	return append(first, later...)
+}
+
+func (g *gatekeeper) trusted(a *Action) bool {
+	l := a.Secret.Live
+	proven := l != nil && a.Secret.Owner == a.Certificate && l.NamesDigest == namesDigest(a.Spec.Names())
+	subjects := askedSubjects(a)
+	for _, name := range a.serving() {
+		subjects = append(subjects, accountSubject(name))
+	}
+	for _, s := range subjects {
+		t := g.troubles[s]
+		if !t.holds(a) || t.retried(a.Certificate, g.now) || t.mayBeMended(g.now) {
+			continue
+		}
+		if name, ok := s.account(); !proven || ok && name != l.DNSAccount && !a.needs(name) {
+			return false
+		}
+	}
+	return true
 }
 
 // saidBefore is until when an issuer whose turn comes again has told to wait,
@@ -60,6 +98,19 @@ type gatekeeper struct {
 	now      time.Time
 }
 
+// probeTime is how long the probe of a subject may take until the next one may go:
+// what it stands at is then another side's matter.
+const probeTime = 10 * time.Minute
+
+// goesOn counts what is under way already: nothing is known yet of what it draws. It
+// counts by its account and CA, as its issuer may be a block of an earlier revision.
+func (g *gatekeeper) goesOn(a *Action) {
+	g.book.order(a.Issuer, a.Spec.Names(), a.Exempt, g.now)
+	for _, s := range a.Probes {
+		g.probing[s] = g.probing[s] || g.now.Sub(a.AtWork.Since) < probeTime
+	}
+}
+
 // admit holds the action where something it needs is in trouble, or where
 // there is nothing to draw. Where it goes on in spite of a trouble it is the
 // one probe of this pass.
@@ -67,7 +118,7 @@ func (g *gatekeeper) admit(a *Action) {
 	var probes []subject
 	for _, s := range askedSubjects(a) {
 		switch {
-		case !g.troubles[s].open():
+		case !g.troubles[s].holds(a):
 		case !g.mayProbe(a, s):
 			g.stop(a, s)
 			return
@@ -76,8 +127,8 @@ func (g *gatekeeper) admit(a *Action) {
 		}
 	}
 	working, avoid := g.accounts(a)
-	if len(working) == 0 {
-		g.stop(a, g.soonest(a))
+	if way := a.shutWay(avoid); way != nil {
+		g.stop(a, g.soonest(a, way))
 		return
 	}
 	if g.limit(a) {
@@ -88,15 +139,19 @@ func (g *gatekeeper) admit(a *Action) {
 		probes = append(probes, accountSubject(name))
 	}
 	for _, s := range probes {
-		g.probing[s] = g.probing[s] || g.troubles[s].open()
+		if t := g.troubles[s]; t.holds(a) {
+			g.probing[s] = true
+			a.Probes = append(a.Probes, s)
+			a.Unscheduled = a.Unscheduled || g.probeAt(a, s).After(g.now)
+		}
 	}
 }
 
 // accounts sorts an action's DNS accounts into those it may try and those that
 // it passes over at once.
 func (g *gatekeeper) accounts(a *Action) (working, avoid []string) {
-	for _, name := range a.Spec.DNS {
-		if s := accountSubject(name); g.troubles[s].open() && !g.mayProbe(a, s) {
+	for _, name := range a.serving() {
+		if s := accountSubject(name); g.troubles[s].holds(a) && !g.mayProbe(a, s) {
 			avoid = append(avoid, name)
 		} else {
 			working = append(working, name)
@@ -105,10 +160,10 @@ func (g *gatekeeper) accounts(a *Action) (working, avoid []string) {
 	return working, avoid
 }
 
-// soonest is the DNS account that may be tried again first.
-func (g *gatekeeper) soonest(a *Action) subject {
-	first := accountSubject(a.Spec.DNS[0])
-	for _, name := range a.Spec.DNS[1:] {
+// soonest is the DNS account of a way that may be tried again first.
+func (g *gatekeeper) soonest(a *Action, way []string) subject {
+	first := accountSubject(way[0])
+	for _, name := range way[1:] {
 		if s := accountSubject(name); g.probeAt(a, s).Before(g.probeAt(a, first)) {
 			first = s
 		}
@@ -121,7 +176,8 @@ func (g *gatekeeper) probeAt(a *Action, s subject) time.Time {
 }
 
 func (g *gatekeeper) mayProbe(a *Action, s subject) bool {
-	return !g.probing[s] && (g.troubles[s].retried(a.Certificate, g.now) || !g.probeAt(a, s).After(g.now))
+	t := g.troubles[s]
+	return !g.probing[s] && (t.retried(a.Certificate, g.now) || t.mayBeMended(g.now) || !g.probeAt(a, s).After(g.now))
 }
 
 // stop holds the action because of a subject in trouble.
@@ -137,7 +193,7 @@ func (g *gatekeeper) stop(a *Action, s subject) {
 
 // limit draws for the action, and holds it where there is nothing to draw yet.
 func (g *gatekeeper) limit(a *Action) bool {
-	at, by := g.book.reserve(g.book.usesOf(a.Issuer, a.Spec.Names(), a.Exempt), g.now)
+	at, by := g.book.reserve(a.Issuer, a.Spec.Names(), a.Exempt, g.now)
 	if by == nil {
 		return false
 	}

@@ -27,16 +27,21 @@ func (a *attempt) adopt(ctx context.Context) error {
 		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf(
 			"adopting what is at %s: %w; it is not overwritten: choose another vault.path, or delete that secret (vault kv delete) to have it issued", at, err)}
 	}
-	return a.take(ctx, p, version)
+	return a.take(ctx, p, version, nil)
 }
 
-// take makes a pair that is at the action's place the live one.
-func (a *attempt) take(ctx context.Context, p pair, version int) error {
+// take makes a pair that is at the action's place the live one. signer is the issuer
+// that is known to have signed it; nil: nobody knows, and it counts as that of the
+// issuer which renews it.
+func (a *attempt) take(ctx context.Context, p pair, version int, signer *spec.Issuer) error {
 	digest, err := keyDigest(p.leaf().PublicKey)
 	if err != nil {
 		return err
 	}
 	c, issuer, leaf := a.action.Spec, a.action.Issuer, p.leaf()
+	if signer != nil {
+		issuer = signer
+	}
 	a.pair = p
 	rotate, file, was := c.Rotate, c.File, a.action.Secret.Live
 	if was != nil && a.action.Secret.Owner == c.Name {
@@ -55,48 +60,12 @@ func (a *attempt) take(ctx context.Context, p pair, version int) error {
 		// No ARI: another account may have ordered it, and only that one may
 		// have it replaced. Until the next renewal the threshold decides.
 	}
+	a.live.setChain(p.chain, nil)
+	a.live.Adopted = signer == nil
 	if err := a.stageHere(ctx); err != nil {
 		return err
 	}
 	return a.describe(ctx)
-}
-
-// repair mends a secret that somebody wrote after certroll: a sound pair that
-// lives as long is taken over, anything else gives way to certroll's version,
-// and only where that is gone a new one is ordered.
-func (a *attempt) repair(ctx context.Context) error {
-	at, was := a.action.At, a.action.Secret.Live
-	data, version, err := a.secrets.Read(ctx, at.Mount, at.Path)
-	if err != nil {
-		return err
-	}
-	p, err := findPair(data)
-	if err == nil {
-		err = p.check(a.action.Spec.Names(), a.now())
-	}
-	if err == nil && !p.leaf().NotAfter.Before(was.NotAfter) {
-		return a.take(ctx, p, version)
-	}
-	ours, err := a.secrets.ReadVersion(ctx, at.Mount, at.Path, was.Version)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if from := a.action.OrderFrom; from.After(a.now()) {
-			return &failure{class: ClassRateLimited, at: from, err: fmt.Errorf(
-				"repairing %s: version %d, which certroll wrote, is gone, and nothing is ordered before %s (%s): find out what keeps writing there",
-				at, was.Version, from.UTC().Format(time.RFC3339), a.action.orderHeld)}
-		}
-		a.report("repair", "certroll's own version is gone; a new certificate is ordered")
-		return a.runSteps(ctx, orderSteps)
-	case err != nil:
-		return err
-	}
-	a.report("repair", fmt.Sprintf("writing version %d of %s back", was.Version, at))
-	restored := *keepNames(was, a.recordLive())
-	if restored.Version, err = a.secrets.Write(ctx, at.Mount, at.Path, ours, version); err != nil {
-		return err
-	}
-	a.live = &restored
-	return a.describeRestored(ctx)
 }
 
 // describeRestored notes the new version of a pair whose serial stays.
@@ -121,7 +90,7 @@ func (a *attempt) retire(ctx context.Context) error {
 	if r.State == StateRetired {
 		a.tellWritten(ctx)
 	}
-	if err := a.drafts.drop(ctx, r.Certificate); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := a.discard(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := a.withdraw(ctx, r); err != nil {
@@ -149,8 +118,8 @@ const cessationOfOperation = 5
 
 func (a *attempt) revoke(ctx context.Context) error {
 	r := a.action.Record
-	issuer := a.desired.Issuers[r.Live.Issuer]
-	if issuer == nil || issuer.Directory != r.Live.Directory {
+	issuer := issuerOf(a.desired, nil, r.Live)
+	if issuer == nil {
 		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf(
 			"revoking %q: its issuer %q is no longer in the spec as it was; bring the issuer block back, or restore the certificate's block with on_remove = \"delete\"",
 			r.Certificate, r.Live.Issuer)}

@@ -104,6 +104,9 @@ func (s *surveyor) count(tree fs.FS, name, object string, read bool) (int, []byt
 		return n, nil, nil
 	}
 	body, err := fs.ReadFile(tree, name)
+	if errors.Is(err, fs.ErrInvalid) {
+		return 0, nil, nil // it has no lines that anybody can read
+	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading the ledger's %s: %w", name, err)
 	}
@@ -176,7 +179,7 @@ func (m *Mark) otherLine(now *Mark, tree fs.FS) ([]Breach, error) {
 		return nil, nil
 	}
 	body, err := fs.ReadFile(tree, m.File)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrInvalid) {
 		return nil, fmt.Errorf("reading the ledger's %s: %w", m.File, err)
 	}
 	f := Breach{Commit: now.Head, File: m.File, Line: m.Line, Problem: "another line is where the last one was when the log was " + m.anchored(),

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -15,48 +14,55 @@ type applier struct {
 	*Reconciler
 	desired  *spec.Spec
 	revision Revision
-	gate     *gate
+	gate     *gatePass
+	known    map[string]*Record // as it was when the run began
 }
 
 // end is how one action came to its end.
 type end int
 
 const (
-	endDone    end = iota // it has a result
-	endStopped            // the run was stopped: nothing is noted, the next run goes on
-	endHeld               // it was not taken up, as others fail
+	endDone     end = iota // it has a result
+	endStopped             // the run was stopped: nothing is noted, the next run goes on
+	endHeld                // it was not taken up, as others fail
+	endWaits               // it was not taken up yet
+	endReplaced            // it was not taken up: a newer plan counts
+	endLeft                // Vault went away: nothing is noted, the next run goes on
 )
-
-// admitted runs one action where the gate lets it in.
-func (ap *applier) admitted(ctx context.Context, action Action) (Result, end) {
-	if ctx.Err() != nil {
-		return Result{}, endStopped
-	}
-	if !action.Kind.Orders() {
-		return ap.one(ctx, action)
-	}
-	if in := ap.gate.enter(ctx, &action); in != endDone {
-		return Result{}, in
-	}
-	entered := subjectsOf(&action)
-	res, e := ap.one(ctx, action)
-	ap.gate.leave(entered, res.Event)
-	return res, e
-}
 
 // one runs one action to its end and notes it.
 func (ap *applier) one(ctx context.Context, action Action) (Result, end) {
-	a := &attempt{applier: ap, action: action}
-	start := ap.now()
-	err := a.do(ctx)
+	a := &attempt{applier: ap, action: action, began: ap.now()}
+	err := a.doInTime(ctx)
 	if err != nil && isInterrupt(ctx, err) {
 		return Result{}, endStopped
 	}
-	event, record, drop := a.conclude(err, ap.now().Sub(start))
-	if noteErr := ap.scribe.note(entry{Event: event, Record: record, Drop: drop}); noteErr != nil {
-		err = errors.Join(err, noteErr)
+	if err != nil && ap.isAway(ctx, err) {
+		ap.left(err)
+		return Result{}, endLeft
 	}
-	return Result{Action: action, Event: event, Err: err}, endDone
+	event, record, drop := a.conclude(err, ap.now().Sub(a.began))
+	told := ap.scribe.struck(entry{Event: event, Record: record, Drop: drop, Forget: a.forgets})
+	noteErr := ap.scribe.note(told)
+	return Result{Action: action, Event: told.Event, Err: err, Untold: noteErr}, endDone
+}
+
+// afterOrder is how long an attempt may take beyond the time that it has for its
+// order: what else it does is to sweep, and calls of seconds.
+const afterOrder = sweepTime + 10*time.Minute
+
+// doInTime does it within the time that any attempt has, whatever the other sides
+// let it wait for.
+func (a *attempt) doInTime(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, attemptTime+afterOrder)
+	defer cancel()
+	// Between its steps it sees the lease end by the clock, as ctx does.
+	err := a.do(fenced{limited, func() bool { return ctx.Err() != nil }})
+	if err == nil || ctx.Err() != nil || limited.Err() == nil {
+		return err
+	}
+	return &failure{class: ClassInternal, err: fmt.Errorf("the attempt at %s (%s) was not done after %s and was stopped: %w",
+		a.action.Certificate, a.action.Kind, attemptTime+afterOrder, err)}
 }
 
 func (a *attempt) do(ctx context.Context) error {
@@ -89,9 +95,11 @@ func (ap *applier) now() time.Time { return ap.opts.Now() }
 func (a *attempt) accounts() []*spec.DNSAccount {
 	var good, bad []*spec.DNSAccount
 	for _, name := range a.action.Spec.DNS {
-		account := a.desired.DNS[name]
-		if slices.Contains(a.action.Avoid, name) {
-			bad = append(bad, account)
+		account := a.bounded(a.desired.DNS[name])
+		if account != nil && slices.Contains(a.action.Avoid, name) {
+			last := *account
+			last.Avoided = true
+			bad = append(bad, &last)
 		} else {
 			good = append(good, account)
 		}
@@ -103,15 +111,28 @@ func (ap *applier) resolve(ctx context.Context, v spec.Value) (string, error) {
 	return ap.opts.Resolve(ctx, v)
 }
 
-func (a *attempt) report(step, detail string) { a.opts.Progress(a.action.Certificate, step, detail) }
+func (a *attempt) report(step, detail string) {
+	switch step {
+	case stepRecord:
+		a.records.add(detail)
+		return
+	case stepPublished:
+		a.published.add(detail)
+		return
+	case stepChain:
+		a.chainNote = detail
+	}
+	a.crew.stepped(a.action.Certificate, step, a.opts.Redact.Strike(firstLine(detail)))
+	a.opts.Progress(a.action.Certificate, step, detail)
+}
 
 // actor names who is behind an action: the author of the commit that asked for
 // it, the time that came, or whoever changed Vault.
 func (ap *applier) actor(reason Reason) (actor, cause string) {
 	switch reason {
-	case ReasonThreshold, ReasonExpired, ReasonUnfinished, ReasonWindow, ReasonRevoking, ReasonKeyAge, ReasonOverdue:
+	case ReasonThreshold, ReasonExpired, ReasonUnfinished, ReasonWindow, ReasonRevoking, ReasonKeyAge, ReasonOverdue, ReasonRevoked:
 		return firstOf(ap.opts.Actor, "schedule"), "schedule"
-	case ReasonDrifted, ReasonDeleted, ReasonForeign, ReasonNextKeyLost:
+	case ReasonDrifted, ReasonLeftAlone, ReasonDeleted, ReasonForeign, ReasonNextKeyLost:
 		return firstOf(ap.opts.Actor, "schedule"), "drift"
 	default:
 		return firstOf(ap.revision.Author, ap.opts.Actor, "unknown"), "spec"

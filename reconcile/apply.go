@@ -3,16 +3,12 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
-	"slices"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"certroll/spec"
+	"certroll/spec/redact"
 )
 
 const (
@@ -22,16 +18,7 @@ const (
 	// leaseRefresh is how often the lease is renewed while Apply runs, and
 	// asked for while another holds it.
 	leaseRefresh = 5 * time.Second
-	// tellEvery is how often the ledger is told while Apply runs: what ends
-	// within one such span is one commit.
-	tellEvery = 30 * time.Second
 )
-
-// Revision is where the spec came from.
-type Revision struct {
-	Commit string // "" for a plain directory
-	Author string // "Name <mail>", as the commit says
-}
 
 // Options are Apply's settings; the zero value is good.
 type Options struct {
@@ -50,6 +37,9 @@ type Options struct {
 	// Moments keeps when CAs may be asked for renewal information again; nil:
 	// nothing does, each process asks anew.
 	Moments Moments
+	// CRLs fetches the lists that say whether what is live was revoked; nil: that is
+	// not looked up.
+	CRLs CRLSource
 	// Examiner looks ahead; nil: Examine and Doctor cannot be used.
 	Examiner Examiner
 	// Anchor keeps how far the ledger had come; nil: nothing does.
@@ -58,26 +48,30 @@ type Options struct {
 	Rewound func(Breach)
 	// Resolve follows references of the spec, for keystore passwords.
 	Resolve func(context.Context, spec.Value) (string, error)
+	// Redact strikes the secrets that Resolve returned out of everything that the
+	// ledger is told; nil: none is known.
+	Redact *redact.Redactor
 }
 
 // Reconciler applies plans.
 type Reconciler struct {
-	secrets  Secrets
-	ca       CA
-	observer *Observer
-	drafts   *drafts
-	next     *nextKeys
-	scribe   *scribe
-	mooring  mooring
-	asks     *asks
-	tenancy  tenancy
-	opts     Options
-
-	problemsMu sync.Mutex // held from reading the open problems to noting what changes them
-	problems   *Problems  // as they were noted last; nil: not yet
-
-	heldMu sync.Mutex
-	held   map[string]time.Time // by the id of an event that noteHeld has told, when it came last
+	secrets    Secrets
+	ca         CA
+	observer   *Observer
+	drafts     *drafts
+	next       *nextKeys
+	leaves     *keptLeaves
+	asks       *asks
+	tenancy    tenancy
+	gate       *gate
+	absence    absence
+	orderTurns orderTurns
+	opts       Options
+	chainsRead map[string]bool // by serial: what was read for its chain by this process
+	places     places
+	crew       *crew
+	onEnded    func(Result) // is called once for each attempt that ended, from many goroutines
+	*recorder
 }
 
 // New wires a reconciler. The observer says where certroll's own state is.
@@ -85,7 +79,7 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Parallel == 0 {
+	if o.Parallel <= 0 {
 		o.Parallel = 16
 	}
 	if o.Patience == nil {
@@ -102,13 +96,23 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 			return "", errors.New("references cannot be followed here")
 		}
 	}
-	return &Reconciler{
-		secrets: secrets, ca: ca, observer: observer, opts: o,
+	r := &Reconciler{
+		secrets: secrets, ca: ca, observer: observer, opts: o, chainsRead: map[string]bool{},
 		drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		next:   &nextKeys{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
-		scribe: &scribe{flushing: semaphore.NewWeighted(1), ledger: ledger, journal: journal, now: o.Now, records: &observer.records}, mooring: mooring{anchor: o.Anchor, looking: semaphore.NewWeighted(1)},
-		asks: &asks{store: o.Moments}, held: map[string]time.Time{},
+		leaves: &keptLeaves{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
+		asks:   &asks{store: o.Moments}, gate: newGate(o.Now),
+		recorder: &recorder{
+			scribe:  &scribe{flushing: semaphore.NewWeighted(1), ledger: ledger, journal: journal, now: o.Now, records: &observer.records, redact: o.Redact},
+			mooring: mooring{anchor: o.Anchor, looking: semaphore.NewWeighted(1)},
+			now:     o.Now, rewound: o.Rewound, held: map[string]time.Time{},
+		},
 	}
+	_, r.gate.asks = ca.(accountChecker)
+	r.crew = newCrew(o.Parallel, o.Now, func(j *job) (Result, end) { return j.one(j.run, j.action) })
+	r.onEnded = func(Result) {}
+	r.onPublished, r.onTold = r.dropTold, func() {}
+	return r
 }
 
 // Observe reads what is there, with what the journal still waits to tell.
@@ -124,15 +128,20 @@ func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, befor
 }
 
 func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *Observed, stale map[string]bool, lenient bool) (*Observed, error) {
+	atWork, turn := r.crew.look() // before anything is read, see there
 	tree, fresh, err := r.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
+	unsought := r.scribe.mend(ctx, tree)
 	obs, err := r.observer.observe(ctx, desired, tree, r.opts.Now(), before, stale, lenient, r.scribe.overlay)
 	if err != nil {
 		return nil, err
 	}
+	obs.Unread = append(obs.Unread, unsought...)
+	r.setUnreadable(obs.Unread)
 	obs.Whole = fresh && len(obs.Unreadable) == 0
+	obs.AtWork, obs.turn = atWork, turn
 	return obs, nil
 }
 
@@ -141,6 +150,9 @@ type Result struct {
 	Action Action
 	Event  Event // zero where the run was interrupted
 	Err    error // nil after a success
+	// Untold is why the event is recorded neither in the journal nor in the ledger;
+	// nil where it is. What a success has written is live all the same.
+	Untold error
 }
 
 // Report is how an Apply ended.
@@ -150,6 +162,7 @@ type Report struct {
 	Held        int    // actions that were not taken up, as their issuer or DNS account failed for others
 	Overtaken   int    // actions that were not taken up, as somebody else changed what they were about
 	Commit      string // the ledger's new head; "" where nothing was to be told
+	Disk        error  // why the journal was not written, though the ledger may be; nil: it was
 }
 
 // Failed counts the actions that failed.
@@ -163,54 +176,41 @@ func (r *Report) Failed() int {
 	return n
 }
 
-// Apply does what a plan's actions say, side by side. One that fails never
-// holds up another: its failure is in the report, not in the error. When ctx
-// ends no more work is taken up, what runs is finished or dropped cleanly, and
-// the ledger is written all the same.
+// Untold counts the actions of which neither the journal nor the ledger knows.
+func (r *Report) Untold() int {
+	n := 0
+	for _, res := range r.Results {
+		if res.Untold != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Apply does what a plan's actions say, side by side, and waits for all of them.
+// One that fails never holds up another: its failure is in the report, not in the
+// error. When ctx ends no more work is taken up, what runs is finished or dropped
+// cleanly, and the ledger is written all the same.
 //
 // Under the lease it looks again at what it is about to touch, since another
 // reconciler may have had the lease in between: an action that is not what the
 // plan said any more is left alone.
 func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev Revision, actions []Action) (*Report, error) {
-	report := &Report{}
-	now := r.opts.Now()
-	err := r.noteHeld(append(heldTogether(actions, now), expiringEvents(actions, rev, now)...))
-	if err == nil && len(actionable(actions)) > 0 {
-		var run context.Context
-		var release func()
-		if run, release, err = r.holdLease(ctx); err == nil {
-			// Kept until the ledger is told: whoever has it next is to see how
-			// this went, and what is held.
-			defer release()
-			err = r.applyUnderLease(ctx, run, desired, rev, actions, report)
-		}
-	}
-	return report, errors.Join(err, r.tell(ctx, report))
+	b := r.begin(ctx, desired, rev, actions, time.Time{})
+	<-b.done
+	return &b.report, b.err
 }
 
-// applyUnderLease does it while run, which ends where the lease is lost.
-func (r *Reconciler) applyUnderLease(ctx, run context.Context, desired *spec.Spec, rev Revision, actions []Action, report *Report) error {
-	todo, err := r.stillTrue(run, desired, actions, report)
-	if err != nil {
-		return err
-	}
-	slices.SortStableFunc(todo, func(a, b Action) int { return byDeadline(r.opts.Now())(&a, &b) })
-	stop := r.tellMeanwhile(ctx, report)
-	defer stop()
-	return r.runAll(run, desired, rev, todo, report)
-}
-
-// stillTrue are the actions that a fresh look still calls for.
-func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned []Action, report *Report) ([]Action, error) {
+// stillTrue are the actions that a fresh look still calls for, and what was seen.
+func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned, todo []Action, report *Report) ([]Action, *Observed, error) {
 	before := seenBy(planned)
-	todo := actionable(planned)
 	stale := make(map[string]bool, len(todo))
 	for _, a := range todo {
 		stale[a.Certificate] = true
 	}
 	obs, err := r.ObserveAgain(ctx, desired, before, stale)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fresh := map[string]Action{}
 	for _, a := range Plan(desired, obs, r.opts.Now()) {
@@ -219,6 +219,7 @@ func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned 
 	var still []Action
 	for _, a := range todo {
 		switch now := fresh[a.Certificate]; {
+		case now.AtWork != nil:
 		case now.Kind == a.Kind && now.Secret.Version == a.Secret.Version && now.At == a.At:
 			still = append(still, now)
 		case now.Kind == KindHold:
@@ -227,7 +228,7 @@ func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned 
 			report.Overtaken++
 		}
 	}
-	return still, nil
+	return still, obs, nil
 }
 
 // seenBy is what a plan was made of, as far as its actions tell.
@@ -239,7 +240,11 @@ func seenBy(planned []Action) *Observed {
 		}
 		obs.Secrets[a.At] = a.Secret
 		if a.target != nil {
-			obs.Secrets[targetOf(a.Spec)] = *a.target
+			at := targetOf(a.Spec)
+			if a.goes != (Location{}) {
+				at = a.goes
+			}
+			obs.Secrets[at] = *a.target
 		}
 		if a.Next != nil {
 			obs.Staged[a.Certificate] = *a.Next
@@ -251,118 +256,42 @@ func seenBy(planned []Action) *Observed {
 	return obs
 }
 
-// tell brings the journal to the ledger, also where ctx has ended, and drops
-// the pending secrets whose story is told by then.
-func (r *Reconciler) tell(ctx context.Context, report *Report) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
-	defer cancel()
-	if err := r.noteRewound(); err != nil {
-		return err
-	}
-	commit, told, err := r.scribe.flush(ctx)
-	if err != nil {
-		return fmt.Errorf("writing the ledger: %w; the events are safe in the journal and are told with the next run", err)
-	}
-	report.Commit = firstOf(commit, report.Commit)
-	err = r.dropTold(ctx, told)
-	if commit != "" {
-		// The push is done: what goes wrong here is seen by the next look.
-		_, _, _ = r.snapshot(ctx)
-	}
+// tell brings the journal to the ledger, also where ctx has ended.
+func (r *Reconciler) tell(ctx context.Context) error {
+	_, err := r.publish(ctx)
 	return err
 }
 
-// tellMeanwhile tells the ledger now and then, so that a long run is seen
-// while it lasts. What fails here is tried again at the end.
-func (r *Reconciler) tellMeanwhile(ctx context.Context, report *Report) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(tellEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				_ = r.tell(ctx, report)
-			}
-		}
-	}()
-	return func() { cancel(); <-done }
-}
-
+// actionable are the actions that are to be begun.
 func actionable(actions []Action) []Action {
 	var todo []Action
 	for _, a := range actions {
-		if a.Kind != KindNone && a.Kind != KindHold {
+		if a.Kind != KindNone && a.Kind != KindHold && a.AtWork == nil {
 			todo = append(todo, a)
 		}
 	}
 	return todo
 }
 
-func (r *Reconciler) runAll(ctx context.Context, desired *spec.Spec, rev Revision, todo []Action, report *Report) error {
-	var mu sync.Mutex
-	var g errgroup.Group
-	g.SetLimit(r.opts.Parallel)
-	ap := &applier{Reconciler: r, desired: desired, revision: rev, gate: newGate(r.opts.Now)}
-	for _, action := range todo {
-		g.Go(func() error {
-			res, end := ap.admitted(ctx, action)
-			mu.Lock()
-			defer mu.Unlock()
-			switch end {
-			case endStopped:
-				report.Interrupted++
-			case endHeld:
-				report.Held++
-			default:
-				report.Results = append(report.Results, res)
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // the goroutines return none: each failure is a result
-	return r.noteHeld(ap.gate.heldEvents())
-}
-
-// noteHeld tells of what is held for many at once, each once a day, and of what
-// expires. However many these are, none is told with each pass.
-func (r *Reconciler) noteHeld(events []Event) error {
-	r.heldMu.Lock()
-	defer r.heldMu.Unlock()
-	now := r.opts.Now()
-	maps.DeleteFunc(r.held, func(_ string, last time.Time) bool { return now.Sub(last).Abs() > 2*day })
-	for _, e := range events {
-		if _, told := r.held[e.ID]; !told {
-			if err := r.scribe.note(entry{Event: e}); err != nil {
-				return err
-			}
-		}
-		r.held[e.ID] = now
-	}
-	return nil
-}
-
-// isHeld tells whether noteHeld has told of an event.
-func (r *Reconciler) isHeld(id string) bool {
-	r.heldMu.Lock()
-	defer r.heldMu.Unlock()
-	_, told := r.held[id]
-	return told
-}
-
-// dropTold removes the pending secrets whose story the ledger has.
+// dropTold removes the pending secrets whose story the ledger has, and what was
+// kept for a revocation that is done.
 func (r *Reconciler) dropTold(ctx context.Context, told []entry) error {
 	var errs []error
 	for _, e := range told {
+		if e.Forget != "" {
+			if err := r.leaves.forget(ctx, e.Event.Certificate, e.Forget); err != nil {
+				errs = append(errs, err)
+			}
+		}
 		if e.Drop == "" {
 			continue
 		}
-		if err := r.dropIfDone(ctx, e); err != nil {
+		err := r.dropIfDone(ctx, e)
+		if err != nil {
 			errs = append(errs, err)
+		}
+		if err != nil && saysAway(err) {
+			break // the others would fail alike; the next plan finds what is left
 		}
 	}
 	return errors.Join(errs...)

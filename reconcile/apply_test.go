@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -195,11 +197,12 @@ func TestCrashAtEveryCall(t *testing.T) {
 }
 
 // dyingAt lets a run die at its n-th call; tells whether it did.
-func (w *world) dyingAt(n int) (died bool) {
-	calls := 0
+func (w *world) dyingAt(n int) bool {
+	var calls atomic.Int64
+	var died atomic.Bool
 	step := func() error {
-		if calls++; calls >= n {
-			died = true
+		if calls.Add(1) >= int64(n) {
+			died.Store(true)
 			return errors.New("crash")
 		}
 		return nil
@@ -209,12 +212,12 @@ func (w *world) dyingAt(n int) (died bool) {
 	defer func() { w.vault.fail, w.ca.fail = nil, nil }()
 	obs, err := w.reconciler().Observe(context.Background(), w.desired)
 	if err != nil {
-		return died
+		return died.Load()
 	}
 	r := w.reconciler()
 	r.scribe.ledger, r.scribe.journal = &dyingLedger{w.ledger, &died}, &dyingJournal{w.journal, &died}
 	_, _ = r.Apply(context.Background(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
-	return died
+	return died.Load()
 }
 
 func checkSettled(t *testing.T, w *world) {
@@ -238,11 +241,11 @@ func checkSettled(t *testing.T, w *world) {
 
 type dyingJournal struct {
 	*memJournal
-	dead *bool
+	dead *atomic.Bool
 }
 
 func (j *dyingJournal) Append(line []byte) error {
-	if *j.dead {
+	if j.dead.Load() {
 		return errors.New("crash")
 	}
 	return j.memJournal.Append(line)
@@ -250,7 +253,15 @@ func (j *dyingJournal) Append(line []byte) error {
 
 type dyingLedger struct {
 	*memLedger
-	dead *bool
+	dead *atomic.Bool
+}
+
+// Commit pushes nothing of what a dead process has in memory.
+func (l *dyingLedger) Commit(ctx context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (string, error) {
+	if l.dead.Load() {
+		return "", errors.New("crash")
+	}
+	return l.memLedger.Commit(ctx, message, edit)
 }
 
 func TestFailureKeepsWhatIsLiveAndBacksOff(t *testing.T) {

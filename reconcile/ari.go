@@ -9,19 +9,6 @@ import (
 	"time"
 )
 
-// RenewalInfo is what the CA said of when to renew one certificate (RFC 9773
-// section 4.2), and what was made of it.
-type RenewalInfo struct {
-	Serial      string    `json:"serial"`       // the certificate it speaks of
-	Start       time.Time `json:"window_start"` // the CA's suggested window
-	End         time.Time `json:"window_end"`
-	Explanation string    `json:"explanation"` // an https URL where the CA says why, or ""
-	// RenewAt is the moment of the window that was chosen, once for all.
-	RenewAt time.Time `json:"renew_at"`
-	// CheckedAt is when the CA was first seen to say so.
-	CheckedAt time.Time `json:"checked_at"`
-}
-
 // ariID is a certificate's identifier in renewal information (RFC 9773 section
 // 4.1): its issuer's key identifier and its serial; "" where it has none.
 func ariID(leaf *x509.Certificate) string {
@@ -68,7 +55,7 @@ func newRenewalInfo(name string, l *Live, start, end time.Time, explanation stri
 // latestRenewal is when a certificate is renewed at the latest, whatever the CA
 // suggests.
 func latestRenewal(l *Live) time.Time {
-	return l.NotAfter.Add(-l.Lifetime() / leastBefore).UTC().Truncate(time.Second)
+	return l.renewalEnd().Add(-l.Lifetime() / leastBefore).UTC().Truncate(time.Second)
 }
 
 // chooseMoment picks a moment of a window: spread over its first half, so that
@@ -83,28 +70,3 @@ func chooseMoment(name string, i *RenewalInfo) time.Time {
 	}
 	return at
 }
-
-// same tells whether the CA says the same of the same certificate.
-func (i *RenewalInfo) same(other *RenewalInfo) bool {
-	if i == nil || other == nil {
-		return i == other
-	}
-	return i.Serial == other.Serial && i.Start.Equal(other.Start) && i.End.Equal(other.End) && i.Explanation == other.Explanation
-}
-
-// of is the information where it speaks of l, else nil.
-func (i *RenewalInfo) of(l *Live) *RenewalInfo {
-	if i == nil || l == nil || i.Serial != l.Serial {
-		return nil
-	}
-	return i
-}
-
-// inside tells whether an order sent now counts as coordinated by ARI.
-func (i *RenewalInfo) inside(now time.Time) bool {
-	return i != nil && !now.Before(i.Start) && now.Before(i.End)
-}
-
-// urgent tells that the window had ended when it was first seen: the CA wants
-// the certificate replaced, as it does before it revokes it.
-func (i *RenewalInfo) urgent() bool { return i != nil && !i.End.After(i.CheckedAt) }

@@ -1,12 +1,16 @@
 package reconcile
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"math/big"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"certroll/spec"
 )
 
 func TestRenewalInfoIsJudged(t *testing.T) {
@@ -53,6 +57,31 @@ func TestRenewalInfoIsJudged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lateCA says of every certificate that its window is over, as a CA does whose
+// renewal information is stale.
+type lateCA struct{ *simCA }
+
+func (ca lateCA) RenewalInfo(context.Context, *spec.Issuer, string) (start, end time.Time, explanation string, again time.Time, err error) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	return ca.now().Add(-2 * time.Hour), ca.now().Add(-time.Hour), "", ca.now().Add(6 * time.Hour), nil
+}
+
+// TestStaleRenewalInfo: a CA that always says "now" is followed once in a tenth of the
+// life of a short-lived certificate, and not into its limits.
+func TestStaleRenewalInfo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 1, 160*time.Hour, time.Hour, crowd(1, "example.com")...)
+		s.port = lateCA{s.ca}
+		s.start()
+		s.until(160 * time.Hour)
+		s.stop()
+		if n := s.ca.counts.orders; n < 5 || n > 11 || s.ca.counts.refused > 0 {
+			t.Errorf("%d orders in a life, %d refused; want one for each tenth of it at most", n, s.ca.counts.refused)
+		}
+	})
 }
 
 // TestMomentIsChosenOnce: the same whenever it is drawn, spread over the first
@@ -131,10 +160,15 @@ func TestReplaces(t *testing.T) {
 		replaces string
 		exempt   Exemption
 	}{
-		"inside the window":     {func(*view) {}, 51*day + time.Hour, "aki.01", ExemptARI},
-		"after the window":      {func(*view) {}, 53 * day, "aki.01", ExemptRenewal},
-		"nothing suggested":     {func(v *view) { v.record.RenewalInfo = nil }, 61 * day, "", ExemptRenewal},
-		"another issuer block":  {func(v *view) { v.secret.Live.Issuer = "old" }, 51*day + time.Hour, "", ExemptRenewal},
+		"inside the window": {func(*view) {}, 51*day + time.Hour, "aki.01", ExemptARI},
+		"after the window":  {func(*view) {}, 53 * day, "aki.01", ExemptRenewal},
+		"nothing suggested": {func(v *view) { v.record.RenewalInfo = nil }, 61 * day, "", ExemptRenewal},
+		"a renamed block":   {func(v *view) { v.secret.Live.Issuer = "old" }, 51*day + time.Hour, "aki.01", ExemptARI},
+		"another account": {func(v *view) {
+			team := *v.desired.Issuers["ca"]
+			team.Name, team.Account = "old", "team"
+			v.desired.Issuers["old"], v.secret.Live.Issuer = &team, "old"
+		}, 51*day + time.Hour, "", ExemptRenewal},
 		"another CA":            {func(v *view) { v.secret.Live.Directory = "https://old.example/dir" }, 51*day + time.Hour, "", ""},
 		"other names":           {func(v *view) { v.secret.Live.NamesDigest = namesDigest([]string{"old.example.com"}) }, 53 * day, "aki.01", ""},
 		"no identifier":         {func(v *view) { v.secret.Live.ARI = "" }, 53 * day, "", ExemptRenewal},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"certroll/spec"
+	"certroll/spec/credential"
 )
 
 // attempt is one run of one action. Its steps share one signature; each looks
@@ -16,6 +17,7 @@ import (
 type attempt struct {
 	*applier
 	action Action
+	began  time.Time
 	draft  *draft
 	pair   pair
 	live   *Live // what is live after it
@@ -23,14 +25,27 @@ type attempt struct {
 	orderURL    string            // the last order that was asked for
 	orders      int               // made in this attempt, and given up by it
 	passedOver  []PassedOver      // DNS accounts that failed before another worked
+	records     records           // the names that TXT records went to
+	chainNote   string            // why the chain is not the one that was wanted
+	published   records           // the DNS accounts that answered for a name
 	credentials map[string]string // the versions of the DNS accounts' credentials before it
 	said        *RenewalInfo      // of what is live after it
 	revoked     string            // the serial that was revoked
 	settled     string            // the serial that waits for it no more
+	drift       string            // what became of a version that somebody else wrote
+	refusedCert bool              // the CA issued a certificate that was not written
 	unrevoked   *Revocation       // what still has to be
 	notRevoked  error             // why
+	unkept      error             // why what is to be revoked is not kept
+	forgets     string            // the serial that was kept and is no more needed
 	unread      error             // why the staged key is not used
 	unstaged    error             // why the next one is not staged
+	unswept     []string          // TXT records of earlier runs that could not be removed
+	swept       bool              // those of orders that were given up
+	left        []LeftBehind      // where tidied: what stays of secrets that were moved away from
+	tidied      bool              // those were looked at
+	deleted     []string          // of them
+	untidied    []string          // why some could not be
 }
 
 type step struct {
@@ -40,25 +55,32 @@ type step struct {
 
 // The steps of an attempt that asks the CA for a certificate.
 var orderSteps = []step{
+	{"account", (*attempt).checkAccount},
 	{"prepare", (*attempt).prepare},
 	{"order", (*attempt).order},
 	{"verify", (*attempt).verify},
+	{"keep", (*attempt).keepReplaced},
 	{"write", (*attempt).write},
 	{"stage", (*attempt).stageDrafted},
 	{"describe", (*attempt).describe},
+	{"previous", (*attempt).tidyPrevious},
 	{"revoke", (*attempt).revokeReplaced},
 	{"ask", (*attempt).askRenewalInfo},
+	{"sweep", (*attempt).sweepInherited},
 }
 
 // The steps that finish what an earlier run had come to write, as that run
 // meant it.
 var resumeSteps = []step{
 	{"verify", (*attempt).verify},
+	{"keep", (*attempt).keepReplaced},
 	{"write", (*attempt).write},
 	{"stage", (*attempt).stageDrafted},
 	{"describe", (*attempt).describe},
+	{"previous", (*attempt).tidyPrevious},
 	{"revoke", (*attempt).revokeReplaced},
 	{"ask", (*attempt).askRenewalInfo},
+	{"sweep", (*attempt).sweepInherited},
 }
 
 func (a *attempt) runSteps(ctx context.Context, steps []step) error {
@@ -66,6 +88,7 @@ func (a *attempt) runSteps(ctx context.Context, steps []step) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		a.crew.stepped(a.action.Certificate, s.name, "")
 		if err := s.run(a, ctx); err != nil {
 			return err
 		}
@@ -85,8 +108,12 @@ func (a *attempt) unfinished(ctx context.Context) error {
 		a.draft = d
 		return a.runSteps(ctx, resumeSteps)
 	}
-	if err := a.drafts.drop(ctx, a.action.Certificate); err != nil {
+	if err := a.discard(ctx); err != nil {
 		return err
+	}
+	if !renewsAt(a.action.Spec, a.now()) {
+		a.live = a.knownLive() // what somebody wrote is left alone, as the next plan notes
+		return nil
 	}
 	if a.action.Secret.Owner == a.action.Certificate {
 		return a.repair(ctx)
@@ -96,28 +123,25 @@ func (a *attempt) unfinished(ctx context.Context) error {
 
 // verify looks at what came before any of it is written.
 func (a *attempt) verify(ctx context.Context) error {
-	chain, err := parseChain([]byte(a.draft.Chain))
+	p, err := sentPair([]byte(a.draft.Chain), a.draft.Key, a.now())
 	if err == nil {
-		a.pair = pair{chain: chain, key: a.draft.Key}
-		err = a.pair.check(a.draft.Names, a.now())
+		err = p.check(a.draft.Names, a.now())
+	}
+	if err == nil {
+		err = a.chainLasts(p)
 	}
 	if err != nil {
-		// The order is spent: with its pending secret kept, every later attempt
-		// would be handed the same certificate.
-		if dropErr := a.drafts.drop(ctx, a.action.Certificate); dropErr != nil {
-			err = errors.Join(err, dropErr)
-		}
-		return &failure{class: ClassCARejected, err: fmt.Errorf(
-			"checking the certificate that %s sent for %s: %w; it was not written, what is live stays", a.draft.Issuer, a.action.Certificate, err)}
+		return a.unfit(ctx, err)
 	}
+	a.pair = p
 	return nil
 }
 
 // write puts the pair where its readers look, following the version that was
 // seen. A run that died right after the write finds its own fields there.
-func (a *attempt) write(ctx context.Context) error {
+func (a *attempt) write(attempt context.Context) error {
 	// From here on stopping half way would only leave more to mend.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(attempt), writeTimeout)
 	defer cancel()
 	d := a.draft
 	seen, err := a.observer.Secret(ctx, d.At)
@@ -130,8 +154,10 @@ func (a *attempt) write(ctx context.Context) error {
 		if version, err = a.writeFields(ctx); err != nil {
 			return err
 		}
-	} else if err := a.knowAgain(ctx); err != nil {
+	} else if found, known, err := a.knowAgain(ctx); err != nil {
 		return err
+	} else if !known {
+		return a.overtaken(attempt, found)
 	}
 	a.live = a.liveOf(d, version)
 	return nil
@@ -145,7 +171,10 @@ func (a *attempt) writeFields(ctx context.Context) (int, error) {
 	if n := a.draft.Next; n != nil {
 		material.NextKeyDigest = n.digest
 	}
-	data, err := a.action.Spec.Vault.Fields.Render(material, func(v spec.Value) (string, error) { return a.resolve(ctx, v) })
+	data, err := a.action.Spec.Vault.Fields.Render(material, func(v spec.Value) (string, error) { return a.password(ctx, v) })
+	if errors.Is(err, spec.ErrFields) {
+		return 0, a.burn(ctx, err)
+	}
 	if err != nil {
 		return 0, &failure{class: ClassConfig, err: err}
 	}
@@ -156,19 +185,41 @@ func (a *attempt) writeFields(ctx context.Context) (int, error) {
 	return a.secrets.Write(ctx, a.draft.At.Mount, a.draft.At.Path, data, a.draft.CAS)
 }
 
-// knowAgain tells whether the version that is there is the one this draft was
-// about to write.
-func (a *attempt) knowAgain(ctx context.Context) error {
+// password resolves the password of a keystore. For a new secret one that ends
+// in a line break is refused, as the mistake that it is. Where a secret is live
+// its consumers may open the keystore with just that text, and go on doing so.
+func (a *attempt) password(ctx context.Context, v spec.Value) (string, error) {
+	text, err := a.resolve(ctx, v)
+	if err != nil || v.Source == spec.Literal || a.draft.CAS > 0 {
+		return text, err
+	}
+	return text, credential.Check(v.Where(), text, credential.Token)
+}
+
+// burn destroys the draft of fields that cannot be made. Whoever writes the
+// fields could otherwise ask the same key one question with each commit; the
+// next attempt has another key, and a changed spec does not end its wait.
+func (a *attempt) burn(ctx context.Context, err error) error {
+	if dropErr := a.discard(ctx); dropErr != nil {
+		err = errors.Join(err, dropErr)
+	}
+	return &failure{class: ClassConfig, stands: true, err: fmt.Errorf(
+		"%w; the key was destroyed and nothing was written, what is live stays; mend vault.fields, and run certroll retry %s to try at once", err, a.action.Certificate)}
+}
+
+// knowAgain tells which version is there, and whether it is the one that this draft
+// was about to write.
+func (a *attempt) knowAgain(ctx context.Context) (version int, known bool, err error) {
 	d := a.draft
 	data, version, err := a.secrets.Read(ctx, d.At.Mount, d.At.Path)
-	if err != nil {
-		return err
-	}
-	if version == d.CAS+1 && dataDigest(data) == d.DataDigest {
-		return nil
-	}
-	// Without its draft the next plan judges what is there for itself.
-	if err := a.drafts.drop(ctx, a.action.Certificate); err != nil {
+	return version, err == nil && version == d.CAS+1 && dataDigest(data) == d.DataDigest, err
+}
+
+// overtaken gives the draft up, as somebody else has written meanwhile. Without it
+// the next plan judges what is there for itself.
+func (a *attempt) overtaken(ctx context.Context, version int) error {
+	d := a.draft
+	if err := a.discard(ctx); err != nil {
 		return err
 	}
 	return &failure{class: ClassVault, denied: true, err: fmt.Errorf(
@@ -190,6 +241,8 @@ func (a *attempt) liveOf(d *draft, version int) *Live {
 	if l.KeySince.IsZero() {
 		l.KeySince = l.IssuedAt
 	}
+	l.setChain(a.pair.chain, a.ownLive())
+	l.ChainNote = a.chainNote
 	if old := a.action.Secret.Live; old != nil && old.KeyDigest == l.KeyDigest {
 		l.File = old.File // by whose word the key was made, see changesHands
 	}

@@ -31,32 +31,43 @@ const (
 // Around expiry the wait is a tenth of the time to it at most, and of the time
 // since it: what expired long ago, as the domain is gone, is asked for daily.
 //
-// A rate limit's own word is kept exactly, up to eight days; a CA that breaks it
-// again and again is asked less often, as after any other failure.
+// The upstream's word is a hint and bounded by the steps here: never earlier than
+// the first step (a time of 0, or a date gone by for a clock that is ahead, would
+// have the CA asked again at once), and never later than longestSaid. Around expiry
+// the word of a CA that is away is cut to a third of the time that is left: it is a
+// guess, while a rate limit is a rule that asking earlier breaks. Within these bounds a rate
+// limit's word is kept exactly; a CA that breaks its own word again and again is
+// asked less often, as after any other failure.
 //
 // It is a pure function of values that are kept in the record, so that neither
 // a restart nor a crash loop shortens it. The jitter is derived from name and
 // failures and only ever lengthens the wait, by up to a tenth.
 func backoff(name string, failures int, class Class, last, said, notAfter time.Time) time.Time {
-	if !last.IsZero() {
-		said = sooner(said, last.Add(longestSaid))
-	}
+	after := func(wait time.Duration) time.Time { return last.Add(wait + jitter(name, failures, wait/10)) }
 	if class == ClassRateLimited && !said.IsZero() && failures < pageAfter {
-		return said
+		return later(after(backoffSteps[0]), hinted(said, last, longestSaid))
 	}
 	wait := backoffSteps[min(max(failures, 1), len(backoffSteps))-1]
+	most := longestSaid
 	switch class {
 	case ClassCAA, ClassCARejected, ClassPaused:
 		wait = personWait
 	}
 	if left := notAfter.Sub(last); !notAfter.IsZero() && class != ClassPaused {
 		wait = min(wait, max(left.Abs()/10, leastWait))
+		if class != ClassRateLimited {
+			most = min(most, max(left.Abs()/3, leastWait))
+		}
 	}
-	until := last.Add(wait + jitter(name, failures, wait/10))
-	if said.After(until) {
+	return later(after(wait), hinted(said, last, most))
+}
+
+// hinted is the upstream's word, at most so long after the failure.
+func hinted(said, last time.Time, most time.Duration) time.Time {
+	if last.IsZero() || said.IsZero() {
 		return said
 	}
-	return until
+	return sooner(said, last.Add(most))
 }
 
 // jitter is a share of span that is the same for the same name and number.

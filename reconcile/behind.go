@@ -40,23 +40,15 @@ func pauseNote(s *situation, l *Live) (Action, bool) {
 	}
 	switch {
 	case off && (was == nil || was.Reason != s.spec.Renewal.Reason || !sameTime(was.Until, optional(s.spec.Renewal.Until))):
-		return note(ReasonPauseBegan, "renewal.auto is off"+pauseText(s.spec)+"; it expires "+l.NotAfter.UTC().Format(time.DateOnly))
+		return note(ReasonPauseBegan, "renewal.auto is off"+pauseText(s.spec)+"; it expires "+l.End().UTC().Format(time.DateOnly))
 	case off && !was.Overdue && !s.due().at.After(s.now):
-		return note(ReasonOverdue, "it would be renewed now, and renewal.auto is off"+pauseText(s.spec)+"; it expires "+l.NotAfter.UTC().Format(time.DateOnly))
+		return note(ReasonOverdue, "it would be renewed now, and renewal.auto is off"+pauseText(s.spec)+"; it expires "+l.End().UTC().Format(time.DateOnly))
 	case !off && was != nil && s.spec.Renewal.Auto:
 		return note(ReasonPauseEnded, "renewal.auto is on again")
 	case !off && was != nil:
 		return note(ReasonPauseEnded, "the pause"+pauseText(s.spec)+" is over: it is renewed again")
 	}
 	return Action{}, false
-}
-
-func optional(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }
 
 // behind says how a record differs from what it should be; "" where it does not.
@@ -71,6 +63,12 @@ func behind(s *situation, l *Live) string {
 		return "what failed is not asked for any more"
 	case r.Live == nil || r.Live.Serial != l.Serial:
 		return "its record speaks of another certificate"
+	case r.Gone != nil && s.secret.Readable:
+		return "what was deleted is there again"
+	case s.pending != nil && s.pending.Stray:
+		return "a write that reached Vault late left a pending secret, whose key is destroyed"
+	case s.leftChanged() != "":
+		return s.leftChanged()
 	}
 	var changed []string
 	note := func(field string, same bool) {
@@ -114,23 +112,32 @@ func failsToOrder(r *Record) bool {
 	return r != nil && r.LastFailure != nil && r.LastFailure.Operation.Orders()
 }
 
-func sameTime(a, b *time.Time) bool {
-	if a == nil || b == nil {
-		return a == b
+// knownLive is what certroll wrote last: by the metadata, else by the record.
+func (a *attempt) knownLive() *Live {
+	if s := a.action.Secret; s.Live != nil && s.Owner == a.action.Certificate {
+		return keepNames(s.Live, a.recordLive())
 	}
-	return a.Equal(*b)
+	return a.recordLive()
 }
 
 // catchUp makes the record anew from what Vault's metadata says of the live
 // pair. A pending secret of an attempt that is not wanted any more goes.
 func (a *attempt) catchUp(ctx context.Context) error {
+	if a.action.Reason == ReasonLeftAlone {
+		a.live = a.knownLive()
+		return nil
+	}
 	live := *keepNames(a.action.Secret.Live, a.recordLive())
 	if names := a.action.Spec.Names(); namesDigest(names) == live.NamesDigest {
 		live.Names = names
 	}
 	a.live = &live
-	if r := a.action.Record; r != nil && r.State == StateFailing {
-		return a.drafts.drop(ctx, a.action.Certificate)
+	if err := a.tidyPrevious(ctx); err != nil {
+		return err
+	}
+	stray := a.action.pending != nil && a.action.pending.Stray
+	if r := a.action.Record; stray || r != nil && r.State == StateFailing {
+		return a.discard(ctx)
 	}
 	return nil
 }

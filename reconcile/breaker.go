@@ -5,50 +5,26 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"certroll/spec"
 )
 
 // breakAfter is how many certificates in a row an issuer or a DNS account
 // fails for until it is held as a whole: one problem is not hundreds.
 const breakAfter = 3
 
-// subject is what can be in trouble for many certificates at once:
-// "issuer.NAME" or "dns.NAME".
-type subject string
-
-func issuerSubject(name string) subject  { return subject("issuer." + name) }
-func accountSubject(name string) subject { return subject("dns." + name) }
-
-// unreadableSubject is all that certificates have in Vault and nobody can look
-// at: it is mostly one policy that leaves them out.
-const unreadableSubject subject = "unreadable"
-
-// limitSubject is a registered domain at an issuer. Most limits of a CA are
-// about names: when they are spent others may still be issued for.
-func limitSubject(issuer, domain string) subject {
-	return subject("issuer." + issuer + " for " + domain)
-}
-
 // askedSubjects are what an action has to do with besides its DNS accounts.
 func askedSubjects(a *Action) []subject { return issuerSubjects(a.Issuer.Name, a.Spec.Names()) }
 
-// issuerSubjects are an issuer, and its limits on the domains of names.
-func issuerSubjects(issuer string, names []string) []subject {
-	list := []subject{issuerSubject(issuer)}
-	for _, d := range registered(names) {
-		list = append(list, limitSubject(issuer, d))
-	}
-	return list
-}
-
 // known are the troubles that there are now.
-func known(obs *Observed, history []Event) map[subject]*trouble {
-	found := troubles(history)
+func known(desired *spec.Spec, obs *Observed, history []Event) map[subject]*trouble {
+	found, z := map[subject]*trouble{}, zonedBy(desired)
+	for _, e := range history {
+		addTrouble(found, z.fair(e))
+	}
 	mended(found, obs.Credentials)
 	return found
 }
-
-// account is the DNS account that the subject is, if it is one.
-func (s subject) account() (name string, ok bool) { return strings.CutPrefix(string(s), "dns.") }
 
 // trouble is a run of equal failures of one subject, with no success since.
 type trouble struct {
@@ -56,11 +32,14 @@ type trouble struct {
 	message      string    // of the last one
 	first, last  time.Time // failures
 	certificates []string  // that failed, each once
+	sources      []string  // of them, each once, see sourceOf
+	owner        Owner     // of the last one
 	probes       int       // that failed since it is held
 	by           string    // the certificate of the last one
 	until        time.Time // the other side's own word, zero where it gave none
 	credentials  string    // of a DNS account: their versions at the last failure; "": not known
 	asked        []asked   // by a person to try again since the last failure
+	mends        bool      // what the last one failed with is something else now, in this plan
 }
 
 // asked is a certificate that a person wants tried again at once.
@@ -73,8 +52,43 @@ type asked struct {
 // under way side by side when the subject began to fail.
 const sameTry = time.Minute
 
-// open tells whether the subject is held as a whole.
-func (t *trouble) open() bool { return t != nil && len(t.certificates) >= breakAfter }
+// sourceOf is where a failure comes from: the block of a certificate (instances
+// of for_each are "block.key") and the registered domains of its names. What
+// one block does wrong for one domain is no evidence against what others use.
+func sourceOf(certificate string, names []string) string {
+	block, _, _ := strings.Cut(certificate, ".")
+	return block + " " + strings.Join(sortedSet(registered(names)), " ")
+}
+
+// open tells whether the subject is held as a whole: it failed for breakAfter
+// certificates of different sources. That an ACME account is refused is
+// the CA's own word and needs to be heard once.
+func (t *trouble) open() bool {
+	return t != nil && len(t.sources) >= breakAfter || t.ofAccount()
+}
+
+// ofAccount tells whether it is the issuer's ACME account that is refused.
+func (t *trouble) ofAccount() bool { return t != nil && t.owner == OwnerAccount }
+
+// openFor tells whether the subject is held for a certificate: as a whole, or
+// as breakAfter certificates of just its source have failed.
+func (t *trouble) openFor(certificate string, names []string) bool {
+	if t.open() || t.count() < breakAfter {
+		return t.open()
+	}
+	return len(t.sources) == 1 && t.sources[0] == sourceOf(certificate, names)
+}
+
+// holds tells whether the subject is held for this action.
+func (t *trouble) holds(a *Action) bool { return t.openFor(a.Certificate, a.Spec.Names()) }
+
+// count is how many certificates it failed for.
+func (t *trouble) count() int {
+	if t == nil {
+		return 0
+	}
+	return len(t.certificates)
+}
 
 // probeAt is when the next certificate may try. deadline is the nearest expiry
 // among those that wait.
@@ -91,6 +105,12 @@ func (t *trouble) retried(certificate string, now time.Time) bool {
 	})
 }
 
+// mayBeMended tells whether a probe may go at once, as what the last one failed
+// with is something else now.
+func (t *trouble) mayBeMended(now time.Time) bool {
+	return t.mends && (t.class != ClassRateLimited || !t.until.After(now))
+}
+
 // troubles reads from the events, oldest first, who is in trouble now. Their
 // order is the ledger's, so that a retry counts by where it stands and not by
 // the clock of the machine that it came from.
@@ -101,40 +121,57 @@ func (t *trouble) retried(certificate string, now time.Time) bool {
 func troubles(events []Event) map[subject]*trouble {
 	found := map[subject]*trouble{}
 	for _, e := range events {
-		if e.Operation == KindDoctor || e.Operation == KindProbe {
-			continue // a look held nobody up
-		}
-		for _, p := range e.PassedOver {
-			blame(found, accountSubject(p.Account), e, p.Class, p.Message)
-		}
-		switch {
-		case e.Operation == KindRetry:
-			for _, t := range found {
-				t.asked = append(t.asked, asked{e.Certificate, e.Forced})
-			}
-		case e.Status == Success && e.Operation.Orders():
-			for _, s := range worked(e) {
-				delete(found, s)
-			}
-		case e.Status == Failed && e.Class.ofAccount() && e.DNSAccount != "":
-			blame(found, accountSubject(e.DNSAccount), e, e.Class, e.Message)
-		case e.Status == Failed && e.Class.ofIssuer() && e.Issuer != "":
-			for _, s := range failedAtIssuer(e) {
-				blame(found, s, e, e.Class, e.Message)
-			}
-		case e.Status == Failed && e.Operation.Orders() && e.Class == ClassValidation:
-			// The CA answered: its service is there.
-			if t := found[issuerSubject(e.Issuer)]; t != nil && t.class == ClassCAUnavailable {
-				delete(found, issuerSubject(e.Issuer))
-			}
-		}
+		addTrouble(found, e)
 	}
 	return found
 }
 
+// addTrouble adds the next event to what is known. Plans and the gate of a pass
+// both go by it, so that they never disagree about who is in trouble.
+func addTrouble(found map[subject]*trouble, e Event) {
+	if e.Operation == KindDoctor || e.Operation == KindProbe {
+		return // a look held nobody up
+	}
+	for _, p := range e.PassedOver {
+		if !p.Class.ofAccount() {
+			continue // it does not hold the zone: the certificate's matter
+		}
+		blame(found, accountSubject(p.Account), e, p.Class, p.Message)
+	}
+	switch {
+	case e.Operation == KindRetry:
+		for _, t := range found {
+			t.asked = append(t.asked, asked{e.Certificate, e.Forced})
+		}
+	case e.Status == Success && e.Operation.Orders():
+		for _, s := range worked(e) {
+			delete(found, s)
+		}
+	case e.Status == Failed && e.Owner == OwnerAccount && e.Issuer != "":
+		blame(found, issuerSubject(e.Issuer), e, e.Class, e.Message)
+	case e.Status == Failed && e.Class.ofAccount() && e.DNSAccount != "":
+		blame(found, accountSubject(e.DNSAccount), e, e.Class, e.Message)
+	case e.Status == Failed && e.Class.ofIssuer() && e.Issuer != "":
+		for _, s := range failedAtIssuer(e) {
+			blame(found, s, e, e.Class, e.Message)
+		}
+	case e.Status == Failed && e.Operation.Orders() && e.Class == ClassValidation:
+		// The CA answered: its service is there.
+		if t := found[issuerSubject(e.Issuer)]; t != nil && t.class == ClassCAUnavailable {
+			delete(found, issuerSubject(e.Issuer))
+		}
+	}
+}
+
 // worked are the subjects that a success speaks for.
 func worked(e Event) []subject {
-	return append(issuerSubjects(e.Issuer, e.Names), accountSubject(e.DNSAccount))
+	list := append(issuerSubjects(e.Issuer, e.Names), accountSubject(e.DNSAccount))
+	for _, name := range e.DNSAccounts {
+		if name != e.DNSAccount {
+			list = append(list, accountSubject(name))
+		}
+	}
+	return list
 }
 
 // failedAtIssuer is whom a failure of the issuer's speaks against: a rate limit
@@ -161,10 +198,15 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 		t = &trouble{class: class, first: e.Time}
 		found[s] = t
 	}
-	if t.open() && e.Time.Sub(t.last) >= sameTry {
-		t.probes++
+	held := t.count() >= breakAfter || t.open()
+	t.by, t.asked = e.Certificate, nil
+	// One that went before its turn, and failed, puts nobody else off.
+	if early := held && e.Unscheduled; !early {
+		if held && e.Time.Sub(t.last) >= sameTry {
+			t.probes++
+		}
+		t.last, t.message, t.owner = e.Time, message, e.Owner
 	}
-	t.last, t.message, t.by, t.asked = e.Time, message, e.Certificate, nil
 	if name, ok := s.account(); ok {
 		t.credentials = e.Credentials[name]
 	}
@@ -174,6 +216,9 @@ func blame(found map[subject]*trouble, s subject, e Event, class Class, message 
 	}
 	if !slices.Contains(t.certificates, e.Certificate) {
 		t.certificates = append(t.certificates, e.Certificate)
+	}
+	if source := sourceOf(e.Certificate, e.Names); !slices.Contains(t.sources, source) {
+		t.sources = append(t.sources, source)
 	}
 }
 
@@ -187,9 +232,9 @@ func mended(found map[subject]*trouble, now map[string]string) {
 	}
 }
 
-// mayBeMended lets a trouble be probed at once where the certificate that met
-// it last goes on before its own hold has ended: what it failed with is
-// something else now, which may be the cure. The end of a rate limit stands.
+// mayBeMended lets a trouble be probed at once where the certificate that met it
+// last goes on before its own hold has ended: what it failed with is something
+// else now, which may be the cure. The end of a rate limit stands.
 func mayBeMended(found map[subject]*trouble, asking []*Action, now time.Time) {
 	for _, a := range asking {
 		r := a.Record
@@ -197,15 +242,12 @@ func mayBeMended(found map[subject]*trouble, asking []*Action, now time.Time) {
 			continue
 		}
 		subjects := askedSubjects(a)
-		for _, name := range a.Spec.DNS {
+		for _, name := range a.serving() {
 			subjects = append(subjects, accountSubject(name))
 		}
 		for _, s := range subjects {
 			if t := found[s]; t != nil && t.by == a.Certificate {
-				t.last = time.Time{}
-				if t.class != ClassRateLimited {
-					t.until = time.Time{}
-				}
+				t.mends = true
 			}
 		}
 	}
@@ -233,19 +275,12 @@ func otherCredentials(was, is string) bool {
 	return false
 }
 
-// ofAccount tells whether a failure of this class is the DNS account's, and
-// not the certificate's.
-func (c Class) ofAccount() bool { return c == ClassDNSUnauthorized || c == ClassDNSUnavailable }
-
-// ofIssuer tells whether a failure of this class is the issuer's.
-func (c Class) ofIssuer() bool { return c == ClassCAUnavailable || c == ClassRateLimited }
-
 // deadlineOf is when an action has to be done: when what is live expires.
 // What was never there is taken to be wanted within some days, so that a
 // thousand new certificates do not starve one that is about to expire.
 func deadlineOf(a *Action, now time.Time) time.Time {
 	if l := a.Secret.Live; l != nil && a.Secret.Owner == a.Certificate && a.Secret.Readable {
-		return l.NotAfter
+		return l.renewalEnd()
 	}
 	return now.Add(3 * day)
 }

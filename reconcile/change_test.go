@@ -210,9 +210,9 @@ func TestChangeOfSettingsComplete(t *testing.T) {
 // TestDigestsTellApart: what stands for a text in a comparison is too long for
 // anybody to find another text that it stands for too.
 func TestDigestsTellApart(t *testing.T) {
-	desired, diags := spec.Decode([]spec.File{{Path: "a.hcl", Bytes: []byte(`
+	desired, diags := spec.Decode(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(`
 issuer "ca" {
-  directory               = "https://ca.example.com/dir"
+  directory               = "https://acme-v02.api.letsencrypt.org/directory"
   terms_of_service_agreed = true
 }
 dns "lab" { challenge = "http-01" }
@@ -245,6 +245,7 @@ func TestBlockChangesComplete(t *testing.T) {
 		"email":           func(i *spec.Issuer, _ *spec.DNSAccount) { i.Email = "other@example.com" },
 		"profile":         func(i *spec.Issuer, _ *spec.DNSAccount) { i.Profile = "shortlived" },
 		"preferred chain": func(i *spec.Issuer, _ *spec.DNSAccount) { i.PreferredChain = "Root" },
+		"processing":      func(i *spec.Issuer, _ *spec.DNSAccount) { i.Processing = 72 * time.Hour },
 		"CA bundle":       func(i *spec.Issuer, _ *spec.DNSAccount) { i.CABundle = "PEM" },
 		"EAB":             func(i *spec.Issuer, _ *spec.DNSAccount) { i.EAB = &spec.EAB{HMAC: secret} },
 		"limits": func(i *spec.Issuer, _ *spec.DNSAccount) {
@@ -253,6 +254,7 @@ func TestBlockChangesComplete(t *testing.T) {
 		"challenge":   func(_ *spec.Issuer, a *spec.DNSAccount) { a.Challenge = spec.HTTP01 },
 		"provider":    func(_ *spec.Issuer, a *spec.DNSAccount) { a.Provider = "rfc2136" },
 		"credential":  func(_ *spec.Issuer, a *spec.DNSAccount) { a.Credentials = map[string]spec.Value{"TOKEN": secret} },
+		"zones":       func(_ *spec.Issuer, a *spec.DNSAccount) { a.Zones = []string{"example.com"} },
 		"CNAME":       func(_ *spec.Issuer, a *spec.DNSAccount) { a.FollowCNAME = true },
 		"parallel":    func(_ *spec.Issuer, a *spec.DNSAccount) { a.Parallel = 9 },
 		"timeout":     func(_ *spec.Issuer, a *spec.DNSAccount) { a.Propagation.Timeout = time.Minute },
@@ -503,5 +505,50 @@ func advance(o *Observed, c *spec.Certificate, version int, serial string) {
 	o.Secrets[targetOf(c)] = s
 	if r := o.Records[c.Name]; r != nil {
 		o.Records[c.Name] = liveRecord(c, s)
+	}
+}
+
+// TestRemarksOfKeys: a key that goes elsewhere, and a credential that is handed
+// out by a certificate, are the reviewer's to see.
+func TestRemarksOfKeys(t *testing.T) {
+	was := certificate("api", "api.example.com")
+	was.Vault = spec.Target{Mount: "secret", Path: "tls/shop/api", Fields: fieldsLike(t, `{ key = cert.private_key, crt = cert.fullchain }`)}
+	remarks := func(change func(*spec.Certificate)) string {
+		now := *was
+		change(&now)
+		base, head := desire(was), desire(&now)
+		var list []string
+		for _, r := range Remarks(ChangeOf(base, head, seenLive(was), start), base, head, nil, time.Minute) {
+			list = append(list, r.Code+" "+r.Text)
+		}
+		return strings.Join(list, "\n")
+	}
+	for name, tc := range map[string]struct {
+		change func(*spec.Certificate)
+		want   []string
+	}{
+		"nothing": {func(*spec.Certificate) {}, nil},
+		"path":    {func(c *spec.Certificate) { c.Vault.Path = "tls/readable/api" }, []string{"key_elsewhere its private key goes to secret/tls/readable/api, and was at secret/tls/shop/api"}},
+		"looser":  {func(c *spec.Certificate) { c.Vault.Path = "tls/api" }, []string{"secret/tls/ is above secret/tls/shop/, and more people may read there"}},
+		"mount":   {func(c *spec.Certificate) { c.Vault.Mount = "public" }, []string{"key_elsewhere its private key goes to public/tls/shop/api"}},
+		"fields": {func(c *spec.Certificate) {
+			c.Vault.Fields = fieldsLike(t, `{ all = "${cert.private_key}${cert.fullchain}" }`)
+		},
+			[]string{"fields_changed the fields of secret/tls/shop/api change"}},
+		"preset": {func(c *spec.Certificate) { c.Vault.Fields = spec.Fields{} }, []string{"fields_changed"}},
+		"password": {func(c *spec.Certificate) {
+			c.Vault.Fields = fieldsLike(t, `{ p12 = pkcs12(env("CERTROLL_DNS_CLOUDFLARE_TOKEN")) }`)
+		},
+			[]string{"fields_changed", `reference_handed its keystore takes env("CERTROLL_DNS_CLOUDFLARE_TOKEN") as its password`}},
+	} {
+		got := remarks(tc.change)
+		if len(tc.want) == 0 && got != "" {
+			t.Errorf("%s: %s", name, got)
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s:\n%s\nwant in it: %s", name, got, want)
+			}
+		}
 	}
 }

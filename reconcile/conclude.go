@@ -15,6 +15,7 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 	e.Duration = took.Truncate(time.Millisecond).Seconds()
 	a.tellOrder(&e)
 	if err != nil {
+		a.tellUnswept(&e)
 		return a.concludeFailure(e, err, now)
 	}
 	e.Status, e.Revoked = Success, a.revoked
@@ -24,12 +25,25 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 	if a.action.Reason == ReasonOverdue {
 		e.Status = Held
 	}
+	if a.action.Reason == ReasonLeftAlone && a.action.isGone() {
+		e.Severity = SeverityPage
+	}
 	var drop string
 	if d := a.draft; d != nil {
 		e.Operation, e.Reason, e.Detail = d.Operation, d.Reason, d.Detail
 		e.Actor, e.Cause, e.Revision = d.Actor, d.Cause, d.Revision
 		e.OldSerial, e.DNSAccount = d.OldSerial, d.Account
+		if len(d.Accounts) > 1 {
+			e.DNSAccounts = d.Accounts
+		}
 		drop = a.action.Certificate
+	}
+	if a.chainNote != "" {
+		e.Detail += "; " + a.chainNote
+	}
+	if a.drift != "" {
+		e.Detail += "; " + a.drift
+		e.Severity = SeverityPage
 	}
 	if a.notRevoked != nil {
 		e.Detail += fmt.Sprintf("; serial %s is not revoked yet, which is tried again: %s", a.unrevoked.Serial, firstLine(message(a.notRevoked)))
@@ -37,6 +51,7 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 	if a.unstaged != nil {
 		e.Detail += "; its next key is not staged yet, which is tried again: " + firstLine(message(a.unstaged))
 	}
+	a.tellUnswept(&e)
 	record := a.successRecord(now)
 	if l := a.live; l != nil {
 		e.NewSerial, e.KeyDigest, e.NextKey, e.Issuer = l.Serial, l.KeyDigest, l.NextKeyDigest, l.Issuer
@@ -45,8 +60,16 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 	if a.settled != "" && a.revoked == "" {
 		e.Detail += "; it has expired meanwhile, so that nothing is left to revoke"
 	}
+	a.tellPrevious(&e)
 	e.ID = a.successID(e)
 	return e, record, drop
+}
+
+// tellUnswept tells of TXT records that a person has to remove.
+func (a *attempt) tellUnswept(e *Event) {
+	if len(a.unswept) > 0 {
+		e.Detail += "; a run that ended early left TXT records that are not removed: " + firstLine(message(errors.New(strings.Join(a.unswept, "; "))))
+	}
 }
 
 // successID derives the id of a success from what came of it, so that a run
@@ -94,6 +117,7 @@ func (a *attempt) tellOrder(e *Event) {
 	if len(a.passedOver) > 0 {
 		e.Credentials = a.credentials
 	}
+	e.Unfit = a.refusedCert
 	if a.orders > 1 {
 		e.Orders = a.orders
 	}
@@ -104,7 +128,7 @@ func (a *attempt) successRecord(now time.Time) *Record {
 		r := *a.action.Record
 		r.State, r.Hold, r.RenewAt, r.Probe, r.UpdatedAt = StateRetired, nil, nil, nil, r.next(now)
 		// What comes back under this name begins anew.
-		r.Failures, r.LastFailure, r.FailingSince, r.Severity = 0, nil, nil, ""
+		r.Failures, r.LastFailure, r.FailingSince, r.Severity, r.Undone, r.Gone = 0, nil, nil, "", nil, nil
 		if r.Live != nil {
 			r.Live = r.Live.withoutNext()
 		}
@@ -112,6 +136,15 @@ func (a *attempt) successRecord(now time.Time) *Record {
 	}
 	r := newRecord(a.action.Spec, a.action.Record, now)
 	r.Live = a.live
+	if r.LeftBehind = a.left; !a.tidied {
+		r.LeftBehind = a.movedFrom(now)
+	}
+	// What a note alone says leaves the secret as it is.
+	r.Gone = nil
+	if a.action.Reason.records() {
+		r.Gone = a.action.gone(now)
+	}
+	r.ChallengeNames = a.challengeNames()
 	if old := a.action.Record; a.failsStill() {
 		r.State, r.Severity, r.Hold = old.State, old.Severity, old.Hold
 	} else {
@@ -122,11 +155,18 @@ func (a *attempt) successRecord(now time.Time) *Record {
 	}
 	r.RenewalInfo = r.RenewalInfo.of(a.live)
 	r.RenewAt = recordedRenewal(a.action.Spec, a.live, r.RenewalInfo, now)
+	r.replaceRevoked(a.action.Record, a.live)
+	if old := a.action.Record; a.action.Reason == ReasonLeftAlone {
+		r.ForeignVersion = &a.action.Secret.Version
+	} else if old != nil && old.Live != nil && a.live != nil && old.Live.Version == a.live.Version && old.Live.Serial == a.live.Serial {
+		r.ForeignVersion = old.ForeignVersion
+	}
 	r.Revocations = a.leftToRevoke(r.Revocations)
 	if a.live != nil {
 		r.rotated(a.live.Rotate)
 	}
 	a.notePause(r, now)
+	a.noteUndone(r, now)
 	return r
 }
 
@@ -174,7 +214,8 @@ func (a *attempt) notePause(r *Record, now time.Time) {
 
 func (a *attempt) concludeFailure(e Event, err error, now time.Time) (Event, *Record, string) {
 	class := classOf(err)
-	e.Status, e.Class, e.Message = Failed, class, message(err)
+	e.Status, e.Class, e.Owner, e.Message = Failed, class, ownerOf(err), message(err)
+	e.Unscheduled = a.action.Unscheduled
 	var f *failure
 	if errors.As(err, &f) && f.denied {
 		e.Status = Denied
@@ -186,12 +227,6 @@ func (a *attempt) concludeFailure(e Event, err error, now time.Time) (Event, *Re
 	return e, record, ""
 }
 
-// pageAfter is the failure in a row from which on a person is to be woken.
-const pageAfter = 3
-
-// SeverityPage is the severity of what a person is to be woken for.
-const SeverityPage = "page"
-
 func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
 	r, digest := a.recordToFail(now)
 	old := a.action.Record
@@ -200,6 +235,9 @@ func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
 		last.Issuer = a.action.Issuer.Name
 	}
 	r.State, r.LastFailure = StateFailing, last
+	if g := a.action.gone(now); g != nil {
+		r.Gone = g
+	}
 	r.Failures, r.FailingSince = 1, &last.At
 	if old != nil && a.action.Kind.Orders() && failsToRevoke(old) {
 		old = nil // what was replaced long ago fails, and this begins to
@@ -218,7 +256,7 @@ func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
 	}
 	var notAfter time.Time
 	if l := a.action.Secret.Live; l != nil && a.action.Secret.Owner == a.action.Certificate && a.action.Kind != KindRetire {
-		r.Live, notAfter = keepNames(l, r.Live), l.NotAfter
+		r.Live, notAfter = keepNames(l, r.Live), l.renewalEnd()
 		r.RenewAt = recordedRenewal(a.action.Spec, l, r.RenewalInfo, now)
 	}
 	if n := len(r.Revocations); n > 1 && a.action.Kind == KindRevoke {
@@ -242,12 +280,18 @@ func (a *attempt) recordToFail(now time.Time) (*Record, string) {
 // hold is how long an action waits after a failure.
 func (a *attempt) hold(err error, r *Record, digest string, notAfter time.Time) *Hold {
 	last := r.LastFailure
-	until := backoff(a.action.Certificate, r.Failures, last.Class, last.At, retryAt(err), notAfter)
+	class := last.Class
+	var f *failure
+	if errors.As(err, &f) && f.passes {
+		class = ClassInternal
+	}
+	until := backoff(a.action.Certificate, r.Failures, class, last.At, retryAt(err), notAfter)
 	if paused := a.pausedFor(err, last.At); paused.After(until) {
 		until = paused
 	}
 	return &Hold{
-		Until: until.UTC().Truncate(time.Second), Class: last.Class, SpecDigest: digest, Issuer: last.Issuer, Credentials: a.credentials,
+		Stands: f != nil && f.stands,
+		Until:  until.UTC().Truncate(time.Second), Class: last.Class, SpecDigest: digest, Issuer: last.Issuer, Credentials: a.credentials, Owner: ownerOf(err),
 		Reason: fmt.Sprintf("failure %d in a row (%s): %s", r.Failures, last.Class, firstLine(last.Message)),
 	}
 }
@@ -274,9 +318,4 @@ func keepNames(l, recorded *Live) *Live {
 	c := *l
 	c.Names = recorded.Names
 	return &c
-}
-
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return s
 }

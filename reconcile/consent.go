@@ -8,14 +8,6 @@ import (
 	"time"
 )
 
-// The reasons of a revision that is held back, and of a person's consent.
-const (
-	ReasonUnsigned     Reason = "unsigned"
-	ReasonBadSignature Reason = "bad_signature"
-	ReasonRewritten    Reason = "rewritten"
-	ReasonAccepted     Reason = "accepted"
-)
-
 // Withheld is a revision that was fetched and is not taken.
 type Withheld struct {
 	Revision
@@ -26,9 +18,9 @@ type Withheld struct {
 
 // Withhold tells the ledger of it. The same revision is told once, however
 // often it is met, unless something else was in force in between.
-func (r *Reconciler) Withhold(ctx context.Context, w Withheld) error {
+func (r *recorder) Withhold(ctx context.Context, w Withheld) error {
 	err := r.scribe.note(entry{Event: Event{
-		Schema: EventSchema, ID: eventID("withheld", string(w.Reason), w.Commit, w.Old.Commit, w.Old.At.UTC().Format(time.RFC3339Nano)), Time: r.opts.Now().UTC().Truncate(time.Millisecond),
+		Schema: EventSchema, ID: eventID("withheld", string(w.Reason), w.Commit, w.Old.Commit, w.Old.At.UTC().Format(time.RFC3339Nano)), Time: r.now().UTC().Truncate(time.Millisecond),
 		Operation: KindConfig, Status: Denied, Severity: SeverityPage, Reason: w.Reason, Class: ClassConfig,
 		Actor: firstOf(w.Author, "unknown"), Cause: "spec", Revision: w.Commit, OldRevision: w.Old.Commit, Message: w.Message,
 		Detail: "the revision is held back; the last good one stays in force",
@@ -36,14 +28,15 @@ func (r *Reconciler) Withhold(ctx context.Context, w Withheld) error {
 	if err != nil {
 		return err
 	}
-	return r.tell(ctx, &Report{})
+	_, err = r.publish(ctx)
+	return err
 }
 
 // Accept writes a person's consent to a revision into the ledger, of which a
 // run that holds it back learns with its next pull. It goes straight there, as
 // Retry does.
-func (r *Reconciler) Accept(ctx context.Context, rev Revision, actor string) error {
-	now := r.opts.Now().UTC()
+func (r *recorder) Accept(ctx context.Context, rev Revision, actor string) error {
+	now := r.now().UTC()
 	e := Event{
 		Schema: EventSchema, ID: eventID("accepted", rev.Commit, actor, now.Format(time.RFC3339Nano)), Time: now.Truncate(time.Millisecond),
 		Operation: KindConfig, Status: Success, Reason: ReasonAccepted, Actor: firstOf(actor, "unknown"), Cause: "command", Revision: rev.Commit,

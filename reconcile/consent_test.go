@@ -131,7 +131,7 @@ func TestLastTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := w.reconciler().tell(t.Context(), &Report{}); err != nil {
+	if err := w.reconciler().tell(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if taken, err := LastTaken(w.snapshot(t)); err != nil || taken != (Taken{commitA, day1}) {

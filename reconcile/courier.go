@@ -277,16 +277,6 @@ func (c *courier) untold(tree fs.FS) (events []Event, fresh int, found bool, err
 	return events, fresh, found, err
 }
 
-// lookAnew is the ledger as it is now; one that cannot be had is an error.
-func (r *Reconciler) lookAnew(ctx context.Context) (tree fs.FS, head string, err error) {
-	_, fresh, err := r.snapshot(ctx)
-	if err == nil && !fresh {
-		err = errors.New("the ledger as it was seen last lacks what was told last, and it cannot be fetched now")
-	}
-	tree, head = r.scribe.seen()
-	return tree, head, err
-}
-
 // readSome reads the records of the certificates that notices are about.
 func readSome(tree fs.FS, told []Notice) (map[string]*Record, error) {
 	records := map[string]*Record{}
@@ -302,8 +292,8 @@ func readSome(tree fs.FS, told []Notice) (map[string]*Record, error) {
 			if err != nil {
 				return nil, fmt.Errorf("reading the record of %q: %w", name, err)
 			}
-			if records[name], err = UnmarshalRecord(b); err != nil {
-				return nil, err
+			if r, err := UnmarshalRecord(b); err == nil { // else see Unreadable
+				records[name] = r
 			}
 		}
 	}

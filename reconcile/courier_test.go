@@ -109,7 +109,7 @@ func (p *post) tell(events ...Event) {
 			p.t.Fatal(err)
 		}
 	}
-	if err := p.r.tell(context.Background(), &Report{}); err != nil {
+	if err := p.r.tell(context.Background()); err != nil {
 		p.t.Fatal(err)
 	}
 	if _, _, err := p.r.snapshot(context.Background()); err != nil {

@@ -36,7 +36,9 @@
 //     with an event where not.
 //   - A secret that somebody overwrote is restored from the version certroll
 //     wrote, which costs no order; it is issued again only where that version
-//     is gone.
+//     is gone. A pair stays only where an issuer of the certificate signed it,
+//     by a key that came with a certificate of certroll's: the authority key
+//     identifier is a text that anybody can write.
 //   - A retry is a person's and goes straight to the ledger, past the journal:
 //     it can simply be repeated, and a daemon may have the journal open. It ends
 //     a wait and forgets no failure, and asks nobody but the next pass.
@@ -46,9 +48,19 @@
 //   - A lease that has ended by the clock ends the work under it, before any
 //     further step and without a word from Vault: a process that was stopped
 //     does not know for how long.
-//   - With renewal.auto off only a missing certificate and an explicit
-//     rotation request are acted on: turning the renewal off means "do not
-//     touch it".
+//   - With renewal.auto off only a certificate that was never issued and an
+//     explicit rotation request are acted on: turning the renewal off means "do
+//     not touch it". What others change there is noted once.
+//   - A pass of the Loop waits for no attempt (batch, crew): an attempt may last for
+//     hours at a slow CA. What is at work is no part of a plan but for what it
+//     draws from the CA's limits, and who ends wakes the Loop. Passes that overlap
+//     share the lease, the gate, the places and the writer of the ledger.
+//   - What is ready waits in a queue and not in a goroutine, and takes a place only
+//     when the gate lets it in. One CA, or DNS account, leaves a quarter of the
+//     places to others: the alternative, not to count who takes long, would let a
+//     slow CA have any number at work.
+//   - A wave is what begins within any minute, read off events, pending secrets and
+//     what is at work. Nothing is stored for it: a restart knows the same.
 //   - What is pending or staged of a name that neither the spec nor the ledger
 //     knows is retired by what was observed alone, where that was whole. It
 //     carries its ledger's mark, since certrolls of others may share the prefix.

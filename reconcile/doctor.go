@@ -28,6 +28,16 @@ type Examiner interface {
 	Canary(ctx context.Context, account *spec.DNSAccount, name string, report func(step, detail string)) error
 }
 
+// accountExaminer is an Examiner that can ask the CA for an issuer's ACME account.
+type accountExaminer interface {
+	ExamineAccount(ctx context.Context, issuer *spec.Issuer) []error
+}
+
+// directoryExaminer is an Examiner that can compare an issuer with its CA's directory.
+type directoryExaminer interface {
+	ExamineDirectory(ctx context.Context, issuer *spec.Issuer) []error
+}
+
 // finding is what an Examiner's errors tell about themselves. About is the
 // same whenever the same is found again.
 type finding interface {
@@ -38,31 +48,6 @@ type finding interface {
 	Names() []string
 	Account() string
 	Advice() string
-}
-
-// Severity says how bad a finding is.
-type Severity string
-
-// The severities of a finding.
-const (
-	SeverityError   Severity = "error"   // a renewal will fail by it
-	SeverityWarning Severity = "warning" // it may, or one of several ways to it is shut
-	SeverityInfo    Severity = "info"    // good to know
-)
-
-// Severities are all of them, the worst first.
-var Severities = []Severity{SeverityError, SeverityWarning, SeverityInfo}
-
-// Finding is one thing that was found, with all that it touches.
-type Finding struct {
-	Severity     Severity `json:"severity"`
-	Class        Class    `json:"class"`
-	About        string   `json:"about"`        // what it was found at; with the class it is what makes it the same
-	Message      string   `json:"message"`      // what was looked at, and the other side's own words
-	Advice       string   `json:"advice"`       // what to do, or ""
-	Certificates []string `json:"certificates"` // that it touches, by name
-	Names        []string `json:"names"`        // of those, sorted
-	DNSAccount   string   `json:"dns_account"`  // at fault, or ""
 }
 
 // Examination is what was looked at and what was found.
@@ -83,6 +68,12 @@ func (x *Examination) Count(s Severity) int {
 		}
 	}
 	return n
+}
+
+// Add takes up findings of somebody else, and sorts all, the worst first.
+func (x *Examination) Add(more []Finding) {
+	x.Findings = append(x.Findings, more...)
+	sortFindings(x.Findings)
 }
 
 // ExamineOptions say what is looked at; the zero value is everything.
@@ -113,6 +104,7 @@ func (r *Reconciler) Examine(ctx context.Context, desired *spec.Spec, o ExamineO
 	defer cancel()
 	x := &examining{examiner: r.opts.Examiner, desired: desired, certificates: certificates, progress: r.opts.Progress, found: map[string]*Finding{}, zones: map[string]map[string]string{}}
 	x.look(run)
+	r.chains(run, x)
 	if !o.NoCanary {
 		x.canaries(run)
 	}
@@ -181,9 +173,21 @@ func (x *examining) look(ctx context.Context) {
 			return nil
 		})
 	}
+	for issuer, of := range x.issuers() {
+		g.Go(func() error {
+			for _, err := range x.examineIssuer(ctx, x.desired.Issuers[issuer]) {
+				f := newFinding(err)
+				if of.fallback && f.Severity == SeverityError {
+					f.Severity = SeverityWarning
+				}
+				x.note(f, of.certificates)
+			}
+			return nil
+		})
+	}
 	for account, certificates := range x.byAccount() {
 		g.Go(func() error {
-			zones, found := x.examiner.ExamineDelegation(ctx, x.desired.DNS[account], distinctNames(certificates))
+			zones, found := x.examiner.ExamineDelegation(ctx, x.desired.DNS[account], namesFor(x.desired.DNS[account], distinctNames(certificates)))
 			for _, err := range found {
 				f := newFinding(err)
 				x.note(f, touched(f, certificates))
@@ -195,6 +199,18 @@ func (x *examining) look(ctx context.Context) {
 		})
 	}
 	_ = g.Wait() // the goroutines return none
+}
+
+// examineIssuer looks at an issuer itself, as far as the Examiner can.
+func (x *examining) examineIssuer(ctx context.Context, issuer *spec.Issuer) []error {
+	var found []error
+	if asker, ok := x.examiner.(directoryExaminer); ok {
+		found = asker.ExamineDirectory(ctx, issuer)
+	}
+	if asker, ok := x.examiner.(accountExaminer); ok {
+		found = append(found, asker.ExamineAccount(ctx, issuer)...)
+	}
+	return found
 }
 
 // byIssuer groups the certificates by issuer, fallbacks too, and accounts.
@@ -216,6 +232,22 @@ func (x *examining) byIssuer() []group {
 	return groups
 }
 
+// issuers are the certificates of each issuer that is somebody's first choice
+// or fallback; fallback is set where it is nobody's first choice.
+func (x *examining) issuers() map[string]*group {
+	out := map[string]*group{}
+	for _, c := range x.certificates {
+		for i, issuer := range append([]string{c.Issuer}, c.Fallbacks...) {
+			if out[issuer] == nil {
+				out[issuer] = &group{fallback: true}
+			}
+			out[issuer].fallback = out[issuer].fallback && i > 0
+			out[issuer].certificates = append(out[issuer].certificates, c)
+		}
+	}
+	return out
+}
+
 func (x *examining) byAccount() map[string][]*spec.Certificate {
 	out := map[string][]*spec.Certificate{}
 	for _, c := range x.certificates {
@@ -235,6 +267,14 @@ func distinctNames(certificates []*spec.Certificate) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(seen))
+}
+
+// namesFor are the names that an account answers for. Of one that states its zones
+// they are those that lie there: where CNAMEs lead is seen when they are followed.
+func namesFor(account *spec.DNSAccount, names []string) []string {
+	return slices.DeleteFunc(names, func(n string) bool {
+		return !account.MayProve(n) || len(account.Zones) > 0 && !account.Holds(n)
+	})
 }
 
 // canaries writes one for each account and zone.
@@ -337,19 +377,18 @@ func newFinding(err error) Finding {
 	}
 }
 
-func sortedSet(list []string) []string {
-	out := append([]string{}, list...)
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
 func (x *examining) result(incomplete bool) *Examination {
 	out := &Examination{Certificates: len(x.certificates), Canaries: x.flown, Findings: []Finding{}, Incomplete: incomplete}
 	for _, f := range x.found {
 		out.Findings = append(out.Findings, *f)
 	}
-	slices.SortFunc(out.Findings, func(a, b Finding) int {
+	sortFindings(out.Findings)
+	return out
+}
+
+// sortFindings brings the worst first.
+func sortFindings(list []Finding) {
+	slices.SortFunc(list, func(a, b Finding) int {
 		return cmp.Or(slices.Index(Severities, a.Severity)-slices.Index(Severities, b.Severity), cmp.Compare(a.Class, b.Class), cmp.Compare(a.About, b.About))
 	})
-	return out
 }

@@ -16,15 +16,17 @@ import (
 
 // fakeExaminer finds what it is told to.
 type fakeExaminer struct {
-	mu       sync.Mutex
-	caa      func(issuer, name string) *fakeFinding
-	dns      func(account, name string) *fakeFinding
-	canary   func(account, name string) error
-	zone     func(name string) string // lab.test unless set
-	canaries []string
-	caaCalls int
-	flying   int
-	most     int // canaries at once
+	mu          sync.Mutex
+	caa         func(issuer, name string) *fakeFinding
+	dns         func(account, name string) *fakeFinding
+	issuer      func(issuer string) *fakeFinding
+	canary      func(account, name string) error
+	zone        func(name string) string // lab.test unless set
+	canaries    []string
+	caaCalls    int
+	directories []string // issuers whose directories were looked at
+	flying      int
+	most        int // canaries at once
 }
 
 type fakeFinding struct{ severity, class, about, text, account string }
@@ -56,6 +58,19 @@ func (x *fakeExaminer) ExamineCAA(_ context.Context, issuer *spec.Issuer, _ []*s
 		}
 	}
 	return out
+}
+
+func (x *fakeExaminer) ExamineDirectory(_ context.Context, issuer *spec.Issuer) []error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.directories = append(x.directories, issuer.Name)
+	if x.issuer == nil {
+		return nil
+	}
+	if f := x.issuer(issuer.Name); f != nil {
+		return []error{&discovery{fakeFinding: *f}}
+	}
+	return nil
 }
 
 func (x *fakeExaminer) ExamineDelegation(_ context.Context, account *spec.DNSAccount, names []string) (map[string]string, []error) {
@@ -391,7 +406,7 @@ func TestProblemsOfALedgerThatCannotBeRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		ledger.deaf = len(w.journal.lines) > 0 // the push works, and nothing after it
-		if err := r.tell(t.Context(), &Report{}); err != nil {
+		if err := r.tell(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

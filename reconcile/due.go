@@ -7,8 +7,6 @@ import (
 	"certroll/spec"
 )
 
-const day = 24 * time.Hour
-
 // renewAt is the moment from which a certificate is due by its threshold.
 //
 //	notBefore ───────────────────────────┬──────────────── notAfter
@@ -22,7 +20,7 @@ func renewAt(c *spec.Certificate, l *Live) (at time.Time, capped bool) {
 	if third := l.Lifetime() / 3; threshold > third {
 		threshold, capped = third, true
 	}
-	return l.NotAfter.Add(-threshold).UTC().Truncate(time.Second), capped
+	return l.renewalEnd().Add(-threshold).UTC().Truncate(time.Second), capped
 }
 
 func thresholdOf(c *spec.Certificate, l *Live) time.Duration {
@@ -49,6 +47,8 @@ func dueOf(c *spec.Certificate, l *Live, said *RenewalInfo) due {
 	if i == nil {
 		return d
 	}
+	// The CA suggests by the leaf and knows nothing of a chain that ends before it.
+	binding := c.Renewal.ThresholdStated || l.renewalEnd().Before(l.NotAfter)
 	suggested := later(i.RenewAt, l.IssuedAt.Add(settling(l)))
 	if latest := latestRenewal(l); suggested.After(latest) { // as where a clock was ahead when it was issued
 		suggested = latest
@@ -57,7 +57,7 @@ func dueOf(c *spec.Certificate, l *Live, said *RenewalInfo) due {
 	case i.urgent():
 		d = due{at: suggested, reason: ReasonRevoking, detail: "the CA wants it replaced: its suggested window ended " +
 			i.End.UTC().Format(time.RFC3339) + ", before the CA was asked, as it does when a certificate is to be revoked"}
-	case !c.Renewal.ThresholdStated || suggested.Before(at):
+	case !binding || suggested.Before(at):
 		d = due{at: suggested, reason: ReasonWindow, detail: "in the CA's suggested window, " +
 			i.Start.UTC().Format(time.RFC3339) + " to " + i.End.UTC().Format(time.RFC3339)}
 	default:
@@ -76,28 +76,18 @@ func dueOf(c *spec.Certificate, l *Live, said *RenewalInfo) due {
 func settling(l *Live) time.Duration { return min(day, l.Lifetime()/10) }
 
 func thresholdText(c *spec.Certificate, l *Live, capped bool) string {
+	expires := "it expires"
+	if l.renewalEnd().Before(l.NotAfter) {
+		expires = "its chain ends, which is before the certificate's own end " + l.NotAfter.UTC().Format(time.DateOnly)
+	}
 	switch {
 	case capped:
-		return "a third of its " + days(l.Lifetime()) + " before it expires"
+		return "a third of its " + days(l.Lifetime()) + " before " + expires
 	case c.Renewal.ThresholdPercent > 0:
-		return fmt.Sprintf("%d %% of its %s before it expires", c.Renewal.ThresholdPercent, days(l.Lifetime()))
+		return fmt.Sprintf("%d %% of its %s before %s", c.Renewal.ThresholdPercent, days(l.Lifetime()), expires)
 	default:
-		return counted(c.Renewal.ThresholdDays, "day") + " before it expires"
+		return counted(c.Renewal.ThresholdDays, "day") + " before " + expires
 	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func sooner(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // renewsAt tells whether a certificate is renewed by itself at a moment: a
@@ -110,5 +100,5 @@ func renewsAt(c *spec.Certificate, now time.Time) bool {
 // mend what makes its renewal fail.
 func window(c *spec.Certificate, l *Live) time.Duration {
 	at, _ := renewAt(c, l)
-	return l.NotAfter.Sub(at)
+	return l.renewalEnd().Sub(at)
 }

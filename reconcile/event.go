@@ -16,17 +16,6 @@ import (
 // EventSchema is the version of the event's JSON shape.
 const EventSchema = 1
 
-// Status says how an operation ended.
-type Status string
-
-// The statuses of an event.
-const (
-	Success Status = "success"
-	Failed  Status = "failure"
-	Held    Status = "held"   // due, and waiting for a stated reason
-	Denied  Status = "denied" // refused by certroll itself, to protect what is there
-)
-
 // Event is one line of the audit log. Empty fields are left out, so that a
 // line holds what there is to say and no more.
 type Event struct {
@@ -46,7 +35,8 @@ type Event struct {
 	Actor        string   `json:"actor,omitempty"` // the commit's author, the CLI user, or "schedule"
 	Cause        string   `json:"cause,omitempty"` // "spec", "schedule", "drift" or "command"
 	Revision     string   `json:"revision,omitempty"`
-	OldRevision  string   `json:"old_revision,omitempty"` // that was in force, where another is held back or accepted
+	OldRevision  string   `json:"old_revision,omitempty"` // that was in force, where another is held back or accepted; of a rewritten ledger, its head before
+	LeftBehind   string   `json:"left_behind,omitempty"`  // the secret at the path before, which is no longer renewed
 	OldSerial    string   `json:"old_serial,omitempty"`
 	NewSerial    string   `json:"new_serial,omitempty"`
 	KeyDigest    string   `json:"key_digest,omitempty"`
@@ -54,6 +44,8 @@ type Event struct {
 	Issuer       string   `json:"issuer,omitempty"`
 	Directory    string   `json:"directory,omitempty"` // the issuer's ACME directory, where it was asked
 	DNSAccount   string   `json:"dns_account,omitempty"`
+	// DNSAccounts are all that answered for a name, where more than one did.
+	DNSAccounts []string `json:"dns_accounts,omitempty"`
 	// PassedOver are the DNS accounts that were tried before DNSAccount.
 	PassedOver  []PassedOver `json:"passed_over,omitempty"`
 	VaultPath   string       `json:"vault_path,omitempty"` // mount and path
@@ -61,6 +53,7 @@ type Event struct {
 	OrderURL    string       `json:"order_url,omitempty"`
 	Orders      int          `json:"orders,omitempty"`       // made in this attempt, where more than one
 	Exempt      Exemption    `json:"exempt,omitempty"`       // from which of the CA's limits the order was
+	Unfit       bool         `json:"unfit,omitempty"`        // the CA issued a certificate for the order, and it was not written
 	FailedNames []string     `json:"failed_names,omitempty"` // that the CA looked at in vain
 	Revoked     string       `json:"revoked,omitempty"`      // the serial that was revoked
 	Endpoint    string       `json:"endpoint,omitempty"`     // that was looked at
@@ -68,6 +61,7 @@ type Event struct {
 	// failed with, by account; one that cannot be known is left out.
 	Credentials map[string]string `json:"credentials,omitempty"`
 	Class       Class             `json:"class,omitempty"`
+	Owner       Owner             `json:"owner,omitempty"`   // whose failure it is
 	Message     string            `json:"message,omitempty"` // the upstream's own words
 	Failures    int               `json:"failures,omitempty"`
 	// Recovered is how many failures in a row a success has ended.
@@ -77,6 +71,9 @@ type Event struct {
 	Duration  float64    `json:"duration_seconds,omitempty"`
 	// Forced tells that a person asked for it against the CA's own word.
 	Forced bool `json:"forced,omitempty"`
+	// Unscheduled tells that it was tried before the turn of who holds it, as a
+	// person asked for it or changed its settings: a failure holds nobody else.
+	Unscheduled bool `json:"unscheduled,omitempty"`
 	// Prev is the SHA-256 of the line before this one, without its newline;
 	// empty only in the first line of a ledger.
 	Prev string `json:"prev,omitempty"`
@@ -139,8 +136,8 @@ func auditFile(t time.Time) string {
 func auditFiles(tree fs.FS) ([]string, error) {
 	var files []string
 	years, err := fs.ReadDir(tree, auditDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if errors.Is(err, fs.ErrNotExist) || err != nil && isNoDirectory(tree, auditDir) {
+		return nil, nil // a file that is there is replaced by the next event
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listing %s: %w", auditDir, err)
@@ -182,6 +179,13 @@ func appendEvents(tree fs.FS, events []Event, now time.Time) (map[string][]byte,
 	var body []byte
 	for _, f := range files[max(0, len(files)-2):] {
 		b, err := fs.ReadFile(tree, f)
+		if errors.Is(err, fs.ErrInvalid) {
+			// One that is too large: the log goes on in the next, and the chain anew.
+			if f == target {
+				target, body = nextAuditFile(target), nil
+			}
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", f, err)
 		}
@@ -224,4 +228,12 @@ func lastLine(b []byte) []byte {
 		b = b[i+1:]
 	}
 	return b
+}
+
+// concerned are the certificates that an event names.
+func concerned(e *Event) []string {
+	if e.Certificate != "" {
+		return []string{e.Certificate}
+	}
+	return e.Certificates
 }

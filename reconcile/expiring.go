@@ -4,10 +4,6 @@ import (
 	"time"
 )
 
-// ReasonExpiring is the reason of an event about a certificate that expires
-// soon and is not renewed.
-const ReasonExpiring Reason = "expiring"
-
 // expirySoon is how long before its end it is told at most that a certificate
 // is not renewed.
 const expirySoon = 14 * day
@@ -16,14 +12,14 @@ const expirySoon = 14 * day
 // of the time that there is to renew it by the usual threshold.
 func expirySoonOf(l *Live) time.Duration { return min(expirySoon, l.Lifetime()/6) }
 
-// expiringEvents tell of what expires soon and is not in order. Their ids are of
-// the certificate in Vault: each is told once.
+// expiringEvents tell of what waits for another chain, and of what expires soon and
+// is not in order. Their ids are of the certificate in Vault: each is told once.
 func expiringEvents(actions []Action, rev Revision, now time.Time) []Event {
-	var events []Event
+	events := chainEvents(actions, rev, now)
 	for i := range actions {
 		a := &actions[i]
 		l := a.expires()
-		if a.Spec == nil || a.Record == nil || l == nil || l.NotAfter.Sub(now) > expirySoonOf(l) {
+		if a.Spec == nil || a.Record == nil || l == nil || l.End().Sub(now) > expirySoonOf(l) {
 			continue
 		}
 		if s := a.Record.Stands(now); !s.Well() {
@@ -48,14 +44,14 @@ func (a *Action) expires() *Live {
 
 func expiringEvent(a *Action, l *Live, s Standing, rev Revision, now time.Time) Event {
 	when := "it expires "
-	if !l.NotAfter.After(now) {
+	if !l.End().After(now) {
 		when = "it expired "
 	}
 	e := Event{
 		Schema: EventSchema, ID: eventID("expiring", a.Certificate, l.Serial), Time: now.UTC().Truncate(time.Millisecond),
 		Operation: KindNote, Certificate: a.Certificate, Status: Held, Reason: ReasonExpiring, Actor: "schedule", Cause: "schedule",
 		Revision: rev.Commit, OldSerial: l.Serial, Issuer: l.Issuer, VaultPath: a.At.String(), VaultVer: l.Version, Failures: a.Record.Failures,
-		Detail: when + l.NotAfter.UTC().Format(time.RFC3339) + " and is not renewed: " + standingText(a.Record, s),
+		Detail: when + l.End().UTC().Format(time.RFC3339) + " and is not renewed: " + a.standingText(s),
 	}
 	if f := a.Record.LastFailure; f != nil {
 		e.Class, e.Message, e.DNSAccount = f.Class, f.Message, f.DNSAccount
@@ -67,14 +63,25 @@ func expiringEvent(a *Action, l *Live, s Standing, rev Revision, now time.Time) 
 }
 
 // standingText says why one that is not in order is not renewed.
-func standingText(r *Record, s Standing) string {
+func (a *Action) standingText(s Standing) string {
+	r := a.Record
+	if a.AtWork != nil {
+		return "an attempt has been under way since " + a.AtWork.Since.UTC().Format(time.RFC3339)
+	}
 	switch s {
+	case StandsRevoked:
+		return r.Revoked.text()
+	case StandsDeleted:
+		return r.GoneText()
 	case StandsUnmanaged:
 		if r.Unmanaged != nil && r.Unmanaged.Reason != "" {
 			return "renewal.auto is off (" + r.Unmanaged.Reason + ")"
 		}
 		return "renewal.auto is off"
 	case StandsOverdue:
+		if r.Live != nil && r.Live.ChainKept {
+			return "its chain ends before it, and the CA offers no other one"
+		}
 		return "it is due, and nobody has tried"
 	default:
 		return "it has failed " + counted(r.Failures, "time") + " in a row"

@@ -26,7 +26,8 @@ func Explain(desired *spec.Spec, observed *Observed, now time.Time, name string)
 	if c == nil {
 		return nil, false
 	}
-	s := newCase(desired, c, observed, known(observed, credible(observed.History, now)), now)
+	s := newCase(desired, c, observed, known(desired, observed, credible(observed.History, now)), now)
+	s.longerChain = s.live() != nil && longerChain(newestChains(observed.Records), s.live())
 	verdicts := make([]Verdict, len(rules))
 	for i, r := range rules {
 		a, hit := r.decide(s)
@@ -51,6 +52,9 @@ func sawSecret(s *situation) string {
 func sawPending(s *situation) string {
 	if s.pending == nil {
 		return "no pending secret"
+	}
+	if s.pending.Stray {
+		return "a pending secret without metadata, which reached Vault late"
 	}
 	return fmt.Sprintf("a pending secret that follows version %d", s.pending.Follows)
 }
@@ -99,8 +103,11 @@ func sawDue(s *situation) string {
 	}
 	threshold, _ := renewAt(s.spec, l)
 	seen := []string{
-		"now " + s.now.UTC().Format(time.RFC3339), "expires " + l.NotAfter.UTC().Format(time.RFC3339),
+		"now " + s.now.UTC().Format(time.RFC3339), "expires " + l.End().UTC().Format(time.RFC3339),
 		"threshold reached " + threshold.Format(time.RFC3339),
+	}
+	if l.chainEndsFirst() {
+		seen[1] += " by its chain, the certificate itself " + l.NotAfter.UTC().Format(time.RFC3339)
 	}
 	if i := s.said.of(l); i != nil {
 		seen = append(seen, fmt.Sprintf("the CA suggests %s to %s, chosen %s",

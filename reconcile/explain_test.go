@@ -43,7 +43,8 @@ func TestExplain(t *testing.T) {
 		"deleted": {func(v *view) { v.secret.Readable = false }, day, "missing, up to date", map[string]string{"missing": "version 1 is deleted"}},
 		"a next key": {func(v *view) { v.c.Key.Next = true }, day, "next key, up to date", map[string]string{
 			"next key": "key.next on, none is staged, none published"}},
-		"pending": {func(v *view) { v.obs.Pending["api"] = Pending{Follows: 1} }, day, "up to date", map[string]string{"unfinished": "a pending secret that follows version 1"}},
+		"a late write": {func(v *view) { v.obs.Pending["api"] = Pending{Stray: true} }, day, "record, up to date", map[string]string{"unfinished": "without metadata"}},
+		"pending":      {func(v *view) { v.obs.Pending["api"] = Pending{Follows: 1} }, day, "up to date", map[string]string{"unfinished": "a pending secret that follows version 1"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -215,14 +215,14 @@ func crash(w *world, at string, calls *int) {
 		go func() { // one action in a goroutine whose panic is the process's end
 			defer close(dead)
 			defer func() { _ = recover() }()
-			ap := &applier{Reconciler: r, desired: w.desired, gate: newGate(w.opts.Now)}
+			ap := &applier{Reconciler: r, desired: w.desired, gate: newGate(w.opts.Now).begin(&spec.Spec{}, &Observed{})}
 			ap.one(context.Background(), a)
 		}()
 		<-dead
 		break
 	}
 	// What it had told by then is told with the next start.
-	_ = r.tell(context.Background(), &Report{})
+	_ = r.tell(context.Background())
 }
 
 // TestUnreadableVault plans nothing, orders nothing, tells nothing false.

@@ -174,21 +174,34 @@ func (v *memVault) Destroy(_ context.Context, mount, path string) error {
 
 // memCA signs what it is asked for.
 type memCA struct {
-	mu       sync.Mutex
-	key      *ecdsa.PrivateKey
-	cert     *x509.Certificate
-	serial   int64
-	orders   map[string][]string
-	issued   map[string][]byte
-	revoked  []uint
-	now      func() time.Time
-	lifetime time.Duration
-	fail     func(op string, n int) error // n counts the calls of that op
-	calls    map[string]int
-	wrong    func(*x509.Certificate)                           // spoils what is signed
-	dns      func(account string) error                        // nil: every account works
-	info     func(certID string) (start, end, again time.Time) // nil: the CA offers no renewal information
-	replaced []string                                          // what orders carried
+	mu        sync.Mutex
+	key       *ecdsa.PrivateKey
+	cert      *x509.Certificate
+	serial    int64
+	orders    map[string][]string
+	issued    map[string][]byte
+	revoked   []uint
+	now       func() time.Time
+	lifetime  time.Duration
+	fail      func(op string, n int) error // n counts the calls of that op
+	calls     map[string]int
+	wrong     func(*x509.Certificate)                           // spoils what is signed
+	dns       func(account string) error                        // nil: every account works
+	info      func(certID string) (start, end, again time.Time) // nil: the CA offers no renewal information
+	replaced  []string                                          // what orders carried
+	answer    []byte                                            // the chain of each order; nil: its own
+	mid       *x509.Certificate                                 // signs in place of the root; nil: the root does
+	midKey    *ecdsa.PrivateKey
+	chainNote string   // what is reported of the chain; "": nothing
+	chains    []string // the preferred chains of the issuers that orders were finished for
+	// publishes are the DNS accounts that are reported to have answered for a name.
+	publishes []string
+	resend    func(chain []byte) []byte // what is sent of a chain, each time anew; nil: as it is
+	account   func() error              // of CheckAccount; nil: every account is in order
+	answers   func(url string) string   // what finishing an order answers; nil: nothing
+	swept     []string                  // what was finished, and removed
+	sweptBy   []string                  // issuer and accounts of each removal
+	stay      []string                  // what RemoveAnswers cannot remove
 }
 
 type caError struct {
@@ -198,8 +211,15 @@ type caError struct {
 	text    string
 	account string
 	names   []string
+	owner   string
+	working bool // the CA is at work on the order
+	badKey  bool
 }
 
+func (e *caError) BadKey() bool { return e.badKey }
+
+func (e *caError) Processing() bool   { return e.working }
+func (e *caError) Owner() string      { return e.owner }
 func (e *caError) Error() string      { return e.text }
 func (e *caError) Class() string      { return e.class }
 func (e *caError) RetryAt() time.Time { return e.at }
@@ -255,9 +275,15 @@ func (ca *memCA) Order(_ context.Context, issuer *spec.Issuer, names []string, r
 	return url, replaces != "", nil
 }
 
-func (ca *memCA) Finish(ctx context.Context, _ *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, report func(string, string)) ([]byte, string, []error, error) {
+func (ca *memCA) Finish(ctx context.Context, issuer *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, report func(string, string)) ([]byte, string, []error, error) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
+	if ca.answers != nil {
+		report("answers", ca.answers(url))
+	}
+	if ctx.Err() == nil {
+		ca.swept = append(ca.swept, "finish "+url)
+	}
 	if err := ca.called("finish"); err != nil {
 		return nil, "", nil, err
 	}
@@ -271,17 +297,63 @@ func (ca *memCA) Finish(ctx context.Context, _ *spec.Issuer, url string, csr []b
 	if err != nil {
 		return nil, "", passed, err
 	}
+	if ca.answer != nil {
+		ca.issued[url] = ca.answer
+	}
 	if chain := ca.issued[url]; chain != nil {
-		return chain, account, passed, nil
+		return ca.sent(chain), account, passed, nil
 	}
 	req, err := x509.ParseCertificateRequest(csr)
 	if err != nil {
 		return nil, "", passed, err
 	}
 	report("ca", "signing")
+	ca.chains = append(ca.chains, issuer.PreferredChain)
+	if ca.chainNote != "" {
+		report(stepChain, ca.chainNote)
+	}
+	for _, name := range ca.publishes {
+		report(stepPublished, name)
+	}
 	chain := ca.sign(req.DNSNames, req.PublicKey)
 	ca.issued[url] = chain
-	return chain, account, passed, nil
+	return ca.sent(chain), account, passed, nil
+}
+
+// RemoveAnswers notes what is to be removed.
+func (ca *memCA) RemoveAnswers(ctx context.Context, issuer *spec.Issuer, accounts []*spec.DNSAccount, answers []string, _ func(string, string)) ([]string, error) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := ca.called("remove"); err != nil {
+		return nil, err
+	}
+	by := issuer.Name
+	for _, account := range accounts {
+		by += " dns." + account.Name
+	}
+	ca.sweptBy = append(ca.sweptBy, by)
+	ca.swept = append(ca.swept, fmt.Sprintf("remove %s through %d", strings.Join(answers, ", "), len(accounts)))
+	return ca.stay, nil
+}
+
+func (ca *memCA) sent(chain []byte) []byte {
+	if ca.resend == nil {
+		return chain
+	}
+	return ca.resend(chain)
+}
+
+func (ca *memCA) CheckAccount(context.Context, *spec.Issuer) error {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	ca.calls["account"]++
+	if ca.account == nil {
+		return nil
+	}
+	return ca.account()
 }
 
 // validate is the first account that works.
@@ -327,12 +399,41 @@ func (ca *memCA) sign(names []string, pub crypto.PublicKey) []byte {
 	if ca.wrong != nil {
 		ca.wrong(leaf)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, ca.cert, pub, ca.key)
+	signer, key := ca.cert, ca.key
+	if ca.mid != nil {
+		signer, key = ca.mid, ca.midKey
+	}
+	der, err := x509.CreateCertificate(rand.Reader, leaf, signer, pub, key)
 	if err != nil {
 		panic(err)
 	}
-	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	return append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})...)
+	return append(pemOf(der), pemOf(signer.Raw)...)
+}
+
+func pemOf(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}) }
+
+// signBy has the CA sign by an intermediate that ends at a moment. One with the key
+// of the last one takes its place in chains that were sent before.
+func (ca *memCA) signBy(t testing.TB, end time.Time, sameKey bool) *x509.Certificate {
+	t.Helper()
+	if ca.midKey == nil || !sameKey {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ca.midKey = key
+	}
+	ca.serial++
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(ca.serial), SubjectKeyId: []byte("test intermediate"), Subject: pkix.Name{CommonName: "test intermediate"}, IsCA: true,
+		BasicConstraintsValid: true, NotBefore: ca.cert.NotBefore, NotAfter: end, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, ca.cert, ca.midKey.Public(), ca.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ca.mid, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	return ca.mid
 }
 
 func (ca *memCA) Revoke(_ context.Context, _ *spec.Issuer, _ []byte, reason uint) error {

@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"certroll/spec"
@@ -20,7 +22,7 @@ const leastTurn = time.Hour
 // nothing, and begins with the first one again once a renewal has worked.
 func issuerFor(desired *spec.Spec, c *spec.Certificate, r *Record, l *Live, found map[subject]*trouble, now time.Time) (i *spec.Issuer, failing time.Time) {
 	first := desired.Issuers[c.Issuer]
-	if len(c.Fallbacks) == 0 || c.Renewal.FallbackAfter <= 0 || l != nil && l.NotAfter.Sub(now) > window(c, l)/2 {
+	if len(c.Fallbacks) == 0 || c.Renewal.FallbackAfter <= 0 || l != nil && l.renewalEnd().Sub(now) > window(c, l)/2 {
 		return first, failing
 	}
 	if r != nil && r.FailingSince != nil && r.LastFailure != nil && r.LastFailure.Class.anotherIssuerMayHelp() {
@@ -46,7 +48,7 @@ func turnOf(c *spec.Certificate, l *Live, since time.Time) time.Duration {
 	if l == nil {
 		return after
 	}
-	return max(min(after, window(c, l)/2, l.NotAfter.Sub(since)/2), leastTurn)
+	return max(min(after, window(c, l)/2, l.renewalEnd().Sub(since)/2), leastTurn)
 }
 
 // longestTrouble is how long an issuer that is held as a whole is known at least
@@ -73,20 +75,9 @@ func failsForMany(c *spec.Certificate, found map[subject]*trouble) (since time.T
 func turnFromEnd(c *spec.Certificate, l *Live, now time.Time) int {
 	end, turn := time.Unix(0, 0), c.Renewal.FallbackAfter
 	if l != nil {
-		end, turn = l.NotAfter, max(min(turn, window(c, l)/2), leastTurn)
+		end, turn = l.renewalEnd(), max(min(turn, window(c, l)/2), leastTurn)
 	}
 	return int(end.Sub(now).Abs()/turn) % (len(c.Fallbacks) + 1)
-}
-
-// anotherIssuerMayHelp tells whether a failure of this class may be one of the
-// CA alone.
-func (c Class) anotherIssuerMayHelp() bool {
-	switch c {
-	case ClassCAA, ClassRateLimited, ClassValidation, ClassCARejected, ClassPaused, ClassCAUnavailable, ClassConfig:
-		return true
-	default:
-		return false
-	}
 }
 
 // issuers are a certificate's issuers, the preferred one first.
@@ -98,11 +89,41 @@ func issuersOf(desired *spec.Spec, c *spec.Certificate) []*spec.Issuer {
 	return list
 }
 
+// issuerOf is the issuer block that stands for the CA and account which a
+// certificate was made with; nil where there is none any more. The name of a
+// block is what people edit: where it is gone, or means another CA now, the
+// certificate's own issuers at that CA go first, and any other of it after them.
+func issuerOf(desired *spec.Spec, c *spec.Certificate, l *Live) *spec.Issuer {
+	return issuerAt(desired, c, l.Issuer, l.Directory)
+}
+
+func issuerAt(desired *spec.Spec, c *spec.Certificate, name, directory string) *spec.Issuer {
+	if i := desired.Issuers[name]; i != nil && (i.Directory == directory || directory == "") {
+		return i
+	}
+	if directory == "" {
+		return nil
+	}
+	var all []*spec.Issuer
+	if c != nil {
+		all = issuersOf(desired, c)
+	}
+	for _, other := range slices.Sorted(maps.Keys(desired.Issuers)) {
+		all = append(all, desired.Issuers[other])
+	}
+	for _, i := range all {
+		if i != nil && i.Directory == directory {
+			return i
+		}
+	}
+	return nil
+}
+
 // fallenBack tells whether what is live came from an issuer of the list that
 // is not the preferred one.
 func fallenBack(desired *spec.Spec, c *spec.Certificate, l *Live) *spec.Issuer {
 	for _, i := range issuersOf(desired, c)[1:] {
-		if i != nil && i.Name == l.Issuer && i.Directory == l.Directory {
+		if i != nil && i == issuerOf(desired, c, l) {
 			return i
 		}
 	}

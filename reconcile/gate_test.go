@@ -16,14 +16,29 @@ func gateAction(name string, accounts ...string) *Action {
 	return &Action{Kind: KindRenew, Certificate: name, Spec: c, Issuer: &spec.Issuer{Name: "ca"}}
 }
 
+// enter waits until the action is let in, as a crew does by its queue. In a bubble
+// it costs no time.
+func (p *gatePass) enter(ctx context.Context, a *Action) (leave func(Event), in end) {
+	for {
+		if leave, in = p.try(a, func() bool { return true }); in != endWaits {
+			return leave, in
+		}
+		select {
+		case <-ctx.Done():
+			return nil, endStopped
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // TestGateStartsSlowly: three at once until one has worked, then everybody.
 func TestGateStartsSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(time.Now)
+		g := newGate(time.Now).begin(&spec.Spec{}, &Observed{})
 		var in atomic.Int64
 		for i := range 10 {
 			go func() {
-				if g.enter(t.Context(), gateAction(string(rune('a'+i)), "lab")) == endDone {
+				if _, got := g.enter(t.Context(), gateAction(string(rune('a'+i)), "lab")); got == endDone {
 					in.Add(1)
 				}
 			}()
@@ -32,7 +47,8 @@ func TestGateStartsSlowly(t *testing.T) {
 		if in.Load() != slowStart {
 			t.Errorf("%d are in, want %d", in.Load(), slowStart)
 		}
-		g.leave(subjectsOf(gateAction("a", "lab")), succeeded(0, "a", "lab"))
+		g.leave(subjectsOf(gateAction("a", "lab")), "ca", succeeded(0, "a", "lab"))
+		time.Sleep(time.Second)
 		synctest.Wait()
 		if in.Load() != 10 {
 			t.Errorf("%d are in after a success, want all 10", in.Load())
@@ -44,24 +60,28 @@ func TestGateStartsSlowly(t *testing.T) {
 // and what runs on another account is not.
 func TestGateShuts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(time.Now)
+		g := newGate(time.Now).begin(&spec.Spec{}, &Observed{})
 		for _, name := range []string{"a", "b", "c"} {
-			if g.enter(t.Context(), gateAction(name, "lab")) != endDone {
+			if _, got := g.enter(t.Context(), gateAction(name, "lab")); got != endDone {
 				t.Fatalf("%s was not let in", name)
 			}
 		}
 		var ends []end
-		go func() { ends = append(ends, g.enter(t.Context(), gateAction("d", "lab"))) }()
+		go func() {
+			_, got := g.enter(t.Context(), gateAction("d", "lab"))
+			ends = append(ends, got)
+		}()
 		synctest.Wait()
 		for _, name := range []string{"a", "b", "c"} {
-			g.leave(subjectsOf(gateAction(name, "lab")), failed(0, name, ClassDNSUnavailable, "lab", "timeout"))
+			g.leave(subjectsOf(gateAction(name, "lab")), "ca", failed(0, name, ClassDNSUnavailable, "lab", "timeout"))
 		}
+		time.Sleep(time.Second)
 		synctest.Wait()
 		if len(ends) != 1 || ends[0] != endHeld {
 			t.Errorf("who waited got %v", ends)
 		}
 		two := gateAction("e", "lab", "dr")
-		if g.enter(t.Context(), two) != endDone || len(two.Avoid) != 1 || two.Avoid[0] != "lab" {
+		if _, got := g.enter(t.Context(), two); got != endDone || len(two.Avoid) != 1 || two.Avoid[0] != "lab" {
 			t.Errorf("with a second account it avoids %v", two.Avoid)
 		}
 		if es := g.heldEvents(); len(es) != 1 || es[0].Class != ClassDNSUnavailable || es[0].Message != "timeout" || es[0].Detail != "dns.lab failed for 3 certificates in a row; 1 more were not tried, one at a time tries it again" {
@@ -73,37 +93,108 @@ func TestGateShuts(t *testing.T) {
 // TestGateOfOneDomain: a limit that names the domain keeps out its
 // certificates and no other ones.
 func TestGateOfOneDomain(t *testing.T) {
-	g := newGate(time.Now)
+	g := newGate(time.Now).begin(&spec.Spec{}, &Observed{})
 	for _, name := range []string{"a", "b", "c"} {
-		if g.enter(t.Context(), gateAction(name, "lab")) != endDone {
+		if _, got := g.enter(t.Context(), gateAction(name, "lab")); got != endDone {
 			t.Fatal("not let in")
 		}
-		g.leave(subjectsOf(gateAction(name, "lab")), failed(0, name, ClassRateLimited, "", "too many certificates for example.com"))
+		g.leave(subjectsOf(gateAction(name, "lab")), "ca", failed(0, name, ClassRateLimited, "", "too many certificates for example.com"))
 	}
 	other := gateAction("x", "lab")
 	other.Spec.Domains[0].ASCII = "x.example.org"
-	if got := g.enter(t.Context(), other); got != endDone {
+	if _, got := g.enter(t.Context(), other); got != endDone {
 		t.Errorf("another domain: %v", got)
 	}
-	if got := g.enter(t.Context(), gateAction("d", "lab")); got != endHeld {
+	if _, got := g.enter(t.Context(), gateAction("d", "lab")); got != endHeld {
 		t.Errorf("the domain: %v", got)
 	}
 }
 
-func TestGateLetsGoWhenStopped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		g := newGate(time.Now)
-		for range slowStart {
-			g.enter(ctx, gateAction("a", "lab"))
+// TestGateOfAnAccountAtTwoCAs: who stands at one CA keeps nobody from another CA,
+// though no certificate has worked with their DNS account yet.
+func TestGateOfAnAccountAtTwoCAs(t *testing.T) {
+	g := newGate(time.Now).begin(&spec.Spec{}, &Observed{})
+	in := func(name, issuer string) end {
+		a := gateAction(name, "lab")
+		a.Issuer.Name = issuer
+		_, in := g.try(a, func() bool { return true })
+		return in
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		if got := in(name, "slow"); got != endDone {
+			t.Fatalf("%s was not let in", name)
 		}
-		var got end
-		go func() { got = g.enter(ctx, gateAction("b", "lab")) }()
-		synctest.Wait()
-		cancel()
-		synctest.Wait()
-		if got != endStopped {
-			t.Errorf("got %v", got)
+	}
+	if got := in("d", "slow"); got != endWaits {
+		t.Errorf("one more at the slow CA: %v", got)
+	}
+	for i, want := range []end{endDone, endDone, endDone, endWaits} {
+		if got := in(string(rune('e'+i)), "good"); got != want {
+			t.Errorf("the %d. at the other one: %v", i+1, got)
+		}
+	}
+}
+
+// TestGateOfTwoAccounts: the history blames the second account, and this pass
+// finds the first one broken. With every account in trouble the certificates
+// that are left are held, and none waits; one that has a third account goes on.
+func TestGateOfTwoAccounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var history []Event
+		for _, name := range []string{"x", "y", "z"} {
+			history = append(history, failed(0, name, ClassDNSUnauthorized, "b", "403"))
+		}
+		g := newGate(time.Now).begin(&spec.Spec{}, &Observed{History: history})
+		for _, name := range []string{"c0", "c1", "c2"} {
+			a := gateAction(name, "a", "b")
+			leave, got := g.enter(t.Context(), a)
+			if got != endDone {
+				t.Fatalf("%s was not let in", name)
+			}
+			leave(failed(time.Hour, name, ClassDNSUnauthorized, "a", "403"))
+		}
+		if _, got := g.enter(t.Context(), gateAction("c3", "a", "b")); got != endHeld {
+			t.Errorf("with no account that works: %v, want it held", got)
+		}
+		third := gateAction("c4", "a", "b", "c")
+		if _, got := g.enter(t.Context(), third); got != endDone || len(third.Avoid) != 2 {
+			t.Errorf("with a third account: %v, avoiding %v", got, third.Avoid)
+		}
+		probe := gateAction("c5", "b")
+		probe.Probes = []subject{accountSubject("b")}
+		if _, got := g.enter(t.Context(), probe); got != endDone {
+			t.Errorf("the plan's probe: %v", got)
 		}
 	})
+}
+
+// TestGateIsOneForPassesThatOverlap: what one pass finds out holds for the
+// other, and is forgotten when both are over, as the history knows it then.
+func TestGateIsOneForPassesThatOverlap(t *testing.T) {
+	g := newGate(time.Now)
+	first, second := g.begin(&spec.Spec{}, &Observed{}), g.begin(&spec.Spec{}, &Observed{})
+	var leaves []func(Event)
+	for _, name := range []string{"a", "b", "c"} {
+		leave, got := first.enter(t.Context(), gateAction(name, "lab"))
+		if got != endDone {
+			t.Fatal("not let in")
+		}
+		leaves = append(leaves, leave)
+	}
+	for i, name := range []string{"a", "b", "c"} {
+		e := failed(0, name, ClassDNSUnavailable, "lab", "timeout")
+		e.ID = name
+		leaves[i](e)
+	}
+	if _, got := second.enter(t.Context(), gateAction("d", "lab")); got != endHeld {
+		t.Errorf("in the other pass: %v", got)
+	}
+	if _, got := g.begin(&spec.Spec{}, &Observed{}).enter(t.Context(), gateAction("e", "lab")); got != endHeld {
+		t.Errorf("in a pass that began meanwhile, and whose plan knows nothing of it: %v", got)
+	}
+	late := gateAction("f", "lab")
+	late.Probes = []subject{accountSubject("lab")}
+	if _, got := second.enter(t.Context(), late); got != endHeld {
+		t.Errorf("a probe that was planned before the last failure: %v", got)
+	}
 }

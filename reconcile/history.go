@@ -3,6 +3,7 @@ package reconcile
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"io/fs"
@@ -21,6 +22,7 @@ type historyCache struct {
 	mu   sync.Mutex
 	seed maphash.Seed
 	seen map[string]cachedEvents // nil: nothing yet
+	lost []Breach                // files and lines that the last read could not read
 }
 
 type cachedEvents struct {
@@ -29,6 +31,7 @@ type cachedEvents struct {
 	since  time.Time // from when on they were read
 	events []Event   // oldest first
 	whole  bool      // the file holds no older one
+	lost   []Breach
 }
 
 // readHistory reads the events of the ledger since a moment, oldest first.
@@ -49,45 +52,58 @@ func (c *historyCache) read(tree fs.FS, since time.Time) ([]Event, error) {
 	if before == nil {
 		c.seed = maphash.MakeSeed()
 	}
-	c.seen = map[string]cachedEvents{}
+	c.seen, c.lost = map[string]cachedEvents{}, nil
 	var parts [][]Event
 	for _, f := range slices.Backward(files) {
 		b, err := fs.ReadFile(tree, f)
+		if errors.Is(err, fs.ErrInvalid) {
+			c.lost = lose(c.lost, f, 0, err.Error())
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", f, err)
 		}
-		one, err := c.file(before[f], b, since)
-		if err != nil {
-			return nil, fmt.Errorf("%s in the ledger: %w", f, err)
-		}
+		one := c.file(f, before[f], b, since)
 		c.seen[f] = one
+		c.lost = append(c.lost, one.lost[:min(len(one.lost), mostFindings-len(c.lost))]...)
 		parts = append(parts, one.events)
 		if !one.whole {
 			break
 		}
 	}
 	slices.Reverse(parts)
-	return slices.DeleteFunc(slices.Concat(parts...), func(e Event) bool { return e.Time.Before(since) }), nil
+	told := map[string]bool{} // a line that is there twice is one event
+	return slices.DeleteFunc(slices.Concat(parts...), func(e Event) bool {
+		twice := e.ID != "" && told[e.ID]
+		told[e.ID] = true
+		return twice || e.Time.Before(since)
+	}), nil
+}
+
+// unreadable is what the last read could not read.
+func (c *historyCache) unreadable() []Breach {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.lost)
 }
 
 // file reads one file: of one that has grown, what is new.
-func (c *historyCache) file(was cachedEvents, b []byte, since time.Time) (cachedEvents, error) {
+func (c *historyCache) file(name string, was cachedEvents, b []byte, since time.Time) cachedEvents {
 	now := cachedEvents{length: len(b), text: maphash.Bytes(c.seed, b), since: since}
 	grown := was.length > 0 && was.length <= len(b) && !since.Before(was.since) && maphash.Bytes(c.seed, b[:was.length]) == was.text
+	lines := 0
 	if grown {
-		b = b[was.length:]
+		lines = bytes.Count(b[:was.length], []byte("\n"))
+		b, now.lost = b[was.length:], slices.Clone(was.lost)
 	}
-	younger, whole, err := eventsSince(b, since)
-	if err != nil {
-		return cachedEvents{}, err
-	}
+	younger, whole := eventsSince(b, since, func(line int, err error) { now.lost = lose(now.lost, name, lines+line, err.Error()) })
 	slices.Reverse(younger)
 	now.events, now.whole = younger, whole
 	if grown {
 		old := slices.DeleteFunc(slices.Clone(was.events), func(e Event) bool { return e.Time.Before(since) })
 		now.events, now.whole = append(old, younger...), was.whole && whole
 	}
-	return now, nil
+	return now
 }
 
 // credible are events as they may be reckoned with: what a clock that was ahead
@@ -112,15 +128,15 @@ func credible(events []Event, now time.Time) []Event {
 
 // eventsSince reads a file's lines from its end until one is older; whole
 // tells that none was.
-func eventsSince(b []byte, since time.Time) (newestFirst []Event, whole bool, err error) {
-	whole, err = eachBackward(b, func(e Event) bool {
+func eventsSince(b []byte, since time.Time, lost func(int, error)) (newestFirst []Event, whole bool) {
+	whole = eachBackward(b, lost, func(e Event) bool {
 		if !e.Time.Before(since) {
 			newestFirst = append(newestFirst, e)
 		}
 		// A run tells what it did some time after it did it.
 		return !e.Time.Before(since.Add(-day))
 	})
-	return newestFirst, whole, err
+	return newestFirst, whole
 }
 
 // backward hands over the ledger's events from the newest back, for as long as
@@ -132,14 +148,13 @@ func backward(tree fs.FS, more func(Event) bool) error {
 	}
 	for _, f := range slices.Backward(files) {
 		b, err := fs.ReadFile(tree, f)
+		if errors.Is(err, fs.ErrInvalid) {
+			continue // see Unreadable
+		}
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", f, err)
 		}
-		whole, err := eachBackward(b, more)
-		if err != nil {
-			return fmt.Errorf("%s in the ledger: %w", f, err)
-		}
-		if !whole {
+		if !eachBackward(b, func(int, error) {}, more) {
 			return nil
 		}
 	}
@@ -147,17 +162,19 @@ func backward(tree fs.FS, more func(Event) bool) error {
 }
 
 // eachBackward hands over one file's events; whole tells that all were asked for.
-func eachBackward(b []byte, more func(Event) bool) (whole bool, err error) {
+// A line that is no event is passed over, and lost is told its number and why.
+func eachBackward(b []byte, lost func(line int, err error), more func(Event) bool) (whole bool) {
 	for b = bytes.TrimRight(b, "\n"); len(b) > 0; b = bytes.TrimRight(b, "\n") {
 		line := lastLine(b)
 		b = b[:len(b)-len(line)]
 		var e Event
 		if err := json.Unmarshal(line, &e); err != nil {
-			return false, fmt.Errorf("reading an event: %w", err)
+			lost(1+bytes.Count(b, []byte("\n")), err)
+			continue
 		}
 		if !more(e) {
-			return false, nil
+			return false
 		}
 	}
-	return true, nil
+	return true
 }

@@ -34,18 +34,17 @@ func TestHistory(t *testing.T) {
 		files map[string][]time.Duration
 		extra string // behind the last line of the newest file
 		want  string // ids
-		err   string
 	}{
-		"no file":          {nil, "", "", ""},
-		"an empty file":    {map[string][]time.Duration{"audit/2026/11.jsonl": nil}, "", "", ""},
-		"all young":        {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour, 2 * time.Hour, time.Hour}}, "", "3h0m0s 2h0m0s 1h0m0s", ""},
-		"over a month":     {map[string][]time.Duration{"audit/2026/10.jsonl": {300 * time.Hour, 100 * time.Hour}, "audit/2026/11.jsonl": {time.Hour}}, "", "100h0m0s 1h0m0s", ""},
-		"an old one first": {map[string][]time.Duration{"audit/2026/11.jsonl": {500 * time.Hour, 2 * time.Hour}}, "", "2h0m0s", ""},
+		"no file":          {nil, "", ""},
+		"an empty file":    {map[string][]time.Duration{"audit/2026/11.jsonl": nil}, "", ""},
+		"all young":        {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour, 2 * time.Hour, time.Hour}}, "", "3h0m0s 2h0m0s 1h0m0s"},
+		"over a month":     {map[string][]time.Duration{"audit/2026/10.jsonl": {300 * time.Hour, 100 * time.Hour}, "audit/2026/11.jsonl": {time.Hour}}, "", "100h0m0s 1h0m0s"},
+		"an old one first": {map[string][]time.Duration{"audit/2026/11.jsonl": {500 * time.Hour, 2 * time.Hour}}, "", "2h0m0s"},
 		// An outage of Git has events told late: an older one stands behind.
-		"told late":                 {map[string][]time.Duration{"audit/2026/11.jsonl": {500 * time.Hour, 3 * time.Hour, 200 * time.Hour, time.Hour}}, "", "3h0m0s 1h0m0s", ""},
-		"of a clock that ran ahead": {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour}, "audit/2036/01.jsonl": {-87600 * time.Hour, time.Hour}}, "", "3h0m0s -87600h0m0s 1h0m0s", ""},
-		"torn":                      {map[string][]time.Duration{"audit/2026/11.jsonl": {time.Hour}}, `{"schema":1,"id`, "", "audit/2026/11.jsonl in the ledger: reading an event"},
-		"not reached":               {map[string][]time.Duration{"audit/2026/10.jsonl": {500 * time.Hour}, "audit/2026/11.jsonl": {400 * time.Hour, time.Hour}}, "", "1h0m0s", ""},
+		"told late":                 {map[string][]time.Duration{"audit/2026/11.jsonl": {500 * time.Hour, 3 * time.Hour, 200 * time.Hour, time.Hour}}, "", "3h0m0s 1h0m0s"},
+		"of a clock that ran ahead": {map[string][]time.Duration{"audit/2026/11.jsonl": {3 * time.Hour}, "audit/2036/01.jsonl": {-87600 * time.Hour, time.Hour}}, "", "3h0m0s -87600h0m0s 1h0m0s"},
+		"torn":                      {map[string][]time.Duration{"audit/2026/11.jsonl": {time.Hour}}, `{"schema":1,"id`, "1h0m0s"},
+		"not reached":               {map[string][]time.Duration{"audit/2026/10.jsonl": {500 * time.Hour}, "audit/2026/11.jsonl": {400 * time.Hour, time.Hour}}, "", "1h0m0s"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -54,12 +53,6 @@ func TestHistory(t *testing.T) {
 				f.Data = append(f.Data, tc.extra...)
 			}
 			events, err := readHistory(tree, start.Add(-historySpan))
-			if tc.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.err) {
-					t.Errorf("error %v", err)
-				}
-				return
-			}
 			if err != nil {
 				t.Fatal(err)
 			}

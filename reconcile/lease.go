@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -62,6 +63,10 @@ func (r *Reconciler) holdLease(ctx context.Context) (run context.Context, releas
 	t := &r.tenancy
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.users > 0 && (t.lost.Err() != nil || t.over(r.opts.Now())) {
+		return nil, nil, &failure{class: ClassVault, err: errors.New(
+			"the lease was lost, and what was at work under it has not ended yet: nothing is begun until it has")}
+	}
 	if t.users == 0 {
 		until, err := r.awaitLease(ctx)
 		if err != nil {

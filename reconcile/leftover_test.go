@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"certroll/spec"
@@ -185,9 +186,10 @@ func TestStagedByAnotherAMomentAgo(t *testing.T) {
 	c.Key.Next = true
 	w.desired.Certificates = []*spec.Certificate{c}
 	r, actions := w.planned()
-	died := true // before it can tell
+	var died atomic.Bool
+	died.Store(true) // before it can tell
 	r.scribe.ledger, r.scribe.journal = &dyingLedger{w.ledger, &died}, &dyingJournal{w.journal, &died}
-	if _, err := r.Apply(t.Context(), w.desired, Revision{}, actions); err != nil || len(w.keysOfState()) != 1 || len(w.journal.lines) > 0 {
+	if _, err := r.Apply(t.Context(), w.desired, Revision{}, actions); err == nil || len(w.keysOfState()) != 1 || len(w.journal.lines) > 0 {
 		t.Fatalf("%q are there, %d entries, %v", w.keysOfState(), len(w.journal.lines), err)
 	}
 	w.desired.Certificates = nil

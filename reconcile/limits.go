@@ -3,28 +3,10 @@ package reconcile
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
-	"golang.org/x/net/publicsuffix"
-
 	"certroll/spec"
-)
-
-// Exemption says from which of its limits a CA frees a renewal.
-// https://letsencrypt.org/docs/rate-limits/#limit-exemptions-for-renewals
-type Exemption string
-
-// The exemptions.
-const (
-	// ExemptARI is a renewal sent inside its suggested window with "replaces"
-	// (RFC 9773 section 5): free of the limits on orders and certificates.
-	ExemptARI Exemption = "ari"
-	// ExemptRenewal is another certificate for the very same names: free of
-	// the limits on orders and on certificates per domain.
-	ExemptRenewal Exemption = "renewal"
 )
 
 // limitKey names one bucket of one CA.
@@ -61,7 +43,7 @@ func (b *book) usesOf(i *spec.Issuer, names []string, free Exemption) []limitUse
 			uses = append(uses, limitUse{key, limit, fmt.Sprintf("%d %s per %s", limit.Burst, what, days(limit.Window))})
 		}
 	}
-	account := b.accounts.of(i.Directory, i.Name)
+	account := b.accounts.ofIssuer(i)
 	if free == "" {
 		add(ordersKey(i.Directory, account), l.Orders, "new orders of one account")
 		for _, d := range registered(names) {
@@ -91,66 +73,57 @@ func failedKey(directory, account, name string) limitKey {
 	return limitKey{limitFailedValidations, directory + " " + account, name}
 }
 
-// registered are the registered domains of names, each once: what CAs count
-// certificates by. An address counts as itself, or as its /64.
-func registered(names []string) []string {
-	var domains []string
-	for _, n := range names {
-		d := registeredDomain(n)
-		if !slices.Contains(domains, d) {
-			domains = append(domains, d)
-		}
-	}
-	return domains
-}
-
-func registeredDomain(name string) string {
-	if ip, err := netip.ParseAddr(name); err == nil {
-		if ip.Is4() {
-			return ip.String()
-		}
-		prefix, err := ip.Prefix(64)
-		if err != nil {
-			return name
-		}
-		return prefix.String()
-	}
-	name = strings.TrimPrefix(name, "*.")
-	if d, err := publicsuffix.EffectiveTLDPlusOne(name); err == nil {
-		return d
-	}
-	return name
-}
-
-// accounts are the ACME accounts of the spec's issuers, by directory and issuer.
-// Issuers that differ in no more than their profile share one, and its limits.
+// accounts are the ACME accounts of the spec's issuers, each by the name of the first
+// issuer that has it: by directory and issuer, by what makes an account one, and by
+// the directory alone where it has one account. Issuers that differ in no more than
+// their profile share one, and its limits.
 type accounts map[string]string
 
 func accountsOf(desired *spec.Spec) accounts {
-	first, all := map[string]string{}, accounts{}
+	all, several := accounts{}, map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(desired.Issuers)) {
 		i := desired.Issuers[name]
-		account := i.Directory + "\x00" + strings.ToLower(i.Email)
-		if i.EAB != nil {
-			account += "\x00" + valueText(i.EAB.KeyID)
+		account := firstOf(all[accountIdentity(i)], name)
+		all[accountIdentity(i)], all[i.Directory+" "+name] = account, account
+		several[i.Directory] = several[i.Directory] || firstOf(all[i.Directory], account) != account
+		all[i.Directory] = account
+	}
+	for directory, more := range several {
+		if more {
+			delete(all, directory)
 		}
-		first[account] = firstOf(first[account], name)
-		all[i.Directory+" "+name] = first[account]
 	}
 	return all
 }
 
-// of names an account by the first of the issuers that share it; that of an
-// issuer that is gone from the spec by itself.
+// accountIdentity is what makes the account of an issuer one and the same, whatever
+// else its block says.
+func accountIdentity(i *spec.Issuer) string {
+	identity := i.Directory + "\x00" + i.Account
+	if i.EAB != nil {
+		identity += "\x00" + valueText(i.EAB.KeyID)
+	}
+	return identity
+}
+
+// of names an account by the first of the issuers that share it. An issuer that is
+// gone from the spec was of the directory's only account, as far as is known, or has
+// one by itself: a block that was renamed takes its account's past along.
 func (a accounts) of(directory, issuer string) string {
-	return firstOf(a[directory+" "+issuer], issuer)
+	return firstOf(a[directory+" "+issuer], a[directory], issuer)
+}
+
+// ofIssuer names the account of an issuer, which may be a block of an earlier revision
+// with an account that the spec has no more.
+func (a accounts) ofIssuer(i *spec.Issuer) string {
+	return firstOf(a[accountIdentity(i)], accountIdentity(i))
 }
 
 // book is what was drawn from all buckets, as the audit log tells it.
 type book struct {
 	accounts accounts
 	drawn    map[limitKey][]time.Time
-	buckets  map[limitKey]*bucket
+	buckets  map[limitKey]map[spec.Limit]*bucket // two blocks of one account may state different limits
 }
 
 // mostOrders bounds what one event is believed to have ordered: an attempt makes
@@ -160,9 +133,9 @@ const mostOrders = 10
 // newBook reads the draws off the events, oldest first. An order is known by
 // its URL, so that one which took several attempts counts once.
 func newBook(events []Event, who accounts) *book {
-	b := &book{accounts: who, drawn: map[limitKey][]time.Time{}, buckets: map[limitKey]*bucket{}}
+	b := &book{accounts: who, drawn: map[limitKey][]time.Time{}, buckets: map[limitKey]map[spec.Limit]*bucket{}}
 	draw := func(key limitKey, at time.Time) { b.drawn[key] = append(b.drawn[key], at) }
-	orders := map[string]bool{}
+	orders, issued := map[string]bool{}, map[string]bool{}
 	for _, e := range events {
 		if e.Directory == "" {
 			continue
@@ -177,7 +150,9 @@ func newBook(events []Event, who accounts) *book {
 				draw(ordersKey(e.Directory, who.of(e.Directory, e.Issuer)), e.Time)
 			}
 		}
-		if e.Status == Success && e.OrderURL != "" {
+		// What was issued counts at the CA also where it was not written, once.
+		if (e.Status == Success || e.Unfit) && e.OrderURL != "" && !issued[e.OrderURL] {
+			issued[e.OrderURL] = true
 			if e.Exempt == "" {
 				for _, d := range registered(e.Names) {
 					draw(domainKey(e.Directory, d), e.Time)
@@ -195,15 +170,42 @@ func newBook(events []Event, who accounts) *book {
 }
 
 func (b *book) bucket(u limitUse) *bucket {
-	k, ok := b.buckets[u.key]
+	k, ok := b.buckets[u.key][u.limit]
 	if !ok {
 		k = &bucket{burst: u.limit.Burst, refill: u.limit.Refill()}
 		for _, at := range b.drawn[u.key] {
 			k.take(at)
 		}
-		b.buckets[u.key] = k
+		if b.buckets[u.key] == nil {
+			b.buckets[u.key] = map[spec.Limit]*bucket{}
+		}
+		b.buckets[u.key][u.limit] = k
 	}
 	return k
+}
+
+// take draws from all buckets of a key.
+func (b *book) take(key limitKey, at time.Time) {
+	b.drawn[key] = append(b.drawn[key], at)
+	for _, k := range b.buckets[key] {
+		k.take(at)
+	}
+}
+
+// order draws for an order for names. What it draws from is the account's and the
+// CA's, whether the issuer's block states a limit or not: another block of the account
+// may, or the same one in the next revision. Only a failure draws from the failed
+// validations, and it is not expected.
+func (b *book) order(i *spec.Issuer, names []string, free Exemption, at time.Time) {
+	if free == "" {
+		b.take(ordersKey(i.Directory, b.accounts.ofIssuer(i)), at)
+		for _, d := range registered(names) {
+			b.take(domainKey(i.Directory, d), at)
+		}
+	}
+	if free != ExemptARI {
+		b.take(setKey(i.Directory, namesDigest(names)), at)
+	}
 }
 
 // reserve finds the earliest moment at which an order passes no limit, and
@@ -212,13 +214,13 @@ func (b *book) bucket(u limitUse) *bucket {
 // What waits draws from the limit it waits for alone, so that the next in the
 // queue comes after it. Drawn from the others at that later moment it would
 // make everybody wait who need not.
-func (b *book) reserve(uses []limitUse, now time.Time) (at time.Time, by *limitUse) {
-	at, by = b.first(uses, now)
-	for _, u := range uses {
-		// Only a failure draws from the failed validations, and it is not expected.
-		if (by == nil || u.key == by.key) && u.key.limit != limitFailedValidations {
-			b.bucket(u).take(at)
-		}
+func (b *book) reserve(i *spec.Issuer, names []string, free Exemption, now time.Time) (at time.Time, by *limitUse) {
+	at, by = b.first(b.usesOf(i, names, free), now)
+	switch {
+	case by == nil:
+		b.order(i, names, free, at)
+	case by.key.limit != limitFailedValidations:
+		b.take(by.key, at)
 	}
 	return at, by
 }

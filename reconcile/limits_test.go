@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -49,7 +50,7 @@ func TestLimits(t *testing.T) {
 		"orders of another account": {view: func(v *view) {
 			missing(v)
 			team := *v.desired.Issuers["ca"]
-			team.Name, team.Email = "team", "team@example.com"
+			team.Name, team.Account = "team", "team"
 			v.c.Issuer, v.desired.Issuers["team"] = "team", &team
 		}, history: repeat(300, 60*day, "", other)},
 		"orders of the same account": {view: func(v *view) {
@@ -124,6 +125,69 @@ func TestOneOrderOfSeveralAttemptsIsCountedOnce(t *testing.T) {
 	}
 }
 
+// TestLimitsCountAccounts: what is at work, or goes in the same plan, is drawn from the
+// limits of its account and CA, whatever the block of its issuer says or said.
+func TestLimitsCountAccounts(t *testing.T) {
+	two := &spec.Limits{Orders: spec.Limit{Burst: 2, Window: 3 * time.Hour}}
+	ca := func(change func(*spec.Issuer)) *spec.Issuer {
+		i := &spec.Issuer{Name: "ca", Directory: "https://ca.example/dir"}
+		change(i)
+		return i
+	}
+	for name, c := range map[string]struct {
+		atWork *spec.Issuer // of an attempt under way; nil: there is none
+		beside *spec.Issuer // another block of the spec, by which a certificate is due; nil: none
+		past   string       // the issuer of an order in the ledger; "": none
+		goes   int          // of three certificates by issuer.ca
+	}{
+		"nothing":                         {goes: 2},
+		"the same block":                  {atWork: ca(func(i *spec.Issuer) { i.Limits = two }), goes: 1},
+		"limits added since":              {atWork: ca(func(*spec.Issuer) {}), goes: 1},
+		"limits changed since":            {atWork: ca(func(i *spec.Issuer) { i.Limits = letsEncrypt() }), goes: 1},
+		"renamed since":                   {atWork: ca(func(i *spec.Issuer) { i.Name = "old" }), goes: 1},
+		"contact and profile":             {atWork: ca(func(i *spec.Issuer) { i.Email, i.Profile = "old@example.com", "short" }), goes: 1},
+		"another account":                 {atWork: ca(func(i *spec.Issuer) { i.Account = "team" }), goes: 2},
+		"another binding":                 {atWork: ca(func(i *spec.Issuer) { i.EAB = &spec.EAB{KeyID: spec.Value{Text: "id"}} }), goes: 2},
+		"another CA":                      {atWork: ca(func(i *spec.Issuer) { i.Directory = "https://other.example/dir" }), goes: 2},
+		"a block without limits beside":   {beside: ca(func(i *spec.Issuer) { i.Name = "a" }), goes: 1},
+		"a block with other limits":       {beside: ca(func(i *spec.Issuer) { i.Name, i.Limits = "a", letsEncrypt() }), goes: 1},
+		"a block of another account":      {beside: ca(func(i *spec.Issuer) { i.Name, i.Account = "a", "team" }), goes: 2},
+		"the past of a renamed block":     {past: "old", goes: 1},
+		"the past of one of two accounts": {past: "old", beside: ca(func(i *spec.Issuer) { i.Name, i.Account = "a", "team" }), goes: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			desired := desire(certificate("x1", "x1.example.com"), certificate("x2", "x2.example.org"), certificate("x3", "x3.example.net"))
+			desired.Issuers["ca"].Limits = two
+			obs := &Observed{AtWork: map[string]Work{}}
+			if c.beside != nil {
+				first := certificate("a", "a.example.com")
+				first.Issuer = c.beside.Name
+				desired.Issuers[c.beside.Name] = c.beside
+				desired.Certificates = append([]*spec.Certificate{first}, desired.Certificates...)
+			}
+			if c.atWork != nil {
+				busy := certificate("busy", "busy.example.com")
+				obs.AtWork["busy"] = Work{Certificate: "busy", Since: start, action: Action{Kind: KindIssue, Certificate: "busy", Spec: busy, Issuer: c.atWork}}
+			}
+			if c.past != "" {
+				e := done(0, "https://ca.example/order/1", "", "y.example.com")
+				e.Issuer = c.past
+				obs.History = []Event{e}
+			}
+			n := 0
+			for _, a := range Plan(desired, obs, start) {
+				if strings.HasPrefix(a.Certificate, "x") && a.Kind == KindIssue {
+					n++
+				}
+			}
+			if n != c.goes {
+				t.Errorf("%d go, want %d", n, c.goes)
+			}
+		})
+	}
+}
+
 func TestRegisteredDomain(t *testing.T) {
 	for name, want := range map[string]string{
 		"api.example.com": "example.com", "*.a.example.co.uk": "example.co.uk", "example.com": "example.com", "host.lab.test": "lab.test",
@@ -149,6 +213,10 @@ func TestWaves(t *testing.T) {
 		})
 		obs.Secrets[targetOf(c)], obs.Records[c.Name] = s, liveRecord(c, s)
 	}
+	if n := count(Plan(desired, obs, start), KindReissue); n != 0 {
+		t.Fatalf("%d go at once, without a person's consent", n)
+	}
+	consented(desired, obs, start)
 	actions := Plan(desired, obs, start)
 	if n := count(actions, KindReissue); n != 50 {
 		t.Fatalf("%d go at once, want 50", n)
@@ -221,9 +289,10 @@ func TestLimitsOverPasses(t *testing.T) {
 func TestRepairObeysLimits(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.desired.Issuers["ca"].Limits = letsEncrypt()
+	w.ca.lifetime = day // a tenth of it is over each time, so that only the limit holds
 	w.settle()
-	for range 50 {
-		w.at = w.at.Add(time.Minute)
+	for range 6 {
+		w.at = w.at.Add(150 * time.Minute)
 		s := w.vault.secrets["secret/tls/api"]
 		for i := range s.versions {
 			s.versions[i].deleted = true
@@ -234,7 +303,7 @@ func TestRepairObeysLimits(t *testing.T) {
 		}
 	}
 	if n := len(w.ca.orders); n != 5 {
-		t.Errorf("%d orders within an hour, want the 5 that the same set of names has", n)
+		t.Errorf("%d orders within 15 hours, want the 5 that the same set of names has", n)
 	}
 	a := w.only()
 	expect(t, a, KindHold, ReasonRateLimited, "find out what keeps writing there")

@@ -349,7 +349,7 @@ func (l *Lookout) tellOf(ctx context.Context, looks map[spot]*Look, rev Revision
 	for _, e := range entries {
 		l.o.Told(e.Event)
 	}
-	err = l.r.tell(run, &Report{})
+	err = l.r.tell(run)
 	l.untold = err != nil
 	return err
 }

@@ -27,6 +27,11 @@ type LoopOptions struct {
 	// Planned is told of each plan before it is acted on; Passed of each pass.
 	Planned func([]Action)
 	Passed  func(Pass)
+	// Ended is told of each attempt when it ends, which may be long after the pass
+	// that began it; Told of each time that the ledger has something new. Both are
+	// called from many goroutines.
+	Ended func(Result)
+	Told  func()
 	// Daily is run once a day, beside what else is done; nil: nothing. What
 	// goes wrong in it is its own to tell.
 	Daily func(context.Context, *spec.Spec, Revision)
@@ -35,7 +40,7 @@ type LoopOptions struct {
 // Pass is how one pass of a Loop ended.
 type Pass struct {
 	Actions []Action // the plan
-	Report  *Report  // nil where it did not come to that
+	Report  *Report  // of what ended before the pass did; nil where it did not come to that
 	Err     error
 	// Standing and Records are how things stand after the pass; nil where
 	// nothing could be seen. Nobody changes them.
@@ -45,6 +50,8 @@ type Pass struct {
 	// is why it could not be held against its anchor, nil where it could.
 	Rewound    time.Time
 	Unanchored error
+	// Unreadable is what of the ledger cannot be read.
+	Unreadable []Breach
 	Tripped    []Tripped // what is held as a whole, by subject
 	// Limits are how far those of the CAs are used up, Problems what
 	// examinations found and is open; nil where nothing could be seen.
@@ -52,6 +59,7 @@ type Pass struct {
 	Problems []Problem
 	Backlog  Backlog
 	Outages  []Outage // that last
+	Disk     error    // why the state directory cannot be written; nil where it can
 	Took     time.Duration
 	Next     time.Time // when the loop wakes next
 }
@@ -62,7 +70,10 @@ const (
 	// a clock that is set.
 	longestNap = time.Minute
 	// shortestNap keeps moments that lie close together in one pass.
-	shortestNap = time.Second
+	shortestNap = time.Second / 2
+	// lingers is how long a pass waits for what it began: what is short is seen and
+	// told by the same pass, and what falls due is begun within a second all the same.
+	lingers = time.Second / 2
 	// nudgeEvery is how often a nudge has the loop pull at most: a pull looks at
 	// much, and who nudges may be a directory that somebody logs into.
 	nudgeEvery = 5 * time.Second
@@ -73,13 +84,16 @@ const (
 
 // Loop keeps certificates as the repo says for as long as it runs. It sleeps
 // until the next moment that matters to a certificate (it becomes due, a hold
-// ends, the CA may be asked again) and looks then at that one alone. With the
-// first pull it looks at all of Vault, with each later one at mostInTurn of them
-// in turn, for what others did there.
+// ends, the CA may be asked again, an attempt ends) and looks then at that one
+// alone. With the first pull it looks at all of Vault, with each later one at
+// mostInTurn of them in turn, for what others did there.
 //
 //	pull       pull       pull       pull
 //	 ├──────────┼───┬──────┼──────────┼──▶
 //	            renewal due: one certificate is looked at
+//
+// A pass begins what is due and waits for nobody: what is under way when it ends is
+// left out of the plans until it has ended.
 type Loop struct {
 	r    *Reconciler
 	repo Repo
@@ -95,8 +109,13 @@ type Loop struct {
 	pullAt   time.Time
 	askedAt  time.Time
 	wakeAt   time.Time
+	passedAt time.Time       // when the last pass ended
+	untold   bool            // it left the ledger to those who are at work
+	unseen   map[string]bool // certificates that ended and were not looked at since
 	outages  map[side]*outage
 	today    chan struct{} // closed when the daily work that was begun is done
+	asking   chan struct{} // closed when the questions to the CAs that were begun are done
+	asked    error         // how that ended
 }
 
 // NewLoop makes a loop that works by a reconciler.
@@ -110,15 +129,26 @@ func NewLoop(r *Reconciler, repo Repo, o LoopOptions) *Loop {
 	if o.Passed == nil {
 		o.Passed = func(Pass) {}
 	}
-	l := &Loop{r: r, repo: repo, o: o, outages: map[side]*outage{}, today: make(chan struct{})}
+	if o.Ended != nil {
+		r.onEnded = o.Ended
+	}
+	if o.Told != nil {
+		r.onTold = o.Told
+	}
+	l := &Loop{r: r, repo: repo, o: o, unseen: map[string]bool{}, outages: map[side]*outage{}, today: make(chan struct{}), asking: make(chan struct{})}
 	close(l.today)
+	close(l.asking)
 	return l
 }
 
-// Run passes and sleeps until ctx ends. What goes wrong in a pass is told and
-// tried again.
+// Run passes and sleeps until ctx ends, and returns when all that was under way
+// has ended. What goes wrong in a pass is told and tried again.
 func (l *Loop) Run(ctx context.Context) {
-	defer func() { <-l.today }()
+	defer func() {
+		<-l.today
+		<-l.asking
+		l.r.crew.batches.Wait()
+	}()
 	for ctx.Err() == nil {
 		p := l.pass(ctx)
 		if ctx.Err() != nil {
@@ -146,6 +176,9 @@ func (l *Loop) sleep(ctx context.Context) {
 			timer.Stop()
 			soon := l.pulledAt.Add(nudgeEvery)
 			l.pullAt, l.wakeAt = sooner(l.pullAt, soon), sooner(l.wakeAt, soon)
+		case <-l.r.crew.settled:
+			timer.Stop()
+			l.wakeAt = sooner(l.wakeAt, l.passedAt.Add(shortestNap))
 		case <-timer.C:
 		}
 	}
@@ -158,6 +191,7 @@ func (l *Loop) now() time.Time { return l.r.opts.Now().Round(0) }
 func (l *Loop) pass(ctx context.Context) (p Pass) {
 	now := l.now()
 	defer func() {
+		l.passedAt = l.now()
 		l.wakeAt = l.nextWake(p)
 		p.Next, p.Outages, p.Took = l.wakeAt, l.away(), max(l.now().Sub(now), 0)
 		var err error
@@ -166,6 +200,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 		}
 	}()
 	pulled := l.pullDue(now)
+	p.Disk = l.noteDisk(pulled)
 	if pulled {
 		err := l.pull(ctx, now)
 		if l.desired == nil {
@@ -175,30 +210,35 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if l.desired == nil {
 		return p
 	}
+	away := l.takeUpAbsence()
 	asked, err := l.look(ctx, now, pulled)
 	if p.Err = err; err != nil {
+		_ = l.takeUpAbsence() // the look's own error says as much
 		if ctx.Err() == nil && l.noteOutage(sideLooked, p.Err) {
 			// No Apply will tell of it while it lasts. What Git does not take
 			// either is in the journal.
-			_ = l.r.tell(ctx, &Report{})
+			_ = l.r.tell(ctx)
 		}
 		return p
 	}
+	l.r.absence.end(away)
 	l.noteEnd(sideLooked)
-	inWaves(l.planned, now)
 	p.Actions = l.planned
 	l.o.Planned(p.Actions)
-	p.Report, err = l.r.Apply(ctx, l.desired, l.rev, l.planned)
-	l.noteGit(sideLedger, err)
+	p.Report, err = l.begin(ctx)
 	p.Err = errors.Join(asked, err)
-	if len(p.Report.Results)+p.Report.Overtaken > 0 && ctx.Err() == nil {
-		p.Err = errors.Join(p.Err, l.lookAt(ctx, actedOn(p)))
+	if away = l.takeUpAbsence(); away != nil && !saysAway(err) {
+		p.Err = errors.Join(p.Err, away)
+	}
+	if names := l.changed(p); len(names) > 0 && ctx.Err() == nil {
+		p.Err = errors.Join(p.Err, l.lookAt(ctx, names))
 	}
 	p.Standing, p.Records, p.Rewound = l.planned, l.records(), LastRewound(l.seen.History)
 	p.Unanchored, p.Limits = l.r.Unanchored(), LimitsUsed(l.desired, l.seen.History, now)
+	p.Unreadable = l.r.unreadable()
 	p.Problems, err = l.r.Open()
 	p.Err = errors.Join(p.Err, err)
-	p.Tripped = tripped(l.seen, now)
+	p.Tripped = tripped(l.desired, l.seen, now)
 	if ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.daily(ctx, now))
 	}
@@ -209,11 +249,33 @@ func (l *Loop) records() []*Record {
 	return slices.SortedFunc(maps.Values(l.seen.Records), func(a, b *Record) int { return strings.Compare(a.Certificate, b.Certificate) })
 }
 
-// actedOn are the certificates that a pass may have changed.
-func actedOn(p Pass) map[string]bool {
-	names := map[string]bool{}
-	for _, a := range actionable(p.Actions) {
-		names[a.Certificate] = true
+// begin begins what is planned. Of what takes longer than a moment it says nothing.
+func (l *Loop) begin(ctx context.Context) (*Report, error) {
+	b := l.r.begin(ctx, l.desired, l.rev, l.planned, l.pulledAt)
+	over := b.linger(ctx, lingers)
+	l.untold = over && b.silent || !over && l.now().Sub(l.r.triedAt()).Abs() < tellEvery
+	var err error
+	switch {
+	case over:
+		err = b.err
+	case !l.untold && ctx.Err() == nil:
+		err = l.r.tell(ctx) // what the pass noted besides
+	}
+	if !l.untold || err != nil {
+		l.noteGit(sideLedger, err)
+	}
+	return b.soFar(), err
+}
+
+// changed are the certificates that are otherwise than they were seen: those that
+// ended, and all that the pass was about where somebody else was there first.
+func (l *Loop) changed(p Pass) map[string]bool {
+	maps.Copy(l.unseen, l.r.crew.takeEnded())
+	names := maps.Clone(l.unseen)
+	if p.Report.Overtaken > 0 {
+		for _, a := range actionable(p.Actions) {
+			names[a.Certificate] = true
+		}
 	}
 	return names
 }
@@ -240,9 +302,10 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// look observes and plans: those whose moment has come, and after a pull those
-// whose turn it is. What went wrong with asking the CAs holds nothing up: what
-// they said last and the threshold stand.
+// look observes and plans: those whose moment has come or that have ended, and
+// after a pull those whose turn it is. asked is how the last questions to the CAs
+// went. What went wrong with them holds nothing up: what the CAs said last and the
+// threshold stand.
 func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err error) {
 	stale, first := l.due(now), l.seen == nil
 	if pulled && !first {
@@ -250,15 +313,14 @@ func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err
 			stale[name] = true
 		}
 	}
+	maps.Copy(l.unseen, l.r.crew.takeEnded())
+	maps.Copy(stale, l.unseen)
 	obs, err := l.r.ObserveAgain(ctx, l.desired, l.seen, stale)
 	if err != nil {
 		return nil, err
 	}
-	if now.Before(l.askedAt) || !now.Before(l.askedAt.Add(askEvery)) {
-		l.askedAt = now
-		asked = l.r.Ask(ctx, l.desired, obs)
-	}
 	l.take(obs)
+	asked = l.ask(ctx, now)
 	if first {
 		l.takeUpOutages()
 		if l.pullErr == nil {
@@ -266,6 +328,29 @@ func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err
 		}
 	}
 	return asked, nil
+}
+
+// ask begins to ask the CAs for renewal information, beside the passes: one that is
+// slow keeps nothing back. It says how that went the last time.
+func (l *Loop) ask(ctx context.Context, now time.Time) error {
+	select {
+	case <-l.asking:
+	default:
+		return nil // the last questions are not answered yet
+	}
+	said := l.asked
+	if !now.Before(l.askedAt) && now.Before(l.askedAt.Add(askEvery)) {
+		return said
+	}
+	l.askedAt = now
+	done := make(chan struct{})
+	l.asking = done
+	desired, obs := l.desired, &Observed{Records: maps.Clone(l.seen.Records), Secrets: l.seen.Secrets, turn: l.seen.turn}
+	go func() {
+		defer close(done)
+		l.asked = l.r.Ask(ctx, desired, obs)
+	}()
+	return said
 }
 
 // lookAt observes some certificates again and plans.
@@ -279,14 +364,19 @@ func (l *Loop) lookAt(ctx context.Context, names map[string]bool) error {
 }
 
 func (l *Loop) take(obs *Observed) {
-	l.seen = obs
+	l.seen, l.unseen = obs, map[string]bool{}
 	l.planned = Plan(l.desired, obs, l.now())
+	inWaves(l.planned, obs, l.now())
 }
 
-// due are the certificates whose moment has come since the last plan.
+// due are the certificates whose moment has come since the last plan. What is under
+// way, or was looked at and waits for a place, is not looked at.
 func (l *Loop) due(now time.Time) map[string]bool {
 	names := map[string]bool{}
 	for _, a := range l.planned {
+		if a.AtWork != nil || l.r.crew.isReady(a.Certificate) {
+			continue
+		}
 		if a.Kind != KindNone && a.Kind != KindHold || !a.NotBefore.IsZero() && !a.NotBefore.After(now) {
 			names[a.Certificate] = true
 		}
@@ -309,8 +399,12 @@ func (l *Loop) nextWake(p Pass) time.Time {
 	if p.Err != nil {
 		earlier(now.Add(waveEvery))
 	}
+	if l.untold {
+		earlier(now.Add(tellEvery))
+	}
 	for _, a := range l.planned {
 		switch {
+		case a.AtWork != nil: // its end wakes the loop
 		case a.Kind != KindNone && a.Kind != KindHold:
 			earlier(now.Add(waveEvery)) // what the pass has brought about, or left
 		case !a.NotBefore.IsZero():
@@ -330,6 +424,9 @@ const dailyMoment = "daily"
 
 // daily begins what is done once a day, however often the process starts.
 func (l *Loop) daily(ctx context.Context, now time.Time) error {
+	if err := l.r.asks.load(); err != nil {
+		return err
+	}
 	if next := l.r.asks.at(dailyMoment); l.o.Daily == nil || next.After(now) && next.Before(now.Add(2*day)) {
 		return nil // a moment further away was kept by a clock that ran ahead
 	}

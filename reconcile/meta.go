@@ -37,6 +37,12 @@ const (
 	metaNextKey     = "next_key_digest"
 	metaNextShape   = "next_key_shape"
 	metaNextSince   = "next_key_since"
+	metaChainOf     = "chain_of" // the serial that the keys of the chain speak of
+	metaChainEnd    = "chain_not_after"
+	metaChainKept   = "chain_kept"
+	metaCRL         = "crl"
+	metaIssuerKey   = "issuer_key"
+	metaAdopted     = "adopted"
 	metaLedger      = "ledger"  // of certroll's own state: whose it is
 	metaStarted     = "started" // of a pending secret: when its attempt began; of a staged key: since when it is
 
@@ -87,6 +93,24 @@ func encodeMeta(there map[string]string, certificate string, l *Live) map[string
 	if l.NextKeySince != nil {
 		m[metaNextSince] = l.NextKeySince.UTC().Format(time.RFC3339)
 	}
+	for _, key := range []string{metaChainOf, metaChainEnd, metaChainKept, metaCRL, metaIssuerKey, metaAdopted} {
+		m[key] = ""
+	}
+	if l.knowsChain() {
+		m[metaChainOf], m[metaCRL] = l.Serial, l.CRL
+	}
+	if len(l.IssuerKey) <= maxMeta { // the record alone has a longer one
+		m[metaIssuerKey] = l.IssuerKey
+	}
+	if l.Adopted {
+		m[metaAdopted] = "true"
+	}
+	if l.ChainNotAfter != nil {
+		m[metaChainEnd] = l.ChainNotAfter.UTC().Format(time.RFC3339)
+	}
+	if l.ChainKept {
+		m[metaChainKept] = "true"
+	}
 	// KV v2 refuses a key with an empty value; a missing key reads the same.
 	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
 	return m
@@ -127,12 +151,23 @@ func decodeMeta(m map[string]string) (certificate string, l *Live, err error) {
 			return "", nil, fmt.Errorf("custom metadata %s = %q is no RFC 3339 time", key, m[key])
 		}
 	}
-	if since := m[metaNextSince]; since != "" {
-		at, err := time.Parse(time.RFC3339, since)
-		if err != nil {
-			return "", nil, fmt.Errorf("custom metadata %s = %q is no RFC 3339 time", metaNextSince, since)
+	dates := map[string]**time.Time{metaNextSince: &l.NextKeySince}
+	// An earlier certroll that renews leaves the keys that it does not know as they
+	// were: they speak of the certificate before.
+	if m[metaChainOf] == l.Serial {
+		dates[metaChainEnd] = &l.ChainNotAfter
+		l.ChainRead, l.ChainKept, l.Adopted = true, m[metaChainKept] == "true", m[metaAdopted] == "true"
+		l.CRL, l.IssuerKey = m[metaCRL], m[metaIssuerKey]
+	}
+	for key, at := range dates {
+		if m[key] == "" {
+			continue
 		}
-		l.NextKeySince = &at
+		t, err := time.Parse(time.RFC3339, m[key])
+		if err != nil {
+			return "", nil, fmt.Errorf("custom metadata %s = %q is no RFC 3339 time", key, m[key])
+		}
+		*at = &t
 	}
 	return m[metaCertificate], l, nil
 }

@@ -37,7 +37,7 @@ const maxMoorings = 3
 // snapshot is the ledger's tree, held against its anchor where there is one.
 // What is wrong with the anchor holds nothing up: certificates must not expire
 // of it. Not fresh is the one that was seen last, where it cannot be fetched.
-func (r *Reconciler) snapshot(ctx context.Context) (tree fs.FS, fresh bool, err error) {
+func (r *recorder) snapshot(ctx context.Context) (tree fs.FS, fresh bool, err error) {
 	m := &r.mooring
 	if m.anchor == nil {
 		tree, _, fresh, err = r.scribe.snapshot(ctx)
@@ -68,7 +68,7 @@ func (r *Reconciler) snapshot(ctx context.Context) (tree fs.FS, fresh bool, err 
 
 // moor holds a ledger against its anchor: what is astray is noted, and the
 // anchor moved where all is in order or the ledger tells that it was not.
-func (r *Reconciler) moor(ctx context.Context, tree fs.FS, head string, fields map[string]string, version int) error {
+func (r *recorder) moor(ctx context.Context, tree fs.FS, head string, fields map[string]string, version int) error {
 	m := &r.mooring
 	was, err := markOf(fields)
 	if err != nil {
@@ -91,7 +91,7 @@ func (r *Reconciler) moor(ctx context.Context, tree fs.FS, head string, fields m
 	if err != nil || astray {
 		return err
 	}
-	now.At, now.Nonce = r.opts.Now(), rand.Text()
+	now.At, now.Nonce = r.now(), rand.Text()
 	return m.anchor.Store(ctx, now.fields(), version)
 }
 
@@ -104,7 +104,7 @@ func (m *mooring) found(astray bool) {
 // untold tells whether something is astray of which the ledger does not tell,
 // and notes it. It is known again by an id that nobody could have foreseen: an
 // event of that id in a ledger that was made anew would have it kept quiet.
-func (r *Reconciler) untold(found []Breach, was *Mark, tree fs.FS) (bool, error) {
+func (r *recorder) untold(found []Breach, was *Mark, tree fs.FS) (bool, error) {
 	if len(found) == 0 {
 		return false, nil
 	}
@@ -123,10 +123,11 @@ func (r *Reconciler) untold(found []Breach, was *Mark, tree fs.FS) (bool, error)
 		}
 	}
 	for _, f := range found {
-		r.opts.Rewound(f)
+		r.rewound(f)
 	}
-	e := rewoundEvent(id, found[0], r.opts.Now())
-	e.Detail = fmt.Sprintf("the ledger is not what was %s: it was moved back, rewritten or deleted; a clone that is older has what it said", was.anchored())
+	e := rewoundEvent(id, found[0], r.now())
+	e.OldRevision = was.Head
+	e.Detail = fmt.Sprintf("the ledger is not what was %s, with %s: it was moved back, rewritten or deleted; a clone that is older has what it said", was.anchored(), counted(was.Events, "event"))
 	return true, r.scribe.note(entry{Event: e})
 }
 
@@ -139,6 +140,9 @@ func tells(tree fs.FS, id string) (bool, error) {
 	ids := map[string]bool{}
 	for _, f := range files[max(0, len(files)-2):] {
 		b, err := fs.ReadFile(tree, f)
+		if errors.Is(err, fs.ErrInvalid) {
+			continue // see Unreadable
+		}
 		if err != nil {
 			return false, fmt.Errorf("reading the ledger's %s: %w", f, err)
 		}
@@ -149,22 +153,17 @@ func tells(tree fs.FS, id string) (bool, error) {
 
 // Unanchored is why the ledger could not be held against its anchor the last
 // time; nil: it could, or has none.
-func (r *Reconciler) Unanchored() error {
+func (r *recorder) Unanchored() error {
 	r.mooring.mu.Lock()
 	defer r.mooring.mu.Unlock()
 	return r.mooring.err
 }
 
 // isAstray tells whether an event of the anchor's waits to be told.
-func (r *Reconciler) isAstray() bool {
+func (r *recorder) isAstray() bool {
 	r.mooring.mu.Lock()
 	defer r.mooring.mu.Unlock()
 	return r.mooring.astray
-}
-
-func isConflict(err error) bool {
-	var c interface{ Conflict() bool }
-	return errors.As(err, &c) && c.Conflict()
 }
 
 // rewoundEvent tells of a ledger that was rewritten.

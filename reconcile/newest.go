@@ -3,6 +3,7 @@ package reconcile
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -19,14 +20,13 @@ func (q Query) Newest(tree fs.FS, n int) (events []Event, more bool, err error) 
 	}
 	for _, f := range slices.Backward(files) {
 		b, err := fs.ReadFile(tree, f)
+		if errors.Is(err, fs.ErrInvalid) {
+			continue // see Unreadable
+		}
 		if err != nil {
 			return nil, false, fmt.Errorf("reading %s: %w", f, err)
 		}
-		events, more, err = q.newestIn(b, events, n)
-		if err != nil {
-			return nil, false, fmt.Errorf("%s in the ledger: %w", f, err)
-		}
-		if more {
+		if events, more = q.newestIn(b, events, n); more {
 			break
 		}
 	}
@@ -36,7 +36,7 @@ func (q Query) Newest(tree fs.FS, n int) (events []Event, more bool, err error) 
 }
 
 // newestIn adds what one file has, from its end back.
-func (q Query) newestIn(b []byte, events []Event, n int) (_ []Event, more bool, err error) {
+func (q Query) newestIn(b []byte, events []Event, n int) (_ []Event, more bool) {
 	name := q.naming()
 	for b = bytes.TrimRight(b, "\n"); len(b) > 0; b = bytes.TrimRight(b, "\n") {
 		line := lastLine(b)
@@ -45,18 +45,18 @@ func (q Query) newestIn(b []byte, events []Event, n int) (_ []Event, more bool, 
 			continue
 		}
 		var e Event
-		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, false, fmt.Errorf("reading an event: %w", err)
+		if json.Unmarshal(line, &e) != nil {
+			continue // see Unreadable
 		}
 		if !q.picks(&e) || e.Time.Before(q.Since) {
 			continue
 		}
 		if len(events) == n {
-			return events, true, nil
+			return events, true
 		}
 		events = append(events, e)
 	}
-	return events, false, nil
+	return events, false
 }
 
 // naming is what a line holds that names the certificate asked for; empty where

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -367,12 +368,13 @@ func TestNextKeyCrashAtEveryCall(t *testing.T) {
 // dieAtCall applies with every port failing from its n-th call on, and tells
 // whether it came that far.
 func dieAtCall(w *world, n int) bool {
-	calls, dead := 0, false
+	var calls atomic.Int64
+	var dead atomic.Bool
 	step := func() error {
-		if calls++; calls < n {
+		if calls.Add(1) < int64(n) {
 			return nil
 		}
-		dead = true
+		dead.Store(true)
 		return errors.New("crash")
 	}
 	w.vault.fail = func(string, string) error { return step() }
@@ -383,7 +385,7 @@ func dieAtCall(w *world, n int) bool {
 		_, _ = r.Apply(context.Background(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
 	}
 	w.vault.fail, w.ca.fail = nil, nil
-	return dead
+	return dead.Load()
 }
 
 // TestNextKeyThatCannotBeStaged holds up no renewal, neither where it never could

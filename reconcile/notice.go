@@ -71,22 +71,6 @@ func newNotice(kinds []NoticeKind, e Event) Notice {
 	return Notice{Kinds: kinds, Event: e, Certificates: concerned(&e)}
 }
 
-// cut is a text without what it has more than some bytes.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
-}
-
-// concerned are the certificates that an event names.
-func concerned(e *Event) []string {
-	if e.Certificate != "" {
-		return []string{e.Certificate}
-	}
-	return e.Certificates
-}
-
 // herald reads events in the order of the ledger and says what is to be told.
 // One problem is one notice, however often the ledger is told of it:
 //
@@ -103,6 +87,7 @@ type herald struct {
 	failed map[string]Event      // by certificate, its last failure
 	told   map[string]NoticeKind // by certificate, as what its failures in a row were told last
 	hushed map[string]bool       // problems that were not told
+	gone   map[string]bool       // certificates whose secrets were told as deleted
 }
 
 // openHold is a hold that was told and is not known to be over.
@@ -123,7 +108,7 @@ func (o *openHold) lasts(at time.Time) bool { return at.Sub(o.last).Abs() < hold
 // notices are what events from index fresh on are to be told as. Those before
 // say what is known already; they need not reach back further than a hold lasts.
 func notices(events []Event, fresh int) []Notice {
-	h := &herald{held: map[string]*openHold{}, failed: map[string]Event{}, told: map[string]NoticeKind{}, hushed: map[string]bool{}}
+	h := &herald{held: map[string]*openHold{}, failed: map[string]Event{}, told: map[string]NoticeKind{}, hushed: map[string]bool{}, gone: map[string]bool{}}
 	var told []Notice
 	for i, e := range events {
 		n := h.read(e)
@@ -164,9 +149,22 @@ func (h *herald) kinds(e Event) []NoticeKind {
 	case KindHold:
 		return h.holds(e)
 	case KindConfig:
+		if e.Reason == ReasonAccepted && e.Subject != "" { // what the brake held
+			return h.holds(e)
+		}
 		return configKinds(e)
 	case KindPass, KindDoctor, KindProbe:
 		return h.problem(e, failed)
+	}
+	if e.Operation == KindNote && e.Reason == ReasonRevoked {
+		if failed {
+			return []NoticeKind{NoticePaging, NoticeRevoked}
+		}
+		return []NoticeKind{NoticeResolved}
+	}
+	if e.Operation == KindNote && e.Reason == ReasonDeleted && failed {
+		h.gone[e.Certificate] = true
+		return []NoticeKind{NoticeTampered, NoticePaging}
 	}
 	if failed {
 		h.failed[e.Certificate] = e
@@ -177,6 +175,8 @@ func (h *herald) kinds(e Event) []NoticeKind {
 	switch {
 	case e.Reason == ReasonRewound:
 		return []NoticeKind{NoticeTampered}
+	case isLedgerAccepted(&e):
+		return []NoticeKind{NoticeResolved}
 	case failed:
 		return h.failing(e)
 	case e.Reason == ReasonExpiring:
@@ -184,8 +184,20 @@ func (h *herald) kinds(e Event) []NoticeKind {
 	case e.Status == Held:
 		return []NoticeKind{NoticeHeld}
 	default:
-		return successKinds(e)
+		return h.succeeded(e)
 	}
+}
+
+// succeeded is what a success is told as. That a secret is there again ends what was
+// told when it was deleted.
+func (h *herald) succeeded(e Event) []NoticeKind {
+	kinds := successKinds(e)
+	if h.gone[e.Certificate] && (e.Operation.Orders() || e.Reason == ReasonBehind) {
+		delete(h.gone, e.Certificate)
+		kinds = slices.DeleteFunc(kinds, func(k NoticeKind) bool { return k == NoticeTampered })
+		kinds = append([]NoticeKind{NoticeResolved}, kinds...)
+	}
+	return kinds
 }
 
 // problem tells that one came or is gone, unless a certificate fails of it.
@@ -228,11 +240,14 @@ func configKinds(e Event) []NoticeKind {
 
 func successKinds(e Event) []NoticeKind {
 	var kinds []NoticeKind
-	if e.Reason == ReasonDrifted || e.Reason == ReasonDeleted {
+	if e.Reason == ReasonDrifted || e.Reason == ReasonLeftAlone || e.Reason == ReasonDeleted {
 		kinds = append(kinds, NoticeTampered)
 	}
 	if e.Revoked != "" {
 		kinds = append(kinds, NoticeRevoked)
+	}
+	if e.LeftBehind != "" {
+		kinds = append(kinds, NoticeProblem)
 	}
 	if e.Recovered > 0 {
 		kinds = append(kinds, NoticeRecovered)
@@ -248,12 +263,25 @@ func successKinds(e Event) []NoticeKind {
 
 // holds tells of a hold unless the same was told a day ago.
 func (h *herald) holds(e Event) []NoticeKind {
+	if e.Status == Success {
+		if h.held[holdKey(e)] == nil {
+			return nil
+		}
+		delete(h.held, holdKey(e))
+		return []NoticeKind{NoticeResolved}
+	}
 	o := h.held[holdKey(e)]
 	if o != nil && o.lasts(e.Time) {
 		o.last = e.Time
 		return nil
 	}
 	h.held[holdKey(e)] = &openHold{last: e.Time, event: e}
+	if e.Reason == ReasonUndone {
+		return []NoticeKind{NoticeTampered, NoticePaging, NoticeHeld}
+	}
+	if e.Severity == SeverityPage {
+		return []NoticeKind{NoticePaging, NoticeHeld}
+	}
 	return []NoticeKind{NoticeHeld}
 }
 

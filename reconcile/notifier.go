@@ -71,13 +71,6 @@ func (n *Notifier) Wake() {
 	}
 }
 
-// seen is the ledger as it was seen last; nil where it never was.
-func (s *scribe) seen() (tree fs.FS, head string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last, s.head
-}
-
 // load takes up what is kept of the destination. What this process has sent and
 // could not keep stands, unless another went on meanwhile.
 func (c *courier) load(ctx context.Context, tree fs.FS) error {

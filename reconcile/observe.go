@@ -27,6 +27,12 @@ type MetadataReader interface {
 	List(ctx context.Context, mount, path string) ([]string, error)
 }
 
+// deletions is a MetadataReader that remembers of the secrets that it was asked for
+// last when their current versions were deleted; zero where that is not known.
+type deletions interface {
+	DeletedAt(mount, path string) time.Time
+}
+
 // Location is a place in Vault.
 type Location struct{ Mount, Path string }
 
@@ -34,11 +40,14 @@ func (l Location) String() string { return l.Mount + "/" + l.Path }
 
 // Secret is what the metadata of one secret says.
 type Secret struct {
-	Version  int               // current version; 0: never written
-	Readable bool              // the current version is neither deleted nor destroyed
-	Owner    string            // the certificate it speaks of; "" where it is not certroll's
-	Live     *Live             // nil where it is not certroll's
-	Custom   map[string]string // nil in Observed
+	Version  int  // current version; 0: never written
+	Readable bool // the current version is neither deleted nor destroyed
+	// DeletedAt is when the current version was deleted, as far as the reader tells.
+	DeletedAt time.Time
+	Destroyed bool              // the data of the current version was destroyed, as far as the reader tells
+	Owner     string            // the certificate it speaks of; "" where it is not certroll's
+	Live      *Live             // nil where it is not certroll's
+	Custom    map[string]string // nil in Observed
 }
 
 // Behind tells that the metadata speaks of an older version than the current.
@@ -50,6 +59,8 @@ type Pending struct {
 	Follows   int       // the version of the secret that it was made to follow
 	Ours      bool      // it carries the mark of this ledger
 	Since     time.Time // when the attempt began; zero where that is not known
+	// Stray tells that no metadata of certroll's stands beside it; see Observer.pending.
+	Stray bool
 }
 
 // Observed is what is there.
@@ -65,10 +76,20 @@ type Observed struct {
 	// Unreadable says of certificates why what is theirs cannot be looked at,
 	// while others' can.
 	Unreadable map[string]string
+	// Unread is what of the ledger cannot be read: of records their last readable
+	// version stands in, and the rest is passed over.
+	Unread []Breach
+	// HeldSets are what the brake holds or a person has accepted, by the ledger.
+	HeldSets []HeldSet
 	// Whole tells that the ledger is as it is now and all could be looked at:
 	// what is pending or staged and in none of it is nobody's any more.
 	Whole bool
 
+	// AtWork are the attempts of this process that were under way, by certificate.
+	// No plan is made for these: they are planned again when they have ended.
+	AtWork map[string]Work
+
+	turn int                // of the crew, in which that was looked at
 	told map[string]*Record // the records as the ledger has them
 	// done are the digests of the pending secrets that go once the ledger is told,
 	// by certificate.
@@ -128,6 +149,16 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	if obs.History, err = o.history.read(tree, now.Add(-historySpan)); err != nil {
 		return nil, err
 	}
+	_, lost, err := readProblems(tree)
+	if err != nil {
+		return nil, err
+	}
+	held, unreadHeld, err := readHeld(tree)
+	if err != nil {
+		return nil, err
+	}
+	obs.HeldSets = held
+	obs.Unread = slices.Concat(o.records.unreadable(), lost, unreadHeld, o.history.unreadable())
 	if err := overlay(obs); err != nil {
 		return nil, err
 	}
@@ -232,6 +263,12 @@ func (o *Observer) Secret(ctx context.Context, loc Location) (Secret, error) {
 		return Secret{}, err
 	}
 	s := Secret{Version: current, Readable: live, Custom: custom}
+	if r, ok := o.Metadata.(deletions); ok && !live {
+		s.DeletedAt = r.DeletedAt(loc.Mount, loc.Path)
+	}
+	if r, ok := o.Metadata.(destructions); ok && !live {
+		s.Destroyed = r.Destroyed(loc.Mount, loc.Path)
+	}
 	s.Owner, s.Live, err = decodeMeta(custom)
 	if err != nil {
 		return Secret{}, placeError{fmt.Errorf("reading what certroll noted at %s: %w; mend or remove its custom metadata (vault kv metadata patch)", loc, err)}
@@ -242,6 +279,15 @@ func (o *Observer) Secret(ctx context.Context, loc Location) (Secret, error) {
 	return s, nil
 }
 
+// pending reads the metadata of a pending secret. It is written before the data, and
+// removed with it. So data without metadata is the first write of an attempt, which
+// reached Vault after another replica had done the work and had removed all:
+//
+//	one   ├─ metadata ─ data ········ the link is cut ········ data ─▶
+//	two                        ├─ order ─ write ─ removed ─┤
+//
+// It stops nothing: an attempt that is due takes it up or replaces it, and where
+// none is due it is destroyed.
 func (o *Observer) pending(ctx context.Context, name string) (Pending, bool, error) {
 	current, live, custom, err := o.Metadata.ReadMetadata(ctx, o.StateMount, o.StatePrefix+"/pending/"+name)
 	if err != nil || current == 0 || !live {
@@ -249,8 +295,7 @@ func (o *Observer) pending(ctx context.Context, name string) (Pending, bool, err
 	}
 	follows, err := strconv.Atoi(custom[metaVersion])
 	if err != nil {
-		return Pending{}, false, placeError{fmt.Errorf("reading the metadata of the pending secret of %q: its %s %q is no number; remove that secret (vault kv metadata delete %s/%s/pending/%[1]s)",
-			name, metaVersion, custom[metaVersion], o.StateMount, o.StatePrefix)}
+		return Pending{Stray: true}, true, nil //nolint:nilerr // what is no number is not of certroll
 	}
 	since, _ := time.Parse(time.RFC3339, custom[metaStarted])
 	return Pending{KeyDigest: custom[metaKey], Follows: follows, Ours: o.ours(custom), Since: since}, true, nil
@@ -272,6 +317,9 @@ func locations(desired *spec.Spec, records map[string]*Record) map[Location][]st
 	for _, r := range records {
 		if r.holds() {
 			add(Location{r.Live.Mount, r.Live.Path}, r.Certificate)
+			for _, l := range r.LeftBehind {
+				add(l.at(), r.Certificate)
+			}
 		}
 	}
 	return locs

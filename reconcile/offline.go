@@ -14,14 +14,21 @@ import (
 // is what happened since they were written: a secret that somebody overwrote
 // or deleted, a run that crashed, a credential that is new.
 func ObserveRecords(ledger fs.FS, now time.Time) (*Observed, error) {
-	records, err := readRecords(ledger)
+	var cache recordCache
+	var history historyCache
+	records, err := cache.read(ledger)
 	if err != nil {
 		return nil, err
 	}
 	obs := &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Staged: map[string]Staged{}, Records: records, Credentials: map[string]string{}}
-	if obs.History, err = readHistory(ledger, now.Add(-historySpan)); err != nil {
+	if obs.History, err = history.read(ledger, now.Add(-historySpan)); err != nil {
 		return nil, err
 	}
+	held, lost, err := readHeld(ledger)
+	if err != nil {
+		return nil, err
+	}
+	obs.HeldSets, obs.Unread = held, slices.Concat(cache.lost, lost, history.lost)
 	for _, name := range slices.Sorted(maps.Keys(records)) {
 		r := records[name]
 		if r.Live == nil {

@@ -10,30 +10,166 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"certroll/spec"
 )
 
-// order brings the draft to a chain: it creates the order where there is none,
-// and goes on with the one there is. An order of an earlier run that the CA no
-// longer takes is replaced once; one made in this attempt is not.
+// accountChecker is a CA that can be asked whether an issuer's ACME account is
+// in order, before anything is ordered with it.
+type accountChecker interface {
+	// CheckAccount opens the account, and fails with an error whose owner is
+	// the account where the CA does not take it any more.
+	CheckAccount(ctx context.Context, issuer *spec.Issuer) error
+}
+
+// checkAccount asks once a pass for each issuer. Only what is the account's own
+// fault ends the attempt here: a CA that is away is waited for by the order.
+func (a *attempt) checkAccount(ctx context.Context) error {
+	ca, ok := a.ca.(accountChecker)
+	name := a.action.Issuer.Name
+	if !ok || a.gate.isUsable(name) {
+		return nil
+	}
+	err := ca.CheckAccount(ctx, a.action.Issuer)
+	if err != nil && (isInterrupt(ctx, err) || ownerOf(err) == OwnerAccount) {
+		return err
+	}
+	if err == nil {
+		a.gate.accountUsable(name)
+		a.crew.handOver() // others may go on by it
+	}
+	return nil
+}
+
+// order brings the draft to a chain while no other certificate is at work on an
+// order for the same names, account and profile.
 func (a *attempt) order(ctx context.Context) error {
 	if phaseOf(a.draft) >= phaseChained {
 		return nil
 	}
+	done, err := a.orderTurns.take(ctx, a.turnKey(), func() {
+		a.report("order", "waiting for another certificate with the same names, account and profile")
+	})
+	if err != nil {
+		return err
+	}
+	defer done()
+	return a.orderAlone(ctx)
+}
+
+// orderAlone creates the order where there is none, and goes on with the one there
+// is. An order that is of no more use is replaced once, with the same key; one that
+// was made in this attempt only where another certificate was finalized from it.
+func (a *attempt) orderAlone(ctx context.Context) error {
 	inherited := phaseOf(a.draft) == phaseOrdered
-	err := a.orderPatiently(ctx)
-	if err == nil || !isOrderGone(err) || isInterrupt(ctx, err) {
+	if d := a.draft; !d.Unfit.IsZero() && !d.keepsUnfit(a.now()) {
+		a.report("order", "the certificate of the order "+d.OrderURL+" is refused since "+d.Unfit.Format(time.RFC3339)+"; a new one is made with the same key")
+		d.OrderURL, d.Unfit, d.UnfitUntil, inherited = "", time.Time{}, time.Time{}, false
+	}
+	err := a.orderInTime(ctx)
+	if err == nil || isInterrupt(ctx, err) || a.draft.OrderURL == "" {
 		return err
 	}
-	a.draft.OrderURL = ""
-	if storeErr := a.drafts.store(ctx, a.action.Certificate, a.draft); storeErr != nil {
-		return errors.Join(err, storeErr)
+	if isBadKey(err) && a.draft.BlockedKey == "" {
+		return a.withAnotherKey(ctx, err)
 	}
-	if !inherited {
+	why, noteErr := a.spent(ctx, err, inherited)
+	if why == "" || noteErr != nil {
+		return errors.Join(err, noteErr)
+	}
+	a.report("order", why+"; a new one is made with the same key")
+	if inherited {
+		a.orders++ // nobody may have told of that one
+	}
+	return a.orderInTime(ctx)
+}
+
+// orderTries is how many attempts may fail with one order before a new one is made.
+const orderTries = 3
+
+// spent decides after a failure whether the order is of no more use, and says why.
+// What it counts is kept in the pending secret: a resumed order has an end of ours.
+//
+// An order that the CA no longer takes is forgotten for good. One that only seems to
+// be of no use stays in the pending secret until the CA has made another, so that a
+// CA that is away for long costs no order.
+func (a *attempt) spent(ctx context.Context, err error, inherited bool) (why string, noteErr error) {
+	d := a.draft
+	switch {
+	case d.keepsUnfit(a.now()):
+		return "", nil // a new order would bring the same certificate once more
+	case isOrderGone(err):
+		d.OrderURL = ""
+		if why = "the CA no longer takes the earlier run's order"; isForeign(err) {
+			why = "another certificate was finalized from the order"
+		} else if !inherited {
+			why = ""
+		}
+	case isProcessing(err):
+		if d.Processing.IsZero() {
+			d.Processing = a.now().UTC().Truncate(time.Second)
+		}
+		if a.now().Sub(d.Processing) >= processingTimeout(a.action.Issuer) {
+			d.OrderURL = ""
+			return "the CA has been processing the order " + a.orderURL + " since " + d.Processing.Format(time.RFC3339), nil
+		}
+	case isOfOrder(err):
+		if d.Refused++; inherited && d.Refused >= orderTries {
+			d.OrderURL = ""
+			return fmt.Sprintf("%d attempts failed with the order %s", d.Refused, a.orderURL), nil
+		}
+	default:
+		return "", nil
+	}
+	return why, a.drafts.store(context.WithoutCancel(ctx), a.action.Certificate, d)
+}
+
+// isForeign tells that an order was another certificate's.
+func isForeign(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.gone
+}
+
+// isOfOrder tells a failure that another order may not have: the CA refuses what the
+// order needs, or its URL does not answer. A limit, CAA and what DNS fails with would
+// be the same for any order.
+func isOfOrder(err error) bool {
+	switch owner := ownerOf(err); classOf(err) {
+	case ClassCARejected:
+		return owner == OwnerCertificate
+	case ClassCAUnavailable:
+		return owner == OwnerIssuer
+	default:
+		return false
+	}
+}
+
+// processingTimeout is how long a CA may be at work on an order.
+func processingTimeout(i *spec.Issuer) time.Duration {
+	if i.Processing > 0 {
+		return i.Processing
+	}
+	return day
+}
+
+// attemptTime is how long one attempt may take until its order is done, whatever
+// the CA and the DNS providers let it wait for, and however many orders it makes. It
+// is longer than two DNS accounts whose propagation takes an hour each, the longest
+// that may be set.
+const attemptTime = 150 * time.Minute
+
+// orderInTime works on the order until the attempt's time is over. The order and
+// its key are kept: the next attempt goes on with them.
+func (a *attempt) orderInTime(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, attemptTime-a.now().Sub(a.began))
+	defer cancel()
+	err := a.orderPatiently(limited)
+	if err == nil || ctx.Err() != nil || limited.Err() == nil {
 		return err
 	}
-	a.report("order", "the CA no longer takes the earlier run's order; a new one is made with the same key")
-	a.orders++ // nobody may have told of that one
-	return a.orderPatiently(ctx)
+	return &failure{class: ClassCAUnavailable, err: fmt.Errorf(
+		"the attempt at %s was not done after %s and was stopped, so that nothing else waits for it; the next attempt goes on with the order %s: %w",
+		a.action.Certificate, attemptTime, a.draft.OrderURL, err)}
 }
 
 // orderPatiently tries again within the attempt where the CA is away, which
@@ -58,7 +194,7 @@ func (a *attempt) orderPatiently(ctx context.Context) error {
 }
 
 func (a *attempt) orderOnce(ctx context.Context) error {
-	d, issuer := a.draft, a.action.Issuer
+	d := a.draft
 	if d.OrderURL == "" {
 		if err := a.newOrder(ctx); err != nil {
 			return err
@@ -71,14 +207,18 @@ func (a *attempt) orderOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	chain, account, passed, err := a.ca.Finish(ctx, issuer, d.OrderURL, csr, a.accounts(), a.report)
+	a.sweepEarlierOrders(ctx)
+	chain, account, passed, err := a.finish(ctx, csr)
 	for _, p := range passed {
 		a.passedOver = append(a.passedOver, PassedOver{Account: accountOf(p), Class: classOf(p), Message: message(p)})
 	}
 	if err != nil {
 		return err
 	}
-	d.Chain, d.Account = string(chain), account
+	if err := a.isOurs(chain); err != nil {
+		return err
+	}
+	d.Chain, d.Account, d.Accounts = string(chain), account, a.published.all()
 	return nil
 }
 
@@ -92,10 +232,15 @@ func (a *attempt) newOrder(ctx context.Context) error {
 	}
 	a.orders++
 	d.OrderURL, d.Exempt = url, a.action.Exempt
+	d.Refused, d.Processing, d.Unfit, d.UnfitUntil = 0, time.Time{}, time.Time{}, time.Time{}
 	if d.Exempt == ExemptARI && !replaced {
 		d.Exempt = ExemptRenewal
 	}
-	return a.drafts.store(context.WithoutCancel(ctx), a.action.Certificate, d)
+	err = a.drafts.store(context.WithoutCancel(ctx), a.action.Certificate, d)
+	if err != nil {
+		a.absence.keep(a.action.Certificate, looseOrder{url, d.KeyDigest})
+	}
+	return err
 }
 
 // newCSR makes a PKCS #10 request with the names as subject alternative names

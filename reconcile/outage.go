@@ -6,22 +6,18 @@ import (
 	"time"
 )
 
-// KindPass is the operation of an event about a pass as a whole: Git or Vault
-// cannot be reached, or can be again. No action is of this kind.
-const KindPass Kind = "pass"
-
 // tellAfter is how many passes in a row have to fail in the same way until it
 // is an event: one that passes within minutes is in the log alone.
 const tellAfter = 3
 
 // Outage is a side that passes in a row could not do their work with.
 type Outage struct {
-	Side  string // "config_repo", "ledger" or "vault"
+	Side  string // "config_repo", "ledger", "vault" or "state_dir"
 	Since time.Time
 }
 
 // Sides are all that an outage may be of.
-var Sides = []string{sideRepo.id(), sideLedger.id(), sideLooked.id()}
+var Sides = []string{sideRepo.id(), sideLedger.id(), sideLooked.id(), sideDisk.id()}
 
 // side is one that a pass cannot do without. The config repo and the ledger may
 // be on different hosts: one that answers says nothing of the other.
@@ -40,6 +36,8 @@ func (s side) id() string {
 		return "config_repo"
 	case sideLedger:
 		return "ledger"
+	case sideDisk:
+		return "state_dir"
 	default:
 		return "vault"
 	}
@@ -60,6 +58,8 @@ func (l *Loop) noteGit(with side, err error) {
 	switch {
 	case err == nil:
 		l.noteEnd(with)
+	case l.r.scribe.unwritten.trouble() != nil && with == sideLedger:
+		return // see noteDisk: its own errors are of the class of Git's
 	case classOf(err) == ClassGit:
 		l.noteOutage(with, err)
 	}
@@ -80,7 +80,8 @@ func (l *Loop) noteOutage(with side, err error) (told bool) {
 	if o.passes < tellAfter || o.told {
 		return false
 	}
-	o.told = l.tellOutage(with, o, Failed, "nothing can be done with "+string(with)+" since "+o.since.UTC().Format(time.RFC3339)+"; it is tried again with each pass")
+	lasts, _ := with.words()
+	o.told = l.tellOutage(with, o, Failed, lasts+" since "+o.since.UTC().Format(time.RFC3339)+"; it is tried again with each pass")
 	return o.told
 }
 
@@ -88,33 +89,62 @@ func (l *Loop) noteOutage(with side, err error) (told bool) {
 func (l *Loop) noteEnd(with side) {
 	o := l.outages[with]
 	delete(l.outages, with)
-	if o != nil && o.told {
-		l.tellOutage(with, o, Success, string(with)+" can be reached again; it could not since "+o.since.UTC().Format(time.RFC3339))
+	if o == nil || !o.told {
+		return
+	}
+	// An apply may have been the first to see that it is over.
+	if last := l.lastTold(with); last.Status != Success || last.Time.Before(o.since) {
+		_, over := with.words()
+		l.tellOutage(with, o, Success, over+" since "+o.since.UTC().Format(time.RFC3339))
 	}
 }
 
-// tellOutage puts the event into the journal, from where it goes to the ledger
-// as soon as Git takes it.
+// lastTold is the last event about a side that was seen.
+func (l *Loop) lastTold(with side) Event {
+	if l.seen == nil {
+		return Event{}
+	}
+	return lastOutage(l.seen.History, with)
+}
+
+// tellOutage tells of an outage, or of its end.
 func (l *Loop) tellOutage(with side, o *outage, status Status, detail string) bool {
-	now := l.now().UTC()
+	return l.r.tellOutage(outageEvent(with, o, status, detail, l.rev.Commit, l.now())) == nil
+}
+
+func outageEvent(with side, o *outage, status Status, detail, revision string, now time.Time) Event {
+	now = now.UTC()
 	e := Event{
 		Schema: EventSchema, Time: now.Truncate(time.Millisecond), Operation: KindPass, Status: status, Reason: ReasonUnreachable,
-		Subject: with.id(), Detail: detail, Actor: "schedule", Cause: "schedule", Revision: l.rev.Commit, Class: o.class, Message: o.message,
+		Subject: with.id(), Detail: detail, Actor: "schedule", Cause: "schedule", Revision: revision, Class: o.class, Message: o.message,
 	}
 	e.ID = eventID("outage", string(with), string(status), o.since.UTC().Format(time.RFC3339))
-	return l.r.scribe.note(entry{Event: e}) == nil
+	return e
+}
+
+// takeUpAbsence makes an outage of a Vault that went away in the middle of a pass,
+// which is told already.
+func (l *Loop) takeUpAbsence() *AwayError {
+	away := l.r.absence.current()
+	if away == nil {
+		return nil
+	}
+	o := l.outages[sideLooked]
+	if o == nil {
+		o = &outage{since: away.since}
+		l.outages[sideLooked] = o
+	}
+	if !o.told {
+		o.class, o.message, o.told = ClassVault, message(away.err), true
+	}
+	return away
 }
 
 // takeUpOutages takes up the outages that a process before this one has told of:
 // that they are over is told by whoever sees it first.
 func (l *Loop) takeUpOutages() {
-	for _, with := range []side{sideRepo, sideLedger, sideLooked} {
-		var last Event
-		for _, e := range l.seen.History {
-			if e.Operation == KindPass && e.Subject == with.id() {
-				last = e
-			}
-		}
+	for _, with := range []side{sideRepo, sideLedger, sideLooked, sideDisk} {
+		last := lastOutage(l.seen.History, with)
 		if last.Status != Failed {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,10 +45,27 @@ type draft struct {
 	KeyDigest string
 	KeyShape  string
 	KeySince  time.Time // zero: since this attempt
-	OrderURL  string
-	Exempt    Exemption
-	Account   string // the DNS account that worked
-	Chain     string // PEM, leaf first
+	// BlockedKey is the digest of the key that the CA did not take, and whose place
+	// Key took; "": none.
+	BlockedKey string
+	OrderURL   string
+	// Answers are the challenges that TXT records may have been written for, by this
+	// run and by those before it that did not come to an end; see answers.go.
+	Answers  []answer
+	Exempt   Exemption
+	Account  string   // the DNS account that worked last
+	Accounts []string // all that answered for a name
+	// Processing is since when the CA is known to be at work on the order; zero: it
+	// is not. Refused counts the attempts that failed with the order. Both end with it.
+	Processing time.Time
+	Refused    int
+	// Unfit is when the certificate of the order was first refused; zero: it was not.
+	// UnfitOrders counts the orders of the attempt whose certificates were. UnfitUntil is
+	// until when the order is kept; zero: an earlier version wrote the draft.
+	UnfitOrders int
+	Unfit       time.Time
+	UnfitUntil  time.Time
+	Chain       string // PEM, leaf first
 	// DataDigest identifies the fields about to be written, so that a run
 	// that died right after the write knows them again.
 	DataDigest string
@@ -56,8 +74,9 @@ type draft struct {
 	// made here and not after the write, so that the secret itself can name it.
 	Next *stagedKey
 
-	stored    int  // version of the pending secret; 0: not stored yet
-	described bool // its metadata speaks of this draft
+	stored    int      // version of the pending secret; 0: not stored yet
+	described bool     // its metadata speaks of this draft
+	inherited []answer // of Answers, those of earlier runs
 }
 
 // phase is how far a draft came, read off the facts.
@@ -105,6 +124,13 @@ type drafts struct {
 	ledger  string // whose they are
 }
 
+// draftError is about a pending secret that is there and is no draft that this
+// version reads.
+type draftError struct{ error }
+
+// Unwrap is the reason.
+func (e *draftError) Unwrap() error { return e.error }
+
 func (s *drafts) path(name string) string { return s.prefix + "/pending/" + name }
 
 // load reads the draft of a certificate; nil where there is none.
@@ -118,9 +144,14 @@ func (s *drafts) load(ctx context.Context, name string) (*draft, error) {
 	}
 	d, err := decodeDraft(data)
 	if err != nil {
-		return nil, fmt.Errorf("reading the pending secret %s/%s: %w", s.mount, s.path(name), err)
+		return nil, &draftError{fmt.Errorf("reading the pending secret %s/%s: %w", s.mount, s.path(name), err)}
 	}
-	d.stored, d.described = version, true
+	for i := range d.Answers {
+		if n := &d.Answers[i]; n.Issuer == "" {
+			n.Issuer, n.Directory = d.Issuer, d.Directory
+		}
+	}
+	d.stored, d.described, d.inherited = version, true, slices.Clone(d.Answers)
 	return d, nil
 }
 
@@ -166,11 +197,28 @@ func (d *draft) encode() (map[string]string, error) {
 		"names": strings.Join(d.Names, " "), "issuer": d.Issuer, "directory": d.Directory, "profile": d.Profile,
 		"mount": d.At.Mount, "path": d.At.Path, "cas": strconv.Itoa(d.CAS), "old_serial": d.OldSerial,
 		"started": d.Started.UTC().Format(time.RFC3339Nano),
-		"key":     key, "key_shape": d.KeyShape, "order_url": d.OrderURL, "account": d.Account,
-		"chain": d.Chain, "data_digest": d.DataDigest, "exempt": string(d.Exempt),
+		"key":     key, "key_shape": d.KeyShape, "order_url": d.OrderURL, "account": d.Account, "accounts": strings.Join(d.Accounts, " "),
+		"blocked_key": d.BlockedKey, "chain": d.Chain, "data_digest": d.DataDigest, "exempt": string(d.Exempt),
 	}
 	if d.Tries > 0 {
 		m["tries"], m["tried_at"] = strconv.Itoa(d.Tries), d.TriedAt.UTC().Format(time.RFC3339)
+	}
+	for field, n := range map[string]int{"refused": d.Refused, "unfit_orders": d.UnfitOrders} {
+		if n > 0 {
+			m[field] = strconv.Itoa(n)
+		}
+	}
+	for field, at := range map[string]time.Time{"processing": d.Processing, "unfit": d.Unfit, "unfit_until": d.UnfitUntil} {
+		if !at.IsZero() {
+			m[field] = at.UTC().Format(time.RFC3339)
+		}
+	}
+	if len(d.Answers) > 0 {
+		b, err := json.Marshal(d.Answers)
+		if err != nil {
+			return nil, fmt.Errorf("encoding the answered challenges: %w", err)
+		}
+		m["answers"] = string(b)
 	}
 	if d.Revokes != nil {
 		b, err := json.Marshal(d.Revokes)
@@ -199,8 +247,8 @@ func decodeDraft(m map[string]string) (*draft, error) {
 		Actor: m["actor"], Cause: m["cause"], Revision: m["revision"], Rotate: m["rotate"],
 		Names: strings.Fields(m["names"]), Issuer: m["issuer"], Directory: m["directory"], Profile: m["profile"],
 		At: Location{m["mount"], m["path"]}, OldSerial: m["old_serial"], KeyShape: m["key_shape"],
-		Exempt:   Exemption(m["exempt"]),
-		OrderURL: m["order_url"], Account: m["account"], Chain: m["chain"], DataDigest: m["data_digest"],
+		Exempt: Exemption(m["exempt"]), BlockedKey: m["blocked_key"],
+		OrderURL: m["order_url"], Account: m["account"], Accounts: strings.Fields(m["accounts"]), Chain: m["chain"], DataDigest: m["data_digest"],
 	}
 	var err error
 	if d.CAS, err = strconv.Atoi(m["cas"]); err != nil {
@@ -217,10 +265,29 @@ func decodeDraft(m map[string]string) (*draft, error) {
 			return nil, fmt.Errorf("its tried_at %q is no RFC 3339 time", m["tried_at"])
 		}
 	}
+	for field, n := range map[string]*int{"refused": &d.Refused, "unfit_orders": &d.UnfitOrders} {
+		if m[field] != "" {
+			if *n, err = strconv.Atoi(m[field]); err != nil {
+				return nil, fmt.Errorf("its %s %q is no number", field, m[field])
+			}
+		}
+	}
+	for field, at := range map[string]*time.Time{"processing": &d.Processing, "unfit": &d.Unfit, "unfit_until": &d.UnfitUntil} {
+		if since := m[field]; since != "" {
+			if *at, err = time.Parse(time.RFC3339, since); err != nil {
+				return nil, fmt.Errorf("its %s %q is no RFC 3339 time", field, since)
+			}
+		}
+	}
 	if text := m["revokes"]; text != "" {
 		d.Revokes = &Revocation{}
 		if err = json.Unmarshal([]byte(text), d.Revokes); err != nil {
 			return nil, fmt.Errorf("its revokes is no record of a revocation: %w", err)
+		}
+	}
+	if text := m["answers"]; text != "" {
+		if err = json.Unmarshal([]byte(text), &d.Answers); err != nil {
+			return nil, fmt.Errorf("its answers are no list of challenges: %w", err)
 		}
 	}
 	if since := m["key_since"]; since != "" {

@@ -3,11 +3,14 @@ package reconcile
 import (
 	"bytes"
 	"encoding/json"
+
+	"certroll/spec/text"
 )
 
 // plainJSON encodes what people read and search in Git: "Ann <ann@example.com>"
-// as it is, where json.Marshal writes \u003c for the sake of HTML. There is no
-// newline at the end.
+// as it is, where json.Marshal writes \u003c for the sake of HTML. What would act
+// on the terminal of whoever reads it there is escaped. There is no newline at the
+// end.
 func plainJSON(v any, indent string) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -16,5 +19,5 @@ func plainJSON(v any, indent string) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return text.JSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }

@@ -8,77 +8,6 @@ import (
 	"certroll/spec"
 )
 
-// Kind is what an action does.
-type Kind string
-
-// The kinds of action.
-const (
-	KindNone    Kind = "none"
-	KindIssue   Kind = "issue"   // the first certificate, or one that went missing
-	KindRenew   Kind = "renew"   // it is due
-	KindRotate  Kind = "rotate"  // a person asked for a new key
-	KindReissue Kind = "reissue" // the spec asks for something else than what is live
-	KindAdopt   Kind = "adopt"   // a secret not made by certroll is already there
-	KindRepair  Kind = "repair"  // what Vault says of the live pair is behind or was overwritten
-	KindRetire  Kind = "retire"  // gone from the spec
-	KindRevoke  Kind = "revoke"  // an earlier certificate still has to be revoked
-	KindStage   Kind = "stage"   // its next key is made ahead and published, or withdrawn
-	KindNote    Kind = "note"    // the ledger is told something, nothing is done
-	KindHold    Kind = "hold"    // due, but must wait
-)
-
-// Orders tells whether an action of this kind asks the CA for a certificate.
-func (k Kind) Orders() bool {
-	return k == KindIssue || k == KindRenew || k == KindRotate || k == KindReissue
-}
-
-// Reason is why an action is there. It explains; only Kind decides.
-type Reason string
-
-// The reasons of an action.
-const (
-	ReasonUpToDate    Reason = "up_to_date"
-	ReasonUnmanaged   Reason = "unmanaged" // renewal.auto is off
-	ReasonMissing     Reason = "missing"
-	ReasonDeleted     Reason = "deleted" // the secret's current version was deleted
-	ReasonExpired     Reason = "expired"
-	ReasonThreshold   Reason = "threshold"
-	ReasonRotate      Reason = "rotation_requested"
-	ReasonChanged     Reason = "changed"
-	ReasonForeign     Reason = "foreign" // there is a secret that certroll did not write
-	ReasonUnfinished  Reason = "unfinished"
-	ReasonDrifted     Reason = "drifted"       // somebody else wrote a version after certroll's
-	ReasonBehind      Reason = "record_behind" // the ledger does not say how it is
-	ReasonRemoved     Reason = "removed_from_spec"
-	ReasonBackoff     Reason = "backoff"
-	ReasonRateLimited Reason = "rate_limited"
-	ReasonPaused      Reason = "paused"      // the CA waits for a person
-	ReasonLimit       Reason = "limit"       // a limit of the CA would be passed
-	ReasonBreaker     Reason = "breaker"     // its issuer or DNS account fails for many
-	ReasonSpread      Reason = "spread"      // many fall due at once
-	ReasonWindow      Reason = "ari"         // the CA's suggested window (RFC 9773)
-	ReasonRevoking    Reason = "ari_now"     // the CA wants it replaced now
-	ReasonKeyAge      Reason = "key_age"     // key.max_age is reached
-	ReasonRevocation  Reason = "revoke"      // the one before the last rotation is to be revoked
-	ReasonSuggested   Reason = "ari_changed" // the CA's suggested window is another one
-	ReasonRetry       Reason = "retry"       // a person ended a hold
-	ReasonPauseBegan  Reason = "renewal_off"
-	ReasonPauseEnded  Reason = "renewal_on"
-	ReasonUnreadable  Reason = "unreadable"        // what is its in Vault cannot be looked at
-	ReasonUnreachable Reason = "unreachable"       // of a whole pass: Git or Vault
-	ReasonOverdue     Reason = "unmanaged_overdue" // it would be due, and renewal.auto is off
-	ReasonNextKey     Reason = "next_key"          // key.next is on, and no key that fits is staged and published
-	ReasonNextKeyLost Reason = "next_key_lost"     // the key whose digest was published is gone
-	ReasonNextKeyOff  Reason = "next_key_off"      // key.next is off, and a key is staged
-	ReasonNextKeyNew  Reason = "next_key_new"      // the next key is not published for long enough
-)
-
-// records tells that an action of this reason writes a record and an event
-// and touches nothing else.
-func (r Reason) records() bool {
-	return r == ReasonBehind || r == ReasonPauseBegan || r == ReasonPauseEnded || r == ReasonOverdue
-}
-
 // Change is one field of which the spec asks for something else than is live.
 type Change struct {
 	Field string `json:"field"`
@@ -104,10 +33,16 @@ type Action struct {
 	Replaces string       // the ARI identifier that the order carries, or ""
 	Exempt   Exemption    // what the order is free of
 	Avoid    []string     // DNS accounts known not to work, which come last
+	Probes   []subject    // held as a whole, and tried again by this action
+	// Unscheduled tells that it is such a probe before its time: a person asked
+	// for it, or has changed what the last one failed with.
+	Unscheduled bool
 	// OrderFrom is, for KindRepair, from when on something may be ordered where it
 	// turns out that it has to be, and orderHeld why not before.
 	OrderFrom time.Time
 	orderHeld string
+
+	AtWork *Work // it is under way; nil: it is not
 
 	Spec   *spec.Certificate // nil for KindRetire
 	Record *Record           // nil where the ledger knows nothing; of a leftover as it begins
@@ -115,33 +50,58 @@ type Action struct {
 	Secret Secret            // what was seen there
 	Next   *Staged           // the next key, as far as one is staged
 
-	pending *Pending // the pending secret, as far as there is one
-	target  *Secret  // where it moved: what was seen at the spec's target
+	heir    bool       // of a retirement: another certificate claims the secret
+	mass    *HeldSet   // what the brake holds it with; nil: it does not
+	pending *Pending   // the pending secret, as far as there is one
+	ways    [][]string // of its names to be proven, see waysOf
+	target  *Secret    // where it moved: what was seen at the spec's target
+	goes    Location   // that target, where the brake keeps it from moving; else zero
 }
 
 // mends tells that it brings back what is live, or ends what was begun, and asks
 // the CA for nothing unless there is no other way.
 func (a *Action) mends() bool { return a.Kind == KindRepair && !a.Reason.records() }
 
+// orderNotBefore keeps an action that mends from ordering before a moment; the
+// latest one stands.
+func (a *Action) orderNotBefore(from time.Time, why string) {
+	if from.After(a.OrderFrom) {
+		a.OrderFrom, a.orderHeld = from, why
+	}
+}
+
 // Plan is the difference between the spec and what is there, by name of the
 // certificate. It is total, and a pure function of its arguments.
 func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 	history := credible(observed.History, now)
-	found := known(observed, history)
+	found := known(desired, observed, history)
+	chains := newestChains(observed.Records)
 	actions := make([]Action, 0, len(desired.Certificates))
 	wanted := make(map[string]bool, len(desired.Certificates))
 	claimed := make(map[Location]string, len(desired.Certificates))
 	for _, c := range desired.Certificates {
 		wanted[c.Name] = true
 		claimed[targetOf(c)] = c.Name
-		actions = append(actions, decide(newCase(desired, c, observed, found, now)))
+		if _, busy := observed.AtWork[c.Name]; busy {
+			continue
+		}
+		s := newCase(desired, c, observed, found, now)
+		s.longerChain = s.live() != nil && longerChain(chains, s.live())
+		actions = append(actions, decide(s))
 	}
-	admit(actions, accountsOf(desired), history, found, now)
+	for name, w := range observed.AtWork {
+		a := w.action
+		a.AtWork = &w
+		actions, wanted[name] = append(actions, a), true
+	}
 	for name, r := range observed.Records {
 		if !wanted[name] && r.State != StateRetired {
 			actions = append(actions, retire(r, observed, claimed, now))
 		}
 	}
+	brake(actions, observed, history, now, func(c *spec.Certificate) Action { return decide(newCase(desired, c, observed, found, now)) })
+	holdNotRead(actions, desired, consents(observed.HeldSets, now), now)
+	admit(actions, accountsOf(desired), history, found, now)
 	actions = append(actions, leftovers(wanted, observed, now)...)
 	slices.SortFunc(actions, func(a, b Action) int { return strings.Compare(a.Certificate, b.Certificate) })
 	return actions
@@ -164,10 +124,15 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[s
 			s.moved = true
 		}
 	}
+	s.seeLeft(obs)
 	if n, ok := obs.Staged[c.Name]; ok {
 		s.next = &n
 	}
+	if l := s.live(); l != nil && s.record != nil {
+		s.secret.Live = l.withFacts(s.record.Live)
+	}
 	s.issuer, s.failing = issuerFor(desired, c, s.record, s.live(), found, now)
+	s.accountDead = found[issuerSubject(s.issuer.Name)].ofAccount()
 	s.credentials, s.unreadable = obs.Credentials, obs.Unreadable[c.Name]
 	if s.record != nil {
 		s.said = s.record.RenewalInfo
@@ -178,7 +143,7 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[s
 // begun tells that an earlier run has written what it was about to, and may
 // have ended before it could say so.
 func (s *situation) begun() bool {
-	return s.pending != nil && s.secret.Readable && s.secret.Version == s.pending.Follows+1
+	return s.pending != nil && !s.pending.Stray && s.secret.Readable && s.secret.Version == s.pending.Follows+1
 }
 
 // decide runs the rules; the first that hits wins.
@@ -191,7 +156,7 @@ func decide(s *situation) Action {
 		}
 	}
 	a.Certificate, a.Spec, a.Record, a.At, a.Secret, a.Issuer = s.spec.Name, s.spec, s.record, s.at, s.secret, s.issuer
-	a.Next, a.pending = s.next, s.pending
+	a.Next, a.pending, a.ways = s.next, s.pending, waysOf(s.desired, s.spec)
 	if s.moved {
 		target := s.target
 		a.target = &target
@@ -199,7 +164,7 @@ func decide(s *situation) Action {
 	a.Warnings = warnings(s)
 	awaitNext(s, &a)
 	a.Replaces, a.Exempt = coordinated(s, a.Kind)
-	return holdBack(s, a)
+	return holdBack(s, holdByRule(s, holdUndone(s, a)))
 }
 
 // coordinated says which certificate the order takes the place of, and what
@@ -213,7 +178,7 @@ func coordinated(s *situation, kind Kind) (replaces string, free Exemption) {
 	if namesDigest(s.spec.Names()) == l.NamesDigest {
 		free = ExemptRenewal
 	}
-	if i := s.said.of(l); i != nil && l.ARI != "" && l.Issuer == s.issuer.Name {
+	if i := s.said.of(l); i != nil && l.ARI != "" && madeBy(s, l) {
 		replaces = l.ARI
 		// One that came a moment ago is no renewal in the CA's own time: the
 		// limits on the same set of names hold, so that nothing loops.
@@ -222,6 +187,13 @@ func coordinated(s *situation, kind Kind) (replaces string, free Exemption) {
 		}
 	}
 	return replaces, free
+}
+
+// madeBy tells whether what is live was made with the account of the issuer that
+// is asked now. A block that has another name since says so by its directory.
+func madeBy(s *situation, l *Live) bool {
+	i := issuerOf(s.desired, s.spec, l)
+	return i != nil && (i == s.issuer || i.SameAccount(s.issuer))
 }
 
 // holdBack turns an action that must wait into a hold.
@@ -237,7 +209,7 @@ func holdBack(s *situation, a Action) Action {
 	}
 	h := s.record.Hold
 	if a.mends() && failsToOrder(s.record) {
-		a.OrderFrom, a.orderHeld = h.Until, h.Reason
+		a.orderNotBefore(h.Until, h.Reason)
 		return a // what certroll wrote is put back, for which no CA is asked
 	}
 	why := ReasonBackoff
@@ -254,7 +226,11 @@ func holdBack(s *situation, a Action) Action {
 // heldBy tells whether a hold still stands: it ends by its time, and earlier
 // where what may have caused it has changed.
 func (s *situation) heldBy(h *Hold) bool {
-	return holdApplies(h, s.issuer, s.now) && !fromTheFuture(s.record, s.now) && h.SpecDigest == specDigest(s.desired, s.spec) && !s.newCredentials(h)
+	if h != nil && h.Stands {
+		return h.Until.After(s.now) && !fromTheFuture(s.record, s.now)
+	}
+	return holdApplies(h, s.issuer, s.now) && !fromTheFuture(s.record, s.now) && h.SpecDigest == specDigest(s.desired, s.spec) && !s.newCredentials(h) &&
+		(h.Owner != OwnerAccount || s.accountDead)
 }
 
 // newCredentials tells that the DNS accounts have other credentials than those
@@ -293,6 +269,7 @@ func retire(r *Record, obs *Observed, claimed map[Location]string, now time.Time
 	}
 	a.At = Location{r.Live.Mount, r.Live.Path}
 	a.Secret = obs.Secrets[a.At]
+	a.heir = claimed[a.At] != ""
 	switch heir := claimed[a.At]; {
 	case heir != "":
 		a.Detail = "its block is gone; the secret stays, certificate " + heir + " now claims its path"

@@ -26,13 +26,17 @@ func (a *attempt) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if p := a.action.pending; old != nil && p != nil && p.Stray {
+		old.described = false // nor would its metadata be written again
+	}
 	next, err := a.nextFor(ctx, shape)
 	if err != nil {
 		return err
 	}
-	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation(), a.revokes()) && !next.supersedes(old) {
+	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation(), a.revokes()) && !next.supersedes(old) && !a.isCompromised(old) {
 		a.draft = old
-		old.Issuer = issuer.Name // of the same directory, and maybe renamed since
+		old.Issuer = issuer.Name                                                     // of the same directory, and maybe renamed since
+		old.OrderURL = firstOf(old.OrderURL, a.absence.order(c.Name, old.KeyDigest)) // takeUp stores it
 		if err := a.makeNext(old); err != nil {
 			return err
 		}
@@ -45,6 +49,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 	d.CAS = target.Version
 	if old != nil {
 		d.stored = old.stored
+		d.Answers, d.inherited = old.Answers, old.inherited
 	}
 	a.draft = d
 	return a.takeUp(ctx)
@@ -103,7 +108,7 @@ func (a *attempt) newDraft(ctx context.Context, shape string, next *stagedKey) (
 	if next != nil {
 		d.Key = next.key
 	}
-	if c.Key.Rotation == spec.RotateNever && a.action.Kind != KindRotate && !a.keyIsTooOld() {
+	if c.Key.Rotation == spec.RotateNever && a.action.Kind != KindRotate && !a.keyIsTooOld() && !a.compromised() {
 		d.Key, d.KeySince, err = a.keptKey(ctx, shape)
 	}
 	if d.Key == nil && err == nil {

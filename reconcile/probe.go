@@ -1,21 +1,15 @@
 package reconcile
 
 import (
-	"cmp"
 	"crypto/x509"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
+	"certroll/reconcile/keypair"
 	"certroll/spec"
 )
-
-// KindProbe is the operation of an event about what an endpoint serves; no
-// action is of this kind.
-const KindProbe Kind = "probe"
 
 // Serving says how what an endpoint serves stands to what is live.
 type Serving string
@@ -44,19 +38,6 @@ func (s Serving) Problem() bool { return s.rank() < ServesWaiting.rank() }
 
 // class is the class of the problem: the same word.
 func (s Serving) class() Class { return Class(s) }
-
-// The classes of problems with what is served.
-const (
-	ClassExpired     Class = "expired"
-	ClassOther       Class = "other_certificate"
-	ClassStale       Class = "stale"
-	ClassIncomplete  Class = "incomplete_chain"
-	ClassUnreachable Class = "unreachable"
-	ClassDenied      Class = "denied"
-)
-
-// ServedClasses are all of them.
-var ServedClasses = []Class{ClassExpired, ClassOther, ClassStale, ClassIncomplete, ClassUnreachable, ClassDenied}
 
 // Look is what was seen at one endpoint.
 type Look struct {
@@ -97,9 +78,20 @@ func judge(w awaited, served map[string][]*x509.Certificate, now time.Time) Look
 	return worst
 }
 
+// endsFirst is the certificate by which what is served ends: of a chain that
+// nobody can put in order it is the leaf.
+func endsFirst(chain []*x509.Certificate, now time.Time) *x509.Certificate {
+	path, err := keypair.Tidy(chain, chain[0].PublicKey, now)
+	if err != nil {
+		return chain[0]
+	}
+	return keypair.EndsFirst(path)
+}
+
 func judgeOne(w awaited, chain []*x509.Certificate, oneOfMany bool, address string, now time.Time) Look {
 	leaf := chain[0]
-	notAfter := leaf.NotAfter.UTC()
+	last := endsFirst(chain, now)
+	notAfter := last.NotAfter.UTC()
 	l := Look{Certificate: w.certificate.Name, Endpoint: w.probe.Endpoint(), Address: address, Serial: serialOf(leaf), NotAfter: &notAfter, At: now.UTC()}
 	where := l.Endpoint
 	if oneOfMany {
@@ -112,11 +104,16 @@ func judgeOne(w awaited, chain []*x509.Certificate, oneOfMany bool, address stri
 		l.Verdict = ServesIncomplete
 		l.Message = fmt.Sprintf("%s serves serial %s as it should, and without its issuer's certificate: clients that do not know that one refuse it", where, l.Serial)
 		l.Advice = "have the consumer use the leaf and its chain, as in the field fullchain"
+	case current && last != leaf && notAfter.Before(now):
+		l.Verdict = ServesExpired
+		l.Message = fmt.Sprintf("%s serves serial %s as it should, and with it the certificate of %q, which expired %s: clients refuse the chain",
+			where, l.Serial, clipped(last.Subject.CommonName, 80), stampOf(notAfter))
+		l.Advice = "have the CA send another chain (preferred_chain), or use another issuer"
 	case current:
 		l.Verdict = ServesCurrent
 	case leaf.NotAfter.Before(now):
 		l.Verdict = ServesExpired
-		l.Message = fmt.Sprintf("%s serves serial %s, which expired %s; in Vault is %s, valid until %s", where, l.Serial, stampOf(leaf.NotAfter), inVault, stampOf(w.live.NotAfter))
+		l.Message = fmt.Sprintf("%s serves serial %s, which expired %s; in Vault is %s, valid until %s", where, l.Serial, stampOf(leaf.NotAfter), inVault, stampOf(w.live.End()))
 		l.Advice = reloads
 	case isEarlier(w, leaf):
 		l.Verdict = ServesStale
@@ -168,17 +165,6 @@ func unseen(w awaited, err error, now time.Time) Look {
 	return l
 }
 
-// clipped is a text of somebody else's as one line that is not too long.
-func clipped(s string, most int) string {
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
-	return cut(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '?'
-		}
-		return r
-	}, s), most)
-}
-
 // publicKeyDigest is the digest of a certificate's key; "" for a kind of key
 // that is none of ours.
 func publicKeyDigest(leaf *x509.Certificate) string {
@@ -188,7 +174,3 @@ func publicKeyDigest(leaf *x509.Certificate) string {
 	}
 	return digest
 }
-
-func orNone(s string) string { return cmp.Or(s, "no name") }
-
-func stampOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -208,3 +208,20 @@ func TestStatusPageServed(t *testing.T) {
 		t.Errorf("of one certificate there are %+v", got)
 	}
 }
+
+// TestJudgeByTheChain: what is served as it should be is a problem where its issuer's
+// certificate has expired, and ends when the chain does.
+func TestJudgeByTheChain(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	end := start.Add(10 * day)
+	w.ca.signBy(t, end, false)
+	w.settle()
+	live := w.ledger.record(t, "api").Live
+	served := map[string][]*x509.Certificate{"192.0.2.1:443": w.secretPair("tls/api").chain}
+	for at, want := range map[time.Time]Serving{start.Add(day): ServesCurrent, end.Add(time.Hour): ServesExpired} {
+		l := judge(awaited{certificate: w.desired.Certificates[0], live: live, since: start}, served, at)
+		if l.Verdict != want || l.NotAfter == nil || !l.NotAfter.Equal(end) {
+			t.Errorf("at %s: %s until %v (%s), want %s until %s", at, l.Verdict, l.NotAfter, l.Message, want, end)
+		}
+	}
+}

@@ -1,45 +1,11 @@
 package reconcile
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 )
-
-// ReasonProbed is the reason of an event about what an endpoint serves.
-const ReasonProbed Reason = "probed"
-
-// Served are the problems of a certificate's endpoints, "" for those of all,
-// by certificate and endpoint.
-func (p *Problems) Served(certificate string) []Problem {
-	list := []Problem{}
-	if p == nil {
-		return list
-	}
-	for _, one := range p.Problems {
-		if one.Operation == KindProbe && (certificate == "" || one.Certificates[0] == certificate) {
-			list = append(list, one)
-		}
-	}
-	slices.SortStableFunc(list, func(a, b Problem) int { return a.spot().compare(b.spot()) })
-	return list
-}
-
-// spot is an endpoint of a certificate.
-type spot struct{ certificate, endpoint string }
-
-func (s spot) compare(o spot) int {
-	return cmp.Or(cmp.Compare(s.certificate, o.certificate), cmp.Compare(s.endpoint, o.endpoint))
-}
-
-func (p Problem) spot() spot { return spot{p.Certificates[0], p.About} }
-
-// at is where the problem of an endpoint stands, -1 where it has none.
-func (p *Problems) at(s spot) int {
-	return slices.IndexFunc(p.Problems, func(o Problem) bool { return o.Operation == KindProbe && o.spot() == s })
-}
 
 // probeEntries are the entries that lead from the known problems to those that
 // were seen. Of an endpoint that is watched and was not looked at yet, what is

@@ -18,9 +18,6 @@ type Query struct {
 	Since       time.Time
 }
 
-// StatusError is failure or denied in a query; no event has it.
-const StatusError Status = "error"
-
 // Events reads the events that the query picks out of a ledger's tree, the
 // newest last. The log is in the order in which it was told, which differs
 // where a run could not reach the ledger at once.

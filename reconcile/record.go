@@ -3,7 +3,7 @@ package reconcile
 import (
 	"encoding/json"
 	"fmt"
-	"math"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -50,48 +50,26 @@ type Record struct {
 	Revocations []Revocation `json:"revocations"`  // that wait to be revoked, never null
 	// Rotations are the rotation requests that were satisfied, the last one
 	// last, never null: none of them forces another rotation.
-	Rotations []string  `json:"rotations"`
-	UpdatedAt time.Time `json:"updated_at"`
-}
-
-// Live is what is in Vault now. The part of it that Plan needs is also in the
-// secret's custom metadata, so that a lost ledger costs no reissue.
-type Live struct {
-	Serial      string    `json:"serial"` // lower-case hex
-	NotBefore   time.Time `json:"not_before"`
-	NotAfter    time.Time `json:"not_after"`
-	Names       []string  `json:"names"` // empty where only the digest is known
-	NamesDigest string    `json:"names_digest"`
-	KeyDigest   string    `json:"key_digest"` // SHA-256 of the SubjectPublicKeyInfo, hex
-	KeyShape    string    `json:"key_shape"`  // "ecdsa-P-256", "rsa-3072"
-	KeySince    time.Time `json:"key_since"`  // when this key was first issued for
-	Issuer      string    `json:"issuer"`     // the issuer block's name
-	Directory   string    `json:"directory"`  // its ACME directory
-	Profile     string    `json:"profile"`
-	Mount       string    `json:"vault_mount"`
-	Path        string    `json:"vault_path"`
-	Version     int       `json:"vault_version"` // the KV version this speaks of
-	Revision    string    `json:"revision"`      // the config revision it was issued for
-	File        string    `json:"file"`          // the file that declared it when its key was made
-	Rotate      string    `json:"rotate"`        // the last rotation request that was satisfied
-	IssuedAt    time.Time `json:"issued_at"`
-	// ARI identifies it in renewal information (RFC 9773 section 4.1); "" where
-	// its issuer's key identifier is not known.
-	ARI        string `json:"ari_id"`
-	DNSAccount string `json:"dns_account"` // that its names were validated with; "" where not known
-	// The key that the next renewal uses (key.next), whose digest is published
-	// so that TLSA records and pins can name it ahead: empty and null where none
-	// is staged.
-	NextKeyDigest string     `json:"next_key_digest"` // SHA-256 of its SubjectPublicKeyInfo, hex
-	NextKeyShape  string     `json:"next_key_shape"`
-	NextKeySince  *time.Time `json:"next_key_since"` // when it was staged
-}
-
-// Lifetime is the certificate's validity period, whose last second is part of
-// it (RFC 5280 section 4.1.2.5): CAs end a period of 90 days a second early. Of
-// one without an end, the year 9999, it is the longest that there is, 292 years.
-func (l *Live) Lifetime() time.Duration {
-	return min(l.NotAfter.Sub(l.NotBefore), math.MaxInt64-time.Second) + time.Second
+	Rotations []string `json:"rotations"`
+	// Undone are the last times that what certroll had written was gone or
+	// overwritten and certroll wrote again, the last one last.
+	Undone []Undone `json:"undone,omitempty"`
+	// ChallengeNames are the names that CNAMEs at _acme-challenge led to when
+	// the live certificate was issued; null where nothing is known of it.
+	ChallengeNames *[]string `json:"challenge_names,omitempty"`
+	// Revoked is what the issuer's CRL says of what is live; null: nothing.
+	Revoked *Revoked `json:"revoked,omitempty"`
+	// ForeignVersion is the version that somebody else wrote while renewal.auto is off,
+	// and that is left alone (0: the secret is gone); null: none.
+	ForeignVersion *int `json:"foreign_version,omitempty"`
+	// LeftBehind are the secrets that it was read from before vault.path moved.
+	LeftBehind []LeftBehind `json:"left_behind,omitempty"`
+	// Gone says that what is live was deleted by somebody else; null: it is there.
+	Gone *Gone `json:"gone,omitempty"`
+	// RevokedBefore is the serial of the revoked certificate that the live one took
+	// the place of; "" where that was not revoked.
+	RevokedBefore string    `json:"revoked_before,omitempty"`
+	UpdatedAt     time.Time `json:"updated_at"`
 }
 
 // holds tells that a secret is there by what the record says, of one that is nil
@@ -121,12 +99,14 @@ type Unmanaged struct {
 
 // Revocation is an earlier certificate that still has to be revoked.
 type Revocation struct {
-	Serial  string `json:"serial"`
-	Issuer  string `json:"issuer"`
-	Mount   string `json:"vault_mount"`
-	Path    string `json:"vault_path"`
-	Version int    `json:"vault_version"` // where it can be read
-	Code    uint   `json:"code"`          // RFC 5280 section 5.3.1
+	Serial string `json:"serial"`
+	Issuer string `json:"issuer"`
+	// Directory is that of the issuer; "" was written by a certroll that kept it not.
+	Directory string `json:"directory,omitempty"`
+	Mount     string `json:"vault_mount"`
+	Path      string `json:"vault_path"`
+	Version   int    `json:"vault_version"` // where it can be read
+	Code      uint   `json:"code"`          // RFC 5280 section 5.3.1
 	// NotAfter is when it expires and need not be revoked any more; the zero
 	// time where that is not known.
 	NotAfter time.Time `json:"not_after"`
@@ -141,11 +121,17 @@ type Hold struct {
 	// SpecDigest is the spec the failed attempt was made with: another spec
 	// ends the hold, since the change may be the cure.
 	SpecDigest string `json:"spec_digest"`
+	// Stands says that another spec does not end the hold: it may be the next
+	// question that somebody asks a key.
+	Stands bool `json:"stands,omitempty"`
 	// Issuer is the one that failed: another issuer of the spec is not held.
 	Issuer string `json:"issuer"`
 	// Credentials are the versions of the DNS accounts' credentials that the
 	// attempt was made with, by account: another version ends the hold.
 	Credentials map[string]string `json:"credentials"`
+	// Owner is whose failure it was. A hold of the ACME account's ends for all of
+	// its certificates as soon as one of them has succeeded.
+	Owner Owner `json:"owner,omitempty"`
 }
 
 // MarshalRecord renders a record as the ledger stores it.
@@ -172,6 +158,9 @@ func MarshalRecord(r *Record) ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
+// newerSchema ends what is said of a record that a newer certroll may have written.
+const newerSchema = "use a newer certroll"
+
 // UnmarshalRecord reads a record of this schema or an earlier one.
 func UnmarshalRecord(b []byte) (*Record, error) {
 	r := &Record{}
@@ -179,7 +168,7 @@ func UnmarshalRecord(b []byte) (*Record, error) {
 		return nil, fmt.Errorf("reading a record: %w", err)
 	}
 	if r.Schema < 1 || r.Schema > RecordSchema {
-		return nil, fmt.Errorf("the record of %q has schema %d, this certroll reads 1 to %d: use a newer certroll",
+		return nil, fmt.Errorf("the record of %q has schema %d, this certroll reads 1 to %d: "+newerSchema,
 			r.Certificate, r.Schema, RecordSchema)
 	}
 	if r.Certificate == "" {
@@ -210,6 +199,11 @@ func newRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
 		r.Unmanaged = old.Unmanaged
 		r.Revocations = old.Revocations
 		r.Rotations = old.Rotations
+		r.ChallengeNames = old.ChallengeNames
+		r.Revoked, r.RevokedBefore = old.Revoked, old.RevokedBefore
+		r.Undone = old.Undone
+		r.Gone = old.Gone
+		r.LeftBehind = old.LeftBehind
 	}
 	return r
 }
@@ -243,3 +237,6 @@ func (r *Record) rotated(text string) {
 func (r *Record) Rotated(text string) bool {
 	return r != nil && (slices.Contains(r.Rotations, rotateToken(text)) || r.Live != nil && r.Live.Satisfies(text))
 }
+
+// ReadRecords reads all records of a ledger's tree, by certificate.
+func ReadRecords(tree fs.FS) (map[string]*Record, error) { return readRecords(tree) }

@@ -1,10 +1,13 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -14,16 +17,28 @@ import (
 // recordCache keeps the records that were read, by file, so that a look at a
 // ledger of thousands costs what has changed since the last one. The records
 // it hands out are shared: whoever changes one changes a copy.
+//
+// Whoever may push to the ledger can put anything there. A record that cannot be
+// read stops nobody: its last readable version stands in for it, so that garbage
+// ends no back-off, and lost names it.
 type recordCache struct {
 	mu   sync.Mutex
 	seed maphash.Seed
 	seen map[string]cachedRecord // nil: nothing yet
+	// whole are the records of the last time that the directory could be read.
+	whole map[string]*Record
+	lost  []Breach // what could not be read the last time
+	// earlier are the last readable versions of what cannot be read, by key; nil:
+	// there is none. What is in unsearched was not looked for in the history yet.
+	earlier    map[string]*Record
+	unsearched map[string]string // file, by key
 }
 
 type cachedRecord struct {
-	object string // that the tree has for the file, "" where it does not tell
-	text   uint64 // its hash, where it was read
-	record *Record
+	object  string // that the tree has for the file, "" where it does not tell
+	text    uint64 // its hash, where it was read
+	record  *Record
+	problem string // why there is none
 }
 
 // readRecords reads all records of a tree.
@@ -34,21 +49,28 @@ func readRecords(tree fs.FS) (map[string]*Record, error) {
 func (c *recordCache) read(tree fs.FS) (map[string]*Record, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	records := map[string]*Record{}
+	c.lost, c.unsearched = nil, map[string]string{}
 	files, err := fs.ReadDir(tree, recordDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return records, nil
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return map[string]*Record{}, nil
+	case err != nil && isNoDirectory(tree, recordDir):
+		c.lose(recordDir, "it is no directory")
+		if c.whole == nil {
+			c.unsearched[recordDir] = recordDir
+		}
+		return maps.Clone(c.whole), nil
+	case err != nil:
 		return nil, fmt.Errorf("listing the ledger's records: %w", err)
 	}
+	records := map[string]*Record{}
 	before := c.seen
 	if before == nil {
 		c.seed = maphash.MakeSeed()
 	}
 	c.seen = make(map[string]cachedRecord, len(files))
 	for _, f := range files {
-		if f.IsDir() || !strings.HasSuffix(f.Name(), ".json") {
+		if !strings.HasSuffix(f.Name(), ".json") {
 			continue
 		}
 		one, err := c.one(tree, f, before[f.Name()])
@@ -56,11 +78,124 @@ func (c *recordCache) read(tree fs.FS) (map[string]*Record, error) {
 			return nil, err
 		}
 		c.seen[f.Name()] = one
-		if one.record.belongs(f.Name()) {
-			records[one.record.Certificate] = one.record
+		r := one.record
+		if one.problem != "" {
+			c.lose(recordDir+"/"+f.Name(), one.problem)
+			r = c.standIn(f.Name(), one)
+		}
+		if r.belongs(f.Name()) {
+			records[r.Certificate] = r
 		}
 	}
-	return records, nil
+	c.whole = records
+	return maps.Clone(records), nil
+}
+
+func (c *recordCache) lose(file, problem string) { c.lost = lose(c.lost, file, 0, problem) }
+
+// standIn is the last readable version of a record that cannot be read: what
+// this process read last, or what mend found; nil where neither has one.
+func (c *recordCache) standIn(file string, one cachedRecord) *Record {
+	key := fmt.Sprintf("%s %s %x", file, one.object, one.text)
+	r, searched := c.earlier[key]
+	if searched {
+		return r
+	}
+	if r = c.whole[strings.TrimSuffix(file, ".json")]; r != nil {
+		c.remember(key, r)
+	} else {
+		c.unsearched[key] = recordDir + "/" + file
+	}
+	return r
+}
+
+func (c *recordCache) remember(key string, r *Record) {
+	if c.earlier == nil {
+		c.earlier = map[string]*Record{}
+	}
+	c.earlier[key] = r
+}
+
+// Earlier is a ledger that can show what it was before.
+type Earlier interface {
+	// Earlier visits the trees before the head's, the newest first, until visit has
+	// seen enough or a bound is reached. They can be read until it returns.
+	Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)) error
+}
+
+// mend looks in the ledger's history for the last readable versions of what the
+// last read could not read, once for each. found is whether there are any.
+func (c *recordCache) mend(ctx context.Context, past Earlier) (found bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.unsearched) == 0 || past == nil {
+		return false, nil
+	}
+	left := maps.Clone(c.unsearched)
+	err = past.Earlier(ctx, func(tree fs.FS) bool {
+		for key, file := range left {
+			if c.readable(tree, key, file) {
+				found = true
+				delete(left, key)
+			}
+		}
+		return len(left) > 0
+	})
+	if err != nil {
+		return found, fmt.Errorf("looking for the last readable version of %s in the ledger's history: %w", slices.Sorted(maps.Values(left)), err)
+	}
+	for key, file := range left {
+		if file == recordDir {
+			c.whole = map[string]*Record{}
+		}
+		c.remember(key, nil)
+	}
+	return found, nil
+}
+
+// readable keeps what a file of an earlier tree says, where that can be read.
+func (c *recordCache) readable(tree fs.FS, key, file string) bool {
+	if file == recordDir {
+		var then recordCache
+		records, err := then.read(tree)
+		if err != nil || len(records) == 0 {
+			return false
+		}
+		c.whole = records
+		return true
+	}
+	b, err := fs.ReadFile(tree, file)
+	if err != nil {
+		return false
+	}
+	r, err := UnmarshalRecord(b)
+	if err != nil || !r.belongs(file[len(recordDir)+1:]) {
+		return false
+	}
+	c.remember(key, r)
+	return true
+}
+
+// unreadable is what the last read could not read.
+func (c *recordCache) unreadable() []Breach {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.lost)
+}
+
+// restored are the certificates whose records are to be written again as they
+// were: what is in their place is none of any certroll's.
+func (c *recordCache) restored() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var names []string
+	for file, one := range c.seen {
+		name := strings.TrimSuffix(file, ".json")
+		if one.problem != "" && !strings.Contains(one.problem, newerSchema) && c.whole[name] != nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // lastYear is that of the latest record that another one can follow: JSON's
@@ -72,11 +207,12 @@ const lastYear = 9998
 // of for ever, and one that no file can have never. It is taken for none, since
 // what somebody else puts there is to stop no renewal.
 func (r *Record) belongs(file string) bool {
-	return spec.IsCertificateName(r.Certificate) && r.Certificate+".json" == file && r.UpdatedAt.Year() <= lastYear
+	return r != nil && spec.IsCertificateName(r.Certificate) && r.Certificate+".json" == file && r.UpdatedAt.Year() <= lastYear
 }
 
 // one is the record of a file, which is not read where the tree tells that it
-// is the one of before, and not decoded where its text is.
+// is the one of before, and not decoded where its text is. An error is the
+// tree's; what is wrong with the file alone is the problem.
 func (c *recordCache) one(tree fs.FS, f fs.DirEntry, before cachedRecord) (cachedRecord, error) {
 	one := cachedRecord{}
 	if o, ok := f.(interface{ ObjectID() string }); ok {
@@ -85,7 +221,15 @@ func (c *recordCache) one(tree fs.FS, f fs.DirEntry, before cachedRecord) (cache
 	if before.record != nil && one.object != "" && one.object == before.object {
 		return before, nil
 	}
+	if f.IsDir() {
+		one.problem = "a directory is in its place"
+		return one, nil
+	}
 	b, err := fs.ReadFile(tree, recordDir+"/"+f.Name())
+	if errors.Is(err, fs.ErrInvalid) {
+		one.problem = err.Error()
+		return one, nil
+	}
 	if err != nil {
 		return one, fmt.Errorf("reading the ledger's %s: %w", f.Name(), err)
 	}
@@ -95,7 +239,7 @@ func (c *recordCache) one(tree fs.FS, f fs.DirEntry, before cachedRecord) (cache
 		return one, nil
 	}
 	if one.record, err = UnmarshalRecord(b); err != nil {
-		return one, fmt.Errorf("%s/%s in the ledger: %w", recordDir, f.Name(), err)
+		one.record, one.problem = nil, err.Error()
 	}
 	return one, nil
 }

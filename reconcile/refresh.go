@@ -17,10 +17,11 @@ import (
 const (
 	// askTimeout bounds one question for renewal information.
 	askTimeout = 30 * time.Second
-	// askParallel is how many are asked about at once, askAtOnce how many in
-	// one go: the rest has its turn with the next one.
+	// Of each CA askParallel are asked about at once, and askAtOnce in one go,
+	// which begins no question after goTime: the rest has its turn with the next one.
 	askParallel = 4
 	askAtOnce   = 200
+	goTime      = time.Minute
 	// askNoAnswer is when a CA that gave no good answer is asked again, unless it
 	// named a later time, and askUnsupported one that offers none.
 	askNoAnswer    = time.Hour
@@ -66,7 +67,7 @@ func (k *asks) load() error {
 // keep stores the moments of the certificates that there are.
 func (k *asks) keep(there map[string]bool) error {
 	k.mu.Lock()
-	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool { return !there[id] && id != dailyMoment })
+	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool { return !there[id] && id != dailyMoment && id != ledgerMoment })
 	k.mu.Unlock()
 	return k.save()
 }
@@ -156,41 +157,72 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *Observed)
 		return err
 	}
 	there := map[string]bool{}
-	var due []question
+	looked := errors.Join(r.backfill(ctx, desired, obs), r.lookUp(ctx, desired, obs))
+	if looked != nil {
+		return looked
+	}
+	for url := range crlPoints(desired, obs) {
+		there[crlMoment(url)] = true
+	}
+	due := map[string][]question{} // by CA
 	for _, q := range questions(desired, obs) {
 		there[q.live.ARI], there[q.issuer.Directory] = true, true
 		if r.asks.askDue(q.live.ARI, r.opts.Now()) && r.asks.askDue(q.issuer.Directory, r.opts.Now()) {
-			due = append(due, q)
+			due[q.issuer.Directory] = append(due[q.issuer.Directory], q)
 		}
 	}
 	if len(due) == 0 {
 		return nil
 	}
+	begin, cancel := context.WithTimeout(ctx, goTime)
+	defer cancel()
+	var mu sync.Mutex // of obs
+	note := func(q question, said *RenewalInfo) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return r.noteSaid(q, said, obs)
+	}
+	var g errgroup.Group
+	for _, qs := range due { // each by itself: a CA that is slow keeps nobody from another's word
+		g.Go(func() error { return r.askOne(ctx, begin, qs, obs.turn, note) })
+	}
+	return errors.Join(g.Wait(), r.asks.keep(there))
+}
+
+// askOne asks one CA, until begin ends.
+func (r *Reconciler) askOne(ctx, begin context.Context, due []question, turn int, note func(question, *RenewalInfo) error) error {
 	if len(due) > askAtOnce { // those that wait for the longest: a CA may want to be asked again before all had their turn
 		slices.SortStableFunc(due, func(a, b question) int { return r.asks.at(a.live.ARI).Compare(r.asks.at(b.live.ARI)) })
 		due = due[:askAtOnce]
 	}
-	var mu sync.Mutex
 	var g errgroup.Group
 	g.SetLimit(askParallel)
 	for _, q := range due {
 		g.Go(func() error {
-			said, err := r.renewalInfo(ctx, q.spec.Name, q.issuer, q.live)
-			switch {
-			case errors.Is(err, errors.ErrUnsupported):
-				return nil
-			case err != nil:
-				r.opts.Progress(q.spec.Name, "ask", "no renewal information from the CA, what it said last and the threshold stand: "+firstLine(message(err)))
-				return nil
-			case said.same(q.record.RenewalInfo):
-				return nil
+			if begin.Err() != nil || !r.crew.ask(q.spec.Name, turn) {
+				return nil //nolint:nilerr // it is asked with the next pass
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			return r.noteSaid(q, said, obs)
+			changed, err := r.askAbout(ctx, q, note)
+			r.crew.answered(q.spec.Name, changed)
+			return err
 		})
 	}
-	return errors.Join(g.Wait(), r.asks.keep(there))
+	return g.Wait()
+}
+
+// askAbout asks about one certificate. changed: there is something new.
+func (r *Reconciler) askAbout(ctx context.Context, q question, note func(question, *RenewalInfo) error) (changed bool, err error) {
+	said, err := r.renewalInfo(ctx, q.spec.Name, q.issuer, q.live)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return false, nil
+	case err != nil:
+		r.opts.Progress(q.spec.Name, "ask", "no renewal information from the CA, what it said last and the threshold stand: "+firstLine(message(err)))
+		return false, nil
+	case said.same(q.record.RenewalInfo):
+		return false, nil
+	}
+	return true, note(q, said)
 }
 
 // NextAsk is when the CA is to be asked about one of the certificates again;
@@ -202,6 +234,13 @@ func (r *Reconciler) NextAsk(desired *spec.Spec, obs *Observed) time.Time {
 		// One that was never asked about has no moment yet: it is its time.
 		if at := later(later(r.asks.at(q.live.ARI), r.asks.at(q.issuer.Directory)), now); next.IsZero() || at.Before(next) {
 			next = at
+		}
+	}
+	if r.opts.CRLs != nil {
+		for url := range crlPoints(desired, obs) {
+			if at := later(r.asks.at(crlMoment(url)), now); next.IsZero() || at.Before(next) {
+				next = at
+			}
 		}
 	}
 	return next
@@ -221,7 +260,7 @@ func questions(desired *spec.Spec, obs *Observed) []question {
 		if l == nil || s.Owner != c.Name || l.Serial != r.Live.Serial || l.ARI == "" || !s.Readable {
 			continue
 		}
-		if i := desired.Issuers[l.Issuer]; i != nil && i.Directory == l.Directory {
+		if i := issuerOf(desired, c, l); i != nil {
 			qs = append(qs, question{c, l, i, r})
 		}
 	}

@@ -36,7 +36,11 @@ func placeOf(r hcl.Range, old bool) Place {
 // The codes of remarks, in the order they are told.
 const (
 	RemarkBlock     = "block_changed"      // an issuer or dns block is new or another one
+	RemarkMass      = "mass_change"        // much of what is live would change at once: it is held
 	RemarkOther     = "other_teams_domain" // a name under a domain of another directory
+	RemarkKey       = "key_elsewhere"      // the private key is written to another place
+	RemarkFields    = "fields_changed"     // the secret holds the private key in other fields
+	RemarkPassword  = "reference_handed"   // a keystore takes a credential as its password
 	RemarkRemoved   = "removed"            // a certificate's block is gone
 	RemarkWeaker    = "key_weaker"         //
 	RemarkRotation  = "rotation_off"       // key.rotation is "never" from now on
@@ -52,7 +56,7 @@ const (
 )
 
 var remarkOrder = []string{
-	RemarkBlock, RemarkOther, RemarkRemoved, RemarkDirectory, RemarkWeaker, RemarkRotation, RemarkAuto, RemarkIssuer, RemarkDNS,
+	RemarkBlock, RemarkMass, RemarkOther, RemarkKey, RemarkFields, RemarkPassword, RemarkRemoved, RemarkDirectory, RemarkWeaker, RemarkRotation, RemarkAuto, RemarkIssuer, RemarkDNS,
 	RemarkOnRemove, RemarkProbe, RemarkLimit, RemarkLifetime, RemarkCheck,
 }
 
@@ -77,6 +81,7 @@ func Remarks(s *ChangeSet, base, head *spec.Spec, where *spec.Locator, interval 
 	for _, b := range s.Blocks {
 		r.block(b)
 	}
+	r.mass(s)
 	for _, c := range s.Certificates {
 		r.certificate(c)
 	}
@@ -100,6 +105,28 @@ func (r *reviewer) at(header hcl.Range, field string) Place {
 
 func (r *reviewer) say(code, certificate string, at Place, format string, args ...any) {
 	r.remarks = append(r.remarks, Remark{Code: code, Certificate: certificate, Text: fmt.Sprintf(format, args...), Place: at})
+}
+
+// mass: the brake will hold what the change would do.
+func (r *reviewer) mass(s *ChangeSet) {
+	set := MassHold(s.Planned)
+	if set == nil {
+		return
+	}
+	for _, c := range s.Certificates {
+		if c.After == nil || c.After.mass == nil {
+			continue
+		}
+		at := Place{}
+		switch {
+		case c.New != nil:
+			at = placeOf(c.New.Range, false)
+		case c.Old != nil:
+			at = placeOf(c.Old.Range, true)
+		}
+		r.say(RemarkMass, "", at, "this waits for a person once it is merged: %s; nothing of it is deleted, revoked or ordered before certroll accept -missing %s", set.Summary(), set.ID)
+		return
+	}
 }
 
 // block: whoever may change where a credential is sent, has it.
@@ -126,13 +153,6 @@ func (r *reviewer) block(b BlockChange) {
 	}
 }
 
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}
-
 func (r *reviewer) certificate(c CertificateChange) {
 	if c.New == nil {
 		if c.Old != nil {
@@ -145,6 +165,7 @@ func (r *reviewer) certificate(c CertificateChange) {
 	r.lifetime(c)
 	r.turnedOff(c)
 	r.probes(c)
+	r.passwords(c)
 	if c.Old != nil {
 		r.weaker(c)
 		r.swapped(c)
@@ -237,6 +258,30 @@ func (r *reviewer) probes(c CertificateChange) {
 	}
 }
 
+// moved: whoever may read where the key goes, has it.
+func (r *reviewer) moved(c CertificateChange, at Place) {
+	was, is := targetOf(c.Old).String(), targetOf(c.New).String()
+	looser := ""
+	if dir := path.Dir(is); dir != path.Dir(was) && strings.HasPrefix(path.Dir(was)+"/", dir+"/") {
+		looser = fmt.Sprintf("; %s/ is above %s/, and more people may read there", dir, path.Dir(was))
+	}
+	r.say(RemarkKey, c.Name, at, "its private key goes to %s, and was at %s: see who may read there%s", is, was, looser)
+}
+
+// passwords: whoever reads a keystore can try passwords at leisure, and whoever
+// writes the password can open it.
+func (r *reviewer) passwords(c CertificateChange) {
+	var had []string
+	if c.Old != nil {
+		had = references(c.Old.Vault.Fields.Passwords()...)
+	}
+	for _, ref := range references(c.New.Vault.Fields.Passwords()...) {
+		if !slices.Contains(had, ref) {
+			r.say(RemarkPassword, c.Name, r.at(c.New.Range, fieldFields), "its keystore takes %s as its password: whoever reads %s can try to guess it", ref, targetOf(c.New))
+		}
+	}
+}
+
 // turnedOff looks at what is off from now on, and is on where nothing is said.
 func (r *reviewer) turnedOff(c CertificateChange) {
 	if c.New.Key.Rotation == spec.RotateNever && (c.Old == nil || c.Old.Key.Rotation != spec.RotateNever) {
@@ -267,6 +312,10 @@ func (r *reviewer) swapped(c CertificateChange) {
 			r.say(RemarkIssuer, c.Name, at, "its issuer is %s, and was %s", s.New, s.Old)
 		case fieldDNS:
 			r.say(RemarkDNS, c.Name, at, "its DNS accounts are %s, and were %s", s.New, s.Old)
+		case fieldPath:
+			r.moved(c, at)
+		case fieldFields:
+			r.say(RemarkFields, c.Name, at, "the fields of %s change from %s to %s: its readers get the private key in another form", targetOf(c.New), s.Old, s.New)
 		case fieldOnRemove:
 			r.say(RemarkOnRemove, c.Name, at, "on_remove is %q, and was %q: %s", s.New, s.Old, removals[c.New.OnRemove])
 		}

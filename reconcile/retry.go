@@ -9,16 +9,15 @@ import (
 	"time"
 )
 
-// KindRetry is the operation of an event by which a person ends a hold; no
-// action is of this kind.
-const KindRetry Kind = "retry"
-
 // Retry is a person's word that certificates are to be tried again now.
 type Retry struct {
 	Certificates []string
 	Actor        string // user@host
 	Why          string // in the person's words, or ""
 	Force        bool   // also against a rate limit that the CA stated
+	// Declared tells whether the spec has a certificate, which may be retried
+	// before it has a record; nil: the spec is not known.
+	Declared func(name string) bool
 }
 
 // Retried is what became of it for one certificate.
@@ -36,19 +35,20 @@ type Retried struct {
 //
 // It goes straight to the ledger: the journal is for what cannot be told
 // again, and `certroll run` may have it open. All certificates, or none.
-func (r *Reconciler) Retry(ctx context.Context, want Retry) (done []Retried, commit string, err error) {
-	now := r.opts.Now().UTC()
+func (r *recorder) Retry(ctx context.Context, want Retry) (done []Retried, commit string, err error) {
+	now := r.now().UTC()
 	tree, _, _, err := r.scribe.snapshot(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	done, entries, err := want.entries(tree, now)
+	r.scribe.mend(ctx, tree)
+	done, entries, err := want.entries(tree, r.scribe.records, now)
 	if err != nil || len(entries) == 0 {
 		return done, "", err
 	}
 	commit, err = r.scribe.ledger.Commit(ctx, commitMessage(entries), func(tree fs.FS) (map[string][]byte, error) {
 		var err error
-		if done, entries, err = want.entries(tree, now); err != nil || len(entries) == 0 {
+		if done, entries, err = want.entries(tree, r.scribe.records, now); err != nil || len(entries) == 0 {
 			return nil, err
 		}
 		return r.scribe.edit(tree, entries)
@@ -60,8 +60,8 @@ func (r *Reconciler) Retry(ctx context.Context, want Retry) (done []Retried, com
 }
 
 // entries are what the ledger is to be told, judged by what it says now.
-func (w Retry) entries(tree fs.FS, now time.Time) ([]Retried, []entry, error) {
-	records, err := readRecords(tree)
+func (w Retry) entries(tree fs.FS, cache *recordCache, now time.Time) ([]Retried, []entry, error) {
+	records, err := cache.read(tree)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -79,11 +79,14 @@ func (w Retry) entries(tree fs.FS, now time.Time) ([]Retried, []entry, error) {
 			refused = append(refused, err)
 			continue
 		}
+		if record == nil {
+			record = &Record{Certificate: name} // it was held before its first try
+		}
 		d := Retried{Certificate: name, Failures: record.Failures}
 		if h := record.Hold; h != nil && h.Until.After(now) {
 			d.Hold = h
 		}
-		if d.Hold != nil || together {
+		if d.Hold != nil || together || record.lastUndone(now) != nil {
 			e := w.entry(record, d.Hold, now)
 			d.Event = &e.Event
 			entries = append(entries, e)
@@ -99,7 +102,7 @@ func (w Retry) entries(tree fs.FS, now time.Time) ([]Retried, []entry, error) {
 // heldAsWhole tells whether some issuer or DNS account is.
 func heldAsWhole(events []Event) bool {
 	for _, t := range troubles(events) {
-		if t.open() {
+		if t.open() || t.count() >= breakAfter {
 			return true
 		}
 	}
@@ -108,9 +111,12 @@ func heldAsWhole(events []Event) bool {
 
 // refusal says why a certificate cannot be retried; nil where it can.
 func (w Retry) refusal(name string, r *Record, now time.Time) error {
+	declared := func() bool { return w.Declared != nil && w.Declared(name) }
 	switch {
+	case (r == nil || r.State == StateRetired) && declared():
+		return nil
 	case r == nil:
-		return fmt.Errorf("retrying %q: the ledger has no record of it: it was never tried, or its name is another (certroll status lists all)", name)
+		return fmt.Errorf("retrying %q: the ledger has no record of it and the config repo does not declare it; check the name (certroll status lists all)", name)
 	case r.State == StateRetired:
 		return fmt.Errorf("retrying %q: it is retired, there is nothing to try", name)
 	}
@@ -135,11 +141,11 @@ func (w Retry) entry(r *Record, h *Hold, now time.Time) entry {
 		e.OldSerial, e.VaultPath, e.VaultVer = l.Serial, l.Mount+"/"+l.Path, l.Version
 		e.Issuer = firstOf(e.Issuer, l.Issuer)
 	}
-	if h == nil {
+	if h == nil && r.lastUndone(now) == nil {
 		return entry{Event: e}
 	}
 	fresh := *r
-	fresh.Hold = nil
+	fresh.Hold, fresh.Undone = nil, nil // what undid it is found, by the person's word
 	// A second after the record it takes the place of, whatever the clock of
 	// this machine says: one ahead must not make the next failure, with its
 	// hold, look older than this.

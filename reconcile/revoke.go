@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +22,7 @@ func (a *attempt) revokes() *Revocation {
 		return nil
 	}
 	return &Revocation{
-		Serial: l.Serial, Issuer: l.Issuer, Mount: l.Mount, Path: l.Path, Version: l.Version, Code: wish.Code, NotAfter: l.NotAfter.UTC(),
+		Serial: l.Serial, Issuer: l.Issuer, Directory: l.Directory, Mount: l.Mount, Path: l.Path, Version: l.Version, Code: wish.Code, NotAfter: l.NotAfter.UTC(),
 	}
 }
 
@@ -57,45 +58,75 @@ func (a *attempt) revokeEarlier(ctx context.Context) error {
 // it, and nobody is told that it was.
 func (a *attempt) revokeOne(ctx context.Context, r *Revocation) error {
 	if !r.NotAfter.IsZero() && r.NotAfter.Before(a.now()) {
+		leaf, err := a.leaves.find(ctx, a.action.Certificate, r.Serial)
+		a.forgetLeaf(r, err == nil && leaf != nil)
 		return nil
 	}
-	at := Location{r.Mount, r.Path}
-	issuer := a.desired.Issuers[r.Issuer]
+	directory := r.Directory
+	if l := a.recordLive(); directory == "" && l != nil && l.Issuer == r.Issuer {
+		directory = l.Directory
+	}
+	issuer := issuerAt(a.desired, a.action.Spec, r.Issuer, directory)
 	if issuer == nil {
 		return &failure{class: ClassConfig, err: fmt.Errorf("revoking serial %s: issuer.%s, which issued it, is no longer in the spec: bring its block back", r.Serial, r.Issuer)}
 	}
-	data, err := a.secrets.ReadVersion(ctx, r.Mount, r.Path, r.Version)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &failure{class: ClassConfig, err: fmt.Errorf("revoking serial %s: version %d of %s, which holds it, is gone: revoke it at the CA by hand", r.Serial, r.Version, at)}
+	// What cannot be read there may still be in the secret itself.
+	leaf, err := a.leaves.find(ctx, a.action.Certificate, r.Serial)
+	kept := err == nil && leaf != nil
+	if !kept {
+		if leaf, err = a.leafInVersion(ctx, r); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	p, err := findPair(data)
-	if err != nil {
-		return &failure{class: ClassConfig, err: fmt.Errorf("revoking serial %s: reading its certificate from version %d of %s: %w", r.Serial, r.Version, at, err)}
-	}
-	if serialOf(p.leaf()) != r.Serial {
-		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf("revoking serial %s: version %d of %s holds serial %s; nothing was revoked", r.Serial, r.Version, at, serialOf(p.leaf()))}
-	}
-	if p.leaf().NotAfter.Before(a.now()) {
+	if leaf.NotAfter.Before(a.now()) {
+		a.forgetLeaf(r, kept)
 		return nil
 	}
-	if err := a.replaced(ctx, r); err != nil {
+	if err := a.replaced(ctx, r, kept); err != nil {
 		return err
 	}
 	a.report("revoke", "revoking serial "+r.Serial)
-	if err := a.ca.Revoke(ctx, issuer, p.leaf().Raw, r.Code); err != nil {
+	if err := a.ca.Revoke(ctx, issuer, leaf.Raw, r.Code); err != nil {
 		return err
 	}
 	a.revoked = r.Serial
+	a.forgetLeaf(r, kept)
 	return nil
+}
+
+func (a *attempt) forgetLeaf(r *Revocation, kept bool) {
+	if kept {
+		a.forgets = r.Serial
+	}
+}
+
+// leafInVersion reads what is to be revoked from the version of the secret that
+// holds it.
+func (a *attempt) leafInVersion(ctx context.Context, r *Revocation) (*x509.Certificate, error) {
+	at := Location{r.Mount, r.Path}
+	data, err := a.secrets.ReadVersion(ctx, r.Mount, r.Path, r.Version)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &failure{class: ClassConfig, err: errors.Join(
+			fmt.Errorf("revoking serial %s: version %d of %s, which holds it, is gone: revoke it at the CA by hand", r.Serial, r.Version, at), a.unkept)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := findPair(data)
+	if err != nil {
+		return nil, &failure{class: ClassConfig, err: fmt.Errorf("revoking serial %s: reading its certificate from version %d of %s: %w", r.Serial, r.Version, at, err)}
+	}
+	if serialOf(p.leaf()) != r.Serial {
+		return nil, &failure{class: ClassConfig, denied: true, err: fmt.Errorf("revoking serial %s: version %d of %s holds serial %s; nothing was revoked", r.Serial, r.Version, at, serialOf(p.leaf()))}
+	}
+	return p.leaf(), nil
 }
 
 // replaced demands of what is to be revoked that it was this certificate's, and
 // is not what is live. The record says that it was replaced, and whoever can
-// push to the ledger can write a record.
-func (a *attempt) replaced(ctx context.Context, r *Revocation) error {
+// push to the ledger can write a record. What certroll itself has kept in Vault was
+// this certificate's, whatever became of the secret since.
+func (a *attempt) replaced(ctx context.Context, r *Revocation, kept bool) error {
 	at := Location{r.Mount, r.Path}
 	s, err := a.observer.Secret(ctx, at)
 	if err != nil {
@@ -103,7 +134,7 @@ func (a *attempt) replaced(ctx context.Context, r *Revocation) error {
 	}
 	var why string
 	switch {
-	case s.Owner != a.action.Certificate:
+	case !kept && s.Owner != a.action.Certificate:
 		why = fmt.Sprintf("%s is not this certificate's", at)
 	case a.live != nil && a.live.Serial == r.Serial:
 		why = "it is what is live"

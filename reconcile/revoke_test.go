@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -105,6 +106,7 @@ func TestRevocationEndsWithItsCertificate(t *testing.T) {
 	w.ca.fail = revocationsFail("ca_unavailable", "503")
 	w.settle()
 	w.vault.secrets["secret/tls/api"].versions[0].deleted = true
+	delete(w.vault.secrets, "secret/certroll/replaced/api")
 	report, err := w.apply(t.Context())
 	if err != nil || report.Failed() != 1 || !strings.Contains(report.Results[0].Event.Message, "version 1 of secret/tls/api, which holds it, is gone: revoke it at the CA by hand") {
 		t.Fatalf("report %+v, error %v", report, err)
@@ -134,10 +136,12 @@ func TestRotationWithRevokeSurvivesACrash(t *testing.T) {
 		if n%2 == 0 {
 			c.Rotate += strings.Repeat(" and more", 100) // longer than metadata takes
 		}
-		calls, dead, revoked := 0, false, 0
+		var calls atomic.Int64
+		var dead atomic.Bool
+		revoked := 0
 		step := func() error {
-			if calls++; calls >= n {
-				dead = true
+			if calls.Add(1) >= int64(n) {
+				dead.Store(true)
 				return errors.New("crash")
 			}
 			return nil
@@ -155,7 +159,7 @@ func TestRotationWithRevokeSurvivesACrash(t *testing.T) {
 			r := New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll"}, w.vault, w.ca, &dyingLedger{w.ledger, &dead}, &dyingJournal{w.journal, &dead}, w.opts)
 			_, _ = r.Apply(t.Context(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
 		}
-		done := !dead
+		done := !dead.Load()
 		w.vault.fail = nil
 		w.ca.fail = func(op string, _ int) error {
 			if op == "revoke" {
@@ -357,6 +361,7 @@ func TestOneRevocationHoldsUpNoOther(t *testing.T) {
 	}
 	w.ca.fail = nil
 	w.vault.secrets["secret/tls/api"].versions[0].deleted = true
+	delete(w.vault.secrets["secret/certroll/replaced/api"].versions[1].data, w.ledger.record(t, "api").Revocations[0].Serial)
 	if n := len(w.ledger.record(t, "api").Revocations); n != 2 {
 		t.Fatalf("%d wait", n)
 	}

@@ -10,12 +10,9 @@ type rememberer interface {
 	Rewound() (old, now string, ok bool)
 }
 
-// ReasonRewound is the reason of an event about the ledger's own branch.
-const ReasonRewound Reason = "ledger_rewound"
-
 // noteRewound tells of a ledger that was rewritten in the ledger itself, where
 // history cannot be lost a second time without being seen.
-func (r *Reconciler) noteRewound() error {
+func (r *recorder) noteRewound() error {
 	memory, ok := r.scribe.ledger.(rememberer)
 	if !ok {
 		return nil
@@ -28,23 +25,24 @@ func (r *Reconciler) noteRewound() error {
 		return nil // the anchor has it noted, and knows more
 	}
 	f := Rewound(old, now)
-	at := r.opts.Now().UTC()
+	at := r.now().UTC()
 	e := rewoundEvent(eventID("rewound", old, now, at.Format(time.DateOnly)), f, at)
 	e.Detail = "the ledger's branch was moved back, rewritten or deleted; what it said before is in a clone that is older (git fsck --lost-found)"
+	e.OldRevision = old
 	e.Message = "expected " + f.Expected + ", seen " + f.Seen
 	if !r.isHeld(e.ID) {
-		r.opts.Rewound(f)
+		r.rewound(f)
 	}
 	return r.noteHeld([]Event{e})
 }
 
 // LastRewound is when the ledger was last found rewritten, by its events; zero
-// where it was not.
+// where it was not, or a person has accepted it since.
 func LastRewound(events []Event) time.Time {
 	var last time.Time
-	for _, e := range events {
-		if e.Reason == ReasonRewound && e.Time.After(last) {
-			last = e.Time
+	for _, l := range LostHeads(events) {
+		if l.At.After(last) {
+			last = l.At
 		}
 	}
 	return last

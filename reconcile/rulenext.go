@@ -92,7 +92,7 @@ func (s *situation) orderDue() (urgent, due bool) {
 // use, or not for long.
 func cannotWait(r Reason) bool {
 	switch r {
-	case ReasonRotate, ReasonExpired, ReasonRevoking, ReasonMissing, ReasonDeleted:
+	case ReasonRotate, ReasonExpired, ReasonRevoking, ReasonRevoked, ReasonMissing, ReasonDeleted:
 		return true
 	default:
 		return false
@@ -121,7 +121,7 @@ func awaitNext(s *situation, a *Action) {
 		return // long enough, or by a clock that ran ahead
 	}
 	since := l.NextKeySince.UTC().Format(time.RFC3339)
-	if cannotWait(a.Reason) || l.NotAfter.Sub(until) < l.Lifetime()/10 {
+	if cannotWait(a.Reason) || l.renewalEnd().Sub(until) < l.Lifetime()/10 {
 		a.Warnings = append(a.Warnings, "its key is published only since "+since+": TLSA records of it may not be seen everywhere yet")
 		return
 	}

@@ -15,6 +15,7 @@ import (
 
 // situation is one certificate, as desired and as it is there.
 type situation struct {
+	accountDead bool // the issuer's ACME account is known to be refused
 	desired     *spec.Spec
 	spec        *spec.Certificate
 	issuer      *spec.Issuer // that would be asked now
@@ -28,9 +29,12 @@ type situation struct {
 	target      Secret            // where moved: what is at the spec's target
 	auto        bool              // renewal.auto, or its pause is over
 	said        *RenewalInfo      // what the CA said last; nil: nothing
+	longerChain bool              // the CA has given a newer certificate a chain that lasts longer
 	unreadable  string            // why what is there cannot be looked at; "": it can
 	credentials map[string]string // the versions of the DNS accounts' credentials, as far as they are known
 	now         time.Time
+	leftGone    bool // something that the record says was left behind is there no more
+	leftThere   bool // and something is
 	renewal     *due // see due
 }
 
@@ -63,6 +67,7 @@ type rule struct {
 // the order only says which reason is told where several hold.
 var rules = []rule{
 	{"unreadable", ruleUnreadable, sawSecret},
+	{"left alone", ruleLeftAlone, sawVersion},
 	{"missing", ruleMissing, sawSecret},
 	{"unfinished", ruleUnfinished, sawPending},
 	{"foreign", ruleForeign, sawOwner},
@@ -70,11 +75,13 @@ var rules = []rule{
 	{"next key", ruleNext, sawNext},
 	{"rotate", ruleRotate, sawRotate},
 	{"changed", ruleChanged, sawShape},
+	{"revoked", ruleRevoked, sawRevoked},
 	{"due", ruleDue, sawDue},
 	{"key age", ruleKeyAge, sawKeyAge},
 	{"record", ruleBehind, sawRecord},
 	{"revocation", ruleRevocation, sawRevocation},
 	{"unmanaged", ruleUnmanaged, sawAuto},
+	{"chain", ruleChainEnds, sawDue},
 	{"up to date", ruleUpToDate, sawDue},
 }
 
@@ -89,8 +96,12 @@ func ruleUnreadable(s *situation) (Action, bool) {
 
 // ruleMissing: nothing can be read where the pair should be.
 func ruleMissing(s *situation) (Action, bool) {
-	if s.unreadable != "" {
+	if s.unreadable != "" || s.leftAlone() {
 		return Action{}, false
+	}
+	if r := s.record; s.secret.Version == 0 && r.holds() && s.at == (Location{r.Live.Mount, r.Live.Path}) {
+		return Action{Kind: KindIssue, Reason: ReasonDeleted,
+			Detail: fmt.Sprintf("%s is gone with all its versions; certroll wrote version %d of it for the certificate of %s", s.at, r.Live.Version, stampOf(r.Live.IssuedAt))}, true
 	}
 	if s.secret.Version == 0 {
 		return Action{Kind: KindIssue, Reason: ReasonMissing,
@@ -123,7 +134,7 @@ func ruleUnfinished(s *situation) (Action, bool) {
 
 // ruleForeign: a readable secret that certroll did not write for this certificate.
 func ruleForeign(s *situation) (Action, bool) {
-	if s.secret.Version == 0 || s.live() != nil {
+	if s.secret.Version == 0 || s.live() != nil || s.leftAlone() {
 		return Action{}, false
 	}
 	whose := "certroll did not write it"
@@ -137,30 +148,41 @@ func ruleForeign(s *situation) (Action, bool) {
 // ruleDrifted: somebody wrote a version after ours.
 func ruleDrifted(s *situation) (Action, bool) {
 	l := s.live()
-	if l == nil || !s.secret.Behind() {
+	if l == nil || !s.auto || !s.secret.Behind() {
 		return Action{}, false
 	}
 	return Action{Kind: KindRepair, Reason: ReasonDrifted,
-		Detail: fmt.Sprintf("version %d of %s was not written by certroll, which wrote version %d; a sound pair is taken over, anything else is replaced by certroll's version",
+		Detail: fmt.Sprintf("version %d of %s was not written by certroll, which wrote version %d; a sound pair of its issuer is taken over, anything else is replaced by certroll's version",
 			s.secret.Version, s.at, l.Version)}, true
 }
 
 // ruleRotate: the spec carries a rotation request not seen before.
 func ruleRotate(s *situation) (Action, bool) {
-	l := s.live()
-	if l == nil || s.spec.Rotate == "" || l.Satisfies(s.spec.Rotate) || s.record.Rotated(s.spec.Rotate) {
+	if s.live() == nil || !s.asksRotation() {
 		return Action{}, false
 	}
 	return Action{Kind: KindRotate, Reason: ReasonRotate, Detail: s.spec.Rotate}, true
 }
 
+// asksRotation tells that the spec asks for a rotation that was not done yet.
+func (s *situation) asksRotation() bool {
+	l := s.live()
+	return s.spec.Rotate != "" && (l == nil || !l.Satisfies(s.spec.Rotate)) && !s.record.Rotated(s.spec.Rotate)
+}
+
 // ruleUnmanaged: the owner said not to touch it.
 func ruleUnmanaged(s *situation) (Action, bool) {
 	l := s.live()
+	if l == nil && s.leftAlone() {
+		l = s.record.Live
+	}
 	if l == nil || s.auto {
 		return Action{}, false
 	}
-	a := Action{Kind: KindNone, Reason: ReasonUnmanaged, Detail: "renewal.auto is off" + pauseText(s.spec) + "; it expires " + l.NotAfter.UTC().Format(time.DateOnly)}
+	a := Action{Kind: KindNone, Reason: ReasonUnmanaged, Detail: "renewal.auto is off" + pauseText(s.spec) + "; it expires " + l.End().UTC().Format(time.DateOnly)}
+	if s.leftAlone() {
+		a.Detail += "; " + s.leftText()
+	}
 	if until := s.spec.Renewal.Until; !until.IsZero() {
 		a.NotBefore = until
 	}
@@ -201,11 +223,17 @@ func ruleDue(s *situation) (Action, bool) {
 	}
 	a := Action{Kind: KindRenew}
 	switch d := s.due(); {
-	case !l.NotAfter.After(s.now):
-		a.Reason, a.Detail = ReasonExpired, "it expired "+l.NotAfter.UTC().Format(time.RFC3339)
+	case !l.renewalEnd().After(s.now):
+		a.Reason, a.Detail = ReasonExpired, "it expired "+l.renewalEnd().UTC().Format(time.RFC3339)
+		if l.renewalEnd().Before(l.NotAfter) {
+			a.Detail = "its chain ended " + l.renewalEnd().UTC().Format(time.RFC3339) + ", before the certificate itself"
+		}
+	case s.dueByChain():
+		a.Reason = ReasonThreshold
+		a.Detail = fmt.Sprintf("its chain ends %s, before the certificate, and the CA gives newer certificates one that lasts longer", l.End().UTC().Format(time.DateOnly))
 	case !d.at.After(s.now):
 		a.Reason = d.reason
-		a.Detail = fmt.Sprintf("it expires %s, %s left: %s", l.NotAfter.UTC().Format(time.DateOnly), days(l.NotAfter.Sub(s.now)), d.detail)
+		a.Detail = fmt.Sprintf("it expires %s, %s left: %s", l.renewalEnd().UTC().Format(time.DateOnly), days(l.renewalEnd().Sub(s.now)), d.detail)
 	default:
 		return Action{}, false
 	}
@@ -246,7 +274,11 @@ func ruleUpToDate(s *situation) (Action, bool) {
 	}
 	d := s.due()
 	a := Action{Kind: KindNone, Reason: ReasonUpToDate, NotBefore: d.at, Detail: "it is due " + d.at.Format(time.DateOnly) + ", " + d.detail}
-	if age := s.spec.Key.MaxAge; age > 0 && l.KeySince.Add(age).Before(d.at) {
+	if again := s.renewsRevoked(); !again.IsZero() && again.Before(a.NotBefore) {
+		a.NotBefore = again
+		a.Detail = s.record.Revoked.text() + ", and the one before it was revoked too: it is renewed again " + again.Format(time.RFC3339)
+	}
+	if age := s.spec.Key.MaxAge; age > 0 && l.KeySince.Add(age).Before(a.NotBefore) {
 		a.NotBefore = l.KeySince.Add(age)
 		a.Detail = "its key is rotated " + a.NotBefore.UTC().Format(time.DateOnly) + ", by key.max_age"
 	}
@@ -308,6 +340,9 @@ func specDigest(desired *spec.Spec, c *spec.Certificate) string {
 			continue
 		}
 		put(i.Name, i.Directory, i.Profile, i.Email, i.CABundle, i.PreferredChain)
+		if i.Account != "" {
+			put("account = " + i.Account)
+		}
 		if !i.AgreeTOS {
 			put("terms_of_service_agreed = false") // where they are agreed to, the digests of before it was known stand
 		}
@@ -318,6 +353,9 @@ func specDigest(desired *spec.Spec, c *spec.Certificate) string {
 	for _, name := range c.DNS {
 		if a := desired.DNS[name]; a != nil {
 			put(a.Name, string(a.Challenge), a.Provider, a.Listen, a.Webroot, fmt.Sprint(a.FollowCNAME, a.Propagation))
+			if len(a.Zones) > 0 {
+				put("zones = " + strings.Join(a.Zones, " "))
+			}
 			for _, v := range slices.Sorted(maps.Keys(a.Credentials)) {
 				put(v, valueText(a.Credentials[v]))
 			}
@@ -329,18 +367,4 @@ func specDigest(desired *spec.Spec, c *spec.Certificate) string {
 // valueText is a value as it is written, not what it refers to.
 func valueText(v spec.Value) string {
 	return strings.Join([]string{string(v.Source), v.Text, v.Path, v.Field, v.Name}, "\x1f")
-}
-
-// days renders a duration as a person reads it.
-func days(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "-" + days(-d)
-	case d >= 2*day:
-		return counted(int(d/day), "day")
-	case d >= 2*time.Hour:
-		return counted(int(d/time.Hour), "hour")
-	default:
-		return counted(int(d/time.Minute), "minute")
-	}
 }

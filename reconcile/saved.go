@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 
 	"certroll/spec"
 )
@@ -25,11 +26,33 @@ type SavedAction struct {
 // Save keeps the actions of a plan that do something.
 func Save(desired *spec.Spec, actions []Action) []SavedAction {
 	saved := []SavedAction{}
-	for _, a := range actionable(actions) {
-		saved = append(saved, saveOne(desired, a))
+	for _, a := range actions {
+		// What the brake holds is done by who applies the file: it was seen by then.
+		if a.Reason == ReasonMass && a.Wants != KindNone {
+			a.Kind = a.Wants
+		}
+		if a.Kind != KindNone && a.Kind != KindHold {
+			saved = append(saved, saveOne(desired, a))
+		}
 	}
 	return saved
 }
+
+// Consents tells whether a saved plan has all that the brake holds: whoever applies
+// it consents. What would only move needs no action of its own.
+func Consents(saved []SavedAction, set *HeldSet) bool {
+	asked := make(map[string]Kind, len(saved))
+	for _, s := range saved {
+		asked[s.Certificate] = s.Action
+	}
+	return !slices.ContainsFunc(set.Certificates, func(c HeldCertificate) bool {
+		return c.What != massMove && asked[c.Certificate] != c.What
+	})
+}
+
+// Accept has a plan that is made of what was observed count on a person's consent,
+// which the ledger has by then.
+func (o *Observed) Accept(set *HeldSet) { o.HeldSets = append(slices.Clone(o.HeldSets), *set) }
 
 func saveOne(desired *spec.Spec, a Action) SavedAction {
 	s := SavedAction{

@@ -1,30 +1,19 @@
 package reconcile
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
-	"sort"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
-)
 
-// entry is one line of the journal: what the ledger is to be told.
-type entry struct {
-	Event  Event   `json:"event"`
-	Record *Record `json:"record,omitempty"`
-	// Drop names the certificate whose pending secret goes once this is told.
-	Drop string `json:"drop,omitempty"`
-	// Problems are those that examinations found and that are open after it.
-	Problems *Problems `json:"problems,omitempty"`
-}
+	"certroll/spec/redact"
+)
 
 // scribe tells the ledger what happened: first into the journal, which
 // outlives a crash, then as one commit for all that ended together.
@@ -34,6 +23,9 @@ type scribe struct {
 	journal  Journal
 	now      func() time.Time
 	records  *recordCache
+	redact   *redact.Redactor // nil: no secret is known
+
+	unwritten unwritten // what the journal's disk did not take
 
 	mu     sync.Mutex // is not held while Git is talked to
 	last   fs.FS      // the newest tree that was seen
@@ -56,29 +48,66 @@ func (s *scribe) snapshot(ctx context.Context) (tree fs.FS, head string, fresh b
 	return s.last, s.head, err == nil, nil
 }
 
-// note puts an entry where a crash does not reach it.
-func (s *scribe) note(e entry) error {
-	line, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encoding a journal entry: %w", err)
+// struck is an entry with no secret that certroll knows in what others said.
+// Everything that the ledger is told passes here.
+func (s *scribe) struck(e entry) entry {
+	e.Event.Message, e.Event.Detail = s.redact.Strike(e.Event.Message), s.redact.Strike(e.Event.Detail)
+	e.Event.PassedOver = slices.Clone(e.Event.PassedOver)
+	for i := range e.Event.PassedOver {
+		e.Event.PassedOver[i].Message = s.redact.Strike(e.Event.PassedOver[i].Message)
 	}
-	return s.journal.Append(line)
+	if e.Record == nil {
+		return e
+	}
+	r := *e.Record
+	if r.LastFailure != nil {
+		f := *r.LastFailure
+		f.Message, r.LastFailure = s.redact.Strike(f.Message), &f
+	}
+	if r.Hold != nil {
+		h := *r.Hold
+		h.Reason, r.Hold = s.redact.Strike(h.Reason), &h
+	}
+	e.Record = &r
+	return e
+}
+
+// mend looks for the last readable versions of records that cannot be read,
+// where the ledger can show what it was before. What keeps it from that is one
+// more finding: it stops nothing, and the next look tries again.
+func (s *scribe) mend(ctx context.Context, tree fs.FS) []Breach {
+	past, _ := s.ledger.(Earlier)
+	_, err := s.records.read(tree)
+	if err == nil {
+		_, err = s.records.mend(ctx, past)
+	}
+	if err == nil {
+		return nil
+	}
+	return lose(nil, recordDir, 0, err.Error())
 }
 
 func (s *scribe) entries() ([]entry, error) {
-	lines, err := s.journal.Entries()
+	entries, _, _, err := s.allEntries()
+	return entries, err
+}
+
+// allEntries are the entries with how many of them the journal has, and the number
+// of the last one that it has not.
+func (s *scribe) allEntries() (entries []entry, written, last int, err error) {
+	lines, written, last, err := s.lines()
 	if err != nil {
-		return nil, err
+		return nil, 0, 0, err
 	}
-	entries := make([]entry, 0, len(lines))
+	entries = make([]entry, 0, len(lines))
 	for _, line := range lines {
 		var e entry
 		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, fmt.Errorf("reading the journal: %w; it was written by another certroll: finish it with that one", err)
+			return nil, 0, 0, fmt.Errorf("reading the journal: %w; it was written by another certroll: finish it with that one", err)
 		}
 		entries = append(entries, e)
 	}
-	return entries, nil
+	return entries, written, last, nil
 }
 
 // overlay lays what waits in the journal over what the ledger says, so that a
@@ -107,15 +136,13 @@ func (s *scribe) overlay(obs *Observed) error {
 	return nil
 }
 
-func newer(r, than *Record) bool { return than == nil || !r.UpdatedAt.Before(than.UpdatedAt) }
-
 // flush commits and pushes all that the journal holds, then forgets it.
 func (s *scribe) flush(ctx context.Context) (commit string, told []entry, err error) {
 	if err := s.flushing.Acquire(ctx, 1); err != nil {
 		return "", nil, err
 	}
 	defer s.flushing.Release(1)
-	told, err = s.entries()
+	told, written, last, err := s.allEntries()
 	if err != nil || len(told) == 0 {
 		return "", nil, err
 	}
@@ -128,7 +155,8 @@ func (s *scribe) flush(ctx context.Context) (commit string, told []entry, err er
 	s.mu.Lock()
 	s.toldAt = s.now()
 	s.mu.Unlock()
-	return commit, told, s.journal.Ack(len(told))
+	s.unwritten.told(last)
+	return commit, told, s.journal.Ack(written)
 }
 
 // edit replays entries on a tree of the ledger. Replaying twice changes
@@ -154,6 +182,9 @@ func (s *scribe) edit(tree fs.FS, entries []entry) (map[string][]byte, error) {
 	if files == nil {
 		files = map[string][]byte{}
 	}
+	for _, name := range s.records.restored() {
+		changed[name] = true
+	}
 	for name := range changed {
 		if files[recordFile(name)], err = MarshalRecord(records[name]); err != nil {
 			return nil, err
@@ -166,111 +197,65 @@ func (s *scribe) edit(tree fs.FS, entries []entry) (map[string][]byte, error) {
 	if text != nil {
 		files[problemsFile] = text
 	}
+	held, err := editHeld(tree, entries, s.now())
+	if err != nil {
+		return nil, err
+	}
+	if held != nil {
+		files[heldFile] = held
+	}
 	files["STATUS.md"] = statusPage(records, problems)
 	return files, nil
 }
 
-// maxTrailers bounds the certificates that a commit message names.
-const maxTrailers = 50
-
-// maxHeadline is how long the first line of a commit message is at most, by the
-// usual rules.
-const maxHeadline = 72
-
-// commitMessage says what happened in its first line and carries trailers.
-func commitMessage(entries []entry) string {
-	subject := commitSubject(entries)
-	if len(subject) > maxHeadline {
-		subject = headline(entries)
-	}
-	return subject + "\n\n" + strings.Join(trailers(entries), "\n") + "\n"
+// hasTold tells that this process has pushed to the ledger. What was seen of it may
+// be older.
+func (s *scribe) hasTold() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.toldAt.IsZero()
 }
 
-// headline is how many there were of what, where naming them is too long.
-func headline(entries []entry) string {
-	if len(entries) == 1 {
-		return headlineOf(entries[0].Event)
-	}
-	byWhat, byStatus := map[string]int{}, map[string]int{}
-	for _, e := range entries {
-		byWhat[string(e.Event.Operation)+" "+string(e.Event.Status)]++
-		byStatus[string(e.Event.Status)]++
-	}
-	if s := counts(byWhat); len(s) <= maxHeadline {
-		return s
-	}
-	return counts(byStatus) // the operations are among the trailers
+// seen is the ledger as it was seen last; nil where it never was.
+func (s *scribe) seen() (tree fs.FS, head string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, s.head
 }
 
-// headlineOf is the first line for one event; a name that is too long is cut, it
-// stands whole among the trailers.
-func headlineOf(e Event) string {
-	what, came := string(e.Operation), ": "+string(e.Status)
-	name := firstLine(e.Certificate)
-	if name == "" {
-		return what + came
+func (s *scribe) backlog() (Backlog, error) {
+	lines, _, _, err := s.lines()
+	if err != nil {
+		return Backlog{}, err
 	}
-	if room := maxHeadline - len(what) - len(came) - 1; len(name) > room {
-		name = cut(name, room-len("..."))
+	s.mu.Lock()
+	b := Backlog{Events: len(lines), ToldAt: s.toldAt}
+	s.mu.Unlock()
+	if len(lines) == 0 {
+		return b, nil
 	}
-	return what + " " + name + came
+	var first entry
+	if err := json.Unmarshal(lines[0], &first); err != nil {
+		return b, fmt.Errorf("reading the journal: %w", err)
+	}
+	b.Oldest = first.Event.Time
+	return b, nil
 }
 
-// counts is "2 issue success, 1 renew failure".
-func counts(of map[string]int) string {
-	var parts []string
-	for what, n := range of {
-		parts = append(parts, fmt.Sprintf("%d %s", n, what))
+func (s *scribe) open() ([]Problem, error) {
+	s.mu.Lock()
+	tree := s.last
+	s.mu.Unlock()
+	if tree == nil {
+		return nil, nil
 	}
-	sort.Strings(parts)
-	return strings.Join(parts, ", ")
-}
-
-// commitSubject says what was done to which certificates, and how it ended;
-// what went wrong comes first.
-func commitSubject(entries []entry) string {
-	type kind struct {
-		operation Kind
-		status    Status
+	known, err := ReadProblems(tree)
+	if err != nil {
+		return nil, err
 	}
-	certificates := map[kind][]string{}
-	for _, e := range entries {
-		k := kind{e.Event.Operation, e.Event.Status}
-		certificates[k] = append(certificates[k], e.Event.Certificate)
+	waiting, err := s.entries()
+	if err != nil {
+		return nil, err
 	}
-	kinds := slices.SortedFunc(maps.Keys(certificates), func(a, b kind) int {
-		order := []Status{Failed, Denied, Held, Success}
-		return cmp.Or(cmp.Compare(slices.Index(order, a.status), slices.Index(order, b.status)), cmp.Compare(a.operation, b.operation))
-	})
-	parts := make([]string, 0, len(kinds))
-	for _, k := range kinds {
-		named := slices.Compact(slices.Sorted(slices.Values(certificates[k])))
-		named = slices.DeleteFunc(named, func(name string) bool { return name == "" })
-		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s", k.operation, shortNames(named)))+": "+string(k.status))
-	}
-	return strings.Join(parts, "; ")
-}
-
-func trailers(entries []entry) []string {
-	var ts []string
-	add := func(key, value string) {
-		if t := key + ": " + firstLine(value); value != "" && !slices.Contains(ts, t) {
-			ts = append(ts, t)
-		}
-	}
-	for i, e := range entries {
-		add("Operation", string(e.Event.Operation))
-		if i < maxTrailers {
-			add("Certificate", e.Event.Certificate)
-		}
-		add("Revision", e.Event.Revision)
-		add("Reason", string(e.Event.Reason))
-	}
-	sort.SliceStable(ts, func(i, j int) bool { return trailerRank(ts[i]) < trailerRank(ts[j]) })
-	return ts
-}
-
-func trailerRank(t string) int {
-	key, _, _ := strings.Cut(t, ":")
-	return slices.Index([]string{"Operation", "Certificate", "Revision", "Reason"}, key)
+	return latestProblems(known, waiting).Problems, nil
 }

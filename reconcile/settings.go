@@ -70,6 +70,8 @@ const (
 	fieldAuto     = "renewal.auto"
 	fieldOnRemove = "on_remove"
 	fieldProbe    = "probe"
+	fieldPath     = "vault.path"
+	fieldFields   = "vault.fields"
 )
 
 // certificateSettings are a certificate's, as they are compared and told.
@@ -97,8 +99,8 @@ func certificateSettings(c *spec.Certificate) settings {
 	if c.RotateRevoke != nil {
 		s.put("rotate.revoke", "CRL reason "+strconv.FormatUint(uint64(c.RotateRevoke.Code), 10))
 	}
-	s.put("vault.path", targetOf(c).String())
-	s.put("vault.fields", fieldsText(c.Vault.Fields))
+	s.put(fieldPath, targetOf(c).String())
+	s.put(fieldFields, fieldsText(c.Vault.Fields))
 	for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
 		s.put("labels."+name, c.Labels[name])
 	}
@@ -188,9 +190,11 @@ func digestOf(l *Live) string {
 func issuerSettings(i *spec.Issuer) settings {
 	var s settings
 	s.put("directory", i.Directory)
+	s.put("account", i.Account)
 	s.put("email", i.Email)
 	s.put("profile", i.Profile)
 	s.put("preferred_chain", i.PreferredChain)
+	s.put("processing_timeout", span(i.Processing))
 	s.put("ca_bundle", textDigest(i.CABundle))
 	if i.EAB != nil {
 		s.put("eab.key_id", reference(i.EAB.KeyID))
@@ -218,6 +222,7 @@ func accountSettings(a *spec.DNSAccount) settings {
 		s.put("credentials."+name, reference(a.Credentials[name]))
 	}
 	s.put("follow_cname", onOff(a.FollowCNAME))
+	s.put("zones", strings.Join(a.Zones, ", "))
 	s.put("parallel", strconv.Itoa(a.Parallel))
 	s.put("propagation.timeout", span(a.Propagation.Timeout))
 	s.put("propagation.interval", durationText(a.Propagation.Interval))

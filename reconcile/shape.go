@@ -53,15 +53,6 @@ func nonZero(n int) string {
 	return strconv.Itoa(n)
 }
 
-func firstOf(candidates ...string) string {
-	for _, c := range candidates {
-		if c != "" {
-			return c
-		}
-	}
-	return ""
-}
-
 var curves = map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
 
 // newKey makes a private key of a shape.

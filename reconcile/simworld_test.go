@@ -91,7 +91,6 @@ type simCA struct {
 	made   map[string]*simOrder
 	sets   map[string]bool     // sets of names that were issued for
 	byARI  map[string]*simCert // by ARI identifier
-	last   map[string]*x509.Certificate
 	counts struct{ orders, issued, refused, inWindow, replaced, asked, failed int }
 }
 
@@ -100,6 +99,7 @@ type simOrder struct {
 	exempt Exemption
 	chain  []byte
 	dead   bool
+	closed bool // it is not handed out again, though nothing was issued
 }
 
 type simCert struct {
@@ -109,7 +109,7 @@ type simCert struct {
 
 func newSimCA(t testing.TB, f *faults, lifetime, again time.Duration) *simCA {
 	ca := &simCA{memCA: newMemCA(t, f.now), faults: f, limits: letsEncrypt(), again: again,
-		spent: map[string]*tokens{}, made: map[string]*simOrder{}, sets: map[string]bool{}, byARI: map[string]*simCert{}, last: map[string]*x509.Certificate{}}
+		spent: map[string]*tokens{}, made: map[string]*simOrder{}, sets: map[string]bool{}, byARI: map[string]*simCert{}}
 	ca.lifetime = lifetime
 	return ca
 }
@@ -161,11 +161,15 @@ func (ca *simCA) busy() error {
 func (ca *simCA) Order(_ context.Context, _ *spec.Issuer, names []string, replaces string) (string, bool, error) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
+	return ca.order(names, replaces)
+}
+
+func (ca *simCA) order(names []string, replaces string) (string, bool, error) {
 	if err := errors.Join(ca.away(), ca.busy()); err != nil {
 		return "", false, err
 	}
 	for url, o := range ca.made {
-		if o.chain == nil && !o.dead && slices.Equal(o.names, names) {
+		if o.chain == nil && !o.dead && !o.closed && slices.Equal(o.names, names) {
 			return url, false, nil // equal names give back the order that is open
 		}
 	}
@@ -316,6 +320,8 @@ type simVault struct {
 	spare  []time.Duration      // that was left of it when it gave way
 	doubly int                  // that gave way within an hour of its issue
 	at     map[string]time.Time
+	wrote  func(path string, was, now pair) // is told of each change; was is empty for the first one; nil: nobody
+	pairs  map[string]pair
 }
 
 func (v *simVault) Write(ctx context.Context, mount, path string, data map[string]string, cas int) (int, error) {
@@ -335,7 +341,10 @@ func (v *simVault) Write(ctx context.Context, mount, path string, data map[strin
 			v.doubly++
 		}
 	}
-	v.until[path], v.at[path] = p.leaf().NotAfter, v.now()
+	if v.wrote != nil {
+		v.wrote(path, v.pairs[path], p)
+	}
+	v.until[path], v.at[path], v.pairs[path] = p.ends(), v.now(), p
 	// As a mount with max_versions does: what is long gone is not kept.
 	versions := v.secrets[mount+"/"+path].versions
 	for i := range len(versions) - 2 {
@@ -392,7 +401,9 @@ type sim struct {
 	vault   *simVault
 	rng     *rand.Rand
 	began   time.Time
-	ahead   atomic.Int64 // nanoseconds, of the reconciler's clock
+	port    CA            // what the reconciler asks; ca, or what stands before it
+	pulls   time.Duration // between two pulls
+	ahead   atomic.Int64  // nanoseconds, of the reconciler's clock
 	moments memMoments
 	passes  int
 	stop    func()
@@ -403,7 +414,8 @@ func newSim(t testing.TB, seed int64, lifetime, again time.Duration, certificate
 	s := &sim{world: newWorld(t, certificates...), rng: rand.New(rand.NewSource(seed)), began: time.Now(), moments: memMoments{}}
 	s.faults = &faults{list: map[string][]fault{}, now: time.Now}
 	s.ca = newSimCA(t, s.faults, lifetime, again)
-	s.vault = &simVault{memVault: s.world.vault, now: time.Now, until: map[string]time.Time{}, at: map[string]time.Time{}}
+	s.port, s.pulls = s.ca, 12*time.Hour
+	s.vault = &simVault{memVault: s.world.vault, now: time.Now, until: map[string]time.Time{}, at: map[string]time.Time{}, pairs: map[string]pair{}}
 	s.vault.fail = func(string, string) error {
 		if s.faults.active("vault") {
 			return &caError{class: "vault", text: "503 Vault is sealed"}
@@ -421,11 +433,16 @@ func newSim(t testing.TB, seed int64, lifetime, again time.Duration, certificate
 func (s *sim) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	observer := &Observer{Metadata: s.vault, Versions: simCredentials{s.faults}, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}
-	r := New(observer, s.vault, s.ca, &simLedger{s.ledger, s.faults}, s.journal, s.opts)
-	loop := NewLoop(r, &memRepo{desired: s.desired}, LoopOptions{Interval: 12 * time.Hour, Passed: func(Pass) { s.passes++ }})
+	r := s.reconciler()
+	loop := NewLoop(r, &memRepo{desired: s.desired}, LoopOptions{Interval: s.pulls, Passed: func(Pass) { s.passes++ }})
 	go func() { defer close(done); loop.Run(ctx) }()
 	s.stop = func() { cancel(); <-done }
+}
+
+// reconciler is a new process on the same world.
+func (s *sim) reconciler() *Reconciler {
+	observer := &Observer{Metadata: s.vault, Versions: simCredentials{s.faults}, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}
+	return New(observer, s.vault, s.port, &simLedger{s.ledger, s.faults}, s.journal, s.opts)
 }
 
 // until sleeps to an age of the world.

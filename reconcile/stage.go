@@ -15,7 +15,7 @@ func (a *attempt) nextFor(ctx context.Context, shape string) (*stagedKey, error)
 	}
 	l := a.action.Secret.Live
 	n, err := a.next.load(ctx, a.action.Certificate)
-	if err != nil && (l == nil || l.NextKeyDigest == "" || l.NotAfter.Sub(a.now()) < l.Lifetime()/10) {
+	if err != nil && (l == nil || l.NextKeyDigest == "" || l.renewalEnd().Sub(a.now()) < l.Lifetime()/10) {
 		a.unread = err // nobody counts on it, or nobody can wait for it any more
 		return nil, nil
 	}

@@ -8,6 +8,8 @@ type Standing string
 
 // The standings, the worst first.
 const (
+	StandsRevoked   Standing = "revoked"   // the CA revoked what is live
+	StandsDeleted   Standing = "deleted"   // somebody else deleted what is live in Vault
 	StandsPaging    Standing = "paging"    // failing, three times in a row or more
 	StandsFailing   Standing = "failing"   // the last attempt failed
 	StandsOverdue   Standing = "overdue"   // due for long, and nobody has tried
@@ -18,7 +20,7 @@ const (
 )
 
 // Standings are all of them, the worst first.
-var Standings = []Standing{StandsPaging, StandsFailing, StandsOverdue, StandsUnmanaged, StandsDue, StandsInOrder, StandsRetired}
+var Standings = []Standing{StandsRevoked, StandsDeleted, StandsPaging, StandsFailing, StandsOverdue, StandsUnmanaged, StandsDue, StandsInOrder, StandsRetired}
 
 // Well tells whether nobody needs to look at it.
 func (s Standing) Well() bool { return s == StandsDue || s == StandsInOrder || s == StandsRetired }
@@ -28,12 +30,18 @@ func (r *Record) Stands(now time.Time) Standing {
 	switch {
 	case r.State == StateRetired:
 		return StandsRetired
+	case r.Revoked.of(r.Live) != nil:
+		return StandsRevoked
+	case r.GoneText() != "":
+		return StandsDeleted
 	case r.State == StateFailing && r.Severity == SeverityPage:
 		return StandsPaging
 	case r.State == StateFailing:
 		return StandsFailing
 	case r.Paused(now):
 		return StandsUnmanaged
+	case r.Live != nil && r.Live.ChainKept && r.Live.chainEndsFirst():
+		return StandsOverdue // due by its chain, and no order helps
 	case r.RenewAt != nil && now.Before(*r.RenewAt):
 		return StandsInOrder
 	case now.Before(r.overdueAt()):
@@ -58,7 +66,7 @@ func (r *Record) overdueAt() time.Time {
 	}
 	grace := time.Hour
 	if r.Live != nil {
-		grace = max(grace, r.Live.NotAfter.Sub(*due)/10)
+		grace = max(grace, r.Live.renewalEnd().Sub(*due)/10)
 	}
 	return due.Add(grace)
 }

@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
+
+	"certroll/spec/text"
 )
 
 // statusPage renders STATUS.md: what pages first, then what fails, then what
@@ -28,6 +29,7 @@ func statusPage(records map[string]*Record, problems *Problems) []byte {
 	}
 	b.WriteString(whatFails(list))
 	b.WriteString(whatIsServed(problems))
+	b.WriteString(whatIsLeftBehind(list))
 	b.WriteString("\nWritten by certroll. The records are in `certificates/`, the history is in `audit/`.\n")
 	return []byte(b.String())
 }
@@ -53,7 +55,7 @@ func notAfter(r *Record) time.Time {
 	if r.Live == nil {
 		return time.Time{}
 	}
-	return r.Live.NotAfter
+	return r.Live.End()
 }
 
 // Count is how many certificates stand how.
@@ -100,6 +102,8 @@ func (c Count) String() string {
 
 func pageRank(r *Record) int {
 	switch {
+	case r.State != StateRetired && r.Revoked.of(r.Live) != nil, r.GoneText() != "":
+		return 0
 	case r.State == StateFailing && r.Severity == SeverityPage:
 		return 0
 	case r.State == StateFailing:
@@ -115,6 +119,12 @@ func pageRank(r *Record) int {
 
 // stateCell is the state as a person is to see it.
 func stateCell(r *Record) string {
+	if r.Revoked.of(r.Live) != nil && r.State != StateRetired {
+		return "**revoked, page**"
+	}
+	if r.GoneText() != "" {
+		return "**deleted, page**"
+	}
 	switch pageRank(r) {
 	case 0:
 		return "**failing, page**"
@@ -128,7 +138,7 @@ func stateCell(r *Record) string {
 func statusRow(r *Record) string {
 	expires, renews, issuer, where := "-", "-", "-", "-"
 	if l := r.Live; l != nil {
-		expires = l.NotAfter.UTC().Format(time.DateOnly)
+		expires = l.End().UTC().Format(time.DateOnly)
 		issuer = l.Issuer
 		where = fmt.Sprintf("%s/%s v%d", l.Mount, l.Path, l.Version)
 	}
@@ -209,12 +219,44 @@ func whatIsServed(problems *Problems) string {
 	return "\n## What is served\n" + b.String()
 }
 
+// whatIsLeftBehind tells of secrets that certificates moved away from.
+func whatIsLeftBehind(list []*Record) string {
+	var b strings.Builder
+	told, more := 0, 0
+	for _, r := range list {
+		for _, text := range r.LeftText() {
+			if told == mostFailing {
+				more++
+				continue
+			}
+			told++
+			fmt.Fprintf(&b, "\n- **%s**: %s\n", cell(r.Certificate), paragraph(text))
+		}
+	}
+	if told == 0 {
+		return ""
+	}
+	if more > 0 {
+		fmt.Fprintf(&b, "\nAnd %d more, see the records.\n", more)
+	}
+	return "\n## Left behind\n" + b.String()
+}
+
 // WaitsFor says in a line what keeps the certificate from being renewed: a
 // hold with its end, a failure, a person; "" where nothing does.
 func (r *Record) WaitsFor() string {
 	switch {
 	case r.State == StateRetired:
 		return ""
+	case r.GoneText() != "":
+		return strings.TrimSuffix(r.GoneText()+"; "+r.waitsFor(), "; ")
+	default:
+		return r.waitsFor()
+	}
+}
+
+func (r *Record) waitsFor() string {
+	switch {
 	case r.Hold != nil:
 		return "until " + r.Hold.Until.UTC().Format(time.RFC3339) + ": " + r.Hold.Reason
 	case r.LastFailure != nil:
@@ -246,32 +288,15 @@ func (u *Unmanaged) String() string {
 	return s
 }
 
-func shortNames(names []string) string {
-	if len(names) <= 3 {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
-}
-
 var cellText = strings.NewReplacer("|", "\\|", "<", "&lt;", "*", "\\*", "`", "'")
 
-// paragraph makes a text safe within a paragraph of Markdown.
-func paragraph(s string) string { return proseText.Replace(flat(s)) }
+// paragraph makes a text safe within a paragraph of Markdown. Anybody who may push
+// to the ledger's branch can have written it.
+func paragraph(s string) string { return proseText.Replace(text.Line(s)) }
 
 var proseText = strings.NewReplacer("<", "&lt;", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "`", "'")
 
 // cell makes a text safe for one cell of a Markdown table.
 func cell(s string) string {
-	return cut(cellText.Replace(flat(s)), 300)
-}
-
-// flat has no line breaks and nothing that acts on a terminal. Anybody who may
-// push to the ledger's branch can have written it.
-func flat(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
+	return cut(cellText.Replace(text.Line(s)), 300)
 }

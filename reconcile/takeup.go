@@ -25,9 +25,13 @@ func (a *attempt) takeUp(ctx context.Context) error {
 	}
 	if d.Tries >= silentTries && d.TriedAt.Before(now.Add(day)) {
 		return &failure{class: ClassInternal, err: fmt.Errorf(
-			"making the certificate of %q: %d runs in a row, the last one at %s, ended without telling how it went: look for a crash of certroll, or for what stops it; it is tried again later",
+			"making the certificate of %q: %d runs in a row, the last one at %s, ended without telling how it went: look for a crash of certroll, for what stops it, or for a Vault that goes away each time; it is tried again later",
 			a.action.Certificate, d.Tries, d.TriedAt.Format(time.RFC3339))}
 	}
 	d.Tries, d.TriedAt = d.Tries+1, now
-	return a.drafts.store(ctx, a.action.Certificate, d)
+	if err := a.drafts.store(ctx, a.action.Certificate, d); err != nil {
+		return err
+	}
+	a.absence.forget(a.action.Certificate)
+	return nil
 }

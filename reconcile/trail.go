@@ -127,7 +127,7 @@ func (v *verifier) visit(commit string, parents []string, tree fs.FS) error {
 	}
 	if v.head == nil {
 		v.head = p
-		err = p.readAll()
+		err = errors.Join(v.unreadable(tree), p.readAll())
 	} else {
 		err = v.compare(p)
 	}
@@ -136,6 +136,19 @@ func (v *verifier) visit(commit string, parents []string, tree fs.FS) error {
 	}
 	v.child = p
 	return nil
+}
+
+// unreadable finds what of the head cannot be read. Lines that are no events are
+// found where the chain is checked.
+func (v *verifier) unreadable(tree fs.FS) error {
+	lost, err := Unreadable(tree)
+	for _, f := range lost {
+		if f.Line == 0 {
+			f.Commit = v.trail.Head
+			v.trail.find(f)
+		}
+	}
+	return err
 }
 
 // readAll reads all files, which stay.
@@ -313,7 +326,11 @@ func readOnce(tree fs.FS, name string) func() ([]byte, error) {
 	var err error
 	return func() ([]byte, error) {
 		if b == nil && err == nil {
-			if b, err = fs.ReadFile(tree, name); err != nil {
+			b, err = fs.ReadFile(tree, name)
+			switch {
+			case errors.Is(err, fs.ErrInvalid):
+				b, err = []byte{}, nil // too large: a finding of the head's
+			case err != nil:
 				err = fmt.Errorf("reading %s: %w", name, err)
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"certroll/spec"
 )
 
 // Tripped is an issuer, one of its limits, or a DNS account that is held as a
@@ -17,8 +19,8 @@ type Tripped struct {
 }
 
 // tripped lists them by subject: what admit goes by.
-func tripped(obs *Observed, now time.Time) []Tripped {
-	found := known(obs, credible(obs.History, now))
+func tripped(desired *spec.Spec, obs *Observed, now time.Time) []Tripped {
+	found := known(desired, obs, credible(obs.History, now))
 	var list []Tripped
 	for _, s := range slices.Sorted(maps.Keys(found)) {
 		if t := found[s]; t.open() {

@@ -11,6 +11,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"certroll/reconcile/keypair"
 )
 
 // pair is a certificate with its chain and its private key, both parsed.
@@ -20,6 +22,9 @@ type pair struct {
 }
 
 func (p pair) leaf() *x509.Certificate { return p.chain[0] }
+
+// ends is when the pair as it is served ends, its chain included.
+func (p pair) ends() time.Time { return keypair.Ends(p.chain) }
 
 // parseChain reads PEM certificates, leaf first.
 func parseChain(text []byte) ([]*x509.Certificate, error) {
@@ -63,7 +68,7 @@ func (p pair) check(names []string, now time.Time) error {
 	case !leaf.NotAfter.After(now):
 		return fmt.Errorf("it expired %s", leaf.NotAfter.UTC().Format(time.RFC3339))
 	case leaf.NotBefore.After(now.Add(maxSkew)):
-		return fmt.Errorf("it is not valid before %s; compare this machine's clock", leaf.NotBefore.UTC().Format(time.RFC3339))
+		return notYet{fmt.Errorf("it is not valid before %s; compare this machine's clock", leaf.NotBefore.UTC().Format(time.RFC3339)), leaf.NotBefore}
 	}
 	// The root stays with whoever trusts it: the chain is checked as far as
 	// the issuer sent it.

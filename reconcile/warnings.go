@@ -29,6 +29,9 @@ func warnings(s *situation) []string {
 	if l := s.live(); l != nil {
 		ws = append(ws, liveWarnings(s, l)...)
 	}
+	if s.record != nil {
+		ws = append(ws, s.record.LeftText()...)
+	}
 	switch {
 	case s.spec.Renewal.Auto:
 	case s.auto:
@@ -47,6 +50,9 @@ func liveWarnings(s *situation, l *Live) []string {
 		ws = append(ws, fmt.Sprintf("the threshold of %s is more than a third of the certificate's %s; a third is used",
 			days(thresholdOf(s.spec, l)), days(l.Lifetime())))
 	}
+	if w := chainWarning(s.spec, l); w != "" && s.auto {
+		ws = append(ws, w)
+	}
 	if s.moved {
 		ws = append(ws, "it is still at "+s.at.String()+" and moves to "+targetOf(s.spec).String()+" with its next renewal")
 	}
@@ -54,7 +60,7 @@ func liveWarnings(s *situation, l *Live) []string {
 		ws = append(ws, fmt.Sprintf("what is live came from issuer.%s, because issuer.%s failed; its next renewal goes back", i.Name, s.spec.Issuer))
 	}
 	if !s.auto && !s.due().at.After(s.now) {
-		ws = append(ws, "a renewal would be due since "+s.due().at.Format(time.DateOnly)+" and nobody does it; it expires "+l.NotAfter.UTC().Format(time.DateOnly))
+		ws = append(ws, "a renewal would be due since "+s.due().at.Format(time.DateOnly)+" and nobody does it; it expires "+l.End().UTC().Format(time.DateOnly))
 	}
 	if s.issuer.Name != s.spec.Issuer {
 		ws = append(ws, fmt.Sprintf("issuer.%s has failed since %s: issuer.%s is asked instead",

@@ -14,8 +14,8 @@ const (
 	// minutes.
 	leastWave = 16
 	// leastCrowd is how many of those that somebody waits for go in one wave at
-	// least; of many it is a tenth. A pass that did thousands would last for
-	// hours, in which nothing else could become due.
+	// least; of many it is a tenth. Thousands side by side would keep the places
+	// from what becomes due meanwhile.
 	leastCrowd = 100
 )
 
@@ -24,38 +24,98 @@ const (
 // a wave a minute. What a person or another machine waits for goes at once, or
 // where that is hundreds in waves of its own.
 //
+// A wave is what begins within any minute, by what was observed: passes that
+// follow each other closely, and a restart, let no further wave go.
+//
 // It is for who runs on: a single apply does all that is due.
-func inWaves(actions []Action, now time.Time) {
+func inWaves(actions []Action, obs *Observed, now time.Time) {
+	begun := begunLately(actions, obs, now)
 	var patient, others []*Action
 	for i := range actions {
 		switch a := &actions[i]; {
+		case a.AtWork != nil: // it goes on
 		case a.patient(now):
 			patient = append(patient, a)
 		case a.Kind.Orders():
 			others = append(others, a)
 		}
 	}
-	spread(patient, max(leastWave, len(actions)/100), now)
-	spread(others, max(leastCrowd, len(actions)/10), now)
+	spread(patient, max(leastWave, len(actions)/100), begun[true], now)
+	spread(others, max(leastCrowd, len(actions)/10), begun[false], now)
 }
 
-func spread(due []*Action, size int, now time.Time) {
-	if len(due) <= size {
+// wave is what has begun within the last minute.
+type wave struct {
+	n    int
+	from time.Time // when the first of them began
+}
+
+func (w wave) with(at time.Time) wave {
+	if w.n++; w.n == 1 || at.Before(w.from) {
+		w.from = at
+	}
+	return w
+}
+
+// spread lets go what is left of the wave that is under way, and holds the rest
+// for the waves after it.
+func spread(due []*Action, size int, under wave, now time.Time) {
+	room := max(size-under.n, 0)
+	if len(due) <= room {
 		return
 	}
+	from := now
+	if under.n > 0 {
+		from = under.from
+	}
 	slices.SortFunc(due, byDeadline(now))
-	for i, a := range due[size:] {
-		at := now.Add(time.Duration(i/size+1) * waveEvery)
+	for i, a := range due[room:] {
+		at := from.Add(time.Duration(i/size+1) * waveEvery)
 		a.hold(ReasonSpread, at, fmt.Sprintf("%d certificates are due at once: they go in waves of %d a minute, nearest to expiry first (%s)", len(due), size, a.Detail))
 	}
 }
 
+// begunLately is which orders began within the last minute, patient ones by
+// true: those under way, those that were told of, and those whose pending secret is
+// all that a killed run left. A certificate counts once, whatever the ledger says of it.
+func begunLately(actions []Action, obs *Observed, now time.Time) map[bool]wave {
+	began := map[string]Event{}
+	for i := range obs.History {
+		if e := obs.History[i]; e.Operation.Orders() && now.Sub(e.Time) < waveEvery {
+			e.Time = e.Time.Add(-time.Duration(e.Duration * float64(time.Second)))
+			began[e.Certificate] = e
+		}
+	}
+	begun := map[bool]wave{}
+	for i := range actions {
+		a := &actions[i]
+		e, patient := began[a.Certificate], a.patient(now)
+		at := later(e.Time, obs.Pending[a.Certificate].Since)
+		if at.Equal(e.Time) {
+			patient = e.Reason.isPatient()
+		}
+		if w := a.AtWork; w != nil {
+			at, patient = w.Since, a.Reason.isPatient()
+		}
+		if now.Sub(at) < waveEvery && !at.After(now) {
+			begun[patient] = begun[patient].with(at)
+		}
+	}
+	return begun
+}
+
 // patient tells whether an action loses nothing by some minutes more.
 func (a *Action) patient(now time.Time) bool {
-	switch a.Reason {
+	l := a.Secret.Live
+	return a.Kind.Orders() && a.Reason.isPatient() && l != nil && l.renewalEnd().Sub(now) > l.Lifetime()/10
+}
+
+// isPatient tells whether what is done for the reason may wait some minutes, as
+// long as what is live is far from its end.
+func (r Reason) isPatient() bool {
+	switch r {
 	case ReasonThreshold, ReasonWindow, ReasonKeyAge, ReasonChanged:
-		l := a.Secret.Live
-		return a.Kind.Orders() && l != nil && l.NotAfter.Sub(now) > l.Lifetime()/10
+		return true
 	default:
 		return false
 	}

@@ -19,7 +19,7 @@ func BenchmarkDecode10k(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		s, diags := Decode(files, strict)
+		s, diags := Decode(b.Context(), files, strict)
 		if len(diags) != 0 || len(s.Certificates) != 10_000 {
 			b.Fatal(told(diags))
 		}

@@ -25,6 +25,11 @@ type body struct {
 	whole  *hcl.Range      // the outermost block: the context of a mistake
 	asked  map[string]bool // settings
 	within map[string]bool // inner blocks
+	// subject is what a Hold found in the block concerns, as "dns.NAME".
+	subject string
+	// restricts says that what is left out of the block is not limited, so that null
+	// must not pass for it.
+	restricts bool
 }
 
 // setting is one that may have been left out.
@@ -54,6 +59,14 @@ func (d *decoder) body(b *hclsyntax.Block, ctx *hcl.EvalContext) *body {
 
 func (b *body) has(name string) bool { return b.src.Attributes[name] != nil }
 
+// null takes an attribute that is null for one that was left out, as Terraform
+// does. Where leaving out means to allow everything it is an error.
+func (b *body) null(name string, at hcl.Range) {
+	if b.restricts {
+		b.fault(&at, "Setting is null", "%s is null, and what is left out of %s limits nothing; write a value, or remove the line.", name, article(b.what))
+	}
+}
+
 // value evaluates an attribute; null is the same as left out.
 func (b *body) value(name string) setting[cty.Value] {
 	b.asked[name] = true
@@ -63,6 +76,7 @@ func (b *body) value(name string) setting[cty.Value] {
 	}
 	v, ok := b.d.eval(a.Expr, b.ctx, b.whole)
 	if ok && v.IsNull() {
+		b.null(name, a.Expr.Range())
 		return setting[cty.Value]{}
 	}
 	if !ok {
@@ -184,6 +198,7 @@ func (b *body) list(name string, single bool) setting[[]element[cty.Value]] {
 	}
 	v, ok := b.d.eval(a.Expr, b.ctx, b.whole)
 	if ok && v.IsNull() {
+		b.null(name, a.Expr.Range())
 		return setting[[]element[cty.Value]]{}
 	}
 	switch {
@@ -260,7 +275,7 @@ func (b *body) block(name string) *body {
 		return nil
 	}
 	in := b.d.body(found, b.ctx)
-	in.whole = b.whole
+	in.whole, in.subject = b.whole, b.subject
 	return in
 }
 
@@ -290,6 +305,19 @@ func (b *body) done() {
 // missing reports a setting that must be there.
 func (b *body) missing(name, how string) {
 	b.fault(b.at, "Missing setting", "%s needs %s.", upperFirst(article(b.what)), name+": "+how)
+}
+
+// nullMissing is a setting that must be there and is null. Some of them passed
+// for what was stated once, so that it is a new rule.
+var nullMissing = NewRule{Name: "setting.null"}
+
+// lacking is missing for a setting that is not there, or null.
+func (b *body) lacking(name, how string) {
+	if !b.has(name) {
+		b.missing(name, how)
+		return
+	}
+	b.refuseNew(nullMissing, b.at, "Missing setting", "%s needs %s.", upperFirst(article(b.what)), name+": "+how)
 }
 
 func (b *body) fault(at *hcl.Range, summary, format string, args ...any) {

@@ -27,11 +27,12 @@ func (d *decoder) decodeCertificates() {
 		}
 		defaults := d.defaultsFor(f.path)
 		for _, block := range f.body.Blocks {
-			if block.Type == "certificate" {
+			if block.Type == "certificate" && !d.over() {
 				c.block(f, block, defaults)
 			}
 		}
 	}
+	d.tell(&c.cautions)
 	slices.SortFunc(d.spec.Certificates, func(a, b *Certificate) int { return cmp.Compare(a.Name, b.Name) })
 }
 
@@ -41,6 +42,7 @@ type certificates struct {
 	blocks map[string]*hclsyntax.Block
 	names  map[string]*Certificate // in lower case: names become file names
 	paths  map[string]*Certificate // mount and path
+	cautions
 }
 
 // certificateName is safe as a file name and as a segment of a Vault path.
@@ -60,11 +62,14 @@ func (c *certificates) block(f parsed, block *hclsyntax.Block, defaults partial)
 	}
 	c.blocks[name] = block
 	b := c.body(block, c.ctx)
-	if !b.has("for_each") {
+	if b.asked["for_each"] = true; !b.has("for_each") {
 		c.instance(f, b, name, "", defaults)
 		return
 	}
 	for _, each := range c.forEach(b) {
+		if c.over() {
+			return
+		}
 		in := c.body(block, c.ctx.NewChild())
 		in.asked["for_each"] = true
 		in.ctx.Variables = map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(each.key), "value": each.value})}
@@ -77,10 +82,18 @@ type eachValue struct {
 	value cty.Value
 }
 
+// forEachNull is an error since null is neither "for nobody" nor "left out",
+// which would be one certificate: it is mostly a slip in try(..., null).
+var forEachNull = NewRule{Name: "for_each.null"}
+
 // forEach evaluates what a block is repeated over: a map, or a set of texts.
 func (c *certificates) forEach(b *body) []eachValue {
 	v := b.value("for_each")
 	if !v.ok {
+		if v.at == nil {
+			b.refuseNew(forEachNull, b.src.Attributes["for_each"].Expr.Range().Ptr(), "Setting is null",
+				"for_each is null, so that it is not known which certificates there are. Write {} for none; where it comes from try(..., null), see that the name in it is right.")
+		}
 		return nil
 	}
 	t := v.v.Type()
@@ -111,6 +124,10 @@ func (c *certificates) forEach(b *body) []eachValue {
 // instance decodes one certificate.
 func (c *certificates) instance(f parsed, b *body, name, key string, defaults partial) {
 	cert := &Certificate{Name: name, Range: *b.at, File: f.path}
+	b.subject = "certificate." + name
+	if !c.afford(instanceCost(b.whole), *b.at, b.whole) {
+		return
+	}
 	var vaultPath setting[string]
 	p := b.partial(func(vault *body) {
 		if vaultPath = vault.text("path"); vaultPath.ok {
@@ -125,16 +142,34 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 	b.done()
 	b.settle(cert, p, vaultPath)
 	c.warn(b, cert, p)
-	if c.claimName(b, cert) {
+	if c.claimName(b, cert) && c.afford(c.checksOf(cert), *b.at, b.whole) {
 		c.claimPath(b, cert, vaultPath.at, key != "")
 		for _, issuer := range append([]string{cert.Issuer}, cert.Fallbacks...) {
 			c.checkIssuer(b, cert, issuer, places)
+			c.checkPublic(b, cert, issuer, places)
 		}
 		c.checkAccounts(b, cert, places)
 		c.checkProbes(b, cert, endpoints)
 		c.checkPolicies(request{body: b, cert: cert, p: p, names: places, path: vaultPath.at})
 	}
 	c.keep(b, cert)
+}
+
+// instanceCost is what it takes to decode a block of that size once; its
+// expressions come on top.
+func instanceCost(block *hcl.Range) int64 {
+	size := int64(block.End.Byte - block.Start.Byte)
+	return perInstance + size + 15*max(0, size-4096)
+}
+
+// checksOf is what it takes to hold a certificate's names against its issuers,
+// DNS accounts and policies.
+func (c *certificates) checksOf(cert *Certificate) int64 {
+	checks := 2 + len(cert.Fallbacks) + len(cert.DNS) + len(cert.Probes)
+	for _, p := range c.policiesFor(cert.File) {
+		checks += len(p.patterns) + 1
+	}
+	return times(int64(len(cert.Domains)), int64(checks)) * perMatching
 }
 
 // keep adds a certificate, as long as there are not too many.
@@ -169,7 +204,7 @@ func (b *body) settle(cert *Certificate, p partial, vaultPath setting[string]) {
 	}
 	cert.Labels = p.labels.v
 	cert.OnRemove = cmp.Or(p.onRemove.v, Keep)
-	cert.Vault = Target{Mount: cmp.Or(p.mount.v, b.d.trust.Mount), Path: cmp.Or(vaultPath.v, "tls/"+cert.Name), Fields: p.fields.v}
+	cert.Vault = Target{Mount: cmp.Or(p.mount.v, b.d.trust.Mount), Path: cmp.Or(vaultPath.v, "tls/"+cert.Name), Fields: p.fields.v, Previous: p.previous.v}
 	if !p.issuers.ok && p.issuers.at == nil {
 		b.missing("issuer", "issuer.NAME, here or in a defaults block")
 	}
@@ -199,6 +234,9 @@ func (b *body) domains() ([]Domain, []*hcl.Range) {
 	var places []*hcl.Range
 	seen := map[string]string{}
 	for _, e := range list.v {
+		if !b.d.afford(perName+20*int64(min(len(e.v), maxDomainText)), *e.at, b.whole) {
+			break
+		}
 		d, why := parseDomain(e.v)
 		if why != "" {
 			b.fault(e.at, "Invalid domain", "%q: %s.", short(e.v), why)
@@ -277,22 +315,32 @@ func (c *certificates) checkIssuer(b *body, cert *Certificate, name string, plac
 	}
 }
 
-// checkAccounts holds the names against the challenges: only DNS proves a
-// wildcard (RFC 8555 section 7.1.3), and it cannot prove an address (RFC 8738
-// section 7).
+// checkAccounts holds each name against the accounts: one of them has to be able to
+// prove it, by its challenge and its zones.
 func (c *certificates) checkAccounts(b *body, cert *Certificate, places []*hcl.Range) {
+	var accounts []*DNSAccount
 	for _, name := range cert.DNS {
 		account := c.spec.DNS[name]
 		if account == nil {
+			return // told already
+		}
+		accounts = append(accounts, account)
+	}
+	for i, d := range cert.Domains {
+		if len(accounts) == 0 || slices.ContainsFunc(accounts, func(a *DNSAccount) bool { return a.MayProve(d.ASCII) }) {
 			continue
 		}
-		for i, d := range cert.Domains {
-			switch {
-			case d.Wildcard && account.Challenge != DNS01:
-				b.fault(places[i], "Challenge cannot prove the name", "dns.%s answers the challenge %s, by which no CA issues for the wildcard %s (RFC 8555 section 7.1.3); use an account with a DNS provider.", name, account.Challenge, d.Typed)
-			case d.IP.IsValid() && account.Challenge == DNS01:
-				b.fault(places[i], "Challenge cannot prove the name", "dns.%s answers the challenge dns-01, which cannot prove the address %s (RFC 8738 section 7); use an account with challenge = \"http-01\" or \"tls-alpn-01\".", name, d.Typed)
-			}
+		names := "dns." + strings.Join(cert.DNS, ", dns.")
+		byChallenge := func(a *DNSAccount) bool {
+			return d.Wildcard == (a.Challenge == DNS01) || !d.IP.IsValid() && !d.Wildcard
+		}
+		switch {
+		case slices.ContainsFunc(accounts, byChallenge):
+			b.fault(places[i], "No account for the name", "None of %s has a zone for %s; add it to zones of one, or name another account.", names, d.Typed)
+		case d.Wildcard:
+			b.fault(places[i], "Challenge cannot prove the name", "%s answers no challenge by which a CA issues for the wildcard %s (RFC 8555 section 7.1.3); use an account with a DNS provider.", names, d.Typed)
+		default:
+			b.fault(places[i], "Challenge cannot prove the name", "%s answers the challenge dns-01, which cannot prove the address %s (RFC 8738 section 7); use an account with challenge = \"http-01\" or \"tls-alpn-01\".", names, d.Typed)
 		}
 	}
 }

@@ -31,12 +31,31 @@ type customFields struct {
 	// passwords are the references that the sample led to. They were checked;
 	// the real pair must lead to no other.
 	passwords []password
+	// held says that nothing is made of them: a revision that was in force breaks
+	// a rule of them that is newer. Its certificates are held by the plan, too.
+	held bool
 }
 
 // password is a reference, and the field that it is for.
 type password struct {
 	Value
 	field string
+}
+
+// String is the reference as its file has it.
+func (p password) String() string {
+	if p.Source == FromEnv {
+		return fmt.Sprintf("env(%q)", p.Name)
+	}
+	return fmt.Sprintf("vault(%q, %q)", p.Path, p.Field)
+}
+
+// within tells whether a policy's setting allows the reference.
+func (p password) within(allowed string) bool {
+	if prefix, is := strings.CutPrefix(allowed, "env:"); is {
+		return p.Source == FromEnv && strings.HasPrefix(p.Name, prefix)
+	}
+	return p.Source == FromVault && under(p.Path, allowed)
 }
 
 const maxFields = 64
@@ -61,15 +80,58 @@ func (b *body) customFields(object *hclsyntax.ObjectConsExpr) (Fields, bool) {
 		}
 		return Fields{}, false
 	}
+	b.checkKeys(c)
 	made, ok := b.trySample(c)
-	if !ok || !good || !b.checkMade(c, made) {
+	if !ok || !b.checkMade(c, made) || !b.tryReal(c) {
 		return Fields{}, false
 	}
 	for _, p := range c.passwords {
-		good = b.d.mayReach(p.Value, b.whole) && good
+		good = b.mayRefer(p.Value) && good
 	}
 	c.digest = b.digest(c, made)
 	return Fields{custom: c}, good
+}
+
+// checkKeys holds the expressions against what may be done with the key.
+func (b *body) checkKeys(c *customFields) {
+	for _, name := range c.names {
+		for _, f := range checkKeyUse(c.exprs[name]) {
+			c.held = true
+			b.refuseNew(NewRule{Name: "fields.private_key"}, &f.at, "Private key computed on",
+				"The field %s: %s. The private key, and a keystore of it, may be joined into texts (templates without directives, join, format with %%s, chomp, trimspace, indent), encoded whole (base64encode, jsonencode) and put into pkcs12() and jks(), and nothing else: an expression that decides by the key would tell parts of it.", name, f.why)
+		}
+	}
+}
+
+// tryReal evaluates the expressions on a pair as CAs issue them: what works for
+// the constants of the sample alone is no use to a certificate.
+func (b *body) tryReal(c *customFields) bool {
+	if c.held {
+		return true
+	}
+	p, err := realSample()
+	if err != nil {
+		b.fault(c.exprs[c.names[0]].Range().Ptr(), "No sample", "Making a sample of a certificate failed: %s.", err)
+		return false
+	}
+	left, ended := c.budget.left, c.budget.ended
+	c.budget.left, c.budget.ended = b.d.realLeft, nil
+	defer func() {
+		if c.budget.ended != errStopped { //nolint:errorlint // a state, set nowhere else
+			c.budget.ended = ended
+		}
+		c.budget.left, b.d.realLeft = left, c.budget.left
+	}()
+	if _, err := c.make(p, p.chargedKey(), c.standIn(p)); err != nil {
+		e := &evaluationError{}
+		if errors.As(err, &e) {
+			c.held = true
+			b.refuseNew(NewRule{Name: "fields.real"}, e.at.Ptr(), "Expression fails for a certificate", "The field %s works for a sample, and not for a pair as a CA issues it: %s.", e.field, e.err)
+			return true
+		}
+		return false
+	}
+	return true
 }
 
 // digest is made of the expressions, however they are laid out, and of what
@@ -77,6 +139,9 @@ func (b *body) customFields(object *hclsyntax.ObjectConsExpr) (Fields, bool) {
 func (b *body) digest(c *customFields, made map[string]string) string {
 	sum := sha256.New()
 	for _, name := range c.names {
+		if r := c.exprs[name].Range(); !b.d.afford(int64(r.End.Byte-r.Start.Byte)*perSource, r, b.whole) {
+			return ""
+		}
 		_, _ = fmt.Fprintf(sum, "%q %q", name, made[name])
 		tokens, _ := hclsyntax.LexExpression(b.d.sourceOf(c.exprs[name]), "", hcl.InitialPos)
 		for _, t := range tokens {
@@ -198,10 +263,21 @@ type storeMaker func(kind string, password cty.Value, alias string) (string, err
 // context is what the expressions see.
 func (c *customFields) context(cert cty.Value, store storeMaker) *hcl.EvalContext {
 	ctx := c.ctx.NewChild()
+	made := 0
+	bounded := func(kind string, password cty.Value, alias string) (string, error) {
+		if made++; made > maxStores {
+			return "", fmt.Errorf("the fields of a secret have at most %d keystores", maxStores)
+		}
+		return store(kind, password, alias)
+	}
 	ctx.Variables = map[string]cty.Value{"cert": cert}
-	ctx.Functions = map[string]function.Function{"pkcs12": keystoreFunc("pkcs12", store), "jks": keystoreFunc("jks", store)}
+	ctx.Functions = map[string]function.Function{"pkcs12": keystoreFunc("pkcs12", bounded), "jks": keystoreFunc("jks", bounded)}
 	return ctx
 }
+
+// maxStores is how many keystores are made for one secret: each takes
+// milliseconds, since its password is stretched.
+const maxStores = 64
 
 // keystoreFunc is pkcs12(password) or jks(password), with an alias as a second
 // argument where one is wanted.
@@ -229,35 +305,100 @@ func keystoreFunc(kind string, store storeMaker) function.Function {
 
 var errOtherReference = errors.New("it is not the reference that was checked when the file was read; let it not depend on cert")
 
-// render evaluates the expressions on a real pair.
+// evaluationError is why a field could not be made. It depends on the
+// expressions and on what is public of a certificate, never on its key.
+type evaluationError struct {
+	field string
+	at    hcl.Range
+	err   error
+}
+
+func (e *evaluationError) Error() string {
+	return fmt.Sprintf("making the field %s, at %s:%d:%d: %s", e.field, e.at.Filename, e.at.Start.Line, e.at.Start.Column, e.err)
+}
+
+func (e *evaluationError) Unwrap() []error { return []error{ErrFields, e.err} }
+
+// ErrFields is the error of Render where the expressions fail for a certificate:
+// the same spec and the same certificate fail again.
+var ErrFields = errors.New("the fields of the secret cannot be made")
+
+// render evaluates the expressions on a real pair, in two passes. The first has
+// a stand-in for the key, as long as the longest key of its shape: it decides
+// whether the fields can be made, and what they cost. The second has the key and
+// no bounds, and has nothing left to fail by: what it makes is never longer.
 func (c *customFields) render(p *parsedPair, resolve func(Value) (string, error)) (map[string]string, error) {
+	if c.held {
+		return nil, errHeld
+	}
 	passwords, err := c.resolve(resolve)
 	if err != nil {
 		return nil, err
 	}
-	var cause error
-	ctx := c.context(p.value(), func(kind string, v cty.Value, alias string) (text string, err error) {
-		defer func() { cause = err }()
-		if !isReference(v) {
-			return "", errOtherReference
-		}
-		i := c.indexOf(*v.EncapsulatedValue().(*Value))
-		if i < 0 {
-			return "", errOtherReference
+	c.budget.mu.Lock()
+	defer c.budget.mu.Unlock()
+	c.budget.refill()
+	if _, err := c.make(p, p.chargedKey(), c.standIn(p)); err != nil {
+		return nil, err
+	}
+	c.budget.refill()
+	fields, err := c.make(p, p.PrivateKey, func(kind string, v cty.Value, alias string) (string, error) {
+		i, err := c.passwordOf(v)
+		if err != nil {
+			return "", err
 		}
 		return keystores[kind](p, passwords[i], alias)
 	})
-	c.budget.mu.Lock()
-	defer c.budget.mu.Unlock()
-	c.budget.left = maxWork
+	if err != nil && !errors.Is(err, errKeystore) {
+		// It can depend on the key; nothing of it is told.
+		return nil, ErrFields
+	}
+	return fields, err
+}
+
+var errHeld = errors.New("the fields break a rule that is newer than their revision; certroll doctor -upgrade shows it")
+
+// passwordOf finds a keystore's password among the references that were checked.
+func (c *customFields) passwordOf(v cty.Value) (int, error) {
+	if !isReference(v) {
+		return 0, errOtherReference
+	}
+	i := c.indexOf(*v.EncapsulatedValue().(*Value))
+	if i < 0 {
+		return 0, errOtherReference
+	}
+	return i, nil
+}
+
+// standIn makes a text as long as a keystore of the pair is at most.
+func (c *customFields) standIn(p *parsedPair) storeMaker {
+	size := len(p.chargedKey()) + len(p.leaf.Raw) + 4096
+	for _, cert := range p.chain {
+		size += len(cert.Raw) + 256
+	}
+	return func(_ string, v cty.Value, alias string) (string, error) {
+		_, err := c.passwordOf(v)
+		return strings.Repeat("A", (size+4*len(alias))*4/3), err
+	}
+}
+
+// make evaluates the expressions with a text for the key. The caller holds the
+// budget.
+func (c *customFields) make(p *parsedPair, key string, store storeMaker) (map[string]string, error) {
+	var cause error
+	ctx := c.context(p.value(key), func(kind string, v cty.Value, alias string) (text string, err error) {
+		defer func() { cause = err }()
+		return store(kind, v, alias)
+	})
 	fields, size := make(map[string]string, len(c.names)), 0
 	for _, name := range c.names {
 		cause = nil
-		if fields[name], err = c.evaluate(c.exprs[name], ctx); err != nil {
-			return nil, c.failed(name, cmp.Or(cause, err))
+		text, err := c.evaluate(c.exprs[name], ctx)
+		if fields[name] = text; err != nil {
+			return nil, &evaluationError{name, c.exprs[name].Range(), cmp.Or(cause, err)}
 		}
-		if size += len(fields[name]); size > maxValue {
-			return nil, c.failed(name, errValue)
+		if size += len(text); size > maxValue {
+			return nil, &evaluationError{name, c.exprs[name].Range(), errValue}
 		}
 	}
 	return fields, nil
@@ -294,18 +435,10 @@ func (c *customFields) indexOf(v Value) int {
 // diagnostics and cty's errors quote values, which may be the private key, so
 // only the fixed summary is told.
 func (c *customFields) evaluate(e hclsyntax.Expression, ctx *hcl.EvalContext) (text string, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			if !errors.Is(asError(r), errWork) {
-				panic(r)
-			}
-			err = errWork
-		}
-	}()
-	v, diags := e.Value(ctx)
+	v, diags, err := meter{c.budget}.run(e, ctx)
 	switch {
-	case c.budget.left < 0: // some functions turn a panic into an error of theirs
-		return "", errWork
+	case err != nil:
+		return "", err
 	case diags.HasErrors():
 		return "", fmt.Errorf("it worked for a sample but not for this certificate (%s)", strings.ToLower(diags[0].Summary))
 	}

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"path"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
 )
 
 // File is one file of the config repo.
@@ -34,6 +36,15 @@ type Trust struct {
 	Mount    string     // the KV v2 mount of certificates that name none; "": secret
 	Probe    ProbeRules // where the endpoints of certificates may be, besides their own names at public addresses
 	State    string     // the path of the reconciler's own state below any mount; "": certroll
+	// Endpoints are the servers that issuer and dns blocks of the repo may name
+	// besides well-known CAs and providers' own; nil: none.
+	Endpoints ProbeRules
+	Ambient   bool // whether dns blocks of the repo may use the machine's identities
+	// CNAMEZones are zones that CNAMEs at _acme-challenge may lead into.
+	CNAMEZones []string
+	// InForce says that the files were in force before, perhaps under an earlier
+	// certroll: a NewRule then holds the certificates concerned and rejects nothing.
+	InForce bool
 	// Files are the reconciler's own, whose issuer and dns blocks join those of
 	// the repo. Their references are not limited. Their policy blocks say what
 	// files of the repo may ask for; other blocks are left alone.
@@ -42,18 +53,27 @@ type Trust struct {
 
 // Decode turns the files of one revision into a Spec. It finds every mistake
 // at once; where there is an error the Spec is nil. Warnings may come with it.
-func Decode(files []File, trust Trust) (*Spec, hcl.Diagnostics) {
-	d := newDecoder(trust)
-	d.parse(files)
-	d.declare()
-	d.decodePolicies()
-	d.decodeIssuers()
-	d.decodeDNS()
-	d.checkFiles()
-	d.decodeCertificates()
+//
+// What it may cost is bounded in steps, by the size of the files. It ends soon
+// after ctx does, by an error diagnostic that says so; parsing one file, of at
+// most MaxFileSize, is the longest that it does without a look at ctx.
+func Decode(ctx context.Context, files []File, trust Trust) (*Spec, hcl.Diagnostics) {
+	d := newDecoder(ctx, files, trust)
+	for _, step := range []func(){
+		func() { d.parse(files) }, d.declare, d.decodePolicies, d.decodeIssuers, d.decodeDNS, d.checkFiles, d.decodeCertificates, d.checkReferences,
+	} {
+		if step(); d.over() {
+			break
+		}
+	}
+	d.settleHolds()
+	if d.budget.stopped() && !d.exhausted { // between two evaluations
+		d.exhausted = true
+		d.late(nil, nil)
+	}
 	if !trust.Known {
 		d.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "References not checked",
-			Detail: "There is no certroll.hcl at hand, so whether vault(), env(), httpreq, webroots and endpoints stay within what the reconciler allows was not checked. Pass it with -config."})
+			Detail: "There is no certroll.hcl at hand, so whether vault(), env(), httpreq, webroots, servers and endpoints stay within what the reconciler allows was not checked. Pass it with -config."})
 	}
 	d.sort()
 	if d.diags.HasErrors() {
@@ -63,6 +83,12 @@ func Decode(files []File, trust Trust) (*Spec, hcl.Diagnostics) {
 	return &found, d.diags
 }
 
+// over tells whether there is no use in going on: the budget or the time has
+// ended, or there are more mistakes than are shown.
+func (d *decoder) over() bool {
+	return d.exhausted || d.reported[hcl.DiagError] > maxDiagnostics || d.faults > 5*maxDiagnostics || d.budget.stopped()
+}
+
 // decoder works on one revision.
 type decoder struct {
 	trust  Trust
@@ -70,10 +96,20 @@ type decoder struct {
 	diags  hcl.Diagnostics
 	seen   map[string]bool // diagnostics already reported
 	budget *budget
+	meter  meter
+	// reported counts the diagnostics.
+	reported map[hcl.DiagnosticSeverity]int
 	// broken: a file did not parse, so that what it declares is not known.
 	broken    bool
+	holds     map[string][]Hold // by subject, of NewRules; see refuseNew
 	exhausted bool
+	// references are the vault() of the config repo.
+	references []repoReference
+	// realLeft is what evaluating fields on a real pair may still cost.
+	realLeft int64
+	faults   int // mistakes, those of each certificate of a for_each counted
 
+	functions    map[string]function.Function
 	files        []parsed
 	sources      map[string][]byte // by path
 	issuerBlocks map[string]declared
@@ -101,19 +137,25 @@ type declared struct {
 	trusted bool
 }
 
-func newDecoder(trust Trust) *decoder {
+func newDecoder(ctx context.Context, files []File, trust Trust) *decoder {
 	trust.Mount = cmp.Or(trust.Mount, "secret")
 	trust.State = cmp.Or(trust.State, "certroll")
 	if trust.Env == nil {
 		trust.Env = []string{"CERTROLL_DNS_"}
 	}
+	size := 0
+	for _, f := range slices.Concat(files, trust.Files) {
+		size += len(f.Bytes)
+	}
+	b := newBudget(ctx, min(size, MaxTotalSize), trust.InForce)
+	m := meter{b}
 	return &decoder{
-		trust: trust, seen: map[string]bool{}, budget: &budget{left: maxWork},
+		trust: trust, seen: map[string]bool{}, reported: map[hcl.DiagnosticSeverity]int{}, budget: b, meter: m, functions: m.functions(), realLeft: b.all, holds: map[string][]Hold{},
 		spec:         Spec{Issuers: map[string]*Issuer{}, DNS: map[string]*DNSAccount{}},
 		issuerBlocks: map[string]declared{}, dnsBlocks: map[string]declared{},
 		sources: map[string][]byte{}, underPolicies: map[string][]*policy{},
 		localAttrs: map[string]*hclsyntax.Attribute{}, locals: map[string]cty.Value{}, defaults: map[string]*partial{},
-		trustedCtx: &hcl.EvalContext{Functions: trustedFunctions(), Variables: map[string]cty.Value{}},
+		trustedCtx: &hcl.EvalContext{Functions: m.trustedFunctions(), Variables: map[string]cty.Value{}},
 	}
 }
 
@@ -132,6 +174,9 @@ func (d *decoder) parse(files []File) {
 		d.parseFile(f, true)
 	}
 	for _, f := range files {
+		if d.over() {
+			return
+		}
 		d.parseFile(f, false)
 	}
 }
@@ -150,7 +195,6 @@ func (d *decoder) parseFile(f File, trusted bool) {
 	}
 	body := file.Body.(*hclsyntax.Body)
 	d.sources[f.Path] = f.Bytes
-	guardLoops(body, d.budget)
 	d.files = append(d.files, parsed{f.Path, body, trusted})
 }
 
@@ -198,7 +242,7 @@ func (d *decoder) declare() {
 		}
 	}
 	d.decodeLocals()
-	d.ctx = &hcl.EvalContext{Functions: functions, Variables: map[string]cty.Value{
+	d.ctx = &hcl.EvalContext{Functions: d.functions, Variables: map[string]cty.Value{
 		"issuer": refObject("issuer", d.issuerBlocks), "dns": refObject("dns", d.dnsBlocks), "local": cty.ObjectVal(d.locals),
 	}}
 }
@@ -209,6 +253,8 @@ func (d *decoder) declareBlock(f parsed, b *hclsyntax.Block) {
 	switch {
 	case b.Type == "issuer":
 		d.declareNamed(d.issuerBlocks, f, b)
+	case b.Type == "dns" && f.trusted && len(b.Labels) == 0:
+		d.decodeCNAMEZones(b)
 	case b.Type == "dns":
 		d.declareNamed(d.dnsBlocks, f, b)
 	case f.trusted: // the reconciler's own settings
@@ -288,27 +334,53 @@ func sortedAttributes(b *hclsyntax.Body) []*hclsyntax.Attribute {
 // fault reports a mistake. summary is one of a fixed few; what it is about
 // stands in the detail.
 func (d *decoder) fault(at, block *hcl.Range, summary, format string, args ...any) {
-	d.report(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(format, args...), Subject: at, Context: block})
+	detail := fmt.Sprintf(format, args...)
+	d.faults++
+	if !d.exhausted && !d.budget.afford(perFault+int64(len(detail))) { // each certificate of a for_each has its own
+		d.outOfWork(cmp.Or(at, block, &hcl.Range{}), block)
+	}
+	d.report(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: at, Context: block})
 }
 
 // report keeps diagnostics, each once: what is wrong in a block with for_each
-// is wrong in every instance.
+// is wrong in every instance. Warnings and mistakes are counted apart: many warnings
+// must not reject a revision, nor hide a mistake.
 func (d *decoder) report(diags ...*hcl.Diagnostic) {
 	for _, diag := range diags {
+		diag.Detail = bounded(diag.Detail)
 		key := diag.Summary + "\x00" + diag.Detail
 		if diag.Subject != nil {
 			key = diag.Subject.String() + "\x00" + key
 		}
-		if d.seen[key] || len(d.diags) > maxDiagnostics {
+		n := d.reported[diag.Severity]
+		if d.seen[key] || n > maxDiagnostics {
 			continue
 		}
-		d.seen[key] = true
-		if len(d.diags) == maxDiagnostics {
-			diag = &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Too many mistakes",
-				Detail: fmt.Sprintf("There are more than %d mistakes; the rest is not shown.", maxDiagnostics)}
+		d.seen[key], d.reported[diag.Severity] = true, n+1
+		if n == maxDiagnostics {
+			diag = tooMany(diag.Severity)
 		}
 		d.diags = append(d.diags, diag)
 	}
+}
+
+func tooMany(severity hcl.DiagnosticSeverity) *hcl.Diagnostic {
+	summary, what := "Too many mistakes", "mistakes"
+	if severity == hcl.DiagWarning {
+		summary, what = "Too many warnings", "warnings"
+	}
+	return &hcl.Diagnostic{Severity: severity, Summary: summary, Detail: fmt.Sprintf("There are more than %d %s; the rest is not shown.", maxDiagnostics, what)}
+}
+
+// maxDetail is how long the text of a mistake may be: it quotes what people
+// wrote, which may be a name of a megabyte.
+const maxDetail = 4_000
+
+func bounded(text string) string {
+	if len(text) <= maxDetail {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxDetail], "") + "..."
 }
 
 // sort brings diagnostics into the order of the files' text.

@@ -18,7 +18,15 @@ import (
 var update = flag.Bool("update", false, "write the goldens anew")
 
 // strict is what most tests let the repo reach.
-var strict = Trust{Known: true, Vault: []string{"secret/dns/"}, Own: []string{"CERTROLL_DNS_OWN"}, Webroots: []string{"/var/www"}}
+var strict = Trust{Known: true, Vault: []string{"secret/dns/"}, Own: []string{"CERTROLL_DNS_OWN"}, Webroots: []string{"/var/www"}, Endpoints: allowing("acme.example.com:443", "127.0.0.0/8:*", "192.0.2.53:53", "[2001:db8::]/32:*")}
+
+func allowing(hosts ...string) ProbeRules {
+	rules, why := ParseProbeRules(hosts)
+	if why != "" {
+		panic(why)
+	}
+	return rules
+}
 
 // TestMistakes holds every mistake of testdata/mistakes against what is said
 // of it, to the column.
@@ -50,7 +58,7 @@ func golden(t *testing.T, name string) {
 			files = append(files, File{f.Name, f.Data})
 		}
 	}
-	s, diags := Decode(files, trust)
+	s, diags := Decode(t.Context(), files, trust)
 	if diags.HasErrors() != (s == nil) {
 		t.Errorf("spec is nil: %v, errors: %v", s == nil, diags.HasErrors())
 	}
@@ -108,7 +116,7 @@ func decodeGood(t *testing.T, files map[string]string) *Spec {
 	for name, text := range files {
 		list = append(list, File{name, []byte(text)})
 	}
-	s, diags := Decode(list, strict)
+	s, diags := Decode(t.Context(), list, strict)
 	if len(diags) != 0 {
 		t.Fatal(told(diags))
 	}
@@ -153,7 +161,7 @@ dns "web" {
 dns "alpn" {
   challenge = "tls-alpn-01"
 }`})
-	ignore := cmpopts.IgnoreTypes(hcl.Range{})
+	ignore := cmpopts.IgnoreTypes(hcl.Range{}, Reach{}) // TestEndpoints has what they reach
 	wantIssuer := &Issuer{Name: "private", Directory: "https://acme.example.com/directory", Email: "certs@example.com", AgreeTOS: true,
 		Profile: "tlsserver", PreferredChain: "Example Root",
 		EAB: &EAB{KeyID: Value{Source: Literal, Text: "kid-1"}, HMAC: Value{Source: FromVault, Path: "secret/dns/eab", Field: "hmac"}}}
@@ -192,7 +200,7 @@ certificate "api" {
 			Key: Key{Rotation: RotateAlways}, Renewal: Renewal{Auto: true, ThresholdDays: 30, FallbackAfter: 72 * time.Hour}, Vault: Target{Mount: "secret", Path: "tls/api"}, OnRemove: Keep}},
 		"everything said": {`
 certificate "api" {
-  domains = ["Bücher.example.com", "*.example.com"]
+  domains = ["Bücher.example.com", "*.example.org"]
   issuer  = issuer.le
   dns     = [dns.main, dns.backup]
   key {
@@ -213,13 +221,14 @@ certificate "api" {
     mount  = "kv"
     path   = "web/api"
     fields = "pem"
+    previous = "delete"
   }
   labels    = { team = "payments", tier = 1 }
   on_remove = "revoke"
-}`, Certificate{Name: "api", Domains: []Domain{{Typed: "Bücher.example.com", ASCII: "xn--bcher-kva.example.com"}, {Typed: "*.example.com", ASCII: "*.example.com", Wildcard: true}},
+}`, Certificate{Name: "api", Domains: []Domain{{Typed: "Bücher.example.com", ASCII: "xn--bcher-kva.example.com"}, {Typed: "*.example.org", ASCII: "*.example.org", Wildcard: true}},
 			Issuer: "le", DNS: []string{"main", "backup"}, Key: Key{Algorithm: RSA, Size: 3072, Rotation: RotateNever, MaxAge: 180 * day},
 			Renewal: Renewal{ThresholdDays: 7, ThresholdStated: true, Reason: "moves to another team", Until: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), FallbackAfter: 48 * time.Hour},
-			Rotate:  "2026-11-23 suspected compromise", Vault: Target{Mount: "kv", Path: "web/api"}, Labels: map[string]string{"team": "payments", "tier": "1"}, OnRemove: Revoke}},
+			Rotate:  "2026-11-23 suspected compromise", Vault: Target{Mount: "kv", Path: "web/api", Previous: Delete}, Labels: map[string]string{"team": "payments", "tier": "1"}, OnRemove: Revoke}},
 		"the next key": {`
 certificate "api" {
   domains = ["api.example.com"]
@@ -364,7 +373,7 @@ certificate "c" {
   issuer  = issuer.ours
   dns     = dns.ours
 }`)}
-	s, diags := Decode([]File{repo}, trust)
+	s, diags := Decode(t.Context(), []File{repo}, trust)
 	if len(diags) != 0 {
 		t.Fatal(told(diags))
 	}
@@ -382,7 +391,7 @@ dns "ours" {
   credentials = { CF_DNS_API_TOKEN = file("%s") }
 }`
 	trusted := func(path string) (*Spec, hcl.Diagnostics) {
-		return Decode(nil, Trust{Known: true, Files: []File{{"/etc/certroll.hcl", fmt.Appendf(nil, block, path)}}})
+		return Decode(t.Context(), nil, Trust{Known: true, Files: []File{{"/etc/certroll.hcl", fmt.Appendf(nil, block, path)}}})
 	}
 	s, diags := trusted("/run/secrets/cloudflare")
 	if len(diags) != 0 {
@@ -394,7 +403,7 @@ dns "ours" {
 	if _, diags = trusted("secrets/../cloudflare"); !diags.HasErrors() || !strings.Contains(told(diags), "no absolute path") {
 		t.Errorf("a relative path gives %s", told(diags))
 	}
-	_, diags = Decode([]File{{"c.hcl", fmt.Appendf(nil, block, "/etc/shadow")}}, Trust{Known: true})
+	_, diags = Decode(t.Context(), []File{{"c.hcl", fmt.Appendf(nil, block, "/etc/shadow")}}, Trust{Known: true})
 	if !diags.HasErrors() || !strings.Contains(told(diags), "certroll.hcl alone") {
 		t.Errorf("in the repo it gives %s", told(diags))
 	}
@@ -403,7 +412,7 @@ dns "ours" {
 // TestUnknownTrust: without certroll.hcl nothing is refused for the reach of a
 // reference, and one warning says so.
 func TestUnknownTrust(t *testing.T) {
-	s, diags := Decode([]File{{"w.hcl", []byte(world)}}, Trust{})
+	s, diags := Decode(t.Context(), []File{{"w.hcl", []byte(world)}}, Trust{})
 	if s == nil || len(diags) != 1 || diags[0].Severity != hcl.DiagWarning || diags[0].Summary != "References not checked" {
 		t.Fatal(told(diags))
 	}
@@ -425,7 +434,7 @@ dns "web" {
   webroot   = "/var/www"
 }
 `
-	_, diags := Decode([]File{{"a.hcl", []byte(file)}}, Trust{Known: true, Env: []string{}})
+	_, diags := Decode(t.Context(), []File{{"a.hcl", []byte(file)}}, Trust{Known: true, Env: []string{}})
 	for i, want := range []string{"trust.env in certroll.hcl allows none", "trust.vault in certroll.hcl allows none", "and it names none"} {
 		if len(diags) != 3 || !strings.Contains(diags[i].Detail, want) {
 			t.Errorf("%q is not said:\n%s", want, told(diags))

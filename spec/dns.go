@@ -29,15 +29,42 @@ func (d *decoder) decodeDNS() {
 	}
 }
 
+// decodeCNAMEZones reads the dns block without a name, which certroll.hcl alone
+// may have: what holds for all DNS accounts.
+func (d *decoder) decodeCNAMEZones(block *hclsyntax.Block) {
+	b := d.body(block, d.trustedCtx)
+	d.trust.CNAMEZones = append(d.trust.CNAMEZones, b.zones("cname_zones")...)
+	b.done()
+}
+
+// zones reads a list of domains.
+func (b *body) zones(setting string) []string {
+	var list []string
+	for _, e := range b.texts(setting).v {
+		name, why := parseHost(strings.TrimSuffix(e.v, "."))
+		if why == "" && net.ParseIP(name) != nil {
+			why = "an address is no zone"
+		}
+		if why != "" {
+			b.fault(e.at, "Invalid zone", "%q: %s.", short(e.v), why)
+			continue
+		}
+		list = append(list, name)
+	}
+	return list
+}
+
 func (d *decoder) decodeAccount(name string, decl declared) *DNSAccount {
 	b := d.body(decl.block, d.contextOf(decl))
-	a := &DNSAccount{Name: name, Challenge: DNS01, FollowCNAME: true, Parallel: 1, Range: decl.block.DefRange()}
+	b.subject = "dns." + name
+	a := &DNSAccount{Name: name, Challenge: DNS01, FollowCNAME: true, Parallel: 1, Range: decl.block.DefRange(), Reach: d.reachOf(decl.trusted)}
 	if s := b.choice("challenge", string(DNS01), string(HTTP01), string(TLSALPN01)); s.ok {
 		a.Challenge = Challenge(s.v)
 	}
 	if s := b.integer("parallel", 1, mostParallel); s.ok {
 		a.Parallel = s.v
 	}
+	a.Zones = b.zones("zones")
 	switch a.Challenge {
 	case DNS01:
 		b.provider(a, decl.trusted)
@@ -68,8 +95,8 @@ func (b *body) misplaced(c Challenge) {
 
 func (b *body) provider(a *DNSAccount, trusted bool) {
 	s := b.text("provider")
-	if !b.has("provider") {
-		b.missing("provider", "the code of the DNS provider, as in https://go-acme.github.io/lego/dns/, or another challenge")
+	if s.at == nil { // left out, or null
+		b.lacking("provider", "the code of the DNS provider, as in https://go-acme.github.io/lego/dns/, or another challenge")
 	}
 	if follow := b.boolean("follow_cname"); follow.ok {
 		a.FollowCNAME = follow.v
@@ -89,7 +116,12 @@ func (b *body) provider(a *DNSAccount, trusted bool) {
 	default:
 		a.Provider = p.code
 	}
-	a.Credentials = b.credentials(p, trusted)
+	if a.Provider == "httpreq" && b.d.trust.HTTPReq {
+		a.Reach.Anything = true // certroll.hcl allows it to send to any address
+	}
+	a.Credentials = b.credentials(a, p, trusted)
+	b.checkPort(a)
+	b.checkAmbient(a)
 }
 
 // credential is one variable of the map, with its places.
@@ -101,7 +133,7 @@ type credential struct {
 
 // credentials reads the map of a provider's variables. p is nil where the
 // provider is not known.
-func (b *body) credentials(p *provider, trusted bool) map[string]Value {
+func (b *body) credentials(a *DNSAccount, p *provider, trusted bool) map[string]Value {
 	out := map[string]Value{}
 	for _, c := range b.credentialItems() {
 		if _, dup := out[c.name]; dup {
@@ -109,7 +141,7 @@ func (b *body) credentials(p *provider, trusted bool) map[string]Value {
 			continue
 		}
 		v, ok := b.toValue(c.name, c.value, c.valAt, trusted)
-		if p != nil && b.credentialAllowed(p, c, v) && ok {
+		if p != nil && b.credentialAllowed(p, c, v) && ok && b.checkVariable(a, c, v) {
 			out[c.name] = v
 		}
 	}
@@ -195,11 +227,21 @@ func (b *body) propagation(a *DNSAccount) {
 	for _, ns := range in.texts("nameservers").v {
 		if addr, ok := hostPort(ns.v, "53"); ok {
 			a.Propagation.Nameservers = append(a.Propagation.Nameservers, addr)
+			in.checkNameserver(a, addr, ns.at)
 		} else {
 			in.fault(ns.at, "Invalid address", "%q is no nameserver: write a host name or an address, with or without a port, as in \"192.0.2.53:53\" or \"[2001:db8::53]:53\".", ns.v)
 		}
 	}
 	in.done()
+}
+
+// checkNameserver holds a resolver against trust.endpoints.
+func (b *body) checkNameserver(a *DNSAccount, addr string, at *hcl.Range) {
+	host, text, err := net.SplitHostPort(addr)
+	port, portErr := strconv.ParseUint(text, 10, 16)
+	if err == nil && portErr == nil {
+		b.checkEndpoint(a.Reach, "nameservers", host, uint16(port), at)
+	}
 }
 
 // hostPort completes an address with a port.
@@ -234,6 +276,10 @@ func (b *body) listen(a *DNSAccount, usual string) {
 	if err != nil || portErr != nil || n < 1 || n >= 1<<16 || strings.ContainsAny(host, " /@") {
 		b.fault(s.at, "Invalid address", "listen = %q: write an address with a port, as in %q or \"127.0.0.1:5002\".", s.v, usual)
 		return
+	}
+	if s.v != ":80" && s.v != ":443" && !a.Reach.Anything && b.d.trust.Known {
+		b.refuseNew(NewRule{Name: "dns.listen", Allow: Allowance{Text: b.source()}}, s.at, "Address not allowed",
+			"listen = %q: the config repo may have certroll listen on \":80\" and \":443\" only. Move the block to certroll.hcl for another address.", s.v)
 	}
 	a.Listen = s.v
 }

@@ -19,7 +19,7 @@ func TestDocs(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		hcl.WriteString(m[1])
 	}
-	s, diags := Decode([]File{{"docs.hcl", []byte(hcl.String())}}, strict)
+	s, diags := Decode(t.Context(), []File{{"docs.hcl", []byte(hcl.String())}}, strict)
 	if len(diags) != 0 {
 		t.Fatal(told(diags))
 	}
@@ -35,7 +35,7 @@ func TestDocsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := append(slices.Collect(maps.Keys(functions)), slices.Collect(maps.Keys(directories))...)
+	names := append(slices.Collect(maps.Keys(meter{}.functions())), slices.Collect(maps.Keys(directories))...)
 	for _, preset := range presetNames {
 		names = append(names, `"`+preset+`"`)
 	}
@@ -47,6 +47,23 @@ func TestDocsComplete(t *testing.T) {
 	for name := range sampleValue().Type().AttributeTypes() {
 		if !regexp.MustCompile("(`cert|`)\\." + name + "`").Match(text) {
 			t.Errorf("cert.%s is not spoken of", name)
+		}
+	}
+}
+
+// TestDocsTXTRecords: the reference names each provider that takes the TXT records
+// of others with it, and no other.
+func TestDocsTXTRecords(t *testing.T) {
+	text, err := os.ReadFile("../docs/spec.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "### TXT records of others")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for code, effect := range txtEffects {
+		named := regexp.MustCompile("(?m)^\\|.*`" + code + "`").MatchString(section)
+		if want := !effect.Spares() || code == "rfc2136"; named != want {
+			t.Errorf("%s: named %v, want %v", code, named, want)
 		}
 	}
 }

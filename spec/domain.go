@@ -89,9 +89,16 @@ const (
 	maxLabel = 63
 )
 
+// maxDomainText is how long a name may be before it is brought into A-labels,
+// which takes the square of its length.
+const maxDomainText = 2_048
+
 func toASCII(name string) (ascii, why string) {
 	if strings.Contains(name, "_") {
 		return "", "the underscore is not allowed in host names (RFC 1035), and CAs refuse it"
+	}
+	if len(name) > maxDomainText {
+		return "", fmt.Sprintf("the name has %d bytes; RFC 1035 allows %d characters", len(name), maxName)
 	}
 	ascii, err := lookup.ToASCII(name)
 	for label := range strings.SplitSeq(ascii, ".") {

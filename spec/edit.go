@@ -2,6 +2,7 @@ package spec
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -19,6 +20,7 @@ import (
 // for byte, comments and layout included. An edit is taken only where the files
 // decode after it and differ, in what they mean, by exactly that change.
 type Editor struct {
+	ctx     context.Context // of the command, which the edits are part of
 	files   []File
 	trust   Trust
 	spec    *Spec
@@ -26,13 +28,13 @@ type Editor struct {
 }
 
 // NewEditor decodes the files that will be edited; where they have a mistake
-// there is no Editor.
-func NewEditor(files []File, trust Trust) (*Editor, hcl.Diagnostics) {
-	s, diags := Decode(files, trust)
+// there is no Editor. ctx bounds every decoding of it.
+func NewEditor(ctx context.Context, files []File, trust Trust) (*Editor, hcl.Diagnostics) {
+	s, diags := Decode(ctx, files, trust)
 	if s == nil {
 		return nil, diags
 	}
-	return &Editor{files: slices.Clone(files), trust: trust, spec: s, changed: map[string]bool{}}, diags
+	return &Editor{ctx: ctx, files: slices.Clone(files), trust: trust, spec: s, changed: map[string]bool{}}, diags
 }
 
 // Spec is what the files mean, with the edits made so far.
@@ -251,7 +253,7 @@ func (e *Editor) take(s *site, wanted *Certificate, text []byte) error {
 	unmet := func(why string) error { return &unmetError{e.files[s.index].Path, wanted.Name, why} }
 	files := slices.Clone(e.files)
 	files[s.index].Bytes = text
-	after, diags := Decode(files, e.trust)
+	after, diags := Decode(e.ctx, files, e.trust)
 	if after == nil {
 		bad := diags.Errs()[0]
 		return unmet("the file would have a mistake then: " + bad.Error())
@@ -295,7 +297,7 @@ func sameCertificate(a, b *Certificate) bool {
 	}
 	x.Vault.Fields, y.Vault.Fields = Fields{}, Fields{}
 	x.Range, y.Range = hcl.Range{}, hcl.Range{}
-	return reflect.DeepEqual(x, y)
+	return reflect.DeepEqual(x, y) //nolint:govet // an error within is a message to be equal, too
 }
 
 // innerBlock is the block of that type in another, nil where there is none.

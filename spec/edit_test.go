@@ -104,7 +104,7 @@ func TestEdit(t *testing.T) {
 
 func checkEdit(t *testing.T, what string, edit func(*Editor) error, before, want string) {
 	t.Helper()
-	e, diags := NewEditor([]File{{"a.hcl", []byte(before)}, {"b.hcl", []byte(world)}}, strict)
+	e, diags := NewEditor(t.Context(), []File{{"a.hcl", []byte(before)}, {"b.hcl", []byte(world)}}, strict)
 	if e == nil {
 		t.Fatalf("%s: %s", what, told(diags))
 	}
@@ -146,7 +146,7 @@ func TestEnableUnderDefaults(t *testing.T) {
 // among the changed.
 func TestEditSeveral(t *testing.T) {
 	other := strings.ReplaceAll(block(""), "api", "www")
-	e, diags := NewEditor([]File{{"a.hcl", []byte(block("") + other)}, {"b.hcl", []byte(world)}}, strict)
+	e, diags := NewEditor(t.Context(), []File{{"a.hcl", []byte(block("") + other)}, {"b.hcl", []byte(world)}}, strict)
 	if e == nil {
 		t.Fatal(told(diags))
 	}
@@ -184,7 +184,7 @@ func TestEditRefusals(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			e, diags := NewEditor([]File{{"a.hcl", []byte(block("  rotate  = \"seen\"\n") + repeated)}, {"b.hcl", []byte(world)}}, strict)
+			e, diags := NewEditor(t.Context(), []File{{"a.hcl", []byte(block("  rotate  = \"seen\"\n") + repeated)}, {"b.hcl", []byte(world)}}, strict)
 			if e == nil {
 				t.Fatal(told(diags))
 			}
@@ -206,7 +206,7 @@ func TestEditRefusals(t *testing.T) {
 
 // TestEditBadFiles: what does not decode is not edited.
 func TestEditBadFiles(t *testing.T) {
-	if e, diags := NewEditor([]File{{"a.hcl", []byte("certificate \"a\" {}")}}, strict); e != nil || !diags.HasErrors() {
+	if e, diags := NewEditor(t.Context(), []File{{"a.hcl", []byte("certificate \"a\" {}")}}, strict); e != nil || !diags.HasErrors() {
 		t.Error("there is an editor")
 	}
 }
@@ -226,7 +226,7 @@ var edits = map[string]func(*Editor, string) error{
 func tryEdits(t *testing.T, src []byte) (decoded bool) {
 	t.Helper()
 	files := []File{{"a.hcl", src}, {"b.hcl", []byte(world)}}
-	e, _ := NewEditor(files, strict)
+	e, _ := NewEditor(t.Context(), files, strict)
 	if e == nil || len(e.Spec().Certificates) > 5 || len(src) > MaxFileSize-1000 {
 		return false
 	}

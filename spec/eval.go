@@ -1,10 +1,13 @@
 package spec
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
+	"unicode/utf8"
 
 	"github.com/agext/levenshtein"
 	"github.com/hashicorp/hcl/v2"
@@ -16,22 +19,13 @@ import (
 // stand in; ok is false where the value is of no use, whether its mistake was
 // reported here or where an ingredient of it was made.
 func (d *decoder) eval(e hclsyntax.Expression, ctx *hcl.EvalContext, block *hcl.Range) (v cty.Value, ok bool) {
-	if !d.checkNames(e, ctx, block) {
+	r := e.Range()
+	if d.over() || !d.afford(perEval+int64(r.End.Byte-r.Start.Byte)*perSource, r, block) || !d.checkNames(e, ctx, block) {
 		return cty.DynamicVal, false
 	}
-	defer func() {
-		switch r := recover(); {
-		case r == nil:
-		case errors.Is(asError(r), errWork):
-			d.outOfWork(e, block)
-			v, ok = cty.DynamicVal, false
-		default:
-			panic(r)
-		}
-	}()
-	v, diags := e.Value(ctx)
-	if d.budget.left < 0 { // some functions turn a panic into an error of theirs
-		d.outOfWork(e, block)
+	v, diags, err := d.meter.run(e, ctx)
+	if err != nil {
+		d.outOfWork(r.Ptr(), block)
 		return cty.DynamicVal, false
 	}
 	for _, diag := range diags {
@@ -40,28 +34,64 @@ func (d *decoder) eval(e hclsyntax.Expression, ctx *hcl.EvalContext, block *hcl.
 		}
 	}
 	d.report(diags...)
-	if diags.HasErrors() || !v.IsWhollyKnown() {
+	if diags.HasErrors() {
 		return cty.DynamicVal, false
 	}
-	if size(v) > maxValue {
-		d.fault(e.Range().Ptr(), block, "Value too large", "The value of this expression is larger than %d bytes and elements.", maxValue)
+	size, err := d.meter.size(v)
+	switch {
+	case err != nil:
+		d.outOfWork(r.Ptr(), block)
+		return cty.DynamicVal, false
+	case size > maxValue:
+		d.fault(r.Ptr(), block, "Value too large", "The value of this expression is larger than %d bytes and elements.", maxValue)
 		return cty.DynamicVal, false
 	}
-	return v, true
+	return v, v.IsWhollyKnown()
 }
 
-func asError(r any) error {
-	err, _ := r.(error)
-	return err
+// The steps of what the decoder does around evaluations.
+const (
+	perEval     = 300
+	perSource   = 10    // a byte of an expression, looked through for names
+	perName     = 300   // a domain, read
+	perMatching = 20    // a name held against a pattern of a policy, or the like
+	perInstance = 4_000 // a certificate, decoded
+	perFault    = 300   // a mistake, written
+)
+
+// afford takes steps for what is no evaluation. Where they are not to be had it
+// says so, once, at that place.
+func (d *decoder) afford(steps int64, at hcl.Range, block *hcl.Range) bool {
+	if !d.budget.afford(steps) {
+		d.outOfWork(at.Ptr(), block)
+		return false
+	}
+	return true
 }
 
-func (d *decoder) outOfWork(e hclsyntax.Expression, block *hcl.Range) {
+// outOfWork says why nothing more is evaluated.
+func (d *decoder) outOfWork(at *hcl.Range, block *hcl.Range) {
 	if d.exhausted {
 		return
 	}
 	d.exhausted = true
-	d.fault(e.Range().Ptr(), block, "Too much to compute",
-		"The for expressions of this revision take more than %d steps together. Loop over less, or write the values down.", maxWork)
+	if errors.Is(d.budget.ended, errStopped) {
+		d.late(at, block)
+		return
+	}
+	d.fault(at, block, "Too much to compute",
+		"Evaluating this revision takes more than %d steps, of about 20 ns each: %d and %d for each byte of its files. The last of them were taken here. Loop over less, call costly functions (regexall, setproduct, sort) on less, or write the values down.",
+		d.budget.all, baseWork, workPer)
+}
+
+// late says that decoding was stopped before it was done.
+func (d *decoder) late(at, block *hcl.Range) {
+	if errors.Is(context.Cause(d.budget.ctx), context.DeadlineExceeded) {
+		d.fault(at, block, "Decoding took too long",
+			"Decoding this revision was not done after %s, and was stopped here. Loop over less, or set a longer decode_timeout in certroll.hcl.", time.Since(d.budget.began).Round(time.Second))
+		return
+	}
+	d.fault(at, block, "Decoding was stopped", "certroll was told to stop before this revision was decoded.")
 }
 
 // checkNames looks at every name an expression refers to, so that what HCL
@@ -99,7 +129,7 @@ func (d *decoder) checkName(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Ra
 		return true
 	}
 	if !d.broken { // else it may stand in the file that does not parse
-		d.fault(&at, block, "Unknown reference", "There is no %s %q.%s", declaredAs(root), name, d.hint(root, name))
+		d.fault(&at, block, "Unknown reference", "There is no %s %q.%s", declaredAs(root), short(name), d.hint(root, name))
 	}
 	return false
 }
@@ -114,9 +144,14 @@ func (d *decoder) checkBare(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Ra
 	for _, root := range []string{"issuer", "dns", "local"} {
 		if d.isDeclared(root, name) {
 			at := t.SourceRange()
-			d.fault(&at, block, "Unknown reference", "There is no %s by itself; write %s.%[1]s.", name, root)
+			d.fault(&at, block, "Unknown reference", "There is no %s by itself; write %s.%[1]s.", short(name), root)
 			return false
 		}
+	}
+	if len(name) > maxTyped { // HCL would look for what was meant
+		at := t.SourceRange()
+		d.fault(&at, block, "Unknown variable", "There is no variable named %q.", short(name))
+		return false
 	}
 	return true
 }
@@ -130,7 +165,7 @@ func declaredAs(root string) string {
 
 // hint says what was perhaps meant, or where such a thing is declared.
 func (d *decoder) hint(root, name string) string {
-	if near := nearest(name, d.declaredNames(root)); near != "" {
+	if near := d.nearest(name, root); near != "" {
 		return fmt.Sprintf(" Did you mean %s.%s?", root, near)
 	}
 	if root == "local" {
@@ -141,6 +176,16 @@ func (d *decoder) hint(root, name string) string {
 		where += " If certroll.hcl declares it, pass that file with -config."
 	}
 	return where
+}
+
+// nearest looks for the declared name that was meant, as long as there were not
+// many mistakes: each look goes through all names.
+func (d *decoder) nearest(name, root string) string {
+	names := d.declaredNames(root)
+	if d.budget.hints -= int64(len(names)+1) * int64(min(len(name), maxTyped)+1); d.budget.hints < 0 {
+		return ""
+	}
+	return nearest(name, names)
 }
 
 func (d *decoder) isDeclared(root, name string) bool {
@@ -156,15 +201,18 @@ func (d *decoder) isDeclared(root, name string) bool {
 	return ok
 }
 
-// declaredNames are the names that stand under a root, in order.
+// declaredNames are the names that stand under a root, in order; none where
+// there are too many to choose from.
 func (d *decoder) declaredNames(root string) []string {
-	switch root {
-	case "issuer":
+	switch {
+	case root == "issuer" && len(d.issuerBlocks) <= maxCandidates:
 		return slices.Sorted(maps.Keys(d.issuerBlocks))
-	case "dns":
+	case root == "dns" && len(d.dnsBlocks) <= maxCandidates:
 		return slices.Sorted(maps.Keys(d.dnsBlocks))
+	case root == "local" && len(d.localAttrs) <= maxCandidates:
+		return slices.Sorted(maps.Keys(d.localAttrs))
 	}
-	return slices.Sorted(maps.Keys(d.localAttrs))
+	return nil
 }
 
 func attributeOf(t hcl.Traversal) (string, bool) {
@@ -191,14 +239,26 @@ func lookupRoot(ctx *hcl.EvalContext, name string) bool {
 	return false
 }
 
+// maxCandidates is of how many names the one is looked for that was meant.
+const maxCandidates = 500
+
 // nearest is the known name that differs least from a mistyped one; "" where
-// none is near.
+// none is near, or where looking for it would take long: the distance of two
+// names costs the product of their lengths.
 func nearest(name string, known []string) string {
+	if len(name) > maxTyped || len(known) > maxCandidates {
+		return ""
+	}
 	best, distance := "", max(2, len(name)/3)+1
 	for _, k := range known {
+		if len(k) > maxTyped || abs(utf8.RuneCountInString(k)-utf8.RuneCountInString(name)) >= distance {
+			continue // they differ by as many letters at least
+		}
 		if n := levenshtein.Distance(name, k, nil); n < distance {
 			best, distance = k, n
 		}
 	}
 	return best
 }
+
+func abs(n int) int { return max(n, -n) }

@@ -42,9 +42,22 @@ func (f Fields) Digest() string {
 	return cmp.Or(f.preset, "pem")
 }
 
+// Passwords are the references that keystores among the fields are encrypted by.
+func (f Fields) Passwords() []Value {
+	if f.custom == nil {
+		return nil
+	}
+	list := make([]Value, len(f.custom.passwords))
+	for i, p := range f.custom.passwords {
+		list[i] = p.Value
+	}
+	return list
+}
+
 // Render makes the fields of a secret. resolve follows the references that
 // passwords are; it is asked only where one is needed. An error names the field
-// and its place, never a value.
+// and its place, never a value; it is ErrFields where the expressions fail for
+// this certificate.
 func (f Fields) Render(m Material, resolve func(Value) (string, error)) (map[string]string, error) {
 	p, err := parseMaterial(m)
 	if err != nil {
@@ -106,14 +119,16 @@ func (p *parsedPair) above(i int) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.chain[i].Raw}))
 }
 
-// value is what cert is in the expressions.
-func (p *parsedPair) value() cty.Value {
+// value is what cert is in the expressions, with a text for its private key.
+func (p *parsedPair) value(key string) cty.Value {
 	names := slices.Clone(p.leaf.DNSNames)
 	for _, ip := range p.leaf.IPAddresses {
 		names = append(names, ip.String())
 	}
 	digest := sha256.Sum256(p.leaf.RawSubjectPublicKeyInfo)
-	return certValue(p.Material, p.top(), p.serial(), hex.EncodeToString(digest[:]), names, p.leaf.NotBefore, p.leaf.NotAfter)
+	m := p.Material
+	m.PrivateKey = key
+	return certValue(m, p.top(), p.serial(), hex.EncodeToString(digest[:]), names, p.leaf.NotBefore, p.leaf.NotAfter)
 }
 
 func (p *parsedPair) keyType() string {

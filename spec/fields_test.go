@@ -75,7 +75,7 @@ func TestPresets(t *testing.T) {
 // fieldsOf decodes a map of fields that must be good.
 func fieldsOf(t testing.TB, text string) Fields {
 	t.Helper()
-	s, diags := Decode([]File{{"world.hcl", []byte(world)}, {"c.hcl", fmt.Appendf(nil, `
+	s, diags := Decode(t.Context(), []File{{"world.hcl", []byte(world)}, {"c.hcl", fmt.Appendf(nil, `
 certificate "c" {
   domains = ["www.example.com"]
   issuer  = issuer.le
@@ -162,7 +162,7 @@ func TestKeystores(t *testing.T) {
 // it becomes, and is not followed.
 func TestReferenceThatMoves(t *testing.T) {
 	m, _ := material(t)
-	f := fieldsOf(t, `{ p12 = pkcs12(vault(cert.serial == "0a:1b:2c" && strlen(cert.chain) < 200 ? "secret/dns/a" : "secret/certroll/accounts", "x")) }`)
+	f := fieldsOf(t, `{ p12 = pkcs12(vault(cert.next_key_digest != "" ? "secret/dns/a" : "secret/certroll/accounts", "x")) }`)
 	_, err := f.Render(m, func(v Value) (string, error) {
 		if v.Path != "secret/dns/a" {
 			t.Errorf("%s was followed", v.Path)
@@ -180,13 +180,13 @@ func TestErrorsQuoteNothing(t *testing.T) {
 	m, _ := material(t)
 	f := fieldsOf(t, `{
       key    = cert.private_key
-      number = tonumber(strlen(cert.chain) < 200 ? "1" : cert.private_key)
+      number = tonumber(cert.next_key_digest != "" ? "1" : cert.fullchain)
     }`)
 	_, err := f.Render(m, noResolve)
 	if err == nil || err.Error() != "making the field number, at c.hcl:9:16: it worked for a sample but not for this certificate (invalid function argument)" {
 		t.Errorf("error: %v", err)
 	}
-	f = fieldsOf(t, `{ a = cert.private_key, b = join("", [for i in range(200) : cert.fullchain]), c = join("", [for i in range(200) : cert.fullchain]) }`)
+	f = fieldsOf(t, `{ a = cert.private_key, b = join("", [for i in range(200) : cert.next_key_digest != "" ? "x" : cert.fullchain]), c = join("", [for i in range(200) : cert.next_key_digest != "" ? "x" : cert.fullchain]) }`)
 	if _, err = f.Render(m, noResolve); err == nil || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("error: %v", err)
 	}
@@ -201,7 +201,7 @@ func TestErrorsQuoteNothing(t *testing.T) {
 func TestDigest(t *testing.T) {
 	digest := func(fields, local string) string {
 		t.Helper()
-		s, diags := Decode([]File{{"world.hcl", []byte(world)}, {"c.hcl", fmt.Appendf(nil, `
+		s, diags := Decode(t.Context(), []File{{"world.hcl", []byte(world)}, {"c.hcl", fmt.Appendf(nil, `
 locals { name = %q }
 certificate "c" {
   domains = ["www.example.com"]
@@ -248,7 +248,7 @@ func TestBadFields(t *testing.T) {
 		`{ a = jks(vault("secret/web", "x")) }`:                    "Reference out of reach",
 		`{ a = cert.private_key, b = join("", [for i in range(1000) : cert.fullchain]), c = join("", [for i in range(1000) : cert.fullchain]) }`: "have at most 262144 bytes",
 	} {
-		_, diags := Decode([]File{{"world.hcl", []byte(world)}, {"c.hcl", fmt.Appendf(nil, `
+		_, diags := Decode(t.Context(), []File{{"world.hcl", []byte(world)}, {"c.hcl", fmt.Appendf(nil, `
 certificate "c" {
   domains = ["www.example.com"]
   issuer  = issuer.le

@@ -43,7 +43,7 @@ func FuzzDecode(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, src []byte) {
 		defer soon(src)()
-		s, diags := Decode([]File{{"a.hcl", src}, {"b.hcl", []byte(world)}}, strict)
+		s, diags := Decode(t.Context(), []File{{"a.hcl", src}, {"b.hcl", []byte(world)}}, strict)
 		if diags.HasErrors() != (s == nil) {
 			t.Fatalf("errors: %v, spec: %v", diags.HasErrors(), s != nil)
 		}

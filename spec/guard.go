@@ -1,84 +1,19 @@
 package spec
 
 import (
-	"errors"
-	"fmt"
-	"regexp"
-	"strconv"
-	"sync"
-
-	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// The bounds of evaluation. HCL has no loops without end, but loops within
-// loops, and functions that make much out of little.
 const (
-	maxWork     = 4_000_000 // steps of all loops of one revision, and the size of what they make
 	maxValue    = 256 << 10 // the size of one value: bytes of text and elements
 	maxExponent = 1 << 10   // binary exponent of a number
 )
 
-var (
-	errWork  = errors.New("the loops of this revision take too many steps")
-	errValue = fmt.Errorf("the value is larger than %d bytes and elements", maxValue)
-)
-
-// budget is what the loops of one revision may still cost.
-type budget struct {
-	mu   sync.Mutex // held while the expressions of fields are evaluated, which happens at any time
-	left int
-}
-
-func (b *budget) spend(n int) {
-	if b.left -= n; b.left < 0 {
-		panic(errWork) // recovered in decoder.eval: a loop of HCL does not end at an error
-	}
-}
-
-// counted is the body of a loop that pays for each of its rounds.
-type counted struct {
-	hclsyntax.Expression
-	budget *budget
-}
-
-// Value evaluates one round.
-func (c *counted) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
-	c.budget.spend(1)
-	v, diags := c.Expression.Value(ctx)
-	c.budget.spend(size(v))
-	return v, diags
-}
-
-// guardLoops puts every loop of a body on the budget, and operators on the
-// bound of numbers.
-func guardLoops(body *hclsyntax.Body, b *budget) {
-	count := func(e hclsyntax.Expression) hclsyntax.Expression {
-		if e == nil {
-			return nil
-		}
-		return &counted{e, b}
-	}
-	_ = hclsyntax.VisitAll(body, func(n hclsyntax.Node) hcl.Diagnostics {
-		if c, ok := n.(*counted); ok {
-			n = c.Expression
-		}
-		switch e := n.(type) {
-		case *hclsyntax.ForExpr:
-			e.KeyExpr, e.ValExpr, e.CondExpr = count(e.KeyExpr), count(e.ValExpr), count(e.CondExpr)
-		case *hclsyntax.SplatExpr:
-			e.Each = count(e.Each)
-		case *hclsyntax.BinaryOpExpr:
-			e.Op = guardedOperation(e.Op)
-		case *hclsyntax.UnaryOpExpr:
-			e.Op = guardedOperation(e.Op)
-		}
-		return nil
-	})
-}
-
+// guardedOperations are HCL's operators with a bound on what comes of them:
+// numbers are multiplied to ever longer ones otherwise.
 var guardedOperations = map[*hclsyntax.Operation]*hclsyntax.Operation{
 	hclsyntax.OpAdd: nil, hclsyntax.OpSubtract: nil, hclsyntax.OpMultiply: nil,
 	hclsyntax.OpDivide: nil, hclsyntax.OpModulo: nil, hclsyntax.OpNegate: nil,
@@ -87,7 +22,7 @@ var guardedOperations = map[*hclsyntax.Operation]*hclsyntax.Operation{
 func init() {
 	for op := range guardedOperations {
 		guarded := *op
-		guarded.Impl = guard(op.Impl, nil)
+		guarded.Impl = guardNumbers(op.Impl)
 		guardedOperations[op] = &guarded
 	}
 }
@@ -99,17 +34,45 @@ func guardedOperation(op *hclsyntax.Operation) *hclsyntax.Operation {
 	return op
 }
 
-// guard bounds what goes into a function and what comes out of it. before, if
-// not nil, refuses arguments that would make it take too much on the way.
-func guard(f function.Function, before func(args []cty.Value) error) function.Function {
+// guardNumbers bounds the numbers that go into an operator and come out of it.
+func guardNumbers(f function.Function) function.Function {
+	check := func(v cty.Value) bool {
+		return v == cty.NilVal || v.Type() != cty.Number || !v.IsKnown() || v.IsNull() || !beyond(v)
+	}
+	return function.New(&function.Spec{
+		Params: f.Params(),
+		Type: func(args []cty.Value) (cty.Type, error) {
+			for i, v := range args {
+				if !check(v) {
+					return cty.NilType, function.NewArgError(i, errValue)
+				}
+			}
+			return f.ReturnTypeForValues(args)
+		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			v, err := f.Call(args)
+			if err == nil && !check(v) {
+				return cty.NilVal, errValue
+			}
+			return v, err
+		},
+	})
+}
+
+// guard charges a function for what it takes, before it begins, and bounds what
+// goes into it and what comes out of it.
+func (m meter) guard(f function.Function, cost charge) function.Function {
 	check := func(args []cty.Value) error {
+		m.spend(perRound)
 		for i, v := range args {
-			if size(v) > maxValue {
+			size := m.weigh(v)
+			if size > maxValue {
 				return function.NewArgError(i, errValue)
 			}
+			m.spend(10 * int64(size))
 		}
-		if before != nil {
-			return before(args)
+		if cost != nil {
+			return cost(m, args)
 		}
 		return nil
 	}
@@ -124,7 +87,7 @@ func guard(f function.Function, before func(args []cty.Value) error) function.Fu
 		},
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			v, err := f.Call(args)
-			if err == nil && size(v) > maxValue {
+			if err == nil && m.weigh(v) > maxValue {
 				return cty.NilVal, errValue
 			}
 			return v, err
@@ -132,67 +95,27 @@ func guard(f function.Function, before func(args []cty.Value) error) function.Fu
 	})
 }
 
-// size measures a value in bytes of text and elements. A number counts as much
-// as its digits would.
-func size(v cty.Value) int {
-	v, _ = v.Unmark()
-	if v == cty.NilVal || !v.IsKnown() || v.IsNull() {
-		return 1
-	}
-	t := v.Type()
-	switch {
-	case t == cty.String:
-		return 1 + len(v.AsString())
-	case t == cty.Number:
-		if f := v.AsBigFloat(); f.IsInf() || f.MantExp(nil) > maxExponent || f.MantExp(nil) < -maxExponent {
-			return maxValue + 1
-		}
-		return 1
-	case !v.CanIterateElements():
-		return 1
-	}
-	n := 1
-	for it := v.ElementIterator(); it.Next() && n <= maxValue; {
-		key, element := it.Element()
-		n += size(element)
-		if t.IsMapType() || t.IsObjectType() {
-			n += size(key)
-		}
-	}
-	return n
-}
-
-// product refuses arguments whose sizes, multiplied, are too much: joining,
-// replacing and combining can make as much of them.
-func product(args []cty.Value) error {
-	n := 1
-	for _, v := range args {
-		if n *= size(v); n > 4<<20 {
-			return errValue
-		}
-	}
-	return nil
-}
-
-// formatWidth finds a width or precision of four digits and more, or one that
-// an argument sets.
-var formatWidth = regexp.MustCompile(`%[^a-zA-Z%]*([0-9]{4,}|\*)`)
-
-func narrow(args []cty.Value) error {
-	if s := args[0]; s.IsKnown() && !s.IsNull() && formatWidth.MatchString(s.AsString()) {
-		return function.NewArgErrorf(0, "widths and precisions have at most three digits")
-	}
-	return nil
-}
-
-// fewSpaces bounds indent().
-func fewSpaces(args []cty.Value) error {
-	n := args[0]
-	if !n.IsKnown() || n.IsNull() {
-		return nil
-	}
-	if spaces, err := strconv.Atoi(n.AsBigFloat().Text('f', 0)); err != nil || spaces > 100 {
-		return function.NewArgErrorf(0, "at most 100 spaces")
-	}
-	return nil
+// distinctFunc is cty's distinct(), which holds each element against each:
+// here it is held against those of the same hash.
+func (m meter) distinctFunc() function.Function {
+	return function.New(&function.Spec{
+		Params: stdlib.DistinctFunc.Params(),
+		Type:   func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
+		Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {
+			if !args[0].IsWhollyKnown() {
+				return cty.UnknownVal(t), nil
+			}
+			var list []cty.Value
+			table := map[int][]cty.Value{}
+			for it := args[0].ElementIterator(); it.Next(); {
+				if _, v := it.Element(); !m.place(table, v) {
+					list = append(list, v)
+				}
+			}
+			if len(list) == 0 {
+				return cty.ListValEmpty(t.ElementType()), nil
+			}
+			return cty.ListVal(list), nil
+		},
+	})
 }

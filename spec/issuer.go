@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"maps"
 	"net/mail"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -57,6 +60,7 @@ func (d *decoder) decodeIssuers() {
 		decl := d.issuerBlocks[name]
 		d.spec.Issuers[name] = d.decodeIssuer(name, decl)
 	}
+	d.checkContacts()
 }
 
 func (d *decoder) contextOf(decl declared) *hcl.EvalContext {
@@ -66,13 +70,41 @@ func (d *decoder) contextOf(decl declared) *hcl.EvalContext {
 	return d.ctx
 }
 
+// checkContacts warns of issuers that share an account and state other contacts:
+// each would tell the CA its own in turn.
+func (d *decoder) checkContacts() {
+	first := map[string]*Issuer{}
+	for _, name := range slices.Sorted(maps.Keys(d.spec.Issuers)) {
+		i := d.spec.Issuers[name]
+		if i.Directory == "" { // refused already
+			continue
+		}
+		other := first[i.accountKey()]
+		if other == nil {
+			first[i.accountKey()] = i
+			continue
+		}
+		if !strings.EqualFold(i.Email, other.Email) {
+			d.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "One account, two contacts", Subject: &i.Range, Context: &i.Range,
+				Detail: fmt.Sprintf("issuer.%s and issuer.%s use one ACME account and state different emails, so the CA hears of one after the other. Give both the same email, or give one of them an account of its own: account = %q.", other.Name, i.Name, i.Name)})
+		}
+	}
+}
+
 func (d *decoder) decodeIssuer(name string, decl declared) *Issuer {
 	b := d.body(decl.block, d.contextOf(decl))
-	i := &Issuer{Name: name, Range: decl.block.DefRange()}
+	b.subject = "issuer." + name
+	i := &Issuer{Name: name, Range: decl.block.DefRange(), Reach: d.reachOf(decl.trusted)}
 	needsEAB := b.directory(i)
 	b.contact(i)
+	if account := b.text("account"); account.ok && account.v != "" {
+		if i.Account = account.v; !accountName.MatchString(account.v) {
+			b.fault(account.at, "Invalid account", "account = %q: write up to 40 letters, digits, dots, _ and -.", short(account.v))
+		}
+	}
 	i.Profile = b.text("profile").v
 	i.PreferredChain = b.text("preferred_chain").v
+	i.Processing = b.span("processing_timeout", time.Hour, 30*day).v
 	b.caBundle(i)
 	i.Limits = b.limits(i.Directory)
 	if eab := b.block("eab"); eab != nil {
@@ -89,8 +121,8 @@ func (d *decoder) decodeIssuer(name string, decl declared) *Issuer {
 func (b *body) directory(i *Issuer) (needsEAB bool) {
 	s := b.text("directory")
 	switch {
-	case !b.has("directory"):
-		b.missing("directory", "the URL of the CA's ACME directory, or one of "+strings.Join(slices.Sorted(maps.Keys(directories)), ", "))
+	case s.at == nil: // left out, or null
+		b.lacking("directory", "the URL of the CA's ACME directory, or one of "+strings.Join(slices.Sorted(maps.Keys(directories)), ", "))
 		return false
 	case !s.ok:
 		return false
@@ -103,6 +135,7 @@ func (b *body) directory(i *Issuer) (needsEAB bool) {
 	switch {
 	case err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.Fragment == "":
 		i.Directory = s.v
+		b.checkDirectory(i, u, s.at)
 	case err == nil && u.Scheme == "http":
 		b.fault(s.at, "Invalid directory", "ACME is spoken over HTTPS only (RFC 8555 section 6.1); write https://. For a private CA, put its certificate into ca_bundle.")
 	default:
@@ -117,6 +150,38 @@ func (b *body) directory(i *Issuer) (needsEAB bool) {
 	return false
 }
 
+// checkDirectory holds the host of a CA that is not well known against
+// trust.endpoints: the CA is handed what the account binding holds, and its words
+// end up in the ledger.
+func (b *body) checkDirectory(i *Issuer, u *url.URL, at *hcl.Range) {
+	if i.Reach.Anything || knownCA(i.Directory) {
+		return
+	}
+	host, port, ok := parseEndpoint(urlVariable, "https://"+u.Host)
+	if !ok {
+		b.fault(at, "Invalid directory", "directory = %q: write the host as a name or an address, with or without a port.", short(i.Directory))
+		return
+	}
+	b.checkEndpoint(i.Reach, "directory", host, port, at)
+}
+
+// accountName is how the account of an issuer may be called.
+var accountName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
+
+// accountKey is the identity of an issuer's ACME account as far as it is known
+// from the spec.
+func (i *Issuer) accountKey() string {
+	key := i.Directory + "\x00" + i.Account
+	if i.EAB != nil {
+		k := i.EAB.KeyID
+		key += "\x00" + strings.Join([]string{string(k.Source), k.Text, k.Path, k.Field, k.Name}, "\x1f")
+	}
+	return key
+}
+
+// SameAccount tells whether two issuers use one ACME account.
+func (i *Issuer) SameAccount(other *Issuer) bool { return i.accountKey() == other.accountKey() }
+
 func (b *body) contact(i *Issuer) {
 	email := b.text("email")
 	if i.Email = strings.TrimPrefix(email.v, "mailto:"); email.ok && i.Email != "" {
@@ -127,8 +192,8 @@ func (b *body) contact(i *Issuer) {
 	tos := b.boolean("terms_of_service_agreed")
 	i.AgreeTOS = tos.v
 	switch {
-	case !b.has("terms_of_service_agreed"):
-		b.missing("terms_of_service_agreed", "read the CA's terms of service, which its directory links, and set it to true")
+	case tos.at == nil:
+		b.lacking("terms_of_service_agreed", "read the CA's terms of service, which its directory links, and set it to true")
 	case tos.ok && !tos.v:
 		b.fault(tos.at, "Terms of service not agreed", "The CA opens no account unless its terms of service are agreed to. Read them (its directory links them), and set terms_of_service_agreed to true.")
 	}
@@ -161,7 +226,11 @@ func (b *body) caBundle(i *Issuer) {
 
 func (b *body) eab(trusted bool) *EAB {
 	e := &EAB{}
-	e.KeyID = b.reference("key_id", trusted, "as the CA handed it out, or a reference")
+	e.KeyID = b.reference("key_id", trusted, "as the CA handed it out")
+	if !trusted && e.KeyID.Source != Literal && e.KeyID.Source != "" {
+		b.refuseNew(NewRule{Name: "eab.key_id", Allow: Allowance{Text: b.source()}}, &e.KeyID.Range, "Reference not allowed here",
+			"The key id of an account binding is no secret: the CA gets it as it is, and so would whoever directory names. Write the id itself. Only an issuer block in certroll.hcl may have a reference here.")
+	}
 	e.HMAC = b.reference("hmac", trusted, "a reference: vault(\"mount/path\", \"field\") or env(\"NAME\")")
 	if e.HMAC.Source == Literal {
 		b.fault(&e.HMAC.Range, "Secret written into the file", "The HMAC key of an account binding is a secret, and this file is in Git. Put it into Vault and write hmac = vault(\"mount/path\", \"field\"), or hand it to the reconciler's environment and write env(\"%sEAB_HMAC\"). What was committed should be taken back at the CA.", b.d.firstEnv())
@@ -178,8 +247,8 @@ func (d *decoder) firstEnv() string {
 // reference reads a setting that is a text or a reference.
 func (b *body) reference(name string, trusted bool, how string) Value {
 	v := b.value(name)
-	if !b.has(name) {
-		b.missing(name, how)
+	if v.at == nil {
+		b.lacking(name, how)
 	}
 	if !v.ok {
 		return Value{}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 
 	"github.com/pavlo-v-chernykh/keystore-go/v4"
@@ -12,6 +13,10 @@ import (
 
 // defaultAlias is the name of the entry in a JKS keystore.
 const defaultAlias = "certificate"
+
+// errKeystore is the error of a keystore that cannot be made. It depends on the
+// password and the alias.
+var errKeystore = errors.New("encoding a keystore")
 
 // keystores make a keystore of a pair with its chain, as base64 (RFC 4648
 // section 4): the values of KV v2 are texts.
@@ -25,7 +30,7 @@ var keystores = map[string]func(p *parsedPair, password, alias string) (string, 
 func makePKCS12(p *parsedPair, password, _ string) (string, error) {
 	der, err := pkcs12.Modern.Encode(p.key, p.leaf, p.chain, password)
 	if err != nil {
-		return "", fmt.Errorf("encoding a PKCS #12 keystore: %w", err)
+		return "", fmt.Errorf("%w of PKCS #12: %w", errKeystore, err)
 	}
 	return base64.StdEncoding.EncodeToString(der), nil
 }
@@ -42,11 +47,11 @@ func makeJKS(p *parsedPair, password, alias string) (string, error) {
 	store := keystore.New()
 	entry := keystore.PrivateKeyEntry{CreationTime: p.leaf.NotBefore, PrivateKey: key, CertificateChain: chain}
 	if err := store.SetPrivateKeyEntry(alias, entry, []byte(password)); err != nil {
-		return "", fmt.Errorf("encoding a JKS keystore: %w", err)
+		return "", fmt.Errorf("%w for Java: %w", errKeystore, err)
 	}
 	var buf bytes.Buffer
 	if err := store.Store(&buf, []byte(password)); err != nil {
-		return "", fmt.Errorf("encoding a JKS keystore: %w", err)
+		return "", fmt.Errorf("%w for Java: %w", errKeystore, err)
 	}
 	return base64.StdEncoding.EncodeToString(buf.Bytes()), nil
 }

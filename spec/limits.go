@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 
@@ -55,7 +56,12 @@ func (s *scanner) next(t hclsyntax.Token) *hcl.Diagnostic {
 		if len(s.brackets) > 0 {
 			s.brackets = s.brackets[:len(s.brackets)-1]
 		}
-	case hclsyntax.TokenNewline:
+	case hclsyntax.TokenNewline, hclsyntax.TokenComment:
+		// A comment to the end of the line has the newline within it. None is
+		// part of an expression: a long text between blocks is no long expression.
+		if t.Type == hclsyntax.TokenComment && !bytes.HasSuffix(t.Bytes, []byte("\n")) {
+			return nil
+		}
 		if len(s.brackets) == 0 || s.brackets[len(s.brackets)-1] == hclsyntax.TokenOBrace {
 			s.element = 0
 		}

@@ -66,7 +66,7 @@ func (l *localizer) resolve(name string) {
 	if _, failed := l.d.locals[name]; failed { // it was part of a cycle
 		return
 	}
-	ctx := &hcl.EvalContext{Functions: functions, Variables: map[string]cty.Value{"issuer": l.issuer, "dns": l.dns, "local": cty.ObjectVal(needs)}}
+	ctx := &hcl.EvalContext{Functions: l.d.functions, Variables: map[string]cty.Value{"issuer": l.issuer, "dns": l.dns, "local": cty.ObjectVal(needs)}}
 	v, ok := l.d.eval(a.Expr, ctx, nil)
 	if !ok {
 		v = cty.DynamicVal
@@ -94,9 +94,6 @@ func (l *localizer) needs(e hclsyntax.Expression) map[string]cty.Value {
 func callOf(e hclsyntax.Expression, names ...string) *hcl.Range {
 	var at *hcl.Range
 	_ = hclsyntax.VisitAll(e, func(n hclsyntax.Node) hcl.Diagnostics {
-		if c, ok := n.(*counted); ok {
-			n = c.Expression
-		}
 		if call, ok := n.(*hclsyntax.FunctionCallExpr); ok && at == nil && slices.Contains(names, call.Name) {
 			at = call.Range().Ptr()
 		}

@@ -28,6 +28,7 @@ type partial struct {
 	fields    setting[Fields]
 	labels    setting[map[string]string]
 	onRemove  setting[OnRemove]
+	previous  setting[OnRemove]
 }
 
 // under takes from above what is left out here.
@@ -36,6 +37,7 @@ func (p partial) under(above partial) partial {
 		p.issuers.or(above.issuers), p.dns.or(above.dns), p.shape.or(above.shape), p.rotation.or(above.rotation), p.maxAge.or(above.maxAge),
 		p.nextKey.or(above.nextKey), p.pause.or(above.pause), p.threshold.or(above.threshold), p.fallback.or(above.fallback),
 		p.mount.or(above.mount), p.fields.or(above.fields), p.labels.or(above.labels), p.onRemove.or(above.onRemove),
+		p.previous.or(above.previous),
 	}
 }
 
@@ -62,9 +64,13 @@ func (b *body) partial(target func(vault *body)) partial {
 	}
 	if vault := b.block("vault"); vault != nil {
 		if p.mount = vault.text("mount"); p.mount.ok {
+			p.mount.v = strings.TrimSuffix(p.mount.v, "/") // as Vault's own CLI writes a mount
 			vault.checkPath(p.mount.v, p.mount.at, "mount")
 		}
 		p.fields = vault.fields()
+		if s := vault.choice("previous", string(Keep), string(Delete)); s.ok {
+			p.previous = setting[OnRemove]{OnRemove(s.v), s.at, true}
+		}
 		target(vault)
 		vault.done()
 	}
@@ -83,6 +89,7 @@ func (b *body) issuers() setting[[]element[string]] {
 		l.ok = false
 	case len(l.v) > maxIssuers:
 		b.fault(l.v[maxIssuers].at, "Too many issuers", "A certificate has at most %d issuers.", maxIssuers)
+		l.v = l.v[:maxIssuers]
 	}
 	return l
 }
@@ -185,6 +192,7 @@ func (b *body) fields() (s setting[Fields]) {
 	object, ok := a.Expr.(*hclsyntax.ObjectConsExpr)
 	if !ok {
 		text := b.text("fields")
+		s.at = text.at // nil where it is null
 		if s.v, s.ok = presetFields(text.v); text.ok && !s.ok {
 			b.fault(text.at, "Unknown value", "fields = %q: use %s, or a map of expressions over cert.%s", text.v, oneOf(presetNames), didYouMean(text.v, presetNames))
 		}
@@ -223,13 +231,14 @@ func (d *decoder) decodeDefaults() {
 				continue
 			}
 			at[dir] = block.DefRange()
-			d.defaults[dir] = d.defaultsOf(block)
+			d.defaults[dir] = d.defaultsOf(block, dir)
 		}
 	}
 }
 
-func (d *decoder) defaultsOf(block *hclsyntax.Block) *partial {
+func (d *decoder) defaultsOf(block *hclsyntax.Block, dir string) *partial {
 	b := d.body(block, d.ctx)
+	b.subject = "defaults." + dir
 	for _, name := range []string{"domains", "for_each", "rotate", "probe"} {
 		if a := b.src.Attributes[name]; a != nil {
 			b.asked[name] = true

@@ -24,8 +24,11 @@ type policy struct {
 	issuers  []string
 	dns      []string
 	vault    []string // prefixes of mount and path
-	minKey   string
-	most     int // certificates of all its files together
+	// passwords are what keystores may take their passwords from: prefixes of
+	// mount and path, and after "env:" of names of variables.
+	passwords []string
+	minKey    string
+	most      int // certificates of all its files together
 	// Each is allowed unless the policy says that it is not.
 	wildcards, revoke, reuseKeys, pauses, probes bool
 
@@ -68,6 +71,7 @@ func (d *decoder) decodePolicies() {
 
 func (d *decoder) policy(block *hclsyntax.Block, name string) *policy {
 	b := d.body(block, d.trustedCtx)
+	b.restricts = true
 	p := &policy{name: name, at: block.DefRange(), wildcards: true, revoke: true, reuseKeys: true, pauses: true, probes: true}
 	if !b.has("files") {
 		b.missing("files", "globs of the paths that it is for, as in [\"teams/shop/**\"]")
@@ -84,6 +88,7 @@ func (d *decoder) policy(block *hclsyntax.Block, name string) *policy {
 	}
 	p.issuers, p.dns = b.checked("issuers", "", nil), b.checked("dns", "", nil)
 	p.vault = b.checked("vault", "Invalid Vault path", func(s string) string { return badSecretPath(strings.TrimSuffix(s, "/")) })
+	p.passwords = b.checked("passwords", "Invalid reference", badPassword)
 	p.minKey = b.choice("min_key", shapes...).v
 	p.most = b.integer("max_certificates", 1, MaxCertificates).v
 	for name, allowed := range map[string]*bool{"wildcards": &p.wildcards, "revoke": &p.revoke, "key_reuse": &p.reuseKeys, "pause": &p.pauses, "probe": &p.probes} {
@@ -93,6 +98,16 @@ func (d *decoder) policy(block *hclsyntax.Block, name string) *policy {
 	}
 	b.done()
 	return p
+}
+
+func badPassword(s string) string {
+	if name, is := strings.CutPrefix(s, "env:"); is {
+		if !variableName.MatchString(name) {
+			return "after env: stands the beginning of a variable's name"
+		}
+		return ""
+	}
+	return badSecretPath(strings.TrimSuffix(s, "/"))
 }
 
 func badBlock(name string) string {

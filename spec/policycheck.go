@@ -27,6 +27,7 @@ func (d *decoder) checkPolicies(r request) {
 		r.checkNames()
 		r.checkAccounts()
 		r.checkTarget()
+		r.checkPasswords()
 		r.checkKey()
 		r.checkToggles()
 		r.checkCount()
@@ -36,14 +37,19 @@ func (d *decoder) checkPolicies(r request) {
 // refuse reports what the policy does not allow, and what it does. A place in
 // a defaults block is told in words: the mistake is the certificate's.
 func (r *request) refuse(at *hcl.Range, what, allowed string) {
-	from := ""
+	at, from := r.place(at)
+	r.fault(at, forbidden, "%s does not allow %s in %s; it allows %s.%s", upperFirst(r.policy.String()), what, r.cert.File, allowed, from)
+}
+
+// place is where a refusal is told, and the words for another place.
+func (r *request) place(at *hcl.Range) (told *hcl.Range, from string) {
 	if at == nil {
 		at = r.at
 	} else if at.Filename != r.whole.Filename || at.Start.Byte < r.whole.Start.Byte || at.End.Byte > r.whole.End.Byte {
 		from = fmt.Sprintf(" It is set by the defaults at %s:%d.", at.Filename, at.Start.Line)
 		at = r.at
 	}
-	r.fault(at, forbidden, "%s does not allow %s in %s; it allows %s.%s", upperFirst(r.policy.String()), what, r.cert.File, allowed, from)
+	return at, from
 }
 
 func (r *request) checkNames() {
@@ -89,12 +95,41 @@ func (r *request) checkAccounts() {
 
 func (r *request) checkTarget() {
 	target := r.cert.Vault.Mount + "/" + r.cert.Vault.Path
-	if r.policy.vault != nil && !slices.ContainsFunc(r.policy.vault, func(prefix string) bool { return below(target, prefix) }) {
-		at := r.path
-		if at == nil {
-			at = r.p.mount.at
-		}
+	matches := func(rule func(p, prefix string) bool) bool {
+		return slices.ContainsFunc(r.policy.vault, func(prefix string) bool { return rule(target, prefix) })
+	}
+	at := r.path
+	if at == nil {
+		at = r.p.mount.at
+	}
+	switch {
+	case r.policy.vault == nil || matches(under):
+	case !matches(below):
 		r.refuse(at, "a secret at "+target, "secrets below "+allowedOnly(r.policy.vault))
+	default:
+		at, from := r.place(at)
+		list := make([]string, 0, len(r.policy.vault)+1)
+		for _, prefix := range append(slices.Clone(r.policy.vault), target) {
+			list = append(list, strconv.Quote(prefix))
+		}
+		allow := Allowance{Text: fmt.Sprintf("policy %q { vault = [%s] }", r.policy.name, strings.Join(list, ", "))}
+		r.refuseNew(NewRule{Name: "policy.vault", Allow: allow}, at, forbidden,
+			"%s allows what lies below its prefixes, and not the secret at %s itself; it allows secrets below %s. Write %q without a slash at the end into the policy to allow it.%s",
+			upperFirst(r.policy.String()), target, allowedOnly(r.policy.vault), target, from)
+	}
+}
+
+// checkPasswords holds the references of keystore passwords against the policy:
+// a keystore lets its owner try passwords at leisure.
+func (r *request) checkPasswords() {
+	custom := r.cert.Vault.Fields.custom
+	if custom == nil || r.policy.passwords == nil {
+		return
+	}
+	for _, p := range custom.passwords {
+		if !slices.ContainsFunc(r.policy.passwords, p.within) {
+			r.refuse(r.p.fields.at, "the keystore password "+p.String(), "passwords from "+allowedOnly(r.policy.passwords))
+		}
 	}
 }
 

@@ -69,6 +69,9 @@ func (b *body) probes(domains []Domain) ([]Probe, []*hcl.Range) {
 	var probes []Probe
 	var places []*hcl.Range
 	for _, e := range list.v {
+		if len(probes) > maxProbes || !b.d.afford(perName+perMatching*int64(len(domains)), *e.at, b.whole) {
+			break
+		}
 		p, why := parseProbe(e.v)
 		if why == "" && len(domains) > 0 {
 			p.ServerName, why = serverName(p, domains)

@@ -22,12 +22,12 @@ func TestProbes(t *testing.T) {
 	trust := strict
 	trust.Probe = probeRules(t, "10.0.0.0/8:*", "lb.example.net:443", "*.mail.example.net:25")
 	files := []File{{"a.hcl", []byte(world + probes)}}
-	s, diags := Decode(files, trust)
+	s, diags := Decode(t.Context(), files, trust)
 	if got := told(diags); strings.Count(got, "Endpoint not allowed") != 2 || s != nil {
 		t.Fatalf("of an address that nobody allows and two labels below a wildcard it says:\n%s", got)
 	}
 	trust.Probe = append(trust.Probe, probeRules(t, "**.api.example.com:5432", "[2001:db8::]/32:143")...)
-	s, diags = Decode(files, trust)
+	s, diags = Decode(t.Context(), files, trust)
 	if len(diags) != 0 {
 		t.Fatal(told(diags))
 	}
@@ -88,7 +88,7 @@ certificate "address" {
 
 // TestProbeUnknownTrust: without certroll.hcl nothing is held against it.
 func TestProbeUnknownTrust(t *testing.T) {
-	s, diags := Decode([]File{{"a.hcl", []byte(world + probes)}}, Trust{})
+	s, diags := Decode(t.Context(), []File{{"a.hcl", []byte(world + probes)}}, Trust{})
 	if s == nil || strings.Contains(told(diags), "Endpoint") {
 		t.Errorf("it says:\n%s", told(diags))
 	}

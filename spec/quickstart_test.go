@@ -28,7 +28,7 @@ func TestQuickstart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, diags := Decode(files, trust)
+	s, diags := Decode(t.Context(), files, trust)
 	if len(diags) != 0 {
 		t.Fatal(told(diags))
 	}

@@ -3,6 +3,7 @@ package spec
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -18,8 +19,45 @@ func (b *body) toValue(name string, v cty.Value, at *hcl.Range, trusted bool) (V
 		return Value{Source: Literal, Text: text, Range: *at}, ok
 	}
 	value := *v.EncapsulatedValue().(*Value)
-	value.Range = *at
-	return value, trusted || b.d.mayReach(value, b.whole)
+	value.Range, value.Trusted = *at, trusted
+	return value, trusted || b.mayRefer(value)
+}
+
+// repoReference is one of the config repo, and the block that it stands in.
+type repoReference struct {
+	Value
+	in *body
+}
+
+// mayRefer checks a reference of the config repo.
+func (b *body) mayRefer(v Value) bool {
+	if v.Source == FromVault {
+		b.d.references = append(b.d.references, repoReference{v, b})
+	}
+	if !b.d.mayReach(v, b.whole) {
+		return false
+	}
+	if v.Source == FromVault && b.d.trust.Known && !slices.ContainsFunc(b.d.trust.Vault, func(prefix string) bool { return under(v.Path, prefix) }) {
+		b.refuseNew(NewRule{Name: "trust.vault", Allow: Allowance{Block: "trust", Setting: "vault", Value: strconv.Quote(v.Path), List: true}}, &v.Range, "Reference out of reach",
+			"vault(%q): a prefix that ends with a slash allows what lies below it, and not the secret of that name.", v.Path)
+	}
+	return true
+}
+
+// checkReferences refuses vault() of the config repo where it leads to the
+// secret of a certificate: what a reference leads to is sent to whom the block
+// names, whatever trust.vault allows.
+func (d *decoder) checkReferences() {
+	targets := make(map[string]string, len(d.spec.Certificates))
+	for _, c := range d.spec.Certificates {
+		targets[c.Vault.Mount+"/"+c.Vault.Path] = c.Name
+	}
+	for _, r := range d.references {
+		if name, is := targets[r.Path]; is {
+			r.in.refuseNew(NewRule{Name: "vault.target"}, &r.Range, "Reference out of reach",
+				"vault(%q) leads to the secret of certificate %s, with its private key. The config repo reaches no certificate's secret; keep the credential in a secret of its own.", r.Path, name)
+		}
+	}
 }
 
 // mayReach checks a reference of the repo against the reconciler's settings: a
@@ -86,6 +124,12 @@ func (d *decoder) mayReachVault(v Value, block *hcl.Range) bool {
 func below(p, prefix string) bool {
 	prefix = strings.Trim(prefix, "/")
 	return prefix != "" && (p == prefix || strings.HasPrefix(p, prefix+"/"))
+}
+
+// under tells whether a path lies under a prefix: one that ends with a slash
+// allows what lies below, one that does not the secret of that name too.
+func under(p, prefix string) bool {
+	return below(p, prefix) && (!strings.HasSuffix(prefix, "/") || p != strings.Trim(prefix, "/"))
 }
 
 // badSecretPath says what is wrong with a path in Vault; "" where nothing is.

@@ -188,8 +188,8 @@ func (b *body) rotateBlock() (reason string, revoke *Revocation) {
 	text, wanted := b.reason("reason"), b.boolean("revoke")
 	code := b.choice("code", crlReasonNames...)
 	switch {
-	case !b.has("reason") || text.ok && text.v == "":
-		b.missing("reason", "a text not seen before, which forces the rotation and is the reason in the audit log")
+	case text.at == nil || text.ok && text.v == "":
+		b.lacking("reason", "a text not seen before, which forces the rotation and is the reason in the audit log")
 	case code.at != nil && !wanted.v:
 		b.fault(code.at, "Contradicting settings", "code is the reason of a revocation; write revoke = true beside it, or leave it out.")
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"certroll/spec/redact"
 )
 
 // notSecret are words at the end of a variable's name that make it one that
@@ -39,9 +41,6 @@ func secretVariable(name string) bool {
 
 var (
 	pemKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY`)
-	jwt    = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`)
-	// The prefixes by which services mark their tokens.
-	marked = regexp.MustCompile(`\b(gh[pousr]_|github_pat_|glpat-|hv[sbr]\.|xox[abprs]-|dop_v1_|sk_live_|npm_|pypi-|SG\.)[A-Za-z0-9_-]{16,}`)
 	login  = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[^/@:]*:[^/@]+@`)
 	opaque = regexp.MustCompile(`^[A-Za-z0-9+=_-][A-Za-z0-9+/=_-]{31,}$`) // not a path such as Azure's /subscriptions/...
 	// The ids that keys have at AWS, Tencent Cloud and Alibaba Cloud.
@@ -56,10 +55,8 @@ func looksSecret(text string) (why string, secret bool) {
 	switch {
 	case pemKey.MatchString(text):
 		return "this is a private key", true
-	case jwt.MatchString(text):
-		return "this looks like a signed token", true
-	case marked.MatchString(text):
-		return "this looks like a token", true
+	case redact.Shape(text) != "":
+		return "this looks like " + redact.Shape(text), true
 	case login.MatchString(text):
 		return "this URL holds a password", true
 	case keyID.MatchString(text):

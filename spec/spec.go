@@ -2,6 +2,7 @@ package spec
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,6 +17,9 @@ type Spec struct {
 	DNS     map[string]*DNSAccount // by block name
 	// Certificates is ordered by name. for_each is already expanded.
 	Certificates []*Certificate
+	// Unread is what lies among the files and is not read. Decode knows nothing of
+	// it: whoever read the files adds it.
+	Unread []Unread
 }
 
 // Certificate finds one certificate by its name; nil where there is none.
@@ -46,7 +50,24 @@ type Value struct {
 	Path   string // FromVault: mount and path, as typed: "kv/dns/cloudflare"; FromFile: the absolute path
 	Field  string // FromVault: the field of the secret
 	Name   string // FromEnv: the variable's name
-	Range  hcl.Range
+	// Trusted says that it stands in certroll.hcl, whose references may lead
+	// anywhere.
+	Trusted bool
+	Range   hcl.Range
+}
+
+// Where names the place that the value is found at, for a message.
+func (v Value) Where() string {
+	switch v.Source {
+	case FromVault:
+		return "the field " + v.Field + " of " + v.Path + " in Vault"
+	case FromEnv:
+		return "the environment variable " + v.Name
+	case FromFile:
+		return "the file " + v.Path
+	default:
+		return fmt.Sprintf("the text at %s:%d", v.Range.Filename, v.Range.Start.Line)
+	}
 }
 
 // Issuer is an ACME CA account (RFC 8555 section 7.1.2).
@@ -54,15 +75,23 @@ type Issuer struct {
 	Name      string
 	Directory string // URL of the ACME directory, short names already resolved
 	Email     string // contact, without "mailto:"; may be empty
-	AgreeTOS  bool   // terms_of_service_agreed
-	EAB       *EAB   // nil where the CA needs no external account binding
-	Profile   string // ACME profile (draft-ietf-acme-profiles); empty is the CA's default
+	// Account tells the accounts at one CA apart: with the directory and the EAB
+	// key id it is the account's identity. Empty is the usual one.
+	Account  string
+	AgreeTOS bool   // terms_of_service_agreed
+	EAB      *EAB   // nil where the CA needs no external account binding
+	Profile  string // ACME profile (draft-ietf-acme-profiles); empty is the CA's default
 	// PreferredChain is the common name of the topmost issuer wanted among the
 	// chains the CA offers (RFC 8555 section 7.4.2); empty takes the default one.
 	PreferredChain string
-	CABundle       string // PEM certificates trusted for HTTPS to the directory besides the system's; for a private CA
-	Limits         *Limits
-	Range          hcl.Range
+	// Processing is how long the CA may be at work on an order before a new one is
+	// made; zero is a day. CAs that approve by hand take longer.
+	Processing time.Duration
+	CABundle   string // PEM certificates trusted for HTTPS to the directory besides the system's; for a private CA
+	Limits     *Limits
+	Reach      Reach
+	Held       []Hold // why nothing is asked of it; see NewRule
+	Range      hcl.Range
 }
 
 // Limits are the rate limits of a CA that are kept before it says no. A zero
@@ -118,12 +147,19 @@ type DNSAccount struct {
 	Credentials map[string]Value
 	Propagation Propagation
 	FollowCNAME bool // follow CNAMEs at _acme-challenge; on unless turned off
+	// Zones are the domains that the account answers for, with all below them; none:
+	// any. Of several accounts those that state a name's zone are tried first.
+	Zones []string
 	// Parallel is how many calls to the provider may be under way at once, 1
 	// unless set: many providers rewrite a whole zone at each call.
 	Parallel int
 	Listen   string // HTTP01, TLSALPN01: the address to listen on, "host:port"
 	Webroot  string // HTTP01: a directory to write the answer to instead of listening
-	Range    hcl.Range
+	Reach    Reach
+	Held     []Hold // why it is not used; see NewRule
+	// Avoided is set in a copy, for one attempt: it is known not to work, and tried last.
+	Avoided bool
+	Range   hcl.Range
 }
 
 // Propagation says how to know that a TXT record can be seen by the CA.
@@ -155,6 +191,7 @@ type Certificate struct {
 	Labels       map[string]string
 	OnRemove     OnRemove
 	Probes       []Probe   // where it is looked at what is served
+	Held         []Hold    // of itself, its issuers and its DNS accounts; see NewRule
 	Range        hcl.Range // the block's header
 	File         string    // the file that declares it, relative to the config directory
 }
@@ -238,6 +275,9 @@ type Target struct {
 	Mount  string // without slashes at either end
 	Path   string // below the mount, without slashes at either end
 	Fields Fields
+	// Previous says what becomes of the secret at the path before, once the path moved and
+	// the new one is written: Keep, as "" does, or Delete.
+	Previous OnRemove
 }
 
 // OnRemove says what happens to the secret when the block is gone.

@@ -40,10 +40,12 @@ func TestAnchor(t *testing.T) {
 	load(b, map[string]string{"head": "3"})
 
 	// The policy for apply reaches it, the one for plan does not.
-	apply := NewAnchor(NewKV(limited(t, v, "apply", policy(t, "apply"))), "secret", "certroll/anchor/x")
-	store(apply, "4", load(apply, map[string]string{"head": "3"}), true)
-	plan := NewAnchor(NewKV(limited(t, v, "plan", policy(t, "plan"))), "secret", "certroll/anchor/x")
-	if fields, _, err := plan.Load(t.Context()); err == nil || !forbidden(err) {
-		t.Errorf("the plan's policy reads %v, %v", fields, err)
-	}
+	t.Run("policies", func(t *testing.T) {
+		apply := NewAnchor(NewKV(limited(t, v, "apply", policy(t, "apply"))), "secret", "certroll/anchor/x")
+		store(apply, "4", load(apply, map[string]string{"head": "3"}), true)
+		plan := NewAnchor(NewKV(limited(t, v, "plan", policy(t, "plan"))), "secret", "certroll/anchor/x")
+		if fields, _, err := plan.Load(t.Context()); err == nil || !forbidden(err) {
+			t.Errorf("the plan's policy reads %v, %v", fields, err)
+		}
+	})
 }

@@ -1,14 +1,20 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"certroll/spec/bounded"
 )
 
 // Options are the settings of a Client. Where one is empty, the usual VAULT_*
@@ -49,7 +55,10 @@ type Client struct {
 	log  *slog.Logger
 	dead chan struct{} // holds one where a call found the token revoked
 
+	deaths deaths
+
 	mu     sync.Mutex
+	logins int         // so far
 	secret *api.Secret // of the last login; nil for a token that was given
 	lease  tokenLease
 }
@@ -65,11 +74,9 @@ func New(o Options) (*Client, error) {
 	if o.Address != "" {
 		cfg.Address = o.Address
 	}
-	cfg.Timeout = o.Timeout
-	if cfg.Timeout == 0 {
-		cfg.Timeout = defaultTimeout
-	}
+	cfg.Timeout = 0 // each try has its own: waits for a busy Vault are not its time
 	cfg.MaxRetries = 2
+	cfg.CheckRetry = noRetry
 	if err := configureTLS(cfg, o); err != nil {
 		return nil, configError("setting up TLS to Vault", err)
 	}
@@ -77,15 +84,73 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, configError("setting up the Vault client", err)
 	}
+	// Only now: the api looks at the transport itself while it is set up.
+	c := &Client{api: client, opts: o, log: o.Logger, dead: make(chan struct{}, 1)}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	cfg.HttpClient.Transport = shortAnswers{&patient{next: cfg.HttpClient.Transport, timeout: cmp.Or(o.Timeout, defaultTimeout), login: c.anotherToken}}
 	if o.Namespace != "" {
 		client.SetNamespace(o.Namespace)
 	}
 	// A performance standby may lag behind what this client just wrote.
 	client.SetReadYourWrites(true)
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	return c, nil
+}
+
+// maxAnswer bounds what Vault may answer. The longest answer is a list: of 200,000
+// secrets in one directory it has about 30 MB.
+const maxAnswer = 64 << 20
+
+// shortAnswers ends each answer after maxAnswer bytes: the api reads them whole.
+type shortAnswers struct{ next http.RoundTripper }
+
+// RoundTrip is http.RoundTripper's.
+func (s shortAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := s.next.RoundTrip(req)
+	if err == nil {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{bounded.Reader(resp.Body, maxAnswer), resp.Body}
 	}
-	return &Client{api: client, opts: o, log: o.Logger, dead: make(chan struct{}, 1)}, nil
+	return resp, err
+}
+
+// CloseIdleConnections lets http.Client do so.
+func (s shortAnswers) CloseIdleConnections() {
+	if c, ok := s.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// environment are the variables that the api reads and Options has no setting
+// for.
+var environment = []string{
+	"VAULT_AGENT_ADDR", "VAULT_CAPATH", "VAULT_CACERT_BYTES", "VAULT_SKIP_VERIFY", "VAULT_RATE_LIMIT", "VAULT_PROXY_ADDR", "VAULT_HTTP_PROXY", "VAULT_SRV_LOOKUP",
+	"VAULT_DISABLE_REDIRECTS", "VAULT_WRAP_TTL", "VAULT_HEADERS", "VAULT_MFA",
+}
+
+// FromEnvironment names the variables of the environment that decide how this
+// client speaks to Vault: those without a setting, and those whose setting was
+// left out.
+func (c *Client) FromEnvironment() (names []string) {
+	o := c.opts
+	for name, setting := range map[string]string{
+		"VAULT_ADDR": o.Address, "VAULT_NAMESPACE": o.Namespace, "VAULT_CACERT": o.CACert, "VAULT_CLIENT_CERT": o.ClientCert,
+		"VAULT_CLIENT_KEY": o.ClientKey, "VAULT_TLS_SERVER_NAME": o.TLSServerName, "VAULT_TOKEN": o.Auth.Method,
+	} {
+		if setting == "" && os.Getenv(name) != "" {
+			names = append(names, name)
+		}
+	}
+	for _, name := range environment {
+		if os.Getenv(name) != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Name tells one Vault from another: its address, and the namespace.
@@ -124,17 +189,21 @@ const (
 func (c *Client) Keep(ctx context.Context) {
 	wait := firstRelogin
 	for {
+		before := c.loggedIn()
 		ended, err := c.keepOnce(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		switch {
+		case err == nil && ended && c.loggedIn() != before: // a call did it
+			wait = firstRelogin
+			continue
 		case err == nil && ended:
 			if err = c.loginAgain(ctx); err == nil {
 				wait = firstRelogin
 				continue
 			}
-		case deadToken(err): // of a token that was given: there may be another one by now
+		case c.knownDead(err): // of a token that was given: there may be another one by now
 			err = errors.Join(err, c.loginAgain(ctx))
 		}
 		c.log.Error("keeping the login to Vault", "error", err)
@@ -145,6 +214,13 @@ func (c *Client) Keep(ctx context.Context) {
 		}
 		wait = min(2*wait, mostRelogin)
 	}
+}
+
+// loggedIn counts the logins.
+func (c *Client) loggedIn() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.logins
 }
 
 var errRevoked = errors.New("Vault does not know it any more: it was revoked before its time, or Vault was set back")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 )
 
 // Documents are secrets below one path that are known by an id and created
@@ -20,6 +21,26 @@ func NewDocuments(kv *KV, mount, prefix string) *Documents {
 }
 
 func (d *Documents) path(id string) string { return d.prefix + "/" + id }
+
+// DeleteCommand is the command line by which a person deletes a document with
+// all its versions.
+func (d *Documents) DeleteCommand(id string) string {
+	return "vault kv metadata delete -mount=" + d.mount + " " + d.path(id)
+}
+
+// SetCommand is the command line by which a person sets one field of a document and
+// leaves the others; "" where value cannot stand on a command line.
+func (d *Documents) SetCommand(id, field, value string) string {
+	if len(value) > 500 || strings.ContainsFunc(value, func(r rune) bool { return r == '\'' || r <= ' ' || r > '~' }) {
+		return ""
+	}
+	return "vault kv patch -mount=" + d.mount + " " + d.path(id) + " " + field + "='" + value + "'"
+}
+
+// List names the documents that there are, or were.
+func (d *Documents) List(ctx context.Context) ([]string, error) {
+	return d.kv.List(ctx, d.mount, d.prefix)
+}
 
 // Load returns a document; fs.ErrNotExist where there is none.
 func (d *Documents) Load(ctx context.Context, id string) (map[string]string, error) {

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/vault/api"
+
+	"certroll/spec/text"
 )
 
 // Error is what every method fails with.
@@ -23,12 +25,13 @@ type Error struct {
 	conflict bool
 	away     bool // it did not answer, or is sealed or not ready
 	place    bool // this path or mount alone, whatever else Vault lets us do
+	dead     bool // the token is not valid any more
 	cause    error
 }
 
 // Error renders the failure as one sentence.
 func (e *Error) Error() string {
-	s := e.doing + ": " + strings.TrimRight(e.said, ". \n")
+	s := e.doing + ": " + strings.TrimRight(text.Line(e.said), ". ")
 	if e.advice != "" {
 		s += "; " + e.advice
 	}
@@ -48,6 +51,10 @@ func (e *Error) OfPlace() bool { return e.place }
 // Away tells that Vault does not answer, is sealed or not ready: it may be back
 // without anybody's doing here.
 func (e *Error) Away() bool { return e.away }
+
+// DeadToken tells that Vault does not take certroll's token any more, and that
+// there is no other one yet.
+func (e *Error) DeadToken() bool { return e.dead }
 
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.cause }
@@ -78,18 +85,22 @@ func (c *Client) explained(err error, doing string) *Error {
 	}
 	e := &Error{doing: doing, said: words(re), away: re.StatusCode == http.StatusServiceUnavailable, cause: err}
 	switch {
-	case deadToken(err):
+	case c.knownDead(err):
 		c.foundDead()
+		e.dead = true
 		e.advice = "the token is not valid any more, or never was: " + c.nextLogin()
 	case re.StatusCode == http.StatusServiceUnavailable && strings.Contains(strings.ToLower(e.said), "sealed"):
 		e.advice = "unseal it (vault operator unseal); nothing is lost, and the next run goes on"
 	case re.StatusCode == http.StatusServiceUnavailable:
 		e.advice = "Vault at " + c.api.Address() + " is not ready; see its log"
 	case re.StatusCode == http.StatusTooManyRequests:
-		e.advice = "a quota of Vault's was passed; raise it (sys/quotas), or lower parallel in certroll.hcl"
+		e.advice = "a quota of Vault's was passed for minutes, however slowly certroll asked; raise it (sys/quotas), or lower vault.parallel in certroll.hcl"
 	case strings.Contains(e.said, "check-and-set parameter did not match"):
 		e.conflict = true
 		e.advice = "somebody else wrote it meanwhile; plan again"
+	case re.StatusCode == http.StatusBadRequest && strings.Contains(e.said, "metadata check-and-set"):
+		// OpenBao's, of a mount or secret with metadata_cas_required.
+		e.advice = "certroll writes metadata without check-and-set: turn metadata_cas_required off for that mount and secret"
 	case re.StatusCode == http.StatusBadRequest && strings.Contains(e.said, "Invalid path for a versioned K/V"):
 		e.advice = "the path is not one of KV v2"
 	}
@@ -102,7 +113,7 @@ func (c *Client) nextLogin() string {
 	case m == "token-file":
 		return "write another one into " + c.opts.Auth.TokenFile
 	case m != "" && m != "token":
-		return "see the auth block of certroll.hcl"
+		return "see the auth block of certroll.hcl, and that token_num_uses of the auth method's role is 0, as it is unless set: certroll makes many calls with one token"
 	case os.Getenv("VAULT_TOKEN") != "":
 		return "it is VAULT_TOKEN's, so set another one, for which certroll run has to be restarted"
 	default:

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"certroll/spec/bounded"
 )
 
 // KV reads and writes secrets of KV v2 whose fields are texts. A mount and a
@@ -21,6 +24,7 @@ import (
 type KV struct {
 	c      *Client
 	mounts mountCache
+	limits limitCache
 }
 
 // NewKV makes a KV on a client.
@@ -40,16 +44,22 @@ func (kv *KV) ReadVersion(ctx context.Context, mount, path string, version int) 
 }
 
 func (kv *KV) read(ctx context.Context, mount, path string, query url.Values, doing string) (map[string]string, int, error) {
+	data, info, err := kv.readInfo(ctx, mount, path, query, doing)
+	return data, info.Version, err
+}
+
+// readInfo is read with what Vault says of the version.
+func (kv *KV) readInfo(ctx context.Context, mount, path string, query url.Values, doing string) (map[string]string, versionInfo, error) {
 	var body struct {
 		Data     map[string]any `json:"data"`
 		Metadata versionInfo    `json:"metadata"`
 	}
 	found, err := kv.get(ctx, dataPath(mount, path), query, &body, doing)
 	if err != nil {
-		return nil, 0, err
+		return nil, versionInfo{}, err
 	}
 	if !found || body.Data == nil {
-		return nil, 0, notFound(doing)
+		return nil, versionInfo{}, notFound(doing)
 	}
 	data := make(map[string]string, len(body.Data))
 	for field, value := range body.Data {
@@ -58,7 +68,7 @@ func (kv *KV) read(ctx context.Context, mount, path string, query url.Values, do
 			data[field] = text
 		}
 	}
-	return data, body.Metadata.Version, nil
+	return data, body.Metadata, nil
 }
 
 // versionInfo is what KV v2 says of one version.
@@ -66,6 +76,8 @@ type versionInfo struct {
 	Version      int    `json:"version"`
 	DeletionTime string `json:"deletion_time"`
 	Destroyed    bool   `json:"destroyed"`
+	// Custom is the secret's custom metadata, which Vault sends with the data.
+	Custom map[string]string `json:"custom_metadata"`
 }
 
 // readable tells whether the version can be read at a moment:
@@ -86,15 +98,12 @@ func (kv *KV) ReadMetadata(ctx context.Context, mount, path string) (current int
 	if err := kv.Check(ctx, mount); err != nil {
 		return 0, false, nil, err
 	}
-	var body struct {
-		Current  int                    `json:"current_version"`
-		Versions map[string]versionInfo `json:"versions"`
-		Custom   map[string]string      `json:"custom_metadata"`
-	}
+	var body metadata
 	if _, err := kv.get(ctx, metadataPath(mount, path), nil, &body, doing); err != nil {
 		return 0, false, nil, err
 	}
 	version, there := body.Versions[strconv.Itoa(body.Current)]
+	kv.limits.note(body.limits(mount, path, version))
 	return body.Current, there && version.readable(time.Now()), body.Custom, nil
 }
 
@@ -189,6 +198,10 @@ func (kv *KV) remove(ctx context.Context, at, doing string) error {
 func dataPath(mount, path string) string     { return mount + "/data/" + path }
 func metadataPath(mount, path string) string { return mount + "/metadata/" + path }
 
+// maxRead bounds what is read of one secret or its metadata. Vault takes a
+// megabyte of a secret, and the metadata of a version has 150 bytes.
+const maxRead = 16 << 20
+
 // get reads the data of an answer without the api's detour over maps. What is
 // not there, or deleted, is not found and no error.
 func (kv *KV) get(ctx context.Context, at string, query url.Values, into any, doing string) (found bool, err error) {
@@ -202,7 +215,7 @@ func (kv *KV) get(ctx context.Context, at string, query url.Values, into any, do
 	case err != nil:
 		return false, kv.c.explain(err, doing, at, "read")
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&struct{ Data any }{into}); err != nil {
+	if err := json.NewDecoder(bounded.Reader(resp.Body, maxRead)).Decode(&struct{ Data any }{into}); err != nil {
 		return false, unreadable(doing, err)
 	}
 	return true, nil
@@ -223,6 +236,9 @@ func decode(secret *api.Secret, into any) error {
 // unreadable is an answer that is not of KV v2's shape. Its cause is not told:
 // an answer may hold a secret, and so may what the decoder says of it.
 func unreadable(doing string, cause error) error {
+	if large := (*bounded.TooLargeError)(nil); errors.As(cause, &large) {
+		return &Error{doing: doing, said: "Vault's answer is too large: " + large.Error(), advice: "see what stands between certroll and Vault", cause: cause}
+	}
 	return &Error{doing: doing, said: "Vault's answer is not one of KV v2", advice: "see that the mount is KV version 2, and what stands between certroll and Vault", cause: cause}
 }
 

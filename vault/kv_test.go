@@ -218,7 +218,7 @@ func TestMounts(t *testing.T) {
 	call(t, v, http.MethodPost, "old/dns/cf", map[string]string{"token": "from version 1"}, nil)
 	call(t, v, http.MethodPost, "deep/kv/data/dns/cf", map[string]any{"data": map[string]any{"token": "from version 2", "ttl": 5, "none": ""}}, nil)
 	for path, want := range map[string]string{"old/dns/cf": "from version 1", "deep/kv/dns/cf": "from version 2"} {
-		if got, err := kv.Field(ctx, path, "token"); got != want || err != nil {
+		if got, err := kv.Field(ctx, path, "token", nil); got != want || err != nil {
 			t.Errorf("%s: %q %v", path, got, err)
 		}
 	}
@@ -227,7 +227,7 @@ func TestMounts(t *testing.T) {
 		{"deep/kv/dns/gone", "token", "nothing to read"}, {"old/dns/gone", "token", "nothing to read"},
 		{"pki/x", "token", "no KV secrets engine"}, {"nowhere/x", "token", "no such mount"},
 	} {
-		_, err := kv.Field(ctx, c.path, c.field)
+		_, err := kv.Field(ctx, c.path, c.field, nil)
 		mustSay(t, err, v, "reading the field "+c.field+" of "+c.path, c.says)
 	}
 }

@@ -14,10 +14,23 @@ import (
 
 	"github.com/hashicorp/vault/api"
 	"github.com/hashicorp/vault/api/auth/approle"
+
+	"certroll/spec/bounded"
+	"certroll/spec/credential"
 )
 
 // Login logs in. For a token that was given it only makes sure there is one.
 func (c *Client) Login(ctx context.Context) error {
+	err := c.login(ctx)
+	if err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.logins++
+	}
+	return err
+}
+
+func (c *Client) login(ctx context.Context) error {
 	a := c.opts.Auth
 	switch a.Method {
 	case "", "token":
@@ -49,7 +62,7 @@ func (c *Client) useGivenToken() error {
 	if token == "" {
 		home, err := os.UserHomeDir()
 		if err == nil {
-			b, readErr := os.ReadFile(filepath.Join(home, ".vault-token"))
+			b, readErr := bounded.File(filepath.Join(home, ".vault-token"), bounded.Secret)
 			if err = readErr; err == nil {
 				token = strings.TrimSpace(string(b))
 			}
@@ -58,6 +71,9 @@ func (c *Client) useGivenToken() error {
 	if token == "" {
 		return &Error{doing: "logging in to Vault at " + c.api.Address(), said: "there is no token",
 			advice: "set VAULT_TOKEN, run `vault login`, or set an auth block in certroll.hcl"}
+	}
+	if err := credential.Check("the environment variable VAULT_TOKEN", token, credential.Token); err != nil && os.Getenv("VAULT_TOKEN") != "" {
+		return configError("reading the Vault token", err)
 	}
 	c.api.SetToken(token)
 	return nil
@@ -73,7 +89,7 @@ func (c *Client) useTokenFile(path string) error {
 }
 
 func readSecretFile(path string) (string, error) {
-	b, err := os.ReadFile(path)
+	b, err := bounded.File(path, bounded.Secret)
 	if err != nil {
 		return "", err
 	}
@@ -81,7 +97,7 @@ func readSecretFile(path string) (string, error) {
 	if s == "" {
 		return "", fmt.Errorf("%s is empty", path)
 	}
-	return s, nil
+	return s, credential.Check("the file "+path, s, credential.Token)
 }
 
 // mount is where the auth method is, without "auth/".
@@ -103,8 +119,11 @@ func (a Auth) method() (api.AuthMethod, error) {
 		if err := a.wholeAppRole(); err != nil {
 			return nil, err
 		}
-		id := &approle.SecretID{FromFile: a.SecretIDFile, FromEnv: a.SecretIDEnv}
-		return approle.NewAppRoleAuth(a.RoleID, id, approle.WithMountPath(a.mount()))
+		id, err := a.secretID()
+		if err != nil {
+			return nil, fmt.Errorf("reading the secret id: %w", err)
+		}
+		return approle.NewAppRoleAuth(a.RoleID, &approle.SecretID{FromString: id}, approle.WithMountPath(a.mount()))
 	case "jwt", "kubernetes":
 		token, err := a.jwt()
 		if err != nil {
@@ -121,10 +140,32 @@ func (a Auth) wholeAppRole() error {
 	switch {
 	case a.RoleID == "":
 		return errors.New("there is no role_id in the auth block: set it to what `vault read auth/" + a.mount() + "/role/NAME/role-id` says")
+	case credential.Fault(a.RoleID, credential.Token) != "":
+		return credential.Check("role_id in the auth block", a.RoleID, credential.Token)
 	case a.SecretIDFile == "" && a.SecretIDEnv == "":
 		return errors.New("there is no secret id: set secret_id_file or secret_id_env in the auth block to where it is found")
 	}
 	return nil
+}
+
+// secretID is AppRole's.
+func (a Auth) secretID() (string, error) {
+	if a.SecretIDFile != "" {
+		return readSecretFile(a.SecretIDFile)
+	}
+	id := os.Getenv(a.SecretIDEnv)
+	return id, credential.Check("the environment variable "+a.SecretIDEnv+", which secret_id_env names,", id, credential.Token)
+}
+
+// isWrapped tells whether the secret id that is there looks like one of Vault's
+// tokens, as a response-wrapping token does:
+// https://developer.hashicorp.com/vault/docs/concepts/tokens#token-prefixes
+func (a Auth) isWrapped() bool {
+	if a.Method != "approle" {
+		return false
+	}
+	id, err := a.secretID()
+	return err == nil && (strings.HasPrefix(id, "hvs.") || strings.HasPrefix(id, "s.") || strings.HasPrefix(id, "hvb.") || strings.HasPrefix(id, "b."))
 }
 
 // serviceAccountToken is where a pod finds its service account's.
@@ -140,7 +181,7 @@ func (a Auth) jwt() (string, error) {
 		if token == "" {
 			return "", fmt.Errorf("the environment variable %s, which jwt_env names, is empty", a.JWTEnv)
 		}
-		return token, nil
+		return token, credential.Check("the environment variable "+a.JWTEnv, token, credential.Token)
 	case a.Method == "kubernetes":
 		return readSecretFile(serviceAccountToken)
 	}
@@ -201,6 +242,8 @@ func (c *Client) refusedLogin(err error, method api.AuthMethod) error {
 		e.advice = a.denied()
 	case isJWT:
 		e.advice = "the token was refused: see what the role is bound to (`vault read auth/" + a.mount() + "/role/" + a.Role + "`)"
+	case a.isWrapped():
+		e.advice = "what was sent as the secret id looks like a Vault token: where it is a wrapping token (vault write -wrap-ttl=...), write what `vault unwrap -field=secret_id` makes of it into the file instead"
 	default:
 		e.advice = "the credential was refused: see that it is the right one and not used up, and what the auth method's role is bound to"
 	}

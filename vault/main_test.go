@@ -27,14 +27,8 @@ func newClient(t testing.TB, v *lab.Vault, token string) *Client {
 // limited is a client whose token has one policy.
 func limited(t testing.TB, v *lab.Vault, name, rules string) *Client {
 	t.Helper()
-	if err := v.WritePolicy(t.Context(), name, rules); err != nil {
-		t.Fatal(err)
-	}
-	token, err := v.NewToken(t.Context(), "1h", name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newClient(t, v, token)
+	labtest.NeedsPolicies(t, v)
+	return newClient(t, v, labtest.Token(t, v, name, rules))
 }
 
 // mustSay fails unless an error has all of the texts and no secret.

@@ -77,6 +77,14 @@ func (kv *KV) mountOf(ctx context.Context, path, doing string) (mount, error) {
 	if err := decode(secret, &body); err != nil {
 		return mount{}, unreadable(doing, err)
 	}
+	if secret == nil || body.Path == "" { // 404: no mount, or no such namespace
+		said := "there is nothing at " + path + "/"
+		if ns := kv.c.api.Namespace(); ns != "" {
+			said += " in the namespace " + ns + ", or there is no such namespace"
+		}
+		return mount{}, &Error{doing: doing, said: said, place: true,
+			advice: "see mount and namespace in certroll.hcl, and what `vault secrets list` shows"}
+	}
 	m := mount{path: strings.Trim(body.Path, "/")}
 	switch {
 	case body.Type != "kv" && body.Type != "generic":
@@ -93,7 +101,7 @@ func (kv *KV) mountOf(ctx context.Context, path, doing string) (mount, error) {
 // there is none and where the token may do nothing there.
 func (c *Client) noMount(err error, doing, path string) error {
 	e := c.explained(err, doing)
-	if e.place = !deadToken(err); e.place {
+	if e.place = !e.dead; e.place {
 		e.advice = "there is no such mount (vault secrets list), or the token's policies grant nothing below " + path + "/; see examples/vault-policies"
 	}
 	return e
@@ -130,8 +138,9 @@ func (kv *KV) Locate(ctx context.Context, path string) (at, rest string, err err
 }
 
 // Field reads one field of the secret at a path that begins with its mount, as
-// `vault kv get -field` takes it. The mount may be KV version 1 or 2.
-func (kv *KV) Field(ctx context.Context, path, field string) (string, error) {
+// `vault kv get -field` takes it. The mount may be KV version 1 or 2. refuse
+// looks at the secret's custom metadata first; nil: any secret is read.
+func (kv *KV) Field(ctx context.Context, path, field string, refuse func(custom map[string]string) error) (string, error) {
 	doing := "reading the field " + field + " of " + path
 	m, err := kv.mountOf(ctx, path, doing)
 	if err != nil {
@@ -141,7 +150,11 @@ func (kv *KV) Field(ctx context.Context, path, field string) (string, error) {
 	var data map[string]string
 	switch m.kv {
 	case 2:
-		data, _, err = kv.read(ctx, m.path, below, nil, doing)
+		var info versionInfo
+		data, info, err = kv.readInfo(ctx, m.path, below, nil, doing)
+		if err == nil && refuse != nil {
+			err = refuse(info.Custom)
+		}
 	case 1:
 		data, err = kv.readV1(ctx, m.path+"/"+below, doing)
 	default:

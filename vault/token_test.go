@@ -5,21 +5,21 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"certroll/examples/lab/labtest"
 )
 
 // TestTokenLease: a token that was given is looked up and renewed; one without
 // an end has none.
 func TestTokenLease(t *testing.T) {
 	v := server(t)
-	if err := v.WritePolicy(t.Context(), "certroll", readAll); err != nil {
-		t.Fatal(err)
-	}
+	policy := labtest.Policy(t, v, "certroll", readAll)
 	var given struct {
 		Auth struct {
 			Token string `json:"client_token"`
 		} `json:"auth"`
 	}
-	call(t, v, http.MethodPost, "auth/token/create", map[string]any{"policies": []string{"certroll"}, "ttl": "3s"}, &given)
+	call(t, v, http.MethodPost, "auth/token/create", map[string]any{"policies": []string{policy}, "ttl": "3s"}, &given)
 	keep := func(c *Client) (stop func()) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		kept := make(chan struct{})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -11,18 +12,54 @@ import (
 )
 
 func (a *app) acceptCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "accept COMMIT",
-		Short: "Accept a head whose history was rewritten",
+	var missing string
+	c := &cobra.Command{
+		Use:   "accept {COMMIT | -missing ID}",
+		Short: "Accept a rewritten history, or a change of much at once",
 		Long: `Accept that the head of the config repo does not descend from the revision that
 was in force, because its history was rewritten or went back. Writes an event to
 the ledger with who did so; run takes the head with its next pull, and plan and
 apply from then on. COMMIT is the head, its hash in full: a head that has moved
 on since you looked is not accepted. A signature that certroll.hcl demands is
-demanded of it too.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.accept(cmd.Context(), args[0]) },
+demanded of it too.
+
+With -missing it accepts what is held because too much of what is live would
+change at once: certificates that are gone from the config repo or from Vault,
+that would be reissued or would move. ID is in the plan, the event and the log,
+and stands for just these certificates and what would become of them: where that
+is other by now, nothing is accepted. It asks no Vault.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case (missing == "") == (len(args) == 0):
+				return errors.New("accept takes the hash of a commit, or -missing with the id of what is held")
+			case missing != "":
+				return a.acceptMissing(cmd.Context(), missing)
+			}
+			return a.accept(cmd.Context(), args[0])
+		},
 	}
+	c.Flags().StringVar(&missing, "missing", "", "accept what is held under this id")
+	return c
+}
+
+// acceptMissing is a person's consent to what the brake holds.
+func (a *app) acceptMissing(ctx context.Context, id string) error {
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	r, closeLedger, err := s.ledgerAlone()
+	if err != nil {
+		return err
+	}
+	defer closeLedger()
+	set, err := r.AcceptHeld(ctx, id, nil, a.person(), "what was held")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "Accepted %s: %s.\nrun does it with its next pull; apply from now on.\n", set.ID, set.Summary())
+	return nil
 }
 
 var fullHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
@@ -46,12 +83,11 @@ func (a *app) accept(ctx context.Context, commit string) error {
 	if rev.Commit != commit {
 		return fmt.Errorf("accepting %s: the head is %s now (%q by %s); look at that one, and accept it", commit, rev.Commit, rev.Subject, rev.Author)
 	}
-	ledger, err := s.writeLedger("")
+	r, closeLedger, err := s.ledgerAlone()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ledger.Close() }()
-	r := reconcile.New(&reconcile.Observer{}, nil, nil, ledger, noJournal{}, reconcile.Options{})
+	defer closeLedger()
 	if err := r.Accept(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, a.person()); err != nil {
 		return err
 	}

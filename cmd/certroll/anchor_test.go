@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/examples/lab/labtest"
 	"certroll/reconcile"
 )
 
@@ -75,6 +76,22 @@ func (w *world) elsewhere(name string) string {
 	return file
 }
 
+// hasNoAnchor: who may read the certificates' metadata alone has no anchor to
+// look at.
+func (w *world) hasNoAnchor() {
+	w.t.Helper()
+	labtest.NeedsPolicies(w.t, w.vault)
+	rules, err := os.ReadFile("../../examples/vault-policies/plan.hcl")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.token = newToken(w.t, w.vault, "plan-"+w.prefix, string(rules))
+	if said := w.certroll(0, "audit", "verify"); !strings.Contains(said, "The anchor in Vault was not looked at: ") || !strings.Contains(said, "permission denied") {
+		w.t.Errorf("audit verify:\n%s", said)
+	}
+	w.saysWith(exitUnseen, "audit verify -anchor", "looking at the anchor in Vault", "permission denied")
+}
+
 // TestRewrittenLedgerIsFound: the ledger is made anew by somebody who may push
 // there. A machine that never saw it finds out by the anchor in Vault, says so
 // in the ledger, and goes on.
@@ -86,21 +103,10 @@ func TestRewrittenLedgerIsFound(t *testing.T) {
 	if a := w.anchor(); a["head"] != head || a["events"] != "1" || a["line"] != "1" || !strings.HasPrefix(a["hash"], "sha256:") {
 		t.Fatalf("the anchor is %v, the head is %s", a, head)
 	}
-	if said := w.certroll(0, "audit", "verify"); !strings.Contains(said, "In order: 1 event in 1 file, 1 commit, head "+head+", held against its anchor in Vault.") {
+	if said := w.certroll(0, "audit", "verify"); !strings.Contains(said, "In order: 1 event in 1 file, 2 commits, head "+head+", held against its anchor in Vault.") {
 		t.Errorf("audit verify:\n%s", said)
 	}
-	// Who may read the certificates' metadata alone has no anchor to look at.
-	rules, err := os.ReadFile("../../examples/vault-policies/plan.hcl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	was := w.token
-	w.token = newToken(t, w.vault, "plan-"+w.prefix, string(rules))
-	if said := w.certroll(0, "audit", "verify"); !strings.Contains(said, "The anchor in Vault was not looked at: ") || !strings.Contains(said, "permission denied") {
-		t.Errorf("audit verify:\n%s", said)
-	}
-	w.says("audit verify -anchor", "looking at the anchor in Vault", "permission denied")
-	w.token = was
+	t.Run("by the policy for plan", func(t *testing.T) { w.as(t).hasNoAnchor() })
 
 	w.rewrite(`"detail":"`, `"detail":"by a friend: `)
 	fresh := w.elsewhere("fresh")
@@ -121,14 +127,20 @@ func TestRewrittenLedgerIsFound(t *testing.T) {
 	if e := w.rewinds(); len(e) != 1 || e[0].Severity != "page" || !strings.Contains(e[0].Message, head) {
 		t.Errorf("events: %+v", e)
 	}
-	if a := w.anchor(); a["head"] != w.git("rev-parse", "certroll/status") || a["events"] != "3" {
+	if a := w.anchor(); a["head"] != w.git("rev-parse", "certroll/status") || a["events"] != "4" { // with that of a machine that is new to it
 		t.Errorf("the anchor is %v", a)
 	}
 	w.certroll(0, "apply", "-auto-approve", "-config", w.elsewhere("fourth"))
 	if n := len(w.rewinds()); n != 1 {
 		t.Errorf("it is told %d times", n)
 	}
-	w.certroll(0, "audit", "verify", "-anchor", "-config", w.elsewhere("fifth"))
+	// The log itself says so, to a machine that never saw the lost head too, until a person accepts it.
+	fifth := w.elsewhere("fifth")
+	w.says("audit verify -anchor -config "+fifth, "the log says that the ledger was rewritten", "git push --force origin "+head+":refs/heads/certroll/status", "with 1 event", "Not in order: 1 finding")
+	w.says("audit accept "+strings.Repeat("0", 40), "no such head", "certroll audit verify")
+	w.certroll(0, "audit", "accept", head, "-config", fifth)
+	w.certroll(0, "audit", "verify", "-anchor", "-config", fifth)
+	w.certroll(0, "audit", "verify")
 }
 
 // TestRewoundMetric: the daemon tells of it, and issues all the same.

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +17,7 @@ import (
 	"certroll/gitsync"
 	"certroll/reconcile"
 	"certroll/spec"
+	"certroll/spec/redact"
 )
 
 // app is the program apart from the process around it.
@@ -31,10 +32,18 @@ type app struct {
 	noColor    bool
 	logLevel   string
 	leaseLog   *slog.Logger // that is told of the lease; nil: none
+	// places says why a path of Vault is certroll's own; "" where it is not. nil:
+	// not connected.
+	places func(ctx context.Context, path string) (why string, err error)
+	// redact knows every secret that a reference led to; logs and the ledger
+	// pass through it.
+	redact redact.Redactor
 
 	// patience are the waits between the tries within one attempt; nil: those
 	// of packages reconcile and acme.
 	patience []time.Duration
+	// atTerminal: whoever is asked is there, though in is no terminal; tests set it.
+	atTerminal bool
 	// leaseTTL is how long a lease outlives a reconciler that was killed; 0: a
 	// minute.
 	leaseTTL time.Duration
@@ -57,16 +66,16 @@ that mean more by it say so in their help.`,
 	}
 	root.SetVersionTemplate("certroll {{.Version}}\n")
 	root.SetIn(a.in)
-	root.SetOut(a.out)
+	root.SetOut(a.data())
 	root.SetErr(a.err)
 	f := root.PersistentFlags()
-	f.StringVar(&a.configFile, "config", a.getenv("CERTROLL_CONFIG"), "certroll's own settings (default certroll.hcl; env CERTROLL_CONFIG)")
+	f.StringVar(&a.configFile, "config", a.getenv("CERTROLL_CONFIG"), "certroll's own settings (default certroll.hcl, then /etc/certroll/certroll.hcl; env CERTROLL_CONFIG)")
 	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "no colours (env NO_COLOR)")
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
-	root.AddCommand(a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
+	root.AddCommand(a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(), a.probeCommand(),
 		a.acceptCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.notifyCommand(), a.versionCommand(), a.manCommand(),
-		dnsChildCommand(), notifyChildCommand())
+		a.notifyChildCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (%s -help lists those there are)", err, c.CommandPath())
 	})
@@ -98,6 +107,9 @@ func (a *app) configDirFlag(c *cobra.Command) {
 		"read the certificates from this directory instead of repo.url (env CERTROLL_CONFIG_DIR)")
 }
 
+// errShown says that certroll.hcl or the config repo has mistakes, which were shown.
+var errShown = errors.New("the files have mistakes")
+
 // settings loads certroll.hcl and shows what is wrong with it.
 func (a *app) settings() (*settings, error) {
 	s, files, diags, err := loadSettings(a.configFile)
@@ -106,7 +118,7 @@ func (a *app) settings() (*settings, error) {
 	}
 	if diags.HasErrors() {
 		view.Diagnostics(a.err, a.palette(), files, diags)
-		return nil, exitCode(exitError)
+		return nil, errShown
 	}
 	if a.logLevel != "" {
 		s.Log.Level = a.logLevel
@@ -114,19 +126,28 @@ func (a *app) settings() (*settings, error) {
 	return s, nil
 }
 
-// decode turns the files of a revision into a spec, and shows what was found.
-func (a *app) decode(s *settings, files []gitsync.File, show func(io.Writer, view.Palette, []spec.File, hcl.Diagnostics)) (*spec.Spec, error) {
-	desired, all, diags := decodeFiles(s, files)
+// decode turns the head of the config repo into a spec, and shows what was found.
+func (a *app) decode(ctx context.Context, s *settings, rev *gitsync.Revision, show func(io.Writer, view.Palette, []spec.File, hcl.Diagnostics)) (*spec.Spec, error) {
+	desired, all, diags := a.decodeHead(ctx, s, rev)
 	show(a.err, a.palette(), all, diags)
 	if diags.HasErrors() {
-		return nil, exitCode(exitError)
+		return nil, errShown
 	}
+	withUnread(desired, rev)
 	return desired, nil
 }
 
-func decodeFiles(s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+// decodeFiles decodes a revision, for as long as certroll.hcl lets that take.
+func decodeFiles(ctx context.Context, s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	return decodeWith(ctx, s, files, false)
+}
+
+func decodeWith(ctx context.Context, s *settings, files []gitsync.File, inForce bool) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	ctx, cancel := context.WithTimeout(ctx, s.decodeTimeout)
+	defer cancel()
 	in, trust := specFiles(files), s.trust()
-	desired, diags := spec.Decode(in, trust)
+	trust.InForce = inForce
+	desired, diags := spec.Decode(ctx, in, trust)
 	return desired, slices.Concat(in, trust.Files), diags
 }
 
@@ -143,15 +164,6 @@ func (a *app) palette() view.Palette {
 	return view.Palette{On: !a.noColor && isTerminal(a.out)}
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
 // begin loads the settings and makes the logger that they ask for.
 func (a *app) begin() (*settings, *slog.Logger, error) {
 	s, err := a.settings()
@@ -159,10 +171,11 @@ func (a *app) begin() (*settings, *slog.Logger, error) {
 		return nil, nil, err
 	}
 	log, err := a.logger(s)
+	s.log = log
 	return s, log, err
 }
 
-func (a *app) logger(s *settings) (*slog.Logger, error) { return s.Log.logger(a.err) }
+func (a *app) logger(s *settings) (*slog.Logger, error) { return s.Log.logger(a.redact.Writer(a.err)) }
 
 // revision reads the config repo: a plain directory where one is given, else
 // the branch, whose head must follow on what the ledger says was taken last.

@@ -12,11 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/view"
-	"certroll/reconcile/acme"
+	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 func (a *app) applyCommand() *cobra.Command {
-	var auto, asJSON bool
+	var o applyOptions
 	c := &cobra.Command{
 		Use:   "apply [FILE]",
 		Short: "Do what the plan says",
@@ -28,38 +29,75 @@ stopped. A second Ctrl-C ends it as it is, which the next run makes up for too.
 
 FILE is of plan -out. Exactly its actions are done, without a question; where
 the head of the config repo is another one now, or what is in Vault is, nothing
-is done, and it says what moved.`,
+is done, and it says what moved.
+
+What would change too much of what is live at once is held until a person says
+that it is meant: by yes to the question, by FILE, by -accept-removals, or by
+certroll accept -missing. -auto-approve alone says nothing of it: the rest is done,
+and the exit code is 1.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				return a.applyFile(cmd.Context(), args[0], asJSON)
+				return a.applyFile(cmd.Context(), args[0], o.json)
 			}
-			return a.apply(cmd.Context(), auto, asJSON)
+			return a.apply(cmd.Context(), o)
 		},
 	}
 	a.configDirFlag(c)
-	c.Flags().BoolVar(&auto, "auto-approve", false, "do not ask")
-	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON; needs -auto-approve or FILE")
+	c.Flags().BoolVar(&o.auto, "auto-approve", false, "do not ask")
+	c.Flags().BoolVar(&o.json, "json", false, "print the result as JSON; needs -auto-approve or FILE")
+	c.Flags().IntVar(&o.removals, "accept-removals", 0, "do also what is held because much would change at once, where it is at most this many certificates")
 	return c
 }
 
-func (a *app) apply(ctx context.Context, auto, asJSON bool) error {
-	if asJSON && !auto {
+// applyOptions are the flags of the command apply.
+type applyOptions struct {
+	auto, json bool
+	removals   int
+}
+
+func (a *app) apply(ctx context.Context, o applyOptions) error {
+	if o.json && !o.auto {
 		return fmt.Errorf("apply -json asks nothing: give -auto-approve with it")
 	}
-	p, err := a.plan(ctx, planInput{writing: true, progress: a.progress(asJSON)})
+	p, err := a.plan(ctx, planInput{writing: true, progress: a.progress(o.json)})
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	if !asJSON {
+	if !o.json {
 		view.WritePlan(a.out, a.palette(), p.dto)
 	}
-	if p.dto.Changes() > 0 && !auto && !a.approved(ctx) {
-		fmt.Fprintln(a.out, "Nothing was done.")
-		return exitCode(exitError)
+	held := reconcile.MassHold(p.actions)
+	how := ""
+	if held != nil && o.removals >= len(held.Certificates) {
+		how = fmt.Sprintf("by apply -accept-removals %d", o.removals)
 	}
-	return a.carryOut(ctx, p, asJSON)
+	if !o.auto && (p.dto.Changes() > 0 || held != nil) {
+		if !a.approved(ctx, held) {
+			fmt.Fprintln(a.out, "Nothing was done.")
+			return exitCode(exitError)
+		}
+		how = "by yes to apply"
+	}
+	if held != nil && how != "" {
+		if err := a.release(ctx, p, held, how); err != nil {
+			return err
+		}
+	}
+	return a.carryOut(ctx, p, o.json)
+}
+
+// release writes a person's consent to what is held into the ledger, and plans again.
+func (a *app) release(ctx context.Context, p *proposal, held *reconcile.HeldSet, how string) error {
+	set, err := p.reconciler.AcceptHeld(ctx, held.ID, held, a.person(), how)
+	if err != nil {
+		return err
+	}
+	p.observed.Accept(set)
+	p.actions = reconcile.Plan(p.desired, p.observed, p.now)
+	p.dto = view.NewPlan(p.revision.Commit, p.dto.Time, p.actions, p.dto.Warnings)
+	return nil
 }
 
 // applyFile does what a plan that was kept says, and nothing else.
@@ -73,6 +111,15 @@ func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
 		return err
 	}
 	defer p.Close()
+	if held := reconcile.MassHold(p.actions); held != nil && reconcile.Consents(f.Actions, held) {
+		// Only where all else is as it was planned: the consent is to the whole file.
+		if err := f.agrees(p, held); err != nil {
+			return err
+		}
+		if err := a.release(ctx, p, held, "by a plan file of "+f.Time.UTC().Format(time.RFC3339)); err != nil {
+			return err
+		}
+	}
 	if p.actions, err = f.pick(p); err != nil {
 		return err
 	}
@@ -90,7 +137,7 @@ func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 	a.notifyOnce(ctx, p)
 	result := view.NewResult(p.dto, report)
 	if asJSON {
-		if jsonErr := view.JSON(a.out, result); jsonErr != nil {
+		if jsonErr := view.JSON(a.data(), result); jsonErr != nil {
 			return jsonErr
 		}
 	} else {
@@ -99,9 +146,20 @@ func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	left := report.Failed() + report.Interrupted + report.Held
+	if report.Disk != nil && report.Untold() == 0 {
+		fmt.Fprintf(a.err, "Warning: %s\n", text.Lines(fmt.Sprintf("the state directory cannot be written: %s. All that happened is in the ledger", report.Disk)))
+	}
+	left := report.Failed() + report.Interrupted + report.Held + report.Untold()
 	if p.exact {
 		left += report.Overtaken // somebody was quicker between the look and the lease
+	}
+	if held := reconcile.MassHold(p.actions); held != nil {
+		fmt.Fprintf(a.err, "%s\n", text.Lines(fmt.Sprintf("Held: %s. Look whether that is meant, then run: certroll accept -missing %s (or apply -accept-removals %d)",
+			held.Summary(), held.ID, len(held.Certificates))))
+		left++
+	}
+	if err := notReadErrors(reconcile.NotRead(p.actions)); err != nil {
+		return err
 	}
 	if left > 0 {
 		return exitCode(exitError)
@@ -109,12 +167,19 @@ func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 	return nil
 }
 
-// approved asks. Whoever ends the program instead has not said yes.
-func (a *app) approved(ctx context.Context) bool {
+// maxLine bounds what somebody may type, or a pipe may say.
+const maxLine = 4 << 10
+
+// approved asks, also for consent to what is held. Whoever ends the program instead
+// has not said yes.
+func (a *app) approved(ctx context.Context, held *reconcile.HeldSet) bool {
+	if held != nil {
+		fmt.Fprintf(a.out, "\nYes also accepts what is held: %s.", text.Lines(held.Summary()))
+	}
 	fmt.Fprint(a.out, "\nIs that to be done? Only \"yes\" does it: ")
 	said := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(a.in).ReadString('\n')
+		line, _ := bufio.NewReader(io.LimitReader(a.in, maxLine)).ReadString('\n')
 		said <- line
 	}()
 	var line string
@@ -139,17 +204,5 @@ func (a *app) progressTo(w io.Writer, quiet bool) func(string, string, string) {
 		mu.Lock()
 		defer mu.Unlock()
 		view.WriteProgress(w, a.palette(), time.Since(start), certificate, step, detail)
-	}
-}
-
-func dnsChildCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    "dns-child",
-		Hidden: true,
-		Short:  "Serve one DNS account's provider over standard input and output",
-		Args:   cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return acme.ServeChild(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
-		},
 	}
 }

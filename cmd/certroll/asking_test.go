@@ -122,5 +122,7 @@ func TestRewrittenBesideRun(t *testing.T) {
 	if e := rewound(); len(e) != 1 {
 		t.Errorf("it is told again: %+v", e)
 	}
+	w.says("audit verify", seen, "certroll audit accept "+seen)
+	w.certroll(0, "audit", "accept", seen)
 	w.certroll(0, "audit", "verify")
 }

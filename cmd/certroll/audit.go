@@ -41,7 +41,7 @@ leaves those that fit; -status error stands for failure and denied.`,
 				return err
 			}
 			if asJSON {
-				return view.JSON(a.out, view.NewAudit(events))
+				return view.JSON(a.data(), view.NewAudit(events))
 			}
 			view.WriteAudit(a.out, a.palette(), events)
 			return nil
@@ -56,7 +56,7 @@ leaves those that fit; -status error stands for failure and denied.`,
 	f.StringVar(&q.Severity, "severity", "", "of this severity: page")
 	f.StringVar(&since, "since", "", "not before that long ago (24h, 7d), or a date")
 	f.BoolVar(&asJSON, "json", false, "print the events as JSON (schema in docs/asking.md)")
-	c.AddCommand(a.auditVerifyCommand())
+	c.AddCommand(a.auditVerifyCommand(), a.auditAcceptCommand())
 	return c
 }
 
@@ -75,9 +75,12 @@ against what the reconciler anchored there at each push. Without it, whoever may
 push can make the whole ledger anew; -anchor makes it an error where that could
 not be looked at.
 
-Exits 0 where all is in order, 1 with what was found.`,
+A ledger that was rewritten, moved back or deleted stays a finding, with the commit
+to push back, until a person says by audit accept that the loss is to stay.
+
+Exits 0 where all is in order, 1 with what was found, 3 where it could not look.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.verifyAudit(cmd.Context(), asJSON, anchored) },
+		RunE: looking(func(cmd *cobra.Command, _ []string) error { return a.verifyAudit(cmd.Context(), asJSON, anchored) }),
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON (schema in docs/asking.md)")
 	c.Flags().BoolVar(&anchored, "anchor", false, "fail where the anchor in Vault cannot be looked at")
@@ -94,7 +97,8 @@ func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 		return err
 	}
 	defer func() { _ = ledger.Close() }()
-	if _, _, err := ledger.Snapshot(ctx); err != nil {
+	tree, _, err := ledger.Snapshot(ctx)
+	if err != nil {
 		return err
 	}
 	// Where the ledger is a directory of a branch that people work on too,
@@ -104,17 +108,20 @@ func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 		return err
 	}
 	found, anchor := a.verifyAnchor(ctx, s, ledger)
+	told, accepted := s.lostHeads(tree)
 	if old, now, ok := ledger.Rewound(); ok {
-		trail.Findings = append(trail.Findings, reconcile.Rewound(old, now))
+		if !accepted[old] && !told.names(old) {
+			trail.Findings = append(trail.Findings, reconcile.Rewound(old, now))
+		}
 		found = reconcile.WithoutLost(found)
 	}
-	trail.Findings = append(trail.Findings, found...)
+	trail.Findings = append(append(trail.Findings, found...), told.breaches(s)...)
 	if anchored && anchor.Unseen != "" {
 		return fmt.Errorf("looking at the anchor in Vault: %s", anchor.Unseen)
 	}
 	dto := view.NewVerified(trail, anchor)
 	if asJSON {
-		err = view.JSON(a.out, dto)
+		err = view.JSON(a.data(), dto)
 	} else {
 		view.WriteVerified(a.out, a.palette(), dto)
 	}

@@ -29,7 +29,10 @@ const (
 // examples/vault-policies/consumer.hcl alone.
 func TestConsumers(t *testing.T) {
 	t.Parallel()
-	w := newLab(t).fresh(t, map[string]string{"certs.hcl": twoCertificates + `
+	labtest.Needs(t, "vault", "nginx", "haproxy", "consul-template")
+	l := newLab(t)
+	labtest.NeedsPolicies(t, l.vault)
+	w := l.fresh(t, map[string]string{"certs.hcl": twoCertificates + `
 certificate "web" {
   domains = ["web.lab.test"]
   issuer  = issuer.pebble

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,12 @@ import (
 // answers to, which Pebble's own does not.
 func (w *world) identify(identity string) {
 	w.t.Helper()
+	w.saysOfItself(func(meta map[string]any) { meta["caaIdentities"] = []string{identity} })
+}
+
+// saysOfItself puts a directory before Pebble's whose meta is another one.
+func (w *world) saysOfItself(change func(meta map[string]any)) {
+	w.t.Helper()
 	resp, err := w.pebble.Client().Get(w.pebble.Directory)
 	if err != nil {
 		w.t.Fatal(err)
@@ -28,7 +35,7 @@ func (w *world) identify(identity string) {
 	if err != nil || json.Unmarshal(body, &directory) != nil {
 		w.t.Fatalf("Pebble's directory is %s (%v)", body, err)
 	}
-	directory["meta"].(map[string]any)["caaIdentities"] = []string{identity}
+	change(directory["meta"].(map[string]any))
 	s := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(rw).Encode(directory)
 	}))
@@ -54,11 +61,26 @@ func (w *world) found(code int, args ...string) view.Examination {
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	rules, err := os.ReadFile("../../examples/vault-policies/doctor.hcl")
-	if err != nil {
-		t.Fatal(err)
+	var rules []string
+	for _, name := range []string{"doctor", "apply"} {
+		text, err := os.ReadFile("../../examples/vault-policies/" + name + ".hcl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules = append(rules, string(text))
 	}
-	token := newToken(t, l.vault, "doctor", string(rules))
+	token := newToken(t, l.vault, "apply", rules[1])
+
+	t.Run("by its own policy", func(t *testing.T) {
+		labtest.NeedsPolicies(t, l.vault)
+		w := l.fresh(t, map[string]string{"certs.hcl": oneCertificate})
+		w.token = newToken(t, l.vault, "doctor", rules[0])
+		w.settings("")
+		out := w.certroll(0, "doctor")
+		if !strings.Contains(out, "not the token that applies") || !strings.Contains(out, "1 canary tried: 0 errors, 1 warning.") {
+			t.Errorf("it says:\n%s", out)
+		}
+	})
 
 	t.Run("fine", func(t *testing.T) {
 		w := l.fresh(t, map[string]string{"certs.hcl": oneCertificate})
@@ -77,20 +99,21 @@ func TestDoctor(t *testing.T) {
 		if x := w.found(0, "-no-canary"); x.Canaries != 0 || x.Certificates != 1 || x.Schema != view.ExaminationSchema || len(x.Findings) != 0 {
 			t.Errorf("found %+v", x)
 		}
-		w.says("doctor nobody", `"nobody"`, "declares no certificate of this name")
+		w.saysWith(exitUnseen, "doctor nobody", `"nobody"`, "declares no certificate of this name")
 	})
 
 	t.Run("a rotated key", func(t *testing.T) {
-		bind := labtest.BIND(t, zone)
+		server := newFailingDNS(t)
 		w := l.fresh(t, map[string]string{"certs.hcl": oneCertificate + strings.ReplaceAll(oneCertificate, "api", "web")})
 		w.token = token
-		w.nameserver = nameserver{bind.Addr, bind.KeyName, "d3Jvbmcta2V5LXdyb25nLWtleQ==", bind.Algorithm}
+		w.nameserver = server.nameserver
+		w.nameserver.secret = "d3Jvbmcta2V5LXdyb25nLWtleQ=="
 		w.settings("")
 		w.says("doctor", "Error: dns.lab (dns_unauthorized)", "BADSIG", "see that the account's credentials are current", "touches 2 certificates: api, web", "1 error, 0 warnings")
 		w.certroll(0, "doctor", "-no-canary")
-		w.nameserver.secret = bind.Secret
+		w.nameserver.secret = server.secret
 		w.certroll(0, "doctor")
-		if left, err := bind.Challenges(t.Context()); err != nil || len(left) != 0 {
+		if left, err := server.challenges(); err != nil || len(left) != 0 {
 			t.Errorf("canaries are left at %v (%v)", left, err)
 		}
 	})
@@ -128,6 +151,17 @@ func TestDoctor(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.certroll(0, "doctor")
+	})
+
+	t.Run("directory", func(t *testing.T) {
+		w := l.fresh(t, map[string]string{"certs.hcl": strings.ReplaceAll(oneCertificate+strings.ReplaceAll(oneCertificate, "api", "web"), "issuer.pebble", "issuer.short")})
+		w.saysOfItself(func(meta map[string]any) { meta["profiles"] = map[string]string{"long": "for long"} })
+		w.settings(fmt.Sprintf("issuer \"short\" {\n  directory               = %q\n  profile                 = \"default\"\n"+
+			"  terms_of_service_agreed = true\n  ca_bundle               = <<-PEM\n%s\n  PEM\n}\n", w.directory, w.caBundle))
+		w.says("doctor", "Error: profile of issuer.short (config)", `does not offer profile = "default"; it offers "long"`, "touches 2 certificates: api, web")
+		if refs := w.git("for-each-ref"); strings.Contains(refs, "certroll/status") {
+			t.Errorf("it wrote a ledger: %s", refs)
+		}
 	})
 
 	t.Run("delegation", func(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/spec"
+	"certroll/spec/text"
 )
 
 // editFlags are those of the commands that change the config repo. Git is the
@@ -78,7 +79,7 @@ func (a *app) revise(ctx context.Context, s *settings, f *editFlags, c change) e
 	case f.print:
 		return a.printPatch(ctx, s, c)
 	case a.configDir != "":
-		return a.editDirectory(s, c)
+		return a.editDirectory(ctx, s, c)
 	}
 	if s.Verify != nil && f.branch == "" {
 		return errors.New("certroll.hcl takes only signed commits, and certroll signs none: it would hold this one back. Give -branch, and have the pull request merged by somebody who signs; or give -print, and commit the patch yourself")
@@ -98,7 +99,7 @@ func (a *app) revise(ctx context.Context, s *settings, f *editFlags, c change) e
 	done, err := gitsync.Revise(ctx, gitsync.ReviseOptions{
 		URL: s.Repo.URL, Ref: s.Repo.Ref, NewBranch: f.branch, Directory: s.Repo.Directory, Auth: auth, AuthorName: name, AuthorEmail: email,
 	}, subject+"\n\n"+c.trailers(f.reason), func(files []gitsync.File) (map[string][]byte, error) {
-		changed, err := a.edited(s, files, c)
+		changed, err := a.edited(ctx, s, files, c)
 		byPath := make(map[string][]byte, len(changed))
 		for _, file := range changed {
 			byPath[file.Path] = file.Bytes
@@ -113,9 +114,11 @@ func (a *app) revise(ctx context.Context, s *settings, f *editFlags, c change) e
 }
 
 // edited gives the files that a change is made in, as they are after it.
-func (a *app) edited(s *settings, files []gitsync.File, c change) ([]spec.File, error) {
+func (a *app) edited(ctx context.Context, s *settings, files []gitsync.File, c change) ([]spec.File, error) {
 	in, trust := specFiles(files), s.trust()
-	e, diags := spec.NewEditor(in, trust)
+	ctx, cancel := context.WithTimeout(ctx, s.decodeTimeout)
+	defer cancel()
+	e, diags := spec.NewEditor(ctx, in, trust)
 	if e == nil {
 		view.Diagnostics(a.err, a.palette(), slices.Concat(in, trust.Files), diags)
 		return nil, errors.New("the config repo has mistakes, so nothing was changed: mend them first")
@@ -138,14 +141,14 @@ func (a *app) printPatch(ctx context.Context, s *settings, c change) error {
 		below = fromHere(a.configDir)
 		rev.Files = withoutSettings(rev.Files, s)
 	}
-	changed, err := a.edited(s, rev.Files, c)
+	changed, err := a.edited(ctx, s, rev.Files, c)
 	if err != nil {
 		return err
 	}
 	for _, f := range changed {
 		i := slices.IndexFunc(rev.Files, func(old gitsync.File) bool { return old.Path == f.Path })
 		name := strings.TrimPrefix(path.Join("/", below, f.Path), "/")
-		if _, err := a.out.Write(patchOf(name, rev.Files[i].Bytes, f.Bytes)); err != nil {
+		if err := a.content(patchOf(name, rev.Files[i].Bytes, f.Bytes)); err != nil {
 			return err
 		}
 	}
@@ -178,12 +181,12 @@ func fromHere(dir string) string {
 }
 
 // editDirectory makes a change in the files of -config-dir.
-func (a *app) editDirectory(s *settings, c change) error {
+func (a *app) editDirectory(ctx context.Context, s *settings, c change) error {
 	rev, err := gitsync.ReadDir(a.configDir)
 	if err != nil {
 		return err
 	}
-	changed, err := a.edited(s, withoutSettings(rev.Files, s), c)
+	changed, err := a.edited(ctx, s, withoutSettings(rev.Files, s), c)
 	if err != nil {
 		return err
 	}
@@ -212,7 +215,7 @@ func (c change) subject(reason string) string {
 	if len(reason) > maxSubject {
 		reason = strings.ToValidUTF8(reason[:maxSubject], "") + "..."
 	}
-	return strings.ToUpper(c.verb[:1]) + c.verb[1:] + " " + what + ": " + reason
+	return strings.ToUpper(c.verb[:1]) + c.verb[1:] + " " + what + ": " + text.Line(reason)
 }
 
 // trailers are those of the ledger's commits, as far as they are known.
@@ -222,7 +225,7 @@ func (c change) trailers(reason string) string {
 	for _, name := range c.names[:min(len(c.names), maxTrailers)] {
 		fmt.Fprintf(&b, "Certificate: %s\n", name)
 	}
-	fmt.Fprintf(&b, "Reason: %s\n", reason)
+	fmt.Fprintf(&b, "Reason: %s\n", text.Line(reason))
 	return b.String()
 }
 

@@ -22,7 +22,13 @@ certificate "api" {
 // says runs certroll, which must fail and say all of it.
 func (w *world) says(args string, texts ...string) string {
 	w.t.Helper()
-	out := w.certroll(1, strings.Fields(args)...)
+	return w.saysWith(exitError, args, texts...)
+}
+
+// saysWith is says with another exit code.
+func (w *world) saysWith(code int, args string, texts ...string) string {
+	w.t.Helper()
+	out := w.certroll(code, strings.Fields(args)...)
 	flat := strings.Join(strings.Fields(out), " ") // lines are wrapped
 	for _, text := range texts {
 		if !strings.Contains(flat, text) {
@@ -39,12 +45,14 @@ func TestVaultErrors(t *testing.T) {
 	world := func(t *testing.T) *world { return l.fresh(t, map[string]string{"certs.hcl": oneCertificate}) }
 
 	t.Run("a token without a policy", func(t *testing.T) {
+		labtest.NeedsPolicies(t, l.vault)
 		w := world(t)
 		w.settings("")
 		w.token = newToken(t, l.vault, "nothing", `path "sys/none" { capabilities = ["read"] }`)
 		w.says("plan", "looking at the mount secret/", "403", "policies grant nothing below secret/")
 	})
 	t.Run("a token that may plan", func(t *testing.T) {
+		labtest.NeedsPolicies(t, l.vault)
 		w := world(t)
 		w.settings("")
 		rules, err := os.ReadFile("../../examples/vault-policies/plan.hcl")
@@ -103,14 +111,7 @@ func TestVaultErrors(t *testing.T) {
 
 func newToken(t testing.TB, v *lab.Vault, name, rules string) string {
 	t.Helper()
-	if err := v.WritePolicy(t.Context(), name, rules); err != nil {
-		t.Fatal(err)
-	}
-	token, err := v.NewToken(t.Context(), "1h", name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+	return labtest.Token(t, v, name, rules)
 }
 
 // TestCAUnreachable: it is an event, a record and a hold, and not tried again
@@ -137,15 +138,16 @@ func TestCAUnreachable(t *testing.T) {
 	w.says("status api", "failing", "ca_unavailable", "waits until")
 }
 
-// TestWrongTSIGKey: BIND's own word reaches the person, the secret does not.
+// TestWrongTSIGKey: the server's own word reaches the person, the secret does not.
 func TestWrongTSIGKey(t *testing.T) {
 	t.Parallel()
-	bind := labtest.BIND(t, zone)
+	server := newFailingDNS(t)
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
-	w.nameserver = nameserver{bind.Addr, bind.KeyName, "d3Jvbmcta2V5LXdyb25nLWtleQ==", bind.Algorithm}
+	w.nameserver = server.nameserver
+	w.nameserver.secret = "d3Jvbmcta2V5LXdyb25nLWtleQ=="
 	w.settings("")
 	w.says("apply -auto-approve", "failed (dns_unauthorized)", "lab", "BADSIG")
-	w.nameserver.secret = bind.Secret
+	w.nameserver.secret = server.secret
 	w.nameserver.key = "other-key."
 	w.settings("")
 	w.says("apply -auto-approve", "failed (dns_unauthorized)", "BADKEY") // another setting ends the hold
@@ -199,17 +201,31 @@ func TestGitErrors(t *testing.T) {
 	t.Run("push refused", func(t *testing.T) {
 		w := world(t)
 		hook := filepath.Join(w.repo, "hooks", "pre-receive")
-		if err := os.WriteFile(hook, []byte("#!/bin/sh\necho 'the branch certroll/status is protected' >&2\nexit 1\n"), 0o755); err != nil {
-			t.Fatal(err)
+		protect := func() {
+			t.Helper()
+			if err := os.WriteFile(hook, []byte("#!/bin/sh\necho 'the branch certroll/status is protected' >&2\nexit 1\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
 		}
+		protect()
 		w.settings("")
-		w.says("apply -auto-approve", "writing the ledger", "the branch certroll/status is protected", "safe in the journal")
-		w.checkPair("tls/api", "api.lab.test")
+		// A machine that has never written the ledger orders nothing.
+		w.says("apply -auto-approve", "nothing was ordered", "writing the ledger", "the branch certroll/status is protected")
 		if err := os.Remove(hook); err != nil {
 			t.Fatal(err)
 		}
 		w.certroll(0, "apply", "-auto-approve")
-		if e := w.events(); len(e) != 1 || e[0].Status != "success" || e[0].Operation != "issue" {
+		w.checkPair("tls/api", "api.lab.test")
+		// One that has goes on, and tells later.
+		w.push(map[string]string{"more.hcl": strings.ReplaceAll(oneCertificate, "api", "more")}, "Declare another")
+		protect()
+		w.says("apply -auto-approve", "writing the ledger", "the branch certroll/status is protected", "safe in the journal")
+		w.checkPair("tls/more", "more.lab.test")
+		if err := os.Remove(hook); err != nil {
+			t.Fatal(err)
+		}
+		w.certroll(0, "apply", "-auto-approve")
+		if e := w.events(); len(e) != 2 || e[1].Status != "success" || e[1].Operation != "issue" {
 			t.Errorf("events: %+v", e)
 		}
 		w.noPending()

@@ -22,8 +22,15 @@ var examples = map[string][]string{
 	"explain":  {"certroll explain api"},
 	"fmt":      {"certroll fmt certs", "certroll fmt -check certs"},
 	"import":   {"certroll import certbot /etc/letsencrypt", "certroll import vault secret/web/*"},
-	"notify":   {"certroll notify test"},
-	"plan":     {"certroll plan", "certroll plan -base main -offline -markdown", "certroll plan -detailed-exitcode"},
+	"init": {
+		"certroll init",
+		"certroll init -repo-url https://github.com/example/certificates.git -git-token-file git-token -vault-address https://vault.example.com:8200 -setup-vault -ca letsencrypt -agree-tos -dns cloudflare -domain app.example.com",
+	},
+	"notify": {"certroll notify test"},
+	"plan": {
+		"certroll plan", "certroll plan -config-dir certs -base origin/main", "certroll plan -ref add-api -base main",
+		"certroll plan -config-dir certs -base origin/main -offline -markdown", "certroll plan -detailed-exitcode",
+	},
 	"probe":    {"certroll probe", "certroll probe api -json"},
 	"retry":    {`certroll retry api -reason "the token was replaced"`},
 	"rotate":   {`certroll rotate api -reason "a laptop was lost" -revoke -code keyCompromise -force`},

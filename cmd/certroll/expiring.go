@@ -22,12 +22,13 @@ func (a *app) expiringCommand() *cobra.Command {
 and for each whether it is renewed by itself, when, and what keeps it from it.
 Reads the ledger only.
 
-Exits 1 where one of them is failing, overdue or unmanaged, and 0 otherwise: one
+Exits 1 where one of them is failing, overdue or unmanaged, 3 where the ledger cannot
+be read, and 0 otherwise: one
 that expires and will be renewed by itself is in order, as those are that live
 no longer than that. Overdue is one whose time to renew has passed by a tenth of
 what there is until it expires, and an hour at least, without a try.`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: looking(func(cmd *cobra.Command, args []string) error {
 			days, err := parseDays(args)
 			if err != nil {
 				return err
@@ -38,7 +39,7 @@ what there is until it expires, and an hour at least, without a try.`,
 			}
 			dto := view.NewExpiring(records, days, time.Now())
 			if asJSON {
-				err = view.JSON(a.out, dto)
+				err = view.JSON(a.data(), dto)
 			} else {
 				view.WriteExpiring(a.out, a.palette(), dto)
 			}
@@ -46,7 +47,7 @@ what there is until it expires, and an hour at least, without a try.`,
 				return exitCode(exitError)
 			}
 			return err
-		},
+		}),
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON (schema in docs/asking.md)")
 	return c

@@ -42,7 +42,7 @@ func (a *app) explain(ctx context.Context, name string, asJSON bool) error {
 	verdicts, _ := reconcile.Explain(p.desired, p.observed, p.now, name)
 	dto := view.NewExplanation(p.revision.Commit, p.now, verdicts, p.actions[i])
 	if asJSON {
-		return view.JSON(a.out, dto)
+		return view.JSON(a.data(), dto)
 	}
 	view.WriteExplanation(a.out, a.palette(), dto)
 	return nil

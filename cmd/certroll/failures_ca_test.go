@@ -96,7 +96,7 @@ func rateLimited(t *testing.T, l *world) {
 	ends := make(chan time.Time, 1)
 	f.breaks(at(newOrder, func(rw http.ResponseWriter, req *http.Request) {
 		f.mend()
-		at := time.Now().Add(6 * time.Second).Truncate(time.Second)
+		at := time.Now().Add(69 * time.Second).Truncate(time.Second) // longer than the first step, with its jitter
 		ends <- at
 		problem(http.StatusTooManyRequests, "rateLimited", words, "Retry-After", at.UTC().Format(http.TimeFormat))(rw, req)
 	}))

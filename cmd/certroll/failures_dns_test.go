@@ -19,19 +19,61 @@ func TestDNSFails(t *testing.T) {
 	})
 }
 
-// onBIND is the lab with BIND as its only name server.
-func (w world) onBIND(t *testing.T) (*world, *lab.BIND) {
+// failingDNS is a name server that a test has fail: BIND, or the lab's own where
+// tests use nothing else.
+type failingDNS struct {
+	nameserver
+	pause, resume func() error
+	// refusals are the updates whose signature was wrong.
+	refusals   func() int
+	challenges func() ([]string, error)
+	logs       func() string
+}
+
+func newFailingDNS(t *testing.T) failingDNS {
 	t.Helper()
+	if labtest.Only() {
+		return ownDNS(labtest.DNS(t, zone))
+	}
 	bind := labtest.BIND(t, zone)
-	w.pebble = labtest.Pebble(t, lab.PebbleOptions{DNS: bind.Addr})
-	w.nameserver = nameserver{bind.Addr, bind.KeyName, bind.Secret, bind.Algorithm}
-	return &w, bind
+	return failingDNS{
+		nameserver{bind.Addr, bind.KeyName, bind.Secret, bind.Algorithm}, bind.Pause, bind.Resume,
+		// After each refusal BIND is asked what it has against the key, which it
+		// refuses as well.
+		func() int { return strings.Count(bind.Logs(), "(BADSIG)") / 2 },
+		func() ([]string, error) { return bind.Challenges(t.Context()) }, bind.Logs,
+	}
+}
+
+// ownDNS answers nothing while it is paused.
+func ownDNS(d *lab.DNS) failingDNS {
+	all := func(f lab.Fault) func() error {
+		return func() error {
+			d.FailQueries(f)
+			d.FailUpdates(f)
+			return nil
+		}
+	}
+	return failingDNS{
+		nameserver{d.Addr, d.KeyName, d.Secret, d.Algorithm}, all(lab.Drop), all(lab.None),
+		func() int { return d.Unverified() / 2 }, // as BIND's
+		func() ([]string, error) { return d.Challenges(), nil }, func() string { return "" },
+	}
+}
+
+// onFailingDNS is the lab with one of its own as its only name server.
+func (w world) onFailingDNS(t *testing.T) (*world, failingDNS) {
+	t.Helper()
+	d := newFailingDNS(t)
+	w.pebble = labtest.Pebble(t, lab.PebbleOptions{DNS: d.addr})
+	w.nameserver = d.nameserver
+	return &w, d
 }
 
 // wrongKey: a credential that is refused is tried once, and the renewal goes
 // on with the same order once the right one is there.
 func wrongKey(t *testing.T, l *world) {
-	on, bind := l.onBIND(t)
+	on, server := l.onFailingDNS(t)
 	w, f := on.issued(t, "key")
 	was := w.serial("key")
 	right := w.nameserver.secret
@@ -43,8 +85,8 @@ func wrongKey(t *testing.T, l *world) {
 	}
 	w.waits(e, time.Minute, 66*time.Second)
 	w.stays("key", 1, was)
-	if n := refusals(bind); n != 1 {
-		t.Errorf("BIND refused %d updates, want 1:\n%s", n, bind.Logs())
+	if n := server.refusals(); n != 1 {
+		t.Errorf("the server refused %d updates, want 1:\n%s", n, server.logs())
 	}
 	w.quiet(f, "the account is held")
 	w.nameserver.secret = right
@@ -53,7 +95,7 @@ func wrongKey(t *testing.T, l *world) {
 	w.checkPair("tls/key", "key.lab.test")
 	w.tells("key", "issue success, rotate failure, rotate success")
 	f.orders(2, 2)
-	if left, err := bind.Challenges(t.Context()); err != nil || len(left) > 0 {
+	if left, err := server.challenges(); err != nil || len(left) > 0 {
 		t.Errorf("challenge records are left: %v, %v", left, err)
 	}
 }
@@ -61,7 +103,7 @@ func wrongKey(t *testing.T, l *world) {
 // newKeyInVault: the daemon's hold ends with the next version of the secret
 // that the credential is in.
 func newKeyInVault(t *testing.T, l *world) {
-	on, bind := l.onBIND(t)
+	on, server := l.onFailingDNS(t)
 	w, f := on.issued(t, "fresh")
 	put := func(secret string) {
 		t.Helper()
@@ -77,7 +119,7 @@ func newKeyInVault(t *testing.T, l *world) {
 	cmd, out := w.startRun()
 	w.until("the refusal", out, func() bool { return w.told("rotate", "failure") == 1 })
 	hold := *w.failed("fresh", reconcile.ClassDNSUnauthorized, "BADSIG", 1).HoldUntil
-	put(bind.Secret)
+	put(server.secret)
 	w.until("the renewal", out, func() bool { return w.told("rotate", "success") == 1 })
 	if !time.Now().Before(hold) {
 		t.Errorf("it waited for the hold's end, %s", hold)
@@ -88,16 +130,12 @@ func newKeyInVault(t *testing.T, l *world) {
 	f.orders(2, 2)
 }
 
-// refusals are the updates that BIND refused. After each one it is asked what
-// it has against the key, which it refuses as well.
-func refusals(bind *lab.BIND) int { return strings.Count(bind.Logs(), "(BADSIG)") / 2 }
-
-// nameserverDown: BIND hangs for longer than an attempt lasts, and is back.
+// nameserverDown: the server hangs for longer than an attempt lasts, and is back.
 func nameserverDown(t *testing.T, l *world) {
-	on, bind := l.onBIND(t)
+	on, server := l.onFailingDNS(t)
 	w, f := on.issued(t, "hung")
 	was := w.serial("hung")
-	if err := bind.Pause(); err != nil {
+	if err := server.pause(); err != nil {
 		t.Fatal(err)
 	}
 	out := w.says(applyNow, "failed (dns_unavailable)", "DNS account lab", "i/o timeout")
@@ -107,7 +145,7 @@ func nameserverDown(t *testing.T, l *world) {
 	w.waits(w.failed("hung", reconcile.ClassDNSUnavailable, "i/o timeout", 1), time.Minute, 66*time.Second)
 	w.stays("hung", 1, was)
 	w.quiet(f, "the name server is not asked at once again")
-	if err := bind.Resume(); err != nil {
+	if err := server.resume(); err != nil {
 		t.Fatal(err)
 	}
 	w.nudge()
@@ -119,10 +157,10 @@ func nameserverDown(t *testing.T, l *world) {
 
 // nameserverHiccup: what passes within the attempt is nobody's failure.
 func nameserverHiccup(t *testing.T, l *world) {
-	on, bind := l.onBIND(t)
+	on, server := l.onFailingDNS(t)
 	w, f := on.issued(t, "hiccup")
 	w.env = append(w.env, patienceVariable+"=200ms 20s") // the last one counts
-	if err := bind.Pause(); err != nil {
+	if err := server.pause(); err != nil {
 		t.Fatal(err)
 	}
 	cmd, out := w.command("apply", "-auto-approve"), &output{}
@@ -131,7 +169,7 @@ func nameserverHiccup(t *testing.T, l *world) {
 		t.Fatal(err)
 	}
 	w.until("the second try", out, func() bool { return strings.Contains(out.String(), "trying again in 200ms") })
-	if err := bind.Resume(); err != nil {
+	if err := server.resume(); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err != nil {
@@ -145,7 +183,7 @@ func nameserverHiccup(t *testing.T, l *world) {
 // anotherAccount: the second account of the list takes over at once, and the
 // event says so. After three certificates the first one is not even tried.
 func anotherAccount(t *testing.T, l *world) {
-	bind := labtest.BIND(t, zone)
+	server := newFailingDNS(t)
 	w, f := l.faulty(t, declare("", "dr1"))
 	w.editSettings(func(text string) string {
 		return text + fmt.Sprintf(`
@@ -158,7 +196,7 @@ dns "bad" {
     RFC2136_TSIG_SECRET    = env("CERTROLL_DNS_BAD_SECRET")
   }
 }
-`, bind.Addr, bind.KeyName, bind.Algorithm)
+`, server.addr, server.key, server.algorithm)
 	})
 	w.env = append(w.env, "CERTROLL_DNS_BAD_SECRET=d3Jvbmcta2V5LXdyb25nLWtleQ==")
 	declared := func(names ...string) map[string]string {
@@ -177,9 +215,9 @@ dns "bad" {
 			t.Errorf("event %+v", e)
 		}
 	}
-	refused := refusals(bind)
+	refused := server.refusals()
 	if refused != 3 {
-		t.Errorf("BIND refused %d updates, want one of each certificate", refused)
+		t.Errorf("the server refused %d updates, want one of each certificate", refused)
 	}
 	w.push(declared("dr1", "dr2", "dr3", "dr4", "dr5"), "Declare two more")
 	w.certroll(0, "apply", "-auto-approve")
@@ -188,7 +226,7 @@ dns "bad" {
 			t.Errorf("event %+v", e)
 		}
 	}
-	if n := refusals(bind); n != refused {
+	if n := server.refusals(); n != refused {
 		t.Errorf("an account that fails for all was tried %d times more", n-refused)
 	}
 	f.orders(5, 5)

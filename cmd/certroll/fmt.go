@@ -10,6 +10,7 @@ import (
 
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
+	"certroll/gitsync/atomicfile"
 	"certroll/spec"
 )
 
@@ -64,22 +65,7 @@ func replaceFile(path string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".certroll-*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	_, err = tmp.Write(content)
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Chmod(tmp.Name(), info.Mode())
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
+	if err := atomicfile.Write(path, content, info.Mode().Perm()); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,7 +10,9 @@ import (
 	"strconv"
 	"strings"
 
+	"certroll/reconcile"
 	"certroll/spec"
+	"certroll/spec/bounded"
 	"certroll/vault"
 )
 
@@ -20,7 +23,10 @@ const maxCredential = 64 << 10
 func (a *app) follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
 	switch v.Source {
 	case spec.FromVault:
-		return kv.Field(ctx, v.Path, v.Field)
+		if v.Trusted {
+			return kv.Field(ctx, v.Path, v.Field, nil)
+		}
+		return a.followRepo(ctx, kv, v)
 	case spec.FromEnv:
 		value := a.getenv(v.Name)
 		if value == "" {
@@ -35,9 +41,31 @@ func (a *app) follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, e
 	}
 }
 
+// followRepo follows a vault() of the config repo. Whatever trust.vault allows,
+// it reaches neither certroll's state nor a secret that certroll wrote for a
+// certificate, now or ever: what it leads to is sent to a server that the config
+// repo names.
+func (a *app) followRepo(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
+	refused := func(why string) error {
+		return fmt.Errorf("following vault(%q) of %s:%d: %s; the config repo never reaches it, keep the credential in a secret of its own",
+			v.Path, v.Range.Filename, v.Range.Start.Line, why)
+	}
+	if p := a.places; p != nil {
+		if why, err := p(ctx, v.Path); err != nil || why != "" {
+			return "", cmp.Or(err, refused(why))
+		}
+	}
+	return kv.Field(ctx, v.Path, v.Field, func(custom map[string]string) error {
+		if reconcile.Manages(custom) {
+			return refused("certroll manages that secret, by its metadata")
+		}
+		return nil
+	})
+}
+
 func readCredential(v spec.Value) (string, error) {
 	doing := fmt.Sprintf("following file(%q) of %s:%d", v.Path, v.Range.Filename, v.Range.Start.Line)
-	b, err := os.ReadFile(v.Path)
+	b, err := bounded.File(v.Path, bounded.Secret)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", doing, err)
 	}

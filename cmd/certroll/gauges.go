@@ -21,7 +21,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 // Of each certificate. Six of them are told of each that is live, two more at
 // most of one in trouble: what Prometheus keeps grows by that with each.
 var (
-	notAfterMetric  = describe("certificate_not_after_timestamp_seconds", "When the certificate in Vault expires.", "certificate", "issuer")
+	notAfterMetric  = describe("certificate_not_after_timestamp_seconds", "When the certificate in Vault expires: the earliest end in its chain, the root left out.", "certificate", "issuer")
 	notBeforeMetric = describe("certificate_not_before_timestamp_seconds", "From when on the certificate in Vault is valid.", "certificate")
 	versionMetric   = describe("certificate_vault_version", "The version of the secret that holds it.", "certificate", "vault_path")
 	renewalMetric   = describe("certificate_renewal_timestamp_seconds", "When it is renewed next; there is none where it is not renewed by itself.", "certificate")
@@ -29,13 +29,13 @@ var (
 	failuresMetric  = describe("certificate_consecutive_failures", "Failed attempts in a row, by the class of the last one.", "certificate", "class")
 	holdMetric      = describe("certificate_hold_timestamp_seconds", "Until when what is due waits.", "certificate", "reason")
 	unmanagedMetric = describe("certificate_unmanaged", "1 where renewal.auto is off and its pause, if it has an end, is not over.", "certificate")
-	pagingMetric    = describe("certificate_paging", "1 where a person is to be woken: three failures in a row.", "certificate")
+	pagingMetric    = describe("certificate_paging", "1 where a person is to be woken: three failures in a row, or the CA revoked what is live.", "certificate")
 	overdueMetric   = describe("certificate_overdue", "1 where it should have been renewed and nobody tried, or where its renewal is off.", "certificate")
 )
 
 // Of each endpoint that is looked at.
 var (
-	servedMetric  = describe("probe_served_not_after_timestamp_seconds", "When the certificate expires that an endpoint served last.", "certificate", "endpoint")
+	servedMetric  = describe("probe_served_not_after_timestamp_seconds", "When what an endpoint served last expires: the earliest end in its chain, the root left out.", "certificate", "endpoint")
 	currentMetric = describe("probe_current", "1 where an endpoint served the certificate in Vault when it was looked at last, else 0.", "certificate", "endpoint")
 	probedMetric  = describe("probe_last_timestamp_seconds", "When an endpoint was looked at last.", "certificate", "endpoint")
 )
@@ -52,6 +52,7 @@ var (
 	reachedMetric   = describe("reachable", "0 where passes cannot do their work with that side, else 1.", "side")
 	rewoundMetric   = describe("ledger_rewound_timestamp_seconds", "When the ledger was last found moved back, rewritten or deleted; there is none where it was not, of late.")
 	anchoredMetric  = describe("ledger_anchored", "1 where the ledger could be held against its anchor in Vault in the last pass, else 0.")
+	unreadMetric    = describe("ledger_unreadable", "Files and lines of the ledger that certroll could not read in the last pass and passed over.")
 	waitingMetric   = describe("ledger_unpushed_events", "Events in the journal that the ledger was not told yet.")
 	oldestMetric    = describe("ledger_oldest_unpushed_timestamp_seconds", "When the oldest of them happened; there is none where none waits.")
 	toldMetric      = describe("ledger_last_push_timestamp_seconds", "When this process told the ledger last; there is none before the first time.")
@@ -109,7 +110,7 @@ func (g gauges) action(a reconcile.Action) {
 		return // it is gone from the spec
 	}
 	if l := a.Secret.Live; l != nil && a.Secret.Owner == a.Certificate {
-		g.time(notAfterMetric, l.NotAfter, a.Certificate, l.Issuer)
+		g.time(notAfterMetric, l.End(), a.Certificate, l.Issuer)
 		g.time(notBeforeMetric, l.NotBefore, a.Certificate)
 		g.time(issuedMetric, l.IssuedAt, a.Certificate)
 		g.value(versionMetric, float64(l.Version), a.Certificate, a.At.String())
@@ -153,7 +154,7 @@ func (g gauges) record(r *reconcile.Record, stands reconcile.Standing) {
 		class = string(r.LastFailure.Class)
 	}
 	g.value(failuresMetric, float64(r.Failures), r.Certificate, class)
-	if r.Severity == reconcile.SeverityPage {
+	if r.Severity == reconcile.SeverityPage || stands == reconcile.StandsRevoked || stands == reconcile.StandsDeleted {
 		g.value(pagingMetric, 1, r.Certificate)
 	}
 	if stands == reconcile.StandsOverdue || stands == reconcile.StandsUnmanaged && r.Unmanaged != nil && r.Unmanaged.Overdue {

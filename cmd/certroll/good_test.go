@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -9,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"certroll/examples/lab"
 	"certroll/gitsync"
+	"certroll/spec"
 )
 
 // idleDaemon is one that talks to nobody.
@@ -18,9 +23,18 @@ func idleDaemon(t *testing.T, configDir string) *daemon {
 	t.Helper()
 	s := &settings{StateDir: t.TempDir()}
 	s.fill()
+	if diags := s.complete(hcl.Range{}); diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	files, err := newWatch(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(files.Close)
 	return &daemon{
 		app: &app{configDir: configDir, err: io.Discard, noColor: true}, settings: s, log: slog.New(slog.DiscardHandler),
 		say: newDecisions(slog.New(slog.DiscardHandler)), metrics: newMetrics(), health: newHealth(s.interval),
+		files: files,
 	}
 }
 
@@ -76,11 +90,11 @@ func TestLastGoodIsSigned(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := idleDaemon(t, "")
 			d.source, d.settings.Verify, d.good, d.takenAt = tc.from, tc.taken, rev, time.Now()
-			if err := d.keepGood(); err != nil {
-				t.Fatal(err)
+			if d.keepGood(); d.unkept != nil {
+				t.Fatal(d.unkept)
 			}
 			d.source, d.settings.Verify, d.good = branch, tc.now, nil
-			err := d.fallBack()
+			err := d.fallBack(t.Context())
 			if (err != nil) != tc.refused || (d.good != nil) == tc.refused || err != nil && !strings.Contains(err.Error(), "until a signed head can be read") {
 				t.Errorf("got %v, %+v", err, d.good)
 			}
@@ -93,15 +107,15 @@ func TestLastGoodIsSigned(t *testing.T) {
 func TestLastGoodIsOfThisRepo(t *testing.T) {
 	d := idleDaemon(t, "")
 	d.source, d.good, d.takenAt = sourceAt(t, "/srv/git/certificates.git"), &gitsync.Revision{Commit: strings.Repeat("a", 40)}, time.Now()
-	if err := d.keepGood(); err != nil {
-		t.Fatal(err)
+	if d.keepGood(); d.unkept != nil {
+		t.Fatal(d.unkept)
 	}
 	d.source, d.good = sourceAt(t, "/srv/git/others.git"), nil
-	if err := d.fallBack(); err == nil || d.good != nil {
+	if err := d.fallBack(t.Context()); err == nil || d.good != nil {
 		t.Errorf("another repository's: got %v, %+v", err, d.good)
 	}
 	d.source = sourceAt(t, "/srv/git/certificates.git")
-	if err := d.fallBack(); err != nil || d.good == nil {
+	if err := d.fallBack(t.Context()); err != nil || d.good == nil {
 		t.Errorf("its own: got %v", err)
 	}
 }
@@ -129,4 +143,101 @@ func TestErrorsAreSeen(t *testing.T) {
 	if err := a.checkEdit(&editFlags{reason: " moved\n"}); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestNewRuleHoldsWhatWasInForce: after an upgrade the revision of before stays in
+// force, also where it is the head, and another one that breaks the rule does not.
+func TestNewRuleHoldsWhatWasInForce(t *testing.T) {
+	const pdns = "dns \"pdns\" {\n  provider    = \"pdns\"\n  credentials = { PDNS_API_URL = \"http://pdns.internal\" }\n}\n"
+	rev := &gitsync.Revision{Commit: strings.Repeat("a", 40), Files: []gitsync.File{{Path: "a.hcl", Bytes: []byte(pdns)}}}
+	d := idleDaemon(t, "")
+	d.settings.file = &spec.File{Path: "certroll.hcl"}
+	d.source, d.good, d.takenAt = sourceAt(t, "/srv/git/certificates.git"), rev, time.Now()
+	if d.keepGood(); d.unkept != nil {
+		t.Fatal(d.unkept)
+	}
+	d.good = nil
+	desired, _, diags := d.decodeNewest(t.Context(), rev)
+	if diags.HasErrors() || len(desired.DNS["pdns"].Held) != 1 {
+		t.Errorf("the head that was in force: %v", diags)
+	}
+	if err := d.fallBack(t.Context()); err != nil || len(d.desired.DNS["pdns"].Held) != 1 {
+		t.Errorf("the last good revision: %v", err)
+	}
+	other := &gitsync.Revision{Commit: strings.Repeat("b", 40), Files: rev.Files}
+	if _, _, diags := d.decodeNewest(t.Context(), other); !diags.HasErrors() {
+		t.Error("a new revision is not rejected")
+	}
+}
+
+// TestDamagedLastGood: a last-good.json that a loss of power emptied or cut, or
+// that cannot be read, is set aside with one warning and counts as absent. The next
+// revision is taken and kept as on a fresh disk.
+func TestDamagedLastGood(t *testing.T) {
+	for name, damage := range map[string]func(string) error{
+		"empty":   func(f string) error { return os.WriteFile(f, nil, 0o600) },
+		"cut":     func(f string) error { return os.Truncate(f, 20) },
+		"NUL":     func(f string) error { return os.WriteFile(f, make([]byte, 300), 0o600) },
+		"nothing": func(f string) error { return os.WriteFile(f, []byte("{}"), 0o600) },
+		"null":    func(f string) error { return os.WriteFile(f, []byte("null"), 0o600) },
+		"a directory": func(f string) error {
+			return errors.Join(os.Remove(f), os.MkdirAll(filepath.Join(f, "below"), 0o700))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := idleDaemon(t, oneFile(t))
+			var said strings.Builder
+			d.log = slog.New(slog.NewTextHandler(&said, nil))
+			if err := d.pull(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := damage(d.goodFile()); err != nil {
+				t.Fatal(err)
+			}
+			d.good, d.desired = nil, nil
+			for range 2 {
+				if k, err := d.readGood(); !errors.Is(err, fs.ErrNotExist) {
+					t.Fatalf("got %+v, %v", k, err)
+				}
+			}
+			if n := strings.Count(said.String(), "level=WARN"); n != 1 || !strings.Contains(said.String(), d.goodFile()+".bad") {
+				t.Errorf("%d warnings:\n%s", n, said.String())
+			}
+			if err := d.pull(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			d.good = nil
+			if err := d.fallBack(t.Context()); err != nil || d.good == nil {
+				t.Errorf("the next revision was not kept: %v", err)
+			}
+		})
+	}
+}
+
+// TestLastGoodIsKeptLater: a revision that could not be kept on a full disk is kept
+// by a later pull, though it is in force already.
+func TestLastGoodIsKeptLater(t *testing.T) {
+	d := idleDaemon(t, oneFile(t))
+	state := d.settings.StateDir
+	d.settings.StateDir = filepath.Join(state, "not there")
+	if err := d.pull(t.Context()); err != nil || d.good == nil || d.unkept == nil {
+		t.Fatalf("got %v, in force is %v, and unkept is %v", err, d.good, d.unkept)
+	}
+	d.settings.StateDir = state
+	if err := d.pull(t.Context()); err != nil || d.unkept != nil {
+		t.Fatalf("got %v and %v", err, d.unkept)
+	}
+	if _, err := d.readGood(); err != nil {
+		t.Error(err)
+	}
+}
+
+// oneFile is a directory with a file that declares nothing.
+func oneFile(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.hcl"), []byte("locals { a = 1 }"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 const (
@@ -29,7 +31,9 @@ type health struct {
 	mu     sync.Mutex
 	turned time.Time                   // when the loop, or what it waits for, last moved
 	seen   *bool                       // the last pass saw Vault and the ledger; nil: there was none
+	away   []string                    // with what the last pass could not do its work, as certroll_reachable has it
 	reach  func(context.Context) error // asks Vault; nil: there is no login yet
+	since  time.Time                   // when the decoding of a revision began that takes long; zero: there is none
 
 	asking  sync.Mutex
 	askedAt time.Time
@@ -47,6 +51,13 @@ func (h *health) turn() {
 	h.turned = time.Now()
 }
 
+// decoding notes that a revision is being decoded since then; zero: none is.
+func (h *health) decoding(since time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.since = since
+}
+
 // connected notes that there is a login to Vault.
 func (h *health) connected(reach func(context.Context) error) {
 	h.mu.Lock()
@@ -59,7 +70,10 @@ func (h *health) passed(p reconcile.Pass) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	saw := p.Standing != nil
-	h.turned, h.seen = time.Now(), &saw
+	h.turned, h.seen, h.away = time.Now(), &saw, nil
+	for _, o := range p.Outages {
+		h.away = append(h.away, o.Side)
+	}
 }
 
 // alive answers whether the loop turns.
@@ -82,15 +96,19 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 // unready says why it cannot; "" where it can.
 func (h *health) unready(ctx context.Context) string {
 	h.mu.Lock()
-	seen, reach := h.seen, h.reach
+	seen, reach, since, away := h.seen, h.reach, h.since, h.away
 	h.mu.Unlock()
 	switch {
 	case reach == nil:
 		return "Vault is not there yet, or has not let us in; the log says why"
+	case seen == nil && !since.IsZero():
+		return fmt.Sprintf("the first pass has not ended yet: a revision is being decoded, for %s", time.Since(since).Round(time.Second))
 	case seen == nil:
 		return "the first pass has not ended yet"
 	case !*seen:
 		return "the last pass could not look at Vault, the ledger or the config repo; the log says why"
+	case len(away) > 0:
+		return "the last pass could not do its work with " + strings.Join(away, ", ") + "; the log says why"
 	case h.asked(ctx, reach) != nil:
 		return "Vault does not answer, is sealed, or does not take our token any more"
 	}
@@ -118,5 +136,5 @@ func tell(w http.ResponseWriter, why string) {
 	} else {
 		why = "ok"
 	}
-	_, _ = fmt.Fprintln(w, why) // who does not listen to it has gone
+	_, _ = fmt.Fprintln(w, text.Lines(why)) // who does not listen to it has gone
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,7 +66,7 @@ func (w *world) haveExamined(b *testing.B) {
 	state := filepath.Join(w.dir, "state")
 	err := os.MkdirAll(state, 0o700)
 	if err == nil {
-		err = momentsFile(filepath.Join(state, "moments.json")).Save(map[string]time.Time{"daily": time.Now().Add(24 * time.Hour)})
+		err = momentsFile{filepath.Join(state, "moments.json"), slog.New(slog.DiscardHandler)}.Save(map[string]time.Time{"daily": time.Now().Add(24 * time.Hour)})
 	}
 	if err != nil {
 		b.Fatal(err)
@@ -122,19 +123,11 @@ func (m *idleMeter) await(passes int, out *output) int {
 
 // peak is the most memory that it ever had, in MB.
 func (m *idleMeter) peak() float64 {
-	var kB int
-	_, rest, _ := strings.Cut(m.proc("status"), "VmHWM:")
-	if _, err := fmt.Sscan(rest, &kB); err != nil {
-		m.b.Fatal(err)
-	}
-	return float64(kB) / 1024
+	m.b.Helper()
+	return float64(peak(m.b, m.pid)) / (1 << 20)
 }
 
 func (m *idleMeter) proc(name string) string {
 	m.b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", m.pid, name))
-	if err != nil {
-		m.b.Fatal(err)
-	}
-	return string(text)
+	return proc(m.b, m.pid, name)
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/spf13/cobra"
@@ -17,6 +16,8 @@ import (
 	"certroll/cmd/certroll/importing"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
+	"certroll/spec"
+	"certroll/spec/text"
 	"certroll/vault"
 )
 
@@ -146,7 +147,7 @@ func (a *app) importAll(ctx context.Context, tool string, f importFlags, read fu
 	if err != nil {
 		return err
 	}
-	return a.showImport(tool, f, report)
+	return a.showImport(s, tool, f, report)
 }
 
 // check brings the flags into shape, and finds out before anything is written
@@ -172,8 +173,9 @@ func (f *importFlags) check() error {
 	return nil
 }
 
-func (a *app) showImport(tool string, f importFlags, report *importing.Report) error {
+func (a *app) showImport(s *settings, tool string, f importFlags, report *importing.Report) error {
 	dto := newImport(tool, f.dry, report)
+	s.tellNeeds(&dto, report.Needs)
 	if f.out != "" && !f.dry && report.HCL != nil {
 		if err := writeNew(f.out, report.HCL); err != nil {
 			return err
@@ -182,19 +184,36 @@ func (a *app) showImport(tool string, f importFlags, report *importing.Report) e
 	}
 	switch {
 	case f.asJSON:
-		if err := view.JSON(a.out, dto); err != nil {
+		if err := view.JSON(a.data(), dto); err != nil {
 			return err
 		}
 	case f.out != "":
 		view.WriteImport(a.out, a.palette(), dto)
 	default:
-		fmt.Fprint(a.out, dto.HCL)
+		if err := a.content([]byte(dto.HCL)); err != nil {
+			return err
+		}
 		view.WriteImport(a.err, view.Palette{On: !a.noColor && isTerminal(a.err)}, dto)
 	}
 	if dto.Left > 0 {
 		return exitCode(exitError)
 	}
 	return nil
+}
+
+// tellNeeds says what keeps the HCL out of the config repo for now: the lines of
+// certroll.hcl that allow an address, as `doctor -upgrade` prints them, and as a
+// note what only a person can mend.
+func (s *settings) tellNeeds(dto *view.Import, needs []spec.ConcernedHold) {
+	var addresses []spec.ConcernedHold
+	for _, h := range needs {
+		if h.Rule.Allow.Setting == "endpoints" {
+			addresses = append(addresses, h)
+			continue
+		}
+		dto.Notes = append(dto.Notes, text.Line(h.Subject+" in "+h.Message))
+	}
+	dto.Allow = s.allowances(addresses)
 }
 
 // writeNew writes a file where there is none.
@@ -216,15 +235,15 @@ func writeNew(path string, content []byte) error {
 func newImport(tool string, dry bool, report *importing.Report) view.Import {
 	dto := view.Import{
 		Schema: view.ImportSchema, Tool: tool, DryRun: dry, HCL: string(report.HCL),
-		Certificates: []view.Imported{}, Notes: allPrintable(report.Notes),
+		Certificates: []view.Imported{}, Notes: lines(report.Notes),
 	}
 	for _, r := range report.Results {
 		c := view.Imported{
-			Name: printable(r.Name), Block: r.Block, From: printable(r.From), Outcome: string(r.Outcome), Why: printable(r.Why),
-			Names: allPrintable(r.Names()), Key: r.Shape(), Notes: allPrintable(r.Notes),
+			Name: text.Line(r.Name), Block: r.Block, From: text.Line(r.From), Outcome: string(r.Outcome), Why: text.Line(r.Why),
+			Names: lines(r.Names()), Key: r.Shape(), Notes: lines(r.Notes),
 		}
 		if r.There || r.Outcome != importing.Left {
-			c.Vault = printable(r.At.String())
+			c.Vault = text.Line(r.At.String())
 		}
 		if len(r.Chain) > 0 {
 			c.NotAfter, c.Serial = r.Chain[0].NotAfter.UTC(), hex.EncodeToString(r.Chain[0].SerialNumber.Bytes())
@@ -235,21 +254,10 @@ func newImport(tool string, dry bool, report *importing.Report) view.Import {
 	return dto
 }
 
-// printable takes out what would move a terminal's cursor: file names and
-// certificates are somebody else's texts.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '?'
-		}
-		return r
-	}, text)
-}
-
-func allPrintable(texts []string) []string {
-	out := make([]string, len(texts))
-	for i, text := range texts {
-		out[i] = printable(text)
+func lines(of []string) []string {
+	out := make([]string, len(of))
+	for i, s := range of {
+		out[i] = text.Line(s)
 	}
 	return out
 }

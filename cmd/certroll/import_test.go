@@ -260,11 +260,13 @@ func TestImportWithBlocks(t *testing.T) {
 		t.Fatalf("%v\n%s", err, errs.String())
 	}
 	w.noSecrets(out.String() + errs.String())
-	write(t, filepath.Join(w.dir, "repo", "imported.hcl"), out.String())
+	filled := strings.Replace(out.String(), "fill-in.example.com", "ns.lab.test", 1)
+	write(t, filepath.Join(w.dir, "repo", "imported.hcl"), filled)
+	write(t, filepath.Join(w.dir, "certroll.hcl"), fmt.Sprintf("vault {\n  address = %q\n}\ntrust {\n  endpoints = [\"ns.lab.test:53\"]\n}\n", w.vault.Addr))
 	if valid := w.certroll(0, "validate", "repo"); !strings.Contains(valid, "Valid: 1 certificate in 1 file") {
 		t.Errorf("validate:\n%s\n%s", valid, out.String())
 	}
-	for _, want := range []string{`issuer "letsencrypt"`, `dns "rfc2136"`, "# FILL IN: put the credentials", `env("CERTROLL_DNS_RFC2136_RFC2136_TSIG_SECRET")`} {
+	for _, want := range []string{`issuer "letsencrypt"`, `dns "rfc2136"`, "# FILL IN: put the credentials", "# FILL IN: RFC2136_NAMESERVER: write the address itself", `env("CERTROLL_DNS_RFC2136_RFC2136_TSIG_SECRET")`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %s in\n%s", want, out.String())
 		}
@@ -275,6 +277,27 @@ func TestImportWithBlocks(t *testing.T) {
 		}
 	}
 
+	t.Run("a CA that certroll.hcl does not allow", func(t *testing.T) {
+		private := layOut(t, "certbot", pairs, "https://ca.lab.test:9000/directory")
+		args := []string{"import", "certbot", private, "-dns", "lab", "-prefix", "tls/private", "-json"}
+		r := imported(t, w.certroll(0, args...))
+		const want = "trust {\n  endpoints = [\"ns.lab.test:53\", \"ca.lab.test:9000\"]\n}\n"
+		if r.Taken != 1 || r.Left != 0 || r.Allow != want {
+			t.Errorf("%+v", r)
+		}
+		write(t, filepath.Join(w.dir, "another", "imported.hcl"), r.HCL)
+		write(t, filepath.Join(w.dir, "another", "dns.hcl"), "dns \"lab\" {\n  challenge = \"http-01\"\n}\n")
+		if said := w.certroll(1, "validate", "another"); !strings.Contains(said, "Endpoint not allowed") {
+			t.Errorf("validate, without the lines:\n%s", said)
+		}
+		allowed := fmt.Sprintf("vault {\n  address = %q\n}\n%s", w.vault.Addr, r.Allow)
+		write(t, filepath.Join(w.dir, "allowed.hcl"), allowed)
+		w.certroll(0, "validate", "-config", "allowed.hcl", "another")
+		said := w.certroll(0, args[:len(args)-1]...)
+		if !strings.Contains(said, "Write into certroll.hcl before you commit the HCL:\n  trust {\n    endpoints = [\"ns.lab.test:53\", \"ca.lab.test:9000\"]\n  }\n\nImport: 0 to be adopted, 1 there already, 0 left behind.") {
+			t.Errorf("the report:\n%s", said)
+		}
+	})
 	t.Run("what is left behind fails the command and is told", func(t *testing.T) {
 		pairs["private_key"] = selfMade(t, "x.lab.test")["private_key"]
 		wrong := layOut(t, "lego", pairs, "https://example.com/")

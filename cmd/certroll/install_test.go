@@ -19,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"certroll/examples/lab"
+	"certroll/examples/lab/labtest"
 )
 
 const (
@@ -87,6 +88,12 @@ func TestInstallService(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("systemd is a program of Linux")
 	}
+	t.Run("systemd-analyze", func(t *testing.T) { analyzed(t, unit) })
+}
+
+// analyzed has systemd look at a unit.
+func analyzed(t *testing.T, unit string) {
+	labtest.Needs(t, "systemd-analyze")
 	analyze, err := lab.Find("systemd-analyze")
 	if err != nil {
 		t.Fatal(err)
@@ -330,17 +337,20 @@ func TestInstallImage(t *testing.T) {
 	release := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(string(mod))[1]
 	for _, line := range []string{
 		"ARG GO_IMAGE=docker.io/library/golang:" + release, "USER " + nonroot + ":" + nonroot, `ENTRYPOINT ["/usr/local/bin/certroll"]`, `CMD ["run"]`,
-		"COPY spec ./spec", "COPY vault ./vault", "COPY gitsync ./gitsync", "COPY reconcile ./reconcile", "COPY cmd ./cmd",
-		"EXPOSE " + portOf(t, defaultListen),
+		"COPY spec ./spec", "COPY vault ./vault", "COPY gitsync ./gitsync", "COPY reconcile ./reconcile", "COPY cmd ./cmd", "COPY examples ./examples",
+		"EXPOSE " + portOf(t, defaultListen), "COPY --from=build /out/bin/ /usr/local/bin/",
 	} {
 		if !strings.Contains(image, "\n"+line+"\n") {
 			t.Errorf("the Dockerfile lacks %s", line)
 		}
 	}
+	if !strings.Contains(image, " -o /out/bin/ ./cmd/certroll ./cmd/certroll-dns\n") {
+		t.Error("the Dockerfile does not build certroll and certroll-dns into one directory")
+	}
 }
 
-// TestInstallArchive: what the documentation in a release's archive leads to is
-// in the archive.
+// TestInstallArchive: a release's archive holds both programs, and what its
+// documentation leads to.
 func TestInstallArchive(t *testing.T) {
 	script, err := os.ReadFile("../../.ci/release")
 	if err != nil {
@@ -349,6 +359,9 @@ func TestInstallArchive(t *testing.T) {
 	m := regexp.MustCompile(`git archive HEAD .* examples/\{([^}]*)\}`).FindSubmatch(script)
 	if m == nil {
 		t.Fatal("the script puts no examples into the archive")
+	}
+	if !strings.Contains(string(script), "\nprograms=(certroll certroll-dns)\n") {
+		t.Error("the script does not build both programs")
 	}
 	in := strings.Split(string(m[1]), ",")
 	pages, _ := filepath.Glob("../../docs/*.md")
@@ -362,5 +375,43 @@ func TestInstallArchive(t *testing.T) {
 				t.Errorf("%s leads to examples/%s", page, link[1])
 			}
 		}
+	}
+}
+
+// TestInstallCompose: the service is shut in, and is handed the files that its
+// settings name.
+func TestInstallCompose(t *testing.T) {
+	s := installed(t, installs+"compose/certroll.hcl")
+	var doc struct {
+		Services map[string]struct {
+			User     string
+			ReadOnly bool     `yaml:"read_only"`
+			CapDrop  []string `yaml:"cap_drop"`
+			Secrets  []string
+			Volumes  []string
+		}
+		Secrets map[string]struct{ File string }
+	}
+	if err := yaml.Unmarshal([]byte(installFile(t, "compose/compose.yaml")), &doc); err != nil {
+		t.Fatal(err)
+	}
+	c := doc.Services["certroll"]
+	if c.User != nonroot+":"+nonroot || !c.ReadOnly || !slices.Equal(c.CapDrop, []string{"ALL"}) {
+		t.Errorf("it is not shut in: %+v", c)
+	}
+	var handed []string
+	for _, name := range c.Secrets {
+		handed = append(handed, "/run/secrets/"+name)
+		if doc.Secrets[name].File == "" {
+			t.Errorf("the secret %s has no file", name)
+		}
+	}
+	for _, at := range []string{s.Repo.Auth.TokenFile, s.Vault.Auth.SecretIDFile} {
+		if !slices.Contains(handed, at) {
+			t.Errorf("%s is not handed to it: %q", at, handed)
+		}
+	}
+	if !slices.Contains(c.Volumes, "./certroll.hcl:/etc/certroll/certroll.hcl:ro") || !slices.Contains(c.Volumes, "state:/var/lib/certroll") {
+		t.Errorf("%q", c.Volumes)
 	}
 }

@@ -107,7 +107,9 @@ func TestSecondSignal(t *testing.T) {
 		case <-ended:
 			return
 		case <-tick.C:
-			_ = cmd.Process.Signal(os.Interrupt) // one that was not taken yet is the same as this
+			// One that was not taken yet is the same as this. SIGTERM goes the way of
+			// Ctrl-C, which whoever starts the tests in the background has switched off.
+			_ = cmd.Process.Signal(syscall.SIGTERM)
 		case <-timeout:
 			_ = cmd.Process.Kill()
 			t.Fatal("it goes on, however often it is told to end")
@@ -122,7 +124,7 @@ func TestInterruptedQuestion(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	answer := make(chan bool, 1)
-	go func() { answer <- (&app{in: in, out: io.Discard}).approved(ctx) }()
+	go func() { answer <- (&app{in: in, out: io.Discard}).approved(ctx, nil) }()
 	select {
 	case yes := <-answer:
 		if yes {

@@ -4,7 +4,61 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"certroll/reconcile"
 )
+
+// TestSecretThatKeepsTooLittle: limits that one secret has beside its mount's are
+// warned of, in a plan that makes no call more for it.
+func TestSecretThatKeepsTooLittle(t *testing.T) {
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.settings("")
+	w.certroll(0, "apply", "-auto-approve")
+	limits := map[string]any{"max_versions": 1, "delete_version_after": "24h", "cas_required": true}
+	if err := w.vault.API(t.Context(), http.MethodPost, "secret/metadata/tls/api", limits, nil); err != nil {
+		t.Fatal(err)
+	}
+	out := strings.Join(strings.Fields(w.certroll(0, "plan")), " ")
+	for _, want := range []string{
+		"the secret secret/tls/api keeps one version (max_versions = 1 in its own metadata)", "vault kv metadata patch -mount=secret -max-versions=10 tls/api",
+		"the secret secret/tls/api deletes each version after 24h0m0s (delete_version_after in its own metadata)", "cas_required in its own metadata",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the plan lacks %q:\n%s", want, out)
+		}
+	}
+}
+
+// TestSecretThatKeepsDisappearing: of a secret whose versions go by themselves one
+// more certificate is ordered, and no third.
+func TestSecretThatKeepsDisappearing(t *testing.T) {
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.settings("")
+	w.certroll(0, "apply", "-auto-approve")
+	for range 4 {
+		if err := w.vault.API(t.Context(), http.MethodDelete, "secret/data/tls/api", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.certroll(0, "apply", "-auto-approve")
+	}
+	var meta struct {
+		Data struct {
+			Current int `json:"current_version"`
+		}
+	}
+	if err := w.vault.API(t.Context(), http.MethodGet, "secret/metadata/tls/api", nil, &meta); err != nil {
+		t.Fatal(err)
+	}
+	if meta.Data.Current != 2 {
+		t.Errorf("the secret is at version %d, want 2", meta.Data.Current)
+	}
+	out := strings.Join(strings.Fields(w.certroll(0, "plan")), " ")
+	for _, want := range []string{"secret/tls/api is gone again", "version 2 was deleted 20", "vault kv undelete -mount=secret -versions=2 tls/api"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the plan lacks %q:\n%s", want, out)
+		}
+	}
+}
 
 // TestMountThatKeepsTooLittle: what would destroy the key that is in use, or
 // the certificate before its time, is said before anything is written.
@@ -26,5 +80,56 @@ func TestMountThatKeepsTooLittle(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("the plan lacks %q:\n%s", want, out)
 		}
+	}
+}
+
+// TestDeletedSecretStands: what somebody deleted while the CA is away shows as deleted,
+// with the command that brings it back without the CA; what was destroyed, without.
+func TestDeletedSecretStands(t *testing.T) {
+	t.Parallel()
+	w, f := newLab(t).faulty(t, declare("", "api", "www", "web"))
+	w.certroll(0, "apply", "-auto-approve")
+	ordered, _ := f.answers()
+	f.breaks(at(newOrder, problem(http.StatusServiceUnavailable, "serverInternal", "Service busy; retry later.")))
+	call := func(method, path string, in any) {
+		t.Helper()
+		if err := w.vault.API(t.Context(), method, "secret/"+path, in, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := map[string][]int{"versions": {1}}
+	call(http.MethodDelete, "data/tls/api", nil)
+	w.certroll(1, "apply", "-auto-approve")
+	const undelete = "vault kv undelete -mount=secret -versions=1 tls/api"
+	for _, args := range [][]string{{"status"}, {"status", "api"}} {
+		if out := w.certroll(2, args...); !strings.Contains(out, "deleted") || !strings.Contains(strings.Join(strings.Fields(out), " "), undelete) {
+			t.Errorf("%v says\n%s", args, out)
+		}
+	}
+	if page := w.ledgerFile("STATUS.md"); !strings.Contains(page, "**deleted, page**") {
+		t.Errorf("STATUS.md:\n%s", page)
+	}
+	call(http.MethodPost, "undelete/tls/api", first)
+	w.certroll(0, "apply", "-auto-approve")
+	if out := w.certroll(0, "status"); strings.Contains(out, "deleted") {
+		t.Errorf("status after it was brought back:\n%s", out)
+	}
+	if made, _ := f.answers(); made != ordered {
+		t.Errorf("%d orders for what was brought back", made-ordered)
+	}
+
+	call(http.MethodPut, "destroy/tls/www", first)
+	w.certroll(1, "apply", "-auto-approve")
+	if out := strings.Join(strings.Fields(w.certroll(2, "status", "www")), " "); !strings.Contains(out, "was destroyed") || strings.Contains(out, "undelete") {
+		t.Errorf("status of what was destroyed:\n%s", out)
+	}
+	told := 0
+	for _, e := range w.audit() {
+		if e.Operation == reconcile.KindNote && e.Reason == reconcile.ReasonDeleted && e.Severity == reconcile.SeverityPage {
+			told++
+		}
+	}
+	if told != 2 {
+		t.Errorf("%d events tell of two deletions", told)
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"certroll/examples/lab/labtest"
 )
 
 // killer stands between certroll and all it talks to, and ends it with SIGKILL
@@ -153,28 +155,28 @@ func (k *killer) run(w *world, at int, after bool, args ...string) (killed bool,
 
 // TestKillAtEveryStep kills certroll with SIGKILL at each request of the way
 // of one certificate, before and after it went through, with the local disk
-// kept and with it thrown away. The next run must end in the same state.
+// kept and with it thrown away. The next run must end in the same state. Without
+// a real Vault each request is met once, before or after it, in turn.
 func TestKillAtEveryStep(t *testing.T) {
-	t.Parallel()
-	lab := newLab(t)
-	lab.program = build(t)
-	k := &killer{}
-	k.stand(t, lab)
-
-	for _, after := range []bool{false, true} {
-		for n := 1; ; n++ {
-			name := fmt.Sprintf("k%d-%t", n, after)
-			done := false
-			t.Run(name, func(t *testing.T) {
-				done = !killOnce(t, lab, k, name, "", n, after)
-			})
-			if done || t.Failed() {
-				break
+	for when, after := range map[string]bool{"before": false, "after": true} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			lab := newLab(t)
+			lab.program = build(t)
+			k := &killer{}
+			k.stand(t, lab)
+			for n, done := 1, false; !done && !t.Failed(); n++ {
+				if n > 200 {
+					t.Fatal("it makes no end of requests")
+				}
+				if labtest.Only() && (n%2 == 0) != after {
+					continue // half of them: each request still has one of the two
+				}
+				t.Run(fmt.Sprintf("k%d", n), func(t *testing.T) {
+					done = !killOnce(t, lab, k, fmt.Sprintf("k%d-%s", n, when), "", n, after)
+				})
 			}
-			if n > 200 {
-				t.Fatal("it makes no end of requests")
-			}
-		}
+		})
 	}
 }
 
@@ -255,6 +257,7 @@ func build(t testing.TB) string {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("building certroll: %v\n%s", err, out)
 	}
+	installDNS(t, program)
 	return program
 }
 

@@ -25,18 +25,47 @@ func (s *settings) ledgerTree(ctx context.Context) (fs.FS, error) {
 	return tree, err
 }
 
-// ledger reads the ledger and its records.
+// ledger reads the ledger and its records. What cannot be read is named on
+// stderr, and stops nothing.
 func (a *app) ledger(ctx context.Context) (fs.FS, map[string]*reconcile.Record, error) {
 	s, err := a.settings()
 	if err != nil {
 		return nil, nil, err
 	}
-	tree, err := s.ledgerTree(ctx)
+	return a.ledgerOf(ctx, s)
+}
+
+func (a *app) ledgerOf(ctx context.Context, s *settings) (fs.FS, map[string]*reconcile.Record, error) {
+	ledger, err := s.openLedger("")
 	if err != nil {
 		return nil, nil, err
 	}
-	records, err := reconcile.ReadRecords(tree)
+	defer func() { _ = ledger.Close() }()
+	tree, _, err := ledger.Snapshot(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	records, lost, err := reconcile.ReadLedger(ctx, tree, ledger)
+	a.warnUnreadable(lost)
 	return tree, records, err
+}
+
+// ledgerAlone opens the ledger for what a person's command writes into it: no Vault and
+// no CA is asked. giveBack closes it.
+func (s *settings) ledgerAlone() (r *reconcile.Reconciler, giveBack func(), err error) {
+	ledger, err := s.writeLedger("")
+	if err != nil {
+		return nil, nil, err
+	}
+	r = reconcile.New(&reconcile.Observer{}, nil, nil, ledger, noJournal{}, reconcile.Options{})
+	return r, func() { _ = ledger.Close() }, nil
+}
+
+// warnUnreadable names what of the ledger cannot be read.
+func (a *app) warnUnreadable(lost []reconcile.Breach) {
+	for _, f := range lost {
+		fmt.Fprintf(a.err, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)
+	}
 }
 
 // ledgerMemory is where the ledger's head is remembered over restarts, so that

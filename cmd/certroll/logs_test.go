@@ -176,12 +176,13 @@ func same(t *testing.T, what string, used, documented map[string]bool) {
 
 // fullDecisions says all there is to say of an action.
 func fullDecisions(d *decisions) {
-	d.pass(reconcile.Pass{Err: errors.New("Vault is sealed"), Report: &reconcile.Report{Results: []reconcile.Result{{
+	d.pass(reconcile.Pass{Err: errors.New("Vault is sealed"), Report: &reconcile.Report{}})
+	d.ended(reconcile.Result{
 		Action: reconcile.Action{Certificate: "api"}, Err: errors.New("refused"),
 		Event: reconcile.Event{Operation: reconcile.KindRenew, Status: reconcile.Failed, Reason: reconcile.ReasonThreshold, Class: reconcile.ClassCAA,
 			Message: "no", Severity: reconcile.SeverityPage, Issuer: "le", DNSAccount: "b", PassedOver: []reconcile.PassedOver{{Account: "a"}},
 			VaultPath: "secret/tls/api", VaultVer: 3, NewSerial: "02", OldSerial: "01", Failures: 3, Duration: 1.5},
-	}}}})
+	})
 }
 
 // said runs steps over one log and returns its messages.
@@ -238,7 +239,7 @@ func TestDecisionsOnce(t *testing.T) {
 		"a plan that waits for the lease": {func(d *decisions) {
 			d.plan([]reconcile.Action{due})
 			d.plan([]reconcile.Action{due})
-			d.pass(reconcile.Pass{Report: &reconcile.Report{Results: []reconcile.Result{{Action: due}}}})
+			d.ended(reconcile.Result{Action: due})
 			d.plan([]reconcile.Action{due})
 		}, []string{"planned api", "action api", "planned api"}},
 		"errors that differ in a port": {func(d *decisions) {

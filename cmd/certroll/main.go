@@ -6,25 +6,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
-	"certroll/cmd/certroll/view"
+	"github.com/spf13/cobra"
+
+	"certroll/spec/memory"
+	"certroll/spec/text"
 )
 
 // The exit codes. 2 is "there are changes" for plan -detailed-exitcode, as
-// Terraform has it, and "a person is to be woken" for status.
+// Terraform has it, and "a person is to be woken" for status. 3 is "could not
+// look", of the commands for which 1 is an answer.
 const (
 	exitOK      = 0
 	exitError   = 1
 	exitChanges = 2
 	exitPage    = 2
+	exitUnseen  = 3
 )
 
 func main() {
+	if err := memory.NoCoreDumps(); err != nil {
+		fmt.Fprintf(os.Stderr, "Warning: private keys may come into a core dump: %s\n", err)
+	}
 	os.Exit(run(os.Args[1:]))
 }
 
@@ -41,19 +51,64 @@ func (a *app) main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(oneSignal, stop) }) // the second one ends the program as it is
+	defer a.guard()()
 	root := a.rootCommand()
 	root.SetArgs(oneDash(args))
 	err := root.ExecuteContext(ctx)
 	var code exitCode
+	var unseen *unseenError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &code):
 		return int(code)
-	default:
-		fmt.Fprintf(a.err, "Error: %s\n", view.Seen(err.Error()))
+	case errors.Is(err, errShown):
 		return exitError
 	}
+	fmt.Fprintf(a.err, "Error: %s\n", text.Lines(err.Error()+unitAdvice(err.Error())))
+	if errors.As(err, &unseen) {
+		return exitUnseen
+	}
+	return exitError
+}
+
+// unseenError says that a command could not look at what it was asked about.
+type unseenError struct{ error }
+
+func (e *unseenError) Unwrap() error { return e.error }
+
+// looking is a command for which exit code 1 is an answer: what keeps it from
+// looking has a code of its own.
+func looking(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		err := run(c, args)
+		var code exitCode
+		switch {
+		case errors.Is(err, errShown):
+			return exitCode(exitUnseen)
+		case err == nil || errors.As(err, &code):
+			return err
+		default:
+			return &unseenError{err}
+		}
+	}
+}
+
+// credentialsOf matches a path of systemd's credentials, and the unit they are of.
+var credentialsOf = regexp.MustCompile(`/run/credentials/([A-Za-z0-9@._-]+)/`)
+
+// unitAdvice explains a credential of a systemd unit that is not running:
+// LoadCredential= makes that directory when the unit starts, and removes it when
+// it ends (systemd.exec(5)).
+func unitAdvice(message string) string {
+	m := credentialsOf.FindStringSubmatch(message)
+	if m == nil {
+		return ""
+	}
+	if _, err := os.Stat(m[0]); !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return fmt.Sprintf("; %s exists only while %s runs: start it (systemctl start %[2]s), or name files that stay", strings.TrimSuffix(m[0], "/"), m[1])
 }
 
 // exitCode ends the program with a code after all has been said.

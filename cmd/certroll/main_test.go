@@ -15,6 +15,7 @@ var update = flag.Bool("update", false, "write the goldens anew")
 // TestMain makes the test binary stand in for certroll: under that name, as
 // scripts and the DNS child of a tested certroll call it, it is certroll.
 func TestMain(m *testing.M) {
+	os.Unsetenv("GITHUB_ACTIONS") // a CI that is tested by; tests set it for those that are
 	testscript.Main(m, map[string]func(){"certroll": func() { os.Exit(impatient().main(os.Args[1:])) }})
 }
 

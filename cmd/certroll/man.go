@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"certroll/reconcile/acme/dnswire"
 )
 
 // manCommand writes the man pages. They are made from the help, which is plain
@@ -32,8 +34,27 @@ func (a *app) manCommand() *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("making the directory of the man pages: %w", err)
 			}
+			if err := writeMan(dnsProgram(), args[0], date); err != nil {
+				return err
+			}
 			return writeMan(cmd.Root(), args[0], date)
 		},
+	}
+}
+
+// dnsProgram is what the man page says of certroll-dns, which has no commands.
+func dnsProgram() *cobra.Command {
+	return &cobra.Command{
+		Use:   dnswire.Program,
+		Short: "Run one DNS provider for certroll",
+		Long: `certroll starts certroll-dns by itself, once for each DNS account that it needs,
+with the account's credentials as its environment, and ends it. The process with
+the Vault token and the private keys so links no DNS provider. Nobody else has to
+start it; certroll-dns -version prints its version.
+
+certroll looks for it beside its own file, symbolic links resolved, then in
+../libexec/certroll from there. apply, run and doctor refuse to start where it is
+missing or of another version than certroll: install both from one archive.`,
 	}
 }
 

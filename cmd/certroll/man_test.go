@@ -85,8 +85,18 @@ func TestManPages(t *testing.T) {
 	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != pages || pages < 15 {
 		t.Errorf("%d files for %d commands", len(files), pages)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "certroll-dns-child.1")); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "certroll-notify-child.1")); err == nil {
 		t.Error("a command that is hidden has a page")
+	}
+}
+
+// TestDNSManPage: the other program of the archive has a page too.
+func TestDNSManPage(t *testing.T) {
+	page := string(manPage(dnsProgram(), time.Time{}))
+	for _, part := range []string{`.TH "CERTROLL-DNS" 1`, `certroll\-dns \- run one DNS provider`, "\n../libexec/certroll from there."} {
+		if !strings.Contains(strings.ReplaceAll(page, `\&`, ""), part) {
+			t.Errorf("the page lacks %q:\n%s", part, page)
+		}
 	}
 }
 

@@ -24,14 +24,15 @@ type metrics struct {
 	passDurations    prometheus.Histogram
 	messages         *prometheus.CounterVec
 
-	mu       sync.Mutex
-	last     *reconcile.Pass // how the last pass ended; nil: there was none
-	seen     reconcile.Pass  // the last one that saw Vault and the ledger
-	passedAt time.Time       // when that was
-	revision revisionTaken
-	held     reconcile.Reason                  // why the newest revision is not in force; "": it is
-	token    func() (time.Time, time.Duration) // until when Vault's token lives, and how long in all
-	probes   func() []reconcile.Look           // the last looks at endpoints
+	mu         sync.Mutex
+	unrecorded map[string]bool // events that were counted and are recorded nowhere, by id
+	last       *reconcile.Pass // how the last pass ended; nil: there was none
+	seen       reconcile.Pass  // the last one that saw Vault and the ledger
+	passedAt   time.Time       // when that was
+	revision   revisionTaken
+	held       reconcile.Reason                  // why the newest revision is not in force; "": it is
+	token      func() (time.Time, time.Duration) // until when Vault's token lives, and how long in all
+	probes     func() []reconcile.Look           // the last looks at endpoints
 }
 
 // revisionTaken is the revision that is in force, and since when.
@@ -51,6 +52,7 @@ func newMetrics() *metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "certroll_" + name, Help: help, Buckets: minutes}, labels)
 	}
 	m := &metrics{
+		unrecorded:       map[string]bool{},
 		probes:           func() []reconcile.Look { return nil },
 		Registry:         prometheus.NewRegistry(),
 		done:             counter("operations_total", "Operations that ended, by what came of them.", "operation", "status", "class", "issuer", "dns_account"),
@@ -97,11 +99,6 @@ func (m *metrics) passed(p reconcile.Pass, revision revisionTaken, now time.Time
 		status = "failure"
 	}
 	m.passes.WithLabelValues(status).Inc()
-	if p.Report != nil {
-		for _, r := range p.Report.Results {
-			m.ended(r.Event)
-		}
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.passDurations.Observe(p.Took.Seconds())
@@ -109,6 +106,20 @@ func (m *metrics) passed(p reconcile.Pass, revision revisionTaken, now time.Time
 	if m.revision = revision; p.Standing != nil {
 		m.seen, m.passedAt = p, now
 	}
+}
+
+// again tells whether a result was counted, as of what is recorded nowhere and is
+// told anew with each pass.
+func (m *metrics) again(r reconcile.Result) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	counted := m.unrecorded[r.Event.ID]
+	if r.Untold != nil {
+		m.unrecorded[r.Event.ID] = true
+	} else {
+		delete(m.unrecorded, r.Event.ID)
+	}
+	return counted
 }
 
 // ended counts an operation.
@@ -174,6 +185,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		send.states(m.seen.Records, m.passedAt)
 		send.time(passedMetric, m.passedAt)
 		send.yes(anchoredMetric, m.seen.Unanchored == nil)
+		send.value(unreadMetric, float64(len(m.seen.Unreadable)))
 		send.problems(m.seen.Problems)
 	}
 	for _, l := range m.seen.Limits {

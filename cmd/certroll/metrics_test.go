@@ -50,12 +50,12 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 		},
 	}
 	for _, why := range []reconcile.Reason{reconcile.ReasonBackoff, reconcile.ReasonRateLimited, reconcile.ReasonPaused, reconcile.ReasonLimit,
-		reconcile.ReasonBreaker, reconcile.ReasonSpread, reconcile.ReasonUnreadable, reconcile.ReasonNextKeyNew} {
+		reconcile.ReasonBreaker, reconcile.ReasonSpread, reconcile.ReasonUnreadable, reconcile.ReasonNextKeyNew, reconcile.ReasonNewRule, reconcile.ReasonUndone, reconcile.ReasonMass, reconcile.ReasonNotRead} {
 		pass.Standing = append(pass.Standing, reconcile.Action{Certificate: string(why), Kind: reconcile.KindHold, Reason: why, NotBefore: at, Spec: &spec.Certificate{}})
 	}
 	for _, status := range []reconcile.Status{reconcile.Success, reconcile.Failed, reconcile.Denied} {
-		pass.Report.Results = append(pass.Report.Results, reconcile.Result{Event: reconcile.Event{Operation: reconcile.KindRenew, Status: status, Issuer: "le", DNSAccount: "one",
-			PassedOver: []reconcile.PassedOver{{Account: "two", Class: reconcile.ClassDNSUnauthorized}}}})
+		m.ended(reconcile.Event{Operation: reconcile.KindRenew, Status: status, Issuer: "le", DNSAccount: "one",
+			PassedOver: []reconcile.PassedOver{{Account: "two", Class: reconcile.ClassDNSUnauthorized}}})
 	}
 	m.connected(func() (time.Time, time.Duration) { return at, time.Hour })
 	m.passed(reconcile.Pass{Err: errors.New("Vault is sealed")}, revisionTaken{}, at)

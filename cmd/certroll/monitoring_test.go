@@ -86,9 +86,7 @@ func theDashboard(t *testing.T) (d dashboard) {
 // promtool runs it, and demands that it is content.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs promtool; left out under -short")
-	}
+	labtest.Needs(t, "promtool")
 	program, err := lab.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +113,7 @@ func TestAlertRules(t *testing.T) {
 		}
 		linked(t, r.Alert, r.Annotations["docs"])
 	}
-	promtool(t, "test", "rules", monitoring+"rules_test.yml")
+	t.Run("promtool", func(t *testing.T) { promtool(t, "test", "rules", monitoring+"rules_test.yml") })
 }
 
 var notInAnchor = regexp.MustCompile(`[^a-z0-9 -]`)

@@ -176,14 +176,14 @@ func (s *settings) destinations(names []string) ([]*notifySettings, error) {
 	return chosen, nil
 }
 
-func notifyChildCommand() *cobra.Command {
+func (a *app) notifyChildCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "notify-child",
 		Hidden: true,
 		Short:  "Send one message to services, as standard input says",
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return notify.ServeChild(cmd.InOrStdin(), cmd.OutOrStdout())
+			return notify.ServeChild(cmd.InOrStdin(), unfiltered(a.out))
 		},
 	}
 }

@@ -190,7 +190,8 @@ func TestNotifyOverARestart(t *testing.T) {
 	w.env = append(w.env, leaseVariable+"=2s")
 	r := newReceiver(t)
 	r.answers(http.StatusInternalServerError)
-	w.settings(w.blocks(r))
+	// What the daily examination finds at the same account is another message.
+	w.settings(strings.Replace(w.blocks(r), "  secret_file =", "  on          = [\"failing\"]\n  secret_file =", 1))
 	w.dns.FailUpdates(lab.Refuse)
 	cmd, out := w.startRun()
 	w.until("a try", out, func() bool { return len(r.tries()) > 0 })

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"certroll/reconcile"
+	"certroll/spec/bounded"
 )
 
 // notifySettings are a notify block of certroll.hcl: who is told of what. The
@@ -132,7 +133,7 @@ func (n *notifySettings) interest() reconcile.Interest {
 func secretLines(what, env, file string) ([]string, error) {
 	text, where := os.Getenv(env), "the environment variable "+env
 	if file != "" {
-		b, err := os.ReadFile(file)
+		b, err := bounded.File(file, bounded.Secret)
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", what, err)
 		}

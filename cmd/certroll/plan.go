@@ -30,8 +30,9 @@ func (a *app) planCommand() *cobra.Command {
 metadata only, never a key.
 
 With -base it shows what a change does, and only that: the plan of this revision
-against the plan of REF, over the same state. With -offline it asks no Vault and
-needs no secret: what is live is what the ledger's branch says.
+against the plan of REF, over the same state. Say which change: -config-dir reads
+the checkout of its branch, -ref a branch of repo.url. With -offline it asks no
+Vault and needs no secret: what is live is what the ledger's branch says.
 
 With -detailed-exitcode the exit code is 0 where there is nothing to do, 1 after
 an error, and 2 where there is something to do, as Terraform has it; with -base
@@ -41,7 +42,7 @@ an error, and 2 where there is something to do, as Terraform has it; with -base
 	}
 	a.configDirFlag(c)
 	f := c.Flags()
-	f.StringVar(&o.base, "base", "", "show what changes against this branch, tag or commit")
+	f.StringVar(&o.base, "base", "", "show what the change in -config-dir or -ref does, compared with this branch, tag or commit")
 	f.StringVar(&o.ref, "ref", "", "plan this branch, tag or commit of repo.url instead of repo.ref")
 	f.BoolVar(&o.offline, "offline", false, "ask no Vault: take what is live from the ledger")
 	f.BoolVar(&o.dns, "check-dns", false, "also look at CAA, the delegation of challenges and DNSSEC, at the servers that the revision names")
@@ -73,6 +74,9 @@ func (a *app) planAndShow(ctx context.Context, o planOptions) error {
 			return err
 		}
 	}
+	if err := notReadErrors(p.notRead); err != nil {
+		return err
+	}
 	if o.detailed && p.dto.Changed() {
 		return exitCode(exitChanges)
 	}
@@ -94,11 +98,11 @@ func checkLink(link string) error {
 func (a *app) showPlan(p *proposal, o planOptions) error {
 	switch {
 	case o.json:
-		return view.JSON(a.out, p.dto)
+		return view.JSON(a.data(), p.dto)
 	case o.markdown:
-		view.WriteMarkdown(a.out, p.dto, view.MarkdownOptions{Limit: o.max, Link: o.link})
+		view.WriteMarkdown(a.data(), p.dto, view.MarkdownOptions{Limit: o.max, Link: o.link})
 	case o.github:
-		view.WriteAnnotations(a.out, p.dto)
+		view.WriteAnnotations(a.annotations(), p.dto)
 	default:
 		view.WritePlan(a.out, a.palette(), p.dto)
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -15,6 +14,8 @@ import (
 
 	"certroll/gitsync"
 	"certroll/reconcile"
+	"certroll/spec/bounded"
+	"certroll/spec/text"
 )
 
 const (
@@ -91,12 +92,7 @@ func readPlanFile(path string, now time.Time) (planFile, error) {
 	refuse := func(format string, args ...any) (planFile, error) {
 		return f, fmt.Errorf("reading the plan in %s: %s; make one by certroll plan -out", path, fmt.Sprintf(format, args...))
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return refuse("%s", err)
-	}
-	defer func() { _ = file.Close() }()
-	b, err := io.ReadAll(io.LimitReader(file, maxPlanFile+1))
+	b, err := bounded.File(path, maxPlanFile)
 	if err != nil {
 		return refuse("%s", err)
 	}
@@ -164,6 +160,18 @@ func otherFiles(a, b map[string]string) []string {
 	return names
 }
 
+// agrees is pick as it will be once what is held is accepted; nothing is changed.
+func (f planFile) agrees(p *proposal, held *reconcile.HeldSet) error {
+	then, now := *p, p.now.UTC()
+	set := *held
+	set.AcceptedAt = &now
+	observed := *p.observed
+	observed.Accept(&set)
+	then.actions = reconcile.Plan(p.desired, &observed, p.now)
+	_, err := f.pick(&then)
+	return err
+}
+
 // pick narrows a fresh plan down to the actions of the file. It fails, with
 // what has moved, where one of them is not what was planned any more.
 func (f planFile) pick(p *proposal) ([]reconcile.Action, error) {
@@ -181,7 +189,7 @@ func (f planFile) pick(p *proposal) ([]reconcile.Action, error) {
 			fmt.Fprintf(&b, "  and %d more\n", len(moved)-i)
 			break
 		}
-		fmt.Fprintf(&b, "  %s\n    planned  %s\n    now      %s\n", printable(m.Certificate), printable(m.Planned), m.Now)
+		fmt.Fprintf(&b, "  %s\n    planned  %s\n    now      %s\n", text.Line(m.Certificate), text.Line(m.Planned), m.Now)
 	}
 	b.WriteString("Plan again.")
 	return nil, fmt.Errorf("%s", b.String())

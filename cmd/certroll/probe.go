@@ -22,8 +22,9 @@ each serves the certificate that is in Vault. It has a TLS handshake with each
 address and sends nothing; of Vault it reads metadata, and it writes nothing.
 
 Exits 1 where an endpoint serves something else, or nobody answers there; 0 also
-where a renewal is so young that its consumer may still load it.`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.probe(cmd.Context(), args, asJSON) },
+where a renewal is so young that its consumer may still load it; and 3 where it
+could not look.`,
+		RunE: looking(func(cmd *cobra.Command, args []string) error { return a.probe(cmd.Context(), args, asJSON) }),
 	}
 	a.configDirFlag(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print what was seen as JSON (schema in docs/probe.md)")
@@ -39,7 +40,7 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	desired, err := a.decode(s, rev.Files, view.Briefly)
+	desired, err := a.decode(ctx, s, rev, view.Briefly)
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 	}
 	dto := view.NewProbed(rev.Commit, looks)
 	if asJSON {
-		if err := view.JSON(a.out, dto); err != nil {
+		if err := view.JSON(a.data(), dto); err != nil {
 			return err
 		}
 	} else {

@@ -169,8 +169,8 @@ func TestProbeCommand(t *testing.T) {
 	l := newLab(t)
 	w := l.fresh(t, map[string]string{"certs.hcl": oneCertificate, "other.hcl": strings.ReplaceAll(oneCertificate, "api", "other")})
 	w.settings("")
-	w.says("probe other", `"other": it names no endpoints`)
-	w.says("probe nobody", "declares no certificate of this name")
+	w.saysWith(exitUnseen, "probe other", `"other": it names no endpoints`)
+	w.saysWith(exitUnseen, "probe nobody", "declares no certificate of this name")
 	if out := w.certroll(0, "probe"); !strings.Contains(out, "No certificate names an endpoint") {
 		t.Errorf("it says:\n%s", out)
 	}
@@ -180,7 +180,7 @@ func TestProbeCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.push(withProbe(fmt.Sprintf("  probe = [%q, %q]", s.Addr(), "localhost:"+port)), "Look at it")
-	w.says("probe", "Endpoint not allowed", "on certs.hcl:", "127.0.0.1 is none of the certificate's own names", "localhost is none")
+	w.saysWith(exitUnseen, "probe", "Endpoint not allowed", "on certs.hcl:", "127.0.0.1 is none of the certificate's own names", "localhost is none")
 
 	// A name that is allowed opens no address.
 	w.settings(fmt.Sprintf("probe {\n  allow = [\"127.0.0.1:%s\", \"localhost:*\"]\n}", port))
@@ -203,7 +203,7 @@ func TestProbeCommand(t *testing.T) {
 	w.says("probe", "denied", "localhost leads to no address that may be connected to")
 
 	w.settings("probe {\n  allow = [\"everything\"]\n}")
-	w.says("probe", "probe.allow has", "the port is missing")
+	w.saysWith(exitUnseen, "probe", "probe.allow has", "the port is missing")
 	w.settings("probe {\n  after = \"soon\"\n}")
-	w.says("probe", "probe.after = \"soon\" is no duration")
+	w.saysWith(exitUnseen, "probe", "probe.after = \"soon\" is no duration")
 }

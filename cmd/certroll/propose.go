@@ -15,6 +15,7 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/reconcile"
+	"certroll/reconcile/acme"
 	"certroll/spec"
 )
 
@@ -45,7 +46,8 @@ type proposal struct {
 	observed *reconcile.Observed
 	now      time.Time // that it was made for
 	actions  []reconcile.Action
-	exact    bool // all of the actions are to be done, or it has failed
+	notRead  []reconcile.Action // held since their file is not read; with a base: by the change
+	exact    bool               // all of the actions are to be done, or it has failed
 	dto      view.Plan
 }
 
@@ -72,6 +74,11 @@ func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
 	}
 	if in.dns {
 		in.look = checkDNS(log)
+	}
+	if in.writing {
+		if err := acme.CheckProgram(ctx, nil, release); err != nil {
+			return nil, err
+		}
 	}
 	both, err := a.sides(ctx, s, in)
 	if err != nil {
@@ -123,15 +130,19 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	if err != nil {
 		return nil, err
 	}
+	if in.base != "" && a.configDir != "" {
+		rev = rev.InGit()
+	}
 	both := &sides{rev: rev, directory: rev.Directory, ref: in.base}
-	head, files, diags := decodeFiles(s, rev.Files)
+	head, files, diags := a.decodePlanned(ctx, s, in, rev)
 	view.Briefly(a.err, a.palette(), files, diags)
 	if in.github {
-		view.AnnotateDiagnostics(a.out, rev.Directory, diags)
+		view.AnnotateDiagnostics(a.annotations(), rev.Directory, diags)
 	}
 	if diags.HasErrors() {
-		return nil, exitCode(exitError)
+		return nil, errShown
 	}
+	withUnread(head, rev)
 	both.head = head
 	if in.ref != "" && signed {
 		both.warnings = append(both.warnings, fmt.Sprintf("whether %s is signed was not looked at: that is asked of the head that is applied", in.ref))
@@ -145,7 +156,31 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	if in.base == "" {
 		return both, nil
 	}
-	return both, a.baseSide(ctx, s, both)
+	if err := a.baseSide(ctx, s, both); err != nil {
+		return nil, err
+	}
+	if in.ref == "" && a.configDir == "" && both.baseRev.Commit == rev.Commit {
+		return nil, comparesWithItself(s, in.base, rev.Commit)
+	}
+	return both, nil
+}
+
+// comparesWithItself is the error of a -base that names what is planned anyway:
+// without it a pull request would always be told "nothing to do".
+func comparesWithItself(s *settings, base, commit string) error {
+	return fmt.Errorf("plan -base %[1]s compares %[1]s with itself: without -ref and -config-dir, certroll plans %[2]s, which is at the same commit %.12[3]s. "+
+		"Name the branch of the change: certroll plan -ref BRANCH -base %[1]s; or, in a checkout of that branch: certroll plan -config-dir %[4]s -base origin/%[1]s",
+		base, cmp.Or(s.Repo.Ref, "the default branch of repo.url"), commit, cmp.Or(s.Repo.Directory, "."))
+}
+
+// decodePlanned decodes what is planned. A proposal is no head that could have
+// been in force: the rules of this version reject it.
+func (a *app) decodePlanned(ctx context.Context, s *settings, in planInput, rev *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	if in.ref != "" || in.base != "" || in.offline {
+		desired, files, diags := decodeFiles(ctx, s, rev.Files)
+		return desired, files, append(diags, unreadWarnings(rev)...)
+	}
+	return a.decodeHead(ctx, s, rev)
 }
 
 // propose has another ref read that is looked at and never applied: the head of
@@ -171,11 +206,12 @@ func (a *app) baseSide(ctx context.Context, s *settings, both *sides) error {
 		both.warnings = append(both.warnings, fmt.Sprintf("the history at hand does not reach the commit where this change left %s, so it is compared with %[1]s itself: "+
 			"what came there since looks as if this change took it back; fetch the whole history (fetch-depth: 0)", both.ref))
 	}
-	base, files, diags := decodeFiles(s, rev.Files)
+	base, files, diags := decodeInForce(ctx, s, rev.Files) // which is merged
 	if diags.HasErrors() {
 		view.Diagnostics(a.err, a.palette(), files, diags)
 		return fmt.Errorf("reading what the change is compared with: %s has the mistakes above; mend them there first, or plan without -base", both.ref)
 	}
+	withUnread(base, rev)
 	both.base, both.baseRev = base, rev
 	return nil
 }
@@ -224,8 +260,10 @@ func (a *app) observe(ctx context.Context, s *settings, log *slog.Logger, in pla
 	}
 	if err != nil {
 		p.Close()
+		return p, obs, err
 	}
-	return p, obs, err
+	a.warnUnreadable(obs.Unread)
+	return p, obs, nil
 }
 
 // observeOffline takes the ledger's word for what is there.
@@ -235,7 +273,11 @@ func (a *app) observeOffline(ctx context.Context, s *settings, p *proposal) (*re
 		return nil, err
 	}
 	p.dto.Offline, p.dto.Warnings = &from, []string{warning}
-	return reconcile.ObserveRecords(tree, time.Now())
+	obs, err := reconcile.ObserveRecords(tree, time.Now())
+	if err == nil {
+		a.warnUnreadable(obs.Unread)
+	}
+	return obs, err
 }
 
 // offlineLedger finds the ledger without a secret: in the checkout, whose
@@ -290,6 +332,7 @@ func (p *proposal) decide(ctx context.Context, in planInput, s *settings, both *
 	about := []string{}
 	if both.base == nil {
 		p.actions = reconcile.Plan(both.head, p.observed, p.now)
+		p.notRead = reconcile.NotRead(p.actions)
 		for _, a := range p.actions {
 			if a.Kind != reconcile.KindNone && a.Spec != nil {
 				about = append(about, a.Certificate)
@@ -301,8 +344,11 @@ func (p *proposal) decide(ctx context.Context, in planInput, s *settings, both *
 		remarks = reconcile.Remarks(set, both.base, both.head, spec.NewLocator(specFiles(both.rev.Files)), s.interval)
 		change = view.NewChange(view.Base{Ref: both.ref, Revision: both.baseRev.Commit}, both.directory, set)
 		for _, c := range set.Certificates {
-			if c.New != nil {
+			switch {
+			case c.New != nil:
 				about = append(about, c.Name)
+			case c.After != nil && c.Old != nil:
+				p.notRead = append(p.notRead, reconcile.NotRead([]reconcile.Action{*c.After})...)
 			}
 		}
 	}

@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +22,7 @@ const shortLease = 10 * time.Second
 func TestReplicas(t *testing.T) {
 	sideBySide(t, map[string]func(*testing.T, *world){
 		"killed": takesOver, "stopped": comesBackLate, "apply beside run": saysWhoHolds,
+		"cut off from Vault": cutOff,
 	})
 }
 
@@ -82,6 +87,131 @@ func comesBackLate(t *testing.T, l *world) {
 	if said := oneOut.String(); strings.Contains(said, "msg=action certificate=late ") && !strings.Contains(said, "status=success") {
 		t.Errorf("the one that came back failed:\n%s", said)
 	}
+	w.certroll(0, "audit", "verify", "-anchor")
+}
+
+// cutLink is a TCP connection to a server that can be cut without either side hearing of
+// it: what is sent meanwhile arrives late.
+type cutLink struct {
+	addr string
+
+	mu     sync.Mutex
+	mended *sync.Cond
+	cut    bool
+	closed bool
+}
+
+func newCutLink(t *testing.T, to string) *cutLink {
+	t.Helper()
+	in, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &cutLink{addr: in.Addr().String()}
+	l.mended = sync.NewCond(&l.mu)
+	t.Cleanup(func() {
+		_ = in.Close()
+		l.mu.Lock()
+		l.closed = true
+		l.mu.Unlock()
+		l.mended.Broadcast()
+	})
+	go func() {
+		for {
+			one, err := in.Accept()
+			if err != nil {
+				return
+			}
+			go l.serve(one, to)
+		}
+	}()
+	return l
+}
+
+// serve joins two connections until one of them ends.
+func (l *cutLink) serve(one net.Conn, to string) {
+	l.pass()
+	other, err := net.Dial("tcp", to)
+	if err != nil {
+		_ = one.Close()
+		return
+	}
+	hand := func(from, to net.Conn) {
+		b := make([]byte, 32<<10)
+		for {
+			n, err := from.Read(b)
+			l.pass()
+			if n > 0 {
+				if _, writeErr := to.Write(b[:n]); writeErr != nil {
+					err = writeErr
+				}
+			}
+			if err != nil {
+				_, _ = one.Close(), other.Close()
+				return
+			}
+		}
+	}
+	go hand(one, other)
+	hand(other, one)
+}
+
+// pass waits while the link is cut.
+func (l *cutLink) pass() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.cut && !l.closed {
+		l.mended.Wait()
+	}
+}
+
+func (l *cutLink) set(cut bool) {
+	l.mu.Lock()
+	l.cut = cut
+	l.mu.Unlock()
+	l.mended.Broadcast()
+}
+
+// cutOff: the link to Vault of the one that holds the lease is cut when it has made all of
+// its orders, for longer than its lease. The other one finishes the same orders, and what
+// the first one had sent to Vault arrives late and does no harm.
+func cutOff(t *testing.T, l *world) {
+	link := newCutLink(t, strings.TrimPrefix(l.vault.Addr, "http://"))
+	here := *l
+	here.vaultAddr = "http://" + link.addr
+	names := []string{"cut1", "cut2", "cut3"} // as many as may try a CA that has not been seen to work
+	w, f := here.faulty(t, declare("", names...))
+	w.env = append(w.env, leaseVariable+"="+shortLease.String())
+	w.editSettings(func(text string) string { return text + "\ninterval = \"1s\"\n" })
+	var asked atomic.Int32
+	reached, answer := make(chan struct{}), make(chan struct{})
+	f.breaks(func(_ http.ResponseWriter, req *http.Request) bool {
+		if strings.HasPrefix(req.URL.Path, finalization) {
+			if asked.Add(1) == int32(len(names)) {
+				link.set(true)
+				close(reached)
+			}
+			<-answer
+		}
+		return false
+	})
+	one, oneOut := w.started("run")
+	await(t, reached, oneOut)
+	w.editSettings(func(text string) string {
+		return strings.Replace(text, link.addr, strings.TrimPrefix(l.vault.Addr, "http://"), 1)
+	})
+	two, twoOut := w.another("run")
+	close(answer) // to one that can keep nothing of it
+	w.until("the certificates", twoOut, func() bool { return w.told("issue", "success") == len(names) })
+	link.set(false)
+	all := append(names, "cut4")
+	w.push(declare("", all...), "Declare another")
+	w.until("another certificate", twoOut, func() bool { return w.told("issue", "success") == len(all) })
+	head := w.git("rev-parse", "main")
+	w.until("that the first one knows it too", oneOut, func() bool { return strings.Contains(oneOut.String(), head) })
+	w.stopRun(one, oneOut)
+	w.stopRun(two, twoOut)
+	w.once(f, all...)
 	w.certroll(0, "audit", "verify", "-anchor")
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,8 @@ func (a *app) retryCommand() *cobra.Command {
 CA nor Vault: the next pass of certroll run, or the next certroll apply, tries
 them. Their failures keep counting, so that one more waits as long as it would
 have. Where an issuer or DNS account is held because it failed for many, the
-certificate is its next probe; however many are named, one is tried.
+certificate is its next probe, also where it was never tried itself; however many
+are named, one is tried. Where that one fails, the others wait no longer than before.
 
 A rate limit whose end the CA itself stated is kept, unless -force is given. Who
 did it is in the audit log: $CERTROLL_ACTOR, or user@host.`,
@@ -35,25 +37,42 @@ did it is in the audit log: $CERTROLL_ACTOR, or user@host.`,
 	return c
 }
 
+// declared are the certificates of the config repo. A repo that cannot be read
+// or has mistakes is no reason to refuse: what has a record can be retried still.
+func (a *app) declared(ctx context.Context, s *settings) map[string]bool {
+	names := map[string]bool{}
+	rev, err := a.revision(ctx, s)
+	if err != nil {
+		return names
+	}
+	if desired, _, diags := decodeFiles(ctx, s, rev.Files); !diags.HasErrors() {
+		for _, c := range desired.Certificates {
+			names[c.Name] = true
+		}
+	}
+	return names
+}
+
 func (a *app) retry(ctx context.Context, want reconcile.Retry, asJSON bool) error {
 	s, err := a.settings()
 	if err != nil {
 		return err
 	}
-	ledger, err := s.writeLedger("")
+	r, closeLedger, err := s.ledgerAlone()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ledger.Close() }()
+	defer closeLedger()
 	want.Actor = a.person()
-	r := reconcile.New(&reconcile.Observer{}, nil, nil, ledger, noJournal{}, reconcile.Options{})
+	names := sync.OnceValue(func() map[string]bool { return a.declared(ctx, s) })
+	want.Declared = func(name string) bool { return names()[name] }
 	done, commit, err := r.Retry(ctx, want)
 	if err != nil {
 		return err
 	}
 	dto := view.NewRetry(done, commit)
 	if asJSON {
-		return view.JSON(a.out, dto)
+		return view.JSON(a.data(), dto)
 	}
 	view.WriteRetry(a.out, a.palette(), dto)
 	return nil

@@ -118,7 +118,7 @@ func (r rotation) far(name string) bool {
 	if l == nil {
 		return false
 	}
-	due := l.NotAfter
+	due := l.End()
 	if at := r.records[name].RenewAt; at != nil {
 		due = *at
 	}
@@ -158,7 +158,7 @@ func (r rotation) costs(desired *spec.Spec, early []*spec.Certificate) string {
 }
 
 func (r rotation) when(name string) string {
-	expires := "it expires " + r.live(name).NotAfter.UTC().Format(time.DateOnly)
+	expires := "it expires " + r.live(name).End().UTC().Format(time.DateOnly)
 	at := r.records[name].RenewAt
 	if at == nil {
 		return expires + ", its renewal being off"

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +17,9 @@ import (
 	"certroll/cmd/certroll/page"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
+	"certroll/gitsync/atomicfile"
 	"certroll/reconcile"
+	"certroll/reconcile/acme"
 	"certroll/spec"
 )
 
@@ -56,6 +55,8 @@ type daemon struct {
 	notifier *reconcile.Notifier // nil: nobody is told
 	good     *gitsync.Revision   // the last revision without a mistake
 	takenAt  time.Time           // when it was taken
+	onDisk   bool                // it is in the state directory
+	unkept   error               // why it is not
 	instead  reconcile.Taken     // what the head that was held back last does not descend from
 	traced   bool                // what the ledger says was taken last is known to be followed
 	desired  *spec.Spec
@@ -63,12 +64,20 @@ type daemon struct {
 	refused  string          // the revision that was refused last, and why
 	withheld string          // the one that was held back last, and why
 	newest   *page.NotTaken  // the newest revision, where it is not in force
-	untaken  bool            // the ledger may say that a revision is not in force
+	job      *decoding       // the revision that is being decoded, nil: none
+	rejected *decoding       // the last revision that was rejected
+	// triedGood: the last good revision on the disk was read while another one
+	// was being decoded.
+	triedGood bool
+	untaken   bool // the ledger may say that a revision is not in force
 }
 
 func (a *app) run(ctx context.Context) error {
 	s, log, err := a.begin()
 	if err != nil {
+		return err
+	}
+	if err := acme.CheckProgram(ctx, nil, release); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -99,6 +108,7 @@ func (a *app) run(ctx context.Context) error {
 	d.metrics.connected(d.client.TokenLease)
 	defer d.page.Wait()
 	d.shelf.ledger.Store(d.parts.ledger)
+	d.page.Watch(func() []page.Work { return page.Works(d.reconciler.AtWork()) })
 	d.health.connected(func(ctx context.Context) error { return d.kv.Reach(ctx, s.Vault.Mount) })
 	if a.configDir != "" && s.Verify != nil {
 		log.Warn("verify in certroll.hcl is about commits: no signature is asked for of what lies in a directory", "directory", a.configDir)
@@ -108,6 +118,7 @@ func (a *app) run(ctx context.Context) error {
 			return err
 		}
 	}
+	defer d.stopDecoding()
 	d.newLookout()
 	var beside sync.WaitGroup
 	beside.Go(func() { d.client.Keep(ctx) })
@@ -116,7 +127,7 @@ func (a *app) run(ctx context.Context) error {
 	}
 	beside.Go(func() { d.lookout.Run(ctx) })
 	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
-		Interval: s.interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Daily: d.examine,
+		Interval: s.interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Ended: d.ended, Told: d.told, Daily: d.examine,
 	}).Run(ctx)
 	log.Info("stopped")
 	beside.Wait()
@@ -169,6 +180,20 @@ func (d *daemon) passed(p reconcile.Pass) {
 	d.lookout.Follow(p.Standing, reconcile.Revision{Commit: revision.commit})
 	d.say.pass(p)
 	d.health.passed(p)
+	d.told()
+}
+
+// ended logs and counts how an attempt ended.
+func (d *daemon) ended(r reconcile.Result) {
+	if !d.metrics.again(r) {
+		d.metrics.ended(r.Event)
+	}
+	d.say.ended(r)
+	d.health.turn()
+}
+
+// told has the destinations read what the ledger has new.
+func (d *daemon) told() {
 	if d.notifier != nil {
 		d.notifier.Wake()
 	}
@@ -208,29 +233,66 @@ func (d *daemon) pull(ctx context.Context) error {
 	}
 	if err != nil {
 		d.say.trouble("pull", err)
-		return errors.Join(err, d.fallBack())
+		return errors.Join(err, d.fallBack(ctx))
 	}
 	d.say.trouble("pull", nil)
 	if d.inForce(rev) {
 		d.followed()
 		d.taken(ctx, rev)
+		d.keepGood()
 		return nil
 	}
-	desired, files, diags := decodeFiles(d.settings, rev.Files)
+	job := d.decode(ctx, rev)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case job == nil: // the last good one goes on meanwhile
+		return nil
+	}
+	desired, files, diags := job.desired, job.files, job.diags
 	if diags.HasErrors() {
 		d.metrics.hold(reconcile.ReasonRefused)
 		d.untaken = true
 		d.newest = &page.NotTaken{Commit: rev.Commit, Author: rev.Author, Reason: reconcile.ReasonRefused, Message: view.OneLine(diags)}
 		d.showRefused(rev, files, diags)
 		d.say.trouble("telling", d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)))
-		return d.fallBack()
+		return d.fallBack(ctx)
 	}
 	d.log.Info("revision", "revision", rev.Commit, "author", rev.Author, "certificates", len(desired.Certificates))
 	d.followed()
 	d.logChanges(desired)
-	d.good, d.desired, d.takenAt = rev, desired, time.Now()
+	d.warnOfHolds(desired)
+	d.good, d.desired, d.takenAt, d.onDisk = rev, desired, time.Now(), false
 	d.taken(ctx, rev)
-	return d.keepGood()
+	d.keepGood()
+	return nil
+}
+
+// decodeNewest decodes a revision that was fetched. After an upgrade of certroll
+// it may be the one that was in force before: new rules hold what they concern
+// in it, instead of rejecting it.
+func (d *daemon) decodeNewest(ctx context.Context, rev *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	desired, files, diags := decodeFiles(ctx, d.settings, rev.Files)
+	if !spec.OnlyNewRules(diags) {
+		return desired, files, diags
+	}
+	k, err := d.readGood()
+	before := err == nil && sameRevision(rev, k.Revision)
+	if errors.Is(err, fs.ErrNotExist) { // a fresh disk: the ledger may know
+		before = d.wasInForce(ctx, d.settings, rev, diags)
+	}
+	if !before {
+		return desired, files, diags
+	}
+	return decodeInForce(ctx, d.settings, rev.Files)
+}
+
+// warnOfHolds logs what new rules hold, once for each revision.
+func (d *daemon) warnOfHolds(desired *spec.Spec) {
+	for _, h := range desired.Holds() {
+		d.log.Error("held by a new rule", "rule", h.Rule.Name, "subject", h.Subject, "certificates", len(h.Certificates),
+			"message", h.Message, "allow", h.Rule.Allow.Lines())
+	}
 }
 
 // followed is what there is once the newest revision is in force.
@@ -269,9 +331,7 @@ func (d *daemon) showRefused(rev *gitsync.Revision, files []spec.File, diags hcl
 // looked at too: a directory's changes have no commit of their own, and what
 // was kept on the disk may be of another directory of the commit.
 func (d *daemon) inForce(rev *gitsync.Revision) bool {
-	return d.good != nil && rev.Commit == d.good.Commit && slices.EqualFunc(rev.Files, d.good.Files, func(a, b gitsync.File) bool {
-		return a.Path == b.Path && bytes.Equal(a.Bytes, b.Bytes)
-	})
+	return d.good != nil && sameReading(rev, d.good)
 }
 
 func (d *daemon) fetch(ctx context.Context) (*gitsync.Revision, error) {
@@ -285,19 +345,27 @@ func (d *daemon) fetch(ctx context.Context) (*gitsync.Revision, error) {
 	return rev, d.follows(ctx, rev)
 }
 
-func (d *daemon) goodFile() string { return filepath.Join(d.settings.StateDir, "last-good.json") }
+// lastGood is the file of the state directory that keeps the last good revision.
+const lastGood = "last-good.json"
 
-// keepGood writes the last good revision to disk. It holds the repo's files,
-// which hold no secret.
-func (d *daemon) keepGood() error {
+func (d *daemon) goodFile() string { return filepath.Join(d.settings.StateDir, lastGood) }
+
+// keepGood writes the last good revision to disk, unless it is there already. It
+// holds the repo's files, which hold no secret. A disk that does not take it keeps
+// no revision from being in force: the next pull tries again.
+func (d *daemon) keepGood() {
+	if d.onDisk {
+		return
+	}
 	b, err := json.Marshal(kept{d.good, d.takenAt, d.checksSignatures(), d.from()})
-	if err != nil {
-		return fmt.Errorf("encoding the last good revision: %w", err)
+	if err == nil {
+		err = atomicfile.Write(d.goodFile(), b, 0o600)
 	}
-	if err := writeState(d.goodFile(), b); err != nil {
-		return fmt.Errorf("keeping the last good revision: %w", err)
+	if d.unkept = err; err != nil {
+		d.unkept = fmt.Errorf("keeping the last good revision in %s: %w", d.goodFile(), err)
 	}
-	return nil
+	d.onDisk = err == nil
+	d.say.trouble("keeping", d.unkept)
 }
 
 // kept is the last good revision on the disk.
@@ -319,15 +387,19 @@ func (d *daemon) from() string {
 // checksSignatures tells whether what is taken has to be signed.
 func (d *daemon) checksSignatures() bool { return d.source != nil && d.settings.Verify != nil }
 
-// readGood reads it; fs.ErrNotExist where there is none of this repository yet.
+// readGood reads it; fs.ErrNotExist where there is none of this repository yet,
+// or none that can be read.
 func (d *daemon) readGood() (*kept, error) {
-	b, err := os.ReadFile(d.goodFile())
+	k := &kept{}
+	err := stateFile(d.log, d.goodFile(), func(b []byte) error {
+		err := json.Unmarshal(b, k)
+		if err == nil && k.Revision == nil {
+			err = errors.New("it holds no revision")
+		}
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the last good revision: %w", err)
-	}
-	k := &kept{Revision: &gitsync.Revision{}}
-	if err := json.Unmarshal(b, k); err != nil {
-		return nil, fmt.Errorf("reading the last good revision %s: %w; remove it", d.goodFile(), err)
+		return nil, err
 	}
 	// Two certroll.hcl may share the usual state directory, and repo.url may
 	// change: what another repository wanted is not wanted here.
@@ -337,7 +409,7 @@ func (d *daemon) readGood() (*kept, error) {
 	return k, nil
 }
 
-func (d *daemon) fallBack() error {
+func (d *daemon) fallBack(ctx context.Context) error {
 	if d.good != nil {
 		return nil
 	}
@@ -351,11 +423,13 @@ func (d *daemon) fallBack() error {
 	if d.checksSignatures() && !k.Signed {
 		return fmt.Errorf("the last good revision %s was taken when nobody asked for its signature; nothing is done until a signed head can be read", named(k.Commit))
 	}
-	desired, _, diags := decodeFiles(d.settings, k.Files)
+	desired, _, diags := decodeInForce(ctx, d.settings, k.Files)
 	if diags.HasErrors() {
 		return fmt.Errorf("the last good revision %s is refused by this certroll.hcl: %s", k.Commit, view.OneLine(diags))
 	}
+	withUnread(desired, k.Revision)
 	d.log.Warn("the last good revision is in force", "revision", k.Commit)
-	d.good, d.desired, d.takenAt = k.Revision, desired, k.TakenAt
+	d.warnOfHolds(desired)
+	d.good, d.desired, d.takenAt, d.onDisk = k.Revision, desired, k.TakenAt, true
 	return nil
 }

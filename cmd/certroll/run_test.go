@@ -59,7 +59,7 @@ func (w *world) stopRun(cmd *exec.Cmd, out *output) {
 // until polls for what the daemon brings about.
 func (w *world) until(what string, out *output, ok func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !ok(); {
+	for deadline := time.Now().Add(3 * time.Minute); !ok(); {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("%s did not come about:\n%s", what, out)
 		}

@@ -37,18 +37,14 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 	if _, err := d.settings.listenToken(); err != nil {
 		return nil, err
 	}
+	d.settings.warnOfSecrets(d.log)
 	done := make(chan struct{})
 	l, err := d.listen(len(hooks) > 0)
 	if l == nil {
 		close(done)
 		return done, err
 	}
-	server := &http.Server{
-		Handler: d.routes(hooks, l.Addr()), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
-		MaxHeaderBytes: 32 << 10,                                          // an address is said again in many links of the page
-		BaseContext:    func(net.Listener) context.Context { return ctx }, // what is answered for long ends with it
-		ErrorLog:       log.New(serverLog{d.log}, "", 0),
-	}
+	server := newServer(ctx, d.routes(hooks, l.Addr()), d.log)
 	served := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -66,6 +62,24 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 	}()
 	d.log.Info("listening", "address", l.Addr().String())
 	return done, nil
+}
+
+// newServer is a server whose requests may take no longer than deliveryTime to
+// arrive, header and body together. What has no body is answered for longer.
+func newServer(ctx context.Context, routes http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+			if !strings.HasPrefix(req.URL.Path, "/webhooks/") {
+				// The server takes an end of reading for the client's going away.
+				_ = http.NewResponseController(rw).SetReadDeadline(time.Now().Add(30 * time.Second))
+			}
+			routes.ServeHTTP(rw, req)
+		}),
+		ReadHeaderTimeout: deliveryTime, ReadTimeout: deliveryTime, WriteTimeout: time.Minute, IdleTimeout: 30 * time.Second,
+		MaxHeaderBytes: 32 << 10,                                          // an address is said again in many links of the page
+		BaseContext:    func(net.Listener) context.Context { return ctx }, // what is answered for long ends with it
+		ErrorLog:       log.New(serverLog{logger}, "", 0),
+	}
 }
 
 // serverLog puts what the server complains of into the log: its own lines would

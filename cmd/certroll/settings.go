@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +19,8 @@ import (
 
 	"certroll/gitsync"
 	"certroll/spec"
+	"certroll/spec/bounded"
+	"certroll/spec/credential"
 	"certroll/vault"
 )
 
@@ -34,7 +39,9 @@ type settings struct {
 	Notify   []*notifySettings  `hcl:"notify,block"`
 	StateDir string             `hcl:"state_dir,optional"`
 	Interval string             `hcl:"interval,optional"`
-	Parallel int                `hcl:"parallel,optional"`
+	// DecodeTimeout is how long decoding one revision may take.
+	DecodeTimeout string `hcl:"decode_timeout,optional"`
+	Parallel      int    `hcl:"parallel,optional"`
 	// Listen is the host:port that run serves on; "": it does not; nil: the
 	// default, where nobody else has it.
 	Listen          *string  `hcl:"listen,optional"`
@@ -44,8 +51,11 @@ type settings struct {
 	// Rest holds the issuer, dns and policy blocks, which package spec decodes.
 	Rest hcl.Body `hcl:",remain"`
 
-	interval time.Duration
-	file     *spec.File // nil where there is no certroll.hcl
+	interval      time.Duration
+	decodeTimeout time.Duration
+	file          *spec.File // nil where there is no certroll.hcl
+
+	log *slog.Logger // of what is wrong with a cache; nil: a command that logs nothing
 }
 
 type gitAuth struct {
@@ -53,9 +63,12 @@ type gitAuth struct {
 	TokenEnv   string `hcl:"token_env,optional"`
 	TokenFile  string `hcl:"token_file,optional"`
 	SSHKeyFile string `hcl:"ssh_key_file,optional"`
-	SSHAgent   bool   `hcl:"ssh_agent,optional"`
-	KnownHosts string `hcl:"known_hosts_file,optional"`
-	CABundle   string `hcl:"ca_bundle,optional"`
+	// SSHKeyPassphraseEnv or SSHKeyPassphraseFile hold what the key is encrypted by.
+	SSHKeyPassphraseEnv  string `hcl:"ssh_key_passphrase_env,optional"`
+	SSHKeyPassphraseFile string `hcl:"ssh_key_passphrase_file,optional"`
+	SSHAgent             bool   `hcl:"ssh_agent,optional"`
+	KnownHosts           string `hcl:"known_hosts_file,optional"`
+	CABundle             string `hcl:"ca_bundle,optional"`
 }
 
 type repoSettings struct {
@@ -89,6 +102,7 @@ type vaultSettings struct {
 	ClientCert    string     `hcl:"client_cert,optional"`
 	ClientKey     string     `hcl:"client_key,optional"`
 	TLSServerName string     `hcl:"tls_server_name,optional"`
+	Parallel      int        `hcl:"parallel,optional"` // reads at once
 	Auth          *vaultAuth `hcl:"auth,block"`
 }
 
@@ -109,6 +123,13 @@ type trustSettings struct {
 	Vault    []string `hcl:"vault,optional"`
 	HTTPReq  bool     `hcl:"httpreq,optional"`
 	Webroots []string `hcl:"webroots,optional"`
+	// Endpoints are the hosts and addresses that issuer and dns blocks of the
+	// config repo may name.
+	Endpoints []string `hcl:"endpoints,optional"`
+	// Ambient lets dns blocks of the config repo use the machine's identities.
+	Ambient bool `hcl:"ambient,optional"`
+
+	endpoints spec.ProbeRules
 }
 
 type verifySettings struct {
@@ -123,42 +144,77 @@ type logSettings struct {
 
 const defaultSettings = "certroll.hcl"
 
+// installedSettings is where docs/install.md puts them.
+const installedSettings = "/etc/certroll/certroll.hcl"
+
+// firstThere is the first of the files that is there, else the first one.
+func firstThere(paths ...string) string {
+	for _, path := range paths {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			return path
+		}
+	}
+	return paths[0]
+}
+
 // loadSettings reads certroll.hcl. A file that was named must be there; the
 // default one may be missing, and all then comes from flags and environment.
 func loadSettings(path string) (*settings, []spec.File, hcl.Diagnostics, error) {
 	named := path != ""
 	if !named {
-		path = defaultSettings
+		path = firstThere(defaultSettings, installedSettings)
 	}
 	s := &settings{Repo: &repoSettings{}, Ledger: &ledgerSettings{}, Vault: &vaultSettings{}, Trust: &trustSettings{}, Log: &logSettings{}, Probe: &probeSettings{}}
-	src, err := os.ReadFile(path)
+	src, err := bounded.File(path, bounded.Named)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !named:
 		return s, nil, s.complete(hcl.Range{}), nil
 	case err != nil:
 		return nil, nil, nil, fmt.Errorf("reading certroll's own settings: %w", err)
 	}
+	s, files, diags := parseSettings(path, src)
+	return s, files, diags, nil
+}
+
+// parseSettings decodes what stands, or is to stand, in certroll.hcl.
+func parseSettings(path string, src []byte) (*settings, []spec.File, hcl.Diagnostics) {
 	file := spec.File{Path: path, Bytes: src}
 	files := []spec.File{file}
 	f, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
 	if diags.HasErrors() {
-		return nil, files, diags, nil
+		return nil, files, diags
 	}
 	loaded := &settings{}
-	if diags = append(gohcl.DecodeBody(f.Body, nil, loaded), strangers(f.Body)...); diags.HasErrors() {
+	body := withoutNameless(f.Body)
+	if diags = append(gohcl.DecodeBody(body, nil, loaded), strangers(body)...); diags.HasErrors() {
 		for _, d := range diags {
 			if strings.HasPrefix(d.Summary, "Unsupported ") {
 				d.Detail += " docs/certroll.md has all settings."
 			}
 		}
-		return nil, files, diags, nil
+		return nil, files, diags
 	}
 	loaded.file = &file
 	loaded.fill()
+	loaded.relativeTo(path)
 	diags = loaded.complete(hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos})
 	// Mistakes of what package spec decodes are no revision's fault.
-	_, more := spec.Decode(nil, loaded.trust())
-	return loaded, files, append(diags, more...), nil
+	ctx, cancel := context.WithTimeout(context.Background(), loaded.decodeTimeout)
+	defer cancel()
+	_, more := spec.Decode(ctx, nil, loaded.trust())
+	return loaded, files, append(diags, more...)
+}
+
+// withoutNameless leaves dns blocks without a name out, which package spec
+// decodes: HCL's schemas know no block whose label may be missing.
+func withoutNameless(body hcl.Body) hcl.Body {
+	whole, ok := body.(*hclsyntax.Body)
+	if !ok {
+		return body
+	}
+	part := *whole
+	part.Blocks = slices.DeleteFunc(slices.Clone(whole.Blocks), func(b *hclsyntax.Block) bool { return b.Type == "dns" && len(b.Labels) == 0 })
+	return &part
 }
 
 // strangers finds blocks and settings that nobody would read: a policy with a
@@ -195,11 +251,15 @@ func (s *settings) fill() {
 
 // complete fills in defaults and checks what must fit together.
 func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
-	if s.Vault.Mount == "" {
-		s.Vault.Mount = "secret"
+	if p := s.Vault.Parallel; p < 0 || p > mostReads {
+		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Value out of range", Subject: &where,
+			Detail: fmt.Sprintf("vault.parallel = %d: it is a number from 1 to %d, or left out for 32.", p, mostReads)}}
 	}
-	if s.Vault.Prefix == "" {
-		s.Vault.Prefix = "certroll"
+	// "secret/" and "secret" are one mount, as for Vault's own CLI.
+	s.Vault.Mount = cmp.Or(strings.Trim(s.Vault.Mount, "/"), "secret")
+	s.Vault.Prefix = cmp.Or(strings.Trim(s.Vault.Prefix, "/"), "certroll")
+	if a := s.Vault.Auth; a != nil {
+		a.Mount = strings.TrimPrefix(strings.Trim(a.Mount, "/"), "auth/")
 	}
 	if s.Ledger.URL == "" {
 		s.Ledger.URL = s.Repo.URL
@@ -220,13 +280,30 @@ func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
 	if diags := s.Probe.complete(where); diags.HasErrors() {
 		return diags
 	}
+	var why string
+	if s.Trust.endpoints, why = spec.ParseProbeRules(s.Trust.Endpoints); why != "" {
+		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid endpoint", Subject: &where, Detail: "trust.endpoints has " + why + "."}}
+	}
 	var err error
 	if s.interval, err = time.ParseDuration(s.Interval); err != nil || s.interval < time.Second {
 		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid interval", Subject: &where,
 			Detail: fmt.Sprintf("interval = %q is no duration of at least a second; write it like \"5m\".", s.Interval)}}
 	}
+	if s.DecodeTimeout == "" {
+		s.DecodeTimeout = "30s"
+	}
+	if s.decodeTimeout, err = time.ParseDuration(s.DecodeTimeout); err != nil || s.decodeTimeout < time.Second || s.decodeTimeout > mostDecode {
+		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid decode_timeout", Subject: &where,
+			Detail: fmt.Sprintf("decode_timeout = %q is no duration from 1s to %s; write it like \"30s\".", s.DecodeTimeout, mostDecode)}}
+	}
 	return checkNotify(s.Notify)
 }
+
+// mostReads bounds vault.parallel.
+const mostReads = 512
+
+// mostDecode bounds decode_timeout: meanwhile no newer revision is taken.
+const mostDecode = time.Hour
 
 func defaultStateDir() string {
 	if dir := os.Getenv("STATE_DIRECTORY"); dir != "" {
@@ -248,15 +325,30 @@ func (a *gitAuth) auth() (gitsync.Auth, error) {
 	}
 	g := gitsync.Auth{
 		Username: a.Username, TokenFile: a.TokenFile, SSHKeyFile: a.SSHKeyFile, SSHAgent: a.SSHAgent,
-		KnownHostsFile: a.KnownHosts, CABundle: a.CABundle,
+		KnownHostsFile: a.KnownHosts,
+	}
+	if isPEM(a.CABundle) {
+		g.CABundle = a.CABundle
+	} else {
+		g.CABundleFile = a.CABundle
+	}
+	var err error
+	if g.SSHKeyPassphrase, err = passphrase("the passphrase of the SSH key for Git", "ssh_key_passphrase_env", a.SSHKeyPassphraseEnv, a.SSHKeyPassphraseFile); err != nil {
+		return g, err
 	}
 	if a.TokenFile == "" && a.TokenEnv != "" {
 		if g.Token = os.Getenv(a.TokenEnv); g.Token == "" {
 			return g, fmt.Errorf("reading the Git token: the environment variable %s is empty; set it, or mend token_env in certroll.hcl", a.TokenEnv)
 		}
+		if err := credential.Check("the environment variable "+a.TokenEnv, g.Token, credential.Token); err != nil {
+			return g, fmt.Errorf("reading the Git token: %w", err)
+		}
 	}
 	return g, nil
 }
+
+// isPEM tells a bundle that stands in certroll.hcl itself from a file's name.
+func isPEM(s string) bool { return strings.Contains(s, "-----BEGIN") }
 
 func (v *vaultSettings) options(log *slog.Logger) vault.Options {
 	o := vault.Options{
@@ -276,6 +368,7 @@ func (v *vaultSettings) options(log *slog.Logger) vault.Options {
 func (s *settings) trust() spec.Trust {
 	t := spec.Trust{
 		Known: s.file != nil, Env: s.Trust.Env, Vault: s.Trust.Vault, HTTPReq: s.Trust.HTTPReq,
+		Endpoints: s.Trust.endpoints, Ambient: s.Trust.Ambient,
 		Webroots: s.Trust.Webroots, Probe: s.Probe.rules, Mount: s.Vault.Mount, State: s.Vault.Prefix, Own: s.ownVariables(),
 	}
 	if s.file != nil {
@@ -288,8 +381,13 @@ func (s *settings) trust() spec.Trust {
 func (s *settings) ownVariables() []string {
 	var names []string
 	for _, a := range []*gitAuth{s.Repo.Auth, s.Ledger.Auth} {
-		if a != nil && a.TokenEnv != "" {
-			names = append(names, a.TokenEnv)
+		if a == nil {
+			continue
+		}
+		for _, name := range []string{a.TokenEnv, a.SSHKeyPassphraseEnv} {
+			if name != "" {
+				names = append(names, name)
+			}
 		}
 	}
 	if k := s.Ledger.Signing; k != nil && k.PassphraseEnv != "" {
@@ -332,7 +430,7 @@ func (l *logSettings) logger(w interface{ Write([]byte) (int, error) }) (*slog.L
 	case "", "text":
 		return slog.New(slog.NewTextHandler(w, opts)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+		return slog.New(slog.NewJSONHandler(jsonLines{w}, opts)), nil
 	}
 	return nil, fmt.Errorf("log.format = %q: use text or json", l.Format)
 }

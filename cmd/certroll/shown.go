@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"sync/atomic"
 	"time"
@@ -36,11 +37,31 @@ func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
 	if d.good != nil {
 		in.Revision = &page.Revision{Commit: d.good.Commit, Author: d.good.Author, At: d.takenAt}
 	}
+	for _, o := range p.Outages {
+		if o.Side == "state_dir" && p.Disk != nil {
+			continue // which says more
+		}
+		in.Troubles = append(in.Troubles, outageText(o))
+	}
+	if p.Disk != nil {
+		in.Troubles = append(in.Troubles, p.Disk.Error())
+	}
 	if p.Unanchored != nil {
 		in.Troubles = append(in.Troubles, p.Unanchored.Error())
+	}
+	if n := len(p.Unreadable); n > 0 {
+		in.Troubles = append(in.Troubles, fmt.Sprintf("%s cannot be read (%d in all); certroll audit verify lists what", p.Unreadable[0].Where()+" in the ledger", n))
 	}
 	if !p.Rewound.IsZero() {
 		in.Troubles = append(in.Troubles, "the ledger was found rewritten at "+p.Rewound.UTC().Format(time.RFC3339)+"; certroll audit verify tells more")
 	}
+	if set := reconcile.MassHold(p.Standing); set != nil {
+		in.Troubles = append(in.Troubles, "held until a person accepts it: "+set.Summary()+"; where that is meant: certroll accept -missing "+set.ID)
+	}
 	return in
+}
+
+// outageText says that a side is away.
+func outageText(o reconcile.Outage) string {
+	return "passes cannot do their work with " + o.Side + " since " + o.Since.UTC().Format(time.RFC3339)
 }

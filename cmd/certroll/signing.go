@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"certroll/gitsync"
+	"certroll/spec/bounded"
+	"certroll/spec/credential"
 )
 
 // signingSettings say where the key is that the ledger's commits are signed
@@ -30,24 +32,32 @@ func (k *signingSettings) key() (*gitsync.SigningKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	read, file := gitsync.ReadOpenPGPSigningKey, k.OpenPGPKeyFile
 	if k.SSHKeyFile != "" {
-		return gitsync.ReadSSHSigningKey(k.SSHKeyFile, passphrase)
+		read, file = gitsync.ReadSSHSigningKey, k.SSHKeyFile
 	}
-	return gitsync.ReadOpenPGPSigningKey(k.OpenPGPKeyFile, passphrase)
+	key, err := read(file, passphrase)
+	return key, credential.Passphrase("the passphrase", passphrase, err)
 }
 
 func (k *signingSettings) passphrase() (string, error) {
+	return passphrase("the passphrase of the key that signs the ledger", "passphrase_env", k.PassphraseEnv, k.PassphraseFile)
+}
+
+// passphrase reads what a key is encrypted by, from a file, else from the
+// environment; "" where neither is set. setting is what names the variable.
+func passphrase(what, setting, env, file string) (string, error) {
 	switch {
-	case k.PassphraseFile != "":
-		b, err := os.ReadFile(k.PassphraseFile)
+	case file != "":
+		b, err := bounded.File(file, bounded.Secret)
 		if err != nil {
-			return "", fmt.Errorf("reading the passphrase of the key that signs the ledger: %w", err)
+			return "", fmt.Errorf("reading %s: %w", what, err)
 		}
 		return strings.TrimRight(string(b), "\r\n"), nil
-	case k.PassphraseEnv != "":
-		p := os.Getenv(k.PassphraseEnv)
+	case env != "":
+		p := os.Getenv(env)
 		if p == "" {
-			return "", fmt.Errorf("reading the passphrase of the key that signs the ledger: the environment variable %s is empty; set it, or mend passphrase_env in certroll.hcl", k.PassphraseEnv)
+			return "", fmt.Errorf("reading %s: the environment variable %s is empty; set it, or mend %s in certroll.hcl", what, env, setting)
 		}
 		return p, nil
 	}

@@ -15,39 +15,45 @@ import (
 func (a *app) statusCommand() *cobra.Command {
 	var asJSON bool
 	var dir string
+	answer := func(cmd *cobra.Command, args []string) error {
+		dto, err := a.status(cmd.Context(), args)
+		if err != nil {
+			return err
+		}
+		if err := a.showStatus(dto, asJSON); err != nil {
+			return err
+		}
+		switch {
+		case dto.Paging > 0, dto.Revoked > 0, dto.Deleted > 0:
+			return exitCode(exitPage)
+		case !dto.Well():
+			return exitCode(exitError)
+		}
+		return nil
+	}
 	c := &cobra.Command{
 		Use:   "status [NAME]",
-		Short: "Show how the certificates stand, from the ledger",
-		Long: `Show how all certificates stand, or the whole story of one. Reads the ledger only.
+		Short: "Show how the certificates stand",
+		Long: `Show how all certificates stand, or the whole story of one. Asks certroll run how
+it is, where it answers at listen of certroll.hcl, and reads the ledger. Neither
+Vault nor a CA is asked. Where only one of the two answers, that one is shown.
 
-Exits 0 where all is well, 1 where a certificate is failing, or overdue (see
-certroll expiring), or an endpoint does not serve it, and 2 where one has failed
-three times in a row or more, for which a person is to be woken.
+Exits 0 where all is well; 1 where a certificate is failing, or overdue (see
+certroll expiring), or an endpoint does not serve it, or certroll run cannot do its
+work; 2 where a certificate has failed three times in a row or more, for which a
+person is to be woken; and 3 where neither the ledger nor certroll run could be read.
 
 With -html it writes the status page into a directory instead, as files for a
 web server, and exits 0 however the certificates stand.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if dir != "" {
-				if len(args) > 0 {
-					return errors.New("-html writes the page of all certificates: leave the name out")
-				}
-				return a.writePages(cmd.Context(), dir)
+			if dir == "" {
+				return looking(answer)(cmd, args)
 			}
-			dto, err := a.status(cmd.Context(), args)
-			if err != nil {
-				return err
+			if len(args) > 0 {
+				return errors.New("-html writes the page of all certificates: leave the name out")
 			}
-			if err := a.showStatus(dto, asJSON); err != nil {
-				return err
-			}
-			switch {
-			case dto.Paging > 0:
-				return exitCode(exitPage)
-			case !dto.Well():
-				return exitCode(exitError)
-			}
-			return nil
+			return a.writePages(cmd.Context(), dir)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON (schema in docs/asking.md)")
@@ -56,9 +62,32 @@ web server, and exits 0 however the certificates stand.`,
 	return c
 }
 
+// ledgerPatience is how long the ledger may take where certroll run has answered.
+const ledgerPatience = 20 * time.Second
+
 // status is the view of all certificates, or of the one that is named.
 func (a *app) status(ctx context.Context, names []string) (view.Status, error) {
-	tree, records, err := a.ledger(ctx)
+	s, err := a.settings()
+	if err != nil {
+		return view.Status{}, err
+	}
+	service, answer := s.askRun(ctx)
+	if answer != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, ledgerPatience)
+		defer cancel()
+	}
+	dto, err := a.statusOfLedger(ctx, s, names)
+	if err != nil && answer != nil && len(names) == 0 {
+		return statusFromRun(service, answer, err), nil
+	}
+	dto.Service = service
+	return dto, err
+}
+
+// statusOfLedger is what the ledger says of them.
+func (a *app) statusOfLedger(ctx context.Context, s *settings, names []string) (view.Status, error) {
+	tree, records, err := a.ledgerOf(ctx, s)
 	if err != nil {
 		return view.Status{}, err
 	}
@@ -86,12 +115,12 @@ func (a *app) status(ctx context.Context, names []string) (view.Status, error) {
 func (a *app) showStatus(dto view.Status, asJSON bool) error {
 	switch {
 	case asJSON:
-		return view.JSON(a.out, dto)
+		return view.JSON(a.data(), dto)
 	case dto.Story != nil:
 		view.WriteStory(a.out, a.palette(), dto.Certificates[0], dto.Story)
 		view.WriteServed(a.out, a.palette(), dto.Problems)
 	default:
-		view.WriteStatus(a.out, a.palette(), dto)
+		view.WriteStatus(a.out, a.palette(), dto, a.width())
 	}
 	return nil
 }

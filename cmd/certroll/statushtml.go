@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"certroll/cmd/certroll/page"
+	"certroll/gitsync/atomicfile"
 	"certroll/reconcile"
 )
 
@@ -40,7 +41,7 @@ func (a *app) writePages(ctx context.Context, dir string) error {
 	written := map[string]bool{}
 	err = p.Files(page.Histories(events), func(name string, b []byte) error {
 		written[name] = true
-		return writePage(filepath.Join(dir, filepath.FromSlash(name)), b)
+		return atomicfile.Write(filepath.Join(dir, filepath.FromSlash(name)), b, 0o644)
 	})
 	if err == nil {
 		err = removeOthers(dir, written)
@@ -93,16 +94,6 @@ func ourDirectory(dir string) error {
 		return fmt.Errorf("making the directory of the page: %w", err)
 	}
 	return nil
-}
-
-// writePage writes one file, so that whoever comes meanwhile has the old or the
-// new one.
-func writePage(path string, b []byte) error {
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, b, 0o644); err != nil { //nolint:gosec // it is there to be read
-		return err
-	}
-	return os.Rename(tmp, path)
 }
 
 // removeOthers removes the pages of certificates that there are no more.

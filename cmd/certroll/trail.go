@@ -98,7 +98,7 @@ func (d *daemon) withhold(ctx context.Context, held *gitsync.Error) error {
 		w.Old = d.instead
 	}
 	d.say.trouble("telling", d.reconciler.Withhold(ctx, w))
-	if err := d.fallBack(); err != nil {
+	if err := d.fallBack(ctx); err != nil {
 		return errors.Join(held, err)
 	}
 	return nil

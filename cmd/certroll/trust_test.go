@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"certroll/examples/lab/labtest"
 )
 
 // author is somebody with a clone of the config repo, who uses the real git.
@@ -69,6 +71,7 @@ func (w *world) denied() []auditEvent {
 // signed is refused by plan and apply, and held back by run, over a restart too.
 func TestSignedCommits(t *testing.T) {
 	t.Parallel()
+	labtest.Needs(t, "ssh-keygen")
 	w := newLab(t).fresh(t, map[string]string{"README.md": "certificates\n"})
 	key, allowed := filepath.Join(w.dir, "ada"), filepath.Join(w.dir, "allowed_signers")
 	if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
@@ -187,6 +190,7 @@ func TestRewrittenHistory(t *testing.T) {
 	if !slices.Equal(said, []string{"accepted", "revision_taken"}) || len(w.denied()) != 2 {
 		t.Errorf("told of the revision: %q, %d held back", said, len(w.denied()))
 	}
+	w.until("the end of the attempt", out, func() bool { return !w.metadataIsThere("certroll/pending/evil") })
 	w.certroll(0, "plan", "-detailed-exitcode")
 
 	// Back again is another matter: consent is to one commit, and used up.

@@ -19,7 +19,7 @@ func (a *app) validateCommand() *cobra.Command {
 mistake at once. Needs neither Vault nor a CA nor the network. References are
 checked against what certroll.hcl allows, where there is one.`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.settings()
 			if err != nil {
 				return err
@@ -28,13 +28,16 @@ checked against what certroll.hcl allows, where there is one.`,
 			if err != nil {
 				return err
 			}
-			files := withoutSettings(rev.Files, s)
+			found := rev.Files
+			rev.Files = withoutSettings(rev.Files, s)
+			files := rev.Files
 			if len(files) == 0 {
-				fmt.Fprintf(a.err, "Warning: there is no .hcl file in %s or below it%s.\n", dirArg(args), besides(s, rev.Files))
+				fmt.Fprintf(a.err, "Warning: there is no .hcl file in %s or below it%s.\n", dirArg(args), besides(s, found))
 			}
-			desired, err := a.decode(s, files, view.Diagnostics)
-			if err != nil {
-				return err
+			desired, all, diags := decodeFiles(cmd.Context(), s, files)
+			view.Diagnostics(a.err, a.palette(), all, append(diags, unreadWarnings(rev)...))
+			if diags.HasErrors() {
+				return exitCode(exitError)
 			}
 			fmt.Fprintf(a.out, "Valid: %s in %s.\n", count(len(desired.Certificates), "certificate"), count(len(files), "file"))
 			return nil

@@ -31,7 +31,7 @@ Go's version and the platform. What libraries are in it, and in which versions,
 "go version -m" shows; a release's archive holds the same as an SBOM.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.out, "certroll %s\n%s%s %s/%s\n", version(), builtFrom(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(a.data(), "certroll %s\n%s%s %s/%s\n", version(), builtFrom(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}

@@ -107,11 +107,16 @@ func (w *watch) listen() {
 				w.log.Warn("watching the files of credentials", "error", err)
 			}
 		case <-timer.C:
-			select {
-			case w.changed <- struct{}{}:
-			default: // it is told already
-			}
+			w.nudge()
 		}
+	}
+}
+
+// nudge has the loop look again.
+func (w *watch) nudge() {
+	select {
+	case w.changed <- struct{}{}:
+	default: // it is told already
 	}
 }
 

@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"certroll/gitsync/atomicfile"
 	"certroll/reconcile"
 )
 
@@ -35,7 +37,7 @@ func TestWatch(t *testing.T) {
 	aside := filepath.Join(filepath.Dir(dir), "aside")
 	for name, change := range map[string]func(){
 		"written":  func() { must(os.WriteFile(file, []byte("second"), 0o600)) },
-		"replaced": func() { must(writeState(file, []byte("third"))) },
+		"replaced": func() { must(atomicfile.Write(file, []byte("third"), 0o600)) },
 		"swapped": func() {
 			must(os.Symlink("two", filepath.Join(dir, "data.new")))
 			must(os.Rename(filepath.Join(dir, "data.new"), filepath.Join(dir, "data")))
@@ -88,13 +90,13 @@ dns "filed" {
 }`, w.nameserver.addr, w.nameserver.key, w.nameserver.algorithm, secret))
 	cmd, out := w.startRun()
 	w.until("the refusal", out, func() bool { return w.told("issue", "failure") == 1 })
-	if err := writeState(secret, []byte(w.nameserver.secret+"\n")); err != nil {
+	if err := atomicfile.Write(secret, []byte(w.nameserver.secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w.until("the certificate", out, func() bool { return w.told("issue", "success") == 1 })
 	w.stopRun(cmd, out)
-	es := w.audit()
-	if es[0].Class != reconcile.ClassDNSUnauthorized || es[0].HoldUntil == nil || es[1].Time.After(*es[0].HoldUntil) {
+	es := slices.DeleteFunc(w.audit(), func(e reconcile.Event) bool { return e.Operation != reconcile.KindIssue }) // the daily examination may find it too
+	if len(es) != 2 || es[0].Class != reconcile.ClassDNSUnauthorized || es[0].HoldUntil == nil || es[1].Time.After(*es[0].HoldUntil) {
 		t.Errorf("the hold did not end early: %+v", es)
 	}
 	w.checkPair("tls/api", "api.lab.test")

@@ -13,9 +13,14 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"certroll/gitsync"
+	"certroll/spec/bounded"
+	"certroll/spec/credential"
 )
 
 // webhookSettings are a webhook block of certroll.hcl: who may tell that there
@@ -37,7 +42,7 @@ func (w *webhookSettings) secret() (string, error) {
 func sharedSecret(what, setting, env, file string) (string, error) {
 	secret := os.Getenv(env)
 	if file != "" {
-		b, err := os.ReadFile(file)
+		b, err := bounded.File(file, bounded.Secret)
 		if err != nil {
 			return "", fmt.Errorf("reading %s: %w", what, err)
 		}
@@ -49,6 +54,27 @@ func sharedSecret(what, setting, env, file string) (string, error) {
 	return secret, nil
 }
 
+// warnOfSecrets warns of secrets that nobody can show: a request's header has no
+// line break. They stop nothing, since what is served is not the work itself.
+func (s *settings) warnOfSecrets(log *slog.Logger) {
+	warn := func(env, file string, secret string, err error) {
+		where := "the environment variable " + env
+		if file != "" {
+			where = "the file " + file
+		}
+		if err = cmp.Or(err, credential.Check(where, secret, credential.Token)); err != nil {
+			log.Warn("a shared secret cannot match what requests show", "error", err)
+		}
+	}
+	for _, w := range s.Webhooks {
+		secret, err := w.secret()
+		warn(w.SecretEnv, w.SecretFile, secret, err)
+	}
+	if token, err := s.listenToken(); token != "" {
+		warn(s.ListenTokenEnv, s.ListenTokenFile, token, err)
+	}
+}
+
 // sameSecret compares in constant time; hashed, so that not even the length
 // can be measured.
 func sameSecret(said, want string) bool {
@@ -58,15 +84,23 @@ func sameSecret(said, want string) bool {
 
 const (
 	leastSecret = 16
-	// maxDelivery bounds a delivery. Hosts send up to 25 MB and cut commits off
-	// long before.
-	maxDelivery = 25 << 20
-	// maxDeliveries are read at the same time.
-	maxDeliveries = 4
+	// maxDelivery bounds a delivery: a push of 2,048 commits, where GitHub cuts
+	// the list off, has less.
+	maxDelivery = 2 << 20
+	// deliveryTime is how long a delivery may take to arrive, header and body
+	// together, as any request may: see newServer.
+	deliveryTime = 5 * time.Second
+	// maxDeliveries are read at the same time. They have 32 MiB together.
+	maxDeliveries = 16
 )
 
-// sealed tells whether a delivery carries proof of the secret.
-type sealed func(h http.Header, body []byte, secret string) bool
+// proof is how a kind of delivery shows that its sender knows the secret.
+type proof struct {
+	// possible tells from the header alone whether sealed may say yes: what cannot
+	// be right is refused before a byte of its body is read.
+	possible func(h http.Header, secret string) bool
+	sealed   func(h http.Header, body []byte, secret string) bool
+}
 
 // webhookKinds are the hosts' ways to prove who sends:
 //   - GitHub: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
@@ -75,7 +109,7 @@ type sealed func(h http.Header, body []byte, secret string) bool
 //   - Gitea and Forgejo: https://docs.gitea.com/usage/webhooks,
 //     https://forgejo.org/docs/latest/user/webhooks/
 //   - generic: ours, the same as GitHub's under another name
-var webhookKinds = map[string]sealed{
+var webhookKinds = map[string]proof{
 	"github":  hmacIn("X-Hub-Signature-256", "sha256="),
 	"gitlab":  tokenIn("X-Gitlab-Token"),
 	"gitea":   hmacIn("X-Gitea-Signature", ""),
@@ -83,54 +117,88 @@ var webhookKinds = map[string]sealed{
 	"generic": hmacIn("X-Certroll-Signature", "sha256="),
 }
 
-func hmacIn(header, prefix string) sealed {
-	return func(h http.Header, body []byte, secret string) bool {
+func hmacIn(header, prefix string) proof {
+	signature := func(h http.Header) ([]byte, bool) {
 		hexed, ok := strings.CutPrefix(h.Get(header), prefix)
 		said, err := hex.DecodeString(hexed)
-		mac := hmac.New(sha256.New, []byte(secret))
-		_, _ = mac.Write(body) // a hash takes all
-		return ok && err == nil && hmac.Equal(said, mac.Sum(nil))
+		return said, ok && err == nil && len(said) == sha256.Size
+	}
+	return proof{
+		possible: func(h http.Header, _ string) bool { _, ok := signature(h); return ok },
+		sealed: func(h http.Header, body []byte, secret string) bool {
+			said, ok := signature(h)
+			mac := hmac.New(sha256.New, []byte(secret))
+			_, _ = mac.Write(body) // a hash takes all
+			return ok && hmac.Equal(said, mac.Sum(nil))
+		},
 	}
 }
 
-func tokenIn(header string) sealed {
-	return func(h http.Header, _ []byte, secret string) bool {
-		return sameSecret(h.Get(header), secret)
+func tokenIn(header string) proof {
+	right := func(h http.Header, secret string) bool { return sameSecret(h.Get(header), secret) }
+	return proof{possible: right, sealed: func(h http.Header, _ []byte, secret string) bool { return right(h, secret) }}
+}
+
+// room holds the deliveries that are being read. Where it is full the one that
+// has been there longest goes: a genuine delivery arrives at once, and so those
+// that come slowly cannot keep it out.
+type room struct {
+	mu   sync.Mutex
+	most int
+	in   []*http.ResponseController // the longest there first
+}
+
+// enter takes a place, which leave gives back.
+func (r *room) enter(c *http.ResponseController) (leave func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.in) >= r.most {
+		_ = r.in[0].SetReadDeadline(time.Now()) // its read fails
+		r.in = r.in[1:]
+	}
+	r.in = append(r.in, c)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.in = slices.DeleteFunc(r.in, func(one *http.ResponseController) bool { return one == c })
 	}
 }
 
 // webhook takes deliveries of one kind and tells of pushes to a branch.
 type webhook struct {
 	settings *webhookSettings
-	sealed   sealed
+	proof    proof
 	ref      string // the branch or tag, "" for the remote's HEAD, which may be any
 	ledger   string // the ledger's branch, whose pushes are our own
 	told     chan<- struct{}
-	room     chan struct{}
+	room     *room
 	log      *slog.Logger
 }
 
 func (w *webhook) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
-	select {
-	case w.room <- struct{}{}:
-		defer func() { <-w.room }()
-	default:
-		http.Error(rw, "busy", http.StatusServiceUnavailable)
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(rw, req.Body, maxDelivery))
-	if err != nil {
-		http.Error(rw, "the delivery cannot be read", http.StatusBadRequest)
-		return
-	}
 	secret, err := w.settings.secret()
 	switch {
 	case err != nil:
 		w.log.Error("a webhook delivery was refused", "error", err)
 		http.Error(rw, "not set up", http.StatusServiceUnavailable)
-	case !w.sealed(req.Header, body, secret):
-		w.log.Warn("a webhook delivery was refused: its signature or token is not that of the secret", "kind", w.settings.Kind, "from", req.RemoteAddr)
-		http.Error(rw, "the signature or token is not right", http.StatusForbidden)
+		return
+	case !w.proof.possible(req.Header, secret):
+		w.refuse(rw, req)
+		return
+	case req.ContentLength > maxDelivery:
+		http.Error(rw, "the delivery is larger than 2 MiB", http.StatusRequestEntityTooLarge)
+		return
+	}
+	defer w.room.enter(http.NewResponseController(rw))()
+	body, err := io.ReadAll(http.MaxBytesReader(rw, req.Body, maxDelivery))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		http.Error(rw, "the delivery is larger than 2 MiB", http.StatusRequestEntityTooLarge)
+	case err != nil:
+		http.Error(rw, "the delivery did not arrive within five seconds, or cannot be read", http.StatusBadRequest)
+	case !w.proof.sealed(req.Header, body, secret):
+		w.refuse(rw, req)
 	case !w.concerns(body):
 		rw.WriteHeader(http.StatusAccepted)
 	default:
@@ -141,6 +209,12 @@ func (w *webhook) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 		}
 		rw.WriteHeader(http.StatusAccepted)
 	}
+}
+
+func (w *webhook) refuse(rw http.ResponseWriter, req *http.Request) {
+	w.log.Warn("a webhook delivery was refused: its signature or token is not that of the secret", "kind", w.settings.Kind, "from", req.RemoteAddr)
+	rw.Header().Set("Connection", "close") // the rest of the body is not read
+	http.Error(rw, "the signature or token is not right", http.StatusForbidden)
 }
 
 // concerns tells whether the delivery may be of a push to the branch. What
@@ -163,9 +237,9 @@ func isRef(ref, name string) bool {
 // webhooks are the handlers of certroll.hcl's webhook blocks, by path.
 func (d *daemon) webhooks(told chan<- struct{}) (map[string]http.Handler, error) {
 	handlers := map[string]http.Handler{}
-	room := make(chan struct{}, maxDeliveries)
+	in := &room{most: maxDeliveries}
 	for _, s := range d.settings.Webhooks {
-		sealed, ok := webhookKinds[s.Kind]
+		proof, ok := webhookKinds[s.Kind]
 		if !ok {
 			return nil, fmt.Errorf("webhook %q in certroll.hcl: use github, gitlab, gitea, forgejo or generic", s.Kind)
 		}
@@ -173,8 +247,8 @@ func (d *daemon) webhooks(told chan<- struct{}) (map[string]http.Handler, error)
 			return nil, err
 		}
 		handlers["POST /webhooks/"+s.Kind] = &webhook{
-			settings: s, sealed: sealed, ref: d.settings.Repo.Ref, ledger: cmp.Or(d.settings.Ledger.Branch, gitsync.DefaultBranch),
-			told: told, room: room, log: d.log,
+			settings: s, proof: proof, ref: d.settings.Repo.Ref, ledger: cmp.Or(d.settings.Ledger.Branch, gitsync.DefaultBranch),
+			told: told, room: in, log: d.log,
 		}
 	}
 	if len(handlers) > 0 && d.settings.listenAddress() == "" {

@@ -11,10 +11,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"certroll/gitsync"
+	"certroll/gitsync/atomicfile"
 	"certroll/reconcile"
 	"certroll/reconcile/acme"
 	"certroll/spec"
@@ -33,10 +35,21 @@ func (s *settings) source() (*gitsync.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gitsync.OpenSource(gitsync.SourceOptions{
+	o := gitsync.SourceOptions{
 		URL: s.Repo.URL, Ref: s.Repo.Ref, Directory: s.Repo.Directory, Depth: s.Repo.Depth, CacheDir: s.Repo.CacheDir, Auth: auth,
-		Signers: s.Verify.signers(),
-	})
+		Signers: s.Verify.signers(), Log: s.log,
+	}
+	if o.CacheDir != "" || s.StateDir == "" {
+		return gitsync.OpenSource(o)
+	}
+	// What was fetched is kept beside the rest of the state. A command that may not
+	// write there, as in CI, does without: it fetches into a temporary directory.
+	o.CacheDir = filepath.Join(s.StateDir, "repo")
+	if src, err := gitsync.OpenSource(o); err == nil {
+		return src, nil
+	}
+	o.CacheDir = ""
+	return gitsync.OpenSource(o)
 }
 
 // lacks is the error where a setting is missing that a command needs. Mostly
@@ -85,7 +98,7 @@ func (s *settings) ledgerWith(memory string, key *gitsync.SigningKey) (*gitsync.
 	}
 	return gitsync.OpenLedger(gitsync.LedgerOptions{
 		URL: s.Ledger.URL, Branch: s.Ledger.Branch, Directory: s.Ledger.Directory, Auth: auth,
-		AuthorName: s.Ledger.AuthorName, AuthorEmail: s.Ledger.AuthorEmail, CacheDir: memory,
+		AuthorName: s.Ledger.AuthorName, AuthorEmail: s.Ledger.AuthorEmail, CacheDir: memory, Log: s.log,
 		SigningKey: key, SkipCI: s.Ledger.SkipCI == nil || *s.Ledger.SkipCI,
 	})
 }
@@ -137,18 +150,37 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 			return nil, err
 		}
 		journal = p.journal
+		for _, file := range []string{"moments.json", lastGood} { // the journal's lock covers them
+			atomicfile.Sweep(filepath.Join(s.StateDir, file))
+		}
 	}
-	resolve := func(ctx context.Context, v spec.Value) (string, error) { return a.follow(ctx, p.kv, v) }
+	resolve := func(ctx context.Context, v spec.Value) (string, error) {
+		text, err := a.follow(ctx, p.kv, v)
+		if v.Source != spec.Literal {
+			a.redact.Learn(text)
+		}
+		return text, err
+	}
 	accounts := vault.NewDocuments(p.kv, s.Vault.Mount, s.Vault.Prefix+"/accounts")
-	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Logger: log, PresentRetry: a.patience})
-	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv, machine()}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix, Ledger: ledgerID(p.ledger)}
+	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Redact: &a.redact, Logger: log, PresentRetry: a.patience})
+	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv, machine()}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix, Ledger: ledgerID(p.ledger), Parallel: s.Vault.Parallel}
 	ttl := a.ttl()
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
-		Parallel: s.Parallel, Progress: progress, Resolve: resolve, LeaseWait: ttl + ttl/2, Patience: a.patience, Examiner: p.acme,
+		Parallel: s.Parallel, Progress: progress, Resolve: resolve, Redact: &a.redact, LeaseWait: ttl + ttl/2, Patience: a.patience, Examiner: p.acme, CRLs: s.prober(),
 		Anchor: anchor, Rewound: rewound(log),
 		Lease:   a.told(vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), ttl)),
-		Moments: momentsFile(filepath.Join(s.StateDir, "moments.json")),
+		Moments: momentsFile{filepath.Join(s.StateDir, "moments.json"), log},
 	})
+	a.places = func(ctx context.Context, path string) (string, error) {
+		if own := s.Vault.Mount + "/" + s.Vault.Prefix; path == own || strings.HasPrefix(path, own+"/") {
+			return "certroll's own state lies there", nil
+		}
+		recorded, err := p.reconciler.Recorded(ctx, path)
+		if recorded {
+			return "the ledger records that path as a certificate's", nil
+		}
+		return "", err
+	}
 	return p, nil
 }
 
@@ -187,6 +219,13 @@ func login(ctx context.Context, s *settings, log *slog.Logger) (*vault.Client, *
 	if err != nil {
 		return nil, nil, err
 	}
+	if names := client.FromEnvironment(); len(names) > 0 {
+		log.Debug("settings of Vault come from the environment", "variables", strings.Join(names, " "))
+		// It goes before vault.address, as the api has it.
+		if slices.Contains(names, "VAULT_AGENT_ADDR") && s.Vault.Address != "" {
+			log.Warn("VAULT_AGENT_ADDR overrides vault.address of certroll.hcl; unset it, or leave vault.address out", "address", client.Name())
+		}
+	}
 	if err := client.Login(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -220,5 +259,6 @@ func hostName() string {
 type noJournal struct{}
 
 func (noJournal) Append([]byte) error        { return errors.New("this command does not write") }
+func (noJournal) NeverWrites()               {}
 func (noJournal) Entries() ([][]byte, error) { return nil, nil }
 func (noJournal) Ack(int) error              { return nil }

@@ -6,18 +6,22 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
+	"certroll/reconcile"
 )
 
 // world is real parts on loopback: Pebble, DNS, Vault and a bare repository.
@@ -26,6 +30,7 @@ type world struct {
 	dir    string
 	vault  *lab.Vault
 	pebble *lab.Pebble
+	root   string // PEM of what issued chains end in; "": Pebble is asked for it
 	dns    *lab.DNS
 	repo   string // path of the bare repository
 	// program is certroll: this test binary under that name, which has the race
@@ -38,8 +43,9 @@ type world struct {
 	token      string // certroll's at Vault
 	prefix     string // of certroll's own state in Vault
 	nameserver nameserver
-	repoMore   string   // more of the repo block
-	env        []string // more of certroll's environment
+	repoMore   string               // more of the repo block
+	env        []string             // more of certroll's environment
+	attr       *syscall.SysProcAttr // how it is started; nil: as any program
 
 	said, tmp  string // where a copy of its output, and its temporary files, are
 	keysSought int    // in what it left
@@ -51,13 +57,38 @@ type nameserver struct{ addr, key, secret, algorithm string }
 const zone = "lab.test"
 
 // newLab starts the servers that many worlds can share.
-func newLab(t testing.TB) *world {
+func newLab(t testing.TB) *world { return newLabWith(t, lab.PebbleOptions{}) }
+
+// newLabWith is newLab with a CA of these manners.
+func newLabWith(t testing.TB, o lab.PebbleOptions) *world {
+	w := newLabWithoutCA(t)
+	o.DNS = w.dns.Addr
+	w.pebble = labtest.Pebble(t, o)
+	w.directory, w.caBundle = w.pebble.Directory, w.pebble.CABundle
+	return w
+}
+
+// newLabWithoutCA is newLab for a test that brings a CA of its own.
+func newLabWithoutCA(t testing.TB) *world {
 	dns := labtest.DNS(t, zone)
-	w := &world{t: t, program: "certroll", prefix: "certroll", vault: labtest.Vault(t), dns: dns, pebble: labtest.Pebble(t, lab.PebbleOptions{DNS: dns.Addr})}
-	w.vaultAddr, w.directory, w.caBundle = w.vault.Addr, w.pebble.Directory, w.pebble.CABundle
-	w.env = []string{patienceVariable + "=50ms 100ms"}
+	installDNS(t, "certroll")
+	w := &world{t: t, program: "certroll", prefix: "certroll", vault: labtest.Vault(t), dns: dns}
+	w.vaultAddr, w.env = w.vault.Addr, []string{patienceVariable + "=50ms 100ms"}
 	w.token, w.nameserver = w.vault.Token, nameserver{dns.Addr, dns.KeyName, dns.Secret, dns.Algorithm}
 	return w
+}
+
+// installDNS puts certroll-dns beside a certroll, where that looks for it.
+func installDNS(t testing.TB, program string) {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = os.Symlink(labtest.DNSProgram(t), filepath.Join(filepath.Dir(path), "certroll-dns"))
+	if err != nil && !errors.Is(err, fs.ErrExist) { // another test has done it
+		t.Fatal(err)
+	}
 }
 
 // fresh is a new directory and a new repository on the same servers.
@@ -135,7 +166,7 @@ dns "lab" {
 // command is certroll as a user would run it in the world's directory.
 func (w *world) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(w.t.Context(), w.program, args...)
-	cmd.Dir = w.dir
+	cmd.Dir, cmd.SysProcAttr = w.dir, w.attr
 	cmd.Env = append(append(os.Environ(), "VAULT_TOKEN="+w.token, "CERTROLL_DNS_TSIG_SECRET="+w.nameserver.secret, "HOME="+w.dir,
 		"TMPDIR="+w.tmp, teeVariable+"="+w.said), w.env...)
 	return cmd
@@ -194,8 +225,21 @@ func (w *world) secret(path string) map[string]string {
 	return s.Data.Data
 }
 
+// roots are what the chains of the world's CA end in.
+func (w *world) roots() string {
+	w.t.Helper()
+	if w.root != "" {
+		return w.root
+	}
+	roots, err := w.pebble.Roots(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return roots
+}
+
 // checkPair is a second opinion on what a consumer reads: the key fits, the
-// chain verifies to Pebble's root, the names are those asked for.
+// chain verifies to the CA's root, the names are those asked for.
 func (w *world) checkPair(path string, names ...string) *x509.Certificate {
 	w.t.Helper()
 	s := w.secret(path)
@@ -203,12 +247,8 @@ func (w *world) checkPair(path string, names ...string) *x509.Certificate {
 	if err != nil {
 		w.t.Fatalf("%s: the key does not fit: %v", path, err)
 	}
-	roots, err := w.pebble.Roots(w.t.Context())
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	pool, between := x509.NewCertPool(), x509.NewCertPool()
-	pool.AppendCertsFromPEM([]byte(roots))
+	pool.AppendCertsFromPEM([]byte(w.roots()))
 	between.AppendCertsFromPEM([]byte(s["chain"]))
 	for _, name := range names {
 		opts := x509.VerifyOptions{Roots: pool, Intermediates: between, DNSName: strings.Replace(name, "*.", "any.", 1)}
@@ -237,31 +277,41 @@ func (w *world) ledgerFile(path string) string {
 
 func (w *world) git(args ...string) string {
 	w.t.Helper()
-	out, err := exec.CommandContext(w.t.Context(), "git", append([]string{"-C", w.repo}, args...)...).CombinedOutput()
+	out, err := lab.Git(w.t.Context(), w.repo, args...)
 	if err != nil {
-		w.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+		w.t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(out)
 }
 
 type auditEvent struct {
 	ID, Operation, Certificate, Status, Class, Message, Prev, Reason, Actor, Revision string
 	Detail, Revoked                                                                   string
+	Owner                                                                             string `json:"owner"`
 	OldSerial                                                                         string `json:"old_serial"`
 	OldRevision                                                                       string `json:"old_revision"`
 	NewSerial                                                                         string `json:"new_serial"`
 	DNSAccount                                                                        string `json:"dns_account"`
 }
 
+// events are those of this month in the ledger, which has none where it has just
+// begun. That a machine is about to order for the first time is left out: a test of
+// its own is about that.
 func (w *world) events() []auditEvent {
 	w.t.Helper()
+	month := time.Now().UTC().Format("audit/2006/01.jsonl")
+	if w.git("ls-tree", "--name-only", "certroll/status", month) == "" {
+		return nil
+	}
 	var events []auditEvent
-	for line := range strings.Lines(w.ledgerFile(time.Now().UTC().Format("audit/2006/01.jsonl"))) {
+	for line := range strings.Lines(w.ledgerFile(month)) {
 		var e auditEvent
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			w.t.Fatal(err)
 		}
-		events = append(events, e)
+		if e.Reason != string(reconcile.ReasonAttempt) {
+			events = append(events, e)
+		}
 	}
 	return events
 }

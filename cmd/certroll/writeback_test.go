@@ -33,6 +33,7 @@ func (w *world) keyFor(name, passphrase string) string {
 func TestSignedLedger(t *testing.T) {
 	t.Parallel()
 	const passphrase = "not-a-secret-but-long-enough"
+	labtest.Needs(t, "ssh-keygen")
 	w, _ := newLab(t).faulty(t, declare("", "api"))
 	key := w.keyFor("ledger-key", passphrase)
 	w.settings(`

@@ -55,6 +55,14 @@ func remedy(program string) string {
 		return "install systemd (Debian: apt-get install systemd)"
 	case "git":
 		return "install Git"
+	case "chromium":
+		return "install Chromium (Debian: apt-get install chromium)"
+	case RealName:
+		return "install HashiCorp Vault, or run `make vault`, which builds it from source in 10 to 20 minutes"
+	case BaoName:
+		return "install OpenBao"
+	case "consul-template", stepCAName:
+		return "run `examples/lab/build.sh " + program + "`"
 	}
 	return "run `make lab`, or set " + BinEnv + " to a directory that holds it"
 }

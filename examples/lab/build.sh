@@ -1,43 +1,58 @@
 #!/bin/sh
-# Builds the programs that the lab needs and this machine lacks, once, into
-# examples/lab/bin. `make lab` calls it.
+# build.sh [NAME...]: builds programs of the lab into examples/lab/bin, once each.
 #
-# Vault, Pebble and consul-template are Go programs, pinned by the module in tools/
-# and checked against its go.sum like any other dependency. BIND, OpenSSH, nginx, HAProxy
-# and Git come from the system; only tests that say so need all but the last.
+# Without a name it builds what `make test` and `make demo` need: labvault, which
+# serves Vault's KV engine, and the CA Pebble. Both are pinned by the module in
+# embedded/ to the versions that certroll has of their modules, so that they build
+# in seconds. "vault" and "consul-template" are pinned by the module in tools/;
+# Vault takes 10 to 20 minutes, and one on PATH is used instead. "step-ca", a second
+# CA, is pinned by the module in stepca/: its versions must not move Vault's.
+#
+# BIND, OpenSSH, GnuPG, nginx, HAProxy, Prometheus and Chromium come from the
+# system; only the tests that say so need them.
 set -eu
 
-cd "$(dirname "$0")/tools"
-bin=../bin
+lab=$(cd "$(dirname "$0")" && pwd)
+bin=$lab/bin
 mkdir -p "$bin"
+# The flags of every build of the project: one build cache serves them all.
+CGO_ENABLED=0
+export CGO_ENABLED
 
-# What a built program depends on; another pin or toolchain builds it anew.
-stamp="$(go env GOVERSION) $(git hash-object go.mod go.sum | tr '\n' ' ')"
-
-# build NAME PACKAGE HINT
+# build NAME MODULE PACKAGE ABOUT
 build() {
 	if [ -n "${CERTROLL_LAB_BIN:-}" ] && [ -x "$CERTROLL_LAB_BIN/$1" ]; then
 		echo "lab: $1 is in $CERTROLL_LAB_BIN"
 		return
 	fi
+	# What a built program depends on; another pin, source or toolchain builds it anew.
+	stamp="$(go env GOVERSION) $(cd "$lab/$2" && cat go.mod go.sum labvault/*.go 2>/dev/null | git hash-object --stdin)"
 	if [ -x "$bin/$1" ] && [ "$(cat "$bin/.$1.stamp" 2>/dev/null)" = "$stamp" ]; then
-		echo "lab: $1 is built"
 		return
 	fi
-	echo "lab: building $1 from source, once; $3"
-	start=$(date +%s)
 	# Built aside and moved, so that an interrupted build leaves no half program.
-	CGO_ENABLED=0 go build -ldflags '-s -w' -o "$bin/$1.new" "$2"
+	"$lab/progress.sh" "${STEP:-lab}" "$1" "$4" go build -C "$lab/$2" -v -trimpath -ldflags '-s -w' -o "$bin/$1.new" "$3"
 	mv "$bin/$1.new" "$bin/$1"
 	echo "$stamp" >"$bin/.$1.stamp"
-	echo "lab: built $1 in $(($(date +%s) - start)) s"
 }
 
-build pebble github.com/letsencrypt/pebble/v2/cmd/pebble "this takes about half a minute"
-if [ ! -x "$bin/vault" ] && command -v vault >/dev/null; then
-	echo "lab: vault is $(command -v vault)"
-else
-	build vault github.com/hashicorp/vault "this downloads about 1 GB of modules and takes 10 to 20 minutes on two cores"
-fi
-# Parts of it are Vault Agent's, so this is quick.
-build consul-template github.com/hashicorp/consul-template "this takes a few seconds"
+if [ $# -eq 0 ]; then set -- labvault pebble; fi
+for name; do
+	case $name in
+	labvault) build labvault embedded ./labvault "about half a minute on two cores" ;;
+	pebble) build pebble embedded github.com/letsencrypt/pebble/v2/cmd/pebble "about a quarter of a minute on two cores" ;;
+	vault)
+		if [ ! -x "$bin/vault" ] && command -v vault >/dev/null; then
+			echo "lab: vault is $(command -v vault)"
+		else
+			build vault tools github.com/hashicorp/vault "1 GB of modules and 10 to 20 minutes on two cores"
+		fi
+		;;
+	consul-template) build consul-template tools github.com/hashicorp/consul-template "seconds after Vault, half a minute before" ;;
+	step-ca) build step-ca stepca github.com/smallstep/certificates/cmd/step-ca "about 2 minutes on two cores" ;;
+	*)
+		echo "build.sh: $name is no program of the lab; there are labvault, pebble, vault, consul-template and step-ca" >&2
+		exit 2
+		;;
+	esac
+done

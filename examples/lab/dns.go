@@ -42,14 +42,15 @@ type DNS struct {
 	served  sync.WaitGroup
 	close   sync.Once
 
-	mu      sync.Mutex
-	data    zoneData
-	queries int
-	updates int
-	asked   map[question]int
-	onQuery Fault
-	onWrite Fault
-	lag     time.Duration
+	mu         sync.Mutex
+	data       zoneData
+	queries    int
+	updates    int
+	unverified int
+	asked      map[question]int
+	onQuery    Fault
+	onWrite    Fault
+	lag        time.Duration
 }
 
 // question is a name and type.
@@ -130,15 +131,42 @@ func (d *DNS) Close() error {
 	return errors.Join(errs...)
 }
 
+// tsigError is what the answer to a signed message says of its signature: which of
+// key, MAC and time is wrong (RFC 8945 section 5.2). An answer that says one of the
+// first two is not signed.
+func tsigError(err error) uint16 {
+	switch {
+	case err == nil:
+		return dns.RcodeSuccess
+	case errors.Is(err, dns.ErrSecret):
+		return dns.RcodeBadKey
+	case errors.Is(err, dns.ErrTime):
+		return dns.RcodeBadTime
+	default:
+		return dns.RcodeBadSig
+	}
+}
+
+// Unverified is how many messages came with a signature that is wrong.
+func (d *DNS) Unverified() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.unverified
+}
+
 func (d *DNS) serve(w dns.ResponseWriter, r *dns.Msg) {
 	d.mu.Lock()
+	if r.IsTsig() != nil && w.TsigStatus() != nil {
+		d.unverified++
+	}
 	reply, fault := d.answer(w, r)
 	d.mu.Unlock()
 	if fault == Drop {
 		return
 	}
-	if tsig := r.IsTsig(); tsig != nil && w.TsigStatus() == nil {
+	if tsig := r.IsTsig(); tsig != nil {
 		reply.SetTsig(tsig.Hdr.Name, tsig.Algorithm, 300, time.Now().Unix())
+		reply.IsTsig().Error = tsigError(w.TsigStatus())
 	}
 	// The client's time-out tells of an answer that could not be sent.
 	_ = w.WriteMsg(reply)

@@ -1,6 +1,6 @@
 // Package lab starts the real servers that certroll talks to, on loopback and
 // for as long as somebody looks at them: a HashiCorp Vault in dev mode, the
-// ACME CA Pebble, an authoritative DNS server that takes dynamic updates
+// ACME CAs Pebble and step-ca, an authoritative DNS server that takes dynamic updates
 // (one in this process, and BIND), and bare Git repositories over HTTP and
 // SSH. The demo, the integration tests and the benchmarks share it.
 //

@@ -98,13 +98,18 @@ func Head(ctx context.Context, repo, rev string) (string, error) {
 // Git runs git in a directory, which may be a bare repository, without the
 // user's own configuration, and returns what it prints.
 func Git(ctx context.Context, dir string, args ...string) (string, error) {
+	return gitWith(ctx, dir, nil, args...)
+}
+
+// gitWith is Git with more in git's environment.
+func gitWith(ctx context.Context, dir string, env []string, args ...string) (string, error) {
 	path, err := Find("git")
 	if err != nil {
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = dir
-	cmd.Env = gitEnv()
+	cmd.Env = append(gitEnv(), env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

@@ -24,6 +24,30 @@ func TestPushAndShow(t *testing.T) {
 	}
 }
 
+// TestPushZeros: git finds nothing wrong with what it is given, around the size of a
+// piece, beside what was there.
+func TestPushZeros(t *testing.T) {
+	for _, size := range []int64{0, 15, 16, 1<<20 - 1, 1 << 20, 5<<20 + 7} {
+		repo, err := lab.CreateBare(t.TempDir(), "certs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := lab.Push(t.Context(), repo, "main", map[string]string{"a.hcl": "a"}, "Begin"); err != nil {
+			t.Fatal(err)
+		}
+		if err := lab.PushZeros(t.Context(), repo, "main", "sub/big.bin", size); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lab.Git(t.Context(), repo, "fsck", "--strict"); err != nil {
+			t.Errorf("%d zeros: %v", size, err)
+		}
+		big, err := lab.Git(t.Context(), repo, "cat-file", "blob", "main:sub/big.bin")
+		if a, _ := lab.Show(t.Context(), repo, "main", "a.hcl"); err != nil || big != strings.Repeat("\x00", int(size)) || a != "a" {
+			t.Errorf("%d zeros: there are %d bytes, and beside them %q: %v", size, len(big), a, err)
+		}
+	}
+}
+
 func TestGitHTTPWantsTheToken(t *testing.T) {
 	g := labtest.GitHTTP(t)
 	if _, err := g.Create("certs"); err != nil {

@@ -48,7 +48,7 @@ func TestVaultAnswersSealsAndUnseals(t *testing.T) {
 }
 
 func TestVaultTokenIsBoundByItsPolicy(t *testing.T) {
-	v := labtest.Vault(t)
+	v := labtest.RealVault(t)
 	ctx := t.Context()
 	if err := v.WritePolicy(ctx, "reader", `path "secret/metadata/*" { capabilities = ["read", "list"] }`); err != nil {
 		t.Fatal(err)
@@ -147,6 +147,9 @@ func TestCloseEndsTheServer(t *testing.T) {
 	}
 	for name, start := range cases {
 		t.Run(name, func(t *testing.T) {
+			if program := map[string]string{"bind": "named", "git over ssh": "sshd"}[name]; program != "" {
+				labtest.Needs(t, program)
+			}
 			s, pid, addr, err := start()
 			if err != nil {
 				t.Fatal(err)

@@ -6,11 +6,11 @@ import (
 )
 
 func TestCheckPair(t *testing.T) {
-	cert, key, err := selfSigned("one")
+	cert, key, err := SelfSigned("one")
 	if err != nil {
 		t.Fatal(err)
 	}
-	otherCert, otherKey, err := selfSigned("other")
+	otherCert, otherKey, err := SelfSigned("other")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func (p *Pebble) prepare() error {
 	if p.TLSPort == 0 {
 		p.TLSPort = p.ports[3].Port
 	}
-	cert, key, err := selfSigned("lab CA for the ACME API")
+	cert, key, err := SelfSigned("lab CA for the ACME API")
 	if err != nil {
 		return fmt.Errorf("making the certificate of Pebble's own API: %w", err)
 	}

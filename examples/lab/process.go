@@ -98,14 +98,36 @@ func (p *Process) Kill() {
 }
 
 // Pause stops the process from running: it holds its connections and answers
-// nothing, like a machine that hangs. Resume lets it go on.
-func (p *Process) Pause() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
+// nothing, like a machine that hangs. Resume lets it go on. The kernel stops a
+// process after the signal was sent, so that Pause waits until it has.
+func (p *Process) Pause() error {
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(startTimeout); !stopped(p.Pid); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("pausing %s: process %d still runs after %s", p.name, p.Pid, startTimeout)
+		}
+	}
+	return nil
+}
 
 // Resume ends a Pause.
 func (p *Process) Resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
 // Logs is the end of what the process has written so far.
 func (p *Process) Logs() string { return p.logs.String() }
+
+// ExitCode is the exit code of a process that has ended; -1 where a signal ended
+// it, or where it still runs.
+func (p *Process) ExitCode() int {
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	default:
+		return -1
+	}
+}
 
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// selfSigned makes a certificate for 127.0.0.1 and localhost that is its own
+// SelfSigned makes a certificate for 127.0.0.1 and localhost that is its own
 // root, in PEM, and its key.
-func selfSigned(name string) (certPEM, keyPEM []byte, err error) {
+func SelfSigned(name string) (certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err

@@ -2,25 +2,47 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
+)
+
+// VaultEnv names the environment variable that chooses the server: "embedded" is
+// labvault, which runs Vault's KV engine and has no policies; "vault" and "bao"
+// are those programs, found as Find does; anything else is a program's path.
+// Empty: the first that is there of vault, bao and labvault.
+const VaultEnv = "CERTROLL_LAB_VAULT"
+
+// The servers that VaultEnv knows by name.
+const (
+	Embedded = "embedded"
+	RealName = "vault"
+	BaoName  = "bao"
+
+	embeddedProgram = "labvault"
 )
 
 // VaultOptions are the settings of StartVault; the zero value is good.
 type VaultOptions struct {
 	Dir      string // where the server may write; empty: a temporary directory
 	LogLevel string // trace, debug, info (default), warn, error
+	Server   string // as VaultEnv's value; empty: what VaultEnv says
 }
 
 // Vault is a Vault server in dev mode: unsealed, in memory, KV v2 at
 // "secret/", gone with its process.
 type Vault struct {
 	*Process
+	Program   string // path of the server's program
+	Embedded  bool   // it is labvault: no policies, every token may do everything
 	Addr      string // "http://127.0.0.1:port"
 	Token     string // the root token
 	UnsealKey string
@@ -31,24 +53,56 @@ type Vault struct {
 
 var unsealKeyLine = regexp.MustCompile(`(?m)^Unseal Key: (\S+)$`)
 
-// StartVault starts a Vault dev server.
+// VaultProgram is the path of the program that a choice of VaultEnv's form
+// means, and whether it is labvault.
+func VaultProgram(choice string) (path string, embedded bool, err error) {
+	if choice == "" {
+		choice = os.Getenv(VaultEnv)
+	}
+	switch choice {
+	case "":
+		for _, name := range []string{RealName, BaoName, embeddedProgram} {
+			if path, err := Find(name); err == nil {
+				return path, name == embeddedProgram, nil
+			}
+		}
+		path, err = Find(embeddedProgram) // fails, and says what to do
+		return path, true, err
+	case Embedded:
+		path, err = Find(embeddedProgram)
+		return path, true, err
+	case RealName, BaoName:
+		path, err = Find(choice)
+		return path, false, err
+	}
+	if path, err = exec.LookPath(choice); err != nil || !strings.ContainsRune(choice, filepath.Separator) {
+		return "", false, fmt.Errorf("%s=%s: %w; set it to embedded, vault, bao, or the path of a server's program", VaultEnv, choice, ErrMissing)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return "", false, err
+	}
+	return path, filepath.Base(path) == embeddedProgram, nil
+}
+
+// StartVault starts a Vault dev server, or the server that the options or the
+// environment choose instead.
 func StartVault(ctx context.Context, o VaultOptions) (*Vault, error) {
+	program, embedded, err := VaultProgram(o.Server)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := openDir(o.Dir, "vault")
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{dir: dir, Token: random("lab-root-")}
+	v := &Vault{dir: dir, Token: random("lab-root-"), Program: program, Embedded: embedded}
 	if v.port, err = reservePort(); err != nil {
 		v.cleanUp()
 		return nil, err
 	}
 	v.Addr = "http://" + v.port.Addr
-	if o.LogLevel == "" {
-		o.LogLevel = "info"
-	}
-	v.Process, err = start(dir.path, nil, "vault", "server", "-dev", "-dev-no-store-token",
-		"-dev-listen-address="+v.port.Addr, "-dev-root-token-id="+v.Token, "-log-level="+o.LogLevel)
-	if err == nil {
+	env, args := v.command(o)
+	if v.Process, err = startPath(dir.path, env, program, args...); err == nil {
 		err = v.ready(ctx, v.probe)
 	}
 	if err != nil {
@@ -56,6 +110,20 @@ func StartVault(ctx context.Context, o VaultOptions) (*Vault, error) {
 		return nil, err
 	}
 	return v, nil
+}
+
+// command is the environment and the arguments of the server.
+func (v *Vault) command(o VaultOptions) (env, args []string) {
+	if v.Embedded {
+		args = []string{"-listen", v.port.Addr}
+		if o.LogLevel == "trace" || o.LogLevel == "debug" {
+			args = append(args, "-verbose")
+		}
+		return []string{"VAULT_DEV_ROOT_TOKEN_ID=" + v.Token}, args
+	}
+	level := cmp.Or(o.LogLevel, "info")
+	return nil, []string{"server", "-dev", "-dev-no-store-token",
+		"-dev-listen-address=" + v.port.Addr, "-dev-root-token-id=" + v.Token, "-log-level=" + level}
 }
 
 // probe succeeds when Vault is unsealed, has mounted its KV store and has
@@ -91,7 +159,8 @@ func (v *Vault) Unseal(ctx context.Context) error {
 	return v.API(ctx, http.MethodPut, "sys/unseal", map[string]string{"key": v.UnsealKey}, nil)
 }
 
-// WritePolicy creates or replaces an ACL policy written in HCL.
+// WritePolicy creates or replaces an ACL policy written in HCL. An embedded server
+// has none and refuses it: the test has to start a real one.
 func (v *Vault) WritePolicy(ctx context.Context, name, rules string) error {
 	return v.API(ctx, http.MethodPut, "sys/policies/acl/"+name, map[string]string{"policy": rules}, nil)
 }

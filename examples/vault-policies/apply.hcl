@@ -10,8 +10,8 @@ path "secret/metadata/tls/*" {
   capabilities = ["create", "read", "update"]
 }
 
-# certroll's own state: ACME accounts, pending secrets, staged keys, the lease,
-# the ledger's anchor.
+# certroll's own state: ACME accounts, pending secrets, staged keys, replaced
+# certificates that wait to be revoked, the lease, the ledger's anchor.
 path "secret/data/certroll/*" {
   capabilities = ["create", "read", "update"]
 }
@@ -33,4 +33,9 @@ path "secret/metadata/dns/*" {
 # How long the mount keeps versions: a warning says where that is too short.
 path "secret/config" {
   capabilities = ["read"]
+}
+
+# What the token may do; Vault's own policy "default" lets every token ask.
+path "sys/capabilities-self" {
+  capabilities = ["update"]
 }

@@ -10,3 +10,8 @@ path "secret/data/dns/*" {
 path "secret/data/certroll/accounts/*" {
   capabilities = ["read"]
 }
+
+# What the token may do; Vault's own policy "default" lets every token ask.
+path "sys/capabilities-self" {
+  capabilities = ["update"]
+}

@@ -12,13 +12,13 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"io/fs"
 	"maps"
 	"net/url"
 	"strings"
 	"time"
 
 	"certroll/spec"
+	"certroll/spec/credential"
 
 	"github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
@@ -34,17 +34,32 @@ const (
 	fieldURL        = "account_url" // empty until the CA has answered
 	fieldCreated    = "created"
 	fieldRegistered = "registered"
+	fieldAccount    = "account"  // the name that the issuer gives it; absent where it gives none
+	fieldDocument   = "document" // of a pointer: the id of the document that it stands for
+	fieldTerms      = "terms"    // the URL of the terms of service agreed to when it was registered; absent where there were none, or before it was kept
 )
 
-// accountID names the document of an issuer's account. It depends on what
-// makes an account another one: the CA, the external account it is bound to,
-// and the contact. So two issuers that differ in their profile only share an
-// account, and two that differ in their email do not: that is how a team
-// splits its limits. The case of the email makes no difference. The id reads
+// longestTerms bounds the URL of terms of service that is kept.
+const longestTerms = 1000
+
+// accountID names the document of an issuer's account. It depends on nothing that
+// people edit: the CA, the name of the account ("" unless the issuer has one, by
+// which a team splits its limits), and the external account that it is bound to.
+// So issuers that differ in their profile or contact share an account. It reads
 //
-//	<host of the directory>-<16 hex digits of SHA-256("certroll account 1" \n directory \n email \n EAB key id)>
-func accountID(directory, email, eabKeyID string) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{"certroll account 1", directory, strings.ToLower(email), eabKeyID}, "\n")))
+//	<host of the directory>-<16 hex digits of SHA-256("certroll account 2" \n directory \n account \n EAB key id)>
+func accountID(directory, account, eabKeyID string) string {
+	return documentID(directory, "certroll account 2", directory, account, eabKeyID)
+}
+
+// formerAccountID is how an account's document was named when the contact was
+// part of its identity. The case of the email makes no difference.
+func formerAccountID(directory, email, eabKeyID string) string {
+	return documentID(directory, "certroll account 1", directory, strings.ToLower(email), eabKeyID)
+}
+
+func documentID(directory string, parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	host := "ca"
 	if u, err := url.Parse(directory); err == nil && u.Host != "" {
 		host = strings.Map(pathSafe, strings.ToLower(u.Host))
@@ -74,12 +89,20 @@ func (c *Client) openAccount(ctx context.Context, issuer *spec.Issuer) (*session
 	}
 	var eabKeyID string
 	if issuer.EAB != nil {
-		if eabKeyID, err = c.resolve(ctx, issuer.EAB.KeyID); err != nil {
+		if eabKeyID, err = c.credential(ctx, issuer.EAB.KeyID, credential.Token); err != nil {
 			return nil, unresolved(ctx, doing, "the eab key id", err)
 		}
 	}
-	s.accountID = accountID(issuer.Directory, issuer.Email, eabKeyID)
-	doc, err := c.accountDocument(ctx, s.accountID, doing, issuer, eabKeyID)
+	var doc map[string]string
+	if s.accountID, doc, err = c.locate(ctx, issuer, eabKeyID, true); err != nil {
+		if ctx.Err() != nil {
+			return nil, interrupted(ctx, doing)
+		}
+		return nil, storeError(doing+": looking for the account's document", err)
+	}
+	if doc == nil {
+		doc, err = c.createDocument(ctx, s.accountID, doing, issuer, eabKeyID)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +110,7 @@ func (c *Client) openAccount(ctx context.Context, issuer *spec.Issuer) (*session
 		return nil, storeError(doing+": reading the document "+s.accountID, err)
 	}
 	if err := s.ensureRegistered(ctx, doing, doc, eabKeyID); err != nil {
-		return nil, err
+		return nil, s.ofAccount(err)
 	}
 	return s, nil
 }
@@ -97,30 +120,28 @@ func unresolved(ctx context.Context, doing, what string, err error) error {
 	if ctx.Err() != nil {
 		return interrupted(ctx, doing)
 	}
+	if malformed := (*malformedError)(nil); errors.As(err, &malformed) {
+		return configError(doing+": reading "+what, malformed.Error(), "")
+	}
 	return &Error{class: ClassVault, doing: doing + ": reading " + what, said: err.Error(), cause: err,
 		advice: "see that the reference is right and may be read"}
 }
 
-// accountDocument loads the document, or creates it with a fresh key.
-func (c *Client) accountDocument(ctx context.Context, id, doing string, issuer *spec.Issuer, eabKeyID string) (map[string]string, error) {
-	doc, err := c.accounts.Load(ctx, id)
-	if err == nil {
-		return doc, nil
-	}
-	if ctx.Err() != nil {
-		return nil, interrupted(ctx, doing)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, storeError(doing+": loading the document "+id, err)
-	}
+// createDocument makes the document with a fresh key, or returns the one that
+// another replica has made.
+func (c *Client) createDocument(ctx context.Context, id, doing string, issuer *spec.Issuer, eabKeyID string) (map[string]string, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, &Error{class: ClassInternal, doing: doing, said: err.Error(), cause: err}
 	}
-	stored, err := c.accounts.Create(ctx, id, map[string]string{
+	doc := map[string]string{
 		fieldSchema: "1", fieldDirectory: issuer.Directory, fieldContact: issuer.Email, fieldEAB: eabKeyID,
 		fieldKey: key, fieldURL: "", fieldCreated: c.stamp(),
-	})
+	}
+	if issuer.Account != "" {
+		doc[fieldAccount] = issuer.Account
+	}
+	stored, err := c.accounts.Create(ctx, id, doc)
 	if err != nil {
 		return nil, storeError(doing+": creating the document "+id, err)
 	}
@@ -184,6 +205,9 @@ func (s *session) ensureRegistered(ctx context.Context, doing string, doc map[st
 func (s *session) remember(ctx context.Context, doing string, doc map[string]string, url string) error {
 	doc = maps.Clone(doc)
 	doc[fieldURL], doc[fieldContact], doc[fieldRegistered] = url, s.issuer.Email, s.client.stamp()
+	if s.terms != "" {
+		doc[fieldTerms] = s.terms
+	}
 	err := s.client.accounts.Update(ctx, s.accountID, doc)
 	if err == nil {
 		s.setAccountURL(url)
@@ -210,7 +234,7 @@ func (s *session) register(ctx context.Context, doing, eabKeyID string) (string,
 		if err == nil || !isProblem(err, "accountDoesNotExist") {
 			return url, err
 		}
-		if hmac, err = s.client.resolve(ctx, s.issuer.EAB.HMAC); err != nil {
+		if hmac, err = s.client.credential(ctx, s.issuer.EAB.HMAC, credential.Base64); err != nil {
 			return "", unresolved(ctx, doing, "the eab hmac", err)
 		}
 	}
@@ -249,6 +273,9 @@ func (s *session) newAccount(ctx context.Context, doing, eabKeyID, hmac string) 
 			account, err = core.Accounts.New(request)
 		}
 		url = account.Location
+		if terms := core.GetDirectory().Meta.TermsOfService; err == nil && len(terms) <= longestTerms {
+			s.terms = terms
+		}
 		return err
 	})
 	var corrupt base64.CorruptInputError

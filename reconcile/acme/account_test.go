@@ -15,26 +15,90 @@ import (
 )
 
 func TestAccountID(t *testing.T) {
-	base := accountID("https://ca.example.com/directory", "ops@example.com", "")
+	const ca = "https://ca.example.com/directory"
+	base := accountID(ca, "", "")
 	if !strings.HasPrefix(base, "ca.example.com-") || len(base) != len("ca.example.com-")+16 {
 		t.Errorf("got the id %q", base)
 	}
-	tests := map[string]struct {
-		id   string
-		same bool
-	}{
-		"case of the email":   {accountID("https://ca.example.com/directory", "Ops@Example.com", ""), true},
-		"another email":       {accountID("https://ca.example.com/directory", "dev@example.com", ""), false},
-		"another CA":          {accountID("https://ca.example.com/staging", "ops@example.com", ""), false},
-		"an external account": {accountID("https://ca.example.com/directory", "ops@example.com", "kid"), false},
-	}
-	for name, test := range tests {
-		if (test.id == base) != test.same {
-			t.Errorf("%s: got the id %s beside %s, want them the same: %v", name, test.id, base, test.same)
+	for name, id := range map[string]string{
+		"an account of its own": accountID(ca, "team", ""),
+		"another CA":            accountID("https://ca.example.com/staging", "", ""),
+		"an external account":   accountID(ca, "", "kid"),
+		"the former kind":       formerAccountID(ca, "", ""),
+	} {
+		if id == base {
+			t.Errorf("%s: the id is the same, %s", name, id)
 		}
 	}
 	if got := accountID("https://127.0.0.1:14000/dir", "", ""); !strings.HasPrefix(got, "127.0.0.1-14000-") {
 		t.Errorf("got the id %q", got)
+	}
+	// As an earlier certroll wrote it.
+	if got := formerAccountID(ca, "Ops@Example.com", ""); got != formerAccountID(ca, "ops@example.com", "") || got == formerAccountID(ca, "dev@example.com", "") {
+		t.Errorf("got the former id %q", got)
+	}
+}
+
+// TestTakeOverAccounts: what is there of an earlier certroll is taken over, and
+// stays where it finds it.
+func TestTakeOverAccounts(t *testing.T) {
+	const ca = "https://ca.example.com/directory"
+	formerly := func(email, eab, created string) (string, map[string]string) {
+		return formerAccountID(ca, email, eab), map[string]string{fieldDirectory: ca, fieldContact: email, fieldEAB: eab, fieldKey: "key of " + email, fieldCreated: created}
+	}
+	ops, opsDoc := formerly("ops@example.com", "", "2026-02-01T00:00:00Z")
+	dev, devDoc := formerly("dev@example.com", "", "2026-01-01T00:00:00Z")
+	kid, kidDoc := formerly("ops@example.com", "kid", "2026-01-01T00:00:00Z")
+	other, otherDoc := formerAccountID("https://other.example.com/dir", "ops@example.com", ""), map[string]string{fieldDirectory: "https://other.example.com/dir", fieldKey: "x"}
+	own, team := accountID(ca, "", ""), accountID(ca, "team", "")
+	type docs = map[string]map[string]string
+	pointer := func(to string) map[string]string { return map[string]string{fieldDirectory: ca, fieldDocument: to} }
+	cases := map[string]struct {
+		docs    docs
+		issuer  spec.Issuer
+		eab     string
+		want    string // the id
+		there   bool
+		pointer string // the id of the pointer that is made
+	}{
+		"nothing":                   {docs{other: otherDoc}, spec.Issuer{Email: "ops@example.com"}, "", own, false, ""},
+		"the same email":            {docs{ops: opsDoc, dev: devDoc}, spec.Issuer{Email: "Ops@example.com"}, "", ops, true, own},
+		"another email":             {docs{ops: opsDoc}, spec.Issuer{Email: "new@example.com"}, "", ops, true, own},
+		"another email, several":    {docs{ops: opsDoc, dev: devDoc}, spec.Issuer{Email: "new@example.com"}, "", dev, true, own},
+		"another external account":  {docs{ops: opsDoc}, spec.Issuer{Email: "ops@example.com"}, "kid", accountID(ca, "", "kid"), false, ""},
+		"the same external account": {docs{ops: opsDoc, kid: kidDoc}, spec.Issuer{Email: "new@example.com"}, "kid", kid, true, accountID(ca, "", "kid")},
+		"taken over before":         {docs{ops: opsDoc, dev: devDoc, own: pointer(dev)}, spec.Issuer{Email: "ops@example.com"}, "", dev, true, ""},
+		"reset by a person":         {docs{ops: opsDoc, own: pointer(dev)}, spec.Issuer{Email: "ops@example.com"}, "", dev, false, ""},
+		"of this kind":              {docs{own: opsDoc, dev: devDoc}, spec.Issuer{Email: "dev@example.com"}, "", own, true, ""},
+		"a name, its email":         {docs{ops: opsDoc, dev: devDoc, own: pointer(ops)}, spec.Issuer{Account: "team", Email: "dev@example.com"}, "", dev, true, team},
+		"a name, its email is used": {docs{ops: opsDoc, own: pointer(ops)}, spec.Issuer{Account: "team", Email: "ops@example.com"}, "", team, false, ""},
+		"a name, another email":     {docs{ops: opsDoc}, spec.Issuer{Account: "team", Email: "new@example.com"}, "", team, false, ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			store := newMemory()
+			maps.Copy(store.docs, tc.docs)
+			tc.issuer.Directory = ca
+			for range 2 { // what was found once is found again
+				id, doc, err := New(store, Options{}).locate(t.Context(), &tc.issuer, tc.eab, true)
+				if err != nil || id != tc.want || (doc != nil) != tc.there {
+					t.Fatalf("got %s, %v, %v; want %s, there: %v", id, doc, err, tc.want, tc.there)
+				}
+				// A document that was made in between is no reason to change.
+				store.docs[formerAccountID(ca, "late@example.com", tc.eab)] = map[string]string{fieldDirectory: ca, fieldEAB: tc.eab, fieldKey: "late", fieldCreated: "2025-01-01T00:00:00Z"}
+				if !tc.there {
+					return
+				}
+			}
+			if tc.pointer != "" && store.docs[tc.pointer][fieldDocument] != tc.want {
+				t.Errorf("pointer %s: %v", tc.pointer, store.docs[tc.pointer])
+			}
+			for id, doc := range tc.docs {
+				if !maps.Equal(store.docs[id], doc) {
+					t.Errorf("%s was changed", id)
+				}
+			}
+		})
 	}
 }
 
@@ -226,6 +290,18 @@ func TestIssuerSetUpWrongly(t *testing.T) {
 			}
 		})
 	}
+	t.Run("doctor and profiles", func(t *testing.T) {
+		c := r.client()
+		r.order(c, "doctor.lab.test") // the account is there
+		for profile, want := range map[string]string{"": "", "short": "", "gone": "the CA offers default, short"} {
+			issuer := *r.issuer
+			issuer.Profile = profile
+			found := c.ExamineAccount(t.Context(), &issuer)
+			if want == "" && len(found) > 0 || want != "" && (len(found) != 1 || !strings.Contains(found[0].Error(), want)) {
+				t.Errorf("profile %q: found %v, want %q", profile, found, want)
+			}
+		}
+	})
 	t.Run("a profile that there is", func(t *testing.T) {
 		r.issuer.Profile = "short"
 		leaf, _ := r.issue(r.client(), []*spec.DNSAccount{account("dns", r.server())}, "short.lab.test")
@@ -255,7 +331,7 @@ func TestOpeningInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	waiting := make(chan error)
 	var once sync.Once
-	inner := r.opts.Resolve
+	inner := fromTable(map[string]string{"hmac": "aG1hYw"})
 	c.opts.Resolve = func(ctx context.Context, v spec.Value) (string, error) {
 		once.Do(func() {
 			go func() {
@@ -266,7 +342,7 @@ func TestOpeningInterrupted(t *testing.T) {
 		})
 		return inner(ctx, v)
 	}
-	r.issuer.EAB = &spec.EAB{KeyID: literal("kid"), HMAC: literal("aG1hYw")}
+	r.issuer.EAB = &spec.EAB{KeyID: literal("kid"), HMAC: secret("hmac")}
 	if _, _, err := c.Order(ctx, r.issuer, []string{"hasty.lab.test"}, ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want an interruption", err)
 	}

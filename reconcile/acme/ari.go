@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"certroll/spec"
+	"certroll/spec/redact"
 
 	"github.com/go-acme/lego/v4/acme"
 )
@@ -47,6 +48,7 @@ const (
 // Retry-After rate_limited, a network's failure, another 5xx and an answer that
 // cannot be followed ca_unavailable.
 func (c *Client) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
+	defer func() { err = c.struck(err) }()
 	doing := "asking " + issuer.Directory + " when to renew"
 	if !isCertID(certID) {
 		err = &Error{class: ClassInternal, doing: doing, said: strconv.Quote(clip(certID)) + " is no certificate identifier of RFC 9773 section 4.1"}
@@ -136,7 +138,7 @@ func isUnset(t time.Time) bool { return t.IsZero() || t.Unix() == 0 }
 // safeLink is a link that may be shown and committed; empty for any other.
 func safeLink(link string) string {
 	u, err := url.Parse(link)
-	if err != nil || len(link) > maxExplanation || u.Scheme != "https" || u.Host == "" || u.User != nil || strikeTokens(link) != link {
+	if err != nil || len(link) > maxExplanation || u.Scheme != "https" || u.Host == "" || u.User != nil || redact.Tokens(link) != link {
 		return ""
 	}
 	return link

@@ -45,7 +45,7 @@ func newARIServer(t *testing.T, offers bool, answer http.HandlerFunc) *ariServer
 	})
 	mux.HandleFunc("/", func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the CA was asked for %s %s", r.Method, r.URL) })
 	bundle := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	a.issuer = &spec.Issuer{Name: "ari", Directory: server.URL + "/dir", CABundle: string(bundle)}
+	a.issuer = &spec.Issuer{Name: "ari", Reach: spec.Reach{Anything: true}, Directory: server.URL + "/dir", CABundle: string(bundle)}
 	return a
 }
 

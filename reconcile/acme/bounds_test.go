@@ -127,7 +127,7 @@ func TestReasonOfARefusedTSIGKey(t *testing.T) {
 		"wrong secret": {bind.KeyName, wrong, "BADSIG"},
 		"unknown key":  {"other-key.", bind.Secret, "BADKEY"},
 	}
-	c := New(newMemory(), Options{})
+	c := New(newMemory(), Options{Child: command(t)})
 	defer func() { _ = c.Close() }()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -2,15 +2,13 @@ package acme
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"strings"
 	"sync"
 
 	"certroll/spec"
+	"certroll/spec/credential"
 
 	"github.com/miekg/dns"
 )
@@ -38,7 +36,7 @@ func (c *Client) ExamineCAA(ctx context.Context, issuer *spec.Issuer, accounts [
 	if directory != nil && ctx.Err() == nil {
 		found.add(directory)
 	}
-	return found.errors()
+	return c.struckAll(found.errors())
 }
 
 func appendNew(list []string, text string) []string {
@@ -53,45 +51,28 @@ func appendNew(list []string, text string) []string {
 // caaIdentities are the domains that the CA answers to in CAA records (RFC
 // 8555 section 7.1.1), or why they are not known.
 func (c *Client) caaIdentities(ctx context.Context, issuer *spec.Issuer) ([]string, *Finding) {
-	doing := "asking " + issuer.Directory + " which CAA records it goes by"
-	failed := func(err error) *Finding {
-		return &Finding{severity: SeverityError, about: issuer.Directory, why: asError(doing, err)}
-	}
-	u, err := c.upstream(issuer)
-	if err != nil {
-		return nil, failed(err)
-	}
-	body, _, err := u.get(ctx, doing, u.directory, maxAnswer)
-	if err != nil {
-		return nil, failed(err)
-	}
-	var directory struct {
-		Meta struct {
-			Identities []string `json:"caaIdentities"`
-		} `json:"meta"`
-	}
-	if err := json.Unmarshal(body, &directory); err != nil {
-		return nil, failed(&Error{class: ClassCAUnavailable, doing: doing, said: "the directory cannot be read: " + err.Error(), cause: err,
-			advice: "see that the issuer's directory is the URL of an ACME directory"})
-	}
-	return directory.Meta.Identities, nil
+	m, failed := c.meta(ctx, issuer, "asking "+issuer.Directory+" which CAA records it goes by")
+	return m.Identities, failed
 }
 
 // storedAccountURL is the URL of the issuer's account as it was stored; ""
 // where there is no account yet.
 func (c *Client) storedAccountURL(ctx context.Context, issuer *spec.Issuer) (string, error) {
+	doc, _, err := c.storedAccount(ctx, issuer)
+	return doc[fieldURL], err
+}
+
+// storedAccount is the document of the issuer's account and its id; nil where
+// there is none yet.
+func (c *Client) storedAccount(ctx context.Context, issuer *spec.Issuer) (doc map[string]string, id string, err error) {
 	var eabKeyID string
 	if issuer.EAB != nil {
-		var err error
-		if eabKeyID, err = c.resolve(ctx, issuer.EAB.KeyID); err != nil {
-			return "", err
+		if eabKeyID, err = c.credential(ctx, issuer.EAB.KeyID, credential.Token); err != nil {
+			return nil, "", err
 		}
 	}
-	doc, err := c.accounts.Load(ctx, accountID(issuer.Directory, issuer.Email, eabKeyID))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	return doc[fieldURL], err
+	id, doc, err = c.locate(ctx, issuer, eabKeyID, false)
+	return doc, id, err
 }
 
 // caaExam is the examination of names for one issuer.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 
 	"certroll/spec"
 
@@ -33,7 +34,7 @@ func (c *Client) Canary(ctx context.Context, account *spec.DNSAccount, name stri
 	}
 	why := *f.why
 	why.account = account.Name
-	return &Finding{severity: f.severity, about: "dns." + account.Name, names: []string{name}, why: &why}
+	return c.struck(&Finding{severity: f.severity, about: "dns." + account.Name, names: []string{name}, why: &why})
 }
 
 func (c *Client) canary(ctx context.Context, doing string, account *spec.DNSAccount, name string, report func(step, detail string)) error {
@@ -44,14 +45,19 @@ func (c *Client) canary(ctx context.Context, doing string, account *spec.DNSAcco
 	defer provider.release()
 	ch := canaryChallenge(name)
 	record, err := recordName(ctx, account, ch.domain())
+	if errors.Is(err, errElsewhere) {
+		// A certificate that was issued through it before is renewed all the
+		// same: the ledger knows where it led, and the canary does not.
+		return &Finding{severity: SeverityWarning, why: asError(doing, err)}
+	}
 	if err != nil {
 		return err
 	}
 	p := &publication{
 		solving: &solving{finish: &finish{client: c, report: report, doing: doing}}, account: account, provider: provider,
-		name: record, challenges: []challenge{ch},
+		name: record, challenges: []challenge{ch}, own: []string{ch.value()},
 	}
-	if provider.oneAtATime() {
+	if provider.oneAtATime() || !provider.effect.Spares() {
 		unlock, err := p.lock(ctx)
 		if err != nil {
 			return err
@@ -104,10 +110,26 @@ func (p *publication) fly(ctx context.Context, ch challenge) error {
 	}
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.client.opts.CleanupTimeout)
 	defer cancel()
+	if p.joined(clean) {
+		return &Finding{severity: SeverityWarning, why: &Error{class: ClassDNSOccupied, doing: p.doing, said: p.stays(ch)}}
+	}
 	if gone := p.provider.cleanup(clean, ch, p.name); gone != nil && err == nil {
 		e := *asError(p.doing, gone)
 		e.advice = "remove the TXT record " + plain(p.name) + " by hand, and see that the credential may delete records"
 		return &Finding{severity: SeverityWarning, why: &e}
 	}
+	if err == nil && len(p.lame) > 0 {
+		return p.lameFinding()
+	}
 	return err
+}
+
+// lameFinding warns of name servers that hold up no certificate, as long as others
+// answer: those who look the name up may wait for them.
+func (p *publication) lameFinding() *Finding {
+	return &Finding{severity: SeverityWarning, why: &Error{
+		class: ClassDNSPropagation, doing: "looking for the TXT record " + plain(p.name) + " at the name servers of its zone",
+		said:   "the record was seen, but not by " + strings.Join(p.lame, ", "),
+		advice: "mend these name servers, or take them out of the zone's NS records (or out of propagation.nameservers); certroll and the CA pass them over",
+	}}
 }

@@ -5,16 +5,22 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"certroll/reconcile/keypair"
 
 	"github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
 )
 
-// download gets the chain of a valid order: the CA's default, or the one whose
-// topmost issuer is the preferred one (RFC 8555 section 7.4.2).
+// download gets the chain of a valid order (RFC 8555 section 7.4.2): the one whose
+// topmost issuer is the preferred one, else the CA's default. A chain that has
+// expired gives way to one that has not, whoever prefers it; the default also to
+// one that lasts longer, where it ends before the certificate does.
 func (f *finish) download(ctx context.Context, order acme.ExtendedOrder) ([]byte, error) {
 	f.report("download", "downloading the certificate")
 	chain, err := f.chain(ctx, order.Certificate)
@@ -29,7 +35,11 @@ func (f *finish) download(ctx context.Context, order acme.ExtendedOrder) ([]byte
 
 func (f *finish) chain(ctx context.Context, url string) ([]byte, error) {
 	if f.issuer.PreferredChain == "" {
-		return f.defaultChain(ctx, url)
+		chain, err := f.defaultChain(ctx, url)
+		if err != nil || f.outlivesLeaf(chain) {
+			return chain, err
+		}
+		return f.lasting(ctx, url, chain)
 	}
 	chains, err := f.allChains(ctx, url)
 	if err != nil {
@@ -39,7 +49,67 @@ func (f *finish) chain(ctx context.Context, url string) ([]byte, error) {
 		f.report("chain", "the CA's alternate chains cannot be had, taking its default chain: "+err.Error())
 		return f.defaultChain(ctx, url)
 	}
-	return f.preferred(url, chains), nil
+	chain := f.preferred(url, chains)
+	if path, err := f.path(chain); err == nil && !keypair.Ends(path).After(f.client.now()) {
+		return f.longest(url, chain, chains), nil
+	}
+	return chain, nil
+}
+
+// lasting is an offered chain that lasts longer than the default one, which ends
+// before the certificate; the default one where there is none.
+func (f *finish) lasting(ctx context.Context, url string, chain []byte) ([]byte, error) {
+	chains, err := f.allChains(ctx, url)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		f.report("chain", "the CA's chain ends before the certificate, and its alternate chains cannot be had: "+err.Error())
+		return chain, nil
+	}
+	return f.longest(url, chain, chains), nil
+}
+
+// path is a chain as it is served.
+func (f *finish) path(chain []byte) ([]*x509.Certificate, error) {
+	certs, err := parseChain(chain)
+	if err != nil {
+		return nil, err
+	}
+	request, err := x509.ParseCertificateRequest(f.csr)
+	if err != nil {
+		return nil, err
+	}
+	return keypair.Tidy(certs, request.PublicKey, f.client.now())
+}
+
+// outlivesLeaf tells that a chain ends with its certificate. One that cannot be
+// put in order is left to whoever verifies it.
+func (f *finish) outlivesLeaf(chain []byte) bool {
+	path, err := f.path(chain)
+	return err != nil || keypair.EndsFirst(path) == path[0]
+}
+
+// longest is the chain that ends last: chain itself, unless another one lasts longer.
+func (f *finish) longest(url string, chain []byte, chains map[string]*acme.RawCertificate) []byte {
+	best, end := chain, time.Time{}
+	if path, err := f.path(chain); err == nil {
+		end = keypair.Ends(path)
+	}
+	was := end
+	var top string
+	for _, u := range defaultFirst(url, chains) {
+		path, err := f.path(chains[u].Cert)
+		if err != nil || !keypair.Ends(path).After(end) {
+			continue
+		}
+		best, end, top = chains[u].Cert, keypair.Ends(path), signerOfTop(path)
+	}
+	if end.After(was) {
+		f.report("chain", fmt.Sprintf("the chain ends %s, before the certificate; taking the chain up to %q, which lasts until %s",
+			was.Format(time.RFC3339), top, end.Format(time.RFC3339)))
+	}
+	return best
 }
 
 func (f *finish) defaultChain(ctx context.Context, url string) (chain []byte, err error) {
@@ -60,21 +130,24 @@ func (f *finish) allChains(ctx context.Context, url string) (chains map[string]*
 	return chains, err
 }
 
+// signerOfTop is who signed the last certificate of a path.
+func signerOfTop(path []*x509.Certificate) string { return path[len(path)-1].Issuer.CommonName }
+
 // preferred picks the chain, the default one first where several fit. None
 // fitting is told and is no failure: a certificate with another chain beats
 // no certificate.
 func (f *finish) preferred(url string, chains map[string]*acme.RawCertificate) []byte {
+	wanted := strings.TrimSpace(f.issuer.PreferredChain)
 	var tops []string
 	for _, u := range defaultFirst(url, chains) {
-		certs, err := parseChain(chains[u].Cert)
+		path, err := f.path(chains[u].Cert)
 		if err != nil {
 			continue
 		}
-		top := certs[len(certs)-1].Issuer.CommonName
-		if top == f.issuer.PreferredChain {
+		if strings.EqualFold(signerOfTop(path), wanted) {
 			return chains[u].Cert
 		}
-		tops = append(tops, strconv.Quote(top))
+		tops = append(tops, strconv.Quote(signerOfTop(path)))
 	}
 	f.report("chain", "the CA offers no chain up to "+strconv.Quote(f.issuer.PreferredChain)+
 		", taking its default chain; it offers "+strings.Join(tops, ", "))

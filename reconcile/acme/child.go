@@ -9,10 +9,14 @@ import (
 	"io"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
+	"certroll/reconcile/acme/dnswire"
 	"certroll/spec"
+	"certroll/spec/redact"
+	"certroll/spec/text"
 )
 
 // child is one DNS child process, from the parent's side.
@@ -21,14 +25,16 @@ type child struct {
 	account  *spec.DNSAccount
 	key      [32]byte
 	env      []string
-	strike   *striker
+	redact   *redact.Redactor
 	room     chan struct{} // one element for each call to the provider under way
 
 	users int         // guarded by children.mu
 	idle  *time.Timer // guarded by children.mu
 
-	ready  chan struct{} // closed when opened or failed is set
-	opened childAnswer
+	ready   chan struct{} // closed when opened or failed is set
+	gateway *gateway      // nil: the account may reach anything
+
+	opened dnswire.Answer
 	failed *Error
 	gone   chan struct{} // closed when the process has ended
 
@@ -42,7 +48,7 @@ type child struct {
 	closeInput func()
 	letGo      func() // of what it says
 	lastID     int
-	waiting    map[int]chan childAnswer
+	waiting    map[int]chan dnswire.Answer
 }
 
 const (
@@ -63,9 +69,17 @@ func (c *child) live() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(c.gone)
-	cmd, readers, err := c.start()
+	err := c.confine()
+	if c.gateway != nil {
+		defer c.gateway.close()
+	}
+	var cmd *exec.Cmd
+	var readers *sync.WaitGroup
+	if err == nil {
+		cmd, readers, err = c.start()
+	}
 	if err != nil {
-		c.openedWith(childAnswer{}, &Error{class: ClassInternal, doing: c.doing("starting"), said: err.Error(), cause: err})
+		c.openedWith(dnswire.Answer{}, &Error{class: ClassInternal, doing: c.starting(), said: err.Error(), cause: err})
 		c.withdraw()
 		return
 	}
@@ -78,12 +92,35 @@ func (c *child) live() {
 	c.children.client.log.Debug("a dns child has ended", "account", c.account.Name, "pid", cmd.Process.Pid, "state", fmt.Sprint(err))
 }
 
-func (c *child) doing(verb string) string {
-	return verb + " the provider " + c.account.Provider + " of the DNS account " + c.account.Name
+// confine opens the child's way to the network.
+func (c *child) confine() (err error) {
+	if c.account.Reach.Anything {
+		return nil
+	}
+	c.gateway, err = openGateway(context.Background(), c.account)
+	return err
+}
+
+// providerError is what a provider failed with. Where it was kept from connecting,
+// that is the cause, whatever it says.
+func (c *child) providerError(doing, said string) *Error {
+	if c.gateway == nil {
+		return providerError(doing, said)
+	}
+	host := c.gateway.refused()
+	if host == "" {
+		return providerError(doing, said)
+	}
+	return configError(doing, "the provider wanted to connect to "+clipTo(300, text.Line(host))+", which leads to no address that may be connected to: it is private, loopback or link-local, and "+trustEndpoints+" does not allow it",
+		"move the dns block to certroll.hcl, or allow the address there, as in trust { endpoints = [\"10.0.0.0/8:443\"] }")
+}
+
+func (c *child) starting() string {
+	return "starting the provider " + c.account.Provider + " of the DNS account " + c.account.Name
 }
 
 func (c *child) start() (*exec.Cmd, *sync.WaitGroup, error) {
-	argv, err := c.children.client.childCommand()
+	argv, err := childCommand(c.children.client.opts.Child)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,6 +128,9 @@ func (c *child) start() (*exec.Cmd, *sync.WaitGroup, error) {
 	cmd.Env = c.env
 	if cmd.Env == nil {
 		cmd.Env = []string{} // nil would mean all of ours
+	}
+	if c.gateway != nil {
+		cmd.Env = append(slices.Clip(cmd.Env), c.gateway.environment()...)
 	}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = childAttributes()
@@ -117,16 +157,22 @@ func (c *child) start() (*exec.Cmd, *sync.WaitGroup, error) {
 func (c *child) open() {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	a, err := c.ask(ctx, childRequest{
-		Op: opOpen, Provider: c.account.Provider, Nameservers: nameservers(c.account), FollowCNAME: c.account.FollowCNAME,
+	a, err := c.ask(ctx, dnswire.Request{
+		Op: dnswire.OpOpen, Protocol: dnswire.Protocol, Provider: c.account.Provider, Nameservers: nameservers(c.account), FollowCNAME: c.account.FollowCNAME,
 	})
 	if err != nil {
-		c.openedWith(a, c.crashed(c.doing("starting"), err))
+		c.openedWith(a, c.crashed(c.starting(), err))
+		c.stop()
+		return
+	}
+	if a.Protocol != dnswire.Protocol { // it was replaced while this process ran
+		c.openedWith(a, &Error{class: ClassInternal, doing: c.starting(), said: otherProtocol(dnswire.Program, a.Protocol), advice: otherProgram})
+		c.withdraw()
 		c.stop()
 		return
 	}
 	if a.Error != "" {
-		c.openedWith(a, providerError(c.doing("starting"), c.strike.strike(a.Error)))
+		c.openedWith(a, c.providerError(c.starting(), c.redact.Strike(a.Error)))
 		c.withdraw()
 		c.stop()
 		return
@@ -134,7 +180,7 @@ func (c *child) open() {
 	c.openedWith(a, nil)
 }
 
-func (c *child) openedWith(a childAnswer, err *Error) {
+func (c *child) openedWith(a dnswire.Answer, err *Error) {
 	c.opened, c.failed = a, err
 	close(c.ready)
 }
@@ -147,8 +193,8 @@ func (c *child) withdraw() {
 }
 
 // change writes or removes a record. Calls beyond the account's Parallel wait.
-func (c *child) change(ctx context.Context, r childRequest) error {
-	doing := map[string]string{opPresent: "writing", opCleanup: "removing"}[r.Op] + " the TXT record " + r.Name + " through the DNS account " + c.account.Name
+func (c *child) change(ctx context.Context, r dnswire.Request) error {
+	doing := map[string]string{dnswire.OpPresent: "writing", dnswire.OpCleanup: "removing"}[r.Op] + " the TXT record " + r.Name + " through the DNS account " + c.account.Name
 	select {
 	case c.room <- struct{}{}:
 		defer func() { <-c.room }()
@@ -171,7 +217,7 @@ func (c *child) change(ctx context.Context, r childRequest) error {
 	case err != nil:
 		return c.crashed(doing, err)
 	case a.Error != "":
-		return providerError(doing, c.strike.strike(a.Error))
+		return c.providerError(doing, c.redact.Strike(a.Error))
 	}
 	return nil
 }
@@ -179,14 +225,14 @@ func (c *child) change(ctx context.Context, r childRequest) error {
 func (c *child) crashed(doing string, err error) *Error {
 	said := "the DNS child ended in the middle (" + err.Error() + ")"
 	if words := c.stderr.String(); words != "" {
-		said += "; its last words: " + withoutQueries(words)
+		said += "; its last words: " + redact.Queries(words)
 	}
 	return &Error{class: ClassDNSUnavailable, doing: doing, said: said, cause: err, advice: providerAdvice[ClassDNSUnavailable]}
 }
 
 // ask sends one request and waits for its answer.
-func (c *child) ask(ctx context.Context, r childRequest) (childAnswer, error) {
-	answer := make(chan childAnswer, 1)
+func (c *child) ask(ctx context.Context, r dnswire.Request) (dnswire.Answer, error) {
+	answer := make(chan dnswire.Answer, 1)
 	c.mu.Lock()
 	c.lastID++
 	r.ID = c.lastID
@@ -204,23 +250,23 @@ func (c *child) ask(ctx context.Context, r childRequest) (childAnswer, error) {
 		case <-c.gone:
 		case <-ctx.Done():
 		}
-		return childAnswer{}, errors.New("it takes no more requests")
+		return dnswire.Answer{}, errors.New("it takes no more requests")
 	}
 	select {
 	case a := <-answer:
 		return a, nil
 	case <-c.gone:
-		return childAnswer{}, errors.New("it exited")
+		return dnswire.Answer{}, errors.New("it exited")
 	case <-ctx.Done():
-		return childAnswer{}, ctx.Err()
+		return dnswire.Answer{}, ctx.Err()
 	}
 }
 
 func (c *child) readAnswers(stdout io.Reader) {
 	lines := bufio.NewScanner(stdout)
-	lines.Buffer(nil, maxLine)
+	lines.Buffer(nil, dnswire.MaxLine)
 	for lines.Scan() {
-		var a childAnswer
+		var a dnswire.Answer
 		if err := json.Unmarshal(lines.Bytes(), &a); err != nil || a.ID == 0 {
 			c.noise(lines.Text())
 			continue
@@ -237,7 +283,7 @@ func (c *child) readAnswers(stdout io.Reader) {
 
 func (c *child) readNoise(stderr io.Reader) {
 	lines := bufio.NewScanner(stderr)
-	lines.Buffer(nil, maxLine)
+	lines.Buffer(nil, dnswire.MaxLine)
 	for lines.Scan() {
 		c.noise(lines.Text())
 	}
@@ -245,9 +291,9 @@ func (c *child) readNoise(stderr io.Reader) {
 }
 
 func (c *child) noise(line string) {
-	line = c.strike.strike(line)
+	line = c.redact.Strike(line)
 	c.stderr.add(line)
-	c.children.client.log.Debug("dns child", "account", c.account.Name, "said", withoutQueries(line))
+	c.children.client.log.Debug("dns child", "account", c.account.Name, "said", redact.Queries(line))
 }
 
 // stop ends the child by ending its input.

@@ -19,6 +19,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/spec"
+	"certroll/spec/redact"
 )
 
 // pids are the processes of the client's DNS children.
@@ -57,11 +58,11 @@ func TestChildEnvironment(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
 	t.Setenv("NO_PROXY", "127.0.0.1")
 	keys := map[string]string{"ONE": random(t), "TWO": random(t)}
-	c := New(newMemory(), Options{Resolve: fromTable(keys)})
+	c := New(newMemory(), Options{Child: command(t), Resolve: fromTable(keys)})
 	defer func() { _ = c.Close() }()
 	for reference, key := range keys {
 		p, err := c.children.open(t.Context(), &spec.DNSAccount{
-			Name: reference, Challenge: spec.DNS01, Provider: "cloudflare",
+			Name: reference, Reach: spec.Reach{Anything: true, Ambient: true}, Challenge: spec.DNS01, Provider: "cloudflare",
 			Credentials: map[string]spec.Value{"CF_DNS_API_TOKEN": secret(reference), "CLOUDFLARE_TTL": literal("120")},
 		})
 		if err != nil {
@@ -116,7 +117,7 @@ func TestProviderKinds(t *testing.T) {
 		"duckdns":    {env: map[string]string{"DUCKDNS_TOKEN": "x"}, oneAtATime: true, wholeAccount: true},
 		"hurricane":  {env: map[string]string{"HURRICANE_TOKENS": "a.example.com:x"}, oneAtATime: true, wholeAccount: true},
 	}
-	c := New(newMemory(), Options{})
+	c := New(newMemory(), Options{Child: command(t)})
 	defer func() { _ = c.Close() }()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -142,12 +143,13 @@ func TestProviderThatCannotBeOpened(t *testing.T) {
 		provider string
 		want     string
 	}{
-		"unknown":             {"no-such-provider", "unrecognized DNS provider: no-such-provider"},
+		"unknown":             {"no-such-provider", `"no-such-provider" cannot be opened here`},
 		"without credentials": {"cloudflare", "credentials information"},
 		"runs programs":       {"exec", `"exec" cannot be opened here`},
 		"waits for a person":  {"manual", `"manual" cannot be opened here`},
+		"no longer kept":      {"azure", `"azure" cannot be opened here`},
 	}
-	c := New(newMemory(), Options{})
+	c := New(newMemory(), Options{Child: command(t)})
 	defer func() { _ = c.Close() }()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -164,7 +166,7 @@ func TestProviderThatCannotBeOpened(t *testing.T) {
 func TestChildIsShared(t *testing.T) {
 	onLinux(t)
 	token := random(t)
-	c := New(newMemory(), Options{ChildIdle: time.Millisecond, Resolve: func(context.Context, spec.Value) (string, error) { return token, nil }})
+	c := New(newMemory(), Options{Child: command(t), ChildIdle: time.Millisecond, Resolve: func(context.Context, spec.Value) (string, error) { return token, nil }})
 	defer func() { _ = c.Close() }()
 	a := &spec.DNSAccount{Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": secret("T")}}
 	open := func() *provider {
@@ -208,7 +210,7 @@ func TestChildIsShared(t *testing.T) {
 
 func TestCloseEndsChildren(t *testing.T) {
 	onLinux(t)
-	c := New(newMemory(), Options{})
+	c := New(newMemory(), Options{Child: command(t)})
 	a := &spec.DNSAccount{Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": literal("x")}}
 	p, err := c.children.open(t.Context(), a)
 	if err != nil {
@@ -237,10 +239,10 @@ func TestCloseEndsChildren(t *testing.T) {
 }
 
 // parentToBeKilled is a process that has a child and waits for its end.
-func parentToBeKilled(token string) {
-	c := New(newMemory(), Options{})
+func parentToBeKilled(child []string) {
+	c := New(newMemory(), Options{Child: child})
 	_, err := c.children.open(context.Background(), &spec.DNSAccount{
-		Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": literal(token)},
+		Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": literal("x")},
 	})
 	fmt.Println(pids(c)[0], err)
 	select {}
@@ -248,7 +250,7 @@ func parentToBeKilled(token string) {
 
 func TestChildEndsWithItsParent(t *testing.T) {
 	onLinux(t)
-	parent := exec.Command(os.Args[0], "parent-to-be-killed", "x")
+	parent := exec.Command(os.Args[0], "parent-to-be-killed", command(t)[0])
 	parent.SysProcAttr = childAttributes()
 	out, err := parent.StdoutPipe()
 	if err != nil {
@@ -283,7 +285,7 @@ func TestCloseWaitsForNoGrandchild(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = pipe.Close() }() // which ends the grandchild
-	c := New(newMemory(), Options{Child: []string{"sh", "-c", `cat "$0" & read -r line; echo '{"ID": 1}'; read -r line`, hold}})
+	c := New(newMemory(), Options{Child: []string{"sh", "-c", `cat "$0" & read -r line; echo '{"id": 1, "protocol": 1}'; read -r line`, hold}})
 	p, err := c.children.open(t.Context(), &spec.DNSAccount{Name: "lab", Challenge: spec.DNS01, Provider: "cloudflare"})
 	if err != nil {
 		t.Fatal(err)
@@ -333,7 +335,7 @@ func TestChildThatCrashes(t *testing.T) {
 	_, csr := request(t, "crash.lab.test")
 	_, _, _, err := c.Finish(t.Context(), r.issuer, r.order(c, "crash.lab.test"), csr, []*spec.DNSAccount{a}, r.log.add)
 	e := fails(t, err, ClassDNSUnavailable, false)
-	if !strings.Contains(e.Error(), "about to fail on purpose, with "+struck) {
+	if !strings.Contains(e.Error(), "about to fail on purpose, with "+redact.Struck) {
 		t.Errorf("the error lacks the child's last words: %v", e)
 	}
 	if strings.Contains(e.Error(), value) || r.log.has(value) {

@@ -12,7 +12,10 @@ import (
 	"sync"
 	"time"
 
+	"certroll/reconcile/acme/dnswire"
 	"certroll/spec"
+	"certroll/spec/credential"
+	"certroll/spec/redact"
 )
 
 // children are the DNS children that run: one for each account with the
@@ -39,8 +42,9 @@ type provider struct {
 	env      []string
 	secrets  []string
 	key      [32]byte
-	child    *child      // nil after a child died and none could be started
-	opened   childAnswer // what the provider said of itself
+	child    *child         // nil after a child died and none could be started
+	opened   dnswire.Answer // what the provider said of itself
+	effect   spec.TXTEffect // what it does to the TXT records of others
 }
 
 // passedOn are the variables of the reconciler's own environment that its
@@ -52,32 +56,63 @@ var passedOn = []string{
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 }
 
+// withoutIdentity keeps the identities of the machine from a provider: whoever may
+// write a dns block could else act as the instance role, as the user that logged
+// in by az or gcloud, or by a key in a home directory. The clients look the home up in /etc/passwd
+// where HOME is not set, so that it is set to what is not there.
+var withoutIdentity = []string{
+	"HOME=/nonexistent", "PATH=/nonexistent", "XDG_CONFIG_HOME=/nonexistent", "APPDATA=/nonexistent", "USERPROFILE=/nonexistent",
+	"AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_CONFIG_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true",
+	"CLOUDSDK_CONFIG=/nonexistent", "GCE_METADATA_HOST=127.0.0.1:1", "NO_GCE_CHECK=true",
+	"AZURE_CONFIG_DIR=/nonexistent", "OCI_CONFIG_FILE=/nonexistent", "OS_CLIENT_CONFIG_FILE=/nonexistent", "SCW_CONFIG_PATH=/nonexistent",
+}
+
 // open resolves the account's credentials and sees to a child that has them.
 func (cs *children) open(ctx context.Context, account *spec.DNSAccount) (*provider, error) {
+	if len(account.Held) > 0 {
+		return nil, heldError("using the DNS account "+account.Name, account.Held)
+	}
 	p := &provider{children: cs, account: account}
 	for _, name := range passedOn {
 		if v, ok := os.LookupEnv(name); ok {
 			p.env = append(p.env, name+"="+v)
 		}
 	}
+	if !account.Reach.Ambient {
+		p.env = append(p.env, withoutIdentity...)
+	}
+	values := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(account.Credentials)) {
 		v := account.Credentials[name]
-		text, err := cs.client.resolve(ctx, v)
+		text, err := cs.client.credential(ctx, v, formOf(name))
 		if err != nil {
 			return nil, unresolved(ctx, "reading the credentials of the DNS account "+account.Name, name, err)
 		}
+		values[name] = text
 		p.env = append(p.env, name+"="+text)
 		if v.Source != spec.Literal {
 			p.secrets = append(p.secrets, text)
 		}
 	}
-	p.key = p.digest()
+	if name := account.CheckResolved(values); name != "" {
+		return nil, configError("using the DNS account "+account.Name, "what "+name+" refers to is not allowed: it leads to a server that trust.endpoints in certroll.hcl does not name",
+			"write the address itself into the block, and allow it in certroll.hcl")
+	}
+	p.key, p.effect = p.digest(), account.TXTEffect(values)
 	child, err := cs.acquire(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	p.child, p.opened = child, child.opened
 	return p, nil
+}
+
+// formOf is the form of a provider's variable.
+func formOf(name string) credential.Form {
+	if strings.HasSuffix(name, "_TSIG_SECRET") {
+		return credential.Base64
+	}
+	return credential.Token
 }
 
 // digest tells two settings of one account apart, such as before and after a
@@ -96,7 +131,7 @@ func (p *provider) release() {
 }
 
 // call runs fn on a living child.
-func (p *provider) call(ctx context.Context, request childRequest) error {
+func (p *provider) call(ctx context.Context, request dnswire.Request) error {
 	if p.child == nil || p.child.dead() {
 		p.release()
 		p.child = nil
@@ -110,11 +145,11 @@ func (p *provider) call(ctx context.Context, request childRequest) error {
 }
 
 func (p *provider) present(ctx context.Context, ch challenge, name string) error {
-	return p.call(ctx, childRequest{Op: opPresent, Domain: ch.domain(), Token: ch.token, KeyAuth: ch.keyAuth, Name: name})
+	return p.call(ctx, dnswire.Request{Op: dnswire.OpPresent, Domain: ch.domain(), Token: ch.token, KeyAuth: ch.keyAuth, Name: name})
 }
 
 func (p *provider) cleanup(ctx context.Context, ch challenge, name string) error {
-	return p.call(ctx, childRequest{Op: opCleanup, Domain: ch.domain(), Token: ch.token, KeyAuth: ch.keyAuth, Name: name})
+	return p.call(ctx, dnswire.Request{Op: dnswire.OpCleanup, Domain: ch.domain(), Token: ch.token, KeyAuth: ch.keyAuth, Name: name})
 }
 
 func (p *provider) timeout() time.Duration  { return p.opened.Timeout }
@@ -126,12 +161,13 @@ func (p *provider) interval() time.Duration { return p.opened.Interval }
 // whole account (DuckDNS), or, as lego's rfc2136 does, they replace the whole
 // record set. The interval that goes with the mark is the propagation timeout
 // in all 22 of them, no API's demand; names tells what is waited for instead.
-func (p *provider) oneAtATime() bool { return p.opened.Sequential }
+// Others replace the set and have no mark.
+func (p *provider) oneAtATime() bool { return p.opened.Sequential || p.effect == spec.ReplacesTXT }
 
 // wholeAccount reports whether it is the account that can answer one challenge
 // at a time, and not only each record name.
 func (p *provider) wholeAccount() bool {
-	return p.oneAtATime() && p.account.Provider != "rfc2136" && p.account.Provider != "dnsupdate"
+	return p.opened.Sequential && p.account.Provider != "rfc2136" && p.account.Provider != "dnsupdate"
 }
 
 // acquire returns the child for the provider's settings, started and open.
@@ -210,9 +246,9 @@ func (cs *children) close() error {
 
 func (cs *children) newChild(p *provider) *child {
 	return &child{
-		children: cs, account: p.account, key: p.key, env: p.env, strike: newStriker(p.secrets),
+		children: cs, account: p.account, key: p.key, env: p.env, redact: redact.New(p.secrets...),
 		room: make(chan struct{}, cmp.Or(max(p.account.Parallel, 0), 1)), stopped: make(chan struct{}),
-		ready: make(chan struct{}), gone: make(chan struct{}), waiting: map[int]chan childAnswer{},
+		ready: make(chan struct{}), gone: make(chan struct{}), waiting: map[int]chan dnswire.Answer{},
 		stderr: &tail{}, closeInput: func() {},
 	}
 }

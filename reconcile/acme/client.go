@@ -9,11 +9,12 @@ import (
 	stdlog "log"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
 	"certroll/spec"
+	"certroll/spec/credential"
+	"certroll/spec/redact"
 
 	"github.com/go-acme/lego/v4/log"
 )
@@ -36,8 +37,10 @@ type Options struct {
 	// Resolve follows a reference to a secret. Without it only literals can
 	// be used.
 	Resolve func(ctx context.Context, v spec.Value) (string, error)
-	// Child is the command that runs ServeChild; this executable with the
-	// argument dns-child unless set.
+	// Redact learns each secret that Resolve returns, and strikes it from every
+	// error; nil: one of the Client's own.
+	Redact *redact.Redactor
+	// Child is the command of the DNS child; the installed certroll-dns unless set.
 	Child  []string
 	Logger *slog.Logger
 	Now    func() time.Time
@@ -77,6 +80,9 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Redact == nil {
+		o.Redact = redact.New()
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -97,6 +103,7 @@ type Client struct {
 	accounts AccountStore
 	opts     Options
 	log      *slog.Logger
+	redact   *redact.Redactor
 
 	mu        sync.Mutex
 	sessions  map[string]*opening  // by issuer's fingerprint
@@ -123,7 +130,7 @@ var silence sync.Once
 func New(accounts AccountStore, o Options) *Client {
 	silence.Do(func() { log.Logger = stdlog.New(io.Discard, "", 0) })
 	c := &Client{accounts: accounts, opts: o.withDefaults(), sessions: map[string]*opening{}, upstreams: map[string]*upstream{}}
-	c.log = c.opts.Logger
+	c.log, c.redact = c.opts.Logger, c.opts.Redact
 	c.names = newNames(c.now)
 	c.children = newChildren(c)
 	c.servers = newServers()
@@ -149,26 +156,32 @@ func (c *Client) now() time.Time { return c.opts.Now() }
 
 // resolve follows a reference.
 func (c *Client) resolve(ctx context.Context, v spec.Value) (string, error) {
-	if c.opts.Resolve != nil {
-		return c.opts.Resolve(ctx, v)
-	}
-	if v.Source == spec.Literal {
+	switch {
+	case v.Source == spec.Literal:
 		return v.Text, nil
+	case c.opts.Resolve == nil:
+		return "", errors.New("no way to follow a reference was set up")
 	}
-	return "", errors.New("no way to follow a reference was set up")
+	text, err := c.opts.Resolve(ctx, v)
+	c.redact.Learn(text)
+	return text, err
 }
 
-// childCommand is the argv of the DNS child.
-func (c *Client) childCommand() ([]string, error) {
-	if len(c.opts.Child) > 0 {
-		return c.opts.Child, nil
+// credential follows a reference to a credential, and refuses one that cannot
+// work. A literal is the spec's matter.
+func (c *Client) credential(ctx context.Context, v spec.Value, form credential.Form) (string, error) {
+	text, err := c.resolve(ctx, v)
+	if err != nil || v.Source == spec.Literal {
+		return text, err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+	if err := credential.Check(v.Where(), text, form); err != nil {
+		return "", &malformedError{err}
 	}
-	return []string{self, "dns-child"}, nil
+	return text, nil
 }
+
+// malformedError says that a reference leads to what cannot be a credential.
+type malformedError struct{ error }
 
 // session returns the issuer's session, opening it where there is none. Calls
 // that come while it is being opened share the attempt and its failure, so
@@ -223,9 +236,12 @@ func fingerprint(issuer *spec.Issuer) string {
 			_, _ = io.WriteString(h, p+"\x00")
 		}
 	}
-	put(issuer.Name, issuer.Directory, issuer.Email, issuer.CABundle)
+	put(issuer.Name, issuer.Directory, issuer.Account, issuer.Email, issuer.CABundle)
 	if issuer.AgreeTOS {
 		put("agreed")
+	}
+	if issuer.Reach.Anything {
+		put("anything")
 	}
 	if issuer.EAB != nil {
 		for _, v := range []spec.Value{issuer.EAB.KeyID, issuer.EAB.HMAC} {

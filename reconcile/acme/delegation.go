@@ -18,7 +18,7 @@ import (
 func (c *Client) ExamineDelegation(ctx context.Context, account *spec.DNSAccount, names []string) (zones map[string]string, found []error) {
 	d := &delegationExam{exam: newExam(nameservers(account)), account: account, zones: map[string]string{}}
 	all := eachName(ctx, names, func(name string) []*Finding { return d.name(ctx, name) })
-	return d.zones, all.errors()
+	return d.zones, c.struckAll(all.errors())
 }
 
 type delegationExam struct {

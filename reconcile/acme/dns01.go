@@ -4,10 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"time"
 
 	"certroll/spec"
 )
+
+// StepRecord is the step by which Finish reports the name that a TXT record goes
+// to, CNAMEs followed.
+const StepRecord = "record"
 
 // publication is the answering of a group's dns-01 challenges through one
 // account, at one record name.
@@ -17,11 +22,16 @@ type publication struct {
 	provider   *provider
 	name       string // where the TXT record goes, CNAMEs followed
 	challenges []challenge
+	lame       []string // name servers that were passed over when the record was seen
+	own        []string // the values that challenges of the order ask for
 }
 
 // viaDNS answers dns-01 challenges (RFC 8555 section 8.4) of one domain.
 func (s *solving) viaDNS(ctx context.Context, account *spec.DNSAccount, challenges []challenge) error {
 	doing := "publishing the TXT record for " + challenges[0].name() + " through the DNS account " + account.Name
+	if err := s.inZone(ctx, account, challenges[0].domain(), doing); err != nil {
+		return err
+	}
 	provider, err := s.client.children.open(ctx, account)
 	if err != nil {
 		return s.unpublished(ctx, doing, err)
@@ -35,9 +45,18 @@ func (s *solving) viaDNS(ctx context.Context, account *spec.DNSAccount, challeng
 	if err != nil {
 		return err
 	}
+	s.report(StepRecord, name)
 	p := &publication{solving: s, account: account, provider: provider, name: name, challenges: challenges}
-	if !provider.oneAtATime() {
+	if !provider.effect.Spares() {
+		if p.own, err = s.ownValues(ctx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !provider.oneAtATime() && provider.effect.Spares():
 		return p.run(ctx)
+	case !provider.oneAtATime(): // what another order has there would be removed with ours
+		return p.alone(ctx)
 	}
 	for i := range challenges {
 		single := *p
@@ -47,6 +66,25 @@ func (s *solving) viaDNS(ctx context.Context, account *spec.DNSAccount, challeng
 		}
 	}
 	return nil
+}
+
+// inZone refuses an account that states its zones, where neither the name lies in one
+// of them nor a CNAME leads into one. Nothing is asked of the provider.
+func (s *solving) inZone(ctx context.Context, account *spec.DNSAccount, domain, doing string) error {
+	if len(account.Zones) == 0 || account.Holds(domain) {
+		return nil
+	}
+	at, err := recordName(ctx, account, domain)
+	switch {
+	case err != nil:
+		return s.unpublished(ctx, doing, err)
+	case account.Holds(at):
+		return nil
+	}
+	e := configError(doing, "neither the name nor "+plain(at)+" lies in one of its zones ("+strings.Join(account.Zones, ", ")+")",
+		"add the zone to zones of the account that holds it")
+	e.notZone = true
+	return notPublished{e}
 }
 
 // unpublished makes the failure to publish one that the next account may mend.
@@ -80,6 +118,9 @@ func (p *publication) lock(ctx context.Context) (unlock func(), err error) {
 // run writes the records, waits until they can be seen, has the CA look, and
 // takes them away again whatever happened.
 func (p *publication) run(ctx context.Context) error {
+	if err := p.vacant(ctx); err != nil {
+		return err
+	}
 	for _, ch := range p.challenges {
 		written, err := p.present(ctx, ch)
 		if written {
@@ -110,6 +151,7 @@ func (p *publication) cap(ttl time.Duration) time.Duration {
 func (p *publication) present(ctx context.Context, ch challenge) (written bool, err error) {
 	doing := "writing the TXT record " + p.name + " through the DNS account " + p.account.Name
 	p.report("dns", doing)
+	p.client.names.wrote(p.name, ch.value())
 	err = p.patiently(ctx, p.account, doing, func() error {
 		err := p.provider.present(ctx, ch, p.name)
 		written = written || err == nil || ctx.Err() != nil || asError(doing, err).class == ClassDNSUnavailable
@@ -142,10 +184,15 @@ func (s *solving) patiently(ctx context.Context, account *spec.DNSAccount, doing
 }
 
 // remove takes a record away, also when the call was interrupted. A record
-// that stays is untidy and no danger, so a failure is reported and no more.
+// that stays is untidy and no danger, so a failure is reported and no more. It
+// also stays where the provider would remove what somebody else wrote meanwhile.
 func (p *publication) remove(ctx context.Context, ch challenge) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.client.opts.CleanupTimeout)
 	defer cancel()
+	if p.joined(ctx) {
+		p.report("cleanup", p.stays(ch))
+		return
+	}
 	if err := p.provider.cleanup(ctx, ch, p.name); err != nil {
 		p.report("cleanup", "the TXT record "+p.name+" could not be removed through the DNS account "+p.account.Name+": "+asError("removing it", err).Error())
 	}

@@ -1,5 +1,5 @@
-// Package acme is the boundary to ACME CAs and DNS providers, and the only
-// one that imports lego: orders, challenges, finalizing, revocation (RFC 8555,
+// Package acme is the boundary to ACME CAs and DNS providers, and with the
+// packages below it the only one that imports lego: orders, challenges, finalizing, revocation (RFC 8555,
 // RFC 8737, RFC 8738, the profiles draft, the replaces field of RFC 9773).
 //
 // It never decides whether or when: a call here is one attempt, and what comes
@@ -36,7 +36,9 @@
 // is no reason to go on to another account either, because the first has done
 // what it was asked.
 //
-// A provider runs in a child process (children.go) whose environment is the
+// A provider runs in a child process (children.go), of the program certroll-dns
+// (program.go), so that this package and all who import it link no provider. Its
+// body is package dnschild, the protocol package dnswire. Its environment is the
 // account's credentials and the few variables of passedOn, nothing of ours:
 // lego's providers read the environment, and two accounts of one provider
 // would read each other's. The child ends with its parent, and outlives a
@@ -48,6 +50,10 @@
 // and then the second waits until resolvers of the CA have forgotten the
 // first: for the record's TTL, a minute at most. A low TTL in the account's
 // credentials (DNSUPDATE_TTL) shortens that.
+//
+// A provider that replaces or deletes whole sets is kept from somebody else's
+// records by a look at the name servers, before writing and before removing
+// (foreign.go). What a process that died has left is removed by RemoveAnswers.
 //
 // # Looking ahead
 //

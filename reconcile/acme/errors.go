@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"certroll/spec"
+	"certroll/spec/text"
 )
 
 // The classes of failure. The class decides what follows from an error; the
@@ -15,6 +18,7 @@ const (
 	ClassDNSUnauthorized = "dns_unauthorized" // the DNS provider refuses the account's credentials
 	ClassDNSUnavailable  = "dns_unavailable"  // the DNS provider, or its child process, does not answer
 	ClassDNSPropagation  = "dns_propagation"  // the record was written and is not to be seen
+	ClassDNSOccupied     = "dns_occupied"     // a TXT record of somebody else stands where the provider would remove it
 	ClassCAA             = "caa"              // a CAA record forbids the CA to issue
 	ClassRateLimited     = "rate_limited"     // a limit of the CA
 	ClassValidation      = "validation"       // the CA looked and did not find what it expected
@@ -39,14 +43,23 @@ type Error struct {
 	// account is the DNS account that was in use; empty where none was.
 	account string
 	names   []string // that the CA validated in vain
+	owner   string   // OwnerAccount, or empty: the class says it
+	notZone bool     // the DNS account does not hold the name's zone
+	badKey  bool     // the CA does not take the certificate's key
+	// processing says that the CA is at work on the order, which has no verdict yet.
+	processing bool
 }
+
+// OwnerAccount is the owner of a failure that is the issuer's ACME account's:
+// all of its certificates fail by it, and mending it frees them all.
+const OwnerAccount = "acme_account"
 
 // Error renders the failure as one sentence.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.doing)
 	if e.said != "" {
-		b.WriteString(": " + strings.TrimRight(e.said, ". \n"))
+		b.WriteString(": " + strings.TrimRight(text.Line(e.said), ". "))
 	}
 	if e.advice != "" {
 		b.WriteString("; " + e.advice)
@@ -65,12 +78,27 @@ func (e *Error) RetryAt() time.Time { return e.retry }
 // caller has to begin with a new one.
 func (e *Error) OrderGone() bool { return e.gone }
 
+// isNotOfAccount reports that another DNS account may do better, and that this one
+// has done nothing wrong: the zone is another's, or the record set is.
+func (e *Error) isNotOfAccount() bool { return e.notZone || e.class == ClassDNSOccupied }
+
+// BadKey reports that the CA does not take the key of the certificate request, as
+// where it was blocked after a compromise: another key may do.
+func (e *Error) BadKey() bool { return e.badKey }
+
+// Processing reports that the CA has the certificate request and has not decided
+// on it, so that time alone may bring the certificate.
+func (e *Error) Processing() bool { return e.processing }
+
 // Account is the DNS account that was in use, empty where none was.
 func (e *Error) Account() string { return e.account }
 
 // Names are the identifiers that the CA looked at in vain, as the certificate
 // would have them: what CAs count failed validations by.
 func (e *Error) Names() []string { return e.names }
+
+// Owner is OwnerAccount, or empty where the class says whose failure it is.
+func (e *Error) Owner() string { return e.owner }
 
 // Unwrap is the cause: a context's error, a problem document, a network error.
 func (e *Error) Unwrap() error { return e.cause }
@@ -101,6 +129,11 @@ func ofAccount(account, doing string, err error) *Error {
 
 func configError(doing, said, advice string) *Error {
 	return &Error{class: ClassConfig, doing: doing, said: said, advice: advice}
+}
+
+// heldError is the refusal to use an issuer or a DNS account that a new rule holds.
+func heldError(doing string, held []spec.Hold) *Error {
+	return configError(doing, "a rule of this version of certroll holds it: "+held[0].Message, "allow it in certroll.hcl, or change the block")
 }
 
 func storeError(doing string, err error) *Error {

@@ -31,7 +31,7 @@ type clinic struct {
 func newClinic(t testing.TB) *clinic {
 	t.Helper()
 	k := &clinic{t: t, store: newMemory(), status: 200, directory: `{"meta": {"caaIdentities": ["ca.example.net"]}}`}
-	k.issuer = &spec.Issuer{Name: "fake", Directory: "https://ca.example.net/directory", Email: "ops@example.com"}
+	k.issuer = &spec.Issuer{Name: "fake", Reach: spec.Reach{Anything: true}, Directory: "https://ca.example.net/directory", Email: "ops@example.com"}
 	k.Client = New(k.store, Options{
 		PresentRetry: []time.Duration{10 * time.Millisecond}, ProviderTimeout: time.Minute,
 		Transport: func(http.RoundTripper) http.RoundTripper {
@@ -86,9 +86,7 @@ func (k *clinic) finds(what string, got []string, want ...string) {
 // bindWith starts BIND with records of its own.
 func bindWith(t testing.TB, zones []string, records ...string) *lab.BIND {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs a server of the lab; left out under -short")
-	}
+	labtest.Needs(t, "named")
 	b, err := lab.StartBIND(t.Context(), lab.DNSOptions{Zones: zones, Records: records})
 	if err != nil {
 		t.Fatal(err)
@@ -132,8 +130,8 @@ func TestCAA(t *testing.T) {
 	k.finds("a zone of another server", k.caa(b.Addr, "www.gone.test"), "info caa CAA at www.gone.test: www.gone.test")
 
 	k.finds("no account yet", k.caa(b.Addr, "mine.lab.test"), "warning caa CAA at mine.lab.test"+for_+", account: mine.lab.test")
-	id := accountID(k.issuer.Directory, k.issuer.Email, "")
-	k.store.docs[id] = map[string]string{fieldURL: "https://ca.example.net/acct/2"}
+	id := formerAccountID(k.issuer.Directory, k.issuer.Email, "")
+	k.store.docs[id] = map[string]string{fieldDirectory: k.issuer.Directory, fieldContact: k.issuer.Email, fieldKey: "a key", fieldURL: "https://ca.example.net/acct/2"}
 	k.finds("another account", k.caa(b.Addr, "mine.lab.test"), "error caa CAA at mine.lab.test"+for_+": mine.lab.test")
 	k.store.docs[id][fieldURL] = "https://ca.example.net/acct/1"
 	k.finds("our account", k.caa(b.Addr, "mine.lab.test"))
@@ -312,8 +310,10 @@ func TestUnregistered(t *testing.T) {
 func TestCanary(t *testing.T) {
 	t.Parallel()
 	k := newClinic(t)
+	k.opts.Child = command(t)
 	b := bindWith(t, []string{"lab.test", "other.test"}, "_acme-challenge.led.lab.test. 60 IN CNAME led.other.test.")
 	good := account("good", nameserver{b.Addr, b.KeyName, b.Secret, b.Algorithm})
+	good.Reach.Zones = []string{"other.test"}
 	fly := func(a *spec.DNSAccount, name string) []string {
 		t.Helper()
 		if err := k.Canary(t.Context(), a, name, nil); err != nil {
@@ -347,6 +347,7 @@ func TestCanary(t *testing.T) {
 func TestCanaryGivesWay(t *testing.T) {
 	t.Parallel()
 	k := newClinic(t)
+	k.opts.Child = command(t)
 	d := nameServer(t, "lab.test")
 	good := account("good", nameserver{d.Addr, d.KeyName, d.Secret, d.Algorithm})
 	if err := d.Add(`_acme-challenge.www.lab.test. 60 IN TXT "the answer of another process"`); err != nil {
@@ -381,6 +382,7 @@ func TestCanaryGivesWay(t *testing.T) {
 func TestCanaryNotSeen(t *testing.T) {
 	t.Parallel()
 	k := newClinic(t)
+	k.opts.Child = command(t)
 	d := nameServer(t, "lab.test")
 	a := account("slow", nameserver{d.Addr, d.KeyName, d.Secret, d.Algorithm})
 	a.Propagation.Timeout = 300 * time.Millisecond

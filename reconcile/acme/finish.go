@@ -2,13 +2,19 @@ package acme
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"certroll/spec"
+	"certroll/spec/text"
 
 	"github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
@@ -33,20 +39,23 @@ func (c *Client) Finish(ctx context.Context, issuer *spec.Issuer, orderURL strin
 	accounts []*spec.DNSAccount, report func(step, detail string)) (chain []byte, account string, passed []error, err error) {
 	s, err := c.session(ctx, issuer)
 	if err != nil {
-		return nil, "", nil, err
+		return nil, "", nil, c.struck(err)
 	}
 	f := &finish{
 		client: c, session: s, issuer: issuer, url: orderURL, csr: csr, accounts: accounts, report: oneAtATime(report),
 		doing: "finishing the order " + orderURL,
 	}
 	chain, err = f.run(ctx)
-	return chain, f.account, f.passedBefore(err), err
+	return chain, f.account, c.struckAll(f.passedBefore(err)), c.struck(err)
 }
 
 // passedBefore are the failures of the accounts that err does not speak of.
 func (f *finish) passedBefore(err error) []error {
 	var passed []error
 	for _, why := range f.passed {
+		if f.published[why.account] {
+			continue // it published for other names of the order, so it works
+		}
 		if e := (*Error)(nil); !errors.As(err, &e) || e.account != why.account {
 			passed = append(passed, why)
 		}
@@ -79,10 +88,11 @@ type finish struct {
 	report   func(step, detail string)
 	doing    string
 
-	account   string   // the DNS account that worked
-	passed    []*Error // of accounts that could not publish, each once
-	solved    *watch   // set when all authorizations were solved by us
-	finalized *watch   // set when the order was finalized
+	account   string          // the DNS account that worked
+	passed    []*Error        // of accounts that could not publish, each once
+	published map[string]bool // the DNS accounts that worked for some name
+	solved    *watch          // set when all authorizations were solved by us
+	finalized *watch          // set when the order was finalized
 }
 
 // run looks at the order and does the one next thing, until there is a chain.
@@ -112,8 +122,37 @@ func (f *finish) run(ctx context.Context) ([]byte, error) {
 	}
 }
 
+// authorizationsFit refuses an order that lists more authorizations than it has
+// names, or one of them twice (RFC 8555 section 7.1.3: one for each identifier),
+// before the first of them is fetched: a CA could have us ask it for days.
+func (f *finish) authorizationsFit(order acme.ExtendedOrder) error {
+	seen := make(map[string]bool, len(order.Authorizations))
+	for _, url := range order.Authorizations {
+		seen[url] = true
+	}
+	names := f.names()
+	if n := len(order.Authorizations); n <= names && len(seen) == n {
+		return nil
+	}
+	return &Error{class: ClassRejected, doing: f.doing, gone: true,
+		said:   fmt.Sprintf("the CA lists %d authorizations, %d of them different, for an order of %d names; none was fetched", len(order.Authorizations), len(seen), names),
+		advice: "an order has one authorization for each name (RFC 8555 section 7.1.3): report it to the CA, or use another issuer"}
+}
+
+// names counts those of the request, which are the order's.
+func (f *finish) names() int {
+	req, err := x509.ParseCertificateRequest(f.csr)
+	if err != nil {
+		return 0 // it is ours; finalizing would fail as well
+	}
+	return len(req.DNSNames) + len(req.IPAddresses)
+}
+
 // order gets the order.
 func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen answer, err error) {
+	if why := unfitURL(f.url); why != "" { // kept by an earlier version
+		return order, seen, &Error{class: ClassRejected, doing: f.doing, gone: true, said: "its URL " + why, advice: "a new one is needed"}
+	}
 	seen, err = f.session.call(ctx, f.doing, func(core *api.Core) error {
 		var err error
 		order, err = core.Orders.Get(f.url)
@@ -136,15 +175,17 @@ func isLost(err error, seen answer) bool {
 	return seen.status == http.StatusNotFound || seen.status == http.StatusGone || isProblem(err, "malformed", "unauthorized")
 }
 
-// expired catches the CA that still shows an order whose time is over.
+// expired catches the CA that still shows an order whose time is over, whatever
+// state it is in: nothing comes of it any more. A valid one has its certificate, and
+// an invalid one tells more than that.
 func (f *finish) expired(order acme.ExtendedOrder) error {
 	expires, err := time.Parse(time.RFC3339, order.Expires)
-	open := order.Status == acme.StatusPending || order.Status == acme.StatusReady
-	if err != nil || !open || f.client.now().Before(expires) {
+	ended := order.Status == acme.StatusValid || order.Status == acme.StatusInvalid
+	if err != nil || ended || f.client.now().Before(expires) {
 		return nil //nolint:nilerr // an order without a readable end has none
 	}
 	return &Error{class: ClassRejected, doing: f.doing, gone: true,
-		said: "the order expired at " + expires.UTC().Format(time.RFC3339) + " while " + order.Status, advice: "a new one is needed"}
+		said: "the order expired at " + expires.UTC().Format(time.RFC3339) + " while " + clipTo(20, text.Line(order.Status)), advice: "a new one is needed"}
 }
 
 // goneError marks an error as the end of its order.
@@ -159,6 +200,9 @@ func goneError(err error, advice string) error {
 func (f *finish) pending(ctx context.Context, order acme.ExtendedOrder, seen answer) error {
 	if f.solved != nil {
 		return f.solved.wait(ctx, f.doing, "still calls the order pending though all its names are validated", seen)
+	}
+	if err := f.authorizationsFit(order); err != nil {
+		return err
 	}
 	if err := f.solve(ctx, order.Authorizations); err != nil {
 		return err
@@ -186,10 +230,14 @@ func (f *finish) ready(ctx context.Context, order acme.ExtendedOrder, seen answe
 		return nil
 	case isProblem(err, "orderNotReady"):
 		return f.notReady(ctx, seen)
-	case isProblem(err, "badCSR", "badPublicKey"):
+	case isProblem(err, "badCSR"):
 		// The request is part of this order's attempt and will be no better
 		// the next time.
 		return goneError(err, rejections["badCSR"].advice)
+	case isProblem(err, "badPublicKey"):
+		e := *asError("finishing an order", err)
+		e.gone, e.badKey = true, true
+		return &e
 	}
 	return f.refused(ctx, err, seen)
 }
@@ -226,12 +274,29 @@ func (f *finish) processing(ctx context.Context, seen answer) error {
 		f.finalized = f.client.newWatch(f.client.opts.FinalizeTimeout)
 		f.report("finalize", "waiting for the CA to issue")
 	}
-	return f.finalized.wait(ctx, f.doing, "has not issued the certificate", seen)
+	err := f.finalized.wait(ctx, f.doing, "has not issued the certificate", seen)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	// The CA is at work on the order: here its hint may put the next look off.
+	e := *asError(f.doing, err)
+	e.processing = true
+	if asked, ok := parseRetryAfter(seen.retryAfter, f.client.now()); ok && asked > 0 {
+		e.retry = f.client.now().Add(min(asked, longestProcessing))
+	}
+	return &e
 }
+
+// longestProcessing bounds what a Retry-After may put off the next look at an
+// order that the CA processes.
+const longestProcessing = time.Hour
 
 // invalid tells why the order failed: the authorization's own problem where
 // there is one, since the order's says at most that there was one.
 func (f *finish) invalid(ctx context.Context, order acme.ExtendedOrder) error {
+	if err := f.authorizationsFit(order); err != nil {
+		return err
+	}
 	for _, url := range order.Authorizations {
 		authz, _, err := f.authorization(ctx, url)
 		if ctx.Err() != nil {
@@ -258,7 +323,36 @@ func (f *finish) authorization(ctx context.Context, url string) (authz acme.Auth
 		authz, err = core.Authorizations.Get(url)
 		return err
 	})
+	if err == nil {
+		err = f.isAskedFor(authz.Identifier)
+	}
 	return authz, seen, err
+}
+
+// isAskedFor checks that an authorization is for one of the order's names. The
+// identifier decides which DNS record is written: a CA, or whoever answers in its
+// place, must not choose it.
+func (f *finish) isAskedFor(id acme.Identifier) error {
+	request, err := x509.ParseCertificateRequest(f.csr)
+	if err != nil {
+		return &Error{class: ClassInternal, doing: f.doing, said: "the certificate request cannot be read: " + err.Error(), cause: err, gone: true}
+	}
+	switch id.Type {
+	case "dns":
+		for _, name := range request.DNSNames {
+			if strings.EqualFold(trimWildcard(name), id.Value) {
+				return nil
+			}
+		}
+	case "ip":
+		asked := net.ParseIP(id.Value)
+		if asked != nil && slices.ContainsFunc(request.IPAddresses, asked.Equal) {
+			return nil
+		}
+	}
+	return &Error{class: ClassRejected, doing: f.doing, gone: true,
+		said:   fmt.Sprintf("the CA asks to prove control of %q (%s), which the order has no name for", clipTo(300, text.Line(id.Value)), clipTo(20, text.Line(id.Type))),
+		advice: "nothing was written to DNS; see that the issuer's directory is the CA that you mean"}
 }
 
 // authorizationFailure is the problem of an authorization that cannot become

@@ -45,7 +45,7 @@ func TestFinishOverBIND(t *testing.T) {
 	bind := labtest.BIND(t, "lab.test")
 	r := &rig{t: t, store: newMemory(), log: &reports{}}
 	r.ca = labtest.Pebble(t, lab.PebbleOptions{DNS: bind.Addr})
-	r.issuer = &spec.Issuer{Name: "lab", Directory: r.ca.Directory, AgreeTOS: true, CABundle: r.ca.CABundle}
+	r.issuer = &spec.Issuer{Name: "lab", Reach: spec.Reach{Anything: true}, Directory: r.ca.Directory, AgreeTOS: true, CABundle: r.ca.CABundle}
 	a := account("bind", nameserver{bind.Addr, bind.KeyName, bind.Secret, bind.Algorithm})
 	r.issue(r.client(), []*spec.DNSAccount{a}, "x.lab.test", "*.x.lab.test", "y.lab.test")
 	left, err := bind.Challenges(t.Context())
@@ -59,7 +59,7 @@ func TestBINDRefusesTheKey(t *testing.T) {
 	bind := labtest.BIND(t, "lab.test")
 	r := &rig{t: t, store: newMemory(), log: &reports{}}
 	r.ca = labtest.Pebble(t, lab.PebbleOptions{DNS: bind.Addr})
-	r.issuer = &spec.Issuer{Name: "lab", Directory: r.ca.Directory, AgreeTOS: true, CABundle: r.ca.CABundle}
+	r.issuer = &spec.Issuer{Name: "lab", Reach: spec.Reach{Anything: true}, Directory: r.ca.Directory, AgreeTOS: true, CABundle: r.ca.CABundle}
 	wrong := base64.StdEncoding.EncodeToString([]byte(random(t)))
 	right := nameserver{bind.Addr, bind.KeyName, bind.Secret, bind.Algorithm}
 	tests := map[string]struct {
@@ -168,7 +168,7 @@ func TestOrderGone(t *testing.T) {
 	})
 	t.Run("of another account", func(t *testing.T) {
 		other := *r.issuer
-		other.Email = "others@example.com"
+		other.Account = "others" // at the same CA
 		_, _, _, err := c.Finish(t.Context(), &other, url, csr, nil, nil)
 		fails(t, err, ClassRejected, true)
 	})

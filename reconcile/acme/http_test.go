@@ -13,6 +13,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/spec"
+	"certroll/spec/redact"
 )
 
 func serveFiles(t testing.TB, address, root string) {
@@ -102,7 +103,7 @@ func TestRetryAfter(t *testing.T) {
 		},
 		"paused": {
 			path: "order", status: 429, body: problemBody("rateLimited", "Your account is temporarily prevented from requesting certificates for a.example.com and possibly others. Please visit: https://ca.example.com/sfe/v1/unpause?jwt=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln"),
-			class: ClassPaused, want: "Please visit: https://ca.example.com/sfe/v1/unpause?jwt=" + struck,
+			class: ClassPaused, want: "Please visit: https://ca.example.com/sfe/v1/unpause?jwt=" + redact.Struck,
 		},
 		"a proxy that waited for too long": {
 			path: "order", status: 408, body: "<html>408 Request Time-out</html>", class: ClassCAUnavailable, want: "answered 408 Request Timeout",

@@ -25,20 +25,15 @@ import (
 	"certroll/spec"
 )
 
-// TestMain lets the test binary be its own DNS child, and a parent to be
-// killed.
+// TestMain lets the test binary be a DNS child that crashes, and a parent to
+// be killed.
 func TestMain(m *testing.M) {
 	switch {
-	case len(os.Args) == 2 && os.Args[1] == "dns-child":
-		if err := ServeChild(context.Background(), os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
 	case len(os.Args) == 2 && os.Args[1] == "crashing-child":
 		fmt.Fprintln(os.Stderr, "about to fail on purpose, with", os.Getenv("DNSUPDATE_TSIG_SECRET"))
 		os.Exit(3)
 	case len(os.Args) == 3 && os.Args[1] == "parent-to-be-killed":
-		parentToBeKilled(os.Args[2])
+		parentToBeKilled([]string{os.Args[2]})
 	default:
 		os.Exit(m.Run())
 	}
@@ -64,6 +59,15 @@ func (m *memory) Load(_ context.Context, id string) (map[string]string, error) {
 		return maps.Clone(doc), nil
 	}
 	return nil, fmt.Errorf("document %s: %w", id, fs.ErrNotExist)
+}
+
+// SetCommand stands for the command line of a store.
+func (m *memory) SetCommand(id, field, _ string) string { return "set " + field + " of " + id }
+
+func (m *memory) List(context.Context) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.docs)), m.fail
 }
 
 func (m *memory) Create(_ context.Context, id string, data map[string]string) (map[string]string, error) {
@@ -123,10 +127,13 @@ func newRig(t testing.TB, o lab.PebbleOptions) *rig {
 	r.dns = nameServer(t, "lab.test", "other.test")
 	o.DNS = r.dns.Addr
 	r.ca = labtest.Pebble(t, o)
-	r.issuer = &spec.Issuer{Name: "lab", Directory: r.ca.Directory, Email: "ops@example.com", AgreeTOS: true, CABundle: r.ca.CABundle}
+	r.issuer = &spec.Issuer{Name: "lab", Reach: spec.Reach{Anything: true}, Directory: r.ca.Directory, Email: "ops@example.com", AgreeTOS: true, CABundle: r.ca.CABundle}
 	r.opts = Options{PresentRetry: []time.Duration{10 * time.Millisecond, 20 * time.Millisecond}, Resolve: fromTable(nil)}
 	return r
 }
+
+// command is that of a real DNS child.
+func command(t testing.TB) []string { return []string{labtest.DNSProgram(t)} }
 
 // nameServer starts the lab's. Its port is found to be free first, and may
 // seem taken right afterwards: see listen.
@@ -168,6 +175,9 @@ func (r *rig) secrets(table map[string]string) { r.opts.Resolve = fromTable(tabl
 
 func (r *rig) client() *Client {
 	r.t.Helper()
+	if r.opts.Child == nil {
+		r.opts.Child = command(r.t)
+	}
 	c := New(r.store, r.opts)
 	r.t.Cleanup(func() {
 		if err := c.Close(); err != nil {
@@ -190,7 +200,8 @@ func (r *rig) server() nameserver {
 // account is an rfc2136 account at a server. The records' TTL is a second.
 func account(name string, s nameserver) *spec.DNSAccount {
 	return &spec.DNSAccount{
-		Name: name, Challenge: spec.DNS01, Provider: "rfc2136", FollowCNAME: true, Parallel: 4,
+		Reach: spec.Reach{Anything: true},
+		Name:  name, Challenge: spec.DNS01, Provider: "rfc2136", FollowCNAME: true, Parallel: 4,
 		Credentials: map[string]spec.Value{
 			"DNSUPDATE_NAMESERVER": literal(s.addr), "DNSUPDATE_TSIG_KEY": literal(s.key), "DNSUPDATE_TSIG_ALGORITHM": literal(s.algorithm),
 			"DNSUPDATE_TSIG_SECRET": literal(s.secret), "DNSUPDATE_TTL": literal("1"), "DNSUPDATE_DNS_TIMEOUT": literal("10"),

@@ -2,9 +2,12 @@ package acme
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"certroll/reconcile/keylock"
 )
 
 // names keeps the record names that challenges are answered at.
@@ -26,45 +29,18 @@ import (
 type names struct {
 	now    func() time.Time
 	mu     sync.Mutex
-	locks  map[string]*nameLock
+	locks  keylock.Locks
 	quiets map[string]time.Time
-}
-
-type nameLock struct {
-	gate  chan struct{}
-	users int // holders and waiters; at zero the lock is forgotten
+	values map[string][]string // that this process wrote, or knows to be an earlier one's
 }
 
 func newNames(now func() time.Time) *names {
-	return &names{now: now, locks: map[string]*nameLock{}, quiets: map[string]time.Time{}}
+	return &names{now: now, quiets: map[string]time.Time{}, values: map[string][]string{}}
 }
 
 // lock waits until the name is free; the function returned frees it.
 func (n *names) lock(ctx context.Context, name string) (func(), error) {
-	name = strings.ToLower(name)
-	n.mu.Lock()
-	l := n.locks[name]
-	if l == nil {
-		l = &nameLock{gate: make(chan struct{}, 1)}
-		n.locks[name] = l
-	}
-	l.users++
-	n.mu.Unlock()
-	select {
-	case l.gate <- struct{}{}:
-		return func() { <-l.gate; n.leave(name, l) }, nil
-	case <-ctx.Done():
-		n.leave(name, l)
-		return nil, ctx.Err()
-	}
-}
-
-func (n *names) leave(name string, l *nameLock) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if l.users--; l.users == 0 {
-		delete(n.locks, name)
-	}
+	return n.locks.Take(ctx, strings.ToLower(name), nil)
 }
 
 // lookedAt notes that the CA looks at the name now, or has just done so, and
@@ -88,4 +64,25 @@ func (n *names) quiet(name string) time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.quiets[strings.ToLower(name)].Sub(n.now())
+}
+
+// mostValues is how many values are remembered for one name, the newest: what is
+// older was removed, or replaced.
+const mostValues = 64
+
+// wrote notes that a TXT record at the name is certroll's own.
+func (n *names) wrote(name, value string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	name = strings.ToLower(name)
+	if known := n.values[name]; !slices.Contains(known, value) {
+		n.values[name] = append(known[max(0, len(known)-mostValues+1):], value)
+	}
+}
+
+// knows reports whether a TXT record at the name is known as certroll's own.
+func (n *names) knows(name, value string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Contains(n.values[strings.ToLower(name)], value)
 }

@@ -3,6 +3,7 @@ package acme
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,8 +32,8 @@ func TestNameLock(t *testing.T) {
 		if d := time.Since(start); d != 2*time.Second {
 			t.Errorf("it took %s, want 2s: one name in turns, the other beside it", d)
 		}
-		if len(n.locks) != 0 {
-			t.Errorf("%d locks are remembered though nobody holds them", len(n.locks))
+		if left := n.locks.Len(); left != 0 {
+			t.Errorf("%d locks are remembered though nobody holds them", left)
 		}
 	})
 }
@@ -87,14 +88,27 @@ func TestPace(t *testing.T) {
 		"not told":       {"", 10, 25},
 		"told nothing":   {"0", 10, 25},
 		"a date gone by": {"Mon, 01 Nov 1999 12:00:00 GMT", 10, 25},
-		"in ten seconds": {"10", 6, 6},
-		"in two minutes": {"120", 0, 0},
+		"in a second":    {"1", 10, 20},
+		"in ten seconds": {"10", 12, 12},
+		"in two minutes": {"120", 12, 12},
+		"in a day":       {"86400", 12, 12},
+		"in ten years":   {"Mon, 01 Nov 2100 12:00:00 GMT", 12, 12},
 	} {
 		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
 			w := New(newMemory(), Options{}).newWatch(time.Minute)
 			polls := 0
-			for w.wait(t.Context(), "asking", "is slow", answer{retryAfter: test.retryAfter}) == nil {
-				polls++
+			var err error
+			for err == nil {
+				if err = w.wait(t.Context(), "asking", "is slow", answer{retryAfter: test.retryAfter}); err == nil {
+					polls++
+				}
+			}
+			if d := time.Since(began); d != time.Minute {
+				t.Errorf("%s: given up after %s, want the whole minute", name, d)
+			}
+			if !strings.Contains(err.Error(), "is slow after 1m0s") || !retryOf(err).IsZero() {
+				t.Errorf("%s: got %v, to be tried again at %s", name, err, retryOf(err))
 			}
 			if polls < test.least || polls > test.most {
 				t.Errorf("%s: %d polls in a minute, want %d to %d", name, polls, test.least, test.most)
@@ -102,6 +116,8 @@ func TestPace(t *testing.T) {
 		})
 	}
 }
+
+func retryOf(err error) time.Time { return asError("", err).RetryAt() }
 
 func TestNameservers(t *testing.T) {
 	a := &spec.DNSAccount{Propagation: spec.Propagation{Nameservers: []string{"192.0.2.1", "192.0.2.2:5353", "2001:db8::1", "[2001:db8::2]:53", "ns.example.com"}}}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"certroll/spec"
+	"certroll/spec/text"
 
 	"github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
@@ -23,6 +25,7 @@ import (
 // without, at a CA without renewal information, and at one that accepts the
 // field and says nothing of it: nothing is then exempt for certain.
 func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string, replaces string) (url string, replaced bool, err error) {
+	defer func() { err = c.struck(err) }()
 	s, err := c.session(ctx, issuer)
 	if err != nil {
 		return "", false, err
@@ -39,7 +42,59 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 	if order.Location == "" {
 		return "", false, &Error{class: ClassCAUnavailable, doing: doing, said: "the CA made an order and did not say its URL"}
 	}
+	if err := s.checkOrderURL(ctx, doing, order.Location); err != nil {
+		return "", false, err
+	}
 	return order.Location, replaces != "" && order.Replaces == replaces, nil
+}
+
+// checkOrderURL refuses an order's URL that no request can be sent to, before it is
+// kept: later attempts would go on with that order, and all fail. Whatever is at the
+// directory's own host answers, as it has just done; another host is asked once.
+func (s *session) checkOrderURL(ctx context.Context, doing, orderURL string) error {
+	refuse := func(why string) error {
+		return &Error{class: ClassCAUnavailable, doing: doing,
+			said:   "the CA gave the order a URL that " + why + ": " + clipTo(300, text.Line(orderURL)),
+			advice: "the order is not used; the next attempt makes another one. Report it to the CA, or see what proxy stands before it"}
+	}
+	if why := unfitURL(orderURL); why != "" {
+		return refuse(why)
+	}
+	if u, _ := url.Parse(orderURL); u == nil || strings.EqualFold(u.Host, directoryHost(s.directory)) {
+		return nil
+	}
+	seen, err := s.call(ctx, doing, func(core *api.Core) error {
+		_, err := core.Orders.Get(orderURL)
+		return err
+	})
+	switch {
+	case err == nil || seen.status != 0:
+		return nil
+	case ctx.Err() != nil:
+		return err
+	}
+	return refuse("cannot be reached (" + err.Error() + ")")
+}
+
+// unfitURL says why ACME cannot be spoken to a URL; empty where it can.
+func unfitURL(address string) string {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil:
+		return "is no URL of a server"
+	case u.Scheme != "https":
+		return "is not HTTPS (RFC 8555 section 6.1)"
+	default:
+		return ""
+	}
+}
+
+func directoryHost(directory string) string {
+	u, err := url.Parse(directory)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 func (s *session) newOrder(ctx context.Context, doing string, names []string, options api.OrderOptions) (order acme.ExtendedOrder, seen answer, err error) {
@@ -59,14 +114,14 @@ func (s *session) newOrder(ctx context.Context, doing string, names []string, op
 //	         (another account's), 400 malformed (no name in common)
 //	ZeroSSL  401 unauthorized
 //
-// A 401, 403 or 404 may be about the account as well: then the order without
-// fails with the same. What cannot be about it is a limit, a fault of the CA's
+// A 401, 403 or 404 may be about the account as well, which was asked for by
+// then (session.call). What cannot be about it is a limit, a fault of the CA's
 // that does not speak of it, and any problem whose type names another cause.
 //
 // Pebble answers 500 serverInternal where a serial begins with a zero byte,
 // which it then does not find, and it would for ever.
 func blamesReplaces(err error, status int) bool {
-	if hasClass(err, ClassRateLimited) || hasClass(err, ClassPaused) {
+	if hasClass(err, ClassRateLimited) || hasClass(err, ClassPaused) || isOfAccount(err) {
 		return false
 	}
 	var p *acme.ProblemDetails
@@ -94,7 +149,7 @@ func blamesReplaces(err error, status int) bool {
 func (c *Client) Revoke(ctx context.Context, issuer *spec.Issuer, leaf []byte, reason uint) error {
 	s, err := c.session(ctx, issuer)
 	if err != nil {
-		return err
+		return c.struck(err)
 	}
 	_, err = s.call(ctx, "revoking a certificate at "+issuer.Directory, func(core *api.Core) error {
 		return core.Certificates.Revoke(acme.RevokeCertMessage{Certificate: base64url(leaf), Reason: &reason})
@@ -102,7 +157,7 @@ func (c *Client) Revoke(ctx context.Context, issuer *spec.Issuer, leaf []byte, r
 	if isProblem(err, "alreadyRevoked") {
 		return nil
 	}
-	return err
+	return c.struck(err)
 }
 
 // list names up to three names, and how many there are besides.

@@ -8,7 +8,7 @@ import (
 )
 
 // The pace of asking the CA: quick at first, for one that is quick, then
-// slower. What Retry-After says goes before.
+// slower. A Retry-After may ask for more time within these bounds.
 const (
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
@@ -42,31 +42,44 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // watch is a series of polls that must come to an end by a deadline.
 type watch struct {
-	client   *Client
-	pace     *pace
-	deadline time.Time
-	limit    time.Duration
+	client *Client
+	pace   *pace
+	began  time.Time
+	limit  time.Duration
 }
 
 func (c *Client) newWatch(limit time.Duration) *watch {
-	return &watch{client: c, pace: newPace(firstPause, lastPause), deadline: c.now().Add(limit), limit: limit}
+	return &watch{client: c, pace: newPace(firstPause, lastPause), began: c.now(), limit: limit}
 }
 
-// wait pauses before the next poll, for as long as the last answer asked for.
-// what says what has not come, should the time be up.
+// wait pauses before the next poll. The last answer's Retry-After is a hint: some
+// CAs name a day for what they decide within seconds, and leaving earlier than our
+// own deadline would take the challenge's answer away while the CA looks for it.
+// The hint therefore lengthens a pause up to lastPause, and the last poll is at
+// the deadline. what says what has not come, should the time be up.
 func (w *watch) wait(ctx context.Context, doing, what string, seen answer) error {
+	waited := w.client.now().Sub(w.began)
+	if waited >= w.limit {
+		return &Error{class: ClassCAUnavailable, doing: doing, said: "the CA " + what + " after " + measured(waited),
+			advice: "the next attempt continues the same order"}
+	}
 	pause := w.pace.pause()
-	if asked, ok := parseRetryAfter(seen.retryAfter, w.client.now()); ok && asked > 0 {
-		pause = max(asked, firstPause) // "0" and a date gone by leave it to us
+	if asked, ok := parseRetryAfter(seen.retryAfter, w.client.now()); ok {
+		pause = max(pause, min(asked, lastPause))
 	}
-	if next := w.client.now().Add(pause); next.After(w.deadline) {
-		return &Error{class: ClassCAUnavailable, doing: doing, retry: w.client.retryAt(seen.retryAfter, ""),
-			said: "the CA " + what + " after " + w.limit.String(), advice: "the next attempt takes the same order up again"}
-	}
-	if err := sleep(ctx, pause); err != nil {
+	if err := sleep(ctx, min(pause, w.limit-waited)); err != nil {
 		return interrupted(ctx, doing)
 	}
 	return nil
+}
+
+// measured is a duration for messages: whole seconds, below one second whole
+// milliseconds.
+func measured(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
 }
 
 func base64url(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

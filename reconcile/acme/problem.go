@@ -12,6 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"certroll/reconcile/reach"
+	"certroll/spec/redact"
+	"certroll/spec/text"
+
 	"github.com/go-acme/lego/v4/acme"
 )
 
@@ -133,7 +137,7 @@ func words(p *acme.ProblemDetails) string {
 	for _, sub := range p.SubProblems {
 		fmt.Fprintf(&b, " [%s: %s: %s]", sub.Identifier.Value, sub.Type, sub.Detail)
 	}
-	return clipTo(longestProblem, inertText(strikeTokens(b.String())))
+	return clipTo(longestProblem, text.Line(redact.Tokens(b.String())))
 }
 
 // explain turns what a request failed with into an Error. seen is the last
@@ -159,7 +163,7 @@ func (c *Client) explain(ctx context.Context, doing string, err error, seen answ
 	if seen.status >= http.StatusBadRequest {
 		return c.unexplained(doing, err, seen)
 	}
-	return &Error{class: ClassCAUnavailable, doing: doing, said: clip(inertText(strikeTokens(err.Error()))), cause: err,
+	return &Error{class: ClassCAUnavailable, doing: doing, said: clip(text.Line(redact.Tokens(err.Error()))), cause: err,
 		advice: "the CA's answer is not what RFC 8555 lets one expect"}
 }
 
@@ -183,7 +187,11 @@ func unreachable(doing string, err error) *Error {
 	e := &Error{class: ClassCAUnavailable, doing: doing, said: err.Error(), cause: err, advice: "see that the CA can be reached from here; it is asked again later"}
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
+	var denied *reach.DeniedError
 	switch {
+	case errors.As(err, &denied):
+		e.class, e.said = ClassConfig, denied.Error()
+		e.advice = "move the issuer's block to certroll.hcl, or allow the address there, as in trust { endpoints = [\"10.0.0.0/8:443\"] }"
 	case errors.As(err, &authority):
 		e.class, e.advice = ClassConfig, "set ca_bundle in the issuer to the certificate that the CA's own server is signed with"
 	case errors.As(err, &host):

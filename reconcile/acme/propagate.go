@@ -28,7 +28,7 @@ func (p *publication) seen(ctx context.Context) (time.Duration, error) {
 	timeout := firstSet(settings.Timeout, p.provider.timeout(), time.Minute)
 	interval := firstSet(settings.Interval, p.provider.interval(), 2*time.Second)
 	pace := newPace(200*time.Millisecond, interval)
-	deadline := p.client.now().Add(timeout)
+	began := p.client.now()
 	var told string
 	for {
 		look := p.look(ctx)
@@ -36,17 +36,18 @@ func (p *publication) seen(ctx context.Context) (time.Duration, error) {
 			return 0, interrupted(ctx, p.doing)
 		}
 		if look.complete() {
+			p.lame = look.lame()
 			return look.ttl, nil
 		}
-		pause := pace.pause()
-		if p.client.now().Add(pause).After(deadline) {
-			return 0, p.unseen(timeout, look)
+		waited := p.client.now().Sub(began)
+		if waited >= timeout {
+			return 0, p.unseen(waited, look)
 		}
 		if waiting := look.waitingFor(); waiting != told {
 			told = waiting
 			p.report("dns", "waiting for the TXT record "+p.name+" to be seen by "+waiting)
 		}
-		if sleep(ctx, pause) != nil {
+		if sleep(ctx, min(pace.pause(), timeout-waited)) != nil {
 			return 0, interrupted(ctx, p.doing)
 		}
 	}
@@ -61,10 +62,10 @@ func firstSet(durations ...time.Duration) time.Duration {
 	return 0
 }
 
-func (p *publication) unseen(timeout time.Duration, last look) *Error {
+func (p *publication) unseen(waited time.Duration, last look) *Error {
 	return &Error{
 		class: ClassDNSPropagation, doing: "waiting for the TXT record " + p.name + " of the DNS account " + p.account.Name,
-		said:   "it was written and cannot be seen after " + timeout.String() + ": " + last.String(),
+		said:   "it was written and cannot be seen after " + measured(waited) + ": " + last.String(),
 		advice: "see that the account writes to the zone that these servers serve, or give it a longer propagation timeout, other nameservers, or a fixed wait",
 	}
 }
@@ -79,15 +80,15 @@ type look struct {
 // view is what one server answered.
 type view struct {
 	server string
-	silent bool // no answer at all
+	silent bool // no answer that counts: none at all, or a lame server's
 	ok     bool
 	said   string
 	ttl    time.Duration
 }
 
 // complete reports whether every server that answers has the records, and one
-// at least does. A server that does not answer holds nobody up: the CA's
-// resolvers pass it over too.
+// at least does. A server that does not answer, or answers without authority over
+// the zone, holds nobody up: the CA's resolvers pass it over too.
 func (l look) complete() bool {
 	answered := 0
 	for _, v := range l.views {
@@ -99,6 +100,17 @@ func (l look) complete() bool {
 		}
 	}
 	return answered > 0
+}
+
+// lame are the servers that gave no answer that counts, with what they said.
+func (l look) lame() []string {
+	var out []string
+	for _, v := range l.views {
+		if v.silent {
+			out = append(out, v.server+" "+v.said)
+		}
+	}
+	return out
 }
 
 func (l look) waitingFor() string {
@@ -170,7 +182,10 @@ func (s server) judge(r *dns.Msg, name string, want []string) view {
 		}
 	}
 	v.ok = !slices.ContainsFunc(want, func(w string) bool { return !slices.Contains(values, w) })
+	v.silent = !v.ok && s.isLame(r)
 	switch {
+	case v.silent && r.Rcode == dns.RcodeSuccess:
+		v.said = "answered without authority over the zone"
 	case r.Rcode != dns.RcodeSuccess:
 		v.said = "answered " + dns.RcodeToString[r.Rcode]
 	case len(values) == 0:
@@ -182,4 +197,16 @@ func (s server) judge(r *dns.Msg, name string, want []string) view {
 		v.said += " (from its cache, which may keep that for a while: name authoritative servers)"
 	}
 	return v
+}
+
+// isLame tells an answer of a server that does not serve the zone, or cannot: only an
+// authoritative answer (RFC 1034 section 4.3.1) says that the record is not there. A
+// server that the account names may be a resolver, whose answers never are.
+func (s server) isLame(r *dns.Msg) bool {
+	switch r.Rcode {
+	case dns.RcodeSuccess, dns.RcodeNameError:
+		return !s.recurse && !r.Authoritative
+	default:
+		return true
+	}
 }

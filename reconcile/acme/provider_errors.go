@@ -1,16 +1,17 @@
 package acme
 
 import (
-	"net/url"
 	"regexp"
-	"strings"
+
+	"certroll/spec/redact"
 )
 
 // providerErrors judges what a DNS provider failed with. lego's providers give
 // a text and nothing else, so the text it is. The first pattern that fits
 // wins; what fits none is taken for a trouble that may pass.
 //
-//	config        the account lacks a setting, or its provider does not exist
+//	config        the account lacks a setting, its provider does not exist, or the
+//	              provider does not hold the zone: the certificate's own matter
 //	unavailable   the network, or an overloaded server: comes first, because
 //	              "connection refused" is not a refusal of credentials
 //	unauthorized  HTTP 401 and 403, the rcodes and TSIG errors by which a name
@@ -22,11 +23,17 @@ var providerErrors = []struct {
 	pattern *regexp.Regexp
 }{
 	{ClassConfig, regexp.MustCompile(`(?i)credentials information (are|is) missing|unrecognized DNS provider|(is|are) (missing|required)\b|credentials missing|missing credentials|cannot be opened here|unsupported TSIG algorithm|illegal base64`)},
+	{classZone, regexp.MustCompile(`(?s)start of authority.*code=(REFUSED|NXDOMAIN|NOTAUTH|NOERROR)`)},
 	{ClassDNSUnavailable, regexp.MustCompile(`(?i)connection (refused|reset)|i/o timeout|timed? ?out|deadline exceeded|no such host|unreachable|broken pipe|\bEOF\b|TLS handshake|temporary|temporarily|the DNS child`)},
 	{ClassDNSUnauthorized, regexp.MustCompile(`\bREFUSED\b|\bNOTAUTH\b|\bBAD(KEY|SIG|TIME|TRUNC|MODE|NAME|ALG)\b`)},
 	{ClassDNSUnauthorized, regexp.MustCompile(`(?i)\b40[13]\b|unauthori[sz]ed|not authori[sz]ed|forbidden|permission|access ?denied|authentication|bad signature|bad time|invalid[^.:]{0,20}(key|token|credential|password|signature)|(key|token|credential|password)s?[^.:]{0,12} invalid`)},
+	{classZone, regexp.MustCompile(`(?i)\bno (matching |suitable |such )?(hosted ?|dns )?zones?\b|NoSuchHostedZone|(zone|domain)[^:]{0,80}(not found|does ?n.t exist|does not exist|could not be found)`)},
 	{ClassDNSUnavailable, regexp.MustCompile(`\b(429|5\d\d)\b|\bSERVFAIL\b|(?i)too many requests|rate limit`)},
 }
+
+// classZone stands for ClassConfig where the provider does not hold the zone: the
+// account is in order, and has nothing to do with the name.
+const classZone = "zone"
 
 func providerClass(text string) string {
 	for _, p := range providerErrors {
@@ -41,25 +48,15 @@ var providerAdvice = map[string]string{
 	ClassConfig:          "mend the dns block's provider or credentials",
 	ClassDNSUnauthorized: "see that the account's credentials are current and may change this zone",
 	ClassDNSUnavailable:  "the provider is asked again later",
+	classZone:            "the account does not hold the zone of this name: mend the name, or have the certificate's dns name the account that holds its zone",
 }
 
 // providerError is a provider's failure, in its own words without secrets.
 func providerError(doing, said string) *Error {
 	class := providerClass(said)
-	return &Error{class: class, doing: doing, said: clip(withoutQueries(said)), advice: providerAdvice[class]}
-}
-
-var anyURL = regexp.MustCompile(`https?://[^\s"'<>]+\?[^\s"'<>]+`)
-
-// withoutQueries cuts the query off URLs: some providers send a key there,
-// encoded in ways that a search for its value does not find.
-func withoutQueries(text string) string {
-	return anyURL.ReplaceAllStringFunc(text, func(u string) string {
-		parsed, err := url.Parse(u)
-		if err != nil {
-			return u[:strings.IndexByte(u, '?')] + "?" + struck
-		}
-		parsed.RawQuery, parsed.User = "", nil
-		return parsed.String() + "?" + struck
-	})
+	e := &Error{class: class, doing: doing, said: clip(redact.Queries(said)), advice: providerAdvice[class]}
+	if class == classZone {
+		e.class, e.notZone = ClassConfig, true
+	}
+	return e
 }

@@ -104,12 +104,28 @@ func recordName(ctx context.Context, account *spec.DNSAccount, domain string) (s
 		}
 		target := cnameIn(r, name)
 		if target == "" {
-			return name, nil
+			return name, mayWrite(account, domain, name)
 		}
 		name = target
 	}
 	return "", configError("following the CNAMEs from _acme-challenge."+domain, "there are more than "+plural(longestCNAME, "link"), "break the circle")
 }
+
+// mayWrite refuses a name that CNAMEs lead to and nobody allowed.
+func mayWrite(account *spec.DNSAccount, domain, name string) error {
+	start := "_acme-challenge." + dns.Fqdn(domain)
+	if strings.EqualFold(name, start) || account.Writes(name) {
+		return nil
+	}
+	e := configError("following the CNAME from "+plain(start)+" for the DNS account "+account.Name,
+		"it leads to "+plain(name)+", where a TXT record of somebody else may stand",
+		"have it lead to a name that begins with _acme-challenge, or allow the zone in certroll.hcl: dns { cname_zones = [\""+parent(plain(name))+"\"] }")
+	e.cause = errElsewhere
+	return e
+}
+
+// errElsewhere is the cause where a CNAME leads to a name that nobody allowed.
+var errElsewhere = errors.New("the CNAME leads elsewhere")
 
 func cnameIn(r *dns.Msg, name string) string {
 	for _, rr := range r.Answer {

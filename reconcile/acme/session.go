@@ -27,6 +27,7 @@ type session struct {
 	issuer    *spec.Issuer
 	accountID string
 	key       crypto.Signer
+	terms     string // the URL of the terms of service agreed to by registering now; "" otherwise
 
 	mu    sync.Mutex
 	kid   string  // the account's URL
@@ -72,6 +73,11 @@ func (c *Client) newSession(issuer *spec.Issuer) (*session, error) {
 func (s *session) call(ctx context.Context, doing string, fn func(*api.Core) error) (answer, error) {
 	kid := s.accountURL()
 	seen, err := s.callAs(ctx, kid, doing, fn)
+	if err != nil && mayBeAccount(err) {
+		if dead := s.checkAccount(ctx); isOfAccount(dead) {
+			return seen, dead
+		}
+	}
 	if err == nil || !isProblem(err, "accountDoesNotExist") {
 		return seen, err
 	}

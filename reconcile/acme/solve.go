@@ -3,6 +3,7 @@ package acme
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,7 +19,13 @@ type solving struct {
 	room   chan struct{}
 	mu     sync.Mutex
 	gaveUp map[*spec.DNSAccount]bool // accounts that could not publish for some name
+	tokens []string                  // of all dns-01 challenges of the order
+	values []string                  // what the first of them ask for; see ownValues
 }
+
+// StepPublished is the step by which Finish reports each DNS account that answered
+// for a name of the order.
+const StepPublished = "published"
 
 // task is one authorization to be made valid.
 type task struct {
@@ -55,6 +62,9 @@ func (f *finish) solve(ctx context.Context, urls []string) error {
 	}
 	if len(f.accounts) == 0 {
 		return configError(f.doing, "no DNS account was given to validate "+tasks[0].name()+" with", "name one in the certificate's dns")
+	}
+	if slices.ContainsFunc(f.accounts, func(a *spec.DNSAccount) bool { return a.Challenge == spec.DNS01 }) {
+		f.report(StepAnswers, answersOf(tasks))
 	}
 	groups := byDomain(tasks)
 	errs := make([]error, len(groups))
@@ -99,6 +109,9 @@ func (s *solving) open(ctx context.Context, urls []string) ([]task, error) {
 	}
 	var tasks []task
 	for i, a := range authz {
+		if ch, ok := dnsChallenge(a); ok {
+			s.tokens = append(s.tokens, ch.Token)
+		}
 		if a.Status == acme.StatusPending {
 			tasks = append(tasks, task{url: urls[i], authz: a})
 		}
@@ -126,9 +139,13 @@ func byDomain(tasks []task) [][]task {
 // solveGroup tries the accounts until one has published the group's answers.
 func (s *solving) solveGroup(ctx context.Context, group []task) error {
 	var failures []*Error
-	tried := map[*spec.DNSAccount]bool{}
+	tried, order := map[*spec.DNSAccount]bool{}, s.inOrder(group)
+	if len(order) == 0 {
+		return configError(s.doing, "none of the DNS accounts of the certificate can prove "+group[0].name(),
+			"add its zone to zones of one of them, or name another account in the certificate's dns")
+	}
 	for {
-		account := s.next(tried)
+		account := s.nextOf(order, tried)
 		if account == nil {
 			return s.exhausted(group, failures)
 		}
@@ -154,10 +171,22 @@ func (s *solving) solveGroup(ctx context.Context, group []task) error {
 // over by another group comes last and is not left out: an account may serve
 // one of the order's zones and not the other.
 func (s *solving) next(tried map[*spec.DNSAccount]bool) *spec.DNSAccount {
+	return s.nextOf(s.accounts, tried)
+}
+
+// inOrder are the accounts that may prove a group, a name and its wildcard, in the
+// order they are tried.
+func (s *solving) inOrder(group []task) []*spec.DNSAccount {
+	return slices.DeleteFunc(spec.InOrder(s.accounts, group[0].name()), func(a *spec.DNSAccount) bool {
+		return slices.ContainsFunc(group, func(t task) bool { return !a.MayProve(t.name()) })
+	})
+}
+
+func (s *solving) nextOf(accounts []*spec.DNSAccount, tried map[*spec.DNSAccount]bool) *spec.DNSAccount {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var last *spec.DNSAccount
-	for _, a := range s.accounts {
+	for _, a := range accounts {
 		switch {
 		case tried[a]:
 		case !s.gaveUp[a]:
@@ -173,6 +202,13 @@ func (s *solving) worked(account *spec.DNSAccount) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finish.account = account.Name
+	if s.published == nil {
+		s.published = map[string]bool{}
+	}
+	if !s.published[account.Name] {
+		s.published[account.Name] = true
+		s.report(StepPublished, account.Name)
+	}
 }
 
 // passedOver reports whether a group has given the account up. The others have
@@ -186,8 +222,10 @@ func (s *solving) passedOver(account *spec.DNSAccount) bool {
 // passOver notes that a group gives the account up, and tells so once.
 func (s *solving) passOver(account *spec.DNSAccount, tried map[*spec.DNSAccount]bool, why *Error) {
 	s.mu.Lock()
-	told := s.gaveUp[account]
-	s.gaveUp[account] = true
+	told := s.gaveUp[account] || why.isNotOfAccount()
+	if !why.isNotOfAccount() { // one that is not in charge of this zone may be of another
+		s.gaveUp[account] = true
+	}
 	if !told {
 		s.passed = append(s.passed, why)
 	}
@@ -208,6 +246,9 @@ func (s *solving) exhausted(group []task, failures []*Error) error {
 	out := *failures[0]
 	for _, err := range failures {
 		said = append(said, err.Error())
+		if out.isNotOfAccount() && !err.isNotOfAccount() {
+			out = *err // the account in charge of the zone counts, not those that never were
+		}
 		if out.class != ClassDNSUnavailable && err.class == ClassDNSUnavailable {
 			out.class, out.cause, out.account = ClassDNSUnavailable, err, err.account
 		}
@@ -331,7 +372,7 @@ func (s *solving) verdict(ctx context.Context, ch challenge, seen answer) error 
 		}
 		var authz acme.Authorization
 		if authz, seen, trouble = s.authorization(ctx, ch.task.url); trouble != nil {
-			if !isPassing(trouble) {
+			if isVerdict(trouble, seen) || ctx.Err() != nil {
 				return trouble
 			}
 			s.report("validate", "asking for the verdict on "+ch.name()+" failed, asking again: "+trouble.Error())
@@ -344,6 +385,13 @@ func (s *solving) verdict(ctx context.Context, ch challenge, seen answer) error 
 			return failure
 		}
 	}
+}
+
+// isVerdict reports whether a poll failed in a way that more polls cannot change:
+// the authorization is gone, or not ours, or the account is dead. A firewall's page
+// between us and the CA is none: the CA goes on validating.
+func isVerdict(err error, seen answer) bool {
+	return asError("", err).gone || isLost(err, seen) || isOfAccount(err)
 }
 
 // askedBefore looks at an authorization whose challenge the CA would not take,

@@ -183,7 +183,9 @@ func TestCNAME(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("followed", func(t *testing.T) {
-		r.issue(c, []*spec.DNSAccount{account("dns", r.server())}, "diverted.lab.test")
+		a := account("dns", r.server())
+		a.Reach.Zones = []string{"other.test"}
+		r.issue(c, []*spec.DNSAccount{a}, "diverted.lab.test")
 		if !r.log.has("writing the TXT record target.other.test.") {
 			t.Errorf("the record went elsewhere:\n%s", r.log)
 		}
@@ -219,7 +221,7 @@ func TestCertificatesThatShareARecord(t *testing.T) {
 	c := r.client()
 	const n = 4
 	for i := range n {
-		if err := r.dns.Add(fmt.Sprintf("_acme-challenge.s%d.lab.test. 1 IN CNAME shared.other.test.", i)); err != nil {
+		if err := r.dns.Add(fmt.Sprintf("_acme-challenge.s%d.lab.test. 1 IN CNAME _acme-challenge.shared.other.test.", i)); err != nil {
 			t.Fatal(err)
 		}
 	}

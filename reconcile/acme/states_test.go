@@ -1,8 +1,11 @@
 package acme
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"runtime"
 	"strings"
@@ -148,7 +151,8 @@ func TestProcessing(t *testing.T) {
 		wait   time.Duration
 	}{
 		"for ever":               {},
-		"asked to wait too long": {header: map[string]string{"Retry-After": "3600"}, wait: time.Hour},
+		"asked to wait too long": {header: map[string]string{"Retry-After": "1800"}, wait: 30 * time.Minute},
+		"asked to wait a day":    {header: map[string]string{"Retry-After": "86400"}, wait: time.Hour},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -158,11 +162,11 @@ func TestProcessing(t *testing.T) {
 			url := r.order(c, "slow.lab.test")
 			_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, accounts, nil)
 			e := fails(t, err, ClassCAUnavailable, false)
-			if !strings.Contains(e.Error(), "has not issued the certificate") {
+			if !strings.Contains(e.Error(), "has not issued the certificate") || !e.Processing() {
 				t.Errorf("the error does not say what has not come: %v", e)
 			}
-			if test.wait > 0 && (time.Until(e.RetryAt()) < test.wait-time.Minute || len(*times) != 1) {
-				t.Errorf("got to be tried again at %s after %d polls, want in %s after one", e.RetryAt(), len(*times), test.wait)
+			if wait := time.Until(e.RetryAt()); test.wait > 0 && (wait < test.wait-time.Minute || wait > test.wait) || len(*times) < 2 {
+				t.Errorf("got to be tried again at %s after %d polls, want in %s after two at least", e.RetryAt(), len(*times), test.wait)
 			}
 			chain, _, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
 			if err != nil {
@@ -171,6 +175,72 @@ func TestProcessing(t *testing.T) {
 			r.verify(chain, key, "slow.lab.test")
 		})
 	}
+}
+
+// The order may lag behind what it is made of: pending though every authorization is
+// valid, ready or pending though it was finalized. It is asked again, finalized once
+// more at the most, and no other one is needed.
+func TestOrderLagsBehind(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	accounts := []*spec.DNSAccount{account("dns", r.server())}
+	for name, test := range map[string]struct {
+		after  func(*http.Request) bool // from then on
+		states []string
+	}{
+		"pending once all is valid":  {func(req *http.Request) bool { return strings.Contains(req.URL.Path, "/chalZ/") }, []string{"pending", "pending", "pending"}},
+		"ready once it is finalized": {isFinalize, []string{"ready", "pending", "processing"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var begun atomic.Bool
+			var asked, finalized atomic.Int64
+			c := r.through(func(next http.RoundTripper, req *http.Request) *http.Response {
+				if isFinalize(req) {
+					finalized.Add(1)
+				}
+				if test.after(req) {
+					begun.Store(true)
+				}
+				n := int(asked.Load())
+				if !isOrder(req) || !begun.Load() || n >= len(test.states) {
+					return nil
+				}
+				asked.Add(1)
+				return edited(t, next, req, func(order map[string]any) {
+					order["status"] = test.states[n]
+					delete(order, "certificate")
+				})
+			})
+			r.issue(c, accounts, "lags.lab.test")
+			if asked.Load() != int64(len(test.states)) || finalized.Load() > 2 {
+				t.Errorf("%d answers lagged behind, and it was finalized %d times", asked.Load(), finalized.Load())
+			}
+		})
+	}
+}
+
+// edited is the CA's own answer to a request, changed.
+func edited(t testing.TB, next http.RoundTripper, req *http.Request, edit func(map[string]any)) *http.Response {
+	t.Helper()
+	resp, err := next.RoundTrip(req)
+	if err != nil {
+		t.Error(err)
+		return reply(http.StatusInternalServerError, nil, "")
+	}
+	object := map[string]any{}
+	err = json.NewDecoder(resp.Body).Decode(&object)
+	_ = resp.Body.Close()
+	if err != nil {
+		t.Error(err)
+	}
+	edit(object)
+	body, err := json.Marshal(object)
+	if err != nil {
+		t.Error(err)
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	resp.Header.Del("Content-Length")
+	return resp
 }
 
 // The answer to the finalizing says one thing, the order another.
@@ -259,11 +329,17 @@ func TestTroubleWhileValidating(t *testing.T) {
 		}
 	})
 	t.Run("polls fail for long", func(t *testing.T) {
+		r.opts.ValidationTimeout = 400 * time.Millisecond
+		defer func() { r.opts.ValidationTimeout = 0 }()
 		busy := func() *http.Response { return reply(503, map[string]string{"Retry-After": "3600"}, "busy") }
 		e := fails(t, r.finishFails(during(1000, busy, none), accounts, "long.lab.test"), ClassCAUnavailable, false)
 		if !strings.Contains(e.Error(), "answered 503") || time.Until(e.RetryAt()) < 59*time.Minute {
 			t.Errorf("got %v, to be tried again at %s; want the CA's answer, and in an hour", e, e.RetryAt())
 		}
+	})
+	t.Run("a firewall answers for a while", func(t *testing.T) {
+		blocked := func() *http.Response { return reply(403, nil, "<html>blocked</html>") }
+		r.issue(during(2, blocked, none), accounts, "wall.lab.test")
 	})
 	t.Run("the challenge is refused", func(t *testing.T) {
 		no := func() *http.Response { return reply(400, nil, problemBody("malformed", "not in the mood")) }

@@ -13,10 +13,17 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
+	"certroll/reconcile/reach"
 	"certroll/spec"
+	"certroll/spec/redact"
 )
+
+// trustEndpoints is the setting that says where issuers and DNS accounts of the
+// config repo may lead to.
+const trustEndpoints = "trust.endpoints in certroll.hcl"
 
 // maxAnswer bounds an answer of the CA: the largest honest one is a chain of
 // a few certificates.
@@ -66,6 +73,9 @@ func (c *Client) newTransport(issuer *spec.Issuer) (http.RoundTripper, *http.Tra
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.MaxIdleConnsPerHost = 32
 	base.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	if !issuer.Reach.Anything {
+		(&reach.Dialer{Dials: issuer.Reach.Dials, Allow: trustEndpoints}).Transport(base)
+	}
 	if issuer.CABundle != "" {
 		pool, err := x509.SystemCertPool()
 		if err != nil {
@@ -120,7 +130,7 @@ func readWhole(resp *http.Response, err error, most int64) (*http.Response, erro
 		body = nil // lego would take it for a problem document, and panic
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		body = []byte(strikeTokens(string(body)))
+		body = []byte(redact.Tokens(string(body)))
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	resp.ContentLength = int64(len(body))
@@ -136,11 +146,14 @@ func explainTimeout(call context.Context, err error, limit time.Duration) error 
 	return err
 }
 
-// checkRedirect keeps a redirect from leading a signed request elsewhere.
+// checkRedirect keeps a redirect from leading a request to another server.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	switch {
 	case req.URL.Scheme != "https":
-		return fmt.Errorf("the CA redirects to %s, which is not HTTPS", req.URL.Redacted())
+		return fmt.Errorf("the CA redirects to %s, which is not HTTPS", clip(req.URL.Redacted()))
+	case !strings.EqualFold(req.URL.Host, via[0].URL.Host):
+		// Whoever answers there is not who was allowed, and its words would be told.
+		return fmt.Errorf("the CA redirects to another host, %s", clip(req.URL.Host))
 	case req.Method != http.MethodGet && req.Method != http.MethodHead:
 		// A JWS names the URL it is for (RFC 8555 section 6.4): at another URL
 		// it is void.

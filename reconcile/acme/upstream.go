@@ -34,7 +34,13 @@ const directoryAge = time.Hour
 // upstream returns the issuer's CA. Issuers with the same directory and CA
 // bundle share it, whatever their accounts.
 func (c *Client) upstream(issuer *spec.Issuer) (*upstream, error) {
+	if len(issuer.Held) > 0 {
+		return nil, heldError("asking the CA of issuer "+issuer.Name, issuer.Held)
+	}
 	key := issuer.Directory + "\x00" + issuer.CABundle
+	if issuer.Reach.Anything {
+		key += "\x00anything" // a block of the config repo gets connections of its own
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if u := c.upstreams[key]; u != nil {

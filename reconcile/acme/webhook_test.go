@@ -13,6 +13,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/spec"
+	"certroll/spec/redact"
 )
 
 // webhook is a DNS service of its own, spoken to by lego's httpreq. Unlike
@@ -39,7 +40,8 @@ func (h *webhook) account(t testing.TB, r *rig, name string) *spec.DNSAccount {
 	t.Cleanup(server.Close)
 	r.secrets(map[string]string{"PASSWORD": h.password})
 	return &spec.DNSAccount{
-		Name: name, Challenge: spec.DNS01, Provider: "httpreq", FollowCNAME: true, Parallel: 8,
+		Reach: spec.Reach{Anything: true},
+		Name:  name, Challenge: spec.DNS01, Provider: "httpreq", FollowCNAME: true, Parallel: 8,
 		Credentials: map[string]spec.Value{
 			"HTTPREQ_ENDPOINT": literal(server.URL), "HTTPREQ_USERNAME": literal("ops"), "HTTPREQ_PASSWORD": secret("PASSWORD"),
 		},
@@ -174,7 +176,7 @@ func TestSecretsInProviderErrors(t *testing.T) {
 	wrong := random(t)
 	r.secrets(map[string]string{"PASSWORD": wrong})
 	e := fails(t, r.finishFails(r.client(), []*spec.DNSAccount{a}, "quoted.lab.test"), ClassDNSUnauthorized, false)
-	if !strings.Contains(e.Error(), "the password "+struck+" is not the one") {
+	if !strings.Contains(e.Error(), "the password "+redact.Struck+" is not the one") {
 		t.Errorf("the error lacks the service's words: %v", e)
 	}
 	if strings.Contains(e.Error(), wrong) || r.log.has(wrong) {

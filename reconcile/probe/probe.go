@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"certroll/reconcile/reach"
 	"certroll/spec"
 )
 
@@ -48,14 +49,10 @@ func New(o Options) *Prober {
 }
 
 // DeniedError says that nothing a host leads to may be connected to.
-type DeniedError struct{ Host string }
+type DeniedError = reach.DeniedError
 
-func (e *DeniedError) Error() string {
-	return e.Host + " leads to no address that may be connected to: they are private, loopback or link-local, and probe in certroll.hcl does not allow them"
-}
-
-// Denied tells so.
-func (e *DeniedError) Denied() bool { return true }
+// allow is the setting that says where probes may connect to.
+const allow = "probe in certroll.hcl"
 
 // Served asks all addresses of an endpoint and returns the certificates they
 // serve, leaf first, by address. An error means that none of them answered. A
@@ -105,7 +102,7 @@ func (p *Prober) addresses(ctx context.Context, at spec.Probe) ([]netip.AddrPort
 		}
 	}
 	if len(list) == 0 {
-		return nil, &DeniedError{at.Host}
+		return nil, &DeniedError{Host: at.Host, Allow: allow}
 	}
 	slices.SortFunc(list, netip.AddrPort.Compare)
 	list = slices.Compact(list)
@@ -158,7 +155,7 @@ var suites = map[spec.Algorithm][]uint16{
 func (p *Prober) handshake(ctx context.Context, to netip.AddrPort, at spec.Probe, only []uint16) ([]*x509.Certificate, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", to.String())
+	conn, err := (&reach.Dialer{Dials: p.o.Rules.Dials, Allow: allow, Timeout: p.o.Timeout}).DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", at.Endpoint(), err)
 	}

@@ -2,6 +2,7 @@ package importing
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -195,28 +196,57 @@ func identifier(name string) string {
 	return name
 }
 
-// check decodes the file, and says what is wrong with it.
+// check decodes the file, and says what is wrong with it. What certroll.hcl can
+// allow is nothing wrong: see needs.
 func (d *document) check() (problems []string) {
-	files := []spec.File{{Path: "import.hcl", Bytes: d.render()}}
-	if stubs := d.stubs(); stubs != "" {
-		files = append(files, spec.File{Path: "stubs.hcl", Bytes: []byte(stubs)})
-	}
-	trust := d.o.Trust
-	trust.Files = nil // what stands there is not what is being written
-	_, diags := spec.Decode(files, trust)
+	_, diags := d.decode(false)
 	for _, diag := range diags {
-		if diag.Severity == hcl.DiagError {
+		if _, allowable := diag.Extra.(spec.NewRule); diag.Severity == hcl.DiagError && !allowable {
 			problems = append(problems, strings.TrimSuffix(diag.Detail, "."))
 		}
 	}
 	return problems
 }
 
+// needs is what certroll.hcl has to allow before the config repo can have the
+// file, or what has to be filled in otherwise.
+func (d *document) needs() []spec.ConcernedHold {
+	if _, diags := d.decode(false); !spec.OnlyNewRules(diags) {
+		return nil
+	}
+	desired, diags := d.decode(true)
+	if diags.HasErrors() {
+		return nil
+	}
+	return desired.Holds()
+}
+
+// decode decodes the file. inForce has new rules hold certificates instead of
+// rejecting the file.
+func (d *document) decode(inForce bool) (*spec.Spec, hcl.Diagnostics) {
+	files := []spec.File{{Path: fileName, Bytes: d.render()}}
+	if stubs := d.stubs(); stubs != "" {
+		files = append(files, spec.File{Path: "stubs.hcl", Bytes: []byte(stubs)})
+	}
+	trust := d.o.Trust
+	trust.Files = nil // what stands there is not what is being written
+	trust.InForce = inForce
+	trust.Endpoints = slices.Concat(trust.Endpoints, standIns)
+	return spec.Decode(context.Background(), files, trust)
+}
+
+// fileName is what the file is called in what is said of it.
+const fileName = "import.hcl"
+
+// standIns allows the addresses that stand in for others, since nobody is to
+// allow those in certroll.hcl.
+var standIns, _ = spec.ParseProbeRules([]string{"acme.example.com:443", fillInAddress + ":*"})
+
 // stubs stand for blocks that are there already, which are not known here.
 func (d *document) stubs() string {
 	var b strings.Builder
 	if d.o.Issuer != "" {
-		fmt.Fprintf(&b, "issuer %q {\n  directory = \"https://acme.example.com/directory\"\n  terms_of_service_agreed = true\n}\n", d.o.Issuer)
+		fmt.Fprintf(&b, "issuer %q {\n  directory = %q\n  terms_of_service_agreed = true\n}\n", d.o.Issuer, fillInCA)
 	}
 	if d.o.DNS != "" {
 		challenge := `provider = "rfc2136"`

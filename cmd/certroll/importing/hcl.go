@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -13,10 +13,23 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"certroll/spec"
+	visible "certroll/spec/text"
 )
 
 // FillIn marks what a person has to look at.
 const FillIn = "FILL IN: "
+
+// What stands in for an address or an id until a person fills it in. The names
+// are reserved (RFC 2606), so that nobody is ever asked at them.
+const (
+	fillInCA      = "https://acme.example.com/directory"
+	fillInAddress = "fill-in.example.com"
+	fillInID      = "fill-in"
+)
+
+// addressVariables are those that the config repo has to name in plain text,
+// because trust.endpoints is held against them.
+var addressVariables = sync.OnceValue(spec.AddressVariables)
 
 // render writes the file.
 func (d *document) render() []byte {
@@ -46,8 +59,8 @@ func (d *document) renderIssuer(into *hclwrite.Body, b issuerBlock) {
 	case b.Directory != "":
 		text(body, "directory", b.Directory)
 	default:
-		comment(body, FillIn+"the ACME directory of the CA that these certificates come from is not known.")
-		text(body, "directory", "https://acme.example.com/directory")
+		comment(body, FillIn+"the ACME directory of the CA that these certificates come from is not known. trust.endpoints in certroll.hcl must allow one that is not well known.")
+		text(body, "directory", fillInCA)
 	}
 	if b.Email != "" {
 		text(body, "email", b.Email)
@@ -61,9 +74,9 @@ func (d *document) renderIssuer(into *hclwrite.Body, b issuerBlock) {
 		text(body, "preferred_chain", b.PreferredChain)
 	}
 	if known.eab {
-		comment(body, FillIn+"an external account binding, from the CA's console.")
+		comment(body, FillIn+"an external account binding, from the CA's console: write the key id itself, and put the HMAC key where hmac refers to.")
 		eab := body.AppendNewBlock("eab", nil).Body()
-		eab.SetAttributeRaw("key_id", d.reference(b.name, "EAB_KEY_ID"))
+		text(eab, "key_id", fillInID)
 		eab.SetAttributeRaw("hmac", d.reference(b.name, "EAB_HMAC"))
 	}
 }
@@ -89,7 +102,7 @@ func (d *document) renderAccount(into *hclwrite.Body, b accountBlock) {
 		return
 	}
 	text(body, "provider", b.Provider)
-	names := variables[b.Provider]
+	names := spec.Required(b.Provider)
 	if len(names) == 0 {
 		comment(body, FillIn+"credentials, with the variables of https://go-acme.github.io/lego/dns/"+b.Provider+"/.")
 		return
@@ -97,7 +110,12 @@ func (d *document) renderAccount(into *hclwrite.Body, b accountBlock) {
 	comment(body, FillIn+"put the credentials where these refer to; what is no secret may stand here as a text.")
 	items := make([]hclwrite.ObjectAttrTokens, len(names))
 	for i, name := range names {
-		items[i] = hclwrite.ObjectAttrTokens{Name: hclwrite.TokensForIdentifier(name), Value: d.reference(b.name, name)}
+		value := d.reference(b.name, name)
+		if slices.Contains(addressVariables()[b.Provider], name) {
+			comment(body, FillIn+name+": write the address itself; trust.endpoints in certroll.hcl must allow it.")
+			value = hclwrite.TokensForValue(cty.StringVal(fillInAddress))
+		}
+		items[i] = hclwrite.ObjectAttrTokens{Name: hclwrite.TokensForIdentifier(name), Value: value}
 	}
 	body.SetAttributeRaw("credentials", hclwrite.TokensForObject(items))
 }
@@ -223,6 +241,5 @@ func raw(expr string) hclwrite.Tokens {
 
 // comment writes one line: what comes from foreign files cannot end it.
 func comment(body *hclwrite.Body, line string) {
-	line = strings.Join(strings.FieldsFunc(line, func(r rune) bool { return unicode.IsControl(r) || r == 0x2028 || r == 0x2029 }), " ")
-	body.AppendUnstructuredTokens(hclwrite.Tokens{{Type: hclsyntax.TokenComment, Bytes: []byte("# " + strings.ToValidUTF8(line, "?") + "\n")}})
+	body.AppendUnstructuredTokens(hclwrite.Tokens{{Type: hclsyntax.TokenComment, Bytes: []byte("# " + visible.Line(line) + "\n")}})
 }

@@ -243,10 +243,16 @@ func unsaid(t *testing.T, notes []string, text string) {
 	}
 }
 
-// decoded is the spec that a report's HCL makes.
-func decoded(t *testing.T, hcl []byte) *spec.Spec {
+// decoded is the spec that a report's HCL makes, where certroll.hcl allows more
+// addresses, and those that stand in for others.
+func decoded(t *testing.T, hcl []byte, endpoints ...string) *spec.Spec {
 	t.Helper()
-	s, diags := spec.Decode([]spec.File{{Path: "import.hcl", Bytes: hcl}}, options().Trust)
+	trust := options().Trust
+	var why string
+	if trust.Endpoints, why = spec.ParseProbeRules(append(endpoints, "acme.example.com:443", "fill-in.example.com:*")); why != "" {
+		t.Fatal(why)
+	}
+	s, diags := spec.Decode(t.Context(), []spec.File{{Path: "import.hcl", Bytes: hcl}}, trust)
 	if diags.HasErrors() {
 		t.Fatalf("the HCL does not decode: %v\n%s", diags, hcl)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,9 @@ type Report struct {
 	Results []Result
 	Notes   []string
 	HCL     []byte // nil where there is nothing to write
+	// Needs are the rules that keep the HCL out of the config repo until
+	// certroll.hcl allows what is in it, or a person changes that.
+	Needs []spec.ConcernedHold
 }
 
 // Take puts what was found into Vault, where it is not there already, and
@@ -81,7 +85,10 @@ func Take(ctx context.Context, secrets Secrets, found *Findings, o Options, now 
 		}
 	}
 	if doc = o.document(report.Results); len(doc.certs) > 0 {
-		report.HCL = doc.render()
+		if !o.Trust.Known {
+			report.Notes = append(slices.Clone(report.Notes), "there is no certroll.hcl at hand, so whether it allows the addresses in the HCL (trust.endpoints) was not checked; pass it with -config")
+		}
+		report.HCL, report.Needs = doc.render(), doc.needs()
 	}
 	return report, nil
 }

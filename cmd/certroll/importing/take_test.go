@@ -189,6 +189,70 @@ func TestTooManyForOneFile(t *testing.T) {
 	}
 }
 
+// A CA that certroll.hcl does not allow keeps no certificate out of the HCL: the
+// report says which lines allow it, each address once.
+func TestNeedsOfTheConfigRepo(t *testing.T) {
+	p := newPair(pairOptions{}, "www.example.com")
+	const private = "https://CA.Example.net:9000/acme/directory"
+	found := func() *Findings {
+		var list []*Found
+		for _, name := range []string{"one", "two", "three"} {
+			f := &Found{Name: name, From: "somewhere", Issuer: Issuer{Directory: private, Profile: strings.TrimPrefix(name, "one")}}
+			f.pair(tree(map[string]string{"c": p.full, "k": p.key}), "k", "c")
+			list = append(list, f)
+		}
+		return &Findings{Certificates: list}
+	}
+	run := func(t *testing.T, o Options) *Report {
+		report, err := Take(context.Background(), empty(), found(), o, now, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range report.Results {
+			if r.Outcome != Taken {
+				t.Errorf("%s is %s: %s", r.Name, r.Outcome, r.Why)
+			}
+		}
+		return report
+	}
+	t.Run("certroll.hcl allows nothing", func(t *testing.T) {
+		report := run(t, options())
+		lines := map[string]bool{}
+		for _, n := range report.Needs {
+			lines[n.Rule.Allow.Lines()] = true
+		}
+		const want = `trust { endpoints = ["ca.example.net:9000"] }`
+		if len(lines) != 1 || !lines[want] {
+			t.Errorf("told are %v, want %s", lines, want)
+		}
+		if got := len(decoded(t, report.HCL, "ca.example.net:9000").Certificates); got != 3 {
+			t.Errorf("with that line there are %d certificates", got)
+		}
+		unsaid(t, report.Notes, "certroll.hcl")
+	})
+	t.Run("it allows the CA", func(t *testing.T) {
+		o := options()
+		o.Trust.Endpoints, _ = spec.ParseProbeRules([]string{"ca.example.net:9000"})
+		if report := run(t, o); len(report.Needs) > 0 {
+			t.Errorf("%+v", report.Needs)
+		}
+	})
+	t.Run("there is none", func(t *testing.T) {
+		o := options()
+		o.Trust = spec.Trust{}
+		report := run(t, o)
+		said(t, report.Notes, "there is no certroll.hcl at hand")
+	})
+	t.Run("what stands in is not to be allowed", func(t *testing.T) {
+		f := &Found{Name: "x", From: "somewhere", Accounts: []Account{{Challenge: spec.DNS01, Provider: "pdns"}}}
+		f.pair(tree(map[string]string{"c": p.full, "k": p.key}), "k", "c")
+		report, err := Take(context.Background(), empty(), &Findings{Certificates: []*Found{f}}, options(), now, false)
+		if err != nil || len(report.Needs) > 0 || report.HCL == nil {
+			t.Errorf("%v, %+v", err, report)
+		}
+	})
+}
+
 // Ctrl-C ends it between two certificates, with nothing half done.
 func TestInterrupted(t *testing.T) {
 	found, err := Lego(tree(legoTree(map[string]testPair{"www.example.com": newPair(pairOptions{}, "www.example.com")})))
@@ -216,20 +280,21 @@ func TestHCL(t *testing.T) {
 		trust spec.Trust
 		want  []string
 	}{
-		"nothing known":                      {[]string{"www.example.com"}, Found{}, spec.Trust{}, []string{`issuer "fill-in"`, `dns "fill-in"`, "FILL IN: provider (one stands in here)", "FILL IN: the ACME directory"}},
-		"a wildcard by HTTP":                 {[]string{"*.example.com"}, Found{Accounts: []Account{{Challenge: spec.HTTP01}}}, spec.Trust{}, []string{`provider = "rfc2136"`}},
-		"an address":                         {[]string{"192.0.2.1"}, Found{Issuer: Issuer{Directory: knownCAs[0].url}, Accounts: []Account{dns("ovh", "")}}, spec.Trust{}, []string{`challenge = "http-01"`, `profile                 = "shortlived"`}},
-		"a webroot":                          {[]string{"www.example.com"}, Found{Accounts: []Account{{Challenge: spec.HTTP01, Webroot: "/srv/\"www"}}}, spec.Trust{}, []string{`it was webroot = "/srv/\"www"`}},
-		"ALPN":                               {[]string{"www.example.com"}, Found{Accounts: []Account{{Challenge: spec.TLSALPN01}}}, spec.Trust{}, []string{`dns "tls-alpn"`}},
-		"two of a provider":                  {[]string{"www.example.com"}, Found{Accounts: []Account{dns("ovh", "a"), dns("ovh", "b")}}, spec.Trust{}, []string{"[dns.ovh, dns.ovh-2]", `env("CERTROLL_DNS_OVH_2_OVH_ENDPOINT")`}},
-		"vault() where it may":               {[]string{"www.example.com"}, Found{Accounts: []Account{dns("cloudflare", "")}}, spec.Trust{Known: true, Vault: []string{"secret/dns/"}}, []string{`vault("secret/dns/cloudflare", "CF_DNS_API_TOKEN")`}},
-		"env() where not":                    {[]string{"www.example.com"}, Found{Accounts: []Account{dns("cloudflare", "")}}, spec.Trust{Known: true, Env: []string{"OURS_"}}, []string{`env("OURS_CLOUDFLARE_CF_DNS_API_TOKEN")`}},
-		"a binding":                          {[]string{"www.example.com"}, Found{Issuer: Issuer{Directory: knownCAs[2].url}}, spec.Trust{}, []string{"FILL IN: an external account binding", `env("CERTROLL_DNS_ZEROSSL_EAB_HMAC")`}},
-		"a CA of one's own":                  {[]string{"www.example.com"}, Found{Issuer: Issuer{Directory: "https://10.0.0.1:9000/acme/directory", Profile: "short"}}, spec.Trust{}, []string{`issuer "x-10-0-0-1-short"`}},
-		"key kept, and paused":               {[]string{"www.example.com"}, Found{KeepsKey: true, Paused: true, ThresholdDays: 20}, spec.Trust{}, []string{`rotation  = "never"`, `reason         = "test did not renew it either"`, "threshold_days = 20"}},
-		"a file name to fear":                {[]string{"www.example.com"}, Found{From: "a\n}\nissuer \"x\" {\u2028\r"}, spec.Trust{}, []string{`# From a } issuer "x" {`}},
-		"another mount":                      {[]string{"www.example.com"}, Found{At: reconcile.Location{Mount: "kv", Path: "a/${b}"}}, spec.Trust{}, []string{`mount = "kv"`, `path  = "a/$${b}"`}},
-		"a provider without known variables": {[]string{"www.example.com"}, Found{Accounts: []Account{dns("zonomi", "")}}, spec.Trust{}, []string{"https://go-acme.github.io/lego/dns/zonomi/"}},
+		"nothing known":                       {[]string{"www.example.com"}, Found{}, spec.Trust{}, []string{`issuer "fill-in"`, `dns "fill-in"`, "FILL IN: provider (one stands in here)", "FILL IN: the ACME directory"}},
+		"a wildcard by HTTP":                  {[]string{"*.example.com"}, Found{Accounts: []Account{{Challenge: spec.HTTP01}}}, spec.Trust{}, []string{`provider = "rfc2136"`}},
+		"an address":                          {[]string{"192.0.2.1"}, Found{Issuer: Issuer{Directory: knownCAs[0].url}, Accounts: []Account{dns("ovh", "")}}, spec.Trust{}, []string{`challenge = "http-01"`, `profile                 = "shortlived"`}},
+		"a webroot":                           {[]string{"www.example.com"}, Found{Accounts: []Account{{Challenge: spec.HTTP01, Webroot: "/srv/\"www"}}}, spec.Trust{}, []string{`it was webroot = "/srv/\"www"`}},
+		"ALPN":                                {[]string{"www.example.com"}, Found{Accounts: []Account{{Challenge: spec.TLSALPN01}}}, spec.Trust{}, []string{`dns "tls-alpn"`}},
+		"two of a provider":                   {[]string{"www.example.com"}, Found{Accounts: []Account{dns("ovh", "a"), dns("ovh", "b")}}, spec.Trust{}, []string{"[dns.ovh, dns.ovh-2]", `env("CERTROLL_DNS_OVH_2_OVH_ENDPOINT")`}},
+		"vault() where it may":                {[]string{"www.example.com"}, Found{Accounts: []Account{dns("cloudflare", "")}}, spec.Trust{Known: true, Vault: []string{"secret/dns/"}}, []string{`vault("secret/dns/cloudflare", "CF_DNS_API_TOKEN")`}},
+		"env() where not":                     {[]string{"www.example.com"}, Found{Accounts: []Account{dns("cloudflare", "")}}, spec.Trust{Known: true, Env: []string{"OURS_"}}, []string{`env("OURS_CLOUDFLARE_CF_DNS_API_TOKEN")`}},
+		"a binding":                           {[]string{"www.example.com"}, Found{Issuer: Issuer{Directory: knownCAs[2].url}}, spec.Trust{}, []string{"FILL IN: an external account binding", `key_id = "fill-in"`, `env("CERTROLL_DNS_ZEROSSL_EAB_HMAC")`}},
+		"a server of one's own":               {[]string{"www.example.com"}, Found{Accounts: []Account{dns("pdns", "")}}, spec.Trust{Known: true}, []string{"FILL IN: PDNS_API_URL: write the address itself", `PDNS_API_URL = "fill-in.example.com"`, `env("CERTROLL_DNS_PDNS_PDNS_API_KEY")`}},
+		"a CA of one's own":                   {[]string{"www.example.com"}, Found{Issuer: Issuer{Directory: "https://10.0.0.1:9000/acme/directory", Profile: "short"}}, spec.Trust{}, []string{`issuer "x-10-0-0-1-short"`}},
+		"key kept, and paused":                {[]string{"www.example.com"}, Found{KeepsKey: true, Paused: true, ThresholdDays: 20}, spec.Trust{}, []string{`rotation  = "never"`, `reason         = "test did not renew it either"`, "threshold_days = 20"}},
+		"a file name to fear":                 {[]string{"www.example.com"}, Found{From: "a\n}\nissuer \"x\" {\u2028\r"}, spec.Trust{}, []string{`# From a } issuer "x" {`}},
+		"another mount":                       {[]string{"www.example.com"}, Found{At: reconcile.Location{Mount: "kv", Path: "a/${b}"}}, spec.Trust{}, []string{`mount = "kv"`, `path  = "a/$${b}"`}},
+		"a provider as its own source has it": {[]string{"www.example.com"}, Found{Accounts: []Account{dns("zonomi", "")}}, spec.Trust{}, []string{`env("CERTROLL_DNS_ZONOMI_ZONOMI_API_KEY")`}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

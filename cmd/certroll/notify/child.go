@@ -11,13 +11,18 @@ import (
 
 	"github.com/nicholas-fedor/shoutrrr/pkg/router"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
+
+	"certroll/spec/bounded"
 )
+
+// maxRequest bounds what the parent says: a message, and where it goes.
+const maxRequest = 16 << 20
 
 // ServeChild is the child's side: it sends one message and says how that went.
 func ServeChild(in io.Reader, out io.Writer) error {
 	log.SetOutput(io.Discard) // a service may say there what nobody is to see
 	var r childRequest
-	if err := json.NewDecoder(in).Decode(&r); err != nil {
+	if err := json.NewDecoder(bounded.Reader(in, maxRequest)).Decode(&r); err != nil {
 		return fmt.Errorf("reading the message: %w", err)
 	}
 	w := &witness{}

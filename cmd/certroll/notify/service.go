@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"certroll/spec/redact"
 )
 
 // Service sends messages to services by their URLs, in a child process.
@@ -56,7 +58,7 @@ func (s *Service) Send(ctx context.Context, m Message) error {
 	var failed []error
 	for i, said := range answer.Errors {
 		if said != "" && i < len(urls) {
-			failed = append(failed, fmt.Errorf("sending through %s: %s", schemeOf(urls[i]), strike(said, secretsOf(urls[i]))))
+			failed = append(failed, fmt.Errorf("sending through %s: %s", schemeOf(urls[i]), strike(said, redact.Parts(urls[i]))))
 		}
 	}
 	return errors.Join(failed...)
@@ -65,7 +67,7 @@ func (s *Service) Send(ctx context.Context, m Message) error {
 // schemeOf is the name of a URL's service.
 func schemeOf(raw string) string {
 	scheme, _, found := strings.Cut(raw, ":")
-	if !found || link.FindString(scheme+"://") == "" {
+	if !found || !redact.IsScheme(scheme) {
 		return "a URL that names no service"
 	}
 	return scheme

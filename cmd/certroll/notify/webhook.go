@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"certroll/spec/redact"
 )
 
 // Webhook posts messages to a URL, signed as Standard Webhooks has it.
@@ -66,7 +68,7 @@ func sign(secrets []string, id, timestamp string, body []byte) (string, error) {
 
 // Send posts a message. Any answer of the 200s takes it.
 func (w *Webhook) Send(ctx context.Context, m Message) error {
-	doing := "posting to " + shortLink(w.URL)
+	doing := "posting to " + redact.Links(w.URL)
 	secrets, err := w.Secrets()
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)

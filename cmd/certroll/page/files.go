@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 func etag(b []byte) string {
@@ -80,17 +81,17 @@ func (p *Page) Files(history func(certificate string) History, write func(name s
 		if err := one("certificate.html", "certificates/"+fileName(c.Name), &v); err != nil {
 			return err
 		}
-		index = append(index, entry{seen(c.Name), c.State, c.State.Word(), seen(c.Issuer), c.NotAfter, layout{Static: true}.Way(c.Name), c.text})
+		index = append(index, entry{text.Line(c.Name), c.State, c.State.Word(), text.Line(c.Issuer), c.NotAfter, layout{Static: true}.Way(c.Name), c.text})
 	}
 	for _, data := range []struct {
 		name string
 		v    any
 	}{{"status.json", p.Status(Filter{})}, {"search.json", index}} {
-		text, err := json.Marshal(data.v)
+		b, err := json.Marshal(data.v)
 		if err != nil {
 			return fmt.Errorf("encoding %s: %w", data.name, err)
 		}
-		if err := write(data.name, append(text, '\n')); err != nil {
+		if err := write(data.name, append(text.JSON(b), '\n')); err != nil {
 			return err
 		}
 	}

@@ -95,6 +95,7 @@ type indexView struct {
 	Planned   int
 	Kinds     []total // of actions
 	Open      []reconcile.Problem
+	Working   []Work // the first of those at work
 	From, To  int
 	Prev, Nxt string // addresses, "" at the ends
 	Pages     int
@@ -125,6 +126,7 @@ func (p *Page) index(l layout, f Filter) indexView {
 	v.totals(totals, picked)
 	v.plan()
 	v.Open = p.Problems[:min(listed, len(p.Problems))]
+	v.Working = p.AtWork[:min(listed, len(p.AtWork))]
 	s := newScale(picked, p.Now)
 	v.Ticks = s.ticks()
 	from := (v.Filter.Page - 1) * perPage
@@ -210,7 +212,7 @@ var kinds = []reconcile.Kind{reconcile.KindIssue, reconcile.KindReissue, reconci
 func (v *indexView) plan() {
 	n := map[reconcile.Kind]int{}
 	for _, c := range v.Certificates {
-		if c.Plan == nil {
+		if c.Plan == nil || c.Work != nil {
 			continue
 		}
 		n[c.Plan.Kind]++
@@ -243,6 +245,8 @@ func (r row) Note() string {
 	switch {
 	case r.State == Paging || r.State == Failing:
 		return r.Message
+	case r.Work != nil:
+		return words(r.Work.Operation) + ", " + r.Work.At()
 	case r.Plan != nil && r.Plan.Kind == reconcile.KindHold:
 		return r.Plan.Sentence()
 	case r.Plan != nil:
@@ -260,13 +264,16 @@ func (r row) Note() string {
 // and until when it waits.
 func (r row) Marks() []string {
 	var list []string
+	if r.Work != nil {
+		list = append(list, "at work since "+r.Work.Since.Format("2006-01-02 15:04 UTC"))
+	}
 	if r.State == Paging || r.State == Failing {
 		list = append(list, string(r.Class), fmt.Sprintf("failure %d in a row", r.Failures))
 	}
 	if len(r.Problems) > 0 && r.Note() == r.Problems[0].Message {
 		list = append(list, string(r.Problems[0].Class))
 	}
-	if until := r.heldUntil(); until != nil && until.After(r.now) {
+	if until := r.heldUntil(); until != nil && until.After(r.now) && r.Work == nil {
 		list = append(list, "waits until "+until.UTC().Format("2006-01-02 15:04 UTC"))
 	}
 	return list

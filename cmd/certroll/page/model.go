@@ -21,6 +21,33 @@ type Input struct {
 	Pass     *Pass               // nil: no pass has ended yet
 	Ledger   string              // the ledger's commit that was read; "" where none is named
 	Troubles []string            // what cannot be looked at, in the other side's words
+	AtWork   []Work              // the attempts under way, the longest first
+}
+
+// Work is one attempt that is under way.
+type Work struct {
+	Certificate string         `json:"certificate"`
+	Operation   reconcile.Kind `json:"operation"`
+	Since       time.Time      `json:"since"`
+	Step        string         `json:"step"`
+	Detail      string         `json:"detail"` // "" where the step says all
+}
+
+// Works are the attempts that a reconciler has under way.
+func Works(list []reconcile.Work) []Work {
+	works := make([]Work, len(list))
+	for i, w := range list {
+		works[i] = Work{w.Certificate, w.Operation, w.Since.UTC().Truncate(time.Second), w.Step, w.Detail}
+	}
+	return works
+}
+
+// At says what the attempt is at.
+func (w Work) At() string {
+	if w.Detail == "" {
+		return w.Step
+	}
+	return w.Step + ": " + w.Detail
 }
 
 // Revision is a commit of the config repo.
@@ -82,6 +109,8 @@ type Certificate struct {
 	// or at an endpoint.
 	Problems []reconcile.Problem `json:"problems"`
 
+	Work *Work `json:"-"` // nil: it is not at work; Page has the list
+
 	record *reconcile.Record // nil where the ledger knows nothing
 	text   string            // what a search looks in
 }
@@ -120,6 +149,11 @@ func New(in Input, now time.Time) *Page {
 	for i := range in.Standing {
 		if a := &in.Standing[i]; p.byName[a.Certificate] == nil {
 			p.add(newCertificate(nil, a, open[a.Certificate], now))
+		}
+	}
+	for i := range in.AtWork {
+		if c := p.byName[in.AtWork[i].Certificate]; c != nil {
+			c.Work = &in.AtWork[i]
 		}
 	}
 	slices.SortFunc(p.Certificates, worstFirst)
@@ -177,7 +211,7 @@ func (c *Certificate) fromAction(a *reconcile.Action) {
 	c.Plan = &Planned{Kind: a.Kind, Reason: a.Reason, Detail: a.Detail}
 	if a.Kind == reconcile.KindHold {
 		c.Plan.Wants = a.Wants
-		if !a.NotBefore.IsZero() {
+		if !a.NotBefore.IsZero() && !a.Reason.WaitsForAPerson() {
 			c.Plan.Until = &a.NotBefore
 		}
 	}
@@ -187,6 +221,9 @@ func (c *Certificate) fromAction(a *reconcile.Action) {
 // the same.
 func (c *Certificate) fromRecord(r *reconcile.Record, now time.Time) {
 	c.Name, c.File, c.WaitsFor, c.Failures = r.Certificate, r.File, r.WaitsFor(), r.Failures
+	if c.WaitsFor == "" {
+		c.WaitsFor = strings.Join(r.LeftText(), "; ")
+	}
 	if len(r.Names) > 0 {
 		c.Names = r.Names
 	}
@@ -197,7 +234,8 @@ func (c *Certificate) fromRecord(r *reconcile.Record, now time.Time) {
 		c.Probe = r.Probe
 	}
 	if l := r.Live; l != nil {
-		c.Issuer, c.Serial, c.Version, c.NotAfter = l.Issuer, l.Serial, l.Version, &l.NotAfter
+		end := l.End()
+		c.Issuer, c.Serial, c.Version, c.NotAfter = l.Issuer, l.Serial, l.Version, &end
 		c.Vault = l.Mount + "/" + l.Path
 	}
 	if f := r.LastFailure; f != nil {

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 //go:embed assets
@@ -30,7 +30,7 @@ var assets = func() map[string][]byte {
 }()
 
 // templates hold the page. Whatever comes from outside goes through
-// html/template's escaping; render has it seen.
+// html/template's escaping; text.Lines has what cannot be seen replaced.
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"date":    func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
 	"stamp":   stamp,
@@ -54,7 +54,7 @@ func render(w io.Writer, name string, view any) error {
 	if err := templates.ExecuteTemplate(&b, name, view); err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, seen(b.String()))
+	_, err := io.WriteString(w, text.Lines(b.String()))
 	return err
 }
 
@@ -106,17 +106,6 @@ func spaced(s string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
-}
-
-// seen replaces what cannot be seen in anybody's words, or turns the order of
-// what can.
-func seen(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsGraphic(r) {
-			return r
-		}
-		return '\uFFFD'
-	}, s)
 }
 
 // moment is a time, and the time of the page that shows it.

@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	"certroll/spec/text"
 )
 
 // policy lets the page load its own two files and talk to where it came from,
@@ -30,12 +33,13 @@ type Server struct {
 	passes int // that it was told of, and late readings of the ledger
 	input  Input
 	made   *Page // out of input; nil: nobody looked yet
+	works  func() []Work
 }
 
 // NewServer makes a server that ends what it has under way with life. Events
 // are read from the ledger when somebody looks.
 func NewServer(life context.Context, ledger Ledger, now func() time.Time) *Server {
-	s := &Server{life: life, now: now, mux: http.NewServeMux()}
+	s := &Server{life: life, now: now, mux: http.NewServeMux(), works: func() []Work { return nil }}
 	s.book = newBook(life, ledger, s.changed)
 	s.mux.HandleFunc("GET /{$}", s.index)
 	s.mux.HandleFunc("GET /certificates/{name}", s.certificate)
@@ -49,6 +53,13 @@ func NewServer(life context.Context, ledger Ledger, now func() time.Time) *Serve
 		})
 	}
 	return s
+}
+
+// Watch takes who knows what is at work: that changes between passes.
+func (s *Server) Watch(works func() []Work) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.works = works
 }
 
 // Passed takes how things stand after a pass. What could not be seen in it
@@ -86,12 +97,12 @@ func (s *Server) page(ctx context.Context) *Page {
 	problems, head, err := s.book.open()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
-	if p := s.made; p != nil && p.Ledger == head && now.Sub(p.Now) < freshFor && now.Sub(p.Now) >= 0 {
+	now, works := s.now(), s.works()
+	if p := s.made; p != nil && p.Ledger == head && slices.Equal(p.AtWork, works) && now.Sub(p.Now) < freshFor && now.Sub(p.Now) >= 0 {
 		return p
 	}
 	in := s.input
-	in.Problems, in.Ledger = problems, head
+	in.Problems, in.Ledger, in.AtWork = problems, head, works
 	if err != nil && in.Pass != nil {
 		in.Troubles = append(in.Troubles[:len(in.Troubles):len(in.Troubles)], err.Error())
 	}
@@ -134,7 +145,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(b, '\n'))
+	_, _ = w.Write(append(text.JSON(b), '\n'))
 }
 
 // html renders before it answers, so that a mistake is no half page.

@@ -13,6 +13,8 @@ type State string
 
 // The states. Where a certificate is in several of them, the first counts.
 const (
+	Revoked   State = "revoked"    // the CA revoked what is live
+	Deleted   State = "deleted"    // somebody else deleted what is live in Vault
 	Paging    State = "paging"     // failing, three times in a row or more
 	Failing   State = "failing"    // the last attempt failed
 	Expired   State = "expired"    // what is live is over
@@ -28,7 +30,7 @@ const (
 )
 
 // States are all of them, the worst first.
-var States = []State{Paging, Failing, Expired, Overdue, Unserved, Held, Expiring, Missing, Unmanaged, Due, InOrder, Retired}
+var States = []State{Revoked, Deleted, Paging, Failing, Expired, Overdue, Unserved, Held, Expiring, Missing, Unmanaged, Due, InOrder, Retired}
 
 var ranks = func() map[State]int {
 	m := make(map[State]int, len(States))
@@ -58,6 +60,10 @@ func stateOf(r *reconcile.Record, a *reconcile.Action, now time.Time) State {
 	held := a != nil && a.Kind == reconcile.KindHold
 	wanted := a != nil && a.Spec != nil
 	switch {
+	case r != nil && wanted && r.Stands(now) == reconcile.StandsRevoked:
+		return Revoked
+	case r != nil && wanted && r.Stands(now) == reconcile.StandsDeleted:
+		return Deleted
 	case r != nil && r.State == reconcile.StateFailing && r.Severity == reconcile.SeverityPage:
 		return Paging
 	case r != nil && r.State == reconcile.StateFailing:
@@ -69,11 +75,11 @@ func stateOf(r *reconcile.Record, a *reconcile.Action, now time.Time) State {
 			return Held
 		}
 		return Missing
-	case !now.Before(r.Live.NotAfter):
+	case !now.Before(r.Live.End()):
 		return Expired
 	}
 	stands := r.Stands(now)
-	late := r.Live.NotAfter.Sub(now) < r.Live.Lifetime()/5
+	late := r.Live.End().Sub(now) < r.Live.Lifetime()/5
 	switch {
 	case stands == reconcile.StandsOverdue:
 		return Overdue

@@ -21,18 +21,22 @@ type Status struct {
 	Totals       map[State]int       `json:"totals"` // of each state; the filter's own state apart
 	Certificates []*Certificate      `json:"certificates"`
 	Problems     []reconcile.Problem `json:"problems"`
+	AtWork       []Work              `json:"at_work"` // now, and not when the last pass ended
 }
 
 // Status is the page as data, with the certificates that a filter leaves.
 func (p *Page) Status(f Filter) Status {
 	picked, n := p.Pick(f)
 	s := Status{Schema: StatusSchema, Time: p.Now.UTC().Truncate(time.Second), Pass: p.Pass, Revision: p.Revision, Newest: p.Newest, Ledger: p.Ledger,
-		Troubles: p.Troubles, Totals: map[State]int{}, Certificates: picked, Problems: p.Problems}
+		Troubles: p.Troubles, Totals: map[State]int{}, Certificates: picked, Problems: p.Problems, AtWork: p.AtWork}
 	for _, state := range States {
 		s.Totals[state] = n[state]
 	}
 	if s.Troubles == nil {
 		s.Troubles = []string{}
+	}
+	if s.AtWork == nil {
+		s.AtWork = []Work{}
 	}
 	if s.Problems == nil {
 		s.Problems = []reconcile.Problem{}

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"certroll/spec/text"
 )
 
 // AnnotateDiagnostics prints mistakes as workflow commands of GitHub Actions.
@@ -42,21 +44,21 @@ func annotationPlace(r Remark) string {
 	if r.File == "" || r.InBase {
 		return ""
 	}
-	text := "file=" + property(r.File) + ","
+	place := "file=" + property(r.File) + ","
 	if r.Line > 0 {
-		text += sprint("line=%d,", r.Line)
+		place += sprint("line=%d,", r.Line)
 	}
 	if r.Line > 0 && r.Column > 0 {
-		text += sprint("col=%d,", r.Column)
+		place += sprint("col=%d,", r.Column)
 	}
-	return text
+	return place
 }
 
 // maxAnnotation bounds one message, in runes.
 const maxAnnotation = 2000
 
 // data and property escape as the runner's own toolkit does.
-func data(s string) string { return ofData.Replace(clip(seen(s), maxAnnotation)) }
+func data(s string) string { return ofData.Replace(clip(text.Lines(s), maxAnnotation)) }
 
 func property(s string) string { return ofProperty.Replace(data(s)) }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 var now = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -66,14 +67,14 @@ func TestExpiring(t *testing.T) {
 	}
 	dto := NewExpiring(records, 14, now)
 	same(t, shown(func(w *strings.Builder) { WriteExpiring(w, Palette{}, dto) }), `
-CERTIFICATE  EXPIRES               RENEWED    STATE          WHY
-expired      2026-11-24T12:00:00Z  by itself  overdue        due since 2026-10-25T12:00:00Z and nobody has tried: is certroll run up?
-off          2026-11-27T12:00:00Z  by nobody  unmanaged      renewal off since 2026-11-16 by Ann, until 2027-02-23: migration
-retried      2026-11-28T12:00:00Z  by itself  failing, page  CAA forbids it
-failing      2026-11-29T12:00:00Z  by itself  failing        until 2026-11-26T12:00:00Z: failure 2 in a row (caa): CAA
-overdue      2026-11-30T12:00:00Z  by itself  overdue        due since 2026-10-31T12:00:00Z and nobody has tried: is certroll run up?
-shortlived   2026-12-01T12:00:00Z  by itself  in order       it is renewed 2026-11-29T12:00:00Z
-limit        2026-12-09T12:00:00Z  by itself  due            due since 2026-11-25T12:00:00Z, the next run renews it
+CERTIFICATE  EXPIRES               RENEWED    STATE               WHY
+expired      2026-11-24T12:00:00Z  by itself  overdue             due since 2026-10-25T12:00:00Z and nobody has tried: is certroll run up?
+off          2026-11-27T12:00:00Z  by nobody  unmanaged           renewal off since 2026-11-16 by Ann, until 2027-02-23: migration
+retried      2026-11-28T12:00:00Z  by itself  failing (3x, page)  CAA forbids it
+failing      2026-11-29T12:00:00Z  by itself  failing             until 2026-11-26T12:00:00Z: failure 2 in a row (caa): CAA
+overdue      2026-11-30T12:00:00Z  by itself  overdue             due since 2026-10-31T12:00:00Z and nobody has tried: is certroll run up?
+shortlived   2026-12-01T12:00:00Z  by itself  in order            it is renewed 2026-11-29T12:00:00Z
+limit        2026-12-09T12:00:00Z  by itself  due                 due since 2026-11-25T12:00:00Z, the next run renews it
 
 7 certificates within 14 days, 5 not in order.`)
 	if dto.NotInOrder != 5 || dto.Certificates[3].Class != "caa" || dto.Certificates[3].Message != "CAA\nforbids it" || dto.Certificates[1].Auto {
@@ -142,7 +143,7 @@ func TestStory(t *testing.T) {
 
 // What others wrote does not move a terminal's cursor.
 func TestOneLine(t *testing.T) {
-	if got := oneLine("a\x1b[2Jb\r\n\tc  d"); got != "a [2Jb c d" {
+	if got := text.Line("a\x1b[2Jb\r\n\tc  d"); got != "a [2Jb c d" {
 		t.Errorf("%q", got)
 	}
 }

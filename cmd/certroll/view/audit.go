@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 // AuditSchema is the version of the JSON shapes of audit and audit verify.
@@ -32,7 +33,7 @@ func WriteAudit(w io.Writer, p Palette, events []reconcile.Event) {
 	out := printer{tw}
 	out.f("TIME\tOPERATION\tSTATUS\tCERTIFICATE\tREASON\tWHAT\n")
 	for _, e := range events {
-		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", stamp(e.Time), e.Operation, e.Status, orDash(oneLine(e.Certificate)), orDash(string(e.Reason)), oneLine(what(e)))
+		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", stamp(e.Time), e.Operation, e.Status, orDash(text.Line(e.Certificate)), orDash(string(e.Reason)), text.Line(what(e)))
 	}
 	_ = tw.Flush()
 	printer{w}.f("\n%s.\n", p.bold(counted(len(events), "event")))
@@ -113,7 +114,7 @@ func NewVerified(t *reconcile.Trail, a Anchor) Verified {
 func WriteVerified(w io.Writer, p Palette, v Verified) {
 	out := printer{w}
 	for _, f := range v.Findings {
-		out.f("%s %s%s\n  expected  %s\n  seen      %s\n\n", p.red("Error:"), place(f), oneLine(f.Problem), oneLine(f.Expected), oneLine(f.Seen))
+		out.f("%s %s%s\n  expected  %s\n  seen      %s\n\n", p.red("Error:"), place(f), text.Line(f.Problem), text.Line(f.Expected), text.Line(f.Seen))
 	}
 	if v.More > 0 {
 		out.f("And %s more.\n\n", counted(v.More, "finding"))
@@ -123,7 +124,7 @@ func WriteVerified(w io.Writer, p Palette, v Verified) {
 		sum += ", head " + v.Head
 	}
 	if v.Anchor.Unseen != "" {
-		out.f("The anchor in Vault was not looked at: %s.\n", oneLine(v.Anchor.Unseen))
+		out.f("The anchor in Vault was not looked at: %s.\n", text.Line(v.Anchor.Unseen))
 	}
 	if v.Anchor.Held {
 		sum += ", held against its anchor in Vault"

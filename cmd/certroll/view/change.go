@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 // Remark is something a reviewer should look at, and where.
@@ -142,6 +143,7 @@ func fileLine(file string, line int) string {
 // titles are what the codes of remarks are called.
 var titles = map[string]string{
 	reconcile.RemarkBlock: "issuer or dns block", reconcile.RemarkOther: "another team's domain", reconcile.RemarkRemoved: "certificate removed",
+	reconcile.RemarkMass:      "much changes at once",
 	reconcile.RemarkDirectory: "moved to another directory", reconcile.RemarkWeaker: "weaker key", reconcile.RemarkRotation: "key rotation off",
 	reconcile.RemarkAuto: "renewal off", reconcile.RemarkIssuer: "another issuer", reconcile.RemarkDNS: "another DNS account",
 	reconcile.RemarkOnRemove: "on_remove changed", reconcile.RemarkLimit: "limit of the CA", reconcile.RemarkLifetime: "short lifetime",
@@ -166,7 +168,7 @@ func comparedWith(b Base) string {
 	if b.Ref == b.Revision {
 		return shortRevision(b.Revision)
 	}
-	return sprint("%s (%s)", oneLine(b.Ref), shortRevision(b.Revision))
+	return sprint("%s (%s)", text.Line(b.Ref), shortRevision(b.Revision))
 }
 
 // writeChange prints what a change does: blocks, warnings, certificates, and
@@ -175,12 +177,12 @@ func writeChange(out printer, p Palette, plan Plan) {
 	c := plan.Change
 	out.f("%s\n\n", p.dim("Compared with "+comparedWith(c.Base)+"."))
 	for _, b := range c.Blocks {
-		out.f("%s %s  %s, for %s  %s\n", p.red("!"), p.bold(b.Block), blockVerb(b), counted(b.Certificates, "certificate"), p.dim(oneLine(fileLine(b.File, b.Line))))
+		out.f("%s %s  %s, for %s  %s\n", p.red("!"), p.bold(b.Block), blockVerb(b), counted(b.Certificates, "certificate"), p.dim(text.Line(fileLine(b.File, b.Line))))
 		for _, s := range b.Settings {
 			writeSetting(out, p, s)
 		}
 		for _, cred := range b.Credentials {
-			out.f("    hands over %s\n", oneLine(cred))
+			out.f("    hands over %s\n", text.Line(cred))
 		}
 		out.f("\n")
 	}
@@ -189,7 +191,7 @@ func writeChange(out printer, p Palette, plan Plan) {
 		writeCertificateChange(out, p, cc)
 	}
 	if n := len(c.Anyway); n > 0 {
-		out.f("%s: %s\n\n", p.bold(sprint("Due anyway, without this change (%d)", n)), oneLine(joinSome(c.Anyway, 20)))
+		out.f("%s: %s\n\n", p.bold(sprint("Due anyway, without this change (%d)", n)), text.Line(joinSome(c.Anyway, 20)))
 	}
 	out.f("%s %s.\n", p.bold("This change:"), c.headline())
 }
@@ -198,9 +200,9 @@ func writeRemarks(out printer, p Palette, remarks []Remark) {
 	for _, r := range remarks {
 		where := ""
 		if r.File != "" {
-			where = " " + p.dim("("+oneLine(fileLine(r.File, r.Line))+")")
+			where = " " + p.dim("("+text.Line(fileLine(r.File, r.Line))+")")
 		}
-		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(r.title()+": "+r.subject()), textWidth), "  ")[2:]+where)
+		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(text.Line(r.title()+": "+r.subject()), textWidth), "  ")[2:]+where)
 	}
 	if len(remarks) > 0 {
 		out.f("\n")
@@ -225,7 +227,7 @@ func writeCertificateChange(out printer, p Palette, cc CertificateChange) {
 	}
 	if cc.Action != nil {
 		for _, warning := range cc.Action.Warnings {
-			out.f("    %s %s\n", p.yellow("!"), oneLine(warning))
+			out.f("    %s %s\n", p.yellow("!"), text.Line(warning))
 		}
 	}
 	out.f("\n")
@@ -236,7 +238,7 @@ func writeSetting(out printer, p Palette, s Setting) {
 	if e := effects[s.Effect]; e != "" {
 		effect = p.dim(" (" + e + ")")
 	}
-	out.f("    %s%s\n", p.yellow(oneLine(sprint("~ %s: %s -> %s", s.Field, orLeftOut(s.Old), orLeftOut(s.New)))), effect)
+	out.f("    %s%s\n", p.yellow(text.Line(sprint("~ %s: %s -> %s", s.Field, orLeftOut(s.Old), orLeftOut(s.New)))), effect)
 }
 
 func orLeftOut(text string) string {

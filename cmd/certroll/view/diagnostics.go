@@ -1,6 +1,7 @@
 package view
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"certroll/spec"
+	"certroll/spec/text"
 )
 
 // Diagnostics prints every diagnostic with its place and source line.
@@ -51,30 +53,33 @@ func diagnostic(out printer, p Palette, source map[string][]byte, d *hcl.Diagnos
 	if d.Severity == hcl.DiagWarning {
 		title = p.yellow("Warning: ")
 	}
-	out.f("%s%s\n", title, p.bold(d.Summary))
+	out.f("%s%s\n", title, p.bold(text.Line(d.Summary)))
 	if d.Subject != nil {
 		snippet(out, p, source, d)
 	}
 	if d.Detail != "" {
-		out.f("\n%s\n", indent(wrap(Seen(d.Detail), textWidth), "  "))
+		out.f("\n%s\n", indent(wrap(text.Lines(d.Detail), textWidth), "  "))
 	}
 	out.f("\n")
 }
 
 func snippet(out printer, p Palette, source map[string][]byte, d *hcl.Diagnostic) {
 	r := d.Subject
-	out.f("\n  on %s:%d:%d%s\n", oneLine(r.Filename), r.Start.Line, r.Start.Column, blockOf(source, d))
+	out.f("\n  on %s:%d:%d%s\n", text.Line(r.Filename), r.Start.Line, r.Start.Column, blockOf(source, d))
 	line, ok := lineAt(source[r.Filename], r.Start.Line)
 	if !ok {
 		return
 	}
 	shown, column := excerpt(line, r.Start.Column)
-	out.f("  %s %s\n", p.dim(fmt.Sprintf("%4d │", r.Start.Line)), Seen(shown))
+	out.f("  %s %s\n", p.dim(fmt.Sprintf("%4d │", r.Start.Line)), text.Lines(shown))
 	out.f("       %s %s%s\n", p.dim("│"), padding(shown, column), p.red(strings.Repeat("^", caretWidth(shown, column, r))))
 }
 
 // excerpt is the part of a line that is shown, and the column in it.
 func excerpt(line string, column int) (string, int) {
+	if len(line) <= maxLine {
+		return line, column
+	}
 	runes := []rune(line)
 	if len(runes) <= maxLine {
 		return line, column
@@ -111,21 +116,26 @@ func lineAt(src []byte, n int) (string, bool) {
 	if n < 1 || len(src) == 0 {
 		return "", false
 	}
-	lines := strings.Split(string(src), "\n")
-	if n > len(lines) {
-		return "", false
+	first := n == 1
+	for ; n > 1; n-- { // without a list of all lines, for each of a thousand mistakes
+		_, rest, found := bytes.Cut(src, []byte("\n"))
+		if !found {
+			return "", false
+		}
+		src = rest
 	}
-	if n == 1 {
-		lines[0] = strings.TrimPrefix(lines[0], "\uFEFF") // of no column, as HCL has it
+	line, _, _ := bytes.Cut(src, []byte("\n"))
+	if first {
+		line = bytes.TrimPrefix(line, []byte("\uFEFF")) // of no column, as HCL has it
 	}
-	return strings.TrimRight(lines[n-1], "\r"), true
+	return string(bytes.TrimRight(line, "\r")), true
 }
 
 const maxLine = 200 // runes of a source line that are shown
 
 func printable(line string) string {
 	shown, _ := excerpt(line, 1)
-	return Seen(shown)
+	return text.Lines(shown)
 }
 
 // padding keeps the tabs of the line so that the caret stands right.
@@ -164,15 +174,17 @@ func OneLine(diags hcl.Diagnostics) string {
 		if d.Subject != nil {
 			where = fmt.Sprintf("%s:%d:%d: ", d.Subject.Filename, d.Subject.Start.Line, d.Subject.Start.Column)
 		}
-		lines = append(lines, Seen(where+d.Summary+": "+strings.ReplaceAll(d.Detail, "\n", " ")))
+		lines = append(lines, text.Lines(where+d.Summary+": "+strings.ReplaceAll(d.Detail, "\n", " ")))
 	}
 	return strings.Join(lines, "\n")
 }
 
 // wrap breaks lines at spaces; lines that are indented stay as they are.
-func wrap(text string, width int) string {
+// Where it breaks a line, a word comes to the beginning of one that was none of
+// the lines that were filtered: "::error::" may be that word.
+func wrap(paragraphs string, width int) string {
 	var out []string
-	for _, line := range strings.Split(text, "\n") {
+	for _, line := range strings.Split(paragraphs, "\n") {
 		if strings.HasPrefix(line, " ") {
 			out = append(out, line)
 			continue
@@ -195,9 +207,9 @@ func wrap(text string, width int) string {
 		}
 		out = append(out, b.String())
 	}
-	return strings.Join(out, "\n")
+	return text.Lines(strings.Join(out, "\n"))
 }
 
-func indent(text, by string) string {
-	return by + strings.ReplaceAll(text, "\n", "\n"+by)
+func indent(lines, by string) string {
+	return by + strings.ReplaceAll(lines, "\n", "\n"+by)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 // ExpiringSchema is the version of its JSON shape.
@@ -44,7 +45,7 @@ func NewExpiring(records map[string]*reconcile.Record, days int, now time.Time) 
 	dto := Expiring{Schema: ExpiringSchema, Time: now.UTC().Truncate(time.Second), Days: days, Certificates: []Expiry{}}
 	end := now.AddDate(0, 0, days)
 	for _, r := range records {
-		if r.Live == nil || r.State == reconcile.StateRetired || r.Live.NotAfter.After(end) {
+		if r.Live == nil || r.State == reconcile.StateRetired || r.Live.End().After(end) {
 			continue
 		}
 		e := newExpiry(r, now)
@@ -62,7 +63,7 @@ func NewExpiring(records map[string]*reconcile.Record, days int, now time.Time) 
 func newExpiry(r *reconcile.Record, now time.Time) Expiry {
 	s := r.Stands(now)
 	e := Expiry{
-		Certificate: r.Certificate, NotAfter: r.Live.NotAfter.UTC(), Auto: !r.Paused(now), Standing: string(s), InOrder: s.Well(),
+		Certificate: r.Certificate, NotAfter: r.Live.End().UTC(), Auto: !r.Paused(now), Standing: string(s), InOrder: s.Well(),
 		RenewAt: r.RenewAt, Failures: r.Failures, Hold: r.Hold, Unmanaged: r.Unmanaged, waits: r.WaitsFor(), record: r,
 	}
 	if f := r.LastFailure; f != nil {
@@ -84,7 +85,7 @@ func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
 	for _, e := range dto.Certificates {
 		because, short := tableCell(why(e))
 		cut = cut || short
-		out.f("%s\t%s\t%s\t%s\t%s\n", e.Certificate, stamp(e.NotAfter), renewed(e), expiryState(e), because)
+		out.f("%s\t%s\t%s\t%s\t%s\n", text.Line(e.Certificate), stamp(e.NotAfter), renewed(e), expiryState(e), because)
 	}
 	_ = tw.Flush()
 	printer{w}.f("\n%s within %s, %s.\n", counted(len(dto.Certificates), "certificate"), counted(dto.Days, "day"),

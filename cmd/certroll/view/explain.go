@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 // ExplanationSchema is the version of its JSON shape.
@@ -67,7 +68,7 @@ func WriteExplanation(w io.Writer, p Palette, dto Explanation) {
 			mark = ">"
 		}
 		rule, verdict := mark+" "+r.Rule, says(r)
-		for saw := range strings.SplitSeq(wrap(oneLine(r.Saw), 66), "\n") {
+		for saw := range strings.SplitSeq(wrap(text.Line(r.Saw), 66), "\n") {
 			printer{tw}.f("%s\t%s\t%s\n", rule, verdict, saw)
 			rule, verdict = "", ""
 		}

@@ -4,6 +4,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"certroll/spec/text"
 )
 
 // ImportSchema is the version of the shape of an import's report in JSON.
@@ -17,6 +19,7 @@ type Import struct {
 	Certificates []Imported `json:"certificates"`
 	Notes        []string   `json:"notes"` // on all of them
 	FillIn       []FillIn   `json:"fill_in"`
+	Allow        string     `json:"allow"` // lines for certroll.hcl, without which the HCL is refused; "" where none
 	Taken        int        `json:"taken"`
 	There        int        `json:"there"`
 	Left         int        `json:"left"`
@@ -74,7 +77,7 @@ func WriteImport(w io.Writer, p Palette, i Import) {
 		out.imported(c, p, i.DryRun)
 	}
 	for _, n := range i.Notes {
-		out.f("%s\n", wrap("Note: "+n, textWidth))
+		out.f("%s\n", wrap(text.Line("Note: "+n), textWidth))
 	}
 	if len(i.Notes) > 0 {
 		out.f("\n")
@@ -85,6 +88,9 @@ func WriteImport(w io.Writer, p Palette, i Import) {
 			out.f("%s\n", indent(wrap(sprint("line %d: %s", f.Line, f.Text), textWidth), "  "))
 		}
 		out.f("\n")
+	}
+	if i.Allow != "" {
+		out.f("%s\n%s\n\n", p.bold("Write into certroll.hcl before you commit the HCL:"), indent(strings.TrimSuffix(i.Allow, "\n"), "  "))
 	}
 	sum := "Import:"
 	if i.DryRun {
@@ -111,7 +117,7 @@ func (p printer) imported(c Imported, paint Palette, dry bool) {
 	}
 	row := func(name, value string) {
 		if value != "" {
-			text := strings.ReplaceAll(wrap(value, 84), "\n", "\n"+strings.Repeat(" ", 12))
+			text := strings.ReplaceAll(wrap(text.Line(value), 84), "\n", "\n"+strings.Repeat(" ", 12))
 			p.f("    %-7s %s\n", name, text)
 		}
 	}

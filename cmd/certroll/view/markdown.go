@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 // MarkdownLimit is what a comment may have everywhere: GitHub takes 65,536
@@ -393,12 +394,12 @@ func (c *comment) leftOut(out printer, k cut) {
 // code is a text of the repository as a code span on one line. Backticks would
 // end it, and a bar a cell of the table, whatever stands before them; both
 // become others that look alike.
-func code(text string, most int) string {
-	text = ofCode.Replace(oneLine(clip(text, most)))
-	if strings.TrimSpace(text) == "" {
+func code(words string, most int) string {
+	words = ofCode.Replace(text.Line(clip(words, most)))
+	if strings.TrimSpace(words) == "" {
 		return "(empty)"
 	}
-	return "`" + text + "`"
+	return "`" + words + "`"
 }
 
 var ofCode = strings.NewReplacer("`", "ʼ", "|", "¦")

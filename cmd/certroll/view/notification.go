@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 // NotificationSchema is the version of its JSON shape.
@@ -95,7 +96,7 @@ func newNotice(b reconcile.Bulletin, n reconcile.Notice, now time.Time) Notice {
 			dto.Labels = r.Labels
 		}
 		if r.Live != nil {
-			end, left := r.Live.NotAfter.UTC(), daysLeft(r.Live.NotAfter, now)
+			end, left := r.Live.End().UTC(), daysLeft(r.Live.End(), now)
 			dto.NotAfter, dto.DaysLeft = &end, &left
 		}
 	}
@@ -116,7 +117,7 @@ func subjectOf(b reconcile.Bulletin, names []string) string {
 	if b.Kind == reconcile.NoticeDigest {
 		return "certroll: " + counted(len(b.Notices), "notice") + ": " + kindCounts(b.Notices)
 	}
-	return "certroll: " + clip(oneLine(headOf(b.Kind, b.Notices[0], who(names))), 200) + classText(b.Kind, e)
+	return "certroll: " + clip(text.Line(headOf(b.Kind, b.Notices[0], who(names))), 200) + classText(b.Kind, e)
 }
 
 // who is the certificate, or how many there are.
@@ -198,12 +199,17 @@ func tamperedHead(e reconcile.Event, who string) string {
 		return "the ledger was rewritten"
 	case e.Operation == reconcile.KindConfig:
 		return "a revision is held back, " + string(e.Reason)
+	case isDeletion(e):
+		return "the secret of " + who + " was deleted by somebody else"
 	default:
 		return "the secret of " + who + " was changed by somebody else, and is restored"
 	}
 }
 
 func problemHead(e reconcile.Event, of string) string {
+	if e.LeftBehind != "" {
+		return "the secret" + of + " moved, and " + e.LeftBehind + " is no longer renewed"
+	}
 	switch e.Operation {
 	case reconcile.KindPass:
 		return "Git or Vault cannot be reached"
@@ -222,6 +228,10 @@ func resolvedHead(n reconcile.Notice, of string) string {
 		return "the config repo is taken again"
 	case n.Event.Operation == reconcile.KindPass:
 		return "Git and Vault can be reached again"
+	case n.Event.Reason == reconcile.ReasonAccepted:
+		return "the rewritten ledger was accepted"
+	case n.Event.Reason == reconcile.ReasonDeleted || n.Event.Reason == reconcile.ReasonBehind:
+		return "the secret" + of + " is there again"
 	default:
 		return "a problem" + of + " is gone"
 	}
@@ -234,11 +244,11 @@ func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
 	}
 	n := b.Notices[0]
 	var lines []string
-	say := func(label, text string) {
-		lines = append(lines, label+": "+oneLine(clip(text, mostWords)))
+	say := func(label, words string) {
+		lines = append(lines, label+": "+text.Line(clip(words, mostWords)))
 	}
 	if len(names) > 0 {
-		lines = append(lines, "certificates: "+oneLine(joinSome(names, mostNamed)))
+		lines = append(lines, "certificates: "+text.Line(joinSome(names, mostNamed)))
 	}
 	if n.Event.Detail != "" && n.Ends == "" {
 		say("what", n.Event.Detail)
@@ -260,7 +270,7 @@ func aboutLines(b reconcile.Bulletin, now time.Time) []string {
 	var with []string
 	for _, w := range [][2]string{{"issuer ", e.Issuer}, {"DNS account ", e.DNSAccount}, {"revision ", e.Revision}} {
 		if w[1] != "" {
-			with = append(with, w[0]+oneLine(w[1]))
+			with = append(with, w[0]+text.Line(w[1]))
 		}
 	}
 	if len(with) > 0 {
@@ -271,10 +281,10 @@ func aboutLines(b reconcile.Bulletin, now time.Time) []string {
 	}
 	if first := firstExpiry(b); first != nil {
 		left := "it has expired"
-		if d := daysLeft(first.Live.NotAfter, now); d >= 0 {
+		if d := daysLeft(first.Live.End(), now); d >= 0 {
 			left = counted(d, "day") + " left"
 		}
-		lines = append(lines, "expires: "+first.Certificate+" "+stamp(first.Live.NotAfter)+", "+left)
+		lines = append(lines, "expires: "+first.Certificate+" "+stamp(first.Live.End())+", "+left)
 	}
 	return lines
 }
@@ -286,7 +296,7 @@ func firstExpiry(b reconcile.Bulletin) *reconcile.Record {
 		if r.Live == nil || r.State == reconcile.StateRetired {
 			continue
 		}
-		if first == nil || r.Live.NotAfter.Before(first.Live.NotAfter) || r.Live.NotAfter.Equal(first.Live.NotAfter) && r.Certificate < first.Certificate {
+		if first == nil || r.Live.End().Before(first.Live.End()) || r.Live.End().Equal(first.Live.End()) && r.Certificate < first.Certificate {
 			first = r
 		}
 	}
@@ -318,12 +328,20 @@ func adviceOf(kind reconcile.NoticeKind, n reconcile.Notice, names []string) str
 	return ""
 }
 
+// isDeletion tells that an event is about a secret that was deleted and is not there
+// again.
+func isDeletion(e reconcile.Event) bool {
+	return e.Operation == reconcile.KindNote && e.Reason == reconcile.ReasonDeleted
+}
+
 func tamperedAdvice(e reconcile.Event) string {
 	switch {
 	case e.Reason == reconcile.ReasonRewound:
-		return "certroll audit verify shows what was lost; see who may push to the ledger's branch"
+		return "certroll audit verify names the commit to push back, with the command; see who may push to the ledger's branch"
 	case e.Operation == reconcile.KindConfig:
 		return "look at the commit; certroll accept takes a history that was rewritten on purpose"
+	case isDeletion(e):
+		return "see in Vault's audit log who deleted it; certroll issues it again unless a hold or renewal.auto = false keeps it from that"
 	default:
 		return "see in Vault's audit log who wrote there"
 	}
@@ -334,7 +352,7 @@ func digestText(b reconcile.Bulletin) string {
 	var lines []string
 	for _, n := range b.Notices[:min(len(b.Notices), mostDigestLines)] {
 		line := stamp(n.Event.Time) + " " + headOf(n.Kinds[0], n, who(n.Certificates)) + classText(n.Kinds[0], n.Event)
-		lines = append(lines, clip(oneLine(line), 200))
+		lines = append(lines, clip(text.Line(line), 200))
 	}
 	if more := len(b.Notices) - mostDigestLines; more > 0 {
 		lines = append(lines, fmt.Sprintf("and %d more: certroll audit shows them all", more))

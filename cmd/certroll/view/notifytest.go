@@ -1,11 +1,15 @@
 package view
 
-import "io"
+import (
+	"io"
+
+	"certroll/spec/text"
+)
 
 // WriteNotifyTest prints how a destination took its test message.
 func WriteNotifyTest(w io.Writer, p Palette, name string, err error) {
 	if err != nil {
-		printer{w}.f("%s %s: %s\n", p.red("!"), p.bold(name), oneLine(err.Error()))
+		printer{w}.f("%s %s: %s\n", p.red("!"), p.bold(name), text.Line(err.Error()))
 		return
 	}
 	printer{w}.f("%s %s: it took the message\n", p.green("+"), p.bold(name))

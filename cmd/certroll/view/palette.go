@@ -1,15 +1,19 @@
 package view
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+
+	"certroll/spec/text"
 )
 
 // Palette colours text for a terminal; the zero value leaves it plain.
 type Palette struct{ On bool }
 
 func (p Palette) paint(code, s string) string {
+	s = text.Lines(s)
 	if !p.On {
 		return s
 	}
@@ -23,12 +27,17 @@ func (p Palette) green(s string) string  { return p.paint("32", s) }
 func (p Palette) yellow(s string) string { return p.paint("33", s) }
 func (p Palette) cyan(s string) string   { return p.paint("36", s) }
 
-// JSON prints a value as indented JSON.
+// JSON prints a value as indented JSON, with escapes for what would act on a
+// terminal or a CI log.
 func JSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("printing JSON: %w", err)
+	}
+	if _, err := w.Write(text.JSON(b.Bytes())); err != nil {
 		return fmt.Errorf("printing JSON: %w", err)
 	}
 	return nil

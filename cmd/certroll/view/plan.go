@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 // PlanSchema is the version of the plan's JSON shape.
@@ -23,6 +24,26 @@ type Plan struct {
 	Review       []Remark       `json:"review"`       // what a reviewer should look at
 	Change       *Change        `json:"change"`       // null where nothing is compared
 	Offline      *Offline       `json:"offline"`      // null where Vault was asked
+	Held         *Held          `json:"held"`         // null where the brake holds nothing
+}
+
+// Held is what waits for a person, as too much of what is live would change at once.
+type Held struct {
+	ID           string   `json:"id"`      // for accept -missing
+	Summary      string   `json:"summary"` // what would happen to how many
+	Live         int      `json:"live"`    // of so many
+	Certificates []string `json:"certificates"`
+}
+
+func newHeld(set *reconcile.HeldSet) *Held {
+	if set == nil {
+		return nil
+	}
+	h := &Held{ID: set.ID, Summary: set.Summary(), Live: set.Live, Certificates: []string{}}
+	for _, c := range set.Certificates {
+		h.Certificates = append(h.Certificates, c.Certificate)
+	}
+	return h
 }
 
 // Action is one action of a plan.
@@ -48,6 +69,7 @@ type Action struct {
 func NewPlan(revision string, now time.Time, actions []reconcile.Action, warnings []string) Plan {
 	p := Plan{Schema: PlanSchema, Revision: revision, Time: now.UTC().Truncate(time.Second), Certificates: len(actions),
 		Summary: map[string]int{}, Actions: make([]Action, 0, len(actions)), Warnings: append([]string{}, warnings...), Review: []Remark{}}
+	p.Held = newHeld(reconcile.MassHold(actions))
 	for _, a := range actions {
 		p.Summary[string(a.Kind)]++
 		p.Actions = append(p.Actions, newAction(a))
@@ -79,7 +101,7 @@ func newAction(a reconcile.Action) Action {
 		v.NotBefore = &t
 	}
 	if l := a.Secret.Live; l != nil {
-		t := l.NotAfter.UTC()
+		t := l.End().UTC()
 		v.Serial, v.NotAfter = l.Serial, &t
 	}
 	return v
@@ -115,7 +137,7 @@ var kinds = []reconcile.Kind{
 func WritePlan(w io.Writer, p Palette, plan Plan) {
 	out := printer{w}
 	for _, warning := range plan.Warnings {
-		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(oneLine(warning), textWidth), "  ")[2:])
+		out.f("%s %s\n", p.yellow("Warning:"), indent(wrap(text.Line(warning), textWidth), "  ")[2:])
 	}
 	if len(plan.Warnings) > 0 {
 		out.f("\n")
@@ -140,6 +162,9 @@ func WritePlan(w io.Writer, p Palette, plan Plan) {
 		}
 	}
 	writeSummary(out, p, plan)
+	if h := plan.Held; h != nil {
+		out.f("%s %s\n", p.yellow("Held:"), hang(h.Summary+". Nothing of it is done before a person accepts it: certroll accept -missing "+h.ID, 6))
+	}
 }
 
 func writeAction(out printer, p Palette, a Action, settings []Setting) {
@@ -148,7 +173,7 @@ func writeAction(out printer, p Palette, a Action, settings []Setting) {
 		out.f("    names   %s\n", hang(joinSome(a.Names, 6), 12))
 	}
 	if a.VaultPath != "" {
-		out.f("    vault   %s\n", oneLine(a.VaultPath+versionOf(a)))
+		out.f("    vault   %s\n", text.Line(a.VaultPath+versionOf(a)))
 	}
 	out.f("    why     %s\n", hang(a.Detail, 12))
 	if a.NextKey != "" && reconcile.Kind(a.Action).Orders() {
@@ -157,7 +182,7 @@ func writeAction(out printer, p Palette, a Action, settings []Setting) {
 	if len(settings) == 0 {
 		for _, c := range a.Changes {
 			if !strings.Contains(a.Detail, c.Old) || !strings.Contains(a.Detail, c.New) {
-				out.f("    %s\n", p.yellow(oneLine("~ "+c.Field+": "+c.Old+" -> "+c.New)))
+				out.f("    %s\n", p.yellow(text.Line("~ "+c.Field+": "+c.Old+" -> "+c.New)))
 			}
 		}
 	}
@@ -206,6 +231,15 @@ func verb(a Action) string {
 	case reconcile.KindNote:
 		return "will be noted in the ledger"
 	case reconcile.KindHold:
+		if reconcile.Reason(a.Reason) == reconcile.ReasonNotRead {
+			return a.Waiting + " waits until its file is read again or gone"
+		}
+		if reconcile.Reason(a.Reason) == reconcile.ReasonMass {
+			if a.Waiting == string(reconcile.KindNone) {
+				return "stays where it is until a person accepts its move"
+			}
+			return a.Waiting + " waits until a person accepts it"
+		}
 		return a.Waiting + " waits until " + a.NotBefore.Format(time.RFC3339)
 	}
 	return ""
@@ -253,7 +287,7 @@ func lastHold(plan Plan) string {
 	var last time.Time
 	n := 0
 	for _, a := range plan.Actions {
-		if a.Action == string(reconcile.KindHold) && a.NotBefore != nil {
+		if a.Action == string(reconcile.KindHold) && a.NotBefore != nil && !reconcile.Reason(a.Reason).WaitsForAPerson() {
 			if n++; a.NotBefore.After(last) {
 				last = *a.NotBefore
 			}

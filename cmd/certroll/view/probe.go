@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 // ProbedSchema is the version of the JSON shape of what was seen.
@@ -44,7 +45,7 @@ func WriteProbed(w io.Writer, p Palette, d Probed) {
 		if l.NotAfter != nil {
 			serial, expires = l.Serial, l.NotAfter.UTC().Format(time.DateOnly)
 		}
-		out.f("%s\t%s\t%s\t%s\t%s\n", l.Certificate, l.Endpoint, l.Verdict, serial, expires)
+		out.f("%s\t%s\t%s\t%s\t%s\n", text.Line(l.Certificate), text.Line(l.Endpoint), l.Verdict, serial, expires)
 	}
 	_ = tw.Flush()
 	out = printer{w}

@@ -2,10 +2,12 @@ package view
 
 import (
 	"io"
+	"slices"
 	"sort"
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 // ResultSchema is the version of the result's JSON shape.
@@ -22,11 +24,20 @@ type Result struct {
 	Held        int               `json:"held"`        // not tried, as their issuer or DNS account fails for others
 	Overtaken   int               `json:"overtaken"`   // not taken up, as somebody else changed what they were about
 	Commit      string            `json:"ledger_commit"`
+	// Unrecorded are results that neither the ledger nor the journal has. What a
+	// success has written is live all the same, and the next run tells of it.
+	Unrecorded []Unrecorded `json:"unrecorded"`
+}
+
+// Unrecorded is a result that is recorded nowhere.
+type Unrecorded struct {
+	Certificate string `json:"certificate"`
+	Error       string `json:"error"`
 }
 
 // NewResult builds the view of a report.
 func NewResult(plan Plan, report *reconcile.Report) Result {
-	r := Result{Schema: ResultSchema, Plan: plan, Results: []reconcile.Event{}}
+	r := Result{Schema: ResultSchema, Plan: plan, Results: []reconcile.Event{}, Unrecorded: []Unrecorded{}}
 	if report == nil {
 		return r
 	}
@@ -34,7 +45,11 @@ func NewResult(plan Plan, report *reconcile.Report) Result {
 	r.Succeeded, r.Held, r.Overtaken = len(report.Results)-r.Failed, report.Held, report.Overtaken
 	for _, res := range report.Results {
 		r.Results = append(r.Results, res.Event)
+		if res.Untold != nil {
+			r.Unrecorded = append(r.Unrecorded, Unrecorded{res.Action.Certificate, res.Untold.Error()})
+		}
 	}
+	sort.Slice(r.Unrecorded, func(i, j int) bool { return r.Unrecorded[i].Certificate < r.Unrecorded[j].Certificate })
 	sort.Slice(r.Results, func(i, j int) bool { return r.Results[i].Certificate < r.Results[j].Certificate })
 	return r
 }
@@ -45,12 +60,17 @@ func WriteResult(w io.Writer, p Palette, r Result) {
 	out := printer{w}
 	for _, e := range r.Results {
 		if e.Status == reconcile.Success {
-			out.f("%s %s: %s%s\n", p.green("ok"), p.bold(e.Certificate), e.Operation, serials(e))
+			out.f("%s %s: %s%s%s\n", p.green("ok"), p.bold(e.Certificate), e.Operation, serials(e), r.liveOnly(e.Certificate))
 		}
 	}
 	for _, e := range r.Results {
 		if e.Status != reconcile.Success {
-			out.f("%s %s: %s failed (%s)\n%s\n", p.red("Error:"), p.bold(e.Certificate), e.Operation, e.Class, indent(wrap(e.Message, textWidth), "  "))
+			out.f("%s %s: %s failed (%s)\n%s\n", p.red("Error:"), p.bold(e.Certificate), e.Operation, e.Class, indent(wrap(text.Lines(e.Message), textWidth), "  "))
+		}
+	}
+	for i, u := range r.Unrecorded {
+		if i == 0 || u.Error != r.Unrecorded[i-1].Error {
+			out.f("%s %s\n", p.red("Not recorded:"), hang(u.Error, 2))
 		}
 	}
 	if len(r.Results)+r.Interrupted+r.Held+r.Overtaken == 0 {
@@ -62,6 +82,7 @@ func WriteResult(w io.Writer, p Palette, r Result) {
 		what string
 	}{
 		{r.Interrupted, "left to the next run"}, {r.Held, "held back, as their issuer or DNS account fails for others"},
+		{len(r.Unrecorded), "not recorded in the ledger, which the next run makes up for"},
 		{r.Overtaken, "done or changed by somebody else meanwhile"},
 	} {
 		if more.n > 0 {
@@ -72,6 +93,14 @@ func WriteResult(w io.Writer, p Palette, r Result) {
 		out.f("; ledger at %s", r.Commit[:min(12, len(r.Commit))])
 	}
 	out.f(".\n")
+}
+
+// liveOnly says of a success that is recorded nowhere that it is live.
+func (r Result) liveOnly(certificate string) string {
+	if !slices.ContainsFunc(r.Unrecorded, func(u Unrecorded) bool { return u.Certificate == certificate }) {
+		return ""
+	}
+	return "; live, but not recorded"
 }
 
 func serials(e reconcile.Event) string {
@@ -87,5 +116,5 @@ func serials(e reconcile.Event) string {
 
 // WriteProgress prints what a certificate waits for.
 func WriteProgress(w io.Writer, p Palette, since time.Duration, certificate, step, detail string) {
-	printer{w}.f("%s %s: %s\n", p.dim(sprint("%6.1fs %-8s", since.Seconds(), step)), certificate, detail)
+	printer{w}.f("%s %s: %s\n", p.dim(sprint("%6.1fs %-8s", since.Seconds(), step)), text.Line(certificate), text.Line(detail))
 }

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"io"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 // StatusSchema is the version of the status' JSON shape.
@@ -20,26 +20,37 @@ type Status struct {
 	Failing      int                 `json:"failing"`
 	Retired      int                 `json:"retired"`
 	Paging       int                 `json:"paging"`    // of the failing ones
+	Revoked      int                 `json:"revoked"`   // by the CA, and live
+	Deleted      int                 `json:"deleted"`   // in Vault, by somebody else
 	Overdue      int                 `json:"overdue"`   // of the live ones
 	Unmanaged    int                 `json:"unmanaged"` // of the live ones
 	Certificates []*reconcile.Record `json:"certificates"`
 	// Problems are those of endpoints that do not serve what they should.
 	Problems []reconcile.Problem `json:"problems"`
 	Story    *Story              `json:"story"` // null unless one certificate was asked for
+	// Service is what certroll run says of itself; null where it serves nothing.
+	Service *Service `json:"service"`
+	// LedgerError is why the ledger could not be read, where Service speaks for it.
+	LedgerError string `json:"ledger_error"`
 
 	standing map[string]reconcile.Standing
+	now      time.Time
 }
 
 // NewStatus builds the view of the records, by name. What is served is for who
 // knows it to add.
 func NewStatus(records map[string]*reconcile.Record, now time.Time) Status {
-	s := Status{Schema: StatusSchema, Problems: []reconcile.Problem{}, Certificates: make([]*reconcile.Record, 0, len(records)), standing: map[string]reconcile.Standing{}}
+	s := Status{Schema: StatusSchema, Problems: []reconcile.Problem{}, Certificates: make([]*reconcile.Record, 0, len(records)), standing: map[string]reconcile.Standing{}, now: now}
 	c := reconcile.CountRecords(records)
 	s.Live, s.Failing, s.Retired, s.Paging = c.Live, c.Failing, c.Retired, c.Paging
 	for name, r := range records {
 		s.Certificates = append(s.Certificates, r)
 		s.standing[name] = r.Stands(now)
 		switch s.standing[name] {
+		case reconcile.StandsRevoked:
+			s.Revoked++
+		case reconcile.StandsDeleted:
+			s.Deleted++
 		case reconcile.StandsUnmanaged:
 			s.Unmanaged++
 		case reconcile.StandsOverdue:
@@ -50,33 +61,50 @@ func NewStatus(records map[string]*reconcile.Record, now time.Time) Status {
 	return s
 }
 
-// Well tells whether nobody needs to be told: no one fails or is overdue, and
-// what is served is what is there.
-func (s Status) Well() bool { return s.Failing == 0 && s.Overdue == 0 && len(s.Problems) == 0 }
+// Well reports whether nobody needs to act: no certificate fails or is overdue,
+// endpoints serve what is in Vault, and certroll run does its work.
+func (s Status) Well() bool {
+	return s.Revoked == 0 && s.Deleted == 0 && s.Failing == 0 && s.Overdue == 0 && len(s.Problems) == 0 && !s.Service.Ill()
+}
 
-// WriteStatus prints one line a certificate, the worst first.
-func WriteStatus(w io.Writer, p Palette, s Status) {
-	if len(s.Certificates) == 0 {
-		printer{w}.f("The ledger has no certificate yet: nothing was applied.\n")
+// WriteStatus prints how certroll run is, then one line a certificate, the worst
+// first, of width columns; 0: there is no terminal, and a line may be longer.
+func WriteStatus(w io.Writer, p Palette, s Status, width int) {
+	s.Service.write(w, p, s.now)
+	if s.LedgerError != "" {
+		printer{w}.f("The ledger cannot be read; certroll run says:\n  %s\n\n", hang(s.LedgerError, 2))
+		s.Service.writeCertificates(w, s.now, width)
 		return
 	}
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	out := printer{tw}
-	cut := false
-	out.f("CERTIFICATE\tSTATE\tEXPIRES\tRENEWS\tVAULT\tWAITS FOR\n")
-	for _, standing := range reconcile.Standings {
-		for _, r := range s.Certificates {
-			if s.standing[r.Certificate] == standing {
-				cut = statusLine(out, r, standing) || cut
+	if len(s.Certificates) == 0 {
+		printer{w}.f("The ledger has no certificate yet: nothing was applied.\n")
+	} else {
+		var t statusTable
+		for _, standing := range reconcile.Standings {
+			for _, r := range s.Certificates {
+				if s.standing[r.Certificate] == standing {
+					t.add(r.Certificate, stateWord(r, standing), expiresIn(r, s.now), causeOf(r, standing), again(r, s.now))
+				}
 			}
 		}
+		t.write(w, width)
 	}
-	_ = tw.Flush()
 	WriteServed(w, p, s.Problems)
-	printer{w}.f("\n%s%s%s, %s%s.\n", sprint("%d live", s.Live), among(s.Unmanaged, "unmanaged"), among(s.Overdue, "overdue"),
+	writeLeftBehind(printer{w}, s.Certificates)
+	printer{w}.f("\n%s%s%s, %s%s.\n", sprint("%d live", s.Live), among(s.Unmanaged, "unmanaged"), among(s.Overdue, "overdue")+among(s.Revoked, "revoked")+among(s.Deleted, "deleted"),
 		p.bold(sprint("%d failing", s.Failing)), among(s.Paging, "paging"))
-	if cut {
-		printer{w}.f("certroll status NAME tells the whole story of one.\n")
+	if s.Failing > 0 {
+		printer{w}.f("certroll status NAME shows the whole story of one.\n")
+	}
+	s.Service.writeAbsence(w, p)
+}
+
+// writeLeftBehind prints the secrets that certificates moved away from.
+func writeLeftBehind(out printer, records []*reconcile.Record) {
+	for _, r := range records {
+		for _, line := range r.LeftText() {
+			out.f("\nLeft behind by %s: %s\n", text.Line(r.Certificate), text.Line(line))
+		}
 	}
 }
 
@@ -85,7 +113,7 @@ const longestCell = 120
 
 // tableCell is a text for the last column of a table, and whether it was cut.
 func tableCell(s string) (string, bool) {
-	s = oneLine(s)
+	s = text.Line(s)
 	short := clip(s, longestCell)
 	return short, short != s
 }
@@ -97,33 +125,14 @@ func among(n int, what string) string {
 	return sprint(" (%d %s)", n, what)
 }
 
-// statusLine prints one line, and tells whether it is not all there is to say.
-func statusLine(out printer, r *reconcile.Record, standing reconcile.Standing) bool {
-	expires, where := "-", "-"
-	if r.Live != nil {
-		expires = r.Live.NotAfter.UTC().Format(time.DateOnly)
-		where = sprint("%s/%s v%d", r.Live.Mount, r.Live.Path, r.Live.Version)
-	}
-	waits, cut := tableCell(r.WaitsFor())
-	out.f("%s\t%s\t%s\t%s\t%s\t%s\n", r.Certificate, stateWord(r, standing), expires, dateOr(r.RenewAt, "-"), where, waits)
-	return cut
-}
-
 // stateWord is the state as a person reads it.
 func stateWord(r *reconcile.Record, s reconcile.Standing) string {
 	switch s {
 	case reconcile.StandsPaging:
-		return "failing, page"
-	case reconcile.StandsUnmanaged, reconcile.StandsOverdue:
+		return sprint("failing (%dx, page)", r.Failures)
+	case reconcile.StandsUnmanaged, reconcile.StandsOverdue, reconcile.StandsRevoked, reconcile.StandsDeleted:
 		return string(s)
 	default:
 		return string(r.State)
 	}
-}
-
-func dateOr(t *time.Time, or string) string {
-	if t == nil {
-		return or
-	}
-	return t.UTC().Format(time.DateOnly)
 }

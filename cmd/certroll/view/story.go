@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 // lastFailures is how many of its failures a story tells.
@@ -59,12 +60,15 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 	if r.Unmanaged != nil {
 		line("paused", r.Unmanaged.String())
 	}
+	for _, left := range r.LeftText() {
+		line("left behind", left)
+	}
 	for _, waiting := range r.Revocations {
 		line("to revoke", sprint("serial %s of issuer.%s, in %s/%s version %d, code %d", waiting.Serial, waiting.Issuer, waiting.Mount, waiting.Path, waiting.Version, waiting.Code))
 	}
 	if f := r.LastFailure; f != nil {
 		line("failures", failed(r)+": "+string(f.Class))
-		out.f("%s\n", indent(wrap(f.Message, 90), "                "))
+		out.f("%s\n", indent(wrap(text.Lines(f.Message), 90), "                "))
 	}
 	if h := r.Hold; h != nil {
 		line("waits until", stamp(h.Until)+", "+untold(h.Reason, r.LastFailure)+sooner(r))
@@ -99,6 +103,9 @@ func sooner(r *reconcile.Record) string {
 func writeLive(line func(key, value string), l *reconcile.Live, s *Story) {
 	line("serial", l.Serial)
 	line("valid", stamp(l.NotBefore)+" to "+stamp(l.NotAfter))
+	if end := l.End(); end.Before(l.NotAfter) {
+		line("chain", "ends "+stamp(end)+", before the certificate: clients refuse it from then on")
+	}
 	line("key", sprint("%s, since %s (%s), SPKI SHA-256 %s", l.KeyShape, l.KeySince.UTC().Format(time.DateOnly), counted(s.KeyAgeDays, "day"), l.KeyDigest))
 	if l.NextKeyDigest != "" {
 		since := ""
@@ -125,7 +132,7 @@ func lastRenewal(e *reconcile.Event) string {
 	}
 	s := sprint("%s, %s (%s)", stamp(e.Time), e.Operation, e.Reason)
 	if e.Detail != "" {
-		s += ": " + oneLine(e.Detail)
+		s += ": " + text.Line(e.Detail)
 	}
 	if e.Actor != "" {
 		s += ", by " + e.Actor
@@ -153,7 +160,7 @@ func writeFailures(out printer, p Palette, failures []reconcile.Event) {
 	}
 	out.f("\n%s\n", p.bold("The last failures, the newest first"))
 	for _, e := range failures {
-		out.f("  %s  %s %s (%s%s)\n%s\n", stamp(e.Time), e.Operation, e.Status, e.Class, via(e), indent(wrap(e.Message, 90), "    "))
+		out.f("  %s  %s %s (%s%s)\n%s\n", stamp(e.Time), e.Operation, e.Status, e.Class, via(e), indent(wrap(text.Lines(e.Message), 90), "    "))
 	}
 }
 

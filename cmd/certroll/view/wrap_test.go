@@ -3,6 +3,7 @@ package view
 import (
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
@@ -42,25 +43,92 @@ func TestTextFitsTerminal(t *testing.T) {
 	}
 }
 
-// TestStatusTable: a row holds the beginning of a message and says where the
-// rest is; without certificates there is no table.
+// TestStatusTable: a row fits the terminal and shows the cause, which is the
+// upstream's last clause; equal causes are shown once.
 func TestStatusTable(t *testing.T) {
-	show := func(records ...*reconcile.Record) string {
+	refused := &reconcile.Failure{Class: "dns_unauthorized", DNSAccount: "bind", Message: "writing the TXT record _acme-challenge.pay.example.com. through the DNS account bind: " +
+		"dnsupdate: DNS update failed: the name server answers NOTAUTH, BADSIG; see that the account's credentials are current and may change this zone"}
+	failing := func(name string, minutes, failures int) *reconcile.Record {
+		return record(name, 60, func(r *reconcile.Record) {
+			end := now.Add(time.Duration(minutes) * time.Minute)
+			r.State, r.Failures, r.LastFailure, r.Live.NotAfter = reconcile.StateFailing, failures, refused, end
+			r.Hold = &reconcile.Hold{Until: now.Add(9 * time.Minute), Class: "dns_unauthorized", Reason: "failure 1 in a row"}
+			if failures > 2 {
+				r.Severity = reconcile.SeverityPage
+			}
+		})
+	}
+	show := func(width int, records ...*reconcile.Record) string {
 		byName := map[string]*reconcile.Record{}
 		for _, r := range records {
 			byName[r.Certificate] = r
 		}
-		return shown(func(w *strings.Builder) { WriteStatus(w, Palette{}, NewStatus(byName, now)) })
+		return shown(func(w *strings.Builder) { WriteStatus(w, Palette{}, NewStatus(byName, now), width) })
 	}
-	same(t, show(), "The ledger has no certificate yet: nothing was applied.")
-	if got := show(record("www", 60, nil)); strings.Contains(got, "whole story") {
-		t.Errorf("nothing was cut:\n%s", got)
-	}
-	got := show(record("www", 60, func(r *reconcile.Record) {
-		r.State, r.LastFailure = reconcile.StateFailing, &reconcile.Failure{Message: long}
-	}))
-	if strings.Contains(got, long) || !strings.Contains(got, long[:100]) || !strings.Contains(got, "certroll status NAME tells the whole story") {
+	if got := show(80); !strings.Contains(got, "The ledger has no certificate yet") {
 		t.Errorf("got\n%s", got)
+	}
+	fleet := []*reconcile.Record{failing("pay-m1", 31, 3), failing("pay-m2", 31, 3), failing("a-long-name-of-a-shop.berlin", 60*26, 1), record("www", 60, nil)}
+	same(t, show(0, fleet...), `
+CERTIFICATE                   STATE               EXPIRES     CAUSE
+pay-m1                        failing (3x, page)  in 31 min   dns.bind: the name server answers NOTAUTH, BADSIG; next try in 9 min
+pay-m2                        failing (3x, page)  in 31 min   as pay-m1; next try in 9 min
+a-long-name-of-a-shop.berlin  failing             in 26 h     as pay-m1; next try in 9 min
+www                           live                2027-01-24
+
+1 live, 3 failing (2 paging).
+certroll status NAME shows the whole story of one.
+`)
+	for line := range strings.SplitSeq(show(80, fleet[0], fleet[1], fleet[3]), "\n") {
+		if n := utf8.RuneCountInString(line); n > 80 {
+			t.Errorf("a line has %d columns: %s", n, line)
+		}
+	}
+}
+
+// TestStatusOfService: the first lines say how certroll run is, what it is at, and
+// what it waits for; without the ledger it speaks for the certificates too.
+func TestStatusOfService(t *testing.T) {
+	ended, until := now.Add(-19*time.Second), now.Add(5*time.Minute)
+	s := NewStatus(nil, now)
+	s.LedgerError = "fetching the ledger: remote unreachable"
+	s.Service = &Service{Address: "127.0.0.1:9464", LastPass: &ended, PassError: "Vault is sealed", Troubles: []string{"passes cannot do their work with vault"},
+		AtWork:       []ServiceWork{{Certificate: "api", Operation: "issue", Since: now.Add(-12 * time.Second), At: "waiting for DNS"}},
+		Missing:      []string{"new"},
+		Certificates: []ServiceCertificate{{Certificate: "api", State: "held", Class: "caa", Message: "ordering: CAA forbids it, says the CA; add a record", Until: &until}},
+	}
+	if !s.Service.Ill() || s.Well() {
+		t.Error("it is ill, and all is said to be well")
+	}
+	same(t, shown(func(w *strings.Builder) { WriteStatus(w, Palette{}, s, 0) }), `
+certroll run at 127.0.0.1:9464: the last pass failed 19 s ago: Vault is sealed
+  passes cannot do their work with vault
+  at work: api, issue since 12 s: waiting for DNS
+  not issued yet: new
+
+The ledger cannot be read; certroll run says:
+  fetching the ledger: remote unreachable
+
+CERTIFICATE  STATE  EXPIRES  CAUSE
+api          held   -        caa: CAA forbids it, says the CA; next try in 5 min
+`)
+	var none *Service
+	if none.Ill() || (&Service{Error: "connection refused", Troubles: []string{"x"}}).Ill() {
+		t.Error("a service that does not answer is ill")
+	}
+}
+
+func TestLastClause(t *testing.T) {
+	for message, want := range map[string]string{
+		"": "",
+		"writing x: DNS update failed: server 127.0.0.1:53 replied REFUSED for INSERT lab.test; see that": "server 127.0.0.1:53 replied REFUSED for INSERT lab.test",
+		"asking: the CA answered 429: slow down":                                                          "the CA answered 429: slow down",
+		"no colon at all":                                                                                 "no colon at all",
+		"a: b":                                                                                            "a: b",
+	} {
+		if got := lastClause(message); got != want {
+			t.Errorf("%q: %q, want %q", message, got, want)
+		}
 	}
 }
 

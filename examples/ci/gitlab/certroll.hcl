@@ -21,6 +21,22 @@ vault {
 }
 
 trust {
-  env   = []
-  vault = ["secret/dns/"]
+  env       = []
+  vault     = ["secret/dns/"]
+  endpoints = [] # servers that issuer and dns blocks may name besides well-known CAs and providers' own
+}
+
+# Who may ask for what. The platform team's files declare issuers and DNS accounts;
+# a team's files ask for its own names alone, below its own path.
+policy "platform" {
+  files  = ["*.hcl"]
+  blocks = ["issuer", "dns", "defaults", "locals"]
+}
+
+policy "shop" {
+  files            = ["teams/shop/**"]
+  names            = ["shop.example.com", "**.shop.example.com"]
+  vault            = ["secret/tls/shop/"]
+  blocks           = ["certificate", "defaults", "locals"]
+  max_certificates = 50
 }

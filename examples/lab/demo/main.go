@@ -13,13 +13,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"certroll/examples/lab"
 )
 
 func main() {
-	certroll := flag.String("certroll", "bin/certroll", "the certroll to show")
+	certroll := flag.String("certroll", "bin/lab/certroll", "the certroll to show")
 	config := flag.String("config", "examples/quickstart/certs", "the directory to push as the config repo")
 	keep := flag.Bool("keep", false, "leave the lab up at the end, with certroll run at work in it, until Ctrl-C")
 	flag.Parse()
@@ -33,28 +34,41 @@ func main() {
 }
 
 func run(ctx context.Context, certroll, config string, keep bool) (err error) {
-	tell("Starting a lab on loopback: Pebble (an ACME CA), a DNS server, HashiCorp Vault, and a bare Git repository.")
+	fmt.Println("\nStarting a lab on loopback: Pebble (an ACME CA), a DNS server, Vault, and a bare Git repository.")
 	s, err := newStage(ctx, certroll, config, keep)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	for _, act := range []func(context.Context) error{s.declare, s.issue, s.history, s.again, s.change, s.failure} {
-		if err := act(ctx); err != nil {
+	fmt.Println(s.whichVault())
+	acts := []act{
+		{"certificates are declared in Git", s.declare}, {"issue", s.issue}, {"the story is in Git history", s.history},
+		{"apply once more", s.again}, {"a pull request", s.change}, {"a failure, and the way out", s.failure},
+	}
+	for i, a := range acts {
+		heading(i+1, len(acts), a.title)
+		if err := a.play(ctx); err != nil {
 			return err
 		}
 	}
-	whereNext()
 	if keep {
 		return s.stay(ctx)
 	}
-	fmt.Println("  make demo KEEP=1       the same, and then the lab is yours until Ctrl-C")
+	whereNext()
 	return nil
+}
+
+// whichVault says what stands for Vault.
+func (s *stage) whichVault() string {
+	if s.vault.Embedded {
+		return "Vault is its own KV engine on in-memory storage, without policies. With a vault or bao on PATH, the demo starts that."
+	}
+	return "Vault is the dev server of " + s.vault.Program + "."
 }
 
 // declare shows what a pull request's check would say.
 func (s *stage) declare(ctx context.Context) error {
-	tell("The config repo declares certificates in HCL; what it may reach is in certroll.hcl, out of its reach.")
+	tell("The config repo declares certificates in HCL. What it may reach stands in certroll.hcl, outside of it. The plan needs no secret:")
 	if err := s.git(ctx, "ls-tree", "-r", "--name-only", "main"); err != nil {
 		return err
 	}
@@ -66,16 +80,16 @@ func (s *stage) declare(ctx context.Context) error {
 
 // issue applies, and looks at what came.
 func (s *stage) issue(ctx context.Context) error {
-	tell("Apply orders all of them side by side and answers the CA's challenges by signed DNS updates.")
+	tell("certroll orders all of them side by side and answers the CA's challenges by signed DNS updates.")
 	expected, err := s.plan(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.certroll(ctx, "apply", "-auto-approve"); err != nil {
+	if err := s.apply(ctx, true); err != nil {
 		return err
 	}
 	tell("A plan needs only the metadata that Vault keeps beside the secret:")
-	if err := s.vaultCommand(ctx, "kv", "metadata", "get", expected[0].VaultPath); err != nil {
+	if err := s.readMetadata(ctx, expected[0].VaultPath); err != nil {
 		return err
 	}
 	tell("Checked without certroll: key and certificate belong together, the chain ends at Pebble's root, the names are those declared.")
@@ -102,7 +116,7 @@ func (s *stage) again(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.certroll(ctx, "apply", "-auto-approve"); err != nil {
+	if err := s.apply(ctx, false); err != nil {
 		return err
 	}
 	after, err := s.snapshot(ctx)
@@ -118,7 +132,7 @@ func (s *stage) again(ctx context.Context) error {
 
 // change merges a pull request that adds a name to one certificate.
 func (s *stage) change(ctx context.Context) error {
-	tell("Now a pull request adds a name to a certificate. Its plan, as a comment for the reviewer, needs no secret:")
+	tell("A pull request adds a name to a certificate. Its plan, as a comment for the reviewer, needs no secret:")
 	if err := s.addName(ctx, proposed); err != nil {
 		return err
 	}
@@ -140,7 +154,7 @@ func (s *stage) change(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.certroll(ctx, "apply", "-auto-approve"); err != nil {
+	if err := s.apply(ctx, true); err != nil {
 		return err
 	}
 	serial, err := s.verify(ctx, changed)
@@ -151,23 +165,23 @@ func (s *stage) change(ctx context.Context) error {
 		return fmt.Errorf("%s still has the certificate %s", changed.Certificate, old)
 	}
 	tell("The old serial was %s, the new one is %s; Git history has both:", old, serial)
-	return s.lastEvent(ctx)
+	return s.certroll(ctx, "audit", "-certificate", changed.Certificate)
 }
 
 // failure lets the DNS server refuse certroll's updates, and mends it.
 func (s *stage) failure(ctx context.Context) error {
-	tell("What when something breaks? From here on the DNS server refuses certroll's updates, and one more certificate is declared.")
+	tell("From here on the DNS server refuses certroll's updates, and one more certificate is declared.")
 	s.dns.FailUpdates(lab.Refuse)
 	const name = "mail"
 	declared := map[string]string{name + ".hcl": "certificate \"" + name + "\" {\n  domains = [\"mail." + zone + "\"]\n}\n"}
 	if err := lab.Push(ctx, s.repo, "main", declared, "Declare "+name); err != nil {
 		return err
 	}
-	if err := s.certrollFails(ctx, "apply", "-auto-approve"); err != nil {
+	if err := fails("certroll apply", s.apply(ctx, false)); err != nil {
 		return err
 	}
 	tell("The failure is in Git history, in the server's own words. Until the hold ends nothing is asked of the CA again, over restarts too:")
-	if err := s.certrollFails(ctx, "status", name); err != nil {
+	if err := fails("certroll status", s.certroll(ctx, "status", name)); err != nil {
 		return err
 	}
 	tell("The server is mended, a person says so, and the order goes on where it stopped.")
@@ -175,7 +189,7 @@ func (s *stage) failure(ctx context.Context) error {
 	if err := s.certroll(ctx, "retry", name, "-reason", "the DNS server takes updates again"); err != nil {
 		return err
 	}
-	if err := s.certroll(ctx, "apply", "-auto-approve"); err != nil {
+	if err := s.apply(ctx, true); err != nil {
 		return err
 	}
 	expected, err := s.plan(ctx)
@@ -195,11 +209,16 @@ func (s *stage) failure(ctx context.Context) error {
 	return s.certroll(ctx, "audit", "verify")
 }
 
+// whereNext is the last screen of a demo whose lab is gone.
 func whereNext() {
-	tell("That was the main job. Where to go next:")
-	fmt.Println(`  README.md              what certroll promises, and its commands
+	fmt.Printf("\n\n-- what to try next %s\n", strings.Repeat("-", 58))
+	fmt.Println(`
+  make demo KEEP=1       the same, then the lab is yours until Ctrl-C: a status page,
+                         certroll rotate, and what you push
+  make test              the tests, on the same parts; make help lists the rest
+
+  README.md              what certroll promises, and its commands
   docs/spec.md           the language of the config repo
   docs/certroll.md       the reconciler's own settings
-  examples/quickstart    the config repo that you just saw
-  make test              every test, against the same real parts`)
+  examples/quickstart    the config repo that you just saw`)
 }

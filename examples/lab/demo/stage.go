@@ -23,13 +23,12 @@ const (
 
 // stage is the lab, and a directory with a certroll.hcl that points to it.
 type stage struct {
-	program      string // certroll
-	vaultProgram string
-	configDir    string // what was pushed
-	dir          string
-	repo         string // path of the bare repository
-	listen       string // where certroll run serves, in a lab that is kept; else empty
-	free         func() // gives that address up
+	program   string // certroll
+	configDir string // what was pushed
+	dir       string
+	repo      string // path of the bare repository
+	listen    string // where certroll run serves, in a lab that is kept; else empty
+	free      func() // gives that address up
 
 	vault  *lab.Vault
 	pebble *lab.Pebble
@@ -47,9 +46,6 @@ func newStage(ctx context.Context, program, config string, keep bool) (_ *stage,
 		return nil, err
 	}
 	if s.configDir, err = filepath.Abs(config); err != nil {
-		return nil, err
-	}
-	if s.vaultProgram, err = lab.Find("vault"); err != nil {
 		return nil, err
 	}
 	if s.dir, err = os.MkdirTemp("", "certroll-demo-"); err != nil {

@@ -19,7 +19,8 @@ func (s *stage) stay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tell("The lab stays up until Ctrl-C, then all of it is removed. certroll run is at work in it: what you push is there 5 seconds later.")
+	fmt.Printf("\n\n-- the lab is yours %s\n", strings.Repeat("-", 58))
+	tell("It stays up until Ctrl-C, then all of it is removed. certroll run is at work in it: 5 seconds after a push it has applied it.")
 	fmt.Printf(`  status page     http://%[1]s/
   metrics         http://%[1]s/metrics
   Vault           %[2]s
@@ -28,18 +29,40 @@ func (s *stage) stay(ctx context.Context) error {
   config repo     %[6]s
   certroll.hcl    %[7]s
 
-In another terminal, where this file tells certroll and vault where everything is:
+In another terminal, where this file tells each program where everything is:
 
   . %[8]s
   certroll status
   certroll explain api
-  vault kv get -field=fullchain secret/tls/api | openssl x509 -noout -text
-  git clone %[6]s   # change something, push, and look at the status page
+  certroll rotate api -reason "to see it" -force
+%[9]s  git clone %[6]s   # change something, push, and look at the status page
 
 certroll apply is refused beside a certroll run that has the same state_dir. The log of certroll run:
 
-`, s.listen, s.vault.Addr, s.pebble.Directory, s.dns.Addr, zone, s.repo, s.settingsFile(), env)
+`, s.listen, s.vault.Addr, s.pebble.Directory, s.dns.Addr, zone, s.repo, s.settingsFile(), env, s.reading())
 	return s.runUntil(ctx)
+}
+
+// reading are the commands that read a secret, by what this machine has for it.
+func (s *stage) reading() string {
+	const decode = " | openssl x509 -noout -subject -dates"
+	has := func(program string) bool { _, err := exec.LookPath(program); return err == nil }
+	var line string
+	switch name := filepath.Base(s.vault.Program); {
+	case !s.vault.Embedded || has("vault"):
+		if s.vault.Embedded {
+			name = "vault"
+		}
+		line = "  " + name + " kv get -field=fullchain secret/tls/api"
+		if has("openssl") {
+			line += decode
+		}
+	case has("curl"):
+		line = `  curl -s -H "X-Vault-Token: $VAULT_TOKEN" "$VAULT_ADDR/v1/secret/data/tls/api"`
+	default:
+		return ""
+	}
+	return line + "\n"
 }
 
 // runUntil is certroll run on the terminal. Where it ends by itself, as by
@@ -67,7 +90,7 @@ func (s *stage) runUntil(ctx context.Context) error {
 // writeEnv writes the file that a shell reads to reach the lab. The token and
 // the TSIG secret of this lab go into it and not onto the terminal.
 func (s *stage) writeEnv() (string, error) {
-	path := strings.Join([]string{filepath.Dir(s.program), filepath.Dir(s.vaultProgram), "$PATH"}, ":")
+	path := strings.Join([]string{filepath.Dir(s.program), filepath.Dir(s.vault.Program), "$PATH"}, ":")
 	var text strings.Builder
 	for _, v := range [][2]string{
 		{"VAULT_ADDR", s.vault.Addr},
@@ -75,6 +98,9 @@ func (s *stage) writeEnv() (string, error) {
 		{"CERTROLL_DNS_TSIG_SECRET", s.dns.Secret},
 		{"CERTROLL_CONFIG", s.settingsFile()},
 		{"PATH", path},
+		// Whoever commits, by git or by certroll rotate, needs a name.
+		{"GIT_AUTHOR_NAME", "Lab"}, {"GIT_AUTHOR_EMAIL", "lab@example.com"},
+		{"GIT_COMMITTER_NAME", "Lab"}, {"GIT_COMMITTER_EMAIL", "lab@example.com"},
 	} {
 		fmt.Fprintf(&text, "export %s=\"%s\"\n", v[0], v[1])
 	}

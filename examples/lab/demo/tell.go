@@ -4,31 +4,70 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"strings"
 )
 
+// act is one screen of the story.
+type act struct {
+	title string
+	play  func(context.Context) error
+}
+
+// heading begins an act.
+func heading(n, of int, title string) {
+	head := fmt.Sprintf("-- %d of %d: %s ", n, of, title)
+	fmt.Printf("\n\n%s%s\n", head, strings.Repeat("-", max(0, 78-len(head))))
+}
+
 // tell prints one step of the story.
-func tell(format string, args ...any) { fmt.Printf("\n== "+format+"\n", args...) }
+func tell(format string, args ...any) { fmt.Printf("\n"+format+"\n", args...) }
 
 // check prints something that was checked and holds.
 func check(format string, args ...any) { fmt.Printf("  ok  "+format+"\n", args...) }
 
-// show prints a command as a user would type it, then runs it.
-func show(cmd *exec.Cmd, typed ...string) error {
-	quoted := make([]string, len(typed))
-	for i, word := range typed {
-		if quoted[i] = word; strings.Contains(word, " ") {
-			quoted[i] = "'" + word + "'"
+// typed prints a command as a user would type it.
+func typed(words ...string) {
+	for i, word := range words {
+		if strings.ContainsAny(word, " $") {
+			words[i] = "'" + word + "'"
 		}
 	}
-	fmt.Printf("\n$ %s\n", strings.Join(quoted, " "))
+	fmt.Printf("\n$ %s\n", strings.Join(words, " "))
+}
+
+// show prints a command as a user would type it, then runs it.
+func show(cmd *exec.Cmd, words ...string) error {
+	typed(words...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(typed, " "), err)
+		return fmt.Errorf("%s: %w", strings.Join(words, " "), err)
 	}
 	return nil
+}
+
+// apply runs certroll apply and shows it with its progress in one line, and without
+// its plan where that was shown before.
+func (s *stage) apply(ctx context.Context, planned bool) error {
+	typed("certroll", "apply", "-auto-approve")
+	cmd := s.certrollCommand(ctx, "apply", "-auto-approve")
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := errors.Join(cmd.Start(), w.Close()); err != nil {
+		return fmt.Errorf("certroll apply: %w", err)
+	}
+	shown := (&summary{out: os.Stdout, terminal: isTerminal(os.Stdout), planned: planned}).copy(r)
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("certroll apply: %w", err)
+	}
+	return shown
 }
 
 // certroll runs and shows the program that all this is about.
@@ -36,13 +75,12 @@ func (s *stage) certroll(ctx context.Context, args ...string) error {
 	return show(s.certrollCommand(ctx, args...), append([]string{"certroll"}, args...)...)
 }
 
-// certrollFails runs and shows certroll where it has to exit 1.
-func (s *stage) certrollFails(ctx context.Context, args ...string) error {
-	err := s.certroll(ctx, args...)
+// fails demands that a command exited 1.
+func fails(what string, err error) error {
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return fmt.Errorf("certroll %s exits 0 where something is failing", strings.Join(args, " "))
+		return fmt.Errorf("%s exits 0 where something is failing", what)
 	case errors.As(err, &exit) && exit.ExitCode() == 1:
 		fmt.Println("  (exit code 1)")
 		return nil
@@ -60,16 +98,31 @@ func (s *stage) certrollCommand(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// vaultCommand runs and shows Vault's own command line.
-func (s *stage) vaultCommand(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, s.vaultProgram, args...)
-	cmd.Env = append(os.Environ(), "VAULT_ADDR="+s.vault.Addr, "VAULT_TOKEN="+s.vault.Token)
-	return show(cmd, append([]string{"vault"}, args...)...)
-}
-
 // git runs and shows a git command in the bare repository.
 func (s *stage) git(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"--no-pager"}, args...)...)
 	cmd.Dir = s.repo
 	return show(cmd, append([]string{"git"}, args...)...)
+}
+
+// readMetadata shows what Vault keeps beside a secret, as its API gives it.
+func (s *stage) readMetadata(ctx context.Context, at string) error {
+	mount, below, _ := strings.Cut(at, "/")
+	where := path.Join(mount, "metadata", below)
+	var out struct {
+		Data struct {
+			Version int               `json:"current_version"`
+			Custom  map[string]string `json:"custom_metadata"`
+		} `json:"data"`
+	}
+	if err := s.vault.API(ctx, http.MethodGet, where, nil, &out); err != nil {
+		return err
+	}
+	fmt.Printf("\nGET $VAULT_ADDR/v1/%s\n  current_version   %d\n", where, out.Data.Version)
+	shown := []string{"managed_by", "certificate", "issuer", "serial", "not_after", "key_digest", "revision"}
+	for _, name := range shown {
+		fmt.Printf("  %-17s %s\n", name, out.Data.Custom[name])
+	}
+	fmt.Printf("  and %d more\n", len(out.Data.Custom)-len(shown))
+	return nil
 }

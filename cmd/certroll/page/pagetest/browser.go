@@ -1,29 +1,30 @@
-// Package pagetest drives a real browser for the tests of the status page.
+// Package pagetest drives a real browser for the tests of the status page, by
+// the program examples/lab/browser, which alone knows the browser's protocol.
 //
 // Like the lab's servers it is an integration: a test that needs it is skipped
 // under -short, and fails where Chromium is missing.
 package pagetest
 
 import (
-	"context"
-	"fmt"
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"os/exec"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/runtime"
-	"github.com/chromedp/chromedp"
+	"certroll/examples/lab/labtest"
 )
 
 // Browser is one headless Chromium.
 type Browser struct {
-	ctx context.Context // chromedp's handle on it
+	mu  sync.Mutex // one request at a time
+	out *json.Encoder
+	in  *bufio.Reader
+	log bytes.Buffer // what the driver wrote to standard error; read after its end
+	cmd *exec.Cmd
 }
 
 // patience bounds one wait for the page.
@@ -32,30 +33,32 @@ const patience = 60 * time.Second
 // Start starts a browser with an empty profile and ends it with the test.
 func Start(t testing.TB) *Browser {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("it takes a browser")
-	}
 	program := Program()
-	if program == "" {
-		t.Fatal("there is no chromium on PATH: apt-get install chromium")
+	labtest.Needs(t, cmp.Or(program, "chromium"))
+	b := &Browser{}
+	b.cmd = exec.Command(labtest.BrowserDriver(t), program, t.TempDir()) //nolint:noctx // it ends with its input
+	b.cmd.Stderr = &b.log
+	stdin, err := b.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"),
-		chromedp.WindowSize(1280, 900), chromedp.WSURLReadTimeout(patience))
-	alloc, end := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, leave := chromedp.NewContext(alloc)
+	stdout, err := b.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.out, b.in = json.NewEncoder(stdin), bufio.NewReader(stdout)
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits until it has ended: its profile is removed after
-		leave()
-		end()
+		_ = stdin.Close()
+		late := time.AfterFunc(patience, func() { _ = b.cmd.Process.Kill() })
+		defer late.Stop()
+		if err := b.cmd.Wait(); err != nil { // after which the browser has ended, and its profile can be removed
+			t.Errorf("the browser's driver: %v\n%s", err, &b.log)
+		}
 	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("starting %s: %v", program, err)
-	}
-	return &Browser{ctx}
+	return b
 }
 
 // Program is the browser; "" where there is none.
@@ -68,89 +71,85 @@ func Program() string {
 	return ""
 }
 
+// request and answer are those of examples/lab/browser.
+type request struct {
+	Op            string `json:"op"`
+	Tab           int    `json:"tab"`
+	Text          string `json:"text"`
+	Width, Height int64
+}
+
+type answer struct {
+	Error string          `json:"error"`
+	Tab   int             `json:"tab"`
+	Value json.RawMessage `json:"value"`
+	PNG   []byte          `json:"png"`
+	Said  []string        `json:"said"`
+}
+
+// ask sends one request and waits for its answer.
+func (b *Browser) ask(t testing.TB, r request) (a answer) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	err := b.out.Encode(r)
+	var line []byte
+	if err == nil {
+		line, err = b.in.ReadBytes('\n')
+	}
+	if err == nil {
+		err = json.Unmarshal(line, &a)
+	}
+	if err != nil {
+		t.Fatalf("the browser's driver does not answer: %v", err)
+	}
+	if a.Error != "" {
+		t.Fatalf("the browser: %s %s: %s", r.Op, r.Text, a.Error)
+	}
+	return a
+}
+
 // Tab is one tab, whose errors are listened to.
 type Tab struct {
-	t   testing.TB
-	ctx context.Context
-
-	mu   sync.Mutex
-	said []string
+	t  testing.TB
+	b  *Browser
+	id int
 }
 
 // Tab opens a tab and listens to its console, on which a violation of the
 // content security policy would be said.
 func (b *Browser) Tab(t testing.TB) *Tab {
 	t.Helper()
-	ctx, leave := chromedp.NewContext(b.ctx)
-	t.Cleanup(leave)
-	tab := &Tab{t: t, ctx: ctx}
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("opening a tab: %v", err)
-	}
-	if err := chromedp.Listen(ctx, tab.hear); err != nil {
-		t.Fatal(err)
-	}
-	Call(tab, log.Enable, cdp.Empty{})
-	Call(tab, runtime.Enable, cdp.Empty{})
-	return tab
+	return &Tab{t: t, b: b, id: b.ask(t, request{Op: "tab"}).Tab}
 }
 
-// Call sends a command of the protocol.
-func Call[P, R any](t *Tab, command cdp.Command[P, R], params P) {
+func (t *Tab) ask(op, text string) answer {
 	t.t.Helper()
-	t.Do(func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
-		_, err := cdp.Call(ctx, target, command, params)
-		return chromedp.Void{}, err
-	})
-}
-
-func (t *Tab) hear(event any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch e := event.(type) {
-	case *log.EventEntryAdded:
-		t.said = append(t.said, fmt.Sprintf("%s %s: %s", e.Entry.Level, e.Entry.Source, e.Entry.Text))
-	case *runtime.EventConsoleAPICalled:
-		t.said = append(t.said, fmt.Sprintf("console.%s: %v", e.Type, e.Args))
-	case *runtime.EventExceptionThrown:
-		t.said = append(t.said, "exception: "+e.ExceptionDetails.Text)
-	}
+	return t.b.ask(t.t, request{Op: op, Tab: t.id, Text: text})
 }
 
 // Silent demands that the console has said nothing.
 func (t *Tab) Silent() {
 	t.t.Helper()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, s := range t.said {
+	for _, s := range t.ask("said", "").Said {
 		t.t.Errorf("the browser's console says: %s", s)
-	}
-}
-
-// Do runs actions.
-func (t *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
-	t.t.Helper()
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, actions...); err != nil {
-		t.t.Fatalf("the browser: %v", err)
 	}
 }
 
 // Open loads an address.
 func (t *Tab) Open(address string) {
 	t.t.Helper()
-	t.Do(chromedp.Navigate(address))
+	t.ask("open", address)
 }
 
 // Eval is the value of an expression in the page.
 func Eval[T any](t *Tab, expression string) T {
 	t.t.Helper()
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
-	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
-	if err != nil {
-		t.t.Fatalf("evaluating %s: %v", expression, err)
+	var v T
+	if a := t.ask("eval", expression); len(a.Value) > 0 {
+		if err := json.Unmarshal(a.Value, &v); err != nil {
+			t.t.Fatalf("evaluating %s: %v", expression, err)
+		}
 	}
 	return v
 }
@@ -175,43 +174,36 @@ func (t *Tab) Until(expression string) {
 // Scripts turns JavaScript of the page on or off.
 func (t *Tab) Scripts(on bool) {
 	t.t.Helper()
-	Call(t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on})
+	t.ask("scripts", map[bool]string{true: "on", false: "off"}[on])
 }
 
 // Scheme sets the colour scheme that the reader prefers: "dark" or "light".
 func (t *Tab) Scheme(name string) {
 	t.t.Helper()
-	Call(t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}})
+	t.ask("scheme", name)
 }
 
 // Size sets the size of what is seen.
 func (t *Tab) Size(width, height int64) {
 	t.t.Helper()
-	t.Do(chromedp.EmulateViewport(width, height))
+	t.b.ask(t.t, request{Op: "size", Tab: t.id, Width: width, Height: height})
 }
 
 // Type types keys to what has the focus.
 func (t *Tab) Type(keys string) {
 	t.t.Helper()
-	t.Do(chromedp.KeyEvent(keys))
+	t.ask("type", keys)
 }
 
 // Press presses the key of one character as a keyboard does: the page may keep
 // it from being typed.
 func (t *Tab) Press(key string) {
 	t.t.Helper()
-	Call(t, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: key, Text: key})
-	Call(t, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: key})
+	t.ask("press", key)
 }
 
 // Shot is what is seen, as a PNG.
 func (t *Tab) Shot() []byte {
 	t.t.Helper()
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
-	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
-	if err != nil {
-		t.t.Fatal(err)
-	}
-	return png
+	return t.ask("shot", "").PNG
 }

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"certroll/reconcile"
+
+	"github.com/go-acme/lego/v4/acme/api" //nolint:depguard // the test is a client of its own, which deactivates the account and revokes
+)
+
+// accountDocuments are the documents of the ACME accounts in Vault, by id.
+func (w *world) accountDocuments() map[string]map[string]string {
+	w.t.Helper()
+	var keys struct {
+		Data struct {
+			Keys []string `json:"keys"`
+		} `json:"data"`
+	}
+	if err := w.vault.API(w.t.Context(), "LIST", "secret/metadata/"+w.prefix+"/accounts", nil, &keys); err != nil {
+		w.t.Fatal(err)
+	}
+	out := map[string]map[string]string{}
+	for _, k := range keys.Data.Keys {
+		out[k] = w.secret(w.prefix + "/accounts/" + k)
+	}
+	return out
+}
+
+// onlyAccount is the one account that there is.
+func (w *world) onlyAccount() (id string, doc map[string]string) {
+	w.t.Helper()
+	docs := w.accountDocuments()
+	if len(docs) != 1 {
+		w.t.Fatalf("%d account documents: %v", len(docs), docs)
+	}
+	for id, doc = range docs {
+		break
+	}
+	return id, doc
+}
+
+// client is a client of the test's own, which has certroll's account.
+func (w *world) client(over *http.Client, doc map[string]string) *api.Core {
+	w.t.Helper()
+	block, _ := pem.Decode([]byte(doc["private_key"]))
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	core, err := api.New(over, "test", w.directory, doc["account_url"], key.(crypto.Signer))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return core
+}
+
+// deactivate ends an account at the CA, as its owner may by hand.
+func (w *world) deactivate(over *http.Client, doc map[string]string) {
+	w.t.Helper()
+	if err := w.client(over, doc).Accounts.Deactivate(doc["account_url"]); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// removeAccount does what the message of a dead account says, and demands that the
+// retry of one certificate frees all, with another account.
+func (w *world) removeAccount(id string, doc map[string]string, retried string, names []string) {
+	w.t.Helper()
+	if err := w.vault.API(w.t.Context(), "DELETE", "secret/metadata/"+w.prefix+"/accounts/"+id, nil, nil); err != nil {
+		w.t.Fatal(err)
+	}
+	w.certroll(0, "retry", retried)
+	w.certroll(0, "apply", "-auto-approve")
+	w.certroll(0, "apply", "-auto-approve")
+	for _, name := range names {
+		if r := w.record(name); r.State != reconcile.StateLive || r.Live.Rotate != "now" {
+			w.t.Errorf("%s: %s, last rotation %q", name, r.State, r.Live.Rotate)
+		}
+	}
+	if _, now := w.onlyAccount(); now["account_url"] == doc["account_url"] {
+		w.t.Error("it is the old account still")
+	}
+}
+
+// TestDeactivatedAccount: the CA does not take the account any more. Of many
+// certificates one fails, nothing is ordered, doctor says so beforehand, and what
+// the message says to do works: all are renewed after it.
+func TestDeactivatedAccount(t *testing.T) {
+	l := newLab(t)
+	names := []string{"m0", "m1", "m2", "m3", "m4", "m5"}
+	w, f := l.faulty(t, declare("", names...))
+	w.certroll(0, "apply", "-auto-approve")
+	id, doc := w.onlyAccount()
+	w.deactivate(f.server.Client(), doc)
+	w.push(declare(`rotate = "now"`, names...), "All are due")
+	if out := w.certroll(1, "doctor", "-no-canary"); !strings.Contains(out, "ACME account of issuer pebble") {
+		t.Errorf("doctor: %s", out)
+	}
+	before := f.count(newOrder)
+	w.certroll(1, "apply", "-auto-approve")
+	if n := f.count(newOrder) - before; n != 0 {
+		t.Errorf("%d orders were asked for with a dead account", n)
+	}
+	failed := slices.DeleteFunc(w.events(), func(e auditEvent) bool { return e.Status != string(reconcile.Failed) })
+	const remove = "vault kv metadata delete -mount=secret "
+	if len(failed) != 1 || failed[0].Owner != string(reconcile.OwnerAccount) || !strings.Contains(failed[0].Message, remove+w.prefix+"/accounts/"+id) {
+		t.Fatalf("failures: %+v", failed)
+	}
+	w.removeAccount(id, doc, failed[0].Certificate, names)
+}
+
+// TestChangedEmail: the contact is told to the CA, and the account stays: one
+// document, one URL, no other registration. An account as an earlier certroll
+// left it is found, and keeps its place in Vault.
+func TestChangedEmail(t *testing.T) {
+	l := newLab(t)
+	w, f := l.issued(t, "mail")
+	id, before := w.onlyAccount()
+	registered := f.count(newAccount)
+	w.editSettings(func(s string) string {
+		return strings.Replace(s, `"ops@example.com"`, `"new-team@example.com"`, 1)
+	})
+	w.certroll(0, "apply", "-auto-approve")
+	now, after := w.onlyAccount()
+	if now != id || after["account_url"] != before["account_url"] || after["contact"] != "new-team@example.com" {
+		t.Errorf("account %s %v, before %s %v", now, after, id, before)
+	}
+	if n := f.count(newAccount) - registered; n != 0 {
+		t.Errorf("newAccount was asked %d times more", n)
+	}
+	if r := w.record("mail"); r.State != reconcile.StateLive || r.Live.Rotate != "now" {
+		t.Errorf("record: %+v", r)
+	}
+}

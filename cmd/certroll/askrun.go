@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"certroll/cmd/certroll/page"
+	"certroll/cmd/certroll/view"
+	"certroll/spec/text"
+)
+
+const (
+	// askTimeout is how long certroll run may take to answer: it has the answer at hand.
+	askTimeout = 3 * time.Second
+	// maxAnswer bounds its answer: 100,000 certificates have some 60 MB.
+	maxAnswer = 128 << 20
+)
+
+// askRun asks certroll run, where certroll.hcl lets it serve, how it is; nil: it
+// serves nothing. Whatever comes back is told and decides nothing else.
+func (s *settings) askRun(ctx context.Context) (*view.Service, *page.Status) {
+	address := s.listenAddress()
+	if address == "" {
+		return nil, nil
+	}
+	answer, err := s.statusOfRun(ctx, address)
+	if err != nil {
+		none := serviceOf(address, &page.Status{})
+		none.Error = err.Error()
+		return none, nil
+	}
+	return serviceOf(address, answer), answer
+}
+
+// statusOfRun gets /status.json.
+func (s *settings) statusOfRun(ctx context.Context, address string) (*page.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(address)+"/status.json", nil)
+	if err != nil {
+		return nil, err
+	}
+	if s.hasToken() {
+		token, err := s.listenToken()
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true}, // no proxy: it is this machine's own
+		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it answered with a redirect") },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, bareNetError(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("it answered %s", text.Line(resp.Status))
+	}
+	var answer page.Status
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&answer); err != nil {
+		return nil, errors.New("its answer is not that of certroll run")
+	}
+	if answer.Schema != page.StatusSchema {
+		return nil, fmt.Errorf("its answer has schema %d, and this certroll knows %d", answer.Schema, page.StatusSchema)
+	}
+	return &answer, nil
+}
+
+// reachable is an address to listen on as one to connect to.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// bareNetError leaves out what an error of net/http says of the request.
+func bareNetError(err error) error {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer within %s", askTimeout)
+	case errors.As(err, &op):
+		return op.Err
+	default:
+		return err
+	}
+}
+
+func serviceOf(address string, answer *page.Status) *view.Service {
+	s := &view.Service{Address: address, Troubles: []string{}, AtWork: []view.ServiceWork{}, Missing: []string{}, Certificates: []view.ServiceCertificate{}}
+	if p := answer.Pass; p != nil {
+		s.LastPass, s.NextPass, s.PassError = &p.Ended, &p.Next, p.Error
+	}
+	s.Troubles = append(s.Troubles, answer.Troubles...)
+	if n := answer.Newest; n != nil {
+		s.Revision = fmt.Sprintf("the newest revision %.12s is not in force: %s", n.Commit, n.Message)
+	}
+	for _, w := range answer.AtWork {
+		s.AtWork = append(s.AtWork, view.ServiceWork{Certificate: w.Certificate, Operation: string(w.Operation), Since: w.Since, At: w.At()})
+	}
+	for _, c := range answer.Certificates {
+		if c != nil && c.State == page.Missing {
+			s.Missing = append(s.Missing, c.Name)
+		}
+	}
+	return s
+}
+
+// statusFromRun is the status by what certroll run answered, where the ledger
+// cannot be read.
+func statusFromRun(service *view.Service, answer *page.Status, ledger error) view.Status {
+	dto := view.NewStatus(nil, time.Now())
+	dto.Service, dto.LedgerError = service, ledger.Error()
+	n := answer.Totals
+	dto.Revoked, dto.Deleted, dto.Overdue, dto.Retired, dto.Unmanaged = n[page.Revoked], n[page.Deleted], n[page.Overdue], n[page.Retired], n[page.Unmanaged]
+	dto.Paging = n[page.Paging]
+	dto.Failing = n[page.Paging] + n[page.Failing] + n[page.Expired] + n[page.Unserved]
+	for _, c := range answer.Certificates {
+		if c == nil {
+			continue
+		}
+		one := view.ServiceCertificate{Certificate: c.Name, State: c.State.Word(), NotAfter: c.NotAfter, Class: string(c.Class), Message: c.Message}
+		if c.Plan != nil {
+			one.Until = c.Plan.Until
+		}
+		service.Certificates = append(service.Certificates, one)
+	}
+	return dto
+}

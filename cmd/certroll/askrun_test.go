@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"certroll/cmd/certroll/page"
+	"certroll/cmd/certroll/view"
+)
+
+// Whatever answers at the address of listen is told as what it said, or as why it
+// said nothing, and ends nothing.
+func TestAskRun(t *testing.T) {
+	t.Parallel()
+	const token = "a-token-that-is-long-enough-for-it"
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		answer http.HandlerFunc
+		error  string
+		check  func(*view.Service) bool
+	}{
+		"well": {
+			answer: func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Authorization") != "Bearer "+token || r.URL.Path != "/status.json" {
+					http.Error(w, "no", http.StatusUnauthorized)
+					return
+				}
+				_, _ = w.Write([]byte(`{"schema":1,"pass":{"ended":"2026-11-01T10:00:00Z","error":"Vault is sealed"},"troubles":["held"],` +
+					`"newest":{"commit":"abcdef0123456789","message":"not signed"},"at_work":[{"certificate":"api","operation":"issue","step":"ordering"}],` +
+					`"certificates":[null,{"certificate":"new","state":"missing"},{"certificate":"api","state":"in_order"}]}`))
+			},
+			check: func(s *view.Service) bool {
+				return s.PassError == "Vault is sealed" && len(s.Troubles) == 1 && strings.Contains(s.Revision, "abcdef012345 is not in force: not signed") &&
+					len(s.AtWork) == 1 && s.AtWork[0].At == "ordering" && len(s.Missing) == 1 && s.Missing[0] == "new"
+			},
+		},
+		"another program": {answer: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, error: "its answer is not that of certroll run"},
+		"a later one":     {answer: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"schema":9}`)) }, error: "schema 9"},
+		"elsewhere": {answer: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://example.com/", http.StatusFound)
+		}, error: "redirect"},
+		"not let in": {answer: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "x", http.StatusUnauthorized) }, error: "401"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(tc.answer)
+			defer server.Close()
+			address := server.Listener.Addr().String()
+			s := &settings{Listen: &address, ListenTokenFile: file}
+			got, answer := s.askRun(t.Context())
+			if tc.error != "" {
+				if answer != nil || !strings.Contains(got.Error, tc.error) || got.Ill() {
+					t.Fatalf("got %+v, want the error %q", got, tc.error)
+				}
+				return
+			}
+			if got.Error != "" || !tc.check(got) {
+				t.Fatalf("got %+v", got)
+			}
+		})
+	}
+	nowhere, silent := "", "127.0.0.1:1"
+	if got, _ := (&settings{Listen: &nowhere}).askRun(t.Context()); got != nil {
+		t.Errorf("nothing is served, and it was asked: %+v", got)
+	}
+	if got, _ := (&settings{Listen: &silent}).askRun(t.Context()); !strings.Contains(got.Error, "refused") {
+		t.Errorf("nobody listens: %+v", got)
+	}
+	for address, want := range map[string]string{":9464": "localhost:9464", "0.0.0.0:1": "localhost:1", "[::]:1": "localhost:1", "10.0.0.1:1": "10.0.0.1:1"} {
+		if got := reachable(address); got != want {
+			t.Errorf("%s is reached at %s, want %s", address, got, want)
+		}
+	}
+}
+
+// TestStatusFromRun: where the ledger cannot be read, what certroll run counts decides
+// the exit code.
+func TestStatusFromRun(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[page.State]struct{ well, page bool }{
+		page.InOrder: {well: true}, page.Due: {well: true}, page.Failing: {}, page.Expired: {}, page.Overdue: {}, page.Unserved: {},
+		page.Paging: {page: true}, page.Revoked: {page: true}, page.Deleted: {page: true},
+	} {
+		answer := &page.Status{Totals: map[page.State]int{state: 1}, Certificates: []*page.Certificate{{Name: "api", State: state}}}
+		dto := statusFromRun(serviceOf("127.0.0.1:9464", answer), answer, errors.New("remote unreachable"))
+		if wakes := dto.Paging+dto.Revoked+dto.Deleted > 0; dto.Well() != want.well || wakes != want.page || len(dto.Service.Certificates) != 1 {
+			t.Errorf("%s: well %v, a person is woken %v, %+v", state, dto.Well(), wakes, dto)
+		}
+	}
+}
+
+// What docs/install.md puts into /etc is found where nothing lies here.
+func TestFirstThere(t *testing.T) {
+	t.Parallel()
+	there := filepath.Join(t.TempDir(), "certroll.hcl")
+	if err := os.WriteFile(there, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := firstThere("/nowhere/certroll.hcl", there); got != there {
+		t.Errorf("got %s", got)
+	}
+	if got := firstThere("/nowhere/certroll.hcl", "/nowhere/else.hcl"); got != "/nowhere/certroll.hcl" {
+		t.Errorf("got %s", got)
+	}
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"certroll/examples/lab"
+	"certroll/reconcile"
+)
+
+// TestADamagedLedgerStopsNothing: somebody who may push puts garbage in the place
+// of records, of events and of the open problems. Every command goes on and names
+// it, the failures of before still count, and the record is written again.
+func TestADamagedLedgerStopsNothing(t *testing.T) {
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.settings("")
+	w.certroll(0, "apply", "-auto-approve")
+	was, record := w.serial("api"), w.record("api")
+	branch := "certroll/status"
+	file := strings.TrimSpace(w.git("ls-tree", "-r", "--name-only", branch, "audit/"))
+	log := w.git("show", branch+":"+file)
+	err := lab.Push(t.Context(), w.repo, branch, map[string]string{
+		"certificates/api.json": "garbage", "certificates/zz.json": `{"schema": 99999}`, "certificates/dir.json/x": "",
+		"doctor.json": "{", file: log + "\nx\n" + log[strings.LastIndex(strings.TrimSpace(log), "\n")+1:],
+	}, "Damage it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"certificates/api.json in the ledger", "certificates/zz.json in the ledger", "certificates/dir.json in the ledger"}
+	for _, command := range []string{"plan", "status", "status api"} {
+		out := w.certroll(0, strings.Fields(command)...)
+		for _, name := range names {
+			if !strings.Contains(out, name) {
+				t.Errorf("certroll %s does not name %s:\n%s", command, name, out)
+			}
+		}
+	}
+	w.certroll(0, "retry", "api")
+	w.certroll(0, "apply", "-auto-approve")
+	w.stays("api", 1, was)
+	if now := w.record("api"); now == nil || now.Live == nil || now.Live.Serial != record.Live.Serial {
+		t.Errorf("the record is %+v", now)
+	}
+	told := 0
+	for line := range strings.Lines(w.git("show", branch+":"+file)) {
+		if strings.Contains(line, string(reconcile.ReasonDamaged)) {
+			told++
+		}
+	}
+	if told < 5 {
+		t.Errorf("%d events tell of it", told)
+	}
+	out := w.certroll(1, "audit", "verify")
+	for _, name := range []string{"certificates/zz.json", "certificates/dir.json", "doctor.json", file} {
+		if !strings.Contains(out, name) {
+			t.Errorf("audit verify does not name %s:\n%s", name, out)
+		}
+	}
+}

@@ -1,0 +1,328 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/initialize"
+	"certroll/spec/bounded"
+	"certroll/spec/text"
+)
+
+// initFlags are the answers that were given, and what is done with them.
+type initFlags struct {
+	initialize.Answers
+
+	vars, nameservers []string
+	bundle            string // a file with the CA's certificates
+	dir, author       string
+	service           string
+	print, yes, setup bool
+}
+
+func (a *app) initCommand() *cobra.Command {
+	f := &initFlags{}
+	c := &cobra.Command{
+		Use:   "init",
+		Short: "Make certroll.hcl, the first files of the config repo, and what Vault needs",
+		Long: `Make what certroll starts with: certroll.hcl, the first files of the config repo
+(one team, its policy, the pipeline of GitHub or GitLab), the policy for Vault with
+the commands that an operator runs there, and the ledger's branch. On a terminal it
+asks for what no flag gives.
+
+What is there already is kept: a second run changes nothing, and one after you
+edited a file keeps your edit. All answers are checked, and the files decoded, before
+anything is written. No secret is asked for: a credential is named by where it is
+found, as vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH. With -setup-vault the
+mount, the policy, AppRole and its role are made by VAULT_TOKEN, an operator's, and
+the secret id goes into a file that only you may read. With -service the files of a
+service are made as well, and the commands that install it are printed.
+
+It ends with what certroll doctor finds. See docs/getting-started.md.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.initialize(cmd.Context(), f) },
+	}
+	a.initRepoFlags(c, f)
+	a.initVaultFlags(c, f)
+	a.initCAFlags(c, f)
+	return c
+}
+
+func (a *app) initRepoFlags(c *cobra.Command, f *initFlags) {
+	flags := c.Flags()
+	flags.StringVar(&f.Repo.URL, "repo-url", "", "the config repo: https://HOST/PATH, ssh://git@HOST/PATH, or a path")
+	flags.StringVar(&f.Repo.Ref, "repo-ref", "", "its branch (default main)")
+	flags.StringVar(&f.Repo.Directory, "repo-dir", "", "the directory of the certificates in it (default certs)")
+	flags.StringVar(&f.Repo.Username, "git-username", "", "the user name beside the token for Git")
+	flags.StringVar(&f.Repo.TokenFile, "git-token-file", "", "a file that holds the token for Git")
+	flags.StringVar(&f.Repo.TokenEnv, "git-token-env", "", "the variable that holds the token for Git")
+	flags.StringVar(&f.Repo.SSHKeyFile, "git-ssh-key", "", "the file of the SSH key for Git (default: the SSH agent)")
+	flags.StringVar(&f.Repo.KnownHosts, "git-known-hosts", "", "the file with the SSH host keys (default ~/.ssh/known_hosts)")
+	flags.StringVar(&f.Repo.CABundle, "git-ca", "", "a file with the certificates of the Git server's own CA")
+	flags.StringVar(&f.Team, "team", "", "the first team, which gets a directory and a policy (default apps)")
+	flags.StringVar(&f.Domain, "domain", "", "the first name of the first certificate, as in app.example.com")
+	flags.StringVar(&f.CI, "ci", "", "the pipeline: github, gitlab or none (default: by the host of -repo-url)")
+	flags.StringVar(&f.dir, "dir", "", "write the config repo's files into this directory, a clone, and push nothing")
+	flags.StringVar(&f.author, "author", "", `who makes the first commit, as "Name <mail>" (default: as git)`)
+	flags.StringVar(&f.service, "service", "", "make the files of a service too: systemd, kubernetes or compose")
+	flags.BoolVar(&f.print, "print", false, "print all files and the commands for Vault, and write nothing")
+	flags.BoolVar(&f.yes, "auto-approve", false, "do not ask before anything is written")
+}
+
+func (a *app) initVaultFlags(c *cobra.Command, f *initFlags) {
+	flags := c.Flags()
+	flags.StringVar(&f.Vault.Address, "vault-address", "", "Vault's address (default $VAULT_ADDR)")
+	flags.StringVar(&f.Vault.Namespace, "vault-namespace", "", "Vault's namespace (default $VAULT_NAMESPACE)")
+	flags.StringVar(&f.Vault.Mount, "vault-mount", "", "the KV v2 mount (default secret)")
+	flags.StringVar(&f.Vault.Prefix, "vault-prefix", "", "where certroll's own state lies in the mount (default certroll)")
+	flags.StringVar(&f.Vault.CACert, "vault-ca", "", "a file with the certificates of Vault's own CA (default $VAULT_CACERT)")
+	flags.StringVar(&f.Vault.Auth, "vault-auth", "", "how certroll logs in: approle, jwt, kubernetes, token-file or token (default approle)")
+	flags.StringVar(&f.Vault.AuthMount, "vault-auth-mount", "", "where the auth method is, without auth/ (default: its usual place)")
+	flags.StringVar(&f.Vault.Role, "vault-role", "", "certroll's role there (default certroll)")
+	flags.StringVar(&f.Vault.RoleID, "vault-role-id", "", "AppRole's role id (default: the role's name, which a command then sets)")
+	flags.StringVar(&f.Vault.SecretIDFile, "vault-secret-id-file", "", "the file of AppRole's secret id (default vault-secret-id beside certroll.hcl)")
+	flags.StringVar(&f.Vault.TokenFile, "vault-token-file", "", "the file of the token, for token-file")
+	flags.StringVar(&f.Vault.JWTFile, "vault-jwt-file", "", "the file of the JWT, for jwt and kubernetes")
+	flags.StringVar(&f.Vault.JWTEnv, "vault-jwt-env", "", "the variable of the JWT, for jwt")
+	flags.BoolVar(&f.setup, "setup-vault", false, "make what is missing at Vault, by VAULT_TOKEN, an operator's")
+}
+
+func (a *app) initCAFlags(c *cobra.Command, f *initFlags) {
+	flags := c.Flags()
+	flags.StringVar(&f.CA.Directory, "ca", "", "the CA: a known name such as letsencrypt, or the URL of its ACME directory")
+	flags.StringVar(&f.bundle, "ca-bundle", "", "a file with the certificates that the CA's own server is trusted by")
+	flags.StringVar(&f.CA.Email, "email", "", "whom the CA writes to")
+	flags.BoolVar(&f.CA.AgreeTOS, "agree-tos", false, "you have read the CA's terms of service and agree to them")
+	flags.StringVar(&f.CA.EABKeyID, "eab-key-id", "", "the key id of the external account binding")
+	flags.StringVar(&f.CA.EABHMAC, "eab-hmac", "", "where its HMAC key is found (default: a field in Vault)")
+	flags.StringVar(&f.DNS.Provider, "dns", "", "the DNS provider by lego's code, as in cloudflare; or http-01")
+	flags.StringArrayVar(&f.vars, "dns-var", nil, "a variable of the provider, NAME=VALUE; of a secret NAME=vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH")
+	flags.StringArrayVar(&f.nameservers, "dns-nameserver", nil, "HOST:PORT to look for records at, for a zone that the Internet does not know")
+}
+
+// initialize answers, checks, and writes.
+func (a *app) initialize(ctx context.Context, f *initFlags) error {
+	if f.print && f.dir != "" {
+		return errors.New("-print writes nothing, so there is no -dir: leave one of them out")
+	}
+	in := &initiation{app: a, f: f, file: cmp.Or(a.configFile, defaultSettings)}
+	if err := in.known(); err != nil {
+		return err
+	}
+	if err := in.answer(); err != nil {
+		return err
+	}
+	if err := in.prepare(ctx); err != nil {
+		return err
+	}
+	if f.print {
+		return in.show()
+	}
+	if err := in.confirm(); err != nil {
+		return err
+	}
+	return in.carryOut(ctx)
+}
+
+// initiation is one run of init.
+type initiation struct {
+	app  *app
+	f    *initFlags
+	file string    // of certroll.hcl
+	kept *settings // of the certroll.hcl that is there; nil: there is none
+	was  []byte    // that file
+	in   *bufio.Reader
+
+	local, repo []initialize.File
+	policy      []byte
+	install     []string // commands that install the service
+}
+
+// known takes up what is there and what the environment says.
+func (i *initiation) known() error {
+	f, getenv := i.f, i.app.getenv
+	f.Vault.Address = cmp.Or(f.Vault.Address, getenv("VAULT_ADDR"))
+	f.Vault.Namespace = cmp.Or(f.Vault.Namespace, getenv("VAULT_NAMESPACE"))
+	f.Vault.CACert = cmp.Or(f.Vault.CACert, getenv("VAULT_CACERT"))
+	for _, v := range f.vars {
+		if err := f.DNS.Set(v); err != nil {
+			return err
+		}
+	}
+	f.DNS.Nameservers = f.nameservers
+	if f.bundle != "" {
+		b, err := bounded.File(f.bundle, bounded.Named)
+		if err != nil {
+			return fmt.Errorf("reading -ca-bundle: %w", err)
+		}
+		f.CA.Bundle = string(b)
+	}
+	switch b, err := bounded.File(i.file, bounded.Named); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading certroll's own settings: %w", err)
+	default:
+		i.was = b
+		return i.takeUp()
+	}
+}
+
+// answer asks for what is missing, and checks all.
+func (i *initiation) answer() error {
+	for range 100 { // more than there are questions
+		questions := i.questions()
+		if len(questions) == 0 {
+			break
+		}
+		if !i.app.asks() {
+			return missingAnswers(questions)
+		}
+		if err := i.ask(questions[0]); err != nil {
+			return err
+		}
+	}
+	if open := i.questions(); len(open) > 0 {
+		return missingAnswers(open)
+	}
+	i.f.Fill()
+	if i.f.setup && i.f.Vault.Auth != "approle" {
+		return fmt.Errorf("-setup-vault sets up AppRole, and certroll is to log in by %s: see docs/certroll.md and examples/ci for the role, or leave -vault-auth out", i.f.Vault.Auth)
+	}
+	found := i.check()
+	if i.f.service != "" {
+		found = append(found, i.f.CheckService(i.f.service)...)
+	}
+	if len(found) > 0 {
+		return wrongAnswers(found)
+	}
+	return nil
+}
+
+// questions are those that are open. With a certroll.hcl that is kept, its issuer
+// and DNS account are not asked for.
+func (i *initiation) questions() []initialize.Problem {
+	open := i.f.Questions()
+	if i.kept == nil {
+		return open
+	}
+	return slices.DeleteFunc(open, func(p initialize.Problem) bool {
+		return !strings.HasPrefix(p.Flag, "repo-") && !strings.HasPrefix(p.Flag, "vault-")
+	})
+}
+
+func (i *initiation) check() []initialize.Problem {
+	found := i.f.Check()
+	if i.kept == nil || i.complete() {
+		return found
+	}
+	return slices.DeleteFunc(found, func(p initialize.Problem) bool { return slices.Contains([]string{"ca", "dns", "domain"}, p.Flag) })
+}
+
+// complete tells whether the answers say all that a first certroll.hcl has.
+func (i *initiation) complete() bool { return len(i.f.Questions()) == 0 }
+
+func missingAnswers(open []initialize.Problem) error {
+	return flagList("there is no terminal to ask at, or no answer came, and these flags are missing:", open)
+}
+
+func flagList(first string, open []initialize.Problem) error {
+	var b strings.Builder
+	b.WriteString(first)
+	for _, p := range open {
+		fmt.Fprintf(&b, "\n  -%s  %s", flagText(p.Flag), p.Text)
+	}
+	b.WriteString("\nNothing was written.")
+	return errors.New(b.String())
+}
+
+func wrongAnswers(found []initialize.Problem) error {
+	var b strings.Builder
+	b.WriteString("these answers are wrong:")
+	for _, p := range found {
+		fmt.Fprintf(&b, "\n  -%s: %s", p.Flag, p.Text)
+	}
+	b.WriteString("\nNothing was written.")
+	return errors.New(b.String())
+}
+
+// flagText is a flag as it is written for a question.
+func flagText(flag string) string {
+	if name, ok := strings.CutPrefix(flag, "dns-var "); ok {
+		return "dns-var " + name + "=VALUE"
+	}
+	return flag
+}
+
+// asks tells whether there is a person to ask.
+func (a *app) asks() bool {
+	f, ok := a.in.(*os.File)
+	if !ok {
+		return a.atTerminal
+	}
+	return isTerminal(f)
+}
+
+// longestAnswer bounds a line that is typed.
+const longestAnswer = 4096
+
+func (i *initiation) ask(p initialize.Problem) error {
+	line, err := i.readLine(strings.ToUpper(p.Text[:1]) + p.Text[1:] + ":")
+	if err != nil {
+		return fmt.Errorf("asking for -%s: %w; nothing was written", p.Flag, err)
+	}
+	if line == "" {
+		return nil // it is asked again
+	}
+	if err := i.f.Set(p.Flag, line); err != nil {
+		return fmt.Errorf("%w; nothing was written", err)
+	}
+	return nil
+}
+
+func (i *initiation) readLine(question string) (string, error) {
+	fmt.Fprintf(i.app.err, "%s ", question)
+	if i.in == nil {
+		i.in = bufio.NewReaderSize(i.app.in, longestAnswer)
+	}
+	line, err := i.in.ReadSlice('\n')
+	switch {
+	case errors.Is(err, io.EOF) && len(line) == 0:
+		return "", errors.New("the input ended")
+	case err != nil && !errors.Is(err, io.EOF):
+		return "", fmt.Errorf("reading the answer: %w", err)
+	}
+	return strings.TrimSpace(string(line)), nil
+}
+
+// confirm asks before anything is written, where there is a person.
+func (i *initiation) confirm() error {
+	if i.f.yes || !i.app.asks() {
+		return nil
+	}
+	for _, f := range i.local {
+		fmt.Fprintf(i.app.err, "  file         %s\n", text.Line(filepath.Join(filepath.Dir(i.file), f.Path)))
+	}
+	for _, f := range i.repo {
+		fmt.Fprintf(i.app.err, "  config repo  %s\n", f.Path)
+	}
+	line, err := i.readLine("What is there already is kept. Write the rest? Type yes to continue:")
+	if err != nil {
+		return err
+	}
+	if line != "yes" {
+		return errors.New("nothing was written")
+	}
+	return nil
+}

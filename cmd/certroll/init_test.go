@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"certroll/examples/lab"
+	"certroll/examples/lab/labtest"
+)
+
+// initArgs are init's for the parts of a world.
+func (w *world) initArgs(more ...string) []string {
+	w.t.Helper()
+	bundle := filepath.Join(w.dir, "ca.pem")
+	if err := os.WriteFile(bundle, []byte(w.caBundle), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	n := w.nameserver
+	return append([]string{
+		"init", "-repo-url", w.repoURL, "-vault-address", w.vaultAddr, "-author", "A. Owner <owner@example.com>",
+		"-ca", w.directory, "-ca-bundle", bundle, "-agree-tos", "-email", "ops@example.com", "-domain", "app." + zone,
+		"-dns", "rfc2136", "-dns-var", "RFC2136_NAMESERVER=" + n.addr, "-dns-var", "RFC2136_TSIG_KEY=" + n.key,
+		"-dns-var", "RFC2136_TSIG_ALGORITHM=" + n.algorithm, "-dns-nameserver", n.addr,
+	}, more...)
+}
+
+// empty is a world whose repository has no branch yet.
+func (w world) empty(t *testing.T) *world {
+	t.Helper()
+	w.t, w.dir = t, t.TempDir()
+	repo, err := lab.CreateBare(w.dir, "certs.git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.repo, w.repoURL = repo, repo
+	w.watchForSecrets()
+	return &w
+}
+
+// store puts the TSIG secret where init says that it is to be.
+func (w *world) store() {
+	w.t.Helper()
+	data := map[string]any{"data": map[string]string{"RFC2136_TSIG_SECRET": w.nameserver.secret}}
+	if err := w.vault.API(w.t.Context(), "POST", "secret/data/dns/rfc2136", data, nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestInitToACertificate: from an empty repository to a live certificate on real
+// parts, by init and apply alone.
+func TestInitToACertificate(t *testing.T) {
+	t.Parallel()
+	w := newLab(t).empty(t)
+	w.env = append(w.env, "XDG_STATE_HOME="+filepath.Join(w.dir, "state"))
+	w.store()
+	out := w.certroll(0, w.initArgs("-vault-auth", "token")...)
+	if strings.Contains(out, "cannot look yet") || !strings.Contains(out, "certroll doctor:\n") {
+		t.Errorf("doctor did not look:\n%s", out)
+	}
+	w.certroll(0, "apply", "-auto-approve")
+	w.checkPair("tls/apps/app", "app."+zone)
+	if again := w.certroll(0, w.initArgs("-vault-auth", "token")...); strings.Contains(again, "made ") {
+		t.Errorf("the second run makes something:\n%s", again)
+	}
+}
+
+// TestInitSetUpVault: with -setup-vault the reconciler logs in by AppRole with the
+// policy that was cut for it, which suffices for a certificate; the secret id is in a
+// file that only its owner may read, and in no output.
+func TestInitSetUpVault(t *testing.T) {
+	t.Parallel()
+	w := newLab(t).empty(t)
+	labtest.NeedsPolicies(t, w.vault)
+	w.env = append(w.env, "XDG_STATE_HOME="+filepath.Join(w.dir, "state"))
+	w.store()
+	out := w.certroll(0, w.initArgs("-setup-vault")...)
+	for _, part := range []string{"kept    Vault: KV v2 at secret/", "made    Vault: policy certroll-apply", "made    Vault: role auth/approle/role/certroll"} {
+		if !strings.Contains(out, part) {
+			t.Errorf("%q is missing:\n%s", part, out)
+		}
+	}
+	at := filepath.Join(w.dir, "vault-secret-id")
+	info, err := os.Stat(at)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatal(info, err)
+	}
+	id, err := os.ReadFile(at)
+	if err != nil || len(id) < 20 || strings.Contains(out, string(id)) {
+		t.Fatalf("a secret id of %d bytes, %v, or it is in the output", len(id), err)
+	}
+	again := w.certroll(0, w.initArgs("-setup-vault")...)
+	if strings.Contains(again, "made ") || strings.Contains(again, "not as init would make it") {
+		t.Errorf("the second run makes something:\n%s", again)
+	}
+	w.token = "" // the operator has left
+	w.certroll(0, "doctor")
+	w.certroll(0, "apply", "-auto-approve")
+	w.token = w.vault.Token
+	w.checkPair("tls/apps/app", "app."+zone)
+}
+
+// TestInitAsks: what no flag gives is asked for on a terminal, one after the other;
+// no question is for a secret, and nothing is written without a yes.
+func TestInitAsks(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	t.Setenv("HOME", dir)
+	for _, name := range []string{"VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_CACERT"} {
+		t.Setenv(name, "")
+	}
+	repo, err := lab.CreateBare(dir, "certs.git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{repo, "http://127.0.0.1:1", "letsencrypt", "", "yes", "ovh", "ovh-eu", "an-id", "app.example.com"}
+	for _, end := range []string{"no", "yes"} {
+		wantFile := end == "yes"
+		var out, asked bytes.Buffer
+		a := &app{in: strings.NewReader(strings.Join(append(lines, end), "\n") + "\n"), out: &out, err: &asked, getenv: os.Getenv, atTerminal: true}
+		code := a.main([]string{"init", "-author", "A. Owner <owner@example.com>"})
+		if _, err := os.Stat("certroll.hcl"); (err == nil) != wantFile || (code == 0) != wantFile {
+			t.Errorf("%q: exit code %d, %v\n%s%s", end, code, err, asked.String(), out.String())
+		}
+		for _, question := range []string{"The config repo: ", "Vault's address", "The CA: ", "OVH_ENDPOINT of the provider ovh: ", "Type yes to continue: "} {
+			if !strings.Contains(asked.String(), question) {
+				t.Errorf("%q was not asked:\n%s", question, asked.String())
+			}
+		}
+		if strings.Contains(asked.String(), "OVH_APPLICATION_SECRET") {
+			t.Errorf("a secret is asked for:\n%s", asked.String())
+		}
+	}
+}
+
+// TestInitEnds: input that ends in the middle ends the questions, and so does input
+// without an end of line.
+func TestInitEnds(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, in := range map[string]io.Reader{"nothing": strings.NewReader(""), "blank lines": strings.NewReader(strings.Repeat("\n", 1000)), "one long line": strings.NewReader(strings.Repeat("x", 1<<20))} {
+		var asked bytes.Buffer
+		a := &app{in: in, out: io.Discard, err: &asked, getenv: func(string) string { return "" }, atTerminal: true}
+		if code := a.main([]string{"init"}); code != exitError || !strings.Contains(asked.String(), "othing was written") {
+			t.Errorf("%s: exit code %d\n%s", name, code, asked.String())
+		}
+	}
+}

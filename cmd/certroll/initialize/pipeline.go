@@ -1,0 +1,99 @@
+package initialize
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+
+	"certroll/examples"
+)
+
+// edit is one text of an example and what it becomes. The text must be there: an
+// example that was changed would else be written as it is.
+type edit struct{ old, with string }
+
+func edited(name string, edits ...edit) ([]byte, error) {
+	b, err := examples.Files.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the example that certroll carries: %w", err)
+	}
+	text := string(b)
+	for _, e := range edits {
+		if !strings.Contains(text, e.old) {
+			return nil, fmt.Errorf("the example %s that certroll carries has no %q", name, e.old)
+		}
+		text = strings.ReplaceAll(text, e.old, e.with)
+	}
+	return []byte(text), nil
+}
+
+// Pipeline are the files of the host's CI, by their paths in the repository: the
+// examples/ci of that host. What applies is left out where certroll does not log in
+// to Vault as a pipeline, by a JWT: then `certroll run` applies.
+func (a *Answers) Pipeline() ([]File, error) {
+	audience := a.Vault.Address
+	if u, err := url.Parse(audience); err == nil {
+		audience = u.Scheme + "://" + u.Hostname()
+	}
+	switch a.CI {
+	case GitHub:
+		return a.github(audience)
+	case GitLab:
+		return a.gitlab(audience)
+	}
+	return nil, nil
+}
+
+// applies tells whether the pipeline applies too.
+func (a *Answers) applies() bool { return a.Vault.Auth == "jwt" }
+
+func (a *Answers) github(audience string) ([]File, error) {
+	files := []string{"check", "comment"}
+	if a.applies() {
+		files = append(files, "apply")
+	}
+	var out []File
+	for _, name := range files {
+		edits := []edit{{"change/certs", "change/" + a.Repo.Directory}}
+		if name == "apply" {
+			edits = []edit{{"https://vault.example.com", audience}, {"branches: [main]", "branches: " + list([]string{a.Repo.Ref})}, {"refs/heads/main", "refs/heads/" + a.Repo.Ref}}
+		}
+		b, err := edited("ci/github/"+name+".yml", edits...)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, File{path.Join(".github/workflows", "certroll-"+name+".yml"), b})
+	}
+	return out, nil
+}
+
+func (a *Answers) gitlab(audience string) ([]File, error) {
+	b, err := edited("ci/gitlab/gitlab-ci.yml", edit{"-config-dir certs ", "-config-dir " + a.Repo.Directory + " "},
+		edit{"/tmp/certroll.hcl certs\n", "/tmp/certroll.hcl " + a.Repo.Directory + "\n"}, edit{"https://vault.example.com", audience})
+	if err != nil {
+		return nil, err
+	}
+	if !a.applies() {
+		before, _, found := strings.Cut(string(b), "\napply:\n")
+		if !found {
+			return nil, fmt.Errorf("the example ci/gitlab/gitlab-ci.yml that certroll carries has no job apply")
+		}
+		b = []byte(strings.Replace(before, "stages: [check, comment, apply]", "stages: [check, comment]", 1))
+	}
+	return []File{{".gitlab-ci.yml", b}}, nil
+}
+
+// Trusted is the certroll.hcl in the root of the config repo, by which the host's
+// CI checks changes; nil where no pipeline is made.
+func (a *Answers) Trusted(settings []byte) []File {
+	if a.CI == NoCI {
+		return nil
+	}
+	note := "# The copy by which CI checks changes: it is read from the base branch, so that a change\n" +
+		"# cannot alter it. Protect it and the pipeline by CODEOWNERS. What is in force stands\n# where certroll runs.\n\n"
+	if a.applies() {
+		note = ""
+	}
+	return []File{{"certroll.hcl", append([]byte(note), settings...)}}
+}

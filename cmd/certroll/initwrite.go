@@ -1,0 +1,507 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"certroll/cmd/certroll/initialize"
+	"certroll/cmd/certroll/view"
+	"certroll/gitsync"
+	"certroll/gitsync/atomicfile"
+	"certroll/reconcile"
+	"certroll/spec/bounded"
+	"certroll/spec/text"
+	"certroll/vault"
+)
+
+// takeUp lets the certroll.hcl that is there answer what no flag does.
+func (i *initiation) takeUp() error {
+	s, err := i.parse(i.was)
+	if err != nil {
+		return err
+	}
+	i.kept = s
+	f := i.f
+	for _, b := range []struct {
+		at   *string
+		says string
+	}{
+		{&f.Repo.URL, s.Repo.URL}, {&f.Repo.Ref, s.Repo.Ref}, {&f.Repo.Directory, s.Repo.Directory},
+		{&f.Vault.Mount, s.Vault.Mount}, {&f.Vault.Prefix, s.Vault.Prefix},
+	} {
+		if *b.at == "" {
+			*b.at = b.says
+		}
+	}
+	if s.Vault.Address != "" {
+		f.Vault.Address = s.Vault.Address
+	}
+	if a := s.Repo.Auth; a != nil && f.Repo.TokenEnv+f.Repo.TokenFile == "" {
+		f.Repo.TokenEnv, f.Repo.TokenFile = a.TokenEnv, i.asWritten(a.TokenFile)
+	}
+	if a := s.Vault.Auth; a != nil && f.Vault.Auth == "" {
+		f.Vault.Auth, f.Vault.AuthMount, f.Vault.RoleID = a.Method, a.Mount, a.RoleID
+		if a.Role != "" {
+			f.Vault.Role = a.Role
+		}
+		f.Vault.SecretIDFile, f.Vault.TokenFile = i.asWritten(a.SecretIDFile), i.asWritten(a.TokenFile)
+		f.Vault.JWTFile, f.Vault.JWTEnv = i.asWritten(a.JWTFile), a.JWTEnv
+	}
+	return nil
+}
+
+// asWritten is a path of certroll.hcl as it stands there where it is beside it.
+func (i *initiation) asWritten(at string) string {
+	dir, err := filepath.Abs(filepath.Dir(i.file))
+	if err != nil || !filepath.IsAbs(at) {
+		return at
+	}
+	if rel, err := filepath.Rel(dir, at); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return at
+}
+
+// parse decodes settings as the next command will.
+func (i *initiation) parse(b []byte) (*settings, error) {
+	s, files, diags := parseSettings(i.file, b)
+	if diags.HasErrors() {
+		view.Diagnostics(i.app.err, i.app.palette(), files, diags)
+		return nil, fmt.Errorf("%s has mistakes; nothing was written", i.file)
+	}
+	return s, nil
+}
+
+// prepare makes all files and decodes them; nothing is written.
+func (i *initiation) prepare(ctx context.Context) error {
+	settings := i.was
+	if settings == nil {
+		settings = i.f.Settings()
+	}
+	s, err := i.parse(settings)
+	if err != nil {
+		return err
+	}
+	i.local, i.repo = []initialize.File{{Path: filepath.Base(i.file), Bytes: settings}}, nil
+	pipeline, err := i.f.Pipeline()
+	if err != nil {
+		return err
+	}
+	i.repo = append(i.f.Trusted(settings), pipeline...)
+	if !i.complete() {
+		return i.lacking()
+	}
+	if i.policy, err = i.f.Policy(); err != nil {
+		return err
+	}
+	if i.f.Vault.Auth != "token" {
+		i.local = append(i.local, initialize.File{Path: initialize.PolicyFile, Bytes: i.policy})
+	}
+	declared := i.f.Declared()
+	if err := i.serve(); err != nil {
+		return err
+	}
+	if diags := i.decode(ctx, s, i.below(declared)); diags.HasErrors() {
+		view.Diagnostics(i.app.err, i.app.palette(), append(specFiles(i.below(declared)), *s.file), diags)
+		return errors.New("the files that these answers make have mistakes; nothing was written")
+	}
+	i.repo = append(i.repo, declared...)
+	return nil
+}
+
+// lacking refuses what cannot be made without the answers that a certroll.hcl which
+// is there already was made of.
+func (i *initiation) lacking() error {
+	for flag, given := range map[string]bool{"service": i.f.service != "", "setup-vault": i.f.setup} {
+		if given {
+			return flagList(fmt.Sprintf("-%s is made of the answers that %s, which is there already, was made of; these flags are missing:", flag, i.file), i.f.Questions())
+		}
+	}
+	return nil
+}
+
+// serve adds the files of the service that was asked for.
+func (i *initiation) serve() error {
+	if i.f.service == "" {
+		return nil
+	}
+	files, commands, err := i.f.Service(i.f.service)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if path.Base(f.Path) == defaultSettings {
+			if _, err := i.parse(f.Bytes); err != nil {
+				return err
+			}
+		}
+	}
+	i.local, i.install = append(i.local, files...), commands
+	return nil
+}
+
+// below are the files in the directory of the certificates, by paths in it.
+func (i *initiation) below(files []initialize.File) []gitsync.File {
+	var out []gitsync.File
+	for _, f := range files {
+		if rest, ok := strings.CutPrefix(f.Path, i.f.Repo.Directory+"/"); ok && strings.HasSuffix(rest, ".hcl") {
+			out = append(out, gitsync.File{Path: rest, Bytes: f.Bytes})
+		}
+	}
+	return out
+}
+
+func (i *initiation) decode(ctx context.Context, s *settings, files []gitsync.File) hcl.Diagnostics {
+	_, _, diags := decodeFiles(ctx, s, files)
+	return diags
+}
+
+// show prints what would be written.
+func (i *initiation) show() error {
+	var b strings.Builder
+	for _, f := range i.local {
+		fmt.Fprintf(&b, "==> %s <==\n%s\n", path.Join(filepath.ToSlash(filepath.Dir(i.file)), f.Path), f.Bytes)
+	}
+	for _, f := range i.repo {
+		fmt.Fprintf(&b, "==> config repo: %s <==\n%s\n", f.Path, f.Bytes)
+	}
+	b.WriteString("==> commands for Vault <==\n" + strings.Join(i.f.Commands(), "\n") + "\n")
+	if len(i.install) > 0 {
+		b.WriteString("\n==> commands for the service <==\n" + strings.Join(i.install, "\n") + "\n")
+	}
+	return i.app.content([]byte(b.String()))
+}
+
+// carryOut writes what is missing. What needs another party comes before what is
+// written here, so that a wrong address leaves nothing behind.
+func (i *initiation) carryOut(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	repo, err := i.openRepo(ctx)
+	if err != nil {
+		return err
+	}
+	if repo != nil {
+		defer func() { _ = repo.Close() }()
+	}
+	if err := i.setUpVault(ctx); err != nil {
+		return err
+	}
+	if err := i.placeLocal(); err != nil {
+		return err
+	}
+	if err := i.declare(ctx, repo); err != nil {
+		return err
+	}
+	i.advise()
+	return i.examine(ctx, repo != nil)
+}
+
+func (i *initiation) say(outcome, what string) {
+	fmt.Fprintf(i.app.out, "%-7s %s\n", outcome, text.Line(what))
+}
+
+// place writes a file where there is none.
+func (i *initiation) place(dir string, f initialize.File) error {
+	at := filepath.Join(dir, filepath.FromSlash(f.Path))
+	switch was, err := bounded.File(at, bounded.Named); {
+	case err == nil && string(was) == string(f.Bytes):
+		i.say("kept", at)
+		return nil
+	case err == nil:
+		i.say("kept", at+", which is not as init would write it")
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("looking for %s: %w", at, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		return fmt.Errorf("making the directory of %s: %w", at, err)
+	}
+	if err := atomicfile.Write(at, f.Bytes, 0o644); err != nil {
+		return fmt.Errorf("writing %s: %w; the same command goes on from there", at, err)
+	}
+	i.say("made", at)
+	return nil
+}
+
+// placeLocal writes what belongs to this machine. The first file is certroll.hcl.
+func (i *initiation) placeLocal() error {
+	rest := i.local
+	if i.was != nil {
+		edited := ""
+		if i.complete() && string(i.was) != string(i.f.Settings()) {
+			edited = ", which is not as init would write it"
+		}
+		i.say("kept", i.file+edited)
+		rest = rest[1:]
+	}
+	for _, f := range rest {
+		if err := i.place(filepath.Dir(i.file), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openRepo opens the config repo, reads what is there, and drops what it has
+// already or what does not go with it; nil with -dir.
+func (i *initiation) openRepo(ctx context.Context) (*gitsync.Ledger, error) {
+	if i.f.dir != "" {
+		return nil, nil
+	}
+	s, err := i.parse(i.local[0].Bytes)
+	if err != nil {
+		return nil, err
+	}
+	auth, err := s.Repo.Auth.auth()
+	if err != nil {
+		return nil, err
+	}
+	o := gitsync.SeedOptions{URL: s.Repo.URL, Branch: s.Repo.Ref, Auth: auth}
+	if o.AuthorName, o.AuthorEmail, err = i.app.author(i.f.author); err != nil {
+		return nil, err
+	}
+	repo, err := gitsync.OpenSeed(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	tree, _, err := repo.Snapshot(ctx)
+	if err == nil {
+		err = i.fit(ctx, s, tree)
+	}
+	if err == nil && len(i.absent(tree)) > 0 {
+		if s.Verify != nil {
+			err = errors.New("certroll.hcl takes only signed commits, and certroll signs none: write the files into a clone with -dir, and commit them yourself; nothing was written")
+		} else {
+			err = repo.CheckPush(ctx)
+		}
+	}
+	if err != nil {
+		_ = repo.Close()
+		return nil, err
+	}
+	return repo, nil
+}
+
+// absent are the files of the config repo that a tree lacks.
+func (i *initiation) absent(tree fs.FS) []initialize.File {
+	return slices.DeleteFunc(slices.Clone(i.repo), func(f initialize.File) bool {
+		_, err := fs.Stat(tree, f.Path)
+		return !errors.Is(err, fs.ErrNotExist)
+	})
+}
+
+// fit leaves the first certificates out where the repo has its own and both do not
+// go together, as where an owner renamed a file.
+func (i *initiation) fit(ctx context.Context, s *settings, tree fs.FS) error {
+	there, err := gitsync.Declared(tree, i.f.Repo.Directory)
+	if err != nil {
+		return err
+	}
+	if len(there) == 0 {
+		return nil
+	}
+	if !i.decode(ctx, s, append(slices.Clone(there), i.below(i.absent(tree))...)).HasErrors() {
+		return nil
+	}
+	if diags := i.decode(ctx, s, there); diags.HasErrors() {
+		view.Diagnostics(i.app.err, i.app.palette(), append(specFiles(there), *s.file), diags)
+		return fmt.Errorf("the files in %s of the config repo do not go with %s: mend them, or the policies there; nothing was written", i.f.Repo.Directory, i.file)
+	}
+	i.repo = slices.DeleteFunc(i.repo, func(f initialize.File) bool { return len(i.below([]initialize.File{f})) > 0 })
+	i.say("kept", fmt.Sprintf("the certificates in %s of the config repo, with nothing added", i.f.Repo.Directory))
+	return nil
+}
+
+// declare writes the first files of the config repo, and begins the ledger.
+func (i *initiation) declare(ctx context.Context, repo *gitsync.Ledger) error {
+	if repo == nil {
+		for _, f := range i.repo {
+			if err := i.place(i.f.dir, f); err != nil {
+				return err
+			}
+		}
+		i.say("left", "the ledger's branch, which the first apply begins")
+		return nil
+	}
+	var made []initialize.File
+	commit, err := repo.Commit(ctx, "Begin with certroll\n\nMade by certroll init.", func(tree fs.FS) (map[string][]byte, error) {
+		made = i.absent(tree)
+		files := map[string][]byte{}
+		for _, f := range made {
+			files[f.Path] = f.Bytes
+		}
+		return files, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range i.repo {
+		outcome := "kept"
+		if slices.ContainsFunc(made, func(m initialize.File) bool { return m.Path == f.Path }) {
+			outcome = "made"
+		}
+		i.say(outcome, "config repo: "+f.Path)
+	}
+	if commit != "" {
+		i.say("pushed", fmt.Sprintf("%.12s to %s", commit, i.f.Repo.Ref))
+	}
+	return i.beginLedger(ctx)
+}
+
+// beginLedger makes the ledger's branch where there is none.
+func (i *initiation) beginLedger(ctx context.Context) error {
+	s, err := i.parse(i.local[0].Bytes)
+	if err != nil {
+		return err
+	}
+	ledger, err := s.writeLedger("")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ledger.Close() }()
+	commit, err := ledger.Commit(ctx, "begin the ledger", func(tree fs.FS) (map[string][]byte, error) {
+		if there, err := fs.ReadDir(tree, "."); err != nil || len(there) > 0 {
+			return nil, err
+		}
+		return reconcile.FirstFiles(), nil
+	})
+	if err != nil {
+		return err
+	}
+	outcome := "kept"
+	if commit != "" {
+		outcome = "made"
+	}
+	i.say(outcome, "the ledger, "+ledger.Place())
+	return nil
+}
+
+// setUpVault makes what is missing at Vault, where that is asked for.
+func (i *initiation) setUpVault(ctx context.Context) error {
+	if !i.f.setup {
+		return nil
+	}
+	v := &i.f.Vault
+	client, err := vault.New(vault.Options{Address: v.Address, Namespace: v.Namespace, CACert: v.CACert, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	if err := client.Login(ctx); err != nil {
+		return err
+	}
+	at := v.AuthMount
+	if at == "" {
+		at = "approle"
+	}
+	setup := vault.Setup{Mount: v.Mount, PolicyName: initialize.PolicyName, Policy: string(i.policy), AuthMount: at, Role: v.Role, TokenTTL: "1h"}
+	id, done, err := client.SetUp(ctx, setup)
+	for _, d := range done {
+		i.sayDone(d)
+	}
+	if err != nil {
+		return err
+	}
+	if i.was == nil {
+		v.RoleID = id
+		if err := i.prepareAgain(ctx); err != nil {
+			return err
+		}
+	}
+	return i.keepSecretID(ctx, client, setup)
+}
+
+func (i *initiation) sayDone(d vault.SetUp) {
+	switch {
+	case d.Made:
+		i.say("made", "Vault: "+d.What)
+	case d.Differs:
+		i.say("kept", "Vault: "+d.What+", which is not as init would make it")
+	default:
+		i.say("kept", "Vault: "+d.What)
+	}
+}
+
+// prepareAgain makes the files by what Vault said, without what the config repo has.
+func (i *initiation) prepareAgain(ctx context.Context) error {
+	left := i.repo
+	if err := i.prepare(ctx); err != nil {
+		return err
+	}
+	i.repo = slices.DeleteFunc(i.repo, func(f initialize.File) bool {
+		return !slices.ContainsFunc(left, func(l initialize.File) bool { return l.Path == f.Path })
+	})
+	return nil
+}
+
+// keepSecretID stores a new secret id where there is none.
+func (i *initiation) keepSecretID(ctx context.Context, client *vault.Client, setup vault.Setup) error {
+	at := i.f.Vault.SecretIDFile
+	if !filepath.IsAbs(at) {
+		at = filepath.Join(filepath.Dir(i.file), at)
+	}
+	if _, err := os.Lstat(at); err == nil {
+		i.say("kept", at)
+		return nil
+	}
+	id, err := client.NewSecretID(ctx, setup)
+	if err != nil {
+		return err
+	}
+	i.app.redact.Learn(id)
+	if err := atomicfile.Write(at, []byte(id), 0o600); err != nil {
+		return fmt.Errorf("writing the secret id: %w; name another file with -vault-secret-id-file", err)
+	}
+	i.say("made", at+", which only you may read")
+	return nil
+}
+
+// advise prints what an operator still has to do at Vault.
+func (i *initiation) advise() {
+	commands := i.f.Commands()
+	if i.policy == nil {
+		return
+	}
+	if i.f.setup {
+		commands = i.f.Storing()
+	}
+	if len(commands) > 0 {
+		fmt.Fprintf(i.app.out, "\nFor Vault:\n  %s\n", strings.Join(commands, "\n  "))
+	}
+	if len(i.install) > 0 {
+		fmt.Fprintf(i.app.out, "\nFor the service:\n  %s\n", strings.Join(i.install, "\n  "))
+	}
+	if i.f.CI != initialize.NoCI {
+		fmt.Fprintf(i.app.out, "\nFor the pipeline: set CERTROLL_URL and CERTROLL_SHA256 in it to the archive of a release.\n")
+	}
+}
+
+// examine runs doctor, whose findings are no failure of init.
+func (i *initiation) examine(ctx context.Context, pushed bool) error {
+	a := i.app
+	if pushed {
+		fmt.Fprintf(a.out, "\ncertroll doctor:\n")
+		a.configFile = i.file
+		var code exitCode
+		if err := a.doctor(ctx, reconcile.ExamineOptions{}, false); err != nil && !errors.As(err, &code) {
+			fmt.Fprintf(a.out, "  it cannot look yet: %s\n", text.Line(err.Error()))
+		}
+	}
+	config := ""
+	if i.file != defaultSettings {
+		config = " -config " + text.Line(i.file)
+	}
+	fmt.Fprintf(a.out, "\nNext:\n  certroll doctor%[1]s\n  certroll plan%[1]s\n  certroll apply%[1]s\n", config)
+	return nil
+}

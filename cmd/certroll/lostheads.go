@@ -1,0 +1,110 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"certroll/gitsync"
+	"certroll/reconcile"
+)
+
+// lostHeads are those that the ledger itself tells of, and that nobody accepted.
+type lostHeads []reconcile.LostHead
+
+// lostHeads reads them. A log that cannot be read is found by the check of the trail.
+func (s *settings) lostHeads(tree fs.FS) (lost lostHeads, accepted map[string]bool) {
+	if tree == nil {
+		return nil, nil
+	}
+	events, err := reconcile.Query{}.Events(tree)
+	if err != nil {
+		return nil, nil
+	}
+	return reconcile.LostHeads(events), reconcile.AcceptedHeads(events)
+}
+
+// names tells whether a head is among them.
+func (l lostHeads) names(head string) bool {
+	for _, lost := range l {
+		if lost.Commit == head {
+			return true
+		}
+	}
+	return false
+}
+
+// ledgerRef is the ledger's branch as git push has it.
+func (s *settings) ledgerRef() string {
+	branch := cmp.Or(s.Ledger.Branch, gitsync.DefaultBranch)
+	if strings.HasPrefix(branch, "refs/") {
+		return branch
+	}
+	return "refs/heads/" + branch
+}
+
+// breaches are they as findings.
+func (l lostHeads) breaches(s *settings) []reconcile.Breach {
+	found := make([]reconcile.Breach, len(l))
+	for i, lost := range l {
+		found[i] = lost.Breach("git push --force origin COMMIT:" + s.ledgerRef())
+	}
+	return found
+}
+
+func (a *app) auditAcceptCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "accept COMMIT",
+		Short: "Accept that the ledger was rewritten, moved back or deleted",
+		Long: `Accept that the ledger's branch no longer goes on from COMMIT, the head that audit
+verify and the event ledger_rewound name, its hash in full. Writes an event to the
+ledger with who did so: audit verify, run's page and the metric take the branch as
+it is from then on. To bring the lost events back instead, push COMMIT from a clone
+that still has it; audit verify shows the command. It asks no Vault.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.acceptLost(cmd.Context(), args[0]) },
+	}
+}
+
+func (a *app) acceptLost(ctx context.Context, commit string) error {
+	if !fullHash.MatchString(commit) {
+		return fmt.Errorf("accepting the loss of %q: write the commit's hash in full, as certroll audit verify has it: 40 digits", commit)
+	}
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	r, closeLedger, err := s.ledgerAlone()
+	if err != nil {
+		return err
+	}
+	defer closeLedger()
+	seen, err := s.remembersLost(ctx, commit)
+	if err != nil {
+		return err
+	}
+	if err := r.AcceptLost(ctx, commit, seen, a.person()); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "Accepted that the ledger no longer goes on from %s.\n", commit)
+	return nil
+}
+
+// remembersLost tells whether this machine saw that head, and the branch does not go on
+// from it, though nothing has told the ledger so yet.
+func (s *settings) remembersLost(ctx context.Context, commit string) (bool, error) {
+	ledger, err := s.openLedger(s.ledgerMemory())
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = ledger.Close() }()
+	if _, _, err := ledger.Snapshot(ctx); err != nil {
+		return false, err
+	}
+	old, _, ok := ledger.Rewound()
+	return ok && old == commit, nil
+}

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// runner reads lines as the runner of GitHub Actions does: actions/runner,
+// ActionCommand.TryParseV2 and TryParse, and the ActionCommandManager's
+// stop-commands.
+type runner struct {
+	stopped string   // the token that ends it; "": commands are taken
+	took    []string // commands, with what is in them
+}
+
+var runnerLines = regexp.MustCompile(`\r\n|\n|\r`)
+
+func (r *runner) read(output string) {
+	for _, line := range runnerLines.Split(output, -1) {
+		command, rest := r.parse(line)
+		switch {
+		case command == "":
+		case r.stopped != "":
+			if command == r.stopped {
+				r.stopped = ""
+			}
+		case command == "stop-commands":
+			r.stopped = rest
+		default:
+			r.took = append(r.took, command+": "+rest)
+		}
+	}
+}
+
+func (r *runner) parse(line string) (command, rest string) {
+	if text, ok := strings.CutPrefix(strings.TrimLeftFunc(line, unicode.IsSpace), "::"); ok {
+		if command, rest, ok = strings.Cut(text, "::"); ok {
+			command, _, _ = strings.Cut(command, " ")
+			return command, rest
+		}
+	}
+	_, text, ok := strings.Cut(line, "##[")
+	if !ok {
+		return "", ""
+	}
+	command, rest, _ = strings.Cut(text, "]")
+	return command, rest
+}
+
+// hostileChange is a checkout whose branch topic was written to be believed by
+// a runner: what a fork may ask to be planned.
+func hostileChange(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	long := strings.Repeat("x", 90)
+	files := map[string]string{
+		"ca.hcl": `issuer "le" {
+  directory = "https://acme-v02.api.letsencrypt.org/directory"
+  email     = "a@example.com"
+  terms_of_service_agreed = true
+}
+dns "d" {
+  provider    = "cloudflare"
+  credentials = { CF_DNS_API_TOKEN = env("CERTROLL_DNS_TOKEN") }
+}
+`,
+		"##[stop-commands]f.hcl": `certificate "f" {
+  domains = ["f.example.com"]
+  issuer  = issuer.le
+  dns     = dns.d
+  key { rotation = "never" }
+  vault { path = "tls/` + long + `/::error::SPOOFED-path" }
+}
+`,
+		"##vso[task.complete result=Succeeded]g.hcl": `certificate "g" {
+  domains = ["g.example.com"]
+  issuer  = issuer.le
+  dns     = dns.d
+  rotate  = "` + long + ` ::stop-commands::` + long + ` ::error::SPOOFED-` + long + ` ##[add-mask]certroll` + "\u202e\u2066" + `"
+  key { rotation = "never" }
+}
+`,
+	}
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=Lab", "-c", "user.email=lab@example.com"}, args...)...)
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	git("init", "-q", "-b", "main")
+	if err := os.Mkdir(filepath.Join(dir, "certs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	git("commit", "-q", "--allow-empty", "-m", "begin")
+	writeFiles := func(only func(string) bool) {
+		for name, text := range files {
+			if only(name) {
+				if err := os.WriteFile(filepath.Join(dir, "certs", name), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		git("add", ".")
+		git("commit", "-q", "-m", "change")
+	}
+	writeFiles(func(name string) bool { return name == "ca.hcl" })
+	git("checkout", "-q", "-b", "topic")
+	writeFiles(func(name string) bool { return name != "ca.hcl" })
+	return dir
+}
+
+// inActions runs certroll as a step of a workflow would.
+func inActions(args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	a := &app{in: strings.NewReader(""), out: &out, err: &err, getenv: func(name string) string {
+		return map[string]string{"GITHUB_ACTIONS": "true"}[name]
+	}}
+	return a.main(args), out.String(), err.String()
+}
+
+// TestForkForgesNoAnnotation: a pull request's text neither makes an annotation
+// nor silences certroll's own, in whatever order the runner reads the streams.
+func TestForkForgesNoAnnotation(t *testing.T) {
+	dir := hostileChange(t)
+	for _, args := range [][]string{
+		{"plan", "-offline", "-config-dir", filepath.Join(dir, "certs"), "-base", "main", "-github"},
+		{"plan", "-offline", "-config-dir", filepath.Join(dir, "certs"), "-base", "main"},
+		{"plan", "-offline", "-config-dir", filepath.Join(dir, "certs")},
+		{"plan", "-offline", "-config-dir", filepath.Join(dir, "certs"), "-base", "main", "-markdown"},
+		{"plan", "-offline", "-config-dir", filepath.Join(dir, "certs"), "-base", "main", "-json"},
+		{"validate", filepath.Join(dir, "certs")},
+		{"plan", "-offline", "-config-dir", filepath.Join(dir, "certs"), "-base", "::error::no such ref\n::error::SPOOFED"},
+	} {
+		t.Run(strings.Join(args[:1], " ")+" "+args[len(args)-1], func(t *testing.T) {
+			_, stdout, stderr := inActions(args...)
+			annotations := slices.Contains(args, "-github")
+			for _, output := range []string{stdout + stderr, stderr + stdout} {
+				var r runner
+				r.read(output)
+				if r.stopped != "" {
+					t.Errorf("the runner takes no command any more:\n%s", output)
+				}
+				for _, command := range r.took {
+					if !annotations || !strings.HasPrefix(command, "warning: ") && !strings.HasPrefix(command, "notice: ") {
+						t.Errorf("the runner took %q from\n%s", command, output)
+					}
+				}
+				if annotations && len(r.took) < 3 {
+					t.Errorf("the runner took no more than %q from\n%s", r.took, output)
+				}
+			}
+			mustNotAct(t, stdout+stderr)
+		})
+	}
+}
+
+// mustNotAct holds output to what text.Writer promises, by other means, without
+// the commands of our own.
+func mustNotAct(t *testing.T, output string) {
+	t.Helper()
+	if !strings.Contains(output, "SPOOFED") && !strings.Contains(output, "stop-commands") {
+		t.Errorf("nothing of the hostile text is there, so this shows nothing:\n%s", output)
+	}
+	for _, r := range output {
+		if r != '\n' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+			t.Errorf("the output has %U:\n%q", r, output)
+		}
+	}
+	if strings.Contains(output, "##[") || strings.Contains(output, "##vso[") {
+		t.Errorf("a command stands in the output:\n%s", output)
+	}
+}
+
+// TestNoAnnotationIsFenced: with GITHUB_ACTIONS set, what a person reads stands
+// between the tokens on both streams; what programs read does not; and each run
+// has a token of its own.
+func TestNoAnnotationIsFenced(t *testing.T) {
+	certs := filepath.Join(hostileChange(t), "certs")
+	fenced := regexp.MustCompile(`(?s)^::stop-commands::([A-Z2-7]{26})\n.*\n::([A-Z2-7]{26})::\n$`)
+	_, stdout, stderr := inActions("plan", "-offline", "-config-dir", certs)
+	tokens := map[string]bool{}
+	for _, output := range []string{stdout, stderr} {
+		m := fenced.FindStringSubmatch(output)
+		if m == nil || m[1] != m[2] {
+			t.Fatalf("this does not stand between tokens:\n%s", output)
+		}
+		tokens[m[1]] = true
+	}
+	if len(tokens) != 1 {
+		t.Errorf("the streams have tokens of their own, and the runner one state for both: %v", tokens)
+	}
+	_, again, _ := inActions("plan", "-offline", "-config-dir", certs)
+	if m := fenced.FindStringSubmatch(again); m == nil || tokens[m[1]] {
+		t.Errorf("another run has the same token, or none:\n%s", again)
+	}
+	code, stdout, _ := inActions("plan", "-offline", "-config-dir", certs, "-json")
+	if code != exitOK || !json.Valid([]byte(stdout)) {
+		t.Errorf("this is no JSON alone:\n%s", stdout)
+	}
+	if _, stdout, _ = inActions("version"); strings.Contains(stdout, "::") {
+		t.Errorf("a script that reads the version gets\n%s", stdout)
+	}
+	if code, _, stderr = inActions("plan", "-config", filepath.Join(certs, "none.hcl")); code != exitError || !fenced.MatchString(stderr) {
+		t.Errorf("an error does not stand between tokens:\n%s", stderr)
+	}
+}
+
+// TestOutputIntoAFileIsNotFenced: no runner reads a file, and the commands would
+// stand in a comment on the pull request.
+func TestOutputIntoAFileIsNotFenced(t *testing.T) {
+	certs := filepath.Join(hostileChange(t), "certs")
+	f, err := os.Create(filepath.Join(t.TempDir(), "plan.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &app{in: strings.NewReader(""), out: f, err: f, getenv: func(string) string { return "true" }}
+	a.getenv = func(name string) string { return map[string]string{"GITHUB_ACTIONS": "true"}[name] }
+	if code := a.main([]string{"plan", "-offline", "-config-dir", certs}); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	b, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(b), "::stop-commands::") || !strings.Contains(string(b), "Plan:") {
+		t.Errorf("the file has\n%s", b)
+	}
+}
+
+// TestLogsActOnNothing: the log in both formats, whatever words it is given.
+func TestLogsActOnNothing(t *testing.T) {
+	const words = "a\u202eb\x1b[31m ##[error] \u009b\n::error::x"
+	for _, format := range []string{"text", "json"} {
+		var out, err bytes.Buffer
+		a := &app{out: &out, err: &err, getenv: func(string) string { return "" }}
+		end := a.guard()
+		log, logErr := (&logSettings{Format: format}).logger(a.err)
+		if logErr != nil {
+			t.Fatal(logErr)
+		}
+		log.Info("told", "message", words, slog.Group("group", "certificate", words))
+		end()
+		var r runner
+		r.read(err.String())
+		if len(r.took) > 0 {
+			t.Errorf("%s: the runner took %q from %q", format, r.took, err.String())
+		}
+		for _, c := range err.String() {
+			if c != '\n' && unicode.In(c, unicode.Cc, unicode.Cf) {
+				t.Errorf("%s: the log has %U: %q", format, c, err.String())
+			}
+		}
+		if format == "json" && logLines(t, err.String())[0].text("message") != words {
+			t.Errorf("the JSON says something else: %q", err.String())
+		}
+	}
+}
+
+// TestContentIsWordForWord: a patch goes into a file or another program as it
+// is, and is replaced where a terminal or a runner would act on it.
+func TestContentIsWordForWord(t *testing.T) {
+	const patch = "--- a/x.hcl\n+++ b/x.hcl\n ::stop-commands::x\u202e\n"
+	for env, want := range map[string]string{"": patch, "true": "--- a/x.hcl\n+++ b/x.hcl\n :∶stop-commands::x\uFFFD\n"} {
+		var out, err bytes.Buffer
+		a := &app{out: &out, err: &err, getenv: func(string) string { return env }}
+		end := a.guard()
+		if err := a.content([]byte(patch)); err != nil {
+			t.Fatal(err)
+		}
+		end()
+		if out.String() != want || strings.Contains(err.String(), "word for word") != (env != "") {
+			t.Errorf("GITHUB_ACTIONS=%q: got %q, and said %q", env, out.String(), err.String())
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"certroll/examples/lab/labtest"
+)
+
+// TestVaultGoesAwayInAPass: a Vault that is sealed, or a token that is revoked, at the
+// nth finalization of many certificates. It is one event and its end, no certificate
+// fails, and none is ordered twice but where Vault did not take its order's URL.
+func TestVaultGoesAwayInAPass(t *testing.T) {
+	sideBySide(t, map[string]func(*testing.T, *world){
+		"apply, sealed":            func(t *testing.T, l *world) { applyWithoutVault(t, l, 20, 7, false) },
+		"apply, token revoked":     func(t *testing.T, l *world) { applyWithoutVault(t, l, 10, 4, true) },
+		"run, sealed":              func(t *testing.T, l *world) { runWithoutVault(t, l, 20, 9, false) },
+		"run, token revoked":       func(t *testing.T, l *world) { runWithoutVault(t, l, 10, 5, true) },
+		"run, another token comes": logsInWithinThePass,
+	})
+}
+
+// nth does something at the nth request to a resource, before the CA answers it.
+func nth(path string, n int32, do func()) fault {
+	var seen atomic.Int32
+	return func(_ http.ResponseWriter, req *http.Request) bool {
+		if strings.HasPrefix(req.URL.Path, path) && seen.Add(1) == n {
+			do()
+		}
+		return false
+	}
+}
+
+// crowdOf is a world with a Vault of its own and n certificates to issue. certroll
+// logs in by a token in a file.
+func crowdOf(t *testing.T, l *world, n int) (w *world, f *front, names []string) {
+	t.Helper()
+	own := *l
+	own.vault = labtest.Vault(t)
+	own.vaultAddr = own.vault.Addr
+	for i := range n {
+		names = append(names, fmt.Sprintf("c%02d", i))
+	}
+	w, f = own.faulty(t, declare("", names...))
+	w.prefix = "certroll" // as the policy has it
+	w.settings("interval = \"1s\"\nlisten = \"127.0.0.1:0\"\n")
+	w.logsInBy(fmt.Sprintf("auth \"token-file\" {\n    token_file = %q\n  }", w.tokenFile()))
+	w.handOut()
+	return w, f, names
+}
+
+// logsInBy puts an auth block into the settings.
+func (w *world) logsInBy(auth string) {
+	w.t.Helper()
+	w.editSettings(func(text string) string { return strings.Replace(text, "\nvault {\n", "\nvault {\n  "+auth+"\n", 1) })
+}
+
+func (w *world) tokenFile() string { return filepath.Join(w.dir, "token") }
+
+// handOut writes a token that may apply into certroll's file.
+func (w *world) handOut() {
+	w.t.Helper()
+	w.token = newToken(w.t, w.vault, "apply", applyPolicy(w.t))
+	if err := os.WriteFile(w.tokenFile(), []byte(w.token), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func applyPolicy(t testing.TB) string {
+	t.Helper()
+	rules, err := os.ReadFile("../../examples/vault-policies/apply.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(rules)
+}
+
+// loses has Vault sealed, or certroll's token revoked, at the nth finalization. back
+// makes it good again.
+func (w *world) loses(f *front, n int32, revoked bool) (back func()) {
+	lose, back := func() error { return w.vault.Seal(w.t.Context()) }, func() {
+		if err := w.vault.Unseal(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if revoked {
+		lose = func() error {
+			return w.vault.API(w.t.Context(), http.MethodPost, "auth/token/revoke", map[string]any{"token": w.token}, nil)
+		}
+		back = w.handOut
+	}
+	f.breaks(nth(finalization, n, func() {
+		if err := lose(); err != nil {
+			w.t.Error(err)
+		}
+	}))
+	return back
+}
+
+// isOneProblem demands one event and its end, and all issued with no failure.
+func (w *world) isOneProblem(names []string) {
+	w.t.Helper()
+	if n, over := w.told("pass", "failure"), w.told("pass", "success"); n != 1 || over != 1 {
+		w.t.Errorf("%d events tell that Vault is away, %d that it is back; want one each", n, over)
+	}
+	for _, name := range names {
+		w.tells(name, "issue success")
+		w.checkPair("tls/"+name, name+".lab.test")
+	}
+	w.noPending()
+}
+
+// keptOrders are the certificates that are live, or whose pending secrets have an order.
+func (w *world) keptOrders(names []string) (n int) {
+	w.t.Helper()
+	for _, name := range names {
+		var s struct {
+			Data struct {
+				Data map[string]string `json:"data"`
+			} `json:"data"`
+		}
+		// What is not there is an error of the API's.
+		if w.vault.API(w.t.Context(), http.MethodGet, "secret/data/tls/"+name, nil, &s) == nil && s.Data.Data["fullchain"] != "" ||
+			w.vault.API(w.t.Context(), http.MethodGet, "secret/data/certroll/pending/"+name, nil, &s) == nil && s.Data.Data["order_url"] != "" {
+			n++
+		}
+	}
+	return n
+}
+
+func applyWithoutVault(t *testing.T, l *world, n int, at int32, revoked bool) {
+	w, f, names := crowdOf(t, l, n)
+	back := w.loses(f, at, revoked)
+	words := "Vault is sealed"
+	if revoked {
+		words = "the token is not valid any more"
+	}
+	said := w.says(applyNow, "0 failed", "left to the next run", "Vault cannot be used since", words)
+	if strings.Count(said, words) > 2 { // in the error, and where the ledger could not be anchored
+		t.Errorf("it says so more than once or twice:\n%s", said)
+	}
+	back()
+	ordered, _ := f.answers()
+	lost := ordered - w.keptOrders(names)
+	w.expireLease() // which could not be given back
+	w.certroll(0, "apply", "-auto-approve")
+	w.isOneProblem(names)
+	if made, _ := f.answers(); made != n+lost {
+		t.Errorf("%d orders for %d certificates, of which Vault did not take %d URLs", made, n, lost)
+	}
+}
+
+func runWithoutVault(t *testing.T, l *world, n int, at int32, revoked bool) {
+	w, f, names := crowdOf(t, l, n)
+	back := w.loses(f, at, revoked)
+	cmd, out := w.startRun()
+	w.until("the address", out, func() bool { return strings.Contains(out.String(), "msg=listening") })
+	home := "http://" + regexp.MustCompile(`msg=listening address=(\S+)`).FindStringSubmatch(out.String())[1]
+	const reachable = "certroll_reachable{side=\"vault\"} "
+	w.until("that Vault is away", out, func() bool { return strings.Contains(get(t, home+"/metrics"), reachable+"0") })
+	w.until("the event", out, func() bool { return w.told("pass", "failure") > 0 })
+	if ready, page := answerOf(t, home+"/readyz"), get(t, home+"/status.json"); !strings.Contains(ready, "vault") && !strings.Contains(ready, "Vault") || !strings.Contains(page, "vault") {
+		t.Errorf("/readyz says %q, the page %s", ready, page)
+	}
+	back()
+	w.until("the certificates", out, func() bool { return w.told("issue", "success") == n && w.told("pass", "success") > 0 })
+	w.until("that Vault is back", out, func() bool {
+		return strings.Contains(get(t, home+"/metrics"), reachable+"1") && answerOf(t, home+"/readyz") == "ok"
+	})
+	w.stopRun(cmd, out)
+	w.isOneProblem(names)
+	f.orders(f.count(newOrder), n)
+	if failed := strings.Count(out.String(), "msg=action") - strings.Count(out.String(), "status=success"); failed > 0 {
+		t.Errorf("%d actions failed:\n%s", failed, out)
+	}
+}
+
+// answerOf is what a path answers with, whatever the status.
+func answerOf(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// logsInWithinThePass: where the auth method hands out another token nothing is left to
+// the next run, and nothing is told.
+func logsInWithinThePass(t *testing.T, l *world) {
+	w, f, names := crowdOf(t, l, 10)
+	api := func(path string, in, out any) {
+		t.Helper()
+		if err := w.vault.API(t.Context(), http.MethodPost, path, in, out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	api("sys/auth/approle", map[string]any{"type": "approle"}, nil)
+	api("auth/approle/role/certroll", map[string]any{"token_policies": []string{labtest.Policy(t, w.vault, "apply", applyPolicy(t))}, "token_ttl": "1h"}, nil)
+	var role, secret struct {
+		Data struct {
+			RoleID   string `json:"role_id"`
+			SecretID string `json:"secret_id"`
+		} `json:"data"`
+	}
+	if err := w.vault.API(t.Context(), http.MethodGet, "auth/approle/role/certroll/role-id", nil, &role); err != nil {
+		t.Fatal(err)
+	}
+	api("auth/approle/role/certroll/secret-id", nil, &secret)
+	secretFile := filepath.Join(w.dir, "secret-id")
+	if err := os.WriteFile(secretFile, []byte(secret.Data.SecretID), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var seen atomic.Value // the token that certroll has now
+	vault := reverse(t, w.vault.Addr, "", nil)
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if token := req.Header.Get("X-Vault-Token"); token != "" {
+			seen.Store(token)
+		}
+		vault.ServeHTTP(rw, req)
+	}))
+	t.Cleanup(server.Close)
+	w.vaultAddr = server.URL
+	w.settings("interval = \"1s\"\n")
+	w.logsInBy(fmt.Sprintf("auth \"approle\" {\n    role_id        = %q\n    secret_id_file = %q\n  }", role.Data.RoleID, secretFile))
+	f.breaks(nth(finalization, 4, func() { api("auth/token/revoke", map[string]any{"token": seen.Load()}, nil) }))
+	cmd, out := w.startRun()
+	w.until("the certificates", out, func() bool { return w.told("issue", "success") == len(names) })
+	w.stopRun(cmd, out)
+	if !strings.Contains(out.String(), "the Vault token was dead; logged in again") {
+		t.Errorf("no token died:\n%s", out)
+	}
+	w.once(f, names...)
+	if n := w.told("pass", "failure"); n > 0 {
+		t.Errorf("%d events tell of a token that had a successor", n)
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// TestOwnWorkflows: certroll's own workflows take actions by commit, keep no
+// credential in the checkout, know no secret, and may only read, but for the
+// job that publishes a release.
+func TestOwnWorkflows(t *testing.T) {
+	files, err := filepath.Glob("../../.github/workflows/*.y*ml")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("workflows: %q, %v", files, err)
+	}
+	pinned := regexp.MustCompile(`^[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)uses:\s*(.*)$`).FindAllStringSubmatch(string(b), -1) {
+			if !pinned.MatchString(m[1]) {
+				t.Errorf("%s: %s is not pinned to a commit, with its version beside it", file, m[1])
+			}
+		}
+		if strings.Contains(string(b), "secrets.") || strings.Contains(string(b), "pull_request_target") {
+			t.Errorf("%s knows a secret, or runs what a fork proposes with rights", file)
+		}
+		var doc struct {
+			Permissions map[string]string
+			Jobs        map[string]struct {
+				Permissions map[string]string
+				Steps       []struct {
+					Uses string
+					With map[string]string
+				}
+			}
+		}
+		if err := yaml.Unmarshal(b, &doc); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if len(doc.Permissions) != 1 || doc.Permissions["contents"] != "read" {
+			t.Errorf("%s may do %v", file, doc.Permissions)
+		}
+		for name, job := range doc.Jobs {
+			publishes := filepath.Base(file) == "release.yml" && len(job.Permissions) == 1 && job.Permissions["contents"] == "write"
+			if len(job.Permissions) > 0 && !publishes {
+				t.Errorf("%s: the job %s may do %v", file, name, job.Permissions)
+			}
+			for _, step := range job.Steps {
+				if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != "false" {
+					t.Errorf("%s: the job %s leaves its token in the checkout", file, name)
+				}
+			}
+		}
+	}
+}
+
+// TestVulncheck: a vulnerability and any other failure of govulncheck fail
+// `make vulncheck`; a database that cannot be reached is said and does not.
+func TestVulncheck(t *testing.T) {
+	tests := map[string]struct {
+		says, env string
+		code      int
+		want      int
+		told      string
+	}{
+		"nothing known": {says: "No vulnerabilities found.", told: "No vulnerabilities found."},
+		"vulnerability": {says: "Vulnerability #1: GO-2026-0001", code: 3, want: 3, told: "GO-2026-0001"},
+		"out of reach": {says: "govulncheck: fetching vulnerabilities: Get https://vuln.go.dev: no such host", code: 1,
+			told: "NOT RUN: the database https://vuln.go.dev cannot be reached"},
+		"out of reach of a workflow": {says: "govulncheck: fetching vulnerabilities: Get https://vuln.go.dev: no such host", env: "GITHUB_ACTIONS=true", code: 1,
+			told: "\n::warning::vulncheck: NOT RUN"},
+		"a mirror out of reach": {says: "govulncheck: fetching vulnerabilities: Get http://mirror.test: no such host", env: "GOVULNDB=http://mirror.test", code: 1,
+			told: "the database http://mirror.test cannot"},
+		"source that does not build": {says: "govulncheck: loading packages: cannot find module", code: 1, want: 1, told: "loading packages"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := filepath.Join(t.TempDir(), "govulncheck") // stands for the real one, whose database is elsewhere
+			writeProgram(t, fake, "#!/bin/sh\necho \"$SAYS\" >&2\nexit $CODE\n")
+			cmd := exec.CommandContext(t.Context(), "../../.ci/vulncheck")
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GOVULNCHECK=" + fake, "SAYS=" + test.says, "CODE=" + string(rune('0'+test.code)), test.env}
+			out, _ := cmd.CombinedOutput()
+			if got := cmd.ProcessState.ExitCode(); got != test.want || !strings.Contains(string(out), test.told) {
+				t.Errorf("it exits %d, want %d with %q, and says:\n%s", got, test.want, test.told, out)
+			}
+		})
+	}
+}

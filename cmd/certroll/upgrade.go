@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"certroll/cmd/certroll/view"
+	"certroll/gitsync"
+	"certroll/reconcile"
+	"certroll/spec"
+	"certroll/spec/text"
+)
+
+// decodeInForce decodes a revision that was in force before, perhaps under an
+// earlier certroll: what a new rule rejects is held instead (spec.NewRule).
+func decodeInForce(ctx context.Context, s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	return decodeWith(ctx, s, files, true)
+}
+
+// decodeHead decodes the revision that a command works on. It is asked whether
+// the revision was in force before only where new rules alone reject it.
+func (a *app) decodeHead(ctx context.Context, s *settings, rev *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	desired, files, diags := decodeFiles(ctx, s, rev.Files)
+	if spec.OnlyNewRules(diags) && a.wasInForce(ctx, s, rev, diags) {
+		desired, files, diags = decodeInForce(ctx, s, rev.Files)
+	}
+	return desired, files, append(diags, unreadWarnings(rev)...)
+}
+
+// wasInForce tells whether a revision was in force before, as far as the ledger
+// tells. A directory outside Git has no commits, so that nobody can know: there
+// each violation is held. A revision that came after the last one that the ledger
+// tells of counts as in force where it breaks the same rules at the same blocks:
+// a change that leaves all certificates alone leaves no trace in the ledger.
+func (a *app) wasInForce(ctx context.Context, s *settings, rev *gitsync.Revision, diags hcl.Diagnostics) bool {
+	if rev.Commit == "" {
+		return true
+	}
+	tree, err := s.ledgerTree(ctx)
+	if err != nil {
+		return false
+	}
+	last, err := reconcile.LastTaken(tree)
+	if err != nil || last.Commit == "" {
+		return false
+	}
+	if last.Commit == rev.Commit {
+		return true
+	}
+	before, err := a.revisionAt(ctx, s, last.Commit)
+	if err != nil {
+		return false
+	}
+	_, _, old := decodeFiles(ctx, s, before.Files)
+	return !slices.ContainsFunc(violations(diags), func(v string) bool { return !slices.Contains(violations(old), v) })
+}
+
+// revisionAt reads another commit of the config repo.
+func (a *app) revisionAt(ctx context.Context, s *settings, commit string) (*gitsync.Revision, error) {
+	if a.configDir != "" {
+		return nil, errors.New("a directory has no other commits")
+	}
+	there, repo := *s, *s.Repo
+	there.Repo = &repo
+	there.propose(commit)
+	src, err := there.source()
+	if err != nil {
+		return nil, err
+	}
+	return src.Fetch(ctx)
+}
+
+// violations identify what new rules reject, without line numbers.
+func violations(diags hcl.Diagnostics) []string {
+	var list []string
+	for _, d := range diags {
+		if rule, ok := d.Extra.(spec.NewRule); ok {
+			list = append(list, rule.Name+"\x00"+rule.Allow.Value+"\x00"+d.Detail)
+		}
+	}
+	return list
+}
+
+// showHolds lists what new rules hold, and the lines of certroll.hcl that end it.
+// It returns whether there is anything.
+func (a *app) upgrade(ctx context.Context) error {
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	rev, err := a.revision(ctx, s)
+	if err != nil {
+		return err
+	}
+	desired, files, diags := decodeInForce(ctx, s, rev.Files)
+	if diags.HasErrors() {
+		view.Diagnostics(a.err, a.palette(), files, diags)
+		return exitCode(exitError)
+	}
+	holds := desired.Holds()
+	if len(holds) == 0 {
+		fmt.Fprintln(a.out, "Nothing would be held: the revision keeps all rules of this version.")
+		return nil
+	}
+	names := map[string]bool{}
+	for _, h := range holds {
+		for _, c := range h.Certificates {
+			names[c] = true
+		}
+		fmt.Fprintf(a.out, "%s\n  %s\n  holds %s\n", text.Lines(h.Subject+" ("+h.Rule.Name+")"), text.Lines(h.Message), text.Lines(strings.Join(h.Certificates, ", ")))
+	}
+	fmt.Fprintf(a.out, "\n%s would be held.\n", count(len(names), "certificate"))
+	if lines := s.allowances(holds); lines != "" {
+		fmt.Fprintf(a.out, "What is meant to stay is allowed by these lines in certroll.hcl:\n\n%s", lines)
+	}
+	return exitCode(exitError)
+}
+
+// allowances are the lines of certroll.hcl that allow what is held, with what it
+// allows already.
+func (s *settings) allowances(holds []spec.ConcernedHold) string {
+	type key struct{ block, setting string }
+	values := map[key][]string{}
+	var order []key
+	var blocks []string // that have to be moved there
+	single := map[key]bool{}
+	for _, h := range holds {
+		allow := h.Rule.Allow
+		if allow.Block == "" {
+			if allow.Text != "" && !slices.Contains(blocks, allow.Text) {
+				blocks = append(blocks, allow.Text)
+			}
+			continue
+		}
+		k := key{allow.Block, allow.Setting}
+		if values[k] == nil {
+			order = append(order, k)
+			if allow.List {
+				values[k] = s.allowedAlready(allow)
+			}
+		}
+		single[k] = !allow.List
+		if !slices.Contains(values[k], allow.Value) {
+			values[k] = append(values[k], allow.Value)
+		}
+	}
+	var b strings.Builder
+	slices.SortStableFunc(order, func(a, b key) int { return strings.Compare(a.block, b.block) })
+	for i, k := range order {
+		if i == 0 || order[i-1].block != k.block {
+			fmt.Fprintf(&b, "%s {\n", k.block)
+		}
+		if single[k] {
+			fmt.Fprintf(&b, "  %s = %s\n", k.setting, values[k][0])
+		} else {
+			fmt.Fprintf(&b, "  %s = [%s]\n", k.setting, strings.Join(values[k], ", "))
+		}
+		if i == len(order)-1 || order[i+1].block != k.block {
+			b.WriteString("}\n")
+		}
+	}
+	for _, block := range blocks {
+		b.WriteString(block + "\n")
+	}
+	return b.String()
+}
+
+// allowedAlready are the elements that certroll.hcl has in a list.
+func (s *settings) allowedAlready(allow spec.Allowance) []string {
+	var list []string
+	if allow.Block == "trust" {
+		switch allow.Setting {
+		case "endpoints":
+			list = s.Trust.Endpoints
+		case "vault":
+			list = s.Trust.Vault
+		}
+	}
+	quoted := make([]string, len(list))
+	for i, v := range list {
+		quoted[i] = fmt.Sprintf("%q", v)
+	}
+	return quoted
+}

@@ -1,0 +1,175 @@
+package view
+
+import (
+	"cmp"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"certroll/reconcile"
+	"certroll/spec/text"
+)
+
+// statusTable lays the list of certificates out. Its last column is the cause, in
+// as many columns as the terminal leaves; equal causes are named once.
+type statusTable struct {
+	rows  [][3]string // certificate, state, expires
+	tails []tail
+	first map[string]string // cause: the certificate that has it first
+}
+
+// tail is the last column of a row: why, and when it is tried again.
+type tail struct{ cause, again string }
+
+func (t *statusTable) add(name, state, expires, cause, again string) {
+	name, cause = text.Line(name), text.Line(cause)
+	if t.first == nil {
+		t.first = map[string]string{}
+	}
+	if other, ok := t.first[cause]; ok && cause != "" {
+		cause = "as " + other
+	} else {
+		t.first[cause] = name
+	}
+	t.rows = append(t.rows, [3]string{name, state, expires})
+	t.tails = append(t.tails, tail{cause, again})
+}
+
+// statusHead names the columns.
+var statusHead = [3]string{"CERTIFICATE", "STATE", "EXPIRES"}
+
+// leastCause is how many columns a cause has, however long the names are.
+const leastCause = 24
+
+func (t *statusTable) write(w io.Writer, width int) {
+	wide := [3]int{}
+	for _, row := range append([][3]string{statusHead}, t.rows...) {
+		for i, cell := range row {
+			wide[i] = max(wide[i], utf8.RuneCountInString(cell))
+		}
+	}
+	room := longestCell
+	if width > 0 {
+		room = max(leastCause, width-wide[0]-wide[1]-wide[2]-3*2)
+	}
+	out := printer{w}
+	line := func(row [3]string, last string) {
+		s := ""
+		for i, cell := range row {
+			s += cell + strings.Repeat(" ", wide[i]-utf8.RuneCountInString(cell)+2)
+		}
+		out.f("%s\n", strings.TrimRight(s+last, " "))
+	}
+	line(statusHead, "CAUSE")
+	for i, row := range t.rows {
+		line(row, t.tails[i].fit(room))
+	}
+}
+
+// fit shortens the cause and keeps the time.
+func (t tail) fit(room int) string {
+	end := ""
+	if t.again != "" {
+		end = "; " + t.again
+	}
+	if t.cause == "" {
+		return t.again
+	}
+	left := max(room-utf8.RuneCountInString(end), leastCause/2)
+	if utf8.RuneCountInString(t.cause) > left {
+		return string([]rune(t.cause)[:left-1]) + "\u2026" + end
+	}
+	return t.cause + end
+}
+
+// expiresIn is when what is live ends: how long from now within two days, else
+// the date.
+func expiresIn(r *reconcile.Record, now time.Time) string {
+	if r.Live == nil {
+		return "-"
+	}
+	return when(r.Live.End(), now)
+}
+
+// when is a moment as a person on call reads it, in UTC.
+func when(at, now time.Time) string {
+	d := at.Sub(now)
+	switch {
+	case d.Abs() >= 48*time.Hour:
+		return at.UTC().Format(time.DateOnly)
+	case d < 0:
+		return briefSpan(-d) + " ago"
+	default:
+		return "in " + briefSpan(d)
+	}
+}
+
+func briefSpan(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return sprint("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return sprint("%d min", int(d.Minutes()))
+	default:
+		return sprint("%d h", int(d.Hours()))
+	}
+}
+
+// causeOf is why a certificate needs attention, in a few words; "" where it does
+// not. The whole message is in the story of one.
+func causeOf(r *reconcile.Record, standing reconcile.Standing) string {
+	f := r.LastFailure
+	switch {
+	case r.State == reconcile.StateRetired:
+		return ""
+	case standing == reconcile.StandsDeleted:
+		return r.WaitsFor()
+	case f != nil:
+		return whose(f) + cmp.Or(lastClause(f.Message), string(f.Class))
+	case r.Hold != nil:
+		return r.Hold.Reason
+	case r.Unmanaged != nil:
+		return r.Unmanaged.String()
+	case standing == reconcile.StandsOverdue:
+		return "due, and nobody has tried: is certroll run up?"
+	default:
+		return ""
+	}
+}
+
+// whose names the DNS account or the class of a failure.
+func whose(f *reconcile.Failure) string {
+	if f.DNSAccount != "" && strings.HasPrefix(string(f.Class), "dns_") {
+		return "dns." + f.DNSAccount + ": "
+	}
+	if f.Class != "" {
+		return string(f.Class) + ": "
+	}
+	return ""
+}
+
+// again is when a failed certificate is tried next.
+func again(r *reconcile.Record, now time.Time) string {
+	if r.Hold == nil || r.State == reconcile.StateRetired {
+		return ""
+	}
+	return "next try " + when(r.Hold.Until, now)
+}
+
+// tersest is the least length of a clause that stands for a message.
+const tersest = 12
+
+// lastClause is the end of a chain "doing: doing: words; advice": the upstream's
+// own words, without the advice of certroll.
+func lastClause(message string) string {
+	s, _, _ := strings.Cut(text.Line(message), "; ")
+	for i := len(s); ; {
+		if i = strings.LastIndex(s[:i], ": "); i < 0 {
+			return s
+		}
+		if len(s)-i-2 >= tersest {
+			return s[i+2:]
+		}
+	}
+}

@@ -1,0 +1,46 @@
+#!/bin/sh
+# progress.sh STEP NAME ABOUT COMMAND...
+#
+# Runs a `go build -v` and shows how far it is: what is built, which of how many
+# steps, about how long an empty build cache takes. A terminal sees one line that
+# changes; where output is no terminal, a line for each hundred packages.
+set -eu
+step=$1 name=$2 about=$3
+shift 3
+
+terminal=
+if [ -t 1 ]; then terminal=1; fi
+show() {
+	if [ -n "$terminal" ]; then printf '\r\033[K%s' "$1"; else printf '%s\n' "$1"; fi
+}
+
+start=$(date +%s)
+show "[$step] building $name; $about from an empty cache"
+# The loop's end is this script's: go's exit code comes through as its last line.
+{
+	code=0
+	"$@" 2>&1 || code=$?
+	echo "exit $code"
+} | {
+	modules=0 packages=0 code=1
+	while IFS= read -r line; do
+		case $line in
+		"exit "*) code=${line#exit } ;;
+		"go: downloading "*) modules=$((modules + 1)) ;;
+		*[!A-Za-z0-9._/~-]* | "") # no package's path: go has something to say
+			if [ -n "$terminal" ]; then printf '\r\033[K'; fi
+			printf '%s\n' "$line" >&2
+			continue
+			;;
+		*) packages=$((packages + 1)) ;;
+		esac
+		if [ -n "$terminal" ] || { [ $(((modules + packages) % 100)) -eq 0 ] && [ $((modules + packages)) -gt 0 ]; }; then
+			show "[$step] building $name: $modules modules downloaded, $packages packages compiled, $(($(date +%s) - start)) s"
+		fi
+	done
+	if [ "$code" -eq 0 ]; then
+		show "[$step] built $name in $(($(date +%s) - start)) s, $packages packages compiled"
+		if [ -n "$terminal" ]; then echo; fi
+	fi
+	exit "$code"
+}

@@ -1,0 +1,89 @@
+package atomicfile
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	var list []string
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
+}
+
+// TestWriteReplacesWhole: content and mode are the new ones, and nothing else is
+// left in the directory.
+func TestWriteReplacesWhole(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "state.json")
+	must(t, os.WriteFile(path, []byte("old and longer"), 0o644))
+	must(t, Write(path, []byte("new"), 0o600))
+	b, err := os.ReadFile(path)
+	must(t, err)
+	info, err := os.Stat(path)
+	must(t, err)
+	if string(b) != "new" || info.Mode().Perm() != 0o600 {
+		t.Errorf("%q with mode %v", b, info.Mode())
+	}
+	if got := names(t, dir); len(got) != 1 {
+		t.Errorf("the directory has %v", got)
+	}
+}
+
+// TestWriteFailsWhole: where the new content cannot take the old one's place, that
+// is an error, and nothing is left behind.
+func TestWriteFailsWhole(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "state.json")
+	must(t, os.MkdirAll(filepath.Join(path, "in the way"), 0o700))
+	if err := Write(path, []byte("new"), 0o600); err == nil {
+		t.Error("a file took a directory's place")
+	}
+	if got := names(t, dir); len(got) != 1 {
+		t.Errorf("the directory has %v", got)
+	}
+}
+
+// TestSweep removes what crashes left, of this version and of earlier ones, and
+// no other file.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.json", ".a.json-123", "a.json.tmp", ".ab.json-1", "b.json"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	Sweep(filepath.Join(dir, "a.json"))
+	if got := names(t, dir); len(got) != 3 || got[0] != ".ab.json-1" || got[1] != "a.json" || got[2] != "b.json" {
+		t.Errorf("left are %v", got)
+	}
+}
+
+// TestSetAside: the newest unreadable file replaces the one before, whatever
+// either is.
+func TestSetAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.json")
+	must(t, os.WriteFile(path, []byte("one"), 0o000))
+	_, err := SetAside(path)
+	must(t, err)
+	must(t, os.MkdirAll(filepath.Join(path, "below"), 0o700))
+	bad, err := SetAside(path)
+	must(t, err)
+	if got := names(t, filepath.Dir(path)); len(got) != 1 || bad != path+".bad" {
+		t.Errorf("%s; the directory has %v", bad, got)
+	}
+	if _, err := SetAside(path); err == nil {
+		t.Error("a file that is not there was set aside")
+	}
+}

@@ -1,0 +1,446 @@
+//go:build linux
+
+package gitsync
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/adler32"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"certroll/examples/lab"
+	"certroll/examples/lab/labtest"
+)
+
+// mostMemory is what a reconciler may need at most, whatever somebody pushes.
+const mostMemory = 200 << 20
+
+// bombs are what a process of its own does, whose memory is measured.
+var bombs = map[string]func() error{
+	"source":       bombSource,
+	"ledger":       bombLedger,
+	"checkout":     bombCheckout,
+	"deltas":       func() error { return bombPack(deltaBomb) },
+	"delta stream": func() error { return bombPack(deltaStreamBomb) },
+	"many":         func() error { return bombPack(manyObjects(900_000)) },
+	"too many":     func() error { return bombPack(manyObjects(1_000_001)) },
+	"claim":        func() error { return bombPack(claimBomb) },
+	"large tree":   bombTree,
+}
+
+// TestBombChild is no test: it is what inChild runs.
+func TestBombChild(t *testing.T) {
+	name := os.Getenv("CERTROLL_TEST_BOMB")
+	if name == "" {
+		t.Skip("run by other tests")
+	}
+	if err := bombs[name](); err != nil {
+		fmt.Println("ENDED WITH", err)
+	} else {
+		fmt.Println("ENDED WELL")
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	must(t, err)
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	fmt.Println("PEAK", rest)
+}
+
+// inChild runs a bomb, and holds what it needed against what it may. The child reads
+// that itself: the resource usage of one that has ended has in it what its parent
+// had, before the child was another program.
+func inChild(t *testing.T, bomb string, env ...string) string {
+	t.Helper()
+	exe, err := os.Executable()
+	must(t, err)
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestBombChild$", "-test.v")
+	cmd.Env = append(os.Environ(), append(env, "CERTROLL_TEST_BOMB="+bomb, "TMPDIR="+t.TempDir())...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	said, status, _ := strings.Cut(string(out), "PEAK ")
+	var peak int64
+	_, err = fmt.Sscan(status, &peak)
+	must(t, err)
+	peak <<= 10 // it is in kB
+	t.Logf("peak memory %d MB, CPU %s", peak>>20, cmd.ProcessState.UserTime())
+	if peak > mostMemory && !raced {
+		t.Errorf("it needed %d MB", peak>>20)
+	}
+	_, said, _ = strings.Cut(said, "ENDED ")
+	return said
+}
+
+// pushZeros commits a file of zeros.
+func (p place) pushZeros(t testing.TB, branch, file string, size int64) {
+	t.Helper()
+	must(t, lab.PushZeros(t.Context(), p.path, branch, file, size))
+}
+
+// huge is more than a file may have that is packed so densely, and as quick to
+// push as can be.
+const huge = 600_000_000
+
+func bombSource() error {
+	o := SourceOptions{URL: os.Getenv("BOMB_URL"), Auth: Auth{Username: os.Getenv("BOMB_USER"), Token: os.Getenv("BOMB_TOKEN")}}
+	if os.Getenv("BOMB_SIGNED") != "" {
+		o.Signers = &Signers{AllowedSigners: os.Getenv("BOMB_SIGNED")}
+	}
+	s, err := OpenSource(o)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = s.Fetch(context.Background())
+	return err
+}
+
+// A pushed file of zeros is a few megabytes of pack and more memory than a
+// machine has: it is refused by its size, by its name, without being held.
+func TestPushOfZerosIsRefused(t *testing.T) {
+	t.Parallel()
+	signers := t.TempDir() + "/signers"
+	must(t, os.WriteFile(signers, nil, 0o600))
+	most := int64(1_500_000_000)
+	if labtest.Only() { // which leaves out what takes long
+		most = huge
+	}
+	for name, tc := range map[string]struct {
+		size    int64
+		signers string
+	}{"unsigned": {most, ""}, "before the signature": {huge, signers}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := transports["http"](t)
+			p.push(t, "main", map[string]string{"a.hcl": "a"})
+			p.pushZeros(t, "main", "sub/big.bin", tc.size)
+			said := inChild(t, "source", "BOMB_URL="+p.url, "BOMB_USER="+p.auth.Username, "BOMB_TOKEN="+p.auth.Token, "BOMB_SIGNED="+tc.signers)
+			if !strings.Contains(said, "too large") || !strings.Contains(said, "sub/big.bin (object ") || !strings.Contains(said, fmt.Sprint(tc.size, " bytes")) {
+				t.Errorf("it ended with %s", said)
+			}
+		})
+	}
+}
+
+// noise commits a file that no compression makes smaller, as archives and images
+// are. The same seed gives the same bytes.
+func (p place) noise(t testing.TB, file string, size int, seed byte) {
+	t.Helper()
+	b := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b) // it never fails
+	p.push(t, "main", map[string]string{file: string(b)})
+}
+
+// A monorepo may have files that are larger than a bomb may be: they stay packed.
+// One of HCL is read, and refused by its name.
+func TestLargeFilesThatAreNotRead(t *testing.T) {
+	t.Parallel()
+	overAll(t, func(t *testing.T, p place) {
+		p.push(t, "main", map[string]string{"a.hcl": "a"})
+		p.noise(t, "sub/image.bin", 3<<20, 1)
+		s := p.source(t, SourceOptions{Limits: Limits{Object: 1 << 20}})
+		if rev := fetch(t, s); contents(rev) != "a.hcl=a" {
+			t.Errorf("got %s", contents(rev))
+		}
+		p.noise(t, "sub/image.bin", 3<<20, 2)
+		p.push(t, "main", map[string]string{"a.hcl": "b"})
+		if rev := fetch(t, s); contents(rev) != "a.hcl=b" {
+			t.Errorf("then got %s", contents(rev))
+		}
+		p.noise(t, "sub/image.hcl", 3<<20, 3)
+		_, err := s.Fetch(t.Context())
+		failure(t, err, TooLarge, "sub/image.hcl has 3145728 bytes, and a file may have 1048576")
+	})
+}
+
+// What is too large is not fetched again as long as it is there, and once it is
+// out of the branch's head the next revision is taken, though its history has it.
+func TestTooLargeIsGoneAgain(t *testing.T) {
+	overAll(t, func(t *testing.T, p place) {
+		if p.url == p.path {
+			t.Skip("a local path fetches nothing")
+		}
+		good := p.push(t, "main", map[string]string{"a.hcl": "a"})
+		s := p.source(t, SourceOptions{Limits: Limits{Object: 1 << 20}})
+		fetch(t, s)
+		p.pushZeros(t, "main", "sub/big.bin", 3<<20)
+		_, err := s.Fetch(t.Context())
+		failure(t, err, TooLarge, "sub/big.bin (object ", "3145728 bytes", "push")
+		if _, again := s.Fetch(t.Context()); again == nil || again.Error() != err.Error() {
+			t.Errorf("asked again: %v", again)
+		}
+		mended := p.git(t, "-c", "user.name=x", "-c", "user.email=x@example.com", "commit-tree", "-m", "Take it out", "-p", "main", good+"^{tree}")
+		p.git(t, "update-ref", "refs/heads/main", mended)
+		if rev := fetch(t, s); contents(rev) != "a.hcl=a" || rev.Commit != mended {
+			t.Errorf("got %s of %s", contents(rev), rev.Commit)
+		}
+	})
+}
+
+func bombLedger() error {
+	l, err := OpenLedger(LedgerOptions{URL: os.Getenv("BOMB_URL"), Auth: Auth{Username: os.Getenv("BOMB_USER"), Token: os.Getenv("BOMB_TOKEN")}})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	tree, _, err := l.Snapshot(context.Background())
+	if err != nil {
+		return err
+	}
+	if b, err := fs.ReadFile(tree, "certificates/a.json"); err != nil || string(b) != "{}" {
+		return fmt.Errorf("the record beside it: %q, %w", b, err)
+	}
+	_, err = fs.ReadFile(tree, "certificates/big.json")
+	if err == nil || !errors.Is(err, fs.ErrInvalid) {
+		return fmt.Errorf("the large one: %w", err)
+	}
+	_, err = l.Commit(context.Background(), "Go on", func(fs.FS) (map[string][]byte, error) {
+		return map[string][]byte{"certificates/b.json": []byte("{}")}, nil
+	})
+	return err
+}
+
+// In the ledger it is a file that cannot be read, and stops nothing.
+func TestZerosInTheLedgerStopNothing(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int64{huge, maxLedgerFile + 1} {
+		p := transports["http"](t)
+		p.push(t, DefaultBranch, map[string]string{"certificates/a.json": "{}"})
+		p.pushZeros(t, DefaultBranch, "certificates/big.json", size)
+		said := inChild(t, "ledger", "BOMB_URL="+p.url, "BOMB_USER="+p.auth.Username, "BOMB_TOKEN="+p.auth.Token)
+		if !strings.HasPrefix(said, "WELL") {
+			t.Errorf("%d bytes: it ended with %s", size, said)
+		}
+		if got := p.git(t, "show", DefaultBranch+":certificates/b.json"); got != "{}" {
+			t.Errorf("nothing was pushed: %q", got)
+		}
+	}
+}
+
+// bombPack keeps what is written as a pack in a store as a Source has it.
+func bombPack(write func(w io.Writer) error) error {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		return err
+	}
+	s, err := openStore(dir, "bomb", "", Limits{Inflated: 3 << 30}.withDefaults().bounds(), nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	r, w := io.Pipe()
+	go func() { _ = w.CloseWithError(write(w)) }()
+	if err := s.addPack(context.Background(), r); err != nil {
+		return err
+	}
+	list, err := os.ReadDir(s.base + "/1/objects/pack")
+	fmt.Println(len(list), "files; deltas that stay packed:", s.packed)
+	// Whatever is here can be looked up.
+	s.has(plumbing.ComputeHash(plumbing.BlobObject, []byte("0")))
+	return err
+}
+
+// copies is a delta that makes size bytes of a base by copying its beginning.
+func copies(base, size int) []byte {
+	d := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(base)), uint64(size))
+	const step = 0xffffff
+	for size > 0 {
+		n := min(step, size, base)
+		d = append(d, 0x80|0x70, byte(n), byte(n>>8), byte(n>>16))
+		size -= n
+	}
+	return d
+}
+
+// deltaBomb has a base of 16 MB, of which 2,000 objects of 16 MB and as many of
+// 400 MB are made by a few bytes each.
+func deltaBomb(w io.Writer) error {
+	const n, small = 2000, 16 << 20
+	p, err := newPackWriter(w, 2*n+1)
+	if err != nil {
+		return err
+	}
+	first := bytes.Repeat([]byte{0}, small)
+	err = p.whole(plumbing.BlobObject, first)
+	at := plumbing.ComputeHash(plumbing.BlobObject, first)
+	for i := 0; i < n && err == nil; i++ {
+		err = p.delta(at, copies(small, small-i-1))
+	}
+	for i := 0; i < n && err == nil; i++ {
+		err = p.delta(at, copies(small, large+i))
+	}
+	return errors.Join(err, p.close())
+}
+
+// large is more than the memory that there is, and quick to make.
+const large = 400_000_000
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// deltaStreamBomb has a delta that is itself large.
+func deltaStreamBomb(w io.Writer) error {
+	p, err := newPackWriter(w, 2)
+	if err != nil {
+		return err
+	}
+	base := []byte("base, of some length")
+	err = p.whole(plumbing.BlobObject, base)
+	b := plumbing.ComputeHash(plumbing.BlobObject, base)
+	if _, werr := p.w.Write(append(entryHead(plumbing.REFDeltaObject, large), b[:]...)); werr != nil {
+		return werr
+	}
+	p.zlib.Reset(p.w)
+	head := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(len(base))), 100)
+	_, werr := io.Copy(p.zlib, io.MultiReader(bytes.NewReader(head), io.LimitReader(zeros{}, large-int64(len(head)))))
+	return errors.Join(err, werr, p.zlib.Close(), p.close())
+}
+
+// manyObjects has a number of the smallest blobs.
+func manyObjects(n int) func(io.Writer) error {
+	return func(w io.Writer) error {
+		p, err := newPackWriter(w, n)
+		for i := 0; i < n && err == nil; i++ {
+			err = p.stored(fmt.Appendf(nil, "%d", i))
+		}
+		return errors.Join(err, p.close())
+	}
+}
+
+// stored writes a blob that is not compressed (RFC 1950, RFC 1951 section 3.2.4),
+// since to compress a million of them takes a minute.
+func (p *packWriter) stored(data []byte) error {
+	b := append(entryHead(plumbing.BlobObject, len(data)), 0x78, 0x01, 1)
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(data)))
+	b = binary.LittleEndian.AppendUint16(b, ^uint16(len(data)))
+	b = binary.BigEndian.AppendUint32(append(b, data...), adler32.Checksum(data))
+	_, err := p.w.Write(b)
+	return err
+}
+
+// claimBomb says that it has as many objects as there may be, and an object of
+// as many bytes as can be written down.
+func claimBomb(w io.Writer) error {
+	p, err := newPackWriter(w, 1_000_000)
+	if err == nil {
+		_, err = p.w.Write(entryHead(plumbing.BlobObject, 1<<50))
+	}
+	return errors.Join(err, p.close())
+}
+
+// bombTree has a tree that is large.
+func bombTree() error {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		return err
+	}
+	b := Limits{}.withDefaults().bounds()
+	b.object = 4 << 30 // it is only read later
+	s, err := openStore(dir, "bomb", "", b, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	h := plumbing.NewHasher(plumbing.TreeObject, large)
+	_, _ = io.Copy(h, io.LimitReader(zeros{}, large))
+	tree := h.Sum()
+	r, w := io.Pipe()
+	go func() {
+		p, err := newPackWriter(w, 1)
+		_, _ = p.w.Write(entryHead(plumbing.TreeObject, large))
+		p.zlib.Reset(p.w)
+		_, cerr := io.Copy(p.zlib, io.LimitReader(zeros{}, large))
+		_ = w.CloseWithError(errors.Join(err, cerr, p.zlib.Close(), p.close()))
+	}()
+	if err := s.addPack(context.Background(), r); err != nil {
+		return err
+	}
+	_, err = s.entries(tree)
+	return err
+}
+
+// Packs that are made to cost more than they weigh cost no memory.
+func TestPackBombs(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"deltas":       "more than 3221225472 bytes together",
+		"delta stream": "WELL",
+		"many":         "WELL",
+		"too many":     "1000001 objects, and may have 1000000",
+		"claim":        "more than 3221225472 bytes together",
+		"large tree":   "has 400000000 bytes, and one may have 16777216",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if (labtest.Only() || labtest.Race) && slices.Contains([]string{"deltas", "many"}, name) {
+				t.Skip("takes long; `make integration` runs it")
+			}
+			if said := inChild(t, name); !strings.Contains(said, want) {
+				t.Errorf("it ended with %s", said)
+			}
+		})
+	}
+}
+
+// A tree of many paths, of few objects, is not walked for ever.
+func TestTreeBomb(t *testing.T) {
+	t.Parallel()
+	bomb := func(p place, leaf string) {
+		tip := p.push(t, "main", map[string]string{leaf: "x"})
+		tree := p.git(t, "rev-parse", tip+"^{tree}")
+		for range 10 {
+			var list strings.Builder
+			for i := range 10 {
+				fmt.Fprintf(&list, "040000 tree %s\td%d\n", tree, i)
+			}
+			tree = mktree(t, p, list.String())
+		}
+		p.head(t, tree)
+	}
+	t.Run("files", func(t *testing.T) {
+		p := local(t)
+		bomb(p, "a.hcl")
+		_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
+		failure(t, err, TooLarge, "there are more than 50000 *.hcl files")
+	})
+	t.Run("directories", func(t *testing.T) {
+		p := local(t)
+		bomb(p, "README")
+		if rev := fetch(t, p.source(t, SourceOptions{})); len(rev.Files) > 0 {
+			t.Errorf("got %s", contents(rev))
+		}
+	})
+}
+
+// head makes a commit of a tree the head of main.
+func (p place) head(t testing.TB, tree string) {
+	t.Helper()
+	commit := p.git(t, "-c", "user.name=x", "-c", "user.email=x@example.com", "commit-tree", "-m", "bomb", tree)
+	p.git(t, "update-ref", "refs/heads/main", commit)
+}
+
+// Directories that nest without end are refused, and end no stack.
+func TestDeepTree(t *testing.T) {
+	p := transports["http"](t)
+	tip := p.push(t, "main", map[string]string{"a.hcl": "x"})
+	tree := p.git(t, "rev-parse", tip+"^{tree}")
+	for range 300 {
+		tree = mktree(t, p, "040000 tree "+tree+"\td\n")
+	}
+	p.head(t, tree)
+	_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
+	failure(t, err, TooLarge, "nest deeper than 64")
+}

@@ -1,0 +1,156 @@
+package gitsync
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"certroll/gitsync/atomicfile"
+)
+
+// cacheError is about the disk that the cache is on, never about the remote.
+type cacheError struct {
+	doing string
+	err   error
+}
+
+func (e *cacheError) Error() string { return e.doing + ": " + e.err.Error() }
+func (e *cacheError) Unwrap() error { return e.err }
+
+func onCache(doing string, err error) error {
+	var already *cacheError
+	if err == nil || errors.As(err, &already) {
+		return err
+	}
+	return &cacheError{doing, err}
+}
+
+func isCacheError(err error) bool {
+	var e *cacheError
+	return errors.As(err, &e)
+}
+
+// cacheWriter tells a disk that takes no more from a remote that sends no more.
+type cacheWriter struct{ w io.Writer }
+
+func (c cacheWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	return n, onCache("writing the Git cache", err)
+}
+
+// diskAdvice is what to do about an error of a local disk.
+func diskAdvice(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on that disk"
+	case errors.Is(err, syscall.EISDIR):
+		return "move that directory away: a file belongs there"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EROFS),
+		errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENOENT):
+		return "name a directory that this user may write, or make what lies there this user's (chown)"
+	}
+	return "check that disk"
+}
+
+// spoil notes that an object cannot be read, which is the cache's fault, and passes
+// the error on. A file that is too large to be read is at fault itself.
+func (o *objects) spoil(err error) error {
+	if o.where == nil || errors.Is(err, fs.ErrInvalid) || errors.Is(err, errPackTooLarge) {
+		return err
+	}
+	o.spoiled.Store(&err)
+	return onCache("reading the Git cache", err)
+}
+
+// syncLoose makes a loose object durable, which go-git does not.
+func (o *objects) syncLoose(h plumbing.Hash) error {
+	name := hex.EncodeToString(h[:])
+	dir := filepath.Join(o.dir, "objects", name[:2])
+	f, err := os.Open(filepath.Join(dir, name[2:]))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(dir)
+}
+
+// syncNames makes the names of a generation's files durable.
+func (o *objects) syncNames() error {
+	var err error
+	for _, dir := range []string{"objects/pack", "objects", "."} {
+		e := atomicfile.SyncDir(filepath.Join(o.dir, dir))
+		if !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// whole checks that every object of the head is here and is what its name says.
+func (s *store) whole() error {
+	list, _, err := s.live(s.state.Head)
+	if err != nil {
+		return err
+	}
+	for _, h := range list {
+		kind, data, err := s.any(h)
+		if err != nil {
+			return err
+		}
+		if plumbing.ComputeHash(kind, data) != h {
+			return fmt.Errorf("reading %s %s: its bytes are not those that its hash names", kind, h)
+		}
+	}
+	return nil
+}
+
+// mend drops objects that cannot be read, with a warning: the next fetch brings
+// all of them again.
+func (s *store) mend(err error) error {
+	s.log.Warn("the Git cache is damaged and is fetched again", "cache", s.place(), "error", err)
+	return s.renew()
+}
+
+// place is where the cache is, for a person.
+func (s *store) place() string {
+	if s.base == "" {
+		return "memory"
+	}
+	return filepath.Join(s.base, strconv.Itoa(s.state.Generation))
+}
+
+// abandon gives up a directory that cannot be written, with a warning, and goes on
+// in memory.
+func (s *store) abandon(err error) {
+	s.log.Warn("the Git cache cannot be written: certroll goes on without and fetches all of it", "cache", s.base, "error", err, "advice", diskAdvice(err))
+	if s.objects != nil { // it was opened
+		s.close()
+	}
+	if s.scratch {
+		_ = os.RemoveAll(s.base)
+	}
+	if s.lock != nil {
+		_ = s.lock.release()
+	}
+	s.base, s.lock, s.scratch, s.bound = "", nil, false, s.bound.inMemory()
+	_ = s.renew() // in memory nothing fails
+}
+
+// logger is log, or one that says nothing.
+func logger(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
+}

@@ -1,0 +1,227 @@
+package gitsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// warnings counts the warnings of a cache.
+type warnings struct{ n atomic.Int32 }
+
+func (w *warnings) Enabled(context.Context, slog.Level) bool { return true }
+func (w *warnings) Handle(_ context.Context, r slog.Record) error {
+	if r.Level == slog.LevelWarn {
+		w.n.Add(1)
+	}
+	return nil
+}
+func (w *warnings) WithAttrs([]slog.Attr) slog.Handler { return w }
+func (w *warnings) WithGroup(string) slog.Handler      { return w }
+
+// damages are what a loss of power, a bad disk or a person does to a file.
+var damages = map[string]func(path string, r *rand.Rand) error{
+	"empty": func(path string, _ *rand.Rand) error { return os.WriteFile(path, nil, 0o600) },
+	"cut": func(path string, r *rand.Rand) error {
+		info, err := os.Stat(path)
+		if err != nil || info.Size() == 0 {
+			return err
+		}
+		return os.Truncate(path, r.Int64N(info.Size()))
+	},
+	"NUL": func(path string, _ *rand.Rand) error {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(path, make([]byte, info.Size()), 0o600)
+	},
+	"torn": func(path string, r *rand.Rand) error { // one sector of it is another's
+		b, err := os.ReadFile(path)
+		if err != nil || len(b) == 0 {
+			return err
+		}
+		at := r.IntN(len(b))
+		for i := at; i < min(len(b), at+512); i++ {
+			b[i] ^= byte(1 + r.IntN(255))
+		}
+		return os.WriteFile(path, b, 0o600)
+	},
+	"gone": func(path string, _ *rand.Rand) error { return os.Remove(path) },
+	"a directory": func(path string, _ *rand.Rand) error {
+		return errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "below"), 0o700))
+	},
+}
+
+// filesBelow lists all files of a directory.
+func filesBelow(t *testing.T, dir string) []string {
+	t.Helper()
+	var list []string
+	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			rel, _ := filepath.Rel(dir, path)
+			list = append(list, rel)
+		}
+		return err
+	}))
+	return list
+}
+
+// copyDir copies a directory, for one damage each.
+func copyDir(t *testing.T, from string) string {
+	t.Helper()
+	to := t.TempDir()
+	must(t, os.CopyFS(to, os.DirFS(from)))
+	for _, f := range filesBelow(t, to) {
+		must(t, os.Chmod(filepath.Join(to, f), 0o600)) // objects are read-only
+	}
+	return to
+}
+
+// TestAnyDamageOfALedgersCache: each file of the cache of a ledger is damaged in
+// each way. The first Snapshot and the first Commit after that succeed, with the
+// right content, and whatever was fetched again was warned of.
+func TestAnyDamageOfALedgersCache(t *testing.T) {
+	t.Parallel()
+	p := local(t)
+	cache := t.TempDir()
+	l := p.ledger(t, LedgerOptions{CacheDir: cache})
+	commit(t, l, write(map[string]string{"certificates/a.json": strings.Repeat("a", 700), "STATUS.md": "one"}))
+	must(t, l.Close())
+	must(t, os.RemoveAll(cache)) // the next has a pack, and then loose objects
+	l = p.ledger(t, LedgerOptions{CacheDir: cache})
+	commit(t, l, write(map[string]string{"certificates/b.json": strings.Repeat("b", 700), "STATUS.md": "two"}))
+	must(t, l.Close())
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's
+	t.Logf("seed %d", seed)
+	warned := 0
+	for _, file := range filesBelow(t, cache) {
+		for name, damage := range damages {
+			dir := copyDir(t, cache)
+			must(t, damage(filepath.Join(dir, file), r))
+			warn := &warnings{}
+			l := p.ledger(t, LedgerOptions{CacheDir: dir, Log: slog.New(warn)})
+			tree, _, err := l.Snapshot(t.Context())
+			if err != nil {
+				t.Fatalf("%s %s: %v", file, name, err)
+			}
+			for path, want := range map[string]string{"certificates/a.json": "a", "certificates/b.json": "b", "STATUS.md": ""} {
+				if b, err := fs.ReadFile(tree, path); err != nil || !strings.HasPrefix(string(b), strings.Repeat(want, 700)) {
+					t.Errorf("%s %s: %s is %q, %v", file, name, path, b, err)
+				}
+			}
+			commit(t, l, write(map[string]string{"STATUS.md": fmt.Sprint(file, name)}))
+			must(t, l.Close())
+			if warn.n.Load() > 0 {
+				warned++
+			}
+		}
+	}
+	if warned < 20 {
+		t.Errorf("%d damages were warned of", warned)
+	}
+}
+
+// TestDamageWhileALedgerIsOpen: an object that cannot be read any more after the
+// cache was opened fails the reads of that tree, and the next Snapshot or Commit
+// fetches all of it again.
+func TestDamageWhileALedgerIsOpen(t *testing.T) {
+	p := local(t)
+	warn := &warnings{}
+	l := p.ledger(t, LedgerOptions{CacheDir: t.TempDir(), Log: slog.New(warn)})
+	commit(t, l, write(map[string]string{"a.json": "a"}))
+	spoil := func() {
+		t.Helper()
+		must(t, os.RemoveAll(filepath.Join(l.store.objects.dir, "objects")))
+	}
+	spoil()
+	commit(t, l, appendLine("a.json", "b")) // its edit reads the file
+	if n := warn.n.Load(); n != 1 {
+		t.Errorf("%d warnings", n)
+	}
+	tree, _, err := l.Snapshot(t.Context())
+	must(t, err)
+	spoil()
+	if _, err := fs.ReadFile(tree, "a.json"); err == nil || strings.Contains(err.Error(), "remote") {
+		t.Errorf("got %v", err)
+	}
+	tree, _, err = l.Snapshot(t.Context())
+	must(t, err)
+	if b, err := fs.ReadFile(tree, "a.json"); err != nil || !strings.Contains(string(b), "b") {
+		t.Errorf("got %q, %v", b, err)
+	}
+}
+
+// TestAnyDamageOfASourcesCache: as that of a ledger's.
+func TestAnyDamageOfASourcesCache(t *testing.T) {
+	p := transports["http"](t)
+	p.push(t, "main", map[string]string{"a.hcl": strings.Repeat("a", 700), "below/b.hcl": "b"})
+	cache := t.TempDir()
+	s := p.source(t, SourceOptions{Ref: "main", CacheDir: cache})
+	want := contents(fetch(t, s))
+	must(t, s.Close())
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's
+	t.Logf("seed %d", seed)
+	for _, file := range filesBelow(t, cache) {
+		for name, damage := range damages {
+			dir := copyDir(t, cache)
+			must(t, damage(filepath.Join(dir, file), r))
+			s := p.source(t, SourceOptions{Ref: "main", CacheDir: dir})
+			rev, err := s.Fetch(t.Context())
+			if err != nil || contents(rev) != want {
+				t.Errorf("%s %s: %v", file, name, err)
+			}
+			must(t, s.Close())
+		}
+	}
+}
+
+// TestCacheThatTakesNothing: where the disk takes no object, as a full one, ledger
+// and source go on without their caches, and the remote is not blamed. A file in a
+// directory's place stands for the full disk.
+func TestCacheThatTakesNothing(t *testing.T) {
+	p := transports["http"](t)
+	p.push(t, "main", map[string]string{"a.hcl": "1"})
+	blocked := func(s *store) {
+		t.Helper()
+		objects := filepath.Join(s.objects.dir, "objects")
+		must(t, os.RemoveAll(objects))
+		must(t, os.WriteFile(objects, nil, 0o600))
+	}
+	warn := &warnings{}
+	s := p.source(t, SourceOptions{Ref: "main", CacheDir: t.TempDir(), Log: slog.New(warn)})
+	blocked(s.store)
+	if got := contents(fetch(t, s)); got != "a.hcl=1" || warn.n.Load() != 1 {
+		t.Errorf("got %s with %d warnings", got, warn.n.Load())
+	}
+	l := p.ledger(t, LedgerOptions{CacheDir: t.TempDir(), Log: slog.New(warn)})
+	blocked(l.store)
+	commit(t, l, write(map[string]string{"a.json": "1"}))
+	commit(t, l, write(map[string]string{"a.json": "2"}))
+	tree, _, err := l.Snapshot(t.Context())
+	must(t, err)
+	if got, err := fs.ReadFile(tree, "a.json"); err != nil || string(got) != "2" {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// TestDiskErrorsAreTheDisks: what the local disk says is never worded as the
+// remote's, whatever it says.
+func TestDiskErrorsAreTheDisks(t *testing.T) {
+	p := local(t)
+	l := p.ledger(t, LedgerOptions{})
+	err := l.remote.explain(t.Context(), "fetching", onCache("writing the Git cache", errors.New("unexpected EOF")))
+	if got := err.Error(); strings.Contains(got, "remote") || strings.Contains(got, "can be reached") || !strings.Contains(got, "check that disk") {
+		t.Errorf("got %s", got)
+	}
+}

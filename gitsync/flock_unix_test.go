@@ -1,0 +1,27 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
+package gitsync
+
+import (
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// A child that was forked and has not called exec yet has every descriptor of its
+// parent, and a lock lasts as long as one of them.
+func TestLockIsGivenBackBesideAChild(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	l, err := lockFile(path)
+	must(t, err)
+	child, err := syscall.Dup(int(l.f.Fd()))
+	must(t, err)
+	t.Cleanup(func() { must(t, syscall.Close(child)) })
+	must(t, l.release())
+	again, err := lockFile(path)
+	if err != nil {
+		t.Fatalf("the lock was given back, and is held: %v", err)
+	}
+	must(t, again.release())
+}

@@ -1,0 +1,346 @@
+//go:build linux
+
+package gitsync
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"certroll/examples/lab"
+	"certroll/examples/lab/labtest"
+)
+
+// tooBig is more than mostMemory, and quick to make.
+const tooBig = 250_000_000
+
+// plant has git itself keep a pack in the repository, as it does with what is pushed.
+func (p place) plant(t *testing.T, write func(*packWriter) error, n int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", "index-pack", "--stdin")
+	cmd.Dir = p.path
+	r, w := io.Pipe()
+	cmd.Stdin = r
+	go func() {
+		pack, err := newPackWriter(w, n)
+		if err == nil {
+			err = errors.Join(write(pack), pack.close())
+		}
+		_ = w.CloseWithError(err)
+	}()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// declares makes a.hcl of the head of main this blob.
+func (p place) declares(t *testing.T, blob plumbing.Hash) {
+	t.Helper()
+	p.head(t, mktree(t, p, "100644 blob "+blob.String()+"\ta.hcl\n"))
+}
+
+// noughts writes an object of zeros, without holding it.
+func (p *packWriter) noughts(kind plumbing.ObjectType, size int64) (plumbing.Hash, error) {
+	h := plumbing.NewHasher(kind, size)
+	_, err := p.w.Write(entryHead(kind, int(size)))
+	p.zlib.Reset(p.w)
+	_, cerr := io.Copy(io.MultiWriter(p.zlib, h), io.LimitReader(zeros{}, size))
+	return h.Sum(), errors.Join(err, cerr, p.zlib.Close())
+}
+
+// loose keeps an object as a file of its own, whose head may be anything.
+func (p place) loose(t *testing.T, h plumbing.Hash, head string, size int64) {
+	t.Helper()
+	name := h.String()
+	dir := filepath.Join(p.path, "objects", name[:2])
+	must(t, os.MkdirAll(dir, 0o755))
+	f, err := os.Create(filepath.Join(dir, name[2:]))
+	must(t, err)
+	z := zlib.NewWriter(f)
+	_, err = io.Copy(z, io.MultiReader(strings.NewReader(head), io.LimitReader(zeros{}, size)))
+	must(t, errors.Join(err, z.Close(), f.Close()))
+}
+
+// zeroHash is what an object of zeros is named by.
+func zeroHash(kind plumbing.ObjectType, size int64) plumbing.Hash {
+	h := plumbing.NewHasher(kind, size)
+	_, _ = io.Copy(h, io.LimitReader(zeros{}, size)) // it never fails
+	return h.Sum()
+}
+
+// chainOf writes a blob and so many deltas, each of the one before: each inserts some
+// zeros and copies the beginning. It returns the last one.
+func chainOf(pack *packWriter, n, size, inserted int) (plumbing.Hash, error) {
+	data := bytes.Repeat([]byte("x"), size)
+	err := pack.whole(plumbing.BlobObject, data)
+	at := plumbing.ComputeHash(plumbing.BlobObject, data)
+	for i := 0; i < n && err == nil; i++ {
+		d := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(size)), uint64(size))
+		for left := inserted; left > 0; left -= 100 {
+			d = append(append(d, 100), bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 50)...)
+		}
+		rest := size - inserted
+		d = append(d, 0x80|0x70, byte(rest), byte(rest>>8), byte(rest>>16))
+		err = pack.delta(at, d)
+		data = append(bytes.Repeat([]byte{byte(i), byte(i >> 8)}, inserted/2), data[:rest]...)
+		at = plumbing.ComputeHash(plumbing.BlobObject, data)
+	}
+	return at, err
+}
+
+// localBombs are repositories on this machine that cost more than they weigh, each
+// with how reading them ends.
+var localBombs = map[string]struct {
+	want string
+	make func(t *testing.T, p place)
+}{
+	"zeros": {"a.hcl has ", func(t *testing.T, p place) {
+		size := int64(1_500_000_000)
+		if labtest.Only() { // which leaves out what takes long
+			size = huge
+		}
+		p.pushZeros(t, "main", "a.hcl", size)
+	}},
+	"zeros that are not read": {"WELL", func(t *testing.T, p place) { p.pushZeros(t, "main", "image.bin", huge) }},
+	"base": {"too large to be read", func(t *testing.T, p place) {
+		small := copies(tooBig, 10)
+		p.plant(t, func(pack *packWriter) error {
+			h, err := pack.noughts(plumbing.BlobObject, tooBig)
+			return errors.Join(err, pack.delta(h, small))
+		}, 2)
+		p.declares(t, zeroHash(plumbing.BlobObject, 10))
+	}},
+	"result": {"a.hcl has 250000000 bytes", func(t *testing.T, p place) {
+		p.plant(t, func(pack *packWriter) error {
+			h, err := pack.noughts(plumbing.BlobObject, 1<<20)
+			return errors.Join(err, pack.delta(h, copies(1<<20, tooBig)))
+		}, 2)
+		p.declares(t, zeroHash(plumbing.BlobObject, tooBig))
+	}},
+	"base that is a result": {"too large to be read", func(t *testing.T, p place) {
+		p.plant(t, func(pack *packWriter) error {
+			h, err := pack.noughts(plumbing.BlobObject, 1<<20)
+			return errors.Join(err, pack.delta(h, copies(1<<20, tooBig)), pack.delta(zeroHash(plumbing.BlobObject, tooBig), copies(tooBig, 10)))
+		}, 3)
+		p.declares(t, zeroHash(plumbing.BlobObject, 10))
+	}},
+	"delta": {"a.hcl has 125000000 bytes", func(t *testing.T, p place) {
+		const size = 125_000_000
+		p.plant(t, func(pack *packWriter) error {
+			base := []byte("base, of some length")
+			b := plumbing.ComputeHash(plumbing.BlobObject, base)
+			head := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(len(base))), size)
+			err := pack.whole(plumbing.BlobObject, base)
+			_, werr := pack.w.Write(append(entryHead(plumbing.REFDeltaObject, len(head)+2*size), b[:]...))
+			pack.zlib.Reset(pack.w)
+			one := bytes.Repeat([]byte{1, 0}, 1000) // inserts a zero
+			_, herr := pack.zlib.Write(head)
+			for range size / 1000 {
+				if _, ierr := pack.zlib.Write(one); ierr != nil {
+					return ierr
+				}
+			}
+			return errors.Join(err, werr, herr, pack.zlib.Close())
+		}, 2)
+		p.declares(t, zeroHash(plumbing.BlobObject, size))
+	}},
+	"chain": {"WELL", func(t *testing.T, p place) {
+		var last plumbing.Hash
+		p.plant(t, func(pack *packWriter) (err error) {
+			last, err = chainOf(pack, 1000, 500_000, 250_000)
+			return err
+		}, 1001)
+		p.declares(t, last)
+	}},
+	"long chain": {"a chain of more than 4096", func(t *testing.T, p place) {
+		var last plumbing.Hash
+		p.plant(t, func(pack *packWriter) (err error) {
+			last, err = chainOf(pack, mostChain+1, 300, 200)
+			return err
+		}, mostChain+2)
+		p.declares(t, last)
+	}},
+	"loose": {"a.hcl has 250000000 bytes", func(t *testing.T, p place) {
+		h := zeroHash(plumbing.BlobObject, tooBig)
+		p.loose(t, h, fmt.Sprintf("blob %d\x00", tooBig), tooBig)
+		p.declares(t, h)
+	}},
+	"loose without a head": {"an object without a head", func(t *testing.T, p place) {
+		h := plumbing.NewHash(strings.Repeat("ab", 20))
+		p.loose(t, h, "blob "+strings.Repeat("1", 1<<20), tooBig)
+		p.declares(t, h)
+	}},
+	"loose that is longer than it says": {"more than the 10 bytes", func(t *testing.T, p place) {
+		h := plumbing.NewHash(strings.Repeat("ab", 20))
+		p.loose(t, h, "blob 10\x00", tooBig)
+		p.declares(t, h)
+	}},
+	"commit": {"has 250000000 bytes, and one may have 4194304", func(t *testing.T, p place) {
+		h := zeroHash(plumbing.CommitObject, tooBig)
+		p.loose(t, h, fmt.Sprintf("commit %d\x00", tooBig), tooBig)
+		must(t, os.WriteFile(filepath.Join(p.path, "refs", "heads", "main"), []byte(h.String()+"\n"), 0o600))
+	}},
+	"tree": {"has 250000000 bytes, and one may have 16777216", func(t *testing.T, p place) {
+		h := zeroHash(plumbing.TreeObject, tooBig)
+		p.loose(t, h, fmt.Sprintf("tree %d\x00", tooBig), tooBig)
+		p.head(t, h.String())
+	}},
+}
+
+// TestLocalBombs: a repository on this machine is read within the same bounds as what
+// is fetched, whether the objects are its own or borrowed from another one.
+func TestLocalBombs(t *testing.T) {
+	for name, tc := range localBombs {
+		t.Run(name, func(t *testing.T) {
+			labtest.GitHTTP(t) // a server of the lab: as these, it is left out under -short
+			if (labtest.Only() || labtest.Race) && name == "chain" {
+				t.Skip("takes long; `make integration` runs it")
+			}
+			p := local(t)
+			tc.make(t, p)
+			head := p.git(t, "rev-parse", "refs/heads/main")
+			places := map[string]place{"itself": p}
+			if !labtest.Only() && !labtest.Race || name == "base" { // a borrowed object is read as one's own: one bomb shows it
+				places["absolute"] = borrower(t, p, head, p.path+"/objects")
+				places["relative"] = borrower(t, p, head, "")
+			}
+			for kind, at := range places {
+				if said := inChild(t, "source", "BOMB_URL="+at.path); !strings.Contains(said, tc.want) {
+					t.Errorf("%s: it ended with %s", kind, said)
+				}
+			}
+		})
+	}
+}
+
+// borrower is a repository beside another one that has none of its objects, but
+// borrows them; "" is a path that is relative to its own objects.
+func borrower(t *testing.T, from place, head, objects string) place {
+	t.Helper()
+	path, err := lab.CreateBare(t.TempDir(), "borrower")
+	must(t, err)
+	if objects == "" {
+		objects, err = filepath.Rel(filepath.Join(path, "objects"), filepath.Join(from.path, "objects"))
+		must(t, err)
+	}
+	must(t, os.WriteFile(filepath.Join(path, "objects", "info", "alternates"), []byte("# borrowed\n"+objects+"\n/not/there\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(path, "refs", "heads", "main"), []byte(head+"\n"), 0o600))
+	return place{url: path, path: path}
+}
+
+// TestCheckoutBombs: CI compares a change of a stranger in a checkout. What its history
+// has is bounded too.
+func TestCheckoutBombs(t *testing.T) {
+	labtest.GitHTTP(t) // a server of the lab: as these, it is left out under -short
+	p := local(t)
+	base := p.push(t, "main", map[string]string{"a.hcl": "a"})
+	tree := p.git(t, "rev-parse", base+"^{tree}")
+	parent := zeroHash(plumbing.CommitObject, tooBig)
+	p.loose(t, parent, fmt.Sprintf("commit %d\x00", tooBig), tooBig)
+	raw := fmt.Sprintf("tree %s\nparent %s\nauthor x <x@example.com> 1700000000 +0000\ncommitter x <x@example.com> 1700000000 +0000\n\nchange\n", tree, parent)
+	head := plumbing.ComputeHash(plumbing.CommitObject, []byte(raw))
+	p.loose(t, head, fmt.Sprintf("commit %d\x00%s", len(raw), raw), 0)
+	checkout := t.TempDir()
+	_, err := lab.Git(t.Context(), checkout, "init", "-q", "-b", "change")
+	must(t, err)
+	dir := filepath.Join(checkout, ".git")
+	must(t, os.WriteFile(filepath.Join(dir, "objects", "info", "alternates"), []byte(p.path+"/objects\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "refs", "heads", "change"), []byte(head.String()+"\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "refs", "heads", "main"), []byte(base+"\n"), 0o600))
+	if said := inChild(t, "checkout", "BOMB_DIR="+checkout, "BOMB_BASE="+base); !strings.HasPrefix(said, "WELL") {
+		t.Errorf("it ended with %s", said)
+	}
+}
+
+// bombCheckout compares with main, which is found whatever the history of HEAD holds.
+func bombCheckout() error {
+	c, err := OpenCheckout(os.Getenv("BOMB_DIR"))
+	if err != nil {
+		return err
+	}
+	rev, whole, err := c.Base("main")
+	if err != nil || whole || rev.Commit != os.Getenv("BOMB_BASE") {
+		return fmt.Errorf("got %+v, %v: %w", rev, whole, err)
+	}
+	return nil
+}
+
+// TestLocalRepositories: what git makes of a repository that lives long is read as
+// git reads it: packs with deltas of both kinds, loose objects, work trees beside
+// the main one, and borrowed objects, over several repositories.
+func TestLocalRepositories(t *testing.T) {
+	p := local(t)
+	var text strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&text, "# line %d of a file that changes a little\n", i*i)
+	}
+	push := func(i int) string {
+		files := map[string]string{"b.hcl": fmt.Sprint(i)}
+		for j := range 10 {
+			files[fmt.Sprintf("d/f%d.hcl", j)] = fmt.Sprintf("%s# %d %d\n", text.String(), i, j)
+		}
+		return p.push(t, "main", files)
+	}
+	check := func(name, path string) {
+		t.Helper()
+		s, err := OpenSource(SourceOptions{URL: path})
+		must(t, err)
+		defer func() { must(t, s.Close()) }()
+		rev := fetch(t, s)
+		for _, f := range rev.Files {
+			if want := p.git(t, "show", rev.Commit+":"+f.Path); strings.TrimRight(string(f.Bytes), "\n") != want {
+				t.Errorf("%s: %s is another one", name, f.Path)
+			}
+		}
+		if head := p.git(t, "rev-parse", "main"); rev.Commit != head || len(rev.Files) != 11 {
+			t.Errorf("%s: commit %s with %d files, want %s with 11", name, rev.Commit, len(rev.Files), head)
+		}
+	}
+	for i := range 4 {
+		push(i)
+		check("loose", p.path)
+	}
+	p.git(t, "repack", "-a", "-d", "-q", "--depth=50", "--window=50")
+	check("packed", p.path)
+	first := p.git(t, "rev-parse", "main")
+	push(5)
+	p.git(t, "-c", "repack.useDeltaBaseOffset=false", "repack", "-d", "-q")
+	push(6)
+	check("packed and loose", p.path)
+	p.git(t, "-c", "repack.useDeltaBaseOffset=false", "repack", "-a", "-d", "-q", "-f")
+	check("deltas by name", p.path)
+
+	once := borrower(t, p, p.git(t, "rev-parse", "main"), p.path+"/objects")
+	check("borrowed", once.path)
+	check("borrowed twice", borrower(t, once, p.git(t, "rev-parse", "main"), "").path)
+
+	tree := filepath.Join(t.TempDir(), "tree")
+	p.git(t, "worktree", "add", "-q", "--detach", tree, "main")
+	c, err := OpenCheckout(tree)
+	must(t, err)
+	rev, whole, err := c.Base(first)
+	if err != nil || !whole || rev.Commit != first || len(rev.Files) != 11 {
+		t.Errorf("a work tree: %+v, %v, %v", rev, whole, err)
+	}
+}
+
+// TestALockIsNoRef: a ref that git is about to write, or was when it died, keeps
+// nobody from reading the others.
+func TestALockIsNoRef(t *testing.T) {
+	p := local(t)
+	p.push(t, "main", map[string]string{"a.hcl": "a"})
+	must(t, os.WriteFile(filepath.Join(p.path, "refs", "heads", "other.lock"), nil, 0o600))
+	if rev := fetch(t, p.source(t, SourceOptions{})); contents(rev) != "a.hcl=a" {
+		t.Errorf("got %s", contents(rev))
+	}
+}

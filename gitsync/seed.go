@@ -1,0 +1,98 @@
+package gitsync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// SeedOptions say which branch of a config repo gets its first files, and whose
+// commit that is.
+type SeedOptions struct {
+	URL         string
+	Branch      string // made where the repository has no branch yet
+	Auth        Auth
+	AuthorName  string
+	AuthorEmail string
+	Timeout     time.Duration // of one exchange with the remote; five minutes unless set
+}
+
+// OpenSeed opens a branch to add files to. A repository that has other branches and
+// not this one is refused: its files would not be seen, and two histories would
+// begin. The ledger's branch does not count.
+func OpenSeed(ctx context.Context, o SeedOptions) (*Ledger, error) {
+	l, err := OpenLedger(LedgerOptions{
+		URL: o.URL, Branch: o.Branch, Auth: o.Auth, AuthorName: o.AuthorName, AuthorEmail: o.AuthorEmail, Timeout: o.Timeout,
+		what: "the config repo", advice: "or write the files into a clone with -dir, and open a pull request",
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := l.onlyBranch(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// onlyBranch makes sure that the branch is there, or no other one is.
+func (l *Ledger) onlyBranch(ctx context.Context) error {
+	ctx, cancel := l.remote.bound(ctx)
+	defer cancel()
+	doing := l.doing("looking for")
+	c, err := l.remote.list(ctx, doing)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	var others []string
+	for name := range c.adv.References {
+		switch ref := plumbing.ReferenceName(name); {
+		case ref == l.ref:
+			return nil
+		case ref.IsBranch() && ref.Short() != DefaultBranch:
+			others = append(others, ref.Short())
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	slices.Sort(others)
+	return &Error{Kind: RefNotFound, Doing: doing, Detail: fmt.Sprintf("there is no branch %s, and the repository has others: %s", l.ref.Short(), shortList(others)),
+		Advice: "name the branch that holds the certificates with -repo-ref"}
+}
+
+// shortList names a few of many.
+func shortList(names []string) string {
+	const most = 5
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Declared are the *.hcl files of a directory of a tree, by paths in that
+// directory, under the rules and default limits of a Source; none where there is no
+// such directory.
+func Declared(tree fs.FS, directory string) ([]File, error) {
+	doing := "reading " + cmp.Or(directory, "the files") + " of the config repo"
+	if _, err := fs.Stat(tree, cmp.Or(directory, ".")); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	below, err := fs.Sub(tree, cmp.Or(directory, "."))
+	if err != nil {
+		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+	}
+	files, err := readFiles(below, nil, &tally{Limits: Limits{}.withDefaults(), doing: doing}, &unread{}, false)
+	var ours *Error
+	if err != nil && !errors.As(err, &ours) {
+		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+	}
+	return files, err
+}

@@ -1,0 +1,266 @@
+package acme
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"certroll/examples/lab"
+	"certroll/spec"
+)
+
+// wholesale is a DNS service that lego's dnsimple speaks to, in the shapes that
+// its client expects. It keeps records one by one, and lego removes all TXT records
+// of a name when it cleans up.
+type wholesale struct {
+	dns *lab.DNS
+
+	mu      sync.Mutex
+	records map[int]oneRecord
+	last    int
+	created int
+}
+
+type oneRecord struct {
+	ID      int    `json:"id"`
+	ZoneID  string `json:"zone_id"`
+	Name    string `json:"name"`
+	Content string `json:"content"`
+	Type    string `json:"type"`
+}
+
+func (w *wholesale) account(t testing.TB, r *rig, name string) *spec.DNSAccount {
+	t.Helper()
+	w.dns, w.records = r.dns, map[int]oneRecord{}
+	server := httptest.NewServer(w)
+	t.Cleanup(server.Close)
+	return &spec.DNSAccount{
+		Reach: spec.Reach{Anything: true},
+		Name:  name, Challenge: spec.DNS01, Provider: "dnsimple", FollowCNAME: true, Parallel: 4,
+		Credentials: map[string]spec.Value{"DNSIMPLE_BASE_URL": literal(server.URL), "DNSIMPLE_OAUTH_TOKEN": literal("token-of-a-test")},
+		Propagation: spec.Propagation{Nameservers: []string{r.dns.Addr}, Timeout: time.Minute, Interval: 100 * time.Millisecond},
+	}
+}
+
+func (w *wholesale) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var data any
+	parts := strings.Split(strings.Trim(req.URL.Path, "/"), "/") // v2/1/zones/ZONE/records/ID
+	switch {
+	case strings.HasSuffix(req.URL.Path, "/whoami"):
+		data = map[string]any{"account": map[string]any{"id": 1}}
+	case len(parts) == 4:
+		data = map[string]any{"id": 1, "account_id": 1, "name": parts[3]}
+	case req.Method == http.MethodPost:
+		var r oneRecord
+		if err := json.NewDecoder(req.Body).Decode(&r); err != nil {
+			http.Error(rw, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.last++
+		w.created++
+		r.ID, r.ZoneID = w.last, parts[3]
+		w.records[r.ID] = r
+		data = r
+	case req.Method == http.MethodDelete:
+		for id, r := range w.records {
+			if fmt.Sprint(id) == parts[5] {
+				delete(w.records, id)
+				w.publish(r.Name + "." + r.ZoneID + ".")
+			}
+		}
+		rw.WriteHeader(http.StatusNoContent)
+		return
+	default:
+		found := []oneRecord{}
+		for _, r := range w.records {
+			if r.Name == req.URL.Query().Get("name") {
+				found = append(found, r)
+			}
+		}
+		data = found
+	}
+	if r, ok := data.(oneRecord); ok {
+		w.publish(r.Name + "." + r.ZoneID + ".")
+		rw.WriteHeader(http.StatusCreated)
+	}
+	_ = json.NewEncoder(rw).Encode(map[string]any{"data": data})
+}
+
+// publish has the name server show what is kept at a name.
+func (w *wholesale) publish(name string) {
+	w.dns.Remove(name, "TXT")
+	for _, r := range w.records {
+		if r.Name+"."+r.ZoneID+"." == name {
+			_ = w.dns.Add(fmt.Sprintf("%s 1 IN TXT %q", name, r.Content))
+		}
+	}
+}
+
+// write is somebody else's record.
+func (w *wholesale) write(name, zone, content string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last++
+	w.records[w.last] = oneRecord{ID: w.last, ZoneID: zone, Name: name, Content: content, Type: "TXT"}
+	w.publish(name + "." + zone + ".")
+}
+
+func (w *wholesale) writes() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.created
+}
+
+// TestForeignRecordHoldsTheOrder: a provider that removes the whole set gets
+// nothing to do while somebody else's record stands there, and the order is kept.
+func TestForeignRecordHoldsTheOrder(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	w := &wholesale{}
+	a := w.account(t, r, "simple")
+	c := r.client()
+	w.write("_acme-challenge.f1", "lab.test", "foreign-value")
+	key, csr := request(t, "f1.lab.test")
+	url := r.order(c, "f1.lab.test")
+	_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, r.log.add)
+	e := fails(t, err, ClassDNSOccupied, false)
+	if strings.Contains(e.Error(), "foreign-value") || !strings.Contains(e.Error(), "_acme-challenge.f1.lab.test") || !strings.Contains(e.Error(), "CNAME") {
+		t.Errorf("the error is %q", e)
+	}
+	if n := w.writes(); n != 0 {
+		t.Errorf("%d records were written", n)
+	}
+	if got := r.dns.TXT("_acme-challenge.f1.lab.test."); !slices.Equal(got, []string{"foreign-value"}) {
+		t.Errorf("the name has %v", got)
+	}
+	t.Run("another account takes over", func(t *testing.T) {
+		chain, used, passed, err := c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a, account("rfc", r.server())}, r.log.add)
+		if err != nil || used != "rfc" || len(passed) != 0 {
+			t.Fatalf("used %q, passed over %v, error %v", used, passed, err)
+		}
+		r.verify(chain, key, "f1.lab.test")
+	})
+}
+
+// TestForeignRecordGone: the same order goes on when the record is gone, a name
+// with its wildcard is answered at once, and nothing is left.
+func TestForeignRecordGone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	w := &wholesale{}
+	a := w.account(t, r, "simple")
+	c := r.client()
+	if err := r.dns.Add(`_acme-challenge.f2.lab.test. 1 IN TXT "foreign"`); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"f2.lab.test", "*.f2.lab.test"}
+	key, csr := request(t, names...)
+	url := r.order(c, names...)
+	_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, r.log.add)
+	fails(t, err, ClassDNSOccupied, false)
+	r.dns.Remove("_acme-challenge.f2.lab.test.", "TXT")
+	chain, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, r.log.add)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.verify(chain, key, names...)
+	r.clean()
+}
+
+// TestRecordJoined: what somebody else writes while the CA looks is not removed
+// with ours, which stays and is told of.
+func TestRecordJoined(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	w := &wholesale{}
+	a := w.account(t, r, "simple")
+	r.log.on = func(step, _ string) {
+		if step == "validate" {
+			w.write("_acme-challenge.f3", "lab.test", "foreign")
+		}
+	}
+	c := r.client()
+	r.issue(c, []*spec.DNSAccount{a}, "f3.lab.test")
+	if got := r.dns.TXT("_acme-challenge.f3.lab.test."); len(got) != 2 || !slices.Contains(got, "foreign") {
+		t.Errorf("the name has %v, want somebody else's record and ours", got)
+	}
+	if !r.log.has("cleanup: the TXT record _acme-challenge.f3.lab.test.") || !r.log.has("is not removed") {
+		t.Errorf("it was not told:\n%s", r.log)
+	}
+}
+
+// TestAnswersOfAnEarlierProcess: the records of a process that died are known as
+// our own, and removed.
+func TestAnswersOfAnEarlierProcess(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, lab.PebbleOptions{})
+	w := &wholesale{}
+	simple, rfc := w.account(t, r, "simple"), account("rfc", r.server())
+	var answers []string
+	r.log.on = func(step, detail string) {
+		if step == StepAnswers {
+			answers = append(answers, strings.Split(detail, "\n")...)
+		}
+	}
+	// The first process ends without a clean-up: its children are gone when it is due.
+	left := func(a *spec.DNSAccount, name string) {
+		ctx, cancel := context.WithCancel(t.Context())
+		first := New(r.store, r.opts)
+		on := r.log.on
+		r.log.on = func(step, detail string) {
+			on(step, detail)
+			if step == "validate" {
+				_ = first.Close()
+				cancel()
+			}
+		}
+		_, csr := request(t, name)
+		if _, _, _, err := first.Finish(ctx, r.issuer, r.order(first, name), csr, []*spec.DNSAccount{a}, r.log.add); err == nil {
+			t.Fatal("it was not interrupted")
+		}
+		r.log.on = on
+	}
+	r.client() // sets the child's program
+	left(simple, "d1.lab.test")
+	left(rfc, "d2.lab.test")
+	if got := r.dns.Challenges(); len(got) != 2 {
+		t.Fatalf("records are left at %v, want two names", got)
+	}
+	c := r.client()
+	stays, err := c.RemoveAnswers(t.Context(), r.issuer, []*spec.DNSAccount{rfc, simple}, append(answers, "gone.lab.test dG9rZW4"), r.log.add)
+	if err != nil || len(stays) != 0 {
+		t.Fatalf("left %v, error %v\n%s", stays, err, r.log)
+	}
+	r.clean()
+	t.Run("beside a record of somebody else", func(t *testing.T) {
+		left(simple, "d3.lab.test")
+		w.write("_acme-challenge.d3", "lab.test", "foreign")
+		stays, err := r.client().RemoveAnswers(t.Context(), r.issuer, []*spec.DNSAccount{simple}, answers, r.log.add)
+		if err != nil || len(stays) != 1 || !strings.Contains(stays[0], "_acme-challenge.d3.lab.test.") {
+			t.Errorf("left %q, error %v", stays, err)
+		}
+		if got := r.dns.TXT("_acme-challenge.d3.lab.test."); len(got) != 2 {
+			t.Errorf("the name has %v", got)
+		}
+	})
+}
+
+// TestProvidersThatReplace: one answer at a time where the provider replaces the
+// set, also where lego has no mark for that.
+func TestProvidersThatReplace(t *testing.T) {
+	for effect, want := range map[spec.TXTEffect]bool{spec.ReplacesTXT: true, spec.DeletesTXT: false, spec.MergesTXT: false, spec.AddsTXT: false} {
+		p := &provider{account: &spec.DNSAccount{Provider: "p"}, effect: effect}
+		if p.oneAtATime() != want || p.wholeAccount() {
+			t.Errorf("effect %d: one at a time %v, whole account %v", effect, p.oneAtATime(), p.wholeAccount())
+		}
+	}
+}

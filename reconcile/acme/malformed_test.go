@@ -1,0 +1,69 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"certroll/spec"
+)
+
+// TestCredentialsThatCannotWork: a line break or blank at the end of a
+// credential is found before a provider or a CA is asked, whatever the reference.
+func TestCredentialsThatCannotWork(t *testing.T) {
+	onLinux(t)
+	references := map[string]spec.Value{
+		"the environment variable ONE":       {Source: spec.FromEnv, Name: "ONE"},
+		"the field token of kv/dns in Vault": {Source: spec.FromVault, Path: "kv/dns", Field: "token"},
+		"the file /run/one":                  {Source: spec.FromFile, Path: "/run/one"},
+	}
+	cases := []struct{ provider, name, value, want string }{
+		{"cloudflare", "CF_DNS_API_TOKEN", "tok3n-of-dns\n", "ends in a line break"},
+		{"cloudflare", "CF_DNS_API_TOKEN", "tok3n-of-dns ", "ends in a blank"},
+		{"cloudflare", "CF_DNS_API_TOKEN", "tok3n-of-dns", ""},
+		{"rfc2136", "RFC2136_TSIG_SECRET", "dG9rM24tb2YtZG5z ", "ends in a blank"},
+		{"rfc2136", "RFC2136_TSIG_SECRET", "dG9rM24tb2YtZG5z\n", ""}, // its decoder passes over that
+		{"gcloud", "GCE_SERVICE_ACCOUNT", "{\"type\": \"service_account\"}\n", ""},
+	}
+	for _, c := range cases {
+		for where, v := range references {
+			client := New(newMemory(), Options{Child: command(t), Resolve: fixed(c.value)})
+			p, err := client.children.open(t.Context(), &spec.DNSAccount{
+				Name: "cf", Reach: spec.Reach{Anything: true, Ambient: true}, Challenge: spec.DNS01, Provider: c.provider,
+				Credentials: map[string]spec.Value{c.name: v},
+			})
+			if err == nil {
+				p.release()
+			}
+			malformed(t, err, c.value, c.name, where, c.want)
+			_ = client.Close()
+		}
+	}
+}
+
+// TestBindingThatCannotWork: the same holds of an external account binding.
+func TestBindingThatCannotWork(t *testing.T) {
+	issuer := &spec.Issuer{Name: "ca", Directory: "https://ca.example.com/dir", EAB: &spec.EAB{
+		KeyID: spec.Value{Source: spec.FromEnv, Name: "KID"}, HMAC: spec.Value{Source: spec.FromEnv, Name: "HMAC"}}}
+	client := New(newMemory(), Options{Resolve: fixed("kid-of-ours\n")})
+	defer func() { _ = client.Close() }()
+	_, err := client.openAccount(t.Context(), issuer)
+	malformed(t, err, "kid-of-ours\n", "the eab key id", "the environment variable KID", "ends in a line break")
+}
+
+func malformed(t *testing.T, err error, value, name, where, want string) {
+	t.Helper()
+	switch {
+	case want == "":
+		if malformed := (*malformedError)(nil); errors.As(err, &malformed) || err != nil && strings.Contains(err.Error(), where) {
+			t.Errorf("%s = %q: %v", name, value, err) // what the provider lacks besides is another matter
+		}
+	case err == nil || !hasClass(err, ClassConfig) || !strings.Contains(err.Error(), name+": "+where+" "+want) || strings.Contains(err.Error(), strings.TrimSpace(value)):
+		t.Errorf("%s = %q: %v", name, value, err)
+	}
+}
+
+func fixed(value string) func(context.Context, spec.Value) (string, error) {
+	return func(context.Context, spec.Value) (string, error) { return value, nil }
+}

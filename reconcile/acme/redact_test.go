@@ -1,0 +1,50 @@
+package acme
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"certroll/spec"
+
+	"github.com/go-acme/lego/v4/acme"
+)
+
+// TestResolvedSecretsAreStruck: a CA that quotes the account binding which it
+// was sent, as it is or as base64, has it in no error of ours.
+func TestResolvedSecretsAreStruck(t *testing.T) {
+	secrets := map[string]string{"KID": "key-id-of-the-account-0123", "HMAC": "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"}
+	c := New(nil, Options{Resolve: func(_ context.Context, v spec.Value) (string, error) { return secrets[v.Name], nil }})
+	for name := range secrets {
+		if _, err := c.resolve(t.Context(), spec.Value{Source: spec.FromEnv, Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said := "your key id is " + secrets["KID"] + ", the hmac " + secrets["HMAC"] + ", the header " +
+		base64.StdEncoding.EncodeToString([]byte("user:"+secrets["HMAC"])) + ", the payload " +
+		base64.RawURLEncoding.EncodeToString([]byte(`{"kid":"`+secrets["KID"]+`"}`))
+	problem := &acme.ProblemDetails{Type: urn + "unauthorized", Detail: said, HTTPStatus: http.StatusForbidden}
+	ours := c.explain(t.Context(), "opening", problem, answer{status: http.StatusForbidden})
+	for what, err := range map[string]error{"error": c.struck(ours), "finding": c.struck(&Finding{why: ours}), "several": c.struckAll([]error{ours})[0]} {
+		text := err.Error()
+		for _, secret := range secrets {
+			for _, form := range []string{secret, secret[:8], base64.StdEncoding.EncodeToString([]byte(secret))[:12]} {
+				if strings.Contains(text, form) {
+					t.Errorf("%s holds %q:\n%s", what, form, text)
+				}
+			}
+		}
+		if !strings.Contains(text, "your key id is [redacted], the hmac [redacted]") {
+			t.Errorf("%s says %s", what, text)
+		}
+	}
+	if err := c.struck(ours); !errors.Is(err, problem) || hasClass(err, "") {
+		t.Errorf("what it was is lost: %v", err)
+	}
+	if c.struck(nil) != nil {
+		t.Error("no error became one")
+	}
+}

@@ -1,0 +1,124 @@
+package acme
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"certroll/spec"
+)
+
+// lister is an AccountStore that can name its documents.
+type lister interface {
+	List(ctx context.Context) (ids []string, err error)
+}
+
+// locate finds the document of the issuer's account; nil where there is none
+// yet, and id is the one to make it under. An account from the time when the
+// contact was part of its identity is taken over without a new registration:
+//
+//	accountID ─┬─ the document itself
+//	           ├─ a pointer ── formerAccountID, where it stays: an earlier certroll
+//	           │               finds it there still
+//	           └─ nothing ──── look for such a document; make the pointer (adopt)
+//
+// A pointer whose document is gone was reset by a person: the account is made
+// anew in its place.
+func (c *Client) locate(ctx context.Context, issuer *spec.Issuer, eabKeyID string, adopt bool) (id string, doc map[string]string, err error) {
+	id = accountID(issuer.Directory, issuer.Account, eabKeyID)
+	doc, err = c.load(ctx, id)
+	if err != nil {
+		return "", nil, err
+	}
+	if doc == nil {
+		former, err := c.former(ctx, issuer, eabKeyID, adopt)
+		if err != nil || former == "" {
+			return id, nil, err
+		}
+		doc = map[string]string{fieldSchema: "1", fieldDirectory: issuer.Directory, fieldEAB: eabKeyID, fieldDocument: former, fieldCreated: c.stamp()}
+		if adopt {
+			if doc, err = c.accounts.Create(ctx, id, doc); err != nil {
+				return "", nil, err
+			}
+			c.log.Info("an ACME account that was there is taken over", "issuer", issuer.Name, "document", former)
+		}
+	}
+	if target := doc[fieldDocument]; target != "" {
+		doc, err = c.load(ctx, target)
+		return target, doc, err
+	}
+	return id, doc, nil
+}
+
+// load is a document, nil where there is none.
+func (c *Client) load(ctx context.Context, id string) (map[string]string, error) {
+	doc, err := c.accounts.Load(ctx, id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return doc, err
+}
+
+// former is the id of the document that the issuer's account had before; "" where
+// there is none. The one of the present contact goes first. Without it any of the
+// same CA and external account is taken, so that no account is registered beside
+// one that there is: the contact may have changed with the upgrade. An issuer
+// that names its account wants one of its own, and takes the first kind alone.
+func (c *Client) former(ctx context.Context, issuer *spec.Issuer, eabKeyID string, adopt bool) (string, error) {
+	there, err := c.formerDocuments(ctx, issuer, eabKeyID)
+	if err != nil && adopt {
+		return "", err
+	}
+	exact := formerAccountID(issuer.Directory, issuer.Email, eabKeyID)
+	if there == nil { // the store cannot say what it has, or not to us
+		doc, err := c.load(ctx, exact)
+		if doc == nil {
+			return "", err
+		}
+		return exact, nil
+	}
+	if slices.ContainsFunc(there, func(f former) bool { return f.id == exact }) {
+		return exact, nil
+	}
+	if len(there) == 0 || issuer.Account != "" {
+		return "", nil
+	}
+	if len(there) > 1 {
+		c.log.Warn("several ACME accounts at one CA: the oldest is taken over; name the others with account in their issuers", "issuer", issuer.Name, "directory", issuer.Directory, "documents", len(there), "taken", there[0].id)
+	}
+	return there[0].id, nil
+}
+
+// former is a document that no pointer stands for yet.
+type former struct{ id, created string }
+
+// formerDocuments are those of the issuer's CA and external account that no
+// pointer stands for, the oldest first; nil where the store cannot list.
+func (c *Client) formerDocuments(ctx context.Context, issuer *spec.Issuer, eabKeyID string) ([]former, error) {
+	store, ok := c.accounts.(lister)
+	if !ok {
+		return nil, nil
+	}
+	ids, err := store.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, taken := []former{}, map[string]bool{}
+	for _, id := range ids {
+		doc, err := c.load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case doc[fieldDocument] != "":
+			taken[doc[fieldDocument]] = true
+		case doc[fieldDirectory] == issuer.Directory && doc[fieldEAB] == eabKeyID && doc[fieldKey] != "" && doc[fieldAccount] == "":
+			found = append(found, former{id, doc[fieldCreated]})
+		}
+	}
+	found = slices.DeleteFunc(found, func(f former) bool { return taken[f.id] })
+	slices.SortFunc(found, func(a, b former) int { return cmp.Or(cmp.Compare(a.created, b.created), cmp.Compare(a.id, b.id)) })
+	return found, nil
+}

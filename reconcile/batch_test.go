@@ -1,0 +1,574 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"certroll/spec"
+)
+
+// slowCA lets whoever finishes an order of issuer.slow wait until it is let go,
+// and asks about its certificates for as long as a question may last.
+type slowCA struct {
+	*memCA
+	mu    sync.Mutex
+	held  map[string]chan error // by the first name; nil: nobody waits any more
+	stays map[string]int        // how often somebody came to wait, by the first name
+}
+
+func (ca *slowCA) Finish(ctx context.Context, i *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, report func(string, string)) ([]byte, string, []error, error) {
+	if i.Name == "slow" {
+		ca.memCA.mu.Lock()
+		name := ca.orders[url][0]
+		ca.memCA.mu.Unlock()
+		report("ca", "waiting for the CA")
+		if err := ca.stay(ctx, name); err != nil {
+			return nil, "", nil, err
+		}
+	}
+	return ca.memCA.Finish(ctx, i, url, csr, accounts, report)
+}
+
+func (ca *slowCA) stay(ctx context.Context, name string) error {
+	ca.mu.Lock()
+	if ca.held == nil {
+		ca.mu.Unlock()
+		return nil
+	}
+	ca.stays[name]++
+	wait := ca.held[name]
+	if wait == nil {
+		wait = make(chan error)
+		ca.held[name] = wait
+	}
+	ca.mu.Unlock()
+	select {
+	case err := <-wait:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// letGo ends the wait of one name.
+func (ca *slowCA) letGo(name string, err error) {
+	ca.mu.Lock()
+	wait := ca.held[name]
+	ca.mu.Unlock()
+	wait <- err
+}
+
+// waits is how many wait now, of all that ever came.
+func (ca *slowCA) came() (n int) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	for _, times := range ca.stays {
+		n += times
+	}
+	return n
+}
+
+func (ca *slowCA) RenewalInfo(ctx context.Context, i *spec.Issuer, id string) (start, end time.Time, explanation string, again time.Time, err error) {
+	ca.memCA.mu.Lock()
+	offered := ca.info != nil
+	ca.memCA.mu.Unlock()
+	if i.Name == "slow" && offered {
+		<-ctx.Done()
+		return start, end, "", again, ctx.Err()
+	}
+	return ca.memCA.RenewalInfo(ctx, i, id)
+}
+
+// slowWorld is a world with a slow CA beside the good one.
+type slowWorld struct {
+	*world
+	slow *slowCA
+	repo *memRepo
+	r    *Reconciler
+	// nudge has the loop pull.
+	nudge chan struct{}
+	// stop ends the loop, and waits for that.
+	stop func()
+}
+
+// at is a certificate of a CA.
+func at(issuer, name string) *spec.Certificate {
+	c := certificate(name, name+".example.com")
+	c.Issuer = issuer
+	return c
+}
+
+// slowly runs a loop in a bubble.
+func slowly(t *testing.T, o LoopOptions, test func(w *slowWorld), certificates ...*spec.Certificate) {
+	t.Helper()
+	slowlyWith(t, o, &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir"}, test, certificates...)
+}
+
+// slowlyWith is slowly with another issuer of the slow CA.
+func slowlyWith(t *testing.T, o LoopOptions, slow *spec.Issuer, test func(w *slowWorld), certificates ...*spec.Certificate) {
+	t.Helper()
+	bubble(t, func(w *world, repo *memRepo) {
+		s := &slowWorld{world: w, repo: repo, slow: &slowCA{memCA: w.ca, held: map[string]chan error{}, stays: map[string]int{}}}
+		w.desired.Issuers["slow"] = slow
+		s.nudge = make(chan struct{}, 1)
+		o.Nudge = s.nudge
+		s.start(o)
+		defer func() { s.stop() }() // the newest process
+		synctest.Wait()
+		test(s)
+	}, certificates...)
+}
+
+// start is a new process on the same world.
+func (s *slowWorld) start(o LoopOptions) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	s.r = New(&Observer{Metadata: s.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, s.vault, s.slow, s.ledger, s.journal, s.opts)
+	loop := NewLoop(s.r, s.repo, o)
+	go func() { defer close(done); loop.Run(ctx) }()
+	s.stop = func() { cancel(); <-done }
+}
+
+// declare has the config repo hold other certificates.
+func (s *slowWorld) declare(certificates ...*spec.Certificate) {
+	desired := *s.desired
+	desired.Certificates = certificates
+	s.repo.mu.Lock()
+	defer s.repo.mu.Unlock()
+	s.repo.desired = &desired
+}
+
+// outcomes are what the ledger tells of a certificate.
+func (s *slowWorld) outcomes(name string) (list []string) {
+	for _, e := range s.ledger.events(s.t) {
+		if e.Certificate == name {
+			list = append(list, fmt.Sprintf("%s %s %s", e.Operation, e.Reason, e.Status))
+		}
+	}
+	return list
+}
+
+func (s *slowWorld) busy() (names []string) {
+	for _, w := range s.r.AtWork() {
+		names = append(names, w.Certificate)
+	}
+	return names
+}
+
+// TestStragglerHoldsUpNobody: while one certificate stands at a slow CA, another
+// is declared, issued and told, and falls due and is renewed within a second.
+func TestStragglerHoldsUpNobody(t *testing.T) {
+	type ending struct {
+		name string
+		at   time.Time
+	}
+	var mu sync.Mutex
+	var ended []ending
+	o := LoopOptions{Interval: 24 * time.Hour, Ended: func(r Result) {
+		mu.Lock()
+		defer mu.Unlock()
+		ended = append(ended, ending{r.Action.Certificate, time.Now()})
+	}}
+	straggler := at("slow", "straggler")
+	slowly(t, o, func(w *slowWorld) {
+		w.ca.lifetime = 3 * time.Hour
+		began := time.Now()
+		time.Sleep(15 * time.Second)
+		w.declare(straggler, at("ca", "api"))
+		w.nudge <- struct{}{}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := w.outcomes("api"); !slices.Equal(got, []string{"issue missing success"}) {
+			t.Fatalf("a second after it was declared the ledger tells of it %q", got)
+		}
+		if len(ended) != 1 || ended[0].name != "api" || ended[0].at.Sub(began) > 16*time.Second {
+			t.Errorf("ended: %v", ended)
+		}
+		if got := w.r.AtWork(); len(got) != 1 || got[0].Certificate != "straggler" || got[0].Operation != KindIssue || !got[0].Since.Equal(began) || got[0].Step != "ca" || got[0].Detail != "waiting for the CA" {
+			t.Errorf("at work: %+v", got)
+		}
+		time.Sleep(time.Until(*w.ledger.record(t, "api").RenewAt) - time.Millisecond)
+		synctest.Wait()
+		before, _ := w.ca.ordered()
+		if busy := w.busy(); !slices.Equal(busy, []string{"straggler"}) {
+			t.Fatalf("at work: %v", busy)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n, _ := w.ca.ordered(); n != before+1 {
+			t.Errorf("%d orders within a second after it fell due", n-before)
+		}
+		if got := w.outcomes("api"); !slices.Equal(got[len(got)-1:], []string{"renew threshold success"}) {
+			t.Errorf("and the ledger tells %q", got)
+		}
+	}, straggler)
+}
+
+// TestEndedIsToldMeanwhile: of what one pass began each is in the ledger when it
+// has ended, and not when the last one has. Many are no commit each.
+func TestEndedIsToldMeanwhile(t *testing.T) {
+	all := []*spec.Certificate{at("slow", "straggler")}
+	for i := range 12 {
+		all = append(all, at("slow", fmt.Sprintf("c%02d", i)))
+	}
+	var told atomic.Int64
+	slowly(t, LoopOptions{Interval: time.Hour, Told: func() { told.Add(1) }}, func(w *slowWorld) {
+		waiting := func() []string {
+			return slices.DeleteFunc(w.busy(), func(name string) bool { return name == "straggler" })
+		}
+		first := waiting()[0]
+		w.slow.letGo(first+".example.com", nil)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := w.outcomes(first); len(got) != 1 || told.Load() != 1 {
+			t.Errorf("a second after the end of %s the ledger tells of it %v, after %d commits", first, got, told.Load())
+		}
+		began := time.Now()
+		for range 11 {
+			time.Sleep(2 * time.Second)
+			w.slow.letGo(waiting()[0]+".example.com", nil)
+		}
+		time.Sleep(tellEvery)
+		synctest.Wait()
+		for _, c := range all[1:] {
+			if got := w.outcomes(c.Name); len(got) != 1 {
+				t.Errorf("the ledger tells of %s %v", c.Name, got)
+			}
+		}
+		if most := 1 + int(time.Since(began)/tellEvery) + 1; int(told.Load()) > most {
+			t.Errorf("%d commits, want %d at most", told.Load(), most)
+		}
+		if got := w.outcomes("straggler"); len(got) != 0 {
+			t.Errorf("the ledger tells of the straggler %v", got)
+		}
+	}, all...)
+}
+
+// TestOneAttemptAtATime: whatever has the loop pass, and whatever is declared of
+// a certificate meanwhile, it is at work once. What was declared comes after it.
+func TestOneAttemptAtATime(t *testing.T) {
+	slowly(t, LoopOptions{Interval: time.Minute}, func(w *slowWorld) {
+		changed := at("slow", "straggler")
+		changed.Domains = append(changed.Domains, spec.Domain{Typed: "more.example.com", ASCII: "more.example.com"})
+		for i := range 60 {
+			switch i {
+			case 20:
+				w.declare(changed)
+			case 40:
+				w.declare() // it is gone
+			}
+			time.Sleep(30 * time.Second)
+			w.nudge <- struct{}{}
+		}
+		synctest.Wait()
+		if n, _ := w.ca.ordered(); n != 1 || w.slow.came() != 1 {
+			t.Fatalf("%d orders and %d attempts within half an hour", n, w.slow.came())
+		}
+		if keys := w.keysOfState(); len(keys) != 1 {
+			t.Fatalf("pending secrets: %v", keys)
+		}
+		w.slow.letGo("straggler.example.com", nil)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if got := w.outcomes("straggler"); !slices.Equal(got, []string{"issue missing success", "retire removed_from_spec success"}) {
+			t.Errorf("the ledger tells %q", got)
+		}
+	}, at("slow", "straggler"))
+}
+
+// TestAttemptHasADeadline: an attempt that a CA never lets end is stopped and told,
+// and the next one goes on with its order.
+func TestAttemptHasADeadline(t *testing.T) {
+	slowly(t, LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
+		time.Sleep(attemptTime - time.Second)
+		synctest.Wait()
+		if got := w.outcomes("straggler"); len(got) != 0 {
+			t.Fatalf("before its time is over the ledger tells %q", got)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		es := w.ledger.events(t)
+		e := es[len(es)-1]
+		if e.Status != Failed || e.Class != ClassCAUnavailable || !strings.Contains(e.Message, "was not done after 2h30m0s and was stopped") || e.Duration != attemptTime.Seconds() {
+			t.Errorf("event: %+v", e)
+		}
+		if busy := w.busy(); len(busy) != 0 {
+			t.Errorf("at work: %v", busy)
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if n, _ := w.ca.ordered(); n != 1 || w.slow.came() != 2 {
+			t.Errorf("%d orders and %d attempts, want one order and the second attempt at it", n, w.slow.came())
+		}
+	}, at("slow", "straggler"))
+}
+
+// TestAnyActionHasADeadline: one that asks for no certificate too.
+func TestAnyActionHasADeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, certificate("api", "api.example.com"))
+		w.opts.Now, w.ca.now = time.Now, time.Now
+		w.settle()
+		w.desired.Certificates[0].Rotate = "leaked"
+		stuck := &stuckSecrets{memVault: w.vault}
+		r := New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, stuck, w.ca, w.ledger, w.journal, w.opts)
+		obs, err := r.Observe(t.Context(), w.desired)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		report, err := r.Apply(t.Context(), w.desired, Revision{}, Plan(w.desired, obs, time.Now()))
+		if err != nil || report.Failed() != 1 || time.Since(began) != attemptTime+afterOrder {
+			t.Errorf("after %s: %+v, %v", time.Since(began), report, err)
+		}
+	})
+}
+
+// stuckSecrets is a Vault whose secrets nobody gets to read.
+type stuckSecrets struct{ *memVault }
+
+func (*stuckSecrets) Read(ctx context.Context, _, _ string) (map[string]string, int, error) {
+	<-ctx.Done()
+	return nil, 0, ctx.Err()
+}
+
+// TestSlowCALeavesPlaces: however many certificates stand at a slow CA, and though
+// it had worked before, one of another CA finds a place.
+func TestSlowCALeavesPlaces(t *testing.T) {
+	var all []*spec.Certificate
+	for i := range 60 {
+		all = append(all, at("slow", fmt.Sprintf("c%02d", i)))
+	}
+	all = append(all, at("ca", "idle"))
+	slowly(t, LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
+		if busy := w.busy(); len(busy) != slowStart {
+			t.Fatalf("%d at work before one has succeeded, want %d", len(busy), slowStart)
+		}
+		w.slow.letGo(w.busy()[0]+".example.com", nil)
+		synctest.Wait()
+		if busy := w.busy(); len(busy) != 12 {
+			t.Errorf("%d at work at the slow CA, want three quarters of 16 places", len(busy))
+		}
+		time.Sleep(10 * time.Second)
+		w.declare(append(slices.Clone(all), at("ca", "api"))...)
+		w.nudge <- struct{}{}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := w.outcomes("api"); len(got) != 1 {
+			t.Errorf("a second after it was declared the ledger tells of it %q", got)
+		}
+	}, all...)
+}
+
+// TestLostLeaseEndsAllAtWork: of every batch, and nothing is written any more. The
+// next pass takes the lease anew.
+func TestLostLeaseEndsAllAtWork(t *testing.T) {
+	lease := &takenLease{}
+	all := []*spec.Certificate{at("slow", "first")}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, all...)
+		w.opts.Now, w.ca.now, w.opts.Lease = time.Now, time.Now, lease
+		w.desired.Issuers["slow"] = &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir"}
+		s := &slowWorld{world: w, repo: &memRepo{desired: w.desired}, slow: &slowCA{memCA: w.ca, held: map[string]chan error{}, stays: map[string]int{}}}
+		s.nudge = make(chan struct{}, 1)
+		s.start(LoopOptions{Interval: time.Hour, Nudge: s.nudge})
+		time.Sleep(10 * time.Second)
+		s.declare(append(all, at("slow", "second"))...)
+		s.nudge <- struct{}{}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if busy := s.busy(); len(busy) != 2 {
+			t.Fatalf("at work: %v", busy)
+		}
+		lease.give("another")
+		time.Sleep(2 * leaseRefresh)
+		synctest.Wait()
+		if busy := s.busy(); len(busy) != 0 {
+			t.Errorf("at work without the lease: %v", busy)
+		}
+		if es := w.ledger.events(t); len(es) != 0 {
+			t.Errorf("the ledger tells %+v", es)
+		}
+		lease.give("")
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if busy := s.busy(); len(busy) != 2 {
+			t.Errorf("at work with the lease again: %v", busy)
+		}
+		if n, _ := w.ca.ordered(); n != 2 {
+			t.Errorf("%d orders", n)
+		}
+		s.stop()
+	})
+}
+
+// takenLease is one that a test gives to another.
+type takenLease struct {
+	mu    sync.Mutex
+	other string
+}
+
+func (l *takenLease) give(to string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.other = to
+}
+
+func (l *takenLease) Acquire(context.Context) (bool, string, time.Time, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.other == "", l.other, time.Now().Add(time.Minute), nil
+}
+
+func (l *takenLease) Release(context.Context) error { return nil }
+
+// TestStoppedWhileAtWork: the loop ends at once, tells of no failure, and the next
+// process goes on with the same order and key.
+func TestStoppedWhileAtWork(t *testing.T) {
+	slowly(t, LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
+		time.Sleep(time.Minute)
+		began := time.Now()
+		w.stop()
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it took %s to end", took)
+		}
+		if got := w.outcomes("straggler"); len(got) != 0 {
+			t.Errorf("the ledger tells %q", got)
+		}
+		w.slow.mu.Lock()
+		w.slow.held = nil
+		w.slow.mu.Unlock()
+		w.start(LoopOptions{Interval: time.Hour})
+		synctest.Wait()
+		if n, _ := w.ca.ordered(); n != 2 || len(w.outcomes("straggler")) != 1 {
+			t.Errorf("%d orders, the ledger tells %q", n, w.outcomes("straggler"))
+		}
+	}, at("slow", "straggler"), at("ca", "api"))
+}
+
+// TestSlowAnswersHoldUpNobody: a CA that lets wait for its renewal information
+// delays neither what falls due nor another CA's word.
+func TestSlowAnswersHoldUpNobody(t *testing.T) {
+	all := []*spec.Certificate{at("ca", "quick")}
+	for i := range 50 {
+		all = append(all, at("slow", fmt.Sprintf("c%02d", i)))
+	}
+	slowly(t, LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
+		w.slow.mu.Lock()
+		held := w.slow.held
+		w.slow.held = nil
+		w.slow.mu.Unlock()
+		for _, wait := range held {
+			close(wait)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		var asked atomic.Int64
+		w.ca.mu.Lock()
+		issued := w.ledgerRecords()
+		w.ca.info = func(string) (from, to, again time.Time) {
+			asked.Add(1)
+			return time.Now().Add(-time.Hour), time.Now().Add(time.Hour), time.Now().Add(time.Hour)
+		}
+		w.ca.mu.Unlock()
+		if issued != len(all) {
+			t.Fatalf("%d certificates are issued", issued)
+		}
+		time.Sleep(2 * day) // a CA that offered no renewal information is asked again
+		if asked.Load() == 0 {
+			t.Fatal("the good CA was not asked")
+		}
+		time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour + time.Second)))
+		before, _ := w.ca.ordered()
+		w.declare(append(slices.Clone(all), at("ca", "api"))...)
+		w.nudge <- struct{}{}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n, _ := w.ca.ordered(); n != before+1 {
+			t.Errorf("%d orders within a second after it was declared", n-before)
+		}
+	}, all...)
+}
+
+// ledgerRecords is how many certificates the ledger knows.
+func (w *world) ledgerRecords() int {
+	w.ledger.mu.Lock()
+	defer w.ledger.mu.Unlock()
+	n := 0
+	for name := range w.ledger.tree {
+		if strings.HasPrefix(name, recordDir+"/") {
+			n++
+		}
+	}
+	return n
+}
+
+// TestOverwrittenWithoutEnd: somebody who overwrites a secret whenever it was put
+// back is answered once a minute at most, and not at their own pace.
+func TestOverwrittenWithoutEnd(t *testing.T) {
+	slowly(t, LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
+		var writes atomic.Int64
+		w.vault.mu.Lock()
+		w.vault.fail = func(op, path string) error {
+			if op == "write-metadata" && path == "secret/tls/api" { // right after certroll's
+				s := w.vault.secrets[path]
+				s.versions = append(s.versions, memVersion{data: map[string]string{"certificate": "theirs"}})
+				writes.Add(1)
+			}
+			return nil
+		}
+		s := w.vault.secrets["secret/tls/api"]
+		s.versions = append(s.versions, memVersion{data: map[string]string{"certificate": "theirs"}})
+		w.vault.mu.Unlock()
+		time.Sleep(time.Hour + 20*time.Minute)
+		if n := writes.Load(); n == 0 || n > 80 {
+			t.Errorf("it was put back %d times", n)
+		}
+	}, at("ca", "api"), at("slow", "straggler"))
+}
+
+// TestLimitsCountWhatIsAtWork: an order that is under way is drawn from what the CA
+// allows, though the ledger knows nothing of it yet.
+func TestLimitsCountWhatIsAtWork(t *testing.T) {
+	slow := &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir", Limits: &spec.Limits{Orders: spec.Limit{Burst: 2, Window: 3 * time.Hour}}}
+	slowlyWith(t, LoopOptions{Interval: 24 * time.Hour}, slow, func(w *slowWorld) {
+		w.declare(at("slow", "a"), at("slow", "b"), at("slow", "c"))
+		time.Sleep(10 * time.Second)
+		w.nudge <- struct{}{}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n, _ := w.ca.ordered(); n != 2 {
+			t.Errorf("%d orders, of which the CA takes 2 in three hours", n)
+		}
+	}, at("slow", "a"))
+}
+
+// TestLimitsAddedWhileAtWork: limits that come into the issuer's block while an attempt
+// is under way by the block of before count that attempt.
+func TestLimitsAddedWhileAtWork(t *testing.T) {
+	before := &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir"}
+	slowlyWith(t, LoopOptions{Interval: 24 * time.Hour}, before, func(w *slowWorld) {
+		limited := *before
+		limited.Limits = &spec.Limits{Orders: spec.Limit{Burst: 2, Window: 3 * time.Hour}}
+		desired := *w.desired
+		desired.Issuers = map[string]*spec.Issuer{"ca": w.desired.Issuers["ca"], "slow": &limited}
+		desired.Certificates = []*spec.Certificate{at("slow", "a"), at("slow", "b"), at("slow", "c")}
+		w.repo.mu.Lock()
+		w.repo.desired = &desired
+		w.repo.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		w.nudge <- struct{}{}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n, _ := w.ca.ordered(); n != 2 {
+			t.Errorf("%d orders, of which the CA takes 2 in three hours", n)
+		}
+	}, at("slow", "a"))
+}

@@ -1,0 +1,5 @@
+package reconcile
+
+// FirstFiles are those that a ledger begins with, by path: STATUS.md of no
+// certificate.
+func FirstFiles() map[string][]byte { return map[string][]byte{"STATUS.md": statusPage(nil, nil)} }

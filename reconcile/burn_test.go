@@ -1,0 +1,116 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/spec"
+)
+
+// fieldsLike decodes a map of fields that validate takes.
+func fieldsLike(t testing.TB, fields string) spec.Fields {
+	t.Helper()
+	desired, diags := spec.Decode(context.Background(), []spec.File{{Path: "a.hcl", Bytes: fmt.Appendf(nil, `
+issuer "ca" {
+  directory               = "letsencrypt"
+  terms_of_service_agreed = true
+}
+dns "lab" {
+  provider    = "cloudflare"
+  credentials = { CLOUDFLARE_DNS_API_TOKEN = env("CERTROLL_DNS_TOKEN") }
+}
+certificate "api" {
+  domains = ["api.example.com"]
+  issuer  = issuer.ca
+  dns     = dns.lab
+  vault { fields = %s }
+}`, fields)}}, spec.Trust{Known: true})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	return desired.Certificates[0].Vault.Fields
+}
+
+// TestFailedRenderBurnsTheKey: fields that fail for a certificate get no second
+// answer of the same key, however often they are changed, and no order at once.
+func TestFailedRenderBurnsTheKey(t *testing.T) {
+	c := certificate("api", "api.example.com", "www.example.com")
+	// With one name, as the samples have, it works.
+	c.Vault.Fields = fieldsLike(t, `{ key = cert.private_key, n = tostring(tonumber(length(cert.names) == 1 ? "1" : "no")) }`)
+	w := newWorld(t, c)
+	report, err := w.apply(t.Context())
+	if err != nil || report.Failed() != 1 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	e := report.Results[0].Event
+	if e.Class != ClassConfig || !strings.Contains(e.Message, "the key was destroyed") || e.HoldUntil == nil {
+		t.Errorf("event: %+v", e)
+	}
+	if d, err := w.reconciler().drafts.load(t.Context(), "api"); d != nil || err != nil {
+		t.Errorf("the draft is there still: %v", err)
+	}
+	if orders := len(w.ca.orders); orders != 1 {
+		t.Errorf("%d orders", orders)
+	}
+	// Other fields do not end the wait, nor does another issuer of the spec.
+	for i := range 4 {
+		c.Vault.Fields = fieldsLike(t, fmt.Sprintf(`{ key = cert.private_key, n%d = tostring(tonumber(length(cert.names) == 1 ? "1" : "no")) }`, i))
+		w.desired = desire(c)
+		expect(t, w.only(), KindHold, ReasonBackoff, "failure 1 in a row")
+		w.at = w.at.Add(time.Second)
+	}
+	if orders := len(w.ca.orders); orders != 1 {
+		t.Errorf("%d orders", orders)
+	}
+	// Once it is over, mended fields are written, with another key.
+	c.Vault.Fields = fieldsLike(t, `{ key = cert.private_key, crt = cert.fullchain }`)
+	w.desired = desire(c)
+	w.at = w.at.Add(time.Hour)
+	w.settle()
+	if orders := len(w.ca.orders); orders != 2 {
+		t.Errorf("%d orders", orders)
+	}
+}
+
+// TestUnresolvedPasswordKeepsTheDraft: a password that cannot be read says
+// nothing of the key; the order that was paid for is finished later.
+func TestUnresolvedPasswordKeepsTheDraft(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.Vault.Fields = fieldsLike(t, `{ p12 = pkcs12(env("CERTROLL_DNS_STORE")) }`)
+	w := newWorld(t, c)
+	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	if d, err := w.reconciler().drafts.load(t.Context(), "api"); d == nil || err != nil {
+		t.Errorf("the draft is gone: %v", err)
+	}
+}
+
+// TestPasswordThatEndsInALineBreak: a keystore of a new secret is not made with
+// such a password. One that consumers open by it already goes on being made.
+func TestPasswordThatEndsInALineBreak(t *testing.T) {
+	c := certificate("api", "api.example.com")
+	c.Vault.Fields = fieldsLike(t, `{ p12 = pkcs12(env("CERTROLL_DNS_STORE")) }`)
+	w := newWorld(t, c)
+	w.opts.Resolve = func(context.Context, spec.Value) (string, error) { return "changeit\n", nil }
+	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	failed := w.ledger.events(t)[0]
+	if said := failed.Message; failed.Class != ClassConfig || !strings.Contains(said, "the environment variable CERTROLL_DNS_STORE ends in a line break") {
+		t.Errorf("%s: %s", failed.Class, said)
+	}
+
+	c.Vault.Fields = spec.Fields{}
+	w.at = w.at.Add(time.Hour)
+	w.settle()
+	c.Vault.Fields = fieldsLike(t, `{ p12 = pkcs12(env("CERTROLL_DNS_STORE")) }`)
+	c.Rotate = "once more"
+	w.at = w.at.Add(time.Hour)
+	if report, err := w.apply(t.Context()); err != nil || len(report.Results) != 1 || report.Failed() != 0 {
+		t.Errorf("report %+v, error %v", report, err)
+	}
+}

@@ -1,0 +1,304 @@
+package reconcile
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestChainThatEndsFirst: an intermediate that ends before the leaf is what the
+// renewal goes by, in plan, record and metadata. A renewal that brings no later end
+// is the last one until the CA offers another chain; a person is paged once.
+func TestChainThatEndsFirst(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	end := start.Add(10 * day)
+	w.ca.signBy(t, end, false)
+	w.settle()
+	l := w.ledger.record(t, "api").Live
+	if !l.End().Equal(end) || !l.NotAfter.After(end) {
+		t.Fatalf("it ends %s, the certificate itself %s; want %s", l.End(), l.NotAfter, end)
+	}
+	if _, _, meta, _ := w.vault.ReadMetadata(t.Context(), "secret", "tls/api"); meta["chain_not_after"] != end.Format(time.RFC3339) {
+		t.Errorf("metadata: %v", meta)
+	}
+	a := w.only()
+	expect(t, a, KindNone, ReasonUpToDate, "before its chain ends")
+	if third := start.Add(10 * day * 2 / 3); a.NotBefore.Sub(third).Abs() > time.Hour {
+		t.Errorf("due %s, want about %s", a.NotBefore, third)
+	}
+
+	w.at = a.NotBefore
+	expect(t, w.only(), KindRenew, ReasonThreshold, "its chain ends")
+	w.settle()
+	if n := len(w.ca.replaced); n != 2 {
+		t.Fatalf("%d orders, want 2", n)
+	}
+	for _, at := range []time.Time{w.at, end.Add(-time.Hour), end.Add(day)} {
+		w.at = at
+		a = w.only()
+		expect(t, a, KindHold, ReasonChainEnds, "no other chain")
+		w.settle()
+	}
+	if n := len(w.ca.replaced); n != 2 {
+		t.Errorf("%d orders while the CA offers nothing else, want 2", n)
+	}
+	l = w.ledger.record(t, "api").Live
+	if due := l.NotAfter.Add(-30 * day); !a.NotBefore.Equal(due) {
+		t.Errorf("renewed at the latest %s, want the certificate's own threshold %s", a.NotBefore, due)
+	}
+	pages := 0
+	for _, e := range w.ledger.events(t) {
+		if e.Reason == ReasonChainEnds && e.Severity == SeverityPage {
+			pages++
+		}
+	}
+	if pages != 1 {
+		t.Errorf("%d events of severity page, want 1", pages)
+	}
+	if s := w.ledger.record(t, "api").Stands(w.at); s.Well() {
+		t.Errorf("it stands %s", s)
+	}
+
+	// Another certificate of that CA gets a chain that lasts longer: so may this one.
+	w.ca.signBy(t, start.Add(1000*day), false)
+	w.desired.Certificates = append(w.desired.Certificates, certificate("web", "web.example.com"))
+	w.settle()
+	w.settle()
+	if l = w.ledger.record(t, "api").Live; l.ChainKept || l.ChainNotAfter != nil || !l.End().Equal(l.NotAfter) {
+		t.Errorf("after the CA offered another chain: %+v", l)
+	}
+	if n := len(w.ca.replaced); n != 4 {
+		t.Errorf("%d orders, want one more for each certificate", n)
+	}
+}
+
+// TestChainFactsOfAnotherCertificate: an earlier certroll that renewed left the keys
+// of the chain in the metadata as they were.
+func TestChainFactsOfAnotherCertificate(t *testing.T) {
+	end := start.Add(day)
+	m := encodeMeta(nil, "api", &Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(90 * day), KeySince: start, IssuedAt: start, ChainRead: true, ChainNotAfter: &end, ChainKept: true})
+	_, l, err := decodeMeta(m)
+	if err != nil || !l.End().Equal(end) || !l.ChainKept {
+		t.Fatalf("read back: %+v, error %v", l, err)
+	}
+	m[metaSerial] = "b2"
+	if _, l, err = decodeMeta(m); err != nil || l.ChainNotAfter != nil || l.ChainKept {
+		t.Errorf("of another certificate: %+v, error %v", l, err)
+	}
+}
+
+// TestExpiredIntermediate: what would replace a good pair by a chain that clients
+// refuse is not written. Its order is kept, read again each day, and makes the
+// certificate live once the CA offers another chain.
+func TestExpiredIntermediate(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.ca.signBy(t, start.Add(1000*day), false)
+	w.settle()
+	good := w.ledger.record(t, "api").Live.Serial
+	mid := w.ca.mid
+	w.at = start.Add(61 * day)
+	expired := w.ca.signBy(t, w.at.Add(-day), true)
+	for n := range 2 {
+		report, err := w.apply(t.Context())
+		if err != nil || report.Failed() != 1 {
+			t.Fatalf("attempt %d: report %+v, error %v", n, report, err)
+		}
+		e := report.Results[0].Event
+		if e.Class != ClassCARejected || !e.Unfit || !strings.Contains(e.Message, `"test intermediate"`) || !strings.Contains(e.Message, "expired") {
+			t.Errorf("event: %+v", e)
+		}
+		a := w.only()
+		if a.Kind != KindHold || a.NotBefore.Sub(w.at) < 20*time.Hour {
+			t.Errorf("attempt %d: %s until %s, want a hold of a day", n, a.Kind, a.NotBefore)
+		}
+		w.at = a.NotBefore
+	}
+	if n := len(w.ca.replaced); n != 2 {
+		t.Errorf("%d orders, want the first and one more", n)
+	}
+	if got := serialOf(w.secretPair("tls/api").leaf()); got != good {
+		t.Error("what is live was replaced")
+	}
+	w.ca.resend = func(chain []byte) []byte {
+		leaf, _ := pem.Decode(chain)
+		return slices.Concat(pemOf(leaf.Bytes), pemOf(expired.Raw), pemOf(mid.Raw))
+	}
+	w.settle()
+	if l := w.ledger.record(t, "api").Live; l.Serial == good || !l.End().Equal(l.NotAfter) {
+		t.Errorf("after the CA offered another chain: %+v", l)
+	}
+	if n := len(w.ca.replaced); n != 2 {
+		t.Errorf("%d orders, want 2", n)
+	}
+}
+
+// TestUnfitOrderIsGone: a CA that no longer has the order of a refused certificate, as
+// after another account was registered, gets another one within a tenth of the life of
+// what is live: 160 hours are over before a week is.
+func TestUnfitOrderIsGone(t *testing.T) {
+	for life, most := range map[time.Duration]int{160 * time.Hour: 4, 90 * day: 2} {
+		w := newWorld(t, certificate("api", "api.example.com"))
+		w.ca.lifetime = life
+		w.ca.signBy(t, start.Add(1000*day), false)
+		w.settle()
+		good := w.ca.mid
+		w.at = start.Add(life/3*2 + time.Hour)
+		w.ca.signBy(t, w.at.Add(-day), true)
+		refused := w.at
+		for w.at.Before(refused.Add(2*day)) && w.at.Before(start.Add(life)) {
+			if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+				t.Fatalf("report %+v, error %v", report, err)
+			}
+			clear(w.ca.orders)
+			clear(w.ca.issued) // the CA has lost what it made
+			w.at = w.only().NotBefore
+		}
+		if n := len(w.ca.replaced) - 1; n < most-1 || n > most {
+			t.Errorf("%d orders in two days of certificates of %s, want %d", n, life, most)
+		}
+		w.ca.mid = good
+		w.untilLive(12) // each day
+	}
+}
+
+// TestExpiredIntermediateOfWhatIsWorse: where what is live has ended before, the new
+// pair is no worse; where nothing is live, it is never written.
+func TestExpiredIntermediateOfWhatIsWorse(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.ca.signBy(t, start.Add(day), false)
+	w.settle()
+	w.at = start.Add(3 * day)
+	w.ca.signBy(t, start.Add(2*day), true)
+	serial := w.ledger.record(t, "api").Live.Serial
+	w.settle()
+	if got := w.ledger.record(t, "api").Live; got.Serial == serial || !got.End().Equal(start.Add(2*day)) {
+		t.Errorf("live: %+v", got)
+	}
+
+	first := newWorld(t, certificate("api", "api.example.com"))
+	first.ca.signBy(t, start.Add(-time.Minute), false)
+	if report, err := first.apply(t.Context()); err != nil || report.Failed() != 1 {
+		t.Errorf("the first certificate: report %+v, error %v", report, err)
+	}
+	if n, _, _, _ := first.vault.ReadMetadata(t.Context(), "secret", "tls/api"); n != 0 {
+		t.Error("an expired chain was written")
+	}
+}
+
+// TestUntidyChains: chains out of order, with copies, or with what does not belong to
+// them are put in order and written.
+func TestUntidyChains(t *testing.T) {
+	other := newMemCA(t, func() time.Time { return start })
+	for name, shape := range map[string]func(leaf, mid, root []byte) []byte{
+		"the intermediate twice":  func(l, m, _ []byte) []byte { return slices.Concat(l, m, m) },
+		"the root first":          func(l, m, r []byte) []byte { return slices.Concat(l, r, m) },
+		"the leaf twice":          func(l, m, _ []byte) []byte { return slices.Concat(l, l, m) },
+		"the leaf last":           func(l, m, r []byte) []byte { return slices.Concat(r, m, l) },
+		"one that signed nothing": func(l, m, _ []byte) []byte { return slices.Concat(l, m, pemOf(other.cert.Raw)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, certificate("api", "api.example.com"))
+			mid := w.ca.signBy(t, start.Add(1000*day), false)
+			w.ca.resend = func(chain []byte) []byte {
+				leaf, _ := pem.Decode(chain)
+				return shape(pemOf(leaf.Bytes), pemOf(mid.Raw), pemOf(w.ca.cert.Raw))
+			}
+			w.settle()
+			p := w.secretPair("tls/api")
+			if err := p.check([]string{"api.example.com"}, w.at); err != nil || len(p.chain) < 2 || !p.chain[1].Equal(mid) {
+				t.Errorf("%d certificates are served, error %v", len(p.chain), err)
+			}
+			if n := len(w.ca.replaced); n != 1 {
+				t.Errorf("%d orders, want 1", n)
+			}
+		})
+	}
+}
+
+// spoilNames has the CA add a name that nobody asked for.
+func spoilNames(c *x509.Certificate) { c.DNSNames = append(c.DNSNames, "www."+c.DNSNames[0]) }
+
+// TestRefusedCertificateIsNotOrderedAnew: a certificate that is not what was asked
+// for costs a second order after a day and then one a week, which count against the
+// CA's limits.
+func TestRefusedCertificateIsNotOrderedAnew(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.ca.wrong = spoilNames
+	attempts := 0
+	for w.at.Before(start.Add(20 * day)) {
+		report, err := w.apply(t.Context())
+		if err != nil || report.Failed() != 1 {
+			t.Fatalf("report %+v, error %v", report, err)
+		}
+		attempts++
+		w.at = w.only().NotBefore
+	}
+	if n := len(w.ca.replaced); n != 4 || attempts < 15 {
+		t.Errorf("%d orders in %d attempts of 20 days, want 4", n, attempts)
+	}
+	b := newBook(w.ledger.events(t), accountsOf(w.desired))
+	if n := len(b.drawn[setKey("https://ca.example/dir", namesDigest([]string{"api.example.com"}))]); n != 4 {
+		t.Errorf("%d certificates count against the limit, want 4", n)
+	}
+	// Another spec may be the cure.
+	w.ca.wrong = nil
+	w.desired.Certificates[0] = certificate("api", "api.example.com", "www.api.example.com")
+	w.settle()
+}
+
+// TestGoneOrderOfRefusedCertificate: a CA that forgets the order of a certificate that
+// was refused is not asked for another one each day.
+func TestGoneOrderOfRefusedCertificate(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.ca.wrong = spoilNames
+	for n := range 7 {
+		if n == 2 {
+			w.ca.fail = func(op string, _ int) error {
+				if op == "finish" {
+					return &caError{class: "ca_rejected", gone: true, text: "no such order"}
+				}
+				return nil
+			}
+		}
+		if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+			t.Fatalf("report %+v, error %v", report, err)
+		}
+		w.at = w.only().NotBefore
+	}
+	if n := len(w.ca.replaced); n != 2 {
+		t.Errorf("%d orders in 7 days, want 2", n)
+	}
+}
+
+// TestCertificateOfTheFuture: what becomes valid soon is waited for with its order.
+func TestCertificateOfTheFuture(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	from := start.Add(70 * time.Minute)
+	w.ca.wrong = func(c *x509.Certificate) { c.NotBefore = from }
+	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
+		t.Fatalf("report %+v, error %v", report, err)
+	}
+	a := w.only()
+	if a.NotBefore.Before(from.Add(-maxSkew)) || a.NotBefore.After(from) {
+		t.Errorf("tried again %s, want soon after %s", a.NotBefore, from.Add(-maxSkew))
+	}
+	w.at = a.NotBefore
+	w.settle()
+	if n := len(w.ca.replaced); n != 1 {
+		t.Errorf("%d orders, want 1", n)
+	}
+}
+
+// TestChainThatIsNotOffered: that the CA does not offer the preferred chain is in the
+// event and in the record.
+func TestChainThatIsNotOffered(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.ca.chainNote = `the CA offers no chain up to "No Such Root"`
+	e := w.settle().Results[0].Event
+	if l := w.ledger.record(t, "api").Live; !strings.Contains(e.Detail, w.ca.chainNote) || l.ChainNote != w.ca.chainNote {
+		t.Errorf("event: %s; record: %s", e.Detail, l.ChainNote)
+	}
+}

@@ -1,0 +1,635 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"math/big"
+	mathrand "math/rand"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"certroll/examples/lab/labtest"
+	"certroll/spec"
+)
+
+// The manners of CAs, as bug reports of other clients have them. A manner is drawn
+// for each request for an order, at most one, by its share. One that costs an order
+// spoils the order that it is drawn for: whatever a client does, it needs another
+// one. The rest is to be lived with by one order for each renewal.
+const (
+	mannerLost    = "the answer to newOrder is lost"
+	mannerReuse   = "an open order is handed out again"
+	mannerPolls   = "Retry-After of a day on polls, decided in minutes"
+	mannerMinutes = "processing for minutes"
+	mannerDays    = "processing for days"
+	mannerRefused = "finalize answers 403, the order stays ready"
+	mannerURL     = "the order's URL never answers"
+	mannerBusy    = "finalize answers 503 for minutes"
+	mannerKey     = "the key is blocked (badPublicKey)"
+	mannerLimit   = "rate limited, with a time"
+	mannerAway    = "the CA is away"
+	mannerAccount = "the account is deactivated"
+	mannerMixed   = "the chain is out of order, with a certificate twice"
+	mannerShort   = "the intermediate ends first"
+	mannerExpired = "the intermediate has expired"
+	mannerListed  = "revoked, as the CRL says"
+	mannerARI     = "revoked, as renewal information says"
+)
+
+var manners = []struct {
+	name  string
+	share int  // of a thousand requests; 0: it comes about by others, or by the clock
+	costs bool // an order, which is the CA's doing
+}{
+	{mannerLost, 40, false},
+	{mannerReuse, 0, false},
+	{mannerPolls, 40, false},
+	{mannerMinutes, 40, false},
+	{mannerDays, 40, true},
+	{mannerRefused, 40, true},
+	{mannerURL, 40, true},
+	{mannerBusy, 40, false},
+	{mannerKey, 80, true}, // of kept keys alone, and only where the order is gone with it
+	{mannerLimit, 40, false},
+	{mannerAway, 40, false},
+	{mannerAccount, 40, true}, // the orders that were open: another account may not finish them
+	{mannerMixed, 40, false},
+	{mannerShort, 40, false},
+	{mannerExpired, 40, false},
+	{mannerListed, 0, false},
+	{mannerARI, 0, false},
+}
+
+// cardShare is how many of a thousand requests one card of the deck stands for.
+const cardShare = 40
+
+// costs tells whether a manner costs an order.
+func costs(name string) bool {
+	for _, m := range manners {
+		if m.name == name {
+			return m.costs
+		}
+	}
+	return false
+}
+
+// mannerCA is a simCA with manners.
+type mannerCA struct {
+	*simCA
+	t         testing.TB
+	rng       *mathrand.Rand
+	lifetime  time.Duration
+	good      *x509.Certificate // the intermediate that lasts
+	drawn     map[string]*draw  // by the order's URL
+	seen      map[string]int    // how often a manner came about
+	deck      []string
+	next      map[string]time.Time // when what hits all may come again
+	certified map[string]bool      // keys that have a certificate
+	blocked   map[string]bool
+	listed    map[string]x509.RevocationListEntry
+	revoked   map[string]time.Time // by serial: what is not replaced yet
+	calm      time.Time            // from here on nothing is drawn
+}
+
+// draw is what an order has coming.
+type draw struct {
+	manner  string
+	names   string
+	until   time.Time // when it is over
+	seen    bool
+	served  bool      // its certificate was handed out, with a chain that is not refused
+	refused time.Time // when it was handed out first with one that is
+	mid     *x509.Certificate
+}
+
+func newMannerCA(t testing.TB, s *sim) *mannerCA {
+	ca := &mannerCA{simCA: s.ca, t: t, rng: s.rng, lifetime: s.ca.lifetime, drawn: map[string]*draw{}, seen: map[string]int{}, next: map[string]time.Time{},
+		certified: map[string]bool{}, blocked: map[string]bool{}, listed: map[string]x509.RevocationListEntry{}, revoked: map[string]time.Time{}}
+	ca.good = ca.signBy(t, s.began.Add(100*365*day), false)
+	ca.account = ca.dead
+	return ca
+}
+
+func (ca *mannerCA) span(least, most time.Duration) time.Duration {
+	return least + time.Duration(ca.rng.Int63n(int64(most-least)))
+}
+
+// part is a part of the lifetime, so that short lives have short troubles.
+func (ca *mannerCA) part(least, most int) time.Duration {
+	return ca.span(ca.lifetime/time.Duration(least), ca.lifetime/time.Duration(most))
+}
+
+// shuffle makes a deck of 25 cards, a card for each 40 of a thousand requests. Cards
+// are drawn until none is left, so that each manner comes about as often as it is to.
+func (ca *mannerCA) shuffle() {
+	ca.deck = make([]string, 1000/cardShare)
+	cards := ca.deck
+	for _, m := range manners {
+		for range m.share / cardShare {
+			cards[0], cards = m.name, cards[1:]
+		}
+	}
+	ca.rng.Shuffle(len(ca.deck), func(i, j int) { ca.deck[i], ca.deck[j] = ca.deck[j], ca.deck[i] })
+}
+
+// draws is the manner of a request.
+func (ca *mannerCA) draws() string {
+	if !ca.now().Before(ca.calm) {
+		return ""
+	}
+	if len(ca.deck) == 0 {
+		ca.shuffle()
+	}
+	m := ca.deck[0]
+	ca.deck = ca.deck[1:]
+	if m == mannerAway || m == mannerAccount { // what hits all leaves a tenth of a life free between
+		if ca.now().Before(ca.next[m]) {
+			return ""
+		}
+		ca.next[m] = ca.now().Add(ca.lifetime / 10)
+	}
+	return m
+}
+
+// dead is an account that the CA does not take, until a person has acted.
+func (ca *mannerCA) dead() error {
+	if ca.faults.active("account") {
+		return &caError{class: string(ClassCARejected), owner: string(OwnerAccount), text: "401 unauthorized :: account is not active"}
+	}
+	return nil
+}
+
+func (ca *mannerCA) Order(ctx context.Context, i *spec.Issuer, names []string, replaces string) (string, bool, error) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	m, err := ca.request(names)
+	if err != nil {
+		return "", false, err
+	}
+	url, replaced, err := ca.order(names, replaces)
+	if err != nil {
+		return "", false, err
+	}
+	if ca.drawn[url] != nil {
+		ca.seen[mannerReuse]++
+		return url, replaced, nil
+	}
+	ca.drawn[url] = ca.has(m, names)
+	ca.made[url].closed = slices.Contains([]string{mannerMinutes, mannerDays, mannerRefused, mannerURL}, m)
+	if m == mannerLost {
+		ca.seen[m]++
+		return "", false, &caError{class: string(ClassCAUnavailable), text: "connection reset by peer"}
+	}
+	return url, replaced, nil
+}
+
+// request is what becomes of a request before there is an order.
+func (ca *mannerCA) request(names []string) (string, error) {
+	m, now := ca.draws(), ca.now()
+	switch m {
+	case mannerAway:
+		ca.faults.add("ca", now, ca.part(720, 30))
+	case mannerAccount:
+		ca.faults.add("account", now, ca.part(720, 30))
+		for url, d := range ca.drawn {
+			if d.served {
+				continue
+			}
+			if ca.made[url].chain != nil { // a certificate that was refused: another order follows a day after that
+				ca.faults.add("names "+d.names, d.refused, day)
+			}
+			d.manner, d.seen, ca.made[url].dead = mannerAccount, true, true // counted already
+		}
+	case mannerLimit:
+		lasts := ca.part(720, 90)
+		ca.faults.add("names "+setOf(names), now, lasts)
+		ca.seen[m]++
+		return "", &caError{class: string(ClassRateLimited), text: "429 too many certificates", at: now.Add(lasts)}
+	}
+	if m == mannerAway || m == mannerAccount {
+		ca.seen[m]++
+	}
+	if err := ca.away(); err != nil {
+		return "", err
+	}
+	return m, ca.dead()
+}
+
+// has is what an order with a manner has coming, and for how long it is to blame.
+// A manner whose end is certroll's own to bring about is no excuse.
+func (ca *mannerCA) has(m string, names []string) *draw {
+	d := &draw{manner: m, names: setOf(names)}
+	var lasts, excused time.Duration
+	switch m {
+	case mannerPolls:
+		lasts = ca.span(time.Minute, 4*time.Minute)
+	case mannerMinutes:
+		lasts = ca.span(20*time.Minute, 90*time.Minute)
+	case mannerDays:
+		lasts, excused = ca.span(25*time.Hour, 80*time.Hour), day // processing_timeout
+	case mannerBusy:
+		lasts = ca.span(time.Minute, 15*time.Minute)
+	case mannerExpired:
+		lasts = ca.part(180, 45)
+		excused = lasts
+	}
+	d.until = ca.now().Add(lasts)
+	if excused > 0 {
+		ca.faults.add("names "+d.names, ca.now(), excused)
+	}
+	return d
+}
+
+func (ca *mannerCA) Finish(ctx context.Context, i *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, report func(string, string)) ([]byte, string, []error, error) {
+	req, err := x509.ParseCertificateRequest(csr)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	if wait := ca.pollsFor(url); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, "", nil, ctx.Err()
+		}
+	}
+	if err := ca.spoils(url, string(req.RawSubjectPublicKeyInfo)); err != nil {
+		return nil, "", nil, err
+	}
+	chain, account, passed, err := ca.simCA.Finish(ctx, i, url, csr, accounts, report)
+	if err != nil {
+		return nil, "", passed, err
+	}
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	ca.certified[string(req.RawSubjectPublicKeyInfo)] = true
+	return ca.arranged(ca.drawn[url], chain), account, passed, nil
+}
+
+// pollsFor is how long a client polls, at its own pace, before the CA has decided or
+// its deadline of 15 minutes is over.
+func (ca *mannerCA) pollsFor(url string) time.Duration {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	d := ca.drawn[url]
+	if d == nil || ca.away() != nil || !slices.Contains([]string{mannerPolls, mannerMinutes, mannerDays}, d.manner) {
+		return 0
+	}
+	ca.notes(d)
+	return min(max(0, d.until.Sub(ca.now())), 15*time.Minute)
+}
+
+// notes counts a manner once for each order.
+func (ca *mannerCA) notes(d *draw) {
+	if !d.seen {
+		d.seen = true
+		ca.seen[d.manner]++
+	}
+}
+
+// spoils is why an order is not finished.
+func (ca *mannerCA) spoils(url, key string) error {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if err := errors.Join(ca.away(), ca.dead()); err != nil {
+		return err
+	}
+	d := ca.drawn[url]
+	if d == nil {
+		return nil
+	}
+	if err := ca.fails(d); err != nil {
+		ca.notes(d)
+		return err
+	}
+	if d.manner == mannerKey && !d.seen && ca.certified[key] {
+		ca.notes(d)
+		ca.blocked[key] = true
+		ca.made[url].dead = ca.rng.Intn(2) == 0
+	}
+	if ca.blocked[key] {
+		return &caError{class: string(ClassCARejected), badKey: true, text: "400 badPublicKey :: public key is forbidden"}
+	}
+	return nil
+}
+
+// fails is what an order with its manner is answered now.
+func (ca *mannerCA) fails(d *draw) error {
+	left := ca.now().Before(d.until)
+	switch d.manner {
+	case mannerMinutes, mannerDays:
+		if left {
+			return &caError{class: string(ClassCAUnavailable), working: true, text: "has not issued the certificate", at: ca.now().Add(time.Hour)}
+		}
+	case mannerBusy:
+		if left {
+			return &caError{class: string(ClassCAUnavailable), text: "503 Service busy"}
+		}
+	case mannerAccount:
+		return &caError{class: string(ClassCARejected), gone: true, text: "403 unauthorized :: the order is another account's"}
+	case mannerRefused:
+		return &caError{class: string(ClassCARejected), text: "403 unauthorized :: authorizations not found or expired"}
+	case mannerURL:
+		return &caError{class: string(ClassCAUnavailable), text: "connection refused"}
+	}
+	return nil
+}
+
+// arranged is the chain as this CA sends it.
+func (ca *mannerCA) arranged(d *draw, chain []byte) []byte {
+	d.served = d.manner != mannerExpired || !ca.now().Before(d.until)
+	leaf, _ := pem.Decode(chain)
+	l, mid, root := pemOf(leaf.Bytes), pemOf(ca.good.Raw), pemOf(ca.cert.Raw)
+	switch {
+	case d.manner == mannerMixed:
+		ca.notes(d)
+		parts := [][]byte{l, mid, root, mid, l}
+		ca.rng.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+		return bytes.Join(parts, nil)
+	case d.manner == mannerShort:
+		ca.notes(d)
+		return append(l, pemOf(ca.other(d, ca.now().Add(ca.lifetime/2)).Raw)...)
+	case !d.served:
+		if ca.notes(d); d.refused.IsZero() {
+			d.refused = ca.now()
+		}
+		return append(l, pemOf(ca.other(d, ca.now().Add(-time.Hour)).Raw)...)
+	}
+	return append(l, mid...)
+}
+
+// other is an intermediate of the same key with another end, the same one whenever
+// the order is read.
+func (ca *mannerCA) other(d *draw, ends time.Time) *x509.Certificate {
+	if d.mid == nil {
+		d.mid = ca.signBy(ca.t, ends, true)
+		ca.mid = ca.good
+	}
+	return d.mid
+}
+
+// CRL is the list of what the CA revoked.
+func (ca *mannerCA) CRL(context.Context, string) ([]byte, error) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if err := ca.away(); err != nil {
+		return nil, err
+	}
+	list := &x509.RevocationList{Number: big.NewInt(ca.now().Unix()), ThisUpdate: ca.now(), NextUpdate: ca.now().Add(7 * day)}
+	for _, e := range ca.listed {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, e)
+	}
+	return x509.CreateRevocationList(rand.Reader, list, ca.good, ca.midKey)
+}
+
+// revokes ends a certificate before its time.
+func (ca *mannerCA) revokes(leaf *x509.Certificate) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if _, ok := ca.revoked[serialOf(leaf)]; ok {
+		return
+	}
+	ca.revoked[serialOf(leaf)] = ca.now()
+	if ca.again == 0 {
+		ca.seen[mannerListed]++
+		ca.listed[serialOf(leaf)] = x509.RevocationListEntry{SerialNumber: leaf.SerialNumber, RevocationTime: ca.now(), ReasonCode: []int{0, keyCompromise, 4}[ca.rng.Intn(3)]}
+		return
+	}
+	ca.seen[mannerARI]++
+	c := ca.byARI[ariID(leaf)]
+	c.start, c.end = ca.now().Add(-time.Hour), ca.now().Add(-time.Minute)
+}
+
+// spoiled are the orders that the CA cost.
+func (ca *mannerCA) spoiled() (n int) {
+	for _, d := range ca.drawn {
+		if costs(d.manner) && !d.served {
+			n++
+		}
+	}
+	return n
+}
+
+// mannerYear is what is watched in a year.
+type mannerYear struct {
+	*sim
+	ca       *mannerCA
+	dice     *mathrand.Rand // of what happens outside of the CA, which has its own
+	end      time.Time
+	expired  []ended
+	replaced int // certificates that were revoked
+}
+
+// ended is a certificate that expired while it was live, or that was replaced after
+// the CA had revoked it.
+type ended struct {
+	path, names string
+	from, to    time.Time // the time that there was for a renewal
+}
+
+func (e ended) took() time.Duration { return e.to.Sub(e.from) }
+
+// wrote is told what gives way to what, in Vault.
+func (y *mannerYear) wrote(path string, was, _ pair) {
+	if was.chain == nil {
+		return
+	}
+	leaf, end := was.leaf(), was.ends()
+	e := ended{path: path, names: setOf(leaf.DNSNames), from: end.Add(-end.Sub(leaf.NotBefore) / 3), to: end}
+	if !end.After(time.Now()) {
+		y.expired = append(y.expired, e)
+	}
+	y.ca.mu.Lock()
+	defer y.ca.mu.Unlock()
+	at, ok := y.ca.revoked[serialOf(leaf)]
+	if !ok {
+		return
+	}
+	delete(y.ca.revoked, serialOf(leaf))
+	y.replaced++
+	// A day until it is seen; a tenth of its life where it took the place of a revoked one.
+	e.from, e.to = at, time.Now()
+	if most := 2*day + leaf.NotAfter.Sub(leaf.NotBefore)/leastBefore; e.took() > most+y.failed(e) {
+		y.t.Errorf("%s was revoked, and was live for %s after it", path, e.took())
+	}
+}
+
+// failed is for how much of a time the CA failed for a certificate. What lies between
+// two failures belongs to them where it is so short that no attempt can be expected
+// in it: the next attempt follows after a tenth of what is left at most.
+func (y *mannerYear) failed(e ended) (sum time.Duration) {
+	y.faults.mu.Lock()
+	var all []fault
+	for _, what := range []string{"ca", "account", "names " + e.names} {
+		all = append(all, y.faults.list[what]...)
+	}
+	y.faults.mu.Unlock()
+	slices.SortFunc(all, func(a, b fault) int { return a.from.Compare(b.from) })
+	to := e.from
+	for _, f := range all {
+		from, end := later(f.from, to), sooner(f.to, e.to)
+		if !from.Before(end) {
+			continue
+		}
+		if sum > 0 && from.Sub(to) < e.took()/8 {
+			from = to
+		}
+		sum, to = sum+end.Sub(from), end
+	}
+	return sum
+}
+
+// mannered is a portfolio for such a year: some keys are kept, some certificates are
+// for the names of another one.
+func mannered(n int) []*spec.Certificate {
+	cs := portfolio(n)
+	for i, c := range cs {
+		c.DNS = []string{"lab"}
+		if i%2 == 0 {
+			c.Key.Rotation = spec.RotateNever
+		}
+		if i%4 == 1 {
+			c.Domains = cs[i-1].Domains
+		}
+	}
+	return cs
+}
+
+func newMannerYear(t *testing.T, n int, lasts, lifetime, again time.Duration) *mannerYear {
+	y := &mannerYear{dice: mathrand.New(mathrand.NewSource(7)), sim: newSim(t, 20261129, lifetime, again, mannered(n)...)}
+	y.ca = newMannerCA(t, y.sim)
+	y.port, y.opts.CRLs, y.pulls, y.vault.wrote = y.ca, y.ca, max(lifetime/180, 6*time.Hour), y.wrote
+	y.desired.Issuers["ca"].Limits.Orders.Burst, y.ca.limits.Orders.Burst = 300+n, 300+n
+	y.ca.wrong = func(c *x509.Certificate) {
+		c.CRLDistributionPoints = []string{crlURL}
+		if y.ca.serial < int64(n) { // the first ones end at random, so that renewals are spread over the year
+			c.NotAfter = c.NotBefore.Add(y.ca.span(lifetime/3, lifetime))
+		}
+	}
+	y.end = y.began.Add(lasts)
+	y.ca.calm = y.end.Add(-lifetime / 3)
+	return y
+}
+
+// live lets the year pass. Processes start anew, the CA revokes something each week,
+// and a person does what the message of a dead account says.
+func (y *mannerYear) live() {
+	mended, revokes := 0, y.began.Add(7*day)
+	for time.Now().Before(y.end) {
+		time.Sleep(time.Hour)
+		if y.dice.Intn(200) == 0 {
+			y.stop()
+			y.start()
+		}
+		if n := y.faults.past("account"); n > mended {
+			mended = n
+			y.retry()
+		}
+		if now := time.Now(); now.After(revokes) && now.Before(y.ca.calm) {
+			revokes = revokes.Add(7 * day)
+			y.vault.mu.Lock()
+			paths := slices.Sorted(maps.Keys(y.vault.pairs))
+			leaf := y.vault.pairs[paths[y.dice.Intn(len(paths))]].leaf()
+			y.vault.mu.Unlock()
+			y.ca.revokes(leaf)
+		}
+	}
+}
+
+// retry is certroll retry for the certificate that told of the dead account.
+func (y *mannerYear) retry() {
+	events := y.ledger.events(y.t)
+	for _, e := range slices.Backward(events) {
+		if e.Status == Failed && e.Owner == OwnerAccount {
+			if _, _, err := y.reconciler().Retry(context.Background(), Retry{Certificates: []string{e.Certificate}, Actor: "ops@host"}); err != nil {
+				y.t.Errorf("retry: %v", err)
+			}
+			return
+		}
+	}
+	y.t.Error("nobody told of the dead account")
+}
+
+// judge says what came of the year.
+func (y *mannerYear) judge(t *testing.T) {
+	t.Helper()
+	r := y.sum()
+	y.log(t, r)
+	spoiled, orders := y.ca.spoiled(), y.ca.counts.orders
+	each := float64(orders-spoiled) / float64(max(r.renewals, 1))
+	t.Logf("%d orders, %d of them spoiled by the CA: %.4f orders per renewal beyond those; %d expired, %d revoked ones were replaced", orders, spoiled, each, len(y.expired), y.replaced)
+	if each > 1.01 {
+		t.Errorf("%.4f orders per renewal beyond what the CA spoiled, want 1.01 at most", each)
+	}
+	if least := len(y.desired.Certificates) * int(y.end.Sub(y.began)/y.ca.lifetime); r.renewals < least || y.vault.doubly > 0 || y.ca.counts.refused > 0 {
+		t.Errorf("%d renewals (%d at the least), %d doubly, %d times a limit of the CA was met", r.renewals, least, y.vault.doubly, y.ca.counts.refused)
+	}
+	for _, e := range y.expired {
+		// At the end there has to be time for one more attempt.
+		if failed := y.failed(e); failed < e.took()-max(e.took()/20, 30*time.Minute) {
+			t.Errorf("%s expired %s; of the %s before that the CA failed for %s", e.path, e.to, e.took(), failed)
+		}
+	}
+	for path, p := range y.vault.pairs {
+		if !p.ends().After(time.Now()) {
+			t.Errorf("%s has expired", path)
+		}
+		if at, ok := y.ca.revoked[serialOf(p.leaf())]; ok {
+			t.Errorf("%s was revoked at %s and is live still", path, at)
+		}
+	}
+}
+
+// TestYearsOfManners: years of certificates of 90, 45 and 6 days at a CA that has each
+// manner of the table, many times. A renewal takes one order beyond what the CA
+// spoils, and nothing expires whose failure is shorter than the time that there is.
+func TestYearsOfManners(t *testing.T) {
+	seen, least := map[string]int{}, 20
+	few := testing.Short() || labtest.Race || labtest.Only() // make integration has the many, and whole years
+	if few {
+		least = 3
+	}
+	for _, tc := range []struct {
+		name            string
+		lifetime, again time.Duration
+		n, few          int // certificates; few under make test, and for a shorter time
+		lasts           time.Duration
+	}{
+		{"90 days, a CRL and no ARI", 90 * day, 0, 80, 12, 190 * day},
+		{"45 days", 45 * day, 6 * time.Hour, 40, 10, 110 * day},
+		{"6 days", 6 * day, 6 * time.Hour, 6, 4, 45 * day},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n, lasts := tc.n, 365*day
+			if few {
+				n, lasts = tc.few, tc.lasts
+			}
+			synctest.Test(t, func(t *testing.T) {
+				y := newMannerYear(t, n, lasts, tc.lifetime, tc.again)
+				y.start()
+				y.live()
+				y.stop()
+				y.judge(t)
+				for name, n := range y.ca.seen {
+					seen[name] += n
+				}
+			})
+		})
+	}
+	var table strings.Builder
+	for _, m := range manners {
+		fmt.Fprintf(&table, "\n%-50s share %4.1f%%  costs an order: %-5t  %4d times", m.name, float64(m.share)/10, m.costs, seen[m.name])
+		if seen[m.name] < least {
+			t.Errorf("%s: %d times, want %d at the least", m.name, seen[m.name], least)
+		}
+	}
+	t.Log(table.String())
+}

@@ -1,0 +1,249 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// deactivated is what a CA says of an account that it does not take any more.
+var deactivated = &caError{class: "ca_rejected", owner: "acme_account", text: "403 unauthorized: account is deactivated"}
+
+// TestDeadAccountIsOneFailure: twelve certificates, an ACME account that the CA
+// does not take. One of them fails, no order is made, the others wait; after it
+// is mended one retry frees all.
+func TestDeadAccountIsOneFailure(t *testing.T) {
+	w := newWorld(t, crowd(12, "example.com")...)
+	w.ca.account = func() error { return deactivated }
+	report, err := w.apply(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Results) != 1 || report.Held != 11 || len(w.ca.orders) != 0 || w.ca.calls["account"] != 1 {
+		t.Errorf("%d tried, %d held, %d orders, asked for the account %d times", len(report.Results), report.Held, len(w.ca.orders), w.ca.calls["account"])
+	}
+	var failures, held []Event
+	for _, e := range w.ledger.events(t) {
+		switch e.Status {
+		case Failed:
+			failures = append(failures, e)
+		case Held:
+			held = append(held, e)
+		}
+	}
+	if len(failures) != 1 || failures[0].Owner != OwnerAccount || len(held) != 1 || held[0].Subject != "issuer.ca" {
+		t.Fatalf("failures %+v, held %+v", failures, held)
+	}
+	// A day of passes asks once or twice more, and never orders.
+	for range 24 {
+		w.at = w.at.Add(time.Hour)
+		if _, err := w.apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := w.ca.calls["account"]; n > 3 || len(w.ca.orders) != 0 {
+		t.Errorf("asked for the account %d times in a day, %d orders", n, len(w.ca.orders))
+	}
+	w.ca.account = nil
+	if _, _, err := w.retry(Retry{Certificates: []string{failures[0].Certificate}, Actor: "ann@desk"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the one, then all others
+		if _, err := w.apply(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := count(w.plan(), KindNone); n != 12 {
+		t.Errorf("%d of 12 are live after the account was mended: %s", n, w.kinds())
+	}
+}
+
+// typo are the failures of one block with for_each whose names do not exist.
+func typo(at time.Duration, n int) []Event {
+	var events []Event
+	for i := range n {
+		e := failed(at, fmt.Sprintf("shop.%d", i), ClassDNSUnauthorized, "lab", "REFUSED")
+		e.Names = []string{fmt.Sprintf("%d.shop.exmaple.test", i)}
+		events = append(events, e)
+	}
+	return events
+}
+
+// TestOneBlockHoldsNobodyElse: three failures of one block for one domain hold
+// that block's, and those of three blocks or domains hold everybody.
+func TestOneBlockHoldsNobodyElse(t *testing.T) {
+	sibling := certificate("shop.9", "9.shop.exmaple.test")
+	other := certificate("good", "good.example.com")
+	desired := desire(other, sibling)
+	cases := map[string]struct {
+		history []Event
+		want    string // of good and of shop.9
+	}{
+		"one block, one domain": {typo(0, 5), "issue hold"},
+		"three blocks":          {[]Event{failed(0, "a", ClassDNSUnauthorized, "lab", "403"), failed(0, "b", ClassDNSUnauthorized, "lab", "403"), failed(0, "c", ClassDNSUnauthorized, "lab", "403")}, "hold hold"},
+		"one block, three domains": {func() []Event {
+			events := typo(0, 3)
+			for i := range events {
+				events[i].Names = []string{fmt.Sprintf("www.shop%d.test", i)}
+			}
+			return events
+		}(), "hold hold"},
+	}
+	for name, tc := range cases {
+		var got []string
+		for _, a := range Plan(desired, &Observed{History: tc.history}, start.Add(time.Minute)) {
+			got = append(got, string(a.Kind))
+		}
+		if strings.Join(got, " ") != tc.want {
+			t.Errorf("%s: %v, want %s", name, got, tc.want)
+		}
+	}
+}
+
+// TestNotMyZoneIsTheCertificates: a provider that does not hold the zone says
+// nothing of the account, as the last one or as one that was passed over.
+func TestNotMyZoneIsTheCertificates(t *testing.T) {
+	var history []Event
+	for _, name := range []string{"a", "b", "c"} {
+		history = append(history, failed(0, name, ClassConfig, "lab", "zone not found"))
+		e := succeeded(0, name+"x", "dr")
+		e.PassedOver = []PassedOver{{Account: "lab", Class: ClassConfig, Message: "zone not found"}}
+		history = append(history, e)
+	}
+	if found := troubles(history); len(found) != 0 {
+		t.Errorf("in trouble: %v", found)
+	}
+}
+
+// TestWrongRetryPutsNobodyOff: the next probe of an account in trouble is when it
+// was, however often somebody tries one certificate before its turn in vain.
+func TestWrongRetryPutsNobodyOff(t *testing.T) {
+	var history []Event
+	for _, name := range []string{"a", "b", "c"} {
+		history = append(history, failed(0, name, ClassDNSUnauthorized, "lab", "403"))
+	}
+	desired := desire(certificate("good", "good.example.com"))
+	wait := func(history []Event) time.Time {
+		a := Plan(desired, &Observed{History: history}, start.Add(5*time.Minute))[0]
+		if a.Kind != KindHold {
+			t.Fatalf("%s", a.Kind)
+		}
+		return a.NotBefore
+	}
+	before := wait(history)
+	for i := range 3 {
+		history = append(history, Event{Time: start.Add(2 * time.Minute), Operation: KindRetry, Certificate: "a", Status: Success})
+		e := failed(2*time.Minute+time.Duration(i)*time.Minute/2, "a", ClassDNSUnauthorized, "lab", "403")
+		e.Unscheduled = true
+		history = append(history, e)
+	}
+	if after := wait(history); !after.Equal(before) {
+		t.Errorf("it waits until %s, and until %s before", after, before)
+	}
+	// What was tried in its turn counts as before.
+	history = append(history, failed(4*time.Minute, "b", ClassDNSUnauthorized, "lab", "403"))
+	if after := wait(history); !after.After(before) {
+		t.Errorf("after a probe in its turn it waits until %s", after)
+	}
+}
+
+// TestUnscheduledIsTold: a retry before the turn of the account is marked, and
+// the same certificate in its turn is not.
+func TestUnscheduledIsTold(t *testing.T) {
+	history := []Event{failed(0, "a", ClassDNSUnauthorized, "lab", "403"), failed(0, "b", ClassDNSUnauthorized, "lab", "403"), failed(0, "c", ClassDNSUnauthorized, "lab", "403")}
+	asked := append(slices.Clone(history), Event{Time: start, Operation: KindRetry, Certificate: "good", Status: Success})
+	desired := desire(certificate("good", "good.example.com"))
+	for name, tc := range map[string]struct {
+		history     []Event
+		after       time.Duration
+		unscheduled bool
+	}{
+		"a retry":     {asked, time.Minute, true},
+		"in its turn": {history, 12 * time.Minute, false},
+	} {
+		a := Plan(desired, &Observed{History: tc.history}, start.Add(tc.after))[0]
+		if a.Kind != KindIssue || a.Unscheduled != tc.unscheduled || !slices.Equal(a.Probes, []subject{"dns.lab"}) {
+			t.Errorf("%s: %s, unscheduled %v, probes %v", name, a.Kind, a.Unscheduled, a.Probes)
+		}
+	}
+}
+
+// TestProbeIsWhatWorkedBefore: the one that the account has published for goes
+// first, before a new one that may fail by its own mistake.
+func TestProbeIsWhatWorkedBefore(t *testing.T) {
+	w := newWorld(t, certificate("proven", "proven.example.com"))
+	w.settle()
+	w.at = w.at.Add(75 * day)
+	w.desired = desire(certificate("anew", "anew.example.com"), certificate("proven", "proven.example.com"))
+	obs, err := w.reconciler().Observe(t.Context(), w.desired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		e := failed(0, name, ClassDNSUnauthorized, "lab", "403")
+		e.Time = w.at.Add(-time.Hour)
+		obs.History = append(obs.History, e)
+	}
+	var got []string
+	for _, a := range Plan(w.desired, obs, w.at) {
+		got = append(got, a.Certificate+" "+string(a.Kind))
+	}
+	if want := "anew hold, proven renew"; strings.Join(got, ", ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+// TestRetryOfAnUntriedCertificate: one that the breaker holds before its first
+// try is in the spec alone, and becomes the next probe.
+func TestRetryOfAnUntriedCertificate(t *testing.T) {
+	w := newWorld(t, crowd(4, "example.com")...)
+	w.ca.dns = func(string) error {
+		return &caError{class: "dns_unauthorized", account: "lab", text: "403 invalid token"}
+	}
+	if _, err := w.apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var untried string
+	for _, a := range w.plan() {
+		if a.Record == nil {
+			untried = a.Certificate
+		}
+	}
+	if untried == "" {
+		t.Fatal("all were tried")
+	}
+	if _, _, err := w.retry(Retry{Certificates: []string{untried}}); err == nil || !strings.Contains(err.Error(), "does not declare it") {
+		t.Errorf("where the spec is not known: %v", err)
+	}
+	declared := func(name string) bool { return w.desired.Certificate(name) != nil }
+	done, _, err := w.retry(Retry{Certificates: []string{untried}, Declared: declared})
+	if err != nil || len(done) != 1 || done[0].Event == nil {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	w.ca.dns = nil
+	if _, err := w.apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.ledger.record(t, untried); r.State != StateLive {
+		t.Errorf("it is %s", r.State)
+	}
+}
+
+// TestOwnerOf: every class has an owner, and an error's own word goes first.
+func TestOwnerOf(t *testing.T) {
+	want := map[Class]Owner{
+		ClassDNSUnauthorized: OwnerDNSAccount, ClassDNSUnavailable: OwnerDNSAccount, ClassDNSPropagation: OwnerCertificate, ClassDNSOccupied: OwnerCertificate, ClassCAA: OwnerCertificate,
+		ClassRateLimited: OwnerIssuer, ClassValidation: OwnerCertificate, ClassCARejected: OwnerCertificate, ClassPaused: OwnerCertificate,
+		ClassCAUnavailable: OwnerIssuer, ClassVault: "", ClassGit: "", ClassConfig: OwnerCertificate, ClassInternal: "",
+	}
+	for _, c := range Classes {
+		if got := ownerOf(&caError{class: string(c)}); got != want[c] {
+			t.Errorf("%s: %q, want %q", c, got, want[c])
+		}
+	}
+	if got := ownerOf(deactivated); got != OwnerAccount {
+		t.Errorf("by its own word: %q", got)
+	}
+}

@@ -1,0 +1,35 @@
+package reconcile
+
+import (
+	"testing"
+	"testing/fstest"
+)
+
+// TestPlaces: every place that a record or an event ever named, also of what is
+// retired or moved, and whatever cannot be read beside it.
+func TestPlaces(t *testing.T) {
+	record, err := MarshalRecord(&Record{Schema: RecordSchema, Certificate: "gone", State: StateRetired, Live: &Live{Mount: "kv", Path: "old/gone"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := placesOf(fstest.MapFS{
+		"certificates/gone.json": {Data: record},
+		"certificates/zz.json":   {Data: []byte("garbage")},
+		"audit/2026/11.jsonl":    {Data: []byte("{\"vault_path\":\"secret/tls/moved\"}\nx\n{\"vault_path\":\"secret/tls/api\",\"status\":\"failed\"}\n")},
+	})
+	if err != nil || len(all) != 3 || !all["kv/old/gone"] || !all["secret/tls/moved"] || !all["secret/tls/api"] {
+		t.Errorf("places %v, error %v", all, err)
+	}
+}
+
+// TestRecorded: what was issued is known at once, and a new event with its head.
+func TestRecorded(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	r := w.reconciler()
+	for place, want := range map[string]bool{"secret/tls/api": true, "secret/dns/token": false, "secret/tls": false} {
+		if got, err := r.Recorded(t.Context(), place); got != want || err != nil {
+			t.Errorf("%s: %v, %v", place, got, err)
+		}
+	}
+}

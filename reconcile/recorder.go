@@ -1,0 +1,161 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"sync"
+	"time"
+)
+
+// recorder is the only writer of the ledger: journal first, then one commit for
+// all that ended together, then the checkpoint in Vault. It knows no attempt and
+// no CA. What has to follow a push is its owner's matter (onPublished).
+//
+//	note ──▶ journal ── publish ──▶ ledger ──▶ checkpoint
+//	             └──────── onPublished(entries) ─────▶ pending secrets go
+type recorder struct {
+	scribe  *scribe
+	mooring mooring
+	now     func() time.Time
+	rewound func(Breach) // is called once for each ledger that is found rewritten
+	// onPublished is called with the entries that the ledger has now.
+	onPublished func(ctx context.Context, told []entry) error
+	// onTold is called whenever the ledger has something new, from many goroutines.
+	onTold func()
+
+	triedMu sync.Mutex
+	tried   time.Time // when it was published last, or tried to be
+
+	problemsMu sync.Mutex // held from reading the open problems to noting what changes them
+	problems   *Problems  // as they were noted last; nil: not yet
+
+	lostMu sync.Mutex
+	lost   []Breach // what of the ledger could not be read at the last look
+
+	heldMu sync.Mutex
+	held   map[string]time.Time // by the id of an event that noteHeld has told, when it came last
+}
+
+// publish brings the journal to the ledger, also where ctx has ended: a run that
+// is told to stop still says what it did. commit is "" where nothing was new.
+func (r *recorder) publish(ctx context.Context) (commit string, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	defer cancel()
+	r.triedMu.Lock()
+	r.tried = r.now()
+	r.triedMu.Unlock()
+	if err := r.noteRewound(); err != nil {
+		return "", err
+	}
+	commit, told, err := r.scribe.flush(ctx)
+	if err != nil {
+		return "", fmt.Errorf("writing the ledger: %w; the events are safe in the journal and are told with the next run", err)
+	}
+	err = r.onPublished(ctx, told)
+	if commit != "" {
+		// The push is done: what goes wrong here is seen by the next look.
+		_, _, _ = r.snapshot(ctx)
+		r.onTold()
+	}
+	return commit, err
+}
+
+// triedAt is when the ledger was told last, or tried to be.
+func (r *recorder) triedAt() time.Time {
+	r.triedMu.Lock()
+	defer r.triedMu.Unlock()
+	return r.tried
+}
+
+// noteHeld tells of what is held for many at once, each once a day, and of what
+// expires. However many these are, none is told with each pass.
+func (r *recorder) noteHeld(events []Event) error {
+	r.heldMu.Lock()
+	defer r.heldMu.Unlock()
+	now := r.now()
+	maps.DeleteFunc(r.held, func(_ string, last time.Time) bool { return now.Sub(last).Abs() > 2*day })
+	for _, e := range events {
+		if _, told := r.held[e.ID]; !told {
+			if err := r.scribe.note(entry{Event: e}); err != nil {
+				return err
+			}
+		}
+		r.held[e.ID] = now
+	}
+	return nil
+}
+
+// unreadable is what of the ledger could not be read at the last look.
+func (r *recorder) unreadable() []Breach {
+	r.lostMu.Lock()
+	defer r.lostMu.Unlock()
+	return r.lost
+}
+
+func (r *recorder) setUnreadable(lost []Breach) {
+	r.lostMu.Lock()
+	defer r.lostMu.Unlock()
+	r.lost = lost
+}
+
+// isHeld tells whether noteHeld has told of an event.
+func (r *recorder) isHeld(id string) bool {
+	r.heldMu.Lock()
+	defer r.heldMu.Unlock()
+	_, told := r.held[id]
+	return told
+}
+
+// amendProblems puts entries about the open problems into the journal, and
+// returns them with the problems that are open then.
+func (r *recorder) amendProblems(ctx context.Context, amend func(known *Problems) []entry) (*Problems, []entry, error) {
+	r.problemsMu.Lock()
+	defer r.problemsMu.Unlock()
+	known, fresh, err := r.knownProblems(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if was := r.problems; !fresh && was != nil && was.UpdatedAt.After(known.UpdatedAt) {
+		known = was // it was pushed, and the ledger could not be read since
+	}
+	entries := amend(known)
+	for _, e := range entries {
+		if err := r.scribe.note(e); err != nil {
+			return nil, nil, err
+		}
+	}
+	r.problems = latestProblems(known, entries)
+	return r.problems, entries, nil
+}
+
+// knownProblems are those that were told, or are about to be. The journal is
+// read before the tree: what is pushed in between is in both, and not in
+// neither. Not fresh are those of the tree that was seen last.
+func (r *recorder) knownProblems(ctx context.Context) (_ *Problems, fresh bool, err error) {
+	waiting, err := r.scribe.entries()
+	if err != nil {
+		return nil, false, err
+	}
+	tree, fresh, err := r.snapshot(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	known, err := ReadProblems(tree)
+	if err != nil {
+		return nil, false, err
+	}
+	return latestProblems(known, waiting), fresh, nil
+}
+
+// lookAnew is the ledger as it is now; one that cannot be had is an error.
+func (r *recorder) lookAnew(ctx context.Context) (tree fs.FS, head string, err error) {
+	_, fresh, err := r.snapshot(ctx)
+	if err == nil && !fresh {
+		err = errors.New("the ledger as it was seen last lacks what was told last, and it cannot be fetched now")
+	}
+	tree, head = r.scribe.seen()
+	return tree, head, err
+}

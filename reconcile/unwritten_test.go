@@ -1,0 +1,205 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fullJournal is one whose disk may be full.
+type fullJournal struct {
+	memJournal
+	full bool
+}
+
+var errFull = errors.New("writing the journal in /var/lib/certroll: no space left on device")
+
+func (j *fullJournal) Append(line []byte) error {
+	if j.full {
+		return errFull
+	}
+	return j.memJournal.Append(line)
+}
+
+func (j *fullJournal) Check() error {
+	if j.full {
+		return errFull
+	}
+	return nil
+}
+
+// pushes is a ledger that may refuse pushes, and that knows when it is empty.
+type pushes struct {
+	*memLedger
+	refused error
+}
+
+func (l *pushes) Snapshot(ctx context.Context) (fs.FS, string, error) {
+	tree, head, err := l.memLedger.Snapshot(ctx)
+	if head == "0" {
+		head = ""
+	}
+	return tree, head, err
+}
+
+func (l *pushes) Commit(ctx context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (string, error) {
+	if l.refused != nil {
+		return "", l.refused
+	}
+	return l.memLedger.Commit(ctx, message, edit)
+}
+
+// keptMoments are moments that outlive a process.
+type keptMoments map[string]time.Time
+
+func (k *keptMoments) Load() (map[string]time.Time, error) { return *k, nil }
+func (k *keptMoments) Save(m map[string]time.Time) error   { *k = m; return nil }
+
+// disk is a world whose disk and ledger a test can spoil.
+type disk struct {
+	*world
+	journal *fullJournal
+	ledger  *pushes
+}
+
+func newDisk(t *testing.T, names ...string) *disk {
+	w := newWorld(t)
+	for _, n := range names {
+		w.desired.Certificates = append(w.desired.Certificates, certificate(n, n+".example.com"))
+	}
+	w.opts.Moments = &keptMoments{}
+	return &disk{world: w, journal: &fullJournal{}, ledger: &pushes{memLedger: w.ledger}}
+}
+
+// process is a new process on it.
+func (d *disk) process() *Reconciler {
+	return New(&Observer{Metadata: d.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, d.vault, d.ca, d.ledger, d.journal, d.opts)
+}
+
+func (d *disk) pass(r *Reconciler) (*Report, error) {
+	d.t.Helper()
+	obs, err := r.Observe(d.t.Context(), d.desired)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return r.Apply(d.t.Context(), d.desired, Revision{Commit: "c0ffee"}, Plan(d.desired, obs, d.at))
+}
+
+// TestAFullDiskLosesNothingThatGitTakes.
+func TestAFullDiskLosesNothingThatGitTakes(t *testing.T) {
+	d := newDisk(t, "api", "www")
+	d.journal.full = true
+	report, err := d.pass(d.process())
+	if err != nil || report.Failed() != 0 || report.Untold() != 0 || len(report.Results) != 2 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if n := len(d.world.ledger.events(t)); n < 2 {
+		t.Errorf("%d events", n)
+	}
+}
+
+// TestWhatIsLiveButNotRecorded is called that, is no failure, and is told once by
+// whoever comes next, with no second order.
+func TestWhatIsLiveButNotRecorded(t *testing.T) {
+	d := newDisk(t, "api")
+	if _, err := d.pass(d.process()); err != nil { // the ledger is known to be writable
+		t.Fatal(err)
+	}
+	d.at = d.at.Add(61 * day)
+	d.ca.fail = func(op string, _ int) error {
+		if op == "finish" { // the disk fills up, and Git goes away, while the CA is at work
+			d.journal.full, d.ledger.refused = true, errors.New("away")
+		}
+		return nil
+	}
+	r := d.process()
+	report, err := d.pass(r)
+	if err == nil || report.Failed() != 0 || report.Untold() != 1 || !strings.Contains(report.Results[0].Untold.Error(), "no space left") || report.Results[0].Event.Status != Success {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if b, err := r.Backlog(); err != nil || b.Events != 1 {
+		t.Errorf("backlog %+v, %v", b, err)
+	}
+	d.journal.full, d.ledger.refused = false, nil
+	if report, err := d.pass(d.process()); err != nil || report.Failed()+report.Untold() != 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	n := 0
+	for _, e := range d.world.ledger.events(t) {
+		if e.Operation == KindRenew {
+			n++
+		}
+	}
+	if n != 1 || len(d.ca.orders) != 2 {
+		t.Errorf("told %d times, %d orders", n, len(d.ca.orders))
+	}
+}
+
+// TestAFullDiskShortensNoBackoff: a failure that is recorded nowhere holds all the
+// same, in this process; and another one orders nothing that it could not record.
+func TestAFullDiskShortensNoBackoff(t *testing.T) {
+	d := newDisk(t, "api")
+	if _, err := d.pass(d.process()); err != nil {
+		t.Fatal(err)
+	}
+	d.at = d.at.Add(61 * day)
+	d.ca.fail = func(op string, _ int) error {
+		if op == "finish" {
+			d.journal.full, d.ledger.refused = true, errors.New("away")
+			return &caError{class: "caa", text: "CAA forbids it"}
+		}
+		return nil
+	}
+	r := d.process()
+	before := d.ca.calls["order"]
+	for range 5 {
+		_, _ = d.pass(r)
+		d.at = d.at.Add(time.Minute)
+	}
+	for range 5 {
+		_, err := d.pass(d.process())
+		if err == nil || !strings.Contains(err.Error(), "nothing was ordered") {
+			t.Fatalf("a process that can record nothing: %v", err)
+		}
+		d.at = d.at.Add(time.Minute)
+	}
+	if n := d.ca.calls["order"] - before; n != 1 {
+		t.Errorf("%d orders", n)
+	}
+}
+
+// TestTheFirstApplyProvesThatItCanWriteTheLedger before it orders anything.
+func TestTheFirstApplyProvesThatItCanWriteTheLedger(t *testing.T) {
+	d := newDisk(t, "api")
+	d.ledger.refused = errors.New("push refused: the deploy key is read-only")
+	report, err := d.pass(d.process())
+	if err == nil || !strings.Contains(err.Error(), "nothing was ordered") || !strings.Contains(err.Error(), "read-only") || report.Held != 1 || d.ca.calls["order"] != 0 {
+		t.Fatalf("%+v, %v, %d orders", report, err, d.ca.calls["order"])
+	}
+	d.ledger.refused = nil
+	if _, err := d.pass(d.process()); err != nil || len(d.ca.orders) != 1 {
+		t.Fatal(err)
+	}
+	if events := d.world.ledger.events(t); len(events) != 1 || d.world.ledger.messages[0] != "begin the ledger" {
+		t.Errorf("events %+v, commits %q", events, d.world.ledger.messages)
+	}
+	// Another machine shows it by an event, once.
+	d.opts.Moments = &keptMoments{}
+	for range 2 {
+		d.at = d.at.Add(61 * day)
+		if _, err := d.pass(d.process()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var reasons []Reason
+	for _, e := range d.world.ledger.events(t) {
+		reasons = append(reasons, e.Reason)
+	}
+	if want := []Reason{ReasonMissing, ReasonAttempt, ReasonThreshold, ReasonThreshold}; !slices.Equal(reasons, want) {
+		t.Errorf("events %v, want %v", reasons, want)
+	}
+}

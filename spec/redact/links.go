@@ -1,0 +1,72 @@
+package redact
+
+import (
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+var (
+	link  = regexp.MustCompile(`\b([a-zA-Z][a-zA-Z0-9+.-]*)://([^\s"'<>]*)`)
+	parts = regexp.MustCompile(`[A-Za-z0-9]+`)
+)
+
+// leastPart is the length from which on a run of letters and digits within a
+// URL is a secret of its own.
+const leastPart = 8
+
+// Links leaves the scheme and the host of the URLs in a text: the URL of a chat
+// service is its credential.
+func Links(text string) string { return link.ReplaceAllStringFunc(text, shortLink) }
+
+func shortLink(text string) string {
+	m := link.FindStringSubmatch(text)
+	rest := m[2]
+	host, _, long := strings.Cut(rest, "/")
+	if _, after, ok := strings.Cut(host, "@"); ok {
+		host, long = after, true
+	}
+	if before, _, ok := strings.Cut(host, "?"); ok {
+		host, long = before, true
+	}
+	if !long {
+		return m[1] + "://" + host
+	}
+	return m[1] + "://" + host + "/" + Struck
+}
+
+// Parts are the secrets within a service's URL: all but the scheme, and a host
+// that is one. Services make another URL of it, in which a token may stand in
+// pieces.
+func Parts(raw string) []string {
+	secrets := []string{raw}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return append(secrets, parts.FindAllString(raw, -1)...)
+	}
+	whole := []string{u.Path, u.RawPath, u.RawQuery, u.Fragment, u.Opaque}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		whole = append(whole, u.User.String(), u.User.Username(), password)
+	}
+	if host := u.Hostname(); !strings.Contains(host, ".") && host != "localhost" && net.ParseIP(host) == nil {
+		whole = append(whole, host)
+	}
+	for _, values := range u.Query() {
+		whole = append(whole, values...)
+	}
+	for _, w := range whole {
+		secrets = append(secrets, w)
+		secrets = append(secrets, strings.FieldsFunc(w, func(r rune) bool { return strings.ContainsRune("/:@?&=", r) })...)
+		for _, piece := range parts.FindAllString(w, -1) {
+			if len(piece) >= leastPart {
+				secrets = append(secrets, piece)
+			}
+		}
+	}
+	return secrets
+}
+
+// IsScheme tells whether a word is the scheme of a URL.
+func IsScheme(word string) bool { return link.FindString(word+"://") != "" }

@@ -1,0 +1,156 @@
+package redact
+
+import (
+	"bytes"
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Struck stands where a secret was.
+const Struck = "[redacted]"
+
+// Shortest is the length in bytes below which a value is no secret worth the
+// name: striking it would tear holes into every message.
+const Shortest = 4
+
+// mostSecrets bounds what a Redactor remembers. A process that runs for months
+// meets many rotated tokens; the oldest ones are invalid by then.
+const mostSecrets = 2000
+
+// Redactor strikes known secrets and everything that Tokens knows. The zero
+// value knows no secret. A Redactor is safe for concurrent use.
+type Redactor struct {
+	mu      sync.RWMutex
+	secrets []string                    // oldest first, each once
+	needles map[[Shortest]byte][]needle // by their first bytes
+}
+
+// New makes a Redactor of secrets.
+func New(secrets ...string) *Redactor {
+	r := &Redactor{}
+	r.Add(secrets...)
+	return r
+}
+
+// Add adds secrets. Those added before stay known: a server may still quote a
+// token that was replaced a moment ago.
+func (r *Redactor) Add(secrets ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range secrets {
+		if len(s) < Shortest || slices.Contains(r.secrets, s) {
+			continue
+		}
+		if r.secrets = append(r.secrets, s); len(r.secrets) > mostSecrets {
+			r.secrets = slices.Clone(r.secrets[mostSecrets/4:])
+			r.needles = nil
+			for _, kept := range r.secrets {
+				r.learn(kept)
+			}
+			continue
+		}
+		r.learn(s)
+	}
+}
+
+// public is what people put beside a secret behind a reference: a host with or
+// without a port, an address, a URL without login and query, a number.
+var public = regexp.MustCompile(`^(https?://)?([a-z0-9_-]{1,63}\.)+[a-z]{2,24}\.?(:[0-9]+)?(/[a-zA-Z0-9._/-]*)?$|^(https?://)?[0-9.]+(:[0-9]+)?/?$|^(https?://)?\[?[0-9a-f:]+:[0-9a-f:.]+\]?(:[0-9]+)?/?$`)
+
+// Learn adds what a reference led to. A text that looks public stays: struck
+// from everything, the name of a zone would make every message unreadable.
+func (r *Redactor) Learn(text string) {
+	if len(text) >= leastLearnt && !public.MatchString(text) {
+		r.Add(text)
+	}
+}
+
+// leastLearnt keeps words such as "admin" and "eu-1" out of what is struck
+// everywhere; the text of one DNS account's own child is held to Shortest.
+const leastLearnt = 6
+
+// learn must be called with mu held.
+func (r *Redactor) learn(secret string) {
+	if r.needles == nil {
+		r.needles = map[[Shortest]byte][]needle{}
+	}
+	for _, n := range spell(secret) {
+		if len(n.text) < Shortest {
+			continue
+		}
+		key := [Shortest]byte([]byte(n.text))
+		if !slices.Contains(r.needles[key], n) {
+			r.needles[key] = append(r.needles[key], n)
+		}
+	}
+}
+
+// Strike returns text with Struck in place of each secret. A nil Redactor
+// strikes what Tokens does.
+func (r *Redactor) Strike(text string) string {
+	if r != nil {
+		text = r.strikeKnown(text)
+	}
+	return Tokens(text)
+}
+
+func (r *Redactor) strikeKnown(text string) string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var found []span
+	for i := 0; i+Shortest <= len(text) && len(r.needles) > 0; i++ {
+		for _, n := range r.needles[[Shortest]byte([]byte(text[i:i+Shortest]))] {
+			if strings.HasPrefix(text[i:], n.text) {
+				found = append(found, n.span(text, i))
+			}
+		}
+	}
+	return cut(text, found)
+}
+
+// Writer passes on whole lines to w, struck. Log handlers write one line a call.
+func (r *Redactor) Writer(w interface{ Write([]byte) (int, error) }) *Writer { return &Writer{r, w} }
+
+// Writer strikes what is written through it.
+type Writer struct {
+	redactor *Redactor
+	to       interface{ Write([]byte) (int, error) }
+}
+
+// Write writes p without secrets. The count is of p, as io.Writer asks for.
+func (w *Writer) Write(p []byte) (int, error) {
+	struck := []byte(w.redactor.Strike(string(p)))
+	if bytes.Equal(struck, p) {
+		return w.to.Write(p)
+	}
+	if _, err := w.to.Write(struck); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// span is a part of a text, from the first byte to behind the last.
+type span struct{ from, to int }
+
+// cut replaces spans, which may overlap: of two secrets, one the beginning of
+// the other, no tail is left standing.
+func cut(text string, spans []span) string {
+	if len(spans) == 0 {
+		return text
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var b strings.Builder
+	end := 0
+	for i, s := range spans {
+		if i == 0 || s.from > end {
+			b.WriteString(text[end:s.from])
+			b.WriteString(Struck)
+		}
+		end = max(end, s.to)
+	}
+	b.WriteString(text[end:])
+	return b.String()
+}

@@ -1,0 +1,60 @@
+package vault
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// endless answers with a text that does not end, as Vault never does, but what
+// stands between certroll and Vault may.
+func endless(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/v1/sys/internal/ui/mounts/") {
+		fmt.Fprint(w, `{"data": {"type": "kv", "path": "secret/", "options": {"version": "2"}}}`)
+		return
+	}
+	_, _ = io.WriteString(w, `{"data": {"keys": ["`)
+	chunk := strings.Repeat("x", 1<<20)
+	for range 200 {
+		if _, err := io.WriteString(w, chunk); err != nil {
+			return
+		}
+	}
+	_, _ = io.WriteString(w, `"]}}`)
+}
+
+// TestEndlessAnswers: an answer is cut off, and said to be too large.
+func TestEndlessAnswers(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(endless))
+	t.Cleanup(server.Close)
+	c, err := New(Options{Address: server.URL, Auth: Auth{Method: "token"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv := NewKV(c)
+	for name, tc := range map[string]struct {
+		call func() error
+		most int
+	}{
+		"read": {func() error { _, _, err := kv.Read(t.Context(), "secret", "a"); return err }, maxRead},
+		"list": {func() error { _, err := kv.List(t.Context(), "secret", "a"); return err }, maxAnswer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			err := tc.call()
+			runtime.ReadMemStats(&after)
+			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("it has more than %d bytes", tc.most)) {
+				t.Errorf("got %v", err)
+			}
+			// A buffer that doubles was three times as much in all, and the api reads twice.
+			if got := after.TotalAlloc - before.TotalAlloc; got > 10*uint64(tc.most) && !raced {
+				t.Errorf("%d MB were allocated", got>>20)
+			}
+		})
+	}
+}
