@@ -30,7 +30,7 @@ func OpenCheckout(dir string) (*Checkout, error) {
 	doing := "reading the Git repository of " + dir
 	repo, objs, err := openLocal(context.Background(), dir, true)
 	if errors.Is(err, git.ErrRepositoryNotExists) {
-		return nil, invalid(doing, "the directory is in no Git work tree", "check it out with git, or leave -config-dir out: repo.url is then asked")
+		return nil, invalid(doing, "the directory is in no Git work tree", "check it out with git, or leave --config-dir out: repo.url is then asked")
 	}
 	if err != nil {
 		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}

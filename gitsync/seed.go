@@ -30,7 +30,7 @@ type SeedOptions struct {
 func OpenSeed(ctx context.Context, o SeedOptions) (*Ledger, error) {
 	l, err := OpenLedger(LedgerOptions{
 		URL: o.URL, Branch: o.Branch, Auth: o.Auth, AuthorName: o.AuthorName, AuthorEmail: o.AuthorEmail, Timeout: o.Timeout,
-		what: "the config repo", advice: "or write the files into a clone with -dir, and open a pull request",
+		what: "the config repo", advice: "or write the files into a clone with --dir, and open a pull request",
 	})
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (l *Ledger) onlyBranch(ctx context.Context) error {
 	}
 	slices.Sort(others)
 	return &Error{Kind: RefNotFound, Doing: doing, Detail: fmt.Sprintf("there is no branch %s, and the repository has others: %s", l.ref.Short(), shortList(others)),
-		Advice: "name the branch that holds the certificates with -repo-ref"}
+		Advice: "name the branch that holds the certificates with --repo-ref"}
 }
 
 // shortList names a few of many.

@@ -136,7 +136,7 @@ func (set *HeldSet) hold(a *Action, now time.Time, again func(*spec.Certificate)
 		a.mass = set // it is held already, for a reason that says more
 		return
 	}
-	why := fmt.Sprintf("held with %d of %s until a person accepts it (certroll accept -missing %s)", len(set.Certificates), counted(set.Live, "live certificate"), set.ID)
+	why := fmt.Sprintf("held with %d of %s until a person accepts it (certroll accept --missing %s)", len(set.Certificates), counted(set.Live, "live certificate"), set.ID)
 	if what, _ := massOf(a); what == massMove {
 		stays, goes, seen := *a.Spec, targetOf(a.Spec), a.target
 		stays.Vault.Mount, stays.Vault.Path = a.At.Mount, a.At.Path
@@ -221,7 +221,7 @@ func (set *HeldSet) subject() subject { return subject("mass " + set.ID) }
 
 // text says what the set is and how a person ends the hold.
 func (set *HeldSet) text() string {
-	return set.Summary() + ", which waits for a person; see that it is meant, and run certroll accept -missing " + set.ID
+	return set.Summary() + ", which waits for a person; see that it is meant, and run certroll accept --missing " + set.ID
 }
 
 // massWords are what would happen to how many.

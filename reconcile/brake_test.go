@@ -41,7 +41,7 @@ func (w *world) stopped() int {
 	for _, a := range w.plan() {
 		if a.Reason == ReasonMass {
 			n++
-			if a.Kind != KindHold || !strings.Contains(a.Detail, "certroll accept -missing "+a.mass.ID) {
+			if a.Kind != KindHold || !strings.Contains(a.Detail, "certroll accept --missing "+a.mass.ID) {
 				w.t.Errorf("%s: %s %s", a.Certificate, a.Kind, a.Detail)
 			}
 		}

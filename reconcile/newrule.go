@@ -54,7 +54,7 @@ func ruleEvents(actions []Action, now time.Time) []Event {
 			continue
 		}
 		seen[s] = true
-		detail := fmt.Sprintf("a rule of this version of certroll (%s) rejects %s; the revision was in force before, so that only %s held; certroll doctor -upgrade lists all that is held",
+		detail := fmt.Sprintf("a rule of this version of certroll (%s) rejects %s; the revision was in force before, so that only %s held; certroll doctor --upgrade lists all that is held",
 			h.Rule.Name, h.Subject, isAre(h.Certificates))
 		e := heldEvent(now, s, ReasonNewRule, detail, ClassConfig, h.Message)
 		e.Severity = SeverityPage

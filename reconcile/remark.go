@@ -124,7 +124,7 @@ func (r *reviewer) mass(s *ChangeSet) {
 		case c.Old != nil:
 			at = placeOf(c.Old.Range, true)
 		}
-		r.say(RemarkMass, "", at, "this waits for a person once it is merged: %s; nothing of it is deleted, revoked or ordered before certroll accept -missing %s", set.Summary(), set.ID)
+		r.say(RemarkMass, "", at, "this waits for a person once it is merged: %s; nothing of it is deleted, revoked or ordered before certroll accept --missing %s", set.Summary(), set.ID)
 		return
 	}
 }

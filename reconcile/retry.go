@@ -121,7 +121,7 @@ func (w Retry) refusal(name string, r *Record, now time.Time) error {
 		return fmt.Errorf("retrying %q: it is retired, there is nothing to try", name)
 	}
 	if h := r.Hold; h != nil && h.Class == ClassRateLimited && h.Until.After(now) && !w.Force {
-		return fmt.Errorf("retrying %q: the CA said itself when to come back, %s; a try before that is refused and may count (%s). Wait, or give -force",
+		return fmt.Errorf("retrying %q: the CA said itself when to come back, %s; a try before that is refused and may count (%s). Wait, or give --force",
 			name, h.Until.UTC().Format(time.RFC3339), h.Reason)
 	}
 	return nil

@@ -356,7 +356,7 @@ func (c *customFields) render(p *parsedPair, resolve func(Value) (string, error)
 	return fields, err
 }
 
-var errHeld = errors.New("the fields break a rule that is newer than their revision; certroll doctor -upgrade shows it")
+var errHeld = errors.New("the fields break a rule that is newer than their revision; certroll doctor --upgrade shows it")
 
 // passwordOf finds a keystore's password among the references that were checked.
 func (c *customFields) passwordOf(v cty.Value) (int, error) {

@@ -73,7 +73,7 @@ func Decode(ctx context.Context, files []File, trust Trust) (*Spec, hcl.Diagnost
 	}
 	if !trust.Known {
 		d.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "References not checked",
-			Detail: "There is no certroll.hcl at hand, so whether vault(), env(), httpreq, webroots, servers and endpoints stay within what the reconciler allows was not checked. Pass it with -config."})
+			Detail: "There is no certroll.hcl at hand, so whether vault(), env(), httpreq, webroots, servers and endpoints stay within what the reconciler allows was not checked. Pass it with --config."})
 	}
 	d.sort()
 	if d.diags.HasErrors() {

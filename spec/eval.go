@@ -173,7 +173,7 @@ func (d *decoder) hint(root, name string) string {
 	}
 	where := " Declare it in any file of the repo, or in certroll.hcl."
 	if !d.trust.Known {
-		where += " If certroll.hcl declares it, pass that file with -config."
+		where += " If certroll.hcl declares it, pass that file with --config."
 	}
 	return where
 }

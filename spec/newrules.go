@@ -15,7 +15,7 @@ import (
 // every certificate: only the certificates concerned are held.
 //
 // A decoder function reports a violation with body.refuseNew. The rest follows:
-// the diagnostic, the hold, the lines for certroll.hcl, `doctor -upgrade`.
+// the diagnostic, the hold, the lines for certroll.hcl, `doctor --upgrade`.
 type NewRule struct {
 	Name string // stable, as it stands in events: "trust.endpoints"
 	// Allow is what certroll.hcl has to contain so that the rule is kept; the

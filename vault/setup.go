@@ -113,7 +113,7 @@ func (c *Client) lookAuth(ctx context.Context, s Setup) (setupStep, error) {
 			return c.api.Sys().EnableAuthWithOptionsWithContext(ctx, s.AuthMount, &api.EnableAuthOptions{Type: "approle"})
 		}
 	case m.Type != "approle":
-		return step, &Error{doing: "looking at auth/" + s.AuthMount + "/", said: "it is " + m.Type + ", and not AppRole", advice: "name another one with -vault-auth-mount"}
+		return step, &Error{doing: "looking at auth/" + s.AuthMount + "/", said: "it is " + m.Type + ", and not AppRole", advice: "name another one with --vault-auth-mount"}
 	}
 	return step, nil
 }

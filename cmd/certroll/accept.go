@@ -14,7 +14,7 @@ import (
 func (a *app) acceptCommand() *cobra.Command {
 	var missing string
 	c := &cobra.Command{
-		Use:   "accept {COMMIT | -missing ID}",
+		Use:   "accept {COMMIT | --missing ID}",
 		Short: "Accept a rewritten history, or a change of much at once",
 		Long: `Accept that the head of the config repo does not descend from the revision that
 was in force, because its history was rewritten or went back. Writes an event to
@@ -23,7 +23,7 @@ apply from then on. COMMIT is the head, its hash in full: a head that has moved
 on since you looked is not accepted. A signature that certroll.hcl demands is
 demanded of it too.
 
-With -missing it accepts what is held because too much of what is live would
+With --missing it accepts what is held because too much of what is live would
 change at once: certificates that are gone from the config repo or from Vault,
 that would be reissued or would move. ID is in the plan, the event and the log,
 and stands for just these certificates and what would become of them: where that
@@ -32,7 +32,7 @@ is other by now, nothing is accepted. It asks no Vault.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case (missing == "") == (len(args) == 0):
-				return errors.New("accept takes the hash of a commit, or -missing with the id of what is held")
+				return errors.New("accept takes the hash of a commit, or --missing with the id of what is held")
 			case missing != "":
 				return a.acceptMissing(cmd.Context(), missing)
 			}

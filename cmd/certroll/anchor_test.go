@@ -89,7 +89,7 @@ func (w *world) hasNoAnchor() {
 	if said := w.certroll(0, "audit", "verify"); !strings.Contains(said, "The anchor in Vault was not looked at: ") || !strings.Contains(said, "permission denied") {
 		w.t.Errorf("audit verify:\n%s", said)
 	}
-	w.saysWith(exitUnseen, "audit verify -anchor", "looking at the anchor in Vault", "permission denied")
+	w.saysWith(exitUnseen, "audit verify --anchor", "looking at the anchor in Vault", "permission denied")
 }
 
 // TestRewrittenLedgerIsFound: the ledger is made anew by somebody who may push
@@ -110,9 +110,9 @@ func TestRewrittenLedgerIsFound(t *testing.T) {
 
 	w.rewrite(`"detail":"`, `"detail":"by a friend: `)
 	fresh := w.elsewhere("fresh")
-	w.says("audit verify -config "+fresh, "the branch does not go on from the head that was anchored in Vault at 20", "expected a head that descends from commit "+head,
+	w.says("audit verify --config "+fresh, "the branch does not go on from the head that was anchored in Vault at 20", "expected a head that descends from commit "+head,
 		"line 1", "another line is where the last one was", "expected a line of hash sha256:", "seen hash sha256:", "Not in order: 2 findings: 1 event in 1 file, 1 commit")
-	w.says("audit verify -json -config "+fresh, `"in_order": false`, `"held": true`, "anchored in Vault")
+	w.says("audit verify --json --config "+fresh, `"in_order": false`, `"held": true`, "anchored in Vault")
 
 	// What is live is left alone, and what is due is done.
 	w.push(declare("", "api", "web"), "Declare another")
@@ -136,7 +136,7 @@ func TestRewrittenLedgerIsFound(t *testing.T) {
 	}
 	// The log itself says so, to a machine that never saw the lost head too, until a person accepts it.
 	fifth := w.elsewhere("fifth")
-	w.says("audit verify -anchor -config "+fifth, "the log says that the ledger was rewritten", "git push --force origin "+head+":refs/heads/certroll/status", "with 1 event", "Not in order: 1 finding")
+	w.says("audit verify --anchor --config "+fifth, "the log says that the ledger was rewritten", "git push --force origin "+head+":refs/heads/certroll/status", "with 1 event", "Not in order: 1 finding")
 	w.says("audit accept "+strings.Repeat("0", 40), "no such head", "certroll audit verify")
 	w.certroll(0, "audit", "accept", head, "-config", fifth)
 	w.certroll(0, "audit", "verify", "-anchor", "-config", fifth)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
@@ -57,8 +58,7 @@ func (a *app) rootCommand() *cobra.Command {
 renews them by ACME into HashiCorp Vault KV v2, and commits their status and an
 audit log back to Git.
 
-Its own settings are in certroll.hcl; see docs/certroll.md. Flags are written with
-one dash or two. Commands exit 0 where all is well and 1 after an error; those
+Its own settings are in certroll.hcl; see docs/certroll.md. Commands exit 0 where all is well and 1 after an error; those
 that mean more by it say so in their help.`,
 		Version:       version(),
 		SilenceUsage:  true,
@@ -72,12 +72,13 @@ that mean more by it say so in their help.`,
 	f.StringVar(&a.configFile, "config", a.getenv("CERTROLL_CONFIG"), "certroll's own settings (default certroll.hcl, then /etc/certroll/certroll.hcl; env CERTROLL_CONFIG)")
 	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "no colours (env NO_COLOR)")
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
+	defaultsOfEnvironment(f, "config", "no-color", "log-level")
 	root.AddCommand(a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(), a.probeCommand(),
 		a.acceptCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.notifyCommand(), a.versionCommand(), a.manCommand(),
 		a.notifyChildCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w (%s -help lists those there are)", err, c.CommandPath())
+		return fmt.Errorf("%w (%s --help lists those there are)", err, c.CommandPath())
 	})
 	showUse(root)
 	exemplify(root)
@@ -91,7 +92,7 @@ func showUse(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
-				return fmt.Errorf("%w: write %s (%s -help tells more)", err, strings.TrimSuffix(c.UseLine(), " [flags]"), c.CommandPath())
+				return fmt.Errorf("%w: write %s (%s --help tells more)", err, strings.TrimSuffix(c.UseLine(), " [flags]"), c.CommandPath())
 			}
 			return nil
 		}
@@ -105,6 +106,15 @@ func showUse(c *cobra.Command) {
 func (a *app) configDirFlag(c *cobra.Command) {
 	c.Flags().StringVar(&a.configDir, "config-dir", a.getenv("CERTROLL_CONFIG_DIR"),
 		"read the certificates from this directory instead of repo.url (env CERTROLL_CONFIG_DIR)")
+	defaultsOfEnvironment(c.Flags(), "config-dir")
+}
+
+// defaultsOfEnvironment keeps the present value of a variable out of the help, which
+// names the variable and what holds without it.
+func defaultsOfEnvironment(flags *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		flags.Lookup(name).DefValue = ""
+	}
 }
 
 // errShown says that certroll.hcl or the config repo has mistakes, which were shown.

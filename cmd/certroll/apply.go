@@ -27,13 +27,13 @@ not for what waits as the plan says. Ctrl-C takes up no more work, finishes or
 cleanly drops what runs, and writes the ledger; the next run goes on where it
 stopped. A second Ctrl-C ends it as it is, which the next run makes up for too.
 
-FILE is of plan -out. Exactly its actions are done, without a question; where
+FILE is of plan --out. Exactly its actions are done, without a question; where
 the head of the config repo is another one now, or what is in Vault is, nothing
 is done, and it says what moved.
 
 What would change too much of what is live at once is held until a person says
-that it is meant: by yes to the question, by FILE, by -accept-removals, or by
-certroll accept -missing. -auto-approve alone says nothing of it: the rest is done,
+that it is meant: by yes to the question, by FILE, by --accept-removals, or by
+certroll accept --missing. --auto-approve alone says nothing of it: the rest is done,
 and the exit code is 1.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,7 +45,7 @@ and the exit code is 1.`,
 	}
 	a.configDirFlag(c)
 	c.Flags().BoolVar(&o.auto, "auto-approve", false, "do not ask")
-	c.Flags().BoolVar(&o.json, "json", false, "print the result as JSON; needs -auto-approve or FILE")
+	c.Flags().BoolVar(&o.json, "json", false, "print the result as JSON; needs --auto-approve or FILE")
 	c.Flags().IntVar(&o.removals, "accept-removals", 0, "do also what is held because much would change at once, where it is at most this many certificates")
 	return c
 }
@@ -58,7 +58,7 @@ type applyOptions struct {
 
 func (a *app) apply(ctx context.Context, o applyOptions) error {
 	if o.json && !o.auto {
-		return fmt.Errorf("apply -json asks nothing: give -auto-approve with it")
+		return fmt.Errorf("apply --json asks nothing: give --auto-approve with it")
 	}
 	p, err := a.plan(ctx, planInput{writing: true, progress: a.progress(o.json)})
 	if err != nil {
@@ -71,7 +71,7 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 	held := reconcile.MassHold(p.actions)
 	how := ""
 	if held != nil && o.removals >= len(held.Certificates) {
-		how = fmt.Sprintf("by apply -accept-removals %d", o.removals)
+		how = fmt.Sprintf("by apply --accept-removals %d", o.removals)
 	}
 	if !o.auto && (p.dto.Changes() > 0 || held != nil) {
 		if !a.approved(ctx, held) {
@@ -154,7 +154,7 @@ func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 		left += report.Overtaken // somebody was quicker between the look and the lease
 	}
 	if held := reconcile.MassHold(p.actions); held != nil {
-		fmt.Fprintf(a.err, "%s\n", text.Lines(fmt.Sprintf("Held: %s. Look whether that is meant, then run: certroll accept -missing %s (or apply -accept-removals %d)",
+		fmt.Fprintf(a.err, "%s\n", text.Lines(fmt.Sprintf("Held: %s. Look whether that is meant, then run: certroll accept --missing %s (or apply --accept-removals %d)",
 			held.Summary(), held.ID, len(held.Certificates))))
 		left++
 	}

@@ -20,7 +20,7 @@ func (a *app) auditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Show what happened, from the ledger's audit log",
 		Long: `Show the events of the audit log, all there are, the newest last. Each flag
-leaves those that fit; -status error stands for failure and denied.`,
+leaves those that fit; --status error stands for failure and denied.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -72,7 +72,7 @@ machine saw last (kept in state_dir). Fetches the branch's whole history.
 
 Where certroll.hcl or the environment names a Vault, the branch is also held
 against what the reconciler anchored there at each push. Without it, whoever may
-push can make the whole ledger anew; -anchor makes it an error where that could
+push can make the whole ledger anew; --anchor makes it an error where that could
 not be looked at.
 
 A ledger that was rewritten, moved back or deleted stays a finding, with the commit

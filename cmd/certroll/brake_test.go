@@ -29,7 +29,7 @@ certificate "shop" {
 }
 `
 
-var heldID = regexp.MustCompile(`certroll accept -missing ([0-9a-f]{24})`)
+var heldID = regexp.MustCompile(`certroll accept --missing ([0-9a-f]{24})`)
 
 // TestTheBrake: by the real commands and the real parts, what looks like a wish to
 // delete or to order everything waits for a person.

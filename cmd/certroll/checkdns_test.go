@@ -23,16 +23,16 @@ func TestPlanChecksDNS(t *testing.T) {
 		var p view.Plan
 		out := w.certroll(0, append([]string{"plan", "-json"}, args...)...)
 		if err := json.Unmarshal([]byte(out), &p); err != nil {
-			t.Fatalf("plan -json printed %s (%v)", out, err)
+			t.Fatalf("plan --json printed %s (%v)", out, err)
 		}
 		return p.Review
 	}
 	if found := review(); len(found) != 0 {
-		t.Errorf("without -check-dns: %+v", found)
+		t.Errorf("without --check-dns: %+v", found)
 	}
 	found := review("-check-dns")
 	if len(found) != 1 || found[0].Code != "dns_check" || found[0].Certificate != "api" || found[0].File != "teams/api.hcl" || found[0].Line != 2 ||
 		!strings.Contains(found[0].Text, "other.example.net") {
-		t.Errorf("with -check-dns: %+v", found)
+		t.Errorf("with --check-dns: %+v", found)
 	}
 }

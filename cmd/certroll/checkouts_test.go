@@ -29,7 +29,7 @@ certificate "old" {
 }
 `
 
-// TestPlanBaseInEachCheckout: plan -base works in whatever checkout git makes, and
+// TestPlanBaseInEachCheckout: plan --base works in whatever checkout git makes, and
 // says of the others what is not supported.
 func TestPlanBaseInEachCheckout(t *testing.T) {
 	t.Parallel()

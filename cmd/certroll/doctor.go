@@ -21,7 +21,7 @@ still works, which writes a TXT record and removes it again. And for what an app
 needs: what the token may do in Vault, whether the ledger takes a push, account
 bindings, destinations of notifications, the clock, the disk. Nothing is ordered.
 
-With -upgrade it asks neither Vault, DNS nor a CA, and lists the certificates that
+With --upgrade it asks neither Vault, DNS nor a CA, and lists the certificates that
 the rules of this version would hold, with the lines for certroll.hcl that allow
 what they use. Run it with the new version before an upgrade.
 

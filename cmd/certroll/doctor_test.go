@@ -44,13 +44,13 @@ func (w *world) saysOfItself(change func(meta map[string]any)) {
 	w.caBundle += string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 }
 
-// found runs doctor -json and returns what it found.
+// found runs doctor --json and returns what it found.
 func (w *world) found(code int, args ...string) view.Examination {
 	w.t.Helper()
 	var x view.Examination
 	out := w.certroll(code, append([]string{"doctor", "-json"}, args...)...)
 	if err := json.Unmarshal([]byte(out), &x); err != nil {
-		w.t.Fatalf("doctor -json printed %s (%v)", out, err)
+		w.t.Fatalf("doctor --json printed %s (%v)", out, err)
 	}
 	if strings.Contains(out, ": null") {
 		w.t.Errorf("an array is null:\n%s", out)

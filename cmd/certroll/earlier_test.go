@@ -76,7 +76,7 @@ func TestUpgradeAndBack(t *testing.T) {
 	pending := w.secret(w.prefix + "/pending/d")["key"]
 
 	if out := w.certroll(0, "doctor", "-upgrade"); !strings.Contains(out, "Nothing would be held") {
-		t.Errorf("doctor -upgrade: %s", out)
+		t.Errorf("doctor --upgrade: %s", out)
 	}
 	if out := w.certroll(0, "plan"); !strings.Contains(out, "1 to issue") {
 		t.Errorf("what was begun is not the only thing to do:\n%s", out)
@@ -141,13 +141,13 @@ func TestUpgradeAndBack(t *testing.T) {
 	}
 }
 
-// allowed finds the lines for certroll.hcl in what doctor -upgrade prints.
+// allowed finds the lines for certroll.hcl in what doctor --upgrade prints.
 var allowed = regexp.MustCompile(`(?s)\n(trust \{\n.*?\n\}\n)`)
 
 // TestUpgradeHoldsWhatWasInForce: the earlier one has in force what a rule of the
 // present one rejects, an issuer of the config repo at an address that nobody allowed.
 // Its certificates are held, others are issued again from that revision, and the lines
-// that doctor -upgrade prints end it.
+// that doctor --upgrade prints end it.
 func TestUpgradeHoldsWhatWasInForce(t *testing.T) {
 	t.Parallel()
 	labtest.Earlier(t, earlierCommit) // before anything is started
@@ -164,7 +164,7 @@ func TestUpgradeHoldsWhatWasInForce(t *testing.T) {
 	said := w.certroll(1, "doctor", "-upgrade")
 	lines := allowed.FindStringSubmatch(said)
 	if lines == nil || !strings.Contains(said, "holds bound") || strings.Contains(said, "free") {
-		t.Fatalf("doctor -upgrade: %s", said)
+		t.Fatalf("doctor --upgrade: %s", said)
 	}
 	for _, name := range []string{"free", "bound"} {
 		if err := w.vault.API(t.Context(), "DELETE", "secret/data/tls/"+name, nil, nil); err != nil {

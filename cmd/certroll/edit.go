@@ -37,8 +37,8 @@ const howEdited = `
 
 The block is edited in place: comments and layout stay. The change is committed
 in your name and pushed to repo.ref, which must be a branch; or to a new branch
-with -branch, for a pull request; or printed as a patch with -print; or made in
-the files of -config-dir. Neither Vault nor the CA is touched.`
+with --branch, for a pull request; or printed as a patch with --print; or made in
+the files of --config-dir. Neither Vault nor the CA is touched.`
 
 func (a *app) editFlags(c *cobra.Command) *editFlags {
 	f := &editFlags{}
@@ -55,13 +55,13 @@ func (a *app) checkEdit(f *editFlags) error {
 	f.reason = strings.TrimSpace(f.reason)
 	switch {
 	case f.reason == "":
-		return errors.New("-reason is missing: say why in one line; it is told in the commit")
+		return errors.New("--reason is missing: say why in one line; it is told in the commit")
 	case strings.ContainsFunc(f.reason, unicode.IsControl):
-		return errors.New("-reason is one line of text: it holds a line break or another control character")
+		return errors.New("--reason is one line of text: it holds a line break or another control character")
 	case f.print && f.branch != "":
-		return errors.New("-print changes nothing, so there is nothing to push to -branch: leave one of them out")
+		return errors.New("--print changes nothing, so there is nothing to push to --branch: leave one of them out")
 	case a.configDir != "" && f.branch != "":
-		return errors.New("-config-dir edits files and pushes nothing, to no -branch either: leave one of them out")
+		return errors.New("--config-dir edits files and pushes nothing, to no --branch either: leave one of them out")
 	}
 	return nil
 }
@@ -82,14 +82,14 @@ func (a *app) revise(ctx context.Context, s *settings, f *editFlags, c change) e
 		return a.editDirectory(ctx, s, c)
 	}
 	if s.Verify != nil && f.branch == "" {
-		return errors.New("certroll.hcl takes only signed commits, and certroll signs none: it would hold this one back. Give -branch, and have the pull request merged by somebody who signs; or give -print, and commit the patch yourself")
+		return errors.New("certroll.hcl takes only signed commits, and certroll signs none: it would hold this one back. Give --branch, and have the pull request merged by somebody who signs; or give --print, and commit the patch yourself")
 	}
 	name, email, err := a.author(f.author)
 	if err != nil {
 		return err
 	}
 	if s.Repo.URL == "" {
-		return s.lacks("config repo", "set repo.url in certroll.hcl, or edit a directory with -config-dir")
+		return s.lacks("config repo", "set repo.url in certroll.hcl, or edit a directory with --config-dir")
 	}
 	auth, err := s.Repo.Auth.auth()
 	if err != nil {
@@ -180,7 +180,7 @@ func fromHere(dir string) string {
 	return filepath.ToSlash(rel)
 }
 
-// editDirectory makes a change in the files of -config-dir.
+// editDirectory makes a change in the files of --config-dir.
 func (a *app) editDirectory(ctx context.Context, s *settings, c change) error {
 	rev, err := gitsync.ReadDir(a.configDir)
 	if err != nil {
@@ -236,7 +236,7 @@ func (a *app) author(flag string) (name, email string, err error) {
 	if flag != "" {
 		m := authorText.FindStringSubmatch(flag)
 		if m == nil {
-			return "", "", fmt.Errorf("-author %q: write it as \"Name <mail@example.com>\"", flag)
+			return "", "", fmt.Errorf("--author %q: write it as \"Name <mail@example.com>\"", flag)
 		}
 		return m[1], m[2], nil
 	}
@@ -249,7 +249,7 @@ func (a *app) author(flag string) (name, email string, err error) {
 	}
 	name, email = cmp.Or(name, global), cmp.Or(email, mail)
 	if name == "" || email == "" {
-		return "", "", errors.New(`who makes this change is not known, and the audit log will name that person: give -author "Name <mail>", or set GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL, or git config --global user.name and user.email`)
+		return "", "", errors.New(`who makes this change is not known, and the audit log will name that person: give --author "Name <mail>", or set GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL, or git config --global user.name and user.email`)
 	}
 	return name, email, nil
 }

@@ -61,7 +61,7 @@ func TestVaultErrors(t *testing.T) {
 		}
 		w.token = newToken(t, l.vault, "plan", string(rules))
 		w.certroll(2, "plan", "-detailed-exitcode")
-		w.says("apply -auto-approve", "permission denied", "the token lacks the capability", `path "secret/metadata/certroll/lease" { capabilities = ["read"] }`)
+		w.says("apply --auto-approve", "permission denied", "the token lacks the capability", `path "secret/metadata/certroll/lease" { capabilities = ["read"] }`)
 	})
 	t.Run("a token that may apply", func(t *testing.T) {
 		w := world(t)
@@ -121,7 +121,7 @@ func TestCAUnreachable(t *testing.T) {
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.directory = "https://127.0.0.1:1/dir"
 	w.settings("")
-	w.says("apply -auto-approve", "api", "failed (ca_unavailable)", "https://127.0.0.1:1/dir", "connection refused", "1 failed")
+	w.says("apply --auto-approve", "api", "failed (ca_unavailable)", "https://127.0.0.1:1/dir", "connection refused", "1 failed")
 	if e := w.events(); len(e) != 1 || e[0].Status != "failure" || e[0].Class != "ca_unavailable" || !strings.Contains(e[0].Message, "connection refused") {
 		t.Errorf("events: %+v", e)
 	}
@@ -146,11 +146,11 @@ func TestWrongTSIGKey(t *testing.T) {
 	w.nameserver = server.nameserver
 	w.nameserver.secret = "d3Jvbmcta2V5LXdyb25nLWtleQ=="
 	w.settings("")
-	w.says("apply -auto-approve", "failed (dns_unauthorized)", "lab", "BADSIG")
+	w.says("apply --auto-approve", "failed (dns_unauthorized)", "lab", "BADSIG")
 	w.nameserver.secret = server.secret
 	w.nameserver.key = "other-key."
 	w.settings("")
-	w.says("apply -auto-approve", "failed (dns_unauthorized)", "BADKEY") // another setting ends the hold
+	w.says("apply --auto-approve", "failed (dns_unauthorized)", "BADKEY") // another setting ends the hold
 }
 
 func TestGitErrors(t *testing.T) {
@@ -210,7 +210,7 @@ func TestGitErrors(t *testing.T) {
 		protect()
 		w.settings("")
 		// A machine that has never written the ledger orders nothing.
-		w.says("apply -auto-approve", "nothing was ordered", "writing the ledger", "the branch certroll/status is protected")
+		w.says("apply --auto-approve", "nothing was ordered", "writing the ledger", "the branch certroll/status is protected")
 		if err := os.Remove(hook); err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +219,7 @@ func TestGitErrors(t *testing.T) {
 		// One that has goes on, and tells later.
 		w.push(map[string]string{"more.hcl": strings.ReplaceAll(oneCertificate, "api", "more")}, "Declare another")
 		protect()
-		w.says("apply -auto-approve", "writing the ledger", "the branch certroll/status is protected", "safe in the journal")
+		w.says("apply --auto-approve", "writing the ledger", "the branch certroll/status is protected", "safe in the journal")
 		w.checkPair("tls/more", "more.lab.test")
 		if err := os.Remove(hook); err != nil {
 			t.Fatal(err)

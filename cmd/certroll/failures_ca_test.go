@@ -15,7 +15,7 @@ import (
 	"certroll/reconcile"
 )
 
-const applyNow = "apply -auto-approve"
+const applyNow = "apply --auto-approve"
 
 // TestCAFails: each way in which a CA refuses or is away is told in its own
 // words, leaves alone what is live, is not repeated, and is over once mended.

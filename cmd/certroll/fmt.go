@@ -20,7 +20,7 @@ func (a *app) fmtCommand() *cobra.Command {
 		Use:   "fmt [DIR]",
 		Short: "Format the HCL files of a directory in place",
 		Long: `Format all HCL files of a directory (default: the current one) in place and
-list those that changed. With -check nothing is written, and the exit code is 1
+list those that changed. With --check nothing is written, and the exit code is 1
 where a file would change. A file that does not parse is left alone.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return a.format(dirArg(args), check) },

@@ -133,12 +133,12 @@ func fullBefore(t *testing.T, l *world) {
 	w, f := l.issued(t, "early")
 	s := w.onSmallDisk()
 	s.fill()
-	if out := s.ok("certroll apply -auto-approve"); !strings.Contains(out, noSpace) || blames.MatchString(out) {
+	if out := s.ok("certroll apply --auto-approve"); !strings.Contains(out, noSpace) || blames.MatchString(out) {
 		t.Errorf("it does not name the disk:\n%s", out)
 	}
 	w.tells("early", "issue success, rotate success")
 	s.makeRoom()
-	s.ok("certroll apply -auto-approve")
+	s.ok("certroll apply --auto-approve")
 	w.tells("early", "issue success, rotate success")
 	f.orders(2, 2)
 	w.noPending()
@@ -149,13 +149,13 @@ func fullMeanwhile(t *testing.T, l *world) {
 	w, f := l.issued(t, "amid")
 	s := w.onSmallDisk()
 	f.breaks(before(finalization, s.fill))
-	out, _ := s.do("certroll apply -auto-approve")
+	out, _ := s.do("certroll apply --auto-approve")
 	if !strings.Contains(out, noSpace) || blames.MatchString(out) {
 		t.Errorf("it does not name the disk:\n%s", out)
 	}
 	w.tells("amid", "issue success, rotate success")
 	s.makeRoom()
-	s.ok("certroll apply -auto-approve")
+	s.ok("certroll apply --auto-approve")
 	w.tells("amid", "issue success, rotate success")
 	f.orders(2, 2)
 	w.noPending()
@@ -172,7 +172,7 @@ func fullAndGitAway(t *testing.T, l *world) {
 			t.Error(err)
 		}
 	}))
-	out, code := s.do("certroll apply -auto-approve")
+	out, code := s.do("certroll apply --auto-approve")
 	if code != exitError || !strings.Contains(out, noSpace) || !strings.Contains(out, "not recorded") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
@@ -184,8 +184,8 @@ func fullAndGitAway(t *testing.T, l *world) {
 		t.Fatal(err)
 	}
 	w.expireLease() // which could not be given back
-	s.ok("certroll apply -auto-approve")
-	s.ok("certroll apply -auto-approve")
+	s.ok("certroll apply --auto-approve")
+	s.ok("certroll apply --auto-approve")
 	w.tells("alone", "issue success, rotate success")
 	f.orders(2, 2)
 	w.noPending()

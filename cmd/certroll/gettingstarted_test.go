@@ -77,7 +77,7 @@ func (w *world) shell(command string) {
 			w.secret("tls/apps/app")
 			return
 		}
-		command = strings.Replace(command, " -setup-vault ", " -vault-auth token ", 1)
+		command = strings.Replace(command, " --setup-vault ", " --vault-auth token ", 1)
 	} else if strings.HasPrefix(command, "vault ") {
 		command = w.vault.Program + strings.TrimPrefix(command, "vault")
 	}

@@ -134,7 +134,7 @@ func sourceAt(t *testing.T, path string) *gitsync.Source {
 func TestErrorsAreSeen(t *testing.T) {
 	var out strings.Builder
 	a := &app{in: strings.NewReader(""), out: io.Discard, err: &out, getenv: func(string) string { return "" }}
-	if code := a.main([]string{"apply", "no\x1b[2J\rsuch\u202efile"}); code != exitError || !strings.Contains(out.String(), "certroll plan -out") || strings.ContainsAny(out.String(), "\x1b\r\u202e") {
+	if code := a.main([]string{"apply", "no\x1b[2J\rsuch\u202efile"}); code != exitError || !strings.Contains(out.String(), "certroll plan --out") || strings.ContainsAny(out.String(), "\x1b\r\u202e") {
 		t.Errorf("%d, %q", code, out.String())
 	}
 	if err := a.checkEdit(&editFlags{reason: "moved\nCertificate: another"}); err == nil || !strings.Contains(err.Error(), "one line") {

@@ -45,7 +45,7 @@ was left behind. See docs/import.md.`,
 	flags.StringVar(&f.issuer, "issuer", "", "the issuer block that renewals use (default: blocks are written)")
 	flags.StringVar(&f.dns, "dns", "", "the dns block that renewals use (default: blocks are written, with credentials to fill in)")
 	flags.StringVar(&f.prefix, "prefix", "tls/", "where in the mount pairs of files are put")
-	flags.BoolVar(&f.dry, "dry-run", false, "write nothing, neither to Vault nor to -out")
+	flags.BoolVar(&f.dry, "dry-run", false, "write nothing, neither to Vault nor to --out")
 	flags.BoolVar(&f.asJSON, "json", false, "print the report as JSON, with the HCL in it")
 	c.AddCommand(a.importVaultCommand(&f))
 	for _, tool := range []struct {
@@ -156,7 +156,7 @@ func (f *importFlags) check() error {
 	f.issuer, f.dns = strings.TrimPrefix(f.issuer, "issuer."), strings.TrimPrefix(f.dns, "dns.")
 	for flag, name := range map[string]string{"issuer": f.issuer, "dns": f.dns} {
 		if name != "" && !hclsyntax.ValidIdentifier(name) {
-			return fmt.Errorf("-%s %q is no name of a block", flag, name)
+			return fmt.Errorf("--%s %q is no name of a block", flag, name)
 		}
 	}
 	if f.prefix = strings.Trim(f.prefix, "/"); f.prefix != "" {
@@ -166,9 +166,9 @@ func (f *importFlags) check() error {
 		return nil
 	}
 	if _, err := os.Lstat(f.out); err == nil {
-		return fmt.Errorf("-out %s is there already, and is not overwritten; name another file", f.out)
+		return fmt.Errorf("--out %s is there already, and is not overwritten; name another file", f.out)
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("looking at -out: %w", err)
+		return fmt.Errorf("looking at --out: %w", err)
 	}
 	return nil
 }
@@ -202,7 +202,7 @@ func (a *app) showImport(s *settings, tool string, f importFlags, report *import
 }
 
 // tellNeeds says what keeps the HCL out of the config repo for now: the lines of
-// certroll.hcl that allow an address, as `doctor -upgrade` prints them, and as a
+// certroll.hcl that allow an address, as `doctor --upgrade` prints them, and as a
 // note what only a person can mend.
 func (s *settings) tellNeeds(dto *view.Import, needs []spec.ConcernedHold) {
 	var addresses []spec.ConcernedHold

@@ -244,7 +244,7 @@ func imported(t *testing.T, out string) view.Import {
 	return i
 }
 
-// Without -issuer and -dns the HCL holds blocks of its own, to be filled in;
+// Without --issuer and --dns the HCL holds blocks of its own, to be filled in;
 // it goes to standard output, and the report to standard error.
 func TestImportWithBlocks(t *testing.T) {
 	t.Parallel()

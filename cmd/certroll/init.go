@@ -44,9 +44,9 @@ asks for what no flag gives.
 What is there already is kept: a second run changes nothing, and one after you
 edited a file keeps your edit. All answers are checked, and the files decoded, before
 anything is written. No secret is asked for: a credential is named by where it is
-found, as vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH. With -setup-vault the
+found, as vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH. With --setup-vault the
 mount, the policy, AppRole and its role are made by VAULT_TOKEN, an operator's, and
-the secret id goes into a file that only you may read. With -service the files of a
+the secret id goes into a file that only you may read. With --service the files of a
 service are made as well, and the commands that install it are printed.
 
 It ends with what certroll doctor finds. See docs/getting-started.md.`,
@@ -72,7 +72,7 @@ func (a *app) initRepoFlags(c *cobra.Command, f *initFlags) {
 	flags.StringVar(&f.Repo.CABundle, "git-ca", "", "a file with the certificates of the Git server's own CA")
 	flags.StringVar(&f.Team, "team", "", "the first team, which gets a directory and a policy (default apps)")
 	flags.StringVar(&f.Domain, "domain", "", "the first name of the first certificate, as in app.example.com")
-	flags.StringVar(&f.CI, "ci", "", "the pipeline: github, gitlab or none (default: by the host of -repo-url)")
+	flags.StringVar(&f.CI, "ci", "", "the pipeline: github, gitlab or none (default: by the host of --repo-url)")
 	flags.StringVar(&f.dir, "dir", "", "write the config repo's files into this directory, a clone, and push nothing")
 	flags.StringVar(&f.author, "author", "", `who makes the first commit, as "Name <mail>" (default: as git)`)
 	flags.StringVar(&f.service, "service", "", "make the files of a service too: systemd, kubernetes or compose")
@@ -114,7 +114,7 @@ func (a *app) initCAFlags(c *cobra.Command, f *initFlags) {
 // initialize answers, checks, and writes.
 func (a *app) initialize(ctx context.Context, f *initFlags) error {
 	if f.print && f.dir != "" {
-		return errors.New("-print writes nothing, so there is no -dir: leave one of them out")
+		return errors.New("--print writes nothing, so there is no --dir: leave one of them out")
 	}
 	in := &initiation{app: a, f: f, file: cmp.Or(a.configFile, defaultSettings)}
 	if err := in.known(); err != nil {
@@ -164,7 +164,7 @@ func (i *initiation) known() error {
 	if f.bundle != "" {
 		b, err := bounded.File(f.bundle, bounded.Named)
 		if err != nil {
-			return fmt.Errorf("reading -ca-bundle: %w", err)
+			return fmt.Errorf("reading --ca-bundle: %w", err)
 		}
 		f.CA.Bundle = string(b)
 	}
@@ -198,7 +198,7 @@ func (i *initiation) answer() error {
 	}
 	i.f.Fill()
 	if i.f.setup && i.f.Vault.Auth != "approle" {
-		return fmt.Errorf("-setup-vault sets up AppRole, and certroll is to log in by %s: see docs/certroll.md and examples/ci for the role, or leave -vault-auth out", i.f.Vault.Auth)
+		return fmt.Errorf("--setup-vault sets up AppRole, and certroll is to log in by %s: see docs/certroll.md and examples/ci for the role, or leave --vault-auth out", i.f.Vault.Auth)
 	}
 	found := i.check()
 	if i.f.service != "" {
@@ -241,7 +241,7 @@ func flagList(first string, open []initialize.Problem) error {
 	var b strings.Builder
 	b.WriteString(first)
 	for _, p := range open {
-		fmt.Fprintf(&b, "\n  -%s  %s", flagText(p.Flag), p.Text)
+		fmt.Fprintf(&b, "\n  --%s  %s", flagText(p.Flag), p.Text)
 	}
 	b.WriteString("\nNothing was written.")
 	return errors.New(b.String())
@@ -251,7 +251,7 @@ func wrongAnswers(found []initialize.Problem) error {
 	var b strings.Builder
 	b.WriteString("these answers are wrong:")
 	for _, p := range found {
-		fmt.Fprintf(&b, "\n  -%s: %s", p.Flag, p.Text)
+		fmt.Fprintf(&b, "\n  --%s: %s", p.Flag, p.Text)
 	}
 	b.WriteString("\nNothing was written.")
 	return errors.New(b.String())
@@ -280,7 +280,7 @@ const longestAnswer = 4096
 func (i *initiation) ask(p initialize.Problem) error {
 	line, err := i.readLine(strings.ToUpper(p.Text[:1]) + p.Text[1:] + ":")
 	if err != nil {
-		return fmt.Errorf("asking for -%s: %w; nothing was written", p.Flag, err)
+		return fmt.Errorf("asking for --%s: %w; nothing was written", p.Flag, err)
 	}
 	if line == "" {
 		return nil // it is asked again

@@ -68,7 +68,7 @@ func TestInitToACertificate(t *testing.T) {
 	}
 }
 
-// TestInitSetUpVault: with -setup-vault the reconciler logs in by AppRole with the
+// TestInitSetUpVault: with --setup-vault the reconciler logs in by AppRole with the
 // policy that was cut for it, which suffices for a certificate; the secret id is in a
 // file that only its owner may read, and in no output.
 func TestInitSetUpVault(t *testing.T) {

@@ -125,7 +125,7 @@ func (i *initiation) prepare(ctx context.Context) error {
 func (i *initiation) lacking() error {
 	for flag, given := range map[string]bool{"service": i.f.service != "", "setup-vault": i.f.setup} {
 		if given {
-			return flagList(fmt.Sprintf("-%s is made of the answers that %s, which is there already, was made of; these flags are missing:", flag, i.file), i.f.Questions())
+			return flagList(fmt.Sprintf("--%s is made of the answers that %s, which is there already, was made of; these flags are missing:", flag, i.file), i.f.Questions())
 		}
 	}
 	return nil
@@ -255,7 +255,7 @@ func (i *initiation) placeLocal() error {
 }
 
 // openRepo opens the config repo, reads what is there, and drops what it has
-// already or what does not go with it; nil with -dir.
+// already or what does not go with it; nil with --dir.
 func (i *initiation) openRepo(ctx context.Context) (*gitsync.Ledger, error) {
 	if i.f.dir != "" {
 		return nil, nil
@@ -282,7 +282,7 @@ func (i *initiation) openRepo(ctx context.Context) (*gitsync.Ledger, error) {
 	}
 	if err == nil && len(i.absent(tree)) > 0 {
 		if s.Verify != nil {
-			err = errors.New("certroll.hcl takes only signed commits, and certroll signs none: write the files into a clone with -dir, and commit them yourself; nothing was written")
+			err = errors.New("certroll.hcl takes only signed commits, and certroll signs none: write the files into a clone with --dir, and commit them yourself; nothing was written")
 		} else {
 			err = repo.CheckPush(ctx)
 		}
@@ -461,7 +461,7 @@ func (i *initiation) keepSecretID(ctx context.Context, client *vault.Client, set
 	}
 	i.app.redact.Learn(id)
 	if err := atomicfile.Write(at, []byte(id), 0o600); err != nil {
-		return fmt.Errorf("writing the secret id: %w; name another file with -vault-secret-id-file", err)
+		return fmt.Errorf("writing the secret id: %w; name another file with --vault-secret-id-file", err)
 	}
 	i.say("made", at+", which only you may read")
 	return nil
@@ -500,7 +500,7 @@ func (i *initiation) examine(ctx context.Context, pushed bool) error {
 	}
 	config := ""
 	if i.file != defaultSettings {
-		config = " -config " + text.Line(i.file)
+		config = " --config " + text.Line(i.file)
 	}
 	fmt.Fprintf(a.out, "\nNext:\n  certroll doctor%[1]s\n  certroll plan%[1]s\n  certroll apply%[1]s\n", config)
 	return nil

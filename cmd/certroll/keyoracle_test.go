@@ -33,7 +33,7 @@ func TestKeyOracle(t *testing.T) {
 	for position := 100; position < 108; position++ {
 		w.push(map[string]string{"certs.hcl": withFields(oracleFields(position))}, fmt.Sprintf("Ask for character %d", position))
 		w.says("plan", "Private key computed on", "cert.private_key stands in a condition", "certs.hcl:")
-		w.says("apply -auto-approve", "Private key computed on")
+		w.says("apply --auto-approve", "Private key computed on")
 	}
 	// What validate takes and fails for the certificate: its key goes, and the
 	// next commit does not ask at once.

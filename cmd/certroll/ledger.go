@@ -106,5 +106,5 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("-since %q is neither a duration (24h, 7d) nor a date (2026-11-25, 2026-11-25T10:00:00Z)", text)
+	return time.Time{}, fmt.Errorf("--since %q is neither a duration (24h, 7d) nor a date (2026-11-25, 2026-11-25T10:00:00Z)", text)
 }

@@ -20,7 +20,7 @@ import (
 	"certroll/spec/text"
 )
 
-// The exit codes. 2 is "there are changes" for plan -detailed-exitcode, as
+// The exit codes. 2 is "there are changes" for plan --detailed-exitcode, as
 // Terraform has it, and "a person is to be woken" for status. 3 is "could not
 // look", of the commands for which 1 is an answer.
 const (

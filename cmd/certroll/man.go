@@ -50,7 +50,7 @@ func dnsProgram() *cobra.Command {
 		Long: `certroll starts certroll-dns by itself, once for each DNS account that it needs,
 with the account's credentials as its environment, and ends it. The process with
 the Vault token and the private keys so links no DNS provider. Nobody else has to
-start it; certroll-dns -version prints its version.
+start it; certroll-dns --version prints its version.
 
 certroll looks for it beside its own file, symbolic links resolved, then in
 ../libexec/certroll from there. apply, run and doctor refuse to start where it is
@@ -152,7 +152,7 @@ func (w *roff) block(text string) {
 	w.WriteString(".fi\n.RE\n")
 }
 
-// flags writes flags with one dash, as the rest of the documentation does.
+// flags writes flags as the help does.
 func (w *roff) flags(title string, flags *pflag.FlagSet) {
 	if !flags.HasAvailableFlags() {
 		return
@@ -163,7 +163,7 @@ func (w *roff) flags(title string, flags *pflag.FlagSet) {
 			return
 		}
 		placeholder, usage := pflag.UnquoteUsage(f)
-		fmt.Fprintf(w, ".TP\n.B %s", escape("-"+f.Name))
+		fmt.Fprintf(w, ".TP\n.B %s", escape("--"+f.Name))
 		if placeholder != "" {
 			fmt.Fprintf(w, " \\fI%s\\fR", escape(placeholder))
 		}

@@ -74,8 +74,8 @@ func TestManPages(t *testing.T) {
 			}
 		}
 		c.Flags().VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden && !strings.Contains(page, "\n.B "+escape("-"+f.Name)) {
-				t.Errorf("%s: the flag -%s is missing", manName(c), f.Name)
+			if !f.Hidden && !strings.Contains(page, "\n.B "+escape("--"+f.Name)) {
+				t.Errorf("%s: the flag --%s is missing", manName(c), f.Name)
 			}
 		})
 		if !strings.HasPrefix(page, `.TH "`+strings.ToUpper(manName(c))+`" 1 "2026-11-25"`) {

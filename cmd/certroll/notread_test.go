@@ -47,7 +47,7 @@ func TestAFileThatIsNotReadRetiresNothing(t *testing.T) {
 	git("commit", "--quiet", "--message", "Share a file, and end the shop")
 	out := strings.Join(strings.Fields(w.certroll(1, "plan", "-config-dir", filepath.Join(checkout, "certs"), "-base", "origin/main")), " ")
 	if !strings.Contains(out, `certificate "api" is held: its block is gone, and api.hcl, where it stood, is a symbolic link`) {
-		t.Errorf("plan -base does not say it:\n%s", out)
+		t.Errorf("plan --base does not say it:\n%s", out)
 	}
 
 	git("push", "--quiet", "origin", "HEAD:main")
@@ -80,7 +80,7 @@ func TestAFileThatIsNotReadRetiresNothing(t *testing.T) {
 }
 
 // TestPlanBaseLeavesOutWhatGitIgnores: a file that no commit has is part of no
-// change; without -base it is read as apply reads it, with a warning.
+// change; without --base it is read as apply reads it, with a warning.
 func TestPlanBaseLeavesOutWhatGitIgnores(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

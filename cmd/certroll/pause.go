@@ -12,11 +12,11 @@ import (
 func (a *app) disableCommand() *cobra.Command {
 	var until string
 	c := &cobra.Command{
-		Use:   "disable NAME -reason TEXT",
+		Use:   "disable NAME --reason TEXT",
 		Short: "Turn the renewal of a certificate off, in the config repo",
 		Long: `Turn the renewal of a certificate off by renewal { auto = false, ... } in its
 block. It is then neither renewed nor reissued, and what is in Vault stays. Give
-it an end with -until: without one, every plan warns of it.` + howEdited,
+it an end with --until: without one, every plan warns of it.` + howEdited,
 		Args: cobra.ExactArgs(1),
 	}
 	f := a.editFlags(c)
@@ -27,7 +27,7 @@ it an end with -until: without one, every plan warns of it.` + howEdited,
 				return err
 			}
 			if end := e.Spec().Certificate(args[0]).Renewal.Until; !end.IsZero() && end.Before(time.Now()) {
-				return fmt.Errorf("-until %s is over already: the renewal would not be off", until)
+				return fmt.Errorf("--until %s is over already: the renewal would not be off", until)
 			}
 			return nil
 		}})
@@ -37,7 +37,7 @@ it an end with -until: without one, every plan warns of it.` + howEdited,
 
 func (a *app) enableCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "enable NAME -reason TEXT",
+		Use:   "enable NAME --reason TEXT",
 		Short: "Turn the renewal of a certificate on again, in the config repo",
 		Long: `Turn the renewal of a certificate on again: auto, reason and until leave its
 renewal block, or auto = true is set where a defaults block turns it off.` + howEdited,

@@ -29,20 +29,20 @@ func (a *app) planCommand() *cobra.Command {
 		Long: `Show what apply would do, and why. Nothing is changed. Of Vault it reads
 metadata only, never a key.
 
-With -base it shows what a change does, and only that: the plan of this revision
-against the plan of REF, over the same state. Say which change: -config-dir reads
-the checkout of its branch, -ref a branch of repo.url. With -offline it asks no
+With --base it shows what a change does, and only that: the plan of this revision
+against the plan of REF, over the same state. Say which change: --config-dir reads
+the checkout of its branch, --ref a branch of repo.url. With --offline it asks no
 Vault and needs no secret: what is live is what the ledger's branch says.
 
-With -detailed-exitcode the exit code is 0 where there is nothing to do, 1 after
-an error, and 2 where there is something to do, as Terraform has it; with -base
+With --detailed-exitcode the exit code is 0 where there is nothing to do, 1 after
+an error, and 2 where there is something to do, as Terraform has it; with --base
 2 says that the change does something, now or later.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.planAndShow(cmd.Context(), o) },
 	}
 	a.configDirFlag(c)
 	f := c.Flags()
-	f.StringVar(&o.base, "base", "", "show what the change in -config-dir or -ref does, compared with this branch, tag or commit")
+	f.StringVar(&o.base, "base", "", "show what the change in --config-dir or --ref does, compared with this branch, tag or commit")
 	f.StringVar(&o.ref, "ref", "", "plan this branch, tag or commit of repo.url instead of repo.ref")
 	f.BoolVar(&o.offline, "offline", false, "ask no Vault: take what is live from the ledger")
 	f.BoolVar(&o.dns, "check-dns", false, "also look at CAA, the delegation of challenges and DNSSEC, at the servers that the revision names")
@@ -90,7 +90,7 @@ func checkLink(link string) error {
 	}
 	u, err := url.Parse(link)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsAny(link, "<>\\ \t\r\n") {
-		return fmt.Errorf("-link %q is no https URL", link)
+		return fmt.Errorf("--link %q is no https URL", link)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ const (
 	maxPlanFile = 256 << 20
 )
 
-// planFile is what `plan -out` writes and `apply FILE` reads. It holds nothing
+// planFile is what `plan --out` writes and `apply FILE` reads. It holds nothing
 // secret, and is believed in nothing: it only picks from what a new plan says.
 type planFile struct {
 	Format   string                  `json:"format"`
@@ -90,7 +90,7 @@ func (f planFile) write(path string) error {
 func readPlanFile(path string, now time.Time) (planFile, error) {
 	var f planFile
 	refuse := func(format string, args ...any) (planFile, error) {
-		return f, fmt.Errorf("reading the plan in %s: %s; make one by certroll plan -out", path, fmt.Sprintf(format, args...))
+		return f, fmt.Errorf("reading the plan in %s: %s; make one by certroll plan --out", path, fmt.Sprintf(format, args...))
 	}
 	b, err := bounded.File(path, maxPlanFile)
 	if err != nil {

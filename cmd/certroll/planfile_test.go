@@ -30,7 +30,7 @@ func TestReadPlanFile(t *testing.T) {
 		"no JSON":         {"-----BEGIN", "it is no plan of certroll's"},
 		"empty":           {"", "it is no plan of certroll's"},
 		"another's":       {`{"format_version": "1.2", "schema": 1}`, "it is no plan of certroll's"},
-		"plan -json":      {`{"schema": 1, "revision": ""}`, "it is no plan of certroll's"},
+		"plan --json":     {`{"schema": 1, "revision": ""}`, "it is no plan of certroll's"},
 		"another schema":  {`{"format": "certroll plan", "schema": 2, "else": true}`, "it has schema 2, and this certroll reads 1"},
 		"more than known": {strings.Replace(text(func(*planFile) {}), `"schema":1`, `"schema":1,"force":true`, 1), `unknown field "force"`},
 		"too old":         {text(func(f *planFile) { f.Time = now.Add(-8 * 24 * time.Hour) }), "2026-11-17T12:00:00Z, and is too old: a plan may wait 7 days"},
@@ -43,7 +43,7 @@ func TestReadPlanFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := readPlanFile(path, now)
-			if (err == nil) != (tc.want == "") || err != nil && (!strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "certroll plan -out")) {
+			if (err == nil) != (tc.want == "") || err != nil && (!strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "certroll plan --out")) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})

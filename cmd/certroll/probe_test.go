@@ -74,7 +74,7 @@ func probeJSON(w *world, code int, args ...string) view.Probed {
 	out := w.certroll(code, append([]string{"probe", "-json"}, args...)...)
 	var d view.Probed
 	if err := json.Unmarshal([]byte(out), &d); err != nil || strings.Contains(out, `"looks": null`) {
-		w.t.Fatalf("probe -json printed %s (%v)", out, err)
+		w.t.Fatalf("probe --json printed %s (%v)", out, err)
 	}
 	return d
 }

@@ -119,7 +119,7 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	signed := s.Verify != nil
 	if in.ref != "" {
 		if a.configDir != "" {
-			return nil, fmt.Errorf("-ref asks repo.url, and -config-dir reads a directory: leave one of them out")
+			return nil, fmt.Errorf("--ref asks repo.url, and --config-dir reads a directory: leave one of them out")
 		}
 		s.propose(in.ref)
 	}
@@ -151,7 +151,7 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 		both.warnings = append(both.warnings, fmt.Sprintf("whether what lies in %s is signed was not looked at: verify in certroll.hcl is about the head of the branch", a.configDir))
 	}
 	if in.offline && s.file == nil {
-		both.warnings = append(both.warnings, "certroll.hcl is not at hand (-config), so whether references, httpreq, webroots and endpoints stay within what the reconciler allows was not checked"+a.passedOver())
+		both.warnings = append(both.warnings, "certroll.hcl is not at hand (--config), so whether references, httpreq, webroots and endpoints stay within what the reconciler allows was not checked"+a.passedOver())
 	}
 	if in.base == "" {
 		return both, nil
@@ -165,11 +165,11 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	return both, nil
 }
 
-// comparesWithItself is the error of a -base that names what is planned anyway:
+// comparesWithItself is the error of a --base that names what is planned anyway:
 // without it a pull request would always be told "nothing to do".
 func comparesWithItself(s *settings, base, commit string) error {
-	return fmt.Errorf("plan -base %[1]s compares %[1]s with itself: without -ref and -config-dir, certroll plans %[2]s, which is at the same commit %.12[3]s. "+
-		"Name the branch of the change: certroll plan -ref BRANCH -base %[1]s; or, in a checkout of that branch: certroll plan -config-dir %[4]s -base origin/%[1]s",
+	return fmt.Errorf("plan --base %[1]s compares %[1]s with itself: without --ref and --config-dir, certroll plans %[2]s, which is at the same commit %.12[3]s. "+
+		"Name the branch of the change: certroll plan --ref BRANCH --base %[1]s; or, in a checkout of that branch: certroll plan --config-dir %[4]s --base origin/%[1]s",
 		base, cmp.Or(s.Repo.Ref, "the default branch of repo.url"), commit, cmp.Or(s.Repo.Directory, "."))
 }
 
@@ -209,7 +209,7 @@ func (a *app) baseSide(ctx context.Context, s *settings, both *sides) error {
 	base, files, diags := decodeInForce(ctx, s, rev.Files) // which is merged
 	if diags.HasErrors() {
 		view.Diagnostics(a.err, a.palette(), files, diags)
-		return fmt.Errorf("reading what the change is compared with: %s has the mistakes above; mend them there first, or plan without -base", both.ref)
+		return fmt.Errorf("reading what the change is compared with: %s has the mistakes above; mend them there first, or plan without --base", both.ref)
 	}
 	withUnread(base, rev)
 	both.base, both.baseRev = base, rev

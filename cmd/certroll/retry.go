@@ -23,7 +23,7 @@ have. Where an issuer or DNS account is held because it failed for many, the
 certificate is its next probe, also where it was never tried itself; however many
 are named, one is tried. Where that one fails, the others wait no longer than before.
 
-A rate limit whose end the CA itself stated is kept, unless -force is given. Who
+A rate limit whose end the CA itself stated is kept, unless --force is given. Who
 did it is in the audit log: $CERTROLL_ACTOR, or user@host.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -14,17 +14,17 @@ import (
 	"certroll/spec"
 )
 
-// farFromDue is how long before it is due a rotation takes -force.
+// farFromDue is how long before it is due a rotation takes --force.
 const farFromDue = 7 * 24 * time.Hour
 
 func (a *app) rotateCommand() *cobra.Command {
 	var r rotation
 	c := &cobra.Command{
-		Use:   "rotate NAME... -reason TEXT",
+		Use:   "rotate NAME... --reason TEXT",
 		Short: "Ask for a new certificate with a new key, in the config repo",
 		Long: `Ask for one rotation by a new text in rotate, in the block of each certificate:
 a new certificate with a fresh key, and the old one revoked once the new one is
-live with -revoke. A certificate that is not due within 7 days takes -force, since
+live with --revoke. A certificate that is not due within 7 days takes --force, since
 rotating is not free: the refusal says what it costs.` + howEdited,
 		Args: cobra.MinimumNArgs(1),
 	}
@@ -53,7 +53,7 @@ func (a *app) rotate(ctx context.Context, f *editFlags, r rotation) error {
 		return err
 	}
 	if r.code != "" && !r.revoke {
-		return errors.New("-code says why the old certificate is revoked: give -revoke with it")
+		return errors.New("--code says why the old certificate is revoked: give --revoke with it")
 	}
 	s, err := a.settings()
 	if err != nil {
@@ -151,9 +151,9 @@ func (r rotation) costs(desired *spec.Spec, early []*spec.Certificate) string {
 	}
 	fmt.Fprintf(&b, "A rotation is a new order, which counts against the CA's limits: %s. With those used up, a renewal that is due has to wait.\n", strings.Join(issuers, "; "))
 	if r.revoke {
-		b.WriteString("With -revoke the certificate that is live now is revoked as soon as the new one is in Vault: whoever still serves it by then serves a revoked one.\n")
+		b.WriteString("With --revoke the certificate that is live now is revoked as soon as the new one is in Vault: whoever still serves it by then serves a revoked one.\n")
 	}
-	b.WriteString("If that is wanted, say so by -force beside the -reason. Nothing was changed.")
+	b.WriteString("If that is wanted, say so by --force beside the --reason. Nothing was changed.")
 	return b.String()
 }
 

@@ -56,7 +56,7 @@ func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
 		in.Troubles = append(in.Troubles, "the ledger was found rewritten at "+p.Rewound.UTC().Format(time.RFC3339)+"; certroll audit verify tells more")
 	}
 	if set := reconcile.MassHold(p.Standing); set != nil {
-		in.Troubles = append(in.Troubles, "held until a person accepts it: "+set.Summary()+"; where that is meant: certroll accept -missing "+set.ID)
+		in.Troubles = append(in.Troubles, "held until a person accepts it: "+set.Summary()+"; where that is meant: certroll accept --missing "+set.ID)
 	}
 	return in
 }

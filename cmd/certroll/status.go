@@ -43,7 +43,7 @@ certroll expiring), or an endpoint does not serve it, or certroll run cannot do 
 work; 2 where a certificate has failed three times in a row or more, for which a
 person is to be woken; and 3 where neither the ledger nor certroll run could be read.
 
-With -html it writes the status page into a directory instead, as files for a
+With --html it writes the status page into a directory instead, as files for a
 web server, and exits 0 however the certificates stand.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,7 +51,7 @@ web server, and exits 0 however the certificates stand.`,
 				return looking(answer)(cmd, args)
 			}
 			if len(args) > 0 {
-				return errors.New("-html writes the page of all certificates: leave the name out")
+				return errors.New("--html writes the page of all certificates: leave the name out")
 			}
 			return a.writePages(cmd.Context(), dir)
 		},

@@ -89,7 +89,7 @@ func TestSignedCommits(t *testing.T) {
 	signed := []string{"-c", "gpg.format=ssh", "-c", "user.signingKey=" + key, "-c", "commit.gpgSign=true"}
 
 	unsigned := ada.push("certs.hcl", oneCertificate)
-	for _, command := range []string{"plan", "apply -auto-approve"} {
+	for _, command := range []string{"plan", "apply --auto-approve"} {
 		w.says(command, "taking commit "+unsigned, "commit not signed", `"Change certs.hcl" by Ada <ada@example.com>`, "git commit --amend -S")
 	}
 	if out := w.certroll(0, "plan", "-ref", "main"); !strings.Contains(out, "whether main is signed was not looked at") || !strings.Contains(out, "1 to issue") {
@@ -156,7 +156,7 @@ func TestRewrittenHistory(t *testing.T) {
 		t.Errorf("event: %+v", e)
 	}
 	w.stopRun(cmd, out)
-	for _, command := range []string{"plan", "apply -auto-approve"} {
+	for _, command := range []string{"plan", "apply --auto-approve"} {
 		w.says(command, "history rewritten", "does not descend from "+good, "certroll accept "+forced)
 	}
 
@@ -196,7 +196,7 @@ func TestRewrittenHistory(t *testing.T) {
 	// Back again is another matter: consent is to one commit, and used up.
 	ada.git("push", "--quiet", "--force", "origin", good+":main")
 	w.until("the way back", out, func() bool { return len(w.denied()) == 3 })
-	w.says("apply -auto-approve", "does not descend from "+forced)
+	w.says("apply --auto-approve", "does not descend from "+forced)
 	w.certroll(0, "accept", good)
 	w.until("the first one accepted", out, func() bool { return strings.Contains(out.String(), "instead_of="+forced) })
 	ada.git("push", "--quiet", "--force", "origin", forced+":main")
@@ -231,7 +231,7 @@ policy "shop" {
 		!strings.Contains(e.Message, `does not allow the name "pay.lab.test"`) {
 		t.Errorf("event: %+v", e)
 	}
-	for _, command := range []string{"plan", "apply -auto-approve"} {
+	for _, command := range []string{"plan", "apply --auto-approve"} {
 		w.says(command, "Forbidden by policy", `on teams/shop/b.hcl:3:14, in certificate "pay":`, `Policy "shop" (certroll.hcl:`, `it allows "api.lab.test" and "**.shop.lab.test"`)
 	}
 	if w.metadataIsThere("tls/pay") {

@@ -29,7 +29,7 @@ const leaseTTL = time.Minute
 
 func (s *settings) source() (*gitsync.Source, error) {
 	if s.Repo.URL == "" {
-		return nil, s.lacks("config repo", "set repo.url in certroll.hcl, or read a directory with -config-dir")
+		return nil, s.lacks("config repo", "set repo.url in certroll.hcl, or read a directory with --config-dir")
 	}
 	auth, err := s.Repo.Auth.auth()
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *settings) source() (*gitsync.Source, error) {
 // that is since certroll runs in another directory than certroll.hcl is in.
 func (s *settings) lacks(what, advice string) error {
 	if s.file == nil {
-		return fmt.Errorf("there is no %s, and no certroll.hcl in this directory: name it with -config or CERTROLL_CONFIG, or write one (docs/certroll.md); %s", what, advice)
+		return fmt.Errorf("there is no %s, and no certroll.hcl in this directory: name it with --config or CERTROLL_CONFIG, or write one (docs/certroll.md); %s", what, advice)
 	}
 	return fmt.Errorf("there is no %s: %s", what, advice)
 }

@@ -65,7 +65,7 @@ job "certroll" {
 
       config {
         image           = var.image
-        args            = ["run", "-config", "/local/certroll.hcl"]
+        args            = ["run", "--config", "/local/certroll.hcl"]
         ports           = ["http"]
         readonly_rootfs = true
         cap_drop        = ["all"]

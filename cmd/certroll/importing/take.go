@@ -86,7 +86,7 @@ func Take(ctx context.Context, secrets Secrets, found *Findings, o Options, now 
 	}
 	if doc = o.document(report.Results); len(doc.certs) > 0 {
 		if !o.Trust.Known {
-			report.Notes = append(slices.Clone(report.Notes), "there is no certroll.hcl at hand, so whether it allows the addresses in the HCL (trust.endpoints) was not checked; pass it with -config")
+			report.Notes = append(slices.Clone(report.Notes), "there is no certroll.hcl at hand, so whether it allows the addresses in the HCL (trust.endpoints) was not checked; pass it with --config")
 		}
 		report.HCL, report.Needs = doc.render(), doc.needs()
 	}
@@ -154,7 +154,7 @@ func (o Options) compare(ctx context.Context, secrets Secrets, f *Found, owner s
 	case owner != "":
 		return left(f, "certroll's certificate %s is at %s, and another than this; nothing was written over it", owner, f.At)
 	case !same:
-		return left(f, "something else is at %s; nothing was written over it: choose another -prefix", f.At)
+		return left(f, "something else is at %s; nothing was written over it: choose another --prefix", f.At)
 	}
 	if f.matchFields(data); f.Problem == "" {
 		o.admit(f)

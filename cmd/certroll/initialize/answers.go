@@ -189,9 +189,9 @@ func (a *Answers) Questions() []Problem {
 		}
 	}
 	ask(a.Repo.URL == "", "repo-url", "the config repo: https://HOST/PATH, ssh://git@HOST/PATH, or a path")
-	ask(a.Repo.https() && a.Repo.TokenEnv == "" && a.Repo.TokenFile == "", "git-token-file", "a file that holds the token for Git (or -git-token-env NAME)")
+	ask(a.Repo.https() && a.Repo.TokenEnv == "" && a.Repo.TokenFile == "", "git-token-file", "a file that holds the token for Git (or --git-token-env NAME)")
 	ask(a.Vault.Address == "", "vault-address", "Vault's address, as in https://vault.example.com:8200 (or set VAULT_ADDR)")
-	ask(a.Vault.Auth == "jwt" && a.Vault.JWTFile == "" && a.Vault.JWTEnv == "", "vault-jwt-env", "the variable that holds the JWT for Vault (or -vault-jwt-file FILE)")
+	ask(a.Vault.Auth == "jwt" && a.Vault.JWTFile == "" && a.Vault.JWTEnv == "", "vault-jwt-env", "the variable that holds the JWT for Vault (or --vault-jwt-file FILE)")
 	ask(a.Vault.Auth == "token-file" && a.Vault.TokenFile == "", "vault-token-file", "the file that holds the Vault token")
 	ask(a.CA.Directory == "", "ca", "the CA: "+names(spec.Directories())+", or the https:// URL of its ACME directory")
 	ask(!a.CA.AgreeTOS, "agree-tos", "yes, once you have read the CA's terms of service and agree to them")
@@ -267,10 +267,10 @@ func (c *checker) repo(r *Repo) {
 		_, password = u.User.Password()
 	}
 	c.wrong(password || strings.Contains(r.URL, "://") && err != nil, "repo-url",
-		"leave the password or token out of the URL: name the file or the variable that holds it with -git-token-file or -git-token-env")
+		"leave the password or token out of the URL: name the file or the variable that holds it with --git-token-file or --git-token-env")
 	c.wrong(r.Directory == "." || !pathName.MatchString(r.Directory) || strings.Contains("/"+r.Directory+"/", "/../"), "repo-dir", "give a directory of the repository, as in certs")
 	c.wrong(r.TokenEnv != "" && !variableName.MatchString(r.TokenEnv), "git-token-env", "give the name of a variable, not its value")
-	c.wrong(r.TokenEnv != "" && r.TokenFile != "", "git-token-env", "give it or -git-token-file, not both")
+	c.wrong(r.TokenEnv != "" && r.TokenFile != "", "git-token-env", "give it or --git-token-file, not both")
 }
 
 func (c *checker) vault(v *Vault) {

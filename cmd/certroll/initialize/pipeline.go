@@ -69,7 +69,7 @@ func (a *Answers) github(audience string) ([]File, error) {
 }
 
 func (a *Answers) gitlab(audience string) ([]File, error) {
-	b, err := edited("ci/gitlab/gitlab-ci.yml", edit{"-config-dir certs ", "-config-dir " + a.Repo.Directory + " "},
+	b, err := edited("ci/gitlab/gitlab-ci.yml", edit{"--config-dir certs ", "--config-dir " + a.Repo.Directory + " "},
 		edit{"/tmp/certroll.hcl certs\n", "/tmp/certroll.hcl " + a.Repo.Directory + "\n"}, edit{"https://vault.example.com", audience})
 	if err != nil {
 		return nil, err

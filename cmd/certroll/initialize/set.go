@@ -35,7 +35,7 @@ func (a *Answers) Set(flag, text string) error {
 func (d *DNS) Set(text string) error {
 	name, value, ok := strings.Cut(text, "=")
 	if !ok || !variableName.MatchString(name) {
-		return fmt.Errorf("-dns-var takes NAME=VALUE, with the NAME of one of the provider's variables")
+		return fmt.Errorf("--dns-var takes NAME=VALUE, with the NAME of one of the provider's variables")
 	}
 	if d.Variables == nil {
 		d.Variables = map[string]string{}

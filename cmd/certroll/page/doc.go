@@ -1,5 +1,5 @@
 // Package page is the status page: what `certroll run` serves and what
-// `certroll status -html` writes as files.
+// `certroll status --html` writes as files.
 //
 // It owns what is shown of a certificate, in which order, and how it looks. It
 // changes nothing and asks nobody but the ledger's tree for events; it is handed

@@ -20,7 +20,7 @@ type Explanation struct {
 	Revision    string    `json:"revision"`
 	Time        time.Time `json:"time"`
 	Rules       []Rule    `json:"rules"` // in the order they are asked; none where it is gone from the spec
-	Plan        Action    `json:"plan"`  // what comes of it, as plan -json has it
+	Plan        Action    `json:"plan"`  // what comes of it, as plan --json has it
 	HeldBack    bool      `json:"held_back"`
 }
 

@@ -29,7 +29,7 @@ type Plan struct {
 
 // Held is what waits for a person, as too much of what is live would change at once.
 type Held struct {
-	ID           string   `json:"id"`      // for accept -missing
+	ID           string   `json:"id"`      // for accept --missing
 	Summary      string   `json:"summary"` // what would happen to how many
 	Live         int      `json:"live"`    // of so many
 	Certificates []string `json:"certificates"`
@@ -163,7 +163,7 @@ func WritePlan(w io.Writer, p Palette, plan Plan) {
 	}
 	writeSummary(out, p, plan)
 	if h := plan.Held; h != nil {
-		out.f("%s %s\n", p.yellow("Held:"), hang(h.Summary+". Nothing of it is done before a person accepts it: certroll accept -missing "+h.ID, 6))
+		out.f("%s %s\n", p.yellow("Held:"), hang(h.Summary+". Nothing of it is done before a person accepts it: certroll accept --missing "+h.ID, 6))
 	}
 }
 

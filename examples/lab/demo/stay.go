@@ -34,7 +34,7 @@ In another terminal, where this file tells each program where everything is:
   . %[8]s
   certroll status
   certroll explain api
-  certroll rotate api -reason "to see it" -force
+  certroll rotate api --reason "to see it" --force
 %[9]s  git clone %[6]s   # change something, push, and look at the status page
 
 certroll apply is refused beside a certroll run that has the same state_dir. The log of certroll run:

@@ -14,7 +14,7 @@ import (
 	"certroll/examples/lab"
 )
 
-// action is what the demo needs of one action in `certroll plan -json`.
+// action is what the demo needs of one action in `certroll plan --json`.
 type action struct {
 	Certificate string   `json:"certificate"`
 	Action      string   `json:"action"`
@@ -27,7 +27,7 @@ type action struct {
 func (s *stage) plan(ctx context.Context) ([]action, error) {
 	out, err := s.certrollCommand(ctx, "plan", "-json").Output()
 	if err != nil {
-		return nil, fmt.Errorf("certroll plan -json: %w", err)
+		return nil, fmt.Errorf("certroll plan --json: %w", err)
 	}
 	var plan struct {
 		Actions []action `json:"actions"`

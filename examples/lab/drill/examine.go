@@ -240,9 +240,9 @@ func (m *machine) leftovers(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	r.figure("exit code of audit verify -anchor", "%d", code)
+	r.figure("exit code of audit verify --anchor", "%d", code)
 	if code != 0 {
-		r.fail("audit verify -anchor exits %d:\n%s", code, end(out))
+		r.fail("audit verify --anchor exits %d:\n%s", code, end(out))
 	}
 	return nil
 }
