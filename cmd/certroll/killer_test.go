@@ -133,6 +133,11 @@ func madeOrder(resp *http.Response) bool {
 	return resp.Request.Method == http.MethodPost && strings.HasSuffix(resp.Request.URL.Path, newOrder) && resp.StatusCode == http.StatusCreated
 }
 
+// failedOrder reports whether the CA itself failed over an order.
+func failedOrder(resp *http.Response) bool {
+	return resp.Request.Method == http.MethodPost && strings.HasSuffix(resp.Request.URL.Path, newOrder) && resp.StatusCode == http.StatusInternalServerError
+}
+
 // run starts certroll under the killer and waits for its end.
 func (k *killer) run(w *world, at int, after bool, args ...string) (killed bool, out string) {
 	w.t.Helper()

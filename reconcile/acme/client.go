@@ -145,7 +145,7 @@ func (c *Client) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, u := range c.upstreams {
-		u.base.CloseIdleConnections()
+		u.open.close()
 	}
 	c.upstreams = map[string]*upstream{}
 	c.sessions = map[string]*opening{}

@@ -14,11 +14,11 @@ import (
 func (c *Client) Date(ctx context.Context, issuer *spec.Issuer) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.RequestTimeout)
 	defer cancel()
-	way, base, err := c.newTransport(issuer)
+	way, open, err := c.newTransport(issuer)
 	if err != nil {
 		return time.Time{}, err
 	}
-	defer base.CloseIdleConnections()
+	defer open.close()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, issuer.Directory, nil)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("asking issuer.%s for the time: %w", issuer.Name, err)

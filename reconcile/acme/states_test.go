@@ -351,6 +351,18 @@ func TestTroubleWhileValidating(t *testing.T) {
 	r.clean()
 }
 
+// endsAll waits until no more goroutines are left than before.
+func endsAll(t *testing.T, before int) {
+	t.Helper()
+	t.Cleanup(func() {
+		if t.Failed() {
+			stacks := make([]byte, 1<<20)
+			t.Logf("%d goroutines, want %d at most:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+	})
+	eventually(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before })
+}
+
 // Wherever a call is interrupted, it ends, takes its record away and leaves
 // nothing running.
 func TestInterruptedAnywhere(t *testing.T) {
@@ -379,7 +391,7 @@ func TestInterruptedAnywhere(t *testing.T) {
 				t.Error(err)
 			}
 			r.clean()
-			eventually(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before })
+			endsAll(t, before)
 		})
 	}
 }

@@ -64,8 +64,8 @@ func (a answer) sentField(name string) bool {
 	return fields[name] != nil
 }
 
-// newTransport is the HTTP transport to one issuer's CA.
-func (c *Client) newTransport(issuer *spec.Issuer) (http.RoundTripper, *http.Transport, error) {
+// newTransport is the HTTP transport to one issuer's CA, and its connections.
+func (c *Client) newTransport(issuer *spec.Issuer) (http.RoundTripper, *connections, error) {
 	if u, err := url.Parse(issuer.Directory); err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, nil, configError("using the directory "+strconv.Quote(issuer.Directory)+" of issuer "+issuer.Name, "it is no HTTPS URL",
 			"ACME is spoken over HTTPS only (RFC 8555 section 6.1)")
@@ -87,10 +87,12 @@ func (c *Client) newTransport(issuer *spec.Issuer) (http.RoundTripper, *http.Tra
 		}
 		base.TLSClientConfig.RootCAs = pool
 	}
+	open := &connections{}
+	open.watch(base)
 	if c.opts.Transport != nil {
-		return c.opts.Transport(base), base, nil
+		return c.opts.Transport(base), open, nil
 	}
-	return base, base, nil
+	return base, open, nil
 }
 
 // RoundTrip sends one request of lego's for the call that has borrowed the

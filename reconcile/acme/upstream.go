@@ -18,7 +18,7 @@ type upstream struct {
 	client    *Client
 	directory string
 	transport http.RoundTripper
-	base      *http.Transport
+	open      *connections
 
 	asking chan struct{} // one element for each request without an account under way
 
@@ -46,12 +46,12 @@ func (c *Client) upstream(issuer *spec.Issuer) (*upstream, error) {
 	if u := c.upstreams[key]; u != nil {
 		return u, nil
 	}
-	transport, base, err := c.newTransport(issuer)
+	transport, open, err := c.newTransport(issuer)
 	if err != nil {
 		return nil, err
 	}
 	u := &upstream{
-		client: c, directory: issuer.Directory, transport: transport, base: base,
+		client: c, directory: issuer.Directory, transport: transport, open: open,
 		asking: make(chan struct{}, requestsAtOnce), dirGate: make(chan struct{}, 1),
 	}
 	c.upstreams[key] = u
