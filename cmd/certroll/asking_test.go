@@ -105,7 +105,7 @@ func TestRewrittenBesideRun(t *testing.T) {
 	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
 	w.settings(`interval = "1h"`)
 	cmd, out := w.startRun()
-	w.until("the end of the pass", out, func() bool { return strings.Contains(out.String(), "msg=action") })
+	w.settled(out, "api")
 	w.certroll(0, "audit", "verify")
 	seen := w.git("rev-parse", "certroll/status")
 	w.git("update-ref", "refs/heads/certroll/status", w.git("commit-tree", "-m", "Anew", w.git("rev-parse", "certroll/status^{tree}")))

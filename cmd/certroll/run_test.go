@@ -67,6 +67,17 @@ func (w *world) until(what string, out *output, ok func() bool) {
 	}
 }
 
+// settled waits until a daemon has told all that follows the issue of a certificate:
+// its success, the CA's renewal information, and the first examination. From then on
+// nothing reaches the ledger before the next thing that is due.
+func (w *world) settled(out *output, certificate string) {
+	w.t.Helper()
+	w.until("the end of the examination", out, func() bool { return strings.Contains(out.String(), "msg=examined") })
+	w.until("the renewal information of "+certificate, out, func() bool {
+		return w.told("issue", "success") > 0 && w.record(certificate).RenewalInfo != nil
+	})
+}
+
 // told counts the events of an operation in the ledger, 0 where there is none yet.
 func (w *world) told(operation, status string) int {
 	if exec.CommandContext(w.t.Context(), "git", "-C", w.repo, "rev-parse", "-q", "--verify", "certroll/status").Run() != nil {
