@@ -289,7 +289,7 @@ func (b *body) done() {
 		case b.within[name] && !b.asked[name]:
 			b.fault(b.src.Attributes[name].NameRange.Ptr(), "Wrong type", "%s is a block: %[1]s { ... }, without =.", name)
 		case !b.asked[name]:
-			b.fault(b.src.Attributes[name].NameRange.Ptr(), "Unknown setting", "%s has no %s.%s", upperFirst(article(b.what)), name, suggest(name, known))
+			b.fault(b.src.Attributes[name].NameRange.Ptr(), "Unknown setting", "%s has no %s.%s", upperFirst(article(b.what)), name, b.suggest(name, known))
 		}
 	}
 	for _, inner := range b.src.Blocks {
@@ -297,7 +297,7 @@ func (b *body) done() {
 		case b.asked[inner.Type] && !b.within[inner.Type]:
 			b.fault(inner.TypeRange.Ptr(), "Wrong type", "%s is a setting, not a block: %[1]s = ...", inner.Type)
 		case !b.within[inner.Type]:
-			b.fault(inner.TypeRange.Ptr(), "Unknown block", "%s has no block %s.%s", upperFirst(article(b.what)), inner.Type, suggest(inner.Type, known))
+			b.fault(inner.TypeRange.Ptr(), "Unknown block", "%s has no block %s.%s", upperFirst(article(b.what)), inner.Type, b.suggest(inner.Type, known))
 		}
 	}
 }
@@ -324,9 +324,9 @@ func (b *body) fault(at *hcl.Range, summary, format string, args ...any) {
 	b.d.fault(at, b.whole, summary, format, args...)
 }
 
-func suggest(name string, known []string) string {
-	if near := nearest(name, known); near != "" {
-		return fmt.Sprintf(" Did you mean %s?", near)
+func (b *body) suggest(name string, known []string) string {
+	if meant := suggest(strings.TrimSuffix(b.what, " block"), name, known); meant != "" {
+		return meant
 	}
 	return fmt.Sprintf(" It has %s.", strings.Join(known, ", "))
 }

@@ -32,6 +32,8 @@ func (d *decoder) decodeCertificates() {
 			}
 		}
 	}
+	d.reportWithout()
+	d.reportExcess()
 	d.tell(&c.cautions)
 	slices.SortFunc(d.spec.Certificates, func(a, b *Certificate) int { return cmp.Compare(a.Name, b.Name) })
 }
@@ -206,10 +208,10 @@ func (b *body) settle(cert *Certificate, p partial, vaultPath setting[string]) {
 	cert.OnRemove = cmp.Or(p.onRemove.v, Keep)
 	cert.Vault = Target{Mount: cmp.Or(p.mount.v, b.d.trust.Mount), Path: cmp.Or(vaultPath.v, "tls/"+cert.Name), Fields: p.fields.v, Previous: p.previous.v}
 	if !p.issuers.ok && p.issuers.at == nil {
-		b.missing("issuer", "issuer.NAME, here or in a defaults block")
+		b.d.without("issuer", b, cert)
 	}
 	if !p.dns.ok && p.dns.at == nil {
-		b.missing("dns", "dns.NAME, here or in a defaults block")
+		b.d.without("dns", b, cert)
 	}
 }
 
@@ -263,8 +265,8 @@ func (c *certificates) claimName(b *body, cert *Certificate) bool {
 	}
 	folded := strings.ToLower(cert.Name)
 	if other := c.names[folded]; other != nil {
-		detail := "The certificate %q is there already, at %s:%d. Names are unique in the whole repo, also where upper and lower case are the same; rename one."
-		b.fault(b.at, "Duplicate name", detail, other.Name, other.Range.Filename, other.Range.Start.Line)
+		b.fault(b.at, "Duplicate name", "%s Names are unique in the whole repo, also where upper and lower case are the same; rename %s.",
+			c.twice("certificate", other.Name, other.Range, *b.at), c.theOne(*b.at))
 		return false
 	}
 	c.names[folded] = cert

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -45,6 +44,9 @@ type Trust struct {
 	// InForce says that the files were in force before, perhaps under an earlier
 	// certroll: a NewRule then holds the certificates concerned and rejects nothing.
 	InForce bool
+	// Before are the files that these are a change of; nil: not known. Of two places that
+	// cannot both stand, the mistake is told at the one that was not there before.
+	Before []File
 	// Files are the reconciler's own, whose issuer and dns blocks join those of
 	// the repo. Their references are not limited. Their policy blocks say what
 	// files of the repo may ask for; other blocks are left alone.
@@ -100,7 +102,9 @@ type decoder struct {
 	// reported counts the diagnostics.
 	reported map[hcl.DiagnosticSeverity]int
 	// broken: a file did not parse, so that what it declares is not known.
-	broken    bool
+	broken bool
+	// lacks are the certificates that neither state a setting nor get it from defaults.
+	lacks     map[string][]lack
 	holds     map[string][]Hold // by subject, of NewRules; see refuseNew
 	exhausted bool
 	// references are the vault() of the config repo.
@@ -120,6 +124,7 @@ type decoder struct {
 	localAttrs    map[string]*hclsyntax.Attribute
 	locals        map[string]cty.Value
 	defaults      map[string]*partial // by directory
+	added         map[place]bool      // headers of the blocks that Trust.Before does not have
 	ctx           *hcl.EvalContext    // of the repo's files
 	trustedCtx    *hcl.EvalContext    // of the reconciler's own
 }
@@ -129,6 +134,7 @@ type parsed struct {
 	path    string
 	body    *hclsyntax.Body
 	trusted bool
+	rest    bool // another parsed has the first blocks of this file
 }
 
 // declared is an issuer or dns block.
@@ -150,7 +156,7 @@ func newDecoder(ctx context.Context, files []File, trust Trust) *decoder {
 	b := newBudget(ctx, min(size, MaxTotalSize), trust.InForce)
 	m := meter{b}
 	return &decoder{
-		trust: trust, seen: map[string]bool{}, reported: map[hcl.DiagnosticSeverity]int{}, budget: b, meter: m, functions: m.functions(), realLeft: b.all, holds: map[string][]Hold{},
+		trust: trust, seen: map[string]bool{}, reported: map[hcl.DiagnosticSeverity]int{}, budget: b, meter: m, functions: m.functions(), realLeft: b.all, holds: map[string][]Hold{}, lacks: map[string][]lack{}, added: map[place]bool{},
 		spec:         Spec{Issuers: map[string]*Issuer{}, DNS: map[string]*DNSAccount{}},
 		issuerBlocks: map[string]declared{}, dnsBlocks: map[string]declared{},
 		sources: map[string][]byte{}, underPolicies: map[string][]*policy{},
@@ -179,54 +185,18 @@ func (d *decoder) parse(files []File) {
 		}
 		d.parseFile(f, false)
 	}
+	d.oldFirst()
 }
 
 func (d *decoder) parseFile(f File, trusted bool) {
-	if diag := scan(f); diag != nil {
-		d.broken = true
-		d.report(diag)
-		return
-	}
-	file, diags := hclsyntax.ParseConfig(f.Bytes, f.Path, hcl.InitialPos)
-	d.report(heredoc(f, diags)...)
-	if diags.HasErrors() {
+	body, diags := Parse(f)
+	d.report(diags...)
+	if body == nil {
 		d.broken = true
 		return
 	}
-	body := file.Body.(*hclsyntax.Body)
 	d.sources[f.Path] = f.Bytes
-	d.files = append(d.files, parsed{f.Path, body, trusted})
-}
-
-// heredoc points at where a heredoc begins that does not end. HCL points at the
-// end of the file, which may be far away.
-func heredoc(f File, diags hcl.Diagnostics) hcl.Diagnostics {
-	for _, diag := range diags {
-		if diag.Summary != "Unterminated template string" {
-			continue
-		}
-		tokens, _ := hclsyntax.LexConfig(f.Bytes, f.Path, hcl.InitialPos)
-		var open *hclsyntax.Token
-		for i, t := range tokens {
-			switch t.Type {
-			case hclsyntax.TokenOHeredoc:
-				open = &tokens[i]
-			case hclsyntax.TokenCHeredoc:
-				open = nil
-			}
-		}
-		if open == nil {
-			continue
-		}
-		at := open.Range
-		start := strings.TrimSpace(string(open.Bytes))
-		at.End = at.Start
-		at.End.Column += utf8.RuneCountInString(start)
-		at.End.Byte += len(start)
-		diag.Subject = &at
-		diag.Detail = fmt.Sprintf("The text that begins here does not end: %s has to stand in a line of its own, with nothing else in it.", strings.TrimLeft(start, "<-"))
-	}
-	return diags
+	d.files = append(d.files, parsed{path: f.Path, body: body, trusted: trusted})
 }
 
 // declare takes stock of what can be referred to.
@@ -263,15 +233,8 @@ func (d *decoder) declareBlock(f parsed, b *hclsyntax.Block) {
 		d.declareLocals(b)
 	case b.Type == "certificate", b.Type == "defaults":
 	default:
-		d.fault(b.TypeRange.Ptr(), nil, "Unknown block", "There is no block %s here: a config repo has %s.%s", b.Type, strings.Join(blockTypes, ", "), suggestBlock(b.Type))
+		d.fault(b.TypeRange.Ptr(), nil, "Unknown block", "There is no block %s here: a config repo has %s.%s", b.Type, strings.Join(blockTypes, ", "), suggest("config repo", b.Type, blockTypes))
 	}
-}
-
-func suggestBlock(name string) string {
-	if near := nearest(name, blockTypes); near != "" {
-		return fmt.Sprintf(" Did you mean %s?", near)
-	}
-	return ""
 }
 
 func (d *decoder) declareNamed(table map[string]declared, f parsed, b *hclsyntax.Block) {
@@ -291,8 +254,8 @@ func (d *decoder) declareNamed(table map[string]declared, f parsed, b *hclsyntax
 }
 
 func (d *decoder) duplicate(b, first *hclsyntax.Block) {
-	at := first.DefRange()
-	d.fault(b.DefRange().Ptr(), b.Range().Ptr(), "Duplicate name", "The %s %q is there already, at %s:%d. Names are unique in the whole repo; rename one.", b.Type, b.Labels[0], at.Filename, at.Start.Line)
+	d.fault(b.DefRange().Ptr(), b.Range().Ptr(), "Duplicate name", "%s Names are unique in the whole repo; rename %s.",
+		d.twice(b.Type, b.Labels[0], first.DefRange(), b.DefRange()), d.theOne(b.DefRange()))
 }
 
 // label is the one label a block has.

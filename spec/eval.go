@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -32,6 +33,7 @@ func (d *decoder) eval(e hclsyntax.Expression, ctx *hcl.EvalContext, block *hcl.
 		if diag.Context == nil || block != nil {
 			diag.Context = block
 		}
+		d.unquoted(diag, e)
 	}
 	d.report(diags...)
 	if diags.HasErrors() {
@@ -154,6 +156,31 @@ func (d *decoder) checkBare(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Ra
 		return false
 	}
 	return true
+}
+
+// unquoted adds to HCL's word on an unknown name that the text may lack its quotes,
+// and shows all of the text.
+func (d *decoder) unquoted(diag *hcl.Diagnostic, e hclsyntax.Expression) {
+	if diag.Summary != "Unknown variable" || diag.Subject == nil {
+		return
+	}
+	for _, t := range e.Variables() {
+		at := t.SourceRange()
+		if at.Start != diag.Subject.Start || len(t.RootName()) > maxTyped {
+			continue
+		}
+		written := string(at.SliceBytes(d.sources[at.Filename]))
+		if _, why := parseDomain(written); len(t) > 1 && why != "" {
+			return // neither a name nor a domain: an attribute of what there is not
+		}
+		diag.Subject = &at
+		question := " Did you mean %q, in quotes?"
+		if strings.Contains(diag.Detail, "Did you mean") {
+			question = " Or did you mean the text %q, in quotes?"
+		}
+		diag.Detail += fmt.Sprintf(question, short(written))
+		return
+	}
 }
 
 func declaredAs(root string) string {

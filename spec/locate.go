@@ -52,11 +52,8 @@ func (l *Locator) body(file string) *hclsyntax.Body {
 	}
 	l.bodies[file] = nil
 	src, ok := l.sources[file]
-	if !ok || scan(File{file, src}) != nil {
-		return nil
-	}
-	if parsed, diags := hclsyntax.ParseConfig(src, file, hcl.InitialPos); !diags.HasErrors() {
-		l.bodies[file] = parsed.Body.(*hclsyntax.Body)
+	if ok {
+		l.bodies[file], _ = Parse(File{file, src})
 	}
 	return l.bodies[file]
 }

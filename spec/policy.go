@@ -32,7 +32,8 @@ type policy struct {
 	// Each is allowed unless the policy says that it is not.
 	wildcards, revoke, reuseKeys, pauses, probes bool
 
-	count int // certificates found
+	count  int      // certificates found
+	excess *request // the first beyond the maximum
 }
 
 func (p *policy) String() string {
@@ -158,13 +159,20 @@ func (d *decoder) checkFiles() {
 	if len(d.policies) == 0 {
 		return
 	}
+	var lawless []parsed
+	files := 0
 	for _, f := range d.files {
 		if f.trusted {
 			continue
 		}
 		policies := d.policiesFor(f.path)
+		if !f.rest {
+			files++
+		}
 		if len(policies) == 0 {
-			d.lawless(f)
+			if !f.rest {
+				lawless = append(lawless, f)
+			}
 			continue
 		}
 		for _, block := range f.body.Blocks {
@@ -176,15 +184,28 @@ func (d *decoder) checkFiles() {
 			}
 		}
 	}
+	d.reportLawless(lawless, files)
+}
+
+// reportLawless reports the files that no policy is for; where that is all of several
+// it is one mistake.
+func (d *decoder) reportLawless(list []parsed, all int) {
+	if len(list) == all && all > 1 {
+		d.lawless(list[0], fmt.Sprintf(" None is for the other %s either: is this directory the root of the config repo?", plural(all-1, "file")))
+		return
+	}
+	for _, f := range list {
+		d.lawless(f, "")
+	}
 }
 
 // lawless reports a file that no policy is for.
-func (d *decoder) lawless(f parsed) {
+func (d *decoder) lawless(f parsed, besides string) {
 	at, whole := &hcl.Range{Filename: f.path, Start: hcl.InitialPos, End: hcl.InitialPos}, (*hcl.Range)(nil)
 	if blocks := f.body.Blocks; len(blocks) > 0 {
 		at, whole = blocks[0].DefRange().Ptr(), blocks[0].Range().Ptr()
 	}
-	d.fault(at, whole, "File under no policy", "%s has policies, and none of them is for %s; nothing may be asked for there. Move it to where a policy is for it, or have one written: policy \"NAME\" { files = [\"%[2]s\"] }.", d.policies[0].at.Filename, f.path)
+	d.fault(at, whole, "File under no policy", "%s has policies, and none of them is for %s; nothing may be asked for there. Move it to where a policy is for it, or have one written: policy \"NAME\" { files = [\"%[2]s\"] }.%s", d.policies[0].at.Filename, f.path, besides)
 }
 
 // checkDelicate refuses an issuer or dns block that no policy of its file

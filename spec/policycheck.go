@@ -183,10 +183,13 @@ func (b *body) headerOf(name string) *hcl.Range {
 	return nil
 }
 
+// checkCount counts the policy's certificates. The one beyond its maximum is reported
+// once it is known how many there are.
 func (r *request) checkCount() {
 	p := r.policy
 	if p.count++; p.most > 0 && p.count == p.most+1 {
-		r.refuse(nil, fmt.Sprintf("the certificate %q beside those that are there", r.cert.Name), plural(p.most, "certificate")+", instances of for_each counted")
+		over := *r
+		p.excess = &over
 	}
 }
 

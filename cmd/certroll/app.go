@@ -149,14 +149,23 @@ func (a *app) decode(ctx context.Context, s *settings, rev *gitsync.Revision, sh
 
 // decodeFiles decodes a revision, for as long as certroll.hcl lets that take.
 func decodeFiles(ctx context.Context, s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
-	return decodeWith(ctx, s, files, false)
+	return decodeWith(ctx, s, files, s.trust())
 }
 
-func decodeWith(ctx context.Context, s *settings, files []gitsync.File, inForce bool) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+// decodeChange decodes a revision that is a change of another one; nil: of none that is
+// known.
+func decodeChange(ctx context.Context, s *settings, files []gitsync.File, of *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	trust := s.trust()
+	if of != nil {
+		trust.Before = specFiles(of.Files)
+	}
+	return decodeWith(ctx, s, files, trust)
+}
+
+func decodeWith(ctx context.Context, s *settings, files []gitsync.File, trust spec.Trust) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	ctx, cancel := context.WithTimeout(ctx, s.decodeTimeout)
 	defer cancel()
-	in, trust := specFiles(files), s.trust()
-	trust.InForce = inForce
+	in := specFiles(files)
 	desired, diags := spec.Decode(ctx, in, trust)
 	return desired, slices.Concat(in, trust.Files), diags
 }

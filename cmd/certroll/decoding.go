@@ -87,10 +87,11 @@ func (d *daemon) decode(ctx context.Context, rev *gitsync.Revision) *decoding {
 func (d *daemon) begin(ctx context.Context, rev *gitsync.Revision) *decoding {
 	ctx, cancel := context.WithCancel(ctx)
 	logUnread(d.log, rev)
+	good := d.good // which the loop may change meanwhile
 	j := &decoding{rev: rev, began: time.Now(), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer cancel()
-		j.desired, j.files, j.diags = d.decodeNewest(ctx, rev)
+		j.desired, j.files, j.diags = d.decodeNewest(ctx, rev, good)
 		withUnread(j.desired, rev)
 		close(j.done)
 		d.files.nudge()

@@ -157,7 +157,7 @@ func TestNewRuleHoldsWhatWasInForce(t *testing.T) {
 		t.Fatal(d.unkept)
 	}
 	d.good = nil
-	desired, _, diags := d.decodeNewest(t.Context(), rev)
+	desired, _, diags := d.decodeNewest(t.Context(), rev, nil)
 	if diags.HasErrors() || len(desired.DNS["pdns"].Held) != 1 {
 		t.Errorf("the head that was in force: %v", diags)
 	}
@@ -165,7 +165,7 @@ func TestNewRuleHoldsWhatWasInForce(t *testing.T) {
 		t.Errorf("the last good revision: %v", err)
 	}
 	other := &gitsync.Revision{Commit: strings.Repeat("b", 40), Files: rev.Files}
-	if _, _, diags := d.decodeNewest(t.Context(), other); !diags.HasErrors() {
+	if _, _, diags := d.decodeNewest(t.Context(), other, nil); !diags.HasErrors() {
 		t.Error("a new revision is not rejected")
 	}
 }

@@ -134,7 +134,8 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 		rev = rev.InGit()
 	}
 	both := &sides{rev: rev, directory: rev.Directory, ref: in.base}
-	head, files, diags := a.decodePlanned(ctx, s, in, rev)
+	unread := a.readBase(ctx, s, both)
+	head, files, diags := a.decodePlanned(ctx, s, in, both)
 	view.Briefly(a.err, a.palette(), files, diags)
 	if in.github {
 		view.AnnotateDiagnostics(a.annotations(), rev.Directory, diags)
@@ -156,6 +157,9 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	if in.base == "" {
 		return both, nil
 	}
+	if unread != nil {
+		return nil, unread
+	}
 	if err := a.baseSide(ctx, s, both); err != nil {
 		return nil, err
 	}
@@ -175,9 +179,10 @@ func comparesWithItself(s *settings, base, commit string) error {
 
 // decodePlanned decodes what is planned. A proposal is no head that could have
 // been in force: the rules of this version reject it.
-func (a *app) decodePlanned(ctx context.Context, s *settings, in planInput, rev *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+func (a *app) decodePlanned(ctx context.Context, s *settings, in planInput, both *sides) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	rev := both.rev
 	if in.ref != "" || in.base != "" || in.offline {
-		desired, files, diags := decodeFiles(ctx, s, rev.Files)
+		desired, files, diags := decodeChange(ctx, s, rev.Files, both.baseRev)
 		return desired, files, append(diags, unreadWarnings(rev)...)
 	}
 	return a.decodeHead(ctx, s, rev)
@@ -197,7 +202,11 @@ func (a *app) passedOver() string {
 	return "; the one in this directory was not read, as a pull request could have brought it: name it where it can be trusted"
 }
 
-func (a *app) baseSide(ctx context.Context, s *settings, both *sides) error {
+// readBase reads what the change is compared with, where it is.
+func (a *app) readBase(ctx context.Context, s *settings, both *sides) error {
+	if both.ref == "" {
+		return nil
+	}
 	rev, whole, err := a.baseRevision(ctx, s, both.ref)
 	if err != nil {
 		return err
@@ -206,13 +215,19 @@ func (a *app) baseSide(ctx context.Context, s *settings, both *sides) error {
 		both.warnings = append(both.warnings, fmt.Sprintf("the history at hand does not reach the commit where this change left %s, so it is compared with %[1]s itself: "+
 			"what came there since looks as if this change took it back; fetch the whole history (fetch-depth: 0)", both.ref))
 	}
+	both.baseRev = rev
+	return nil
+}
+
+func (a *app) baseSide(ctx context.Context, s *settings, both *sides) error {
+	rev := both.baseRev
 	base, files, diags := decodeInForce(ctx, s, rev.Files) // which is merged
 	if diags.HasErrors() {
 		view.Diagnostics(a.err, a.palette(), files, diags)
 		return fmt.Errorf("reading what the change is compared with: %s has the mistakes above; mend them there first, or plan without --base", both.ref)
 	}
 	withUnread(base, rev)
-	both.base, both.baseRev = base, rev
+	both.base = base
 	return nil
 }
 

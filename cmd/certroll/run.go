@@ -271,8 +271,8 @@ func (d *daemon) pull(ctx context.Context) error {
 // decodeNewest decodes a revision that was fetched. After an upgrade of certroll
 // it may be the one that was in force before: new rules hold what they concern
 // in it, instead of rejecting it.
-func (d *daemon) decodeNewest(ctx context.Context, rev *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
-	desired, files, diags := decodeFiles(ctx, d.settings, rev.Files)
+func (d *daemon) decodeNewest(ctx context.Context, rev, good *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	desired, files, diags := decodeChange(ctx, d.settings, rev.Files, good)
 	if !spec.OnlyNewRules(diags) {
 		return desired, files, diags
 	}

@@ -180,12 +180,12 @@ func loadSettings(path string) (*settings, []spec.File, hcl.Diagnostics, error) 
 func parseSettings(path string, src []byte) (*settings, []spec.File, hcl.Diagnostics) {
 	file := spec.File{Path: path, Bytes: src}
 	files := []spec.File{file}
-	f, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
-	if diags.HasErrors() {
+	whole, diags := spec.Parse(file)
+	if whole == nil {
 		return nil, files, diags
 	}
 	loaded := &settings{}
-	body := withoutNameless(f.Body)
+	body := withoutNameless(whole)
 	if diags = append(gohcl.DecodeBody(body, nil, loaded), strangers(body)...); diags.HasErrors() {
 		for _, d := range diags {
 			if strings.HasPrefix(d.Summary, "Unsupported ") {

@@ -19,7 +19,9 @@ import (
 // decodeInForce decodes a revision that was in force before, perhaps under an
 // earlier certroll: what a new rule rejects is held instead (spec.NewRule).
 func decodeInForce(ctx context.Context, s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
-	return decodeWith(ctx, s, files, true)
+	trust := s.trust()
+	trust.InForce = true
+	return decodeWith(ctx, s, files, trust)
 }
 
 // decodeHead decodes the revision that a command works on. It is asked whether
