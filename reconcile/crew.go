@@ -123,6 +123,18 @@ func (c *crew) takeEnded() map[string]bool {
 	return ended
 }
 
+// withoutEnded is a plan without the certificates whose attempts ended since
+// takeEnded was called last. Their actions were planned by what is known of them from
+// before, and do not begin.
+func (c *crew) withoutEnded(actions []Action) []Action {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.ended) == 0 {
+		return actions
+	}
+	return slices.DeleteFunc(slices.Clone(actions), func(a Action) bool { return a.AtWork == nil && c.ended[a.Certificate] })
+}
+
 // isReady tells whether a certificate waits for its place.
 func (c *crew) isReady(certificate string) bool {
 	c.mu.Lock()

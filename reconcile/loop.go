@@ -224,7 +224,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	l.r.absence.end(away)
 	l.noteEnd(sideLooked)
 	p.Actions = l.planned
-	l.o.Planned(p.Actions)
+	l.o.Planned(l.r.crew.withoutEnded(p.Actions))
 	p.Report, err = l.begin(ctx)
 	p.Err = errors.Join(asked, err)
 	if away = l.takeUpAbsence(); away != nil && !saysAway(err) {
