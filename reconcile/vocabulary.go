@@ -44,6 +44,12 @@ const KindProbe Kind = "probe"
 // cannot be reached, or can be again. No action is of this kind.
 const KindPass Kind = "pass"
 
+// Operations are what an event may be of, in the order of the documentation.
+var Operations = []Kind{
+	KindIssue, KindRenew, KindRotate, KindReissue, KindAdopt, KindRepair, KindRetire, KindRevoke, KindStage, KindNote,
+	KindRetry, KindConfig, KindDoctor, KindProbe, KindPass,
+}
+
 // Reason is why an action is there. It explains; only Kind decides.
 type Reason string
 

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -161,6 +162,9 @@ var crlReasons = map[string]uint{
 }
 
 var crlReasonNames = []string{"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"}
+
+// RevocationReasons are the reasons for a revocation that a spec may give.
+func RevocationReasons() []string { return slices.Clone(crlReasonNames) }
 
 // rotate reads the wish for a rotation: the reason alone, or a block that says
 // what becomes of the certificate it replaces.

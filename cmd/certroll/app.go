@@ -58,8 +58,9 @@ func (a *app) rootCommand() *cobra.Command {
 renews them by ACME into HashiCorp Vault KV v2, and commits their status and an
 audit log back to Git.
 
-Its own settings are in certroll.hcl; see docs/certroll.md. Commands exit 0 where all is well and 1 after an error; those
-that mean more by it say so in their help.`,
+Its own settings are in certroll.hcl: certroll help certroll.hcl. Commands exit 0
+where all is well and 1 after an error; certroll help exit-codes has those that mean
+more by it.`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -73,16 +74,14 @@ that mean more by it say so in their help.`,
 	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "no colours (env NO_COLOR)")
 	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	defaultsOfEnvironment(f, "config", "no-color", "log-level")
-	root.AddCommand(a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
-		a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.retryCommand(), a.auditCommand(), a.doctorCommand(), a.probeCommand(),
-		a.acceptCommand(), a.rotateCommand(), a.disableCommand(), a.enableCommand(), a.importCommand(), a.notifyCommand(), a.versionCommand(), a.manCommand(),
-		a.notifyChildCommand())
+	a.addCommands(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (%s --help lists those there are)", err, c.CommandPath())
 	})
 	showUse(root)
 	exemplify(root)
 	a.completing(root)
+	completingFlags(root, a.values())
 	return root
 }
 

@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -21,7 +23,8 @@ func (a *app) applyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "apply [FILE]",
 		Short: "Do what the plan says",
-		Long: `Show the plan, ask, and do it: certificates and keys go to Vault, records and
+		Long: `Show the plan, ask, and do it (where there is no terminal to ask at, give
+--auto-approve or FILE): certificates and keys go to Vault, records and
 the audit log to the ledger. Exits 1 where anything failed or was left undone, but
 not for what waits as the plan says. Ctrl-C takes up no more work, finishes or
 cleanly drops what runs, and writes the ledger; the next run goes on where it
@@ -44,7 +47,7 @@ and the exit code is 1.`,
 		},
 	}
 	a.configDirFlag(c)
-	c.Flags().BoolVar(&o.auto, "auto-approve", false, "do not ask")
+	c.Flags().BoolVar(&o.auto, "auto-approve", false, "do not ask; needed where there is no terminal to ask at")
 	c.Flags().BoolVar(&o.json, "json", false, "print the result as JSON; needs --auto-approve or FILE")
 	c.Flags().IntVar(&o.removals, "accept-removals", 0, "do also what is held because much would change at once, where it is at most this many certificates")
 	return c
@@ -58,7 +61,7 @@ type applyOptions struct {
 
 func (a *app) apply(ctx context.Context, o applyOptions) error {
 	if o.json && !o.auto {
-		return fmt.Errorf("apply --json asks nothing: give --auto-approve with it")
+		return errors.New("apply --json asks nothing: give --auto-approve with it")
 	}
 	p, err := a.plan(ctx, planInput{writing: true, progress: a.progress(o.json)})
 	if err != nil {
@@ -74,9 +77,8 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 		how = fmt.Sprintf("by apply --accept-removals %d", o.removals)
 	}
 	if !o.auto && (p.dto.Changes() > 0 || held != nil) {
-		if !a.approved(ctx, held) {
-			fmt.Fprintln(a.out, "Nothing was done.")
-			return exitCode(exitError)
+		if err := a.approve(ctx, held); err != nil {
+			return err
 		}
 		how = "by yes to apply"
 	}
@@ -170,25 +172,52 @@ func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 // maxLine bounds what somebody may type, or a pipe may say.
 const maxLine = 4 << 10
 
-// approved asks, also for consent to what is held. Whoever ends the program instead
-// has not said yes.
-func (a *app) approved(ctx context.Context, held *reconcile.HeldSet) bool {
+// errNobodyToAsk is the error where there is a question and nobody who could answer.
+var errNobodyToAsk = errors.New("there is no terminal to ask at: use --auto-approve, or apply a plan that was looked at (certroll plan --out FILE, then certroll apply FILE); nothing was done")
+
+// approve asks, also for consent to what is held. Whoever ends the program instead has
+// not said yes. A pipe may say it as well as a person.
+func (a *app) approve(ctx context.Context, held *reconcile.HeldSet) error {
+	if a.inputIsNothing() {
+		return errNobodyToAsk
+	}
 	if held != nil {
 		fmt.Fprintf(a.out, "\nYes also accepts what is held: %s.", text.Lines(held.Summary()))
 	}
-	fmt.Fprint(a.out, "\nIs that to be done? Only \"yes\" does it: ")
+	fmt.Fprint(a.out, "\nApply these changes? Type yes to continue: ")
 	said := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(io.LimitReader(a.in, maxLine)).ReadString('\n')
+		line, err := bufio.NewReader(io.LimitReader(a.in, maxLine)).ReadString('\n')
+		if err != nil && line == "" {
+			close(said) // there was nobody
+			return
+		}
 		said <- line
 	}()
-	var line string
+	defer fmt.Fprintln(a.out)
 	select {
-	case line = <-said:
+	case line, ok := <-said:
+		switch {
+		case !ok && !a.asks():
+			return errNobodyToAsk
+		case strings.TrimSpace(line) == "yes":
+			return nil
+		}
 	case <-ctx.Done():
 	}
-	fmt.Fprintln(a.out)
-	return strings.TrimSpace(line) == "yes"
+	fmt.Fprint(a.out, "\nNothing was done.")
+	return exitCode(exitError)
+}
+
+// inputIsNothing tells whether nobody can ever answer: the input is closed, or a device
+// that is no terminal, as /dev/null is.
+func (a *app) inputIsNothing() bool {
+	f, ok := a.in.(*os.File)
+	if !ok || a.asks() {
+		return false
+	}
+	info, err := f.Stat()
+	return err != nil || info.Mode()&os.ModeCharDevice != 0
 }
 
 // progress prints what each certificate waits for, as it changes.

@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"certroll/gitsync"
 	"certroll/reconcile"
+	"certroll/spec"
 )
 
 // completionTime bounds what a person who pressed Tab waits for the ledger.
@@ -32,7 +35,7 @@ func (a *app) completing(c *cobra.Command) {
 			return names
 		})
 	case strings.Contains(use, "NAME"):
-		c.ValidArgsFunction = a.completeWith(inLedger)
+		c.ValidArgsFunction = a.completeWith(a.certificates)
 	case strings.Contains(use, "DIR"):
 		c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
@@ -62,6 +65,11 @@ func (a *app) completeWith(names func(context.Context, *settings) []string) cobr
 
 // inLedger is the names of all certificates that the ledger knows.
 func inLedger(ctx context.Context, s *settings) []string {
+	return slices.Sorted(maps.Keys(recordsInLedger(ctx, s)))
+}
+
+// recordsInLedger are the records of the ledger; none where it cannot be read.
+func recordsInLedger(ctx context.Context, s *settings) map[string]*reconcile.Record {
 	tree, err := s.ledgerTree(ctx)
 	if err != nil {
 		return nil
@@ -70,5 +78,115 @@ func inLedger(ctx context.Context, s *settings) []string {
 	if err != nil {
 		return nil
 	}
-	return slices.Sorted(maps.Keys(records))
+	return records
+}
+
+// values are what the shell completes flags with that take one of few, by the name of
+// the flag: a flag of the same name has the same values in every command.
+func (a *app) values() map[string]cobra.CompletionFunc {
+	several := func(texts ...string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(texts, cobra.ShellCompDirectiveNoFileComp)
+	}
+	return map[string]cobra.CompletionFunc{
+		"base": a.completeRefs, "ref": a.completeRefs,
+		"certificate": a.completeWith(a.certificates),
+		"ci":          several("github", "gitlab", "none"),
+		"class":       several(append(wordsOf(reconcile.Classes), wordsOf(reconcile.ServedClasses)...)...),
+		"code":        several(spec.RevocationReasons()...),
+		"config":      cobra.FixedCompletions([]string{"hcl"}, cobra.ShellCompDirectiveFilterFileExt),
+		"config-dir":  cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
+		"dir":         cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
+		"html":        cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
+		"issuer":      a.completeWith(issuersInLedger),
+		"log-level":   several("debug", "info", "warn", "error"),
+		"operation":   several(wordsOf(reconcile.Operations)...),
+		"service":     several("systemd", "kubernetes", "compose"),
+		"severity":    several(reconcile.SeverityPage),
+		"status":      several(wordsOf([]reconcile.Status{reconcile.Success, reconcile.Failed, reconcile.Held, reconcile.Denied, reconcile.StatusError})...),
+		"vault-auth":  several("approle", "jwt", "kubernetes", "token-file", "token"),
+	}
+}
+
+func wordsOf[T ~string](list []T) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = string(v)
+	}
+	return out
+}
+
+// completingFlags gives the flags of a command, and of those below it, their values.
+func completingFlags(c *cobra.Command, values map[string]cobra.CompletionFunc) {
+	c.Flags().VisitAll(func(f *pflag.Flag) { registerValues(c, f, values) })
+	c.PersistentFlags().VisitAll(func(f *pflag.Flag) { registerValues(c, f, values) })
+	for _, below := range c.Commands() {
+		completingFlags(below, values)
+	}
+}
+
+func registerValues(c *cobra.Command, f *pflag.Flag, values map[string]cobra.CompletionFunc) {
+	if complete := values[f.Name]; complete != nil && f.Value.Type() != "bool" {
+		_ = c.RegisterFlagCompletionFunc(f.Name, complete) // it fails where the flag has some already
+	}
+}
+
+// completeRefs offers the branches and tags of the checkout that --config-dir names,
+// else of repo.url.
+func (a *app) completeRefs(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	const directive = cobra.ShellCompDirectiveNoFileComp
+	if a.configDir != "" {
+		checkout, err := gitsync.OpenCheckout(a.configDir)
+		if err != nil {
+			return nil, directive
+		}
+		names, _ := checkout.Names()
+		return names, directive
+	}
+	s, _, diags, err := loadSettings(a.configFile)
+	if err != nil || diags.HasErrors() {
+		return nil, directive
+	}
+	source, err := s.source()
+	if err != nil {
+		return nil, directive
+	}
+	defer func() { _ = source.Close() }()
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+	defer cancel()
+	names, _ := source.Names(ctx)
+	return names, directive
+}
+
+// certificates are those that the ledger knows, and those of --config-dir, which are
+// not issued yet.
+func (a *app) certificates(ctx context.Context, s *settings) []string {
+	names := inLedger(ctx, s)
+	if a.configDir == "" {
+		return names
+	}
+	rev, err := a.readDir(s)
+	if err != nil {
+		return names
+	}
+	desired, _, _ := decodeFiles(ctx, s, rev.Files)
+	if desired == nil {
+		return names
+	}
+	for _, c := range desired.Certificates {
+		names = append(names, c.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// issuersInLedger are those that records name.
+func issuersInLedger(ctx context.Context, s *settings) []string {
+	var names []string
+	for _, r := range recordsInLedger(ctx, s) {
+		if r.Live != nil && r.Live.Issuer != "" {
+			names = append(names, r.Live.Issuer)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

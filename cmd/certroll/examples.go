@@ -26,6 +26,7 @@ var examples = map[string][]string{
 		"certroll init",
 		"certroll init --repo-url https://github.com/example/certificates.git --git-token-file git-token --vault-address https://vault.example.com:8200 --setup-vault --ca letsencrypt --agree-tos --dns cloudflare --domain app.example.com",
 	},
+	"man":    {"certroll man /usr/local/share/man/man1"},
 	"notify": {"certroll notify test"},
 	"plan": {
 		"certroll plan", "certroll plan --config-dir certs --base origin/main", "certroll plan --ref add-api --base main",

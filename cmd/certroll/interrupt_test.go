@@ -123,14 +123,46 @@ func TestInterruptedQuestion(t *testing.T) {
 	defer w.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	answer := make(chan bool, 1)
-	go func() { answer <- (&app{in: in, out: io.Discard}).approved(ctx, nil) }()
+	answer := make(chan error, 1)
+	go func() { answer <- (&app{in: in, out: io.Discard}).approve(ctx, nil) }()
 	select {
-	case yes := <-answer:
-		if yes {
+	case err := <-answer:
+		if err == nil {
 			t.Error("it was taken for yes")
 		}
 	case <-time.After(30 * time.Second):
 		t.Fatal("the question is still open")
+	}
+}
+
+// TestQuestionToNobody: without a terminal and without an answer it says which flag to
+// give; what a pipe says counts as before.
+func TestQuestionToNobody(t *testing.T) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for name, tc := range map[string]struct {
+		in       io.Reader
+		terminal bool
+		want     error
+	}{
+		"/dev/null":           {in: null, want: errNobodyToAsk},
+		"a pipe that is over": {in: strings.NewReader(""), want: errNobodyToAsk},
+		"Ctrl-D":              {in: strings.NewReader(""), terminal: true, want: exitCode(exitError)},
+		"a pipe that says no": {in: strings.NewReader("no\n"), want: exitCode(exitError)},
+		"yes by a pipe":       {in: strings.NewReader("yes\n")},
+		"yes without an end":  {in: strings.NewReader("yes"), terminal: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			if err := (&app{in: tc.in, out: &out, atTerminal: tc.terminal}).approve(t.Context(), nil); err != tc.want {
+				t.Errorf("got %v, want %v", err, tc.want)
+			}
+			if asked := strings.Contains(out.String(), "Type yes"); asked == (tc.in == null) {
+				t.Errorf("it printed %q", out.String())
+			}
+		})
 	}
 }

@@ -22,17 +22,16 @@ import (
 // names with underscores come out wrong.
 func (a *app) manCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "man DIR",
-		Hidden: true,
-		Short:  "Write the man pages into a directory",
-		Args:   cobra.ExactArgs(1),
+		Use:   "man DIR",
+		Short: "Write the man pages into a directory",
+		Long: `Write the man pages of all commands into a directory, which is made where it is not
+there, with those of certroll-dns, certroll.hcl, the environment and the exit codes.
+Where DIR ends in man1, pages of files and of topics go into man5 and man7 beside it.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			date, err := manDate(a.getenv("SOURCE_DATE_EPOCH"))
 			if err != nil {
 				return err
-			}
-			if err := os.MkdirAll(args[0], 0o755); err != nil {
-				return fmt.Errorf("making the directory of the man pages: %w", err)
 			}
 			if err := writeMan(dnsProgram(), args[0], date); err != nil {
 				return err
@@ -79,12 +78,16 @@ func manDate(epoch string) (time.Time, error) {
 
 // writeMan writes the page of a command and of all below it.
 func writeMan(c *cobra.Command, dir string, date time.Time) error {
-	name := manName(c)
-	if err := os.WriteFile(filepath.Join(dir, name+".1"), manPage(c, date), 0o644); err != nil {
+	at := sectionDir(dir, manSection(c))
+	err := os.MkdirAll(at, 0o755)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(at, manName(c)+"."+manSection(c)), manPage(c, date), 0o644)
+	}
+	if err != nil {
 		return fmt.Errorf("writing the man page of %s: %w", c.CommandPath(), err)
 	}
 	for _, below := range c.Commands() {
-		if !below.IsAvailableCommand() || below.Name() == "help" {
+		if !hasPage(below) {
 			continue
 		}
 		if err := writeMan(below, dir, date); err != nil {
@@ -94,7 +97,38 @@ func writeMan(c *cobra.Command, dir string, date time.Time) error {
 	return nil
 }
 
-func manName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
+// sectionDir is where pages of a section go: beside man1, man looks for section 5 in
+// man5.
+func sectionDir(dir, section string) string {
+	if filepath.Base(dir) == "man1" {
+		return filepath.Join(filepath.Dir(dir), "man"+section)
+	}
+	return dir
+}
+
+// hasPage tells whether a command, or a topic of the help, has a page.
+func hasPage(c *cobra.Command) bool {
+	return c.Name() != "help" && (c.IsAvailableCommand() || c.IsAdditionalHelpTopicCommand())
+}
+
+// manSection is the section of the manual: 1 for commands, 5 for files, 7 for the rest.
+func manSection(c *cobra.Command) string {
+	switch {
+	case !c.HasParent() || !c.IsAdditionalHelpTopicCommand():
+		return "1"
+	case c.Name() == defaultSettings:
+		return "5"
+	default:
+		return "7"
+	}
+}
+
+func manName(c *cobra.Command) string {
+	if c.Name() == defaultSettings {
+		return defaultSettings
+	}
+	return strings.ReplaceAll(c.CommandPath(), " ", "-")
+}
 
 // roff writes a man page by the macros of man(7).
 type roff struct{ bytes.Buffer }
@@ -106,15 +140,19 @@ func manPage(c *cobra.Command, date time.Time) []byte {
 	if !date.IsZero() {
 		day = date.Format(time.DateOnly)
 	}
-	fmt.Fprintf(w, ".TH %q 1 %q %q \"certroll\"\n", strings.ToUpper(manName(c)), day, "certroll "+version())
+	fmt.Fprintf(w, ".TH %q %s %q %q \"certroll\"\n", strings.ToUpper(manName(c)), manSection(c), day, "certroll "+version())
 	w.section("NAME")
 	fmt.Fprintf(w, "%s \\- %s\n", escape(manName(c)), escape(lowerFirst(c.Short)))
-	w.section("SYNOPSIS")
-	fmt.Fprintf(w, ".B %s\n", escape(c.UseLine()))
+	if manSection(c) == "1" {
+		w.section("SYNOPSIS")
+		fmt.Fprintf(w, ".B %s\n", escape(c.UseLine()))
+	}
 	w.section("DESCRIPTION")
 	w.prose(cmp.Or(c.Long, c.Short+"."))
-	w.flags("OPTIONS", c.NonInheritedFlags())
-	w.flags("GLOBAL OPTIONS", c.InheritedFlags())
+	if manSection(c) == "1" {
+		w.flags("OPTIONS", c.NonInheritedFlags())
+		w.flags("GLOBAL OPTIONS", c.InheritedFlags())
+	}
 	if c.Example != "" {
 		w.section("EXAMPLES")
 		w.block(c.Example)
@@ -147,7 +185,7 @@ func (w *roff) prose(text string) {
 func (w *roff) block(text string) {
 	w.WriteString(".RS 4\n.nf\n")
 	for line := range strings.Lines(strings.Trim(text, "\n")) {
-		w.WriteString(escape(strings.TrimSpace(line)) + "\n")
+		w.WriteString(escape(strings.TrimPrefix(strings.TrimRight(line, "\n"), "  ")) + "\n")
 	}
 	w.WriteString(".fi\n.RE\n")
 }
@@ -173,13 +211,13 @@ func (w *roff) flags(title string, flags *pflag.FlagSet) {
 
 // also names the pages of the commands above and below.
 func (w *roff) also(c *cobra.Command) {
-	var pages []string
+	var pages []*cobra.Command
 	if p := c.Parent(); p != nil {
-		pages = append(pages, manName(p))
+		pages = append(pages, p)
 	}
 	for _, below := range c.Commands() {
-		if below.IsAvailableCommand() && below.Name() != "help" {
-			pages = append(pages, manName(below))
+		if hasPage(below) {
+			pages = append(pages, below)
 		}
 	}
 	if len(pages) == 0 {
@@ -191,7 +229,7 @@ func (w *roff) also(c *cobra.Command) {
 		if i == len(pages)-1 {
 			end = ""
 		}
-		fmt.Fprintf(w, ".BR %s (1)%s\n", escape(p), end)
+		fmt.Fprintf(w, ".BR %s (%s)%s\n", escape(manName(p)), manSection(p), end)
 	}
 }
 

@@ -82,11 +82,29 @@ func TestManPages(t *testing.T) {
 			t.Errorf("%s begins with %s", manName(c), page[:60])
 		}
 	})
-	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != pages || pages < 15 {
+	if files, _ := filepath.Glob(filepath.Join(dir, "*.1")); len(files) != pages || pages < 15 {
 		t.Errorf("%d files for %d commands", len(files), pages)
+	}
+	for _, topic := range []string{"certroll.hcl.5", "certroll-environment.7", "certroll-exit-codes.7"} {
+		if b, err := os.ReadFile(filepath.Join(dir, topic)); err != nil || !strings.Contains(string(b), "\n.nf\n") || strings.Contains(string(b), "OPTIONS") {
+			t.Errorf("%s: %v\n%s", topic, err, b)
+		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "certroll-notify-child.1")); err == nil {
 		t.Error("a command that is hidden has a page")
+	}
+}
+
+// TestManSections: beside man1, pages of other sections go where man looks for them.
+func TestManSections(t *testing.T) {
+	dir := t.TempDir()
+	if err := writeMan(tested(), filepath.Join(dir, "man1"), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{"man1/certroll-plan.1", "man5/certroll.hcl.5", "man7/certroll-exit-codes.7"} {
+		if _, err := os.Stat(filepath.Join(dir, page)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

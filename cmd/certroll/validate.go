@@ -17,7 +17,8 @@ func (a *app) validateCommand() *cobra.Command {
 		Short: "Check the HCL files of a directory, offline",
 		Long: `Check all HCL files of a directory (default: the current one) and show every
 mistake at once. Needs neither Vault nor a CA nor the network. References are
-checked against what certroll.hcl allows, where there is one.`,
+checked against what certroll.hcl allows, where there is one. Exits 1 where there is
+a mistake.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.settings()

@@ -1,0 +1,24 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// addCommands gives the program its commands, by what a person comes with.
+func (a *app) addCommands(root *cobra.Command) {
+	addGroup(root, "setup", "Set up:", a.initCommand(), a.importCommand(), a.validateCommand(), a.fmtCommand(), a.doctorCommand(), a.notifyCommand())
+	addGroup(root, "change", "Plan and change:", a.planCommand(), a.applyCommand(), a.runCommand(), a.retryCommand(), a.rotateCommand(),
+		a.disableCommand(), a.enableCommand(), a.acceptCommand())
+	addGroup(root, "ask", "Ask:", a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.auditCommand(), a.probeCommand())
+	addGroup(root, "more", "More:", a.versionCommand(), a.manCommand())
+	root.SetHelpCommandGroupID("more")
+	root.SetCompletionCommandGroupID("more")
+	root.AddCommand(a.notifyChildCommand())
+	root.AddCommand(topics()...)
+}
+
+func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: id, Title: title})
+	for _, c := range commands {
+		c.GroupID = id
+	}
+	root.AddCommand(commands...)
+}

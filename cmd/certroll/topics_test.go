@@ -1,0 +1,93 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// TestHelpGroups: each command that is shown stands in a group, and the topics below.
+func TestHelpGroups(t *testing.T) {
+	root := tested()
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() && c.GroupID == "" {
+			t.Errorf("%s is in no group", c.Name())
+		}
+	}
+	usage := root.UsageString()
+	for _, part := range []string{"Set up:\n", "Plan and change:\n", "Ask:\n", "More:\n", "  man ", "Additional help topics:\n", "certroll exit-codes", "certroll certroll.hcl"} {
+		if !strings.Contains(usage, part) {
+			t.Errorf("the help lacks %q:\n%s", part, usage)
+		}
+	}
+}
+
+// TestSettingsTopic: the page names every block and attribute of certroll.hcl.
+func TestSettingsTopic(t *testing.T) {
+	fields := reflect.TypeFor[settings]()
+	for i := range fields.NumField() {
+		name, _, _ := strings.Cut(fields.Field(i).Tag.Get("hcl"), ",")
+		if name != "" && !regexp.MustCompile(`(?m)^  (\w+, )?`+name+`\b`).MatchString(settingsTopic) {
+			t.Errorf("certroll help certroll.hcl lacks %s", name)
+		}
+	}
+}
+
+// TestEnvironmentTopic: the page names every variable that the command line reads.
+func TestEnvironmentTopic(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) < 10 {
+		t.Fatal(err, files)
+	}
+	read := regexp.MustCompile(`[gG]etenv\("([A-Z_]+)"\)`)
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range read.FindAllStringSubmatch(string(b), -1) {
+			if name := m[1]; name != "PATH" && name != "GITHUB_ACTIONS" && !strings.Contains(environmentTopic, name) {
+				t.Errorf("%s reads %s, which certroll help environment lacks", file, name)
+			}
+		}
+	}
+}
+
+// TestExitCodesTopic: each command whose own help speaks of an exit code beyond 1 is in
+// the table.
+func TestExitCodesTopic(t *testing.T) {
+	everyCommand(tested(), func(c *cobra.Command) {
+		name := strings.TrimPrefix(c.CommandPath(), "certroll ")
+		if regexp.MustCompile(`(?i)exits? (code is )?[0-3]`).MatchString(c.Long) && c.HasParent() && !regexp.MustCompile(`(?m)^  `+name+`\b`).MatchString(exitCodesTopic) {
+			t.Errorf("certroll help exit-codes lacks %s", name)
+		}
+	})
+}
+
+// TestFlagValues: a flag that takes one of few values offers them.
+func TestFlagValues(t *testing.T) {
+	for _, tc := range []struct{ line, want string }{
+		{"audit --status ", "denied"}, {"audit --operation ", "reissue"}, {"audit --class ", "rate_limited"}, {"audit --class ", "stale"},
+		{"audit --severity ", "page"}, {"rotate --code ", "keyCompromise"}, {"plan --log-level ", "debug"}, {"init --service ", "systemd"},
+		{"init --vault-auth ", "approle"}, {"init --ci ", "gitlab"},
+	} {
+		var out strings.Builder
+		a := &app{in: strings.NewReader(""), out: &out, err: &strings.Builder{}, getenv: func(string) string { return "" }}
+		if code := a.main(append([]string{"__complete"}, strings.Split(tc.line, " ")...)); code != 0 {
+			t.Fatalf("%s: exit code %d", tc.line, code)
+		}
+		if !slices.Contains(strings.Split(out.String(), "\n"), tc.want) {
+			t.Errorf("certroll %s offers %q, without %q", tc.line, out.String(), tc.want)
+		}
+	}
+}

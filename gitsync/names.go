@@ -1,0 +1,54 @@
+package gitsync
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Names are the branches and tags that Base takes, as they are written: those of the
+// checkout itself and those that it fetched.
+func (c *Checkout) Names() ([]string, error) {
+	all, err := localRefs(c.repo)
+	if err != nil {
+		return nil, &Error{Kind: Failed, Doing: c.doing, Detail: err.Error(), Err: err}
+	}
+	return shortNames(slices.Collect(maps.Keys(all.byName))), nil
+}
+
+// Names are the remote's branches and tags, as a ref is written in SourceOptions.
+func (s *Source) Names(ctx context.Context) ([]string, error) {
+	if err := s.turn.Acquire(ctx, 1); err != nil {
+		return nil, s.remote.explain(ctx, s.doing(), err)
+	}
+	defer s.turn.Release(1)
+	if s.remote.loc.scheme == locally {
+		repo, _, err := openLocal(ctx, s.remote.loc.path, false)
+		if err != nil {
+			return nil, s.remote.explain(ctx, s.doing(), err)
+		}
+		return (&Checkout{repo: repo, doing: s.doing()}).Names()
+	}
+	c, err := s.remote.list(ctx, s.doing())
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	return shortNames(slices.Collect(maps.Keys(c.adv.References))), nil
+}
+
+// shortNames are full refs as people write them, sorted; others than branches and tags
+// are left out.
+func shortNames(refs []string) []string {
+	var names []string
+	for _, ref := range refs {
+		for _, kind := range []string{"refs/heads/", "refs/remotes/", "refs/tags/"} {
+			if name, ok := strings.CutPrefix(ref, kind); ok && !strings.HasSuffix(name, "/HEAD") {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
