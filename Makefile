@@ -85,7 +85,7 @@ $(REPORT):
 .PHONY: test
 test: lab $(REPORT) ## run every test that Go, Git and make can run, on the lab's own servers
 	@echo 'Compiling the tests; about 4 minutes from an empty cache on two cores.'
-	@CERTROLL_LAB_VAULT=embedded CERTROLL_LAB_ONLY=1 $(REPORT) -vet=off $(FEW) -p 4 -parallel 4 -timeout $(TIMEOUT) $(TEST)
+	@CERTROLL_LAB_VAULT=embedded CERTROLL_LAB_ONLY=1 $(REPORT) -vet=off $(FEW) -p 4 -parallel 6 -timeout $(TIMEOUT) $(TEST)
 
 .PHONY: short
 short: $(REPORT) ## run the tests that need no server

@@ -197,7 +197,7 @@ func fullUnderRun(t *testing.T, l *world) {
 	w.settings(`interval = "1s"`)
 	w.certroll(0, "apply", "-auto-approve")
 	s := w.onSmallDisk()
-	s.ok("certroll run >run.log 2>&1 & run=$!")
+	s.ok(": >run.log; certroll run >>run.log 2>&1 & run=$!")
 	log := func() string {
 		b, err := os.ReadFile(filepath.Join(w.dir, "run.log"))
 		if err != nil {
