@@ -78,6 +78,8 @@ func (a *attempt) do(ctx context.Context) error {
 		return a.revokeEarlier(ctx)
 	case a.action.Kind == KindRepair:
 		return a.repair(ctx)
+	case a.action.Kind == KindAdopt && a.action.Reason == ReasonRenamed:
+		return a.rename(ctx)
 	case a.action.Kind == KindAdopt:
 		return a.adopt(ctx)
 	case a.action.Kind == KindStage:

@@ -16,6 +16,7 @@ const (
 	ChangeAdded    = "added"
 	ChangeRemoved  = "removed"
 	ChangeChanged  = "changed"
+	ChangeMoved    = "moved"    // a moved block gives it another name
 	ChangeAffected = "affected" // the block is as it was; another's change reaches it
 )
 
@@ -74,8 +75,16 @@ func ChangeOf(base, head *spec.Spec, observed *Observed, now time.Time) *ChangeS
 	before := byName(Plan(base, asBase(observed, s.Blocks), now))
 	s.Planned = Plan(head, observed, now)
 	after := byName(s.Planned)
+	was, gone := movedIn(base, head, after)
 	for _, name := range certificateNames(base, head, before, after) {
+		if gone[name] {
+			continue // the name that it goes on under shows it
+		}
 		c := compare(name, base.Certificate(name), head.Certificate(name), before[name], after[name])
+		if old := was[name]; old != nil {
+			c = compare(name, old, head.Certificate(name), before[old.Name], after[name])
+			c.Change = ChangeMoved
+		}
 		switch {
 		case c.Change != "":
 			s.Certificates = append(s.Certificates, c)

@@ -19,7 +19,7 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 		return a.concludeFailure(e, err, now)
 	}
 	e.Status, e.Revoked = Success, a.revoked
-	if r := a.action.Record; r != nil && !a.failsStill() {
+	if r := a.action.Record; r != nil && !a.failsStill() && !a.goesOn() {
 		e.Recovered = r.Failures
 	}
 	if a.action.Reason == ReasonOverdue {
@@ -81,7 +81,7 @@ func (a *attempt) successID(e Event) string {
 		// told of by the next one in the same words.
 		return eventID(e.Certificate, string(KindStage), a.toldNext(), e.NextKey, e.NewSerial)
 	}
-	if a.live != nil && !a.action.Reason.records() && a.action.Kind != KindRevoke {
+	if a.live != nil && !a.action.Reason.records() && a.action.Kind != KindRevoke && a.action.Reason != ReasonRenamed {
 		return eventID(e.Certificate, e.NewSerial, e.VaultPath, fmt.Sprint(e.VaultVer))
 	}
 	var before string
@@ -166,6 +166,7 @@ func (a *attempt) successRecord(now time.Time) *Record {
 		r.rotated(a.live.Rotate)
 	}
 	a.notePause(r, now)
+	a.noteFormer(r, now)
 	a.noteUndone(r, now)
 	return r
 }
@@ -173,7 +174,7 @@ func (a *attempt) successRecord(now time.Time) *Record {
 // failsStill tells that the success says nothing of the orders that fail: what is
 // live is the same, and nothing was ordered. Their waits go on.
 func (a *attempt) failsStill() bool {
-	quiet := a.action.Kind == KindStage || a.action.Kind == KindRevoke || a.action.mends()
+	quiet := a.action.Kind == KindStage || a.action.Kind == KindRevoke || a.action.mends() || a.action.former != "" && a.action.Kind == KindAdopt
 	return quiet && failsToOrder(a.action.Record) && a.draft == nil && a.action.Secret.Live != nil && a.live.Serial == a.action.Secret.Live.Serial
 }
 

@@ -192,7 +192,7 @@ func contentOf(text string) string {
 // leftAlone tells that what is there is not certroll's, and stays so: renewal.auto is
 // off, by which an owner says "do not touch it", and nobody asked for a rotation.
 func (s *situation) leftAlone() bool {
-	if s.auto || s.unreadable != "" || s.begun() || s.asksRotation() {
+	if s.auto || s.unreadable != "" || s.begun() || s.asksRotation() || s.renames() {
 		return false
 	}
 	l, r := s.live(), s.record

@@ -18,6 +18,8 @@ func (q Query) Newest(tree fs.FS, n int) (events []Event, more bool, err error) 
 	if err != nil {
 		return nil, false, err
 	}
+	q.former = formerOf(tree, q.Certificate)
+	names := q.naming()
 	for _, f := range slices.Backward(files) {
 		b, err := fs.ReadFile(tree, f)
 		if errors.Is(err, fs.ErrInvalid) {
@@ -26,7 +28,7 @@ func (q Query) Newest(tree fs.FS, n int) (events []Event, more bool, err error) 
 		if err != nil {
 			return nil, false, fmt.Errorf("reading %s: %w", f, err)
 		}
-		if events, more = q.newestIn(b, events, n); more {
+		if events, more = q.newestIn(b, names, events, n); more {
 			break
 		}
 	}
@@ -36,12 +38,11 @@ func (q Query) Newest(tree fs.FS, n int) (events []Event, more bool, err error) 
 }
 
 // newestIn adds what one file has, from its end back.
-func (q Query) newestIn(b []byte, events []Event, n int) (_ []Event, more bool) {
-	name := q.naming()
+func (q Query) newestIn(b []byte, names [][]byte, events []Event, n int) (_ []Event, more bool) {
 	for b = bytes.TrimRight(b, "\n"); len(b) > 0; b = bytes.TrimRight(b, "\n") {
 		line := lastLine(b)
 		b = b[:len(b)-len(line)]
-		if !bytes.Contains(line, name) {
+		if len(names) > 0 && !slices.ContainsFunc(names, func(name []byte) bool { return bytes.Contains(line, name) }) {
 			continue
 		}
 		var e Event
@@ -59,11 +60,15 @@ func (q Query) newestIn(b []byte, events []Event, n int) (_ []Event, more bool) 
 	return events, false
 }
 
-// naming is what a line holds that names the certificate asked for; empty where
-// any will do. Names of certificates are written in JSON as they are.
-func (q Query) naming() []byte {
+// naming are what a line holds that names the certificate asked for; none where any line
+// will do. Names of certificates are written in JSON as they are.
+func (q Query) naming() [][]byte {
 	if q.Certificate == "" {
 		return nil
 	}
-	return []byte(`"` + q.Certificate + `"`)
+	names := [][]byte{[]byte(`"` + q.Certificate + `"`)}
+	for _, f := range q.former {
+		names = append(names, []byte(`"`+f.Name+`"`))
+	}
+	return names
 }

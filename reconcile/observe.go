@@ -313,6 +313,11 @@ func locations(desired *spec.Spec, records map[string]*Record) map[Location][]st
 	}
 	for _, c := range desired.Certificates {
 		add(targetOf(c), c.Name)
+		for _, name := range c.MovedFrom {
+			if r := records[name]; r != nil && r.Live != nil {
+				add(Location{r.Live.Mount, r.Live.Path}, c.Name)
+			}
+		}
 	}
 	for _, r := range records {
 		if r.holds() {

@@ -50,7 +50,8 @@ type Action struct {
 	Secret Secret            // what was seen there
 	Next   *Staged           // the next key, as far as one is staged
 
-	heir    bool       // of a retirement: another certificate claims the secret
+	former  string     // of one that was renamed: the name that it goes on from
+	heir    bool       // of a retirement: another certificate claims the secret, or goes on with it
 	mass    *HeldSet   // what the brake holds it with; nil: it does not
 	pending *Pending   // the pending secret, as far as there is one
 	ways    [][]string // of its names to be proven, see waysOf
@@ -89,6 +90,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 		s.longerChain = s.live() != nil && longerChain(chains, s.live())
 		actions = append(actions, decide(s))
 	}
+	renamed := successors(desired)
 	for name, w := range observed.AtWork {
 		a := w.action
 		a.AtWork = &w
@@ -96,7 +98,11 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 	}
 	for name, r := range observed.Records {
 		if !wanted[name] && r.State != StateRetired {
-			actions = append(actions, retire(r, observed, claimed, now))
+			next := renamed[name]
+			if !succeeds(desired, next, r, observed) {
+				next = nil
+			}
+			actions = append(actions, retire(r, observed, claimed, next, now))
 		}
 	}
 	brake(actions, observed, history, now, func(c *spec.Certificate) Action { return decide(newCase(desired, c, observed, found, now)) })
@@ -112,6 +118,8 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[s
 	s := &situation{desired: desired, spec: c, record: obs.Records[c.Name], auto: renewsAt(c, now), now: now}
 	s.at = targetOf(c)
 	s.secret = obs.Secrets[s.at]
+	s.unreadable = obs.Unreadable[c.Name]
+	s.goesOnFrom(obs)
 	if p, ok := obs.Pending[c.Name]; ok && !obs.isDone(c.Name, p) {
 		s.pending = &p
 	}
@@ -119,7 +127,7 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[s
 		was := Location{r.Live.Mount, r.Live.Path}
 		// The target moved and nothing was written there yet: what is live is
 		// still at the old place, and stays so until the next renewal.
-		if old := obs.Secrets[was]; was != s.at && s.secret.Live == nil && old.Owner == c.Name && !s.begun() {
+		if old := obs.Secrets[was]; was != s.at && s.secret.Live == nil && (old.Owner == c.Name || s.former != "" && old.Owner == s.former) && !s.begun() {
 			s.target, s.at, s.secret = s.secret, was, old
 			s.moved = true
 		}
@@ -128,12 +136,12 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[s
 	if n, ok := obs.Staged[c.Name]; ok {
 		s.next = &n
 	}
-	if l := s.live(); l != nil && s.record != nil {
+	if l := s.secret.Live; l != nil && s.record != nil && (s.live() != nil || s.renames()) {
 		s.secret.Live = l.withFacts(s.record.Live)
 	}
 	s.issuer, s.failing = issuerFor(desired, c, s.record, s.live(), found, now)
 	s.accountDead = found[issuerSubject(s.issuer.Name)].ofAccount()
-	s.credentials, s.unreadable = obs.Credentials, obs.Unreadable[c.Name]
+	s.credentials = obs.Credentials
 	if s.record != nil {
 		s.said = s.record.RenewalInfo
 	}
@@ -156,6 +164,7 @@ func decide(s *situation) Action {
 		}
 	}
 	a.Certificate, a.Spec, a.Record, a.At, a.Secret, a.Issuer = s.spec.Name, s.spec, s.record, s.at, s.secret, s.issuer
+	a.former = s.former
 	a.Next, a.pending, a.ways = s.next, s.pending, waysOf(s.desired, s.spec)
 	if s.moved {
 		target := s.target
@@ -249,8 +258,11 @@ func (s *situation) newCredentials(h *Hold) bool {
 const retireDigest = "removed"
 
 // retire is the action for a certificate that the spec no longer has.
-func retire(r *Record, obs *Observed, claimed map[Location]string, now time.Time) Action {
+func retire(r *Record, obs *Observed, claimed map[Location]string, next *spec.Certificate, now time.Time) Action {
 	a := Action{Kind: KindRetire, Certificate: r.Certificate, Reason: ReasonRemoved, Record: r}
+	if next != nil {
+		a.Reason = ReasonRenamed
+	}
 	if why := obs.Unreadable[r.Certificate]; why != "" {
 		a.hold(ReasonUnreadable, now.Add(leastWait), why)
 		a.HeldBy = unreadableSubject
@@ -265,12 +277,17 @@ func retire(r *Record, obs *Observed, claimed map[Location]string, now time.Time
 	}
 	if r.Live == nil {
 		a.Detail = "its block is gone and nothing was ever issued; the record is closed"
+		if next != nil {
+			a.Detail = "moved to " + next.Name + "; nothing was ever issued, and the record is closed"
+		}
 		return a
 	}
 	a.At = Location{r.Live.Mount, r.Live.Path}
 	a.Secret = obs.Secrets[a.At]
-	a.heir = claimed[a.At] != ""
+	a.heir = claimed[a.At] != "" || next != nil
 	switch heir := claimed[a.At]; {
+	case next != nil:
+		a.Detail = "moved to " + next.Name + ", which goes on with its secret, record and history"
 	case heir != "":
 		a.Detail = "its block is gone; the secret stays, certificate " + heir + " now claims its path"
 	case r.OnRemove == spec.Revoke:

@@ -16,6 +16,8 @@ type Query struct {
 	Class       Class
 	Severity    string
 	Since       time.Time
+
+	former []Former // the names that the certificate had
 }
 
 // Events reads the events that the query picks out of a ledger's tree, the
@@ -26,6 +28,7 @@ func (q Query) Events(tree fs.FS) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.former = formerOf(tree, q.Certificate)
 	events := slices.DeleteFunc(all, func(e Event) bool { return !q.picks(&e) })
 	slices.SortStableFunc(events, func(a, b Event) int { return a.Time.Compare(b.Time) })
 	return events, nil
@@ -33,8 +36,17 @@ func (q Query) Events(tree fs.FS) ([]Event, error) {
 
 func (q Query) picks(e *Event) bool {
 	is := func(wanted, is string) bool { return wanted == "" || wanted == is }
-	return is(string(q.Operation), string(e.Operation)) && q.ofStatus(e.Status) && is(q.Certificate, e.Certificate) &&
+	return is(string(q.Operation), string(e.Operation)) && q.ofStatus(e.Status) && q.ofCertificate(e) &&
 		is(strings.TrimPrefix(q.Issuer, "issuer."), e.Issuer) && is(string(q.Class), string(e.Class)) && is(q.Severity, e.Severity)
+}
+
+// ofCertificate takes what happened to it under a former name for its own, but not that
+// the record of that name was closed.
+func (q Query) ofCertificate(e *Event) bool {
+	return q.Certificate == "" || q.Certificate == e.Certificate ||
+		slices.ContainsFunc(q.former, func(f Former) bool {
+			return f.Name == e.Certificate && !e.Time.After(f.Until) && e.Operation != KindRetire
+		})
 }
 
 func (q Query) ofStatus(s Status) bool {

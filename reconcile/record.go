@@ -68,8 +68,11 @@ type Record struct {
 	Gone *Gone `json:"gone,omitempty"`
 	// RevokedBefore is the serial of the revoked certificate that the live one took
 	// the place of; "" where that was not revoked.
-	RevokedBefore string    `json:"revoked_before,omitempty"`
-	UpdatedAt     time.Time `json:"updated_at"`
+	RevokedBefore string `json:"revoked_before,omitempty"`
+	// Formerly are the names that it had before, the last one last: events until then are
+	// its own.
+	Formerly  []Former  `json:"formerly,omitempty"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // holds tells that a secret is there by what the record says, of one that is nil
@@ -204,6 +207,7 @@ func newRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
 		r.Undone = old.Undone
 		r.Gone = old.Gone
 		r.LeftBehind = old.LeftBehind
+		r.Formerly = old.Formerly
 	}
 	return r
 }

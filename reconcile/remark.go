@@ -53,11 +53,12 @@ const (
 	RemarkProbe     = "probe_elsewhere"    // certroll will connect to a host that is none of its names
 	RemarkDirectory = "directory_changed"  // the block moved to another directory
 	RemarkCheck     = "dns_check"          // it could not be issued as the DNS stands
+	RemarkSameNames = "same_names"         // another certificate of the same CA has exactly its names
 )
 
 var remarkOrder = []string{
 	RemarkBlock, RemarkMass, RemarkOther, RemarkKey, RemarkFields, RemarkPassword, RemarkRemoved, RemarkDirectory, RemarkWeaker, RemarkRotation, RemarkAuto, RemarkIssuer, RemarkDNS,
-	RemarkOnRemove, RemarkProbe, RemarkLimit, RemarkLifetime, RemarkCheck,
+	RemarkOnRemove, RemarkProbe, RemarkSameNames, RemarkLimit, RemarkLifetime, RemarkCheck,
 }
 
 // SortRemarks brings remarks into the order they are told: by code, then by
@@ -85,6 +86,7 @@ func Remarks(s *ChangeSet, base, head *spec.Spec, where *spec.Locator, interval 
 	for _, c := range s.Certificates {
 		r.certificate(c)
 	}
+	r.sameNames(s)
 	SortRemarks(r.remarks)
 	return r.remarks
 }
@@ -198,6 +200,23 @@ func (r *reviewer) names(c CertificateChange) {
 		if domain, theirs, certificate, ok := r.owners.other(d.ASCII, dir); ok {
 			r.say(RemarkOther, c.Name, r.at(c.New.Range, fieldDomains), "%s stands under %s, whose names are in %s (certificate %s) and not in %s",
 				d.Typed, domain, directoryText(theirs), certificate, directoryText(dir))
+		}
+	}
+}
+
+// sameNames: each set of names that a change brings twice, once, at a certificate that the
+// change brings.
+func (r *reviewer) sameNames(s *ChangeSet) {
+	brings := map[string]bool{}
+	for _, c := range s.Certificates {
+		brings[c.Name] = c.New != nil && (c.Old == nil || namesDigest(c.Old.Names()) != namesDigest(c.New.Names()) || c.Old.Issuer != c.New.Issuer)
+	}
+	for _, set := range r.head.SameNames() {
+		for _, c := range slices.Backward(set) {
+			if brings[c.Name] {
+				r.say(RemarkSameNames, c.Name, r.at(c.Range, fieldDomains), "%s", spec.SameNamesText(c, set))
+				break
+			}
 		}
 	}
 }

@@ -25,6 +25,7 @@ type situation struct {
 	secret      Secret            // at that place
 	pending     *Pending          // nil: there is none
 	next        *Staged           // nil: no next key is staged
+	former      string            // the name that it goes on from, see goesOnFrom; "": none
 	moved       bool              // the spec's target is elsewhere and not written yet
 	target      Secret            // where moved: what is at the spec's target
 	auto        bool              // renewal.auto, or its pause is over
@@ -67,6 +68,7 @@ type rule struct {
 // the order only says which reason is told where several hold.
 var rules = []rule{
 	{"unreadable", ruleUnreadable, sawSecret},
+	{"renamed", ruleRenamed, sawFormer},
 	{"left alone", ruleLeftAlone, sawVersion},
 	{"missing", ruleMissing, sawSecret},
 	{"unfinished", ruleUnfinished, sawPending},
@@ -134,7 +136,7 @@ func ruleUnfinished(s *situation) (Action, bool) {
 
 // ruleForeign: a readable secret that certroll did not write for this certificate.
 func ruleForeign(s *situation) (Action, bool) {
-	if s.secret.Version == 0 || s.live() != nil || s.leftAlone() {
+	if s.secret.Version == 0 || s.live() != nil || s.leftAlone() || s.renames() {
 		return Action{}, false
 	}
 	whose := "certroll did not write it"

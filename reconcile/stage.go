@@ -168,8 +168,12 @@ func (a *attempt) withdraw(ctx context.Context, r *Record) error {
 	return a.secrets.WriteMetadata(ctx, a.action.At.Mount, a.action.At.Path, custom)
 }
 
-// hasHeir tells that another certificate claims the place of one that is gone.
+// hasHeir tells that another certificate claims the place of one that is gone, or goes
+// on with it under another name.
 func (a *attempt) hasHeir() bool {
+	if a.action.heir {
+		return true
+	}
 	for _, c := range a.desired.Certificates {
 		if targetOf(c) == a.action.At {
 			return true

@@ -64,6 +64,7 @@ const (
 	ReasonRotate      Reason = "rotation_requested"
 	ReasonChanged     Reason = "changed"
 	ReasonForeign     Reason = "foreign" // there is a secret that certroll did not write
+	ReasonRenamed     Reason = "renamed" // a moved block gives it another name
 	ReasonUnfinished  Reason = "unfinished"
 	ReasonDrifted     Reason = "drifted"       // somebody else wrote a version after certroll's
 	ReasonBehind      Reason = "record_behind" // the ledger does not say how it is

@@ -21,6 +21,7 @@ const (
 func (d *decoder) decodeCertificates() {
 	d.decodeDefaults()
 	c := &certificates{decoder: d, blocks: map[string]*hclsyntax.Block{}, names: map[string]*Certificate{}, paths: map[string]*Certificate{}}
+	c.decodeMoves()
 	for _, f := range d.files {
 		if f.trusted {
 			continue
@@ -34,8 +35,12 @@ func (d *decoder) decodeCertificates() {
 	}
 	d.reportWithout()
 	d.reportExcess()
+	c.checkMoves()
 	d.tell(&c.cautions)
 	slices.SortFunc(d.spec.Certificates, func(a, b *Certificate) int { return cmp.Compare(a.Name, b.Name) })
+	if !d.over() {
+		d.warnSameNames()
+	}
 }
 
 // certificates are those found so far, by what must be unique.
@@ -44,6 +49,7 @@ type certificates struct {
 	blocks map[string]*hclsyntax.Block
 	names  map[string]*Certificate // in lower case: names become file names
 	paths  map[string]*Certificate // mount and path
+	moves  moves
 	cautions
 }
 
@@ -125,7 +131,7 @@ func (c *certificates) forEach(b *body) []eachValue {
 
 // instance decodes one certificate.
 func (c *certificates) instance(f parsed, b *body, name, key string, defaults partial) {
-	cert := &Certificate{Name: name, Range: *b.at, File: f.path}
+	cert := &Certificate{Name: name, Range: *b.at, File: f.path, MovedFrom: c.formerNames(f.path, name, key)}
 	b.subject = "certificate." + name
 	if !c.afford(instanceCost(b.whole), *b.at, b.whole) {
 		return
@@ -134,6 +140,10 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 	p := b.partial(func(vault *body) {
 		if vaultPath = vault.text("path"); vaultPath.ok {
 			vaultPath.ok = vault.checkPath(vaultPath.v, vaultPath.at, "path")
+		}
+		if a := vault.src.Attributes["prefix"]; a != nil {
+			vault.asked["prefix"] = true
+			vault.fault(a.NameRange.Ptr(), "Only a default", "A prefix is for many certificates; write it into a defaults block, or path = \"...\" here.")
 		}
 	}).under(defaults)
 	var places []*hcl.Range
@@ -145,7 +155,7 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 	b.settle(cert, p, vaultPath)
 	c.warn(b, cert, p)
 	if c.claimName(b, cert) && c.afford(c.checksOf(cert), *b.at, b.whole) {
-		c.claimPath(b, cert, vaultPath.at, key != "")
+		c.claimPath(b, cert, p, vaultPath.at, key != "")
 		for _, issuer := range append([]string{cert.Issuer}, cert.Fallbacks...) {
 			c.checkIssuer(b, cert, issuer, places)
 			c.checkPublic(b, cert, issuer, places)
@@ -206,7 +216,7 @@ func (b *body) settle(cert *Certificate, p partial, vaultPath setting[string]) {
 	}
 	cert.Labels = p.labels.v
 	cert.OnRemove = cmp.Or(p.onRemove.v, Keep)
-	cert.Vault = Target{Mount: cmp.Or(p.mount.v, b.d.trust.Mount), Path: cmp.Or(vaultPath.v, "tls/"+cert.Name), Fields: p.fields.v, Previous: p.previous.v}
+	cert.Vault = Target{Mount: cmp.Or(p.mount.v, b.d.trust.Mount), Path: cmp.Or(vaultPath.v, defaultPath(p, cert)), Fields: p.fields.v, Previous: p.previous.v}
 	if !p.issuers.ok && p.issuers.at == nil {
 		b.d.without("issuer", b, cert)
 	}
@@ -273,15 +283,20 @@ func (c *certificates) claimName(b *body, cert *Certificate) bool {
 	return true
 }
 
-func (c *certificates) claimPath(b *body, cert *Certificate, at *hcl.Range, repeated bool) {
+func (c *certificates) claimPath(b *body, cert *Certificate, p partial, at *hcl.Range, repeated bool) {
+	why := ""
 	if at == nil {
-		at = b.at
+		at, why = b.at, " "+upperFirst(unsetPath(p, cert))+"."
+		if bad := badSecretPath(cert.Vault.Path); bad != "" && p.prefix.ok {
+			b.fault(at, "Invalid Vault path", "%s: %s.", upperFirst(unsetPath(p, cert)), bad)
+			return
+		}
 	}
 	if below(cert.Vault.Path, c.trust.State) {
-		b.fault(at, "Invalid Vault path", "%s/ is where certroll keeps its own state; choose another path.", c.trust.State)
+		b.fault(at, "Invalid Vault path", "%s/ is where certroll keeps its own state; choose another path.%s", c.trust.State, why)
 		return
 	}
-	if why := badSecretPath(cert.Vault.Mount + "/" + cert.Vault.Path); why != "" {
+	if badSecretPath(cert.Vault.Mount+"/"+cert.Vault.Path) != "" {
 		return // said of the mount or the path already
 	}
 	full := cert.Vault.Mount + "/" + cert.Vault.Path
@@ -292,7 +307,7 @@ func (c *certificates) claimPath(b *body, cert *Certificate, at *hcl.Range, repe
 	case repeated && other.Range == cert.Range:
 		b.fault(at, "Vault path claimed twice", "All certificates of this block would be written to %s. Let the path depend on each.key, as in \"tls/${each.key}\", or leave it out.", full)
 	default:
-		b.fault(at, "Vault path claimed twice", "The certificate %q, at %s:%d, is written to %s already; choose another path for one of them.", other.Name, other.Range.Filename, other.Range.Start.Line, full)
+		b.fault(at, "Vault path claimed twice", "The certificate %q, at %s:%d, is written to %s already; choose another path for one of them.%s", other.Name, other.Range.Filename, other.Range.Start.Line, full, why)
 	}
 }
 

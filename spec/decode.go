@@ -81,6 +81,7 @@ func Decode(ctx context.Context, files []File, trust Trust) (*Spec, hcl.Diagnost
 	if d.diags.HasErrors() {
 		return nil, d.diags
 	}
+	d.spec.policies = d.policies
 	found := d.spec // a pointer into the decoder would keep the syntax trees of all files
 	return &found, d.diags
 }
@@ -217,7 +218,7 @@ func (d *decoder) declare() {
 	}}
 }
 
-var blockTypes = []string{"locals", "defaults", "issuer", "dns", "certificate"}
+var blockTypes = []string{"locals", "defaults", "issuer", "dns", "certificate", "moved"}
 
 func (d *decoder) declareBlock(f parsed, b *hclsyntax.Block) {
 	switch {
@@ -231,7 +232,7 @@ func (d *decoder) declareBlock(f parsed, b *hclsyntax.Block) {
 	case b.Type == "locals":
 		d.noLabels(b)
 		d.declareLocals(b)
-	case b.Type == "certificate", b.Type == "defaults":
+	case b.Type == "certificate", b.Type == "defaults", b.Type == "moved":
 	default:
 		d.fault(b.TypeRange.Ptr(), nil, "Unknown block", "There is no block %s here: a config repo has %s.%s", b.Type, strings.Join(blockTypes, ", "), suggest("config repo", b.Type, blockTypes))
 	}

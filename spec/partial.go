@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ type partial struct {
 	threshold setting[threshold]
 	fallback  setting[time.Duration]
 	mount     setting[string]
+	prefix    setting[string] // of the paths of certificates that have none; only defaults blocks have it
 	fields    setting[Fields]
 	labels    setting[map[string]string]
 	onRemove  setting[OnRemove]
@@ -36,7 +38,7 @@ func (p partial) under(above partial) partial {
 	return partial{
 		p.issuers.or(above.issuers), p.dns.or(above.dns), p.shape.or(above.shape), p.rotation.or(above.rotation), p.maxAge.or(above.maxAge),
 		p.nextKey.or(above.nextKey), p.pause.or(above.pause), p.threshold.or(above.threshold), p.fallback.or(above.fallback),
-		p.mount.or(above.mount), p.fields.or(above.fields), p.labels.or(above.labels), p.onRemove.or(above.onRemove),
+		p.mount.or(above.mount), p.prefix.or(above.prefix), p.fields.or(above.fields), p.labels.or(above.labels), p.onRemove.or(above.onRemove),
 		p.previous.or(above.previous),
 	}
 }
@@ -216,6 +218,41 @@ func (b *body) checkPath(p string, at *hcl.Range, what string) bool {
 	return why == ""
 }
 
+// usualPrefix is where the secrets of certificates are that have neither a path nor a
+// prefix.
+const usualPrefix = "tls/"
+
+// pathPrefix reads what the paths of certificates without one begin with. It ends with
+// a slash, so that names of certificates are segments of their own.
+func (b *body) pathPrefix() setting[string] {
+	s := b.text("prefix")
+	if !s.ok {
+		return s
+	}
+	rest, ends := strings.CutSuffix(s.v, "/")
+	why := badSecretPath(rest)
+	if why == "" && !ends {
+		why = fmt.Sprintf("a prefix ends with a slash, as in %q; the name of the certificate follows it", short(s.v)+"/")
+	}
+	if s.ok = why == ""; !s.ok {
+		b.fault(s.at, "Invalid Vault path", "prefix = %q: %s.", short(s.v), why)
+	}
+	return s
+}
+
+// defaultPath is where a certificate is written that has no vault.path: below the
+// prefix, by the first of the names that it has had.
+func defaultPath(p partial, cert *Certificate) string {
+	name := cert.Name
+	if n := len(cert.MovedFrom); n > 0 {
+		name = cert.MovedFrom[n-1]
+	}
+	if p.prefix.ok {
+		return p.prefix.v + name
+	}
+	return usualPrefix + name
+}
+
 // decodeDefaults reads the defaults blocks, one a directory.
 func (d *decoder) decodeDefaults() {
 	at := map[string]hcl.Range{}
@@ -251,12 +288,15 @@ func (d *decoder) defaultsOf(block *hclsyntax.Block, dir string) *partial {
 			b.fault(inner.TypeRange.Ptr(), "Not a default", "rotate says something of one certificate; write it there.")
 		}
 	}
+	var prefix setting[string]
 	p := b.partial(func(vault *body) {
 		if a := vault.src.Attributes["path"]; a != nil {
 			vault.asked["path"] = true
-			vault.fault(a.NameRange.Ptr(), "Not a default", "The path says something of one certificate; write it there, or leave it out: it is then tls/NAME.")
+			vault.fault(a.NameRange.Ptr(), "Not a default", "The path says something of one certificate; write it there. To put certificates that have none below another path than tls/, set prefix, as in prefix = \"tls/shop/\".")
 		}
+		prefix = vault.pathPrefix()
 	})
+	p.prefix = prefix
 	b.done()
 	return &p
 }

@@ -228,7 +228,7 @@ func (d *decoder) checkDelicate(f parsed, block *hclsyntax.Block, policies []*po
 // that say where credentials are sent.
 func (d *decoder) checkBlock(f parsed, block *hclsyntax.Block, p *policy) {
 	at, whole := block.DefRange().Ptr(), block.Range().Ptr()
-	if p.blocks != nil && slices.Contains(blockTypes, block.Type) && !slices.Contains(p.blocks, block.Type) {
+	if p.blocks != nil && slices.Contains(blockTypes, block.Type) && !p.allowsBlock(block.Type) {
 		d.fault(at, whole, forbidden, "%s allows no %s block in %s; it allows %s.", upperFirst(p.String()), block.Type, f.path, allowedOnly(p.blocks))
 		return
 	}
@@ -236,6 +236,12 @@ func (d *decoder) checkBlock(f parsed, block *hclsyntax.Block, p *policy) {
 	if named != nil && len(block.Labels) == 1 && !slices.Contains(named, block.Labels[0]) {
 		d.fault(at, whole, forbidden, "%s does not allow %s.%s; it allows %s.", upperFirst(p.String()), block.Type, block.Labels[0], allowedOnly(named))
 	}
+}
+
+// allowsBlock tells whether a type of blocks is allowed by a list of them. A moved
+// block may stand where certificates may: it is a part of renaming them.
+func (p *policy) allowsBlock(kind string) bool {
+	return slices.Contains(p.blocks, kind) || kind == "moved" && slices.Contains(p.blocks, "certificate")
 }
 
 // forbidden is the summary of what a policy does not allow.

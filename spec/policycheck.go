@@ -36,9 +36,9 @@ func (d *decoder) checkPolicies(r request) {
 
 // refuse reports what the policy does not allow, and what it does. A place in
 // a defaults block is told in words: the mistake is the certificate's.
-func (r *request) refuse(at *hcl.Range, what, allowed string) {
+func (r *request) refuse(at *hcl.Range, what, allowed string, advice ...string) {
 	at, from := r.place(at)
-	r.fault(at, forbidden, "%s does not allow %s in %s; it allows %s.%s", upperFirst(r.policy.String()), what, r.cert.File, allowed, from)
+	r.fault(at, forbidden, "%s does not allow %s in %s; it allows %s.%s%s", upperFirst(r.policy.String()), what, r.cert.File, allowed, from, strings.Join(advice, ""))
 }
 
 // place is where a refusal is told, and the words for another place.
@@ -105,7 +105,7 @@ func (r *request) checkTarget() {
 	switch {
 	case r.policy.vault == nil || matches(under):
 	case !matches(below):
-		r.refuse(at, "a secret at "+target, "secrets below "+allowedOnly(r.policy.vault))
+		r.refuse(at, "a secret at "+target, "secrets below "+allowedOnly(r.policy.vault), r.unsetPathAdvice())
 	default:
 		at, from := r.place(at)
 		list := make([]string, 0, len(r.policy.vault)+1)
@@ -117,6 +117,33 @@ func (r *request) checkTarget() {
 			"%s allows what lies below its prefixes, and not the secret at %s itself; it allows secrets below %s. Write %q without a slash at the end into the policy to allow it.%s",
 			upperFirst(r.policy.String()), target, allowedOnly(r.policy.vault), target, from)
 	}
+}
+
+// unsetPath says of a certificate without vault.path where it is written, and why there.
+func unsetPath(p partial, cert *Certificate) string {
+	why := "no vault.path is set, so it is " + short(cert.Vault.Path)
+	if n := len(cert.MovedFrom); n > 0 {
+		why += fmt.Sprintf(", by its former name %q", cert.MovedFrom[n-1])
+	}
+	if p.prefix.ok {
+		why += fmt.Sprintf(", by the prefix at %s:%d", p.prefix.at.Filename, p.prefix.at.Start.Line)
+	}
+	return why
+}
+
+// unsetPathAdvice says what to write where the policy does not allow the default path;
+// "" where a path is set.
+func (r *request) unsetPathAdvice() string {
+	if r.path != nil {
+		return ""
+	}
+	advice := " " + upperFirst(unsetPath(r.p, r.cert))
+	for _, allowed := range r.policy.vault {
+		if prefix, ok := strings.CutPrefix(strings.TrimSuffix(allowed, "/")+"/", r.cert.Vault.Mount+"/"); ok && prefix != "" {
+			return advice + fmt.Sprintf("; write vault { path = %q } or defaults { vault { prefix = %q } }.", prefix+r.cert.Name, prefix)
+		}
+	}
+	return advice + "."
 }
 
 // checkPasswords holds the references of keystore passwords against the policy:

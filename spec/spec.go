@@ -20,6 +20,19 @@ type Spec struct {
 	// Unread is what lies among the files and is not read. Decode knows nothing of
 	// it: whoever read the files adds it.
 	Unread []Unread
+
+	policies []*policy
+}
+
+// SamePolicies tells whether two files of the config repo are under the same policies.
+func (s *Spec) SamePolicies(a, b string) bool {
+	if a == b {
+		return true
+	}
+	covers := func(p *policy, file string) bool {
+		return slices.ContainsFunc(p.files, func(glob string) bool { return matchGlob(glob, file) })
+	}
+	return !slices.ContainsFunc(s.policies, func(p *policy) bool { return covers(p, a) != covers(p, b) })
 }
 
 // Certificate finds one certificate by its name; nil where there is none.
@@ -174,9 +187,11 @@ type Propagation struct {
 
 // Certificate is one certificate that shall exist.
 type Certificate struct {
-	Name    string   // unique in the repo; with for_each "block.key"
-	Domains []Domain // in the order typed, at least one; the first is the primary
-	Issuer  string   // name of an Issuer
+	Name string // unique in the repo; with for_each "block.key"
+	// MovedFrom are the names that it had before by moved blocks, the last one first.
+	MovedFrom []string
+	Domains   []Domain // in the order typed, at least one; the first is the primary
+	Issuer    string   // name of an Issuer
 	// Fallbacks are the issuers that follow it in the list, which are gone to
 	// when it has failed for a while and expiry nears.
 	Fallbacks []string

@@ -50,7 +50,7 @@ type BlockChange struct {
 // CertificateChange is one certificate that the change is about, or reaches.
 type CertificateChange struct {
 	Certificate string    `json:"certificate"`
-	Change      string    `json:"change"` // added, removed, changed, affected
+	Change      string    `json:"change"` // added, removed, changed, moved, affected
 	Settings    []Setting `json:"settings"`
 	Before      string    `json:"before"` // the action without the change; "" for none
 	Action      *Action   `json:"action"` // with it; null where there is none
@@ -147,7 +147,7 @@ var titles = map[string]string{
 	reconcile.RemarkDirectory: "moved to another directory", reconcile.RemarkWeaker: "weaker key", reconcile.RemarkRotation: "key rotation off",
 	reconcile.RemarkAuto: "renewal off", reconcile.RemarkIssuer: "another issuer", reconcile.RemarkDNS: "another DNS account",
 	reconcile.RemarkOnRemove: "on_remove changed", reconcile.RemarkLimit: "limit of the CA", reconcile.RemarkLifetime: "short lifetime",
-	reconcile.RemarkCheck: "DNS",
+	reconcile.RemarkCheck: "DNS", reconcile.RemarkSameNames: "same names twice",
 }
 
 // title is what a remark's code is called.
@@ -220,6 +220,8 @@ func writeCertificateChange(out printer, p Palette, cc CertificateChange) {
 		symbol, what = p.red("-"), "is removed, there is nothing to do"
 	case reconcile.ChangeAdded:
 		what = "is declared, and up to date already"
+	case reconcile.ChangeMoved:
+		what = "has another name, nothing is done now"
 	}
 	out.f("%s %s  %s\n", symbol, p.bold(cc.Certificate), what)
 	for _, s := range cc.Settings {
@@ -261,12 +263,13 @@ func blockVerb(b BlockChange) string {
 
 // headline says in one line what the change does.
 func (c *Change) headline() string {
-	var parts []string
-	for _, kind := range kinds {
-		if n := c.Summary[string(kind)]; n > 0 {
-			parts = append(parts, sprint("%d %s", n, told[kind]))
+	var actions []Action
+	for _, cc := range c.Certificates {
+		if cc.Action != nil {
+			actions = append(actions, *cc.Action)
 		}
 	}
+	parts := tally(actions, kinds, "")
 	quiet := 0
 	for _, cc := range c.Certificates {
 		if cc.Action == nil || cc.Action.Action == string(reconcile.KindNone) {
@@ -290,12 +293,7 @@ func (p Plan) headline() string {
 	if p.Change != nil {
 		return p.Change.headline()
 	}
-	var parts []string
-	for _, kind := range kinds {
-		if n := p.Summary[string(kind)]; n > 0 {
-			parts = append(parts, sprint("%d %s", n, told[kind]))
-		}
-	}
+	parts := tally(p.Actions, kinds, "")
 	if len(parts) == 0 {
 		return "nothing to do"
 	}

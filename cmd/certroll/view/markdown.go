@@ -95,7 +95,7 @@ func groupRank(group string) int {
 
 func actionItem(a Action, settings []Setting) item {
 	return item{
-		group: a.Action, symbol: symbol(Palette{}, a.Action), certificate: a.Certificate, what: verb(a),
+		group: a.Action, symbol: a.symbol(Palette{}), certificate: a.Certificate, what: verb(a),
 		why: strings.ReplaceAll(a.Reason, "_", " "), action: &a, settings: settings,
 	}
 }

@@ -63,6 +63,7 @@ type Action struct {
 	Serial      string             `json:"serial"`          // what is live; "" for nothing
 	NotAfter    *time.Time         `json:"not_after"`       // of what is live
 	NextKey     string             `json:"next_key_digest"` // of the key that is staged; "" for none
+	MovedFrom   string             `json:"moved_from"`      // the name that it goes on from, by a moved block; "" for none
 }
 
 // NewPlan builds the view of a plan.
@@ -81,6 +82,7 @@ func newAction(a reconcile.Action) Action {
 	v := Action{
 		Certificate: a.Certificate, Action: string(a.Kind), Reason: string(a.Reason), Detail: a.Detail, Waiting: string(a.Wants),
 		Names: []string{}, Changes: append([]reconcile.Change{}, a.Changes...), Warnings: append([]string{}, a.Warnings...),
+		MovedFrom: a.MovedFrom(),
 	}
 	if a.Spec != nil {
 		for _, d := range a.Spec.Domains {
@@ -168,7 +170,7 @@ func WritePlan(w io.Writer, p Palette, plan Plan) {
 }
 
 func writeAction(out printer, p Palette, a Action, settings []Setting) {
-	out.f("%s %s  %s\n", symbol(p, a.Action), p.bold(a.Certificate), verb(a))
+	out.f("%s %s  %s\n", a.symbol(p), p.bold(a.Certificate), verb(a))
 	if len(a.Names) > 0 {
 		out.f("    names   %s\n", hang(joinSome(a.Names, 6), 12))
 	}
@@ -206,6 +208,9 @@ func versionOf(a Action) string {
 }
 
 func verb(a Action) string {
+	if reconcile.Reason(a.Reason) == reconcile.ReasonRenamed {
+		return movedVerb(a)
+	}
 	switch reconcile.Kind(a.Action) {
 	case reconcile.KindIssue:
 		return "will be issued"
@@ -245,6 +250,20 @@ func verb(a Action) string {
 	return ""
 }
 
+func (a Action) symbol(p Palette) string {
+	if reconcile.Reason(a.Reason) == reconcile.ReasonRenamed {
+		return p.cyan("~") // nothing goes
+	}
+	return symbol(p, a.Action)
+}
+
+func movedVerb(a Action) string {
+	if a.Action == string(reconcile.KindRetire) {
+		return "goes on under another name"
+	}
+	return "moved from " + text.Line(a.MovedFrom)
+}
+
 func symbol(p Palette, kind string) string {
 	switch reconcile.Kind(kind) {
 	case reconcile.KindIssue:
@@ -267,18 +286,34 @@ func writeSummary(out printer, p Palette, plan Plan) {
 		out.f(".\n")
 		return
 	}
-	out.f("%s", p.bold("Plan: "))
-	sep := ""
-	for _, kind := range append(kinds[:len(kinds):len(kinds)], reconcile.KindNone) {
-		if n := plan.Summary[string(kind)]; n > 0 {
-			out.f("%s%d %s", sep, n, told[kind])
-			if kind == reconcile.KindHold {
-				out.f("%s", lastHold(plan))
-			}
-			sep = ", "
+	out.f("%s%s.\n", p.bold("Plan: "), strings.Join(tally(plan.Actions, append(kinds[:len(kinds):len(kinds)], reconcile.KindNone), lastHold(plan)), ", "))
+}
+
+// tally says how many actions there are of each kind. A certificate that a moved block
+// gives another name counts once, and not as one that is retired and one that is adopted.
+func tally(actions []Action, kinds []reconcile.Kind, ofHolds string) []string {
+	count := map[reconcile.Kind]int{}
+	moves := map[reconcile.Kind]int{}
+	for _, a := range actions {
+		if kind := reconcile.Kind(a.Action); reconcile.Reason(a.Reason) == reconcile.ReasonRenamed {
+			moves[kind]++
+		} else {
+			count[kind]++
 		}
 	}
-	out.f(".\n")
+	var parts []string
+	for _, kind := range kinds {
+		n := count[kind]
+		if kind == reconcile.KindAdopt && max(moves[reconcile.KindAdopt], moves[reconcile.KindRetire]) > 0 {
+			parts = append(parts, sprint("%d to move to another name", max(moves[reconcile.KindAdopt], moves[reconcile.KindRetire])))
+		}
+		if kind == reconcile.KindHold && n > 0 {
+			parts = append(parts, sprint("%d %s%s", n, told[kind], ofHolds))
+		} else if n > 0 {
+			parts = append(parts, sprint("%d %s", n, told[kind]))
+		}
+	}
+	return parts
 }
 
 // lastHold says when the last of what is held back may go, where several are:

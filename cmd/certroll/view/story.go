@@ -31,7 +31,7 @@ func NewStory(r *reconcile.Record, events []reconcile.Event, now time.Time) *Sto
 	for _, e := range slices.Backward(events) {
 		switch {
 		case e.Operation == reconcile.KindDoctor || e.Operation == reconcile.KindProbe: // a look is no attempt
-		case e.Status == reconcile.Success && s.LastRenewal == nil && (e.Operation.Orders() || e.Operation == reconcile.KindAdopt):
+		case e.Status == reconcile.Success && s.LastRenewal == nil && (e.Operation.Orders() || e.Operation == reconcile.KindAdopt && e.Reason != reconcile.ReasonRenamed):
 			s.LastRenewal = &e
 		case (e.Status == reconcile.Failed || e.Status == reconcile.Denied) && len(s.Failures) < lastFailures:
 			s.Failures = append(s.Failures, e)

@@ -1,0 +1,227 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/spec"
+)
+
+// A certificate that a moved block gives another name goes on with what it was: its
+// secret, its record and its history. Nothing is ordered.
+//
+//	record a ──┐ moved { from = "a", to = "b" }
+//	           ├── adopt b: the metadata names b, and the record of b continues that of a
+//	secret  ───┘── retire a: its record is closed, and nothing else is done
+
+// Former is a name that a certificate had, and until when.
+type Former struct {
+	Name  string    `json:"name"`
+	Until time.Time `json:"until"`
+}
+
+// goesOnFrom takes the record of a former name for one that has none of its own.
+func (s *situation) goesOnFrom(obs *Observed) {
+	own := s.record
+	if own != nil && own.State != StateRetired {
+		return
+	}
+	for _, name := range s.spec.MovedFrom {
+		if r := obs.Records[name]; carries(s.desired, s.spec, name, obs) {
+			s.former, s.record = name, r.under(s.spec.Name, own)
+			return
+		}
+	}
+	if owner := s.secret.Owner; own == nil && slices.Contains(s.spec.MovedFrom, owner) && obs.Records[owner] == nil {
+		s.former = owner // the ledger knows nothing of either
+	}
+}
+
+// carries tells whether a certificate goes on with the record of a former name. A record
+// that is closed counts only while the secret says that it was the last one there. The
+// files of both have to be under the same policies: a moved block must not bring one team
+// what is another's.
+func carries(desired *spec.Spec, c *spec.Certificate, former string, obs *Observed) bool {
+	r := obs.Records[former]
+	if r == nil || !slices.Contains(c.MovedFrom, former) || !desired.SamePolicies(r.File, c.File) {
+		return false
+	}
+	if r.Live == nil {
+		return r.State != StateRetired
+	}
+	seen := obs.Secrets[Location{r.Live.Mount, r.Live.Path}]
+	if seen.Owner == former || seen.Owner == c.Name {
+		return seen.Readable || r.State != StateRetired
+	}
+	return seen.Owner == "" && r.State != StateRetired
+}
+
+// under is the record as it goes on under another name, which may have had an own one.
+func (r *Record) under(name string, own *Record) *Record {
+	next := *r
+	next.Certificate = name
+	if next.State == StateRetired {
+		next.State = StateLive
+	}
+	if own != nil && own.UpdatedAt.After(next.UpdatedAt) {
+		next.UpdatedAt = own.UpdatedAt
+	}
+	return &next
+}
+
+// renames tells that what is live is the certificate's under a former name.
+func (s *situation) renames() bool {
+	return s.former != "" && s.unreadable == "" && s.secret.Readable && s.secret.Live != nil &&
+		(s.secret.Owner == s.former || s.secret.Owner == s.spec.Name)
+}
+
+// ruleRenamed: a moved block says that it had another name.
+func ruleRenamed(s *situation) (Action, bool) {
+	if !s.renames() {
+		return Action{}, false
+	}
+	return Action{Kind: KindAdopt, Reason: ReasonRenamed,
+		Detail: fmt.Sprintf("moved from %s; it goes on with the secret at %s, its record and its history, and nothing is ordered", s.former, s.at)}, true
+}
+
+// MovedFrom is the name that a moved block gives to the certificate of an action instead
+// of another; "" for any other action.
+func (a *Action) MovedFrom() string {
+	if a.Reason != ReasonRenamed {
+		return ""
+	}
+	return a.former
+}
+
+func sawFormer(s *situation) string {
+	if len(s.spec.MovedFrom) == 0 {
+		return "no moved block leads to it"
+	}
+	return "moved from " + strings.Join(s.spec.MovedFrom, ", ")
+}
+
+// successors are the certificates of the spec by the names that they had before.
+func successors(desired *spec.Spec) map[string]*spec.Certificate {
+	byFormer := map[string]*spec.Certificate{}
+	for _, c := range desired.Certificates {
+		for _, name := range c.MovedFrom {
+			byFormer[name] = c
+		}
+	}
+	return byFormer
+}
+
+// succeeds tells whether a certificate that had the name of a record, or nil, goes on
+// with it.
+func succeeds(desired *spec.Spec, c *spec.Certificate, r *Record, obs *Observed) bool {
+	if c == nil {
+		return false
+	}
+	if own := obs.Records[c.Name]; own != nil && own.State != StateRetired {
+		return own.hadName(r.Certificate)
+	}
+	return carries(desired, c, r.Certificate, obs)
+}
+
+func (r *Record) hadName(name string) bool {
+	return slices.ContainsFunc(r.Formerly, func(f Former) bool { return f.Name == name })
+}
+
+// goesOn tells that a record is closed because it goes on under another name: its
+// failures have not ended.
+func (a *attempt) goesOn() bool { return a.action.Kind == KindRetire && a.action.Reason == ReasonRenamed }
+
+// rename gives the secret the certificate's name. Neither the pair nor anything that is
+// known of it changes.
+func (a *attempt) rename(ctx context.Context) error {
+	at, was := a.action.At, a.action.Secret
+	a.report("adopt", fmt.Sprintf("moving %s from %s to %s", at, a.action.former, a.action.Certificate))
+	seen, err := a.observer.Secret(ctx, at)
+	if err != nil {
+		return err
+	}
+	if seen.Owner != was.Owner || seen.Live == nil || seen.Live.Serial != was.Live.Serial {
+		return &failure{class: ClassVault, err: fmt.Errorf("moving %s from %s to %s: its metadata has changed meanwhile", at, a.action.former, a.action.Certificate)}
+	}
+	a.live = keepNames(was.Live, a.recordLive()).withoutNext()
+	if err := a.stageHere(ctx); err != nil {
+		return err
+	}
+	return a.describeRestored(ctx)
+}
+
+// takesOver is the name of the certificate that what is adopted belonged to, where the
+// spec has that one no more; "" for anything else.
+func (a *attempt) takesOver() string {
+	if a.action.Kind != KindAdopt {
+		return ""
+	}
+	if a.action.former != "" {
+		return a.action.former
+	}
+	owner := a.action.Secret.Owner
+	if owner == a.action.Certificate || owner == "" || a.desired.Certificate(owner) != nil {
+		return ""
+	}
+	return owner
+}
+
+// actor names who is behind the action: also of a certificate that was renamed without a
+// moved block, whose adoption the commit has asked for.
+func (a *attempt) actor(reason Reason) (actor, cause string) {
+	if reason == ReasonForeign && a.takesOver() != "" && !a.action.Record.holds() {
+		reason = ReasonRenamed
+	}
+	return a.applier.actor(reason)
+}
+
+// noteFormer keeps in the record which name its history begins under.
+func (a *attempt) noteFormer(r *Record, now time.Time) {
+	if name := a.takesOver(); name != "" && name != r.Certificate {
+		r.Formerly = append(slices.Clone(r.Formerly), Former{name, now.Truncate(time.Second)})
+		r.Formerly = r.Formerly[max(0, len(r.Formerly)-mostFormer):]
+	}
+}
+
+// mostFormer is how many former names a record remembers.
+const mostFormer = 100
+
+// formerOf are the former names of a certificate, by its record in a ledger's tree.
+func formerOf(tree fs.FS, name string) []Former {
+	if !spec.IsCertificateName(name) {
+		return nil
+	}
+	b, err := fs.ReadFile(tree, recordFile(name))
+	if err != nil {
+		return nil // no record, or one that whoever reads the records finds damaged
+	}
+	r, err := UnmarshalRecord(b)
+	if err != nil {
+		return nil
+	}
+	return r.Formerly
+}
+
+// movedIn finds what a change moves to another name: the certificates of the base by the
+// new names, and the names that are no more. One whose record is not carried over is
+// removed, and another one added.
+func movedIn(base, head *spec.Spec, after map[string]*Action) (was map[string]*spec.Certificate, gone map[string]bool) {
+	was, gone = map[string]*spec.Certificate{}, map[string]bool{}
+	for _, c := range head.Certificates {
+		if base.Certificate(c.Name) != nil {
+			continue
+		}
+		for _, name := range c.MovedFrom {
+			before, retired := base.Certificate(name), after[name]
+			if before != nil && (retired == nil || retired.Reason == ReasonRenamed) {
+				was[c.Name], gone[name] = before, true
+				break
+			}
+		}
+	}
+	return was, gone
+}

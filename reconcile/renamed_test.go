@@ -1,0 +1,344 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/spec"
+)
+
+const theOwner = "A. Owner <owner@example.com>"
+
+// renamed is a certificate with another name and a moved block, without vault.path.
+func renamed(c *spec.Certificate, name string) *spec.Certificate {
+	next := *c
+	next.Name, next.MovedFrom = name, append([]string{c.Name}, c.MovedFrom...)
+	return &next
+}
+
+// TestRenamedByAMovedBlock: it goes on with secret, record, history and what was asked of
+// it; nothing is ordered, deleted or revoked, and the commit's author is who did it.
+func TestRenamedByAMovedBlock(t *testing.T) {
+	was := certificate("api", "api.example.com")
+	was.Rotate, was.OnRemove = "first", spec.Revoke
+	w := newWorld(t, was)
+	w.settle()
+	before, serial := w.ledger.record(t, "api"), serialOf(w.secretPair("tls/api").leaf())
+	w.at = w.at.Add(time.Hour)
+	w.desired = desire(renamed(was, "web"))
+	for _, a := range w.plan() {
+		if a.Reason != ReasonRenamed || !strings.Contains(a.Detail, "moved from api") && !strings.Contains(a.Detail, "moved to web") {
+			t.Errorf("%s: %s %s, %s", a.Certificate, a.Kind, a.Reason, a.Detail)
+		}
+	}
+	if got := w.kinds(); got != "retire adopt" {
+		t.Fatalf("the plan is %s", got)
+	}
+	w.settle()
+	if got := w.kinds(); got != "none" || len(w.ca.orders) != 1 || len(w.ca.revoked) != 0 || serialOf(w.secretPair("tls/api").leaf()) != serial {
+		t.Errorf("then the plan is %s; %d orders, revoked %v", got, len(w.ca.orders), w.ca.revoked)
+	}
+	r := w.ledger.record(t, "web")
+	if r.State != StateLive || *r.Live.pairFacts() != *before.Live.pairFacts() || !r.hadName("api") || r.RenewAt == nil || !r.Rotated("first") {
+		t.Errorf("the record is %+v, live %+v", r, r.Live)
+	}
+	if r := w.ledger.record(t, "api"); r.State != StateRetired {
+		t.Errorf("the record of before is %+v", r)
+	}
+	w.toldOf(t, "web", "issue/missing adopt/renamed")
+	for _, e := range w.ledger.events(t)[1:] {
+		if e.Actor != theOwner || e.Cause != "spec" || e.Status != Success {
+			t.Errorf("event: %+v", e)
+		}
+	}
+	// The block has done its work: with the path written out it may go.
+	w.desired.Certificates[0].MovedFrom = nil
+	if got := w.kinds(); got != "none" {
+		t.Errorf("without the moved block: %s", got)
+	}
+	// Another certificate under the old name has a history of its own.
+	w.at = w.at.Add(time.Hour)
+	other := certificate("api", "other.example.com")
+	other.Vault.Path = "tls/other"
+	w.desired.Certificates = append([]*spec.Certificate{other}, w.desired.Certificates...)
+	w.settle()
+	w.toldOf(t, "web", "issue/missing adopt/renamed")
+}
+
+// pairFacts is what is live without what a move may change.
+func (l *Live) pairFacts() *struct{ serial, key, issued, since, aki string } {
+	return &struct{ serial, key, issued, since, aki string }{l.Serial, l.KeyDigest, l.IssuedAt.String(), l.KeySince.String(), l.IssuerKey}
+}
+
+// toldOf compares the events of a certificate, those of its former names with them.
+func (w *world) toldOf(t *testing.T, name, want string) {
+	t.Helper()
+	tree := w.snapshot(t)
+	events, err := Query{Certificate: name}.Events(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, e := range events {
+		told = append(told, string(e.Operation)+"/"+string(e.Reason))
+	}
+	if got := strings.Join(told, " "); got != want {
+		t.Errorf("the events of %s are %s, want %s", name, got, want)
+	}
+	newest, more, err := Query{Certificate: name}.Newest(tree, 100)
+	if err != nil || more || len(newest) != len(events) {
+		t.Errorf("the newest are %d, more %v: %v", len(newest), more, err)
+	}
+}
+
+// TestRenamedAndMore: what comes with a move is done after it, and as if the name were the
+// same.
+func TestRenamedAndMore(t *testing.T) {
+	off := func(c *spec.Certificate) { c.Renewal.Auto, c.Renewal.Reason = false, "it moves" }
+	same := func(*spec.Certificate) {}
+	tests := map[string]struct {
+		before, after func(*spec.Certificate)
+		disturb       func(*world)
+		plans         []string // one after another, each applied
+	}{
+		"new names":         {same, func(c *spec.Certificate) { c.Domains = append(c.Domains, spec.Domain{ASCII: "www.example.com"}) }, nil, []string{"retire adopt", "reissue"}},
+		"a rotation":        {func(c *spec.Certificate) { c.Rotate = "old" }, func(c *spec.Certificate) { c.Rotate = "new" }, nil, []string{"retire adopt", "rotate"}},
+		"the same rotation": {func(c *spec.Certificate) { c.Rotate = "old" }, same, nil, []string{"retire adopt"}},
+		"it is off":         {off, same, nil, []string{"retire adopt"}},
+		"it is turned off":  {same, off, nil, []string{"retire adopt", "note"}},
+		"another path":      {same, func(c *spec.Certificate) { c.Vault.Path = "tls/elsewhere" }, nil, []string{"retire adopt"}},
+		"the next key":      {func(c *spec.Certificate) { c.Key.Next = true }, same, nil, []string{"retire adopt"}},
+		"overwritten": {same, same, func(w *world) {
+			data, version, _ := w.vault.Read(context.Background(), "secret", "tls/api")
+			data["private_key"] = "no key"
+			w.overwrite(data, version)
+		}, []string{"retire adopt", "repair"}},
+		"deleted":   {same, same, func(w *world) { _ = w.vault.Delete(context.Background(), "secret", "tls/api") }, []string{"retire issue"}},
+		"destroyed": {same, same, func(w *world) { delete(w.vault.secrets, "secret/tls/api") }, []string{"retire issue"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			was := certificate("api", "api.example.com")
+			was.OnRemove = spec.Delete
+			tc.before(was)
+			other := certificate("other", "other.example.com") // so that one of two is not all
+			w := newWorld(t, was, other)
+			w.settle()
+			w.at = w.at.Add(time.Hour)
+			if tc.disturb != nil {
+				tc.disturb(w)
+			}
+			next := renamed(was, "web")
+			next.Domains = append([]spec.Domain(nil), was.Domains...)
+			tc.after(next)
+			w.desired = desire(other, next)
+			for _, want := range tc.plans {
+				if got := strings.TrimSpace(strings.Replace(" "+w.kinds()+" ", " none ", " ", 2)); got != want {
+					t.Fatalf("the plan is %s, want %s", got, want)
+				}
+				w.settle()
+				w.at = w.at.Add(time.Minute)
+			}
+			if got := w.kinds(); got != "none none" {
+				t.Errorf("then the plan is %s", got)
+			}
+			if r := w.ledger.record(t, "web"); r.State != StateLive || tc.disturb == nil && !r.hadName("api") {
+				t.Errorf("the record is %+v", r)
+			}
+		})
+	}
+}
+
+// TestRenamedWhileItFails: what was never issued keeps counting, and waits as long: another
+// name is no way round the back-off.
+func TestRenamedWhileItFails(t *testing.T) {
+	was := certificate("api", "api.example.com")
+	w := newWorld(t, was)
+	w.ca.fail = func(string, int) error { return errors.New("the CA is away") }
+	if _, err := w.apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	hold := w.ledger.record(t, "api").Hold
+	w.desired = desire(renamed(was, "web"))
+	for _, a := range w.plan() {
+		if a.Certificate == "web" && (a.Kind != KindHold || !a.NotBefore.Equal(hold.Until)) {
+			t.Errorf("the plan is %s until %s, and the hold is %+v", a.Kind, a.NotBefore, hold)
+		}
+	}
+}
+
+// TestRenamedWhileARenewalFails: neither name says that it recovered, and the wait stands.
+func TestRenamedWhileARenewalFails(t *testing.T) {
+	was := certificate("api", "api.example.com")
+	w := newWorld(t, was)
+	w.settle()
+	w.at = w.at.Add(62 * day)
+	w.ca.fail = func(string, int) error { return errors.New("the CA is away") }
+	if _, err := w.apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	hold := w.ledger.record(t, "api").Hold
+	w.desired = desire(renamed(was, "web"))
+	w.settle()
+	for _, e := range w.ledger.events(t) {
+		if e.Recovered != 0 {
+			t.Errorf("event: %+v", e)
+		}
+	}
+	if r := w.ledger.record(t, "web"); r.State != StateFailing || r.Failures != 1 || r.Hold == nil || !r.Hold.Until.Equal(hold.Until) {
+		t.Errorf("the record is %+v, hold %+v", r, r.Hold)
+	}
+	if got := w.kinds(); got != "hold" {
+		t.Errorf("the plan is %s", got)
+	}
+}
+
+// TestRenamedAndKilled: the metadata names it already, and the ledger knows nothing.
+func TestRenamedAndKilled(t *testing.T) {
+	was := certificate("api", "api.example.com")
+	w := newWorld(t, was)
+	w.settle()
+	w.desired = desire(renamed(was, "web"))
+	custom := w.vault.secrets["secret/tls/api"].custom
+	live := w.ledger.record(t, "api").Live
+	w.vault.secrets["secret/tls/api"].custom = encodeMeta(custom, "web", live)
+	if got := w.kinds(); got != "retire adopt" {
+		t.Fatalf("the plan is %s", got)
+	}
+	w.settle()
+	if got := w.kinds(); got != "none" || !w.ledger.record(t, "web").hadName("api") || len(w.ca.orders) != 1 {
+		t.Errorf("then the plan is %s", got)
+	}
+}
+
+// TestRenamedThereAndBack: each move is an event of its own, and the history is whole.
+func TestRenamedThereAndBack(t *testing.T) {
+	was := certificate("api", "api.example.com")
+	w := newWorld(t, was)
+	w.settle()
+	for _, name := range []string{"web", "api", "web"} {
+		w.at = w.at.Add(time.Hour)
+		next := *was
+		next.Name, next.MovedFrom = name, []string{"web"}
+		if name == "web" {
+			next.MovedFrom = []string{"api"}
+		}
+		w.desired = desire(&next)
+		w.settle()
+		if got := w.kinds(); got != "none" {
+			t.Fatalf("as %s the plan is %s", name, got)
+		}
+	}
+	if tree := w.snapshot(t); tree == nil || len(w.ledger.events(t)) != 7 {
+		t.Errorf("%d events", len(w.ledger.events(t)))
+	}
+}
+
+// TestRenamedWithoutAMovedBlock: the secret is adopted, as ever; it was the commit that did
+// it, and the history is found by the former name.
+func TestRenamedWithoutAMovedBlock(t *testing.T) {
+	w := newWorld(t, certificate("api", "api.example.com"))
+	w.settle()
+	w.at = w.at.Add(time.Hour)
+	next := certificate("web", "api.example.com")
+	next.Vault.Path = "tls/api"
+	w.desired = desire(next)
+	w.settle()
+	if got := w.kinds(); got != "none" || len(w.ca.orders) != 1 {
+		t.Errorf("then the plan is %s; %d orders", got, len(w.ca.orders))
+	}
+	w.toldOf(t, "web", "issue/missing adopt/foreign")
+	for _, e := range w.ledger.events(t)[1:] {
+		if e.Actor != theOwner || e.Cause != "spec" {
+			t.Errorf("event: %+v", e)
+		}
+	}
+}
+
+// decoded makes a spec of files, with the policies of certroll.hcl.
+func decoded(t *testing.T, policies, certificates string, more ...spec.File) *spec.Spec {
+	t.Helper()
+	const trusted = "issuer \"ca\" {\n  directory = \"https://ca.example/dir\"\n  terms_of_service_agreed = true\n}\ndns \"lab\" { challenge = \"http-01\" }\n"
+	files := append([]spec.File{{Path: "certs.hcl", Bytes: []byte(certificates)}}, more...)
+	s, diags := spec.Decode(t.Context(), files, spec.Trust{Known: true, Files: []spec.File{{Path: "certroll.hcl", Bytes: []byte(trusted + policies)}}})
+	if s == nil {
+		t.Fatal(diags)
+	}
+	return s
+}
+
+// TestMovedIsNoTheft: a moved block of one team brings it nothing of another team's
+// certificate, whose files are under other policies.
+func TestMovedIsNoTheft(t *testing.T) {
+	const policies = "policy \"all\" { files = [\"*.hcl\"] }\npolicy \"shop\" {\n  files = [\"shop/*.hcl\"]\n  vault = [\"secret/tls/shop/\"]\n}\npolicy \"pay\" { files = [\"pay/*.hcl\"] }\n"
+	const defaults = "defaults {\n  issuer = issuer.ca\n  dns    = dns.lab\n}\n"
+	one := func(path, text string) spec.File { return spec.File{Path: path, Bytes: []byte(text)} }
+	keep := one("pay/keep.hcl", "certificate \"keep\" { domains = [\"keep.example.com\"] }\n")
+	w := newWorld(t)
+	w.desired = decoded(t, policies, defaults, keep, one("pay/a.hcl", "certificate \"pay-api\" { domains = [\"pay.example.com\"] }\n"))
+	w.settle()
+	w.desired = decoded(t, policies, defaults, keep, one("shop/a.hcl", "certificate \"mine\" {\n  domains = [\"shop.example.com\"]\n  vault { path = \"tls/shop/mine\" }\n}\nmoved {\n  from = \"pay-api\"\n  to   = \"mine\"\n}\n"))
+	for _, a := range w.plan() {
+		switch a.Certificate {
+		case "mine":
+			if a.Kind != KindIssue || a.Record != nil || a.At.Path != "tls/shop/mine" {
+				t.Errorf("mine: %s at %s with the record %+v", a.Kind, a.At, a.Record)
+			}
+		case "pay-api":
+			if a.Reason != ReasonRemoved {
+				t.Errorf("pay-api: %s", a.Reason)
+			}
+		}
+	}
+	// Within one team it is a move, to another file too.
+	w.desired = decoded(t, policies, defaults, keep, one("pay/b.hcl", "certificate \"mine\" { domains = [\"pay.example.com\"] }\nmoved {\n  from = \"pay-api\"\n  to   = \"mine\"\n}\n"))
+	if got := w.kinds(); got != "none adopt retire" {
+		t.Errorf("within one team: %s", got)
+	}
+}
+
+// TestPrefixTripsTheBrake: a prefix that is set or changed moves many paths at once, and
+// waits for a person; renewals go on where the secrets are. A moved block for all of a
+// for_each moves nothing.
+func TestPrefixTripsTheBrake(t *testing.T) {
+	fleet := func(prefix, block, more string) *spec.Spec {
+		var keys []string
+		for i := range 10 {
+			keys = append(keys, fmt.Sprintf("\"c%d\"", i))
+		}
+		return decoded(t, "", "defaults {\n  issuer = issuer.ca\n  dns    = dns.lab\n"+prefix+"}\ncertificate \""+block+"\" {\n  for_each = toset(["+strings.Join(keys, ", ")+"])\n  domains  = [\"${each.key}.example.com\"]\n}\n"+more)
+	}
+	at := func(prefix string) string { return "  vault { prefix = \"" + prefix + "\" }\n" }
+	w := newWorld(t)
+	w.desired = fleet("", "shop", "")
+	w.settle()
+	w.desired = fleet(at("tls/shop/"), "shop", "")
+	if n := w.stopped(); n != 10 {
+		t.Errorf("%d are held", n)
+	}
+	set := MassHold(w.plan())
+	if set == nil || len(set.Certificates) != 10 || set.Certificates[0].What != massMove {
+		t.Fatalf("held: %+v", set)
+	}
+	w.at = w.at.Add(62 * day)
+	w.settle()
+	if p := w.ledger.record(t, "shop.c3").Live.Path; p != "tls/shop.c3" || len(w.ca.orders) != 20 {
+		t.Errorf("it is at %s, with %d orders", p, len(w.ca.orders))
+	}
+	w.desired = fleet("", "store", "moved {\n  from = \"shop\"\n  to   = \"store\"\n}\n")
+	if set := MassHold(w.plan()); set != nil {
+		t.Errorf("a moved block is held: %s", set.Summary())
+	}
+	w.settle()
+	if r := w.ledger.record(t, "store.c3"); r.Live.Path != "tls/shop.c3" || !r.hadName("shop.c3") || len(w.ca.orders) != 20 || MassHold(w.plan()) != nil {
+		t.Errorf("the record is %+v", r)
+	}
+	w.desired = fleet(at("tls/shop/"), "store", "moved {\n  from = \"shop\"\n  to   = \"store\"\n}\n")
+	if set := MassHold(w.plan()); set == nil || len(set.Certificates) != 10 {
+		t.Errorf("held: %+v", set)
+	}
+}

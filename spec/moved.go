@@ -1,0 +1,176 @@
+package spec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// A moved block says that a certificate, or all those of a for_each, has another name
+// now. It is part of the spec and nothing else: what it means for the ledger and for
+// Vault is up to package reconcile.
+//
+//	moved { from = "checkout"     to = "basket" }
+//	moved { from = "shop.porto"   to = "shop.lisbon" }   one key of a for_each
+//	moved { from = "shop"         to = "store" }         all keys: shop.KEY -> store.KEY
+
+// maxMoves is how many moved blocks may follow one another.
+const maxMoves = 32
+
+// move is one moved block.
+type move struct {
+	from, to     string
+	file         string
+	fromAt, toAt *hcl.Range
+	whole        *hcl.Range
+}
+
+// place is where the block stands, for a message.
+func (m *move) place() string {
+	return fmt.Sprintf("%s:%d", m.whole.Filename, m.whole.Start.Line)
+}
+
+// moves are the moved blocks by the name that they lead to, and by the one that they
+// lead from.
+type moves struct {
+	list     []*move
+	to, from map[string]*move
+}
+
+func (c *certificates) decodeMoves() {
+	c.moves = moves{to: map[string]*move{}, from: map[string]*move{}}
+	for _, f := range c.files {
+		for _, block := range f.body.Blocks {
+			if block.Type == "moved" && !f.trusted && !c.over() {
+				c.decodeMove(f, block)
+			}
+		}
+	}
+	c.refuseCycles()
+}
+
+func (c *certificates) decodeMove(f parsed, block *hclsyntax.Block) {
+	c.noLabels(block)
+	b := c.body(block, c.ctx)
+	from, to := b.movedName("from"), b.movedName("to")
+	b.done()
+	if !from.ok || !to.ok {
+		return
+	}
+	m := &move{from: from.v, to: to.v, file: f.path, fromAt: from.at, toAt: to.at, whole: b.whole}
+	switch first, second := c.moves.from[m.from], c.moves.to[m.to]; {
+	case first != nil:
+		b.fault(from.at, "Duplicate name", "%q moved to %q already, by the block at %s; leave one of them out.", m.from, first.to, first.place())
+	case second != nil:
+		b.fault(to.at, "Duplicate name", "%q moved to %q already, by the block at %s; a certificate has one former name.", second.from, m.to, second.place())
+	default:
+		c.moves.from[m.from], c.moves.to[m.to] = m, m
+		c.moves.list = append(c.moves.list, m)
+	}
+}
+
+func (b *body) movedName(name string) setting[string] {
+	s := b.text(name)
+	switch {
+	case s.at == nil:
+		b.missing(name, "the name of a certificate, as in "+name+" = \"shop\" or \"shop.porto\"")
+	case s.ok && !certificateName.MatchString(s.v):
+		b.fault(s.at, "Invalid name", "%q is no name of a certificate.", short(s.v))
+		s.ok = false
+	}
+	return s
+}
+
+// refuseCycles reports the moved blocks that lead back to where they began, each cycle
+// once, and leaves them out. Each name has at most one block from it and one to it.
+func (c *certificates) refuseCycles() {
+	seen := map[*move]bool{}
+	for _, first := range c.moves.list {
+		var path []*move
+		for m := first; m != nil && !seen[m]; m = c.moves.from[m.to] {
+			seen[m] = true
+			path = append(path, m)
+		}
+		if len(path) == 0 || path[len(path)-1].to != first.from {
+			continue
+		}
+		steps := make([]string, 0, maxMoves)
+		for _, m := range path {
+			delete(c.moves.to, m.to)
+			if len(steps) < maxMoves {
+				steps = append(steps, fmt.Sprintf("%q to %q at %s", m.from, m.to, m.place()))
+			}
+		}
+		c.fault(first.toAt, first.whole, "Cycle of moved blocks", "These moved blocks lead in a circle: %s. Leave out those whose move is done.", strings.Join(steps, ", "))
+	}
+}
+
+// formerNames are the names that a certificate had before, the last one first. key is
+// that of its for_each, or "".
+func (c *certificates) formerNames(file, name, key string) []string {
+	var names []string
+	block := name
+	if key != "" {
+		block = strings.TrimSuffix(name, "."+key)
+	}
+	for {
+		m := c.moves.to[name]
+		switch {
+		case m != nil:
+			block, key = splitAs(m.from, block)
+		case key != "" && c.moves.to[block] != nil:
+			m = c.moves.to[block]
+			block = m.from
+		default:
+			return names
+		}
+		if !slices.Equal(c.policiesFor(m.file), c.policiesFor(file)) {
+			c.fault(m.toAt, m.whole, forbidden, "The moved block in %s is about a certificate in %s, and other policies are for that file; write it there.", m.file, file)
+			return names
+		}
+		if name = block; key != "" {
+			name += "." + key
+		}
+		if names = append(names, name); len(names) > maxMoves {
+			c.fault(m.toAt, m.whole, "Too many moved blocks", "More than %d moved blocks follow one another; leave out those whose move is done.", maxMoves)
+			return names
+		}
+	}
+}
+
+// splitAs takes a name apart into a block and a key of its for_each where it is one of
+// that block; else it is a block of its own.
+func splitAs(name, block string) (string, string) {
+	if key, ok := strings.CutPrefix(name, block+"."); ok {
+		return block, key
+	}
+	return name, ""
+}
+
+// checkMoves looks whether what moved is gone, and what it moved to is there.
+func (c *certificates) checkMoves() {
+	for _, m := range c.moves.list {
+		if at := c.declares(m.from); at != nil {
+			c.fault(m.fromAt, m.whole, "Moved and still there", "%q moved to %q, and is still there, at %s:%d; remove that block, or this one.", m.from, m.to, at.Filename, at.Start.Line)
+		}
+		if c.declares(m.to) == nil && c.moves.from[m.to] == nil {
+			c.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "Moved to nowhere", Subject: m.toAt, Context: m.whole,
+				Detail: fmt.Sprintf("There is no certificate %q, so this block does nothing. Correct the name, or remove the block.", m.to)})
+		}
+	}
+}
+
+// declares is where a certificate, or the for_each of several, stands that has a name;
+// nil where none does.
+func (c *certificates) declares(name string) *hcl.Range {
+	if b := c.blocks[name]; b != nil {
+		return b.DefRange().Ptr()
+	}
+	if cert := c.names[strings.ToLower(name)]; cert != nil && cert.Name == name {
+		return &cert.Range
+	}
+	return nil
+}
