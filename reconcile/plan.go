@@ -207,7 +207,7 @@ func madeBy(s *situation, l *Live) bool {
 
 // holdBack turns an action that must wait into a hold.
 func holdBack(s *situation, a Action) Action {
-	if s.record == nil || a.Kind == KindNone || a.Kind == KindHold || !s.heldBy(s.record.Hold) {
+	if s.record == nil || a.Kind == KindNone || a.Kind == KindHold || a.Reason == ReasonRenamed || !s.heldBy(s.record.Hold) {
 		return a
 	}
 	if f := s.record.LastFailure; a.Reason.records() && (f == nil || f.Operation != a.Kind) {

@@ -92,7 +92,11 @@ func (e *Editor) Rotate(name string, r Rotating) error {
 		}
 		want = func(c *Certificate) { c.Rotate, c.RotateRevoke = r.Reason, &Revocation{Code: code} }
 	}
-	return e.edit(name, want, func(p *patch, b *hclsyntax.Block) {
+	return e.edit(name, want, func(p *patch, b *hclsyntax.Block, key string) {
+		if key != "" {
+			keyed{p.src, key}.rotate(p, b, r)
+			return
+		}
 		attr, inner := b.Body.Attributes["rotate"], innerBlock(b, "rotate")
 		lines := r.lines()
 		switch {
@@ -136,7 +140,19 @@ func (e *Editor) Disable(name, reason, until string) error {
 	if until != "" {
 		settings[2].value = quote(until)
 	}
-	return e.edit(name, want, func(p *patch, b *hclsyntax.Block) { p.renewal(b, settings) })
+	return e.edit(name, want, pausing(settings))
+}
+
+// pausing makes settings of the renewal block, where key is not "" for one certificate of
+// a for_each.
+func pausing(settings []assignment) func(*patch, *hclsyntax.Block, string) {
+	return func(p *patch, b *hclsyntax.Block, key string) {
+		if key == "" {
+			p.renewal(b, settings)
+			return
+		}
+		keyed{p.src, key}.renewal(p, b, settings)
+	}
 }
 
 // Enable turns a certificate's renewal on again.
@@ -151,11 +167,17 @@ func (e *Editor) Enable(name string) error {
 	want := func(c *Certificate) { c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = true, "", parseMoment("") }
 	// Leaving the pause out is enough unless a defaults block turns it off.
 	settings := []assignment{{"auto", ""}, {"reason", ""}, {"until", ""}}
-	err = e.edit(name, want, func(p *patch, b *hclsyntax.Block) { p.renewal(b, settings) })
+	err = e.edit(name, want, func(p *patch, b *hclsyntax.Block, key string) {
+		if key == "" {
+			p.renewal(b, settings)
+			return
+		}
+		keyed{p.src, key}.resume(p, b, settings)
+	})
 	var unmet *unmetError
 	if errors.As(err, &unmet) {
 		settings[0].value = "true"
-		err = e.edit(name, want, func(p *patch, b *hclsyntax.Block) { p.renewal(b, settings) })
+		err = e.edit(name, want, pausing(settings))
 	}
 	return err
 }
@@ -202,23 +224,33 @@ func parseAgain(f File) (*hclsyntax.Body, error) {
 
 func (s *site) repeated() bool { return s.block.Body.Attributes["for_each"] != nil }
 
+// key is which one of a for_each a certificate is; "" for one with a block of its own.
+func (s *site) key(c *Certificate) string {
+	if !s.repeated() {
+		return ""
+	}
+	return strings.TrimPrefix(c.Name, s.block.Labels[0]+".")
+}
+
+// refusal is for the name of a block with for_each: one of its certificates is to be named.
 func (s *site) refusal(c *Certificate) error {
-	return fmt.Errorf("%q is made by the for_each of certificate %q, %s:%d, whose certificates cannot be changed one by one: edit that block by hand, which changes all of them, or take %s out of it into a block of its own, certificate %[1]q, which keeps what is live",
-		c.Name, s.block.Labels[0], c.File, c.Range.Start.Line, strings.TrimPrefix(c.Name, s.block.Labels[0]+"."))
+	return fmt.Errorf("%q is a block with for_each, %s:%d, and not one certificate: name one of its certificates, as %q, or edit the block by hand, which changes all of them",
+		s.block.Labels[0], c.File, c.Range.Start.Line, c.Name)
 }
 
 // unmetError is an edit whose outcome is not the one wanted.
 type unmetError struct {
 	file, name, why string
+	byHand          string // what to write
 }
 
 func (e *unmetError) Error() string {
-	return fmt.Sprintf("changing certificate %q in %s: %s; nothing was changed: edit the file by hand", e.name, e.file, e.why)
+	return fmt.Sprintf("changing certificate %q in %s: %s; nothing was changed: edit the file by hand%s", e.name, e.file, e.why, e.byHand)
 }
 
 // edit makes one change of one block. Of two ways to lay it out it takes the
 // one that leaves a file formatted that was so before.
-func (e *Editor) edit(name string, want func(*Certificate), build func(*patch, *hclsyntax.Block)) error {
+func (e *Editor) edit(name string, want func(*Certificate), build func(*patch, *hclsyntax.Block, string)) error {
 	c, err := e.Certificate(name)
 	if err != nil {
 		return err
@@ -227,30 +259,33 @@ func (e *Editor) edit(name string, want func(*Certificate), build func(*patch, *
 	if err != nil {
 		return err
 	}
-	if s.repeated() {
-		return s.refusal(c)
-	}
+	key := s.key(c)
 	wanted := *c
 	if want(&wanted); sameCertificate(c, &wanted) {
 		return fmt.Errorf("certificate %q says so already: there is nothing to change", name)
 	}
 	src := e.files[s.index].Bytes
 	plain := newPatch(src, s.block, false)
-	build(plain, s.block)
+	build(plain, s.block, key)
 	text, tidy := plain.result()
 	if !tidy {
 		spaced := newPatch(src, s.block, true)
-		build(spaced, s.block)
+		build(spaced, s.block, key)
 		if t, ok := spaced.result(); ok {
 			text = t
 		}
 	}
-	return e.take(s, &wanted, text)
+	err = e.take(s, &wanted, text)
+	var unmet *unmetError
+	if key != "" && errors.As(err, &unmet) {
+		unmet.byHand = fmt.Sprintf(", with a value for this one alone, as in rotate = %s ? \"leaked\" : null", keyed{key: key}.condition())
+	}
+	return err
 }
 
 // take holds a changed file against what was wanted before it takes it.
 func (e *Editor) take(s *site, wanted *Certificate, text []byte) error {
-	unmet := func(why string) error { return &unmetError{e.files[s.index].Path, wanted.Name, why} }
+	unmet := func(why string) error { return &unmetError{file: e.files[s.index].Path, name: wanted.Name, why: why} }
 	files := slices.Clone(e.files)
 	files[s.index].Bytes = text
 	after, diags := Decode(e.ctx, files, e.trust)

@@ -171,16 +171,16 @@ func TestEditRefusals(t *testing.T) {
 		says []string
 	}{
 		"unknown": {func(e *Editor) error { return e.Enable("apu") }, []string{`no certificate "apu"`, `Did you mean "api"?`}},
-		"for_each": {func(e *Editor) error { return e.Rotate("shop.a.b", Rotating{Reason: "x"}) },
-			[]string{`"shop.a.b" is made by the for_each of certificate "shop", a.hcl:9`, "take a.b out of it", `certificate "shop.a.b"`}},
-		"a block with for_each": {func(e *Editor) error { return e.Disable("shop", "x", "") }, []string{`is made by the for_each of certificate "shop"`}},
-		"no reason":             {rotating(" "), []string{"the reason is one line"}},
-		"lines":                 {rotating("a\nb"), []string{"the reason is one line"}},
-		"too long":              {disabling(strings.Repeat("x", 1001), ""), []string{"at most 1000 bytes"}},
-		"code":                  {revoking("x", "keyCompromised"), []string{`"keyCompromised" is no reason to revoke for`, `Did you mean "keyCompromise"?`}},
-		"date":                  {disabling("x", "tomorrow"), []string{`until = "tomorrow": write a date`}},
-		"enabled":               {enabling, []string{`the renewal of "api" is on already`}},
-		"rotated":               {rotating("seen"), []string{`"api" says so already`}},
+		"a block with for_each": {func(e *Editor) error { return e.Disable("shop", "x", "") },
+			[]string{`"shop" is a block with for_each, a.hcl:9, and not one certificate`, `name one of its certificates, as "shop.a.b"`}},
+		"an unknown key": {func(e *Editor) error { return e.Enable("shop.berlim") }, []string{`no certificate "shop.berlim"`, `Did you mean "shop.berlin"?`}},
+		"no reason":      {rotating(" "), []string{"the reason is one line"}},
+		"lines":          {rotating("a\nb"), []string{"the reason is one line"}},
+		"too long":       {disabling(strings.Repeat("x", 1001), ""), []string{"at most 1000 bytes"}},
+		"code":           {revoking("x", "keyCompromised"), []string{`"keyCompromised" is no reason to revoke for`, `Did you mean "keyCompromise"?`}},
+		"date":           {disabling("x", "tomorrow"), []string{`until = "tomorrow": write a date`}},
+		"enabled":        {enabling, []string{`the renewal of "api" is on already`}},
+		"rotated":        {rotating("seen"), []string{`"api" says so already`}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

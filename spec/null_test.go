@@ -15,6 +15,7 @@ const (
 	leftOut  = "left out" // as if the line were not there: the default, or what defaults state
 	required = "missing"  // as if the line were not there, which is an error
 	refused  = "refused"  // an error
+	noBlock  = "no block" // as if the block that it stands in were not there
 )
 
 // nulls is what null means for each setting of each block. A setting that is
@@ -27,7 +28,7 @@ var nulls = map[string]string{
 	"certificate.renewal.auto": leftOut, "certificate.renewal.reason": leftOut, "certificate.renewal.until": leftOut,
 	"certificate.renewal.threshold": leftOut, "certificate.renewal.threshold_days": leftOut, "certificate.renewal.fallback_after": leftOut,
 	"certificate.vault.mount": leftOut, "certificate.vault.path": leftOut, "certificate.vault.fields": leftOut, "certificate.vault.previous": leftOut,
-	"certificate.rotate.reason": required, "certificate.rotate.revoke": leftOut, "certificate.rotate.code": leftOut,
+	"certificate.rotate.reason": noBlock, "certificate.rotate.revoke": leftOut, "certificate.rotate.code": leftOut,
 
 	"issuer.directory": required, "issuer.terms_of_service_agreed": required, "issuer.email": leftOut, "issuer.account": leftOut,
 	"issuer.profile": leftOut, "issuer.preferred_chain": leftOut, "issuer.processing_timeout": leftOut, "issuer.ca_bundle": leftOut,
@@ -90,6 +91,10 @@ func checkNull(t *testing.T, block, setting, want string) {
 	case required:
 		if !strings.Contains(saidWith, "Missing setting") || saidWith != saidWithout {
 			t.Errorf("null is not as left out: %s\n%s", saidWith, saidWithout)
+		}
+	case noBlock:
+		if none, _ := decodeNull(t, block, strings.TrimSuffix(setting, "."+leaf), ""); with != none || saidWith != "" || saidWithout == "" {
+			t.Errorf("null is not as without the block: %s\n%s\n%s", saidWith, with, none)
 		}
 	case refused:
 		if !strings.Contains(saidWith, "Setting is null") || !strings.Contains(saidWith, leaf+" is null") {
@@ -270,7 +275,7 @@ certificate "x" {
 	before := strict
 	before.InForce = true
 	s, diags := Decode(t.Context(), []File{{"a.hcl", []byte(src)}}, before)
-	if diags.HasErrors() || len(s.Certificates) != 1 || len(s.Certificates[0].Held) != 2 {
+	if diags.HasErrors() || len(s.Certificates) != 1 || len(s.Certificates[0].Held) != 1 || s.Certificates[0].Rotate != "" {
 		t.Fatalf("%s%+v", told(diags), s)
 	}
 }

@@ -104,8 +104,22 @@ func (p *patch) indented(line string) string {
 // renewal makes settings in a block's renewal block.
 func (p *patch) renewal(b *hclsyntax.Block, settings []assignment) {
 	inner := innerBlock(b, "renewal")
-	var missing []string
-	width, gone := 0, 0
+	missing, gone := p.assign(inner, settings)
+	switch {
+	case inner != nil && len(missing) > 0:
+		p.add(inner, missing)
+	case inner != nil && gone == len(inner.Body.Attributes) && !p.commented(inner):
+		p.cuts = nil
+		p.drop(inner.TypeRange.Start.Byte, inner.CloseBraceRange.End.Byte)
+	case inner == nil && len(missing) > 0:
+		p.add(b, append(append([]string{"renewal {"}, indentAll(missing)...), "}"))
+	}
+}
+
+// assign makes settings in a block, or nil, as far as they are there; missing are the lines
+// of those that are not, and gone is how many were taken out.
+func (p *patch) assign(b *hclsyntax.Block, settings []assignment) (missing []string, gone int) {
+	width := 0
 	for _, s := range settings {
 		if s.value != "" {
 			width = max(width, len(s.name))
@@ -113,8 +127,8 @@ func (p *patch) renewal(b *hclsyntax.Block, settings []assignment) {
 	}
 	for _, s := range settings {
 		var a *hclsyntax.Attribute
-		if inner != nil {
-			a = inner.Body.Attributes[s.name]
+		if b != nil {
+			a = b.Body.Attributes[s.name]
 		}
 		switch {
 		case a == nil && s.value != "":
@@ -126,15 +140,7 @@ func (p *patch) renewal(b *hclsyntax.Block, settings []assignment) {
 			p.drop(a.NameRange.Start.Byte, a.SrcRange.End.Byte)
 		}
 	}
-	switch {
-	case inner != nil && len(missing) > 0:
-		p.add(inner, missing)
-	case inner != nil && gone == len(inner.Body.Attributes) && !p.commented(inner):
-		p.cuts = nil
-		p.drop(inner.TypeRange.Start.Byte, inner.CloseBraceRange.End.Byte)
-	case inner == nil && len(missing) > 0:
-		p.add(b, append(append([]string{"renewal {"}, indentAll(missing)...), "}"))
-	}
+	return missing, gone
 }
 
 func indentAll(lines []string) []string {

@@ -191,6 +191,10 @@ func hasBlock(b *body, name string) bool {
 func (b *body) rotateBlock() (reason string, revoke *Revocation) {
 	text, wanted := b.reason("reason"), b.boolean("revoke")
 	code := b.choice("code", crlReasonNames...)
+	if text.at == nil && b.has("reason") { // null, as for the other keys of a for_each
+		b.done()
+		return "", nil
+	}
 	switch {
 	case text.at == nil || text.ok && text.v == "":
 		b.lacking("reason", "a text not seen before, which forces the rotation and is the reason in the audit log")

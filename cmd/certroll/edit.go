@@ -32,6 +32,12 @@ type editFlags struct {
 	print  bool
 }
 
+// ofForEach says how one certificate of many is named.
+const ofForEach = `
+
+Name a certificate of a for_each with its key, as shop.porto: a condition on the key
+is written into the block, and its other certificates stay as they are.`
+
 // howEdited ends the help of each of them.
 const howEdited = `
 

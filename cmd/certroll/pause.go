@@ -16,7 +16,7 @@ func (a *app) disableCommand() *cobra.Command {
 		Short: "Turn the renewal of a certificate off, in the config repo",
 		Long: `Turn the renewal of a certificate off by renewal { auto = false, ... } in its
 block. It is then neither renewed nor reissued, and what is in Vault stays. Give
-it an end with --until: without one, every plan warns of it.` + howEdited,
+it an end with --until: without one, every plan warns of it.` + ofForEach + howEdited,
 		Args: cobra.ExactArgs(1),
 	}
 	f := a.editFlags(c)
@@ -40,7 +40,7 @@ func (a *app) enableCommand() *cobra.Command {
 		Use:   "enable NAME --reason TEXT",
 		Short: "Turn the renewal of a certificate on again, in the config repo",
 		Long: `Turn the renewal of a certificate on again: auto, reason and until leave its
-renewal block, or auto = true is set where a defaults block turns it off.` + howEdited,
+renewal block, or auto = true is set where a defaults block turns it off.` + ofForEach + howEdited,
 		Args: cobra.ExactArgs(1),
 	}
 	f := a.editFlags(c)

@@ -25,7 +25,7 @@ func (a *app) rotateCommand() *cobra.Command {
 		Long: `Ask for one rotation by a new text in rotate, in the block of each certificate:
 a new certificate with a fresh key, and the old one revoked once the new one is
 live with --revoke. A certificate that is not due within 7 days takes --force, since
-rotating is not free: the refusal says what it costs.` + howEdited,
+rotating is not free: the refusal says what it costs.` + ofForEach + howEdited,
 		Args: cobra.MinimumNArgs(1),
 	}
 	f := a.editFlags(c)
