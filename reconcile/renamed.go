@@ -133,7 +133,9 @@ func (r *Record) hadName(name string) bool {
 
 // goesOn tells that a record is closed because it goes on under another name: its
 // failures have not ended.
-func (a *attempt) goesOn() bool { return a.action.Kind == KindRetire && a.action.Reason == ReasonRenamed }
+func (a *attempt) goesOn() bool {
+	return a.action.Kind == KindRetire && a.action.Reason == ReasonRenamed
+}
 
 // rename gives the secret the certificate's name. Neither the pair nor anything that is
 // known of it changes.
