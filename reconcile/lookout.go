@@ -91,6 +91,14 @@ func NewLookout(r *Reconciler, prober Prober, o LookoutOptions) *Lookout {
 	return &Lookout{r: r, prober: prober, o: o, news: make(chan struct{}, 1)}
 }
 
+// SetTimes changes how often endpoints are looked at and how long a consumer may take,
+// as NewLookout has them.
+func (l *Lookout) SetTimes(interval, after time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.o.Interval, l.o.After = cmp.Or(interval, probeEvery), cmp.Or(after, probeAfter)
+}
+
 func (l *Lookout) now() time.Time { return l.r.opts.Now().Round(0) }
 
 // Follow takes up how things stand after a pass.

@@ -141,6 +141,10 @@ func NewLoop(r *Reconciler, repo Repo, o LoopOptions) *Loop {
 	return l
 }
 
+// SetInterval changes how often it pulls. It is called by Repo.Pull alone, and counts
+// from that pull on.
+func (l *Loop) SetInterval(interval time.Duration) { l.o.Interval = interval }
+
 // Run passes and sleeps until ctx ends, and returns when all that was under way
 // has ended. What goes wrong in a pass is told and tried again.
 func (l *Loop) Run(ctx context.Context) {

@@ -26,14 +26,13 @@ const (
 // health is what /healthz and /readyz answer by. They say no more than a
 // sentence of ours, since anybody may ask; the log says the rest.
 type health struct {
-	patience time.Duration
-
-	mu     sync.Mutex
-	turned time.Time                   // when the loop, or what it waits for, last moved
-	seen   *bool                       // the last pass saw Vault and the ledger; nil: there was none
-	away   []string                    // with what the last pass could not do its work, as certroll_reachable has it
-	reach  func(context.Context) error // asks Vault; nil: there is no login yet
-	since  time.Time                   // when the decoding of a revision began that takes long; zero: there is none
+	mu       sync.Mutex
+	patience time.Duration               // how long nothing may move
+	turned   time.Time                   // when the loop, or what it waits for, last moved
+	seen     *bool                       // the last pass saw Vault and the ledger; nil: there was none
+	away     []string                    // with what the last pass could not do its work, as certroll_reachable has it
+	reach    func(context.Context) error // asks Vault; nil: there is no login yet
+	since    time.Time                   // when the decoding of a revision began that takes long; zero: there is none
 
 	asking  sync.Mutex
 	askedAt time.Time
@@ -41,7 +40,16 @@ type health struct {
 }
 
 func newHealth(interval time.Duration) *health {
-	return &health{patience: 3*interval + leastPatience, turned: time.Now()}
+	h := &health{turned: time.Now()}
+	h.expect(interval)
+	return h
+}
+
+// expect notes how often the loop turns at least.
+func (h *health) expect(interval time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.patience = 3*interval + leastPatience
 }
 
 // turn notes that something moved.
@@ -79,9 +87,9 @@ func (h *health) passed(p reconcile.Pass) {
 // alive answers whether the loop turns.
 func (h *health) alive(w http.ResponseWriter, _ *http.Request) {
 	h.mu.Lock()
-	still := time.Since(h.turned) // a machine that was suspended has not stood still
+	still, patience := time.Since(h.turned), h.patience // a machine that was suspended has not stood still
 	h.mu.Unlock()
-	if still > h.patience {
+	if still > patience {
 		tell(w, fmt.Sprintf("nothing has moved for %s, which is longer than anything takes; SIGQUIT prints where it hangs", still.Round(time.Second)))
 		return
 	}

@@ -30,7 +30,12 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Pull the config repo every interval and apply what is to do, until stopped:
 also at each moment at which a certificate becomes due, and when a webhook or a
 changed file says so. A revision with a mistake is refused whole and noted; the
-last good one stays in force.`,
+last good one stays in force.
+
+On SIGHUP it reads certroll.hcl again, between two passes: policies, trust, issuers, DNS
+accounts, notify, probe, verify, interval and the like. state_dir, parallel, listen,
+repo, ledger, vault and log.format need a restart, and the log says which changed. A
+file with a mistake, or one that rejects the revision in force, changes nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
 	}
@@ -52,13 +57,14 @@ type daemon struct {
 	page     *page.Server
 	shelf    opened // the ledger, as the page reads it
 	lookout  *reconcile.Lookout
-	notifier *reconcile.Notifier // nil: nobody is told
-	good     *gitsync.Revision   // the last revision without a mistake
-	takenAt  time.Time           // when it was taken
-	onDisk   bool                // it is in the state directory
-	unkept   error               // why it is not
-	instead  reconcile.Taken     // what the head that was held back last does not descend from
-	traced   bool                // what the ledger says was taken last is known to be followed
+	notices  notices
+	reload   reloading
+	good     *gitsync.Revision // the last revision without a mistake
+	takenAt  time.Time         // when it was taken
+	onDisk   bool              // it is in the state directory
+	unkept   error             // why it is not
+	instead  reconcile.Taken   // what the head that was held back last does not descend from
+	traced   bool              // what the ledger says was taken last is known to be followed
 	desired  *spec.Spec
 	warned   map[string]bool // what was said of mounts
 	refused  string          // the revision that was refused last, and why
@@ -69,12 +75,16 @@ type daemon struct {
 	// triedGood: the last good revision on the disk was read while another one
 	// was being decoded.
 	triedGood bool
-	untaken   bool // the ledger may say that a revision is not in force
+	pulled    error // how the last pull ended
+	untaken   bool  // the ledger may say that a revision is not in force
 }
 
 func (a *app) run(ctx context.Context) error {
 	s, log, err := a.begin()
 	if err != nil {
+		return err
+	}
+	if err := a.enough(s, log); err != nil {
 		return err
 	}
 	if err := acme.CheckProgram(ctx, nil, release); err != nil {
@@ -83,8 +93,7 @@ func (a *app) run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(), health: newHealth(s.interval),
-		warned: map[string]bool{}, untaken: true}
-	since := time.Now()
+		warned: map[string]bool{}, untaken: true, reload: reloading{asked: make(chan struct{}, 1), at: time.Now()}}
 	a.leaseLog = log
 	log.Info("started", "version", version(), "interval", s.interval.String(), "state_dir", s.StateDir)
 	progress := func(certificate, step, detail string) {
@@ -95,6 +104,7 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer d.files.Close()
+	d.awaitReloads(ctx)
 	d.page = page.NewServer(ctx, &d.shelf, time.Now)
 	// Served from the start, so that who watches sees that Vault is waited for.
 	served, err := d.serve(ctx)
@@ -122,16 +132,33 @@ func (a *app) run(ctx context.Context) error {
 	d.newLookout()
 	var beside sync.WaitGroup
 	beside.Go(func() { d.client.Keep(ctx) })
-	if d.notifier = d.app.notifier(s, d.parts, log, d.metrics, since); d.notifier != nil {
-		beside.Go(func() { d.notifier.Run(ctx) })
+	d.notices.start = func(s *settings) {
+		d.notices.run(ctx, &beside, d.notifier(s, d.parts, log, d.metrics, d.reload.at))
 	}
+	d.notices.start(s)
 	beside.Go(func() { d.lookout.Run(ctx) })
-	reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
+	d.reload.loop = reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
 		Interval: s.interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Ended: d.ended, Told: d.told, Daily: d.examine,
-	}).Run(ctx)
+	})
+	d.reload.loop.Run(ctx)
 	log.Info("stopped")
 	beside.Wait()
 	<-served
+	return nil
+}
+
+// enough says what is missing before anything is begun, where that is plain from
+// certroll.hcl.
+func (a *app) enough(s *settings, log *slog.Logger) error {
+	if s.file == nil {
+		log.Warn("there is no certroll.hcl: flags and the environment alone say what to do", "looked_for", defaultSettings+" "+installedSettings)
+	}
+	if a.configDir == "" && s.Repo.URL == "" {
+		return s.lacks("config repo", "set repo.url in certroll.hcl, or read a directory with --config-dir")
+	}
+	if s.Ledger.URL == "" {
+		return s.lacks("ledger", "set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
+	}
 	return nil
 }
 
@@ -194,9 +221,7 @@ func (d *daemon) ended(r reconcile.Result) {
 
 // told has the destinations read what the ledger has new.
 func (d *daemon) told() {
-	if d.notifier != nil {
-		d.notifier.Wake()
-	}
+	d.notices.wake()
 }
 
 // examine is the doctor's daily visit: what it finds is in the ledger.
@@ -213,7 +238,11 @@ func (d *daemon) examine(ctx context.Context, desired *spec.Spec, rev reconcile.
 // Pull is the loop's way to the config repo: the spec in force, and what keeps
 // a newer one from being so.
 func (d *daemon) Pull(ctx context.Context) (*spec.Spec, reconcile.Revision, error) {
-	err := d.pull(ctx)
+	err := d.pulled
+	if d.takeReload(ctx) {
+		err = d.pull(ctx)
+		d.pulled = err
+	}
 	if d.good == nil {
 		return nil, reconcile.Revision{}, err
 	}
@@ -253,9 +282,10 @@ func (d *daemon) pull(ctx context.Context) error {
 	if diags.HasErrors() {
 		d.metrics.hold(reconcile.ReasonRefused)
 		d.untaken = true
-		d.newest = &page.NotTaken{Commit: rev.Commit, Author: rev.Author, Reason: reconcile.ReasonRefused, Message: view.OneLine(diags)}
+		said := view.OneLine(diags) + d.reload.advice()
+		d.newest = &page.NotTaken{Commit: rev.Commit, Author: rev.Author, Reason: reconcile.ReasonRefused, Message: said}
 		d.showRefused(rev, files, diags)
-		d.say.trouble("telling", d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, view.OneLine(diags)))
+		d.say.trouble("telling", d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, said))
 		return d.fallBack(ctx)
 	}
 	d.log.Info("revision", "revision", rev.Commit, "author", rev.Author, "certificates", len(desired.Certificates))
@@ -316,7 +346,7 @@ func (d *daemon) taken(ctx context.Context, rev *gitsync.Revision) {
 
 // showRefused shows the mistakes of a revision, once however often it is met.
 func (d *daemon) showRefused(rev *gitsync.Revision, files []spec.File, diags hcl.Diagnostics) {
-	said := view.OneLine(diags)
+	said := view.OneLine(diags) + d.reload.advice()
 	if d.refused == rev.Commit+said {
 		return
 	}

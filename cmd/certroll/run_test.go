@@ -102,6 +102,13 @@ func TestRun(t *testing.T) {
 	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
 	w.checkPair("tls/api", "api.lab.test")
 
+	// What the next pull follows is read from certroll.hcl again.
+	w.settings("interval = \"2s\"\nparallel = 3")
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the reload", out, func() bool { return strings.Contains(out.String(), "restart_for=parallel") })
+
 	w.push(map[string]string{"more.hcl": strings.ReplaceAll(oneCertificate, "api", "more")}, "Declare another")
 	w.until("the second certificate", out, func() bool { return w.told("issue", "success") == 2 })
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -30,7 +31,7 @@ func (s *settings) listenAddress() string {
 // address is no server. It returns once it listens, with what ends when it has
 // stopped.
 func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error) {
-	hooks, err := d.webhooks(d.files.changed)
+	hooks, err := d.webhooks(d.settings, d.files.changed)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,9 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 		close(done)
 		return done, err
 	}
-	server := newServer(ctx, d.routes(hooks, l.Addr()), d.log)
+	d.reload.address = l.Addr()
+	d.reload.front.store(d.routes(d.settings, hooks, l.Addr()))
+	server := newServer(ctx, &d.reload.front, d.log)
 	served := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -116,7 +119,7 @@ func (d *daemon) listen(needed bool) (net.Listener, error) {
 
 // routes are what is served. Open to anybody is what tells nothing, and the
 // webhooks, which have secrets of their own; the rest is behind the guard.
-func (d *daemon) routes(hooks map[string]http.Handler, address net.Addr) http.Handler {
+func (d *daemon) routes(s *settings, hooks map[string]http.Handler, address net.Addr) http.Handler {
 	guarded := http.NewServeMux()
 	guarded.Handle("GET /metrics", promhttp.HandlerFor(d.metrics, promhttp.HandlerOpts{Registry: d.metrics}))
 	guarded.Handle("/", d.page)
@@ -127,11 +130,20 @@ func (d *daemon) routes(hooks map[string]http.Handler, address net.Addr) http.Ha
 	for path, h := range hooks {
 		open.Handle(path, h)
 	}
-	open.Handle("/", &guard{settings: d.settings, loopback: isLoopback(address), log: d.log, next: guarded})
+	open.Handle("/", &guard{settings: s, loopback: isLoopback(address), log: d.log, next: guarded})
 	return open
 }
 
 func isLoopback(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
+}
+
+// swappedHandler answers by the handler that was stored last.
+type swappedHandler struct{ now atomic.Pointer[http.Handler] }
+
+func (s *swappedHandler) store(h http.Handler) { s.now.Store(&h) }
+
+func (s *swappedHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*s.now.Load()).ServeHTTP(w, r)
 }

@@ -235,23 +235,23 @@ func isRef(ref, name string) bool {
 }
 
 // webhooks are the handlers of certroll.hcl's webhook blocks, by path.
-func (d *daemon) webhooks(told chan<- struct{}) (map[string]http.Handler, error) {
+func (d *daemon) webhooks(s *settings, told chan<- struct{}) (map[string]http.Handler, error) {
 	handlers := map[string]http.Handler{}
 	in := &room{most: maxDeliveries}
-	for _, s := range d.settings.Webhooks {
-		proof, ok := webhookKinds[s.Kind]
+	for _, hook := range s.Webhooks {
+		proof, ok := webhookKinds[hook.Kind]
 		if !ok {
-			return nil, fmt.Errorf("webhook %q in certroll.hcl: use github, gitlab, gitea, forgejo or generic", s.Kind)
+			return nil, fmt.Errorf("webhook %q in certroll.hcl: use github, gitlab, gitea, forgejo or generic", hook.Kind)
 		}
-		if _, err := s.secret(); err != nil {
+		if _, err := hook.secret(); err != nil {
 			return nil, err
 		}
-		handlers["POST /webhooks/"+s.Kind] = &webhook{
-			settings: s, proof: proof, ref: d.settings.Repo.Ref, ledger: cmp.Or(d.settings.Ledger.Branch, gitsync.DefaultBranch),
+		handlers["POST /webhooks/"+hook.Kind] = &webhook{
+			settings: hook, proof: proof, ref: s.Repo.Ref, ledger: cmp.Or(s.Ledger.Branch, gitsync.DefaultBranch),
 			told: told, room: in, log: d.log,
 		}
 	}
-	if len(handlers) > 0 && d.settings.listenAddress() == "" {
+	if len(handlers) > 0 && s.listenAddress() == "" {
 		return nil, errors.New("there are webhook blocks in certroll.hcl, and its listen is empty: set it to the address on which they are served, or leave it out")
 	}
 	return handlers, nil

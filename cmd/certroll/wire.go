@@ -111,6 +111,7 @@ type parts struct {
 	journal    *gitsync.Journal
 	ledger     *gitsync.Ledger
 	reconciler *reconcile.Reconciler
+	prober     *proberNow
 }
 
 func (p *parts) Close() {
@@ -133,7 +134,7 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{client: client, kv: kv}
+	p := &parts{client: client, kv: kv, prober: newProberNow(s.prober())}
 	if writing {
 		p.ledger, err = s.writeLedger(s.ledgerMemory())
 	} else {
@@ -166,7 +167,7 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv, machine()}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix, Ledger: ledgerID(p.ledger), Parallel: s.Vault.Parallel}
 	ttl := a.ttl()
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
-		Parallel: s.Parallel, Progress: progress, Resolve: resolve, Redact: &a.redact, LeaseWait: ttl + ttl/2, Patience: a.patience, Examiner: p.acme, CRLs: s.prober(),
+		Parallel: s.Parallel, Progress: progress, Resolve: resolve, Redact: &a.redact, LeaseWait: ttl + ttl/2, Patience: a.patience, Examiner: p.acme, CRLs: p.prober,
 		Anchor: anchor, Rewound: rewound(log),
 		Lease:   a.told(vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), ttl)),
 		Moments: momentsFile{filepath.Join(s.StateDir, "moments.json"), log},

@@ -1,0 +1,314 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"reflect"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"certroll/cmd/certroll/view"
+	"certroll/gitsync"
+	"certroll/reconcile"
+	"certroll/spec/bounded"
+)
+
+// reloading is what run knows of certroll.hcl besides the settings in use.
+type reloading struct {
+	asked   chan struct{}  // SIGHUP came, and was not taken up yet
+	job     *reloadJob     // certroll.hcl is being read again; nil: it is not
+	at      time.Time      // when the settings in use were read
+	refused error          // why the last reload changed nothing; nil: it did not fail
+	changed error          // certroll.hcl is otherwise by now than what was read
+	restart []string       // settings whose change waits for a restart
+	address net.Addr       // where run serves; nil: nowhere
+	front   swappedHandler // what it serves there
+	loop    *reconcile.Loop
+}
+
+// reloadJob reads certroll.hcl again, in a goroutine of its own, and changes nothing.
+type reloadJob struct {
+	decoding // of the revision in force by the new settings
+	settings *settings
+	restart  []string
+	hooks    map[string]http.Handler
+	err      error
+}
+
+// awaitReloads asks for a reload at each SIGHUP until ctx ends. Several that come at once
+// are one.
+func (d *daemon) awaitReloads(ctx context.Context) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+				d.askReload()
+			}
+		}
+	}()
+}
+
+func (d *daemon) askReload() {
+	select {
+	case d.reload.asked <- struct{}{}:
+	default: // it is asked for already
+	}
+	d.files.nudge()
+}
+
+// takeReload reads certroll.hcl again where that was asked for, and swaps the settings.
+// The loop calls it between passes. Where reading takes long it returns false: the
+// revision in force goes on meanwhile, and none is decoded beside it.
+func (d *daemon) takeReload(ctx context.Context) (done bool) {
+	if d.reload.job == nil {
+		select {
+		case <-d.reload.asked:
+			d.stopDecoding()
+			d.reload.job = d.beginReload(ctx)
+		default:
+			d.noteChangedSettings()
+			return true
+		}
+	}
+	job := d.reload.job
+	if !job.within(ctx, decodeGrace) && d.good != nil {
+		return false
+	}
+	<-job.done // by its deadline
+	d.reload.job = nil
+	if ctx.Err() != nil {
+		return false
+	}
+	if job.err == nil {
+		job.err = d.swap(job)
+	}
+	if d.reload.refused = job.err; job.err != nil {
+		d.showReloadRefused(job)
+	}
+	d.noteChangedSettings()
+	return true
+}
+
+func (d *daemon) beginReload(ctx context.Context) *reloadJob {
+	ctx, cancel := context.WithCancel(ctx)
+	j := &reloadJob{decoding: decoding{began: time.Now(), cancel: cancel, done: make(chan struct{})}}
+	good, old := d.good, d.settings
+	go func() {
+		defer cancel()
+		j.err = d.readAgain(ctx, j, old, good)
+		close(j.done)
+		d.files.nudge()
+	}()
+	return j
+}
+
+// readAgain reads certroll.hcl and decodes all that depends on it: what it says counts as
+// a whole or not at all.
+func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings, good *gitsync.Revision) error {
+	s, files, diags, err := loadSettings(d.configFile)
+	switch {
+	case err != nil:
+		return err
+	case diags.HasErrors():
+		j.files, j.diags = files, diags
+		return errors.New(view.OneLine(diags))
+	case s.file == nil && old.file != nil:
+		return fmt.Errorf("%s is not there any more", old.file.Path)
+	}
+	s.log = d.log
+	if d.logLevel != "" {
+		s.Log.Level = d.logLevel
+	}
+	if _, err := s.Log.parsed(); err != nil {
+		return err
+	}
+	j.settings, j.restart = s, s.keepFixed(old)
+	if d.configDir == "" {
+		if _, err := s.Repo.Auth.auth(); err != nil {
+			return err
+		}
+	}
+	if j.hooks, err = d.webhooks(s, d.files.changed); err != nil {
+		return err
+	}
+	if _, err := s.listenToken(); err != nil || good == nil {
+		return err
+	}
+	if j.desired, j.files, j.diags = decodeInForce(ctx, s, good.Files); j.diags.HasErrors() {
+		return fmt.Errorf("it rejects the revision in force, %s: %s; mend the config repo first, or allow there what it has", named(good.Commit), view.OneLine(j.diags))
+	}
+	withUnread(j.desired, good)
+	return nil
+}
+
+// swap puts the new settings in the place of the old ones. What can fail comes first.
+func (d *daemon) swap(j *reloadJob) error {
+	old, s := d.settings, j.settings
+	if d.source != nil && !sameSource(old, s) {
+		if err := d.reopenSource(old, s); err != nil {
+			return err
+		}
+	}
+	d.settings, d.reload.at, d.reload.restart = s, time.Now(), j.restart
+	if d.good != nil {
+		d.desired = j.desired
+	}
+	d.rejected, d.refused = nil, "" // the new settings may take what the old ones refused
+	old.Log.follow(s.Log)
+	d.health.expect(s.interval)
+	if d.reload.loop != nil {
+		d.reload.loop.SetInterval(s.interval)
+	}
+	if d.parts != nil {
+		d.prober.Store(s.prober())
+	}
+	if d.lookout != nil {
+		d.lookout.SetTimes(s.Probe.interval, s.Probe.after)
+	}
+	if d.reload.address != nil {
+		d.reload.front.store(d.routes(s, j.hooks, d.reload.address))
+	}
+	s.warnOfSecrets(d.log)
+	if d.notices.start != nil && !sameDestinations(old.Notify, s.Notify) {
+		d.notices.start(s)
+	}
+	d.log.Info("certroll.hcl was read again", "file", s.path(), "restart_for", strings.Join(j.restart, ","))
+	return nil
+}
+
+// reopenSource opens the config repo by other settings. Its cache is had by one at a time.
+func (d *daemon) reopenSource(old, s *settings) error {
+	_ = d.source.Close()
+	source, err := s.source()
+	if err == nil {
+		d.source = source
+		return nil
+	}
+	if before, oldErr := old.source(); oldErr == nil {
+		d.source = before
+	}
+	return err
+}
+
+// showReloadRefused shows why certroll.hcl was not taken, as at the start.
+func (d *daemon) showReloadRefused(j *reloadJob) {
+	if d.settings.Log.Format != "json" && j.diags.HasErrors() {
+		view.Diagnostics(d.err, d.palette(), j.files, j.diags)
+	}
+	d.log.Error("certroll.hcl was not reloaded: what was read before stays in use", "file", d.settings.path(), "error", j.err)
+}
+
+// noteChangedSettings looks whether certroll.hcl is as it was read, and says once where it
+// is not.
+func (d *daemon) noteChangedSettings() {
+	d.reload.changed = d.settings.changedSince(d.reload.at)
+	if d.reload.changed == nil {
+		d.reload.refused = nil // it is as it was again
+	}
+	if d.reload.refused == nil { // else that was said
+		d.say.trouble("settings", d.reload.changed)
+	}
+}
+
+// changedSince is an error where certroll.hcl is otherwise than these settings.
+func (s *settings) changedSince(at time.Time) error {
+	if s.file == nil {
+		return nil
+	}
+	b, err := bounded.File(s.file.Path, bounded.Named)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s cannot be read any more: %w; what was read at %s is in use", s.file.Path, err, at.UTC().Format(time.RFC3339))
+	case bytes.Equal(b, s.file.Bytes):
+		return nil
+	}
+	return fmt.Errorf("%s has changed since it was read at %s: reload it (systemctl reload certroll, or kill -HUP %d)", s.file.Path, at.UTC().Format(time.RFC3339), os.Getpid())
+}
+
+// troubles are the sentences of the status page on certroll.hcl.
+func (r *reloading) troubles() []string {
+	var said []string
+	switch {
+	case r.refused != nil:
+		said = append(said, "certroll.hcl was not reloaded, and what was read at "+r.at.UTC().Format(time.RFC3339)+" is in use: "+r.refused.Error())
+	case r.changed != nil:
+		said = append(said, r.changed.Error())
+	}
+	if len(r.restart) > 0 {
+		said = append(said, "certroll.hcl has changed, and certroll run needs a restart for "+strings.Join(r.restart, ", "))
+	}
+	return said
+}
+
+// advice follows the mistakes of a revision that newer settings may well allow.
+func (r *reloading) advice() string {
+	if r.changed == nil {
+		return ""
+	}
+	return "; certroll.hcl is newer than what certroll run has read of it: reload it (SIGHUP)"
+}
+
+// path is the file of the settings; "" where there is none.
+func (s *settings) path() string {
+	if s.file == nil {
+		return ""
+	}
+	return s.file.Path
+}
+
+// keepFixed takes from the settings in use what cannot change while run is at work, and
+// names what was to change of it.
+func (s *settings) keepFixed(old *settings) []string {
+	var changed []string
+	keep := func(name string, to, from any) {
+		a, b := reflect.ValueOf(to).Elem(), reflect.ValueOf(from).Elem()
+		if !reflect.DeepEqual(a.Interface(), b.Interface()) {
+			changed = append(changed, name)
+		}
+		a.Set(b)
+	}
+	keep("state_dir", &s.StateDir, &old.StateDir)
+	keep("parallel", &s.Parallel, &old.Parallel)
+	keep("listen", &s.Listen, &old.Listen)
+	keep("repo.url", &s.Repo.URL, &old.Repo.URL)
+	keep("repo.ref", &s.Repo.Ref, &old.Repo.Ref)
+	keep("repo.directory", &s.Repo.Directory, &old.Repo.Directory)
+	keep("repo.depth", &s.Repo.Depth, &old.Repo.Depth)
+	keep("repo.cache_dir", &s.Repo.CacheDir, &old.Repo.CacheDir)
+	keep("ledger", &s.Ledger, &old.Ledger)
+	keep("vault", &s.Vault, &old.Vault)
+	keep("log.format", &s.Log.Format, &old.Log.Format)
+	return changed
+}
+
+// sameSource tells whether the config repo is read in the same way.
+func sameSource(a, b *settings) bool {
+	return reflect.DeepEqual(a.Verify, b.Verify) && reflect.DeepEqual(a.Repo, b.Repo)
+}
+
+// sameDestinations looks past the places in certroll.hcl.
+func sameDestinations(a, b []*notifySettings) bool {
+	bare := func(list []*notifySettings) []notifySettings {
+		out := make([]notifySettings, len(list))
+		for i, n := range list {
+			out[i] = *n
+			out[i].Range, out[i].OnRange, out[i].WebhookRange, out[i].NameLabelSeen = hcl.Range{}, hcl.Range{}, hcl.Range{}, hcl.Range{}
+		}
+		return out
+	}
+	return reflect.DeepEqual(bare(a), bare(b))
+}
