@@ -3,7 +3,7 @@
 # `make help` for the rest.
 
 GO      ?= go
-VERSION ?= $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)
+VERSION ?= $(shell .ci/version)
 
 # One set of flags for every build, so that the programs, the lab and the tests
 # share one build cache. The race detector alone needs cgo, and a cache of its own.

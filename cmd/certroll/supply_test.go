@@ -96,3 +96,87 @@ func TestVulncheck(t *testing.T) {
 		})
 	}
 }
+
+// newestVersion is that of CHANGELOG.md.
+func newestVersion(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("../../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^## \[([0-9][^]]*)\]( - \d{4}-\d\d-\d\d)$`).FindSubmatch(b)
+	if m == nil {
+		t.Fatal("CHANGELOG.md has no version with a date")
+	}
+	return string(m[1])
+}
+
+// TestReleaseIsWhatIsInstalled: archives and images that pages and examples name are of
+// the newest version, as make release names them.
+func TestReleaseIsWhatIsInstalled(t *testing.T) {
+	newest := newestVersion(t)
+	named := regexp.MustCompile(`certroll_(\d+\.\d+\.\d+)_|certroll:v(\d+\.\d+\.\d+)|(?:VERSION=|newTag: )v(\d+\.\d+\.\d+)`)
+	for _, file := range []string{
+		"docs/install.md", "examples/install/Dockerfile", "examples/install/compose/compose.yaml", "examples/install/certroll.nomad.hcl",
+		"examples/install/kubernetes/kustomization.yaml", "examples/ci/gitlab/gitlab-ci.yml", "examples/ci/github/check.yml", "examples/ci/github/apply.yml",
+	} {
+		b, err := os.ReadFile("../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := named.FindAllStringSubmatch(string(b), -1)
+		if len(all) == 0 {
+			t.Errorf("%s names no version", file)
+		}
+		for _, m := range all {
+			if got := m[1] + m[2] + m[3]; got != newest {
+				t.Errorf("%s names %s, and the newest version is %s", file, m[0], newest)
+			}
+		}
+	}
+	release, err := os.ReadFile("../../.ci/release")
+	if err != nil || !strings.Contains(string(release), "name=certroll_${VERSION#v}_${GOOS}_${GOARCH}") {
+		t.Errorf("make release names its archives otherwise than docs/install.md (%v)", err)
+	}
+}
+
+// TestVersionOfACommit: a build is of the version that the changelog ends with until
+// something is unreleased; a tag goes before.
+func TestVersionOfACommit(t *testing.T) {
+	dir := t.TempDir()
+	script, err := os.ReadFile("../../.ci/version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, ".ci", "version"), string(script))
+	do := func(name string, args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), name, args...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	git := func(args ...string) {
+		t.Helper()
+		do("git", append([]string{"-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false"}, args...)...)
+	}
+	git("init", "--quiet")
+	for _, tc := range []struct{ changelog, tag, want string }{
+		{"## [Unreleased]\n\n## [0.3.0] - 2026-01-01\n\n- New.\n", "", `^v0\.3\.0$`},
+		{"## [Unreleased]\n\n### Added\n\n- More.\n\n## [0.3.0] - 2026-01-01\n\n- New.\n", "", `^[0-9a-f]{12}$`},
+		{"## [Unreleased]\n\n## [0.4.0] - 2026-02-01\n\n- More.\n\n## [0.3.0] - 2026-01-01\n", "v0.4.0", `^v0\.4\.0$`},
+	} {
+		write(t, filepath.Join(dir, "CHANGELOG.md"), tc.changelog)
+		git("add", "--all")
+		git("commit", "--quiet", "--message", "Change")
+		if tc.tag != "" {
+			git("tag", tc.tag)
+		}
+		if got := do("bash", ".ci/version"); !regexp.MustCompile(tc.want).MatchString(got) {
+			t.Errorf("%s is %q, want %s", tc.changelog, got, tc.want)
+		}
+	}
+}

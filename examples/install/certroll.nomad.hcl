@@ -4,7 +4,7 @@
 variable "image" {
   type        = string
   description = "the image, at best by its digest"
-  default     = "registry.example.com/certroll:v1.2.3"
+  default     = "registry.example.com/certroll:v0.1.0"
 }
 
 job "certroll" {
