@@ -101,11 +101,14 @@ func bareNetError(err error) error {
 }
 
 func serviceOf(address string, answer *page.Status) *view.Service {
-	s := &view.Service{Address: address, Troubles: []string{}, AtWork: []view.ServiceWork{}, Missing: []string{}, Certificates: []view.ServiceCertificate{}}
+	s := &view.Service{Address: address, Troubles: []string{}, Settings: []string{}, AtWork: []view.ServiceWork{}, Missing: []string{}, Certificates: []view.ServiceCertificate{}}
 	if p := answer.Pass; p != nil {
 		s.LastPass, s.NextPass, s.PassError = &p.Ended, &p.Next, p.Error
 	}
 	s.Troubles = append(s.Troubles, answer.Troubles...)
+	if answer.Settings != nil {
+		s.Settings = append(s.Settings, answer.Settings.Notes...)
+	}
 	if n := answer.Newest; n != nil {
 		s.Revision = fmt.Sprintf("the newest revision %.12s is not in force: %s", n.Commit, n.Message)
 	}

@@ -33,12 +33,12 @@ func TestAskRun(t *testing.T) {
 					http.Error(w, "no", http.StatusUnauthorized)
 					return
 				}
-				_, _ = w.Write([]byte(`{"schema":1,"pass":{"ended":"2026-11-01T10:00:00Z","error":"Vault is sealed"},"troubles":["held"],` +
+				_, _ = w.Write([]byte(`{"schema":1,"pass":{"ended":"2026-11-01T10:00:00Z","error":"Vault is sealed"},"troubles":["held"],"settings":{"read_at":"2026-11-01T10:00:00Z","notes":["certroll.hcl has changed"]},` +
 					`"newest":{"commit":"abcdef0123456789","message":"not signed"},"at_work":[{"certificate":"api","operation":"issue","step":"ordering"}],` +
 					`"certificates":[null,{"certificate":"new","state":"missing"},{"certificate":"api","state":"in_order"}]}`))
 			},
 			check: func(s *view.Service) bool {
-				return s.PassError == "Vault is sealed" && len(s.Troubles) == 1 && strings.Contains(s.Revision, "abcdef012345 is not in force: not signed") &&
+				return s.PassError == "Vault is sealed" && len(s.Troubles) == 1 && len(s.Settings) == 1 && strings.Contains(s.Revision, "abcdef012345 is not in force: not signed") &&
 					len(s.AtWork) == 1 && s.AtWork[0].At == "ordering" && len(s.Missing) == 1 && s.Missing[0] == "new"
 			},
 		},

@@ -239,9 +239,10 @@ func (s *settings) changedSince(at time.Time) error {
 	return fmt.Errorf("%s has changed since it was read at %s: reload it (systemctl reload certroll, or kill -HUP %d)", s.file.Path, at.UTC().Format(time.RFC3339), os.Getpid())
 }
 
-// troubles are the sentences of the status page on certroll.hcl.
-func (r *reloading) troubles() []string {
-	var said []string
+// notes are the sentences of the status page on certroll.hcl. They are no trouble: what
+// is in use does its work.
+func (r *reloading) notes() []string {
+	said := []string{}
 	switch {
 	case r.refused != nil:
 		said = append(said, "certroll.hcl was not reloaded, and what was read at "+r.at.UTC().Format(time.RFC3339)+" is in use: "+r.refused.Error())

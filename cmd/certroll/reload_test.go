@@ -119,19 +119,19 @@ func (r *reloaded) sighup() {
 // says demands lines of the log and sentences of the page.
 func (r *reloaded) says(what string, log, page []string) {
 	r.t.Helper()
-	troubles := strings.Join(r.reload.troubles(), "\n")
+	notes := strings.Join(r.reload.notes(), "\n")
 	for _, part := range log {
 		if !strings.Contains(r.log.String(), part) {
 			r.t.Errorf("%s: the log lacks %q:\n%s", what, part, r.log)
 		}
 	}
 	for _, part := range page {
-		if !strings.Contains(troubles, part) {
-			r.t.Errorf("%s: the page lacks %q: %s", what, part, troubles)
+		if !strings.Contains(notes, part) {
+			r.t.Errorf("%s: the page lacks %q: %s", what, part, notes)
 		}
 	}
-	if page == nil && troubles != "" {
-		r.t.Errorf("%s: the page says %s", what, troubles)
+	if page == nil && notes != "" {
+		r.t.Errorf("%s: the page says %s", what, notes)
 	}
 }
 

@@ -37,7 +37,7 @@ func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
 	if d.good != nil {
 		in.Revision = &page.Revision{Commit: d.good.Commit, Author: d.good.Author, At: d.takenAt}
 	}
-	in.Troubles = append(in.Troubles, d.reload.troubles()...)
+	in.Settings = &page.Settings{ReadAt: d.reload.at.UTC().Truncate(time.Second), Notes: d.reload.notes()}
 	for _, o := range p.Outages {
 		if o.Side == "state_dir" && p.Disk != nil {
 			continue // which says more

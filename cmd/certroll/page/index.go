@@ -77,6 +77,11 @@ func (h head) Alerts() []alert {
 	for _, t := range h.Troubles {
 		add("", t)
 	}
+	if h.Settings != nil {
+		for _, note := range h.Settings.Notes {
+			add("", note)
+		}
+	}
 	return list
 }
 

@@ -21,7 +21,15 @@ type Input struct {
 	Pass     *Pass               // nil: no pass has ended yet
 	Ledger   string              // the ledger's commit that was read; "" where none is named
 	Troubles []string            // what cannot be looked at, in the other side's words
+	Settings *Settings           // nil: nothing of certroll.hcl is known
 	AtWork   []Work              // the attempts under way, the longest first
+}
+
+// Settings are what run has read of certroll.hcl.
+type Settings struct {
+	ReadAt time.Time `json:"read_at"`
+	// Notes say where certroll.hcl on disk is not what is in use, and why; never null.
+	Notes []string `json:"notes"`
 }
 
 // Work is one attempt that is under way.

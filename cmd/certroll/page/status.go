@@ -18,7 +18,8 @@ type Status struct {
 	Newest       *NotTaken           `json:"newest"`   // null: the newest revision is in force
 	Ledger       string              `json:"ledger_commit"`
 	Troubles     []string            `json:"troubles"`
-	Totals       map[State]int       `json:"totals"` // of each state; the filter's own state apart
+	Settings     *Settings           `json:"settings"` // null: nothing is known of certroll.hcl
+	Totals       map[State]int       `json:"totals"`   // of each state; the filter's own state apart
 	Certificates []*Certificate      `json:"certificates"`
 	Problems     []reconcile.Problem `json:"problems"`
 	AtWork       []Work              `json:"at_work"` // now, and not when the last pass ended
@@ -28,7 +29,7 @@ type Status struct {
 func (p *Page) Status(f Filter) Status {
 	picked, n := p.Pick(f)
 	s := Status{Schema: StatusSchema, Time: p.Now.UTC().Truncate(time.Second), Pass: p.Pass, Revision: p.Revision, Newest: p.Newest, Ledger: p.Ledger,
-		Troubles: p.Troubles, Totals: map[State]int{}, Certificates: picked, Problems: p.Problems, AtWork: p.AtWork}
+		Troubles: p.Troubles, Settings: p.Settings, Totals: map[State]int{}, Certificates: picked, Problems: p.Problems, AtWork: p.AtWork}
 	for _, state := range States {
 		s.Totals[state] = n[state]
 	}

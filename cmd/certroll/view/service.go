@@ -18,6 +18,9 @@ type Service struct {
 	PassError string `json:"pass_error"`
 	// Troubles are what it cannot do its work with, or waits for a person.
 	Troubles []string `json:"troubles"`
+	// Settings say where certroll.hcl on disk is not what is in use; they make it no ill
+	// service.
+	Settings []string `json:"settings_notes"`
 	// Revision says that the newest revision is not in force, and why; "" where it is.
 	Revision string        `json:"revision_not_in_force"`
 	AtWork   []ServiceWork `json:"at_work"`
@@ -74,6 +77,9 @@ func (s *Service) write(w io.Writer, p Palette, now time.Time) {
 	}
 	if s.Revision != "" {
 		out.f("%s\n", p.red("  "+text.Line(s.Revision)))
+	}
+	for _, note := range s.Settings {
+		out.f("%s\n", p.yellow("  "+text.Line(note)))
 	}
 	for _, work := range s.AtWork {
 		out.f("  at work: %s, %s since %s: %s\n", text.Line(work.Certificate), text.Line(work.Operation), strings.TrimSuffix(when(work.Since, now), " ago"), text.Line(work.At))

@@ -93,6 +93,7 @@ func TestStatusOfService(t *testing.T) {
 	s := NewStatus(nil, now)
 	s.LedgerError = "fetching the ledger: remote unreachable"
 	s.Service = &Service{Address: "127.0.0.1:9464", LastPass: &ended, PassError: "Vault is sealed", Troubles: []string{"passes cannot do their work with vault"},
+		Settings:     []string{"certroll.hcl has changed since it was read"},
 		AtWork:       []ServiceWork{{Certificate: "api", Operation: "issue", Since: now.Add(-12 * time.Second), At: "waiting for DNS"}},
 		Missing:      []string{"new"},
 		Certificates: []ServiceCertificate{{Certificate: "api", State: "held", Class: "caa", Message: "ordering: CAA forbids it, says the CA; add a record", Until: &until}},
@@ -103,6 +104,7 @@ func TestStatusOfService(t *testing.T) {
 	same(t, shown(func(w *strings.Builder) { WriteStatus(w, Palette{}, s, 0) }), `
 certroll run at 127.0.0.1:9464: the last pass failed 19 s ago: Vault is sealed
   passes cannot do their work with vault
+  certroll.hcl has changed since it was read
   at work: api, issue since 12 s: waiting for DNS
   not issued yet: new
 
@@ -112,6 +114,9 @@ The ledger cannot be read; certroll run says:
 CERTIFICATE  STATE  EXPIRES  CAUSE
 api          held   -        caa: CAA forbids it, says the CA; next try in 5 min
 `)
+	if (&Service{Settings: []string{"certroll.hcl has changed since it was read"}}).Ill() {
+		t.Error("an edited file makes a service ill")
+	}
 	var none *Service
 	if none.Ill() || (&Service{Error: "connection refused", Troubles: []string{"x"}}).Ill() {
 		t.Error("a service that does not answer is ill")
