@@ -47,6 +47,9 @@ type Notice struct {
 	// Ends is what is over by the event, where that is not the event's own
 	// certificate: the subject of a hold.
 	Ends string
+	// Foreseen is when the daily examination told of the problem that this is; zero:
+	// it did not.
+	Foreseen time.Time
 }
 
 // What a notice carries of an event at most. What certroll writes is smaller;
@@ -88,6 +91,7 @@ type herald struct {
 	told   map[string]NoticeKind // by certificate, as what its failures in a row were told last
 	hushed map[string]bool       // problems that were not told
 	gone   map[string]bool       // certificates whose secrets were told as deleted
+	ahead  map[string]time.Time  // problems that an examination told of, by class, account and certificate
 }
 
 // openHold is a hold that was told and is not known to be over.
@@ -108,7 +112,7 @@ func (o *openHold) lasts(at time.Time) bool { return at.Sub(o.last).Abs() < hold
 // notices are what events from index fresh on are to be told as. Those before
 // say what is known already; they need not reach back further than a hold lasts.
 func notices(events []Event, fresh int) []Notice {
-	h := &herald{held: map[string]*openHold{}, failed: map[string]Event{}, told: map[string]NoticeKind{}, hushed: map[string]bool{}, gone: map[string]bool{}}
+	h := &herald{held: map[string]*openHold{}, failed: map[string]Event{}, told: map[string]NoticeKind{}, hushed: map[string]bool{}, gone: map[string]bool{}, ahead: map[string]time.Time{}}
 	var told []Notice
 	for i, e := range events {
 		n := h.read(e)
@@ -122,7 +126,9 @@ func notices(events []Event, fresh int) []Notice {
 func (h *herald) read(e Event) []Notice {
 	var told []Notice
 	if kinds := h.kinds(e); len(kinds) > 0 {
-		told = append(told, newNotice(kinds, e))
+		n := newNotice(kinds, e)
+		n.Foreseen = h.foreseen(e)
+		told = append(told, n)
 	}
 	if e.Status != Success || !e.Operation.Orders() {
 		return told
@@ -203,8 +209,14 @@ func (h *herald) succeeded(e Event) []NoticeKind {
 // problem tells that one came or is gone, unless a certificate fails of it.
 func (h *herald) problem(e Event, came bool) []NoticeKind {
 	key := strings.Join(append([]string{string(e.Class), e.DNSAccount}, concerned(&e)...), "\x00")
+	hush := came && e.Operation == KindDoctor && h.fails(e)
+	for _, k := range aheadKeys(e) {
+		if delete(h.ahead, k); came && !hush && e.Operation == KindDoctor {
+			h.ahead[k] = e.Time
+		}
+	}
 	switch {
-	case came && e.Operation == KindDoctor && h.fails(e):
+	case hush:
 		h.hushed[key] = true
 		return nil
 	case came && e.Severity == SeverityPage:
@@ -216,6 +228,36 @@ func (h *herald) problem(e Event, came bool) []NoticeKind {
 		return nil
 	}
 	return []NoticeKind{NoticeResolved}
+}
+
+// aheadKeys are by what a problem that was told ahead is known again: the account of
+// those that are an account's, else each certificate.
+func aheadKeys(e Event) []string {
+	account, ofSubject := subject(e.Subject).account()
+	if !ofSubject {
+		account = e.DNSAccount
+	}
+	if e.Class.ofAccount() && account != "" {
+		return []string{string(e.Class) + "\x00" + account}
+	}
+	var keys []string
+	for _, name := range concerned(&e) {
+		keys = append(keys, string(e.Class)+"\x00\x00"+name)
+	}
+	return keys
+}
+
+// foreseen is when an examination told of what a failure or a hold is of.
+func (h *herald) foreseen(e Event) time.Time {
+	if e.Class == "" || e.Operation == KindDoctor || e.Operation == KindProbe || e.Status == Success {
+		return time.Time{}
+	}
+	for _, k := range aheadKeys(e) {
+		if at := h.ahead[k]; !at.IsZero() {
+			return at
+		}
+	}
+	return time.Time{}
 }
 
 // fails tells whether one of the certificates of a problem fails in that way.

@@ -124,6 +124,34 @@ func TestNoticesAfter(t *testing.T) {
 	}
 }
 
+// TestNoticesForeseen: a failure says that the examination told of the same before,
+// as long as that was not gone, and by the account where it is the account's.
+func TestNoticesForeseen(t *testing.T) {
+	found := func(class Class, name string, status Status) Event {
+		return Event{Operation: KindDoctor, Status: status, Certificate: name, Class: class, DNSAccount: "a"}
+	}
+	caa := failedTimes("x", 1)
+	caa.Class, caa.DNSAccount = ClassCAA, "b"
+	for name, tc := range map[string]struct {
+		events []Event
+		want   bool
+	}{
+		"the account of another":     {[]Event{found(ClassDNSUnauthorized, "y", Failed), failedTimes("x", 1)}, true},
+		"held for many":              {[]Event{found(ClassDNSUnauthorized, "y", Failed), heldBy("dns.a", noticeAt, "x")}, true},
+		"it was gone meanwhile":      {[]Event{found(ClassDNSUnauthorized, "y", Failed), found(ClassDNSUnauthorized, "y", Success), failedTimes("x", 1)}, false},
+		"its own names":              {[]Event{found(ClassCAA, "x", Failed), caa}, true},
+		"names of another":           {[]Event{found(ClassCAA, "y", Failed), caa}, false},
+		"another class":              {[]Event{found(ClassCAA, "x", Failed), failedTimes("x", 1)}, false},
+		"nothing was found before":   {[]Event{failedTimes("x", 1)}, false},
+		"a success is no such thing": {[]Event{found(ClassDNSUnauthorized, "y", Failed), renewedAfter("x", 1)}, false},
+	} {
+		told := notices(story(tc.events...), 0)
+		if got := !told[len(told)-1].Foreseen.IsZero(); got != tc.want {
+			t.Errorf("%s: foreseen %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
 // TestNoticesAreBounded: a stranger's event makes no message that no receiver
 // takes, and certroll's own are told as they are.
 func TestNoticesAreBounded(t *testing.T) {

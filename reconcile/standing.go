@@ -92,3 +92,15 @@ func (r *Record) NextBy() Reason {
 		return ReasonWindow
 	}
 }
+
+// EndsUnrenewed tells whether what is live ends soon while a person has turned its
+// renewal off: a third of its life is left, or less than a day, and the pause lasts
+// too long for a renewal to come in time.
+func (r *Record) EndsUnrenewed(now time.Time) bool {
+	l := r.Live
+	if l == nil || r.State == StateRetired || !r.Paused(now) || l.End().Sub(now) > max(l.Lifetime()/3, day) {
+		return false
+	}
+	u := r.Unmanaged
+	return u == nil || u.Until == nil || u.Until.After(l.End().Add(-l.Lifetime()/10))
+}

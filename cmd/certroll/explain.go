@@ -12,23 +12,26 @@ import (
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, verbose bool
 	c := &cobra.Command{
 		Use:   "explain NAME",
 		Short: "Show why a certificate is, or is not, renewed now",
-		Long: `Show every rule in the order they are asked, with the values each saw, which of
-them decides, and what the plan makes of it: a hold, a limit of the CA or a
-failing issuer may keep back what a rule decided. Nothing is changed. Like plan
-it reads metadata of Vault only, never a key.`,
+		Long: `Show what will happen with a certificate, when and why, then every rule in the
+order they are asked, with the values each saw and which of them decides. A hold,
+a limit of the CA or a failing issuer may keep back what a rule decided. Nothing
+is changed. Like plan it reads metadata of Vault only, never a key.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.explain(cmd.Context(), args[0], asJSON) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.explain(cmd.Context(), args[0], asJSON, verbose)
+		},
 	}
 	a.configDirFlag(c)
+	c.Flags().BoolVar(&verbose, "verbose", false, "show the digests that rules compared")
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON (schema in docs/asking.md)")
 	return c
 }
 
-func (a *app) explain(ctx context.Context, name string, asJSON bool) error {
+func (a *app) explain(ctx context.Context, name string, asJSON, verbose bool) error {
 	p, err := a.plan(ctx, planInput{})
 	if err != nil {
 		return err
@@ -44,6 +47,6 @@ func (a *app) explain(ctx context.Context, name string, asJSON bool) error {
 	if asJSON {
 		return view.JSON(a.data(), dto)
 	}
-	view.WriteExplanation(a.out, a.palette(), dto)
+	view.WriteExplanation(a.out, a.palette(), dto, verbose)
 	return nil
 }

@@ -175,7 +175,7 @@ func TestNotifyOfARun(t *testing.T) {
 		t.Errorf("the payments team got %q", r.texts)
 	}
 	n := r.taken[0]
-	if n.Schema != view.NotificationSchema || n.Data.Count != len(n.Data.Certificates) || n.Data.Notices[0].Event.Class != reconcile.ClassDNSUnauthorized || !strings.Contains(n.Data.Subject, "failed (dns_unauthorized)") {
+	if n.Schema != view.NotificationSchema || n.Data.Count != len(n.Data.Certificates) || n.Data.Notices[0].Event.Class != reconcile.ClassDNSUnauthorized || !strings.Contains(n.Data.Subject, "DNS account lab refuses certroll's credentials: ") || !strings.HasSuffix(n.Data.Subject, "failed (dns_unauthorized)") {
 		t.Errorf("it says %+v", n)
 	}
 	w.keepsNotifySecrets(out.String())

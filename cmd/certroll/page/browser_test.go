@@ -32,7 +32,7 @@ func TestScript(t *testing.T) {
 	at := func() string {
 		return pagetest.Eval[string](tab, `document.activeElement.id || document.activeElement.textContent`)
 	}
-	for _, step := range []struct{ key, to string }{{"j", "api"}, {"j", "mail"}, {"j", "vpn"}, {"k", "mail"}, {"k", "api"}, {"k", "api"}, {"/", "q"}} {
+	for _, step := range []struct{ key, to string }{{"j", "api"}, {"j", "mail"}, {"j", "pay"}, {"k", "mail"}, {"k", "api"}, {"k", "api"}, {"/", "q"}} {
 		if tab.Press(step.key); at() != step.to {
 			t.Errorf("%s leads to %q, want %q", step.key, at(), step.to)
 		}
@@ -46,6 +46,22 @@ func TestScript(t *testing.T) {
 	if !pagetest.Eval[bool](tab, `document.querySelector(".alert").here === true`) {
 		t.Error("typing makes the alert anew, so that it is said again")
 	}
+
+	// On a phone the filters are folded, unless one is on, and nothing is wider than it.
+	phone := tab
+	phone.Size(400, 900)
+	for address, open := range map[string]bool{"": false, "/?team=shop": true} {
+		phone.Open(server.URL + address)
+		if got := pagetest.Eval[bool](phone, `document.getElementById("fold").open`); got != open {
+			t.Errorf("%q: the filters are open: %v", address, got)
+		}
+		if wide := pagetest.Eval[float64](phone, `document.documentElement.scrollWidth`); wide > 400 {
+			t.Errorf("%q is %v pixels wide", address, wide)
+		}
+	}
+	phone.Size(1280, 900)
+	tab.Open(server.URL)
+	tab.Until(`document.getElementById("pulse").textContent === "live"`)
 
 	// A tab behind another one holds no connection, and misses nothing.
 	behind := func(is string) {

@@ -22,14 +22,36 @@ type detailView struct {
 	head
 	C       *Certificate
 	History History
+	Tales   []tale // the history's events
 	Ticks   []tick
 	Bar     bar
+}
+
+// tale is an event of the history. A message that stands above is not said again.
+type tale struct {
+	reconcile.Event
+	Same string // where the message stands; "": it is new
+}
+
+func (p *Page) tales(c *Certificate, events []reconcile.Event) []tale {
+	list := make([]tale, len(events))
+	said := map[string]string{}
+	if c.Message != "" {
+		said[c.Message] = "the message above"
+	}
+	for i, e := range events {
+		list[i] = tale{e, said[e.Message]}
+		if list[i].Same == "" && e.Message != "" {
+			said[e.Message] = "as " + stamp(e.Time)
+		}
+	}
+	return list
 }
 
 // detail is the view of one certificate.
 func (p *Page) detail(l layout, c *Certificate, h History) detailView {
 	s := newScale([]*Certificate{c}, p.Now)
-	return detailView{head: head{l, c.Name, p}, C: c, History: h, Ticks: s.ticks(), Bar: s.bar(c)}
+	return detailView{head: head{l, c.Name, p}, C: c, History: h, Tales: p.tales(c, h.Events), Ticks: s.ticks(), Bar: s.bar(c)}
 }
 
 // Record is what the ledger says; nil where it knows nothing yet.

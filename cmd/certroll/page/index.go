@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
@@ -49,10 +50,16 @@ type head struct {
 	*Page
 }
 
-// Alerts are what concerns all, the worst first.
+// Alerts are what concerns all, the worst first. What has the cause of one that
+// stands there already is left out.
 func (h head) Alerts() []alert {
 	var list []alert
-	add := func(title, text string) { list = append(list, alert{title, text}) }
+	add := func(title, text string) {
+		cause := reconcile.Cause(text)
+		if !slices.ContainsFunc(list, func(a alert) bool { return reconcile.Cause(a.Text) == cause }) {
+			list = append(list, alert{title, text})
+		}
+	}
 	if p := h.Pass; p != nil && p.Error != "" {
 		title := "The last pass failed " + distance(p.Ended, h.Now)
 		if !p.SeenAt.IsZero() && p.SeenAt.Before(p.Ended) {
@@ -133,6 +140,7 @@ func (p *Page) index(l layout, f Filter) indexView {
 	v.Open = p.Problems[:min(listed, len(p.Problems))]
 	v.Working = p.AtWork[:min(listed, len(p.AtWork))]
 	s := newScale(picked, p.Now)
+	s.bent = true
 	v.Ticks = s.ticks()
 	from := (v.Filter.Page - 1) * perPage
 	to := min(from+perPage, len(picked))
@@ -242,20 +250,23 @@ func toDo(k reconcile.Kind) string {
 
 // Sentence says what the plan does, without the kind.
 func (p *Planned) Sentence() string {
-	return strings.TrimPrefix(words(p.Reason)+": "+p.Detail, ": ")
+	return strings.TrimPrefix(words(p.Reason)+": "+p.brief, ": ")
 }
 
-// Note is what a row says beside its time line: why it waits, or fails.
+// Note is what a row says beside its time line: why it waits, or fails. A row has
+// room for the cause; the certificate's page has the whole message.
 func (r row) Note() string {
 	switch {
-	case r.State == Paging || r.State == Failing:
-		return r.Message
+	case r.fails():
+		return strings.TrimPrefix(r.Cause, string(r.Class)+": ")
 	case r.Work != nil:
 		return words(r.Work.Operation) + ", " + r.Work.At()
 	case r.Plan != nil && r.Plan.Kind == reconcile.KindHold:
 		return r.Plan.Sentence()
 	case r.Plan != nil:
 		return words(r.Plan.Kind) + " (" + words(r.Plan.Reason) + "): " + r.Plan.Detail
+	case r.State == Expiring && r.RenewAt == nil:
+		return "nobody renews it: " + cmp.Or(r.WaitsFor, "its renewal is off")
 	case r.State == Overdue:
 		return "due since " + stamp(*r.RenewAt) + " and nobody has tried"
 	case len(r.Problems) > 0:
@@ -265,6 +276,8 @@ func (r row) Note() string {
 	}
 }
 
+func (r row) fails() bool { return r.State == Paging || r.State == Failing }
+
 // Marks are the short facts before the note: how often it failed, with what,
 // and until when it waits.
 func (r row) Marks() []string {
@@ -272,7 +285,7 @@ func (r row) Marks() []string {
 	if r.Work != nil {
 		list = append(list, "at work since "+r.Work.Since.Format("2006-01-02 15:04 UTC"))
 	}
-	if r.State == Paging || r.State == Failing {
+	if r.fails() {
 		list = append(list, string(r.Class), fmt.Sprintf("failure %d in a row", r.Failures))
 	}
 	if len(r.Problems) > 0 && r.Note() == r.Problems[0].Message {

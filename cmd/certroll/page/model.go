@@ -110,6 +110,7 @@ type Certificate struct {
 	Failures int               `json:"failures"` // in a row
 	Class    reconcile.Class   `json:"class"`    // of the last failure
 	Message  string            `json:"message"`  // the upstream's own words
+	Cause    string            `json:"cause"`    // the last clause of message, with the DNS account or the class
 	WaitsFor string            `json:"waits_for"`
 	Plan     *Planned          `json:"plan"`  // null: there is nothing to do
 	Probe    []string          `json:"probe"` // endpoints where it is looked at what is served
@@ -136,6 +137,8 @@ type Planned struct {
 	Detail string           `json:"detail"`
 	Wants  reconcile.Kind   `json:"waiting"` // of a hold: what waits
 	Until  *time.Time       `json:"until"`   // of a hold: when it ends
+
+	brief string // detail without the messages that the page shows elsewhere
 }
 
 // New makes the page of a moment.
@@ -163,6 +166,9 @@ func New(in Input, now time.Time) *Page {
 		if c := p.byName[in.AtWork[i].Certificate]; c != nil {
 			c.Work = &in.AtWork[i]
 		}
+	}
+	for _, c := range p.Certificates {
+		c.shorten(in.Tripped)
 	}
 	slices.SortFunc(p.Certificates, worstFirst)
 	teams, issuers := map[string]bool{}, map[string]bool{}
@@ -201,6 +207,17 @@ func newCertificate(r *reconcile.Record, a *reconcile.Action, open []reconcile.P
 	}
 	c.text = c.searched()
 	return c
+}
+
+// shorten leaves out of the plan's detail what stands beside it, or at the top.
+func (c *Certificate) shorten(tripped []reconcile.Tripped) {
+	if c.Plan == nil {
+		return
+	}
+	c.Plan.brief = reconcile.WithoutMessage(c.Plan.Detail, c.Message)
+	for _, t := range tripped {
+		c.Plan.brief = reconcile.WithoutMessage(c.Plan.brief, t.Message)
+	}
 }
 
 func isProbe(p reconcile.Problem) bool { return p.Operation == reconcile.KindProbe }
@@ -247,7 +264,7 @@ func (c *Certificate) fromRecord(r *reconcile.Record, now time.Time) {
 		c.Vault = l.Mount + "/" + l.Path
 	}
 	if f := r.LastFailure; f != nil {
-		c.Class, c.Message = f.Class, f.Message
+		c.Class, c.Message, c.Cause = f.Class, f.Message, f.Cause()
 		c.Issuer = cmp.Or(c.Issuer, f.Issuer)
 	}
 	if r.State == reconcile.StateRetired {

@@ -27,11 +27,11 @@ func names(list []*Certificate) []string {
 // TestOrder: the worst first, then what ends first.
 func TestOrder(t *testing.T) {
 	p := New(ten(), noon)
-	want := []string{"api", "mail", "vpn", "search", "legacy", "wiki", "internal", "registry", "shop", "grafana", "old"}
+	want := []string{"api", "mail", "pay", "vpn", "search", "legacy", "wiki", "internal", "registry", "shop", "grafana", "old"}
 	if got := names(p.Certificates); !slices.Equal(got, want) {
 		t.Errorf("the order is %v, want %v", got, want)
 	}
-	if want := []string{"mail", "network", "platform", "shop"}; !slices.Equal(p.Teams, want) {
+	if want := []string{"mail", "network", "payments", "platform", "shop"}; !slices.Equal(p.Teams, want) {
 		t.Errorf("teams %v, want %v", p.Teams, want)
 	}
 }
@@ -42,6 +42,11 @@ func TestState(t *testing.T) {
 	gone.State = reconcile.StateRetired
 	off := live("a", "ca", 10*day24, 90*day24)
 	off.RenewAt, off.Unmanaged = nil, &reconcile.Unmanaged{}
+	off70 := live("a", "ca", 70*day24, 90*day24)
+	off70.RenewAt, off70.Unmanaged = nil, &reconcile.Unmanaged{}
+	late := live("a", "ca", 80*day24, 90*day24)
+	soon := noon.Add(-hour)
+	late.RenewAt = &soon
 	due := live("a", "ca", 60*day24+hour, 90*day24)
 	wait := &reconcile.Action{Kind: reconcile.KindHold, Certificate: "a", Wants: reconcile.KindRenew}
 	stale := []reconcile.Problem{{Operation: reconcile.KindProbe, Finding: reconcile.Finding{Certificates: []string{"a"}}}}
@@ -64,6 +69,8 @@ func TestState(t *testing.T) {
 		"due, and held":               {record: due, action: wait, want: Held},
 		"due for long":                {record: live("a", "ca", 85*day24, 90*day24), want: Overdue},
 		"turned off":                  {record: off, want: Unmanaged},
+		"turned off, near its end":    {record: off70, want: Expiring},
+		"late, and held":              {record: late, action: wait, want: Expiring},
 		"gone":                        {record: gone, want: Retired},
 		"nothing yet":                 {action: &reconcile.Action{Kind: reconcile.KindIssue, Certificate: "a"}, want: Missing},
 		"gone before it was issued":   {action: &reconcile.Action{Kind: reconcile.KindRetire, Certificate: "a"}, want: Retired},
@@ -94,7 +101,7 @@ func TestPick(t *testing.T) {
 		"a label's key":          {Filter{Label: "team", Team: "mail"}, []string{"mail"}},
 		"a label with no value":  {Filter{Label: "env="}, nil},
 		"a team":                 {Filter{Team: "network"}, []string{"vpn"}},
-		"an issuer":              {Filter{Issuer: "step"}, []string{"internal"}},
+		"an issuer":              {Filter{Issuer: "step"}, []string{"pay", "internal"}},
 		"a state":                {Filter{State: Paging}, []string{"api"}},
 		"an action":              {Filter{Action: "hold"}, []string{"api", "mail"}},
 		"any action":             {Filter{Action: AnyAction}, []string{"api", "mail", "search", "wiki"}},
@@ -190,6 +197,19 @@ func TestBar(t *testing.T) {
 		t.Errorf("one of forty makes the time line %v long", s.span)
 	} else if b := s.bar(list[0]); !b.Beyond || b.Until != "100.00%" {
 		t.Errorf("what ends beyond it: %+v", b)
+	}
+	// A bent line has room for an hour beside 90 days.
+	bent := scale{from: noon, span: 90 * day24, bent: true}
+	hourly := bent.bar(newCertificate(live("an hour", "ca", 0, hour), nil, nil, noon))
+	if hourly.Until != "7.74%" || hourly.Renew != "6.76%" || bent.bar(c).Until != "100.00%" {
+		t.Errorf("an hour beside 90 days: %+v", hourly)
+	}
+	var labels []string
+	for _, at := range bent.ticks() {
+		labels = append(labels, at.Label)
+	}
+	if got := strings.Join(labels, " "); got != "1 h 6 h 1 d 3 d 7 d 14 d 30 d 60 d" {
+		t.Errorf("its ticks are %s", got)
 	}
 	if b := s.bar(newCertificate(live("over", "ca", 90*day24, 90*day24), nil, nil, noon)); b != (bar{}) {
 		t.Errorf("what is over has a line: %+v", b)

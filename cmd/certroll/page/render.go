@@ -39,6 +39,8 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"words":   words,
 	"clip":    clip,
 	"dist":    distance,
+	"until":   until,
+	"passing": passing,
 	"join":    strings.Join,
 	"first":   func(n int, list []string) []string { return list[:min(n, len(list))] },
 	"less":    func(a, b int) int { return a - b },
@@ -70,7 +72,9 @@ func words(v any) string {
 	case reconcile.Kind:
 		s = string(v)
 	case reconcile.Reason:
-		s = string(v)
+		if s = string(v); v == reconcile.ReasonMissing {
+			s = "new"
+		}
 	case reconcile.Status:
 		s = string(v)
 	case State:

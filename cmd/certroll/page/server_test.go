@@ -145,6 +145,43 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
+// TestOneMessageOnce: a message stands once on a page, and a row shows its end.
+func TestOneMessageOnce(t *testing.T) {
+	in := ten()
+	in.Tripped = []reconcile.Tripped{{Subject: "dns.cloudflare_prod", Class: reconcile.ClassDNSUnauthorized, Certificates: 3, Message: in.Records[4].LastFailure.Message}}
+	in.Standing = append(in.Standing, reconcile.Action{Kind: reconcile.KindHold, Certificate: "shop2", Wants: reconcile.KindIssue, Reason: reconcile.ReasonBreaker,
+		NotBefore: noon.Add(9 * time.Minute), Detail: "dns.cloudflare_prod has failed for 3 certificates in a row: " + in.Tripped[0].Message})
+	in.Pass.Error = "fetching the ledger: git.example.com is away"
+	in.Troubles = []string{"asking once more: git.example.com is away", "passes cannot do their work with ledger since noon"}
+	s, _ := serving(t, in)
+	index := get(s, "/").Body.String()
+	for words, want := range map[string]int{
+		"through the DNS account cloudflare_prod": 1, "git.example.com is away": 1, "passes cannot do their work with ledger": 1, "next try <time": 3, "shop2</a>": 2,
+		`<span class="said">dns.cloudflare_prod: Authentication error</span>`: 1,
+	} {
+		if n := strings.Count(index, words); n != want {
+			t.Errorf("%q stands there %d times, want %d%.0s", words, n, want, words)
+		}
+	}
+	if page := get(s, "/certificates/api").Body.String(); strings.Count(page, prevented) != 1 || strings.Count(page, "the message above") != 4 {
+		t.Errorf("the page of api says it %d times:\n%s", strings.Count(page, prevented), page)
+	}
+}
+
+// TestPassUnderWay: a pass that takes long is no pass that is late.
+func TestPassUnderWay(t *testing.T) {
+	in := ten()
+	s, _ := serving(t, in)
+	if body := get(s, "/").Body.String(); !strings.Contains(body, ">in 4 min<") {
+		t.Errorf("the next pass is not told:\n%.1500s", body)
+	}
+	in.Pass.Next = noon.Add(-61 * time.Second)
+	s.Passed(in)
+	if body := get(s, "/").Body.String(); !strings.Contains(body, ">under way for 61 s<") {
+		t.Errorf("it does not say that a pass is under way:\n%.1500s", body)
+	}
+}
+
 // TestLedgerIsAskedOnce: however many look, the ledger is read once a pass, and
 // where it is away the page says so and shows what there is.
 func TestLedgerIsAskedOnce(t *testing.T) {

@@ -18,10 +18,10 @@ const (
 	Paging    State = "paging"     // failing, three times in a row or more
 	Failing   State = "failing"    // the last attempt failed
 	Expired   State = "expired"    // what is live is over
+	Expiring  State = "expiring"   // it ends soon, and is not in order or nobody renews it
 	Overdue   State = "overdue"    // due for long, and nobody has tried
 	Unserved  State = "not_served" // an endpoint shows another one, or does not answer
 	Held      State = "held"       // due, and it waits for a stated reason
-	Expiring  State = "expiring"   // less than a fifth of its time is left
 	Missing   State = "missing"    // nothing was issued yet
 	Unmanaged State = "unmanaged"  // a person turned the renewal off
 	Due       State = "due"        // the next run renews it
@@ -30,7 +30,7 @@ const (
 )
 
 // States are all of them, the worst first.
-var States = []State{Revoked, Deleted, Paging, Failing, Expired, Overdue, Unserved, Held, Expiring, Missing, Unmanaged, Due, InOrder, Retired}
+var States = []State{Revoked, Deleted, Paging, Failing, Expired, Expiring, Overdue, Unserved, Held, Missing, Unmanaged, Due, InOrder, Retired}
 
 var ranks = func() map[State]int {
 	m := make(map[State]int, len(States))
@@ -81,12 +81,14 @@ func stateOf(r *reconcile.Record, a *reconcile.Action, now time.Time) State {
 	stands := r.Stands(now)
 	late := r.Live.End().Sub(now) < r.Live.Lifetime()/5
 	switch {
+	case r.EndsUnrenewed(now):
+		return Expiring
 	case stands == reconcile.StandsOverdue:
 		return Overdue
-	case held:
-		return Held
 	case late && stands != reconcile.StandsInOrder:
 		return Expiring
+	case held:
+		return Held
 	case stands == reconcile.StandsUnmanaged:
 		return Unmanaged
 	case stands == reconcile.StandsDue:

@@ -87,12 +87,14 @@ func ten() Input {
 	shop := labelled(suggested(live("shop", "letsencrypt", 20*d, 90*d)), "shop", "prod")
 	shop.Names = []string{"shop.example.com", "www.shop.example.com", "pay.shop.example.com", "xn--bcher-kva.example"}
 	wiki := labelled(suggested(live("wiki", "letsencrypt", 61*d, 90*d)), "platform", "prod")
+	pay := labelled(live("pay", "step", 29*time.Minute, hour), "payments", "prod")
+	pay.RenewAt, pay.Unmanaged = nil, &reconcile.Unmanaged{Since: noon.Add(-2 * hour), Reason: "the card reader is tested", By: "A. Person <person@example.com>"}
 	gone := live("old", "letsencrypt", 80*d, 90*d)
 	gone.State = reconcile.StateRetired
 	in := Input{
 		Records: []*reconcile.Record{api, labelled(suggested(live("grafana", "letsencrypt", 3*d, 90*d)), "platform", "prod"), off,
 			labelled(suggested(live("internal", "step", 2*d, 6*d)), "platform", "staging"), mail, gone,
-			labelled(suggested(live("registry", "letsencrypt", 33*d, 90*d)), "platform", "prod"), shop, late, wiki},
+			labelled(suggested(live("registry", "letsencrypt", 33*d, 90*d)), "platform", "prod"), shop, late, wiki, pay},
 		Problems: []reconcile.Problem{{Since: noon.Add(-3 * d), Finding: reconcile.Finding{Severity: reconcile.SeverityError, Class: reconcile.ClassCAA, About: "registry.example.com",
 			Message:      `registry.example.com CAA 0 issue "other-ca.example": it lets letsencrypt.org issue nothing`,
 			Advice:       `add 0 issue "letsencrypt.org" at registry.example.com`,

@@ -2,21 +2,26 @@ package page
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
 
 const day = 24 * time.Hour
 
-// scale maps times to the time line, which begins now.
+// scale maps times to the time line, which begins now. A bent one is a cube root:
+// of a line of 90 days the first hour takes a thirteenth and the first day a fifth,
+// so that certificates of hours and of months are read side by side.
 type scale struct {
 	from time.Time
 	span time.Duration
-	step time.Duration // between ticks
+	step time.Duration // between ticks of a straight one
+	bent bool
 }
 
 // spans are the lengths that a time line may have, and where its ticks are.
 var spans = []struct{ span, step time.Duration }{
+	{10 * time.Minute, 2 * time.Minute}, {30 * time.Minute, 5 * time.Minute}, {time.Hour, 10 * time.Minute}, {2 * time.Hour, 20 * time.Minute},
 	{6 * time.Hour, time.Hour}, {day, 4 * time.Hour}, {2 * day, 8 * time.Hour}, {4 * day, day}, {7 * day, day}, {14 * day, 2 * day}, {30 * day, 5 * day},
 	{45 * day, 9 * day}, {60 * day, 10 * day}, {90 * day, 15 * day}, {120 * day, 20 * day}, {180 * day, 30 * day}, {400 * day, 80 * day},
 	{2 * 365 * day, 146 * day}, {5 * 365 * day, 365 * day}, {10 * 365 * day, 2 * 365 * day},
@@ -38,16 +43,20 @@ func newScale(list []*Certificate, now time.Time) scale {
 	}
 	for _, s := range spans {
 		if longest <= s.span {
-			return scale{now, s.span, s.step}
+			return scale{from: now, span: s.span, step: s.step}
 		}
 	}
 	last := spans[len(spans)-1]
-	return scale{now, last.span, last.step}
+	return scale{from: now, span: last.span, step: last.step}
 }
 
 // percent is where a moment is; what is past is at the beginning.
 func (s scale) percent(t time.Time) float64 {
-	return min(100, max(0, 100*float64(t.Sub(s.from))/float64(s.span)))
+	part := max(0, float64(t.Sub(s.from))/float64(s.span))
+	if s.bent {
+		part = math.Cbrt(part)
+	}
+	return min(100, 100*part)
 }
 
 func place(percent float64) string { return fmt.Sprintf("%.2f%%", percent) }
@@ -55,8 +64,35 @@ func place(percent float64) string { return fmt.Sprintf("%.2f%%", percent) }
 // tick is a line of the grid.
 type tick struct{ X, Label string }
 
+// marks are the moments that a bent time line may name.
+var marks = []struct {
+	at    time.Duration
+	label string
+}{
+	{time.Minute, "1 min"}, {5 * time.Minute, "5 min"}, {20 * time.Minute, "20 min"}, {time.Hour, "1 h"}, {6 * time.Hour, "6 h"}, {day, "1 d"},
+	{3 * day, "3 d"}, {7 * day, "7 d"}, {14 * day, "14 d"}, {30 * day, "30 d"}, {60 * day, "60 d"}, {90 * day, "90 d"}, {180 * day, "180 d"},
+	{365 * day, "1 y"}, {2 * 365 * day, "2 y"}, {5 * 365 * day, "5 y"},
+}
+
+// leastGap is how far labels are apart at least, in percent; firstGap is how far the
+// first is from the word at the beginning.
+const (
+	leastGap = 6
+	firstGap = 7.5
+)
+
 func (s scale) ticks() []tick {
 	var list []tick
+	if s.bent {
+		next := float64(firstGap)
+		for _, m := range marks {
+			if x := s.percent(s.from.Add(m.at)); x >= next && x <= 100-leastGap/2 {
+				list = append(list, tick{place(x), m.label})
+				next = x + leastGap
+			}
+		}
+		return list
+	}
 	for d := s.step; d < s.span; d += s.step {
 		list = append(list, tick{place(s.percent(s.from.Add(d))), span(d)})
 	}
@@ -105,6 +141,22 @@ func span(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%d d", int(d/day))
 	}
+}
+
+// until is how far a moment is that something waits for.
+func until(t, now time.Time) string {
+	if !t.After(now) {
+		return "now"
+	}
+	return distance(t, now)
+}
+
+// passing is when the next pass begins, or for how long it has been under way.
+func passing(t, now time.Time) string {
+	if t.After(now) {
+		return distance(t, now)
+	}
+	return "under way for " + span(now.Sub(t))
 }
 
 // distance is how far a moment is from now.

@@ -67,16 +67,17 @@ func TestExpiring(t *testing.T) {
 	}
 	dto := NewExpiring(records, 14, now)
 	same(t, shown(func(w *strings.Builder) { WriteExpiring(w, Palette{}, dto) }), `
-CERTIFICATE  EXPIRES               RENEWED    STATE               WHY
-expired      2026-11-24T12:00:00Z  by itself  overdue             due since 2026-10-25T12:00:00Z and nobody has tried: is certroll run up?
-off          2026-11-27T12:00:00Z  by nobody  unmanaged           renewal off since 2026-11-16 by Ann, until 2027-02-23: migration
-retried      2026-11-28T12:00:00Z  by itself  failing (3x, page)  CAA forbids it
-failing      2026-11-29T12:00:00Z  by itself  failing             until 2026-11-26T12:00:00Z: failure 2 in a row (caa): CAA
-overdue      2026-11-30T12:00:00Z  by itself  overdue             due since 2026-10-31T12:00:00Z and nobody has tried: is certroll run up?
-shortlived   2026-12-01T12:00:00Z  by itself  in order            it is renewed 2026-11-29T12:00:00Z
-limit        2026-12-09T12:00:00Z  by itself  due                 due since 2026-11-25T12:00:00Z, the next run renews it
+CERTIFICATE  EXPIRES               LEFT     RENEWED    STATE               WHY
+expired      2026-11-24T12:00:00Z  none     by itself  overdue             due since 2026-10-25T12:00:00Z and nobody has tried: is certroll run up?
+off          2026-11-27T12:00:00Z  2 days   by nobody  unmanaged           renewal off since 2026-11-16 by Ann, until 2027-02-23: migration
+retried      2026-11-28T12:00:00Z  3 days   by itself  failing (3x, page)  caa: CAA forbids it
+failing      2026-11-29T12:00:00Z  4 days   by itself  failing             caa: CAA forbids it; next try in 24 h
+overdue      2026-11-30T12:00:00Z  5 days   by itself  overdue             due since 2026-10-31T12:00:00Z and nobody has tried: is certroll run up?
+shortlived   2026-12-01T12:00:00Z  6 days   by itself  in order            it is renewed 2026-11-29T12:00:00Z
+limit        2026-12-09T12:00:00Z  14 days  by itself  due                 due since 2026-11-25T12:00:00Z, the next run renews it
 
-7 certificates within 14 days, 5 not in order.`)
+7 certificates within 14 days, 5 not in order.
+Not renewed by itself and close to its end: off. certroll enable NAME -reason TEXT turns the renewal on again.`)
 	if dto.NotInOrder != 5 || dto.Certificates[3].Class != "caa" || dto.Certificates[3].Message != "CAA\nforbids it" || dto.Certificates[1].Auto {
 		t.Errorf("dto: %+v", dto)
 	}
@@ -93,22 +94,32 @@ func TestExplanation(t *testing.T) {
 	}
 	held := reconcile.Action{Certificate: "api", Kind: reconcile.KindHold, Wants: reconcile.KindRenew, Reason: reconcile.ReasonBackoff, NotBefore: *in(1),
 		Detail: "failure 2 in a row (caa)", Warnings: []string{"renewal.auto is off"}}
+	verbose := false
 	show := func(v []reconcile.Verdict, a reconcile.Action) string {
-		return shown(func(w *strings.Builder) { WriteExplanation(w, Palette{}, NewExplanation("c0ffee", now, v, a)) })
+		return shown(func(w *strings.Builder) { WriteExplanation(w, Palette{}, NewExplanation("c0ffee", now, v, a), verbose) })
 	}
 	same(t, show(verdicts, held), `
-api  renew waits until 2026-11-26T12:00:00Z
+api  renew waits until 2026-11-26T12:00:00Z (in 24 hours)
+  Held back (backoff): failure 2 in a row (caa)
+  Decided by "due": it expires 2026-12-20.
+! renewal.auto is off
 
+The rules, in the order they are asked; the first that hits decides:
   missing     -                  secret/tls/api, version 3
 > due         renew (threshold)  now x, expires y
-  up to date  none (up_to_date)  now x
-
-Decided by "due": it expires 2026-12-20.
-Held back (backoff) until 2026-11-26T12:00:00Z: failure 2 in a row (caa)
-! renewal.auto is off`)
+  up to date  none (up_to_date)  now x`)
+	// What a hold says is what its rule said: it is said once.
+	if got := show([]reconcile.Verdict{{Rule: "unreadable", Hit: true, Detail: "no word of Vault"}}, reconcile.Action{Certificate: "api", Kind: reconcile.KindHold, Detail: "no word of Vault", NotBefore: *in(1)}); strings.Count(got, "no word of Vault") != 1 {
+		t.Errorf("twice:\n%s", got)
+	}
+	shape := []reconcile.Verdict{{Rule: "changed", Saw: "1 name; live: names digest 8c35d9b8c4ce, key ecdsa-P-256"}}
+	for _, verbose = range []bool{false, true} {
+		if got := show(shape, held); strings.Contains(got, "8c35d9b8c4ce") != verbose || !strings.Contains(got, "key ecdsa-P-256") {
+			t.Errorf("verbose %v:\n%s", verbose, got)
+		}
+	}
 	same(t, show(nil, reconcile.Action{Certificate: "api", Kind: reconcile.KindRetire, Detail: "its block is gone"}), `
 api  will be retired
-
   No rule is asked: its block is gone.`)
 	note := reconcile.Action{Certificate: "api", Kind: reconcile.KindNote, Reason: reconcile.ReasonPauseBegan}
 	if got := show(verdicts[:1], note); !strings.Contains(got, "will be noted in the ledger") {

@@ -81,18 +81,43 @@ func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	out := printer{tw}
 	cut := false
-	out.f("CERTIFICATE\tEXPIRES\tRENEWED\tSTATE\tWHY\n")
+	out.f("CERTIFICATE\tEXPIRES\tLEFT\tRENEWED\tSTATE\tWHY\n")
 	for _, e := range dto.Certificates {
-		because, short := tableCell(why(e))
+		because, short := tableCell(why(e, dto.Time))
 		cut = cut || short
-		out.f("%s\t%s\t%s\t%s\t%s\n", text.Line(e.Certificate), stamp(e.NotAfter), renewed(e), expiryState(e), because)
+		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", text.Line(e.Certificate), stamp(e.NotAfter), left(e.NotAfter, dto.Time), renewed(e), expiryState(e), because)
 	}
 	_ = tw.Flush()
 	printer{w}.f("\n%s within %s, %s.\n", counted(len(dto.Certificates), "certificate"), counted(dto.Days, "day"),
 		p.bold(sprint("%d not in order", dto.NotInOrder)))
-	if cut {
-		printer{w}.f("certroll status NAME tells the whole story of one.\n")
+	if unrenewed := dto.unrenewed(); unrenewed != "" {
+		printer{w}.f("%s\n", p.red(unrenewed))
 	}
+	if cut {
+		printer{w}.f("certroll status NAME shows the whole story of one.\n")
+	}
+}
+
+// left is how much time there is.
+func left(end, now time.Time) string {
+	if !end.After(now) {
+		return "none"
+	}
+	return timeLeft(end.Sub(now))
+}
+
+// unrenewed is the alarm about certificates that end soon and that nobody renews.
+func (dto *Expiring) unrenewed() string {
+	var names []string
+	for _, e := range dto.Certificates {
+		if e.record.EndsUnrenewed(dto.Time) {
+			names = append(names, e.Certificate)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return text.Line(sprint("Not renewed by itself and close to its end: %s. certroll enable NAME -reason TEXT turns the renewal on again.", joinSome(names, 5)))
 }
 
 func renewed(e Expiry) string {
@@ -110,8 +135,10 @@ func expiryState(e Expiry) string {
 	return stateWord(e.record, s)
 }
 
-func why(e Expiry) string {
+func why(e Expiry, now time.Time) string {
 	switch {
+	case reconcile.Standing(e.Standing) == reconcile.StandsFailing || reconcile.Standing(e.Standing) == reconcile.StandsPaging:
+		return tail{causeOf(e.record, reconcile.Standing(e.Standing)), again(e.record, now)}.whole()
 	case e.waits != "":
 		return e.waits
 	case e.RenewAt == nil:

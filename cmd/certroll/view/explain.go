@@ -2,6 +2,8 @@ package view
 
 import (
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -54,18 +56,29 @@ func NewExplanation(revision string, now time.Time, verdicts []reconcile.Verdict
 	return dto
 }
 
-// WriteExplanation prints it for a person.
-func WriteExplanation(w io.Writer, p Palette, dto Explanation) {
+// WriteExplanation prints it for a person: what will happen, when and why, then the
+// rules. verbose leaves in the digests that they compared.
+func WriteExplanation(w io.Writer, p Palette, dto Explanation, verbose bool) {
 	out := printer{w}
-	out.f("%s  %s\n\n", p.bold(dto.Certificate), outcome(dto.Plan))
-	if len(dto.Rules) == 0 {
-		out.f("  No rule is asked: %s.\n", dto.Plan.Detail)
+	out.f("%s  %s%s\n", p.bold(dto.Certificate), outcome(dto.Plan), howFar(dto.Plan, dto.Time))
+	for _, line := range dto.because() {
+		out.f("  %s\n", hang(line, 2))
 	}
+	for _, warning := range dto.Plan.Warnings {
+		out.f("%s %s\n", p.yellow("!"), hang(warning, 2))
+	}
+	if len(dto.Rules) == 0 {
+		return
+	}
+	out.f("\nThe rules, in the order they are asked; the first that hits decides:\n")
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	for _, r := range dto.Rules {
 		mark := " "
 		if r.Decides {
 			mark = ">"
+		}
+		if !verbose {
+			r.Saw = digests.ReplaceAllString(r.Saw, "")
 		}
 		rule, verdict := mark+" "+r.Rule, says(r)
 		for saw := range strings.SplitSeq(wrap(text.Line(r.Saw), 66), "\n") {
@@ -74,17 +87,36 @@ func WriteExplanation(w io.Writer, p Palette, dto Explanation) {
 		}
 	}
 	_ = tw.Flush()
-	for _, r := range dto.Rules {
-		if r.Decides {
-			out.f("\n%s\n", hang(sprint("Decided by %q: %s.", r.Rule, r.Detail), 2))
-		}
-	}
+}
+
+// digests are what tells nothing to a person.
+var digests = regexp.MustCompile(`\bnames digest [0-9a-f]+, `)
+
+// because are the sentences under the answer: what holds it back, and the rule that
+// decided. What both say is said once.
+func (dto *Explanation) because() []string {
+	var lines []string
 	if dto.HeldBack {
-		out.f("%s\n", hang(sprint("Held back (%s) until %s: %s", dto.Plan.Reason, stamp(*dto.Plan.NotBefore), dto.Plan.Detail), 2))
+		lines = append(lines, sprint("Held back (%s): %s", dto.Plan.Reason, dto.Plan.Detail))
 	}
-	for _, warning := range dto.Plan.Warnings {
-		out.f("%s %s\n", p.yellow("!"), hang(warning, 2))
+	decided := slices.IndexFunc(dto.Rules, func(r Rule) bool { return r.Decides })
+	switch {
+	case decided < 0 && !dto.HeldBack:
+		lines = append(lines, sprint("No rule is asked: %s.", dto.Plan.Detail))
+	case decided >= 0 && dto.HeldBack && dto.Rules[decided].Detail == dto.Plan.Detail:
+		lines = append(lines, sprint("Decided by %q.", dto.Rules[decided].Rule))
+	case decided >= 0:
+		lines = append(lines, sprint("Decided by %q: %s.", dto.Rules[decided].Rule, dto.Rules[decided].Detail))
 	}
+	return lines
+}
+
+// howFar is how far away the moment in the answer is.
+func howFar(a Action, now time.Time) string {
+	if a.NotBefore == nil || !a.NotBefore.After(now) || reconcile.Reason(a.Reason).WaitsForAPerson() {
+		return ""
+	}
+	return " (in " + timeLeft(a.NotBefore.Sub(now)) + ")"
 }
 
 func outcome(a Action) string {

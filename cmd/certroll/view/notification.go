@@ -41,7 +41,9 @@ type Notice struct {
 	NotAfter     *time.Time        `json:"not_after"` // of the certificate that is live; null where it is not one, or there is none
 	DaysLeft     *int              `json:"days_left"` // until then, below 0 where it has expired
 	Ends         string            `json:"ends"`      // what is over by the event, "dns.NAME" or "issuer.NAME"; or ""
-	Event        reconcile.Event   `json:"event"`     // as the audit log has it
+	// ForeseenAt is when the daily examination told of the same problem; null where it did not.
+	ForeseenAt *time.Time      `json:"foreseen_at"`
+	Event      reconcile.Event `json:"event"` // as the audit log has it
 }
 
 const (
@@ -55,7 +57,7 @@ const (
 func NewNotification(b reconcile.Bulletin, now time.Time) Notification {
 	names := b.Certificates()
 	data := NotificationData{
-		Subject: subjectOf(b, names), Text: textOf(b, names, now), Certificates: append([]string{}, names[:min(len(names), mostNotices)]...),
+		Subject: subjectOf(b, names, now), Text: textOf(b, names, now), Certificates: append([]string{}, names[:min(len(names), mostNotices)]...),
 		Count: len(b.Notices), Notices: []Notice{},
 	}
 	for _, n := range b.Notices[:min(len(b.Notices), mostNotices)] {
@@ -88,6 +90,9 @@ func newNotice(b reconcile.Bulletin, n reconcile.Notice, now time.Time) Notice {
 		kind = string(n.Kinds[0])
 	}
 	dto := Notice{Kind: kind, Certificates: append([]string{}, n.Certificates...), Labels: map[string]string{}, Ends: n.Ends, Event: n.Event}
+	if !n.Foreseen.IsZero() {
+		dto.ForeseenAt = &n.Foreseen
+	}
 	if len(n.Certificates) != 1 {
 		return dto
 	}
@@ -111,136 +116,10 @@ func daysLeft(end, now time.Time) int {
 	return int(left / (24 * time.Hour))
 }
 
-// subjectOf is one line: who, and what is the matter.
-func subjectOf(b reconcile.Bulletin, names []string) string {
-	e := b.Notices[0].Event
-	if b.Kind == reconcile.NoticeDigest {
-		return "certroll: " + counted(len(b.Notices), "notice") + ": " + kindCounts(b.Notices)
-	}
-	return "certroll: " + clip(text.Line(headOf(b.Kind, b.Notices[0], who(names))), 200) + classText(b.Kind, e)
-}
-
-// who is the certificate, or how many there are.
-func who(names []string) string {
-	switch len(names) {
-	case 0:
-		return ""
-	case 1:
-		return names[0]
-	default:
-		return counted(len(names), "certificate")
-	}
-}
-
-func classText(kind reconcile.NoticeKind, e reconcile.Event) string {
-	if e.Class == "" || kind != reconcile.NoticeFailing && kind != reconcile.NoticePaging && kind != reconcile.NoticeProblem {
-		return ""
-	}
-	return " (" + string(e.Class) + ")"
-}
-
-// headOf says in some words what a kind of notice is.
-func headOf(kind reconcile.NoticeKind, n reconcile.Notice, who string) string {
-	e, of := n.Event, ""
-	if who != "" {
-		of = " of " + who
-	}
-	switch kind {
-	case reconcile.NoticeTampered:
-		return tamperedHead(e, who)
-	case reconcile.NoticePaging:
-		return fmt.Sprintf("%s failed %s in a row, look at it now", who, counted(e.Failures, "time"))
-	case reconcile.NoticeExpiring:
-		return who + " expires soon and is not renewed"
-	case reconcile.NoticeFailing:
-		return who + " failed"
-	case reconcile.NoticeHeld:
-		return strings.TrimSpace(who+" held back") + subjectText(e.Subject)
-	case reconcile.NoticeProblem:
-		return problemHead(e, of)
-	case reconcile.NoticeRefused:
-		return "a revision has mistakes and was refused"
-	case reconcile.NoticeRevoked:
-		return "a certificate" + of + " was revoked"
-	case reconcile.NoticeRecovered:
-		return who + recoveredText(e)
-	case reconcile.NoticeResolved:
-		return resolvedHead(n, of)
-	case reconcile.NoticeIssued:
-		return who + " issued"
-	case reconcile.NoticeRenewed:
-		return who + " renewed"
-	}
-	return string(kind)
-}
-
-// recoveredText tells a success from what ends failures without one.
-func recoveredText(e reconcile.Event) string {
-	switch e.Reason {
-	case reconcile.ReasonPauseBegan:
-		return " fails no longer: its renewal was turned off"
-	case reconcile.ReasonRemoved:
-		return " fails no longer: its block is gone"
-	default:
-		return " recovered"
-	}
-}
-
-func subjectText(subject string) string {
-	if subject == "" {
-		return ""
-	}
-	return ": " + subject
-}
-
-func tamperedHead(e reconcile.Event, who string) string {
-	switch {
-	case e.Reason == reconcile.ReasonRewound:
-		return "the ledger was rewritten"
-	case e.Operation == reconcile.KindConfig:
-		return "a revision is held back, " + string(e.Reason)
-	case isDeletion(e):
-		return "the secret of " + who + " was deleted by somebody else"
-	default:
-		return "the secret of " + who + " was changed by somebody else, and is restored"
-	}
-}
-
-func problemHead(e reconcile.Event, of string) string {
-	if e.LeftBehind != "" {
-		return "the secret" + of + " moved, and " + e.LeftBehind + " is no longer renewed"
-	}
-	switch e.Operation {
-	case reconcile.KindPass:
-		return "Git or Vault cannot be reached"
-	case reconcile.KindDoctor:
-		return "the next renewal" + of + " will fail"
-	default:
-		return "a problem" + of
-	}
-}
-
-func resolvedHead(n reconcile.Notice, of string) string {
-	switch {
-	case n.Ends != "":
-		return n.Ends + " works again"
-	case n.Event.Operation == reconcile.KindConfig:
-		return "the config repo is taken again"
-	case n.Event.Operation == reconcile.KindPass:
-		return "Git and Vault can be reached again"
-	case n.Event.Reason == reconcile.ReasonAccepted:
-		return "the rewritten ledger was accepted"
-	case n.Event.Reason == reconcile.ReasonDeleted || n.Event.Reason == reconcile.ReasonBehind:
-		return "the secret" + of + " is there again"
-	default:
-		return "a problem" + of + " is gone"
-	}
-}
-
 // textOf is the message for people.
 func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
 	if b.Kind == reconcile.NoticeDigest {
-		return digestText(b)
+		return digestText(b, now)
 	}
 	n := b.Notices[0]
 	var lines []string
@@ -250,17 +129,33 @@ func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
 	if len(names) > 0 {
 		lines = append(lines, "certificates: "+text.Line(joinSome(names, mostNamed)))
 	}
-	if n.Event.Detail != "" && n.Ends == "" {
-		say("what", n.Event.Detail)
+	if label := detailLabel(b.Kind); label != "" && n.Event.Detail != "" && n.Ends == "" {
+		say(label, n.Event.Detail)
 	}
 	if n.Event.Message != "" && n.Ends == "" {
 		say("said", n.Event.Message)
+	}
+	if !n.Foreseen.IsZero() {
+		say("known", "the daily examination told of this at "+stamp(n.Foreseen)+"; now it keeps a certificate from being made")
 	}
 	lines = append(lines, aboutLines(b, now)...)
 	if advice := adviceOf(b.Kind, n, names); advice != "" {
 		say("to do", advice)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// detailLabel is what an event's detail says in a message. Of a success it says why
+// it was due, which is over.
+func detailLabel(kind reconcile.NoticeKind) string {
+	switch kind {
+	case reconcile.NoticeRecovered:
+		return ""
+	case reconcile.NoticeIssued, reconcile.NoticeRenewed:
+		return "why"
+	default:
+		return "what"
+	}
 }
 
 // aboutLines say with whom it failed, what comes next, and how much time there is.
@@ -281,12 +176,26 @@ func aboutLines(b reconcile.Bulletin, now time.Time) []string {
 	}
 	if first := firstExpiry(b); first != nil {
 		left := "it has expired"
-		if d := daysLeft(first.Live.End(), now); d >= 0 {
-			left = counted(d, "day") + " left"
+		if d := first.Live.End().Sub(now); d > 0 {
+			left = timeLeft(d) + " left"
 		}
 		lines = append(lines, "expires: "+first.Certificate+" "+stamp(first.Live.End())+", "+left)
 	}
 	return lines
+}
+
+// timeLeft is a duration in the largest unit of which there are two.
+func timeLeft(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return counted(int(d/time.Second), "second")
+	case d < 2*time.Hour:
+		return counted(int(d/time.Minute), "minute")
+	case d < 48*time.Hour:
+		return counted(int(d/time.Hour), "hour")
+	default:
+		return counted(int(d/(24*time.Hour)), "day")
+	}
 }
 
 // firstExpiry is the record of what expires first.
@@ -348,10 +257,10 @@ func tamperedAdvice(e reconcile.Event) string {
 }
 
 // digestText has a line for each, and how many there are of what.
-func digestText(b reconcile.Bulletin) string {
+func digestText(b reconcile.Bulletin, now time.Time) string {
 	var lines []string
 	for _, n := range b.Notices[:min(len(b.Notices), mostDigestLines)] {
-		line := stamp(n.Event.Time) + " " + headOf(n.Kinds[0], n, who(n.Certificates)) + classText(n.Kinds[0], n.Event)
+		line := stamp(n.Event.Time) + " " + headOf(n.Kinds[0], n, who(n.Certificates), b.Records, now) + classText(n.Kinds[0], n.Event)
 		lines = append(lines, clip(text.Line(line), 200))
 	}
 	if more := len(b.Notices) - mostDigestLines; more > 0 {

@@ -22,15 +22,28 @@ func noticeOf(kind reconcile.NoticeKind, e reconcile.Event, names ...string) rec
 
 // TestNotificationSubjects: each kind has words of its own.
 func TestNotificationSubjects(t *testing.T) {
-	caa := reconcile.Event{Operation: reconcile.KindRenew, Status: reconcile.Failed, Class: reconcile.ClassCAA, Failures: 3}
+	caa := reconcile.Event{Operation: reconcile.KindRenew, Status: reconcile.Failed, Class: reconcile.ClassCAA, Failures: 3, Message: "ordering: the CA may not issue it; add a record"}
 	cases := map[string]reconcile.Notice{
-		"api failed (caa)": noticeOf(reconcile.NoticeFailing, caa, "api"),
-		"api failed 3 times in a row, look at it now (caa)":               noticeOf(reconcile.NoticePaging, caa, "api"),
-		"api expires soon and is not renewed":                             noticeOf(reconcile.NoticeExpiring, reconcile.Event{}, "api"),
-		"2 certificates held back: dns.a":                                 noticeOf(reconcile.NoticeHeld, reconcile.Event{Operation: reconcile.KindHold, Subject: "dns.a"}, "api", "www"),
-		"held back: issuer.le":                                            noticeOf(reconcile.NoticeHeld, reconcile.Event{Operation: reconcile.KindHold, Subject: "issuer.le"}),
-		"the next renewal of api will fail (caa)":                         noticeOf(reconcile.NoticeProblem, reconcile.Event{Operation: reconcile.KindDoctor, Class: reconcile.ClassCAA}, "api"),
-		"Git or Vault cannot be reached (git)":                            noticeOf(reconcile.NoticeProblem, reconcile.Event{Operation: reconcile.KindPass, Class: reconcile.ClassGit}),
+		"api failed: the CA may not issue it (caa)":                                                                     noticeOf(reconcile.NoticeFailing, caa, "api"),
+		"api failed 3 times in a row, look at it now: the CA may not issue it (caa)":                                    noticeOf(reconcile.NoticePaging, caa, "api"),
+		"api expires soon and is not renewed":                                                                           noticeOf(reconcile.NoticeExpiring, reconcile.Event{}, "api"),
+		"DNS account a refuses certroll's credentials: 2 certificates wait":                                             noticeOf(reconcile.NoticeHeld, reconcile.Event{Operation: reconcile.KindHold, Subject: "dns.a", Class: reconcile.ClassDNSUnauthorized}, "api", "www"),
+		"DNS account a fails: api waits":                                                                                noticeOf(reconcile.NoticeHeld, reconcile.Event{Operation: reconcile.KindHold, Subject: "dns.a"}, "api"),
+		"issuer le does not answer: certificates wait":                                                                  noticeOf(reconcile.NoticeHeld, reconcile.Event{Operation: reconcile.KindHold, Subject: "issuer.le", Class: reconcile.ClassCAUnavailable}),
+		"a rate limit of issuer le for x.test is reached: api waits":                                                    noticeOf(reconcile.NoticeHeld, reconcile.Event{Operation: reconcile.KindHold, Subject: "issuer.le for x.test", Reason: reconcile.ReasonLimit}, "api"),
+		"what api has in Vault cannot be read: permission denied":                                                       noticeOf(reconcile.NoticeHeld, reconcile.Event{Subject: "unreadable", Reason: reconcile.ReasonUnreadable, Class: reconcile.ClassVault, Message: "reading: permission denied"}, "api"),
+		"a change waits until a person accepts it: 2 certificates":                                                      noticeOf(reconcile.NoticeHeld, reconcile.Event{Operation: reconcile.KindHold, Reason: reconcile.ReasonMass}, "api", "www"),
+		"api is due, and its renewal is off":                                                                            noticeOf(reconcile.NoticeHeld, reconcile.Event{Reason: reconcile.ReasonOverdue}, "api"),
+		"api held back: secret secret/tls/api":                                                                          noticeOf(reconcile.NoticeHeld, reconcile.Event{Operation: reconcile.KindHold, Reason: reconcile.ReasonUndone, Subject: "secret secret/tls/api"}, "api"),
+		"look at api now: it serves an expired one (expired)":                                                           noticeOf(reconcile.NoticePaging, reconcile.Event{Operation: reconcile.KindProbe, Class: "expired", Message: "it serves an expired one"}, "api"),
+		"the next renewal of api will fail (caa)":                                                                       noticeOf(reconcile.NoticeProblem, reconcile.Event{Operation: reconcile.KindDoctor, Class: reconcile.ClassCAA}, "api"),
+		"DNS account a refuses certroll's credentials: the next renewal of 2 certificates will fail (dns_unauthorized)": noticeOf(reconcile.NoticeProblem, reconcile.Event{Operation: reconcile.KindDoctor, Class: reconcile.ClassDNSUnauthorized, DNSAccount: "a"}, "api", "www"),
+		"Vault is sealed":                                                 noticeOf(reconcile.NoticeProblem, reconcile.Event{Operation: reconcile.KindPass, Subject: "vault", Class: reconcile.ClassVault, Message: "reading the metadata of secret/tls/api: Vault is sealed; unseal it"}),
+		"Vault cannot be used: connection refused":                        noticeOf(reconcile.NoticeProblem, reconcile.Event{Operation: reconcile.KindPass, Subject: "vault", Class: reconcile.ClassVault, Message: "asking Vault: connection refused"}),
+		"the ledger cannot be reached: repository not found":              noticeOf(reconcile.NoticeProblem, reconcile.Event{Operation: reconcile.KindPass, Subject: "ledger", Class: reconcile.ClassGit, Message: "fetching: repository not found"}),
+		"the state directory cannot be written: no space left on device":  noticeOf(reconcile.NoticeProblem, reconcile.Event{Operation: reconcile.KindPass, Subject: "state_dir", Message: "writing: no space left on device"}),
+		"Vault works again":                                               noticeOf(reconcile.NoticeResolved, reconcile.Event{Operation: reconcile.KindPass, Subject: "vault"}),
+		"Git or Vault cannot be reached":                                  noticeOf(reconcile.NoticeProblem, reconcile.Event{Operation: reconcile.KindPass, Class: reconcile.ClassGit}),
 		"a problem of api":                                                noticeOf(reconcile.NoticeProblem, reconcile.Event{Operation: "probe"}, "api"),
 		"a revision has mistakes and was refused":                         noticeOf(reconcile.NoticeRefused, reconcile.Event{Operation: reconcile.KindConfig}),
 		"a certificate of api was revoked":                                noticeOf(reconcile.NoticeRevoked, reconcile.Event{}, "api"),
@@ -46,7 +59,8 @@ func TestNotificationSubjects(t *testing.T) {
 		"the ledger was rewritten":                                        noticeOf(reconcile.NoticeTampered, reconcile.Event{Reason: reconcile.ReasonRewound}),
 		"a revision is held back, unsigned":                               noticeOf(reconcile.NoticeTampered, reconcile.Event{Operation: reconcile.KindConfig, Reason: reconcile.ReasonUnsigned}),
 		"the secret of api was changed by somebody else, and is restored": noticeOf(reconcile.NoticeTampered, reconcile.Event{Reason: reconcile.ReasonDrifted}, "api"),
-		"60 certificates failed (dns_unauthorized)":                       noticeOf(reconcile.NoticeFailing, reconcile.Event{Class: reconcile.ClassDNSUnauthorized}, numbered(60)...),
+		"DNS account a refuses certroll's credentials: 60 certificates failed (dns_unauthorized)": noticeOf(reconcile.NoticeFailing, reconcile.Event{Class: reconcile.ClassDNSUnauthorized, DNSAccount: "a"}, numbered(60)...),
+		"issuer le does not answer: api failed (ca_unavailable)":                                  noticeOf(reconcile.NoticeFailing, reconcile.Event{Class: reconcile.ClassCAUnavailable, Issuer: "le"}, "api"),
 	}
 	covered := map[reconcile.NoticeKind]bool{}
 	for want, n := range cases {
@@ -63,6 +77,42 @@ func TestNotificationSubjects(t *testing.T) {
 		if !covered[k] {
 			t.Errorf("%s is not tried", k)
 		}
+	}
+}
+
+// TestNotificationTime: what is left is said in a unit of which there are some.
+func TestNotificationTime(t *testing.T) {
+	for left, want := range map[time.Duration]string{
+		90 * time.Second: "90 seconds", 55 * time.Minute: "55 minutes", 30 * time.Hour: "30 hours", 49 * time.Hour: "2 days", 10 * 24 * time.Hour: "10 days",
+	} {
+		n := noticeOf(reconcile.NoticeExpiring, reconcile.Event{Detail: "it expires soon"}, "api")
+		b := reconcile.Bulletin{Kind: reconcile.NoticeExpiring, Notices: []reconcile.Notice{n},
+			Records: map[string]*reconcile.Record{"api": {Certificate: "api", Live: &reconcile.Live{NotAfter: toldAt.Add(left)}}}}
+		data := NewNotification(b, toldAt).Data
+		if data.Subject != "certroll: api expires in "+want+" and is not renewed" || !strings.Contains(data.Text, ", "+want+" left") {
+			t.Errorf("%s: %q, %q", left, data.Subject, data.Text)
+		}
+	}
+}
+
+// TestNotificationIsNotStale: what was due is over with a success, and a failure that
+// the examination told of says so.
+func TestNotificationIsNotStale(t *testing.T) {
+	text := func(kind reconcile.NoticeKind, e reconcile.Event, foreseen time.Time) NotificationData {
+		n := noticeOf(kind, e, "api")
+		n.Foreseen = foreseen
+		return NewNotification(reconcile.Bulletin{Kind: kind, Notices: []reconcile.Notice{n}}, toldAt).Data
+	}
+	missing := reconcile.Event{Operation: reconcile.KindIssue, Status: reconcile.Success, Detail: "there is no secret at secret/tls/api yet"}
+	if got := text(reconcile.NoticeRecovered, missing, time.Time{}); strings.Contains(got.Text, "no secret") || got.Notices[0].ForeseenAt != nil {
+		t.Errorf("%s", got.Text)
+	}
+	if got := text(reconcile.NoticeIssued, missing, time.Time{}).Text; !strings.Contains(got, "why: there is no secret") {
+		t.Errorf("%s", got)
+	}
+	refused := reconcile.Event{Operation: reconcile.KindRenew, Class: reconcile.ClassDNSUnauthorized, DNSAccount: "a", Failures: 1}
+	if got := text(reconcile.NoticeFailing, refused, toldAt.Add(-time.Hour)); !strings.Contains(got.Text, "known: the daily examination told of this at 2026-11-25T11:00:00Z") || got.Notices[0].ForeseenAt == nil {
+		t.Errorf("%s", got.Text)
 	}
 }
 

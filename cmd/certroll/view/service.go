@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"certroll/reconcile"
 	"certroll/spec/text"
 )
 
@@ -101,7 +102,7 @@ func (s *Service) writeAbsence(w io.Writer, p Palette) {
 func (s *Service) writeCertificates(w io.Writer, now time.Time, width int) {
 	var t statusTable
 	for _, c := range s.Certificates {
-		expires, next, cause := "-", "", lastClause(c.Message)
+		expires, next, cause := "-", "", reconcile.Cause(c.Message)
 		if c.NotAfter != nil {
 			expires = when(*c.NotAfter, now)
 		}

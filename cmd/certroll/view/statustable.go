@@ -1,7 +1,6 @@
 package view
 
 import (
-	"cmp"
 	"io"
 	"strings"
 	"time"
@@ -126,7 +125,7 @@ func causeOf(r *reconcile.Record, standing reconcile.Standing) string {
 	case standing == reconcile.StandsDeleted:
 		return r.WaitsFor()
 	case f != nil:
-		return whose(f) + cmp.Or(lastClause(f.Message), string(f.Class))
+		return f.Cause()
 	case r.Hold != nil:
 		return r.Hold.Reason
 	case r.Unmanaged != nil:
@@ -138,17 +137,6 @@ func causeOf(r *reconcile.Record, standing reconcile.Standing) string {
 	}
 }
 
-// whose names the DNS account or the class of a failure.
-func whose(f *reconcile.Failure) string {
-	if f.DNSAccount != "" && strings.HasPrefix(string(f.Class), "dns_") {
-		return "dns." + f.DNSAccount + ": "
-	}
-	if f.Class != "" {
-		return string(f.Class) + ": "
-	}
-	return ""
-}
-
 // again is when a failed certificate is tried next.
 func again(r *reconcile.Record, now time.Time) string {
 	if r.Hold == nil || r.State == reconcile.StateRetired {
@@ -157,19 +145,7 @@ func again(r *reconcile.Record, now time.Time) string {
 	return "next try " + when(r.Hold.Until, now)
 }
 
-// tersest is the least length of a clause that stands for a message.
-const tersest = 12
-
-// lastClause is the end of a chain "doing: doing: words; advice": the upstream's
-// own words, without the advice of certroll.
-func lastClause(message string) string {
-	s, _, _ := strings.Cut(text.Line(message), "; ")
-	for i := len(s); ; {
-		if i = strings.LastIndex(s[:i], ": "); i < 0 {
-			return s
-		}
-		if len(s)-i-2 >= tersest {
-			return s[i+2:]
-		}
-	}
+// whole is the cause with the time of the next try.
+func (t tail) whole() string {
+	return strings.TrimPrefix(strings.TrimSuffix(t.cause+"; "+t.again, "; "), "; ")
 }

@@ -71,7 +71,11 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 		out.f("%s\n", indent(wrap(text.Lines(f.Message), 90), "                "))
 	}
 	if h := r.Hold; h != nil {
-		line("waits until", stamp(h.Until)+", "+untold(h.Reason, r.LastFailure)+sooner(r))
+		why := h.Reason
+		if f := r.LastFailure; f != nil {
+			why = reconcile.WithoutMessage(why, f.Message)
+		}
+		line("waits until", stamp(h.Until)+", "+why+sooner(r))
 	}
 	writeFailures(out, p, s.Failures)
 }
@@ -82,14 +86,6 @@ func failed(r *reconcile.Record) string {
 		return "1, at " + stamp(r.LastFailure.At)
 	}
 	return sprint("%d in a row%s, the last %s", r.Failures, since(r.FailingSince), stamp(r.LastFailure.At))
-}
-
-// untold is the reason of a hold without the message that was told just before.
-func untold(reason string, f *reconcile.Failure) string {
-	if f == nil {
-		return reason
-	}
-	return strings.TrimSuffix(reason, ": "+f.Message)
 }
 
 // sooner is the way out of a hold. What the CA itself stated is not ended by it.

@@ -25,7 +25,7 @@ func TestTextFitsTerminal(t *testing.T) {
 	for name, text := range map[string]string{
 		"plan": shown(func(w *strings.Builder) { WritePlan(w, Palette{}, NewPlan("", now, []reconcile.Action{hold}, nil)) }),
 		"explain": shown(func(w *strings.Builder) {
-			WriteExplanation(w, Palette{}, NewExplanation("", now, []reconcile.Verdict{{Rule: "due", Saw: long}}, hold))
+			WriteExplanation(w, Palette{}, NewExplanation("", now, []reconcile.Verdict{{Rule: "due", Saw: "it is due"}}, hold), false)
 		}),
 		"status": story,
 	} {
@@ -120,20 +120,6 @@ api          held   -        caa: CAA forbids it, says the CA; next try in 5 min
 	var none *Service
 	if none.Ill() || (&Service{Error: "connection refused", Troubles: []string{"x"}}).Ill() {
 		t.Error("a service that does not answer is ill")
-	}
-}
-
-func TestLastClause(t *testing.T) {
-	for message, want := range map[string]string{
-		"": "",
-		"writing x: DNS update failed: server 127.0.0.1:53 replied REFUSED for INSERT lab.test; see that": "server 127.0.0.1:53 replied REFUSED for INSERT lab.test",
-		"asking: the CA answered 429: slow down":                                                          "the CA answered 429: slow down",
-		"no colon at all":                                                                                 "no colon at all",
-		"a: b":                                                                                            "a: b",
-	} {
-		if got := lastClause(message); got != want {
-			t.Errorf("%q: %q, want %q", message, got, want)
-		}
 	}
 }
 

@@ -15,9 +15,16 @@
     return `${Math.floor(seconds / size)} ${name}`;
   };
   const distance = (at, now) => (at >= now ? `in ${far((at - now) / 1000)}` : `${far((now - at) / 1000)} ago`);
+  // A moment that is over is said in the words of what it is the moment of.
+  const over = {
+    until: () => "now",
+    passing: (at, now) => `under way for ${far((now - at) / 1000)}`,
+  };
   const tick = () => {
     for (const t of document.querySelectorAll("time[data-distance]")) {
-      const text = distance(Date.parse(t.dateTime), Date.now());
+      const [at, now] = [Date.parse(t.dateTime), Date.now()];
+      const words = at > now ? distance : over[t.dataset.distance] ?? distance;
+      const text = words(at, now);
       if (t.textContent !== text) t.textContent = text;
     }
   };
@@ -80,6 +87,10 @@
     for (const [k, v] of new FormData(form)) if (v.trim() !== "") q.set(k, v.trim());
     return `?${q}`;
   };
+
+  // A phone has room for the search; the other filters fold away unless one is on.
+  const fold = document.getElementById("fold");
+  if (fold && matchMedia("(max-width: 760px)").matches && document.getElementById("reset").hidden) fold.open = false;
 
   if (form && body.dataset.events) {
     let soon = 0;
@@ -157,7 +168,7 @@
         const a = make("a", c.n);
         a.href = c.h;
         th.append(a);
-        row.append(th, make("td", c.i), make("td", c.x ? `${c.x.slice(0, 10)} (${distance(Date.parse(c.x), Date.now())})` : "nothing yet"));
+        row.append(th, make("td", c.i), make("td", c.x ? `${c.x.slice(0, 10)} (${distance(Date.parse(c.x), Date.now())})` : "not issued yet"));
       }
       rows.replaceChildren(found.length ? table : make("p", "No certificate fits.", "empty"));
     };

@@ -1,0 +1,69 @@
+package reconcile
+
+import (
+	"testing"
+	"time"
+)
+
+// TestCause: a line shows the upstream's last clause, with whose it is.
+func TestCause(t *testing.T) {
+	refused := "writing the TXT record _acme-challenge.x.example.com.: dnsupdate: the name server answers NOTAUTH, BADSIG; see that the credentials are current"
+	for message, want := range map[string]string{
+		"": "",
+		"writing x: DNS update failed: server 127.0.0.1:53 replied REFUSED for INSERT lab.test; see that": "server 127.0.0.1:53 replied REFUSED for INSERT lab.test",
+		"asking: the CA answered 429: slow down":                                                          "the CA answered 429: slow down",
+		"no colon at all":                                                                                 "no colon at all",
+		"a: b":                                                                                            "a: b",
+		"the CA says:\nnot you, not today":                                                                "not you, not today",
+	} {
+		if got := Cause(message); got != want {
+			t.Errorf("%q: %q, want %q", message, got, want)
+		}
+	}
+	for want, f := range map[string]Failure{
+		"dns.bind: the name server answers NOTAUTH, BADSIG": {Class: ClassDNSUnauthorized, DNSAccount: "bind", Message: refused},
+		"caa: the CA may not":                               {Class: ClassCAA, DNSAccount: "bind", Message: "the CA may not"},
+		"dns.bind: dns_unavailable":                         {Class: ClassDNSUnavailable, DNSAccount: "bind"},
+		"what an old ledger says":                           {Message: "what an old ledger says"},
+	} {
+		if got := f.Cause(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := WithoutMessage("failure 1 in a row (caa): no no", "no\tno\nand more"); got != "failure 1 in a row (caa)" {
+		t.Errorf("%q", got)
+	}
+	if got := WithoutMessage("it is due: ", ""); got != "it is due: " {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestEndsUnrenewed: a certificate whose renewal is off raises an alarm before it
+// ends, unless its pause ends in time.
+func TestEndsUnrenewed(t *testing.T) {
+	start := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	in := func(d time.Duration) *time.Time { at := start.Add(d); return &at }
+	for name, tc := range map[string]struct {
+		life, after time.Duration
+		pause       *Unmanaged
+		state       State
+		want        bool
+	}{
+		"long before":              {90 * day, 59 * day, &Unmanaged{}, StateLive, false},
+		"a third is left":          {90 * day, 61 * day, &Unmanaged{}, StateLive, true},
+		"it lives for an hour":     {time.Hour, time.Minute, &Unmanaged{}, StateLive, true},
+		"a pause that ends sooner": {90 * day, 61 * day, &Unmanaged{Until: in(70 * day)}, StateLive, false},
+		"one that ends too late":   {90 * day, 61 * day, &Unmanaged{Until: in(85 * day)}, StateLive, true},
+		"one that is over":         {90 * day, 80 * day, &Unmanaged{Until: in(70 * day)}, StateLive, false},
+		"it has expired":           {90 * day, 91 * day, &Unmanaged{}, StateLive, true},
+		"gone from the spec":       {90 * day, 80 * day, &Unmanaged{}, StateRetired, false},
+	} {
+		r := &Record{State: tc.state, Unmanaged: tc.pause, Live: &Live{NotBefore: start, NotAfter: start.Add(tc.life - time.Second)}}
+		if got := r.EndsUnrenewed(start.Add(tc.after)); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+	if managed := (&Record{State: StateLive, RenewAt: in(60 * day), Live: &Live{NotBefore: start, NotAfter: start.Add(90 * day)}}); managed.EndsUnrenewed(start.Add(80 * day)) {
+		t.Error("one that is renewed by itself raises the alarm")
+	}
+}
