@@ -42,7 +42,7 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 		e.Detail += "; " + a.chainNote
 	}
 	if a.drift != "" {
-		e.Detail += "; " + a.drift
+		e.Detail = a.drift // what the plan meant to do is over
 		e.Severity = SeverityPage
 	}
 	if a.notRevoked != nil {

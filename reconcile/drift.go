@@ -32,13 +32,13 @@ func (a *attempt) repair(ctx context.Context) error {
 		return a.putBack(ctx, version, err)
 	}
 	if issuer == nil {
-		a.drift = fmt.Sprintf("version %d of %s has certroll's own pair, and stays", version, at)
+		a.drift = fmt.Sprintf("somebody else wrote version %d of %s; it has certroll's own pair, and stays", version, at)
 		same := *keepNames(was, a.recordLive())
 		same.Version = version
 		a.live = &same
 		return a.describe(ctx)
 	}
-	a.drift = fmt.Sprintf("version %d of %s, which somebody else wrote, was taken over: issuer.%s signed serial %s", version, at, issuer.Name, serialOf(p.leaf()))
+	a.drift = fmt.Sprintf("somebody else wrote version %d of %s; its pair is taken over: issuer.%s signed serial %s", version, at, issuer.Name, serialOf(p.leaf()))
 	return a.take(ctx, p, version, issuer)
 }
 
@@ -46,7 +46,7 @@ func (a *attempt) repair(ctx context.Context) error {
 // that version is gone.
 func (a *attempt) putBack(ctx context.Context, version int, why error) error {
 	at, was := a.action.At, a.action.Secret.Live
-	a.drift = fmt.Sprintf("version %d of %s, which somebody else wrote, was replaced: %s", version, at, firstLine(message(why)))
+	a.drift = fmt.Sprintf("somebody else wrote version %d of %s, which was replaced: %s", version, at, firstLine(message(why)))
 	ours, err := a.secrets.ReadVersion(ctx, at.Mount, at.Path, was.Version)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -68,6 +68,7 @@ func (a *attempt) putBack(ctx context.Context, version int, why error) error {
 	if restored.Version, err = a.secrets.Write(ctx, at.Mount, at.Path, ours, version); err != nil {
 		return err
 	}
+	a.drift += fmt.Sprintf("; version %d is certroll's again", restored.Version)
 	a.live = &restored
 	return a.describeRestored(ctx)
 }

@@ -19,7 +19,7 @@ func expiringEvents(actions []Action, rev Revision, now time.Time) []Event {
 	for i := range actions {
 		a := &actions[i]
 		l := a.expires()
-		if a.Spec == nil || a.Record == nil || l == nil || l.End().Sub(now) > expirySoonOf(l) {
+		if a.Spec == nil || a.Record == nil || l == nil || !endsSoon(l, a.Record, now) {
 			continue
 		}
 		if s := a.Record.Stands(now); !s.Well() {
@@ -27,6 +27,13 @@ func expiringEvents(actions []Action, rev Revision, now time.Time) []Event {
 		}
 	}
 	return events
+}
+
+// endsSoon tells whether it is time to tell of it. One that nobody renews and that
+// lives for hours is told of at once: its turn would come minutes before its end.
+func endsSoon(l *Live, r *Record, now time.Time) bool {
+	left := l.End().Sub(now)
+	return left <= expirySoonOf(l) || left <= day && r.EndsUnrenewed(now)
 }
 
 // expires is what is live of the action's certificate; of one whose secret

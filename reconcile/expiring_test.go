@@ -28,16 +28,18 @@ func TestExpiring(t *testing.T) {
 		a    Action
 		told bool
 	}{
-		"failing, 13 days left":          {action("x", 90*day, 13*day, failing), true},
-		"failing, 20 days left":          {action("x", 90*day, 20*day, failing), false},
-		"failing, of 45 days, 10 left":   {action("x", 45*day, 10*day, failing), false},
-		"failing, of 45 days, 7 left":    {action("x", 45*day, 7*day, failing), true},
-		"failing, of 160 hours, 30 left": {action("x", 160*time.Hour, 30*time.Hour, failing), false},
-		"failing, of 160 hours, 20 left": {action("x", 160*time.Hour, 20*time.Hour, failing), true},
-		"expired":                        {action("x", 90*day, -day, failing), true},
-		"in order, of six days":          {action("x", 160*time.Hour, 20*time.Hour, nil), false},
-		"its renewal is off":             {action("x", 90*day, 5*day, func(r *Record) { r.RenewAt, r.Unmanaged = nil, &Unmanaged{Reason: "moves"} }), true},
-		"nobody has tried for long":      {action("x", 90*day, 5*day, func(r *Record) { at := now.Add(-10 * day); r.RenewAt = &at }), true},
+		"failing, 13 days left":                {action("x", 90*day, 13*day, failing), true},
+		"failing, 20 days left":                {action("x", 90*day, 20*day, failing), false},
+		"failing, of 45 days, 10 left":         {action("x", 45*day, 10*day, failing), false},
+		"failing, of 45 days, 7 left":          {action("x", 45*day, 7*day, failing), true},
+		"failing, of 160 hours, 30 left":       {action("x", 160*time.Hour, 30*time.Hour, failing), false},
+		"failing, of 160 hours, 20 left":       {action("x", 160*time.Hour, 20*time.Hour, failing), true},
+		"expired":                              {action("x", 90*day, -day, failing), true},
+		"in order, of six days":                {action("x", 160*time.Hour, 20*time.Hour, nil), false},
+		"its renewal is off":                   {action("x", 90*day, 5*day, func(r *Record) { r.RenewAt, r.Unmanaged = nil, &Unmanaged{Reason: "moves"} }), true},
+		"off, of an hour, 59 minutes left":     {action("x", time.Hour, 59*time.Minute, func(r *Record) { r.RenewAt, r.Unmanaged = nil, &Unmanaged{} }), true},
+		"failing, of an hour, 59 minutes left": {action("x", time.Hour, 59*time.Minute, failing), false},
+		"nobody has tried for long":            {action("x", 90*day, 5*day, func(r *Record) { at := now.Add(-10 * day); r.RenewAt = &at }), true},
 		"its secret cannot be looked at": {func() Action {
 			a := action("x", 90*day, 5*day, func(r *Record) { at := now.Add(-10 * day); r.RenewAt = &at })
 			a.Secret, a.HeldBy = Secret{}, unreadableSubject

@@ -26,6 +26,7 @@ type Error struct {
 	away     bool // it did not answer, or is sealed or not ready
 	place    bool // this path or mount alone, whatever else Vault lets us do
 	dead     bool // the token is not valid any more
+	sealed   bool
 	cause    error
 }
 
@@ -51,6 +52,9 @@ func (e *Error) OfPlace() bool { return e.place }
 // Away tells that Vault does not answer, is sealed or not ready: it may be back
 // without anybody's doing here.
 func (e *Error) Away() bool { return e.away }
+
+// Sealed tells that Vault answers that it is sealed.
+func (e *Error) Sealed() bool { return e.sealed }
 
 // DeadToken tells that Vault does not take certroll's token any more, and that
 // there is no other one yet.
@@ -90,6 +94,7 @@ func (c *Client) explained(err error, doing string) *Error {
 		e.dead = true
 		e.advice = "the token is not valid any more, or never was: " + c.nextLogin()
 	case re.StatusCode == http.StatusServiceUnavailable && strings.Contains(strings.ToLower(e.said), "sealed"):
+		e.sealed = true
 		e.advice = "unseal it (vault operator unseal); nothing is lost, and the next run goes on"
 	case re.StatusCode == http.StatusServiceUnavailable:
 		e.advice = "Vault at " + c.api.Address() + " is not ready; see its log"

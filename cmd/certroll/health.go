@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -113,14 +114,30 @@ func (h *health) unready(ctx context.Context) string {
 		return fmt.Sprintf("the first pass has not ended yet: a revision is being decoded, for %s", time.Since(since).Round(time.Second))
 	case seen == nil:
 		return "the first pass has not ended yet"
-	case !*seen:
-		return "the last pass could not look at Vault, the ledger or the config repo; the log says why"
+	}
+	switch err := h.asked(ctx, reach); {
+	case err != nil:
+		return vaultTrouble(err)
 	case len(away) > 0:
 		return "the last pass could not do its work with " + strings.Join(away, ", ") + "; the log says why"
-	case h.asked(ctx, reach) != nil:
-		return "Vault does not answer, is sealed, or does not take our token any more"
+	case !*seen:
+		return "the last pass could not look at Vault, the ledger or the config repo; the log says why"
 	}
 	return ""
+}
+
+// vaultTrouble says what Vault's error is, without its words: anybody may ask.
+func vaultTrouble(err error) string {
+	var sealed interface{ Sealed() bool }
+	var dead interface{ DeadToken() bool }
+	switch {
+	case errors.As(err, &sealed) && sealed.Sealed():
+		return "Vault is sealed; unseal it (vault operator unseal)"
+	case errors.As(err, &dead) && dead.DeadToken():
+		return "Vault does not take certroll's token any more; the log says what to do"
+	default:
+		return "Vault does not answer; the log says why"
+	}
 }
 
 // asked is what Vault said last, who is asked again where that is long ago.

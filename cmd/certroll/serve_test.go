@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -210,6 +211,10 @@ func TestHealth(t *testing.T) {
 	says(h.ready, 200, "ok") // Vault is not asked for each of ours
 	h.askedAt = h.askedAt.Add(-reachEvery)
 	says(h.ready, 503, "Vault does not answer")
+	for trouble, words := range map[error]string{vaultError{sealed: true}: "Vault is sealed; unseal it", vaultError{}: "does not take certroll's token"} {
+		h.answer = fmt.Errorf("looking: %w", trouble)
+		says(h.ready, 503, words)
+	}
 	if asked != 2 {
 		t.Errorf("Vault was asked %d times, want 2", asked)
 	}
@@ -219,3 +224,10 @@ func TestHealth(t *testing.T) {
 	h.turn()
 	says(h.alive, 200, "ok")
 }
+
+// vaultError is one as the vault package has them.
+type vaultError struct{ sealed bool }
+
+func (vaultError) Error() string     { return "words of Vault's" }
+func (e vaultError) Sealed() bool    { return e.sealed }
+func (e vaultError) DeadToken() bool { return !e.sealed }

@@ -54,7 +54,7 @@ func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
 		in.Troubles = append(in.Troubles, fmt.Sprintf("%s cannot be read (%d in all); certroll audit verify lists what", p.Unreadable[0].Where()+" in the ledger", n))
 	}
 	if !p.Rewound.IsZero() {
-		in.Troubles = append(in.Troubles, "the ledger was found rewritten at "+p.Rewound.UTC().Format(time.RFC3339)+"; certroll audit verify tells more")
+		in.Troubles = append(in.Troubles, "the ledger was found rewritten at "+p.Rewound.UTC().Format(time.RFC3339)+"; certroll audit verify shows the commit to push back, or to accept")
 	}
 	if set := reconcile.MassHold(p.Standing); set != nil {
 		in.Troubles = append(in.Troubles, "held until a person accepts it: "+set.Summary()+"; where that is meant: certroll accept --missing "+set.ID)

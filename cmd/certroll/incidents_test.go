@@ -1,0 +1,347 @@
+package main
+
+import (
+	"html"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/examples/lab"
+)
+
+// incident is what an operator is called for, and what certroll says of it within a
+// minute. docs/troubleshooting.md has them in a table.
+type incident struct {
+	name        string
+	cause, mend func(s *scene)
+	// What is to be seen while it lasts; "": that place is not asked.
+	status, page, log, notice string
+	ready                     string // what /readyz says, "ok" where it is no matter of its
+	expiring                  string // what certroll expiring says
+	// after is told when it is over: where notices wait for Vault or Git. What is away
+	// for less than three passes is told nobody.
+	after  string
+	passes int
+	last   bool // a pass that could not look waits a minute: nobody waits for it here
+}
+
+// scene is a running certroll that incidents happen to.
+type scene struct {
+	*world
+	f    *front
+	r    *receiver
+	out  *output
+	home string
+	seen int // length of the log, and notices, before the incident
+	told int
+	saw  *strings.Builder // all that places have shown
+}
+
+// incidents happen in this order; each is mended before the next.
+var incidents = []incident{
+	{
+		name: "DNS key revoked",
+		cause: func(s *scene) {
+			s.dns.FailUpdates(lab.Refuse)
+			s.push(each("rotate = \"dns\"", "a", "b", "c", "d"), "Rotate all")
+		},
+		mend: func(s *scene) {
+			s.dns.FailUpdates(lab.None)
+			s.certroll(0, "retry", "a", "b", "c", "d", "-reason", "the key is current")
+		},
+		status: `dns\.lab: .*REFUSED`, page: `dns\.lab is held as a whole.*REFUSED`, ready: "ok",
+		log: `msg=action .*class=dns_unauthorized .*REFUSED`, notice: `^certroll: DNS account lab refuses certroll's credentials: `, after: `recovered$`,
+	},
+	{
+		name: "CA away",
+		cause: func(s *scene) {
+			s.f.close()
+			s.push(each("rotate = \"ca\"", "a"), "Rotate one")
+		},
+		mend: func(s *scene) {
+			s.f.reopen()
+			s.certroll(0, "retry", "a", "-reason", "the CA is back")
+		},
+		status: `^a +failing .*ca_unavailable: .*connection refused`, page: `ca_unavailable</b>.*connection refused`, ready: "ok",
+		log: `msg=action certificate=a .*class=ca_unavailable`, notice: `^certroll: issuer pebble does not answer: a failed \(ca_unavailable\)$`, after: `^certroll: a recovered$`,
+	},
+	{
+		name:   "Git away",
+		cause:  func(s *scene) { s.must(os.Rename(s.repo, s.repo+".away")) },
+		mend:   func(s *scene) { s.must(os.Rename(s.repo+".away", s.repo)) },
+		status: `The ledger cannot be read; certroll run says`, page: `passes cannot do their work with config_repo`, ready: "config_repo",
+		log: `msg="pull failed"`, after: `^certroll: the (config repo|ledger) cannot be reached: `, passes: 3,
+	},
+	{
+		name: "secret deleted",
+		cause: func(s *scene) {
+			s.f.close()
+			s.api(http.MethodDelete, "secret/data/tls/b", nil, nil)
+		},
+		mend: func(s *scene) {
+			s.f.reopen()
+			s.certroll(0, "retry", "b", "-reason", "the CA is back")
+		},
+		status: `^b +deleted .*vault kv undelete`, page: `state deleted">deleted<.*vault kv undelete -versions=\d+ secret/tls/b`, ready: "ok",
+		log: `certificate=b .*reason=deleted`, notice: `^certroll: the secret of b was deleted by somebody else$`, after: `^certroll: (the secret of b is there again|b recovered)$`,
+	},
+	{
+		name: "secret destroyed",
+		cause: func(s *scene) {
+			s.f.close()
+			s.api(http.MethodDelete, "secret/metadata/tls/c", nil, nil)
+		},
+		mend: func(s *scene) {
+			s.f.reopen()
+			s.certroll(0, "retry", "c", "-reason", "the CA is back")
+		},
+		status: `^c +deleted .*gone`, page: `state deleted">deleted<.*secret/tls/c`, ready: "ok",
+		log: `certificate=c .*reason=deleted`, notice: `^certroll: the secret of c was deleted by somebody else$`, after: `^certroll: (the secret of c is there again|c recovered)$`,
+	},
+	{
+		name: "secret overwritten",
+		cause: func(s *scene) {
+			s.api(http.MethodPost, "secret/data/tls/d", map[string]any{"data": map[string]string{"fullchain": "none"}}, nil)
+		},
+		mend:   func(*scene) {}, // certroll does
+		status: `^d +live`, page: `state in_order">`, ready: "ok",
+		log: `msg=action certificate=d operation=repair status=success reason=drifted`, notice: `^certroll: the secret of d was changed by somebody else, and is restored$`,
+	},
+	{
+		name:  "ledger deleted",
+		cause: func(s *scene) { s.git("update-ref", "-d", "refs/heads/certroll/status") },
+		mend: func(s *scene) {
+			s.certroll(0, "audit", "accept", accepted.FindStringSubmatch(s.certroll(1, "audit", "verify"))[1], "-reason", "a test")
+		},
+		status: `the ledger was found rewritten`, page: `the ledger was found rewritten.*certroll audit verify`, ready: "ok",
+		log: `(rewritten|moved back)`, notice: `^certroll: the ledger was rewritten$`,
+	},
+	{
+		name: "about to expire, paused",
+		cause: func(s *scene) {
+			s.push(map[string]string{"hour.hcl": "certificate \"hour\" {\n  domains = [\"hour.lab.test\"]\n  issuer  = issuer.hourly\n  dns     = dns.lab\n  renewal {\n    auto = false\n    reason = \"the card reader is tested\"\n  }\n}\n"}, "Declare one of an hour")
+		},
+		mend:   func(s *scene) { s.push(map[string]string{"hour.hcl": "# none\n"}, "Take it out") },
+		status: `^hour +unmanaged +in \d+ min .*the card reader is tested`, page: `state expiring">expiring<.*nobody renews it`, ready: "ok",
+		log: `certificate=hour operation=issue status=success`, notice: `^certroll: hour expires in \d+ minutes and is not renewed$`,
+		expiring: `close to its end: hour\.`,
+	},
+	{
+		name:   "Vault sealed",
+		cause:  func(s *scene) { s.must(s.vault.Seal(s.t.Context())) },
+		mend:   func(s *scene) { s.must(s.vault.Unseal(s.t.Context())) },
+		status: `the last pass failed .*Vault is sealed`, page: `The last pass failed.*Vault is sealed; unseal it \(vault operator unseal\)`, ready: "vault|Vault",
+		log: `level=ERROR msg="pass failed" .*Vault is sealed`, last: true,
+	},
+}
+
+var accepted = regexp.MustCompile(`certroll audit accept ([0-9a-f]+)`)
+
+// TestIncidents: an operator who looks anywhere within a minute sees what is the
+// matter and what to type.
+func TestIncidents(t *testing.T) {
+	t.Parallel()
+	l := newLabWith(t, lab.PebbleOptions{Profiles: map[string]uint64{"default": 90 * 24 * 3600, "hour": 3600}})
+	w, f := l.faulty(t, each("", "a", "b", "c", "d"))
+	s := &scene{world: w, f: f, r: newReceiver(t)}
+	address := freeAddress(t)
+	w.settings(strings.Replace(w.blocks(s.r), "127.0.0.1:0", address, 1))
+	w.editSettings(func(text string) string {
+		from := strings.Index(text, `issuer "pebble"`)
+		block := text[from : from+strings.Index(text[from:], "\n}\n")+3]
+		with := func(name, profile string) string {
+			return strings.NewReplacer(`"pebble"`, strconv.Quote(name), "{\n", "{\n  profile = "+strconv.Quote(profile)+"\n").Replace(block)
+		}
+		return strings.Replace(text, block, with("pebble", "default")+with("hourly", "hour"), 1)
+	})
+	cmd, out := w.startRun()
+	s.out, s.home = out, "http://"+address
+	w.until("the certificates", out, func() bool { return w.told("issue", "success") == 4 })
+	for _, one := range incidents {
+		t.Run(one.name, func(t *testing.T) { s.as(t).happens(one) })
+	}
+	w.stopRun(cmd, out)
+	w.keepsNotifySecrets(out.String())
+}
+
+// each declares certificates, each in a file of its own.
+func each(more string, names ...string) map[string]string {
+	files := map[string]string{}
+	for _, name := range names {
+		files[name+".hcl"] = declare(more, name)["certs.hcl"]
+	}
+	return files
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// as is the scene for a subtest.
+func (s *scene) as(t *testing.T) *scene {
+	w, c := *s.world, *s
+	w.t, c.world = t, &w
+	return &c
+}
+
+func (s *scene) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// happens causes the incident, looks everywhere, and mends it.
+func (s *scene) happens(one incident) {
+	s.t.Helper()
+	s.untilWell()
+	s.seen, s.told = len(s.out.String()), len(s.subjects())
+	s.saw = &strings.Builder{}
+	began := time.Now()
+	one.cause(s)
+	defer s.agrees(one.name)
+	for place, want := range map[string]string{"status": one.status, "page": one.page, "log": one.log, "readyz": one.ready, "notice": one.notice, "expiring": one.expiring} {
+		s.shows(place, want, began.Add(time.Minute))
+	}
+	passes := s.passes()
+	s.until("some passes", s.out, func() bool { return s.passes() >= passes+one.passes })
+	one.mend(s)
+	s.shows("notice", one.after, time.Now().Add(time.Minute))
+	if !one.last {
+		s.untilWell()
+	}
+}
+
+var (
+	incidentRow = regexp.MustCompile("(?m)^\\| ([^|`]+) \\| (.+) \\| (.+) \\|$")
+	inQuotes    = regexp.MustCompile("`([^`]+)`")
+)
+
+// incidentRows are what docs/troubleshooting.md says is to be seen, by incident.
+func incidentRows(t *testing.T) map[string][]string {
+	t.Helper()
+	b, err := os.ReadFile("../../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(b), "## Incidents\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	rows := map[string][]string{}
+	for _, m := range incidentRow.FindAllStringSubmatch(table, -1) {
+		rows[m[1]] = []string{}
+		for _, q := range inQuotes.FindAllStringSubmatch(m[2], -1) {
+			if q[1] != "status" && !strings.HasPrefix(q[1], "certroll ") && !strings.HasPrefix(q[1], "/") {
+				rows[m[1]] = append(rows[m[1]], strings.ReplaceAll(q[1], "NAME", "lab"))
+			}
+		}
+	}
+	return rows
+}
+
+// TestIncidentsAreDocumented: each has a row that quotes what is to be seen.
+func TestIncidentsAreDocumented(t *testing.T) {
+	t.Parallel()
+	rows := incidentRows(t)
+	for _, one := range append(incidents, incident{name: "disk full"}) {
+		if len(rows[one.name]) == 0 {
+			t.Errorf("docs/troubleshooting.md quotes nothing of the incident %q", one.name)
+		}
+	}
+	if len(rows) != len(incidents)+2 { // with the head and the full disk
+		t.Errorf("it has %d rows: %v", len(rows), rows)
+	}
+}
+
+// agrees demands that what the documentation quotes was to be seen.
+func (s *scene) agrees(name string) {
+	s.t.Helper()
+	for _, quote := range incidentRows(s.t.(*testing.T))[name] {
+		if !strings.Contains(s.saw.String(), quote) {
+			s.t.Errorf("docs/troubleshooting.md says that %q shows %q, which was not to be seen", name, quote)
+		}
+	}
+}
+
+// shows demands that a place says so before a moment.
+func (s *scene) shows(place, want string, by time.Time) {
+	s.t.Helper()
+	if want == "" {
+		return
+	}
+	says, last := regexp.MustCompile("(?m)"+want), ""
+	for ok := false; !ok; time.Sleep(50 * time.Millisecond) { // another process is at work
+		last = s.at(place)
+		s.saw.WriteString(last + "\n")
+		if ok = says.MatchString(last); !ok && time.Now().After(by) {
+			s.t.Errorf("%s does not say %q within a minute:\n%s", place, want, last)
+			return
+		}
+	}
+}
+
+// at is what a place says now, since the incident began.
+func (s *scene) at(place string) string {
+	s.t.Helper()
+	switch place {
+	case "status", "expiring":
+		cmd := s.command(place)
+		said, _ := cmd.CombinedOutput() // it exits 1 or 3 where something is the matter
+		return string(said)
+	case "page":
+		return html.UnescapeString(strings.ReplaceAll(get(s.t.(*testing.T), s.home+"/"), "\n", " "))
+	case "log":
+		return s.out.String()[s.seen:]
+	case "readyz":
+		return answerOf(s.t.(*testing.T), s.home+"/readyz")
+	}
+	for _, subject := range s.subjects()[s.told:] {
+		if !strings.Contains(subject, "issued") {
+			return strings.Join(s.subjects()[s.told:], "\n")
+		}
+	}
+	return ""
+}
+
+var passed = regexp.MustCompile(`(?m)^certroll_passes_total\{.*\} (\d+)$`)
+
+// passes counts those of the daemon so far.
+func (s *scene) passes() (n int) {
+	for _, m := range passed.FindAllStringSubmatch(s.scrape(s.out), -1) {
+		one, err := strconv.Atoi(m[1])
+		s.must(err)
+		n += one
+	}
+	return n
+}
+
+// subjects are those of the notices so far.
+func (s *scene) subjects() []string {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	var list []string
+	for _, n := range s.r.taken {
+		list = append(list, n.Data.Subject)
+	}
+	return list
+}
+
+// untilWell waits until all are in order.
+func (s *scene) untilWell() {
+	s.t.Helper()
+	bad := regexp.MustCompile(`"(?:revoked|deleted|paging|failing|expired|expiring|overdue|held|missing|due)":[1-9]`)
+	s.until("that all are in order", s.out, func() bool {
+		said := get(s.t.(*testing.T), s.home+"/status.json")
+		return !bad.MatchString(said) && strings.Contains(said, `"troubles":[]`) && strings.Contains(said, `"error":""`)
+	})
+}
