@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"certroll/reconcile"
 )
@@ -191,10 +192,14 @@ func fullAndGitAway(t *testing.T, l *world) {
 	w.noPending()
 }
 
-// fullUnderRun: the daemon says once that the disk is full and once that it is not.
+// fullUnderRun: the daemon says once that the disk is full and once that it is not,
+// and so do status, the page, /readyz and a notification within a minute.
 func fullUnderRun(t *testing.T, l *world) {
 	w, f := l.faulty(t, declare("", "daemon"))
-	w.settings(`interval = "1s"`)
+	sc := &scene{world: w, f: f, r: newReceiver(t), out: &output{}, saw: &strings.Builder{}}
+	address := freeAddress(t)
+	sc.home = "http://" + address
+	w.settings(strings.Replace(w.blocks(sc.r), "127.0.0.1:0", address, 1))
 	w.certroll(0, "apply", "-auto-approve")
 	s := w.onSmallDisk()
 	s.ok(": >run.log; certroll run >>run.log 2>&1 & run=$!")
@@ -221,6 +226,14 @@ func fullUnderRun(t *testing.T, l *world) {
 	w.push(declare(`rotate = "now"`, "daemon"), "Rotate it")
 	w.until("the rotation", s.out, told(2))
 	w.until("the word of the disk", s.out, func() bool { return strings.Contains(log(), noSpace) })
+	for place, want := range map[string]string{
+		"page": `state_dir|state directory`, "readyz": `state_dir`, "notice": `^certroll: the state directory cannot be written: no space left on device$`,
+	} {
+		sc.shows(place, want, time.Now().Add(time.Minute))
+	}
+	if said, _ := s.do("certroll status"); !strings.Contains(said, noSpace) {
+		t.Errorf("status says nothing of the disk:\n%s", said)
+	}
 	s.makeRoom()
 	w.push(declare(`rotate = "again"`, "daemon"), "Rotate it again")
 	w.until("another rotation", s.out, told(3))

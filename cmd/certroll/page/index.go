@@ -257,6 +257,8 @@ func (p *Planned) Sentence() string {
 // room for the cause; the certificate's page has the whole message.
 func (r row) Note() string {
 	switch {
+	case r.State == Deleted:
+		return r.record.GoneText()
 	case r.fails():
 		return strings.TrimPrefix(r.Cause, string(r.Class)+": ")
 	case r.Work != nil:
@@ -285,7 +287,7 @@ func (r row) Marks() []string {
 	if r.Work != nil {
 		list = append(list, "at work since "+r.Work.Since.Format("2006-01-02 15:04 UTC"))
 	}
-	if r.fails() {
+	if r.fails() || r.State == Deleted && r.Failures > 0 {
 		list = append(list, string(r.Class), fmt.Sprintf("failure %d in a row", r.Failures))
 	}
 	if len(r.Problems) > 0 && r.Note() == r.Problems[0].Message {

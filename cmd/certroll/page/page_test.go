@@ -177,6 +177,18 @@ func TestPauseIsOver(t *testing.T) {
 	}
 }
 
+// TestRowOfDeleted: the row of a secret that somebody deleted says so, with the
+// command that brings it back, and not that its renewal fails too.
+func TestRowOfDeleted(t *testing.T) {
+	r := failing(live("a", "ca", 10*day24, 90*day24), 1, reconcile.ClassCAUnavailable, "dialling: connection refused", hour)
+	r.Gone = &reconcile.Gone{Version: 3, At: noon}
+	a := holds(r)
+	v := New(Input{Records: []*reconcile.Record{r}, Standing: []reconcile.Action{a}}, noon).index(layout{}, Filter{})
+	if row := v.Rows[0]; row.State != Deleted || !strings.Contains(row.Note(), "vault kv undelete -mount=secret -versions=3 tls/a") || row.Marks()[0] != "ca_unavailable" {
+		t.Errorf("%s: %v %q", row.State, row.Marks(), row.Note())
+	}
+}
+
 // TestBar: where things stand on the time line.
 func TestBar(t *testing.T) {
 	c := newCertificate(suggested(live("a", "ca", 0, 90*day24)), nil, nil, noon)

@@ -41,8 +41,7 @@ func TestScreenshots(t *testing.T) {
 		{"page-dark", small + "/", "dark", 1280, 1090},
 		{"page-10000", large + "/", "light", 1280, 1280},
 		{"certificate", small + "/certificates/api", "light", 1280, 1280},
-		{"page-phone", small + "/", "light", 400, 2300},
-		{"page-phone-dark", small + "/", "dark", 400, 2300},
+		{"page-phone", small + "/", "light", 400, 1500},
 	} {
 		tab := b.Tab(t)
 		tab.Scheme(c.scheme)
