@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"certroll/cmd/certroll/page"
 	"certroll/cmd/certroll/view"
+	"certroll/reconcile"
 	"certroll/spec/text"
 )
 
@@ -136,7 +138,7 @@ func statusFromRun(service *view.Service, answer *page.Status, ledger error) vie
 		if c == nil {
 			continue
 		}
-		one := view.ServiceCertificate{Certificate: c.Name, State: c.State.Word(), NotAfter: c.NotAfter, Class: string(c.Class), Message: c.Message}
+		one := view.ServiceCertificate{Certificate: c.Name, State: c.State.Word(), NotAfter: c.NotAfter, Class: string(c.Class), Message: c.Message, Cause: cmp.Or(c.Cause, reconcile.Cause(c.Message))}
 		if c.Plan != nil {
 			one.Until = c.Plan.Until
 		}

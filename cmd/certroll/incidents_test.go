@@ -126,7 +126,7 @@ var incidents = []incident{
 		mend:   func(s *scene) { s.push(map[string]string{"hour.hcl": "# none\n"}, "Take it out") },
 		status: `^hour +unmanaged +in \d+ min .*the card reader is tested`, page: `state expiring">expiring<.*nobody renews it`, ready: "ok",
 		log: `certificate=hour operation=issue status=success`, notice: `^certroll: hour expires in \d+ minutes and is not renewed$`,
-		expiring: `close to its end: hour\.`,
+		expiring: `Close to its end, and not renewed by itself: hour\.`,
 	},
 	{
 		name:   "Vault sealed",

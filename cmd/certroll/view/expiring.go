@@ -90,9 +90,11 @@ func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
 	_ = tw.Flush()
 	printer{w}.f("\n%s within %s, %s.\n", counted(len(dto.Certificates), "certificate"), counted(dto.Days, "day"),
 		p.bold(sprint("%d not in order", dto.NotInOrder)))
-	if unrenewed := dto.unrenewed(); unrenewed != "" {
-		printer{w}.f("%s\n", p.red(unrenewed))
+	records := make([]*reconcile.Record, len(dto.Certificates))
+	for i, e := range dto.Certificates {
+		records[i] = e.record
 	}
+	writeUnrenewed(w, p, records, dto.Time)
 	if cut {
 		printer{w}.f("certroll status NAME shows the whole story of one.\n")
 	}
@@ -106,18 +108,17 @@ func left(end, now time.Time) string {
 	return timeLeft(end.Sub(now))
 }
 
-// unrenewed is the alarm about certificates that end soon and that nobody renews.
-func (dto *Expiring) unrenewed() string {
+// writeUnrenewed is the alarm about certificates that end soon and that nobody renews.
+func writeUnrenewed(w io.Writer, p Palette, records []*reconcile.Record, now time.Time) {
 	var names []string
-	for _, e := range dto.Certificates {
-		if e.record.EndsUnrenewed(dto.Time) {
-			names = append(names, e.Certificate)
+	for _, r := range records {
+		if r.EndsUnrenewed(now) {
+			names = append(names, r.Certificate)
 		}
 	}
-	if len(names) == 0 {
-		return ""
+	if len(names) > 0 {
+		printer{w}.f("%s\n", p.red(text.Line(sprint("Close to its end, and not renewed by itself: %s. certroll enable NAME --reason TEXT turns the renewal on again.", joinSome(names, 5)))))
 	}
-	return text.Line(sprint("Not renewed by itself and close to its end: %s. certroll enable NAME -reason TEXT turns the renewal on again.", joinSome(names, 5)))
 }
 
 func renewed(e Expiry) string {

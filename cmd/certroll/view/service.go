@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile"
 	"certroll/spec/text"
 )
 
@@ -39,6 +38,7 @@ type ServiceCertificate struct {
 	NotAfter    *time.Time `json:"not_after"`
 	Class       string     `json:"class"`
 	Message     string     `json:"message"`
+	Cause       string     `json:"cause"` // of the message, as on the status page
 	Until       *time.Time `json:"until"` // when it is tried again; null: nothing holds it
 }
 
@@ -102,17 +102,14 @@ func (s *Service) writeAbsence(w io.Writer, p Palette) {
 func (s *Service) writeCertificates(w io.Writer, now time.Time, width int) {
 	var t statusTable
 	for _, c := range s.Certificates {
-		expires, next, cause := "-", "", reconcile.Cause(c.Message)
+		expires, next := "-", ""
 		if c.NotAfter != nil {
 			expires = when(*c.NotAfter, now)
 		}
 		if c.Until != nil {
 			next = "next try " + when(*c.Until, now)
 		}
-		if c.Class != "" {
-			cause = c.Class + ": " + cause
-		}
-		t.add(c.Certificate, c.State, expires, cause, next)
+		t.add(c.Certificate, c.State, expires, c.Cause, next)
 	}
 	t.write(w, width)
 }

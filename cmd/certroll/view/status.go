@@ -93,6 +93,7 @@ func WriteStatus(w io.Writer, p Palette, s Status, width int) {
 	writeLeftBehind(printer{w}, s.Certificates)
 	printer{w}.f("\n%s%s%s, %s%s.\n", sprint("%d live", s.Live), among(s.Unmanaged, "unmanaged"), among(s.Overdue, "overdue")+among(s.Revoked, "revoked")+among(s.Deleted, "deleted"),
 		p.bold(sprint("%d failing", s.Failing)), among(s.Paging, "paging"))
+	writeUnrenewed(w, p, s.Certificates, s.now)
 	if s.Failing > 0 {
 		printer{w}.f("certroll status NAME shows the whole story of one.\n")
 	}

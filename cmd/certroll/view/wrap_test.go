@@ -96,7 +96,7 @@ func TestStatusOfService(t *testing.T) {
 		Settings:     []string{"certroll.hcl has changed since it was read"},
 		AtWork:       []ServiceWork{{Certificate: "api", Operation: "issue", Since: now.Add(-12 * time.Second), At: "waiting for DNS"}},
 		Missing:      []string{"new"},
-		Certificates: []ServiceCertificate{{Certificate: "api", State: "held", Class: "caa", Message: "ordering: CAA forbids it, says the CA; add a record", Until: &until}},
+		Certificates: []ServiceCertificate{{Certificate: "api", State: "held", Class: "caa", Message: "ordering: CAA forbids it, says the CA; add a record", Cause: "caa: CAA forbids it, says the CA", Until: &until}},
 	}
 	if !s.Service.Ill() || s.Well() {
 		t.Error("it is ill, and all is said to be well")
