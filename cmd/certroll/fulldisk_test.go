@@ -199,7 +199,7 @@ func fullUnderRun(t *testing.T, l *world) {
 	sc := &scene{world: w, f: f, r: newReceiver(t), out: &output{}, saw: &strings.Builder{}}
 	address := freeAddress(t)
 	sc.home = "http://" + address
-	w.settings(strings.Replace(w.blocks(sc.r), "127.0.0.1:0", address, 1))
+	w.settings(toldAll(w.blocks(sc.r), address))
 	w.certroll(0, "apply", "-auto-approve")
 	s := w.onSmallDisk()
 	s.ok(": >run.log; certroll run >>run.log 2>&1 & run=$!")

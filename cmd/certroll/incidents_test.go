@@ -147,7 +147,7 @@ func TestIncidents(t *testing.T) {
 	w, f := l.faulty(t, each("", "a", "b", "c", "d"))
 	s := &scene{world: w, f: f, r: newReceiver(t)}
 	address := freeAddress(t)
-	w.settings(strings.Replace(w.blocks(s.r), "127.0.0.1:0", address, 1))
+	w.settings(toldAll(w.blocks(s.r), address))
 	w.editSettings(func(text string) string {
 		from := strings.Index(text, `issuer "pebble"`)
 		block := text[from : from+strings.Index(text[from:], "\n}\n")+3]
@@ -164,6 +164,12 @@ func TestIncidents(t *testing.T) {
 	}
 	w.stopRun(cmd, out)
 	w.keepsNotifySecrets(out.String())
+}
+
+// toldAll are settings by which the first destination is told of the usual kinds, and
+// run serves at an address.
+func toldAll(blocks, address string) string {
+	return strings.NewReplacer("  on          = [\"failing\", \"recovered\"]\n", "", "127.0.0.1:0", address).Replace(blocks)
 }
 
 // each declares certificates, each in a file of its own.
