@@ -98,7 +98,7 @@ func (r *Record) NextBy() Reason {
 // too long for a renewal to come in time.
 func (r *Record) EndsUnrenewed(now time.Time) bool {
 	l := r.Live
-	if l == nil || r.State == StateRetired || !r.Paused(now) || l.End().Sub(now) > max(l.Lifetime()/3, day) {
+	if l == nil || r.Stands(now) != StandsUnmanaged || l.End().Sub(now) > max(l.Lifetime()/3, day) {
 		return false
 	}
 	u := r.Unmanaged

@@ -77,7 +77,8 @@ shortlived   2026-12-01T12:00:00Z  6 days   by itself  in order            it is
 limit        2026-12-09T12:00:00Z  14 days  by itself  due                 due since 2026-11-25T12:00:00Z, the next run renews it
 
 7 certificates within 14 days, 5 not in order.
-Close to its end, and not renewed by itself: off. certroll enable NAME --reason TEXT turns the renewal on again.`)
+Close to its end, and not renewed by itself: off. certroll enable NAME
+--reason TEXT turns the renewal on again.`)
 	if dto.NotInOrder != 5 || dto.Certificates[3].Class != "caa" || dto.Certificates[3].Message != "CAA\nforbids it" || dto.Certificates[1].Auto {
 		t.Errorf("dto: %+v", dto)
 	}

@@ -108,6 +108,9 @@ func left(end, now time.Time) string {
 	return timeLeft(end.Sub(now))
 }
 
+// narrow is where a sentence under a table is broken, which fits any terminal.
+const narrow = 78
+
 // writeUnrenewed is the alarm about certificates that end soon and that nobody renews.
 func writeUnrenewed(w io.Writer, p Palette, records []*reconcile.Record, now time.Time) {
 	var names []string
@@ -117,7 +120,8 @@ func writeUnrenewed(w io.Writer, p Palette, records []*reconcile.Record, now tim
 		}
 	}
 	if len(names) > 0 {
-		printer{w}.f("%s\n", p.red(text.Line(sprint("Close to its end, and not renewed by itself: %s. certroll enable NAME --reason TEXT turns the renewal on again.", joinSome(names, 5)))))
+		alarm := sprint("Close to its end, and not renewed by itself: %s. certroll enable NAME --reason TEXT turns the renewal on again.", joinSome(names, 5))
+		printer{w}.f("%s\n", p.red(wrap(text.Line(alarm), narrow)))
 	}
 }
 
