@@ -138,7 +138,7 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	head, files, diags := a.decodePlanned(ctx, s, in, both)
 	view.Briefly(a.err, a.palette(), files, diags)
 	if in.github {
-		view.AnnotateDiagnostics(a.annotations(), rev.Directory, diags)
+		view.AnnotateDiagnostics(a.annotations(), rev.Directory, s.path(), diags)
 	}
 	if diags.HasErrors() {
 		return nil, errShown

@@ -1,49 +1,196 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
+	"certroll/spec"
+	"certroll/spec/bounded"
 )
 
+// validateOptions are the flags of the command validate.
+type validateOptions struct {
+	json, github bool
+	filename     string
+}
+
 func (a *app) validateCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "validate [DIR]",
+	var o validateOptions
+	c := &cobra.Command{
+		Use:   "validate [DIR | -]",
 		Short: "Check the HCL files of a directory, offline",
 		Long: `Check all HCL files of a directory (default: the current one) and show every
 mistake at once. Needs neither Vault nor a CA nor the network. References are
 checked against what certroll.hcl allows, where there is one. Exits 1 where there is
-a mistake.`,
+a mistake.
+
+With - it checks one file from standard input, as an editor has it. Policies of
+certroll.hcl go by the path of a file: --filename gives it.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.settings()
-			if err != nil {
-				return err
+			if o.filename != "" && dirArg(args) != "-" {
+				return fmt.Errorf("--filename names what standard input holds: write validate - with it")
 			}
-			rev, err := gitsync.ReadDir(dirArg(args))
-			if err != nil {
-				return err
-			}
-			found := rev.Files
-			rev.Files = withoutSettings(rev.Files, s)
-			files := rev.Files
-			if len(files) == 0 {
-				fmt.Fprintf(a.err, "Warning: there is no .hcl file in %s or below it%s.\n", dirArg(args), besides(s, found))
-			}
-			desired, all, diags := decodeFiles(cmd.Context(), s, files)
-			view.Diagnostics(a.err, a.palette(), all, append(diags, unreadWarnings(rev)...))
-			if diags.HasErrors() {
-				return exitCode(exitError)
-			}
-			fmt.Fprintf(a.out, "Valid: %s in %s.\n", count(len(desired.Certificates), "certificate"), count(len(files), "file"))
-			return nil
+			return a.validate(cmd.Context(), dirArg(args), o)
 		},
 	}
+	f := c.Flags()
+	f.BoolVar(&o.json, "json", false, "print the mistakes as JSON (schema in docs/pull-requests.md)")
+	f.BoolVar(&o.github, "github", false, "print the mistakes as annotations of GitHub Actions too")
+	f.StringVar(&o.filename, "filename", "", "with -: the path of the file in the config repo (default stdin.hcl)")
+	c.MarkFlagsMutuallyExclusive("json", "github")
+	return c
+}
+
+// validated is what was found in the files of a directory, or in certroll.hcl.
+type validated struct {
+	dir      string
+	rev      *gitsync.Revision
+	files    []spec.File
+	diags    hcl.Diagnostics
+	own      string // the path of certroll.hcl; "" where there is none
+	declared int    // certificates
+}
+
+func (a *app) validate(ctx context.Context, dir string, o validateOptions) error {
+	v, err := a.validated(ctx, dir, o.filename)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.json:
+		err = view.JSON(a.data(), view.NewValidation(dir, v.rev.Directory, v.own, len(v.rev.Files), v.declared, v.diags))
+	default:
+		view.Diagnostics(a.err, a.palette(), v.files, v.diags)
+		if o.github {
+			view.AnnotateDiagnostics(a.annotations(), v.rev.Directory, v.own, v.diags)
+		}
+	}
+	if err == nil && v.diags.HasErrors() {
+		err = exitCode(exitError)
+	}
+	if err == nil && !o.json {
+		fmt.Fprintf(a.out, "Valid: %s in %s.\n", count(v.declared, "certificate"), count(len(v.rev.Files), "file"))
+	}
+	return err
+}
+
+// validated decodes what is named. Mistakes of certroll.hcl are all that is found where
+// it has any: what the files may reach is not known then.
+func (a *app) validated(ctx context.Context, dir, filename string) (*validated, error) {
+	s, files, diags, err := loadSettings(a.configFile)
+	if err != nil {
+		return nil, err
+	}
+	v := &validated{dir: dir, rev: &gitsync.Revision{}, files: files, diags: diags}
+	if len(files) > 0 {
+		v.own = files[0].Path
+	}
+	if diags.HasErrors() {
+		return v, nil
+	}
+	if v.rev, err = a.filesToValidate(dir, filename); err != nil {
+		return nil, err
+	}
+	found := v.rev.Files
+	v.rev.Files = withoutSettings(found, s)
+	var empty hcl.Diagnostics
+	if len(v.rev.Files) == 0 {
+		empty = hcl.Diagnostics{{Severity: hcl.DiagWarning, Summary: "No files", Detail: fmt.Sprintf("There is no .hcl file in %s or below it%s.", dir, besides(s, found))}}
+	}
+	desired, all, diags := decodeFiles(ctx, s, v.rev.Files)
+	v.files, v.diags = all, slices.Concat(empty, diags, unreadWarnings(v.rev))
+	v.diags = append(v.diags, v.rootWarning()...)
+	if desired != nil {
+		v.declared = len(desired.Certificates)
+	}
+	return v, nil
+}
+
+func (a *app) filesToValidate(dir, filename string) (*gitsync.Revision, error) {
+	if dir != "-" {
+		return gitsync.ReadDir(dir)
+	}
+	b, err := bounded.All(a.in, spec.MaxFileSize)
+	if err != nil {
+		return nil, fmt.Errorf("reading standard input: %w", err)
+	}
+	if filename == "" {
+		filename = "stdin.hcl"
+	}
+	return &gitsync.Revision{Files: []gitsync.File{{Path: path.Clean(filepath.ToSlash(filename)), Bytes: b}}}, nil
+}
+
+// outerMistakes are those that a directory has whose defaults, issuers or policies stand
+// further up.
+var outerMistakes = []string{"Missing setting", "Unknown reference", "File under no policy"}
+
+// rootWarning asks about the directories above one that has mistakes for which files
+// there may be the remedy.
+func (v *validated) rootWarning() hcl.Diagnostics {
+	if v.dir == "-" || !slices.ContainsFunc(v.diags, func(d *hcl.Diagnostic) bool {
+		return d.Severity == hcl.DiagError && slices.Contains(outerMistakes, d.Summary)
+	}) {
+		return nil
+	}
+	file := sharedAbove(v.dir)
+	if file == "" {
+		return nil
+	}
+	root := filepath.Dir(file)
+	return hcl.Diagnostics{{Severity: hcl.DiagWarning, Summary: "Files above this directory", Detail: fmt.Sprintf(
+		"%s holds settings that certificates share, and was not read, since it is above %s. Is %s the root of the config repo? Then run: certroll validate %[3]s", file, v.dir, root)}}
+}
+
+// mostAbove is how many directories above one are looked into.
+const mostAbove = 5
+
+// sharedAbove is a file above a directory, within its Git work tree, that declares what
+// certificates share: the one that is the furthest up; "" where there is none.
+func sharedAbove(dir string) (file string) {
+	for range mostAbove {
+		if abs, err := filepath.Abs(dir); err != nil || exists(filepath.Join(dir, ".git")) || filepath.Dir(abs) == abs {
+			break
+		}
+		dir = filepath.Join(dir, "..")
+		names, _ := filepath.Glob(filepath.Join(dir, "*.hcl"))
+		if i := slices.IndexFunc(names, shares); i >= 0 {
+			file = names[i]
+		}
+	}
+	return file
+}
+
+// shares tells whether a file is one of a config repo, and declares what certificates
+// share. certroll.hcl is none: it has other blocks and settings too.
+func shares(file string) bool {
+	src, err := bounded.File(file, bounded.Named)
+	if err != nil {
+		return false
+	}
+	body, _ := spec.Parse(spec.File{Path: file, Bytes: src})
+	if body == nil || len(body.Attributes) > 0 {
+		return false
+	}
+	shared := false
+	for _, b := range body.Blocks {
+		switch b.Type {
+		case "defaults", "locals", "issuer", "dns":
+			shared = true
+		case "certificate":
+		default:
+			return false
+		}
+	}
+	return shared
 }
 
 // withoutSettings leaves certroll.hcl out where it lies among the files: it is

@@ -10,8 +10,9 @@ import (
 )
 
 // AnnotateDiagnostics prints mistakes as workflow commands of GitHub Actions.
-// directory is where the files lie in the repository.
-func AnnotateDiagnostics(w io.Writer, directory string, diags hcl.Diagnostics) {
+// directory is where the files lie in the repository, but for certroll's own, which
+// stands by the path it was named by.
+func AnnotateDiagnostics(w io.Writer, directory, own string, diags hcl.Diagnostics) {
 	for _, d := range diags {
 		if d.Subject == nil {
 			continue
@@ -20,9 +21,17 @@ func AnnotateDiagnostics(w io.Writer, directory string, diags hcl.Diagnostics) {
 		if d.Severity == hcl.DiagWarning {
 			level = "warning"
 		}
-		at := Remark{File: inRepo(directory, d.Subject.Filename), Line: d.Subject.Start.Line, Column: d.Subject.Start.Column}
+		at := Remark{File: fileOf(d.Subject, directory, own), Line: d.Subject.Start.Line, Column: d.Subject.Start.Column}
 		printer{w}.f("::%s %stitle=%s::%s\n", level, annotationPlace(at), property("certroll: "+d.Summary), data(d.Detail))
 	}
+}
+
+// fileOf is the file of a mistake as the repository has it.
+func fileOf(at *hcl.Range, directory, own string) string {
+	if at.Filename == own {
+		return own
+	}
+	return inRepo(directory, at.Filename)
 }
 
 // WriteAnnotations prints a plan as workflow commands of GitHub Actions: a

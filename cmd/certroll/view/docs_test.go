@@ -14,6 +14,7 @@ func TestDocs(t *testing.T) {
 	for file, parts := range map[string]map[string][]any{
 		"plan.md": {"# The plan as JSON": {Plan{}, Offline{}}, "## Actions": {Action{}},
 			"## Review and change": {Remark{}, Change{}, Base{}, BlockChange{}, CertificateChange{}, Setting{}}, "## The result of apply": {Result{}}},
+		"pull-requests.md": {"## validate as JSON": {Validation{}, Diagnostic{}}},
 		"probe.md": {"## As JSON": {Probed{}, reconcile.Look{}}},
 		"asking.md": {
 			"## audit\n": {Audit{}}, "## audit verify": {Verified{}}, "## expiring": {Expiring{}, Expiry{}},
