@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/view"
@@ -169,28 +170,15 @@ func sharedAbove(dir string) (file string) {
 	return file
 }
 
-// shares tells whether a file is one of a config repo, and declares what certificates
-// share. certroll.hcl is none: it has other blocks and settings too.
+// shares tells whether a file declares what certificates share, which certroll.hcl does
+// not.
 func shares(file string) bool {
 	src, err := bounded.File(file, bounded.Named)
 	if err != nil {
 		return false
 	}
 	body, _ := spec.Parse(spec.File{Path: file, Bytes: src})
-	if body == nil || len(body.Attributes) > 0 {
-		return false
-	}
-	shared := false
-	for _, b := range body.Blocks {
-		switch b.Type {
-		case "defaults", "locals", "issuer", "dns":
-			shared = true
-		case "certificate":
-		default:
-			return false
-		}
-	}
-	return shared
+	return body != nil && slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "defaults" || b.Type == "locals" })
 }
 
 // withoutSettings leaves certroll.hcl out where it lies among the files: it is
