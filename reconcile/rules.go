@@ -195,7 +195,7 @@ func ruleUnmanaged(s *situation) (Action, bool) {
 func pauseText(c *spec.Certificate) string {
 	var b strings.Builder
 	if u := c.Renewal.Until; !u.IsZero() {
-		b.WriteString(" until " + u.UTC().Format(time.RFC3339))
+		b.WriteString(" " + spec.EndText(u))
 	}
 	if c.Renewal.Reason != "" {
 		b.WriteString(" (" + c.Renewal.Reason + ")")

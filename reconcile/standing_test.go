@@ -68,7 +68,7 @@ func TestStatusPage(t *testing.T) {
 |---|---|---|---|---|---|---|---|
 | [e-wakes](certificates/e-wakes.json) | **failing, page** |  | 2027-02-21 | 2027-01-22 | ca | secret/tls/e-wakes v2 | until 2026-12-23T12:00:00Z: failure 3 in a row |
 | [d-fails](certificates/d-fails.json) | failing |  | - | - | - | - | CAA record for a\|b forbids issuance |
-| [c-off](certificates/c-off.json) | unmanaged |  | 2027-02-21 | - | ca | secret/tls/c-off v2 | renewal off since 2026-11-23 by Ann &lt;ann@example.com>, until 2026-12-23: migration |
+| [c-off](certificates/c-off.json) | unmanaged |  | 2027-02-21 | - | ca | secret/tls/c-off v2 | renewal off since 2026-11-23 by Ann &lt;ann@example.com>, until 2026-12-23T12:00:00Z: migration |
 | [f-nobody](certificates/f-nobody.json) | unmanaged |  | 2027-02-21 | - | ca | secret/tls/f-nobody v2 | renewal off since 2026-11-23, without an end, past its time to renew |
 | [a-live](certificates/a-live.json) | live | a.example.com | 2027-02-21 | 2027-01-22 | ca | secret/tls/a-live v2 |  |
 | [b-gone](certificates/b-gone.json) | retired |  | 2027-02-21 | - | ca | secret/tls/b-gone v2 |  |

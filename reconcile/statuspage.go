@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"certroll/spec"
 	"certroll/spec/text"
 )
 
@@ -275,7 +276,7 @@ func (u *Unmanaged) String() string {
 		s += " by " + u.By
 	}
 	if u.Until != nil {
-		s += ", until " + u.Until.UTC().Format(time.DateOnly)
+		s += ", " + spec.EndText(*u.Until)
 	} else {
 		s += ", without an end"
 	}

@@ -151,6 +151,16 @@ func parseMoment(text string) time.Time {
 	return t.UTC()
 }
 
+// EndText says when a pause ends, as the person wrote it: "through 2026-12-31" for a
+// date, whose day is part of the pause, and "until 2026-12-31T18:00:00Z" for a time.
+func EndText(end time.Time) string {
+	end = end.UTC()
+	if end.Equal(end.Truncate(day)) {
+		return "through " + end.AddDate(0, 0, -1).Format(time.DateOnly)
+	}
+	return "until " + end.Format(time.RFC3339)
+}
+
 func badMoment(name, text string) string {
 	return fmt.Sprintf("%s = %q: write a date, as in \"2026-12-31\", or a time by RFC 3339, as in \"2026-12-31T18:00:00Z\".", name, short(text))
 }

@@ -69,7 +69,7 @@ func TestExpiring(t *testing.T) {
 	same(t, shown(func(w *strings.Builder) { WriteExpiring(w, Palette{}, dto) }), `
 CERTIFICATE  EXPIRES               LEFT     RENEWED    STATE               WHY
 expired      2026-11-24T12:00:00Z  none     by itself  overdue             due since 2026-10-25T12:00:00Z and nobody has tried: is certroll run up?
-off          2026-11-27T12:00:00Z  2 days   by nobody  unmanaged           renewal off since 2026-11-16 by Ann, until 2027-02-23: migration
+off          2026-11-27T12:00:00Z  2 days   by nobody  unmanaged           renewal off since 2026-11-16 by Ann, until 2027-02-23T12:00:00Z: migration
 retried      2026-11-28T12:00:00Z  3 days   by itself  failing (3x, page)  caa: CAA forbids it
 failing      2026-11-29T12:00:00Z  4 days   by itself  failing             caa: CAA forbids it; next try in 24 h
 overdue      2026-11-30T12:00:00Z  5 days   by itself  overdue             due since 2026-10-31T12:00:00Z and nobody has tried: is certroll run up?
@@ -123,7 +123,7 @@ The rules, in the order they are asked; the first that hits decides:
 api  will be retired
   No rule is asked: its block is gone.`)
 	note := reconcile.Action{Certificate: "api", Kind: reconcile.KindNote, Reason: reconcile.ReasonPauseBegan}
-	if got := show(verdicts[:1], note); !strings.Contains(got, "will be noted in the ledger") {
+	if got := show(verdicts[:1], note); !strings.Contains(got, "api  renewal will be off") {
 		t.Errorf("a note:\n%s", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec"
 	"certroll/spec/text"
 )
 
@@ -240,7 +241,16 @@ func writeSetting(out printer, p Palette, s Setting) {
 	if e := effects[s.Effect]; e != "" {
 		effect = p.dim(" (" + e + ")")
 	}
-	out.f("    %s%s\n", p.yellow(text.Line(sprint("~ %s: %s -> %s", s.Field, orLeftOut(s.Old), orLeftOut(s.New)))), effect)
+	out.f("    %s%s\n", p.yellow(text.Line(sprint("~ %s: %s -> %s", s.Field, orLeftOut(s.shown(s.Old)), orLeftOut(s.shown(s.New))))), effect)
+}
+
+// shown is a value as a person wrote it: a date for the end of a pause that was given as
+// one.
+func (s Setting) shown(value string) string {
+	if end, err := time.Parse(time.RFC3339, value); err == nil && s.Field == "renewal.until" {
+		return spec.EndText(end)
+	}
+	return value
 }
 
 func orLeftOut(text string) string {

@@ -2,6 +2,7 @@ package view
 
 import (
 	"io"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -23,7 +24,7 @@ type MarkdownOptions struct {
 
 // WriteMarkdown prints a plan for a comment on a pull request. Whatever comes
 // from the repository stands in code spans, in which nothing is a link, a
-// mention, a reference to an issue or HTML. What does not fit is left out, and
+// mention, a reference to an issue or HTML; of sentences only plain words do not. What does not fit is left out, and
 // said: details first, then rows.
 func WriteMarkdown(w io.Writer, plan Plan, o MarkdownOptions) {
 	if o.Limit <= 0 {
@@ -96,7 +97,7 @@ func groupRank(group string) int {
 func actionItem(a Action, settings []Setting) item {
 	return item{
 		group: a.Action, symbol: a.symbol(Palette{}), certificate: a.Certificate, what: verb(a),
-		why: strings.ReplaceAll(a.Reason, "_", " "), action: &a, settings: settings,
+		why: a.why(), action: &a, settings: settings,
 	}
 }
 
@@ -171,7 +172,7 @@ func (c *comment) preamble(out printer, k cut) {
 			out.f("> and %d more\n", len(c.plan.Warnings)-i)
 			break
 		}
-		out.f("> **Warning:** %s\n>\n", code(warning, 500))
+		out.f("> **Warning:** %s\n>\n", prose(warning, 500))
 	}
 	if len(c.plan.Warnings) > 0 {
 		out.f("\n")
@@ -203,13 +204,20 @@ func (c *comment) warnings(out printer, k cut) {
 			if i == unfolded {
 				out.f("\n<details><summary>%d more: %s</summary>\n\n", len(group)-i, r.title())
 			}
-			out.f("- **%s** %s%s\n", r.title(), code(r.subject(), k.text), at(r.File, r.Line))
+			out.f("- **%s** %s%s\n", r.title(), r.markdown(k), at(r.File, r.Line))
 		}
 		if min(k.rows, len(group)) > unfolded {
 			out.f("\n</details>\n\n")
 		}
 	}
 	out.f("\n")
+}
+
+func (r Remark) markdown(k cut) string {
+	if r.Certificate == "" {
+		return prose(r.Text, k.text)
+	}
+	return code(r.Certificate, 200) + ": " + prose(r.Text, k.text)
 }
 
 // unfolded is how many warnings of one kind are seen at once.
@@ -242,7 +250,7 @@ func (c *comment) block(out printer, k cut, b BlockChange) {
 }
 
 func settingLine(s Setting, k cut) string {
-	text := sprint("%s: %s → %s", code(s.Field, k.text), valueOrNone(s.Old, k), valueOrNone(s.New, k))
+	text := sprint("%s: %s → %s", code(s.Field, k.text), valueOrNone(s.shown(s.Old), k), valueOrNone(s.shown(s.New), k))
 	if e := effects[s.Effect]; e != "" {
 		text += " (" + e + ")"
 	}
@@ -267,11 +275,23 @@ func (c *comment) table(out printer, k cut) {
 	if len(c.items) == 0 || k.rows == 0 {
 		return
 	}
-	out.f("| | Certificate | What | Why |\n|---|---|---|---|\n")
+	out.f("| | Certificate | Names | What | Why |\n|---|---|---|---|---|\n")
 	for _, i := range c.items[:min(k.rows, len(c.items))] {
-		out.f("| `%s` | %s | %s | %s |\n", i.symbol, code(i.certificate, 200), i.what, i.why)
+		out.f("| `%s` | %s | %s | %s | %s |\n", i.symbol, code(i.certificate, 200), i.names(k), i.what, i.why)
 	}
 	out.f("\n")
+}
+
+// names are the first of a certificate's names, and how many follow.
+func (i item) names(k cut) string {
+	if i.action == nil || len(i.action.Names) == 0 {
+		return ""
+	}
+	first := code(i.action.Names[0], min(k.text, 60))
+	if more := len(i.action.Names) - 1; more > 0 {
+		return sprint("%s and %d more", first, more)
+	}
+	return first
 }
 
 // details are folded, a fold a kind.
@@ -305,7 +325,16 @@ func (c *comment) summary(group string) string {
 	case groupSettings:
 		return sprint("%d with other settings alone", n)
 	}
-	return sprint("%d %s", n, told[reconcile.Kind(group)])
+	if group != string(reconcile.KindNote) {
+		return sprint("%d %s", n, told[reconcile.Kind(group)])
+	}
+	var actions []Action
+	for _, i := range c.items {
+		if i.action != nil {
+			actions = append(actions, *i.action)
+		}
+	}
+	return notes(n, actions)
 }
 
 func (c *comment) detail(out printer, k cut, i item, full bool) {
@@ -320,7 +349,7 @@ func (c *comment) detail(out printer, k cut, i item, full bool) {
 		if a.VaultPath != "" && full {
 			out.f(", %s", code(a.VaultPath+versionOf(*a), k.text))
 		}
-		out.f(": %s", code(a.Detail, k.text))
+		out.f(": %s", prose(a.whyDetail(), k.text))
 	}
 	out.f("\n")
 	if !full {
@@ -338,7 +367,7 @@ func (c *comment) detail(out printer, k cut, i item, full bool) {
 		}
 	}
 	for _, warning := range i.action.Warnings {
-		out.f("  - warning: %s\n", code(warning, k.text))
+		out.f("  - warning: %s\n", prose(warning, k.text))
 	}
 }
 
@@ -390,6 +419,43 @@ func (c *comment) leftOut(out printer, k cut) {
 	}
 	out.f("Left out, as a comment has no room for them: %s. See all of it %s.\n", strings.Join(parts, "; "), where)
 }
+
+// prose is a sentence on one line. Only plain words of it stand outside code spans: what
+// a reader of Markdown could take for a link, a mention, a reference, an emoji or HTML has
+// other characters than letters.
+func prose(sentence string, most int) string {
+	var parts, coded []string
+	flush := func() {
+		if len(coded) > 0 {
+			all := strings.Join(coded, " ")
+			core := strings.TrimRight(all, ".,;:")
+			parts, coded = append(parts, code(core, most)+all[len(core):]), nil
+		}
+	}
+	for _, word := range strings.Fields(text.Line(clip(sentence, most))) {
+		core := strings.TrimRight(word, ".,;:")
+		if plainWord(strings.TrimSuffix(strings.TrimPrefix(core, "("), ")")) {
+			flush()
+			parts = append(parts, word)
+		} else {
+			coded = append(coded, word)
+		}
+	}
+	if flush(); len(parts) == 0 {
+		return code("", most)
+	}
+	return strings.Join(parts, " ")
+}
+
+// plainWord tells whether a word is of letters, or a number too short for a commit.
+func plainWord(word string) bool {
+	return plainLetters.MatchString(word) && !hexWord.MatchString(word)
+}
+
+var (
+	plainLetters = regexp.MustCompile(`^([A-Za-z]+(['-][A-Za-z]+)*|[0-9]{1,4})$`)
+	hexWord      = regexp.MustCompile(`^[a-fA-F]{7,}$`)
+)
 
 // code is a text of the repository as a code span on one line. Backticks would
 // end it, and a bar a cell of the table, whatever stands before them; both

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/spec"
 	"certroll/spec/text"
 )
 
@@ -64,6 +65,8 @@ type Action struct {
 	NotAfter    *time.Time         `json:"not_after"`       // of what is live
 	NextKey     string             `json:"next_key_digest"` // of the key that is staged; "" for none
 	MovedFrom   string             `json:"moved_from"`      // the name that it goes on from, by a moved block; "" for none
+
+	pause string // how long the renewal is off: "through 2026-12-31"; "" where it is on
 }
 
 // NewPlan builds the view of a plan.
@@ -88,6 +91,7 @@ func newAction(a reconcile.Action) Action {
 		for _, d := range a.Spec.Domains {
 			v.Names = append(v.Names, d.Typed)
 		}
+		v.pause = pauseOf(a.Spec.Renewal)
 	}
 	if a.Issuer != nil {
 		v.Issuer = a.Issuer.Name
@@ -107,6 +111,17 @@ func newAction(a reconcile.Action) Action {
 		v.Serial, v.NotAfter = l.Serial, &t
 	}
 	return v
+}
+
+// pauseOf says how long a renewal is off.
+func pauseOf(r spec.Renewal) string {
+	switch {
+	case r.Auto:
+		return ""
+	case r.Until.IsZero():
+		return "without an end"
+	}
+	return spec.EndText(r.Until)
 }
 
 // Changed tells whether there is something to do: by the change, where the plan
@@ -177,7 +192,7 @@ func writeAction(out printer, p Palette, a Action, settings []Setting) {
 	if a.VaultPath != "" {
 		out.f("    vault   %s\n", text.Line(a.VaultPath+versionOf(a)))
 	}
-	out.f("    why     %s\n", hang(a.Detail, 12))
+	out.f("    why     %s\n", hang(a.whyDetail(), 12))
 	if a.NextKey != "" && reconcile.Kind(a.Action).Orders() {
 		out.f("    key     %s\n", "the staged one, SPKI SHA-256 "+a.NextKey)
 	}
@@ -234,7 +249,7 @@ func verb(a Action) string {
 		}
 		return "will stage its next key"
 	case reconcile.KindNote:
-		return "will be noted in the ledger"
+		return noteVerb(a)
 	case reconcile.KindHold:
 		if reconcile.Reason(a.Reason) == reconcile.ReasonNotRead {
 			return a.Waiting + " waits until its file is read again or gone"
@@ -262,6 +277,60 @@ func movedVerb(a Action) string {
 		return "goes on under another name"
 	}
 	return "moved from " + text.Line(a.MovedFrom)
+}
+
+// noteVerb says what a note in the ledger is about.
+func noteVerb(a Action) string {
+	switch reconcile.Reason(a.Reason) {
+	case reconcile.ReasonPauseBegan:
+		if a.pause == "" {
+			return "renewal will be off"
+		}
+		return "renewal will be off " + a.pause
+	case reconcile.ReasonPauseEnded:
+		return "renewal will be on again"
+	case reconcile.ReasonOverdue:
+		return "renewal stays off, though it is due"
+	}
+	return "will be recorded in the ledger"
+}
+
+// why is the reason of an action in words: of a certificate that is not there yet that it
+// is new.
+func (a Action) why() string {
+	if a.Reason == string(reconcile.ReasonMissing) {
+		return "new"
+	}
+	return strings.ReplaceAll(a.Reason, "_", " ")
+}
+
+// whyDetail is the detail, which does not say of itself that a certificate is new.
+func (a Action) whyDetail() string {
+	if a.Reason == string(reconcile.ReasonMissing) {
+		return "new: " + a.Detail
+	}
+	return a.Detail
+}
+
+// notes counts what the ledger notes, by what it is about.
+func notes(n int, actions []Action) string {
+	others := false
+	for _, a := range actions {
+		switch k := reconcile.Kind(a.Action); {
+		case k == reconcile.KindNote && reconcile.Reason(a.Reason) != reconcile.ReasonPauseBegan && reconcile.Reason(a.Reason) != reconcile.ReasonPauseEnded:
+			return sprint("%d %s", n, told[k])
+		case k != reconcile.KindNote && k != reconcile.KindNone && k != reconcile.KindHold:
+			others = true
+		}
+	}
+	what := "1 setting changes"
+	if n > 1 {
+		what = sprint("%d settings change", n)
+	}
+	if others {
+		return what
+	}
+	return what + ", nothing is issued"
 }
 
 func symbol(p Palette, kind string) string {
@@ -309,6 +378,8 @@ func tally(actions []Action, kinds []reconcile.Kind, ofHolds string) []string {
 		}
 		if kind == reconcile.KindHold && n > 0 {
 			parts = append(parts, sprint("%d %s%s", n, told[kind], ofHolds))
+		} else if kind == reconcile.KindNote && n > 0 {
+			parts = append(parts, notes(n, actions))
 		} else if n > 0 {
 			parts = append(parts, sprint("%d %s", n, told[kind]))
 		}
@@ -337,5 +408,5 @@ func lastHold(plan Plan) string {
 var told = map[reconcile.Kind]string{
 	reconcile.KindIssue: "to issue", reconcile.KindRenew: "to renew", reconcile.KindRotate: "to rotate",
 	reconcile.KindReissue: "to reissue", reconcile.KindAdopt: "to adopt", reconcile.KindRepair: "to repair",
-	reconcile.KindRetire: "to retire", reconcile.KindRevoke: "to revoke", reconcile.KindStage: "to stage", reconcile.KindNote: "to note", reconcile.KindHold: "held back", reconcile.KindNone: "unchanged",
+	reconcile.KindRetire: "to retire", reconcile.KindRevoke: "to revoke", reconcile.KindStage: "to stage", reconcile.KindNote: "to record", reconcile.KindHold: "held back", reconcile.KindNone: "unchanged",
 }

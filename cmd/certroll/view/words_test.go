@@ -1,0 +1,58 @@
+package view
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+// TestProse: plain words stand outside code spans, and nothing else does.
+func TestProse(t *testing.T) {
+	for sentence, want := range map[string]string{
+		`the spec changed domains from "a.example.com" to "a.example.com b.example.com"`: "the spec changed domains from `\"a.example.com\"` to `\"a.example.com b.example.com\"`",
+		`it hands vault("kv/dns", "token") to whom it names, once.`:                      "it hands `vault(\"kv/dns\", \"token\")` to whom it names, once.",
+		`(by @team) see #12, GH-12 and https://example.com.`:                             "(by `@team)` see `#12, GH-12` and `https://example.com`.",
+		`[x](y) <b> **bold** _it_ :tada: a|b ` + "`tick` $y$":                            "`[x](y) <b> **bold** _it_ :tada: a¦b ʼtickʼ $y$`",
+		`deadbee is hex, 12345 is long, &amp; is one`:                                    "`deadbee` is hex, `12345` is long, `&amp`; is one",
+		`don't re-issue`: "don't re-issue",
+		``:               "(empty)",
+	} {
+		got := prose(sentence, 400)
+		if got != want {
+			t.Errorf("%q:\n%s, want\n%s", sentence, got, want)
+		}
+	}
+}
+
+// TestPauseWords: a pause reads as what it does, with the day that was given as its end.
+func TestPauseWords(t *testing.T) {
+	day, at := time.Date(2026, 12, 25, 0, 0, 0, 0, time.UTC), time.Date(2026, 12, 24, 18, 0, 0, 0, time.UTC)
+	note := func(name string, reason reconcile.Reason, until time.Time) reconcile.Action {
+		return reconcile.Action{Certificate: name, Kind: reconcile.KindNote, Reason: reason, Spec: &spec.Certificate{Name: name, Renewal: spec.Renewal{Until: until}}}
+	}
+	for name, c := range map[string]struct {
+		actions []reconcile.Action
+		want    []string
+	}{
+		"a day":      {[]reconcile.Action{note("api", reconcile.ReasonPauseBegan, day)}, []string{"~ api  renewal will be off through 2026-12-24\n", "Plan: 1 setting changes, nothing is issued.\n"}},
+		"a time":     {[]reconcile.Action{note("api", reconcile.ReasonPauseBegan, at)}, []string{"renewal will be off until 2026-12-24T18:00:00Z\n"}},
+		"no end":     {[]reconcile.Action{note("api", reconcile.ReasonPauseBegan, time.Time{})}, []string{"renewal will be off without an end\n"}},
+		"two":        {[]reconcile.Action{note("a", reconcile.ReasonPauseBegan, day), note("b", reconcile.ReasonPauseEnded, day)}, []string{"renewal will be on again", "Plan: 2 settings change, nothing is issued.\n"}},
+		"beside":     {[]reconcile.Action{note("a", reconcile.ReasonPauseBegan, day), {Certificate: "b", Kind: reconcile.KindIssue, Reason: reconcile.ReasonMissing, Detail: "x"}}, []string{"Plan: 1 to issue, 1 setting changes.\n", "why     new: x\n"}},
+		"no setting": {[]reconcile.Action{note("a", reconcile.ReasonLeftAlone, day)}, []string{"will be recorded in the ledger", "Plan: 1 to record.\n"}},
+	} {
+		var b strings.Builder
+		WritePlan(&b, Palette{}, NewPlan("", day, c.actions, nil))
+		for _, want := range c.want {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s: %q is missing in\n%s", name, want, b.String())
+			}
+		}
+	}
+	if got := (Setting{Field: "renewal.until"}).shown("2027-01-01T00:00:00Z"); got != "through 2026-12-31" {
+		t.Error(got)
+	}
+}
