@@ -301,14 +301,6 @@ func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
 	return checkNotify(s.Notify)
 }
 
-// path is where the settings were read from; "" where there is no certroll.hcl.
-func (s *settings) path() string {
-	if s.file == nil {
-		return ""
-	}
-	return s.file.Path
-}
-
 // mostReads bounds vault.parallel.
 const mostReads = 512
 
