@@ -313,6 +313,9 @@ func locations(desired *spec.Spec, records map[string]*Record) map[Location][]st
 	}
 	for _, c := range desired.Certificates {
 		add(targetOf(c), c.Name)
+		if own := records[c.Name]; own != nil && own.State != StateRetired {
+			continue // a move is done, and what was before it matters no more
+		}
 		for _, name := range c.MovedFrom {
 			if r := records[name]; r != nil && r.Live != nil {
 				add(Location{r.Live.Mount, r.Live.Path}, c.Name)

@@ -40,13 +40,10 @@ func (q Query) picks(e *Event) bool {
 		is(strings.TrimPrefix(q.Issuer, "issuer."), e.Issuer) && is(string(q.Class), string(e.Class)) && is(q.Severity, e.Severity)
 }
 
-// ofCertificate takes what happened to it under a former name for its own, but not that
-// the record of that name was closed.
+// ofCertificate takes what happened to it under a former name for its own.
 func (q Query) ofCertificate(e *Event) bool {
 	return q.Certificate == "" || q.Certificate == e.Certificate ||
-		slices.ContainsFunc(q.former, func(f Former) bool {
-			return f.Name == e.Certificate && !e.Time.After(f.Until) && e.Operation != KindRetire
-		})
+		slices.ContainsFunc(q.former, func(f Former) bool { return f.Tells(e) })
 }
 
 func (q Query) ofStatus(s Status) bool {

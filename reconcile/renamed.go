@@ -24,6 +24,27 @@ type Former struct {
 	Until time.Time `json:"until"`
 }
 
+// Tells whether an event of the name belongs to the certificate that has another one now.
+// That the record of the name was closed does not.
+func (f Former) Tells(e *Event) bool {
+	return f.Name == e.Certificate && !e.Time.After(f.Until) && e.Operation != KindRetire
+}
+
+// History picks the events of the certificate, with those of its former names, in their
+// order.
+func (r *Record) History(byName map[string][]Event) []Event {
+	own := slices.Clone(byName[r.Certificate])
+	for _, f := range r.Formerly {
+		for _, e := range byName[f.Name] {
+			if f.Name != r.Certificate && f.Tells(&e) {
+				own = append(own, e)
+			}
+		}
+	}
+	slices.SortStableFunc(own, func(a, b Event) int { return a.Time.Compare(b.Time) })
+	return own
+}
+
 // goesOnFrom takes the record of a former name for one that has none of its own.
 func (s *situation) goesOnFrom(obs *Observed) {
 	own := s.record
@@ -31,6 +52,12 @@ func (s *situation) goesOnFrom(obs *Observed) {
 		return
 	}
 	for _, name := range s.spec.MovedFrom {
+		if _, busy := obs.AtWork[name]; busy {
+			s.formerBusy = name
+		}
+		if r := obs.Records[name]; r.holds() && !s.desired.SamePolicies(r.File, s.spec.File) {
+			s.notItsOwn = name
+		}
 		if r := obs.Records[name]; carries(s.desired, s.spec, name, obs) {
 			s.former, s.record = name, r.under(s.spec.Name, own)
 			return
@@ -79,8 +106,13 @@ func (s *situation) renames() bool {
 		(s.secret.Owner == s.former || s.secret.Owner == s.spec.Name)
 }
 
-// ruleRenamed: a moved block says that it had another name.
+// ruleRenamed: a moved block says that it had another name. What is under way under that
+// one ends first, so that two do not write one secret.
 func ruleRenamed(s *situation) (Action, bool) {
+	if s.formerBusy != "" && s.unreadable == "" {
+		return Action{Kind: KindHold, Wants: KindAdopt, Reason: ReasonRenamed, NotBefore: s.now.Add(leastWait).UTC(),
+			Detail: fmt.Sprintf("moved from %s, under which an attempt is under way: it goes on when that has ended", s.formerBusy)}, true
+	}
 	if !s.renames() {
 		return Action{}, false
 	}

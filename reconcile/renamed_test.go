@@ -197,6 +197,39 @@ func TestRenamedWhileARenewalFails(t *testing.T) {
 	}
 }
 
+// TestRenamedWhileItIsAtWork: what is under way under the former name ends first.
+func TestRenamedWhileItIsAtWork(t *testing.T) {
+	was := certificate("api", "api.example.com")
+	w := newWorld(t, was)
+	w.settle()
+	w.desired = desire(renamed(was, "web"))
+	obs, err := w.reconciler().Observe(t.Context(), w.desired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	obs.AtWork = map[string]Work{"api": {action: Action{Kind: KindRenew, Certificate: "api"}}}
+	for _, a := range Plan(w.desired, obs, w.at) {
+		if a.Certificate == "web" && (a.Kind != KindHold || a.Wants != KindAdopt || !strings.Contains(a.Detail, "an attempt is under way")) || a.Kind == KindRetire {
+			t.Errorf("%s: %s, %s", a.Certificate, a.Kind, a.Detail)
+		}
+	}
+}
+
+// TestAFormerPlaceMattersNoMore: where the move is done, nothing is looked at under the
+// former name: a place that cannot be read any more holds nothing up.
+func TestAFormerPlaceMattersNoMore(t *testing.T) {
+	old := Location{"kv", "tls/api"}
+	records := map[string]*Record{"api": {Certificate: "api", State: StateRetired, Live: &Live{Mount: old.Mount, Path: old.Path}}}
+	desired := desire(renamed(certificate("api", "api.example.com"), "web"))
+	if _, seen := locations(desired, records)[old]; !seen {
+		t.Error("before the move it is not looked at")
+	}
+	records["web"] = &Record{Certificate: "web", State: StateLive, Live: &Live{Mount: "secret", Path: "tls/api"}}
+	if _, seen := locations(desired, records)[old]; seen {
+		t.Error("after the move it is looked at")
+	}
+}
+
 // TestRenamedAndKilled: the metadata names it already, and the ledger knows nothing.
 func TestRenamedAndKilled(t *testing.T) {
 	was := certificate("api", "api.example.com")
@@ -285,7 +318,7 @@ func TestMovedIsNoTheft(t *testing.T) {
 	for _, a := range w.plan() {
 		switch a.Certificate {
 		case "mine":
-			if a.Kind != KindIssue || a.Record != nil || a.At.Path != "tls/shop/mine" {
+			if a.Kind != KindIssue || a.Record != nil || a.At.Path != "tls/shop/mine" || !strings.Contains(strings.Join(a.Warnings, "\n"), "moved from pay-api, of which nothing goes on here") {
 				t.Errorf("mine: %s at %s with the record %+v", a.Kind, a.At, a.Record)
 			}
 		case "pay-api":

@@ -26,6 +26,9 @@ func warnings(s *situation) []string {
 			break
 		}
 	}
+	if s.notItsOwn != "" {
+		ws = append(ws, fmt.Sprintf("moved from %s, of which nothing goes on here: its file is under other policies than %s", s.notItsOwn, s.spec.File))
+	}
 	if l := s.live(); l != nil {
 		ws = append(ws, liveWarnings(s, l)...)
 	}

@@ -114,8 +114,8 @@ func (r *request) checkTarget() {
 		}
 		allow := Allowance{Text: fmt.Sprintf("policy %q { vault = [%s] }", r.policy.name, strings.Join(list, ", "))}
 		r.refuseNew(NewRule{Name: "policy.vault", Allow: allow}, at, forbidden,
-			"%s allows what lies below its prefixes, and not the secret at %s itself; it allows secrets below %s. Write %q without a slash at the end into the policy to allow it.%s",
-			upperFirst(r.policy.String()), target, allowedOnly(r.policy.vault), target, from)
+			"%s allows what lies below its prefixes, and not the secret at %s itself; it allows secrets below %s. Write %q without a slash at the end into the policy to allow it.%s%s",
+			upperFirst(r.policy.String()), target, allowedOnly(r.policy.vault), target, from, r.unsetPathAdvice())
 	}
 }
 

@@ -39,7 +39,7 @@ func (a *app) writePages(ctx context.Context, dir string) error {
 		return err
 	}
 	written := map[string]bool{}
-	err = p.Files(page.Histories(events), func(name string, b []byte) error {
+	err = p.Files(p.Histories(events), func(name string, b []byte) error {
 		written[name] = true
 		return atomicfile.Write(filepath.Join(dir, filepath.FromSlash(name)), b, 0o644)
 	})

@@ -45,13 +45,16 @@ type entry struct {
 }
 
 // Histories are those of all certificates, out of all events of the log.
-func Histories(events []reconcile.Event) func(certificate string) History {
+func (p *Page) Histories(events []reconcile.Event) func(certificate string) History {
 	byName := map[string][]reconcile.Event{}
 	for _, e := range events {
 		byName[e.Certificate] = append(byName[e.Certificate], e)
 	}
 	return func(certificate string) History {
 		list := slices.Clone(byName[certificate])
+		if c := p.byName[certificate]; c != nil && c.record != nil {
+			list = c.record.History(byName)
+		}
 		slices.Reverse(list)
 		slices.SortStableFunc(list, func(a, b reconcile.Event) int { return b.Time.Compare(a.Time) })
 		n := min(mostEvents, len(list))

@@ -228,6 +228,26 @@ func TestBar(t *testing.T) {
 	}
 }
 
+// TestHistoriesOfRenamed: what happened under a former name belongs to the page of the new
+// one, up to when the name ended, and to no other page.
+func TestHistoriesOfRenamed(t *testing.T) {
+	r := live("web", "ca", 0, 90*day24)
+	r.Formerly = []reconcile.Former{{Name: "api", Until: noon}}
+	at := func(name string, kind reconcile.Kind, hours int) reconcile.Event {
+		return reconcile.Event{Certificate: name, Operation: kind, Time: noon.Add(time.Duration(hours) * time.Hour)}
+	}
+	events := []reconcile.Event{
+		at("api", reconcile.KindIssue, -2), at("api", reconcile.KindRetire, 0), at("web", reconcile.KindAdopt, 0), at("api", reconcile.KindIssue, 1), at("other", reconcile.KindIssue, -1),
+	}
+	history := New(Input{Records: []*reconcile.Record{r}}, noon).Histories(events)
+	if h := history("web").Events; len(h) != 2 || h[0].Operation != reconcile.KindAdopt || h[1].Operation != reconcile.KindIssue {
+		t.Errorf("the history is %+v", h)
+	}
+	if h := history("other").Events; len(h) != 1 {
+		t.Errorf("the history of another one is %+v", h)
+	}
+}
+
 // TestFiles: what the files link to is there, and they hold what the server
 // shows.
 func TestFiles(t *testing.T) {
@@ -238,7 +258,8 @@ func TestFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			files := map[string]string{}
-			if err := New(in, noon).Files(Histories(events), func(name string, b []byte) error {
+			p := New(in, noon)
+			if err := p.Files(p.Histories(events), func(name string, b []byte) error {
 				files[name] = string(b)
 				return nil
 			}); err != nil {

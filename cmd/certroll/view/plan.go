@@ -223,7 +223,7 @@ func versionOf(a Action) string {
 }
 
 func verb(a Action) string {
-	if reconcile.Reason(a.Reason) == reconcile.ReasonRenamed {
+	if reconcile.Reason(a.Reason) == reconcile.ReasonRenamed && a.Action != string(reconcile.KindHold) {
 		return movedVerb(a)
 	}
 	switch reconcile.Kind(a.Action) {
@@ -266,7 +266,7 @@ func verb(a Action) string {
 }
 
 func (a Action) symbol(p Palette) string {
-	if reconcile.Reason(a.Reason) == reconcile.ReasonRenamed {
+	if reconcile.Reason(a.Reason) == reconcile.ReasonRenamed && a.Action == string(reconcile.KindRetire) {
 		return p.cyan("~") // nothing goes
 	}
 	return symbol(p, a.Action)
@@ -364,7 +364,7 @@ func tally(actions []Action, kinds []reconcile.Kind, ofHolds string) []string {
 	count := map[reconcile.Kind]int{}
 	moves := map[reconcile.Kind]int{}
 	for _, a := range actions {
-		if kind := reconcile.Kind(a.Action); reconcile.Reason(a.Reason) == reconcile.ReasonRenamed {
+		if kind := reconcile.Kind(a.Action); reconcile.Reason(a.Reason) == reconcile.ReasonRenamed && kind != reconcile.KindHold {
 			moves[kind]++
 		} else {
 			count[kind]++
