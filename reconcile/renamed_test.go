@@ -207,7 +207,7 @@ func TestRenamedWhileItIsAtWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	obs.AtWork = map[string]Work{"api": {action: Action{Kind: KindRenew, Certificate: "api"}}}
+	obs.AtWork = map[string]Work{"api": {action: Action{Kind: KindRenew, Certificate: "api", Spec: was, Issuer: w.desired.Issuers["ca"]}}}
 	for _, a := range Plan(w.desired, obs, w.at) {
 		if a.Certificate == "web" && (a.Kind != KindHold || a.Wants != KindAdopt || !strings.Contains(a.Detail, "an attempt is under way")) || a.Kind == KindRetire {
 			t.Errorf("%s: %s, %s", a.Certificate, a.Kind, a.Detail)
