@@ -122,6 +122,30 @@ func TestRotateCommand(t *testing.T) {
 		t.Errorf("main and the branch's parent are\n%s\nwant %s twice", got, main)
 	}
 	w.certroll(0, "plan", "-detailed-exitcode")
+	w.moveWild()
+}
+
+// moveWild gives a certificate another name by a moved block.
+func (w *world) moveWild() {
+	w.t.Helper()
+	was := w.lastEventOf("wild")
+	text := strings.Replace(w.git("show", "main:certs/certs.hcl"), "certificate \"wild\"", "certificate \"star\"", 1)
+	w.push(map[string]string{"certs/certs.hcl": text + "\nmoved {\n  from = \"wild\"\n  to   = \"star\"\n}\n"}, "Rename wild")
+	if out := w.certroll(2, "plan", "-detailed-exitcode"); !strings.Contains(out, "star  moved from wild") || !strings.Contains(out, "Plan: 1 to move to another name, 1 unchanged.") {
+		w.t.Errorf("plan:\n%s", out)
+	}
+	w.certroll(0, "apply", "-auto-approve")
+	if e := w.lastEventOf("star"); e.Operation != "adopt" || e.Reason != "renamed" || e.Actor == "schedule" || e.NewSerial != was.NewSerial || e.Status != "success" {
+		w.t.Errorf("the event is %+v", e)
+	}
+	w.checkPair("tls/wild", "lab.test", "*.lab.test")
+	if out := w.certroll(0, "audit", "-certificate", "star"); !strings.Contains(out, "issue") {
+		w.t.Errorf("audit:\n%s", out)
+	}
+	if out := w.certroll(0, "status", "star"); !strings.Contains(out, "secret/tls/wild version 1") || !strings.Contains(out, "last renewal") {
+		w.t.Errorf("status:\n%s", out)
+	}
+	w.certroll(0, "plan", "-detailed-exitcode")
 }
 
 // lastEventOf is the newest event of a certificate.
