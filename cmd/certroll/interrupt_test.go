@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -157,7 +158,7 @@ func TestQuestionToNobody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
-			if err := (&app{in: tc.in, out: &out, atTerminal: tc.terminal}).approve(t.Context(), nil); err != tc.want {
+			if err := (&app{in: tc.in, out: &out, atTerminal: tc.terminal}).approve(t.Context(), nil); !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)
 			}
 			if asked := strings.Contains(out.String(), "Type yes"); asked == (tc.in == null) {

@@ -119,28 +119,13 @@ func (d *daemon) beginReload(ctx context.Context) *reloadJob {
 // readAgain reads certroll.hcl and decodes all that depends on it: what it says counts as
 // a whole or not at all.
 func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings, good *gitsync.Revision) error {
-	s, files, diags, err := loadSettings(d.configFile)
-	switch {
-	case err != nil:
-		return err
-	case diags.HasErrors():
-		j.files, j.diags = files, diags
-		return errors.New(view.OneLine(diags))
-	case s.file == nil && old.file != nil:
-		return fmt.Errorf("%s is not there any more", old.file.Path)
-	}
-	s.log = d.log
-	if d.logLevel != "" {
-		s.Log.Level = d.logLevel
-	}
-	if _, err := s.Log.parsed(); err != nil {
+	s, err := d.parseAgain(j, old)
+	if err != nil {
 		return err
 	}
 	j.settings, j.restart = s, s.keepFixed(old)
-	if d.configDir == "" {
-		if _, err := s.Repo.Auth.auth(); err != nil {
-			return err
-		}
+	if _, err := s.Repo.Auth.auth(); err != nil && d.configDir == "" {
+		return err
 	}
 	if j.hooks, err = d.webhooks(s, d.files.changed); err != nil {
 		return err
@@ -149,10 +134,30 @@ func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings, goo
 		return err
 	}
 	if j.desired, j.files, j.diags = decodeInForce(ctx, s, good.Files); j.diags.HasErrors() {
-		return fmt.Errorf("it rejects the revision in force, %s: %s; mend the config repo first, or allow there what it has", named(good.Commit), view.OneLine(j.diags))
+		return fmt.Errorf("it rejects the revision in force, %s: %s; correct the config repo first, or allow what it has in certroll.hcl", named(good.Commit), view.OneLine(j.diags))
 	}
 	withUnread(j.desired, good)
 	return nil
+}
+
+// parseAgain reads certroll.hcl by itself.
+func (d *daemon) parseAgain(j *reloadJob, old *settings) (*settings, error) {
+	s, files, diags, err := loadSettings(d.configFile)
+	switch {
+	case err != nil:
+		return nil, err
+	case diags.HasErrors():
+		j.files, j.diags = files, diags
+		return nil, errors.New(view.OneLine(diags))
+	case s.file == nil && old.file != nil:
+		return nil, fmt.Errorf("%s is not there any more", old.file.Path)
+	}
+	s.log = d.log
+	if d.logLevel != "" {
+		s.Log.Level = d.logLevel
+	}
+	_, err = s.Log.parsed()
+	return s, err
 }
 
 // swap puts the new settings in the place of the old ones. What can fail comes first.

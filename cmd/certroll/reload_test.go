@@ -286,3 +286,24 @@ func TestRunSaysWhatIsMissing(t *testing.T) {
 		t.Errorf("it said:\n%s", said)
 	}
 }
+
+// TestReloadSource: other signers open the config repo anew; where that fails it is read
+// as before.
+func TestReloadSource(t *testing.T) {
+	d := idleDaemon(t, "")
+	old := &settings{Repo: &repoSettings{URL: t.TempDir()}}
+	d.source = sourceAt(t, old.Repo.URL)
+	signed := &settings{Repo: old.Repo, Verify: &verifySettings{SSHAllowedSigners: "signers"}}
+	before := d.source
+	if sameSource(old, signed) || !sameSource(old, &settings{Repo: &repoSettings{URL: old.Repo.URL}}) {
+		t.Error("a change of the signers is none, or the same settings are others")
+	}
+	if err := d.reopenSource(old, signed); err != nil || d.source == before {
+		t.Errorf("it was not opened anew: %v", err)
+	}
+	before = d.source
+	t.Setenv("GIT_TOKEN", "")
+	if err := d.reopenSource(old, &settings{Repo: &repoSettings{URL: old.Repo.URL, Auth: &gitAuth{TokenEnv: "GIT_TOKEN"}}}); err == nil || d.source == nil || d.source == before {
+		t.Errorf("without its token: %v", err)
+	}
+}
