@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"certroll/spec"
+	"certroll/spec/text"
 )
 
 // Examiner looks at what renewals depend on, before one is due. What it finds
@@ -117,7 +118,7 @@ func toExamine(desired *spec.Spec, names []string, now time.Time) ([]*spec.Certi
 	for _, name := range names {
 		c := desired.Certificate(name)
 		if c == nil {
-			return nil, &failure{class: ClassConfig, err: fmt.Errorf("examining %q: the config repo declares no certificate of this name", name)}
+			return nil, &failure{class: ClassConfig, err: fmt.Errorf("examining %q: the config repo declares no certificate of this name.%s", name, text.Meant(name, desired.Names()))}
 		}
 		out = append(out, c)
 	}

@@ -217,8 +217,7 @@ func TestRetryOfAnUntriedCertificate(t *testing.T) {
 	if _, _, err := w.retry(Retry{Certificates: []string{untried}}); err == nil || !strings.Contains(err.Error(), "does not declare it") {
 		t.Errorf("where the spec is not known: %v", err)
 	}
-	declared := func(name string) bool { return w.desired.Certificate(name) != nil }
-	done, _, err := w.retry(Retry{Certificates: []string{untried}, Declared: declared})
+	done, _, err := w.retry(Retry{Certificates: []string{untried}, Declared: w.desired.Names})
 	if err != nil || len(done) != 1 || done[0].Event == nil {
 		t.Fatalf("%+v, %v", done, err)
 	}

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+
+	"certroll/spec/text"
 )
 
 // Retry is a person's word that certificates are to be tried again now.
@@ -15,9 +19,9 @@ type Retry struct {
 	Actor        string // user@host
 	Why          string // in the person's words, or ""
 	Force        bool   // also against a rate limit that the CA stated
-	// Declared tells whether the spec has a certificate, which may be retried
-	// before it has a record; nil: the spec is not known.
-	Declared func(name string) bool
+	// Declared are the names of the spec's certificates, which may be retried before
+	// they have a record; nil: the spec is not known.
+	Declared func() []string
 }
 
 // Retried is what became of it for one certificate.
@@ -75,6 +79,11 @@ func (w Retry) entries(tree fs.FS, cache *recordCache, now time.Time) ([]Retried
 	var refused []error
 	for _, name := range w.Certificates {
 		record := records[name]
+		if record == nil && !w.declares(name) {
+			refused = append(refused, fmt.Errorf("retrying %q: the ledger has no record of it and the config repo does not declare it; check the name (certroll status lists all).%s",
+				name, text.Meant(name, slices.Concat(slices.Sorted(maps.Keys(records)), w.names()))))
+			continue
+		}
 		if err := w.refusal(name, record, now); err != nil {
 			refused = append(refused, err)
 			continue
@@ -109,14 +118,20 @@ func heldAsWhole(events []Event) bool {
 	return false
 }
 
+func (w Retry) names() []string {
+	if w.Declared == nil {
+		return nil
+	}
+	return w.Declared()
+}
+
+func (w Retry) declares(name string) bool { return slices.Contains(w.names(), name) }
+
 // refusal says why a certificate cannot be retried; nil where it can.
 func (w Retry) refusal(name string, r *Record, now time.Time) error {
-	declared := func() bool { return w.Declared != nil && w.Declared(name) }
 	switch {
-	case (r == nil || r.State == StateRetired) && declared():
+	case r == nil, r.State == StateRetired && w.declares(name):
 		return nil
-	case r == nil:
-		return fmt.Errorf("retrying %q: the ledger has no record of it and the config repo does not declare it; check the name (certroll status lists all)", name)
 	case r.State == StateRetired:
 		return fmt.Errorf("retrying %q: it is retired, there is nothing to try", name)
 	}

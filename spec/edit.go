@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
+
+	"certroll/spec/text"
 )
 
 // Editor changes certificate blocks in place, on behalf of a person at a
@@ -66,7 +68,7 @@ func (e *Editor) Certificate(name string) (*Certificate, error) {
 			}
 		}
 	}
-	return nil, fmt.Errorf("there is no certificate %q in the config repo.%s", name, didYouMean(name, names))
+	return nil, fmt.Errorf("there is no certificate %q in the config repo.%s", name, text.Meant(name, names))
 }
 
 // Rotating is a wish for one rotation.

@@ -8,12 +8,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
-	"github.com/agext/levenshtein"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"certroll/spec/text"
 )
 
 // eval evaluates one expression. Mistakes are reported, with the block they
@@ -273,19 +273,8 @@ const maxCandidates = 500
 // none is near, or where looking for it would take long: the distance of two
 // names costs the product of their lengths.
 func nearest(name string, known []string) string {
-	if len(name) > maxTyped || len(known) > maxCandidates {
+	if len(known) > maxCandidates {
 		return ""
 	}
-	best, distance := "", max(2, len(name)/3)+1
-	for _, k := range known {
-		if len(k) > maxTyped || abs(utf8.RuneCountInString(k)-utf8.RuneCountInString(name)) >= distance {
-			continue // they differ by as many letters at least
-		}
-		if n := levenshtein.Distance(name, k, nil); n < distance {
-			best, distance = k, n
-		}
-	}
-	return best
+	return text.Nearest(name, known)
 }
-
-func abs(n int) int { return max(n, -n) }

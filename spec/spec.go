@@ -44,6 +44,15 @@ func (s *Spec) Certificate(name string) *Certificate {
 	return s.Certificates[i]
 }
 
+// Names are those of all certificates, in order.
+func (s *Spec) Names() []string {
+	names := make([]string, len(s.Certificates))
+	for i, c := range s.Certificates {
+		names[i] = c.Name
+	}
+	return names
+}
+
 // Source says where a Value comes from.
 type Source string
 

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,6 +13,7 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 func (a *app) auditCommand() *cobra.Command {
@@ -40,6 +44,9 @@ leaves those that fit; --status error stands for failure and denied.`,
 			if err != nil {
 				return err
 			}
+			if len(events) == 0 && q.Certificate != "" {
+				a.unknownInLedger(tree, q.Certificate)
+			}
 			if asJSON {
 				return view.JSON(a.data(), view.NewAudit(events))
 			}
@@ -58,6 +65,16 @@ leaves those that fit; --status error stands for failure and denied.`,
 	f.BoolVar(&asJSON, "json", false, "print the events as JSON (schema in docs/asking.md)")
 	c.AddCommand(a.auditVerifyCommand(), a.auditAcceptCommand())
 	return c
+}
+
+// unknownInLedger says of a certificate without an event that the ledger has no record of
+// it either, where that is so. That is no error: the log may begin later.
+func (a *app) unknownInLedger(tree fs.FS, name string) {
+	records, err := reconcile.ReadRecords(tree)
+	if err != nil || records[name] != nil {
+		return
+	}
+	fmt.Fprintf(a.err, "The ledger has no certificate %q.%s\n", name, text.Meant(name, slices.Sorted(maps.Keys(records))))
 }
 
 func (a *app) auditVerifyCommand() *cobra.Command {

@@ -9,6 +9,7 @@ import (
 
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -39,7 +40,7 @@ func (a *app) explain(ctx context.Context, name string, asJSON, verbose bool) er
 	defer p.Close()
 	i := slices.IndexFunc(p.actions, func(action reconcile.Action) bool { return action.Certificate == name })
 	if i < 0 {
-		return fmt.Errorf("neither the spec nor the ledger has a certificate %q (certroll status lists all)", name)
+		return fmt.Errorf("neither the spec nor the ledger has a certificate %q (certroll status lists all).%s", name, text.Meant(name, namesOf(p.actions)))
 	}
 	// One that is gone from the spec asks no rule: that is what decides.
 	verdicts, _ := reconcile.Explain(p.desired, p.observed, p.now, name)
@@ -49,4 +50,13 @@ func (a *app) explain(ctx context.Context, name string, asJSON, verbose bool) er
 	}
 	view.WriteExplanation(a.out, a.palette(), dto, verbose)
 	return nil
+}
+
+// namesOf are the certificates that actions are about.
+func namesOf(actions []reconcile.Action) []string {
+	names := make([]string, len(actions))
+	for i, a := range actions {
+		names[i] = a.Certificate
+	}
+	return names
 }

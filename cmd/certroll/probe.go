@@ -10,6 +10,7 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/spec"
+	"certroll/spec/text"
 )
 
 func (a *app) probeCommand() *cobra.Command {
@@ -79,7 +80,7 @@ func haveProbes(desired *spec.Spec, names []string) error {
 	for _, name := range names {
 		switch c := desired.Certificate(name); {
 		case c == nil:
-			return fmt.Errorf("looking at %q: the config repo declares no certificate of this name", name)
+			return fmt.Errorf("looking at %q: the config repo declares no certificate of this name.%s", name, text.Meant(name, desired.Names()))
 		case len(c.Probes) == 0:
 			return fmt.Errorf("looking at %q: it names no endpoints; add probe = [\"HOST:PORT\"] to its block", name)
 		}

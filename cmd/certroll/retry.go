@@ -37,20 +37,18 @@ did it is in the audit log: $CERTROLL_ACTOR, or user@host.`,
 	return c
 }
 
-// declared are the certificates of the config repo. A repo that cannot be read
+// declared are the names of the config repo's certificates. A repo that cannot be read
 // or has mistakes is no reason to refuse: what has a record can be retried still.
-func (a *app) declared(ctx context.Context, s *settings) map[string]bool {
-	names := map[string]bool{}
+func (a *app) declared(ctx context.Context, s *settings) []string {
 	rev, err := a.revision(ctx, s)
 	if err != nil {
-		return names
+		return nil
 	}
-	if desired, _, diags := decodeFiles(ctx, s, rev.Files); !diags.HasErrors() {
-		for _, c := range desired.Certificates {
-			names[c.Name] = true
-		}
+	desired, _, diags := decodeFiles(ctx, s, rev.Files)
+	if diags.HasErrors() {
+		return nil
 	}
-	return names
+	return desired.Names()
 }
 
 func (a *app) retry(ctx context.Context, want reconcile.Retry, asJSON bool) error {
@@ -64,8 +62,7 @@ func (a *app) retry(ctx context.Context, want reconcile.Retry, asJSON bool) erro
 	}
 	defer closeLedger()
 	want.Actor = a.person()
-	names := sync.OnceValue(func() map[string]bool { return a.declared(ctx, s) })
-	want.Declared = func(name string) bool { return names()[name] }
+	want.Declared = sync.OnceValue(func() []string { return a.declared(ctx, s) })
 	done, commit, err := r.Retry(ctx, want)
 	if err != nil {
 		return err

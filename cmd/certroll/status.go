@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
+	"certroll/spec/text"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -103,7 +106,7 @@ func (a *app) statusOfLedger(ctx context.Context, s *settings, names []string) (
 	name := names[0]
 	r, ok := records[name]
 	if !ok {
-		return view.Status{}, fmt.Errorf("the ledger has no record of %q: it was never applied, or its name is another (certroll status lists all)", name)
+		return view.Status{}, fmt.Errorf("the ledger has no record of %q: it was never applied, or its name is another (certroll status lists all).%s", name, text.Meant(name, slices.Sorted(maps.Keys(records))))
 	}
 	events, err := reconcile.Query{Certificate: name}.Events(tree)
 	dto := view.NewStatus(map[string]*reconcile.Record{name: r}, time.Now())
