@@ -280,9 +280,9 @@ func (s *scene) shows(place, want string, by time.Time) {
 	if want == "" {
 		return
 	}
-	says, last := regexp.MustCompile("(?m)"+want), ""
+	says := regexp.MustCompile("(?m)" + want)
 	for ok := false; !ok; time.Sleep(50 * time.Millisecond) { // another process is at work
-		last = s.at(place)
+		last := s.at(place)
 		s.saw.WriteString(last + "\n")
 		if ok = says.MatchString(last); !ok && time.Now().After(by) {
 			s.t.Errorf("%s does not say %q within a minute:\n%s", place, want, last)
