@@ -69,8 +69,8 @@ func TestEnableOneUnderDefaults(t *testing.T) {
 		rest+block+"  renewal {\n    auto = each.key == \"porto\" ? true : null\n  }\n}\n")
 }
 
-// TestEditOneCannot: what the language does not let one have alone is refused with the
-// line that is to be written, and nothing is changed.
+// TestEditOneCannot: an edit of one certificate that a policy forbids is refused, and
+// nothing is changed.
 func TestEditOneCannot(t *testing.T) {
 	const src = "certificate \"shop\" {\n  for_each = toset([\"porto\"])\n  domains  = [\"${each.key}.example.com\"]\n  issuer   = issuer.le\n  dns      = dns.main\n}\n"
 	trust := strict
