@@ -211,3 +211,14 @@ func suggest(kind, name string, known []string) string {
 	}
 	return ""
 }
+
+// FamiliarIn is what is written for each such name in a block of that kind.
+func FamiliarIn(kind string) map[string]string {
+	all := map[string]string{}
+	for _, a := range familiar[kind] {
+		for _, name := range strings.Fields(a.names) {
+			all[name] = a.write
+		}
+	}
+	return all
+}

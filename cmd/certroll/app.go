@@ -19,6 +19,7 @@ import (
 	"certroll/reconcile"
 	"certroll/spec"
 	"certroll/spec/redact"
+	"certroll/spec/text"
 )
 
 // app is the program apart from the process around it.
@@ -128,6 +129,11 @@ func (a *app) settings() (*settings, error) {
 	if diags.HasErrors() {
 		view.Diagnostics(a.err, a.palette(), files, diags)
 		return nil, errShown
+	}
+	for _, d := range diags {
+		if d.Summary == foundElsewhere {
+			fmt.Fprintf(a.err, "Warning: %s\n", text.Line(d.Detail))
+		}
 	}
 	if a.logLevel != "" {
 		s.Log.Level = a.logLevel

@@ -1,32 +1,44 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/hashicorp/hcl/v2"
 )
 
 // relativeTo makes the paths of certroll.hcl absolute, which are relative to the
 // directory it is in: a service manager starts certroll wherever it likes.
 // Earlier versions took them relative to the working directory; what is there and
-// not beside certroll.hcl is still found.
-func (s *settings) relativeTo(file string) {
+// not beside certroll.hcl is still found, with a warning.
+func (s *settings) relativeTo(file string) (warnings hcl.Diagnostics) {
 	dir, err := filepath.Abs(filepath.Dir(file))
 	if err != nil {
-		return // what has no working directory has absolute paths, or finds nothing
+		return nil // what has no working directory has absolute paths, or finds nothing
 	}
 	if cwd, err := os.Getwd(); err == nil && cwd == dir {
-		return
+		return nil
 	}
 	for _, p := range s.paths() {
-		*p = resolved(dir, *p)
+		written := *p
+		if *p = resolved(dir, written); written != "" && *p != written && *p != filepath.Join(dir, written) {
+			warnings = append(warnings, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: foundElsewhere, Detail: fmt.Sprintf(
+				"%s in %s was found as %s, in the working directory, and not beside %[2]s, where certroll looks first: move it there, or write its absolute path.", written, file, *p)})
+		}
 	}
 	for _, url := range []*string{&s.Repo.URL, &s.Ledger.URL} {
 		if isRelativeURL(*url) {
 			*url = resolved(dir, *url)
 		}
 	}
+	return warnings
 }
+
+// foundElsewhere is the summary of the warning that a file of certroll.hcl is not beside
+// it.
+const foundElsewhere = "Found in the working directory"
 
 // resolved is a path relative to a directory, as an absolute one.
 func resolved(dir, path string) string {

@@ -21,6 +21,7 @@ import (
 	"certroll/spec"
 	"certroll/spec/bounded"
 	"certroll/spec/credential"
+	"certroll/spec/text"
 	"certroll/vault"
 )
 
@@ -54,6 +55,7 @@ type settings struct {
 	interval      time.Duration
 	decodeTimeout time.Duration
 	file          *spec.File // nil where there is no certroll.hcl
+	body          *hclsyntax.Body
 
 	log *slog.Logger // of what is wrong with a cache; nil: a command that logs nothing
 }
@@ -179,25 +181,23 @@ func parseSettings(path string, src []byte) (*settings, []spec.File, hcl.Diagnos
 	if whole == nil {
 		return nil, files, diags
 	}
-	loaded := &settings{}
+	loaded := &settings{body: whole}
 	body := withoutNameless(whole)
-	if diags = append(gohcl.DecodeBody(body, nil, loaded), strangers(body)...); diags.HasErrors() {
-		for _, d := range diags {
-			if strings.HasPrefix(d.Summary, "Unsupported ") {
-				d.Detail += " docs/certroll.md has all settings."
-			}
-		}
-		return nil, files, diags
-	}
+	wrong := append(gohcl.DecodeBody(body, nil, loaded), strangers(body)...)
+	explainUnsupported(whole, src, wrong)
 	loaded.file = &file
 	loaded.fill()
-	loaded.relativeTo(path)
-	diags = loaded.complete(hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos})
+	diags = loaded.relativeTo(path)
+	diags = append(diags, apartFrom(wrong, whole, loaded.complete(hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos}))...)
 	// Mistakes of what package spec decodes are no revision's fault.
-	ctx, cancel := context.WithTimeout(context.Background(), loaded.decodeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(loaded.decodeTimeout, usualDecode))
 	defer cancel()
 	_, more := spec.Decode(ctx, nil, loaded.trust())
-	return loaded, files, append(diags, more...)
+	all := slices.Concat(wrong, diags, more)
+	if wrong.HasErrors() {
+		loaded = nil
+	}
+	return loaded, files, all
 }
 
 // withoutNameless leaves dns blocks without a name out, which package spec
@@ -244,17 +244,24 @@ func (s *settings) fill() {
 	}
 }
 
-// complete fills in defaults and checks what must fit together.
-func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
+// complete fills in defaults and checks what must fit together. where is the place of
+// what is nowhere in the file.
+func (s *settings) complete(where hcl.Range) (diags hcl.Diagnostics) {
+	fault := func(setting, summary, format string, args ...any) {
+		at := s.place(setting, where)
+		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Subject: &at, Detail: fmt.Sprintf(format, args...)})
+	}
 	if p := s.Vault.Parallel; p < 0 || p > mostReads {
-		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Value out of range", Subject: &where,
-			Detail: fmt.Sprintf("vault.parallel = %d: it is a number from 1 to %d, or left out for 32.", p, mostReads)}}
+		fault("vault.parallel", "Value out of range", "vault.parallel = %d: it is a number from 1 to %d, or left out for 32.", p, mostReads)
 	}
 	// "secret/" and "secret" are one mount, as for Vault's own CLI.
 	s.Vault.Mount = cmp.Or(strings.Trim(s.Vault.Mount, "/"), "secret")
 	s.Vault.Prefix = cmp.Or(strings.Trim(s.Vault.Prefix, "/"), "certroll")
 	if a := s.Vault.Auth; a != nil {
 		a.Mount = strings.TrimPrefix(strings.Trim(a.Mount, "/"), "auth/")
+		if !slices.Contains(authMethods, a.Method) {
+			fault("vault.auth", "Unknown auth method", "%q is no auth method: use token-file, approle, jwt or kubernetes.%s", a.Method, text.Meant(a.Method, authMethods))
+		}
 	}
 	if s.Ledger.URL == "" {
 		s.Ledger.URL = s.Repo.URL
@@ -263,36 +270,31 @@ func (s *settings) complete(where hcl.Range) hcl.Diagnostics {
 		}
 	}
 	if v := s.Verify; v != nil && v.SSHAllowedSigners == "" && v.OpenPGPKeyring == "" {
-		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "No signers", Subject: &where,
-			Detail: "The verify block names nobody's keys, so that no commit could be taken: set ssh_allowed_signers, openpgp_keyring, or both."}}
+		fault("verify", "No signers", "The verify block names nobody's keys, so that no commit could be taken: set ssh_allowed_signers, openpgp_keyring, or both.")
 	}
-	if s.StateDir == "" {
-		s.StateDir = defaultStateDir()
-	}
-	if s.Interval == "" {
-		s.Interval = "5m"
-	}
-	if diags := s.Probe.complete(where); diags.HasErrors() {
-		return diags
-	}
+	s.StateDir = cmp.Or(s.StateDir, defaultStateDir())
+	diags = append(diags, s.Probe.complete(s.place("probe", where))...)
 	var why string
 	if s.Trust.endpoints, why = spec.ParseProbeRules(s.Trust.Endpoints); why != "" {
-		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid endpoint", Subject: &where, Detail: "trust.endpoints has " + why + "."}}
+		fault("trust.endpoints", "Invalid endpoint", "trust.endpoints has %s.", why)
 	}
+	s.Interval, s.DecodeTimeout = cmp.Or(s.Interval, "5m"), cmp.Or(s.DecodeTimeout, usualDecode.String())
 	var err error
 	if s.interval, err = time.ParseDuration(s.Interval); err != nil || s.interval < time.Second {
-		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid interval", Subject: &where,
-			Detail: fmt.Sprintf("interval = %q is no duration of at least a second; write it like \"5m\".", s.Interval)}}
-	}
-	if s.DecodeTimeout == "" {
-		s.DecodeTimeout = "30s"
+		fault("interval", "Invalid interval", "interval = %q is no duration of at least a second; write it like \"5m\".", s.Interval)
 	}
 	if s.decodeTimeout, err = time.ParseDuration(s.DecodeTimeout); err != nil || s.decodeTimeout < time.Second || s.decodeTimeout > mostDecode {
-		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid decode_timeout", Subject: &where,
-			Detail: fmt.Sprintf("decode_timeout = %q is no duration from 1s to %s; write it like \"30s\".", s.DecodeTimeout, mostDecode)}}
+		fault("decode_timeout", "Invalid decode_timeout", "decode_timeout = %q is no duration from 1s to %s; write it like \"30s\".", s.DecodeTimeout, mostDecode)
+		s.decodeTimeout = usualDecode
 	}
-	return checkNotify(s.Notify)
+	return append(diags, checkNotify(s.Notify)...)
 }
+
+// authMethods are what a login to Vault may be by; "" and token take VAULT_TOKEN.
+var authMethods = []string{"token-file", "approle", "jwt", "kubernetes", "token", ""}
+
+// usualDecode is decode_timeout where it is left out.
+const usualDecode = 30 * time.Second
 
 // mostReads bounds vault.parallel.
 const mostReads = 512

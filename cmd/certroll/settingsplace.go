@@ -1,0 +1,103 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"certroll/spec"
+)
+
+// place is where a setting of certroll.hcl stands, by the names of the blocks around it:
+// "vault.parallel"; otherwise where its block does, or what is given.
+func (s *settings) place(setting string, otherwise hcl.Range) hcl.Range {
+	body := s.body
+	for name := range strings.SplitSeq(setting, ".") {
+		if body == nil {
+			return otherwise
+		}
+		if a := body.Attributes[name]; a != nil {
+			return a.SrcRange
+		}
+		inner := blockNamed(body, name)
+		if inner == nil {
+			return otherwise
+		}
+		otherwise, body = inner.DefRange(), inner.Body
+	}
+	return otherwise
+}
+
+func blockNamed(body *hclsyntax.Body, name string) *hclsyntax.Block {
+	for _, b := range body.Blocks {
+		if b.Type == name {
+			return b
+		}
+	}
+	return nil
+}
+
+// explainUnsupported says of settings and blocks that there are not what they are
+// written as here, where another tool has them, and where all are described.
+func explainUnsupported(body *hclsyntax.Body, src []byte, diags hcl.Diagnostics) {
+	for _, d := range diags {
+		if !strings.HasPrefix(d.Summary, "Unsupported ") || d.Subject == nil {
+			continue
+		}
+		name := string(d.Subject.SliceBytes(src))
+		if here := spec.Familiar(kindAt(body, d.Subject.Start.Byte), name); here != "" && !strings.Contains(d.Detail, "Did you mean") {
+			d.Detail += " " + here
+		}
+		d.Detail += " docs/certroll.md has all settings."
+	}
+}
+
+// kindAt is which block a byte of certroll.hcl is in, as spec.Familiar calls it.
+func kindAt(body *hclsyntax.Body, at int) string {
+	var kinds []string
+	for within := body; within != nil; {
+		next := blockAt(within, at)
+		if next == nil {
+			break
+		}
+		kinds, within = append(kinds, next.Type), next.Body
+	}
+	if kind := strings.Join(kinds, "."); kind != "vault" {
+		return kind
+	}
+	return "settings.vault"
+}
+
+// blockAt is the block whose braces are around a byte; nil where none are.
+func blockAt(body *hclsyntax.Body, at int) *hclsyntax.Block {
+	for _, b := range body.Blocks {
+		if b.OpenBraceRange.Start.Byte < at && at < b.CloseBraceRange.End.Byte {
+			return b
+		}
+	}
+	return nil
+}
+
+// apartFrom leaves out mistakes in a block that is not decoded as it is written: they may
+// only follow from that.
+func apartFrom(wrong hcl.Diagnostics, body *hclsyntax.Body, diags hcl.Diagnostics) (rest hcl.Diagnostics) {
+	doubtful := map[string]bool{}
+	top := func(r *hcl.Range) string {
+		for _, b := range body.Blocks {
+			if r != nil && b.TypeRange.Start.Byte <= r.Start.Byte && r.Start.Byte < b.CloseBraceRange.End.Byte {
+				return b.TypeRange.String()
+			}
+		}
+		return ""
+	}
+	for _, d := range wrong {
+		doubtful[top(d.Subject)] = true
+	}
+	for _, d := range diags {
+		if in := top(d.Subject); in == "" || !doubtful[in] || d.Summary == "Unknown auth method" {
+			rest = append(rest, d)
+		}
+	}
+	return rest
+}
