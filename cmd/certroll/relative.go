@@ -16,7 +16,7 @@ import (
 func (s *settings) relativeTo(file string) (warnings hcl.Diagnostics) {
 	dir, err := filepath.Abs(filepath.Dir(file))
 	if err != nil {
-		return nil // what has no working directory has absolute paths, or finds nothing
+		return nil //nolint:nilerr // what has no working directory has absolute paths, or finds nothing
 	}
 	if cwd, err := os.Getwd(); err == nil && cwd == dir {
 		return nil

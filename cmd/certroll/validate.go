@@ -108,7 +108,9 @@ func (a *app) validated(ctx context.Context, dir, filename string) (*validated, 
 		empty = hcl.Diagnostics{{Severity: hcl.DiagWarning, Summary: "No files", Detail: fmt.Sprintf("There is no .hcl file in %s or below it%s.", dir, besides(s, found))}}
 	}
 	desired, all, diags := decodeFiles(ctx, s, v.rev.Files)
-	v.files, v.diags = all, slices.Concat(empty, diags, unreadWarnings(v.rev))
+	// Of certroll.hcl's warnings all but that of a file are found again.
+	elsewhere := slices.DeleteFunc(v.diags, func(d *hcl.Diagnostic) bool { return d.Summary != foundElsewhere })
+	v.files, v.diags = all, slices.Concat(elsewhere, empty, diags, unreadWarnings(v.rev))
 	v.diags = append(v.diags, v.rootWarning()...)
 	if desired != nil {
 		v.declared = len(desired.Certificates)
