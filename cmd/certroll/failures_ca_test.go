@@ -22,7 +22,7 @@ const applyNow = "apply --auto-approve"
 func TestCAFails(t *testing.T) {
 	sideBySide(t, map[string]func(*testing.T, *world){
 		"caa at finalization": caaAtFinalization, "caa at validation": caaAtValidation,
-		"rate limited": rateLimited, "paused": paused, "refused": connectionRefused, "overloaded": overloaded,
+		"paused": paused, "refused": connectionRefused, "overloaded": overloaded,
 		"many": manyFail, "bad nonces": badNonces, "forgotten": accountForgotten,
 	})
 }

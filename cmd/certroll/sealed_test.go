@@ -22,8 +22,6 @@ func TestVaultGoesAwayInAPass(t *testing.T) {
 	sideBySide(t, map[string]func(*testing.T, *world){
 		"apply, sealed":            func(t *testing.T, l *world) { applyWithoutVault(t, l, 20, 7, false) },
 		"apply, token revoked":     func(t *testing.T, l *world) { applyWithoutVault(t, l, 10, 4, true) },
-		"run, sealed":              func(t *testing.T, l *world) { runWithoutVault(t, l, 20, 9, false) },
-		"run, token revoked":       func(t *testing.T, l *world) { runWithoutVault(t, l, 10, 5, true) },
 		"run, another token comes": logsInWithinThePass,
 	})
 }
