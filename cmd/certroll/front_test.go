@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,13 +37,14 @@ type front struct {
 	addr string
 	ca   http.Handler
 
-	mu     sync.Mutex
-	server *httptest.Server
-	fault  fault
-	edit   func(*http.Response) error
-	asked  []asked
-	made   int // orders that the CA made
-	failed int // orders that it failed over by itself: see orders
+	mu      sync.Mutex
+	server  *httptest.Server
+	release func() // of the port, where it refuses
+	fault   fault
+	edit    func(*http.Response) error
+	asked   []asked
+	made    int // orders that the CA made
+	failed  int // orders that it failed over by itself: see orders
 	// refused counts what the CA called a bad request, a nonce for one.
 	refused int
 }
@@ -54,12 +57,12 @@ type asked struct {
 
 func newFront(t testing.TB, ca *lab.Pebble) *front {
 	t.Helper()
-	f := &front{t: t}
+	f := &front{t: t, release: func() {}}
 	f.ca = reverse(t, strings.TrimSuffix(ca.Directory, "/dir"), ca.CABundle, f.answered)
 	f.server = httptest.NewUnstartedServer(f)
 	f.server.StartTLS()
 	f.addr = f.server.Listener.Addr().String()
-	t.Cleanup(f.close)
+	t.Cleanup(f.end)
 	return f
 }
 
@@ -113,7 +116,8 @@ func (f *front) mend() {
 	f.edits(nil)
 }
 
-func (f *front) close() {
+// end gives the port back.
+func (f *front) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.server != nil {
@@ -121,11 +125,35 @@ func (f *front) close() {
 		f.server.Close()
 		f.server = nil
 	}
+	f.release()
+	f.release = func() {}
+}
+
+// close has its port refuse connections. The port stays bound meanwhile, since another
+// test could listen there else.
+func (f *front) close() {
+	f.t.Helper()
+	f.end()
+	at := netip.MustParseAddrPort(f.addr)
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		err = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+	}
+	if err == nil {
+		err = syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()})
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.release = func() { _ = syscall.Close(fd) }
 }
 
 // reopen listens at the same address again.
 func (f *front) reopen() {
 	f.t.Helper()
+	f.end()
 	s := httptest.NewUnstartedServer(f)
 	_ = s.Listener.Close()
 	var err error

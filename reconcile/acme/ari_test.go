@@ -191,7 +191,7 @@ func TestRenewalInfoCannotBeAsked(t *testing.T) {
 		}
 	})
 	t.Run("too slow", func(t *testing.T) {
-		slow := newARIServer(t, true, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		slow := newARIServer(t, true, silent)
 		c := New(newMemory(), Options{RequestTimeout: 100 * time.Millisecond})
 		defer func() { _ = c.Close() }()
 		_, _, _, _, err := c.RenewalInfo(t.Context(), slow.issuer, someCertID)

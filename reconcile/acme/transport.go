@@ -87,8 +87,7 @@ func (c *Client) newTransport(issuer *spec.Issuer) (http.RoundTripper, *connecti
 		}
 		base.TLSClientConfig.RootCAs = pool
 	}
-	open := &connections{}
-	open.watch(base)
+	open := connectionsOf(base)
 	if c.opts.Transport != nil {
 		return c.opts.Transport(base), open, nil
 	}

@@ -50,13 +50,14 @@ type head struct {
 	*Page
 }
 
-// Alerts are what concerns all, the worst first. What has the cause of one that
-// stands there already is left out.
+// Alerts are what concerns all, the worst first. A trouble of the last pass, which has no
+// title of its own, is left out where its cause stands there already; two subjects that
+// fail for the same cause are two alerts.
 func (h head) Alerts() []alert {
 	var list []alert
 	add := func(title, text string) {
 		cause := reconcile.Cause(text)
-		if !slices.ContainsFunc(list, func(a alert) bool { return reconcile.Cause(a.Text) == cause }) {
+		if title != "" || !slices.ContainsFunc(list, func(a alert) bool { return reconcile.Cause(a.Text) == cause }) {
 			list = append(list, alert{title, text})
 		}
 	}

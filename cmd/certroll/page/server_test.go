@@ -168,6 +168,24 @@ func TestOneMessageOnce(t *testing.T) {
 	}
 }
 
+// TestTwoSubjectsOfOneCause: what holds two issuers for the same cause is shown of both,
+// and also where a pass failed for it.
+func TestTwoSubjectsOfOneCause(t *testing.T) {
+	in := ten()
+	const refused = "asking for the directory: connect: connection refused"
+	in.Pass.Error = refused
+	for _, name := range []string{"issuer.a", "issuer.b"} {
+		in.Tripped = append(in.Tripped, reconcile.Tripped{Subject: name, Class: reconcile.ClassCAUnavailable, Certificates: 3, Message: refused})
+	}
+	s, _ := serving(t, in)
+	index := get(s, "/").Body.String()
+	for _, words := range []string{"issuer.a is held as a whole", "issuer.b is held as a whole"} {
+		if !strings.Contains(index, words) {
+			t.Errorf("the page does not say %q", words)
+		}
+	}
+}
+
 // TestPassUnderWay: a pass that takes long is no pass that is late.
 func TestPassUnderWay(t *testing.T) {
 	in := ten()
