@@ -255,7 +255,7 @@ func (a *app) author(flag string) (name, email string, err error) {
 	}
 	name, email = cmp.Or(name, global), cmp.Or(email, mail)
 	if name == "" || email == "" {
-		return "", "", errors.New(`who makes this change is not known, and the audit log will name that person: give --author "Name <mail>", or set GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL, or git config --global user.name and user.email`)
+		return "", "", errors.New(`commit author unknown: set --author "Name <mail>", GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL, or git's user.name and user.email; the audit log names the author of a change`)
 	}
 	return name, email, nil
 }

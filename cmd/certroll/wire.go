@@ -56,7 +56,7 @@ func (s *settings) source() (*gitsync.Source, error) {
 // that is since certroll runs in another directory than certroll.hcl is in.
 func (s *settings) lacks(what, advice string) error {
 	if s.file == nil {
-		return fmt.Errorf("there is no %s, and no certroll.hcl in this directory: name it with --config or CERTROLL_CONFIG, or write one (docs/certroll.md); %s", what, advice)
+		return fmt.Errorf("there is no %s, and no certroll.hcl in this directory or in /etc/certroll: make one with certroll init, or name it with --config or CERTROLL_CONFIG; %s", what, advice)
 	}
 	return fmt.Errorf("there is no %s: %s", what, advice)
 }

@@ -126,8 +126,8 @@ func lastRenewal(e *reconcile.Event) string {
 	if e == nil {
 		return ""
 	}
-	s := sprint("%s, %s (%s)", stamp(e.Time), e.Operation, e.Reason)
-	if e.Detail != "" {
+	s := sprint("%s, %s (%s)", stamp(e.Time), e.Operation, Action{Reason: string(e.Reason)}.why())
+	if e.Detail != "" && e.Reason != reconcile.ReasonMissing { // which says that there is none yet
 		s += ": " + text.Line(e.Detail)
 	}
 	if e.Actor != "" {
