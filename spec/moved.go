@@ -38,6 +38,13 @@ func (m *move) place() string {
 type moves struct {
 	list     []*move
 	to, from map[string]*move
+	steps    []moveStep
+}
+
+// moveStep is one former name of one certificate, and the block that says so.
+type moveStep struct {
+	former, heir string
+	by           *move
 }
 
 func (c *certificates) decodeMoves() {
@@ -112,7 +119,7 @@ func (c *certificates) refuseCycles() {
 // that of its for_each, or "".
 func (c *certificates) formerNames(file, name, key string) []string {
 	var names []string
-	block := name
+	heir, block := name, name
 	if key != "" {
 		block = strings.TrimSuffix(name, "."+key)
 	}
@@ -134,6 +141,7 @@ func (c *certificates) formerNames(file, name, key string) []string {
 		if name = block; key != "" {
 			name += "." + key
 		}
+		c.moves.steps = append(c.moves.steps, moveStep{former: name, heir: heir, by: m})
 		if names = append(names, name); len(names) > maxMoves {
 			c.fault(m.toAt, m.whole, "Too many moved blocks", "More than %d moved blocks follow one another; leave out those whose move is done.", maxMoves)
 			return names
@@ -152,13 +160,35 @@ func splitAs(name, block string) (string, string) {
 
 // checkMoves looks whether what moved is gone, and what it moved to is there.
 func (c *certificates) checkMoves() {
+	told := map[hcl.Range]bool{}
 	for _, m := range c.moves.list {
 		if at := c.declares(m.from); at != nil {
+			told[*at] = true
 			c.fault(m.fromAt, m.whole, "Moved and still there", "%q moved to %q, and is still there, at %s:%d; remove that block, or this one.", m.from, m.to, at.Filename, at.Start.Line)
 		}
 		if c.declares(m.to) == nil && c.moves.from[m.to] == nil {
 			c.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "Moved to nowhere", Subject: m.toAt, Context: m.whole,
 				Detail: fmt.Sprintf("There is no certificate %q, so this block does nothing. Correct the name, or remove the block.", m.to)})
+		}
+	}
+	c.checkSteps(told)
+}
+
+// checkSteps looks at each certificate of a for_each that moved as a whole: what it goes
+// on from is gone, and nothing else goes on from that. told are the places of which it
+// was said already that they are still there.
+func (c *certificates) checkSteps(told map[hcl.Range]bool) {
+	first := map[string]moveStep{}
+	for _, s := range c.moves.steps {
+		if at := c.declares(s.former); at != nil && !told[*at] {
+			told[*at] = true
+			c.fault(s.by.fromAt, s.by.whole, "Moved and still there", "%q moved to %q by this block, and is still there, at %s:%d; remove that certificate, or move the keys one by one.", s.former, s.heir, at.Filename, at.Start.Line)
+		}
+		switch other, twice := first[s.former]; {
+		case !twice:
+			first[s.former] = s
+		case other.heir != s.heir:
+			c.fault(s.by.fromAt, s.by.whole, "Duplicate name", "%q moved to %q already, by the block at %s, and %q cannot go on from it too; leave one of the blocks out, or move the keys one by one.", s.former, other.heir, other.by.place(), s.heir)
 		}
 	}
 }
