@@ -92,7 +92,7 @@ func NewLookout(r *Reconciler, prober Prober, o LookoutOptions) *Lookout {
 }
 
 // SetTimes changes how often endpoints are looked at and how long a consumer may take,
-// as NewLookout has them.
+// as NewLookout has them: of endpoints that are followed already from the next Follow on.
 func (l *Lookout) SetTimes(interval, after time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,7 +147,7 @@ func watchedIn(standing []Action, after time.Duration, now time.Time) map[spot]*
 // version that cannot be seen for a while is the one that it was.
 func (w *watched) following(now *watched, at time.Time) *watched {
 	next := *w
-	next.certificate, next.probe = now.certificate, now.probe
+	next.certificate, next.probe, next.after = now.certificate, now.probe, now.after
 	if now.live != nil {
 		next.turn(now.live, at)
 	}

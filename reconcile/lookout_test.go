@@ -176,6 +176,31 @@ func TestLookoutRenewedNeverLoaded(t *testing.T) {
 	}, probed("api", "api.example.com"))
 }
 
+// TestLookoutSetTimes: another interval, and another time that a consumer may take, count
+// for an endpoint that is followed already.
+func TestLookoutSetTimes(t *testing.T) {
+	bubble(t, func(w *world, _ *memRepo) {
+		w.settle()
+		x, stop := watchOver(w, LookoutOptions{})
+		defer stop()
+		x.load(w, "tls/api")
+		rotate(w, "first")
+		x.follow()
+		x.wait(time.Hour)
+		x.expect("it is waited for")
+		x.lookout.SetTimes(time.Minute, 90*time.Minute)
+		x.follow()
+		before := x.looks["api.example.com:443"]
+		x.wait(20 * time.Minute)
+		x.expect("it is waited for by the new time")
+		if n := x.looks["api.example.com:443"] - before; n < 18 || n > 21 {
+			t.Errorf("in twenty minutes there were %d looks, want one a minute", n)
+		}
+		x.wait(15 * time.Minute)
+		x.expect("the new time is over", "failure stale api api.example.com:443")
+	}, probed("api", "api.example.com"))
+}
+
 func rotate(w *world, request string) {
 	w.t.Helper()
 	c := *w.desired.Certificates[0]
