@@ -20,10 +20,11 @@ func TestFamiliarSettings(t *testing.T) {
 			t.Errorf("nothing is suggested in %q", kind)
 		}
 		for name, write := range writes {
+			in := around
 			if kind == "repo" && strings.HasPrefix(write, "url") {
-				around = "repo {\n%s\n}"
+				in = "repo {\n%s\n}" // which has one already
 			}
-			_, _, diags := parseSettings("certroll.hcl", []byte(fmt.Sprintf(around, write)))
+			_, _, diags := parseSettings("certroll.hcl", []byte(fmt.Sprintf(in, write)))
 			for _, d := range diags {
 				if strings.HasPrefix(d.Summary, "Unsupported") || strings.HasPrefix(d.Summary, "Unknown") {
 					t.Errorf("%q, %s: %s is suggested: %s", kind, name, write, d.Detail)
