@@ -19,6 +19,7 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/reconcile"
+	"certroll/spec"
 	"certroll/spec/bounded"
 )
 
@@ -28,6 +29,7 @@ type reloading struct {
 	job     *reloadJob     // certroll.hcl is being read again; nil: it is not
 	at      time.Time      // when the settings in use were read
 	refused error          // why the last reload changed nothing; nil: it did not fail
+	outside bool           // the cause of refused is none of the file: it was as it is in use
 	changed error          // certroll.hcl is otherwise by now than what was read
 	restart []string       // settings whose change waits for a restart
 	address net.Addr       // where run serves; nil: nowhere
@@ -40,6 +42,7 @@ type reloadJob struct {
 	decoding // of the revision in force by the new settings
 	settings *settings
 	restart  []string
+	outside  bool // the file is as it was
 	hooks    map[string]http.Handler
 	err      error
 }
@@ -96,7 +99,7 @@ func (d *daemon) takeReload(ctx context.Context) (done bool) {
 	if job.err == nil {
 		job.err = d.swap(job)
 	}
-	if d.reload.refused = job.err; job.err != nil {
+	if d.reload.refused, d.reload.outside = job.err, job.outside; job.err != nil {
 		d.showReloadRefused(job)
 	}
 	d.noteChangedSettings()
@@ -127,6 +130,9 @@ func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings, goo
 	if _, err := s.Repo.Auth.auth(); err != nil && d.configDir == "" {
 		return err
 	}
+	if len(s.Webhooks) > 0 && d.reload.address == nil {
+		return errors.New("it has webhook blocks, and certroll run has served nothing since it started: set listen in certroll.hcl to an address that is free, and restart certroll run")
+	}
 	if j.hooks, err = d.webhooks(s, d.files.changed); err != nil {
 		return err
 	}
@@ -143,6 +149,7 @@ func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings, goo
 // parseAgain reads certroll.hcl by itself.
 func (d *daemon) parseAgain(j *reloadJob, old *settings) (*settings, error) {
 	s, files, diags, err := loadSettings(d.configFile)
+	j.outside = old.isOf(files)
 	switch {
 	case err != nil:
 		return nil, err
@@ -171,8 +178,12 @@ func (d *daemon) swap(j *reloadJob) error {
 	d.settings, d.reload.at, d.reload.restart = s, time.Now(), j.restart
 	if d.good != nil {
 		d.desired = j.desired
+		d.warnOfHolds(d.desired)
 	}
 	d.rejected, d.refused = nil, "" // the new settings may take what the old ones refused
+	if (old.Verify != nil) != (s.Verify != nil) {
+		d.onDisk = false // it says whether the signature was looked at
+	}
 	old.Log.follow(s.Log)
 	d.health.expect(s.interval)
 	if d.reload.loop != nil {
@@ -186,6 +197,7 @@ func (d *daemon) swap(j *reloadJob) error {
 	}
 	if d.reload.address != nil {
 		d.reload.front.store(d.routes(s, j.hooks, d.reload.address))
+		s.warnOfOpen(d.log, d.reload.address)
 	}
 	s.warnOfSecrets(d.log)
 	if d.notices.start != nil && !sameDestinations(old.Notify, s.Notify) {
@@ -221,12 +233,20 @@ func (d *daemon) showReloadRefused(j *reloadJob) {
 // is not.
 func (d *daemon) noteChangedSettings() {
 	d.reload.changed = d.settings.changedSince(d.reload.at)
-	if d.reload.changed == nil {
+	if d.reload.changed == nil && !d.reload.outside {
 		d.reload.refused = nil // it is as it was again
 	}
 	if d.reload.refused == nil { // else that was said
 		d.say.trouble("settings", d.reload.changed)
 	}
+}
+
+// isOf tells whether these settings are what the file says that was read now.
+func (s *settings) isOf(files []spec.File) bool {
+	if s.file == nil || len(files) == 0 {
+		return s.file == nil && len(files) == 0
+	}
+	return bytes.Equal(s.file.Bytes, files[0].Bytes)
 }
 
 // changedSince is an error where certroll.hcl is otherwise than these settings.
@@ -289,6 +309,15 @@ func (s *settings) keepFixed(old *settings) []string {
 	}
 	keep("state_dir", &s.StateDir, &old.StateDir)
 	keep("parallel", &s.Parallel, &old.Parallel)
+	// What is shown or asked for at an address goes with it: a new token must not be
+	// sent to the former host, nor the former address be open because the new one may be.
+	if !reflect.DeepEqual(s.Listen, old.Listen) {
+		keep("listen_token_file", &s.ListenTokenFile, &old.ListenTokenFile)
+		keep("listen_token_env", &s.ListenTokenEnv, &old.ListenTokenEnv)
+	}
+	if s.Repo.URL != old.Repo.URL {
+		keep("repo.auth", &s.Repo.Auth, &old.Repo.Auth)
+	}
 	keep("listen", &s.Listen, &old.Listen)
 	keep("repo.url", &s.Repo.URL, &old.Repo.URL)
 	keep("repo.ref", &s.Repo.Ref, &old.Repo.Ref)

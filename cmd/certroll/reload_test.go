@@ -15,8 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"certroll/cmd/certroll/page"
+	"certroll/gitsync"
 	"certroll/reconcile"
+	"certroll/spec"
 )
 
 // reloaded is a daemon whose certroll.hcl and config repo a test writes.
@@ -99,10 +103,16 @@ func (r *reloaded) writeBytes(hcl string) {
 	}
 }
 
-// pull is what the loop does between two passes.
+// pull is what the loop does between passes until nothing is decoded any more, however
+// long that takes here.
 func (r *reloaded) pull() {
 	r.t.Helper()
-	if r.takeReload(r.t.Context()) {
+	for !r.takeReload(r.t.Context()) {
+		if err := r.t.Context().Err(); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	for again := true; again; again = r.job != nil {
 		if err := r.daemon.pull(r.t.Context()); err != nil {
 			r.t.Fatalf("%v\n%s", err, r.log)
 		}
@@ -194,28 +204,71 @@ func TestReloadRefused(t *testing.T) {
 	}
 }
 
-// TestReloadAtOnce: signals that come quickly, or while a pass lasts, are one reload of
-// the file as it is then; none is lost, and none comes of itself.
+// TestReloadAtOnce: a signal nudges the loop; several that come while a pass lasts are one
+// reload of the file as it is then; none is lost, and none comes of itself.
 func TestReloadAtOnce(t *testing.T) {
 	r := reloadable(t, "shop.example.com", `interval = "5m"`)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r.awaitReloads(ctx)
-	r.write("shop.example.com", `interval = "6m"`)
-	for range 3 {
+	signalled := func() {
+		t.Helper()
 		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
+		<-r.files.changed // the loop is nudged
 	}
-	<-r.files.changed                              // the loop is nudged
-	r.write("shop.example.com", `interval = "8m"`) // a pass lasts, and the file changes again
-	r.pull()
-	for deadline := time.Now().Add(10 * time.Second); r.settings.interval != 8*time.Minute && time.Now().Before(deadline); {
+	reloads := func(when string, n int, interval time.Duration) {
+		t.Helper()
 		r.pull()
+		if got := strings.Count(r.log.String(), "certroll.hcl was read again"); got != n || r.settings.interval != interval {
+			t.Errorf("%s: it was read again %d times, want %d; the interval is %s, want %s", when, got, n, r.settings.interval, interval)
+		}
 	}
-	if r.settings.interval != 8*time.Minute {
-		t.Errorf("the interval is %s", r.settings.interval)
+	<-r.files.changed // by what decoded the first revision
+	reloads("no signal", 0, 5*time.Minute)
+	r.write("shop.example.com", `interval = "6m"`)
+	signalled()
+	signalled()
+	r.write("shop.example.com", `interval = "8m"`) // a pass lasts, and the file changes again
+	reloads("two signals", 1, 8*time.Minute)
+	<-r.files.changed // by what read the file
+	reloads("none since", 1, 8*time.Minute)
+	r.write("shop.example.com", `interval = "9m"`)
+	signalled()
+	reloads("another signal", 2, 9*time.Minute)
+}
+
+// TestReloadRefusedFromOutside: where the file is as it was and something else kept it
+// from being taken, the page says so until a reload succeeds.
+func TestReloadRefusedFromOutside(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	there := func() {
+		t.Helper()
+		if err := os.WriteFile(token, []byte(listenToken), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+	there()
+	more := `listen_token_file = "` + token + `"`
+	r := reloadable(t, "shop.example.com", more)
+	if err := os.Remove(token); err != nil {
+		t.Fatal(err)
+	}
+	refused := []string{"certroll.hcl was not reloaded", token}
+	r.sighup()
+	r.says("the token is gone", refused, refused)
+	r.pull()
+	r.says("a pass later", nil, refused)
+	r.write("**.example.com", more)
+	r.pull()
+	r.says("the file changed as well", nil, refused)
+	r.write("shop.example.com", more)
+	r.pull()
+	r.says("it is as it was again", nil, refused)
+	there()
+	r.sighup()
+	r.says("the token is back", nil, nil)
 }
 
 // TestReloadServes: the token and the host names that run asks for follow certroll.hcl.
@@ -241,6 +294,160 @@ func TestReloadServes(t *testing.T) {
 	r.sighup()
 	if code := ask(); code != http.StatusUnauthorized {
 		t.Errorf("with a token asked for: %d", code)
+	}
+}
+
+// TestReloadServesNowhere: webhooks that would never be served are refused.
+func TestReloadServesNowhere(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(listenToken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hook := "webhook \"github\" {\n  secret_file = \"" + secret + "\"\n}"
+	for name, tc := range map[string]struct {
+		listen  *string
+		address net.Addr
+		refused bool
+	}{
+		"the usual address was taken": {nil, nil, true},
+		"it is served":                {nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9464}, false},
+		"nothing is to be served":     {new(string), nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := reloadable(t, "shop.example.com", "")
+			r.settings.Listen, r.reload.address = tc.listen, tc.address
+			r.write("shop.example.com", hook)
+			r.sighup()
+			if tc.refused {
+				said := []string{"it has webhook blocks, and certroll run has served nothing since it started"}
+				r.says(name, said, said)
+			}
+			if taken := len(r.settings.Webhooks) == 1; taken == tc.refused {
+				t.Errorf("taken: %t\n%s", taken, r.log)
+			}
+		})
+	}
+}
+
+// TestReloadOpens: who takes the token away from an address that others reach is warned
+// as at the start.
+func TestReloadOpens(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(listenToken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const warning = "who reaches the address sees the names"
+	for address, warned := range map[string]bool{"127.0.0.1": false, "192.0.2.1": true} {
+		t.Run(address, func(t *testing.T) {
+			r := reloadable(t, "shop.example.com", `listen_token_file = "`+token+`"`)
+			r.reload.address = &net.TCPAddr{IP: net.ParseIP(address), Port: 9464}
+			r.sighup()
+			if strings.Contains(r.log.String(), warning) {
+				t.Errorf("with a token it is warned of:\n%s", r.log)
+			}
+			r.write("shop.example.com", "")
+			r.sighup()
+			if got := strings.Contains(r.log.String(), warning); got != warned {
+				t.Errorf("warned: %t\n%s", got, r.log)
+			}
+		})
+	}
+}
+
+// TestReloadTellsHolds: what a rule holds by the new settings is logged as at the start.
+func TestReloadTellsHolds(t *testing.T) {
+	const pdns = "dns \"pdns\" {\n  provider    = \"pdns\"\n  credentials = { PDNS_API_URL = \"http://pdns.internal\" }\n}\n" +
+		"certificate \"held\" {\n  domains = [\"held.example.com\"]\n  issuer  = issuer.ca\n  dns     = dns.pdns\n}\n"
+	const policy = "policy \"dns\" {\n  files  = [\"dns.hcl\"]\n  blocks = [\"dns\", \"certificate\"]\n  names  = [\"held.example.com\"]\n}\n"
+	r := reloadable(t, "shop.example.com", policy+"trust {\n  endpoints = [\"pdns.internal:80\"]\n}")
+	if err := os.WriteFile(filepath.Join(r.configDir, "dns.hcl"), []byte(pdns), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.pull()
+	if len(r.desired.DNS["pdns"].Held) != 0 {
+		t.Fatalf("it is held: %+v", r.desired.DNS["pdns"])
+	}
+	r.write("shop.example.com", policy)
+	r.sighup()
+	r.says("no longer allowed", []string{"certroll.hcl was read again", `msg="held by a new rule" rule=trust.endpoints subject=dns.pdns`}, nil)
+}
+
+// TestReloadKeepsPairs: while an address waits for a restart, what is shown or asked for
+// there does too.
+func TestReloadKeepsPairs(t *testing.T) {
+	const before, after = "https://old.example.com/a.git", "https://new.example.com/a.git"
+	here, there := "192.0.2.1:9464", "127.0.0.1:9464"
+	settingsOf := func(url, token, listen, listenToken string) *settings {
+		s := &settings{Repo: &repoSettings{URL: url, Auth: &gitAuth{TokenFile: token}}, Listen: &listen, ListenTokenFile: listenToken}
+		s.fill()
+		s.complete(hcl.Range{})
+		return s
+	}
+	for name, tc := range map[string]struct {
+		now                *settings
+		token, listenToken string
+		restart            string
+	}{
+		"nothing":               {settingsOf(before, "old", here, "old"), "old", "old", ""},
+		"the credentials alone": {settingsOf(before, "new", here, "new"), "new", "new", "ledger"},
+		"host and credentials":  {settingsOf(after, "new", here, "old"), "old", "old", "repo.auth repo.url ledger"},
+		"the host alone":        {settingsOf(after, "old", here, "old"), "old", "old", "repo.url ledger"},
+		"listen and its token":  {settingsOf(before, "old", there, ""), "old", "old", "listen_token_file listen"},
+		"the token alone":       {settingsOf(before, "old", here, ""), "old", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old := settingsOf(before, "old", here, "old")
+			restart := strings.Join(tc.now.keepFixed(old), " ")
+			if tc.now.Repo.URL != before || tc.now.Ledger.URL != before || *tc.now.Listen != here {
+				t.Errorf("the addresses are %s, %s, %s", tc.now.Repo.URL, tc.now.Ledger.URL, *tc.now.Listen)
+			}
+			if got := tc.now.Repo.Auth.TokenFile; got != tc.token || tc.now.Ledger.Auth.TokenFile != "old" {
+				t.Errorf("the tokens are %s, and the ledger's %s", got, tc.now.Ledger.Auth.TokenFile)
+			}
+			if tc.now.ListenTokenFile != tc.listenToken || restart != tc.restart {
+				t.Errorf("requests show %q; a restart is needed for %q", tc.now.ListenTokenFile, restart)
+			}
+		})
+	}
+}
+
+// TestReloadVerify: where signatures count from a reload on, the last good revision is
+// kept anew as one whose signature was looked at, and is fallen back to after a restart.
+func TestReloadVerify(t *testing.T) {
+	verify := &verifySettings{SSHAllowedSigners: "/etc/certroll/allowed_signers"}
+	for name, tc := range map[string]struct {
+		before, now *verifySettings
+		anew        bool
+	}{
+		"added":       {nil, verify, true},
+		"taken out":   {verify, nil, true},
+		"as it was":   {verify, verify, false},
+		"not at all":  {nil, nil, false},
+		"other files": {verify, &verifySettings{SSHAllowedSigners: "/etc/certroll/signers"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := idleDaemon(t, "")
+			d.settings.Repo.URL, d.settings.Verify = t.TempDir(), tc.before
+			d.source, d.takenAt = sourceAt(t, d.settings.Repo.URL), time.Now()
+			d.good = &gitsync.Revision{Commit: strings.Repeat("a", 40)}
+			d.keepGood()
+			now := *d.settings
+			now.Verify = tc.now
+			if err := d.swap(&reloadJob{settings: &now, decoding: decoding{desired: &spec.Spec{}}}); err != nil {
+				t.Fatal(err)
+			}
+			if d.onDisk == tc.anew {
+				t.Errorf("it is as it should be on the disk: %t", d.onDisk)
+			}
+			d.keepGood() // the head's signature was looked at
+			if k, err := d.readGood(); err != nil || k.Signed != (tc.now != nil) {
+				t.Errorf("signed: %+v (%v)", k, err)
+			}
+			d.good = nil
+			if err := d.fallBack(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

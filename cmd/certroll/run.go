@@ -29,9 +29,10 @@ changed file says so. A revision with a mistake is refused whole and noted; the
 last good one stays in force.
 
 On SIGHUP it reads certroll.hcl again, between two passes: policies, trust, issuers, DNS
-accounts, notify, probe, verify, interval and the like. state_dir, parallel, listen,
-repo, ledger, vault and log.format need a restart, and the log says which changed. A
-file with a mistake, or one that rejects the revision in force, changes nothing.`,
+accounts, notify, probe, verify, repo.auth, interval and the like. state_dir, parallel,
+listen, the rest of repo, ledger, vault and log.format need a restart, and the log says
+which changed. A file with a mistake, or one that rejects the revision in force, changes
+nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
 	}

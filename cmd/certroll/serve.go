@@ -106,15 +106,20 @@ func (d *daemon) listen(needed bool) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	switch {
 	case err == nil:
-		if !isLoopback(l.Addr()) && !d.settings.hasToken() {
-			d.log.Warn("who reaches the address sees the names and the state of all certificates: set listen_token_file in certroll.hcl, unless a proxy stands before it", "address", address)
-		}
+		d.settings.warnOfOpen(d.log, l.Addr())
 		return l, nil
 	case d.settings.Listen == nil && !needed:
 		d.log.Warn("nothing is served: the usual address cannot be had; set listen in certroll.hcl to another, or to \"\"", "address", address, "error", err)
 		return nil, nil
 	}
 	return nil, fmt.Errorf("listening on %s: %w; where no other certroll run is up already, mend listen in certroll.hcl", address, err)
+}
+
+// warnOfOpen warns of an address that others than this machine reach, without a token.
+func (s *settings) warnOfOpen(log *slog.Logger, address net.Addr) {
+	if !isLoopback(address) && !s.hasToken() {
+		log.Warn("who reaches the address sees the names and the state of all certificates: set listen_token_file in certroll.hcl, unless a proxy stands before it", "address", s.listenAddress())
+	}
 }
 
 // routes are what is served. Open to anybody is what tells nothing, and the

@@ -110,5 +110,5 @@ These are its settings; docs/certroll.md has the attributes of each block:
   log                level and format
 
 A relative path is relative to the directory of certroll.hcl. On SIGHUP run reads the
-file again; state_dir, parallel, listen, repo, ledger, vault and log.format need a
-restart. A file with a mistake changes nothing.`
+file again; state_dir, parallel, listen, repo (but for its auth and allow_rewrites),
+ledger, vault and log.format need a restart. A file with a mistake changes nothing.`
