@@ -2,9 +2,10 @@ package main
 
 import (
 	"html"
-	"net"
+	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,14 +15,14 @@ import (
 	"certroll/examples/lab"
 )
 
-// incident is what an operator is called for, and what certroll says of it within a
-// minute. docs/troubleshooting.md has them in a table.
+// incident is what an operator is called for, and what certroll says of it.
+// docs/troubleshooting.md has them in a table.
 type incident struct {
 	name        string
 	cause, mend func(s *scene)
 	// What is to be seen while it lasts; "": that place is not asked.
 	status, page, log, notice string
-	ready                     string // what /readyz says, "ok" where it is no matter of its
+	ready                     string // what /readyz says, "^ok$" where it is no matter of its
 	expiring                  string // what certroll expiring says
 	after                     string // a notice when it is over
 	last                      bool   // a pass that could not look waits a minute: nobody waits for it here
@@ -51,7 +52,7 @@ var incidents = []incident{
 			s.dns.FailUpdates(lab.None)
 			s.certroll(0, "retry", "a", "b", "c", "d", "-reason", "the key is current")
 		},
-		status: `dns\.lab: .*REFUSED`, page: `dns\.lab is held as a whole.*REFUSED`, ready: "ok",
+		status: `dns\.lab: .*REFUSED`, page: `dns\.lab is held as a whole.*REFUSED`, ready: "^ok$",
 		log: `msg=action .*class=dns_unauthorized .*REFUSED`, notice: `^certroll: DNS account lab refuses certroll's credentials: `, after: `recovered$`,
 	},
 	{
@@ -64,7 +65,7 @@ var incidents = []incident{
 			s.f.reopen()
 			s.certroll(0, "retry", "a", "-reason", "the CA is back")
 		},
-		status: `^a +failing .*ca_unavailable: .*connection refused`, page: `ca_unavailable</b>.*connection refused`, ready: "ok",
+		status: `^a +failing .*ca_unavailable: .*connection refused`, page: `ca_unavailable</b>.*connection refused`, ready: "^ok$",
 		log: `msg=action certificate=a .*class=ca_unavailable`, notice: `^certroll: issuer pebble does not answer: a failed \(ca_unavailable\)$`, after: `^certroll: a recovered$`,
 	},
 	{
@@ -84,7 +85,7 @@ var incidents = []incident{
 			s.f.reopen()
 			s.certroll(0, "retry", "b", "-reason", "the CA is back")
 		},
-		status: `^b +deleted .*vault kv undelete`, page: `state deleted">deleted<.*vault kv undelete -mount=secret -versions=\d+ tls/b`, ready: "ok",
+		status: `^b +deleted .*vault kv undelete`, page: `state deleted">deleted<.*vault kv undelete -mount=secret -versions=\d+ tls/b`, ready: "^ok$",
 		log: `certificate=b .*reason=deleted`, notice: `^certroll: the secret of b was deleted by somebody else$`, after: `^certroll: (the secret of b is there again|b recovered)$`,
 	},
 	{
@@ -97,7 +98,7 @@ var incidents = []incident{
 			s.f.reopen()
 			s.certroll(0, "retry", "c", "-reason", "the CA is back")
 		},
-		status: `^c +deleted .*deleted with all its versions`, page: `state deleted">deleted<.*secret/tls/c`, ready: "ok",
+		status: `^c +deleted .*deleted with all its versions`, page: `state deleted">deleted<.*secret/tls/c`, ready: "^ok$",
 		log: `certificate=c .*reason=deleted`, notice: `^certroll: the secret of c was deleted by somebody else$`, after: `^certroll: (the secret of c is there again|c recovered)$`,
 	},
 	{
@@ -105,9 +106,9 @@ var incidents = []incident{
 		cause: func(s *scene) {
 			s.api(http.MethodPost, "secret/data/tls/d", map[string]any{"data": map[string]string{"fullchain": "none"}}, nil)
 		},
-		mend:   func(*scene) {}, // certroll does
-		status: `^d +live`, page: `state in_order">`, ready: "ok",
-		log: `msg=action certificate=d operation=repair status=success reason=drifted`, notice: `^certroll: the secret of d was changed by somebody else, and is restored$`,
+		mend:  func(*scene) {}, // certroll does
+		ready: "^ok$",          // status and the page say no more than before: it is repaired
+		log:   `msg=action certificate=d operation=repair status=success reason=drifted`, notice: `^certroll: the secret of d was changed by somebody else, and is restored$`,
 	},
 	{
 		name:  "ledger deleted",
@@ -115,7 +116,7 @@ var incidents = []incident{
 		mend: func(s *scene) {
 			s.certroll(0, "audit", "accept", accepted.FindStringSubmatch(s.certroll(1, "audit", "verify"))[1])
 		},
-		status: `the ledger was found rewritten`, page: `the ledger was found rewritten.*certroll audit verify`, ready: "ok",
+		status: `the ledger was found rewritten`, page: `the ledger was found rewritten.*certroll audit verify`, ready: "^ok$",
 		log: `(rewritten|moved back)`, notice: `^certroll: the ledger was rewritten$`,
 	},
 	{
@@ -124,7 +125,7 @@ var incidents = []incident{
 			s.push(map[string]string{"hour.hcl": "certificate \"hour\" {\n  domains = [\"hour.lab.test\"]\n  issuer  = issuer.hourly\n  dns     = dns.lab\n  renewal {\n    auto = false\n    reason = \"the card reader is tested\"\n  }\n}\n"}, "Declare one of an hour")
 		},
 		mend:   func(s *scene) { s.push(map[string]string{"hour.hcl": "# none\n"}, "Take it out") },
-		status: `^hour +unmanaged +in \d+ min .*the card reader is tested`, page: `state expiring">expiring<.*nobody renews it`, ready: "ok",
+		status: `^hour +unmanaged +in \d+ min .*the card reader is tested`, page: `state expiring">expiring<.*nobody renews it`, ready: "^ok$",
 		log: `certificate=hour operation=issue status=success`, notice: `^certroll: hour expires in \d+ minutes and is not renewed$`,
 		expiring: `Close to its end, and not renewed by itself: hour\.`,
 	},
@@ -139,15 +140,14 @@ var incidents = []incident{
 
 var accepted = regexp.MustCompile(`certroll audit accept ([0-9a-f]+)`)
 
-// TestIncidents: an operator who looks anywhere within a minute sees what is the
-// matter and what to type.
+// TestIncidents: an operator who looks anywhere sees what is the matter and what to type.
+// How long that took is in the log: a machine under load keeps no promise of a minute.
 func TestIncidents(t *testing.T) {
 	t.Parallel()
 	l := newLabWith(t, lab.PebbleOptions{Profiles: map[string]uint64{"default": 90 * 24 * 3600, "hour": 3600}})
 	w, f := l.faulty(t, each("", "a", "b", "c", "d"))
 	s := &scene{world: w, f: f, r: newReceiver(t)}
-	address := freeAddress(t)
-	w.settings(toldAll(w.blocks(s.r), address))
+	w.settings(toldAll(w.blocks(s.r)))
 	w.editSettings(func(text string) string {
 		from := strings.Index(text, `issuer "pebble"`)
 		block := text[from : from+strings.Index(text[from:], "\n}\n")+3]
@@ -157,7 +157,7 @@ func TestIncidents(t *testing.T) {
 		return strings.Replace(text, block, with("pebble", "default")+with("hourly", "hour"), 1)
 	})
 	cmd, out := w.startRun()
-	s.out, s.home = out, "http://"+address
+	s.out, s.home = out, w.findsRun(out, out.String)
 	w.until("the certificates", out, func() bool { return w.told("issue", "success") == 4 })
 	for _, one := range incidents {
 		t.Run(one.name, func(t *testing.T) { s.as(t).happens(one) })
@@ -166,10 +166,31 @@ func TestIncidents(t *testing.T) {
 	w.keepsNotifySecrets(out.String())
 }
 
-// toldAll are settings by which the first destination is told of the usual kinds, and
-// run serves at an address.
-func toldAll(blocks, address string) string {
-	return strings.NewReplacer("  on          = [\"failing\", \"recovered\"]\n", "", "127.0.0.1:0", address).Replace(blocks)
+// toldAll are settings by which the first destination is told of the usual kinds.
+func toldAll(blocks string) string {
+	return strings.Replace(blocks, "  on          = [\"failing\", \"recovered\"]\n", "", 1)
+}
+
+var listening = regexp.MustCompile(`msg=listening address=(\S+)`)
+
+// asking is a certroll.hcl for the commands that ask run: it has the address that run
+// found free. That of run stays as run has read it.
+const asking = "asking.hcl"
+
+// findsRun gives where run serves, by its log, and writes the file asking.
+func (w *world) findsRun(out *output, log func() string) string {
+	w.t.Helper()
+	w.until("the address", out, func() bool { return listening.MatchString(log()) })
+	address := listening.FindStringSubmatch(log())[1]
+	b, err := os.ReadFile(filepath.Join(w.dir, defaultSettings))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	text := strings.Replace(string(b), "127.0.0.1:0", address, 1)
+	if err := os.WriteFile(filepath.Join(w.dir, asking), []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return "http://" + address
 }
 
 // each declares certificates, each in a file of its own.
@@ -179,16 +200,6 @@ func each(more string, names ...string) map[string]string {
 		files[name+".hcl"] = declare(more, name)["certs.hcl"]
 	}
 	return files
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // as is the scene for a subtest.
@@ -211,14 +222,13 @@ func (s *scene) happens(one incident) {
 	s.untilWell()
 	s.seen, s.told = len(s.out.String()), len(s.subjects())
 	s.saw = &strings.Builder{}
-	began := time.Now()
 	one.cause(s)
 	defer s.agrees(one.name)
-	for place, want := range map[string]string{"status": one.status, "page": one.page, "log": one.log, "readyz": one.ready, "notice": one.notice, "expiring": one.expiring} {
-		s.shows(place, want, began.Add(time.Minute))
-	}
+	s.show(map[string]string{"status": one.status, "page": one.page, "log": one.log, "notice": one.notice, "expiring": one.expiring})
+	s.show(map[string]string{"readyz": one.ready}) // it is ok before the incident too
+	s.told = len(s.subjects())                     // a late one of the incident before is not of this one's end
 	one.mend(s)
-	s.shows("notice", one.after, time.Now().Add(time.Minute))
+	s.show(map[string]string{"notice": one.after})
 	if !one.last {
 		s.untilWell()
 	}
@@ -274,19 +284,26 @@ func (s *scene) agrees(name string) {
 	}
 }
 
-// shows demands that a place says so before a moment.
-func (s *scene) shows(place, want string, by time.Time) {
+// show demands that each place says what it is to say. All are asked in turn until the
+// last has said it.
+func (s *scene) show(wanted map[string]string) {
 	s.t.Helper()
-	if want == "" {
-		return
-	}
-	says := regexp.MustCompile("(?m)" + want)
-	for ok := false; !ok; time.Sleep(50 * time.Millisecond) { // another process is at work
-		last := s.at(place)
-		s.saw.WriteString(last + "\n")
-		if ok = says.MatchString(last); !ok && time.Now().After(by) {
-			s.t.Errorf("%s does not say %q within a minute:\n%s", place, want, last)
-			return
+	began := time.Now()
+	maps.DeleteFunc(wanted, func(_, want string) bool { return want == "" })
+	for ; len(wanted) > 0; time.Sleep(50 * time.Millisecond) { // another process is at work
+		late := time.Since(began) > longest
+		for place, want := range wanted {
+			last := s.at(place)
+			s.saw.WriteString(last + "\n")
+			switch took := time.Since(began).Round(time.Millisecond); {
+			case regexp.MustCompile("(?m)" + want).MatchString(last):
+				s.t.Logf("%s says it after %s", place, took)
+			case late:
+				s.t.Errorf("%s does not say %q after %s:\n%s", place, want, took, last)
+			default:
+				continue
+			}
+			delete(wanted, place)
 		}
 	}
 }
@@ -296,7 +313,7 @@ func (s *scene) at(place string) string {
 	s.t.Helper()
 	switch place {
 	case "status", "expiring":
-		cmd := s.command(place)
+		cmd := s.command(place, "--config", asking)
 		said, _ := cmd.CombinedOutput() // it exits 1 or 3 where something is the matter
 		return string(said)
 	case "page":

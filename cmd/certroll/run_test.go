@@ -56,10 +56,13 @@ func (w *world) stopRun(cmd *exec.Cmd, out *output) {
 	w.noSecrets(out.String())
 }
 
+// longest is how long is waited for what another process brings about.
+const longest = 3 * time.Minute
+
 // until polls for what the daemon brings about.
 func (w *world) until(what string, out *output, ok func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); !ok(); {
+	for deadline := time.Now().Add(longest); !ok(); {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("%s did not come about:\n%s", what, out)
 		}
