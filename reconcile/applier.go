@@ -78,7 +78,7 @@ func (a *attempt) do(ctx context.Context) error {
 		return a.revokeEarlier(ctx)
 	case a.action.Kind == KindRepair:
 		return a.repair(ctx)
-	case a.action.Kind == KindAdopt && a.action.Reason == ReasonRenamed:
+	case a.moves():
 		return a.rename(ctx)
 	case a.action.Kind == KindAdopt:
 		return a.adopt(ctx)

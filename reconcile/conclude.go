@@ -19,7 +19,7 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 		return a.concludeFailure(e, err, now)
 	}
 	e.Status, e.Revoked = Success, a.revoked
-	if r := a.action.Record; r != nil && !a.failsStill() && !a.goesOn() {
+	if r := a.counted(); r != nil && !a.failsStill() && !a.goesOn() {
 		e.Recovered = r.Failures
 	}
 	if a.action.Reason == ReasonOverdue {
@@ -230,7 +230,7 @@ func (a *attempt) concludeFailure(e Event, err error, now time.Time) (Event, *Re
 
 func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
 	r, digest := a.recordToFail(now)
-	old := a.action.Record
+	old := a.counted()
 	last := &Failure{At: now.Truncate(time.Second), Operation: a.action.Kind, Class: class, Message: message(err), DNSAccount: accountOf(err)}
 	if a.action.Issuer != nil {
 		last.Issuer = a.action.Issuer.Name
@@ -263,8 +263,20 @@ func (a *attempt) failureRecord(err error, class Class, now time.Time) *Record {
 	if n := len(r.Revocations); n > 1 && a.action.Kind == KindRevoke {
 		r.Revocations = append(slices.Clone(r.Revocations[1:]), r.Revocations[0]) // it holds up no other
 	}
+	if !a.moves() {
+		r.comesFrom(a.action.former, now) // it goes on under the new name, with what it counts
+	}
 	r.Hold = a.hold(err, r, digest, notAfter)
 	return r
+}
+
+// counted is the record whose failures in a row the attempt's outcome adds to, or ends.
+// Those of a move are its own: what it goes on with keeps what it counts.
+func (a *attempt) counted() *Record {
+	if a.moves() && (a.action.tried != nil || failsToOrder(a.action.Record)) {
+		return a.action.tried
+	}
+	return a.action.Record
 }
 
 // recordToFail is the record that a failure is written into, and what stands

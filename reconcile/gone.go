@@ -82,6 +82,7 @@ func (r *Reconciler) noteGone(actions []Action, rev Revision, now time.Time) err
 		}
 		record := *a.Record
 		record.Gone, record.UpdatedAt = g, record.next(now)
+		record.comesFrom(a.former, now)
 		e := Event{
 			Schema: EventSchema, Time: now.UTC().Truncate(time.Millisecond), Operation: KindNote, Certificate: a.Certificate,
 			Status: Failed, Severity: SeverityPage, Reason: ReasonDeleted, Class: ClassVault, Actor: "unknown", Cause: "drift", Revision: rev.Commit,

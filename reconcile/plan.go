@@ -51,6 +51,7 @@ type Action struct {
 	Next   *Staged           // the next key, as far as one is staged
 
 	former  string     // of one that was renamed: the name that it goes on from
+	tried   *Record    // of one whose move failed: what that left; nil: it did not fail
 	heir    bool       // of a retirement: another certificate claims the secret, or goes on with it
 	mass    *HeldSet   // what the brake holds it with; nil: it does not
 	pending *Pending   // the pending secret, as far as there is one
@@ -90,6 +91,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 		s.longerChain = s.live() != nil && longerChain(chains, s.live())
 		actions = append(actions, decide(s))
 	}
+	heirs := byName(actions)
 	renamed := successors(desired)
 	for name, w := range observed.AtWork {
 		a := w.action
@@ -102,7 +104,11 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 			if !succeeds(desired, next, r, observed) {
 				next = nil
 			}
-			actions = append(actions, retire(r, observed, claimed, next, now))
+			a := retire(r, observed, claimed, next, now)
+			if next != nil {
+				a.awaitHeir(next.Name, observed, heirs[next.Name], now)
+			}
+			actions = append(actions, a)
 		}
 	}
 	brake(actions, observed, history, now, func(c *spec.Certificate) Action { return decide(newCase(desired, c, observed, found, now)) })
@@ -164,7 +170,7 @@ func decide(s *situation) Action {
 		}
 	}
 	a.Certificate, a.Spec, a.Record, a.At, a.Secret, a.Issuer = s.spec.Name, s.spec, s.record, s.at, s.secret, s.issuer
-	a.former = s.former
+	a.former, a.tried = s.former, s.tried
 	a.Next, a.pending, a.ways = s.next, s.pending, waysOf(s.desired, s.spec)
 	if s.moved {
 		target := s.target
@@ -207,7 +213,10 @@ func madeBy(s *situation, l *Live) bool {
 
 // holdBack turns an action that must wait into a hold.
 func holdBack(s *situation, a Action) Action {
-	if s.record == nil || a.Kind == KindNone || a.Kind == KindHold || a.Reason == ReasonRenamed || !s.heldBy(s.record.Hold) {
+	if a.Reason == ReasonRenamed {
+		return s.holdMove(a)
+	}
+	if s.record == nil || a.Kind == KindNone || a.Kind == KindHold || !s.heldBy(s.record.Hold) {
 		return a
 	}
 	if f := s.record.LastFailure; a.Reason.records() && (f == nil || f.Operation != a.Kind) {

@@ -45,27 +45,72 @@ func (r *Record) History(byName map[string][]Event) []Event {
 	return own
 }
 
-// goesOnFrom takes the record of a former name for one that has none of its own.
+// goesOnFrom takes the record of a former name for one that has none of its own, or only
+// one of a move that failed.
 func (s *situation) goesOnFrom(obs *Observed) {
 	own := s.record
-	if own != nil && own.State != StateRetired {
-		return
-	}
 	for _, name := range s.spec.MovedFrom {
+		r := obs.Records[name]
+		if own.isOpen() && !own.movesStill(r, obs) {
+			continue
+		}
 		if _, busy := obs.AtWork[name]; busy {
 			s.formerBusy = name
 		}
-		if r := obs.Records[name]; r.holds() && !s.desired.SamePolicies(r.File, s.spec.File) {
+		if r.holds() && !s.desired.SamePolicies(r.File, s.spec.File) {
 			s.notItsOwn = name
 		}
-		if r := obs.Records[name]; carries(s.desired, s.spec, name, obs) {
+		if carries(s.desired, s.spec, name, obs) {
 			s.former, s.record = name, r.under(s.spec.Name, own)
+			if own.isOpen() && failsToAdopt(own) {
+				s.tried = own
+			}
 			return
 		}
 	}
-	if owner := s.secret.Owner; own == nil && slices.Contains(s.spec.MovedFrom, owner) && obs.Records[owner] == nil {
-		s.former = owner // the ledger knows nothing of either
+	s.goesOnUnknown(obs)
+}
+
+// goesOnUnknown is about a secret of a former name of which the ledger knows nothing.
+func (s *situation) goesOnUnknown(obs *Observed) {
+	own, owner := s.record, s.secret.Owner
+	if !slices.Contains(s.spec.MovedFrom, owner) || obs.Records[owner] != nil {
+		return
 	}
+	if own == nil || own.State == StateFailing && own.Live == nil {
+		s.former = owner
+		if own != nil && failsToAdopt(own) {
+			s.tried = own
+		}
+	}
+}
+
+// isOpen tells that there is a record, and that it is not closed.
+func (r *Record) isOpen() bool { return r != nil && r.State != StateRetired }
+
+// failsToAdopt tells that what failed last took a secret over.
+func failsToAdopt(r *Record) bool {
+	return r.LastFailure != nil && r.LastFailure.Operation == KindAdopt
+}
+
+// movesStill tells that a certificate has a record of its own and no secret, while that
+// of a former name is still to become its own: the move has failed, or the secret was
+// gone and has come back.
+func (r *Record) movesStill(former *Record, obs *Observed) bool {
+	if former == nil || former.Live == nil || r.State != StateFailing && r.Gone == nil {
+		return false
+	}
+	at := Location{former.Live.Mount, former.Live.Path}
+	if l := r.Live; l != nil {
+		if own := (Location{l.Mount, l.Path}); own != at && obs.Secrets[own].Owner == r.Certificate {
+			return false
+		}
+	}
+	if failsToAdopt(r) {
+		return !r.cameFrom(former.Certificate)
+	}
+	seen := obs.Secrets[at]
+	return seen.Readable && seen.Owner == former.Certificate
 }
 
 // carries tells whether a certificate goes on with the record of a former name. A record
@@ -96,6 +141,10 @@ func (r *Record) under(name string, own *Record) *Record {
 	}
 	if own != nil && own.UpdatedAt.After(next.UpdatedAt) {
 		next.UpdatedAt = own.UpdatedAt
+	}
+	if own.isOpen() && own.State == StateFailing && !failsToAdopt(own) {
+		next.State, next.Severity, next.Hold = own.State, own.Severity, own.Hold
+		next.Failures, next.LastFailure, next.FailingSince = own.Failures, own.LastFailure, own.FailingSince
 	}
 	return &next
 }
@@ -153,14 +202,52 @@ func succeeds(desired *spec.Spec, c *spec.Certificate, r *Record, obs *Observed)
 	if c == nil {
 		return false
 	}
-	if own := obs.Records[c.Name]; own != nil && own.State != StateRetired {
+	if own := obs.Records[c.Name]; own.isOpen() && !own.movesStill(r, obs) {
 		return own.hadName(r.Certificate)
 	}
 	return carries(desired, c, r.Certificate, obs)
 }
 
+// awaitHeir keeps a record from being closed before that of the new name goes on with
+// what it counts: until then nothing else knows of its failures and waits. Where there
+// are none, and the plan gives the secret the new name, both are done at once.
+func (a *Action) awaitHeir(heir string, obs *Observed, next *Action, now time.Time) {
+	own := obs.Records[heir]
+	if a.Kind == KindHold || own.isOpen() && !own.movesStill(a.Record, obs) {
+		return
+	}
+	until := now.Add(leastWait)
+	if next != nil && next.Kind == KindAdopt && next.former == a.Certificate && !a.Record.waits() {
+		return
+	}
+	if next != nil && next.Kind == KindHold && next.NotBefore.After(until) {
+		until = next.NotBefore
+	}
+	a.hold(ReasonRenamed, until, fmt.Sprintf("moved to %s; the record is closed once %s has one that goes on with it", heir, heir))
+}
+
+// waits tells that the record counts failures, or holds something back.
+func (r *Record) waits() bool {
+	return r.Failures > 0 || r.LastFailure != nil || r.Hold != nil || len(r.Undone) > 0 || r.Gone != nil
+}
+
+// holdMove makes a move that failed wait before it is tried again. What the former name
+// waits for holds up no move: no CA is asked.
+func (s *situation) holdMove(a Action) Action {
+	if a.Kind == KindHold || s.tried == nil || !s.heldBy(s.tried.Hold) {
+		return a
+	}
+	a.hold(ReasonBackoff, s.tried.Hold.Until, s.tried.Hold.Reason)
+	return a
+}
+
 func (r *Record) hadName(name string) bool {
 	return slices.ContainsFunc(r.Formerly, func(f Former) bool { return f.Name == name })
+}
+
+// moves tells that the attempt gives a secret the certificate's name by a moved block.
+func (a *attempt) moves() bool {
+	return a.action.Kind == KindAdopt && a.action.Reason == ReasonRenamed
 }
 
 // goesOn tells that a record is closed because it goes on under another name: its
@@ -188,14 +275,15 @@ func (a *attempt) rename(ctx context.Context) error {
 	return a.describeRestored(ctx)
 }
 
-// takesOver is the name of the certificate that what is adopted belonged to, where the
-// spec has that one no more; "" for anything else.
+// takesOver is the name that the certificate goes on from by a moved block, or of the one
+// that what is adopted belonged to, where the spec has that one no more; "" for anything
+// else.
 func (a *attempt) takesOver() string {
-	if a.action.Kind != KindAdopt {
-		return ""
-	}
 	if a.action.former != "" {
 		return a.action.former
+	}
+	if a.action.Kind != KindAdopt {
+		return ""
 	}
 	owner := a.action.Secret.Owner
 	if owner == a.action.Certificate || owner == "" || a.desired.Certificate(owner) != nil {
@@ -214,11 +302,26 @@ func (a *attempt) actor(reason Reason) (actor, cause string) {
 }
 
 // noteFormer keeps in the record which name its history begins under.
-func (a *attempt) noteFormer(r *Record, now time.Time) {
-	if name := a.takesOver(); name != "" && name != r.Certificate {
-		r.Formerly = append(slices.Clone(r.Formerly), Former{name, now.Truncate(time.Second)})
-		r.Formerly = r.Formerly[max(0, len(r.Formerly)-mostFormer):]
+func (a *attempt) noteFormer(r *Record, now time.Time) { r.comesFrom(a.takesOver(), now) }
+
+// comesFrom adds a former name to the record, or says until when it was the last one; ""
+// is none.
+func (r *Record) comesFrom(name string, now time.Time) {
+	if name == "" || name == r.Certificate {
+		return
 	}
+	before := r.Formerly
+	if r.cameFrom(name) {
+		before = before[:len(before)-1]
+	}
+	r.Formerly = append(slices.Clone(before), Former{name, now.Truncate(time.Second)})
+	r.Formerly = r.Formerly[max(0, len(r.Formerly)-mostFormer):]
+}
+
+// cameFrom tells that the name is the one that it had last.
+func (r *Record) cameFrom(name string) bool {
+	n := len(r.Formerly)
+	return n > 0 && r.Formerly[n-1].Name == name
 }
 
 // mostFormer is how many former names a record remembers.

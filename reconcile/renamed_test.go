@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,8 +118,8 @@ func TestRenamedAndMore(t *testing.T) {
 			data["private_key"] = "no key"
 			w.overwrite(data, version)
 		}, []string{"retire adopt", "repair"}},
-		"deleted":   {same, same, func(w *world) { _ = w.vault.Delete(context.Background(), "secret", "tls/api") }, []string{"retire issue"}},
-		"destroyed": {same, same, func(w *world) { delete(w.vault.secrets, "secret/tls/api") }, []string{"retire issue"}},
+		"deleted":   {same, same, func(w *world) { _ = w.vault.Delete(context.Background(), "secret", "tls/api") }, []string{"hold issue", "retire none"}},
+		"destroyed": {same, same, func(w *world) { delete(w.vault.secrets, "secret/tls/api") }, []string{"hold issue", "retire none"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -146,7 +147,7 @@ func TestRenamedAndMore(t *testing.T) {
 			if got := w.kinds(); got != "none none" {
 				t.Errorf("then the plan is %s", got)
 			}
-			if r := w.ledger.record(t, "web"); r.State != StateLive || tc.disturb == nil && !r.hadName("api") {
+			if r := w.ledger.record(t, "web"); r.State != StateLive || !r.hadName("api") {
 				t.Errorf("the record is %+v", r)
 			}
 		})
@@ -154,7 +155,7 @@ func TestRenamedAndMore(t *testing.T) {
 }
 
 // TestRenamedWhileItFails: what was never issued keeps counting, and waits as long: another
-// name is no way round the back-off.
+// name is no way round the back-off, in the next passes either.
 func TestRenamedWhileItFails(t *testing.T) {
 	was := certificate("api", "api.example.com")
 	w := newWorld(t, was)
@@ -164,15 +165,47 @@ func TestRenamedWhileItFails(t *testing.T) {
 	}
 	hold := w.ledger.record(t, "api").Hold
 	w.desired = desire(renamed(was, "web"))
+	for range 3 {
+		w.heldUntil(t, "web", hold.Until)
+		w.settle()
+		w.at = w.at.Add(time.Second)
+	}
+	w.at = hold.Until
+	if got := w.kinds(); got != "hold issue" {
+		t.Fatalf("after the wait the plan is %s", got)
+	}
+	if _, err := w.apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := w.ledger.record(t, "web")
+	if r.Failures != 2 || !r.hadName("api") {
+		t.Errorf("the record is %+v", r)
+	}
+	if got := w.kinds(); got != "retire hold" {
+		t.Errorf("then the plan is %s", got)
+	}
+	w.settle()
+	w.heldUntil(t, "web", r.Hold.Until)
+	w.ca.fail, w.at = nil, r.Hold.Until
+	w.settle()
+	if got := w.kinds(); got != "none" || w.ledger.record(t, "web").Failures != 0 || w.ledger.record(t, "api").State != StateRetired {
+		t.Errorf("in the end the plan is %s", got)
+	}
+}
+
+// heldUntil demands that the plan holds a certificate back until then.
+func (w *world) heldUntil(t *testing.T, name string, until time.Time) {
+	t.Helper()
 	for _, a := range w.plan() {
-		if a.Certificate == "web" && (a.Kind != KindHold || !a.NotBefore.Equal(hold.Until)) {
-			t.Errorf("the plan is %s until %s, and the hold is %+v", a.Kind, a.NotBefore, hold)
+		if a.Certificate == name && (a.Kind != KindHold || !a.NotBefore.Equal(until)) {
+			t.Errorf("%s: %s until %s, want a hold until %s: %s", name, a.Kind, a.NotBefore, until, a.Detail)
 		}
 	}
 }
 
-// TestRenamedWhileARenewalFails: neither name says that it recovered, and the wait stands.
-func TestRenamedWhileARenewalFails(t *testing.T) {
+// failingRenewal is a world where the renewal of api has failed, and web is its name now.
+func failingRenewal(t *testing.T) (*world, *Hold) {
+	t.Helper()
 	was := certificate("api", "api.example.com")
 	w := newWorld(t, was)
 	w.settle()
@@ -181,8 +214,18 @@ func TestRenamedWhileARenewalFails(t *testing.T) {
 	if _, err := w.apply(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	hold := w.ledger.record(t, "api").Hold
 	w.desired = desire(renamed(was, "web"))
+	return w, w.ledger.record(t, "api").Hold
+}
+
+// TestRenamedWhileARenewalFails: neither name says that it recovered, and the wait stands,
+// also where the secret is lost before the move, and where the move itself fails.
+func TestRenamedWhileARenewalFails(t *testing.T) {
+	w, hold := failingRenewal(t)
+	if got := w.kinds(); got != "hold adopt" {
+		t.Errorf("the plan is %s", got)
+	}
+	w.settle()
 	w.settle()
 	for _, e := range w.ledger.events(t) {
 		if e.Recovered != 0 {
@@ -195,6 +238,111 @@ func TestRenamedWhileARenewalFails(t *testing.T) {
 	if got := w.kinds(); got != "hold" {
 		t.Errorf("the plan is %s", got)
 	}
+	t.Run("destroyed", func(t *testing.T) {
+		w, hold := failingRenewal(t)
+		delete(w.vault.secrets, "secret/tls/api")
+		for range 3 {
+			w.heldUntil(t, "web", hold.Until)
+			w.settle()
+			w.at = w.at.Add(time.Second)
+		}
+	})
+	t.Run("the move fails", func(t *testing.T) {
+		w, hold := failingRenewal(t)
+		w.failToMove(t, true)
+		r := w.ledger.record(t, "web")
+		if r.Failures != 1 || r.LastFailure.Operation != KindAdopt {
+			t.Fatalf("the record is %+v", r)
+		}
+		w.at = r.Hold.Until
+		w.settle()
+		if r := w.ledger.record(t, "web"); r.State != StateFailing || r.Failures != 1 || !failsToOrder(r) || !r.Hold.Until.Equal(hold.Until) {
+			t.Errorf("the record is %+v, hold %+v", r, r.Hold)
+		}
+	})
+}
+
+// failToMove applies a plan while the metadata of tls/api cannot be written: all of it, or
+// all that closes no record.
+func (w *world) failToMove(t *testing.T, all bool) {
+	t.Helper()
+	r, actions := w.planned()
+	if !all {
+		actions = slices.DeleteFunc(actions, func(a Action) bool { return a.Kind == KindRetire })
+	}
+	w.vault.fail = func(op, path string) error {
+		if op == "write-metadata" && path == "secret/tls/api" {
+			return errors.New("permission denied")
+		}
+		return nil
+	}
+	report, err := r.Apply(t.Context(), w.desired, Revision{Commit: "c0ffee", Author: theOwner}, actions)
+	if w.vault.fail = nil; err != nil || report.Failed() != 1 {
+		t.Fatalf("%d failed, %v", report.Failed(), err)
+	}
+}
+
+// TestRenameThatFailsOnce: it waits, and is tried again as what it is, whatever else
+// changed with it: nothing is ordered for it, revoked or deleted.
+func TestRenameThatFailsOnce(t *testing.T) {
+	tests := map[string]struct {
+		change func(*spec.Certificate)
+		after  func(*world) // that it failed
+		then   string       // is planned after the move
+	}{
+		"as it was":    {then: "none none"},
+		"another path": {change: func(c *spec.Certificate) { c.Vault.Path = "tls/web" }, then: "none none"},
+		"new names":    {change: func(c *spec.Certificate) { c.Domains = append(c.Domains, spec.Domain{ASCII: "www.example.com"}) }, then: "none reissue"},
+		"the answer was lost": {after: func(w *world) {
+			s := w.vault.secrets["secret/tls/api"]
+			s.custom = encodeMeta(s.custom, "web", w.ledger.record(w.t, "api").Live)
+		}, then: "none none"},
+	}
+	for name, tc := range tests {
+		for _, all := range []bool{true, false} { // the old record is closed meanwhile, or not
+			t.Run(fmt.Sprintf("%s, closed %v", name, all), func(t *testing.T) {
+				was := certificate("api", "api.example.com")
+				was.OnRemove = spec.Revoke
+				w := newWorld(t, was, certificate("other", "other.example.com"))
+				w.settle()
+				before := w.ledger.record(t, "api").Live
+				next := renamed(was, "web")
+				next.Domains = slices.Clone(was.Domains)
+				if tc.change != nil {
+					tc.change(next)
+				}
+				w.desired = desire(w.desired.Certificate("other"), next)
+				w.failToMove(t, all)
+				if tc.after != nil {
+					tc.after(w)
+				}
+				hold := w.ledger.record(t, "web").Hold
+				if tc.after == nil {
+					w.heldUntil(t, "web", hold.Until)
+				}
+				w.at = hold.Until
+				w.settle()
+				r := w.ledger.record(t, "web")
+				if r.State != StateLive || r.Failures != 0 || len(r.Formerly) != 1 || !r.hadName("api") || *r.Live.pairFacts() != *before.pairFacts() {
+					t.Errorf("the record is %+v, live %+v", r, r.Live)
+				}
+				if got := w.kinds(); got != tc.then || len(w.ca.orders) != 2 || len(w.ca.revoked) != 0 || !w.there("tls/api") {
+					t.Errorf("then the plan is %s; %d orders, revoked %v", got, len(w.ca.orders), w.ca.revoked)
+				}
+				for _, e := range w.ledger.events(t)[2:] {
+					if e.Reason != ReasonRenamed {
+						t.Errorf("event: %+v", e)
+					}
+				}
+			})
+		}
+	}
+}
+
+// there tells that a secret can be read.
+func (w *world) there(path string) bool {
+	_, readable, _, _ := w.vault.ReadMetadata(context.Background(), "secret", path)
+	return readable
 }
 
 // TestRenamedWhileItIsAtWork: what is under way under the former name ends first.

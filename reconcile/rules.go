@@ -26,6 +26,7 @@ type situation struct {
 	pending     *Pending          // nil: there is none
 	next        *Staged           // nil: no next key is staged
 	former      string            // the name that it goes on from, see goesOnFrom; "": none
+	tried       *Record           // what a move that failed has left under its own name; nil: none failed
 	formerBusy  string            // a former name under which an attempt is under way; "": none
 	notItsOwn   string            // a former name whose record is under other policies; "": none
 	moved       bool              // the spec's target is elsewhere and not written yet
