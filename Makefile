@@ -89,7 +89,7 @@ test: lab $(REPORT) ## run every test that Go, Git and make can run, on the lab'
 
 .PHONY: short
 short: $(REPORT) ## run the tests that need no server
-	@$(REPORT) -vet=off -short $(TEST)
+	@$(REPORT) -vet=off -short $(FEW) $(TEST)
 
 # A vault or a bao on PATH is used; CERTROLL_LAB_VAULT names another server.
 REAL_VAULT = $(or $(filter-out embedded,$(CERTROLL_LAB_VAULT)),$(shell command -v vault || command -v bao || echo vault))
@@ -115,8 +115,9 @@ race: lab $(REPORT) ## run every test under the race detector, against the pinne
 check: test format words tidy vet lint vulncheck race ## run all that CI runs
 
 .PHONY: format
-format: ## fail where gofmt would change a file
+format: ## fail where gofmt would change a file, or a page has no line end
 	@out="$$(gofmt -l $$(git ls-files '*.go'))"; test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+	@for f in $$(git ls-files '*.md'); do test -z "$$(tail -c 1 "$$f")" || { echo "$$f: no line end"; exit 1; }; done
 
 .PHONY: words
 words: ## fail where work was left for later

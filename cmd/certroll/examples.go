@@ -8,7 +8,7 @@ import (
 
 // examples are those in the help and on the man page of each command.
 var examples = map[string][]string{
-	"certroll": {"certroll validate certs", "certroll plan", "certroll apply", "certroll run --config /etc/certroll/certroll.hcl"},
+	"certroll": {"certroll init", "certroll validate certs", "certroll plan", "certroll apply", "certroll run --config /etc/certroll/certroll.hcl"},
 	"accept":   {"certroll accept 5ad8f67c560523c935454493a6e0215aaba8e92d"},
 	"apply":    {"certroll apply", "certroll apply --auto-approve --json", "certroll plan --out plan.json", "certroll apply plan.json"},
 	"audit":    {"certroll audit --since 7d --status error", "certroll audit verify --anchor"},

@@ -4,6 +4,7 @@ import "github.com/spf13/cobra"
 
 // addCommands gives the program its commands, by what a person comes with.
 func (a *app) addCommands(root *cobra.Command) {
+	cobra.EnableCommandSorting = false // the order below is the one in which they are needed
 	addGroup(root, "setup", "Set up:", a.initCommand(), a.importCommand(), a.validateCommand(), a.fmtCommand(), a.doctorCommand(), a.notifyCommand())
 	addGroup(root, "change", "Plan and change:", a.planCommand(), a.applyCommand(), a.runCommand(), a.retryCommand(), a.rotateCommand(),
 		a.disableCommand(), a.enableCommand(), a.acceptCommand())

@@ -312,16 +312,25 @@ func (i *initiation) fit(ctx context.Context, s *settings, tree fs.FS) error {
 	if len(there) == 0 {
 		return nil
 	}
-	if !i.decode(ctx, s, append(slices.Clone(there), i.below(i.absent(tree))...)).HasErrors() {
+	lacks := slices.DeleteFunc(i.absent(tree), func(f initialize.File) bool { return len(i.below([]initialize.File{f})) == 0 })
+	for n := len(lacks); n >= 0; n-- { // the first certificates are the last of them
+		if i.decode(ctx, s, append(slices.Clone(there), i.below(lacks[:n])...)).HasErrors() {
+			continue
+		}
+		if n < len(lacks) {
+			i.leaveOut(lacks[n:])
+			i.say("kept", fmt.Sprintf("the certificates in %s of the config repo, with nothing added", i.f.Repo.Directory))
+		}
 		return nil
 	}
-	if diags := i.decode(ctx, s, there); diags.HasErrors() {
-		view.Diagnostics(i.app.err, i.app.palette(), append(specFiles(there), *s.file), diags)
-		return fmt.Errorf("the files in %s of the config repo do not go with %s: mend them, or the policies there; nothing was written", i.f.Repo.Directory, i.file)
-	}
-	i.repo = slices.DeleteFunc(i.repo, func(f initialize.File) bool { return len(i.below([]initialize.File{f})) > 0 })
-	i.say("kept", fmt.Sprintf("the certificates in %s of the config repo, with nothing added", i.f.Repo.Directory))
-	return nil
+	view.Diagnostics(i.app.err, i.app.palette(), append(specFiles(there), *s.file), i.decode(ctx, s, there))
+	return fmt.Errorf("the files in %s of the config repo do not go with %s: mend them, or the policies there; nothing was written", i.f.Repo.Directory, i.file)
+}
+
+func (i *initiation) leaveOut(files []initialize.File) {
+	i.repo = slices.DeleteFunc(i.repo, func(f initialize.File) bool {
+		return slices.ContainsFunc(files, func(o initialize.File) bool { return o.Path == f.Path })
+	})
 }
 
 // declare writes the first files of the config repo, and begins the ledger.

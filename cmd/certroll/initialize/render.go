@@ -186,9 +186,9 @@ func (a *Answers) Declared() []File {
 	defaults.line("defaults {\nissuer = issuer.%s\ndns = dns.%s\n}", a.CA.name(), a.DNS.name())
 	name := certificateName(a.Domain)
 	team.line("# The certificates of the team %s: docs/spec.md has what may stand here.", a.Team)
+	team.line("defaults {\nvault {\nprefix = %s\n}\n}\n", quote("tls/"+a.Team+"/"))
 	team.line("certificate %s {", quote(name))
-	team.line("domains = %s\n", list([]string{a.Domain}))
-	team.line("vault {\npath = %s\n}\n}", quote("tls/"+a.Team+"/"+name))
+	team.line("domains = %s\n}", list([]string{a.Domain}))
 	return []File{
 		{path.Join(a.Repo.Directory, "platform.hcl"), defaults.format()},
 		{path.Join(a.Repo.Directory, "teams", a.Team, a.Team+".hcl"), team.format()},

@@ -139,7 +139,7 @@ func (s *stage) change(ctx context.Context) error {
 	if err := s.git(ctx, "show", "--format=%h %s", "--unified=1", proposed); err != nil {
 		return err
 	}
-	if err := s.certroll(ctx, "plan", "-offline", "-ref", proposed, "-base", "main", "-markdown"); err != nil {
+	if err := s.certroll(ctx, "plan", "--offline", "--ref", proposed, "--base", "main", "--markdown"); err != nil {
 		return err
 	}
 	tell("It is merged, and applied.")
@@ -165,7 +165,7 @@ func (s *stage) change(ctx context.Context) error {
 		return fmt.Errorf("%s still has the certificate %s", changed.Certificate, old)
 	}
 	tell("The old serial was %s, the new one is %s; Git history has both:", old, serial)
-	return s.certroll(ctx, "audit", "-certificate", changed.Certificate)
+	return s.certroll(ctx, "audit", "--certificate", changed.Certificate)
 }
 
 // failure lets the DNS server refuse certroll's updates, and mends it.
@@ -186,7 +186,7 @@ func (s *stage) failure(ctx context.Context) error {
 	}
 	tell("The server is mended, a person says so, and the order goes on where it stopped.")
 	s.dns.FailUpdates(lab.None)
-	if err := s.certroll(ctx, "retry", name, "-reason", "the DNS server takes updates again"); err != nil {
+	if err := s.certroll(ctx, "retry", name, "--reason", "the DNS server takes updates again"); err != nil {
 		return err
 	}
 	if err := s.apply(ctx, true); err != nil {

@@ -52,8 +52,8 @@ func show(cmd *exec.Cmd, words ...string) error {
 // apply runs certroll apply and shows it with its progress in one line, and without
 // its plan where that was shown before.
 func (s *stage) apply(ctx context.Context, planned bool) error {
-	typed("certroll", "apply", "-auto-approve")
-	cmd := s.certrollCommand(ctx, "apply", "-auto-approve")
+	typed("certroll", "apply", "--auto-approve")
+	cmd := s.certrollCommand(ctx, "apply", "--auto-approve")
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
