@@ -29,7 +29,11 @@ func ReadDir(dir string) (*Revision, error) {
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: "check the path", Err: err}
+		advice := "check the path"
+		if info, statErr := os.Stat(dir); statErr == nil && !info.IsDir() {
+			advice = "name its directory; certroll validate - reads one file from standard input"
+		}
+		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: advice, Err: err}
 	}
 	defer func() { _ = root.Close() }()
 	_, _, noGit := findGitDir(dir, true)

@@ -43,8 +43,8 @@ Vault nor a CA is asked. Where only one of the two answers, that one is shown.
 
 Exits 0 where all is well; 1 where a certificate is failing, or overdue (see
 certroll expiring), or an endpoint does not serve it, or certroll run cannot do its
-work; 2 where a certificate has failed three times in a row or more, for which a
-person is to be woken; and 3 where neither the ledger nor certroll run could be read.
+work; 2 where a person is to be woken, as a certificate has failed three times in a
+row or more, its CA has revoked it, or its secret was deleted; and 3 where neither the ledger nor certroll run could be read.
 
 With --html it writes the status page into a directory instead, as files for a
 web server, and exits 0 however the certificates stand.`,
