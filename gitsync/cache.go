@@ -118,7 +118,7 @@ func (s *store) whole() error {
 // mend drops objects that cannot be read, with a warning: the next fetch brings
 // all of them again.
 func (s *store) mend(err error) error {
-	s.log.Warn("the Git cache is damaged and is fetched again", "cache", s.place(), "error", err)
+	s.log.Warn("the Git cache is damaged; fetching it again", "cache", s.place(), "error", err)
 	return s.renew()
 }
 
@@ -133,7 +133,7 @@ func (s *store) place() string {
 // abandon gives up a directory that cannot be written, with a warning, and goes on
 // in memory.
 func (s *store) abandon(err error) {
-	s.log.Warn("the Git cache cannot be written: certroll goes on without and fetches all of it", "cache", s.base, "error", err, "advice", diskAdvice(err))
+	s.log.Warn("the Git cache cannot be written; certroll fetches the whole repository instead", "cache", s.base, "error", err, "advice", diskAdvice(err))
 	if s.objects != nil { // it was opened
 		s.close()
 	}

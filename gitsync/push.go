@@ -318,7 +318,7 @@ func (l *Ledger) settled(next *nextCommit) {
 	if err == nil {
 		s.advance(next.hash, min(len(next.news), packWeight), size)
 	} else {
-		s.log.Warn("the Git cache cannot be written: the next fetch brings all of it", "cache", s.base, "error", err, "advice", diskAdvice(err))
+		s.log.Warn("the Git cache cannot be written; the next fetch transfers everything again", "cache", s.base, "error", err, "advice", diskAdvice(err))
 		if err := s.renew(); err != nil {
 			s.abandon(err)
 		}

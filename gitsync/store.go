@@ -140,7 +140,7 @@ func (s *store) load() error {
 		err = json.Unmarshal(b, &s.state)
 	}
 	if err != nil {
-		s.log.Warn("the Git cache is damaged and is fetched again", "cache", s.base, "error", err)
+		s.log.Warn("the Git cache is damaged; fetching it again", "cache", s.base, "error", err)
 		if info, statErr := os.Lstat(file); statErr == nil && info.IsDir() { // which no file can take the place of
 			_, _ = atomicfile.SetAside(file)
 		}
@@ -346,7 +346,7 @@ func (s *store) settle() {
 	}
 	err := s.save()
 	if err != nil && !s.unsaved {
-		s.log.Warn("the Git cache cannot be written: the next start fetches all of it", "cache", s.base, "error", err, "advice", diskAdvice(err))
+		s.log.Warn("the Git cache cannot be written; the next start fetches the whole repository", "cache", s.base, "error", err, "advice", diskAdvice(err))
 	}
 	s.unsaved = err != nil
 }

@@ -144,7 +144,7 @@ func (ap *applier) left(err error) {
 	names := ap.crew.unfinished()
 	away := ap.absence.current()
 	o := &outage{since: away.since, class: ClassVault, message: message(err)}
-	detail := fmt.Sprintf("Vault cannot be used since %s, in the middle of a run: what is not done for %s is left to the next run, and nothing more is begun until Vault can be used again",
+	detail := fmt.Sprintf("Vault has been unusable since %s, in the middle of a run: the next run finishes %s, and certroll starts nothing new until Vault works again",
 		away.since.UTC().Format(time.RFC3339), counted(len(names), "certificate"))
 	e := outageEvent(sideLooked, o, Failed, detail, ap.revision.Commit, ap.now())
 	e.concerns(names)

@@ -24,7 +24,7 @@ func admit(actions []Action, who accounts, history []Event, found map[subject]*t
 	mayBeMended(g.troubles, asking, now)
 	for _, a := range g.trustedFirst(asking) {
 		if until := saidBefore(history, a); until.After(now) {
-			a.hold(ReasonRateLimited, until, fmt.Sprintf("issuer.%s said before its turn came again when to come back", a.Issuer.Name))
+			a.hold(ReasonRateLimited, until, fmt.Sprintf("issuer.%s is still rate limited until %s", a.Issuer.Name, until.UTC().Format(time.RFC3339)))
 			continue
 		}
 		g.admit(a)
@@ -197,7 +197,7 @@ func (g *gatekeeper) limit(a *Action) bool {
 	if by == nil {
 		return false
 	}
-	a.hold(ReasonLimit, at, fmt.Sprintf("issuer.%s takes no more than %s; this one may go %s", a.Issuer.Name, by.text, at.UTC().Format(time.RFC3339)))
+	a.hold(ReasonLimit, at, fmt.Sprintf("issuer.%s allows no more than %s; certroll orders this one at %s", a.Issuer.Name, by.text, at.UTC().Format(time.RFC3339)))
 	a.HeldBy = subject("issuer." + a.Issuer.Name + " " + by.key.limit)
 	return true
 }

@@ -59,9 +59,20 @@ func markOf(fields map[string]string) (*Mark, error) {
 	m.Line, errs[1] = strconv.Atoi(fields["line"])
 	m.At, errs[2] = time.Parse(time.RFC3339, fields["at"])
 	if err := errors.Join(errs[:]...); err != nil || m.Head == "" || m.Nonce == "" {
-		return nil, errors.New("the ledger's anchor in Vault is not as certroll writes it; see who else writes there, and remove it: it is made anew")
+		return nil, errNotOurs
 	}
 	return m, nil
+}
+
+// errNotOurs is of a secret that something other than certroll wrote.
+var errNotOurs = errors.New("is not in certroll's format; find out who writes there, then delete it: certroll creates a new one")
+
+// foreign says of which secret an error is.
+func foreign(what string, at Anchor, err error) error {
+	if named, ok := at.(fmt.Stringer); ok {
+		what += " at " + named.String()
+	}
+	return fmt.Errorf("the %s %w", what, err)
 }
 
 // surveyor makes marks. It remembers how many lines the files have that do not
@@ -202,8 +213,11 @@ func VerifyAnchor(ctx context.Context, anchor Anchor, ledger Ledger) (found []Br
 		return nil, false, err
 	}
 	m, err := markOf(fields)
-	if err != nil || m == nil {
-		return nil, false, err
+	if err != nil {
+		return nil, false, foreign("checkpoint", anchor, err)
+	}
+	if m == nil {
+		return nil, false, nil
 	}
 	tree, head, err := ledger.Snapshot(ctx)
 	if err != nil {

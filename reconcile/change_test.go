@@ -367,7 +367,7 @@ func TestRemarksLimit(t *testing.T) {
 		s.Issuers["ca"].Limits = &spec.Limits{PerDomain: spec.Limit{Burst: 2, Window: 2 * day}}
 	}
 	remarks := Remarks(ChangeOf(base, head, seenLive(), start), base, head, nil, time.Minute)
-	if len(remarks) != 1 || remarks[0].Code != RemarkLimit || !strings.Contains(remarks[0].Text, "issue waits: issuer.ca takes no more than 2") {
+	if len(remarks) != 1 || remarks[0].Code != RemarkLimit || !strings.Contains(remarks[0].Text, "issue waits: issuer.ca allows no more than 2") {
 		t.Errorf("remarks: %+v", remarks)
 	}
 }

@@ -46,10 +46,10 @@ func (a *attempt) conclude(err error, took time.Duration) (Event, *Record, strin
 		e.Severity = SeverityPage
 	}
 	if a.notRevoked != nil {
-		e.Detail += fmt.Sprintf("; serial %s is not revoked yet, which is tried again: %s", a.unrevoked.Serial, firstLine(message(a.notRevoked)))
+		e.Detail += fmt.Sprintf("; serial %s is not revoked yet; certroll retries: %s", a.unrevoked.Serial, firstLine(message(a.notRevoked)))
 	}
 	if a.unstaged != nil {
-		e.Detail += "; its next key is not staged yet, which is tried again: " + firstLine(message(a.unstaged))
+		e.Detail += "; its next key is not staged yet; certroll retries: " + firstLine(message(a.unstaged))
 	}
 	a.tellUnswept(&e)
 	record := a.successRecord(now)

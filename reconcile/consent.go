@@ -53,7 +53,7 @@ func (r *recorder) Accept(ctx context.Context, rev Revision, actor string) error
 		return r.scribe.edit(tree, told)
 	})
 	if err != nil {
-		return fmt.Errorf("writing the ledger: %w; nothing was told, repeat the command", err)
+		return fmt.Errorf("writing the ledger: %w; nothing was recorded, repeat the command", err)
 	}
 	return nil
 }

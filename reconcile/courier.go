@@ -256,7 +256,7 @@ func (c *courier) waiting(ctx context.Context, tree fs.FS, head string) (waiting
 		}
 	}
 	if err != nil {
-		return waiting{}, fmt.Errorf("reading the ledger to see what is to be told: %w", err)
+		return waiting{}, fmt.Errorf("reading the ledger for events to deliver: %w", err)
 	}
 	w := waiting{last: c.kept.after, head: head}
 	if len(events) == fresh {

@@ -152,7 +152,7 @@ func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *Observ
 			if err != nil {
 				if ctx.Err() == nil {
 					r.asks.set(crlMoment(url), now.Add(crlNoAnswer))
-					r.opts.Progress(points[url][0].spec.Name, "crl", "its revocation could not be looked up, which is tried again within an hour: "+firstLine(message(err)))
+					r.opts.Progress(points[url][0].spec.Name, "crl", "could not check its revocation; certroll retries within an hour: "+firstLine(message(err)))
 				}
 				return nil
 			}
@@ -178,7 +178,7 @@ func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[
 	}
 	now := r.opts.Now()
 	if list.ThisUpdate.After(now.Add(maxSkew)) {
-		return nil, fmt.Errorf("the CRL %s is of %s, which is not yet: compare this machine's clock", url, list.ThisUpdate.UTC().Format(time.RFC3339))
+		return nil, fmt.Errorf("the CRL %s is dated %s, in the future: check this machine's clock", url, list.ThisUpdate.UTC().Format(time.RFC3339))
 	}
 	wanted := map[string]bool{}
 	signed := map[string]error{} // by key
@@ -338,7 +338,7 @@ func (s *situation) renewsRevoked() time.Time {
 
 func sawRevoked(s *situation) string {
 	if s.record == nil || s.record.Revoked.of(s.live()) == nil {
-		return "no list of its issuer that was read says so"
+		return "no CRL of its issuer that certroll read lists it"
 	}
 	return s.record.Revoked.text()
 }

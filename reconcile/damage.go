@@ -88,7 +88,7 @@ func unreadableEvents(lost []Breach, now time.Time) []Event {
 			Schema: EventSchema, ID: eventID("unreadable", f.File, f.Problem, fmt.Sprint(f.Line)), Time: now.UTC().Truncate(time.Millisecond),
 			Operation: KindNote, Status: Failed, Reason: ReasonDamaged, Actor: "unknown", Cause: "drift", Class: ClassGit,
 			Message: f.Where() + " in the ledger cannot be read and is passed over: " + f.Seen,
-			Detail:  "find out who pushed it (git log on the ledger's branch), and take it back there; certroll audit verify lists all that cannot be read",
+			Detail:  "find out who pushed it (git log on the ledger's branch) and revert that commit; certroll audit verify lists every unreadable file and line",
 		})
 	}
 	return events

@@ -95,7 +95,7 @@ const (
 // canaries, which it removes again.
 func (r *Reconciler) Examine(ctx context.Context, desired *spec.Spec, o ExamineOptions) (*Examination, error) {
 	if r.opts.Examiner == nil {
-		return nil, &failure{class: ClassInternal, err: errors.New("examining: there is nobody to do it")}
+		return nil, &failure{class: ClassInternal, err: errors.New("examining: no examiner is configured")}
 	}
 	certificates, err := toExamine(desired, o.Certificates, r.opts.Now())
 	if err != nil {

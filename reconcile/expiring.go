@@ -89,7 +89,7 @@ func (a *Action) standingText(s Standing) string {
 		if r.Live != nil && r.Live.ChainKept {
 			return "its chain ends before it, and the CA offers no other one"
 		}
-		return "it is due, and nobody has tried"
+		return "it is due, and certroll has not tried yet"
 	default:
 		return "it has failed " + counted(r.Failures, "time") + " in a row"
 	}

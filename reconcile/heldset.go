@@ -211,7 +211,7 @@ func (r *recorder) AcceptHeld(ctx context.Context, id string, known *HeldSet, ac
 		return files, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("writing the ledger: %w; nothing was told, repeat the command", err)
+		return nil, fmt.Errorf("writing the ledger: %w; nothing was recorded, repeat the command", err)
 	}
 	return accepted, nil
 }
@@ -238,7 +238,7 @@ func findHeld(tree fs.FS, id string, known *HeldSet) (*HeldSet, []HeldSet, error
 		return &set, sets, nil
 	}
 	if held == "" {
-		return nil, nil, fmt.Errorf("accepting %s: nothing is held under that id (certroll plan shows what is, with its id)", id)
+		return nil, nil, fmt.Errorf("accepting %s: no hold has this id; certroll plan shows the holds with their ids", id)
 	}
 	return nil, nil, fmt.Errorf("accepting %s: that is not what is held now; %s", id, held)
 }

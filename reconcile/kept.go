@@ -111,7 +111,7 @@ func keptOf(f map[string]string) (kept, error) {
 		k.upto.at, errs[5] = time.Parse(keptTime, f["upto_at"])
 	}
 	if err := errors.Join(errs[:]...); err != nil || k.sent < 0 {
-		return kept{}, errors.New("what Vault keeps of the destination is not as certroll writes it; see who else writes there, and remove it: it begins anew from then on")
+		return kept{}, errNotOurs
 	}
 	return k, nil
 }

@@ -65,7 +65,7 @@ func leftover(name string, r *Record, obs *Observed) Action {
 	}
 	record.OnRemove = spec.Keep // what it said was done when it was retired, and is not done again
 	a := Action{Kind: KindRetire, Certificate: name, Reason: ReasonRemoved, Record: &record,
-		Detail: "its block is gone, and a run that ended before it could tell the ledger left a key, which is destroyed"}
+		Detail: "its block is gone; an interrupted run left a key that the ledger does not record, and certroll destroys it"}
 	if p, ok := obs.Pending[name]; ok {
 		a.Detail += ": of a pending secret, SPKI SHA-256 " + p.KeyDigest
 	}
@@ -80,6 +80,6 @@ func leftover(name string, r *Record, obs *Observed) Action {
 func (a *attempt) tellWritten(ctx context.Context) {
 	d, err := a.drafts.load(ctx, a.action.Certificate)
 	if err == nil && d != nil && d.DataDigest != "" {
-		a.action.Detail += "; that run was about to write " + d.At.String() + ", or had: what is there stays and is not renewed"
+		a.action.Detail += "; that run wrote " + d.At.String() + " or was about to: certroll leaves that secret in place and does not renew it"
 	}
 }

@@ -46,7 +46,7 @@ func TestLimits(t *testing.T) {
 	}{
 		"nothing yet":       {view: missing},
 		"orders, one left":  {view: missing, history: repeat(299, 60*day, "", other)},
-		"orders, none left": {view: missing, history: repeat(300, 60*day, "", other), until: 60*day + 36*time.Second, detail: "issuer.ca takes no more than 300 new orders of one account per 3 hours; this one may go 2027-01-22T12:00:36Z"},
+		"orders, none left": {view: missing, history: repeat(300, 60*day, "", other), until: 60*day + 36*time.Second, detail: "issuer.ca allows no more than 300 new orders of one account per 3 hours; certroll orders this one at 2027-01-22T12:00:36Z"},
 		"orders of another account": {view: func(v *view) {
 			missing(v)
 			team := *v.desired.Issuers["ca"]
@@ -58,7 +58,7 @@ func TestLimits(t *testing.T) {
 			short := *v.desired.Issuers["ca"]
 			short.Name, short.Profile = "short", "shortlived"
 			v.c.Issuer, v.desired.Issuers["short"] = "short", &short
-		}, history: repeat(300, 60*day, "", other), until: 60*day + 36*time.Second, detail: "issuer.short takes no more than 300 new orders of one account"},
+		}, history: repeat(300, 60*day, "", other), until: 60*day + 36*time.Second, detail: "issuer.short allows no more than 300 new orders of one account"},
 		"orders of three hours ago": {view: missing, history: repeat(300, 60*day-4*time.Hour, "", other)},
 		"domain, one left":          {view: missing, history: repeat(49, 60*day, "", sibling)},
 		"domain, none left":         {view: missing, history: repeat(50, 60*day, "", sibling), until: 60*day + 168*time.Hour/50, detail: "50 certificates for example.com per 7 days"},

@@ -117,9 +117,9 @@ func (r *recorder) AcceptLost(ctx context.Context, commit string, seen bool, act
 		return fmt.Errorf("accepting the loss of %s: %w; certroll audit verify names those that are", commit, errNotLost)
 	}
 	if err != nil {
-		return fmt.Errorf("writing the ledger: %w; nothing was told, repeat the command", err)
+		return fmt.Errorf("writing the ledger: %w; nothing was recorded, repeat the command", err)
 	}
 	return nil
 }
 
-var errNotLost = errors.New("the ledger tells of no such head that was lost and is not accepted")
+var errNotLost = errors.New("the ledger records no lost head with this hash that waits to be accepted")

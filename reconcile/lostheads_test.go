@@ -48,7 +48,7 @@ func TestLostHeads(t *testing.T) {
 func TestAcceptLostHead(t *testing.T) {
 	w := newWorld(t)
 	r := w.reconciler()
-	if err := r.AcceptLost(t.Context(), commitA, false, "ann@host"); err == nil || !strings.Contains(err.Error(), "no such head") {
+	if err := r.AcceptLost(t.Context(), commitA, false, "ann@host"); err == nil || !strings.Contains(err.Error(), "records no lost head") {
 		t.Errorf("a head that was never lost: %v", err)
 	}
 	if err := r.AcceptLost(t.Context(), commitA, true, "ann@host"); err != nil {

@@ -571,7 +571,7 @@ func (y *mannerYear) retry() (done bool) {
 		if err == nil {
 			return true
 		}
-		if !strings.Contains(err.Error(), "the CA said itself when to come back") {
+		if !strings.Contains(err.Error(), "the CA asked to wait until") {
 			y.t.Errorf("retry: %v", err)
 			return true
 		}

@@ -72,7 +72,7 @@ func (r *recorder) moor(ctx context.Context, tree fs.FS, head string, fields map
 	m := &r.mooring
 	was, err := markOf(fields)
 	if err != nil {
-		return err
+		return foreign("checkpoint", m.anchor, err)
 	}
 	if was == nil && head == "" || was != nil && was.Head == head {
 		m.found(false)
@@ -127,7 +127,7 @@ func (r *recorder) untold(found []Breach, was *Mark, tree fs.FS) (bool, error) {
 	}
 	e := rewoundEvent(id, found[0], r.now())
 	e.OldRevision = was.Head
-	e.Detail = fmt.Sprintf("the ledger is not what was %s, with %s: it was moved back, rewritten or deleted; a clone that is older has what it said", was.anchored(), counted(was.Events, "event"))
+	e.Detail = fmt.Sprintf("the ledger does not match its state %s, with %s: it was moved back, rewritten or deleted; an older clone has the lost events", was.anchored(), counted(was.Events, "event"))
 	return true, r.scribe.note(entry{Event: e})
 }
 

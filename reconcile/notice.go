@@ -68,7 +68,7 @@ func newNotice(kinds []NoticeKind, e Event) Notice {
 			Schema: e.Schema, ID: cut(e.ID, mostWord), Time: e.Time, Operation: Kind(cut(string(e.Operation), mostWord)),
 			Certificate: cut(e.Certificate, mostWord), Status: Status(cut(string(e.Status), mostWord)), Reason: Reason(cut(string(e.Reason), mostWord)),
 			Class: Class(cut(string(e.Class), mostWord)), Failures: e.Failures, Recovered: e.Recovered, Issuer: cut(e.Issuer, mostWord),
-			DNSAccount: cut(e.DNSAccount, mostWord), Detail: "the event is larger than those that certroll writes: see the audit log, and who wrote it",
+			DNSAccount: cut(e.DNSAccount, mostWord), Detail: "the event is larger than those that certroll writes: read it in the audit log and find out who wrote it",
 		}
 	}
 	return Notice{Kinds: kinds, Event: e, Certificates: concerned(&e)}

@@ -92,7 +92,7 @@ func (c *courier) load(ctx context.Context, tree fs.FS) error {
 		}
 	}
 	if c.kept, err = keptOf(fields); err != nil {
-		return err
+		return foreign("delivery progress", c.d.State, err)
 	}
 	c.known, c.unsaved = true, false
 	return nil

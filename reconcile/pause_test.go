@@ -26,19 +26,19 @@ func TestPausePlanned(t *testing.T) {
 		warning string
 	}{
 		"begins": {func(v *view) { pause(v, until, "moves"); v.record.Unmanaged = nil }, day, KindNote, ReasonPauseBegan,
-			"renewal.auto is off until 2027-02-01T12:00:00Z (moves); it expires 2027-02-21", "nobody renews it until then"},
+			"renewal.auto is off until 2027-02-01T12:00:00Z (moves); it expires 2027-02-21", "certroll does not renew it until then"},
 		"without an end": {func(v *view) { pause(v, time.Time{}, "") }, day, KindNone, ReasonUnmanaged, "renewal.auto is off; it expires 2027-02-21",
-			"without an end: nobody renews it; set renewal.until"},
-		"lasts": {func(v *view) { pause(v, until, "moves") }, 69 * day, KindNone, ReasonUnmanaged, "(moves)", "a renewal would be due since 2027-01-22 and nobody does it"},
+			"without an end: certroll does not renew it; set renewal.until"},
+		"lasts": {func(v *view) { pause(v, until, "moves") }, 69 * day, KindNone, ReasonUnmanaged, "(moves)", "a renewal has been due since 2027-01-22, but renewal.auto is off"},
 		"overdue, not told yet": {func(v *view) { pause(v, until, ""); v.record.Unmanaged.Overdue = false }, 60 * day, KindNote, ReasonOverdue,
-			"it would be renewed now, and renewal.auto is off", "nobody"},
+			"it would be renewed now, and renewal.auto is off", "certroll does not renew it"},
 		"over, and due": {func(v *view) { pause(v, until, "moves") }, 70 * day, KindRenew, ReasonThreshold,
 			"its pause until 2027-02-01T12:00:00Z (moves) is over", "is over: it is renewed again"},
 		"over, and not due": {func(v *view) { pause(v, start.Add(10*day), "") }, 10 * day, KindNote, ReasonPauseEnded,
 			"the pause until 2026-12-03T12:00:00Z is over: it is renewed again", "is over"},
 		"another end":     {func(v *view) { pause(v, until, ""); v.c.Renewal.Until = until.Add(day) }, day, KindNote, ReasonPauseBegan, "until 2027-02-02", ""},
 		"on again":        {func(v *view) { v.record.Unmanaged = &Unmanaged{Since: start} }, day, KindNote, ReasonPauseEnded, "renewal.auto is on again", ""},
-		"expired":         {func(v *view) { pause(v, time.Time{}, "") }, 100 * day, KindNone, ReasonUnmanaged, "it expires 2027-02-21", "nobody does it"},
+		"expired":         {func(v *view) { pause(v, time.Time{}, "") }, 100 * day, KindNone, ReasonUnmanaged, "it expires 2027-02-21", "but renewal.auto is off"},
 		"gone from Vault": {func(v *view) { pause(v, time.Time{}, ""); v.secret = Secret{}; v.record.Live = nil }, day, KindIssue, ReasonMissing, "no secret", "without an end"},
 	}
 	for name, tc := range cases {

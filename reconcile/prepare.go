@@ -61,7 +61,7 @@ func (a *attempt) mayWrite(target Secret) error {
 	at := targetOf(a.action.Spec)
 	if at == a.action.At && target.Version != a.action.Secret.Version {
 		return &failure{class: ClassVault, denied: true, err: fmt.Errorf(
-			"%s is at version %d, the plan saw version %d: somebody else wrote it meanwhile, nothing was ordered; plan again",
+			"%s is at version %d, the plan saw version %d: another program wrote it meanwhile, and certroll ordered nothing; plan again",
 			at, target.Version, a.action.Secret.Version)}
 	}
 	if target.Version > 0 && target.Readable && target.Owner != a.action.Certificate {

@@ -126,7 +126,7 @@ func (a *attempt) tellPrevious(e *Event) {
 		e.Detail += "; deleted after the move to " + here.String() + ": " + strings.Join(a.deleted, ", ") + " (vault kv undelete brings it back)"
 	}
 	if len(a.untidied) > 0 {
-		e.Detail += "; what was left behind could not be looked at or deleted, which is tried again: " + strings.Join(a.untidied, "; ")
+		e.Detail += "; leftover secrets could not be read or deleted; certroll retries: " + strings.Join(a.untidied, "; ")
 	}
 }
 

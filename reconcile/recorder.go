@@ -52,7 +52,7 @@ func (r *recorder) publish(ctx context.Context) (commit string, err error) {
 	}
 	commit, told, err := r.scribe.flush(ctx)
 	if err != nil {
-		return "", fmt.Errorf("writing the ledger: %w; the events are safe in the journal and are told with the next run", err)
+		return "", fmt.Errorf("writing the ledger: %w; the events are safe in the journal, and the next run writes them to the ledger", err)
 	}
 	err = r.onPublished(ctx, told)
 	if commit != "" {
@@ -154,7 +154,7 @@ func (r *recorder) knownProblems(ctx context.Context) (_ *Problems, fresh bool, 
 func (r *recorder) lookAnew(ctx context.Context) (tree fs.FS, head string, err error) {
 	_, fresh, err := r.snapshot(ctx)
 	if err == nil && !fresh {
-		err = errors.New("the ledger as it was seen last lacks what was told last, and it cannot be fetched now")
+		err = errors.New("the cached ledger lacks the last delivered event, and fetching the ledger failed")
 	}
 	tree, head = r.scribe.seen()
 	return tree, head, err

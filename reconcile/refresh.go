@@ -217,7 +217,7 @@ func (r *Reconciler) askAbout(ctx context.Context, q question, note func(questio
 	case errors.Is(err, errors.ErrUnsupported):
 		return false, nil
 	case err != nil:
-		r.opts.Progress(q.spec.Name, "ask", "no renewal information from the CA, what it said last and the threshold stand: "+firstLine(message(err)))
+		r.opts.Progress(q.spec.Name, "ask", "could not get renewal information from the CA; using the last known window and the threshold: "+firstLine(message(err)))
 		return false, nil
 	case said.same(q.record.RenewalInfo):
 		return false, nil

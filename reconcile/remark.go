@@ -190,7 +190,7 @@ func (r *reviewer) names(c CertificateChange) {
 	if c.Old != nil {
 		had = c.Old.Names()
 		if was := path.Dir(c.Old.File); was != dir {
-			r.say(RemarkDirectory, c.Name, placeOf(c.New.Range, false), "its block moved from %s to %s, and with it who may change it", directoryText(was), directoryText(dir))
+			r.say(RemarkDirectory, c.Name, placeOf(c.New.Range, false), "its block moved from %s to %s: check who may change files there", directoryText(was), directoryText(dir))
 		}
 	}
 	for _, d := range c.New.Domains {
@@ -318,7 +318,7 @@ func (r *reviewer) turnedOff(c CertificateChange) {
 		if c.New.Renewal.Reason == "" {
 			end += ", and no reason is stated"
 		}
-		r.say(RemarkAuto, c.Name, r.at(c.New.Range, fieldAuto), "renewal.auto is turned off%s: nobody renews it", end)
+		r.say(RemarkAuto, c.Name, r.at(c.New.Range, fieldAuto), "renewal.auto is turned off%s: certroll does not renew it", end)
 	}
 }
 
@@ -342,7 +342,7 @@ func (r *reviewer) swapped(c CertificateChange) {
 }
 
 var removals = map[spec.OnRemove]string{
-	spec.Keep:   "without its block the secret stays, with a key that nobody renews or deletes",
+	spec.Keep:   "without its block the secret stays in Vault; certroll neither renews nor deletes it",
 	spec.Delete: "without its block the secret is deleted",
 	spec.Revoke: "without its block the certificate is revoked and the secret deleted",
 }

@@ -58,7 +58,7 @@ func (r *recorder) Retry(ctx context.Context, want Retry) (done []Retried, commi
 		return r.scribe.edit(tree, entries)
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("writing the ledger: %w; nothing was told, repeat the command", err)
+		return nil, "", fmt.Errorf("writing the ledger: %w; nothing was recorded, repeat the command", err)
 	}
 	return done, commit, nil
 }
@@ -136,7 +136,7 @@ func (w Retry) refusal(name string, r *Record, now time.Time) error {
 		return fmt.Errorf("retrying %q: it is retired, there is nothing to try", name)
 	}
 	if h := r.Hold; h != nil && h.Class == ClassRateLimited && h.Until.After(now) && !w.Force {
-		return fmt.Errorf("retrying %q: the CA said itself when to come back, %s; a try before that is refused and may count (%s). Wait, or give --force",
+		return fmt.Errorf("retrying %q: the CA asked to wait until %s; it rejects an earlier try and may count it (%s). Wait, or give --force",
 			name, h.Until.UTC().Format(time.RFC3339), h.Reason)
 	}
 	return nil

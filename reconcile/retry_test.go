@@ -101,7 +101,7 @@ func TestRetryRefuses(t *testing.T) {
 	w.ca.fail = nil
 	w.settle() // closes the record of web
 	cases := map[string]struct{ names, says string }{
-		"the CA's own time": {"api", "the CA said itself when to come back, " + start.Add(5*time.Hour).Format(time.RFC3339)},
+		"the CA's own time": {"api", "the CA asked to wait until " + start.Add(5*time.Hour).Format(time.RFC3339)},
 		"unknown":           {"apy", "the ledger has no record of it"},
 		"retired":           {"web", "it is retired"},
 		"one of two":        {"web api", "it is retired"},

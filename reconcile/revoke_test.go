@@ -62,7 +62,7 @@ func TestFailureToRevoke(t *testing.T) {
 		t.Fatalf("record: %+v", r)
 	}
 	es := w.ledger.events(t)
-	if e := es[len(es)-1]; e.Status != Success || e.Revoked != "" || !strings.Contains(e.Detail, "serial "+before.Serial+" is not revoked yet, which is tried again: 403 unauthorized") {
+	if e := es[len(es)-1]; e.Status != Success || e.Revoked != "" || !strings.Contains(e.Detail, "serial "+before.Serial+" is not revoked yet; certroll retries: 403 unauthorized") {
 		t.Errorf("event: %+v", e)
 	}
 	expect(t, w.only(), KindRevoke, ReasonRevocation, "serial "+before.Serial+" was replaced and is to be revoked")

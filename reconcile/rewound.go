@@ -27,7 +27,7 @@ func (r *recorder) noteRewound() error {
 	f := Rewound(old, now)
 	at := r.now().UTC()
 	e := rewoundEvent(eventID("rewound", old, now, at.Format(time.DateOnly)), f, at)
-	e.Detail = "the ledger's branch was moved back, rewritten or deleted; what it said before is in a clone that is older (git fsck --lost-found)"
+	e.Detail = "the ledger's branch was moved back, rewritten or deleted; an older clone has the lost events (git fsck --lost-found)"
 	e.OldRevision = old
 	e.Message = "expected " + f.Expected + ", seen " + f.Seen
 	if !r.isHeld(e.ID) {

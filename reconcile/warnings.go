@@ -40,9 +40,9 @@ func warnings(s *situation) []string {
 	case s.auto:
 		ws = append(ws, "renewal.auto is off, but its pause"+pauseText(s.spec)+" is over: it is renewed again")
 	case s.spec.Renewal.Until.IsZero():
-		ws = append(ws, "renewal.auto is off"+pauseText(s.spec)+" without an end: nobody renews it; set renewal.until")
+		ws = append(ws, "renewal.auto is off"+pauseText(s.spec)+" without an end: certroll does not renew it; set renewal.until")
 	default:
-		ws = append(ws, "renewal.auto is off"+pauseText(s.spec)+": nobody renews it until then")
+		ws = append(ws, "renewal.auto is off"+pauseText(s.spec)+": certroll does not renew it until then")
 	}
 	return ws
 }
@@ -63,7 +63,7 @@ func liveWarnings(s *situation, l *Live) []string {
 		ws = append(ws, fmt.Sprintf("what is live came from issuer.%s, because issuer.%s failed; its next renewal goes back", i.Name, s.spec.Issuer))
 	}
 	if !s.auto && !s.due().at.After(s.now) {
-		ws = append(ws, "a renewal would be due since "+s.due().at.Format(time.DateOnly)+" and nobody does it; it expires "+l.End().UTC().Format(time.DateOnly))
+		ws = append(ws, "a renewal has been due since "+s.due().at.Format(time.DateOnly)+", but renewal.auto is off; it expires "+l.End().UTC().Format(time.DateOnly))
 	}
 	if s.issuer.Name != s.spec.Issuer {
 		ws = append(ws, fmt.Sprintf("issuer.%s has failed since %s: issuer.%s is asked instead",

@@ -16,6 +16,9 @@ type Anchor struct {
 // NewAnchor makes an anchor at a path of a mount.
 func NewAnchor(kv *KV, mount, path string) *Anchor { return &Anchor{kv: kv, mount: mount, path: path} }
 
+// String is its path, for messages.
+func (a *Anchor) String() string { return a.mount + "/" + a.path }
+
 // Load returns what is kept, nil for nothing, and the version to follow.
 func (a *Anchor) Load(ctx context.Context) (fields map[string]string, version int, err error) {
 	fields, version, err = a.kv.Read(ctx, a.mount, a.path)

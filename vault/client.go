@@ -206,7 +206,7 @@ func (c *Client) Keep(ctx context.Context) {
 		case c.knownDead(err): // of a token that was given: there may be another one by now
 			err = errors.Join(err, c.loginAgain(ctx))
 		}
-		c.log.Error("keeping the login to Vault", "error", err)
+		c.log.Error("could not renew the Vault token or log in again; will retry", "error", err)
 		select {
 		case <-ctx.Done():
 			return
@@ -260,7 +260,7 @@ func (c *Client) keepOnce(ctx context.Context) (ended bool, err error) {
 		select {
 		case <-ctx.Done():
 		case <-c.dead:
-			c.log.Info("the Vault token is at its end", "error", errRevoked)
+			c.log.Info("the Vault token expired, was revoked or cannot be renewed; logging in again", "error", errRevoked)
 		}
 		return true, nil
 	}
@@ -275,14 +275,14 @@ func (c *Client) keepOnce(ctx context.Context) (ended bool, err error) {
 		case <-ctx.Done():
 			return true, nil
 		case <-c.dead:
-			c.log.Info("the Vault token is at its end", "error", errRevoked)
+			c.log.Info("the Vault token expired, was revoked or cannot be renewed; logging in again", "error", errRevoked)
 			return true, nil
 		case renewed := <-w.RenewCh():
 			c.lasts(renewed.Secret.Auth)
 		case err := <-w.DoneCh():
 			// nil is how a token ends that may not be renewed any further.
 			if err != nil {
-				c.log.Info("the Vault token is at its end", "error", err)
+				c.log.Info("the Vault token expired, was revoked or cannot be renewed; logging in again", "error", err)
 			}
 			return true, nil
 		}

@@ -105,7 +105,7 @@ func (c *Client) anotherToken(ctx context.Context, refused string, refusal []byt
 	}
 	d.loggedIn = time.Now()
 	if err := c.Login(ctx); err != nil {
-		c.log.Error("logging in to Vault again", "error", err)
+		c.log.Error("could not log in to Vault again", "error", err)
 		return "", false
 	}
 	now := c.api.Token()
@@ -115,7 +115,7 @@ func (c *Client) anotherToken(ctx context.Context, refused string, refusal []byt
 	if _, err := c.api.Auth().Token().LookupSelfWithContext(ctx); statusOf(err) == http.StatusForbidden {
 		d.blind = now
 	}
-	c.log.Info("the Vault token was dead; logged in again")
+	c.log.Info("Vault rejected the token; logged in again")
 	return now, true
 }
 

@@ -102,7 +102,7 @@ func (c *Client) explained(err error, doing string) *Error {
 		e.advice = "a quota of Vault's was passed for minutes, however slowly certroll asked; raise it (sys/quotas), or lower vault.parallel in certroll.hcl"
 	case strings.Contains(e.said, "check-and-set parameter did not match"):
 		e.conflict = true
-		e.advice = "somebody else wrote it meanwhile; plan again"
+		e.advice = "another program wrote it meanwhile; plan again"
 	case re.StatusCode == http.StatusBadRequest && strings.Contains(e.said, "metadata check-and-set"):
 		// OpenBao's, of a mount or secret with metadata_cas_required.
 		e.advice = "certroll writes metadata without check-and-set: turn metadata_cas_required off for that mount and secret"

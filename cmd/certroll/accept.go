@@ -15,31 +15,30 @@ func (a *app) acceptCommand() *cobra.Command {
 	var missing string
 	c := &cobra.Command{
 		Use:   "accept {COMMIT | --missing ID}",
-		Short: "Accept a rewritten history, or a change of much at once",
-		Long: `Accept that the head of the config repo does not descend from the revision that
-was in force, because its history was rewritten or went back. Writes an event to
-the ledger with who did so; run takes the head with its next pull, and plan and
-apply from then on. COMMIT is the head, its hash in full: a head that has moved
-on since you looked is not accepted. A signature that certroll.hcl demands is
-demanded of it too.
+		Short: "Accept a rewritten history of the config repo, or a mass change",
+		Long: `Accept that the head of the config repo does not descend from the revision in
+force, because its history was rewritten or moved back. Writes an event with your
+name to the ledger. certroll run uses the head with its next pull, plan and apply
+at once. COMMIT is the full hash of the head; if the head has moved since, accept
+fails. If certroll.hcl requires signed commits, the head still needs a signature.
 
-With --missing it accepts what is held because too much of what is live would
-change at once: certificates that are gone from the config repo or from Vault,
-that would be reissued or would move. ID is in the plan, the event and the log,
-and stands for just these certificates and what would become of them: where that
-is other by now, nothing is accepted. It asks no Vault.`,
+With --missing, accept a mass change: certroll holds it because too many live
+certificates would change at once. They are gone from the config repo or from
+Vault, or would be reissued or moved. The plan, the event and the log name the
+ID. It stands for exactly these certificates and changes; if they have changed
+since, accept fails. Does not contact Vault.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case (missing == "") == (len(args) == 0):
-				return errors.New("accept takes the hash of a commit, or --missing with the id of what is held")
+				return errors.New("accept needs the full hash of a commit, or --missing with the id of a mass change")
 			case missing != "":
 				return a.acceptMissing(cmd.Context(), missing)
 			}
 			return a.accept(cmd.Context(), args[0])
 		},
 	}
-	c.Flags().StringVar(&missing, "missing", "", "accept what is held under this id")
+	c.Flags().StringVar(&missing, "missing", "", "accept the mass change with this id")
 	return c
 }
 

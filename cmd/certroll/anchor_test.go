@@ -137,7 +137,7 @@ func TestRewrittenLedgerIsFound(t *testing.T) {
 	// The log itself says so, to a machine that never saw the lost head too, until a person accepts it.
 	fifth := w.elsewhere("fifth")
 	w.says("audit verify --anchor --config "+fifth, "the log says that the ledger was rewritten", "git push --force origin "+head+":refs/heads/certroll/status", "with 1 event", "Not in order: 1 finding")
-	w.says("audit accept "+strings.Repeat("0", 40), "no such head", "certroll audit verify")
+	w.says("audit accept "+strings.Repeat("0", 40), "records no lost head", "certroll audit verify")
 	w.certroll(0, "audit", "accept", head, "-config", fifth)
 	w.certroll(0, "audit", "verify", "-anchor", "-config", fifth)
 	w.certroll(0, "audit", "verify")

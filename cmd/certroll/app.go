@@ -54,14 +54,14 @@ type app struct {
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "certroll",
-		Short: "Keep TLS certificates as a Git repository says they should be",
-		Long: `certroll reads the certificates a Git repository declares in HCL, issues and
+		Short: "Issue and renew TLS certificates as declared in a Git repository",
+		Long: `certroll reads the certificates that a Git repository declares in HCL, issues and
 renews them by ACME into HashiCorp Vault KV v2, and commits their status and an
 audit log back to Git.
 
-Its own settings are in certroll.hcl: certroll help certroll.hcl. Commands exit 0
-where all is well and 1 after an error; certroll help exit-codes has those that mean
-more by it.`,
+Its own settings are in certroll.hcl: see certroll help certroll.hcl. Commands exit
+0 on success and 1 after an error; certroll help exit-codes lists the commands with
+further codes.`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -71,9 +71,9 @@ more by it.`,
 	root.SetOut(a.data())
 	root.SetErr(a.err)
 	f := root.PersistentFlags()
-	f.StringVar(&a.configFile, "config", a.getenv("CERTROLL_CONFIG"), "certroll's own settings (default certroll.hcl, then /etc/certroll/certroll.hcl; env CERTROLL_CONFIG)")
-	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "no colours (env NO_COLOR)")
-	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
+	f.StringVar(&a.configFile, "config", a.getenv("CERTROLL_CONFIG"), "file of certroll's own settings (default certroll.hcl, then /etc/certroll/certroll.hcl; env CERTROLL_CONFIG)")
+	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "print without colours (env NO_COLOR)")
+	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "log level: debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	defaultsOfEnvironment(f, "config", "no-color", "log-level")
 	a.addCommands(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

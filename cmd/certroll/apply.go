@@ -22,22 +22,22 @@ func (a *app) applyCommand() *cobra.Command {
 	var o applyOptions
 	c := &cobra.Command{
 		Use:   "apply [FILE]",
-		Short: "Do what the plan says",
-		Long: `Show the plan, ask, and do it (where there is no terminal to ask at, give
---auto-approve or FILE): certificates and keys go to Vault, records and
-the audit log to the ledger. Exits 1 where anything failed or was left undone, but
-not for what waits as the plan says. Ctrl-C takes up no more work, finishes or
-cleanly drops what runs, and writes the ledger; the next run goes on where it
-stopped. A second Ctrl-C ends it as it is, which the next run makes up for too.
+		Short: "Carry out the plan",
+		Long: `Show the plan, ask for approval, and carry it out. Without a terminal, give
+--auto-approve or FILE. Writes certificates and keys to Vault, records and the
+audit log to the ledger. Exits 1 if an action failed or was left undone; actions
+that wait according to the plan do not count. Ctrl-C starts no further action,
+finishes or cleanly stops the running ones, and writes the ledger; the next run
+continues there. A second Ctrl-C stops at once; the next run recovers from that too.
 
-FILE is of plan --out. Exactly its actions are done, without a question; where
-the head of the config repo is another one now, or what is in Vault is, nothing
-is done, and it says what moved.
+FILE is the output of plan --out. apply FILE carries out exactly its actions,
+without a question. If the head of the config repo or the state of Vault has
+changed since, it does nothing and prints what changed.
 
-What would change too much of what is live at once is held until a person says
-that it is meant: by yes to the question, by FILE, by --accept-removals, or by
-certroll accept --missing. --auto-approve alone says nothing of it: the rest is done,
-and the exit code is 1.`,
+certroll holds a mass change, in which too many live certificates would change at
+once, until you accept it: with yes to the question, FILE, --accept-removals or
+certroll accept --missing. --auto-approve alone does not accept it: apply carries
+out the rest and exits 1.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -47,9 +47,9 @@ and the exit code is 1.`,
 		},
 	}
 	a.configDirFlag(c)
-	c.Flags().BoolVar(&o.auto, "auto-approve", false, "do not ask; needed where there is no terminal to ask at")
+	c.Flags().BoolVar(&o.auto, "auto-approve", false, "do not ask for approval; needed without a terminal")
 	c.Flags().BoolVar(&o.json, "json", false, "print the result as JSON; needs --auto-approve or FILE")
-	c.Flags().IntVar(&o.removals, "accept-removals", 0, "do also what is held because much would change at once, where it is at most this many certificates")
+	c.Flags().IntVar(&o.removals, "accept-removals", 0, "accept a mass change of at most this many certificates")
 	return c
 }
 

@@ -23,8 +23,8 @@ func (a *app) auditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit",
 		Short: "Show what happened, from the ledger's audit log",
-		Long: `Show the events of the audit log, all there are, the newest last. Each flag
-leaves those that fit; --status error stands for failure and denied.`,
+		Long: `Show all events of the audit log, the newest last. Each flag narrows the list;
+--status error selects failure and denied.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -57,11 +57,11 @@ leaves those that fit; --status error stands for failure and denied.`,
 	f := c.Flags()
 	f.StringVar(&operation, "operation", "", "issue, renew, rotate, retry, ... (docs/ledger.md)")
 	f.StringVar(&status, "status", "", "success, failure, held, denied, or error for failure and denied")
-	f.StringVar(&q.Certificate, "certificate", "", "of this certificate")
-	f.StringVar(&q.Issuer, "issuer", "", "of this issuer")
+	f.StringVar(&q.Certificate, "certificate", "", "events of this certificate")
+	f.StringVar(&q.Issuer, "issuer", "", "events of this issuer")
 	f.StringVar(&class, "class", "", "failures of this class")
-	f.StringVar(&q.Severity, "severity", "", "of this severity: page")
-	f.StringVar(&since, "since", "", "not before that long ago (24h, 7d), or a date")
+	f.StringVar(&q.Severity, "severity", "", "events of this severity: page")
+	f.StringVar(&since, "since", "", "events since this date, or of this last period (24h, 7d)")
 	f.BoolVar(&asJSON, "json", false, "print the events as JSON (schema in docs/asking.md)")
 	c.AddCommand(a.auditVerifyCommand(), a.auditAcceptCommand())
 	return c
@@ -84,23 +84,23 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 		Short: "Check that the audit log was only ever appended to",
 		Long: `Check the audit log: each line is an event with the hash of the line before it,
 over all files; each commit of the ledger's branch has one parent and only
-appends to its audit files; and the branch goes on from the head that this
-machine saw last (kept in state_dir). Fetches the branch's whole history.
+appends to its audit files; and the branch descends from the last head that this
+machine saw (kept in state_dir). Fetches the branch's whole history.
 
-Where certroll.hcl or the environment names a Vault, the branch is also held
-against what the reconciler anchored there at each push. Without it, whoever may
-push can make the whole ledger anew; --anchor makes it an error where that could
-not be looked at.
+If certroll.hcl or the environment names a Vault, audit verify also compares the
+branch with the anchor that certroll writes there after each push. Without that
+check, anyone who may push can rewrite the whole ledger unseen. With --anchor, an
+unreadable anchor is an error.
 
 A ledger that was rewritten, moved back or deleted stays a finding, with the commit
-to push back, until a person says by audit accept that the loss is to stay.
+to push back, until you accept the loss with certroll audit accept.
 
-Exits 0 where all is in order, 1 with what was found, 3 where it could not look.`,
+Exits 0 if all is in order, 1 with findings, 3 if it could not check.`,
 		Args: cobra.NoArgs,
 		RunE: looking(func(cmd *cobra.Command, _ []string) error { return a.verifyAudit(cmd.Context(), asJSON, anchored) }),
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON (schema in docs/asking.md)")
-	c.Flags().BoolVar(&anchored, "anchor", false, "fail where the anchor in Vault cannot be looked at")
+	c.Flags().BoolVar(&anchored, "anchor", false, "fail if the anchor in Vault cannot be read")
 	return c
 }
 

@@ -135,16 +135,16 @@ func passedOver(e reconcile.Event) string {
 
 // failing are the lines of what does not work and of its end, by what it is.
 var failing = map[string][2]string{
-	"vault":    {"Vault is not there yet, which is waited for", "Vault is there"},
-	"settings": {"certroll.hcl on disk is not what certroll run has read", "certroll.hcl on disk is what certroll run has read"},
+	"vault":    {"waiting for Vault", "Vault is there"},
+	"settings": {"certroll.hcl on disk differs from the settings in use", "certroll.hcl on disk matches the settings in use"},
 	"pull":     {"pull failed", "pull works again"},
 	"keeping":  {"could not keep the last good revision on disk; will retry", "the last good revision is kept on disk again"},
 	"pass":     {"pass failed", "pass works again"},
-	"telling":  {"the revision that is not in force could not be told to the ledger", "the revision that is not in force is told to the ledger"},
-	"served":   {"what is served could not be told to the ledger", "what is served is told to the ledger"},
-	"ledger":   {"part of the ledger cannot be read and is passed over", "all of the ledger can be read again"},
+	"telling":  {"could not record the rejected revision in the ledger", "recorded the rejected revision in the ledger"},
+	"served":   {"could not record the probe results in the ledger", "recorded the probe results in the ledger"},
+	"ledger":   {"part of the ledger cannot be read; certroll skips it", "all of the ledger can be read again"},
 	"disk":     {"the state directory cannot be written", "the state directory can be written again"},
-	"anchor":   {"the ledger could not be held against its anchor in Vault", "the ledger can be held against its anchor in Vault again"},
+	"anchor":   {"could not compare the ledger with its anchor in Vault", "certroll compares the ledger with its anchor in Vault again"},
 }
 
 // trouble says once that something does not work, again where it is something

@@ -14,19 +14,19 @@ func (a *app) doctorCommand() *cobra.Command {
 	var asJSON, noCanary, upgrade bool
 	c := &cobra.Command{
 		Use:   "doctor [NAME...]",
-		Short: "Look for what will make the next renewals fail",
-		Long: `Look for what will make the next renewals fail, of all certificates or of some:
-CAA records, the delegation of challenges, DNSSEC, and whether each DNS account
-still works, which writes a TXT record and removes it again. And for what an apply
-needs: what the token may do in Vault, whether the ledger takes a push, account
-bindings, destinations of notifications, the clock, the disk. Nothing is ordered.
+		Short: "Find problems that will make the next renewals fail",
+		Long: `Find problems that will make the next renewals fail, for all certificates or some:
+CAA records, the delegation of challenges, DNSSEC, and each DNS account (doctor
+writes a TXT record and removes it again). Also checks what apply needs: the rights
+of the Vault token, a push to the ledger, account bindings, destinations of
+notifications, the clock and the disk. Orders nothing.
 
-With --upgrade it asks neither Vault, DNS nor a CA, and lists the certificates that
-the rules of this version would hold, with the lines for certroll.hcl that allow
-what they use. Run it with the new version before an upgrade.
+With --upgrade it contacts neither Vault, DNS nor a CA. It lists the certificates
+that the rules of this version would hold, with the lines for certroll.hcl that
+allow them. Run it with the new version before an upgrade.
 
-Exits 1 where it found an error, or where something would be held, 3 where it could
-not look; warnings alone are 0.`,
+Exits 1 if it found an error or a certificate would be held, 3 if it could not
+check; 0 with warnings only.`,
 		RunE: looking(func(cmd *cobra.Command, args []string) error {
 			if upgrade {
 				return a.upgrade(cmd.Context())
@@ -36,9 +36,9 @@ not look; warnings alone are 0.`,
 	}
 	a.configDirFlag(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON (schema in docs/doctor.md)")
-	c.Flags().BoolVar(&upgrade, "upgrade", false, "list what the rules of this version would hold, and how to allow it")
+	c.Flags().BoolVar(&upgrade, "upgrade", false, "list the certificates that the rules of this version would hold, and how to allow them")
 	c.MarkFlagsMutuallyExclusive("upgrade", "json")
-	c.Flags().BoolVar(&noCanary, "no-canary", false, "write nothing, and leave the DNS accounts' credentials alone")
+	c.Flags().BoolVar(&noCanary, "no-canary", false, "do not test the DNS accounts: write no TXT record, read no credentials")
 	return c
 }
 

@@ -35,20 +35,21 @@ type editFlags struct {
 // ofForEach says how one certificate of many is named.
 const ofForEach = `
 
-Name a certificate of a for_each with its key, as shop.porto: a condition on the key
-is written into the block, and its other certificates stay as they are.`
+Name a certificate of a for_each with its key, as in shop.porto: certroll writes a
+condition on the key into the block, and its other certificates stay as they are.`
 
 // howEdited ends the help of each of them.
 const howEdited = `
 
-The block is edited in place: comments and layout stay. The change is committed
-in your name and pushed to repo.ref, which must be a branch; or to a new branch
-with --branch, for a pull request; or printed as a patch with --print; or made in
-the files of --config-dir. Neither Vault nor the CA is touched.`
+certroll edits the block in place and keeps comments and layout. It commits the
+change in your name and pushes it to repo.ref, which must be a branch; with
+--branch to a new branch, for a pull request. With --print it prints a patch
+instead, with --config-dir it edits the files there. Changes nothing in Vault or
+at the CA.`
 
 func (a *app) editFlags(c *cobra.Command) *editFlags {
 	f := &editFlags{}
-	c.Flags().StringVar(&f.reason, "reason", "", "why, in one line; it is told in the commit (required)")
+	c.Flags().StringVar(&f.reason, "reason", "", "reason for the change, one line, for the commit message (required)")
 	c.Flags().StringVar(&f.branch, "branch", "", "push to this new branch instead of repo.ref")
 	c.Flags().StringVar(&f.author, "author", "", `the commit's author, "Name <mail>" (default $GIT_AUTHOR_NAME and $GIT_AUTHOR_EMAIL, or git's global user.name and user.email)`)
 	c.Flags().BoolVar(&f.print, "print", false, "print a patch for git apply, change nothing")
@@ -61,7 +62,7 @@ func (a *app) checkEdit(f *editFlags) error {
 	f.reason = strings.TrimSpace(f.reason)
 	switch {
 	case f.reason == "":
-		return errors.New("--reason is missing: say why in one line; it is told in the commit")
+		return errors.New("--reason is missing: give the reason in one line, for the commit message")
 	case strings.ContainsFunc(f.reason, unicode.IsControl):
 		return errors.New("--reason is one line of text: it holds a line break or another control character")
 	case f.print && f.branch != "":
@@ -88,7 +89,7 @@ func (a *app) revise(ctx context.Context, s *settings, f *editFlags, c change) e
 		return a.editDirectory(ctx, s, c)
 	}
 	if s.Verify != nil && f.branch == "" {
-		return errors.New("certroll.hcl takes only signed commits, and certroll signs none: it would hold this one back. Give --branch, and have the pull request merged by somebody who signs; or give --print, and commit the patch yourself")
+		return errors.New("certroll.hcl requires signed commits, and certroll does not sign its edits: it would hold this commit back. Give --branch and have the pull request merged with a signed commit, or give --print and commit the patch yourself")
 	}
 	name, email, err := a.author(f.author)
 	if err != nil {

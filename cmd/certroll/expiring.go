@@ -17,16 +17,15 @@ func (a *app) expiringCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "expiring [DAYS]",
-		Short: "Show what expires soon, and why it is not renewed yet",
-		Long: `Show the certificates that expire within DAYS (default 14), the nearest first,
-and for each whether it is renewed by itself, when, and what keeps it from it.
-Reads the ledger only.
+		Short: "Show certificates that expire soon, and why they are not renewed yet",
+		Long: `Show the certificates that expire within DAYS (default 14), the nearest first, and
+for each whether and when certroll renews it, and what prevents that. Reads only
+the ledger.
 
-Exits 1 where one of them is failing, overdue or unmanaged, 3 where the ledger cannot
-be read, and 0 otherwise: one
-that expires and will be renewed by itself is in order, as those are that live
-no longer than that. Overdue is one whose time to renew has passed by a tenth of
-what there is until it expires, and an hour at least, without a try.`,
+Exits 1 if one of them is failing, overdue or unmanaged, 3 if the ledger cannot be
+read, and 0 otherwise: a certificate that certroll will renew in time is in order.
+A certificate is overdue if certroll has not tried to renew it although a tenth of
+the time from its due date to its expiry has passed, and an hour at least.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: looking(func(cmd *cobra.Command, args []string) error {
 			days, err := parseDays(args)

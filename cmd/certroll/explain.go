@@ -18,9 +18,9 @@ func (a *app) explainCommand() *cobra.Command {
 		Use:   "explain NAME",
 		Short: "Show why a certificate is, or is not, renewed now",
 		Long: `Show what will happen with a certificate, when and why, then every rule in the
-order they are asked, with the values each saw and which of them decides. A hold,
-a limit of the CA or a failing issuer may keep back what a rule decided. Nothing
-is changed. Like plan it reads metadata of Vault only, never a key.`,
+order of evaluation, with the values it used and whether it decides. A hold, a
+limit of the CA or a failing issuer may delay what a rule decided. Changes
+nothing. Like plan it reads only metadata from Vault, never a key.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.explain(cmd.Context(), args[0], asJSON, verbose)

@@ -19,9 +19,9 @@ func (a *app) fmtCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "fmt [DIR]",
 		Short: "Format the HCL files of a directory in place",
-		Long: `Format all HCL files of a directory (default: the current one) in place and
-list those that changed. With --check nothing is written, and the exit code is 1
-where a file would change. A file that does not parse is left alone.`,
+		Long: `Format all HCL files of a directory (default: the current one) in place and list
+the changed ones. With --check, write nothing and exit 1 if a file would change.
+Files that do not parse stay as they are.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return a.format(dirArg(args), check) },
 	}

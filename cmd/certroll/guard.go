@@ -26,24 +26,24 @@ func (s *settings) listenToken() (string, error) {
 	if !s.hasToken() {
 		return "", nil
 	}
-	return sharedSecret("the token of what is served", "listen_token", s.ListenTokenEnv, s.ListenTokenFile)
+	return sharedSecret("the token for requests", "listen_token", s.ListenTokenEnv, s.ListenTokenFile)
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !g.knows(r.Host) {
-		g.log.Warn("a request was refused: it is for a host name that is not ours", "host", r.Host, "from", r.RemoteAddr)
-		http.Error(w, "this host name is not known here: name it in listen_hosts of certroll.hcl", http.StatusMisdirectedRequest)
+		g.log.Warn("rejected a request: its host name is not in listen_hosts", "host", r.Host, "from", r.RemoteAddr)
+		http.Error(w, "certroll does not serve this host name: add it to listen_hosts in certroll.hcl", http.StatusMisdirectedRequest)
 		return
 	}
 	token, err := g.settings.listenToken()
 	said, tried := tokenOf(r)
 	switch {
 	case err != nil:
-		g.log.Error("a request was refused", "path", r.URL.Path, "error", err)
-		http.Error(w, "the token that is to be asked for cannot be read; the log says why", http.StatusServiceUnavailable)
+		g.log.Error("rejected a request: the token in listen_token_file or listen_token_env cannot be read", "path", r.URL.Path, "error", err)
+		http.Error(w, "certroll cannot read its token for requests; see the log", http.StatusServiceUnavailable)
 	case token != "" && !sameSecret(said, token):
 		if tried { // a browser asks without one first
-			g.log.Warn("a request was refused: its token is not the right one", "path", r.URL.Path, "from", r.RemoteAddr)
+			g.log.Warn("rejected a request: missing or wrong token", "path", r.URL.Path, "from", r.RemoteAddr)
 		}
 		w.Header().Add("WWW-Authenticate", `Basic realm="certroll", charset="UTF-8"`)
 		w.Header().Add("WWW-Authenticate", "Bearer")

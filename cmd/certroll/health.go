@@ -91,7 +91,7 @@ func (h *health) alive(w http.ResponseWriter, _ *http.Request) {
 	still, patience := time.Since(h.turned), h.patience // a machine that was suspended has not stood still
 	h.mu.Unlock()
 	if still > patience {
-		tell(w, fmt.Sprintf("nothing has moved for %s, which is longer than anything takes; SIGQUIT prints where it hangs", still.Round(time.Second)))
+		tell(w, fmt.Sprintf("the loop has not moved for %s, longer than any step takes; SIGQUIT prints where it hangs", still.Round(time.Second)))
 		return
 	}
 	tell(w, "")
@@ -109,9 +109,9 @@ func (h *health) unready(ctx context.Context) string {
 	h.mu.Unlock()
 	switch {
 	case reach == nil:
-		return "Vault is not there yet, or has not let us in; the log says why"
+		return "waiting for Vault: it is unreachable or rejected the login; see the log"
 	case seen == nil && !since.IsZero():
-		return fmt.Sprintf("the first pass has not ended yet: a revision is being decoded, for %s", time.Since(since).Round(time.Second))
+		return fmt.Sprintf("the first pass has not ended yet: certroll has been decoding a revision for %s", time.Since(since).Round(time.Second))
 	case seen == nil:
 		return "the first pass has not ended yet"
 	}
@@ -119,9 +119,9 @@ func (h *health) unready(ctx context.Context) string {
 	case err != nil:
 		return vaultTrouble(err)
 	case len(away) > 0:
-		return "the last pass could not do its work with " + strings.Join(away, ", ") + "; the log says why"
+		return "the last pass could not use " + strings.Join(away, ", ") + "; see the log"
 	case !*seen:
-		return "the last pass could not look at Vault, the ledger or the config repo; the log says why"
+		return "the last pass could not read Vault, the ledger or the config repo; see the log"
 	}
 	return ""
 }
@@ -134,9 +134,9 @@ func vaultTrouble(err error) string {
 	case errors.As(err, &sealed) && sealed.Sealed():
 		return "Vault is sealed; unseal it (vault operator unseal)"
 	case errors.As(err, &dead) && dead.DeadToken():
-		return "Vault does not take certroll's token any more; the log says what to do"
+		return "Vault rejects certroll's token; the log says what to do"
 	default:
-		return "Vault does not answer; the log says why"
+		return "Vault does not answer; see the log"
 	}
 }
 

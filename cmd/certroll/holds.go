@@ -84,7 +84,7 @@ func (d *decisions) together(groups map[string]*group) {
 			"until", g.last.UTC().Format(time.RFC3339), "detail", g.first.Detail)
 	}
 	for _, by := range gone(d.groups, now) {
-		d.log.Info("held together no more", "subject", by, "detail", "its certificates go on")
+		d.log.Info("held together no more", "subject", by, "detail", "its certificates continue")
 	}
 	d.groups = now
 }
@@ -100,7 +100,7 @@ func (d *decisions) breakers(tripped []reconcile.Tripped) {
 		}
 	}
 	for _, s := range gone(d.tripped, now) {
-		d.log.Info("admitted", "subject", s, "detail", "it works again, or its credentials are others: its certificates go on")
+		d.log.Info("admitted", "subject", s, "detail", "it works again, or its credentials changed: its certificates continue")
 	}
 	d.tripped = now
 }

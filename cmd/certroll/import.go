@@ -31,20 +31,20 @@ func (a *app) importCommand() *cobra.Command {
 	var f importFlags
 	c := &cobra.Command{
 		Use:   "import",
-		Short: "Take over certificates that are there already, issuing nothing",
-		Long: `Take over certificates that are in Vault already, or in the directories of other
-ACME clients: HCL is written for them, keys and chains of files go to Vault where
-nothing is yet, and nothing is issued. Commit the HCL, and the next apply adopts
-them. A report says what could not be carried over. Exits 1 where a certificate
-was left behind. See docs/import.md.`,
+		Short: "Take over existing certificates without issuing new ones",
+		Long: `Take over existing certificates from Vault or from the directories of other ACME
+clients. import writes HCL for them, stores keys and chains from files in Vault at
+empty paths, and issues nothing. Commit the HCL, and the next apply adopts the
+certificates. A report lists what could not be carried over. Exits 1 if a
+certificate was left behind. See docs/import.md.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := c.PersistentFlags()
-	flags.StringVar(&f.out, "out", "", "write the HCL to this file, which must not be there yet (default: standard output)")
-	flags.StringVar(&f.issuer, "issuer", "", "the issuer block that renewals use (default: blocks are written)")
-	flags.StringVar(&f.dns, "dns", "", "the dns block that renewals use (default: blocks are written, with credentials to fill in)")
-	flags.StringVar(&f.prefix, "prefix", "tls/", "where in the mount pairs of files are put")
+	flags.StringVar(&f.out, "out", "", "write the HCL to this new file (default: standard output)")
+	flags.StringVar(&f.issuer, "issuer", "", "the issuer block that renewals use (default: write new blocks)")
+	flags.StringVar(&f.dns, "dns", "", "the dns block that renewals use (default: write new blocks, with credentials to fill in)")
+	flags.StringVar(&f.prefix, "prefix", "tls/", "path in the mount for keys and chains from files")
 	flags.BoolVar(&f.dry, "dry-run", false, "write nothing, neither to Vault nor to --out")
 	flags.BoolVar(&f.asJSON, "json", false, "print the report as JSON, with the HCL in it")
 	c.AddCommand(a.importVaultCommand(&f))
@@ -74,9 +74,9 @@ was left behind. See docs/import.md.`,
 func (a *app) importVaultCommand(f *importFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "vault MOUNT/PATH...",
-		Short: "Write HCL by which pairs that are in Vault KV v2 are adopted",
-		Long: `Write HCL by which pairs that are in Vault KV v2 are adopted. A path that ends
-in /* stands for all secrets below it. Nothing is written to Vault.`,
+		Short: "Write HCL that adopts keys and certificates stored in Vault KV v2",
+		Long: `Write HCL that adopts keys and certificates stored in Vault KV v2. A path that ends
+in /* stands for all secrets below it. Writes nothing to Vault.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.importAll(cmd.Context(), "vault", *f, func(ctx context.Context, kv *vault.KV, s *settings) (*importing.Findings, error) {

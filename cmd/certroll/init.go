@@ -35,21 +35,21 @@ func (a *app) initCommand() *cobra.Command {
 	f := &initFlags{}
 	c := &cobra.Command{
 		Use:   "init",
-		Short: "Make certroll.hcl, the first files of the config repo, and what Vault needs",
-		Long: `Make what certroll starts with: certroll.hcl, the first files of the config repo
-(one team, its policy, the pipeline of GitHub or GitLab), the policy for Vault with
-the commands that an operator runs there, and the ledger's branch. On a terminal it
-asks for what no flag gives.
+		Short: "Create certroll.hcl, the first files of the config repo, and the setup of Vault",
+		Long: `Create what certroll needs to start: certroll.hcl, the first files of the config
+repo (one team, its policy, the pipeline of GitHub or GitLab), the policy for Vault
+with the commands that an operator runs there, and the ledger's branch. On a
+terminal, init asks for values that no flag gives.
 
-What is there already is kept: a second run changes nothing, and one after you
-edited a file keeps your edit. All answers are checked, and the files decoded, before
-anything is written. No secret is asked for: a credential is named by where it is
-found, as vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH. With --setup-vault the
-mount, the policy, AppRole and its role are made by VAULT_TOKEN, an operator's, and
-the secret id goes into a file that only you may read. With --service the files of a
-service are made as well, and the commands that install it are printed.
+init keeps existing files and your edits: a second run changes nothing. It checks
+all answers, and decodes the files, before it writes anything. It asks for no
+secret: name the place of a credential, as in vault:MOUNT/PATH#FIELD, env:NAME or
+file:/PATH. With --setup-vault it creates the mount, the policy, AppRole and its
+role with an operator's VAULT_TOKEN, and writes the secret id into a file that only
+you may read. With --service it also creates the files of a service and prints the
+commands that install it.
 
-It ends with what certroll doctor finds. See docs/getting-started.md.`,
+It ends with the findings of certroll doctor. See docs/getting-started.md.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.initialize(cmd.Context(), f) },
 	}
@@ -74,10 +74,10 @@ func (a *app) initRepoFlags(c *cobra.Command, f *initFlags) {
 	flags.StringVar(&f.Domain, "domain", "", "the first name of the first certificate, as in app.example.com")
 	flags.StringVar(&f.CI, "ci", "", "the pipeline: github, gitlab or none (default: by the host of --repo-url)")
 	flags.StringVar(&f.dir, "dir", "", "write the config repo's files into this directory, a clone, and push nothing")
-	flags.StringVar(&f.author, "author", "", `who makes the first commit, as "Name <mail>" (default: as git)`)
-	flags.StringVar(&f.service, "service", "", "make the files of a service too: systemd, kubernetes or compose")
-	flags.BoolVar(&f.print, "print", false, "print all files and the commands for Vault, and write nothing")
-	flags.BoolVar(&f.yes, "auto-approve", false, "do not ask before anything is written")
+	flags.StringVar(&f.author, "author", "", `author of the first commit, "Name <mail>" (default: as git)`)
+	flags.StringVar(&f.service, "service", "", "also create the files of a service: systemd, kubernetes or compose")
+	flags.BoolVar(&f.print, "print", false, "print all files and the commands for Vault; write nothing")
+	flags.BoolVar(&f.yes, "auto-approve", false, "do not ask for approval before writing")
 }
 
 func (a *app) initVaultFlags(c *cobra.Command, f *initFlags) {
@@ -85,30 +85,30 @@ func (a *app) initVaultFlags(c *cobra.Command, f *initFlags) {
 	flags.StringVar(&f.Vault.Address, "vault-address", "", "Vault's address (default $VAULT_ADDR)")
 	flags.StringVar(&f.Vault.Namespace, "vault-namespace", "", "Vault's namespace (default $VAULT_NAMESPACE)")
 	flags.StringVar(&f.Vault.Mount, "vault-mount", "", "the KV v2 mount (default secret)")
-	flags.StringVar(&f.Vault.Prefix, "vault-prefix", "", "where certroll's own state lies in the mount (default certroll)")
+	flags.StringVar(&f.Vault.Prefix, "vault-prefix", "", "path of certroll's own state in the mount (default certroll)")
 	flags.StringVar(&f.Vault.CACert, "vault-ca", "", "a file with the certificates of Vault's own CA (default $VAULT_CACERT)")
 	flags.StringVar(&f.Vault.Auth, "vault-auth", "", "how certroll logs in: approle, jwt, kubernetes, token-file or token (default approle)")
-	flags.StringVar(&f.Vault.AuthMount, "vault-auth-mount", "", "where the auth method is, without auth/ (default: its usual place)")
+	flags.StringVar(&f.Vault.AuthMount, "vault-auth-mount", "", "mount of the auth method, without auth/ (default: the method's usual mount)")
 	flags.StringVar(&f.Vault.Role, "vault-role", "", "certroll's role there (default certroll)")
 	flags.StringVar(&f.Vault.RoleID, "vault-role-id", "", "AppRole's role id (default: the role's name, which a command then sets)")
 	flags.StringVar(&f.Vault.SecretIDFile, "vault-secret-id-file", "", "the file of AppRole's secret id (default vault-secret-id beside certroll.hcl)")
 	flags.StringVar(&f.Vault.TokenFile, "vault-token-file", "", "the file of the token, for token-file")
 	flags.StringVar(&f.Vault.JWTFile, "vault-jwt-file", "", "the file of the JWT, for jwt and kubernetes")
 	flags.StringVar(&f.Vault.JWTEnv, "vault-jwt-env", "", "the variable of the JWT, for jwt")
-	flags.BoolVar(&f.setup, "setup-vault", false, "make what is missing at Vault, by VAULT_TOKEN, an operator's")
+	flags.BoolVar(&f.setup, "setup-vault", false, "create the missing mount, policy and role in Vault, with an operator's VAULT_TOKEN")
 }
 
 func (a *app) initCAFlags(c *cobra.Command, f *initFlags) {
 	flags := c.Flags()
 	flags.StringVar(&f.CA.Directory, "ca", "", "the CA: a known name such as letsencrypt, or the URL of its ACME directory")
-	flags.StringVar(&f.bundle, "ca-bundle", "", "a file with the certificates that the CA's own server is trusted by")
-	flags.StringVar(&f.CA.Email, "email", "", "whom the CA writes to")
+	flags.StringVar(&f.bundle, "ca-bundle", "", "a file with the root certificates to trust for the ACME server")
+	flags.StringVar(&f.CA.Email, "email", "", "contact address of the ACME account")
 	flags.BoolVar(&f.CA.AgreeTOS, "agree-tos", false, "you have read the CA's terms of service and agree to them")
 	flags.StringVar(&f.CA.EABKeyID, "eab-key-id", "", "the key id of the external account binding")
-	flags.StringVar(&f.CA.EABHMAC, "eab-hmac", "", "where its HMAC key is found (default: a field in Vault)")
+	flags.StringVar(&f.CA.EABHMAC, "eab-hmac", "", "reference to the HMAC key of the external account binding (default: a field in Vault)")
 	flags.StringVar(&f.DNS.Provider, "dns", "", "the DNS provider by lego's code, as in cloudflare; or http-01")
-	flags.StringArrayVar(&f.vars, "dns-var", nil, "a variable of the provider, NAME=VALUE; of a secret NAME=vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH")
-	flags.StringArrayVar(&f.nameservers, "dns-nameserver", nil, "HOST:PORT to look for records at, for a zone that the Internet does not know")
+	flags.StringArrayVar(&f.vars, "dns-var", nil, "a variable of the provider, NAME=VALUE; for a secret NAME=vault:MOUNT/PATH#FIELD, NAME=env:NAME or NAME=file:/PATH")
+	flags.StringArrayVar(&f.nameservers, "dns-nameserver", nil, "HOST:PORT of a name server to check records at, for a zone that is not on the Internet")
 }
 
 // initialize answers, checks, and writes.

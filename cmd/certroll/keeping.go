@@ -77,7 +77,7 @@ func (d *daemon) warnOfMounts(ctx context.Context) {
 	for _, w := range keepings(ctx, d.kv, d.desired, d.log) {
 		if !d.warned[w] {
 			d.warned[w] = true
-			d.log.Warn("a mount keeps too little", "problem", w)
+			d.log.Warn("Vault deletes secret versions too soon", "problem", w)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func (l *toldLease) Release(ctx context.Context) error {
 	case time.Now().After(l.until):
 		l.log.Warn("lease lost", "holder", "")
 	case err != nil:
-		l.log.Warn("lease not given back, it ends by itself", "until", l.until.UTC().Format(time.RFC3339), "error", err)
+		l.log.Warn("could not release the lease; it expires at its end", "until", l.until.UTC().Format(time.RFC3339), "error", err)
 	default:
 		l.log.Info("lease released")
 	}

@@ -60,11 +60,12 @@ func (a *app) auditAcceptCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "accept COMMIT",
 		Short: "Accept that the ledger was rewritten, moved back or deleted",
-		Long: `Accept that the ledger's branch no longer goes on from COMMIT, the head that audit
-verify and the event ledger_rewound name, its hash in full. Writes an event to the
-ledger with who did so: audit verify, run's page and the metric take the branch as
-it is from then on. To bring the lost events back instead, push COMMIT from a clone
-that still has it; audit verify shows the command. It asks no Vault.`,
+		Long: `Accept that the ledger's branch no longer descends from COMMIT. COMMIT is the full
+hash of the head that audit verify and the event ledger_rewound name. Writes an
+event with your name to the ledger: from then on, audit verify, run's page and the
+metric accept the branch as it is. To restore the lost events instead, push COMMIT
+from a clone that still has it; audit verify shows the command. Does not contact
+Vault.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.acceptLost(cmd.Context(), args[0]) },
 	}

@@ -24,9 +24,9 @@ func (a *app) manCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "man DIR",
 		Short: "Write the man pages into a directory",
-		Long: `Write the man pages of all commands into a directory, which is made where it is not
-there, with those of certroll-dns, certroll.hcl, the environment and the exit codes.
-Where DIR ends in man1, pages of files and of topics go into man5 and man7 beside it.`,
+		Long: `Write the man pages of all commands, certroll-dns, certroll.hcl, the environment and
+the exit codes into a directory, and create it if it is missing. If DIR ends in man1,
+pages of files and of topics go into man5 and man7 beside it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			date, err := manDate(a.getenv("SOURCE_DATE_EPOCH"))
@@ -48,11 +48,11 @@ func dnsProgram() *cobra.Command {
 		Short: "Run one DNS provider for certroll",
 		Long: `certroll starts certroll-dns by itself, once for each DNS account that it needs,
 with the account's credentials as its environment, and ends it. The process with
-the Vault token and the private keys so links no DNS provider. Nobody else has to
-start it; certroll-dns --version prints its version.
+the Vault token and the private keys therefore links no DNS provider. Do not start
+it yourself; certroll-dns --version prints its version.
 
 certroll looks for it beside its own file, symbolic links resolved, then in
-../libexec/certroll from there. apply, run and doctor refuse to start where it is
+../libexec/certroll from there. apply, run and doctor refuse to start if it is
 missing or of another version than certroll: install both from one archive.`,
 	}
 }

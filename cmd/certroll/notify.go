@@ -87,7 +87,7 @@ func told(log *slog.Logger, m *metrics) func(string, *reconcile.Message, error) 
 			m.notified(destination, err)
 		}
 		if err != nil {
-			log.Error("a notification was not sent, which is tried again",
+			log.Error("sending a notification failed; will retry",
 				"destination", destination, "kind", kind, "notices", notices, "id", id, "error", err)
 			return
 		}
@@ -155,8 +155,8 @@ run and certroll apply send them. See docs/notifications.md.`,
 	c.AddCommand(&cobra.Command{
 		Use:   "test [NAME...]",
 		Short: "Send a test message to all destinations, or to some",
-		Long: `Send one test message to each of the destinations, or to those named, and print
-how each took it. Exits 1 where one did not.`,
+		Long: `Send one test message to each destination, or to those named, and print each
+answer. Exits 1 if a destination rejected it.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.notifyTest(cmd.Context(), args) },
 	})
 	return c
@@ -223,7 +223,7 @@ func (a *app) notifyChildCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "notify-child",
 		Hidden: true,
-		Short:  "Send one message to services, as standard input says",
+		Short:  "Send one message to services, both read from standard input",
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return notify.ServeChild(cmd.InOrStdin(), unfiltered(a.out))

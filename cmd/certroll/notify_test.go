@@ -211,7 +211,7 @@ func TestNotifyOverARestart(t *testing.T) {
 	w.dns.FailUpdates(lab.Refuse)
 	cmd, out := w.startRun()
 	w.until("a try", out, func() bool { return len(r.tries()) > 0 })
-	w.until("word of it", out, func() bool { return strings.Contains(out.String(), "a notification was not sent") })
+	w.until("word of it", out, func() bool { return strings.Contains(out.String(), "sending a notification failed") })
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -14,13 +14,13 @@ func (a *app) disableCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "disable NAME --reason TEXT",
 		Short: "Turn the renewal of a certificate off, in the config repo",
-		Long: `Turn the renewal of a certificate off by renewal { auto = false, ... } in its
-block. It is then neither renewed nor reissued, and what is in Vault stays. Give
-it an end with --until: without one, every plan warns of it.` + ofForEach + howEdited,
+		Long: `Turn the renewal of a certificate off by writing renewal { auto = false, ... } into
+its block. certroll then neither renews nor reissues it; its secret in Vault stays.
+Set an end with --until: without one, every plan warns.` + ofForEach + howEdited,
 		Args: cobra.ExactArgs(1),
 	}
 	f := a.editFlags(c)
-	c.Flags().StringVar(&until, "until", "", "the last day it is off (2026-12-31), or the time when it is on again (RFC 3339)")
+	c.Flags().StringVar(&until, "until", "", "last day without renewal (2026-12-31), or the time when renewal starts again (RFC 3339)")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.pause(cmd, f, change{"disable", args, func(e *spec.Editor) error {
 			if err := e.Disable(args[0], f.reason, until); err != nil {
@@ -39,8 +39,8 @@ func (a *app) enableCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "enable NAME --reason TEXT",
 		Short: "Turn the renewal of a certificate on again, in the config repo",
-		Long: `Turn the renewal of a certificate on again: auto, reason and until leave its
-renewal block, or auto = true is set where a defaults block turns it off.` + ofForEach + howEdited,
+		Long: `Turn the renewal of a certificate on again: certroll removes auto, reason and until
+from its renewal block, or sets auto = true if a defaults block turns it off.` + ofForEach + howEdited,
 		Args: cobra.ExactArgs(1),
 	}
 	f := a.editFlags(c)

@@ -26,17 +26,18 @@ func (a *app) planCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what apply would do, and why",
-		Long: `Show what apply would do, and why. Nothing is changed. Of Vault it reads
-metadata only, never a key.
+		Long: `Show what apply would do, and why. Changes nothing. Reads only metadata from
+Vault, never a key.
 
-With --base it shows what a change does, and only that: the plan of this revision
-against the plan of REF, over the same state. Say which change: --config-dir reads
-the checkout of its branch, --ref a branch of repo.url. With --offline it asks no
-Vault and needs no secret: what is live is what the ledger's branch says.
+With --base it shows only the effect of a change: the plan of this revision
+compared with the plan of REF, over the same state. Name the change: --config-dir
+reads the checkout of its branch, --ref a branch of repo.url. With --offline it
+does not contact Vault and needs no secret: it reads the live certificates from
+the ledger's branch.
 
-With --detailed-exitcode the exit code is 0 where there is nothing to do, 1 after
-an error, and 2 where there is something to do, as Terraform has it; with --base
-2 says that the change does something, now or later.`,
+With --detailed-exitcode the exit code is 0 if there is nothing to do, 1 after an
+error, and 2 if there is something to do, as in Terraform; with --base, 2 means
+that the change has an effect, now or later.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.planAndShow(cmd.Context(), o) },
 	}
@@ -44,15 +45,15 @@ an error, and 2 where there is something to do, as Terraform has it; with --base
 	f := c.Flags()
 	f.StringVar(&o.base, "base", "", "show what the change in --config-dir or --ref does, compared with this branch, tag or commit")
 	f.StringVar(&o.ref, "ref", "", "plan this branch, tag or commit of repo.url instead of repo.ref")
-	f.BoolVar(&o.offline, "offline", false, "ask no Vault: take what is live from the ledger")
-	f.BoolVar(&o.dns, "check-dns", false, "also look at CAA, the delegation of challenges and DNSSEC, at the servers that the revision names")
+	f.BoolVar(&o.offline, "offline", false, "do not contact Vault: read the live certificates from the ledger")
+	f.BoolVar(&o.dns, "check-dns", false, "also check CAA, the delegation of challenges and DNSSEC, at the servers that the revision names")
 	f.BoolVar(&o.json, "json", false, "print the plan as JSON (schema in docs/plan.md)")
 	f.BoolVar(&o.markdown, "markdown", false, "print the plan as Markdown, for a comment")
-	f.IntVar(&o.max, "markdown-limit", view.MarkdownLimit, "the most bytes of Markdown")
-	f.StringVar(&o.link, "link", "", "where the comment says that all of the plan is (an https URL)")
+	f.IntVar(&o.max, "markdown-limit", view.MarkdownLimit, "maximum size of the Markdown, in bytes")
+	f.StringVar(&o.link, "link", "", "https URL of the whole plan, for the link in a shortened comment")
 	f.BoolVar(&o.github, "github", false, "print mistakes and warnings as annotations of GitHub Actions")
 	f.StringVar(&o.out, "out", "", "write the plan to this file, for apply FILE")
-	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit 2 where there is something to do")
+	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit 2 if there is something to do")
 	c.MarkFlagsMutuallyExclusive("json", "markdown", "github")
 	return c
 }

@@ -17,18 +17,18 @@ func (a *app) probeCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "probe [NAME...]",
-		Short: "Look whether what is served is what is in Vault",
-		Long: `Look at the endpoints that certificates name in probe, of all or of some: whether
-each serves the certificate that is in Vault. It has a TLS handshake with each
-address and sends nothing; of Vault it reads metadata, and it writes nothing.
+		Short: "Check that endpoints serve the certificate stored in Vault",
+		Long: `Check that the endpoints in probe serve the certificate stored in Vault, for all
+certificates or some. Makes a TLS handshake with each address and sends no data.
+Reads only metadata from Vault and writes nothing.
 
-Exits 1 where an endpoint serves something else, or nobody answers there; 0 also
-where a renewal is so young that its consumer may still load it; and 3 where it
-could not look.`,
+Exits 1 if an endpoint serves another certificate or does not answer; 0 also if a
+renewal is so recent that its consumer may not have loaded it yet; and 3 if it
+could not check.`,
 		RunE: looking(func(cmd *cobra.Command, args []string) error { return a.probe(cmd.Context(), args, asJSON) }),
 	}
 	a.configDirFlag(c)
-	c.Flags().BoolVar(&asJSON, "json", false, "print what was seen as JSON (schema in docs/probe.md)")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON (schema in docs/probe.md)")
 	return c
 }
 
@@ -80,9 +80,9 @@ func haveProbes(desired *spec.Spec, names []string) error {
 	for _, name := range names {
 		switch c := desired.Certificate(name); {
 		case c == nil:
-			return fmt.Errorf("looking at %q: the config repo declares no certificate of this name.%s", name, text.Meant(name, desired.Names()))
+			return fmt.Errorf("probing %q: the config repo declares no certificate of this name.%s", name, text.Meant(name, desired.Names()))
 		case len(c.Probes) == 0:
-			return fmt.Errorf("looking at %q: it names no endpoints; add probe = [\"HOST:PORT\"] to its block", name)
+			return fmt.Errorf("probing %q: it names no endpoints; add probe = [\"HOST:PORT\"] to its block", name)
 		}
 	}
 	return nil

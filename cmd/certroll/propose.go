@@ -270,7 +270,7 @@ func (a *app) observe(ctx context.Context, s *settings, log *slog.Logger, in pla
 	obs, err := p.reconciler.Observe(ctx, looked)
 	if err == nil && in.writing {
 		if asked := p.reconciler.Ask(ctx, both.head, obs); asked != nil {
-			fmt.Fprintf(a.err, "What the CAs said last and the thresholds stand: %s\n", asked)
+			fmt.Fprintf(a.err, "Could not refresh renewal information; using the last known values: %s\n", asked)
 		}
 	}
 	if err != nil {

@@ -226,7 +226,7 @@ func (d *daemon) showReloadRefused(j *reloadJob) {
 	if d.settings.Log.Format != "json" && j.diags.HasErrors() {
 		view.Diagnostics(d.err, d.palette(), j.files, j.diags)
 	}
-	d.log.Error("certroll.hcl was not reloaded: what was read before stays in use", "file", d.settings.path(), "error", j.err)
+	d.log.Error("certroll.hcl was not reloaded; the earlier settings stay in use", "file", d.settings.path(), "error", j.err)
 }
 
 // noteChangedSettings looks whether certroll.hcl is as it was read, and says once where it

@@ -151,12 +151,12 @@ func TestReload(t *testing.T) {
 	r := reloadable(t, "shop.example.com", `interval = "5m"`)
 	r.write("**.example.com", "interval = \"7m\"\nparallel = 4\nlog {\n  level = \"debug\"\n}\nvault {\n  address = \"https://vault.example.com\"\n}")
 	r.pull()
-	r.says("changed on disk", []string{"certroll.hcl on disk is not what certroll run has read"}, []string{"has changed since it was read at ", "kill -HUP"})
+	r.says("changed on disk", []string{"certroll.hcl on disk differs from the settings in use"}, []string{"has changed since it was read at ", "kill -HUP"})
 	if got := r.reload.advice(); !strings.Contains(got, "SIGHUP") {
 		t.Errorf("a refused revision gets the advice %q", got)
 	}
 	r.sighup()
-	r.says("reloaded", []string{"certroll.hcl was read again", "restart_for=parallel,vault", "certroll.hcl on disk is what certroll run has read"},
+	r.says("reloaded", []string{"certroll.hcl was read again", "restart_for=parallel,vault", "certroll.hcl on disk matches the settings in use"},
 		[]string{"certroll run needs a restart for parallel, vault"})
 	if r.settings.interval != 7*time.Minute || r.settings.Parallel != 0 || r.settings.Vault.Address != "" {
 		t.Errorf("in use are %s, %d, %q", r.settings.interval, r.settings.Parallel, r.settings.Vault.Address)

@@ -15,25 +15,25 @@ func (a *app) retryCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "retry NAME...",
-		Short: "End the hold of certificates whose cause is mended",
-		Long: `Tell the ledger that certificates are to be tried again now. It asks neither the
-CA nor Vault: the next pass of certroll run, or the next certroll apply, tries
-them. Their failures keep counting, so that one more waits as long as it would
-have. Where an issuer or DNS account is held because it failed for many, the
-certificate is its next probe, also where it was never tried itself; however many
-are named, one is tried. Where that one fails, the others wait no longer than before.
+		Short: "End the hold of certificates after you fixed its cause",
+		Long: `Record in the ledger that certroll should try certificates again now. retry contacts
+neither the CA nor Vault: the next pass of certroll run, or the next certroll apply,
+tries them. Their failures keep counting: after another one, certroll waits as long
+as it would have. If certroll holds an issuer or a DNS account that failed for many,
+the certificate becomes its next trial, even if it never failed itself. If you name
+several, certroll tries one. If that one fails, the others wait no longer than before.
 
-A rate limit whose end the CA itself stated is kept, unless --force is given. Who
-did it is in the audit log: $CERTROLL_ACTOR, or user@host.`,
+Without --force, retry keeps a rate limit whose end the CA stated. The audit log
+names who ran it: $CERTROLL_ACTOR, or user@host.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			want.Certificates = args
 			return a.retry(cmd.Context(), want, asJSON)
 		},
 	}
-	c.Flags().StringVar(&want.Why, "reason", "", "why, for the audit log")
-	c.Flags().BoolVar(&want.Force, "force", false, "also before the time that the CA stated")
-	c.Flags().BoolVar(&asJSON, "json", false, "print what was done as JSON (schema in docs/asking.md)")
+	c.Flags().StringVar(&want.Why, "reason", "", "reason, for the audit log")
+	c.Flags().BoolVar(&want.Force, "force", false, "retry even before the time that the CA stated")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON (schema in docs/asking.md)")
 	return c
 }
 

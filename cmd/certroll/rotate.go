@@ -21,17 +21,17 @@ func (a *app) rotateCommand() *cobra.Command {
 	var r rotation
 	c := &cobra.Command{
 		Use:   "rotate NAME... --reason TEXT",
-		Short: "Ask for a new certificate with a new key, in the config repo",
-		Long: `Ask for one rotation by a new text in rotate, in the block of each certificate:
-a new certificate with a fresh key, and the old one revoked once the new one is
-live with --revoke. A certificate that is not due within 7 days takes --force, since
-rotating is not free: the refusal says what it costs.` + ofForEach + howEdited,
+		Short: "Request a new certificate with a new key, in the config repo",
+		Long: `Request a rotation by writing a new rotate text into each certificate block. The
+next apply orders a new certificate with a fresh key; with --revoke it revokes the
+old one once the new one is live. A certificate that is not due within 7 days needs
+--force: without it, rotate prints what the rotation costs and changes nothing.` + ofForEach + howEdited,
 		Args: cobra.MinimumNArgs(1),
 	}
 	f := a.editFlags(c)
-	c.Flags().BoolVar(&r.revoke, "revoke", false, "revoke what is replaced")
-	c.Flags().StringVar(&r.code, "code", "", "why it is revoked, by RFC 5280: keyCompromise, superseded (the default), affiliationChanged, cessationOfOperation, unspecified")
-	c.Flags().BoolVar(&r.force, "force", false, "also where the certificate is far from expiry")
+	c.Flags().BoolVar(&r.revoke, "revoke", false, "revoke the replaced certificate")
+	c.Flags().StringVar(&r.code, "code", "", "RFC 5280 reason of the revocation: keyCompromise, superseded (the default), affiliationChanged, cessationOfOperation, unspecified")
+	c.Flags().BoolVar(&r.force, "force", false, "rotate even if the certificate is not due within 7 days")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		r.names, r.reason = slices.Compact(slices.Sorted(slices.Values(args))), f.reason
 		return a.rotate(cmd.Context(), f, r)
@@ -53,7 +53,7 @@ func (a *app) rotate(ctx context.Context, f *editFlags, r rotation) error {
 		return err
 	}
 	if r.code != "" && !r.revoke {
-		return errors.New("--code says why the old certificate is revoked: give --revoke with it")
+		return errors.New("--code is the reason of a revocation: give --revoke with it")
 	}
 	s, err := a.settings()
 	if err != nil {
@@ -64,7 +64,7 @@ func (a *app) rotate(ctx context.Context, f *editFlags, r rotation) error {
 		return err
 	}
 	if err != nil {
-		fmt.Fprintf(a.err, "What is live was not looked at: %s\n", err)
+		fmt.Fprintf(a.err, "Could not check the live certificates: %s\n", err)
 		// Nor is it known which texts were used: one that was forces nothing.
 		r.reason = r.now.Format(time.RFC3339) + " " + r.reason
 	}
@@ -74,7 +74,7 @@ func (a *app) rotate(ctx context.Context, f *editFlags, r rotation) error {
 // records reads the ledger; nil where there is none to read.
 func (a *app) records(ctx context.Context, s *settings) (map[string]*reconcile.Record, error) {
 	if s.Ledger.URL == "" {
-		fmt.Fprintln(a.err, "There is no ledger (ledger.url in certroll.hcl), so it is not known how far from expiry they are, nor whether this reason was used before, and so asks for nothing.")
+		fmt.Fprintln(a.err, "No ledger is configured (ledger.url in certroll.hcl): certroll cannot check expiry, nor whether this reason was used before (a reused reason triggers no rotation).")
 		return nil, nil
 	}
 	tree, err := s.ledgerTree(ctx)
@@ -143,17 +143,17 @@ func (r rotation) costs(desired *spec.Spec, early []*spec.Certificate) string {
 	var b strings.Builder
 	var issuers []string
 	for _, c := range early {
-		fmt.Fprintf(&b, "%s is far from expiry: %s. Readers of %s/%s will get another certificate and key.\n",
+		fmt.Fprintf(&b, "%s is far from expiry: %s. Programs that read %s/%s will get another certificate and key.\n",
 			c.Name, r.when(c.Name), c.Vault.Mount, c.Vault.Path)
 		if text := limitsText(desired.Issuers[c.Issuer]); !slices.Contains(issuers, text) {
 			issuers = append(issuers, text)
 		}
 	}
-	fmt.Fprintf(&b, "A rotation is a new order, which counts against the CA's limits: %s. With those used up, a renewal that is due has to wait.\n", strings.Join(issuers, "; "))
+	fmt.Fprintf(&b, "A rotation is a new order, which counts against the CA's limits: %s. If they are used up, due renewals have to wait.\n", strings.Join(issuers, "; "))
 	if r.revoke {
-		b.WriteString("With --revoke the certificate that is live now is revoked as soon as the new one is in Vault: whoever still serves it by then serves a revoked one.\n")
+		b.WriteString("With --revoke certroll revokes the live certificate as soon as the new one is in Vault: a server that has not loaded the new one by then serves a revoked certificate.\n")
 	}
-	b.WriteString("If that is wanted, say so by --force beside the --reason. Nothing was changed.")
+	b.WriteString("To rotate anyway, add --force. Nothing was changed.")
 	return b.String()
 }
 

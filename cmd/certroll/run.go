@@ -22,11 +22,11 @@ import (
 func (a *app) runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
-		Short: "Pull and apply for as long as it runs",
-		Long: `Pull the config repo every interval and apply what is to do, until stopped:
-also at each moment at which a certificate becomes due, and when a webhook or a
-changed file says so. A revision with a mistake is refused whole and noted; the
-last good one stays in force.
+		Short: "Pull and apply continuously, until stopped",
+		Long: `Pull the config repo and apply the plan, until stopped: every interval, whenever a
+certificate becomes due, and when a webhook or a changed file announces a change.
+certroll rejects a revision with a mistake as a whole and records that in the
+ledger; the last good one stays in force.
 
 On SIGHUP it reads certroll.hcl again, between two passes: policies, trust, issuers, DNS
 accounts, notify, probe, verify, repo.auth, interval and the like. state_dir, parallel,
@@ -118,7 +118,7 @@ func (a *app) run(ctx context.Context) error {
 	d.page.Watch(func() []page.Work { return page.Works(d.reconciler.AtWork()) })
 	d.health.connected(func(ctx context.Context) error { return d.kv.Reach(ctx, s.Vault.Mount) })
 	if a.configDir != "" && s.Verify != nil {
-		log.Warn("verify in certroll.hcl is about commits: no signature is asked for of what lies in a directory", "directory", a.configDir)
+		log.Warn("verify in certroll.hcl checks commits only; certroll verifies no signature with --config-dir", "directory", a.configDir)
 	}
 	if a.configDir == "" {
 		if d.source, err = s.source(); err != nil {
@@ -148,7 +148,7 @@ func (a *app) run(ctx context.Context) error {
 // certroll.hcl.
 func (a *app) enough(s *settings, log *slog.Logger) error {
 	if s.file == nil {
-		log.Warn("there is no certroll.hcl: flags and the environment alone say what to do", "looked_for", defaultSettings+" "+installedSettings)
+		log.Warn("no certroll.hcl found; using flags and environment variables only", "looked_for", defaultSettings+" "+installedSettings)
 	}
 	if a.configDir == "" && s.Repo.URL == "" {
 		return s.lacks("config repo", "set repo.url in certroll.hcl, or read a directory with --config-dir")
@@ -335,7 +335,7 @@ func (d *daemon) taken(ctx context.Context, rev *gitsync.Revision) {
 		return
 	}
 	if err := d.reconciler.Taken(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}); err != nil {
-		d.log.Error("telling of the revision that is in force", "error", err)
+		d.log.Error("could not record in the ledger that the new revision is in force; will retry", "error", err)
 		return
 	}
 	d.untaken = false

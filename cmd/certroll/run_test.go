@@ -174,7 +174,7 @@ func TestRunWaitsForVault(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd, out := w.startRun()
-	w.until("word of the sealed Vault", out, func() bool { return strings.Contains(out.String(), "Vault is not there yet") })
+	w.until("word of the sealed Vault", out, func() bool { return strings.Contains(out.String(), "waiting for Vault") })
 	if err := l.vault.Unseal(t.Context()); err != nil {
 		t.Fatal(err)
 	}

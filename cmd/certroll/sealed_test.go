@@ -242,7 +242,7 @@ func logsInWithinThePass(t *testing.T, l *world) {
 	cmd, out := w.startRun()
 	w.until("the certificates", out, func() bool { return w.told("issue", "success") == len(names) })
 	w.stopRun(cmd, out)
-	if !strings.Contains(out.String(), "the Vault token was dead; logged in again") {
+	if !strings.Contains(out.String(), "Vault rejected the token; logged in again") {
 		t.Errorf("no token died:\n%s", out)
 	}
 	w.once(f, names...)

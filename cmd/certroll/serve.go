@@ -60,7 +60,7 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 	go func() {
 		defer close(served)
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			d.log.Error("serving", "address", l.Addr().String(), "error", err)
+			d.log.Error("serving HTTP failed", "address", l.Addr().String(), "error", err)
 		}
 	}()
 	d.log.Info("listening", "address", l.Addr().String())
@@ -90,7 +90,7 @@ func newServer(ctx context.Context, routes http.Handler, logger *slog.Logger) *h
 type serverLog struct{ log *slog.Logger }
 
 func (l serverLog) Write(line []byte) (int, error) {
-	l.log.Error("serving", "error", strings.TrimSpace(string(line)))
+	l.log.Error("serving HTTP failed", "error", strings.TrimSpace(string(line)))
 	return len(line), nil
 }
 
@@ -109,16 +109,16 @@ func (d *daemon) listen(needed bool) (net.Listener, error) {
 		d.settings.warnOfOpen(d.log, l.Addr())
 		return l, nil
 	case d.settings.Listen == nil && !needed:
-		d.log.Warn("nothing is served: the usual address cannot be had; set listen in certroll.hcl to another, or to \"\"", "address", address, "error", err)
+		d.log.Warn("nothing is served: cannot listen on the default address; set listen in certroll.hcl to another address, or to \"\"", "address", address, "error", err)
 		return nil, nil
 	}
-	return nil, fmt.Errorf("listening on %s: %w; where no other certroll run is up already, mend listen in certroll.hcl", address, err)
+	return nil, fmt.Errorf("listening on %s: %w; stop the other certroll run if one is up, or change listen in certroll.hcl", address, err)
 }
 
 // warnOfOpen warns of an address that others than this machine reach, without a token.
 func (s *settings) warnOfOpen(log *slog.Logger, address net.Addr) {
 	if !isLoopback(address) && !s.hasToken() {
-		log.Warn("who reaches the address sees the names and the state of all certificates: set listen_token_file in certroll.hcl, unless a proxy stands before it", "address", s.listenAddress())
+		log.Warn("the status page is served without authentication on a non-loopback address; set listen_token_file or put an authenticating proxy in front", "address", s.listenAddress())
 	}
 }
 

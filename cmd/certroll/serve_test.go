@@ -127,7 +127,7 @@ func TestListenTaken(t *testing.T) {
 	}
 	chosen := defaultListen
 	d.settings.Listen = &chosen
-	if _, err := d.listen(false); err == nil || !strings.Contains(err.Error(), "mend listen in certroll.hcl") {
+	if _, err := d.listen(false); err == nil || !strings.Contains(err.Error(), "change listen in certroll.hcl") {
 		t.Errorf("the address that was chosen is taken, and it says: %v", err)
 	}
 	none := ""
@@ -181,7 +181,7 @@ func TestServerLog(t *testing.T) {
 	stop()
 	<-stopped
 	lines := logLines(t, out.String())
-	if last := lines[len(lines)-1]; last.text("msg") != "serving" || !strings.Contains(last.text("error"), "panic serving") {
+	if last := lines[len(lines)-1]; last.text("msg") != "serving HTTP failed" || !strings.Contains(last.text("error"), "panic serving") {
 		t.Errorf("the log says %v", last)
 	}
 }
@@ -198,20 +198,20 @@ func TestHealth(t *testing.T) {
 		}
 	}
 	says(h.alive, 200, "ok")
-	says(h.ready, 503, "Vault is not there yet")
+	says(h.ready, 503, "waiting for Vault")
 	var down error
 	asked := 0
 	h.connected(func(context.Context) error { asked++; return down })
 	says(h.ready, 503, "the first pass has not ended yet")
 	h.passed(reconcile.Pass{Err: errors.New("a secret of Vault's")})
-	says(h.ready, 503, "the last pass could not look")
+	says(h.ready, 503, "the last pass could not read")
 	h.passed(reconcile.Pass{Standing: []reconcile.Action{}})
 	says(h.ready, 200, "ok")
 	down = errors.New("sealed")
 	says(h.ready, 200, "ok") // Vault is not asked for each of ours
 	h.askedAt = h.askedAt.Add(-reachEvery)
 	says(h.ready, 503, "Vault does not answer")
-	for trouble, words := range map[error]string{vaultError{sealed: true}: "Vault is sealed; unseal it", vaultError{}: "does not take certroll's token"} {
+	for trouble, words := range map[error]string{vaultError{sealed: true}: "Vault is sealed; unseal it", vaultError{}: "rejects certroll's token"} {
 		h.answer = fmt.Errorf("looking: %w", trouble)
 		says(h.ready, 503, words)
 	}
@@ -220,7 +220,7 @@ func TestHealth(t *testing.T) {
 	}
 	says(h.alive, 200, "ok")
 	h.turned = h.turned.Add(-h.patience - time.Second)
-	says(h.alive, 503, "nothing has moved for 1h33m")
+	says(h.alive, 503, "the loop has not moved for 1h33m")
 	h.turn()
 	says(h.alive, 200, "ok")
 }

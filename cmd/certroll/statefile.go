@@ -27,7 +27,7 @@ func stateFile(log *slog.Logger, path string, decode func([]byte) error) error {
 	}
 	bad, asideErr := atomicfile.SetAside(path)
 	if asideErr != nil {
-		log.Warn("a state file is damaged and passed over", "file", path, "error", errors.Join(err, asideErr))
+		log.Warn("a state file is damaged; certroll ignores it", "file", path, "error", errors.Join(err, asideErr))
 	} else {
 		log.Warn("a state file is damaged and was set aside", "file", path, "set_aside_as", bad, "error", err)
 	}

@@ -36,18 +36,18 @@ func (a *app) statusCommand() *cobra.Command {
 	}
 	c := &cobra.Command{
 		Use:   "status [NAME]",
-		Short: "Show how the certificates stand",
-		Long: `Show how all certificates stand, or the whole story of one. Asks certroll run how
-it is, where it answers at listen of certroll.hcl, and reads the ledger. Neither
-Vault nor a CA is asked. Where only one of the two answers, that one is shown.
+		Short: "Show the state of the certificates",
+		Long: `Show the state of all certificates, or the details and history of one. Reads the
+ledger and the state of certroll run, at the address that listen in certroll.hcl
+names. If only one of them answers, shows that one. Contacts neither Vault nor a CA.
 
-Exits 0 where all is well; 1 where a certificate is failing, or overdue (see
-certroll expiring), or an endpoint does not serve it, or certroll run cannot do its
-work; 2 where a person is to be woken, as a certificate has failed three times in a
-row or more, its CA has revoked it, or its secret was deleted; and 3 where neither the ledger nor certroll run could be read.
+Exits 0 if all is well; 1 if a certificate is failing or overdue (see certroll
+expiring), an endpoint does not serve it, or certroll run cannot do its work; 2 if
+a person must act now: a certificate failed three times in a row or more, was revoked, or
+its secret was deleted; and 3 if neither the ledger nor certroll run could be read.
 
 With --html it writes the status page into a directory instead, as files for a
-web server, and exits 0 however the certificates stand.`,
+web server, and exits 0 in any state of the certificates.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dir == "" {

@@ -72,7 +72,7 @@ func (d *daemon) accepted(ctx context.Context, rev *gitsync.Revision, instead re
 	case !ok:
 		return held
 	}
-	d.log.Warn("a person accepted a head that does not descend from the last good revision", "revision", rev.Commit, "instead_of", instead.Commit)
+	d.log.Warn("an operator accepted a head that does not descend from the last good revision", "revision", rev.Commit, "instead_of", instead.Commit)
 	return nil
 }
 

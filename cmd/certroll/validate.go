@@ -29,12 +29,12 @@ func (a *app) validateCommand() *cobra.Command {
 		Use:   "validate [DIR | -]",
 		Short: "Check the HCL files of a directory, offline",
 		Long: `Check all HCL files of a directory (default: the current one) and show every
-mistake at once. Needs neither Vault nor a CA nor the network. References are
-checked against what certroll.hcl allows, where there is one. Exits 1 where there is
-a mistake.
+mistake at once. Needs neither Vault nor a CA nor the network. If there is a
+certroll.hcl, validate also checks references against its trust and policies. Exits
+1 if there is a mistake.
 
-With - it checks one file from standard input, as an editor has it. Policies of
-certroll.hcl go by the path of a file: --filename gives it.`,
+With - it checks one file from standard input, for editors. Policies of certroll.hcl
+apply by the path of a file: give it with --filename.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.filename != "" && dirArg(args) != "-" {
@@ -45,7 +45,7 @@ certroll.hcl go by the path of a file: --filename gives it.`,
 	}
 	f := c.Flags()
 	f.BoolVar(&o.json, "json", false, "print the mistakes as JSON (schema in docs/pull-requests.md)")
-	f.BoolVar(&o.github, "github", false, "print the mistakes as annotations of GitHub Actions too")
+	f.BoolVar(&o.github, "github", false, "also print the mistakes as annotations of GitHub Actions")
 	f.StringVar(&o.filename, "filename", "", "with -: the path of the file in the config repo (default stdin.hcl)")
 	c.MarkFlagsMutuallyExclusive("json", "github")
 	return c

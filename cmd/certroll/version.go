@@ -26,9 +26,9 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Show the version, the commit it was built from, and Go's version",
-		Long: `Show the version, the commit that it was built from and when that was made, and
-Go's version and the platform. What libraries are in it, and in which versions,
-"go version -m" shows; a release's archive holds the same as an SBOM.`,
+		Long: `Show the version, the commit that it was built from and its date, Go's version and
+the platform. "go version -m" lists the libraries in it with their versions; the
+archive of a release has the same list as an SBOM.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(a.data(), "certroll %s\n%s%s %s/%s\n", version(), builtFrom(), runtime.Version(), runtime.GOOS, runtime.GOARCH)

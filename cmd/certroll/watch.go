@@ -65,7 +65,7 @@ func (w *watch) follow(files []string, root string) {
 		// One that is watched already is looked up anew, and stays as it is.
 		err := w.notify.Add(dir)
 		if err != nil && !w.blind[dir] {
-			w.log.Warn("a directory cannot be watched: a change is seen with the next pull", "directory", dir, "error", err)
+			w.log.Warn("cannot watch a directory; certroll reads its changes with the next pull", "directory", dir, "error", err)
 		}
 		w.blind[dir] = err != nil
 	}
@@ -104,7 +104,7 @@ func (w *watch) listen() {
 			timer.Reset(settle)
 		case err, ok := <-w.notify.Errors:
 			if ok {
-				w.log.Warn("watching the files of credentials", "error", err)
+				w.log.Warn("could not watch the credential files; certroll reads changes with the next pull", "error", err)
 			}
 		case <-timer.C:
 			w.nudge()

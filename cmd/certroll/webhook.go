@@ -63,7 +63,7 @@ func (s *settings) warnOfSecrets(log *slog.Logger) {
 			where = "the file " + file
 		}
 		if err = cmp.Or(err, credential.Check(where, secret, credential.Token)); err != nil {
-			log.Warn("a shared secret cannot match what requests show", "error", err)
+			log.Warn("a shared secret is unusable; no request can match it", "error", err)
 		}
 	}
 	for _, w := range s.Webhooks {
@@ -179,7 +179,7 @@ func (w *webhook) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	secret, err := w.settings.secret()
 	switch {
 	case err != nil:
-		w.log.Error("a webhook delivery was refused", "error", err)
+		w.log.Error("rejected a webhook delivery: its secret cannot be read", "error", err)
 		http.Error(rw, "not set up", http.StatusServiceUnavailable)
 		return
 	case !w.proof.possible(req.Header, secret):
@@ -212,7 +212,7 @@ func (w *webhook) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 }
 
 func (w *webhook) refuse(rw http.ResponseWriter, req *http.Request) {
-	w.log.Warn("a webhook delivery was refused: its signature or token is not that of the secret", "kind", w.settings.Kind, "from", req.RemoteAddr)
+	w.log.Warn("rejected a webhook delivery: wrong signature or token", "kind", w.settings.Kind, "from", req.RemoteAddr)
 	rw.Header().Set("Connection", "close") // the rest of the body is not read
 	http.Error(rw, "the signature or token is not right", http.StatusForbidden)
 }

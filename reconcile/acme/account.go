@@ -343,7 +343,7 @@ func (s *session) registerAgain(ctx context.Context, stale string) error {
 	if s.accountURL() != stale {
 		return nil
 	}
-	s.client.log.Info("the CA does not know the account any more: registering its key again", "issuer", s.issuer.Name)
+	s.client.log.Info("the CA no longer knows the ACME account; registering its key again", "issuer", s.issuer.Name)
 	doc, err := s.client.accounts.Load(ctx, s.accountID)
 	if err != nil {
 		return storeError(doing, err)

@@ -69,7 +69,7 @@ func (c *Client) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID st
 	info, err := parseRenewalInfo(body)
 	if err != nil {
 		err = &Error{class: ClassCAUnavailable, doing: doing, said: "the CA's answer cannot be followed: " + err.Error(), cause: err,
-			retry: c.retryAt(seen.retryAfter, ""), advice: "what is known from before stands, and it is asked again later"}
+			retry: c.retryAt(seen.retryAfter, ""), advice: "certroll uses the last known values and retries later"}
 		return start, end, "", again, err
 	}
 	return info.Window.Start, info.Window.End, safeLink(info.Explanation), c.now().Add(askAgain(seen.retryAfter, c.now())), nil

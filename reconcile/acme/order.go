@@ -33,7 +33,7 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 	doing := "ordering a certificate for " + list(names) + " at " + issuer.Directory
 	order, seen, err := s.newOrder(ctx, doing, names, api.OrderOptions{Profile: issuer.Profile, ReplacesCertID: replaces})
 	if err != nil && seen.sentField("replaces") && blamesReplaces(err, seen.status) {
-		c.log.Info("the CA refuses to replace the earlier certificate: ordering without", "issuer", issuer.Name, "names", list(names), "error", err)
+		c.log.Info("the CA rejected the reference to the replaced certificate; ordering without it", "issuer", issuer.Name, "names", list(names), "error", err)
 		order, _, err = s.newOrder(ctx, doing, names, api.OrderOptions{Profile: issuer.Profile})
 	}
 	if err != nil {

@@ -184,7 +184,7 @@ func (c *Client) unexplained(doing string, err error, seen answer) *Error {
 }
 
 func unreachable(doing string, err error) *Error {
-	e := &Error{class: ClassCAUnavailable, doing: doing, said: err.Error(), cause: err, advice: "see that the CA can be reached from here; it is asked again later"}
+	e := &Error{class: ClassCAUnavailable, doing: doing, said: err.Error(), cause: err, advice: "check that this machine can reach the CA; certroll retries later"}
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var denied *reach.DeniedError

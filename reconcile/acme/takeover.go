@@ -42,7 +42,7 @@ func (c *Client) locate(ctx context.Context, issuer *spec.Issuer, eabKeyID strin
 			if doc, err = c.accounts.Create(ctx, id, doc); err != nil {
 				return "", nil, err
 			}
-			c.log.Info("an ACME account that was there is taken over", "issuer", issuer.Name, "document", former)
+			c.log.Info("using the ACME account of an earlier certroll version", "issuer", issuer.Name, "document", former)
 		}
 	}
 	if target := doc[fieldDocument]; target != "" {
@@ -86,7 +86,7 @@ func (c *Client) former(ctx context.Context, issuer *spec.Issuer, eabKeyID strin
 		return "", nil
 	}
 	if len(there) > 1 {
-		c.log.Warn("several ACME accounts at one CA: the oldest is taken over; name the others with account in their issuers", "issuer", issuer.Name, "directory", issuer.Directory, "documents", len(there), "taken", there[0].id)
+		c.log.Warn("several ACME accounts at one CA; using the oldest: set account in the issuers that use the others", "issuer", issuer.Name, "directory", issuer.Directory, "documents", len(there), "taken", there[0].id)
 	}
 	return there[0].id, nil
 }
