@@ -336,7 +336,7 @@ func TestReloadOpens(t *testing.T) {
 	if err := os.WriteFile(token, []byte(listenToken), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const warning = "who reaches the address sees the names"
+	const warning = "the status page is served without authentication"
 	for address, warned := range map[string]bool{"127.0.0.1": false, "192.0.2.1": true} {
 		t.Run(address, func(t *testing.T) {
 			r := reloadable(t, "shop.example.com", `listen_token_file = "`+token+`"`)
@@ -489,7 +489,7 @@ func TestRunSaysWhatIsMissing(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	said := out.String()
-	if first, _, _ := strings.Cut(said, "\n"); !strings.Contains(first, "there is no certroll.hcl") || strings.Contains(said, "listening") || !strings.Contains(said, "repo.url") {
+	if first, _, _ := strings.Cut(said, "\n"); !strings.Contains(first, "no certroll.hcl found") || strings.Contains(said, "listening") || !strings.Contains(said, "repo.url") {
 		t.Errorf("it said:\n%s", said)
 	}
 }
