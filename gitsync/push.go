@@ -79,7 +79,7 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 	return "", &Error{
 		Kind: Raced, Doing: l.doing("pushing"),
 		Detail: fmt.Sprintf("others pushed first %d times in a row", l.o.Tries),
-		Advice: "nothing is lost: it is tried again with the next commit; if it stays so, look who else writes this branch",
+		Advice: "nothing is lost: certroll retries with the next commit; if this repeats, find out who else writes this branch",
 	}
 }
 

@@ -77,11 +77,11 @@ func (s *Source) checkSignature(objs *objects, head plumbing.Hash) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &keys):
-		return invalid("reading the keys whose commits are taken", keys.Error(), "mend that file: until then no commit is taken")
+		return invalid("reading the keys of accepted signers", keys.Error(), "fix that file: until then certroll accepts no commit")
 	case errors.Is(err, errUnsigned):
 		return s.held(Unsigned, rev, "", err.Error(), "sign it (git commit --amend -S) with a key that verify in certroll.hcl names, and push it")
 	}
-	return s.held(BadSignature, rev, "", err.Error(), "have it signed anew by somebody whose key verify in certroll.hcl names, or add the key there; ask its author what happened")
+	return s.held(BadSignature, rev, "", err.Error(), "sign it again with a key that verify in certroll.hcl names, or add the signer's key there; ask its author what happened")
 }
 
 // descends tells whether a head descends from a commit, asking the remote for

@@ -48,7 +48,7 @@ func TestFetchSigned(t *testing.T) {
 		}
 		push(s.commit("again", nil, bySSH(s.path("ada"))...))
 		_, err = src.Fetch(t.Context())
-		failure2(t, err, Invalid, file+": no such file", "until then no commit is taken")
+		failure2(t, err, Invalid, file+": no such file", "until then certroll accepts no commit")
 	})
 }
 

@@ -237,7 +237,7 @@ func decode(secret *api.Secret, into any) error {
 // an answer may hold a secret, and so may what the decoder says of it.
 func unreadable(doing string, cause error) error {
 	if large := (*bounded.TooLargeError)(nil); errors.As(cause, &large) {
-		return &Error{doing: doing, said: "Vault's answer is too large: " + large.Error(), advice: "see what stands between certroll and Vault", cause: cause}
+		return &Error{doing: doing, said: "Vault's answer is too large: " + large.Error(), advice: "check the proxies between certroll and Vault", cause: cause}
 	}
 	return &Error{doing: doing, said: "Vault's answer is not one of KV v2", advice: "see that the mount is KV version 2, and what stands between certroll and Vault", cause: cause}
 }

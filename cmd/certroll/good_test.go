@@ -95,7 +95,7 @@ func TestLastGoodIsSigned(t *testing.T) {
 			}
 			d.source, d.settings.Verify, d.good = branch, tc.now, nil
 			err := d.fallBack(t.Context())
-			if (err != nil) != tc.refused || (d.good != nil) == tc.refused || err != nil && !strings.Contains(err.Error(), "until a signed head can be read") {
+			if (err != nil) != tc.refused || (d.good != nil) == tc.refused || err != nil && !strings.Contains(err.Error(), "until it can read a signed head") {
 				t.Errorf("got %v, %+v", err, d.good)
 			}
 		})

@@ -90,7 +90,7 @@ func (d *daemon) fallBack(ctx context.Context) error {
 		return err
 	}
 	if d.checksSignatures() && !k.Signed {
-		return fmt.Errorf("the last good revision %s was taken when nobody asked for its signature; nothing is done until a signed head can be read", named(k.Commit))
+		return fmt.Errorf("the last good revision %s was accepted before certroll.hcl required signatures; certroll does nothing until it can read a signed head", named(k.Commit))
 	}
 	desired, _, diags := decodeInForce(ctx, d.settings, k.Files)
 	if diags.HasErrors() {

@@ -103,7 +103,7 @@ func (p *premises) capabilities(ctx context.Context) {
 	}
 	have, err := p.client.Capabilities(ctx, paths)
 	if err != nil {
-		p.note(reconcile.SeverityWarning, reconcile.ClassVault, "sys/capabilities-self", "what the token may do was not checked: "+err.Error(), "")
+		p.note(reconcile.SeverityWarning, reconcile.ClassVault, "sys/capabilities-self", "could not check the rights of the token: "+err.Error(), "")
 		return
 	}
 	may := func(n need) (lacks []string) {
@@ -135,7 +135,7 @@ func (p *premises) capabilities(ctx context.Context) {
 // ledgerTakes asks to push, and pushes nothing.
 func (p *premises) ledgerTakes(ctx context.Context) {
 	if err := p.parts.ledger.CheckPush(ctx); err != nil {
-		p.note(reconcile.SeverityError, reconcile.ClassGit, "the ledger", err.Error(), "an apply orders nothing while it cannot write the ledger; give its key or token the right to push")
+		p.note(reconcile.SeverityError, reconcile.ClassGit, "the ledger", err.Error(), "apply orders nothing while it cannot write the ledger; give its key or token the right to push")
 	}
 }
 
@@ -173,7 +173,7 @@ func (p *premises) destinations(context.Context) {
 			_, err = secretLines("the URL of its service", n.ServiceEnv, n.ServiceFile)
 		}
 		if err != nil {
-			p.note(reconcile.SeverityError, reconcile.ClassConfig, "notify "+n.Name, err.Error(), "nobody is told by it; try it with certroll notify test "+n.Name)
+			p.note(reconcile.SeverityError, reconcile.ClassConfig, "notify "+n.Name, err.Error(), "certroll cannot send its messages; try it with certroll notify test "+n.Name)
 		}
 	}
 }
@@ -182,7 +182,7 @@ func (p *premises) destinations(context.Context) {
 func (p *premises) clocks(ctx context.Context) {
 	compare := func(whose string, date time.Time, err error, class reconcile.Class) {
 		if err != nil {
-			p.note(reconcile.SeverityWarning, class, "the clock of "+whose, "the time there is not known: "+err.Error(), "")
+			p.note(reconcile.SeverityWarning, class, "the clock of "+whose, "could not read its time: "+err.Error(), "")
 			return
 		}
 		skew := time.Until(date)

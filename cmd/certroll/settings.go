@@ -270,7 +270,7 @@ func (s *settings) complete(where hcl.Range) (diags hcl.Diagnostics) {
 		}
 	}
 	if v := s.Verify; v != nil && v.SSHAllowedSigners == "" && v.OpenPGPKeyring == "" {
-		fault("verify", "No signers", "The verify block names nobody's keys, so that no commit could be taken: set ssh_allowed_signers, openpgp_keyring, or both.")
+		fault("verify", "No signers", "The verify block names no keys, so certroll could accept no commit: set ssh_allowed_signers, openpgp_keyring, or both.")
 	}
 	s.StateDir = cmp.Or(s.StateDir, defaultStateDir())
 	diags = append(diags, s.Probe.complete(s.place("probe", where))...)

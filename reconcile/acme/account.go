@@ -283,7 +283,7 @@ func (s *session) newAccount(ctx context.Context, doing, eabKeyID, hmac string) 
 		return "", configError(doing, "the eab hmac is not base64url ("+corrupt.Error()+")", "give the HMAC key as the CA shows it")
 	}
 	if err == nil && url == "" {
-		err = &Error{class: ClassCAUnavailable, doing: doing, said: "the CA made an account and did not say its URL"}
+		err = &Error{class: ClassCAUnavailable, doing: doing, said: "the CA created an account but did not send its URL"}
 	}
 	return url, err
 }

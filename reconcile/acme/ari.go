@@ -91,7 +91,7 @@ func (u *upstream) renewalInfo(ctx context.Context, doing string) (string, error
 		return "", &Error{class: ClassRejected, doing: doing, said: "the CA offers no renewal information", cause: errors.ErrUnsupported}
 	}
 	if parsed, err := url.Parse(endpoint); err != nil || parsed.Scheme != "https" || parsed.Host == "" || parsed.RawQuery != "" {
-		return "", &Error{class: ClassCAUnavailable, doing: doing, said: "the directory's renewalInfo " + strconv.Quote(clip(endpoint)) + " is no HTTPS URL to ask below"}
+		return "", &Error{class: ClassCAUnavailable, doing: doing, said: "the directory's renewalInfo " + strconv.Quote(clip(endpoint)) + " is not an HTTPS URL"}
 	}
 	return endpoint, nil
 }

@@ -250,7 +250,7 @@ func (c *child) ask(ctx context.Context, r dnswire.Request) (dnswire.Answer, err
 		case <-c.gone:
 		case <-ctx.Done():
 		}
-		return dnswire.Answer{}, errors.New("it takes no more requests")
+		return dnswire.Answer{}, errors.New("the DNS process has ended and accepts no requests")
 	}
 	select {
 	case a := <-answer:

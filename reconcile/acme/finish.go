@@ -151,7 +151,7 @@ func (f *finish) names() int {
 // order gets the order.
 func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen answer, err error) {
 	if why := unfitURL(f.url); why != "" { // kept by an earlier version
-		return order, seen, &Error{class: ClassRejected, doing: f.doing, gone: true, said: "its URL " + why, advice: "a new one is needed"}
+		return order, seen, &Error{class: ClassRejected, doing: f.doing, gone: true, said: "its URL " + why, advice: "certroll needs a new order"}
 	}
 	seen, err = f.session.call(ctx, f.doing, func(core *api.Core) error {
 		var err error
@@ -185,7 +185,7 @@ func (f *finish) expired(order acme.ExtendedOrder) error {
 		return nil //nolint:nilerr // an order without a readable end has none
 	}
 	return &Error{class: ClassRejected, doing: f.doing, gone: true,
-		said: "the order expired at " + expires.UTC().Format(time.RFC3339) + " while " + clipTo(20, text.Line(order.Status)), advice: "a new one is needed"}
+		said: "the order expired at " + expires.UTC().Format(time.RFC3339) + " while " + clipTo(20, text.Line(order.Status)), advice: "certroll needs a new order"}
 }
 
 // goneError marks an error as the end of its order.
@@ -310,7 +310,7 @@ func (f *finish) invalid(ctx context.Context, order acme.ExtendedOrder) error {
 		}
 	}
 	if order.Error == nil {
-		return &Error{class: ClassRejected, doing: f.doing, said: "the order is invalid and the CA does not say why", gone: true, advice: "a new one is needed"}
+		return &Error{class: ClassRejected, doing: f.doing, said: "the order is invalid, and the CA gave no reason", gone: true, advice: "certroll needs a new order"}
 	}
 	class, advice := orderClass(order.Error)
 	return &Error{class: class, doing: f.doing, said: "the order is invalid: " + words(order.Error), advice: advice, gone: true, cause: order.Error,
@@ -371,7 +371,7 @@ func authorizationFailure(issuer *spec.Issuer, authz acme.Authorization) *Error 
 			said: "the CA's " + ch.Type + " check failed with " + words(ch.Error)}
 	}
 	if authz.Status == acme.StatusInvalid {
-		return &Error{class: ClassValidation, doing: doing, gone: true, names: []string{displayName(authz)}, said: "the authorization is invalid and the CA does not say why", advice: "a new order is needed"}
+		return &Error{class: ClassValidation, doing: doing, gone: true, names: []string{displayName(authz)}, said: "the authorization is invalid, and the CA gave no reason", advice: "a new order is needed"}
 	}
 	return &Error{class: ClassRejected, doing: doing, gone: true, said: "the authorization is " + authz.Status, advice: "a new order is needed"}
 }

@@ -40,7 +40,7 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 		return "", false, err
 	}
 	if order.Location == "" {
-		return "", false, &Error{class: ClassCAUnavailable, doing: doing, said: "the CA made an order and did not say its URL"}
+		return "", false, &Error{class: ClassCAUnavailable, doing: doing, said: "the CA created an order but did not send its URL"}
 	}
 	if err := s.checkOrderURL(ctx, doing, order.Location); err != nil {
 		return "", false, err

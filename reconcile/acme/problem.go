@@ -28,7 +28,7 @@ var rejections = map[string]struct{ class, advice string }{
 	"accountDoesNotExist":     {ClassRejected, "the CA does not know the account any more"},
 	"badCSR":                  {ClassRejected, "the next attempt makes a fresh key and request"},
 	"badPublicKey":            {ClassRejected, "choose another key algorithm or size in the certificate's key block"},
-	"badSignatureAlgorithm":   {ClassRejected, "the CA takes no ECDSA P-256 account keys and cannot be used"},
+	"badSignatureAlgorithm":   {ClassRejected, "the CA rejects ECDSA P-256 account keys; certroll cannot use this CA"},
 	"caa":                     {ClassCAA, "add a CAA record that allows this CA, or remove the one that forbids it"},
 	"externalAccountRequired": {ClassConfig, "add an eab block with the key id and HMAC key from the CA to the issuer"},
 	"invalidContact":          {ClassConfig, "mend the email of the issuer"},

@@ -71,7 +71,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	heard, leave, ok := s.bell.listen(known)
 	if !ok {
 		w.Header().Set("Retry-After", "60")
-		http.Error(w, "too many listen to the passes already; load the page again instead", http.StatusServiceUnavailable)
+		http.Error(w, "too many browsers follow the passes already; reload the page instead", http.StatusServiceUnavailable)
 		return
 	}
 	defer leave()

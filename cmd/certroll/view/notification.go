@@ -136,7 +136,7 @@ func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
 		say("said", n.Event.Message)
 	}
 	if !n.Foreseen.IsZero() {
-		say("known", "the daily examination told of this at "+stamp(n.Foreseen)+"; now it keeps a certificate from being made")
+		say("known", "the daily examination reported this at "+stamp(n.Foreseen)+"; now it blocks a certificate")
 	}
 	lines = append(lines, aboutLines(b, now)...)
 	if advice := adviceOf(b.Kind, n, names); advice != "" {
@@ -222,11 +222,11 @@ func adviceOf(kind reconcile.NoticeKind, n reconcile.Notice, names []string) str
 	case reconcile.NoticeFailing, reconcile.NoticePaging:
 		return "certroll explain " + name + " shows why; once the cause is mended, certroll retry " + name
 	case reconcile.NoticeExpiring:
-		return "certroll status " + name + " tells its story, certroll explain " + name + " what holds it back"
+		return "certroll status " + name + " shows its history, certroll explain " + name + " what holds it back"
 	case reconcile.NoticeHeld:
 		return "certroll explain " + name + " shows what holds it back and until when"
 	case reconcile.NoticeRefused:
-		return "mend the config repo; certroll validate shows the mistakes with their place. The last good revision stays in force"
+		return "fix the config repo; certroll validate shows each mistake with its place. The last good revision stays in force"
 	case reconcile.NoticeProblem:
 		if n.Event.Operation == reconcile.KindDoctor {
 			return "certroll doctor " + strings.Join(names[:min(len(names), 1)], "") + " looks again"
@@ -248,7 +248,7 @@ func tamperedAdvice(e reconcile.Event) string {
 	case e.Reason == reconcile.ReasonRewound:
 		return "certroll audit verify names the commit to push back, with the command; see who may push to the ledger's branch"
 	case e.Operation == reconcile.KindConfig:
-		return "look at the commit; certroll accept takes a history that was rewritten on purpose"
+		return "review the commit; certroll accept accepts a history that was rewritten on purpose"
 	case isDeletion(e):
 		return "see in Vault's audit log who deleted it; certroll issues it again unless a hold or renewal.auto = false keeps it from that"
 	default:

@@ -111,7 +111,7 @@ func TestNotificationIsNotStale(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	refused := reconcile.Event{Operation: reconcile.KindRenew, Class: reconcile.ClassDNSUnauthorized, DNSAccount: "a", Failures: 1}
-	if got := text(reconcile.NoticeFailing, refused, toldAt.Add(-time.Hour)); !strings.Contains(got.Text, "known: the daily examination told of this at 2026-11-25T11:00:00Z") || got.Notices[0].ForeseenAt == nil {
+	if got := text(reconcile.NoticeFailing, refused, toldAt.Add(-time.Hour)); !strings.Contains(got.Text, "known: the daily examination reported this at 2026-11-25T11:00:00Z") || got.Notices[0].ForeseenAt == nil {
 		t.Errorf("%s", got.Text)
 	}
 }

@@ -53,5 +53,5 @@ func (s *stayer) RoundTrip(r *http.Request) (*http.Response, error) {
 		return resp, nil //nolint:nilerr // without a Location there is nothing to follow
 	}
 	_ = resp.Body.Close()
-	return nil, errors.New("the server redirects to another host, which is not followed")
+	return nil, errors.New("the server redirects to another host; certroll does not follow")
 }
