@@ -590,7 +590,7 @@ func (y *mannerYear) judge(t *testing.T) {
 	spoiled, orders := y.ca.spoiled(), y.ca.counts.orders
 	each := float64(orders-spoiled) / float64(max(r.renewals, 1))
 	t.Logf("%d orders, %d of them spoiled by the CA: %.4f orders per renewal beyond those; %d expired, %d revoked ones were replaced", orders, spoiled, each, len(y.expired), y.replaced)
-	if each > 1.01 {
+	if each > 1.01 && orders-spoiled-r.renewals > 1 { // few renewals are under a hundred, of which one order is more than a hundredth
 		t.Errorf("%.4f orders per renewal beyond what the CA spoiled, want 1.01 at most", each)
 	}
 	if least := len(y.desired.Certificates) * int(y.end.Sub(y.began)/y.ca.lifetime); r.renewals < least || y.vault.doubly > 0 || y.ca.counts.refused > 0 {
