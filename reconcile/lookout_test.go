@@ -28,6 +28,13 @@ type consumer struct {
 	during func()
 }
 
+// looked is how often an endpoint was looked at.
+func (c *consumer) looked(endpoint string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.looks[endpoint]
+}
+
 func (c *consumer) Served(ctx context.Context, at spec.Probe, algorithm spec.Algorithm) (map[string][]*x509.Certificate, error) {
 	c.mu.Lock()
 	if c.looks == nil {
@@ -138,7 +145,7 @@ func TestLookoutRenewedNeverLoaded(t *testing.T) {
 		x.load(w, "tls/api")
 		x.follow()
 		x.wait(time.Hour)
-		if n := x.looks["api.example.com:443"]; n != 4 {
+		if n := x.looked("api.example.com:443"); n != 4 {
 			t.Errorf("in an hour there were %d looks, want 4", n)
 		}
 		x.expect("it is current")
@@ -190,10 +197,10 @@ func TestLookoutSetTimes(t *testing.T) {
 		x.expect("it is waited for")
 		x.lookout.SetTimes(time.Minute, 90*time.Minute)
 		x.follow()
-		before := x.looks["api.example.com:443"]
+		before := x.looked("api.example.com:443")
 		x.wait(20 * time.Minute)
 		x.expect("it is waited for by the new time")
-		if n := x.looks["api.example.com:443"] - before; n < 18 || n > 21 {
+		if n := x.looked("api.example.com:443") - before; n < 18 || n > 21 {
 			t.Errorf("in twenty minutes there were %d looks, want one a minute", n)
 		}
 		x.wait(15 * time.Minute)
