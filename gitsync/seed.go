@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 	"time"
+
+	"certroll/spec/text"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -64,17 +65,8 @@ func (l *Ledger) onlyBranch(ctx context.Context) error {
 		return nil
 	}
 	slices.Sort(others)
-	return &Error{Kind: RefNotFound, Doing: doing, Detail: fmt.Sprintf("there is no branch %s, and the repository has others: %s", l.ref.Short(), shortList(others)),
+	return &Error{Kind: RefNotFound, Doing: doing, Detail: fmt.Sprintf("there is no branch %s, and the repository has others: %s", l.ref.Short(), text.Some(others, 5)),
 		Advice: "name the branch that holds the certificates with --repo-ref"}
-}
-
-// shortList names a few of many.
-func shortList(names []string) string {
-	const most = 5
-	if more := len(names) - most; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
-	}
-	return strings.Join(names, ", ")
 }
 
 // Declared are the *.hcl files of a directory of a tree, by paths in that

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"certroll/spec/text"
 )
 
 // absence is a Vault that is away, sealed, or takes no token of ours, found in the
@@ -145,7 +147,7 @@ func (ap *applier) left(err error) {
 	away := ap.absence.current()
 	o := &outage{since: away.since, class: ClassVault, message: message(err)}
 	detail := fmt.Sprintf("Vault has been unusable since %s, in the middle of a run: the next run finishes %s, and certroll starts nothing new until Vault works again",
-		away.since.UTC().Format(time.RFC3339), counted(len(names), "certificate"))
+		away.since.UTC().Format(time.RFC3339), text.Counted(len(names), "certificate"))
 	e := outageEvent(sideLooked, o, Failed, detail, ap.revision.Commit, ap.now())
 	e.concerns(names)
 	_ = ap.tellOutage(e) // what the journal does not take is kept in memory, and said by the next pass

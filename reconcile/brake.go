@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"certroll/spec"
+
+	"certroll/spec/text"
 )
 
 // The brake holds what would change a large share of what is live at once: a
@@ -136,7 +138,7 @@ func (set *HeldSet) hold(a *Action, now time.Time, again func(*spec.Certificate)
 		a.mass = set // it is held already, for a reason that says more
 		return
 	}
-	why := fmt.Sprintf("held with %d of %s until a person accepts it (certroll accept --missing %s)", len(set.Certificates), counted(set.Live, "live certificate"), set.ID)
+	why := fmt.Sprintf("held with %d of %s until a person accepts it (certroll accept --missing %s)", len(set.Certificates), text.Counted(set.Live, "live certificate"), set.ID)
 	if what, _ := massOf(a); what == massMove {
 		stays, goes, seen := *a.Spec, targetOf(a.Spec), a.target
 		stays.Vault.Mount, stays.Vault.Path = a.At.Mount, a.At.Path
@@ -245,7 +247,7 @@ func (set *HeldSet) Summary() string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, w.text))
 		}
 	}
-	s := fmt.Sprintf("%d of %s at once: %s", len(set.Certificates), counted(set.Live, "live certificate"), strings.Join(parts, ", "))
+	s := fmt.Sprintf("%d of %s at once: %s", len(set.Certificates), text.Counted(set.Live, "live certificate"), strings.Join(parts, ", "))
 	if set.Done > 0 {
 		s += fmt.Sprintf(", after %d within the last 24 hours", set.Done)
 	}

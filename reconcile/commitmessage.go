@@ -87,7 +87,7 @@ func commitSubject(entries []entry) string {
 	for _, k := range kinds {
 		named := slices.Compact(slices.Sorted(slices.Values(certificates[k])))
 		named = slices.DeleteFunc(named, func(name string) bool { return name == "" })
-		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s", k.operation, shortNames(named)))+": "+string(k.status))
+		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s", k.operation, text.Some(named, 3)))+": "+string(k.status))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"certroll/spec"
+
+	"certroll/spec/text"
 )
 
 // Doctor examines everything and tells the ledger of each error once when it
@@ -92,7 +94,7 @@ func (p Problem) event(status Status, reason Reason, rev Revision, now time.Time
 		Operation: KindDoctor, Status: status, Reason: reason, Actor: "schedule", Cause: "schedule", Revision: rev.Commit,
 		DNSAccount: p.DNSAccount, Class: p.Class, Message: p.Message,
 	}
-	fails := fmt.Sprintf("the next renewal of %s will fail", shortNames(p.Certificates))
+	fails := fmt.Sprintf("the next renewal of %s will fail", text.Some(p.Certificates, 3))
 	e.concerns(p.Certificates)
 	e.Detail = strings.TrimSuffix(fails+": "+p.Advice, ": ")
 	if status == Success {

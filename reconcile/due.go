@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"certroll/spec"
+
+	"certroll/spec/text"
 )
 
 // renewAt is the moment from which a certificate is due by its threshold.
@@ -86,7 +88,7 @@ func thresholdText(c *spec.Certificate, l *Live, capped bool) string {
 	case c.Renewal.ThresholdPercent > 0:
 		return fmt.Sprintf("%d %% of its %s before %s", c.Renewal.ThresholdPercent, days(l.Lifetime()), expires)
 	default:
-		return counted(c.Renewal.ThresholdDays, "day") + " before " + expires
+		return text.Counted(c.Renewal.ThresholdDays, "day") + " before " + expires
 	}
 }
 

@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"time"
+
+	"certroll/spec/text"
 )
 
 // expirySoon is how long before its end it is told at most that a certificate
@@ -91,6 +93,6 @@ func (a *Action) standingText(s Standing) string {
 		}
 		return "it is due, and certroll has not tried yet"
 	default:
-		return "it has failed " + counted(r.Failures, "time") + " in a row"
+		return "it has failed " + text.Counted(r.Failures, "time") + " in a row"
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"certroll/spec"
+
+	"certroll/spec/text"
 )
 
 // Verdict is what one rule made of a certificate.
@@ -92,7 +94,7 @@ func sawShape(s *situation) string {
 		return "nothing is live"
 	}
 	return fmt.Sprintf("%s, key %s, issuer %s, profile %q; live: names digest %.12s, key %s, issuer %s, profile %q",
-		counted(len(s.spec.Domains), "name"), shapeOf(s.spec.Key, l.KeyShape), s.spec.Issuer, s.desired.Issuers[s.spec.Issuer].Profile,
+		text.Counted(len(s.spec.Domains), "name"), shapeOf(s.spec.Key, l.KeyShape), s.spec.Issuer, s.desired.Issuers[s.spec.Issuer].Profile,
 		l.NamesDigest, l.KeyShape, l.Issuer, l.Profile)
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"certroll/spec"
+
+	"certroll/spec/text"
 )
 
 // slowStart is how many certificates try an issuer or a DNS account at once
@@ -272,7 +274,7 @@ func heldTogether(actions []Action, now time.Time) []Event {
 			events = append(events, unreadableEvent(now, g.names, g.first.Detail))
 			continue
 		}
-		waiting := counted(len(g.names), "certificate") + " wait"
+		waiting := text.Counted(len(g.names), "certificate") + " wait"
 		if len(g.names) == 1 {
 			waiting += "s"
 		}
@@ -287,7 +289,7 @@ func heldTogether(actions []Action, now time.Time) []Event {
 // unreadableEvent tells of certificates that nothing can be done with, once a
 // day and whenever they are others.
 func unreadableEvent(now time.Time, names []string, message string) Event {
-	detail := "what " + shortNames(names) + " has in Vault cannot be looked at, so nothing is done with it"
+	detail := "what " + text.Some(names, 3) + " has in Vault cannot be looked at, so nothing is done with it"
 	e := heldEvent(now, subject(string(unreadableSubject)+" "+namesDigest(names)), ReasonUnreadable, detail, ClassVault, message)
 	e.Subject = string(unreadableSubject)
 	e.concerns(names)

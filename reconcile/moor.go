@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"certroll/spec/text"
 )
 
 // mooring holds the ledger against its anchor, and moves the anchor up.
@@ -127,7 +129,7 @@ func (r *recorder) untold(found []Breach, was *Mark, tree fs.FS) (bool, error) {
 	}
 	e := rewoundEvent(id, found[0], r.now())
 	e.OldRevision = was.Head
-	e.Detail = fmt.Sprintf("the ledger does not match its state %s, with %s: it was moved back, rewritten or deleted; an older clone has the lost events", was.anchored(), counted(was.Events, "event"))
+	e.Detail = fmt.Sprintf("the ledger does not match its state %s, with %s: it was moved back, rewritten or deleted; an older clone has the lost events", was.anchored(), text.Counted(was.Events, "event"))
 	return true, r.scribe.note(entry{Event: e})
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"certroll/spec"
+
+	"certroll/spec/text"
 )
 
 // holdByRule holds what a new rule concerns, in a revision that was in force
@@ -68,5 +70,5 @@ func isAre(names []string) string {
 	if len(names) == 1 {
 		return names[0] + " is"
 	}
-	return counted(len(names), "certificate") + " (" + strings.Join(names[:min(3, len(names))], ", ") + ") are"
+	return text.Counted(len(names), "certificate") + " (" + strings.Join(names[:min(3, len(names))], ", ") + ") are"
 }

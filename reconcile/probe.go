@@ -9,6 +9,8 @@ import (
 
 	"certroll/reconcile/keypair"
 	"certroll/spec"
+
+	"certroll/spec/text"
 )
 
 // Serving says how what an endpoint serves stands to what is live.
@@ -122,7 +124,7 @@ func judgeOne(w awaited, chain []*x509.Certificate, oneOfMany bool, address stri
 	default:
 		l.Verdict = ServesOther
 		l.Message = fmt.Sprintf("%s serves serial %s of %q for %s, which is not certroll's; in Vault since %s is %s",
-			where, l.Serial, clipped(leaf.Issuer.CommonName, 80), clipped(orNone(shortNames(namesOf(leaf))), 300), stampOf(w.since), inVault)
+			where, l.Serial, clipped(leaf.Issuer.CommonName, 80), clipped(orNone(text.Some(namesOf(leaf), 3)), 300), stampOf(w.since), inVault)
 		l.Advice = "have the consumer use the certificate in Vault, or take the endpoint out of probe"
 	}
 	if until := w.since.Add(w.after); (l.Verdict == ServesStale || l.Verdict == ServesOther) && now.Before(until) {

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"slices"
 	"time"
+
+	"certroll/spec/text"
 )
 
 // ledgerMoment is the name under which it is kept that this machine has written the
@@ -63,7 +65,7 @@ func (r *Reconciler) noteAttempt(ctx context.Context, orders int, rev Revision) 
 	err := r.scribe.note(entry{Event: Event{
 		Schema: EventSchema, ID: eventID("attempt", now.Format(time.RFC3339Nano)), Time: now.Truncate(time.Millisecond),
 		Operation: KindNote, Status: Success, Reason: ReasonAttempt, Actor: firstOf(r.opts.Actor, "schedule"), Cause: "schedule", Revision: rev.Commit,
-		Detail: counted(orders, "certificate") + " to be ordered; recorded first, to prove that this machine can write the ledger",
+		Detail: text.Counted(orders, "certificate") + " to be ordered; recorded first, to prove that this machine can write the ledger",
 	}})
 	if err == nil {
 		_, err = r.publish(ctx)

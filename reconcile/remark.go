@@ -12,6 +12,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"certroll/spec"
+
+	"certroll/spec/text"
 )
 
 // Remark is something a reviewer of a change should look at, and where.
@@ -151,7 +153,7 @@ func (r *reviewer) block(b BlockChange) {
 		for i, s := range b.Settings {
 			fields[i] = s.Field
 		}
-		r.say(RemarkBlock, "", at, "%s changed %s, for %s%s", name, strings.Join(fields, ", "), counted(b.Certificates, "certificate"), hands)
+		r.say(RemarkBlock, "", at, "%s changed %s, for %s%s", name, strings.Join(fields, ", "), text.Counted(b.Certificates, "certificate"), hands)
 	}
 }
 

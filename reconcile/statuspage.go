@@ -147,7 +147,7 @@ func statusRow(r *Record) string {
 		renews = r.RenewAt.UTC().Format(time.DateOnly)
 	}
 	return fmt.Sprintf("| [%s](certificates/%s.json) | %s | %s | %s | %s | %s | %s | %s |\n",
-		cell(r.Certificate), cell(r.Certificate), stateCell(r), cell(shortNames(r.Names)), expires, renews, cell(issuer), cell(where), cell(waitsCell(r)))
+		cell(r.Certificate), cell(r.Certificate), stateCell(r), cell(text.Some(r.Names, 3)), expires, renews, cell(issuer), cell(where), cell(waitsCell(r)))
 }
 
 // What is longer than longestWait is told below the table, of mostFailing

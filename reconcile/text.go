@@ -2,21 +2,12 @@ package reconcile
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"certroll/spec/text"
 )
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}
 
 // days renders a duration as a person reads it.
 func days(d time.Duration) string {
@@ -24,11 +15,11 @@ func days(d time.Duration) string {
 	case d < 0:
 		return "-" + days(-d)
 	case d >= 2*day:
-		return counted(int(d/day), "day")
+		return text.Counted(int(d/day), "day")
 	case d >= 2*time.Hour:
-		return counted(int(d/time.Hour), "hour")
+		return text.Counted(int(d/time.Hour), "hour")
 	default:
-		return counted(int(d/time.Minute), "minute")
+		return text.Counted(int(d/time.Minute), "minute")
 	}
 }
 
@@ -52,13 +43,6 @@ func cut(s string, most int) string {
 func firstLine(s string) string {
 	s, _, _ = strings.Cut(s, "\n")
 	return text.Line(s)
-}
-
-func shortNames(names []string) string {
-	if len(names) <= 3 {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
 }
 
 // clipped is a text of somebody else's as one line that is not too long.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"certroll/spec/text"
 )
 
 // place is where a block's header begins.
@@ -119,7 +121,7 @@ func (d *decoder) reportWithout() {
 		if len(list) > 1 {
 			how += "; " + list[1].name + " in " + list[1].body.at.Filename + " needs it too"
 			if n := len(list) - 2; n > 0 {
-				how += ", and " + plural(n, "other certificate")
+				how += ", and " + text.Counted(n, "other certificate")
 			}
 		}
 		if len(list) > 1 && len(d.defaults) == 0 {
@@ -143,7 +145,7 @@ func (d *decoder) reportExcess() {
 		if !d.added[placeOf(*r.at)] {
 			of = fmt.Sprintf("there are %d, in %s", p.count, d.filesUnder(p))
 		}
-		r.fault(r.at, forbidden, "%s allows %s, instances of for_each counted, and %s. Remove one, or have max_certificates raised.", upperFirst(p.String()), plural(p.most, "certificate"), of)
+		r.fault(r.at, forbidden, "%s allows %s, instances of for_each counted, and %s. Remove one, or have max_certificates raised.", upperFirst(p.String()), text.Counted(p.most, "certificate"), of)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"certroll/spec/text"
 )
 
 // policy is a policy block of certroll.hcl: what the files of the config repo
@@ -191,7 +193,7 @@ func (d *decoder) checkFiles() {
 // it is one mistake.
 func (d *decoder) reportLawless(list []parsed, all int) {
 	if len(list) == all && all > 1 {
-		d.lawless(list[0], fmt.Sprintf(" None is for the other %s either: is this directory the root of the config repo?", plural(all-1, "file")))
+		d.lawless(list[0], fmt.Sprintf(" None is for the other %s either: is this directory the root of the config repo?", text.Counted(all-1, "file")))
 		return
 	}
 	for _, f := range list {

@@ -219,10 +219,3 @@ func (r *request) checkCount() {
 		p.excess = &over
 	}
 }
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}

@@ -217,7 +217,7 @@ const (
 func (c change) subject(reason string) string {
 	what := strings.Join(c.names, ", ")
 	if len(c.names) > 3 {
-		what = count(len(c.names), "certificate")
+		what = text.Counted(len(c.names), "certificate")
 	}
 	if len(reason) > maxSubject {
 		reason = strings.ToValidUTF8(reason[:maxSubject], "") + "..."

@@ -12,6 +12,8 @@ import (
 
 	"certroll/reconcile"
 	"certroll/spec"
+
+	"certroll/spec/text"
 )
 
 // farFromDue is how long before it is due a rotation takes --force.
@@ -192,10 +194,10 @@ func limitsText(i *spec.Issuer) string {
 
 func periodText(d time.Duration) string {
 	if day := 24 * time.Hour; d%day == 0 {
-		return count(int(d/day), "day")
+		return text.Counted(int(d/day), "day")
 	}
 	if d%time.Hour == 0 {
-		return count(int(d/time.Hour), "hour")
+		return text.Counted(int(d/time.Hour), "hour")
 	}
 	return d.String()
 }

@@ -13,6 +13,8 @@ import (
 	"certroll/cmd/certroll/page"
 	"certroll/gitsync/atomicfile"
 	"certroll/reconcile"
+
+	"certroll/spec/text"
 )
 
 // writePages writes the status page as files: what the ledger says, for a web
@@ -49,7 +51,7 @@ func (a *app) writePages(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("writing the page into %s: %w", dir, err)
 	}
-	_, err = fmt.Fprintf(a.out, "%s, in %d files: %s\n", count(len(p.Certificates), "certificate"), len(written), filepath.Join(dir, "index.html"))
+	_, err = fmt.Fprintf(a.out, "%s, in %d files: %s\n", text.Counted(len(p.Certificates), "certificate"), len(written), filepath.Join(dir, "index.html"))
 	return err
 }
 

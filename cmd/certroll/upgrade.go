@@ -116,7 +116,7 @@ func (a *app) upgrade(ctx context.Context) error {
 		}
 		fmt.Fprintf(a.out, "%s\n  %s\n  holds %s\n", text.Lines(h.Subject+" ("+h.Rule.Name+")"), text.Lines(h.Message), text.Lines(strings.Join(h.Certificates, ", ")))
 	}
-	fmt.Fprintf(a.out, "\n%s would be held.\n", count(len(names), "certificate"))
+	fmt.Fprintf(a.out, "\n%s would be held.\n", text.Counted(len(names), "certificate"))
 	if lines := s.allowances(holds); lines != "" {
 		fmt.Fprintf(a.out, "What is meant to stay is allowed by these lines in certroll.hcl:\n\n%s", lines)
 	}

@@ -15,6 +15,8 @@ import (
 	"certroll/gitsync"
 	"certroll/spec"
 	"certroll/spec/bounded"
+
+	"certroll/spec/text"
 )
 
 // validateOptions are the flags of the command validate.
@@ -79,7 +81,7 @@ func (a *app) validate(ctx context.Context, dir string, o validateOptions) error
 		err = exitCode(exitError)
 	}
 	if err == nil && !o.json {
-		fmt.Fprintf(a.out, "Valid: %s in %s.\n", count(v.declared, "certificate"), count(len(v.rev.Files), "file"))
+		fmt.Fprintf(a.out, "Valid: %s in %s.\n", text.Counted(v.declared, "certificate"), text.Counted(len(v.rev.Files), "file"))
 	}
 	return err
 }
@@ -211,11 +213,4 @@ func dirArg(args []string) string {
 		return "."
 	}
 	return args[0]
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -11,6 +11,8 @@ import (
 	"certroll/spec/credential"
 
 	"github.com/miekg/dns"
+
+	"certroll/spec/text"
 )
 
 // ExamineCAA looks whether CAA records (RFC 8659, RFC 8657) let the issuer's
@@ -212,7 +214,7 @@ func cnameEnd(r *dns.Msg, name string) string {
 
 func circle(rrtype uint16, name string) *outage {
 	return &outage{fault: faultCircle, question: dns.TypeToString[rrtype] + " " + plain(name), top: name,
-		said: "one gets CNAMEs that go round in a circle, or more than " + plural(longestCNAME, "link") + " of them"}
+		said: "one gets CNAMEs that go round in a circle, or more than " + text.Counted(longestCNAME, "link") + " of them"}
 }
 
 // caaText is a record set as a zone file has it, without TTLs, which differ

@@ -112,7 +112,7 @@ func profileList(profiles map[string]any) string {
 	}
 	list := strings.Join(names, ", ")
 	if more > 0 {
-		list += " and " + plural(more, "more profile")
+		list += " and " + text.Counted(more, "more profile")
 	}
 	return list
 }

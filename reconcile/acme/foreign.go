@@ -11,6 +11,8 @@ import (
 
 	"github.com/go-acme/lego/v4/acme"
 	"github.com/miekg/dns"
+
+	"certroll/spec/text"
 )
 
 // Others may have TXT records at the name of a challenge: another ACME client in
@@ -57,7 +59,7 @@ func (p *publication) occupiedError(doing string, others int) *Error {
 	return &Error{
 		class: ClassDNSOccupied, doing: doing,
 		said: fmt.Sprintf("%s that certroll did not write %s there, and the provider %s would remove %s: nothing was written",
-			plural(others, "TXT record"), pick(others, "stands", "stand"), p.account.Provider, pick(others, "it", "them")),
+			text.Counted(others, "TXT record"), pick(others, "stands", "stand"), p.account.Provider, pick(others, "it", "them")),
 		advice: "find out who wrote " + pick(others, "it", "them") + " and remove " + pick(others, "it", "them") +
 			", or use a DNS account whose provider leaves other records alone, or delegate " + plain(p.name) + " to a name of certroll's own by a CNAME",
 	}

@@ -166,5 +166,5 @@ func list(names []string) string {
 	if len(names) <= most {
 		return strings.Join(names, ", ")
 	}
-	return strings.Join(names[:most], ", ") + " and " + plural(len(names)-most, "more name")
+	return strings.Join(names[:most], ", ") + " and " + text.Counted(len(names)-most, "more name")
 }

@@ -3,7 +3,6 @@ package acme
 import (
 	"context"
 	"encoding/base64"
-	"strconv"
 	"time"
 )
 
@@ -83,10 +82,3 @@ func measured(d time.Duration) string {
 }
 
 func base64url(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
-}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"certroll/spec/text"
 )
 
 // seen waits until the publication's records can be seen, and returns their
@@ -191,7 +193,7 @@ func (s server) judge(r *dns.Msg, name string, want []string) view {
 	case len(values) == 0:
 		v.said = "answered without a TXT record"
 	default:
-		v.said = "answered with " + plural(len(values), "TXT record") + ", the one awaited not among them"
+		v.said = "answered with " + text.Counted(len(values), "TXT record") + ", the one awaited not among them"
 	}
 	if !v.ok && s.recurse && !r.Authoritative {
 		v.said += " (from its cache, which may keep that for a while: name authoritative servers)"

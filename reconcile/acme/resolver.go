@@ -12,6 +12,8 @@ import (
 	"certroll/spec"
 
 	"github.com/miekg/dns"
+
+	"certroll/spec/text"
 )
 
 const (
@@ -108,7 +110,7 @@ func recordName(ctx context.Context, account *spec.DNSAccount, domain string) (s
 		}
 		name = target
 	}
-	return "", configError("following the CNAMEs from _acme-challenge."+domain, "there are more than "+plural(longestCNAME, "link"), "break the circle")
+	return "", configError("following the CNAMEs from _acme-challenge."+domain, "there are more than "+text.Counted(longestCNAME, "link"), "break the circle")
 }
 
 // mayWrite refuses a name that CNAMEs lead to and nobody allowed.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
+
+	"certroll/spec/text"
 )
 
 // solving is the work on the open authorizations of one order.
@@ -253,7 +255,7 @@ func (s *solving) exhausted(group []task, failures []*Error) error {
 			out.class, out.cause, out.account = ClassDNSUnavailable, err, err.account
 		}
 	}
-	out.doing = "publishing the answer for " + group[0].name() + " through one of " + plural(len(said), "DNS account")
+	out.doing = "publishing the answer for " + group[0].name() + " through one of " + text.Counted(len(said), "DNS account")
 	out.said, out.advice = strings.Join(said, " | "), ""
 	return &out
 }

@@ -16,5 +16,7 @@
 // JSON does the same without a loss, by escapes. Writer is the second line of
 // defence, in front of everything that is printed or logged.
 //
+// Counted, Some and Meant are the small phrases that messages of all packages share.
+//
 // The package keeps secrets out of nothing: that is another filter's matter.
 package text

@@ -36,7 +36,7 @@ func WriteAudit(w io.Writer, p Palette, events []reconcile.Event) {
 		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", stamp(e.Time), e.Operation, e.Status, orDash(text.Line(e.Certificate)), orDash(string(e.Reason)), text.Line(what(e)))
 	}
 	_ = tw.Flush()
-	printer{w}.f("\n%s.\n", p.bold(counted(len(events), "event")))
+	printer{w}.f("\n%s.\n", p.bold(text.Counted(len(events), "event")))
 }
 
 // what happened, in the upstream's words where it failed.
@@ -117,9 +117,9 @@ func WriteVerified(w io.Writer, p Palette, v Verified) {
 		out.f("%s %s%s\n  expected  %s\n  seen      %s\n\n", p.red("Error:"), place(f), text.Line(f.Problem), text.Line(f.Expected), text.Line(f.Seen))
 	}
 	if v.More > 0 {
-		out.f("And %s more.\n\n", counted(v.More, "finding"))
+		out.f("And %s more.\n\n", text.Counted(v.More, "finding"))
 	}
-	sum := sprint("%s in %s, %s", counted(v.Events, "event"), counted(v.Files, "file"), counted(v.Commits, "commit"))
+	sum := sprint("%s in %s, %s", text.Counted(v.Events, "event"), text.Counted(v.Files, "file"), text.Counted(v.Commits, "commit"))
 	if v.Head != "" {
 		sum += ", head " + v.Head
 	}
@@ -133,7 +133,7 @@ func WriteVerified(w io.Writer, p Palette, v Verified) {
 		out.f("%s %s.\n", p.green("In order:"), sum)
 		return
 	}
-	out.f("%s %s: %s.\n", p.red("Not in order:"), counted(len(v.Findings)+v.More, "finding"), sum)
+	out.f("%s %s: %s.\n", p.red("Not in order:"), text.Counted(len(v.Findings)+v.More, "finding"), sum)
 }
 
 func place(f reconcile.Breach) string {

@@ -178,7 +178,7 @@ func writeChange(out printer, p Palette, plan Plan) {
 	c := plan.Change
 	out.f("%s\n\n", p.dim("Compared with "+comparedWith(c.Base)+"."))
 	for _, b := range c.Blocks {
-		out.f("%s %s  %s, for %s  %s\n", p.red("!"), p.bold(b.Block), blockVerb(b), counted(b.Certificates, "certificate"), p.dim(text.Line(fileLine(b.File, b.Line))))
+		out.f("%s %s  %s, for %s  %s\n", p.red("!"), p.bold(b.Block), blockVerb(b), text.Counted(b.Certificates, "certificate"), p.dim(text.Line(fileLine(b.File, b.Line))))
 		for _, s := range b.Settings {
 			writeSetting(out, p, s)
 		}
@@ -192,7 +192,7 @@ func writeChange(out printer, p Palette, plan Plan) {
 		writeCertificateChange(out, p, cc)
 	}
 	if n := len(c.Anyway); n > 0 {
-		out.f("%s: %s\n\n", p.bold(sprint("Due anyway, without this change (%d)", n)), text.Line(joinSome(c.Anyway, 20)))
+		out.f("%s: %s\n\n", p.bold(sprint("Due anyway, without this change (%d)", n)), text.Line(text.Some(c.Anyway, 20)))
 	}
 	out.f("%s %s.\n", p.bold("This change:"), c.headline())
 }
@@ -290,7 +290,7 @@ func (c *Change) headline() string {
 		parts = append(parts, sprint("%d with other settings alone", quiet))
 	}
 	if n := len(c.Blocks); n > 0 {
-		parts = append(parts, counted(n, "issuer or dns block"))
+		parts = append(parts, text.Counted(n, "issuer or dns block"))
 	}
 	if len(parts) == 0 {
 		return "nothing to do"

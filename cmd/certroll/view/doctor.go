@@ -4,6 +4,8 @@ import (
 	"io"
 
 	"certroll/reconcile"
+
+	"certroll/spec/text"
 )
 
 // ExaminationSchema is the version of the examination's JSON shape.
@@ -37,14 +39,14 @@ func WriteExamination(w io.Writer, p Palette, x Examination) {
 	for _, f := range x.Findings {
 		writeFinding(out, p, f)
 	}
-	looked := counted(x.Certificates, "certificate") + " looked at, " + canaries(x.Canaries)
+	looked := text.Counted(x.Certificates, "certificate") + " looked at, " + canaries(x.Canaries)
 	switch {
 	case x.Incomplete:
-		out.f("%s %s, then time ran out: %s, %s so far.\n", p.yellow("Doctor:"), looked, counted(x.Errors, "error"), counted(x.Warnings, "warning"))
+		out.f("%s %s, then time ran out: %s, %s so far.\n", p.yellow("Doctor:"), looked, text.Counted(x.Errors, "error"), text.Counted(x.Warnings, "warning"))
 	case x.Errors+x.Warnings == 0:
 		out.f("%s %s: nothing stands in the way of a renewal.\n", p.green("ok"), looked)
 	default:
-		out.f("%s %s: %s, %s.\n", p.bold("Doctor:"), looked, counted(x.Errors, "error"), counted(x.Warnings, "warning"))
+		out.f("%s %s: %s, %s.\n", p.bold("Doctor:"), looked, text.Counted(x.Errors, "error"), text.Counted(x.Warnings, "warning"))
 	}
 }
 
@@ -66,12 +68,12 @@ func writeFinding(out printer, p Palette, f reconcile.Finding) {
 	if f.Advice != "" {
 		out.f("  %s\n%s\n", p.dim("what to do"), indent(wrap(f.Advice, 92), "    "))
 	}
-	out.f("  %s %s\n\n", p.dim(sprint("touches %s:", counted(len(f.Certificates), "certificate"))), joinSome(f.Certificates, 5)+ofNames(f.Names))
+	out.f("  %s %s\n\n", p.dim(sprint("touches %s:", text.Counted(len(f.Certificates), "certificate"))), text.Some(f.Certificates, 5)+ofNames(f.Names))
 }
 
 func ofNames(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return " (" + joinSome(names, 3) + ")"
+	return " (" + text.Some(names, 3) + ")"
 }

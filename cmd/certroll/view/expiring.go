@@ -75,7 +75,7 @@ func newExpiry(r *reconcile.Record, now time.Time) Expiry {
 // WriteExpiring prints one line a certificate, the nearest first.
 func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
 	if len(dto.Certificates) == 0 {
-		printer{w}.f("Nothing expires within %s.\n", counted(dto.Days, "day"))
+		printer{w}.f("Nothing expires within %s.\n", text.Counted(dto.Days, "day"))
 		return
 	}
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
@@ -88,7 +88,7 @@ func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
 		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", text.Line(e.Certificate), stamp(e.NotAfter), left(e.NotAfter, dto.Time), renewed(e), expiryState(e), because)
 	}
 	_ = tw.Flush()
-	printer{w}.f("\n%s within %s, %s.\n", counted(len(dto.Certificates), "certificate"), counted(dto.Days, "day"),
+	printer{w}.f("\n%s within %s, %s.\n", text.Counted(len(dto.Certificates), "certificate"), text.Counted(dto.Days, "day"),
 		p.bold(sprint("%d not in order", dto.NotInOrder)))
 	records := make([]*reconcile.Record, len(dto.Certificates))
 	for i, e := range dto.Certificates {
@@ -120,7 +120,7 @@ func writeUnrenewed(w io.Writer, p Palette, records []*reconcile.Record, now tim
 		}
 	}
 	if len(names) > 0 {
-		alarm := sprint("Close to its end, and not renewed by itself: %s. certroll enable NAME --reason TEXT turns the renewal on again.", joinSome(names, 5))
+		alarm := sprint("Close to its end, and not renewed by itself: %s. certroll enable NAME --reason TEXT turns the renewal on again.", text.Some(names, 5))
 		printer{w}.f("%s\n", p.red(wrap(text.Line(alarm), narrow)))
 	}
 }

@@ -122,7 +122,7 @@ func (p printer) imported(c Imported, paint Palette, dry bool) {
 		}
 	}
 	row("from", c.From)
-	row("names", joinSome(c.Names, 6))
+	row("names", text.Some(c.Names, 6))
 	if c.Key != "" {
 		row("key", sprint("%s, until %s", c.Key, c.NotAfter.UTC().Format(time.DateOnly)))
 	}

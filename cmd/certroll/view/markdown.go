@@ -123,7 +123,7 @@ func fieldNames(settings []Setting) string {
 	for _, s := range settings {
 		names = append(names, code(s.Field, 40))
 	}
-	return joinSome(names, 5)
+	return text.Some(names, 5)
 }
 
 // fit writes as much as there is room for.
@@ -188,7 +188,7 @@ func (c *comment) warnings(out printer, k cut) {
 	if len(c.plan.Review) == 0 {
 		return
 	}
-	out.f("**%s**\n\n", counted(len(c.plan.Review), "warning"))
+	out.f("**%s**\n\n", text.Counted(len(c.plan.Review), "warning"))
 	if c.plan.Change != nil {
 		for i, b := range c.plan.Change.Blocks {
 			if i < k.rows {
@@ -236,7 +236,7 @@ func (c *comment) review() [][]Remark {
 }
 
 func (c *comment) block(out printer, k cut, b BlockChange) {
-	out.f("- **issuer or dns block** %s %s, for %s%s\n", code(b.Block, k.text), blockVerb(b), counted(b.Certificates, "certificate"), at(b.File, b.Line))
+	out.f("- **issuer or dns block** %s %s, for %s%s\n", code(b.Block, k.text), blockVerb(b), text.Counted(b.Certificates, "certificate"), at(b.File, b.Line))
 	for i, s := range b.Settings {
 		if k.full == 0 && i == 3 {
 			out.f("  - and %d more\n", len(b.Settings)-i)
@@ -344,7 +344,7 @@ func (c *comment) detail(out printer, k cut, i item, full bool) {
 	}
 	if a := i.action; a != nil {
 		if len(a.Names) > 0 {
-			out.f(", %s", code(joinSome(a.Names, 6), k.text))
+			out.f(", %s", code(text.Some(a.Names, 6), k.text))
 		}
 		if a.VaultPath != "" && full {
 			out.f(", %s", code(a.VaultPath+versionOf(*a), k.text))
@@ -380,7 +380,7 @@ func (c *comment) anyway(out printer, k cut) {
 		most = 10
 	}
 	out.f("<details><summary>%d due anyway, without this change</summary>\n\n%s\n\n</details>\n\n",
-		len(c.plan.Change.Anyway), code(joinSome(c.plan.Change.Anyway, most), 20_000))
+		len(c.plan.Change.Anyway), code(text.Some(c.plan.Change.Anyway, most), 20_000))
 }
 
 // leftOut says how much is not there, and where it is.
@@ -402,10 +402,10 @@ func (c *comment) leftOut(out printer, k cut) {
 		}
 	}
 	if n := len(c.items) - min(k.details, len(c.items)); n > 0 {
-		parts = append(parts, sprint("the details of %s", counted(n, "certificate")))
+		parts = append(parts, sprint("the details of %s", text.Counted(n, "certificate")))
 	}
 	if n := min(k.details, len(c.items)) - min(k.full, len(c.items)); n > 0 {
-		parts = append(parts, sprint("the settings of %s", counted(n, "certificate")))
+		parts = append(parts, sprint("the settings of %s", text.Counted(n, "certificate")))
 	}
 	if len(parts) == 0 {
 		if c.o.Link != "" {

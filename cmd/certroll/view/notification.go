@@ -127,7 +127,7 @@ func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
 		lines = append(lines, label+": "+text.Line(clip(words, mostWords)))
 	}
 	if len(names) > 0 {
-		lines = append(lines, "certificates: "+text.Line(joinSome(names, mostNamed)))
+		lines = append(lines, "certificates: "+text.Line(text.Some(names, mostNamed)))
 	}
 	if label := detailLabel(b.Kind); label != "" && n.Event.Detail != "" && n.Ends == "" {
 		say(label, n.Event.Detail)
@@ -188,13 +188,13 @@ func aboutLines(b reconcile.Bulletin, now time.Time) []string {
 func timeLeft(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
-		return counted(int(d/time.Second), "second")
+		return text.Counted(int(d/time.Second), "second")
 	case d < 2*time.Hour:
-		return counted(int(d/time.Minute), "minute")
+		return text.Counted(int(d/time.Minute), "minute")
 	case d < 48*time.Hour:
-		return counted(int(d/time.Hour), "hour")
+		return text.Counted(int(d/time.Hour), "hour")
 	default:
-		return counted(int(d/(24*time.Hour)), "day")
+		return text.Counted(int(d/(24*time.Hour)), "day")
 	}
 }
 

@@ -187,7 +187,7 @@ func WritePlan(w io.Writer, p Palette, plan Plan) {
 func writeAction(out printer, p Palette, a Action, settings []Setting) {
 	out.f("%s %s  %s\n", a.symbol(p), p.bold(a.Certificate), verb(a))
 	if len(a.Names) > 0 {
-		out.f("    names   %s\n", hang(joinSome(a.Names, 6), 12))
+		out.f("    names   %s\n", hang(text.Some(a.Names, 6), 12))
 	}
 	if a.VaultPath != "" {
 		out.f("    vault   %s\n", text.Line(a.VaultPath+versionOf(a)))
@@ -348,7 +348,7 @@ func symbol(p Palette, kind string) string {
 
 func writeSummary(out printer, p Palette, plan Plan) {
 	if plan.Changes() == 0 {
-		out.f("%s %s", p.green("Nothing to do."), counted(plan.Certificates, "certificate"))
+		out.f("%s %s", p.green("Nothing to do."), text.Counted(plan.Certificates, "certificate"))
 		if n := plan.Summary[string(reconcile.KindHold)]; n > 0 {
 			out.f(", %d held back%s", n, lastHold(plan))
 		}

@@ -86,7 +86,7 @@ func (s *Service) write(w io.Writer, p Palette, now time.Time) {
 		out.f("  at work: %s, %s since %s: %s\n", text.Line(work.Certificate), text.Line(work.Operation), strings.TrimSuffix(when(work.Since, now), " ago"), text.Line(work.At))
 	}
 	if len(s.Missing) > 0 {
-		out.f("  not issued yet: %s\n", text.Line(joinSome(s.Missing, 5)))
+		out.f("  not issued yet: %s\n", text.Line(text.Some(s.Missing, 5)))
 	}
 	out.f("\n")
 }

@@ -102,7 +102,7 @@ func writeLive(line func(key, value string), l *reconcile.Live, s *Story) {
 	if end := l.End(); end.Before(l.NotAfter) {
 		line("chain", "ends "+stamp(end)+", before the certificate: clients refuse it from then on")
 	}
-	line("key", sprint("%s, since %s (%s), SPKI SHA-256 %s", l.KeyShape, l.KeySince.UTC().Format(time.DateOnly), counted(s.KeyAgeDays, "day"), l.KeyDigest))
+	line("key", sprint("%s, since %s (%s), SPKI SHA-256 %s", l.KeyShape, l.KeySince.UTC().Format(time.DateOnly), text.Counted(s.KeyAgeDays, "day"), l.KeyDigest))
 	if l.NextKeyDigest != "" {
 		since := ""
 		if l.NextKeySince != nil {

@@ -13,7 +13,7 @@ import (
 func subjectOf(b reconcile.Bulletin, names []string, now time.Time) string {
 	e := b.Notices[0].Event
 	if b.Kind == reconcile.NoticeDigest {
-		return "certroll: " + counted(len(b.Notices), "notice") + ": " + kindCounts(b.Notices)
+		return "certroll: " + text.Counted(len(b.Notices), "notice") + ": " + kindCounts(b.Notices)
 	}
 	return "certroll: " + clip(text.Line(headOf(b.Kind, b.Notices[0], who(names), b.Records, now)), 200) + classText(b.Kind, e)
 }
@@ -26,7 +26,7 @@ func who(names []string) string {
 	case 1:
 		return names[0]
 	default:
-		return counted(len(names), "certificate")
+		return text.Counted(len(names), "certificate")
 	}
 }
 
@@ -121,7 +121,7 @@ func failedHead(e reconcile.Event, who, what string) string {
 // pagingHead is why a person is woken.
 func pagingHead(e reconcile.Event, who string) string {
 	if e.Failures > 0 {
-		return failedHead(e, who, "failed "+counted(e.Failures, "time")+" in a row, look at it now")
+		return failedHead(e, who, "failed "+text.Counted(e.Failures, "time")+" in a row, look at it now")
 	}
 	return "look at " + cmp.Or(who, "certroll") + " now" + because(e)
 }

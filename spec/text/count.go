@@ -1,0 +1,22 @@
+package text
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Counted is a number with what it counts: "1 order", "2 orders".
+func Counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// Some is a list of names by its first ones: "a, b and 3 more".
+func Some(names []string, most int) string {
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:most], ", ") + " and " + strconv.Itoa(len(names)-most) + " more"
+}
