@@ -2,18 +2,22 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"certroll/examples/lab"
 )
@@ -37,14 +41,14 @@ type front struct {
 	addr string
 	ca   http.Handler
 
-	mu      sync.Mutex
-	server  *httptest.Server
-	release func() // of the port, where it refuses
-	fault   fault
-	edit    func(*http.Response) error
-	asked   []asked
-	made    int // orders that the CA made
-	failed  int // orders that it failed over by itself: see orders
+	mu     sync.Mutex
+	server *httptest.Server
+	hold   int // a socket that keeps the port until the test ends: it never listens
+	fault  fault
+	edit   func(*http.Response) error
+	asked  []asked
+	made   int // orders that the CA made
+	failed int // orders that it failed over by itself: see orders
 	// refused counts what the CA called a bad request, a nonce for one.
 	refused int
 }
@@ -57,13 +61,30 @@ type asked struct {
 
 func newFront(t testing.TB, ca *lab.Pebble) *front {
 	t.Helper()
-	f := &front{t: t, release: func() {}}
+	f := &front{t: t}
 	f.ca = reverse(t, strings.TrimSuffix(ca.Directory, "/dir"), ca.CABundle, f.answered)
-	f.server = httptest.NewUnstartedServer(f)
-	f.server.StartTLS()
-	f.addr = f.server.Listener.Addr().String()
-	t.Cleanup(f.end)
+	var err error
+	if f.hold, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0); err == nil {
+		t.Cleanup(func() { _ = syscall.Close(f.hold) })
+		err = errors.Join(shared(uintptr(f.hold)), syscall.Bind(f.hold, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := syscall.Getsockname(f.hold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(at.(*syscall.SockaddrInet4).Port))
+	f.reopen()
+	t.Cleanup(f.close)
 	return f
+}
+
+// shared lets several sockets of this user have one port (SO_REUSEPORT, socket(7)), and
+// nobody else: a port that is closed and opened again is never another test's meanwhile.
+func shared(fd uintptr) error {
+	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 }
 
 // ServeHTTP is http.Handler's.
@@ -116,8 +137,8 @@ func (f *front) mend() {
 	f.edits(nil)
 }
 
-// end gives the port back.
-func (f *front) end() {
+// close has its port refuse connections.
+func (f *front) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.server != nil {
@@ -125,45 +146,20 @@ func (f *front) end() {
 		f.server.Close()
 		f.server = nil
 	}
-	f.release()
-	f.release = func() {}
-}
-
-// close has its port refuse connections. The port stays bound meanwhile, since another
-// test could listen there else.
-func (f *front) close() {
-	f.t.Helper()
-	f.end()
-	at := netip.MustParseAddrPort(f.addr)
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		err = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
-	}
-	if err == nil {
-		err = syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()})
-	}
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.release = func() { _ = syscall.Close(fd) }
 }
 
 // reopen listens at the same address again.
 func (f *front) reopen() {
 	f.t.Helper()
-	f.end()
+	f.close()
+	listens := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		return errors.Join(c.Control(func(fd uintptr) { err = shared(fd) }), err)
+	}}
 	s := httptest.NewUnstartedServer(f)
 	_ = s.Listener.Close()
 	var err error
-	for range 100 {
-		if s.Listener, err = net.Listen("tcp", f.addr); err == nil {
-			break
-		}
-		time.Sleep(50 * time.Millisecond) // somebody may have the port for a moment
-	}
-	if err != nil {
+	if s.Listener, err = listens.Listen(context.Background(), "tcp", f.addr); err != nil {
 		f.t.Fatal(err)
 	}
 	s.StartTLS()
