@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -51,57 +49,6 @@ type app struct {
 	leaseTTL time.Duration
 }
 
-func (a *app) rootCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:   "certroll",
-		Short: "Issue and renew TLS certificates as declared in a Git repository",
-		Long: `certroll reads the certificates that a Git repository declares in HCL, issues and
-renews them by ACME into HashiCorp Vault KV v2, and commits their status and an
-audit log back to Git.
-
-Its own settings are in certroll.hcl: see certroll help certroll.hcl. Commands exit
-0 on success and 1 after an error; certroll help exit-codes lists the commands with
-further codes.`,
-		Version:       version(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.SetVersionTemplate("certroll {{.Version}}\n")
-	root.SetIn(a.in)
-	root.SetOut(a.data())
-	root.SetErr(a.err)
-	f := root.PersistentFlags()
-	f.StringVar(&a.configFile, "config", a.getenv("CERTROLL_CONFIG"), "file of certroll's own settings (default certroll.hcl, then /etc/certroll/certroll.hcl; env CERTROLL_CONFIG)")
-	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "print without colours (env NO_COLOR)")
-	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "log level: debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
-	defaultsOfEnvironment(f, "config", "no-color", "log-level")
-	a.addCommands(root)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w (%s --help lists those there are)", err, c.CommandPath())
-	})
-	showUse(root)
-	exemplify(root)
-	a.completing(root)
-	completingFlags(root, a.values())
-	return root
-}
-
-// showUse lets a mistake in the arguments of a command, or of one below it, say
-// how the command is written.
-func showUse(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return fmt.Errorf("%w: write %s (%s --help tells more)", err, strings.TrimSuffix(c.UseLine(), " [flags]"), c.CommandPath())
-			}
-			return nil
-		}
-	}
-	for _, below := range c.Commands() {
-		showUse(below)
-	}
-}
-
 // configDirFlag adds the flag of the commands that read the config repo.
 func (a *app) configDirFlag(c *cobra.Command) {
 	c.Flags().StringVar(&a.configDir, "config-dir", a.getenv("CERTROLL_CONFIG_DIR"),
@@ -116,9 +63,6 @@ func defaultsOfEnvironment(flags *pflag.FlagSet, names ...string) {
 		flags.Lookup(name).DefValue = ""
 	}
 }
-
-// errShown says that certroll.hcl or the config repo has mistakes, which were shown.
-var errShown = errors.New("the files have mistakes")
 
 // settings loads certroll.hcl and shows what is wrong with it.
 func (a *app) settings() (*settings, error) {

@@ -26,12 +26,12 @@ const (
 
 // askRun asks certroll run, where certroll.hcl lets it serve, how it is; nil: it
 // serves nothing. Whatever comes back is told and decides nothing else.
-func (s *settings) askRun(ctx context.Context) (*view.Service, *page.Status) {
+func askRun(ctx context.Context, s *settings) (*view.Service, *page.Status) {
 	address := s.listenAddress()
 	if address == "" {
 		return nil, nil
 	}
-	answer, err := s.statusOfRun(ctx, address)
+	answer, err := statusOfRun(ctx, s, address)
 	if err != nil {
 		none := serviceOf(address, &page.Status{})
 		none.Error = err.Error()
@@ -41,7 +41,7 @@ func (s *settings) askRun(ctx context.Context) (*view.Service, *page.Status) {
 }
 
 // statusOfRun gets /status.json.
-func (s *settings) statusOfRun(ctx context.Context, address string) (*page.Status, error) {
+func statusOfRun(ctx context.Context, s *settings, address string) (*page.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(address)+"/status.json", nil)

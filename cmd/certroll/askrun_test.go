@@ -56,7 +56,7 @@ func TestAskRun(t *testing.T) {
 			defer server.Close()
 			address := server.Listener.Addr().String()
 			s := &settings{Listen: &address, ListenTokenFile: file}
-			got, answer := s.askRun(t.Context())
+			got, answer := askRun(t.Context(), s)
 			if tc.error != "" {
 				if answer != nil || !strings.Contains(got.Error, tc.error) || got.Ill() {
 					t.Fatalf("got %+v, want the error %q", got, tc.error)
@@ -69,10 +69,10 @@ func TestAskRun(t *testing.T) {
 		})
 	}
 	nowhere, silent := "", "127.0.0.1:1"
-	if got, _ := (&settings{Listen: &nowhere}).askRun(t.Context()); got != nil {
+	if got, _ := askRun(t.Context(), &settings{Listen: &nowhere}); got != nil {
 		t.Errorf("nothing is served, and it was asked: %+v", got)
 	}
-	if got, _ := (&settings{Listen: &silent}).askRun(t.Context()); !strings.Contains(got.Error, "refused") {
+	if got, _ := askRun(t.Context(), &settings{Listen: &silent}); !strings.Contains(got.Error, "refused") {
 		t.Errorf("nobody listens: %+v", got)
 	}
 	for address, want := range map[string]string{":9464": "localhost:9464", "0.0.0.0:1": "localhost:1", "[::]:1": "localhost:1", "10.0.0.1:1": "10.0.0.1:1"} {

@@ -125,7 +125,7 @@ func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 		return err
 	}
 	found, anchor := a.verifyAnchor(ctx, s, ledger)
-	told, accepted := s.lostHeads(tree)
+	told, accepted := readLostHeads(tree)
 	if old, now, ok := ledger.Rewound(); ok {
 		if !accepted[old] && !told.names(old) {
 			trail.Findings = append(trail.Findings, reconcile.Rewound(old, now))
@@ -163,7 +163,7 @@ func (a *app) verifyAnchor(ctx context.Context, s *settings, ledger *gitsync.Led
 	if err != nil {
 		return unseen(err)
 	}
-	found, kept, err := reconcile.VerifyAnchor(ctx, s.anchor(kv, ledger), ledger)
+	found, kept, err := reconcile.VerifyAnchor(ctx, anchorOf(s, kv, ledger), ledger)
 	switch {
 	case err != nil:
 		return unseen(err)

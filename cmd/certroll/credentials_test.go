@@ -20,7 +20,7 @@ func TestSharedSecretsThatCannotMatch(t *testing.T) {
 	}
 	var log bytes.Buffer
 	s := &settings{ListenTokenEnv: "LISTEN", Webhooks: []*webhookSettings{{Kind: "github", SecretEnv: "HOOK"}}}
-	s.warnOfSecrets(slog.New(slog.NewTextHandler(&log, nil)))
+	warnOfSecrets(s, slog.New(slog.NewTextHandler(&log, nil)))
 	for _, name := range []string{"HOOK", "LISTEN"} {
 		if !strings.Contains(log.String(), "the environment variable "+name+" ends in a line break") {
 			t.Errorf("nothing of %s:\n%s", name, log.String())

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/hcl/v2"
-
 	"certroll/examples/lab"
 	"certroll/gitsync"
 	"certroll/spec"
@@ -21,11 +19,8 @@ import (
 // idleDaemon is one that talks to nobody.
 func idleDaemon(t *testing.T, configDir string) *daemon {
 	t.Helper()
-	s := &settings{StateDir: t.TempDir()}
-	s.fill()
-	if diags := s.complete(hcl.Range{}); diags.HasErrors() {
-		t.Fatal(diags)
-	}
+	s := usualSettings()
+	s.StateDir = t.TempDir()
 	files, err := newWatch(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

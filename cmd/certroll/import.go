@@ -175,7 +175,7 @@ func (f *importFlags) check() error {
 
 func (a *app) showImport(s *settings, tool string, f importFlags, report *importing.Report) error {
 	dto := newImport(tool, f.dry, report)
-	s.tellNeeds(&dto, report.Needs)
+	tellNeeds(s, &dto, report.Needs)
 	if f.out != "" && !f.dry && report.HCL != nil {
 		if err := writeNew(f.out, report.HCL); err != nil {
 			return err
@@ -204,7 +204,7 @@ func (a *app) showImport(s *settings, tool string, f importFlags, report *import
 // tellNeeds says what keeps the HCL out of the config repo for now: the lines of
 // certroll.hcl that allow an address, as `doctor --upgrade` prints them, and as a
 // note what only a person can mend.
-func (s *settings) tellNeeds(dto *view.Import, needs []spec.ConcernedHold) {
+func tellNeeds(s *settings, dto *view.Import, needs []spec.ConcernedHold) {
 	var addresses []spec.ConcernedHold
 	for _, h := range needs {
 		if h.Rule.Allow.Setting == "endpoints" {

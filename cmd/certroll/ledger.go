@@ -52,7 +52,7 @@ func (a *app) ledgerOf(ctx context.Context, s *settings) (fs.FS, map[string]*rec
 
 // ledgerAlone opens the ledger for what a person's command writes into it: no Vault and
 // no CA is asked. giveBack closes it.
-func (s *settings) ledgerAlone() (r *reconcile.Reconciler, giveBack func(), err error) {
+func ledgerAlone(s *settings) (r *reconcile.Reconciler, giveBack func(), err error) {
 	ledger, err := s.writeLedger("")
 	if err != nil {
 		return nil, nil, err

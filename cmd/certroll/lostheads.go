@@ -16,8 +16,8 @@ import (
 // lostHeads are those that the ledger itself tells of, and that nobody accepted.
 type lostHeads []reconcile.LostHead
 
-// lostHeads reads them. A log that cannot be read is found by the check of the trail.
-func (s *settings) lostHeads(tree fs.FS) (lost lostHeads, accepted map[string]bool) {
+// readLostHeads reads them. A log that cannot be read is found by the check of the trail.
+func readLostHeads(tree fs.FS) (lost lostHeads, accepted map[string]bool) {
 	if tree == nil {
 		return nil, nil
 	}
@@ -79,12 +79,12 @@ func (a *app) acceptLost(ctx context.Context, commit string) error {
 	if err != nil {
 		return err
 	}
-	r, closeLedger, err := s.ledgerAlone()
+	r, closeLedger, err := ledgerAlone(s)
 	if err != nil {
 		return err
 	}
 	defer closeLedger()
-	seen, err := s.remembersLost(ctx, commit)
+	seen, err := remembersLost(ctx, s, commit)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (a *app) acceptLost(ctx context.Context, commit string) error {
 
 // remembersLost tells whether this machine saw that head, and the branch does not go on
 // from it, though nothing has told the ledger so yet.
-func (s *settings) remembersLost(ctx context.Context, commit string) (bool, error) {
+func remembersLost(ctx context.Context, s *settings, commit string) (bool, error) {
 	ledger, err := s.openLedger(s.ledgerMemory())
 	if err != nil {
 		return false, err

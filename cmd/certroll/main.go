@@ -14,21 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"certroll/spec/memory"
 	"certroll/spec/text"
-)
-
-// The exit codes. 2 is "there are changes" for plan --detailed-exitcode, as
-// Terraform has it, and "a person is to be woken" for status. 3 is "could not
-// look", of the commands for which 1 is an answer.
-const (
-	exitOK      = 0
-	exitError   = 1
-	exitChanges = 2
-	exitPage    = 2
-	exitUnseen  = 3
 )
 
 func main() {
@@ -72,28 +59,6 @@ func (a *app) main(args []string) int {
 	return exitError
 }
 
-// unseenError says that a command could not look at what it was asked about.
-type unseenError struct{ error }
-
-func (e *unseenError) Unwrap() error { return e.error }
-
-// looking is a command for which exit code 1 is an answer: what keeps it from
-// looking has a code of its own.
-func looking(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
-	return func(c *cobra.Command, args []string) error {
-		err := run(c, args)
-		var code exitCode
-		switch {
-		case errors.Is(err, errShown):
-			return exitCode(exitUnseen)
-		case err == nil || errors.As(err, &code):
-			return err
-		default:
-			return &unseenError{err}
-		}
-	}
-}
-
 // credentialsOf matches a path of systemd's credentials, and the unit they are of.
 var credentialsOf = regexp.MustCompile(`/run/credentials/([A-Za-z0-9@._-]+)/`)
 
@@ -110,11 +75,6 @@ func unitAdvice(message string) string {
 	}
 	return fmt.Sprintf("; %s exists only while %s runs: start it (systemctl start %[2]s), or name files that stay", strings.TrimSuffix(m[0], "/"), m[1])
 }
-
-// exitCode ends the program with a code after all has been said.
-type exitCode int
-
-func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // oneDash lets long flags be written with one dash, as Terraform and Vault
 // have them: certroll has no short flags that could be meant.

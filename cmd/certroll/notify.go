@@ -25,8 +25,8 @@ type sender interface {
 	Send(ctx context.Context, m notify.Message) error
 }
 
-// sender is the way to the block's destination.
-func (n *notifySettings) sender() sender {
+// senderOf is the way to the block's destination.
+func senderOf(n *notifySettings) sender {
 	if n.Webhook != "" {
 		return &notify.Webhook{URL: n.Webhook, UserAgent: "certroll/" + version(), Secrets: func() ([]string, error) {
 			return secretLines("the secret of its webhook", n.SecretEnv, n.SecretFile)
@@ -43,13 +43,13 @@ func (n *notifySettings) sender() sender {
 	}
 }
 
-// send sends the body of a notification to the block's destination.
-func (n *notifySettings) send(ctx context.Context, body []byte) error {
+// sendTo sends the body of a notification to the block's destination.
+func sendTo(ctx context.Context, n *notifySettings, body []byte) error {
 	var dto view.Notification
 	if err := json.Unmarshal(body, &dto); err != nil {
 		return fmt.Errorf("reading the message to %q: %w", n.Name, err)
 	}
-	err := n.sender().Send(ctx, notify.Message{ID: dto.ID, Subject: dto.Data.Subject, Text: dto.Data.Text, Body: body})
+	err := senderOf(n).Send(ctx, notify.Message{ID: dto.ID, Subject: dto.Data.Subject, Text: dto.Data.Text, Body: body})
 	if err != nil {
 		return fmt.Errorf("notifying %q: %w", n.Name, err)
 	}
@@ -69,7 +69,7 @@ func (a *app) notifier(s *settings, p *parts, log *slog.Logger, m *metrics, sinc
 		all = append(all, reconcile.Destination{
 			Name: n.Name, Interest: n.interest(),
 			Compose: func(b reconcile.Bulletin) ([]byte, error) { return view.NewNotification(b, time.Now()).Body() },
-			Deliver: func(ctx context.Context, m reconcile.Message) error { return n.send(ctx, m.Body) },
+			Deliver: func(ctx context.Context, m reconcile.Message) error { return sendTo(ctx, n, m.Body) },
 			State:   vault.NewAnchor(p.kv, s.Vault.Mount, at),
 			Lease:   vault.NewLease(p.kv, s.Vault.Mount, at+"/lease", holder(), a.ttl()),
 		})
@@ -170,13 +170,13 @@ func (a *app) notifyTest(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	chosen, err := s.destinations(names)
+	chosen, err := chosenDestinations(s, names)
 	if err != nil {
 		return err
 	}
 	failed := false
 	for _, n := range chosen {
-		err := n.test(ctx, time.Now())
+		err := sendTest(ctx, n, time.Now())
 		failed = failed || err != nil
 		view.WriteNotifyTest(a.out, a.palette(), n.Name, err)
 	}
@@ -186,18 +186,18 @@ func (a *app) notifyTest(ctx context.Context, names []string) error {
 	return nil
 }
 
-func (n *notifySettings) test(ctx context.Context, now time.Time) error {
+func sendTest(ctx context.Context, n *notifySettings, now time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	body, err := view.TestNotification(fmt.Sprintf("test_%d", now.UnixNano()), now).Body()
 	if err != nil {
 		return err
 	}
-	return n.send(ctx, body)
+	return sendTo(ctx, n, body)
 }
 
-// destinations are the blocks of some names, or all.
-func (s *settings) destinations(names []string) ([]*notifySettings, error) {
+// chosenDestinations are the blocks of some names, or all.
+func chosenDestinations(s *settings, names []string) ([]*notifySettings, error) {
 	if len(s.Notify) == 0 {
 		return nil, fmt.Errorf("there is no notify block in certroll.hcl; docs/notifications.md shows how one is written")
 	}

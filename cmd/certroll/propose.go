@@ -105,9 +105,7 @@ func (a *app) settingsFor(in planInput) (*settings, error) {
 	if !in.offline || a.configDir == "" || a.configFile != "" {
 		return a.settings()
 	}
-	s := &settings{}
-	s.fill()
-	_ = s.complete(hcl.Range{}) // the defaults are sound
+	s := usualSettings()
 	if a.logLevel != "" {
 		s.Log.Level = a.logLevel
 	}

@@ -197,9 +197,9 @@ func (d *daemon) swap(j *reloadJob) error {
 	}
 	if d.reload.address != nil {
 		d.reload.front.store(d.routes(s, j.hooks, d.reload.address))
-		s.warnOfOpen(d.log, d.reload.address)
+		warnOfOpen(s, d.log, d.reload.address)
 	}
-	s.warnOfSecrets(d.log)
+	warnOfSecrets(s, d.log)
 	if d.notices.start != nil && !sameDestinations(old.Notify, s.Notify) {
 		d.notices.start(s)
 	}

@@ -56,7 +56,7 @@ func (a *app) retry(ctx context.Context, want reconcile.Retry, asJSON bool) erro
 	if err != nil {
 		return err
 	}
-	r, closeLedger, err := s.ledgerAlone()
+	r, closeLedger, err := ledgerAlone(s)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 	if _, err := d.settings.listenToken(); err != nil {
 		return nil, err
 	}
-	d.settings.warnOfSecrets(d.log)
+	warnOfSecrets(d.settings, d.log)
 	done := make(chan struct{})
 	l, err := d.listen(len(hooks) > 0)
 	if l == nil {
@@ -106,7 +106,7 @@ func (d *daemon) listen(needed bool) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	switch {
 	case err == nil:
-		d.settings.warnOfOpen(d.log, l.Addr())
+		warnOfOpen(d.settings, d.log, l.Addr())
 		return l, nil
 	case d.settings.Listen == nil && !needed:
 		d.log.Warn("nothing is served: cannot listen on the default address; set listen in certroll.hcl to another address, or to \"\"", "address", address, "error", err)
@@ -116,7 +116,7 @@ func (d *daemon) listen(needed bool) (net.Listener, error) {
 }
 
 // warnOfOpen warns of an address that others than this machine reach, without a token.
-func (s *settings) warnOfOpen(log *slog.Logger, address net.Addr) {
+func warnOfOpen(s *settings, log *slog.Logger, address net.Addr) {
 	if !isLoopback(address) && !s.hasToken() {
 		log.Warn("the status page is served without authentication on a non-loopback address; set listen_token_file or put an authenticating proxy in front", "address", s.listenAddress())
 	}

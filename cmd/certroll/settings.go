@@ -223,6 +223,14 @@ func strangers(body hcl.Body) hcl.Diagnostics {
 	return diags
 }
 
+// usualSettings are those where there is no certroll.hcl.
+func usualSettings() *settings {
+	s := &settings{}
+	s.fill()
+	_ = s.complete(hcl.Range{}) // the defaults are sound
+	return s
+}
+
 func (s *settings) fill() {
 	if s.Repo == nil {
 		s.Repo = &repoSettings{}

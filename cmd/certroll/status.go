@@ -75,7 +75,7 @@ func (a *app) status(ctx context.Context, names []string) (view.Status, error) {
 	if err != nil {
 		return view.Status{}, err
 	}
-	service, answer := s.askRun(ctx)
+	service, answer := askRun(ctx, s)
 	if answer != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, ledgerPatience)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -162,7 +163,7 @@ const mostAbove = 5
 // certificates share: the one that is the furthest up; "" where there is none.
 func sharedAbove(dir string) (file string) {
 	for range mostAbove {
-		if abs, err := filepath.Abs(dir); err != nil || exists(filepath.Join(dir, ".git")) || filepath.Dir(abs) == abs {
+		if abs, err := filepath.Abs(dir); err != nil || isThere(filepath.Join(dir, ".git")) || filepath.Dir(abs) == abs {
 			break
 		}
 		dir = filepath.Join(dir, "..")
@@ -206,6 +207,11 @@ func besides(s *settings, found []gitsync.File) string {
 		return ""
 	}
 	return " but " + filepath.Base(s.file.Path) + ", which is certroll's own"
+}
+
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func dirArg(args []string) string {

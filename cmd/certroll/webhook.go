@@ -37,6 +37,9 @@ func (w *webhookSettings) secret() (string, error) {
 	return sharedSecret(fmt.Sprintf("the secret of the webhook %q", w.Kind), "secret", w.SecretEnv, w.SecretFile)
 }
 
+// leastSecret is how many characters a shared secret has at least.
+const leastSecret = 16
+
 // sharedSecret reads what somebody has to show: from a file, else from the
 // environment. setting is its name in certroll.hcl, less _env and _file.
 func sharedSecret(what, setting, env, file string) (string, error) {
@@ -56,7 +59,7 @@ func sharedSecret(what, setting, env, file string) (string, error) {
 
 // warnOfSecrets warns of secrets that nobody can show: a request's header has no
 // line break. They stop nothing, since what is served is not the work itself.
-func (s *settings) warnOfSecrets(log *slog.Logger) {
+func warnOfSecrets(s *settings, log *slog.Logger) {
 	warn := func(env, file string, secret string, err error) {
 		where := "the environment variable " + env
 		if file != "" {
@@ -83,7 +86,6 @@ func sameSecret(said, want string) bool {
 }
 
 const (
-	leastSecret = 16
 	// maxDelivery bounds a delivery: a push of 2,048 commits, where GitHub cuts
 	// the list off, has less.
 	maxDelivery = 2 << 20

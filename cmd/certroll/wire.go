@@ -146,7 +146,7 @@ func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writin
 	var journal reconcile.Journal = noJournal{}
 	var anchor reconcile.Anchor
 	if writing {
-		anchor = s.anchor(p.kv, p.ledger)
+		anchor = anchorOf(s, p.kv, p.ledger)
 		if p.journal, err = gitsync.OpenJournal(filepath.Join(s.StateDir, journalName(s))); err != nil {
 			return nil, err
 		}
@@ -193,9 +193,9 @@ func (a *app) told(l reconcile.Lease) reconcile.Lease {
 	return &toldLease{Lease: l, log: a.leaseLog}
 }
 
-// anchor is where Vault keeps how far this ledger had come. Each ledger has its
+// anchorOf is where Vault keeps how far this ledger had come. Each ledger has its
 // own: to move to another one is no rewind.
-func (s *settings) anchor(kv *vault.KV, ledger *gitsync.Ledger) *vault.Anchor {
+func anchorOf(s *settings, kv *vault.KV, ledger *gitsync.Ledger) *vault.Anchor {
 	return vault.NewAnchor(kv, s.Vault.Mount, s.Vault.Prefix+"/anchor/"+ledgerID(ledger))
 }
 
