@@ -71,7 +71,7 @@ func (a *app) accept(ctx context.Context, commit string) error {
 	if err != nil {
 		return err
 	}
-	src, err := s.source()
+	src, err := s.Source()
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab/labtest"
 	"certroll/reconcile"
 )
@@ -64,7 +65,7 @@ func (w *world) rewinds() []reconcile.Event {
 // elsewhere is a machine that never saw this ledger.
 func (w *world) elsewhere(name string) string {
 	w.t.Helper()
-	b, err := os.ReadFile(filepath.Join(w.dir, defaultSettings))
+	b, err := os.ReadFile(filepath.Join(w.dir, settings.DefaultFile))
 	if err != nil {
 		w.t.Fatal(err)
 	}

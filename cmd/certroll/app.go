@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/reconcile"
@@ -65,8 +66,8 @@ func defaultsOfEnvironment(flags *pflag.FlagSet, names ...string) {
 }
 
 // settings loads certroll.hcl and shows what is wrong with it.
-func (a *app) settings() (*settings, error) {
-	s, files, diags, err := loadSettings(a.configFile)
+func (a *app) settings() (*settings.Settings, error) {
+	s, files, diags, err := settings.Load(a.configFile)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func (a *app) settings() (*settings, error) {
 		return nil, errShown
 	}
 	for _, d := range diags {
-		if d.Summary == foundElsewhere {
+		if d.Summary == settings.FoundElsewhere {
 			fmt.Fprintf(a.err, "Warning: %s\n", text.Line(d.Detail))
 		}
 	}
@@ -86,7 +87,7 @@ func (a *app) settings() (*settings, error) {
 }
 
 // decode turns the head of the config repo into a spec, and shows what was found.
-func (a *app) decode(ctx context.Context, s *settings, rev *gitsync.Revision, show func(io.Writer, view.Palette, []spec.File, hcl.Diagnostics)) (*spec.Spec, error) {
+func (a *app) decode(ctx context.Context, s *settings.Settings, rev *gitsync.Revision, show func(io.Writer, view.Palette, []spec.File, hcl.Diagnostics)) (*spec.Spec, error) {
 	desired, all, diags := a.decodeHead(ctx, s, rev)
 	show(a.err, a.palette(), all, diags)
 	if diags.HasErrors() {
@@ -97,22 +98,22 @@ func (a *app) decode(ctx context.Context, s *settings, rev *gitsync.Revision, sh
 }
 
 // decodeFiles decodes a revision, for as long as certroll.hcl lets that take.
-func decodeFiles(ctx context.Context, s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
-	return decodeWith(ctx, s, files, s.trust())
+func decodeFiles(ctx context.Context, s *settings.Settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	return decodeWith(ctx, s, files, s.SpecTrust())
 }
 
 // decodeChange decodes a revision that is a change of another one; nil: of none that is
 // known.
-func decodeChange(ctx context.Context, s *settings, files []gitsync.File, of *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
-	trust := s.trust()
+func decodeChange(ctx context.Context, s *settings.Settings, files []gitsync.File, of *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	trust := s.SpecTrust()
 	if of != nil {
 		trust.Before = specFiles(of.Files)
 	}
 	return decodeWith(ctx, s, files, trust)
 }
 
-func decodeWith(ctx context.Context, s *settings, files []gitsync.File, trust spec.Trust) (*spec.Spec, []spec.File, hcl.Diagnostics) {
-	ctx, cancel := context.WithTimeout(ctx, s.decodeTimeout)
+func decodeWith(ctx context.Context, s *settings.Settings, files []gitsync.File, trust spec.Trust) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	ctx, cancel := context.WithTimeout(ctx, s.DecodeTimeout)
 	defer cancel()
 	in := specFiles(files)
 	desired, diags := spec.Decode(ctx, in, trust)
@@ -133,25 +134,27 @@ func (a *app) palette() view.Palette {
 }
 
 // begin loads the settings and makes the logger that they ask for.
-func (a *app) begin() (*settings, *slog.Logger, error) {
+func (a *app) begin() (*settings.Settings, *slog.Logger, error) {
 	s, err := a.settings()
 	if err != nil {
 		return nil, nil, err
 	}
 	log, err := a.logger(s)
-	s.log = log
+	s.Logger = log
 	return s, log, err
 }
 
-func (a *app) logger(s *settings) (*slog.Logger, error) { return s.Log.logger(a.redact.Writer(a.err)) }
+func (a *app) logger(s *settings.Settings) (*slog.Logger, error) {
+	return s.Log.Logger(a.redact.Writer(a.err))
+}
 
 // revision reads the config repo: a plain directory where one is given, else
 // the branch, whose head must follow on what the ledger says was taken last.
-func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, error) {
+func (a *app) revision(ctx context.Context, s *settings.Settings) (*gitsync.Revision, error) {
 	if a.configDir != "" {
 		return a.readDir(s)
 	}
-	src, err := s.source()
+	src, err := s.Source()
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +162,7 @@ func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, err
 	if err != nil || s.Repo.AllowRewrites {
 		return rev, err
 	}
-	tree, err := s.ledgerTree(ctx)
+	tree, err := s.LedgerTree(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +176,7 @@ func (a *app) revision(ctx context.Context, s *settings) (*gitsync.Revision, err
 // readDir reads the directory that stands in for the config repo. One without a
 // file is not taken for a repo that wants no certificates: it may be a mount
 // that is not there, or a step too far up or down.
-func (a *app) readDir(s *settings) (*gitsync.Revision, error) {
+func (a *app) readDir(s *settings.Settings) (*gitsync.Revision, error) {
 	rev, err := gitsync.ReadDir(a.configDir)
 	if err != nil {
 		return nil, err
@@ -181,6 +184,6 @@ func (a *app) readDir(s *settings) (*gitsync.Revision, error) {
 	if len(rev.Files) == 0 {
 		return nil, fmt.Errorf("reading the directory %s: it has no *.hcl file, and all certificates would be retired; see that it is the right one and that it is mounted", a.configDir)
 	}
-	rev.Files = withoutSettings(rev.Files, s)
+	rev.Files = settings.WithoutOwn(rev.Files, s)
 	return rev, nil
 }

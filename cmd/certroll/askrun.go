@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"certroll/cmd/certroll/page"
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/spec/text"
@@ -26,8 +27,8 @@ const (
 
 // askRun asks certroll run, where certroll.hcl lets it serve, how it is; nil: it
 // serves nothing. Whatever comes back is told and decides nothing else.
-func askRun(ctx context.Context, s *settings) (*view.Service, *page.Status) {
-	address := s.listenAddress()
+func askRun(ctx context.Context, s *settings.Settings) (*view.Service, *page.Status) {
+	address := s.ListenAddress()
 	if address == "" {
 		return nil, nil
 	}
@@ -41,15 +42,15 @@ func askRun(ctx context.Context, s *settings) (*view.Service, *page.Status) {
 }
 
 // statusOfRun gets /status.json.
-func statusOfRun(ctx context.Context, s *settings, address string) (*page.Status, error) {
+func statusOfRun(ctx context.Context, s *settings.Settings, address string) (*page.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(address)+"/status.json", nil)
 	if err != nil {
 		return nil, err
 	}
-	if s.hasToken() {
-		token, err := s.listenToken()
+	if s.HasToken() {
+		token, err := s.ListenToken()
 		if err != nil {
 			return nil, err
 		}

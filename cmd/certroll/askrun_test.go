@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"certroll/cmd/certroll/page"
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 )
 
@@ -55,7 +56,7 @@ func TestAskRun(t *testing.T) {
 			server := httptest.NewServer(tc.answer)
 			defer server.Close()
 			address := server.Listener.Addr().String()
-			s := &settings{Listen: &address, ListenTokenFile: file}
+			s := &settings.Settings{Listen: &address, ListenTokenFile: file}
 			got, answer := askRun(t.Context(), s)
 			if tc.error != "" {
 				if answer != nil || !strings.Contains(got.Error, tc.error) || got.Ill() {
@@ -69,10 +70,10 @@ func TestAskRun(t *testing.T) {
 		})
 	}
 	nowhere, silent := "", "127.0.0.1:1"
-	if got, _ := askRun(t.Context(), &settings{Listen: &nowhere}); got != nil {
+	if got, _ := askRun(t.Context(), &settings.Settings{Listen: &nowhere}); got != nil {
 		t.Errorf("nothing is served, and it was asked: %+v", got)
 	}
-	if got, _ := askRun(t.Context(), &settings{Listen: &silent}); !strings.Contains(got.Error, "refused") {
+	if got, _ := askRun(t.Context(), &settings.Settings{Listen: &silent}); !strings.Contains(got.Error, "refused") {
 		t.Errorf("nobody listens: %+v", got)
 	}
 	for address, want := range map[string]string{":9464": "localhost:9464", "0.0.0.0:1": "localhost:1", "[::]:1": "localhost:1", "10.0.0.1:1": "10.0.0.1:1"} {
@@ -95,20 +96,5 @@ func TestStatusFromRun(t *testing.T) {
 		if wakes := dto.Paging+dto.Revoked+dto.Deleted > 0; dto.Well() != want.well || wakes != want.page || len(dto.Service.Certificates) != 1 {
 			t.Errorf("%s: well %v, a person is woken %v, %+v", state, dto.Well(), wakes, dto)
 		}
-	}
-}
-
-// What docs/install.md puts into /etc is found where nothing lies here.
-func TestFirstThere(t *testing.T) {
-	t.Parallel()
-	there := filepath.Join(t.TempDir(), "certroll.hcl")
-	if err := os.WriteFile(there, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := firstThere("/nowhere/certroll.hcl", there); got != there {
-		t.Errorf("got %s", got)
-	}
-	if got := firstThere("/nowhere/certroll.hcl", "/nowhere/else.hcl"); got != "/nowhere/certroll.hcl" {
-		t.Errorf("got %s", got)
 	}
 }

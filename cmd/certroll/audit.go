@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/reconcile"
@@ -36,7 +37,7 @@ func (a *app) auditCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tree, err := s.ledgerTree(cmd.Context())
+			tree, err := s.LedgerTree(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -109,7 +110,7 @@ func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 	if err != nil {
 		return err
 	}
-	ledger, err := s.openLedger(s.ledgerMemory())
+	ledger, err := s.OpenLedger(s.LedgerMemory())
 	if err != nil {
 		return err
 	}
@@ -150,7 +151,7 @@ func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 
 // verifyAnchor holds the ledger against its anchor in Vault where there is one
 // that can be read.
-func (a *app) verifyAnchor(ctx context.Context, s *settings, ledger *gitsync.Ledger) ([]reconcile.Breach, view.Anchor) {
+func (a *app) verifyAnchor(ctx context.Context, s *settings.Settings, ledger *gitsync.Ledger) ([]reconcile.Breach, view.Anchor) {
 	if s.Vault.Address == "" && a.getenv("VAULT_ADDR") == "" {
 		return nil, view.Anchor{Unseen: "no Vault is named: set vault.address in certroll.hcl, or VAULT_ADDR"}
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"certroll/cmd/certroll/settings"
 )
 
 const ciExamples = "../../examples/ci"
@@ -164,7 +166,7 @@ func TestCIPermissions(t *testing.T) {
 // to ids, a branch, an audience and the policy of the examples.
 func TestCISettings(t *testing.T) {
 	for forge, ids := range map[string][]string{"github": {"repository_id", "repository_owner_id"}, "gitlab": {"project_id", "namespace_id"}} {
-		s, _, diags, err := loadSettings(filepath.Join(ciExamples, forge, "certroll.hcl"))
+		s, _, diags, err := settings.Load(filepath.Join(ciExamples, forge, "certroll.hcl"))
 		if err != nil || diags.HasErrors() {
 			t.Fatalf("%s: %v %v", forge, err, diags)
 		}

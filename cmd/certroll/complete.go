@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/gitsync"
 	"certroll/reconcile"
 	"certroll/spec"
@@ -27,7 +28,7 @@ func (a *app) completing(c *cobra.Command) {
 	switch use := c.Use; {
 	case c.HasSubCommands() || strings.Contains(use, "FILE") || c.ValidArgsFunction != nil:
 	case c.Parent() != nil && c.Parent().Name() == "notify":
-		c.ValidArgsFunction = a.completeWith(func(_ context.Context, s *settings) []string {
+		c.ValidArgsFunction = a.completeWith(func(_ context.Context, s *settings.Settings) []string {
 			var names []string
 			for _, n := range s.Notify {
 				names = append(names, n.Name)
@@ -47,13 +48,13 @@ func (a *app) completing(c *cobra.Command) {
 
 // completeWith offers names that are not there yet. Without settings or ledger
 // it offers nothing: nobody reads an error in the middle of a line.
-func (a *app) completeWith(names func(context.Context, *settings) []string) cobra.CompletionFunc {
+func (a *app) completeWith(names func(context.Context, *settings.Settings) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		const directive = cobra.ShellCompDirectiveNoFileComp
 		if len(args) > 0 && !strings.Contains(cmd.Use, "...") {
 			return nil, directive
 		}
-		s, _, diags, err := loadSettings(a.configFile)
+		s, _, diags, err := settings.Load(a.configFile)
 		if err != nil || diags.HasErrors() {
 			return nil, directive
 		}
@@ -64,13 +65,13 @@ func (a *app) completeWith(names func(context.Context, *settings) []string) cobr
 }
 
 // inLedger is the names of all certificates that the ledger knows.
-func inLedger(ctx context.Context, s *settings) []string {
+func inLedger(ctx context.Context, s *settings.Settings) []string {
 	return slices.Sorted(maps.Keys(recordsInLedger(ctx, s)))
 }
 
 // recordsInLedger are the records of the ledger; none where it cannot be read.
-func recordsInLedger(ctx context.Context, s *settings) map[string]*reconcile.Record {
-	tree, err := s.ledgerTree(ctx)
+func recordsInLedger(ctx context.Context, s *settings.Settings) map[string]*reconcile.Record {
+	tree, err := s.LedgerTree(ctx)
 	if err != nil {
 		return nil
 	}
@@ -142,11 +143,11 @@ func (a *app) completeRefs(cmd *cobra.Command, _ []string, _ string) ([]string, 
 		names, _ := checkout.Names()
 		return names, directive
 	}
-	s, _, diags, err := loadSettings(a.configFile)
+	s, _, diags, err := settings.Load(a.configFile)
 	if err != nil || diags.HasErrors() {
 		return nil, directive
 	}
-	source, err := s.source()
+	source, err := s.Source()
 	if err != nil {
 		return nil, directive
 	}
@@ -159,7 +160,7 @@ func (a *app) completeRefs(cmd *cobra.Command, _ []string, _ string) ([]string, 
 
 // certificates are those that the ledger knows, and those of --config-dir, which are
 // not issued yet.
-func (a *app) certificates(ctx context.Context, s *settings) []string {
+func (a *app) certificates(ctx context.Context, s *settings.Settings) []string {
 	names := inLedger(ctx, s)
 	if a.configDir == "" {
 		return names
@@ -180,7 +181,7 @@ func (a *app) certificates(ctx context.Context, s *settings) []string {
 }
 
 // issuersInLedger are those that records name.
-func issuersInLedger(ctx context.Context, s *settings) []string {
+func issuersInLedger(ctx context.Context, s *settings.Settings) []string {
 	var names []string
 	for _, r := range recordsInLedger(ctx, s) {
 		if r.Live != nil && r.Live.Issuer != "" {

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"certroll/cmd/certroll/settings"
 )
 
 // TestSharedSecretsThatCannotMatch: what stands in certroll.hcl's own variables
@@ -14,12 +16,12 @@ func TestSharedSecretsThatCannotMatch(t *testing.T) {
 	for _, name := range []string{"GIT_TOKEN", "HOOK", "LISTEN"} {
 		t.Setenv(name, value)
 	}
-	_, err := (&gitAuth{TokenEnv: "GIT_TOKEN"}).auth()
+	_, err := (&settings.GitAuth{TokenEnv: "GIT_TOKEN"}).Auth()
 	if err == nil || !strings.Contains(err.Error(), "GIT_TOKEN ends in a line break") || strings.Contains(err.Error(), "s3cr3t") {
 		t.Error(err)
 	}
 	var log bytes.Buffer
-	s := &settings{ListenTokenEnv: "LISTEN", Webhooks: []*webhookSettings{{Kind: "github", SecretEnv: "HOOK"}}}
+	s := &settings.Settings{ListenTokenEnv: "LISTEN", Webhooks: []*settings.Webhook{{Kind: "github", SecretEnv: "HOOK"}}}
 	warnOfSecrets(s, slog.New(slog.NewTextHandler(&log, nil)))
 	for _, name := range []string{"HOOK", "LISTEN"} {
 		if !strings.Contains(log.String(), "the environment variable "+name+" ends in a line break") {

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/spec"
@@ -81,7 +82,7 @@ type change struct {
 }
 
 // revise makes a change the way the flags say.
-func (a *app) revise(ctx context.Context, s *settings, f *editFlags, c change) error {
+func (a *app) revise(ctx context.Context, s *settings.Settings, f *editFlags, c change) error {
 	switch {
 	case f.print:
 		return a.printPatch(ctx, s, c)
@@ -96,9 +97,9 @@ func (a *app) revise(ctx context.Context, s *settings, f *editFlags, c change) e
 		return err
 	}
 	if s.Repo.URL == "" {
-		return s.lacks("config repo", "set repo.url in certroll.hcl, or edit a directory with --config-dir")
+		return s.Lacks("config repo", "set repo.url in certroll.hcl, or edit a directory with --config-dir")
 	}
-	auth, err := s.Repo.Auth.auth()
+	auth, err := s.Repo.Auth.Auth()
 	if err != nil {
 		return err
 	}
@@ -121,9 +122,9 @@ func (a *app) revise(ctx context.Context, s *settings, f *editFlags, c change) e
 }
 
 // edited gives the files that a change is made in, as they are after it.
-func (a *app) edited(ctx context.Context, s *settings, files []gitsync.File, c change) ([]spec.File, error) {
-	in, trust := specFiles(files), s.trust()
-	ctx, cancel := context.WithTimeout(ctx, s.decodeTimeout)
+func (a *app) edited(ctx context.Context, s *settings.Settings, files []gitsync.File, c change) ([]spec.File, error) {
+	in, trust := specFiles(files), s.SpecTrust()
+	ctx, cancel := context.WithTimeout(ctx, s.DecodeTimeout)
 	defer cancel()
 	e, diags := spec.NewEditor(ctx, in, trust)
 	if e == nil {
@@ -138,7 +139,7 @@ func (a *app) edited(ctx context.Context, s *settings, files []gitsync.File, c c
 
 // printPatch shows a change as a patch, whose paths are those of the config
 // repo, or as seen from here those of a directory.
-func (a *app) printPatch(ctx context.Context, s *settings, c change) error {
+func (a *app) printPatch(ctx context.Context, s *settings.Settings, c change) error {
 	rev, err := a.revision(ctx, s)
 	if err != nil {
 		return err
@@ -146,7 +147,7 @@ func (a *app) printPatch(ctx context.Context, s *settings, c change) error {
 	below := s.Repo.Directory
 	if a.configDir != "" {
 		below = fromHere(a.configDir)
-		rev.Files = withoutSettings(rev.Files, s)
+		rev.Files = settings.WithoutOwn(rev.Files, s)
 	}
 	changed, err := a.edited(ctx, s, rev.Files, c)
 	if err != nil {
@@ -188,12 +189,12 @@ func fromHere(dir string) string {
 }
 
 // editDirectory makes a change in the files of --config-dir.
-func (a *app) editDirectory(ctx context.Context, s *settings, c change) error {
+func (a *app) editDirectory(ctx context.Context, s *settings.Settings, c change) error {
 	rev, err := gitsync.ReadDir(a.configDir)
 	if err != nil {
 		return err
 	}
-	changed, err := a.edited(ctx, s, withoutSettings(rev.Files, s), c)
+	changed, err := a.edited(ctx, s, settings.WithoutOwn(rev.Files, s), c)
 	if err != nil {
 		return err
 	}

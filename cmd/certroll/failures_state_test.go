@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab/labtest"
 	"certroll/reconcile"
 )
@@ -118,7 +119,7 @@ func (w *world) journalled(text string) int {
 // machine: with a state directory of its own.
 func (w *world) another(args ...string) (*exec.Cmd, *output) {
 	w.t.Helper()
-	b, err := os.ReadFile(filepath.Join(w.dir, defaultSettings))
+	b, err := os.ReadFile(filepath.Join(w.dir, settings.DefaultFile))
 	if err != nil {
 		w.t.Fatal(err)
 	}

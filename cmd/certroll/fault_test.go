@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
 )
 
@@ -79,7 +80,7 @@ func (w *world) nudge() {
 
 func (w *world) editSettings(edit func(string) string) {
 	w.t.Helper()
-	file := filepath.Join(w.dir, defaultSettings)
+	file := filepath.Join(w.dir, settings.DefaultFile)
 	b, err := os.ReadFile(file)
 	if err != nil {
 		w.t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab"
 	"certroll/gitsync"
 	"certroll/spec"
@@ -19,7 +20,7 @@ import (
 // idleDaemon is one that talks to nobody.
 func idleDaemon(t *testing.T, configDir string) *daemon {
 	t.Helper()
-	s := usualSettings()
+	s := settings.Usual()
 	s.StateDir = t.TempDir()
 	files, err := newWatch(slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -28,7 +29,7 @@ func idleDaemon(t *testing.T, configDir string) *daemon {
 	t.Cleanup(files.Close)
 	return &daemon{
 		app: &app{configDir: configDir, err: io.Discard, noColor: true}, settings: s, log: slog.New(slog.DiscardHandler),
-		say: newDecisions(slog.New(slog.DiscardHandler)), metrics: newMetrics(), health: newHealth(s.interval),
+		say: newDecisions(slog.New(slog.DiscardHandler)), metrics: newMetrics(), health: newHealth(s.Interval),
 		files: files,
 	}
 }
@@ -70,9 +71,9 @@ func TestDirectoryChangesAgain(t *testing.T) {
 // disk before that, or from a directory, does not come into force.
 func TestLastGoodIsSigned(t *testing.T) {
 	rev := &gitsync.Revision{Commit: strings.Repeat("a", 40), Files: []gitsync.File{{Path: "a.hcl", Bytes: []byte("locals { a = 1 }")}}}
-	branch, verify := sourceAt(t, "/srv/git/certificates.git"), &verifySettings{SSHAllowedSigners: "/etc/certroll/allowed_signers"}
+	branch, verify := sourceAt(t, "/srv/git/certificates.git"), &settings.Verify{SSHAllowedSigners: "/etc/certroll/allowed_signers"}
 	for name, tc := range map[string]struct {
-		taken, now *verifySettings
+		taken, now *settings.Verify
 		from       *gitsync.Source
 		refused    bool
 	}{
@@ -146,7 +147,7 @@ func TestNewRuleHoldsWhatWasInForce(t *testing.T) {
 	const pdns = "dns \"pdns\" {\n  provider    = \"pdns\"\n  credentials = { PDNS_API_URL = \"http://pdns.internal\" }\n}\n"
 	rev := &gitsync.Revision{Commit: strings.Repeat("a", 40), Files: []gitsync.File{{Path: "a.hcl", Bytes: []byte(pdns)}}}
 	d := idleDaemon(t, "")
-	d.settings.file = &spec.File{Path: "certroll.hcl"}
+	d.settings.File = &spec.File{Path: "certroll.hcl"}
 	d.source, d.good, d.takenAt = sourceAt(t, "/srv/git/certificates.git"), rev, time.Now()
 	if d.keepGood(); d.unkept != nil {
 		t.Fatal(d.unkept)

@@ -7,26 +7,17 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"certroll/cmd/certroll/settings"
 )
 
 // guard lets in who asks under a name of ours and, where certroll.hcl names a
 // token, who has it.
 type guard struct {
-	settings *settings
+	settings *settings.Settings
 	loopback bool // nobody but this machine reaches the address
 	log      *slog.Logger
 	next     http.Handler
-}
-
-func (s *settings) hasToken() bool { return s.ListenTokenFile != "" || s.ListenTokenEnv != "" }
-
-// listenToken is what a request has to show; "": nothing. It is read at each
-// request, so that it can be rotated under a running process.
-func (s *settings) listenToken() (string, error) {
-	if !s.hasToken() {
-		return "", nil
-	}
-	return sharedSecret("the token for requests", "listen_token", s.ListenTokenEnv, s.ListenTokenFile)
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -35,7 +26,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "certroll does not serve this host name: add it to listen_hosts in certroll.hcl", http.StatusMisdirectedRequest)
 		return
 	}
-	token, err := g.settings.listenToken()
+	token, err := g.settings.ListenToken()
 	said, tried := tokenOf(r)
 	switch {
 	case err != nil:
@@ -80,7 +71,7 @@ func (g *guard) knows(host string) bool {
 		return true
 	}
 	same := func(known string) bool { return strings.EqualFold(known, name) }
-	return same("localhost") || same(hostOf(g.settings.listenAddress())) || slices.ContainsFunc(g.settings.ListenHosts, same)
+	return same("localhost") || same(hostOf(g.settings.ListenAddress())) || slices.ContainsFunc(g.settings.ListenHosts, same)
 }
 
 // hostOf is a host and port without the port, which may be missing.

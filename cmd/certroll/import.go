@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/importing"
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/spec"
@@ -62,7 +63,7 @@ certificate was left behind. See docs/import.md.`,
 			Short: "Take over the certificates of " + tool.name + " (" + tool.usual + ")",
 			Args:  cobra.ExactArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
-				return a.importAll(cmd.Context(), tool.name, f, func(context.Context, *vault.KV, *settings) (*importing.Findings, error) {
+				return a.importAll(cmd.Context(), tool.name, f, func(context.Context, *vault.KV, *settings.Settings) (*importing.Findings, error) {
 					return readTool(args[0], tool.read)
 				})
 			},
@@ -79,7 +80,7 @@ func (a *app) importVaultCommand(f *importFlags) *cobra.Command {
 in /* stands for all secrets below it. Writes nothing to Vault.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.importAll(cmd.Context(), "vault", *f, func(ctx context.Context, kv *vault.KV, s *settings) (*importing.Findings, error) {
+			return a.importAll(cmd.Context(), "vault", *f, func(ctx context.Context, kv *vault.KV, s *settings.Settings) (*importing.Findings, error) {
 				places, err := locate(ctx, kv, args)
 				if err != nil {
 					return nil, err
@@ -126,7 +127,7 @@ func readTool(dir string, read func(fs.FS) (*importing.Findings, error)) (*impor
 }
 
 // importAll reads, takes over and tells.
-func (a *app) importAll(ctx context.Context, tool string, f importFlags, read func(context.Context, *vault.KV, *settings) (*importing.Findings, error)) error {
+func (a *app) importAll(ctx context.Context, tool string, f importFlags, read func(context.Context, *vault.KV, *settings.Settings) (*importing.Findings, error)) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func (a *app) importAll(ctx context.Context, tool string, f importFlags, read fu
 	if err != nil {
 		return err
 	}
-	o := importing.Options{Tool: tool, Issuer: f.issuer, DNS: f.dns, Mount: s.Vault.Mount, Prefix: f.prefix, Trust: s.trust()}
+	o := importing.Options{Tool: tool, Issuer: f.issuer, DNS: f.dns, Mount: s.Vault.Mount, Prefix: f.prefix, Trust: s.SpecTrust()}
 	report, err := importing.Take(ctx, kv, found, o, time.Now(), f.dry)
 	if err != nil {
 		return err
@@ -173,7 +174,7 @@ func (f *importFlags) check() error {
 	return nil
 }
 
-func (a *app) showImport(s *settings, tool string, f importFlags, report *importing.Report) error {
+func (a *app) showImport(s *settings.Settings, tool string, f importFlags, report *importing.Report) error {
 	dto := newImport(tool, f.dry, report)
 	tellNeeds(s, &dto, report.Needs)
 	if f.out != "" && !f.dry && report.HCL != nil {
@@ -204,7 +205,7 @@ func (a *app) showImport(s *settings, tool string, f importFlags, report *import
 // tellNeeds says what keeps the HCL out of the config repo for now: the lines of
 // certroll.hcl that allow an address, as `doctor --upgrade` prints them, and as a
 // note what only a person can mend.
-func tellNeeds(s *settings, dto *view.Import, needs []spec.ConcernedHold) {
+func tellNeeds(s *settings.Settings, dto *view.Import, needs []spec.ConcernedHold) {
 	var addresses []spec.ConcernedHold
 	for _, h := range needs {
 		if h.Rule.Allow.Setting == "endpoints" {
@@ -213,7 +214,7 @@ func tellNeeds(s *settings, dto *view.Import, needs []spec.ConcernedHold) {
 		}
 		dto.Notes = append(dto.Notes, text.Line(h.Subject+" in "+h.Message))
 	}
-	dto.Allow = s.allowances(addresses)
+	dto.Allow = s.Allowances(addresses)
 }
 
 // writeNew writes a file where there is none.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab"
 )
 
@@ -182,7 +183,7 @@ func (w *world) findsRun(out *output, log func() string) string {
 	w.t.Helper()
 	w.until("the address", out, func() bool { return listening.MatchString(log()) })
 	address := listening.FindStringSubmatch(log())[1]
-	b, err := os.ReadFile(filepath.Join(w.dir, defaultSettings))
+	b, err := os.ReadFile(filepath.Join(w.dir, settings.DefaultFile))
 	if err != nil {
 		w.t.Fatal(err)
 	}

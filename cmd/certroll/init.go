@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/initialize"
+	"certroll/cmd/certroll/settings"
 	"certroll/spec/bounded"
 	"certroll/spec/text"
 )
@@ -116,7 +117,7 @@ func (a *app) initialize(ctx context.Context, f *initFlags) error {
 	if f.print && f.dir != "" {
 		return errors.New("--print writes nothing, so there is no --dir: leave one of them out")
 	}
-	in := &initiation{app: a, f: f, file: cmp.Or(a.configFile, defaultSettings)}
+	in := &initiation{app: a, f: f, file: cmp.Or(a.configFile, settings.DefaultFile)}
 	if err := in.known(); err != nil {
 		return err
 	}
@@ -139,9 +140,9 @@ func (a *app) initialize(ctx context.Context, f *initFlags) error {
 type initiation struct {
 	app  *app
 	f    *initFlags
-	file string    // of certroll.hcl
-	kept *settings // of the certroll.hcl that is there; nil: there is none
-	was  []byte    // that file
+	file string             // of certroll.hcl
+	kept *settings.Settings // of the certroll.hcl that is there; nil: there is none
+	was  []byte             // that file
 	in   *bufio.Reader
 
 	local, repo []initialize.File

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"certroll/cmd/certroll/initialize"
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/gitsync/atomicfile"
@@ -74,8 +75,8 @@ func (i *initiation) asWritten(at string) string {
 }
 
 // parse decodes settings as the next command will.
-func (i *initiation) parse(b []byte) (*settings, error) {
-	s, files, diags := parseSettings(i.file, b)
+func (i *initiation) parse(b []byte) (*settings.Settings, error) {
+	s, files, diags := settings.Parse(i.file, b)
 	if diags.HasErrors() {
 		view.Diagnostics(i.app.err, i.app.palette(), files, diags)
 		return nil, fmt.Errorf("%s has mistakes; nothing was written", i.file)
@@ -113,7 +114,7 @@ func (i *initiation) prepare(ctx context.Context) error {
 		return err
 	}
 	if diags := i.decode(ctx, s, i.below(declared)); diags.HasErrors() {
-		view.Diagnostics(i.app.err, i.app.palette(), append(specFiles(i.below(declared)), *s.file), diags)
+		view.Diagnostics(i.app.err, i.app.palette(), append(specFiles(i.below(declared)), *s.File), diags)
 		return errors.New("the files that these answers make have mistakes; nothing was written")
 	}
 	i.repo = append(i.repo, declared...)
@@ -141,7 +142,7 @@ func (i *initiation) serve() error {
 		return err
 	}
 	for _, f := range files {
-		if path.Base(f.Path) == defaultSettings {
+		if path.Base(f.Path) == settings.DefaultFile {
 			if _, err := i.parse(f.Bytes); err != nil {
 				return err
 			}
@@ -162,7 +163,7 @@ func (i *initiation) below(files []initialize.File) []gitsync.File {
 	return out
 }
 
-func (i *initiation) decode(ctx context.Context, s *settings, files []gitsync.File) hcl.Diagnostics {
+func (i *initiation) decode(ctx context.Context, s *settings.Settings, files []gitsync.File) hcl.Diagnostics {
 	_, _, diags := decodeFiles(ctx, s, files)
 	return diags
 }
@@ -264,7 +265,7 @@ func (i *initiation) openRepo(ctx context.Context) (*gitsync.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	auth, err := s.Repo.Auth.auth()
+	auth, err := s.Repo.Auth.Auth()
 	if err != nil {
 		return nil, err
 	}
@@ -304,7 +305,7 @@ func (i *initiation) absent(tree fs.FS) []initialize.File {
 
 // fit leaves the first certificates out where the repo has its own and both do not
 // go together, as where an owner renamed a file.
-func (i *initiation) fit(ctx context.Context, s *settings, tree fs.FS) error {
+func (i *initiation) fit(ctx context.Context, s *settings.Settings, tree fs.FS) error {
 	there, err := gitsync.Declared(tree, i.f.Repo.Directory)
 	if err != nil {
 		return err
@@ -323,7 +324,7 @@ func (i *initiation) fit(ctx context.Context, s *settings, tree fs.FS) error {
 		}
 		return nil
 	}
-	view.Diagnostics(i.app.err, i.app.palette(), append(specFiles(there), *s.file), i.decode(ctx, s, there))
+	view.Diagnostics(i.app.err, i.app.palette(), append(specFiles(there), *s.File), i.decode(ctx, s, there))
 	return fmt.Errorf("the files in %s of the config repo do not go with %s: mend them, or the policies there; nothing was written", i.f.Repo.Directory, i.file)
 }
 
@@ -375,7 +376,7 @@ func (i *initiation) beginLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ledger, err := s.writeLedger("")
+	ledger, err := s.WriteLedger("")
 	if err != nil {
 		return err
 	}
@@ -508,7 +509,7 @@ func (i *initiation) examine(ctx context.Context, pushed bool) error {
 		}
 	}
 	config := ""
-	if i.file != defaultSettings {
+	if i.file != settings.DefaultFile {
 		config = " --config " + text.Line(i.file)
 	}
 	fmt.Fprintf(a.out, "\nNext:\n  certroll doctor%[1]s\n  certroll plan%[1]s\n  certroll apply%[1]s\n", config)

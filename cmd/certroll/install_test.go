@@ -18,6 +18,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"go.yaml.in/yaml/v3"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 )
@@ -37,9 +38,9 @@ func installFile(t *testing.T, name string) string {
 }
 
 // installed loads settings of the examples as certroll does.
-func installed(t *testing.T, file string) *settings {
+func installed(t *testing.T, file string) *settings.Settings {
 	t.Helper()
-	s, _, diags, err := loadSettings(file)
+	s, _, diags, err := settings.Load(file)
 	if err != nil || diags.HasErrors() {
 		t.Fatalf("%s: %v %v", file, err, diags)
 	}
@@ -338,7 +339,7 @@ func TestInstallImage(t *testing.T) {
 	for _, line := range []string{
 		"ARG GO_IMAGE=docker.io/library/golang:" + release, "USER " + nonroot + ":" + nonroot, `ENTRYPOINT ["/usr/local/bin/certroll"]`, `CMD ["run"]`,
 		"COPY spec ./spec", "COPY vault ./vault", "COPY gitsync ./gitsync", "COPY reconcile ./reconcile", "COPY cmd ./cmd", "COPY examples ./examples",
-		"EXPOSE " + portOf(t, defaultListen), "COPY --from=build /out/bin/ /usr/local/bin/",
+		"EXPOSE " + portOf(t, settings.DefaultListen), "COPY --from=build /out/bin/ /usr/local/bin/",
 	} {
 		if !strings.Contains(image, "\n"+line+"\n") {
 			t.Errorf("the Dockerfile lacks %s", line)

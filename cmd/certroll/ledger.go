@@ -6,24 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
 )
-
-// ledgerTree reads the ledger as it is now, for who asks no more.
-func (s *settings) ledgerTree(ctx context.Context) (fs.FS, error) {
-	ledger, err := s.openLedger("")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = ledger.Close() }()
-	tree, _, err := ledger.Snapshot(ctx)
-	return tree, err
-}
 
 // ledger reads the ledger and its records. What cannot be read is named on
 // stderr, and stops nothing.
@@ -35,8 +24,8 @@ func (a *app) ledger(ctx context.Context) (fs.FS, map[string]*reconcile.Record, 
 	return a.ledgerOf(ctx, s)
 }
 
-func (a *app) ledgerOf(ctx context.Context, s *settings) (fs.FS, map[string]*reconcile.Record, error) {
-	ledger, err := s.openLedger("")
+func (a *app) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, map[string]*reconcile.Record, error) {
+	ledger, err := s.OpenLedger("")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -52,8 +41,8 @@ func (a *app) ledgerOf(ctx context.Context, s *settings) (fs.FS, map[string]*rec
 
 // ledgerAlone opens the ledger for what a person's command writes into it: no Vault and
 // no CA is asked. giveBack closes it.
-func ledgerAlone(s *settings) (r *reconcile.Reconciler, giveBack func(), err error) {
-	ledger, err := s.writeLedger("")
+func ledgerAlone(s *settings.Settings) (r *reconcile.Reconciler, giveBack func(), err error) {
+	ledger, err := s.WriteLedger("")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -67,10 +56,6 @@ func (a *app) warnUnreadable(lost []reconcile.Breach) {
 		fmt.Fprintf(a.err, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)
 	}
 }
-
-// ledgerMemory is where the ledger's head is remembered over restarts, so that
-// a branch that was rewritten is noticed.
-func (s *settings) ledgerMemory() string { return filepath.Join(s.StateDir, "ledger") }
 
 // person is who runs the command, for the audit log.
 func (a *app) person() string {

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"certroll/gitsync"
+	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
 )
 
@@ -38,20 +36,11 @@ func (l lostHeads) names(head string) bool {
 	return false
 }
 
-// ledgerRef is the ledger's branch as git push has it.
-func (s *settings) ledgerRef() string {
-	branch := cmp.Or(s.Ledger.Branch, gitsync.DefaultBranch)
-	if strings.HasPrefix(branch, "refs/") {
-		return branch
-	}
-	return "refs/heads/" + branch
-}
-
 // breaches are they as findings.
-func (l lostHeads) breaches(s *settings) []reconcile.Breach {
+func (l lostHeads) breaches(s *settings.Settings) []reconcile.Breach {
 	found := make([]reconcile.Breach, len(l))
 	for i, lost := range l {
-		found[i] = lost.Breach("git push --force origin COMMIT:" + s.ledgerRef())
+		found[i] = lost.Breach("git push --force origin COMMIT:" + s.LedgerRef())
 	}
 	return found
 }
@@ -97,8 +86,8 @@ func (a *app) acceptLost(ctx context.Context, commit string) error {
 
 // remembersLost tells whether this machine saw that head, and the branch does not go on
 // from it, though nothing has told the ledger so yet.
-func remembersLost(ctx context.Context, s *settings, commit string) (bool, error) {
-	ledger, err := s.openLedger(s.ledgerMemory())
+func remembersLost(ctx context.Context, s *settings.Settings, commit string) (bool, error) {
+	ledger, err := s.OpenLedger(s.LedgerMemory())
 	if err != nil {
 		return false, err
 	}

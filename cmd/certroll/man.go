@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/reconcile/acme/dnswire"
 )
 
@@ -116,7 +117,7 @@ func manSection(c *cobra.Command) string {
 	switch {
 	case !c.HasParent() || !c.IsAdditionalHelpTopicCommand():
 		return "1"
-	case c.Name() == defaultSettings:
+	case c.Name() == settings.DefaultFile:
 		return "5"
 	default:
 		return "7"
@@ -124,8 +125,8 @@ func manSection(c *cobra.Command) string {
 }
 
 func manName(c *cobra.Command) string {
-	if c.Name() == defaultSettings {
-		return defaultSettings
+	if c.Name() == settings.DefaultFile {
+		return settings.DefaultFile
 	}
 	return strings.ReplaceAll(c.CommandPath(), " ", "-")
 }

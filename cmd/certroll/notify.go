@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/notify"
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/vault"
@@ -26,15 +27,15 @@ type sender interface {
 }
 
 // senderOf is the way to the block's destination.
-func senderOf(n *notifySettings) sender {
+func senderOf(n *settings.Notify) sender {
 	if n.Webhook != "" {
 		return &notify.Webhook{URL: n.Webhook, UserAgent: "certroll/" + version(), Secrets: func() ([]string, error) {
-			return secretLines("the secret of its webhook", n.SecretEnv, n.SecretFile)
+			return settings.SecretLines("the secret of its webhook", n.SecretEnv, n.SecretFile)
 		}}
 	}
 	return &notify.Service{
 		URLs: func() ([]string, error) {
-			return secretLines("the URL of its service", n.ServiceEnv, n.ServiceFile)
+			return settings.SecretLines("the URL of its service", n.ServiceEnv, n.ServiceFile)
 		},
 		Command: func() ([]string, error) {
 			self, err := os.Executable()
@@ -44,7 +45,7 @@ func senderOf(n *notifySettings) sender {
 }
 
 // sendTo sends the body of a notification to the block's destination.
-func sendTo(ctx context.Context, n *notifySettings, body []byte) error {
+func sendTo(ctx context.Context, n *settings.Notify, body []byte) error {
 	var dto view.Notification
 	if err := json.Unmarshal(body, &dto); err != nil {
 		return fmt.Errorf("reading the message to %q: %w", n.Name, err)
@@ -58,7 +59,7 @@ func sendTo(ctx context.Context, n *notifySettings, body []byte) error {
 
 // notifier tells the destinations of certroll.hcl; nil where there are none.
 // since is from when on one is told that was never told anything.
-func (a *app) notifier(s *settings, p *parts, log *slog.Logger, m *metrics, since time.Time) *reconcile.Notifier {
+func (a *app) notifier(s *settings.Settings, p *parts, log *slog.Logger, m *metrics, since time.Time) *reconcile.Notifier {
 	if len(s.Notify) == 0 {
 		return nil
 	}
@@ -67,7 +68,7 @@ func (a *app) notifier(s *settings, p *parts, log *slog.Logger, m *metrics, sinc
 		m.destination(n.Name)
 		at := s.Vault.Prefix + "/notify/" + ledgerID(p.ledger) + "/" + n.Name
 		all = append(all, reconcile.Destination{
-			Name: n.Name, Interest: n.interest(),
+			Name: n.Name, Interest: n.Interest(),
 			Compose: func(b reconcile.Bulletin) ([]byte, error) { return view.NewNotification(b, time.Now()).Body() },
 			Deliver: func(ctx context.Context, m reconcile.Message) error { return sendTo(ctx, n, m.Body) },
 			State:   vault.NewAnchor(p.kv, s.Vault.Mount, at),
@@ -98,7 +99,7 @@ func told(log *slog.Logger, m *metrics) func(string, *reconcile.Message, error) 
 // notices is the notifier of run, which another takes the place of where certroll.hcl has
 // other destinations.
 type notices struct {
-	start func(*settings) // from when on run notifies
+	start func(*settings.Settings) // from when on run notifies
 
 	mu    sync.Mutex
 	now   *reconcile.Notifier // nil: nobody is told
@@ -186,7 +187,7 @@ func (a *app) notifyTest(ctx context.Context, names []string) error {
 	return nil
 }
 
-func sendTest(ctx context.Context, n *notifySettings, now time.Time) error {
+func sendTest(ctx context.Context, n *settings.Notify, now time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	body, err := view.TestNotification(fmt.Sprintf("test_%d", now.UnixNano()), now).Body()
@@ -197,18 +198,18 @@ func sendTest(ctx context.Context, n *notifySettings, now time.Time) error {
 }
 
 // chosenDestinations are the blocks of some names, or all.
-func chosenDestinations(s *settings, names []string) ([]*notifySettings, error) {
+func chosenDestinations(s *settings.Settings, names []string) ([]*settings.Notify, error) {
 	if len(s.Notify) == 0 {
 		return nil, fmt.Errorf("there is no notify block in certroll.hcl; docs/notifications.md shows how one is written")
 	}
 	if len(names) == 0 {
 		return s.Notify, nil
 	}
-	byName := map[string]*notifySettings{}
+	byName := map[string]*settings.Notify{}
 	for _, n := range s.Notify {
 		byName[n.Name] = n
 	}
-	var chosen []*notifySettings
+	var chosen []*settings.Notify
 	for _, name := range names {
 		n := byName[name]
 		if n == nil {

@@ -150,19 +150,6 @@ func unfiltered(w io.Writer) io.Writer {
 	return w
 }
 
-// jsonLines escapes in JSON what the filter behind it would replace.
-type jsonLines struct {
-	w interface{ Write([]byte) (int, error) }
-}
-
-// Write writes whole lines, as slog does.
-func (j jsonLines) Write(p []byte) (int, error) {
-	if _, err := j.w.Write(text.JSON(p)); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
 type writerFunc func([]byte) (int, error)
 
 // Write calls the function.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"certroll/cmd/certroll/settings"
 )
 
 // runner reads lines as the runner of GitHub Actions does: actions/runner,
@@ -245,7 +247,7 @@ func TestLogsActOnNothing(t *testing.T) {
 		var out, err bytes.Buffer
 		a := &app{out: &out, err: &err, getenv: func(string) string { return "" }}
 		end := a.guard()
-		log, logErr := (&logSettings{Format: format}).logger(a.err)
+		log, logErr := (&settings.Log{Format: format}).Logger(a.err)
 		if logErr != nil {
 			t.Fatal(logErr)
 		}

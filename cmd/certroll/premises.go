@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
 	"certroll/spec"
 )
@@ -23,7 +24,7 @@ import (
 type premises struct {
 	*app
 	*parts
-	s       *settings
+	s       *settings.Settings
 	desired *spec.Spec
 	only    []string // certificates; none: all
 	found   []reconcile.Finding
@@ -168,9 +169,9 @@ func (p *premises) destinations(context.Context) {
 	for _, n := range p.s.Notify {
 		var err error
 		if n.Webhook != "" {
-			_, err = secretLines("the secret of its webhook", n.SecretEnv, n.SecretFile)
+			_, err = settings.SecretLines("the secret of its webhook", n.SecretEnv, n.SecretFile)
 		} else {
-			_, err = secretLines("the URL of its service", n.ServiceEnv, n.ServiceFile)
+			_, err = settings.SecretLines("the URL of its service", n.ServiceEnv, n.ServiceFile)
 		}
 		if err != nil {
 			p.note(reconcile.SeverityError, reconcile.ClassConfig, "notify "+n.Name, err.Error(), "certroll cannot send its messages; try it with certroll notify test "+n.Name)

@@ -57,7 +57,7 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	looks, err := p.reconciler.Probe(ctx, s.prober(), reconcile.Plan(desired, observed, time.Now()), s.Probe.after, names)
+	looks, err := p.reconciler.Probe(ctx, s.Prober(), reconcile.Plan(desired, observed, time.Now()), s.Probe.After, names)
 	if err != nil {
 		return err
 	}

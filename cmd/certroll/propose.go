@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/reconcile"
@@ -39,7 +40,7 @@ type planInput struct {
 // proposal is a plan with all that it takes to apply it.
 type proposal struct {
 	*parts
-	settings *settings
+	settings *settings.Settings
 	log      *slog.Logger
 	desired  *spec.Spec
 	revision *gitsync.Revision
@@ -101,11 +102,11 @@ func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
 
 // settingsFor loads certroll.hcl. Offline a directory's own is not taken up
 // unless it is named: in the checkout of a fork it is the fork's.
-func (a *app) settingsFor(in planInput) (*settings, error) {
+func (a *app) settingsFor(in planInput) (*settings.Settings, error) {
 	if !in.offline || a.configDir == "" || a.configFile != "" {
 		return a.settings()
 	}
-	s := usualSettings()
+	s := settings.Usual()
 	if a.logLevel != "" {
 		s.Log.Level = a.logLevel
 	}
@@ -113,13 +114,13 @@ func (a *app) settingsFor(in planInput) (*settings, error) {
 }
 
 // sides reads and decodes what is to be planned, and what it is compared with.
-func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, error) {
+func (a *app) sides(ctx context.Context, s *settings.Settings, in planInput) (*sides, error) {
 	signed := s.Verify != nil
 	if in.ref != "" {
 		if a.configDir != "" {
 			return nil, fmt.Errorf("--ref asks repo.url, and --config-dir reads a directory: leave one of them out")
 		}
-		s.propose(in.ref)
+		s.Propose(in.ref)
 	}
 	rev, err := a.revision(ctx, s)
 	if err == nil && in.fits != nil {
@@ -136,7 +137,7 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	head, files, diags := a.decodePlanned(ctx, s, in, both)
 	view.Briefly(a.err, a.palette(), files, diags)
 	if in.github {
-		view.AnnotateDiagnostics(a.annotations(), rev.Directory, s.path(), diags)
+		view.AnnotateDiagnostics(a.annotations(), rev.Directory, s.Path(), diags)
 	}
 	if diags.HasErrors() {
 		return nil, errShown
@@ -149,7 +150,7 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 	if a.configDir != "" && signed {
 		both.warnings = append(both.warnings, fmt.Sprintf("whether what lies in %s is signed was not looked at: verify in certroll.hcl is about the head of the branch", a.configDir))
 	}
-	if in.offline && s.file == nil {
+	if in.offline && s.File == nil {
 		both.warnings = append(both.warnings, "certroll.hcl is not at hand (--config), so whether references, httpreq, webroots and endpoints stay within what the reconciler allows was not checked"+a.passedOver())
 	}
 	if in.base == "" {
@@ -169,7 +170,7 @@ func (a *app) sides(ctx context.Context, s *settings, in planInput) (*sides, err
 
 // comparesWithItself is the error of a --base that names what is planned anyway:
 // without it a pull request would always be told "nothing to do".
-func comparesWithItself(s *settings, base, commit string) error {
+func comparesWithItself(s *settings.Settings, base, commit string) error {
 	return fmt.Errorf("plan --base %[1]s compares %[1]s with itself: without --ref and --config-dir, certroll plans %[2]s, which is at the same commit %.12[3]s. "+
 		"Name the branch of the change: certroll plan --ref BRANCH --base %[1]s; or, in a checkout of that branch: certroll plan --config-dir %[4]s --base origin/%[1]s",
 		base, cmp.Or(s.Repo.Ref, "the default branch of repo.url"), commit, cmp.Or(s.Repo.Directory, "."))
@@ -177,7 +178,7 @@ func comparesWithItself(s *settings, base, commit string) error {
 
 // decodePlanned decodes what is planned. A proposal is no head that could have
 // been in force: the rules of this version reject it.
-func (a *app) decodePlanned(ctx context.Context, s *settings, in planInput, both *sides) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+func (a *app) decodePlanned(ctx context.Context, s *settings.Settings, in planInput, both *sides) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	rev := both.rev
 	if in.ref != "" || in.base != "" || in.offline {
 		desired, files, diags := decodeChange(ctx, s, rev.Files, both.baseRev)
@@ -186,22 +187,16 @@ func (a *app) decodePlanned(ctx context.Context, s *settings, in planInput, both
 	return a.decodeHead(ctx, s, rev)
 }
 
-// propose has another ref read that is looked at and never applied: the head of
-// a pull request is not what is signed and merged in the end.
-func (s *settings) propose(ref string) {
-	s.Repo.Ref, s.Repo.AllowRewrites, s.Verify = ref, true, nil
-}
-
 // passedOver says so where a certroll.hcl lies where one is looked for.
 func (a *app) passedOver() string {
-	if _, err := os.Stat(defaultSettings); err != nil || a.configFile != "" {
+	if _, err := os.Stat(settings.DefaultFile); err != nil || a.configFile != "" {
 		return ""
 	}
 	return "; the one in this directory was not read, as a pull request could have brought it: name it where it can be trusted"
 }
 
 // readBase reads what the change is compared with, where it is.
-func (a *app) readBase(ctx context.Context, s *settings, both *sides) error {
+func (a *app) readBase(ctx context.Context, s *settings.Settings, both *sides) error {
 	if both.ref == "" {
 		return nil
 	}
@@ -217,7 +212,7 @@ func (a *app) readBase(ctx context.Context, s *settings, both *sides) error {
 	return nil
 }
 
-func (a *app) baseSide(ctx context.Context, s *settings, both *sides) error {
+func (a *app) baseSide(ctx context.Context, s *settings.Settings, both *sides) error {
 	rev := both.baseRev
 	base, files, diags := decodeInForce(ctx, s, rev.Files) // which is merged
 	if diags.HasErrors() {
@@ -231,7 +226,7 @@ func (a *app) baseSide(ctx context.Context, s *settings, both *sides) error {
 
 // baseRevision reads what the change is compared with: from the checkout that
 // holds the directory, or from repo.url.
-func (a *app) baseRevision(ctx context.Context, s *settings, ref string) (rev *gitsync.Revision, whole bool, err error) {
+func (a *app) baseRevision(ctx context.Context, s *settings.Settings, ref string) (rev *gitsync.Revision, whole bool, err error) {
 	if a.configDir != "" {
 		checkout, err := gitsync.OpenCheckout(a.configDir)
 		if err != nil {
@@ -241,8 +236,8 @@ func (a *app) baseRevision(ctx context.Context, s *settings, ref string) (rev *g
 	}
 	there, repo := *s, *s.Repo
 	there.Repo = &repo
-	there.propose(ref)
-	src, err := there.source()
+	there.Propose(ref)
+	src, err := there.Source()
 	if err != nil {
 		return nil, false, err
 	}
@@ -251,7 +246,7 @@ func (a *app) baseRevision(ctx context.Context, s *settings, ref string) (rev *g
 }
 
 // observe looks at what is there for both sides.
-func (a *app) observe(ctx context.Context, s *settings, log *slog.Logger, in planInput, both *sides) (*proposal, *reconcile.Observed, error) {
+func (a *app) observe(ctx context.Context, s *settings.Settings, log *slog.Logger, in planInput, both *sides) (*proposal, *reconcile.Observed, error) {
 	p := &proposal{parts: &parts{}, desired: both.head, revision: both.rev}
 	if in.offline {
 		obs, err := a.observeOffline(ctx, s, p)
@@ -280,7 +275,7 @@ func (a *app) observe(ctx context.Context, s *settings, log *slog.Logger, in pla
 }
 
 // observeOffline takes the ledger's word for what is there.
-func (a *app) observeOffline(ctx context.Context, s *settings, p *proposal) (*reconcile.Observed, error) {
+func (a *app) observeOffline(ctx context.Context, s *settings.Settings, p *proposal) (*reconcile.Observed, error) {
 	tree, from, warning, err := a.offlineLedger(ctx, s)
 	if err != nil {
 		return nil, err
@@ -295,11 +290,11 @@ func (a *app) observeOffline(ctx context.Context, s *settings, p *proposal) (*re
 
 // offlineLedger finds the ledger without a secret: in the checkout, whose
 // repository holds its branch unless ledger.url names another, else there.
-func (a *app) offlineLedger(ctx context.Context, s *settings) (tree fs.FS, from view.Offline, warning string, err error) {
+func (a *app) offlineLedger(ctx context.Context, s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
 	if a.configDir != "" && s.Ledger.URL == s.Repo.URL {
 		return a.fetchedLedger(s)
 	}
-	ledger, err := s.openLedger("")
+	ledger, err := s.OpenLedger("")
 	if err != nil {
 		return nil, from, "", err
 	}
@@ -312,7 +307,7 @@ func (a *app) offlineLedger(ctx context.Context, s *settings) (tree fs.FS, from 
 }
 
 // fetchedLedger is the ledger as the checkout last fetched it.
-func (a *app) fetchedLedger(s *settings) (tree fs.FS, from view.Offline, warning string, err error) {
+func (a *app) fetchedLedger(s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
 	checkout, err := gitsync.OpenCheckout(a.configDir)
 	if err != nil {
 		return nil, from, "", err
@@ -337,7 +332,7 @@ func (emptyTree) Open(name string) (fs.File, error) {
 }
 
 // decide plans, and builds what is shown.
-func (p *proposal) decide(ctx context.Context, in planInput, s *settings, both *sides) error {
+func (p *proposal) decide(ctx context.Context, in planInput, s *settings.Settings, both *sides) error {
 	warnings := append(p.dto.Warnings, both.warnings...)
 	offline := p.dto.Offline
 	var remarks []reconcile.Remark
@@ -354,7 +349,7 @@ func (p *proposal) decide(ctx context.Context, in planInput, s *settings, both *
 	} else {
 		set := reconcile.ChangeOf(both.base, both.head, p.observed, p.now)
 		p.actions = set.Planned
-		remarks = reconcile.Remarks(set, both.base, both.head, spec.NewLocator(specFiles(both.rev.Files)), s.interval)
+		remarks = reconcile.Remarks(set, both.base, both.head, spec.NewLocator(specFiles(both.rev.Files)), s.Interval)
 		change = view.NewChange(view.Base{Ref: both.ref, Revision: both.baseRev.Commit}, both.directory, set)
 		for _, c := range set.Certificates {
 			switch {

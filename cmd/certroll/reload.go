@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,18 +8,14 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"reflect"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/hashicorp/hcl/v2"
-
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/reconcile"
-	"certroll/spec"
-	"certroll/spec/bounded"
 )
 
 // reloading is what run knows of certroll.hcl besides the settings in use.
@@ -40,7 +35,7 @@ type reloading struct {
 // reloadJob reads certroll.hcl again, in a goroutine of its own, and changes nothing.
 type reloadJob struct {
 	decoding // of the revision in force by the new settings
-	settings *settings
+	settings *settings.Settings
 	restart  []string
 	outside  bool // the file is as it was
 	hooks    map[string]http.Handler
@@ -121,13 +116,13 @@ func (d *daemon) beginReload(ctx context.Context) *reloadJob {
 
 // readAgain reads certroll.hcl and decodes all that depends on it: what it says counts as
 // a whole or not at all.
-func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings, good *gitsync.Revision) error {
+func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings.Settings, good *gitsync.Revision) error {
 	s, err := d.parseAgain(j, old)
 	if err != nil {
 		return err
 	}
-	j.settings, j.restart = s, s.keepFixed(old)
-	if _, err := s.Repo.Auth.auth(); err != nil && d.configDir == "" {
+	j.settings, j.restart = s, s.KeepFixed(old)
+	if _, err := s.Repo.Auth.Auth(); err != nil && d.configDir == "" {
 		return err
 	}
 	if len(s.Webhooks) > 0 && d.reload.address == nil {
@@ -136,7 +131,7 @@ func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings, goo
 	if j.hooks, err = d.webhooks(s, d.files.changed); err != nil {
 		return err
 	}
-	if _, err := s.listenToken(); err != nil || good == nil {
+	if _, err := s.ListenToken(); err != nil || good == nil {
 		return err
 	}
 	if j.desired, j.files, j.diags = decodeInForce(ctx, s, good.Files); j.diags.HasErrors() {
@@ -147,30 +142,30 @@ func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings, goo
 }
 
 // parseAgain reads certroll.hcl by itself.
-func (d *daemon) parseAgain(j *reloadJob, old *settings) (*settings, error) {
-	s, files, diags, err := loadSettings(d.configFile)
-	j.outside = old.isOf(files)
+func (d *daemon) parseAgain(j *reloadJob, old *settings.Settings) (*settings.Settings, error) {
+	s, files, diags, err := settings.Load(d.configFile)
+	j.outside = old.IsOf(files)
 	switch {
 	case err != nil:
 		return nil, err
 	case diags.HasErrors():
 		j.files, j.diags = files, diags
 		return nil, errors.New(view.OneLine(diags))
-	case s.file == nil && old.file != nil:
-		return nil, fmt.Errorf("%s is not there any more", old.file.Path)
+	case s.File == nil && old.File != nil:
+		return nil, fmt.Errorf("%s is not there any more", old.File.Path)
 	}
-	s.log = d.log
+	s.Logger = d.log
 	if d.logLevel != "" {
 		s.Log.Level = d.logLevel
 	}
-	_, err = s.Log.parsed()
+	_, err = s.Log.Parsed()
 	return s, err
 }
 
 // swap puts the new settings in the place of the old ones. What can fail comes first.
 func (d *daemon) swap(j *reloadJob) error {
 	old, s := d.settings, j.settings
-	if d.source != nil && !sameSource(old, s) {
+	if d.source != nil && !settings.SameSource(old, s) {
 		if err := d.reopenSource(old, s); err != nil {
 			return err
 		}
@@ -184,38 +179,38 @@ func (d *daemon) swap(j *reloadJob) error {
 	if (old.Verify != nil) != (s.Verify != nil) {
 		d.onDisk = false // it says whether the signature was looked at
 	}
-	old.Log.follow(s.Log)
-	d.health.expect(s.interval)
+	old.Log.PassOn(s.Log)
+	d.health.expect(s.Interval)
 	if d.reload.loop != nil {
-		d.reload.loop.SetInterval(s.interval)
+		d.reload.loop.SetInterval(s.Interval)
 	}
 	if d.parts != nil {
-		d.prober.Store(s.prober())
+		d.prober.Store(s.Prober())
 	}
 	if d.lookout != nil {
-		d.lookout.SetTimes(s.Probe.interval, s.Probe.after)
+		d.lookout.SetTimes(s.Probe.Interval, s.Probe.After)
 	}
 	if d.reload.address != nil {
 		d.reload.front.store(d.routes(s, j.hooks, d.reload.address))
 		warnOfOpen(s, d.log, d.reload.address)
 	}
 	warnOfSecrets(s, d.log)
-	if d.notices.start != nil && !sameDestinations(old.Notify, s.Notify) {
+	if d.notices.start != nil && !settings.SameDestinations(old.Notify, s.Notify) {
 		d.notices.start(s)
 	}
-	d.log.Info("certroll.hcl was read again", "file", s.path(), "restart_for", strings.Join(j.restart, ","))
+	d.log.Info("certroll.hcl was read again", "file", s.Path(), "restart_for", strings.Join(j.restart, ","))
 	return nil
 }
 
 // reopenSource opens the config repo by other settings. Its cache is had by one at a time.
-func (d *daemon) reopenSource(old, s *settings) error {
+func (d *daemon) reopenSource(old, s *settings.Settings) error {
 	_ = d.source.Close()
-	source, err := s.source()
+	source, err := s.Source()
 	if err == nil {
 		d.source = source
 		return nil
 	}
-	if before, oldErr := old.source(); oldErr == nil {
+	if before, oldErr := old.Source(); oldErr == nil {
 		d.source = before
 	}
 	return err
@@ -226,42 +221,19 @@ func (d *daemon) showReloadRefused(j *reloadJob) {
 	if d.settings.Log.Format != "json" && j.diags.HasErrors() {
 		view.Diagnostics(d.err, d.palette(), j.files, j.diags)
 	}
-	d.log.Error("certroll.hcl was not reloaded; the earlier settings stay in use", "file", d.settings.path(), "error", j.err)
+	d.log.Error("certroll.hcl was not reloaded; the earlier settings stay in use", "file", d.settings.Path(), "error", j.err)
 }
 
 // noteChangedSettings looks whether certroll.hcl is as it was read, and says once where it
 // is not.
 func (d *daemon) noteChangedSettings() {
-	d.reload.changed = d.settings.changedSince(d.reload.at)
+	d.reload.changed = d.settings.ChangedSince(d.reload.at)
 	if d.reload.changed == nil && !d.reload.outside {
 		d.reload.refused = nil // it is as it was again
 	}
 	if d.reload.refused == nil { // else that was said
 		d.say.trouble("settings", d.reload.changed)
 	}
-}
-
-// isOf tells whether these settings are what the file says that was read now.
-func (s *settings) isOf(files []spec.File) bool {
-	if s.file == nil || len(files) == 0 {
-		return s.file == nil && len(files) == 0
-	}
-	return bytes.Equal(s.file.Bytes, files[0].Bytes)
-}
-
-// changedSince is an error where certroll.hcl is otherwise than these settings.
-func (s *settings) changedSince(at time.Time) error {
-	if s.file == nil {
-		return nil
-	}
-	b, err := bounded.File(s.file.Path, bounded.Named)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s cannot be read any more: %w; what was read at %s is in use", s.file.Path, err, at.UTC().Format(time.RFC3339))
-	case bytes.Equal(b, s.file.Bytes):
-		return nil
-	}
-	return fmt.Errorf("%s has changed since it was read at %s: reload it (systemctl reload certroll, or kill -HUP %d)", s.file.Path, at.UTC().Format(time.RFC3339), os.Getpid())
 }
 
 // notes are the sentences of the status page on certroll.hcl. They are no trouble: what
@@ -286,64 +258,4 @@ func (r *reloading) advice() string {
 		return ""
 	}
 	return "; certroll.hcl is newer than what certroll run has read of it: reload it (SIGHUP)"
-}
-
-// path is the file of the settings; "" where there is none.
-func (s *settings) path() string {
-	if s.file == nil {
-		return ""
-	}
-	return s.file.Path
-}
-
-// keepFixed takes from the settings in use what cannot change while run is at work, and
-// names what was to change of it.
-func (s *settings) keepFixed(old *settings) []string {
-	var changed []string
-	keep := func(name string, to, from any) {
-		a, b := reflect.ValueOf(to).Elem(), reflect.ValueOf(from).Elem()
-		if !reflect.DeepEqual(a.Interface(), b.Interface()) {
-			changed = append(changed, name)
-		}
-		a.Set(b)
-	}
-	keep("state_dir", &s.StateDir, &old.StateDir)
-	keep("parallel", &s.Parallel, &old.Parallel)
-	// What is shown or asked for at an address goes with it: a new token must not be
-	// sent to the former host, nor the former address be open because the new one may be.
-	if !reflect.DeepEqual(s.Listen, old.Listen) {
-		keep("listen_token_file", &s.ListenTokenFile, &old.ListenTokenFile)
-		keep("listen_token_env", &s.ListenTokenEnv, &old.ListenTokenEnv)
-	}
-	if s.Repo.URL != old.Repo.URL {
-		keep("repo.auth", &s.Repo.Auth, &old.Repo.Auth)
-	}
-	keep("listen", &s.Listen, &old.Listen)
-	keep("repo.url", &s.Repo.URL, &old.Repo.URL)
-	keep("repo.ref", &s.Repo.Ref, &old.Repo.Ref)
-	keep("repo.directory", &s.Repo.Directory, &old.Repo.Directory)
-	keep("repo.depth", &s.Repo.Depth, &old.Repo.Depth)
-	keep("repo.cache_dir", &s.Repo.CacheDir, &old.Repo.CacheDir)
-	keep("ledger", &s.Ledger, &old.Ledger)
-	keep("vault", &s.Vault, &old.Vault)
-	keep("log.format", &s.Log.Format, &old.Log.Format)
-	return changed
-}
-
-// sameSource tells whether the config repo is read in the same way.
-func sameSource(a, b *settings) bool {
-	return reflect.DeepEqual(a.Verify, b.Verify) && reflect.DeepEqual(a.Repo, b.Repo)
-}
-
-// sameDestinations looks past the places in certroll.hcl.
-func sameDestinations(a, b []*notifySettings) bool {
-	bare := func(list []*notifySettings) []notifySettings {
-		out := make([]notifySettings, len(list))
-		for i, n := range list {
-			out[i] = *n
-			out[i].Range, out[i].OnRange, out[i].WebhookRange, out[i].NameLabelSeen = hcl.Range{}, hcl.Range{}, hcl.Range{}, hcl.Range{}
-		}
-		return out
-	}
-	return reflect.DeepEqual(bare(a), bare(b))
 }

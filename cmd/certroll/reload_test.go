@@ -15,9 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/hcl/v2"
-
 	"certroll/cmd/certroll/page"
+	"certroll/cmd/certroll/settings"
 	"certroll/gitsync"
 	"certroll/reconcile"
 	"certroll/spec"
@@ -48,17 +47,17 @@ func reloadable(t *testing.T, names, more string) *reloaded {
 	r.write(names, more)
 	r.daemon = idleDaemon(t, certs)
 	r.configFile = r.file
-	s, files, diags, err := loadSettings(r.file)
+	s, files, diags, err := settings.Load(r.file)
 	if err != nil || diags.HasErrors() {
 		t.Fatal(err, diags, len(files))
 	}
-	if r.daemon.log, err = s.Log.logger(r.log); err != nil {
+	if r.daemon.log, err = s.Log.Logger(r.log); err != nil {
 		t.Fatal(err)
 	}
-	s.log = r.daemon.log
+	s.Logger = r.daemon.log
 	r.settings, r.say, r.page = s, newDecisions(r.daemon.log), page.NewServer(t.Context(), &r.shelf, time.Now)
 	r.reload = reloading{asked: make(chan struct{}, 1), at: time.Now()}
-	r.reload.loop = reconcile.NewLoop(nil, r, reconcile.LoopOptions{Interval: s.interval, Ended: nil})
+	r.reload.loop = reconcile.NewLoop(nil, r, reconcile.LoopOptions{Interval: s.Interval, Ended: nil})
 	r.pull()
 	return r
 }
@@ -158,8 +157,8 @@ func TestReload(t *testing.T) {
 	r.sighup()
 	r.says("reloaded", []string{"certroll.hcl was read again", "restart_for=parallel,vault", "certroll.hcl on disk matches the settings in use"},
 		[]string{"certroll run needs a restart for parallel, vault"})
-	if r.settings.interval != 7*time.Minute || r.settings.Parallel != 0 || r.settings.Vault.Address != "" {
-		t.Errorf("in use are %s, %d, %q", r.settings.interval, r.settings.Parallel, r.settings.Vault.Address)
+	if r.settings.Interval != 7*time.Minute || r.settings.Parallel != 0 || r.settings.Vault.Address != "" {
+		t.Errorf("in use are %s, %d, %q", r.settings.Interval, r.settings.Parallel, r.settings.Vault.Address)
 	}
 	if !r.daemon.log.Enabled(t.Context(), slog.LevelDebug) {
 		t.Error("the level is as it was")
@@ -221,8 +220,8 @@ func TestReloadAtOnce(t *testing.T) {
 	reloads := func(when string, n int, interval time.Duration) {
 		t.Helper()
 		r.pull()
-		if got := strings.Count(r.log.String(), "certroll.hcl was read again"); got != n || r.settings.interval != interval {
-			t.Errorf("%s: it was read again %d times, want %d; the interval is %s, want %s", when, got, n, r.settings.interval, interval)
+		if got := strings.Count(r.log.String(), "certroll.hcl was read again"); got != n || r.settings.Interval != interval {
+			t.Errorf("%s: it was read again %d times, want %d; the interval is %s, want %s", when, got, n, r.settings.Interval, interval)
 		}
 	}
 	<-r.files.changed // by what decoded the first revision
@@ -372,58 +371,19 @@ func TestReloadTellsHolds(t *testing.T) {
 	r.says("no longer allowed", []string{"certroll.hcl was read again", `msg="held by a new rule" rule=trust.endpoints subject=dns.pdns`}, nil)
 }
 
-// TestReloadKeepsPairs: while an address waits for a restart, what is shown or asked for
-// there does too.
-func TestReloadKeepsPairs(t *testing.T) {
-	const before, after = "https://old.example.com/a.git", "https://new.example.com/a.git"
-	here, there := "192.0.2.1:9464", "127.0.0.1:9464"
-	settingsOf := func(url, token, listen, listenToken string) *settings {
-		s := &settings{Repo: &repoSettings{URL: url, Auth: &gitAuth{TokenFile: token}}, Listen: &listen, ListenTokenFile: listenToken}
-		s.fill()
-		s.complete(hcl.Range{})
-		return s
-	}
-	for name, tc := range map[string]struct {
-		now                *settings
-		token, listenToken string
-		restart            string
-	}{
-		"nothing":               {settingsOf(before, "old", here, "old"), "old", "old", ""},
-		"the credentials alone": {settingsOf(before, "new", here, "new"), "new", "new", "ledger"},
-		"host and credentials":  {settingsOf(after, "new", here, "old"), "old", "old", "repo.auth repo.url ledger"},
-		"the host alone":        {settingsOf(after, "old", here, "old"), "old", "old", "repo.url ledger"},
-		"listen and its token":  {settingsOf(before, "old", there, ""), "old", "old", "listen_token_file listen"},
-		"the token alone":       {settingsOf(before, "old", here, ""), "old", "", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			old := settingsOf(before, "old", here, "old")
-			restart := strings.Join(tc.now.keepFixed(old), " ")
-			if tc.now.Repo.URL != before || tc.now.Ledger.URL != before || *tc.now.Listen != here {
-				t.Errorf("the addresses are %s, %s, %s", tc.now.Repo.URL, tc.now.Ledger.URL, *tc.now.Listen)
-			}
-			if got := tc.now.Repo.Auth.TokenFile; got != tc.token || tc.now.Ledger.Auth.TokenFile != "old" {
-				t.Errorf("the tokens are %s, and the ledger's %s", got, tc.now.Ledger.Auth.TokenFile)
-			}
-			if tc.now.ListenTokenFile != tc.listenToken || restart != tc.restart {
-				t.Errorf("requests show %q; a restart is needed for %q", tc.now.ListenTokenFile, restart)
-			}
-		})
-	}
-}
-
 // TestReloadVerify: where signatures count from a reload on, the last good revision is
 // kept anew as one whose signature was looked at, and is fallen back to after a restart.
 func TestReloadVerify(t *testing.T) {
-	verify := &verifySettings{SSHAllowedSigners: "/etc/certroll/allowed_signers"}
+	verify := &settings.Verify{SSHAllowedSigners: "/etc/certroll/allowed_signers"}
 	for name, tc := range map[string]struct {
-		before, now *verifySettings
+		before, now *settings.Verify
 		anew        bool
 	}{
 		"added":       {nil, verify, true},
 		"taken out":   {verify, nil, true},
 		"as it was":   {verify, verify, false},
 		"not at all":  {nil, nil, false},
-		"other files": {verify, &verifySettings{SSHAllowedSigners: "/etc/certroll/signers"}, false},
+		"other files": {verify, &settings.Verify{SSHAllowedSigners: "/etc/certroll/signers"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := idleDaemon(t, "")
@@ -459,7 +419,7 @@ func TestReloadNotify(t *testing.T) {
 	}
 	r := reloadable(t, "shop.example.com", hook("failing"))
 	var started []string
-	r.notices.start = func(s *settings) { started = append(started, s.Notify[0].On[0]) }
+	r.notices.start = func(s *settings.Settings) { started = append(started, s.Notify[0].On[0]) }
 	for _, hcl := range []string{"\n\n" + hook("failing"), hook("tampered"), hook("tampered")} {
 		r.write("shop.example.com", hcl)
 		r.sighup()
@@ -498,11 +458,11 @@ func TestRunSaysWhatIsMissing(t *testing.T) {
 // as before.
 func TestReloadSource(t *testing.T) {
 	d := idleDaemon(t, "")
-	old := &settings{Repo: &repoSettings{URL: t.TempDir()}}
+	old := &settings.Settings{Repo: &settings.Repo{URL: t.TempDir()}}
 	d.source = sourceAt(t, old.Repo.URL)
-	signed := &settings{Repo: old.Repo, Verify: &verifySettings{SSHAllowedSigners: "signers"}}
+	signed := &settings.Settings{Repo: old.Repo, Verify: &settings.Verify{SSHAllowedSigners: "signers"}}
 	before := d.source
-	if sameSource(old, signed) || !sameSource(old, &settings{Repo: &repoSettings{URL: old.Repo.URL}}) {
+	if settings.SameSource(old, signed) || !settings.SameSource(old, &settings.Settings{Repo: &settings.Repo{URL: old.Repo.URL}}) {
 		t.Error("a change of the signers is none, or the same settings are others")
 	}
 	if err := d.reopenSource(old, signed); err != nil || d.source == before {
@@ -510,7 +470,7 @@ func TestReloadSource(t *testing.T) {
 	}
 	before = d.source
 	t.Setenv("GIT_TOKEN", "")
-	if err := d.reopenSource(old, &settings{Repo: &repoSettings{URL: old.Repo.URL, Auth: &gitAuth{TokenEnv: "GIT_TOKEN"}}}); err == nil || d.source == nil || d.source == before {
+	if err := d.reopenSource(old, &settings.Settings{Repo: &settings.Repo{URL: old.Repo.URL, Auth: &settings.GitAuth{TokenEnv: "GIT_TOKEN"}}}); err == nil || d.source == nil || d.source == before {
 		t.Errorf("without its token: %v", err)
 	}
 }

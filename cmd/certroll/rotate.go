@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
 	"certroll/spec"
-
 	"certroll/spec/text"
 )
 
@@ -74,12 +74,12 @@ func (a *app) rotate(ctx context.Context, f *editFlags, r rotation) error {
 }
 
 // records reads the ledger; nil where there is none to read.
-func (a *app) records(ctx context.Context, s *settings) (map[string]*reconcile.Record, error) {
+func (a *app) records(ctx context.Context, s *settings.Settings) (map[string]*reconcile.Record, error) {
 	if s.Ledger.URL == "" {
 		fmt.Fprintln(a.err, "No ledger is configured (ledger.url in certroll.hcl): certroll cannot check expiry, nor whether this reason was used before (a reused reason triggers no rotation).")
 		return nil, nil
 	}
-	tree, err := s.ledgerTree(ctx)
+	tree, err := s.LedgerTree(ctx)
 	if err != nil {
 		return nil, err
 	}

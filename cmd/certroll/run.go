@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/page"
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/reconcile"
@@ -44,7 +45,7 @@ nothing.`,
 type daemon struct {
 	*app
 	*parts
-	settings *settings
+	settings *settings.Settings
 	log      *slog.Logger
 	say      *decisions
 	source   *gitsync.Source
@@ -89,10 +90,10 @@ func (a *app) run(ctx context.Context) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(), health: newHealth(s.interval),
+	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(), health: newHealth(s.Interval),
 		warned: map[string]bool{}, untaken: true, reload: reloading{asked: make(chan struct{}, 1), at: time.Now()}}
 	a.leaseLog = log
-	log.Info("started", "version", version(), "interval", s.interval.String(), "state_dir", s.StateDir)
+	log.Info("started", "version", version(), "interval", s.Interval.String(), "state_dir", s.StateDir)
 	progress := func(certificate, step, detail string) {
 		d.health.turn()
 		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
@@ -121,7 +122,7 @@ func (a *app) run(ctx context.Context) error {
 		log.Warn("verify in certroll.hcl checks commits only; certroll verifies no signature with --config-dir", "directory", a.configDir)
 	}
 	if a.configDir == "" {
-		if d.source, err = s.source(); err != nil {
+		if d.source, err = s.Source(); err != nil {
 			return err
 		}
 	}
@@ -129,13 +130,13 @@ func (a *app) run(ctx context.Context) error {
 	d.newLookout()
 	var beside sync.WaitGroup
 	beside.Go(func() { d.client.Keep(ctx) })
-	d.notices.start = func(s *settings) {
+	d.notices.start = func(s *settings.Settings) {
 		d.notices.run(ctx, &beside, d.notifier(s, d.parts, log, d.metrics, d.reload.at))
 	}
 	d.notices.start(s)
 	beside.Go(func() { d.lookout.Run(ctx) })
 	d.reload.loop = reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
-		Interval: s.interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Ended: d.ended, Told: d.told, Daily: d.examine,
+		Interval: s.Interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Ended: d.ended, Told: d.told, Daily: d.examine,
 	})
 	d.reload.loop.Run(ctx)
 	log.Info("stopped")
@@ -146,15 +147,15 @@ func (a *app) run(ctx context.Context) error {
 
 // enough says what is missing before anything is begun, where that is plain from
 // certroll.hcl.
-func (a *app) enough(s *settings, log *slog.Logger) error {
-	if s.file == nil {
-		log.Warn("no certroll.hcl found; using flags and environment variables only", "looked_for", defaultSettings+" "+installedSettings)
+func (a *app) enough(s *settings.Settings, log *slog.Logger) error {
+	if s.File == nil {
+		log.Warn("no certroll.hcl found; using flags and environment variables only", "looked_for", settings.DefaultFile+" "+settings.InstalledFile)
 	}
 	if a.configDir == "" && s.Repo.URL == "" {
-		return s.lacks("config repo", "set repo.url in certroll.hcl, or read a directory with --config-dir")
+		return s.Lacks("config repo", "set repo.url in certroll.hcl, or read a directory with --config-dir")
 	}
 	if s.Ledger.URL == "" {
-		return s.lacks("ledger", "set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
+		return s.Lacks("ledger", "set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
 	}
 	return nil
 }

@@ -13,19 +13,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"certroll/cmd/certroll/settings"
 )
-
-// defaultListen is where run serves unless certroll.hcl says otherwise. Nobody
-// but this machine reaches it.
-const defaultListen = "127.0.0.1:9464"
-
-// listenAddress is where to serve; "": nowhere.
-func (s *settings) listenAddress() string {
-	if s.Listen == nil {
-		return defaultListen
-	}
-	return *s.Listen
-}
 
 // serve answers on the address of certroll.hcl's listen until ctx ends; no
 // address is no server. It returns once it listens, with what ends when it has
@@ -35,7 +25,7 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.settings.listenToken(); err != nil {
+	if _, err := d.settings.ListenToken(); err != nil {
 		return nil, err
 	}
 	warnOfSecrets(d.settings, d.log)
@@ -99,7 +89,7 @@ func (l serverLog) Write(line []byte) (int, error) {
 // that is no reason to let certificates expire. needed tells that somebody
 // relies on it all the same.
 func (d *daemon) listen(needed bool) (net.Listener, error) {
-	address := d.settings.listenAddress()
+	address := d.settings.ListenAddress()
 	if address == "" {
 		return nil, nil
 	}
@@ -116,15 +106,15 @@ func (d *daemon) listen(needed bool) (net.Listener, error) {
 }
 
 // warnOfOpen warns of an address that others than this machine reach, without a token.
-func warnOfOpen(s *settings, log *slog.Logger, address net.Addr) {
-	if !isLoopback(address) && !s.hasToken() {
-		log.Warn("the status page is served without authentication on a non-loopback address; set listen_token_file or put an authenticating proxy in front", "address", s.listenAddress())
+func warnOfOpen(s *settings.Settings, log *slog.Logger, address net.Addr) {
+	if !isLoopback(address) && !s.HasToken() {
+		log.Warn("the status page is served without authentication on a non-loopback address; set listen_token_file or put an authenticating proxy in front", "address", s.ListenAddress())
 	}
 }
 
 // routes are what is served. Open to anybody is what tells nothing, and the
 // webhooks, which have secrets of their own; the rest is behind the guard.
-func (d *daemon) routes(s *settings, hooks map[string]http.Handler, address net.Addr) http.Handler {
+func (d *daemon) routes(s *settings.Settings, hooks map[string]http.Handler, address net.Addr) http.Handler {
 	guarded := http.NewServeMux()
 	guarded.Handle("GET /metrics", promhttp.HandlerFor(d.metrics, promhttp.HandlerOpts{Registry: d.metrics}))
 	guarded.Handle("/", d.page)

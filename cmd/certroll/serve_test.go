@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
 )
 
@@ -30,14 +31,14 @@ func TestGuard(t *testing.T) {
 		}
 	}
 	listen := "certs.example.com:9464"
-	guarded, named := settings{Listen: &listen, ListenTokenFile: file}, settings{Listen: &listen, ListenHosts: []string{"status.example.com"}}
+	guarded, named := settings.Settings{Listen: &listen, ListenTokenFile: file}, settings.Settings{Listen: &listen, ListenHosts: []string{"status.example.com"}}
 	basic := func(password string) string {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.SetBasicAuth("anybody", password)
 		return r.Header.Get("Authorization")
 	}
 	cases := map[string]struct {
-		settings settings
+		settings settings.Settings
 		remote   bool
 		host     string
 		auth     string
@@ -66,7 +67,7 @@ func TestGuard(t *testing.T) {
 		"as a password":                  {settings: guarded, host: "127.0.0.1", auth: basic(listenToken), status: 200},
 		"a wrong password":               {settings: guarded, host: "127.0.0.1", auth: basic("x"), status: 401},
 		"the token from a rebound name":  {settings: guarded, host: "evil.example.com", auth: "Bearer " + listenToken, status: 421},
-		"a token file that is not there": {settings: settings{ListenTokenFile: file + "x"}, host: "127.0.0.1", auth: "Bearer " + listenToken, status: 503},
+		"a token file that is not there": {settings: settings.Settings{ListenTokenFile: file + "x"}, host: "127.0.0.1", auth: "Bearer " + listenToken, status: 503},
 	}
 	keep(listenToken)
 	for name, tc := range cases {
@@ -105,7 +106,7 @@ func TestGuard(t *testing.T) {
 	})
 	t.Run("too short", func(t *testing.T) {
 		keep("short")
-		if _, err := guarded.listenToken(); err == nil || !strings.Contains(err.Error(), "listen_token_file") {
+		if _, err := guarded.ListenToken(); err == nil || !strings.Contains(err.Error(), "listen_token_file") {
 			t.Errorf("it is taken: %v", err)
 		}
 	})
@@ -114,18 +115,18 @@ func TestGuard(t *testing.T) {
 // TestListenTaken: the usual address may be another's; one that was chosen, or
 // that somebody relies on, may not.
 func TestListenTaken(t *testing.T) {
-	if l, err := net.Listen("tcp", defaultListen); err == nil { // else somebody has it
+	if l, err := net.Listen("tcp", settings.DefaultListen); err == nil { // else somebody has it
 		defer l.Close()
 	}
 	var log bytes.Buffer
-	d := &daemon{settings: &settings{}, log: slog.New(slog.NewTextHandler(&log, nil))}
+	d := &daemon{settings: &settings.Settings{}, log: slog.New(slog.NewTextHandler(&log, nil))}
 	if l, err := d.listen(false); l != nil || err != nil || !strings.Contains(log.String(), "level=WARN") {
 		t.Errorf("%v, %v, and the log says %q", l, err, log.String())
 	}
 	if _, err := d.listen(true); err == nil {
 		t.Error("webhooks are not served, and nobody says so")
 	}
-	chosen := defaultListen
+	chosen := settings.DefaultListen
 	d.settings.Listen = &chosen
 	if _, err := d.listen(false); err == nil || !strings.Contains(err.Error(), "change listen in certroll.hcl") {
 		t.Errorf("the address that was chosen is taken, and it says: %v", err)
@@ -150,7 +151,7 @@ func TestListenOpen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			d := &daemon{settings: &settings{Listen: &tc.address, ListenTokenEnv: tc.token}, log: slog.New(slog.NewTextHandler(&log, nil))}
+			d := &daemon{settings: &settings.Settings{Listen: &tc.address, ListenTokenEnv: tc.token}, log: slog.New(slog.NewTextHandler(&log, nil))}
 			l, err := d.listen(false)
 			if err != nil {
 				t.Fatal(err)
@@ -167,7 +168,7 @@ func TestListenOpen(t *testing.T) {
 // form that was asked for.
 func TestServerLog(t *testing.T) {
 	out := &output{}
-	d := &daemon{settings: &settings{Listen: new(string)}, log: slog.New(slog.NewJSONHandler(out, nil)), metrics: newMetrics(), files: &watch{}}
+	d := &daemon{settings: &settings.Settings{Listen: new(string)}, log: slog.New(slog.NewJSONHandler(out, nil)), metrics: newMetrics(), files: &watch{}}
 	*d.settings.Listen = "127.0.0.1:0"
 	ctx, stop := context.WithCancel(t.Context())
 	stopped, err := d.serve(ctx)

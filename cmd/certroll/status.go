@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/spec/text"
@@ -90,7 +91,7 @@ func (a *app) status(ctx context.Context, names []string) (view.Status, error) {
 }
 
 // statusOfLedger is what the ledger says of them.
-func (a *app) statusOfLedger(ctx context.Context, s *settings, names []string) (view.Status, error) {
+func (a *app) statusOfLedger(ctx context.Context, s *settings.Settings, names []string) (view.Status, error) {
 	tree, records, err := a.ledgerOf(ctx, s)
 	if err != nil {
 		return view.Status{}, err

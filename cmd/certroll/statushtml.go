@@ -13,7 +13,6 @@ import (
 	"certroll/cmd/certroll/page"
 	"certroll/gitsync/atomicfile"
 	"certroll/reconcile"
-
 	"certroll/spec/text"
 )
 
@@ -24,7 +23,7 @@ func (a *app) writePages(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	ledger, err := s.openLedger("")
+	ledger, err := s.OpenLedger("")
 	if err != nil {
 		return err
 	}

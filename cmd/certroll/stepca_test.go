@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-acme/lego/v4/acme"
+
+	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 	"certroll/reconcile"
-
-	"github.com/go-acme/lego/v4/acme" //nolint:depguard // the test revokes with an account's key, as somebody else may
 )
 
 // compromise is keyCompromise of RFC 5280 section 5.3.1.
@@ -68,7 +69,7 @@ func listed(t *testing.T, ca *lab.StepCA) map[string]int {
 func stepMainJob(t *testing.T, l *world, ca *lab.StepCA) {
 	w := l.onStep(t, ca, map[string]string{"certs.hcl": twoCertificates + declare("key {\n    algorithm = \"rsa\"\n  }", "rsa")["certs.hcl"] +
 		strings.ReplaceAll(declare("", "web")["certs.hcl"], "dns.lab", "dns.web")})
-	w.certroll(0, "validate", "-config", defaultSettings)
+	w.certroll(0, "validate", "-config", settings.DefaultFile)
 	w.certroll(0, "apply", "-auto-approve")
 	w.checkPair("tls/api", "api.lab.test", "www.lab.test")
 	w.checkPair("tls/wild", "lab.test", "*.lab.test")

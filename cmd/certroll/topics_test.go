@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/settings"
 )
 
 // TestHelpGroups: each command that is shown stands in a group, and the topics below.
@@ -31,7 +34,7 @@ func TestHelpGroups(t *testing.T) {
 
 // TestSettingsTopic: the page names every block and attribute of certroll.hcl.
 func TestSettingsTopic(t *testing.T) {
-	fields := reflect.TypeFor[settings]()
+	fields := reflect.TypeFor[settings.Settings]()
 	for i := range fields.NumField() {
 		name, _, _ := strings.Cut(fields.Field(i).Tag.Get("hcl"), ",")
 		if name != "" && !regexp.MustCompile(`(?m)^  (\w+, )?`+name+`\b`).MatchString(settingsTopic) {
@@ -42,7 +45,13 @@ func TestSettingsTopic(t *testing.T) {
 
 // TestEnvironmentTopic: the page names every variable that the command line reads.
 func TestEnvironmentTopic(t *testing.T) {
-	files, err := filepath.Glob("*.go")
+	var files []string
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".go") {
+			files = append(files, path)
+		}
+		return err
+	})
 	if err != nil || len(files) < 10 {
 		t.Fatal(err, files)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/reconcile"
@@ -18,15 +19,15 @@ import (
 
 // decodeInForce decodes a revision that was in force before, perhaps under an
 // earlier certroll: what a new rule rejects is held instead (spec.NewRule).
-func decodeInForce(ctx context.Context, s *settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
-	trust := s.trust()
+func decodeInForce(ctx context.Context, s *settings.Settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	trust := s.SpecTrust()
 	trust.InForce = true
 	return decodeWith(ctx, s, files, trust)
 }
 
 // decodeHead decodes the revision that a command works on. It is asked whether
 // the revision was in force before only where new rules alone reject it.
-func (a *app) decodeHead(ctx context.Context, s *settings, rev *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+func (a *app) decodeHead(ctx context.Context, s *settings.Settings, rev *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	desired, files, diags := decodeFiles(ctx, s, rev.Files)
 	if spec.OnlyNewRules(diags) && a.wasInForce(ctx, s, rev, diags) {
 		desired, files, diags = decodeInForce(ctx, s, rev.Files)
@@ -39,11 +40,11 @@ func (a *app) decodeHead(ctx context.Context, s *settings, rev *gitsync.Revision
 // each violation is held. A revision that came after the last one that the ledger
 // tells of counts as in force where it breaks the same rules at the same blocks:
 // a change that leaves all certificates alone leaves no trace in the ledger.
-func (a *app) wasInForce(ctx context.Context, s *settings, rev *gitsync.Revision, diags hcl.Diagnostics) bool {
+func (a *app) wasInForce(ctx context.Context, s *settings.Settings, rev *gitsync.Revision, diags hcl.Diagnostics) bool {
 	if rev.Commit == "" {
 		return true
 	}
-	tree, err := s.ledgerTree(ctx)
+	tree, err := s.LedgerTree(ctx)
 	if err != nil {
 		return false
 	}
@@ -63,14 +64,14 @@ func (a *app) wasInForce(ctx context.Context, s *settings, rev *gitsync.Revision
 }
 
 // revisionAt reads another commit of the config repo.
-func (a *app) revisionAt(ctx context.Context, s *settings, commit string) (*gitsync.Revision, error) {
+func (a *app) revisionAt(ctx context.Context, s *settings.Settings, commit string) (*gitsync.Revision, error) {
 	if a.configDir != "" {
 		return nil, errors.New("a directory has no other commits")
 	}
 	there, repo := *s, *s.Repo
 	there.Repo = &repo
-	there.propose(commit)
-	src, err := there.source()
+	there.Propose(commit)
+	src, err := there.Source()
 	if err != nil {
 		return nil, err
 	}
@@ -117,75 +118,8 @@ func (a *app) upgrade(ctx context.Context) error {
 		fmt.Fprintf(a.out, "%s\n  %s\n  holds %s\n", text.Lines(h.Subject+" ("+h.Rule.Name+")"), text.Lines(h.Message), text.Lines(strings.Join(h.Certificates, ", ")))
 	}
 	fmt.Fprintf(a.out, "\n%s would be held.\n", text.Counted(len(names), "certificate"))
-	if lines := s.allowances(holds); lines != "" {
+	if lines := s.Allowances(holds); lines != "" {
 		fmt.Fprintf(a.out, "What is meant to stay is allowed by these lines in certroll.hcl:\n\n%s", lines)
 	}
 	return exitCode(exitError)
-}
-
-// allowances are the lines of certroll.hcl that allow what is held, with what it
-// allows already.
-func (s *settings) allowances(holds []spec.ConcernedHold) string {
-	type key struct{ block, setting string }
-	values := map[key][]string{}
-	var order []key
-	var blocks []string // that have to be moved there
-	single := map[key]bool{}
-	for _, h := range holds {
-		allow := h.Rule.Allow
-		if allow.Block == "" {
-			if allow.Text != "" && !slices.Contains(blocks, allow.Text) {
-				blocks = append(blocks, allow.Text)
-			}
-			continue
-		}
-		k := key{allow.Block, allow.Setting}
-		if values[k] == nil {
-			order = append(order, k)
-			if allow.List {
-				values[k] = s.allowedAlready(allow)
-			}
-		}
-		single[k] = !allow.List
-		if !slices.Contains(values[k], allow.Value) {
-			values[k] = append(values[k], allow.Value)
-		}
-	}
-	var b strings.Builder
-	slices.SortStableFunc(order, func(a, b key) int { return strings.Compare(a.block, b.block) })
-	for i, k := range order {
-		if i == 0 || order[i-1].block != k.block {
-			fmt.Fprintf(&b, "%s {\n", k.block)
-		}
-		if single[k] {
-			fmt.Fprintf(&b, "  %s = %s\n", k.setting, values[k][0])
-		} else {
-			fmt.Fprintf(&b, "  %s = [%s]\n", k.setting, strings.Join(values[k], ", "))
-		}
-		if i == len(order)-1 || order[i+1].block != k.block {
-			b.WriteString("}\n")
-		}
-	}
-	for _, block := range blocks {
-		b.WriteString(block + "\n")
-	}
-	return b.String()
-}
-
-// allowedAlready are the elements that certroll.hcl has in a list.
-func (s *settings) allowedAlready(allow spec.Allowance) []string {
-	var list []string
-	if allow.Block == "trust" {
-		switch allow.Setting {
-		case "endpoints":
-			list = s.Trust.Endpoints
-		case "vault":
-			list = s.Trust.Vault
-		}
-	}
-	quoted := make([]string, len(list))
-	for i, v := range list {
-		quoted[i] = fmt.Sprintf("%q", v)
-	}
-	return quoted
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/spec"
 	"certroll/spec/bounded"
-
 	"certroll/spec/text"
 )
 
@@ -90,7 +90,7 @@ func (a *app) validate(ctx context.Context, dir string, o validateOptions) error
 // validated decodes what is named. Mistakes of certroll.hcl are all that is found where
 // it has any: what the files may reach is not known then.
 func (a *app) validated(ctx context.Context, dir, filename string) (*validated, error) {
-	s, files, diags, err := loadSettings(a.configFile)
+	s, files, diags, err := settings.Load(a.configFile)
 	if err != nil {
 		return nil, err
 	}
@@ -105,14 +105,14 @@ func (a *app) validated(ctx context.Context, dir, filename string) (*validated, 
 		return nil, err
 	}
 	found := v.rev.Files
-	v.rev.Files = withoutSettings(found, s)
+	v.rev.Files = settings.WithoutOwn(found, s)
 	var empty hcl.Diagnostics
 	if len(v.rev.Files) == 0 {
 		empty = hcl.Diagnostics{{Severity: hcl.DiagWarning, Summary: "No files", Detail: fmt.Sprintf("There is no .hcl file in %s or below it%s.", dir, besides(s, found))}}
 	}
 	desired, all, diags := decodeFiles(ctx, s, v.rev.Files)
 	// Of certroll.hcl's warnings all but that of a file are found again.
-	elsewhere := slices.DeleteFunc(v.diags, func(d *hcl.Diagnostic) bool { return d.Summary != foundElsewhere })
+	elsewhere := slices.DeleteFunc(v.diags, func(d *hcl.Diagnostic) bool { return d.Summary != settings.FoundElsewhere })
 	v.files, v.diags = all, slices.Concat(elsewhere, empty, diags, unreadWarnings(v.rev))
 	v.diags = append(v.diags, v.rootWarning()...)
 	if desired != nil {
@@ -186,27 +186,12 @@ func shares(file string) bool {
 	return body != nil && slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "defaults" || b.Type == "locals" })
 }
 
-// withoutSettings leaves certroll.hcl out where it lies among the files: it is
-// the reconciler's own.
-func withoutSettings(files []gitsync.File, s *settings) []gitsync.File {
-	if s.file == nil {
-		return files
-	}
-	kept := files[:0:0]
-	for _, f := range files {
-		if path.Base(f.Path) != filepath.Base(s.file.Path) || string(f.Bytes) != string(s.file.Bytes) {
-			kept = append(kept, f)
-		}
-	}
-	return kept
-}
-
 // besides says which file is not counted, where it is there.
-func besides(s *settings, found []gitsync.File) string {
+func besides(s *settings.Settings, found []gitsync.File) string {
 	if len(found) == 0 {
 		return ""
 	}
-	return " but " + filepath.Base(s.file.Path) + ", which is certroll's own"
+	return " but " + filepath.Base(s.File.Path) + ", which is certroll's own"
 }
 
 func isThere(path string) bool {

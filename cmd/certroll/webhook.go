@@ -12,54 +12,19 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/gitsync"
-	"certroll/spec/bounded"
 	"certroll/spec/credential"
 )
 
-// webhookSettings are a webhook block of certroll.hcl: who may tell that there
-// was a push.
-type webhookSettings struct {
-	Kind       string `hcl:"kind,label"`
-	SecretEnv  string `hcl:"secret_env,optional"`
-	SecretFile string `hcl:"secret_file,optional"`
-}
-
-// secret is read at each delivery, so that it can be rotated under a running
-// process.
-func (w *webhookSettings) secret() (string, error) {
-	return sharedSecret(fmt.Sprintf("the secret of the webhook %q", w.Kind), "secret", w.SecretEnv, w.SecretFile)
-}
-
-// leastSecret is how many characters a shared secret has at least.
-const leastSecret = 16
-
-// sharedSecret reads what somebody has to show: from a file, else from the
-// environment. setting is its name in certroll.hcl, less _env and _file.
-func sharedSecret(what, setting, env, file string) (string, error) {
-	secret := os.Getenv(env)
-	if file != "" {
-		b, err := bounded.File(file, bounded.Secret)
-		if err != nil {
-			return "", fmt.Errorf("reading %s: %w", what, err)
-		}
-		secret = strings.TrimSpace(string(b))
-	}
-	if len(secret) < leastSecret {
-		return "", fmt.Errorf("%s is not set or has fewer than %d characters: set %s_env or %s_file in certroll.hcl to where a long random one is", what, leastSecret, setting, setting)
-	}
-	return secret, nil
-}
-
 // warnOfSecrets warns of secrets that nobody can show: a request's header has no
 // line break. They stop nothing, since what is served is not the work itself.
-func warnOfSecrets(s *settings, log *slog.Logger) {
+func warnOfSecrets(s *settings.Settings, log *slog.Logger) {
 	warn := func(env, file string, secret string, err error) {
 		where := "the environment variable " + env
 		if file != "" {
@@ -70,10 +35,10 @@ func warnOfSecrets(s *settings, log *slog.Logger) {
 		}
 	}
 	for _, w := range s.Webhooks {
-		secret, err := w.secret()
+		secret, err := w.Secret()
 		warn(w.SecretEnv, w.SecretFile, secret, err)
 	}
-	if token, err := s.listenToken(); token != "" {
+	if token, err := s.ListenToken(); token != "" {
 		warn(s.ListenTokenEnv, s.ListenTokenFile, token, err)
 	}
 }
@@ -168,7 +133,7 @@ func (r *room) enter(c *http.ResponseController) (leave func()) {
 
 // webhook takes deliveries of one kind and tells of pushes to a branch.
 type webhook struct {
-	settings *webhookSettings
+	settings *settings.Webhook
 	proof    proof
 	ref      string // the branch or tag, "" for the remote's HEAD, which may be any
 	ledger   string // the ledger's branch, whose pushes are our own
@@ -178,7 +143,7 @@ type webhook struct {
 }
 
 func (w *webhook) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
-	secret, err := w.settings.secret()
+	secret, err := w.settings.Secret()
 	switch {
 	case err != nil:
 		w.log.Error("rejected a webhook delivery: its secret cannot be read", "error", err)
@@ -237,7 +202,7 @@ func isRef(ref, name string) bool {
 }
 
 // webhooks are the handlers of certroll.hcl's webhook blocks, by path.
-func (d *daemon) webhooks(s *settings, told chan<- struct{}) (map[string]http.Handler, error) {
+func (d *daemon) webhooks(s *settings.Settings, told chan<- struct{}) (map[string]http.Handler, error) {
 	handlers := map[string]http.Handler{}
 	in := &room{most: maxDeliveries}
 	for _, hook := range s.Webhooks {
@@ -245,7 +210,7 @@ func (d *daemon) webhooks(s *settings, told chan<- struct{}) (map[string]http.Ha
 		if !ok {
 			return nil, fmt.Errorf("webhook %q in certroll.hcl: use github, gitlab, gitea, forgejo or generic", hook.Kind)
 		}
-		if _, err := hook.secret(); err != nil {
+		if _, err := hook.Secret(); err != nil {
 			return nil, err
 		}
 		handlers["POST /webhooks/"+hook.Kind] = &webhook{
@@ -253,7 +218,7 @@ func (d *daemon) webhooks(s *settings, told chan<- struct{}) (map[string]http.Ha
 			told: told, room: in, log: d.log,
 		}
 	}
-	if len(handlers) > 0 && s.listenAddress() == "" {
+	if len(handlers) > 0 && s.ListenAddress() == "" {
 		return nil, errors.New("there are webhook blocks in certroll.hcl, and its listen is empty: set it to the address on which they are served, or leave it out")
 	}
 	return handlers, nil

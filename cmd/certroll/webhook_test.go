@@ -20,6 +20,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"certroll/cmd/certroll/settings"
 )
 
 const webhookSecret = "a secret of this test alone"
@@ -69,7 +71,7 @@ func TestWebhooks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			told := make(chan struct{}, 1)
 			w := &webhook{
-				settings: &webhookSettings{Kind: tc.kind, SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds[tc.kind],
+				settings: &settings.Webhook{Kind: tc.kind, SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds[tc.kind],
 				ref: "main", ledger: "certroll/status", told: told, room: &room{most: 1}, log: slog.New(slog.DiscardHandler),
 			}
 			req := httptest.NewRequest(http.MethodPost, "/webhooks/"+tc.kind, strings.NewReader(tc.body))
@@ -94,7 +96,7 @@ func FuzzWebhook(f *testing.F) {
 			t.Skip()
 		}
 		told := make(chan struct{}, 1)
-		w := &webhook{settings: &webhookSettings{Kind: kind, SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds[kind], told: told, room: &room{most: 1}, log: slog.New(slog.DiscardHandler)}
+		w := &webhook{settings: &settings.Webhook{Kind: kind, SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds[kind], told: told, room: &room{most: 1}, log: slog.New(slog.DiscardHandler)}
 		req := httptest.NewRequest(http.MethodPost, "/webhooks/"+kind, bytes.NewReader(body))
 		req.Header[headers[kind]] = []string{proof}
 		rec := httptest.NewRecorder()
@@ -122,7 +124,7 @@ func TestWebhookRefusesByTheHeader(t *testing.T) {
 		"too large, and said": {"github", "X-Hub-Signature-256", right, maxDelivery + 1, 413},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &webhook{settings: &webhookSettings{Kind: tc.kind, SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds[tc.kind], room: &room{most: 1}, log: slog.New(slog.DiscardHandler)}
+			w := &webhook{settings: &settings.Webhook{Kind: tc.kind, SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds[tc.kind], room: &room{most: 1}, log: slog.New(slog.DiscardHandler)}
 			req := httptest.NewRequest(http.MethodPost, "/webhooks/"+tc.kind, unreadableBody{t})
 			req.ContentLength = tc.length
 			req.Header.Set(tc.header, tc.value)
@@ -150,7 +152,7 @@ func TestWebhookTakesTwoMegabytes(t *testing.T) {
 	for size, status := range map[int]int{maxDelivery: 202, maxDelivery + 1: 413} {
 		body := strings.Repeat(" ", size)
 		told := make(chan struct{}, 1)
-		w := &webhook{settings: &webhookSettings{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], told: told, room: &room{most: 1}, log: slog.New(slog.DiscardHandler)}
+		w := &webhook{settings: &settings.Webhook{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], told: told, room: &room{most: 1}, log: slog.New(slog.DiscardHandler)}
 		req := httptest.NewRequest(http.MethodPost, "/webhooks/forgejo", strings.NewReader(body))
 		req.ContentLength = -1
 		req.Header.Set("X-Forgejo-Signature", signed(body))
@@ -166,7 +168,7 @@ func TestWebhookTakesTwoMegabytes(t *testing.T) {
 func TestSlowDeliveriesKeepNobodyOut(t *testing.T) {
 	t.Setenv("CERTROLL_TEST_WEBHOOK", webhookSecret)
 	told := make(chan struct{}, 1)
-	w := &webhook{settings: &webhookSettings{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], told: told, room: &room{most: 4}, log: slog.New(slog.DiscardHandler)}
+	w := &webhook{settings: &settings.Webhook{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], told: told, room: &room{most: 4}, log: slog.New(slog.DiscardHandler)}
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = newServer(t.Context(), w, w.log)
 	server.Start()
@@ -219,7 +221,7 @@ func TestADeliveryHasFiveSeconds(t *testing.T) {
 	t.Setenv("CERTROLL_TEST_WEBHOOK", webhookSecret)
 	for _, header := range []time.Duration{0, 3 * time.Second, 6 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			w := &webhook{settings: &webhookSettings{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], told: make(chan struct{}, 1), room: &room{most: 4}, log: slog.New(slog.DiscardHandler)}
+			w := &webhook{settings: &settings.Webhook{Kind: "forgejo", SecretEnv: "CERTROLL_TEST_WEBHOOK"}, proof: webhookKinds["forgejo"], told: make(chan struct{}, 1), room: &room{most: 4}, log: slog.New(slog.DiscardHandler)}
 			server := newServer(context.Background(), w, w.log)
 			near, far := net.Pipe()
 			l := oneConn{make(chan net.Conn, 1)}

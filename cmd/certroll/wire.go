@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"certroll/cmd/certroll/settings"
 	"certroll/gitsync"
 	"certroll/gitsync/atomicfile"
 	"certroll/reconcile"
@@ -26,82 +27,6 @@ import (
 // leaseTTL is how long a lease outlives a reconciler that was killed. Half as
 // much again is waited for one.
 const leaseTTL = time.Minute
-
-func (s *settings) source() (*gitsync.Source, error) {
-	if s.Repo.URL == "" {
-		return nil, s.lacks("config repo", "set repo.url in certroll.hcl, or read a directory with --config-dir")
-	}
-	auth, err := s.Repo.Auth.auth()
-	if err != nil {
-		return nil, err
-	}
-	o := gitsync.SourceOptions{
-		URL: s.Repo.URL, Ref: s.Repo.Ref, Directory: s.Repo.Directory, Depth: s.Repo.Depth, CacheDir: s.Repo.CacheDir, Auth: auth,
-		Signers: s.Verify.signers(), Log: s.log,
-	}
-	if o.CacheDir != "" || s.StateDir == "" {
-		return gitsync.OpenSource(o)
-	}
-	// What was fetched is kept beside the rest of the state. A command that may not
-	// write there, as in CI, does without: it fetches into a temporary directory.
-	o.CacheDir = filepath.Join(s.StateDir, "repo")
-	if src, err := gitsync.OpenSource(o); err == nil {
-		return src, nil
-	}
-	o.CacheDir = ""
-	return gitsync.OpenSource(o)
-}
-
-// lacks is the error where a setting is missing that a command needs. Mostly
-// that is since certroll runs in another directory than certroll.hcl is in.
-func (s *settings) lacks(what, advice string) error {
-	if s.file == nil {
-		return fmt.Errorf("there is no %s, and no certroll.hcl in this directory or in /etc/certroll: make one with certroll init, or name it with --config or CERTROLL_CONFIG; %s", what, advice)
-	}
-	return fmt.Errorf("there is no %s: %s", what, advice)
-}
-
-func (v *verifySettings) signers() *gitsync.Signers {
-	if v == nil {
-		return nil
-	}
-	return &gitsync.Signers{AllowedSigners: v.SSHAllowedSigners, Keyring: v.OpenPGPKeyring}
-}
-
-// openLedger opens the ledger to read it; with a directory it remembers there
-// what it saw.
-func (s *settings) openLedger(memory string) (*gitsync.Ledger, error) {
-	return s.ledgerWith(memory, nil)
-}
-
-// writeLedger opens the ledger to write it.
-func (s *settings) writeLedger(memory string) (*gitsync.Ledger, error) {
-	key, err := s.Ledger.Signing.key()
-	if err != nil {
-		return nil, err
-	}
-	return s.ledgerWith(memory, key)
-}
-
-func (s *settings) ledgerWith(memory string, key *gitsync.SigningKey) (*gitsync.Ledger, error) {
-	if s.Ledger.URL == "" {
-		return nil, s.lacks("ledger", "set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
-	}
-	auth, err := s.Ledger.Auth.auth()
-	if err != nil {
-		return nil, err
-	}
-	if memory != "" {
-		if err := os.MkdirAll(memory, 0o700); err != nil {
-			return nil, fmt.Errorf("making the state directory: %w; set state_dir in certroll.hcl to a directory that this user may write", err)
-		}
-	}
-	return gitsync.OpenLedger(gitsync.LedgerOptions{
-		URL: s.Ledger.URL, Branch: s.Ledger.Branch, Directory: s.Ledger.Directory, Auth: auth,
-		AuthorName: s.Ledger.AuthorName, AuthorEmail: s.Ledger.AuthorEmail, CacheDir: memory, Log: s.log,
-		SigningKey: key, SkipCI: s.Ledger.SkipCI == nil || *s.Ledger.SkipCI,
-	})
-}
 
 // parts are what a command works with, wired.
 type parts struct {
@@ -129,16 +54,16 @@ func (p *parts) Close() {
 // connect logs in to Vault and opens the ledger. writing also opens the
 // journal, which one process at a time may have, and takes the lease when it
 // applies.
-func (a *app) connect(ctx context.Context, s *settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*parts, error) {
+func (a *app) connect(ctx context.Context, s *settings.Settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*parts, error) {
 	client, kv, err := login(ctx, s, log)
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{client: client, kv: kv, prober: newProberNow(s.prober())}
+	p := &parts{client: client, kv: kv, prober: newProberNow(s.Prober())}
 	if writing {
-		p.ledger, err = s.writeLedger(s.ledgerMemory())
+		p.ledger, err = s.WriteLedger(s.LedgerMemory())
 	} else {
-		p.ledger, err = s.openLedger("")
+		p.ledger, err = s.OpenLedger("")
 	}
 	if err != nil {
 		return nil, err
@@ -195,7 +120,7 @@ func (a *app) told(l reconcile.Lease) reconcile.Lease {
 
 // anchorOf is where Vault keeps how far this ledger had come. Each ledger has its
 // own: to move to another one is no rewind.
-func anchorOf(s *settings, kv *vault.KV, ledger *gitsync.Ledger) *vault.Anchor {
+func anchorOf(s *settings.Settings, kv *vault.KV, ledger *gitsync.Ledger) *vault.Anchor {
 	return vault.NewAnchor(kv, s.Vault.Mount, s.Vault.Prefix+"/anchor/"+ledgerID(ledger))
 }
 
@@ -215,8 +140,8 @@ func rewound(log *slog.Logger) func(reconcile.Breach) {
 }
 
 // login logs in to Vault and makes sure of its mount.
-func login(ctx context.Context, s *settings, log *slog.Logger) (*vault.Client, *vault.KV, error) {
-	client, err := vault.New(s.Vault.options(log))
+func login(ctx context.Context, s *settings.Settings, log *slog.Logger) (*vault.Client, *vault.KV, error) {
+	client, err := vault.New(s.Vault.Options(log))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -236,7 +161,7 @@ func login(ctx context.Context, s *settings, log *slog.Logger) (*vault.Client, *
 
 // journalName keeps the journals of several ledgers apart: a path is made
 // absolute, which is another ledger in another directory.
-func journalName(s *settings) string {
+func journalName(s *settings.Settings) string {
 	at := s.Ledger.URL
 	if strings.HasPrefix(at, ".") {
 		if abs, err := filepath.Abs(at); err == nil {

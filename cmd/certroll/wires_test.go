@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"certroll/cmd/certroll/settings"
 )
 
 // wires are all settings of certroll.hcl: how each is written, and what then
@@ -19,47 +21,47 @@ import (
 // must arrive as the path beside certroll.hcl.
 var wires = map[string]struct {
 	value string // "": a text; "path": a relative path; else HCL source
-	wire  func(*settings) any
+	wire  func(*settings.Settings) any
 	want  any // nil: the text or path itself
 }{
-	"state_dir": {"path", func(s *settings) any { return s.StateDir }, nil}, "interval": {`"7m"`, func(s *settings) any { return s.interval.String() }, "7m0s"},
-	"decode_timeout": {`"9s"`, func(s *settings) any { return s.decodeTimeout.String() }, "9s"}, "parallel": {"5", func(s *settings) any { return s.Parallel }, 5},
-	"listen": {`"127.0.0.1:1"`, func(s *settings) any { return s.listenAddress() }, "127.0.0.1:1"}, "listen_hosts": {`["h.example.com"]`, func(s *settings) any { return s.ListenHosts[0] }, "h.example.com"},
-	"listen_token_env": {"", func(s *settings) any { return s.ListenTokenEnv }, nil}, "listen_token_file": {"path", func(s *settings) any { return s.ListenTokenFile }, nil},
+	"state_dir": {"path", func(s *settings.Settings) any { return s.StateDir }, nil}, "interval": {`"7m"`, func(s *settings.Settings) any { return s.Interval.String() }, "7m0s"},
+	"decode_timeout": {`"9s"`, func(s *settings.Settings) any { return s.DecodeTimeout.String() }, "9s"}, "parallel": {"5", func(s *settings.Settings) any { return s.Parallel }, 5},
+	"listen": {`"127.0.0.1:1"`, func(s *settings.Settings) any { return s.ListenAddress() }, "127.0.0.1:1"}, "listen_hosts": {`["h.example.com"]`, func(s *settings.Settings) any { return s.ListenHosts[0] }, "h.example.com"},
+	"listen_token_env": {"", func(s *settings.Settings) any { return s.ListenTokenEnv }, nil}, "listen_token_file": {"path", func(s *settings.Settings) any { return s.ListenTokenFile }, nil},
 
-	"repo.url": {`"./r.git"`, func(s *settings) any { return filepath.Base(s.Repo.URL) }, "r.git"}, "repo.ref": {"", func(s *settings) any { return s.Repo.Ref }, nil}, "repo.directory": {"", func(s *settings) any { return s.Repo.Directory }, nil},
-	"repo.depth": {"3", func(s *settings) any { return s.Repo.Depth }, 3}, "repo.cache_dir": {"path", func(s *settings) any { return s.Repo.CacheDir }, nil},
-	"repo.allow_rewrites": {"true", func(s *settings) any { return s.Repo.AllowRewrites }, true},
-	"ledger.url":          {`"../l.git"`, func(s *settings) any { return filepath.Base(s.Ledger.URL) }, "l.git"}, "ledger.branch": {"", func(s *settings) any { return s.Ledger.Branch }, nil},
-	"ledger.directory": {"", func(s *settings) any { return s.Ledger.Directory }, nil}, "ledger.author_name": {"", func(s *settings) any { return s.Ledger.AuthorName }, nil},
-	"ledger.author_email": {"", func(s *settings) any { return s.Ledger.AuthorEmail }, nil}, "ledger.skip_ci": {"false", func(s *settings) any { return *s.Ledger.SkipCI }, false},
-	"ledger.signing.ssh_key_file": {"path", func(s *settings) any { return s.Ledger.Signing.SSHKeyFile }, nil}, "ledger.signing.openpgp_key_file": {"path", func(s *settings) any { return s.Ledger.Signing.OpenPGPKeyFile }, nil},
-	"ledger.signing.passphrase_env": {`"WIRE_ENV"`, func(s *settings) any { return passphraseOf(s.Ledger.Signing.passphrase()) }, "from-env"}, "ledger.signing.passphrase_file": {`"wire-file"`, func(s *settings) any { return passphraseOf(s.Ledger.Signing.passphrase()) }, "from-file"},
+	"repo.url": {`"./r.git"`, func(s *settings.Settings) any { return filepath.Base(s.Repo.URL) }, "r.git"}, "repo.ref": {"", func(s *settings.Settings) any { return s.Repo.Ref }, nil}, "repo.directory": {"", func(s *settings.Settings) any { return s.Repo.Directory }, nil},
+	"repo.depth": {"3", func(s *settings.Settings) any { return s.Repo.Depth }, 3}, "repo.cache_dir": {"path", func(s *settings.Settings) any { return s.Repo.CacheDir }, nil},
+	"repo.allow_rewrites": {"true", func(s *settings.Settings) any { return s.Repo.AllowRewrites }, true},
+	"ledger.url":          {`"../l.git"`, func(s *settings.Settings) any { return filepath.Base(s.Ledger.URL) }, "l.git"}, "ledger.branch": {"", func(s *settings.Settings) any { return s.Ledger.Branch }, nil},
+	"ledger.directory": {"", func(s *settings.Settings) any { return s.Ledger.Directory }, nil}, "ledger.author_name": {"", func(s *settings.Settings) any { return s.Ledger.AuthorName }, nil},
+	"ledger.author_email": {"", func(s *settings.Settings) any { return s.Ledger.AuthorEmail }, nil}, "ledger.skip_ci": {"false", func(s *settings.Settings) any { return *s.Ledger.SkipCI }, false},
+	"ledger.signing.ssh_key_file": {"path", func(s *settings.Settings) any { return s.Ledger.Signing.SSHKeyFile }, nil}, "ledger.signing.openpgp_key_file": {"path", func(s *settings.Settings) any { return s.Ledger.Signing.OpenPGPKeyFile }, nil},
+	"ledger.signing.passphrase_env": {`"WIRE_ENV"`, func(s *settings.Settings) any { return passphraseOf(s.Ledger.Signing.Passphrase()) }, "from-env"}, "ledger.signing.passphrase_file": {`"wire-file"`, func(s *settings.Settings) any { return passphraseOf(s.Ledger.Signing.Passphrase()) }, "from-file"},
 
-	"vault.address": {"", func(s *settings) any { return s.Vault.options(nil).Address }, nil}, "vault.namespace": {"", func(s *settings) any { return s.Vault.options(nil).Namespace }, nil},
-	"vault.mount": {`"kv/certs/"`, func(s *settings) any { return s.Vault.Mount + " " + s.trust().Mount }, "kv/certs kv/certs"}, "vault.prefix": {`"/state/"`, func(s *settings) any { return s.Vault.Prefix + " " + s.trust().State }, "state state"},
-	"vault.ca_cert": {"path", func(s *settings) any { return s.Vault.options(nil).CACert }, nil}, "vault.client_cert": {"path", func(s *settings) any { return s.Vault.options(nil).ClientCert }, nil},
-	"vault.client_key": {"path", func(s *settings) any { return s.Vault.options(nil).ClientKey }, nil}, "vault.tls_server_name": {"", func(s *settings) any { return s.Vault.options(nil).TLSServerName }, nil},
-	"vault.auth.method": {`"approle"`, func(s *settings) any { return s.Vault.options(nil).Auth.Method }, "approle"}, "vault.auth.mount": {`"auth/team/approle/"`, func(s *settings) any { return s.Vault.options(nil).Auth.Mount }, "team/approle"},
-	"vault.auth.role": {"", func(s *settings) any { return s.Vault.options(nil).Auth.Role }, nil}, "vault.auth.role_id": {"", func(s *settings) any { return s.Vault.options(nil).Auth.RoleID }, nil},
-	"vault.auth.secret_id_file": {"path", func(s *settings) any { return s.Vault.options(nil).Auth.SecretIDFile }, nil}, "vault.auth.secret_id_env": {"", func(s *settings) any { return s.Vault.options(nil).Auth.SecretIDEnv }, nil},
-	"vault.auth.token_file": {"path", func(s *settings) any { return s.Vault.options(nil).Auth.TokenFile }, nil}, "vault.auth.jwt_file": {"path", func(s *settings) any { return s.Vault.options(nil).Auth.JWTFile }, nil},
-	"vault.auth.jwt_env": {"", func(s *settings) any { return s.Vault.options(nil).Auth.JWTEnv }, nil},
+	"vault.address": {"", func(s *settings.Settings) any { return s.Vault.Options(nil).Address }, nil}, "vault.namespace": {"", func(s *settings.Settings) any { return s.Vault.Options(nil).Namespace }, nil},
+	"vault.mount": {`"kv/certs/"`, func(s *settings.Settings) any { return s.Vault.Mount + " " + s.SpecTrust().Mount }, "kv/certs kv/certs"}, "vault.prefix": {`"/state/"`, func(s *settings.Settings) any { return s.Vault.Prefix + " " + s.SpecTrust().State }, "state state"},
+	"vault.ca_cert": {"path", func(s *settings.Settings) any { return s.Vault.Options(nil).CACert }, nil}, "vault.client_cert": {"path", func(s *settings.Settings) any { return s.Vault.Options(nil).ClientCert }, nil},
+	"vault.client_key": {"path", func(s *settings.Settings) any { return s.Vault.Options(nil).ClientKey }, nil}, "vault.tls_server_name": {"", func(s *settings.Settings) any { return s.Vault.Options(nil).TLSServerName }, nil},
+	"vault.auth.method": {`"approle"`, func(s *settings.Settings) any { return s.Vault.Options(nil).Auth.Method }, "approle"}, "vault.auth.mount": {`"auth/team/approle/"`, func(s *settings.Settings) any { return s.Vault.Options(nil).Auth.Mount }, "team/approle"},
+	"vault.auth.role": {"", func(s *settings.Settings) any { return s.Vault.Options(nil).Auth.Role }, nil}, "vault.auth.role_id": {"", func(s *settings.Settings) any { return s.Vault.Options(nil).Auth.RoleID }, nil},
+	"vault.auth.secret_id_file": {"path", func(s *settings.Settings) any { return s.Vault.Options(nil).Auth.SecretIDFile }, nil}, "vault.auth.secret_id_env": {"", func(s *settings.Settings) any { return s.Vault.Options(nil).Auth.SecretIDEnv }, nil},
+	"vault.auth.token_file": {"path", func(s *settings.Settings) any { return s.Vault.Options(nil).Auth.TokenFile }, nil}, "vault.auth.jwt_file": {"path", func(s *settings.Settings) any { return s.Vault.Options(nil).Auth.JWTFile }, nil},
+	"vault.auth.jwt_env": {"", func(s *settings.Settings) any { return s.Vault.Options(nil).Auth.JWTEnv }, nil},
 
-	"vault.parallel": {"7", func(s *settings) any { return s.Vault.Parallel }, 7},
-	"trust.env":      {`["X_"]`, func(s *settings) any { return s.trust().Env[0] }, "X_"}, "trust.vault": {`["kv/dns/"]`, func(s *settings) any { return s.trust().Vault[0] }, "kv/dns/"},
-	"trust.httpreq": {"true", func(s *settings) any { return s.trust().HTTPReq }, true}, "trust.webroots": {`["/w"]`, func(s *settings) any { return s.trust().Webroots[0] }, "/w"},
-	"trust.endpoints": {`["a.example.com:443"]`, func(s *settings) any { return len(s.trust().Endpoints) }, 1}, "trust.ambient": {"true", func(s *settings) any { return s.trust().Ambient }, true},
-	"verify.ssh_allowed_signers": {"path", func(s *settings) any { return s.Verify.signers().AllowedSigners }, nil}, "verify.openpgp_keyring": {"path", func(s *settings) any { return s.Verify.signers().Keyring }, nil},
-	"log.level": {`"debug"`, func(s *settings) any { return s.Log.Level }, "debug"}, "log.format": {`"json"`, func(s *settings) any { return s.Log.Format }, "json"},
-	"probe.allow": {`["a.example.com:443"]`, func(s *settings) any { return len(s.Probe.rules) }, 1}, "probe.interval": {`"3m"`, func(s *settings) any { return s.Probe.interval.String() }, "3m0s"},
-	"probe.after": {`"4h"`, func(s *settings) any { return s.Probe.after.String() }, "4h0m0s"}, "probe.timeout": {`"5s"`, func(s *settings) any { return s.Probe.timeout.String() }, "5s"},
-	"webhook.kind": {`"github"`, func(s *settings) any { return s.Webhooks[0].Kind }, "github"}, "webhook.secret_env": {`"WIRE_ENV_LONG"`, func(s *settings) any { return passphraseOf(s.Webhooks[0].secret()) }, "from-env-0123456789"},
-	"webhook.secret_file": {`"wire-long"`, func(s *settings) any { return passphraseOf(s.Webhooks[0].secret()) }, "from-file-0123456789"},
-	"notify.name":         {"", func(s *settings) any { return s.Notify[0].Name }, nil}, "notify.service_env": {"", func(s *settings) any { return s.Notify[0].ServiceEnv }, nil},
-	"notify.service_file": {"path", func(s *settings) any { return s.Notify[0].ServiceFile }, nil}, "notify.webhook": {`"https://h.example.com"`, func(s *settings) any { return s.Notify[0].Webhook }, "https://h.example.com"},
-	"notify.secret_env": {"", func(s *settings) any { return s.Notify[0].SecretEnv }, nil}, "notify.secret_file": {"path", func(s *settings) any { return s.Notify[0].SecretFile }, nil},
-	"notify.on": {`["failing"]`, func(s *settings) any { return string(s.Notify[0].interest().On[0]) }, "failing"}, "notify.labels": {`{ a = "b" }`, func(s *settings) any { return s.Notify[0].interest().Labels["a"] }, "b"},
+	"vault.parallel": {"7", func(s *settings.Settings) any { return s.Vault.Parallel }, 7},
+	"trust.env":      {`["X_"]`, func(s *settings.Settings) any { return s.SpecTrust().Env[0] }, "X_"}, "trust.vault": {`["kv/dns/"]`, func(s *settings.Settings) any { return s.SpecTrust().Vault[0] }, "kv/dns/"},
+	"trust.httpreq": {"true", func(s *settings.Settings) any { return s.SpecTrust().HTTPReq }, true}, "trust.webroots": {`["/w"]`, func(s *settings.Settings) any { return s.SpecTrust().Webroots[0] }, "/w"},
+	"trust.endpoints": {`["a.example.com:443"]`, func(s *settings.Settings) any { return len(s.SpecTrust().Endpoints) }, 1}, "trust.ambient": {"true", func(s *settings.Settings) any { return s.SpecTrust().Ambient }, true},
+	"verify.ssh_allowed_signers": {"path", func(s *settings.Settings) any { return s.Verify.Signers().AllowedSigners }, nil}, "verify.openpgp_keyring": {"path", func(s *settings.Settings) any { return s.Verify.Signers().Keyring }, nil},
+	"log.level": {`"debug"`, func(s *settings.Settings) any { return s.Log.Level }, "debug"}, "log.format": {`"json"`, func(s *settings.Settings) any { return s.Log.Format }, "json"},
+	"probe.allow": {`["a.example.com:443"]`, func(s *settings.Settings) any { return len(s.Probe.Rules) }, 1}, "probe.interval": {`"3m"`, func(s *settings.Settings) any { return s.Probe.Interval.String() }, "3m0s"},
+	"probe.after": {`"4h"`, func(s *settings.Settings) any { return s.Probe.After.String() }, "4h0m0s"}, "probe.timeout": {`"5s"`, func(s *settings.Settings) any { return s.Probe.Timeout.String() }, "5s"},
+	"webhook.kind": {`"github"`, func(s *settings.Settings) any { return s.Webhooks[0].Kind }, "github"}, "webhook.secret_env": {`"WIRE_ENV_LONG"`, func(s *settings.Settings) any { return passphraseOf(s.Webhooks[0].Secret()) }, "from-env-0123456789"},
+	"webhook.secret_file": {`"wire-long"`, func(s *settings.Settings) any { return passphraseOf(s.Webhooks[0].Secret()) }, "from-file-0123456789"},
+	"notify.name":         {"", func(s *settings.Settings) any { return s.Notify[0].Name }, nil}, "notify.service_env": {"", func(s *settings.Settings) any { return s.Notify[0].ServiceEnv }, nil},
+	"notify.service_file": {"path", func(s *settings.Settings) any { return s.Notify[0].ServiceFile }, nil}, "notify.webhook": {`"https://h.example.com"`, func(s *settings.Settings) any { return s.Notify[0].Webhook }, "https://h.example.com"},
+	"notify.secret_env": {"", func(s *settings.Settings) any { return s.Notify[0].SecretEnv }, nil}, "notify.secret_file": {"path", func(s *settings.Settings) any { return s.Notify[0].SecretFile }, nil},
+	"notify.on": {`["failing"]`, func(s *settings.Settings) any { return string(s.Notify[0].Interest().On[0]) }, "failing"}, "notify.labels": {`{ a = "b" }`, func(s *settings.Settings) any { return s.Notify[0].Interest().Labels["a"] }, "b"},
 }
 
 // authWires are those of repo.auth and ledger.auth, by what gitsync is handed.
@@ -94,7 +96,7 @@ func TestEverySettingWorks(t *testing.T) {
 		}
 	}
 	seen := map[string]bool{}
-	for _, name := range settingNames(reflect.TypeFor[settings](), "") {
+	for _, name := range settingNames(reflect.TypeFor[settings.Settings](), "") {
 		t.Run(name, func(t *testing.T) {
 			seen[name] = true
 			if auth, leaf, ok := strings.Cut(name, ".auth."); ok && auth != "vault" {
@@ -141,7 +143,7 @@ func checkAuth(t *testing.T, dir, block, leaf string) {
 		source, want = `"wire-file"`, filepath.Join(dir, "wire-file")
 	}
 	s := loadOne(t, dir, block+".auth."+leaf, source)
-	a, err := map[string]*gitAuth{"repo": s.Repo.Auth, "ledger": s.Ledger.Auth}[block].auth()
+	a, err := map[string]*settings.GitAuth{"repo": s.Repo.Auth, "ledger": s.Ledger.Auth}[block].Auth()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +153,7 @@ func checkAuth(t *testing.T, dir, block, leaf string) {
 }
 
 // loadOne loads a certroll.hcl with one setting.
-func loadOne(t *testing.T, dir, name, source string) *settings {
+func loadOne(t *testing.T, dir, name, source string) *settings.Settings {
 	t.Helper()
 	path := strings.Split(name, ".")
 	leaf := path[len(path)-1]
@@ -178,7 +180,7 @@ func loadOne(t *testing.T, dir, name, source string) *settings {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, _, diags, err := loadSettings(file)
+	s, _, diags, err := settings.Load(file)
 	if err != nil || diags.HasErrors() {
 		t.Fatalf("%v %v\n%s", err, diags, text)
 	}
@@ -227,7 +229,7 @@ func TestRelativePaths(t *testing.T) {
 		t.Error(s.Repo.URL)
 	}
 	pem := "<<-PEM\n-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\nPEM\n"
-	a, err := loadOne(t, dir, "repo.auth.ca_bundle", pem).Repo.Auth.auth()
+	a, err := loadOne(t, dir, "repo.auth.ca_bundle", pem).Repo.Auth.Auth()
 	if err != nil || !strings.HasPrefix(a.CABundle, "-----BEGIN") || a.CABundleFile != "" {
 		t.Errorf("a bundle in the file itself: %+v, %v", a, err)
 	}

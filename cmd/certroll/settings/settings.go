@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,24 +26,24 @@ import (
 	"certroll/vault"
 )
 
-// settings are the reconciler's own: certroll.hcl. What is trusted stands
+// Settings are the reconciler's own: certroll.hcl. What is trusted stands
 // here and never in the config repo. No secret stands here either, only where
 // one is found.
-type settings struct {
-	Repo     *repoSettings      `hcl:"repo,block"`
-	Ledger   *ledgerSettings    `hcl:"ledger,block"`
-	Vault    *vaultSettings     `hcl:"vault,block"`
-	Trust    *trustSettings     `hcl:"trust,block"`
-	Verify   *verifySettings    `hcl:"verify,block"` // nil: anybody's commits are taken
-	Log      *logSettings       `hcl:"log,block"`
-	Probe    *probeSettings     `hcl:"probe,block"`
-	Webhooks []*webhookSettings `hcl:"webhook,block"`
-	Notify   []*notifySettings  `hcl:"notify,block"`
-	StateDir string             `hcl:"state_dir,optional"`
-	Interval string             `hcl:"interval,optional"`
-	// DecodeTimeout is how long decoding one revision may take.
-	DecodeTimeout string `hcl:"decode_timeout,optional"`
-	Parallel      int    `hcl:"parallel,optional"`
+type Settings struct {
+	Repo         *Repo      `hcl:"repo,block"`
+	Ledger       *Ledger    `hcl:"ledger,block"`
+	Vault        *Vault     `hcl:"vault,block"`
+	Trust        *Trust     `hcl:"trust,block"`
+	Verify       *Verify    `hcl:"verify,block"` // nil: anybody's commits are taken
+	Log          *Log       `hcl:"log,block"`
+	Probe        *Probe     `hcl:"probe,block"`
+	Webhooks     []*Webhook `hcl:"webhook,block"`
+	Notify       []*Notify  `hcl:"notify,block"`
+	StateDir     string     `hcl:"state_dir,optional"`
+	IntervalText string     `hcl:"interval,optional"`
+	// DecodeTimeoutText is how long decoding one revision may take.
+	DecodeTimeoutText string `hcl:"decode_timeout,optional"`
+	Parallel          int    `hcl:"parallel,optional"`
 	// Listen is the host:port that run serves on; "": it does not; nil: the
 	// default, where nobody else has it.
 	Listen          *string  `hcl:"listen,optional"`
@@ -52,15 +53,16 @@ type settings struct {
 	// Rest holds the issuer, dns and policy blocks, which package spec decodes.
 	Rest hcl.Body `hcl:",remain"`
 
-	interval      time.Duration
-	decodeTimeout time.Duration
-	file          *spec.File // nil where there is no certroll.hcl
+	Interval      time.Duration
+	DecodeTimeout time.Duration
+	File          *spec.File // nil where there is no certroll.hcl
 	body          *hclsyntax.Body
 
-	log *slog.Logger // of what is wrong with a cache; nil: a command that logs nothing
+	Logger *slog.Logger // of what is wrong with a cache; nil: a command that logs nothing
 }
 
-type gitAuth struct {
+// GitAuth is an auth block of a repository: how certroll logs in to it.
+type GitAuth struct {
 	Username   string `hcl:"username,optional"`
 	TokenEnv   string `hcl:"token_env,optional"`
 	TokenFile  string `hcl:"token_file,optional"`
@@ -73,7 +75,8 @@ type gitAuth struct {
 	CABundle             string `hcl:"ca_bundle,optional"`
 }
 
-type repoSettings struct {
+// Repo is the repo block: the config repo.
+type Repo struct {
 	URL       string `hcl:"url"`
 	Ref       string `hcl:"ref,optional"`
 	Directory string `hcl:"directory,optional"`
@@ -81,21 +84,23 @@ type repoSettings struct {
 	CacheDir  string `hcl:"cache_dir,optional"`
 	// AllowRewrites takes a head that does not descend from the one before.
 	AllowRewrites bool     `hcl:"allow_rewrites,optional"`
-	Auth          *gitAuth `hcl:"auth,block"`
+	Auth          *GitAuth `hcl:"auth,block"`
 }
 
-type ledgerSettings struct {
-	URL         string           `hcl:"url,optional"`
-	Branch      string           `hcl:"branch,optional"`
-	Directory   string           `hcl:"directory,optional"`
-	AuthorName  string           `hcl:"author_name,optional"`
-	AuthorEmail string           `hcl:"author_email,optional"`
-	SkipCI      *bool            `hcl:"skip_ci,optional"` // true unless set
-	Auth        *gitAuth         `hcl:"auth,block"`
-	Signing     *signingSettings `hcl:"signing,block"`
+// Ledger is the ledger block: where the status and the audit log go.
+type Ledger struct {
+	URL         string   `hcl:"url,optional"`
+	Branch      string   `hcl:"branch,optional"`
+	Directory   string   `hcl:"directory,optional"`
+	AuthorName  string   `hcl:"author_name,optional"`
+	AuthorEmail string   `hcl:"author_email,optional"`
+	SkipCI      *bool    `hcl:"skip_ci,optional"` // true unless set
+	Auth        *GitAuth `hcl:"auth,block"`
+	Signing     *Signing `hcl:"signing,block"`
 }
 
-type vaultSettings struct {
+// Vault is the vault block: where Vault is, and where certroll works in it.
+type Vault struct {
 	Address       string     `hcl:"address,optional"`
 	Namespace     string     `hcl:"namespace,optional"`
 	Mount         string     `hcl:"mount,optional"`  // KV v2 mount of certificates and of certroll's state
@@ -105,10 +110,11 @@ type vaultSettings struct {
 	ClientKey     string     `hcl:"client_key,optional"`
 	TLSServerName string     `hcl:"tls_server_name,optional"`
 	Parallel      int        `hcl:"parallel,optional"` // reads at once
-	Auth          *vaultAuth `hcl:"auth,block"`
+	Auth          *VaultAuth `hcl:"auth,block"`
 }
 
-type vaultAuth struct {
+// VaultAuth is the auth block of vault: how certroll logs in.
+type VaultAuth struct {
 	Method       string `hcl:"method,label"`
 	Mount        string `hcl:"mount,optional"`
 	Role         string `hcl:"role,optional"`
@@ -120,7 +126,8 @@ type vaultAuth struct {
 	JWTEnv       string `hcl:"jwt_env,optional"`
 }
 
-type trustSettings struct {
+// Trust is the trust block: what the config repo may reach.
+type Trust struct {
 	Env      []string `hcl:"env,optional"`
 	Vault    []string `hcl:"vault,optional"`
 	HTTPReq  bool     `hcl:"httpreq,optional"`
@@ -134,15 +141,17 @@ type trustSettings struct {
 	endpoints spec.ProbeRules
 }
 
-type verifySettings struct {
+// Verify is the verify block: whose signed commits are taken.
+type Verify struct {
 	SSHAllowedSigners string `hcl:"ssh_allowed_signers,optional"`
 	OpenPGPKeyring    string `hcl:"openpgp_keyring,optional"`
 }
 
-const defaultSettings = "certroll.hcl"
+// DefaultFile is the name of the settings in the working directory.
+const DefaultFile = "certroll.hcl"
 
-// installedSettings is where docs/install.md puts them.
-const installedSettings = "/etc/certroll/certroll.hcl"
+// InstalledFile is where docs/install.md puts them.
+const InstalledFile = "/etc/certroll/certroll.hcl"
 
 // firstThere is the first of the files that is there, else the first one.
 func firstThere(paths ...string) string {
@@ -154,14 +163,14 @@ func firstThere(paths ...string) string {
 	return paths[0]
 }
 
-// loadSettings reads certroll.hcl. A file that was named must be there; the
+// Load reads certroll.hcl. A file that was named must be there; the
 // default one may be missing, and all then comes from flags and environment.
-func loadSettings(path string) (*settings, []spec.File, hcl.Diagnostics, error) {
+func Load(path string) (*Settings, []spec.File, hcl.Diagnostics, error) {
 	named := path != ""
 	if !named {
-		path = firstThere(defaultSettings, installedSettings)
+		path = firstThere(DefaultFile, InstalledFile)
 	}
-	s := &settings{Repo: &repoSettings{}, Ledger: &ledgerSettings{}, Vault: &vaultSettings{}, Trust: &trustSettings{}, Log: &logSettings{}, Probe: &probeSettings{}}
+	s := &Settings{Repo: &Repo{}, Ledger: &Ledger{}, Vault: &Vault{}, Trust: &Trust{}, Log: &Log{}, Probe: &Probe{}}
 	src, err := bounded.File(path, bounded.Named)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !named:
@@ -169,30 +178,30 @@ func loadSettings(path string) (*settings, []spec.File, hcl.Diagnostics, error) 
 	case err != nil:
 		return nil, nil, nil, fmt.Errorf("reading certroll's own settings: %w", err)
 	}
-	s, files, diags := parseSettings(path, src)
+	s, files, diags := Parse(path, src)
 	return s, files, diags, nil
 }
 
-// parseSettings decodes what stands, or is to stand, in certroll.hcl.
-func parseSettings(path string, src []byte) (*settings, []spec.File, hcl.Diagnostics) {
+// Parse decodes what stands, or is to stand, in certroll.hcl.
+func Parse(path string, src []byte) (*Settings, []spec.File, hcl.Diagnostics) {
 	file := spec.File{Path: path, Bytes: src}
 	files := []spec.File{file}
 	whole, diags := spec.Parse(file)
 	if whole == nil {
 		return nil, files, diags
 	}
-	loaded := &settings{body: whole}
+	loaded := &Settings{body: whole}
 	body := withoutNameless(whole)
 	wrong := append(gohcl.DecodeBody(body, nil, loaded), strangers(body)...)
 	explainUnsupported(whole, src, wrong)
-	loaded.file = &file
+	loaded.File = &file
 	loaded.fill()
 	diags = loaded.relativeTo(path)
 	diags = append(diags, apartFrom(wrong, whole, loaded.complete(hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos}))...)
 	// Mistakes of what package spec decodes are no revision's fault.
-	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(loaded.decodeTimeout, usualDecode))
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(loaded.DecodeTimeout, usualDecode))
 	defer cancel()
-	_, more := spec.Decode(ctx, nil, loaded.trust())
+	_, more := spec.Decode(ctx, nil, loaded.SpecTrust())
 	all := slices.Concat(wrong, diags, more)
 	if wrong.HasErrors() {
 		loaded = nil
@@ -215,7 +224,7 @@ func withoutNameless(body hcl.Body) hcl.Body {
 // strangers finds blocks and settings that nobody would read: a policy with a
 // slip of the pen in its name must not be one that was never written.
 func strangers(body hcl.Body) hcl.Diagnostics {
-	schema, _ := gohcl.ImpliedBodySchema(settings{})
+	schema, _ := gohcl.ImpliedBodySchema(Settings{})
 	for _, name := range []string{"issuer", "dns", "policy"} {
 		schema.Blocks = append(schema.Blocks, hcl.BlockHeaderSchema{Type: name, LabelNames: []string{"name"}})
 	}
@@ -223,38 +232,38 @@ func strangers(body hcl.Body) hcl.Diagnostics {
 	return diags
 }
 
-// usualSettings are those where there is no certroll.hcl.
-func usualSettings() *settings {
-	s := &settings{}
+// Usual are the settings where there is no certroll.hcl.
+func Usual() *Settings {
+	s := &Settings{}
 	s.fill()
 	_ = s.complete(hcl.Range{}) // the defaults are sound
 	return s
 }
 
-func (s *settings) fill() {
+func (s *Settings) fill() {
 	if s.Repo == nil {
-		s.Repo = &repoSettings{}
+		s.Repo = &Repo{}
 	}
 	if s.Ledger == nil {
-		s.Ledger = &ledgerSettings{}
+		s.Ledger = &Ledger{}
 	}
 	if s.Vault == nil {
-		s.Vault = &vaultSettings{}
+		s.Vault = &Vault{}
 	}
 	if s.Trust == nil {
-		s.Trust = &trustSettings{}
+		s.Trust = &Trust{}
 	}
 	if s.Log == nil {
-		s.Log = &logSettings{}
+		s.Log = &Log{}
 	}
 	if s.Probe == nil {
-		s.Probe = &probeSettings{}
+		s.Probe = &Probe{}
 	}
 }
 
 // complete fills in defaults and checks what must fit together. where is the place of
 // what is nowhere in the file.
-func (s *settings) complete(where hcl.Range) (diags hcl.Diagnostics) {
+func (s *Settings) complete(where hcl.Range) (diags hcl.Diagnostics) {
 	fault := func(setting, summary, format string, args ...any) {
 		at := s.place(setting, where)
 		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Subject: &at, Detail: fmt.Sprintf(format, args...)})
@@ -286,14 +295,14 @@ func (s *settings) complete(where hcl.Range) (diags hcl.Diagnostics) {
 	if s.Trust.endpoints, why = spec.ParseProbeRules(s.Trust.Endpoints); why != "" {
 		fault("trust.endpoints", "Invalid endpoint", "trust.endpoints has %s.", why)
 	}
-	s.Interval, s.DecodeTimeout = cmp.Or(s.Interval, "5m"), cmp.Or(s.DecodeTimeout, usualDecode.String())
+	s.IntervalText, s.DecodeTimeoutText = cmp.Or(s.IntervalText, "5m"), cmp.Or(s.DecodeTimeoutText, usualDecode.String())
 	var err error
-	if s.interval, err = time.ParseDuration(s.Interval); err != nil || s.interval < time.Second {
-		fault("interval", "Invalid interval", "interval = %q is no duration of at least a second; write it like \"5m\".", s.Interval)
+	if s.Interval, err = time.ParseDuration(s.IntervalText); err != nil || s.Interval < time.Second {
+		fault("interval", "Invalid interval", "interval = %q is no duration of at least a second; write it like \"5m\".", s.IntervalText)
 	}
-	if s.decodeTimeout, err = time.ParseDuration(s.DecodeTimeout); err != nil || s.decodeTimeout < time.Second || s.decodeTimeout > mostDecode {
-		fault("decode_timeout", "Invalid decode_timeout", "decode_timeout = %q is no duration from 1s to %s; write it like \"30s\".", s.DecodeTimeout, mostDecode)
-		s.decodeTimeout = usualDecode
+	if s.DecodeTimeout, err = time.ParseDuration(s.DecodeTimeoutText); err != nil || s.DecodeTimeout < time.Second || s.DecodeTimeout > mostDecode {
+		fault("decode_timeout", "Invalid decode_timeout", "decode_timeout = %q is no duration from 1s to %s; write it like \"30s\".", s.DecodeTimeoutText, mostDecode)
+		s.DecodeTimeout = usualDecode
 	}
 	return append(diags, checkNotify(s.Notify)...)
 }
@@ -324,7 +333,9 @@ func defaultStateDir() string {
 	return filepath.Join(home, ".local", "state", "certroll")
 }
 
-func (a *gitAuth) auth() (gitsync.Auth, error) {
+// Auth is the login as package gitsync has it. It reads the secrets that stand in
+// variables; a nil GitAuth is the SSH agent.
+func (a *GitAuth) Auth() (gitsync.Auth, error) {
 	if a == nil {
 		return gitsync.Auth{SSHAgent: os.Getenv("SSH_AUTH_SOCK") != ""}, nil
 	}
@@ -355,7 +366,8 @@ func (a *gitAuth) auth() (gitsync.Auth, error) {
 // isPEM tells a bundle that stands in certroll.hcl itself from a file's name.
 func isPEM(s string) bool { return strings.Contains(s, "-----BEGIN") }
 
-func (v *vaultSettings) options(log *slog.Logger) vault.Options {
+// Options are the settings as package vault has them.
+func (v *Vault) Options(log *slog.Logger) vault.Options {
 	o := vault.Options{
 		Address: v.Address, Namespace: v.Namespace, CACert: v.CACert, ClientCert: v.ClientCert,
 		ClientKey: v.ClientKey, TLSServerName: v.TLSServerName, Logger: log,
@@ -369,23 +381,23 @@ func (v *vaultSettings) options(log *slog.Logger) vault.Options {
 	return o
 }
 
-// trust is what the config repo may reach.
-func (s *settings) trust() spec.Trust {
+// SpecTrust is what the config repo may reach.
+func (s *Settings) SpecTrust() spec.Trust {
 	t := spec.Trust{
-		Known: s.file != nil, Env: s.Trust.Env, Vault: s.Trust.Vault, HTTPReq: s.Trust.HTTPReq,
+		Known: s.File != nil, Env: s.Trust.Env, Vault: s.Trust.Vault, HTTPReq: s.Trust.HTTPReq,
 		Endpoints: s.Trust.endpoints, Ambient: s.Trust.Ambient,
-		Webroots: s.Trust.Webroots, Probe: s.Probe.rules, Mount: s.Vault.Mount, State: s.Vault.Prefix, Own: s.ownVariables(),
+		Webroots: s.Trust.Webroots, Probe: s.Probe.Rules, Mount: s.Vault.Mount, State: s.Vault.Prefix, Own: s.ownVariables(),
 	}
-	if s.file != nil {
-		t.Files = []spec.File{*s.file}
+	if s.File != nil {
+		t.Files = []spec.File{*s.File}
 	}
 	return t
 }
 
 // ownVariables are those that hold what certroll itself logs in with.
-func (s *settings) ownVariables() []string {
+func (s *Settings) ownVariables() []string {
 	var names []string
-	for _, a := range []*gitAuth{s.Repo.Auth, s.Ledger.Auth} {
+	for _, a := range []*GitAuth{s.Repo.Auth, s.Ledger.Auth} {
 		if a == nil {
 			continue
 		}
@@ -421,4 +433,19 @@ func (s *settings) ownVariables() []string {
 		}
 	}
 	return names
+}
+
+// WithoutOwn leaves certroll.hcl out where it lies among the files: it is
+// the reconciler's own.
+func WithoutOwn(files []gitsync.File, s *Settings) []gitsync.File {
+	if s.File == nil {
+		return files
+	}
+	kept := files[:0:0]
+	for _, f := range files {
+		if path.Base(f.Path) != filepath.Base(s.File.Path) || string(f.Bytes) != string(s.File.Bytes) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
 }

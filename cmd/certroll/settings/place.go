@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"strings"
@@ -11,7 +11,7 @@ import (
 
 // place is where a setting of certroll.hcl stands, by the names of the blocks around it:
 // "vault.parallel"; otherwise where its block does, or what is given.
-func (s *settings) place(setting string, otherwise hcl.Range) hcl.Range {
+func (s *Settings) place(setting string, otherwise hcl.Range) hcl.Range {
 	body := s.body
 	for name := range strings.SplitSeq(setting, ".") {
 		if body == nil {

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"errors"
@@ -11,9 +11,9 @@ import (
 	"certroll/spec/credential"
 )
 
-// signingSettings say where the key is that the ledger's commits are signed
+// Signing say where the key is that the ledger's commits are signed
 // with. It is read when a command starts that writes the ledger.
-type signingSettings struct {
+type Signing struct {
 	SSHKeyFile     string `hcl:"ssh_key_file,optional"`
 	OpenPGPKeyFile string `hcl:"openpgp_key_file,optional"`
 	PassphraseEnv  string `hcl:"passphrase_env,optional"`
@@ -21,14 +21,14 @@ type signingSettings struct {
 }
 
 // key reads it; nil where there is no such block.
-func (k *signingSettings) key() (*gitsync.SigningKey, error) {
+func (k *Signing) key() (*gitsync.SigningKey, error) {
 	if k == nil {
 		return nil, nil
 	}
 	if (k.SSHKeyFile == "") == (k.OpenPGPKeyFile == "") {
 		return nil, errors.New("ledger.signing names one key: set ssh_key_file or openpgp_key_file in certroll.hcl")
 	}
-	passphrase, err := k.passphrase()
+	passphrase, err := k.Passphrase()
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,8 @@ func (k *signingSettings) key() (*gitsync.SigningKey, error) {
 	return key, credential.Passphrase("the passphrase", passphrase, err)
 }
 
-func (k *signingSettings) passphrase() (string, error) {
+// Passphrase is what the key is encrypted by; "" where it is not.
+func (k *Signing) Passphrase() (string, error) {
 	return passphrase("the passphrase of the key that signs the ledger", "passphrase_env", k.PassphraseEnv, k.PassphraseFile)
 }
 

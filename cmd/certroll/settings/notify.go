@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"fmt"
@@ -14,9 +14,9 @@ import (
 	"certroll/spec/bounded"
 )
 
-// notifySettings are a notify block of certroll.hcl: who is told of what. The
+// Notify are a notify block of certroll.hcl: who is told of what. The
 // URL of a service is a secret, and stands elsewhere.
-type notifySettings struct {
+type Notify struct {
 	Name          string            `hcl:"name,label"`
 	ServiceEnv    string            `hcl:"service_env,optional"`
 	ServiceFile   string            `hcl:"service_file,optional"`
@@ -35,7 +35,7 @@ type notifySettings struct {
 var destinationName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 
 // checkNotify checks the notify blocks.
-func checkNotify(blocks []*notifySettings) hcl.Diagnostics {
+func checkNotify(blocks []*Notify) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	seen := map[string]bool{}
 	for _, n := range blocks {
@@ -48,11 +48,11 @@ func checkNotify(blocks []*notifySettings) hcl.Diagnostics {
 	return diags
 }
 
-func (n *notifySettings) mistake(at hcl.Range, summary, detail string, args ...any) *hcl.Diagnostic {
+func (n *Notify) mistake(at hcl.Range, summary, detail string, args ...any) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(detail, args...), Subject: &at, Context: &n.Range}
 }
 
-func (n *notifySettings) check() hcl.Diagnostics {
+func (n *Notify) check() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	if !destinationName.MatchString(n.Name) {
 		diags = append(diags, n.mistake(n.NameLabelSeen, "Invalid name", "%q is no name of a destination: use letters, digits, and \"_\", \".\" or \"-\" after the first, 64 at most.", n.Name))
@@ -76,7 +76,7 @@ func (n *notifySettings) check() hcl.Diagnostics {
 	return append(diags, n.checkKinds()...)
 }
 
-func (n *notifySettings) checkKinds() hcl.Diagnostics {
+func (n *Notify) checkKinds() hcl.Diagnostics {
 	if n.On == nil {
 		return nil
 	}
@@ -116,8 +116,8 @@ func isWebURL(text string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil
 }
 
-// interest is what the destination is told of.
-func (n *notifySettings) interest() reconcile.Interest {
+// Interest is what the destination is told of.
+func (n *Notify) Interest() reconcile.Interest {
 	i := reconcile.Interest{On: reconcile.UsualNotices(), Labels: n.Labels}
 	if n.On != nil {
 		i.On = nil
@@ -128,9 +128,9 @@ func (n *notifySettings) interest() reconcile.Interest {
 	return i
 }
 
-// secretLines are the lines of a secret that stands in a variable or a file. It
+// SecretLines are the lines of a secret that stands in a variable or a file. It
 // is read for each message, so that it can be rotated.
-func secretLines(what, env, file string) ([]string, error) {
+func SecretLines(what, env, file string) ([]string, error) {
 	text, where := os.Getenv(env), "the environment variable "+env
 	if file != "" {
 		b, err := bounded.File(file, bounded.Secret)

@@ -1,20 +1,22 @@
-package main
+package settings
 
 import (
 	"fmt"
 	"log/slog"
+
+	"certroll/spec/text"
 )
 
-// logSettings are the log block of certroll.hcl.
-type logSettings struct {
+// Log are the log block of certroll.hcl.
+type Log struct {
 	Level  string `hcl:"level,optional"`
 	Format string `hcl:"format,optional"`
 
 	level *slog.LevelVar // of the logger that was made; nil: none was
 }
 
-// parsed is the level, and an error where one of the two settings is wrong.
-func (l *logSettings) parsed() (slog.Level, error) {
+// Parsed is the level, and an error where one of the two settings is wrong.
+func (l *Log) Parsed() (slog.Level, error) {
 	var level slog.Level
 	if l.Level != "" {
 		if err := level.UnmarshalText([]byte(l.Level)); err != nil {
@@ -27,8 +29,9 @@ func (l *logSettings) parsed() (slog.Level, error) {
 	return level, nil
 }
 
-func (l *logSettings) logger(w interface{ Write([]byte) (int, error) }) (*slog.Logger, error) {
-	level, err := l.parsed()
+// Logger makes the logger that the block asks for.
+func (l *Log) Logger(w interface{ Write([]byte) (int, error) }) (*slog.Logger, error) {
+	level, err := l.Parsed()
 	if err != nil {
 		return nil, err
 	}
@@ -41,11 +44,24 @@ func (l *logSettings) logger(w interface{ Write([]byte) (int, error) }) (*slog.L
 	return slog.New(slog.NewTextHandler(w, opts)), nil
 }
 
-// follow has the logger that was made by these settings log as others say, which then
+// PassOn has the logger that was made by these settings log as others say, which then
 // have it.
-func (l *logSettings) follow(next *logSettings) {
+func (l *Log) PassOn(next *Log) {
 	if next.level = l.level; l.level != nil {
-		level, _ := next.parsed() // it was looked at
+		level, _ := next.Parsed() // it was looked at
 		l.level.Set(level)
 	}
+}
+
+// jsonLines escapes in JSON what the filter behind it would replace.
+type jsonLines struct {
+	w interface{ Write([]byte) (int, error) }
+}
+
+// Write writes whole lines, as slog does.
+func (j jsonLines) Write(p []byte) (int, error) {
+	if _, err := j.w.Write(text.JSON(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 // directory it is in: a service manager starts certroll wherever it likes.
 // Earlier versions took them relative to the working directory; what is there and
 // not beside certroll.hcl is still found, with a warning.
-func (s *settings) relativeTo(file string) (warnings hcl.Diagnostics) {
+func (s *Settings) relativeTo(file string) (warnings hcl.Diagnostics) {
 	dir, err := filepath.Abs(filepath.Dir(file))
 	if err != nil {
 		return nil //nolint:nilerr // what has no working directory has absolute paths, or finds nothing
@@ -24,7 +24,7 @@ func (s *settings) relativeTo(file string) (warnings hcl.Diagnostics) {
 	for _, p := range s.paths() {
 		written := *p
 		if *p = resolved(dir, written); written != "" && *p != written && *p != filepath.Join(dir, written) {
-			warnings = append(warnings, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: foundElsewhere, Detail: fmt.Sprintf(
+			warnings = append(warnings, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: FoundElsewhere, Detail: fmt.Sprintf(
 				"%s in %s was found as %s, in the working directory, and not beside %[2]s, where certroll looks first: move it there, or write its absolute path.", written, file, *p)})
 		}
 	}
@@ -36,9 +36,9 @@ func (s *settings) relativeTo(file string) (warnings hcl.Diagnostics) {
 	return warnings
 }
 
-// foundElsewhere is the summary of the warning that a file of certroll.hcl is not beside
+// FoundElsewhere is the summary of the warning that a file of certroll.hcl is not beside
 // it.
-const foundElsewhere = "Found in the working directory"
+const FoundElsewhere = "Found in the working directory"
 
 // resolved is a path relative to a directory, as an absolute one.
 func resolved(dir, path string) string {
@@ -66,9 +66,9 @@ func isRelativeURL(url string) bool {
 }
 
 // paths are all settings that name a file or directory.
-func (s *settings) paths() []*string {
+func (s *Settings) paths() []*string {
 	list := []*string{&s.StateDir, &s.ListenTokenFile, &s.Repo.CacheDir, &s.Vault.CACert, &s.Vault.ClientCert, &s.Vault.ClientKey}
-	for _, a := range []*gitAuth{s.Repo.Auth, s.Ledger.Auth} {
+	for _, a := range []*GitAuth{s.Repo.Auth, s.Ledger.Auth} {
 		if a != nil {
 			list = append(list, &a.TokenFile, &a.SSHKeyFile, &a.SSHKeyPassphraseFile, &a.KnownHosts, &a.CABundle)
 		}

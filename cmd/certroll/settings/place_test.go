@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"fmt"
@@ -24,7 +24,7 @@ func TestFamiliarSettings(t *testing.T) {
 			if kind == "repo" && strings.HasPrefix(write, "url") {
 				in = "repo {\n%s\n}" // which has one already
 			}
-			_, _, diags := parseSettings("certroll.hcl", []byte(fmt.Sprintf(in, write)))
+			_, _, diags := Parse("certroll.hcl", []byte(fmt.Sprintf(in, write)))
 			for _, d := range diags {
 				if strings.HasPrefix(d.Summary, "Unsupported") || strings.HasPrefix(d.Summary, "Unknown") {
 					t.Errorf("%q, %s: %s is suggested: %s", kind, name, write, d.Detail)
