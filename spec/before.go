@@ -80,9 +80,9 @@ func header(b *hclsyntax.Block) string {
 // that is known.
 func (d *decoder) twice(kind, name string, first, second hcl.Range) string {
 	if d.added[placeOf(second)] && !d.added[placeOf(first)] {
-		return fmt.Sprintf("The %s %q is there already, at %s:%d.", kind, short(name), first.Filename, first.Start.Line)
+		return fmt.Sprintf("The %s %q is there already, at %s:%d.", kind, text.Short(name), first.Filename, first.Start.Line)
 	}
-	return fmt.Sprintf("The %s %q is declared at %s:%d and at %s:%d.", kind, short(name), first.Filename, first.Start.Line, second.Filename, second.Start.Line)
+	return fmt.Sprintf("The %s %q is declared at %s:%d and at %s:%d.", kind, text.Short(name), first.Filename, first.Start.Line, second.Filename, second.Start.Line)
 }
 
 // theOne is which of two blocks is to be renamed.
@@ -145,7 +145,7 @@ func (d *decoder) reportExcess() {
 		if !d.added[placeOf(*r.at)] {
 			of = fmt.Sprintf("there are %d, in %s", p.count, d.filesUnder(p))
 		}
-		r.fault(r.at, forbidden, "%s allows %s, instances of for_each counted, and %s. Remove one, or have max_certificates raised.", upperFirst(p.String()), text.Counted(p.most, "certificate"), of)
+		r.fault(r.at, forbidden, "%s allows %s, instances of for_each counted, and %s. Remove one, or have max_certificates raised.", text.UpperFirst(p.String()), text.Counted(p.most, "certificate"), of)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -63,7 +65,7 @@ func (b *body) has(name string) bool { return b.src.Attributes[name] != nil }
 // does. Where leaving out means to allow everything it is an error.
 func (b *body) null(name string, at hcl.Range) {
 	if b.restricts {
-		b.fault(&at, "Setting is null", "%s is null, and what is left out of %s limits nothing; write a value, or remove the line.", name, article(b.what))
+		b.fault(&at, "Setting is null", "%s is null, and what is left out of %s limits nothing; write a value, or remove the line.", name, text.Article(b.what))
 	}
 }
 
@@ -121,18 +123,11 @@ func kindOf(v cty.Value) string {
 	}
 	switch v.Type() {
 	case cty.String:
-		return fmt.Sprintf("%q", short(v.AsString()))
+		return fmt.Sprintf("%q", text.Short(v.AsString()))
 	case cty.Number:
 		return v.AsBigFloat().Text('g', 10)
 	}
-	return article(v.Type().FriendlyName())
-}
-
-func article(noun string) string {
-	if strings.ContainsAny(noun[:1], "aeiou") {
-		return "an " + noun
-	}
-	return "a " + noun
+	return text.Article(v.Type().FriendlyName())
 }
 
 func (b *body) text(name string) setting[string] { return typed[string](b, name, cty.String, "a text") }
@@ -156,7 +151,7 @@ func (b *body) integer(name string, least, most int) setting[int] {
 func (b *body) choice(name string, allowed ...string) setting[string] {
 	s := b.text(name)
 	if s.ok && !slices.Contains(allowed, s.v) {
-		b.fault(s.at, "Unknown value", "%s = %q: use %s.%s", name, s.v, oneOf(allowed), didYouMean(s.v, allowed))
+		b.fault(s.at, "Unknown value", "%s = %q: use %s.%s", name, s.v, text.OneOf(allowed), didYouMean(s.v, allowed))
 		s.ok = false
 	}
 	return s
@@ -244,7 +239,7 @@ func (b *body) refs(name, kind string, single bool) setting[[]element[string]] {
 			if e.v.Type() == cty.String && !e.v.IsNull() {
 				wanted = fmt.Sprintf("%s.%s, without quotes", kind, e.v.AsString())
 			}
-			b.fault(e.at, "Wrong type", "%s refers to %s block: write %s.", name, article(kind), wanted)
+			b.fault(e.at, "Wrong type", "%s refers to %s block: write %s.", name, text.Article(kind), wanted)
 			s.ok = false
 			continue
 		}
@@ -289,7 +284,7 @@ func (b *body) done() {
 		case b.within[name] && !b.asked[name]:
 			b.fault(b.src.Attributes[name].NameRange.Ptr(), "Wrong type", "%s is a block: %[1]s { ... }, without =.", name)
 		case !b.asked[name]:
-			b.fault(b.src.Attributes[name].NameRange.Ptr(), "Unknown setting", "%s has no %s.%s", upperFirst(article(b.what)), name, b.suggest(name, known))
+			b.fault(b.src.Attributes[name].NameRange.Ptr(), "Unknown setting", "%s has no %s.%s", text.UpperFirst(text.Article(b.what)), name, b.suggest(name, known))
 		}
 	}
 	for _, inner := range b.src.Blocks {
@@ -297,14 +292,14 @@ func (b *body) done() {
 		case b.asked[inner.Type] && !b.within[inner.Type]:
 			b.fault(inner.TypeRange.Ptr(), "Wrong type", "%s is a setting, not a block: %[1]s = ...", inner.Type)
 		case !b.within[inner.Type]:
-			b.fault(inner.TypeRange.Ptr(), "Unknown block", "%s has no block %s.%s", upperFirst(article(b.what)), inner.Type, b.suggest(inner.Type, known))
+			b.fault(inner.TypeRange.Ptr(), "Unknown block", "%s has no block %s.%s", text.UpperFirst(text.Article(b.what)), inner.Type, b.suggest(inner.Type, known))
 		}
 	}
 }
 
 // missing reports a setting that must be there.
 func (b *body) missing(name, how string) {
-	b.fault(b.at, "Missing setting", "%s needs %s.", upperFirst(article(b.what)), name+": "+how)
+	b.fault(b.at, "Missing setting", "%s needs %s.", text.UpperFirst(text.Article(b.what)), name+": "+how)
 }
 
 // nullMissing is a setting that must be there and is null. Some of them passed
@@ -317,7 +312,7 @@ func (b *body) lacking(name, how string) {
 		b.missing(name, how)
 		return
 	}
-	b.refuseNew(nullMissing, b.at, "Missing setting", "%s needs %s.", upperFirst(article(b.what)), name+": "+how)
+	b.refuseNew(nullMissing, b.at, "Missing setting", "%s needs %s.", text.UpperFirst(text.Article(b.what)), name+": "+how)
 }
 
 func (b *body) fault(at *hcl.Range, summary, format string, args ...any) {
@@ -336,24 +331,6 @@ func didYouMean(name string, known []string) string {
 		return fmt.Sprintf(" Did you mean %q?", near)
 	}
 	return ""
-}
-
-func oneOf(allowed []string) string {
-	quoted := make([]string, len(allowed))
-	for i, s := range allowed {
-		quoted[i] = fmt.Sprintf("%q", s)
-	}
-	if len(quoted) == 1 {
-		return quoted[0]
-	}
-	return strings.Join(quoted[:len(quoted)-1], ", ") + " or " + quoted[len(quoted)-1]
-}
-
-func upperFirst(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 func isReference(v cty.Value) bool {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -251,7 +253,7 @@ func (b *body) domains() ([]Domain, []*hcl.Range) {
 		}
 		d, why := parseDomain(e.v)
 		if why != "" {
-			b.fault(e.at, "Invalid domain", "%q: %s.", short(e.v), why)
+			b.fault(e.at, "Invalid domain", "%q: %s.", text.Short(e.v), why)
 			continue
 		}
 		if first, dup := seen[d.ASCII]; dup {
@@ -270,7 +272,7 @@ func (b *body) domains() ([]Domain, []*hcl.Range) {
 
 func (c *certificates) claimName(b *body, cert *Certificate) bool {
 	if !certificateName.MatchString(cert.Name) {
-		b.fault(b.at, "Invalid name", "%q: a certificate's name is made of letters, digits, dots, _ and -, begins with a letter or digit, and has at most 128 characters; it becomes a file's name in the ledger.", short(cert.Name))
+		b.fault(b.at, "Invalid name", "%q: a certificate's name is made of letters, digits, dots, _ and -, begins with a letter or digit, and has at most 128 characters; it becomes a file's name in the ledger.", text.Short(cert.Name))
 		return false
 	}
 	folded := strings.ToLower(cert.Name)
@@ -286,9 +288,9 @@ func (c *certificates) claimName(b *body, cert *Certificate) bool {
 func (c *certificates) claimPath(b *body, cert *Certificate, p partial, at *hcl.Range, repeated bool) {
 	why := ""
 	if at == nil {
-		at, why = b.at, " "+upperFirst(unsetPath(p, cert))+"."
+		at, why = b.at, " "+text.UpperFirst(unsetPath(p, cert))+"."
 		if bad := badSecretPath(cert.Vault.Path); bad != "" && p.prefix.ok {
-			b.fault(at, "Invalid Vault path", "%s: %s.", upperFirst(unsetPath(p, cert)), bad)
+			b.fault(at, "Invalid Vault path", "%s: %s.", text.UpperFirst(unsetPath(p, cert)), bad)
 			return
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -265,9 +267,9 @@ func (d *decoder) label(b *hclsyntax.Block) (string, bool) {
 	case len(b.Labels) == 1 && b.Labels[0] != "":
 		return b.Labels[0], true
 	case len(b.Labels) > 1:
-		d.fault(b.LabelRanges[1].Ptr(), b.Range().Ptr(), "Unexpected label", "%s block has one label, its name.", upperFirst(article(b.Type)))
+		d.fault(b.LabelRanges[1].Ptr(), b.Range().Ptr(), "Unexpected label", "%s block has one label, its name.", text.UpperFirst(text.Article(b.Type)))
 	default:
-		d.fault(b.DefRange().Ptr(), b.Range().Ptr(), "Missing name", "%s block has a name: %s \"NAME\" { ... }.", upperFirst(article(b.Type)), b.Type)
+		d.fault(b.DefRange().Ptr(), b.Range().Ptr(), "Missing name", "%s block has a name: %s \"NAME\" { ... }.", text.UpperFirst(text.Article(b.Type)), b.Type)
 	}
 	return "", false
 }

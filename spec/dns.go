@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -46,7 +48,7 @@ func (b *body) zones(setting string) []string {
 			why = "an address is no zone"
 		}
 		if why != "" {
-			b.fault(e.at, "Invalid zone", "%q: %s.", short(e.v), why)
+			b.fault(e.at, "Invalid zone", "%q: %s.", text.Short(e.v), why)
 			continue
 		}
 		list = append(list, name)
@@ -202,7 +204,7 @@ func (b *body) credentialAllowed(p *provider, c credential, v Value) bool {
 		why, secret = c.name+" holds a secret", true
 	}
 	if secret {
-		b.fault(c.valAt, "Secret written into the file", "%s, and this file is in Git. Put it into Vault and write %s = vault(\"mount/path\", \"field\"), or hand it to the reconciler's environment and write env(\"%s%[2]s\"). What was committed should be changed at the provider.", upperFirst(why), c.name, b.d.firstEnv())
+		b.fault(c.valAt, "Secret written into the file", "%s, and this file is in Git. Put it into Vault and write %s = vault(\"mount/path\", \"field\"), or hand it to the reconciler's environment and write env(\"%s%[2]s\"). What was committed should be changed at the provider.", text.UpperFirst(why), c.name, b.d.firstEnv())
 	}
 	return !secret
 }
@@ -297,7 +299,7 @@ func (b *body) webroot(a *DNSAccount, trusted bool) {
 	if !trusted && b.d.trust.Known && !slices.ContainsFunc(b.d.trust.Webroots, inside) {
 		named := "names, and it names none"
 		if len(b.d.trust.Webroots) > 0 {
-			named = "names: " + oneOf(b.d.trust.Webroots)
+			named = "names: " + text.OneOf(b.d.trust.Webroots)
 		}
 		b.fault(s.at, "Path out of reach", "webroot = %q: the config repo may write only to directories that trust.webroots in certroll.hcl %s.", s.v, named)
 		return

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"certroll/spec/text"
+
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
 )
@@ -104,9 +106,9 @@ func toASCII(name string) (ascii, why string) {
 	for label := range strings.SplitSeq(ascii, ".") {
 		switch {
 		case len(label) > maxLabel:
-			return "", fmt.Sprintf("the label %q has %d characters; RFC 1035 allows %d", short(label), len(label), maxLabel)
+			return "", fmt.Sprintf("the label %q has %d characters; RFC 1035 allows %d", text.Short(label), len(label), maxLabel)
 		case strings.HasPrefix(label, "-"), strings.HasSuffix(label, "-"):
-			return "", fmt.Sprintf("the label %q begins or ends with a hyphen", short(label))
+			return "", fmt.Sprintf("the label %q begins or ends with a hyphen", text.Short(label))
 		case label == "":
 			return "", "a label between the dots is empty"
 		}
@@ -123,10 +125,3 @@ func toASCII(name string) (ascii, why string) {
 }
 
 func allDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
-
-func short(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "..."
-	}
-	return s
-}

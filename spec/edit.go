@@ -90,7 +90,7 @@ func (e *Editor) Rotate(name string, r Rotating) error {
 			code, ok = crlReasons["superseded"], true
 		}
 		if !ok {
-			return fmt.Errorf("%q is no reason to revoke for: use %s.%s", r.Code, oneOf(crlReasonNames), didYouMean(r.Code, crlReasonNames))
+			return fmt.Errorf("%q is no reason to revoke for: use %s.%s", r.Code, text.OneOf(crlReasonNames), didYouMean(r.Code, crlReasonNames))
 		}
 		want = func(c *Certificate) { c.Rotate, c.RotateRevoke = r.Reason, &Revocation{Code: code} }
 	}

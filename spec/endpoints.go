@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -109,7 +111,7 @@ func (d *decoder) reachOf(trusted bool) Reach {
 func (b *body) checkEndpoint(reach Reach, what, host string, port uint16, at *hcl.Range) {
 	if b.d.trust.Known && !reach.Names(host, port) {
 		b.refuseNew(endpointRule(host, port), at, "Endpoint not allowed",
-			"%s leads to %s, which the config repo may not name. Move the block to certroll.hcl, or have trust.endpoints there allow the address.", what, short(host))
+			"%s leads to %s, which the config repo may not name. Move the block to certroll.hcl, or have trust.endpoints there allow the address.", what, text.Short(host))
 	}
 }
 
@@ -135,7 +137,7 @@ func (b *body) checkVariable(a *DNSAccount, c credential, v Value) bool {
 		}
 	case choiceVariable:
 		if literal && !isChoice(c.name, v.Text) {
-			b.refuseNew(NewRule{Name: "dns.credentials"}, c.valAt, "Unknown value", "%s chooses a server: write one of %s.", c.name, oneOf(choices[c.name]))
+			b.refuseNew(NewRule{Name: "dns.credentials"}, c.valAt, "Unknown value", "%s chooses a server: write one of %s.", c.name, text.OneOf(choices[c.name]))
 		}
 	case ambientVariable:
 		if b.d.trust.Known && !a.Reach.Ambient && (!literal || !slices.Contains(notAmbient[c.name], v.Text)) {
@@ -163,7 +165,7 @@ func (b *body) checkAddress(a *DNSAccount, kind variableKind, c credential, v Va
 		return
 	}
 	if !ok {
-		b.refuseNew(NewRule{Name: "trust.endpoints"}, c.valAt, "Invalid address", "%s = %q: write a plain https:// URL or host and port, without a user name, so that it can be checked against trust.endpoints.", c.name, short(v.Text))
+		b.refuseNew(NewRule{Name: "trust.endpoints"}, c.valAt, "Invalid address", "%s = %q: write a plain https:// URL or host and port, without a user name, so that it can be checked against trust.endpoints.", c.name, text.Short(v.Text))
 		return
 	}
 	b.checkEndpoint(a.Reach, c.name, host, port, c.valAt)

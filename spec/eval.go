@@ -124,14 +124,14 @@ func (d *decoder) checkName(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Ra
 	}
 	name, ok := attributeOf(t)
 	if !ok {
-		d.fault(&at, block, "Incomplete reference", "Say which: %s.NAME, with the name of %s.", root, article(declaredAs(root)))
+		d.fault(&at, block, "Incomplete reference", "Say which: %s.NAME, with the name of %s.", root, text.Article(declaredAs(root)))
 		return false
 	}
 	if d.isDeclared(root, name) {
 		return true
 	}
 	if !d.broken { // else it may stand in the file that does not parse
-		d.fault(&at, block, "Unknown reference", "There is no %s %q.%s", declaredAs(root), short(name), d.hint(root, name))
+		d.fault(&at, block, "Unknown reference", "There is no %s %q.%s", declaredAs(root), text.Short(name), d.hint(root, name))
 	}
 	return false
 }
@@ -146,13 +146,13 @@ func (d *decoder) checkBare(t hcl.Traversal, ctx *hcl.EvalContext, block *hcl.Ra
 	for _, root := range []string{"issuer", "dns", "local"} {
 		if d.isDeclared(root, name) {
 			at := t.SourceRange()
-			d.fault(&at, block, "Unknown reference", "There is no %s by itself; write %s.%[1]s.", short(name), root)
+			d.fault(&at, block, "Unknown reference", "There is no %s by itself; write %s.%[1]s.", text.Short(name), root)
 			return false
 		}
 	}
 	if len(name) > maxTyped { // HCL would look for what was meant
 		at := t.SourceRange()
-		d.fault(&at, block, "Unknown variable", "There is no variable named %q.", short(name))
+		d.fault(&at, block, "Unknown variable", "There is no variable named %q.", text.Short(name))
 		return false
 	}
 	return true
@@ -178,7 +178,7 @@ func (d *decoder) unquoted(diag *hcl.Diagnostic, e hclsyntax.Expression) {
 		if strings.Contains(diag.Detail, "Did you mean") {
 			question = " Or did you mean the text %q, in quotes?"
 		}
-		diag.Detail += fmt.Sprintf(question, short(written))
+		diag.Detail += fmt.Sprintf(question, text.Short(written))
 		return
 	}
 }

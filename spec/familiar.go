@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"certroll/spec/text"
 )
 
 // familiar are the settings of other tools (cert-manager, Certbot, lego, Caddy,
@@ -184,7 +186,7 @@ type alias struct {
 // "settings.vault", "vault.auth" and so on.
 func Familiar(kind, name string) string {
 	if write := familiarAs(kind, name); write != "" {
-		return fmt.Sprintf("%s is %s here.", short(name), write)
+		return fmt.Sprintf("%s is %s here.", text.Short(name), write)
 	}
 	return ""
 }

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2/ext/tryfunc"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
@@ -111,7 +113,7 @@ var fileFunc = function.New(&function.Spec{
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 		path := args[0].AsString()
 		if !filepath.IsAbs(path) || filepath.Clean(path) != path || strings.ContainsRune(path, 0) {
-			return cty.NilVal, function.NewArgErrorf(0, "%q is no absolute path, as in \"/run/secrets/cloudflare-token\"", short(path))
+			return cty.NilVal, function.NewArgErrorf(0, "%q is no absolute path, as in \"/run/secrets/cloudflare-token\"", text.Short(path))
 		}
 		return cty.CapsuleVal(referenceType, &Value{Source: FromFile, Path: path}), nil
 	},

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -99,7 +101,7 @@ func (d *decoder) decodeIssuer(name string, decl declared) *Issuer {
 	b.contact(i)
 	if account := b.text("account"); account.ok && account.v != "" {
 		if i.Account = account.v; !accountName.MatchString(account.v) {
-			b.fault(account.at, "Invalid account", "account = %q: write up to 40 letters, digits, dots, _ and -.", short(account.v))
+			b.fault(account.at, "Invalid account", "account = %q: write up to 40 letters, digits, dots, _ and -.", text.Short(account.v))
 		}
 	}
 	i.Profile = b.text("profile").v
@@ -159,7 +161,7 @@ func (b *body) checkDirectory(i *Issuer, u *url.URL, at *hcl.Range) {
 	}
 	host, port, ok := parseEndpoint(urlVariable, "https://"+u.Host)
 	if !ok {
-		b.fault(at, "Invalid directory", "directory = %q: write the host as a name or an address, with or without a port.", short(i.Directory))
+		b.fault(at, "Invalid directory", "directory = %q: write the host as a name or an address, with or without a port.", text.Short(i.Directory))
 		return
 	}
 	b.checkEndpoint(i.Reach, "directory", host, port, at)

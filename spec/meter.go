@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"slices"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/customdecode"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -241,7 +243,7 @@ func (m meter) call(e *hclsyntax.FunctionCallExpr, ctx *hcl.EvalContext) (cty.Va
 	if !known {
 		if len(e.Name) > maxTyped {
 			return cty.DynamicVal, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Call to unknown function", Subject: e.NameRange.Ptr(), Context: e.Range().Ptr(),
-				Detail: fmt.Sprintf("There is no function named %q.", short(e.Name))}}
+				Detail: fmt.Sprintf("There is no function named %q.", text.Short(e.Name))}}
 		}
 		m.spend(int64(len(e.Name)) * 20 * int64(len(functionCosts)))
 		return e.Value(ctx)

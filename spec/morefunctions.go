@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 
+	"certroll/spec/text"
+
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
@@ -51,7 +53,7 @@ func truths(all bool) function.Function {
 				_, v := it.Element()
 				truth, err := convert.Convert(v, cty.Bool)
 				if err != nil {
-					return cty.NilVal, function.NewArgErrorf(0, "an element is %s, and neither true nor false", article(v.Type().FriendlyName()))
+					return cty.NilVal, function.NewArgErrorf(0, "an element is %s, and neither true nor false", text.Article(v.Type().FriendlyName()))
 				}
 				if isTrue := !truth.IsNull() && truth.True(); isTrue != all {
 					result = isTrue
@@ -67,7 +69,7 @@ func listed(t cty.Type) error {
 	if t.IsListType() || t.IsSetType() || t.IsTupleType() || t == cty.DynamicPseudoType {
 		return nil
 	}
-	return function.NewArgErrorf(0, "it is %s, and no list", article(t.FriendlyName()))
+	return function.NewArgErrorf(0, "it is %s, and no list", text.Article(t.FriendlyName()))
 }
 
 // indexFunc is index(list, value): where in a list a value is, from 0 on. (cty's
@@ -76,7 +78,7 @@ var indexFunc = function.New(&function.Spec{
 	Params: []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType}, {Name: "value", Type: cty.DynamicPseudoType, AllowNull: true, AllowDynamicType: true}},
 	Type: func(args []cty.Value) (cty.Type, error) {
 		if t := args[0].Type(); !t.IsListType() && !t.IsTupleType() && t != cty.DynamicPseudoType {
-			return cty.NilType, function.NewArgErrorf(0, "it is %s; index() takes a list", article(t.FriendlyName()))
+			return cty.NilType, function.NewArgErrorf(0, "it is %s; index() takes a list", text.Article(t.FriendlyName()))
 		}
 		return cty.Number, nil
 	},
@@ -109,7 +111,7 @@ var oneFunc = function.New(&function.Spec{
 		case t.IsTupleType():
 			return cty.NilType, function.NewArgErrorf(0, "it has %d elements; one() takes a list with one element or none", t.Length())
 		}
-		return cty.NilType, function.NewArgErrorf(0, "it is %s; one() takes a list or set", article(t.FriendlyName()))
+		return cty.NilType, function.NewArgErrorf(0, "it is %s; one() takes a list or set", text.Article(t.FriendlyName()))
 	},
 	Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {
 		if !args[0].IsWhollyKnown() {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
@@ -85,7 +87,7 @@ func (b *body) movedName(name string) setting[string] {
 	case s.at == nil:
 		b.missing(name, "the name of a certificate, as in "+name+" = \"shop\" or \"shop.porto\"")
 	case s.ok && !certificateName.MatchString(s.v):
-		b.fault(s.at, "Invalid name", "%q is no name of a certificate.", short(s.v))
+		b.fault(s.at, "Invalid name", "%q is no name of a certificate.", text.Short(s.v))
 		s.ok = false
 	}
 	return s

@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -174,10 +176,10 @@ func (b *body) labels() (s setting[map[string]string]) {
 	return s
 }
 
-func (b *body) checkLabel(name, text string, at *hcl.Range) {
-	for _, s := range []string{name, text} {
+func (b *body) checkLabel(name, value string, at *hcl.Range) {
+	for _, s := range []string{name, value} {
 		if len(s) > maxLabelText || strings.ContainsFunc(s, unicode.IsControl) {
-			b.fault(at, "Invalid label", "Keys and values of labels have at most %d bytes and no line breaks or control characters; %q has.", maxLabelText, short(s))
+			b.fault(at, "Invalid label", "Keys and values of labels have at most %d bytes and no line breaks or control characters; %q has.", maxLabelText, text.Short(s))
 		}
 	}
 }
@@ -193,10 +195,10 @@ func (b *body) fields() (s setting[Fields]) {
 	s.at = a.Expr.Range().Ptr()
 	object, ok := a.Expr.(*hclsyntax.ObjectConsExpr)
 	if !ok {
-		text := b.text("fields")
-		s.at = text.at // nil where it is null
-		if s.v, s.ok = presetFields(text.v); text.ok && !s.ok {
-			b.fault(text.at, "Unknown value", "fields = %q: use %s, or a map of expressions over cert.%s", text.v, oneOf(presetNames), didYouMean(text.v, presetNames))
+		preset := b.text("fields")
+		s.at = preset.at // nil where it is null
+		if s.v, s.ok = presetFields(preset.v); preset.ok && !s.ok {
+			b.fault(preset.at, "Unknown value", "fields = %q: use %s, or a map of expressions over cert.%s", preset.v, text.OneOf(presetNames), didYouMean(preset.v, presetNames))
 		}
 		return s
 	}
@@ -213,7 +215,7 @@ func (d *decoder) sourceOf(e hcl.Expression) []byte {
 func (b *body) checkPath(p string, at *hcl.Range, what string) bool {
 	why := badSecretPath(p)
 	if why != "" {
-		b.fault(at, "Invalid Vault path", "%s = %q: %s.", what, short(p), why)
+		b.fault(at, "Invalid Vault path", "%s = %q: %s.", what, text.Short(p), why)
 	}
 	return why == ""
 }
@@ -232,10 +234,10 @@ func (b *body) pathPrefix() setting[string] {
 	rest, ends := strings.CutSuffix(s.v, "/")
 	why := badSecretPath(rest)
 	if why == "" && !ends {
-		why = fmt.Sprintf("a prefix ends with a slash, as in %q; the name of the certificate follows it", short(s.v)+"/")
+		why = fmt.Sprintf("a prefix ends with a slash, as in %q; the name of the certificate follows it", text.Short(s.v)+"/")
 	}
 	if s.ok = why == ""; !s.ok {
-		b.fault(s.at, "Invalid Vault path", "prefix = %q: %s.", short(s.v), why)
+		b.fault(s.at, "Invalid Vault path", "prefix = %q: %s.", text.Short(s.v), why)
 	}
 	return s
 }

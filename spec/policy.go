@@ -85,7 +85,7 @@ func (d *decoder) policy(block *hclsyntax.Block, name string) *policy {
 	for _, e := range b.texts("names").v {
 		pattern, why := parseNamePattern(e.v)
 		if why != "" {
-			b.fault(e.at, "Invalid name", "%q: %s.", short(e.v), why)
+			b.fault(e.at, "Invalid name", "%q: %s.", text.Short(e.v), why)
 		}
 		p.patterns = append(p.patterns, pattern)
 	}
@@ -117,7 +117,7 @@ func badBlock(name string) string {
 	if slices.Contains(blockTypes, name) {
 		return ""
 	}
-	return "a config repo has " + oneOf(blockTypes)
+	return "a config repo has " + text.OneOf(blockTypes)
 }
 
 // checked reads a list of texts; nil where it was left out. An empty list
@@ -131,7 +131,7 @@ func (b *body) checked(name, summary string, bad func(string) string) []string {
 	for _, e := range s.v {
 		if bad != nil {
 			if why := bad(e.v); why != "" {
-				b.fault(e.at, summary, "%q: %s.", short(e.v), why)
+				b.fault(e.at, summary, "%q: %s.", text.Short(e.v), why)
 			}
 		}
 		list = append(list, e.v)
@@ -222,7 +222,7 @@ func (d *decoder) checkDelicate(f parsed, block *hclsyntax.Block, policies []*po
 		list[i] = p.String()
 	}
 	d.fault(block.DefRange().Ptr(), block.Range().Ptr(), forbidden, "%s block says where credentials are sent, and stands only where a policy names it. For %s there is %s; have blocks = [..., %q] written there, or move it to where they are allowed.",
-		upperFirst(article(block.Type)), f.path, strings.Join(list, " and "), block.Type)
+		text.UpperFirst(text.Article(block.Type)), f.path, strings.Join(list, " and "), block.Type)
 	return false
 }
 
@@ -231,12 +231,12 @@ func (d *decoder) checkDelicate(f parsed, block *hclsyntax.Block, policies []*po
 func (d *decoder) checkBlock(f parsed, block *hclsyntax.Block, p *policy) {
 	at, whole := block.DefRange().Ptr(), block.Range().Ptr()
 	if p.blocks != nil && slices.Contains(blockTypes, block.Type) && !p.allowsBlock(block.Type) {
-		d.fault(at, whole, forbidden, "%s allows no %s block in %s; it allows %s.", upperFirst(p.String()), block.Type, f.path, allowedOnly(p.blocks))
+		d.fault(at, whole, forbidden, "%s allows no %s block in %s; it allows %s.", text.UpperFirst(p.String()), block.Type, f.path, allowedOnly(p.blocks))
 		return
 	}
 	named := map[string][]string{"issuer": p.issuers, "dns": p.dns}[block.Type]
 	if named != nil && len(block.Labels) == 1 && !slices.Contains(named, block.Labels[0]) {
-		d.fault(at, whole, forbidden, "%s does not allow %s.%s; it allows %s.", upperFirst(p.String()), block.Type, block.Labels[0], allowedOnly(named))
+		d.fault(at, whole, forbidden, "%s does not allow %s.%s; it allows %s.", text.UpperFirst(p.String()), block.Type, block.Labels[0], allowedOnly(named))
 	}
 }
 
@@ -253,5 +253,5 @@ func allowedOnly(list []string) string {
 	if len(list) == 0 {
 		return "none"
 	}
-	return strings.ReplaceAll(oneOf(list), " or ", " and ")
+	return strings.ReplaceAll(text.OneOf(list), " or ", " and ")
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -38,7 +40,7 @@ func (d *decoder) checkPolicies(r request) {
 // a defaults block is told in words: the mistake is the certificate's.
 func (r *request) refuse(at *hcl.Range, what, allowed string, advice ...string) {
 	at, from := r.place(at)
-	r.fault(at, forbidden, "%s does not allow %s in %s; it allows %s.%s%s", upperFirst(r.policy.String()), what, r.cert.File, allowed, from, strings.Join(advice, ""))
+	r.fault(at, forbidden, "%s does not allow %s in %s; it allows %s.%s%s", text.UpperFirst(r.policy.String()), what, r.cert.File, allowed, from, strings.Join(advice, ""))
 }
 
 // place is where a refusal is told, and the words for another place.
@@ -66,9 +68,9 @@ func (r *request) checkNames() {
 // called is a name as typed, with what the CA is asked for where that differs.
 func called(d Domain) string {
 	if strings.EqualFold(d.Typed, d.ASCII) {
-		return strconv.Quote(short(d.Typed))
+		return strconv.Quote(text.Short(d.Typed))
 	}
-	return fmt.Sprintf("%q (%s)", short(d.Typed), d.ASCII)
+	return fmt.Sprintf("%q (%s)", text.Short(d.Typed), d.ASCII)
 }
 
 func (p *policy) typed() []string {
@@ -115,13 +117,13 @@ func (r *request) checkTarget() {
 		allow := Allowance{Text: fmt.Sprintf("policy %q { vault = [%s] }", r.policy.name, strings.Join(list, ", "))}
 		r.refuseNew(NewRule{Name: "policy.vault", Allow: allow}, at, forbidden,
 			"%s allows what lies below its prefixes, and not the secret at %s itself; it allows secrets below %s. Write %q without a slash at the end into the policy to allow it.%s%s",
-			upperFirst(r.policy.String()), target, allowedOnly(r.policy.vault), target, from, r.unsetPathAdvice())
+			text.UpperFirst(r.policy.String()), target, allowedOnly(r.policy.vault), target, from, r.unsetPathAdvice())
 	}
 }
 
 // unsetPath says of a certificate without vault.path where it is written, and why there.
 func unsetPath(p partial, cert *Certificate) string {
-	why := "no vault.path is set, so it is " + short(cert.Vault.Path)
+	why := "no vault.path is set, so it is " + text.Short(cert.Vault.Path)
 	if n := len(cert.MovedFrom); n > 0 {
 		why += fmt.Sprintf(", by its former name %q", cert.MovedFrom[n-1])
 	}
@@ -137,7 +139,7 @@ func (r *request) unsetPathAdvice() string {
 	if r.path != nil {
 		return ""
 	}
-	advice := " " + upperFirst(unsetPath(r.p, r.cert))
+	advice := " " + text.UpperFirst(unsetPath(r.p, r.cert))
 	for _, allowed := range r.policy.vault {
 		if prefix, ok := strings.CutPrefix(strings.TrimSuffix(allowed, "/")+"/", r.cert.Vault.Mount+"/"); ok && prefix != "" {
 			return advice + fmt.Sprintf("; write vault { path = %q } or defaults { vault { prefix = %q } }.", prefix+r.cert.Name, prefix)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -77,7 +79,7 @@ func (b *body) probes(domains []Domain) ([]Probe, []*hcl.Range) {
 			p.ServerName, why = serverName(p, domains)
 		}
 		if why != "" {
-			b.fault(e.at, "Invalid endpoint", "%q: %s.", short(e.v), why)
+			b.fault(e.at, "Invalid endpoint", "%q: %s.", text.Short(e.v), why)
 			continue
 		}
 		if slices.ContainsFunc(probes, func(o Probe) bool { return o.Endpoint() == p.Endpoint() }) {
@@ -98,7 +100,7 @@ func parseProbe(typed string) (p Probe, why string) {
 	rest := typed
 	if scheme, after, ok := strings.Cut(typed, "://"); ok {
 		if !slices.Contains(startTLS, scheme) {
-			return p, "write host and port alone, \"api.example.com:443\", for TLS from the first byte on, and " + oneOf(startTLS) + " before :// for what begins in plain text"
+			return p, "write host and port alone, \"api.example.com:443\", for TLS from the first byte on, and " + text.OneOf(startTLS) + " before :// for what begins in plain text"
 		}
 		p.Protocol, rest = Protocol(scheme), after
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"certroll/spec/text"
 )
 
 // ProbeRules say where certroll may connect to for a probe. Whoever may change
@@ -29,7 +31,7 @@ func ParseProbeRules(allow []string) (rules ProbeRules, why string) {
 	for _, typed := range allow {
 		r, why := parseProbeRule(typed)
 		if why != "" {
-			return nil, strconv.Quote(short(typed)) + ": " + why
+			return nil, strconv.Quote(text.Short(typed)) + ": " + why
 		}
 		rules = append(rules, r)
 	}

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"certroll/spec/text"
 )
 
 // letsEncryptLimits are those of Let's Encrypt's production environment:
@@ -59,5 +61,5 @@ func (b *body) limit(name string, into *Limit) {
 			return
 		}
 	}
-	b.fault(s.at, "Invalid limit", "%s = %q: write how many in which time, as in \"50/7d\" or \"300/3h\", or \"none\".", name, short(s.v))
+	b.fault(s.at, "Invalid limit", "%s = %q: write how many in which time, as in \"50/7d\" or \"300/3h\", or \"none\".", name, text.Short(s.v))
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -98,7 +100,7 @@ func (d *decoder) mayReachEnv(v Value, block *hcl.Range) bool {
 		d.fault(&v.Range, block, "Reference out of reach", "env(%q): the config repo reaches no variable, since trust.env in certroll.hcl allows none. Have it name a prefix, or take vault().", v.Name)
 		return false
 	}
-	d.fault(&v.Range, block, "Reference out of reach", "env(%q): the config repo reaches only variables that begin with %s. Name it so, or have trust.env in certroll.hcl widened.", v.Name, oneOf(d.trust.Env))
+	d.fault(&v.Range, block, "Reference out of reach", "env(%q): the config repo reaches only variables that begin with %s. Name it so, or have trust.env in certroll.hcl widened.", v.Name, text.OneOf(d.trust.Env))
 	return false
 }
 
@@ -116,7 +118,7 @@ func (d *decoder) mayReachVault(v Value, block *hcl.Range) bool {
 		d.fault(&v.Range, block, "Reference out of reach", "vault(%q): the config repo reaches no secret, since trust.vault in certroll.hcl allows none. Have it name a path, as in \"secret/dns/\".", v.Path)
 		return false
 	}
-	d.fault(&v.Range, block, "Reference out of reach", "vault(%q): the config repo reaches only secrets below %s. Put it there, or have trust.vault in certroll.hcl widened.", v.Path, oneOf(d.trust.Vault))
+	d.fault(&v.Range, block, "Reference out of reach", "vault(%q): the config repo reaches only secrets below %s. Put it there, or have trust.vault in certroll.hcl widened.", v.Path, text.OneOf(d.trust.Vault))
 	return false
 }
 

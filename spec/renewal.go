@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -25,21 +27,21 @@ var (
 // threshold reads threshold_days, or threshold as "33%" or "21d".
 func (b *body) threshold() setting[threshold] {
 	whole := b.integer("threshold_days", 1, 397)
-	text := b.text("threshold")
+	share := b.text("threshold")
 	switch {
-	case whole.at != nil && text.at != nil:
-		b.fault(text.at, "Contradicting settings", "threshold and threshold_days say the same thing; leave one of them out.")
-		return setting[threshold]{at: text.at}
+	case whole.at != nil && share.at != nil:
+		b.fault(share.at, "Contradicting settings", "threshold and threshold_days say the same thing; leave one of them out.")
+		return setting[threshold]{at: share.at}
 	case whole.at != nil:
 		return setting[threshold]{threshold{days: whole.v}, whole.at, whole.ok}
-	case !text.ok:
-		return setting[threshold]{at: text.at}
+	case !share.ok:
+		return setting[threshold]{at: share.at}
 	}
-	t := threshold{percent: wholeIn(percentText, text.v, 99), days: wholeIn(daysText, text.v, 397)}
+	t := threshold{percent: wholeIn(percentText, share.v, 99), days: wholeIn(daysText, share.v, 397)}
 	if t == (threshold{}) {
-		b.fault(text.at, "Invalid threshold", "threshold = %q: write a share of the lifetime, \"1%%\" to \"99%%\", or days before expiry, \"1d\" to \"397d\".", short(text.v))
+		b.fault(share.at, "Invalid threshold", "threshold = %q: write a share of the lifetime, \"1%%\" to \"99%%\", or days before expiry, \"1d\" to \"397d\".", text.Short(share.v))
 	}
-	return setting[threshold]{t, text.at, t != (threshold{})}
+	return setting[threshold]{t, share.at, t != (threshold{})}
 }
 
 // wholeIn is the number that a pattern finds, from 1 to most; 0 where it finds
@@ -63,7 +65,7 @@ func (b *body) span(name string, least, most time.Duration) setting[time.Duratio
 	}
 	v, ok := parseSpan(s.v)
 	if !ok || v < least || v > most {
-		b.fault(s.at, "Invalid duration", "%s = %q: write a duration like \"36h\" or \"3d\", from %s to %s.", name, short(s.v), spanText(least), spanText(most))
+		b.fault(s.at, "Invalid duration", "%s = %q: write a duration like \"36h\" or \"3d\", from %s to %s.", name, text.Short(s.v), spanText(least), spanText(most))
 		return setting[time.Duration]{at: s.at}
 	}
 	return setting[time.Duration]{v, s.at, true}
@@ -161,8 +163,8 @@ func EndText(end time.Time) string {
 	return "until " + end.Format(time.RFC3339)
 }
 
-func badMoment(name, text string) string {
-	return fmt.Sprintf("%s = %q: write a date, as in \"2026-12-31\", or a time by RFC 3339, as in \"2026-12-31T18:00:00Z\".", name, short(text))
+func badMoment(name, typed string) string {
+	return fmt.Sprintf("%s = %q: write a date, as in \"2026-12-31\", or a time by RFC 3339, as in \"2026-12-31T18:00:00Z\".", name, text.Short(typed))
 }
 
 // crlReasons are the codes of RFC 5280 section 5.3.1 that a subscriber may

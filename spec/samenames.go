@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"certroll/spec/text"
+
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -61,7 +63,7 @@ func (d *decoder) warnSameNames() {
 	for _, set := range sets[:min(len(sets), mostSameNames)] {
 		last := set[len(set)-1]
 		d.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "Same names twice", Subject: &last.Range,
-			Detail: upperFirst(SameNamesText(last, set)) + ". Remove one, or leave it so where both are wanted."})
+			Detail: text.UpperFirst(SameNamesText(last, set)) + ". Remove one, or leave it so where both are wanted."})
 	}
 	if more := len(sets) - mostSameNames; more > 0 {
 		d.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "Same names twice", Detail: fmt.Sprintf("There are %d more such sets of names; they are not shown.", more)})

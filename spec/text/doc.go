@@ -16,7 +16,8 @@
 // JSON does the same without a loss, by escapes. Writer is the second line of
 // defence, in front of everything that is printed or logged.
 //
-// Counted, Some and Meant are the small phrases that messages of all packages share.
+// Counted, Some, Meant, OneOf and the like are the small phrases that messages of all
+// packages share.
 //
 // The package keeps secrets out of nothing: that is another filter's matter.
 package text
