@@ -17,7 +17,6 @@ import (
 const (
 	defaultThreshold = 30 // days
 	defaultFallback  = 3 * day
-	maxReason        = 1000 // bytes
 )
 
 func (d *decoder) decodeCertificates() {

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,12 +86,9 @@ func (e *Editor) Rotate(name string, r Rotating) error {
 	}
 	want := func(c *Certificate) { c.Rotate, c.RotateRevoke = r.Reason, nil }
 	if r.Revoke {
-		code, ok := crlReasons[r.Code]
-		if r.Code == "" {
-			code, ok = crlReasons["superseded"], true
-		}
+		code, ok := RevocationCode(cmp.Or(r.Code, "superseded"))
 		if !ok {
-			return fmt.Errorf("%q is no reason to revoke for: use %s.%s", r.Code, text.OneOf(crlReasonNames), didYouMean(r.Code, crlReasonNames))
+			return fmt.Errorf("%q is no reason to revoke for: use %s.%s", r.Code, text.OneOf(RevocationReasons()), text.Meant(r.Code, RevocationReasons()))
 		}
 		want = func(c *Certificate) { c.Rotate, c.RotateRevoke = r.Reason, &Revocation{Code: code} }
 	}

@@ -73,11 +73,11 @@ func TestEnableOneUnderDefaults(t *testing.T) {
 // nothing is changed.
 func TestEditOneCannot(t *testing.T) {
 	const src = "certificate \"shop\" {\n  for_each = toset([\"porto\"])\n  domains  = [\"${each.key}.example.com\"]\n  issuer   = issuer.le\n  dns      = dns.main\n}\n"
-	trust := strict
+	trust := editStrict
 	trust.Files = []File{{"certroll.hcl", []byte("policy \"all\" {\n  files = [\"**\"]\n  blocks = [\"issuer\", \"dns\", \"certificate\"]\n  pause = false\n}\n")}}
-	e, diags := NewEditor(t.Context(), []File{{"a.hcl", []byte(src)}, {"b.hcl", []byte(world)}}, trust)
+	e, diags := NewEditor(t.Context(), []File{{"a.hcl", []byte(src)}, {"b.hcl", []byte(editWorld)}}, trust)
 	if e == nil {
-		t.Fatal(told(diags))
+		t.Fatal(editTold(diags))
 	}
 	err := e.Disable("shop.porto", "moves", "")
 	if err == nil || !strings.Contains(err.Error(), "allow renewal.auto = false") || len(e.Changed()) != 0 {

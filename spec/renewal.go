@@ -3,26 +3,18 @@ package spec
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"certroll/spec/text"
 
 	"github.com/hashicorp/hcl/v2"
 )
 
-const day = 24 * time.Hour
-
 // threshold is when to renew: days before expiry, or a share of the lifetime.
 type threshold struct{ days, percent int }
 
-var (
-	percentText = regexp.MustCompile(`^([0-9]{1,3})%$`)
-	daysText    = regexp.MustCompile(`^([0-9]{1,5})d$`)
-)
+var percentText = regexp.MustCompile(`^([0-9]{1,3})%$`)
 
 // threshold reads threshold_days, or threshold as "33%" or "21d".
 func (b *body) threshold() setting[threshold] {
@@ -71,29 +63,6 @@ func (b *body) span(name string, least, most time.Duration) setting[time.Duratio
 	return setting[time.Duration]{v, s.at, true}
 }
 
-// parseSpan reads a duration as Go writes it, or as whole days.
-func parseSpan(text string) (time.Duration, bool) {
-	if m := daysText.FindStringSubmatch(text); m != nil {
-		n, err := strconv.Atoi(m[1])
-		return time.Duration(n) * day, err == nil
-	}
-	v, err := time.ParseDuration(text)
-	return v, err == nil
-}
-
-// spanText is the shorter way to write a duration of whole days or hours.
-func spanText(d time.Duration) string {
-	switch {
-	case d%day == 0:
-		return fmt.Sprintf("%dd", d/day)
-	case d%time.Hour == 0:
-		return fmt.Sprintf("%dh", d/time.Hour)
-	case d%time.Minute == 0:
-		return fmt.Sprintf("%dm", d/time.Minute)
-	}
-	return d.String()
-}
-
 // pause is a renewal that is turned off: why, and until when.
 type pause struct {
 	off    bool
@@ -123,10 +92,6 @@ func (b *body) reason(name string) setting[string] {
 	return s
 }
 
-func badReason(s string) bool {
-	return len(s) > maxReason || strings.ContainsFunc(s, unicode.IsControl)
-}
-
 // moment reads a date or a time.
 func (b *body) moment(name string) setting[time.Time] {
 	s := b.text(name)
@@ -139,44 +104,6 @@ func (b *body) moment(name string) setting[time.Time] {
 	}
 	return setting[time.Time]{t, s.at, !t.IsZero()}
 }
-
-// parseMoment reads a date, which is over when its day is in UTC, or a time;
-// the zero time where it is neither.
-func parseMoment(text string) time.Time {
-	if t, err := time.Parse(time.DateOnly, text); err == nil {
-		return t.AddDate(0, 0, 1)
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
-
-// EndText says when a pause ends, as the person wrote it: "through 2026-12-31" for a
-// date, whose day is part of the pause, and "until 2026-12-31T18:00:00Z" for a time.
-func EndText(end time.Time) string {
-	end = end.UTC()
-	if end.Equal(end.Truncate(day)) {
-		return "through " + end.AddDate(0, 0, -1).Format(time.DateOnly)
-	}
-	return "until " + end.Format(time.RFC3339)
-}
-
-func badMoment(name, typed string) string {
-	return fmt.Sprintf("%s = %q: write a date, as in \"2026-12-31\", or a time by RFC 3339, as in \"2026-12-31T18:00:00Z\".", name, text.Short(typed))
-}
-
-// crlReasons are the codes of RFC 5280 section 5.3.1 that a subscriber may
-// give, by its names for them.
-var crlReasons = map[string]uint{
-	"unspecified": 0, "keyCompromise": 1, "affiliationChanged": 3, "superseded": 4, "cessationOfOperation": 5,
-}
-
-var crlReasonNames = []string{"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"}
-
-// RevocationReasons are the reasons for a revocation that a spec may give.
-func RevocationReasons() []string { return slices.Clone(crlReasonNames) }
 
 // rotate reads the wish for a rotation: the reason alone, or a block that says
 // what becomes of the certificate it replaces.

@@ -1,0 +1,64 @@
+package spec
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+
+	"certroll/spec/text"
+)
+
+const day = 24 * time.Hour
+
+var daysText = regexp.MustCompile(`^([0-9]{1,5})d$`)
+
+// parseSpan reads a duration as Go writes it, or as whole days.
+func parseSpan(text string) (time.Duration, bool) {
+	if m := daysText.FindStringSubmatch(text); m != nil {
+		n, err := strconv.Atoi(m[1])
+		return time.Duration(n) * day, err == nil
+	}
+	v, err := time.ParseDuration(text)
+	return v, err == nil
+}
+
+// spanText is the shorter way to write a duration of whole days or hours.
+func spanText(d time.Duration) string {
+	switch {
+	case d%day == 0:
+		return fmt.Sprintf("%dd", d/day)
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
+}
+
+// parseMoment reads a date, which is over when its day is in UTC, or a time;
+// the zero time where it is neither.
+func parseMoment(text string) time.Time {
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t.AddDate(0, 0, 1)
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// EndText says when a pause ends, as the person wrote it: "through 2026-12-31" for a
+// date, whose day is part of the pause, and "until 2026-12-31T18:00:00Z" for a time.
+func EndText(end time.Time) string {
+	end = end.UTC()
+	if end.Equal(end.Truncate(day)) {
+		return "through " + end.AddDate(0, 0, -1).Format(time.DateOnly)
+	}
+	return "until " + end.Format(time.RFC3339)
+}
+
+func badMoment(name, typed string) string {
+	return fmt.Sprintf("%s = %q: write a date, as in \"2026-12-31\", or a time by RFC 3339, as in \"2026-12-31T18:00:00Z\".", name, text.Short(typed))
+}
