@@ -7,9 +7,6 @@
 // references, which are followed by others when a certificate is applied, so
 // that a Spec never holds a secret.
 //
-// An Editor changes the text of one block, and takes an edit only where the
-// files then decode and mean the same but for that change.
-//
 // Where the reconciler's own settings have policy blocks, each file may ask only
 // for what those allow that its path is under (policy.go); they are decoded with
 // its issuer and dns blocks, so that there is one decoder and one kind of mistake.

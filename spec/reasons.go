@@ -6,11 +6,12 @@ import (
 	"unicode"
 )
 
-// maxReason is how long the reason may be that a person gives for something, in bytes.
-const maxReason = 1000
+// MaxReason is how long the reason may be that a person gives for something, in bytes.
+const MaxReason = 1000
 
-func badReason(s string) bool {
-	return len(s) > maxReason || strings.ContainsFunc(s, unicode.IsControl)
+// BadReason tells whether a text is no reason: not one line, or too long.
+func BadReason(s string) bool {
+	return len(s) > MaxReason || strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // crlReasons are the codes of RFC 5280 section 5.3.1 that a subscriber may

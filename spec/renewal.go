@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"time"
 
-	"certroll/spec/text"
-
 	"github.com/hashicorp/hcl/v2"
+
+	"certroll/spec/text"
 )
 
 // threshold is when to renew: days before expiry, or a share of the lifetime.
@@ -85,8 +85,8 @@ func (b *body) pause() setting[pause] {
 // reason reads one line that a person wrote.
 func (b *body) reason(name string) setting[string] {
 	s := b.text(name)
-	if s.ok && badReason(s.v) {
-		b.fault(s.at, "Value out of range", "%s is the reason, in one line of at most %d bytes.", name, maxReason)
+	if s.ok && BadReason(s.v) {
+		b.fault(s.at, "Value out of range", "%s is the reason, in one line of at most %d bytes.", name, MaxReason)
 		s.ok = false
 	}
 	return s
@@ -98,9 +98,9 @@ func (b *body) moment(name string) setting[time.Time] {
 	if !s.ok {
 		return setting[time.Time]{at: s.at}
 	}
-	t := parseMoment(s.v)
+	t := ParseMoment(s.v)
 	if t.IsZero() {
-		b.fault(s.at, "Invalid date", "%s", badMoment(name, s.v))
+		b.fault(s.at, "Invalid date", "%s", BadMoment(name, s.v))
 	}
 	return setting[time.Time]{t, s.at, !t.IsZero()}
 }

@@ -36,9 +36,9 @@ func spanText(d time.Duration) string {
 	return d.String()
 }
 
-// parseMoment reads a date, which is over when its day is in UTC, or a time;
+// ParseMoment reads a date, which is over when its day is in UTC, or a time;
 // the zero time where it is neither.
-func parseMoment(text string) time.Time {
+func ParseMoment(text string) time.Time {
 	if t, err := time.Parse(time.DateOnly, text); err == nil {
 		return t.AddDate(0, 0, 1)
 	}
@@ -59,6 +59,7 @@ func EndText(end time.Time) string {
 	return "until " + end.Format(time.RFC3339)
 }
 
-func badMoment(name, typed string) string {
+// BadMoment says that a text is no moment, and how one is written.
+func BadMoment(name, typed string) string {
 	return fmt.Sprintf("%s = %q: write a date, as in \"2026-12-31\", or a time by RFC 3339, as in \"2026-12-31T18:00:00Z\".", name, text.Short(typed))
 }

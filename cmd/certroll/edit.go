@@ -21,6 +21,7 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/spec"
+	"certroll/spec/edit"
 	"certroll/spec/text"
 )
 
@@ -78,7 +79,7 @@ func (a *app) checkEdit(f *editFlags) error {
 type change struct {
 	verb  string // "rotate"
 	names []string
-	edit  func(*spec.Editor) error
+	edit  func(*edit.Editor) error
 }
 
 // revise makes a change the way the flags say.
@@ -126,7 +127,7 @@ func (a *app) edited(ctx context.Context, s *settings.Settings, files []gitsync.
 	in, trust := specFiles(files), s.SpecTrust()
 	ctx, cancel := context.WithTimeout(ctx, s.DecodeTimeout)
 	defer cancel()
-	e, diags := spec.NewEditor(ctx, in, trust)
+	e, diags := edit.New(ctx, in, trust)
 	if e == nil {
 		view.Diagnostics(a.err, a.palette(), slices.Concat(in, trust.Files), diags)
 		return nil, errors.New("the config repo has mistakes, so nothing was changed: mend them first")

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"certroll/spec"
+	"certroll/spec/edit"
 )
 
 func (a *app) disableCommand() *cobra.Command {
@@ -22,7 +22,7 @@ Set an end with --until: without one, every plan warns.` + ofForEach + howEdited
 	f := a.editFlags(c)
 	c.Flags().StringVar(&until, "until", "", "last day without renewal (2026-12-31), or the time when renewal starts again (RFC 3339)")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.pause(cmd, f, change{"disable", args, func(e *spec.Editor) error {
+		return a.pause(cmd, f, change{"disable", args, func(e *edit.Editor) error {
 			if err := e.Disable(args[0], f.reason, until); err != nil {
 				return err
 			}
@@ -45,7 +45,7 @@ from its renewal block, or sets auto = true if a defaults block turns it off.` +
 	}
 	f := a.editFlags(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.pause(cmd, f, change{"enable", args, func(e *spec.Editor) error { return e.Enable(args[0]) }})
+		return a.pause(cmd, f, change{"enable", args, func(e *edit.Editor) error { return e.Enable(args[0]) }})
 	}
 	return c
 }

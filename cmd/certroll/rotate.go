@@ -13,6 +13,7 @@ import (
 	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
 	"certroll/spec"
+	"certroll/spec/edit"
 	"certroll/spec/text"
 )
 
@@ -86,7 +87,7 @@ func (a *app) records(ctx context.Context, s *settings.Settings) (map[string]*re
 	return reconcile.ReadRecords(tree)
 }
 
-func (r rotation) edit(e *spec.Editor) error {
+func (r rotation) edit(e *edit.Editor) error {
 	var early []*spec.Certificate
 	for _, name := range r.names {
 		c, err := e.Certificate(name)
@@ -96,7 +97,7 @@ func (r rotation) edit(e *spec.Editor) error {
 		if r.far(name) {
 			early = append(early, c)
 		}
-		if err := e.Rotate(name, spec.Rotating{Reason: r.unseen(c), Revoke: r.revoke, Code: r.code}); err != nil {
+		if err := e.Rotate(name, edit.Rotating{Reason: r.unseen(c), Revoke: r.revoke, Code: r.code}); err != nil {
 			return err
 		}
 	}

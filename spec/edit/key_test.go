@@ -1,8 +1,10 @@
-package spec
+package edit
 
 import (
 	"strings"
 	"testing"
+
+	"certroll/spec"
 )
 
 // TestEditOneOfMany: what is done to one certificate of a for_each is done to no other.
@@ -73,11 +75,11 @@ func TestEnableOneUnderDefaults(t *testing.T) {
 // nothing is changed.
 func TestEditOneCannot(t *testing.T) {
 	const src = "certificate \"shop\" {\n  for_each = toset([\"porto\"])\n  domains  = [\"${each.key}.example.com\"]\n  issuer   = issuer.le\n  dns      = dns.main\n}\n"
-	trust := editStrict
-	trust.Files = []File{{"certroll.hcl", []byte("policy \"all\" {\n  files = [\"**\"]\n  blocks = [\"issuer\", \"dns\", \"certificate\"]\n  pause = false\n}\n")}}
-	e, diags := NewEditor(t.Context(), []File{{"a.hcl", []byte(src)}, {"b.hcl", []byte(editWorld)}}, trust)
+	trust := strict
+	trust.Files = []spec.File{{Path: "certroll.hcl", Bytes: []byte("policy \"all\" {\n  files = [\"**\"]\n  blocks = [\"issuer\", \"dns\", \"certificate\"]\n  pause = false\n}\n")}}
+	e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(src)}, {Path: "b.hcl", Bytes: []byte(world)}}, trust)
 	if e == nil {
-		t.Fatal(editTold(diags))
+		t.Fatal(told(diags))
 	}
 	err := e.Disable("shop.porto", "moves", "")
 	if err == nil || !strings.Contains(err.Error(), "allow renewal.auto = false") || len(e.Changed()) != 0 {

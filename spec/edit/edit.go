@@ -1,4 +1,4 @@
-package spec
+package edit
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
 
+	"certroll/spec"
 	"certroll/spec/text"
 )
 
@@ -24,16 +25,16 @@ import (
 // decode after it and differ, in what they mean, by exactly that change.
 type Editor struct {
 	ctx     context.Context // of the command, which the edits are part of
-	files   []File
-	trust   Trust
-	spec    *Spec
+	files   []spec.File
+	trust   spec.Trust
+	spec    *spec.Spec
 	changed map[string]bool // by path
 }
 
-// NewEditor decodes the files that will be edited; where they have a mistake
+// New decodes the files that will be edited; where they have a mistake
 // there is no Editor. ctx bounds every decoding of it.
-func NewEditor(ctx context.Context, files []File, trust Trust) (*Editor, hcl.Diagnostics) {
-	s, diags := Decode(ctx, files, trust)
+func New(ctx context.Context, files []spec.File, trust spec.Trust) (*Editor, hcl.Diagnostics) {
+	s, diags := spec.Decode(ctx, files, trust)
 	if s == nil {
 		return nil, diags
 	}
@@ -41,11 +42,11 @@ func NewEditor(ctx context.Context, files []File, trust Trust) (*Editor, hcl.Dia
 }
 
 // Spec is what the files mean, with the edits made so far.
-func (e *Editor) Spec() *Spec { return e.spec }
+func (e *Editor) Spec() *spec.Spec { return e.spec }
 
 // Changed are the files that edits were made in, as they are now.
-func (e *Editor) Changed() []File {
-	var list []File
+func (e *Editor) Changed() []spec.File {
+	var list []spec.File
 	for _, f := range e.files {
 		if e.changed[f.Path] {
 			list = append(list, f)
@@ -56,7 +57,7 @@ func (e *Editor) Changed() []File {
 
 // Certificate finds one by its name. The error for an unknown one names what
 // may have been meant.
-func (e *Editor) Certificate(name string) (*Certificate, error) {
+func (e *Editor) Certificate(name string) (*spec.Certificate, error) {
 	if c := e.spec.Certificate(name); c != nil {
 		return c, nil
 	}
@@ -84,13 +85,13 @@ func (e *Editor) Rotate(name string, r Rotating) error {
 	if err := checkReason(&r.Reason); err != nil {
 		return err
 	}
-	want := func(c *Certificate) { c.Rotate, c.RotateRevoke = r.Reason, nil }
+	want := func(c *spec.Certificate) { c.Rotate, c.RotateRevoke = r.Reason, nil }
 	if r.Revoke {
-		code, ok := RevocationCode(cmp.Or(r.Code, "superseded"))
+		code, ok := spec.RevocationCode(cmp.Or(r.Code, "superseded"))
 		if !ok {
-			return fmt.Errorf("%q is no reason to revoke for: use %s.%s", r.Code, text.OneOf(RevocationReasons()), text.Meant(r.Code, RevocationReasons()))
+			return fmt.Errorf("%q is no reason to revoke for: use %s.%s", r.Code, text.OneOf(spec.RevocationReasons()), text.Meant(r.Code, spec.RevocationReasons()))
 		}
-		want = func(c *Certificate) { c.Rotate, c.RotateRevoke = r.Reason, &Revocation{Code: code} }
+		want = func(c *spec.Certificate) { c.Rotate, c.RotateRevoke = r.Reason, &spec.Revocation{Code: code} }
 	}
 	return e.edit(name, want, func(p *patch, b *hclsyntax.Block, key string) {
 		if key != "" {
@@ -130,11 +131,11 @@ func (e *Editor) Disable(name, reason, until string) error {
 	if err := checkReason(&reason); err != nil {
 		return err
 	}
-	want := func(c *Certificate) {
-		c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = false, reason, parseMoment(until)
+	want := func(c *spec.Certificate) {
+		c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = false, reason, spec.ParseMoment(until)
 	}
-	if until != "" && parseMoment(until).IsZero() {
-		return errors.New(badMoment("until", until))
+	if until != "" && spec.ParseMoment(until).IsZero() {
+		return errors.New(spec.BadMoment("until", until))
 	}
 	settings := []assignment{{"auto", "false"}, {"reason", quote(reason)}, {"until", ""}}
 	if until != "" {
@@ -164,7 +165,9 @@ func (e *Editor) Enable(name string) error {
 	if c.Renewal.Auto {
 		return fmt.Errorf("the renewal of %q is on already: there is nothing to change", name)
 	}
-	want := func(c *Certificate) { c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = true, "", parseMoment("") }
+	want := func(c *spec.Certificate) {
+		c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = true, "", spec.ParseMoment("")
+	}
 	// Leaving the pause out is enough unless a defaults block turns it off.
 	settings := []assignment{{"auto", ""}, {"reason", ""}, {"until", ""}}
 	err = e.edit(name, want, func(p *patch, b *hclsyntax.Block, key string) {
@@ -190,8 +193,8 @@ func quote(text string) string {
 // checkReason brings a text into the form that it will be read back in.
 func checkReason(reason *string) error {
 	*reason = cty.StringVal(strings.TrimSpace(*reason)).AsString()
-	if *reason == "" || badReason(*reason) {
-		return fmt.Errorf("the reason is one line of text, of at most %d bytes", maxReason)
+	if *reason == "" || spec.BadReason(*reason) {
+		return fmt.Errorf("the reason is one line of text, of at most %d bytes", spec.MaxReason)
 	}
 	return nil
 }
@@ -203,8 +206,8 @@ type site struct {
 	at    int // the block's place among those of the file
 }
 
-func (e *Editor) site(c *Certificate) (*site, error) {
-	i := slices.IndexFunc(e.files, func(f File) bool { return f.Path == c.File })
+func (e *Editor) site(c *spec.Certificate) (*site, error) {
+	i := slices.IndexFunc(e.files, func(f spec.File) bool { return f.Path == c.File })
 	body, err := parseAgain(e.files[i])
 	if err != nil {
 		return nil, err
@@ -214,7 +217,7 @@ func (e *Editor) site(c *Certificate) (*site, error) {
 }
 
 // parseAgain parses a file that decoded before.
-func parseAgain(f File) (*hclsyntax.Body, error) {
+func parseAgain(f spec.File) (*hclsyntax.Body, error) {
 	file, diags := hclsyntax.ParseConfig(f.Bytes, f.Path, hcl.InitialPos)
 	if diags.HasErrors() {
 		return nil, diags
@@ -225,7 +228,7 @@ func parseAgain(f File) (*hclsyntax.Body, error) {
 func (s *site) repeated() bool { return s.block.Body.Attributes["for_each"] != nil }
 
 // key is which one of a for_each a certificate is; "" for one with a block of its own.
-func (s *site) key(c *Certificate) string {
+func (s *site) key(c *spec.Certificate) string {
 	if !s.repeated() {
 		return ""
 	}
@@ -233,7 +236,7 @@ func (s *site) key(c *Certificate) string {
 }
 
 // refusal is for the name of a block with for_each: one of its certificates is to be named.
-func (s *site) refusal(c *Certificate) error {
+func (s *site) refusal(c *spec.Certificate) error {
 	return fmt.Errorf("%q is a block with for_each, %s:%d, and not one certificate: name one of its certificates, as %q, or edit the block by hand, which changes all of them",
 		s.block.Labels[0], c.File, c.Range.Start.Line, c.Name)
 }
@@ -250,7 +253,7 @@ func (e *unmetError) Error() string {
 
 // edit makes one change of one block. Of two ways to lay it out it takes the
 // one that leaves a file formatted that was so before.
-func (e *Editor) edit(name string, want func(*Certificate), build func(*patch, *hclsyntax.Block, string)) error {
+func (e *Editor) edit(name string, want func(*spec.Certificate), build func(*patch, *hclsyntax.Block, string)) error {
 	c, err := e.Certificate(name)
 	if err != nil {
 		return err
@@ -284,11 +287,11 @@ func (e *Editor) edit(name string, want func(*Certificate), build func(*patch, *
 }
 
 // take holds a changed file against what was wanted before it takes it.
-func (e *Editor) take(s *site, wanted *Certificate, text []byte) error {
+func (e *Editor) take(s *site, wanted *spec.Certificate, text []byte) error {
 	unmet := func(why string) error { return &unmetError{file: e.files[s.index].Path, name: wanted.Name, why: why} }
 	files := slices.Clone(e.files)
 	files[s.index].Bytes = text
-	after, diags := Decode(e.ctx, files, e.trust)
+	after, diags := spec.Decode(e.ctx, files, e.trust)
 	if after == nil {
 		bad := diags.Errs()[0]
 		return unmet("the file would have a mistake then: " + bad.Error())
@@ -314,7 +317,7 @@ func (e *Editor) take(s *site, wanted *Certificate, text []byte) error {
 
 // aloneChanged tells that what stands before and after the block is the same,
 // byte for byte.
-func (s *site) aloneChanged(before []byte, after File) bool {
+func (s *site) aloneChanged(before []byte, after spec.File) bool {
 	body, err := parseAgain(after)
 	if err != nil || s.at >= len(body.Blocks) {
 		return false
@@ -325,12 +328,12 @@ func (s *site) aloneChanged(before []byte, after File) bool {
 }
 
 // sameCertificate compares what two blocks mean, not where they stand.
-func sameCertificate(a, b *Certificate) bool {
+func sameCertificate(a, b *spec.Certificate) bool {
 	x, y := *a, *b
 	if x.Vault.Fields.Digest() != y.Vault.Fields.Digest() {
 		return false
 	}
-	x.Vault.Fields, y.Vault.Fields = Fields{}, Fields{}
+	x.Vault.Fields, y.Vault.Fields = spec.Fields{}, spec.Fields{}
 	x.Range, y.Range = hcl.Range{}, hcl.Range{}
 	return reflect.DeepEqual(x, y) //nolint:govet // an error within is a message to be equal, too
 }

@@ -1,4 +1,4 @@
-package spec
+package edit
 
 import (
 	"fmt"
@@ -9,20 +9,22 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"certroll/spec"
 )
 
-// editStrict is what the tests let the repo reach.
-var editStrict = Trust{Known: true, Vault: []string{"secret/dns/"}, Own: []string{"CERTROLL_DNS_OWN"}, Webroots: []string{"/var/www"}, Endpoints: editAllowing("acme.example.com:443", "127.0.0.0/8:*", "192.0.2.53:53", "[2001:db8::]/32:*")}
+// strict is what the tests let the repo reach.
+var strict = spec.Trust{Known: true, Vault: []string{"secret/dns/"}, Own: []string{"CERTROLL_DNS_OWN"}, Webroots: []string{"/var/www"}, Endpoints: allowing("acme.example.com:443", "127.0.0.0/8:*", "192.0.2.53:53", "[2001:db8::]/32:*")}
 
-func editAllowing(hosts ...string) ProbeRules {
-	rules, why := ParseProbeRules(hosts)
+func allowing(hosts ...string) spec.ProbeRules {
+	rules, why := spec.ParseProbeRules(hosts)
 	if why != "" {
 		panic(why)
 	}
 	return rules
 }
 
-const editWorld = `
+const world = `
 issuer "le" {
   directory                = "letsencrypt"
   terms_of_service_agreed  = true
@@ -37,8 +39,8 @@ dns "backup" {
 }
 `
 
-// editTold renders diagnostics, each as place, summary and detail.
-func editTold(diags hcl.Diagnostics) string {
+// told renders diagnostics, each as place, summary and detail.
+func told(diags hcl.Diagnostics) string {
 	var b strings.Builder
 	for _, d := range diags {
 		fmt.Fprintf(&b, "%s\n\t%s\n", d, d.Detail)
@@ -46,9 +48,9 @@ func editTold(diags hcl.Diagnostics) string {
 	return b.String()
 }
 
-// editSeeds are the files of the decoder's goldens.
-func editSeeds(f *testing.F) {
-	archives, err := filepath.Glob("testdata/mistakes/*.txtar")
+// seeds are the files of the decoder's goldens.
+func seeds(f *testing.F) {
+	archives, err := filepath.Glob("../testdata/mistakes/*.txtar")
 	if err != nil || len(archives) == 0 {
 		f.Fatal("no goldens", err)
 	}
@@ -63,10 +65,10 @@ func editSeeds(f *testing.F) {
 			}
 		}
 	}
-	f.Add([]byte(editWorld))
+	f.Add([]byte(world))
 }
 
-// editSoon ends the test where an input takes far longer than any may.
-func editSoon(src []byte) (done func() bool) {
+// soon ends the test where an input takes far longer than any may.
+func soon(src []byte) (done func() bool) {
 	return time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("still busy after 20 s with %q", src)) }).Stop
 }

@@ -1,4 +1,4 @@
-package spec
+package edit
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"certroll/spec"
 )
 
 // block wraps what stands in a certificate block that decodes.
@@ -104,9 +106,9 @@ func TestEdit(t *testing.T) {
 
 func checkEdit(t *testing.T, what string, edit func(*Editor) error, before, want string) {
 	t.Helper()
-	e, diags := NewEditor(t.Context(), []File{{"a.hcl", []byte(before)}, {"b.hcl", []byte(editWorld)}}, editStrict)
+	e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(before)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 	if e == nil {
-		t.Fatalf("%s: %s", what, editTold(diags))
+		t.Fatalf("%s: %s", what, told(diags))
 	}
 	if err := edit(e); err != nil {
 		t.Fatalf("%s: %v", what, err)
@@ -146,9 +148,9 @@ func TestEnableUnderDefaults(t *testing.T) {
 // among the changed.
 func TestEditSeveral(t *testing.T) {
 	other := strings.ReplaceAll(block(""), "api", "www")
-	e, diags := NewEditor(t.Context(), []File{{"a.hcl", []byte(block("") + other)}, {"b.hcl", []byte(editWorld)}}, editStrict)
+	e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(block("") + other)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 	if e == nil {
-		t.Fatal(editTold(diags))
+		t.Fatal(told(diags))
 	}
 	for _, name := range []string{"www", "api"} {
 		if err := e.Rotate(name, Rotating{Reason: "leaked"}); err != nil {
@@ -184,9 +186,9 @@ func TestEditRefusals(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			e, diags := NewEditor(t.Context(), []File{{"a.hcl", []byte(block("  rotate  = \"seen\"\n") + repeated)}, {"b.hcl", []byte(editWorld)}}, editStrict)
+			e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(block("  rotate  = \"seen\"\n") + repeated)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 			if e == nil {
-				t.Fatal(editTold(diags))
+				t.Fatal(told(diags))
 			}
 			err := tc.edit(e)
 			if err == nil {
@@ -206,7 +208,7 @@ func TestEditRefusals(t *testing.T) {
 
 // TestEditBadFiles: what does not decode is not edited.
 func TestEditBadFiles(t *testing.T) {
-	if e, diags := NewEditor(t.Context(), []File{{"a.hcl", []byte("certificate \"a\" {}")}}, editStrict); e != nil || !diags.HasErrors() {
+	if e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte("certificate \"a\" {}")}}, strict); e != nil || !diags.HasErrors() {
 		t.Error("there is an editor")
 	}
 }
@@ -225,9 +227,9 @@ var edits = map[string]func(*Editor, string) error{
 // never find a difference.
 func tryEdits(t *testing.T, src []byte) (decoded bool) {
 	t.Helper()
-	files := []File{{"a.hcl", src}, {"b.hcl", []byte(editWorld)}}
-	e, _ := NewEditor(t.Context(), files, editStrict)
-	if e == nil || len(e.Spec().Certificates) > 5 || len(src) > MaxFileSize-1000 {
+	files := []spec.File{{Path: "a.hcl", Bytes: src}, {Path: "b.hcl", Bytes: []byte(world)}}
+	e, _ := New(t.Context(), files, strict)
+	if e == nil || len(e.Spec().Certificates) > 5 || len(src) > spec.MaxFileSize-1000 {
 		return false
 	}
 	for _, c := range e.Spec().Certificates {
@@ -267,13 +269,13 @@ func TestEditCombinations(t *testing.T) {
 
 // FuzzEdit: whatever decodes can be edited, and the rest stays as it is.
 func FuzzEdit(f *testing.F) {
-	editSeeds(f)
+	seeds(f)
 	for _, inner := range []string{"", "  rotate = trimspace(<<EOT\nx\nEOT\n)\n", "renewal {\r\n auto = false\r\n}\r\n", "rotate { reason = \"a\" } // x\n", "/* a */ renewal { auto = false } /* b */ # c\n/* */"} {
 		f.Add([]byte(inner))
 	}
 	f.Add([]byte("defaults {\n renewal { auto = false }\n issuer = issuer.le\n dns = dns.main\n}\ncertificate \"a\" { domains = [\"a.example.com\"] }"))
 	f.Fuzz(func(t *testing.T, src []byte) {
-		defer editSoon(src)()
+		defer soon(src)()
 		tryEdits(t, src)
 		tryEdits(t, []byte(block(string(src))))
 	})
