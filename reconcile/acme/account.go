@@ -2,19 +2,9 @@ package acme
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"maps"
-	"net/url"
-	"strings"
 	"time"
 
 	"certroll/spec"
@@ -24,56 +14,6 @@ import (
 	"github.com/go-acme/lego/v4/acme/api"
 )
 
-// The fields of an account's document.
-const (
-	fieldSchema     = "schema"      // "1"
-	fieldDirectory  = "directory"   // of the CA; for the reader
-	fieldContact    = "contact"     // the email the CA was told last
-	fieldEAB        = "eab_key_id"  // for the reader
-	fieldKey        = "private_key" // PEM, PKCS #8, ECDSA P-256
-	fieldURL        = "account_url" // empty until the CA has answered
-	fieldCreated    = "created"
-	fieldRegistered = "registered"
-	fieldAccount    = "account"  // the name that the issuer gives it; absent where it gives none
-	fieldDocument   = "document" // of a pointer: the id of the document that it stands for
-	fieldTerms      = "terms"    // the URL of the terms of service agreed to when it was registered; absent where there were none, or before it was kept
-)
-
-// longestTerms bounds the URL of terms of service that is kept.
-const longestTerms = 1000
-
-// accountID names the document of an issuer's account. It depends on nothing that
-// people edit: the CA, the name of the account ("" unless the issuer has one, by
-// which a team splits its limits), and the external account that it is bound to.
-// So issuers that differ in their profile or contact share an account. It reads
-//
-//	<host of the directory>-<16 hex digits of SHA-256("certroll account 2" \n directory \n account \n EAB key id)>
-func accountID(directory, account, eabKeyID string) string {
-	return documentID(directory, "certroll account 2", directory, account, eabKeyID)
-}
-
-// formerAccountID is how an account's document was named when the contact was
-// part of its identity. The case of the email makes no difference.
-func formerAccountID(directory, email, eabKeyID string) string {
-	return documentID(directory, "certroll account 1", directory, strings.ToLower(email), eabKeyID)
-}
-
-func documentID(directory string, parts ...string) string {
-	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
-	host := "ca"
-	if u, err := url.Parse(directory); err == nil && u.Host != "" {
-		host = strings.Map(pathSafe, strings.ToLower(u.Host))
-	}
-	return host + "-" + hex.EncodeToString(sum[:8])
-}
-
-func pathSafe(r rune) rune {
-	if r == '.' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-		return r
-	}
-	return '-'
-}
-
 // openAccount gets an issuer's account ready for use: key stored, registered
 // at the CA, its URL stored.
 //
@@ -81,27 +21,27 @@ func pathSafe(r rune) rune {
 // two replicas that start together end up with the one key that was written
 // first, and registering a key twice gives the same account (RFC 8555 section
 // 7.3.1). A crash in between leaves a key without URL, which is just that.
-func (c *Client) openAccount(ctx context.Context, issuer *spec.Issuer) (*session, error) {
+func (a *accounts) openAccount(ctx context.Context, issuer *spec.Issuer) (*session, error) {
 	doing := "opening the ACME account of issuer " + issuer.Name
-	s, err := c.newSession(issuer)
+	s, err := a.newSession(issuer)
 	if err != nil {
 		return nil, err
 	}
 	var eabKeyID string
 	if issuer.EAB != nil {
-		if eabKeyID, err = c.credential(ctx, issuer.EAB.KeyID, credential.Token); err != nil {
+		if eabKeyID, err = a.opts.Credential(ctx, issuer.EAB.KeyID, credential.Token); err != nil {
 			return nil, unresolved(ctx, doing, "the eab key id", err)
 		}
 	}
 	var doc map[string]string
-	if s.accountID, doc, err = c.locate(ctx, issuer, eabKeyID, true); err != nil {
+	if s.accountID, doc, err = a.locate(ctx, issuer, eabKeyID, true); err != nil {
 		if ctx.Err() != nil {
 			return nil, interrupted(ctx, doing)
 		}
 		return nil, storeError(doing+": looking for the account's document", err)
 	}
 	if doc == nil {
-		doc, err = c.createDocument(ctx, s.accountID, doing, issuer, eabKeyID)
+		doc, err = a.createDocument(ctx, s.accountID, doing, issuer, eabKeyID)
 	}
 	if err != nil {
 		return nil, err
@@ -115,71 +55,28 @@ func (c *Client) openAccount(ctx context.Context, issuer *spec.Issuer) (*session
 	return s, nil
 }
 
-// unresolved is the failure to follow a reference to a secret.
-func unresolved(ctx context.Context, doing, what string, err error) error {
-	if ctx.Err() != nil {
-		return interrupted(ctx, doing)
-	}
-	if malformed := (*malformedError)(nil); errors.As(err, &malformed) {
-		return configError(doing+": reading "+what, malformed.Error(), "")
-	}
-	return &Error{class: ClassVault, doing: doing + ": reading " + what, said: err.Error(), cause: err,
-		advice: "see that the reference is right and may be read"}
-}
-
 // createDocument makes the document with a fresh key, or returns the one that
 // another replica has made.
-func (c *Client) createDocument(ctx context.Context, id, doing string, issuer *spec.Issuer, eabKeyID string) (map[string]string, error) {
+func (a *accounts) createDocument(ctx context.Context, id, doing string, issuer *spec.Issuer, eabKeyID string) (map[string]string, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, &Error{class: ClassInternal, doing: doing, said: err.Error(), cause: err}
 	}
 	doc := map[string]string{
 		fieldSchema: "1", fieldDirectory: issuer.Directory, fieldContact: issuer.Email, fieldEAB: eabKeyID,
-		fieldKey: key, fieldURL: "", fieldCreated: c.stamp(),
+		fieldKey: key, fieldURL: "", fieldCreated: a.stamp(),
 	}
 	if issuer.Account != "" {
 		doc[fieldAccount] = issuer.Account
 	}
-	stored, err := c.accounts.Create(ctx, id, doc)
+	stored, err := a.store.Create(ctx, id, doc)
 	if err != nil {
 		return nil, storeError(doing+": creating the document "+id, err)
 	}
 	return stored, nil
 }
 
-func (c *Client) stamp() string { return c.now().UTC().Format(time.RFC3339) }
-
-// newKey makes an account key. ES256 is the one algorithm that RFC 8555
-// section 6.2 obliges every CA to take.
-func newKey() (string, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return "", err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return "", err
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), nil
-}
-
-// parseKey never quotes what it was given.
-func parseKey(text string) (crypto.Signer, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return nil, errors.New("its private_key is no PEM block")
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, errors.New("its private_key is no PKCS #8 key")
-	}
-	signer, ok := key.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, errors.New("its private_key is no ECDSA key")
-	}
-	return signer, nil
-}
+func (a *accounts) stamp() string { return a.opts.Now().UTC().Format(time.RFC3339) }
 
 // ensureRegistered sees to the account at the CA and to its URL in the store.
 func (s *session) ensureRegistered(ctx context.Context, doing string, doc map[string]string, eabKeyID string) error {
@@ -204,11 +101,11 @@ func (s *session) ensureRegistered(ctx context.Context, doing string, doc map[st
 // the meantime is no failure.
 func (s *session) remember(ctx context.Context, doing string, doc map[string]string, url string) error {
 	doc = maps.Clone(doc)
-	doc[fieldURL], doc[fieldContact], doc[fieldRegistered] = url, s.issuer.Email, s.client.stamp()
+	doc[fieldURL], doc[fieldContact], doc[fieldRegistered] = url, s.issuer.Email, s.accounts.stamp()
 	if s.terms != "" {
 		doc[fieldTerms] = s.terms
 	}
-	err := s.client.accounts.Update(ctx, s.accountID, doc)
+	err := s.accounts.store.Update(ctx, s.accountID, doc)
 	if err == nil {
 		s.setAccountURL(url)
 		return nil
@@ -216,7 +113,7 @@ func (s *session) remember(ctx context.Context, doing string, doc map[string]str
 	if ctx.Err() != nil {
 		return interrupted(ctx, doing)
 	}
-	now, loadErr := s.client.accounts.Load(ctx, s.accountID)
+	now, loadErr := s.accounts.store.Load(ctx, s.accountID)
 	if loadErr != nil || now[fieldURL] != url || now[fieldKey] != doc[fieldKey] {
 		return storeError(doing+": storing the account's URL in the document "+s.accountID, err)
 	}
@@ -234,7 +131,7 @@ func (s *session) register(ctx context.Context, doing, eabKeyID string) (string,
 		if err == nil || !isProblem(err, "accountDoesNotExist") {
 			return url, err
 		}
-		if hmac, err = s.client.credential(ctx, s.issuer.EAB.HMAC, credential.Base64); err != nil {
+		if hmac, err = s.accounts.opts.Credential(ctx, s.issuer.EAB.HMAC, credential.Base64); err != nil {
 			return "", unresolved(ctx, doing, "the eab hmac", err)
 		}
 	}
@@ -260,7 +157,7 @@ func mayBeLate(err error) bool {
 
 func (s *session) newAccount(ctx context.Context, doing, eabKeyID, hmac string) (string, error) {
 	var url string
-	_, err := s.callAs(ctx, "", doing+" at "+s.directory, func(core *api.Core) error {
+	_, err := s.callAs(ctx, "", doing+" at "+s.ca.directory, func(core *api.Core) error {
 		if err := s.mayRegister(core, doing); err != nil {
 			return err
 		}
@@ -305,7 +202,7 @@ func (s *session) mayRegister(core *api.Core, doing string) error {
 // findAccount asks for the account of our key without making one.
 func (s *session) findAccount(ctx context.Context, doing string) (string, error) {
 	var url string
-	_, err := s.callAs(ctx, "", doing+" at "+s.directory, func(core *api.Core) error {
+	_, err := s.callAs(ctx, "", doing+" at "+s.ca.directory, func(core *api.Core) error {
 		account, err := core.Accounts.New(acme.Account{OnlyReturnExisting: true})
 		url = account.Location
 		return err
@@ -343,8 +240,8 @@ func (s *session) registerAgain(ctx context.Context, stale string) error {
 	if s.accountURL() != stale {
 		return nil
 	}
-	s.client.log.Info("the CA no longer knows the ACME account; registering its key again", "issuer", s.issuer.Name)
-	doc, err := s.client.accounts.Load(ctx, s.accountID)
+	s.accounts.opts.Logger.Info("the CA no longer knows the ACME account; registering its key again", "issuer", s.issuer.Name)
+	doc, err := s.accounts.store.Load(ctx, s.accountID)
 	if err != nil {
 		return storeError(doing, err)
 	}

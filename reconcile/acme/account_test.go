@@ -80,7 +80,7 @@ func TestTakeOverAccounts(t *testing.T) {
 			maps.Copy(store.docs, tc.docs)
 			tc.issuer.Directory = ca
 			for range 2 { // what was found once is found again
-				id, doc, err := New(store, Options{}).locate(t.Context(), &tc.issuer, tc.eab, true)
+				id, doc, err := New(store, Options{}).accounts.locate(t.Context(), &tc.issuer, tc.eab, true)
 				if err != nil || id != tc.want || (doc != nil) != tc.there {
 					t.Fatalf("got %s, %v, %v; want %s, there: %v", id, doc, err, tc.want, tc.there)
 				}
@@ -117,7 +117,7 @@ func TestReplicasShareAnAccount(t *testing.T) {
 					t.Errorf("Order: %v", err)
 					return
 				}
-				s, err := c.session(t.Context(), r.issuer)
+				s, err := c.accounts.session(t.Context(), r.issuer)
 				if err != nil {
 					t.Error(err)
 					return

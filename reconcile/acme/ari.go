@@ -1,7 +1,6 @@
 package acme
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,8 +12,6 @@ import (
 
 	"certroll/spec"
 	"certroll/spec/redact"
-
-	"github.com/go-acme/lego/v4/acme"
 )
 
 // RFC 9773 section 4.3: clients set limits of their own to the interval that
@@ -33,22 +30,8 @@ const (
 	maxExplanation = 1 << 10
 )
 
-// RenewalInfo asks the CA when a certificate should be renewed (RFC 9773
-// section 4.2): within [start, end), for the reason on the page explanation
-// where there is one (an https URL of at most 1 KiB; others are dropped), and
-// to be asked again at again. certID is base64url(AKI) "." base64url(serial).
-//
-// It needs no account and makes none. The window is as the CA said it, ordered
-// and with both ends set; whether it is one to follow is the caller's to judge.
-// A window in the past means: now.
-//
-// A CA without renewal information is an error that is errors.ErrUnsupported.
-// Any other failure has a class and, where the CA named one, a time: a 404 is
-// ca_rejected (the CA does not know the certificate), 429 and 503 with
-// Retry-After rate_limited, a network's failure, another 5xx and an answer that
-// cannot be followed ca_unavailable.
-func (c *Client) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
-	defer func() { err = c.struck(err) }()
+// RenewalInfo asks the CA when a certificate should be renewed, as acme.Client says.
+func (c *cas) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
 	doing := "asking " + issuer.Directory + " when to renew"
 	if !isCertID(certID) {
 		err = &Error{class: ClassInternal, doing: doing, said: strconv.Quote(clip(certID)) + " is no certificate identifier of RFC 9773 section 4.1"}
@@ -69,10 +52,10 @@ func (c *Client) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID st
 	info, err := parseRenewalInfo(body)
 	if err != nil {
 		err = &Error{class: ClassCAUnavailable, doing: doing, said: "the CA's answer cannot be followed: " + err.Error(), cause: err,
-			retry: c.retryAt(seen.retryAfter, ""), advice: "certroll uses the last known values and retries later"}
+			retry: retryAt(seen.retryAfter, "", c.opts.Now()), advice: "certroll uses the last known values and retries later"}
 		return start, end, "", again, err
 	}
-	return info.Window.Start, info.Window.End, safeLink(info.Explanation), c.now().Add(askAgain(seen.retryAfter, c.now())), nil
+	return info.Window.Start, info.Window.End, safeLink(info.Explanation), c.opts.Now().Add(askAgain(seen.retryAfter, c.opts.Now())), nil
 }
 
 // isCertID checks what becomes part of a URL.
@@ -153,15 +136,7 @@ func askAgain(retryAfter string, now time.Time) time.Duration {
 	return min(max(wait, leastAgain), mostAgain)
 }
 
-// problemIn is the error that an answer tells of: its problem document (RFC
-// 7807) where it is one, and else nothing but its status.
-func problemIn(status int, body []byte) error {
-	p := &acme.ProblemDetails{}
-	if err := json.Unmarshal(bytes.TrimSpace(body), p); err != nil {
-		p = &acme.ProblemDetails{}
-	}
-	if p.HTTPStatus == 0 {
-		p.HTTPStatus = status
-	}
-	return p
+// tokenSafe reports whether a token may be part of a path and a URL.
+func tokenSafe(token string) bool {
+	return token != "" && strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == "" && len(token) <= 512
 }

@@ -49,7 +49,7 @@ func TestRequestsAreBounded(t *testing.T) {
 		t.Errorf("40 orders asked for %d nonces", n)
 	}
 
-	s, err := c.session(t.Context(), r.issuer)
+	s, err := c.accounts.session(t.Context(), r.issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,10 +92,9 @@ func TestManyNamesSideBySide(t *testing.T) {
 }
 
 func TestLongTextsAreCut(t *testing.T) {
-	c := New(newMemory(), Options{})
 	long := strings.Repeat("é", longest)
 	for name, err := range map[string]*Error{
-		"the CA's":       c.explain(t.Context(), "asking", errors.New(long), answer{status: 201}),
+		"the CA's":       explain(t.Context(), "asking", errors.New(long), answer{status: 201}, time.Now()),
 		"the provider's": providerError("writing", long),
 	} {
 		if text := err.Error(); len(text) > longest+200 || !utf8.ValidString(text) || !strings.Contains(text, "é…") {
@@ -132,14 +131,13 @@ func TestReasonOfARefusedTSIGKey(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			a := account("bind", nameserver{bind.Addr, test.key, test.secret, bind.Algorithm})
-			p, err := c.children.open(t.Context(), a)
+			p, err := c.providers.open(t.Context(), a)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer p.release()
-			ch := challenge{token: "token", keyAuth: "token.thumbprint"}
-			ch.authz.Identifier.Value = "refused.lab.test"
-			e := fails(t, p.present(t.Context(), ch, "_acme-challenge.refused.lab.test."), ClassDNSUnauthorized, false)
+			answer := proof{domain: "refused.lab.test", token: "token", keyAuth: "token.thumbprint"}
+			e := fails(t, p.present(t.Context(), answer, "_acme-challenge.refused.lab.test."), ClassDNSUnauthorized, false)
 			if !strings.Contains(e.Error(), "NOTAUTH, "+test.want) || strings.Contains(e.Error(), test.secret) {
 				t.Errorf("the error lacks the server's %q, or has the secret: %v", test.want, e)
 			}

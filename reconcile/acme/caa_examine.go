@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"certroll/spec"
-	"certroll/spec/credential"
 
 	"github.com/miekg/dns"
 
@@ -22,7 +21,7 @@ import (
 //
 // It orders nothing and makes no account: where records name an account it
 // reads ours from the store, and where there is none it says so.
-func (c *Client) ExamineCAA(ctx context.Context, issuer *spec.Issuer, accounts []*spec.DNSAccount, names []string) []error {
+func (x *Examiner) ExamineCAA(ctx context.Context, issuer *spec.Issuer, accounts []*spec.DNSAccount, names []string) []error {
 	if len(accounts) == 0 {
 		return nil
 	}
@@ -31,14 +30,17 @@ func (c *Client) ExamineCAA(ctx context.Context, issuer *spec.Issuer, accounts [
 		e.methods = appendNew(e.methods, string(a.Challenge))
 	}
 	var directory *Finding
-	e.identities, directory = c.caaIdentities(ctx, issuer)
+	e.identities, directory = x.caaIdentities(ctx, issuer)
 	e.unread = directory != nil
-	e.account = sync.OnceValues(func() (string, error) { return c.storedAccountURL(ctx, issuer) })
+	e.account = sync.OnceValues(func() (string, error) {
+		account, err := x.accounts.stored(ctx, issuer)
+		return account.url, err
+	})
 	found := eachName(ctx, names, func(name string) []*Finding { return e.name(ctx, name) })
 	if directory != nil && ctx.Err() == nil {
 		found.add(directory)
 	}
-	return c.struckAll(found.errors())
+	return struckAll(x.secrets, found.errors())
 }
 
 func appendNew(list []string, text string) []string {
@@ -52,29 +54,9 @@ func appendNew(list []string, text string) []string {
 
 // caaIdentities are the domains that the CA answers to in CAA records (RFC
 // 8555 section 7.1.1), or why they are not known.
-func (c *Client) caaIdentities(ctx context.Context, issuer *spec.Issuer) ([]string, *Finding) {
-	m, failed := c.meta(ctx, issuer, "asking "+issuer.Directory+" which CAA records it goes by")
+func (x *Examiner) caaIdentities(ctx context.Context, issuer *spec.Issuer) ([]string, *Finding) {
+	m, failed := x.directory(ctx, issuer, "asking "+issuer.Directory+" which CAA records it goes by")
 	return m.Identities, failed
-}
-
-// storedAccountURL is the URL of the issuer's account as it was stored; ""
-// where there is no account yet.
-func (c *Client) storedAccountURL(ctx context.Context, issuer *spec.Issuer) (string, error) {
-	doc, _, err := c.storedAccount(ctx, issuer)
-	return doc[fieldURL], err
-}
-
-// storedAccount is the document of the issuer's account and its id; nil where
-// there is none yet.
-func (c *Client) storedAccount(ctx context.Context, issuer *spec.Issuer) (doc map[string]string, id string, err error) {
-	var eabKeyID string
-	if issuer.EAB != nil {
-		if eabKeyID, err = c.credential(ctx, issuer.EAB.KeyID, credential.Token); err != nil {
-			return nil, "", err
-		}
-	}
-	id, doc, err = c.locate(ctx, issuer, eabKeyID, false)
-	return doc, id, err
 }
 
 // caaExam is the examination of names for one issuer.

@@ -89,7 +89,7 @@ func (c *child) live() {
 	err = cmd.Wait()
 	c.withdraw()
 	c.stop()
-	c.children.client.log.Debug("a dns child has ended", "account", c.account.Name, "pid", cmd.Process.Pid, "state", fmt.Sprint(err))
+	c.children.opts.Logger.Debug("a dns child has ended", "account", c.account.Name, "pid", cmd.Process.Pid, "state", fmt.Sprint(err))
 }
 
 // confine opens the child's way to the network.
@@ -120,7 +120,7 @@ func (c *child) starting() string {
 }
 
 func (c *child) start() (*exec.Cmd, *sync.WaitGroup, error) {
-	argv, err := childCommand(c.children.client.opts.Child)
+	argv, err := childCommand(c.children.opts.Command)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -201,7 +201,7 @@ func (c *child) change(ctx context.Context, r dnswire.Request) error {
 	case <-ctx.Done():
 		return interrupted(ctx, doing)
 	}
-	limit := c.children.client.opts.ProviderTimeout
+	limit := c.children.opts.Timeout
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	// An interrupted call is given a moment to end by itself.
@@ -293,7 +293,7 @@ func (c *child) readNoise(stderr io.Reader) {
 func (c *child) noise(line string) {
 	line = c.redact.Strike(line)
 	c.stderr.add(line)
-	c.children.client.log.Debug("dns child", "account", c.account.Name, "said", redact.Queries(line))
+	c.children.opts.Logger.Debug("dns child", "account", c.account.Name, "said", redact.Queries(line))
 }
 
 // stop ends the child by ending its input.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
@@ -17,17 +18,25 @@ import (
 	"testing"
 	"time"
 
-	"certroll/examples/lab"
 	"certroll/spec"
-	"certroll/spec/redact"
+	"certroll/spec/credential"
 )
 
-// pids are the processes of the client's DNS children.
-func pids(c *Client) []int {
-	c.children.mu.Lock()
-	defer c.children.mu.Unlock()
+// pool are children with settings that are good for a test.
+func pool(o providerOptions) *children {
+	o.Timeout, o.Idle, o.Logger = 3*time.Minute, orDefault(o.Idle, 30*time.Second), slog.New(slog.DiscardHandler)
+	if o.Credential == nil {
+		o.Credential = func(_ context.Context, v spec.Value, _ credential.Form) (string, error) { return v.Text, nil }
+	}
+	return newChildren(o)
+}
+
+// pids are the processes that run.
+func pids(cs *children) []int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
 	var out []int
-	for _, ch := range c.children.byKey {
+	for _, ch := range cs.byKey {
 		ch.mu.Lock()
 		out = append(out, ch.pid)
 		ch.mu.Unlock()
@@ -58,10 +67,12 @@ func TestChildEnvironment(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
 	t.Setenv("NO_PROXY", "127.0.0.1")
 	keys := map[string]string{"ONE": random(t), "TWO": random(t)}
-	c := New(newMemory(), Options{Child: command(t), Resolve: fromTable(keys)})
-	defer func() { _ = c.Close() }()
+	c := pool(providerOptions{Command: command(t), Credential: func(_ context.Context, v spec.Value, _ credential.Form) (string, error) {
+		return orDefault(keys[v.Name], v.Text), nil
+	}})
+	defer func() { _ = c.close() }()
 	for reference, key := range keys {
-		p, err := c.children.open(t.Context(), &spec.DNSAccount{
+		p, err := c.open(t.Context(), &spec.DNSAccount{
 			Name: reference, Reach: spec.Reach{Anything: true, Ambient: true}, Challenge: spec.DNS01, Provider: "cloudflare",
 			Credentials: map[string]spec.Value{"CF_DNS_API_TOKEN": secret(reference), "CLOUDFLARE_TTL": literal("120")},
 		})
@@ -117,15 +128,15 @@ func TestProviderKinds(t *testing.T) {
 		"duckdns":    {env: map[string]string{"DUCKDNS_TOKEN": "x"}, oneAtATime: true, wholeAccount: true},
 		"hurricane":  {env: map[string]string{"HURRICANE_TOKENS": "a.example.com:x"}, oneAtATime: true, wholeAccount: true},
 	}
-	c := New(newMemory(), Options{Child: command(t)})
-	defer func() { _ = c.Close() }()
+	c := pool(providerOptions{Command: command(t)})
+	defer func() { _ = c.close() }()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			a := &spec.DNSAccount{Name: name, Provider: name, Challenge: spec.DNS01, Credentials: map[string]spec.Value{}}
 			for k, v := range test.env {
 				a.Credentials[k] = literal(v)
 			}
-			p, err := c.children.open(t.Context(), a)
+			p, err := c.open(t.Context(), a)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -149,11 +160,11 @@ func TestProviderThatCannotBeOpened(t *testing.T) {
 		"waits for a person":  {"manual", `"manual" cannot be opened here`},
 		"no longer kept":      {"azure", `"azure" cannot be opened here`},
 	}
-	c := New(newMemory(), Options{Child: command(t)})
-	defer func() { _ = c.Close() }()
+	c := pool(providerOptions{Command: command(t)})
+	defer func() { _ = c.close() }()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := c.children.open(t.Context(), &spec.DNSAccount{Name: "a", Provider: test.provider, Challenge: spec.DNS01})
+			_, err := c.open(t.Context(), &spec.DNSAccount{Name: "a", Provider: test.provider, Challenge: spec.DNS01})
 			if e := fails(t, err, ClassConfig, false); !strings.Contains(e.Error(), test.want) {
 				t.Errorf("the error lacks %q: %v", test.want, e)
 			}
@@ -166,11 +177,11 @@ func TestProviderThatCannotBeOpened(t *testing.T) {
 func TestChildIsShared(t *testing.T) {
 	onLinux(t)
 	token := random(t)
-	c := New(newMemory(), Options{Child: command(t), ChildIdle: time.Millisecond, Resolve: func(context.Context, spec.Value) (string, error) { return token, nil }})
-	defer func() { _ = c.Close() }()
+	c := pool(providerOptions{Command: command(t), Idle: time.Millisecond, Credential: func(context.Context, spec.Value, credential.Form) (string, error) { return token, nil }})
+	defer func() { _ = c.close() }()
 	a := &spec.DNSAccount{Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": secret("T")}}
 	open := func() *provider {
-		p, err := c.children.open(t.Context(), a)
+		p, err := c.open(t.Context(), a)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,9 +221,9 @@ func TestChildIsShared(t *testing.T) {
 
 func TestCloseEndsChildren(t *testing.T) {
 	onLinux(t)
-	c := New(newMemory(), Options{Child: command(t)})
+	c := pool(providerOptions{Command: command(t)})
 	a := &spec.DNSAccount{Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": literal("x")}}
-	p, err := c.children.open(t.Context(), a)
+	p, err := c.open(t.Context(), a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,22 +237,22 @@ func TestCloseEndsChildren(t *testing.T) {
 	if !alive(pid) {
 		t.Error("a signal meant for the parent ended the child")
 	}
-	if err := c.Close(); err != nil {
+	if err := c.close(); err != nil {
 		t.Fatal(err)
 	}
 	if alive(pid) {
 		t.Error("the child outlives Close")
 	}
 	p.release()
-	if _, err := c.children.open(t.Context(), a); err == nil {
+	if _, err := c.open(t.Context(), a); err == nil {
 		t.Error("a closed client starts children")
 	}
 }
 
 // parentToBeKilled is a process that has a child and waits for its end.
 func parentToBeKilled(child []string) {
-	c := New(newMemory(), Options{Child: child})
-	_, err := c.children.open(context.Background(), &spec.DNSAccount{
+	c := pool(providerOptions{Command: child})
+	_, err := c.open(context.Background(), &spec.DNSAccount{
 		Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": literal("x")},
 	})
 	fmt.Println(pids(c)[0], err)
@@ -285,14 +296,14 @@ func TestCloseWaitsForNoGrandchild(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = pipe.Close() }() // which ends the grandchild
-	c := New(newMemory(), Options{Child: []string{"sh", "-c", `cat "$0" & read -r line; echo '{"id": 1, "protocol": 1}'; read -r line`, hold}})
-	p, err := c.children.open(t.Context(), &spec.DNSAccount{Name: "lab", Challenge: spec.DNS01, Provider: "cloudflare"})
+	c := pool(providerOptions{Command: []string{"sh", "-c", `cat "$0" & read -r line; echo '{"id": 1, "protocol": 1}'; read -r line`, hold}})
+	p, err := c.open(t.Context(), &spec.DNSAccount{Name: "lab", Challenge: spec.DNS01, Provider: "cloudflare"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.release()
 	done := make(chan error, 1)
-	go func() { done <- c.Close() }()
+	go func() { done <- c.close() }()
 	select {
 	case err := <-done:
 		if err != nil {
@@ -300,45 +311,5 @@ func TestCloseWaitsForNoGrandchild(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("closing waits for the program that the child ran")
-	}
-}
-
-// A child that dies in the middle is the trouble of one call: the record it
-// wrote is removed by the next child.
-func TestChildKilledInTheMiddle(t *testing.T) {
-	onLinux(t)
-	r := newRig(t, lab.PebbleOptions{})
-	r.dns.SetLag(300 * time.Millisecond)
-	c := r.client()
-	var once sync.Once
-	r.log.on = func(step, detail string) {
-		if strings.Contains(detail, "to be seen by") {
-			once.Do(func() {
-				if err := syscall.Kill(pids(c)[0], syscall.SIGKILL); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-	}
-	r.issue(c, []*spec.DNSAccount{account("dns", r.server())}, "killed.lab.test")
-	r.clean()
-}
-
-func TestChildThatCrashes(t *testing.T) {
-	r := newRig(t, lab.PebbleOptions{})
-	r.opts.Child = []string{os.Args[0], "crashing-child"}
-	value := random(t)
-	r.secrets(map[string]string{"SECRET": value})
-	a := account("dns", r.server())
-	a.Credentials["DNSUPDATE_TSIG_SECRET"] = secret("SECRET")
-	c := r.client()
-	_, csr := request(t, "crash.lab.test")
-	_, _, _, err := c.Finish(t.Context(), r.issuer, r.order(c, "crash.lab.test"), csr, []*spec.DNSAccount{a}, r.log.add)
-	e := fails(t, err, ClassDNSUnavailable, false)
-	if !strings.Contains(e.Error(), "about to fail on purpose, with "+redact.Struck) {
-		t.Errorf("the error lacks the child's last words: %v", e)
-	}
-	if strings.Contains(e.Error(), value) || r.log.has(value) {
-		t.Error("the error or a report has the secret")
 	}
 }

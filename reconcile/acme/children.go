@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -23,15 +25,34 @@ import (
 // start costs a tenth of a second and some providers remember between writing
 // a record and removing it what they wrote.
 type children struct {
-	client *Client
+	opts   providerOptions
 	mu     sync.Mutex
 	byKey  map[[32]byte]*child
 	closed bool
 	ended  sync.WaitGroup
 }
 
-func newChildren(c *Client) *children {
-	return &children{client: c, byKey: map[[32]byte]*child{}}
+// providerOptions are the settings of the children. All are required but Command.
+type providerOptions struct {
+	Command []string      // of the child; the installed certroll-dns unless set
+	Timeout time.Duration // one call to a provider
+	Idle    time.Duration // how long an unused child is kept
+	Logger  *slog.Logger
+	// Credential follows a reference to a credential.
+	Credential func(ctx context.Context, v spec.Value, form credential.Form) (string, error)
+}
+
+func newChildren(o providerOptions) *children {
+	return &children{opts: o, byKey: map[[32]byte]*child{}}
+}
+
+// proof is the answer to one dns-01 challenge (RFC 8555 section 8.4).
+type proof struct{ domain, token, keyAuth string }
+
+// value is what the TXT record must hold.
+func (p proof) value() string {
+	sum := sha256.Sum256([]byte(p.keyAuth))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // provider is the use of an account's provider by one publication. It outlives
@@ -84,7 +105,7 @@ func (cs *children) open(ctx context.Context, account *spec.DNSAccount) (*provid
 	values := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(account.Credentials)) {
 		v := account.Credentials[name]
-		text, err := cs.client.credential(ctx, v, formOf(name))
+		text, err := cs.opts.Credential(ctx, v, formOf(name))
 		if err != nil {
 			return nil, unresolved(ctx, "reading the credentials of the DNS account "+account.Name, name, err)
 		}
@@ -144,12 +165,12 @@ func (p *provider) call(ctx context.Context, request dnswire.Request) error {
 	return p.child.change(ctx, request)
 }
 
-func (p *provider) present(ctx context.Context, ch challenge, name string) error {
-	return p.call(ctx, dnswire.Request{Op: dnswire.OpPresent, Domain: ch.domain(), Token: ch.token, KeyAuth: ch.keyAuth, Name: name})
+func (p *provider) present(ctx context.Context, answer proof, name string) error {
+	return p.call(ctx, dnswire.Request{Op: dnswire.OpPresent, Domain: answer.domain, Token: answer.token, KeyAuth: answer.keyAuth, Name: name})
 }
 
-func (p *provider) cleanup(ctx context.Context, ch challenge, name string) error {
-	return p.call(ctx, dnswire.Request{Op: dnswire.OpCleanup, Domain: ch.domain(), Token: ch.token, KeyAuth: ch.keyAuth, Name: name})
+func (p *provider) cleanup(ctx context.Context, answer proof, name string) error {
+	return p.call(ctx, dnswire.Request{Op: dnswire.OpCleanup, Domain: answer.domain, Token: answer.token, KeyAuth: answer.keyAuth, Name: name})
 }
 
 func (p *provider) timeout() time.Duration  { return p.opened.Timeout }
@@ -209,7 +230,7 @@ func (cs *children) release(ch *child) {
 	if ch.users--; ch.users > 0 || cs.closed {
 		return
 	}
-	ch.idle = time.AfterFunc(cs.client.opts.ChildIdle, func() { cs.retire(ch) })
+	ch.idle = time.AfterFunc(cs.opts.Idle, func() { cs.retire(ch) })
 }
 
 func (cs *children) retire(ch *child) {

@@ -2,8 +2,6 @@ package acme
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	stdlog "log"
@@ -18,18 +16,6 @@ import (
 
 	"github.com/go-acme/lego/v4/log"
 )
-
-// AccountStore keeps the documents of ACME accounts, private keys included.
-type AccountStore interface {
-	// Load returns the document; an error that is fs.ErrNotExist where there
-	// is none.
-	Load(ctx context.Context, id string) (map[string]string, error)
-	// Create stores the document only if there is none under this id, and
-	// returns the one that is stored then: data, or what was there before.
-	Create(ctx context.Context, id string, data map[string]string) (stored map[string]string, err error)
-	// Update replaces the document.
-	Update(ctx context.Context, id string, data map[string]string) error
-}
 
 // Options are the settings of a Client. The zero value is good.
 type Options struct {
@@ -100,26 +86,15 @@ func orDefault[T comparable](v, fallback T) T {
 // Client orders, finishes and revokes certificates at the CAs of a spec's
 // issuers. It is safe for concurrent use.
 type Client struct {
-	accounts AccountStore
-	opts     Options
-	log      *slog.Logger
-	redact   *redact.Redactor
-
-	mu        sync.Mutex
-	sessions  map[string]*opening  // by issuer's fingerprint
-	upstreams map[string]*upstream // by directory and CA bundle
-
-	names    *names
-	children *children
-	servers  *servers
-	webroots *webroots
-}
-
-// opening is a session, or the one attempt under way to open it.
-type opening struct {
-	done    chan struct{} // closed when session or err is set
-	session *session
-	err     error
+	*Examiner
+	opts      Options
+	log       *slog.Logger
+	redact    *redact.Redactor
+	cas       *cas
+	accounts  *accounts
+	providers *children
+	publisher *publisher
+	solver    *solver
 }
 
 // silence takes lego's process-wide logger away from standard error: what it
@@ -127,32 +102,32 @@ type opening struct {
 var silence sync.Once
 
 // New makes a Client that keeps its accounts in the store.
-func New(accounts AccountStore, o Options) *Client {
+func New(store AccountStore, o Options) *Client {
 	silence.Do(func() { log.Logger = stdlog.New(io.Discard, "", 0) })
-	c := &Client{accounts: accounts, opts: o.withDefaults(), sessions: map[string]*opening{}, upstreams: map[string]*upstream{}}
-	c.log, c.redact = c.opts.Logger, c.opts.Redact
-	c.names = newNames(c.now)
-	c.children = newChildren(c)
-	c.servers = newServers()
-	c.webroots = newWebroots()
+	o = o.withDefaults()
+	c := &Client{opts: o, log: o.Logger, redact: o.Redact}
+	c.cas = newCAs(caOptions{UserAgent: o.UserAgent, Timeout: o.RequestTimeout, Now: o.Now, Logger: o.Logger, Wrap: o.Transport})
+	c.accounts = newAccounts(store, c.cas, accountOptions{UserAgent: o.UserAgent, Now: o.Now, Logger: o.Logger, Credential: c.credential})
+	c.providers = newChildren(providerOptions{Command: o.Child, Timeout: o.ProviderTimeout, Idle: o.ChildIdle, Logger: o.Logger, Credential: c.credential})
+	c.publisher = newPublisher(c.providers, publisherOptions{Now: o.Now, Cleanup: o.CleanupTimeout, Retry: o.PresentRetry, RecordCache: o.RecordCache})
+	c.solver = newSolver(c.publisher, solverOptions{Now: o.Now, ValidationTimeout: o.ValidationTimeout, Names: o.Names})
+	c.Examiner = newExaminer(c.cas, c.accounts, c.publisher, c.redact)
 	return c
 }
 
 // Close ends the DNS children and drops the connections. Calls must have
 // ended before: a call under way fails.
 func (c *Client) Close() error {
-	err := c.children.close()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, u := range c.upstreams {
-		u.open.close()
-	}
-	c.upstreams = map[string]*upstream{}
-	c.sessions = map[string]*opening{}
+	err := c.providers.close()
+	c.cas.close()
+	c.accounts.close()
 	return err
 }
 
 func (c *Client) now() time.Time { return c.opts.Now() }
+
+// struck is err without the secrets that the Client has resolved.
+func (c *Client) struck(err error) error { return struck(c.redact, err) }
 
 // resolve follows a reference.
 func (c *Client) resolve(ctx context.Context, v spec.Value) (string, error) {
@@ -180,73 +155,34 @@ func (c *Client) credential(ctx context.Context, v spec.Value, form credential.F
 	return text, nil
 }
 
-// malformedError says that a reference leads to what cannot be a credential.
-type malformedError struct{ error }
-
-// session returns the issuer's session, opening it where there is none. Calls
-// that come while it is being opened share the attempt and its failure, so
-// that a CA that is down is asked once and not once per certificate.
-func (c *Client) session(ctx context.Context, issuer *spec.Issuer) (*session, error) {
-	key := fingerprint(issuer)
-	for {
-		c.mu.Lock()
-		o, ok := c.sessions[key]
-		if !ok {
-			o = &opening{done: make(chan struct{})}
-			c.sessions[key] = o
-		}
-		c.mu.Unlock()
-		if !ok {
-			c.open(ctx, key, o, issuer)
-			return o.session, o.err
-		}
-		select {
-		case <-o.done:
-		case <-ctx.Done():
-			return nil, interrupted(ctx, "opening the account of issuer "+issuer.Name)
-		}
-		if o.err == nil || !isInterruption(o.err) {
-			return o.session, o.err
-		}
-		// The one who opened was interrupted, which is no matter of ours.
-	}
+// CheckAccount opens the issuer's account and asks the CA for it (POST-as-GET on
+// the account's URL, RFC 8555 section 7.1.2). Where the CA does not take the
+// account any more, Owner of the error is OwnerAccount.
+func (c *Client) CheckAccount(ctx context.Context, issuer *spec.Issuer) error {
+	return c.struck(c.accounts.check(ctx, issuer))
 }
 
-func (c *Client) open(ctx context.Context, key string, o *opening, issuer *spec.Issuer) {
-	o.session, o.err = c.openAccount(ctx, issuer)
-	if o.err != nil {
-		o.session = nil
-		c.mu.Lock()
-		delete(c.sessions, key)
-		c.mu.Unlock()
-	}
-	close(o.done)
+// Date is the time by the clock of an issuer's CA, to the second, as the answer for
+// its directory says; zero where it does not say.
+func (c *Client) Date(ctx context.Context, issuer *spec.Issuer) (time.Time, error) {
+	return c.cas.Date(ctx, issuer)
 }
 
-func isInterruption(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && hasClass(err, ClassInternal)
-}
-
-// fingerprint is equal for issuers that may share a session: all that is used
-// to open the account, by reference where it is a secret.
-func fingerprint(issuer *spec.Issuer) string {
-	h := sha256.New()
-	put := func(parts ...string) {
-		for _, p := range parts {
-			_, _ = io.WriteString(h, p+"\x00")
-		}
-	}
-	put(issuer.Name, issuer.Directory, issuer.Account, issuer.Email, issuer.CABundle)
-	if issuer.AgreeTOS {
-		put("agreed")
-	}
-	if issuer.Reach.Anything {
-		put("anything")
-	}
-	if issuer.EAB != nil {
-		for _, v := range []spec.Value{issuer.EAB.KeyID, issuer.EAB.HMAC} {
-			put(string(v.Source), v.Text, v.Path, v.Field, v.Name)
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil))
+// RenewalInfo asks the CA when a certificate should be renewed (RFC 9773
+// section 4.2): within [start, end), for the reason on the page explanation
+// where there is one (an https URL of at most 1 KiB; others are dropped), and
+// to be asked again at again. certID is base64url(AKI) "." base64url(serial).
+//
+// It needs no account and makes none. The window is as the CA said it, ordered
+// and with both ends set; whether it is one to follow is the caller's to judge.
+// A window in the past means: now.
+//
+// A CA without renewal information is an error that is errors.ErrUnsupported.
+// Any other failure has a class and, where the CA named one, a time: a 404 is
+// ca_rejected (the CA does not know the certificate), 429 and 503 with
+// Retry-After rate_limited, a network's failure, another 5xx and an answer that
+// cannot be followed ca_unavailable.
+func (c *Client) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
+	start, end, explanation, again, err = c.cas.RenewalInfo(ctx, issuer, certID)
+	return start, end, explanation, again, c.struck(err)
 }

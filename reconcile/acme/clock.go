@@ -11,10 +11,10 @@ import (
 
 // Date is the time by the clock of an issuer's CA, to the second, as the answer for
 // its directory says; zero where it does not say.
-func (c *Client) Date(ctx context.Context, issuer *spec.Issuer) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.RequestTimeout)
+func (c *cas) Date(ctx context.Context, issuer *spec.Issuer) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
-	way, open, err := c.newTransport(issuer)
+	way, open, err := newTransport(issuer, c.opts.Wrap)
 	if err != nil {
 		return time.Time{}, err
 	}

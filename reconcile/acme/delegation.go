@@ -15,10 +15,10 @@ import (
 // zones by name, of those with which nothing is wrong; what it returns besides
 // are Findings. Of accounts that answer other challenges it looks whether the
 // names' own zones are there, and zones is empty.
-func (c *Client) ExamineDelegation(ctx context.Context, account *spec.DNSAccount, names []string) (zones map[string]string, found []error) {
+func (x *Examiner) ExamineDelegation(ctx context.Context, account *spec.DNSAccount, names []string) (zones map[string]string, found []error) {
 	d := &delegationExam{exam: newExam(nameservers(account)), account: account, zones: map[string]string{}}
 	all := eachName(ctx, names, func(name string) []*Finding { return d.name(ctx, name) })
-	return d.zones, c.struckAll(all.errors())
+	return d.zones, struckAll(x.secrets, all.errors())
 }
 
 type delegationExam struct {

@@ -2,7 +2,6 @@ package acme
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
@@ -12,62 +11,29 @@ import (
 	"certroll/spec/text"
 )
 
-// meta is what a directory says of its CA: RFC 8555 section 7.1.1, and the profiles
-// of draft-aaron-acme-profiles section 3.
-type meta struct {
-	Terms      string         `json:"termsOfService"`
-	Identities []string       `json:"caaIdentities"`
-	EAB        bool           `json:"externalAccountRequired"`
-	Profiles   map[string]any `json:"profiles"` // name to description; nil: the CA has none
-}
-
 // mostProfiles bounds how many profiles of a CA a message names.
 const mostProfiles = 20
-
-// meta reads the directory, of which all questions share one copy, or says why that
-// cannot be done.
-func (c *Client) meta(ctx context.Context, issuer *spec.Issuer, doing string) (meta, *Finding) {
-	failed := func(err error) (meta, *Finding) {
-		return meta{}, &Finding{severity: SeverityError, about: issuer.Directory, why: asError(doing, err)}
-	}
-	u, err := c.upstream(issuer)
-	if err != nil {
-		return failed(err)
-	}
-	body, _, err := u.get(ctx, doing, u.directory, maxAnswer)
-	if err != nil {
-		return failed(err)
-	}
-	var directory struct {
-		Meta meta `json:"meta"`
-	}
-	if err := json.Unmarshal(body, &directory); err != nil {
-		return failed(&Error{class: ClassCAUnavailable, doing: doing, said: "the directory cannot be read: " + err.Error(), cause: err,
-			advice: "see that the issuer's directory is the URL of an ACME directory"})
-	}
-	return directory.Meta, nil
-}
 
 // ExamineDirectory compares the issuer with what the CA's directory says: the
 // profiles it offers, whether it wants external account bindings, and its terms of
 // service. What it returns are Findings; none where nothing is wrong. It asks for
 // the directory alone and changes nothing; the account's document is read from the
 // store.
-func (c *Client) ExamineDirectory(ctx context.Context, issuer *spec.Issuer) []error {
+func (x *Examiner) ExamineDirectory(ctx context.Context, issuer *spec.Issuer) []error {
 	doing := "comparing issuer." + issuer.Name + " with the directory " + issuer.Directory
-	m, failed := c.meta(ctx, issuer, doing)
+	m, failed := x.directory(ctx, issuer, doing)
 	if ctx.Err() != nil {
 		return nil // a question that was interrupted says nothing
 	}
 	if failed != nil {
-		return []error{c.struck(failed)}
+		return []error{struck(x.secrets, failed)}
 	}
 	e := directoryExam{issuer: issuer, meta: m, doing: doing}
-	e.doc, e.id, e.unread = c.storedAccount(ctx, issuer)
+	e.account, e.unread = x.accounts.stored(ctx, issuer)
 	var found []error
-	for _, f := range []*Finding{e.profile(), e.binding(), e.terms(c.accounts)} {
+	for _, f := range []*Finding{e.profile(), e.binding(), e.terms(x.accounts)} {
 		if f != nil {
-			found = append(found, c.struck(f))
+			found = append(found, struck(x.secrets, f))
 		}
 	}
 	return found
@@ -75,12 +41,11 @@ func (c *Client) ExamineDirectory(ctx context.Context, issuer *spec.Issuer) []er
 
 // directoryExam is one issuer before its CA's directory.
 type directoryExam struct {
-	issuer *spec.Issuer
-	meta   meta
-	doing  string
-	doc    map[string]string // of the account; nil where there is none yet
-	id     string            // of doc
-	unread error             // why doc is not known
+	issuer  *spec.Issuer
+	meta    meta
+	doing   string
+	account storedAccount
+	unread  error // why the account is not known
 }
 
 func (e *directoryExam) finding(severity, setting, said, advice string) *Finding {
@@ -120,7 +85,7 @@ func profileList(profiles map[string]any) string {
 // binding finds a CA that makes accounts by external account binding alone, where
 // there is none and no account yet.
 func (e *directoryExam) binding() *Finding {
-	if !e.meta.EAB || e.issuer.EAB != nil || e.doc[fieldURL] != "" {
+	if !e.meta.EAB || e.issuer.EAB != nil || e.account.url != "" {
 		return nil
 	}
 	said := "the CA makes accounts with an external account binding only (externalAccountRequired), the issuer has no eab block"
@@ -134,8 +99,8 @@ func (e *directoryExam) binding() *Finding {
 // terms finds terms of service that are not agreed to, and others than those that
 // the account was made under. A CA that insists on the new ones says so with
 // userActionRequired (RFC 8555 section 7.3.3); most go on.
-func (e *directoryExam) terms(store AccountStore) *Finding {
-	now, agreed := e.meta.Terms, e.doc[fieldTerms]
+func (e *directoryExam) terms(accounts *accounts) *Finding {
+	now, agreed := e.meta.Terms, e.account.terms
 	shown := clipTo(200, text.Line(now))
 	switch {
 	case now == "":
@@ -147,17 +112,8 @@ func (e *directoryExam) terms(store AccountStore) *Finding {
 		return nil
 	}
 	advice := "read them. Orders go on, unless the CA refuses them until they are agreed to"
-	if p, ok := store.(labeled); ok {
-		if command := p.SetCommand(e.id, fieldTerms, now); command != "" {
-			advice += "; to end this warning: " + command
-		}
+	if command := accounts.setTerms(e.account.id, now); command != "" {
+		advice += "; to end this warning: " + command
 	}
 	return e.finding(SeverityWarning, "terms of service", "the CA's terms of service are at "+shown+" now; the account was made under those at "+clipTo(200, text.Line(agreed)), advice)
-}
-
-// labeled is an AccountStore that can say how one field of a document is set.
-type labeled interface {
-	// SetCommand is a command line for a person, with the value quoted for a shell;
-	// "" where that cannot be done.
-	SetCommand(id, field, value string) string
 }

@@ -125,7 +125,7 @@ func TestTermsAreKept(t *testing.T) {
 	}
 	id := accountID(r.issuer.Directory, "", "")
 	terms := r.store.docs[id][fieldTerms]
-	m, failed := c.meta(t.Context(), r.issuer, "asking")
+	m, failed := c.cas.meta(t.Context(), r.issuer, "asking")
 	if failed != nil || terms == "" || terms != m.Terms {
 		t.Errorf("the document says %q, the directory %q (%v)", terms, m.Terms, failed)
 	}

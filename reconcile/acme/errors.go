@@ -193,3 +193,40 @@ func merge(doing string, all []*Error) *Error {
 	out.said = fmt.Sprintf("%d names failed: %s%s", len(all), strings.Join(said, " | "), more)
 	return out
 }
+
+// notPublished is the failure of an account to publish an answer. The CA was
+// not asked, so nothing is lost and another account may try.
+type notPublished struct{ why *Error }
+
+func (e notPublished) Error() string { return e.why.Error() }
+func (e notPublished) Unwrap() error { return e.why }
+
+// unresolved is the failure to follow a reference to a secret.
+func unresolved(ctx context.Context, doing, what string, err error) error {
+	if ctx.Err() != nil {
+		return interrupted(ctx, doing)
+	}
+	if malformed := (*malformedError)(nil); errors.As(err, &malformed) {
+		return configError(doing+": reading "+what, malformed.Error(), "")
+	}
+	return &Error{class: ClassVault, doing: doing + ": reading " + what, said: err.Error(), cause: err,
+		advice: "see that the reference is right and may be read"}
+}
+
+// malformedError says that a reference leads to what cannot be a credential.
+type malformedError struct{ error }
+
+func isOfAccount(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.owner == OwnerAccount
+}
+
+// isPassing reports whether err is a trouble of the CA or of the way to it,
+// and no verdict.
+func isPassing(err error) bool {
+	return hasClass(err, ClassCAUnavailable) || hasClass(err, ClassRateLimited)
+}
+
+// trustEndpoints is the setting that says where issuers and DNS accounts of the
+// config repo may lead to.
+const trustEndpoints = "trust.endpoints in certroll.hcl"

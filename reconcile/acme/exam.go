@@ -175,14 +175,6 @@ func (x *exam) locate(ctx context.Context, q dns.Question, o *outage) {
 	}
 }
 
-func parent(name string) string {
-	labels := dns.Split(name)
-	if len(labels) < 2 {
-		return "."
-	}
-	return name[labels[1]:]
-}
-
 // finding tells of an outage. The class is what a CA's refusal will have.
 func (o *outage) finding(doing, name string) *Finding {
 	e := &Error{class: ClassDNSUnavailable, doing: doing, said: "asked for " + o.question + ", " + o.said}

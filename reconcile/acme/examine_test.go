@@ -28,11 +28,13 @@ type clinic struct {
 	directory string
 }
 
-func newClinic(t testing.TB) *clinic {
+// newClinic makes one, whose DNS child is the command.
+func newClinic(t testing.TB, child ...string) *clinic {
 	t.Helper()
 	k := &clinic{t: t, store: newMemory(), status: 200, directory: `{"meta": {"caaIdentities": ["ca.example.net"]}}`}
 	k.issuer = &spec.Issuer{Name: "fake", Reach: spec.Reach{Anything: true}, Directory: "https://ca.example.net/directory", Email: "ops@example.com"}
 	k.Client = New(k.store, Options{
+		Child:        child,
 		PresentRetry: []time.Duration{10 * time.Millisecond}, ProviderTimeout: time.Minute,
 		Transport: func(http.RoundTripper) http.RoundTripper {
 			return &faulty{answer: func(req *http.Request) *http.Response {
@@ -309,8 +311,7 @@ func TestUnregistered(t *testing.T) {
 
 func TestCanary(t *testing.T) {
 	t.Parallel()
-	k := newClinic(t)
-	k.opts.Child = command(t)
+	k := newClinic(t, command(t)...)
 	b := bindWith(t, []string{"lab.test", "other.test"}, "_acme-challenge.led.lab.test. 60 IN CNAME led.other.test.")
 	good := account("good", nameserver{b.Addr, b.KeyName, b.Secret, b.Algorithm})
 	good.Reach.Zones = []string{"other.test"}
@@ -346,8 +347,7 @@ func TestCanary(t *testing.T) {
 // TestCanaryGivesWay: it takes no real answer's place.
 func TestCanaryGivesWay(t *testing.T) {
 	t.Parallel()
-	k := newClinic(t)
-	k.opts.Child = command(t)
+	k := newClinic(t, command(t)...)
 	d := nameServer(t, "lab.test")
 	good := account("good", nameserver{d.Addr, d.KeyName, d.Secret, d.Algorithm})
 	if err := d.Add(`_acme-challenge.www.lab.test. 60 IN TXT "the answer of another process"`); err != nil {
@@ -360,7 +360,7 @@ func TestCanaryGivesWay(t *testing.T) {
 	}
 
 	// Within the process it waits for its turn, and goes when it is told to.
-	unlock, err := k.names.lock(t.Context(), "_acme-challenge.api.lab.test.")
+	unlock, err := k.publisher.names.lock(t.Context(), "_acme-challenge.api.lab.test.")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,8 +381,7 @@ func TestCanaryGivesWay(t *testing.T) {
 // TestCanaryNotSeen: what is written does not show, and is removed all the same.
 func TestCanaryNotSeen(t *testing.T) {
 	t.Parallel()
-	k := newClinic(t)
-	k.opts.Child = command(t)
+	k := newClinic(t, command(t)...)
 	d := nameServer(t, "lab.test")
 	a := account("slow", nameserver{d.Addr, d.KeyName, d.Secret, d.Algorithm})
 	a.Propagation.Timeout = 300 * time.Millisecond

@@ -1,7 +1,5 @@
 package acme
 
-import "strings"
-
 // The severities of a finding.
 const (
 	SeverityError   = "error"   // a renewal will fail by it
@@ -75,8 +73,3 @@ func (f *findings) errors() []error {
 	}
 	return out
 }
-
-// plain is a name as people write it.
-func plain(fqdn string) string { return strings.ToLower(strings.TrimSuffix(fqdn, ".")) }
-
-func trimWildcard(name string) string { return strings.TrimPrefix(name, "*.") }

@@ -3,14 +3,8 @@ package acme
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"certroll/spec"
@@ -37,62 +31,29 @@ import (
 //	   └────────────────┴───────── invalid, unknown, expired: gone
 func (c *Client) Finish(ctx context.Context, issuer *spec.Issuer, orderURL string, csr []byte,
 	accounts []*spec.DNSAccount, report func(step, detail string)) (chain []byte, account string, passed []error, err error) {
-	s, err := c.session(ctx, issuer)
+	s, err := c.accounts.session(ctx, issuer)
 	if err != nil {
 		return nil, "", nil, c.struck(err)
 	}
-	f := &finish{
-		client: c, session: s, issuer: issuer, url: orderURL, csr: csr, accounts: accounts, report: oneAtATime(report),
-		doing: "finishing the order " + orderURL,
-	}
+	f := &finish{client: c, session: s, issuer: issuer, url: orderURL, csr: csr, report: oneAtATime(report), doing: "finishing the order " + orderURL}
+	f.job = &job{solver: c.solver, session: s, issuer: issuer, csr: csr, accounts: accounts, report: f.report, doing: f.doing}
 	chain, err = f.run(ctx)
-	return chain, f.account, c.struckAll(f.passedBefore(err)), c.struck(err)
-}
-
-// passedBefore are the failures of the accounts that err does not speak of.
-func (f *finish) passedBefore(err error) []error {
-	var passed []error
-	for _, why := range f.passed {
-		if f.published[why.account] {
-			continue // it published for other names of the order, so it works
-		}
-		if e := (*Error)(nil); !errors.As(err, &e) || e.account != why.account {
-			passed = append(passed, why)
-		}
-	}
-	return passed
-}
-
-// oneAtATime makes a report function safe for the names of an order, which
-// are solved side by side.
-func oneAtATime(report func(step, detail string)) func(step, detail string) {
-	if report == nil {
-		return func(string, string) {}
-	}
-	var mu sync.Mutex
-	return func(step, detail string) {
-		mu.Lock()
-		defer mu.Unlock()
-		report(step, detail)
-	}
+	return chain, f.job.account, struckAll(c.redact, f.job.passedBefore(err)), c.struck(err)
 }
 
 // finish is one run of Finish.
 type finish struct {
-	client   *Client
-	session  *session
-	issuer   *spec.Issuer
-	url      string
-	csr      []byte
-	accounts []*spec.DNSAccount
-	report   func(step, detail string)
-	doing    string
+	client  *Client
+	session *session
+	job     *job
+	issuer  *spec.Issuer
+	url     string
+	csr     []byte
+	report  func(step, detail string)
+	doing   string
 
-	account   string          // the DNS account that worked
-	passed    []*Error        // of accounts that could not publish, each once
-	published map[string]bool // the DNS accounts that worked for some name
-	solved    *watch          // set when all authorizations were solved by us
-	finalized *watch          // set when the order was finalized
+	solved    *watch // set when all authorizations were solved by us
+	finalized *watch // set when the order was finalized
 }
 
 // run looks at the order and does the one next thing, until there is a chain.
@@ -122,23 +83,6 @@ func (f *finish) run(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// authorizationsFit refuses an order that lists more authorizations than it has
-// names, or one of them twice (RFC 8555 section 7.1.3: one for each identifier),
-// before the first of them is fetched: a CA could have us ask it for days.
-func (f *finish) authorizationsFit(order acme.ExtendedOrder) error {
-	seen := make(map[string]bool, len(order.Authorizations))
-	for _, url := range order.Authorizations {
-		seen[url] = true
-	}
-	names := f.names()
-	if n := len(order.Authorizations); n <= names && len(seen) == n {
-		return nil
-	}
-	return &Error{class: ClassRejected, doing: f.doing, gone: true,
-		said:   fmt.Sprintf("the CA lists %d authorizations, %d of them different, for an order of %d names; none was fetched", len(order.Authorizations), len(seen), names),
-		advice: "an order has one authorization for each name (RFC 8555 section 7.1.3): report it to the CA, or use another issuer"}
-}
-
 // names counts those of the request, which are the order's.
 func (f *finish) names() int {
 	req, err := x509.ParseCertificateRequest(f.csr)
@@ -165,14 +109,6 @@ func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen answ
 		return order, seen, goneError(err, "the order cannot be had any more: a new one is needed")
 	}
 	return order, seen, err
-}
-
-// isLost reports whether an order that could not be had never will be: CAs
-// forget orders soon after they expire, and show nobody an order of another
-// account. A 403 counts only where the CA itself says why: a firewall's page
-// is no verdict on the order.
-func isLost(err error, seen answer) bool {
-	return seen.status == http.StatusNotFound || seen.status == http.StatusGone || isProblem(err, "malformed", "unauthorized")
 }
 
 // expired catches the CA that still shows an order whose time is over, whatever
@@ -204,10 +140,10 @@ func (f *finish) pending(ctx context.Context, order acme.ExtendedOrder, seen ans
 	if err := f.authorizationsFit(order); err != nil {
 		return err
 	}
-	if err := f.solve(ctx, order.Authorizations); err != nil {
+	if err := f.job.solve(ctx, order.Authorizations); err != nil {
 		return err
 	}
-	f.solved = f.client.newWatch(f.client.opts.ValidationTimeout)
+	f.solved = newWatch(f.client.now, f.client.opts.ValidationTimeout)
 	return nil
 }
 
@@ -226,7 +162,7 @@ func (f *finish) ready(ctx context.Context, order acme.ExtendedOrder, seen answe
 	})
 	switch {
 	case err == nil:
-		f.finalized = f.client.newWatch(f.client.opts.FinalizeTimeout)
+		f.finalized = newWatch(f.client.now, f.client.opts.FinalizeTimeout)
 		return nil
 	case isProblem(err, "orderNotReady"):
 		return f.notReady(ctx, seen)
@@ -244,7 +180,7 @@ func (f *finish) ready(ctx context.Context, order acme.ExtendedOrder, seen answe
 
 func (f *finish) notReady(ctx context.Context, seen answer) error {
 	if f.solved == nil {
-		f.solved = f.client.newWatch(f.client.opts.ValidationTimeout)
+		f.solved = newWatch(f.client.now, f.client.opts.ValidationTimeout)
 	}
 	return f.solved.wait(ctx, f.doing, "still answers orderNotReady to an order that it calls ready", seen)
 }
@@ -263,15 +199,9 @@ func (f *finish) refused(ctx context.Context, refusal error, seen answer) error 
 	return nil
 }
 
-// isPassing reports whether err is a trouble of the CA or of the way to it,
-// and no verdict.
-func isPassing(err error) bool {
-	return hasClass(err, ClassCAUnavailable) || hasClass(err, ClassRateLimited)
-}
-
 func (f *finish) processing(ctx context.Context, seen answer) error {
 	if f.finalized == nil {
-		f.finalized = f.client.newWatch(f.client.opts.FinalizeTimeout)
+		f.finalized = newWatch(f.client.now, f.client.opts.FinalizeTimeout)
 		f.report("finalize", "waiting for the CA to issue")
 	}
 	err := f.finalized.wait(ctx, f.doing, "has not issued the certificate", seen)
@@ -298,7 +228,7 @@ func (f *finish) invalid(ctx context.Context, order acme.ExtendedOrder) error {
 		return err
 	}
 	for _, url := range order.Authorizations {
-		authz, _, err := f.authorization(ctx, url)
+		authz, _, err := f.job.authorization(ctx, url)
 		if ctx.Err() != nil {
 			return interrupted(ctx, f.doing)
 		}
@@ -314,72 +244,22 @@ func (f *finish) invalid(ctx context.Context, order acme.ExtendedOrder) error {
 	}
 	class, advice := orderClass(order.Error)
 	return &Error{class: class, doing: f.doing, said: "the order is invalid: " + words(order.Error), advice: advice, gone: true, cause: order.Error,
-		retry: f.client.retryAt("", order.Error.Detail)}
+		retry: retryAt("", order.Error.Detail, f.client.now())}
 }
 
-func (f *finish) authorization(ctx context.Context, url string) (authz acme.Authorization, seen answer, err error) {
-	seen, err = f.session.call(ctx, "reading the authorization "+url, func(core *api.Core) error {
-		var err error
-		authz, err = core.Authorizations.Get(url)
-		return err
-	})
-	if err == nil {
-		err = f.isAskedFor(authz.Identifier)
+// authorizationsFit refuses an order that lists more authorizations than it has
+// names, or one of them twice (RFC 8555 section 7.1.3: one for each identifier),
+// before the first of them is fetched: a CA could have us ask it for days.
+func (f *finish) authorizationsFit(order acme.ExtendedOrder) error {
+	seen := make(map[string]bool, len(order.Authorizations))
+	for _, url := range order.Authorizations {
+		seen[url] = true
 	}
-	return authz, seen, err
-}
-
-// isAskedFor checks that an authorization is for one of the order's names. The
-// identifier decides which DNS record is written: a CA, or whoever answers in its
-// place, must not choose it.
-func (f *finish) isAskedFor(id acme.Identifier) error {
-	request, err := x509.ParseCertificateRequest(f.csr)
-	if err != nil {
-		return &Error{class: ClassInternal, doing: f.doing, said: "the certificate request cannot be read: " + err.Error(), cause: err, gone: true}
-	}
-	switch id.Type {
-	case "dns":
-		for _, name := range request.DNSNames {
-			if strings.EqualFold(trimWildcard(name), id.Value) {
-				return nil
-			}
-		}
-	case "ip":
-		asked := net.ParseIP(id.Value)
-		if asked != nil && slices.ContainsFunc(request.IPAddresses, asked.Equal) {
-			return nil
-		}
-	}
-	return &Error{class: ClassRejected, doing: f.doing, gone: true,
-		said:   fmt.Sprintf("the CA asks to prove control of %q (%s), which the order has no name for", clipTo(300, text.Line(id.Value)), clipTo(20, text.Line(id.Type))),
-		advice: "nothing was written to DNS; see that the issuer's directory is the CA that you mean"}
-}
-
-// authorizationFailure is the problem of an authorization that cannot become
-// valid any more; nil while it can, or is.
-func authorizationFailure(issuer *spec.Issuer, authz acme.Authorization) *Error {
-	if authz.Status == acme.StatusPending || authz.Status == acme.StatusValid {
+	names := f.names()
+	if n := len(order.Authorizations); n <= names && len(seen) == n {
 		return nil
 	}
-	doing := "validating " + displayName(authz) + " at " + issuer.Directory
-	for _, ch := range authz.Challenges {
-		if ch.Error == nil {
-			continue
-		}
-		class, advice := validationClass(ch.Error)
-		return &Error{class: class, doing: doing, advice: advice, gone: true, cause: ch.Error, names: []string{displayName(authz)},
-			said: "the CA's " + ch.Type + " check failed with " + words(ch.Error)}
-	}
-	if authz.Status == acme.StatusInvalid {
-		return &Error{class: ClassValidation, doing: doing, gone: true, names: []string{displayName(authz)}, said: "the authorization is invalid, and the CA gave no reason", advice: "a new order is needed"}
-	}
-	return &Error{class: ClassRejected, doing: doing, gone: true, said: "the authorization is " + authz.Status, advice: "a new order is needed"}
-}
-
-// displayName is the identifier as the certificate will have it.
-func displayName(authz acme.Authorization) string {
-	if authz.Wildcard {
-		return "*." + authz.Identifier.Value
-	}
-	return authz.Identifier.Value
+	return &Error{class: ClassRejected, doing: f.doing, gone: true,
+		said:   fmt.Sprintf("the CA lists %d authorizations, %d of them different, for an order of %d names; none was fetched", len(order.Authorizations), len(seen), names),
+		advice: "an order has one authorization for each name (RFC 8555 section 7.1.3): report it to the CA, or use another issuer"}
 }

@@ -4,13 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
-	"sync"
-
-	"certroll/spec"
-
-	"github.com/go-acme/lego/v4/acme"
-	"github.com/miekg/dns"
 
 	"certroll/spec/text"
 )
@@ -38,7 +31,7 @@ func (p *publication) vacant(ctx context.Context) error {
 		return nil
 	}
 	doing := "publishing the TXT record " + p.name + " through the DNS account " + p.account.Name
-	return p.patiently(ctx, p.account, doing, func() error {
+	return p.patiently(ctx, doing, func() error {
 		others, err := p.others(ctx)
 		switch {
 		case err != nil && p.account.Propagation.Wait == 0:
@@ -79,15 +72,15 @@ func (p *publication) joined(ctx context.Context) bool {
 	if p.provider.effect.Spares() {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.client.opts.CleanupTimeout/2)
+	ctx, cancel := context.WithTimeout(ctx, p.opts.Cleanup/2)
 	defer cancel()
 	others, err := p.others(ctx)
 	return err == nil && others > 0
 }
 
 // stays tells of a record that is not removed.
-func (p *publication) stays(ch challenge) string {
-	return "the TXT record " + p.name + " with the value " + ch.value() + " is not removed: somebody else has written one beside it, which the provider " +
+func (p *publication) stays(answer proof) string {
+	return "the TXT record " + p.name + " with the value " + answer.value() + " is not removed: somebody else has written one beside it, which the provider " +
 		p.account.Provider + " of the DNS account " + p.account.Name + " would remove too; remove the record with this value by hand"
 }
 
@@ -98,90 +91,7 @@ func (p *publication) others(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	values = slices.DeleteFunc(values, func(v string) bool {
-		return slices.Contains(placeholders, v) || slices.Contains(p.own, v) || p.client.names.knows(p.name, v)
+		return slices.Contains(placeholders, v) || slices.Contains(p.own, v) || p.names.knows(p.name, v)
 	})
 	return len(values), nil
-}
-
-// standing are the values of the TXT records that any server of the record's zone
-// shows, each once.
-func standing(ctx context.Context, account *spec.DNSAccount, name string) ([]string, error) {
-	servers, err := authorities(ctx, account, name)
-	if err != nil {
-		return nil, err
-	}
-	replies := make([]*dns.Msg, len(servers))
-	errs := make([]error, len(servers))
-	var wg sync.WaitGroup
-	for i, s := range servers {
-		wg.Go(func() { replies[i], errs[i] = s.records(ctx, name) })
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	values, answered := []string{}, false
-	for i, r := range replies {
-		if errs[i] != nil {
-			err = errs[i]
-			continue
-		}
-		answered = true
-		for _, rr := range r.Answer {
-			txt, ok := rr.(*dns.TXT)
-			if !ok || !strings.EqualFold(txt.Hdr.Name, name) {
-				continue
-			}
-			if v := strings.Join(txt.Txt, ""); !slices.Contains(values, v) {
-				values = append(values, v)
-			}
-		}
-	}
-	if !answered {
-		return nil, err
-	}
-	return values, nil
-}
-
-// records asks a server for the TXT records of a name, at the first of its
-// addresses that gives an answer that counts.
-func (s server) records(ctx context.Context, name string) (*dns.Msg, error) {
-	err := fmt.Errorf("%s has no address", s.label)
-	for _, address := range s.addresses {
-		r, failed := exchange(ctx, address, name, dns.TypeTXT, s.recurse)
-		switch {
-		case failed != nil:
-			err = fmt.Errorf("%s did not answer: %w", s.label, failed)
-		case s.isLame(r):
-			err = fmt.Errorf("%s answered %s without authority over the zone", s.label, dns.RcodeToString[r.Rcode])
-		default:
-			return r, nil
-		}
-	}
-	return nil, err
-}
-
-// ownValues are those that the dns-01 challenges of the order ask for, also of
-// names that are validated: an earlier run may have left them.
-func (s *solving) ownValues(ctx context.Context) ([]string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, token := range s.tokens[len(s.values):] {
-		keyAuth, err := s.session.keyAuthorization(ctx, token)
-		if err != nil {
-			return nil, err
-		}
-		s.values = append(s.values, challenge{keyAuth: keyAuth}.value())
-	}
-	return s.values, nil
-}
-
-// dnsChallenge is the authorization's dns-01 challenge.
-func dnsChallenge(authz acme.Authorization) (acme.Challenge, bool) {
-	for _, ch := range authz.Challenges {
-		if ch.Type == string(spec.DNS01) && tokenSafe(ch.Token) {
-			return ch, true
-		}
-	}
-	return acme.Challenge{}, false
 }

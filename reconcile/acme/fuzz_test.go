@@ -21,7 +21,6 @@ func FuzzProblem(f *testing.F) {
 	f.Add([]byte(`{"type":"urn:ietf:params:acme:error:malformed","detail":"\u001b[2J","status":400,"subproblems":[{"type":"caa","detail":"a\nb","identifier":{"type":"dns","value":"x"}}]}`), "Mon, 23 Nov 2026 12:01:00 GMT")
 	f.Add([]byte(`{"type":"x","detail":"retry after 9999-11-24 12:00:00 UTC"}`), "99999999999999")
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	c := New(nil, Options{Now: func() time.Time { return now }})
 	f.Fuzz(func(t *testing.T, body []byte, retryAfter string) {
 		var p acme.ProblemDetails
 		if json.Unmarshal(body, &p) != nil {
@@ -30,7 +29,7 @@ func FuzzProblem(f *testing.F) {
 		if class, advice := validationClass(&p); class == "" || advice == "" {
 			t.Errorf("class %q, advice %q", class, advice)
 		}
-		e := c.explain(t.Context(), "ordering", &p, answer{status: p.HTTPStatus, retryAfter: retryAfter})
+		e := explain(t.Context(), "ordering", &p, answer{status: p.HTTPStatus, retryAfter: retryAfter}, now)
 		if e.Class() == "" || e.advice == "" {
 			t.Errorf("class %q, advice %q", e.Class(), e.advice)
 		}

@@ -136,8 +136,8 @@ func TestConfinedIssuer(t *testing.T) {
 	free := &spec.Issuer{Directory: metadata.URL + "/latest", Reach: spec.Reach{Anything: true}}
 	c := New(newMemory(), Options{})
 	defer c.Close()
-	one, err1 := c.upstream(free)
-	two, err2 := c.upstream(&spec.Issuer{Directory: free.Directory})
+	one, err1 := c.cas.upstream(free)
+	two, err2 := c.cas.upstream(&spec.Issuer{Directory: free.Directory})
 	if err1 != nil || err2 != nil || one == two {
 		t.Errorf("they share: %v %v", err1, err2)
 	}
@@ -149,10 +149,10 @@ func TestHeldIsNotUsed(t *testing.T) {
 	c := New(newMemory(), Options{})
 	defer c.Close()
 	held := []spec.Hold{{Subject: "x", Message: "a.hcl:1: Endpoint not allowed"}}
-	if _, err := c.upstream(&spec.Issuer{Directory: "https://ca.example.com/dir", Held: held}); !hasClass(err, ClassConfig) {
+	if _, err := c.cas.upstream(&spec.Issuer{Directory: "https://ca.example.com/dir", Held: held}); !hasClass(err, ClassConfig) {
 		t.Errorf("the issuer: %v", err)
 	}
-	if _, err := c.children.open(t.Context(), &spec.DNSAccount{Provider: "pdns", Held: held}); !hasClass(err, ClassConfig) {
+	if _, err := c.providers.open(t.Context(), &spec.DNSAccount{Provider: "pdns", Held: held}); !hasClass(err, ClassConfig) {
 		t.Errorf("the account: %v", err)
 	}
 }

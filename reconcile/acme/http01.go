@@ -23,7 +23,7 @@ func (s *solving) viaHTTP(ctx context.Context, account *spec.DNSAccount, challen
 	if account.Webroot != "" {
 		return s.viaWebroot(ctx, account, challenges)
 	}
-	l, leave, err := s.client.servers.use(ctx, spec.HTTP01, account.Listen, serveHTTP)
+	l, leave, err := s.solver.servers.use(ctx, spec.HTTP01, account.Listen, serveHTTP)
 	if err != nil {
 		return listenFailure(account, err)
 	}
@@ -58,7 +58,7 @@ func (l *listening) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *solving) viaWebroot(ctx context.Context, account *spec.DNSAccount, challenges []challenge) error {
 	for _, ch := range challenges {
-		remove, err := s.client.webroots.write(account.Webroot, ch.token, ch.keyAuth)
+		remove, err := s.solver.webroots.write(account.Webroot, ch.token, ch.keyAuth)
 		if err != nil {
 			return notPublished{configError("writing below the webroot of the DNS account "+account.Name, err.Error(),
 				"give the dns block a webroot that exists and may be written to")}

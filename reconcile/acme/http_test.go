@@ -169,14 +169,15 @@ func TestRequestsEndWithTheirCall(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	var hang atomic.Bool
 	hanging := make(chan struct{}, 2)
-	c := r.through(func(_ http.RoundTripper, req *http.Request) *http.Response {
+	hangs := func(_ http.RoundTripper, req *http.Request) *http.Response {
 		if hang.Load() && strings.Contains(req.URL.Path, "order") {
 			hanging <- struct{}{}
 			<-req.Context().Done()
 			return reply(500, nil, "")
 		}
 		return nil
-	})
+	}
+	c := r.through(hangs)
 	r.order(c, "warm.lab.test")
 	hang.Store(true)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -185,8 +186,8 @@ func TestRequestsEndWithTheirCall(t *testing.T) {
 	if fails(t, err, ClassInternal, false); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want an interruption", err)
 	}
-	c.opts.RequestTimeout = 200 * time.Millisecond
-	_, _, err = c.Order(t.Context(), r.issuer, []string{"hang.lab.test"}, "")
+	r.opts.RequestTimeout = 200 * time.Millisecond
+	_, _, err = r.through(hangs).Order(t.Context(), r.issuer, []string{"hang.lab.test"}, "")
 	if e := fails(t, err, ClassCAUnavailable, false); !strings.Contains(e.Error(), "no answer within 200ms") {
 		t.Errorf("the error does not say so: %v", e)
 	}

@@ -29,7 +29,7 @@ func TestCredentialsThatCannotWork(t *testing.T) {
 	for _, c := range cases {
 		for where, v := range references {
 			client := New(newMemory(), Options{Child: command(t), Resolve: fixed(c.value)})
-			p, err := client.children.open(t.Context(), &spec.DNSAccount{
+			p, err := client.providers.open(t.Context(), &spec.DNSAccount{
 				Name: "cf", Reach: spec.Reach{Anything: true, Ambient: true}, Challenge: spec.DNS01, Provider: c.provider,
 				Credentials: map[string]spec.Value{c.name: v},
 			})
@@ -48,7 +48,7 @@ func TestBindingThatCannotWork(t *testing.T) {
 		KeyID: spec.Value{Source: spec.FromEnv, Name: "KID"}, HMAC: spec.Value{Source: spec.FromEnv, Name: "HMAC"}}}
 	client := New(newMemory(), Options{Resolve: fixed("kid-of-ours\n")})
 	defer func() { _ = client.Close() }()
-	_, err := client.openAccount(t.Context(), issuer)
+	_, err := client.accounts.openAccount(t.Context(), issuer)
 	malformed(t, err, "kid-of-ours\n", "the eab key id", "the environment variable KID", "ends in a line break")
 }
 

@@ -96,7 +96,7 @@ func TestPace(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			w := New(newMemory(), Options{}).newWatch(time.Minute)
+			w := newWatch(time.Now, time.Minute)
 			polls := 0
 			var err error
 			for err == nil {

@@ -2,6 +2,7 @@ package acme
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/url"
@@ -26,7 +27,7 @@ import (
 // field and says nothing of it: nothing is then exempt for certain.
 func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string, replaces string) (url string, replaced bool, err error) {
 	defer func() { err = c.struck(err) }()
-	s, err := c.session(ctx, issuer)
+	s, err := c.accounts.session(ctx, issuer)
 	if err != nil {
 		return "", false, err
 	}
@@ -60,7 +61,7 @@ func (s *session) checkOrderURL(ctx context.Context, doing, orderURL string) err
 	if why := unfitURL(orderURL); why != "" {
 		return refuse(why)
 	}
-	if u, _ := url.Parse(orderURL); u == nil || strings.EqualFold(u.Host, directoryHost(s.directory)) {
+	if u, _ := url.Parse(orderURL); u == nil || strings.EqualFold(u.Host, directoryHost(s.ca.directory)) {
 		return nil
 	}
 	seen, err := s.call(ctx, doing, func(core *api.Core) error {
@@ -147,12 +148,12 @@ func blamesReplaces(err error, status int) bool {
 // account. leaf is its DER form, reason a code of RFC 5280 section 5.3.1. One
 // that is revoked already is a success.
 func (c *Client) Revoke(ctx context.Context, issuer *spec.Issuer, leaf []byte, reason uint) error {
-	s, err := c.session(ctx, issuer)
+	s, err := c.accounts.session(ctx, issuer)
 	if err != nil {
 		return c.struck(err)
 	}
 	_, err = s.call(ctx, "revoking a certificate at "+issuer.Directory, func(core *api.Core) error {
-		return core.Certificates.Revoke(acme.RevokeCertMessage{Certificate: base64url(leaf), Reason: &reason})
+		return core.Certificates.Revoke(acme.RevokeCertMessage{Certificate: base64.RawURLEncoding.EncodeToString(leaf), Reason: &reason})
 	})
 	if isProblem(err, "alreadyRevoked") {
 		return nil

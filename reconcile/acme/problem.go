@@ -1,18 +1,15 @@
 package acme
 
 import (
-	"context"
-	"crypto/x509"
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
-	"certroll/reconcile/reach"
 	"certroll/spec/redact"
 	"certroll/spec/text"
 
@@ -140,100 +137,15 @@ func words(p *acme.ProblemDetails) string {
 	return clipTo(longestProblem, text.Line(redact.Tokens(b.String())))
 }
 
-// explain turns what a request failed with into an Error. seen is the last
-// answer of that very request, which knows what lego forgets: the network's
-// error behind a failed nonce, and Retry-After.
-func (c *Client) explain(ctx context.Context, doing string, err error, seen answer) *Error {
-	if ctx.Err() != nil {
-		return interrupted(ctx, doing)
+// problemIn is the error that an answer tells of: its problem document (RFC
+// 7807) where it is one, and else nothing but its status.
+func problemIn(status int, body []byte) error {
+	p := &acme.ProblemDetails{}
+	if err := json.Unmarshal(bytes.TrimSpace(body), p); err != nil {
+		p = &acme.ProblemDetails{}
 	}
-	var ours *Error
-	if errors.As(err, &ours) {
-		return ours
+	if p.HTTPStatus == 0 {
+		p.HTTPStatus = status
 	}
-	var p *acme.ProblemDetails
-	if errors.As(err, &p) && p.Type+p.Detail != "" {
-		class, advice := answerClass(p, seen.retryAfter)
-		return &Error{class: class, doing: doing, said: "the CA answered " + words(p), advice: advice,
-			retry: c.retryAt(seen.retryAfter, p.Detail), cause: err}
-	}
-	if seen.err != nil {
-		return unreachable(doing, seen.err)
-	}
-	if seen.status >= http.StatusBadRequest {
-		return c.unexplained(doing, err, seen)
-	}
-	return &Error{class: ClassCAUnavailable, doing: doing, said: clip(text.Line(redact.Tokens(err.Error()))), cause: err,
-		advice: "the CA's answer is not what RFC 8555 lets one expect"}
-}
-
-// unexplained is an error answer that is no problem document: a proxy's page,
-// a load balancer's.
-func (c *Client) unexplained(doing string, err error, seen answer) *Error {
-	class, advice := ClassCAUnavailable, "try again later"
-	switch {
-	case seen.status == http.StatusTooManyRequests:
-		class = ClassRateLimited
-	case seen.status == http.StatusRequestTimeout, seen.status == http.StatusMisdirectedRequest, seen.status == http.StatusTooEarly:
-		// A proxy's, of this one connection.
-	case seen.status < http.StatusInternalServerError:
-		class, advice = ClassRejected, "see that the issuer's directory is the URL of an ACME directory and no proxy stands in between"
-	}
-	return &Error{class: class, doing: doing, advice: advice, retry: c.retryAt(seen.retryAfter, ""), cause: err,
-		said: fmt.Sprintf("%s answered %d %s without saying why", seen.url, seen.status, http.StatusText(seen.status))}
-}
-
-func unreachable(doing string, err error) *Error {
-	e := &Error{class: ClassCAUnavailable, doing: doing, said: err.Error(), cause: err, advice: "check that this machine can reach the CA; certroll retries later"}
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var denied *reach.DeniedError
-	switch {
-	case errors.As(err, &denied):
-		e.class, e.said = ClassConfig, denied.Error()
-		e.advice = "move the issuer's block to certroll.hcl, or allow the address there, as in trust { endpoints = [\"10.0.0.0/8:443\"] }"
-	case errors.As(err, &authority):
-		e.class, e.advice = ClassConfig, "set ca_bundle in the issuer to the certificate that the CA's own server is signed with"
-	case errors.As(err, &host):
-		e.class, e.advice = ClassConfig, "see that the issuer's directory names the CA's server as its certificate does"
-	}
-	return e
-}
-
-// retryLimit bounds what a Retry-After may ask for, against nonsense.
-const retryLimit = 366 * 24 * time.Hour
-
-// limitText is how Let's Encrypt says the time within the detail, for answers
-// whose header a proxy lost.
-var limitText = regexp.MustCompile(`retry after (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?: ?UTC|Z)`)
-
-// retryAt is the moment a Retry-After header or, without one, a detail names.
-func (c *Client) retryAt(header, detail string) time.Time {
-	if wait, ok := parseRetryAfter(header, c.now()); ok {
-		return c.now().Add(wait)
-	}
-	if m := limitText.FindStringSubmatch(detail); m != nil {
-		if t, err := time.Parse(time.DateTime, strings.Replace(m[1], "T", " ", 1)); err == nil {
-			if latest := c.now().Add(retryLimit); t.After(latest) {
-				return latest
-			}
-			return t
-		}
-	}
-	return time.Time{}
-}
-
-// parseRetryAfter reads the header in both forms of RFC 9110 section 10.2.3.
-func parseRetryAfter(value string, now time.Time) (time.Duration, bool) {
-	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
-		if seconds > uint64(retryLimit/time.Second) {
-			return retryLimit, true
-		}
-		return time.Duration(seconds) * time.Second, true
-	}
-	if t, err := http.ParseTime(value); err == nil {
-		return min(max(t.Sub(now), 0), retryLimit), true
-	}
-	return 0, false
+	return p
 }

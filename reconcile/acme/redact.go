@@ -3,6 +3,8 @@ package acme
 import (
 	"errors"
 	"strings"
+
+	"certroll/spec/redact"
 )
 
 // longest bounds a text that is no problem document: pages of HTML and whole
@@ -18,32 +20,33 @@ func clipTo(most int, text string) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// struck is err with no secret in it that this Client has resolved: CAs and DNS
-// servers quote what they were sent. The error is copied, since those who wait
-// for one session share its failure.
-func (c *Client) struck(err error) error {
+// struck is err without the secrets that the redactor knows: CAs and DNS servers
+// quote what they were sent. The error is copied, since those who wait for one
+// session share its failure.
+func struck(secrets *redact.Redactor, err error) error {
 	var e *Error
 	var f *Finding
 	switch {
 	case errors.As(err, &f):
 		told := *f
-		told.why = c.struckError(f.why)
+		told.why = struckError(secrets, f.why)
 		return &told
 	case errors.As(err, &e):
-		return c.struckError(e)
+		return struckError(secrets, e)
 	}
 	return err
 }
 
-func (c *Client) struckError(e *Error) *Error {
+func struckError(secrets *redact.Redactor, e *Error) *Error {
 	told := *e
-	told.said = c.redact.Strike(e.said)
+	told.said = secrets.Strike(e.said)
 	return &told
 }
 
-func (c *Client) struckAll(errs []error) []error {
+// struckAll strikes the secrets from each of them.
+func struckAll(secrets *redact.Redactor, errs []error) []error {
 	for i, err := range errs {
-		errs[i] = c.struck(err)
+		errs[i] = struck(secrets, err)
 	}
 	return errs
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"certroll/spec"
 
@@ -27,8 +28,8 @@ func TestResolvedSecretsAreStruck(t *testing.T) {
 		base64.StdEncoding.EncodeToString([]byte("user:"+secrets["HMAC"])) + ", the payload " +
 		base64.RawURLEncoding.EncodeToString([]byte(`{"kid":"`+secrets["KID"]+`"}`))
 	problem := &acme.ProblemDetails{Type: urn + "unauthorized", Detail: said, HTTPStatus: http.StatusForbidden}
-	ours := c.explain(t.Context(), "opening", problem, answer{status: http.StatusForbidden})
-	for what, err := range map[string]error{"error": c.struck(ours), "finding": c.struck(&Finding{why: ours}), "several": c.struckAll([]error{ours})[0]} {
+	ours := explain(t.Context(), "opening", problem, answer{status: http.StatusForbidden}, time.Now())
+	for what, err := range map[string]error{"error": c.struck(ours), "finding": c.struck(&Finding{why: ours}), "several": struckAll(c.redact, []error{ours})[0]} {
 		text := err.Error()
 		for _, secret := range secrets {
 			for _, form := range []string{secret, secret[:8], base64.StdEncoding.EncodeToString([]byte(secret))[:12]} {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"certroll/spec"
@@ -49,21 +48,6 @@ func (s *servers) use(ctx context.Context, kind spec.Challenge, address string, 
 	}
 	l.users++
 	return l, func() { s.leave(key, l) }, nil
-}
-
-// listen opens a listener, with a little patience where the address is in use:
-// a process that is being started, as the DNS children are, holds a copy of
-// each of our sockets until its own program runs, those closed since included.
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	for try := 0; ; try++ {
-		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || try == 20 {
-			return ln, err
-		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
-			return nil, err
-		}
-	}
 }
 
 func (s *servers) leave(key string, l *listening) {

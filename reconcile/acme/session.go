@@ -23,7 +23,8 @@ import (
 // to a single call: for its duration the lane's RoundTripper has that call's
 // context, and what it saw last is the answer to that call and to no other.
 type session struct {
-	*upstream
+	accounts  *accounts
+	ca        *upstream
 	issuer    *spec.Issuer
 	accountID string
 	key       crypto.Signer
@@ -50,20 +51,15 @@ const (
 	// laneAge bounds, with directoryAge, how long a CA's change of its
 	// directory goes unnoticed.
 	laneAge = time.Hour
-	// requestsAtOnce bounds an account's requests under way, and with them its
-	// lanes. Each new lane asks for a nonce, of which Let's Encrypt gives ten
-	// at once. A request is short; what takes long, the waiting between two of
-	// them, is not counted.
-	requestsAtOnce = 10
 )
 
-func (c *Client) newSession(issuer *spec.Issuer) (*session, error) {
-	u, err := c.upstream(issuer)
+func (a *accounts) newSession(issuer *spec.Issuer) (*session, error) {
+	u, err := a.cas.upstream(issuer)
 	if err != nil {
 		return nil, err
 	}
 	return &session{
-		upstream: u, issuer: issuer,
+		accounts: a, ca: u, issuer: issuer,
 		registering: make(chan struct{}, 1), requests: make(chan struct{}, requestsAtOnce),
 	}, nil
 }
@@ -103,7 +99,7 @@ func (s *session) callAs(ctx context.Context, kid, doing string, fn func(*api.Co
 	seen := l.seen
 	s.giveBack(l)
 	if err != nil {
-		return seen, s.client.explain(ctx, doing, err, seen)
+		return seen, explain(ctx, doing, err, seen, s.accounts.opts.Now())
 	}
 	return seen, nil
 }
@@ -113,7 +109,7 @@ func (s *session) callAs(ctx context.Context, kid, doing string, fn func(*api.Co
 func (l *lane) run(fn func(*api.Core) error) error {
 	if l.core == nil {
 		httpClient := &http.Client{Transport: l, CheckRedirect: checkRedirect}
-		core, err := api.New(httpClient, l.session.client.opts.UserAgent, l.session.directory, l.kid, l.session.key)
+		core, err := api.New(httpClient, l.session.accounts.opts.UserAgent, l.session.ca.directory, l.kid, l.session.key)
 		if err != nil {
 			return err
 		}
@@ -122,17 +118,24 @@ func (l *lane) run(fn func(*api.Core) error) error {
 	return fn(l.core)
 }
 
+// RoundTrip sends one request of lego's for the call that has borrowed the lane.
+func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, seen, err := l.session.ca.roundTrip(l.ctx, req)
+	l.seen = seen
+	return resp, err
+}
+
 func (s *session) borrow(kid string) *lane {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.lanes) > 0 {
 		l := s.lanes[len(s.lanes)-1]
 		s.lanes = s.lanes[:len(s.lanes)-1]
-		if l.kid == kid && s.client.now().Sub(l.born) < laneAge {
+		if l.kid == kid && s.accounts.opts.Now().Sub(l.born) < laneAge {
 			return l
 		}
 	}
-	return &lane{session: s, kid: kid, born: s.client.now()}
+	return &lane{session: s, kid: kid, born: s.accounts.opts.Now()}
 }
 
 func (s *session) giveBack(l *lane) {

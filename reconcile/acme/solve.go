@@ -17,7 +17,7 @@ import (
 
 // solving is the work on the open authorizations of one order.
 type solving struct {
-	*finish
+	*job
 	room   chan struct{}
 	mu     sync.Mutex
 	gaveUp map[*spec.DNSAccount]bool // accounts that could not publish for some name
@@ -46,35 +46,28 @@ type challenge struct {
 	keyAuth string
 }
 
-// notPublished is the failure of an account to publish an answer. The CA was
-// not asked, so nothing is lost and another account may try.
-type notPublished struct{ why *Error }
-
-func (e notPublished) Error() string { return e.why.Error() }
-func (e notPublished) Unwrap() error { return e.why }
-
 // solve makes every open authorization of the order valid. The names are
 // worked on side by side, and all to their end: one attempt shows everything
 // that is wrong, and an authorization won is of use to the next order.
-func (f *finish) solve(ctx context.Context, urls []string) error {
-	s := &solving{finish: f, room: make(chan struct{}, f.client.opts.Names), gaveUp: map[*spec.DNSAccount]bool{}}
+func (j *job) solve(ctx context.Context, urls []string) error {
+	s := &solving{job: j, room: make(chan struct{}, j.solver.opts.Names), gaveUp: map[*spec.DNSAccount]bool{}}
 	tasks, err := s.open(ctx, urls)
 	if err != nil || len(tasks) == 0 {
 		return err
 	}
-	if len(f.accounts) == 0 {
-		return configError(f.doing, "no DNS account was given to validate "+tasks[0].name()+" with", "name one in the certificate's dns")
+	if len(j.accounts) == 0 {
+		return configError(j.doing, "no DNS account was given to validate "+tasks[0].name()+" with", "name one in the certificate's dns")
 	}
-	if slices.ContainsFunc(f.accounts, func(a *spec.DNSAccount) bool { return a.Challenge == spec.DNS01 }) {
-		f.report(StepAnswers, answersOf(tasks))
+	if slices.ContainsFunc(j.accounts, func(a *spec.DNSAccount) bool { return a.Challenge == spec.DNS01 }) {
+		j.report(StepAnswers, answersOf(tasks))
 	}
 	groups := byDomain(tasks)
 	errs := make([]error, len(groups))
 	s.each(len(groups), func(i int) { errs[i] = s.solveGroup(ctx, groups[i]) })
 	if ctx.Err() != nil {
-		return interrupted(ctx, f.doing)
+		return interrupted(ctx, j.doing)
 	}
-	return join(f.doing, errs)
+	return join(j.doing, errs)
 }
 
 // each runs fn for 0 to n-1 side by side, as many at once as there is room.
@@ -203,7 +196,7 @@ func (s *solving) nextOf(accounts []*spec.DNSAccount, tried map[*spec.DNSAccount
 func (s *solving) worked(account *spec.DNSAccount) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.finish.account = account.Name
+	s.job.account = account.Name
 	if s.published == nil {
 		s.published = map[string]bool{}
 	}
@@ -294,6 +287,19 @@ func (s *solving) solveWith(ctx context.Context, account *spec.DNSAccount, group
 	}
 }
 
+// viaDNS answers dns-01 challenges of one domain.
+func (s *solving) viaDNS(ctx context.Context, account *spec.DNSAccount, challenges []challenge) error {
+	proofs := make([]proof, len(challenges))
+	for i, ch := range challenges {
+		proofs[i] = proof{domain: ch.domain(), token: ch.token, keyAuth: ch.keyAuth}
+	}
+	return s.solver.publisher.answer(ctx, answering{
+		doing: s.doing, name: challenges[0].name(), account: account, proofs: proofs, report: s.report,
+		gaveUp: func() bool { return s.passedOver(account) }, own: s.ownValues,
+		ask: func(from, to int) error { return s.askAll(ctx, challenges[from:to]) },
+	})
+}
+
 // challenges picks each task's challenge of the account's type.
 func (s *solving) challenges(ctx context.Context, account *spec.DNSAccount, group []task) ([]challenge, error) {
 	out := make([]challenge, 0, len(group))
@@ -323,11 +329,6 @@ func (s *solving) challenge(ctx context.Context, account *spec.DNSAccount, t tas
 	}
 	return challenge{}, notPublished{configError(doing, "the CA offers no "+string(account.Challenge)+" challenge for this name, only "+strings.Join(offered, ", "),
 		"give the certificate a dns account of a type that the CA takes for the name")}
-}
-
-// tokenSafe reports whether a token may be part of a path and a URL.
-func tokenSafe(token string) bool {
-	return token != "" && strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == "" && len(token) <= 512
 }
 
 // askAll has the CA validate each challenge, all at the same time.
@@ -363,7 +364,7 @@ func (s *solving) ask(ctx context.Context, ch challenge) error {
 // away from under it and burn the order.
 func (s *solving) verdict(ctx context.Context, ch challenge, seen answer) error {
 	doing := "validating " + ch.name() + " at " + s.issuer.Directory
-	w := s.client.newWatch(s.client.opts.ValidationTimeout)
+	w := newWatch(s.solver.opts.Now, s.solver.opts.ValidationTimeout)
 	var trouble error
 	for {
 		if err := w.wait(ctx, doing, "has not decided", seen); err != nil {
@@ -421,4 +422,44 @@ func beingValidated(authz acme.Authorization, url string) bool {
 		}
 	}
 	return false
+}
+
+// ownValues are those that the dns-01 challenges of the order ask for, also of
+// names that are validated: an earlier run may have left them.
+func (s *solving) ownValues(ctx context.Context) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, token := range s.tokens[len(s.values):] {
+		keyAuth, err := s.session.keyAuthorization(ctx, token)
+		if err != nil {
+			return nil, err
+		}
+		s.values = append(s.values, proof{keyAuth: keyAuth}.value())
+	}
+	return s.values, nil
+}
+
+// dnsChallenge is the authorization's dns-01 challenge.
+func dnsChallenge(authz acme.Authorization) (acme.Challenge, bool) {
+	for _, ch := range authz.Challenges {
+		if ch.Type == string(spec.DNS01) && tokenSafe(ch.Token) {
+			return ch, true
+		}
+	}
+	return acme.Challenge{}, false
+}
+
+// StepAnswers is the step by which Finish reports the dns-01 challenges that it is
+// about to answer, before the first record is written: "DOMAIN TOKEN" on each line.
+// A caller that keeps them can have RemoveAnswers clean up after a crash.
+const StepAnswers = "answers"
+
+func answersOf(tasks []task) string {
+	var lines []string
+	for _, t := range tasks {
+		if ch, ok := dnsChallenge(t.authz); ok {
+			lines = append(lines, t.domain()+" "+ch.Token)
+		}
+	}
+	return strings.Join(lines, "\n")
 }

@@ -10,11 +10,6 @@ import (
 	"certroll/spec"
 )
 
-// lister is an AccountStore that can name its documents.
-type lister interface {
-	List(ctx context.Context) (ids []string, err error)
-}
-
 // locate finds the document of the issuer's account; nil where there is none
 // yet, and id is the one to make it under. An account from the time when the
 // contact was part of its identity is taken over without a new registration:
@@ -26,35 +21,35 @@ type lister interface {
 //
 // A pointer whose document is gone was reset by a person: the account is made
 // anew in its place.
-func (c *Client) locate(ctx context.Context, issuer *spec.Issuer, eabKeyID string, adopt bool) (id string, doc map[string]string, err error) {
+func (a *accounts) locate(ctx context.Context, issuer *spec.Issuer, eabKeyID string, adopt bool) (id string, doc map[string]string, err error) {
 	id = accountID(issuer.Directory, issuer.Account, eabKeyID)
-	doc, err = c.load(ctx, id)
+	doc, err = a.load(ctx, id)
 	if err != nil {
 		return "", nil, err
 	}
 	if doc == nil {
-		former, err := c.former(ctx, issuer, eabKeyID, adopt)
+		former, err := a.former(ctx, issuer, eabKeyID, adopt)
 		if err != nil || former == "" {
 			return id, nil, err
 		}
-		doc = map[string]string{fieldSchema: "1", fieldDirectory: issuer.Directory, fieldEAB: eabKeyID, fieldDocument: former, fieldCreated: c.stamp()}
+		doc = map[string]string{fieldSchema: "1", fieldDirectory: issuer.Directory, fieldEAB: eabKeyID, fieldDocument: former, fieldCreated: a.stamp()}
 		if adopt {
-			if doc, err = c.accounts.Create(ctx, id, doc); err != nil {
+			if doc, err = a.store.Create(ctx, id, doc); err != nil {
 				return "", nil, err
 			}
-			c.log.Info("using the ACME account of an earlier certroll version", "issuer", issuer.Name, "document", former)
+			a.opts.Logger.Info("using the ACME account of an earlier certroll version", "issuer", issuer.Name, "document", former)
 		}
 	}
 	if target := doc[fieldDocument]; target != "" {
-		doc, err = c.load(ctx, target)
+		doc, err = a.load(ctx, target)
 		return target, doc, err
 	}
 	return id, doc, nil
 }
 
 // load is a document, nil where there is none.
-func (c *Client) load(ctx context.Context, id string) (map[string]string, error) {
-	doc, err := c.accounts.Load(ctx, id)
+func (a *accounts) load(ctx context.Context, id string) (map[string]string, error) {
+	doc, err := a.store.Load(ctx, id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -66,14 +61,14 @@ func (c *Client) load(ctx context.Context, id string) (map[string]string, error)
 // same CA and external account is taken, so that no account is registered beside
 // one that there is: the contact may have changed with the upgrade. An issuer
 // that names its account wants one of its own, and takes the first kind alone.
-func (c *Client) former(ctx context.Context, issuer *spec.Issuer, eabKeyID string, adopt bool) (string, error) {
-	there, err := c.formerDocuments(ctx, issuer, eabKeyID)
+func (a *accounts) former(ctx context.Context, issuer *spec.Issuer, eabKeyID string, adopt bool) (string, error) {
+	there, err := a.formerDocuments(ctx, issuer, eabKeyID)
 	if err != nil && adopt {
 		return "", err
 	}
 	exact := formerAccountID(issuer.Directory, issuer.Email, eabKeyID)
 	if there == nil { // the store cannot say what it has, or not to us
-		doc, err := c.load(ctx, exact)
+		doc, err := a.load(ctx, exact)
 		if doc == nil {
 			return "", err
 		}
@@ -86,7 +81,7 @@ func (c *Client) former(ctx context.Context, issuer *spec.Issuer, eabKeyID strin
 		return "", nil
 	}
 	if len(there) > 1 {
-		c.log.Warn("several ACME accounts at one CA; using the oldest: set account in the issuers that use the others", "issuer", issuer.Name, "directory", issuer.Directory, "documents", len(there), "taken", there[0].id)
+		a.opts.Logger.Warn("several ACME accounts at one CA; using the oldest: set account in the issuers that use the others", "issuer", issuer.Name, "directory", issuer.Directory, "documents", len(there), "taken", there[0].id)
 	}
 	return there[0].id, nil
 }
@@ -96,8 +91,8 @@ type former struct{ id, created string }
 
 // formerDocuments are those of the issuer's CA and external account that no
 // pointer stands for, the oldest first; nil where the store cannot list.
-func (c *Client) formerDocuments(ctx context.Context, issuer *spec.Issuer, eabKeyID string) ([]former, error) {
-	store, ok := c.accounts.(lister)
+func (a *accounts) formerDocuments(ctx context.Context, issuer *spec.Issuer, eabKeyID string) ([]former, error) {
+	store, ok := a.store.(lister)
 	if !ok {
 		return nil, nil
 	}
@@ -107,7 +102,7 @@ func (c *Client) formerDocuments(ctx context.Context, issuer *spec.Issuer, eabKe
 	}
 	found, taken := []former{}, map[string]bool{}
 	for _, id := range ids {
-		doc, err := c.load(ctx, id)
+		doc, err := a.load(ctx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -119,6 +114,6 @@ func (c *Client) formerDocuments(ctx context.Context, issuer *spec.Issuer, eabKe
 		}
 	}
 	found = slices.DeleteFunc(found, func(f former) bool { return taken[f.id] })
-	slices.SortFunc(found, func(a, b former) int { return cmp.Or(cmp.Compare(a.created, b.created), cmp.Compare(a.id, b.id)) })
+	slices.SortFunc(found, func(x, y former) int { return cmp.Or(cmp.Compare(x.created, y.created), cmp.Compare(x.id, y.id)) })
 	return found, nil
 }

@@ -31,7 +31,7 @@ func (s *solving) viaTLS(ctx context.Context, account *spec.DNSAccount, challeng
 
 func (s *solving) viaTLSAlone(ctx context.Context, account *spec.DNSAccount, ch challenge) error {
 	name := serverName(ch.domain())
-	unlock, err := s.client.names.lock(ctx, "tls "+account.Listen+" "+name)
+	unlock, err := s.solver.turns.Take(ctx, strings.ToLower(account.Listen+" "+name), nil)
 	if err != nil {
 		return interrupted(ctx, s.doing)
 	}
@@ -41,7 +41,7 @@ func (s *solving) viaTLSAlone(ctx context.Context, account *spec.DNSAccount, ch 
 	if err != nil {
 		return &Error{class: ClassInternal, doing: "making the tls-alpn-01 certificate for " + ch.name(), said: err.Error(), cause: err}
 	}
-	l, leave, err := s.client.servers.use(ctx, spec.TLSALPN01, account.Listen, serveTLS)
+	l, leave, err := s.solver.servers.use(ctx, spec.TLSALPN01, account.Listen, serveTLS)
 	if err != nil {
 		return listenFailure(account, err)
 	}

@@ -21,10 +21,6 @@ import (
 	"certroll/spec/redact"
 )
 
-// trustEndpoints is the setting that says where issuers and DNS accounts of the
-// config repo may lead to.
-const trustEndpoints = "trust.endpoints in certroll.hcl"
-
 // maxAnswer bounds an answer of the CA: the largest honest one is a chain of
 // a few certificates.
 const maxAnswer = 1 << 20
@@ -65,7 +61,7 @@ func (a answer) sentField(name string) bool {
 }
 
 // newTransport is the HTTP transport to one issuer's CA, and its connections.
-func (c *Client) newTransport(issuer *spec.Issuer) (http.RoundTripper, *connections, error) {
+func newTransport(issuer *spec.Issuer, wrap func(http.RoundTripper) http.RoundTripper) (http.RoundTripper, *connections, error) {
 	if u, err := url.Parse(issuer.Directory); err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, nil, configError("using the directory "+strconv.Quote(issuer.Directory)+" of issuer "+issuer.Name, "it is no HTTPS URL",
 			"ACME is spoken over HTTPS only (RFC 8555 section 6.1)")
@@ -88,28 +84,10 @@ func (c *Client) newTransport(issuer *spec.Issuer) (http.RoundTripper, *connecti
 		base.TLSClientConfig.RootCAs = pool
 	}
 	open := connectionsOf(base)
-	if c.opts.Transport != nil {
-		return c.opts.Transport(base), open, nil
+	if wrap != nil {
+		return wrap(base), open, nil
 	}
 	return base, open, nil
-}
-
-// RoundTrip sends one request of lego's for the call that has borrowed the
-// lane: lego's API takes no context, so the call's context comes in here. The
-// body is read to its end, within the time and size allowed, before lego sees
-// it: lego leaves some bodies open, and a connection with them.
-func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(l.ctx, l.session.client.opts.RequestTimeout)
-	defer cancel()
-	l.seen = answer{url: req.URL.String(), request: req}
-	resp, err := l.session.fetch(req.WithContext(ctx), maxAnswer)
-	if err != nil {
-		l.seen.err = explainTimeout(l.ctx, err, l.session.client.opts.RequestTimeout)
-		return nil, l.seen.err
-	}
-	l.seen.status, l.seen.retryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
-	l.session.client.log.Debug("acme request", "method", req.Method, "url", l.seen.url, "status", resp.StatusCode)
-	return resp, nil
 }
 
 // readWhole reads a body to its end, and refuses one above most bytes. Signed

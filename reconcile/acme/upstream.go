@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"certroll/spec"
@@ -15,7 +17,7 @@ import (
 // upstream is a CA as everybody sees it, account or not: the connections to it
 // and its directory (RFC 8555 section 7.1.1).
 type upstream struct {
-	client    *Client
+	opts      caOptions
 	directory string
 	transport http.RoundTripper
 	open      *connections
@@ -28,12 +30,49 @@ type upstream struct {
 	dirTime time.Time
 }
 
+// cas are the CAs of the issuers.
+type cas struct {
+	opts caOptions
+	mu   sync.Mutex
+	open map[string]*upstream // by directory and CA bundle
+}
+
+// caOptions are the settings of cas. All are required but Wrap.
+type caOptions struct {
+	UserAgent string
+	Timeout   time.Duration // of one request
+	Now       func() time.Time
+	Logger    *slog.Logger
+	// Wrap wraps the HTTP transport of each CA.
+	Wrap func(http.RoundTripper) http.RoundTripper
+}
+
+func newCAs(o caOptions) *cas { return &cas{opts: o, open: map[string]*upstream{}} }
+
+// close drops the connections.
+func (c *cas) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, u := range c.open {
+		u.open.close()
+	}
+	c.open = map[string]*upstream{}
+}
+
+const (
+	// requestsAtOnce bounds the requests under way of an account, and those of a CA
+	// without an account. A session's bound is one of its lanes, too: each new lane
+	// asks for a nonce, of which Let's Encrypt gives ten at once. A request is short;
+	// what takes long, the waiting between two of them, is not counted.
+	requestsAtOnce = 10
+)
+
 // directoryAge is how long a directory is kept.
 const directoryAge = time.Hour
 
 // upstream returns the issuer's CA. Issuers with the same directory and CA
 // bundle share it, whatever their accounts.
-func (c *Client) upstream(issuer *spec.Issuer) (*upstream, error) {
+func (c *cas) upstream(issuer *spec.Issuer) (*upstream, error) {
 	if len(issuer.Held) > 0 {
 		return nil, heldError("asking the CA of issuer "+issuer.Name, issuer.Held)
 	}
@@ -43,18 +82,18 @@ func (c *Client) upstream(issuer *spec.Issuer) (*upstream, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if u := c.upstreams[key]; u != nil {
+	if u := c.open[key]; u != nil {
 		return u, nil
 	}
-	transport, open, err := c.newTransport(issuer)
+	transport, open, err := newTransport(issuer, c.opts.Wrap)
 	if err != nil {
 		return nil, err
 	}
 	u := &upstream{
-		client: c, directory: issuer.Directory, transport: transport, open: open,
+		opts: c.opts, directory: issuer.Directory, transport: transport, open: open,
 		asking: make(chan struct{}, requestsAtOnce), dirGate: make(chan struct{}, 1),
 	}
-	c.upstreams[key] = u
+	c.open[key] = u
 	return u, nil
 }
 
@@ -77,7 +116,7 @@ func (u *upstream) cachedDirectory(req *http.Request) (*http.Response, error) {
 	case <-req.Context().Done():
 		return nil, req.Context().Err()
 	}
-	if u.dirBody != nil && u.client.now().Sub(u.dirTime) < directoryAge {
+	if u.dirBody != nil && u.opts.Now().Sub(u.dirTime) < directoryAge {
 		return u.directoryAnswer(req), nil
 	}
 	resp, err := u.transport.RoundTrip(req)
@@ -89,7 +128,7 @@ func (u *upstream) cachedDirectory(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the directory: %w", err)
 	}
-	u.dirBody, u.dirHead, u.dirTime = body, resp.Header, u.client.now()
+	u.dirBody, u.dirHead, u.dirTime = body, resp.Header, u.opts.Now()
 	return u.directoryAnswer(req), nil
 }
 
@@ -110,6 +149,24 @@ type bounded struct {
 // RoundTrip is http.RoundTripper's.
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) { return b.fetch(req, b.most) }
 
+// roundTrip sends one request of lego's for a call: lego's API takes no context, so
+// the call's context comes in here. The body is read to its end, within the time and
+// size allowed, before lego sees it: lego leaves some bodies open, and a connection
+// with them.
+func (u *upstream) roundTrip(call context.Context, req *http.Request) (*http.Response, answer, error) {
+	ctx, cancel := context.WithTimeout(call, u.opts.Timeout)
+	defer cancel()
+	seen := answer{url: req.URL.String(), request: req}
+	resp, err := u.fetch(req.WithContext(ctx), maxAnswer)
+	if err != nil {
+		seen.err = explainTimeout(call, err, u.opts.Timeout)
+		return nil, seen, seen.err
+	}
+	seen.status, seen.retryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
+	u.opts.Logger.Debug("acme request", "method", req.Method, "url", seen.url, "status", resp.StatusCode)
+	return resp, seen, nil
+}
+
 // get asks for a URL without an account, as a call of its own. Any answer that
 // is not 200 is an error, told as those of requests with an account are.
 func (u *upstream) get(ctx context.Context, doing, url string, most int64) (body []byte, seen answer, err error) {
@@ -123,13 +180,13 @@ func (u *upstream) get(ctx context.Context, doing, url string, most int64) (body
 	}
 	body, seen, err = u.getOnce(ctx, url, most)
 	if err != nil {
-		return nil, seen, u.client.explain(ctx, doing, err, seen)
+		return nil, seen, explain(ctx, doing, err, seen, u.opts.Now())
 	}
 	return body, seen, nil
 }
 
 func (u *upstream) getOnce(call context.Context, url string, most int64) (body []byte, seen answer, err error) {
-	limit := u.client.opts.RequestTimeout
+	limit := u.opts.Timeout
 	ctx, cancel := context.WithTimeout(call, limit)
 	defer cancel()
 	seen = answer{url: url}
@@ -138,7 +195,7 @@ func (u *upstream) getOnce(call context.Context, url string, most int64) (body [
 		seen.err = err
 		return nil, seen, err
 	}
-	req.Header.Set("User-Agent", u.client.opts.UserAgent)
+	req.Header.Set("User-Agent", u.opts.UserAgent)
 	resp, err := (&http.Client{Transport: bounded{u, most}, CheckRedirect: checkRedirect}).Do(req)
 	if err != nil {
 		seen.err = explainTimeout(call, err, limit)

@@ -27,7 +27,7 @@ func TestAccountsByZone(t *testing.T) {
 	every := &spec.DNSAccount{Name: "any", Challenge: spec.DNS01}
 	led := &spec.DNSAccount{Name: "led", Challenge: spec.DNS01, Zones: []string{"acme.example.org"}, FollowCNAME: true}
 	web := &spec.DNSAccount{Name: "web", Challenge: spec.HTTP01}
-	s := &solving{finish: &finish{accounts: []*spec.DNSAccount{led, every, com, net, web}}, gaveUp: map[*spec.DNSAccount]bool{}}
+	s := &solving{job: &job{accounts: []*spec.DNSAccount{led, every, com, net, web}}, gaveUp: map[*spec.DNSAccount]bool{}}
 	for name, want := range map[string][]string{
 		"example.com":       {"com", "any", "web", "led"},
 		"www.example.com":   {"com", "any", "web", "led"},
@@ -56,12 +56,12 @@ func TestAccountsByZone(t *testing.T) {
 // TestEachPublisherIsReportedOnce: all accounts that answered are credited.
 func TestEachPublisherIsReportedOnce(t *testing.T) {
 	var got []string
-	f := &finish{report: func(step, detail string) {
+	j := &job{report: func(step, detail string) {
 		if step == StepPublished {
 			got = append(got, detail)
 		}
 	}}
-	s := &solving{finish: f}
+	s := &solving{job: j}
 	for _, name := range []string{"lab", "second", "lab"} {
 		s.worked(&spec.DNSAccount{Name: name})
 	}

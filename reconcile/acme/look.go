@@ -3,7 +3,6 @@ package acme
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -11,66 +10,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"certroll/spec"
 	"certroll/spec/text"
 )
-
-// seen waits until the publication's records can be seen, and returns their
-// TTL. The first look is at once: an honest server has the record when the
-// provider says so, and a server asked is authoritative, so that a look in
-// vain is remembered nowhere.
-func (p *publication) seen(ctx context.Context) (time.Duration, error) {
-	settings := p.account.Propagation
-	if settings.Wait > 0 {
-		p.report("dns", fmt.Sprintf("waiting %s, as the DNS account %s says, for the TXT record %s", settings.Wait, p.account.Name, p.name))
-		if sleep(ctx, settings.Wait) != nil {
-			return 0, interrupted(ctx, p.doing)
-		}
-		return p.client.opts.RecordCache, nil
-	}
-	timeout := firstSet(settings.Timeout, p.provider.timeout(), time.Minute)
-	interval := firstSet(settings.Interval, p.provider.interval(), 2*time.Second)
-	pace := newPace(200*time.Millisecond, interval)
-	began := p.client.now()
-	var told string
-	for {
-		look := p.look(ctx)
-		if ctx.Err() != nil {
-			return 0, interrupted(ctx, p.doing)
-		}
-		if look.complete() {
-			p.lame = look.lame()
-			return look.ttl, nil
-		}
-		waited := p.client.now().Sub(began)
-		if waited >= timeout {
-			return 0, p.unseen(waited, look)
-		}
-		if waiting := look.waitingFor(); waiting != told {
-			told = waiting
-			p.report("dns", "waiting for the TXT record "+p.name+" to be seen by "+waiting)
-		}
-		if sleep(ctx, min(pace.pause(), timeout-waited)) != nil {
-			return 0, interrupted(ctx, p.doing)
-		}
-	}
-}
-
-func firstSet(durations ...time.Duration) time.Duration {
-	for _, d := range durations {
-		if d > 0 {
-			return d
-		}
-	}
-	return 0
-}
-
-func (p *publication) unseen(waited time.Duration, last look) *Error {
-	return &Error{
-		class: ClassDNSPropagation, doing: "waiting for the TXT record " + p.name + " of the DNS account " + p.account.Name,
-		said:   "it was written and cannot be seen after " + measured(waited) + ": " + last.String(),
-		advice: "see that the account writes to the zone that these servers serve, or give it a longer propagation timeout, other nameservers, or a fixed wait",
-	}
-}
 
 // look is what the servers answered in one round.
 type look struct {
@@ -140,20 +82,16 @@ func (l look) String() string {
 	return strings.Join(out, ", ")
 }
 
-// look asks all servers at once.
-func (p *publication) look(ctx context.Context) look {
-	servers, err := authorities(ctx, p.account, p.name)
+// lookFor asks all servers of a record's zone at once for TXT records with these values.
+func lookFor(ctx context.Context, account *spec.DNSAccount, name string, want []string) look {
+	servers, err := authorities(ctx, account, name)
 	if err != nil {
 		return look{failed: err}
-	}
-	want := make([]string, len(p.challenges))
-	for i, ch := range p.challenges {
-		want[i] = ch.value()
 	}
 	out := look{views: make([]view, len(servers))}
 	var wg sync.WaitGroup
 	for i, s := range servers {
-		wg.Go(func() { out.views[i] = s.view(ctx, p.name, want) })
+		wg.Go(func() { out.views[i] = s.view(ctx, name, want) })
 	}
 	wg.Wait()
 	for _, v := range out.views {

@@ -1,0 +1,17 @@
+package acme
+
+import "sync"
+
+// oneAtATime makes a report function safe for the names of an order, which
+// are solved side by side.
+func oneAtATime(report func(step, detail string)) func(step, detail string) {
+	if report == nil {
+		return func(string, string) {}
+	}
+	var mu sync.Mutex
+	return func(step, detail string) {
+		mu.Lock()
+		defer mu.Unlock()
+		report(step, detail)
+	}
+}

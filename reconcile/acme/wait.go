@@ -1,0 +1,59 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"net"
+	"syscall"
+	"time"
+)
+
+// pace spaces repeated questions.
+type pace struct{ next, cap time.Duration }
+
+func newPace(first, most time.Duration) *pace { return &pace{next: min(first, most), cap: most} }
+
+func (p *pace) pause() time.Duration {
+	d := p.next
+	p.next = min(p.next*8/5, p.cap)
+	return d
+}
+
+// sleep waits, or returns the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// measured is a duration for messages: whole seconds, below one second whole
+// milliseconds.
+func measured(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// listen opens a listener, with a little patience where the address is in use:
+// a process that is being started, as the DNS children are, holds a copy of
+// each of our sockets until its own program runs, those closed since included.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	for try := 0; ; try++ {
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || try == 20 {
+			return ln, err
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
