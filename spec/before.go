@@ -6,19 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"certroll/spec/text"
 )
-
-// place is where a block's header begins.
-type place struct {
-	file string
-	at   int // byte
-}
-
-func placeOf(r hcl.Range) place { return place{r.Filename, r.Start.Byte} }
 
 // oldFirst has the blocks that Trust.Before has too looked at before those that it does
 // not have, so that of two blocks that cannot both stand the new one is the mistake.
@@ -76,29 +67,6 @@ func header(b *hclsyntax.Block) string {
 	return strings.Join(append([]string{b.Type}, b.Labels...), "\x00")
 }
 
-// twice says that two blocks have one name: of the second that it came later where
-// that is known.
-func (d *decoder) twice(kind, name string, first, second hcl.Range) string {
-	if d.added[placeOf(second)] && !d.added[placeOf(first)] {
-		return fmt.Sprintf("The %s %q is there already, at %s:%d.", kind, text.Short(name), first.Filename, first.Start.Line)
-	}
-	return fmt.Sprintf("The %s %q is declared at %s:%d and at %s:%d.", kind, text.Short(name), first.Filename, first.Start.Line, second.Filename, second.Start.Line)
-}
-
-// theOne is which of two blocks is to be renamed.
-func (d *decoder) theOne(second hcl.Range) string {
-	if d.added[placeOf(second)] {
-		return "this one"
-	}
-	return "one of them"
-}
-
-// lack is a certificate block without a setting that it needs.
-type lack struct {
-	body *body
-	name string
-}
-
 // without notes that a certificate has no such setting; those of one for_each lack it
 // together.
 func (d *decoder) without(setting string, b *body, cert *Certificate) {
@@ -141,11 +109,11 @@ func (d *decoder) reportExcess() {
 		if r == nil {
 			continue
 		}
-		of := fmt.Sprintf("with %q there are %d", r.cert.Name, p.count)
-		if !d.added[placeOf(*r.at)] {
+		of := fmt.Sprintf("with %q there are %d", r.name, p.count)
+		if !d.added[placeOf(*r.body.at)] {
 			of = fmt.Sprintf("there are %d, in %s", p.count, d.filesUnder(p))
 		}
-		r.fault(r.at, forbidden, "%s allows %s, instances of for_each counted, and %s. Remove one, or have max_certificates raised.", text.UpperFirst(p.String()), text.Counted(p.most, "certificate"), of)
+		r.body.fault(r.body.at, forbidden, "%s allows %s, instances of for_each counted, and %s. Remove one, or have max_certificates raised.", text.UpperFirst(p.String()), text.Counted(p.most, "certificate"), of)
 	}
 }
 

@@ -16,45 +16,6 @@ import (
 	"github.com/zclconf/go-cty/cty/gocty"
 )
 
-// body reads the settings of one block, each once, and knows in the end which
-// of them nobody asked for.
-type body struct {
-	d      *decoder
-	ctx    *hcl.EvalContext
-	src    *hclsyntax.Body
-	what   string          // "certificate block"
-	at     *hcl.Range      // the header: where something is missing
-	whole  *hcl.Range      // the outermost block: the context of a mistake
-	asked  map[string]bool // settings
-	within map[string]bool // inner blocks
-	// subject is what a Hold found in the block concerns, as "dns.NAME".
-	subject string
-	// restricts says that what is left out of the block is not limited, so that null
-	// must not pass for it.
-	restricts bool
-}
-
-// setting is one that may have been left out.
-type setting[T any] struct {
-	v  T
-	at *hcl.Range
-	ok bool
-}
-
-// or takes another one where this was left out; a bad one was not.
-func (s setting[T]) or(other setting[T]) setting[T] {
-	if s.at != nil {
-		return s
-	}
-	return other
-}
-
-// element is one of a list, with its place.
-type element[T any] struct {
-	v  T
-	at *hcl.Range
-}
-
 func (d *decoder) body(b *hclsyntax.Block, ctx *hcl.EvalContext) *body {
 	return &body{d: d, ctx: ctx, src: b.Body, what: b.Type + " block", at: b.DefRange().Ptr(), whole: b.Range().Ptr(), asked: map[string]bool{}, within: map[string]bool{}}
 }
@@ -326,20 +287,16 @@ func (b *body) suggest(name string, known []string) string {
 	return fmt.Sprintf(" It has %s.", strings.Join(known, ", "))
 }
 
-func didYouMean(name string, known []string) string {
-	if near := nearest(name, known); near != "" {
-		return fmt.Sprintf(" Did you mean %q?", near)
+// span reads a duration that may also be one of whole days: "72h" or "3d".
+func (b *body) span(name string, least, most time.Duration) setting[time.Duration] {
+	s := b.text(name)
+	if !s.ok {
+		return setting[time.Duration]{at: s.at}
 	}
-	return ""
-}
-
-func isReference(v cty.Value) bool {
-	return v != cty.NilVal && v.Type().Equals(referenceType) && !v.IsNull()
-}
-
-func asBlockRef(v cty.Value) (blockRef, bool) {
-	if v == cty.NilVal || !v.Type().Equals(blockType) || v.IsNull() || !v.IsKnown() {
-		return blockRef{}, false
+	v, ok := parseSpan(s.v)
+	if !ok || v < least || v > most {
+		b.fault(s.at, "Invalid duration", "%s = %q: write a duration like \"36h\" or \"3d\", from %s to %s.", name, text.Short(s.v), spanText(least), spanText(most))
+		return setting[time.Duration]{at: s.at}
 	}
-	return *v.EncapsulatedValue().(*blockRef), true
+	return setting[time.Duration]{v, s.at, true}
 }

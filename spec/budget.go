@@ -50,6 +50,12 @@ func newBudget(ctx context.Context, size int, trusted bool) *budget {
 	return &budget{ctx: ctx, began: time.Now(), all: all, left: all, hints: maxHints}
 }
 
+// Lock is held while the expressions of fields are evaluated, which happens at any time.
+func (b *budget) Lock() { b.mu.Lock() }
+
+// Unlock ends what Lock began.
+func (b *budget) Unlock() { b.mu.Unlock() }
+
 // refill begins another evaluation, once decoding is over.
 func (b *budget) refill() {
 	b.ctx, b.left, b.unlooked, b.ended = context.Background(), b.all, 0, nil
@@ -88,6 +94,37 @@ func (b *budget) stopped() bool {
 		b.ended = errStopped
 	}
 	return b.ended != nil
+}
+
+// interrupted tells whether it was the context that ended the evaluation.
+func (b *budget) interrupted() bool { return errors.Is(b.ended, errStopped) }
+
+// expired tells whether the context ended by its deadline.
+func (b *budget) expired() bool {
+	return errors.Is(context.Cause(b.ctx), context.DeadlineExceeded)
+}
+
+// elapsed is how long ago decoding began.
+func (b *budget) elapsed() time.Duration { return time.Since(b.began) }
+
+// affordHint takes n steps for a suggestion, and tells whether they were to be had.
+func (b *budget) affordHint(n int64) bool {
+	b.hints -= n
+	return b.hints >= 0
+}
+
+// aside lets do evaluate on an account of its own, of which *left steps are left, and
+// leaves the steps of the revision as they were.
+func (b *budget) aside(left *int64, do func() error) error {
+	kept, ended := b.left, b.ended
+	b.left, b.ended = *left, nil
+	defer func() {
+		if b.ended != errStopped { //nolint:errorlint // a state, set nowhere else
+			b.ended = ended
+		}
+		b.left, *left = kept, b.left
+	}()
+	return do()
 }
 
 // times multiplies sizes, without overflow.

@@ -3,7 +3,6 @@ package spec
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -43,22 +42,6 @@ func (d *decoder) decodeCertificates() {
 		d.warnSameNames()
 	}
 }
-
-// certificates are those found so far, by what must be unique.
-type certificates struct {
-	*decoder
-	blocks map[string]*hclsyntax.Block
-	names  map[string]*Certificate // in lower case: names become file names
-	paths  map[string]*Certificate // mount and path
-	moves  moves
-	cautions
-}
-
-// certificateName is safe as a file name and as a segment of a Vault path.
-var certificateName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
-// IsCertificateName tells whether a certificate can be called so.
-func IsCertificateName(name string) bool { return certificateName.MatchString(name) }
 
 func (c *certificates) block(f parsed, block *hclsyntax.Block, defaults partial) {
 	name, ok := c.label(block)

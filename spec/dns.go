@@ -126,13 +126,6 @@ func (b *body) provider(a *DNSAccount, trusted bool) {
 	b.checkAmbient(a)
 }
 
-// credential is one variable of the map, with its places.
-type credential struct {
-	name          string
-	nameAt, valAt *hcl.Range
-	value         cty.Value
-}
-
 // credentials reads the map of a provider's variables. p is nil where the
 // provider is not known.
 func (b *body) credentials(a *DNSAccount, p *provider, trusted bool) map[string]Value {

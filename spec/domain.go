@@ -125,3 +125,11 @@ func toASCII(name string) (ascii, why string) {
 }
 
 func allDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
+// Domain is one subject alternative name.
+type Domain struct {
+	Typed    string // as the owner typed it, which may be a U-label
+	ASCII    string // as sent: lower case A-label without trailing dot, "*." kept, or the address
+	Wildcard bool
+	IP       netip.Addr // valid only for an IP address (RFC 8738)
+}

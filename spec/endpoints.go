@@ -2,9 +2,6 @@ package spec
 
 import (
 	"net"
-	"net/netip"
-	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,87 +9,8 @@ import (
 	"certroll/spec/text"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 )
-
-// Reach says which addresses a connection on behalf of an issuer or a DNS
-// account may lead to. The zero value is strict: public addresses alone.
-//
-// Two things are checked, as for probes (see ProbeRules): the host as written,
-// when the config repo is decoded, and each address, when it is connected to.
-type Reach struct {
-	// Anything: the block stands in certroll.hcl, whose author may reach all.
-	Anything bool
-	Rules    ProbeRules // trust.endpoints
-	// Ambient: the machine's own identities may be used (trust.ambient).
-	Ambient bool
-	// Zones are those that a CNAME at _acme-challenge may lead into besides
-	// names that begin with _acme-challenge (dns.cname_zones of certroll.hcl), and
-	// Led the names that it led to when the certificate was issued last.
-	Zones, Led []string
-	// LedAnywhere: the certificate was issued last by a certroll that did not
-	// note where CNAMEs led.
-	LedAnywhere bool
-}
-
-// oneName are the providers that can write the one name that the CNAME leads to
-// and no other: their servers make it up, and nothing else is at it.
-var oneName = []string{"acme-dns"}
-
-// Writes tells whether the answer to a challenge may be written at a name that
-// CNAMEs lead to. A team that has its own zone could else have any TXT record of
-// the account's zones replaced: an SPF or a DMARC record, another's challenge.
-func (a *DNSAccount) Writes(target string) bool {
-	target = strings.ToLower(strings.TrimSuffix(target, "."))
-	within := func(zone string) bool { return target == zone || strings.HasSuffix(target, "."+zone) }
-	return strings.HasPrefix(target, "_acme-challenge.") || slices.ContainsFunc(a.Reach.Zones, within) ||
-		a.Reach.LedAnywhere || slices.Contains(a.Reach.Led, target) || slices.Contains(oneName, a.Provider)
-}
-
-// Dials tells whether an address may be connected to.
-func (r Reach) Dials(at netip.AddrPort) bool { return r.Anything || r.Rules.Dials(at) }
-
-// Names tells whether a host may be named: an address where it may be connected
-// to, a name where a rule says so.
-func (r Reach) Names(host string, port uint16) bool {
-	if r.Anything {
-		return true
-	}
-	name, why := parseHost(strings.TrimSuffix(host, "."))
-	if why != "" {
-		return false
-	}
-	ip, _ := netip.ParseAddr(name)
-	return slices.ContainsFunc(r.Rules, func(rule probeRule) bool { return rule.takes(Domain{ASCII: name, IP: ip}, port) })
-}
-
-// endpointText is an address as certroll and every provider read it alike.
-var endpointText = regexp.MustCompile(`^(?:(https?)://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?:/[A-Za-z0-9._~/%@:=&?+,;-]*)?$`)
-
-// parseEndpoint reads the host and the port of an address that a variable holds.
-func parseEndpoint(kind variableKind, text string) (host string, port uint16, ok bool) {
-	m := endpointText.FindStringSubmatch(text)
-	usual := uint64(443)
-	switch {
-	case m == nil && kind == serverVariable && net.ParseIP(text) != nil: // an IPv6 address without brackets
-		return text, 53, true
-	case m == nil:
-		return "", 0, false
-	case kind == serverVariable:
-		usual = 53
-	case kind == realmVariable:
-		usual = 88
-	case m[1] == "http":
-		usual = 80
-	}
-	if m[3] != "" {
-		n, err := strconv.ParseUint(m[3], 10, 16)
-		if err != nil || n == 0 {
-			return "", 0, false
-		}
-		usual = n
-	}
-	return strings.Trim(m[2], "[]"), uint16(usual), true
-}
 
 // endpointRule is the new rule of trust.endpoints, with the element that allows
 // a host.
@@ -197,41 +115,6 @@ func (b *body) checkAmbient(a *DNSAccount) {
 		"Without %s the provider %s uses an identity of the machine that certroll runs on, which the config repo may not use.", strings.Join(wanted, ", or "), a.Provider)
 }
 
-// CheckResolved checks the variables of an account that hold an address, once
-// references were followed. The answer names the variable and not its value,
-// which may be a secret by mistake; "" where all may be reached.
-func (a *DNSAccount) CheckResolved(values map[string]string) (refused string) {
-	if a.Reach.Anything || a.Provider == "httpreq" {
-		return ""
-	}
-	for name, text := range values {
-		if a.Credentials[name].Source == Literal {
-			continue // checked when it was decoded
-		}
-		good := true
-		switch kind := kindOfVariable(name); kind {
-		case urlVariable, hostVariable, serverVariable, realmVariable:
-			host, port, ok := parseEndpoint(kind, text)
-			good = ok && a.Reach.Names(host, port)
-		case labelVariable:
-			good = labelText.MatchString(text)
-		case choiceVariable:
-			good = isChoice(name, text)
-		case ambientVariable:
-			good = a.Reach.Ambient || slices.Contains(notAmbient[name], text)
-		case plainVariable, unclassified:
-		}
-		if !good {
-			return name
-		}
-	}
-	return ""
-}
-
-func isChoice(name, text string) bool {
-	return slices.ContainsFunc(choices[name], func(k string) bool { return strings.EqualFold(k, text) })
-}
-
 // checkPort checks the port that stands in a variable of its own.
 func (b *body) checkPort(a *DNSAccount) {
 	port, host := a.Credentials["INFOBLOX_PORT"], a.Credentials["INFOBLOX_HOST"]
@@ -246,25 +129,9 @@ func (b *body) checkPort(a *DNSAccount) {
 	b.checkEndpoint(a.Reach, "INFOBLOX_PORT", name, uint16(n), &port.Range)
 }
 
-// knownCA tells whether a directory is one of a well-known CA.
-func knownCA(directory string) bool {
-	u, err := url.Parse(directory)
-	if err != nil {
-		return false
-	}
-	return slices.Contains(knownCAHosts, strings.ToLower(u.Host))
-}
-
-// knownCAHosts are the hosts of public CAs that speak ACME, from their own
-// documentation.
-var knownCAHosts = []string{
-	"acme-v02.api.letsencrypt.org", "acme-staging-v02.api.letsencrypt.org",
-	"acme.zerossl.com",
-	"dv.acme-v02.api.pki.goog", "dv.acme-v02.test-api.pki.goog",
-	"acme.ssl.com",
-	"api.buypass.com", "api.test4.buypass.no",
-	"acme.sectigo.com", "acme-ov.sectigo.com", "acme-ev.sectigo.com",
-	"acme.digicert.com",
-	"emea.acme.atlas.globalsign.com",
-	"acme-api.actalis.com",
+// credential is one variable of the map, with its places.
+type credential struct {
+	name          string
+	nameAt, valAt *hcl.Range
+	value         cty.Value
 }

@@ -224,3 +224,23 @@ func FamiliarIn(kind string) map[string]string {
 	}
 	return all
 }
+
+// maxCandidates is of how many names the one is looked for that was meant.
+const maxCandidates = 500
+
+// nearest is the known name that differs least from a mistyped one; "" where
+// none is near, or where looking for it would take long: the distance of two
+// names costs the product of their lengths.
+func nearest(name string, known []string) string {
+	if len(known) > maxCandidates {
+		return ""
+	}
+	return text.Nearest(name, known)
+}
+
+func didYouMean(name string, known []string) string {
+	if near := nearest(name, known); near != "" {
+		return fmt.Sprintf(" Did you mean %q?", near)
+	}
+	return ""
+}

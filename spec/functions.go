@@ -2,12 +2,6 @@ package spec
 
 import (
 	"encoding/base64"
-	"errors"
-	"path/filepath"
-	"reflect"
-	"strings"
-
-	"certroll/spec/text"
 
 	"github.com/hashicorp/hcl/v2/ext/tryfunc"
 	"github.com/zclconf/go-cty/cty"
@@ -50,7 +44,7 @@ var functionCosts = map[string]struct {
 // functions are those of the table, charged to one meter.
 func (m meter) functions() map[string]function.Function {
 	table := map[string]function.Function{
-		"try": tryfunc.TryFunc, "can": tryfunc.CanFunc, "vault": vaultFunc, "env": envFunc, "file": noFileFunc,
+		"try": tryfunc.TryFunc, "can": tryfunc.CanFunc,
 		"distinct": m.guard(m.distinctFunc(), nil),
 	}
 	for name, f := range functionCosts {
@@ -67,69 +61,3 @@ var base64Func = function.New(&function.Spec{
 		return cty.StringVal(base64.StdEncoding.EncodeToString([]byte(args[0].AsString()))), nil
 	},
 })
-
-// referenceType wraps a Value while expressions are evaluated, and blockType a
-// reference to an issuer or DNS account.
-var (
-	referenceType = cty.Capsule("reference", reflect.TypeFor[Value]())
-	blockType     = cty.Capsule("block", reflect.TypeFor[blockRef]())
-)
-
-// blockRef is what issuer.NAME and dns.NAME evaluate to.
-type blockRef struct{ kind, name string }
-
-var vaultFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "path", Type: cty.String}, {Name: "field", Type: cty.String}},
-	Type:   function.StaticReturnType(referenceType),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		path, field := args[0].AsString(), args[1].AsString()
-		if why := badSecretPath(path); why != "" {
-			return cty.NilVal, function.NewArgErrorf(0, "%s; write \"mount/path/of/the/secret\", as `vault kv get` takes it", why)
-		}
-		if field == "" {
-			return cty.NilVal, function.NewArgErrorf(1, "name the field of the secret")
-		}
-		return cty.CapsuleVal(referenceType, &Value{Source: FromVault, Path: path, Field: field}), nil
-	},
-})
-
-var envFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "name", Type: cty.String}},
-	Type:   function.StaticReturnType(referenceType),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		name := args[0].AsString()
-		if !variableName.MatchString(name) {
-			return cty.NilVal, function.NewArgErrorf(0, "%q is no name of an environment variable", name)
-		}
-		return cty.CapsuleVal(referenceType, &Value{Source: FromEnv, Name: name}), nil
-	},
-})
-
-// fileFunc is for the reconciler's own settings alone: a pull request must not
-// be able to read a file of the reconciler's machine.
-var fileFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "path", Type: cty.String}},
-	Type:   function.StaticReturnType(referenceType),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		path := args[0].AsString()
-		if !filepath.IsAbs(path) || filepath.Clean(path) != path || strings.ContainsRune(path, 0) {
-			return cty.NilVal, function.NewArgErrorf(0, "%q is no absolute path, as in \"/run/secrets/cloudflare-token\"", text.Short(path))
-		}
-		return cty.CapsuleVal(referenceType, &Value{Source: FromFile, Path: path}), nil
-	},
-})
-
-var noFileFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "path", Type: cty.String}},
-	Type:   function.StaticReturnType(referenceType),
-	Impl: func([]cty.Value, cty.Type) (cty.Value, error) {
-		return cty.NilVal, errors.New("file() stands in certroll.hcl alone, whose dns and issuer blocks may read files; the config repo never does: use vault() or env()")
-	},
-})
-
-// trustedFunctions are what the reconciler's own settings can call.
-func (m meter) trustedFunctions() map[string]function.Function {
-	table := m.functions()
-	table["file"] = fileFunc
-	return table
-}

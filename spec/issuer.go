@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"cmp"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -18,58 +17,12 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// directory is a CA that is known by a short name.
-type directory struct {
-	url string
-	eab bool // the CA takes no account without an external account binding
-}
-
-// directories are the short names, from the CAs' own documentation:
-// https://letsencrypt.org/docs/acme-protocol-updates/,
-// https://zerossl.com/documentation/acme/,
-// https://cloud.google.com/certificate-manager/docs/public-ca-tutorial,
-// https://www.ssl.com/guide/ssl-tls-certificate-issuance-and-revocation-with-acme/.
-var directories = map[string]directory{
-	"letsencrypt":         {"https://acme-v02.api.letsencrypt.org/directory", false},
-	"letsencrypt-staging": {"https://acme-staging-v02.api.letsencrypt.org/directory", false},
-	"zerossl":             {"https://acme.zerossl.com/v2/DV90", true},
-	"google":              {"https://dv.acme-v02.api.pki.goog/directory", true},
-	"google-staging":      {"https://dv.acme-v02.test-api.pki.goog/directory", true},
-	"sslcom-rsa":          {"https://acme.ssl.com/sslcom-dv-rsa", true},
-	"sslcom-ecc":          {"https://acme.ssl.com/sslcom-dv-ecc", true},
-}
-
-// caps are what a profile of a CA takes in one certificate.
-type caps struct {
-	names int
-	ips   bool
-}
-
-// capsOf are Let's Encrypt's, by profile: https://letsencrypt.org/docs/profiles/.
-// Other CAs say no such thing in public; nothing is known of them.
-func capsOf(i *Issuer) (caps, bool) {
-	if i.Directory != directories["letsencrypt"].url && i.Directory != directories["letsencrypt-staging"].url {
-		return caps{}, false
-	}
-	c, ok := map[string]caps{
-		"": {100, false}, "classic": {100, false}, "tlsserver": {25, false}, "shortlived": {25, true},
-	}[i.Profile]
-	return c, ok
-}
-
 func (d *decoder) decodeIssuers() {
 	for _, name := range slices.Sorted(maps.Keys(d.issuerBlocks)) {
 		decl := d.issuerBlocks[name]
 		d.spec.Issuers[name] = d.decodeIssuer(name, decl)
 	}
 	d.checkContacts()
-}
-
-func (d *decoder) contextOf(decl declared) *hcl.EvalContext {
-	if decl.trusted {
-		return d.trustedCtx
-	}
-	return d.ctx
 }
 
 // checkContacts warns of issuers that share an account and state other contacts:
@@ -170,20 +123,6 @@ func (b *body) checkDirectory(i *Issuer, u *url.URL, at *hcl.Range) {
 // accountName is how the account of an issuer may be called.
 var accountName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
 
-// accountKey is the identity of an issuer's ACME account as far as it is known
-// from the spec.
-func (i *Issuer) accountKey() string {
-	key := i.Directory + "\x00" + i.Account
-	if i.EAB != nil {
-		k := i.EAB.KeyID
-		key += "\x00" + strings.Join([]string{string(k.Source), k.Text, k.Path, k.Field, k.Name}, "\x1f")
-	}
-	return key
-}
-
-// SameAccount tells whether two issuers use one ACME account.
-func (i *Issuer) SameAccount(other *Issuer) bool { return i.accountKey() == other.accountKey() }
-
 func (b *body) contact(i *Issuer) {
 	email := b.text("email")
 	if i.Email = strings.TrimPrefix(email.v, "mailto:"); email.ok && i.Email != "" {
@@ -239,11 +178,6 @@ func (b *body) eab(trusted bool) *EAB {
 	}
 	b.done()
 	return e
-}
-
-// firstEnv is a prefix for examples.
-func (d *decoder) firstEnv() string {
-	return cmp.Or(strings.Join(d.trust.Env[:min(1, len(d.trust.Env))], ""), "CERTROLL_DNS_")
 }
 
 // reference reads a setting that is a text or a reference.

@@ -18,7 +18,6 @@ const (
 	MaxNesting      = 64        // brackets within brackets
 	MaxCertificates = 200_000   // after for_each
 	maxTokens       = 2_000     // in one element of an expression, literal text not counted
-	maxDiagnostics  = 1_000
 )
 
 // scan refuses what the parser, which is recursive, must not be handed.

@@ -22,33 +22,6 @@ import (
 // maxMoves is how many moved blocks may follow one another.
 const maxMoves = 32
 
-// move is one moved block.
-type move struct {
-	from, to     string
-	file         string
-	fromAt, toAt *hcl.Range
-	whole        *hcl.Range
-}
-
-// place is where the block stands, for a message.
-func (m *move) place() string {
-	return fmt.Sprintf("%s:%d", m.whole.Filename, m.whole.Start.Line)
-}
-
-// moves are the moved blocks by the name that they lead to, and by the one that they
-// lead from.
-type moves struct {
-	list     []*move
-	to, from map[string]*move
-	steps    []moveStep
-}
-
-// moveStep is one former name of one certificate, and the block that says so.
-type moveStep struct {
-	former, heir string
-	by           *move
-}
-
 func (c *certificates) decodeMoves() {
 	c.moves = moves{to: map[string]*move{}, from: map[string]*move{}}
 	for _, f := range c.files {

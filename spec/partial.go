@@ -15,36 +15,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// partial is what a certificate block or a defaults block states; the rest
-// comes from the next defaults block above, setting by setting.
-type partial struct {
-	issuers   setting[[]element[string]]
-	dns       setting[[]element[string]]
-	shape     setting[Key] // algorithm, curve and size go together
-	rotation  setting[Rotation]
-	maxAge    setting[time.Duration]
-	nextKey   setting[bool]
-	pause     setting[pause] // auto, reason and until go together
-	threshold setting[threshold]
-	fallback  setting[time.Duration]
-	mount     setting[string]
-	prefix    setting[string] // of the paths of certificates that have none; only defaults blocks have it
-	fields    setting[Fields]
-	labels    setting[map[string]string]
-	onRemove  setting[OnRemove]
-	previous  setting[OnRemove]
-}
-
-// under takes from above what is left out here.
-func (p partial) under(above partial) partial {
-	return partial{
-		p.issuers.or(above.issuers), p.dns.or(above.dns), p.shape.or(above.shape), p.rotation.or(above.rotation), p.maxAge.or(above.maxAge),
-		p.nextKey.or(above.nextKey), p.pause.or(above.pause), p.threshold.or(above.threshold), p.fallback.or(above.fallback),
-		p.mount.or(above.mount), p.prefix.or(above.prefix), p.fields.or(above.fields), p.labels.or(above.labels), p.onRemove.or(above.onRemove),
-		p.previous.or(above.previous),
-	}
-}
-
 // partial reads the settings a certificate block and a defaults block share.
 // target is handed the vault block, for what only a certificate has.
 func (b *body) partial(target func(vault *body)) partial {
@@ -204,12 +174,6 @@ func (b *body) fields() (s setting[Fields]) {
 	}
 	s.v, s.ok = b.customFields(object)
 	return s
-}
-
-// sourceOf is the text of an expression, as its file has it.
-func (d *decoder) sourceOf(e hcl.Expression) []byte {
-	r := e.Range()
-	return r.SliceBytes(d.sources[r.Filename])
 }
 
 func (b *body) checkPath(p string, at *hcl.Range, what string) bool {

@@ -170,19 +170,6 @@ func (r *request) checkKey() {
 	}
 }
 
-// shape is the key's, with the defaults of a first issue.
-func (k Key) shape() string {
-	switch {
-	case k.Algorithm == RSA && k.Size == 0:
-		return "rsa-2048"
-	case k.Algorithm == RSA:
-		return "rsa-" + strconv.Itoa(k.Size)
-	case k.Curve == "":
-		return "ecdsa-" + DefaultKey.Curve
-	}
-	return "ecdsa-" + k.Curve
-}
-
 func (r *request) checkToggles() {
 	p := r.policy
 	if r.cert.OnRemove == Revoke && !p.revoke {
@@ -217,7 +204,6 @@ func (b *body) headerOf(name string) *hcl.Range {
 func (r *request) checkCount() {
 	p := r.policy
 	if p.count++; p.most > 0 && p.count == p.most+1 {
-		over := *r
-		p.excess = &over
+		p.excess = &lack{body: r.body, name: r.cert.Name}
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"certroll/spec/text"
-
-	"github.com/hashicorp/hcl/v2"
 )
 
 // Protocol is how a connection comes to TLS.
@@ -51,47 +49,6 @@ func (p Probe) Endpoint() string {
 func (p Probe) domain() Domain {
 	ip, _ := netip.ParseAddr(p.Host)
 	return Domain{Typed: p.Host, ASCII: p.Host, IP: ip}
-}
-
-// Endpoints are a certificate's probes as they are written, in their order.
-func (c *Certificate) Endpoints() []string {
-	list := make([]string, len(c.Probes))
-	for i, p := range c.Probes {
-		list[i] = p.Endpoint()
-	}
-	return list
-}
-
-// maxProbes is how many endpoints a certificate may have.
-const maxProbes = 32
-
-// probes reads the endpoints of a certificate, each with its place.
-func (b *body) probes(domains []Domain) ([]Probe, []*hcl.Range) {
-	list := b.texts("probe")
-	var probes []Probe
-	var places []*hcl.Range
-	for _, e := range list.v {
-		if len(probes) > maxProbes || !b.d.afford(perName+perMatching*int64(len(domains)), *e.at, b.whole) {
-			break
-		}
-		p, why := parseProbe(e.v)
-		if why == "" && len(domains) > 0 {
-			p.ServerName, why = serverName(p, domains)
-		}
-		if why != "" {
-			b.fault(e.at, "Invalid endpoint", "%q: %s.", text.Short(e.v), why)
-			continue
-		}
-		if slices.ContainsFunc(probes, func(o Probe) bool { return o.Endpoint() == p.Endpoint() }) {
-			b.fault(e.at, "Duplicate endpoint", "%s is in the list already.", p.Endpoint())
-			continue
-		}
-		probes, places = append(probes, p), append(places, e.at)
-	}
-	if len(probes) > maxProbes {
-		b.fault(places[maxProbes], "Too many endpoints", "A certificate has at most %d endpoints.", maxProbes)
-	}
-	return probes, places
 }
 
 // parseProbe reads an endpoint; why says what is wrong and how to write it.
@@ -162,27 +119,10 @@ func serverName(p Probe, domains []Domain) (name, why string) {
 	return "", ""
 }
 
-// Own tells whether the host is one that the certificate is for.
-func (p Probe) Own(c *Certificate) bool { return speaksOf(c.Domains, p.domain()) }
-
 // speaksOf tells whether a certificate of these domains is for a host.
 func speaksOf(domains []Domain, host Domain) bool {
 	_, above, _ := strings.Cut(host.ASCII, ".")
 	return slices.ContainsFunc(domains, func(d Domain) bool {
 		return d.ASCII == host.ASCII || d.Wildcard && !host.IP.IsValid() && d.ASCII == "*."+above
 	})
-}
-
-// checkProbes holds the endpoints against what certroll.hcl lets the repo have
-// looked at.
-func (c *certificates) checkProbes(b *body, cert *Certificate, places []*hcl.Range) {
-	if !c.trust.Known {
-		return // one warning says so for all that is not checked
-	}
-	for i, p := range cert.Probes {
-		if !c.trust.Probe.Asks(cert, p) {
-			b.fault(places[i], "Endpoint not allowed", "%s is none of the certificate's own names, and certroll.hcl does not allow to look there; add it there, as in probe { allow = [%q] }.",
-				p.Host, net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))))
-		}
-	}
 }

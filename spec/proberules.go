@@ -60,13 +60,6 @@ func (r probeRule) takes(d Domain, port uint16) bool {
 	return (r.port == 0 || r.port == port) && r.pattern.covers(d)
 }
 
-// Asks tells whether a certificate may have a host looked at, as far as the
-// host's name tells.
-func (rules ProbeRules) Asks(c *Certificate, p Probe) bool {
-	host := p.domain()
-	return p.Own(c) || slices.ContainsFunc(rules, func(r probeRule) bool { return r.takes(host, p.Port) })
-}
-
 // Dials tells whether an address may be connected to.
 func (rules ProbeRules) Dials(at netip.AddrPort) bool {
 	addr := at.Addr().Unmap()

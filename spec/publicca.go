@@ -14,25 +14,6 @@ import (
 // revision that was accepted stays so. Nothing is said of other directories: a
 // private CA issues for whatever it likes.
 
-// isPublicCA tells whether the issuer is one of the public CAs known by a short name.
-func (i *Issuer) isPublicCA() bool {
-	for _, d := range directories {
-		if d.url == i.Directory {
-			return true
-		}
-	}
-	return false
-}
-
-// caution is what a public CA refuses in the names of one place: the instances of a
-// for_each share one.
-type caution struct {
-	summary, why string
-	issuers      []string // each once
-	names        []string // each once, as typed
-	at, block    *hcl.Range
-}
-
 const (
 	// mostCautions bounds the warnings of one decoding, which share their room with
 	// mistakes: they must never be why a revision is rejected.
@@ -40,13 +21,6 @@ const (
 	// mostShown is how many names one of them has.
 	mostShown = 5
 )
-
-// cautions gathers them. The zero value is ready.
-type cautions struct {
-	list  []*caution
-	index map[string]*caution
-	more  int // places beyond mostCautions
-}
 
 func (c *cautions) add(summary, why, issuer, name string, at, block *hcl.Range) {
 	key := summary + "\x00" + why + "\x00" + at.String()

@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"time"
@@ -10,9 +9,6 @@ import (
 
 	"certroll/spec/text"
 )
-
-// threshold is when to renew: days before expiry, or a share of the lifetime.
-type threshold struct{ days, percent int }
 
 var percentText = regexp.MustCompile(`^([0-9]{1,3})%$`)
 
@@ -47,27 +43,6 @@ func wholeIn(pattern *regexp.Regexp, text string, most int) int {
 		return n
 	}
 	return 0
-}
-
-// span reads a duration that may also be one of whole days: "72h" or "3d".
-func (b *body) span(name string, least, most time.Duration) setting[time.Duration] {
-	s := b.text(name)
-	if !s.ok {
-		return setting[time.Duration]{at: s.at}
-	}
-	v, ok := parseSpan(s.v)
-	if !ok || v < least || v > most {
-		b.fault(s.at, "Invalid duration", "%s = %q: write a duration like \"36h\" or \"3d\", from %s to %s.", name, text.Short(s.v), spanText(least), spanText(most))
-		return setting[time.Duration]{at: s.at}
-	}
-	return setting[time.Duration]{v, s.at, true}
-}
-
-// pause is a renewal that is turned off: why, and until when.
-type pause struct {
-	off    bool
-	reason string
-	until  time.Time
 }
 
 // pause reads auto, and reason and until, which only a renewal that is off has.
@@ -148,43 +123,4 @@ func (b *body) rotateBlock() (reason string, revoke *Revocation) {
 	}
 	b.done()
 	return text.v, revoke
-}
-
-// lifetimes are what Let's Encrypt's profiles issue for:
-// https://letsencrypt.org/docs/profiles/.
-var lifetimes = map[string]time.Duration{"": 90 * day, "classic": 90 * day, "tlsserver": 45 * day, "shortlived": 160 * time.Hour}
-
-// Lifetime is how long the issuer's certificates live, as far as it says so in
-// public. What was issued is better asked itself.
-func (i *Issuer) Lifetime() (time.Duration, bool) {
-	_, known := capsOf(i)
-	life := lifetimes[i.Profile]
-	return life, known && life > 0
-}
-
-// warn says what is allowed and will surprise somebody one day.
-func (c *certificates) warn(b *body, cert *Certificate, p partial) {
-	warning := func(at *hcl.Range, summary, format string, args ...any) {
-		c.report(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: summary, Detail: fmt.Sprintf(format, args...), Subject: at, Context: b.whole})
-	}
-	issuer := c.spec.Issuers[cert.Issuer]
-	if p.threshold.ok && issuer != nil {
-		life, known := issuer.Lifetime()
-		of := time.Duration(cert.Renewal.ThresholdDays) * day
-		if percent := cert.Renewal.ThresholdPercent; percent > 0 {
-			of = life * time.Duration(percent) / 100
-		}
-		switch percent := cert.Renewal.ThresholdPercent; {
-		case !known && percent > 33:
-			warning(p.threshold.at, "Threshold too long", "%d %% of the lifetime is more than a third, which is the longest threshold: certroll uses that third. A certificate fresh from the CA must not be due.", percent)
-		case known && of > life/3:
-			warning(p.threshold.at, "Threshold too long", "issuer.%s issues for %s, of which a third is the longest threshold: certroll uses that third. A certificate fresh from the CA must not be due.", issuer.Name, spanText(life))
-		}
-	}
-	if p.rotation.v == RotateNever && cert.Key.MaxAge == 0 {
-		warning(p.rotation.at, "Key kept for ever", "With key.rotation = \"never\" every renewal keeps the private key. Set key.max_age, as in \"180d\", so that it is rotated now and then.")
-	}
-	if p.pause.v.off && p.pause.v.until.IsZero() {
-		warning(p.pause.at, "Pause without an end", "With renewal.auto = false nobody renews it, until somebody remembers. Set renewal.until, as in \"2026-12-31\".")
-	}
 }

@@ -27,16 +27,6 @@ func LooksSecret(text string) bool {
 	return secret
 }
 
-// Directories are the CAs that have a short name, and whether they take no account
-// without an external account binding (RFC 8555, section 7.3.4).
-func Directories() map[string]bool {
-	all := make(map[string]bool, len(directories))
-	for name, d := range directories {
-		all[name] = d.eab
-	}
-	return all
-}
-
 // usual are what providers need as a rule where lego knows several ways to log in,
 // or checks what it needs elsewhere than in its constructor.
 var usual = map[string][]string{

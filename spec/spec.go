@@ -2,9 +2,11 @@ package spec
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
-	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -20,8 +22,8 @@ type Spec struct {
 	// Unread is what lies among the files and is not read. Decode knows nothing of
 	// it: whoever read the files adds it.
 	Unread []Unread
-
-	policies []*policy
+	// PolicyFiles are the globs of the files that each policy is for.
+	PolicyFiles [][]string
 }
 
 // SamePolicies tells whether two files of the config repo are under the same policies.
@@ -29,10 +31,10 @@ func (s *Spec) SamePolicies(a, b string) bool {
 	if a == b {
 		return true
 	}
-	covers := func(p *policy, file string) bool {
-		return slices.ContainsFunc(p.files, func(glob string) bool { return matchGlob(glob, file) })
+	covers := func(globs []string, file string) bool {
+		return slices.ContainsFunc(globs, func(glob string) bool { return matchGlob(glob, file) })
 	}
-	return !slices.ContainsFunc(s.policies, func(p *policy) bool { return covers(p, a) != covers(p, b) })
+	return !slices.ContainsFunc(s.PolicyFiles, func(globs []string) bool { return covers(globs, a) != covers(globs, b) })
 }
 
 // Certificate finds one certificate by its name; nil where there is none.
@@ -51,45 +53,6 @@ func (s *Spec) Names() []string {
 		names[i] = c.Name
 	}
 	return names
-}
-
-// Source says where a Value comes from.
-type Source string
-
-// The sources of a Value.
-const (
-	Literal   Source = "literal" // written in the file
-	FromVault Source = "vault"   // vault("mount/path", "field")
-	FromEnv   Source = "env"     // env("NAME")
-	FromFile  Source = "file"    // file("/path")
-)
-
-// Value is a setting that is either written in the file or a reference that is
-// followed only at apply time, so that a spec never holds a secret.
-type Value struct {
-	Source Source
-	Text   string // Literal: the text itself
-	Path   string // FromVault: mount and path, as typed: "kv/dns/cloudflare"; FromFile: the absolute path
-	Field  string // FromVault: the field of the secret
-	Name   string // FromEnv: the variable's name
-	// Trusted says that it stands in certroll.hcl, whose references may lead
-	// anywhere.
-	Trusted bool
-	Range   hcl.Range
-}
-
-// Where names the place that the value is found at, for a message.
-func (v Value) Where() string {
-	switch v.Source {
-	case FromVault:
-		return "the field " + v.Field + " of " + v.Path + " in Vault"
-	case FromEnv:
-		return "the environment variable " + v.Name
-	case FromFile:
-		return "the file " + v.Path
-	default:
-		return fmt.Sprintf("the text at %s:%d", v.Range.Filename, v.Range.Start.Line)
-	}
 }
 
 // Issuer is an ACME CA account (RFC 8555 section 7.1.2).
@@ -230,14 +193,6 @@ func (c *Certificate) Names() []string {
 	return names
 }
 
-// Domain is one subject alternative name.
-type Domain struct {
-	Typed    string // as the owner typed it, which may be a U-label
-	ASCII    string // as sent: lower case A-label without trailing dot, "*." kept, or the address
-	Wildcard bool
-	IP       netip.Addr // valid only for an IP address (RFC 8738)
-}
-
 // Algorithm is a public key algorithm.
 type Algorithm string
 
@@ -313,3 +268,118 @@ const (
 	Delete OnRemove = "delete" // soft-delete the secret's current version
 	Revoke OnRemove = "revoke" // revoke at the CA, then delete
 )
+
+// Unread is what lies among the files of a revision and is not read.
+type Unread struct {
+	Path string // relative to the config directory, with slashes: a file, or a directory with all that is in it
+	Why  string // goes on a sentence that begins with the path
+}
+
+// UnreadAt is what lies unread where a file of the spec was: at its path, at a
+// directory above it, or beside it under another ending. nil: nothing.
+func (s *Spec) UnreadAt(file string) *Unread {
+	if file == "" {
+		return nil
+	}
+	for i, u := range s.Unread {
+		if strings.HasPrefix(file, u.Path+"/") || stem(u.Path) == stem(file) {
+			return &s.Unread[i]
+		}
+	}
+	return nil
+}
+
+// stem is a path without what makes it HCL.
+func stem(file string) string {
+	lower := strings.ToLower(file)
+	for _, ending := range []string{".hcl.json", ".hcl", ".tf"} {
+		if strings.HasSuffix(lower, ending) {
+			return lower[:len(lower)-len(ending)]
+		}
+	}
+	return lower
+}
+
+// Holds are all holds of a spec, each once, in the order of the subjects, with
+// the certificates that each concerns.
+func (s *Spec) Holds() []ConcernedHold {
+	var list []ConcernedHold
+	index := map[Hold]int{}
+	for _, c := range s.Certificates {
+		for _, h := range c.Held {
+			i, ok := index[h]
+			if !ok {
+				i = len(list)
+				index[h] = i
+				list = append(list, ConcernedHold{Hold: h})
+			}
+			list[i].Certificates = append(list[i].Certificates, c.Name)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b ConcernedHold) int { return strings.Compare(a.Subject, b.Subject) })
+	return list
+}
+
+// ConcernedHold is a hold with the names of the certificates that it concerns.
+type ConcernedHold struct {
+	Hold
+	Certificates []string
+}
+
+// mostOthers is how many certificates with the same names are named.
+const mostOthers = 5
+
+// SameNames are the certificates of which others have exactly the same names and ask
+// the same CA, by set; each set in the order of the files.
+func (s *Spec) SameNames() [][]*Certificate {
+	bySet := make(map[[sha256.Size]byte][]*Certificate, len(s.Certificates))
+	var order [][sha256.Size]byte
+	for _, c := range s.Certificates {
+		issuer := s.Issuers[c.Issuer]
+		if issuer == nil || len(c.Domains) == 0 {
+			continue // a mistake that is reported
+		}
+		names := c.Names()
+		slices.Sort(names)
+		set := sha256.Sum256([]byte(issuer.Directory + "\x00" + strings.Join(names, "\x00")))
+		if bySet[set] = append(bySet[set], c); len(bySet[set]) == 2 {
+			order = append(order, set)
+		}
+	}
+	sets := make([][]*Certificate, len(order))
+	for i, set := range order {
+		sets[i] = bySet[set]
+		slices.SortStableFunc(sets[i], func(a, b *Certificate) int {
+			return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Range.Start.Byte, b.Range.Start.Byte))
+		})
+	}
+	return sets
+}
+
+// SameNamesText says that others of a set have the names of one, and what that costs.
+func SameNamesText(one *Certificate, set []*Certificate) string {
+	var others []string
+	for _, c := range set {
+		switch {
+		case c == one:
+		case len(others) == mostOthers:
+			others = append(others, fmt.Sprintf("%d more", len(set)-1-mostOthers))
+		case len(others) < mostOthers:
+			others = append(others, fmt.Sprintf("%q at %s:%d", c.Name, c.Range.Filename, c.Range.Start.Line))
+		}
+	}
+	return fmt.Sprintf("certificate %q has exactly the names that are also declared by %s; a CA counts all of them against its limit of identical sets", one.Name, strings.Join(others, ", "))
+}
+
+// shape is the key's, with the defaults of a first issue.
+func (k Key) shape() string {
+	switch {
+	case k.Algorithm == RSA && k.Size == 0:
+		return "rsa-2048"
+	case k.Algorithm == RSA:
+		return "rsa-" + strconv.Itoa(k.Size)
+	case k.Curve == "":
+		return "ecdsa-" + DefaultKey.Curve
+	}
+	return "ecdsa-" + k.Curve
+}

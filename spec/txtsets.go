@@ -22,25 +22,6 @@ const (
 // Spares tells whether the records of others survive a challenge.
 func (e TXTEffect) Spares() bool { return e == MergesTXT || e == AddsTXT }
 
-// TXTEffect is what the account's provider does to the TXT records of others.
-// credentials are its variables after references were followed.
-func (a *DNSAccount) TXTEffect(credentials map[string]string) TXTEffect {
-	if a.Provider == "rfc2136" && negotiates(credentials) {
-		return ReplacesTXT // our own record updates know no GSS-TSIG; see package dnschild
-	}
-	return txtEffects[a.Provider]
-}
-
-// negotiates tells whether an rfc2136 account signs by GSS-TSIG (RFC 3645).
-func negotiates(credentials map[string]string) bool {
-	for _, name := range []string{"DNSUPDATE_TSIG_ALGORITHM", "RFC2136_TSIG_ALGORITHM"} {
-		if strings.HasPrefix(strings.ToLower(credentials[name]), "gss-tsig") {
-			return true
-		}
-	}
-	return false
-}
-
 // txtLists classify the providers by hand, from Present and CleanUp in the
 // source of lego v4.35.2. TestEveryProviderHasATXTEffect fails for a provider
 // that stands in none of the lists, TestTXTEffectsAreLegos where its source

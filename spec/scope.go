@@ -1,13 +1,12 @@
 package spec
 
 import (
-	"context"
-	"errors"
+	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -49,51 +48,6 @@ func (d *decoder) eval(e hclsyntax.Expression, ctx *hcl.EvalContext, block *hcl.
 		return cty.DynamicVal, false
 	}
 	return v, v.IsWhollyKnown()
-}
-
-// The steps of what the decoder does around evaluations.
-const (
-	perEval     = 300
-	perSource   = 10    // a byte of an expression, looked through for names
-	perName     = 300   // a domain, read
-	perMatching = 20    // a name held against a pattern of a policy, or the like
-	perInstance = 4_000 // a certificate, decoded
-	perFault    = 300   // a mistake, written
-)
-
-// afford takes steps for what is no evaluation. Where they are not to be had it
-// says so, once, at that place.
-func (d *decoder) afford(steps int64, at hcl.Range, block *hcl.Range) bool {
-	if !d.budget.afford(steps) {
-		d.outOfWork(at.Ptr(), block)
-		return false
-	}
-	return true
-}
-
-// outOfWork says why nothing more is evaluated.
-func (d *decoder) outOfWork(at *hcl.Range, block *hcl.Range) {
-	if d.exhausted {
-		return
-	}
-	d.exhausted = true
-	if errors.Is(d.budget.ended, errStopped) {
-		d.late(at, block)
-		return
-	}
-	d.fault(at, block, "Too much to compute",
-		"Evaluating this revision takes more than %d steps, of about 20 ns each: %d and %d for each byte of its files. The last of them were taken here. Loop over less, call costly functions (regexall, setproduct, sort) on less, or write the values down.",
-		d.budget.all, baseWork, workPer)
-}
-
-// late says that decoding was stopped before it was done.
-func (d *decoder) late(at, block *hcl.Range) {
-	if errors.Is(context.Cause(d.budget.ctx), context.DeadlineExceeded) {
-		d.fault(at, block, "Decoding took too long",
-			"Decoding this revision was not done after %s, and was stopped here. Loop over less, or set a longer decode_timeout in certroll.hcl.", time.Since(d.budget.began).Round(time.Second))
-		return
-	}
-	d.fault(at, block, "Decoding was stopped", "certroll was told to stop before this revision was decoded.")
 }
 
 // checkNames looks at every name an expression refers to, so that what HCL
@@ -209,7 +163,7 @@ func (d *decoder) hint(root, name string) string {
 // many mistakes: each look goes through all names.
 func (d *decoder) nearest(name, root string) string {
 	names := d.declaredNames(root)
-	if d.budget.hints -= int64(len(names)+1) * int64(min(len(name), maxTyped)+1); d.budget.hints < 0 {
+	if !d.budget.affordHint(int64(len(names)+1) * int64(min(len(name), maxTyped)+1)) {
 		return ""
 	}
 	return nearest(name, names)
@@ -266,15 +220,40 @@ func lookupRoot(ctx *hcl.EvalContext, name string) bool {
 	return false
 }
 
-// maxCandidates is of how many names the one is looked for that was meant.
-const maxCandidates = 500
-
-// nearest is the known name that differs least from a mistyped one; "" where
-// none is near, or where looking for it would take long: the distance of two
-// names costs the product of their lengths.
-func nearest(name string, known []string) string {
-	if len(known) > maxCandidates {
-		return ""
+func (d *decoder) contextOf(decl declared) *hcl.EvalContext {
+	if decl.trusted {
+		return d.trustedCtx
 	}
-	return text.Nearest(name, known)
+	return d.ctx
+}
+
+// firstEnv is a prefix for examples.
+func (d *decoder) firstEnv() string {
+	return cmp.Or(strings.Join(d.trust.Env[:min(1, len(d.trust.Env))], ""), "CERTROLL_DNS_")
+}
+
+// sourceOf is the text of an expression, as its file has it.
+func (d *decoder) sourceOf(e hcl.Expression) []byte {
+	r := e.Range()
+	return r.SliceBytes(d.sources[r.Filename])
+}
+
+// ancestors are the directories of a file, nearest first, up to the root.
+func ancestors(file string) []string {
+	var dirs []string
+	for dir := path.Dir(file); ; dir = path.Dir(dir) {
+		dirs = append(dirs, dir)
+		if dir == "." || dir == "/" {
+			return dirs
+		}
+	}
+}
+
+func sortedAttributes(b *hclsyntax.Body) []*hclsyntax.Attribute {
+	list := make([]*hclsyntax.Attribute, 0, len(b.Attributes))
+	for _, a := range b.Attributes {
+		list = append(list, a)
+	}
+	slices.SortFunc(list, func(a, b *hclsyntax.Attribute) int { return cmp.Compare(a.SrcRange.Start.Byte, b.SrcRange.Start.Byte) })
+	return list
 }

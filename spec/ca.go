@@ -1,0 +1,116 @@
+package spec
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// directory is a CA that is known by a short name.
+type directory struct {
+	url string
+	eab bool // the CA takes no account without an external account binding
+}
+
+// directories are the short names, from the CAs' own documentation:
+// https://letsencrypt.org/docs/acme-protocol-updates/,
+// https://zerossl.com/documentation/acme/,
+// https://cloud.google.com/certificate-manager/docs/public-ca-tutorial,
+// https://www.ssl.com/guide/ssl-tls-certificate-issuance-and-revocation-with-acme/.
+var directories = map[string]directory{
+	"letsencrypt":         {"https://acme-v02.api.letsencrypt.org/directory", false},
+	"letsencrypt-staging": {"https://acme-staging-v02.api.letsencrypt.org/directory", false},
+	"zerossl":             {"https://acme.zerossl.com/v2/DV90", true},
+	"google":              {"https://dv.acme-v02.api.pki.goog/directory", true},
+	"google-staging":      {"https://dv.acme-v02.test-api.pki.goog/directory", true},
+	"sslcom-rsa":          {"https://acme.ssl.com/sslcom-dv-rsa", true},
+	"sslcom-ecc":          {"https://acme.ssl.com/sslcom-dv-ecc", true},
+}
+
+// Directories are the CAs that have a short name, and whether they take no account
+// without an external account binding (RFC 8555, section 7.3.4).
+func Directories() map[string]bool {
+	all := make(map[string]bool, len(directories))
+	for name, d := range directories {
+		all[name] = d.eab
+	}
+	return all
+}
+
+// isPublicCA tells whether the issuer is one of the public CAs known by a short name.
+func (i *Issuer) isPublicCA() bool {
+	for _, d := range directories {
+		if d.url == i.Directory {
+			return true
+		}
+	}
+	return false
+}
+
+// caps are what a profile of a CA takes in one certificate.
+type caps struct {
+	names int
+	ips   bool
+}
+
+// capsOf are Let's Encrypt's, by profile: https://letsencrypt.org/docs/profiles/.
+// Other CAs say no such thing in public; nothing is known of them.
+func capsOf(i *Issuer) (caps, bool) {
+	if i.Directory != directories["letsencrypt"].url && i.Directory != directories["letsencrypt-staging"].url {
+		return caps{}, false
+	}
+	c, ok := map[string]caps{
+		"": {100, false}, "classic": {100, false}, "tlsserver": {25, false}, "shortlived": {25, true},
+	}[i.Profile]
+	return c, ok
+}
+
+// lifetimes are what Let's Encrypt's profiles issue for:
+// https://letsencrypt.org/docs/profiles/.
+var lifetimes = map[string]time.Duration{"": 90 * day, "classic": 90 * day, "tlsserver": 45 * day, "shortlived": 160 * time.Hour}
+
+// Lifetime is how long the issuer's certificates live, as far as it says so in
+// public. What was issued is better asked itself.
+func (i *Issuer) Lifetime() (time.Duration, bool) {
+	_, known := capsOf(i)
+	life := lifetimes[i.Profile]
+	return life, known && life > 0
+}
+
+// accountKey is the identity of an issuer's ACME account as far as it is known
+// from the spec.
+func (i *Issuer) accountKey() string {
+	key := i.Directory + "\x00" + i.Account
+	if i.EAB != nil {
+		k := i.EAB.KeyID
+		key += "\x00" + strings.Join([]string{string(k.Source), k.Text, k.Path, k.Field, k.Name}, "\x1f")
+	}
+	return key
+}
+
+// SameAccount tells whether two issuers use one ACME account.
+func (i *Issuer) SameAccount(other *Issuer) bool { return i.accountKey() == other.accountKey() }
+
+// knownCA tells whether a directory is one of a well-known CA.
+func knownCA(directory string) bool {
+	u, err := url.Parse(directory)
+	if err != nil {
+		return false
+	}
+	return slices.Contains(knownCAHosts, strings.ToLower(u.Host))
+}
+
+// knownCAHosts are the hosts of public CAs that speak ACME, from their own
+// documentation.
+var knownCAHosts = []string{
+	"acme-v02.api.letsencrypt.org", "acme-staging-v02.api.letsencrypt.org",
+	"acme.zerossl.com",
+	"dv.acme-v02.api.pki.goog", "dv.acme-v02.test-api.pki.goog",
+	"acme.ssl.com",
+	"api.buypass.com", "api.test4.buypass.no",
+	"acme.sectigo.com", "acme-ov.sectigo.com", "acme-ev.sectigo.com",
+	"acme.digicert.com",
+	"emea.acme.atlas.globalsign.com",
+	"acme-api.actalis.com",
+}
