@@ -23,14 +23,10 @@ import (
 
 // app is the program apart from the process around it.
 type app struct {
-	in     io.Reader
-	out    io.Writer
-	err    io.Writer
-	getenv func(string) string
+	console
 
 	configFile string
 	configDir  string
-	noColor    bool
 	logLevel   string
 	leaseLog   *slog.Logger // that is told of the lease; nil: none
 	// places says why a path of Vault is certroll's own; "" where it is not. nil:
@@ -43,8 +39,6 @@ type app struct {
 	// patience are the waits between the tries within one attempt; nil: those
 	// of packages reconcile and acme.
 	patience []time.Duration
-	// atTerminal: whoever is asked is there, though in is no terminal; tests set it.
-	atTerminal bool
 	// leaseTTL is how long a lease outlives a reconciler that was killed; 0: a
 	// minute.
 	leaseTTL time.Duration
@@ -126,11 +120,6 @@ func specFiles(files []gitsync.File) []spec.File {
 		in[i] = spec.File{Path: f.Path, Bytes: f.Bytes}
 	}
 	return in
-}
-
-// palette colours what goes to a terminal.
-func (a *app) palette() view.Palette {
-	return view.Palette{On: !a.noColor && isTerminal(a.out)}
 }
 
 // begin loads the settings and makes the logger that they ask for.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -218,20 +217,4 @@ func (a *app) inputIsNothing() bool {
 	}
 	info, err := f.Stat()
 	return err != nil || info.Mode()&os.ModeCharDevice != 0
-}
-
-// progress prints what each certificate waits for, as it changes.
-func (a *app) progress(quiet bool) func(string, string, string) { return a.progressTo(a.out, quiet) }
-
-func (a *app) progressTo(w io.Writer, quiet bool) func(string, string, string) {
-	if quiet {
-		return nil
-	}
-	var mu sync.Mutex
-	start := time.Now()
-	return func(certificate, step, detail string) {
-		mu.Lock()
-		defer mu.Unlock()
-		view.WriteProgress(w, a.palette(), time.Since(start), certificate, step, detail)
-	}
 }

@@ -123,7 +123,7 @@ func TestPlanBaseInEachCheckout(t *testing.T) {
 			t.Parallel()
 			dir := c.make(t)
 			var out, said strings.Builder
-			a := &app{in: strings.NewReader(""), out: &out, err: &said, noColor: true, getenv: func(string) string { return "" }}
+			a := &app{console: console{in: strings.NewReader(""), out: &out, err: &said, noColor: true, getenv: func(string) string { return "" }}}
 			code := a.main([]string{"plan", "-no-color", "-offline", "-config-dir", filepath.Join(dir, "certs"), "-base", "HEAD~1"})
 			if c.says == works {
 				if code != exitOK || !strings.Contains(out.String(), added) || strings.Contains(out.String(), "+ old") || strings.Contains(said.String(), "Git") {
@@ -146,7 +146,7 @@ func TestPlanBaseInEachCheckout(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "clone")
 		git(t, "", "clone", "--quiet", "--filter=blob:none", "file://"+changed, dir)
 		var said strings.Builder
-		a := &app{in: strings.NewReader(""), out: io.Discard, err: &said, noColor: true, getenv: func(string) string { return "" }}
+		a := &app{console: console{in: strings.NewReader(""), out: io.Discard, err: &said, noColor: true, getenv: func(string) string { return "" }}}
 		if code := a.main([]string{"plan", "-offline", "-config-dir", filepath.Join(dir, "certs"), "-base", "HEAD~1"}); code != exitError || !strings.Contains(said.String(), "a partial clone lacks the files: fetch them without a filter") {
 			t.Errorf("exit code %d: %s", code, &said)
 		}

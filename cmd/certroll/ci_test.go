@@ -113,7 +113,7 @@ func TestCICommands(t *testing.T) {
 
 // taken tells whether certroll takes arguments, without running anything.
 func taken(args []string) error {
-	a := &app{in: strings.NewReader(""), out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }}
+	a := &app{console: console{in: strings.NewReader(""), out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }}}
 	c, rest, err := a.rootCommand().Find(oneDash(args))
 	if err == nil {
 		err = c.ParseFlags(rest)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -264,15 +263,6 @@ func flagText(flag string) string {
 		return "dns-var " + name + "=VALUE"
 	}
 	return flag
-}
-
-// asks tells whether there is a person to ask.
-func (a *app) asks() bool {
-	f, ok := a.in.(*os.File)
-	if !ok {
-		return a.atTerminal
-	}
-	return isTerminal(f)
 }
 
 // longestAnswer bounds a line that is typed.

@@ -125,7 +125,7 @@ func TestInterruptedQuestion(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	answer := make(chan error, 1)
-	go func() { answer <- (&app{in: in, out: io.Discard}).approve(ctx, nil) }()
+	go func() { answer <- (&app{console: console{in: in, out: io.Discard}}).approve(ctx, nil) }()
 	select {
 	case err := <-answer:
 		if err == nil {
@@ -158,7 +158,7 @@ func TestQuestionToNobody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
-			if err := (&app{in: tc.in, out: &out, atTerminal: tc.terminal}).approve(t.Context(), nil); !errors.Is(err, tc.want) {
+			if err := (&app{console: console{in: tc.in, out: &out, atTerminal: tc.terminal}}).approve(t.Context(), nil); !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)
 			}
 			if asked := strings.Contains(out.String(), "Type yes"); asked == (tc.in == null) {

@@ -27,7 +27,7 @@ func TestParseSince(t *testing.T) {
 }
 
 func TestPerson(t *testing.T) {
-	a := &app{getenv: func(string) string { return "" }}
+	a := &app{console: console{getenv: func(string) string { return "" }}}
 	if who := a.person(); !strings.Contains(who, "@") {
 		t.Errorf("%q", who)
 	}

@@ -26,7 +26,7 @@ func main() {
 }
 
 func run(args []string) int {
-	return (&app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}).main(args)
+	return (&app{console: console{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}}).main(args)
 }
 
 // oneSignal is within what time signals count as one: timeout(1) sends its own to

@@ -27,7 +27,7 @@ const patienceVariable = "CERTROLL_TEST_PATIENCE"
 const leaseVariable = "CERTROLL_TEST_LEASE"
 
 func impatient() *app {
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
+	a := &app{console: console{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}}
 	if dir := os.Getenv(teeVariable); dir != "" {
 		a.out, a.err = tee(dir, a.out, a.err)
 	}

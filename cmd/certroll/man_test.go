@@ -24,7 +24,7 @@ func everyCommand(c *cobra.Command, do func(*cobra.Command)) {
 }
 
 func tested() *cobra.Command {
-	return (&app{in: strings.NewReader(""), out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }}).rootCommand()
+	return (&app{console: console{in: strings.NewReader(""), out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }}}).rootCommand()
 }
 
 // TestExamples: the examples are of commands that there are, and certroll takes

@@ -115,7 +115,7 @@ func TestPlanBaseLeavesOutWhatGitIgnores(t *testing.T) {
 		{[]string{"validate", dir}, []string{"3 certificates in 3 files"}, "there is no", []string{"tool.hcl is ignored by Git", "fresh.hcl is not added to Git"}},
 	} {
 		var out, said strings.Builder
-		a := &app{in: strings.NewReader(""), out: &out, err: &said, noColor: true, getenv: func(string) string { return "" }}
+		a := &app{console: console{in: strings.NewReader(""), out: &out, err: &said, noColor: true, getenv: func(string) string { return "" }}}
 		if code := a.main(c.args); code != exitOK {
 			t.Errorf("%v: exit code %d: %s", c.args, code, &said)
 		}

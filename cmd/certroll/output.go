@@ -6,11 +6,57 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/term"
 
+	"certroll/cmd/certroll/view"
 	"certroll/spec/text"
 )
+
+// console is what a command reads from and prints to.
+type console struct {
+	in     io.Reader
+	out    io.Writer
+	err    io.Writer
+	getenv func(string) string
+
+	noColor bool
+	// atTerminal: whoever is asked is there, though in is no terminal; tests set it.
+	atTerminal bool
+}
+
+// palette colours what goes to a terminal.
+func (c *console) palette() view.Palette {
+	return view.Palette{On: !c.noColor && isTerminal(c.out)}
+}
+
+// asks tells whether there is a person to ask.
+func (c *console) asks() bool {
+	f, ok := c.in.(*os.File)
+	if !ok {
+		return c.atTerminal
+	}
+	return isTerminal(f)
+}
+
+// progress prints what each certificate waits for, as it changes.
+func (c *console) progress(quiet bool) func(string, string, string) {
+	return c.progressTo(c.out, quiet)
+}
+
+func (c *console) progressTo(w io.Writer, quiet bool) func(string, string, string) {
+	if quiet {
+		return nil
+	}
+	var mu sync.Mutex
+	start := time.Now()
+	return func(certificate, step, detail string) {
+		mu.Lock()
+		defer mu.Unlock()
+		view.WriteProgress(w, c.palette(), time.Since(start), certificate, step, detail)
+	}
+}
 
 // stream is standard output or standard error. All that is written to it goes
 // through text.Writer, whoever wrote it: a view may have forgotten to.
@@ -36,16 +82,16 @@ type fence struct {
 
 // guard puts filters in front of both streams. What it returns ends what is
 // open in them.
-func (a *app) guard() (end func()) {
+func (c *console) guard() (end func()) {
 	f := &fence{}
-	if a.getenv("GITHUB_ACTIONS") != "" {
+	if c.getenv("GITHUB_ACTIONS") != "" {
 		// It is told to nobody before it is in force, and by nothing but the
 		// command that puts it in force: what certroll prints was written
 		// by people and servers before they can have seen it.
 		f.token = rand.Text()
 	}
-	out, err := newStream(a.out, f), newStream(a.err, f)
-	a.out, a.err = out, err
+	out, err := newStream(c.out, f), newStream(c.err, f)
+	c.out, c.err = out, err
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -94,15 +140,15 @@ func (s *stream) tell(line string) {
 
 // annotations is where commands for the runner go, which it takes from here on
 // until a person is written to again.
-func (a *app) annotations() io.Writer {
-	out, ok := a.out.(*stream)
+func (c *console) annotations() io.Writer {
+	out, ok := c.out.(*stream)
 	if !ok {
-		return a.out
+		return c.out
 	}
 	return writerFunc(func(p []byte) (int, error) {
 		out.fence.mu.Lock()
 		defer out.fence.mu.Unlock()
-		if err, ok := a.err.(*stream); ok {
+		if err, ok := c.err.(*stream); ok {
 			err.resume()
 		}
 		if out.fence.used && !out.fenced {
@@ -116,29 +162,29 @@ func (a *app) annotations() io.Writer {
 
 // data is where JSON, Markdown and other texts for programs go: filtered, and
 // without a line that is not theirs.
-func (a *app) data() io.Writer {
-	if out, ok := a.out.(*stream); ok {
+func (c *console) data() io.Writer {
+	if out, ok := c.out.(*stream); ok {
 		return out.text
 	}
-	return a.out
+	return c.out
 }
 
 // content prints files of people word for word. Where it is a person or a
 // runner who reads them, what would act on either is replaced, and that is said.
-func (a *app) content(b []byte) error {
-	out, ok := a.out.(*stream)
+func (c *console) content(b []byte) error {
+	out, ok := c.out.(*stream)
 	watched := ok && !isFile(out.raw) && (isTerminal(out.raw) || out.fence.token != "")
 	switch {
 	case !ok:
-		_, err := a.out.Write(b)
+		_, err := c.out.Write(b)
 		return err
 	case !watched:
 		_, err := out.raw.Write(b)
 		return err
 	case text.Lines(string(b)) != string(b):
-		_, _ = io.WriteString(a.err, "Warning: the text has characters that act on a terminal or a CI log; they are replaced here. Redirect standard output to a file to get it word for word.\n")
+		_, _ = io.WriteString(c.err, "Warning: the text has characters that act on a terminal or a CI log; they are replaced here. Redirect standard output to a file to get it word for word.\n")
 	}
-	_, err := a.data().Write(b)
+	_, err := c.data().Write(b)
 	return err
 }
 
@@ -164,14 +210,14 @@ func isTerminal(w io.Writer) bool {
 
 // width is how many columns the terminal has, by COLUMNS or as it says itself; 0:
 // what is printed goes to no terminal.
-func (a *app) width() int {
-	if n, err := strconv.Atoi(a.getenv("COLUMNS")); err == nil && n > 0 {
+func (c *console) width() int {
+	if n, err := strconv.Atoi(c.getenv("COLUMNS")); err == nil && n > 0 {
 		return n
 	}
-	if !isTerminal(a.out) {
+	if !isTerminal(c.out) {
 		return 0
 	}
-	n, _, err := term.GetSize(int(fileOf(a.out).Fd()))
+	n, _, err := term.GetSize(int(fileOf(c.out).Fd()))
 	if err != nil {
 		return 80
 	}

@@ -125,9 +125,9 @@ dns "d" {
 // inActions runs certroll as a step of a workflow would.
 func inActions(args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
-	a := &app{in: strings.NewReader(""), out: &out, err: &err, getenv: func(name string) string {
+	a := &app{console: console{in: strings.NewReader(""), out: &out, err: &err, getenv: func(name string) string {
 		return map[string]string{"GITHUB_ACTIONS": "true"}[name]
-	}}
+	}}}
 	return a.main(args), out.String(), err.String()
 }
 
@@ -226,7 +226,7 @@ func TestOutputIntoAFileIsNotFenced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &app{in: strings.NewReader(""), out: f, err: f, getenv: func(string) string { return "true" }}
+	a := &app{console: console{in: strings.NewReader(""), out: f, err: f, getenv: func(string) string { return "true" }}}
 	a.getenv = func(name string) string { return map[string]string{"GITHUB_ACTIONS": "true"}[name] }
 	if code := a.main([]string{"plan", "-offline", "-config-dir", certs}); code != exitOK {
 		t.Errorf("exit code %d", code)
@@ -245,7 +245,7 @@ func TestLogsActOnNothing(t *testing.T) {
 	const words = "a\u202eb\x1b[31m ##[error] \u009b\n::error::x"
 	for _, format := range []string{"text", "json"} {
 		var out, err bytes.Buffer
-		a := &app{out: &out, err: &err, getenv: func(string) string { return "" }}
+		a := &app{console: console{out: &out, err: &err, getenv: func(string) string { return "" }}}
 		end := a.guard()
 		log, logErr := (&settings.Log{Format: format}).Logger(a.err)
 		if logErr != nil {
@@ -275,7 +275,7 @@ func TestContentIsWordForWord(t *testing.T) {
 	const patch = "--- a/x.hcl\n+++ b/x.hcl\n ::stop-commands::x\u202e\n"
 	for env, want := range map[string]string{"": patch, "true": "--- a/x.hcl\n+++ b/x.hcl\n :∶stop-commands::x\uFFFD\n"} {
 		var out, err bytes.Buffer
-		a := &app{out: &out, err: &err, getenv: func(string) string { return env }}
+		a := &console{out: &out, err: &err, getenv: func(string) string { return env }}
 		end := a.guard()
 		if err := a.content([]byte(patch)); err != nil {
 			t.Fatal(err)

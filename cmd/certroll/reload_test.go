@@ -444,7 +444,7 @@ func TestReloadNotify(t *testing.T) {
 func TestRunSaysWhatIsMissing(t *testing.T) {
 	t.Chdir(t.TempDir())
 	var out bytes.Buffer
-	a := &app{in: strings.NewReader(""), out: &out, err: &out, getenv: func(string) string { return "" }}
+	a := &app{console: console{in: strings.NewReader(""), out: &out, err: &out, getenv: func(string) string { return "" }}}
 	if code := a.main([]string{"run"}); code != exitError {
 		t.Errorf("exit code %d", code)
 	}
