@@ -57,7 +57,7 @@ func (a *app) acceptMissing(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "Accepted %s: %s.\nrun does it with its next pull; apply from now on.\n", set.ID, set.Summary())
+	fmt.Fprintf(a.Out, "Accepted %s: %s.\nrun does it with its next pull; apply from now on.\n", set.ID, set.Summary())
 	return nil
 }
 
@@ -90,6 +90,6 @@ func (a *app) accept(ctx context.Context, commit string) error {
 	if err := r.Accept(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, a.person()); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "Accepted %s (%q by %s).\n", rev.Commit, rev.Subject, rev.Author)
+	fmt.Fprintf(a.Out, "Accepted %s (%q by %s).\n", rev.Commit, rev.Subject, rev.Author)
 	return nil
 }

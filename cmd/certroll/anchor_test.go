@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab/labtest"
 	"certroll/reconcile"
@@ -90,7 +91,7 @@ func (w *world) hasNoAnchor() {
 	if said := w.certroll(0, "audit", "verify"); !strings.Contains(said, "The anchor in Vault was not looked at: ") || !strings.Contains(said, "permission denied") {
 		w.t.Errorf("audit verify:\n%s", said)
 	}
-	w.saysWith(exitUnseen, "audit verify --anchor", "looking at the anchor in Vault", "permission denied")
+	w.saysWith(console.ExitUnseen, "audit verify --anchor", "looking at the anchor in Vault", "permission denied")
 }
 
 // TestRewrittenLedgerIsFound: the ledger is made anew by somebody who may push

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
@@ -23,7 +24,7 @@ import (
 
 // app is the program apart from the process around it.
 type app struct {
-	console
+	console.Console
 
 	configFile string
 	configDir  string
@@ -46,7 +47,7 @@ type app struct {
 
 // configDirFlag adds the flag of the commands that read the config repo.
 func (a *app) configDirFlag(c *cobra.Command) {
-	c.Flags().StringVar(&a.configDir, "config-dir", a.getenv("CERTROLL_CONFIG_DIR"),
+	c.Flags().StringVar(&a.configDir, "config-dir", a.Getenv("CERTROLL_CONFIG_DIR"),
 		"read the certificates from this directory instead of repo.url (env CERTROLL_CONFIG_DIR)")
 	defaultsOfEnvironment(c.Flags(), "config-dir")
 }
@@ -66,12 +67,12 @@ func (a *app) settings() (*settings.Settings, error) {
 		return nil, err
 	}
 	if diags.HasErrors() {
-		view.Diagnostics(a.err, a.palette(), files, diags)
-		return nil, errShown
+		view.Diagnostics(a.Err, a.Palette(), files, diags)
+		return nil, console.ErrShown
 	}
 	for _, d := range diags {
 		if d.Summary == settings.FoundElsewhere {
-			fmt.Fprintf(a.err, "Warning: %s\n", text.Line(d.Detail))
+			fmt.Fprintf(a.Err, "Warning: %s\n", text.Line(d.Detail))
 		}
 	}
 	if a.logLevel != "" {
@@ -83,9 +84,9 @@ func (a *app) settings() (*settings.Settings, error) {
 // decode turns the head of the config repo into a spec, and shows what was found.
 func (a *app) decode(ctx context.Context, s *settings.Settings, rev *gitsync.Revision, show func(io.Writer, view.Palette, []spec.File, hcl.Diagnostics)) (*spec.Spec, error) {
 	desired, all, diags := a.decodeHead(ctx, s, rev)
-	show(a.err, a.palette(), all, diags)
+	show(a.Err, a.Palette(), all, diags)
 	if diags.HasErrors() {
-		return nil, errShown
+		return nil, console.ErrShown
 	}
 	withUnread(desired, rev)
 	return desired, nil
@@ -134,7 +135,7 @@ func (a *app) begin() (*settings.Settings, *slog.Logger, error) {
 }
 
 func (a *app) logger(s *settings.Settings) (*slog.Logger, error) {
-	return s.Log.Logger(a.redact.Writer(a.err))
+	return s.Log.Logger(a.redact.Writer(a.Err))
 }
 
 // revision reads the config repo: a plain directory where one is given, else

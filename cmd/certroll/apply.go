@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/spec/text"
@@ -62,13 +63,13 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 	if o.json && !o.auto {
 		return errors.New("apply --json asks nothing: give --auto-approve with it")
 	}
-	p, err := a.plan(ctx, planInput{writing: true, progress: a.progress(o.json)})
+	p, err := a.plan(ctx, planInput{writing: true, progress: a.Progress(o.json)})
 	if err != nil {
 		return err
 	}
 	defer p.Close()
 	if !o.json {
-		view.WritePlan(a.out, a.palette(), p.dto)
+		view.WritePlan(a.Out, a.Palette(), p.dto)
 	}
 	held := reconcile.MassHold(p.actions)
 	how := ""
@@ -107,7 +108,7 @@ func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	p, err := a.plan(ctx, planInput{writing: true, progress: a.progress(asJSON), fits: f.fits})
+	p, err := a.plan(ctx, planInput{writing: true, progress: a.Progress(asJSON), fits: f.fits})
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
 	p.exact = true
 	p.dto = view.NewPlan(p.revision.Commit, p.dto.Time, p.actions, p.dto.Warnings)
 	if !asJSON {
-		view.WritePlan(a.out, a.palette(), p.dto)
+		view.WritePlan(a.Out, a.Palette(), p.dto)
 	}
 	return a.carryOut(ctx, p, asJSON)
 }
@@ -138,24 +139,24 @@ func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 	a.notifyOnce(ctx, p)
 	result := view.NewResult(p.dto, report)
 	if asJSON {
-		if jsonErr := view.JSON(a.data(), result); jsonErr != nil {
+		if jsonErr := view.JSON(a.Data(), result); jsonErr != nil {
 			return jsonErr
 		}
 	} else {
-		view.WriteResult(a.out, a.palette(), result)
+		view.WriteResult(a.Out, a.Palette(), result)
 	}
 	if err != nil {
 		return err
 	}
 	if report.Disk != nil && report.Untold() == 0 {
-		fmt.Fprintf(a.err, "Warning: %s\n", text.Lines(fmt.Sprintf("the state directory cannot be written: %s. All that happened is in the ledger", report.Disk)))
+		fmt.Fprintf(a.Err, "Warning: %s\n", text.Lines(fmt.Sprintf("the state directory cannot be written: %s. All that happened is in the ledger", report.Disk)))
 	}
 	left := report.Failed() + report.Interrupted + report.Held + report.Untold()
 	if p.exact {
 		left += report.Overtaken // somebody was quicker between the look and the lease
 	}
 	if held := reconcile.MassHold(p.actions); held != nil {
-		fmt.Fprintf(a.err, "%s\n", text.Lines(fmt.Sprintf("Held: %s. Look whether that is meant, then run: certroll accept --missing %s (or apply --accept-removals %d)",
+		fmt.Fprintf(a.Err, "%s\n", text.Lines(fmt.Sprintf("Held: %s. Look whether that is meant, then run: certroll accept --missing %s (or apply --accept-removals %d)",
 			held.Summary(), held.ID, len(held.Certificates))))
 		left++
 	}
@@ -163,7 +164,7 @@ func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 		return err
 	}
 	if left > 0 {
-		return exitCode(exitError)
+		return console.ExitCode(console.ExitError)
 	}
 	return nil
 }
@@ -181,38 +182,38 @@ func (a *app) approve(ctx context.Context, held *reconcile.HeldSet) error {
 		return errNobodyToAsk
 	}
 	if held != nil {
-		fmt.Fprintf(a.out, "\nYes also accepts what is held: %s.", text.Lines(held.Summary()))
+		fmt.Fprintf(a.Out, "\nYes also accepts what is held: %s.", text.Lines(held.Summary()))
 	}
-	fmt.Fprint(a.out, "\nApply these changes? Type yes to continue: ")
+	fmt.Fprint(a.Out, "\nApply these changes? Type yes to continue: ")
 	said := make(chan string, 1)
 	go func() {
-		line, err := bufio.NewReader(io.LimitReader(a.in, maxLine)).ReadString('\n')
+		line, err := bufio.NewReader(io.LimitReader(a.In, maxLine)).ReadString('\n')
 		if err != nil && line == "" {
 			close(said) // there was nobody
 			return
 		}
 		said <- line
 	}()
-	defer fmt.Fprintln(a.out)
+	defer fmt.Fprintln(a.Out)
 	select {
 	case line, ok := <-said:
 		switch {
-		case !ok && !a.asks():
+		case !ok && !a.Asks():
 			return errNobodyToAsk
 		case strings.TrimSpace(line) == "yes":
 			return nil
 		}
 	case <-ctx.Done():
 	}
-	fmt.Fprint(a.out, "\nNothing was done.")
-	return exitCode(exitError)
+	fmt.Fprint(a.Out, "\nNothing was done.")
+	return console.ExitCode(console.ExitError)
 }
 
 // inputIsNothing tells whether nobody can ever answer: the input is closed, or a device
 // that is no terminal, as /dev/null is.
 func (a *app) inputIsNothing() bool {
-	f, ok := a.in.(*os.File)
-	if !ok || a.asks() {
+	f, ok := a.In.(*os.File)
+	if !ok || a.Asks() {
 		return false
 	}
 	info, err := f.Stat()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
@@ -49,9 +50,9 @@ func (a *app) auditCommand() *cobra.Command {
 				a.unknownInLedger(tree, q.Certificate)
 			}
 			if asJSON {
-				return view.JSON(a.data(), view.NewAudit(events))
+				return view.JSON(a.Data(), view.NewAudit(events))
 			}
-			view.WriteAudit(a.out, a.palette(), events)
+			view.WriteAudit(a.Out, a.Palette(), events)
 			return nil
 		},
 	}
@@ -75,7 +76,7 @@ func (a *app) unknownInLedger(tree fs.FS, name string) {
 	if err != nil || records[name] != nil {
 		return
 	}
-	fmt.Fprintf(a.err, "The ledger has no certificate %q.%s\n", name, text.Meant(name, slices.Sorted(maps.Keys(records))))
+	fmt.Fprintf(a.Err, "The ledger has no certificate %q.%s\n", name, text.Meant(name, slices.Sorted(maps.Keys(records))))
 }
 
 func (a *app) auditVerifyCommand() *cobra.Command {
@@ -98,7 +99,7 @@ to push back, until you accept the loss with certroll audit accept.
 
 Exits 0 if all is in order, 1 with findings, 3 if it could not check.`,
 		Args: cobra.NoArgs,
-		RunE: looking(func(cmd *cobra.Command, _ []string) error { return a.verifyAudit(cmd.Context(), asJSON, anchored) }),
+		RunE: console.Looking(func(cmd *cobra.Command, _ []string) error { return a.verifyAudit(cmd.Context(), asJSON, anchored) }),
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON (schema in docs/asking.md)")
 	c.Flags().BoolVar(&anchored, "anchor", false, "fail if the anchor in Vault cannot be read")
@@ -139,12 +140,12 @@ func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 	}
 	dto := view.NewVerified(trail, anchor)
 	if asJSON {
-		err = view.JSON(a.data(), dto)
+		err = view.JSON(a.Data(), dto)
 	} else {
-		view.WriteVerified(a.out, a.palette(), dto)
+		view.WriteVerified(a.Out, a.Palette(), dto)
 	}
 	if err == nil && !dto.InOrder {
-		return exitCode(exitError)
+		return console.ExitCode(console.ExitError)
 	}
 	return err
 }
@@ -152,7 +153,7 @@ func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 // verifyAnchor holds the ledger against its anchor in Vault where there is one
 // that can be read.
 func (a *app) verifyAnchor(ctx context.Context, s *settings.Settings, ledger *gitsync.Ledger) ([]reconcile.Breach, view.Anchor) {
-	if s.Vault.Address == "" && a.getenv("VAULT_ADDR") == "" {
+	if s.Vault.Address == "" && a.Getenv("VAULT_ADDR") == "" {
 		return nil, view.Anchor{Unseen: "no Vault is named: set vault.address in certroll.hcl, or VAULT_ADDR"}
 	}
 	unseen := func(err error) ([]reconcile.Breach, view.Anchor) { return nil, view.Anchor{Unseen: err.Error()} }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/cmd/certroll/console"
 	"certroll/examples/lab"
 )
 
@@ -123,15 +124,15 @@ func TestPlanBaseInEachCheckout(t *testing.T) {
 			t.Parallel()
 			dir := c.make(t)
 			var out, said strings.Builder
-			a := &app{console: console{in: strings.NewReader(""), out: &out, err: &said, noColor: true, getenv: func(string) string { return "" }}}
+			a := &app{Console: console.Console{In: strings.NewReader(""), Out: &out, Err: &said, NoColor: true, Getenv: func(string) string { return "" }}}
 			code := a.main([]string{"plan", "-no-color", "-offline", "-config-dir", filepath.Join(dir, "certs"), "-base", "HEAD~1"})
 			if c.says == works {
-				if code != exitOK || !strings.Contains(out.String(), added) || strings.Contains(out.String(), "+ old") || strings.Contains(said.String(), "Git") {
+				if code != console.ExitOK || !strings.Contains(out.String(), added) || strings.Contains(out.String(), "+ old") || strings.Contains(said.String(), "Git") {
 					t.Errorf("exit code %d:\n%s\n%s", code, &out, &said)
 				}
 				return
 			}
-			if code != exitError || !strings.Contains(strings.Join(strings.Fields(said.String()), " "), c.says) {
+			if code != console.ExitError || !strings.Contains(strings.Join(strings.Fields(said.String()), " "), c.says) {
 				t.Errorf("exit code %d, want %q:\n%s\n%s", code, c.says, &out, &said)
 			}
 		})
@@ -146,8 +147,8 @@ func TestPlanBaseInEachCheckout(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "clone")
 		git(t, "", "clone", "--quiet", "--filter=blob:none", "file://"+changed, dir)
 		var said strings.Builder
-		a := &app{console: console{in: strings.NewReader(""), out: io.Discard, err: &said, noColor: true, getenv: func(string) string { return "" }}}
-		if code := a.main([]string{"plan", "-offline", "-config-dir", filepath.Join(dir, "certs"), "-base", "HEAD~1"}); code != exitError || !strings.Contains(said.String(), "a partial clone lacks the files: fetch them without a filter") {
+		a := &app{Console: console.Console{In: strings.NewReader(""), Out: io.Discard, Err: &said, NoColor: true, Getenv: func(string) string { return "" }}}
+		if code := a.main([]string{"plan", "-offline", "-config-dir", filepath.Join(dir, "certs"), "-base", "HEAD~1"}); code != console.ExitError || !strings.Contains(said.String(), "a partial clone lacks the files: fetch them without a filter") {
 			t.Errorf("exit code %d: %s", code, &said)
 		}
 	})

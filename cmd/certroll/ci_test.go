@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 )
 
@@ -113,7 +114,7 @@ func TestCICommands(t *testing.T) {
 
 // taken tells whether certroll takes arguments, without running anything.
 func taken(args []string) error {
-	a := &app{console: console{in: strings.NewReader(""), out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }}}
+	a := &app{Console: console.Console{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard, Getenv: func(string) string { return "" }}}
 	c, rest, err := a.rootCommand().Find(oneDash(args))
 	if err == nil {
 		err = c.ParseFlags(rest)

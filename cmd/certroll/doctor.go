@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/reconcile/acme"
@@ -27,7 +28,7 @@ allow them. Run it with the new version before an upgrade.
 
 Exits 1 if it found an error or a certificate would be held, 3 if it could not
 check; 0 with warnings only.`,
-		RunE: looking(func(cmd *cobra.Command, args []string) error {
+		RunE: console.Looking(func(cmd *cobra.Command, args []string) error {
 			if upgrade {
 				return a.upgrade(cmd.Context())
 			}
@@ -58,7 +59,7 @@ func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON boo
 	if err != nil {
 		return err
 	}
-	p, err := a.connect(ctx, s, log, false, a.progressTo(a.err, asJSON))
+	p, err := a.connect(ctx, s, log, false, a.ProgressTo(a.Err, asJSON))
 	if err != nil {
 		return err
 	}
@@ -71,14 +72,14 @@ func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON boo
 	found.Add(check.check(ctx))
 	dto := view.NewExamination(rev.Commit, found)
 	if asJSON {
-		if err := view.JSON(a.data(), dto); err != nil {
+		if err := view.JSON(a.Data(), dto); err != nil {
 			return err
 		}
 	} else {
-		view.WriteExamination(a.out, a.palette(), dto)
+		view.WriteExamination(a.Out, a.Palette(), dto)
 	}
 	if dto.Errors > 0 || dto.Incomplete {
-		return exitCode(exitError)
+		return console.ExitCode(console.ExitError)
 	}
 	return nil
 }

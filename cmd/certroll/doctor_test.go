@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
 	"certroll/examples/lab/labtest"
 )
@@ -99,7 +100,7 @@ func TestDoctor(t *testing.T) {
 		if x := w.found(0, "-no-canary"); x.Canaries != 0 || x.Certificates != 1 || x.Schema != view.ExaminationSchema || len(x.Findings) != 0 {
 			t.Errorf("found %+v", x)
 		}
-		w.saysWith(exitUnseen, "doctor nobody", `"nobody"`, "declares no certificate of this name")
+		w.saysWith(console.ExitUnseen, "doctor nobody", `"nobody"`, "declares no certificate of this name")
 	})
 
 	t.Run("a rotated key", func(t *testing.T) {

@@ -55,7 +55,7 @@ func (a *app) editFlags(c *cobra.Command) *editFlags {
 	c.Flags().StringVar(&f.branch, "branch", "", "push to this new branch instead of repo.ref")
 	c.Flags().StringVar(&f.author, "author", "", `the commit's author, "Name <mail>" (default $GIT_AUTHOR_NAME and $GIT_AUTHOR_EMAIL, or git's global user.name and user.email)`)
 	c.Flags().BoolVar(&f.print, "print", false, "print a patch for git apply, change nothing")
-	c.Flags().StringVar(&a.configDir, "config-dir", a.getenv("CERTROLL_CONFIG_DIR"),
+	c.Flags().StringVar(&a.configDir, "config-dir", a.Getenv("CERTROLL_CONFIG_DIR"),
 		"edit the files of this directory instead of pushing to repo.url (env CERTROLL_CONFIG_DIR)")
 	return f
 }
@@ -118,7 +118,7 @@ func (a *app) revise(ctx context.Context, s *settings.Settings, f *editFlags, c 
 	if err != nil {
 		return err
 	}
-	view.WriteEdit(a.out, a.palette(), view.Edit{Subject: subject, Commit: done.Commit, Branch: done.Branch, From: done.From})
+	view.WriteEdit(a.Out, a.Palette(), view.Edit{Subject: subject, Commit: done.Commit, Branch: done.Branch, From: done.From})
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (a *app) edited(ctx context.Context, s *settings.Settings, files []gitsync.
 	defer cancel()
 	e, diags := edit.New(ctx, in, trust)
 	if e == nil {
-		view.Diagnostics(a.err, a.palette(), slices.Concat(in, trust.Files), diags)
+		view.Diagnostics(a.Err, a.Palette(), slices.Concat(in, trust.Files), diags)
 		return nil, errors.New("the config repo has mistakes, so nothing was changed: mend them first")
 	}
 	if err := c.edit(e); err != nil {
@@ -157,7 +157,7 @@ func (a *app) printPatch(ctx context.Context, s *settings.Settings, c change) er
 	for _, f := range changed {
 		i := slices.IndexFunc(rev.Files, func(old gitsync.File) bool { return old.Path == f.Path })
 		name := strings.TrimPrefix(path.Join("/", below, f.Path), "/")
-		if err := a.content(patchOf(name, rev.Files[i].Bytes, f.Bytes)); err != nil {
+		if err := a.Content(patchOf(name, rev.Files[i].Bytes, f.Bytes)); err != nil {
 			return err
 		}
 	}
@@ -207,7 +207,7 @@ func (a *app) editDirectory(ctx context.Context, s *settings.Settings, c change)
 		}
 		done.Files = append(done.Files, file)
 	}
-	view.WriteEdit(a.out, a.palette(), done)
+	view.WriteEdit(a.Out, a.Palette(), done)
 	return nil
 }
 
@@ -249,7 +249,7 @@ func (a *app) author(flag string) (name, email string, err error) {
 		}
 		return m[1], m[2], nil
 	}
-	if name, email = a.getenv("GIT_AUTHOR_NAME"), a.getenv("GIT_AUTHOR_EMAIL"); name != "" && email != "" {
+	if name, email = a.Getenv("GIT_AUTHOR_NAME"), a.Getenv("GIT_AUTHOR_EMAIL"); name != "" && email != "" {
 		return name, email, nil
 	}
 	global, mail, err := gitsync.GlobalAuthor()

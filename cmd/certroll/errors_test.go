@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/cmd/certroll/console"
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 )
@@ -22,7 +23,7 @@ certificate "api" {
 // says runs certroll, which must fail and say all of it.
 func (w *world) says(args string, texts ...string) string {
 	w.t.Helper()
-	return w.saysWith(exitError, args, texts...)
+	return w.saysWith(console.ExitError, args, texts...)
 }
 
 // saysWith is says with another exit code.

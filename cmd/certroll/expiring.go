@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
 )
 
@@ -27,7 +28,7 @@ read, and 0 otherwise: a certificate that certroll will renew in time is in orde
 A certificate is overdue if certroll has not tried to renew it although a tenth of
 the time from its due date to its expiry has passed, and an hour at least.`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: looking(func(cmd *cobra.Command, args []string) error {
+		RunE: console.Looking(func(cmd *cobra.Command, args []string) error {
 			days, err := parseDays(args)
 			if err != nil {
 				return err
@@ -38,12 +39,12 @@ the time from its due date to its expiry has passed, and an hour at least.`,
 			}
 			dto := view.NewExpiring(records, days, time.Now())
 			if asJSON {
-				err = view.JSON(a.data(), dto)
+				err = view.JSON(a.Data(), dto)
 			} else {
-				view.WriteExpiring(a.out, a.palette(), dto)
+				view.WriteExpiring(a.Out, a.Palette(), dto)
 			}
 			if err == nil && dto.NotInOrder > 0 {
-				return exitCode(exitError)
+				return console.ExitCode(console.ExitError)
 			}
 			return err
 		}),

@@ -46,9 +46,9 @@ func (a *app) explain(ctx context.Context, name string, asJSON, verbose bool) er
 	verdicts, _ := reconcile.Explain(p.desired, p.observed, p.now, name)
 	dto := view.NewExplanation(p.revision.Commit, p.now, verdicts, p.actions[i])
 	if asJSON {
-		return view.JSON(a.data(), dto)
+		return view.JSON(a.Data(), dto)
 	}
-	view.WriteExplanation(a.out, a.palette(), dto, verbose)
+	view.WriteExplanation(a.Out, a.Palette(), dto, verbose)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/gitsync/atomicfile"
@@ -38,7 +39,7 @@ func (a *app) format(dir string, check bool) error {
 	for _, f := range rev.Files {
 		formatted, diags := spec.Format(f.Bytes, f.Path)
 		if diags.HasErrors() {
-			view.Diagnostics(a.err, a.palette(), []spec.File{{Path: f.Path, Bytes: f.Bytes}}, diags)
+			view.Diagnostics(a.Err, a.Palette(), []spec.File{{Path: f.Path, Bytes: f.Bytes}}, diags)
 			bad = true
 			continue
 		}
@@ -46,7 +47,7 @@ func (a *app) format(dir string, check bool) error {
 			continue
 		}
 		changed++
-		fmt.Fprintln(a.out, f.Path)
+		fmt.Fprintln(a.Out, f.Path)
 		if !check {
 			if err := replaceFile(filepath.Join(dir, filepath.FromSlash(f.Path)), formatted); err != nil {
 				return err
@@ -54,7 +55,7 @@ func (a *app) format(dir string, check bool) error {
 		}
 	}
 	if bad || (check && changed > 0) {
-		return exitCode(exitError)
+		return console.ExitCode(console.ExitError)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func (a *app) follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, e
 		}
 		return a.followRepo(ctx, kv, v)
 	case spec.FromEnv:
-		value := a.getenv(v.Name)
+		value := a.Getenv(v.Name)
 		if value == "" {
 			return "", fmt.Errorf("following env(%q) of %s:%d: the variable is empty or not set in certroll's environment; set it where certroll runs",
 				v.Name, v.Range.Filename, v.Range.Start.Line)

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"certroll/cmd/certroll/console"
 	"certroll/reconcile"
 )
 
@@ -173,7 +174,7 @@ func fullAndGitAway(t *testing.T, l *world) {
 		}
 	}))
 	out, code := s.do("certroll apply --auto-approve")
-	if code != exitError || !strings.Contains(out, noSpace) || !strings.Contains(out, "not recorded") {
+	if code != console.ExitError || !strings.Contains(out, noSpace) || !strings.Contains(out, "not recorded") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 	if m := w.metadata("tls/alone"); m.Data.CurrentVersion != 2 {

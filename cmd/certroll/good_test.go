@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab"
 	"certroll/gitsync"
@@ -28,7 +29,7 @@ func idleDaemon(t *testing.T, configDir string) *daemon {
 	}
 	t.Cleanup(files.Close)
 	return &daemon{
-		app: &app{configDir: configDir, console: console{err: io.Discard, noColor: true}}, settings: s, log: slog.New(slog.DiscardHandler),
+		app: &app{configDir: configDir, Console: console.Console{Err: io.Discard, NoColor: true}}, settings: s, log: slog.New(slog.DiscardHandler),
 		say: newDecisions(slog.New(slog.DiscardHandler)), metrics: newMetrics(), health: newHealth(s.Interval),
 		files: files,
 	}
@@ -129,8 +130,8 @@ func sourceAt(t *testing.T, path string) *gitsync.Source {
 // nor does a reason begin a line of its own in a commit.
 func TestErrorsAreSeen(t *testing.T) {
 	var out strings.Builder
-	a := &app{console: console{in: strings.NewReader(""), out: io.Discard, err: &out, getenv: func(string) string { return "" }}}
-	if code := a.main([]string{"apply", "no\x1b[2J\rsuch\u202efile"}); code != exitError || !strings.Contains(out.String(), "certroll plan --out") || strings.ContainsAny(out.String(), "\x1b\r\u202e") {
+	a := &app{Console: console.Console{In: strings.NewReader(""), Out: io.Discard, Err: &out, Getenv: func(string) string { return "" }}}
+	if code := a.main([]string{"apply", "no\x1b[2J\rsuch\u202efile"}); code != console.ExitError || !strings.Contains(out.String(), "certroll plan --out") || strings.ContainsAny(out.String(), "\x1b\r\u202e") {
 		t.Errorf("%d, %q", code, out.String())
 	}
 	if err := a.checkEdit(&editFlags{reason: "moved\nCertificate: another"}); err == nil || !strings.Contains(err.Error(), "one line") {

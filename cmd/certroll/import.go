@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/importing"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
@@ -185,19 +186,19 @@ func (a *app) showImport(s *settings.Settings, tool string, f importFlags, repor
 	}
 	switch {
 	case f.asJSON:
-		if err := view.JSON(a.data(), dto); err != nil {
+		if err := view.JSON(a.Data(), dto); err != nil {
 			return err
 		}
 	case f.out != "":
-		view.WriteImport(a.out, a.palette(), dto)
+		view.WriteImport(a.Out, a.Palette(), dto)
 	default:
-		if err := a.content([]byte(dto.HCL)); err != nil {
+		if err := a.Content([]byte(dto.HCL)); err != nil {
 			return err
 		}
-		view.WriteImport(a.err, view.Palette{On: !a.noColor && isTerminal(a.err)}, dto)
+		view.WriteImport(a.Err, view.Palette{On: !a.NoColor && console.IsTerminal(a.Err)}, dto)
 	}
 	if dto.Left > 0 {
-		return exitCode(exitError)
+		return console.ExitCode(console.ExitError)
 	}
 	return nil
 }

@@ -151,7 +151,7 @@ type initiation struct {
 
 // known takes up what is there and what the environment says.
 func (i *initiation) known() error {
-	f, getenv := i.f, i.app.getenv
+	f, getenv := i.f, i.app.Getenv
 	f.Vault.Address = cmp.Or(f.Vault.Address, getenv("VAULT_ADDR"))
 	f.Vault.Namespace = cmp.Or(f.Vault.Namespace, getenv("VAULT_NAMESPACE"))
 	f.Vault.CACert = cmp.Or(f.Vault.CACert, getenv("VAULT_CACERT"))
@@ -186,7 +186,7 @@ func (i *initiation) answer() error {
 		if len(questions) == 0 {
 			break
 		}
-		if !i.app.asks() {
+		if !i.app.Asks() {
 			return missingAnswers(questions)
 		}
 		if err := i.ask(questions[0]); err != nil {
@@ -283,9 +283,9 @@ func (i *initiation) ask(p initialize.Problem) error {
 }
 
 func (i *initiation) readLine(question string) (string, error) {
-	fmt.Fprintf(i.app.err, "%s ", question)
+	fmt.Fprintf(i.app.Err, "%s ", question)
 	if i.in == nil {
-		i.in = bufio.NewReaderSize(i.app.in, longestAnswer)
+		i.in = bufio.NewReaderSize(i.app.In, longestAnswer)
 	}
 	line, err := i.in.ReadSlice('\n')
 	switch {
@@ -299,14 +299,14 @@ func (i *initiation) readLine(question string) (string, error) {
 
 // confirm asks before anything is written, where there is a person.
 func (i *initiation) confirm() error {
-	if i.f.yes || !i.app.asks() {
+	if i.f.yes || !i.app.Asks() {
 		return nil
 	}
 	for _, f := range i.local {
-		fmt.Fprintf(i.app.err, "  file         %s\n", text.Line(filepath.Join(filepath.Dir(i.file), f.Path)))
+		fmt.Fprintf(i.app.Err, "  file         %s\n", text.Line(filepath.Join(filepath.Dir(i.file), f.Path)))
 	}
 	for _, f := range i.repo {
-		fmt.Fprintf(i.app.err, "  config repo  %s\n", f.Path)
+		fmt.Fprintf(i.app.Err, "  config repo  %s\n", f.Path)
 	}
 	line, err := i.readLine("What is there already is kept. Write the rest? Type yes to continue:")
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/cmd/certroll/console"
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 )
@@ -120,7 +121,7 @@ func TestInitAsks(t *testing.T) {
 	for _, end := range []string{"no", "yes"} {
 		wantFile := end == "yes"
 		var out, asked bytes.Buffer
-		a := &app{console: console{in: strings.NewReader(strings.Join(append(lines, end), "\n") + "\n"), out: &out, err: &asked, getenv: os.Getenv, atTerminal: true}}
+		a := &app{Console: console.Console{In: strings.NewReader(strings.Join(append(lines, end), "\n") + "\n"), Out: &out, Err: &asked, Getenv: os.Getenv, AtTerminal: true}}
 		code := a.main([]string{"init", "-author", "A. Owner <owner@example.com>"})
 		if _, err := os.Stat("certroll.hcl"); (err == nil) != wantFile || (code == 0) != wantFile {
 			t.Errorf("%q: exit code %d, %v\n%s%s", end, code, err, asked.String(), out.String())
@@ -142,8 +143,8 @@ func TestInitEnds(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, in := range map[string]io.Reader{"nothing": strings.NewReader(""), "blank lines": strings.NewReader(strings.Repeat("\n", 1000)), "one long line": strings.NewReader(strings.Repeat("x", 1<<20))} {
 		var asked bytes.Buffer
-		a := &app{console: console{in: in, out: io.Discard, err: &asked, getenv: func(string) string { return "" }, atTerminal: true}}
-		if code := a.main([]string{"init"}); code != exitError || !strings.Contains(asked.String(), "othing was written") {
+		a := &app{Console: console.Console{In: in, Out: io.Discard, Err: &asked, Getenv: func(string) string { return "" }, AtTerminal: true}}
+		if code := a.main([]string{"init"}); code != console.ExitError || !strings.Contains(asked.String(), "othing was written") {
 			t.Errorf("%s: exit code %d\n%s", name, code, asked.String())
 		}
 	}

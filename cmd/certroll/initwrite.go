@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/initialize"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
@@ -78,7 +79,7 @@ func (i *initiation) asWritten(at string) string {
 func (i *initiation) parse(b []byte) (*settings.Settings, error) {
 	s, files, diags := settings.Parse(i.file, b)
 	if diags.HasErrors() {
-		view.Diagnostics(i.app.err, i.app.palette(), files, diags)
+		view.Diagnostics(i.app.Err, i.app.Palette(), files, diags)
 		return nil, fmt.Errorf("%s has mistakes; nothing was written", i.file)
 	}
 	return s, nil
@@ -114,7 +115,7 @@ func (i *initiation) prepare(ctx context.Context) error {
 		return err
 	}
 	if diags := i.decode(ctx, s, i.below(declared)); diags.HasErrors() {
-		view.Diagnostics(i.app.err, i.app.palette(), append(specFiles(i.below(declared)), *s.File), diags)
+		view.Diagnostics(i.app.Err, i.app.Palette(), append(specFiles(i.below(declared)), *s.File), diags)
 		return errors.New("the files that these answers make have mistakes; nothing was written")
 	}
 	i.repo = append(i.repo, declared...)
@@ -181,7 +182,7 @@ func (i *initiation) show() error {
 	if len(i.install) > 0 {
 		b.WriteString("\n==> commands for the service <==\n" + strings.Join(i.install, "\n") + "\n")
 	}
-	return i.app.content([]byte(b.String()))
+	return i.app.Content([]byte(b.String()))
 }
 
 // carryOut writes what is missing. What needs another party comes before what is
@@ -210,7 +211,7 @@ func (i *initiation) carryOut(ctx context.Context) error {
 }
 
 func (i *initiation) say(outcome, what string) {
-	fmt.Fprintf(i.app.out, "%-7s %s\n", outcome, text.Line(what))
+	fmt.Fprintf(i.app.Out, "%-7s %s\n", outcome, text.Line(what))
 }
 
 // place writes a file where there is none.
@@ -324,7 +325,7 @@ func (i *initiation) fit(ctx context.Context, s *settings.Settings, tree fs.FS) 
 		}
 		return nil
 	}
-	view.Diagnostics(i.app.err, i.app.palette(), append(specFiles(there), *s.File), i.decode(ctx, s, there))
+	view.Diagnostics(i.app.Err, i.app.Palette(), append(specFiles(there), *s.File), i.decode(ctx, s, there))
 	return fmt.Errorf("the files in %s of the config repo do not go with %s: mend them, or the policies there; nothing was written", i.f.Repo.Directory, i.file)
 }
 
@@ -487,13 +488,13 @@ func (i *initiation) advise() {
 		commands = i.f.Storing()
 	}
 	if len(commands) > 0 {
-		fmt.Fprintf(i.app.out, "\nFor Vault:\n  %s\n", strings.Join(commands, "\n  "))
+		fmt.Fprintf(i.app.Out, "\nFor Vault:\n  %s\n", strings.Join(commands, "\n  "))
 	}
 	if len(i.install) > 0 {
-		fmt.Fprintf(i.app.out, "\nFor the service:\n  %s\n", strings.Join(i.install, "\n  "))
+		fmt.Fprintf(i.app.Out, "\nFor the service:\n  %s\n", strings.Join(i.install, "\n  "))
 	}
 	if i.f.CI != initialize.NoCI {
-		fmt.Fprintf(i.app.out, "\nFor the pipeline: set CERTROLL_URL and CERTROLL_SHA256 in it to the archive of a release.\n")
+		fmt.Fprintf(i.app.Out, "\nFor the pipeline: set CERTROLL_URL and CERTROLL_SHA256 in it to the archive of a release.\n")
 	}
 }
 
@@ -501,17 +502,17 @@ func (i *initiation) advise() {
 func (i *initiation) examine(ctx context.Context, pushed bool) error {
 	a := i.app
 	if pushed {
-		fmt.Fprintf(a.out, "\ncertroll doctor:\n")
+		fmt.Fprintf(a.Out, "\ncertroll doctor:\n")
 		a.configFile = i.file
-		var code exitCode
+		var code console.ExitCode
 		if err := a.doctor(ctx, reconcile.ExamineOptions{}, false); err != nil && !errors.As(err, &code) {
-			fmt.Fprintf(a.out, "  it cannot look yet: %s\n", text.Line(err.Error()))
+			fmt.Fprintf(a.Out, "  it cannot look yet: %s\n", text.Line(err.Error()))
 		}
 	}
 	config := ""
 	if i.file != settings.DefaultFile {
 		config = " --config " + text.Line(i.file)
 	}
-	fmt.Fprintf(a.out, "\nNext:\n  certroll doctor%[1]s\n  certroll plan%[1]s\n  certroll apply%[1]s\n", config)
+	fmt.Fprintf(a.Out, "\nNext:\n  certroll doctor%[1]s\n  certroll plan%[1]s\n  certroll apply%[1]s\n", config)
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"certroll/cmd/certroll/console"
 )
 
 // slowly is a DNS account that waits for a stated time.
@@ -125,7 +127,7 @@ func TestInterruptedQuestion(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	answer := make(chan error, 1)
-	go func() { answer <- (&app{console: console{in: in, out: io.Discard}}).approve(ctx, nil) }()
+	go func() { answer <- (&app{Console: console.Console{In: in, Out: io.Discard}}).approve(ctx, nil) }()
 	select {
 	case err := <-answer:
 		if err == nil {
@@ -151,14 +153,14 @@ func TestQuestionToNobody(t *testing.T) {
 	}{
 		"/dev/null":           {in: null, want: errNobodyToAsk},
 		"a pipe that is over": {in: strings.NewReader(""), want: errNobodyToAsk},
-		"Ctrl-D":              {in: strings.NewReader(""), terminal: true, want: exitCode(exitError)},
-		"a pipe that says no": {in: strings.NewReader("no\n"), want: exitCode(exitError)},
+		"Ctrl-D":              {in: strings.NewReader(""), terminal: true, want: console.ExitCode(console.ExitError)},
+		"a pipe that says no": {in: strings.NewReader("no\n"), want: console.ExitCode(console.ExitError)},
 		"yes by a pipe":       {in: strings.NewReader("yes\n")},
 		"yes without an end":  {in: strings.NewReader("yes"), terminal: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
-			if err := (&app{console: console{in: tc.in, out: &out, atTerminal: tc.terminal}}).approve(t.Context(), nil); !errors.Is(err, tc.want) {
+			if err := (&app{Console: console.Console{In: tc.in, Out: &out, AtTerminal: tc.terminal}}).approve(t.Context(), nil); !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)
 			}
 			if asked := strings.Contains(out.String(), "Type yes"); asked == (tc.in == null) {

@@ -53,13 +53,13 @@ func ledgerAlone(s *settings.Settings) (r *reconcile.Reconciler, giveBack func()
 // warnUnreadable names what of the ledger cannot be read.
 func (a *app) warnUnreadable(lost []reconcile.Breach) {
 	for _, f := range lost {
-		fmt.Fprintf(a.err, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)
+		fmt.Fprintf(a.Err, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)
 	}
 }
 
 // person is who runs the command, for the audit log.
 func (a *app) person() string {
-	if p := strings.TrimSpace(a.getenv("CERTROLL_ACTOR")); p != "" {
+	if p := strings.TrimSpace(a.Getenv("CERTROLL_ACTOR")); p != "" {
 		return p
 	}
 	name := "unknown"

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/cmd/certroll/console"
 )
 
 func TestParseSince(t *testing.T) {
@@ -27,11 +29,11 @@ func TestParseSince(t *testing.T) {
 }
 
 func TestPerson(t *testing.T) {
-	a := &app{console: console{getenv: func(string) string { return "" }}}
+	a := &app{Console: console.Console{Getenv: func(string) string { return "" }}}
 	if who := a.person(); !strings.Contains(who, "@") {
 		t.Errorf("%q", who)
 	}
-	a.getenv = func(name string) string { return map[string]string{"CERTROLL_ACTOR": " ann@example.com\n"}[name] }
+	a.Getenv = func(name string) string { return map[string]string{"CERTROLL_ACTOR": " ann@example.com\n"}[name] }
 	if who := a.person(); who != "ann@example.com" {
 		t.Errorf("%q", who)
 	}

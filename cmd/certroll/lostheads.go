@@ -80,7 +80,7 @@ func (a *app) acceptLost(ctx context.Context, commit string) error {
 	if err := r.AcceptLost(ctx, commit, seen, a.person()); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "Accepted that the ledger no longer goes on from %s.\n", commit)
+	fmt.Fprintf(a.Out, "Accepted that the ledger no longer goes on from %s.\n", commit)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"certroll/cmd/certroll/console"
 	"certroll/spec/memory"
 	"certroll/spec/text"
 )
@@ -26,7 +27,7 @@ func main() {
 }
 
 func run(args []string) int {
-	return (&app{console: console{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}}).main(args)
+	return (&app{Console: console.Console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}}).main(args)
 }
 
 // oneSignal is within what time signals count as one: timeout(1) sends its own to
@@ -38,25 +39,25 @@ func (a *app) main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(oneSignal, stop) }) // the second one ends the program as it is
-	defer a.guard()()
+	defer a.Guard()()
 	root := a.rootCommand()
 	root.SetArgs(oneDash(args))
 	err := root.ExecuteContext(ctx)
-	var code exitCode
-	var unseen *unseenError
+	var code console.ExitCode
+	var unseen *console.UnseenError
 	switch {
 	case err == nil:
-		return exitOK
+		return console.ExitOK
 	case errors.As(err, &code):
 		return int(code)
-	case errors.Is(err, errShown):
-		return exitError
+	case errors.Is(err, console.ErrShown):
+		return console.ExitError
 	}
-	fmt.Fprintf(a.err, "Error: %s\n", text.Lines(err.Error()+unitAdvice(err.Error())))
+	fmt.Fprintf(a.Err, "Error: %s\n", text.Lines(err.Error()+unitAdvice(err.Error())))
 	if errors.As(err, &unseen) {
-		return exitUnseen
+		return console.ExitUnseen
 	}
-	return exitError
+	return console.ExitError
 }
 
 // credentialsOf matches a path of systemd's credentials, and the unit they are of.

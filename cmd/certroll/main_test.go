@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"certroll/cmd/certroll/console"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -27,9 +29,9 @@ const patienceVariable = "CERTROLL_TEST_PATIENCE"
 const leaseVariable = "CERTROLL_TEST_LEASE"
 
 func impatient() *app {
-	a := &app{console: console{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}}
+	a := &app{Console: console.Console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}}
 	if dir := os.Getenv(teeVariable); dir != "" {
-		a.out, a.err = tee(dir, a.out, a.err)
+		a.Out, a.Err = tee(dir, a.Out, a.Err)
 	}
 	for _, text := range strings.Fields(os.Getenv(patienceVariable)) {
 		wait, err := time.ParseDuration(text)

@@ -30,7 +30,7 @@ the exit codes into a directory, and create it if it is missing. If DIR ends in 
 pages of files and of topics go into man5 and man7 beside it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			date, err := manDate(a.getenv("SOURCE_DATE_EPOCH"))
+			date, err := manDate(a.Getenv("SOURCE_DATE_EPOCH"))
 			if err != nil {
 				return err
 			}

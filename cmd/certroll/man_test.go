@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"certroll/cmd/certroll/console"
 )
 
 // everyCommand calls a function with each command that is shown.
@@ -24,7 +26,7 @@ func everyCommand(c *cobra.Command, do func(*cobra.Command)) {
 }
 
 func tested() *cobra.Command {
-	return (&app{console: console{in: strings.NewReader(""), out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }}}).rootCommand()
+	return (&app{Console: console.Console{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard, Getenv: func(string) string { return "" }}}).rootCommand()
 }
 
 // TestExamples: the examples are of commands that there are, and certroll takes

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/notify"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
@@ -179,10 +180,10 @@ func (a *app) notifyTest(ctx context.Context, names []string) error {
 	for _, n := range chosen {
 		err := sendTest(ctx, n, time.Now())
 		failed = failed || err != nil
-		view.WriteNotifyTest(a.out, a.palette(), n.Name, err)
+		view.WriteNotifyTest(a.Out, a.Palette(), n.Name, err)
 	}
 	if failed {
-		return exitCode(exitError)
+		return console.ExitCode(console.ExitError)
 	}
 	return nil
 }
@@ -227,7 +228,7 @@ func (a *app) notifyChildCommand() *cobra.Command {
 		Short:  "Send one message to services, both read from standard input",
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return notify.ServeChild(cmd.InOrStdin(), unfiltered(a.out))
+			return notify.ServeChild(cmd.InOrStdin(), console.Unfiltered(a.Out))
 		},
 	}
 }

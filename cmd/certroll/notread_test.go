@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/cmd/certroll/console"
 	"certroll/examples/lab"
 	"certroll/reconcile"
 )
@@ -115,8 +116,8 @@ func TestPlanBaseLeavesOutWhatGitIgnores(t *testing.T) {
 		{[]string{"validate", dir}, []string{"3 certificates in 3 files"}, "there is no", []string{"tool.hcl is ignored by Git", "fresh.hcl is not added to Git"}},
 	} {
 		var out, said strings.Builder
-		a := &app{console: console{in: strings.NewReader(""), out: &out, err: &said, noColor: true, getenv: func(string) string { return "" }}}
-		if code := a.main(c.args); code != exitOK {
+		a := &app{Console: console.Console{In: strings.NewReader(""), Out: &out, Err: &said, NoColor: true, Getenv: func(string) string { return "" }}}
+		if code := a.main(c.args); code != console.ExitOK {
 			t.Errorf("%v: exit code %d: %s", c.args, code, &said)
 		}
 		words := strings.Join(strings.Fields(said.String()), " ")

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"unicode"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 )
 
@@ -125,7 +126,7 @@ dns "d" {
 // inActions runs certroll as a step of a workflow would.
 func inActions(args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
-	a := &app{console: console{in: strings.NewReader(""), out: &out, err: &err, getenv: func(name string) string {
+	a := &app{Console: console.Console{In: strings.NewReader(""), Out: &out, Err: &err, Getenv: func(name string) string {
 		return map[string]string{"GITHUB_ACTIONS": "true"}[name]
 	}}}
 	return a.main(args), out.String(), err.String()
@@ -207,13 +208,13 @@ func TestNoAnnotationIsFenced(t *testing.T) {
 		t.Errorf("another run has the same token, or none:\n%s", again)
 	}
 	code, stdout, _ := inActions("plan", "-offline", "-config-dir", certs, "-json")
-	if code != exitOK || !json.Valid([]byte(stdout)) {
+	if code != console.ExitOK || !json.Valid([]byte(stdout)) {
 		t.Errorf("this is no JSON alone:\n%s", stdout)
 	}
 	if _, stdout, _ = inActions("version"); strings.Contains(stdout, "::") {
 		t.Errorf("a script that reads the version gets\n%s", stdout)
 	}
-	if code, _, stderr = inActions("plan", "-config", filepath.Join(certs, "none.hcl")); code != exitError || !fenced.MatchString(stderr) {
+	if code, _, stderr = inActions("plan", "-config", filepath.Join(certs, "none.hcl")); code != console.ExitError || !fenced.MatchString(stderr) {
 		t.Errorf("an error does not stand between tokens:\n%s", stderr)
 	}
 }
@@ -226,9 +227,9 @@ func TestOutputIntoAFileIsNotFenced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &app{console: console{in: strings.NewReader(""), out: f, err: f, getenv: func(string) string { return "true" }}}
-	a.getenv = func(name string) string { return map[string]string{"GITHUB_ACTIONS": "true"}[name] }
-	if code := a.main([]string{"plan", "-offline", "-config-dir", certs}); code != exitOK {
+	a := &app{Console: console.Console{In: strings.NewReader(""), Out: f, Err: f, Getenv: func(string) string { return "true" }}}
+	a.Getenv = func(name string) string { return map[string]string{"GITHUB_ACTIONS": "true"}[name] }
+	if code := a.main([]string{"plan", "-offline", "-config-dir", certs}); code != console.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
 	b, err := os.ReadFile(f.Name())
@@ -245,9 +246,9 @@ func TestLogsActOnNothing(t *testing.T) {
 	const words = "a\u202eb\x1b[31m ##[error] \u009b\n::error::x"
 	for _, format := range []string{"text", "json"} {
 		var out, err bytes.Buffer
-		a := &app{console: console{out: &out, err: &err, getenv: func(string) string { return "" }}}
-		end := a.guard()
-		log, logErr := (&settings.Log{Format: format}).Logger(a.err)
+		a := &app{Console: console.Console{Out: &out, Err: &err, Getenv: func(string) string { return "" }}}
+		end := a.Guard()
+		log, logErr := (&settings.Log{Format: format}).Logger(a.Err)
 		if logErr != nil {
 			t.Fatal(logErr)
 		}
@@ -265,24 +266,6 @@ func TestLogsActOnNothing(t *testing.T) {
 		}
 		if format == "json" && logLines(t, err.String())[0].text("message") != words {
 			t.Errorf("the JSON says something else: %q", err.String())
-		}
-	}
-}
-
-// TestContentIsWordForWord: a patch goes into a file or another program as it
-// is, and is replaced where a terminal or a runner would act on it.
-func TestContentIsWordForWord(t *testing.T) {
-	const patch = "--- a/x.hcl\n+++ b/x.hcl\n ::stop-commands::x\u202e\n"
-	for env, want := range map[string]string{"": patch, "true": "--- a/x.hcl\n+++ b/x.hcl\n :∶stop-commands::x\uFFFD\n"} {
-		var out, err bytes.Buffer
-		a := &console{out: &out, err: &err, getenv: func(string) string { return env }}
-		end := a.guard()
-		if err := a.content([]byte(patch)); err != nil {
-			t.Fatal(err)
-		}
-		end()
-		if out.String() != want || strings.Contains(err.String(), "word for word") != (env != "") {
-			t.Errorf("GITHUB_ACTIONS=%q: got %q, and said %q", env, out.String(), err.String())
 		}
 	}
 }

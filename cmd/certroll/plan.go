@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
 )
 
@@ -79,7 +80,7 @@ func (a *app) planAndShow(ctx context.Context, o planOptions) error {
 		return err
 	}
 	if o.detailed && p.dto.Changed() {
-		return exitCode(exitChanges)
+		return console.ExitCode(console.ExitChanges)
 	}
 	return nil
 }
@@ -99,13 +100,13 @@ func checkLink(link string) error {
 func (a *app) showPlan(p *proposal, o planOptions) error {
 	switch {
 	case o.json:
-		return view.JSON(a.data(), p.dto)
+		return view.JSON(a.Data(), p.dto)
 	case o.markdown:
-		view.WriteMarkdown(a.data(), p.dto, view.MarkdownOptions{Limit: o.max, Link: o.link})
+		view.WriteMarkdown(a.Data(), p.dto, view.MarkdownOptions{Limit: o.max, Link: o.link})
 	case o.github:
-		view.WriteAnnotations(a.annotations(), p.dto)
+		view.WriteAnnotations(a.Annotations(), p.dto)
 	default:
-		view.WritePlan(a.out, a.palette(), p.dto)
+		view.WritePlan(a.Out, a.Palette(), p.dto)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/spec"
@@ -25,7 +26,7 @@ Reads only metadata from Vault and writes nothing.
 Exits 1 if an endpoint serves another certificate or does not answer; 0 also if a
 renewal is so recent that its consumer may not have loaded it yet; and 3 if it
 could not check.`,
-		RunE: looking(func(cmd *cobra.Command, args []string) error { return a.probe(cmd.Context(), args, asJSON) }),
+		RunE: console.Looking(func(cmd *cobra.Command, args []string) error { return a.probe(cmd.Context(), args, asJSON) }),
 	}
 	a.configDirFlag(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON (schema in docs/probe.md)")
@@ -48,7 +49,7 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 	if err := haveProbes(desired, names); err != nil {
 		return err
 	}
-	p, err := a.connect(ctx, s, log, false, a.progressTo(a.err, asJSON))
+	p, err := a.connect(ctx, s, log, false, a.ProgressTo(a.Err, asJSON))
 	if err != nil {
 		return err
 	}
@@ -63,14 +64,14 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 	}
 	dto := view.NewProbed(rev.Commit, looks)
 	if asJSON {
-		if err := view.JSON(a.data(), dto); err != nil {
+		if err := view.JSON(a.Data(), dto); err != nil {
 			return err
 		}
 	} else {
-		view.WriteProbed(a.out, a.palette(), dto)
+		view.WriteProbed(a.Out, a.Palette(), dto)
 	}
 	if dto.Problems > 0 {
-		return exitCode(exitError)
+		return console.ExitCode(console.ExitError)
 	}
 	return nil
 }

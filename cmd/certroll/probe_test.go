@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 )
@@ -169,8 +170,8 @@ func TestProbeCommand(t *testing.T) {
 	l := newLab(t)
 	w := l.fresh(t, map[string]string{"certs.hcl": oneCertificate, "other.hcl": strings.ReplaceAll(oneCertificate, "api", "other")})
 	w.settings("")
-	w.saysWith(exitUnseen, "probe other", `"other": it names no endpoints`)
-	w.saysWith(exitUnseen, "probe nobody", "declares no certificate of this name")
+	w.saysWith(console.ExitUnseen, "probe other", `"other": it names no endpoints`)
+	w.saysWith(console.ExitUnseen, "probe nobody", "declares no certificate of this name")
 	if out := w.certroll(0, "probe"); !strings.Contains(out, "No certificate names an endpoint") {
 		t.Errorf("it says:\n%s", out)
 	}
@@ -180,7 +181,7 @@ func TestProbeCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.push(withProbe(fmt.Sprintf("  probe = [%q, %q]", s.Addr(), "localhost:"+port)), "Look at it")
-	w.saysWith(exitUnseen, "probe", "Endpoint not allowed", "on certs.hcl:", "127.0.0.1 is none of the certificate's own names", "localhost is none")
+	w.saysWith(console.ExitUnseen, "probe", "Endpoint not allowed", "on certs.hcl:", "127.0.0.1 is none of the certificate's own names", "localhost is none")
 
 	// A name that is allowed opens no address.
 	w.settings(fmt.Sprintf("probe {\n  allow = [\"127.0.0.1:%s\", \"localhost:*\"]\n}", port))
@@ -203,7 +204,7 @@ func TestProbeCommand(t *testing.T) {
 	w.says("probe", "denied", "localhost leads to no address that may be connected to")
 
 	w.settings("probe {\n  allow = [\"everything\"]\n}")
-	w.saysWith(exitUnseen, "probe", "probe.allow has", "the port is missing")
+	w.saysWith(console.ExitUnseen, "probe", "probe.allow has", "the port is missing")
 	w.settings("probe {\n  after = \"soon\"\n}")
-	w.saysWith(exitUnseen, "probe", "probe.after = \"soon\" is no duration")
+	w.saysWith(console.ExitUnseen, "probe", "probe.after = \"soon\" is no duration")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
@@ -135,12 +136,12 @@ func (a *app) sides(ctx context.Context, s *settings.Settings, in planInput) (*s
 	both := &sides{rev: rev, directory: rev.Directory, ref: in.base}
 	unread := a.readBase(ctx, s, both)
 	head, files, diags := a.decodePlanned(ctx, s, in, both)
-	view.Briefly(a.err, a.palette(), files, diags)
+	view.Briefly(a.Err, a.Palette(), files, diags)
 	if in.github {
-		view.AnnotateDiagnostics(a.annotations(), rev.Directory, s.Path(), diags)
+		view.AnnotateDiagnostics(a.Annotations(), rev.Directory, s.Path(), diags)
 	}
 	if diags.HasErrors() {
-		return nil, errShown
+		return nil, console.ErrShown
 	}
 	withUnread(head, rev)
 	both.head = head
@@ -216,7 +217,7 @@ func (a *app) baseSide(ctx context.Context, s *settings.Settings, both *sides) e
 	rev := both.baseRev
 	base, files, diags := decodeInForce(ctx, s, rev.Files) // which is merged
 	if diags.HasErrors() {
-		view.Diagnostics(a.err, a.palette(), files, diags)
+		view.Diagnostics(a.Err, a.Palette(), files, diags)
 		return fmt.Errorf("reading what the change is compared with: %s has the mistakes above; mend them there first, or plan without --base", both.ref)
 	}
 	withUnread(base, rev)
@@ -263,7 +264,7 @@ func (a *app) observe(ctx context.Context, s *settings.Settings, log *slog.Logge
 	obs, err := p.reconciler.Observe(ctx, looked)
 	if err == nil && in.writing {
 		if asked := p.reconciler.Ask(ctx, both.head, obs); asked != nil {
-			fmt.Fprintf(a.err, "Could not refresh renewal information; using the last known values: %s\n", asked)
+			fmt.Fprintf(a.Err, "Could not refresh renewal information; using the last known values: %s\n", asked)
 		}
 	}
 	if err != nil {

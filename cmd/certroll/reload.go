@@ -219,7 +219,7 @@ func (d *daemon) reopenSource(old, s *settings.Settings) error {
 // showReloadRefused shows why certroll.hcl was not taken, as at the start.
 func (d *daemon) showReloadRefused(j *reloadJob) {
 	if d.settings.Log.Format != "json" && j.diags.HasErrors() {
-		view.Diagnostics(d.err, d.palette(), j.files, j.diags)
+		view.Diagnostics(d.Err, d.Palette(), j.files, j.diags)
 	}
 	d.log.Error("certroll.hcl was not reloaded; the earlier settings stay in use", "file", d.settings.Path(), "error", j.err)
 }

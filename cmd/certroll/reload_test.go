@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/page"
 	"certroll/cmd/certroll/settings"
 	"certroll/gitsync"
@@ -444,8 +445,8 @@ func TestReloadNotify(t *testing.T) {
 func TestRunSaysWhatIsMissing(t *testing.T) {
 	t.Chdir(t.TempDir())
 	var out bytes.Buffer
-	a := &app{console: console{in: strings.NewReader(""), out: &out, err: &out, getenv: func(string) string { return "" }}}
-	if code := a.main([]string{"run"}); code != exitError {
+	a := &app{Console: console.Console{In: strings.NewReader(""), Out: &out, Err: &out, Getenv: func(string) string { return "" }}}
+	if code := a.main([]string{"run"}); code != console.ExitError {
 		t.Errorf("exit code %d", code)
 	}
 	said := out.String()

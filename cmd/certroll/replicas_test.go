@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"certroll/cmd/certroll/console"
 )
 
 // shortLease is long enough to be renewed in time, which is done every five
@@ -221,7 +223,7 @@ func saysWhoHolds(t *testing.T, l *world) {
 	one, oneOut := w.started("run")
 	await(t, reached, oneOut)
 	two, twoOut := w.another("apply", "-auto-approve")
-	if err := two.Wait(); err == nil || two.ProcessState.ExitCode() != exitError {
+	if err := two.Wait(); err == nil || two.ProcessState.ExitCode() != console.ExitError {
 		t.Errorf("it ended with %v:\n%s", err, twoOut)
 	}
 	host, err := os.Hostname()

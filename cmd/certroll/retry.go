@@ -70,8 +70,8 @@ func (a *app) retry(ctx context.Context, want reconcile.Retry, asJSON bool) erro
 	}
 	dto := view.NewRetry(done, commit)
 	if asJSON {
-		return view.JSON(a.data(), dto)
+		return view.JSON(a.Data(), dto)
 	}
-	view.WriteRetry(a.out, a.palette(), dto)
+	view.WriteRetry(a.Out, a.Palette(), dto)
 	return nil
 }

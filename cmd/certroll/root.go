@@ -23,13 +23,13 @@ further codes.`,
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("certroll {{.Version}}\n")
-	root.SetIn(a.in)
-	root.SetOut(a.data())
-	root.SetErr(a.err)
+	root.SetIn(a.In)
+	root.SetOut(a.Data())
+	root.SetErr(a.Err)
 	f := root.PersistentFlags()
-	f.StringVar(&a.configFile, "config", a.getenv("CERTROLL_CONFIG"), "file of certroll's own settings (default certroll.hcl, then /etc/certroll/certroll.hcl; env CERTROLL_CONFIG)")
-	f.BoolVar(&a.noColor, "no-color", a.getenv("NO_COLOR") != "", "print without colours (env NO_COLOR)")
-	f.StringVar(&a.logLevel, "log-level", a.getenv("CERTROLL_LOG_LEVEL"), "log level: debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
+	f.StringVar(&a.configFile, "config", a.Getenv("CERTROLL_CONFIG"), "file of certroll's own settings (default certroll.hcl, then /etc/certroll/certroll.hcl; env CERTROLL_CONFIG)")
+	f.BoolVar(&a.NoColor, "no-color", a.Getenv("NO_COLOR") != "", "print without colours (env NO_COLOR)")
+	f.StringVar(&a.logLevel, "log-level", a.Getenv("CERTROLL_LOG_LEVEL"), "log level: debug, info, warn or error (env CERTROLL_LOG_LEVEL)")
 	defaultsOfEnvironment(f, "config", "no-color", "log-level")
 	a.addCommands(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

@@ -67,7 +67,7 @@ func (a *app) rotate(ctx context.Context, f *editFlags, r rotation) error {
 		return err
 	}
 	if err != nil {
-		fmt.Fprintf(a.err, "Could not check the live certificates: %s\n", err)
+		fmt.Fprintf(a.Err, "Could not check the live certificates: %s\n", err)
 		// Nor is it known which texts were used: one that was forces nothing.
 		r.reason = r.now.Format(time.RFC3339) + " " + r.reason
 	}
@@ -77,7 +77,7 @@ func (a *app) rotate(ctx context.Context, f *editFlags, r rotation) error {
 // records reads the ledger; nil where there is none to read.
 func (a *app) records(ctx context.Context, s *settings.Settings) (map[string]*reconcile.Record, error) {
 	if s.Ledger.URL == "" {
-		fmt.Fprintln(a.err, "No ledger is configured (ledger.url in certroll.hcl): certroll cannot check expiry, nor whether this reason was used before (a reused reason triggers no rotation).")
+		fmt.Fprintln(a.Err, "No ledger is configured (ledger.url in certroll.hcl): certroll cannot check expiry, nor whether this reason was used before (a reused reason triggers no rotation).")
 		return nil, nil
 	}
 	tree, err := s.LedgerTree(ctx)

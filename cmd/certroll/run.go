@@ -350,7 +350,7 @@ func (d *daemon) showRefused(rev *gitsync.Revision, files []spec.File, diags hcl
 	}
 	d.refused = rev.Commit + said
 	if d.settings.Log.Format != "json" {
-		view.Diagnostics(d.err, d.palette(), files, diags)
+		view.Diagnostics(d.Err, d.Palette(), files, diags)
 	}
 	d.log.Error("revision refused", "revision", rev.Commit, "mistakes", said)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
@@ -29,9 +30,9 @@ func (a *app) statusCommand() *cobra.Command {
 		}
 		switch {
 		case dto.Paging > 0, dto.Revoked > 0, dto.Deleted > 0:
-			return exitCode(exitPage)
+			return console.ExitCode(console.ExitPage)
 		case !dto.Well():
-			return exitCode(exitError)
+			return console.ExitCode(console.ExitError)
 		}
 		return nil
 	}
@@ -53,7 +54,7 @@ web server, and exits 0 in any state of the certificates.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dir == "" {
-				return looking(answer)(cmd, args)
+				return console.Looking(answer)(cmd, args)
 			}
 			if len(args) > 0 {
 				return errors.New("--html writes the page of all certificates: leave the name out")
@@ -120,12 +121,12 @@ func (a *app) statusOfLedger(ctx context.Context, s *settings.Settings, names []
 func (a *app) showStatus(dto view.Status, asJSON bool) error {
 	switch {
 	case asJSON:
-		return view.JSON(a.data(), dto)
+		return view.JSON(a.Data(), dto)
 	case dto.Story != nil:
-		view.WriteStory(a.out, a.palette(), dto.Certificates[0], dto.Story)
-		view.WriteServed(a.out, a.palette(), dto.Problems)
+		view.WriteStory(a.Out, a.Palette(), dto.Certificates[0], dto.Story)
+		view.WriteServed(a.Out, a.Palette(), dto.Problems)
 	default:
-		view.WriteStatus(a.out, a.palette(), dto, a.width())
+		view.WriteStatus(a.Out, a.Palette(), dto, a.Width())
 	}
 	return nil
 }

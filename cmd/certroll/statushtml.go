@@ -50,7 +50,7 @@ func (a *app) writePages(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("writing the page into %s: %w", dir, err)
 	}
-	_, err = fmt.Fprintf(a.out, "%s, in %d files: %s\n", text.Counted(len(p.Certificates), "certificate"), len(written), filepath.Join(dir, "index.html"))
+	_, err = fmt.Fprintf(a.Out, "%s, in %d files: %s\n", text.Counted(len(p.Certificates), "certificate"), len(written), filepath.Join(dir, "index.html"))
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 )
 
@@ -91,7 +92,7 @@ func TestFlagValues(t *testing.T) {
 		{"init --vault-auth ", "approle"}, {"init --ci ", "gitlab"},
 	} {
 		var out strings.Builder
-		a := &app{console: console{in: strings.NewReader(""), out: &out, err: &strings.Builder{}, getenv: func(string) string { return "" }}}
+		a := &app{Console: console.Console{In: strings.NewReader(""), Out: &out, Err: &strings.Builder{}, Getenv: func(string) string { return "" }}}
 		if code := a.main(append([]string{"__complete"}, strings.Split(tc.line, " ")...)); code != 0 {
 			t.Fatalf("%s: exit code %d", tc.line, code)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
@@ -102,12 +103,12 @@ func (a *app) upgrade(ctx context.Context) error {
 	}
 	desired, files, diags := decodeInForce(ctx, s, rev.Files)
 	if diags.HasErrors() {
-		view.Diagnostics(a.err, a.palette(), files, diags)
-		return exitCode(exitError)
+		view.Diagnostics(a.Err, a.Palette(), files, diags)
+		return console.ExitCode(console.ExitError)
 	}
 	holds := desired.Holds()
 	if len(holds) == 0 {
-		fmt.Fprintln(a.out, "Nothing would be held: the revision keeps all rules of this version.")
+		fmt.Fprintln(a.Out, "Nothing would be held: the revision keeps all rules of this version.")
 		return nil
 	}
 	names := map[string]bool{}
@@ -115,11 +116,11 @@ func (a *app) upgrade(ctx context.Context) error {
 		for _, c := range h.Certificates {
 			names[c] = true
 		}
-		fmt.Fprintf(a.out, "%s\n  %s\n  holds %s\n", text.Lines(h.Subject+" ("+h.Rule.Name+")"), text.Lines(h.Message), text.Lines(strings.Join(h.Certificates, ", ")))
+		fmt.Fprintf(a.Out, "%s\n  %s\n  holds %s\n", text.Lines(h.Subject+" ("+h.Rule.Name+")"), text.Lines(h.Message), text.Lines(strings.Join(h.Certificates, ", ")))
 	}
-	fmt.Fprintf(a.out, "\n%s would be held.\n", text.Counted(len(names), "certificate"))
+	fmt.Fprintf(a.Out, "\n%s would be held.\n", text.Counted(len(names), "certificate"))
 	if lines := s.Allowances(holds); lines != "" {
-		fmt.Fprintf(a.out, "What is meant to stay is allowed by these lines in certroll.hcl:\n\n%s", lines)
+		fmt.Fprintf(a.Out, "What is meant to stay is allowed by these lines in certroll.hcl:\n\n%s", lines)
 	}
-	return exitCode(exitError)
+	return console.ExitCode(console.ExitError)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
@@ -71,18 +72,18 @@ func (a *app) validate(ctx context.Context, dir string, o validateOptions) error
 	}
 	switch {
 	case o.json:
-		err = view.JSON(a.data(), view.NewValidation(dir, v.rev.Directory, v.own, len(v.rev.Files), v.declared, v.diags))
+		err = view.JSON(a.Data(), view.NewValidation(dir, v.rev.Directory, v.own, len(v.rev.Files), v.declared, v.diags))
 	default:
-		view.Diagnostics(a.err, a.palette(), v.files, v.diags)
+		view.Diagnostics(a.Err, a.Palette(), v.files, v.diags)
 		if o.github {
-			view.AnnotateDiagnostics(a.annotations(), v.rev.Directory, v.own, v.diags)
+			view.AnnotateDiagnostics(a.Annotations(), v.rev.Directory, v.own, v.diags)
 		}
 	}
 	if err == nil && v.diags.HasErrors() {
-		err = exitCode(exitError)
+		err = console.ExitCode(console.ExitError)
 	}
 	if err == nil && !o.json {
-		fmt.Fprintf(a.out, "Valid: %s in %s.\n", text.Counted(v.declared, "certificate"), text.Counted(len(v.rev.Files), "file"))
+		fmt.Fprintf(a.Out, "Valid: %s in %s.\n", text.Counted(v.declared, "certificate"), text.Counted(len(v.rev.Files), "file"))
 	}
 	return err
 }
@@ -125,7 +126,7 @@ func (a *app) filesToValidate(dir, filename string) (*gitsync.Revision, error) {
 	if dir != "-" {
 		return gitsync.ReadDir(dir)
 	}
-	b, err := bounded.All(a.in, spec.MaxFileSize)
+	b, err := bounded.All(a.In, spec.MaxFileSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading standard input: %w", err)
 	}

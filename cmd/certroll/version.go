@@ -31,7 +31,7 @@ the platform. "go version -m" lists the libraries in it with their versions; the
 archive of a release has the same list as an SBOM.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.data(), "certroll %s\n%s%s %s/%s\n", version(), builtFrom(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(a.Data(), "certroll %s\n%s%s %s/%s\n", version(), builtFrom(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}

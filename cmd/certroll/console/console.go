@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"crypto/rand"
@@ -14,38 +14,39 @@ import (
 	"certroll/spec/text"
 )
 
-// console is what a command reads from and prints to.
-type console struct {
-	in     io.Reader
-	out    io.Writer
-	err    io.Writer
-	getenv func(string) string
+// Console is what a command reads from and prints to.
+type Console struct {
+	In     io.Reader
+	Out    io.Writer
+	Err    io.Writer
+	Getenv func(string) string
 
-	noColor bool
-	// atTerminal: whoever is asked is there, though in is no terminal; tests set it.
-	atTerminal bool
+	NoColor bool
+	// AtTerminal: whoever is asked is there, though in is no terminal; tests set it.
+	AtTerminal bool
 }
 
-// palette colours what goes to a terminal.
-func (c *console) palette() view.Palette {
-	return view.Palette{On: !c.noColor && isTerminal(c.out)}
+// Palette colours what goes to a terminal.
+func (c *Console) Palette() view.Palette {
+	return view.Palette{On: !c.NoColor && IsTerminal(c.Out)}
 }
 
-// asks tells whether there is a person to ask.
-func (c *console) asks() bool {
-	f, ok := c.in.(*os.File)
+// Asks tells whether there is a person to ask.
+func (c *Console) Asks() bool {
+	f, ok := c.In.(*os.File)
 	if !ok {
-		return c.atTerminal
+		return c.AtTerminal
 	}
-	return isTerminal(f)
+	return IsTerminal(f)
 }
 
-// progress prints what each certificate waits for, as it changes.
-func (c *console) progress(quiet bool) func(string, string, string) {
-	return c.progressTo(c.out, quiet)
+// Progress prints what each certificate waits for, as it changes.
+func (c *Console) Progress(quiet bool) func(string, string, string) {
+	return c.ProgressTo(c.Out, quiet)
 }
 
-func (c *console) progressTo(w io.Writer, quiet bool) func(string, string, string) {
+// ProgressTo prints the same to another stream than standard output.
+func (c *Console) ProgressTo(w io.Writer, quiet bool) func(string, string, string) {
 	if quiet {
 		return nil
 	}
@@ -54,7 +55,7 @@ func (c *console) progressTo(w io.Writer, quiet bool) func(string, string, strin
 	return func(certificate, step, detail string) {
 		mu.Lock()
 		defer mu.Unlock()
-		view.WriteProgress(w, c.palette(), time.Since(start), certificate, step, detail)
+		view.WriteProgress(w, c.Palette(), time.Since(start), certificate, step, detail)
 	}
 }
 
@@ -80,18 +81,18 @@ type fence struct {
 	used  bool
 }
 
-// guard puts filters in front of both streams. What it returns ends what is
+// Guard puts filters in front of both streams. What it returns ends what is
 // open in them.
-func (c *console) guard() (end func()) {
+func (c *Console) Guard() (end func()) {
 	f := &fence{}
-	if c.getenv("GITHUB_ACTIONS") != "" {
+	if c.Getenv("GITHUB_ACTIONS") != "" {
 		// It is told to nobody before it is in force, and by nothing but the
 		// command that puts it in force: what certroll prints was written
 		// by people and servers before they can have seen it.
 		f.token = rand.Text()
 	}
-	out, err := newStream(c.out, f), newStream(c.err, f)
-	c.out, c.err = out, err
+	out, err := newStream(c.Out, f), newStream(c.Err, f)
+	c.Out, c.Err = out, err
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -102,7 +103,7 @@ func (c *console) guard() (end func()) {
 
 func newStream(w io.Writer, f *fence) *stream {
 	s := &stream{raw: w, text: text.NewWriter(w), fence: f}
-	s.text.Colours = isTerminal(w)
+	s.text.Colours = IsTerminal(w)
 	return s
 }
 
@@ -138,17 +139,17 @@ func (s *stream) tell(line string) {
 	_, _ = io.WriteString(s.raw, line+"\n") // as for all output: a reader that went away is no error of its own
 }
 
-// annotations is where commands for the runner go, which it takes from here on
+// Annotations is where commands for the runner go, which it takes from here on
 // until a person is written to again.
-func (c *console) annotations() io.Writer {
-	out, ok := c.out.(*stream)
+func (c *Console) Annotations() io.Writer {
+	out, ok := c.Out.(*stream)
 	if !ok {
-		return c.out
+		return c.Out
 	}
 	return writerFunc(func(p []byte) (int, error) {
 		out.fence.mu.Lock()
 		defer out.fence.mu.Unlock()
-		if err, ok := c.err.(*stream); ok {
+		if err, ok := c.Err.(*stream); ok {
 			err.resume()
 		}
 		if out.fence.used && !out.fenced {
@@ -160,36 +161,36 @@ func (c *console) annotations() io.Writer {
 	})
 }
 
-// data is where JSON, Markdown and other texts for programs go: filtered, and
+// Data is where JSON, Markdown and other texts for programs go: filtered, and
 // without a line that is not theirs.
-func (c *console) data() io.Writer {
-	if out, ok := c.out.(*stream); ok {
+func (c *Console) Data() io.Writer {
+	if out, ok := c.Out.(*stream); ok {
 		return out.text
 	}
-	return c.out
+	return c.Out
 }
 
-// content prints files of people word for word. Where it is a person or a
+// Content prints files of people word for word. Where it is a person or a
 // runner who reads them, what would act on either is replaced, and that is said.
-func (c *console) content(b []byte) error {
-	out, ok := c.out.(*stream)
-	watched := ok && !isFile(out.raw) && (isTerminal(out.raw) || out.fence.token != "")
+func (c *Console) Content(b []byte) error {
+	out, ok := c.Out.(*stream)
+	watched := ok && !isFile(out.raw) && (IsTerminal(out.raw) || out.fence.token != "")
 	switch {
 	case !ok:
-		_, err := c.out.Write(b)
+		_, err := c.Out.Write(b)
 		return err
 	case !watched:
 		_, err := out.raw.Write(b)
 		return err
 	case text.Lines(string(b)) != string(b):
-		_, _ = io.WriteString(c.err, "Warning: the text has characters that act on a terminal or a CI log; they are replaced here. Redirect standard output to a file to get it word for word.\n")
+		_, _ = io.WriteString(c.Err, "Warning: the text has characters that act on a terminal or a CI log; they are replaced here. Redirect standard output to a file to get it word for word.\n")
 	}
-	_, err := c.data().Write(b)
+	_, err := c.Data().Write(b)
 	return err
 }
 
-// unfiltered is the pipe to another certroll, which reads a protocol from it.
-func unfiltered(w io.Writer) io.Writer {
+// Unfiltered is the pipe to another certroll, which reads a protocol from it.
+func Unfiltered(w io.Writer) io.Writer {
 	if s, ok := w.(*stream); ok {
 		return s.raw
 	}
@@ -201,23 +202,23 @@ type writerFunc func([]byte) (int, error)
 // Write calls the function.
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// isTerminal reports whether a person sees what is written; /dev/null is a device too,
+// IsTerminal reports whether a person sees what is written; /dev/null is a device too,
 // and no terminal.
-func isTerminal(w io.Writer) bool {
+func IsTerminal(w io.Writer) bool {
 	f := fileOf(w)
 	return f != nil && term.IsTerminal(int(f.Fd()))
 }
 
-// width is how many columns the terminal has, by COLUMNS or as it says itself; 0:
+// Width is how many columns the terminal has, by COLUMNS or as it says itself; 0:
 // what is printed goes to no terminal.
-func (c *console) width() int {
-	if n, err := strconv.Atoi(c.getenv("COLUMNS")); err == nil && n > 0 {
+func (c *Console) Width() int {
+	if n, err := strconv.Atoi(c.Getenv("COLUMNS")); err == nil && n > 0 {
 		return n
 	}
-	if !isTerminal(c.out) {
+	if !IsTerminal(c.Out) {
 		return 0
 	}
-	n, _, err := term.GetSize(int(fileOf(c.out).Fd()))
+	n, _, err := term.GetSize(int(fileOf(c.Out).Fd()))
 	if err != nil {
 		return 80
 	}
