@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -30,9 +31,6 @@ type app struct {
 	configDir  string
 	logLevel   string
 	leaseLog   *slog.Logger // that is told of the lease; nil: none
-	// places says why a path of Vault is certroll's own; "" where it is not. nil:
-	// not connected.
-	places func(ctx context.Context, path string) (why string, err error)
 	// redact knows every secret that a reference led to; logs and the ledger
 	// pass through it.
 	redact redact.Redactor
@@ -83,7 +81,7 @@ func (a *app) settings() (*settings.Settings, error) {
 
 // decode turns the head of the config repo into a spec, and shows what was found.
 func (a *app) decode(ctx context.Context, s *settings.Settings, rev *gitsync.Revision, show func(io.Writer, view.Palette, []spec.File, hcl.Diagnostics)) (*spec.Spec, error) {
-	desired, all, diags := a.decodeHead(ctx, s, rev)
+	desired, all, diags := decodeHead(ctx, s, a.configDir, rev)
 	show(a.Err, a.Palette(), all, diags)
 	if diags.HasErrors() {
 		return nil, console.ErrShown
@@ -140,9 +138,9 @@ func (a *app) logger(s *settings.Settings) (*slog.Logger, error) {
 
 // revision reads the config repo: a plain directory where one is given, else
 // the branch, whose head must follow on what the ledger says was taken last.
-func (a *app) revision(ctx context.Context, s *settings.Settings) (*gitsync.Revision, error) {
-	if a.configDir != "" {
-		return a.readDir(s)
+func revision(ctx context.Context, s *settings.Settings, dir string) (*gitsync.Revision, error) {
+	if dir != "" {
+		return readDir(dir, s)
 	}
 	src, err := s.Source()
 	if err != nil {
@@ -166,14 +164,28 @@ func (a *app) revision(ctx context.Context, s *settings.Settings) (*gitsync.Revi
 // readDir reads the directory that stands in for the config repo. One without a
 // file is not taken for a repo that wants no certificates: it may be a mount
 // that is not there, or a step too far up or down.
-func (a *app) readDir(s *settings.Settings) (*gitsync.Revision, error) {
-	rev, err := gitsync.ReadDir(a.configDir)
+func readDir(dir string, s *settings.Settings) (*gitsync.Revision, error) {
+	rev, err := gitsync.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	if len(rev.Files) == 0 {
-		return nil, fmt.Errorf("reading the directory %s: it has no *.hcl file, and all certificates would be retired; see that it is the right one and that it is mounted", a.configDir)
+		return nil, fmt.Errorf("reading the directory %s: it has no *.hcl file, and all certificates would be retired; see that it is the right one and that it is mounted", dir)
 	}
 	rev.Files = settings.WithoutOwn(rev.Files, s)
 	return rev, nil
+}
+
+// leaseTTL is how long a lease outlives a reconciler that was killed. Half as
+// much again is waited for one.
+const leaseTTL = time.Minute
+
+func (a *app) ttl() time.Duration { return cmp.Or(a.leaseTTL, leaseTTL) }
+
+// connect logs in to Vault and opens the ledger, to write it where writing.
+func (a *app) connect(ctx context.Context, s *settings.Settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*parts, error) {
+	return connect(ctx, s, log, wiring{
+		getenv: a.Getenv, version: version(), redact: &a.redact, patience: a.patience, leaseTTL: a.ttl(), leaseLog: a.leaseLog,
+		writing: writing, progress: progress,
+	})
 }

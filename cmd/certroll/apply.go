@@ -115,14 +115,14 @@ func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
 	defer p.Close()
 	if held := reconcile.MassHold(p.actions); held != nil && reconcile.Consents(f.Actions, held) {
 		// Only where all else is as it was planned: the consent is to the whole file.
-		if err := f.agrees(p, held); err != nil {
+		if err := f.agrees(p.fresh(), held); err != nil {
 			return err
 		}
 		if err := a.release(ctx, p, held, "by a plan file of "+f.Time.UTC().Format(time.RFC3339)); err != nil {
 			return err
 		}
 	}
-	if p.actions, err = f.pick(p); err != nil {
+	if p.actions, err = f.pick(p.fresh()); err != nil {
 		return err
 	}
 	p.exact = true

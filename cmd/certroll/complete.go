@@ -165,7 +165,7 @@ func (a *app) certificates(ctx context.Context, s *settings.Settings) []string {
 	if a.configDir == "" {
 		return names
 	}
-	rev, err := a.readDir(s)
+	rev, err := readDir(a.configDir, s)
 	if err != nil {
 		return names
 	}

@@ -51,7 +51,7 @@ func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON boo
 	if err := acme.CheckProgram(ctx, nil, release); err != nil {
 		return err
 	}
-	rev, err := a.revision(ctx, s)
+	rev, err := revision(ctx, s, a.configDir)
 	if err != nil {
 		return err
 	}

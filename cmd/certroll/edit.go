@@ -141,7 +141,7 @@ func (a *app) edited(ctx context.Context, s *settings.Settings, files []gitsync.
 // printPatch shows a change as a patch, whose paths are those of the config
 // repo, or as seen from here those of a directory.
 func (a *app) printPatch(ctx context.Context, s *settings.Settings, c change) error {
-	rev, err := a.revision(ctx, s)
+	rev, err := revision(ctx, s, a.configDir)
 	if err != nil {
 		return err
 	}

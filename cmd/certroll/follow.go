@@ -19,16 +19,23 @@ import (
 // maxCredential bounds a credential that is read from a file.
 const maxCredential = 64 << 10
 
+// references are the references of the spec, and what follows them.
+type references struct {
+	getenv func(string) string
+	// places says why a path of Vault is certroll's own; "" where it is not.
+	places func(ctx context.Context, path string) (why string, err error)
+}
+
 // follow follows a reference of the spec. What it finds is in no error.
-func (a *app) follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
+func (r *references) follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
 	switch v.Source {
 	case spec.FromVault:
 		if v.Trusted {
 			return kv.Field(ctx, v.Path, v.Field, nil)
 		}
-		return a.followRepo(ctx, kv, v)
+		return r.followRepo(ctx, kv, v)
 	case spec.FromEnv:
-		value := a.Getenv(v.Name)
+		value := r.getenv(v.Name)
 		if value == "" {
 			return "", fmt.Errorf("following env(%q) of %s:%d: the variable is empty or not set in certroll's environment; set it where certroll runs",
 				v.Name, v.Range.Filename, v.Range.Start.Line)
@@ -45,15 +52,13 @@ func (a *app) follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, e
 // it reaches neither certroll's state nor a secret that certroll wrote for a
 // certificate, now or ever: what it leads to is sent to a server that the config
 // repo names.
-func (a *app) followRepo(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
+func (r *references) followRepo(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
 	refused := func(why string) error {
 		return fmt.Errorf("following vault(%q) of %s:%d: %s; the config repo never reaches it, keep the credential in a secret of its own",
 			v.Path, v.Range.Filename, v.Range.Start.Line, why)
 	}
-	if p := a.places; p != nil {
-		if why, err := p(ctx, v.Path); err != nil || why != "" {
-			return "", cmp.Or(err, refused(why))
-		}
+	if why, err := r.places(ctx, v.Path); err != nil || why != "" {
+		return "", cmp.Or(err, refused(why))
 	}
 	return kv.Field(ctx, v.Path, v.Field, func(custom map[string]string) error {
 		if reconcile.Manages(custom) {
@@ -85,9 +90,9 @@ type versions struct {
 	machine string
 }
 
-// machine stands for this one's name, which is nobody's business in the ledger.
-func machine() string {
-	sum := sha256.Sum256([]byte(hostName()))
+// machineID stands for a machine's name, which is nobody's business in the ledger.
+func machineID(name string) string {
+	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:4])
 }
 

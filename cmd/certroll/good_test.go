@@ -30,7 +30,7 @@ func idleDaemon(t *testing.T, configDir string) *daemon {
 	t.Cleanup(files.Close)
 	return &daemon{
 		app: &app{configDir: configDir, Console: console.Console{Err: io.Discard, NoColor: true}}, settings: s, log: slog.New(slog.DiscardHandler),
-		say: newDecisions(slog.New(slog.DiscardHandler)), metrics: newMetrics(), health: newHealth(s.Interval),
+		say: newDecisions(slog.New(slog.DiscardHandler)), metrics: newMetrics(version()), health: newHealth(s.Interval),
 		files: files,
 	}
 }

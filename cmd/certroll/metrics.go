@@ -14,6 +14,7 @@ import (
 // and a count of what was done since it started. docs/metrics.md lists them.
 type metrics struct {
 	*prometheus.Registry
+	version          string // of certroll
 	done             *prometheus.CounterVec
 	durations        *prometheus.HistogramVec
 	issuerAttempts   *prometheus.CounterVec
@@ -44,7 +45,7 @@ type revisionTaken struct {
 // minutes are the buckets of what may take from a moment to an hour.
 var minutes = prometheus.ExponentialBuckets(0.25, 2, 14)
 
-func newMetrics() *metrics {
+func newMetrics(version string) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "certroll_" + name, Help: help}, labels)
 	}
@@ -52,6 +53,7 @@ func newMetrics() *metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "certroll_" + name, Help: help, Buckets: minutes}, labels)
 	}
 	m := &metrics{
+		version:          version,
 		unrecorded:       map[string]bool{},
 		probes:           func() []reconcile.Look { return nil },
 		Registry:         prometheus.NewRegistry(),
@@ -173,7 +175,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	send := gauges(ch)
-	send.value(buildMetric, 1, version(), runtime.Version())
+	send.value(buildMetric, 1, m.version, runtime.Version())
 	for _, a := range m.seen.Standing {
 		send.action(a)
 	}

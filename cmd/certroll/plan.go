@@ -72,7 +72,7 @@ func (a *app) planAndShow(ctx context.Context, o planOptions) error {
 		return err
 	}
 	if o.out != "" {
-		if err := newPlanFile(p).write(o.out); err != nil {
+		if err := newPlanFile(p.fresh(), version(), p.dto.Time).write(o.out); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"certroll/gitsync"
 	"certroll/reconcile"
+	"certroll/spec"
 	"certroll/spec/bounded"
 	"certroll/spec/text"
 )
@@ -40,30 +41,28 @@ type planFile struct {
 	Actions  []reconcile.SavedAction `json:"actions"`
 }
 
-// newPlanFile keeps a plan; of one that compares two revisions, what the
-// change does.
-func newPlanFile(p *proposal) planFile {
-	f := planFile{
-		Format: planFileFormat, Schema: planFileSchema, Version: version(), Time: p.dto.Time, Revision: p.revision.Commit,
-		Files: digests(p.revision.Files), Vault: p.vaultName(), Actions: reconcile.Save(p.desired, p.actions),
-	}
-	if p.dto.Change == nil {
-		return f
-	}
-	ours := map[string]bool{}
-	for _, c := range p.dto.Change.Certificates {
-		ours[c.Certificate] = true
-	}
-	f.Actions = slices.DeleteFunc(f.Actions, func(a reconcile.SavedAction) bool { return !ours[a.Certificate] })
-	return f
+// freshPlan is a plan that was made now: a file keeps it, or is held against it.
+type freshPlan struct {
+	desired  *spec.Spec
+	revision *gitsync.Revision
+	observed *reconcile.Observed
+	now      time.Time // that it was made for
+	actions  []reconcile.Action
+	vault    string          // tells one Vault from another; "": none was asked
+	only     map[string]bool // the certificates that a change is about; nil: all
 }
 
-// vaultName tells one Vault from another.
-func (p *proposal) vaultName() string {
-	if p.client == nil {
-		return ""
+// newPlanFile keeps a plan; of one that compares two revisions, what the
+// change does.
+func newPlanFile(p freshPlan, version string, at time.Time) planFile {
+	f := planFile{
+		Format: planFileFormat, Schema: planFileSchema, Version: version, Time: at, Revision: p.revision.Commit,
+		Files: digests(p.revision.Files), Vault: p.vault, Actions: reconcile.Save(p.desired, p.actions),
 	}
-	return p.client.Name()
+	if p.only != nil {
+		f.Actions = slices.DeleteFunc(f.Actions, func(a reconcile.SavedAction) bool { return !p.only[a.Certificate] })
+	}
+	return f
 }
 
 func digests(files []gitsync.File) map[string]string {
@@ -161,21 +160,21 @@ func otherFiles(a, b map[string]string) []string {
 }
 
 // agrees is pick as it will be once what is held is accepted; nothing is changed.
-func (f planFile) agrees(p *proposal, held *reconcile.HeldSet) error {
-	then, now := *p, p.now.UTC()
+func (f planFile) agrees(then freshPlan, held *reconcile.HeldSet) error {
+	now := then.now.UTC()
 	set := *held
 	set.AcceptedAt = &now
-	observed := *p.observed
+	observed := *then.observed
 	observed.Accept(&set)
-	then.actions = reconcile.Plan(p.desired, &observed, p.now)
-	_, err := f.pick(&then)
+	then.actions = reconcile.Plan(then.desired, &observed, then.now)
+	_, err := f.pick(then)
 	return err
 }
 
 // pick narrows a fresh plan down to the actions of the file. It fails, with
 // what has moved, where one of them is not what was planned any more.
-func (f planFile) pick(p *proposal) ([]reconcile.Action, error) {
-	if now := p.vaultName(); f.Vault != "" && f.Vault != now {
+func (f planFile) pick(p freshPlan) ([]reconcile.Action, error) {
+	if now := p.vault; f.Vault != "" && f.Vault != now {
 		return nil, fmt.Errorf("the plan was made with Vault at %s, and this is %s: nothing was done; plan again", f.Vault, now)
 	}
 	todo, moved := reconcile.Recall(p.desired, f.Actions, p.actions)

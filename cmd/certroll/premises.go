@@ -155,7 +155,7 @@ func (p *premises) references(ctx context.Context) {
 			continue
 		}
 		for _, v := range []spec.Value{i.EAB.KeyID, i.EAB.HMAC} {
-			text, err := p.follow(ctx, p.kv, v)
+			text, err := p.parts.references.follow(ctx, p.kv, v)
 			p.redact.Learn(text)
 			if err != nil {
 				p.note(reconcile.SeverityError, reconcile.ClassConfig, "issuer."+name, "its account binding (eab) cannot be read: "+err.Error(), "", used[name]...)

@@ -38,7 +38,7 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	rev, err := a.revision(ctx, s)
+	rev, err := revision(ctx, s, a.configDir)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,21 @@ func (p *proposal) rev() reconcile.Revision {
 	return reconcile.Revision{Commit: p.revision.Commit, Author: p.revision.Author}
 }
 
+// fresh is the plan as a file of it has it.
+func (p *proposal) fresh() freshPlan {
+	f := freshPlan{desired: p.desired, revision: p.revision, observed: p.observed, now: p.now, actions: p.actions}
+	if p.client != nil {
+		f.vault = p.client.Name()
+	}
+	if p.dto.Change != nil {
+		f.only = map[string]bool{}
+		for _, c := range p.dto.Change.Certificates {
+			f.only[c.Certificate] = true
+		}
+	}
+	return f
+}
+
 // sides are the revision that is planned and the one it is compared with.
 type sides struct {
 	head, base     *spec.Spec
@@ -123,7 +138,7 @@ func (a *app) sides(ctx context.Context, s *settings.Settings, in planInput) (*s
 		}
 		s.Propose(in.ref)
 	}
-	rev, err := a.revision(ctx, s)
+	rev, err := revision(ctx, s, a.configDir)
 	if err == nil && in.fits != nil {
 		err = in.fits(rev)
 	}
@@ -185,7 +200,7 @@ func (a *app) decodePlanned(ctx context.Context, s *settings.Settings, in planIn
 		desired, files, diags := decodeChange(ctx, s, rev.Files, both.baseRev)
 		return desired, files, append(diags, unreadWarnings(rev)...)
 	}
-	return a.decodeHead(ctx, s, rev)
+	return decodeHead(ctx, s, a.configDir, rev)
 }
 
 // passedOver says so where a certroll.hcl lies where one is looked for.

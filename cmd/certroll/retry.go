@@ -41,7 +41,7 @@ names who ran it: $CERTROLL_ACTOR, or user@host.`,
 // declared are the names of the config repo's certificates. A repo that cannot be read
 // or has mistakes is no reason to refuse: what has a record can be retried still.
 func (a *app) declared(ctx context.Context, s *settings.Settings) []string {
-	rev, err := a.revision(ctx, s)
+	rev, err := revision(ctx, s, a.configDir)
 	if err != nil {
 		return nil
 	}

@@ -90,7 +90,7 @@ func (a *app) run(ctx context.Context) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(), health: newHealth(s.Interval),
+	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(version()), health: newHealth(s.Interval),
 		warned: map[string]bool{}, untaken: true, reload: reloading{asked: make(chan struct{}, 1), at: time.Now()}}
 	a.leaseLog = log
 	log.Info("started", "version", version(), "interval", s.Interval.String(), "state_dir", s.StateDir)
@@ -307,7 +307,7 @@ func (d *daemon) decodeNewest(ctx context.Context, rev, good *gitsync.Revision) 
 	k, err := d.readGood()
 	before := err == nil && sameRevision(rev, k.Revision)
 	if errors.Is(err, fs.ErrNotExist) { // a fresh disk: the ledger may know
-		before = d.wasInForce(ctx, d.settings, rev, diags)
+		before = wasInForce(ctx, d.settings, d.configDir, rev, diags)
 	}
 	if !before {
 		return desired, files, diags
@@ -364,7 +364,7 @@ func (d *daemon) inForce(rev *gitsync.Revision) bool {
 
 func (d *daemon) fetch(ctx context.Context) (*gitsync.Revision, error) {
 	if d.source == nil {
-		return d.readDir(d.settings)
+		return readDir(d.configDir, d.settings)
 	}
 	rev, err := d.source.Fetch(ctx)
 	if err != nil {

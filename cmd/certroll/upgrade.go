@@ -28,9 +28,9 @@ func decodeInForce(ctx context.Context, s *settings.Settings, files []gitsync.Fi
 
 // decodeHead decodes the revision that a command works on. It is asked whether
 // the revision was in force before only where new rules alone reject it.
-func (a *app) decodeHead(ctx context.Context, s *settings.Settings, rev *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+func decodeHead(ctx context.Context, s *settings.Settings, dir string, rev *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	desired, files, diags := decodeFiles(ctx, s, rev.Files)
-	if spec.OnlyNewRules(diags) && a.wasInForce(ctx, s, rev, diags) {
+	if spec.OnlyNewRules(diags) && wasInForce(ctx, s, dir, rev, diags) {
 		desired, files, diags = decodeInForce(ctx, s, rev.Files)
 	}
 	return desired, files, append(diags, unreadWarnings(rev)...)
@@ -41,7 +41,7 @@ func (a *app) decodeHead(ctx context.Context, s *settings.Settings, rev *gitsync
 // each violation is held. A revision that came after the last one that the ledger
 // tells of counts as in force where it breaks the same rules at the same blocks:
 // a change that leaves all certificates alone leaves no trace in the ledger.
-func (a *app) wasInForce(ctx context.Context, s *settings.Settings, rev *gitsync.Revision, diags hcl.Diagnostics) bool {
+func wasInForce(ctx context.Context, s *settings.Settings, dir string, rev *gitsync.Revision, diags hcl.Diagnostics) bool {
 	if rev.Commit == "" {
 		return true
 	}
@@ -56,7 +56,7 @@ func (a *app) wasInForce(ctx context.Context, s *settings.Settings, rev *gitsync
 	if last.Commit == rev.Commit {
 		return true
 	}
-	before, err := a.revisionAt(ctx, s, last.Commit)
+	before, err := revisionAt(ctx, s, dir, last.Commit)
 	if err != nil {
 		return false
 	}
@@ -65,8 +65,8 @@ func (a *app) wasInForce(ctx context.Context, s *settings.Settings, rev *gitsync
 }
 
 // revisionAt reads another commit of the config repo.
-func (a *app) revisionAt(ctx context.Context, s *settings.Settings, commit string) (*gitsync.Revision, error) {
-	if a.configDir != "" {
+func revisionAt(ctx context.Context, s *settings.Settings, dir, commit string) (*gitsync.Revision, error) {
+	if dir != "" {
 		return nil, errors.New("a directory has no other commits")
 	}
 	there, repo := *s, *s.Repo
@@ -97,7 +97,7 @@ func (a *app) upgrade(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rev, err := a.revision(ctx, s)
+	rev, err := revision(ctx, s, a.configDir)
 	if err != nil {
 		return err
 	}

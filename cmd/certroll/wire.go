@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,12 +20,9 @@ import (
 	"certroll/reconcile"
 	"certroll/reconcile/acme"
 	"certroll/spec"
+	"certroll/spec/redact"
 	"certroll/vault"
 )
-
-// leaseTTL is how long a lease outlives a reconciler that was killed. Half as
-// much again is waited for one.
-const leaseTTL = time.Minute
 
 // parts are what a command works with, wired.
 type parts struct {
@@ -37,6 +33,7 @@ type parts struct {
 	ledger     *gitsync.Ledger
 	reconciler *reconcile.Reconciler
 	prober     *proberNow
+	references *references
 }
 
 func (p *parts) Close() {
@@ -51,16 +48,33 @@ func (p *parts) Close() {
 	}
 }
 
-// connect logs in to Vault and opens the ledger. writing also opens the
-// journal, which one process at a time may have, and takes the lease when it
-// applies.
-func (a *app) connect(ctx context.Context, s *settings.Settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*parts, error) {
+// wiring is what of the program its parts are connected by.
+type wiring struct {
+	getenv  func(string) string
+	version string
+	// redact knows every secret that a reference led to; logs and the ledger
+	// pass through it.
+	redact *redact.Redactor
+	// patience are the waits between the tries within one attempt; nil: those
+	// of packages reconcile and acme.
+	patience []time.Duration
+	leaseTTL time.Duration
+	leaseLog *slog.Logger // that is told of the lease; nil: none
+	// writing also opens the journal, which one process at a time may have, and
+	// takes the lease when it applies.
+	writing bool
+	// progress is told what each certificate waits for.
+	progress func(certificate, step, detail string)
+}
+
+// connect logs in to Vault and opens the ledger.
+func connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w wiring) (*parts, error) {
 	client, kv, err := login(ctx, s, log)
 	if err != nil {
 		return nil, err
 	}
 	p := &parts{client: client, kv: kv, prober: newProberNow(s.Prober())}
-	if writing {
+	if w.writing {
 		p.ledger, err = s.WriteLedger(s.LedgerMemory())
 	} else {
 		p.ledger, err = s.OpenLedger("")
@@ -70,7 +84,7 @@ func (a *app) connect(ctx context.Context, s *settings.Settings, log *slog.Logge
 	}
 	var journal reconcile.Journal = noJournal{}
 	var anchor reconcile.Anchor
-	if writing {
+	if w.writing {
 		anchor = anchorOf(s, p.kv, p.ledger)
 		if p.journal, err = gitsync.OpenJournal(filepath.Join(s.StateDir, journalName(s))); err != nil {
 			return nil, err
@@ -81,23 +95,22 @@ func (a *app) connect(ctx context.Context, s *settings.Settings, log *slog.Logge
 		}
 	}
 	resolve := func(ctx context.Context, v spec.Value) (string, error) {
-		text, err := a.follow(ctx, p.kv, v)
+		text, err := p.references.follow(ctx, p.kv, v)
 		if v.Source != spec.Literal {
-			a.redact.Learn(text)
+			w.redact.Learn(text)
 		}
 		return text, err
 	}
 	accounts := vault.NewDocuments(p.kv, s.Vault.Mount, s.Vault.Prefix+"/accounts")
-	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + version(), Resolve: resolve, Redact: &a.redact, Logger: log, PresentRetry: a.patience})
-	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv, machine()}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix, Ledger: ledgerID(p.ledger), Parallel: s.Vault.Parallel}
-	ttl := a.ttl()
+	p.acme = acme.New(accounts, acme.Options{UserAgent: "certroll/" + w.version, Resolve: resolve, Redact: w.redact, Logger: log, PresentRetry: w.patience})
+	observer := &reconcile.Observer{Metadata: p.kv, Versions: versions{p.kv, machineID(hostName())}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix, Ledger: ledgerID(p.ledger), Parallel: s.Vault.Parallel}
 	p.reconciler = reconcile.New(observer, p.kv, p.acme, p.ledger, journal, reconcile.Options{
-		Parallel: s.Parallel, Progress: progress, Resolve: resolve, Redact: &a.redact, LeaseWait: ttl + ttl/2, Patience: a.patience, Examiner: p.acme, CRLs: p.prober,
+		Parallel: s.Parallel, Progress: w.progress, Resolve: resolve, Redact: w.redact, LeaseWait: w.leaseTTL + w.leaseTTL/2, Patience: w.patience, Examiner: p.acme, CRLs: p.prober,
 		Anchor: anchor, Rewound: rewound(log),
-		Lease:   a.told(vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), ttl)),
+		Lease:   w.told(vault.NewLease(p.kv, s.Vault.Mount, s.Vault.Prefix+"/lease", holder(), w.leaseTTL)),
 		Moments: momentsFile{filepath.Join(s.StateDir, "moments.json"), log},
 	})
-	a.places = func(ctx context.Context, path string) (string, error) {
+	p.references = &references{getenv: w.getenv, places: func(ctx context.Context, path string) (string, error) {
 		if own := s.Vault.Mount + "/" + s.Vault.Prefix; path == own || strings.HasPrefix(path, own+"/") {
 			return "certroll's own state lies there", nil
 		}
@@ -106,16 +119,16 @@ func (a *app) connect(ctx context.Context, s *settings.Settings, log *slog.Logge
 			return "the ledger records that path as a certificate's", nil
 		}
 		return "", err
-	}
+	}}
 	return p, nil
 }
 
 // told is a lease that the log is told of, where there is one to tell.
-func (a *app) told(l reconcile.Lease) reconcile.Lease {
-	if a.leaseLog == nil {
+func (w wiring) told(l reconcile.Lease) reconcile.Lease {
+	if w.leaseLog == nil {
 		return l
 	}
-	return &toldLease{Lease: l, log: a.leaseLog}
+	return &toldLease{Lease: l, log: w.leaseLog}
 }
 
 // anchorOf is where Vault keeps how far this ledger had come. Each ledger has its
@@ -129,8 +142,6 @@ func ledgerID(ledger *gitsync.Ledger) string {
 	sum := sha256.Sum256([]byte(ledger.Place()))
 	return hex.EncodeToString(sum[:8])
 }
-
-func (a *app) ttl() time.Duration { return cmp.Or(a.leaseTTL, leaseTTL) }
 
 // rewound says loudly that the ledger was rewritten.
 func rewound(log *slog.Logger) func(reconcile.Breach) {
