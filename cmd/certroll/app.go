@@ -43,6 +43,15 @@ type app struct {
 	leaseTTL time.Duration
 }
 
+// plan plans with what of the program that takes.
+func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
+	p := &planner{
+		Console: &a.Console, configFile: a.configFile, configDir: a.configDir, logLevel: a.logLevel,
+		version: version(), release: release, settings: a.settings, logger: a.logger, connect: a.connect,
+	}
+	return p.plan(ctx, in)
+}
+
 // configDirFlag adds the flag of the commands that read the config repo.
 func (a *app) configDirFlag(c *cobra.Command) {
 	c.Flags().StringVar(&a.configDir, "config-dir", a.Getenv("CERTROLL_CONFIG_DIR"),

@@ -19,12 +19,12 @@ const checkDNSTimeout = 2 * time.Minute
 // checkDNS looks, for a plan, whether certificates could be issued as the DNS
 // stands: CAA, the delegation of challenges, DNSSEC. It needs no secret, knows
 // no ACME account and writes nothing.
-func checkDNS(log *slog.Logger) func(context.Context, *spec.Spec, []string) []reconcile.Remark {
+func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec, []string) []reconcile.Remark {
 	return func(ctx context.Context, desired *spec.Spec, certificates []string) []reconcile.Remark {
 		if len(certificates) == 0 {
 			return nil
 		}
-		client := acme.New(noAccounts{}, acme.Options{UserAgent: "certroll/" + version(), Logger: log})
+		client := acme.New(noAccounts{}, acme.Options{UserAgent: "certroll/" + version, Logger: log})
 		defer func() { _ = client.Close() }()
 		r := reconcile.New(&reconcile.Observer{}, nil, nil, nil, noJournal{}, reconcile.Options{Examiner: client})
 		x, err := r.Examine(ctx, desired, reconcile.ExamineOptions{Certificates: certificates, NoCanary: true, Timeout: checkDNSTimeout})

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
 )
@@ -35,7 +36,7 @@ func (a *app) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, map[st
 		return nil, nil, err
 	}
 	records, lost, err := reconcile.ReadLedger(ctx, tree, ledger)
-	a.warnUnreadable(lost)
+	warnUnreadable(&a.Console, lost)
 	return tree, records, err
 }
 
@@ -51,9 +52,9 @@ func ledgerAlone(s *settings.Settings) (r *reconcile.Reconciler, giveBack func()
 }
 
 // warnUnreadable names what of the ledger cannot be read.
-func (a *app) warnUnreadable(lost []reconcile.Breach) {
+func warnUnreadable(c *console.Console, lost []reconcile.Breach) {
 	for _, f := range lost {
-		fmt.Fprintf(a.Err, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)
+		fmt.Fprintf(c.Err, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)
 	}
 }
 

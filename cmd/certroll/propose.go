@@ -72,6 +72,18 @@ func (p *proposal) fresh() freshPlan {
 	return f
 }
 
+// planner is what of the program it takes to plan.
+type planner struct {
+	*console.Console
+
+	configFile, configDir, logLevel string
+
+	version, release string
+	settings         func() (*settings.Settings, error)
+	logger           func(*settings.Settings) (*slog.Logger, error)
+	connect          func(ctx context.Context, s *settings.Settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*parts, error)
+}
+
 // sides are the revision that is planned and the one it is compared with.
 type sides struct {
 	head, base     *spec.Spec
@@ -80,7 +92,7 @@ type sides struct {
 	directory, ref string
 }
 
-func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
+func (a *planner) plan(ctx context.Context, in planInput) (*proposal, error) {
 	s, err := a.settingsFor(in)
 	if err != nil {
 		return nil, err
@@ -90,10 +102,10 @@ func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
 		return nil, err
 	}
 	if in.dns {
-		in.look = checkDNS(log)
+		in.look = checkDNS(log, a.version)
 	}
 	if in.writing {
-		if err := acme.CheckProgram(ctx, nil, release); err != nil {
+		if err := acme.CheckProgram(ctx, nil, a.release); err != nil {
 			return nil, err
 		}
 	}
@@ -118,7 +130,7 @@ func (a *app) plan(ctx context.Context, in planInput) (*proposal, error) {
 
 // settingsFor loads certroll.hcl. Offline a directory's own is not taken up
 // unless it is named: in the checkout of a fork it is the fork's.
-func (a *app) settingsFor(in planInput) (*settings.Settings, error) {
+func (a *planner) settingsFor(in planInput) (*settings.Settings, error) {
 	if !in.offline || a.configDir == "" || a.configFile != "" {
 		return a.settings()
 	}
@@ -130,7 +142,7 @@ func (a *app) settingsFor(in planInput) (*settings.Settings, error) {
 }
 
 // sides reads and decodes what is to be planned, and what it is compared with.
-func (a *app) sides(ctx context.Context, s *settings.Settings, in planInput) (*sides, error) {
+func (a *planner) sides(ctx context.Context, s *settings.Settings, in planInput) (*sides, error) {
 	signed := s.Verify != nil
 	if in.ref != "" {
 		if a.configDir != "" {
@@ -194,7 +206,7 @@ func comparesWithItself(s *settings.Settings, base, commit string) error {
 
 // decodePlanned decodes what is planned. A proposal is no head that could have
 // been in force: the rules of this version reject it.
-func (a *app) decodePlanned(ctx context.Context, s *settings.Settings, in planInput, both *sides) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+func (a *planner) decodePlanned(ctx context.Context, s *settings.Settings, in planInput, both *sides) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	rev := both.rev
 	if in.ref != "" || in.base != "" || in.offline {
 		desired, files, diags := decodeChange(ctx, s, rev.Files, both.baseRev)
@@ -204,7 +216,7 @@ func (a *app) decodePlanned(ctx context.Context, s *settings.Settings, in planIn
 }
 
 // passedOver says so where a certroll.hcl lies where one is looked for.
-func (a *app) passedOver() string {
+func (a *planner) passedOver() string {
 	if _, err := os.Stat(settings.DefaultFile); err != nil || a.configFile != "" {
 		return ""
 	}
@@ -212,7 +224,7 @@ func (a *app) passedOver() string {
 }
 
 // readBase reads what the change is compared with, where it is.
-func (a *app) readBase(ctx context.Context, s *settings.Settings, both *sides) error {
+func (a *planner) readBase(ctx context.Context, s *settings.Settings, both *sides) error {
 	if both.ref == "" {
 		return nil
 	}
@@ -228,7 +240,7 @@ func (a *app) readBase(ctx context.Context, s *settings.Settings, both *sides) e
 	return nil
 }
 
-func (a *app) baseSide(ctx context.Context, s *settings.Settings, both *sides) error {
+func (a *planner) baseSide(ctx context.Context, s *settings.Settings, both *sides) error {
 	rev := both.baseRev
 	base, files, diags := decodeInForce(ctx, s, rev.Files) // which is merged
 	if diags.HasErrors() {
@@ -242,7 +254,7 @@ func (a *app) baseSide(ctx context.Context, s *settings.Settings, both *sides) e
 
 // baseRevision reads what the change is compared with: from the checkout that
 // holds the directory, or from repo.url.
-func (a *app) baseRevision(ctx context.Context, s *settings.Settings, ref string) (rev *gitsync.Revision, whole bool, err error) {
+func (a *planner) baseRevision(ctx context.Context, s *settings.Settings, ref string) (rev *gitsync.Revision, whole bool, err error) {
 	if a.configDir != "" {
 		checkout, err := gitsync.OpenCheckout(a.configDir)
 		if err != nil {
@@ -262,7 +274,7 @@ func (a *app) baseRevision(ctx context.Context, s *settings.Settings, ref string
 }
 
 // observe looks at what is there for both sides.
-func (a *app) observe(ctx context.Context, s *settings.Settings, log *slog.Logger, in planInput, both *sides) (*proposal, *reconcile.Observed, error) {
+func (a *planner) observe(ctx context.Context, s *settings.Settings, log *slog.Logger, in planInput, both *sides) (*proposal, *reconcile.Observed, error) {
 	p := &proposal{parts: &parts{}, desired: both.head, revision: both.rev}
 	if in.offline {
 		obs, err := a.observeOffline(ctx, s, p)
@@ -286,12 +298,12 @@ func (a *app) observe(ctx context.Context, s *settings.Settings, log *slog.Logge
 		p.Close()
 		return p, obs, err
 	}
-	a.warnUnreadable(obs.Unread)
+	warnUnreadable(a.Console, obs.Unread)
 	return p, obs, nil
 }
 
 // observeOffline takes the ledger's word for what is there.
-func (a *app) observeOffline(ctx context.Context, s *settings.Settings, p *proposal) (*reconcile.Observed, error) {
+func (a *planner) observeOffline(ctx context.Context, s *settings.Settings, p *proposal) (*reconcile.Observed, error) {
 	tree, from, warning, err := a.offlineLedger(ctx, s)
 	if err != nil {
 		return nil, err
@@ -299,14 +311,14 @@ func (a *app) observeOffline(ctx context.Context, s *settings.Settings, p *propo
 	p.dto.Offline, p.dto.Warnings = &from, []string{warning}
 	obs, err := reconcile.ObserveRecords(tree, time.Now())
 	if err == nil {
-		a.warnUnreadable(obs.Unread)
+		warnUnreadable(a.Console, obs.Unread)
 	}
 	return obs, err
 }
 
 // offlineLedger finds the ledger without a secret: in the checkout, whose
 // repository holds its branch unless ledger.url names another, else there.
-func (a *app) offlineLedger(ctx context.Context, s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
+func (a *planner) offlineLedger(ctx context.Context, s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
 	if a.configDir != "" && s.Ledger.URL == s.Repo.URL {
 		return a.fetchedLedger(s)
 	}
@@ -323,7 +335,7 @@ func (a *app) offlineLedger(ctx context.Context, s *settings.Settings) (tree fs.
 }
 
 // fetchedLedger is the ledger as the checkout last fetched it.
-func (a *app) fetchedLedger(s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
+func (a *planner) fetchedLedger(s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
 	checkout, err := gitsync.OpenCheckout(a.configDir)
 	if err != nil {
 		return nil, from, "", err
@@ -383,4 +395,14 @@ func (p *proposal) decide(ctx context.Context, in planInput, s *settings.Setting
 	p.dto = view.NewPlan(both.rev.Commit, p.now, p.actions, warnings)
 	p.dto.Offline, p.dto.Change, p.dto.Review = offline, change, view.NewRemarks(both.directory, remarks)
 	return ctx.Err()
+}
+
+// notReadErrors say which certificates are held for that, one error for each; nil
+// where there are none.
+func notReadErrors(actions []reconcile.Action) error {
+	var errs []error
+	for _, a := range actions {
+		errs = append(errs, fmt.Errorf("certificate %q is held: %s", a.Certificate, a.Detail))
+	}
+	return errors.Join(errs...)
 }

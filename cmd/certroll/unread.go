@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"path"
 	"slices"
@@ -10,7 +8,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"certroll/gitsync"
-	"certroll/reconcile"
 	"certroll/spec"
 )
 
@@ -56,16 +53,6 @@ func withUnread(desired *spec.Spec, rev *gitsync.Revision) {
 	for _, u := range rev.Unread {
 		desired.Unread = append(desired.Unread, spec.Unread{Path: u.Path, Why: u.Why})
 	}
-}
-
-// notReadErrors say which certificates are held for that, one error for each; nil
-// where there are none.
-func notReadErrors(actions []reconcile.Action) error {
-	var errs []error
-	for _, a := range actions {
-		errs = append(errs, fmt.Errorf("certificate %q is held: %s", a.Certificate, a.Detail))
-	}
-	return errors.Join(errs...)
 }
 
 // logUnread says the same in the log of run, once for each revision.
