@@ -63,10 +63,10 @@ func BenchmarkIdleRun(b *testing.B) {
 // haveExamined leaves the daily examination for tomorrow.
 func (w *world) haveExamined(b *testing.B) {
 	b.Helper()
-	state := filepath.Join(w.dir, "state")
-	err := os.MkdirAll(state, 0o700)
+	dir := filepath.Join(w.dir, "state")
+	err := os.MkdirAll(dir, 0o700)
 	if err == nil {
-		err = momentsFile{filepath.Join(state, "moments.json"), slog.New(slog.DiscardHandler)}.Save(map[string]time.Time{"daily": time.Now().Add(24 * time.Hour)})
+		err = momentsFile{filepath.Join(dir, "moments.json"), slog.New(slog.DiscardHandler)}.Save(map[string]time.Time{"daily": time.Now().Add(24 * time.Hour)})
 	}
 	if err != nil {
 		b.Fatal(err)

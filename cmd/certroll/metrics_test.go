@@ -24,7 +24,7 @@ import (
 // are metrics of.
 func everyMetric(t *testing.T) []*dto.MetricFamily {
 	t.Helper()
-	m := newMetrics(version())
+	m := newMetrics("v1.2.3")
 	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	live := &reconcile.Live{NotBefore: at.Add(-time.Hour), NotAfter: at.Add(time.Hour), IssuedAt: at, Version: 3, Issuer: "le"}
 	secret := reconcile.Secret{Owner: "api", Live: live}
@@ -85,7 +85,7 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 // matches, each as its cells.
 func documented(t *testing.T, first string) [][]string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/metrics.md")
+	text, err := os.ReadFile("../../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestMetricsValues(t *testing.T) {
 // TestMetricsBeforeAPass: how things stand is not told before anybody has looked,
 // as while Vault is waited for.
 func TestMetricsBeforeAPass(t *testing.T) {
-	families, err := newMetrics(version()).Gather()
+	families, err := newMetrics("v1.2.3").Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestMetricsBeforeAPass(t *testing.T) {
 func TestMetricsPerCertificate(t *testing.T) {
 	at := time.Now()
 	series := func(n int, edit func(*reconcile.Action, *reconcile.Record)) int {
-		m, pass := newMetrics(version()), reconcile.Pass{Standing: []reconcile.Action{}}
+		m, pass := newMetrics("v1.2.3"), reconcile.Pass{Standing: []reconcile.Action{}}
 		for i := range n {
 			name := fmt.Sprint("c", i)
 			r := &reconcile.Record{Certificate: name, State: reconcile.StateLive, RenewAt: &at, Live: &reconcile.Live{NotAfter: at.AddDate(0, 1, 0)}}
