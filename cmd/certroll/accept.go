@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
 )
 
@@ -48,7 +49,7 @@ func (a *app) acceptMissing(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	r, closeLedger, err := ledgerAlone(s)
+	r, closeLedger, err := wiring.LedgerAlone(s)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (a *app) accept(ctx context.Context, commit string) error {
 	if rev.Commit != commit {
 		return fmt.Errorf("accepting %s: the head is %s now (%q by %s); look at that one, and accept it", commit, rev.Commit, rev.Subject, rev.Author)
 	}
-	r, closeLedger, err := ledgerAlone(s)
+	r, closeLedger, err := wiring.LedgerAlone(s)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/console"
+	"certroll/cmd/certroll/planfile"
+	"certroll/cmd/certroll/proposal"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/spec/text"
@@ -63,20 +65,20 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 	if o.json && !o.auto {
 		return errors.New("apply --json asks nothing: give --auto-approve with it")
 	}
-	p, err := a.plan(ctx, planInput{writing: true, progress: a.Progress(o.json)})
+	p, err := a.plan(ctx, proposal.Input{Writing: true, Progress: a.Progress(o.json)})
 	if err != nil {
 		return err
 	}
 	defer p.Close()
 	if !o.json {
-		view.WritePlan(a.Out, a.Palette(), p.dto)
+		view.WritePlan(a.Out, a.Palette(), p.View)
 	}
-	held := reconcile.MassHold(p.actions)
+	held := reconcile.MassHold(p.Actions)
 	how := ""
 	if held != nil && o.removals >= len(held.Certificates) {
 		how = fmt.Sprintf("by apply --accept-removals %d", o.removals)
 	}
-	if !o.auto && (p.dto.Changes() > 0 || held != nil) {
+	if !o.auto && (p.View.Changes() > 0 || held != nil) {
 		if err := a.approve(ctx, held); err != nil {
 			return err
 		}
@@ -91,53 +93,53 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 }
 
 // release writes a person's consent to what is held into the ledger, and plans again.
-func (a *app) release(ctx context.Context, p *proposal, held *reconcile.HeldSet, how string) error {
-	set, err := p.reconciler.AcceptHeld(ctx, held.ID, held, a.person(), how)
+func (a *app) release(ctx context.Context, p *proposal.Proposal, held *reconcile.HeldSet, how string) error {
+	set, err := p.Reconciler.AcceptHeld(ctx, held.ID, held, a.person(), how)
 	if err != nil {
 		return err
 	}
-	p.observed.Accept(set)
-	p.actions = reconcile.Plan(p.desired, p.observed, p.now)
-	p.dto = view.NewPlan(p.revision.Commit, p.dto.Time, p.actions, p.dto.Warnings)
+	p.Observed.Accept(set)
+	p.Actions = reconcile.Plan(p.Desired, p.Observed, p.Now)
+	p.View = view.NewPlan(p.Revision.Commit, p.View.Time, p.Actions, p.View.Warnings)
 	return nil
 }
 
 // applyFile does what a plan that was kept says, and nothing else.
 func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
-	f, err := readPlanFile(path, time.Now())
+	f, err := planfile.Read(path, time.Now())
 	if err != nil {
 		return err
 	}
-	p, err := a.plan(ctx, planInput{writing: true, progress: a.Progress(asJSON), fits: f.fits})
+	p, err := a.plan(ctx, proposal.Input{Writing: true, Progress: a.Progress(asJSON), Fits: f.Fits})
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	if held := reconcile.MassHold(p.actions); held != nil && reconcile.Consents(f.Actions, held) {
+	if held := reconcile.MassHold(p.Actions); held != nil && reconcile.Consents(f.Actions, held) {
 		// Only where all else is as it was planned: the consent is to the whole file.
-		if err := f.agrees(p.fresh(), held); err != nil {
+		if err := f.Agrees(p.Fresh(), held); err != nil {
 			return err
 		}
 		if err := a.release(ctx, p, held, "by a plan file of "+f.Time.UTC().Format(time.RFC3339)); err != nil {
 			return err
 		}
 	}
-	if p.actions, err = f.pick(p.fresh()); err != nil {
+	if p.Actions, err = f.Pick(p.Fresh()); err != nil {
 		return err
 	}
-	p.exact = true
-	p.dto = view.NewPlan(p.revision.Commit, p.dto.Time, p.actions, p.dto.Warnings)
+	p.Exact = true
+	p.View = view.NewPlan(p.Revision.Commit, p.View.Time, p.Actions, p.View.Warnings)
 	if !asJSON {
-		view.WritePlan(a.Out, a.Palette(), p.dto)
+		view.WritePlan(a.Out, a.Palette(), p.View)
 	}
 	return a.carryOut(ctx, p, asJSON)
 }
 
 // carryOut applies a plan that was agreed to, and shows how that ended.
-func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
-	report, err := p.reconciler.Apply(ctx, p.desired, p.rev(), p.actions)
+func (a *app) carryOut(ctx context.Context, p *proposal.Proposal, asJSON bool) error {
+	report, err := p.Reconciler.Apply(ctx, p.Desired, p.Rev(), p.Actions)
 	a.notifyOnce(ctx, p)
-	result := view.NewResult(p.dto, report)
+	result := view.NewResult(p.View, report)
 	if asJSON {
 		if jsonErr := view.JSON(a.Data(), result); jsonErr != nil {
 			return jsonErr
@@ -152,15 +154,15 @@ func (a *app) carryOut(ctx context.Context, p *proposal, asJSON bool) error {
 		fmt.Fprintf(a.Err, "Warning: %s\n", text.Lines(fmt.Sprintf("the state directory cannot be written: %s. All that happened is in the ledger", report.Disk)))
 	}
 	left := report.Failed() + report.Interrupted + report.Held + report.Untold()
-	if p.exact {
+	if p.Exact {
 		left += report.Overtaken // somebody was quicker between the look and the lease
 	}
-	if held := reconcile.MassHold(p.actions); held != nil {
+	if held := reconcile.MassHold(p.Actions); held != nil {
 		fmt.Fprintf(a.Err, "%s\n", text.Lines(fmt.Sprintf("Held: %s. Look whether that is meant, then run: certroll accept --missing %s (or apply --accept-removals %d)",
 			held.Summary(), held.ID, len(held.Certificates))))
 		left++
 	}
-	if err := notReadErrors(reconcile.NotRead(p.actions)); err != nil {
+	if err := proposal.NotReadErrors(reconcile.NotRead(p.Actions)); err != nil {
 		return err
 	}
 	if left > 0 {

@@ -13,6 +13,7 @@ import (
 	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
+	"certroll/cmd/certroll/wiring"
 	"certroll/gitsync"
 	"certroll/reconcile"
 	"certroll/spec/text"
@@ -161,11 +162,11 @@ func (a *app) verifyAnchor(ctx context.Context, s *settings.Settings, ledger *gi
 	if err != nil {
 		return unseen(err)
 	}
-	_, kv, err := login(ctx, s, log)
+	_, kv, err := wiring.Login(ctx, s, log)
 	if err != nil {
 		return unseen(err)
 	}
-	found, kept, err := reconcile.VerifyAnchor(ctx, anchorOf(s, kv, ledger), ledger)
+	found, kept, err := reconcile.VerifyAnchor(ctx, wiring.AnchorOf(s, kv, ledger), ledger)
 	switch {
 	case err != nil:
 		return unseen(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/settings"
 	"certroll/gitsync"
 	"certroll/reconcile"
@@ -165,11 +166,11 @@ func (a *app) certificates(ctx context.Context, s *settings.Settings) []string {
 	if a.configDir == "" {
 		return names
 	}
-	rev, err := readDir(a.configDir, s)
+	rev, err := configrepo.ReadDir(a.configDir, s)
 	if err != nil {
 		return names
 	}
-	desired, _, _ := decodeFiles(ctx, s, rev.Files)
+	desired, _, _ := configrepo.Decode(ctx, s, rev.Files)
 	if desired == nil {
 		return names
 	}

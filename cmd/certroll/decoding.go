@@ -1,13 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
 
+	"certroll/cmd/certroll/configrepo"
 	"certroll/gitsync"
 	"certroll/spec"
 )
@@ -34,19 +33,8 @@ type decoding struct {
 }
 
 // of tells whether it is that of a revision.
-func (j *decoding) of(rev *gitsync.Revision) bool { return j != nil && sameReading(j.rev, rev) }
-
-// sameReading also looks at what is not read, which holds certificates.
-func sameReading(a, b *gitsync.Revision) bool {
-	return sameRevision(a, b) && slices.Equal(a.Unread, b.Unread)
-}
-
-// sameRevision looks at the files too: a directory's changes have no commit of
-// their own, and what was kept on the disk may be of another directory.
-func sameRevision(a, b *gitsync.Revision) bool {
-	return a.Commit == b.Commit && slices.EqualFunc(a.Files, b.Files, func(a, b gitsync.File) bool {
-		return a.Path == b.Path && bytes.Equal(a.Bytes, b.Bytes)
-	})
+func (j *decoding) of(rev *gitsync.Revision) bool {
+	return j != nil && configrepo.SameReading(j.rev, rev)
 }
 
 // decode gives what a revision decodes to, or nil where that takes long and
@@ -86,13 +74,13 @@ func (d *daemon) decode(ctx context.Context, rev *gitsync.Revision) *decoding {
 // begin decodes a revision beside the loop, which is nudged when that is done.
 func (d *daemon) begin(ctx context.Context, rev *gitsync.Revision) *decoding {
 	ctx, cancel := context.WithCancel(ctx)
-	logUnread(d.log, rev)
+	configrepo.LogUnread(d.log, rev)
 	good := d.good // which the loop may change meanwhile
 	j := &decoding{rev: rev, began: time.Now(), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer cancel()
 		j.desired, j.files, j.diags = d.decodeNewest(ctx, rev, good)
-		withUnread(j.desired, rev)
+		configrepo.NoteUnread(j.desired, rev)
 		close(j.done)
 		d.files.nudge()
 	}()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
@@ -51,7 +52,7 @@ func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON boo
 	if err := acme.CheckProgram(ctx, nil, release); err != nil {
 		return err
 	}
-	rev, err := revision(ctx, s, a.configDir)
+	rev, err := configrepo.Read(ctx, s, a.configDir)
 	if err != nil {
 		return err
 	}
@@ -64,11 +65,11 @@ func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON boo
 		return err
 	}
 	defer p.Close()
-	found, err := p.reconciler.Examine(ctx, desired, o)
+	found, err := p.Reconciler.Examine(ctx, desired, o)
 	if err != nil {
 		return err
 	}
-	check := &premises{app: a, parts: p, s: s, desired: desired, only: o.Certificates}
+	check := &premises{app: a, Parts: p, s: s, desired: desired, only: o.Certificates}
 	found.Add(check.check(ctx))
 	dto := view.NewExamination(rev.Commit, found)
 	if asJSON {

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
@@ -124,7 +125,7 @@ func (a *app) revise(ctx context.Context, s *settings.Settings, f *editFlags, c 
 
 // edited gives the files that a change is made in, as they are after it.
 func (a *app) edited(ctx context.Context, s *settings.Settings, files []gitsync.File, c change) ([]spec.File, error) {
-	in, trust := specFiles(files), s.SpecTrust()
+	in, trust := configrepo.SpecFiles(files), s.SpecTrust()
 	ctx, cancel := context.WithTimeout(ctx, s.DecodeTimeout)
 	defer cancel()
 	e, diags := edit.New(ctx, in, trust)
@@ -141,7 +142,7 @@ func (a *app) edited(ctx context.Context, s *settings.Settings, files []gitsync.
 // printPatch shows a change as a patch, whose paths are those of the config
 // repo, or as seen from here those of a directory.
 func (a *app) printPatch(ctx context.Context, s *settings.Settings, c change) error {
-	rev, err := revision(ctx, s, a.configDir)
+	rev, err := configrepo.Read(ctx, s, a.configDir)
 	if err != nil {
 		return err
 	}

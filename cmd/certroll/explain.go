@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/proposal"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/spec/text"
@@ -33,18 +34,18 @@ nothing. Like plan it reads only metadata from Vault, never a key.`,
 }
 
 func (a *app) explain(ctx context.Context, name string, asJSON, verbose bool) error {
-	p, err := a.plan(ctx, planInput{})
+	p, err := a.plan(ctx, proposal.Input{})
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	i := slices.IndexFunc(p.actions, func(action reconcile.Action) bool { return action.Certificate == name })
+	i := slices.IndexFunc(p.Actions, func(action reconcile.Action) bool { return action.Certificate == name })
 	if i < 0 {
-		return fmt.Errorf("neither the spec nor the ledger has a certificate %q (certroll status lists all).%s", name, text.Meant(name, namesOf(p.actions)))
+		return fmt.Errorf("neither the spec nor the ledger has a certificate %q (certroll status lists all).%s", name, text.Meant(name, namesOf(p.Actions)))
 	}
 	// One that is gone from the spec asks no rule: that is what decides.
-	verdicts, _ := reconcile.Explain(p.desired, p.observed, p.now, name)
-	dto := view.NewExplanation(p.revision.Commit, p.now, verdicts, p.actions[i])
+	verdicts, _ := reconcile.Explain(p.Desired, p.Observed, p.Now, name)
+	dto := view.NewExplanation(p.Revision.Commit, p.Now, verdicts, p.Actions[i])
 	if asJSON {
 		return view.JSON(a.Data(), dto)
 	}

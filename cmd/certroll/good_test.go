@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"certroll/cmd/certroll/console"
+	"certroll/cmd/certroll/metrics"
 	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab"
 	"certroll/gitsync"
@@ -30,7 +31,7 @@ func idleDaemon(t *testing.T, configDir string) *daemon {
 	t.Cleanup(files.Close)
 	return &daemon{
 		app: &app{configDir: configDir, Console: console.Console{Err: io.Discard, NoColor: true}}, settings: s, log: slog.New(slog.DiscardHandler),
-		say: newDecisions(slog.New(slog.DiscardHandler)), metrics: newMetrics(version()), health: newHealth(s.Interval),
+		say: newDecisions(slog.New(slog.DiscardHandler)), metrics: metrics.New(version()), health: newHealth(s.Interval),
 		files: files,
 	}
 }

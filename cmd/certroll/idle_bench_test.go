@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/state"
 	"certroll/examples/lab/labtest"
 )
 
@@ -66,7 +67,7 @@ func (w *world) haveExamined(b *testing.B) {
 	dir := filepath.Join(w.dir, "state")
 	err := os.MkdirAll(dir, 0o700)
 	if err == nil {
-		err = momentsFile{filepath.Join(dir, "moments.json"), slog.New(slog.DiscardHandler)}.Save(map[string]time.Time{"daily": time.Now().Add(24 * time.Hour)})
+		err = state.Moments{Path: filepath.Join(dir, "moments.json"), Log: slog.New(slog.DiscardHandler)}.Save(map[string]time.Time{"daily": time.Now().Add(24 * time.Hour)})
 	}
 	if err != nil {
 		b.Fatal(err)

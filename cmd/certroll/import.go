@@ -17,6 +17,7 @@ import (
 	"certroll/cmd/certroll/importing"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
+	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
 	"certroll/spec"
 	"certroll/spec/text"
@@ -136,7 +137,7 @@ func (a *app) importAll(ctx context.Context, tool string, f importFlags, read fu
 	if err != nil {
 		return err
 	}
-	_, kv, err := login(ctx, s, log)
+	_, kv, err := wiring.Login(ctx, s, log)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/initialize"
 	"certroll/cmd/certroll/settings"
@@ -115,7 +116,7 @@ func (i *initiation) prepare(ctx context.Context) error {
 		return err
 	}
 	if diags := i.decode(ctx, s, i.below(declared)); diags.HasErrors() {
-		view.Diagnostics(i.app.Err, i.app.Palette(), append(specFiles(i.below(declared)), *s.File), diags)
+		view.Diagnostics(i.app.Err, i.app.Palette(), append(configrepo.SpecFiles(i.below(declared)), *s.File), diags)
 		return errors.New("the files that these answers make have mistakes; nothing was written")
 	}
 	i.repo = append(i.repo, declared...)
@@ -165,7 +166,7 @@ func (i *initiation) below(files []initialize.File) []gitsync.File {
 }
 
 func (i *initiation) decode(ctx context.Context, s *settings.Settings, files []gitsync.File) hcl.Diagnostics {
-	_, _, diags := decodeFiles(ctx, s, files)
+	_, _, diags := configrepo.Decode(ctx, s, files)
 	return diags
 }
 
@@ -325,7 +326,7 @@ func (i *initiation) fit(ctx context.Context, s *settings.Settings, tree fs.FS) 
 		}
 		return nil
 	}
-	view.Diagnostics(i.app.Err, i.app.Palette(), append(specFiles(there), *s.File), i.decode(ctx, s, there))
+	view.Diagnostics(i.app.Err, i.app.Palette(), append(configrepo.SpecFiles(there), *s.File), i.decode(ctx, s, there))
 	return fmt.Errorf("the files in %s of the config repo do not go with %s: mend them, or the policies there; nothing was written", i.f.Repo.Directory, i.file)
 }
 

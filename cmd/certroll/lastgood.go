@@ -9,15 +9,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"certroll/cmd/certroll/configrepo"
+	"certroll/cmd/certroll/state"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/gitsync/atomicfile"
 )
 
-// lastGood is the file of the state directory that keeps the last good revision.
-const lastGood = "last-good.json"
-
-func (d *daemon) goodFile() string { return filepath.Join(d.settings.StateDir, lastGood) }
+func (d *daemon) goodFile() string { return filepath.Join(d.settings.StateDir, state.LastGoodFile) }
 
 // keepGood writes the last good revision to disk, unless it is there already. It
 // holds the repo's files, which hold no secret. A disk that does not take it keeps
@@ -60,7 +59,7 @@ func (d *daemon) checksSignatures() bool { return d.source != nil && d.settings.
 // or none that can be read.
 func (d *daemon) readGood() (*kept, error) {
 	k := &kept{}
-	err := stateFile(d.log, d.goodFile(), func(b []byte) error {
+	err := state.Read(d.log, d.goodFile(), func(b []byte) error {
 		err := json.Unmarshal(b, k)
 		if err == nil && k.Revision == nil {
 			err = errors.New("it holds no revision")
@@ -90,13 +89,13 @@ func (d *daemon) fallBack(ctx context.Context) error {
 		return err
 	}
 	if d.checksSignatures() && !k.Signed {
-		return fmt.Errorf("the last good revision %s was accepted before certroll.hcl required signatures; certroll does nothing until it can read a signed head", named(k.Commit))
+		return fmt.Errorf("the last good revision %s was accepted before certroll.hcl required signatures; certroll does nothing until it can read a signed head", configrepo.Named(k.Commit))
 	}
-	desired, _, diags := decodeInForce(ctx, d.settings, k.Files)
+	desired, _, diags := configrepo.DecodeInForce(ctx, d.settings, k.Files)
 	if diags.HasErrors() {
 		return fmt.Errorf("the last good revision %s is refused by this certroll.hcl: %s", k.Commit, view.OneLine(diags))
 	}
-	withUnread(desired, k.Revision)
+	configrepo.NoteUnread(desired, k.Revision)
 	d.log.Warn("the last good revision is in force", "revision", k.Commit)
 	d.warnOfHolds(desired)
 	d.good, d.desired, d.takenAt, d.onDisk = k.Revision, desired, k.TakenAt, true

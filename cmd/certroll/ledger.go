@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"certroll/cmd/certroll/console"
+	"certroll/cmd/certroll/proposal"
 	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
 )
@@ -36,26 +36,8 @@ func (a *app) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, map[st
 		return nil, nil, err
 	}
 	records, lost, err := reconcile.ReadLedger(ctx, tree, ledger)
-	warnUnreadable(&a.Console, lost)
+	proposal.WarnUnreadable(&a.Console, lost)
 	return tree, records, err
-}
-
-// ledgerAlone opens the ledger for what a person's command writes into it: no Vault and
-// no CA is asked. giveBack closes it.
-func ledgerAlone(s *settings.Settings) (r *reconcile.Reconciler, giveBack func(), err error) {
-	ledger, err := s.WriteLedger("")
-	if err != nil {
-		return nil, nil, err
-	}
-	r = reconcile.New(&reconcile.Observer{}, nil, nil, ledger, noJournal{}, reconcile.Options{})
-	return r, func() { _ = ledger.Close() }, nil
-}
-
-// warnUnreadable names what of the ledger cannot be read.
-func warnUnreadable(c *console.Console, lost []reconcile.Breach) {
-	for _, f := range lost {
-		fmt.Fprintf(c.Err, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)
-	}
 }
 
 // person is who runs the command, for the audit log.

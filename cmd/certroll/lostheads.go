@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/settings"
+	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
 )
 
@@ -68,7 +69,7 @@ func (a *app) acceptLost(ctx context.Context, commit string) error {
 	if err != nil {
 		return err
 	}
-	r, closeLedger, err := ledgerAlone(s)
+	r, closeLedger, err := wiring.LedgerAlone(s)
 	if err != nil {
 		return err
 	}

@@ -15,9 +15,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/console"
+	"certroll/cmd/certroll/metrics"
 	"certroll/cmd/certroll/notify"
+	"certroll/cmd/certroll/proposal"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
+	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
 	"certroll/vault"
 )
@@ -60,33 +63,33 @@ func sendTo(ctx context.Context, n *settings.Notify, body []byte) error {
 
 // notifier tells the destinations of certroll.hcl; nil where there are none.
 // since is from when on one is told that was never told anything.
-func (a *app) notifier(s *settings.Settings, p *parts, log *slog.Logger, m *metrics, since time.Time) *reconcile.Notifier {
+func (a *app) notifier(s *settings.Settings, p *wiring.Parts, log *slog.Logger, m *metrics.Metrics, since time.Time) *reconcile.Notifier {
 	if len(s.Notify) == 0 {
 		return nil
 	}
 	var all []reconcile.Destination
 	for _, n := range s.Notify {
-		m.destination(n.Name)
-		at := s.Vault.Prefix + "/notify/" + ledgerID(p.ledger) + "/" + n.Name
+		m.Destination(n.Name)
+		at := s.Vault.Prefix + "/notify/" + wiring.LedgerID(p.Ledger) + "/" + n.Name
 		all = append(all, reconcile.Destination{
 			Name: n.Name, Interest: n.Interest(),
 			Compose: func(b reconcile.Bulletin) ([]byte, error) { return view.NewNotification(b, time.Now()).Body() },
 			Deliver: func(ctx context.Context, m reconcile.Message) error { return sendTo(ctx, n, m.Body) },
-			State:   vault.NewAnchor(p.kv, s.Vault.Mount, at),
-			Lease:   vault.NewLease(p.kv, s.Vault.Mount, at+"/lease", holder(), a.ttl()),
+			State:   vault.NewAnchor(p.KV, s.Vault.Mount, at),
+			Lease:   vault.NewLease(p.KV, s.Vault.Mount, at+"/lease", wiring.Holder(), a.ttl()),
 		})
 	}
-	return reconcile.NewNotifier(p.reconciler, all, reconcile.NotifierOptions{Since: since, Told: told(log, m)})
+	return reconcile.NewNotifier(p.Reconciler, all, reconcile.NotifierOptions{Since: since, Told: told(log, m)})
 }
 
 // told logs and counts how a message went.
-func told(log *slog.Logger, m *metrics) func(string, *reconcile.Message, error) {
+func told(log *slog.Logger, m *metrics.Metrics) func(string, *reconcile.Message, error) {
 	return func(destination string, sent *reconcile.Message, err error) {
 		var kind, id string // none where it is about no message, as where Vault is away
 		var notices int
 		if sent != nil {
 			kind, id, notices = string(sent.Kind), "msg_"+sent.ID, sent.Notices
-			m.notified(destination, err)
+			m.Notified(destination, err)
 		}
 		if err != nil {
 			log.Error("sending a notification failed; will retry",
@@ -141,8 +144,8 @@ func (n *notices) wake() {
 
 // notifyOnce tells what there is to tell at the end of a command. What goes
 // wrong is logged, and tried again by the next run.
-func (a *app) notifyOnce(ctx context.Context, p *proposal) {
-	if n := a.notifier(p.settings, p.parts, p.log, nil, p.now); n != nil {
+func (a *app) notifyOnce(ctx context.Context, p *proposal.Proposal) {
+	if n := a.notifier(p.Settings, p.Parts, p.Log, nil, p.Now); n != nil {
 		n.Once(ctx)
 	}
 }

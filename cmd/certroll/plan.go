@@ -9,12 +9,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/console"
+	"certroll/cmd/certroll/planfile"
+	"certroll/cmd/certroll/proposal"
 	"certroll/cmd/certroll/view"
 )
 
 // planOptions are the flags of the command plan.
 type planOptions struct {
-	planInput
+	proposal.Input
 	json, markdown, detailed bool
 
 	out  string
@@ -44,15 +46,15 @@ that the change has an effect, now or later.`,
 	}
 	a.configDirFlag(c)
 	f := c.Flags()
-	f.StringVar(&o.base, "base", "", "show what the change in --config-dir or --ref does, compared with this branch, tag or commit")
-	f.StringVar(&o.ref, "ref", "", "plan this branch, tag or commit of repo.url instead of repo.ref")
-	f.BoolVar(&o.offline, "offline", false, "do not contact Vault: read the live certificates from the ledger")
-	f.BoolVar(&o.dns, "check-dns", false, "also check CAA, the delegation of challenges and DNSSEC, at the servers that the revision names")
+	f.StringVar(&o.Base, "base", "", "show what the change in --config-dir or --ref does, compared with this branch, tag or commit")
+	f.StringVar(&o.Ref, "ref", "", "plan this branch, tag or commit of repo.url instead of repo.ref")
+	f.BoolVar(&o.Offline, "offline", false, "do not contact Vault: read the live certificates from the ledger")
+	f.BoolVar(&o.Dns, "check-dns", false, "also check CAA, the delegation of challenges and DNSSEC, at the servers that the revision names")
 	f.BoolVar(&o.json, "json", false, "print the plan as JSON (schema in docs/plan.md)")
 	f.BoolVar(&o.markdown, "markdown", false, "print the plan as Markdown, for a comment")
 	f.IntVar(&o.max, "markdown-limit", view.MarkdownLimit, "maximum size of the Markdown, in bytes")
 	f.StringVar(&o.link, "link", "", "https URL of the whole plan, for the link in a shortened comment")
-	f.BoolVar(&o.github, "github", false, "print mistakes and warnings as annotations of GitHub Actions")
+	f.BoolVar(&o.Github, "github", false, "print mistakes and warnings as annotations of GitHub Actions")
 	f.StringVar(&o.out, "out", "", "write the plan to this file, for apply FILE")
 	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit 2 if there is something to do")
 	c.MarkFlagsMutuallyExclusive("json", "markdown", "github")
@@ -63,7 +65,7 @@ func (a *app) planAndShow(ctx context.Context, o planOptions) error {
 	if err := checkLink(o.link); err != nil {
 		return err
 	}
-	p, err := a.plan(ctx, o.planInput)
+	p, err := a.plan(ctx, o.Input)
 	if err != nil {
 		return err
 	}
@@ -72,14 +74,14 @@ func (a *app) planAndShow(ctx context.Context, o planOptions) error {
 		return err
 	}
 	if o.out != "" {
-		if err := newPlanFile(p.fresh(), version(), p.dto.Time).write(o.out); err != nil {
+		if err := planfile.New(p.Fresh(), version(), p.View.Time).Write(o.out); err != nil {
 			return err
 		}
 	}
-	if err := notReadErrors(p.notRead); err != nil {
+	if err := proposal.NotReadErrors(p.NotRead); err != nil {
 		return err
 	}
-	if o.detailed && p.dto.Changed() {
+	if o.detailed && p.View.Changed() {
 		return console.ExitCode(console.ExitChanges)
 	}
 	return nil
@@ -97,16 +99,16 @@ func checkLink(link string) error {
 	return nil
 }
 
-func (a *app) showPlan(p *proposal, o planOptions) error {
+func (a *app) showPlan(p *proposal.Proposal, o planOptions) error {
 	switch {
 	case o.json:
-		return view.JSON(a.Data(), p.dto)
+		return view.JSON(a.Data(), p.View)
 	case o.markdown:
-		view.WriteMarkdown(a.Data(), p.dto, view.MarkdownOptions{Limit: o.max, Link: o.link})
-	case o.github:
-		view.WriteAnnotations(a.Annotations(), p.dto)
+		view.WriteMarkdown(a.Data(), p.View, view.MarkdownOptions{Limit: o.max, Link: o.link})
+	case o.Github:
+		view.WriteAnnotations(a.Annotations(), p.View)
 	default:
-		view.WritePlan(a.Out, a.Palette(), p.dto)
+		view.WritePlan(a.Out, a.Palette(), p.View)
 	}
 	return nil
 }

@@ -7,72 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"certroll/cmd/certroll/planfile"
 	"certroll/examples/lab/labtest"
 	"certroll/gitsync"
 )
-
-func TestReadPlanFile(t *testing.T) {
-	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
-	good := planFile{Format: planFileFormat, Schema: planFileSchema, Time: now.Add(-time.Hour), Files: map[string]string{}}
-	text := func(change func(*planFile)) string {
-		f := good
-		change(&f)
-		b, err := json.Marshal(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
-	cases := map[string]struct{ text, want string }{
-		"good":            {text(func(*planFile) {}), ""},
-		"no JSON":         {"-----BEGIN", "it is no plan of certroll's"},
-		"empty":           {"", "it is no plan of certroll's"},
-		"another's":       {`{"format_version": "1.2", "schema": 1}`, "it is no plan of certroll's"},
-		"plan --json":     {`{"schema": 1, "revision": ""}`, "it is no plan of certroll's"},
-		"another schema":  {`{"format": "certroll plan", "schema": 2, "else": true}`, "it has schema 2, and this certroll reads 1"},
-		"more than known": {strings.Replace(text(func(*planFile) {}), `"schema":1`, `"schema":1,"force":true`, 1), `unknown field "force"`},
-		"too old":         {text(func(f *planFile) { f.Time = now.Add(-8 * 24 * time.Hour) }), "2026-11-17T12:00:00Z, and is too old: a plan may wait 7 days"},
-		"from tomorrow":   {text(func(f *planFile) { f.Time = now.Add(24 * time.Hour) }), "still to come"},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "plan")
-			if err := os.WriteFile(path, []byte(tc.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			_, err := readPlanFile(path, now)
-			if (err == nil) != (tc.want == "") || err != nil && (!strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "certroll plan --out")) {
-				t.Errorf("got %v, want %q", err, tc.want)
-			}
-		})
-	}
-	if _, err := readPlanFile(filepath.Join(t.TempDir(), "absent"), now); err == nil {
-		t.Error("a file that is not there is read")
-	}
-}
-
-func TestPlanFileFits(t *testing.T) {
-	files := []gitsync.File{{Path: "a.hcl", Bytes: []byte("one")}}
-	f := planFile{Revision: "abc", Files: digests(files)}
-	cases := map[string]struct {
-		rev  gitsync.Revision
-		want string
-	}{
-		"the same":                {gitsync.Revision{Commit: "abc", Files: files}, ""},
-		"another commit":          {gitsync.Revision{Commit: "def", Subject: "Add b", Files: files}, "the plan was made for commit abc, and the head is commit def (Add b) now"},
-		"another content":         {gitsync.Revision{Commit: "abc", Files: []gitsync.File{{Path: "a.hcl", Bytes: []byte("two")}}}, "other contents of a.hcl"},
-		"a file more":             {gitsync.Revision{Commit: "abc", Files: append(files[:1:1], gitsync.File{Path: "b.hcl"})}, "other contents of b.hcl"},
-		"a file less":             {gitsync.Revision{Commit: "abc"}, "other contents of a.hcl"},
-		"a directory outside Git": {gitsync.Revision{Files: files}, "the head is a plain directory"},
-	}
-	for name, tc := range cases {
-		if err := f.fits(&tc.rev); (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
-			t.Errorf("%s: got %v, want %q", name, err, tc.want)
-		}
-	}
-}
 
 // TestPlanFile: apply FILE does what was planned, and nothing where Vault or
 // the config repo has moved on meanwhile.
@@ -90,12 +29,12 @@ func TestPlanFile(t *testing.T) {
 
 	// One of the two is done by somebody else: nothing is done, both stay as
 	// they are.
-	var one planFile
+	var one planfile.File
 	if err := json.Unmarshal(file, &one); err != nil {
 		t.Fatal(err)
 	}
 	one.Actions = one.Actions[:1]
-	if err := one.write(filepath.Join(w.dir, "one.plan")); err != nil {
+	if err := one.Write(filepath.Join(w.dir, "one.plan")); err != nil {
 		t.Fatal(err)
 	}
 	if out := w.certroll(0, "apply", "one.plan"); !strings.Contains(out, "Plan: 1 to issue.") || !strings.Contains(out, "1 done") {
@@ -126,8 +65,8 @@ func TestPlanFile(t *testing.T) {
 	// Another Vault is not the one that was planned on.
 	other := one
 	other.Vault, other.Revision = "https://vault.example.com:8200", w.git("rev-parse", "main")
-	other.Files = digests([]gitsync.File{{Path: "certs.hcl", Bytes: []byte(strings.Replace(twoCertificates, "edge", "core", 1))}})
-	if err := other.write(filepath.Join(w.dir, "other.plan")); err != nil {
+	other.Files = planfile.Digests([]gitsync.File{{Path: "certs.hcl", Bytes: []byte(strings.Replace(twoCertificates, "edge", "core", 1))}})
+	if err := other.Write(filepath.Join(w.dir, "other.plan")); err != nil {
 		t.Fatal(err)
 	}
 	w.says("apply other.plan", "made with Vault at https://vault.example.com:8200", "plan again")

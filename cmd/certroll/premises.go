@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"certroll/cmd/certroll/settings"
+	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
 	"certroll/spec"
 )
@@ -23,7 +24,7 @@ import (
 // writes nothing but a file into the state directory, which it removes again.
 type premises struct {
 	*app
-	*parts
+	*wiring.Parts
 	s       *settings.Settings
 	desired *spec.Spec
 	only    []string // certificates; none: all
@@ -102,7 +103,7 @@ func (p *premises) capabilities(ctx context.Context) {
 	for i, n := range needs {
 		paths[i] = n.path
 	}
-	have, err := p.client.Capabilities(ctx, paths)
+	have, err := p.Client.Capabilities(ctx, paths)
 	if err != nil {
 		p.note(reconcile.SeverityWarning, reconcile.ClassVault, "sys/capabilities-self", "could not check the rights of the token: "+err.Error(), "")
 		return
@@ -135,7 +136,7 @@ func (p *premises) capabilities(ctx context.Context) {
 
 // ledgerTakes asks to push, and pushes nothing.
 func (p *premises) ledgerTakes(ctx context.Context) {
-	if err := p.parts.ledger.CheckPush(ctx); err != nil {
+	if err := p.Parts.Ledger.CheckPush(ctx); err != nil {
 		p.note(reconcile.SeverityError, reconcile.ClassGit, "the ledger", err.Error(), "apply orders nothing while it cannot write the ledger; give its key or token the right to push")
 	}
 }
@@ -155,7 +156,7 @@ func (p *premises) references(ctx context.Context) {
 			continue
 		}
 		for _, v := range []spec.Value{i.EAB.KeyID, i.EAB.HMAC} {
-			text, err := p.parts.references.follow(ctx, p.kv, v)
+			text, err := p.Parts.References.Follow(ctx, p.KV, v)
 			p.redact.Learn(text)
 			if err != nil {
 				p.note(reconcile.SeverityError, reconcile.ClassConfig, "issuer."+name, "its account binding (eab) cannot be read: "+err.Error(), "", used[name]...)
@@ -201,7 +202,7 @@ func (p *premises) clocks(ctx context.Context) {
 		p.note(severity, reconcile.ClassInternal, "the clock of "+whose, fmt.Sprintf("this machine's clock is %s %s it", skew.Abs().Round(time.Second), way),
 			"synchronize the clocks (NTP): leases, validity and renewal are reckoned by them")
 	}
-	date, err := p.client.Date(ctx, p.s.Vault.Mount)
+	date, err := p.Client.Date(ctx, p.s.Vault.Mount)
 	compare("Vault", date, err, reconcile.ClassVault)
 	asked := map[string]bool{}
 	for _, c := range p.certificates() {
@@ -210,7 +211,7 @@ func (p *premises) clocks(ctx context.Context) {
 			continue
 		}
 		asked[i.Directory] = true
-		date, err := p.acme.Date(ctx, i)
+		date, err := p.ACME.Date(ctx, i)
 		if err == nil { // a CA that is away is found by what else is asked of it
 			compare("issuer."+i.Name, date, nil, reconcile.ClassCAUnavailable)
 		}

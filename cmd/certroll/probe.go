@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
@@ -38,7 +39,7 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	rev, err := revision(ctx, s, a.configDir)
+	rev, err := configrepo.Read(ctx, s, a.configDir)
 	if err != nil {
 		return err
 	}
@@ -54,11 +55,11 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 		return err
 	}
 	defer p.Close()
-	observed, err := p.reconciler.Observe(ctx, desired)
+	observed, err := p.Reconciler.Observe(ctx, desired)
 	if err != nil {
 		return err
 	}
-	looks, err := p.reconciler.Probe(ctx, s.Prober(), reconcile.Plan(desired, observed, time.Now()), s.Probe.After, names)
+	looks, err := p.Reconciler.Probe(ctx, s.Prober(), reconcile.Plan(desired, observed, time.Now()), s.Probe.After, names)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/metrics"
 	"certroll/reconcile"
 )
 
@@ -43,7 +44,7 @@ func TestWhatIsNotRecordedIsCountedAndSaidOnce(t *testing.T) {
 		return reconcile.Result{Action: reconcile.Action{Certificate: "api"}, Untold: untold,
 			Event: reconcile.Event{ID: "e1", Operation: reconcile.KindRenew, Status: reconcile.Success, Certificate: "api"}}
 	}
-	m := newMetrics(version())
+	m := metrics.New(version())
 	var said strings.Builder
 	d := newDecisions(slog.New(slog.NewTextHandler(&said, nil)))
 	for _, untold := range []error{full, full, full, nil} {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
@@ -134,10 +135,10 @@ func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings.Sett
 	if _, err := s.ListenToken(); err != nil || good == nil {
 		return err
 	}
-	if j.desired, j.files, j.diags = decodeInForce(ctx, s, good.Files); j.diags.HasErrors() {
-		return fmt.Errorf("it rejects the revision in force, %s: %s; correct the config repo first, or allow what it has in certroll.hcl", named(good.Commit), view.OneLine(j.diags))
+	if j.desired, j.files, j.diags = configrepo.DecodeInForce(ctx, s, good.Files); j.diags.HasErrors() {
+		return fmt.Errorf("it rejects the revision in force, %s: %s; correct the config repo first, or allow what it has in certroll.hcl", configrepo.Named(good.Commit), view.OneLine(j.diags))
 	}
-	withUnread(j.desired, good)
+	configrepo.NoteUnread(j.desired, good)
 	return nil
 }
 
@@ -184,8 +185,8 @@ func (d *daemon) swap(j *reloadJob) error {
 	if d.reload.loop != nil {
 		d.reload.loop.SetInterval(s.Interval)
 	}
-	if d.parts != nil {
-		d.prober.Store(s.Prober())
+	if d.Parts != nil {
+		d.Prober.Store(s.Prober())
 	}
 	if d.lookout != nil {
 		d.lookout.SetTimes(s.Probe.Interval, s.Probe.After)

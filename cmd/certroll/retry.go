@@ -6,8 +6,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
+	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
 )
 
@@ -41,11 +43,11 @@ names who ran it: $CERTROLL_ACTOR, or user@host.`,
 // declared are the names of the config repo's certificates. A repo that cannot be read
 // or has mistakes is no reason to refuse: what has a record can be retried still.
 func (a *app) declared(ctx context.Context, s *settings.Settings) []string {
-	rev, err := revision(ctx, s, a.configDir)
+	rev, err := configrepo.Read(ctx, s, a.configDir)
 	if err != nil {
 		return nil
 	}
-	desired, _, diags := decodeFiles(ctx, s, rev.Files)
+	desired, _, diags := configrepo.Decode(ctx, s, rev.Files)
 	if diags.HasErrors() {
 		return nil
 	}
@@ -57,7 +59,7 @@ func (a *app) retry(ctx context.Context, want reconcile.Retry, asJSON bool) erro
 	if err != nil {
 		return err
 	}
-	r, closeLedger, err := ledgerAlone(s)
+	r, closeLedger, err := wiring.LedgerAlone(s)
 	if err != nil {
 		return err
 	}

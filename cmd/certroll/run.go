@@ -11,9 +11,12 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/configrepo"
+	"certroll/cmd/certroll/metrics"
 	"certroll/cmd/certroll/page"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
+	"certroll/cmd/certroll/wiring"
 	"certroll/gitsync"
 	"certroll/reconcile"
 	"certroll/reconcile/acme"
@@ -44,13 +47,13 @@ nothing.`,
 // daemon is what run keeps between its passes.
 type daemon struct {
 	*app
-	*parts
+	*wiring.Parts
 	settings *settings.Settings
 	log      *slog.Logger
 	say      *decisions
 	source   *gitsync.Source
 	files    *watch
-	metrics  *metrics
+	metrics  *metrics.Metrics
 	health   *health
 	page     *page.Server
 	shelf    opened // the ledger, as the page reads it
@@ -90,7 +93,7 @@ func (a *app) run(ctx context.Context) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: newMetrics(version()), health: newHealth(s.Interval),
+	d := &daemon{app: a, settings: s, log: log, say: newDecisions(log), metrics: metrics.New(version()), health: newHealth(s.Interval),
 		warned: map[string]bool{}, untaken: true, reload: reloading{asked: make(chan struct{}, 1), at: time.Now()}}
 	a.leaseLog = log
 	log.Info("started", "version", version(), "interval", s.Interval.String(), "state_dir", s.StateDir)
@@ -109,15 +112,15 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.parts, err = d.awaitVault(ctx, progress); d.parts == nil {
+	if d.Parts, err = d.awaitVault(ctx, progress); d.Parts == nil {
 		return err
 	}
 	defer d.Close()
-	d.metrics.connected(d.client.TokenLease)
+	d.metrics.Connected(d.Client.TokenLease)
 	defer d.page.Wait()
-	d.shelf.ledger.Store(d.parts.ledger)
-	d.page.Watch(func() []page.Work { return page.Works(d.reconciler.AtWork()) })
-	d.health.connected(func(ctx context.Context) error { return d.kv.Reach(ctx, s.Vault.Mount) })
+	d.shelf.ledger.Store(d.Parts.Ledger)
+	d.page.Watch(func() []page.Work { return page.Works(d.Reconciler.AtWork()) })
+	d.health.connected(func(ctx context.Context) error { return d.KV.Reach(ctx, s.Vault.Mount) })
 	if a.configDir != "" && s.Verify != nil {
 		log.Warn("verify in certroll.hcl checks commits only; certroll verifies no signature with --config-dir", "directory", a.configDir)
 	}
@@ -129,13 +132,13 @@ func (a *app) run(ctx context.Context) error {
 	defer d.stopDecoding()
 	d.newLookout()
 	var beside sync.WaitGroup
-	beside.Go(func() { d.client.Keep(ctx) })
+	beside.Go(func() { d.Client.Keep(ctx) })
 	d.notices.start = func(s *settings.Settings) {
-		d.notices.run(ctx, &beside, d.notifier(s, d.parts, log, d.metrics, d.reload.at))
+		d.notices.run(ctx, &beside, d.notifier(s, d.Parts, log, d.metrics, d.reload.at))
 	}
 	d.notices.start(s)
 	beside.Go(func() { d.lookout.Run(ctx) })
-	d.reload.loop = reconcile.NewLoop(d.reconciler, d, reconcile.LoopOptions{
+	d.reload.loop = reconcile.NewLoop(d.Reconciler, d, reconcile.LoopOptions{
 		Interval: s.Interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Ended: d.ended, Told: d.told, Daily: d.examine,
 	})
 	d.reload.loop.Run(ctx)
@@ -167,7 +170,7 @@ const (
 
 // awaitVault connects. After a reboot Vault may come up later, or wait to be
 // unsealed: that is waited for; nil and no error where ctx ends before.
-func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, string)) (*parts, error) {
+func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, string)) (*wiring.Parts, error) {
 	for wait := firstWait; ; wait = min(2*wait, mostWait) {
 		d.health.turn()
 		p, err := d.connect(ctx, d.settings, d.log, true, progress)
@@ -195,14 +198,14 @@ func isAway(err error) bool {
 
 // passed logs and counts how a pass ended.
 func (d *daemon) passed(p reconcile.Pass) {
-	var revision revisionTaken
+	var revision metrics.Revision
 	if d.good != nil {
-		revision = revisionTaken{d.good.Commit, d.takenAt}
+		revision = metrics.Revision{Commit: d.good.Commit, At: d.takenAt}
 	}
 	now := time.Now()
-	d.metrics.passed(p, revision, now)
+	d.metrics.Passed(p, revision, now)
 	d.page.Passed(d.shown(p, now))
-	d.lookout.Follow(p.Standing, reconcile.Revision{Commit: revision.commit})
+	d.lookout.Follow(p.Standing, reconcile.Revision{Commit: revision.Commit})
 	d.say.pass(p)
 	d.health.passed(p)
 	d.told()
@@ -210,8 +213,8 @@ func (d *daemon) passed(p reconcile.Pass) {
 
 // ended logs and counts how an attempt ended.
 func (d *daemon) ended(r reconcile.Result) {
-	if !d.metrics.again(r) {
-		d.metrics.ended(r.Event)
+	if !d.metrics.Again(r) {
+		d.metrics.Ended(r.Event)
 	}
 	d.say.ended(r)
 	d.health.turn()
@@ -224,7 +227,7 @@ func (d *daemon) told() {
 
 // examine is the doctor's daily visit: what it finds is in the ledger.
 func (d *daemon) examine(ctx context.Context, desired *spec.Spec, rev reconcile.Revision) {
-	x, err := d.reconciler.Doctor(ctx, desired, rev)
+	x, err := d.Reconciler.Doctor(ctx, desired, rev)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		d.log.Error("the daily examination failed", "error", err)
@@ -278,12 +281,12 @@ func (d *daemon) pull(ctx context.Context) error {
 	}
 	desired, files, diags := job.desired, job.files, job.diags
 	if diags.HasErrors() {
-		d.metrics.hold(reconcile.ReasonRefused)
+		d.metrics.Hold(reconcile.ReasonRefused)
 		d.untaken = true
 		said := view.OneLine(diags) + d.reload.advice()
 		d.newest = &page.NotTaken{Commit: rev.Commit, Author: rev.Author, Reason: reconcile.ReasonRefused, Message: said}
 		d.showRefused(rev, files, diags)
-		d.say.trouble("telling", d.reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, said))
+		d.say.trouble("telling", d.Reconciler.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, said))
 		return d.fallBack(ctx)
 	}
 	d.log.Info("revision", "revision", rev.Commit, "author", rev.Author, "certificates", len(desired.Certificates))
@@ -300,19 +303,19 @@ func (d *daemon) pull(ctx context.Context) error {
 // it may be the one that was in force before: new rules hold what they concern
 // in it, instead of rejecting it.
 func (d *daemon) decodeNewest(ctx context.Context, rev, good *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
-	desired, files, diags := decodeChange(ctx, d.settings, rev.Files, good)
+	desired, files, diags := configrepo.DecodeChange(ctx, d.settings, rev.Files, good)
 	if !spec.OnlyNewRules(diags) {
 		return desired, files, diags
 	}
 	k, err := d.readGood()
-	before := err == nil && sameRevision(rev, k.Revision)
+	before := err == nil && configrepo.SameRevision(rev, k.Revision)
 	if errors.Is(err, fs.ErrNotExist) { // a fresh disk: the ledger may know
-		before = wasInForce(ctx, d.settings, d.configDir, rev, diags)
+		before = configrepo.WasInForce(ctx, d.settings, d.configDir, rev, diags)
 	}
 	if !before {
 		return desired, files, diags
 	}
-	return decodeInForce(ctx, d.settings, rev.Files)
+	return configrepo.DecodeInForce(ctx, d.settings, rev.Files)
 }
 
 // warnOfHolds logs what new rules hold, once for each revision.
@@ -325,7 +328,7 @@ func (d *daemon) warnOfHolds(desired *spec.Spec) {
 
 // followed is what there is once the newest revision is in force.
 func (d *daemon) followed() {
-	d.metrics.hold("")
+	d.metrics.Hold("")
 	d.refused, d.withheld, d.newest = "", "", nil
 }
 
@@ -335,7 +338,7 @@ func (d *daemon) taken(ctx context.Context, rev *gitsync.Revision) {
 	if !d.untaken {
 		return
 	}
-	if err := d.reconciler.Taken(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}); err != nil {
+	if err := d.Reconciler.Taken(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}); err != nil {
 		d.log.Error("could not record in the ledger that the new revision is in force; will retry", "error", err)
 		return
 	}
@@ -359,12 +362,12 @@ func (d *daemon) showRefused(rev *gitsync.Revision, files []spec.File, diags hcl
 // looked at too: a directory's changes have no commit of their own, and what
 // was kept on the disk may be of another directory of the commit.
 func (d *daemon) inForce(rev *gitsync.Revision) bool {
-	return d.good != nil && sameReading(rev, d.good)
+	return d.good != nil && configrepo.SameReading(rev, d.good)
 }
 
 func (d *daemon) fetch(ctx context.Context) (*gitsync.Revision, error) {
 	if d.source == nil {
-		return readDir(d.configDir, d.settings)
+		return configrepo.ReadDir(d.configDir, d.settings)
 	}
 	rev, err := d.source.Fetch(ctx)
 	if err != nil {

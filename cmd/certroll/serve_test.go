@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/metrics"
 	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
 )
@@ -168,7 +169,7 @@ func TestListenOpen(t *testing.T) {
 // form that was asked for.
 func TestServerLog(t *testing.T) {
 	out := &output{}
-	d := &daemon{settings: &settings.Settings{Listen: new(string)}, log: slog.New(slog.NewJSONHandler(out, nil)), metrics: newMetrics(version()), files: &watch{}}
+	d := &daemon{settings: &settings.Settings{Listen: new(string)}, log: slog.New(slog.NewJSONHandler(out, nil)), metrics: metrics.New(version()), files: &watch{}}
 	*d.settings.Listen = "127.0.0.1:0"
 	ctx, stop := context.WithCancel(t.Context())
 	stopped, err := d.serve(ctx)

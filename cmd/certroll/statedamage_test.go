@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/cmd/certroll/state"
 	"certroll/examples/lab/labtest"
 	"certroll/reconcile"
 )
@@ -360,7 +361,7 @@ func (s *stateWorld) run(once bool) string {
 	cmd, out := s.startRun()
 	s.until("what is due", out, func() bool { return len(s.successes()) >= s.version })
 	s.until("the last good revision on the disk", out, func() bool {
-		b, err := os.ReadFile(filepath.Join(s.dir, "state", lastGood))
+		b, err := os.ReadFile(filepath.Join(s.dir, "state", state.LastGoodFile))
 		return err == nil && strings.Contains(string(b), s.git("rev-parse", "main"))
 	})
 	s.stopRun(cmd, out)

@@ -50,7 +50,7 @@ func (d *daemon) takenBefore(ctx context.Context) ([]reconcile.Taken, error) {
 	if d.traced {
 		return list, nil
 	}
-	tree, _, err := d.parts.ledger.Snapshot(ctx)
+	tree, _, err := d.Parts.Ledger.Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (d *daemon) takenBefore(ctx context.Context) ([]reconcile.Taken, error) {
 // accepted returns the reason to hold a head back, or nil where a person has
 // accepted it since the other one was taken.
 func (d *daemon) accepted(ctx context.Context, rev *gitsync.Revision, instead reconcile.Taken, held error) error {
-	tree, _, err := d.parts.ledger.Snapshot(ctx)
+	tree, _, err := d.Parts.Ledger.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ var reasons = map[gitsync.Kind]reconcile.Reason{
 // withhold says loudly that a head is held back, once in the log and once in
 // the ledger.
 func (d *daemon) withhold(ctx context.Context, held *gitsync.Error) error {
-	d.metrics.hold(reasons[held.Kind])
+	d.metrics.Hold(reasons[held.Kind])
 	d.untaken = true
 	d.newest = &page.NotTaken{Commit: held.Held.Commit, Author: held.Held.Author, Reason: reasons[held.Kind], Message: held.Error()}
 	if said := held.Held.Commit + string(reasons[held.Kind]); d.withheld != said {
@@ -97,7 +97,7 @@ func (d *daemon) withhold(ctx context.Context, held *gitsync.Error) error {
 	if held.Kind == gitsync.Rewritten {
 		w.Old = d.instead
 	}
-	d.say.trouble("telling", d.reconciler.Withhold(ctx, w))
+	d.say.trouble("telling", d.Reconciler.Withhold(ctx, w))
 	if err := d.fallBack(ctx); err != nil {
 		return errors.Join(held, err)
 	}

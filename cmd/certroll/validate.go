@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
@@ -111,10 +112,10 @@ func (a *app) validated(ctx context.Context, dir, filename string) (*validated, 
 	if len(v.rev.Files) == 0 {
 		empty = hcl.Diagnostics{{Severity: hcl.DiagWarning, Summary: "No files", Detail: fmt.Sprintf("There is no .hcl file in %s or below it%s.", dir, besides(s, found))}}
 	}
-	desired, all, diags := decodeFiles(ctx, s, v.rev.Files)
+	desired, all, diags := configrepo.Decode(ctx, s, v.rev.Files)
 	// Of certroll.hcl's warnings all but that of a file are found again.
 	elsewhere := slices.DeleteFunc(v.diags, func(d *hcl.Diagnostic) bool { return d.Summary != settings.FoundElsewhere })
-	v.files, v.diags = all, slices.Concat(elsewhere, empty, diags, unreadWarnings(v.rev))
+	v.files, v.diags = all, slices.Concat(elsewhere, empty, diags, configrepo.UnreadWarnings(v.rev))
 	v.diags = append(v.diags, v.rootWarning()...)
 	if desired != nil {
 		v.declared = len(desired.Certificates)

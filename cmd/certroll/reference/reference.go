@@ -1,4 +1,4 @@
-package main
+package reference
 
 import (
 	"cmp"
@@ -19,15 +19,15 @@ import (
 // maxCredential bounds a credential that is read from a file.
 const maxCredential = 64 << 10
 
-// references are the references of the spec, and what follows them.
-type references struct {
-	getenv func(string) string
-	// places says why a path of Vault is certroll's own; "" where it is not.
-	places func(ctx context.Context, path string) (why string, err error)
+// Resolver are the references of the spec, and what follows them.
+type Resolver struct {
+	Getenv func(string) string
+	// Places says why a path of Vault is certroll's own; "" where it is not.
+	Places func(ctx context.Context, path string) (why string, err error)
 }
 
-// follow follows a reference of the spec. What it finds is in no error.
-func (r *references) follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
+// Follow follows a reference of the spec. What it finds is in no error.
+func (r *Resolver) Follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
 	switch v.Source {
 	case spec.FromVault:
 		if v.Trusted {
@@ -35,7 +35,7 @@ func (r *references) follow(ctx context.Context, kv *vault.KV, v spec.Value) (st
 		}
 		return r.followRepo(ctx, kv, v)
 	case spec.FromEnv:
-		value := r.getenv(v.Name)
+		value := r.Getenv(v.Name)
 		if value == "" {
 			return "", fmt.Errorf("following env(%q) of %s:%d: the variable is empty or not set in certroll's environment; set it where certroll runs",
 				v.Name, v.Range.Filename, v.Range.Start.Line)
@@ -52,12 +52,12 @@ func (r *references) follow(ctx context.Context, kv *vault.KV, v spec.Value) (st
 // it reaches neither certroll's state nor a secret that certroll wrote for a
 // certificate, now or ever: what it leads to is sent to a server that the config
 // repo names.
-func (r *references) followRepo(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
+func (r *Resolver) followRepo(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
 	refused := func(why string) error {
 		return fmt.Errorf("following vault(%q) of %s:%d: %s; the config repo never reaches it, keep the credential in a secret of its own",
 			v.Path, v.Range.Filename, v.Range.Start.Line, why)
 	}
-	if why, err := r.places(ctx, v.Path); err != nil || why != "" {
+	if why, err := r.Places(ctx, v.Path); err != nil || why != "" {
 		return "", cmp.Or(err, refused(why))
 	}
 	return kv.Field(ctx, v.Path, v.Field, func(custom map[string]string) error {
@@ -81,32 +81,33 @@ func readCredential(v spec.Value) (string, error) {
 	return value, nil
 }
 
-// versions tells which version of a credential is there, without reading it:
+// Versions tells which version of a credential is there, without reading it:
 // the number of a secret's version, or when a file was changed, which is told
 // by the machine alone that has it. A variable of the environment stays as it is
 // for as long as the process runs.
-type versions struct {
-	kv      *vault.KV
-	machine string
+type Versions struct {
+	KV      *vault.KV
+	Machine string
 }
 
-// machineID stands for a machine's name, which is nobody's business in the ledger.
-func machineID(name string) string {
+// MachineID stands for a machine's name, which is nobody's business in the ledger.
+func MachineID(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:4])
 }
 
-func (vs versions) Version(ctx context.Context, v spec.Value) (string, error) {
+// Version is the version of what a reference leads to; "" where it has none.
+func (vs Versions) Version(ctx context.Context, v spec.Value) (string, error) {
 	switch v.Source {
 	case spec.FromVault:
-		n, err := vs.kv.Version(ctx, v.Path)
+		n, err := vs.KV.Version(ctx, v.Path)
 		return strconv.Itoa(n), err
 	case spec.FromFile:
 		info, err := os.Stat(v.Path)
 		if err != nil {
 			return "", err
 		}
-		return vs.machine + "@" + info.ModTime().UTC().Format("20060102T150405.000000000"), nil
+		return vs.Machine + "@" + info.ModTime().UTC().Format("20060102T150405.000000000"), nil
 	default:
 		return "", nil
 	}

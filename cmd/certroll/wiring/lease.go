@@ -1,4 +1,4 @@
-package main
+package wiring
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"certroll/reconcile"
 )
 
-// toldLease is a lease that logs when it is taken, lost and given back, and who
+// LoggedLease is a lease that logs when it is taken, lost and given back, and who
 // has it instead.
-type toldLease struct {
+type LoggedLease struct {
 	reconcile.Lease
 	log *slog.Logger
 
@@ -21,7 +21,7 @@ type toldLease struct {
 }
 
 // Acquire takes or renews the lease.
-func (l *toldLease) Acquire(ctx context.Context) (held bool, by string, until time.Time, err error) {
+func (l *LoggedLease) Acquire(ctx context.Context) (held bool, by string, until time.Time, err error) {
 	held, by, until, err = l.Lease.Acquire(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -44,7 +44,7 @@ func (l *toldLease) Acquire(ctx context.Context) (held bool, by string, until ti
 }
 
 // Release gives it back. One that ended by the clock was lost before.
-func (l *toldLease) Release(ctx context.Context) error {
+func (l *LoggedLease) Release(ctx context.Context) error {
 	err := l.Lease.Release(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,4 +1,4 @@
-package main
+package proposal
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
 	"certroll/reconcile/acme"
 	"certroll/spec"
@@ -26,7 +27,7 @@ func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec
 		}
 		client := acme.New(noAccounts{}, acme.Options{UserAgent: "certroll/" + version, Logger: log})
 		defer func() { _ = client.Close() }()
-		r := reconcile.New(&reconcile.Observer{}, nil, nil, nil, noJournal{}, reconcile.Options{Examiner: client})
+		r := reconcile.New(&reconcile.Observer{}, nil, nil, nil, wiring.NoJournal{}, reconcile.Options{Examiner: client})
 		x, err := r.Examine(ctx, desired, reconcile.ExamineOptions{Certificates: certificates, NoCanary: true, Timeout: checkDNSTimeout})
 		if err != nil {
 			return []reconcile.Remark{{Code: reconcile.RemarkCheck, Text: "the DNS could not be looked at: " + err.Error()}}

@@ -1,4 +1,4 @@
-package main
+package state
 
 import (
 	"errors"
@@ -10,11 +10,14 @@ import (
 	"certroll/spec/bounded"
 )
 
-// stateFile reads one of certroll's own files. A file that cannot be read or
+// LastGoodFile is the file of the state directory that keeps the last good revision.
+const LastGoodFile = "last-good.json"
+
+// Read reads one of certroll's own files. A file that cannot be read or
 // decoded is set aside with one warning and counts as absent (fs.ErrNotExist):
 // all that these files hold is either in the ledger too or can be fetched again,
 // and a damaged file must not stop renewals.
-func stateFile(log *slog.Logger, path string, decode func([]byte) error) error {
+func Read(log *slog.Logger, path string, decode func([]byte) error) error {
 	b, err := bounded.File(path, bounded.State)
 	if errors.Is(err, fs.ErrNotExist) {
 		return err

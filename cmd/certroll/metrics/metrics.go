@@ -1,4 +1,4 @@
-package main
+package metrics
 
 import (
 	"runtime"
@@ -10,9 +10,9 @@ import (
 	"certroll/reconcile"
 )
 
-// metrics are what run tells Prometheus: how things stand after the last pass,
+// Metrics are what run tells Prometheus: how things stand after the last pass,
 // and a count of what was done since it started. docs/metrics.md lists them.
-type metrics struct {
+type Metrics struct {
 	*prometheus.Registry
 	version          string // of certroll
 	done             *prometheus.CounterVec
@@ -30,29 +30,30 @@ type metrics struct {
 	last       *reconcile.Pass // how the last pass ended; nil: there was none
 	seen       reconcile.Pass  // the last one that saw Vault and the ledger
 	passedAt   time.Time       // when that was
-	revision   revisionTaken
+	revision   Revision
 	held       reconcile.Reason                  // why the newest revision is not in force; "": it is
 	token      func() (time.Time, time.Duration) // until when Vault's token lives, and how long in all
 	probes     func() []reconcile.Look           // the last looks at endpoints
 }
 
-// revisionTaken is the revision that is in force, and since when.
-type revisionTaken struct {
-	commit string
-	at     time.Time
+// Revision is the revision that is in force, and since when.
+type Revision struct {
+	Commit string
+	At     time.Time
 }
 
 // minutes are the buckets of what may take from a moment to an hour.
 var minutes = prometheus.ExponentialBuckets(0.25, 2, 14)
 
-func newMetrics(version string) *metrics {
+// New makes the metrics of this version of certroll.
+func New(version string) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "certroll_" + name, Help: help}, labels)
 	}
 	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "certroll_" + name, Help: help, Buckets: minutes}, labels)
 	}
-	m := &metrics{
+	m := &Metrics{
 		version:          version,
 		unrecorded:       map[string]bool{},
 		probes:           func() []reconcile.Look { return nil },
@@ -71,9 +72,9 @@ func newMetrics(version string) *metrics {
 	return m
 }
 
-// destination tells of one before it is sent anything, so that the first message
+// Destination tells of one before it is sent anything, so that the first message
 // is an increase; m may be nil.
-func (m *metrics) destination(name string) {
+func (m *Metrics) Destination(name string) {
 	if m == nil {
 		return
 	}
@@ -82,8 +83,8 @@ func (m *metrics) destination(name string) {
 	}
 }
 
-// notified takes up how a message went; m may be nil.
-func (m *metrics) notified(destination string, err error) {
+// Notified takes up how a message went; m may be nil.
+func (m *Metrics) Notified(destination string, err error) {
 	if m == nil {
 		return
 	}
@@ -94,8 +95,8 @@ func (m *metrics) notified(destination string, err error) {
 	m.messages.WithLabelValues(destination, status).Inc()
 }
 
-// passed takes up how a pass ended.
-func (m *metrics) passed(p reconcile.Pass, revision revisionTaken, now time.Time) {
+// Passed takes up how a pass ended.
+func (m *Metrics) Passed(p reconcile.Pass, revision Revision, now time.Time) {
 	status := "success"
 	if p.Err != nil {
 		status = "failure"
@@ -110,9 +111,9 @@ func (m *metrics) passed(p reconcile.Pass, revision revisionTaken, now time.Time
 	}
 }
 
-// again tells whether a result was counted, as of what is recorded nowhere and is
+// Again tells whether a result was counted, as of what is recorded nowhere and is
 // told anew with each pass.
-func (m *metrics) again(r reconcile.Result) bool {
+func (m *Metrics) Again(r reconcile.Result) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	counted := m.unrecorded[r.Event.ID]
@@ -124,8 +125,8 @@ func (m *metrics) again(r reconcile.Result) bool {
 	return counted
 }
 
-// ended counts an operation.
-func (m *metrics) ended(e reconcile.Event) {
+// Ended counts an operation.
+func (m *Metrics) Ended(e reconcile.Event) {
 	if e.Operation == "" {
 		return // it was interrupted
 	}
@@ -148,22 +149,22 @@ func (m *metrics) ended(e reconcile.Event) {
 	}
 }
 
-// look takes up who knows what endpoints served.
-func (m *metrics) look(probes func() []reconcile.Look) {
+// Look takes up who knows what endpoints served.
+func (m *Metrics) Look(probes func() []reconcile.Look) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.probes = probes
 }
 
-// hold takes up why the newest revision is not in force; "" that it is.
-func (m *metrics) hold(reason reconcile.Reason) {
+// Hold takes up why the newest revision is not in force; "" that it is.
+func (m *Metrics) Hold(reason reconcile.Reason) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.held = reason
 }
 
-// connected takes up who knows how long Vault's token lives.
-func (m *metrics) connected(token func() (until time.Time, lifetime time.Duration)) {
+// Connected takes up who knows how long Vault's token lives.
+func (m *Metrics) Connected(token func() (until time.Time, lifetime time.Duration)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.token = token
@@ -171,7 +172,7 @@ func (m *metrics) connected(token func() (until time.Time, lifetime time.Duratio
 
 // Collect sends how things stood after the last pass. With Describe it makes it
 // a prometheus.Collector.
-func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	send := gauges(ch)
@@ -201,10 +202,10 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, l := range m.probes() {
 		send.look(l)
 	}
-	if m.revision.commit != "" {
-		send.value(revisionMetric, 1, m.revision.commit)
+	if m.revision.Commit != "" {
+		send.value(revisionMetric, 1, m.revision.Commit)
 	}
-	send.since(takenMetric, m.revision.at)
+	send.since(takenMetric, m.revision.At)
 	if m.token != nil {
 		send.token(m.token())
 	}

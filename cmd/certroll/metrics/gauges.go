@@ -1,4 +1,4 @@
-package main
+package metrics
 
 import (
 	"slices"
@@ -64,7 +64,7 @@ var (
 )
 
 // Describe tells what Collect may send.
-func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range described {
 		ch <- d
 	}

@@ -1,4 +1,4 @@
-package main
+package configrepo
 
 import (
 	"log/slog"
@@ -14,8 +14,8 @@ import (
 // mostSaid bounds how many are named.
 const mostSaid = 100
 
-// unreadWarnings say what of a revision is not read, though somebody may think so.
-func unreadWarnings(rev *gitsync.Revision) (diags hcl.Diagnostics) {
+// UnreadWarnings say what of a revision is not read, though somebody may think so.
+func UnreadWarnings(rev *gitsync.Revision) (diags hcl.Diagnostics) {
 	for _, u := range rev.Unread[:min(len(rev.Unread), mostSaid)] {
 		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "Not read", Detail: path.Join(rev.Directory, u.Path) + " " + u.Why + "."})
 	}
@@ -43,9 +43,9 @@ func whyAstray(a gitsync.Astray) string {
 	return "is not added to Git (git add), so that no commit and no other checkout has it yet"
 }
 
-// withUnread notes in what a revision decoded to what of it is not read: what is live
+// NoteUnread notes in what a revision decoded to what of it is not read: what is live
 // from there is not retired.
-func withUnread(desired *spec.Spec, rev *gitsync.Revision) {
+func NoteUnread(desired *spec.Spec, rev *gitsync.Revision) {
 	if desired == nil {
 		return
 	}
@@ -55,8 +55,8 @@ func withUnread(desired *spec.Spec, rev *gitsync.Revision) {
 	}
 }
 
-// logUnread says the same in the log of run, once for each revision.
-func logUnread(log *slog.Logger, rev *gitsync.Revision) {
+// LogUnread says the same in the log of run, once for each revision.
+func LogUnread(log *slog.Logger, rev *gitsync.Revision) {
 	for _, u := range rev.Unread[:min(len(rev.Unread), mostSaid)] {
 		log.Warn("a file of the config repo is not read", "file", path.Join(rev.Directory, u.Path), "reason", u.Why)
 	}

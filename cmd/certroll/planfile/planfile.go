@@ -1,4 +1,4 @@
-package main
+package planfile
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"certroll/cmd/certroll/configrepo"
 	"certroll/gitsync"
 	"certroll/reconcile"
 	"certroll/spec"
@@ -20,17 +21,17 @@ import (
 )
 
 const (
-	planFileFormat = "certroll plan"
-	planFileSchema = 1
-	// planFileAge is how long a plan may wait to be applied.
-	planFileAge = 7 * 24 * time.Hour
-	// maxPlanFile bounds what is read: 200,000 actions have about 100 MB.
-	maxPlanFile = 256 << 20
+	format = "certroll plan"
+	schema = 1
+	// maxAge is how long a plan may wait to be applied.
+	maxAge = 7 * 24 * time.Hour
+	// maxSize bounds what is read: 200,000 actions have about 100 MB.
+	maxSize = 256 << 20
 )
 
-// planFile is what `plan --out` writes and `apply FILE` reads. It holds nothing
+// File is what `plan --out` writes and `apply FILE` reads. It holds nothing
 // secret, and is believed in nothing: it only picks from what a new plan says.
-type planFile struct {
+type File struct {
 	Format   string                  `json:"format"`
 	Schema   int                     `json:"schema"`
 	Version  string                  `json:"certroll"` // that wrote it
@@ -41,31 +42,32 @@ type planFile struct {
 	Actions  []reconcile.SavedAction `json:"actions"`
 }
 
-// freshPlan is a plan that was made now: a file keeps it, or is held against it.
-type freshPlan struct {
-	desired  *spec.Spec
-	revision *gitsync.Revision
-	observed *reconcile.Observed
-	now      time.Time // that it was made for
-	actions  []reconcile.Action
-	vault    string          // tells one Vault from another; "": none was asked
-	only     map[string]bool // the certificates that a change is about; nil: all
+// Plan is a plan that was made now: a file keeps it, or is held against it.
+type Plan struct {
+	Desired  *spec.Spec
+	Revision *gitsync.Revision
+	Observed *reconcile.Observed
+	Now      time.Time // that it was made for
+	Actions  []reconcile.Action
+	Vault    string          // tells one Vault from another; "": none was asked
+	Only     map[string]bool // the certificates that a change is about; nil: all
 }
 
-// newPlanFile keeps a plan; of one that compares two revisions, what the
+// New keeps a plan; of one that compares two revisions, what the
 // change does.
-func newPlanFile(p freshPlan, version string, at time.Time) planFile {
-	f := planFile{
-		Format: planFileFormat, Schema: planFileSchema, Version: version, Time: at, Revision: p.revision.Commit,
-		Files: digests(p.revision.Files), Vault: p.vault, Actions: reconcile.Save(p.desired, p.actions),
+func New(p Plan, version string, at time.Time) File {
+	f := File{
+		Format: format, Schema: schema, Version: version, Time: at, Revision: p.Revision.Commit,
+		Files: Digests(p.Revision.Files), Vault: p.Vault, Actions: reconcile.Save(p.Desired, p.Actions),
 	}
-	if p.only != nil {
-		f.Actions = slices.DeleteFunc(f.Actions, func(a reconcile.SavedAction) bool { return !p.only[a.Certificate] })
+	if p.Only != nil {
+		f.Actions = slices.DeleteFunc(f.Actions, func(a reconcile.SavedAction) bool { return !p.Only[a.Certificate] })
 	}
 	return f
 }
 
-func digests(files []gitsync.File) map[string]string {
+// Digests are the SHA-256 of files by their paths.
+func Digests(files []gitsync.File) map[string]string {
 	d := make(map[string]string, len(files))
 	for _, f := range files {
 		sum := sha256.Sum256(f.Bytes)
@@ -74,7 +76,8 @@ func digests(files []gitsync.File) map[string]string {
 	return d
 }
 
-func (f planFile) write(path string) error {
+// Write writes the file.
+func (f File) Write(path string) error {
 	b, err := json.MarshalIndent(f, "", "  ")
 	if err == nil {
 		err = os.WriteFile(path, append(b, '\n'), 0o600)
@@ -85,13 +88,13 @@ func (f planFile) write(path string) error {
 	return nil
 }
 
-// readPlanFile reads a plan that is to be applied, and refuses what is none.
-func readPlanFile(path string, now time.Time) (planFile, error) {
-	var f planFile
-	refuse := func(format string, args ...any) (planFile, error) {
+// Read reads a plan that is to be applied, and refuses what is none.
+func Read(path string, now time.Time) (File, error) {
+	var f File
+	refuse := func(format string, args ...any) (File, error) {
 		return f, fmt.Errorf("reading the plan in %s: %s; make one by certroll plan --out", path, fmt.Sprintf(format, args...))
 	}
-	b, err := bounded.File(path, maxPlanFile)
+	b, err := bounded.File(path, maxSize)
 	if err != nil {
 		return refuse("%s", err)
 	}
@@ -100,11 +103,11 @@ func readPlanFile(path string, now time.Time) (planFile, error) {
 		Format string
 		Schema int
 	}
-	if err := json.Unmarshal(b, &head); err != nil || head.Format != planFileFormat {
+	if err := json.Unmarshal(b, &head); err != nil || head.Format != format {
 		return refuse("it is no plan of certroll's")
 	}
-	if head.Schema != planFileSchema {
-		return refuse("it has schema %d, and this certroll reads %d", head.Schema, planFileSchema)
+	if head.Schema != schema {
+		return refuse("it has schema %d, and this certroll reads %d", head.Schema, schema)
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -112,31 +115,24 @@ func readPlanFile(path string, now time.Time) (planFile, error) {
 		return refuse("%s", err)
 	}
 	switch age := now.Sub(f.Time); {
-	case age > planFileAge:
-		return refuse("it was made %s, and is too old: a plan may wait %d days", f.Time.Format(time.RFC3339), planFileAge/(24*time.Hour))
+	case age > maxAge:
+		return refuse("it was made %s, and is too old: a plan may wait %d days", f.Time.Format(time.RFC3339), maxAge/(24*time.Hour))
 	case age < -time.Hour:
 		return refuse("it was made %s, which is still to come: check the clocks", f.Time.Format(time.RFC3339))
 	}
 	return f, nil
 }
 
-// fits refuses a revision that is not the one that was planned.
-func (f planFile) fits(rev *gitsync.Revision) error {
+// Fits refuses a revision that is not the one that was planned.
+func (f File) Fits(rev *gitsync.Revision) error {
 	if rev.Commit != f.Revision {
 		return fmt.Errorf("the config repo has moved on, and nothing was done: the plan was made for %s, and the head is %s (%s) now; plan again",
-			named(f.Revision), named(rev.Commit), rev.Subject)
+			configrepo.Named(f.Revision), configrepo.Named(rev.Commit), rev.Subject)
 	}
-	if files := otherFiles(f.Files, digests(rev.Files)); len(files) > 0 {
+	if files := otherFiles(f.Files, Digests(rev.Files)); len(files) > 0 {
 		return fmt.Errorf("the config repo has moved on, and nothing was done: the plan was made with other contents of %s; plan again", strings.Join(files, ", "))
 	}
 	return nil
-}
-
-func named(revision string) string {
-	if revision == "" {
-		return "a plain directory"
-	}
-	return "commit " + revision
 }
 
 // otherFiles are the files that differ, the first few.
@@ -159,25 +155,25 @@ func otherFiles(a, b map[string]string) []string {
 	return names
 }
 
-// agrees is pick as it will be once what is held is accepted; nothing is changed.
-func (f planFile) agrees(then freshPlan, held *reconcile.HeldSet) error {
-	now := then.now.UTC()
+// Agrees is pick as it will be once what is held is accepted; nothing is changed.
+func (f File) Agrees(then Plan, held *reconcile.HeldSet) error {
+	now := then.Now.UTC()
 	set := *held
 	set.AcceptedAt = &now
-	observed := *then.observed
+	observed := *then.Observed
 	observed.Accept(&set)
-	then.actions = reconcile.Plan(then.desired, &observed, then.now)
-	_, err := f.pick(then)
+	then.Actions = reconcile.Plan(then.Desired, &observed, then.Now)
+	_, err := f.Pick(then)
 	return err
 }
 
-// pick narrows a fresh plan down to the actions of the file. It fails, with
+// Pick narrows a fresh plan down to the actions of the file. It fails, with
 // what has moved, where one of them is not what was planned any more.
-func (f planFile) pick(p freshPlan) ([]reconcile.Action, error) {
-	if now := p.vault; f.Vault != "" && f.Vault != now {
+func (f File) Pick(p Plan) ([]reconcile.Action, error) {
+	if now := p.Vault; f.Vault != "" && f.Vault != now {
 		return nil, fmt.Errorf("the plan was made with Vault at %s, and this is %s: nothing was done; plan again", f.Vault, now)
 	}
-	todo, moved := reconcile.Recall(p.desired, f.Actions, p.actions)
+	todo, moved := reconcile.Recall(p.Desired, f.Actions, p.Actions)
 	if len(moved) == 0 {
 		return todo, nil
 	}

@@ -1,4 +1,4 @@
-package main
+package proposal
 
 import (
 	"cmp"
@@ -12,76 +12,88 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/console"
+	"certroll/cmd/certroll/planfile"
+	"certroll/cmd/certroll/retention"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
+	"certroll/cmd/certroll/wiring"
 	"certroll/gitsync"
 	"certroll/reconcile"
 	"certroll/reconcile/acme"
 	"certroll/spec"
 )
 
-// planInput says what to plan and on what.
-type planInput struct {
-	ref     string // instead of repo.ref
-	base    string // compare with this; "": plan all
-	offline bool   // by the ledger alone
-	writing bool   // it is to be applied
-	github  bool   // mistakes are printed as annotations too
-	dns     bool   // look at the DNS of what the plan is about
-	// progress is told what each certificate waits for.
-	progress func(certificate, step, detail string)
-	// fits may refuse the revision before anybody is asked; nil: any will do.
-	fits func(*gitsync.Revision) error
+// WarnUnreadable names what of the ledger cannot be read.
+func WarnUnreadable(c *console.Console, lost []reconcile.Breach) {
+	for _, f := range lost {
+		fmt.Fprintf(c.Err, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)
+	}
+}
+
+// Input says what to plan and on what.
+type Input struct {
+	Ref     string // instead of repo.ref
+	Base    string // compare with this; "": plan all
+	Offline bool   // by the ledger alone
+	Writing bool   // it is to be applied
+	Github  bool   // mistakes are printed as annotations too
+	Dns     bool   // look at the DNS of what the plan is about
+	// Progress is told what each certificate waits for.
+	Progress func(certificate, step, detail string)
+	// Fits may refuse the revision before anybody is asked; nil: any will do.
+	Fits func(*gitsync.Revision) error
 	// look adds remarks of its own to the review: of certificates that the
 	// plan is about, or that the change touches. nil: none.
 	look func(ctx context.Context, desired *spec.Spec, certificates []string) []reconcile.Remark
 }
 
-// proposal is a plan with all that it takes to apply it.
-type proposal struct {
-	*parts
-	settings *settings.Settings
-	log      *slog.Logger
-	desired  *spec.Spec
-	revision *gitsync.Revision
-	observed *reconcile.Observed
-	now      time.Time // that it was made for
-	actions  []reconcile.Action
-	notRead  []reconcile.Action // held since their file is not read; with a base: by the change
-	exact    bool               // all of the actions are to be done, or it has failed
-	dto      view.Plan
+// Proposal is a plan with all that it takes to apply it.
+type Proposal struct {
+	*wiring.Parts
+	Settings *settings.Settings
+	Log      *slog.Logger
+	Desired  *spec.Spec
+	Revision *gitsync.Revision
+	Observed *reconcile.Observed
+	Now      time.Time // that it was made for
+	Actions  []reconcile.Action
+	NotRead  []reconcile.Action // held since their file is not read; with a base: by the change
+	Exact    bool               // all of the actions are to be done, or it has failed
+	View     view.Plan
 }
 
-func (p *proposal) rev() reconcile.Revision {
-	return reconcile.Revision{Commit: p.revision.Commit, Author: p.revision.Author}
+// Rev is the revision as the ledger has it.
+func (p *Proposal) Rev() reconcile.Revision {
+	return reconcile.Revision{Commit: p.Revision.Commit, Author: p.Revision.Author}
 }
 
-// fresh is the plan as a file of it has it.
-func (p *proposal) fresh() freshPlan {
-	f := freshPlan{desired: p.desired, revision: p.revision, observed: p.observed, now: p.now, actions: p.actions}
-	if p.client != nil {
-		f.vault = p.client.Name()
+// Fresh is the plan as a file of it has it.
+func (p *Proposal) Fresh() planfile.Plan {
+	f := planfile.Plan{Desired: p.Desired, Revision: p.Revision, Observed: p.Observed, Now: p.Now, Actions: p.Actions}
+	if p.Client != nil {
+		f.Vault = p.Client.Name()
 	}
-	if p.dto.Change != nil {
-		f.only = map[string]bool{}
-		for _, c := range p.dto.Change.Certificates {
-			f.only[c.Certificate] = true
+	if p.View.Change != nil {
+		f.Only = map[string]bool{}
+		for _, c := range p.View.Change.Certificates {
+			f.Only[c.Certificate] = true
 		}
 	}
 	return f
 }
 
-// planner is what of the program it takes to plan.
-type planner struct {
+// Planner is what of the program it takes to plan.
+type Planner struct {
 	*console.Console
 
-	configFile, configDir, logLevel string
+	ConfigFile, ConfigDir, LogLevel string
 
-	version, release string
-	settings         func() (*settings.Settings, error)
-	logger           func(*settings.Settings) (*slog.Logger, error)
-	connect          func(ctx context.Context, s *settings.Settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*parts, error)
+	Version, Release string
+	Settings         func() (*settings.Settings, error)
+	Logger           func(*settings.Settings) (*slog.Logger, error)
+	Connect          func(ctx context.Context, s *settings.Settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*wiring.Parts, error)
 }
 
 // sides are the revision that is planned and the one it is compared with.
@@ -92,20 +104,21 @@ type sides struct {
 	directory, ref string
 }
 
-func (a *planner) plan(ctx context.Context, in planInput) (*proposal, error) {
+// Propose reads, observes and plans.
+func (a *Planner) Propose(ctx context.Context, in Input) (*Proposal, error) {
 	s, err := a.settingsFor(in)
 	if err != nil {
 		return nil, err
 	}
-	log, err := a.logger(s)
+	log, err := a.Logger(s)
 	if err != nil {
 		return nil, err
 	}
-	if in.dns {
-		in.look = checkDNS(log, a.version)
+	if in.Dns {
+		in.look = checkDNS(log, a.Version)
 	}
-	if in.writing {
-		if err := acme.CheckProgram(ctx, nil, a.release); err != nil {
+	if in.Writing {
+		if err := acme.CheckProgram(ctx, nil, a.Release); err != nil {
 			return nil, err
 		}
 	}
@@ -117,71 +130,71 @@ func (a *planner) plan(ctx context.Context, in planInput) (*proposal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.observed, p.now, p.settings, p.log = obs, time.Now(), s, log
+	p.Observed, p.Now, p.Settings, p.Log = obs, time.Now(), s, log
 	if err := p.decide(ctx, in, s, both); err != nil {
 		p.Close()
 		return nil, err
 	}
-	if p.kv != nil {
-		p.dto.Warnings = append(p.dto.Warnings, keepings(ctx, p.kv, p.desired, log)...)
+	if p.KV != nil {
+		p.View.Warnings = append(p.View.Warnings, retention.Warnings(ctx, p.KV, p.Desired, log)...)
 	}
 	return p, nil
 }
 
 // settingsFor loads certroll.hcl. Offline a directory's own is not taken up
 // unless it is named: in the checkout of a fork it is the fork's.
-func (a *planner) settingsFor(in planInput) (*settings.Settings, error) {
-	if !in.offline || a.configDir == "" || a.configFile != "" {
-		return a.settings()
+func (a *Planner) settingsFor(in Input) (*settings.Settings, error) {
+	if !in.Offline || a.ConfigDir == "" || a.ConfigFile != "" {
+		return a.Settings()
 	}
 	s := settings.Usual()
-	if a.logLevel != "" {
-		s.Log.Level = a.logLevel
+	if a.LogLevel != "" {
+		s.Log.Level = a.LogLevel
 	}
 	return s, nil
 }
 
 // sides reads and decodes what is to be planned, and what it is compared with.
-func (a *planner) sides(ctx context.Context, s *settings.Settings, in planInput) (*sides, error) {
+func (a *Planner) sides(ctx context.Context, s *settings.Settings, in Input) (*sides, error) {
 	signed := s.Verify != nil
-	if in.ref != "" {
-		if a.configDir != "" {
+	if in.Ref != "" {
+		if a.ConfigDir != "" {
 			return nil, fmt.Errorf("--ref asks repo.url, and --config-dir reads a directory: leave one of them out")
 		}
-		s.Propose(in.ref)
+		s.Propose(in.Ref)
 	}
-	rev, err := revision(ctx, s, a.configDir)
-	if err == nil && in.fits != nil {
-		err = in.fits(rev)
+	rev, err := configrepo.Read(ctx, s, a.ConfigDir)
+	if err == nil && in.Fits != nil {
+		err = in.Fits(rev)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if in.base != "" && a.configDir != "" {
+	if in.Base != "" && a.ConfigDir != "" {
 		rev = rev.InGit()
 	}
-	both := &sides{rev: rev, directory: rev.Directory, ref: in.base}
+	both := &sides{rev: rev, directory: rev.Directory, ref: in.Base}
 	unread := a.readBase(ctx, s, both)
 	head, files, diags := a.decodePlanned(ctx, s, in, both)
 	view.Briefly(a.Err, a.Palette(), files, diags)
-	if in.github {
+	if in.Github {
 		view.AnnotateDiagnostics(a.Annotations(), rev.Directory, s.Path(), diags)
 	}
 	if diags.HasErrors() {
 		return nil, console.ErrShown
 	}
-	withUnread(head, rev)
+	configrepo.NoteUnread(head, rev)
 	both.head = head
-	if in.ref != "" && signed {
-		both.warnings = append(both.warnings, fmt.Sprintf("whether %s is signed was not looked at: that is asked of the head that is applied", in.ref))
+	if in.Ref != "" && signed {
+		both.warnings = append(both.warnings, fmt.Sprintf("whether %s is signed was not looked at: that is asked of the head that is applied", in.Ref))
 	}
-	if a.configDir != "" && signed {
-		both.warnings = append(both.warnings, fmt.Sprintf("whether what lies in %s is signed was not looked at: verify in certroll.hcl is about the head of the branch", a.configDir))
+	if a.ConfigDir != "" && signed {
+		both.warnings = append(both.warnings, fmt.Sprintf("whether what lies in %s is signed was not looked at: verify in certroll.hcl is about the head of the branch", a.ConfigDir))
 	}
-	if in.offline && s.File == nil {
+	if in.Offline && s.File == nil {
 		both.warnings = append(both.warnings, "certroll.hcl is not at hand (--config), so whether references, httpreq, webroots and endpoints stay within what the reconciler allows was not checked"+a.passedOver())
 	}
-	if in.base == "" {
+	if in.Base == "" {
 		return both, nil
 	}
 	if unread != nil {
@@ -190,8 +203,8 @@ func (a *planner) sides(ctx context.Context, s *settings.Settings, in planInput)
 	if err := a.baseSide(ctx, s, both); err != nil {
 		return nil, err
 	}
-	if in.ref == "" && a.configDir == "" && both.baseRev.Commit == rev.Commit {
-		return nil, comparesWithItself(s, in.base, rev.Commit)
+	if in.Ref == "" && a.ConfigDir == "" && both.baseRev.Commit == rev.Commit {
+		return nil, comparesWithItself(s, in.Base, rev.Commit)
 	}
 	return both, nil
 }
@@ -206,25 +219,25 @@ func comparesWithItself(s *settings.Settings, base, commit string) error {
 
 // decodePlanned decodes what is planned. A proposal is no head that could have
 // been in force: the rules of this version reject it.
-func (a *planner) decodePlanned(ctx context.Context, s *settings.Settings, in planInput, both *sides) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+func (a *Planner) decodePlanned(ctx context.Context, s *settings.Settings, in Input, both *sides) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	rev := both.rev
-	if in.ref != "" || in.base != "" || in.offline {
-		desired, files, diags := decodeChange(ctx, s, rev.Files, both.baseRev)
-		return desired, files, append(diags, unreadWarnings(rev)...)
+	if in.Ref != "" || in.Base != "" || in.Offline {
+		desired, files, diags := configrepo.DecodeChange(ctx, s, rev.Files, both.baseRev)
+		return desired, files, append(diags, configrepo.UnreadWarnings(rev)...)
 	}
-	return decodeHead(ctx, s, a.configDir, rev)
+	return configrepo.DecodeHead(ctx, s, a.ConfigDir, rev)
 }
 
 // passedOver says so where a certroll.hcl lies where one is looked for.
-func (a *planner) passedOver() string {
-	if _, err := os.Stat(settings.DefaultFile); err != nil || a.configFile != "" {
+func (a *Planner) passedOver() string {
+	if _, err := os.Stat(settings.DefaultFile); err != nil || a.ConfigFile != "" {
 		return ""
 	}
 	return "; the one in this directory was not read, as a pull request could have brought it: name it where it can be trusted"
 }
 
 // readBase reads what the change is compared with, where it is.
-func (a *planner) readBase(ctx context.Context, s *settings.Settings, both *sides) error {
+func (a *Planner) readBase(ctx context.Context, s *settings.Settings, both *sides) error {
 	if both.ref == "" {
 		return nil
 	}
@@ -240,23 +253,23 @@ func (a *planner) readBase(ctx context.Context, s *settings.Settings, both *side
 	return nil
 }
 
-func (a *planner) baseSide(ctx context.Context, s *settings.Settings, both *sides) error {
+func (a *Planner) baseSide(ctx context.Context, s *settings.Settings, both *sides) error {
 	rev := both.baseRev
-	base, files, diags := decodeInForce(ctx, s, rev.Files) // which is merged
+	base, files, diags := configrepo.DecodeInForce(ctx, s, rev.Files) // which is merged
 	if diags.HasErrors() {
 		view.Diagnostics(a.Err, a.Palette(), files, diags)
 		return fmt.Errorf("reading what the change is compared with: %s has the mistakes above; mend them there first, or plan without --base", both.ref)
 	}
-	withUnread(base, rev)
+	configrepo.NoteUnread(base, rev)
 	both.base = base
 	return nil
 }
 
 // baseRevision reads what the change is compared with: from the checkout that
 // holds the directory, or from repo.url.
-func (a *planner) baseRevision(ctx context.Context, s *settings.Settings, ref string) (rev *gitsync.Revision, whole bool, err error) {
-	if a.configDir != "" {
-		checkout, err := gitsync.OpenCheckout(a.configDir)
+func (a *Planner) baseRevision(ctx context.Context, s *settings.Settings, ref string) (rev *gitsync.Revision, whole bool, err error) {
+	if a.ConfigDir != "" {
+		checkout, err := gitsync.OpenCheckout(a.ConfigDir)
 		if err != nil {
 			return nil, false, err
 		}
@@ -274,23 +287,23 @@ func (a *planner) baseRevision(ctx context.Context, s *settings.Settings, ref st
 }
 
 // observe looks at what is there for both sides.
-func (a *planner) observe(ctx context.Context, s *settings.Settings, log *slog.Logger, in planInput, both *sides) (*proposal, *reconcile.Observed, error) {
-	p := &proposal{parts: &parts{}, desired: both.head, revision: both.rev}
-	if in.offline {
+func (a *Planner) observe(ctx context.Context, s *settings.Settings, log *slog.Logger, in Input, both *sides) (*Proposal, *reconcile.Observed, error) {
+	p := &Proposal{Parts: &wiring.Parts{}, Desired: both.head, Revision: both.rev}
+	if in.Offline {
 		obs, err := a.observeOffline(ctx, s, p)
 		return p, obs, err
 	}
 	var err error
-	if p.parts, err = a.connect(ctx, s, log, in.writing, in.progress); err != nil {
+	if p.Parts, err = a.Connect(ctx, s, log, in.Writing, in.Progress); err != nil {
 		return nil, nil, err
 	}
 	looked := both.head
 	if both.base != nil {
 		looked = reconcile.Union(both.base, both.head)
 	}
-	obs, err := p.reconciler.Observe(ctx, looked)
-	if err == nil && in.writing {
-		if asked := p.reconciler.Ask(ctx, both.head, obs); asked != nil {
+	obs, err := p.Reconciler.Observe(ctx, looked)
+	if err == nil && in.Writing {
+		if asked := p.Reconciler.Ask(ctx, both.head, obs); asked != nil {
 			fmt.Fprintf(a.Err, "Could not refresh renewal information; using the last known values: %s\n", asked)
 		}
 	}
@@ -298,28 +311,28 @@ func (a *planner) observe(ctx context.Context, s *settings.Settings, log *slog.L
 		p.Close()
 		return p, obs, err
 	}
-	warnUnreadable(a.Console, obs.Unread)
+	WarnUnreadable(a.Console, obs.Unread)
 	return p, obs, nil
 }
 
 // observeOffline takes the ledger's word for what is there.
-func (a *planner) observeOffline(ctx context.Context, s *settings.Settings, p *proposal) (*reconcile.Observed, error) {
+func (a *Planner) observeOffline(ctx context.Context, s *settings.Settings, p *Proposal) (*reconcile.Observed, error) {
 	tree, from, warning, err := a.offlineLedger(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	p.dto.Offline, p.dto.Warnings = &from, []string{warning}
+	p.View.Offline, p.View.Warnings = &from, []string{warning}
 	obs, err := reconcile.ObserveRecords(tree, time.Now())
 	if err == nil {
-		warnUnreadable(a.Console, obs.Unread)
+		WarnUnreadable(a.Console, obs.Unread)
 	}
 	return obs, err
 }
 
 // offlineLedger finds the ledger without a secret: in the checkout, whose
 // repository holds its branch unless ledger.url names another, else there.
-func (a *planner) offlineLedger(ctx context.Context, s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
-	if a.configDir != "" && s.Ledger.URL == s.Repo.URL {
+func (a *Planner) offlineLedger(ctx context.Context, s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
+	if a.ConfigDir != "" && s.Ledger.URL == s.Repo.URL {
 		return a.fetchedLedger(s)
 	}
 	ledger, err := s.OpenLedger("")
@@ -335,8 +348,8 @@ func (a *planner) offlineLedger(ctx context.Context, s *settings.Settings) (tree
 }
 
 // fetchedLedger is the ledger as the checkout last fetched it.
-func (a *planner) fetchedLedger(s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
-	checkout, err := gitsync.OpenCheckout(a.configDir)
+func (a *Planner) fetchedLedger(s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
+	checkout, err := gitsync.OpenCheckout(a.ConfigDir)
 	if err != nil {
 		return nil, from, "", err
 	}
@@ -360,31 +373,31 @@ func (emptyTree) Open(name string) (fs.File, error) {
 }
 
 // decide plans, and builds what is shown.
-func (p *proposal) decide(ctx context.Context, in planInput, s *settings.Settings, both *sides) error {
-	warnings := append(p.dto.Warnings, both.warnings...)
-	offline := p.dto.Offline
+func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, both *sides) error {
+	warnings := append(p.View.Warnings, both.warnings...)
+	offline := p.View.Offline
 	var remarks []reconcile.Remark
 	var change *view.Change
 	about := []string{}
 	if both.base == nil {
-		p.actions = reconcile.Plan(both.head, p.observed, p.now)
-		p.notRead = reconcile.NotRead(p.actions)
-		for _, a := range p.actions {
+		p.Actions = reconcile.Plan(both.head, p.Observed, p.Now)
+		p.NotRead = reconcile.NotRead(p.Actions)
+		for _, a := range p.Actions {
 			if a.Kind != reconcile.KindNone && a.Spec != nil {
 				about = append(about, a.Certificate)
 			}
 		}
 	} else {
-		set := reconcile.ChangeOf(both.base, both.head, p.observed, p.now)
-		p.actions = set.Planned
-		remarks = reconcile.Remarks(set, both.base, both.head, spec.NewLocator(specFiles(both.rev.Files)), s.Interval)
+		set := reconcile.ChangeOf(both.base, both.head, p.Observed, p.Now)
+		p.Actions = set.Planned
+		remarks = reconcile.Remarks(set, both.base, both.head, spec.NewLocator(configrepo.SpecFiles(both.rev.Files)), s.Interval)
 		change = view.NewChange(view.Base{Ref: both.ref, Revision: both.baseRev.Commit}, both.directory, set)
 		for _, c := range set.Certificates {
 			switch {
 			case c.New != nil:
 				about = append(about, c.Name)
 			case c.After != nil && c.Old != nil:
-				p.notRead = append(p.notRead, reconcile.NotRead([]reconcile.Action{*c.After})...)
+				p.NotRead = append(p.NotRead, reconcile.NotRead([]reconcile.Action{*c.After})...)
 			}
 		}
 	}
@@ -392,14 +405,14 @@ func (p *proposal) decide(ctx context.Context, in planInput, s *settings.Setting
 		remarks = append(remarks, in.look(ctx, both.head, about)...)
 		reconcile.SortRemarks(remarks)
 	}
-	p.dto = view.NewPlan(both.rev.Commit, p.now, p.actions, warnings)
-	p.dto.Offline, p.dto.Change, p.dto.Review = offline, change, view.NewRemarks(both.directory, remarks)
+	p.View = view.NewPlan(both.rev.Commit, p.Now, p.Actions, warnings)
+	p.View.Offline, p.View.Change, p.View.Review = offline, change, view.NewRemarks(both.directory, remarks)
 	return ctx.Err()
 }
 
-// notReadErrors say which certificates are held for that, one error for each; nil
+// NotReadErrors say which certificates are held for that, one error for each; nil
 // where there are none.
-func notReadErrors(actions []reconcile.Action) error {
+func NotReadErrors(actions []reconcile.Action) error {
 	var errs []error
 	for _, a := range actions {
 		errs = append(errs, fmt.Errorf("certificate %q is held: %s", a.Certificate, a.Detail))

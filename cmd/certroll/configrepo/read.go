@@ -1,0 +1,108 @@
+package configrepo
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"certroll/cmd/certroll/settings"
+	"certroll/gitsync"
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+// Decode decodes a revision, for as long as certroll.hcl lets that take.
+func Decode(ctx context.Context, s *settings.Settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	return decodeWith(ctx, s, files, s.SpecTrust())
+}
+
+// DecodeChange decodes a revision that is a change of another one; nil: of none that is
+// known.
+func DecodeChange(ctx context.Context, s *settings.Settings, files []gitsync.File, of *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	trust := s.SpecTrust()
+	if of != nil {
+		trust.Before = SpecFiles(of.Files)
+	}
+	return decodeWith(ctx, s, files, trust)
+}
+
+func decodeWith(ctx context.Context, s *settings.Settings, files []gitsync.File, trust spec.Trust) (*spec.Spec, []spec.File, hcl.Diagnostics) {
+	ctx, cancel := context.WithTimeout(ctx, s.DecodeTimeout)
+	defer cancel()
+	in := SpecFiles(files)
+	desired, diags := spec.Decode(ctx, in, trust)
+	return desired, slices.Concat(in, trust.Files), diags
+}
+
+// SpecFiles are the files as package spec has them.
+func SpecFiles(files []gitsync.File) []spec.File {
+	in := make([]spec.File, len(files))
+	for i, f := range files {
+		in[i] = spec.File{Path: f.Path, Bytes: f.Bytes}
+	}
+	return in
+}
+
+// Read reads the config repo: a plain directory where one is given, else
+// the branch, whose head must follow on what the ledger says was taken last.
+func Read(ctx context.Context, s *settings.Settings, dir string) (*gitsync.Revision, error) {
+	if dir != "" {
+		return ReadDir(dir, s)
+	}
+	src, err := s.Source()
+	if err != nil {
+		return nil, err
+	}
+	rev, err := src.Fetch(ctx)
+	if err != nil || s.Repo.AllowRewrites {
+		return rev, err
+	}
+	tree, err := s.LedgerTree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last, err := reconcile.LastTaken(tree)
+	if err != nil {
+		return nil, err
+	}
+	return rev, src.Follows(ctx, rev, last.Commit)
+}
+
+// ReadDir reads the directory that stands in for the config repo. One without a
+// file is not taken for a repo that wants no certificates: it may be a mount
+// that is not there, or a step too far up or down.
+func ReadDir(dir string, s *settings.Settings) (*gitsync.Revision, error) {
+	rev, err := gitsync.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(rev.Files) == 0 {
+		return nil, fmt.Errorf("reading the directory %s: it has no *.hcl file, and all certificates would be retired; see that it is the right one and that it is mounted", dir)
+	}
+	rev.Files = settings.WithoutOwn(rev.Files, s)
+	return rev, nil
+}
+
+// SameReading also looks at what is not read, which holds certificates.
+func SameReading(a, b *gitsync.Revision) bool {
+	return SameRevision(a, b) && slices.Equal(a.Unread, b.Unread)
+}
+
+// SameRevision looks at the files too: a directory's changes have no commit of
+// their own, and what was kept on the disk may be of another directory.
+func SameRevision(a, b *gitsync.Revision) bool {
+	return a.Commit == b.Commit && slices.EqualFunc(a.Files, b.Files, func(a, b gitsync.File) bool {
+		return a.Path == b.Path && bytes.Equal(a.Bytes, b.Bytes)
+	})
+}
+
+// Named is a revision as an error calls it.
+func Named(revision string) string {
+	if revision == "" {
+		return "a plain directory"
+	}
+	return "commit " + revision
+}

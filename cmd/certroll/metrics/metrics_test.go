@@ -1,0 +1,214 @@
+package metrics
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+// everyMetric is a scrape after passes in which everything happened that there
+// are metrics of.
+func everyMetric(t *testing.T) []*dto.MetricFamily {
+	t.Helper()
+	m := New("v1.2.3")
+	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	live := &reconcile.Live{NotBefore: at.Add(-time.Hour), NotAfter: at.Add(time.Hour), IssuedAt: at, Version: 3, Issuer: "le"}
+	secret := reconcile.Secret{Owner: "api", Live: live}
+	long := at.AddDate(0, -1, 0)
+	records := []*reconcile.Record{
+		{Certificate: "api", State: reconcile.StateFailing, Failures: 3, Severity: reconcile.SeverityPage, RenewAt: &at, LastFailure: &reconcile.Failure{Class: reconcile.ClassCAA}},
+		{Certificate: "failing", State: reconcile.StateFailing, Failures: 1, RenewAt: &at, LastFailure: &reconcile.Failure{Class: reconcile.ClassCAA}},
+		{Certificate: "overdue", State: reconcile.StateLive, RenewAt: &long},
+		{Certificate: "off", State: reconcile.StateLive, Unmanaged: &reconcile.Unmanaged{Overdue: true}},
+	}
+	pass := reconcile.Pass{
+		Report: &reconcile.Report{}, Records: records, Rewound: at, Took: time.Second,
+		Backlog: reconcile.Backlog{Events: 2, Oldest: at, ToldAt: at}, Outages: []reconcile.Outage{{Side: "ledger", Since: at}},
+		Problems: []reconcile.Problem{{Finding: reconcile.Finding{Class: reconcile.ClassCAA}}},
+		Limits: []reconcile.LimitUsed{
+			{Issuer: "le", Limit: "orders", Used: 1.5, Size: 300}, {Issuer: "le", Limit: "certificates_per_domain", Size: 50},
+			{Issuer: "le", Limit: "exact_set", Size: 5}, {Issuer: "le", Limit: "failed_validations", Size: 5},
+		},
+		Standing: []reconcile.Action{
+			{Certificate: "api", Kind: reconcile.KindNone, Reason: reconcile.ReasonUpToDate, Spec: &spec.Certificate{}, Secret: secret, Record: records[0]},
+			{Certificate: "off", Kind: reconcile.KindNone, Reason: reconcile.ReasonUnmanaged, Spec: &spec.Certificate{}},
+			{Certificate: "gone", Kind: reconcile.KindRetire},
+		},
+	}
+	for _, why := range []reconcile.Reason{reconcile.ReasonBackoff, reconcile.ReasonRateLimited, reconcile.ReasonPaused, reconcile.ReasonLimit,
+		reconcile.ReasonBreaker, reconcile.ReasonSpread, reconcile.ReasonUnreadable, reconcile.ReasonNextKeyNew, reconcile.ReasonNewRule, reconcile.ReasonUndone, reconcile.ReasonMass, reconcile.ReasonNotRead} {
+		pass.Standing = append(pass.Standing, reconcile.Action{Certificate: string(why), Kind: reconcile.KindHold, Reason: why, NotBefore: at, Spec: &spec.Certificate{}})
+	}
+	for _, status := range []reconcile.Status{reconcile.Success, reconcile.Failed, reconcile.Denied} {
+		m.Ended(reconcile.Event{Operation: reconcile.KindRenew, Status: status, Issuer: "le", DNSAccount: "one",
+			PassedOver: []reconcile.PassedOver{{Account: "two", Class: reconcile.ClassDNSUnauthorized}}})
+	}
+	m.Connected(func() (time.Time, time.Duration) { return at, time.Hour })
+	m.Passed(reconcile.Pass{Err: errors.New("Vault is sealed")}, Revision{}, at)
+	m.Passed(pass, Revision{Commit: "c0ffee", At: at}, at)
+	m.Look(func() []reconcile.Look {
+		return []reconcile.Look{{Certificate: "api", Endpoint: "api.example.com:443", Verdict: reconcile.ServesStale, NotAfter: &at, At: at}}
+	})
+	m.Notified("ops", nil)
+	m.Notified("ops", errors.New("away"))
+	var all []*dto.MetricFamily
+	for _, why := range []reconcile.Reason{reconcile.ReasonRefused, reconcile.ReasonUnsigned, reconcile.ReasonBadSignature, reconcile.ReasonRewritten} {
+		m.Hold(why)
+		families, err := m.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, families...)
+	}
+	problems, err := testutil.GatherAndLint(m)
+	if err != nil || len(problems) > 0 {
+		t.Error(err, problems)
+	}
+	return all
+}
+
+// documented are the rows of the tables of docs/metrics.md whose first cell
+// matches, each as its cells.
+func documented(t *testing.T, first string) [][]string {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows [][]string
+	for _, line := range regexp.MustCompile("(?m)^\\| `"+first+"`.*$").FindAllString(string(text), -1) {
+		rows = append(rows, strings.Split(strings.Trim(line, "| "), " | "))
+	}
+	if len(rows) == 0 {
+		t.Fatalf("docs/metrics.md has no row that begins with %s", first)
+	}
+	return rows
+}
+
+var code = regexp.MustCompile("`([^`]+)`")
+
+// codes are the words in a cell that are set as code, sorted.
+func codes(cell string) []string {
+	words := []string{}
+	for _, m := range code.FindAllStringSubmatch(cell, -1) {
+		words = append(words, m[1])
+	}
+	slices.Sort(words)
+	return words
+}
+
+// labelsOf are the labels that a family's series have, sorted.
+func labelsOf(f *dto.MetricFamily) []string {
+	names := []string{}
+	for _, l := range f.GetMetric()[0].GetLabel() {
+		names = append(names, l.GetName())
+	}
+	slices.Sort(names)
+	return names
+}
+
+// TestMetricsDocumented: every metric and its labels are in the reference,
+// follow the conventions, and are told of something.
+func TestMetricsDocumented(t *testing.T) {
+	rows := map[string][]string{}
+	for _, row := range documented(t, "certroll_[a-z_]+") {
+		rows[codes(row[0])[0]] = codes(row[1])
+	}
+	told := map[string]bool{}
+	for _, f := range everyMetric(t) {
+		told[f.GetName()] = true
+		switch labels, ok := rows[f.GetName()]; {
+		case !ok:
+			t.Errorf("%s is not in docs/metrics.md", f.GetName())
+		case !slices.Equal(labels, labelsOf(f)):
+			t.Errorf("%s has the labels %v, and %v in docs/metrics.md", f.GetName(), labelsOf(f), labels)
+		}
+	}
+	for name := range rows {
+		if !told[name] {
+			t.Errorf("%s is in docs/metrics.md and was not told", name)
+		}
+	}
+}
+
+// TestMetricsValues: where the reference lists the values of a label, those and
+// no others are told.
+func TestMetricsValues(t *testing.T) {
+	told := map[string]map[string]bool{}
+	for _, f := range everyMetric(t) {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				key := l.GetName() + " of " + f.GetName()
+				if told[key] == nil {
+					told[key] = map[string]bool{}
+				}
+				told[key][l.GetValue()] = true
+			}
+		}
+	}
+	for _, row := range documented(t, "[a-z]+` \\| `certroll_[a-z_]+") {
+		key := codes(row[0])[0] + " of " + codes(row[1])[0]
+		if got, want := slices.Sorted(maps.Keys(told[key])), codes(row[2]); !slices.Equal(got, want) {
+			t.Errorf("%s: told are %v, and docs/metrics.md has %v", key, got, want)
+		}
+	}
+}
+
+// TestMetricsBeforeAPass: how things stand is not told before anybody has looked,
+// as while Vault is waited for.
+func TestMetricsBeforeAPass(t *testing.T) {
+	families, err := New("v1.2.3").Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if name := f.GetName(); name != "certroll_build_info" && name != "certroll_pass_duration_seconds" {
+			t.Errorf("%s is told", name)
+		}
+	}
+}
+
+// TestMetricsPerCertificate: what Prometheus keeps grows by six series with each
+// certificate that is well, as the reference says, and by nine at most.
+func TestMetricsPerCertificate(t *testing.T) {
+	at := time.Now()
+	series := func(n int, edit func(*reconcile.Action, *reconcile.Record)) int {
+		m, pass := New("v1.2.3"), reconcile.Pass{Standing: []reconcile.Action{}}
+		for i := range n {
+			name := fmt.Sprint("c", i)
+			r := &reconcile.Record{Certificate: name, State: reconcile.StateLive, RenewAt: &at, Live: &reconcile.Live{NotAfter: at.AddDate(0, 1, 0)}}
+			a := reconcile.Action{Certificate: name, Kind: reconcile.KindNone, Spec: &spec.Certificate{}, Secret: reconcile.Secret{Owner: name, Live: r.Live}, Record: r}
+			edit(&a, r)
+			pass.Standing, pass.Records = append(pass.Standing, a), append(pass.Records, r)
+		}
+		m.Passed(pass, Revision{}, at)
+		n, err := testutil.GatherAndCount(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	well := func(*reconcile.Action, *reconcile.Record) {}
+	worst := func(a *reconcile.Action, r *reconcile.Record) {
+		a.Kind = reconcile.KindHold
+		r.State, r.Severity, r.LastFailure = reconcile.StateFailing, reconcile.SeverityPage, &reconcile.Failure{Class: reconcile.ClassCAA}
+	}
+	if n := series(101, well) - series(1, well); n != 600 {
+		t.Errorf("100 certificates that are well are %d series", n)
+	}
+	if n := series(101, worst) - series(1, worst); n > 900 {
+		t.Errorf("100 certificates in trouble are %d series", n)
+	}
+}

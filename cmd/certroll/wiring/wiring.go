@@ -1,0 +1,223 @@
+package wiring
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/cmd/certroll/reference"
+	"certroll/cmd/certroll/settings"
+	"certroll/cmd/certroll/state"
+	"certroll/gitsync"
+	"certroll/gitsync/atomicfile"
+	"certroll/reconcile"
+	"certroll/reconcile/acme"
+	"certroll/spec"
+	"certroll/spec/redact"
+	"certroll/vault"
+)
+
+// LedgerAlone opens the ledger for what a person's command writes into it: no Vault and
+// no CA is asked. giveBack closes it.
+func LedgerAlone(s *settings.Settings) (r *reconcile.Reconciler, giveBack func(), err error) {
+	ledger, err := s.WriteLedger("")
+	if err != nil {
+		return nil, nil, err
+	}
+	r = reconcile.New(&reconcile.Observer{}, nil, nil, ledger, NoJournal{}, reconcile.Options{})
+	return r, func() { _ = ledger.Close() }, nil
+}
+
+// Parts are what a command works with, wired.
+type Parts struct {
+	Client     *vault.Client
+	KV         *vault.KV
+	ACME       *acme.Client
+	journal    *gitsync.Journal
+	Ledger     *gitsync.Ledger
+	Reconciler *reconcile.Reconciler
+	Prober     *CurrentProber
+	References *reference.Resolver
+}
+
+// Close closes what is open.
+func (p *Parts) Close() {
+	if p.ACME != nil {
+		_ = p.ACME.Close()
+	}
+	if p.journal != nil {
+		_ = p.journal.Close()
+	}
+	if p.Ledger != nil {
+		_ = p.Ledger.Close()
+	}
+}
+
+// Options is what of the program its parts are connected by.
+type Options struct {
+	Getenv  func(string) string
+	Version string
+	// Redact knows every secret that a reference led to; logs and the ledger
+	// pass through it.
+	Redact *redact.Redactor
+	// Patience are the waits between the tries within one attempt; nil: those
+	// of packages reconcile and acme.
+	Patience []time.Duration
+	LeaseTTL time.Duration
+	LeaseLog *slog.Logger // that is told of the lease; nil: none
+	// Writing also opens the journal, which one process at a time may have, and
+	// takes the lease when it applies.
+	Writing bool
+	// Progress is told what each certificate waits for.
+	Progress func(certificate, step, detail string)
+}
+
+// Connect logs in to Vault and opens the ledger.
+func Connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w Options) (*Parts, error) {
+	client, kv, err := Login(ctx, s, log)
+	if err != nil {
+		return nil, err
+	}
+	p := &Parts{Client: client, KV: kv, Prober: NewCurrentProber(s.Prober())}
+	if w.Writing {
+		p.Ledger, err = s.WriteLedger(s.LedgerMemory())
+	} else {
+		p.Ledger, err = s.OpenLedger("")
+	}
+	if err != nil {
+		return nil, err
+	}
+	var journal reconcile.Journal = NoJournal{}
+	var anchor reconcile.Anchor
+	if w.Writing {
+		anchor = AnchorOf(s, p.KV, p.Ledger)
+		if p.journal, err = gitsync.OpenJournal(filepath.Join(s.StateDir, journalName(s))); err != nil {
+			return nil, err
+		}
+		journal = p.journal
+		for _, file := range []string{"moments.json", state.LastGoodFile} { // the journal's lock covers them
+			atomicfile.Sweep(filepath.Join(s.StateDir, file))
+		}
+	}
+	resolve := func(ctx context.Context, v spec.Value) (string, error) {
+		text, err := p.References.Follow(ctx, p.KV, v)
+		if v.Source != spec.Literal {
+			w.Redact.Learn(text)
+		}
+		return text, err
+	}
+	accounts := vault.NewDocuments(p.KV, s.Vault.Mount, s.Vault.Prefix+"/accounts")
+	p.ACME = acme.New(accounts, acme.Options{UserAgent: "certroll/" + w.Version, Resolve: resolve, Redact: w.Redact, Logger: log, PresentRetry: w.Patience})
+	observer := &reconcile.Observer{Metadata: p.KV, Versions: reference.Versions{KV: p.KV, Machine: reference.MachineID(hostName())}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix, Ledger: LedgerID(p.Ledger), Parallel: s.Vault.Parallel}
+	p.Reconciler = reconcile.New(observer, p.KV, p.ACME, p.Ledger, journal, reconcile.Options{
+		Parallel: s.Parallel, Progress: w.Progress, Resolve: resolve, Redact: w.Redact, LeaseWait: w.LeaseTTL + w.LeaseTTL/2, Patience: w.Patience, Examiner: p.ACME, CRLs: p.Prober,
+		Anchor: anchor, Rewound: rewound(log),
+		Lease:   w.told(vault.NewLease(p.KV, s.Vault.Mount, s.Vault.Prefix+"/lease", Holder(), w.LeaseTTL)),
+		Moments: state.Moments{Path: filepath.Join(s.StateDir, "moments.json"), Log: log},
+	})
+	p.References = &reference.Resolver{Getenv: w.Getenv, Places: func(ctx context.Context, path string) (string, error) {
+		if own := s.Vault.Mount + "/" + s.Vault.Prefix; path == own || strings.HasPrefix(path, own+"/") {
+			return "certroll's own state lies there", nil
+		}
+		recorded, err := p.Reconciler.Recorded(ctx, path)
+		if recorded {
+			return "the ledger records that path as a certificate's", nil
+		}
+		return "", err
+	}}
+	return p, nil
+}
+
+// told is a lease that the log is told of, where there is one to tell.
+func (w Options) told(l reconcile.Lease) reconcile.Lease {
+	if w.LeaseLog == nil {
+		return l
+	}
+	return &LoggedLease{Lease: l, log: w.LeaseLog}
+}
+
+// AnchorOf is where Vault keeps how far this ledger had come. Each ledger has its
+// own: to move to another one is no rewind.
+func AnchorOf(s *settings.Settings, kv *vault.KV, ledger *gitsync.Ledger) *vault.Anchor {
+	return vault.NewAnchor(kv, s.Vault.Mount, s.Vault.Prefix+"/anchor/"+LedgerID(ledger))
+}
+
+// LedgerID stands for a ledger's URL, branch and directory.
+func LedgerID(ledger *gitsync.Ledger) string {
+	sum := sha256.Sum256([]byte(ledger.Place()))
+	return hex.EncodeToString(sum[:8])
+}
+
+// rewound says loudly that the ledger was rewritten.
+func rewound(log *slog.Logger) func(reconcile.Breach) {
+	return func(f reconcile.Breach) {
+		log.Error("the ledger was rewritten", "problem", f.Problem, "expected", f.Expected, "seen", f.Seen, "file", f.File, "line", f.Line, "commit", f.Commit)
+	}
+}
+
+// Login logs in to Vault and makes sure of its mount.
+func Login(ctx context.Context, s *settings.Settings, log *slog.Logger) (*vault.Client, *vault.KV, error) {
+	client, err := vault.New(s.Vault.Options(log))
+	if err != nil {
+		return nil, nil, err
+	}
+	if names := client.FromEnvironment(); len(names) > 0 {
+		log.Debug("settings of Vault come from the environment", "variables", strings.Join(names, " "))
+		// It goes before vault.address, as the api has it.
+		if slices.Contains(names, "VAULT_AGENT_ADDR") && s.Vault.Address != "" {
+			log.Warn("VAULT_AGENT_ADDR overrides vault.address of certroll.hcl; unset it, or leave vault.address out", "address", client.Name())
+		}
+	}
+	if err := client.Login(ctx); err != nil {
+		return nil, nil, err
+	}
+	kv := vault.NewKV(client)
+	return client, kv, kv.Check(ctx, s.Vault.Mount)
+}
+
+// journalName keeps the journals of several ledgers apart: a path is made
+// absolute, which is another ledger in another directory.
+func journalName(s *settings.Settings) string {
+	at := s.Ledger.URL
+	if strings.HasPrefix(at, ".") {
+		if abs, err := filepath.Abs(at); err == nil {
+			at = abs
+		}
+	}
+	return "journal-" + url.PathEscape(strings.NewReplacer("/", "_", ":", "_", "@", "_").Replace(at+"_"+s.Ledger.Branch))
+}
+
+// Holder names this process to who finds the lease taken.
+func Holder() string { return fmt.Sprintf("%s pid %d", hostName(), os.Getpid()) }
+
+func hostName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return "unknown host"
+	}
+	return host
+}
+
+// NoJournal is the journal of a command that only reads.
+type NoJournal struct{}
+
+// Append refuses.
+func (NoJournal) Append([]byte) error { return errors.New("this command does not write") }
+
+// NeverWrites tells the reconciler so.
+func (NoJournal) NeverWrites() {}
+
+// Entries are none.
+func (NoJournal) Entries() ([][]byte, error) { return nil, nil }
+
+// Ack does nothing.
+func (NoJournal) Ack(int) error { return nil }
