@@ -113,7 +113,7 @@ func ignorePatterns(file string, domain []string) (list []gitignore.Pattern) {
 	if err != nil || !info.Mode().IsRegular() {
 		return nil // Git follows no link there either
 	}
-	b, err := readFile(file)
+	b, err := bounded.NamedFile(file)
 	if err != nil {
 		return nil
 	}

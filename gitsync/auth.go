@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"certroll/spec/bounded"
 	"certroll/spec/credential"
 	"certroll/spec/redact"
 )
@@ -88,7 +89,7 @@ func (a Auth) currentToken() (string, error) {
 		return a.Token, nil
 	}
 	doing := "reading the Git token " + a.TokenFile
-	b, err := readFile(a.TokenFile)
+	b, err := bounded.NamedFile(a.TokenFile)
 	if err != nil {
 		return "", &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: "let this user read it, or mend token_file", Err: err}
 	}
@@ -107,7 +108,7 @@ func (a Auth) currentBundle() (string, error) {
 	if a.CABundleFile == "" {
 		return a.CABundle, nil
 	}
-	b, err := readFile(a.CABundleFile)
+	b, err := bounded.NamedFile(a.CABundleFile)
 	if err != nil {
 		return "", &Error{Kind: Invalid, Doing: "reading the CA bundle " + a.CABundleFile, Detail: reason(err), Advice: "let this user read it, or mend ca_bundle", Err: err}
 	}

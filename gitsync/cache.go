@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -45,20 +44,6 @@ type cacheWriter struct{ w io.Writer }
 func (c cacheWriter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	return n, onCache("writing the Git cache", err)
-}
-
-// diskAdvice is what to do about an error of a local disk.
-func diskAdvice(err error) string {
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "make room on that disk"
-	case errors.Is(err, syscall.EISDIR):
-		return "move that directory away: a file belongs there"
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EROFS),
-		errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENOENT):
-		return "name a directory that this user may write, or make what lies there this user's (chown)"
-	}
-	return "check that disk"
 }
 
 // spoil notes that an object cannot be read, which is the cache's fault, and passes

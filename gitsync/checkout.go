@@ -28,7 +28,7 @@ type Checkout struct {
 // OpenCheckout finds the repository that a directory belongs to.
 func OpenCheckout(dir string) (*Checkout, error) {
 	doing := "reading the Git repository of " + dir
-	repo, objs, err := openLocal(context.Background(), dir, true)
+	repo, objs, err := openLocal(context.Background(), dir, true, localBounds())
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return nil, invalid(doing, "the directory is in no Git work tree", "check it out with git, or leave --config-dir out: repo.url is then asked")
 	}

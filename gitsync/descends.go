@@ -25,7 +25,7 @@ func (l *Ledger) Descends(ctx context.Context, commit string) (bool, error) {
 	}
 	ctx, cancel := l.remote.bound(ctx)
 	defer cancel()
-	ok, err := l.remote.connects(ctx, l.doing("reading the history of"), head, old, maxBetween)
+	ok, err := connects(ctx, l.remote, l.doing("reading the history of"), head, old, maxBetween)
 	if errors.Is(err, errPackTooLarge) {
 		ok, err = false, nil // far more than lies between two looks at a ledger
 	}

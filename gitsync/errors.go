@@ -3,7 +3,9 @@ package gitsync
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
+	"syscall"
 
 	"certroll/spec/text"
 )
@@ -147,4 +149,27 @@ func lines(said string) []string {
 		}
 	}
 	return out
+}
+
+// reason is an operating system error without the path that the sentence has.
+func reason(err error) string {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return strings.Replace(err.Error(), p.Error(), p.Err.Error(), 1)
+	}
+	return err.Error()
+}
+
+// diskAdvice is what to do about an error of a local disk.
+func diskAdvice(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on that disk"
+	case errors.Is(err, syscall.EISDIR):
+		return "move that directory away: a file belongs there"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EROFS),
+		errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENOENT):
+		return "name a directory that this user may write, or make what lies there this user's (chown)"
+	}
+	return "check that disk"
 }

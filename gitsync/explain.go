@@ -102,11 +102,6 @@ var phrases = []struct {
 // reads 40 of them, and finds the other 24 where a space should be.
 var otherHash = regexp.MustCompile(`no space after hash\W+[0-9a-f]{24} `)
 
-// otherNames says of a repository that its objects have names which are not read.
-func otherNames(format string) string {
-	return "it is a repository with " + format + " object names, which certroll does not read: only SHA-1 repositories are supported"
-}
-
 func kindOf(err error, said []string) Kind {
 	var netErr net.Error
 	switch {
@@ -145,7 +140,7 @@ func (r *remote) describe(e *Error, err error) {
 	case NotFound:
 		e.Detail = ""
 		e.Advice = "check the URL, and that these credentials may see it: many hosts say this of a private repository"
-		if r.loc.scheme == locally {
+		if r.loc.isLocal() {
 			e.Advice = "check the path, and that this user may read it"
 		}
 	case RefNotFound:
@@ -178,7 +173,7 @@ func (r *remote) adviseReach(err error) string {
 		return "use a repository with SHA-1 object names (git init --object-format=sha1)"
 	case errors.As(err, &unknown), errors.As(err, &verification):
 		return "if the server's certificate is from a private CA, give its certificate as the CA bundle"
-	case errors.Is(err, os.ErrNotExist), r.loc.scheme == locally:
+	case errors.Is(err, os.ErrNotExist), r.loc.isLocal():
 		return ""
 	}
 	return "check that " + r.loc.address(map[scheme]int{overHTTP: 80, overHTTPS: 443, overSSH: sshPort}[r.loc.scheme]) +

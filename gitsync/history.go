@@ -143,7 +143,3 @@ func (l *Ledger) visit(past *store, at plumbing.Hash, doing string, show func(st
 	}
 	return c.ParentHashes[0], nil
 }
-
-// ObjectID is the Git object an entry stands for: two of the same id are the
-// same to the last byte, a directory with all that is below it.
-func (e dirEntry) ObjectID() string { return e.hash.String() }

@@ -43,10 +43,6 @@ const DefaultBranch = "certroll/status"
 // maxLedgerPack bounds one fetch of the ledger.
 const maxLedgerPack = 2 << 30
 
-// maxLedgerFile bounds one file of the ledger. A month of events of a hundred
-// thousand certificates is half of it.
-const maxLedgerFile = 64 << 20
-
 var (
 	// ledgerBounds are those of one fetch of the ledger. A file that is too large
 	// is not read, and stops nothing: whoever may push there is not to stop
@@ -339,7 +335,7 @@ func (l *Ledger) clone(ctx context.Context, c *conversation, head plumbing.Hash)
 	}
 	inOrder := true
 	if seen := l.store.state.Seen; !seen.IsZero() && seen != head {
-		if inOrder, err = l.remote.connects(ctx, l.doing("fetching"), head, seen, maxLedgerPack); err != nil {
+		if inOrder, err = connects(ctx, l.remote, l.doing("fetching"), head, seen, maxLedgerPack); err != nil {
 			return err
 		}
 	}

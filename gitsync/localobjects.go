@@ -70,8 +70,9 @@ const (
 	mostDirs = 100
 )
 
-// openLocal opens a repository on this machine with a bounded reader of objects.
-func openLocal(ctx context.Context, path string, detect bool) (*git.Repository, *objects, error) {
+// openLocal opens a repository on this machine with a reader of objects that holds
+// them against bounds.
+func openLocal(ctx context.Context, path string, detect bool, limits bounds) (*git.Repository, *objects, error) {
 	repo, err := openRepository(path, detect)
 	if err != nil {
 		return nil, nil, err
@@ -81,7 +82,6 @@ func openLocal(ctx context.Context, path string, detect bool) (*git.Repository, 
 		return nil, nil, fmt.Errorf("the repository has a %T, which cannot be read", repo.Storer)
 	}
 	from := stored.Storage
-	limits := Limits{}.withDefaults().bounds()
 	l := &localObjects{Storage: from, ctx: ctx, bound: limits.delta, left: mostLocal, made: map[packed]madeObject{}}
 	for _, dir := range objectDirs(from.Filesystem().Root()) {
 		packs, err := packsIn(dir)

@@ -154,3 +154,6 @@ func (l location) demandsMultiAck() bool {
 	}
 	return false
 }
+
+// isLocal tells whether the repository is at a path of this machine.
+func (l location) isLocal() bool { return l.scheme == locally }

@@ -23,8 +23,8 @@ func (s *Source) Names(ctx context.Context) ([]string, error) {
 		return nil, s.remote.explain(ctx, s.doing(), err)
 	}
 	defer s.turn.Release(1)
-	if s.remote.loc.scheme == locally {
-		repo, _, err := openLocal(ctx, s.remote.loc.path, false)
+	if s.remote.loc.isLocal() {
+		repo, _, err := openLocal(ctx, s.remote.loc.path, false, localBounds())
 		if err != nil {
 			return nil, s.remote.explain(ctx, s.doing(), err)
 		}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -65,7 +67,7 @@ func (o *objects) addPack(ctx context.Context, r io.Reader) (err error) {
 	case len(x.e) == 0: // all of it was here
 		return nil
 	case len(x.big) > 0 && !o.bound.lenient:
-		return x.refusal(o)
+		return x.refusal(func(tree plumbing.Hash) ([]byte, error) { return o.read(plumbing.TreeObject, tree, maxTree) })
 	}
 	kept = true
 	return o.place(f, x)
@@ -157,12 +159,6 @@ func (o *objects) put(news []newObject) error {
 	}
 	return nil
 }
-
-// What an object may have that is not a file's: nobody writes larger ones.
-const (
-	maxCommit = 4 << 20
-	maxTree   = 16 << 20
-)
 
 // bounded reads an object's head and returns the object, whose bytes are in
 // memory only where they are not too many. The caller has the lock.
@@ -374,4 +370,24 @@ func (o *objects) any(h plumbing.Hash) (plumbing.ObjectType, []byte, error) {
 	}
 	data, err := o.read(obj.Type(), h, obj.Size())
 	return obj.Type(), data, err
+}
+
+// subtree walks down to a directory; zero where there is none.
+func subtree(from *objects, root plumbing.Hash, directory string) (plumbing.Hash, error) {
+	if directory == "" {
+		return root, nil
+	}
+	at := root
+	for _, name := range strings.Split(directory, "/") {
+		entries, err := from.entries(at)
+		if err != nil {
+			return plumbing.ZeroHash, err
+		}
+		i := slices.IndexFunc(entries, func(e object.TreeEntry) bool { return e.Name == name && e.Mode == filemode.Dir })
+		if i < 0 {
+			return plumbing.ZeroHash, nil
+		}
+		at = entries[i].Hash
+	}
+	return at, nil
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"certroll/spec/bounded"
+
 	"github.com/go-git/go-billy/v5"
 	"github.com/go-git/go-billy/v5/osfs"
 	git "github.com/go-git/go-git/v5"
@@ -52,7 +54,7 @@ func openRepository(dir string, detect bool) (*git.Repository, error) {
 // commonDir is where a repository has what its linked work trees share; dot itself
 // where that is none of a linked one (gitrepository-layout(5)).
 func commonDir(dot string) (string, error) {
-	b, err := readFile(filepath.Join(dot, "commondir"))
+	b, err := bounded.NamedFile(filepath.Join(dot, "commondir"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return dot, nil
 	}
@@ -111,7 +113,7 @@ func findGitDir(dir string, detect bool) (dot, root string, err error) {
 // gitFile follows the file .git of a linked work tree or submodule
 // (gitrepository-layout(5)).
 func gitFile(root string) (string, error) {
-	b, err := readFile(filepath.Join(root, git.GitDirName))
+	b, err := bounded.NamedFile(filepath.Join(root, git.GitDirName))
 	if err != nil {
 		return "", err
 	}
@@ -129,7 +131,7 @@ func gitFile(root string) (string, error) {
 // readableFormat refuses a repository whose objects or refs are in a form that is
 // not read here, by a sentence that says so.
 func readableFormat(common string) error {
-	b, err := readFile(filepath.Join(common, "config"))
+	b, err := bounded.NamedFile(filepath.Join(common, "config"))
 	if err != nil {
 		return nil //nolint:nilerr // without a configuration it has the usual form
 	}
@@ -145,4 +147,9 @@ func readableFormat(common string) error {
 		return fmt.Errorf("its refs are stored as %s, which certroll does not read; convert it (git refs migrate --ref-format=files)", storage)
 	}
 	return nil
+}
+
+// otherNames says of a repository that its objects have names which are not read.
+func otherNames(format string) string {
+	return "it is a repository with " + format + " object names, which certroll does not read: only SHA-1 repositories are supported"
 }

@@ -254,3 +254,6 @@ func (x *packIndex) find(h plumbing.Hash) int32 {
 	}
 	return x.order[i]
 }
+
+// errPackTooLarge says that a fetch went over its limit.
+var errPackTooLarge = errors.New("the pack is larger than allowed")

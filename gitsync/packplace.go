@@ -85,11 +85,12 @@ func (w *indexWriter) fanout(x *packIndex) {
 const mostTrees = 100_000
 
 // refusal says which object is packed too densely, by its path where a commit of the
-// pack has one for it. What is not in the pack may be here already.
-func (x *packIndex) refusal(here *objects) error {
+// pack has one for it. A tree that is not in the pack may be here already, where
+// readTree reads it.
+func (x *packIndex) refusal(readTree func(plumbing.Hash) ([]byte, error)) error {
 	big := x.big[0]
 	what := "object " + big.hash.String()
-	s := &search{x: x, here: here, seen: map[plumbing.Hash]bool{}, left: mostTrees}
+	s := &search{x: x, here: readTree, seen: map[plumbing.Hash]bool{}, left: mostTrees}
 	if p := s.pathOf(big); p != "" {
 		what = fmt.Sprintf("%s (%s)", p, what)
 	}
@@ -100,7 +101,7 @@ func (x *packIndex) refusal(here *objects) error {
 // search looks for an object's path.
 type search struct {
 	x    *packIndex
-	here *objects
+	here func(tree plumbing.Hash) ([]byte, error)
 	seen map[plumbing.Hash]bool
 	left int
 }
@@ -162,9 +163,18 @@ func (s *search) read(tree plumbing.Hash) ([]byte, error) {
 	at := s.x.find(tree)
 	switch {
 	case at == none:
-		return s.here.read(plumbing.TreeObject, tree, maxTree)
+		return s.here(tree)
 	case s.x.e[at].kind != plumbing.TreeObject || s.x.e[at].size > maxTree:
 		return nil, plumbing.ErrObjectNotFound
 	}
 	return s.x.content(at)
 }
+
+// What an object may have that is not a file's: nobody writes larger ones.
+const (
+	maxCommit = 4 << 20
+	maxTree   = 16 << 20
+)
+
+// maxDepth bounds how deep directories may nest.
+const maxDepth = 64

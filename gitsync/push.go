@@ -346,7 +346,7 @@ func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.R
 	}
 	err = &Error{
 		Kind: Refused, Doing: l.doing("pushing"),
-		Detail: text.Line(l.remote.strike.Strike(status)), Said: lines(l.remote.strike.Strike(said)),
+		Detail: text.Line(l.remote.struck(status)), Said: lines(l.remote.struck(said)),
 		Advice: "let this user push to " + l.name() + " (branch protection, push rules, hooks), " + l.o.advice,
 	}
 	if lockTrouble(status + said) {

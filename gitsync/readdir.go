@@ -182,7 +182,7 @@ func (t *tally) hidden(root *os.Root, dir string, depth int) error {
 
 // workTree describes HEAD where dir is in a work tree, else nothing.
 func workTree(dir string, files []File) *Revision {
-	repo, objs, err := openLocal(context.Background(), dir, true)
+	repo, objs, err := openLocal(context.Background(), dir, true, localBounds())
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return &Revision{}
 	}

@@ -67,6 +67,9 @@ func (r *remote) close() {
 	}
 }
 
+// struck is what the remote said, without secrets.
+func (r *remote) struck(said string) string { return r.strike.Strike(said) }
+
 // bound limits one operation with the remote, which may hang for ever.
 func (r *remote) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, r.timeout)
@@ -152,9 +155,6 @@ type meter struct {
 	read int64
 	left int64
 }
-
-// errPackTooLarge says that a fetch went over its limit.
-var errPackTooLarge = errors.New("the pack is larger than allowed")
 
 func (m *meter) Read(p []byte) (int, error) {
 	if err := m.ctx.Err(); err != nil {

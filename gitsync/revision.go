@@ -50,9 +50,6 @@ type Limits struct {
 	Inflated int64 // bytes of all that one fetch brings, once it is inflated; 8 GiB
 }
 
-// maxDepth bounds how deep directories may nest.
-const maxDepth = 64
-
 func (l Limits) withDefaults() Limits {
 	if l.FileSize <= 0 {
 		l.FileSize = 1 << 20
@@ -202,26 +199,6 @@ func listFiles(from *objects, c *object.Commit, directory, doing string, most in
 	return list, nil
 }
 
-// subtree walks down to a directory; zero where there is none.
-func subtree(from *objects, root plumbing.Hash, directory string) (plumbing.Hash, error) {
-	if directory == "" {
-		return root, nil
-	}
-	at := root
-	for _, name := range strings.Split(directory, "/") {
-		entries, err := from.entries(at)
-		if err != nil {
-			return plumbing.ZeroHash, err
-		}
-		i := slices.IndexFunc(entries, func(e object.TreeEntry) bool { return e.Name == name && e.Mode == filemode.Dir })
-		if i < 0 {
-			return plumbing.ZeroHash, nil
-		}
-		at = entries[i].Hash
-	}
-	return at, nil
-}
-
 // readRevision reads all wanted files of a commit.
 func readRevision(from *objects, commit plumbing.Hash, directory, doing string, limits Limits) (*Revision, error) {
 	c, err := from.commit(commit)
@@ -271,3 +248,18 @@ func describe(c *object.Commit) *Revision {
 }
 
 func short(h plumbing.Hash) string { return h.String()[:12] }
+
+// cleanDirectory takes "certs", "/certs/" and "./certs" alike.
+func cleanDirectory(d string) (string, error) {
+	clean := strings.Trim(strings.TrimPrefix(d, "./"), "/")
+	if clean == "." {
+		clean = ""
+	}
+	if clean != "" && !writable(clean) {
+		return "", invalid("reading the directory's name", fmt.Sprintf("%q is no directory inside a repository", d), `write it like "certs/prod"`)
+	}
+	return clean, nil
+}
+
+// localBounds are those of a repository on this machine.
+func localBounds() bounds { return Limits{}.withDefaults().bounds() }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"certroll/spec/bounded"
+
 	"github.com/ProtonMail/go-crypto/openpgp"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/hiddeco/sshsig"
@@ -68,7 +70,7 @@ func ReadOpenPGPSigningKey(file, passphrase string) (*SigningKey, error) {
 }
 
 func readOpenPGP(file string) (*openpgp.Entity, error) {
-	b, err := readFile(file)
+	b, err := bounded.NamedFile(file)
 	if err != nil {
 		return nil, err
 	}

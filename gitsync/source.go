@@ -65,7 +65,7 @@ func OpenSource(o SourceOptions) (*Source, error) {
 	if s.remote, err = openRemote(o.URL, o.Auth, o.Timeout); err != nil {
 		return nil, err
 	}
-	if s.remote.loc.scheme == locally {
+	if s.remote.loc.isLocal() {
 		return s, nil
 	}
 	s.store, err = openStore(o.CacheDir, "source", s.remote.loc.String(), o.Limits.bounds(), o.Log)
@@ -87,18 +87,6 @@ func (s *Source) Close() error {
 		return nil
 	}
 	return s.store.Close()
-}
-
-// cleanDirectory takes "certs", "/certs/" and "./certs" alike.
-func cleanDirectory(d string) (string, error) {
-	clean := strings.Trim(strings.TrimPrefix(d, "./"), "/")
-	if clean == "." {
-		clean = ""
-	}
-	if clean != "" && !writable(clean) {
-		return "", invalid("reading the directory's name", fmt.Sprintf("%q is no directory inside a repository", d), `write it like "certs/prod"`)
-	}
-	return clean, nil
 }
 
 // Fetch reads the revision that the ref stands for now. While that does not
@@ -284,7 +272,7 @@ func (s *Source) take(ctx context.Context, c *conversation, w wish, t target) (p
 // local opens the repository at a path anew each time, since git may have
 // repacked it meanwhile.
 func (s *Source) local(ctx context.Context) (*objects, plumbing.Hash, error) {
-	repo, objs, err := openLocal(ctx, s.remote.loc.path, false)
+	repo, objs, err := openLocal(ctx, s.remote.loc.path, false, localBounds())
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return nil, plumbing.ZeroHash, &saidError{err: errors.New("repository not found")}
 	}

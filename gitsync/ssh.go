@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"certroll/spec/bounded"
+
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -125,7 +127,7 @@ func (c *sshConnector) methods() ([]ssh.AuthMethod, func(), error) {
 // rotated under a running process.
 func readKey(a Auth) (ssh.Signer, error) {
 	doing := "reading the SSH key " + a.SSHKeyFile
-	pem, err := readFile(a.SSHKeyFile)
+	pem, err := bounded.NamedFile(a.SSHKeyFile)
 	if err != nil {
 		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Err: err}
 	}
@@ -143,15 +145,6 @@ func readKey(a Auth) (ssh.Signer, error) {
 		return nil, invalid(doing, newRedactor(a).Strike(err.Error()), "check that it is the private half, in OpenSSH or PEM form, and the passphrase")
 	}
 	return signer, nil
-}
-
-// reason is an operating system error without the path that the sentence has.
-func reason(err error) string {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return strings.Replace(err.Error(), p.Error(), p.Err.Error(), 1)
-	}
-	return err.Error()
 }
 
 // start runs command in a session of client, which ends with the program.

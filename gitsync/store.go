@@ -21,6 +21,7 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"certroll/gitsync/atomicfile"
+	"certroll/spec/bounded"
 )
 
 // store keeps what was fetched from one remote: in memory, or below a
@@ -121,7 +122,7 @@ func (s *store) onDisk(bound bounds) *store {
 // seenIn is the head that the process which has a cache saw last.
 func seenIn(base string) plumbing.Hash {
 	var s state
-	if b, err := readFile(filepath.Join(base, "state.json")); err != nil || json.Unmarshal(b, &s) != nil {
+	if b, err := bounded.NamedFile(filepath.Join(base, "state.json")); err != nil || json.Unmarshal(b, &s) != nil {
 		return plumbing.ZeroHash
 	}
 	return s.Seen
@@ -131,7 +132,7 @@ func seenIn(base string) plumbing.Hash {
 // since all of it can be fetched again.
 func (s *store) load() error {
 	file := filepath.Join(s.base, "state.json")
-	b, err := readFile(file)
+	b, err := bounded.NamedFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.sweep()
 		return s.renew()

@@ -277,3 +277,11 @@ func (d *openDir) ReadDir(n int) ([]fs.DirEntry, error) {
 	d.left = d.left[n:]
 	return list, nil
 }
+
+// maxLedgerFile bounds one file of the ledger. A month of events of a hundred
+// thousand certificates is half of it.
+const maxLedgerFile = 64 << 20
+
+// ObjectID is the Git object an entry stands for: two of the same id are the
+// same to the last byte, a directory with all that is below it.
+func (e dirEntry) ObjectID() string { return e.hash.String() }

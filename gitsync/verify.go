@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"certroll/spec/bounded"
+
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
@@ -112,7 +114,7 @@ func (g *Signers) verifySSH(s *signed, text string) error {
 	if g.AllowedSigners == "" {
 		return errors.New("it is signed by SSH, and no file of allowed signers is set")
 	}
-	file, err := readFile(g.AllowedSigners)
+	file, err := bounded.NamedFile(g.AllowedSigners)
 	if err != nil {
 		return &unusable{g.AllowedSigners, err}
 	}
@@ -252,7 +254,7 @@ func onePacket(text string) (*packet.Signature, []byte, error) {
 // readKeyring reads public keys: one armored block, several after each other
 // as `gpg --export --armor >>` makes them, or the binary form.
 func readKeyring(file string) (openpgp.EntityList, error) {
-	text, err := readFile(file)
+	text, err := bounded.NamedFile(file)
 	if err != nil {
 		return nil, err
 	}

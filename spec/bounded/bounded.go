@@ -50,6 +50,14 @@ func FileWithin(path string, most int64, pipe time.Duration) ([]byte, error) {
 	return b, nil
 }
 
+// namedPipeTime is how long a pipe may take that our own settings name.
+const namedPipeTime = 5 * time.Second
+
+// NamedFile reads a file that our own settings name. It is read in the midst of an
+// operation, which may be whatever the file is: a pipe that nobody writes to is
+// empty, one that stays open is given up, and a device has an end.
+func NamedFile(path string) ([]byte, error) { return FileWithin(path, Named, namedPipeTime) }
+
 // unwrapped is what went wrong, without the path, which is said once.
 func unwrapped(err error) error {
 	if p, ok := err.(*os.PathError); ok { //nolint:errorlint // os.File gives exactly this
