@@ -97,8 +97,8 @@ func (a Auth) currentToken() (string, error) {
 	if token == "" {
 		return "", invalid(doing, "it is empty", "put the token there")
 	}
-	if fault := credential.Fault(token, credential.Token); fault != "" {
-		return "", invalid(doing, "it "+fault, "write the token alone, as UTF-8 text")
+	if why := credential.Fault(token, credential.Token); why != "" {
+		return "", invalid(doing, "it "+why, "write the token alone, as UTF-8 text")
 	}
 	return token, nil
 }

@@ -56,6 +56,14 @@ func (o *objects) spoil(err error) error {
 	return onCache("reading the Git cache", err)
 }
 
+// damage is why an object of ours could not be read; nil: all could.
+func (o *objects) damage() error {
+	if err := o.spoiled.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // syncLoose makes a loose object durable, which go-git does not.
 func (o *objects) syncLoose(h plumbing.Hash) error {
 	name := hex.EncodeToString(h[:])

@@ -131,17 +131,29 @@ func TestAnyDamageOfALedgersCache(t *testing.T) {
 	}
 }
 
+// objectsIn is where a cache that has been used by one remote keeps its objects.
+func objectsIn(t *testing.T, cache string) string {
+	t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(cache, "*", "*", "objects"))
+	must(t, err)
+	if len(dirs) != 1 {
+		t.Fatalf("%d directories of objects: %s", len(dirs), dirs)
+	}
+	return dirs[0]
+}
+
 // TestDamageWhileALedgerIsOpen: an object that cannot be read any more after the
 // cache was opened fails the reads of that tree, and the next Snapshot or Commit
 // fetches all of it again.
 func TestDamageWhileALedgerIsOpen(t *testing.T) {
 	p := local(t)
 	warn := &warnings{}
-	l := p.ledger(t, LedgerOptions{CacheDir: t.TempDir(), Log: slog.New(warn)})
+	cache := t.TempDir()
+	l := p.ledger(t, LedgerOptions{CacheDir: cache, Log: slog.New(warn)})
 	commit(t, l, write(map[string]string{"a.json": "a"}))
 	spoil := func() {
 		t.Helper()
-		must(t, os.RemoveAll(filepath.Join(l.store.objects.dir, "objects")))
+		must(t, os.RemoveAll(objectsIn(t, cache)))
 	}
 	spoil()
 	commit(t, l, appendLine("a.json", "b")) // its edit reads the file
@@ -192,20 +204,22 @@ func TestAnyDamageOfASourcesCache(t *testing.T) {
 func TestCacheThatTakesNothing(t *testing.T) {
 	p := transports["http"](t)
 	p.push(t, "main", map[string]string{"a.hcl": "1"})
-	blocked := func(s *store) {
+	blocked := func(cache string) {
 		t.Helper()
-		objects := filepath.Join(s.objects.dir, "objects")
-		must(t, os.RemoveAll(objects))
-		must(t, os.WriteFile(objects, nil, 0o600))
+		dir := objectsIn(t, cache)
+		must(t, os.RemoveAll(dir))
+		must(t, os.WriteFile(dir, nil, 0o600))
 	}
+	cache := t.TempDir()
 	warn := &warnings{}
-	s := p.source(t, SourceOptions{Ref: "main", CacheDir: t.TempDir(), Log: slog.New(warn)})
-	blocked(s.store)
+	s := p.source(t, SourceOptions{Ref: "main", CacheDir: cache, Log: slog.New(warn)})
+	blocked(cache)
 	if got := contents(fetch(t, s)); got != "a.hcl=1" || warn.n.Load() != 1 {
 		t.Errorf("got %s with %d warnings", got, warn.n.Load())
 	}
-	l := p.ledger(t, LedgerOptions{CacheDir: t.TempDir(), Log: slog.New(warn)})
-	blocked(l.store)
+	cache = t.TempDir()
+	l := p.ledger(t, LedgerOptions{CacheDir: cache, Log: slog.New(warn)})
+	blocked(cache)
 	commit(t, l, write(map[string]string{"a.json": "1"}))
 	commit(t, l, write(map[string]string{"a.json": "2"}))
 	tree, _, err := l.Snapshot(t.Context())

@@ -11,9 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/storer"
-
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 )
@@ -192,17 +189,6 @@ func mktree(t testing.TB, p place, listing string) string {
 	out, err := cmd.Output()
 	must(t, err)
 	return strings.TrimSpace(string(out))
-}
-
-// countingDB counts the objects read.
-type countingDB struct {
-	storer.Storer
-	reads int
-}
-
-func (c *countingDB) EncodedObject(kind plumbing.ObjectType, h plumbing.Hash) (plumbing.EncodedObject, error) {
-	c.reads++
-	return c.Storer.EncodedObject(kind, h)
 }
 
 func removeHook(p place) error { return os.Remove(filepath.Join(p.path, "hooks", "pre-receive")) }

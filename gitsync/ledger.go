@@ -224,13 +224,13 @@ func (l *Ledger) damaged(ctx context.Context, err error) error {
 // sync brings the head and all its files here: again where what is here cannot be
 // read, and into memory where the disk does not take it.
 func (l *Ledger) sync(ctx context.Context) error {
-	if err := l.store.spoiled.Load(); err != nil {
-		if err := l.store.mend(*err); err != nil {
+	if err := l.store.damage(); err != nil {
+		if err := l.store.mend(err); err != nil {
 			l.store.abandon(err)
 		}
 	}
 	err := l.syncOnce(ctx)
-	if isCacheError(err) && l.store.base != "" && ctx.Err() == nil {
+	if isCacheError(err) && !l.store.inMemory() && ctx.Err() == nil {
 		l.store.abandon(err)
 		err = l.syncOnce(ctx)
 	}

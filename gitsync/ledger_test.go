@@ -557,25 +557,3 @@ func TestCostOfPushDoesNotGrow(t *testing.T) {
 	}
 	p.git(t, "fsck", "--full", "--strict")
 }
-
-// One file of ten thousand is read without the others.
-func TestReadOneOfMany(t *testing.T) {
-	t.Parallel()
-	p := local(t)
-	files := map[string]string{}
-	for n := range 10_000 {
-		files[fmt.Sprintf("certificates/c%05d.json", n)] = fmt.Sprint(n)
-	}
-	l := p.ledger(t, LedgerOptions{})
-	commit(t, l, write(files))
-	tree, _, err := p.ledger(t, LedgerOptions{}).Snapshot(t.Context())
-	must(t, err)
-	counting := &countingDB{Storer: tree.(*treeFS).from.db}
-	tree.(*treeFS).from.db = counting
-	if b, err := fs.ReadFile(tree, "certificates/c04711.json"); err != nil || string(b) != "4711" {
-		t.Fatalf("got %q, %v", b, err)
-	}
-	if counting.reads != 3 { // the root, the directory, the file
-		t.Errorf("it took %d objects", counting.reads)
-	}
-}

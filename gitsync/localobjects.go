@@ -17,7 +17,7 @@ import (
 	git "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+	gitpackfile "github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"certroll/spec/bounded"
@@ -297,7 +297,7 @@ func (l *localObjects) allowed(size int64) error {
 
 // packScan reads one pack.
 type packScan struct {
-	*packfile.Scanner
+	*gitpackfile.Scanner
 	l  *localObjects
 	in *localPack
 	f  *os.File
@@ -308,7 +308,7 @@ func (l *localObjects) scan(p *localPack) (*packScan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &packScan{packfile.NewScanner(f), l, p, f}, nil
+	return &packScan{gitpackfile.NewScanner(f), l, p, f}, nil
 }
 
 func (s *packScan) close() { _ = s.f.Close() }
@@ -440,7 +440,7 @@ func (s *packScan) patch(on []byte, k link) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := packfile.PatchDelta(on, delta)
+	data, err := gitpackfile.PatchDelta(on, delta)
 	if err != nil || int64(len(data)) != k.size {
 		return nil, fmt.Errorf("the delta at offset %d of %s.pack does not fit what it differs from: %w", k.at, s.in.path, err)
 	}

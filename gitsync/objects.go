@@ -35,6 +35,9 @@ type objects struct {
 	packed int // deltas that are here and too large to be read: see bounds.delta
 }
 
+// maxPack is how many bytes a pack may have.
+func (o *objects) maxPack() int64 { return o.bound.pack }
+
 // addPack adds all objects of a pack. It may come slowly over the network, so
 // readers of what is here are kept out only while it is put in its place. A pack
 // that goes beyond the bounds leaves nothing behind.
@@ -64,9 +67,9 @@ func (o *objects) addPack(ctx context.Context, r io.Reader) (err error) {
 	switch {
 	case err != nil:
 		return err
-	case len(x.e) == 0: // all of it was here
+	case x.empty(): // all of it was here
 		return nil
-	case len(x.big) > 0 && !o.bound.lenient:
+	case x.dense() && !o.bound.lenient:
 		return x.refusal(func(tree plumbing.Hash) ([]byte, error) { return o.read(plumbing.TreeObject, tree, maxTree) })
 	}
 	kept = true

@@ -40,11 +40,14 @@ type packWriter struct {
 func newPackWriter(out io.Writer, count int) (*packWriter, error) {
 	sum := sha1.New() //nolint:gosec // see the import
 	p := &packWriter{w: io.MultiWriter(out, sum), out: out, sum: sum}
-	p.zlib = zlib.NewWriter(p.w)
+	p.zlib = zlib.NewWriter(p)
 	head := append([]byte("PACK"), 0, 0, 0, 2)
-	_, err := p.w.Write(binary.BigEndian.AppendUint32(head, uint32(count)))
+	_, err := p.Write(binary.BigEndian.AppendUint32(head, uint32(count)))
 	return p, err
 }
+
+// Write adds bytes of an entry that is packed already.
+func (p *packWriter) Write(b []byte) (int, error) { return p.w.Write(b) }
 
 // whole writes an object as it is.
 func (p *packWriter) whole(kind plumbing.ObjectType, data []byte) error {
@@ -57,10 +60,10 @@ func (p *packWriter) delta(base plumbing.Hash, delta []byte) error {
 }
 
 func (p *packWriter) entry(kind plumbing.ObjectType, base, data []byte) error {
-	if _, err := p.w.Write(append(entryHead(kind, len(data)), base...)); err != nil {
+	if _, err := p.Write(append(entryHead(kind, len(data)), base...)); err != nil {
 		return err
 	}
-	p.zlib.Reset(p.w)
+	p.zlib.Reset(p)
 	if _, err := p.zlib.Write(data); err != nil {
 		return err
 	}

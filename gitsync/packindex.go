@@ -123,6 +123,12 @@ func indexPack(ctx context.Context, r io.ReadSeeker, length int64, b bounds) (*p
 	return x, nil
 }
 
+// empty tells whether there is nothing in the pack.
+func (x *packIndex) empty() bool { return len(x.e) == 0 }
+
+// dense tells whether an object is packed too densely; see refusal.
+func (x *packIndex) dense() bool { return len(x.big) > 0 }
+
 // spend counts work, and ends where it is too much or nobody waits any more.
 func (x *packIndex) spend(n int64) error {
 	if x.work += n; x.work > x.bound.total {

@@ -58,7 +58,7 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 			return d.hash.String(), nil
 		}
 		next, err := l.prepare(ctx, message, edit)
-		if err != nil && !mended && l.store.spoiled.Load() != nil {
+		if err != nil && !mended && l.store.damage() != nil {
 			mended = true // by the next round's fetch
 			continue
 		}
@@ -296,8 +296,7 @@ func (l *Ledger) request(caps *capability.List, next *nextCommit, said *words) (
 	return req, nil
 }
 
-// settled makes a pushed commit the head. Where the cache cannot take it, it
-// is dropped; the commit stands all the same.
+// settled makes a pushed commit the head.
 func (l *Ledger) settled(next *nextCommit) {
 	s := l.store
 	l.mu.Lock()
@@ -310,19 +309,7 @@ func (l *Ledger) settled(next *nextCommit) {
 		s.state.Seen = next.hash
 	}
 	l.mu.Unlock()
-	var size int64
-	for _, n := range next.news {
-		size += int64(len(n.data)) / 4 // about what zlib leaves of JSON
-	}
-	err := s.put(next.news)
-	if err == nil {
-		s.advance(next.hash, min(len(next.news), packWeight), size)
-	} else {
-		s.log.Warn("the Git cache cannot be written; the next fetch transfers everything again", "cache", s.base, "error", err, "advice", diskAdvice(err))
-		if err := s.renew(); err != nil {
-			s.abandon(err)
-		}
-	}
+	s.keepPushed(next.hash, next.news)
 }
 
 // declined judges a push that the remote answered with no: a race if the

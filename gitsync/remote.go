@@ -138,7 +138,7 @@ func (c *conversation) fetch(ctx context.Context, w wish, into *objects) (size i
 	}
 	defer func() { _ = res.Close() }()
 	var said words
-	in := &meter{r: demux(req.Capabilities, res, &said), ctx: ctx, left: min(w.maxBytes, into.bound.pack)}
+	in := &meter{r: demux(req.Capabilities, res, &said), ctx: ctx, left: min(w.maxBytes, into.maxPack())}
 	if err := into.addPack(ctx, in); err != nil {
 		if said.String() != "" {
 			err = &saidError{said: said.String(), err: err}

@@ -72,7 +72,7 @@ func OpenSource(o SourceOptions) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.store.base == "" { // what is read is copied: nothing is read after Close
+	if s.store.inMemory() { // what is read is copied: nothing is read after Close
 		s.store = s.store.onDisk(o.Limits.bounds())
 	}
 	return s, nil
@@ -141,12 +141,12 @@ func (s *Source) fetch(ctx context.Context) (*Revision, error) {
 // written, the next are kept in a temporary directory, and where that cannot be
 // written either in memory.
 func (s *Source) leaveCache(err error) {
-	if s.store.spoiled.Load() != nil {
+	if s.store.damage() != nil {
 		if err = s.store.mend(err); err == nil {
 			return
 		}
 	}
-	temporary := s.store.base != "" && !s.store.scratch
+	temporary := s.store.cached()
 	s.store.abandon(err)
 	if temporary {
 		s.store = s.store.onDisk(s.o.Limits.bounds())

@@ -198,7 +198,7 @@ func TestCacheIsShared(t *testing.T) {
 	p.push(t, "main", map[string]string{"a.hcl": "1"})
 	o := SourceOptions{Ref: "main", CacheDir: t.TempDir()}
 	one, two := p.source(t, o), p.source(t, o)
-	if two.store.base == one.store.base || !two.store.scratch {
+	if one.store.inMemory() || !one.store.cached() || two.store.inMemory() || two.store.cached() {
 		t.Error("two hold the cache at once")
 	}
 	for _, s := range []*Source{one, two} {

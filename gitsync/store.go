@@ -351,3 +351,27 @@ func (s *store) settle() {
 	}
 	s.unsaved = err != nil
 }
+
+// inMemory tells whether the store has no directory.
+func (s *store) inMemory() bool { return s.base == "" }
+
+// cached tells whether the store is in a directory that lasts.
+func (s *store) cached() bool { return s.base != "" && !s.scratch }
+
+// keepPushed makes a pushed commit the head, with the objects that were pushed. Where
+// the disk does not take them, the cache is dropped; the commit stands all the same.
+func (s *store) keepPushed(commit plumbing.Hash, news []newObject) {
+	var size int64
+	for _, n := range news {
+		size += int64(len(n.data)) / 4 // about what zlib leaves of JSON
+	}
+	err := s.put(news)
+	if err == nil {
+		s.advance(commit, min(len(news), packWeight), size)
+		return
+	}
+	s.log.Warn("the Git cache cannot be written; the next fetch transfers everything again", "cache", s.base, "error", err, "advice", diskAdvice(err))
+	if err := s.renew(); err != nil {
+		s.abandon(err)
+	}
+}
