@@ -31,8 +31,8 @@ const (
 	permission   = "/authZ/"
 )
 
-// fault may answer a request in the CA's place; false lets the CA answer.
-type fault func(rw http.ResponseWriter, req *http.Request) bool
+// caFault may answer a request in the CA's place; false lets the CA answer.
+type caFault func(rw http.ResponseWriter, req *http.Request) bool
 
 // front stands between certroll and a CA. It notes what comes by and goes
 // wrong in the ways it is told.
@@ -44,7 +44,7 @@ type front struct {
 	mu     sync.Mutex
 	server *httptest.Server
 	hold   int // a socket that keeps the port until the test ends: it never listens
-	fault  fault
+	fault  caFault
 	edit   func(*http.Response) error
 	asked  []asked
 	made   int // orders that the CA made
@@ -119,7 +119,7 @@ func (f *front) answered(resp *http.Response) error {
 }
 
 // breaks lets the CA fail from now on.
-func (f *front) breaks(wrong fault) {
+func (f *front) breaks(wrong caFault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fault = wrong
@@ -205,7 +205,7 @@ func (f *front) orders(askedFor, made int) {
 }
 
 // at goes wrong for requests to one resource.
-func at(path string, answer http.HandlerFunc) fault {
+func at(path string, answer http.HandlerFunc) caFault {
 	return func(rw http.ResponseWriter, req *http.Request) bool {
 		if !strings.HasPrefix(req.URL.Path, path) {
 			return false
@@ -216,7 +216,7 @@ func at(path string, answer http.HandlerFunc) fault {
 }
 
 // before does something once, before the first request to a resource passes.
-func before(path string, do func()) fault {
+func before(path string, do func()) caFault {
 	var once sync.Once
 	return func(_ http.ResponseWriter, req *http.Request) bool {
 		if strings.HasPrefix(req.URL.Path, path) {

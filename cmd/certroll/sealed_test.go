@@ -27,7 +27,7 @@ func TestVaultGoesAwayInAPass(t *testing.T) {
 }
 
 // nth does something at the nth request to a resource, before the CA answers it.
-func nth(path string, n int32, do func()) fault {
+func nth(path string, n int32, do func()) caFault {
 	var seen atomic.Int32
 	return func(_ http.ResponseWriter, req *http.Request) bool {
 		if strings.HasPrefix(req.URL.Path, path) && seen.Add(1) == n {

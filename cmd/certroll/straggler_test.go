@@ -58,13 +58,13 @@ func TestSlowCAHoldsUpNobody(t *testing.T) {
 }
 
 // only goes wrong for requests to one resource alone.
-func only(path string, wrong fault) fault {
+func only(path string, wrong caFault) caFault {
 	return func(rw http.ResponseWriter, req *http.Request) bool {
 		return strings.HasPrefix(req.URL.Path, path) && wrong(rw, req)
 	}
 }
 
-func slowCA(t *testing.T, l *world, id string, wrong fault, step string) {
+func slowCA(t *testing.T, l *world, id string, wrong caFault, step string) {
 	f := newFront(t, l.pebble)
 	f.breaks(wrong)
 	here := *l
