@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"certroll/gitsync/fault"
 	"certroll/spec/bounded"
 	"certroll/spec/credential"
 	"certroll/spec/redact"
@@ -91,14 +92,14 @@ func (a Auth) currentToken() (string, error) {
 	doing := "reading the Git token " + a.TokenFile
 	b, err := bounded.NamedFile(a.TokenFile)
 	if err != nil {
-		return "", &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: "let this user read it, or mend token_file", Err: err}
+		return "", &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: fault.Reason(err), Advice: "let this user read it, or mend token_file", Err: err}
 	}
 	token := strings.TrimSpace(string(b))
 	if token == "" {
-		return "", invalid(doing, "it is empty", "put the token there")
+		return "", fault.BadSetting(doing, "it is empty", "put the token there")
 	}
 	if why := credential.Fault(token, credential.Token); why != "" {
-		return "", invalid(doing, "it "+why, "write the token alone, as UTF-8 text")
+		return "", fault.BadSetting(doing, "it "+why, "write the token alone, as UTF-8 text")
 	}
 	return token, nil
 }
@@ -110,10 +111,10 @@ func (a Auth) currentBundle() (string, error) {
 	}
 	b, err := bounded.NamedFile(a.CABundleFile)
 	if err != nil {
-		return "", &Error{Kind: Invalid, Doing: "reading the CA bundle " + a.CABundleFile, Detail: reason(err), Advice: "let this user read it, or mend ca_bundle", Err: err}
+		return "", &fault.Error{Kind: fault.Invalid, Doing: "reading the CA bundle " + a.CABundleFile, Detail: fault.Reason(err), Advice: "let this user read it, or mend ca_bundle", Err: err}
 	}
 	if len(b) == 0 {
-		return "", invalid("reading the CA bundle "+a.CABundleFile, "it is empty", "put the CA's certificate there, in PEM")
+		return "", fault.BadSetting("reading the CA bundle "+a.CABundleFile, "it is empty", "put the CA's certificate there, in PEM")
 	}
 	return string(b), nil
 }

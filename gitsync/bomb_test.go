@@ -24,6 +24,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
+	"certroll/gitsync/fault"
 )
 
 // mostMemory is what a reconciler may need at most, whatever somebody pushes.
@@ -163,7 +164,7 @@ func TestLargeFilesThatAreNotRead(t *testing.T) {
 		}
 		p.noise(t, "sub/image.hcl", 3<<20, 3)
 		_, err := s.Fetch(t.Context())
-		failure(t, err, TooLarge, "sub/image.hcl has 3145728 bytes, and a file may have 1048576")
+		failure(t, err, fault.TooLarge, "sub/image.hcl has 3145728 bytes, and a file may have 1048576")
 	})
 }
 
@@ -179,7 +180,7 @@ func TestTooLargeIsGoneAgain(t *testing.T) {
 		fetch(t, s)
 		p.pushZeros(t, "main", "sub/big.bin", 3<<20)
 		_, err := s.Fetch(t.Context())
-		failure(t, err, TooLarge, "sub/big.bin (object ", "3145728 bytes", "push")
+		failure(t, err, fault.TooLarge, "sub/big.bin (object ", "3145728 bytes", "push")
 		if _, again := s.Fetch(t.Context()); again == nil || again.Error() != err.Error() {
 			t.Errorf("asked again: %v", again)
 		}
@@ -416,7 +417,7 @@ func TestTreeBomb(t *testing.T) {
 		p := local(t)
 		bomb(p, "a.hcl")
 		_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
-		failure(t, err, TooLarge, "there are more than 50000 *.hcl files")
+		failure(t, err, fault.TooLarge, "there are more than 50000 *.hcl files")
 	})
 	t.Run("directories", func(t *testing.T) {
 		p := local(t)
@@ -444,5 +445,5 @@ func TestDeepTree(t *testing.T) {
 	}
 	p.head(t, tree)
 	_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
-	failure(t, err, TooLarge, "nest deeper than 64")
+	failure(t, err, fault.TooLarge, "nest deeper than 64")
 }

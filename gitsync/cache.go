@@ -14,6 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"certroll/gitsync/atomicfile"
+	"certroll/gitsync/fault"
 )
 
 // cacheError is about the disk that the cache is on, never about the remote.
@@ -126,7 +127,7 @@ func (s *store) place() string {
 // abandon gives up a directory that cannot be written, with a warning, and goes on
 // in memory.
 func (s *store) abandon(err error) {
-	s.log.Warn("the Git cache cannot be written; certroll fetches the whole repository instead", "cache", s.base, "error", err, "advice", diskAdvice(err))
+	s.log.Warn("the Git cache cannot be written; certroll fetches the whole repository instead", "cache", s.base, "error", err, "advice", fault.DiskAdvice(err))
 	if s.objects != nil { // it was opened
 		s.close()
 	}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"certroll/gitsync/fault"
 )
 
 // soon is how long something may take to end once its context has.
@@ -39,7 +41,7 @@ func endsWith(t *testing.T, ready func() bool, do func(ctx context.Context) erro
 	cancel()
 	select {
 	case err := <-done:
-		failure(t, err, Stopped, "it was interrupted")
+		failure(t, err, fault.Stopped, "it was interrupted")
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("the cause is lost: %v", err)
 		}
@@ -139,7 +141,7 @@ func TestServerHangsUp(t *testing.T) {
 	addr := handshaker(t, func(conn net.Conn) { _ = conn.Close() }, host)
 	p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
 	for name, do := range operations(t, p) {
-		t.Run(name, func(t *testing.T) { failure(t, do(t.Context()), Unreachable) })
+		t.Run(name, func(t *testing.T) { failure(t, do(t.Context()), fault.Unreachable) })
 	}
 }
 
@@ -234,7 +236,7 @@ func TestCancelWaiting(t *testing.T) {
 		go func() { done <- do() }()
 		select {
 		case err := <-done:
-			failure(t, err, Stopped, "it was interrupted")
+			failure(t, err, fault.Stopped, "it was interrupted")
 		case <-time.After(soon):
 			t.Errorf("%s waits for the other", name)
 		}
@@ -321,9 +323,9 @@ func TestBrokenDownload(t *testing.T) {
 	s, l := p.source(t, SourceOptions{CacheDir: cache, Ref: "main"}), p.ledger(t, LedgerOptions{CacheDir: cache})
 	halfway(p, func(w http.ResponseWriter, _ *http.Request) { hangUp(w) })
 	_, err := s.Fetch(t.Context())
-	failure(t, err, Unreachable, "fetching main from")
+	failure(t, err, fault.Unreachable, "fetching main from")
 	_, _, err = l.Snapshot(t.Context())
-	failure(t, err, Unreachable, "fetching the ledger certroll/status at")
+	failure(t, err, fault.Unreachable, "fetching the ledger certroll/status at")
 	noHalves(t, cache)
 	p.set(nil)
 	fetch(t, s)
@@ -333,9 +335,9 @@ func TestBrokenDownload(t *testing.T) {
 	p.push(t, "certroll/status", map[string]string{"more": strings.Repeat(secret(), 200)})
 	halfway(p, func(w http.ResponseWriter, _ *http.Request) { hangUp(w) })
 	_, err = s.Fetch(t.Context())
-	failure(t, err, Unreachable)
+	failure(t, err, fault.Unreachable)
 	_, _, err = l.Snapshot(t.Context())
-	failure(t, err, Unreachable)
+	failure(t, err, fault.Unreachable)
 	p.set(nil)
 	if rev := fetch(t, s); len(rev.Files) != 2 {
 		t.Errorf("got %s", contents(rev))
@@ -351,9 +353,9 @@ func TestTimeout(t *testing.T) {
 	addr, _ := silent(t, "tcp", "127.0.0.1:0")
 	p := place{url: "http://" + addr + "/repo.git"}
 	_, err := p.source(t, SourceOptions{Timeout: 50 * time.Millisecond}).Fetch(t.Context())
-	failure(t, err, Stopped, "it took longer than allowed")
+	failure(t, err, fault.Stopped, "it took longer than allowed")
 	_, err = p.ledger(t, LedgerOptions{Timeout: 50 * time.Millisecond}).Commit(t.Context(), "m", write(map[string]string{"a": "x"}))
-	failure(t, err, Stopped, "it took longer than allowed")
+	failure(t, err, fault.Stopped, "it took longer than allowed")
 }
 
 // A push whose answer takes too long is looked for before it is tried again.

@@ -12,6 +12,8 @@ import (
 	git "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"certroll/gitsync/fault"
 )
 
 // Checkout is the repository of a work tree, as CI has it. It is read straight
@@ -30,22 +32,22 @@ func OpenCheckout(dir string) (*Checkout, error) {
 	doing := "reading the Git repository of " + dir
 	repo, objs, err := openLocal(context.Background(), dir, true, localBounds())
 	if errors.Is(err, git.ErrRepositoryNotExists) {
-		return nil, invalid(doing, "the directory is in no Git work tree", "check it out with git, or leave --config-dir out: repo.url is then asked")
+		return nil, fault.BadSetting(doing, "the directory is in no Git work tree", "check it out with git, or leave --config-dir out: repo.url is then asked")
 	}
 	if err != nil {
-		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err}
 	}
 	c := &Checkout{repo: repo, objs: objs, doing: doing}
 	head, err := repo.Head()
 	if err != nil {
-		return nil, &Error{Kind: RefNotFound, Doing: doing, Detail: "HEAD stands for no commit: " + err.Error(), Err: err}
+		return nil, &fault.Error{Kind: fault.RefNotFound, Doing: doing, Detail: "HEAD stands for no commit: " + err.Error(), Err: err}
 	}
 	c.head = head.Hash()
 	if c.below, err = belowRoot(repo, dir); err != nil {
-		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err}
 	}
 	if c.below == ".." || strings.HasPrefix(c.below, "../") {
-		return nil, invalid(doing, "the directory leads out of the work tree, by a symbolic link", "name the directory itself")
+		return nil, fault.BadSetting(doing, "the directory leads out of the work tree, by a symbolic link", "name the directory itself")
 	}
 	return c, nil
 }
@@ -71,21 +73,21 @@ func (c *Checkout) Base(ref string) (rev *Revision, whole bool, err error) {
 		*at, err = c.objs.peel(*at)
 	}
 	if err != nil {
-		return nil, false, &Error{Kind: RefNotFound, Doing: doing, Detail: err.Error(), Err: err,
+		return nil, false, &fault.Error{Kind: fault.RefNotFound, Doing: doing, Detail: err.Error(), Err: err,
 			Advice: "fetch it (in CI: a checkout with its whole history, as fetch-depth: 0 gives), and check its spelling"}
 	}
 	commit, whole := c.fork(*at)
 	doing = fmt.Sprintf("reading commit %s of the checkout", short(commit))
 	rev, err = readRevision(c.objs, commit, c.below, doing, Limits{}.withDefaults())
-	if isKind(err, Invalid) { // the directory is not there
+	if fault.Is(err, fault.Invalid) { // the directory is not there
 		var at *object.Commit
 		if at, err = c.objs.commit(commit); err == nil {
 			rev = describe(at)
 		}
 	}
-	var ours *Error
+	var ours *fault.Error
 	if err != nil && !errors.As(err, &ours) {
-		err = &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err,
+		err = &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err,
 			Advice: "a partial clone lacks the files: fetch them without a filter"}
 	}
 	if err != nil {
@@ -135,7 +137,7 @@ func (c *Checkout) Ledger(branch, directory string) (tree fs.FS, commit string, 
 		}
 	}
 	if err != nil {
-		return nil, "", at, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+		return nil, "", at, &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err}
 	}
 	return tree, hash.String(), head.Committer.When.UTC(), nil
 }
@@ -145,7 +147,7 @@ func (c *Checkout) Ledger(branch, directory string) (tree fs.FS, commit string, 
 func (c *Checkout) branch(name string) (plumbing.Hash, error) {
 	all, err := localRefs(c.repo)
 	if err != nil {
-		return plumbing.ZeroHash, &Error{Kind: Failed, Doing: c.doing, Detail: err.Error(), Err: err}
+		return plumbing.ZeroHash, &fault.Error{Kind: fault.Failed, Doing: c.doing, Detail: err.Error(), Err: err}
 	}
 	candidates := []string{"refs/remotes/origin/" + name}
 	for ref := range all.byName {
@@ -159,5 +161,5 @@ func (c *Checkout) branch(name string) (plumbing.Hash, error) {
 			return h, nil
 		}
 	}
-	return plumbing.ZeroHash, &Error{Kind: RefNotFound, Doing: c.doing, Detail: "it has no branch " + name, Advice: "fetch it", Err: fs.ErrNotExist}
+	return plumbing.ZeroHash, &fault.Error{Kind: fault.RefNotFound, Doing: c.doing, Detail: "it has no branch " + name, Advice: "fetch it", Err: fs.ErrNotExist}
 }

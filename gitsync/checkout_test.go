@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"certroll/examples/lab"
+	"certroll/gitsync/fault"
 )
 
 // cloned is a work tree as CI has it.
@@ -59,7 +60,7 @@ func TestCheckoutBase(t *testing.T) {
 		t.Errorf("head: %q in %q", contents(head), head.Directory)
 	}
 	_, _, err = c.Base("origin/nowhere")
-	failure(t, err, RefNotFound, "origin/nowhere", "fetch it")
+	failure(t, err, fault.RefNotFound, "origin/nowhere", "fetch it")
 
 	// A directory that the change brings along has no files in the base.
 	c, err = OpenCheckout(filepath.Join(dir, "fresh"))
@@ -68,10 +69,10 @@ func TestCheckoutBase(t *testing.T) {
 		t.Errorf("%+v %v", rev, err)
 	}
 	_, err = OpenCheckout(t.TempDir())
-	failure(t, err, Invalid, "no Git work tree")
+	failure(t, err, fault.Invalid, "no Git work tree")
 	must(t, os.Symlink(t.TempDir(), filepath.Join(dir, "out")))
 	_, err = OpenCheckout(filepath.Join(dir, "out"))
-	failure(t, err, Invalid, "leads out of the work tree")
+	failure(t, err, fault.Invalid, "leads out of the work tree")
 }
 
 // TestCheckoutShallow: where the history does not reach, the ref itself is the

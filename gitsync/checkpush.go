@@ -7,6 +7,8 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+
+	"certroll/gitsync/fault"
 )
 
 // CheckPush tells whether the remote lets certroll push at all, and whether another
@@ -32,7 +34,7 @@ func (l *Ledger) CheckPush(whole context.Context) error {
 	ref := l.ref.String()
 	for other := range adv.References {
 		if strings.HasPrefix(ref, other+"/") || strings.HasPrefix(other, ref+"/") {
-			return &Error{Kind: Refused, Doing: doing, Detail: "the ref " + other + " is there, and Git has no room for " + ref + " beside it",
+			return &fault.Error{Kind: fault.Refused, Doing: doing, Detail: "the ref " + other + " is there, and Git has no room for " + ref + " beside it",
 				Advice: "delete or rename " + other + ", or set ledger.branch to another name"}
 		}
 	}

@@ -17,15 +17,17 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+
+	"certroll/gitsync/fault"
 )
 
 // explain turns whatever a transport returned into an Error. The cause is kept
 // only where it can hold no secret.
 func (r *remote) explain(ctx context.Context, doing string, err error) error {
-	if e := stopped(ctx, doing); e != nil {
+	if e := fault.OfContext(ctx, doing); e != nil {
 		return e
 	}
-	var ours *Error
+	var ours *fault.Error
 	if errors.As(err, &ours) {
 		if ours.Doing == doing || strings.HasPrefix(ours.Doing, doing+": ") {
 			return ours
@@ -34,19 +36,19 @@ func (r *remote) explain(ctx context.Context, doing string, err error) error {
 		told.Doing = doing + ": " + ours.Doing
 		return &told
 	}
-	e := &Error{Doing: doing}
+	e := &fault.Error{Doing: doing}
 	var said *saidError
 	if errors.As(err, &said) {
-		e.Said = lines(r.strike.Strike(said.said))
+		e.Said = fault.Lines(r.strike.Strike(said.said))
 		err = said.err
 	}
 	if isCacheError(err) { // the disk's, not the remote's
-		return &Error{Kind: Failed, Doing: doing, Detail: reason(err), Advice: diskAdvice(err), Err: err}
+		return &fault.Error{Kind: fault.Failed, Doing: doing, Detail: fault.Reason(err), Advice: fault.DiskAdvice(err), Err: err}
 	}
 	err = unpack(err)
 	var line *pktline.ErrorLine
 	if errors.As(err, &line) {
-		e.Said = append(e.Said, lines(r.strike.Strike(line.Text))...)
+		e.Said = append(e.Said, fault.Lines(r.strike.Strike(line.Text))...)
 	}
 	e.Kind = kindOf(err, e.Said)
 	r.describe(e, err)
@@ -70,49 +72,49 @@ func unpack(err error) error {
 // protocol, what has no code. They are lower case.
 var phrases = []struct {
 	text string
-	kind Kind
+	kind fault.Kind
 }{
-	{"not our ref", RefNotFound},                           // git, a commit that is not there
-	{"does not appear to be a git repository", NotFound},   // git
-	{"repository not found", NotFound},                     // GitHub
-	{"repository does not exist", NotFound},                // Bitbucket, Gogs
-	{"no such repository", NotFound},                       // git daemon
-	{"could not be found", NotFound},                       // GitLab
-	{"cannot find repository", NotFound},                   // Gitea
-	{"permission denied", Denied},                          // sshd, git
-	{"access denied", Denied},                              //
-	{"authentication failed", Denied},                      //
-	{"not authorized", Denied},                             //
-	{"not allowed", Denied},                                // GitLab
-	{"detected dubious ownership", Denied},                 // git, another user's repository
-	{"unable to authenticate", Denied},                     // x/crypto/ssh
-	{"ssh: handshake failed: eof", Unreachable},            // a server that is full
-	{"response to channel open: <nil>", Unreachable},       // x/crypto/ssh, the connection ended
-	{"connection reset by peer", Unreachable},              //
-	{"the remote end hung up unexpectedly", Unreachable},   //
-	{"unexpected eof", Unreachable},                        //
-	{"use of closed network connection", Unreachable},      //
-	{"too many authentication failures", Denied},           //
-	{"no supported methods remain", Denied},                //
-	{"could not read from remote repository", Denied},      //
-	{"server gave http response to https client", Invalid}, // net/http
+	{"not our ref", fault.RefNotFound},                           // git, a commit that is not there
+	{"does not appear to be a git repository", fault.NotFound},   // git
+	{"repository not found", fault.NotFound},                     // GitHub
+	{"repository does not exist", fault.NotFound},                // Bitbucket, Gogs
+	{"no such repository", fault.NotFound},                       // git daemon
+	{"could not be found", fault.NotFound},                       // GitLab
+	{"cannot find repository", fault.NotFound},                   // Gitea
+	{"permission denied", fault.Denied},                          // sshd, git
+	{"access denied", fault.Denied},                              //
+	{"authentication failed", fault.Denied},                      //
+	{"not authorized", fault.Denied},                             //
+	{"not allowed", fault.Denied},                                // GitLab
+	{"detected dubious ownership", fault.Denied},                 // git, another user's repository
+	{"unable to authenticate", fault.Denied},                     // x/crypto/ssh
+	{"ssh: handshake failed: eof", fault.Unreachable},            // a server that is full
+	{"response to channel open: <nil>", fault.Unreachable},       // x/crypto/ssh, the connection ended
+	{"connection reset by peer", fault.Unreachable},              //
+	{"the remote end hung up unexpectedly", fault.Unreachable},   //
+	{"unexpected eof", fault.Unreachable},                        //
+	{"use of closed network connection", fault.Unreachable},      //
+	{"too many authentication failures", fault.Denied},           //
+	{"no supported methods remain", fault.Denied},                //
+	{"could not read from remote repository", fault.Denied},      //
+	{"server gave http response to https client", fault.Invalid}, // net/http
 }
 
 // otherHash is what go-git says of a list of refs whose hashes have 64 digits: it
 // reads 40 of them, and finds the other 24 where a space should be.
 var otherHash = regexp.MustCompile(`no space after hash\W+[0-9a-f]{24} `)
 
-func kindOf(err error, said []string) Kind {
+func kindOf(err error, said []string) fault.Kind {
 	var netErr net.Error
 	switch {
 	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return NotFound
+		return fault.NotFound
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed), errors.As(err, new(*pageError)):
-		return Denied
+		return fault.Denied
 	case otherHash.MatchString(err.Error()):
-		return Invalid
+		return fault.Invalid
 	case errors.Is(err, errPackTooLarge):
-		return TooLarge
+		return fault.TooLarge
 	}
 	text := strings.ToLower(strings.Join(said, "\n") + "\n" + err.Error())
 	for _, p := range phrases {
@@ -121,9 +123,9 @@ func kindOf(err error, said []string) Kind {
 		}
 	}
 	if errors.As(err, &netErr) || errors.Is(err, packp.ErrEmptyInput) || errors.Is(err, io.ErrUnexpectedEOF) || serverTrouble(err) {
-		return Unreachable
+		return fault.Unreachable
 	}
-	return Failed
+	return fault.Failed
 }
 
 // serverTrouble is an HTTP answer after which one comes back later.
@@ -134,22 +136,22 @@ func serverTrouble(err error) bool {
 }
 
 // describe fills in detail, cause and advice by what kind of error it is.
-func (r *remote) describe(e *Error, err error) {
+func (r *remote) describe(e *fault.Error, err error) {
 	e.Detail = r.detail(err)
 	switch e.Kind {
-	case NotFound:
+	case fault.NotFound:
 		e.Detail = ""
 		e.Advice = "check the URL, and that these credentials may see it: many hosts say this of a private repository"
 		if r.loc.isLocal() {
 			e.Advice = "check the path, and that this user may read it"
 		}
-	case RefNotFound:
+	case fault.RefNotFound:
 		e.Advice = "check the commit's hash, and that a branch or tag that was pushed leads to it"
-	case Denied:
+	case fault.Denied:
 		e.Advice = r.adviseDenied()
-	case TooLarge:
+	case fault.TooLarge:
 		e.Advice = "take what is too large out of this branch and push, or keep the certificates in a repository of their own"
-	case Unreachable, Invalid, Failed:
+	case fault.Unreachable, fault.Invalid, fault.Failed:
 		e.Advice = r.adviseReach(err)
 	}
 }
@@ -199,6 +201,6 @@ func (r *remote) detail(err error) string {
 	if i := strings.IndexByte(text, '<'); i >= 0 && strings.Contains(text[i:], ">") {
 		text = text[:i]
 	}
-	parts := lines(r.strike.Strike(text))
+	parts := fault.Lines(r.strike.Strike(text))
 	return strings.TrimRight(strings.Join(parts, " / "), ": ")
 }

@@ -2,7 +2,6 @@ package gitsync
 
 import (
 	"crypto/rand"
-
 	"io/fs"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
+	"certroll/gitsync/fault"
+	"certroll/gitsync/gitsynctest"
 )
 
 // place is one repository and the way to it.
@@ -54,9 +55,7 @@ func overAll(t *testing.T, test func(t *testing.T, p place)) {
 
 func must(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	gitsynctest.Must(t, err)
 }
 
 // push commits files to a branch with git itself.
@@ -146,26 +145,10 @@ func commit(t testing.TB, l *Ledger, edit func(fs.FS) (map[string][]byte, error)
 	return h
 }
 
-// failure asserts an error's kind, and that its text has what a person needs.
-func failure(t *testing.T, err error, kind Kind, words ...string) {
+// failure is gitsynctest's.
+func failure(t *testing.T, err error, kind fault.Kind, words ...string) {
 	t.Helper()
-	if err == nil {
-		t.Fatalf("no error; want %q", kind)
-	}
-	if !isKind(err, kind) {
-		t.Fatalf("got %v\nwant kind %q", err, kind)
-	}
-	if c, ok := err.(interface{ Class() string }); !ok || c.Class() != "git" { // the contract is the outermost error
-		t.Errorf("the error %T has no Class() git", err)
-	}
-	for _, w := range words {
-		if !strings.Contains(err.Error(), w) {
-			t.Errorf("the error lacks %q:\n%v", w, err)
-		}
-	}
-	if strings.Contains(err.Error(), "\n") {
-		t.Errorf("the error has several lines:\n%v", err)
-	}
+	gitsynctest.Failure(t, err, kind, words...)
 }
 
 // eventually polls with a deadline.

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"certroll/gitsync/fault"
 )
 
 // Walk fetches the branch's whole history and visits its commits from the head
@@ -29,7 +31,7 @@ func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []s
 	doing := l.doing("reading the history of")
 	dir, err := os.MkdirTemp("", "certroll-history-")
 	if err != nil {
-		return &Error{Kind: Failed, Doing: doing, Detail: reason(err), Advice: "name a directory with room in TMPDIR", Err: err}
+		return &fault.Error{Kind: fault.Failed, Doing: doing, Detail: fault.Reason(err), Advice: "name a directory with room in TMPDIR", Err: err}
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	past, head, err := l.history(ctx, dir, doing, 0)
@@ -64,7 +66,7 @@ func (l *Ledger) Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "certroll-history-")
 	if err != nil {
-		return &Error{Kind: Failed, Doing: doing, Detail: reason(err), Advice: "name a directory with room in TMPDIR", Err: err}
+		return &fault.Error{Kind: fault.Failed, Doing: doing, Detail: fault.Reason(err), Advice: "name a directory with room in TMPDIR", Err: err}
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	past, at, err := l.history(ctx, dir, doing, mostEarlier)
@@ -119,7 +121,7 @@ func (l *Ledger) history(ctx context.Context, dir, doing string, depth int) (*st
 // visit shows one commit and returns its first parent; zero for a root.
 func (l *Ledger) visit(past *store, at plumbing.Hash, doing string, show func(string, []string, fs.FS) error) (plumbing.Hash, error) {
 	unreadable := func(err error) error {
-		return &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err,
+		return &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err,
 			Advice: "the remote does not have the whole history: look there with git fsck; a shallow clone cannot be checked"}
 	}
 	c, err := past.commit(at)

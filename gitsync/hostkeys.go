@@ -12,6 +12,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"certroll/gitsync/fault"
 	"certroll/spec/bounded"
 )
 
@@ -49,7 +50,7 @@ func (h hostKeys) open() (*hostCheck, error) {
 		switch info, err := os.Stat(f); {
 		case err != nil:
 		case info.Size() > bounded.Named:
-			return nil, invalid("reading "+f, fmt.Sprintf("it has %d bytes, and may have %d", info.Size(), bounded.Named), "name a file of known hosts")
+			return nil, fault.BadSetting("reading "+f, fmt.Sprintf("it has %d bytes, and may have %d", info.Size(), bounded.Named), "name a file of known hosts")
 		default:
 			present = append(present, f)
 		}
@@ -61,7 +62,7 @@ func (h hostKeys) open() (*hostCheck, error) {
 	}
 	db, err := gitssh.NewKnownHostsDb(present...)
 	if err != nil {
-		return nil, invalid("reading "+strings.Join(present, " and "), err.Error(), "mend or remove that line")
+		return nil, fault.BadSetting("reading "+strings.Join(present, " and "), err.Error(), "mend or remove that line")
 	}
 	check.known = db.HostKeyCallback()
 	// Without this a server with several keys offers the one it likes best,
@@ -108,8 +109,8 @@ func (c *hostCheck) unknown() error {
 	if port != "22" {
 		scan += "-p " + port + " "
 	}
-	return &Error{
-		Kind:   HostUnknown,
+	return &fault.Error{
+		Kind:   fault.HostUnknown,
 		Doing:  "connecting to " + c.addr,
 		Detail: fmt.Sprintf("it showed the key %s, and %s has none for it", fingerprint(c.offered), strings.Join(c.files, " or ")),
 		Advice: fmt.Sprintf("compare the fingerprint with the one its operator publishes, and only then run: %s-t %s %s >> %s",
@@ -118,8 +119,8 @@ func (c *hostCheck) unknown() error {
 }
 
 func (c *hostCheck) changed(detail string) error {
-	return &Error{
-		Kind:   HostChanged,
+	return &fault.Error{
+		Kind:   fault.HostChanged,
 		Doing:  "connecting to " + c.addr,
 		Detail: "SOMEBODY MAY STAND BETWEEN YOU AND THE SERVER: " + detail,
 		Advice: "nothing was sent; ask the server's operator whether its key was replaced, and change known_hosts only after that",

@@ -12,6 +12,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
+	"certroll/gitsync/fault"
 )
 
 // TestAzureDevOps imitates the one thing that Azure DevOps is known to demand: it
@@ -47,7 +48,7 @@ func TestAzureDevOps(t *testing.T) {
 			s := p.source(t, SourceOptions{})
 			if name != "Azure DevOps" {
 				_, err := s.Fetch(t.Context())
-				failure(t, err, Failed, "400", "multi-ack")
+				failure(t, err, fault.Failed, "400", "multi-ack")
 				return
 			}
 			fetch(t, s)
@@ -89,12 +90,12 @@ func TestAWebPageIsNoRepository(t *testing.T) {
 				t.Cleanup(host.Close)
 				p := place{url: host.URL + "/team/repo.git", auth: Auth{Username: "u", Token: secret()}}
 				_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
-				failure(t, err, Denied, c.want, "check that the token is current")
+				failure(t, err, fault.Denied, c.want, "check that the token is current")
 				if len(err.Error()) > 500 || strings.Contains(err.Error(), "can be reached") {
 					t.Errorf("got %v", err)
 				}
 				_, _, err = p.ledger(t, LedgerOptions{}).Snapshot(t.Context())
-				failure(t, err, Denied, c.want)
+				failure(t, err, fault.Denied, c.want)
 			}
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 
+	"certroll/gitsync/fault"
 	"certroll/spec/bounded"
 	"certroll/spec/text"
 )
@@ -89,7 +90,7 @@ func trust(bundle string) (*x509.CertPool, error) {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM([]byte(bundle)) {
-		return nil, invalid("reading the CA bundle", "it holds no PEM certificate", "put -----BEGIN CERTIFICATE----- blocks there")
+		return nil, fault.BadSetting("reading the CA bundle", "it holds no PEM certificate", "put -----BEGIN CERTIFICATE----- blocks there")
 	}
 	return pool, nil
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"certroll/gitsync/atomicfile"
+	"certroll/gitsync/fault"
 )
 
 // Journal is a durable queue of lines on the local disk. What Append returned
@@ -43,23 +44,23 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func OpenJournal(dir string) (*Journal, error) {
 	doing := "opening the journal in " + dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: diskAdvice(err), Err: err}
+		return nil, &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: fault.Reason(err), Advice: fault.DiskAdvice(err), Err: err}
 	}
 	lock, err := lockFile(filepath.Join(dir, "lock"))
 	var held *heldError
 	if errors.As(err, &held) {
-		return nil, &Error{Kind: Failed, Doing: doing, Detail: "it " + held.holder(), Advice: "a certroll run that is up applies by itself, and certroll retry works beside it; stop that one first, or give each its own state directory", Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, Doing: doing, Detail: "it " + held.holder(), Advice: "a certroll run that is up applies by itself, and certroll retry works beside it; stop that one first, or give each its own state directory", Err: err}
 	}
 	if err != nil {
-		return nil, &Error{Kind: Invalid, Doing: doing, Detail: err.Error(), Advice: diskAdvice(err), Err: err}
+		return nil, &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: err.Error(), Advice: fault.DiskAdvice(err), Err: err}
 	}
 	j := &Journal{dir: dir, lock: lock}
 	if err := j.load(); err != nil {
 		_ = lock.release()
 		if errors.As(err, new(*fs.PathError)) {
-			return nil, &Error{Kind: Invalid, Doing: doing, Detail: err.Error(), Advice: diskAdvice(err), Err: err}
+			return nil, &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: err.Error(), Advice: fault.DiskAdvice(err), Err: err}
 		}
-		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err,
+		return nil, &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err,
 			Advice: "look at " + j.path() + ": each line is an event that is not pushed yet; mend the line, or move the file away"}
 	}
 	return j, nil
@@ -264,7 +265,7 @@ func (j *Journal) usable() error {
 }
 
 func (j *Journal) failed(what string, err error) error {
-	return &Error{Kind: Failed, Doing: what + " the journal in " + j.dir, Detail: reason(err), Advice: diskAdvice(err), Err: err}
+	return &fault.Error{Kind: fault.Failed, Doing: what + " the journal in " + j.dir, Detail: fault.Reason(err), Advice: fault.DiskAdvice(err), Err: err}
 }
 
 // Close lets another process have the journal.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/gitsync/fault"
 )
 
 // journalChild makes the test binary the process that the crash test kills.
@@ -213,7 +215,7 @@ func TestJournalDamage(t *testing.T) {
 				return
 			}
 			_, err := OpenJournal(dir)
-			failure(t, err, Failed, "opening the journal in "+dir, tc.line, "mend the line")
+			failure(t, err, fault.Failed, "opening the journal in "+dir, tc.line, "mend the line")
 			// It is not touched, and not locked either.
 			if b, err := os.ReadFile(path); err != nil || string(b) != tc.file {
 				t.Errorf("the file is %q now, %v", b, err)
@@ -246,9 +248,9 @@ func TestJournalQueue(t *testing.T) {
 	}
 	reopen()
 	for _, n := range []int{-1, 4} {
-		failure(t, j.Ack(n), Failed, "acknowledging", fmt.Sprintf("%d entries of 3", n))
+		failure(t, j.Ack(n), fault.Failed, "acknowledging", fmt.Sprintf("%d entries of 3", n))
 	}
-	failure(t, j.Append([]byte("two\nlines")), Failed, "an entry is one line")
+	failure(t, j.Append([]byte("two\nlines")), fault.Failed, "an entry is one line")
 	if got := entries(t, j); !slices.Equal(got, []string{"c", "d", "e"}) {
 		t.Errorf("after a restart: %q", got)
 	}
@@ -285,7 +287,7 @@ func TestJournalHeld(t *testing.T) {
 	host, err := os.Hostname()
 	must(t, err)
 	_, err = OpenJournal(dir)
-	failure(t, err, Failed, fmt.Sprintf("is held by process %d on %s", os.Getpid(), host), "stop that one first")
+	failure(t, err, fault.Failed, fmt.Sprintf("is held by process %d on %s", os.Getpid(), host), "stop that one first")
 
 	child := exec.CommandContext(t.Context(), os.Args[0], "1")
 	child.Env = append(os.Environ(), journalChild+"="+dir)
@@ -303,7 +305,7 @@ func TestJournalClosed(t *testing.T) {
 	must(t, j.Close())
 	_, err := j.Entries()
 	for _, err := range []error{err, j.Append([]byte("x")), j.Ack(0)} {
-		failure(t, err, Failed, "file already closed")
+		failure(t, err, fault.Failed, "file already closed")
 	}
 }
 
@@ -317,9 +319,9 @@ func TestJournalWriteFails(t *testing.T) {
 	readOnly, err := os.Open(j.path())
 	must(t, err)
 	j.file = readOnly
-	failure(t, j.Append([]byte("two")), Failed, "writing the journal in "+dir)
+	failure(t, j.Append([]byte("two")), fault.Failed, "writing the journal in "+dir)
 	j.file = good
-	failure(t, j.Append([]byte("three")), Failed, "an earlier error left it in an unknown state")
+	failure(t, j.Append([]byte("three")), fault.Failed, "an earlier error left it in an unknown state")
 	must(t, readOnly.Close())
 	must(t, j.Close())
 	if got := entries(t, openJournal(t, dir)); !slices.Equal(got, []string{"one"}) {
@@ -331,7 +333,7 @@ func TestJournalDirectoryErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	_, err := OpenJournal(filepath.Join(file, "journal"))
-	failure(t, err, Invalid, "not a directory", "this user may write")
+	failure(t, err, fault.Invalid, "not a directory", "this user may write")
 }
 
 func BenchmarkJournalAppend(b *testing.B) {

@@ -14,6 +14,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"golang.org/x/sync/semaphore"
+
+	"certroll/gitsync/fault"
 )
 
 // LedgerOptions say where the ledger is and who writes it.
@@ -107,7 +109,7 @@ func ledgerRef(branch string) (plumbing.ReferenceName, error) {
 		ref = plumbing.NewBranchReferenceName(branch)
 	}
 	if ref.Validate() != nil || ref.IsTag() || ref.IsRemote() {
-		return "", invalid("reading the ledger's branch", fmt.Sprintf("%q is no name of a branch", branch), "")
+		return "", fault.BadSetting("reading the ledger's branch", fmt.Sprintf("%q is no name of a branch", branch), "")
 	}
 	return ref, nil
 }

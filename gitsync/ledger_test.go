@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"certroll/examples/lab/labtest"
+	"certroll/gitsync/fault"
 )
 
 var errEdit = errors.New("the edit failed")
@@ -76,12 +77,12 @@ func TestLedgerEditErrors(t *testing.T) {
 	}
 	for _, path := range []string{"", ".", "..", "../x", "/x", "a//b", "a/./b", "a/../b", ".git/config", "a/.GIT/hooks/x", "a\\b", "a\nb", "a/"} {
 		_, err := l.Commit(t.Context(), "m", write(map[string]string{path: "x"}))
-		failure(t, err, Invalid, "no path of a file")
+		failure(t, err, fault.Invalid, "no path of a file")
 	}
 	_, err = l.Commit(t.Context(), "m", write(map[string]string{"a": "x", "a/b": "y"}))
-	failure(t, err, Invalid, "both as a file and as a directory")
+	failure(t, err, fault.Invalid, "both as a file and as a directory")
 	_, err = l.Commit(t.Context(), " \n", write(map[string]string{"a": "x"}))
-	failure(t, err, Invalid, "message is empty")
+	failure(t, err, fault.Invalid, "message is empty")
 	if _, head, err := l.Snapshot(t.Context()); err != nil || head != "" {
 		t.Errorf("a refused edit left %q, %v", head, err)
 	}
@@ -213,7 +214,7 @@ exit 1
 `)
 		l := p.ledger(t, LedgerOptions{})
 		_, err := l.Commit(t.Context(), "m", write(map[string]string{"a": "x"}))
-		failure(t, err, Refused, "pushing the ledger certroll/status at", "pre-receive hook declined",
+		failure(t, err, fault.Refused, "pushing the ledger certroll/status at", "pre-receive hook declined",
 			"Protected branch update failed", "through a pull request", "branch protection")
 		// Nothing of it stays behind.
 		must(t, removeHook(p))
@@ -229,7 +230,7 @@ func TestLedgerBranchInTheWay(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		p.push(t, "certroll", map[string]string{"x": "x"})
 		_, err := p.ledger(t, LedgerOptions{}).Commit(t.Context(), "m", write(map[string]string{"a": "x"}))
-		failure(t, err, Refused, "certroll")
+		failure(t, err, fault.Refused, "certroll")
 	})
 }
 
@@ -301,7 +302,7 @@ func TestLedgerNeverAnswers(t *testing.T) {
 		pass()
 	})
 	_, err := p.ledger(t, LedgerOptions{}).Commit(t.Context(), "m", write(map[string]string{"a": "x"}))
-	failure(t, err, Unreachable, "502", "backend is down")
+	failure(t, err, fault.Unreachable, "502", "backend is down")
 }
 
 func TestLedgerRewound(t *testing.T) {

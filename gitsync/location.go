@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"certroll/gitsync/fault"
 )
 
 // scheme is how a remote is reached.
@@ -38,7 +40,7 @@ var scpLike = regexp.MustCompile(`^(?:([^/@:]+)@)?(\[[^\]/]+\]|[^/:\[]+):(.+)$`)
 func parseLocation(raw string) (loc location, user, password string, err error) {
 	doing := "reading the repository's URL"
 	if raw == "" {
-		return loc, "", "", invalid(doing, "it is empty", "set the repository's url")
+		return loc, "", "", fault.BadSetting(doing, "it is empty", "set the repository's url")
 	}
 	if !strings.Contains(raw, "://") {
 		if m := scpLike.FindStringSubmatch(raw); m != nil {
@@ -49,29 +51,29 @@ func parseLocation(raw string) (loc location, user, password string, err error) 
 	u, err := url.Parse(raw)
 	if err != nil {
 		// url.Error repeats its input, which may hold a password.
-		return loc, "", "", invalid(doing, "it cannot be parsed", "write it as https://host/path, ssh://git@host/path or a path")
+		return loc, "", "", fault.BadSetting(doing, "it cannot be parsed", "write it as https://host/path, ssh://git@host/path or a path")
 	}
 	port, err := portOf(u)
 	if err != nil {
-		return loc, "", "", invalid(doing, err.Error(), "")
+		return loc, "", "", fault.BadSetting(doing, err.Error(), "")
 	}
 	switch s := scheme(strings.ToLower(u.Scheme)); s {
 	case overHTTP, overHTTPS:
 		if u.Hostname() == "" {
-			return loc, "", "", invalid(doing, "it names no host", "write it as https://host/path")
+			return loc, "", "", fault.BadSetting(doing, "it names no host", "write it as https://host/path")
 		}
 		password, _ = u.User.Password()
 		return location{scheme: s, host: u.Hostname(), port: port, path: u.EscapedPath()}, u.User.Username(), password, nil
 	case overSSH, "git+ssh", "ssh+git":
 		if u.Hostname() == "" {
-			return loc, "", "", invalid(doing, "it names no host", "write it as ssh://git@host/path")
+			return loc, "", "", fault.BadSetting(doing, "it names no host", "write it as ssh://git@host/path")
 		}
 		// A password in an SSH URL is of no use here and is dropped unseen.
 		return sshLocation(u.User.Username(), u.Hostname(), port, sshPath(u.Path)), "", "", nil
 	case locally:
 		return localLocation(u.Path)
 	default:
-		return loc, "", "", invalid(doing, fmt.Sprintf("the scheme %q is not spoken here", u.Scheme),
+		return loc, "", "", fault.BadSetting(doing, fmt.Sprintf("the scheme %q is not spoken here", u.Scheme),
 			"use https://, ssh:// or a local path")
 	}
 }
@@ -105,7 +107,7 @@ func sshLocation(user, host string, port int, path string) location {
 func localLocation(path string) (location, string, string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil || path == "" {
-		return location{}, "", "", invalid("reading the repository's URL", fmt.Sprintf("%q is no path", path), "")
+		return location{}, "", "", fault.BadSetting("reading the repository's URL", fmt.Sprintf("%q is no path", path), "")
 	}
 	return location{scheme: locally, path: abs}, "", "", nil
 }

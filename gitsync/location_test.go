@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"certroll/gitsync/fault"
 )
 
 func TestParseLocation(t *testing.T) {
@@ -52,7 +54,7 @@ func TestParseLocationErrors(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, _, _, err := parseLocation(tc.url)
-			failure(t, err, Invalid, "reading the repository's URL", tc.want)
+			failure(t, err, fault.Invalid, "reading the repository's URL", tc.want)
 			if strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("the password is shown: %v", err)
 			}
@@ -68,17 +70,17 @@ func TestCleanDirectory(t *testing.T) {
 	}
 	for _, given := range []string{"..", "../a", "a/../..", "a//b", ".git", "a/.Git/b", "a\\b"} {
 		_, err := cleanDirectory(given)
-		failure(t, err, Invalid, "no directory inside a repository")
+		failure(t, err, fault.Invalid, "no directory inside a repository")
 		_, err = OpenSource(SourceOptions{URL: "/srv/a.git", Directory: given})
-		failure(t, err, Invalid)
+		failure(t, err, fault.Invalid)
 		_, err = OpenLedger(LedgerOptions{URL: "/srv/a.git", Directory: given})
-		failure(t, err, Invalid)
+		failure(t, err, fault.Invalid)
 	}
 }
 
 func TestOpenLedgerErrors(t *testing.T) {
 	for _, branch := range []string{"a..b", "a b", "-x/", "a~1", "/", "x.lock"} {
 		_, err := OpenLedger(LedgerOptions{URL: "/srv/a.git", Branch: branch})
-		failure(t, err, Invalid, "is no name of a branch")
+		failure(t, err, fault.Invalid, "is no name of a branch")
 	}
 }

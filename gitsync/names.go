@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"certroll/gitsync/fault"
 )
 
 // Names are the branches and tags that Base takes, as they are written: those of the
@@ -12,7 +14,7 @@ import (
 func (c *Checkout) Names() ([]string, error) {
 	all, err := localRefs(c.repo)
 	if err != nil {
-		return nil, &Error{Kind: Failed, Doing: c.doing, Detail: err.Error(), Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, Doing: c.doing, Detail: err.Error(), Err: err}
 	}
 	return shortNames(slices.Collect(maps.Keys(all.byName))), nil
 }

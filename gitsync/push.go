@@ -17,6 +17,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 
+	"certroll/gitsync/fault"
 	"certroll/spec/text"
 )
 
@@ -37,7 +38,7 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 	defer l.turn.Release(1)
 	message = strings.TrimSpace(strings.ReplaceAll(message, "\x00", ""))
 	if message == "" {
-		return "", invalid(l.doing("committing to"), "the message is empty", "")
+		return "", fault.BadSetting(l.doing("committing to"), "the message is empty", "")
 	}
 	if l.o.SkipCI {
 		message = withSkipCI(message)
@@ -76,8 +77,8 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 			}
 		}
 	}
-	return "", &Error{
-		Kind: Raced, Doing: l.doing("pushing"),
+	return "", &fault.Error{
+		Kind: fault.Raced, Doing: l.doing("pushing"),
 		Detail: fmt.Sprintf("others pushed first %d times in a row", l.o.Tries),
 		Advice: "nothing is lost: certroll retries with the next commit; if this repeats, find out who else writes this branch",
 	}
@@ -148,7 +149,7 @@ type nextCommit struct {
 // prepare runs edit and makes the commit; nil where nothing changes.
 func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (*nextCommit, error) {
 	if l.o.from != "" && !l.tip.IsZero() {
-		return nil, invalid(l.doing("making"), "there is such a branch already", "name another one, or delete it")
+		return nil, fault.BadSetting(l.doing("making"), "there is such a branch already", "name another one, or delete it")
 	}
 	tree, root, err := l.tree()
 	if err != nil {
@@ -161,7 +162,7 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 	}
 	changes, err := changesOf(files, l.o.Directory)
 	if err != nil {
-		return nil, invalid(l.doing("committing to"), err.Error(), "")
+		return nil, fault.BadSetting(l.doing("committing to"), err.Error(), "")
 	}
 	e := &editor{from: l.store.objects}
 	newRoot, err := e.apply(root, changes)
@@ -269,7 +270,7 @@ func (l *Ledger) push(whole context.Context, next *nextCommit) (verdict, error) 
 		l.settled(next)
 		return pushed, nil
 	case whole.Err() != nil:
-		return refused, stopped(whole, doing)
+		return refused, fault.OfContext(whole, doing)
 	case report != nil:
 		return l.declined(ctx, next, report, said.String())
 	default:
@@ -331,9 +332,9 @@ func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.R
 		l.doubts = append(l.doubts, *next)
 		return lost, nil
 	}
-	err = &Error{
-		Kind: Refused, Doing: l.doing("pushing"),
-		Detail: text.Line(l.remote.struck(status)), Said: lines(l.remote.struck(said)),
+	err = &fault.Error{
+		Kind: fault.Refused, Doing: l.doing("pushing"),
+		Detail: text.Line(l.remote.struck(status)), Said: fault.Lines(l.remote.struck(said)),
 		Advice: "let this user push to " + l.name() + " (branch protection, push rules, hooks), " + l.o.advice,
 	}
 	if lockTrouble(status + said) {
@@ -374,7 +375,7 @@ func (l *Ledger) unanswered(ctx context.Context, next *nextCommit, err error, sa
 		err = &saidError{said: said, err: err}
 	}
 	told := l.remote.explain(ctx, l.doing("pushing"), err)
-	if isKind(told, Denied) || isKind(told, NotFound) {
+	if fault.Is(told, fault.Denied) || fault.Is(told, fault.NotFound) {
 		return refused, told
 	}
 	l.doubts = append(l.doubts, *next)

@@ -15,6 +15,8 @@ import (
 	git "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"certroll/gitsync/fault"
 )
 
 // ReadDir reads a plain directory's *.hcl files, on a laptop or in a checkout
@@ -25,7 +27,7 @@ import (
 func ReadDir(dir string) (*Revision, error) {
 	doing := "reading the directory " + dir
 	if root, to := leadsOut(dir); root != "" {
-		return nil, invalid(doing, fmt.Sprintf("it leads out of the work tree %s by a symbolic link, to %s", root, to), "name the directory itself")
+		return nil, fault.BadSetting(doing, fmt.Sprintf("it leads out of the work tree %s by a symbolic link, to %s", root, to), "name the directory itself")
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -33,18 +35,18 @@ func ReadDir(dir string) (*Revision, error) {
 		if info, statErr := os.Stat(dir); statErr == nil && !info.IsDir() {
 			advice = "name its directory; certroll validate - reads one file from standard input"
 		}
-		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Advice: advice, Err: err}
+		return nil, &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: fault.Reason(err), Advice: advice, Err: err}
 	}
 	defer func() { _ = root.Close() }()
 	_, _, noGit := findGitDir(dir, true)
 	var passed unread
 	files, err := readFiles(root.FS(), root, &tally{Limits: Limits{}.withDefaults(), doing: doing}, &passed, noGit == nil)
 	if err != nil {
-		var ours *Error
+		var ours *fault.Error
 		if errors.As(err, &ours) {
 			return nil, ours
 		}
-		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err}
 	}
 	rev := workTree(dir, files)
 	rev.Files, rev.Unread = files, append(passed, rev.Unread...)

@@ -1,12 +1,13 @@
 package gitsync
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"certroll/gitsync/fault"
 )
 
 // both runs a test with what a source and what a ledger say.
@@ -30,7 +31,7 @@ func TestRepositoryNotFound(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		p.url = strings.Replace(p.url, "repo", "absent", 1)
 		both(t, p, func(t *testing.T, err error) {
-			failure(t, err, NotFound, "absent", "check the ")
+			failure(t, err, fault.NotFound, "absent", "check the ")
 		})
 	})
 }
@@ -56,7 +57,7 @@ func TestWrongToken(t *testing.T) {
 			p := p
 			p.auth.Token = token
 			both(t, p, func(t *testing.T, err error) {
-				failure(t, err, Denied, p.url, "check that the token is current")
+				failure(t, err, fault.Denied, p.url, "check that the token is current")
 				if token != "" && strings.Contains(err.Error(), token) {
 					t.Errorf("the token is shown: %v", err)
 				}
@@ -79,7 +80,7 @@ func TestTokenInURL(t *testing.T) {
 	bad.url = strings.Replace(p.url, "http://", "http://lab:"+token+"@", 1)
 	bad.auth = Auth{}
 	both(t, bad, func(t *testing.T, err error) {
-		failure(t, err, Denied, p.url)
+		failure(t, err, fault.Denied, p.url)
 		if strings.Contains(err.Error(), token) {
 			t.Errorf("the token is shown: %v", err)
 		}
@@ -97,7 +98,7 @@ func TestServerEchoesToken(t *testing.T) {
 			}))
 			defer server.Close()
 			both(t, place{url: server.URL + "/repo.git", auth: Auth{Token: token}}, func(t *testing.T, err error) {
-				failure(t, err, map[int]Kind{400: Failed, 401: Denied, 403: Denied, 404: NotFound, 500: Unreachable, 503: Unreachable}[status], server.URL)
+				failure(t, err, map[int]fault.Kind{400: fault.Failed, 401: fault.Denied, 403: fault.Denied, 404: fault.NotFound, 500: fault.Unreachable, 503: fault.Unreachable}[status], server.URL)
 				encoded := sentForms("git", token)
 				for cause := err; cause != nil; cause = errors.Unwrap(cause) {
 					for _, s := range encoded {
@@ -140,7 +141,7 @@ func TestUnreachable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			both(t, p, func(t *testing.T, err error) {
-				failure(t, err, Unreachable, "connection refused", "check that "+addr+" can be reached")
+				failure(t, err, fault.Unreachable, "connection refused", "check that "+addr+" can be reached")
 				var temporary interface{ Temporary() bool }
 				if !errors.As(err, &temporary) || !temporary.Temporary() {
 					t.Error("it does not count as temporary")
@@ -154,32 +155,9 @@ func TestUntrustedCertificate(t *testing.T) {
 	p := newProxy(t)
 	p.auth.CABundle = ""
 	both(t, p.place, func(t *testing.T, err error) {
-		failure(t, err, Unreachable, "certificate", "CA bundle")
+		failure(t, err, fault.Unreachable, "certificate", "CA bundle")
 	})
 	p.auth.CABundle = "no PEM"
 	_, err := OpenSource(SourceOptions{URL: p.url, Auth: p.auth})
-	failure(t, err, Invalid, "it holds no PEM certificate")
-}
-
-// A remote's words become one line that does nothing to a terminal.
-func TestLines(t *testing.T) {
-	said := "\x1b[31mremote\x1b[0m: no\r\n\n 10%\r 50%\rdone\n\x07bell\u009b\n" + strings.Repeat("x", 1000)
-	got := strings.Join(lines(said), "|")
-	want := "[31mremote [0m: no|done|bell|" + strings.Repeat("x", maxSaidLine) + "..."
-	if got != want {
-		t.Errorf("got %q", got)
-	}
-	if n := len(lines(strings.Repeat("line\n", 1000))); n != maxSaidLines {
-		t.Errorf("%d lines are kept", n)
-	}
-}
-
-func TestErrorMatches(t *testing.T) {
-	var err error = &Error{Kind: Stopped, Doing: "fetching", Err: context.Canceled}
-	if !errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		t.Error("the cause does not match")
-	}
-	if r := err.(*Error).Reason(); r != "stopped" {
-		t.Errorf("Reason is %q", r)
-	}
+	failure(t, err, fault.Invalid, "it holds no PEM certificate")
 }

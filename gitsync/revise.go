@@ -13,6 +13,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+
+	"certroll/gitsync/fault"
 )
 
 // ReviseOptions say which branch of the config repo to change, and who does.
@@ -71,14 +73,14 @@ func Revise(ctx context.Context, o ReviseOptions, message string, edit func(file
 
 func (o ReviseOptions) files(tree fs.FS, doing string) ([]File, error) {
 	files, err := readFiles(tree, nil, &tally{Limits: o.Limits.withDefaults(), doing: doing}, &unread{}, false)
-	var ours *Error
+	var ours *fault.Error
 	switch {
 	case errors.As(err, &ours):
 		return nil, ours
 	case err != nil:
-		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err}
 	case len(files) == 0:
-		return nil, invalid(doing, fmt.Sprintf("there are no *.hcl files below %q", o.Directory+"/"), "check the directory's name and the branch")
+		return nil, fault.BadSetting(doing, fmt.Sprintf("there are no *.hcl files below %q", o.Directory+"/"), "check the directory's name and the branch")
 	}
 	return files, nil
 }
@@ -102,9 +104,9 @@ func (o ReviseOptions) branch(ctx context.Context) (plumbing.ReferenceName, erro
 	if err == nil {
 		return name, nil
 	}
-	e := invalid(doing, fmt.Sprintf("%s: %s", cmp.Or(o.Ref, "HEAD"), err), "a change is committed to a branch: name one that is there")
+	e := fault.BadSetting(doing, fmt.Sprintf("%s: %s", cmp.Or(o.Ref, "HEAD"), err), "a change is committed to a branch: name one that is there")
 	if errors.Is(err, errNoRef) {
-		e.Kind = RefNotFound
+		e.Kind = fault.RefNotFound
 	}
 	return "", e
 }
@@ -144,7 +146,7 @@ func branchNamed(adv *packp.AdvRefs, ref string) (plumbing.ReferenceName, error)
 func GlobalAuthor() (name, email string, err error) {
 	c, err := config.LoadConfig(config.GlobalScope)
 	if err != nil {
-		return "", "", &Error{Kind: Failed, Doing: "reading the user's Git configuration", Detail: err.Error(), Err: err}
+		return "", "", &fault.Error{Kind: fault.Failed, Doing: "reading the user's Git configuration", Detail: err.Error(), Err: err}
 	}
 	return c.User.Name, c.User.Email, nil
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"certroll/gitsync/fault"
 )
 
 // options are those of a person who changes p.
@@ -66,7 +68,7 @@ func TestReviseNewBranch(t *testing.T) {
 			t.Errorf("main and the new branch's parent are\n%s\nand main was %s", got, main)
 		}
 		_, err = Revise(t.Context(), o, "Rotate api", adding("2", nil))
-		failure(t, err, Invalid, "making the branch rotate/api", "there is such a branch already", "name another one")
+		failure(t, err, fault.Invalid, "making the branch rotate/api", "there is such a branch already", "name another one")
 		if got := p.git(t, "show", "rotate/api:a.hcl"); got != "a1" {
 			t.Errorf("the branch that was there holds %q now", got)
 		}
@@ -80,7 +82,7 @@ func TestReviseNewBranchRaced(t *testing.T) {
 	o := p.options()
 	o.NewBranch = "mine"
 	_, err := Revise(t.Context(), o, "m", adding("1", func(int) { p.push(t, "mine", map[string]string{"a.hcl": "theirs"}) }))
-	failure(t, err, Invalid, "there is such a branch already")
+	failure(t, err, fault.Invalid, "there is such a branch already")
 	if got := p.git(t, "show", "mine:a.hcl"); got != "theirs" {
 		t.Errorf("their branch holds %q", got)
 	}
@@ -116,15 +118,15 @@ func TestReviseRefusals(t *testing.T) {
 	p.push(t, "both", map[string]string{"a.hcl": "x"})
 	p.git(t, "tag", "both", "main")
 	for ref, want := range map[string]struct {
-		kind  Kind
+		kind  fault.Kind
 		words []string
 	}{
-		"v1":              {Invalid, []string{"v1: it is a tag, not a branch", "name one that is there"}},
-		"refs/tags/v1":    {Invalid, []string{"it is a tag"}},
-		head:              {Invalid, []string{"it is a commit, not a branch"}},
-		"mian":            {RefNotFound, []string{"mian: there is no such branch"}},
-		"refs/heads/gone": {RefNotFound, []string{"there is no such branch"}},
-		"both":            {Invalid, []string{"both: it is both a branch and a tag"}},
+		"v1":              {fault.Invalid, []string{"v1: it is a tag, not a branch", "name one that is there"}},
+		"refs/tags/v1":    {fault.Invalid, []string{"it is a tag"}},
+		head:              {fault.Invalid, []string{"it is a commit, not a branch"}},
+		"mian":            {fault.RefNotFound, []string{"mian: there is no such branch"}},
+		"refs/heads/gone": {fault.RefNotFound, []string{"there is no such branch"}},
+		"both":            {fault.Invalid, []string{"both: it is both a branch and a tag"}},
 	} {
 		o := p.options()
 		o.Ref = ref
@@ -134,24 +136,24 @@ func TestReviseRefusals(t *testing.T) {
 	o := p.options()
 	o.Directory = "cert"
 	_, err := Revise(t.Context(), o, "m", adding("1", nil))
-	failure(t, err, Invalid, `no *.hcl files below "cert/"`, "the branch main")
+	failure(t, err, fault.Invalid, `no *.hcl files below "cert/"`, "the branch main")
 	o.Directory, o.NewBranch = "", "a..b"
 	_, err = Revise(t.Context(), o, "m", adding("1", nil))
-	failure(t, err, Invalid, "no name of a branch")
+	failure(t, err, fault.Invalid, "no name of a branch")
 	empty := local(t)
 	_, err = Revise(t.Context(), empty.options(), "m", adding("1", nil))
-	failure(t, err, Invalid, "HEAD: it names no branch")
+	failure(t, err, fault.Invalid, "HEAD: it names no branch")
 
 	p.hook(t, "pre-receive", "echo 'main is protected' >&2; exit 1\n")
 	_, err = Revise(t.Context(), p.options(), "m", adding("1", nil))
-	failure(t, err, Refused, "pushing the branch main", "main is protected", "commit to a branch of its own and open a pull request")
+	failure(t, err, fault.Refused, "pushing the branch main", "main is protected", "commit to a branch of its own and open a pull request")
 	if got := p.git(t, "rev-parse", "main"); got != head {
 		t.Error("main moved")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = Revise(ctx, p.options(), "m", adding("1", nil))
-	failure(t, err, Stopped)
+	failure(t, err, fault.Stopped)
 }
 
 func TestGlobalAuthor(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
+	"certroll/gitsync/fault"
 	"certroll/spec/text"
 )
 
@@ -94,7 +95,7 @@ func (t *tally) add(file string, size int64) error {
 	t.bytes += size
 	switch {
 	case strings.ContainsFunc(file, unseen):
-		return invalid(t.doing, fmt.Sprintf("the name of the file %+q has a character that is not seen, or is no UTF-8", file), "rename it: names are shown to people, and to programs that read lines")
+		return fault.BadSetting(t.doing, fmt.Sprintf("the name of the file %+q has a character that is not seen, or is no UTF-8", file), "rename it: names are shown to people, and to programs that read lines")
 	case size > t.FileSize:
 		return t.tooLarge(fmt.Sprintf("%s has %d bytes, and a file may have %d", file, size, t.FileSize),
 			"split the file")
@@ -117,7 +118,7 @@ func (t *tally) tooMany() error {
 }
 
 func (t *tally) tooLarge(detail, advice string) error {
-	return &Error{Kind: TooLarge, Doing: t.doing, Detail: detail, Advice: advice}
+	return &fault.Error{Kind: fault.TooLarge, Doing: t.doing, Detail: detail, Advice: advice}
 }
 
 // wanted reports whether a directory is looked into, or a file taken. Hidden
@@ -145,7 +146,7 @@ func listFiles(from *objects, c *object.Commit, directory, doing string, most in
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	if root.IsZero() {
-		return nil, invalid(doing, fmt.Sprintf("commit %s has no directory %q", short(c.Hash), directory), "check the directory's name and the ref")
+		return nil, fault.BadSetting(doing, fmt.Sprintf("commit %s has no directory %q", short(c.Hash), directory), "check the directory's name and the ref")
 	}
 	var list []blobRef
 	visited := 0
@@ -154,7 +155,7 @@ func listFiles(from *objects, c *object.Commit, directory, doing string, most in
 	var walk func(tree plumbing.Hash, below string, depth int) error
 	walk = func(tree plumbing.Hash, below string, depth int) error {
 		if depth > maxDepth {
-			return &Error{Kind: TooLarge, Doing: doing, Detail: fmt.Sprintf("directories nest deeper than %d at %s", maxDepth, below)}
+			return &fault.Error{Kind: fault.TooLarge, Doing: doing, Detail: fmt.Sprintf("directories nest deeper than %d at %s", maxDepth, below)}
 		}
 		if empty[tree] {
 			return nil
@@ -256,7 +257,7 @@ func cleanDirectory(d string) (string, error) {
 		clean = ""
 	}
 	if clean != "" && !writable(clean) {
-		return "", invalid("reading the directory's name", fmt.Sprintf("%q is no directory inside a repository", d), `write it like "certs/prod"`)
+		return "", fault.BadSetting("reading the directory's name", fmt.Sprintf("%q is no directory inside a repository", d), `write it like "certs/prod"`)
 	}
 	return clean, nil
 }

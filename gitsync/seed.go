@@ -9,9 +9,10 @@ import (
 	"slices"
 	"time"
 
-	"certroll/spec/text"
-
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"certroll/gitsync/fault"
+	"certroll/spec/text"
 )
 
 // SeedOptions say which branch of a config repo gets its first files, and whose
@@ -65,7 +66,7 @@ func (l *Ledger) onlyBranch(ctx context.Context) error {
 		return nil
 	}
 	slices.Sort(others)
-	return &Error{Kind: RefNotFound, Doing: doing, Detail: fmt.Sprintf("there is no branch %s, and the repository has others: %s", l.ref.Short(), text.Some(others, 5)),
+	return &fault.Error{Kind: fault.RefNotFound, Doing: doing, Detail: fmt.Sprintf("there is no branch %s, and the repository has others: %s", l.ref.Short(), text.Some(others, 5)),
 		Advice: "name the branch that holds the certificates with --repo-ref"}
 }
 
@@ -79,12 +80,12 @@ func Declared(tree fs.FS, directory string) ([]File, error) {
 	}
 	below, err := fs.Sub(tree, cmp.Or(directory, "."))
 	if err != nil {
-		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err}
 	}
 	files, err := readFiles(below, nil, &tally{Limits: Limits{}.withDefaults(), doing: doing}, &unread{}, false)
-	var ours *Error
+	var ours *fault.Error
 	if err != nil && !errors.As(err, &ours) {
-		return nil, &Error{Kind: Failed, Doing: doing, Detail: err.Error(), Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err}
 	}
 	return files, err
 }

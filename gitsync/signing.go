@@ -8,11 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"certroll/spec/bounded"
-
 	"github.com/ProtonMail/go-crypto/openpgp"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/hiddeco/sshsig"
+
+	"certroll/gitsync/fault"
+	"certroll/spec/bounded"
 )
 
 // SigningKey is a private key that commits are signed with. It cannot be
@@ -45,19 +46,19 @@ func ReadOpenPGPSigningKey(file, passphrase string) (*SigningKey, error) {
 	doing := "reading the OpenPGP key " + file
 	key, err := readOpenPGP(file)
 	if err != nil {
-		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Err: notThere(err), Advice: "export it with gpg --export-secret-keys --armor"}
+		return nil, &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: fault.Reason(err), Err: notThere(err), Advice: "export it with gpg --export-secret-keys --armor"}
 	}
 	signing, ok := key.SigningKey(time.Now())
 	switch {
 	case !ok:
-		return nil, invalid(doing, "it has no key that may sign now", "see with gpg --list-secret-keys whether it has expired or was revoked")
+		return nil, fault.BadSetting(doing, "it has no key that may sign now", "see with gpg --list-secret-keys whether it has expired or was revoked")
 	case signing.PrivateKey == nil || signing.PrivateKey.Dummy():
-		return nil, invalid(doing, "it holds the public half alone of the key that signs", "export it with gpg --export-secret-keys --armor")
+		return nil, fault.BadSetting(doing, "it holds the public half alone of the key that signs", "export it with gpg --export-secret-keys --armor")
 	case signing.PrivateKey.Encrypted && passphrase == "":
-		return nil, invalid(doing, "it is encrypted and there is no passphrase", "give its passphrase")
+		return nil, fault.BadSetting(doing, "it is encrypted and there is no passphrase", "give its passphrase")
 	}
 	if err := key.DecryptPrivateKeys([]byte(passphrase)); err != nil {
-		return nil, invalid(doing, "the passphrase does not open it", "check the passphrase")
+		return nil, fault.BadSetting(doing, "the passphrase does not open it", "check the passphrase")
 	}
 	return &SigningKey{sign: func(commit []byte) (string, error) {
 		var b bytes.Buffer

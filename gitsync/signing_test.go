@@ -6,27 +6,33 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"certroll/gitsync/fault"
+	"certroll/gitsync/gitsynctest"
 )
 
 // keyring makes keys for a ledger, with the programs that people use.
-type keyring struct{ *signer }
+type keyring struct {
+	*gitsynctest.Signer
+	t testing.TB
+}
 
-func newKeyring(t testing.TB) keyring { return keyring{newSigner(t)} }
+func newKeyring(t testing.TB) keyring { return keyring{gitsynctest.NewSigner(t), t} }
 
 // ssh makes a key that is allowed to sign.
 func (k keyring) ssh(passphrase string, kind ...string) string {
 	k.t.Helper()
-	k.run("ssh-keygen", append([]string{"-q", "-N", passphrase, "-C", "test", "-f", "id"}, kind...)...)
-	public, err := os.ReadFile(k.path("id.pub"))
+	k.Run("ssh-keygen", append([]string{"-q", "-N", passphrase, "-C", "test", "-f", "id"}, kind...)...)
+	public, err := os.ReadFile(k.Path("id.pub"))
 	must(k.t, err)
-	k.write("allowed", "certroll@localhost "+string(public))
-	return k.path("id")
+	k.Write("allowed", "certroll@localhost "+string(public))
+	return k.Path("id")
 }
 
 // gpg makes a key and exports its secret half.
 func (k keyring) gpg(passphrase, algorithm, usage string, export ...string) string {
 	k.t.Helper()
-	k.run("gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase,
+	k.Run("gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase,
 		"--quick-generate-key", "certroll <certroll@localhost>", algorithm, usage, "1y")
 	return k.secret(passphrase, export...)
 }
@@ -36,14 +42,14 @@ func (k keyring) secret(passphrase string, how ...string) string {
 	if how == nil {
 		how = []string{"--armor", "--export-secret-keys"}
 	}
-	k.run("gpg", append([]string{"--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", passphrase, "--output", "secret"}, how...)...)
-	return k.path("secret")
+	k.Run("gpg", append([]string{"--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", passphrase, "--output", "secret"}, how...)...)
+	return k.Path("secret")
 }
 
 // git runs git in a ledger's repository, as somebody who trusts the keys.
 func (k keyring) git(p place, args ...string) (string, error) {
-	cmd := exec.CommandContext(k.t.Context(), "git", append([]string{"-C", p.path, "-c", "gpg.ssh.allowedSignersFile=" + k.path("allowed")}, args...)...)
-	cmd.Env = k.env
+	cmd := exec.CommandContext(k.t.Context(), "git", append([]string{"-C", p.path, "-c", "gpg.ssh.allowedSignersFile=" + k.Path("allowed")}, args...)...)
+	cmd.Env = k.Env
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -68,9 +74,9 @@ func TestSignedCommits(t *testing.T) {
 		// The primary key stays at home; only a subkey is given out.
 		"openpgp subkey": func(k keyring) (*SigningKey, error) {
 			k.gpg("", "ed25519", "cert")
-			fields := strings.Split(k.run("gpg", "--list-keys", "--with-colons"), "\nfpr:")
+			fields := strings.Split(k.Run("gpg", "--list-keys", "--with-colons"), "\nfpr:")
 			fingerprint := strings.Trim(strings.Split(fields[1], "\n")[0], ":")
-			k.run("gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--quick-add-key", fingerprint, "ed25519", "sign", "1y")
+			k.Run("gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--quick-add-key", fingerprint, "ed25519", "sign", "1y")
 			return ReadOpenPGPSigningKey(k.secret("", "--armor", "--export-secret-subkeys"), "")
 		},
 	} {
@@ -96,7 +102,7 @@ func TestSignedCommits(t *testing.T) {
 			p.git(t, "fsck", "--strict", "--full")
 			// What was signed is all of it: another message has no good signature.
 			raw := p.git(t, "cat-file", "commit", second) + "\n"
-			forged := k.write("forged", strings.Replace(raw, "Operation: test", "Operation: mist", 1))
+			forged := k.Write("forged", strings.Replace(raw, "Operation: test", "Operation: mist", 1))
 			h := p.git(t, "hash-object", "-t", "commit", "-w", forged)
 			if out, err := k.git(p, "verify-commit", h); err == nil {
 				t.Errorf("git takes a changed commit for a signed one:\n%s", out)
@@ -110,25 +116,25 @@ func TestSigningKeyErrors(t *testing.T) {
 	passphrase := secret()
 	locked := k.ssh(passphrase, "-t", "ed25519")
 	export := k.gpg(passphrase, "ed25519", "sign")
-	k.run("gpg", "--batch", "--yes", "--output", "public", "--armor", "--export")
+	k.Run("gpg", "--batch", "--yes", "--output", "public", "--armor", "--export")
 	wrong := secret()
 	for name, c := range map[string]struct {
 		read  func() (*SigningKey, error)
 		words []string
 	}{
-		"no such ssh key":       {func() (*SigningKey, error) { return ReadSSHSigningKey(k.path("absent"), "") }, []string{k.path("absent"), "no such file"}},
+		"no such ssh key":       {func() (*SigningKey, error) { return ReadSSHSigningKey(k.Path("absent"), "") }, []string{k.Path("absent"), "no such file"}},
 		"ssh, no passphrase":    {func() (*SigningKey, error) { return ReadSSHSigningKey(locked, "") }, []string{locked, "there is no passphrase"}},
 		"ssh, wrong passphrase": {func() (*SigningKey, error) { return ReadSSHSigningKey(locked, wrong) }, []string{locked, "passphrase"}},
 		"ssh, public half":      {func() (*SigningKey, error) { return ReadSSHSigningKey(locked+".pub", "") }, []string{"private half"}},
-		"no such openpgp key":   {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(k.path("absent"), "") }, []string{k.path("absent"), "no such file"}},
+		"no such openpgp key":   {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(k.Path("absent"), "") }, []string{k.Path("absent"), "no such file"}},
 		"openpgp, no key":       {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(locked, "") }, []string{locked, "no OpenPGP key", "--export-secret-keys"}},
-		"openpgp, public half":  {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(k.path("public"), "") }, []string{"public half alone"}},
+		"openpgp, public half":  {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(k.Path("public"), "") }, []string{"public half alone"}},
 		"openpgp, no phrase":    {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(export, "") }, []string{export, "there is no passphrase"}},
 		"openpgp, wrong phrase": {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(export, wrong) }, []string{export, "does not open it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			key, err := c.read()
-			failure(t, err, Invalid, c.words...)
+			failure(t, err, fault.Invalid, c.words...)
 			if key != nil || strings.Contains(err.Error(), wrong) {
 				t.Errorf("got %v, %v", key, err)
 			}
@@ -166,10 +172,10 @@ func TestLedgerOutsideBranches(t *testing.T) {
 			t.Errorf("the refs are %q", got)
 		}
 		_, err := l.Commit(t.Context(), "m", write(map[string]string{"../x": ""}))
-		failure(t, err, Invalid, "refs/certroll/status")
+		failure(t, err, fault.Invalid, "refs/certroll/status")
 	})
 	for _, name := range []string{"refs/tags/x", "refs/remotes/origin/x", "refs/", "a..b", "refs/heads/"} {
 		_, err := OpenLedger(LedgerOptions{URL: "/nowhere", Branch: name})
-		failure(t, err, Invalid, "no name of a branch", name)
+		failure(t, err, fault.Invalid, "no name of a branch", name)
 	}
 }

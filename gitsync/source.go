@@ -15,6 +15,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"golang.org/x/sync/semaphore"
+
+	"certroll/gitsync/fault"
 )
 
 // SourceOptions say where the config repo is and what of it to read.
@@ -156,7 +158,7 @@ func (s *Source) leaveCache(err error) {
 // unread passes a bad revision on; where instead the cache is at fault, that is
 // noted.
 func (s *Source) unread(ctx context.Context, commit plumbing.Hash, err error) error {
-	var ours *Error
+	var ours *fault.Error
 	if errors.As(err, &ours) {
 		return err
 	}
@@ -303,7 +305,7 @@ var (
 )
 
 func (s *Source) noRef(err error) error {
-	e := &Error{Kind: RefNotFound, Doing: s.doing(), Detail: err.Error()}
+	e := &fault.Error{Kind: fault.RefNotFound, Doing: s.doing(), Detail: err.Error()}
 	switch {
 	case errors.Is(err, errAmbiguous):
 		e.Advice = fmt.Sprintf("write refs/heads/%s or refs/tags/%s", s.o.Ref, s.o.Ref)

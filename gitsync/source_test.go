@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"certroll/examples/lab"
+	"certroll/gitsync/fault"
 )
 
 // history pushes main with two commits and a tag of each sort at the first.
@@ -81,7 +82,7 @@ func TestFetchCommitBehindTip(t *testing.T) {
 			})
 		}
 		_, err := p.source(t, SourceOptions{Ref: strings.Repeat("7", 40)}).Fetch(t.Context())
-		failure(t, err, RefNotFound, strings.Repeat("7", 40))
+		failure(t, err, fault.RefNotFound, strings.Repeat("7", 40))
 	})
 }
 
@@ -117,18 +118,18 @@ func TestFetchRefErrors(t *testing.T) {
 		for name, tc := range tests {
 			t.Run(name, func(t *testing.T) {
 				_, err := p.source(t, SourceOptions{Ref: tc.ref}).Fetch(t.Context())
-				failure(t, err, RefNotFound, tc.want...)
+				failure(t, err, fault.RefNotFound, tc.want...)
 			})
 		}
 		_, err := p.source(t, SourceOptions{Ref: "main", Directory: "nowhere"}).Fetch(t.Context())
-		failure(t, err, Invalid, `no directory "nowhere"`)
+		failure(t, err, fault.Invalid, `no directory "nowhere"`)
 	})
 }
 
 func TestFetchEmptyRepository(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
-		failure(t, err, RefNotFound, "no commits yet", "push a commit first")
+		failure(t, err, fault.RefNotFound, "no commits yet", "push a commit first")
 	})
 }
 
@@ -275,7 +276,7 @@ func TestFetchLimits(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := p.source(t, SourceOptions{Limits: tc.limits}).Fetch(t.Context())
-			failure(t, err, TooLarge, tc.want)
+			failure(t, err, fault.TooLarge, tc.want)
 		})
 	}
 }
@@ -285,7 +286,7 @@ func TestFetchHugeFile(t *testing.T) {
 	overAll(t, func(t *testing.T, p place) {
 		p.push(t, "main", map[string]string{"a.hcl": "a", "huge.hcl": strings.Repeat("x", 5<<20)})
 		_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
-		failure(t, err, TooLarge, "huge.hcl has 5242880 bytes", "split the file")
+		failure(t, err, fault.TooLarge, "huge.hcl has 5242880 bytes", "split the file")
 	})
 }
 
@@ -373,11 +374,11 @@ func TestNamesAreSeen(t *testing.T) {
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
 		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 		_, err := ReadDir(dir)
-		failure(t, err, Invalid, fmt.Sprintf("%+q", name), "rename it")
+		failure(t, err, fault.Invalid, fmt.Sprintf("%+q", name), "rename it")
 		p := local(t)
 		p.push(t, "main", map[string]string{name: "b"})
 		_, err = p.source(t, SourceOptions{Ref: "main"}).Fetch(t.Context())
-		failure(t, err, Invalid, fmt.Sprintf("%+q", name), "rename it")
+		failure(t, err, fault.Invalid, fmt.Sprintf("%+q", name), "rename it")
 	}
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "bücher für alle.hcl"), nil, 0o600))
@@ -402,11 +403,11 @@ func TestReadDirLeadsOut(t *testing.T) {
 	must(t, os.Symlink("work", filepath.Join(top, "current")))
 	for _, dir := range []string{"certs", "certs/real", "certs/real/deep", "within/../certs/real"} {
 		_, err := ReadDir(work + "/" + dir)
-		failure(t, err, Invalid, "leads out of the work tree", other, "name the directory itself")
+		failure(t, err, fault.Invalid, "leads out of the work tree", other, "name the directory itself")
 	}
 	t.Chdir(work)
 	_, err := ReadDir("certs")
-	failure(t, err, Invalid, "leads out of the work tree")
+	failure(t, err, fault.Invalid, "leads out of the work tree")
 	for _, dir := range []string{".", "within", "real/deep", filepath.Join(top, "current"), filepath.Join(top, "current", "real"), filepath.Join(other, "real")} {
 		if rev, err := ReadDir(dir); err != nil || len(rev.Files) != 1 {
 			t.Errorf("%s: %v", dir, err)
@@ -416,9 +417,9 @@ func TestReadDirLeadsOut(t *testing.T) {
 
 func TestReadDirErrors(t *testing.T) {
 	_, err := ReadDir(filepath.Join(t.TempDir(), "absent"))
-	failure(t, err, Invalid, "no such file or directory")
+	failure(t, err, fault.Invalid, "no such file or directory")
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "huge.hcl"), make([]byte, 2<<20), 0o600))
 	_, err = ReadDir(dir)
-	failure(t, err, TooLarge, "huge.hcl has 2097152 bytes")
+	failure(t, err, fault.TooLarge, "huge.hcl has 2097152 bytes")
 }

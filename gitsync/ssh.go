@@ -10,11 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"certroll/spec/bounded"
-
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"certroll/gitsync/fault"
+	"certroll/spec/bounded"
 )
 
 const (
@@ -37,7 +38,7 @@ func newSSHConnector(loc location, a Auth) (*sshConnector, error) {
 			return nil, err
 		}
 	} else if os.Getenv("SSH_AUTH_SOCK") == "" {
-		return nil, invalid("logging in at "+loc.String(), "there is neither a key file nor an agent",
+		return nil, fault.BadSetting("logging in at "+loc.String(), "there is neither a key file nor an agent",
 			"name a private key file, or start ssh-agent so that SSH_AUTH_SOCK is set")
 	}
 	return c, nil
@@ -117,7 +118,7 @@ func (c *sshConnector) methods() ([]ssh.AuthMethod, func(), error) {
 	}
 	conn, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK")) //nolint:noctx // a local socket; what is asked over it is bound to the context
 	if err != nil {
-		return nil, nil, &Error{Kind: Denied, Doing: "asking the SSH agent for its keys", Detail: err.Error(),
+		return nil, nil, &fault.Error{Kind: fault.Denied, Doing: "asking the SSH agent for its keys", Detail: err.Error(),
 			Advice: "check that the agent at SSH_AUTH_SOCK runs, or name a private key file", Err: err}
 	}
 	return []ssh.AuthMethod{ssh.PublicKeysCallback(agent.NewClient(conn).Signers)}, func() { _ = conn.Close() }, nil
@@ -129,7 +130,7 @@ func readKey(a Auth) (ssh.Signer, error) {
 	doing := "reading the SSH key " + a.SSHKeyFile
 	pem, err := bounded.NamedFile(a.SSHKeyFile)
 	if err != nil {
-		return nil, &Error{Kind: Invalid, Doing: doing, Detail: reason(err), Err: err}
+		return nil, &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: fault.Reason(err), Err: err}
 	}
 	var signer ssh.Signer
 	if a.SSHKeyPassphrase == "" {
@@ -140,9 +141,9 @@ func readKey(a Auth) (ssh.Signer, error) {
 	var missing *ssh.PassphraseMissingError
 	switch {
 	case errors.As(err, &missing):
-		return nil, invalid(doing, "it is encrypted and there is no passphrase", "give its passphrase (ssh_key_passphrase_file or ssh_key_passphrase_env), or use an agent")
+		return nil, fault.BadSetting(doing, "it is encrypted and there is no passphrase", "give its passphrase (ssh_key_passphrase_file or ssh_key_passphrase_env), or use an agent")
 	case err != nil:
-		return nil, invalid(doing, newRedactor(a).Strike(err.Error()), "check that it is the private half, in OpenSSH or PEM form, and the passphrase")
+		return nil, fault.BadSetting(doing, newRedactor(a).Strike(err.Error()), "check that it is the private half, in OpenSSH or PEM form, and the passphrase")
 	}
 	return signer, nil
 }

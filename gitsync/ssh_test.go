@@ -20,6 +20,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
+	"certroll/gitsync/fault"
 )
 
 // newKey writes a private key that nobody knows.
@@ -82,7 +83,7 @@ func TestHostKeyUnknown(t *testing.T) {
 				must(t, os.WriteFile(p.auth.KnownHostsFile, []byte(content), 0o600))
 			}
 			both(t, p, func(t *testing.T, err error) {
-				failure(t, err, HostUnknown, ssh.FingerprintSHA256(key), p.auth.KnownHostsFile,
+				failure(t, err, fault.HostUnknown, ssh.FingerprintSHA256(key), p.auth.KnownHostsFile,
 					"ssh-keyscan -p "+port+" -t ed25519 127.0.0.1 >> "+p.auth.KnownHostsFile, "compare the fingerprint")
 			})
 		})
@@ -95,7 +96,7 @@ func TestHostKeyScan(t *testing.T) {
 	p.auth.KnownHostsFile = filepath.Join(t.TempDir(), "known_hosts")
 	s := p.source(t, SourceOptions{})
 	_, err := s.Fetch(t.Context())
-	failure(t, err, HostUnknown)
+	failure(t, err, fault.HostUnknown)
 	_, run, _ := strings.Cut(err.Error(), "only then run: ")
 	out, err := exec.CommandContext(t.Context(), "sh", "-c", run).CombinedOutput()
 	if err != nil {
@@ -126,7 +127,7 @@ func TestHostKeyChanged(t *testing.T) {
 			p.auth.KnownHostsFile = filepath.Join(t.TempDir(), "known_hosts")
 			must(t, os.WriteFile(p.auth.KnownHostsFile, []byte(tc.file), 0o600))
 			both(t, p, func(t *testing.T, err error) {
-				failure(t, err, HostChanged, append(tc.want, "SOMEBODY MAY STAND BETWEEN", "nothing was sent")...)
+				failure(t, err, fault.HostChanged, append(tc.want, "SOMEBODY MAY STAND BETWEEN", "nothing was sent")...)
 			})
 		})
 	}
@@ -206,13 +207,13 @@ func TestHostKeyOfSeveral(t *testing.T) {
 	tests := map[string]struct {
 		serves []ssh.Signer
 		file   ssh.Signer
-		kind   Kind
+		kind   fault.Kind
 		want   string
 	}{
-		"the second, ecdsa":   {[]ssh.Signer{ed, ec}, ec, Denied, "unable to authenticate"},
-		"the first, ecdsa":    {[]ssh.Signer{ec, ed}, ec, Denied, "unable to authenticate"},
-		"the second, ed25519": {[]ssh.Signer{ec, ed}, ed, Denied, "unable to authenticate"},
-		"none of that type":   {[]ssh.Signer{ec}, ed, HostChanged, "no key of the types on file there any more (ssh-ed25519"},
+		"the second, ecdsa":   {[]ssh.Signer{ed, ec}, ec, fault.Denied, "unable to authenticate"},
+		"the first, ecdsa":    {[]ssh.Signer{ec, ed}, ec, fault.Denied, "unable to authenticate"},
+		"the second, ed25519": {[]ssh.Signer{ec, ed}, ed, fault.Denied, "unable to authenticate"},
+		"none of that type":   {[]ssh.Signer{ec}, ed, fault.HostChanged, "no key of the types on file there any more (ssh-ed25519"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -230,7 +231,7 @@ func TestSSHKeyNotLetIn(t *testing.T) {
 	p, _ := sshPlace(t)
 	p.auth.SSHKeyFile = newKey(t)
 	both(t, p, func(t *testing.T, err error) {
-		failure(t, err, Denied, "unable to authenticate", "deploy key")
+		failure(t, err, fault.Denied, "unable to authenticate", "deploy key")
 	})
 }
 
@@ -254,14 +255,14 @@ func TestSSHKeyFileErrors(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := OpenSource(SourceOptions{URL: "git@git.example.com:a.git", Auth: tc.auth})
-			failure(t, err, Invalid, "reading the SSH key "+tc.auth.SSHKeyFile, tc.want)
+			failure(t, err, fault.Invalid, "reading the SSH key "+tc.auth.SSHKeyFile, tc.want)
 			if tc.auth.SSHKeyPassphrase != "" && strings.Contains(err.Error(), tc.auth.SSHKeyPassphrase) {
 				t.Errorf("the passphrase is shown: %v", err)
 			}
 		})
 	}
 	_, err = OpenSource(SourceOptions{URL: "git@git.example.com:a.git"})
-	failure(t, err, Invalid, "neither a key file nor an agent")
+	failure(t, err, fault.Invalid, "neither a key file nor an agent")
 	_, err = OpenSource(SourceOptions{URL: "git@git.example.com:a.git", Auth: Auth{SSHKeyFile: locked, SSHKeyPassphrase: passphrase}})
 	must(t, err)
 }
@@ -299,10 +300,10 @@ func TestSSHAgent(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	must(t, ring.RemoveAll())
-	both(t, p, func(t *testing.T, err error) { failure(t, err, Denied) })
+	both(t, p, func(t *testing.T, err error) { failure(t, err, fault.Denied) })
 	t.Setenv("SSH_AUTH_SOCK", filepath.Join(t.TempDir(), "nobody"))
 	both(t, p, func(t *testing.T, err error) {
-		failure(t, err, Denied, "asking the SSH agent", "check that the agent at SSH_AUTH_SOCK runs")
+		failure(t, err, fault.Denied, "asking the SSH agent", "check that the agent at SSH_AUTH_SOCK runs")
 	})
 }
 

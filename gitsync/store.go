@@ -21,6 +21,7 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"certroll/gitsync/atomicfile"
+	"certroll/gitsync/fault"
 	"certroll/spec/bounded"
 )
 
@@ -342,12 +343,12 @@ func (s *store) advance(head plumbing.Hash, news int, bytes int64) {
 // cannot be written costs a fetch after the next start, and nothing now.
 func (s *store) settle() {
 	if err := s.compact(); err != nil {
-		s.log.Warn("the Git cache cannot be compacted; will retry", "cache", s.base, "error", err, "advice", diskAdvice(err))
+		s.log.Warn("the Git cache cannot be compacted; will retry", "cache", s.base, "error", err, "advice", fault.DiskAdvice(err))
 		_ = os.RemoveAll(filepath.Join(s.base, strconv.Itoa(s.state.Generation+1)))
 	}
 	err := s.save()
 	if err != nil && !s.unsaved {
-		s.log.Warn("the Git cache cannot be written; the next start fetches the whole repository", "cache", s.base, "error", err, "advice", diskAdvice(err))
+		s.log.Warn("the Git cache cannot be written; the next start fetches the whole repository", "cache", s.base, "error", err, "advice", fault.DiskAdvice(err))
 	}
 	s.unsaved = err != nil
 }
@@ -370,7 +371,7 @@ func (s *store) keepPushed(commit plumbing.Hash, news []newObject) {
 		s.advance(commit, min(len(news), packWeight), size)
 		return
 	}
-	s.log.Warn("the Git cache cannot be written; the next fetch transfers everything again", "cache", s.base, "error", err, "advice", diskAdvice(err))
+	s.log.Warn("the Git cache cannot be written; the next fetch transfers everything again", "cache", s.base, "error", err, "advice", fault.DiskAdvice(err))
 	if err := s.renew(); err != nil {
 		s.abandon(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/gitsync/fault"
 	"certroll/spec/redact"
 )
 
@@ -40,7 +41,7 @@ func TestTokenFile(t *testing.T) {
 	old := wanted
 	wanted = secret()
 	_, err := l.Commit(t.Context(), "m", write(map[string]string{"a.hcl": "2"}))
-	failure(t, err, Denied, redact.Struck)
+	failure(t, err, fault.Denied, redact.Struck)
 	put(wanted)
 	commit(t, l, write(map[string]string{"a.hcl": "2"}))
 	if got := contents(fetch(t, s)); got != "a.hcl=2" {
@@ -52,7 +53,7 @@ func TestTokenFile(t *testing.T) {
 		http.Error(w, "revoked: "+old+", sent: "+r.Header.Get("Authorization"), http.StatusForbidden)
 	})
 	_, err = l.Commit(t.Context(), "m", write(map[string]string{"a.hcl": "3"}))
-	failure(t, err, Denied, "revoked: "+redact.Struck)
+	failure(t, err, fault.Denied, "revoked: "+redact.Struck)
 	for _, s := range append(sentForms("bot", wanted), old) {
 		if strings.Contains(err.Error(), s) {
 			t.Errorf("a token is shown: %v", err)
@@ -61,12 +62,12 @@ func TestTokenFile(t *testing.T) {
 
 	put("")
 	_, err = l.Commit(t.Context(), "m", write(map[string]string{"a.hcl": "3"}))
-	failure(t, err, Invalid, file, "it is empty")
+	failure(t, err, fault.Invalid, file, "it is empty")
 	must(t, os.Remove(file))
 	_, err = s.Fetch(t.Context())
-	failure(t, err, Invalid, file, "no such file")
+	failure(t, err, fault.Invalid, file, "no such file")
 	_, err = OpenLedger(LedgerOptions{URL: p.url, Auth: through.auth})
-	failure(t, err, Invalid, file, "no such file")
+	failure(t, err, fault.Invalid, file, "no such file")
 }
 
 // A file that is none holds nothing up: it is read while others wait.
@@ -86,7 +87,7 @@ func TestTokenFileIsNone(t *testing.T) {
 		}()
 		select {
 		case err := <-done:
-			failure(t, err, Invalid, "reading the Git token "+file, want)
+			failure(t, err, fault.Invalid, "reading the Git token "+file, want)
 		case <-time.After(soon):
 			t.Fatalf("%s is waited for", file)
 		}
@@ -119,7 +120,7 @@ func TestCABundleFile(t *testing.T) {
 	fetch(t, s)
 	must(t, os.WriteFile(file, nil, 0o600))
 	_, err := s.Fetch(t.Context())
-	failure(t, err, Invalid, "it is empty")
+	failure(t, err, fault.Invalid, "it is empty")
 	must(t, os.WriteFile(file, []byte(p.auth.CABundle), 0o600))
 	if got := contents(fetch(t, s)); got != "a.hcl=1" {
 		t.Errorf("got %s", got)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"certroll/gitsync/fault"
 )
 
 // Follows checks that a revision descends from a commit that was taken before;
@@ -29,15 +31,15 @@ func (s *Source) Follows(ctx context.Context, rev *Revision, good string) error 
 	case descends:
 		return nil
 	}
-	return s.held(Rewritten, rev, good,
+	return s.held(fault.Rewritten, rev, good,
 		fmt.Sprintf("it does not descend from %s, which was taken last: the history was rewritten, or went back", good),
 		fmt.Sprintf("look at what it changes (git diff %s %.12s), and if that is right, take it with: certroll accept %[2]s", short(old), rev.Commit))
 }
 
-func (s *Source) held(kind Kind, rev *Revision, old, detail, advice string) *Error {
-	return &Error{
+func (s *Source) held(kind fault.Kind, rev *Revision, old, detail, advice string) *fault.Error {
+	return &fault.Error{
 		Kind: kind, Doing: fmt.Sprintf("taking commit %s of %s", rev.Commit, s.remote.loc), Advice: advice,
-		Detail: fmt.Sprintf("%q by %s: %s", rev.Subject, rev.Author, detail), Held: &Held{Commit: rev.Commit, Author: rev.Author, Old: old},
+		Detail: fmt.Sprintf("%q by %s: %s", rev.Subject, rev.Author, detail), Held: &fault.Held{Commit: rev.Commit, Author: rev.Author, Old: old},
 	}
 }
 
@@ -64,11 +66,11 @@ func (s *Source) checkSignature(objs *objects, head plumbing.Hash) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &keys):
-		return invalid("reading the keys of accepted signers", keys.Error(), "fix that file: until then certroll accepts no commit")
+		return fault.BadSetting("reading the keys of accepted signers", keys.Error(), "fix that file: until then certroll accepts no commit")
 	case errors.Is(err, errUnsigned):
-		return s.held(Unsigned, rev, "", err.Error(), "sign it (git commit --amend -S) with a key that verify in certroll.hcl names, and push it")
+		return s.held(fault.Unsigned, rev, "", err.Error(), "sign it (git commit --amend -S) with a key that verify in certroll.hcl names, and push it")
 	}
-	return s.held(BadSignature, rev, "", err.Error(), "sign it again with a key that verify in certroll.hcl names, or add the signer's key there; ask its author what happened")
+	return s.held(fault.BadSignature, rev, "", err.Error(), "sign it again with a key that verify in certroll.hcl names, or add the signer's key there; ask its author what happened")
 }
 
 // descends tells whether a head descends from a commit, asking the remote for

@@ -5,39 +5,42 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"certroll/gitsync/fault"
+	"certroll/gitsync/gitsynctest"
 )
 
 // TestFetchSigned: a head that is not signed is held back, and taken once its
 // signer is allowed; what is signed is taken. With the real git.
 func TestFetchSigned(t *testing.T) {
-	s := newSigner(t)
-	ada, eve := s.sshKey("ada"), s.sshKey("eve")
+	s := gitsynctest.NewSigner(t)
+	ada, eve := s.SSHKey("ada"), s.SSHKey("eve")
 	overAll(t, func(t *testing.T, p place) {
 		file := filepath.Join(t.TempDir(), "allowed")
 		must(t, os.WriteFile(file, []byte("ada@example.com "+ada), 0o600))
 		push := func(commit string) string {
 			t.Helper()
-			s.run("git", "push", "--quiet", "--force", p.path, commit+":refs/heads/main")
+			s.Run("git", "push", "--quiet", "--force", p.path, commit+":refs/heads/main")
 			return commit
 		}
 		src := p.source(t, SourceOptions{Ref: "main", Signers: &Signers{AllowedSigners: file}})
-		good := push(s.commit("good", nil, bySSH(s.path("ada"))...))
+		good := push(s.Commit("good", nil, gitsynctest.BySSH(s.Path("ada"))...))
 		if rev := fetch(t, src); contents(rev) != "a.hcl=good" || rev.Commit != good {
 			t.Errorf("got %s at %s", contents(rev), rev.Commit)
 		}
-		plain := push(s.commit("plain", nil))
+		plain := push(s.Commit("plain", nil))
 		for range 2 {
 			_, err := src.Fetch(t.Context())
-			held(t, err, Unsigned, Held{Commit: plain, Author: "Ada <ada@example.com>"}, "the commit is not signed", "git commit --amend -S")
+			held(t, err, fault.Unsigned, fault.Held{Commit: plain, Author: "Ada <ada@example.com>"}, "the commit is not signed", "git commit --amend -S")
 		}
 		// Only the head is demanded to be signed.
-		onTop := push(s.commit("on top", nil, bySSH(s.path("ada"))...))
+		onTop := push(s.Commit("on top", nil, gitsynctest.BySSH(s.Path("ada"))...))
 		if rev := fetch(t, src); rev.Commit != onTop {
 			t.Errorf("got %s", rev.Commit)
 		}
-		byEve := push(s.commit("eve", nil, bySSH(s.path("eve"))...))
+		byEve := push(s.Commit("eve", nil, gitsynctest.BySSH(s.Path("eve"))...))
 		_, err := src.Fetch(t.Context())
-		held(t, err, BadSignature, Held{Commit: byEve, Author: "Ada <ada@example.com>"}, "is not in "+file)
+		held(t, err, fault.BadSignature, fault.Held{Commit: byEve, Author: "Ada <ada@example.com>"}, "is not in "+file)
 		must(t, os.WriteFile(file, []byte("ada@example.com "+ada+"\neve@example.com "+eve), 0o600))
 		if rev := fetch(t, src); rev.Commit != byEve {
 			t.Errorf("got %s", rev.Commit)
@@ -46,25 +49,25 @@ func TestFetchSigned(t *testing.T) {
 		if rev := fetch(t, src); rev.Commit != byEve {
 			t.Errorf("what was taken is not: %s", rev.Commit)
 		}
-		push(s.commit("again", nil, bySSH(s.path("ada"))...))
+		push(s.Commit("again", nil, gitsynctest.BySSH(s.Path("ada"))...))
 		_, err = src.Fetch(t.Context())
-		failure2(t, err, Invalid, file+": no such file", "until then certroll accepts no commit")
+		failure2(t, err, fault.Invalid, file+": no such file", "until then certroll accepts no commit")
 	})
 }
 
 // held asserts an error about a head that is held back.
-func held(t *testing.T, err error, kind Kind, want Held, words ...string) {
+func held(t *testing.T, err error, kind fault.Kind, want fault.Held, words ...string) {
 	t.Helper()
 	failure2(t, err, kind, words...)
-	if e := err.(*Error); e.Held == nil || *e.Held != want || e.Class() != "config" {
+	if e := err.(*fault.Error); e.Held == nil || *e.Held != want || e.Class() != "config" {
 		t.Errorf("got %+v of class %s, want %+v", e.Held, e.Class(), want)
 	}
 }
 
 // failure2 is failure for an error of any class.
-func failure2(t *testing.T, err error, kind Kind, words ...string) {
+func failure2(t *testing.T, err error, kind fault.Kind, words ...string) {
 	t.Helper()
-	if err == nil || !isKind(err, kind) {
+	if err == nil || !fault.Is(err, kind) {
 		t.Fatalf("got %v, want kind %q", err, kind)
 	}
 	for _, w := range words {
@@ -122,7 +125,7 @@ func TestFollows(t *testing.T) {
 						}
 						return
 					}
-					held(t, err, Rewritten, Held{Commit: test.head, Author: "Lab <lab@example.com>", Old: test.good},
+					held(t, err, fault.Rewritten, fault.Held{Commit: test.head, Author: "Lab <lab@example.com>", Old: test.good},
 						"does not descend from "+test.good, "certroll accept "+test.head)
 				}
 				fresh := p.source(t, SourceOptions{Ref: "watched"})
@@ -148,7 +151,7 @@ func TestFollows(t *testing.T) {
 			p.git(t, "reflog", "expire", "--expire=now", "--all")
 			p.git(t, "gc", "--quiet", "--prune=now")
 			_, err := fetchAfter(t, p.source(t, SourceOptions{Ref: "gone"}), gone)
-			held(t, err, Rewritten, Held{Commit: commits[4], Author: "Lab <lab@example.com>", Old: gone})
+			held(t, err, fault.Rewritten, fault.Held{Commit: commits[4], Author: "Lab <lab@example.com>", Old: gone})
 		})
 	})
 }
@@ -164,23 +167,23 @@ func TestFollowsLooksOnce(t *testing.T) {
 	p.git(t, "update-ref", "refs/heads/main", head)
 	for range 2 {
 		_, err := fetchAfter(t, src, good)
-		held(t, err, Rewritten, Held{Commit: head, Author: "Lab <lab@example.com>", Old: good})
+		held(t, err, fault.Rewritten, fault.Held{Commit: head, Author: "Lab <lab@example.com>", Old: good})
 		// From here on the remote lists its refs, and can send no history.
 		blob := p.git(t, "rev-parse", head+":a.hcl")
 		_ = os.Remove(filepath.Join(p.path, "objects", blob[:2], blob[2:]))
 	}
 	_, err := p.source(t, SourceOptions{Ref: "main"}).Fetch(t.Context())
-	failure(t, err, Failed)
+	failure(t, err, fault.Failed)
 }
 
 // TestStrictPath: where signatures count, a repository at a path is not
 // believed to hold what its names say.
 func TestStrictPath(t *testing.T) {
-	s := newSigner(t)
-	file := s.write("allowed", "ada@example.com "+s.sshKey("ada"))
-	commit := s.commit("good", nil, bySSH(s.path("ada"))...)
+	s := gitsynctest.NewSigner(t)
+	file := s.Write("allowed", "ada@example.com "+s.SSHKey("ada"))
+	commit := s.Commit("good", nil, gitsynctest.BySSH(s.Path("ada"))...)
 	p := local(t)
-	s.run("git", "push", "--quiet", p.path, commit+":refs/heads/main")
+	s.Run("git", "push", "--quiet", p.path, commit+":refs/heads/main")
 	blob := p.git(t, "rev-parse", commit+":a.hcl")
 	evil := p.git(t, "hash-object", "-w", "--stdin") // of nothing
 	object := func(name string) string { return filepath.Join(p.path, "objects", name[:2], name[2:]) }
@@ -189,7 +192,7 @@ func TestStrictPath(t *testing.T) {
 	must(t, err)
 	must(t, os.WriteFile(object(blob), b, 0o600))
 	_, err = p.source(t, SourceOptions{Ref: "main", Signers: &Signers{AllowedSigners: file}}).Fetch(t.Context())
-	failure2(t, err, Failed, "its bytes are not those that its hash names")
+	failure2(t, err, fault.Failed, "its bytes are not those that its hash names")
 	if rev := fetch(t, p.source(t, SourceOptions{Ref: "main"})); contents(rev) != "a.hcl=" {
 		t.Errorf("the blob was not exchanged: %s", contents(rev))
 	}

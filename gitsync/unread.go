@@ -11,6 +11,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"certroll/gitsync/fault"
 )
 
 // Unread is what lies among the files of a revision and is not read, though
@@ -57,7 +59,7 @@ func checkPointer(doing, file string, data []byte) error {
 	if !lfsPointer(data) {
 		return nil
 	}
-	return invalid(doing, file+" is a Git LFS pointer: its content is not in Git",
+	return fault.BadSetting(doing, file+" is a Git LFS pointer: its content is not in Git",
 		"keep *.hcl files out of LFS (git lfs untrack '*.hcl', see .gitattributes) and commit the file itself")
 }
 
@@ -127,7 +129,7 @@ func isSubmodule(fsys fs.FS, p string) bool {
 
 // gitUnread is the reason why Git's data of a work tree could not be read.
 func gitUnread(err error) Unread {
-	var ours *Error
+	var ours *fault.Error
 	if errors.As(err, &ours) {
 		err = errors.New(ours.Detail)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"certroll/gitsync/fault"
 )
 
 // gitIn runs git in a directory, without anybody's configuration.
@@ -83,11 +85,11 @@ func TestUnread(t *testing.T) {
 
 	put(t, dir, "lfs.hcl", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
 	_, err = ReadDir(dir)
-	failure(t, err, Invalid, "lfs.hcl is a Git LFS pointer", "lfs untrack")
+	failure(t, err, fault.Invalid, "lfs.hcl is a Git LFS pointer", "lfs untrack")
 	gitIn(t, dir, "add", ".")
 	gitIn(t, dir, "commit", "-qm", "two")
 	_, err = s.Fetch(t.Context())
-	failure(t, err, Invalid, "lfs.hcl is a Git LFS pointer")
+	failure(t, err, fault.Invalid, "lfs.hcl is a Git LFS pointer")
 }
 
 // TestOddNames: both readers do the same about names that are no UTF-8, or have a
@@ -115,8 +117,8 @@ func TestOddNames(t *testing.T) {
 			inGit, errInGit := s.Fetch(t.Context())
 			onDisk, errOnDisk := ReadDir(dir)
 			if c.refused != "" {
-				failure(t, errInGit, Invalid, c.refused, "rename it")
-				failure(t, errOnDisk, Invalid, c.refused, "rename it")
+				failure(t, errInGit, fault.Invalid, c.refused, "rename it")
+				failure(t, errOnDisk, fault.Invalid, c.refused, "rename it")
 				return
 			}
 			for what, rev := range map[string]*Revision{"in Git": inGit, "on the disk": onDisk} {
@@ -222,7 +224,7 @@ func TestCheckoutsThatGitTakes(t *testing.T) {
 			}
 			put(t, dir, "a.hcl", "# a")
 			_, err := OpenCheckout(dir)
-			failure(t, err, Failed, c.want)
+			failure(t, err, fault.Failed, c.want)
 			rev, err := ReadDir(dir)
 			must(t, err)
 			if len(rev.Files) != 1 || len(rev.Unread) != 1 || !strings.Contains(rev.Unread[0].Why, c.want) || !strings.Contains(rev.Unread[0].Why, "commit and author are not known") {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"certroll/spec/bounded"
-
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
@@ -17,6 +15,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
+
+	"certroll/gitsync/fault"
+	"certroll/spec/bounded"
 )
 
 // Signers are the keys whose commits are believed. The files are read anew
@@ -42,7 +43,7 @@ type unusable struct {
 	err  error
 }
 
-func (e *unusable) Error() string { return e.file + ": " + reason(e.err) }
+func (e *unusable) Error() string { return e.file + ": " + fault.Reason(e.err) }
 
 // verify checks that a commit's raw bytes are signed by one of the signers, and
 // returns the tree that was signed.

@@ -7,116 +7,18 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"certroll/gitsync/gitsynctest"
+
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
-
-	"certroll/examples/lab/labtest"
 )
-
-// signer signs with the real programs: git, which runs ssh-keygen and gpg.
-type signer struct {
-	t   testing.TB
-	dir string // keys, and a repository to commit in
-	env []string
-}
-
-func newSigner(t testing.TB) *signer {
-	t.Helper()
-	labtest.Needs(t, "ssh-keygen", "gpg")
-	// The socket of gpg's agent has a path of about a hundred characters at most.
-	dir, err := os.MkdirTemp("", "signer") //nolint:usetesting // t.TempDir's path is too long for it
-	must(t, err)
-	s := &signer{t: t, dir: dir, env: append(os.Environ(), "GNUPGHOME="+dir, "HOME="+dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "TZ=UTC",
-		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com")}
-	t.Cleanup(func() {
-		_ = exec.Command("gpgconf", "--homedir", dir, "--kill", "all").Run()
-		_ = os.RemoveAll(dir)
-	})
-	s.run("git", "init", "--quiet", "--initial-branch=main")
-	return s
-}
-
-// run runs a program in the signer's directory; env is set besides.
-func (s *signer) run(name string, args ...string) string { return s.feed(nil, nil, name, args...) }
-
-func (s *signer) feed(env []string, in []byte, name string, args ...string) string {
-	s.t.Helper()
-	cmd := exec.CommandContext(s.t.Context(), name, args...)
-	cmd.Dir, cmd.Env, cmd.Stdin = s.dir, append(s.env, env...), bytes.NewReader(in)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		s.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, stderr.String())
-	}
-	return strings.TrimRight(string(out), "\n")
-}
-
-func (s *signer) path(name string) string { return filepath.Join(s.dir, name) }
-
-func (s *signer) write(name, text string) string {
-	s.t.Helper()
-	must(s.t, os.WriteFile(s.path(name), []byte(text), 0o600))
-	return s.path(name)
-}
-
-// sshKey makes a key and returns its public half.
-func (s *signer) sshKey(name string, args ...string) string {
-	s.t.Helper()
-	s.run("ssh-keygen", append([]string{"-q", "-N", "", "-C", name, "-f", name, "-t", "ed25519"}, args...)...)
-	public, err := os.ReadFile(s.path(name + ".pub"))
-	must(s.t, err)
-	return strings.TrimSpace(string(public))
-}
-
-// gpgKey makes a key that signs, and expires after that, and returns its id.
-func (s *signer) gpgKey(user, expires string, args ...string) string {
-	s.t.Helper()
-	s.run("gpg", append(append([]string{"--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""}, args...),
-		"--quick-generate-key", user+" <"+user+"@example.com>", "ed25519", "sign", expires)...)
-	for line := range strings.Lines(s.run("gpg", "--batch", "--with-colons", "--list-secret-keys", user)) {
-		if fields := strings.Split(line, ":"); fields[0] == "fpr" {
-			return fields[9]
-		}
-	}
-	s.t.Fatal("gpg made no key")
-	return ""
-}
-
-func (s *signer) export(name string, ids ...string) string {
-	return s.write(name, s.run("gpg", append([]string{"--batch", "--armor", "--export"}, ids...)...)+"\n")
-}
-
-// commit commits with git's own options and returns the commit.
-func (s *signer) commit(text string, env []string, args ...string) string {
-	s.t.Helper()
-	s.write("a.hcl", text)
-	s.run("git", "add", "a.hcl")
-	s.feed(env, nil, "git", append(args, "commit", "--quiet", "--allow-empty", "-m", "Change it")...)
-	return s.run("git", "rev-parse", "HEAD")
-}
-
-func bySSH(key string) []string {
-	return []string{"-c", "gpg.format=ssh", "-c", "user.signingKey=" + key, "-c", "commit.gpgSign=true"}
-}
-
-func byGPG(id string) []string {
-	return []string{"-c", "user.signingKey=" + id, "-c", "commit.gpgSign=true"}
-}
-
-// raw is a commit's bytes.
-func (s *signer) raw(commit string) []byte {
-	s.t.Helper()
-	return []byte(s.run("git", "cat-file", "commit", commit) + "\n")
-}
 
 // judged holds bytes against signers, as a commit with the right hash.
 func judged(g *Signers, raw []byte) string {
@@ -171,16 +73,16 @@ func TestVerifySHA1(t *testing.T) {
 
 // TestVerifySSH: what git and ssh-keygen sign, and what they would not verify.
 func TestVerifySSH(t *testing.T) {
-	s := newSigner(t)
-	ada, eve := s.sshKey("ada"), s.sshKey("eve")
-	rsa := s.sshKey("rsa", "-t", "rsa", "-b", "2048")
-	weak := s.sshKey("weak", "-t", "rsa", "-b", "1024")
-	signed := s.commit("one", nil, bySSH(s.path("ada"))...)
+	s := gitsynctest.NewSigner(t)
+	ada, eve := s.SSHKey("ada"), s.SSHKey("eve")
+	rsa := s.SSHKey("rsa", "-t", "rsa", "-b", "2048")
+	weak := s.SSHKey("weak", "-t", "rsa", "-b", "1024")
+	signed := s.Commit("one", nil, gitsynctest.BySSH(s.Path("ada"))...)
 	at := func(when string) []string { return []string{"GIT_COMMITTER_DATE=" + when} }
-	of2024 := s.commit("two", at("2024-06-01T12:00:00Z"), bySSH(s.path("ada"))...)
-	byRSA := s.commit("three", nil, bySSH(s.path("rsa"))...)
-	byWeak := s.commit("four", nil, bySSH(s.path("weak"))...)
-	plain := s.commit("five", nil)
+	of2024 := s.Commit("two", at("2024-06-01T12:00:00Z"), gitsynctest.BySSH(s.Path("ada"))...)
+	byRSA := s.Commit("three", nil, gitsynctest.BySSH(s.Path("rsa"))...)
+	byWeak := s.Commit("four", nil, gitsynctest.BySSH(s.Path("weak"))...)
+	plain := s.Commit("five", nil)
 
 	tests := map[string]struct {
 		signers, commit, want string
@@ -209,24 +111,24 @@ func TestVerifySSH(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "allowed")
 			must(t, os.WriteFile(file, []byte(test.signers), 0o600))
-			expect(t, &Signers{AllowedSigners: file}, s.raw(test.commit), test.want)
+			expect(t, &Signers{AllowedSigners: file}, s.Raw(test.commit), test.want)
 			if test.want == "good" { // git is of the same opinion
-				s.run("git", "-c", "gpg.format=ssh", "-c", "gpg.ssh.allowedSignersFile="+file, "verify-commit", test.commit)
+				s.Run("git", "-c", "gpg.format=ssh", "-c", "gpg.ssh.allowedSignersFile="+file, "verify-commit", test.commit)
 			}
 		})
 	}
-	expect(t, &Signers{AllowedSigners: s.path("nowhere")}, s.raw(signed), "no such file")
-	expect(t, &Signers{Keyring: "x"}, s.raw(signed), "no file of allowed signers is set")
+	expect(t, &Signers{AllowedSigners: s.Path("nowhere")}, s.Raw(signed), "no such file")
+	expect(t, &Signers{Keyring: "x"}, s.Raw(signed), "no file of allowed signers is set")
 }
 
 // TestVerifyCertificate: keys that an authority has certified.
 func TestVerifyCertificate(t *testing.T) {
-	s := newSigner(t)
-	ca, other := s.sshKey("ca"), s.sshKey("other")
+	s := gitsynctest.NewSigner(t)
+	ca, other := s.SSHKey("ca"), s.SSHKey("other")
 	certify := func(name, principal, validity string, more ...string) string {
-		s.sshKey(name)
-		s.run("ssh-keygen", append([]string{"-q", "-s", "ca", "-I", name, "-n", principal, "-V", validity}, append(more, name+".pub")...)...)
-		return s.commit(name, nil, bySSH(s.path(name+"-cert.pub"))...)
+		s.SSHKey(name)
+		s.Run("ssh-keygen", append([]string{"-q", "-s", "ca", "-I", name, "-n", principal, "-V", validity}, append(more, name+".pub")...)...)
+		return s.Commit(name, nil, gitsynctest.BySSH(s.Path(name+"-cert.pub"))...)
 	}
 	good := certify("good", "good@example.com", "+1d")
 	old := certify("old", "old@example.com", "20200101:20200201")
@@ -243,27 +145,27 @@ func TestVerifyCertificate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "allowed")
 			must(t, os.WriteFile(file, []byte(test.signers), 0o600))
-			expect(t, &Signers{AllowedSigners: file}, s.raw(test.commit), test.want)
+			expect(t, &Signers{AllowedSigners: file}, s.Raw(test.commit), test.want)
 		})
 	}
 }
 
 // TestVerifyOpenPGP: what git and gpg sign.
 func TestVerifyOpenPGP(t *testing.T) {
-	s := newSigner(t)
-	ada, eve := s.gpgKey("ada", "never"), s.gpgKey("eve", "never")
-	lapsed := s.gpgKey("lapsed", "2d")
-	revoked := s.gpgKey("revoked", "never")
-	signed := s.commit("one", nil, byGPG(ada)...)
-	byLapsed := s.commit("two", nil, byGPG(lapsed)...)
-	byRevoked := s.commit("three", nil, byGPG(revoked)...)
-	keyring := s.export("keyring.asc", ada, lapsed, revoked)
-	revocation, err := os.ReadFile(filepath.Join(s.dir, "openpgp-revocs.d", revoked+".rev"))
+	s := gitsynctest.NewSigner(t)
+	ada, eve := s.GPGKey("ada", "never"), s.GPGKey("eve", "never")
+	lapsed := s.GPGKey("lapsed", "2d")
+	revoked := s.GPGKey("revoked", "never")
+	signed := s.Commit("one", nil, gitsynctest.ByGPG(ada)...)
+	byLapsed := s.Commit("two", nil, gitsynctest.ByGPG(lapsed)...)
+	byRevoked := s.Commit("three", nil, gitsynctest.ByGPG(revoked)...)
+	keyring := s.Export("keyring.asc", ada, lapsed, revoked)
+	revocation, err := os.ReadFile(s.Path(filepath.Join("openpgp-revocs.d", revoked+".rev")))
 	must(t, err)
-	s.feed(nil, []byte(strings.Replace(string(revocation), ":-----BEGIN", "-----BEGIN", 1)), "gpg", "--batch", "--quiet", "--import")
-	afterwards := s.export("afterwards.asc", ada, revoked)
-	both := s.write("both.asc", s.run("gpg", "--batch", "--armor", "--export", eve)+"\n"+s.run("gpg", "--batch", "--armor", "--export", ada)+"\n")
-	s.run("gpg", "--batch", "--output", s.path("binary.gpg"), "--export", ada)
+	s.Feed(nil, []byte(strings.Replace(string(revocation), ":-----BEGIN", "-----BEGIN", 1)), "gpg", "--batch", "--quiet", "--import")
+	afterwards := s.Export("afterwards.asc", ada, revoked)
+	both := s.Write("both.asc", s.Run("gpg", "--batch", "--armor", "--export", eve)+"\n"+s.Run("gpg", "--batch", "--armor", "--export", ada)+"\n")
+	s.Run("gpg", "--batch", "--output", s.Path("binary.gpg"), "--export", ada)
 	later := func() time.Time { return time.Now().Add(72 * time.Hour) }
 
 	tests := map[string]struct {
@@ -272,34 +174,34 @@ func TestVerifyOpenPGP(t *testing.T) {
 		want   string
 	}{
 		"in the keyring":       {Signers{Keyring: keyring}, signed, "good"},
-		"in a binary keyring":  {Signers{Keyring: s.path("binary.gpg")}, signed, "good"},
+		"in a binary keyring":  {Signers{Keyring: s.Path("binary.gpg")}, signed, "good"},
 		"in the second block":  {Signers{Keyring: both}, signed, "good"},
-		"not in the keyring":   {Signers{Keyring: s.export("eve.asc", eve)}, signed, "is not in"},
+		"not in the keyring":   {Signers{Keyring: s.Export("eve.asc", eve)}, signed, "is not in"},
 		"not expired yet":      {Signers{Keyring: keyring}, byLapsed, "good"},
 		"expired":              {Signers{Keyring: keyring, Now: later}, byLapsed, "has expired"},
 		"not revoked yet":      {Signers{Keyring: keyring}, byRevoked, "good"},
 		"revoked":              {Signers{Keyring: afterwards}, byRevoked, "was revoked"},
 		"no keyring":           {Signers{AllowedSigners: "x"}, signed, "no keyring is set"},
-		"keyring not there":    {Signers{Keyring: s.path("nowhere")}, signed, "no such file"},
-		"keyring is something": {Signers{Keyring: s.write("text", "hello")}, signed, "text: openpgp"},
+		"keyring not there":    {Signers{Keyring: s.Path("nowhere")}, signed, "no such file"},
+		"keyring is something": {Signers{Keyring: s.Write("text", "hello")}, signed, "text: openpgp"},
 	}
 	for name, test := range tests {
-		t.Run(name, func(t *testing.T) { expect(t, &test.g, s.raw(test.commit), test.want) })
+		t.Run(name, func(t *testing.T) { expect(t, &test.g, s.Raw(test.commit), test.want) })
 	}
 
 	t.Run("over text", func(t *testing.T) {
-		raw := s.raw(s.commit("text", nil))
-		sig := s.feed(nil, raw, "gpg", "--batch", "--armor", "--textmode", "--detach-sign", "-u", ada)
+		raw := s.Raw(s.Commit("text", nil))
+		sig := s.Feed(nil, raw, "gpg", "--batch", "--armor", "--textmode", "--detach-sign", "-u", ada)
 		expect(t, &Signers{Keyring: keyring}, withSignature(raw, sig), "not one over a commit")
 	})
 	t.Run("by two keys at once", func(t *testing.T) {
-		raw := s.raw(s.commit("two keys", nil))
-		sig := s.feed(nil, raw, "gpg", "--batch", "--armor", "--detach-sign", "-u", eve, "-u", ada)
+		raw := s.Raw(s.Commit("two keys", nil))
+		sig := s.Feed(nil, raw, "gpg", "--batch", "--armor", "--detach-sign", "-u", eve, "-u", ada)
 		expect(t, &Signers{Keyring: both}, withSignature(raw, sig), "more than one OpenPGP signature")
 	})
 	t.Run("as GitHub ends them", func(t *testing.T) {
-		raw := s.raw(s.commit("an empty line", nil))
-		sig := s.feed(nil, raw, "gpg", "--batch", "--armor", "--detach-sign", "-u", ada)
+		raw := s.Raw(s.Commit("an empty line", nil))
+		sig := s.Feed(nil, raw, "gpg", "--batch", "--armor", "--detach-sign", "-u", ada)
 		expect(t, &Signers{Keyring: keyring}, withSignature(raw, sig+"\n"), "good")
 	})
 }
@@ -317,12 +219,12 @@ func gpgsig(key, sig string) string {
 // TestVerifyCrafted: commits that nobody's git writes, each signed properly
 // where what is wrong with them is not in the signature.
 func TestVerifyCrafted(t *testing.T) {
-	s := newSigner(t)
-	ada := s.sshKey("ada")
-	g := &Signers{AllowedSigners: s.write("allowed", "ada@example.com "+ada)}
-	raw := s.raw(s.commit("one", nil))
+	s := gitsynctest.NewSigner(t)
+	ada := s.SSHKey("ada")
+	g := &Signers{AllowedSigners: s.Write("allowed", "ada@example.com "+ada)}
+	raw := s.Raw(s.Commit("one", nil))
 	sign := func(payload []byte, namespace string) string {
-		return s.feed(nil, payload, "ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", s.path("ada"))
+		return s.Feed(nil, payload, "ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", s.Path("ada"))
 	}
 	// crafted signs what it makes of the commit.
 	crafted := func(change func(string) string) []byte {

@@ -18,6 +18,7 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/cmd/certroll/wiring"
 	"certroll/gitsync"
+	"certroll/gitsync/fault"
 	"certroll/reconcile"
 	"certroll/reconcile/acme"
 	"certroll/spec"
@@ -256,7 +257,7 @@ func (d *daemon) Pull(ctx context.Context) (*spec.Spec, reconcile.Revision, erro
 // the last good revision stays in force, also over a restart.
 func (d *daemon) pull(ctx context.Context) error {
 	rev, err := d.fetch(ctx)
-	var held *gitsync.Error
+	var held *fault.Error
 	if errors.As(err, &held) && held.Held != nil {
 		d.say.trouble("pull", nil)
 		return d.withhold(ctx, held)

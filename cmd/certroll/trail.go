@@ -7,6 +7,7 @@ import (
 
 	"certroll/cmd/certroll/page"
 	"certroll/gitsync"
+	"certroll/gitsync/fault"
 	"certroll/reconcile"
 	"certroll/spec"
 )
@@ -23,8 +24,8 @@ func (d *daemon) follows(ctx context.Context, rev *gitsync.Revision) error {
 	}
 	for _, t := range before {
 		err := d.source.Follows(ctx, rev, t.Commit)
-		var held *gitsync.Error
-		if errors.As(err, &held) && held.Kind == gitsync.Rewritten {
+		var held *fault.Error
+		if errors.As(err, &held) && held.Kind == fault.Rewritten {
 			d.instead, err = t, d.accepted(ctx, rev, t, held)
 		}
 		if err != nil {
@@ -77,13 +78,13 @@ func (d *daemon) accepted(ctx context.Context, rev *gitsync.Revision, instead re
 }
 
 // reasons are those of a head that is held back.
-var reasons = map[gitsync.Kind]reconcile.Reason{
-	gitsync.Unsigned: reconcile.ReasonUnsigned, gitsync.BadSignature: reconcile.ReasonBadSignature, gitsync.Rewritten: reconcile.ReasonRewritten,
+var reasons = map[fault.Kind]reconcile.Reason{
+	fault.Unsigned: reconcile.ReasonUnsigned, fault.BadSignature: reconcile.ReasonBadSignature, fault.Rewritten: reconcile.ReasonRewritten,
 }
 
 // withhold says loudly that a head is held back, once in the log and once in
 // the ledger.
-func (d *daemon) withhold(ctx context.Context, held *gitsync.Error) error {
+func (d *daemon) withhold(ctx context.Context, held *fault.Error) error {
 	d.metrics.Hold(reasons[held.Kind])
 	d.untaken = true
 	d.newest = &page.NotTaken{Commit: held.Held.Commit, Author: held.Held.Author, Reason: reasons[held.Kind], Message: held.Error()}
@@ -94,7 +95,7 @@ func (d *daemon) withhold(ctx context.Context, held *gitsync.Error) error {
 	w := reconcile.Withheld{
 		Revision: reconcile.Revision{Commit: held.Held.Commit, Author: held.Held.Author}, Reason: reasons[held.Kind], Message: held.Error(),
 	}
-	if held.Kind == gitsync.Rewritten {
+	if held.Kind == fault.Rewritten {
 		w.Old = d.instead
 	}
 	d.say.trouble("telling", d.Reconciler.Withhold(ctx, w))

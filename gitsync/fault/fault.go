@@ -1,4 +1,4 @@
-package gitsync
+package fault
 
 import (
 	"context"
@@ -33,7 +33,7 @@ const (
 	Failed       Kind = "failed"
 )
 
-// Error is every error of this package: a sentence that says what was being
+// Error is every error of gitsync: a sentence that says what was being
 // done, what went wrong in the remote's words, and what to do next.
 type Error struct {
 	Kind   Kind
@@ -100,19 +100,19 @@ func (e *Error) Temporary() bool {
 	return e.Kind == Unreachable || e.Kind == Raced || e.Kind == Stopped
 }
 
-// isKind reports whether err is an Error of this kind.
-func isKind(err error, kind Kind) bool {
+// Is reports whether err is an Error of this kind.
+func Is(err error, kind Kind) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Kind == kind
 }
 
-// invalid is a setting that cannot work.
-func invalid(doing, detail, advice string) *Error {
+// BadSetting is a setting that cannot work.
+func BadSetting(doing, detail, advice string) *Error {
 	return &Error{Kind: Invalid, Doing: doing, Detail: detail, Advice: advice}
 }
 
-// stopped turns the end of ctx into an error; nil where ctx goes on.
-func stopped(ctx context.Context, doing string) *Error {
+// OfContext turns the end of ctx into an error; nil where ctx goes on.
+func OfContext(ctx context.Context, doing string) *Error {
 	if ctx.Err() == nil {
 		return nil
 	}
@@ -129,9 +129,9 @@ const (
 	maxSaidLine  = 400
 )
 
-// lines splits what a remote said, without empty lines, progress that was
+// Lines splits what a remote said, without empty lines, progress that was
 // overwritten, and characters that would act on a terminal or a CI log.
-func lines(said string) []string {
+func Lines(said string) []string {
 	var out []string
 	for _, line := range strings.Split(said, "\n") {
 		if i := strings.LastIndexByte(strings.TrimRight(line, "\r"), '\r'); i >= 0 {
@@ -151,8 +151,8 @@ func lines(said string) []string {
 	return out
 }
 
-// reason is an operating system error without the path that the sentence has.
-func reason(err error) string {
+// Reason is an operating system error without the path that the sentence has.
+func Reason(err error) string {
 	var p *os.PathError
 	if errors.As(err, &p) {
 		return strings.Replace(err.Error(), p.Error(), p.Err.Error(), 1)
@@ -160,8 +160,8 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// diskAdvice is what to do about an error of a local disk.
-func diskAdvice(err error) string {
+// DiskAdvice is what to do about an error of a local disk.
+func DiskAdvice(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "make room on that disk"

@@ -1,0 +1,38 @@
+package gitsynctest
+
+import (
+	"strings"
+	"testing"
+
+	"certroll/gitsync/fault"
+)
+
+// Must ends a test that cannot go on.
+func Must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Failure asserts an error's kind, and that its text has what a person needs.
+func Failure(t testing.TB, err error, kind fault.Kind, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error; want %q", kind)
+	}
+	if !fault.Is(err, kind) {
+		t.Fatalf("got %v\nwant kind %q", err, kind)
+	}
+	if c, ok := err.(interface{ Class() string }); !ok || c.Class() != "git" { // the contract is the outermost error
+		t.Errorf("the error %T has no Class() git", err)
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("the error lacks %q:\n%v", w, err)
+		}
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("the error has several lines:\n%v", err)
+	}
+}
