@@ -2,6 +2,7 @@ package gitsync
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -37,7 +38,7 @@ func TestAuthShowsNoSecret(t *testing.T) {
 
 // A server may send back what it was sent, in whatever form.
 func TestRedactor(t *testing.T) {
-	token := secret() + "/+ =" + secret()
+	token := rand.Text() + "/+ =" + rand.Text()
 	for name, a := range map[string]Auth{"user": {Username: "bot", Token: token}, "no user": {Token: token}} {
 		t.Run(name, func(t *testing.T) {
 			for _, form := range []string{
@@ -51,8 +52,8 @@ func TestRedactor(t *testing.T) {
 		})
 	}
 	// One secret inside another leaves nothing of either.
-	a := Auth{Token: secret()}
-	a.SSHKeyPassphrase = a.Token + secret()
+	a := Auth{Token: rand.Text()}
+	a.SSHKeyPassphrase = a.Token + rand.Text()
 	if got := newRedactor(a).Strike(a.SSHKeyPassphrase); got != redact.Struck {
 		t.Errorf("got %s", got)
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"certroll/gitsync/gitsynctest"
 )
 
 // warnings counts the warnings of a cache.
@@ -131,10 +133,21 @@ func TestAnyDamageOfALedgersCache(t *testing.T) {
 	}
 }
 
-// objectsIn is where a cache that has been used by one remote keeps its objects.
+// cacheOf is the directory of the only remote that uses a cache.
+func cacheOf(t *testing.T, cache string) string {
+	t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(cache, "*"))
+	must(t, err)
+	if len(dirs) != 1 {
+		t.Fatalf("%d remotes use the cache: %s", len(dirs), dirs)
+	}
+	return dirs[0]
+}
+
+// objectsIn is where a cache that one remote uses keeps its objects.
 func objectsIn(t *testing.T, cache string) string {
 	t.Helper()
-	dirs, err := filepath.Glob(filepath.Join(cache, "*", "*", "objects"))
+	dirs, err := filepath.Glob(filepath.Join(cacheOf(t, cache), "*", "objects"))
 	must(t, err)
 	if len(dirs) != 1 {
 		t.Fatalf("%d directories of objects: %s", len(dirs), dirs)
@@ -232,9 +245,9 @@ func TestCacheThatTakesNothing(t *testing.T) {
 // TestDiskErrorsAreTheDisks: what the local disk says is never worded as the
 // remote's, whatever it says.
 func TestDiskErrorsAreTheDisks(t *testing.T) {
-	p := local(t)
-	l := p.ledger(t, LedgerOptions{})
-	err := l.remote.explain(t.Context(), "fetching", onCache("writing the Git cache", errors.New("unexpected EOF")))
+	r, err := openRemote(t.TempDir(), Auth{}, 0)
+	gitsynctest.Must(t, err)
+	err = r.explain(t.Context(), "fetching", onCache("writing the Git cache", errors.New("unexpected EOF")))
 	if got := err.Error(); strings.Contains(got, "remote") || strings.Contains(got, "can be reached") || !strings.Contains(got, "check that disk") {
 		t.Errorf("got %s", got)
 	}

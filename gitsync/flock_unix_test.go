@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"certroll/gitsync/gitsynctest"
 )
 
 // A child that was forked and has not called exec yet has every descriptor of its
@@ -14,14 +16,14 @@ func TestLockIsGivenBackBesideAChild(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lock")
 	l, err := lockFile(path)
-	must(t, err)
+	gitsynctest.Must(t, err)
 	child, err := syscall.Dup(int(l.f.Fd()))
-	must(t, err)
-	t.Cleanup(func() { must(t, syscall.Close(child)) })
-	must(t, l.release())
+	gitsynctest.Must(t, err)
+	t.Cleanup(func() { gitsynctest.Must(t, syscall.Close(child)) })
+	gitsynctest.Must(t, l.release())
 	again, err := lockFile(path)
 	if err != nil {
 		t.Fatalf("the lock was given back, and is held: %v", err)
 	}
-	must(t, again.release())
+	gitsynctest.Must(t, again.release())
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/gitsynctest"
 )
 
 // journalChild makes the test binary the process that the crash test kills.
@@ -67,7 +68,7 @@ func entryOf(n int) []byte {
 func openJournal(t testing.TB, dir string) *Journal {
 	t.Helper()
 	j, err := OpenJournal(dir)
-	must(t, err)
+	gitsynctest.Must(t, err)
 	t.Cleanup(func() { _ = j.Close() })
 	return j
 }
@@ -75,7 +76,7 @@ func openJournal(t testing.TB, dir string) *Journal {
 func entries(t testing.TB, j *Journal) []string {
 	t.Helper()
 	list, err := j.Entries()
-	must(t, err)
+	gitsynctest.Must(t, err)
 	out := make([]string, len(list))
 	for i, e := range list {
 		out[i] = string(e)
@@ -99,8 +100,8 @@ func killOne(t *testing.T, dir string, next, lines int) childSaid {
 	var stderr bytes.Buffer
 	child.Stderr = &stderr
 	out, err := child.StdoutPipe()
-	must(t, err)
-	must(t, child.Start())
+	gitsynctest.Must(t, err)
+	gitsynctest.Must(t, child.Start())
 	said := childSaid{appended: next - 1}
 	scanner := bufio.NewScanner(out)
 	for n := 0; scanner.Scan(); n++ {
@@ -138,12 +139,12 @@ func TestJournalKilled(t *testing.T) {
 		said := killOne(t, dir, next, rand.N(25))
 		j := openJournal(t, dir)
 		list := entries(t, j)
-		must(t, j.Close())
+		gitsynctest.Must(t, j.Close())
 		gone += said.sure
 		first, last := gone+1, gone
 		if len(list) > 0 {
 			_, err := fmt.Sscan(list[0], &first)
-			must(t, err)
+			gitsynctest.Must(t, err)
 			last = first + len(list) - 1
 		} else if said.perhaps > 0 {
 			first, last = gone+said.perhaps+1, gone+said.perhaps
@@ -175,7 +176,7 @@ func TestJournalTorn(t *testing.T) {
 	for n := range last {
 		dir := t.TempDir()
 		path := filepath.Join(dir, journalName)
-		must(t, os.WriteFile(path, slices.Concat(whole, last[:n]), 0o600))
+		gitsynctest.Must(t, os.WriteFile(path, slices.Concat(whole, last[:n]), 0o600))
 		j := openJournal(t, dir)
 		if got := entries(t, j); !slices.Equal(got, []string{"one", "two"}) {
 			t.Fatalf("cut after %d bytes: %q", n, got)
@@ -183,8 +184,8 @@ func TestJournalTorn(t *testing.T) {
 		if got := j.Torn(); !bytes.Equal(got, last[:n]) {
 			t.Errorf("cut after %d bytes: torn is %q", n, got)
 		}
-		must(t, j.Append([]byte("four")))
-		must(t, j.Close())
+		gitsynctest.Must(t, j.Append([]byte("four")))
+		gitsynctest.Must(t, j.Close())
 		if got := entries(t, openJournal(t, dir)); !slices.Equal(got, []string{"one", "two", "four"}) {
 			t.Fatalf("cut after %d bytes, then appended: %q", n, got)
 		}
@@ -207,7 +208,7 @@ func TestJournalDamage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, journalName)
-			must(t, os.WriteFile(path, []byte(tc.file), 0o600))
+			gitsynctest.Must(t, os.WriteFile(path, []byte(tc.file), 0o600))
 			if tc.line == "" {
 				if got := entries(t, openJournal(t, dir)); !slices.Equal(got, []string{"one"}) {
 					t.Errorf("got %q", got)
@@ -215,12 +216,12 @@ func TestJournalDamage(t *testing.T) {
 				return
 			}
 			_, err := OpenJournal(dir)
-			failure(t, err, fault.Failed, "opening the journal in "+dir, tc.line, "mend the line")
+			gitsynctest.Failure(t, err, fault.Failed, "opening the journal in "+dir, tc.line, "mend the line")
 			// It is not touched, and not locked either.
 			if b, err := os.ReadFile(path); err != nil || string(b) != tc.file {
 				t.Errorf("the file is %q now, %v", b, err)
 			}
-			must(t, os.Remove(path))
+			gitsynctest.Must(t, os.Remove(path))
 			openJournal(t, dir)
 		})
 	}
@@ -233,34 +234,34 @@ func TestJournalQueue(t *testing.T) {
 		t.Errorf("the directory: %v, %v", info.Mode(), err)
 	}
 	reopen := func() {
-		must(t, j.Close())
+		gitsynctest.Must(t, j.Close())
 		j = openJournal(t, dir)
 	}
 	for _, e := range []string{"a", "", "c", "d"} {
-		must(t, j.Append([]byte(e)))
+		gitsynctest.Must(t, j.Append([]byte(e)))
 	}
 	reopen()
-	must(t, j.Ack(0))
-	must(t, j.Ack(2))
-	must(t, j.Append([]byte("e")))
+	gitsynctest.Must(t, j.Ack(0))
+	gitsynctest.Must(t, j.Ack(2))
+	gitsynctest.Must(t, j.Append([]byte("e")))
 	if got := entries(t, j); !slices.Equal(got, []string{"c", "d", "e"}) {
 		t.Errorf("got %q", got)
 	}
 	reopen()
 	for _, n := range []int{-1, 4} {
-		failure(t, j.Ack(n), fault.Failed, "acknowledging", fmt.Sprintf("%d entries of 3", n))
+		gitsynctest.Failure(t, j.Ack(n), fault.Failed, "acknowledging", fmt.Sprintf("%d entries of 3", n))
 	}
-	failure(t, j.Append([]byte("two\nlines")), fault.Failed, "an entry is one line")
+	gitsynctest.Failure(t, j.Append([]byte("two\nlines")), fault.Failed, "an entry is one line")
 	if got := entries(t, j); !slices.Equal(got, []string{"c", "d", "e"}) {
 		t.Errorf("after a restart: %q", got)
 	}
-	must(t, j.Ack(3))
+	gitsynctest.Must(t, j.Ack(3))
 	reopen()
 	if got := entries(t, j); len(got) != 0 {
 		t.Errorf("after all is acknowledged: %q", got)
 	}
 	info, err := os.Stat(filepath.Join(dir, journalName))
-	must(t, err)
+	gitsynctest.Must(t, err)
 	if info.Mode().Perm() != 0o600 || info.Size() != 0 {
 		t.Errorf("the file has mode %v, %d bytes", info.Mode(), info.Size())
 	}
@@ -270,10 +271,10 @@ func TestJournalQueue(t *testing.T) {
 func TestJournalKeepsItsOwn(t *testing.T) {
 	j := openJournal(t, t.TempDir())
 	e := []byte("entry")
-	must(t, j.Append(e))
+	gitsynctest.Must(t, j.Append(e))
 	e[0] = 'X'
 	list, err := j.Entries()
-	must(t, err)
+	gitsynctest.Must(t, err)
 	list[0][1] = 'X'
 	if got := entries(t, j); got[0] != "entry" {
 		t.Errorf("got %q", got)
@@ -285,9 +286,9 @@ func TestJournalHeld(t *testing.T) {
 	dir := t.TempDir()
 	j := openJournal(t, dir)
 	host, err := os.Hostname()
-	must(t, err)
+	gitsynctest.Must(t, err)
 	_, err = OpenJournal(dir)
-	failure(t, err, fault.Failed, fmt.Sprintf("is held by process %d on %s", os.Getpid(), host), "stop that one first")
+	gitsynctest.Failure(t, err, fault.Failed, fmt.Sprintf("is held by process %d on %s", os.Getpid(), host), "stop that one first")
 
 	child := exec.CommandContext(t.Context(), os.Args[0], "1")
 	child.Env = append(os.Environ(), journalChild+"="+dir)
@@ -295,17 +296,17 @@ func TestJournalHeld(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), fmt.Sprintf("is held by process %d", os.Getpid())) {
 		t.Errorf("another process: %v\n%s", err, out)
 	}
-	must(t, j.Close())
+	gitsynctest.Must(t, j.Close())
 	openJournal(t, dir)
 }
 
 func TestJournalClosed(t *testing.T) {
 	j := openJournal(t, t.TempDir())
-	must(t, j.Close())
-	must(t, j.Close())
+	gitsynctest.Must(t, j.Close())
+	gitsynctest.Must(t, j.Close())
 	_, err := j.Entries()
 	for _, err := range []error{err, j.Append([]byte("x")), j.Ack(0)} {
-		failure(t, err, fault.Failed, "file already closed")
+		gitsynctest.Failure(t, err, fault.Failed, "file already closed")
 	}
 }
 
@@ -314,16 +315,16 @@ func TestJournalClosed(t *testing.T) {
 func TestJournalWriteFails(t *testing.T) {
 	dir := t.TempDir()
 	j := openJournal(t, dir)
-	must(t, j.Append([]byte("one")))
+	gitsynctest.Must(t, j.Append([]byte("one")))
 	good := j.file
 	readOnly, err := os.Open(j.path())
-	must(t, err)
+	gitsynctest.Must(t, err)
 	j.file = readOnly
-	failure(t, j.Append([]byte("two")), fault.Failed, "writing the journal in "+dir)
+	gitsynctest.Failure(t, j.Append([]byte("two")), fault.Failed, "writing the journal in "+dir)
 	j.file = good
-	failure(t, j.Append([]byte("three")), fault.Failed, "an earlier error left it in an unknown state")
-	must(t, readOnly.Close())
-	must(t, j.Close())
+	gitsynctest.Failure(t, j.Append([]byte("three")), fault.Failed, "an earlier error left it in an unknown state")
+	gitsynctest.Must(t, readOnly.Close())
+	gitsynctest.Must(t, j.Close())
 	if got := entries(t, openJournal(t, dir)); !slices.Equal(got, []string{"one"}) {
 		t.Errorf("got %q", got)
 	}
@@ -331,15 +332,15 @@ func TestJournalWriteFails(t *testing.T) {
 
 func TestJournalDirectoryErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
-	must(t, os.WriteFile(file, nil, 0o600))
+	gitsynctest.Must(t, os.WriteFile(file, nil, 0o600))
 	_, err := OpenJournal(filepath.Join(file, "journal"))
-	failure(t, err, fault.Invalid, "not a directory", "this user may write")
+	gitsynctest.Failure(t, err, fault.Invalid, "not a directory", "this user may write")
 }
 
 func BenchmarkJournalAppend(b *testing.B) {
 	j := openJournal(b, b.TempDir())
 	entry := entryOf(299)
 	for b.Loop() {
-		must(b, j.Append(entry))
+		gitsynctest.Must(b, j.Append(entry))
 	}
 }

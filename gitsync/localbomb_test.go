@@ -141,16 +141,16 @@ var localBombs = map[string]struct {
 			b := plumbing.ComputeHash(plumbing.BlobObject, base)
 			head := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(len(base))), size)
 			err := pack.whole(plumbing.BlobObject, base)
-			_, werr := pack.w.Write(append(entryHead(plumbing.REFDeltaObject, len(head)+2*size), b[:]...))
-			pack.zlib.Reset(pack.w)
+			_, werr := pack.Write(append(entryHead(plumbing.REFDeltaObject, len(head)+2*size), b[:]...))
+			z := zlib.NewWriter(pack)
 			one := bytes.Repeat([]byte{1, 0}, 1000) // inserts a zero
-			_, herr := pack.zlib.Write(head)
+			_, herr := z.Write(head)
 			for range size / 1000 {
-				if _, ierr := pack.zlib.Write(one); ierr != nil {
+				if _, ierr := z.Write(one); ierr != nil {
 					return ierr
 				}
 			}
-			return errors.Join(err, werr, herr, pack.zlib.Close())
+			return errors.Join(err, werr, herr, z.Close())
 		}, 2)
 		p.declares(t, zeroHash(plumbing.BlobObject, size))
 	}},

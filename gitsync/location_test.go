@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/gitsynctest"
 )
 
 func TestParseLocation(t *testing.T) {
 	here, err := filepath.Abs("here/repo.git")
-	must(t, err)
+	gitsynctest.Must(t, err)
 	tests := map[string]struct{ shown, user, password string }{
 		"https://git.example.com/a/b.git":         {shown: "https://git.example.com/a/b.git"},
 		"HTTPS://git.example.com:8443/a":          {shown: "https://git.example.com:8443/a"},
@@ -33,7 +34,7 @@ func TestParseLocation(t *testing.T) {
 	for raw, want := range tests {
 		t.Run(raw, func(t *testing.T) {
 			loc, user, password, err := parseLocation(raw)
-			must(t, err)
+			gitsynctest.Must(t, err)
 			if loc.String() != want.shown || user != want.user || password != want.password {
 				t.Errorf("got %s, %q, %q", loc, user, password)
 			}
@@ -54,7 +55,7 @@ func TestParseLocationErrors(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, _, _, err := parseLocation(tc.url)
-			failure(t, err, fault.Invalid, "reading the repository's URL", tc.want)
+			gitsynctest.Failure(t, err, fault.Invalid, "reading the repository's URL", tc.want)
 			if strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("the password is shown: %v", err)
 			}

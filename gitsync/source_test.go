@@ -244,9 +244,8 @@ func TestCacheDamaged(t *testing.T) {
 			o := SourceOptions{Ref: "main", CacheDir: t.TempDir()}
 			s := p.source(t, o)
 			fetch(t, s)
-			base := s.store.base
 			must(t, s.Close())
-			spoil(t, base)
+			spoil(t, cacheOf(t, o.CacheDir))
 			p.push(t, "main", map[string]string{"a.hcl": "2"})
 			s = p.source(t, o)
 			rev, err := s.Fetch(t.Context())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/gitsynctest"
 	"certroll/spec/redact"
 )
 
@@ -99,7 +100,7 @@ func TestTokenFileIsNone(t *testing.T) {
 func TestTokenFileOfAnEditor(t *testing.T) {
 	for value, want := range map[string]string{"\ufefftok3n": "byte order mark", "t\x00o\x00k": "not UTF-8", "tok3n \r\n": ""} {
 		file := filepath.Join(t.TempDir(), "token")
-		must(t, os.WriteFile(file, []byte(value), 0o600))
+		gitsynctest.Must(t, os.WriteFile(file, []byte(value), 0o600))
 		token, err := Auth{TokenFile: file}.currentToken()
 		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) || err == nil && token != "tok3n" {
 			t.Errorf("%q: %q, %v", value, token, err)

@@ -39,19 +39,19 @@ func expect(t *testing.T, g *Signers, raw []byte, want string) {
 // none, whatever libraries say; nor does one by a certificate's key count.
 func TestVerifySHA1(t *testing.T) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	must(t, err)
+	gitsynctest.Must(t, err)
 	key, err := ssh.NewSignerFromKey(private)
-	must(t, err)
+	gitsynctest.Must(t, err)
 	certified := func(algorithm string) ssh.PublicKey {
 		cert := &ssh.Certificate{Key: key.PublicKey(), CertType: ssh.UserCert, ValidPrincipals: []string{"ada@example.com"}, ValidBefore: ssh.CertTimeInfinity}
 		authority, err := ssh.NewSignerWithAlgorithms(key.(ssh.AlgorithmSigner), []string{algorithm})
-		must(t, err)
-		must(t, cert.SignCert(rand.Reader, authority))
+		gitsynctest.Must(t, err)
+		gitsynctest.Must(t, cert.SignCert(rand.Reader, authority))
 		return cert
 	}
 	public := string(ssh.MarshalAuthorizedKey(key.PublicKey()))
 	file := filepath.Join(t.TempDir(), "allowed")
-	must(t, os.WriteFile(file, []byte("ada@example.com "+public+"ada@example.com cert-authority "+public), 0o600))
+	gitsynctest.Must(t, os.WriteFile(file, []byte("ada@example.com "+public+"ada@example.com cert-authority "+public), 0o600))
 	head := "tree " + strings.Repeat("1", 40) + "\nauthor Ada <ada@example.com> 1700000000 +0000\ncommitter Ada <ada@example.com> 1700000000 +0000\n"
 	sum := sha512.Sum512([]byte(head + "\nChange it\n"))
 	signed := append([]byte("SSHSIG"), ssh.Marshal(struct{ Namespace, Reserved, Hash, Sum string }{"git", "", "sha512", string(sum[:])})...)
@@ -64,7 +64,7 @@ func TestVerifySHA1(t *testing.T) {
 		{good, ssh.KeyAlgoRSASHA512, "good"}, {good, ssh.KeyAlgoRSA, "its SSH signature is by SHA-1"}, {bad, ssh.KeyAlgoRSASHA512, "signed a certificate by SHA-1"},
 	} {
 		sig, err := key.(ssh.AlgorithmSigner).SignWithAlgorithm(rand.Reader, signed, tc.algorithm)
-		must(t, err)
+		gitsynctest.Must(t, err)
 		armor := sshsig.Armor(&sshsig.Signature{Version: 1, PublicKey: tc.by, Namespace: "git", HashAlgorithm: sshsig.HashSHA512, Signature: sig})
 		header := "gpgsig " + strings.ReplaceAll(strings.TrimSuffix(string(armor), "\n"), "\n", "\n ") + "\n"
 		expect(t, &Signers{AllowedSigners: file}, []byte(head+header+"\nChange it\n"), tc.want)
@@ -110,7 +110,7 @@ func TestVerifySSH(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "allowed")
-			must(t, os.WriteFile(file, []byte(test.signers), 0o600))
+			gitsynctest.Must(t, os.WriteFile(file, []byte(test.signers), 0o600))
 			expect(t, &Signers{AllowedSigners: file}, s.Raw(test.commit), test.want)
 			if test.want == "good" { // git is of the same opinion
 				s.Run("git", "-c", "gpg.format=ssh", "-c", "gpg.ssh.allowedSignersFile="+file, "verify-commit", test.commit)
@@ -144,7 +144,7 @@ func TestVerifyCertificate(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "allowed")
-			must(t, os.WriteFile(file, []byte(test.signers), 0o600))
+			gitsynctest.Must(t, os.WriteFile(file, []byte(test.signers), 0o600))
 			expect(t, &Signers{AllowedSigners: file}, s.Raw(test.commit), test.want)
 		})
 	}
@@ -161,7 +161,7 @@ func TestVerifyOpenPGP(t *testing.T) {
 	byRevoked := s.Commit("three", nil, gitsynctest.ByGPG(revoked)...)
 	keyring := s.Export("keyring.asc", ada, lapsed, revoked)
 	revocation, err := os.ReadFile(s.Path(filepath.Join("openpgp-revocs.d", revoked+".rev")))
-	must(t, err)
+	gitsynctest.Must(t, err)
 	s.Feed(nil, []byte(strings.Replace(string(revocation), ":-----BEGIN", "-----BEGIN", 1)), "gpg", "--batch", "--quiet", "--import")
 	afterwards := s.Export("afterwards.asc", ada, revoked)
 	both := s.Write("both.asc", s.Run("gpg", "--batch", "--armor", "--export", eve)+"\n"+s.Run("gpg", "--batch", "--armor", "--export", ada)+"\n")
