@@ -62,7 +62,7 @@ func (g *gatekeeper) trusted(a *Action) bool {
 	}
 	for _, s := range subjects {
 		t := g.troubles[s]
-		if !t.holds(a) || t.retried(a.Certificate, g.now) || t.mayBeMended(g.now) {
+		if !holdsAction(t, a) || t.retried(a.Certificate, g.now) || t.mayBeMended(g.now) {
 			continue
 		}
 		if name, ok := s.account(); !proven || ok && name != l.DNSAccount && !a.needs(name) {
@@ -118,7 +118,7 @@ func (g *gatekeeper) admit(a *Action) {
 	var probes []subject
 	for _, s := range askedSubjects(a) {
 		switch {
-		case !g.troubles[s].holds(a):
+		case !holdsAction(g.troubles[s], a):
 		case !g.mayProbe(a, s):
 			g.stop(a, s)
 			return
@@ -139,7 +139,7 @@ func (g *gatekeeper) admit(a *Action) {
 		probes = append(probes, accountSubject(name))
 	}
 	for _, s := range probes {
-		if t := g.troubles[s]; t.holds(a) {
+		if t := g.troubles[s]; holdsAction(t, a) {
 			g.probing[s] = true
 			a.Probes = append(a.Probes, s)
 			a.Unscheduled = a.Unscheduled || g.probeAt(a, s).After(g.now)
@@ -151,7 +151,7 @@ func (g *gatekeeper) admit(a *Action) {
 // it passes over at once.
 func (g *gatekeeper) accounts(a *Action) (working, avoid []string) {
 	for _, name := range a.serving() {
-		if s := accountSubject(name); g.troubles[s].holds(a) && !g.mayProbe(a, s) {
+		if s := accountSubject(name); holdsAction(g.troubles[s], a) && !g.mayProbe(a, s) {
 			avoid = append(avoid, name)
 		} else {
 			working = append(working, name)

@@ -71,7 +71,7 @@ type Reconciler struct {
 	places     places
 	crew       *crew
 	onEnded    func(Result) // is called once for each attempt that ended, from many goroutines
-	*recorder
+	*Recorder
 }
 
 // New wires a reconciler. The observer says where certroll's own state is.
@@ -102,7 +102,7 @@ func New(observer *Observer, secrets Secrets, ca CA, ledger Ledger, journal Jour
 		next:   &nextKeys{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		leaves: &keptLeaves{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		asks:   &asks{store: o.Moments}, gate: newGate(o.Now),
-		recorder: &recorder{
+		Recorder: &Recorder{
 			scribe:  &scribe{flushing: semaphore.NewWeighted(1), ledger: ledger, journal: journal, now: o.Now, records: &observer.records, redact: o.Redact},
 			mooring: mooring{anchor: o.Anchor, looking: semaphore.NewWeighted(1)},
 			now:     o.Now, rewound: o.Rewound, held: map[string]time.Time{},

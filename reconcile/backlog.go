@@ -12,9 +12,9 @@ type Backlog struct {
 }
 
 // Backlog says how far the ledger lags behind.
-func (r *recorder) Backlog() (Backlog, error) { return r.scribe.backlog() }
+func (r *Recorder) Backlog() (Backlog, error) { return r.scribe.backlog() }
 
 // Open are the problems that examinations found and that are not known to be
 // gone, by the tree that was seen last and what the journal holds. Nobody
 // changes them.
-func (r *recorder) Open() ([]Problem, error) { return r.scribe.open() }
+func (r *Recorder) Open() ([]Problem, error) { return r.scribe.open() }

@@ -181,7 +181,7 @@ func (b *batch) tell() error {
 		b.report.Disk = disk
 	}
 	b.report.Commit = firstOf(commit, b.report.Commit)
-	b.unrecorded(b.report.Results)
+	unrecorded(b.Recorder, b.report.Results)
 	return err
 }
 

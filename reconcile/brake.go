@@ -37,10 +37,11 @@ const (
 	// limits of a CA may spread a reissue of many over days. It is as long as a plan
 	// may wait that is kept in a file.
 	consentLasts = 7 * day
-	// moveConsentLasts is how long it lasts for a move, which comes with the next
-	// renewal of each certificate: longer than any public CA issues for.
-	moveConsentLasts = 400 * day
 )
+
+// moveConsentLasts is how long a person's consent lasts for a move, which comes with
+// the next renewal of each certificate: longer than any public CA issues for.
+const moveConsentLasts = 400 * day
 
 // consentOf is how long consent to something lasts.
 func consentOf(what Kind) time.Duration {
@@ -127,13 +128,13 @@ func brake(actions []Action, obs *Observed, history []Event, now time.Time, agai
 	slices.SortFunc(set.Certificates, func(a, b HeldCertificate) int { return strings.Compare(a.Certificate, b.Certificate) })
 	set.ID = set.digest()
 	for _, i := range held {
-		set.hold(&actions[i], now, again)
+		holdSet(set, &actions[i], now, again)
 	}
 }
 
-// hold holds one of the set. One that would only move goes on where it is: its
+// holdSet holds one of the set. One that would only move goes on where it is: its
 // renewals are written to the old place.
-func (set *HeldSet) hold(a *Action, now time.Time, again func(*spec.Certificate) Action) {
+func holdSet(set *HeldSet, a *Action, now time.Time, again func(*spec.Certificate) Action) {
 	if a.Reason == ReasonUndone {
 		a.mass = set // it is held already, for a reason that says more
 		return
@@ -150,7 +151,7 @@ func (set *HeldSet) hold(a *Action, now time.Time, again func(*spec.Certificate)
 		}
 		until := a.NotBefore // of its renewal, which goes on
 		a.hold(ReasonMass, until, fmt.Sprintf("it would move to %s; %s", goes, why))
-		a.HeldBy = set.subject()
+		a.HeldBy = subjectOfSet(set)
 		return
 	}
 	detail := a.Detail
@@ -158,7 +159,7 @@ func (set *HeldSet) hold(a *Action, now time.Time, again func(*spec.Certificate)
 		a.Kind = a.Wants
 	}
 	a.hold(ReasonMass, now.Add(leastWait), detail+"; "+why)
-	a.HeldBy, a.mass = set.subject(), set
+	a.HeldBy, a.mass = subjectOfSet(set), set
 }
 
 // massDone are the certificates that were changed so within the last day, without
@@ -218,8 +219,8 @@ func MassHold(actions []Action) *HeldSet {
 	return nil
 }
 
-// subject is what holds all of the set.
-func (set *HeldSet) subject() subject { return subject("mass " + set.ID) }
+// subjectOfSet is what holds all of the set.
+func subjectOfSet(set *HeldSet) subject { return subject("mass " + set.ID) }
 
 // text says what the set is and how a person ends the hold.
 func (set *HeldSet) text() string {
@@ -317,7 +318,7 @@ func massEvents(actions []Action, rev Revision, now time.Time) []Event {
 	if set == nil {
 		return nil
 	}
-	e := heldEvent(now, set.subject(), ReasonMass, set.text(), ClassConfig, "")
+	e := heldEvent(now, subjectOfSet(set), ReasonMass, set.text(), ClassConfig, "")
 	e.Severity, e.Revision, e.Actor = SeverityPage, rev.Commit, cmp.Or(rev.Author, "schedule")
 	e.concerns(set.names())
 	return []Event{e}

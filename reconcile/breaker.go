@@ -79,8 +79,8 @@ func (t *trouble) openFor(certificate string, names []string) bool {
 	return len(t.sources) == 1 && t.sources[0] == sourceOf(certificate, names)
 }
 
-// holds tells whether the subject is held for this action.
-func (t *trouble) holds(a *Action) bool { return t.openFor(a.Certificate, a.Spec.Names()) }
+// holdsAction tells whether the subject is held for this action.
+func holdsAction(t *trouble, a *Action) bool { return t.openFor(a.Certificate, a.Spec.Names()) }
 
 // count is how many certificates it failed for.
 func (t *trouble) count() int {

@@ -63,9 +63,9 @@ func preferring(desired *spec.Spec, certificates []*spec.Certificate) []*spec.Ce
 	})
 }
 
-// chains looks at what the ledger knows of chains that CAs do not offer. A ledger
+// findChains looks at what the ledger knows of chains that CAs do not offer. A ledger
 // that cannot be read is another one's finding.
-func (r *Reconciler) chains(ctx context.Context, x *examining) {
+func findChains(r *Reconciler, ctx context.Context, x *examining) {
 	concerned := preferring(x.desired, x.certificates)
 	if len(concerned) == 0 {
 		return

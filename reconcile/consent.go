@@ -18,7 +18,7 @@ type Withheld struct {
 
 // Withhold tells the ledger of it. The same revision is told once, however
 // often it is met, unless something else was in force in between.
-func (r *recorder) Withhold(ctx context.Context, w Withheld) error {
+func (r *Recorder) Withhold(ctx context.Context, w Withheld) error {
 	err := r.scribe.note(entry{Event: Event{
 		Schema: EventSchema, ID: eventID("withheld", string(w.Reason), w.Commit, w.Old.Commit, w.Old.At.UTC().Format(time.RFC3339Nano)), Time: r.now().UTC().Truncate(time.Millisecond),
 		Operation: KindConfig, Status: Denied, Severity: SeverityPage, Reason: w.Reason, Class: ClassConfig,
@@ -35,7 +35,7 @@ func (r *recorder) Withhold(ctx context.Context, w Withheld) error {
 // Accept writes a person's consent to a revision into the ledger, of which a
 // run that holds it back learns with its next pull. It goes straight there, as
 // Retry does.
-func (r *recorder) Accept(ctx context.Context, rev Revision, actor string) error {
+func (r *Recorder) Accept(ctx context.Context, rev Revision, actor string) error {
 	now := r.now().UTC()
 	e := Event{
 		Schema: EventSchema, ID: eventID("accepted", rev.Commit, actor, now.Format(time.RFC3339Nano)), Time: now.Truncate(time.Millisecond),

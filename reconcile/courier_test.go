@@ -91,7 +91,7 @@ func (p *post) start(boxes ...*mailbox) {
 	for i, m := range boxes {
 		all = append(all, m.destination(fmt.Sprint(i)))
 	}
-	n := NewNotifier(p.r, all, NotifierOptions{Since: time.Now()})
+	n := NewNotifier(p.r.Recorder, all, NotifierOptions{Since: time.Now()})
 	p.n = n
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -314,7 +314,7 @@ func TestCourierWithoutVault(t *testing.T) {
 		d := m.destination("ops")
 		d.State = sealable{m.state, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return sealed }}
 		seal := func(is bool) { m.mu.Lock(); sealed = is; m.mu.Unlock() }
-		p.n = NewNotifier(p.r, []Destination{d}, NotifierOptions{Since: time.Now()})
+		p.n = NewNotifier(p.r.Recorder, []Destination{d}, NotifierOptions{Since: time.Now()})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		go func() { defer close(done); p.n.Run(ctx) }()
@@ -386,7 +386,7 @@ func TestCourierTooLargeToKeep(t *testing.T) {
 		p, m := newPost(t), &mailbox{}
 		d := m.destination("ops")
 		d.Compose = func(b Bulletin) ([]byte, error) { return append([]byte("large\n"), make([]byte, mostKept)...), nil }
-		n := NewNotifier(p.r, []Destination{d}, NotifierOptions{Since: time.Now()})
+		n := NewNotifier(p.r.Recorder, []Destination{d}, NotifierOptions{Since: time.Now()})
 		p.tell(failedTimes("x", 1))
 		n.Once(t.Context())
 		n.Once(t.Context())
@@ -466,7 +466,7 @@ func TestCourierBehind(t *testing.T) {
 		time.Sleep(time.Second)
 		p.tell(failedTimes("y", 1))
 		p.stop()
-		NewNotifier(behind, []Destination{m.destination("0")}, NotifierOptions{Since: time.Now()}).Once(t.Context())
+		NewNotifier(behind.Recorder, []Destination{m.destination("0")}, NotifierOptions{Since: time.Now()}).Once(t.Context())
 		p.got(m, "failing x", "failing y")
 	})
 }

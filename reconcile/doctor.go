@@ -93,7 +93,7 @@ const (
 
 // Examine looks at what the next renewals depend on. It writes nothing but
 // canaries, which it removes again.
-func (r *Reconciler) Examine(ctx context.Context, desired *spec.Spec, o ExamineOptions) (*Examination, error) {
+func Examine(r *Reconciler, ctx context.Context, desired *spec.Spec, o ExamineOptions) (*Examination, error) {
 	if r.opts.Examiner == nil {
 		return nil, &failure{class: ClassInternal, err: errors.New("examining: no examiner is configured")}
 	}
@@ -105,7 +105,7 @@ func (r *Reconciler) Examine(ctx context.Context, desired *spec.Spec, o ExamineO
 	defer cancel()
 	x := &examining{examiner: r.opts.Examiner, desired: desired, certificates: certificates, progress: r.opts.Progress, found: map[string]*Finding{}, zones: map[string]map[string]string{}}
 	x.look(run)
-	r.chains(run, x)
+	findChains(r, run, x)
 	if !o.NoCanary {
 		x.canaries(run)
 	}

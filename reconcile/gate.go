@@ -148,7 +148,7 @@ func (p *gatePass) look(a *Action) (shut subject, full bool) {
 // shuts tells whether a subject keeps the action out. The probe that the plan
 // has let go is, once somebody has failed there after the plan was made.
 func (p *gatePass) shuts(s subject, a *Action) bool {
-	return p.found[s].holds(a) && (!slices.Contains(a.Probes, s) || p.door(s).failedAt > p.since)
+	return holdsAction(p.found[s], a) && (!slices.Contains(a.Probes, s) || p.door(s).failedAt > p.since)
 }
 
 // full tells whether enough are inside of a subject that nobody has succeeded

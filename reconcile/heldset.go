@@ -126,7 +126,7 @@ func marshalHeld(sets []HeldSet) ([]byte, error) {
 }
 
 // noteMass tells of what the brake holds, as noteHeld does, with the set itself.
-func (r *recorder) noteMass(actions []Action, rev Revision, now time.Time) error {
+func (r *Recorder) noteMass(actions []Action, rev Revision, now time.Time) error {
 	events := massEvents(actions, rev, now)
 	if len(events) == 0 {
 		return r.noteMassOver(now)
@@ -145,7 +145,7 @@ func (r *recorder) noteMass(actions []Action, rev Revision, now time.Time) error
 
 // noteMassOver tells that what the ledger says is held is held no more, without a
 // person's consent: the revision was reverted, or Vault restored.
-func (r *recorder) noteMassOver(now time.Time) error {
+func (r *Recorder) noteMassOver(now time.Time) error {
 	tree, _ := r.scribe.seen()
 	if tree == nil {
 		return nil
@@ -154,7 +154,7 @@ func (r *recorder) noteMassOver(now time.Time) error {
 	if err != nil || set == nil || r.isHeld(set.overID()) {
 		return err
 	}
-	e := heldEvent(now, set.subject(), ReasonMass, "it is no more held, and nothing of it was done: what would have changed is as it was, or is less than waits for a person", "", "")
+	e := heldEvent(now, subjectOfSet(set), ReasonMass, "it is no more held, and nothing of it was done: what would have changed is as it was, or is less than waits for a person", "", "")
 	e.ID, e.Status = set.overID(), Success
 	e.concerns(set.names())
 	if err := r.scribe.note(entry{Event: e, Held: &HeldSet{}}); err != nil {
@@ -170,7 +170,7 @@ func (r *recorder) noteMassOver(now time.Time) error {
 // overID is the id of the event that ends the hold. The same set may be held again.
 func (set *HeldSet) overID() string { return eventID("mass over", set.ID, stampOf(set.Since)) }
 
-func (r *recorder) setHeld(id string) {
+func (r *Recorder) setHeld(id string) {
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
 	r.held[id] = r.now()
@@ -179,7 +179,7 @@ func (r *recorder) setHeld(id string) {
 // AcceptHeld writes a person's consent to what the brake holds into the ledger: of
 // the set with that id there, or of known, which a plan that the person saw has. It
 // goes straight there, as Accept does.
-func (r *recorder) AcceptHeld(ctx context.Context, id string, known *HeldSet, actor, how string) (accepted *HeldSet, err error) {
+func (r *Recorder) AcceptHeld(ctx context.Context, id string, known *HeldSet, actor, how string) (accepted *HeldSet, err error) {
 	tree, _, _, err := r.scribe.snapshot(ctx)
 	if err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func (r *recorder) AcceptHeld(ctx context.Context, id string, known *HeldSet, ac
 		accepted = set
 		set.AcceptedAt, set.AcceptedBy = optional(now.Truncate(time.Second)), firstOf(actor, "unknown")
 		e := &told[0].Event
-		e.Subject, e.Detail = string(set.subject()), "a person accepted "+how+": "+set.Summary()
+		e.Subject, e.Detail = string(subjectOfSet(set)), "a person accepted "+how+": "+set.Summary()
 		e.Certificate, e.Certificates = "", nil
 		e.concerns(set.names())
 		files, err := r.scribe.edit(tree, told)

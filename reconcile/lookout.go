@@ -40,6 +40,10 @@ const (
 	unreachableAfter = 3
 	// tellAgain is when it is tried again to tell the ledger.
 	tellAgain = time.Minute
+	// longestSleep bounds how long the wall clock is not looked at, which may jump.
+	longestSleep = time.Minute
+	// shortestSleep keeps looks that lie close together in one turn.
+	shortestSleep = time.Second / 2
 )
 
 // LookoutOptions are a Lookout's settings; the zero value is good.
@@ -184,7 +188,7 @@ func (l *Lookout) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.lookAll(ctx, l.due())
 		l.tell(ctx)
-		timer := time.NewTimer(min(max(l.wake().Sub(l.now()), shortestNap), longestNap))
+		timer := time.NewTimer(min(max(l.wake().Sub(l.now()), shortestSleep), longestSleep))
 		select {
 		case <-ctx.Done():
 		case <-l.news:
@@ -216,7 +220,7 @@ func (l *Lookout) due() []spot {
 func (l *Lookout) wake() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	next := l.now().Add(longestNap)
+	next := l.now().Add(longestSleep)
 	for _, w := range l.watched {
 		next = sooner(next, w.next)
 	}
@@ -249,7 +253,7 @@ func (l *Lookout) look(ctx context.Context, s spot) {
 	if seen.live == nil {
 		return
 	}
-	look, ok := l.r.look(ctx, l.prober, &seen)
+	look, ok := lookOnce(l.r, ctx, l.prober, &seen)
 	if !ok || ctx.Err() != nil {
 		return
 	}
@@ -277,10 +281,10 @@ func (w *watched) take(look Look) {
 	}
 }
 
-// look asks an endpoint and judges what it serves; not ok where what is live
+// lookOnce asks an endpoint and judges what it serves; not ok where what is live
 // could not be made sure of. What does not fit is held against Vault once more:
 // since the last pass a renewal may have come to its consumer already.
-func (r *Reconciler) look(ctx context.Context, prober Prober, w *awaited) (Look, bool) {
+func lookOnce(r *Reconciler, ctx context.Context, prober Prober, w *awaited) (Look, bool) {
 	served, err := prober.Served(ctx, w.probe, spec.Algorithm(algorithmOf(w.live.KeyShape)))
 	if err != nil {
 		return unseen(*w, err, r.opts.Now()), true
@@ -374,9 +378,9 @@ func (l *Lookout) Looks() []Look {
 	return list
 }
 
-// Probe looks at the endpoints of a plan's certificates once, of those that are
+// ProbeOnce looks at the endpoints of a plan's certificates once, of those that are
 // named or of all. It writes nothing.
-func (r *Reconciler) Probe(ctx context.Context, prober Prober, standing []Action, after time.Duration, names []string) ([]Look, error) {
+func ProbeOnce(r *Reconciler, ctx context.Context, prober Prober, standing []Action, after time.Duration, names []string) ([]Look, error) {
 	found := watchedIn(standing, cmp.Or(after, probeAfter), r.opts.Now())
 	if len(names) > 0 {
 		maps.DeleteFunc(found, func(s spot, _ *watched) bool { return !slices.Contains(names, s.certificate) })
@@ -394,7 +398,7 @@ func (r *Reconciler) Probe(ctx context.Context, prober Prober, standing []Action
 				return nil
 			}
 			var ok bool
-			if looks[i], ok = r.look(ctx, prober, w); !ok {
+			if looks[i], ok = lookOnce(r, ctx, prober, w); !ok {
 				looks[i].Message += " (Vault could not be asked once more)"
 			}
 			return nil

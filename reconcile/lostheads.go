@@ -91,7 +91,7 @@ func (l LostHead) Breach(pushBack string) Breach {
 // AcceptLost writes a person's consent to the loss of a head into the ledger. It goes
 // straight there, as Accept does. seen tells that this machine remembers the head; else
 // the ledger has to tell of its loss.
-func (r *recorder) AcceptLost(ctx context.Context, commit string, seen bool, actor string) error {
+func (r *Recorder) AcceptLost(ctx context.Context, commit string, seen bool, actor string) error {
 	now := r.now().UTC()
 	e := Event{
 		Schema: EventSchema, ID: eventID("accepted", ledgerSubject, commit), Time: now.Truncate(time.Millisecond),

@@ -47,8 +47,10 @@ const (
 	metaStarted     = "started" // of a pending secret: when its attempt began; of a staged key: since when it is
 
 	managedBy = "certroll"
-	maxMeta   = 512 // bytes of one value
 )
+
+// maxMeta is how many bytes one value of custom metadata has at most.
+const maxMeta = 512
 
 // stateMeta is the custom metadata of a secret of certroll's own state.
 func stateMeta(m map[string]string, ledger string) map[string]string {

@@ -39,7 +39,7 @@ const maxMoorings = 3
 // snapshot is the ledger's tree, held against its anchor where there is one.
 // What is wrong with the anchor holds nothing up: certificates must not expire
 // of it. Not fresh is the one that was seen last, where it cannot be fetched.
-func (r *recorder) snapshot(ctx context.Context) (tree fs.FS, fresh bool, err error) {
+func (r *Recorder) snapshot(ctx context.Context) (tree fs.FS, fresh bool, err error) {
 	m := &r.mooring
 	if m.anchor == nil {
 		tree, _, fresh, err = r.scribe.snapshot(ctx)
@@ -70,7 +70,7 @@ func (r *recorder) snapshot(ctx context.Context) (tree fs.FS, fresh bool, err er
 
 // moor holds a ledger against its anchor: what is astray is noted, and the
 // anchor moved where all is in order or the ledger tells that it was not.
-func (r *recorder) moor(ctx context.Context, tree fs.FS, head string, fields map[string]string, version int) error {
+func (r *Recorder) moor(ctx context.Context, tree fs.FS, head string, fields map[string]string, version int) error {
 	m := &r.mooring
 	was, err := markOf(fields)
 	if err != nil {
@@ -106,7 +106,7 @@ func (m *mooring) found(astray bool) {
 // untold tells whether something is astray of which the ledger does not tell,
 // and notes it. It is known again by an id that nobody could have foreseen: an
 // event of that id in a ledger that was made anew would have it kept quiet.
-func (r *recorder) untold(found []Breach, was *Mark, tree fs.FS) (bool, error) {
+func (r *Recorder) untold(found []Breach, was *Mark, tree fs.FS) (bool, error) {
 	if len(found) == 0 {
 		return false, nil
 	}
@@ -155,14 +155,14 @@ func tells(tree fs.FS, id string) (bool, error) {
 
 // Unanchored is why the ledger could not be held against its anchor the last
 // time; nil: it could, or has none.
-func (r *recorder) Unanchored() error {
+func (r *Recorder) Unanchored() error {
 	r.mooring.mu.Lock()
 	defer r.mooring.mu.Unlock()
 	return r.mooring.err
 }
 
 // isAstray tells whether an event of the anchor's waits to be told.
-func (r *recorder) isAstray() bool {
+func (r *Recorder) isAstray() bool {
 	r.mooring.mu.Lock()
 	defer r.mooring.mu.Unlock()
 	return r.mooring.astray

@@ -60,7 +60,7 @@ func readStaged(text string) (*stagedKey, error) {
 
 // supersedes tells that a pending secret is not to be taken up, because its key
 // is not the one that was staged.
-func (n *stagedKey) supersedes(d *draft) bool { return n != nil && n.digest != d.KeyDigest }
+func supersedes(n *stagedKey, d *draft) bool { return n != nil && n.digest != d.KeyDigest }
 
 // nextFolder is below the pending secrets, so that whoever may look at the
 // metadata of those may look at these.
@@ -162,6 +162,6 @@ func (l *Live) withoutNext() *Live {
 	return &c
 }
 
-func (l *Live) publish(n *stagedKey) {
+func publishNext(l *Live, n *stagedKey) {
 	l.NextKeyDigest, l.NextKeyShape, l.NextKeySince = n.digest, n.shape, optional(n.since)
 }

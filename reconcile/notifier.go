@@ -19,13 +19,13 @@ type NotifierOptions struct {
 // Notifier tells destinations what the ledger says, each by itself: one that is
 // away holds up neither another nor the certificates.
 type Notifier struct {
-	r        *Reconciler
+	r        *Recorder
 	o        NotifierOptions
 	couriers []*courier
 }
 
 // NewNotifier makes a notifier that reads the ledger as a reconciler last saw it.
-func NewNotifier(r *Reconciler, destinations []Destination, o NotifierOptions) *Notifier {
+func NewNotifier(r *Recorder, destinations []Destination, o NotifierOptions) *Notifier {
 	if o.Told == nil {
 		o.Told = func(string, *Message, error) {}
 	}
@@ -36,7 +36,7 @@ func NewNotifier(r *Reconciler, destinations []Destination, o NotifierOptions) *
 	return n
 }
 
-func (n *Notifier) now() time.Time { return n.r.opts.Now().Round(0) }
+func (n *Notifier) now() time.Time { return n.r.now().Round(0) }
 
 // Run tells until ctx ends.
 func (n *Notifier) Run(ctx context.Context) { n.each(func(c *courier) { c.run(ctx) }) }

@@ -33,7 +33,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation(), a.revokes()) && !next.supersedes(old) && !a.isCompromised(old) {
+	if old != nil && old.fits(c, issuer, shape, target.Version, a.rotation(), a.revokes()) && !supersedes(next, old) && !a.isCompromised(old) {
 		a.draft = old
 		old.Issuer = issuer.Name                                                     // of the same directory, and maybe renamed since
 		old.OrderURL = firstOf(old.OrderURL, a.absence.order(c.Name, old.KeyDigest)) // takeUp stores it

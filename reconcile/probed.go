@@ -38,7 +38,7 @@ func probeEntries(known *Problems, looks map[spot]*Look, rev Revision, now time.
 	}
 	for _, p := range known.Served("") {
 		l, watched := looks[p.spot()]
-		if watched && !p.goneBy(l) {
+		if watched && !isGoneBy(p, l) {
 			continue
 		}
 		known = known.without(known.at(p.spot()), now)
@@ -51,9 +51,9 @@ func probeEntries(known *Problems, looks map[spot]*Look, rev Revision, now time.
 	return entries
 }
 
-// goneBy tells whether a look shows that the problem is gone. That something is
+// isGoneBy tells whether a look shows that the problem is gone. That something is
 // waited for ends no problem but that nobody answered.
-func (p Problem) goneBy(l *Look) bool {
+func isGoneBy(p Problem, l *Look) bool {
 	switch {
 	case l == nil:
 		return false

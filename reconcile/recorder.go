@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// recorder is the only writer of the ledger: journal first, then one commit for
+// Recorder is the only writer of the ledger: journal first, then one commit for
 // all that ended together, then the checkpoint in Vault. It knows no attempt and
 // no CA. What has to follow a push is its owner's matter (onPublished).
 //
 //	note ──▶ journal ── publish ──▶ ledger ──▶ checkpoint
 //	             └──────── onPublished(entries) ─────▶ pending secrets go
-type recorder struct {
+type Recorder struct {
 	scribe  *scribe
 	mooring mooring
 	now     func() time.Time
@@ -41,7 +41,7 @@ type recorder struct {
 
 // publish brings the journal to the ledger, also where ctx has ended: a run that
 // is told to stop still says what it did. commit is "" where nothing was new.
-func (r *recorder) publish(ctx context.Context) (commit string, err error) {
+func (r *Recorder) publish(ctx context.Context) (commit string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
 	r.triedMu.Lock()
@@ -64,7 +64,7 @@ func (r *recorder) publish(ctx context.Context) (commit string, err error) {
 }
 
 // triedAt is when the ledger was told last, or tried to be.
-func (r *recorder) triedAt() time.Time {
+func (r *Recorder) triedAt() time.Time {
 	r.triedMu.Lock()
 	defer r.triedMu.Unlock()
 	return r.tried
@@ -72,7 +72,7 @@ func (r *recorder) triedAt() time.Time {
 
 // noteHeld tells of what is held for many at once, each once a day, and of what
 // expires. However many these are, none is told with each pass.
-func (r *recorder) noteHeld(events []Event) error {
+func (r *Recorder) noteHeld(events []Event) error {
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
 	now := r.now()
@@ -89,20 +89,20 @@ func (r *recorder) noteHeld(events []Event) error {
 }
 
 // unreadable is what of the ledger could not be read at the last look.
-func (r *recorder) unreadable() []Breach {
+func (r *Recorder) unreadable() []Breach {
 	r.lostMu.Lock()
 	defer r.lostMu.Unlock()
 	return r.lost
 }
 
-func (r *recorder) setUnreadable(lost []Breach) {
+func (r *Recorder) setUnreadable(lost []Breach) {
 	r.lostMu.Lock()
 	defer r.lostMu.Unlock()
 	r.lost = lost
 }
 
 // isHeld tells whether noteHeld has told of an event.
-func (r *recorder) isHeld(id string) bool {
+func (r *Recorder) isHeld(id string) bool {
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
 	_, told := r.held[id]
@@ -111,7 +111,7 @@ func (r *recorder) isHeld(id string) bool {
 
 // amendProblems puts entries about the open problems into the journal, and
 // returns them with the problems that are open then.
-func (r *recorder) amendProblems(ctx context.Context, amend func(known *Problems) []entry) (*Problems, []entry, error) {
+func (r *Recorder) amendProblems(ctx context.Context, amend func(known *Problems) []entry) (*Problems, []entry, error) {
 	r.problemsMu.Lock()
 	defer r.problemsMu.Unlock()
 	known, fresh, err := r.knownProblems(ctx)
@@ -134,7 +134,7 @@ func (r *recorder) amendProblems(ctx context.Context, amend func(known *Problems
 // knownProblems are those that were told, or are about to be. The journal is
 // read before the tree: what is pushed in between is in both, and not in
 // neither. Not fresh are those of the tree that was seen last.
-func (r *recorder) knownProblems(ctx context.Context) (_ *Problems, fresh bool, err error) {
+func (r *Recorder) knownProblems(ctx context.Context) (_ *Problems, fresh bool, err error) {
 	waiting, err := r.scribe.entries()
 	if err != nil {
 		return nil, false, err
@@ -151,7 +151,7 @@ func (r *recorder) knownProblems(ctx context.Context) (_ *Problems, fresh bool, 
 }
 
 // lookAnew is the ledger as it is now; one that cannot be had is an error.
-func (r *recorder) lookAnew(ctx context.Context) (tree fs.FS, head string, err error) {
+func (r *Recorder) lookAnew(ctx context.Context) (tree fs.FS, head string, err error) {
 	_, fresh, err := r.snapshot(ctx)
 	if err == nil && !fresh {
 		err = errors.New("the cached ledger lacks the last delivered event, and fetching the ledger failed")

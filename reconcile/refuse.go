@@ -7,7 +7,7 @@ import (
 
 // Refuse tells the ledger that a revision was refused because of its mistakes.
 // The same revision is told once, however often it is met.
-func (r *recorder) Refuse(ctx context.Context, rev Revision, mistakes string) error {
+func (r *Recorder) Refuse(ctx context.Context, rev Revision, mistakes string) error {
 	err := r.scribe.note(entry{Event: Event{
 		Schema: EventSchema, ID: eventID("refused", rev.Commit, mistakes), Time: r.now().UTC().Truncate(time.Millisecond),
 		Operation: KindConfig, Status: Failed, Reason: ReasonRefused, Class: ClassConfig,
@@ -23,7 +23,7 @@ func (r *recorder) Refuse(ctx context.Context, rev Revision, mistakes string) er
 
 // Taken tells the ledger that a revision is in force, where the last that it was
 // told of a revision is that it is not.
-func (r *recorder) Taken(ctx context.Context, rev Revision) error {
+func (r *Recorder) Taken(ctx context.Context, rev Revision) error {
 	tree, _, err := r.snapshot(ctx)
 	if err != nil {
 		return err

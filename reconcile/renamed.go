@@ -51,7 +51,7 @@ func (s *situation) goesOnFrom(obs *Observed) {
 	own := s.record
 	for _, name := range s.spec.MovedFrom {
 		r := obs.Records[name]
-		if own.isOpen() && !own.movesStill(r, obs) {
+		if own.isOpen() && !movesStill(own, r, obs) {
 			continue
 		}
 		if _, busy := obs.AtWork[name]; busy {
@@ -96,7 +96,7 @@ func failsToAdopt(r *Record) bool {
 // movesStill tells that a certificate has a record of its own and no secret, while that
 // of a former name is still to become its own: the move has failed, or the secret was
 // gone and has come back.
-func (r *Record) movesStill(former *Record, obs *Observed) bool {
+func movesStill(r *Record, former *Record, obs *Observed) bool {
 	if former == nil || former.Live == nil || r.State != StateFailing && r.Gone == nil {
 		return false
 	}
@@ -202,7 +202,7 @@ func succeeds(desired *spec.Spec, c *spec.Certificate, r *Record, obs *Observed)
 	if c == nil {
 		return false
 	}
-	if own := obs.Records[c.Name]; own.isOpen() && !own.movesStill(r, obs) {
+	if own := obs.Records[c.Name]; own.isOpen() && !movesStill(own, r, obs) {
 		return own.hadName(r.Certificate)
 	}
 	return carries(desired, c, r.Certificate, obs)
@@ -213,7 +213,7 @@ func succeeds(desired *spec.Spec, c *spec.Certificate, r *Record, obs *Observed)
 // are none, and the plan gives the secret the new name, both are done at once.
 func (a *Action) awaitHeir(heir string, obs *Observed, next *Action, now time.Time) {
 	own := obs.Records[heir]
-	if a.Kind == KindHold || own.isOpen() && !own.movesStill(a.Record, obs) {
+	if a.Kind == KindHold || own.isOpen() && !movesStill(own, a.Record, obs) {
 		return
 	}
 	until := now.Add(leastWait)

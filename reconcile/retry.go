@@ -39,7 +39,7 @@ type Retried struct {
 //
 // It goes straight to the ledger: the journal is for what cannot be told
 // again, and `certroll run` may have it open. All certificates, or none.
-func (r *recorder) Retry(ctx context.Context, want Retry) (done []Retried, commit string, err error) {
+func (r *Recorder) Retry(ctx context.Context, want Retry) (done []Retried, commit string, err error) {
 	now := r.now().UTC()
 	tree, _, _, err := r.scribe.snapshot(ctx)
 	if err != nil {
@@ -95,7 +95,7 @@ func (w Retry) entries(tree fs.FS, cache *recordCache, now time.Time) ([]Retried
 		if h := record.Hold; h != nil && h.Until.After(now) {
 			d.Hold = h
 		}
-		if d.Hold != nil || together || record.lastUndone(now) != nil {
+		if d.Hold != nil || together || lastUndone(record, now) != nil {
 			e := w.entry(record, d.Hold, now)
 			d.Event = &e.Event
 			entries = append(entries, e)
@@ -156,7 +156,7 @@ func (w Retry) entry(r *Record, h *Hold, now time.Time) entry {
 		e.OldSerial, e.VaultPath, e.VaultVer = l.Serial, l.Mount+"/"+l.Path, l.Version
 		e.Issuer = firstOf(e.Issuer, l.Issuer)
 	}
-	if h == nil && r.lastUndone(now) == nil {
+	if h == nil && lastUndone(r, now) == nil {
 		return entry{Event: e}
 	}
 	fresh := *r

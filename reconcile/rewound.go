@@ -1,6 +1,8 @@
 package reconcile
 
-import "time"
+import (
+	"time"
+)
 
 // A ledger may remember what it saw of its branch.
 type rememberer interface {
@@ -12,7 +14,7 @@ type rememberer interface {
 
 // noteRewound tells of a ledger that was rewritten in the ledger itself, where
 // history cannot be lost a second time without being seen.
-func (r *recorder) noteRewound() error {
+func (r *Recorder) noteRewound() error {
 	memory, ok := r.scribe.ledger.(rememberer)
 	if !ok {
 		return nil

@@ -101,7 +101,7 @@ func (a *attempt) stageNext(ctx context.Context, next *stagedKey) error {
 		}
 		there = next
 	}
-	a.live.publish(there)
+	publishNext(a.live, there)
 	return nil
 }
 
@@ -141,7 +141,7 @@ func (a *attempt) stageHere(ctx context.Context) error {
 			return err
 		}
 	}
-	a.live.publish(n)
+	publishNext(a.live, n)
 	return nil
 }
 

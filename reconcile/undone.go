@@ -53,7 +53,7 @@ func undoneIn(r *Record) time.Duration {
 
 // lastUndone is the last time of that span, nil where there is none. A time that a
 // clock which ran ahead has noted is passed over: it would hold until it comes.
-func (r *Record) lastUndone(now time.Time) *Undone {
+func lastUndone(r *Record, now time.Time) *Undone {
 	if r == nil {
 		return nil
 	}
@@ -73,7 +73,7 @@ func (r *Record) lastUndone(now time.Time) *Undone {
 //	   ├───────┼── ordered ┼── held ────┼── ordered ──▶
 //	           └────── life/10 ────────┘
 func holdUndone(s *situation, a Action) Action {
-	last := s.record.lastUndone(s.now)
+	last := lastUndone(s.record, s.now)
 	if last == nil || !a.undoes() {
 		return a
 	}
@@ -94,7 +94,7 @@ func holdUndone(s *situation, a Action) Action {
 // isUndone tells that an action which mends may not order, as what it mends was
 // undone before.
 func (a *Action) isUndone(now time.Time) bool {
-	last := a.Record.lastUndone(now)
+	last := lastUndone(a.Record, now)
 	return a.undoes() && last != nil && !a.OrderFrom.After(last.At.Add(undoneIn(a.Record)))
 }
 
@@ -118,7 +118,7 @@ func undoneText(s *situation, a *Action, until time.Time) string {
 	default:
 		what += fmt.Sprintf(", version %d is deleted", s.secret.Version)
 	}
-	before := s.record.lastUndone(s.now)
+	before := lastUndone(s.record, s.now)
 	what += fmt.Sprintf("; the last time was %s, with version %d (%s)", stampOf(before.At), before.Version, undoneWords[before.Reason])
 	advice := "find out who or what deletes it (delete_version_after of the secret or its mount, a clean-up job; Vault's audit log names the token)"
 	if a.Reason == ReasonDrifted || a.Reason == ReasonForeign {

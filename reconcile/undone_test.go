@@ -162,11 +162,11 @@ func TestAnUndoneTimeOfAFastClockHoldsNothing(t *testing.T) {
 	w.at = w.at.Add(400 * day)
 	r := w.ledger.record(t, "api")
 	r.Undone = []Undone{{At: w.at.Add(1000 * day), Reason: ReasonDeleted, Version: 1}}
-	if u := r.lastUndone(w.at); u != nil {
+	if u := lastUndone(r, w.at); u != nil {
 		t.Errorf("a time that is to come holds: %+v", u)
 	}
 	r.Undone = append([]Undone{{At: w.at.Add(-day), Reason: ReasonDeleted, Version: 1}}, r.Undone...)
-	if u := r.lastUndone(w.at); u == nil || !u.At.Equal(w.at.Add(-day)) {
+	if u := lastUndone(r, w.at); u == nil || !u.At.Equal(w.at.Add(-day)) {
 		t.Errorf("the credible time before it is not found: %+v", u)
 	}
 }

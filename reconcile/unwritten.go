@@ -128,7 +128,7 @@ func (s *scribe) note(e entry) error {
 }
 
 // unrecorded are the results that are in no journal and in no ledger.
-func (r *recorder) unrecorded(results []Result) {
+func unrecorded(r *Recorder, results []Result) {
 	for i := range results {
 		if id := results[i].Event.ID; id != "" && results[i].Untold == nil {
 			results[i].Untold = r.scribe.unwritten.of(id)
