@@ -19,12 +19,12 @@ func (a *attempt) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := findPair(data)
+	p, err := findIn(data)
 	if err == nil {
 		err = p.check(a.action.Spec.Names(), a.now())
 	}
 	if err != nil {
-		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf(
+		return &failure{code: ClassConfig, denied: true, err: fmt.Errorf(
 			"adopting what is at %s: %w; it is not overwritten: choose another vault.path, or delete that secret (vault kv delete) to have it issued", at, err)}
 	}
 	return a.take(ctx, p, version, nil)
@@ -53,7 +53,7 @@ func (a *attempt) take(ctx context.Context, p pair, version int, signer *spec.Is
 	a.live = &Live{
 		Serial: serialOf(leaf), NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
 		Names: c.Names(), NamesDigest: namesDigest(c.Names()),
-		KeyDigest: digest, KeyShape: shapeOfKey(leaf.PublicKey), KeySince: leaf.NotBefore.UTC(),
+		KeyDigest: digest, KeyShape: KeyShape(leaf.PublicKey), KeySince: leaf.NotBefore.UTC(),
 		Issuer: issuer.Name, Directory: issuer.Directory, Profile: issuer.Profile,
 		Mount: a.action.At.Mount, Path: a.action.At.Path, Version: version,
 		Revision: a.revision.Commit, File: file, Rotate: rotate, IssuedAt: leaf.NotBefore.UTC(),
@@ -120,7 +120,7 @@ func (a *attempt) revoke(ctx context.Context) error {
 	r := a.action.Record
 	issuer := issuerOf(a.desired, nil, r.Live)
 	if issuer == nil {
-		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf(
+		return &failure{code: ClassConfig, denied: true, err: fmt.Errorf(
 			"revoking %q: its issuer %q is no longer in the spec as it was; bring the issuer block back, or restore the certificate's block with on_remove = \"delete\"",
 			r.Certificate, r.Live.Issuer)}
 	}
@@ -128,9 +128,9 @@ func (a *attempt) revoke(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := findPair(data)
+	p, err := findIn(data)
 	if err != nil {
-		return &failure{class: ClassConfig, err: fmt.Errorf("revoking %q: reading its certificate from %s: %w", r.Certificate, a.action.At, err)}
+		return &failure{code: ClassConfig, err: fmt.Errorf("revoking %q: reading its certificate from %s: %w", r.Certificate, a.action.At, err)}
 	}
 	if p.leaf().NotAfter.Before(a.now().Add(-time.Minute)) {
 		return nil // expired: no CA revokes it any more, nor need it

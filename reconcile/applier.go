@@ -61,7 +61,7 @@ func (a *attempt) doInTime(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil || limited.Err() == nil {
 		return err
 	}
-	return &failure{class: ClassInternal, err: fmt.Errorf("the attempt at %s (%s) was not done after %s and was stopped: %w",
+	return &failure{code: ClassInternal, err: fmt.Errorf("the attempt at %s (%s) was not done after %s and was stopped: %w",
 		a.action.Certificate, a.action.Kind, attemptTime+afterOrder, err)}
 }
 
@@ -87,7 +87,7 @@ func (a *attempt) do(ctx context.Context) error {
 	case a.action.Kind == KindRetire:
 		return a.retire(ctx)
 	}
-	return &failure{class: ClassInternal, err: fmt.Errorf("an action of kind %q cannot be applied", a.action.Kind)}
+	return &failure{code: ClassInternal, err: fmt.Errorf("an action of kind %q cannot be applied", a.action.Kind)}
 }
 
 func (ap *applier) now() time.Time { return ap.opts.Now() }

@@ -672,7 +672,7 @@ func TestPairInOneField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{data["private_key"] + data["fullchain"], data["fullchain"] + data["private_key"]} {
-		p, err := findPair(map[string]string{"haproxy.pem": text})
+		p, err := findIn(map[string]string{"haproxy.pem": text})
 		if err != nil || len(p.chain) != 2 {
 			t.Errorf("%v, a chain of %d", err, len(p.chain))
 		}

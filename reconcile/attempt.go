@@ -164,7 +164,7 @@ func (a *attempt) write(attempt context.Context) error {
 }
 
 func (a *attempt) writeFields(ctx context.Context) (int, error) {
-	material, err := materialOf(a.pair)
+	material, err := material(a.pair)
 	if err != nil {
 		return 0, err
 	}
@@ -176,7 +176,7 @@ func (a *attempt) writeFields(ctx context.Context) (int, error) {
 		return 0, a.burn(ctx, err)
 	}
 	if err != nil {
-		return 0, &failure{class: ClassConfig, err: err}
+		return 0, &failure{code: ClassConfig, err: err}
 	}
 	a.draft.DataDigest = dataDigest(data)
 	if err := a.drafts.store(ctx, a.action.Certificate, a.draft); err != nil {
@@ -203,7 +203,7 @@ func (a *attempt) burn(ctx context.Context, err error) error {
 	if dropErr := a.discard(ctx); dropErr != nil {
 		err = errors.Join(err, dropErr)
 	}
-	return &failure{class: ClassConfig, stands: true, err: fmt.Errorf(
+	return &failure{code: ClassConfig, stands: true, err: fmt.Errorf(
 		"%w; the key was destroyed and nothing was written, what is live stays; mend vault.fields, and run certroll retry %s to try at once", err, a.action.Certificate)}
 }
 
@@ -222,7 +222,7 @@ func (a *attempt) overtaken(ctx context.Context, version int) error {
 	if err := a.discard(ctx); err != nil {
 		return err
 	}
-	return &failure{class: ClassVault, denied: true, err: fmt.Errorf(
+	return &failure{code: ClassVault, denied: true, err: fmt.Errorf(
 		"%s went from version %d to %d while this certificate was made, and not by this attempt; it was not overwritten; the next plan says what to do about it",
 		d.At, d.CAS, version)}
 }
@@ -264,8 +264,8 @@ func (a *attempt) describe(ctx context.Context) error {
 	return a.secrets.WriteMetadata(ctx, loc.Mount, loc.Path, encodeMeta(seen.Custom, a.action.Certificate, a.live))
 }
 
-// materialOf splits a chain into what fields are made of.
-func materialOf(p pair) (spec.Material, error) {
+// material splits a chain into what fields are made of.
+func material(p pair) (spec.Material, error) {
 	key, err := encodeKey(p.key)
 	if err != nil {
 		return spec.Material{}, err

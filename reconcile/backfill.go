@@ -52,7 +52,7 @@ func (r *Reconciler) backfillOne(ctx context.Context, c *spec.Certificate, recor
 	if err != nil {
 		return nil //nolint:nilerr // what cannot be read now is read with the next start
 	}
-	p, err := findPair(data)
+	p, err := findIn(data)
 	if err != nil || version != l.Version || serialOf(p.leaf()) != l.Serial {
 		return nil //nolint:nilerr // keystores alone, or somebody wrote it meanwhile
 	}

@@ -74,7 +74,7 @@ func findChains(r *Reconciler, ctx context.Context, x *examining) {
 	if err != nil {
 		return
 	}
-	records, err := readRecords(tree)
+	records, err := ReadRecords(tree)
 	if err != nil {
 		return
 	}

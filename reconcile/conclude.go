@@ -163,7 +163,7 @@ func (a *attempt) successRecord(now time.Time) *Record {
 	}
 	r.Revocations = a.leftToRevoke(r.Revocations)
 	if a.live != nil {
-		r.rotated(a.live.Rotate)
+		r.addRotation(a.live.Rotate)
 	}
 	a.notePause(r, now)
 	a.noteFormer(r, now)

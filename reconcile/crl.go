@@ -40,12 +40,12 @@ func (v *Revoked) of(l *Live) *Revoked {
 	return v
 }
 
-// The reason codes of RFC 5280 section 5.3.1 that matter here.
-const (
-	keyCompromise = 1
-	// removeFromCRL ends a revocation that was for a while.
-	removeFromCRL = 8
-)
+// keyCompromise is the reason code of RFC 5280 section 5.3.1 that says so.
+const keyCompromise = 1
+
+// removeFromCRL is the reason code of RFC 5280 section 5.3.1 that ends a revocation
+// that was for a while.
+const removeFromCRL = 8
 
 // compromised tells that the key is known to others, and must not be used again.
 func (v *Revoked) compromised() bool { return v != nil && v.Code == keyCompromise }

@@ -52,11 +52,11 @@ func Unreadable(tree fs.FS) ([]Breach, error) {
 	if _, err := history.read(tree, time.Time{}); err != nil {
 		return nil, err
 	}
-	_, lost, err := readProblems(tree)
+	_, lost, err := loadProblems(tree)
 	if isNoDirectory(tree, auditDir) {
 		lost = lose(lost, auditDir, 0, "it is no directory")
 	}
-	_, held, heldErr := readHeld(tree)
+	_, held, heldErr := readHeldSets(tree)
 	return slices.Concat(records.lost, lost, held, history.lost), errors.Join(err, heldErr)
 }
 
@@ -102,8 +102,8 @@ func (f Breach) Where() string {
 	return f.File
 }
 
-// readProblems is ReadProblems, and what is wrong with the file.
-func readProblems(tree fs.FS) (*Problems, []Breach, error) {
+// loadProblems is ReadProblems, and what is wrong with the file.
+func loadProblems(tree fs.FS) (*Problems, []Breach, error) {
 	none := &Problems{Schema: problemsSchema, Problems: []Problem{}}
 	b, err := fs.ReadFile(tree, problemsFile)
 	switch {

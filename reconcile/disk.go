@@ -1,6 +1,8 @@
 package reconcile
 
-import "fmt"
+import (
+	"fmt"
+)
 
 // sideDisk is the state directory: what happens is noted there before it is told.
 const sideDisk side = "the state directory"
@@ -17,7 +19,7 @@ func (l *Loop) noteDisk(pulled bool) error {
 		l.noteEnd(sideDisk)
 		return nil
 	}
-	err = &failure{class: ClassInternal, err: fmt.Errorf("the state directory cannot be written: %w", err)}
+	err = &failure{code: ClassInternal, err: fmt.Errorf("the state directory cannot be written: %w", err)}
 	l.noteOutage(sideDisk, err)
 	return err
 }

@@ -95,7 +95,7 @@ const (
 // canaries, which it removes again.
 func Examine(r *Reconciler, ctx context.Context, desired *spec.Spec, o ExamineOptions) (*Examination, error) {
 	if r.opts.Examiner == nil {
-		return nil, &failure{class: ClassInternal, err: errors.New("examining: no examiner is configured")}
+		return nil, &failure{code: ClassInternal, err: errors.New("examining: no examiner is configured")}
 	}
 	certificates, err := toExamine(desired, o.Certificates, r.opts.Now())
 	if err != nil {
@@ -118,7 +118,7 @@ func toExamine(desired *spec.Spec, names []string, now time.Time) ([]*spec.Certi
 	for _, name := range names {
 		c := desired.Certificate(name)
 		if c == nil {
-			return nil, &failure{class: ClassConfig, err: fmt.Errorf("examining %q: the config repo declares no certificate of this name.%s", name, text.Meant(name, desired.Names()))}
+			return nil, &failure{code: ClassConfig, err: fmt.Errorf("examining %q: the config repo declares no certificate of this name.%s", name, text.Meant(name, desired.Names()))}
 		}
 		out = append(out, c)
 	}

@@ -23,7 +23,7 @@ func (a *attempt) repair(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := findPair(data)
+	p, err := findIn(data)
 	if err != nil {
 		return a.putBack(ctx, version, err)
 	}
@@ -52,9 +52,9 @@ func (a *attempt) putBack(ctx context.Context, version int, why error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		if from := a.action.OrderFrom; from.After(a.now()) {
 			if a.action.isUndone(a.now()) {
-				return &failure{class: ClassVault, at: from, err: fmt.Errorf("repairing %s: version %d, which certroll wrote, is gone: %s", at, was.Version, a.action.orderHeld)}
+				return &failure{code: ClassVault, at: from, err: fmt.Errorf("repairing %s: version %d, which certroll wrote, is gone: %s", at, was.Version, a.action.orderHeld)}
 			}
-			return &failure{class: ClassRateLimited, at: from, err: fmt.Errorf(
+			return &failure{code: ClassRateLimited, at: from, err: fmt.Errorf(
 				"repairing %s: version %d, which certroll wrote, is gone, and nothing is ordered before %s (%s): find out what keeps writing there",
 				at, was.Version, from.UTC().Format(time.RFC3339), a.action.orderHeld)}
 		}
@@ -136,7 +136,7 @@ func receivedKeys(records map[string]*Record, directory string) map[string]time.
 // keystore is another one each time that it is made: of those it counts that they
 // are there.
 func (a *attempt) hasFields(ctx context.Context, data map[string]string, p pair) error {
-	material, err := materialOf(p)
+	material, err := material(p)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ type (
 
 // failure is an error of our own making, with its class.
 type failure struct {
-	class  Class
+	code   Class
 	denied bool      // refused to protect what is there
 	stands bool      // another spec does not end the wait
 	gone   bool      // the order at hand is of no more use
@@ -50,7 +50,7 @@ func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
 // Class says what kind of failure it is.
-func (f *failure) Class() string { return string(f.class) }
+func (f *failure) Class() string { return string(f.code) }
 
 // classOf reads the class off an error; one that carries none, or none that
 // is known, is our own mistake.

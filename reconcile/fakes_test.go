@@ -655,7 +655,7 @@ func (w *world) secretPair(path string) pair {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p, err := findPair(data)
+	p, err := findIn(data)
 	if err != nil {
 		w.t.Fatal(err)
 	}

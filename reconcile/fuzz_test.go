@@ -31,7 +31,7 @@ func FuzzLedger(f *testing.F) {
 		tree := fstest.MapFS{
 			file: {Data: record}, "audit/2026/11.jsonl": {Data: audit}, problemsFile: {Data: problems},
 		}
-		records, recordsErr := readRecords(tree)
+		records, recordsErr := ReadRecords(tree)
 		open, problemsErr := ReadProblems(tree)
 		events, historyErr := readHistory(tree, time.Time{})
 		taken, _ := LastTaken(tree)

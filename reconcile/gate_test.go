@@ -18,7 +18,7 @@ func gateAction(name string, accounts ...string) *Action {
 
 // enter waits until the action is let in, as a crew does by its queue. In a bubble
 // it costs no time.
-func (p *gatePass) enter(ctx context.Context, a *Action) (leave func(Event), in end) {
+func enter(p *gatePass, ctx context.Context, a *Action) (leave func(Event), in end) {
 	for {
 		if leave, in = p.try(a, func() bool { return true }); in != endWaits {
 			return leave, in
@@ -38,7 +38,7 @@ func TestGateStartsSlowly(t *testing.T) {
 		var in atomic.Int64
 		for i := range 10 {
 			go func() {
-				if _, got := g.enter(t.Context(), gateAction(string(rune('a'+i)), "lab")); got == endDone {
+				if _, got := enter(g, t.Context(), gateAction(string(rune('a'+i)), "lab")); got == endDone {
 					in.Add(1)
 				}
 			}()
@@ -62,13 +62,13 @@ func TestGateShuts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(time.Now).begin(&spec.Spec{}, &Observed{})
 		for _, name := range []string{"a", "b", "c"} {
-			if _, got := g.enter(t.Context(), gateAction(name, "lab")); got != endDone {
+			if _, got := enter(g, t.Context(), gateAction(name, "lab")); got != endDone {
 				t.Fatalf("%s was not let in", name)
 			}
 		}
 		var ends []end
 		go func() {
-			_, got := g.enter(t.Context(), gateAction("d", "lab"))
+			_, got := enter(g, t.Context(), gateAction("d", "lab"))
 			ends = append(ends, got)
 		}()
 		synctest.Wait()
@@ -81,7 +81,7 @@ func TestGateShuts(t *testing.T) {
 			t.Errorf("who waited got %v", ends)
 		}
 		two := gateAction("e", "lab", "dr")
-		if _, got := g.enter(t.Context(), two); got != endDone || len(two.Avoid) != 1 || two.Avoid[0] != "lab" {
+		if _, got := enter(g, t.Context(), two); got != endDone || len(two.Avoid) != 1 || two.Avoid[0] != "lab" {
 			t.Errorf("with a second account it avoids %v", two.Avoid)
 		}
 		if es := g.heldEvents(); len(es) != 1 || es[0].Class != ClassDNSUnavailable || es[0].Message != "timeout" || es[0].Detail != "dns.lab failed for 3 certificates in a row; 1 more were not tried, one at a time tries it again" {
@@ -95,17 +95,17 @@ func TestGateShuts(t *testing.T) {
 func TestGateOfOneDomain(t *testing.T) {
 	g := newGate(time.Now).begin(&spec.Spec{}, &Observed{})
 	for _, name := range []string{"a", "b", "c"} {
-		if _, got := g.enter(t.Context(), gateAction(name, "lab")); got != endDone {
+		if _, got := enter(g, t.Context(), gateAction(name, "lab")); got != endDone {
 			t.Fatal("not let in")
 		}
 		g.leave(subjectsOf(gateAction(name, "lab")), "ca", failed(0, name, ClassRateLimited, "", "too many certificates for example.com"))
 	}
 	other := gateAction("x", "lab")
 	other.Spec.Domains[0].ASCII = "x.example.org"
-	if _, got := g.enter(t.Context(), other); got != endDone {
+	if _, got := enter(g, t.Context(), other); got != endDone {
 		t.Errorf("another domain: %v", got)
 	}
-	if _, got := g.enter(t.Context(), gateAction("d", "lab")); got != endHeld {
+	if _, got := enter(g, t.Context(), gateAction("d", "lab")); got != endHeld {
 		t.Errorf("the domain: %v", got)
 	}
 }
@@ -147,22 +147,22 @@ func TestGateOfTwoAccounts(t *testing.T) {
 		g := newGate(time.Now).begin(&spec.Spec{}, &Observed{History: history})
 		for _, name := range []string{"c0", "c1", "c2"} {
 			a := gateAction(name, "a", "b")
-			leave, got := g.enter(t.Context(), a)
+			leave, got := enter(g, t.Context(), a)
 			if got != endDone {
 				t.Fatalf("%s was not let in", name)
 			}
 			leave(failed(time.Hour, name, ClassDNSUnauthorized, "a", "403"))
 		}
-		if _, got := g.enter(t.Context(), gateAction("c3", "a", "b")); got != endHeld {
+		if _, got := enter(g, t.Context(), gateAction("c3", "a", "b")); got != endHeld {
 			t.Errorf("with no account that works: %v, want it held", got)
 		}
 		third := gateAction("c4", "a", "b", "c")
-		if _, got := g.enter(t.Context(), third); got != endDone || len(third.Avoid) != 2 {
+		if _, got := enter(g, t.Context(), third); got != endDone || len(third.Avoid) != 2 {
 			t.Errorf("with a third account: %v, avoiding %v", got, third.Avoid)
 		}
 		probe := gateAction("c5", "b")
 		probe.Probes = []subject{accountSubject("b")}
-		if _, got := g.enter(t.Context(), probe); got != endDone {
+		if _, got := enter(g, t.Context(), probe); got != endDone {
 			t.Errorf("the plan's probe: %v", got)
 		}
 	})
@@ -175,7 +175,7 @@ func TestGateIsOneForPassesThatOverlap(t *testing.T) {
 	first, second := g.begin(&spec.Spec{}, &Observed{}), g.begin(&spec.Spec{}, &Observed{})
 	var leaves []func(Event)
 	for _, name := range []string{"a", "b", "c"} {
-		leave, got := first.enter(t.Context(), gateAction(name, "lab"))
+		leave, got := enter(first, t.Context(), gateAction(name, "lab"))
 		if got != endDone {
 			t.Fatal("not let in")
 		}
@@ -186,15 +186,15 @@ func TestGateIsOneForPassesThatOverlap(t *testing.T) {
 		e.ID = name
 		leaves[i](e)
 	}
-	if _, got := second.enter(t.Context(), gateAction("d", "lab")); got != endHeld {
+	if _, got := enter(second, t.Context(), gateAction("d", "lab")); got != endHeld {
 		t.Errorf("in the other pass: %v", got)
 	}
-	if _, got := g.begin(&spec.Spec{}, &Observed{}).enter(t.Context(), gateAction("e", "lab")); got != endHeld {
+	if _, got := enter(g.begin(&spec.Spec{}, &Observed{}), t.Context(), gateAction("e", "lab")); got != endHeld {
 		t.Errorf("in a pass that began meanwhile, and whose plan knows nothing of it: %v", got)
 	}
 	late := gateAction("f", "lab")
 	late.Probes = []subject{accountSubject("lab")}
-	if _, got := second.enter(t.Context(), late); got != endHeld {
+	if _, got := enter(second, t.Context(), late); got != endHeld {
 		t.Errorf("a probe that was planned before the last failure: %v", got)
 	}
 }

@@ -47,9 +47,9 @@ type HeldCertificate struct {
 	Cause       string `json:"cause"` // a digest of what is live and of what would be done about it
 }
 
-// readHeld reads the held sets of a ledger's tree: none where the file cannot be
+// readHeldSets reads the held sets of a ledger's tree: none where the file cannot be
 // read, which lost names.
-func readHeld(tree fs.FS) (sets []HeldSet, lost []Breach, err error) {
+func readHeldSets(tree fs.FS) (sets []HeldSet, lost []Breach, err error) {
 	b, err := fs.ReadFile(tree, heldFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -78,7 +78,7 @@ func isDirectory(tree fs.FS, name string) bool {
 
 // ReadHeld is what the brake holds by the ledger's word; nil where it holds nothing.
 func ReadHeld(tree fs.FS) (*HeldSet, error) {
-	sets, _, err := readHeld(tree)
+	sets, _, err := readHeldSets(tree)
 	i := slices.IndexFunc(sets, func(s HeldSet) bool { return s.AcceptedAt == nil })
 	if err != nil || i < 0 {
 		return nil, err
@@ -89,7 +89,7 @@ func ReadHeld(tree fs.FS) (*HeldSet, error) {
 // editHeld is the edit that brings the file to what the entries say; nil where
 // they say nothing new.
 func editHeld(tree fs.FS, entries []entry, now time.Time) ([]byte, error) {
-	sets, _, err := readHeld(tree)
+	sets, _, err := readHeldSets(tree)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (r *Recorder) AcceptHeld(ctx context.Context, id string, known *HeldSet, ac
 
 // findHeld is a copy of the set with that id.
 func findHeld(tree fs.FS, id string, known *HeldSet) (*HeldSet, []HeldSet, error) {
-	sets, _, err := readHeld(tree)
+	sets, _, err := readHeldSets(tree)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -130,7 +130,7 @@ func (a *attempt) keepLeaf(ctx context.Context, r *Revocation) error {
 	if err != nil {
 		return err
 	}
-	p, err := findPair(data)
+	p, err := findIn(data)
 	if err != nil || serialOf(p.leaf()) != r.Serial {
 		return nil //nolint:nilerr // revokeOne says what it is instead
 	}

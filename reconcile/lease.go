@@ -64,7 +64,7 @@ func (r *Reconciler) holdLease(ctx context.Context) (run context.Context, releas
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.users > 0 && (t.lost.Err() != nil || t.over(r.opts.Now())) {
-		return nil, nil, &failure{class: ClassVault, err: errors.New(
+		return nil, nil, &failure{code: ClassVault, err: errors.New(
 			"the lease was lost, and what was at work under it has not ended yet: nothing is begun until it has")}
 	}
 	if t.users == 0 {

@@ -242,7 +242,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	p.Unreadable = l.r.unreadable()
 	p.Problems, err = l.r.Open()
 	p.Err = errors.Join(p.Err, err)
-	p.Tripped = tripped(l.desired, l.seen, now)
+	p.Tripped = trippedIn(l.desired, l.seen, now)
 	if ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.daily(ctx, now))
 	}

@@ -55,7 +55,7 @@ func readStaged(text string) (*stagedKey, error) {
 		return nil, err
 	}
 	digest, err := keyDigest(key.Public())
-	return &stagedKey{key: key, digest: digest, shape: shapeOfKey(key.Public())}, err
+	return &stagedKey{key: key, digest: digest, shape: KeyShape(key.Public())}, err
 }
 
 // supersedes tells that a pending secret is not to be taken up, because its key

@@ -149,11 +149,11 @@ func (o *Observer) observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	if obs.History, err = o.history.read(tree, now.Add(-historySpan)); err != nil {
 		return nil, err
 	}
-	_, lost, err := readProblems(tree)
+	_, lost, err := loadProblems(tree)
 	if err != nil {
 		return nil, err
 	}
-	held, unreadHeld, err := readHeld(tree)
+	held, unreadHeld, err := readHeldSets(tree)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func ObserveRecords(ledger fs.FS, now time.Time) (*Observed, error) {
 	if obs.History, err = history.read(ledger, now.Add(-historySpan)); err != nil {
 		return nil, err
 	}
-	held, lost, err := readHeld(ledger)
+	held, lost, err := readHeldSets(ledger)
 	if err != nil {
 		return nil, err
 	}

@@ -167,7 +167,7 @@ func (a *attempt) orderInTime(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil || limited.Err() == nil {
 		return err
 	}
-	return &failure{class: ClassCAUnavailable, err: fmt.Errorf(
+	return &failure{code: ClassCAUnavailable, err: fmt.Errorf(
 		"the attempt at %s was not done after %s and was stopped, so that nothing else waits for it; the next attempt goes on with the order %s: %w",
 		a.action.Certificate, attemptTime, a.draft.OrderURL, err)}
 }

@@ -30,7 +30,7 @@ func (o *orderTurns) take(ctx context.Context, key string, waiting func()) (func
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
-	return nil, &failure{class: ClassCAUnavailable, err: fmt.Errorf(
+	return nil, &failure{code: ClassCAUnavailable, err: fmt.Errorf(
 		"another certificate with the same names, account and profile has been at work on its order for %s; this one is ordered after it", attemptTime)}
 }
 
@@ -51,7 +51,7 @@ func (a *attempt) isOurs(chain []byte) error {
 	if keypair.Leaf(certs, a.draft.Key.Public()) >= 0 {
 		return nil // wherever it stands: verify puts the chain in order
 	}
-	return &failure{class: ClassCARejected, gone: true, err: fmt.Errorf(
+	return &failure{code: ClassCARejected, gone: true, err: fmt.Errorf(
 		"the order %s has a certificate with another key, serial %s: another certificate with the same names was finalized from it. %s needs an order of its own; what is live stays",
 		a.draft.OrderURL, serialOf(certs[0]), a.action.Certificate)}
 }

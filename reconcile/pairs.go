@@ -14,7 +14,7 @@ import (
 // FindPair looks for a certificate, leaf first, and its private key among the
 // fields of a secret, as adopting does.
 func FindPair(data map[string]string) (chain []*x509.Certificate, key crypto.Signer, err error) {
-	p, err := findPair(data)
+	p, err := findIn(data)
 	return p.chain, p.key, err
 }
 
@@ -23,17 +23,9 @@ func CheckPair(chain []*x509.Certificate, key crypto.Signer, names []string, now
 	return pair{chain, key}.check(names, now)
 }
 
-// NamesOf are the names of a certificate as the spec writes them: in lower
-// case, sorted, DNS names and addresses.
-func NamesOf(cert *x509.Certificate) []string { return namesOf(cert) }
-
-// KeyShape names the shape of a public key, as in "ecdsa-P-256" or "rsa-2048";
-// "" for one certroll cannot make.
-func KeyShape(pub crypto.PublicKey) string { return shapeOfKey(pub) }
-
 // MaterialOf is a pair as the fields of a secret are made from it.
 func MaterialOf(chain []*x509.Certificate, key crypto.Signer) (spec.Material, error) {
-	return materialOf(pair{chain, key})
+	return material(pair{chain, key})
 }
 
 // OwnerOf is the certificate that a secret's custom metadata says certroll

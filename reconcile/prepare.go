@@ -60,12 +60,12 @@ func (a *attempt) prepare(ctx context.Context) error {
 func (a *attempt) mayWrite(target Secret) error {
 	at := targetOf(a.action.Spec)
 	if at == a.action.At && target.Version != a.action.Secret.Version {
-		return &failure{class: ClassVault, denied: true, err: fmt.Errorf(
+		return &failure{code: ClassVault, denied: true, err: fmt.Errorf(
 			"%s is at version %d, the plan saw version %d: another program wrote it meanwhile, and certroll ordered nothing; plan again",
 			at, target.Version, a.action.Secret.Version)}
 	}
 	if target.Version > 0 && target.Readable && target.Owner != a.action.Certificate {
-		return &failure{class: ClassConfig, denied: true, err: fmt.Errorf(
+		return &failure{code: ClassConfig, denied: true, err: fmt.Errorf(
 			"%s holds a secret that certroll did not write for certificate %q; it is not overwritten: choose another vault.path, or move that secret away",
 			at, a.action.Certificate)}
 	}
@@ -143,9 +143,9 @@ func (a *attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, tim
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	p, err := findPair(data)
+	p, err := findIn(data)
 	if err != nil {
-		return nil, time.Time{}, &failure{class: ClassConfig, err: fmt.Errorf(
+		return nil, time.Time{}, &failure{code: ClassConfig, err: fmt.Errorf(
 			"key.rotation is \"never\", but the key cannot be read back from %s: %w; add a PEM field to vault.fields or let the key rotate", a.action.At, err)}
 	}
 	return p.key, l.KeySince, nil

@@ -9,7 +9,6 @@ import (
 
 	"certroll/reconcile/keypair"
 	"certroll/spec"
-
 	"certroll/spec/text"
 )
 
@@ -124,7 +123,7 @@ func judgeOne(w awaited, chain []*x509.Certificate, oneOfMany bool, address stri
 	default:
 		l.Verdict = ServesOther
 		l.Message = fmt.Sprintf("%s serves serial %s of %q for %s, which is not certroll's; in Vault since %s is %s",
-			where, l.Serial, clipped(leaf.Issuer.CommonName, 80), clipped(orNone(text.Some(namesOf(leaf), 3)), 300), stampOf(w.since), inVault)
+			where, l.Serial, clipped(leaf.Issuer.CommonName, 80), clipped(orNone(text.Some(NamesOf(leaf), 3)), 300), stampOf(w.since), inVault)
 		l.Advice = "have the consumer use the certificate in Vault, or take the endpoint out of probe"
 	}
 	if until := w.since.Add(w.after); (l.Verdict == ServesStale || l.Verdict == ServesOther) && now.Before(until) {
@@ -143,7 +142,7 @@ func isEarlier(w awaited, leaf *x509.Certificate) bool {
 	if leaf.NotBefore.After(w.live.NotBefore) {
 		return false
 	}
-	names := namesOf(leaf)
+	names := NamesOf(leaf)
 	return publicKeyDigest(leaf) == w.live.KeyDigest || namesDigest(names) == w.live.NamesDigest ||
 		slices.ContainsFunc(w.certificate.Names(), func(n string) bool { return slices.Contains(names, n) })
 }

@@ -44,8 +44,8 @@ func liveAs(t *testing.T, chain []*x509.Certificate) *Live {
 	t.Helper()
 	leaf := chain[0]
 	return &Live{
-		Serial: serialOf(leaf), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, NamesDigest: namesDigest(namesOf(leaf)), KeyDigest: publicKeyDigest(leaf),
-		KeyShape: shapeOfKey(leaf.PublicKey), Mount: "secret", Path: "tls/api", Version: 7, IssuedAt: leaf.NotBefore.Add(time.Minute),
+		Serial: serialOf(leaf), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, NamesDigest: namesDigest(NamesOf(leaf)), KeyDigest: publicKeyDigest(leaf),
+		KeyShape: KeyShape(leaf.PublicKey), Mount: "secret", Path: "tls/api", Version: 7, IssuedAt: leaf.NotBefore.Add(time.Minute),
 	}
 }
 

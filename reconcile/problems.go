@@ -48,7 +48,7 @@ func (p *Problems) without(i int, at time.Time) *Problems {
 // ReadProblems reads the open problems of a ledger's tree: none where the file
 // cannot be read, see Unreadable.
 func ReadProblems(tree fs.FS) (*Problems, error) {
-	p, _, err := readProblems(tree)
+	p, _, err := loadProblems(tree)
 	return p, err
 }
 

@@ -45,7 +45,7 @@ func (r *Reconciler) proveLedger(ctx context.Context, todo []Action, rev Revisio
 		err = r.noteAttempt(ctx, orders, rev)
 	}
 	if err != nil {
-		return &failure{class: ClassGit, err: fmt.Errorf("nothing was ordered, since what came of it could not be recorded: writing the ledger: %w", err)}
+		return &failure{code: ClassGit, err: fmt.Errorf("nothing was ordered, since what came of it could not be recorded: writing the ledger: %w", err)}
 	}
 	r.asks.set(ledgerMoment, r.now())
 	_ = r.asks.save() // a disk that does not take it costs one more event

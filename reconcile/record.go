@@ -3,7 +3,6 @@ package reconcile
 import (
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -226,8 +225,8 @@ func (r *Record) next(now time.Time) time.Time {
 // mostRotations is how many rotation requests a record remembers.
 const mostRotations = 100
 
-// rotated adds a rotation request that was satisfied.
-func (r *Record) rotated(text string) {
+// addRotation adds a rotation request that was satisfied.
+func (r *Record) addRotation(text string) {
 	token := rotateToken(text)
 	if token == "" || slices.Contains(r.Rotations, token) {
 		return
@@ -241,6 +240,3 @@ func (r *Record) rotated(text string) {
 func (r *Record) Rotated(text string) bool {
 	return r != nil && (slices.Contains(r.Rotations, rotateToken(text)) || r.Live != nil && r.Live.Satisfies(text))
 }
-
-// ReadRecords reads all records of a ledger's tree, by certificate.
-func ReadRecords(tree fs.FS) (map[string]*Record, error) { return readRecords(tree) }

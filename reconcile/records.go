@@ -41,8 +41,8 @@ type cachedRecord struct {
 	problem string // why there is none
 }
 
-// readRecords reads all records of a tree.
-func readRecords(tree fs.FS) (map[string]*Record, error) {
+// ReadRecords reads all records of a tree.
+func ReadRecords(tree fs.FS) (map[string]*Record, error) {
 	return (&recordCache{}).read(tree)
 }
 

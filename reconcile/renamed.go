@@ -266,7 +266,7 @@ func (a *attempt) rename(ctx context.Context) error {
 		return err
 	}
 	if seen.Owner != was.Owner || seen.Live == nil || seen.Live.Serial != was.Live.Serial {
-		return &failure{class: ClassVault, err: fmt.Errorf("moving %s from %s to %s: its metadata has changed meanwhile", at, a.action.former, a.action.Certificate)}
+		return &failure{code: ClassVault, err: fmt.Errorf("moving %s from %s to %s: its metadata has changed meanwhile", at, a.action.former, a.action.Certificate)}
 	}
 	a.live = keepNames(was.Live, a.recordLive()).withoutNext()
 	if err := a.stageHere(ctx); err != nil {

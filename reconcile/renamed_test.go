@@ -44,7 +44,7 @@ func TestRenamedByAMovedBlock(t *testing.T) {
 		t.Errorf("then the plan is %s; %d orders, revoked %v", got, len(w.ca.orders), w.ca.revoked)
 	}
 	r := w.ledger.record(t, "web")
-	if r.State != StateLive || *r.Live.pairFacts() != *before.Live.pairFacts() || !r.hadName("api") || r.RenewAt == nil || !r.Rotated("first") {
+	if r.State != StateLive || *pairFacts(r.Live) != *pairFacts(before.Live) || !r.hadName("api") || r.RenewAt == nil || !r.Rotated("first") {
 		t.Errorf("the record is %+v, live %+v", r, r.Live)
 	}
 	if r := w.ledger.record(t, "api"); r.State != StateRetired {
@@ -71,7 +71,7 @@ func TestRenamedByAMovedBlock(t *testing.T) {
 }
 
 // pairFacts is what is live without what a move may change.
-func (l *Live) pairFacts() *struct{ serial, key, issued, since, aki string } {
+func pairFacts(l *Live) *struct{ serial, key, issued, since, aki string } {
 	return &struct{ serial, key, issued, since, aki string }{l.Serial, l.KeyDigest, l.IssuedAt.String(), l.KeySince.String(), l.IssuerKey}
 }
 
@@ -323,7 +323,7 @@ func TestRenameThatFailsOnce(t *testing.T) {
 				w.at = hold.Until
 				w.settle()
 				r := w.ledger.record(t, "web")
-				if r.State != StateLive || r.Failures != 0 || len(r.Formerly) != 1 || !r.hadName("api") || *r.Live.pairFacts() != *before.pairFacts() {
+				if r.State != StateLive || r.Failures != 0 || len(r.Formerly) != 1 || !r.hadName("api") || *pairFacts(r.Live) != *pairFacts(before) {
 					t.Errorf("the record is %+v, live %+v", r, r.Live)
 				}
 				if got := w.kinds(); got != tc.then || len(w.ca.orders) != 2 || len(w.ca.revoked) != 0 || !w.there("tls/api") {

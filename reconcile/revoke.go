@@ -68,7 +68,7 @@ func (a *attempt) revokeOne(ctx context.Context, r *Revocation) error {
 	}
 	issuer := issuerAt(a.desired, a.action.Spec, r.Issuer, directory)
 	if issuer == nil {
-		return &failure{class: ClassConfig, err: fmt.Errorf("revoking serial %s: issuer.%s, which issued it, is no longer in the spec: bring its block back", r.Serial, r.Issuer)}
+		return &failure{code: ClassConfig, err: fmt.Errorf("revoking serial %s: issuer.%s, which issued it, is no longer in the spec: bring its block back", r.Serial, r.Issuer)}
 	}
 	// What cannot be read there may still be in the secret itself.
 	leaf, err := a.leaves.find(ctx, a.action.Certificate, r.Serial)
@@ -106,18 +106,18 @@ func (a *attempt) leafInVersion(ctx context.Context, r *Revocation) (*x509.Certi
 	at := Location{r.Mount, r.Path}
 	data, err := a.secrets.ReadVersion(ctx, r.Mount, r.Path, r.Version)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &failure{class: ClassConfig, err: errors.Join(
+		return nil, &failure{code: ClassConfig, err: errors.Join(
 			fmt.Errorf("revoking serial %s: version %d of %s, which holds it, is gone: revoke it at the CA by hand", r.Serial, r.Version, at), a.unkept)}
 	}
 	if err != nil {
 		return nil, err
 	}
-	p, err := findPair(data)
+	p, err := findIn(data)
 	if err != nil {
-		return nil, &failure{class: ClassConfig, err: fmt.Errorf("revoking serial %s: reading its certificate from version %d of %s: %w", r.Serial, r.Version, at, err)}
+		return nil, &failure{code: ClassConfig, err: fmt.Errorf("revoking serial %s: reading its certificate from version %d of %s: %w", r.Serial, r.Version, at, err)}
 	}
 	if serialOf(p.leaf()) != r.Serial {
-		return nil, &failure{class: ClassConfig, denied: true, err: fmt.Errorf("revoking serial %s: version %d of %s holds serial %s; nothing was revoked", r.Serial, r.Version, at, serialOf(p.leaf()))}
+		return nil, &failure{code: ClassConfig, denied: true, err: fmt.Errorf("revoking serial %s: version %d of %s holds serial %s; nothing was revoked", r.Serial, r.Version, at, serialOf(p.leaf()))}
 	}
 	return p.leaf(), nil
 }
@@ -141,6 +141,6 @@ func (a *attempt) replaced(ctx context.Context, r *Revocation, kept bool) error 
 	default:
 		return nil
 	}
-	return &failure{class: ClassConfig, denied: true, err: fmt.Errorf(
+	return &failure{code: ClassConfig, denied: true, err: fmt.Errorf(
 		"revoking serial %s: %s, though the ledger's record says that it was replaced; nothing was revoked: see who pushes to the ledger, and take the entry out of the record's revocations", r.Serial, why)}
 }

@@ -71,8 +71,8 @@ func newKey(shape string) (crypto.Signer, error) {
 	return nil, fmt.Errorf("making a private key: %q is no key shape", shape)
 }
 
-// shapeOfKey names the shape of a public key; "" for one certroll cannot make.
-func shapeOfKey(pub crypto.PublicKey) string {
+// KeyShape names the shape of a public key; "" for one certroll cannot make.
+func KeyShape(pub crypto.PublicKey) string {
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
 		return "ecdsa-" + k.Curve.Params().Name

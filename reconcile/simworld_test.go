@@ -329,7 +329,7 @@ func (v *simVault) Write(ctx context.Context, mount, path string, data map[strin
 	if err != nil || !strings.HasPrefix(path, "tls/") {
 		return n, err
 	}
-	p, err := findPair(data)
+	p, err := findIn(data)
 	if err != nil {
 		return n, err
 	}

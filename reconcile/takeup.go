@@ -24,7 +24,7 @@ func (a *attempt) takeUp(ctx context.Context) error {
 		}
 	}
 	if d.Tries >= silentTries && d.TriedAt.Before(now.Add(day)) {
-		return &failure{class: ClassInternal, err: fmt.Errorf(
+		return &failure{code: ClassInternal, err: fmt.Errorf(
 			"making the certificate of %q: %d runs in a row, the last one at %s, ended without telling how it went: look for a crash of certroll, for what stops it, or for a Vault that goes away each time; it is tried again later",
 			a.action.Certificate, d.Tries, d.TriedAt.Format(time.RFC3339))}
 	}

@@ -18,8 +18,8 @@ type Tripped struct {
 	Message      string    // of the last one
 }
 
-// tripped lists them by subject: what admit goes by.
-func tripped(desired *spec.Spec, obs *Observed, now time.Time) []Tripped {
+// trippedIn lists them by subject: what admit goes by.
+func trippedIn(desired *spec.Spec, obs *Observed, now time.Time) []Tripped {
 	found := known(desired, obs, credible(obs.History, now))
 	var list []Tripped
 	for _, s := range slices.Sorted(maps.Keys(found)) {

@@ -78,7 +78,7 @@ func (a *attempt) unfit(ctx context.Context, why error) error {
 	d.UnfitUntil = d.Unfit.Add(a.unfitWait())
 	d.Chain, d.DataDigest = "", ""
 	a.refusedCert = true
-	f := &failure{class: ClassCARejected}
+	f := &failure{code: ClassCARejected}
 	next := fmt.Sprintf("its order %s is read again then, and nothing else is ordered before %s", d.OrderURL, d.unfitUntil().Format(time.RFC3339))
 	var early notYet
 	if errors.As(why, &early) {

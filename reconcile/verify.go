@@ -59,7 +59,7 @@ func (p pair) check(names []string, now time.Time) error {
 	if pub, ok := p.key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(leaf.PublicKey) {
 		return errors.New("the certificate is not for this private key")
 	}
-	if got := namesOf(leaf); namesDigest(got) != namesDigest(names) {
+	if got := NamesOf(leaf); namesDigest(got) != namesDigest(names) {
 		return fmt.Errorf("the certificate is for %s, asked for was %s", strings.Join(got, " "), strings.Join(names, " "))
 	}
 	switch {
@@ -80,8 +80,8 @@ func (p pair) check(names []string, now time.Time) error {
 	return nil
 }
 
-// namesOf are the identifiers a certificate is for, as the spec writes them.
-func namesOf(cert *x509.Certificate) []string {
+// NamesOf are the identifiers a certificate is for, as the spec writes them.
+func NamesOf(cert *x509.Certificate) []string {
 	names := make([]string, 0, len(cert.DNSNames)+len(cert.IPAddresses))
 	for _, n := range cert.DNSNames {
 		names = append(names, strings.ToLower(n))
@@ -113,9 +113,9 @@ func keysIn(text []byte) []crypto.Signer {
 	}
 }
 
-// findPair looks for a pair among the fields of a secret, whatever they are
+// findIn looks for a pair among the fields of a secret, whatever they are
 // called. Keystores are not looked into.
-func findPair(data map[string]string) (pair, error) {
+func findIn(data map[string]string) (pair, error) {
 	fields := make([]string, 0, len(data))
 	for name := range data {
 		fields = append(fields, name)
