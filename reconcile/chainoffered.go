@@ -65,7 +65,7 @@ func preferring(desired *spec.Spec, certificates []*spec.Certificate) []*spec.Ce
 
 // findChains looks at what the ledger knows of chains that CAs do not offer. A ledger
 // that cannot be read is another one's finding.
-func findChains(r *Reconciler, ctx context.Context, x *examining) {
+func findChains(ctx context.Context, r *Reconciler, x *examining) {
 	concerned := preferring(x.desired, x.certificates)
 	if len(concerned) == 0 {
 		return

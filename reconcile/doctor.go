@@ -93,7 +93,7 @@ const (
 
 // Examine looks at what the next renewals depend on. It writes nothing but
 // canaries, which it removes again.
-func Examine(r *Reconciler, ctx context.Context, desired *spec.Spec, o ExamineOptions) (*Examination, error) {
+func Examine(ctx context.Context, r *Reconciler, desired *spec.Spec, o ExamineOptions) (*Examination, error) {
 	if r.opts.Examiner == nil {
 		return nil, &failure{code: ClassInternal, err: errors.New("examining: no examiner is configured")}
 	}
@@ -105,7 +105,7 @@ func Examine(r *Reconciler, ctx context.Context, desired *spec.Spec, o ExamineOp
 	defer cancel()
 	x := &examining{examiner: r.opts.Examiner, desired: desired, certificates: certificates, progress: r.opts.Progress, found: map[string]*Finding{}, zones: map[string]map[string]string{}}
 	x.look(run)
-	findChains(r, run, x)
+	findChains(run, r, x)
 	if !o.NoCanary {
 		x.canaries(run)
 	}

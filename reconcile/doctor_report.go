@@ -16,17 +16,17 @@ import (
 // comes, and once when it is gone. It is for once a day, and may go on beside
 // an Apply of the same process: both are under the lease, so that no canary
 // meets a challenge of another reconciler.
-func Doctor(r *Reconciler, ctx context.Context, desired *spec.Spec, rev Revision) (*Examination, error) {
+func Doctor(ctx context.Context, r *Reconciler, desired *spec.Spec, rev Revision) (*Examination, error) {
 	run, release, err := r.holdLease(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	x, err := Examine(r, run, desired, ExamineOptions{})
+	x, err := Examine(run, r, desired, ExamineOptions{})
 	if err != nil {
 		return x, err
 	}
-	if err := noteProblems(r, run, rev, x); err != nil {
+	if err := noteProblems(run, r, rev, x); err != nil {
 		return x, err
 	}
 	return x, r.tell(run)
@@ -34,7 +34,7 @@ func Doctor(r *Reconciler, ctx context.Context, desired *spec.Spec, rev Revision
 
 // noteProblems puts the difference between what was told and what was found
 // into the journal.
-func noteProblems(r *Reconciler, ctx context.Context, rev Revision, x *Examination) error {
+func noteProblems(ctx context.Context, r *Reconciler, rev Revision, x *Examination) error {
 	_, _, err := r.amendProblems(ctx, func(known *Problems) []entry { return problemEntries(known, x, rev, r.opts.Now()) })
 	return err
 }

@@ -123,7 +123,7 @@ func examined(t testing.TB) (*world, *fakeExaminer) {
 
 func (w *world) examine(o ExamineOptions) *Examination {
 	w.t.Helper()
-	x, err := Examine(w.reconciler(), context.Background(), w.desired, o)
+	x, err := Examine(context.Background(), w.reconciler(), w.desired, o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func (w *world) examine(o ExamineOptions) *Examination {
 
 func (w *world) doctor() *Examination {
 	w.t.Helper()
-	x, err := Doctor(w.reconciler(), context.Background(), w.desired, Revision{Commit: "c0ffee"})
+	x, err := Doctor(context.Background(), w.reconciler(), w.desired, Revision{Commit: "c0ffee"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestExamine(t *testing.T) {
 	if got := w.examine(ExamineOptions{Certificates: []string{"web"}, NoCanary: true}); got.Certificates != 1 || len(got.Findings) != 1 || len(x.canaries) != 0 {
 		t.Errorf("of one certificate, without canaries, it found %+v and wrote %v", got, x.canaries)
 	}
-	if _, err := Examine(w.reconciler(), context.Background(), w.desired, ExamineOptions{Certificates: []string{"gone"}}); err == nil || classOf(err) != ClassConfig || !strings.Contains(err.Error(), `"gone"`) {
+	if _, err := Examine(context.Background(), w.reconciler(), w.desired, ExamineOptions{Certificates: []string{"gone"}}); err == nil || classOf(err) != ClassConfig || !strings.Contains(err.Error(), `"gone"`) {
 		t.Errorf("an unknown name is %v", err)
 	}
 }
@@ -251,7 +251,7 @@ func TestExamineIsBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Examine(w.reconciler(), ctx, w.desired, ExamineOptions{}); !errors.Is(err, context.Canceled) {
+	if _, err := Examine(ctx, w.reconciler(), w.desired, ExamineOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted, it ended with %v", err)
 	}
 }
@@ -333,7 +333,7 @@ func TestDoctorWhileGitIsAway(t *testing.T) {
 	}
 	w.ledger.err = errors.New("connection refused")
 	for range 3 {
-		if _, err := Doctor(r, context.Background(), w.desired, Revision{}); err == nil || !strings.Contains(err.Error(), "safe in the journal") {
+		if _, err := Doctor(context.Background(), r, w.desired, Revision{}); err == nil || !strings.Contains(err.Error(), "safe in the journal") {
 			t.Errorf("it ended with %v", err)
 		}
 		w.at = w.at.Add(24 * time.Hour)
@@ -402,7 +402,7 @@ func TestProblemsOfALedgerThatCannotBeRead(t *testing.T) {
 	x := &Examination{Findings: []Finding{{Severity: SeverityError, Class: ClassCAA, About: "example.com", Certificates: []string{"api"}}}}
 	for range 3 {
 		w.at = w.at.Add(day)
-		if err := noteProblems(r, t.Context(), Revision{}, x); err != nil {
+		if err := noteProblems(t.Context(), r, Revision{}, x); err != nil {
 			t.Fatal(err)
 		}
 		ledger.deaf = len(w.journal.lines) > 0 // the push works, and nothing after it

@@ -253,7 +253,7 @@ func (l *Lookout) look(ctx context.Context, s spot) {
 	if seen.live == nil {
 		return
 	}
-	look, ok := lookOnce(l.r, ctx, l.prober, &seen)
+	look, ok := lookOnce(ctx, l.r, l.prober, &seen)
 	if !ok || ctx.Err() != nil {
 		return
 	}
@@ -284,7 +284,7 @@ func (w *watched) take(look Look) {
 // lookOnce asks an endpoint and judges what it serves; not ok where what is live
 // could not be made sure of. What does not fit is held against Vault once more:
 // since the last pass a renewal may have come to its consumer already.
-func lookOnce(r *Reconciler, ctx context.Context, prober Prober, w *awaited) (Look, bool) {
+func lookOnce(ctx context.Context, r *Reconciler, prober Prober, w *awaited) (Look, bool) {
 	served, err := prober.Served(ctx, w.probe, spec.Algorithm(algorithmOf(w.live.KeyShape)))
 	if err != nil {
 		return unseen(*w, err, r.opts.Now()), true
@@ -380,7 +380,7 @@ func (l *Lookout) Looks() []Look {
 
 // ProbeOnce looks at the endpoints of a plan's certificates once, of those that are
 // named or of all. It writes nothing.
-func ProbeOnce(r *Reconciler, ctx context.Context, prober Prober, standing []Action, after time.Duration, names []string) ([]Look, error) {
+func ProbeOnce(ctx context.Context, r *Reconciler, prober Prober, standing []Action, after time.Duration, names []string) ([]Look, error) {
 	found := watchedIn(standing, cmp.Or(after, probeAfter), r.opts.Now())
 	if len(names) > 0 {
 		maps.DeleteFunc(found, func(s spot, _ *watched) bool { return !slices.Contains(names, s.certificate) })
@@ -398,7 +398,7 @@ func ProbeOnce(r *Reconciler, ctx context.Context, prober Prober, standing []Act
 				return nil
 			}
 			var ok bool
-			if looks[i], ok = lookOnce(r, ctx, prober, w); !ok {
+			if looks[i], ok = lookOnce(ctx, r, prober, w); !ok {
 				looks[i].Message += " (Vault could not be asked once more)"
 			}
 			return nil

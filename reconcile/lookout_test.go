@@ -397,7 +397,7 @@ func TestLookoutNothing(t *testing.T) {
 		if len(x.looks) != 0 || len(w.ledger.messages) != 0 {
 			t.Errorf("it looked at %v and told %q", x.looks, w.ledger.messages)
 		}
-		looks, err := ProbeOnce(x.r, context.Background(), &x.consumer, w.plan(), 0, nil)
+		looks, err := ProbeOnce(context.Background(), x.r, &x.consumer, w.plan(), 0, nil)
 		if err != nil || len(looks) != 1 || looks[0].Verdict != ServesUnissued || looks[0].Verdict.Problem() {
 			t.Errorf("one look is %+v (%v)", looks, err)
 		}
@@ -443,7 +443,7 @@ func TestProbeOnce(t *testing.T) {
 			{nil, "api b.example.com:443 current, api a.example.com:443 current, web web.example.com:443 waiting"},
 			{[]string{"web"}, "web web.example.com:443 waiting"},
 		} {
-			looks, err := ProbeOnce(r, context.Background(), c, w.plan(), 0, tc.names)
+			looks, err := ProbeOnce(context.Background(), r, c, w.plan(), 0, tc.names)
 			var got []string
 			for _, l := range looks {
 				got = append(got, fmt.Sprint(l.Certificate, " ", l.Endpoint, " ", l.Verdict))
