@@ -103,7 +103,9 @@ func (o *Observed) isDone(name string, p Pending) bool {
 }
 
 // placeError is about one place in Vault alone.
-type placeError struct{ error }
+type placeError struct{ err error }
+
+func (p placeError) Error() string { return p.err.Error() }
 
 // Class says that it is Vault's matter.
 func (placeError) Class() string { return string(ClassVault) }
