@@ -65,7 +65,7 @@ func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON boo
 		return err
 	}
 	defer p.Close()
-	found, err := p.Reconciler.Examine(ctx, desired, o)
+	found, err := reconcile.Examine(ctx, p.Reconciler, desired, o)
 	if err != nil {
 		return err
 	}

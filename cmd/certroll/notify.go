@@ -79,7 +79,7 @@ func (a *app) notifier(s *settings.Settings, p *wiring.Parts, log *slog.Logger, 
 			Lease:   vault.NewLease(p.KV, s.Vault.Mount, at+"/lease", wiring.Holder(), a.ttl()),
 		})
 	}
-	return reconcile.NewNotifier(p.Reconciler, all, reconcile.NotifierOptions{Since: since, Told: told(log, m)})
+	return reconcile.NewNotifier(p.Reconciler.Recorder, all, reconcile.NotifierOptions{Since: since, Told: told(log, m)})
 }
 
 // told logs and counts how a message went.

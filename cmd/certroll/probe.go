@@ -59,7 +59,7 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	looks, err := p.Reconciler.Probe(ctx, s.Prober(), reconcile.Plan(desired, observed, time.Now()), s.Probe.After, names)
+	looks, err := reconcile.ProbeOnce(ctx, p.Reconciler, s.Prober(), reconcile.Plan(desired, observed, time.Now()), s.Probe.After, names)
 	if err != nil {
 		return err
 	}

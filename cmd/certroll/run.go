@@ -228,7 +228,7 @@ func (d *daemon) told() {
 
 // examine is the doctor's daily visit: what it finds is in the ledger.
 func (d *daemon) examine(ctx context.Context, desired *spec.Spec, rev reconcile.Revision) {
-	x, err := d.Reconciler.Doctor(ctx, desired, rev)
+	x, err := reconcile.Doctor(ctx, d.Reconciler, desired, rev)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		d.log.Error("the daily examination failed", "error", err)

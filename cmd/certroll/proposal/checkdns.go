@@ -28,7 +28,7 @@ func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec
 		client := acme.New(noAccounts{}, acme.Options{UserAgent: "certroll/" + version, Logger: log})
 		defer func() { _ = client.Close() }()
 		r := reconcile.New(&reconcile.Observer{}, nil, nil, nil, wiring.NoJournal{}, reconcile.Options{Examiner: client})
-		x, err := r.Examine(ctx, desired, reconcile.ExamineOptions{Certificates: certificates, NoCanary: true, Timeout: checkDNSTimeout})
+		x, err := reconcile.Examine(ctx, r, desired, reconcile.ExamineOptions{Certificates: certificates, NoCanary: true, Timeout: checkDNSTimeout})
 		if err != nil {
 			return []reconcile.Remark{{Code: reconcile.RemarkCheck, Text: "the DNS could not be looked at: " + err.Error()}}
 		}
