@@ -129,7 +129,7 @@ func (s *store) place() string {
 func (s *store) abandon(err error) {
 	s.log.Warn("the Git cache cannot be written; certroll fetches the whole repository instead", "cache", s.base, "error", err, "advice", fault.DiskAdvice(err))
 	if s.objects != nil { // it was opened
-		s.close()
+		s.objects.close()
 	}
 	if s.scratch {
 		_ = os.RemoveAll(s.base)

@@ -187,7 +187,7 @@ func (l *localObjects) EncodedObjectSize(h plumbing.Hash) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer s.close()
+	defer s.end()
 	k, err := s.link(at.at)
 	return k.size, err
 }
@@ -311,7 +311,7 @@ func (l *localObjects) scan(p *localPack) (*packScan, error) {
 	return &packScan{gitpackfile.NewScanner(f), l, p, f}, nil
 }
 
-func (s *packScan) close() { _ = s.f.Close() }
+func (s *packScan) end() { _ = s.f.Close() }
 
 // link is an entry of a pack, as its head describes it.
 type link struct {
@@ -364,7 +364,7 @@ func (l *localObjects) packed(o packed) (madeObject, error) {
 	if err != nil {
 		return madeObject{}, err
 	}
-	defer s.close()
+	defer s.end()
 	var chain []link
 	at, have := o, madeObject{}
 	for {

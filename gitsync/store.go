@@ -308,7 +308,7 @@ func (c *counter) Read(p []byte) (int, error) {
 
 // Close lets another process have the cache.
 func (s *store) Close() error {
-	s.close()
+	s.objects.close()
 	if s.scratch {
 		_ = os.RemoveAll(s.base)
 	}
