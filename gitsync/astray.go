@@ -10,6 +10,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
 	"github.com/go-git/go-git/v5/plumbing/format/index"
 
+	"certroll/gitsync/objects"
 	"certroll/spec/bounded"
 )
 
@@ -43,7 +44,7 @@ func astray(repo *git.Repository, dot, below string, files []File) []Astray {
 			if err != nil {
 				return nil
 			}
-			common, err := commonDir(dot)
+			common, err := objects.CommonDir(dot)
 			if err != nil {
 				return nil
 			}

@@ -25,6 +25,10 @@ import (
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
+	"certroll/gitsync/packfile"
+	"certroll/gitsync/remote"
+	"certroll/gitsync/signature"
 )
 
 // mostMemory is what a reconciler may need at most, whatever somebody pushes.
@@ -97,9 +101,9 @@ func (p place) pushZeros(t testing.TB, branch, file string, size int64) {
 const huge = 600_000_000
 
 func bombSource() error {
-	o := SourceOptions{URL: os.Getenv("BOMB_URL"), Auth: Auth{Username: os.Getenv("BOMB_USER"), Token: os.Getenv("BOMB_TOKEN")}}
+	o := SourceOptions{URL: os.Getenv("BOMB_URL"), Auth: remote.Auth{Username: os.Getenv("BOMB_USER"), Token: os.Getenv("BOMB_TOKEN")}}
 	if os.Getenv("BOMB_SIGNED") != "" {
-		o.Signers = &Signers{AllowedSigners: os.Getenv("BOMB_SIGNED")}
+		o.Signers = &signature.Signers{AllowedSigners: os.Getenv("BOMB_SIGNED")}
 	}
 	s, err := OpenSource(o)
 	if err != nil {
@@ -193,7 +197,7 @@ func TestTooLargeIsGoneAgain(t *testing.T) {
 }
 
 func bombLedger() error {
-	l, err := OpenLedger(LedgerOptions{URL: os.Getenv("BOMB_URL"), Auth: Auth{Username: os.Getenv("BOMB_USER"), Token: os.Getenv("BOMB_TOKEN")}})
+	l, err := OpenLedger(LedgerOptions{URL: os.Getenv("BOMB_URL"), Auth: remote.Auth{Username: os.Getenv("BOMB_USER"), Token: os.Getenv("BOMB_TOKEN")}})
 	if err != nil {
 		return err
 	}
@@ -218,7 +222,7 @@ func bombLedger() error {
 // In the ledger it is a file that cannot be read, and stops nothing.
 func TestZerosInTheLedgerStopNothing(t *testing.T) {
 	t.Parallel()
-	for _, size := range []int64{huge, maxLedgerFile + 1} {
+	for _, size := range []int64{huge, objects.MaxFile + 1} {
 		p := transports["http"](t)
 		p.push(t, DefaultBranch, map[string]string{"certificates/a.json": "{}"})
 		p.pushZeros(t, DefaultBranch, "certificates/big.json", size)
@@ -238,20 +242,20 @@ func bombPack(write func(w io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	s, err := openStore(dir, "bomb", "", Limits{Inflated: 3 << 30}.withDefaults().bounds(), nil)
+	s, err := objects.Open(dir, "bomb", "", Limits{Inflated: 3 << 30}.withDefaults().bounds(), nil)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	r, w := io.Pipe()
 	go func() { _ = w.CloseWithError(write(w)) }()
-	if err := s.addPack(context.Background(), r); err != nil {
+	if err := s.AddPack(context.Background(), r); err != nil {
 		return err
 	}
 	list, err := filepath.Glob(filepath.Join(dir, "*", "1", "objects", "pack", "*"))
-	fmt.Println(len(list), "files; deltas stay packed:", s.staysPacked())
+	fmt.Println(len(list), "files; deltas stay packed:", s.StaysPacked())
 	// Whatever is here can be looked up.
-	s.has(plumbing.ComputeHash(plumbing.BlobObject, []byte("0")))
+	s.Has(plumbing.ComputeHash(plumbing.BlobObject, []byte("0")))
 	return err
 }
 
@@ -271,20 +275,20 @@ func copies(base, size int) []byte {
 // 400 MB are made by a few bytes each.
 func deltaBomb(w io.Writer) error {
 	const n, small = 2000, 16 << 20
-	p, err := newPackWriter(w, 2*n+1)
+	p, err := packfile.NewWriter(w, 2*n+1)
 	if err != nil {
 		return err
 	}
 	first := bytes.Repeat([]byte{0}, small)
-	err = p.whole(plumbing.BlobObject, first)
+	err = p.Whole(plumbing.BlobObject, first)
 	at := plumbing.ComputeHash(plumbing.BlobObject, first)
 	for i := 0; i < n && err == nil; i++ {
-		err = p.delta(at, copies(small, small-i-1))
+		err = p.Delta(at, copies(small, small-i-1))
 	}
 	for i := 0; i < n && err == nil; i++ {
-		err = p.delta(at, copies(small, large+i))
+		err = p.Delta(at, copies(small, large+i))
 	}
-	return errors.Join(err, p.close())
+	return errors.Join(err, p.Close())
 }
 
 // large is more than the memory that there is, and quick to make.
@@ -296,37 +300,37 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // deltaStreamBomb has a delta that is itself large.
 func deltaStreamBomb(w io.Writer) error {
-	p, err := newPackWriter(w, 2)
+	p, err := packfile.NewWriter(w, 2)
 	if err != nil {
 		return err
 	}
 	base := []byte("base, of some length")
-	err = p.whole(plumbing.BlobObject, base)
+	err = p.Whole(plumbing.BlobObject, base)
 	b := plumbing.ComputeHash(plumbing.BlobObject, base)
-	if _, werr := p.Write(append(entryHead(plumbing.REFDeltaObject, large), b[:]...)); werr != nil {
+	if _, werr := p.Write(append(packfile.EntryHead(plumbing.REFDeltaObject, large), b[:]...)); werr != nil {
 		return werr
 	}
 	z := zlib.NewWriter(p)
 	head := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(len(base))), 100)
 	_, werr := io.Copy(z, io.MultiReader(bytes.NewReader(head), io.LimitReader(zeros{}, large-int64(len(head)))))
-	return errors.Join(err, werr, z.Close(), p.close())
+	return errors.Join(err, werr, z.Close(), p.Close())
 }
 
 // manyObjects has a number of the smallest blobs.
 func manyObjects(n int) func(io.Writer) error {
 	return func(w io.Writer) error {
-		p, err := newPackWriter(w, n)
+		p, err := packfile.NewWriter(w, n)
 		for i := 0; i < n && err == nil; i++ {
 			err = stored(p, fmt.Appendf(nil, "%d", i))
 		}
-		return errors.Join(err, p.close())
+		return errors.Join(err, p.Close())
 	}
 }
 
 // stored writes a blob that is not compressed (RFC 1950, RFC 1951 section 3.2.4),
 // since to compress a million of them takes a minute.
-func stored(p *packWriter, data []byte) error {
-	b := append(entryHead(plumbing.BlobObject, len(data)), 0x78, 0x01, 1)
+func stored(p *packfile.Writer, data []byte) error {
+	b := append(packfile.EntryHead(plumbing.BlobObject, len(data)), 0x78, 0x01, 1)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(data)))
 	b = binary.LittleEndian.AppendUint16(b, ^uint16(len(data)))
 	b = binary.BigEndian.AppendUint32(append(b, data...), adler32.Checksum(data))
@@ -337,11 +341,11 @@ func stored(p *packWriter, data []byte) error {
 // claimBomb says that it has as many objects as there may be, and an object of
 // as many bytes as can be written down.
 func claimBomb(w io.Writer) error {
-	p, err := newPackWriter(w, 1_000_000)
+	p, err := packfile.NewWriter(w, 1_000_000)
 	if err == nil {
-		_, err = p.Write(entryHead(plumbing.BlobObject, 1<<50))
+		_, err = p.Write(packfile.EntryHead(plumbing.BlobObject, 1<<50))
 	}
-	return errors.Join(err, p.close())
+	return errors.Join(err, p.Close())
 }
 
 // bombTree has a tree that is large.
@@ -351,8 +355,8 @@ func bombTree() error {
 		return err
 	}
 	b := Limits{}.withDefaults().bounds()
-	b.object = 4 << 30 // it is only read later
-	s, err := openStore(dir, "bomb", "", b, nil)
+	b.Object = 4 << 30 // it is only read later
+	s, err := objects.Open(dir, "bomb", "", b, nil)
 	if err != nil {
 		return err
 	}
@@ -362,16 +366,16 @@ func bombTree() error {
 	tree := h.Sum()
 	r, w := io.Pipe()
 	go func() {
-		p, err := newPackWriter(w, 1)
-		_, _ = p.Write(entryHead(plumbing.TreeObject, large))
+		p, err := packfile.NewWriter(w, 1)
+		_, _ = p.Write(packfile.EntryHead(plumbing.TreeObject, large))
 		z := zlib.NewWriter(p)
 		_, cerr := io.Copy(z, io.LimitReader(zeros{}, large))
-		_ = w.CloseWithError(errors.Join(err, cerr, z.Close(), p.close()))
+		_ = w.CloseWithError(errors.Join(err, cerr, z.Close(), p.Close()))
 	}()
-	if err := s.addPack(context.Background(), r); err != nil {
+	if err := s.AddPack(context.Background(), r); err != nil {
 		return err
 	}
-	_, err = s.entries(tree)
+	_, err = s.Entries(tree)
 	return err
 }
 

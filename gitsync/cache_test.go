@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	"certroll/gitsync/gitsynctest"
 )
 
 // warnings counts the warnings of a cache.
@@ -239,16 +237,5 @@ func TestCacheThatTakesNothing(t *testing.T) {
 	must(t, err)
 	if got, err := fs.ReadFile(tree, "a.json"); err != nil || string(got) != "2" {
 		t.Errorf("got %s, %v", got, err)
-	}
-}
-
-// TestDiskErrorsAreTheDisks: what the local disk says is never worded as the
-// remote's, whatever it says.
-func TestDiskErrorsAreTheDisks(t *testing.T) {
-	r, err := openRemote(t.TempDir(), Auth{}, 0)
-	gitsynctest.Must(t, err)
-	err = r.explain(t.Context(), "fetching", onCache("writing the Git cache", errors.New("unexpected EOF")))
-	if got := err.Error(); strings.Contains(got, "remote") || strings.Contains(got, "can be reached") || !strings.Contains(got, "check that disk") {
-		t.Errorf("got %s", got)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/remote"
 )
 
 // soon is how long something may take to end once its context has.
@@ -96,7 +97,7 @@ func operations(t *testing.T, p place) map[string]func(ctx context.Context) erro
 func TestCancelSilentServer(t *testing.T) {
 	for _, scheme := range []string{"http", "https", "ssh"} {
 		addr, count := silent(t, "tcp", "127.0.0.1:0")
-		p := place{url: scheme + "://" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t)}}
+		p := place{url: scheme + "://" + addr + "/repo.git", auth: remote.Auth{SSHKeyFile: newKey(t)}}
 		for name, do := range operations(t, p) {
 			t.Run(scheme+" "+name, func(t *testing.T) {
 				before := count.Load()
@@ -112,7 +113,7 @@ func TestCancelSilentAgent(t *testing.T) {
 	t.Setenv("SSH_AUTH_SOCK", socket)
 	host := sshSigner(t, newKey(t))
 	addr := handshaker(t, nil, host)
-	p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
+	p := place{url: "ssh://git@" + addr + "/repo.git", auth: remote.Auth{KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
 	for name, do := range operations(t, p) {
 		t.Run(name, func(t *testing.T) {
 			before := asked.Load()
@@ -126,7 +127,7 @@ func TestCancelSilentSession(t *testing.T) {
 	var in atomic.Int32
 	host := sshSigner(t, newKey(t))
 	addr := handshaker(t, func(net.Conn) { in.Add(1) }, host)
-	p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
+	p := place{url: "ssh://git@" + addr + "/repo.git", auth: remote.Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
 	for name, do := range operations(t, p) {
 		t.Run(name, func(t *testing.T) {
 			before := in.Load()
@@ -139,7 +140,7 @@ func TestCancelSilentSession(t *testing.T) {
 func TestServerHangsUp(t *testing.T) {
 	host := sshSigner(t, newKey(t))
 	addr := handshaker(t, func(conn net.Conn) { _ = conn.Close() }, host)
-	p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
+	p := place{url: "ssh://git@" + addr + "/repo.git", auth: remote.Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
 	for name, do := range operations(t, p) {
 		t.Run(name, func(t *testing.T) { failure(t, do(t.Context()), fault.Unreachable) })
 	}
@@ -164,7 +165,7 @@ func TestCancelUnrulyServer(t *testing.T) {
 			said.Add(1)
 		}
 	}, host)
-	p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
+	p := place{url: "ssh://git@" + addr + "/repo.git", auth: remote.Auth{SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, host.PublicKey())}}
 	for name, do := range operations(t, p) {
 		t.Run(name, func(t *testing.T) {
 			before := said.Load()
@@ -189,21 +190,6 @@ func TestCancelSurvivor(t *testing.T) {
 		_, _, err := l.Snapshot(ctx)
 		return err
 	})
-}
-
-// deafClient is a fake: a connection that ended in the moment in which the
-// session was asked for, which takes luck to meet in a real one.
-type deafClient struct{ ended chan error }
-
-func (c deafClient) NewSession() (*ssh.Session, error) { select {} }
-func (c deafClient) Wait() error                       { return <-c.ended }
-
-func TestSessionOfEndedConnection(t *testing.T) {
-	c := deafClient{ended: make(chan error, 1)}
-	c.ended <- io.EOF
-	if s, err := newSession(c); s != nil || !errors.Is(err, io.EOF) {
-		t.Errorf("got %v, %v", s, err)
-	}
 }
 
 // Who waits for another's operation to end waits no longer than their own
@@ -385,7 +371,7 @@ func TestLedgerAnswerTooLate(t *testing.T) {
 // sshSigner reads a key that newKey wrote.
 func sshSigner(t testing.TB, file string) ssh.Signer {
 	t.Helper()
-	signer, err := readKey(Auth{SSHKeyFile: file})
+	signer, err := remote.ReadKey(remote.Auth{SSHKeyFile: file})
 	must(t, err)
 	return signer
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
 )
 
 // Checkout is the repository of a work tree, as CI has it. It is read straight
@@ -21,7 +22,7 @@ import (
 // repository brings along is executed.
 type Checkout struct {
 	repo  *git.Repository
-	objs  *objects
+	objs  *objects.DB
 	head  plumbing.Hash
 	below string // the directory, from the root of the work tree
 	doing string
@@ -30,7 +31,7 @@ type Checkout struct {
 // OpenCheckout finds the repository that a directory belongs to.
 func OpenCheckout(dir string) (*Checkout, error) {
 	doing := "reading the Git repository of " + dir
-	repo, objs, err := openLocal(context.Background(), dir, true, localBounds())
+	repo, objs, err := objects.OpenLocal(context.Background(), dir, true, localBounds())
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return nil, fault.BadSetting(doing, "the directory is in no Git work tree", "check it out with git, or leave --config-dir out: repo.url is then asked")
 	}
@@ -70,7 +71,7 @@ func (c *Checkout) Base(ref string) (rev *Revision, whole bool, err error) {
 	doing := fmt.Sprintf("finding %s in the checkout", ref)
 	at, err := c.repo.ResolveRevision(plumbing.Revision(ref))
 	if err == nil {
-		*at, err = c.objs.peel(*at)
+		*at, err = c.objs.Peel(*at)
 	}
 	if err != nil {
 		return nil, false, &fault.Error{Kind: fault.RefNotFound, Doing: doing, Detail: err.Error(), Err: err,
@@ -81,7 +82,7 @@ func (c *Checkout) Base(ref string) (rev *Revision, whole bool, err error) {
 	rev, err = readRevision(c.objs, commit, c.below, doing, Limits{}.withDefaults())
 	if fault.Is(err, fault.Invalid) { // the directory is not there
 		var at *object.Commit
-		if at, err = c.objs.commit(commit); err == nil {
+		if at, err = c.objs.Commit(commit); err == nil {
 			rev = describe(at)
 		}
 	}
@@ -99,11 +100,11 @@ func (c *Checkout) Base(ref string) (rev *Revision, whole bool, err error) {
 
 // fork is the commit where HEAD left another one.
 func (c *Checkout) fork(from plumbing.Hash) (plumbing.Hash, bool) {
-	ours, err := c.objs.commit(c.head)
+	ours, err := c.objs.Commit(c.head)
 	if err != nil {
 		return from, false
 	}
-	theirs, err := c.objs.commit(from)
+	theirs, err := c.objs.Commit(from)
 	if err != nil {
 		return from, false
 	}
@@ -129,9 +130,9 @@ func (c *Checkout) Ledger(branch, directory string) (tree fs.FS, commit string, 
 	if err != nil {
 		return nil, "", at, err
 	}
-	head, err := c.objs.commit(hash)
+	head, err := c.objs.Commit(hash)
 	if err == nil {
-		tree = newTreeFS(c.objs, head.TreeHash, head.Committer.When)
+		tree = objects.NewTreeFS(c.objs, head.TreeHash, head.Committer.When)
 		if directory != "" {
 			tree, err = fs.Sub(tree, directory)
 		}

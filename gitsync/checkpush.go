@@ -16,12 +16,12 @@ import (
 // read-only as soon as somebody asks to push. Hooks and the protection of branches
 // show only when something is pushed.
 func (l *Ledger) CheckPush(whole context.Context) error {
-	ctx, cancel := l.remote.bound(whole)
+	ctx, cancel := l.remote.Bound(whole)
 	defer cancel()
 	doing := l.doing("asking to push")
-	session, err := l.remote.receive(ctx)
+	session, err := l.remote.Receive(ctx)
 	if err != nil {
-		return l.remote.explain(ctx, doing, err)
+		return l.remote.Explain(ctx, doing, err)
 	}
 	defer func() { _ = session.Close() }()
 	adv, err := session.AdvertisedReferencesContext(ctx)
@@ -29,7 +29,7 @@ func (l *Ledger) CheckPush(whole context.Context) error {
 		adv, err = packp.NewAdvRefs(), nil
 	}
 	if err != nil {
-		return l.remote.explain(ctx, doing, err)
+		return l.remote.Explain(ctx, doing, err)
 	}
 	ref := l.ref.String()
 	for other := range adv.References {

@@ -9,44 +9,26 @@
 //     work tree.
 //   - Revise commits a person's change to a branch of the config repo, by the
 //     Ledger's compare-and-swap.
-//   - Journal is a durable queue on the local disk for what waits to be pushed.
+//
+// The packages below it own the rest, from the lowest: fault its error; filelock and
+// journal what is on the local disk; packfile and objects what was fetched; remote the
+// transports; signature the signatures of commits.
 //
 // # What it never does
 //
 // It never checks out a file, never runs a hook of ours, never follows a
-// symbolic link or a submodule, and never writes a credential anywhere: URLs
-// in errors have theirs struck out, and so do the remote's own words.
-//
-// # Transports
-//
-// HTTP and HTTPS are go-git's, whose handling of redirects keeps a token from
-// following them to another host. SSH is ours over x/crypto/ssh, because
-// go-git's dials without the context, keeps only the first line of what the
-// server says on stderr, and takes parts of ~/.ssh/config. known_hosts is
-// always enforced; the host key algorithms offered are those that the file has
-// for the host, so that a server with several keys is not refused for the one
-// that is not in the file.
+// symbolic link or a submodule, and never writes a credential anywhere.
 //
 // A local path is read straight from the repository's object database by a
 // Source, without a git program, and so is a Checkout. A Ledger at a local path runs
-// `git upload-pack` and `git receive-pack`, since only those honour the
-// repository's hooks and locks.
+// git's own programs; see remote.
 //
 // # Sizes
 //
-// No size from outside is believed. A pack is streamed to its place and indexed
-// by packIndex, not by go-git, whose parser inflates each object whole: sizes in
-// the heads of objects and deltas are held against the bounds before anything is
-// inflated, whole objects are hashed as they stream by, and deltas are resolved
-// only as far as they can be files that are read. A Source refuses a pack that
-// goes beyond its bounds by the path of the object; a Ledger, whose pushers are
+// It believes no size from outside; see packfile and objects. A Source refuses a pack
+// that goes beyond its bounds by the path of the object; a Ledger, whose pushers are
 // not to stop renewals, leaves that one file unread. What is read later is held
 // against a limit by its size first.
-//
-// The objects of a local repository were checked by nobody, and git may repack them
-// at any time: localObjects reads the heads of an object and of all that it is stored
-// as a difference to before it makes the first byte, in what the repository borrows
-// from others (alternates) too. go-git's reader holds no size against anything.
 //
 // # Cost
 //
@@ -54,18 +36,11 @@
 // (shallow and have lines in one request), and an unchanged remote costs one
 // listing of its refs. A push sends a pack with the new objects alone, each as
 // a delta against what it replaces, with the old hash spelled out: the remote
-// compares and swaps, and history is never walked. When what has piled up
-// exceeds what is live, the live tree is copied into a new store and the old
-// one dropped; in memory mode too, where objects stay compressed.
-//
-// Commits are signed over their bytes as they are sent (signing.go), by a key
-// that is read once. A token file is read for each conversation.
+// compares and swaps, and history is never walked.
 //
 // # Whose commits are taken
 //
-// See Signers: a commit is verified over its raw bytes, never over what go-git
-// writes anew of what it parsed, and only if those bytes can be read in one way
-// (parseSigned). See Source.Follows for a head that does not descend from the
+// See signature. See Source.Follows for a head that does not descend from the
 // one that was taken last. Either is an Error with Held set, and the caller's to
 // tell.
 //

@@ -14,13 +14,14 @@ import (
 	"certroll/examples/lab/labtest"
 	"certroll/gitsync/fault"
 	"certroll/gitsync/gitsynctest"
+	"certroll/gitsync/remote"
 )
 
 // place is one repository and the way to it.
 type place struct {
 	url  string
 	path string // the bare repository on disk
-	auth Auth
+	auth remote.Auth
 }
 
 // transports are the ways to a repository that the suites run over.
@@ -34,13 +35,13 @@ var transports = map[string]func(t testing.TB) place{
 		g := labtest.GitHTTP(t)
 		url, err := g.Create("repo")
 		must(t, err)
-		return place{url: url, path: g.Path("repo"), auth: Auth{Username: g.User, Token: g.Token}}
+		return place{url: url, path: g.Path("repo"), auth: remote.Auth{Username: g.User, Token: g.Token}}
 	},
 	"ssh": func(t testing.TB) place {
 		g := labtest.GitSSH(t)
 		url, err := g.Create("repo")
 		must(t, err)
-		return place{url: url, path: g.Path("repo"), auth: Auth{SSHKeyFile: g.KeyFile, KnownHostsFile: g.KnownHosts}}
+		return place{url: url, path: g.Path("repo"), auth: remote.Auth{SSHKeyFile: g.KeyFile, KnownHostsFile: g.KnownHosts}}
 	},
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
+	"certroll/gitsync/remote"
 )
 
 // Walk fetches the branch's whole history and visits its commits from the head
@@ -23,10 +25,10 @@ import (
 // returns: until then, and no longer, the trees can be read.
 func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []string, tree fs.FS) error) error {
 	if err := l.turn.Acquire(ctx, 1); err != nil {
-		return l.remote.explain(ctx, l.doing("reading the history of"), err)
+		return l.remote.Explain(ctx, l.doing("reading the history of"), err)
 	}
 	defer l.turn.Release(1)
-	ctx, cancel := l.remote.bound(ctx)
+	ctx, cancel := l.remote.Bound(ctx)
 	defer cancel()
 	doing := l.doing("reading the history of")
 	dir, err := os.MkdirTemp("", "certroll-history-")
@@ -36,12 +38,12 @@ func (l *Ledger) Walk(ctx context.Context, visit func(commit string, parents []s
 	defer func() { _ = os.RemoveAll(dir) }()
 	past, head, err := l.history(ctx, dir, doing, 0)
 	if err != nil {
-		return l.remote.explain(ctx, doing, err)
+		return l.remote.Explain(ctx, doing, err)
 	}
 	defer func() { _ = past.Close() }()
 	for at := head; !at.IsZero(); {
 		if err := ctx.Err(); err != nil {
-			return l.remote.explain(ctx, doing, err)
+			return l.remote.Explain(ctx, doing, err)
 		}
 		if at, err = l.visit(past, at, doing, visit); err != nil {
 			return err
@@ -59,10 +61,10 @@ const mostEarlier = 1000
 func (l *Ledger) Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)) error {
 	doing := l.doing("reading the history of")
 	if err := l.turn.Acquire(ctx, 1); err != nil {
-		return l.remote.explain(ctx, doing, err)
+		return l.remote.Explain(ctx, doing, err)
 	}
 	defer l.turn.Release(1)
-	ctx, cancel := l.remote.bound(ctx)
+	ctx, cancel := l.remote.Bound(ctx)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "certroll-history-")
 	if err != nil {
@@ -71,7 +73,7 @@ func (l *Ledger) Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)
 	defer func() { _ = os.RemoveAll(dir) }()
 	past, at, err := l.history(ctx, dir, doing, mostEarlier)
 	if err != nil {
-		return l.remote.explain(ctx, doing, err)
+		return l.remote.Explain(ctx, doing, err)
 	}
 	defer func() { _ = past.Close() }()
 	more := true
@@ -80,7 +82,7 @@ func (l *Ledger) Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)
 		return nil
 	}
 	skip := func(string, []string, fs.FS) error { return nil }
-	for n := 0; more && !at.IsZero() && past.has(at) && ctx.Err() == nil; n++ {
+	for n := 0; more && !at.IsZero() && past.Has(at) && ctx.Err() == nil; n++ {
 		if n == 0 {
 			at, err = l.visit(past, at, doing, skip)
 		} else {
@@ -91,44 +93,44 @@ func (l *Ledger) Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return l.remote.explain(ctx, doing, err)
+		return l.remote.Explain(ctx, doing, err)
 	}
 	return nil
 }
 
 // history fetches the branch, so many commits deep or all of it (0), into a
 // store of its own.
-func (l *Ledger) history(ctx context.Context, dir, doing string, depth int) (*store, plumbing.Hash, error) {
-	c, err := l.remote.list(ctx, doing)
+func (l *Ledger) history(ctx context.Context, dir, doing string, depth int) (*objects.Store, plumbing.Hash, error) {
+	c, err := l.remote.List(ctx, doing)
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
-	defer c.close()
-	past, err := openStore(dir, historyPurpose, "", historyBounds, l.o.Log)
+	defer c.Close()
+	past, err := objects.Open(dir, objects.HistoryPurpose, "", historyBounds, l.o.Log)
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
-	head := c.adv.References[l.ref.String()]
+	head := c.Adv.References[l.ref.String()]
 	if head.IsZero() {
 		return past, head, nil
 	}
-	if _, err = c.fetch(ctx, wish{want: []plumbing.Hash{head}, depth: depth, maxBytes: maxLedgerPack}, past.objects); err != nil {
+	if _, err = c.Fetch(ctx, remote.Wish{Want: []plumbing.Hash{head}, Depth: depth, MaxBytes: maxLedgerPack}, past.DB); err != nil {
 		return nil, plumbing.ZeroHash, errors.Join(err, past.Close())
 	}
 	return past, head, nil
 }
 
 // visit shows one commit and returns its first parent; zero for a root.
-func (l *Ledger) visit(past *store, at plumbing.Hash, doing string, show func(string, []string, fs.FS) error) (plumbing.Hash, error) {
+func (l *Ledger) visit(past *objects.Store, at plumbing.Hash, doing string, show func(string, []string, fs.FS) error) (plumbing.Hash, error) {
 	unreadable := func(err error) error {
 		return &fault.Error{Kind: fault.Failed, Doing: doing, Detail: err.Error(), Err: err,
 			Advice: "the remote does not have the whole history: look there with git fsck; a shallow clone cannot be checked"}
 	}
-	c, err := past.commit(at)
+	c, err := past.Commit(at)
 	if err != nil {
 		return plumbing.ZeroHash, unreadable(err)
 	}
-	below, err := subtree(past.objects, c.TreeHash, l.o.Directory)
+	below, err := objects.Subtree(past.DB, c.TreeHash, l.o.Directory)
 	if err != nil {
 		return plumbing.ZeroHash, unreadable(err)
 	}
@@ -136,7 +138,7 @@ func (l *Ledger) visit(past *store, at plumbing.Hash, doing string, show func(st
 	for i, p := range c.ParentHashes {
 		parents[i] = p.String()
 	}
-	err = show(at.String(), parents, newTreeFS(past.objects, below, c.Committer.When))
+	err = show(at.String(), parents, objects.NewTreeFS(past.DB, below, c.Committer.When))
 	switch {
 	case errors.Is(err, plumbing.ErrObjectNotFound):
 		return plumbing.ZeroHash, unreadable(fmt.Errorf("commit %s: %w", at, err))

@@ -13,6 +13,7 @@ import (
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 	"certroll/gitsync/fault"
+	"certroll/gitsync/remote"
 )
 
 // TestAzureDevOps imitates the one thing that Azure DevOps is known to demand: it
@@ -43,7 +44,7 @@ func TestAzureDevOps(t *testing.T) {
 				forward.ServeHTTP(w, r)
 			}))
 			t.Cleanup(host.Close)
-			p := place{url: host.URL + u.Path, path: g.Path(path), auth: Auth{Username: g.User, Token: g.Token}}
+			p := place{url: host.URL + u.Path, path: g.Path(path), auth: remote.Auth{Username: g.User, Token: g.Token}}
 			p.push(t, "main", map[string]string{"a.hcl": "0"})
 			s := p.source(t, SourceOptions{})
 			if name != "Azure DevOps" {
@@ -88,7 +89,7 @@ func TestAWebPageIsNoRepository(t *testing.T) {
 					_, _ = io.WriteString(w, c.page)
 				}))
 				t.Cleanup(host.Close)
-				p := place{url: host.URL + "/team/repo.git", auth: Auth{Username: "u", Token: secret()}}
+				p := place{url: host.URL + "/team/repo.git", auth: remote.Auth{Username: "u", Token: secret()}}
 				_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
 				failure(t, err, fault.Denied, c.want, "check that the token is current")
 				if len(err.Error()) > 500 || strings.Contains(err.Error(), "can be reached") {
@@ -112,7 +113,7 @@ func TestOtherHashes(t *testing.T) {
 		must(t, pushSHA256(t, dir, branch))
 	}
 	for name, p := range map[string]place{
-		"http": {url: g.URL("modern"), path: dir, auth: Auth{Username: g.User, Token: g.Token}},
+		"http": {url: g.URL("modern"), path: dir, auth: remote.Auth{Username: g.User, Token: g.Token}},
 		"file": {url: dir, path: dir},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,10 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
+	"certroll/gitsync/packfile"
+	"certroll/gitsync/remote"
+	"certroll/gitsync/signature"
 )
 
 // LedgerOptions say where the ledger is and who writes it.
@@ -23,10 +27,10 @@ type LedgerOptions struct {
 	URL         string
 	Branch      string // "certroll/status" unless set; a full name may lie outside refs/heads/, as refs/certroll/status
 	Directory   string // everything is below it; empty: the whole tree
-	Auth        Auth
+	Auth        remote.Auth
 	AuthorName  string           // "certroll" unless set
 	AuthorEmail string           // "certroll@localhost" unless set
-	SigningKey  *SigningKey      // that commits are signed with; nil: they are not
+	SigningKey  *signature.Key   // that commits are signed with; nil: they are not
 	SkipCI      bool             // commits ask the host to start no pipeline
 	CacheDir    string           // keeps objects and the last head seen over restarts; empty: memory
 	Now         func() time.Time // the time of commits; time.Now unless set
@@ -49,10 +53,10 @@ var (
 	// ledgerBounds are those of one fetch of the ledger. A file that is too large
 	// is not read, and stops nothing: whoever may push there is not to stop
 	// renewals.
-	ledgerBounds = bounds{pack: maxLedgerPack, objects: 1_000_000, object: 512 << 20, delta: maxLedgerFile, total: 64 << 30, lenient: true}
+	ledgerBounds = packfile.Bounds{Pack: maxLedgerPack, Objects: 1_000_000, Object: 512 << 20, Delta: objects.MaxFile, Total: 64 << 30, Lenient: true}
 	// historyBounds are those of its whole history, in which each commit has its
 	// own version of a long file: the time that the fetch may take bounds those.
-	historyBounds = bounds{pack: maxLedgerPack, objects: 2_000_000, object: 512 << 20, delta: maxLedgerFile, total: 1 << 50, lenient: true}
+	historyBounds = packfile.Bounds{Pack: maxLedgerPack, Objects: 2_000_000, Object: 512 << 20, Delta: objects.MaxFile, Total: 1 << 50, Lenient: true}
 )
 
 // Ledger is a branch that several writers add to. It is safe to use side by
@@ -61,8 +65,8 @@ type Ledger struct {
 	turn   *semaphore.Weighted // one at a time, for as long as their contexts last
 	o      LedgerOptions
 	ref    plumbing.ReferenceName
-	remote *remote
-	store  *store
+	remote *remote.Remote
+	store  *objects.Store
 	tip    plumbing.Hash // where the branch is, by the last listing; zero: nowhere
 	asked  ancestry      // the last one that the remote was asked for
 	doubts []nextCommit  // of the current Commit, that may have arrived
@@ -88,13 +92,13 @@ func OpenLedger(o LedgerOptions) (*Ledger, error) {
 		return nil, err
 	}
 	l := &Ledger{turn: semaphore.NewWeighted(1), o: o, ref: ref}
-	if l.remote, err = openRemote(o.URL, o.Auth, o.Timeout); err != nil {
+	if l.remote, err = remote.Open(o.URL, o.Auth, o.Timeout); err != nil {
 		return nil, err
 	}
-	if l.store, err = openStore(o.CacheDir, ledgerPurpose, l.remote.loc.String()+"\n"+ref.String(), ledgerBounds, o.Log); err != nil {
+	if l.store, err = objects.Open(o.CacheDir, objects.LedgerPurpose, l.remote.Location.String()+"\n"+ref.String(), ledgerBounds, o.Log); err != nil {
 		return nil, err
 	}
-	if s := l.store.state; !s.Head.IsZero() && s.Seen != s.Head {
+	if s := l.store.State; !s.Head.IsZero() && s.Seen != s.Head {
 		// An earlier process noticed, and ended before it could be told.
 		l.rewound = &rewind{old: s.Seen, new: s.Head}
 	}
@@ -139,7 +143,7 @@ func (o LedgerOptions) withDefaults() LedgerOptions {
 func (l *Ledger) Close() error {
 	_ = l.turn.Acquire(context.Background(), 1) // who has it has a context
 	defer l.turn.Release(1)
-	l.remote.close()
+	l.remote.Close()
 	return l.store.Close()
 }
 
@@ -148,22 +152,22 @@ func (l *Ledger) Close() error {
 // that is not there yet is an empty tree and "".
 func (l *Ledger) Snapshot(ctx context.Context) (tree fs.FS, head string, err error) {
 	if err := l.turn.Acquire(ctx, 1); err != nil {
-		return nil, "", l.remote.explain(ctx, l.doing("fetching"), err)
+		return nil, "", l.remote.Explain(ctx, l.doing("fetching"), err)
 	}
 	defer l.turn.Release(1)
 	if err := l.sync(ctx); err != nil {
 		return nil, "", err
 	}
 	if tree, _, err = l.tree(); err != nil {
-		_ = l.store.spoil(err)
+		_ = l.store.Spoil(err)
 		if err = l.sync(ctx); err == nil { // fetches all of it again
 			tree, _, err = l.tree()
 		}
 	}
 	if err != nil {
-		return nil, "", l.remote.explain(ctx, l.doing("reading"), onCache("reading the Git cache", err))
+		return nil, "", l.remote.Explain(ctx, l.doing("reading"), objects.OnCache("reading the Git cache", err))
 	}
-	if h := l.store.state.Head; !h.IsZero() {
+	if h := l.store.State.Head; !h.IsZero() {
 		head = h.String()
 	}
 	return tree, head, nil
@@ -189,11 +193,11 @@ func (l *Ledger) Rewound() (old, now string, ok bool) {
 
 // Place names the branch and directory, without anything secret.
 func (l *Ledger) Place() string {
-	return l.remote.loc.String() + " " + l.ref.String() + " " + l.o.Directory
+	return l.remote.Location.String() + " " + l.ref.String() + " " + l.o.Directory
 }
 
 func (l *Ledger) doing(what string) string {
-	return fmt.Sprintf("%s %s %s at %s", what, l.o.what, l.name(), l.remote.loc)
+	return fmt.Sprintf("%s %s %s at %s", what, l.o.what, l.name(), l.remote.Location)
 }
 
 // name is how a person calls the branch.
@@ -206,49 +210,49 @@ func (l *Ledger) name() string {
 
 // tree is the ledger's directory in the head, and the whole tree's hash.
 func (l *Ledger) tree() (fs.FS, plumbing.Hash, error) {
-	head := l.store.state.Head
+	head := l.store.State.Head
 	if head.IsZero() {
-		return newTreeFS(l.store.objects, plumbing.ZeroHash, time.Time{}), plumbing.ZeroHash, nil
+		return objects.NewTreeFS(l.store.DB, plumbing.ZeroHash, time.Time{}), plumbing.ZeroHash, nil
 	}
-	c, err := l.store.commit(head)
+	c, err := l.store.Commit(head)
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
-	below, err := subtree(l.store.objects, c.TreeHash, l.o.Directory)
-	return newTreeFS(l.store.objects, below, c.Committer.When), c.TreeHash, err
+	below, err := objects.Subtree(l.store.DB, c.TreeHash, l.o.Directory)
+	return objects.NewTreeFS(l.store.DB, below, c.Committer.When), c.TreeHash, err
 }
 
 // damaged notes that the cache cannot be read, so that the next sync mends it.
 func (l *Ledger) damaged(ctx context.Context, err error) error {
-	return l.remote.explain(ctx, l.doing("reading"), l.store.spoil(err))
+	return l.remote.Explain(ctx, l.doing("reading"), l.store.Spoil(err))
 }
 
 // sync brings the head and all its files here: again where what is here cannot be
 // read, and into memory where the disk does not take it.
 func (l *Ledger) sync(ctx context.Context) error {
-	if err := l.store.damage(); err != nil {
-		if err := l.store.mend(err); err != nil {
-			l.store.abandon(err)
+	if err := l.store.Damage(); err != nil {
+		if err := l.store.Mend(err); err != nil {
+			l.store.Abandon(err)
 		}
 	}
 	err := l.syncOnce(ctx)
-	if isCacheError(err) && !l.store.inMemory() && ctx.Err() == nil {
-		l.store.abandon(err)
+	if objects.IsCacheError(err) && !l.store.InMemory() && ctx.Err() == nil {
+		l.store.Abandon(err)
 		err = l.syncOnce(ctx)
 	}
 	return err
 }
 
 func (l *Ledger) syncOnce(ctx context.Context) error {
-	ctx, cancel := l.remote.bound(ctx)
+	ctx, cancel := l.remote.Bound(ctx)
 	defer cancel()
 	doing := l.doing("fetching")
-	c, err := l.remote.list(ctx, doing)
+	c, err := l.remote.List(ctx, doing)
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	head, was := l.find(c.adv), l.store.state.Head
+	defer c.Close()
+	head, was := l.find(c.Adv), l.store.State.Head
 	switch {
 	case head == was && !head.IsZero():
 		return nil
@@ -260,7 +264,7 @@ func (l *Ledger) syncOnce(ctx context.Context) error {
 		err = l.update(ctx, c, head)
 	}
 	if err != nil {
-		return l.remote.explain(ctx, doing, err)
+		return l.remote.Explain(ctx, doing, err)
 	}
 	return nil
 }
@@ -278,71 +282,71 @@ func (l *Ledger) find(adv *packp.AdvRefs) plumbing.Hash {
 // gone takes up that the branch is not there, or not any more.
 func (l *Ledger) gone() error {
 	l.judge(plumbing.ZeroHash, false)
-	if l.store.state.Head.IsZero() {
+	if l.store.State.Head.IsZero() {
 		return nil
 	}
-	if err := l.store.renew(); err != nil {
+	if err := l.store.Renew(); err != nil {
 		return err
 	}
-	l.store.settle()
+	l.store.Settle()
 	return nil
 }
 
 // update fetches what is new since the head that is here: without a depth, so
 // that it shows whether the new head descends from it.
-func (l *Ledger) update(ctx context.Context, c *conversation, head plumbing.Hash) error {
-	was := l.store.state
-	size, err := c.fetch(ctx, wish{
-		want: []plumbing.Hash{head}, have: []plumbing.Hash{was.Head}, shallow: was.Cut, maxBytes: maxLedgerPack,
-	}, l.store.objects)
+func (l *Ledger) update(ctx context.Context, c *remote.Conversation, head plumbing.Hash) error {
+	was := l.store.State
+	size, err := c.Fetch(ctx, remote.Wish{
+		Want: []plumbing.Hash{head}, Have: []plumbing.Hash{was.Head}, Shallow: was.Cut, MaxBytes: maxLedgerPack,
+	}, l.store.DB)
 	if err == nil {
-		_, err = l.store.commit(head)
+		_, err = l.store.Commit(head)
 	}
 	if err == nil {
-		l.judge(head, l.store.descends(head, was.Head, plumbing.ZeroHash))
-		l.store.advance(head, packWeight, size)
+		l.judge(head, l.store.Descends(head, was.Head, plumbing.ZeroHash))
+		l.store.Advance(head, objects.PackWeight, size)
 		return nil
 	}
-	if ctx.Err() != nil || errors.Is(err, errPackTooLarge) || isCacheError(err) {
+	if ctx.Err() != nil || errors.Is(err, packfile.ErrTooLarge) || objects.IsCacheError(err) {
 		return err
 	}
 	// A damaged cache, or a remote that cannot continue from it: start over.
-	c.close()
-	if err := l.store.renew(); err != nil {
+	c.Close()
+	if err := l.store.Renew(); err != nil {
 		return err
 	}
-	again, err := l.remote.list(ctx, l.doing("fetching"))
+	again, err := l.remote.List(ctx, l.doing("fetching"))
 	if err != nil {
 		return err
 	}
-	defer again.close()
-	return l.clone(ctx, again, l.find(again.adv))
+	defer again.Close()
+	return l.clone(ctx, again, l.find(again.Adv))
 }
 
 // clone fetches the head alone into an empty store.
-func (l *Ledger) clone(ctx context.Context, c *conversation, head plumbing.Hash) error {
+func (l *Ledger) clone(ctx context.Context, c *remote.Conversation, head plumbing.Hash) error {
 	if head.IsZero() {
 		return l.gone()
 	}
-	w := wish{want: []plumbing.Hash{head}, depth: 1, maxBytes: maxLedgerPack}
+	w := remote.Wish{Want: []plumbing.Hash{head}, Depth: 1, MaxBytes: maxLedgerPack}
 	if len(l.doubts) > 0 {
-		w.depth = 0 // the branch is new, and may have begun with a commit of ours
+		w.Depth = 0 // the branch is new, and may have begun with a commit of ours
 	}
-	size, err := c.fetch(ctx, w, l.store.objects)
+	size, err := c.Fetch(ctx, w, l.store.DB)
 	if err != nil {
 		return err
 	}
-	if _, err := l.store.commit(head); err != nil {
+	if _, err := l.store.Commit(head); err != nil {
 		return err
 	}
 	inOrder := true
-	if seen := l.store.state.Seen; !seen.IsZero() && seen != head {
+	if seen := l.store.State.Seen; !seen.IsZero() && seen != head {
 		if inOrder, err = connects(ctx, l.remote, l.doing("fetching"), head, seen, maxLedgerPack); err != nil {
 			return err
 		}
 	}
 	l.judge(head, inOrder)
-	l.store.advance(head, packWeight, size)
+	l.store.Advance(head, objects.PackWeight, size)
 	return nil
 }
 
@@ -351,12 +355,12 @@ func (l *Ledger) clone(ctx context.Context, c *conversation, head plumbing.Hash)
 func (l *Ledger) judge(head plumbing.Hash, inOrder bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	seen := l.store.state.Seen
+	seen := l.store.State.Seen
 	switch {
 	case l.rewound != nil:
 		l.rewound.new = head
 	case seen.IsZero() || inOrder:
-		l.store.state.Seen = head
+		l.store.State.Seen = head
 	default:
 		l.rewound = &rewind{old: seen, new: head}
 	}

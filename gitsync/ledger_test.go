@@ -14,6 +14,7 @@ import (
 
 	"certroll/examples/lab/labtest"
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
 )
 
 var errEdit = errors.New("the edit failed")
@@ -426,8 +427,8 @@ func TestLedgerForwardIsNoRewind(t *testing.T) {
 			p.push(t, "certroll/status", map[string]string{"n": fmt.Sprint(n)})
 		}
 		snapshot(t, l)
-		must(t, l.store.renew()) // the objects are lost, what was seen is not
-		l.store.settle()
+		must(t, l.store.Renew()) // the objects are lost, what was seen is not
+		l.store.Settle()
 		p.push(t, "certroll/status", map[string]string{"n": "more"})
 		must(t, l.Close())
 		l = p.ledger(t, o)
@@ -460,12 +461,12 @@ func TestLedgerCompacts(t *testing.T) {
 				o.CacheDir = t.TempDir()
 			}
 			l := p.ledger(t, o)
-			l.store.ripe = ripeness{bytes: 1 << 40, objects: 20}
+			l.store.Ripe = objects.Ripeness{Bytes: 1 << 40, Objects: 20}
 			commit(t, l, write(map[string]string{"kept/file": "kept"}))
 			before, _, err := l.Snapshot(t.Context())
 			must(t, err)
-			generation := l.store.state.Generation
-			for n := 0; l.store.state.Generation == generation; n++ {
+			generation := l.store.State.Generation
+			for n := 0; l.store.State.Generation == generation; n++ {
 				if n == 50 {
 					t.Fatal("it never compacts")
 				}

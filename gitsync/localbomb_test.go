@@ -19,22 +19,24 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
+	"certroll/gitsync/objects"
+	"certroll/gitsync/packfile"
 )
 
 // tooBig is more than mostMemory, and quick to make.
 const tooBig = 250_000_000
 
 // plant has git itself keep a pack in the repository, as it does with what is pushed.
-func (p place) plant(t *testing.T, write func(*packWriter) error, n int) {
+func (p place) plant(t *testing.T, write func(*packfile.Writer) error, n int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "git", "index-pack", "--stdin")
 	cmd.Dir = p.path
 	r, w := io.Pipe()
 	cmd.Stdin = r
 	go func() {
-		pack, err := newPackWriter(w, n)
+		pack, err := packfile.NewWriter(w, n)
 		if err == nil {
-			err = errors.Join(write(pack), pack.close())
+			err = errors.Join(write(pack), pack.Close())
 		}
 		_ = w.CloseWithError(err)
 	}()
@@ -50,9 +52,9 @@ func (p place) declares(t *testing.T, blob plumbing.Hash) {
 }
 
 // noughts writes an object of zeros, without holding it.
-func noughts(p *packWriter, kind plumbing.ObjectType, size int64) (plumbing.Hash, error) {
+func noughts(p *packfile.Writer, kind plumbing.ObjectType, size int64) (plumbing.Hash, error) {
 	h := plumbing.NewHasher(kind, size)
-	_, err := p.Write(entryHead(kind, int(size)))
+	_, err := p.Write(packfile.EntryHead(kind, int(size)))
 	z := zlib.NewWriter(p)
 	_, cerr := io.Copy(io.MultiWriter(z, h), io.LimitReader(zeros{}, size))
 	return h.Sum(), errors.Join(err, cerr, z.Close())
@@ -80,9 +82,9 @@ func zeroHash(kind plumbing.ObjectType, size int64) plumbing.Hash {
 
 // chainOf writes a blob and so many deltas, each of the one before: each inserts some
 // zeros and copies the beginning. It returns the last one.
-func chainOf(pack *packWriter, n, size, inserted int) (plumbing.Hash, error) {
+func chainOf(pack *packfile.Writer, n, size, inserted int) (plumbing.Hash, error) {
 	data := bytes.Repeat([]byte("x"), size)
-	err := pack.whole(plumbing.BlobObject, data)
+	err := pack.Whole(plumbing.BlobObject, data)
 	at := plumbing.ComputeHash(plumbing.BlobObject, data)
 	for i := 0; i < n && err == nil; i++ {
 		d := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(size)), uint64(size))
@@ -91,7 +93,7 @@ func chainOf(pack *packWriter, n, size, inserted int) (plumbing.Hash, error) {
 		}
 		rest := size - inserted
 		d = append(d, 0x80|0x70, byte(rest), byte(rest>>8), byte(rest>>16))
-		err = pack.delta(at, d)
+		err = pack.Delta(at, d)
 		data = append(bytes.Repeat([]byte{byte(i), byte(i >> 8)}, inserted/2), data[:rest]...)
 		at = plumbing.ComputeHash(plumbing.BlobObject, data)
 	}
@@ -114,34 +116,34 @@ var localBombs = map[string]struct {
 	"zeros that are not read": {"WELL", func(t *testing.T, p place) { p.pushZeros(t, "main", "image.bin", huge) }},
 	"base": {"too large to be read", func(t *testing.T, p place) {
 		small := copies(tooBig, 10)
-		p.plant(t, func(pack *packWriter) error {
+		p.plant(t, func(pack *packfile.Writer) error {
 			h, err := noughts(pack, plumbing.BlobObject, tooBig)
-			return errors.Join(err, pack.delta(h, small))
+			return errors.Join(err, pack.Delta(h, small))
 		}, 2)
 		p.declares(t, zeroHash(plumbing.BlobObject, 10))
 	}},
 	"result": {"a.hcl has 250000000 bytes", func(t *testing.T, p place) {
-		p.plant(t, func(pack *packWriter) error {
+		p.plant(t, func(pack *packfile.Writer) error {
 			h, err := noughts(pack, plumbing.BlobObject, 1<<20)
-			return errors.Join(err, pack.delta(h, copies(1<<20, tooBig)))
+			return errors.Join(err, pack.Delta(h, copies(1<<20, tooBig)))
 		}, 2)
 		p.declares(t, zeroHash(plumbing.BlobObject, tooBig))
 	}},
 	"base that is a result": {"too large to be read", func(t *testing.T, p place) {
-		p.plant(t, func(pack *packWriter) error {
+		p.plant(t, func(pack *packfile.Writer) error {
 			h, err := noughts(pack, plumbing.BlobObject, 1<<20)
-			return errors.Join(err, pack.delta(h, copies(1<<20, tooBig)), pack.delta(zeroHash(plumbing.BlobObject, tooBig), copies(tooBig, 10)))
+			return errors.Join(err, pack.Delta(h, copies(1<<20, tooBig)), pack.Delta(zeroHash(plumbing.BlobObject, tooBig), copies(tooBig, 10)))
 		}, 3)
 		p.declares(t, zeroHash(plumbing.BlobObject, 10))
 	}},
 	"delta": {"a.hcl has 125000000 bytes", func(t *testing.T, p place) {
 		const size = 125_000_000
-		p.plant(t, func(pack *packWriter) error {
+		p.plant(t, func(pack *packfile.Writer) error {
 			base := []byte("base, of some length")
 			b := plumbing.ComputeHash(plumbing.BlobObject, base)
 			head := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(len(base))), size)
-			err := pack.whole(plumbing.BlobObject, base)
-			_, werr := pack.Write(append(entryHead(plumbing.REFDeltaObject, len(head)+2*size), b[:]...))
+			err := pack.Whole(plumbing.BlobObject, base)
+			_, werr := pack.Write(append(packfile.EntryHead(plumbing.REFDeltaObject, len(head)+2*size), b[:]...))
 			z := zlib.NewWriter(pack)
 			one := bytes.Repeat([]byte{1, 0}, 1000) // inserts a zero
 			_, herr := z.Write(head)
@@ -156,7 +158,7 @@ var localBombs = map[string]struct {
 	}},
 	"chain": {"WELL", func(t *testing.T, p place) {
 		var last plumbing.Hash
-		p.plant(t, func(pack *packWriter) (err error) {
+		p.plant(t, func(pack *packfile.Writer) (err error) {
 			last, err = chainOf(pack, 1000, 500_000, 250_000)
 			return err
 		}, 1001)
@@ -164,10 +166,10 @@ var localBombs = map[string]struct {
 	}},
 	"long chain": {"a chain of more than 4096", func(t *testing.T, p place) {
 		var last plumbing.Hash
-		p.plant(t, func(pack *packWriter) (err error) {
-			last, err = chainOf(pack, mostChain+1, 300, 200)
+		p.plant(t, func(pack *packfile.Writer) (err error) {
+			last, err = chainOf(pack, objects.MostChain+1, 300, 200)
 			return err
-		}, mostChain+2)
+		}, objects.MostChain+2)
 		p.declares(t, last)
 	}},
 	"loose": {"a.hcl has 250000000 bytes", func(t *testing.T, p place) {

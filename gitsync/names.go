@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
 )
 
 // Names are the branches and tags that Base takes, as they are written: those of the
@@ -22,22 +23,22 @@ func (c *Checkout) Names() ([]string, error) {
 // Names are the remote's branches and tags, as a ref is written in SourceOptions.
 func (s *Source) Names(ctx context.Context) ([]string, error) {
 	if err := s.turn.Acquire(ctx, 1); err != nil {
-		return nil, s.remote.explain(ctx, s.doing(), err)
+		return nil, s.remote.Explain(ctx, s.doing(), err)
 	}
 	defer s.turn.Release(1)
-	if s.remote.loc.isLocal() {
-		repo, _, err := openLocal(ctx, s.remote.loc.path, false, localBounds())
+	if s.remote.Location.IsLocal() {
+		repo, _, err := objects.OpenLocal(ctx, s.remote.Location.Path, false, localBounds())
 		if err != nil {
-			return nil, s.remote.explain(ctx, s.doing(), err)
+			return nil, s.remote.Explain(ctx, s.doing(), err)
 		}
 		return (&Checkout{repo: repo, doing: s.doing()}).Names()
 	}
-	c, err := s.remote.list(ctx, s.doing())
+	c, err := s.remote.List(ctx, s.doing())
 	if err != nil {
 		return nil, err
 	}
-	defer c.close()
-	return shortNames(slices.Collect(maps.Keys(c.adv.References))), nil
+	defer c.Close()
+	return shortNames(slices.Collect(maps.Keys(c.Adv.References))), nil
 }
 
 // shortNames are full refs as people write them, sorted; others than branches and tags

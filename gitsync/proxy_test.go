@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"certroll/gitsync/remote"
 )
 
 // proxy stands between a client and the lab's Git over HTTP, behind TLS. It
@@ -109,7 +111,7 @@ func TestEndlessRefs(t *testing.T) {
 		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
 		first := "\x00" // capabilities follow it: none
 		_, err := io.WriteString(w, "001e# service=git-upload-pack\n0000")
-		for i := 0; err == nil && i < 2*maxRefs; {
+		for i := 0; err == nil && i < 2*remote.MaxRefs; {
 			line := fmt.Sprintf("%040x refs/heads/%0100d%s\n", i+1, i, first)
 			first = ""
 			_, err = fmt.Fprintf(w, "%04x%s", len(line)+4, line)
@@ -117,7 +119,7 @@ func TestEndlessRefs(t *testing.T) {
 		}
 	})
 	_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d bytes", maxRefs)) {
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d bytes", remote.MaxRefs)) {
 		t.Errorf("got %v", err)
 	}
 }

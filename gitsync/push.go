@@ -18,6 +18,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
+	"certroll/gitsync/packfile"
+	"certroll/gitsync/remote"
 	"certroll/spec/text"
 )
 
@@ -33,7 +36,7 @@ import (
 // leaves out what it finds already there makes calling Commit again safe.
 func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.FS) (map[string][]byte, error)) (commit string, err error) {
 	if err := l.turn.Acquire(ctx, 1); err != nil {
-		return "", l.remote.explain(ctx, l.doing("pushing"), err)
+		return "", l.remote.Explain(ctx, l.doing("pushing"), err)
 	}
 	defer l.turn.Release(1)
 	message = strings.TrimSpace(strings.ReplaceAll(message, "\x00", ""))
@@ -47,7 +50,7 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 	bad, mended := 0, false
 	for try := range l.o.Tries {
 		if err := pause(ctx, try); err != nil {
-			return "", l.remote.explain(ctx, l.doing("pushing"), err)
+			return "", l.remote.Explain(ctx, l.doing("pushing"), err)
 		}
 		if err := l.sync(ctx); err != nil {
 			return "", err
@@ -59,7 +62,7 @@ func (l *Ledger) Commit(ctx context.Context, message string, edit func(tree fs.F
 			return d.hash.String(), nil
 		}
 		next, err := l.prepare(ctx, message, edit)
-		if err != nil && !mended && l.store.damage() != nil {
+		if err != nil && !mended && l.store.Damage() != nil {
 			mended = true // by the next round's fetch
 			continue
 		}
@@ -119,9 +122,9 @@ func pause(ctx context.Context, try int) error {
 // the branch all the same; nil: none is. Sync has just fetched all that came
 // since.
 func (l *Ledger) arrived() *nextCommit {
-	head := l.store.state.Head
+	head := l.store.State.Head
 	for i, d := range l.doubts {
-		if !head.IsZero() && l.store.descends(head, d.hash, d.old) {
+		if !head.IsZero() && l.store.Descends(head, d.hash, d.old) {
 			return &l.doubts[i]
 		}
 	}
@@ -133,16 +136,16 @@ func (l *Ledger) arrived() *nextCommit {
 func (l *Ledger) acknowledged() {
 	l.mu.Lock()
 	l.rewound = nil
-	l.store.state.Seen = l.store.state.Head
+	l.store.State.Seen = l.store.State.Head
 	l.mu.Unlock()
-	l.store.settle()
+	l.store.Settle()
 }
 
 // nextCommit is a commit that is ready to be pushed.
 type nextCommit struct {
 	old  plumbing.Hash
 	hash plumbing.Hash
-	news []newObject
+	news []packfile.Object
 	told bool // somebody had asked whether the branch was rewound
 }
 
@@ -160,12 +163,12 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 	if err != nil {
 		return nil, err
 	}
-	changes, err := changesOf(files, l.o.Directory)
+	changes, err := objects.ChangesOf(files, l.o.Directory)
 	if err != nil {
 		return nil, fault.BadSetting(l.doing("committing to"), err.Error(), "")
 	}
-	e := &editor{from: l.store.objects}
-	newRoot, err := e.apply(root, changes)
+	e := &objects.Editor{From: l.store.DB}
+	newRoot, err := e.Apply(root, changes)
 	if err != nil {
 		return nil, l.damaged(ctx, err)
 	}
@@ -173,14 +176,14 @@ func (l *Ledger) prepare(ctx context.Context, message string, edit func(fs.FS) (
 		return nil, nil
 	}
 	if newRoot.IsZero() { // the last file went
-		empty := makeObject(plumbing.TreeObject, nil)
-		newRoot, e.news = empty.hash, append(e.news, empty)
+		empty := packfile.NewObject(plumbing.TreeObject, nil)
+		newRoot, e.News = empty.Hash, append(e.News, empty)
 	}
 	c, err := l.commitObject(message, newRoot)
 	if err != nil {
 		return nil, err
 	}
-	return &nextCommit{old: l.tip, hash: c.hash, news: distinct(append(e.news, c)), told: told}, nil
+	return &nextCommit{old: l.tip, hash: c.Hash, news: distinct(append(e.News, c)), told: told}, nil
 }
 
 func (l *Ledger) toldOfRewind() bool {
@@ -189,25 +192,25 @@ func (l *Ledger) toldOfRewind() bool {
 	return l.rewound != nil && l.rewound.told
 }
 
-func (l *Ledger) commitObject(message string, tree plumbing.Hash) (newObject, error) {
+func (l *Ledger) commitObject(message string, tree plumbing.Hash) (packfile.Object, error) {
 	who := object.Signature{Name: signable(l.o.AuthorName), Email: signable(l.o.AuthorEmail), When: l.o.Now()}
 	c := &object.Commit{Author: who, Committer: who, Message: message + "\n", TreeHash: tree}
-	if head := l.store.state.Head; !head.IsZero() {
+	if head := l.store.State.Head; !head.IsZero() {
 		c.ParentHashes = []plumbing.Hash{head}
 	}
 	obj := &plumbing.MemoryObject{}
 	if err := c.Encode(obj); err != nil {
-		return newObject{}, fmt.Errorf("writing the commit: %w", err)
+		return packfile.Object{}, fmt.Errorf("writing the commit: %w", err)
 	}
 	r, err := obj.Reader()
 	if err != nil {
-		return newObject{}, fmt.Errorf("writing the commit: %w", err)
+		return packfile.Object{}, fmt.Errorf("writing the commit: %w", err)
 	}
 	data, err := io.ReadAll(r)
 	if err == nil {
-		data, err = l.o.SigningKey.signature(data)
+		data, err = l.o.SigningKey.Sign(data)
 	}
-	return makeObject(plumbing.CommitObject, data), err
+	return packfile.NewObject(plumbing.CommitObject, data), err
 }
 
 // skipCI is what GitHub, GitLab, Gitea and Forgejo look for in the message of
@@ -226,12 +229,12 @@ func signable(s string) string {
 }
 
 // distinct drops objects that come twice: two files of the same content.
-func distinct(news []newObject) []newObject {
+func distinct(news []packfile.Object) []packfile.Object {
 	seen := map[plumbing.Hash]bool{}
 	out := news[:0]
 	for _, n := range news {
-		if !seen[n.hash] {
-			seen[n.hash] = true
+		if !seen[n.Hash] {
+			seen[n.Hash] = true
 			out = append(out, n)
 		}
 	}
@@ -241,12 +244,12 @@ func distinct(news []newObject) []newObject {
 // push sends the commit. With any verdict but pushed and lost comes the error
 // to give up with.
 func (l *Ledger) push(whole context.Context, next *nextCommit) (verdict, error) {
-	ctx, cancel := l.remote.bound(whole)
+	ctx, cancel := l.remote.Bound(whole)
 	defer cancel()
 	doing := l.doing("pushing")
-	session, err := l.remote.receive(ctx)
+	session, err := l.remote.Receive(ctx)
 	if err != nil {
-		return refused, l.remote.explain(ctx, doing, err)
+		return refused, l.remote.Explain(ctx, doing, err)
 	}
 	defer func() { _ = session.Close() }()
 	adv, err := session.AdvertisedReferencesContext(ctx)
@@ -254,15 +257,15 @@ func (l *Ledger) push(whole context.Context, next *nextCommit) (verdict, error) 
 		adv, err = packp.NewAdvRefs(), nil
 	}
 	if err != nil {
-		return refused, l.remote.explain(ctx, doing, err)
+		return refused, l.remote.Explain(ctx, doing, err)
 	}
 	if adv.References[l.ref.String()] != next.old {
 		return lost, nil
 	}
-	var said words
+	var said remote.Words
 	req, err := l.request(adv.Capabilities, next, &said)
 	if err != nil {
-		return refused, l.remote.explain(ctx, doing, err)
+		return refused, l.remote.Explain(ctx, doing, err)
 	}
 	report, err := session.ReceivePack(ctx, req)
 	switch {
@@ -280,8 +283,8 @@ func (l *Ledger) push(whole context.Context, next *nextCommit) (verdict, error) 
 
 // request asks the remote to compare and swap the branch, and brings nothing
 // but the new objects.
-func (l *Ledger) request(caps *capability.List, next *nextCommit, said *words) (*packp.ReferenceUpdateRequest, error) {
-	pack, err := packOf(next.news, !caps.Supports("no-thin"))
+func (l *Ledger) request(caps *capability.List, next *nextCommit, said *remote.Words) (*packp.ReferenceUpdateRequest, error) {
+	pack, err := packfile.Of(next.news, !caps.Supports("no-thin"))
 	if err != nil {
 		return nil, err
 	}
@@ -307,10 +310,10 @@ func (l *Ledger) settled(next *nextCommit) {
 	if l.rewound != nil {
 		l.rewound.new = next.hash
 	} else {
-		s.state.Seen = next.hash
+		s.State.Seen = next.hash
 	}
 	l.mu.Unlock()
-	s.keepPushed(next.hash, next.news)
+	s.KeepPushed(next.hash, next.news)
 }
 
 // declined judges a push that the remote answered with no: a race if the
@@ -334,7 +337,7 @@ func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.R
 	}
 	err = &fault.Error{
 		Kind: fault.Refused, Doing: l.doing("pushing"),
-		Detail: text.Line(l.remote.struck(status)), Said: fault.Lines(l.remote.struck(said)),
+		Detail: text.Line(l.remote.Struck(status)), Said: fault.Lines(l.remote.Struck(said)),
 		Advice: "let this user push to " + l.name() + " (branch protection, push rules, hooks), " + l.o.advice,
 	}
 	if lockTrouble(status + said) {
@@ -357,12 +360,12 @@ func lockTrouble(words string) bool {
 
 // moved reports whether the branch is elsewhere now.
 func (l *Ledger) moved(ctx context.Context, old plumbing.Hash) (bool, error) {
-	c, err := l.remote.list(ctx, l.doing("pushing"))
+	c, err := l.remote.List(ctx, l.doing("pushing"))
 	if err != nil {
 		return false, err
 	}
-	defer c.close()
-	return c.adv.References[l.ref.String()] != old, nil
+	defer c.Close()
+	return c.Adv.References[l.ref.String()] != old, nil
 }
 
 // unanswered judges a push that ended without a report. Who was not let in did
@@ -372,9 +375,9 @@ func (l *Ledger) unanswered(ctx context.Context, next *nextCommit, err error, sa
 		err = io.ErrUnexpectedEOF
 	}
 	if said != "" {
-		err = &saidError{said: said, err: err}
+		err = &remote.SaidError{Said: said, Err: err}
 	}
-	told := l.remote.explain(ctx, l.doing("pushing"), err)
+	told := l.remote.Explain(ctx, l.doing("pushing"), err)
 	if fault.Is(told, fault.Denied) || fault.Is(told, fault.NotFound) {
 		return refused, told
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
+	"certroll/gitsync/packfile"
 )
 
 // ReadDir reads a plain directory's *.hcl files, on a laptop or in a checkout
@@ -38,7 +40,7 @@ func ReadDir(dir string) (*Revision, error) {
 		return nil, &fault.Error{Kind: fault.Invalid, Doing: doing, Detail: fault.Reason(err), Advice: advice, Err: err}
 	}
 	defer func() { _ = root.Close() }()
-	_, _, noGit := findGitDir(dir, true)
+	_, _, noGit := objects.FindGitDir(dir, true)
 	var passed unread
 	files, err := readFiles(root.FS(), root, &tally{Limits: Limits{}.withDefaults(), doing: doing}, &passed, noGit == nil)
 	if err != nil {
@@ -99,7 +101,7 @@ func readFiles(fsys fs.FS, root *os.Root, count *tally, passed *unread, inGit bo
 			}
 			passed.file(fsys, path, e)
 			return nil
-		case !plainName(e.Name()):
+		case !objects.PlainName(e.Name()):
 			passed.add(path, whyName)
 			return skipped(e)
 		case e.IsDir() && !utf8.ValidString(e.Name()): // which an fs.FS does not open
@@ -111,7 +113,7 @@ func readFiles(fsys fs.FS, root *os.Root, count *tally, passed *unread, inGit bo
 			if visited++; visited > mostVisited {
 				return count.tooLarge(fmt.Sprintf("there are more than %d directories, at %s", mostVisited, path), "name a sub-directory that has the certificates alone")
 			}
-			if strings.Count(path, "/") >= maxDepth {
+			if strings.Count(path, "/") >= packfile.MaxDepth {
 				return count.tooLarge("directories nest too deep at "+path, "")
 			}
 			return nil
@@ -163,7 +165,7 @@ func (t *tally) hidden(root *os.Root, dir string, depth int) error {
 	if err = errors.Join(err, d.Close()); err != nil {
 		return err
 	}
-	if depth >= maxDepth {
+	if depth >= packfile.MaxDepth {
 		return t.tooLarge(fmt.Sprintf("directories nest too deep at %+q", dir), "")
 	}
 	for _, e := range entries {
@@ -184,7 +186,7 @@ func (t *tally) hidden(root *os.Root, dir string, depth int) error {
 
 // workTree describes HEAD where dir is in a work tree, else nothing.
 func workTree(dir string, files []File) *Revision {
-	repo, objs, err := openLocal(context.Background(), dir, true, localBounds())
+	repo, objs, err := objects.OpenLocal(context.Background(), dir, true, localBounds())
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return &Revision{}
 	}
@@ -197,14 +199,14 @@ func workTree(dir string, files []File) *Revision {
 	}
 	var c *object.Commit
 	if err == nil {
-		c, err = objs.commit(head.Hash())
+		c, err = objs.Commit(head.Hash())
 	}
 	if err != nil {
 		return &Revision{Unread: []Unread{gitUnread(err)}}
 	}
 	rev := describe(c)
 	if rev.Directory, err = belowRoot(repo, dir); err == nil {
-		if dot, _, err := findGitDir(dir, true); err == nil {
+		if dot, _, err := objects.FindGitDir(dir, true); err == nil {
 			rev.Astray = astray(repo, dot, rev.Directory, files)
 		}
 	}
@@ -216,12 +218,12 @@ func workTree(dir string, files []File) *Revision {
 
 // differs compares by content what was read with what is committed. It counts
 // as different where it cannot tell.
-func differs(objs *objects, repo *git.Repository, commit plumbing.Hash, dir string, files []File) bool {
+func differs(objs *objects.DB, repo *git.Repository, commit plumbing.Hash, dir string, files []File) bool {
 	below, err := belowRoot(repo, dir)
 	if err != nil {
 		return true
 	}
-	c, err := objs.commit(commit)
+	c, err := objs.Commit(commit)
 	if err != nil {
 		return true
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/remote"
 )
 
 // both runs a test with what a source and what a ledger say.
@@ -72,13 +73,13 @@ func TestTokenInURL(t *testing.T) {
 	p.push(t, "main", map[string]string{"a.hcl": "a"})
 	good, bad := p, p
 	good.url = strings.Replace(p.url, "http://", "http://"+p.auth.Username+":"+p.auth.Token+"@", 1)
-	good.auth = Auth{}
+	good.auth = remote.Auth{}
 	if got := contents(fetch(t, good.source(t, SourceOptions{}))); got != "a.hcl=a" {
 		t.Errorf("got %s", got)
 	}
 	token := secret()
 	bad.url = strings.Replace(p.url, "http://", "http://lab:"+token+"@", 1)
-	bad.auth = Auth{}
+	bad.auth = remote.Auth{}
 	both(t, bad, func(t *testing.T, err error) {
 		failure(t, err, fault.Denied, p.url)
 		if strings.Contains(err.Error(), token) {
@@ -97,7 +98,7 @@ func TestServerEchoesToken(t *testing.T) {
 				http.Error(w, "you sent "+password+" in\n"+r.Header.Get("Authorization"), status)
 			}))
 			defer server.Close()
-			both(t, place{url: server.URL + "/repo.git", auth: Auth{Token: token}}, func(t *testing.T, err error) {
+			both(t, place{url: server.URL + "/repo.git", auth: remote.Auth{Token: token}}, func(t *testing.T, err error) {
 				failure(t, err, map[int]fault.Kind{400: fault.Failed, 401: fault.Denied, 403: fault.Denied, 404: fault.NotFound, 500: fault.Unreachable, 503: fault.Unreachable}[status], server.URL)
 				encoded := sentForms("git", token)
 				for cause := err; cause != nil; cause = errors.Unwrap(cause) {
@@ -137,7 +138,7 @@ func TestUnreachable(t *testing.T) {
 	for name, p := range map[string]place{
 		"http":  {url: "http://" + addr + "/repo.git"},
 		"https": {url: "https://" + addr + "/repo.git"},
-		"ssh":   {url: "ssh://git@" + addr + "/repo.git", auth: Auth{SSHKeyFile: key}},
+		"ssh":   {url: "ssh://git@" + addr + "/repo.git", auth: remote.Auth{SSHKeyFile: key}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			both(t, p, func(t *testing.T, err error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/remote"
 )
 
 // ReviseOptions say which branch of the config repo to change, and who does.
@@ -23,7 +24,7 @@ type ReviseOptions struct {
 	Ref         string // a branch; empty is the one that the remote's HEAD names
 	NewBranch   string // where set the commit goes to this branch, made of Ref's
 	Directory   string // only this sub-directory; empty: all
-	Auth        Auth
+	Auth        remote.Auth
 	AuthorName  string // a person
 	AuthorEmail string
 	Now         func() time.Time // the time of the commit; time.Now unless set
@@ -87,20 +88,20 @@ func (o ReviseOptions) files(tree fs.FS, doing string) ([]File, error) {
 
 // branch is the one that Ref names, which must be there.
 func (o ReviseOptions) branch(ctx context.Context) (plumbing.ReferenceName, error) {
-	r, err := openRemote(o.URL, o.Auth, o.Timeout)
+	r, err := remote.Open(o.URL, o.Auth, o.Timeout)
 	if err != nil {
 		return "", err
 	}
-	defer r.close()
-	ctx, cancel := r.bound(ctx)
+	defer r.Close()
+	ctx, cancel := r.Bound(ctx)
 	defer cancel()
-	doing := fmt.Sprintf("looking for the branch to change at %s", r.loc)
-	c, err := r.list(ctx, doing)
+	doing := fmt.Sprintf("looking for the branch to change at %s", r.Location)
+	c, err := r.List(ctx, doing)
 	if err != nil {
 		return "", err
 	}
-	defer c.close()
-	name, err := branchNamed(c.adv, o.Ref)
+	defer c.Close()
+	name, err := branchNamed(c.Adv, o.Ref)
 	if err == nil {
 		return name, nil
 	}

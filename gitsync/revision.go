@@ -14,6 +14,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
+	"certroll/gitsync/packfile"
 	"certroll/spec/text"
 )
 
@@ -78,8 +80,8 @@ func (l Limits) withDefaults() Limits {
 
 // bounds are those of a fetch. Deltas are resolved as far as files may be read,
 // and directories.
-func (l Limits) bounds() bounds {
-	return bounds{pack: l.Pack, objects: l.Objects, object: l.Object, delta: max(l.FileSize, maxTree), total: l.Inflated}
+func (l Limits) bounds() packfile.Bounds {
+	return packfile.Bounds{Pack: l.Pack, Objects: l.Objects, Object: l.Object, Delta: max(l.FileSize, packfile.MaxTree), Total: l.Inflated}
 }
 
 // tally holds a growing revision against the limits.
@@ -140,8 +142,8 @@ const mostVisited = 200_000
 
 // listFiles finds the wanted files below a directory of a commit, by path, most
 // of them at most. Symbolic links and submodules are passed over.
-func listFiles(from *objects, c *object.Commit, directory, doing string, most int, passed *unread) ([]blobRef, error) {
-	root, err := subtree(from, c.TreeHash, directory)
+func listFiles(from *objects.DB, c *object.Commit, directory, doing string, most int, passed *unread) ([]blobRef, error) {
+	root, err := objects.Subtree(from, c.TreeHash, directory)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -154,8 +156,8 @@ func listFiles(from *objects, c *object.Commit, directory, doing string, most in
 	count := &tally{Limits: Limits{Files: most}, doing: doing}
 	var walk func(tree plumbing.Hash, below string, depth int) error
 	walk = func(tree plumbing.Hash, below string, depth int) error {
-		if depth > maxDepth {
-			return &fault.Error{Kind: fault.TooLarge, Doing: doing, Detail: fmt.Sprintf("directories nest deeper than %d at %s", maxDepth, below)}
+		if depth > packfile.MaxDepth {
+			return &fault.Error{Kind: fault.TooLarge, Doing: doing, Detail: fmt.Sprintf("directories nest deeper than %d at %s", packfile.MaxDepth, below)}
 		}
 		if empty[tree] {
 			return nil
@@ -164,13 +166,13 @@ func listFiles(from *objects, c *object.Commit, directory, doing string, most in
 		if visited++; visited > mostVisited {
 			return count.tooLarge(fmt.Sprintf("there are more than %d directories, at %s", mostVisited, below), "name a sub-directory that has the certificates alone")
 		}
-		entries, err := from.entries(tree)
+		entries, err := from.Entries(tree)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path.Join(directory, below), err)
 		}
 		for _, e := range entries {
 			isDir := e.Mode == filemode.Dir
-			if !wanted(e.Name, isDir) || !plainName(e.Name) {
+			if !wanted(e.Name, isDir) || !objects.PlainName(e.Name) {
 				passed.entry(from, root, path.Join(below, e.Name), e)
 				continue
 			}
@@ -201,8 +203,8 @@ func listFiles(from *objects, c *object.Commit, directory, doing string, most in
 }
 
 // readRevision reads all wanted files of a commit.
-func readRevision(from *objects, commit plumbing.Hash, directory, doing string, limits Limits) (*Revision, error) {
-	c, err := from.commit(commit)
+func readRevision(from *objects.DB, commit plumbing.Hash, directory, doing string, limits Limits) (*Revision, error) {
+	c, err := from.Commit(commit)
 	if err != nil {
 		return nil, err
 	}
@@ -215,8 +217,8 @@ func readRevision(from *objects, commit plumbing.Hash, directory, doing string, 
 	rev.Directory, rev.Unread = directory, passed
 	count := &tally{Limits: limits, doing: doing}
 	for _, ref := range list {
-		size, err := from.size(ref.hash)
-		if errors.Is(err, plumbing.ErrObjectNotFound) && from.staysPacked() {
+		size, err := from.Size(ref.hash)
+		if errors.Is(err, plumbing.ErrObjectNotFound) && from.StaysPacked() {
 			err = count.tooLarge(fmt.Sprintf("%s is stored as a difference to a file that is too large to be read", path.Join(directory, ref.path)), "store it anew (git repack -a -d -F at the remote)")
 		}
 		if err == nil {
@@ -225,7 +227,7 @@ func readRevision(from *objects, commit plumbing.Hash, directory, doing string, 
 		if err != nil {
 			return nil, err
 		}
-		data, err := from.read(plumbing.BlobObject, ref.hash, limits.FileSize)
+		data, err := from.Read(plumbing.BlobObject, ref.hash, limits.FileSize)
 		if err != nil {
 			return nil, err
 		}
@@ -256,11 +258,11 @@ func cleanDirectory(d string) (string, error) {
 	if clean == "." {
 		clean = ""
 	}
-	if clean != "" && !writable(clean) {
+	if clean != "" && !objects.Writable(clean) {
 		return "", fault.BadSetting("reading the directory's name", fmt.Sprintf("%q is no directory inside a repository", d), `write it like "certs/prod"`)
 	}
 	return clean, nil
 }
 
 // localBounds are those of a repository on this machine.
-func localBounds() bounds { return Limits{}.withDefaults().bounds() }
+func localBounds() packfile.Bounds { return Limits{}.withDefaults().bounds() }

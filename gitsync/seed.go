@@ -12,6 +12,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/remote"
 	"certroll/spec/text"
 )
 
@@ -20,7 +21,7 @@ import (
 type SeedOptions struct {
 	URL         string
 	Branch      string // made where the repository has no branch yet
-	Auth        Auth
+	Auth        remote.Auth
 	AuthorName  string
 	AuthorEmail string
 	Timeout     time.Duration // of one exchange with the remote; five minutes unless set
@@ -45,16 +46,16 @@ func OpenSeed(ctx context.Context, o SeedOptions) (*Ledger, error) {
 
 // onlyBranch makes sure that the branch is there, or no other one is.
 func (l *Ledger) onlyBranch(ctx context.Context) error {
-	ctx, cancel := l.remote.bound(ctx)
+	ctx, cancel := l.remote.Bound(ctx)
 	defer cancel()
 	doing := l.doing("looking for")
-	c, err := l.remote.list(ctx, doing)
+	c, err := l.remote.List(ctx, doing)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	var others []string
-	for name := range c.adv.References {
+	for name := range c.Adv.References {
 		switch ref := plumbing.ReferenceName(name); {
 		case ref == l.ref:
 			return nil

@@ -9,6 +9,7 @@ import (
 
 	"certroll/gitsync/fault"
 	"certroll/gitsync/gitsynctest"
+	"certroll/gitsync/signature"
 )
 
 // keyring makes keys for a ledger, with the programs that people use.
@@ -58,26 +59,28 @@ func (k keyring) git(p place, args ...string) (string, error) {
 // each kind that people have.
 func TestSignedCommits(t *testing.T) {
 	secret := secret()
-	for name, key := range map[string]func(k keyring) (*SigningKey, error){
-		"ssh ed25519": func(k keyring) (*SigningKey, error) { return ReadSSHSigningKey(k.ssh("", "-t", "ed25519"), "") },
-		"ssh ecdsa":   func(k keyring) (*SigningKey, error) { return ReadSSHSigningKey(k.ssh("", "-t", "ecdsa"), "") },
-		"ssh rsa with passphrase": func(k keyring) (*SigningKey, error) {
-			return ReadSSHSigningKey(k.ssh(secret, "-t", "rsa", "-b", "3072"), secret)
+	for name, key := range map[string]func(k keyring) (*signature.Key, error){
+		"ssh ed25519": func(k keyring) (*signature.Key, error) { return signature.ReadSSHKey(k.ssh("", "-t", "ed25519"), "") },
+		"ssh ecdsa":   func(k keyring) (*signature.Key, error) { return signature.ReadSSHKey(k.ssh("", "-t", "ecdsa"), "") },
+		"ssh rsa with passphrase": func(k keyring) (*signature.Key, error) {
+			return signature.ReadSSHKey(k.ssh(secret, "-t", "rsa", "-b", "3072"), secret)
 		},
-		"openpgp ed25519": func(k keyring) (*SigningKey, error) { return ReadOpenPGPSigningKey(k.gpg("", "ed25519", "sign"), "") },
-		"openpgp rsa with passphrase": func(k keyring) (*SigningKey, error) {
-			return ReadOpenPGPSigningKey(k.gpg(secret, "rsa3072", "sign"), secret)
+		"openpgp ed25519": func(k keyring) (*signature.Key, error) {
+			return signature.ReadOpenPGPKey(k.gpg("", "ed25519", "sign"), "")
 		},
-		"openpgp binary": func(k keyring) (*SigningKey, error) {
-			return ReadOpenPGPSigningKey(k.gpg("", "ed25519", "sign", "--export-secret-keys"), "")
+		"openpgp rsa with passphrase": func(k keyring) (*signature.Key, error) {
+			return signature.ReadOpenPGPKey(k.gpg(secret, "rsa3072", "sign"), secret)
+		},
+		"openpgp binary": func(k keyring) (*signature.Key, error) {
+			return signature.ReadOpenPGPKey(k.gpg("", "ed25519", "sign", "--export-secret-keys"), "")
 		},
 		// The primary key stays at home; only a subkey is given out.
-		"openpgp subkey": func(k keyring) (*SigningKey, error) {
+		"openpgp subkey": func(k keyring) (*signature.Key, error) {
 			k.gpg("", "ed25519", "cert")
 			fields := strings.Split(k.Run("gpg", "--list-keys", "--with-colons"), "\nfpr:")
 			fingerprint := strings.Trim(strings.Split(fields[1], "\n")[0], ":")
 			k.Run("gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--quick-add-key", fingerprint, "ed25519", "sign", "1y")
-			return ReadOpenPGPSigningKey(k.secret("", "--armor", "--export-secret-subkeys"), "")
+			return signature.ReadOpenPGPKey(k.secret("", "--armor", "--export-secret-subkeys"), "")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -119,18 +122,18 @@ func TestSigningKeyErrors(t *testing.T) {
 	k.Run("gpg", "--batch", "--yes", "--output", "public", "--armor", "--export")
 	wrong := secret()
 	for name, c := range map[string]struct {
-		read  func() (*SigningKey, error)
+		read  func() (*signature.Key, error)
 		words []string
 	}{
-		"no such ssh key":       {func() (*SigningKey, error) { return ReadSSHSigningKey(k.Path("absent"), "") }, []string{k.Path("absent"), "no such file"}},
-		"ssh, no passphrase":    {func() (*SigningKey, error) { return ReadSSHSigningKey(locked, "") }, []string{locked, "there is no passphrase"}},
-		"ssh, wrong passphrase": {func() (*SigningKey, error) { return ReadSSHSigningKey(locked, wrong) }, []string{locked, "passphrase"}},
-		"ssh, public half":      {func() (*SigningKey, error) { return ReadSSHSigningKey(locked+".pub", "") }, []string{"private half"}},
-		"no such openpgp key":   {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(k.Path("absent"), "") }, []string{k.Path("absent"), "no such file"}},
-		"openpgp, no key":       {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(locked, "") }, []string{locked, "no OpenPGP key", "--export-secret-keys"}},
-		"openpgp, public half":  {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(k.Path("public"), "") }, []string{"public half alone"}},
-		"openpgp, no phrase":    {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(export, "") }, []string{export, "there is no passphrase"}},
-		"openpgp, wrong phrase": {func() (*SigningKey, error) { return ReadOpenPGPSigningKey(export, wrong) }, []string{export, "does not open it"}},
+		"no such ssh key":       {func() (*signature.Key, error) { return signature.ReadSSHKey(k.Path("absent"), "") }, []string{k.Path("absent"), "no such file"}},
+		"ssh, no passphrase":    {func() (*signature.Key, error) { return signature.ReadSSHKey(locked, "") }, []string{locked, "there is no passphrase"}},
+		"ssh, wrong passphrase": {func() (*signature.Key, error) { return signature.ReadSSHKey(locked, wrong) }, []string{locked, "passphrase"}},
+		"ssh, public half":      {func() (*signature.Key, error) { return signature.ReadSSHKey(locked+".pub", "") }, []string{"private half"}},
+		"no such openpgp key":   {func() (*signature.Key, error) { return signature.ReadOpenPGPKey(k.Path("absent"), "") }, []string{k.Path("absent"), "no such file"}},
+		"openpgp, no key":       {func() (*signature.Key, error) { return signature.ReadOpenPGPKey(locked, "") }, []string{locked, "no OpenPGP key", "--export-secret-keys"}},
+		"openpgp, public half":  {func() (*signature.Key, error) { return signature.ReadOpenPGPKey(k.Path("public"), "") }, []string{"public half alone"}},
+		"openpgp, no phrase":    {func() (*signature.Key, error) { return signature.ReadOpenPGPKey(export, "") }, []string{export, "there is no passphrase"}},
+		"openpgp, wrong phrase": {func() (*signature.Key, error) { return signature.ReadOpenPGPKey(export, wrong) }, []string{export, "does not open it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			key, err := c.read()

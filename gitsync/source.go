@@ -17,6 +17,10 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
+	"certroll/gitsync/packfile"
+	"certroll/gitsync/remote"
+	"certroll/gitsync/signature"
 )
 
 // SourceOptions say where the config repo is and what of it to read.
@@ -26,21 +30,21 @@ type SourceOptions struct {
 	// ("refs/heads/main"); empty is the branch that the remote's HEAD names.
 	Ref       string
 	Directory string // only this sub-directory; empty: all
-	Auth      Auth
+	Auth      remote.Auth
 	Depth     int           // commits to fetch; 1 unless set
 	CacheDir  string        // keeps objects over restarts; empty: a temporary directory
 	Timeout   time.Duration // of one fetch; five minutes unless set
 	Limits    Limits
-	Signers   *Signers     // whose commits are taken; nil: anybody's
-	Log       *slog.Logger // of what is wrong with the cache; nil: it is not said
+	Signers   *signature.Signers // whose commits are taken; nil: anybody's
+	Log       *slog.Logger       // of what is wrong with the cache; nil: it is not said
 }
 
 // Source reads revisions of the config repo. It is safe to use side by side.
 type Source struct {
 	turn   *semaphore.Weighted // one at a time, for as long as their contexts last
 	o      SourceOptions
-	remote *remote
-	store  *store // nil for a local path
+	remote *remote.Remote
+	store  *objects.Store // nil for a local path
 	last   *Revision
 	asked  ancestry // what the remote was asked for last
 	large  refusedHead
@@ -64,18 +68,18 @@ func OpenSource(o SourceOptions) (*Source, error) {
 	}
 	o.Limits = o.Limits.withDefaults()
 	s := &Source{turn: semaphore.NewWeighted(1), o: o}
-	if s.remote, err = openRemote(o.URL, o.Auth, o.Timeout); err != nil {
+	if s.remote, err = remote.Open(o.URL, o.Auth, o.Timeout); err != nil {
 		return nil, err
 	}
-	if s.remote.loc.isLocal() {
+	if s.remote.Location.IsLocal() {
 		return s, nil
 	}
-	s.store, err = openStore(o.CacheDir, "source", s.remote.loc.String(), o.Limits.bounds(), o.Log)
+	s.store, err = objects.Open(o.CacheDir, "source", s.remote.Location.String(), o.Limits.bounds(), o.Log)
 	if err != nil {
 		return nil, err
 	}
-	if s.store.inMemory() { // what is read is copied: nothing is read after Close
-		s.store = s.store.onDisk(o.Limits.bounds())
+	if s.store.InMemory() { // what is read is copied: nothing is read after Close
+		s.store = s.store.OnDisk(o.Limits.bounds())
 	}
 	return s, nil
 }
@@ -84,7 +88,7 @@ func OpenSource(o SourceOptions) (*Source, error) {
 func (s *Source) Close() error {
 	_ = s.turn.Acquire(context.Background(), 1) // who has it has a context
 	defer s.turn.Release(1)
-	s.remote.close()
+	s.remote.Close()
 	if s.store == nil {
 		return nil
 	}
@@ -97,24 +101,24 @@ func (s *Source) Close() error {
 // change. A commit that none of the Signers signed is held back.
 func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
 	if err := s.turn.Acquire(ctx, 1); err != nil {
-		return nil, s.remote.explain(ctx, s.doing(), err)
+		return nil, s.remote.Explain(ctx, s.doing(), err)
 	}
 	defer s.turn.Release(1)
-	ctx, cancel := s.remote.bound(ctx)
+	ctx, cancel := s.remote.Bound(ctx)
 	defer cancel()
 	if s.last != nil && s.last.Commit == strings.ToLower(s.o.Ref) {
 		return s.last, nil
 	}
 	rev, err := s.fetch(ctx)
 	for range 2 { // what is damaged is fetched again; a disk that takes nothing is left
-		if !isCacheError(err) || s.store == nil || ctx.Err() != nil {
+		if !objects.IsCacheError(err) || s.store == nil || ctx.Err() != nil {
 			break
 		}
 		s.leaveCache(err)
 		rev, err = s.fetch(ctx)
 	}
 	if err != nil {
-		return nil, s.remote.explain(ctx, s.doing(), err)
+		return nil, s.remote.Explain(ctx, s.doing(), err)
 	}
 	s.last = rev
 	return rev, nil
@@ -123,7 +127,7 @@ func (s *Source) Fetch(ctx context.Context) (*Revision, error) {
 func (s *Source) fetch(ctx context.Context) (*Revision, error) {
 	objs, commit, err := s.bring(ctx)
 	if err != nil {
-		return nil, s.remote.explain(ctx, s.doing(), err)
+		return nil, s.remote.Explain(ctx, s.doing(), err)
 	}
 	if s.last != nil && s.last.Commit == commit.String() {
 		return s.last, nil
@@ -143,15 +147,15 @@ func (s *Source) fetch(ctx context.Context) (*Revision, error) {
 // written, the next are kept in a temporary directory, and where that cannot be
 // written either in memory.
 func (s *Source) leaveCache(err error) {
-	if s.store.damage() != nil {
-		if err = s.store.mend(err); err == nil {
+	if s.store.Damage() != nil {
+		if err = s.store.Mend(err); err == nil {
 			return
 		}
 	}
-	temporary := s.store.cached()
-	s.store.abandon(err)
+	temporary := s.store.Cached()
+	s.store.Abandon(err)
 	if temporary {
-		s.store = s.store.onDisk(s.o.Limits.bounds())
+		s.store = s.store.OnDisk(s.o.Limits.bounds())
 	}
 }
 
@@ -162,55 +166,55 @@ func (s *Source) unread(ctx context.Context, commit plumbing.Hash, err error) er
 	if errors.As(err, &ours) {
 		return err
 	}
-	if s.store != nil && !errors.Is(err, errPackTooLarge) {
-		err = s.store.spoil(err)
+	if s.store != nil && !errors.Is(err, packfile.ErrTooLarge) {
+		err = s.store.Spoil(err)
 	}
-	return s.remote.explain(ctx, s.reading(commit), err)
+	return s.remote.Explain(ctx, s.reading(commit), err)
 }
 
 // Place names the repository, without anything secret; a path is absolute.
-func (s *Source) Place() string { return s.remote.loc.String() }
+func (s *Source) Place() string { return s.remote.Location.String() }
 
 func (s *Source) doing() string {
 	ref := s.o.Ref
 	if ref == "" {
 		ref = "HEAD"
 	}
-	return fmt.Sprintf("fetching %s from %s", ref, s.remote.loc)
+	return fmt.Sprintf("fetching %s from %s", ref, s.remote.Location)
 }
 
 func (s *Source) reading(commit plumbing.Hash) string {
-	return fmt.Sprintf("reading commit %s of %s", short(commit), s.remote.loc)
+	return fmt.Sprintf("reading commit %s of %s", short(commit), s.remote.Location)
 }
 
 // bring makes the ref's commit present and names it.
-func (s *Source) bring(ctx context.Context) (*objects, plumbing.Hash, error) {
+func (s *Source) bring(ctx context.Context) (*objects.DB, plumbing.Hash, error) {
 	if s.store == nil {
 		return s.local(ctx)
 	}
-	if h := plumbing.NewHash(s.o.Ref); isHash(s.o.Ref) && h == s.store.state.Head {
-		return s.store.objects, h, nil
+	if h := plumbing.NewHash(s.o.Ref); isHash(s.o.Ref) && h == s.store.State.Head {
+		return s.store.DB, h, nil
 	}
-	c, err := s.remote.list(ctx, s.doing())
+	c, err := s.remote.List(ctx, s.doing())
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
-	defer c.close()
-	t, err := resolve(advertised(c.adv), s.o.Ref)
+	defer c.Close()
+	t, err := resolve(advertised(c.Adv), s.o.Ref)
 	if err != nil {
 		return nil, plumbing.ZeroHash, s.noRef(err)
 	}
-	if t.commit == s.store.state.Head {
-		return s.store.objects, t.commit, nil
+	if t.commit == s.store.State.Head {
+		return s.store.DB, t.commit, nil
 	}
 	if t.hash == s.large.hash {
 		return nil, plumbing.ZeroHash, s.large.err
 	}
 	commit, err := s.download(ctx, c, t)
-	if errors.Is(err, errPackTooLarge) {
+	if errors.Is(err, packfile.ErrTooLarge) {
 		s.large = refusedHead{t.hash, err}
 	}
-	return s.store.objects, commit, err
+	return s.store.DB, commit, err
 }
 
 // leastNews is how much a fetch of what is new may bring in any case.
@@ -224,64 +228,64 @@ const leastNews = 8 << 20
 // before the commit that is here, without a depth it sends all of that branch's
 // history: if that is more than the whole tree was, the depth is the better way.
 // It is also the way past a file that was too large and is gone again.
-func (s *Source) download(ctx context.Context, c *conversation, t target) (plumbing.Hash, error) {
-	w := wish{want: []plumbing.Hash{t.hash}, depth: s.o.Depth, maxBytes: s.o.Limits.Pack}
-	if t.unlisted && !c.adv.Capabilities.Supports(capability.AllowReachableSHA1InWant) {
+func (s *Source) download(ctx context.Context, c *remote.Conversation, t target) (plumbing.Hash, error) {
+	w := remote.Wish{Want: []plumbing.Hash{t.hash}, Depth: s.o.Depth, MaxBytes: s.o.Limits.Pack}
+	if t.unlisted && !c.Adv.Capabilities.Supports(capability.AllowReachableSHA1InWant) {
 		// The server gives only what a ref names: take all and look.
-		w.want, w.depth = tips(c.adv), 0
+		w.Want, w.Depth = tips(c.Adv), 0
 	}
-	if head := s.store.state.Head; !head.IsZero() {
+	if head := s.store.State.Head; !head.IsZero() {
 		again := w
-		again.have, again.shallow = []plumbing.Hash{head}, s.store.state.Cut
-		again.depth, again.maxBytes = 0, min(w.maxBytes, max(s.store.state.Fresh, leastNews))
+		again.Have, again.Shallow = []plumbing.Hash{head}, s.store.State.Cut
+		again.Depth, again.MaxBytes = 0, min(w.MaxBytes, max(s.store.State.Fresh, leastNews))
 		commit, err := s.take(ctx, c, again, t)
-		if err == nil || ctx.Err() != nil || isCacheError(err) {
+		if err == nil || ctx.Err() != nil || objects.IsCacheError(err) {
 			return commit, err
 		}
-		c.close()
-		if errors.Is(err, errPackTooLarge) {
-			w.have, w.shallow = again.have, again.shallow
-		} else if err := s.store.renew(); err != nil {
+		c.Close()
+		if errors.Is(err, packfile.ErrTooLarge) {
+			w.Have, w.Shallow = again.Have, again.Shallow
+		} else if err := s.store.Renew(); err != nil {
 			return plumbing.ZeroHash, err
 		}
-		fresh, err := s.remote.list(ctx, s.doing())
+		fresh, err := s.remote.List(ctx, s.doing())
 		if err != nil {
 			return plumbing.ZeroHash, err
 		}
-		defer fresh.close()
+		defer fresh.Close()
 		c = fresh
 	}
 	return s.take(ctx, c, w, t)
 }
 
 // take fetches and writes down where the store stands then.
-func (s *Source) take(ctx context.Context, c *conversation, w wish, t target) (plumbing.Hash, error) {
-	size, err := c.fetch(ctx, w, s.store.objects)
+func (s *Source) take(ctx context.Context, c *remote.Conversation, w remote.Wish, t target) (plumbing.Hash, error) {
+	size, err := c.Fetch(ctx, w, s.store.DB)
 	if err != nil {
 		return plumbing.ZeroHash, err
 	}
-	commit, err := s.store.peel(t.hash)
+	commit, err := s.store.Peel(t.hash)
 	if err != nil {
-		if t.unlisted && !s.store.has(t.hash) {
+		if t.unlisted && !s.store.Has(t.hash) {
 			err = s.noRef(errNoRef)
 		}
 		return plumbing.ZeroHash, err
 	}
-	s.store.advance(commit, packWeight, size)
+	s.store.Advance(commit, objects.PackWeight, size)
 	return commit, nil
 }
 
 // local opens the repository at a path anew each time, since git may have
 // repacked it meanwhile.
-func (s *Source) local(ctx context.Context) (*objects, plumbing.Hash, error) {
-	repo, objs, err := openLocal(ctx, s.remote.loc.path, false, localBounds())
+func (s *Source) local(ctx context.Context) (*objects.DB, plumbing.Hash, error) {
+	repo, objs, err := objects.OpenLocal(ctx, s.remote.Location.Path, false, localBounds())
 	if errors.Is(err, git.ErrRepositoryNotExists) {
-		return nil, plumbing.ZeroHash, &saidError{err: errors.New("repository not found")}
+		return nil, plumbing.ZeroHash, &remote.SaidError{Err: errors.New("repository not found")}
 	}
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
 	}
-	objs.strict = s.o.Signers != nil
+	objs.Strict = s.o.Signers != nil
 	refs, err := localRefs(repo)
 	if err != nil {
 		return nil, plumbing.ZeroHash, err
@@ -290,7 +294,7 @@ func (s *Source) local(ctx context.Context) (*objects, plumbing.Hash, error) {
 	if err != nil {
 		return nil, plumbing.ZeroHash, s.noRef(err)
 	}
-	commit, err := objs.peel(t.hash)
+	commit, err := objs.Peel(t.hash)
 	if err != nil && t.unlisted {
 		err = s.noRef(errNoRef)
 	}

@@ -199,7 +199,7 @@ func TestCacheIsShared(t *testing.T) {
 	p.push(t, "main", map[string]string{"a.hcl": "1"})
 	o := SourceOptions{Ref: "main", CacheDir: t.TempDir()}
 	one, two := p.source(t, o), p.source(t, o)
-	if one.store.inMemory() || !one.store.cached() || two.store.inMemory() || two.store.cached() {
+	if one.store.InMemory() || !one.store.Cached() || two.store.InMemory() || two.store.Cached() {
 		t.Error("two hold the cache at once")
 	}
 	for _, s := range []*Source{one, two} {

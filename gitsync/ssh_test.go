@@ -21,6 +21,7 @@ import (
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 	"certroll/gitsync/fault"
+	"certroll/gitsync/remote"
 )
 
 // newKey writes a private key that nobody knows.
@@ -49,7 +50,7 @@ func sshPlace(t *testing.T) (place, *lab.GitSSH) {
 	g := labtest.GitSSH(t)
 	url, err := g.Create("repo")
 	must(t, err)
-	p := place{url: url, path: g.Path("repo"), auth: Auth{SSHKeyFile: g.KeyFile, KnownHostsFile: g.KnownHosts}}
+	p := place{url: url, path: g.Path("repo"), auth: remote.Auth{SSHKeyFile: g.KeyFile, KnownHostsFile: g.KnownHosts}}
 	p.push(t, "main", map[string]string{"a.hcl": "a"})
 	return p, g
 }
@@ -218,7 +219,7 @@ func TestHostKeyOfSeveral(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			addr := handshaker(t, nil, tc.serves...)
-			p := place{url: "ssh://git@" + addr + "/repo.git", auth: Auth{
+			p := place{url: "ssh://git@" + addr + "/repo.git", auth: remote.Auth{
 				SSHKeyFile: newKey(t), KnownHostsFile: knowHost(t, addr, tc.file.PublicKey()),
 			}}
 			_, err := p.source(t, SourceOptions{}).Fetch(t.Context())
@@ -243,13 +244,13 @@ func TestSSHKeyFileErrors(t *testing.T) {
 	garbage := filepath.Join(t.TempDir(), "garbage")
 	must(t, os.WriteFile(garbage, []byte("-----BEGIN NOTHING-----\n"), 0o600))
 	tests := map[string]struct {
-		auth Auth
+		auth remote.Auth
 		want string
 	}{
-		"absent":           {Auth{SSHKeyFile: "/nowhere/id"}, "no such file"},
-		"no key":           {Auth{SSHKeyFile: garbage}, "private half"},
-		"no passphrase":    {Auth{SSHKeyFile: locked}, "there is no passphrase"},
-		"wrong passphrase": {Auth{SSHKeyFile: locked, SSHKeyPassphrase: secret()}, "the passphrase"},
+		"absent":           {remote.Auth{SSHKeyFile: "/nowhere/id"}, "no such file"},
+		"no key":           {remote.Auth{SSHKeyFile: garbage}, "private half"},
+		"no passphrase":    {remote.Auth{SSHKeyFile: locked}, "there is no passphrase"},
+		"wrong passphrase": {remote.Auth{SSHKeyFile: locked, SSHKeyPassphrase: secret()}, "the passphrase"},
 	}
 	t.Setenv("SSH_AUTH_SOCK", "")
 	for name, tc := range tests {
@@ -263,7 +264,7 @@ func TestSSHKeyFileErrors(t *testing.T) {
 	}
 	_, err = OpenSource(SourceOptions{URL: "git@git.example.com:a.git"})
 	failure(t, err, fault.Invalid, "neither a key file nor an agent")
-	_, err = OpenSource(SourceOptions{URL: "git@git.example.com:a.git", Auth: Auth{SSHKeyFile: locked, SSHKeyPassphrase: passphrase}})
+	_, err = OpenSource(SourceOptions{URL: "git@git.example.com:a.git", Auth: remote.Auth{SSHKeyFile: locked, SSHKeyPassphrase: passphrase}})
 	must(t, err)
 }
 
@@ -305,13 +306,4 @@ func TestSSHAgent(t *testing.T) {
 	both(t, p, func(t *testing.T, err error) {
 		failure(t, err, fault.Denied, "asking the SSH agent", "check that the agent at SSH_AUTH_SOCK runs")
 	})
-}
-
-func TestShellQuote(t *testing.T) {
-	for _, s := range []string{"/srv/a.git", "it's", "a b;c $(d) `e` \\ \"f\"", "!x"} {
-		out, err := exec.CommandContext(t.Context(), "sh", "-c", "printf %s "+shellQuote(s)).Output()
-		if err != nil || string(out) != s {
-			t.Errorf("%q became %q, %v", s, out, err)
-		}
-	}
 }

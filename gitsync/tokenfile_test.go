@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"certroll/gitsync/fault"
-	"certroll/gitsync/gitsynctest"
+	"certroll/gitsync/remote"
 	"certroll/spec/redact"
 )
 
@@ -33,7 +33,7 @@ func TestTokenFile(t *testing.T) {
 	put := func(token string) { must(t, os.WriteFile(file, []byte(token+"\n"), 0o600)) }
 	put(wanted)
 	through := p.place
-	through.auth = Auth{Username: "bot", TokenFile: file, CABundle: p.auth.CABundle}
+	through.auth = remote.Auth{Username: "bot", TokenFile: file, CABundle: p.auth.CABundle}
 	l := through.ledger(t, LedgerOptions{})
 	s := through.source(t, SourceOptions{Ref: "certroll/status"})
 	commit(t, l, write(map[string]string{"a.hcl": "1"}))
@@ -83,7 +83,7 @@ func TestTokenFileIsNone(t *testing.T) {
 	for file, want := range map[string]string{silent: "it is empty", quiet: "timeout", "/dev/zero": "more than"} {
 		done := make(chan error, 1)
 		go func() {
-			_, err := OpenSource(SourceOptions{URL: "https://git.example.com/a.git", Auth: Auth{TokenFile: file}})
+			_, err := OpenSource(SourceOptions{URL: "https://git.example.com/a.git", Auth: remote.Auth{TokenFile: file}})
 			done <- err
 		}()
 		select {
@@ -91,19 +91,6 @@ func TestTokenFileIsNone(t *testing.T) {
 			failure(t, err, fault.Invalid, "reading the Git token "+file, want)
 		case <-time.After(soon):
 			t.Fatalf("%s is waited for", file)
-		}
-	}
-}
-
-// TestTokenFileOfAnEditor: what Windows' editors add to a token is named before
-// the remote is asked.
-func TestTokenFileOfAnEditor(t *testing.T) {
-	for value, want := range map[string]string{"\ufefftok3n": "byte order mark", "t\x00o\x00k": "not UTF-8", "tok3n \r\n": ""} {
-		file := filepath.Join(t.TempDir(), "token")
-		gitsynctest.Must(t, os.WriteFile(file, []byte(value), 0o600))
-		token, err := Auth{TokenFile: file}.currentToken()
-		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) || err == nil && token != "tok3n" {
-			t.Errorf("%q: %q, %v", value, token, err)
 		}
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
+	"certroll/gitsync/packfile"
+	"certroll/gitsync/signature"
 )
 
 // Follows checks that a revision descends from a commit that was taken before;
@@ -15,19 +18,19 @@ import (
 // itself a commit stands for is the business of whoever wrote it down.
 func (s *Source) Follows(ctx context.Context, rev *Revision, good string) error {
 	if err := s.turn.Acquire(ctx, 1); err != nil {
-		return s.remote.explain(ctx, s.doing(), err)
+		return s.remote.Explain(ctx, s.doing(), err)
 	}
 	defer s.turn.Release(1)
 	if good == rev.Commit || !isHash(good) || isHash(s.o.Ref) {
 		return nil
 	}
-	ctx, cancel := s.remote.bound(ctx)
+	ctx, cancel := s.remote.Bound(ctx)
 	defer cancel()
 	old := plumbing.NewHash(good)
 	descends, err := s.descends(ctx, plumbing.NewHash(rev.Commit), old)
 	switch {
 	case err != nil:
-		return s.remote.explain(ctx, s.doing(), err)
+		return s.remote.Explain(ctx, s.doing(), err)
 	case descends:
 		return nil
 	}
@@ -38,36 +41,36 @@ func (s *Source) Follows(ctx context.Context, rev *Revision, good string) error 
 
 func (s *Source) held(kind fault.Kind, rev *Revision, old, detail, advice string) *fault.Error {
 	return &fault.Error{
-		Kind: kind, Doing: fmt.Sprintf("taking commit %s of %s", rev.Commit, s.remote.loc), Advice: advice,
+		Kind: kind, Doing: fmt.Sprintf("taking commit %s of %s", rev.Commit, s.remote.Location), Advice: advice,
 		Detail: fmt.Sprintf("%q by %s: %s", rev.Subject, rev.Author, detail), Held: &fault.Held{Commit: rev.Commit, Author: rev.Author, Old: old},
 	}
 }
 
 // checkSignature holds a commit back that none of the signers signed.
-func (s *Source) checkSignature(objs *objects, head plumbing.Hash) error {
+func (s *Source) checkSignature(objs *objects.DB, head plumbing.Hash) error {
 	if s.o.Signers == nil {
 		return nil
 	}
-	raw, err := objs.read(plumbing.CommitObject, head, maxCommit)
+	raw, err := objs.Read(plumbing.CommitObject, head, packfile.MaxCommit)
 	if err != nil {
 		return err
 	}
-	c, err := objs.commit(head)
+	c, err := objs.Commit(head)
 	if err != nil {
 		return err
 	}
 	rev := describe(c)
-	tree, err := s.o.Signers.verify(head, raw)
+	tree, err := s.o.Signers.Verify(head, raw)
 	if err == nil && tree != c.TreeHash {
 		err = errors.New("its tree is read in two ways")
 	}
-	var keys *unusable
+	var keys *signature.UnusableError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &keys):
 		return fault.BadSetting("reading the keys of accepted signers", keys.Error(), "fix that file: until then certroll accepts no commit")
-	case errors.Is(err, errUnsigned):
+	case errors.Is(err, signature.ErrUnsigned):
 		return s.held(fault.Unsigned, rev, "", err.Error(), "sign it (git commit --amend -S) with a key that verify in certroll.hcl names, and push it")
 	}
 	return s.held(fault.BadSignature, rev, "", err.Error(), "sign it again with a key that verify in certroll.hcl names, or add the signer's key there; ask its author what happened")
@@ -81,20 +84,20 @@ func (s *Source) descends(ctx context.Context, head, old plumbing.Hash) (bool, e
 		if err != nil {
 			return false, err
 		}
-		ok := objs.descends(head, old, plumbing.ZeroHash)
+		ok := objs.Descends(head, old, plumbing.ZeroHash)
 		if !ok { // a walk that was cut short says nothing
 			err = ctx.Err()
 		}
 		return ok, err
 	}
-	if s.store.descends(head, old, plumbing.ZeroHash) {
+	if s.store.Descends(head, old, plumbing.ZeroHash) {
 		return true, nil
 	}
 	if s.asked.head == head && s.asked.old == old {
 		return s.asked.descends, nil
 	}
 	connected, err := connects(ctx, s.remote, s.doing(), head, old, min(s.o.Limits.Pack, maxBetween))
-	if errors.Is(err, errPackTooLarge) {
+	if errors.Is(err, packfile.ErrTooLarge) {
 		connected, err = false, nil // too much to look through: for a person to decide
 	}
 	if err == nil {

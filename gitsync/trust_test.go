@@ -8,6 +8,7 @@ import (
 
 	"certroll/gitsync/fault"
 	"certroll/gitsync/gitsynctest"
+	"certroll/gitsync/signature"
 )
 
 // TestFetchSigned: a head that is not signed is held back, and taken once its
@@ -23,7 +24,7 @@ func TestFetchSigned(t *testing.T) {
 			s.Run("git", "push", "--quiet", "--force", p.path, commit+":refs/heads/main")
 			return commit
 		}
-		src := p.source(t, SourceOptions{Ref: "main", Signers: &Signers{AllowedSigners: file}})
+		src := p.source(t, SourceOptions{Ref: "main", Signers: &signature.Signers{AllowedSigners: file}})
 		good := push(s.Commit("good", nil, gitsynctest.BySSH(s.Path("ada"))...))
 		if rev := fetch(t, src); contents(rev) != "a.hcl=good" || rev.Commit != good {
 			t.Errorf("got %s at %s", contents(rev), rev.Commit)
@@ -191,7 +192,7 @@ func TestStrictPath(t *testing.T) {
 	b, err := os.ReadFile(object(evil))
 	must(t, err)
 	must(t, os.WriteFile(object(blob), b, 0o600))
-	_, err = p.source(t, SourceOptions{Ref: "main", Signers: &Signers{AllowedSigners: file}}).Fetch(t.Context())
+	_, err = p.source(t, SourceOptions{Ref: "main", Signers: &signature.Signers{AllowedSigners: file}}).Fetch(t.Context())
 	failure2(t, err, fault.Failed, "its bytes are not those that its hash names")
 	if rev := fetch(t, p.source(t, SourceOptions{Ref: "main"})); contents(rev) != "a.hcl=" {
 		t.Errorf("the blob was not exchanged: %s", contents(rev))

@@ -13,6 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"certroll/gitsync/fault"
+	"certroll/gitsync/objects"
 )
 
 // Unread is what lies among the files of a revision and is not read, though
@@ -73,8 +74,8 @@ func (u *unread) add(p, why string) {
 }
 
 // entry looks at an entry of a tree that is neither a directory nor a wanted file.
-func (u *unread) entry(from *objects, root plumbing.Hash, p string, e object.TreeEntry) {
-	if strings.HasPrefix(e.Name, ".") || !plainName(e.Name) {
+func (u *unread) entry(from *objects.DB, root plumbing.Hash, p string, e object.TreeEntry) {
+	if strings.HasPrefix(e.Name, ".") || !objects.PlainName(e.Name) {
 		if strings.Contains(e.Name, `\`) && wanted(e.Name, e.Mode == filemode.Dir) && path.Base(e.Name) == e.Name {
 			u.add(p, whyName)
 		}
@@ -93,8 +94,8 @@ func (u *unread) entry(from *objects, root plumbing.Hash, p string, e object.Tre
 }
 
 // leadsToDir tells whether a link leads to a directory of the same tree.
-func leadsToDir(from *objects, root plumbing.Hash, p string, link plumbing.Hash) bool {
-	target, err := from.read(plumbing.BlobObject, link, 4096) // PATH_MAX of Linux
+func leadsToDir(from *objects.DB, root plumbing.Hash, p string, link plumbing.Hash) bool {
+	target, err := from.Read(plumbing.BlobObject, link, 4096) // PATH_MAX of Linux
 	if err != nil || path.IsAbs(string(target)) {
 		return false
 	}
@@ -102,7 +103,7 @@ func leadsToDir(from *objects, root plumbing.Hash, p string, link plumbing.Hash)
 	if to == "." || strings.HasPrefix(to, "../") || to == ".." {
 		return to == "."
 	}
-	tree, err := subtree(from, root, to)
+	tree, err := objects.Subtree(from, root, to)
 	return err == nil && !tree.IsZero()
 }
 

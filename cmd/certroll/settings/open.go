@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"certroll/gitsync"
+	"certroll/gitsync/signature"
 )
 
 // LedgerTree reads the ledger as it is now, for who asks no more.
@@ -78,11 +79,11 @@ func (s *Settings) Lacks(what, advice string) error {
 }
 
 // Signers are those whose commits are taken; nil: anybody's are.
-func (v *Verify) Signers() *gitsync.Signers {
+func (v *Verify) Signers() *signature.Signers {
 	if v == nil {
 		return nil
 	}
-	return &gitsync.Signers{AllowedSigners: v.SSHAllowedSigners, Keyring: v.OpenPGPKeyring}
+	return &signature.Signers{AllowedSigners: v.SSHAllowedSigners, Keyring: v.OpenPGPKeyring}
 }
 
 // OpenLedger opens the ledger to read it; with a directory it remembers there
@@ -100,7 +101,7 @@ func (s *Settings) WriteLedger(memory string) (*gitsync.Ledger, error) {
 	return s.ledgerWith(memory, key)
 }
 
-func (s *Settings) ledgerWith(memory string, key *gitsync.SigningKey) (*gitsync.Ledger, error) {
+func (s *Settings) ledgerWith(memory string, key *signature.Key) (*gitsync.Ledger, error) {
 	if s.Ledger.URL == "" {
 		return nil, s.Lacks("ledger", "set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"certroll/gitsync"
+	"certroll/gitsync/remote"
 	"certroll/spec"
 	"certroll/spec/bounded"
 	"certroll/spec/credential"
@@ -335,11 +336,11 @@ func defaultStateDir() string {
 
 // Auth is the login as package gitsync has it. It reads the secrets that stand in
 // variables; a nil GitAuth is the SSH agent.
-func (a *GitAuth) Auth() (gitsync.Auth, error) {
+func (a *GitAuth) Auth() (remote.Auth, error) {
 	if a == nil {
-		return gitsync.Auth{SSHAgent: os.Getenv("SSH_AUTH_SOCK") != ""}, nil
+		return remote.Auth{SSHAgent: os.Getenv("SSH_AUTH_SOCK") != ""}, nil
 	}
-	g := gitsync.Auth{
+	g := remote.Auth{
 		Username: a.Username, TokenFile: a.TokenFile, SSHKeyFile: a.SSHKeyFile, SSHAgent: a.SSHAgent,
 		KnownHostsFile: a.KnownHosts,
 	}

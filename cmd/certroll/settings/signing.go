@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"certroll/gitsync"
+	"certroll/gitsync/signature"
 	"certroll/spec/bounded"
 	"certroll/spec/credential"
 )
@@ -21,7 +21,7 @@ type Signing struct {
 }
 
 // key reads it; nil where there is no such block.
-func (k *Signing) key() (*gitsync.SigningKey, error) {
+func (k *Signing) key() (*signature.Key, error) {
 	if k == nil {
 		return nil, nil
 	}
@@ -32,9 +32,9 @@ func (k *Signing) key() (*gitsync.SigningKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	read, file := gitsync.ReadOpenPGPSigningKey, k.OpenPGPKeyFile
+	read, file := signature.ReadOpenPGPKey, k.OpenPGPKeyFile
 	if k.SSHKeyFile != "" {
-		read, file = gitsync.ReadSSHSigningKey, k.SSHKeyFile
+		read, file = signature.ReadSSHKey, k.SSHKeyFile
 	}
 	key, err := read(file, passphrase)
 	return key, credential.Passphrase("the passphrase", passphrase, err)

@@ -19,6 +19,7 @@ import (
 	"certroll/cmd/certroll/state"
 	"certroll/gitsync"
 	"certroll/gitsync/atomicfile"
+	"certroll/gitsync/journal"
 	"certroll/reconcile"
 	"certroll/reconcile/acme"
 	"certroll/spec"
@@ -42,7 +43,7 @@ type Parts struct {
 	Client     *vault.Client
 	KV         *vault.KV
 	ACME       *acme.Client
-	journal    *gitsync.Journal
+	journal    *journal.Journal
 	Ledger     *gitsync.Ledger
 	Reconciler *reconcile.Reconciler
 	Prober     *CurrentProber
@@ -96,14 +97,14 @@ func Connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w Opti
 	if err != nil {
 		return nil, err
 	}
-	var journal reconcile.Journal = NoJournal{}
+	var queue reconcile.Journal = NoJournal{}
 	var anchor reconcile.Anchor
 	if w.Writing {
 		anchor = AnchorOf(s, p.KV, p.Ledger)
-		if p.journal, err = gitsync.OpenJournal(filepath.Join(s.StateDir, journalName(s))); err != nil {
+		if p.journal, err = journal.Open(filepath.Join(s.StateDir, journalName(s))); err != nil {
 			return nil, err
 		}
-		journal = p.journal
+		queue = p.journal
 		for _, file := range []string{"moments.json", state.LastGoodFile} { // the journal's lock covers them
 			atomicfile.Sweep(filepath.Join(s.StateDir, file))
 		}
@@ -118,7 +119,7 @@ func Connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w Opti
 	accounts := vault.NewDocuments(p.KV, s.Vault.Mount, s.Vault.Prefix+"/accounts")
 	p.ACME = acme.New(accounts, acme.Options{UserAgent: "certroll/" + w.Version, Resolve: resolve, Redact: w.Redact, Logger: log, PresentRetry: w.Patience})
 	observer := &reconcile.Observer{Metadata: p.KV, Versions: reference.Versions{KV: p.KV, Machine: reference.MachineID(hostName())}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix, Ledger: LedgerID(p.Ledger), Parallel: s.Vault.Parallel}
-	p.Reconciler = reconcile.New(observer, p.KV, p.ACME, p.Ledger, journal, reconcile.Options{
+	p.Reconciler = reconcile.New(observer, p.KV, p.ACME, p.Ledger, queue, reconcile.Options{
 		Parallel: s.Parallel, Progress: w.Progress, Resolve: resolve, Redact: w.Redact, LeaseWait: w.LeaseTTL + w.LeaseTTL/2, Patience: w.Patience, Examiner: p.ACME, CRLs: p.Prober,
 		Anchor: anchor, Rewound: rewound(log),
 		Lease:   w.told(vault.NewLease(p.KV, s.Vault.Mount, s.Vault.Prefix+"/lease", Holder(), w.LeaseTTL)),

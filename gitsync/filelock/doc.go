@@ -1,0 +1,5 @@
+// Package filelock owns a lock that one process has at a time, flock(2) on a file,
+// and the name of its holder for the process that finds it taken.
+//
+// It never waits for the lock, and never removes the file.
+package filelock

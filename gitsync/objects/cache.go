@@ -1,0 +1,153 @@
+package objects
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"certroll/gitsync/atomicfile"
+	"certroll/gitsync/fault"
+	"certroll/gitsync/packfile"
+)
+
+// cacheError is about the disk that the cache is on, never about the remote.
+type cacheError struct {
+	doing string
+	err   error
+}
+
+func (e *cacheError) Error() string { return e.doing + ": " + e.err.Error() }
+func (e *cacheError) Unwrap() error { return e.err }
+
+// OnCache notes of an error that it is about the disk that the cache is on.
+func OnCache(doing string, err error) error {
+	var already *cacheError
+	if err == nil || errors.As(err, &already) {
+		return err
+	}
+	return &cacheError{doing, err}
+}
+
+// IsCacheError tells whether an error is about the disk that the cache is on.
+func IsCacheError(err error) bool {
+	var e *cacheError
+	return errors.As(err, &e)
+}
+
+// cacheWriter tells a disk that takes no more from a remote that sends no more.
+type cacheWriter struct{ w io.Writer }
+
+func (c cacheWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	return n, OnCache("writing the Git cache", err)
+}
+
+// Spoil notes that an object cannot be read, which is the cache's fault, and passes
+// the error on. A file that is too large to be read is at fault itself.
+func (o *DB) Spoil(err error) error {
+	if o.where == nil || errors.Is(err, fs.ErrInvalid) || errors.Is(err, packfile.ErrTooLarge) {
+		return err
+	}
+	o.spoiled.Store(&err)
+	return OnCache("reading the Git cache", err)
+}
+
+// Damage is why an object of ours could not be read; nil: all could.
+func (o *DB) Damage() error {
+	if err := o.spoiled.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// syncLoose makes a loose object durable, which go-git does not.
+func (o *DB) syncLoose(h plumbing.Hash) error {
+	name := hex.EncodeToString(h[:])
+	dir := filepath.Join(o.dir, "objects", name[:2])
+	f, err := os.Open(filepath.Join(dir, name[2:]))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(dir)
+}
+
+// syncNames makes the names of a generation's files durable.
+func (o *DB) syncNames() error {
+	var err error
+	for _, dir := range []string{"objects/pack", "objects", "."} {
+		e := atomicfile.SyncDir(filepath.Join(o.dir, dir))
+		if !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// whole checks that every object of the head is here and is what its name says.
+func (s *Store) whole() error {
+	list, _, err := s.live(s.State.Head)
+	if err != nil {
+		return err
+	}
+	for _, h := range list {
+		kind, data, err := s.any(h)
+		if err != nil {
+			return err
+		}
+		if plumbing.ComputeHash(kind, data) != h {
+			return fmt.Errorf("reading %s %s: its bytes are not those that its hash names", kind, h)
+		}
+	}
+	return nil
+}
+
+// Mend drops objects that cannot be read, with a warning: the next fetch brings
+// all of them again.
+func (s *Store) Mend(err error) error {
+	s.log.Warn("the Git cache is damaged; fetching it again", "cache", s.place(), "error", err)
+	return s.Renew()
+}
+
+// place is where the cache is, for a person.
+func (s *Store) place() string {
+	if s.base == "" {
+		return "memory"
+	}
+	return filepath.Join(s.base, strconv.Itoa(s.State.Generation))
+}
+
+// Abandon gives up a directory that cannot be written, with a warning, and goes on
+// in memory.
+func (s *Store) Abandon(err error) {
+	s.log.Warn("the Git cache cannot be written; certroll fetches the whole repository instead", "cache", s.base, "error", err, "advice", fault.DiskAdvice(err))
+	if s.DB != nil { // it was opened
+		s.DB.Close()
+	}
+	if s.scratch {
+		_ = os.RemoveAll(s.base)
+	}
+	if s.lock != nil {
+		_ = s.lock.Release()
+	}
+	s.base, s.lock, s.scratch, s.bound = "", nil, false, s.bound.InMemory()
+	_ = s.Renew() // in memory nothing fails
+}
+
+// logger is log, or one that says nothing.
+func logger(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
+}

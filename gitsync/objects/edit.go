@@ -1,0 +1,161 @@
+package objects
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"sort"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"certroll/gitsync/packfile"
+)
+
+// Change is a directory of edits: for each name a file's new bytes (nil: it
+// goes), or a directory below.
+type Change struct {
+	file []byte
+	dir  map[string]*Change // nil for a file
+}
+
+// ChangesOf sorts edited paths into directories.
+func ChangesOf(files map[string][]byte, below string) (*Change, error) {
+	root := &Change{dir: map[string]*Change{}}
+	for path, data := range files {
+		if !Writable(path) {
+			return nil, fmt.Errorf("%q is no path of a file in a Git tree", path)
+		}
+		if below != "" {
+			path = below + "/" + path
+		}
+		at := root
+		parts := strings.Split(path, "/")
+		for _, name := range parts[:len(parts)-1] {
+			next := at.dir[name]
+			if next == nil {
+				next = &Change{dir: map[string]*Change{}}
+				at.dir[name] = next
+			}
+			if next.dir == nil {
+				return nil, fmt.Errorf("%q is edited both as a file and as a directory", path)
+			}
+			at = next
+		}
+		name := parts[len(parts)-1]
+		if at.dir[name] != nil {
+			return nil, fmt.Errorf("%q is edited both as a file and as a directory", path)
+		}
+		at.dir[name] = &Change{file: data}
+	}
+	return root, nil
+}
+
+// Writable reports whether path may be written: relative, clean, and nothing
+// that a checkout would take for its own .git.
+func Writable(path string) bool {
+	if path == "." || !fs.ValidPath(path) || strings.ContainsAny(path, "\x00\\\n") {
+		return false
+	}
+	for _, name := range strings.Split(path, "/") {
+		if strings.EqualFold(name, ".git") {
+			return false
+		}
+	}
+	return true
+}
+
+// Editor writes changed trees. Only the directories on the way to a change
+// are read and written.
+type Editor struct {
+	From *DB
+	News []packfile.Object
+}
+
+// Apply gives the tree at old with the changes made; zero for an empty one.
+func (e *Editor) Apply(old plumbing.Hash, c *Change) (plumbing.Hash, error) {
+	var entries []object.TreeEntry
+	if !old.IsZero() {
+		var err error
+		if entries, err = e.From.Entries(old); err != nil {
+			return plumbing.ZeroHash, err
+		}
+	}
+	before := map[string]object.TreeEntry{}
+	kept := make([]object.TreeEntry, 0, len(entries)+len(c.dir))
+	for _, entry := range entries {
+		if c.dir[entry.Name] != nil {
+			before[entry.Name] = entry
+		} else {
+			kept = append(kept, entry)
+		}
+	}
+	for name, sub := range c.dir {
+		entry, err := e.entry(before[name], sub)
+		if err != nil {
+			return plumbing.ZeroHash, err
+		}
+		if !entry.Hash.IsZero() {
+			entry.Name = name
+			kept = append(kept, entry)
+		}
+	}
+	return e.tree(old, kept)
+}
+
+// entry gives what a name stands for after its change; a zero hash: nothing.
+func (e *Editor) entry(was object.TreeEntry, c *Change) (object.TreeEntry, error) {
+	if c.dir != nil {
+		old := plumbing.ZeroHash
+		if was.Mode == filemode.Dir {
+			old = was.Hash
+		}
+		h, err := e.Apply(old, c)
+		return object.TreeEntry{Mode: filemode.Dir, Hash: h}, err
+	}
+	if c.file == nil {
+		return object.TreeEntry{}, nil
+	}
+	isFile := was.Mode.IsRegular() || was.Mode == filemode.Executable
+	blob := packfile.NewObject(plumbing.BlobObject, c.file)
+	now := object.TreeEntry{Mode: filemode.Regular, Hash: blob.Hash}
+	if isFile {
+		now.Mode = was.Mode
+	}
+	if isFile && was.Hash == blob.Hash {
+		return now, nil
+	}
+	if isFile {
+		if base, err := e.From.Read(plumbing.BlobObject, was.Hash, MaxFile); err == nil {
+			blob.Base, blob.BaseData = was.Hash, base
+		}
+	}
+	e.News = append(e.News, blob)
+	return now, nil
+}
+
+// tree adds the tree object unless it is the old one.
+func (e *Editor) tree(old plumbing.Hash, entries []object.TreeEntry) (plumbing.Hash, error) {
+	if len(entries) == 0 {
+		return plumbing.ZeroHash, nil
+	}
+	sort.Sort(object.TreeEntrySorter(entries))
+	var b bytes.Buffer
+	for _, entry := range entries {
+		fmt.Fprintf(&b, "%o %s\x00", uint32(entry.Mode), entry.Name)
+		b.Write(entry.Hash[:])
+	}
+	tree := packfile.NewObject(plumbing.TreeObject, b.Bytes())
+	if tree.Hash == old {
+		return old, nil
+	}
+	if !old.IsZero() {
+		if base, err := e.From.Read(plumbing.TreeObject, old, packfile.MaxTree); err == nil {
+			tree.Base, tree.BaseData = old, base
+		}
+	}
+	e.News = append(e.News, tree)
+	return tree.Hash, nil
+}

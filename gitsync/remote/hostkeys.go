@@ -1,0 +1,144 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"certroll/gitsync/fault"
+	"certroll/spec/bounded"
+)
+
+// hostKeys knows which keys a host may have. The files are read anew for each
+// connection, so that mending them needs no restart.
+type hostKeys struct {
+	files []string
+	addr  string // host:port
+}
+
+func knownHostsFiles(a Auth) []string {
+	if a.KnownHostsFile != "" {
+		return []string{a.KnownHostsFile}
+	}
+	files := []string{"/etc/ssh/ssh_known_hosts"}
+	if home, err := os.UserHomeDir(); err == nil {
+		files = append([]string{filepath.Join(home, ".ssh", "known_hosts")}, files...)
+	}
+	return files
+}
+
+// hostCheck is one connection's check of the host's key.
+type hostCheck struct {
+	hostKeys
+	known      ssh.HostKeyCallback // nil: no file is there
+	algorithms []string
+	offered    ssh.PublicKey // what the server showed
+	verdict    error         // what known said to it
+}
+
+func (h hostKeys) open() (*hostCheck, error) {
+	check := &hostCheck{hostKeys: h}
+	var present []string
+	for _, f := range h.files {
+		switch info, err := os.Stat(f); {
+		case err != nil:
+		case info.Size() > bounded.Named:
+			return nil, fault.BadSetting("reading "+f, fmt.Sprintf("it has %d bytes, and may have %d", info.Size(), bounded.Named), "name a file of known hosts")
+		default:
+			present = append(present, f)
+		}
+	}
+	if len(present) == 0 {
+		// The connection is made all the same, to learn and show the
+		// fingerprint; it ends before anything is sent.
+		return check, nil
+	}
+	db, err := gitssh.NewKnownHostsDb(present...)
+	if err != nil {
+		return nil, fault.BadSetting("reading "+strings.Join(present, " and "), err.Error(), "mend or remove that line")
+	}
+	check.known = db.HostKeyCallback()
+	// Without this a server with several keys offers the one it likes best,
+	// which may not be the one in the file (go-git#1551).
+	check.algorithms = db.HostKeyAlgorithms(h.addr)
+	return check, nil
+}
+
+var errUnknownHost = errors.New("the host is in no known_hosts file")
+
+func (c *hostCheck) callback(hostname string, remote net.Addr, key ssh.PublicKey) error {
+	c.offered = key
+	if c.known == nil {
+		c.verdict = errUnknownHost
+	} else {
+		c.verdict = c.known(hostname, remote, key)
+	}
+	return c.verdict
+}
+
+// explain turns the end of a handshake into what a person must know of it.
+func (c *hostCheck) explain(err error) error {
+	var negotiation *ssh.AlgorithmNegotiationError
+	var mismatch *knownhosts.KeyError
+	var revoked *knownhosts.RevokedError
+	switch {
+	case errors.As(err, &negotiation) && len(c.algorithms) > 0 && c.offered == nil:
+		return c.changed("it offers no key of the types on file there any more (" + strings.Join(c.algorithms, ", ") + ")")
+	case c.verdict == nil:
+		return err
+	case errors.As(c.verdict, &revoked):
+		return c.changed("its key " + fingerprint(c.offered) + " is marked as revoked")
+	case errors.As(c.verdict, &mismatch) && len(mismatch.Want) > 0:
+		return c.changed(fmt.Sprintf("it showed %s, but %s:%d has %s", fingerprint(c.offered),
+			mismatch.Want[0].Filename, mismatch.Want[0].Line, fingerprint(mismatch.Want[0].Key)))
+	default:
+		return c.unknown()
+	}
+}
+
+func (c *hostCheck) unknown() error {
+	host, port, _ := net.SplitHostPort(c.addr)
+	scan := "ssh-keyscan "
+	if port != "22" {
+		scan += "-p " + port + " "
+	}
+	return &fault.Error{
+		Kind:   fault.HostUnknown,
+		Doing:  "connecting to " + c.addr,
+		Detail: fmt.Sprintf("it showed the key %s, and %s has none for it", fingerprint(c.offered), strings.Join(c.files, " or ")),
+		Advice: fmt.Sprintf("compare the fingerprint with the one its operator publishes, and only then run: %s-t %s %s >> %s",
+			scan, scanType(c.offered), host, c.files[0]),
+	}
+}
+
+func (c *hostCheck) changed(detail string) error {
+	return &fault.Error{
+		Kind:   fault.HostChanged,
+		Doing:  "connecting to " + c.addr,
+		Detail: "SOMEBODY MAY STAND BETWEEN YOU AND THE SERVER: " + detail,
+		Advice: "nothing was sent; ask the server's operator whether its key was replaced, and change known_hosts only after that",
+	}
+}
+
+func fingerprint(key ssh.PublicKey) string {
+	return key.Type() + " " + ssh.FingerprintSHA256(key)
+}
+
+// scanType is ssh-keyscan's name for a key's type.
+func scanType(key ssh.PublicKey) string {
+	switch t := key.Type(); {
+	case strings.HasPrefix(t, "ecdsa-"):
+		return "ecdsa"
+	case t == ssh.KeyAlgoRSA:
+		return "rsa"
+	default:
+		return "ed25519"
+	}
+}

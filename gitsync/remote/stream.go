@@ -1,0 +1,225 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/format/pktline"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+
+	"certroll/spec/bounded"
+)
+
+// program is git-upload-pack or git-receive-pack at the other end of pipes:
+// a child process, or a session over SSH.
+type program struct {
+	in     io.WriteCloser
+	out    io.Reader
+	stderr *Words
+	wait   func() error // waits for its end; called once
+	kill   func()       // ends it at once; may be called often, from anywhere
+}
+
+// stream speaks the pack protocol (gitprotocol-pack(5), version 0) with a
+// program. It is one conversation: the refs, then at most one pack.
+type stream struct {
+	program
+	stop func() bool // parts the context from the program
+	adv  *packp.AdvRefs
+	done bool // a request was sent: no polite flush at the end
+	once sync.Once
+}
+
+// newStream binds the program to ctx: when that ends, so does the program, and
+// whoever reads from it, writes to it or waits for it is let go.
+func newStream(ctx context.Context, p program) *stream {
+	p = apart(p)
+	return &stream{program: p, stop: context.AfterFunc(ctx, p.kill)}
+}
+
+// apart puts pipes of ours before a program's, so that kill ends each wait for
+// it. To kill the program alone does not: a child of its own may have its pipes
+// and live on, and x/crypto's channels know no end but the one that the server
+// says.
+func apart(p program) program {
+	out, said := io.Pipe()
+	heard, in := io.Pipe()
+	go func() {
+		_, err := io.Copy(said, p.out)
+		_ = said.CloseWithError(err)
+	}()
+	go func() {
+		_, err := io.Copy(p.in, heard)
+		_ = errors.Join(heard.CloseWithError(err), p.in.Close())
+	}()
+	over := make(chan struct{})
+	kill := sync.OnceFunc(func() {
+		p.kill()
+		_ = out.CloseWithError(errKilled)
+		_ = in.CloseWithError(errKilled)
+		close(over)
+	})
+	wait := func() error {
+		ended := make(chan error, 1)
+		go func() { ended <- p.wait() }()
+		select {
+		case err := <-ended:
+			return err
+		case <-over:
+		}
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(lastMoment):
+			return errKilled
+		}
+	}
+	return program{in: in, out: out, stderr: p.stderr, wait: wait, kill: kill}
+}
+
+// MaxRefs bounds how long a remote may list its refs, or report on a push: half a
+// million refs, of which the largest public hosts' repositories have fewer.
+const MaxRefs = 32 << 20
+
+var errKilled = errors.New("the other end was not waited for any longer")
+
+// SaidError is an error of the other end together with its words.
+type SaidError struct {
+	Said string
+	Err  error
+}
+
+func (e *SaidError) Error() string { return fmt.Sprintf("%v (%s)", e.Err, e.Said) }
+func (e *SaidError) Unwrap() error { return e.Err }
+
+const (
+	// goodbye is how long a program may take to end by itself.
+	goodbye = 5 * time.Second
+	// lastMoment is how long one that was killed is waited for.
+	lastMoment = time.Second
+)
+
+// Close ends the conversation and the program.
+func (s *stream) Close() error {
+	s.once.Do(func() {
+		timer := time.AfterFunc(goodbye, s.kill)
+		if !s.done && s.adv != nil {
+			_, _ = s.in.Write(pktline.FlushPkt)
+		}
+		_ = s.in.Close()
+		_ = s.wait()
+		timer.Stop()
+		s.stop()
+		s.kill()
+	})
+	return nil
+}
+
+// failed closes the program, so that all it said is there, and adds that.
+func (s *stream) failed(err error) error {
+	s.done = true
+	_ = s.Close()
+	return &SaidError{Said: s.stderr.String(), Err: err}
+}
+
+func (s *stream) AdvertisedReferences() (*packp.AdvRefs, error) {
+	return s.AdvertisedReferencesContext(context.Background())
+}
+
+func (s *stream) AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, error) {
+	if s.adv != nil {
+		return s.adv, nil
+	}
+	adv := packp.NewAdvRefs()
+	if err := adv.Decode(bounded.Reader(s.out, MaxRefs)); err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
+		return nil, s.failed(err)
+	}
+	transport.FilterUnsupportedCapabilities(adv.Capabilities)
+	s.adv = adv
+	return adv, nil
+}
+
+func (s *stream) UploadPack(_ context.Context, req *packp.UploadPackRequest) (*packp.UploadPackResponse, error) {
+	s.done = true
+	if err := s.request(req); err != nil {
+		return nil, s.failed(fmt.Errorf("asking for a pack: %w", err))
+	}
+	res := packp.NewUploadPackResponse(req)
+	if err := res.Decode(struct {
+		io.Reader
+		io.Closer
+	}{s.out, s}); err != nil {
+		return nil, s.failed(fmt.Errorf("reading the answer: %w", err))
+	}
+	return res, nil
+}
+
+func (s *stream) request(req *packp.UploadPackRequest) error {
+	if err := req.UploadRequest.Encode(s.in); err != nil {
+		return err
+	}
+	if err := req.UploadHaves.Encode(s.in, true); err != nil {
+		return err
+	}
+	return pktline.NewEncoder(s.in).Encodef("done\n")
+}
+
+func (s *stream) ReceivePack(_ context.Context, req *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error) {
+	s.done = true
+	// A server that refuses early stops reading; its report says more than
+	// the broken pipe does.
+	sendErr := req.Encode(s.in)
+	_ = s.in.Close()
+	report := packp.NewReportStatus()
+	if err := report.Decode(demux(req.Capabilities, bounded.Reader(s.out, MaxRefs), req.Progress)); err != nil {
+		return nil, s.failed(errors.Join(err, sendErr))
+	}
+	return report, report.Error()
+}
+
+// demux takes the sideband apart where one was agreed on.
+func demux(caps *capability.List, r io.Reader, progress io.Writer) io.Reader {
+	var d *sideband.Demuxer
+	switch {
+	case caps.Supports(capability.Sideband64k):
+		d = sideband.NewDemuxer(sideband.Sideband64k, r)
+	case caps.Supports(capability.Sideband):
+		d = sideband.NewDemuxer(sideband.Sideband, r)
+	default:
+		return r
+	}
+	d.Progress = progress
+	return d
+}
+
+// Words keeps the beginning and drops the rest of what is written to it, so
+// that a talkative server costs no memory. It is safe to use side by side.
+type Words struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+const maxWords = 64 << 10
+
+func (t *Words) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if room := maxWords - t.buf.Len(); room > 0 {
+		t.buf.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+func (t *Words) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.buf.String()
+}

@@ -1,0 +1,178 @@
+package signature
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// signed is a commit as its signature sees it.
+type signed struct {
+	tree      plumbing.Hash
+	payload   []byte // the commit's bytes without the header gpgsig
+	signature []byte // the value of gpgsig; nil: the commit is not signed
+	committed time.Time
+}
+
+// header is one of a commit's, with the lines that continue it.
+type header struct {
+	key   string
+	value []byte // the lines without the blank that continues, each with its newline
+	raw   []byte
+}
+
+// parseSigned takes a commit's raw bytes apart. What is signed must be read in
+// one way only, by certroll, by git and by whoever looks at the commit, so
+// whatever git would pass over in silence is refused here: a header that is
+// there twice or in another place than git writes it, more than one signature,
+// NUL, and lines that continue what has no second line.
+func parseSigned(raw []byte) (*signed, error) {
+	if bytes.IndexByte(raw, 0) >= 0 {
+		return nil, errors.New("it holds a NUL byte")
+	}
+	headers, body, err := splitHeaders(raw)
+	if err != nil {
+		return nil, err
+	}
+	s := &signed{}
+	if err := s.order(headers); err != nil {
+		return nil, err
+	}
+	for _, h := range headers {
+		switch {
+		case h.key == "gpgsig" && s.signature == nil:
+			s.signature = h.value
+		case h.key == "gpgsig":
+			return nil, errors.New("it has more than one signature")
+		case strings.HasPrefix(h.key, "gpgsig"):
+			return nil, fmt.Errorf("it has a header %s beside gpgsig", h.key)
+		default:
+			s.payload = append(s.payload, h.raw...)
+		}
+	}
+	s.payload = append(append(s.payload, '\n'), body...)
+	return s, nil
+}
+
+// splitHeaders reads headers up to the empty line. Header names are those that
+// git writes: letters, digits and hyphens.
+func splitHeaders(raw []byte) (headers []header, body []byte, err error) {
+	for rest := raw; ; {
+		line, after, ended := bytes.Cut(rest, []byte("\n"))
+		if !ended {
+			return nil, nil, errors.New("its headers do not end")
+		}
+		if len(line) == 0 {
+			return headers, after, nil
+		}
+		whole := rest[:len(line)+1]
+		rest = after
+		if line[0] == ' ' {
+			if len(headers) == 0 || !continues(headers[len(headers)-1].key) {
+				return nil, nil, errors.New("a header that has one line is continued")
+			}
+			h := &headers[len(headers)-1]
+			h.value, h.raw = append(h.value, whole[1:]...), append(h.raw, whole...)
+			continue
+		}
+		key, value, ok := bytes.Cut(whole, []byte(" "))
+		if !ok || len(key) == 0 || bytes.ContainsFunc(key, func(r rune) bool { return !headerLetter(r) }) {
+			return nil, nil, fmt.Errorf("%q is no header", clip(line))
+		}
+		headers = append(headers, header{string(key), bytes.Clone(value), bytes.Clone(whole)})
+	}
+}
+
+func headerLetter(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == ':'
+}
+
+// continues tells whether a header may have more than one line.
+func continues(key string) bool {
+	switch key {
+	case "tree", "parent", "author", "committer", "encoding":
+		return false
+	}
+	return true
+}
+
+// order holds the headers against the order in which git writes them: tree,
+// parents, author, committer, then the rest, in which those do not come again.
+func (s *signed) order(headers []header) error {
+	next := func(key string) (header, error) {
+		if len(headers) == 0 || headers[0].key != key {
+			return header{}, fmt.Errorf("the header %s is not where it belongs", key)
+		}
+		h := headers[0]
+		headers = headers[1:]
+		return h, nil
+	}
+	tree, err := next("tree")
+	if err != nil {
+		return err
+	}
+	if s.tree, err = objectName(tree); err != nil {
+		return err
+	}
+	for len(headers) > 0 && headers[0].key == "parent" {
+		if _, err := objectName(headers[0]); err != nil {
+			return err
+		}
+		headers = headers[1:]
+	}
+	if _, err := next("author"); err != nil {
+		return err
+	}
+	committer, err := next("committer")
+	if err != nil {
+		return err
+	}
+	if s.committed, err = moment(committer.value); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, h := range headers {
+		switch h.key {
+		case "tree", "parent", "author", "committer":
+			return fmt.Errorf("the header %s is there twice", h.key)
+		case "encoding":
+			if seen[h.key] {
+				return fmt.Errorf("the header %s is there twice", h.key)
+			}
+			seen[h.key] = true
+		}
+	}
+	return nil
+}
+
+// objectName reads a hash as git writes it.
+func objectName(h header) (plumbing.Hash, error) {
+	name := strings.TrimSuffix(string(h.value), "\n")
+	if !plumbing.IsHash(name) || name != strings.ToLower(name) {
+		return plumbing.ZeroHash, fmt.Errorf("the header %s names no object", h.key)
+	}
+	return plumbing.NewHash(name), nil
+}
+
+// moment reads the seconds of "Name <mail> 1700000000 +0100".
+func moment(value []byte) (time.Time, error) {
+	fields := strings.Fields(string(value[bytes.LastIndexByte(value, '>')+1:]))
+	if len(fields) == 2 {
+		if seconds, err := strconv.ParseInt(fields[0], 10, 64); err == nil && seconds >= 0 {
+			return time.Unix(seconds, 0), nil
+		}
+	}
+	return time.Time{}, errors.New("its committer has no time")
+}
+
+func clip(line []byte) string {
+	if len(line) > 40 {
+		return string(line[:40]) + "..."
+	}
+	return string(line)
+}
