@@ -98,3 +98,11 @@ func (f *filter) next(r rune) rune {
 func isLetter(r rune) bool {
 	return r < utf8.RuneSelf && (r|0x20 >= 'a' && r|0x20 <= 'z' || r == '-' || r == '_' || r == '.')
 }
+
+// Clip bounds a text, in runes.
+func Clip(s string, most int) string {
+	if len(s) <= most || utf8.RuneCountInString(s) <= most {
+		return s
+	}
+	return string([]rune(s)[:most]) + "..."
+}

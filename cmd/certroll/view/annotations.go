@@ -67,7 +67,7 @@ func annotationPlace(r Remark) string {
 const maxAnnotation = 2000
 
 // data and property escape as the runner's own toolkit does.
-func data(s string) string { return ofData.Replace(clip(text.Lines(s), maxAnnotation)) }
+func data(s string) string { return ofData.Replace(text.Clip(text.Lines(s), maxAnnotation)) }
 
 func property(s string) string { return ofProperty.Replace(data(s)) }
 

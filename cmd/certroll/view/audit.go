@@ -33,7 +33,7 @@ func WriteAudit(w io.Writer, p Palette, events []reconcile.Event) {
 	out := printer{tw}
 	out.f("TIME\tOPERATION\tSTATUS\tCERTIFICATE\tREASON\tWHAT\n")
 	for _, e := range events {
-		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", stamp(e.Time), e.Operation, e.Status, orDash(text.Line(e.Certificate)), orDash(string(e.Reason)), text.Line(what(e)))
+		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", text.Stamp(e.Time), e.Operation, e.Status, orDash(text.Line(e.Certificate)), orDash(string(e.Reason)), text.Line(what(e)))
 	}
 	_ = tw.Flush()
 	printer{w}.f("\n%s.\n", p.bold(text.Counted(len(events), "event")))
@@ -55,7 +55,7 @@ func what(e reconcile.Event) string {
 		}
 		add(e.Severity)
 		if e.HoldUntil != nil {
-			add("waits until " + stamp(*e.HoldUntil))
+			add("waits until " + text.Stamp(*e.HoldUntil))
 		}
 	default:
 		add(strings.TrimPrefix(serials(e), ", "))

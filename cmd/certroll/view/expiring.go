@@ -85,7 +85,7 @@ func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
 	for _, e := range dto.Certificates {
 		because, short := tableCell(why(e, dto.Time))
 		cut = cut || short
-		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", text.Line(e.Certificate), stamp(e.NotAfter), left(e.NotAfter, dto.Time), renewed(e), expiryState(e), because)
+		out.f("%s\t%s\t%s\t%s\t%s\t%s\n", text.Line(e.Certificate), text.Stamp(e.NotAfter), left(e.NotAfter, dto.Time), renewed(e), expiryState(e), because)
 	}
 	_ = tw.Flush()
 	printer{w}.f("\n%s within %s, %s.\n", text.Counted(len(dto.Certificates), "certificate"), text.Counted(dto.Days, "day"),
@@ -105,7 +105,7 @@ func left(end, now time.Time) string {
 	if !end.After(now) {
 		return "none"
 	}
-	return timeLeft(end.Sub(now))
+	return text.TimeLeft(end.Sub(now))
 }
 
 // narrow is where a sentence under a table is broken, which fits any terminal.
@@ -149,10 +149,10 @@ func why(e Expiry, now time.Time) string {
 	case e.RenewAt == nil:
 		return ""
 	case reconcile.Standing(e.Standing) == reconcile.StandsInOrder:
-		return "it is renewed " + stamp(*e.RenewAt)
+		return "it is renewed " + text.Stamp(*e.RenewAt)
 	case reconcile.Standing(e.Standing) == reconcile.StandsDue:
-		return "due since " + stamp(*e.RenewAt) + ", the next run renews it"
+		return "due since " + text.Stamp(*e.RenewAt) + ", the next run renews it"
 	default:
-		return "due since " + stamp(*e.RenewAt) + " and nobody has tried: is certroll run up?"
+		return "due since " + text.Stamp(*e.RenewAt) + " and nobody has tried: is certroll run up?"
 	}
 }

@@ -116,7 +116,7 @@ func howFar(a Action, now time.Time) string {
 	if a.NotBefore == nil || !a.NotBefore.After(now) || reconcile.Reason(a.Reason).WaitsForAPerson() {
 		return ""
 	}
-	return " (in " + timeLeft(a.NotBefore.Sub(now)) + ")"
+	return " (in " + text.TimeLeft(a.NotBefore.Sub(now)) + ")"
 }
 
 func outcome(a Action) string {
@@ -124,7 +124,7 @@ func outcome(a Action) string {
 		return v
 	}
 	if a.NotBefore != nil {
-		return "nothing to do until " + stamp(*a.NotBefore)
+		return "nothing to do until " + text.Stamp(*a.NotBefore)
 	}
 	return "nothing to do"
 }

@@ -432,7 +432,7 @@ func prose(sentence string, most int) string {
 			parts, coded = append(parts, code(core, most)+all[len(core):]), nil
 		}
 	}
-	for _, word := range strings.Fields(text.Line(clip(sentence, most))) {
+	for _, word := range strings.Fields(text.Line(text.Clip(sentence, most))) {
 		core := strings.TrimRight(word, ".,;:")
 		if plainWord(strings.TrimSuffix(strings.TrimPrefix(core, "("), ")")) {
 			flush()
@@ -461,7 +461,7 @@ var (
 // end it, and a bar a cell of the table, whatever stands before them; both
 // become others that look alike.
 func code(words string, most int) string {
-	words = ofCode.Replace(text.Line(clip(words, most)))
+	words = ofCode.Replace(text.Line(text.Clip(words, most)))
 	if strings.TrimSpace(words) == "" {
 		return "(empty)"
 	}

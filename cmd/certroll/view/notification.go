@@ -124,7 +124,7 @@ func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
 	n := b.Notices[0]
 	var lines []string
 	say := func(label, words string) {
-		lines = append(lines, label+": "+text.Line(clip(words, mostWords)))
+		lines = append(lines, label+": "+text.Line(text.Clip(words, mostWords)))
 	}
 	if len(names) > 0 {
 		lines = append(lines, "certificates: "+text.Line(text.Some(names, mostNamed)))
@@ -136,7 +136,7 @@ func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
 		say("said", n.Event.Message)
 	}
 	if !n.Foreseen.IsZero() {
-		say("known", "the daily examination reported this at "+stamp(n.Foreseen)+"; now it blocks a certificate")
+		say("known", "the daily examination reported this at "+text.Stamp(n.Foreseen)+"; now it blocks a certificate")
 	}
 	lines = append(lines, aboutLines(b, now)...)
 	if advice := adviceOf(b.Kind, n, names); advice != "" {
@@ -172,30 +172,16 @@ func aboutLines(b reconcile.Bulletin, now time.Time) []string {
 		lines = append(lines, "at: "+strings.Join(with, ", "))
 	}
 	if e.HoldUntil != nil {
-		lines = append(lines, "next: it is tried again at "+stamp(*e.HoldUntil))
+		lines = append(lines, "next: it is tried again at "+text.Stamp(*e.HoldUntil))
 	}
 	if first := firstExpiry(b); first != nil {
 		left := "it has expired"
 		if d := first.Live.End().Sub(now); d > 0 {
-			left = timeLeft(d) + " left"
+			left = text.TimeLeft(d) + " left"
 		}
-		lines = append(lines, "expires: "+first.Certificate+" "+stamp(first.Live.End())+", "+left)
+		lines = append(lines, "expires: "+first.Certificate+" "+text.Stamp(first.Live.End())+", "+left)
 	}
 	return lines
-}
-
-// timeLeft is a duration in the largest unit of which there are two.
-func timeLeft(d time.Duration) string {
-	switch {
-	case d < 2*time.Minute:
-		return text.Counted(int(d/time.Second), "second")
-	case d < 2*time.Hour:
-		return text.Counted(int(d/time.Minute), "minute")
-	case d < 48*time.Hour:
-		return text.Counted(int(d/time.Hour), "hour")
-	default:
-		return text.Counted(int(d/(24*time.Hour)), "day")
-	}
 }
 
 // firstExpiry is the record of what expires first.
@@ -260,8 +246,8 @@ func tamperedAdvice(e reconcile.Event) string {
 func digestText(b reconcile.Bulletin, now time.Time) string {
 	var lines []string
 	for _, n := range b.Notices[:min(len(b.Notices), mostDigestLines)] {
-		line := stamp(n.Event.Time) + " " + headOf(n.Kinds[0], n, who(n.Certificates), b.Records, now) + classText(n.Kinds[0], n.Event)
-		lines = append(lines, clip(text.Line(line), 200))
+		line := text.Stamp(n.Event.Time) + " " + headOf(n.Kinds[0], n, who(n.Certificates), b.Records, now) + classText(n.Kinds[0], n.Event)
+		lines = append(lines, text.Clip(text.Line(line), 200))
 	}
 	if more := len(b.Notices) - mostDigestLines; more > 0 {
 		lines = append(lines, fmt.Sprintf("and %d more: certroll audit shows them all", more))

@@ -78,6 +78,6 @@ func WriteServed(w io.Writer, p Palette, problems []reconcile.Problem) {
 	out := printer{w}
 	out.f("\n%s\n", p.bold("What is served"))
 	for _, one := range problems {
-		out.f("  %s  %s, since %s\n%s\n", one.Certificates[0], p.red(string(one.Class)), stamp(one.Since), indent(wrap(one.Message, 90), "    "))
+		out.f("  %s  %s, since %s\n%s\n", one.Certificates[0], p.red(string(one.Class)), text.Stamp(one.Since), indent(wrap(one.Message, 90), "    "))
 	}
 }

@@ -47,7 +47,7 @@ func WriteRetry(w io.Writer, p Palette, dto Retry) {
 	for _, r := range dto.Certificates {
 		switch {
 		case r.HeldUntil != nil:
-			out.f("%s: its hold until %s (%s, %s in a row) is ended; the next run tries it\n", p.bold(r.Certificate), stamp(*r.HeldUntil), r.Class, text.Counted(r.Failures, "failure"))
+			out.f("%s: its hold until %s (%s, %s in a row) is ended; the next run tries it\n", p.bold(r.Certificate), text.Stamp(*r.HeldUntil), r.Class, text.Counted(r.Failures, "failure"))
 		case r.Told:
 			out.f("%s: it is the next to be tried where its issuer or DNS account is held for all (certroll explain %s)\n", p.bold(r.Certificate), r.Certificate)
 		default:

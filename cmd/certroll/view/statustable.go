@@ -149,3 +149,25 @@ func again(r *reconcile.Record, now time.Time) string {
 func (t tail) whole() string {
 	return strings.TrimPrefix(strings.TrimSuffix(t.cause+"; "+t.again, "; "), "; ")
 }
+
+// longestCell is how much of a message stands in a table, in runes.
+const longestCell = 120
+
+// tableCell is a text for the last column of a table, and whether it was cut.
+func tableCell(s string) (string, bool) {
+	s = text.Line(s)
+	short := text.Clip(s, longestCell)
+	return short, short != s
+}
+
+// stateWord is the state as a person reads it.
+func stateWord(r *reconcile.Record, s reconcile.Standing) string {
+	switch s {
+	case reconcile.StandsPaging:
+		return sprint("failing (%dx, page)", r.Failures)
+	case reconcile.StandsUnmanaged, reconcile.StandsOverdue, reconcile.StandsRevoked, reconcile.StandsDeleted:
+		return string(s)
+	default:
+		return string(r.State)
+	}
+}

@@ -75,7 +75,7 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 		if f := r.LastFailure; f != nil {
 			why = reconcile.WithoutMessage(why, f.Message)
 		}
-		line("waits until", stamp(h.Until)+", "+why+sooner(r))
+		line("waits until", text.Stamp(h.Until)+", "+why+sooner(r))
 	}
 	writeFailures(out, p, s.Failures)
 }
@@ -83,9 +83,9 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 // failed says how often it failed in a row, and when.
 func failed(r *reconcile.Record) string {
 	if r.Failures == 1 {
-		return "1, at " + stamp(r.LastFailure.At)
+		return "1, at " + text.Stamp(r.LastFailure.At)
 	}
-	return sprint("%d in a row%s, the last %s", r.Failures, since(r.FailingSince), stamp(r.LastFailure.At))
+	return sprint("%d in a row%s, the last %s", r.Failures, since(r.FailingSince), text.Stamp(r.LastFailure.At))
 }
 
 // sooner is the way out of a hold. What the CA itself stated is not ended by it.
@@ -98,15 +98,15 @@ func sooner(r *reconcile.Record) string {
 
 func writeLive(line func(key, value string), l *reconcile.Live, s *Story) {
 	line("serial", l.Serial)
-	line("valid", stamp(l.NotBefore)+" to "+stamp(l.NotAfter))
+	line("valid", text.Stamp(l.NotBefore)+" to "+text.Stamp(l.NotAfter))
 	if end := l.End(); end.Before(l.NotAfter) {
-		line("chain", "ends "+stamp(end)+", before the certificate: clients refuse it from then on")
+		line("chain", "ends "+text.Stamp(end)+", before the certificate: clients refuse it from then on")
 	}
 	line("key", sprint("%s, since %s (%s), SPKI SHA-256 %s", l.KeyShape, l.KeySince.UTC().Format(time.DateOnly), text.Counted(s.KeyAgeDays, "day"), l.KeyDigest))
 	if l.NextKeyDigest != "" {
 		since := ""
 		if l.NextKeySince != nil {
-			since = ", published since " + stamp(*l.NextKeySince)
+			since = ", published since " + text.Stamp(*l.NextKeySince)
 		}
 		line("next key", l.NextKeyShape+since)
 		line("TLSA", tlsa(l.KeyDigest))
@@ -126,7 +126,7 @@ func lastRenewal(e *reconcile.Event) string {
 	if e == nil {
 		return ""
 	}
-	s := sprint("%s, %s (%s)", stamp(e.Time), e.Operation, Action{Reason: string(e.Reason)}.why())
+	s := sprint("%s, %s (%s)", text.Stamp(e.Time), e.Operation, Action{Reason: string(e.Reason)}.why())
 	if e.Detail != "" && e.Reason != reconcile.ReasonMissing { // which says that there is none yet
 		s += ": " + text.Line(e.Detail)
 	}
@@ -142,11 +142,11 @@ func nextRenewal(r *reconcile.Record, s *Story) string {
 	}
 	switch reconcile.Reason(s.NextBy) {
 	case reconcile.ReasonWindow:
-		return sprint("%s, in the CA's suggested window, %s to %s", stamp(*r.RenewAt), stamp(r.RenewalInfo.Start), stamp(r.RenewalInfo.End))
+		return sprint("%s, in the CA's suggested window, %s to %s", text.Stamp(*r.RenewAt), text.Stamp(r.RenewalInfo.Start), text.Stamp(r.RenewalInfo.End))
 	case reconcile.ReasonRevoking:
-		return stamp(*r.RenewAt) + ", because the CA wants it replaced"
+		return text.Stamp(*r.RenewAt) + ", because the CA wants it replaced"
 	default:
-		return stamp(*r.RenewAt) + ", by its threshold"
+		return text.Stamp(*r.RenewAt) + ", by its threshold"
 	}
 }
 
@@ -156,7 +156,7 @@ func writeFailures(out printer, p Palette, failures []reconcile.Event) {
 	}
 	out.f("\n%s\n", p.bold("The last failures, the newest first"))
 	for _, e := range failures {
-		out.f("  %s  %s %s (%s%s)\n%s\n", stamp(e.Time), e.Operation, e.Status, e.Class, via(e), indent(wrap(text.Lines(e.Message), 90), "    "))
+		out.f("  %s  %s %s (%s%s)\n%s\n", text.Stamp(e.Time), e.Operation, e.Status, e.Class, via(e), indent(wrap(text.Lines(e.Message), 90), "    "))
 	}
 }
 
@@ -179,7 +179,5 @@ func since(t *time.Time) string {
 	if t == nil {
 		return ""
 	}
-	return " since " + stamp(*t)
+	return " since " + text.Stamp(*t)
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

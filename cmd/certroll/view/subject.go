@@ -15,7 +15,7 @@ func subjectOf(b reconcile.Bulletin, names []string, now time.Time) string {
 	if b.Kind == reconcile.NoticeDigest {
 		return "certroll: " + text.Counted(len(b.Notices), "notice") + ": " + kindCounts(b.Notices)
 	}
-	return "certroll: " + clip(text.Line(headOf(b.Kind, b.Notices[0], who(names), b.Records, now)), 200) + classText(b.Kind, e)
+	return "certroll: " + text.Clip(text.Line(headOf(b.Kind, b.Notices[0], who(names), b.Records, now)), 200) + classText(b.Kind, e)
 }
 
 // who is the certificate, or how many there are.
@@ -141,7 +141,7 @@ func expires(n reconcile.Notice, records map[string]*reconcile.Record, now time.
 	case !first.Live.End().After(now):
 		return "has expired"
 	default:
-		return "expires in " + timeLeft(first.Live.End().Sub(now))
+		return "expires in " + text.TimeLeft(first.Live.End().Sub(now))
 	}
 }
 

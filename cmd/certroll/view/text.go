@@ -3,7 +3,6 @@ package view
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"certroll/spec/text"
 )
@@ -28,14 +27,6 @@ func shortRevision(s string) string {
 		return hash + "-" + dirty
 	}
 	return hash
-}
-
-// clip bounds a text, in runes.
-func clip(s string, most int) string {
-	if len(s) <= most || utf8.RuneCountInString(s) <= most {
-		return s
-	}
-	return string([]rune(s)[:most]) + "..."
 }
 
 // textWidth is where sentences are broken, so that they are read in a terminal
