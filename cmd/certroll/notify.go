@@ -20,6 +20,7 @@ import (
 	"certroll/cmd/certroll/proposal"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
+	"certroll/cmd/certroll/view/notification"
 	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
 	"certroll/vault"
@@ -50,7 +51,7 @@ func senderOf(n *settings.Notify) sender {
 
 // sendTo sends the body of a notification to the block's destination.
 func sendTo(ctx context.Context, n *settings.Notify, body []byte) error {
-	var dto view.Notification
+	var dto notification.Message
 	if err := json.Unmarshal(body, &dto); err != nil {
 		return fmt.Errorf("reading the message to %q: %w", n.Name, err)
 	}
@@ -73,7 +74,7 @@ func (a *app) notifier(s *settings.Settings, p *wiring.Parts, log *slog.Logger, 
 		at := s.Vault.Prefix + "/notify/" + wiring.LedgerID(p.Ledger) + "/" + n.Name
 		all = append(all, reconcile.Destination{
 			Name: n.Name, Interest: n.Interest(),
-			Compose: func(b reconcile.Bulletin) ([]byte, error) { return view.NewNotification(b, time.Now()).Body() },
+			Compose: func(b reconcile.Bulletin) ([]byte, error) { return notification.New(b, time.Now()).Body() },
 			Deliver: func(ctx context.Context, m reconcile.Message) error { return sendTo(ctx, n, m.Body) },
 			State:   vault.NewAnchor(p.KV, s.Vault.Mount, at),
 			Lease:   vault.NewLease(p.KV, s.Vault.Mount, at+"/lease", wiring.Holder(), a.ttl()),
@@ -194,7 +195,7 @@ func (a *app) notifyTest(ctx context.Context, names []string) error {
 func sendTest(ctx context.Context, n *settings.Notify, now time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	body, err := view.TestNotification(fmt.Sprintf("test_%d", now.UnixNano()), now).Body()
+	body, err := notification.Test(fmt.Sprintf("test_%d", now.UnixNano()), now).Body()
 	if err != nil {
 		return err
 	}

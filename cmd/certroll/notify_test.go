@@ -16,7 +16,7 @@ import (
 	"sync"
 	"testing"
 
-	"certroll/cmd/certroll/view"
+	"certroll/cmd/certroll/view/notification"
 	"certroll/examples/lab"
 	"certroll/reconcile"
 )
@@ -31,7 +31,7 @@ type receiver struct {
 	answer  int
 	tried   []string // ids, also of what was not taken
 	bodies  []string // of each try
-	taken   []view.Notification
+	taken   []notification.Message
 	texts   []string
 	forgery int
 }
@@ -59,7 +59,7 @@ func (r *receiver) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(notifySecret, "whsec_"))
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(id + "." + req.Header.Get("webhook-timestamp") + "." + string(body)))
-	var n view.Notification
+	var n notification.Message
 	if req.Header.Get("webhook-signature") != "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)) || json.Unmarshal(body, &n) != nil || n.ID != id {
 		r.forgery++
 		return
@@ -175,7 +175,7 @@ func TestNotifyOfARun(t *testing.T) {
 		t.Errorf("the payments team got %q", r.texts)
 	}
 	n := r.taken[0]
-	if n.Schema != view.NotificationSchema || n.Data.Count != len(n.Data.Certificates) || n.Data.Notices[0].Event.Class != reconcile.ClassDNSUnauthorized || !strings.Contains(n.Data.Subject, "DNS account lab refuses certroll's credentials: ") || !strings.HasSuffix(n.Data.Subject, "failed (dns_unauthorized)") {
+	if n.Schema != notification.Schema || n.Data.Count != len(n.Data.Certificates) || n.Data.Notices[0].Event.Class != reconcile.ClassDNSUnauthorized || !strings.Contains(n.Data.Subject, "DNS account lab refuses certroll's credentials: ") || !strings.HasSuffix(n.Data.Subject, "failed (dns_unauthorized)") {
 		t.Errorf("it says %+v", n)
 	}
 	w.keepsNotifySecrets(out.String())

@@ -1,4 +1,4 @@
-package view
+package notification
 
 import (
 	"encoding/json"
@@ -65,7 +65,7 @@ func TestNotificationSubjects(t *testing.T) {
 	covered := map[reconcile.NoticeKind]bool{}
 	for want, n := range cases {
 		covered[n.Kinds[0]] = true
-		dto := NewNotification(reconcile.Bulletin{ID: "1f", Kind: n.Kinds[0], Notices: []reconcile.Notice{n}}, toldAt)
+		dto := New(reconcile.Bulletin{ID: "1f", Kind: n.Kinds[0], Notices: []reconcile.Notice{n}}, toldAt)
 		if dto.Data.Subject != "certroll: "+want {
 			t.Errorf("it says %q, want %q", dto.Data.Subject, want)
 		}
@@ -88,7 +88,7 @@ func TestNotificationTime(t *testing.T) {
 		n := noticeOf(reconcile.NoticeExpiring, reconcile.Event{Detail: "it expires soon"}, "api")
 		b := reconcile.Bulletin{Kind: reconcile.NoticeExpiring, Notices: []reconcile.Notice{n},
 			Records: map[string]*reconcile.Record{"api": {Certificate: "api", Live: &reconcile.Live{NotAfter: toldAt.Add(left)}}}}
-		data := NewNotification(b, toldAt).Data
+		data := New(b, toldAt).Data
 		if data.Subject != "certroll: api expires in "+want+" and is not renewed" || !strings.Contains(data.Text, ", "+want+" left") {
 			t.Errorf("%s: %q, %q", left, data.Subject, data.Text)
 		}
@@ -98,10 +98,10 @@ func TestNotificationTime(t *testing.T) {
 // TestNotificationIsNotStale: what was due is over with a success, and a failure that
 // the examination told of says so.
 func TestNotificationIsNotStale(t *testing.T) {
-	text := func(kind reconcile.NoticeKind, e reconcile.Event, foreseen time.Time) NotificationData {
+	text := func(kind reconcile.NoticeKind, e reconcile.Event, foreseen time.Time) Data {
 		n := noticeOf(kind, e, "api")
 		n.Foreseen = foreseen
-		return NewNotification(reconcile.Bulletin{Kind: kind, Notices: []reconcile.Notice{n}}, toldAt).Data
+		return New(reconcile.Bulletin{Kind: kind, Notices: []reconcile.Notice{n}}, toldAt).Data
 	}
 	missing := reconcile.Event{Operation: reconcile.KindIssue, Status: reconcile.Success, Detail: "there is no secret at secret/tls/api yet"}
 	if got := text(reconcile.NoticeRecovered, missing, time.Time{}); strings.Contains(got.Text, "no secret") || got.Notices[0].ForeseenAt != nil {
@@ -133,7 +133,7 @@ func TestNotificationText(t *testing.T) {
 	}
 	b := reconcile.Bulletin{ID: "1f", Kind: reconcile.NoticeFailing, Notices: []reconcile.Notice{noticeOf(reconcile.NoticeFailing, e, "api")},
 		Records: map[string]*reconcile.Record{"api": {Certificate: "api", Live: &reconcile.Live{NotAfter: end}}}}
-	dto := NewNotification(b, toldAt)
+	dto := New(b, toldAt)
 	want := `certificates: api
 what: it is due
 said: the CA said: [31mno
@@ -156,12 +156,12 @@ func TestNotificationIsBounded(t *testing.T) {
 		all = append(all, noticeOf([]reconcile.NoticeKind{reconcile.NoticeFailing, reconcile.NoticeRecovered}[i%2], reconcile.Event{Message: strings.Repeat("no ", 600)}, name))
 	}
 	for _, b := range []reconcile.Bulletin{{Kind: reconcile.NoticeDigest, Notices: all}, {Kind: reconcile.NoticeFailing, Notices: all}} {
-		dto := NewNotification(b, toldAt)
+		dto := New(b, toldAt)
 		if d := dto.Data; d.Count != 1000 || len(d.Notices) != mostNotices || len(d.Certificates) != mostNotices || len(d.Text) > 6000 || len(d.Subject) > 300 {
 			t.Errorf("%s: %d notices, %d certificates, a text of %d bytes, %q", b.Kind, len(d.Notices), len(d.Certificates), len(d.Text), d.Subject)
 		}
 	}
-	dto := NewNotification(reconcile.Bulletin{Kind: reconcile.NoticeDigest, Notices: all}, toldAt)
+	dto := New(reconcile.Bulletin{Kind: reconcile.NoticeDigest, Notices: all}, toldAt)
 	if dto.Data.Subject != "certroll: 1000 notices: 500 failing, 500 recovered" || !strings.Contains(dto.Data.Text, "and 980 more") {
 		t.Errorf("it says %q and %q", dto.Data.Subject, dto.Data.Text)
 	}
@@ -169,7 +169,7 @@ func TestNotificationIsBounded(t *testing.T) {
 
 // TestNotificationShape: the names of the fields are a promise.
 func TestNotificationShape(t *testing.T) {
-	b, err := TestNotification("t", toldAt).Body()
+	b, err := Test("t", toldAt).Body()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package view
+package notification
 
 import (
 	"bytes"
@@ -7,25 +7,26 @@ import (
 	"strings"
 	"time"
 
+	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/spec/text"
 )
 
-// NotificationSchema is the version of its JSON shape.
-const NotificationSchema = 1
+// Schema is the version of a Message's JSON shape.
+const Schema = 1
 
-// Notification is the body of a webhook. type, timestamp and data are where the
+// Message is the body of a webhook. type, timestamp and data are where the
 // Standard Webhooks specification has them. Arrays are never null.
-type Notification struct {
-	Schema    int              `json:"schema"`
-	ID        string           `json:"id"`
-	Type      string           `json:"type"` // the kind, "digest" or "test"
-	Timestamp time.Time        `json:"timestamp"`
-	Data      NotificationData `json:"data"`
+type Message struct {
+	Schema    int       `json:"schema"`
+	ID        string    `json:"id"`
+	Type      string    `json:"type"` // the kind, "digest" or "test"
+	Timestamp time.Time `json:"timestamp"`
+	Data      Data      `json:"data"`
 }
 
-// NotificationData is what it says.
-type NotificationData struct {
+// Data is what a Message says.
+type Data struct {
 	Subject      string   `json:"subject"`      // one line
 	Text         string   `json:"text"`         // as services show it
 	Certificates []string `json:"certificates"` // the first of those that it is about, by name
@@ -53,24 +54,24 @@ const (
 	mostWords       = 600 // of what the other side said, in a text
 )
 
-// NewNotification builds the view of a bulletin.
-func NewNotification(b reconcile.Bulletin, now time.Time) Notification {
+// New writes the Message of a bulletin.
+func New(b reconcile.Bulletin, now time.Time) Message {
 	names := b.Certificates()
-	data := NotificationData{
+	data := Data{
 		Subject: subjectOf(b, names, now), Text: textOf(b, names, now), Certificates: append([]string{}, names[:min(len(names), mostNotices)]...),
 		Count: len(b.Notices), Notices: []Notice{},
 	}
 	for _, n := range b.Notices[:min(len(b.Notices), mostNotices)] {
 		data.Notices = append(data.Notices, newNotice(b, n, now))
 	}
-	return Notification{Schema: NotificationSchema, ID: "msg_" + b.ID, Type: string(b.Kind), Timestamp: now.UTC().Truncate(time.Second), Data: data}
+	return Message{Schema: Schema, ID: "msg_" + b.ID, Type: string(b.Kind), Timestamp: now.UTC().Truncate(time.Second), Data: data}
 }
 
-// TestNotification is what notify test sends.
-func TestNotification(id string, now time.Time) Notification {
-	return Notification{
-		Schema: NotificationSchema, ID: "msg_" + id, Type: "test", Timestamp: now.UTC().Truncate(time.Second),
-		Data: NotificationData{
+// Test is what notify test sends.
+func Test(id string, now time.Time) Message {
+	return Message{
+		Schema: Schema, ID: "msg_" + id, Type: "test", Timestamp: now.UTC().Truncate(time.Second),
+		Data: Data{
 			Subject: "certroll: a test", Text: "Somebody ran certroll notify test. Nothing is wrong, and nothing is to be done.",
 			Certificates: []string{}, Notices: []Notice{},
 		},
@@ -78,9 +79,9 @@ func TestNotification(id string, now time.Time) Notification {
 }
 
 // Body is the notification as a webhook carries it.
-func (n Notification) Body() ([]byte, error) {
+func (n Message) Body() ([]byte, error) {
 	var b bytes.Buffer
-	err := JSON(&b, n)
+	err := view.JSON(&b, n)
 	return b.Bytes(), err
 }
 
