@@ -3,12 +3,16 @@ package acme
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"certroll/examples/lab"
 	"certroll/spec"
@@ -76,30 +80,55 @@ func TestTakeOverAccounts(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			store := newMemory()
-			maps.Copy(store.docs, tc.docs)
+			store := shelf{}
+			maps.Copy(store, tc.docs)
+			accounts := newAccounts(store, nil, accountOptions{Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 			tc.issuer.Directory = ca
 			for range 2 { // what was found once is found again
-				id, doc, err := New(store, Options{}).accounts.locate(t.Context(), &tc.issuer, tc.eab, true)
+				id, doc, err := accounts.locate(t.Context(), &tc.issuer, tc.eab, true)
 				if err != nil || id != tc.want || (doc != nil) != tc.there {
 					t.Fatalf("got %s, %v, %v; want %s, there: %v", id, doc, err, tc.want, tc.there)
 				}
 				// A document that was made in between is no reason to change.
-				store.docs[formerAccountID(ca, "late@example.com", tc.eab)] = map[string]string{fieldDirectory: ca, fieldEAB: tc.eab, fieldKey: "late", fieldCreated: "2025-01-01T00:00:00Z"}
+				store[formerAccountID(ca, "late@example.com", tc.eab)] = map[string]string{fieldDirectory: ca, fieldEAB: tc.eab, fieldKey: "late", fieldCreated: "2025-01-01T00:00:00Z"}
 				if !tc.there {
 					return
 				}
 			}
-			if tc.pointer != "" && store.docs[tc.pointer][fieldDocument] != tc.want {
-				t.Errorf("pointer %s: %v", tc.pointer, store.docs[tc.pointer])
+			if tc.pointer != "" && store[tc.pointer][fieldDocument] != tc.want {
+				t.Errorf("pointer %s: %v", tc.pointer, store[tc.pointer])
 			}
 			for id, doc := range tc.docs {
-				if !maps.Equal(store.docs[id], doc) {
+				if !maps.Equal(store[id], doc) {
 					t.Errorf("%s was changed", id)
 				}
 			}
 		})
 	}
+}
+
+// shelf is an AccountStore that keeps documents for one test.
+type shelf map[string]map[string]string
+
+func (s shelf) Load(_ context.Context, id string) (map[string]string, error) {
+	if doc, ok := s[id]; ok {
+		return maps.Clone(doc), nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (s shelf) List(context.Context) ([]string, error) { return slices.Sorted(maps.Keys(s)), nil }
+
+func (s shelf) Create(_ context.Context, id string, data map[string]string) (map[string]string, error) {
+	if s[id] == nil {
+		s[id] = maps.Clone(data)
+	}
+	return maps.Clone(s[id]), nil
+}
+
+func (s shelf) Update(_ context.Context, id string, data map[string]string) error {
+	s[id] = maps.Clone(data)
+	return nil
 }
 
 // Replicas that start together share one key and one account.

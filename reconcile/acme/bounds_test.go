@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
@@ -89,21 +88,6 @@ func TestManyNamesSideBySide(t *testing.T) {
 	}
 	r.issue(r.client(), []*spec.DNSAccount{a}, names...)
 	r.clean()
-}
-
-func TestLongTextsAreCut(t *testing.T) {
-	long := strings.Repeat("é", longest)
-	for name, err := range map[string]*Error{
-		"the CA's":       explain(t.Context(), "asking", errors.New(long), answer{status: 201}, time.Now()),
-		"the provider's": providerError("writing", long),
-	} {
-		if text := err.Error(); len(text) > longest+200 || !utf8.ValidString(text) || !strings.Contains(text, "é…") {
-			t.Errorf("%s: got %d bytes that end %q", name, len(text), text[len(text)-80:])
-		}
-	}
-	if got := clip("short"); got != "short" {
-		t.Errorf("got %q", got)
-	}
 }
 
 func TestBindingKeyThatIsNoBase64(t *testing.T) {

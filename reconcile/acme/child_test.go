@@ -2,6 +2,7 @@ package acme
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -24,7 +25,7 @@ import (
 
 // pool are children with settings that are good for a test.
 func pool(o providerOptions) *children {
-	o.Timeout, o.Idle, o.Logger = 3*time.Minute, orDefault(o.Idle, 30*time.Second), slog.New(slog.DiscardHandler)
+	o.Timeout, o.Idle, o.Logger = 3*time.Minute, cmp.Or(o.Idle, 30*time.Second), slog.New(slog.DiscardHandler)
 	if o.Credential == nil {
 		o.Credential = func(_ context.Context, v spec.Value, _ credential.Form) (string, error) { return v.Text, nil }
 	}
@@ -49,7 +50,7 @@ func alive(pid int) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-func onLinux(t *testing.T) {
+func onLinux(t testing.TB) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("looks into /proc, which is Linux's")
@@ -61,20 +62,20 @@ func onLinux(t *testing.T) {
 // same provider.
 func TestChildEnvironment(t *testing.T) {
 	onLinux(t)
-	t.Setenv("VAULT_TOKEN", random(t))
-	t.Setenv("CERTROLL_DNS_OTHER", random(t))
-	t.Setenv("CF_ZONE_API_TOKEN", random(t))
+	t.Setenv("VAULT_TOKEN", fake())
+	t.Setenv("CERTROLL_DNS_OTHER", fake())
+	t.Setenv("CF_ZONE_API_TOKEN", fake())
 	t.Setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
 	t.Setenv("NO_PROXY", "127.0.0.1")
-	keys := map[string]string{"ONE": random(t), "TWO": random(t)}
-	c := pool(providerOptions{Command: command(t), Credential: func(_ context.Context, v spec.Value, _ credential.Form) (string, error) {
-		return orDefault(keys[v.Name], v.Text), nil
+	keys := map[string]string{"ONE": fake(), "TWO": fake()}
+	c := pool(providerOptions{Command: installed(t), Credential: func(_ context.Context, v spec.Value, _ credential.Form) (string, error) {
+		return cmp.Or(keys[v.Name], v.Text), nil
 	}})
 	defer func() { _ = c.close() }()
 	for reference, key := range keys {
 		p, err := c.open(t.Context(), &spec.DNSAccount{
 			Name: reference, Reach: spec.Reach{Anything: true, Ambient: true}, Challenge: spec.DNS01, Provider: "cloudflare",
-			Credentials: map[string]spec.Value{"CF_DNS_API_TOKEN": secret(reference), "CLOUDFLARE_TTL": literal("120")},
+			Credentials: map[string]spec.Value{"CF_DNS_API_TOKEN": referred(reference), "CLOUDFLARE_TTL": plainValue("120")},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -128,13 +129,13 @@ func TestProviderKinds(t *testing.T) {
 		"duckdns":    {env: map[string]string{"DUCKDNS_TOKEN": "x"}, oneAtATime: true, wholeAccount: true},
 		"hurricane":  {env: map[string]string{"HURRICANE_TOKENS": "a.example.com:x"}, oneAtATime: true, wholeAccount: true},
 	}
-	c := pool(providerOptions{Command: command(t)})
+	c := pool(providerOptions{Command: installed(t)})
 	defer func() { _ = c.close() }()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			a := &spec.DNSAccount{Name: name, Provider: name, Challenge: spec.DNS01, Credentials: map[string]spec.Value{}}
 			for k, v := range test.env {
-				a.Credentials[k] = literal(v)
+				a.Credentials[k] = plainValue(v)
 			}
 			p, err := c.open(t.Context(), a)
 			if err != nil {
@@ -160,12 +161,12 @@ func TestProviderThatCannotBeOpened(t *testing.T) {
 		"waits for a person":  {"manual", `"manual" cannot be opened here`},
 		"no longer kept":      {"azure", `"azure" cannot be opened here`},
 	}
-	c := pool(providerOptions{Command: command(t)})
+	c := pool(providerOptions{Command: installed(t)})
 	defer func() { _ = c.close() }()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.open(t.Context(), &spec.DNSAccount{Name: "a", Provider: test.provider, Challenge: spec.DNS01})
-			if e := fails(t, err, ClassConfig, false); !strings.Contains(e.Error(), test.want) {
+			if e := misconfigured(t, err); !strings.Contains(e.Error(), test.want) {
 				t.Errorf("the error lacks %q: %v", test.want, e)
 			}
 		})
@@ -176,10 +177,10 @@ func TestProviderThatCannotBeOpened(t *testing.T) {
 // credentials are another child's; and it ends some time after the last use.
 func TestChildIsShared(t *testing.T) {
 	onLinux(t)
-	token := random(t)
-	c := pool(providerOptions{Command: command(t), Idle: time.Millisecond, Credential: func(context.Context, spec.Value, credential.Form) (string, error) { return token, nil }})
+	token := fake()
+	c := pool(providerOptions{Command: installed(t), Idle: time.Millisecond, Credential: func(context.Context, spec.Value, credential.Form) (string, error) { return token, nil }})
 	defer func() { _ = c.close() }()
-	a := &spec.DNSAccount{Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": secret("T")}}
+	a := &spec.DNSAccount{Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": referred("T")}}
 	open := func() *provider {
 		p, err := c.open(t.Context(), a)
 		if err != nil {
@@ -203,7 +204,7 @@ func TestChildIsShared(t *testing.T) {
 	if len(first) != 1 {
 		t.Fatalf("%d children run, want 1", len(first))
 	}
-	token = random(t)
+	token = fake()
 	other := open()
 	if n := len(pids(c)); n != 2 {
 		t.Fatalf("%d children run after a change of the credentials, want 2", n)
@@ -211,18 +212,18 @@ func TestChildIsShared(t *testing.T) {
 	for _, p := range users {
 		p.release()
 	}
-	eventually(t, "the end of the unused child", func() bool { return !alive(first[0]) })
+	comesAbout(t, "the end of the unused child", func() bool { return !alive(first[0]) })
 	if n := len(pids(c)); n != 1 {
 		t.Errorf("%d children run while one is in use, want 1", n)
 	}
 	other.release()
-	eventually(t, "the end of the other child", func() bool { return len(pids(c)) == 0 })
+	comesAbout(t, "the end of the other child", func() bool { return len(pids(c)) == 0 })
 }
 
 func TestCloseEndsChildren(t *testing.T) {
 	onLinux(t)
-	c := pool(providerOptions{Command: command(t)})
-	a := &spec.DNSAccount{Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": literal("x")}}
+	c := pool(providerOptions{Command: installed(t)})
+	a := &spec.DNSAccount{Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": plainValue("x")}}
 	p, err := c.open(t.Context(), a)
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +254,7 @@ func TestCloseEndsChildren(t *testing.T) {
 func parentToBeKilled(child []string) {
 	c := pool(providerOptions{Command: child})
 	_, err := c.open(context.Background(), &spec.DNSAccount{
-		Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": literal("x")},
+		Name: "duck", Provider: "duckdns", Challenge: spec.DNS01, Credentials: map[string]spec.Value{"DUCKDNS_TOKEN": plainValue("x")},
 	})
 	fmt.Println(pids(c)[0], err)
 	select {}
@@ -261,7 +262,7 @@ func parentToBeKilled(child []string) {
 
 func TestChildEndsWithItsParent(t *testing.T) {
 	onLinux(t)
-	parent := exec.Command(os.Args[0], "parent-to-be-killed", command(t)[0])
+	parent := exec.Command(os.Args[0], "parent-to-be-killed", installed(t)[0])
 	parent.SysProcAttr = childAttributes()
 	out, err := parent.StdoutPipe()
 	if err != nil {
@@ -281,7 +282,7 @@ func TestChildEndsWithItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = parent.Wait() // it was killed
-	eventually(t, "the child's end", func() bool { return !alive(pid) })
+	comesAbout(t, "the child's end", func() bool { return !alive(pid) })
 }
 
 // A program that the provider ran has the child's pipes, and may outlive it.
@@ -311,5 +312,26 @@ func TestCloseWaitsForNoGrandchild(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("closing waits for the program that the child ran")
+	}
+}
+
+// TestIdentityIsWithheld: a provider that may not act as the machine looks for its
+// identities where none are.
+func TestIdentityIsWithheld(t *testing.T) {
+	for _, name := range []string{"HOME=/nonexistent", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true"} {
+		if !slices.Contains(withoutIdentity, name) {
+			t.Errorf("%s is not set", name)
+		}
+	}
+}
+
+// TestProvidersThatReplace: one answer at a time where the provider replaces the
+// set, also where lego has no mark for that.
+func TestProvidersThatReplace(t *testing.T) {
+	for effect, want := range map[spec.TXTEffect]bool{spec.ReplacesTXT: true, spec.DeletesTXT: false, spec.MergesTXT: false, spec.AddsTXT: false} {
+		p := &provider{account: &spec.DNSAccount{Provider: "p"}, effect: effect}
+		if p.oneAtATime() != want || p.wholeAccount() {
+			t.Errorf("effect %d: one at a time %v, whole account %v", effect, p.oneAtATime(), p.wholeAccount())
+		}
 	}
 }

@@ -360,7 +360,7 @@ func TestCanaryGivesWay(t *testing.T) {
 	}
 
 	// Within the process it waits for its turn, and goes when it is told to.
-	unlock, err := k.publisher.names.lock(t.Context(), "_acme-challenge.api.lab.test.")
+	unlock, err := k.publisher.lock(t.Context(), "_acme-challenge.api.lab.test.")
 	if err != nil {
 		t.Fatal(err)
 	}

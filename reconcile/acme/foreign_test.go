@@ -253,14 +253,3 @@ func TestAnswersOfAnEarlierProcess(t *testing.T) {
 		}
 	})
 }
-
-// TestProvidersThatReplace: one answer at a time where the provider replaces the
-// set, also where lego has no mark for that.
-func TestProvidersThatReplace(t *testing.T) {
-	for effect, want := range map[spec.TXTEffect]bool{spec.ReplacesTXT: true, spec.DeletesTXT: false, spec.MergesTXT: false, spec.AddsTXT: false} {
-		p := &provider{account: &spec.DNSAccount{Provider: "p"}, effect: effect}
-		if p.oneAtATime() != want || p.wholeAccount() {
-			t.Errorf("effect %d: one at a time %v, whole account %v", effect, p.oneAtATime(), p.wholeAccount())
-		}
-	}
-}

@@ -98,12 +98,6 @@ func TestProviderIsConfined(t *testing.T) {
 func TestAmbientIdentityIsWithheld(t *testing.T) {
 	labtest.AllProviders(t)
 	t.Parallel()
-	env := strings.Join(withoutIdentity, "\n")
-	for _, name := range []string{"HOME=/nonexistent", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true"} {
-		if !strings.Contains(env, name) {
-			t.Errorf("%s is not set", name)
-		}
-	}
 	r := &rig{t: t, dns: nameServer(t, "lab.test"), opts: Options{Resolve: fromTable(nil), PresentRetry: []time.Duration{time.Millisecond}}}
 	c := r.client()
 	began := time.Now()

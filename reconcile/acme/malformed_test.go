@@ -12,7 +12,7 @@ import (
 // TestCredentialsThatCannotWork: a line break or blank at the end of a
 // credential is found before a provider or a CA is asked, whatever the reference.
 func TestCredentialsThatCannotWork(t *testing.T) {
-	onLinux(t)
+	needsLinux(t)
 	references := map[string]spec.Value{
 		"the environment variable ONE":       {Source: spec.FromEnv, Name: "ONE"},
 		"the field token of kv/dns in Vault": {Source: spec.FromVault, Path: "kv/dns", Field: "token"},
@@ -48,7 +48,7 @@ func TestBindingThatCannotWork(t *testing.T) {
 		KeyID: spec.Value{Source: spec.FromEnv, Name: "KID"}, HMAC: spec.Value{Source: spec.FromEnv, Name: "HMAC"}}}
 	client := New(newMemory(), Options{Resolve: fixed("kid-of-ours\n")})
 	defer func() { _ = client.Close() }()
-	_, err := client.accounts.openAccount(t.Context(), issuer)
+	_, err := client.accounts.session(t.Context(), issuer)
 	malformed(t, err, "kid-of-ours\n", "the eab key id", "the environment variable KID", "ends in a line break")
 }
 

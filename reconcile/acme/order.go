@@ -32,10 +32,10 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 		return "", false, err
 	}
 	doing := "ordering a certificate for " + list(names) + " at " + issuer.Directory
-	order, seen, err := s.newOrder(ctx, doing, names, api.OrderOptions{Profile: issuer.Profile, ReplacesCertID: replaces})
+	order, seen, err := newOrder(ctx, s, doing, names, api.OrderOptions{Profile: issuer.Profile, ReplacesCertID: replaces})
 	if err != nil && seen.sentField("replaces") && blamesReplaces(err, seen.status) {
 		c.log.Info("the CA rejected the reference to the replaced certificate; ordering without it", "issuer", issuer.Name, "names", list(names), "error", err)
-		order, _, err = s.newOrder(ctx, doing, names, api.OrderOptions{Profile: issuer.Profile})
+		order, _, err = newOrder(ctx, s, doing, names, api.OrderOptions{Profile: issuer.Profile})
 	}
 	if err != nil {
 		return "", false, err
@@ -43,7 +43,7 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 	if order.Location == "" {
 		return "", false, &Error{class: ClassCAUnavailable, doing: doing, said: "the CA created an order but did not send its URL"}
 	}
-	if err := s.checkOrderURL(ctx, doing, order.Location); err != nil {
+	if err := checkOrderURL(ctx, s, doing, order.Location); err != nil {
 		return "", false, err
 	}
 	return order.Location, replaces != "" && order.Replaces == replaces, nil
@@ -52,7 +52,7 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 // checkOrderURL refuses an order's URL that no request can be sent to, before it is
 // kept: later attempts would go on with that order, and all fail. Whatever is at the
 // directory's own host answers, as it has just done; another host is asked once.
-func (s *session) checkOrderURL(ctx context.Context, doing, orderURL string) error {
+func checkOrderURL(ctx context.Context, s *session, doing, orderURL string) error {
 	refuse := func(why string) error {
 		return &Error{class: ClassCAUnavailable, doing: doing,
 			said:   "the CA gave the order a URL that " + why + ": " + clipTo(300, text.Line(orderURL)),
@@ -98,7 +98,7 @@ func directoryHost(directory string) string {
 	return u.Host
 }
 
-func (s *session) newOrder(ctx context.Context, doing string, names []string, options api.OrderOptions) (order acme.ExtendedOrder, seen answer, err error) {
+func newOrder(ctx context.Context, s *session, doing string, names []string, options api.OrderOptions) (order acme.ExtendedOrder, seen answer, err error) {
 	seen, err = s.call(ctx, doing, func(core *api.Core) error {
 		var err error
 		order, err = core.Orders.NewWithOptions(names, &options)

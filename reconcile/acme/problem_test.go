@@ -149,7 +149,10 @@ func TestJoin(t *testing.T) {
 	if err := join("x", []error{nil, a}); err != error(a) {
 		t.Errorf("one failed: got %v", err)
 	}
-	e := fails(t, join("finishing", []error{a, nil, b}), ClassValidation, true)
+	e := asError("", join("finishing", []error{a, nil, b}))
+	if e.Class() != ClassValidation || !e.OrderGone() {
+		t.Errorf("two failed: got class %s and order gone %v", e.Class(), e.OrderGone())
+	}
 	if !e.RetryAt().Equal(at) || !strings.Contains(e.Error(), "2 names failed: validating a: no | validating b: no") {
 		t.Errorf("two failed: got %v, to be tried again at %s", e, e.RetryAt())
 	}
@@ -162,5 +165,11 @@ func TestJoin(t *testing.T) {
 	}
 	if e := join("finishing", same); !strings.HasSuffix(e.Error(), "9 names failed: validating a: no") {
 		t.Errorf("nine failed for one reason: got %v", e)
+	}
+}
+
+func TestClip(t *testing.T) {
+	if got := clip("short"); got != "short" {
+		t.Errorf("got %q", got)
 	}
 }

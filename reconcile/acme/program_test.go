@@ -2,6 +2,7 @@ package acme
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"certroll/examples/lab/labtest"
 	"certroll/reconcile/acme/dnswire"
+	"certroll/spec"
 )
 
 func TestProgramPlaces(t *testing.T) {
@@ -68,7 +71,7 @@ func TestCheckProgram(t *testing.T) {
 				}
 				return
 			}
-			e := fails(t, err, ClassConfig, false)
+			e := misconfigured(t, err)
 			for _, part := range append(test.want, test.child[0]) {
 				if !strings.Contains(e.Error(), part) {
 					t.Errorf("the error lacks %q: %v", part, e)
@@ -89,7 +92,38 @@ func TestCheckProgramIsInterrupted(t *testing.T) {
 }
 
 func TestRealProgram(t *testing.T) {
-	if err := CheckProgram(t.Context(), command(t), ""); err != nil {
+	if err := CheckProgram(t.Context(), installed(t), ""); err != nil {
 		t.Error(err)
 	}
+}
+
+// installed is the command of a real DNS child.
+func installed(t testing.TB) []string { return []string{labtest.DNSProgram(t)} }
+
+func plainValue(text string) spec.Value { return spec.Value{Source: spec.Literal, Text: text} }
+func referred(name string) spec.Value   { return spec.Value{Source: spec.FromEnv, Name: name} }
+
+// fake is a credential that nobody else has.
+func fake() string { return "fake-" + rand.Text() }
+
+// misconfigured checks that an error is of class config, and no order lost by it.
+func misconfigured(t testing.TB, err error) *Error {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) || e.Class() != ClassConfig || e.OrderGone() {
+		t.Fatalf("got the error %v of type %T, want an *Error of class %s and the order kept", err, err, ClassConfig)
+	}
+	return e
+}
+
+// comesAbout polls for a condition that another process brings about.
+func comesAbout(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		if ok() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("%s did not come about within a minute", what)
 }

@@ -3,6 +3,7 @@ package acme
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"certroll/spec/redact"
 )
@@ -53,5 +54,12 @@ func TestProviderErrorWithoutQueries(t *testing.T) {
 	e := providerError("writing", `Get "https://user:pw@api.example.com/update?key=abcdef&x=1": status code 401`)
 	if got := e.Error(); strings.Contains(got, "abcdef") || strings.Contains(got, "pw@") || !strings.Contains(got, "https://api.example.com/update?"+redact.Struck) {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestLongProviderErrorsAreCut(t *testing.T) {
+	text := providerError("writing", strings.Repeat("é", 2000)).Error()
+	if len(text) > 2200 || !utf8.ValidString(text) || !strings.Contains(text, "é…") {
+		t.Errorf("got %d bytes that end %q", len(text), text[len(text)-80:])
 	}
 }

@@ -31,6 +31,11 @@ func newPublisher(providers *children, o publisherOptions) *publisher {
 	return &publisher{providers: providers, names: newNames(o.Now), opts: o}
 }
 
+// lock waits until nothing is written at a record's name; the function returned frees it.
+func (p *publisher) lock(ctx context.Context, name string) (unlock func(), err error) {
+	return p.names.lock(ctx, name)
+}
+
 // publication is the answering of dns-01 challenges through one account, at one
 // record name.
 type publication struct {
@@ -48,7 +53,7 @@ type publication struct {
 
 // alone runs the publication while nothing else is written at its name.
 func (p *publication) alone(ctx context.Context, ask func() error) error {
-	unlock, err := p.lock(ctx)
+	unlock, err := p.takeTurn(ctx)
 	if err != nil {
 		return interrupted(ctx, p.doing)
 	}
@@ -56,14 +61,14 @@ func (p *publication) alone(ctx context.Context, ask func() error) error {
 	return p.run(ctx, ask)
 }
 
-// lock waits until nothing else is written at the publication's name, or, for
+// takeTurn waits until nothing else is written at the publication's name, or, for
 // a provider with one value for all of an account, through its account.
-func (p *publication) lock(ctx context.Context) (unlock func(), err error) {
+func (p *publication) takeTurn(ctx context.Context) (unlock func(), err error) {
 	key := p.name
 	if p.provider.wholeAccount() {
 		key = "account " + p.account.Name
 	}
-	return p.names.lock(ctx, key)
+	return p.lock(ctx, key)
 }
 
 // run writes the records, waits until they can be seen, has the CA look, and

@@ -27,8 +27,8 @@ func TestResolvedSecretsAreStruck(t *testing.T) {
 	said := "your key id is " + secrets["KID"] + ", the hmac " + secrets["HMAC"] + ", the header " +
 		base64.StdEncoding.EncodeToString([]byte("user:"+secrets["HMAC"])) + ", the payload " +
 		base64.RawURLEncoding.EncodeToString([]byte(`{"kid":"`+secrets["KID"]+`"}`))
-	problem := &acme.ProblemDetails{Type: urn + "unauthorized", Detail: said, HTTPStatus: http.StatusForbidden}
-	ours := explain(t.Context(), "opening", problem, answer{status: http.StatusForbidden}, time.Now())
+	refusal := &acme.ProblemDetails{Type: urn + "unauthorized", Detail: said, HTTPStatus: http.StatusForbidden}
+	ours := explain(t.Context(), "opening", refusal, answer{status: http.StatusForbidden}, time.Now())
 	for what, err := range map[string]error{"error": c.struck(ours), "finding": c.struck(&Finding{why: ours}), "several": struckAll(c.redact, []error{ours})[0]} {
 		text := err.Error()
 		for _, secret := range secrets {
@@ -42,7 +42,7 @@ func TestResolvedSecretsAreStruck(t *testing.T) {
 			t.Errorf("%s says %s", what, text)
 		}
 	}
-	if err := c.struck(ours); !errors.Is(err, problem) || hasClass(err, "") {
+	if err := c.struck(ours); !errors.Is(err, refusal) || hasClass(err, "") {
 		t.Errorf("what it was is lost: %v", err)
 	}
 	if c.struck(nil) != nil {

@@ -45,7 +45,7 @@ func (p *publisher) removeThrough(ctx context.Context, account *spec.DNSAccount,
 	}
 	defer provider.release()
 	one := &publication{publisher: p, doing: doing, report: report, account: account, provider: provider, name: name, proofs: []proof{answer}, own: []string{answer.value()}}
-	unlock, err := one.lock(ctx)
+	unlock, err := one.takeTurn(ctx)
 	if err != nil {
 		return false, interrupted(ctx, doing)
 	}

@@ -31,7 +31,7 @@ func (p *publisher) try(ctx context.Context, doing string, account *spec.DNSAcco
 		return trial{err: err}
 	}
 	if provider.oneAtATime() || !provider.effect.Spares() {
-		unlock, err := one.lock(ctx)
+		unlock, err := one.takeTurn(ctx)
 		if err != nil {
 			return trial{err: err}
 		}
