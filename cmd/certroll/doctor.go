@@ -9,7 +9,7 @@ import (
 	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
-	"certroll/reconcile/acme"
+	"certroll/reconcile/acme/dnsprovider"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -49,7 +49,7 @@ func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON boo
 	if err != nil {
 		return err
 	}
-	if err := acme.CheckProgram(ctx, nil, release); err != nil {
+	if err := dnsprovider.CheckProgram(ctx, nil, release); err != nil {
 		return err
 	}
 	rev, err := configrepo.Read(ctx, s, a.configDir)

@@ -33,16 +33,15 @@ type shape struct {
 var limits = shape{circle: 6, files: 35, exported: 120, lines: 3000}
 
 // anyLines are the packages that may have more lines.
-var anyLines = []string{"certroll/spec", "certroll/reconcile/acme"}
+var anyLines = []string{"certroll/spec"}
 
 // ceilings are what exceeds the limits today. A figure may only fall, and is lowered
 // here as soon as it has; that of lines is the next full hundred. 0 is no exception.
 var ceilings = map[string]shape{
-	"certroll/spec":           {circle: 39, files: 54},
-	"certroll/vault":          {circle: 9},
-	"certroll/reconcile":      {circle: 95, files: 121, exported: 185, lines: 15600},
-	"certroll/reconcile/acme": {circle: 31, files: 41},
-	"certroll/cmd/certroll":   {circle: 11, files: 50, lines: 6100},
+	"certroll/spec":         {circle: 39, files: 54},
+	"certroll/vault":        {circle: 9},
+	"certroll/reconcile":    {circle: 95, files: 121, exported: 185, lines: 15600},
+	"certroll/cmd/certroll": {circle: 11, files: 50, lines: 6100},
 }
 
 // TestPackageShape: no package grows beyond what a reader can hold in mind.

@@ -20,7 +20,7 @@ import (
 	"certroll/gitsync"
 	"certroll/gitsync/fault"
 	"certroll/reconcile"
-	"certroll/reconcile/acme"
+	"certroll/reconcile/acme/dnsprovider"
 	"certroll/spec"
 )
 
@@ -89,7 +89,7 @@ func (a *app) run(ctx context.Context) error {
 	if err := a.enough(s, log); err != nil {
 		return err
 	}
-	if err := acme.CheckProgram(ctx, nil, release); err != nil {
+	if err := dnsprovider.CheckProgram(ctx, nil, release); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)

@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strings"
 
+	"certroll/reconcile/acme/ca"
+	"certroll/reconcile/acme/dnsprovider"
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/publish"
 	"certroll/spec"
 )
 
@@ -23,25 +27,25 @@ func (c *Client) RemoveAnswers(ctx context.Context, issuer *spec.Issuer, account
 	if len(accounts) == 0 {
 		return nil, nil
 	}
-	s, err := c.accounts.session(ctx, issuer)
+	s, err := c.accounts.Session(ctx, issuer)
 	if err != nil {
 		return nil, c.struck(err)
 	}
-	report = oneAtATime(report)
+	report = publish.OneAtATime(report)
 	for _, answer := range answers {
 		domain, token, ok := strings.Cut(answer, " ")
-		if !ok || !tokenSafe(token) {
+		if !ok || !ca.TokenSafe(token) {
 			continue
 		}
-		keyAuth, err := s.keyAuthorization(ctx, token)
+		keyAuth, err := s.KeyAuthorization(ctx, token)
 		if err != nil {
 			return left, c.struck(err)
 		}
-		if why := c.publisher.removeLeft(ctx, accounts, proof{domain: domain, token: token, keyAuth: keyAuth}, report); why != nil {
+		if why := c.publisher.RemoveLeft(ctx, accounts, dnsprovider.Proof{Domain: domain, Token: token, KeyAuth: keyAuth}, report); why != nil {
 			left = append(left, c.struck(why).Error())
 		}
 		if ctx.Err() != nil {
-			return left, interrupted(ctx, "removing TXT records of an earlier run")
+			return left, problem.Interrupted(ctx, "removing TXT records of an earlier run")
 		}
 	}
 	return left, nil

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"certroll/examples/lab"
+	"certroll/reconcile/acme/ca"
+	"certroll/reconcile/acme/problem"
 	"certroll/spec"
 )
 
@@ -71,36 +73,36 @@ func TestRenewalInfo(t *testing.T) {
 		want        string // a part of the error
 	}{
 		"window":                      {status: 200, body: someWindow + `}`, header: header{"Retry-After": "21600"}, again: 6 * time.Hour},
-		"with an explanation":         {status: 200, body: someWindow + `,"explanationURL":"https://ca.example.com/incident/1"}`, again: unknownAgain, explanation: "https://ca.example.com/incident/1"},
-		"explanation over HTTP":       {status: 200, body: someWindow + `,"explanationURL":"http://ca.example.com/incident/1"}`, again: unknownAgain},
-		"explanation as a script":     {status: 200, body: someWindow + `,"explanationURL":"javascript:alert(1)"}`, again: unknownAgain},
-		"explanation with a secret":   {status: 200, body: someWindow + `,"explanationURL":"https://ca.example.com/?jwt=eyJhbGciOi.eyJzdWIi.c2ln"}`, again: unknownAgain},
-		"explanation of great length": {status: 200, body: someWindow + `,"explanationURL":"https://ca.example.com/` + strings.Repeat("x", maxExplanation) + `"}`, again: unknownAgain},
+		"with an explanation":         {status: 200, body: someWindow + `,"explanationURL":"https://ca.example.com/incident/1"}`, again: ca.UnknownAgain, explanation: "https://ca.example.com/incident/1"},
+		"explanation over HTTP":       {status: 200, body: someWindow + `,"explanationURL":"http://ca.example.com/incident/1"}`, again: ca.UnknownAgain},
+		"explanation as a script":     {status: 200, body: someWindow + `,"explanationURL":"javascript:alert(1)"}`, again: ca.UnknownAgain},
+		"explanation with a secret":   {status: 200, body: someWindow + `,"explanationURL":"https://ca.example.com/?jwt=eyJhbGciOi.eyJzdWIi.c2ln"}`, again: ca.UnknownAgain},
+		"explanation of great length": {status: 200, body: someWindow + `,"explanationURL":"https://ca.example.com/` + strings.Repeat("x", ca.MaxExplanation) + `"}`, again: ca.UnknownAgain},
 		"ask again as a date":         {status: 200, body: someWindow + `}`, header: header{"Retry-After": "Tue, 24 Nov 2026 14:00:00 GMT"}, again: 2 * time.Hour},
-		"ask again at once":           {status: 200, body: someWindow + `}`, header: header{"Retry-After": "0"}, again: leastAgain},
-		"ask again in a year":         {status: 200, body: someWindow + `}`, header: header{"Retry-After": "31536000"}, again: mostAgain},
-		"ask again, unreadable":       {status: 200, body: someWindow + `}`, header: header{"Retry-After": "soon"}, again: unknownAgain},
-		"unknown certificate":         {status: 404, body: problemBody("malformed", "no such certificate"), class: ClassRejected, want: "404 urn:ietf:params:acme:error:malformed: no such certificate"},
-		"not found in plain":          {status: 404, body: "404 page not found", class: ClassRejected, want: "answered 404"},
-		"limit":                       {status: 429, header: header{"Retry-After": "90"}, body: problemBody("rateLimited", "slow down"), class: ClassRateLimited, retry: 90 * time.Second, want: "slow down"},
-		"limit in plain":              {status: 429, header: header{"Retry-After": "90"}, body: "Too Many Requests", class: ClassRateLimited, retry: 90 * time.Second, want: "answered 429"},
-		"busy":                        {status: 503, header: header{"Retry-After": "3600"}, body: "<html>busy</html>", class: ClassRateLimited, retry: time.Hour, want: "answered 503"},
-		"busy for ever":               {status: 503, body: "<html>busy</html>", class: ClassCAUnavailable, want: "answered 503"},
-		"a fault":                     {status: 500, body: problemBody("serverInternal", "oops"), class: ClassCAUnavailable, want: "oops"},
-		"no window":                   {status: 200, body: `{}`, class: ClassCAUnavailable, want: "no suggestedWindow"},
-		"a problem with status 200":   {status: 200, body: problemBody("serverInternal", "oops"), class: ClassCAUnavailable, want: "no suggestedWindow"},
-		"window of year 1":            {status: 200, body: `{"suggestedWindow":{"start":"0001-01-01T00:00:00Z","end":"0001-01-01T00:00:00Z"}}`, class: ClassCAUnavailable, want: "no suggestedWindow"},
-		"window without end":          {status: 200, body: `{"suggestedWindow":{"start":"2026-12-01T00:00:00Z"}}`, class: ClassCAUnavailable, want: "no suggestedWindow"},
-		"window of 1970":              {status: 200, body: `{"suggestedWindow":{"start":"1970-01-01T00:00:00Z","end":"1970-01-02T00:00:00Z"}}`, class: ClassCAUnavailable, want: "no suggestedWindow"},
-		"start after end":             {status: 200, body: `{"suggestedWindow":{"start":"2026-12-03T00:00:00Z","end":"2026-12-02T00:00:00Z"}}`, class: ClassCAUnavailable, want: "not after its start"},
-		"start at end":                {status: 200, body: `{"suggestedWindow":{"start":"2026-12-02T00:00:00Z","end":"2026-12-02T00:00:00Z"}}`, class: ClassCAUnavailable, want: "not after its start"},
-		"a date of another kind":      {status: 200, body: `{"suggestedWindow":{"start":"1 December 2026","end":"2 December 2026"}}`, class: ClassCAUnavailable, want: "cannot be followed"},
-		"garbage, with a time":        {status: 200, header: header{"Retry-After": "60"}, body: "\x00\x01", class: ClassCAUnavailable, retry: time.Minute, want: "cannot be followed"},
-		"HTML":                        {status: 200, body: "<html>welcome</html>", class: ClassCAUnavailable, want: "cannot be followed"},
-		"null":                        {status: 200, body: "null", class: ClassCAUnavailable, want: "cannot be followed"},
-		"nothing":                     {status: 200, class: ClassCAUnavailable, want: "cannot be followed"},
-		"huge":                        {status: 200, body: someWindow + `}` + strings.Repeat(" ", maxRenewalInfo), class: ClassCAUnavailable, want: "larger than 65536 bytes"},
-		"another 2xx":                 {status: 202, body: someWindow + `}`, class: ClassCAUnavailable},
+		"ask again at once":           {status: 200, body: someWindow + `}`, header: header{"Retry-After": "0"}, again: ca.LeastAgain},
+		"ask again in a year":         {status: 200, body: someWindow + `}`, header: header{"Retry-After": "31536000"}, again: ca.MostAgain},
+		"ask again, unreadable":       {status: 200, body: someWindow + `}`, header: header{"Retry-After": "soon"}, again: ca.UnknownAgain},
+		"unknown certificate":         {status: 404, body: problemBody("malformed", "no such certificate"), class: problem.ClassRejected, want: "404 urn:ietf:params:acme:error:malformed: no such certificate"},
+		"not found in plain":          {status: 404, body: "404 page not found", class: problem.ClassRejected, want: "answered 404"},
+		"limit":                       {status: 429, header: header{"Retry-After": "90"}, body: problemBody("rateLimited", "slow down"), class: problem.ClassRateLimited, retry: 90 * time.Second, want: "slow down"},
+		"limit in plain":              {status: 429, header: header{"Retry-After": "90"}, body: "Too Many Requests", class: problem.ClassRateLimited, retry: 90 * time.Second, want: "answered 429"},
+		"busy":                        {status: 503, header: header{"Retry-After": "3600"}, body: "<html>busy</html>", class: problem.ClassRateLimited, retry: time.Hour, want: "answered 503"},
+		"busy for ever":               {status: 503, body: "<html>busy</html>", class: problem.ClassCAUnavailable, want: "answered 503"},
+		"a fault":                     {status: 500, body: problemBody("serverInternal", "oops"), class: problem.ClassCAUnavailable, want: "oops"},
+		"no window":                   {status: 200, body: `{}`, class: problem.ClassCAUnavailable, want: "no suggestedWindow"},
+		"a problem with status 200":   {status: 200, body: problemBody("serverInternal", "oops"), class: problem.ClassCAUnavailable, want: "no suggestedWindow"},
+		"window of year 1":            {status: 200, body: `{"suggestedWindow":{"start":"0001-01-01T00:00:00Z","end":"0001-01-01T00:00:00Z"}}`, class: problem.ClassCAUnavailable, want: "no suggestedWindow"},
+		"window without end":          {status: 200, body: `{"suggestedWindow":{"start":"2026-12-01T00:00:00Z"}}`, class: problem.ClassCAUnavailable, want: "no suggestedWindow"},
+		"window of 1970":              {status: 200, body: `{"suggestedWindow":{"start":"1970-01-01T00:00:00Z","end":"1970-01-02T00:00:00Z"}}`, class: problem.ClassCAUnavailable, want: "no suggestedWindow"},
+		"start after end":             {status: 200, body: `{"suggestedWindow":{"start":"2026-12-03T00:00:00Z","end":"2026-12-02T00:00:00Z"}}`, class: problem.ClassCAUnavailable, want: "not after its start"},
+		"start at end":                {status: 200, body: `{"suggestedWindow":{"start":"2026-12-02T00:00:00Z","end":"2026-12-02T00:00:00Z"}}`, class: problem.ClassCAUnavailable, want: "not after its start"},
+		"a date of another kind":      {status: 200, body: `{"suggestedWindow":{"start":"1 December 2026","end":"2 December 2026"}}`, class: problem.ClassCAUnavailable, want: "cannot be followed"},
+		"garbage, with a time":        {status: 200, header: header{"Retry-After": "60"}, body: "\x00\x01", class: problem.ClassCAUnavailable, retry: time.Minute, want: "cannot be followed"},
+		"HTML":                        {status: 200, body: "<html>welcome</html>", class: problem.ClassCAUnavailable, want: "cannot be followed"},
+		"null":                        {status: 200, body: "null", class: problem.ClassCAUnavailable, want: "cannot be followed"},
+		"nothing":                     {status: 200, class: problem.ClassCAUnavailable, want: "cannot be followed"},
+		"huge":                        {status: 200, body: someWindow + `}` + strings.Repeat(" ", ca.MaxRenewalInfo), class: problem.ClassCAUnavailable, want: "larger than 65536 bytes"},
+		"another 2xx":                 {status: 202, body: someWindow + `}`, class: problem.ClassCAUnavailable},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -163,15 +165,15 @@ func TestRenewalInfoCannotBeAsked(t *testing.T) {
 		certID string
 		class  string
 	}{
-		"a path":              {answered.issuer, "../x.y", ClassInternal},
-		"one part":            {answered.issuer, "aYhba4dGQEHhs3uEe6CuLN4ByNQ", ClassInternal},
-		"three parts":         {answered.issuer, "a.b.c", ClassInternal},
-		"padding":             {answered.issuer, "aYhb.AIdlQw==", ClassInternal},
-		"nothing":             {answered.issuer, "", ClassInternal},
-		"directory elsewhere": {change(func(i *spec.Issuer) { i.Directory = "https://" + closedPort + "/dir" }), someCertID, ClassCAUnavailable},
-		"CA bundle missing":   {change(func(i *spec.Issuer) { i.CABundle = "" }), someCertID, ClassConfig},
-		"no HTTPS":            {change(func(i *spec.Issuer) { i.Directory = "http://127.0.0.1:1/dir" }), someCertID, ClassConfig},
-		"no ACME directory":   {change(func(i *spec.Issuer) { i.Directory = strings.Replace(i.Directory, "/dir", "/renewal-info/page", 1) }), someCertID, ClassRejected},
+		"a path":              {answered.issuer, "../x.y", problem.ClassInternal},
+		"one part":            {answered.issuer, "aYhba4dGQEHhs3uEe6CuLN4ByNQ", problem.ClassInternal},
+		"three parts":         {answered.issuer, "a.b.c", problem.ClassInternal},
+		"padding":             {answered.issuer, "aYhb.AIdlQw==", problem.ClassInternal},
+		"nothing":             {answered.issuer, "", problem.ClassInternal},
+		"directory elsewhere": {change(func(i *spec.Issuer) { i.Directory = "https://" + closedPort + "/dir" }), someCertID, problem.ClassCAUnavailable},
+		"CA bundle missing":   {change(func(i *spec.Issuer) { i.CABundle = "" }), someCertID, problem.ClassConfig},
+		"no HTTPS":            {change(func(i *spec.Issuer) { i.Directory = "http://127.0.0.1:1/dir" }), someCertID, problem.ClassConfig},
+		"no ACME directory":   {change(func(i *spec.Issuer) { i.Directory = strings.Replace(i.Directory, "/dir", "/renewal-info/page", 1) }), someCertID, problem.ClassRejected},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -187,7 +189,7 @@ func TestRenewalInfoCannotBeAsked(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, _, _, _, err := c.RenewalInfo(ctx, answered.issuer, someCertID)
-		if fails(t, err, ClassInternal, false); !errors.Is(err, context.Canceled) {
+		if fails(t, err, problem.ClassInternal, false); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want an interruption", err)
 		}
 	})
@@ -196,7 +198,7 @@ func TestRenewalInfoCannotBeAsked(t *testing.T) {
 		c := New(newMemory(), Options{RequestTimeout: 100 * time.Millisecond})
 		defer func() { _ = c.Close() }()
 		_, _, _, _, err := c.RenewalInfo(t.Context(), slow.issuer, someCertID)
-		if e := fails(t, err, ClassCAUnavailable, false); !strings.Contains(e.Error(), "no answer within 100ms") {
+		if e := fails(t, err, problem.ClassCAUnavailable, false); !strings.Contains(e.Error(), "no answer within 100ms") {
 			t.Errorf("the error does not say so: %v", e)
 		}
 	})
@@ -239,7 +241,7 @@ func TestRenewalInfoOfPebble(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _, _, _, err := stranger.RenewalInfo(t.Context(), r.issuer, certID(leaf))
-		if e := fails(t, err, ClassCAUnavailable, false); e.RetryAt().IsZero() {
+		if e := fails(t, err, problem.ClassCAUnavailable, false); e.RetryAt().IsZero() {
 			t.Errorf("%s: the time that Pebble named is lost", name)
 		}
 	}
@@ -253,5 +255,5 @@ func TestRenewalInfoOfPebble(t *testing.T) {
 	}
 	unknown := certID(&x509.Certificate{AuthorityKeyId: leaf.AuthorityKeyId, SerialNumber: leaf.SerialNumber.SetInt64(77)})
 	_, _, _, _, err = stranger.RenewalInfo(t.Context(), r.issuer, unknown)
-	fails(t, err, ClassRejected, false)
+	fails(t, err, problem.ClassRejected, false)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -13,12 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-acme/lego/v4/acme/api"
+
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
+	"certroll/reconcile/acme/ca"
+	"certroll/reconcile/acme/dnsprovider"
+	"certroll/reconcile/acme/problem"
 	"certroll/spec"
-
-	"github.com/go-acme/lego/v4/acme/api"
-	"github.com/miekg/dns"
 )
 
 // Many certificates at once need few nonces, which Let's Encrypt gives out
@@ -44,29 +45,29 @@ func TestRequestsAreBounded(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := nonces.Load(); n > requestsAtOnce+1 { // one is the new account's
+	if n := nonces.Load(); n > ca.RequestsAtOnce+1 { // one is the new account's
 		t.Errorf("40 orders asked for %d nonces", n)
 	}
 
-	s, err := c.accounts.session(t.Context(), r.issuer)
+	s, err := c.accounts.Session(t.Context(), r.issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
 	release, arrived := make(chan struct{}), make(chan struct{})
-	for range requestsAtOnce {
+	for range ca.RequestsAtOnce {
 		wg.Go(func() {
-			_, err := s.call(t.Context(), "holding", func(*api.Core) error { arrived <- struct{}{}; <-release; return nil })
+			_, err := s.Call(t.Context(), "holding", func(*api.Core) error { arrived <- struct{}{}; <-release; return nil })
 			if err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	for range requestsAtOnce {
+	for range ca.RequestsAtOnce {
 		<-arrived
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err = s.call(ctx, "waiting", func(*api.Core) error { t.Error("a request more than allowed was made"); return nil })
+	_, err = s.Call(ctx, "waiting", func(*api.Core) error { t.Error("a request more than allowed was made"); return nil })
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the end of the time", err)
 	}
@@ -95,7 +96,7 @@ func TestBindingKeyThatIsNoBase64(t *testing.T) {
 	hmac := random(t) + "!"
 	r.issuer.EAB = &spec.EAB{KeyID: literal("kid-1"), HMAC: literal(hmac)}
 	_, _, err := r.client().Order(t.Context(), r.issuer, []string{"eab.lab.test"}, "")
-	e := fails(t, err, ClassConfig, false)
+	e := fails(t, err, problem.ClassConfig, false)
 	if !strings.Contains(e.Error(), "the eab hmac is not base64url") || strings.Contains(e.Error(), hmac) {
 		t.Errorf("the error does not say so, or has the key: %v", e)
 	}
@@ -115,50 +116,16 @@ func TestReasonOfARefusedTSIGKey(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			a := account("bind", nameserver{bind.Addr, test.key, test.secret, bind.Algorithm})
-			p, err := c.providers.open(t.Context(), a)
+			p, err := c.providers.Open(t.Context(), a)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer p.release()
-			answer := proof{domain: "refused.lab.test", token: "token", keyAuth: "token.thumbprint"}
-			e := fails(t, p.present(t.Context(), answer, "_acme-challenge.refused.lab.test."), ClassDNSUnauthorized, false)
+			defer p.Release()
+			answer := dnsprovider.Proof{Domain: "refused.lab.test", Token: "token", KeyAuth: "token.thumbprint"}
+			e := fails(t, p.Present(t.Context(), answer, "_acme-challenge.refused.lab.test."), problem.ClassDNSUnauthorized, false)
 			if !strings.Contains(e.Error(), "NOTAUTH, "+test.want) || strings.Contains(e.Error(), test.secret) {
 				t.Errorf("the error lacks the server's %q, or has the secret: %v", test.want, e)
 			}
 		})
-	}
-}
-
-// One name server whose address cannot be found counts as one that is down.
-func TestNameserverWithoutAddress(t *testing.T) {
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer := func(w dns.ResponseWriter, q *dns.Msg) {
-		m := new(dns.Msg).SetReply(q)
-		switch q.Question[0] {
-		case dns.Question{Name: "ns1.example.com.", Qtype: dns.TypeA, Qclass: dns.ClassINET}:
-			m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: "ns1.example.com.", Rrtype: dns.TypeA, Class: dns.ClassINET}, A: net.IPv4(192, 0, 2, 1)}}
-		default:
-			m.Rcode = dns.RcodeServerFailure
-		}
-		_ = w.WriteMsg(m) // the test fails by itself without
-	}
-	server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(answer)}
-	done := make(chan error)
-	go func() { done <- server.ActivateAndServe() }()
-	defer func() { _ = conn.Close(); <-done }()
-
-	r := &dns.Msg{}
-	for _, host := range []string{"ns1.example.com.", "ns2.example.com."} {
-		r.Answer = append(r.Answer, &dns.NS{Hdr: dns.RR_Header{Name: "example.com.", Rrtype: dns.TypeNS}, Ns: host})
-	}
-	got, err := addressed(t.Context(), []string{conn.LocalAddr().String()}, "example.com.", r)
-	if err != nil || len(got) != 2 || len(got[0].addresses) != 1 || len(got[1].addresses) != 0 {
-		t.Fatalf("got %v and %v, want both servers and an address of the first", got, err)
-	}
-	if v := got[1].view(t.Context(), "_acme-challenge.example.com.", nil); !v.silent {
-		t.Errorf("got %+v, want it to hold nobody up", v)
 	}
 }

@@ -11,10 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile/keypair"
-
 	"github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
+
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/keypair"
 )
 
 // download gets the chain of a valid order (RFC 8555 section 7.4.2): the one whose
@@ -28,7 +29,7 @@ func (f *finish) download(ctx context.Context, order acme.ExtendedOrder) ([]byte
 		return nil, err
 	}
 	if _, err := parseChain(chain); err != nil {
-		return nil, &Error{class: ClassCAUnavailable, doing: f.doing, said: "the certificate at " + order.Certificate + " cannot be read: " + err.Error(), cause: err}
+		return nil, &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: f.doing, Said: "the certificate at " + order.Certificate + " cannot be read: " + err.Error(), Cause: err}
 	}
 	return chain, nil
 }
@@ -113,7 +114,7 @@ func (f *finish) longest(url string, chain []byte, chains map[string]*acme.RawCe
 }
 
 func (f *finish) defaultChain(ctx context.Context, url string) (chain []byte, err error) {
-	_, err = f.session.call(ctx, f.doing, func(core *api.Core) error {
+	_, err = f.session.Call(ctx, f.doing, func(core *api.Core) error {
 		var err error
 		chain, _, err = core.Certificates.Get(url, true)
 		return err
@@ -122,7 +123,7 @@ func (f *finish) defaultChain(ctx context.Context, url string) (chain []byte, er
 }
 
 func (f *finish) allChains(ctx context.Context, url string) (chains map[string]*acme.RawCertificate, err error) {
-	_, err = f.session.call(ctx, f.doing, func(core *api.Core) error {
+	_, err = f.session.Call(ctx, f.doing, func(core *api.Core) error {
 		var err error
 		chains, err = core.Certificates.GetAll(url, true)
 		return err

@@ -10,11 +10,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-acme/lego/v4/log"
+
+	"certroll/reconcile/acme/ca"
+	"certroll/reconcile/acme/dnsprovider"
+	"certroll/reconcile/acme/examine"
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/publish"
+	"certroll/reconcile/acme/session"
+	"certroll/reconcile/acme/solver"
 	"certroll/spec"
 	"certroll/spec/credential"
 	"certroll/spec/redact"
-
-	"github.com/go-acme/lego/v4/log"
 )
 
 // Options are the settings of a Client. The zero value is good.
@@ -86,15 +93,15 @@ func orDefault[T comparable](v, fallback T) T {
 // Client orders, finishes and revokes certificates at the CAs of a spec's
 // issuers. It is safe for concurrent use.
 type Client struct {
-	*Examiner
+	*examine.Examiner
 	opts      Options
 	log       *slog.Logger
 	redact    *redact.Redactor
-	cas       *cas
-	accounts  *accounts
-	providers *children
-	publisher *publisher
-	solver    *solver
+	cas       *ca.Set
+	accounts  *session.Accounts
+	providers *dnsprovider.Pool
+	publisher *publish.Publisher
+	solver    *solver.Solver
 }
 
 // silence takes lego's process-wide logger away from standard error: what it
@@ -102,32 +109,32 @@ type Client struct {
 var silence sync.Once
 
 // New makes a Client that keeps its accounts in the store.
-func New(store AccountStore, o Options) *Client {
+func New(store session.Store, o Options) *Client {
 	silence.Do(func() { log.Logger = stdlog.New(io.Discard, "", 0) })
 	o = o.withDefaults()
 	c := &Client{opts: o, log: o.Logger, redact: o.Redact}
-	c.cas = newCAs(caOptions{UserAgent: o.UserAgent, Timeout: o.RequestTimeout, Now: o.Now, Logger: o.Logger, Wrap: o.Transport})
-	c.accounts = newAccounts(store, c.cas, accountOptions{UserAgent: o.UserAgent, Now: o.Now, Logger: o.Logger, Credential: c.credential})
-	c.providers = newChildren(providerOptions{Command: o.Child, Timeout: o.ProviderTimeout, Idle: o.ChildIdle, Logger: o.Logger, Credential: c.credential})
-	c.publisher = newPublisher(c.providers, publisherOptions{Now: o.Now, Cleanup: o.CleanupTimeout, Retry: o.PresentRetry, RecordCache: o.RecordCache})
-	c.solver = newSolver(c.publisher, solverOptions{Now: o.Now, ValidationTimeout: o.ValidationTimeout, Names: o.Names})
-	c.Examiner = newExaminer(c.cas, c.accounts, c.publisher, c.redact)
+	c.cas = ca.New(ca.Options{UserAgent: o.UserAgent, Timeout: o.RequestTimeout, Now: o.Now, Logger: o.Logger, Wrap: o.Transport})
+	c.accounts = session.New(store, c.cas, session.Options{UserAgent: o.UserAgent, Now: o.Now, Logger: o.Logger, Credential: c.credential})
+	c.providers = dnsprovider.NewPool(dnsprovider.Options{Command: o.Child, Timeout: o.ProviderTimeout, Idle: o.ChildIdle, Logger: o.Logger, Credential: c.credential})
+	c.publisher = publish.New(c.providers, publish.Options{Now: o.Now, Cleanup: o.CleanupTimeout, Retry: o.PresentRetry, RecordCache: o.RecordCache})
+	c.solver = solver.New(c.publisher, solver.Options{Now: o.Now, ValidationTimeout: o.ValidationTimeout, Names: o.Names})
+	c.Examiner = examine.New(c.cas, c.accounts, c.publisher, c.redact)
 	return c
 }
 
 // Close ends the DNS children and drops the connections. Calls must have
 // ended before: a call under way fails.
 func (c *Client) Close() error {
-	err := c.providers.close()
-	c.cas.close()
-	c.accounts.close()
+	err := c.providers.Close()
+	c.cas.Close()
+	c.accounts.Close()
 	return err
 }
 
 func (c *Client) now() time.Time { return c.opts.Now() }
 
 // struck is err without the secrets that the Client has resolved.
-func (c *Client) struck(err error) error { return struck(c.redact, err) }
+func (c *Client) struck(err error) error { return problem.Strike(c.redact, err) }
 
 // resolve follows a reference.
 func (c *Client) resolve(ctx context.Context, v spec.Value) (string, error) {
@@ -150,7 +157,7 @@ func (c *Client) credential(ctx context.Context, v spec.Value, form credential.F
 		return text, err
 	}
 	if err := credential.Check(v.Where(), text, form); err != nil {
-		return "", &malformedError{err}
+		return "", &problem.MalformedError{Why: err}
 	}
 	return text, nil
 }
@@ -159,7 +166,7 @@ func (c *Client) credential(ctx context.Context, v spec.Value, form credential.F
 // the account's URL, RFC 8555 section 7.1.2). Where the CA does not take the
 // account any more, Owner of the error is OwnerAccount.
 func (c *Client) CheckAccount(ctx context.Context, issuer *spec.Issuer) error {
-	return c.struck(c.accounts.check(ctx, issuer))
+	return c.struck(c.accounts.Check(ctx, issuer))
 }
 
 // Date is the time by the clock of an issuer's CA, to the second, as the answer for

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"certroll/examples/lab"
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/session"
 	"certroll/spec"
 )
 
@@ -20,7 +22,7 @@ func TestExamineDirectory(t *testing.T) {
 	for i := range 100 {
 		many = append(many, fmt.Sprintf(`"p%02d": "x"`, i))
 	}
-	registered := map[string]string{fieldURL: "https://ca.example.net/acct/1", fieldTerms: "https://ca.example.net/terms-1"}
+	registered := map[string]string{session.FieldURL: "https://ca.example.net/acct/1", session.FieldTerms: "https://ca.example.net/terms-1"}
 	for name, c := range map[string]struct {
 		directory string
 		issuer    func(*spec.Issuer)
@@ -52,7 +54,7 @@ func TestExamineDirectory(t *testing.T) {
 			want: []string{"warning config terms of service of issuer.fake: "},
 			said: []string{"https://ca.example.net/terms-2 now", "under those at https://ca.example.net/terms-1", "set terms of"}},
 		"terms of an account of an earlier version": {directory: `{"meta": {"termsOfService": "https://ca.example.net/terms-2"}}`,
-			doc: map[string]string{fieldURL: "https://ca.example.net/acct/1"}},
+			doc: map[string]string{session.FieldURL: "https://ca.example.net/acct/1"}},
 		"terms that are not agreed to": {directory: `{"meta": {"termsOfService": "https://ca.example.net/terms-2"}}`, issuer: func(i *spec.Issuer) { i.AgreeTOS = false },
 			want: []string{"warning config terms of service of issuer.fake: "}, said: []string{"https://ca.example.net/terms-2", "terms_of_service_agreed = true"}},
 		"no directory": {directory: `{"meta": {"profiles": []}}`, issuer: func(i *spec.Issuer) { i.Profile = "x" },
@@ -67,12 +69,12 @@ func TestExamineDirectory(t *testing.T) {
 				c.issuer(k.issuer)
 			}
 			if c.doc != nil {
-				k.store.docs[accountID(k.issuer.Directory, "", "")] = c.doc
+				k.store.docs[session.DocumentID(k.issuer.Directory, "", "")] = c.doc
 			}
 			found := k.ExamineDirectory(t.Context(), k.issuer)
 			k.finds(name, k.told(found), c.want...)
 			for _, part := range c.said {
-				var f *Finding
+				var f *problem.Finding
 				if len(found) == 0 || !errors.As(found[0], &f) || !strings.Contains(f.Error()+"; "+f.Advice(), part) {
 					t.Errorf("it lacks %q: %v", part, found)
 				}
@@ -94,7 +96,7 @@ func TestTermsThatTheCAInsistsOn(t *testing.T) {
 	var insists atomic.Bool
 	r.opts.Transport = func(next http.RoundTripper) http.RoundTripper {
 		return &faulty{next: next, answer: func(req *http.Request) *http.Response {
-			if !insists.Load() || req.URL.String() != r.store.only(t)[fieldURL] {
+			if !insists.Load() || req.URL.String() != r.store.only(t)[session.FieldURL] {
 				return nil
 			}
 			return reply(http.StatusForbidden, map[string]string{"Content-Type": "application/problem+json"}, problemBody("userActionRequired", "Terms of service have changed, see https://ca.example.net/agree"))
@@ -109,8 +111,8 @@ func TestTermsThatTheCAInsistsOn(t *testing.T) {
 	}
 	insists.Store(true)
 	found := c.ExamineAccount(t.Context(), r.issuer)
-	var f *Finding
-	if len(found) != 1 || !errors.As(found[0], &f) || f.Severity() != SeverityError || f.Class() != ClassConfig || !strings.Contains(f.Error(), "https://ca.example.net/agree") {
+	var f *problem.Finding
+	if len(found) != 1 || !errors.As(found[0], &f) || f.Severity() != problem.SeverityError || f.Class() != problem.ClassConfig || !strings.Contains(f.Error(), "https://ca.example.net/agree") {
 		t.Errorf("found %v", found)
 	}
 }
@@ -123,16 +125,16 @@ func TestTermsAreKept(t *testing.T) {
 	if err := c.CheckAccount(t.Context(), r.issuer); err != nil {
 		t.Fatal(err)
 	}
-	id := accountID(r.issuer.Directory, "", "")
-	terms := r.store.docs[id][fieldTerms]
-	m, failed := c.cas.meta(t.Context(), r.issuer, "asking")
+	id := session.DocumentID(r.issuer.Directory, "", "")
+	terms := r.store.docs[id][session.FieldTerms]
+	m, failed := c.cas.Meta(t.Context(), r.issuer, "asking")
 	if failed != nil || terms == "" || terms != m.Terms {
 		t.Errorf("the document says %q, the directory %q (%v)", terms, m.Terms, failed)
 	}
 	if found := c.ExamineDirectory(t.Context(), r.issuer); len(found) > 0 {
 		t.Errorf("found %v", found)
 	}
-	r.store.docs[id][fieldTerms] = "https://ca.example.net/earlier"
+	r.store.docs[id][session.FieldTerms] = "https://ca.example.net/earlier"
 	if found := c.ExamineDirectory(t.Context(), r.issuer); len(found) != 1 {
 		t.Errorf("found %v, want the other terms", found)
 	}
@@ -142,7 +144,7 @@ func TestTermsAreKept(t *testing.T) {
 	if err := c.CheckAccount(t.Context(), &changed); err != nil {
 		t.Fatal(err)
 	}
-	if kept := r.store.docs[id][fieldTerms]; kept != "https://ca.example.net/earlier" {
+	if kept := r.store.docs[id][session.FieldTerms]; kept != "https://ca.example.net/earlier" {
 		t.Errorf("the terms are %q after a change of the contact", kept)
 	}
 }

@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/session"
 	"certroll/spec"
-
-	"github.com/miekg/dns"
 )
 
 // clinic is a client for examinations. Its CA is a fake: a directory that says
@@ -66,7 +68,7 @@ func (k *clinic) told(found []error) []string {
 	k.t.Helper()
 	var out []string
 	for _, err := range found {
-		var f *Finding
+		var f *problem.Finding
 		if !errors.As(err, &f) {
 			k.t.Fatalf("%v is no Finding", err)
 		}
@@ -132,10 +134,10 @@ func TestCAA(t *testing.T) {
 	k.finds("a zone of another server", k.caa(b.Addr, "www.gone.test"), "info caa CAA at www.gone.test: www.gone.test")
 
 	k.finds("no account yet", k.caa(b.Addr, "mine.lab.test"), "warning caa CAA at mine.lab.test"+for_+", account: mine.lab.test")
-	id := formerAccountID(k.issuer.Directory, k.issuer.Email, "")
-	k.store.docs[id] = map[string]string{fieldDirectory: k.issuer.Directory, fieldContact: k.issuer.Email, fieldKey: "a key", fieldURL: "https://ca.example.net/acct/2"}
+	id := session.FormerDocumentID(k.issuer.Directory, k.issuer.Email, "")
+	k.store.docs[id] = map[string]string{session.FieldDirectory: k.issuer.Directory, session.FieldContact: k.issuer.Email, session.FieldKey: "a key", session.FieldURL: "https://ca.example.net/acct/2"}
 	k.finds("another account", k.caa(b.Addr, "mine.lab.test"), "error caa CAA at mine.lab.test"+for_+": mine.lab.test")
-	k.store.docs[id][fieldURL] = "https://ca.example.net/acct/1"
+	k.store.docs[id][session.FieldURL] = "https://ca.example.net/acct/1"
 	k.finds("our account", k.caa(b.Addr, "mine.lab.test"))
 	k.store.fail = errors.New("403 permission denied")
 	k.finds("the account is not readable", k.caa(b.Addr, "mine.lab.test"), "warning caa CAA at mine.lab.test"+for_+", account: mine.lab.test")
@@ -360,7 +362,7 @@ func TestCanaryGivesWay(t *testing.T) {
 	}
 
 	// Within the process it waits for its turn, and goes when it is told to.
-	unlock, err := k.publisher.lock(t.Context(), "_acme-challenge.api.lab.test.")
+	unlock, err := k.publisher.Lock(t.Context(), "_acme-challenge.api.lab.test.")
 	if err != nil {
 		t.Fatal(err)
 	}

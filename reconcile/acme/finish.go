@@ -7,11 +7,16 @@ import (
 	"strconv"
 	"time"
 
-	"certroll/spec"
-	"certroll/spec/text"
-
 	"github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
+
+	"certroll/reconcile/acme/ca"
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/publish"
+	"certroll/reconcile/acme/session"
+	"certroll/reconcile/acme/solver"
+	"certroll/spec"
+	"certroll/spec/text"
 )
 
 // Finish brings an order to its end, whatever state it is in, and returns the
@@ -31,29 +36,29 @@ import (
 //	   └────────────────┴───────── invalid, unknown, expired: gone
 func (c *Client) Finish(ctx context.Context, issuer *spec.Issuer, orderURL string, csr []byte,
 	accounts []*spec.DNSAccount, report func(step, detail string)) (chain []byte, account string, passed []error, err error) {
-	s, err := c.accounts.session(ctx, issuer)
+	s, err := c.accounts.Session(ctx, issuer)
 	if err != nil {
 		return nil, "", nil, c.struck(err)
 	}
-	f := &finish{client: c, session: s, issuer: issuer, url: orderURL, csr: csr, report: oneAtATime(report), doing: "finishing the order " + orderURL}
-	f.job = &job{solver: c.solver, session: s, issuer: issuer, csr: csr, accounts: accounts, report: f.report, doing: f.doing}
+	f := &finish{client: c, session: s, issuer: issuer, url: orderURL, csr: csr, report: publish.OneAtATime(report), doing: "finishing the order " + orderURL}
+	f.job = &solver.Job{Solver: c.solver, Session: s, Issuer: issuer, CSR: csr, Accounts: accounts, Report: f.report, Doing: f.doing}
 	chain, err = f.run(ctx)
-	return chain, f.job.account, struckAll(c.redact, f.job.passedBefore(err)), c.struck(err)
+	return chain, f.job.Account, problem.StrikeAll(c.redact, f.job.PassedBefore(err)), c.struck(err)
 }
 
 // finish is one run of Finish.
 type finish struct {
 	client  *Client
-	session *session
-	job     *job
+	session *session.Session
+	job     *solver.Job
 	issuer  *spec.Issuer
 	url     string
 	csr     []byte
 	report  func(step, detail string)
 	doing   string
 
-	solved    *watch // set when all authorizations were solved by us
-	finalized *watch // set when the order was finalized
+	solved    *ca.Watch // set when all authorizations were solved by us
+	finalized *ca.Watch // set when the order was finalized
 }
 
 // run looks at the order and does the one next thing, until there is a chain.
@@ -75,7 +80,7 @@ func (f *finish) run(ctx context.Context) ([]byte, error) {
 		case acme.StatusInvalid:
 			return nil, f.invalid(ctx, order)
 		default:
-			err = &Error{class: ClassCAUnavailable, doing: f.doing, said: "the order has the status " + strconv.Quote(order.Status) + ", which RFC 8555 does not know"}
+			err = &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: f.doing, Said: "the order has the status " + strconv.Quote(order.Status) + ", which RFC 8555 does not know"}
 		}
 		if err != nil {
 			return nil, err
@@ -93,11 +98,11 @@ func (f *finish) names() int {
 }
 
 // order gets the order.
-func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen answer, err error) {
+func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen ca.Answer, err error) {
 	if why := unfitURL(f.url); why != "" { // kept by an earlier version
-		return order, seen, &Error{class: ClassRejected, doing: f.doing, gone: true, said: "its URL " + why, advice: "certroll needs a new order"}
+		return order, seen, &problem.Error{OfClass: problem.ClassRejected, Doing: f.doing, Gone: true, Said: "its URL " + why, Advice: "certroll needs a new order"}
 	}
-	seen, err = f.session.call(ctx, f.doing, func(core *api.Core) error {
+	seen, err = f.session.Call(ctx, f.doing, func(core *api.Core) error {
 		var err error
 		order, err = core.Orders.Get(f.url)
 		return err
@@ -105,7 +110,7 @@ func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen answ
 	if err == nil {
 		return order, seen, f.expired(order)
 	}
-	if isLost(err, seen) {
+	if solver.IsLost(err, seen) {
 		return order, seen, goneError(err, "the order cannot be had any more: a new one is needed")
 	}
 	return order, seen, err
@@ -120,30 +125,30 @@ func (f *finish) expired(order acme.ExtendedOrder) error {
 	if err != nil || ended || f.client.now().Before(expires) {
 		return nil //nolint:nilerr // an order without a readable end has none
 	}
-	return &Error{class: ClassRejected, doing: f.doing, gone: true,
-		said: "the order expired at " + expires.UTC().Format(time.RFC3339) + " while " + clipTo(20, text.Line(order.Status)), advice: "certroll needs a new order"}
+	return &problem.Error{OfClass: problem.ClassRejected, Doing: f.doing, Gone: true,
+		Said: "the order expired at " + expires.UTC().Format(time.RFC3339) + " while " + problem.ClipTo(20, text.Line(order.Status)), Advice: "certroll needs a new order"}
 }
 
 // goneError marks an error as the end of its order.
 func goneError(err error, advice string) error {
-	e := *asError("finishing an order", err)
-	e.gone, e.advice = true, advice
+	e := *problem.AsError("finishing an order", err)
+	e.Gone, e.Advice = true, advice
 	return &e
 }
 
 // pending solves the open authorizations; once that is done the CA may need a
 // moment until it calls the order ready.
-func (f *finish) pending(ctx context.Context, order acme.ExtendedOrder, seen answer) error {
+func (f *finish) pending(ctx context.Context, order acme.ExtendedOrder, seen ca.Answer) error {
 	if f.solved != nil {
-		return f.solved.wait(ctx, f.doing, "still calls the order pending though all its names are validated", seen)
+		return f.solved.Wait(ctx, f.doing, "still calls the order pending though all its names are validated", seen)
 	}
 	if err := f.authorizationsFit(order); err != nil {
 		return err
 	}
-	if err := f.job.solve(ctx, order.Authorizations); err != nil {
+	if err := f.job.Solve(ctx, order.Authorizations); err != nil {
 		return err
 	}
-	f.solved = newWatch(f.client.now, f.client.opts.ValidationTimeout)
+	f.solved = ca.NewWatch(f.client.now, f.client.opts.ValidationTimeout)
 	return nil
 }
 
@@ -151,45 +156,45 @@ func (f *finish) pending(ctx context.Context, order acme.ExtendedOrder, seen ans
 // still ready after it: the CA may have been slower with our last validation
 // than with saying ready (orderNotReady), or an earlier run of ours faster
 // with the finalizing.
-func (f *finish) ready(ctx context.Context, order acme.ExtendedOrder, seen answer) error {
+func (f *finish) ready(ctx context.Context, order acme.ExtendedOrder, seen ca.Answer) error {
 	if f.finalized != nil {
-		return f.finalized.wait(ctx, f.doing, "still calls the order ready though it was finalized", seen)
+		return f.finalized.Wait(ctx, f.doing, "still calls the order ready though it was finalized", seen)
 	}
 	f.report("finalize", "sending the certificate request to the CA")
-	seen, err := f.session.call(ctx, f.doing, func(core *api.Core) error {
+	seen, err := f.session.Call(ctx, f.doing, func(core *api.Core) error {
 		_, err := core.Orders.UpdateForCSR(order.Finalize, f.csr)
 		return err
 	})
 	switch {
 	case err == nil:
-		f.finalized = newWatch(f.client.now, f.client.opts.FinalizeTimeout)
+		f.finalized = ca.NewWatch(f.client.now, f.client.opts.FinalizeTimeout)
 		return nil
-	case isProblem(err, "orderNotReady"):
+	case problem.Is(err, "orderNotReady"):
 		return f.notReady(ctx, seen)
-	case isProblem(err, "badCSR"):
+	case problem.Is(err, "badCSR"):
 		// The request is part of this order's attempt and will be no better
 		// the next time.
-		return goneError(err, rejections["badCSR"].advice)
-	case isProblem(err, "badPublicKey"):
-		e := *asError("finishing an order", err)
-		e.gone, e.badKey = true, true
+		return goneError(err, problem.AdviceOn("badCSR"))
+	case problem.Is(err, "badPublicKey"):
+		e := *problem.AsError("finishing an order", err)
+		e.Gone, e.KeyRefused = true, true
 		return &e
 	}
 	return f.refused(ctx, err, seen)
 }
 
-func (f *finish) notReady(ctx context.Context, seen answer) error {
+func (f *finish) notReady(ctx context.Context, seen ca.Answer) error {
 	if f.solved == nil {
-		f.solved = newWatch(f.client.now, f.client.opts.ValidationTimeout)
+		f.solved = ca.NewWatch(f.client.now, f.client.opts.ValidationTimeout)
 	}
-	return f.solved.wait(ctx, f.doing, "still answers orderNotReady to an order that it calls ready", seen)
+	return f.solved.Wait(ctx, f.doing, "still answers orderNotReady to an order that it calls ready", seen)
 }
 
 // refused looks at the order again after finalizing failed: nil where it has
 // gone on all the same, so that run deals with the state it is in now. A CA
 // that did not answer, or wants to be left alone, is not asked.
-func (f *finish) refused(ctx context.Context, refusal error, seen answer) error {
-	if ctx.Err() != nil || seen.status == 0 || isPassing(refusal) {
+func (f *finish) refused(ctx context.Context, refusal error, seen ca.Answer) error {
+	if ctx.Err() != nil || seen.Status == 0 || problem.IsPassing(refusal) {
 		return refusal
 	}
 	order, _, err := f.order(ctx)
@@ -199,20 +204,20 @@ func (f *finish) refused(ctx context.Context, refusal error, seen answer) error 
 	return nil
 }
 
-func (f *finish) processing(ctx context.Context, seen answer) error {
+func (f *finish) processing(ctx context.Context, seen ca.Answer) error {
 	if f.finalized == nil {
-		f.finalized = newWatch(f.client.now, f.client.opts.FinalizeTimeout)
+		f.finalized = ca.NewWatch(f.client.now, f.client.opts.FinalizeTimeout)
 		f.report("finalize", "waiting for the CA to issue")
 	}
-	err := f.finalized.wait(ctx, f.doing, "has not issued the certificate", seen)
+	err := f.finalized.Wait(ctx, f.doing, "has not issued the certificate", seen)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
 	// The CA is at work on the order: here its hint may put the next look off.
-	e := *asError(f.doing, err)
-	e.processing = true
-	if asked, ok := parseRetryAfter(seen.retryAfter, f.client.now()); ok && asked > 0 {
-		e.retry = f.client.now().Add(min(asked, longestProcessing))
+	e := *problem.AsError(f.doing, err)
+	e.InProgress = true
+	if asked, ok := problem.RetryAfter(seen.RetryAfter, f.client.now()); ok && asked > 0 {
+		e.Retry = f.client.now().Add(min(asked, longestProcessing))
 	}
 	return &e
 }
@@ -228,23 +233,23 @@ func (f *finish) invalid(ctx context.Context, order acme.ExtendedOrder) error {
 		return err
 	}
 	for _, url := range order.Authorizations {
-		authz, _, err := f.job.authorization(ctx, url)
+		authz, _, err := f.job.Authorization(ctx, url)
 		if ctx.Err() != nil {
-			return interrupted(ctx, f.doing)
+			return problem.Interrupted(ctx, f.doing)
 		}
 		if err != nil {
 			continue // an authorization the CA has dropped can say nothing more
 		}
-		if failure := authorizationFailure(f.issuer, authz); failure != nil {
+		if failure := solver.AuthorizationFailure(f.issuer, authz); failure != nil {
 			return failure
 		}
 	}
 	if order.Error == nil {
-		return &Error{class: ClassRejected, doing: f.doing, said: "the order is invalid, and the CA gave no reason", gone: true, advice: "certroll needs a new order"}
+		return &problem.Error{OfClass: problem.ClassRejected, Doing: f.doing, Said: "the order is invalid, and the CA gave no reason", Gone: true, Advice: "certroll needs a new order"}
 	}
-	class, advice := orderClass(order.Error)
-	return &Error{class: class, doing: f.doing, said: "the order is invalid: " + words(order.Error), advice: advice, gone: true, cause: order.Error,
-		retry: retryAt("", order.Error.Detail, f.client.now())}
+	class, advice := problem.OrderClass(order.Error)
+	return &problem.Error{OfClass: class, Doing: f.doing, Said: "the order is invalid: " + problem.Words(order.Error), Advice: advice, Gone: true, Cause: order.Error,
+		Retry: problem.RetryAt("", order.Error.Detail, f.client.now())}
 }
 
 // authorizationsFit refuses an order that lists more authorizations than it has
@@ -259,7 +264,7 @@ func (f *finish) authorizationsFit(order acme.ExtendedOrder) error {
 	if n := len(order.Authorizations); n <= names && len(seen) == n {
 		return nil
 	}
-	return &Error{class: ClassRejected, doing: f.doing, gone: true,
-		said:   fmt.Sprintf("the CA lists %d authorizations, %d of them different, for an order of %d names; none was fetched", len(order.Authorizations), len(seen), names),
-		advice: "an order has one authorization for each name (RFC 8555 section 7.1.3): report it to the CA, or use another issuer"}
+	return &problem.Error{OfClass: problem.ClassRejected, Doing: f.doing, Gone: true,
+		Said:   fmt.Sprintf("the CA lists %d authorizations, %d of them different, for an order of %d names; none was fetched", len(order.Authorizations), len(seen), names),
+		Advice: "an order has one authorization for each name (RFC 8555 section 7.1.3): report it to the CA, or use another issuer"}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"certroll/examples/lab"
+	"certroll/reconcile/acme/problem"
 	"certroll/spec"
 )
 
@@ -51,7 +52,7 @@ func TestForeignIdentifier(t *testing.T) {
 	r.opts.Transport = func(rt http.RoundTripper) http.RoundTripper {
 		return hostileCA{rt, `"value": "shop.lab.test"`, `"value": "www.other.test"`}
 	}
-	e := fails(t, r.finishFails(r.client(), []*spec.DNSAccount{account("dns", r.server())}, "shop.lab.test"), ClassRejected, true)
+	e := fails(t, r.finishFails(r.client(), []*spec.DNSAccount{account("dns", r.server())}, "shop.lab.test"), problem.ClassRejected, true)
 	if !strings.Contains(e.Error(), `"www.other.test"`) || !strings.Contains(e.Error(), "no name for") {
 		t.Errorf("it says %v", e)
 	}
@@ -77,7 +78,7 @@ func TestCNAMEIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := r.client()
-	e := fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "e.lab.test"), ClassConfig, false)
+	e := fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "e.lab.test"), problem.ClassConfig, false)
 	if !strings.Contains(e.Error(), "it leads to _dmarc.other.test") || !strings.Contains(e.Error(), `dns { cname_zones = ["other.test"] }`) {
 		t.Errorf("it says %v", e)
 	}
@@ -85,7 +86,7 @@ func TestCNAMEIsBounded(t *testing.T) {
 		t.Errorf("a record was written:\n%s", r.log)
 	}
 	r.issue(c, []*spec.DNSAccount{account("dns", r.server())}, "f.lab.test")
-	fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "g.lab.test"), ClassConfig, false)
+	fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "g.lab.test"), problem.ClassConfig, false)
 	a := account("dns", r.server())
 	a.Reach.Led = []string{"g.acme.other.test"}
 	r.issue(c, []*spec.DNSAccount{a}, "g.lab.test")
@@ -109,21 +110,21 @@ func TestConfinedIssuer(t *testing.T) {
 	if why != "" {
 		t.Fatal(why)
 	}
-	order := func(i *spec.Issuer) *Error {
+	order := func(i *spec.Issuer) *problem.Error {
 		i.Name, i.AgreeTOS, i.CABundle = "x", true, bundle
 		c := New(newMemory(), Options{})
 		defer c.Close()
 		_, _, err := c.Order(t.Context(), i, []string{"a.lab.test"}, "")
-		e := asError("", err)
+		e := problem.AsError("", err)
 		if err == nil || strings.Contains(e.Error(), "INTERNAL-METADATA") {
 			t.Errorf("%s: %v", i.Directory, err)
 		}
 		return e
 	}
-	if e := order(&spec.Issuer{Directory: metadata.URL + "/latest"}); e.Class() != ClassConfig || !strings.Contains(e.Error(), "leads to no address that may be connected to") {
+	if e := order(&spec.Issuer{Directory: metadata.URL + "/latest"}); e.Class() != problem.ClassConfig || !strings.Contains(e.Error(), "leads to no address that may be connected to") {
 		t.Errorf("a loopback address: %v", e)
 	}
-	if e := order(&spec.Issuer{Directory: strings.Replace(metadata.URL, "127.0.0.1", "localhost", 1) + "/latest"}); e.Class() != ClassConfig {
+	if e := order(&spec.Issuer{Directory: strings.Replace(metadata.URL, "127.0.0.1", "localhost", 1) + "/latest"}); e.Class() != problem.ClassConfig {
 		t.Errorf("a name that leads to one: %v", e)
 	}
 	if asked.Load() != 0 {
@@ -136,8 +137,8 @@ func TestConfinedIssuer(t *testing.T) {
 	free := &spec.Issuer{Directory: metadata.URL + "/latest", Reach: spec.Reach{Anything: true}}
 	c := New(newMemory(), Options{})
 	defer c.Close()
-	one, err1 := c.cas.upstream(free)
-	two, err2 := c.cas.upstream(&spec.Issuer{Directory: free.Directory})
+	one, err1 := c.cas.Of(free)
+	two, err2 := c.cas.Of(&spec.Issuer{Directory: free.Directory})
 	if err1 != nil || err2 != nil || one == two {
 		t.Errorf("they share: %v %v", err1, err2)
 	}
@@ -149,10 +150,10 @@ func TestHeldIsNotUsed(t *testing.T) {
 	c := New(newMemory(), Options{})
 	defer c.Close()
 	held := []spec.Hold{{Subject: "x", Message: "a.hcl:1: Endpoint not allowed"}}
-	if _, err := c.cas.upstream(&spec.Issuer{Directory: "https://ca.example.com/dir", Held: held}); !hasClass(err, ClassConfig) {
+	if _, err := c.cas.Of(&spec.Issuer{Directory: "https://ca.example.com/dir", Held: held}); !problem.HasClass(err, problem.ClassConfig) {
 		t.Errorf("the issuer: %v", err)
 	}
-	if _, err := c.providers.open(t.Context(), &spec.DNSAccount{Provider: "pdns", Held: held}); !hasClass(err, ClassConfig) {
+	if _, err := c.providers.Open(t.Context(), &spec.DNSAccount{Provider: "pdns", Held: held}); !problem.HasClass(err, problem.ClassConfig) {
 		t.Errorf("the account: %v", err)
 	}
 }

@@ -22,18 +22,16 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
+	"certroll/reconcile/acme/problem"
 	"certroll/spec"
 )
 
-// TestMain lets the test binary be a DNS child that crashes, and a parent to
-// be killed.
+// TestMain lets the test binary be a DNS child that crashes.
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == "crashing-child":
 		fmt.Fprintln(os.Stderr, "about to fail on purpose, with", os.Getenv("DNSUPDATE_TSIG_SECRET"))
 		os.Exit(3)
-	case len(os.Args) == 3 && os.Args[1] == "parent-to-be-killed":
-		parentToBeKilled([]string{os.Args[2]})
 	default:
 		os.Exit(m.Run())
 	}
@@ -317,9 +315,9 @@ func (r *rig) clean() {
 }
 
 // fails checks an error's type, class and fate of the order.
-func fails(t testing.TB, err error, class string, gone bool) *Error {
+func fails(t testing.TB, err error, class string, gone bool) *problem.Error {
 	t.Helper()
-	var e *Error
+	var e *problem.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("got the error %v of type %T, want an *Error of class %s", err, err, class)
 	}

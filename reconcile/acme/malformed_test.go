@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/reconcile/acme/problem"
 	"certroll/spec"
 )
 
@@ -29,12 +30,12 @@ func TestCredentialsThatCannotWork(t *testing.T) {
 	for _, c := range cases {
 		for where, v := range references {
 			client := New(newMemory(), Options{Child: command(t), Resolve: fixed(c.value)})
-			p, err := client.providers.open(t.Context(), &spec.DNSAccount{
+			p, err := client.providers.Open(t.Context(), &spec.DNSAccount{
 				Name: "cf", Reach: spec.Reach{Anything: true, Ambient: true}, Challenge: spec.DNS01, Provider: c.provider,
 				Credentials: map[string]spec.Value{c.name: v},
 			})
 			if err == nil {
-				p.release()
+				p.Release()
 			}
 			malformed(t, err, c.value, c.name, where, c.want)
 			_ = client.Close()
@@ -48,7 +49,7 @@ func TestBindingThatCannotWork(t *testing.T) {
 		KeyID: spec.Value{Source: spec.FromEnv, Name: "KID"}, HMAC: spec.Value{Source: spec.FromEnv, Name: "HMAC"}}}
 	client := New(newMemory(), Options{Resolve: fixed("kid-of-ours\n")})
 	defer func() { _ = client.Close() }()
-	_, err := client.accounts.session(t.Context(), issuer)
+	_, err := client.accounts.Session(t.Context(), issuer)
 	malformed(t, err, "kid-of-ours\n", "the eab key id", "the environment variable KID", "ends in a line break")
 }
 
@@ -56,10 +57,10 @@ func malformed(t *testing.T, err error, value, name, where, want string) {
 	t.Helper()
 	switch {
 	case want == "":
-		if malformed := (*malformedError)(nil); errors.As(err, &malformed) || err != nil && strings.Contains(err.Error(), where) {
+		if malformed := (*problem.MalformedError)(nil); errors.As(err, &malformed) || err != nil && strings.Contains(err.Error(), where) {
 			t.Errorf("%s = %q: %v", name, value, err) // what the provider lacks besides is another matter
 		}
-	case err == nil || !hasClass(err, ClassConfig) || !strings.Contains(err.Error(), name+": "+where+" "+want) || strings.Contains(err.Error(), strings.TrimSpace(value)):
+	case err == nil || !problem.HasClass(err, problem.ClassConfig) || !strings.Contains(err.Error(), name+": "+where+" "+want) || strings.Contains(err.Error(), strings.TrimSpace(value)):
 		t.Errorf("%s = %q: %v", name, value, err)
 	}
 }

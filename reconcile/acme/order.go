@@ -8,11 +8,14 @@ import (
 	"net/url"
 	"strings"
 
-	"certroll/spec"
-	"certroll/spec/text"
-
 	"github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
+
+	"certroll/reconcile/acme/ca"
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/session"
+	"certroll/spec"
+	"certroll/spec/text"
 )
 
 // Order makes an order for these names (RFC 8555 section 7.4), with the
@@ -27,13 +30,13 @@ import (
 // field and says nothing of it: nothing is then exempt for certain.
 func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string, replaces string) (url string, replaced bool, err error) {
 	defer func() { err = c.struck(err) }()
-	s, err := c.accounts.session(ctx, issuer)
+	s, err := c.accounts.Session(ctx, issuer)
 	if err != nil {
 		return "", false, err
 	}
 	doing := "ordering a certificate for " + list(names) + " at " + issuer.Directory
 	order, seen, err := newOrder(ctx, s, doing, names, api.OrderOptions{Profile: issuer.Profile, ReplacesCertID: replaces})
-	if err != nil && seen.sentField("replaces") && blamesReplaces(err, seen.status) {
+	if err != nil && seen.SentField("replaces") && blamesReplaces(err, seen.Status) {
 		c.log.Info("the CA rejected the reference to the replaced certificate; ordering without it", "issuer", issuer.Name, "names", list(names), "error", err)
 		order, _, err = newOrder(ctx, s, doing, names, api.OrderOptions{Profile: issuer.Profile})
 	}
@@ -41,7 +44,7 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 		return "", false, err
 	}
 	if order.Location == "" {
-		return "", false, &Error{class: ClassCAUnavailable, doing: doing, said: "the CA created an order but did not send its URL"}
+		return "", false, &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the CA created an order but did not send its URL"}
 	}
 	if err := checkOrderURL(ctx, s, doing, order.Location); err != nil {
 		return "", false, err
@@ -52,24 +55,24 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 // checkOrderURL refuses an order's URL that no request can be sent to, before it is
 // kept: later attempts would go on with that order, and all fail. Whatever is at the
 // directory's own host answers, as it has just done; another host is asked once.
-func checkOrderURL(ctx context.Context, s *session, doing, orderURL string) error {
+func checkOrderURL(ctx context.Context, s *session.Session, doing, orderURL string) error {
 	refuse := func(why string) error {
-		return &Error{class: ClassCAUnavailable, doing: doing,
-			said:   "the CA gave the order a URL that " + why + ": " + clipTo(300, text.Line(orderURL)),
-			advice: "the order is not used; the next attempt makes another one. Report it to the CA, or see what proxy stands before it"}
+		return &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing,
+			Said:   "the CA gave the order a URL that " + why + ": " + problem.ClipTo(300, text.Line(orderURL)),
+			Advice: "the order is not used; the next attempt makes another one. Report it to the CA, or see what proxy stands before it"}
 	}
 	if why := unfitURL(orderURL); why != "" {
 		return refuse(why)
 	}
-	if u, _ := url.Parse(orderURL); u == nil || strings.EqualFold(u.Host, directoryHost(s.ca.directory)) {
+	if u, _ := url.Parse(orderURL); u == nil || strings.EqualFold(u.Host, directoryHost(s.CA.Directory)) {
 		return nil
 	}
-	seen, err := s.call(ctx, doing, func(core *api.Core) error {
+	seen, err := s.Call(ctx, doing, func(core *api.Core) error {
 		_, err := core.Orders.Get(orderURL)
 		return err
 	})
 	switch {
-	case err == nil || seen.status != 0:
+	case err == nil || seen.Status != 0:
 		return nil
 	case ctx.Err() != nil:
 		return err
@@ -98,8 +101,8 @@ func directoryHost(directory string) string {
 	return u.Host
 }
 
-func newOrder(ctx context.Context, s *session, doing string, names []string, options api.OrderOptions) (order acme.ExtendedOrder, seen answer, err error) {
-	seen, err = s.call(ctx, doing, func(core *api.Core) error {
+func newOrder(ctx context.Context, s *session.Session, doing string, names []string, options api.OrderOptions) (order acme.ExtendedOrder, seen ca.Answer, err error) {
+	seen, err = s.Call(ctx, doing, func(core *api.Core) error {
 		var err error
 		order, err = core.Orders.NewWithOptions(names, &options)
 		return err
@@ -122,19 +125,19 @@ func newOrder(ctx context.Context, s *session, doing string, names []string, opt
 // Pebble answers 500 serverInternal where a serial begins with a zero byte,
 // which it then does not find, and it would for ever.
 func blamesReplaces(err error, status int) bool {
-	if hasClass(err, ClassRateLimited) || hasClass(err, ClassPaused) || isOfAccount(err) {
+	if problem.HasClass(err, problem.ClassRateLimited) || problem.HasClass(err, problem.ClassPaused) || problem.IsOfAccount(err) {
 		return false
 	}
 	var p *acme.ProblemDetails
 	if !errors.As(err, &p) {
 		p = &acme.ProblemDetails{HTTPStatus: status} // a firewall's page
 	}
-	kind, detail := problemType(p), strings.ToLower(p.Detail)
+	kind, detail := problem.Type(p), strings.ToLower(p.Detail)
 	speaks := strings.Contains(detail, "replace")
-	if isPassing(err) {
+	if problem.IsPassing(err) {
 		return kind == "serverInternal" && (speaks || strings.Contains(detail, "certificate"))
 	}
-	if _, ok := rejections[kind]; ok {
+	if problem.AdviceOn(kind) != "" {
 		return false
 	}
 	switch p.HTTPStatus {
@@ -148,14 +151,14 @@ func blamesReplaces(err error, status int) bool {
 // account. leaf is its DER form, reason a code of RFC 5280 section 5.3.1. One
 // that is revoked already is a success.
 func (c *Client) Revoke(ctx context.Context, issuer *spec.Issuer, leaf []byte, reason uint) error {
-	s, err := c.accounts.session(ctx, issuer)
+	s, err := c.accounts.Session(ctx, issuer)
 	if err != nil {
 		return c.struck(err)
 	}
-	_, err = s.call(ctx, "revoking a certificate at "+issuer.Directory, func(core *api.Core) error {
+	_, err = s.Call(ctx, "revoking a certificate at "+issuer.Directory, func(core *api.Core) error {
 		return core.Certificates.Revoke(acme.RevokeCertMessage{Certificate: base64.RawURLEncoding.EncodeToString(leaf), Reason: &reason})
 	})
-	if isProblem(err, "alreadyRevoked") {
+	if problem.Is(err, "alreadyRevoked") {
 		return nil
 	}
 	return c.struck(err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"certroll/examples/lab"
+	"certroll/reconcile/acme/ca"
 	"certroll/spec"
 )
 
@@ -57,7 +58,7 @@ func TestReplacesIsLeftOutOnce(t *testing.T) {
 					if !isNewOrder(req) {
 						return nil
 					}
-					if (answer{request: req}).sentField("replaces") {
+					if (ca.Answer{Request: req}).SentField("replaces") {
 						with.Add(1)
 						return reply(test.status, nil, test.body)
 					}
@@ -126,7 +127,7 @@ func TestReplacesWithoutRenewalInfo(t *testing.T) {
 		case strings.HasSuffix(req.URL.Path, "/dir"):
 			base := "https://" + req.URL.Host
 			return reply(200, nil, fmt.Sprintf(`{"newNonce":%q,"newAccount":%q,"newOrder":%q}`, base+"/nonce-plz", base+"/sign-me-up", base+"/order-plz"))
-		case isNewOrder(req) && (answer{request: req}).sentField("replaces"):
+		case isNewOrder(req) && (ca.Answer{Request: req}).SentField("replaces"):
 			t.Error("the field was sent")
 		}
 		return nil

@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"certroll/spec"
-
 	"github.com/go-acme/lego/v4/acme"
+
+	"certroll/reconcile/acme/ca"
+	"certroll/reconcile/acme/problem"
+	"certroll/spec"
 )
 
 // TestResolvedSecretsAreStruck: a CA that quotes the account binding which it
@@ -27,9 +29,9 @@ func TestResolvedSecretsAreStruck(t *testing.T) {
 	said := "your key id is " + secrets["KID"] + ", the hmac " + secrets["HMAC"] + ", the header " +
 		base64.StdEncoding.EncodeToString([]byte("user:"+secrets["HMAC"])) + ", the payload " +
 		base64.RawURLEncoding.EncodeToString([]byte(`{"kid":"`+secrets["KID"]+`"}`))
-	refusal := &acme.ProblemDetails{Type: urn + "unauthorized", Detail: said, HTTPStatus: http.StatusForbidden}
-	ours := explain(t.Context(), "opening", refusal, answer{status: http.StatusForbidden}, time.Now())
-	for what, err := range map[string]error{"error": c.struck(ours), "finding": c.struck(&Finding{why: ours}), "several": struckAll(c.redact, []error{ours})[0]} {
+	refusal := &acme.ProblemDetails{Type: problem.URN + "unauthorized", Detail: said, HTTPStatus: http.StatusForbidden}
+	ours := ca.Explain(t.Context(), "opening", refusal, ca.Answer{Status: http.StatusForbidden}, time.Now())
+	for what, err := range map[string]error{"error": c.struck(ours), "finding": c.struck(&problem.Finding{Why: ours}), "several": problem.StrikeAll(c.redact, []error{ours})[0]} {
 		text := err.Error()
 		for _, secret := range secrets {
 			for _, form := range []string{secret, secret[:8], base64.StdEncoding.EncodeToString([]byte(secret))[:12]} {
@@ -42,7 +44,7 @@ func TestResolvedSecretsAreStruck(t *testing.T) {
 			t.Errorf("%s says %s", what, text)
 		}
 	}
-	if err := c.struck(ours); !errors.Is(err, refusal) || hasClass(err, "") {
+	if err := c.struck(ours); !errors.Is(err, refusal) || problem.HasClass(err, "") {
 		t.Errorf("what it was is lost: %v", err)
 	}
 	if c.struck(nil) != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"certroll/examples/lab"
+	"certroll/reconcile/acme/problem"
 	"certroll/spec"
 )
 
@@ -62,19 +63,19 @@ func TestOrderThatCannotBeHad(t *testing.T) {
 		gone   bool
 		at     time.Time
 	}{
-		"forgotten":              {status: 404, body: problemBody("malformed", "No order for ID 1"), class: ClassRejected, gone: true},
-		"forgotten in plain":     {status: 404, body: "not found", class: ClassRejected, gone: true},
-		"gone for good":          {status: 410, body: "gone", class: ClassRejected, gone: true},
-		"of another account":     {status: 403, body: problemBody("unauthorized", "not yours"), class: ClassRejected, gone: true},
-		"a firewall":             {status: 403, body: "<html>blocked</html>", class: ClassRejected},
-		"a gateway's own JSON":   {status: 403, body: `{"message":"Forbidden"}`, class: ClassRejected},
-		"new terms":              {status: 403, body: problemBody("userActionRequired", "agree first"), class: ClassConfig},
-		"limit":                  {status: 429, header: map[string]string{"Retry-After": "60"}, body: problemBody("rateLimited", "slow down"), class: ClassRateLimited, at: now.Add(time.Minute)},
-		"busy":                   {status: 503, header: map[string]string{"Retry-After": "30"}, body: "busy", class: ClassCAUnavailable, at: now.Add(30 * time.Second)},
-		"nothing at all":         {status: 500, body: "null", class: ClassCAUnavailable},
-		"invalid without reason": {status: 200, body: `{"status":"invalid"}`, class: ClassRejected, gone: true},
-		"invalid with a reason":  {status: 200, body: `{"status":"invalid","error":` + problemBody("caa", "forbidden by CAA") + `}`, class: ClassCAA, gone: true},
-		"a status unheard of":    {status: 200, body: `{"status":"sleeping"}`, class: ClassCAUnavailable},
+		"forgotten":              {status: 404, body: problemBody("malformed", "No order for ID 1"), class: problem.ClassRejected, gone: true},
+		"forgotten in plain":     {status: 404, body: "not found", class: problem.ClassRejected, gone: true},
+		"gone for good":          {status: 410, body: "gone", class: problem.ClassRejected, gone: true},
+		"of another account":     {status: 403, body: problemBody("unauthorized", "not yours"), class: problem.ClassRejected, gone: true},
+		"a firewall":             {status: 403, body: "<html>blocked</html>", class: problem.ClassRejected},
+		"a gateway's own JSON":   {status: 403, body: `{"message":"Forbidden"}`, class: problem.ClassRejected},
+		"new terms":              {status: 403, body: problemBody("userActionRequired", "agree first"), class: problem.ClassConfig},
+		"limit":                  {status: 429, header: map[string]string{"Retry-After": "60"}, body: problemBody("rateLimited", "slow down"), class: problem.ClassRateLimited, at: now.Add(time.Minute)},
+		"busy":                   {status: 503, header: map[string]string{"Retry-After": "30"}, body: "busy", class: problem.ClassCAUnavailable, at: now.Add(30 * time.Second)},
+		"nothing at all":         {status: 500, body: "null", class: problem.ClassCAUnavailable},
+		"invalid without reason": {status: 200, body: `{"status":"invalid"}`, class: problem.ClassRejected, gone: true},
+		"invalid with a reason":  {status: 200, body: `{"status":"invalid","error":` + problemBody("caa", "forbidden by CAA") + `}`, class: problem.ClassCAA, gone: true},
+		"a status unheard of":    {status: 200, body: `{"status":"sleeping"}`, class: problem.ClassCAUnavailable},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +162,7 @@ func TestProcessing(t *testing.T) {
 			key, csr := request(t, "slow.lab.test")
 			url := r.order(c, "slow.lab.test")
 			_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, accounts, nil)
-			e := fails(t, err, ClassCAUnavailable, false)
+			e := fails(t, err, problem.ClassCAUnavailable, false)
 			if !strings.Contains(e.Error(), "has not issued the certificate") || !e.Processing() {
 				t.Errorf("the error does not say what has not come: %v", e)
 			}
@@ -275,9 +276,9 @@ func TestFinalizeRefused(t *testing.T) {
 		gone   bool
 		asked  bool // whether the order is looked at afterwards
 	}{
-		"for the request's sake": {400, problemBody("badCSR", "weak key"), ClassRejected, true, false},
-		"for CAA's sake":         {403, problemBody("caa", "forbidden"), ClassCAA, false, true},
-		"being busy":             {503, problemBody("serverInternal", "busy"), ClassCAUnavailable, false, false},
+		"for the request's sake": {400, problemBody("badCSR", "weak key"), problem.ClassRejected, true, false},
+		"for CAA's sake":         {403, problemBody("caa", "forbidden"), problem.ClassCAA, false, true},
+		"being busy":             {503, problemBody("serverInternal", "busy"), problem.ClassCAUnavailable, false, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -332,7 +333,7 @@ func TestTroubleWhileValidating(t *testing.T) {
 		r.opts.ValidationTimeout = 400 * time.Millisecond
 		defer func() { r.opts.ValidationTimeout = 0 }()
 		busy := func() *http.Response { return reply(503, map[string]string{"Retry-After": "3600"}, "busy") }
-		e := fails(t, r.finishFails(during(1000, busy, none), accounts, "long.lab.test"), ClassCAUnavailable, false)
+		e := fails(t, r.finishFails(during(1000, busy, none), accounts, "long.lab.test"), problem.ClassCAUnavailable, false)
 		if !strings.Contains(e.Error(), "answered 503") || time.Until(e.RetryAt()) < 59*time.Minute {
 			t.Errorf("got %v, to be tried again at %s; want the CA's answer, and in an hour", e, e.RetryAt())
 		}
@@ -343,7 +344,7 @@ func TestTroubleWhileValidating(t *testing.T) {
 	})
 	t.Run("the challenge is refused", func(t *testing.T) {
 		no := func() *http.Response { return reply(400, nil, problemBody("malformed", "not in the mood")) }
-		e := fails(t, r.finishFails(during(0, none, no), accounts, "mood.lab.test"), ClassRejected, false)
+		e := fails(t, r.finishFails(during(0, none, no), accounts, "mood.lab.test"), problem.ClassRejected, false)
 		if !strings.Contains(e.Error(), "not in the mood") {
 			t.Errorf("the error lacks the CA's words: %v", e)
 		}
@@ -386,7 +387,7 @@ func TestInterruptedAnywhere(t *testing.T) {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v, want an interruption", err)
 			}
-			fails(t, err, ClassInternal, false)
+			fails(t, err, problem.ClassInternal, false)
 			if err := c.Close(); err != nil {
 				t.Error(err)
 			}

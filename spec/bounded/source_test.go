@@ -20,12 +20,12 @@ var bounds = []string{"io.LimitReader", "http.MaxBytesReader", "bounded.Reader",
 
 // short are the calls that stand alone all the same, and why.
 var short = map[string]string{
-	"gitsync/journal/journal.go .ReadBytes":       "certroll's own file, of which a line is an event",
-	"gitsync/push.go io.ReadAll":                  "a commit that was just made in memory",
-	"gitsync/signature/verify.go io.ReadAll":      "armor in a commit, which is bounded",
-	"reconcile/acme/upstream.go io.ReadAll":       "a body that readWhole bounded",
-	"reconcile/acme/transport.go json.NewDecoder": "a request of our own, in memory",
-	"cmd/certroll/apply.go .ReadString":           "approved bounds what it reads from",
+	"gitsync/journal/journal.go .ReadBytes":          "certroll's own file, of which a line is an event",
+	"gitsync/push.go io.ReadAll":                     "a commit that was just made in memory",
+	"gitsync/signature/verify.go io.ReadAll":         "armor in a commit, which is bounded",
+	"reconcile/acme/ca/ca.go io.ReadAll":             "a body that readWhole bounded",
+	"reconcile/acme/ca/transport.go json.NewDecoder": "a request of our own, in memory",
+	"cmd/certroll/apply.go .ReadString":              "approved bounds what it reads from",
 }
 
 // TestNobodyReadsWithoutABound: product code reads whole files and bodies by this

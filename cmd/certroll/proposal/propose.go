@@ -21,7 +21,7 @@ import (
 	"certroll/cmd/certroll/wiring"
 	"certroll/gitsync"
 	"certroll/reconcile"
-	"certroll/reconcile/acme"
+	"certroll/reconcile/acme/dnsprovider"
 	"certroll/spec"
 )
 
@@ -118,7 +118,7 @@ func (a *Planner) Propose(ctx context.Context, in Input) (*Proposal, error) {
 		in.look = checkDNS(log, a.Version)
 	}
 	if in.Writing {
-		if err := acme.CheckProgram(ctx, nil, a.Release); err != nil {
+		if err := dnsprovider.CheckProgram(ctx, nil, a.Release); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,231 @@
+package ca
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"certroll/reconcile/acme/problem"
+	"certroll/spec"
+)
+
+// CA is a CA as everybody sees it, account or not: the connections to it
+// and its directory (RFC 8555 section 7.1.1).
+type CA struct {
+	opts      Options
+	Directory string
+	transport http.RoundTripper
+	open      *connections
+
+	asking chan struct{} // one element for each request without an account under way
+
+	dirGate chan struct{} // held by the call that fetches the directory
+	dirBody []byte
+	dirHead http.Header
+	dirTime time.Time
+}
+
+// Set are the CAs of the issuers.
+type Set struct {
+	opts Options
+	mu   sync.Mutex
+	open map[string]*CA // by directory and CA bundle
+}
+
+// Options are the settings of cas. All are required but Wrap.
+type Options struct {
+	UserAgent string
+	Timeout   time.Duration // of one request
+	Now       func() time.Time
+	Logger    *slog.Logger
+	// Wrap wraps the HTTP transport of each CA.
+	Wrap func(http.RoundTripper) http.RoundTripper
+}
+
+// New makes a Set that has no connection yet.
+func New(o Options) *Set { return &Set{opts: o, open: map[string]*CA{}} }
+
+// Close drops the connections.
+func (c *Set) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, u := range c.open {
+		u.open.close()
+	}
+	c.open = map[string]*CA{}
+}
+
+const (
+	// RequestsAtOnce bounds the requests under way of an account, and those of a CA
+	// without an account. A session's bound is one of its lanes, too: each new lane
+	// asks for a nonce, of which Let's Encrypt gives ten at once. A request is short;
+	// what takes long, the waiting between two of them, is not counted.
+	RequestsAtOnce = 10
+)
+
+// directoryAge is how long a directory is kept.
+const directoryAge = time.Hour
+
+// Of returns the issuer's CA. Issuers with the same directory and CA
+// bundle share it, whatever their accounts.
+func (c *Set) Of(issuer *spec.Issuer) (*CA, error) {
+	if len(issuer.Held) > 0 {
+		return nil, problem.Held("asking the CA of issuer "+issuer.Name, issuer.Held)
+	}
+	key := issuer.Directory + "\x00" + issuer.CABundle
+	if issuer.Reach.Anything {
+		key += "\x00anything" // a block of the config repo gets connections of its own
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if u := c.open[key]; u != nil {
+		return u, nil
+	}
+	transport, open, err := newTransport(issuer, c.opts.Wrap)
+	if err != nil {
+		return nil, err
+	}
+	u := &CA{
+		opts: c.opts, Directory: issuer.Directory, transport: transport, open: open,
+		asking: make(chan struct{}, RequestsAtOnce), dirGate: make(chan struct{}, 1),
+	}
+	c.open[key] = u
+	return u, nil
+}
+
+// fetch serves the directory from the copy kept and all else from the CA, up
+// to most bytes of it.
+func (u *CA) fetch(req *http.Request, most int64) (*http.Response, error) {
+	if req.Method == http.MethodGet && req.URL.String() == u.Directory {
+		return u.cachedDirectory(req)
+	}
+	resp, err := u.transport.RoundTrip(req)
+	return readWhole(resp, err, most)
+}
+
+// cachedDirectory answers a request for the directory from the copy that all
+// share, fetching it where there is none or it is old.
+func (u *CA) cachedDirectory(req *http.Request) (*http.Response, error) {
+	select {
+	case u.dirGate <- struct{}{}:
+		defer func() { <-u.dirGate }()
+	case <-req.Context().Done():
+		return nil, req.Context().Err()
+	}
+	if u.dirBody != nil && u.opts.Now().Sub(u.dirTime) < directoryAge {
+		return u.directoryAnswer(req), nil
+	}
+	resp, err := u.transport.RoundTrip(req)
+	resp, err = readWhole(resp, err, MaxAnswer)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return resp, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading the directory: %w", err)
+	}
+	u.dirBody, u.dirHead, u.dirTime = body, resp.Header, u.opts.Now()
+	return u.directoryAnswer(req), nil
+}
+
+func (u *CA) directoryAnswer(req *http.Request) *http.Response {
+	return &http.Response{
+		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: u.dirHead.Clone(), Body: io.NopCloser(bytes.NewReader(u.dirBody)),
+		ContentLength: int64(len(u.dirBody)), Request: req,
+	}
+}
+
+// bounded is the way to a CA for requests without an account.
+type bounded struct {
+	*CA
+	most int64
+}
+
+// RoundTrip is http.RoundTripper's.
+func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) { return b.fetch(req, b.most) }
+
+// RoundTrip sends one request of lego's for a call: lego's API takes no context, so
+// the call's context comes in here. The body is read to its end, within the time and
+// size allowed, before lego sees it: lego leaves some bodies open, and a connection
+// with them.
+func (u *CA) RoundTrip(call context.Context, req *http.Request) (*http.Response, Answer, error) {
+	ctx, cancel := context.WithTimeout(call, u.opts.Timeout)
+	defer cancel()
+	seen := Answer{url: req.URL.String(), Request: req}
+	resp, err := u.fetch(req.WithContext(ctx), MaxAnswer)
+	if err != nil {
+		seen.err = explainTimeout(call, err, u.opts.Timeout)
+		return nil, seen, seen.err
+	}
+	seen.Status, seen.RetryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
+	u.opts.Logger.Debug("acme request", "method", req.Method, "url", seen.url, "status", resp.StatusCode)
+	return resp, seen, nil
+}
+
+// get asks for a URL without an account, as a call of its own. Any answer that
+// is not 200 is an error, told as those of requests with an account are.
+func (u *CA) get(ctx context.Context, doing, url string, most int64) (body []byte, seen Answer, err error) {
+	select {
+	case u.asking <- struct{}{}:
+		defer func() { <-u.asking }()
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return nil, seen, problem.Interrupted(ctx, doing)
+	}
+	body, seen, err = u.getOnce(ctx, url, most)
+	if err != nil {
+		return nil, seen, Explain(ctx, doing, err, seen, u.opts.Now())
+	}
+	return body, seen, nil
+}
+
+func (u *CA) getOnce(call context.Context, url string, most int64) (body []byte, seen Answer, err error) {
+	limit := u.opts.Timeout
+	ctx, cancel := context.WithTimeout(call, limit)
+	defer cancel()
+	seen = Answer{url: url}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		seen.err = err
+		return nil, seen, err
+	}
+	req.Header.Set("User-Agent", u.opts.UserAgent)
+	resp, err := (&http.Client{Transport: bounded{u, most}, CheckRedirect: CheckRedirect}).Do(req)
+	if err != nil {
+		seen.err = explainTimeout(call, err, limit)
+		return nil, seen, seen.err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	seen.Status, seen.RetryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
+	body, err = io.ReadAll(resp.Body) // which is in memory: see readWhole
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = problem.Parse(resp.StatusCode, body)
+	}
+	return body, seen, err
+}
+
+// service is one URL of the directory; empty where the CA does not offer it.
+func (u *CA) service(ctx context.Context, doing, name string) (string, error) {
+	body, _, err := u.get(ctx, doing+": reading the directory "+u.Directory, u.Directory, MaxAnswer)
+	if err != nil {
+		return "", err
+	}
+	entries := map[string]json.RawMessage{}
+	if err := json.Unmarshal(body, &entries); err != nil {
+		return "", &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the directory " + u.Directory + " is no JSON object: " + err.Error(), Cause: err,
+			Advice: "see that the issuer's directory is the URL of an ACME directory"}
+	}
+	var url string
+	if entry, ok := entries[name]; ok && json.Unmarshal(entry, &url) != nil {
+		return "", &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the directory's " + name + " is no text"}
+	}
+	return url, nil
+}

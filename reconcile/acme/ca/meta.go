@@ -1,0 +1,39 @@
+package ca
+
+import (
+	"context"
+	"encoding/json"
+
+	"certroll/reconcile/acme/problem"
+	"certroll/spec"
+)
+
+// Meta is what a directory says of its CA: RFC 8555 section 7.1.1, and the profiles
+// of draft-aaron-acme-profiles section 3.
+type Meta struct {
+	Terms      string         `json:"termsOfService"`
+	Identities []string       `json:"caaIdentities"`
+	EAB        bool           `json:"externalAccountRequired"`
+	Profiles   map[string]any `json:"profiles"` // name to description; nil: the CA has none
+}
+
+// Meta reads the directory, of which all questions share one copy, or says why that
+// cannot be done.
+func (c *Set) Meta(ctx context.Context, issuer *spec.Issuer, doing string) (Meta, error) {
+	u, err := c.Of(issuer)
+	if err != nil {
+		return Meta{}, err
+	}
+	body, _, err := u.get(ctx, doing, u.Directory, MaxAnswer)
+	if err != nil {
+		return Meta{}, err
+	}
+	var directory struct {
+		Meta Meta `json:"meta"`
+	}
+	if err := json.Unmarshal(body, &directory); err != nil {
+		return Meta{}, &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the directory cannot be read: " + err.Error(), Cause: err,
+			Advice: "see that the issuer's directory is the URL of an ACME directory"}
+	}
+	return directory.Meta, nil
+}

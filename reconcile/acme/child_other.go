@@ -1,9 +1,0 @@
-//go:build !linux
-
-package acme
-
-import "syscall"
-
-// childAttributes: elsewhere a child notices by the end of its standard input
-// that the parent is gone.
-func childAttributes() *syscall.SysProcAttr { return nil }

@@ -1,0 +1,63 @@
+package dnsprovider
+
+import (
+	"regexp"
+
+	"certroll/reconcile/acme/problem"
+	"certroll/spec/redact"
+)
+
+// providerErrors judges what a DNS provider failed with. lego's providers give
+// a text and nothing else, so the text it is. The first pattern that fits
+// wins; what fits none is taken for a trouble that may pass.
+//
+//	config        the account lacks a setting, its provider does not exist, or the
+//	              provider does not hold the zone: the certificate's own matter
+//	unavailable   the network, or an overloaded server: comes first, because
+//	              "connection refused" is not a refusal of credentials
+//	unauthorized  HTTP 401 and 403, the rcodes and TSIG errors by which a name
+//	              server refuses (RFC 2136 section 2.2, RFC 8945 section 5.2),
+//	              and the usual words
+//	unavailable   HTTP 429 and 5xx, SERVFAIL
+var providerErrors = []struct {
+	class   string
+	pattern *regexp.Regexp
+}{
+	{problem.ClassConfig, regexp.MustCompile(`(?i)credentials information (are|is) missing|unrecognized DNS provider|(is|are) (missing|required)\b|credentials missing|missing credentials|cannot be opened here|unsupported TSIG algorithm|illegal base64`)},
+	{classZone, regexp.MustCompile(`(?s)start of authority.*code=(REFUSED|NXDOMAIN|NOTAUTH|NOERROR)`)},
+	{problem.ClassDNSUnavailable, regexp.MustCompile(`(?i)connection (refused|reset)|i/o timeout|timed? ?out|deadline exceeded|no such host|unreachable|broken pipe|\bEOF\b|TLS handshake|temporary|temporarily|the DNS child`)},
+	{problem.ClassDNSUnauthorized, regexp.MustCompile(`\bREFUSED\b|\bNOTAUTH\b|\bBAD(KEY|SIG|TIME|TRUNC|MODE|NAME|ALG)\b`)},
+	{problem.ClassDNSUnauthorized, regexp.MustCompile(`(?i)\b40[13]\b|unauthori[sz]ed|not authori[sz]ed|forbidden|permission|access ?denied|authentication|bad signature|bad time|invalid[^.:]{0,20}(key|token|credential|password|signature)|(key|token|credential|password)s?[^.:]{0,12} invalid`)},
+	{classZone, regexp.MustCompile(`(?i)\bno (matching |suitable |such )?(hosted ?|dns )?zones?\b|NoSuchHostedZone|(zone|domain)[^:]{0,80}(not found|does ?n.t exist|does not exist|could not be found)`)},
+	{problem.ClassDNSUnavailable, regexp.MustCompile(`\b(429|5\d\d)\b|\bSERVFAIL\b|(?i)too many requests|rate limit`)},
+}
+
+// classZone stands for ClassConfig where the provider does not hold the zone: the
+// account is in order, and has nothing to do with the name.
+const classZone = "zone"
+
+func providerClass(text string) string {
+	for _, p := range providerErrors {
+		if p.pattern.MatchString(text) {
+			return p.class
+		}
+	}
+	return problem.ClassDNSUnavailable
+}
+
+var providerAdvice = map[string]string{
+	problem.ClassConfig:          "mend the dns block's provider or credentials",
+	problem.ClassDNSUnauthorized: "see that the account's credentials are current and may change this zone",
+	problem.ClassDNSUnavailable:  "the provider is asked again later",
+	classZone:                    "the account does not hold the zone of this name: mend the name, or have the certificate's dns name the account that holds its zone",
+}
+
+// providerError is a provider's failure, in its own words without secrets.
+func providerError(doing, said string) *problem.Error {
+	class := providerClass(said)
+	e := &problem.Error{OfClass: class, Doing: doing, Said: problem.Clip(redact.Queries(said)), Advice: providerAdvice[class]}
+	if class == classZone {
+		e.OfClass, e.NotZone = problem.ClassConfig, true
+	}
+	return e
+}

@@ -1,0 +1,60 @@
+package examine
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/session"
+	"certroll/spec"
+	"certroll/spec/text"
+)
+
+// ExamineAccount asks the CA for the issuer's account as it is stored, and makes
+// or changes none, and holds the issuer's profile against those that the CA offers.
+// A CA that is away is no finding here.
+func (x *Examiner) ExamineAccount(ctx context.Context, issuer *spec.Issuer) []error {
+	doing := "looking for the ACME account of issuer " + issuer.Name
+	s, err := x.accounts.StoredSession(ctx, issuer, doing)
+	if err != nil {
+		return []error{accountFinding(issuer, problem.AsError(doing, err))}
+	}
+	if s == nil {
+		return nil
+	}
+	err = s.Ask(ctx)
+	switch {
+	case problem.IsOfAccount(err), problem.Is(err, "userActionRequired"):
+		return []error{problem.Strike(x.secrets, accountFinding(issuer, problem.AsError(doing, err)))}
+	case problem.Is(err, "accountDoesNotExist"):
+		e := *problem.AsError(doing, err)
+		e.Advice = "the next order registers the stored key again; mend CAA records with an accounturi then, as the account gets another URL"
+		return []error{problem.Strike(x.secrets, &problem.Finding{Level: problem.SeverityWarning, At: "ACME account of issuer " + issuer.Name, Why: &e})}
+	}
+	return x.profile(ctx, issuer, s)
+}
+
+// profile holds the issuer's profile against the directory's: the CA refuses an order
+// for one that it does not offer.
+func (x *Examiner) profile(ctx context.Context, issuer *spec.Issuer, s *session.Session) []error {
+	if issuer.Profile == "" {
+		return nil
+	}
+	doing := "looking for the profile " + issuer.Profile + " at " + issuer.Directory
+	offered, err := s.Profiles(ctx, doing)
+	if _, ok := offered[issuer.Profile]; ok || err != nil {
+		return nil
+	}
+	said := "the CA offers no profiles"
+	if names := slices.Sorted(maps.Keys(offered)); len(names) > 0 {
+		said = "the CA offers " + problem.Clip(text.Line(strings.Join(names, ", ")))
+	}
+	why := problem.Config(doing, said, "name a profile in the issuer that the CA offers, or leave it out: the next order fails by it")
+	return []error{problem.Strike(x.secrets, &problem.Finding{Level: problem.SeverityError, At: "profile of issuer " + issuer.Name, Why: why})}
+}
+
+func accountFinding(issuer *spec.Issuer, e *problem.Error) error {
+	return &problem.Finding{Level: problem.SeverityError, At: "ACME account of issuer " + issuer.Name, Why: e}
+}

@@ -1,0 +1,211 @@
+package examine
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"github.com/miekg/dns"
+
+	"certroll/reconcile/acme/dnsquery"
+	"certroll/reconcile/acme/problem"
+	"certroll/spec"
+	"certroll/spec/text"
+)
+
+// ExamineCAA looks whether CAA records (RFC 8659, RFC 8657) let the issuer's
+// CA issue for names, which are A-labels with "*." kept, proven through
+// accounts. The resolvers are those of the first account. What it returns are
+// Findings; none where nothing is wrong.
+//
+// It orders nothing and makes no account: where records name an account it
+// reads ours from the store, and where there is none it says so.
+func (x *Examiner) ExamineCAA(ctx context.Context, issuer *spec.Issuer, accounts []*spec.DNSAccount, names []string) []error {
+	if len(accounts) == 0 {
+		return nil
+	}
+	e := &caaExam{exam: newExam(dnsquery.Nameservers(accounts[0])), issuer: issuer}
+	for _, a := range accounts {
+		e.methods = appendNew(e.methods, string(a.Challenge))
+	}
+	var directory *problem.Finding
+	e.identities, directory = x.caaIdentities(ctx, issuer)
+	e.unread = directory != nil
+	e.account = sync.OnceValues(func() (string, error) {
+		account, err := x.accounts.Stored(ctx, issuer)
+		return account.URL, err
+	})
+	found := eachName(ctx, names, func(name string) []*problem.Finding { return e.name(ctx, name) })
+	if directory != nil && ctx.Err() == nil {
+		found.Add(directory)
+	}
+	return problem.StrikeAll(x.secrets, found.Errors())
+}
+
+func appendNew(list []string, text string) []string {
+	for _, s := range list {
+		if s == text {
+			return list
+		}
+	}
+	return append(list, text)
+}
+
+// caaIdentities are the domains that the CA answers to in CAA records (RFC
+// 8555 section 7.1.1), or why they are not known.
+func (x *Examiner) caaIdentities(ctx context.Context, issuer *spec.Issuer) ([]string, *problem.Finding) {
+	m, failed := x.directory(ctx, issuer, "asking "+issuer.Directory+" which CAA records it goes by")
+	return m.Identities, failed
+}
+
+// caaExam is the examination of names for one issuer.
+type caaExam struct {
+	*exam
+	issuer     *spec.Issuer
+	identities []string
+	methods    []string
+	account    func() (string, error)
+	unread     bool // the directory cannot be read, which is told once
+}
+
+func (e *caaExam) name(ctx context.Context, name string) []*problem.Finding {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return nil // CAA speaks of domains (RFC 8738 section 8 leaves it so)
+	}
+	domain, wildcard := strings.CutPrefix(name, "*.")
+	doing := "looking for CAA records for " + name
+	set, at, r := e.relevant(ctx, dns.Fqdn(domain))
+	if r.outage != nil {
+		return []*problem.Finding{e.outage(doing, name, r.outage)}
+	}
+	if r.refused() {
+		return []*problem.Finding{e.finding(problem.SeverityInfo, "CAA at "+at, name, doing, "the name servers that the DNS account names do not answer for "+at+", so CAA records there are not known",
+			"look for them elsewhere (dig CAA "+at+"), or name recursive resolvers in the account's propagation block")}
+	}
+	if len(set) == 0 {
+		return nil
+	}
+	v := judgeCAA(set, caaQuestion{wildcard: wildcard, identities: e.identities, methods: e.methods, account: e.account})
+	if v.answer == caaUnknown && e.unread {
+		return nil
+	}
+	return e.judged(v, set, at, name, doing)
+}
+
+// judged turns a verdict into what is to be told.
+func (e *caaExam) judged(v caaVerdict, set []*dns.CAA, at, name, doing string) []*problem.Finding {
+	said := "the records at " + at + " are " + caaText(set) + ": " + v.why
+	about := "CAA at " + at + " for " + e.issuer.Directory
+	var severity, advice string
+	switch v.answer {
+	case caaAllowed:
+		return nil
+	case caaUnknown:
+		return []*problem.Finding{e.finding(problem.SeverityInfo, "CAA identities of "+e.issuer.Directory, name, doing,
+			"there are some ("+caaText(set)+"), and the CA's directory does not say which domain it answers to (meta.caaIdentities), so nothing can be judged",
+			"compare them with the CA's own documentation")}
+	case caaPartly:
+		severity, advice = problem.SeverityWarning, "add the challenge to validationmethods, or do not rely on DNS accounts with it"
+		about += ", methods"
+	case caaUnsure:
+		severity, advice = problem.SeverityWarning, "issue a certificate by this issuer before the record names an account, or take accounturi out until then"
+		about += ", account"
+	default:
+		severity, advice = problem.SeverityError, "remove the record, or let it allow this issuer"
+		if len(e.identities) > 0 {
+			advice = fmt.Sprintf("mend the records at %s: %s. CAA 0 issue %q would allow this issuer", at, at, e.identities[0])
+		}
+	}
+	if _, wildcard := strings.CutPrefix(name, "*."); wildcard {
+		about += ", wildcards"
+	}
+	return []*problem.Finding{e.finding(severity, about, name, doing, said, advice)}
+}
+
+func (e *caaExam) finding(severity, about, name, doing, said, advice string) *problem.Finding {
+	return &problem.Finding{Level: severity, At: about, Touches: []string{name}, Why: &problem.Error{OfClass: problem.ClassCAA, Doing: doing, Said: said, Advice: advice}}
+}
+
+// outage tells of a lookup without an answer. A CA that cannot look for CAA
+// records must not issue (Baseline Requirements, section 3.2.2.8).
+func (e *caaExam) outage(doing, name string, o *outage) *problem.Finding {
+	f := o.finding(doing, name)
+	if o.fault == faultQuestion {
+		f.Why.OfClass, f.At = problem.ClassCAA, "CAA queries at "+dnsquery.Plain(o.top)
+		f.Why.Said += "; other questions are answered, and a CA that gets no answer to this one must not issue"
+	}
+	return f
+}
+
+// relevant climbs from a domain to the first one up the tree that has CAA
+// records (RFC 8659 section 3). at is where they are; the reply tells of a
+// question that has no answer, or whose answer is with other servers.
+func (e *caaExam) relevant(ctx context.Context, domain string) (set []*dns.CAA, at string, r heard) {
+	registered := dns.Fqdn(registeredOf(dnsquery.Plain(domain)))
+	for name := domain; name != "."; name = dnsquery.Parent(name) {
+		set, r = e.at(ctx, name)
+		if len(set) > 0 || r.outage != nil {
+			return set, dnsquery.Plain(name), r
+		}
+		// Above the registered domain next to nobody has any, and servers of
+		// the zone cannot know.
+		if r.refused() && dns.IsSubDomain(registered, name) {
+			return nil, dnsquery.Plain(name), r
+		}
+	}
+	return nil, "", heard{}
+}
+
+// at is the CAA records of one name. A CNAME is followed to its end, and from
+// there nothing is climbed: RFC 8659 section 3 goes on with the parent of the
+// name itself, other than RFC 6844 did.
+func (e *caaExam) at(ctx context.Context, name string) ([]*dns.CAA, heard) {
+	target := name
+	for range dnsquery.LongestCNAME {
+		r := e.ask(ctx, target, dns.TypeCAA)
+		if r.outage != nil || r.refused() {
+			return nil, r
+		}
+		var set []*dns.CAA
+		for _, rr := range r.msg.Answer {
+			if caa, ok := rr.(*dns.CAA); ok {
+				set = append(set, caa)
+			}
+		}
+		next := cnameEnd(r.msg, target)
+		if len(set) > 0 || next == target {
+			return set, r
+		}
+		target = next
+	}
+	return nil, heard{outage: circle(dns.TypeCAA, name)}
+}
+
+// cnameEnd is where the CNAMEs in an answer lead to.
+func cnameEnd(r *dns.Msg, name string) string {
+	for range dnsquery.LongestCNAME {
+		next := dnsquery.CNAMEIn(r, name)
+		if next == "" {
+			break
+		}
+		name = next
+	}
+	return name
+}
+
+func circle(rrtype uint16, name string) *outage {
+	return &outage{fault: faultCircle, question: dns.TypeToString[rrtype] + " " + dnsquery.Plain(name), top: name,
+		said: "one gets CNAMEs that go round in a circle, or more than " + text.Counted(dnsquery.LongestCNAME, "link") + " of them"}
+}
+
+// caaText is a record set as a zone file has it, without TTLs, which differ
+// from one look to the next.
+func caaText(set []*dns.CAA) string {
+	var out []string
+	for _, r := range set {
+		out = append(out, fmt.Sprintf("%d %s \"%s\"", r.Flag, r.Tag, problem.Clip(r.Value)))
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,82 @@
+package examine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"certroll/reconcile/acme/dnsprovider"
+	"certroll/reconcile/acme/dnsquery"
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/publish"
+	"certroll/spec"
+)
+
+// Canary writes a TXT record where the challenge for a name is answered,
+// through a dns-01 account and as a real one would be, waits until it can be
+// seen, and removes it. It returns nil, a Finding, or an error that unwraps to
+// the context's where it was interrupted. A record that was written is removed
+// in any case.
+//
+// report is told of each long step and may be nil.
+func (x *Examiner) Canary(ctx context.Context, account *spec.DNSAccount, name string, report func(step, detail string)) error {
+	doing := "writing a canary for " + name + " through the DNS account " + account.Name
+	err := x.canary(ctx, doing, account, name, publish.OneAtATime(report))
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return problem.Interrupted(ctx, doing)
+	}
+	var f *problem.Finding
+	if !errors.As(err, &f) {
+		f = &problem.Finding{Level: problem.SeverityError, Why: problem.AsError(doing, err)}
+	}
+	why := *f.Why
+	why.DNSAccount = account.Name
+	return problem.Strike(x.secrets, &problem.Finding{Level: f.Level, At: "dns." + account.Name, Touches: []string{name}, Why: &why})
+}
+
+// canary writes the record. A certificate that was issued through a CNAME before is
+// renewed all the same: the ledger knows where it led, and the canary does not.
+func (x *Examiner) canary(ctx context.Context, doing string, account *spec.DNSAccount, name string, report func(step, detail string)) error {
+	t := x.publisher.Try(ctx, doing, account, canaryProof(name), report)
+	switch {
+	case errors.Is(t.Err, dnsquery.ErrElsewhere):
+		return &problem.Finding{Level: problem.SeverityWarning, Why: problem.AsError(doing, t.Err)}
+	case t.Occupied:
+		return &problem.Finding{Level: problem.SeverityInfo, Why: &problem.Error{
+			OfClass: problem.ClassConfig, Doing: doing, Said: "there is a TXT record at " + dnsquery.Plain(t.Name) + " already, which the provider would replace: a name is being proven now, or the record was left there",
+			Advice: "remove the record if it stays; the credential was not tried",
+		}}
+	case t.Stays != "":
+		return &problem.Finding{Level: problem.SeverityWarning, Why: &problem.Error{OfClass: problem.ClassDNSOccupied, Doing: doing, Said: t.Stays}}
+	case t.Left != nil:
+		e := *problem.AsError(doing, t.Left)
+		e.Advice = "remove the TXT record " + dnsquery.Plain(t.Name) + " by hand, and see that the credential may delete records"
+		return &problem.Finding{Level: problem.SeverityWarning, Why: &e}
+	case t.Err == nil && len(t.Lame) > 0:
+		return lameFinding(t.Name, t.Lame)
+	}
+	return t.Err
+}
+
+// canaryProof answers a challenge that no CA has set.
+func canaryProof(name string) dnsprovider.Proof {
+	token := base64.RawURLEncoding.EncodeToString([]byte(rand.Text()))
+	return dnsprovider.Proof{Domain: dnsquery.Plain(dns.Fqdn(dnsquery.TrimWildcard(name))), Token: token, KeyAuth: token + ".canary"}
+}
+
+// lameFinding warns of name servers that hold up no certificate, as long as others
+// answer: those who look the name up may wait for them.
+func lameFinding(name string, servers []string) *problem.Finding {
+	return &problem.Finding{Level: problem.SeverityWarning, Why: &problem.Error{
+		OfClass: problem.ClassDNSPropagation, Doing: "looking for the TXT record " + dnsquery.Plain(name) + " at the name servers of its zone",
+		Said:   "the record was seen, but not by " + strings.Join(servers, ", "),
+		Advice: "mend these name servers, or take them out of the zone's NS records (or out of propagation.nameservers); certroll and the CA pass them over",
+	}}
+}

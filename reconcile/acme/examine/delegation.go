@@ -1,0 +1,145 @@
+package examine
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"certroll/reconcile/acme/dnsquery"
+	"certroll/reconcile/acme/problem"
+	"certroll/spec"
+)
+
+// ExamineDelegation looks at where the TXT records of names go through one DNS
+// account: the zone they lie in, and the CNAMEs that lead there. zones are the
+// zones by name, of those with which nothing is wrong; what it returns besides
+// are Findings. Of accounts that answer other challenges it looks whether the
+// names' own zones are there, and zones is empty.
+func (x *Examiner) ExamineDelegation(ctx context.Context, account *spec.DNSAccount, names []string) (zones map[string]string, found []error) {
+	d := &delegationExam{exam: newExam(dnsquery.Nameservers(account)), account: account, zones: map[string]string{}}
+	all := eachName(ctx, names, func(name string) []*problem.Finding { return d.name(ctx, name) })
+	return d.zones, problem.StrikeAll(x.secrets, all.Errors())
+}
+
+type delegationExam struct {
+	*exam
+	account *spec.DNSAccount
+	zones   map[string]string // guarded by exam.mu
+}
+
+func (d *delegationExam) name(ctx context.Context, name string) []*problem.Finding {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return nil
+	}
+	domain := dns.Fqdn(dnsquery.TrimWildcard(name))
+	zone, f := d.zone(ctx, "looking for the zone of "+name, name, domain)
+	if f != nil || d.account.Challenge != spec.DNS01 {
+		return f
+	}
+	record := "_acme-challenge." + domain
+	way, o := d.way(ctx, record)
+	if o != nil {
+		return []*problem.Finding{o.finding("following the CNAMEs from "+dnsquery.Plain(record), name)}
+	}
+	if len(way) > 0 {
+		zone, f = d.diverted(ctx, name, record, way)
+	}
+	if zone != "" {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.zones[name] = zone
+	}
+	return f
+}
+
+// zone is the zone of a name, or what is wrong with it.
+func (d *delegationExam) zone(ctx context.Context, doing, name, at string) (string, []*problem.Finding) {
+	zone, o, err := d.zoneOf(ctx, at)
+	switch {
+	case o != nil:
+		return "", []*problem.Finding{o.finding(doing, name)}
+	case err != nil:
+		domain := registeredOf(dnsquery.Plain(at))
+		return "", []*problem.Finding{{Level: problem.SeverityError, At: "zone of " + domain, Touches: []string{name}, Why: &problem.Error{OfClass: problem.ClassValidation, Doing: doing, Said: err.Error(),
+			Advice: "see that " + domain + " is registered and delegated, and spelt right; where only name servers of your own know it, name them in propagation.nameservers of the DNS account", DNSAccount: d.account.Name}}}
+	}
+	return zone, nil
+}
+
+// link is one CNAME on the way from a record's name.
+type link struct {
+	to    string
+	dname string // the owner of the DNAME that it comes of, "" where it is a CNAME of its own
+}
+
+// way follows the CNAMEs from a name to their end.
+func (d *delegationExam) way(ctx context.Context, name string) ([]link, *outage) {
+	start := name
+	var way []link
+	for range dnsquery.LongestCNAME {
+		r := d.ask(ctx, name, dns.TypeCNAME)
+		if r.outage != nil {
+			return nil, r.outage
+		}
+		target := dnsquery.CNAMEIn(r.msg, name)
+		if target == "" {
+			return way, nil
+		}
+		way = append(way, link{to: target, dname: dnameIn(r.msg, name)})
+		name = target
+	}
+	return nil, circle(dns.TypeCNAME, start)
+}
+
+func dnameIn(r *dns.Msg, name string) string {
+	for _, rr := range r.Answer {
+		if d, ok := rr.(*dns.DNAME); ok && dns.IsSubDomain(d.Hdr.Name, name) {
+			return strings.ToLower(d.Hdr.Name)
+		}
+	}
+	return ""
+}
+
+// diverted judges a record that CNAMEs lead elsewhere.
+func (d *delegationExam) diverted(ctx context.Context, name, record string, way []link) (zone string, found []*problem.Finding) {
+	target := way[len(way)-1].to
+	leads := dnsquery.Plain(record) + " leads to " + dnsquery.Plain(target)
+	byWildcard := way[0].dname == "" && d.isWildcard(ctx, record, way[0].to)
+	say := func(severity, about, said, advice string) {
+		found = append(found, &problem.Finding{Level: severity, At: about, Touches: []string{name}, Why: &problem.Error{OfClass: problem.ClassConfig, DNSAccount: d.account.Name,
+			Doing: "looking at where the challenge for " + name + " is answered through the DNS account " + d.account.Name, Said: said, Advice: advice}})
+	}
+	if !d.account.FollowCNAME {
+		if byWildcard {
+			// The record itself takes the wildcard's place (RFC 4592 section 2.2.1).
+			zone, _ = d.zone(ctx, "", name, record)
+			return zone, nil
+		}
+		say(problem.SeverityError, "CNAME at "+dnsquery.Plain(record), leads+", and the account has follow_cname = false: the CA follows it, and the account writes where nobody looks",
+			"remove follow_cname = false, or the record that leads away")
+		return "", found
+	}
+	if zone, found = d.zone(ctx, "following "+leads, name, target); zone == "" {
+		return "", found
+	}
+	switch {
+	case byWildcard:
+		say(problem.SeverityWarning, "wildcard CNAME above "+dnsquery.Plain(record), leads+" by a wildcard CNAME that is hardly meant for it, so the TXT record is written there, into the zone "+zone,
+			"set follow_cname = false in the account if it serves the zone of "+name+", or give "+dnsquery.Plain(record)+" a CNAME of its own")
+	case way[0].dname != "":
+		say(problem.SeverityInfo, "DNAME at "+dnsquery.Plain(way[0].dname), leads+" by the DNAME at "+dnsquery.Plain(way[0].dname)+", so the TXT record is written into the zone "+zone, "")
+	default:
+		say(problem.SeverityInfo, "delegation into "+zone, leads+", so the TXT record is written into the zone "+zone, "")
+	}
+	return zone, found
+}
+
+// isWildcard asks for a name beside the record that nobody has: one that leads
+// to the same place does so by a wildcard.
+func (d *delegationExam) isWildcard(ctx context.Context, record, target string) bool {
+	beside := "_certroll-doctor." + dnsquery.Parent(record)
+	r := d.ask(ctx, beside, dns.TypeCNAME)
+	return r.outage == nil && dnsquery.CNAMEIn(r.msg, beside) == target
+}

@@ -1,0 +1,34 @@
+package examine
+
+import (
+	"context"
+
+	"certroll/reconcile/acme/ca"
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/publish"
+	"certroll/reconcile/acme/session"
+	"certroll/spec"
+	"certroll/spec/redact"
+)
+
+// Examiner looks at what renewals depend on, before a CA does.
+type Examiner struct {
+	cas       *ca.Set
+	accounts  *session.Accounts
+	publisher *publish.Publisher
+	secrets   *redact.Redactor
+}
+
+// New makes one. It strikes what the redactor knows from all that it finds.
+func New(cas *ca.Set, accounts *session.Accounts, publisher *publish.Publisher, secrets *redact.Redactor) *Examiner {
+	return &Examiner{cas: cas, accounts: accounts, publisher: publisher, secrets: secrets}
+}
+
+// directory reads what the directory says of its CA, or finds why that cannot be done.
+func (x *Examiner) directory(ctx context.Context, issuer *spec.Issuer, doing string) (ca.Meta, *problem.Finding) {
+	m, err := x.cas.Meta(ctx, issuer, doing)
+	if err != nil {
+		return ca.Meta{}, &problem.Finding{Level: problem.SeverityError, At: issuer.Directory, Why: problem.AsError(doing, err)}
+	}
+	return m, nil
+}

@@ -1,0 +1,100 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"certroll/reconcile/acme/dnsprovider"
+	"certroll/reconcile/acme/dnsquery"
+	"certroll/reconcile/acme/problem"
+	"certroll/spec/text"
+)
+
+// Others may have TXT records at the name of a challenge: another ACME client in
+// the middle of its own, an SPF record where a CNAME leads. Most providers add one
+// record and remove it. Of those that replace or delete the whole set (see
+// spec.TXTEffect) a look at the name servers comes first:
+//
+//	look ── a record of somebody else ──▶ dns_occupied: nothing is written
+//	  └ none ── write ── CA ── look ── one by now ──▶ ours stays, with a warning
+//	                             └ none ── remove
+//
+// Somebody else's is what neither a challenge of this order asks for nor this
+// process wrote, nor an earlier one that RemoveAnswers was told of. Between a
+// look and the provider's call is a moment in which another may write; only the
+// provider's API could close it.
+
+// placeholders are what some providers leave at a name that they cannot empty.
+var placeholders = []string{"", ".", "_", "empty"}
+
+// vacant fails where the provider would remove a TXT record of somebody else.
+func (p *publication) vacant(ctx context.Context) error {
+	if p.provider.Effect.Spares() {
+		return nil
+	}
+	doing := "publishing the TXT record " + p.name + " through the DNS account " + p.account.Name
+	return p.patiently(ctx, doing, func() error {
+		others, err := p.others(ctx)
+		switch {
+		case err != nil && p.account.Propagation.Wait == 0:
+			return &problem.Error{OfClass: problem.ClassDNSUnavailable, Doing: doing, Cause: err,
+				Said:   "the provider " + p.account.Provider + " replaces all TXT records at the name, and which ones there are cannot be seen: " + dnsquery.OneLine(err),
+				Advice: "see that the zone's name servers answer, or name others in propagation.nameservers"}
+		case err != nil: // such an account waits because nothing can be seen
+			p.report("dns", "the TXT records at "+p.name+" cannot be seen before the provider "+p.account.Provider+" replaces them: "+dnsquery.OneLine(err))
+			return nil
+		case others > 0:
+			return p.occupiedError(doing, others)
+		}
+		return nil
+	})
+}
+
+func (p *publication) occupiedError(doing string, others int) *problem.Error {
+	return &problem.Error{
+		OfClass: problem.ClassDNSOccupied, Doing: doing,
+		Said: fmt.Sprintf("%s that certroll did not write %s there, and the provider %s would remove %s: nothing was written",
+			text.Counted(others, "TXT record"), pick(others, "stands", "stand"), p.account.Provider, pick(others, "it", "them")),
+		Advice: "find out who wrote " + pick(others, "it", "them") + " and remove " + pick(others, "it", "them") +
+			", or use a DNS account whose provider leaves other records alone, or delegate " + dnsquery.Plain(p.name) + " to a name of certroll's own by a CNAME",
+	}
+}
+
+func pick(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// joined reports whether somebody else has written a TXT record meanwhile that
+// the provider would remove with ours. A look in vain says no: the set was ours
+// alone before, and a record that is never removed would hold up the next renewal.
+func (p *publication) joined(ctx context.Context) bool {
+	if p.provider.Effect.Spares() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.opts.Cleanup/2)
+	defer cancel()
+	others, err := p.others(ctx)
+	return err == nil && others > 0
+}
+
+// stays tells of a record that is not removed.
+func (p *publication) stays(answer dnsprovider.Proof) string {
+	return "the TXT record " + p.name + " with the value " + answer.Value() + " is not removed: somebody else has written one beside it, which the provider " +
+		p.account.Provider + " of the DNS account " + p.account.Name + " would remove too; remove the record with this value by hand"
+}
+
+// others counts the TXT records at the name that are not certroll's own.
+func (p *publication) others(ctx context.Context) (int, error) {
+	values, err := dnsquery.Standing(ctx, p.account, p.name)
+	if err != nil {
+		return 0, err
+	}
+	values = slices.DeleteFunc(values, func(v string) bool {
+		return slices.Contains(placeholders, v) || slices.Contains(p.own, v) || p.names.knows(p.name, v)
+	})
+	return len(values), nil
+}

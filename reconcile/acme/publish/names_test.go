@@ -1,0 +1,77 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestNameLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNames(time.Now)
+		var wg sync.WaitGroup
+		start := time.Now()
+		for _, name := range []string{"a.example.com.", "A.example.com.", "b.example.com."} {
+			wg.Go(func() {
+				unlock, err := n.lock(t.Context(), name)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(time.Second)
+				unlock()
+			})
+		}
+		wg.Wait()
+		if d := time.Since(start); d != 2*time.Second {
+			t.Errorf("it took %s, want 2s: one name in turns, the other beside it", d)
+		}
+		if left := n.locks.Len(); left != 0 {
+			t.Errorf("%d locks are remembered though nobody holds them", left)
+		}
+	})
+}
+
+func TestNameLockInterrupted(t *testing.T) {
+	n := newNames(time.Now)
+	unlock, err := n.lock(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := n.lock(ctx, "a"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want an interruption", err)
+	}
+	unlock()
+	if unlock, err = n.lock(t.Context(), "a"); err != nil {
+		t.Errorf("the lock was lost: %v", err)
+	} else {
+		unlock()
+	}
+}
+
+func TestQuiet(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	n := newNames(func() time.Time { return now })
+	n.lookedAt("Shared.example.com.", time.Minute)
+	if d := n.quiet("shared.example.com."); d != time.Minute {
+		t.Errorf("got %s, want 1m", d)
+	}
+	if d := n.quiet("other.example.com."); d > 0 {
+		t.Errorf("another name is quiet for %s", d)
+	}
+	now = now.Add(time.Minute)
+	if d := n.quiet("shared.example.com."); d > 0 {
+		t.Errorf("after its time the name is quiet for %s", d)
+	}
+	n.lookedAt("other.example.com.", -1)
+	now = now.Add(time.Second)
+	n.lookedAt("third.example.com.", time.Second)
+	if len(n.quiets) != 1 {
+		t.Errorf("%d names are remembered, want 1", len(n.quiets))
+	}
+}

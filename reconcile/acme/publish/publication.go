@@ -1,0 +1,173 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"certroll/reconcile/acme/dnsprovider"
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/wait"
+	"certroll/spec"
+)
+
+// Publisher writes the TXT records of challenges through DNS accounts.
+type Publisher struct {
+	providers *dnsprovider.Pool
+	names     *names
+	opts      Options
+}
+
+// Options are the settings of a publisher. All are required.
+type Options struct {
+	Now     func() time.Time
+	Cleanup time.Duration // removing one record
+	// Retry are the waits before the second and later tries of a provider or a name
+	// server that is unavailable.
+	Retry []time.Duration
+	// RecordCache is the longest that resolvers of the CA keep a TXT record,
+	// whatever its TTL.
+	RecordCache time.Duration
+}
+
+// New makes a Publisher that writes through these providers.
+func New(providers *dnsprovider.Pool, o Options) *Publisher {
+	return &Publisher{providers: providers, names: newNames(o.Now), opts: o}
+}
+
+// Lock waits until nothing is written at a record's name; the function returned frees it.
+func (p *Publisher) Lock(ctx context.Context, name string) (unlock func(), err error) {
+	return p.names.lock(ctx, name)
+}
+
+// publication is the answering of dns-01 challenges through one account, at one
+// record name.
+type publication struct {
+	*Publisher
+	doing    string
+	report   func(step, detail string)
+	gaveUp   func() bool // the account was given up by others; nil: never
+	account  *spec.DNSAccount
+	provider *dnsprovider.Provider
+	name     string // where the TXT record goes, CNAMEs followed
+	proofs   []dnsprovider.Proof
+	lame     []string // name servers that were passed over when the record was seen
+	own      []string // the values that challenges of the order ask for
+}
+
+// alone runs the publication while nothing else is written at its name.
+func (p *publication) alone(ctx context.Context, ask func() error) error {
+	unlock, err := p.takeTurn(ctx)
+	if err != nil {
+		return problem.Interrupted(ctx, p.doing)
+	}
+	defer unlock()
+	return p.run(ctx, ask)
+}
+
+// takeTurn waits until nothing else is written at the publication's name, or, for
+// a provider with one value for all of an account, through its account.
+func (p *publication) takeTurn(ctx context.Context) (unlock func(), err error) {
+	key := p.name
+	if p.provider.WholeAccount() {
+		key = "account " + p.account.Name
+	}
+	return p.Lock(ctx, key)
+}
+
+// run writes the records, waits until they can be seen, has the CA look, and
+// takes them away again whatever happened.
+func (p *publication) run(ctx context.Context, ask func() error) error {
+	if err := p.vacant(ctx); err != nil {
+		return err
+	}
+	for _, answer := range p.proofs {
+		written, err := p.present(ctx, answer)
+		if written {
+			defer p.remove(ctx, answer)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	ttl, err := p.seen(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.waitQuiet(ctx); err != nil {
+		return err
+	}
+	p.names.lookedAt(p.name, p.cap(ttl))
+	err = ask()
+	p.names.lookedAt(p.name, p.cap(ttl))
+	return err
+}
+
+func (p *publication) cap(ttl time.Duration) time.Duration {
+	return min(ttl, p.opts.RecordCache)
+}
+
+// present writes one record. written is true as soon as it may be there.
+func (p *publication) present(ctx context.Context, answer dnsprovider.Proof) (written bool, err error) {
+	doing := "writing the TXT record " + p.name + " through the DNS account " + p.account.Name
+	p.report("dns", doing)
+	p.names.wrote(p.name, answer.Value())
+	err = p.patiently(ctx, doing, func() error {
+		err := p.provider.Present(ctx, answer, p.name)
+		written = written || err == nil || ctx.Err() != nil || problem.AsError(doing, err).OfClass == problem.ClassDNSUnavailable
+		return err
+	})
+	return written, err
+}
+
+// patiently gives a provider or a name server that does not answer another try
+// or two, unless another group has given the account up.
+func (p *publication) patiently(ctx context.Context, doing string, do func() error) error {
+	for try := 0; ; try++ {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return problem.Interrupted(ctx, doing)
+		}
+		e := problem.AsError(doing, err)
+		if e.OfClass != problem.ClassDNSUnavailable || try >= len(p.opts.Retry) || p.gaveUp != nil && p.gaveUp() {
+			return problem.NotPublished{Why: e}
+		}
+		pause := p.opts.Retry[try]
+		p.report("dns", fmt.Sprintf("trying again in %s: %v", pause, e))
+		if wait.Sleep(ctx, pause) != nil {
+			return problem.Interrupted(ctx, doing)
+		}
+	}
+}
+
+// remove takes a record away, also when the call was interrupted. A record
+// that stays is untidy and no danger, so a failure is reported and no more. It
+// also stays where the provider would remove what somebody else wrote meanwhile.
+func (p *publication) remove(ctx context.Context, answer dnsprovider.Proof) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opts.Cleanup)
+	defer cancel()
+	if p.joined(ctx) {
+		p.report("cleanup", p.stays(answer))
+		return
+	}
+	if err := p.provider.Cleanup(ctx, answer, p.name); err != nil {
+		p.report("cleanup", "the TXT record "+p.name+" could not be removed through the DNS account "+p.account.Name+": "+problem.AsError("removing it", err).Error())
+	}
+}
+
+// waitQuiet waits until the CA's resolvers have forgotten an earlier answer.
+func (p *publication) waitQuiet(ctx context.Context) error {
+	for {
+		d := p.names.quiet(p.name)
+		if d <= 0 {
+			return nil
+		}
+		p.report("dns", fmt.Sprintf("waiting %s at %s for resolvers of the CA to forget the answer that it looked at before (its TTL; a lower one waits less)", d.Round(time.Second), p.name))
+		if wait.Sleep(ctx, d) != nil {
+			return problem.Interrupted(ctx, p.doing)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package publish
+
+import (
+	"context"
+	"slices"
+
+	"certroll/reconcile/acme/dnsprovider"
+	"certroll/reconcile/acme/dnsquery"
+	"certroll/reconcile/acme/problem"
+	"certroll/spec"
+)
+
+// RemoveLeft removes a TXT record that an earlier process wrote and may not have
+// removed, as RemoveAnswers says. It has the accounts try one after another. It fails
+// with what the last one failed with, and where none could see the record with nothing.
+func (p *Publisher) RemoveLeft(ctx context.Context, accounts []*spec.DNSAccount, answer dnsprovider.Proof, report func(step, detail string)) error {
+	var failure error
+	for _, account := range accounts {
+		removed, err := p.removeThrough(ctx, account, answer, report)
+		if removed {
+			return nil
+		}
+		if err != nil {
+			failure = err
+		}
+	}
+	return failure
+}
+
+// removeThrough removes the record through one account, where it is there.
+func (p *Publisher) removeThrough(ctx context.Context, account *spec.DNSAccount, answer dnsprovider.Proof, report func(step, detail string)) (removed bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, p.opts.Cleanup)
+	defer cancel()
+	name, err := dnsquery.RecordName(ctx, account, answer.Domain)
+	if err != nil {
+		return false, nil // nothing can be written where it leads, and so nothing was
+	}
+	p.names.wrote(name, answer.Value())
+	values, err := dnsquery.Standing(ctx, account, name)
+	if err != nil || !slices.Contains(values, answer.Value()) {
+		return false, nil // whoever cannot be asked shows no record
+	}
+	doing := "removing the TXT record " + name + " with the value " + answer.Value() + ", which an earlier run left, through the DNS account " + account.Name
+	report("cleanup", doing)
+	provider, err := p.providers.Open(ctx, account)
+	if err != nil {
+		return false, problem.AsError(doing, err)
+	}
+	defer provider.Release()
+	one := &publication{Publisher: p, doing: doing, report: report, account: account, provider: provider, name: name, proofs: []dnsprovider.Proof{answer}, own: []string{answer.Value()}}
+	unlock, err := one.takeTurn(ctx)
+	if err != nil {
+		return false, problem.Interrupted(ctx, doing)
+	}
+	defer unlock()
+	if one.joined(ctx) {
+		return false, &problem.Error{OfClass: problem.ClassDNSOccupied, Doing: doing, Said: one.stays(answer)}
+	}
+	if !provider.Effect.Spares() {
+		// Some of these remove only what they remember to have written. All that is
+		// there is ours, so that writing it again takes nothing away.
+		_ = provider.Present(ctx, answer, name)
+	}
+	if err := provider.Cleanup(ctx, answer, name); err != nil {
+		e := *problem.AsError(doing, err)
+		e.Advice = "remove it by hand"
+		return false, &e
+	}
+	return true, nil
+}

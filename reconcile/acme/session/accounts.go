@@ -1,0 +1,146 @@
+package session
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"certroll/reconcile/acme/ca"
+	"certroll/reconcile/acme/problem"
+	"certroll/spec"
+	"certroll/spec/credential"
+)
+
+// Store keeps the documents of ACME accounts, private keys included.
+type Store interface {
+	// Load returns the document; an error that is fs.ErrNotExist where there
+	// is none.
+	Load(ctx context.Context, id string) (map[string]string, error)
+	// Create stores the document only if there is none under this id, and
+	// returns the one that is stored then: data, or what was there before.
+	Create(ctx context.Context, id string, data map[string]string) (stored map[string]string, err error)
+	// Update replaces the document.
+	Update(ctx context.Context, id string, data map[string]string) error
+}
+
+// Options are the settings of accounts. All are required.
+type Options struct {
+	UserAgent string
+	Now       func() time.Time
+	Logger    *slog.Logger
+	// Credential follows a reference to a credential.
+	Credential func(ctx context.Context, v spec.Value, form credential.Form) (string, error)
+}
+
+// Accounts are the accounts of the issuers, with their keys in the store.
+type Accounts struct {
+	store Store
+	cas   *ca.Set
+	opts  Options
+
+	mu       sync.Mutex
+	sessions map[string]*opening // by issuer's fingerprint
+}
+
+// New makes Accounts that keep their documents in the store.
+func New(store Store, cas *ca.Set, o Options) *Accounts {
+	return &Accounts{store: store, cas: cas, opts: o, sessions: map[string]*opening{}}
+}
+
+// Close forgets the sessions.
+func (a *Accounts) Close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sessions = map[string]*opening{}
+}
+
+// opening is a session, or the one attempt under way to open it.
+type opening struct {
+	done    chan struct{} // closed when session or err is set
+	session *Session
+	err     error
+}
+
+// Session returns the issuer's session, opening it where there is none. Calls
+// that come while it is being opened share the attempt and its failure, so
+// that a CA that is down is asked once and not once per certificate.
+func (a *Accounts) Session(ctx context.Context, issuer *spec.Issuer) (*Session, error) {
+	key := fingerprint(issuer)
+	for {
+		a.mu.Lock()
+		o, ok := a.sessions[key]
+		if !ok {
+			o = &opening{done: make(chan struct{})}
+			a.sessions[key] = o
+		}
+		a.mu.Unlock()
+		if !ok {
+			a.open(ctx, key, o, issuer)
+			return o.session, o.err
+		}
+		select {
+		case <-o.done:
+		case <-ctx.Done():
+			return nil, problem.Interrupted(ctx, "opening the account of issuer "+issuer.Name)
+		}
+		if o.err == nil || !isInterruption(o.err) {
+			return o.session, o.err
+		}
+		// The one who opened was interrupted, which is no matter of ours.
+	}
+}
+
+func (a *Accounts) open(ctx context.Context, key string, o *opening, issuer *spec.Issuer) {
+	o.session, o.err = a.openAccount(ctx, issuer)
+	if o.err != nil {
+		o.session = nil
+		a.mu.Lock()
+		delete(a.sessions, key)
+		a.mu.Unlock()
+	}
+	close(o.done)
+}
+
+func isInterruption(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && problem.HasClass(err, problem.ClassInternal)
+}
+
+// forget drops a session.
+func (a *Accounts) forget(s *Session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key, o := range a.sessions {
+		if o.session == s {
+			delete(a.sessions, key)
+		}
+	}
+}
+
+// fingerprint is equal for issuers that may share a session: all that is used
+// to open the account, by reference where it is a secret.
+func fingerprint(issuer *spec.Issuer) string {
+	h := sha256.New()
+	put := func(parts ...string) {
+		for _, p := range parts {
+			_, _ = io.WriteString(h, p+"\x00")
+		}
+	}
+	put(issuer.Name, issuer.Directory, issuer.Account, issuer.Email, issuer.CABundle)
+	if issuer.AgreeTOS {
+		put("agreed")
+	}
+	if issuer.Reach.Anything {
+		put("anything")
+	}
+	if issuer.EAB != nil {
+		for _, v := range []spec.Value{issuer.EAB.KeyID, issuer.EAB.HMAC} {
+			put(string(v.Source), v.Text, v.Path, v.Field, v.Name)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,174 @@
+package session
+
+import (
+	"context"
+	"crypto"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-acme/lego/v4/acme/api"
+
+	"certroll/reconcile/acme/ca"
+	"certroll/reconcile/acme/problem"
+	"certroll/spec"
+)
+
+// Session is one account at one CA while the process lives.
+//
+//	session ── upstream: connections and directory, shared by the CA's accounts
+//	   ├── lane: a lego core (its nonces, its http.Client), lent to one call
+//	   ├── lane
+//	   └── lane
+//
+// lego's calls take no context and tell no headers. A lane is therefore lent
+// to a single call: for its duration the lane's RoundTripper has that call's
+// context, and what it saw last is the answer to that call and to no other.
+type Session struct {
+	accounts  *Accounts
+	CA        *ca.CA
+	issuer    *spec.Issuer
+	accountID string
+	key       crypto.Signer
+	terms     string // the URL of the terms of service agreed to by registering now; "" otherwise
+
+	mu    sync.Mutex
+	kid   string  // the account's URL
+	lanes []*lane // idle; the last one has the freshest nonces
+
+	requests    chan struct{} // one element for each request under way
+	registering chan struct{} // held by the call that registers again
+}
+
+type lane struct {
+	session *Session
+	core    *api.Core
+	kid     string
+	born    time.Time
+	ctx     context.Context // of the call at hand
+	seen    ca.Answer
+}
+
+const (
+	// laneAge bounds, with directoryAge, how long a CA's change of its
+	// directory goes unnoticed.
+	laneAge = time.Hour
+)
+
+func (a *Accounts) newSession(issuer *spec.Issuer) (*Session, error) {
+	u, err := a.cas.Of(issuer)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{
+		accounts: a, CA: u, issuer: issuer,
+		registering: make(chan struct{}, 1), requests: make(chan struct{}, ca.RequestsAtOnce),
+	}, nil
+}
+
+// Call runs fn, which makes one request of lego's, on a lane of its own and
+// tells what the CA answered.
+func (s *Session) Call(ctx context.Context, doing string, fn func(*api.Core) error) (ca.Answer, error) {
+	kid := s.AccountURL()
+	seen, err := s.callAs(ctx, kid, doing, fn)
+	if err != nil && mayBeAccount(err) {
+		if dead := s.checkAccount(ctx); problem.IsOfAccount(dead) {
+			return seen, dead
+		}
+	}
+	if err == nil || !problem.Is(err, "accountDoesNotExist") {
+		return seen, err
+	}
+	// The CA has forgotten us. The key is ours still: register it again, once.
+	if err := s.registerAgain(ctx, kid); err != nil {
+		return seen, err
+	}
+	return s.callAs(ctx, s.AccountURL(), doing, fn)
+}
+
+func (s *Session) callAs(ctx context.Context, kid, doing string, fn func(*api.Core) error) (ca.Answer, error) {
+	select {
+	case s.requests <- struct{}{}:
+		defer func() { <-s.requests }()
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return ca.Answer{}, problem.Interrupted(ctx, doing)
+	}
+	l := s.borrow(kid)
+	l.ctx, l.seen = ctx, ca.Answer{}
+	err := l.run(fn)
+	seen := l.seen
+	s.giveBack(l)
+	if err != nil {
+		return seen, ca.Explain(ctx, doing, err, seen, s.accounts.opts.Now())
+	}
+	return seen, nil
+}
+
+// run makes the lane's core at first use: that fetches the directory, which
+// needs the call's context.
+func (l *lane) run(fn func(*api.Core) error) error {
+	if l.core == nil {
+		httpClient := &http.Client{Transport: l, CheckRedirect: ca.CheckRedirect}
+		core, err := api.New(httpClient, l.session.accounts.opts.UserAgent, l.session.CA.Directory, l.kid, l.session.key)
+		if err != nil {
+			return err
+		}
+		l.core = core
+	}
+	return fn(l.core)
+}
+
+// RoundTrip sends one request of lego's for the call that has borrowed the lane.
+func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, seen, err := l.session.CA.RoundTrip(l.ctx, req)
+	l.seen = seen
+	return resp, err
+}
+
+func (s *Session) borrow(kid string) *lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.lanes) > 0 {
+		l := s.lanes[len(s.lanes)-1]
+		s.lanes = s.lanes[:len(s.lanes)-1]
+		if l.kid == kid && s.accounts.opts.Now().Sub(l.born) < laneAge {
+			return l
+		}
+	}
+	return &lane{session: s, kid: kid, born: s.accounts.opts.Now()}
+}
+
+func (s *Session) giveBack(l *lane) {
+	l.ctx = nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.core != nil && l.kid == s.kid && l.kid != "" {
+		s.lanes = append(s.lanes, l)
+	}
+}
+
+// AccountURL is the account's URL at the CA.
+func (s *Session) AccountURL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kid
+}
+
+func (s *Session) setAccountURL(url string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kid = url
+}
+
+// KeyAuthorization is RFC 8555 section 8.1's, for a token of a challenge.
+func (s *Session) KeyAuthorization(ctx context.Context, token string) (string, error) {
+	var out string
+	_, err := s.Call(ctx, "computing a key authorization", func(core *api.Core) error {
+		var err error
+		out, err = core.GetKeyAuthorization(token)
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,119 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"certroll/spec"
+)
+
+// locate finds the document of the issuer's account; nil where there is none
+// yet, and id is the one to make it under. An account from the time when the
+// contact was part of its identity is taken over without a new registration:
+//
+//	accountID ─┬─ the document itself
+//	           ├─ a pointer ── formerAccountID, where it stays: an earlier certroll
+//	           │               finds it there still
+//	           └─ nothing ──── look for such a document; make the pointer (adopt)
+//
+// A pointer whose document is gone was reset by a person: the account is made
+// anew in its place.
+func (a *Accounts) locate(ctx context.Context, issuer *spec.Issuer, eabKeyID string, adopt bool) (id string, doc map[string]string, err error) {
+	id = DocumentID(issuer.Directory, issuer.Account, eabKeyID)
+	doc, err = a.load(ctx, id)
+	if err != nil {
+		return "", nil, err
+	}
+	if doc == nil {
+		former, err := a.former(ctx, issuer, eabKeyID, adopt)
+		if err != nil || former == "" {
+			return id, nil, err
+		}
+		doc = map[string]string{FieldSchema: "1", FieldDirectory: issuer.Directory, fieldEAB: eabKeyID, fieldDocument: former, fieldCreated: a.stamp()}
+		if adopt {
+			if doc, err = a.store.Create(ctx, id, doc); err != nil {
+				return "", nil, err
+			}
+			a.opts.Logger.Info("using the ACME account of an earlier certroll version", "issuer", issuer.Name, "document", former)
+		}
+	}
+	if target := doc[fieldDocument]; target != "" {
+		doc, err = a.load(ctx, target)
+		return target, doc, err
+	}
+	return id, doc, nil
+}
+
+// load is a document, nil where there is none.
+func (a *Accounts) load(ctx context.Context, id string) (map[string]string, error) {
+	doc, err := a.store.Load(ctx, id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return doc, err
+}
+
+// former is the id of the document that the issuer's account had before; "" where
+// there is none. The one of the present contact goes first. Without it any of the
+// same CA and external account is taken, so that no account is registered beside
+// one that there is: the contact may have changed with the upgrade. An issuer
+// that names its account wants one of its own, and takes the first kind alone.
+func (a *Accounts) former(ctx context.Context, issuer *spec.Issuer, eabKeyID string, adopt bool) (string, error) {
+	there, err := a.formerDocuments(ctx, issuer, eabKeyID)
+	if err != nil && adopt {
+		return "", err
+	}
+	exact := FormerDocumentID(issuer.Directory, issuer.Email, eabKeyID)
+	if there == nil { // the store cannot say what it has, or not to us
+		doc, err := a.load(ctx, exact)
+		if doc == nil {
+			return "", err
+		}
+		return exact, nil
+	}
+	if slices.ContainsFunc(there, func(f former) bool { return f.id == exact }) {
+		return exact, nil
+	}
+	if len(there) == 0 || issuer.Account != "" {
+		return "", nil
+	}
+	if len(there) > 1 {
+		a.opts.Logger.Warn("several ACME accounts at one CA; using the oldest: set account in the issuers that use the others", "issuer", issuer.Name, "directory", issuer.Directory, "documents", len(there), "taken", there[0].id)
+	}
+	return there[0].id, nil
+}
+
+// former is a document that no pointer stands for yet.
+type former struct{ id, created string }
+
+// formerDocuments are those of the issuer's CA and external account that no
+// pointer stands for, the oldest first; nil where the store cannot list.
+func (a *Accounts) formerDocuments(ctx context.Context, issuer *spec.Issuer, eabKeyID string) ([]former, error) {
+	store, ok := a.store.(lister)
+	if !ok {
+		return nil, nil
+	}
+	ids, err := store.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, taken := []former{}, map[string]bool{}
+	for _, id := range ids {
+		doc, err := a.load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case doc[fieldDocument] != "":
+			taken[doc[fieldDocument]] = true
+		case doc[FieldDirectory] == issuer.Directory && doc[fieldEAB] == eabKeyID && doc[FieldKey] != "" && doc[fieldAccount] == "":
+			found = append(found, former{id, doc[fieldCreated]})
+		}
+	}
+	found = slices.DeleteFunc(found, func(f former) bool { return taken[f.id] })
+	slices.SortFunc(found, func(x, y former) int { return cmp.Or(cmp.Compare(x.created, y.created), cmp.Compare(x.id, y.id)) })
+	return found, nil
+}

@@ -1,0 +1,132 @@
+package solver
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"certroll/reconcile/acme/problem"
+	"certroll/spec"
+)
+
+// wellKnown is where http-01 answers are looked for (RFC 8555 section 8.3).
+const wellKnown = "/.well-known/acme-challenge/"
+
+// viaHTTP answers http-01 challenges by a listener of our own or by files in
+// the directory of a web server that runs already.
+func (s *solving) viaHTTP(ctx context.Context, account *spec.DNSAccount, challenges []challenge) error {
+	s.Report("http", "answering at "+wellKnown+" for "+challenges[0].name())
+	if account.Webroot != "" {
+		return s.viaWebroot(ctx, account, challenges)
+	}
+	l, leave, err := s.Solver.servers.use(ctx, spec.HTTP01, account.Listen, serveHTTP)
+	if err != nil {
+		return listenFailure(account, err)
+	}
+	defer leave()
+	for _, ch := range challenges {
+		defer put(l, l.answers, ch.token, ch.keyAuth)()
+	}
+	return s.askAll(ctx, challenges)
+}
+
+func serveHTTP(l *listening, ln net.Listener) (stop func()) {
+	server := &http.Server{ReadTimeout: connTimeout, WriteTimeout: connTimeout, MaxHeaderBytes: 16 << 10, Handler: l}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(ln) }) // ends with ErrServerClosed
+	return func() {
+		_ = server.Close()
+		serving.Wait()
+	}
+}
+
+// ServeHTTP answers for the tokens in flight and for nothing else.
+func (l *listening) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	token, ok := strings.CutPrefix(r.URL.Path, wellKnown)
+	answer, known := l.answer(token)
+	if !ok || !known || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_, _ = io.WriteString(w, answer)
+}
+
+func (s *solving) viaWebroot(ctx context.Context, account *spec.DNSAccount, challenges []challenge) error {
+	for _, ch := range challenges {
+		remove, err := s.Solver.webroots.write(account.Webroot, ch.token, ch.keyAuth)
+		if err != nil {
+			return problem.NotPublished{Why: problem.Config("writing below the webroot of the DNS account "+account.Name, err.Error(),
+				"give the dns block a webroot that exists and may be written to")}
+		}
+		defer func() {
+			if err := remove(); err != nil {
+				s.Report("cleanup", "an answer could not be removed from the webroot of the DNS account "+account.Name+": "+err.Error())
+			}
+		}()
+	}
+	return s.askAll(ctx, challenges)
+}
+
+// webroots writes answers into directories of web servers. Directories that
+// are missing are made, and removed again once nothing is in them any more.
+type webroots struct {
+	mu   sync.Mutex // so that no directory is removed between its making and its use
+	made map[string]bool
+}
+
+func newWebroots() *webroots { return &webroots{made: map[string]bool{}} }
+
+// write puts an answer where the web server finds it. The token was found to
+// be a plain file name before.
+func (w *webroots) write(root, token, answer string) (remove func() error, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	dir := filepath.Join(root, filepath.FromSlash(wellKnown))
+	if err := w.makeDirs(filepath.Dir(dir), dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, token)
+	if err := os.WriteFile(path, []byte(answer), 0o644); err != nil {
+		return nil, err
+	}
+	remove = func() error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		err := os.Remove(path)
+		w.removeDirs(dir, filepath.Dir(dir))
+		return err
+	}
+	// The web server is another user, whatever our umask says.
+	return remove, os.Chmod(path, 0o644)
+}
+
+func (w *webroots) makeDirs(dirs ...string) error {
+	for _, dir := range dirs {
+		err := os.Mkdir(dir, 0o755)
+		switch {
+		case err == nil:
+			w.made[dir] = true
+			if err := os.Chmod(dir, 0o755); err != nil {
+				return err
+			}
+		case !os.IsExist(err):
+			return err
+		}
+	}
+	return nil
+}
+
+// removeDirs removes those that we made and that are empty.
+func (w *webroots) removeDirs(dirs ...string) {
+	for _, dir := range dirs {
+		if w.made[dir] && os.Remove(dir) == nil {
+			delete(w.made, dir)
+		}
+	}
+}

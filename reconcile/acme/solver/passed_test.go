@@ -1,0 +1,38 @@
+package solver
+
+import (
+	"errors"
+	"testing"
+
+	"certroll/reconcile/acme/problem"
+	"certroll/spec"
+)
+
+// TestPassedOverForOneZone: an account that published for one name of an order
+// and could not for another is not told as passed over; one that is not in charge
+// of a zone is tried first for the next one all the same.
+func TestPassedOverForOneZone(t *testing.T) {
+	lab, second := &spec.DNSAccount{Name: "lab"}, &spec.DNSAccount{Name: "second"}
+	j := &Job{Accounts: []*spec.DNSAccount{lab, second}, Report: func(string, string) {}}
+	s := &solving{Job: j, gaveUp: map[*spec.DNSAccount]bool{}}
+	notMine := &problem.Error{OfClass: problem.ClassConfig, NotZone: true, DNSAccount: "lab", Said: "zone not found"}
+	refused := &problem.Error{OfClass: problem.ClassDNSUnauthorized, DNSAccount: "lab", Said: "403"}
+
+	s.passOver(lab, map[*spec.DNSAccount]bool{lab: true}, notMine)
+	s.worked(second)
+	if next := s.next(map[*spec.DNSAccount]bool{}); next != lab {
+		t.Errorf("the next name begins with %s", next.Name)
+	}
+	if passed := j.PassedBefore(nil); len(passed) != 0 {
+		t.Errorf("passed over for a zone that is not its own: %v", passed)
+	}
+
+	s.passOver(lab, map[*spec.DNSAccount]bool{lab: true}, refused)
+	if passed := j.PassedBefore(nil); len(passed) != 1 || !errors.Is(passed[0], refused) {
+		t.Errorf("passed over: %v", passed)
+	}
+	s.worked(lab)
+	if passed := j.PassedBefore(nil); len(passed) != 0 {
+		t.Errorf("passed over though it published: %v", passed)
+	}
+}

@@ -1,0 +1,100 @@
+package solver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/acme/wait"
+	"certroll/spec"
+)
+
+// servers are the listeners that answer http-01 and tls-alpn-01 challenges:
+// one for each address, shared by all challenges in flight there, open only
+// while there is one.
+type servers struct {
+	mu   sync.Mutex
+	open map[string]*listening
+}
+
+func newServers() *servers { return &servers{open: map[string]*listening{}} }
+
+// listening is one listener and what it answers with.
+type listening struct {
+	users   int
+	stop    func()
+	mu      sync.RWMutex
+	answers map[string]string           // http-01: token to key authorization
+	certs   map[string]*tls.Certificate // tls-alpn-01: server name to certificate
+}
+
+// use opens the listener for kind at an address, or joins the one that is
+// open. The function returned leaves it.
+func (s *servers) use(ctx context.Context, kind spec.Challenge, address string, serve func(*listening, net.Listener) func()) (*listening, func(), error) {
+	key := string(kind) + " " + address
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.open[key]
+	if l == nil {
+		ln, err := wait.Listen(ctx, address)
+		if err != nil {
+			return nil, nil, err
+		}
+		l = &listening{answers: map[string]string{}, certs: map[string]*tls.Certificate{}}
+		l.stop = serve(l, ln)
+		s.open[key] = l
+	}
+	l.users++
+	return l, func() { s.leave(key, l) }, nil
+}
+
+func (s *servers) leave(key string, l *listening) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.users--; l.users == 0 {
+		delete(s.open, key)
+		l.stop()
+	}
+}
+
+func (l *listening) answer(token string) (string, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	a, ok := l.answers[token]
+	return a, ok
+}
+
+func (l *listening) certificate(name string) *tls.Certificate {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.certs[name]
+}
+
+// put sets one answer; the function returned takes it away.
+func put[V any](l *listening, m map[string]V, key string, v V) func() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m[key] = v
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(m, key)
+	}
+}
+
+// listenFailure is the error of a listener that cannot be opened.
+func listenFailure(account *spec.DNSAccount, err error) error {
+	advice := "give the dns block a listen address that is free and may be bound"
+	if errors.Is(err, context.Canceled) {
+		advice = ""
+	}
+	return problem.NotPublished{Why: problem.Config("listening at "+account.Listen+" for the DNS account "+account.Name, err.Error(), advice)}
+}
+
+// connTimeout bounds a connection to a challenge listener: the CA asks one
+// small thing, and nobody else has business there.
+const connTimeout = 10 * time.Second
