@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,28 +17,28 @@ import (
 	"github.com/zclconf/go-cty/cty/gocty"
 )
 
-func (d *decoder) body(b *hclsyntax.Block, ctx *hcl.EvalContext) *body {
-	return &body{d: d, ctx: ctx, src: b.Body, what: b.Type + " block", at: b.DefRange().Ptr(), whole: b.Range().Ptr(), asked: map[string]bool{}, within: map[string]bool{}}
+func newReader(s *scope, b *hclsyntax.Block, ctx *hcl.EvalContext) *reader {
+	return &reader{scope: s, ctx: ctx, src: b.Body, what: b.Type + " block", at: b.DefRange().Ptr(), whole: b.Range().Ptr(), asked: map[string]bool{}, within: map[string]bool{}}
 }
 
-func (b *body) has(name string) bool { return b.src.Attributes[name] != nil }
+func (b *reader) has(name string) bool { return b.src.Attributes[name] != nil }
 
 // null takes an attribute that is null for one that was left out, as Terraform
 // does. Where leaving out means to allow everything it is an error.
-func (b *body) null(name string, at hcl.Range) {
+func (b *reader) null(name string, at hcl.Range) {
 	if b.restricts {
 		b.fault(&at, "Setting is null", "%s is null, and what is left out of %s limits nothing; write a value, or remove the line.", name, text.Article(b.what))
 	}
 }
 
 // value evaluates an attribute; null is the same as left out.
-func (b *body) value(name string) setting[cty.Value] {
+func (b *reader) value(name string) setting[cty.Value] {
 	b.asked[name] = true
 	a := b.src.Attributes[name]
 	if a == nil {
 		return setting[cty.Value]{}
 	}
-	v, ok := b.d.eval(a.Expr, b.ctx, b.whole)
+	v, ok := b.scope.eval(a.Expr, b.ctx, b.whole)
 	if ok && v.IsNull() {
 		b.null(name, a.Expr.Range())
 		return setting[cty.Value]{}
@@ -49,7 +50,7 @@ func (b *body) value(name string) setting[cty.Value] {
 }
 
 // typed reads an attribute as a Go value of a primitive type.
-func typed[T any](b *body, name string, t cty.Type, wanted string) (s setting[T]) {
+func typed[T any](b *reader, name string, t cty.Type, wanted string) (s setting[T]) {
 	v := b.value(name)
 	if s.at = v.at; !v.ok {
 		return s
@@ -58,7 +59,7 @@ func typed[T any](b *body, name string, t cty.Type, wanted string) (s setting[T]
 	return s
 }
 
-func primitive[T any](b *body, v cty.Value, at *hcl.Range, t cty.Type, rule string) (out T, ok bool) {
+func primitive[T any](b *reader, v cty.Value, at *hcl.Range, t cty.Type, rule string) (out T, ok bool) {
 	if isReference(v) {
 		b.fault(at, "Reference not allowed here", "%s; a reference by vault(), env() or file() may stand only in dns.credentials, issuer.eab and the passwords of keystores, where it is followed at apply time.", rule)
 		return out, false
@@ -91,14 +92,16 @@ func kindOf(v cty.Value) string {
 	return text.Article(v.Type().FriendlyName())
 }
 
-func (b *body) text(name string) setting[string] { return typed[string](b, name, cty.String, "a text") }
+func (b *reader) text(name string) setting[string] {
+	return typed[string](b, name, cty.String, "a text")
+}
 
-func (b *body) boolean(name string) setting[bool] {
+func (b *reader) boolean(name string) setting[bool] {
 	return typed[bool](b, name, cty.Bool, "true or false")
 }
 
 // integer reads a whole number from least to most.
-func (b *body) integer(name string, least, most int) setting[int] {
+func (b *reader) integer(name string, least, most int) setting[int] {
 	rule := fmt.Sprintf("a whole number from %d to %d", least, most)
 	s := typed[int](b, name, cty.Number, rule)
 	if s.ok && (s.v < least || s.v > most) {
@@ -109,7 +112,7 @@ func (b *body) integer(name string, least, most int) setting[int] {
 }
 
 // choice reads one of a few texts.
-func (b *body) choice(name string, allowed ...string) setting[string] {
+func (b *reader) choice(name string, allowed ...string) setting[string] {
 	s := b.text(name)
 	if s.ok && !slices.Contains(allowed, s.v) {
 		b.fault(s.at, "Unknown value", "%s = %q: use %s.%s", name, s.v, text.OneOf(allowed), didYouMean(s.v, allowed))
@@ -119,7 +122,7 @@ func (b *body) choice(name string, allowed ...string) setting[string] {
 }
 
 // duration reads a time span as Go writes it ("90s", "2m") up to most.
-func (b *body) duration(name string, most time.Duration) setting[time.Duration] {
+func (b *reader) duration(name string, most time.Duration) setting[time.Duration] {
 	s := b.text(name)
 	if !s.ok {
 		return setting[time.Duration]{at: s.at}
@@ -134,7 +137,7 @@ func (b *body) duration(name string, most time.Duration) setting[time.Duration] 
 
 // list evaluates an attribute to its elements, each with its place. One value
 // that is no list is a list of one where single is set.
-func (b *body) list(name string, single bool) setting[[]element[cty.Value]] {
+func (b *reader) list(name string, single bool) setting[[]element[cty.Value]] {
 	b.asked[name] = true
 	a := b.src.Attributes[name]
 	if a == nil {
@@ -144,7 +147,7 @@ func (b *body) list(name string, single bool) setting[[]element[cty.Value]] {
 	if tuple, ok := a.Expr.(*hclsyntax.TupleConsExpr); ok {
 		s.ok = true
 		for _, e := range tuple.Exprs {
-			v, ok := b.d.eval(e, b.ctx, b.whole)
+			v, ok := b.scope.eval(e, b.ctx, b.whole)
 			s.ok = s.ok && ok
 			if ok {
 				s.v = append(s.v, element[cty.Value]{v, e.Range().Ptr()})
@@ -152,7 +155,7 @@ func (b *body) list(name string, single bool) setting[[]element[cty.Value]] {
 		}
 		return s
 	}
-	v, ok := b.d.eval(a.Expr, b.ctx, b.whole)
+	v, ok := b.scope.eval(a.Expr, b.ctx, b.whole)
 	if ok && v.IsNull() {
 		b.null(name, a.Expr.Range())
 		return setting[[]element[cty.Value]]{}
@@ -176,7 +179,7 @@ func (b *body) list(name string, single bool) setting[[]element[cty.Value]] {
 }
 
 // texts reads a list of texts. Its ok is false where any of them is bad.
-func (b *body) texts(name string) setting[[]element[string]] {
+func (b *reader) texts(name string) setting[[]element[string]] {
 	l := b.list(name, false)
 	s := setting[[]element[string]]{at: l.at, ok: l.ok}
 	for _, e := range l.v {
@@ -190,7 +193,7 @@ func (b *body) texts(name string) setting[[]element[string]] {
 }
 
 // refs reads references to blocks of one kind.
-func (b *body) refs(name, kind string, single bool) setting[[]element[string]] {
+func (b *reader) refs(name, kind string, single bool) setting[[]element[string]] {
 	l := b.list(name, single)
 	s := setting[[]element[string]]{at: l.at, ok: l.ok}
 	for _, e := range l.v {
@@ -211,7 +214,7 @@ func (b *body) refs(name, kind string, single bool) setting[[]element[string]] {
 
 // block is the inner block of that type, nil where there is none; there may be
 // one at most.
-func (b *body) block(name string) *body {
+func (b *reader) block(name string) *reader {
 	b.within[name] = true
 	var found *hclsyntax.Block
 	for _, inner := range b.src.Blocks {
@@ -230,13 +233,13 @@ func (b *body) block(name string) *body {
 	if found == nil {
 		return nil
 	}
-	in := b.d.body(found, b.ctx)
+	in := newReader(b.scope, found, b.ctx)
 	in.whole, in.subject = b.whole, b.subject
 	return in
 }
 
 // done reports what nobody asked for.
-func (b *body) done() {
+func (b *reader) done() {
 	known := slices.Concat(slices.Collect(maps.Keys(b.asked)), slices.Collect(maps.Keys(b.within)))
 	slices.Sort(known)
 	known = slices.Compact(known)
@@ -259,7 +262,7 @@ func (b *body) done() {
 }
 
 // missing reports a setting that must be there.
-func (b *body) missing(name, how string) {
+func (b *reader) missing(name, how string) {
 	b.fault(b.at, "Missing setting", "%s needs %s.", text.UpperFirst(text.Article(b.what)), name+": "+how)
 }
 
@@ -268,7 +271,7 @@ func (b *body) missing(name, how string) {
 var nullMissing = NewRule{Name: "setting.null"}
 
 // lacking is missing for a setting that is not there, or null.
-func (b *body) lacking(name, how string) {
+func (b *reader) lacking(name, how string) {
 	if !b.has(name) {
 		b.missing(name, how)
 		return
@@ -276,11 +279,11 @@ func (b *body) lacking(name, how string) {
 	b.refuseNew(nullMissing, b.at, "Missing setting", "%s needs %s.", text.UpperFirst(text.Article(b.what)), name+": "+how)
 }
 
-func (b *body) fault(at *hcl.Range, summary, format string, args ...any) {
-	b.d.fault(at, b.whole, summary, format, args...)
+func (b *reader) fault(at *hcl.Range, summary, format string, args ...any) {
+	b.scope.fault(at, b.whole, summary, format, args...)
 }
 
-func (b *body) suggest(name string, known []string) string {
+func (b *reader) suggest(name string, known []string) string {
 	if meant := suggest(strings.TrimSuffix(b.what, " block"), name, known); meant != "" {
 		return meant
 	}
@@ -288,7 +291,7 @@ func (b *body) suggest(name string, known []string) string {
 }
 
 // span reads a duration that may also be one of whole days: "72h" or "3d".
-func (b *body) span(name string, least, most time.Duration) setting[time.Duration] {
+func (b *reader) span(name string, least, most time.Duration) setting[time.Duration] {
 	s := b.text(name)
 	if !s.ok {
 		return setting[time.Duration]{at: s.at}
@@ -299,4 +302,32 @@ func (b *body) span(name string, least, most time.Duration) setting[time.Duratio
 		return setting[time.Duration]{at: s.at}
 	}
 	return setting[time.Duration]{v, s.at, true}
+}
+
+// refuseNew reports that a rule which earlier versions did not have rejects what
+// stands at a place. The caller goes on as if it were allowed: where the
+// revision was in force, the value is part of the spec, and b.subject is held.
+func (b *reader) refuseNew(rule NewRule, at *hcl.Range, summary, format string, args ...any) {
+	detail := fmt.Sprintf(format, args...)
+	if lines := rule.Allow.Lines(); lines != "" && rule.Allow.Text == "" {
+		detail += " To allow it, write into certroll.hcl: " + lines
+	}
+	diag := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: at, Context: b.whole, Extra: rule}
+	if b.scope.inForce {
+		diag.Severity = hcl.DiagWarning
+		place := ""
+		if at != nil {
+			place = at.Filename + ":" + strconv.Itoa(at.Start.Line) + ": "
+		}
+		h := Hold{Rule: rule, Subject: b.subject, Message: place + summary + ": " + detail}
+		if !slices.Contains(b.scope.holds[b.subject], h) {
+			b.scope.holds[b.subject] = append(b.scope.holds[b.subject], h)
+		}
+	}
+	b.scope.report(diag)
+}
+
+// source is the text of the outermost block.
+func (b *reader) source() string {
+	return string(b.whole.SliceBytes(b.scope.sources[b.whole.Filename]))
 }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -12,40 +14,23 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// maxDiagnostics is how many mistakes, and how many warnings, are shown.
-const maxDiagnostics = 1_000
-
 // decoder works on one revision.
 type decoder struct {
-	trust  Trust
-	spec   Spec
-	diags  hcl.Diagnostics
-	seen   map[string]bool // diagnostics already reported
-	budget *budget
-	meter  meter
-	// reported counts the diagnostics.
-	reported map[hcl.DiagnosticSeverity]int
-	// broken: a file did not parse, so that what it declares is not known.
-	broken bool
+	*scope
+	trust Trust
+	spec  Spec
 	// lacks are the certificates that neither state a setting nor get it from defaults.
-	lacks     map[string][]lack
-	holds     map[string][]Hold // by subject, of NewRules; see refuseNew
-	exhausted bool
+	lacks map[string][]lack
 	// references are the vault() of the config repo.
 	references []repoReference
 	// realLeft is what evaluating fields on a real pair may still cost.
 	realLeft int64
-	faults   int // mistakes, those of each certificate of a for_each counted
 
-	functions    map[string]function.Function
-	files        []parsed
-	sources      map[string][]byte // by path
-	issuerBlocks map[string]declared
-	dnsBlocks    map[string]declared
-	policies     []*policy
+	functions map[string]function.Function
+	files     []parsed
+	policies  []*policy
 	// underPolicies are those of a file that was asked for already.
 	underPolicies map[string][]*policy
-	localAttrs    map[string]*hclsyntax.Attribute
 	locals        map[string]cty.Value
 	defaults      map[string]*partial // by directory
 	added         map[place]bool      // headers of the blocks that Trust.Before does not have
@@ -59,12 +44,6 @@ type parsed struct {
 	body    *hclsyntax.Body
 	trusted bool
 	rest    bool // another parsed has the first blocks of this file
-}
-
-// declared is an issuer or dns block.
-type declared struct {
-	block   *hclsyntax.Block
-	trusted bool
 }
 
 // place is where a block's header begins.
@@ -88,22 +67,23 @@ type repoReference struct {
 	in *body
 }
 
-// body reads the settings of one block, each once, and knows in the end which
-// of them nobody asked for.
+// body is a block that a decoder reads.
 type body struct {
-	d      *decoder
-	ctx    *hcl.EvalContext
-	src    *hclsyntax.Body
-	what   string          // "certificate block"
-	at     *hcl.Range      // the header: where something is missing
-	whole  *hcl.Range      // the outermost block: the context of a mistake
-	asked  map[string]bool // settings
-	within map[string]bool // inner blocks
-	// subject is what a Hold found in the block concerns, as "dns.NAME".
-	subject string
-	// restricts says that what is left out of the block is not limited, so that null
-	// must not pass for it.
-	restricts bool
+	*reader
+	d *decoder
+}
+
+func (d *decoder) body(b *hclsyntax.Block, ctx *hcl.EvalContext) *body {
+	return &body{newReader(d.scope, b, ctx), d}
+}
+
+// block is the inner block of that type, nil where there is none; there may be
+// one at most.
+func (b *body) block(name string) *body {
+	if in := b.reader.block(name); in != nil {
+		return &body{in, b.d}
+	}
+	return nil
 }
 
 // policy is a policy block of certroll.hcl: what the files of the config repo
@@ -201,13 +181,50 @@ func newDecoder(ctx context.Context, files []File, trust Trust) *decoder {
 		size += len(f.Bytes)
 	}
 	b := newBudget(ctx, min(size, MaxTotalSize), trust.InForce)
-	m := meter{b}
+	s := newScope(b, trust)
 	return &decoder{
-		trust: trust, seen: map[string]bool{}, reported: map[hcl.DiagnosticSeverity]int{}, budget: b, meter: m, functions: functionsOf(m, noFileFunc), realLeft: b.all, holds: map[string][]Hold{}, lacks: map[string][]lack{}, added: map[place]bool{},
-		spec:         Spec{Issuers: map[string]*Issuer{}, DNS: map[string]*DNSAccount{}},
-		issuerBlocks: map[string]declared{}, dnsBlocks: map[string]declared{},
-		sources: map[string][]byte{}, underPolicies: map[string][]*policy{},
-		localAttrs: map[string]*hclsyntax.Attribute{}, locals: map[string]cty.Value{}, defaults: map[string]*partial{},
-		trustedCtx: &hcl.EvalContext{Functions: functionsOf(m, fileFunc), Variables: map[string]cty.Value{}},
+		scope: s, trust: trust, functions: functionsOf(s.meter, noFileFunc), realLeft: b.all,
+		lacks: map[string][]lack{}, added: map[place]bool{}, underPolicies: map[string][]*policy{},
+		spec:   Spec{Issuers: map[string]*Issuer{}, DNS: map[string]*DNSAccount{}},
+		locals: map[string]cty.Value{}, defaults: map[string]*partial{},
+		trustedCtx: &hcl.EvalContext{Functions: functionsOf(s.meter, fileFunc), Variables: map[string]cty.Value{}},
 	}
+}
+
+func (d *decoder) contextOf(decl declared) *hcl.EvalContext {
+	if decl.trusted {
+		return d.trustedCtx
+	}
+	return d.ctx
+}
+
+// firstEnv is a prefix for examples.
+func (d *decoder) firstEnv() string {
+	return cmp.Or(strings.Join(d.trust.Env[:min(1, len(d.trust.Env))], ""), "CERTROLL_DNS_")
+}
+
+// sourceOf is the text of an expression, as its file has it.
+func (d *decoder) sourceOf(e hcl.Expression) []byte {
+	r := e.Range()
+	return r.SliceBytes(d.sources[r.Filename])
+}
+
+// ancestors are the directories of a file, nearest first, up to the root.
+func ancestors(file string) []string {
+	var dirs []string
+	for dir := path.Dir(file); ; dir = path.Dir(dir) {
+		dirs = append(dirs, dir)
+		if dir == "." || dir == "/" {
+			return dirs
+		}
+	}
+}
+
+func sortedAttributes(b *hclsyntax.Body) []*hclsyntax.Attribute {
+	list := make([]*hclsyntax.Attribute, 0, len(b.Attributes))
+	for _, a := range b.Attributes {
+		list = append(list, a)
+	}
+	slices.SortFunc(list, func(a, b *hclsyntax.Attribute) int { return cmp.Compare(a.SrcRange.Start.Byte, b.SrcRange.Start.Byte) })
+	return list
 }

@@ -147,7 +147,7 @@ func (b *body) trySample(c *customFields) (made map[string]string, good bool) {
 		e := c.exprs[field]
 		v, ok := b.d.eval(e, ctx, b.whole)
 		if ok {
-			made[field], ok = primitive[string](b, v, e.Range().Ptr(), cty.String, "a field is a text")
+			made[field], ok = primitive[string](b.reader, v, e.Range().Ptr(), cty.String, "a field is a text")
 		}
 		good = good && ok
 		if size += len(made[field]); size > maxValue {

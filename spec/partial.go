@@ -134,7 +134,7 @@ func (b *body) labels() (s setting[map[string]string]) {
 	s.v, s.ok = map[string]string{}, true
 	for it := v.v.ElementIterator(); it.Next(); {
 		key, value := it.Element()
-		text, ok := primitive[string](b, value, v.at, cty.String, "labels is a map of texts")
+		text, ok := primitive[string](b.reader, value, v.at, cty.String, "labels is a map of texts")
 		if name := key.AsString(); ok {
 			b.checkLabel(name, text, v.at)
 			s.v[name] = text

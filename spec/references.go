@@ -16,7 +16,7 @@ import (
 // reference stays within what the repo may reach.
 func (b *body) toValue(name string, v cty.Value, at *hcl.Range, trusted bool) (Value, bool) {
 	if !isReference(v) {
-		text, ok := primitive[string](b, v, at, cty.String, name+" is a text or a reference")
+		text, ok := primitive[string](b.reader, v, at, cty.String, name+" is a text or a reference")
 		return Value{Source: Literal, Text: text, Range: *at}, ok
 	}
 	value := *v.EncapsulatedValue().(*Value)

@@ -3,7 +3,6 @@ package spec
 import (
 	"errors"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strings"
 
@@ -12,27 +11,6 @@ import (
 
 	"certroll/spec/text"
 )
-
-// blockType wraps a reference to an issuer or DNS account.
-var blockType = cty.Capsule("block", reflect.TypeFor[blockRef]())
-
-// blockRef is what issuer.NAME and dns.NAME evaluate to.
-type blockRef struct{ kind, name string }
-
-func asBlockRef(v cty.Value) (blockRef, bool) {
-	if v == cty.NilVal || !v.Type().Equals(blockType) || v.IsNull() || !v.IsKnown() {
-		return blockRef{}, false
-	}
-	return *v.EncapsulatedValue().(*blockRef), true
-}
-
-func refObject(kind string, table map[string]declared) cty.Value {
-	attrs := make(map[string]cty.Value, len(table))
-	for name := range table {
-		attrs[name] = cty.CapsuleVal(blockType, &blockRef{kind, name})
-	}
-	return cty.ObjectVal(attrs)
-}
 
 var vaultFunc = function.New(&function.Spec{
 	Params: []function.Parameter{{Name: "path", Type: cty.String}, {Name: "field", Type: cty.String}},

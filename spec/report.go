@@ -12,40 +12,40 @@ import (
 
 // over tells whether there is no use in going on: the budget or the time has
 // ended, or there are more mistakes than are shown.
-func (d *decoder) over() bool {
-	return d.exhausted || d.reported[hcl.DiagError] > maxDiagnostics || d.faults > 5*maxDiagnostics || d.budget.stopped()
+func (s *scope) over() bool {
+	return s.exhausted || s.reported[hcl.DiagError] > maxDiagnostics || s.faults > 5*maxDiagnostics || s.budget.stopped()
 }
 
 // fault reports a mistake. summary is one of a fixed few; what it is about
 // stands in the detail.
-func (d *decoder) fault(at, block *hcl.Range, summary, format string, args ...any) {
+func (s *scope) fault(at, block *hcl.Range, summary, format string, args ...any) {
 	detail := fmt.Sprintf(format, args...)
-	d.faults++
-	if !d.exhausted && !d.budget.afford(perFault+int64(len(detail))) { // each certificate of a for_each has its own
-		d.outOfWork(cmp.Or(at, block, &hcl.Range{}), block)
+	s.faults++
+	if !s.exhausted && !s.budget.afford(perFault+int64(len(detail))) { // each certificate of a for_each has its own
+		s.outOfWork(cmp.Or(at, block, &hcl.Range{}), block)
 	}
-	d.report(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: at, Context: block})
+	s.report(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: at, Context: block})
 }
 
 // report keeps diagnostics, each once: what is wrong in a block with for_each
 // is wrong in every instance. Warnings and mistakes are counted apart: many warnings
 // must not reject a revision, nor hide a mistake.
-func (d *decoder) report(diags ...*hcl.Diagnostic) {
+func (s *scope) report(diags ...*hcl.Diagnostic) {
 	for _, diag := range diags {
 		diag.Detail = bounded(diag.Detail)
 		key := diag.Summary + "\x00" + diag.Detail
 		if diag.Subject != nil {
 			key = diag.Subject.String() + "\x00" + key
 		}
-		n := d.reported[diag.Severity]
-		if d.seen[key] || n > maxDiagnostics {
+		n := s.reported[diag.Severity]
+		if s.seen[key] || n > maxDiagnostics {
 			continue
 		}
-		d.seen[key], d.reported[diag.Severity] = true, n+1
+		s.seen[key], s.reported[diag.Severity] = true, n+1
 		if n == maxDiagnostics {
 			diag = tooMany(diag.Severity)
 		}
-		d.diags = append(d.diags, diag)
+		s.diags = append(s.diags, diag)
 	}
 }
 
@@ -69,8 +69,8 @@ func bounded(text string) string {
 }
 
 // sort brings diagnostics into the order of the files' text.
-func (d *decoder) sort() {
-	slices.SortStableFunc(d.diags, func(a, b *hcl.Diagnostic) int {
+func (s *scope) sort() {
+	slices.SortStableFunc(s.diags, func(a, b *hcl.Diagnostic) int {
 		if a.Subject == nil || b.Subject == nil {
 			switch {
 			case a.Subject != nil:
@@ -86,37 +86,37 @@ func (d *decoder) sort() {
 
 // afford takes steps for what is no evaluation. Where they are not to be had it
 // says so, once, at that place.
-func (d *decoder) afford(steps int64, at hcl.Range, block *hcl.Range) bool {
-	if !d.budget.afford(steps) {
-		d.outOfWork(at.Ptr(), block)
+func (s *scope) afford(steps int64, at hcl.Range, block *hcl.Range) bool {
+	if !s.budget.afford(steps) {
+		s.outOfWork(at.Ptr(), block)
 		return false
 	}
 	return true
 }
 
 // outOfWork says why nothing more is evaluated.
-func (d *decoder) outOfWork(at *hcl.Range, block *hcl.Range) {
-	if d.exhausted {
+func (s *scope) outOfWork(at *hcl.Range, block *hcl.Range) {
+	if s.exhausted {
 		return
 	}
-	d.exhausted = true
-	if d.budget.interrupted() {
-		d.late(at, block)
+	s.exhausted = true
+	if s.budget.interrupted() {
+		s.late(at, block)
 		return
 	}
-	d.fault(at, block, "Too much to compute",
+	s.fault(at, block, "Too much to compute",
 		"Evaluating this revision takes more than %d steps, of about 20 ns each: %d and %d for each byte of its files. The last of them were taken here. Loop over less, call costly functions (regexall, setproduct, sort) on less, or write the values down.",
-		d.budget.all, baseWork, workPer)
+		s.budget.all, baseWork, workPer)
 }
 
 // late says that decoding was stopped before it was done.
-func (d *decoder) late(at, block *hcl.Range) {
-	if d.budget.expired() {
-		d.fault(at, block, "Decoding took too long",
-			"Decoding this revision was not done after %s, and was stopped here. Loop over less, or set a longer decode_timeout in certroll.hcl.", d.budget.elapsed().Round(time.Second))
+func (s *scope) late(at, block *hcl.Range) {
+	if s.budget.expired() {
+		s.fault(at, block, "Decoding took too long",
+			"Decoding this revision was not done after %s, and was stopped here. Loop over less, or set a longer decode_timeout in certroll.hcl.", s.budget.elapsed().Round(time.Second))
 		return
 	}
-	d.fault(at, block, "Decoding was stopped", "certroll was told to stop before this revision was decoded.")
+	s.fault(at, block, "Decoding was stopped", "certroll was told to stop before this revision was decoded.")
 }
 
 // The steps of what the decoder does around evaluations.

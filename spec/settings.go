@@ -2,30 +2,7 @@ package spec
 
 import (
 	"time"
-
-	"github.com/hashicorp/hcl/v2"
 )
-
-// setting is one that may have been left out.
-type setting[T any] struct {
-	v  T
-	at *hcl.Range
-	ok bool
-}
-
-// or takes another one where this was left out; a bad one was not.
-func (s setting[T]) or(other setting[T]) setting[T] {
-	if s.at != nil {
-		return s
-	}
-	return other
-}
-
-// element is one of a list, with its place.
-type element[T any] struct {
-	v  T
-	at *hcl.Range
-}
 
 // partial is what a certificate block or a defaults block states; the rest
 // comes from the next defaults block above, setting by setting.
