@@ -37,11 +37,11 @@ func (a *DNSAccount) CheckResolved(values map[string]string) (refused string) {
 			host, port, ok := parseEndpoint(kind, text)
 			good = ok && a.Reach.Names(host, port)
 		case labelVariable:
-			good = labelText.MatchString(text)
+			good = isLabel(text)
 		case choiceVariable:
 			good = isChoice(name, text)
 		case ambientVariable:
-			good = a.Reach.Ambient || slices.Contains(notAmbient[name], text)
+			good = a.Reach.Ambient || !choosesAmbient(name, text)
 		case plainVariable, unclassified:
 		}
 		if !good {
@@ -51,17 +51,13 @@ func (a *DNSAccount) CheckResolved(values map[string]string) (refused string) {
 	return ""
 }
 
-func isChoice(name, text string) bool {
-	return slices.ContainsFunc(choices[name], func(k string) bool { return strings.EqualFold(k, text) })
-}
-
 // TXTEffect is what the account's provider does to the TXT records of others.
 // credentials are its variables after references were followed.
 func (a *DNSAccount) TXTEffect(credentials map[string]string) TXTEffect {
 	if a.Provider == "rfc2136" && negotiates(credentials) {
 		return ReplacesTXT // our own record updates know no GSS-TSIG; see package dnschild
 	}
-	return txtEffects[a.Provider]
+	return TXTEffectOf(a.Provider)
 }
 
 // negotiates tells whether an rfc2136 account signs by GSS-TSIG (RFC 3645).

@@ -38,6 +38,23 @@ func Directories() map[string]bool {
 	return all
 }
 
+// DirectoryURL is the directory of a CA that has a short name.
+func DirectoryURL(name string) (url string, ok bool) {
+	d, ok := directories[name]
+	return d.url, ok
+}
+
+// NeedsBinding tells whether the CA of a directory is known to take no account without
+// an external account binding.
+func NeedsBinding(url string) bool {
+	for _, d := range directories {
+		if d.url == url {
+			return d.eab
+		}
+	}
+	return false
+}
+
 // isPublicCA tells whether the issuer is one of the public CAs known by a short name.
 func (i *Issuer) isPublicCA() bool {
 	for _, d := range directories {
@@ -113,4 +130,22 @@ var knownCAHosts = []string{
 	"acme.digicert.com",
 	"emea.acme.atlas.globalsign.com",
 	"acme-api.actalis.com",
+}
+
+// letsEncryptLimits are those of Let's Encrypt's production environment:
+// https://letsencrypt.org/docs/rate-limits/.
+var letsEncryptLimits = Limits{
+	Orders:              Limit{300, 3 * time.Hour},
+	PerDomain:           Limit{50, 7 * day},
+	ExactSet:            Limit{5, 7 * day},
+	FailedValidations:   Limit{5, time.Hour},
+	ConsecutiveFailures: 1152,
+}
+
+// KnownLimits are the rate limits of a CA that are known; the zero value: none.
+func KnownLimits(directory string) Limits {
+	if directory == directories["letsencrypt"].url {
+		return letsEncryptLimits
+	}
+	return Limits{}
 }

@@ -104,7 +104,7 @@ func (c *certificates) forEach(b *body) []eachValue {
 		if isSet {
 			key = value
 		}
-		if key.IsNull() || !certificateName.MatchString(key.AsString()) {
+		if key.IsNull() || !IsCertificateName(key.AsString()) {
 			b.fault(v.at, "Invalid name", "The key %s of for_each becomes part of a certificate's name, which is made of letters, digits, dots, _ and -.", kindOf(key))
 			continue
 		}
@@ -253,7 +253,7 @@ func (b *body) domains() ([]Domain, []*hcl.Range) {
 }
 
 func (c *certificates) claimName(b *body, cert *Certificate) bool {
-	if !certificateName.MatchString(cert.Name) {
+	if !IsCertificateName(cert.Name) {
 		b.fault(b.at, "Invalid name", "%q: a certificate's name is made of letters, digits, dots, _ and -, begins with a letter or digit, and has at most 128 characters; it becomes a file's name in the ledger.", text.Short(cert.Name))
 		return false
 	}

@@ -2,8 +2,11 @@ package spec
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -38,20 +41,81 @@ type password struct {
 	field string
 }
 
-// String is the reference as its file has it.
-func (p password) String() string {
-	if p.Source == FromEnv {
-		return fmt.Sprintf("env(%q)", p.Name)
-	}
-	return fmt.Sprintf("vault(%q, %q)", p.Path, p.Field)
+func newCustomFields(exprs map[string]hclsyntax.Expression, ctx *hcl.EvalContext, b *budget) *customFields {
+	return &customFields{names: slices.Sorted(maps.Keys(exprs)), exprs: exprs, ctx: ctx, budget: b}
 }
 
-// within tells whether a policy's setting allows the reference.
-func (p password) within(allowed string) bool {
-	if prefix, is := strings.CutPrefix(allowed, "env:"); is {
-		return p.Source == FromEnv && strings.HasPrefix(p.Name, prefix)
+// Names are the names of the fields, in order.
+func (c *customFields) Names() []string { return c.names }
+
+// Expr is the expression of a field.
+func (c *customFields) Expr(name string) hclsyntax.Expression { return c.exprs[name] }
+
+// Hold has nothing made of the fields.
+func (c *customFields) Hold() { c.held = true }
+
+// Held tells whether nothing is made of the fields.
+func (c *customFields) Held() bool { return c.held }
+
+// Passwords are the references that the sample led to.
+func (c *customFields) Passwords() []Value {
+	list := make([]Value, len(c.passwords))
+	for i, p := range c.passwords {
+		list[i] = p.Value
 	}
-	return p.Source == FromVault && under(p.Path, allowed)
+	return list
+}
+
+// Fields are these fields.
+func (c *customFields) Fields() Fields { return Fields{custom: c} }
+
+// SampleContext is what the expressions see of the sample. A password that they name is
+// noted for the field that *field is then; env is the beginning of the variables that
+// may hold one.
+func (c *customFields) SampleContext(field *string, env string) *hcl.EvalContext {
+	return c.context(sampleValue(), func(kind string, v cty.Value, alias string) (string, error) {
+		if !isReference(v) {
+			return "", fmt.Errorf("the password is a secret, and this file is in Git: write %s(vault(\"mount/path\", \"field\")) or %[1]s(env(\"%[2]sKEYSTORE\"))", kind, env)
+		}
+		p := password{*v.EncapsulatedValue().(*Value), *field}
+		p.Range = c.exprs[*field].Range()
+		if c.indexOf(p.Value) < 0 {
+			c.passwords = append(c.passwords, p)
+		}
+		return strings.Join([]string{sampleStore, kind, alias}, " "), nil
+	})
+}
+
+// TryReal makes the fields of a pair as CAs issue them, with a stand-in for its key. It
+// takes its steps from *left. Where an expression fails, the error is an evaluationError.
+func (c *customFields) TryReal(left *int64) error {
+	p, err := realSample()
+	if err != nil {
+		return err
+	}
+	return c.budget.aside(left, func() error {
+		_, err := c.make(p, p.chargedKey(), c.standIn(p))
+		return err
+	})
+}
+
+// Seal sets the digest. It is made of the expressions, however they are laid out, and
+// of what they made of the sample, which is how locals come into it.
+func (c *customFields) Seal(made map[string]string, source func(hcl.Expression) []byte) {
+	sum := sha256.New()
+	for _, name := range c.names {
+		_, _ = fmt.Fprintf(sum, "%q %q", name, made[name])
+		tokens, _ := hclsyntax.LexExpression(source(c.exprs[name]), "", hcl.InitialPos)
+		for _, t := range tokens {
+			if t.Type != hclsyntax.TokenNewline && t.Type != hclsyntax.TokenComment {
+				_, _ = fmt.Fprintf(sum, " %q", t.Bytes)
+			}
+		}
+	}
+	for _, p := range c.passwords {
+		_, _ = fmt.Fprintf(sum, " %q %q %q %q", p.Source, p.Path, p.Field, p.Name)
+	}
+	c.digest = "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 
 // certValue is what cert is in an expression.

@@ -112,7 +112,7 @@ func (b *body) provider(a *DNSAccount, trusted bool) {
 	case refusal != "":
 		b.fault(s.at, "Provider not allowed", "%s", refusal)
 	case p == nil:
-		b.fault(s.at, "Unknown provider", "There is no DNS provider %q.%s The codes are listed at https://go-acme.github.io/lego/dns/.", s.v, didYouMean(s.v, providerCodes()))
+		b.fault(s.at, "Unknown provider", "There is no DNS provider %q.%s The codes are listed at https://go-acme.github.io/lego/dns/.", s.v, didYouMean(s.v, Providers()))
 	case p.code == "httpreq" && !trusted && b.d.trust.Known && !b.d.trust.HTTPReq:
 		b.fault(s.at, "Provider not allowed", "httpreq sends requests to any server the file names; it is taken from the config repo only where certroll.hcl says trust { httpreq = true }.")
 	default:
@@ -192,8 +192,8 @@ func (b *body) credentialAllowed(p *provider, c credential, v Value) bool {
 	case v.Source != Literal:
 		return true
 	}
-	why, secret := looksSecret(v.Text)
-	if secretVariable(c.name) {
+	why, secret := LooksSecret(v.Text)
+	if SecretVariable(c.name) {
 		why, secret = c.name+" holds a secret", true
 	}
 	if secret {

@@ -35,7 +35,7 @@ func TestDocsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := append(slices.Collect(maps.Keys(meter{}.functions())), slices.Collect(maps.Keys(directories))...)
+	names := append(slices.Collect(maps.Keys(meter{}.functions())), slices.Collect(maps.Keys(Directories()))...)
 	for _, preset := range presetNames {
 		names = append(names, `"`+preset+`"`)
 	}
@@ -60,7 +60,8 @@ func TestDocsTXTRecords(t *testing.T) {
 	}
 	_, section, _ := strings.Cut(string(text), "### TXT records of others")
 	section, _, _ = strings.Cut(section, "\n## ")
-	for code, effect := range txtEffects {
+	for _, code := range Providers() {
+		effect := TXTEffectOf(code)
 		named := regexp.MustCompile("(?m)^\\|.*`" + code + "`").MatchString(section)
 		if want := !effect.Spares() || code == "rfc2136"; named != want {
 			t.Errorf("%s: named %v, want %v", code, named, want)

@@ -50,15 +50,15 @@ func (b *body) checkVariable(a *DNSAccount, c credential, v Value) bool {
 	literal := v.Source == Literal
 	switch kind {
 	case labelVariable:
-		if literal && !labelText.MatchString(v.Text) {
+		if literal && !isLabel(v.Text) {
 			b.refuseNew(NewRule{Name: "dns.credentials"}, c.valAt, "Invalid value", "%s becomes part of a host name: write 1 to 40 lower-case letters, digits and hyphens.", c.name)
 		}
 	case choiceVariable:
 		if literal && !isChoice(c.name, v.Text) {
-			b.refuseNew(NewRule{Name: "dns.credentials"}, c.valAt, "Unknown value", "%s chooses a server: write one of %s.", c.name, text.OneOf(choices[c.name]))
+			b.refuseNew(NewRule{Name: "dns.credentials"}, c.valAt, "Unknown value", "%s chooses a server: write one of %s.", c.name, text.OneOf(Choices(c.name)))
 		}
 	case ambientVariable:
-		if b.d.trust.Known && !a.Reach.Ambient && (!literal || !slices.Contains(notAmbient[c.name], v.Text)) {
+		if b.d.trust.Known && !a.Reach.Ambient && (!literal || choosesAmbient(c.name, v.Text)) {
 			b.refuseNew(ambientRule, c.valAt, "Ambient credentials not allowed", "%s uses an identity of the machine that certroll runs on, which the config repo may not use.", c.name)
 		}
 	default:
@@ -78,7 +78,7 @@ func (b *body) checkAddress(a *DNSAccount, kind variableKind, c credential, v Va
 		return
 	}
 	host, port, ok := parseEndpoint(kind, v.Text)
-	if goRound[a.Provider] {
+	if slices.Contains(GoRound(), a.Provider) {
 		b.refuseNew(NewRule{Name: "trust.endpoints"}, c.valAt, "Endpoint not allowed", "%s: what the provider %s connects to cannot be checked. Move the block to certroll.hcl.", c.name, a.Provider)
 		return
 	}
@@ -93,7 +93,7 @@ var ambientRule = NewRule{Name: "trust.ambient", Allow: Allowance{Block: "trust"
 
 // checkAmbient refuses an account that would use the machine's own identity.
 func (b *body) checkAmbient(a *DNSAccount) {
-	sets, ok := explicit[a.Provider]
+	sets, ok := ExplicitIdentity(a.Provider)
 	if !ok || a.Reach.Ambient || !b.d.trust.Known {
 		return
 	}

@@ -47,11 +47,7 @@ func (f Fields) Passwords() []Value {
 	if f.custom == nil {
 		return nil
 	}
-	list := make([]Value, len(f.custom.passwords))
-	for i, p := range f.custom.passwords {
-		list[i] = p.Value
-	}
-	return list
+	return f.custom.Passwords()
 }
 
 // Render makes the fields of a secret. resolve follows the references that

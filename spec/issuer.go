@@ -77,14 +77,14 @@ func (b *body) directory(i *Issuer) (needsEAB bool) {
 	s := b.text("directory")
 	switch {
 	case s.at == nil: // left out, or null
-		b.lacking("directory", "the URL of the CA's ACME directory, or one of "+strings.Join(slices.Sorted(maps.Keys(directories)), ", "))
+		b.lacking("directory", "the URL of the CA's ACME directory, or one of "+strings.Join(slices.Sorted(maps.Keys(Directories())), ", "))
 		return false
 	case !s.ok:
 		return false
 	}
-	if known, ok := directories[s.v]; ok {
-		i.Directory = known.url
-		return known.eab
+	if known, ok := DirectoryURL(s.v); ok {
+		i.Directory = known
+		return NeedsBinding(known)
 	}
 	u, err := url.Parse(s.v)
 	switch {
@@ -95,14 +95,9 @@ func (b *body) directory(i *Issuer) (needsEAB bool) {
 		b.fault(s.at, "Invalid directory", "ACME is spoken over HTTPS only (RFC 8555 section 6.1); write https://. For a private CA, put its certificate into ca_bundle.")
 	default:
 		b.fault(s.at, "Invalid directory", "directory = %q: write an https:// URL, or one of %s.%s", s.v,
-			strings.Join(slices.Sorted(maps.Keys(directories)), ", "), didYouMean(s.v, slices.Collect(maps.Keys(directories))))
+			strings.Join(slices.Sorted(maps.Keys(Directories())), ", "), didYouMean(s.v, slices.Collect(maps.Keys(Directories()))))
 	}
-	for _, known := range directories {
-		if known.url == i.Directory {
-			return known.eab
-		}
-	}
-	return false
+	return NeedsBinding(i.Directory)
 }
 
 // checkDirectory holds the host of a CA that is not well known against

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -236,7 +237,7 @@ func encodedKey(t testing.TB, key any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pemOf("PRIVATE KEY", der)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // twoKeys make a pair that has a key or the other: nothing public differs.

@@ -15,7 +15,6 @@ const (
 	MaxFileSize     = 1 << 20   // bytes of one file
 	MaxFiles        = 20_000    // files of one revision
 	MaxTotalSize    = 128 << 20 // bytes of all files together
-	MaxNesting      = 64        // brackets within brackets
 	MaxCertificates = 200_000   // after for_each
 	maxTokens       = 2_000     // in one element of an expression, literal text not counted
 )

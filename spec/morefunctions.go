@@ -13,6 +13,9 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
+// MaxNesting is how deep brackets may stand within brackets, in HCL and in JSON.
+const MaxNesting = 64
+
 // The functions that Terraform has and cty has not, or has with another meaning,
 // by https://developer.hashicorp.com/terraform/language/functions.
 var (

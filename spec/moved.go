@@ -59,7 +59,7 @@ func (b *body) movedName(name string) setting[string] {
 	switch {
 	case s.at == nil:
 		b.missing(name, "the name of a certificate, as in "+name+" = \"shop\" or \"shop.porto\"")
-	case s.ok && !certificateName.MatchString(s.v):
+	case s.ok && !IsCertificateName(s.v):
 		b.fault(s.at, "Invalid name", "%q is no name of a certificate.", text.Short(s.v))
 		s.ok = false
 	}

@@ -151,15 +151,31 @@ func (r *request) unsetPathAdvice() string {
 // checkPasswords holds the references of keystore passwords against the policy:
 // a keystore lets its owner try passwords at leisure.
 func (r *request) checkPasswords() {
-	custom := r.cert.Vault.Fields.custom
-	if custom == nil || r.policy.passwords == nil {
+	if r.policy.passwords == nil {
 		return
 	}
-	for _, p := range custom.passwords {
-		if !slices.ContainsFunc(r.policy.passwords, p.within) {
-			r.refuse(r.p.fields.at, "the keystore password "+p.String(), "passwords from "+allowedOnly(r.policy.passwords))
+	for _, v := range r.cert.Vault.Fields.Passwords() {
+		within := func(allowed string) bool { return passwordWithin(v, allowed) }
+		if !slices.ContainsFunc(r.policy.passwords, within) {
+			r.refuse(r.p.fields.at, "the keystore password "+written(v), "passwords from "+allowedOnly(r.policy.passwords))
 		}
 	}
+}
+
+// written is the reference as its file has it.
+func written(v Value) string {
+	if v.Source == FromEnv {
+		return fmt.Sprintf("env(%q)", v.Name)
+	}
+	return fmt.Sprintf("vault(%q, %q)", v.Path, v.Field)
+}
+
+// passwordWithin tells whether a policy's setting allows the reference.
+func passwordWithin(v Value, allowed string) bool {
+	if prefix, is := strings.CutPrefix(allowed, "env:"); is {
+		return v.Source == FromEnv && strings.HasPrefix(v.Name, prefix)
+	}
+	return v.Source == FromVault && under(v.Path, allowed)
 }
 
 // checkKey looks at the shape that a first issue gives the key. Of a key that

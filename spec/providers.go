@@ -41,8 +41,9 @@ func lookupProvider(code string) (p *provider, refusal string) {
 	return &provider{code}, ""
 }
 
-// providerCodes are those that may be used.
-func providerCodes() []string {
+// Providers returns the codes of lego's DNS providers that a dns block may
+// name, sorted, without their aliases.
+func Providers() []string {
 	codes := slices.Sorted(maps.Keys(providerTable))
 	return slices.DeleteFunc(codes, func(code string) bool { return refusedProviders[code] != "" })
 }
@@ -91,3 +92,7 @@ func refusedVariable(name string) string {
 func hasAnyPrefix(s string, prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(s, p) })
 }
+
+// RefusedProviders returns lego's other DNS providers: by code, why no dns
+// block may name one.
+func RefusedProviders() map[string]string { return maps.Clone(refusedProviders) }

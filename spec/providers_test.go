@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -127,7 +128,7 @@ func TestLooksSecret(t *testing.T) {
 		"hmac-sha256.":                                                             false,
 		"":                                                                         false,
 	} {
-		if _, got := looksSecret(text); got != want {
+		if _, got := LooksSecret(text); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
 		}
 	}
@@ -137,8 +138,27 @@ func TestLooksSecret(t *testing.T) {
 		"SCW_ACCESS_KEY": false, "OVH_APPLICATION_KEY": false, "OVH_APPLICATION_SECRET": true,
 		"AWS_ACCESS_KEY_ID": false, "RFC2136_TSIG_KEY": false, "RFC2136_NAMESERVER": false, "AZURE_TENANT_ID": false, "CLOUDFLARE_TTL": false,
 	} {
-		if got := secretVariable(name); got != want {
+		if got := SecretVariable(name); got != want {
 			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestRequired: what is asked for, by providers that need one token, several keys,
+// the address of a server, and one that lego's constructor says nothing of.
+func TestRequired(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string][]string{
+		"cloudflare":   {"CF_DNS_API_TOKEN"},
+		"digitalocean": {"DO_AUTH_TOKEN"},
+		"ovh":          {"OVH_ENDPOINT", "OVH_APPLICATION_KEY", "OVH_APPLICATION_SECRET", "OVH_CONSUMER_KEY"},
+		"rfc2136":      {"RFC2136_NAMESERVER", "RFC2136_TSIG_KEY", "RFC2136_TSIG_ALGORITHM", "RFC2136_TSIG_SECRET"},
+		"dnsupdate":    {"RFC2136_NAMESERVER", "RFC2136_TSIG_KEY", "RFC2136_TSIG_ALGORITHM", "RFC2136_TSIG_SECRET"},
+		"zonomi":       {"ZONOMI_API_KEY"},
+		"no-such":      nil,
+	} {
+		if got := Required(code); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", code, got, want)
 		}
 	}
 }

@@ -8,23 +8,10 @@ import (
 	"certroll/spec/text"
 )
 
-// letsEncryptLimits are those of Let's Encrypt's production environment:
-// https://letsencrypt.org/docs/rate-limits/.
-var letsEncryptLimits = Limits{
-	Orders:              Limit{300, 3 * time.Hour},
-	PerDomain:           Limit{50, 7 * day},
-	ExactSet:            Limit{5, 7 * day},
-	FailedValidations:   Limit{5, time.Hour},
-	ConsecutiveFailures: 1152,
-}
-
 // limits reads what is stated of a CA's limits over what is known of them; nil
 // where there is nothing of either.
 func (b *body) limits(directory string) *Limits {
-	l := Limits{}
-	if directory == directories["letsencrypt"].url {
-		l = letsEncryptLimits
-	}
+	l := KnownLimits(directory)
 	if in := b.block("limits"); in != nil {
 		in.limit("orders", &l.Orders)
 		in.limit("certificates_per_domain", &l.PerDomain)

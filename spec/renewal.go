@@ -1,16 +1,12 @@
 package spec
 
 import (
-	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
 
 	"certroll/spec/text"
 )
-
-var percentText = regexp.MustCompile(`^([0-9]{1,3})%$`)
 
 // threshold reads threshold_days, or threshold as "33%" or "21d".
 func (b *body) threshold() setting[threshold] {
@@ -25,24 +21,11 @@ func (b *body) threshold() setting[threshold] {
 	case !share.ok:
 		return setting[threshold]{at: share.at}
 	}
-	t := threshold{percent: wholeIn(percentText, share.v, 99), days: wholeIn(daysText, share.v, 397)}
+	t := threshold{percent: wholePercent(share.v, 99), days: wholeDays(share.v, 397)}
 	if t == (threshold{}) {
 		b.fault(share.at, "Invalid threshold", "threshold = %q: write a share of the lifetime, \"1%%\" to \"99%%\", or days before expiry, \"1d\" to \"397d\".", text.Short(share.v))
 	}
 	return setting[threshold]{t, share.at, t != (threshold{})}
-}
-
-// wholeIn is the number that a pattern finds, from 1 to most; 0 where it finds
-// none.
-func wholeIn(pattern *regexp.Regexp, text string, most int) int {
-	m := pattern.FindStringSubmatch(text)
-	if m == nil {
-		return 0
-	}
-	if n, err := strconv.Atoi(m[1]); err == nil && n <= most {
-		return n
-	}
-	return 0
 }
 
 // pause reads auto, and reason and until, which only a renewal that is off has.
@@ -104,7 +87,7 @@ func hasBlock(b *body, name string) bool {
 
 func (b *body) rotateBlock() (reason string, revoke *Revocation) {
 	text, wanted := b.reason("reason"), b.boolean("revoke")
-	code := b.choice("code", crlReasonNames...)
+	code := b.choice("code", RevocationReasons()...)
 	if text.at == nil && b.has("reason") { // null, as for the other keys of a for_each
 		b.done()
 		return "", nil
@@ -116,10 +99,12 @@ func (b *body) rotateBlock() (reason string, revoke *Revocation) {
 		b.fault(code.at, "Contradicting settings", "code is the reason of a revocation; write revoke = true beside it, or leave it out.")
 	}
 	if wanted.v {
-		revoke = &Revocation{Code: crlReasons["superseded"]}
+		reason := "superseded"
 		if code.ok {
-			revoke.Code = crlReasons[code.v]
+			reason = code.v
 		}
+		number, _ := RevocationCode(reason)
+		revoke = &Revocation{Code: number}
 	}
 	b.done()
 	return text.v, revoke

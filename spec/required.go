@@ -17,16 +17,6 @@ func Required(code string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return refusedVariable(name) != "" })
 }
 
-// SecretVariable tells by its name whether a provider's variable holds a secret,
-// which may stand in no file: only a reference to where it is found.
-func SecretVariable(name string) bool { return secretVariable(name) }
-
-// LooksSecret tells whether a text is a secret by its looks.
-func LooksSecret(text string) bool {
-	_, secret := looksSecret(text)
-	return secret
-}
-
 // usual are what providers need as a rule where lego knows several ways to log in,
 // or checks what it needs elsewhere than in its constructor.
 var usual = map[string][]string{

@@ -7,25 +7,6 @@ import (
 	"testing"
 )
 
-// TestRequired: what is asked for, by providers that need one token, several keys,
-// the address of a server, and one that lego's constructor says nothing of.
-func TestRequired(t *testing.T) {
-	t.Parallel()
-	for code, want := range map[string][]string{
-		"cloudflare":   {"CF_DNS_API_TOKEN"},
-		"digitalocean": {"DO_AUTH_TOKEN"},
-		"ovh":          {"OVH_ENDPOINT", "OVH_APPLICATION_KEY", "OVH_APPLICATION_SECRET", "OVH_CONSUMER_KEY"},
-		"rfc2136":      {"RFC2136_NAMESERVER", "RFC2136_TSIG_KEY", "RFC2136_TSIG_ALGORITHM", "RFC2136_TSIG_SECRET"},
-		"dnsupdate":    {"RFC2136_NAMESERVER", "RFC2136_TSIG_KEY", "RFC2136_TSIG_ALGORITHM", "RFC2136_TSIG_SECRET"},
-		"zonomi":       {"ZONOMI_API_KEY"},
-		"no-such":      nil,
-	} {
-		if got := Required(code); !slices.Equal(got, want) {
-			t.Errorf("%s: %q, want %q", code, got, want)
-		}
-	}
-}
-
 // TestRequiredOfAll: every provider that may be used has variables that are asked
 // for, all of them its own, and such a block is taken.
 func TestRequiredOfAll(t *testing.T) {

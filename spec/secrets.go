@@ -28,8 +28,9 @@ var misnamed = map[string]bool{
 	"AKAMAI_ACCOUNT_SWITCH_KEY": false, "OVH_APPLICATION_KEY": false,
 }
 
-// secretVariable tells by its name whether a variable holds a secret.
-func secretVariable(name string) bool {
+// SecretVariable tells by its name whether a provider's variable holds a secret,
+// which may stand in no file: only a reference to where it is found.
+func SecretVariable(name string) bool {
 	if secret, ok := misnamed[name]; ok {
 		return secret
 	}
@@ -48,9 +49,9 @@ var (
 	hexKey = regexp.MustCompile(`^[0-9a-fA-F]{40,}$`)
 )
 
-// looksSecret tells whether a text is a secret by its looks, and what it looks
+// LooksSecret tells whether a text is a secret by its looks, and what it looks
 // like. Names, addresses, numbers and the ids of zones and tenants do not.
-func looksSecret(text string) (why string, secret bool) {
+func LooksSecret(text string) (why string, secret bool) {
 	text = strings.TrimSpace(text)
 	switch {
 	case pemKey.MatchString(text):

@@ -11,7 +11,29 @@ import (
 
 const day = 24 * time.Hour
 
-var daysText = regexp.MustCompile(`^([0-9]{1,5})d$`)
+var (
+	percentText = regexp.MustCompile(`^([0-9]{1,3})%$`)
+	daysText    = regexp.MustCompile(`^([0-9]{1,5})d$`)
+)
+
+// wholePercent reads "33%", from 1 to most; 0 where the text is none.
+func wholePercent(text string, most int) int { return wholeIn(percentText, text, most) }
+
+// wholeDays reads "21d", from 1 to most; 0 where the text is none.
+func wholeDays(text string, most int) int { return wholeIn(daysText, text, most) }
+
+// wholeIn is the number that a pattern finds, from 1 to most; 0 where it finds
+// none.
+func wholeIn(pattern *regexp.Regexp, text string, most int) int {
+	m := pattern.FindStringSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	if n, err := strconv.Atoi(m[1]); err == nil && n <= most {
+		return n
+	}
+	return 0
+}
 
 // parseSpan reads a duration as Go writes it, or as whole days.
 func parseSpan(text string) (time.Duration, bool) {

@@ -58,6 +58,9 @@ var txtLists = map[TXTEffect]string{
 		zoneedit zoneee`,
 }
 
+// TXTEffectOf is what a provider does to the TXT records of others.
+func TXTEffectOf(code string) TXTEffect { return txtEffects[code] }
+
 var txtEffects = effectsOf(txtLists)
 
 func effectsOf(lists map[TXTEffect]string) map[string]TXTEffect {

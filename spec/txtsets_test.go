@@ -15,13 +15,13 @@ import (
 // TestEveryProviderHasATXTEffect: a provider that a new lego brings has to be
 // looked at, and none is listed twice or in vain.
 func TestEveryProviderHasATXTEffect(t *testing.T) {
-	for _, code := range providerCodes() {
+	for _, code := range Providers() {
 		if _, ok := txtEffects[code]; !ok {
 			t.Errorf("%s is not classified: see its Present and CleanUp in lego's source, and add it to a list of txtsets.go", code)
 		}
 	}
 	for code := range txtEffects {
-		if !slices.Contains(providerCodes(), code) {
+		if !slices.Contains(Providers(), code) {
 			t.Errorf("%s is classified, and no provider", code)
 		}
 	}
@@ -32,28 +32,8 @@ func TestEveryProviderHasATXTEffect(t *testing.T) {
 	if words != len(txtEffects) {
 		t.Errorf("%d codes are listed, %d of them different", words, len(txtEffects))
 	}
-	if e := (&DNSAccount{Provider: "of-tomorrow"}).TXTEffect(nil); e != ReplacesTXT {
+	if e := TXTEffectOf("of-tomorrow"); e != ReplacesTXT {
 		t.Errorf("a provider that is not known has the effect %d, want that it replaces", e)
-	}
-}
-
-func TestTXTEffect(t *testing.T) {
-	for _, c := range []struct {
-		provider  string
-		algorithm map[string]string
-		want      TXTEffect
-	}{
-		{"rfc2136", nil, AddsTXT},
-		{"rfc2136", map[string]string{"RFC2136_TSIG_ALGORITHM": "hmac-sha256."}, AddsTXT},
-		{"rfc2136", map[string]string{"RFC2136_TSIG_ALGORITHM": "gss-tsig."}, ReplacesTXT},
-		{"rfc2136", map[string]string{"DNSUPDATE_TSIG_ALGORITHM": "GSS-TSIG"}, ReplacesTXT},
-		{"dnsimple", map[string]string{"RFC2136_TSIG_ALGORITHM": "gss-tsig."}, DeletesTXT},
-		{"route53", nil, MergesTXT},
-		{"cloudflare", nil, AddsTXT},
-	} {
-		if got := (&DNSAccount{Provider: c.provider}).TXTEffect(c.algorithm); got != c.want || got.Spares() != (c.want == MergesTXT || c.want == AddsTXT) {
-			t.Errorf("%s with %v: %d, want %d", c.provider, c.algorithm, got, c.want)
-		}
 	}
 }
 
@@ -82,7 +62,7 @@ func TestTXTEffectsAreLegos(t *testing.T) {
 	root := filepath.Join(strings.TrimSpace(string(out)), "providers", "dns")
 	dirs := packagesOf(t, filepath.Join(root, "zz_gen_dns_providers.go"))
 	checked := 0
-	for _, code := range providerCodes() {
+	for _, code := range Providers() {
 		dir := dirs[code]
 		if dir == "" {
 			t.Errorf("%s: lego has no package of it", code)
@@ -103,8 +83,8 @@ func TestTXTEffectsAreLegos(t *testing.T) {
 			t.Errorf("%s needs no excuse (%s)", code, reason)
 		}
 	}
-	if checked != len(providerCodes()) {
-		t.Errorf("%d of %d providers were compared", checked, len(providerCodes()))
+	if checked != len(Providers()) {
+		t.Errorf("%d of %d providers were compared", checked, len(Providers()))
 	}
 }
 

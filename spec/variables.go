@@ -79,6 +79,28 @@ var explicit = map[string][][]string{
 	"oraclecloud": {{"OCI_TENANCY_OCID", "OCI_USER_OCID"}},
 }
 
+// isLabel tells whether a text may become part of a host name that a provider makes.
+func isLabel(value string) bool { return labelText.MatchString(value) }
+
+// Choices are the values that a choiceVariable may have.
+func Choices(name string) []string { return choices[name] }
+
+// isChoice tells whether a choiceVariable may have a value.
+func isChoice(name, value string) bool {
+	return slices.ContainsFunc(choices[name], func(k string) bool { return strings.EqualFold(k, value) })
+}
+
+// choosesAmbient tells whether a value of an ambientVariable chooses an identity of the
+// machine.
+func choosesAmbient(name, value string) bool { return !slices.Contains(notAmbient[name], value) }
+
+// ExplicitIdentity are the sets of variables of which a provider needs one so that it
+// takes no identity of the machine; ok is false for one that knows no such identity.
+func ExplicitIdentity(code string) (sets [][]string, ok bool) {
+	sets, ok = explicit[code]
+	return sets, ok
+}
+
 var specialVariables = map[string]variableKind{
 	"ACME_DNS_API_BASE":              urlVariable,
 	"ACME_DNS_STORAGE_BASE_URL":      urlVariable,

@@ -9,7 +9,7 @@ import (
 // server, of all providers that have one, by the provider's code.
 func AddressVariables() map[string][]string {
 	all := map[string][]string{}
-	for _, code := range providerCodes() {
+	for _, code := range Providers() {
 		for _, name := range (&provider{code}).names() {
 			switch kindOfVariable(name) {
 			case urlVariable, hostVariable, serverVariable, realmVariable:

@@ -322,7 +322,8 @@ func (c *checker) dns(d *DNS, mount string) {
 		case isReference || spec.SecretVariable(name):
 			c.reference(flag, value, mount)
 		default:
-			c.wrong(spec.LooksSecret(value), flag, "the value looks like a secret, and certroll.hcl holds none: give "+howReferred)
+			_, secret := spec.LooksSecret(value)
+			c.wrong(secret, flag, "the value looks like a secret, and certroll.hcl holds none: give "+howReferred)
 		}
 	}
 	for _, server := range d.Nameservers {
