@@ -2,9 +2,6 @@ package vault
 
 import (
 	"cmp"
-	"context"
-	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -13,8 +10,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
-
-	"certroll/spec/bounded"
 )
 
 // Options are the settings of a Client. Where one is empty, the usual VAULT_*
@@ -31,23 +26,6 @@ type Options struct {
 	Logger                                *slog.Logger  // nil: none
 }
 
-// Auth says how to log in, and where what is needed for it is found; no
-// secret stands in it.
-type Auth struct {
-	// Method is "token-file", "approle", "jwt" or "kubernetes"; empty or
-	// "token" takes VAULT_TOKEN or ~/.vault-token, as Vault's own CLI does.
-	Method    string
-	Mount     string // of the auth method, without "auth/"; empty: the method's usual
-	TokenFile string // token-file
-	RoleID    string // approle
-	// SecretIDFile or SecretIDEnv hold AppRole's secret id.
-	SecretIDFile, SecretIDEnv string
-	Role                      string // jwt, kubernetes
-	// JWTFile or JWTEnv hold the token a CI system or Kubernetes handed out;
-	// for kubernetes the service account's, unless set.
-	JWTFile, JWTEnv string
-}
-
 // Client is a login to one Vault. It is safe for concurrent use.
 type Client struct {
 	api  *api.Client
@@ -55,12 +33,12 @@ type Client struct {
 	log  *slog.Logger
 	dead chan struct{} // holds one where a call found the token revoked
 
-	deaths deaths
+	deaths *deaths
+	lease  tokenLease
 
 	mu     sync.Mutex
 	logins int         // so far
 	secret *api.Secret // of the last login; nil for a token that was given
-	lease  tokenLease
 }
 
 const defaultTimeout = 30 * time.Second
@@ -89,39 +67,15 @@ func New(o Options) (*Client, error) {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	cfg.HttpClient.Transport = shortAnswers{&patient{next: cfg.HttpClient.Transport, timeout: cmp.Or(o.Timeout, defaultTimeout), login: c.anotherToken}}
+	m := o.Auth.Method
+	c.deaths = &deaths{api: client, log: c.log, given: m == "" || m == "token", login: c.Login}
+	cfg.HttpClient.Transport = shortAnswers{&patient{next: cfg.HttpClient.Transport, timeout: cmp.Or(o.Timeout, defaultTimeout), login: c.deaths.anotherToken}}
 	if o.Namespace != "" {
 		client.SetNamespace(o.Namespace)
 	}
 	// A performance standby may lag behind what this client just wrote.
 	client.SetReadYourWrites(true)
 	return c, nil
-}
-
-// maxAnswer bounds what Vault may answer. The longest answer is a list: of 200,000
-// secrets in one directory it has about 30 MB.
-const maxAnswer = 64 << 20
-
-// shortAnswers ends each answer after maxAnswer bytes: the api reads them whole.
-type shortAnswers struct{ next http.RoundTripper }
-
-// RoundTrip is http.RoundTripper's.
-func (s shortAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := s.next.RoundTrip(req)
-	if err == nil {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{bounded.Reader(resp.Body, maxAnswer), resp.Body}
-	}
-	return resp, err
-}
-
-// CloseIdleConnections lets http.Client do so.
-func (s shortAnswers) CloseIdleConnections() {
-	if c, ok := s.next.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
 }
 
 // environment are the variables that the api reads and Options has no setting
@@ -177,69 +131,10 @@ func configureTLS(cfg *api.Config, o Options) error {
 	return nil
 }
 
-// The waits between logins that fail.
-const (
-	firstRelogin = time.Second
-	mostRelogin  = time.Minute
-)
-
-// Keep keeps the login alive until ctx ends: it renews the token for as long
-// as Vault lets it, and logs in again then. What fails is logged and tried
-// again.
-func (c *Client) Keep(ctx context.Context) {
-	wait := firstRelogin
-	for {
-		before := c.loggedIn()
-		ended, err := c.keepOnce(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		switch {
-		case err == nil && ended && c.loggedIn() != before: // a call did it
-			wait = firstRelogin
-			continue
-		case err == nil && ended:
-			if err = c.loginAgain(ctx); err == nil {
-				wait = firstRelogin
-				continue
-			}
-		case c.knownDead(err): // of a token that was given: there may be another one by now
-			err = errors.Join(err, c.loginAgain(ctx))
-		}
-		c.log.Error("could not renew the Vault token or log in again; will retry", "error", err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, mostRelogin)
-	}
-}
-
-// loggedIn counts the logins.
-func (c *Client) loggedIn() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.logins
-}
-
-var errRevoked = errors.New("Vault does not know it any more: it was revoked before its time, or Vault was set back")
-
-// loginAgain logs in, and forgets what calls found of the token before. Those
-// that are on their way have a moment for it, and a Vault that refuses what it
-// just gave is not asked for more at once.
-func (c *Client) loginAgain(ctx context.Context) error {
-	err := c.Login(ctx)
-	select {
-	case <-ctx.Done():
-	case <-time.After(firstRelogin):
-	}
-	select {
-	case <-c.dead:
-	default:
-	}
-	return err
-}
+// TokenLease is when the token ends unless it is renewed before, and how long
+// it lived in all from when it was handed out or renewed last. The time is zero
+// where the token has no end, or where it is not known yet.
+func (c *Client) TokenLease() (until time.Time, lifetime time.Duration) { return c.lease.get() }
 
 // foundDead wakes Keep, which would otherwise learn that a token was revoked
 // when it next renews it, after two thirds of the token's life.
@@ -248,68 +143,4 @@ func (c *Client) foundDead() {
 	case c.dead <- struct{}{}:
 	default:
 	}
-}
-
-// keepOnce renews the token until it ends.
-func (c *Client) keepOnce(ctx context.Context) (ended bool, err error) {
-	secret, err := c.leased(ctx)
-	if err != nil {
-		return false, err
-	}
-	if secret == nil { // a token without an end
-		select {
-		case <-ctx.Done():
-		case <-c.dead:
-			c.log.Info("the Vault token expired, was revoked or cannot be renewed; logging in again", "error", errRevoked)
-		}
-		return true, nil
-	}
-	w, err := c.api.NewLifetimeWatcher(&api.LifetimeWatcherInput{Secret: secret})
-	if err != nil {
-		return false, configError("renewing the Vault token", err)
-	}
-	go w.Start()
-	defer w.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return true, nil
-		case <-c.dead:
-			c.log.Info("the Vault token expired, was revoked or cannot be renewed; logging in again", "error", errRevoked)
-			return true, nil
-		case renewed := <-w.RenewCh():
-			c.lasts(renewed.Secret.Auth)
-		case err := <-w.DoneCh():
-			// nil is how a token ends that may not be renewed any further.
-			if err != nil {
-				c.log.Info("the Vault token expired, was revoked or cannot be renewed; logging in again", "error", err)
-			}
-			return true, nil
-		}
-	}
-}
-
-// leased is the secret to renew; nil where the token has no end. A token that
-// was given is looked up, for its time to live.
-func (c *Client) leased(ctx context.Context) (*api.Secret, error) {
-	c.mu.Lock()
-	secret := c.secret
-	c.mu.Unlock()
-	if secret != nil {
-		return secret, nil
-	}
-	self, err := c.api.Auth().Token().LookupSelfWithContext(ctx)
-	if err != nil {
-		return nil, c.explain(err, "looking up the Vault token", "auth/token/lookup-self", "read")
-	}
-	ttl, err := self.TokenTTL()
-	if err != nil || ttl == 0 {
-		return nil, err
-	}
-	c.found(self, ttl)
-	renewable, err := self.TokenIsRenewable()
-	if err != nil {
-		return nil, err
-	}
-	return &api.Secret{Auth: &api.SecretAuth{ClientToken: c.api.Token(), Renewable: renewable, LeaseDuration: int(ttl.Seconds())}}, nil
 }

@@ -3,16 +3,24 @@ package vault
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hashicorp/vault/api"
 )
 
 // deaths finds out whether a token is dead. Vault says so. OpenBao, and older
 // Vaults, answer a dead token as they answer one that may not do this, so that
 // the token is asked about itself: the policy "default" lets each one do so.
 type deaths struct {
+	api   *api.Client
+	log   *slog.Logger
+	given bool                            // the token was given (VAULT_TOKEN), and has no other
+	login func(ctx context.Context) error // gives the api another token
+
 	mu sync.Mutex
 	// alive is the token that could look itself up last, and when that was.
 	alive   string
@@ -38,8 +46,7 @@ func saysDead(refusal []byte) bool {
 
 // isDead tells whether the token of a refused call is dead. It must be called with
 // deaths.mu held.
-func (c *Client) isDead(ctx context.Context, token string, refusal []byte) bool {
-	d := &c.deaths
+func (d *deaths) isDead(ctx context.Context, token string, refusal []byte) bool {
 	switch {
 	case saysDead(refusal):
 		return true
@@ -48,14 +55,14 @@ func (c *Client) isDead(ctx context.Context, token string, refusal []byte) bool 
 	case token == d.blind, token == d.alive && time.Since(d.aliveAt) < aliveFor:
 		return false
 	}
-	_, err := c.api.Auth().Token().LookupSelfWithContext(ctx)
+	_, err := d.api.Auth().Token().LookupSelfWithContext(ctx)
 	switch {
 	case err == nil:
 		d.alive, d.aliveAt = token, time.Now()
 		return false
 	case statusOf(err) != http.StatusForbidden:
 		return false // that is not known
-	case c.tellsDead(ctx):
+	case d.tellsDead(ctx):
 		d.blind = token // it would have been called invalid: its policies do not let it
 		return false
 	}
@@ -68,10 +75,9 @@ const noToken = "certroll-asks-how-an-unknown-token-is-refused"
 
 // tellsDead tells whether this server says of a token that it does not know it. It
 // is asked once, with such a token. It must be called with deaths.mu held.
-func (c *Client) tellsDead(ctx context.Context) bool {
-	d := &c.deaths
+func (d *deaths) tellsDead(ctx context.Context) bool {
 	if d.tells == nil {
-		stranger, err := c.api.CloneWithHeaders()
+		stranger, err := d.api.CloneWithHeaders()
 		if err != nil {
 			return false
 		}
@@ -89,44 +95,43 @@ func (c *Client) tellsDead(ctx context.Context) bool {
 // anotherToken gives a call that was refused a token to go on with: one that
 // somebody logged in for meanwhile, or that of a new login where the old token is
 // dead. A token that was given (VAULT_TOKEN) has no other.
-func (c *Client) anotherToken(ctx context.Context, refused string, refusal []byte) (string, bool) {
-	d := &c.deaths
+func (d *deaths) anotherToken(ctx context.Context, refused string, refusal []byte) (string, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if now := c.api.Token(); now != refused {
+	if now := d.api.Token(); now != refused {
 		return now, now != ""
 	}
-	if !c.isDead(ctx, refused, refusal) {
+	if !d.isDead(ctx, refused, refusal) {
 		return "", false
 	}
 	d.dead.Store(refused)
-	if m := c.opts.Auth.Method; m == "" || m == "token" || time.Since(d.loggedIn) < loginTurn {
+	if d.given || time.Since(d.loggedIn) < loginTurn {
 		return "", false
 	}
 	d.loggedIn = time.Now()
-	if err := c.Login(ctx); err != nil {
-		c.log.Error("could not log in to Vault again", "error", err)
+	if err := d.login(ctx); err != nil {
+		d.log.Error("could not log in to Vault again", "error", err)
 		return "", false
 	}
-	now := c.api.Token()
+	now := d.api.Token()
 	if now == refused {
 		return "", false // the file still holds the old one
 	}
-	if _, err := c.api.Auth().Token().LookupSelfWithContext(ctx); statusOf(err) == http.StatusForbidden {
+	if _, err := d.api.Auth().Token().LookupSelfWithContext(ctx); statusOf(err) == http.StatusForbidden {
 		d.blind = now
 	}
-	c.log.Info("Vault rejected the token; logged in again")
+	d.log.Info("Vault rejected the token; logged in again")
 	return now, true
 }
 
-// knownDead tells whether a call failed since its token is dead.
-func (c *Client) knownDead(err error) bool {
+// known tells whether a call failed since its token is dead.
+func (d *deaths) known(err error) bool {
 	if deadToken(err) {
 		return true
 	}
 	if statusOf(err) != http.StatusForbidden {
 		return false
 	}
-	token := c.api.Token()
-	return token != "" && c.deaths.dead.Load() == token
+	token := d.api.Token()
+	return token != "" && d.dead.Load() == token
 }

@@ -198,10 +198,6 @@ func (kv *KV) remove(ctx context.Context, at, doing string) error {
 func dataPath(mount, path string) string     { return mount + "/data/" + path }
 func metadataPath(mount, path string) string { return mount + "/metadata/" + path }
 
-// maxRead bounds what is read of one secret or its metadata. Vault takes a
-// megabyte of a secret, and the metadata of a version has 150 bytes.
-const maxRead = 16 << 20
-
 // get reads the data of an answer without the api's detour over maps. What is
 // not there, or deleted, is not found and no error.
 func (kv *KV) get(ctx context.Context, at string, query url.Values, into any, doing string) (found bool, err error) {
@@ -241,13 +237,3 @@ func unreadable(doing string, cause error) error {
 	}
 	return &Error{doing: doing, said: "Vault's answer is not one of KV v2", advice: "see that the mount is KV version 2, and what stands between certroll and Vault", cause: cause}
 }
-
-// statusOf is the HTTP status that Vault answered with; 0 where it did not.
-func statusOf(err error) int {
-	if re := responseOf(err); re != nil {
-		return re.StatusCode
-	}
-	return 0
-}
-
-func forbidden(err error) bool { return statusOf(err) == http.StatusForbidden }

@@ -39,7 +39,6 @@ var anyLines = []string{"certroll/spec"}
 // here as soon as it has; that of lines is the next full hundred. 0 is no exception.
 var ceilings = map[string]shape{
 	"certroll/spec":         {circle: 39, files: 54},
-	"certroll/vault":        {circle: 9},
 	"certroll/reconcile":    {circle: 95, files: 121, exported: 185, lines: 15600},
 	"certroll/cmd/certroll": {circle: 11, files: 50, lines: 6100},
 }

@@ -1,0 +1,137 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// The waits between logins that fail.
+const (
+	firstRelogin = time.Second
+	mostRelogin  = time.Minute
+)
+
+// Keep keeps the login alive until ctx ends: it renews the token for as long
+// as Vault lets it, and logs in again then. What fails is logged and tried
+// again.
+func (c *Client) Keep(ctx context.Context) {
+	wait := firstRelogin
+	for {
+		before := c.loggedIn()
+		ended, err := c.keepOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		switch {
+		case err == nil && ended && c.loggedIn() != before: // a call did it
+			wait = firstRelogin
+			continue
+		case err == nil && ended:
+			if err = c.loginAgain(ctx); err == nil {
+				wait = firstRelogin
+				continue
+			}
+		case c.deaths.known(err): // of a token that was given: there may be another one by now
+			err = errors.Join(err, c.loginAgain(ctx))
+		}
+		c.log.Error("could not renew the Vault token or log in again; will retry", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, mostRelogin)
+	}
+}
+
+// loggedIn counts the logins.
+func (c *Client) loggedIn() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.logins
+}
+
+var errRevoked = errors.New("Vault does not know it any more: it was revoked before its time, or Vault was set back")
+
+// loginAgain logs in, and forgets what calls found of the token before. Those
+// that are on their way have a moment for it, and a Vault that refuses what it
+// just gave is not asked for more at once.
+func (c *Client) loginAgain(ctx context.Context) error {
+	err := c.Login(ctx)
+	select {
+	case <-ctx.Done():
+	case <-time.After(firstRelogin):
+	}
+	select {
+	case <-c.dead:
+	default:
+	}
+	return err
+}
+
+// keepOnce renews the token until it ends.
+func (c *Client) keepOnce(ctx context.Context) (ended bool, err error) {
+	secret, err := c.leased(ctx)
+	if err != nil {
+		return false, err
+	}
+	if secret == nil { // a token without an end
+		select {
+		case <-ctx.Done():
+		case <-c.dead:
+			c.log.Info("the Vault token expired, was revoked or cannot be renewed; logging in again", "error", errRevoked)
+		}
+		return true, nil
+	}
+	w, err := c.api.NewLifetimeWatcher(&api.LifetimeWatcherInput{Secret: secret})
+	if err != nil {
+		return false, configError("renewing the Vault token", err)
+	}
+	go w.Start()
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return true, nil
+		case <-c.dead:
+			c.log.Info("the Vault token expired, was revoked or cannot be renewed; logging in again", "error", errRevoked)
+			return true, nil
+		case renewed := <-w.RenewCh():
+			c.lease.lasts(renewed.Secret.Auth)
+		case err := <-w.DoneCh():
+			// nil is how a token ends that may not be renewed any further.
+			if err != nil {
+				c.log.Info("the Vault token expired, was revoked or cannot be renewed; logging in again", "error", err)
+			}
+			return true, nil
+		}
+	}
+}
+
+// leased is the secret to renew; nil where the token has no end. A token that
+// was given is looked up, for its time to live.
+func (c *Client) leased(ctx context.Context) (*api.Secret, error) {
+	c.mu.Lock()
+	secret := c.secret
+	c.mu.Unlock()
+	if secret != nil {
+		return secret, nil
+	}
+	self, err := c.api.Auth().Token().LookupSelfWithContext(ctx)
+	if err != nil {
+		return nil, c.explain(err, "looking up the Vault token", "auth/token/lookup-self", "read")
+	}
+	ttl, err := self.TokenTTL()
+	if err != nil || ttl == 0 {
+		return nil, err
+	}
+	c.lease.found(self, ttl)
+	renewable, err := self.TokenIsRenewable()
+	if err != nil {
+		return nil, err
+	}
+	return &api.Secret{Auth: &api.SecretAuth{ClientToken: c.api.Token(), Renewable: renewable, LeaseDuration: int(ttl.Seconds())}}, nil
+}
