@@ -7,6 +7,7 @@ import (
 
 	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/console"
+	"certroll/cmd/certroll/premises"
 	"certroll/cmd/certroll/view"
 	"certroll/reconcile"
 	"certroll/reconcile/acme/dnsprovider"
@@ -69,8 +70,8 @@ func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON boo
 	if err != nil {
 		return err
 	}
-	check := &premises{app: a, Parts: p, s: s, desired: desired, only: o.Certificates}
-	found.Add(check.check(ctx))
+	check := premises.New(p, s, &a.redact, desired, o.Certificates)
+	found.Add(check.Check(ctx))
 	dto := view.NewExamination(rev.Commit, found)
 	if asJSON {
 		if err := view.JSON(a.Data(), dto); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -283,4 +284,13 @@ func (w *world) mainJob(name string) {
 		w.t.Errorf("events: %+v", e)
 	}
 	w.certroll(0, "plan", "-detailed-exitcode")
+}
+
+// TestErrorsAreSeen: an error holds texts of others, which act on no terminal.
+func TestErrorsAreSeen(t *testing.T) {
+	var out strings.Builder
+	a := &app{Console: console.Console{In: strings.NewReader(""), Out: io.Discard, Err: &out, Getenv: func(string) string { return "" }}}
+	if code := a.main([]string{"apply", "no\x1b[2J\rsuch\u202efile"}); code != console.ExitError || !strings.Contains(out.String(), "certroll plan --out") || strings.ContainsAny(out.String(), "\x1b\r\u202e") {
+		t.Errorf("%d, %q", code, out.String())
+	}
 }

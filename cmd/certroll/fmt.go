@@ -3,15 +3,14 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/console"
+	"certroll/cmd/certroll/edits"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
-	"certroll/gitsync/atomicfile"
 	"certroll/spec"
 )
 
@@ -49,25 +48,13 @@ func (a *app) format(dir string, check bool) error {
 		changed++
 		fmt.Fprintln(a.Out, f.Path)
 		if !check {
-			if err := replaceFile(filepath.Join(dir, filepath.FromSlash(f.Path)), formatted); err != nil {
+			if err := edits.ReplaceFile(filepath.Join(dir, filepath.FromSlash(f.Path)), formatted); err != nil {
 				return err
 			}
 		}
 	}
 	if bad || (check && changed > 0) {
 		return console.ExitCode(console.ExitError)
-	}
-	return nil
-}
-
-// replaceFile writes a file whole or not at all, keeping its mode.
-func replaceFile(path string, content []byte) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if err := atomicfile.Write(path, content, info.Mode().Perm()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil
 }

@@ -1,13 +1,18 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/edits"
+)
 
 // addCommands gives the program its commands, by what a person comes with.
 func (a *app) addCommands(root *cobra.Command) {
 	cobra.EnableCommandSorting = false // the order below is the one in which they are needed
 	addGroup(root, "setup", "Set up:", a.initCommand(), a.importCommand(), a.validateCommand(), a.fmtCommand(), a.doctorCommand(), a.notifyCommand())
-	addGroup(root, "change", "Plan and change:", a.planCommand(), a.applyCommand(), a.runCommand(), a.retryCommand(), a.rotateCommand(),
-		a.disableCommand(), a.enableCommand(), a.acceptCommand())
+	changes := &edits.Commands{Console: &a.Console, ConfigDir: &a.configDir, LoadSettings: a.settings}
+	addGroup(root, "change", "Plan and change:", a.planCommand(), a.applyCommand(), a.runCommand(), a.retryCommand(), changes.RotateCommand(),
+		changes.DisableCommand(), changes.EnableCommand(), a.acceptCommand())
 	addGroup(root, "ask", "Ask:", a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.auditCommand(), a.probeCommand())
 	addGroup(root, "more", "More:", a.versionCommand(), a.manCommand())
 	root.SetHelpCommandGroupID("more")

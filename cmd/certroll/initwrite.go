@@ -17,6 +17,7 @@ import (
 
 	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/console"
+	"certroll/cmd/certroll/edits"
 	"certroll/cmd/certroll/initialize"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
@@ -272,7 +273,7 @@ func (i *initiation) openRepo(ctx context.Context) (*gitsync.Ledger, error) {
 		return nil, err
 	}
 	o := gitsync.SeedOptions{URL: s.Repo.URL, Branch: s.Repo.Ref, Auth: auth}
-	if o.AuthorName, o.AuthorEmail, err = i.app.author(i.f.author); err != nil {
+	if o.AuthorName, o.AuthorEmail, err = edits.Author(i.app.Getenv, i.f.author); err != nil {
 		return nil, err
 	}
 	repo, err := gitsync.OpenSeed(ctx, o)

@@ -216,7 +216,7 @@ func TestPrometheus(t *testing.T) {
 	w := newLab(t).fresh(t, declare(fmt.Sprintf("probe = [%q]", labtest.Addr(t)), "api"))
 	w.shortToken()
 	tokenFile := filepath.Join(w.dir, "listen-token")
-	if err := os.WriteFile(tokenFile, []byte(listenToken), 0o600); err != nil {
+	if err := os.WriteFile(tokenFile, []byte("a token of this test alone"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w.settings(w.blocks(newReceiver(t)) + fmt.Sprintf("listen_token_file = %q\nprobe {\n allow = [\"127.0.0.1:*\"]\n interval = \"1s\"\n}\n", tokenFile))

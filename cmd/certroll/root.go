@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"certroll/cmd/certroll/completion"
 )
 
 func (a *app) rootCommand() *cobra.Command {
@@ -37,8 +39,7 @@ further codes.`,
 	})
 	showUse(root)
 	exemplify(root)
-	a.completing(root)
-	completingFlags(root, a.values())
+	completion.Add(root, &a.configFile, &a.configDir)
 	return root
 }
 

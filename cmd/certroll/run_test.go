@@ -1,6 +1,16 @@
 package main
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"certroll/cmd/certroll/console"
+
 	"bytes"
 	"os/exec"
 	"strings"
@@ -182,5 +192,68 @@ func TestRunWaitsForVault(t *testing.T) {
 	w.stopRun(cmd, out)
 	if !strings.Contains(out.String(), "unseal it") {
 		t.Errorf("it does not say what to do:\n%s", out)
+	}
+}
+
+// TestPushToApplied: a signed delivery brings what was pushed into Vault, long
+// before the next pull.
+func TestPushToApplied(t *testing.T) {
+	const secret = "a secret of this test alone"
+	w := newLab(t).fresh(t, map[string]string{"certs.hcl": oneCertificate})
+	w.settings(`
+interval = "1h"
+listen   = "127.0.0.1:0"
+webhook "forgejo" { secret_file = "` + filepath.Join(w.dir, "webhook-secret") + `" }`)
+	if err := os.WriteFile(filepath.Join(w.dir, "webhook-secret"), []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := w.startRun()
+	w.until("the first certificate", out, func() bool { return w.told("issue", "success") == 1 })
+	address := regexp.MustCompile(`msg=listening address=(\S+)`).FindStringSubmatch(out.String())[1]
+	w.push(map[string]string{"more.hcl": strings.ReplaceAll(oneCertificate, "api", "more")}, "Declare another")
+	pushed := time.Now()
+	deliver := func(signature string) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/webhooks/forgejo", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if signature != "" {
+			req.Header.Set("X-Forgejo-Signature", signature)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("{}"))
+	if got := deliver(hex.EncodeToString(mac.Sum(nil))); got != http.StatusAccepted {
+		t.Fatalf("the delivery was answered with %d:\n%s", got, out)
+	}
+	w.until("the second certificate", out, func() bool { return w.told("issue", "success") == 2 })
+	t.Logf("from the push to the ledger: %s", time.Since(pushed).Round(time.Millisecond))
+	if got := deliver(""); got != http.StatusForbidden {
+		t.Errorf("a delivery without a signature was answered with %d", got)
+	}
+	w.stopRun(cmd, out)
+	if strings.Contains(out.String(), secret) {
+		t.Error("the log holds the secret")
+	}
+}
+
+// TestRunSaysWhatIsMissing: without certroll.hcl run says so before it does anything.
+func TestRunSaysWhatIsMissing(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var out bytes.Buffer
+	a := &app{Console: console.Console{In: strings.NewReader(""), Out: &out, Err: &out, Getenv: func(string) string { return "" }}}
+	if code := a.main([]string{"run"}); code != console.ExitError {
+		t.Errorf("exit code %d", code)
+	}
+	said := out.String()
+	if first, _, _ := strings.Cut(said, "\n"); !strings.Contains(first, "no certroll.hcl found") || strings.Contains(said, "listening") || !strings.Contains(said, "repo.url") {
+		t.Errorf("it said:\n%s", said)
 	}
 }

@@ -1,0 +1,102 @@
+package configrepo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"certroll/cmd/certroll/state"
+	"certroll/cmd/certroll/view"
+	"certroll/gitsync"
+	"certroll/gitsync/atomicfile"
+)
+
+func (f *Follower) goodFile() string { return filepath.Join(f.settings.StateDir, state.LastGoodFile) }
+
+// keepGood writes the last good revision to disk, unless it is there already. It
+// holds the repo's files, which hold no secret. A disk that does not take it keeps
+// no revision from being in force: the next pull tries again.
+func (f *Follower) keepGood() {
+	if f.onDisk {
+		return
+	}
+	b, err := json.Marshal(kept{f.Good, f.TakenAt, f.checksSignatures(), f.from()})
+	if err == nil {
+		err = atomicfile.Write(f.goodFile(), b, 0o600)
+	}
+	if f.unkept = err; err != nil {
+		f.unkept = fmt.Errorf("keeping the last good revision in %s: %w", f.goodFile(), err)
+	}
+	f.onDisk = err == nil
+	f.Trouble("keeping", f.unkept)
+}
+
+// kept is the last good revision on the disk.
+type kept struct {
+	*gitsync.Revision
+	TakenAt time.Time
+	Signed  bool   // its signature was looked at
+	From    string // the repository; empty: a directory, or an earlier certroll wrote it
+}
+
+// from is the repository that revisions come from, empty of a directory.
+func (f *Follower) from() string {
+	if f.source == nil {
+		return ""
+	}
+	return f.source.Place()
+}
+
+// checksSignatures tells whether what is taken has to be signed.
+func (f *Follower) checksSignatures() bool { return f.source != nil && f.settings.Verify != nil }
+
+// readGood reads it; fs.ErrNotExist where there is none of this repository yet,
+// or none that can be read.
+func (f *Follower) readGood() (*kept, error) {
+	k := &kept{}
+	err := state.Read(f.log, f.goodFile(), func(b []byte) error {
+		err := json.Unmarshal(b, k)
+		if err == nil && k.Revision == nil {
+			err = errors.New("it holds no revision")
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Two certroll.hcl may share the usual state directory, and repo.url may
+	// change: what another repository wanted is not wanted here.
+	if from := f.from(); from != "" && k.From != "" && k.From != from {
+		return nil, fmt.Errorf("the last good revision %s is of %s: %w", f.goodFile(), k.From, fs.ErrNotExist)
+	}
+	return k, nil
+}
+
+func (f *Follower) fallBack(ctx context.Context) error {
+	if f.Good != nil {
+		return nil
+	}
+	k, err := f.readGood()
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("there is no good revision yet; nothing is done until one can be read")
+	}
+	if err != nil {
+		return err
+	}
+	if f.checksSignatures() && !k.Signed {
+		return fmt.Errorf("the last good revision %s was accepted before certroll.hcl required signatures; certroll does nothing until it can read a signed head", Named(k.Commit))
+	}
+	desired, _, diags := DecodeInForce(ctx, f.settings, k.Files)
+	if diags.HasErrors() {
+		return fmt.Errorf("the last good revision %s is refused by this certroll.hcl: %s", k.Commit, view.OneLine(diags))
+	}
+	NoteUnread(desired, k.Revision)
+	f.log.Warn("the last good revision is in force", "revision", k.Commit)
+	f.warnOfHolds(desired)
+	f.Good, f.Desired, f.TakenAt, f.onDisk = k.Revision, desired, k.TakenAt, true
+	return nil
+}

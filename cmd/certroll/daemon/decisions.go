@@ -1,0 +1,177 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"certroll/reconcile"
+)
+
+// decisions is the log of what is decided: a line when a thing begins, changes
+// or ends, however many passes it lasts. docs/logs.md lists the lines.
+type decisions struct {
+	log *slog.Logger
+
+	mu      sync.Mutex        // attempts end beside the passes
+	planned map[string]string // of a certificate: what is to be done and was said
+	waits   map[string]wait   // of a certificate: its hold
+	groups  map[string]bool   // what holds several at once
+	tripped map[string]bool   // what is held as a whole
+	// unrecorded are events that were said and are recorded nowhere, by id.
+	unrecorded map[string]bool
+	troubles   map[string]string // what does not work, by what it is: its error
+}
+
+func newDecisions(log *slog.Logger) *decisions {
+	return &decisions{log: log, planned: map[string]string{}, waits: map[string]wait{}, troubles: map[string]string{}, unrecorded: map[string]bool{}}
+}
+
+// plan says what a pass is about to do. What was left undone, as where another
+// has the lease, is not said again with the next pass.
+func (d *decisions) plan(actions []reconcile.Action) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	left := map[string]string{}
+	for i := range actions {
+		a := &actions[i]
+		if a.Kind == reconcile.KindNone || a.Kind == reconcile.KindHold {
+			continue
+		}
+		left[a.Certificate] = string(a.Kind) + " " + string(a.Reason)
+		if a.AtWork != nil {
+			continue // it was said when it was planned
+		}
+		if d.planned[a.Certificate] != left[a.Certificate] {
+			d.log.Info("planned", "certificate", a.Certificate, "operation", string(a.Kind), "reason", string(a.Reason), "detail", a.Detail)
+		}
+	}
+	d.planned = left
+}
+
+// ended says how an attempt ended.
+func (d *decisions) ended(r reconcile.Result) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.planned, r.Action.Certificate)
+	if !d.again(r) {
+		d.action(r)
+	}
+}
+
+// pass says how a pass ended.
+func (d *decisions) pass(p reconcile.Pass) {
+	d.trouble("anchor", p.Unanchored)
+	d.trouble("ledger", unreadable(p.Unreadable))
+	d.trouble("disk", p.Disk)
+	d.trouble("pass", p.Err)
+	if p.Standing == nil {
+		return // nothing could be seen
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.holds(p.Standing)
+	d.breakers(p.Tripped)
+}
+
+// unreadable is an error that names the first thing in the ledger that cannot be
+// read; nil where all can.
+func unreadable(lost []reconcile.Breach) error {
+	if len(lost) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s in the ledger: %s (%d such in all); certroll audit verify lists them", lost[0].Where(), lost[0].Problem, len(lost))
+}
+
+// again tells whether a result is one that was said, as of what is not recorded and
+// is told anew with each pass.
+func (d *decisions) again(r reconcile.Result) bool {
+	said := d.unrecorded[r.Event.ID]
+	if r.Untold != nil {
+		d.unrecorded[r.Event.ID] = true
+	} else {
+		delete(d.unrecorded, r.Event.ID)
+	}
+	return said
+}
+
+// action says what came of one; what there is nothing to say of is left out.
+func (d *decisions) action(r reconcile.Result) {
+	e, level := r.Event, slog.LevelInfo
+	if r.Err != nil || r.Untold != nil {
+		level = slog.LevelError
+	}
+	args := []any{"certificate", r.Action.Certificate, "operation", string(e.Operation), "status", string(e.Status), "reason", string(e.Reason)}
+	for _, f := range []struct{ key, value string }{
+		{"class", string(e.Class)}, {"message", e.Message}, {"severity", e.Severity}, {"issuer", e.Issuer}, {"dns_account", e.DNSAccount},
+		{"passed_over", passedOver(e)}, {"vault_path", e.VaultPath}, {"serial", e.NewSerial}, {"old_serial", e.OldSerial},
+	} {
+		if f.value != "" {
+			args = append(args, f.key, f.value)
+		}
+	}
+	if e.VaultVer > 0 {
+		args = append(args, "vault_version", e.VaultVer)
+	}
+	if e.Failures > 0 {
+		args = append(args, "failures", e.Failures)
+	}
+	args = append(args, "duration_seconds", e.Duration)
+	if r.Untold != nil {
+		args = append(args, "unrecorded", r.Untold.Error())
+	}
+	d.log.Log(context.Background(), level, "action", args...)
+}
+
+func passedOver(e reconcile.Event) string {
+	names := make([]string, len(e.PassedOver))
+	for i, p := range e.PassedOver {
+		names[i] = p.Account
+	}
+	return strings.Join(names, ",")
+}
+
+// failing are the lines of what does not work and of its end, by what it is.
+var failing = map[string][2]string{
+	"vault":    {"waiting for Vault", "Vault is there"},
+	"settings": {"certroll.hcl on disk differs from the settings in use", "certroll.hcl on disk matches the settings in use"},
+	"pull":     {"pull failed", "pull works again"},
+	"keeping":  {"could not keep the last good revision on disk; will retry", "the last good revision is kept on disk again"},
+	"pass":     {"pass failed", "pass works again"},
+	"telling":  {"could not record the rejected revision in the ledger", "recorded the rejected revision in the ledger"},
+	"served":   {"could not record the probe results in the ledger", "recorded the probe results in the ledger"},
+	"ledger":   {"part of the ledger cannot be read; certroll skips it", "all of the ledger can be read again"},
+	"disk":     {"the state directory cannot be written", "the state directory can be written again"},
+	"anchor":   {"could not compare the ledger with its anchor in Vault", "certroll compares the ledger with its anchor in Vault again"},
+}
+
+// trouble says once that something does not work, again where it is something
+// else than before, and once that it works again.
+func (d *decisions) trouble(what string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil {
+		if d.troubles[what] != "" {
+			d.log.Info(failing[what][1])
+		}
+		delete(d.troubles, what)
+		return
+	}
+	if said := withoutNumbers(err.Error()); d.troubles[what] != said {
+		d.log.Error(failing[what][0], "error", err)
+		d.troubles[what] = said
+	}
+}
+
+// withoutNumbers is an error without what changes from one try to the next, as
+// the ports of connections and times do.
+func withoutNumbers(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, s)
+}

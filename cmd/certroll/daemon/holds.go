@@ -1,0 +1,117 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// wait is a hold as it was said.
+type wait struct {
+	what  string
+	level slog.Level
+}
+
+// group is what holds several certificates at once, as the plan has it.
+type group struct {
+	first        *reconcile.Action
+	certificates int
+	last         time.Time
+}
+
+// groupOf names what holds an action together with others; "" where the hold is
+// its own.
+func groupOf(a *reconcile.Action) string {
+	if a.Reason == reconcile.ReasonSpread {
+		return string(a.Reason)
+	}
+	return string(a.HeldBy)
+}
+
+// holds says which certificates begin to wait, for something else than before,
+// and no more. One that waits with others is told at the level debug: what
+// holds them is a line of its own.
+func (d *decisions) holds(standing []reconcile.Action) {
+	waits, groups := map[string]wait{}, map[string]*group{}
+	for i := range standing {
+		a := &standing[i]
+		if a.Kind != reconcile.KindHold {
+			continue
+		}
+		until := a.NotBefore.UTC().Format(time.RFC3339)
+		w := wait{what: string(a.Wants) + " " + string(a.Reason) + " " + until}
+		if by := groupOf(a); by != "" {
+			// Their moments move with each pass.
+			w = wait{what: string(a.Wants) + " " + by, level: slog.LevelDebug}
+			join(groups, by, a)
+		}
+		if waits[a.Certificate] = w; d.waits[a.Certificate] != w {
+			d.log.Log(context.Background(), w.level, "held", "certificate", a.Certificate, "operation", string(a.Wants),
+				"reason", string(a.Reason), "until", until, "detail", a.Detail)
+		}
+	}
+	for _, name := range gone(d.waits, waits) {
+		d.log.Log(context.Background(), d.waits[name].level, "held no more", "certificate", name)
+	}
+	d.waits = waits
+	d.together(groups)
+}
+
+func join(groups map[string]*group, by string, a *reconcile.Action) {
+	g := groups[by]
+	if g == nil {
+		g = &group{first: a}
+		groups[by] = g
+	}
+	if g.certificates++; a.NotBefore.After(g.last) {
+		g.last = a.NotBefore
+	}
+}
+
+// together says what begins to hold several certificates, and no longer does.
+func (d *decisions) together(groups map[string]*group) {
+	now := map[string]bool{}
+	for _, by := range slices.Sorted(maps.Keys(groups)) {
+		if now[by] = true; d.groups[by] {
+			continue
+		}
+		g := groups[by]
+		d.log.Warn("held together", "subject", by, "reason", string(g.first.Reason), "certificates", g.certificates,
+			"until", g.last.UTC().Format(time.RFC3339), "detail", g.first.Detail)
+	}
+	for _, by := range gone(d.groups, now) {
+		d.log.Info("held together no more", "subject", by, "detail", "its certificates continue")
+	}
+	d.groups = now
+}
+
+// breakers says which issuers and DNS accounts are held as a whole from now on,
+// and which are admitted again.
+func (d *decisions) breakers(tripped []reconcile.Tripped) {
+	now := map[string]bool{}
+	for _, t := range tripped {
+		if now[t.Subject] = true; !d.tripped[t.Subject] {
+			d.log.Error("tripped", "subject", t.Subject, "class", string(t.Class), "since", t.Since.UTC().Format(time.RFC3339),
+				"certificates", t.Certificates, "message", t.Message)
+		}
+	}
+	for _, s := range gone(d.tripped, now) {
+		d.log.Info("admitted", "subject", s, "detail", "it works again, or its credentials changed: its certificates continue")
+	}
+	d.tripped = now
+}
+
+// gone are the keys that were there and are not now, sorted.
+func gone[V, W any](was map[string]V, now map[string]W) []string {
+	var keys []string
+	for _, k := range slices.Sorted(maps.Keys(was)) {
+		if _, is := now[k]; !is {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}

@@ -1,0 +1,237 @@
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/reconcile"
+)
+
+// documentedLogs are the messages and the keys of docs/logs.md.
+func documentedLogs(t *testing.T) (messages, keys map[string]bool) {
+	t.Helper()
+	b, err := os.ReadFile("../../../docs/logs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, keys = map[string]bool{}, map[string]bool{}
+	quoted := regexp.MustCompile("`([^`]+)`")
+	for line := range strings.Lines(string(b)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 6 || !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		for _, m := range quoted.FindAllStringSubmatch(cells[1], -1) {
+			messages[m[1]] = true
+		}
+		for _, k := range quoted.FindAllStringSubmatch(cells[4], -1) {
+			keys[k[1]] = true
+		}
+	}
+	return messages, keys
+}
+
+// loggedInSource are the messages that the source logs above the level debug,
+// and their keys: the strings in calls of a logger's methods.
+func loggedInSource(t *testing.T) (messages, keys map[string]bool) {
+	t.Helper()
+	messages, keys = map[string]bool{}, map[string]bool{}
+	err := filepath.WalkDir("../../..", func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && path != "../../.." && (strings.HasPrefix(e.Name(), ".") || e.Name() == "lab"):
+			return fs.SkipDir
+		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok {
+				if said := logged(call); len(said) > 0 {
+					messages[said[0]] = true
+					for _, k := range said[1:] {
+						keys[k] = true
+					}
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return messages, keys
+}
+
+// loggers are the names of a logger: of a variable, or of a field.
+var loggers = []string{"log", "Log", "logger", "Logger"}
+
+// logged are the message and the keys of a call, where it is one of a logger's.
+func logged(call *ast.CallExpr) []string {
+	method, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return nil
+	}
+	switch on := method.X.(type) {
+	case *ast.Ident:
+		ok = slices.Contains(loggers, on.Name)
+	case *ast.SelectorExpr:
+		ok = slices.Contains(loggers, on.Sel.Name)
+	default:
+		ok = false
+	}
+	from := map[string]int{"Info": 0, "Warn": 0, "Error": 0, "Log": 2}
+	first, is := from[method.Sel.Name]
+	if !ok || !is {
+		return nil
+	}
+	var said []string
+	for i := first; i < len(call.Args); i++ {
+		if i > first && (i-first)%2 == 0 {
+			continue // a value
+		}
+		literal, ok := call.Args[i].(*ast.BasicLit)
+		if !ok {
+			break
+		}
+		s, _ := strconv.Unquote(literal.Value)
+		said = append(said, s)
+	}
+	return said
+}
+
+// TestLogsDocumented: each message above the level debug, and each key, is in
+// docs/logs.md, and nothing else is.
+func TestLogsDocumented(t *testing.T) {
+	messages, keys := loggedInSource(t)
+	for _, both := range failing {
+		messages[both[0]], messages[both[1]] = true, true
+	}
+	var out bytes.Buffer
+	fullDecisions(newDecisions(slog.New(slog.NewJSONHandler(&out, nil))))
+	for _, l := range linesOf(t, out.String()) {
+		for k := range l {
+			if k != slog.TimeKey && k != slog.LevelKey && k != slog.MessageKey {
+				keys[k] = true
+			}
+		}
+	}
+	haveMessages, haveKeys := documentedLogs(t)
+	same(t, "message", messages, haveMessages)
+	same(t, "key", keys, haveKeys)
+}
+
+func same(t *testing.T, what string, used, documented map[string]bool) {
+	t.Helper()
+	for _, u := range slices.Sorted(maps.Keys(used)) {
+		if !documented[u] {
+			t.Errorf("the %s %q is not in docs/logs.md", what, u)
+		}
+	}
+	for _, d := range slices.Sorted(maps.Keys(documented)) {
+		if !used[d] {
+			t.Errorf("the %s %q is in docs/logs.md and nothing logs it", what, d)
+		}
+	}
+}
+
+// fullDecisions says all there is to say of an action.
+func fullDecisions(d *decisions) {
+	d.pass(reconcile.Pass{Err: errors.New("Vault is sealed"), Report: &reconcile.Report{}})
+	d.ended(reconcile.Result{
+		Action: reconcile.Action{Certificate: "api"}, Err: errors.New("refused"),
+		Event: reconcile.Event{Operation: reconcile.KindRenew, Status: reconcile.Failed, Reason: reconcile.ReasonThreshold, Class: reconcile.ClassCAA,
+			Message: "no", Severity: reconcile.SeverityPage, Issuer: "le", DNSAccount: "b", PassedOver: []reconcile.PassedOver{{Account: "a"}},
+			VaultPath: "secret/tls/api", VaultVer: 3, NewSerial: "02", OldSerial: "01", Failures: 3, Duration: 1.5},
+	})
+}
+
+// said runs steps over one log and returns its messages.
+func said(t *testing.T, steps func(*decisions)) []string {
+	t.Helper()
+	var out bytes.Buffer
+	steps(newDecisions(slog.New(slog.NewJSONHandler(&out, nil))))
+	var list []string
+	for _, l := range linesOf(t, out.String()) {
+		list = append(list, strings.TrimSpace(l.text("msg")+" "+l.text("certificate")+l.text("subject")))
+	}
+	return list
+}
+
+// TestDecisionsOnce: what lasts for many passes is said when it begins, when it
+// is something else, and when it ends.
+func TestDecisionsOnce(t *testing.T) {
+	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	own := func(until time.Time) reconcile.Action {
+		return reconcile.Action{Certificate: "api", Kind: reconcile.KindHold, Wants: reconcile.KindRenew, Reason: reconcile.ReasonBackoff, NotBefore: until}
+	}
+	limited := func(name string, until time.Time) reconcile.Action {
+		return reconcile.Action{Certificate: name, Kind: reconcile.KindHold, Wants: reconcile.KindIssue, Reason: reconcile.ReasonLimit, HeldBy: "issuer.le orders", NotBefore: until}
+	}
+	idle := reconcile.Action{Certificate: "api", Kind: reconcile.KindNone}
+	due := reconcile.Action{Certificate: "api", Kind: reconcile.KindRenew, Reason: reconcile.ReasonThreshold}
+	stand := func(d *decisions, actions ...reconcile.Action) { d.pass(reconcile.Pass{Standing: actions}) }
+	trip := []reconcile.Tripped{{Subject: "dns.lab", Class: reconcile.ClassDNSUnauthorized, Since: at, Certificates: 3}}
+	for name, c := range map[string]struct {
+		steps func(*decisions)
+		want  []string
+	}{
+		"a hold of its own": {func(d *decisions) {
+			stand(d, own(at))
+			stand(d, own(at))
+			stand(d, own(at.Add(time.Hour)))
+			stand(d, idle)
+			stand(d, idle)
+		}, []string{"held api", "held api", "held no more api"}},
+		"a limit whose moments move": {func(d *decisions) {
+			stand(d, limited("a", at), limited("b", at.Add(time.Minute)))
+			stand(d, limited("a", at.Add(time.Hour)), limited("b", at.Add(2*time.Hour)))
+			stand(d, limited("b", at.Add(2*time.Hour)))
+			stand(d, idle)
+		}, []string{"held together issuer.le orders", "held together no more issuer.le orders"}},
+		"an account": {func(d *decisions) {
+			for range 2 {
+				d.pass(reconcile.Pass{Standing: []reconcile.Action{idle}, Tripped: trip})
+			}
+			d.pass(reconcile.Pass{Err: errors.New("Vault is away")}) // nothing is known of it
+			d.pass(reconcile.Pass{Standing: []reconcile.Action{idle}, Tripped: trip})
+			stand(d, idle)
+		}, []string{"tripped dns.lab", "pass failed", "pass works again", "admitted dns.lab"}},
+		"a plan that waits for the lease": {func(d *decisions) {
+			d.plan([]reconcile.Action{due})
+			d.plan([]reconcile.Action{due})
+			d.ended(reconcile.Result{Action: due})
+			d.plan([]reconcile.Action{due})
+		}, []string{"planned api", "action api", "planned api"}},
+		"errors that differ in a port": {func(d *decisions) {
+			d.trouble("pull", errors.New("dial 127.0.0.1:4000: refused"))
+			d.trouble("pull", errors.New("dial 127.0.0.1:4001: refused"))
+			d.trouble("pull", errors.New("no such repository"))
+			d.trouble("pull", nil)
+			d.trouble("pull", nil)
+		}, []string{"pull failed", "pull failed", "pull works again"}},
+	} {
+		if got := said(t, c.steps); !slices.Equal(got, c.want) {
+			t.Errorf("%s:\n got %q\nwant %q", name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"certroll/reconcile/acme/dnsprovider"
+
+	"certroll/cmd/certroll/metrics"
+	"certroll/cmd/certroll/notifier"
+	"certroll/cmd/certroll/page"
+	"certroll/cmd/certroll/settings"
+	"certroll/cmd/certroll/wiring"
+	"certroll/reconcile"
+	"certroll/spec"
+)
+
+// Run pulls and applies until ctx ends.
+func Run(ctx context.Context, p Options, s *settings.Settings, log *slog.Logger) error {
+	if err := enough(s, log, p.ConfigDir); err != nil {
+		return err
+	}
+	if err := dnsprovider.CheckProgram(ctx, nil, p.Release); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d, err := newDaemon(p, s, log)
+	if err != nil {
+		return err
+	}
+	defer d.files.Close()
+	log.Info("started", "version", p.Version, "interval", s.Interval.String(), "state_dir", s.StateDir)
+	progress := func(certificate, step, detail string) {
+		d.health.turn()
+		log.Debug("progress", "certificate", certificate, "step", step, "detail", detail)
+	}
+	d.awaitReloads(ctx)
+	d.page = page.NewServer(ctx, &d.shelf, time.Now)
+	// Served from the start, so that who watches sees that Vault is waited for.
+	served, err := d.serve(ctx)
+	if err != nil {
+		return err
+	}
+	if d.Parts, err = d.awaitVault(ctx, progress); d.Parts == nil {
+		return err
+	}
+	defer d.Close()
+	d.metrics.Connected(d.Client.TokenLease)
+	defer d.page.Wait()
+	d.shelf.ledger.Store(d.Parts.Ledger)
+	d.page.Watch(func() []page.Work { return page.Works(d.Reconciler.AtWork()) })
+	d.health.connected(func(ctx context.Context) error { return d.KV.Reach(ctx, s.Vault.Mount) })
+	if p.ConfigDir != "" && s.Verify != nil {
+		log.Warn("verify in certroll.hcl checks commits only; certroll verifies no signature with --config-dir", "directory", p.ConfigDir)
+	}
+	if err := d.repo.Begin(d.Parts.Ledger.Snapshot, d.Reconciler); err != nil {
+		return err
+	}
+	defer d.repo.StopDecoding()
+	d.newLookout()
+	var beside sync.WaitGroup
+	beside.Go(func() { d.Client.Keep(ctx) })
+	d.notices.start = func(s *settings.Settings) {
+		d.notices.run(ctx, &beside, notifier.New(s, d.Parts, notifier.Options{Version: d.Version, LeaseTTL: d.LeaseTTL, Log: log, Metrics: d.metrics, Since: d.reload.at}))
+	}
+	d.notices.start(s)
+	beside.Go(func() { d.lookout.Run(ctx) })
+	d.reload.loop = reconcile.NewLoop(d.Reconciler, d, reconcile.LoopOptions{
+		Interval: s.Interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Ended: d.ended, Told: d.told, Daily: d.examine,
+	})
+	d.reload.loop.Run(ctx)
+	log.Info("stopped")
+	beside.Wait()
+	<-served
+	return nil
+}
+
+// enough says what is missing before anything is begun, where that is plain from
+// certroll.hcl.
+func enough(s *settings.Settings, log *slog.Logger, configDir string) error {
+	if s.File == nil {
+		log.Warn("no certroll.hcl found; using flags and environment variables only", "looked_for", settings.DefaultFile+" "+settings.InstalledFile)
+	}
+	if configDir == "" && s.Repo.URL == "" {
+		return s.Lacks("config repo", "set repo.url in certroll.hcl, or read a directory with --config-dir")
+	}
+	if s.Ledger.URL == "" {
+		return s.Lacks("ledger", "set ledger.url (or repo.url, whose repository then keeps the ledger's branch) in certroll.hcl")
+	}
+	return nil
+}
+
+const (
+	firstWait = time.Second // for a Vault that is away at the start
+	mostWait  = time.Minute
+)
+
+// awaitVault connects. After a reboot Vault may come up later, or wait to be
+// unsealed: that is waited for; nil and no error where ctx ends before.
+func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, string)) (*wiring.Parts, error) {
+	for wait := firstWait; ; wait = min(2*wait, mostWait) {
+		d.health.turn()
+		p, err := d.Connect(ctx, d.settings, d.log, progress)
+		stopped := ctx.Err() != nil
+		if err == nil || !stopped && !isAway(err) {
+			d.say.trouble("vault", nil)
+			return p, err
+		}
+		if !stopped {
+			d.say.trouble("vault", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// isAway tells whether Vault may be back without anybody's doing here.
+func isAway(err error) bool {
+	var away interface{ Away() bool }
+	return errors.As(err, &away) && away.Away()
+}
+
+// passed logs and counts how a pass ended.
+func (d *daemon) passed(p reconcile.Pass) {
+	var revision metrics.Revision
+	if d.repo.Good != nil {
+		revision = metrics.Revision{Commit: d.repo.Good.Commit, At: d.repo.TakenAt}
+	}
+	now := time.Now()
+	d.metrics.Passed(p, revision, now)
+	d.page.Passed(d.shown(p, now))
+	d.lookout.Follow(p.Standing, reconcile.Revision{Commit: revision.Commit})
+	d.say.pass(p)
+	d.health.passed(p)
+	d.told()
+}
+
+// ended logs and counts how an attempt ended.
+func (d *daemon) ended(r reconcile.Result) {
+	if !d.metrics.Again(r) {
+		d.metrics.Ended(r.Event)
+	}
+	d.say.ended(r)
+	d.health.turn()
+}
+
+// told has the destinations read what the ledger has new.
+func (d *daemon) told() {
+	d.notices.wake()
+}
+
+// examine is the doctor's daily visit: what it finds is in the ledger.
+func (d *daemon) examine(ctx context.Context, desired *spec.Spec, rev reconcile.Revision) {
+	x, err := reconcile.Doctor(ctx, d.Reconciler, desired, rev)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		d.log.Error("the daily examination failed", "error", err)
+	case err == nil:
+		d.log.Info("examined", "certificates", x.Certificates, "errors", x.Count(reconcile.SeverityError), "warnings", x.Count(reconcile.SeverityWarning))
+	}
+}
+
+// Pull is the loop's way to the config repo: the spec in force, and what keeps
+// a newer one from being so.
+func (d *daemon) Pull(ctx context.Context) (*spec.Spec, reconcile.Revision, error) {
+	err := d.pulled
+	if d.takeReload(ctx) {
+		err = d.repo.Pull(ctx)
+		d.pulled = err
+	}
+	if d.repo.Good == nil {
+		return nil, reconcile.Revision{}, err
+	}
+	d.files.follow(credentialFiles(d.repo.Desired), d.ConfigDir)
+	d.warnOfMounts(ctx)
+	return d.repo.Desired, reconcile.Revision{Commit: d.repo.Good.Commit, Author: d.repo.Good.Author}, err
+}

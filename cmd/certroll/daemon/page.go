@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+	"time"
+
+	"certroll/cmd/certroll/page"
+	"certroll/gitsync"
+	"certroll/reconcile"
+)
+
+// opened is the ledger from when it is open on: the page is served before.
+type opened struct {
+	ledger atomic.Pointer[gitsync.Ledger]
+}
+
+func (o *opened) Snapshot(ctx context.Context) (fs.FS, string, error) {
+	if l := o.ledger.Load(); l != nil {
+		return l.Snapshot(ctx)
+	}
+	return nil, "", errors.New("the ledger is not open yet")
+}
+
+// shown is what the status page is told after a pass.
+func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
+	in := page.Input{
+		Records: p.Records, Standing: p.Standing, Tripped: p.Tripped, Newest: (*page.NotTaken)(d.repo.Newest),
+		Pass: &page.Pass{Ended: now, Next: p.Next, SeenAt: now},
+	}
+	if p.Err != nil {
+		in.Pass.Error = p.Err.Error()
+	}
+	if d.repo.Good != nil {
+		in.Revision = &page.Revision{Commit: d.repo.Good.Commit, Author: d.repo.Good.Author, At: d.repo.TakenAt}
+	}
+	in.Settings = &page.Settings{ReadAt: d.reload.at.UTC().Truncate(time.Second), Notes: d.reload.notes()}
+	for _, o := range p.Outages {
+		if o.Side == "state_dir" && p.Disk != nil {
+			continue // which says more
+		}
+		in.Troubles = append(in.Troubles, outageText(o))
+	}
+	if p.Disk != nil {
+		in.Troubles = append(in.Troubles, p.Disk.Error())
+	}
+	if p.Unanchored != nil {
+		in.Troubles = append(in.Troubles, p.Unanchored.Error())
+	}
+	if n := len(p.Unreadable); n > 0 {
+		in.Troubles = append(in.Troubles, fmt.Sprintf("%s cannot be read (%d in all); certroll audit verify lists what", p.Unreadable[0].Where()+" in the ledger", n))
+	}
+	if !p.Rewound.IsZero() {
+		in.Troubles = append(in.Troubles, "the ledger was found rewritten at "+p.Rewound.UTC().Format(time.RFC3339)+"; certroll audit verify shows the commit to push back, or to accept")
+	}
+	if set := reconcile.MassHold(p.Standing); set != nil {
+		in.Troubles = append(in.Troubles, "held until a person accepts it: "+set.Summary()+"; where that is meant: certroll accept --missing "+set.ID)
+	}
+	return in
+}
+
+// outageText says that a side is away.
+func outageText(o reconcile.Outage) string {
+	return "passes cannot do their work with " + o.Side + " since " + o.Since.UTC().Format(time.RFC3339)
+}

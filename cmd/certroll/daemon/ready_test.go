@@ -1,0 +1,66 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"certroll/cmd/certroll/configrepo"
+	"certroll/cmd/certroll/metrics"
+	"certroll/reconcile"
+)
+
+// TestReadyAgreesWithTheMetricsAndThePage: what the last pass could not do its work
+// with is named by all three.
+func TestReadyAgreesWithTheMetricsAndThePage(t *testing.T) {
+	for _, side := range reconcile.Sides {
+		p := reconcile.Pass{Standing: []reconcile.Action{}, Outages: []reconcile.Outage{{Side: side, Since: time.Now()}}}
+		if side == "state_dir" {
+			p.Disk = errors.New("the state_dir cannot be written: no space left on device")
+		}
+		h := newHealth(time.Minute)
+		h.connected(func(context.Context) error { return nil })
+		h.passed(p)
+		if why := h.unready(t.Context()); !strings.Contains(why, side) {
+			t.Errorf("/readyz says %q while %s is away", why, side)
+		}
+		d := &daemon{repo: &configrepo.Follower{}}
+		if said := strings.Join(d.shown(p, time.Now()).Troubles, "\n"); !strings.Contains(said, side) {
+			t.Errorf("the page says %q while %s is away", said, side)
+		}
+		h.passed(reconcile.Pass{Standing: []reconcile.Action{}})
+		if why := h.unready(t.Context()); why != "" {
+			t.Errorf("/readyz says %q after %s is back", why, side)
+		}
+	}
+}
+
+// TestWhatIsNotRecordedIsCountedAndSaidOnce, however many passes tell it anew.
+func TestWhatIsNotRecordedIsCountedAndSaidOnce(t *testing.T) {
+	full := errors.New("no space left on device")
+	result := func(untold error) reconcile.Result {
+		return reconcile.Result{Action: reconcile.Action{Certificate: "api"}, Untold: untold,
+			Event: reconcile.Event{ID: "e1", Operation: reconcile.KindRenew, Status: reconcile.Success, Certificate: "api"}}
+	}
+	m := metrics.New("v1.2.3")
+	var said strings.Builder
+	d := newDecisions(slog.New(slog.NewTextHandler(&said, nil)))
+	for _, untold := range []error{full, full, full, nil} {
+		(&daemon{metrics: m, say: d, health: &health{}}).ended(result(untold))
+	}
+	families, err := m.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "certroll_operations_total" && f.GetMetric()[0].GetCounter().GetValue() != 1 {
+			t.Errorf("it is counted %v times", f.GetMetric()[0].GetCounter().GetValue())
+		}
+	}
+	if n := strings.Count(said.String(), "msg=action"); n != 1 || !strings.Contains(said.String(), "unrecorded=\"no space left on device\"") {
+		t.Errorf("it is said %d times:\n%s", n, said.String())
+	}
+}

@@ -1,0 +1,225 @@
+package daemon
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"certroll/cmd/certroll/settings"
+	"certroll/gitsync"
+	"certroll/spec/credential"
+)
+
+// warnOfSecrets warns of secrets that nobody can show: a request's header has no
+// line break. They stop nothing, since what is served is not the work itself.
+func warnOfSecrets(s *settings.Settings, log *slog.Logger) {
+	warn := func(env, file string, secret string, err error) {
+		where := "the environment variable " + env
+		if file != "" {
+			where = "the file " + file
+		}
+		if err = cmp.Or(err, credential.Check(where, secret, credential.Token)); err != nil {
+			log.Warn("a shared secret is unusable; no request can match it", "error", err)
+		}
+	}
+	for _, w := range s.Webhooks {
+		secret, err := w.Secret()
+		warn(w.SecretEnv, w.SecretFile, secret, err)
+	}
+	if token, err := s.ListenToken(); token != "" {
+		warn(s.ListenTokenEnv, s.ListenTokenFile, token, err)
+	}
+}
+
+// sameSecret compares in constant time; hashed, so that not even the length
+// can be measured.
+func sameSecret(said, want string) bool {
+	a, b := sha256.Sum256([]byte(said)), sha256.Sum256([]byte(want))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+const (
+	// maxDelivery bounds a delivery: a push of 2,048 commits, where GitHub cuts
+	// the list off, has less.
+	maxDelivery = 2 << 20
+	// deliveryTime is how long a delivery may take to arrive, header and body
+	// together, as any request may: see newServer.
+	deliveryTime = 5 * time.Second
+	// maxDeliveries are read at the same time. They have 32 MiB together.
+	maxDeliveries = 16
+)
+
+// proof is how a kind of delivery shows that its sender knows the secret.
+type proof struct {
+	// possible tells from the header alone whether sealed may say yes: what cannot
+	// be right is refused before a byte of its body is read.
+	possible func(h http.Header, secret string) bool
+	sealed   func(h http.Header, body []byte, secret string) bool
+}
+
+// webhookKinds are the hosts' ways to prove who sends:
+//   - GitHub: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
+//   - GitLab: https://docs.gitlab.com/user/project/integrations/webhooks/ (the
+//     secret itself, in a header)
+//   - Gitea and Forgejo: https://docs.gitea.com/usage/webhooks,
+//     https://forgejo.org/docs/latest/user/webhooks/
+//   - generic: ours, the same as GitHub's under another name
+var webhookKinds = map[string]proof{
+	"github":  hmacIn("X-Hub-Signature-256", "sha256="),
+	"gitlab":  tokenIn("X-Gitlab-Token"),
+	"gitea":   hmacIn("X-Gitea-Signature", ""),
+	"forgejo": hmacIn("X-Forgejo-Signature", ""),
+	"generic": hmacIn("X-Certroll-Signature", "sha256="),
+}
+
+func hmacIn(header, prefix string) proof {
+	signature := func(h http.Header) ([]byte, bool) {
+		hexed, ok := strings.CutPrefix(h.Get(header), prefix)
+		said, err := hex.DecodeString(hexed)
+		return said, ok && err == nil && len(said) == sha256.Size
+	}
+	return proof{
+		possible: func(h http.Header, _ string) bool { _, ok := signature(h); return ok },
+		sealed: func(h http.Header, body []byte, secret string) bool {
+			said, ok := signature(h)
+			mac := hmac.New(sha256.New, []byte(secret))
+			_, _ = mac.Write(body) // a hash takes all
+			return ok && hmac.Equal(said, mac.Sum(nil))
+		},
+	}
+}
+
+func tokenIn(header string) proof {
+	right := func(h http.Header, secret string) bool { return sameSecret(h.Get(header), secret) }
+	return proof{possible: right, sealed: func(h http.Header, _ []byte, secret string) bool { return right(h, secret) }}
+}
+
+// room holds the deliveries that are being read. Where it is full the one that
+// has been there longest goes: a genuine delivery arrives at once, and so those
+// that come slowly cannot keep it out.
+type room struct {
+	mu   sync.Mutex
+	most int
+	in   []*http.ResponseController // the longest there first
+}
+
+// enter takes a place, which leave gives back.
+func (r *room) enter(c *http.ResponseController) (leave func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.in) >= r.most {
+		_ = r.in[0].SetReadDeadline(time.Now()) // its read fails
+		r.in = r.in[1:]
+	}
+	r.in = append(r.in, c)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.in = slices.DeleteFunc(r.in, func(one *http.ResponseController) bool { return one == c })
+	}
+}
+
+// webhook takes deliveries of one kind and tells of pushes to a branch.
+type webhook struct {
+	settings *settings.Webhook
+	proof    proof
+	ref      string // the branch or tag, "" for the remote's HEAD, which may be any
+	ledger   string // the ledger's branch, whose pushes are our own
+	told     chan<- struct{}
+	room     *room
+	log      *slog.Logger
+}
+
+func (w *webhook) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
+	secret, err := w.settings.Secret()
+	switch {
+	case err != nil:
+		w.log.Error("rejected a webhook delivery: its secret cannot be read", "error", err)
+		http.Error(rw, "not set up", http.StatusServiceUnavailable)
+		return
+	case !w.proof.possible(req.Header, secret):
+		w.refuse(rw, req)
+		return
+	case req.ContentLength > maxDelivery:
+		http.Error(rw, "the delivery is larger than 2 MiB", http.StatusRequestEntityTooLarge)
+		return
+	}
+	defer w.room.enter(http.NewResponseController(rw))()
+	body, err := io.ReadAll(http.MaxBytesReader(rw, req.Body, maxDelivery))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		http.Error(rw, "the delivery is larger than 2 MiB", http.StatusRequestEntityTooLarge)
+	case err != nil:
+		http.Error(rw, "the delivery did not arrive within five seconds, or cannot be read", http.StatusBadRequest)
+	case !w.proof.sealed(req.Header, body, secret):
+		w.refuse(rw, req)
+	case !w.concerns(body):
+		rw.WriteHeader(http.StatusAccepted)
+	default:
+		w.log.Debug("a push was told", "kind", w.settings.Kind)
+		select {
+		case w.told <- struct{}{}:
+		default: // it is told already
+		}
+		rw.WriteHeader(http.StatusAccepted)
+	}
+}
+
+func (w *webhook) refuse(rw http.ResponseWriter, req *http.Request) {
+	w.log.Warn("rejected a webhook delivery: wrong signature or token", "kind", w.settings.Kind, "from", req.RemoteAddr)
+	rw.Header().Set("Connection", "close") // the rest of the body is not read
+	http.Error(rw, "the signature or token is not right", http.StatusForbidden)
+}
+
+// concerns tells whether the delivery may be of a push to the branch. What
+// cannot be read is looked into: a pull too many costs one listing of refs.
+func (w *webhook) concerns(body []byte) bool {
+	var push struct {
+		Ref string `json:"ref"`
+	}
+	if json.Unmarshal(body, &push) != nil || push.Ref == "" {
+		return true
+	}
+	return !isRef(push.Ref, w.ledger) && (w.ref == "" || isRef(push.Ref, w.ref))
+}
+
+// isRef tells whether a full ref is what a name stands for.
+func isRef(ref, name string) bool {
+	return ref == name || ref == "refs/heads/"+name || ref == "refs/tags/"+name
+}
+
+// webhooks are the handlers of certroll.hcl's webhook blocks, by path.
+func webhooks(s *settings.Settings, told chan<- struct{}, log *slog.Logger) (map[string]http.Handler, error) {
+	handlers := map[string]http.Handler{}
+	in := &room{most: maxDeliveries}
+	for _, hook := range s.Webhooks {
+		proof, ok := webhookKinds[hook.Kind]
+		if !ok {
+			return nil, fmt.Errorf("webhook %q in certroll.hcl: use github, gitlab, gitea, forgejo or generic", hook.Kind)
+		}
+		if _, err := hook.Secret(); err != nil {
+			return nil, err
+		}
+		handlers["POST /webhooks/"+hook.Kind] = &webhook{
+			settings: hook, proof: proof, ref: s.Repo.Ref, ledger: cmp.Or(s.Ledger.Branch, gitsync.DefaultBranch),
+			told: told, room: in, log: log,
+		}
+	}
+	if len(handlers) > 0 && s.ListenAddress() == "" {
+		return nil, errors.New("there are webhook blocks in certroll.hcl, and its listen is empty: set it to the address on which they are served, or leave it out")
+	}
+	return handlers, nil
+}

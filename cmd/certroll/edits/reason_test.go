@@ -1,0 +1,17 @@
+package edits
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestReasonIsOneLine: a reason begins no line of its own in a commit.
+func TestReasonIsOneLine(t *testing.T) {
+	a := &Commands{ConfigDir: new(string)}
+	if err := a.checkEdit(&editFlags{reason: "moved\nCertificate: another"}); err == nil || !strings.Contains(err.Error(), "one line") {
+		t.Errorf("got %v", err)
+	}
+	if err := a.checkEdit(&editFlags{reason: " moved\n"}); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,116 @@
+package notifier
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"certroll/cmd/certroll/view/notification"
+
+	"certroll/cmd/certroll/metrics"
+	"certroll/cmd/certroll/notify"
+	"certroll/cmd/certroll/settings"
+	"certroll/cmd/certroll/wiring"
+	"certroll/reconcile"
+	"certroll/vault"
+)
+
+// sender sends a message to one destination.
+type sender interface {
+	Send(ctx context.Context, m notify.Message) error
+}
+
+// senderOf is the way to the block's destination.
+func senderOf(n *settings.Notify, version string) sender {
+	if n.Webhook != "" {
+		return &notify.Webhook{URL: n.Webhook, UserAgent: "certroll/" + version, Secrets: func() ([]string, error) {
+			return settings.SecretLines("the secret of its webhook", n.SecretEnv, n.SecretFile)
+		}}
+	}
+	return &notify.Service{
+		URLs: func() ([]string, error) {
+			return settings.SecretLines("the URL of its service", n.ServiceEnv, n.ServiceFile)
+		},
+		Command: func() ([]string, error) {
+			self, err := os.Executable()
+			return []string{self, "notify-child"}, err
+		},
+	}
+}
+
+// sendTo sends the body of a notification to the block's destination.
+func sendTo(ctx context.Context, n *settings.Notify, version string, body []byte) error {
+	var dto notification.Message
+	if err := json.Unmarshal(body, &dto); err != nil {
+		return fmt.Errorf("reading the message to %q: %w", n.Name, err)
+	}
+	err := senderOf(n, version).Send(ctx, notify.Message{ID: dto.ID, Subject: dto.Data.Subject, Text: dto.Data.Text, Body: body})
+	if err != nil {
+		return fmt.Errorf("notifying %q: %w", n.Name, err)
+	}
+	return nil
+}
+
+// Options are what of the program a notifier works with.
+type Options struct {
+	Version  string
+	LeaseTTL time.Duration
+	Log      *slog.Logger
+	Metrics  *metrics.Metrics // nil: nobody counts
+	Since    time.Time        // from when on one is told that was never told anything
+}
+
+// New tells the destinations of certroll.hcl; nil where there are none.
+func New(s *settings.Settings, p *wiring.Parts, o Options) *reconcile.Notifier {
+	if len(s.Notify) == 0 {
+		return nil
+	}
+	var all []reconcile.Destination
+	for _, n := range s.Notify {
+		o.Metrics.Destination(n.Name)
+		at := s.Vault.Prefix + "/notify/" + wiring.LedgerID(p.Ledger) + "/" + n.Name
+		all = append(all, reconcile.Destination{
+			Name: n.Name, Interest: n.Interest(),
+			Compose: func(b reconcile.Bulletin) ([]byte, error) { return notification.New(b, time.Now()).Body() },
+			Deliver: func(ctx context.Context, m reconcile.Message) error { return sendTo(ctx, n, o.Version, m.Body) },
+			State:   vault.NewAnchor(p.KV, s.Vault.Mount, at),
+			Lease:   vault.NewLease(p.KV, s.Vault.Mount, at+"/lease", wiring.Holder(), o.LeaseTTL),
+		})
+	}
+	return reconcile.NewNotifier(p.Reconciler.Recorder, all, reconcile.NotifierOptions{Since: o.Since, Told: told(o.Log, o.Metrics)})
+}
+
+// told logs and counts how a message went.
+func told(log *slog.Logger, m *metrics.Metrics) func(string, *reconcile.Message, error) {
+	return func(destination string, sent *reconcile.Message, err error) {
+		var kind, id string // none where it is about no message, as where Vault is away
+		var notices int
+		if sent != nil {
+			kind, id, notices = string(sent.Kind), "msg_"+sent.ID, sent.Notices
+			m.Notified(destination, err)
+		}
+		if err != nil {
+			log.Error("sending a notification failed; will retry",
+				"destination", destination, "kind", kind, "notices", notices, "id", id, "error", err)
+			return
+		}
+		log.Info("notified", "destination", destination, "kind", kind, "notices", notices, "id", id)
+	}
+}
+
+// testTimeout bounds one test message.
+const testTimeout = 30 * time.Second
+
+// Test sends one test message to the block's destination.
+func Test(ctx context.Context, n *settings.Notify, version string, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
+	defer cancel()
+	body, err := notification.Test(fmt.Sprintf("test_%d", now.UnixNano()), now).Body()
+	if err != nil {
+		return err
+	}
+	return sendTo(ctx, n, version, body)
+}
