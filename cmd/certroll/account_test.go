@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"certroll/reconcile"
-
 	"github.com/go-acme/lego/v4/acme/api" //nolint:depguard // the test is a client of its own, which deactivates the account and revokes
+
+	"certroll/reconcile"
 )
 
 // accountDocuments are the documents of the ACME accounts in Vault, by id.

@@ -1,23 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
-
-	"certroll/cmd/certroll/console"
-
-	"bytes"
-	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"certroll/cmd/certroll/console"
 )
 
 // output is what a running program printed so far.

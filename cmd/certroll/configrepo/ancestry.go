@@ -5,9 +5,8 @@ import (
 	"errors"
 	"io/fs"
 
-	"certroll/gitsync/fault"
-
 	"certroll/gitsync"
+	"certroll/gitsync/fault"
 	"certroll/reconcile"
 	"certroll/spec"
 )

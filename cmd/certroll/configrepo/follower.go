@@ -7,13 +7,12 @@ import (
 	"log/slog"
 	"time"
 
-	"certroll/gitsync/fault"
-
 	"github.com/hashicorp/hcl/v2"
 
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
+	"certroll/gitsync/fault"
 	"certroll/reconcile"
 	"certroll/spec"
 )

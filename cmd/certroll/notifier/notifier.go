@@ -8,11 +8,10 @@ import (
 	"os"
 	"time"
 
-	"certroll/cmd/certroll/view/notification"
-
 	"certroll/cmd/certroll/metrics"
 	"certroll/cmd/certroll/notify"
 	"certroll/cmd/certroll/settings"
+	"certroll/cmd/certroll/view/notification"
 	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
 	"certroll/vault"
