@@ -7,14 +7,13 @@ import (
 	"sync"
 	"time"
 
-	"certroll/reconcile/acme/dnsprovider"
-
 	"certroll/cmd/certroll/metrics"
 	"certroll/cmd/certroll/notifier"
 	"certroll/cmd/certroll/page"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
+	"certroll/reconcile/acme/dnsprovider"
 	"certroll/spec"
 )
 
