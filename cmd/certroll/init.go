@@ -14,11 +14,21 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/initialize"
 	"certroll/cmd/certroll/settings"
 	"certroll/spec/bounded"
+	"certroll/spec/redact"
 	"certroll/spec/text"
 )
+
+// initProgram is what of the program init works with.
+type initProgram struct {
+	*console.Console
+	redact     *redact.Redactor
+	configFile *string                     // the flag --config
+	doctor     func(context.Context) error // prints what it finds
+}
 
 // initFlags are the answers that were given, and what is done with them.
 type initFlags struct {
@@ -31,7 +41,7 @@ type initFlags struct {
 	print, yes, setup bool
 }
 
-func (a *app) initCommand() *cobra.Command {
+func (p *initProgram) command() *cobra.Command {
 	f := &initFlags{}
 	c := &cobra.Command{
 		Use:   "init",
@@ -51,15 +61,15 @@ commands that install it.
 
 It ends with the findings of certroll doctor. See docs/getting-started.md.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.initialize(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.initialize(cmd.Context(), f) },
 	}
-	a.initRepoFlags(c, f)
-	a.initVaultFlags(c, f)
-	a.initCAFlags(c, f)
+	p.initRepoFlags(c, f)
+	p.initVaultFlags(c, f)
+	p.initCAFlags(c, f)
 	return c
 }
 
-func (a *app) initRepoFlags(c *cobra.Command, f *initFlags) {
+func (p *initProgram) initRepoFlags(c *cobra.Command, f *initFlags) {
 	flags := c.Flags()
 	flags.StringVar(&f.Repo.URL, "repo-url", "", "the config repo: https://HOST/PATH, ssh://git@HOST/PATH, or a path")
 	flags.StringVar(&f.Repo.Ref, "repo-ref", "", "its branch (default main)")
@@ -80,7 +90,7 @@ func (a *app) initRepoFlags(c *cobra.Command, f *initFlags) {
 	flags.BoolVar(&f.yes, "auto-approve", false, "do not ask for approval before writing")
 }
 
-func (a *app) initVaultFlags(c *cobra.Command, f *initFlags) {
+func (p *initProgram) initVaultFlags(c *cobra.Command, f *initFlags) {
 	flags := c.Flags()
 	flags.StringVar(&f.Vault.Address, "vault-address", "", "Vault's address (default $VAULT_ADDR)")
 	flags.StringVar(&f.Vault.Namespace, "vault-namespace", "", "Vault's namespace (default $VAULT_NAMESPACE)")
@@ -98,7 +108,7 @@ func (a *app) initVaultFlags(c *cobra.Command, f *initFlags) {
 	flags.BoolVar(&f.setup, "setup-vault", false, "create the missing mount, policy and role in Vault, with an operator's VAULT_TOKEN")
 }
 
-func (a *app) initCAFlags(c *cobra.Command, f *initFlags) {
+func (p *initProgram) initCAFlags(c *cobra.Command, f *initFlags) {
 	flags := c.Flags()
 	flags.StringVar(&f.CA.Directory, "ca", "", "the CA: a known name such as letsencrypt, or the URL of its ACME directory")
 	flags.StringVar(&f.bundle, "ca-bundle", "", "a file with the root certificates to trust for the ACME server")
@@ -112,11 +122,11 @@ func (a *app) initCAFlags(c *cobra.Command, f *initFlags) {
 }
 
 // initialize answers, checks, and writes.
-func (a *app) initialize(ctx context.Context, f *initFlags) error {
+func (p *initProgram) initialize(ctx context.Context, f *initFlags) error {
 	if f.print && f.dir != "" {
 		return errors.New("--print writes nothing, so there is no --dir: leave one of them out")
 	}
-	in := &initiation{app: a, f: f, file: cmp.Or(a.configFile, settings.DefaultFile)}
+	in := &initiation{app: p, f: f, file: cmp.Or(*p.configFile, settings.DefaultFile)}
 	if err := in.known(); err != nil {
 		return err
 	}
@@ -137,7 +147,7 @@ func (a *app) initialize(ctx context.Context, f *initFlags) error {
 
 // initiation is one run of init.
 type initiation struct {
-	app  *app
+	app  *initProgram
 	f    *initFlags
 	file string             // of certroll.hcl
 	kept *settings.Settings // of the certroll.hcl that is there; nil: there is none

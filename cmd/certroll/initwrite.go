@@ -505,9 +505,9 @@ func (i *initiation) examine(ctx context.Context, pushed bool) error {
 	a := i.app
 	if pushed {
 		fmt.Fprintf(a.Out, "\ncertroll doctor:\n")
-		a.configFile = i.file
+		*a.configFile = i.file
 		var code console.ExitCode
-		if err := a.doctor(ctx, reconcile.ExamineOptions{}, false); err != nil && !errors.As(err, &code) {
+		if err := a.doctor(ctx); err != nil && !errors.As(err, &code) {
 			fmt.Fprintf(a.Out, "  it cannot look yet: %s\n", text.Line(err.Error()))
 		}
 	}
