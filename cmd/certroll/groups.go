@@ -6,16 +6,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/edits"
+	"certroll/cmd/certroll/setup"
 	"certroll/reconcile"
 )
 
 // addCommands gives the program its commands, by what a person comes with.
 func (a *app) addCommands(root *cobra.Command) {
 	cobra.EnableCommandSorting = false // the order below is the one in which they are needed
-	first := &initProgram{Console: &a.Console, redact: &a.redact, configFile: &a.configFile, doctor: func(ctx context.Context) error {
+	first := &setup.Init{Console: &a.Console, Redact: &a.redact, ConfigFile: &a.configFile, Doctor: func(ctx context.Context) error {
 		return a.doctor(ctx, reconcile.ExamineOptions{}, false)
 	}}
-	addGroup(root, "setup", "Set up:", first.command(), a.importCommand(), a.validateCommand(), a.fmtCommand(), a.doctorCommand(), a.notifyCommand())
+	addGroup(root, "setup", "Set up:", first.Command(), a.importCommand(), a.validateCommand(), a.fmtCommand(), a.doctorCommand(), a.notifyCommand())
 	changes := &edits.Commands{Console: &a.Console, ConfigDir: &a.configDir, LoadSettings: a.settings}
 	addGroup(root, "change", "Plan and change:", a.planCommand(), a.applyCommand(), a.runCommand(), a.retryCommand(), changes.RotateCommand(),
 		changes.DisableCommand(), changes.EnableCommand(), a.acceptCommand())

@@ -1,4 +1,4 @@
-package main
+package setup
 
 import (
 	"context"
@@ -472,7 +472,7 @@ func (i *initiation) keepSecretID(ctx context.Context, client *vault.Client, set
 	if err != nil {
 		return err
 	}
-	i.app.redact.Learn(id)
+	i.app.Redact.Learn(id)
 	if err := atomicfile.Write(at, []byte(id), 0o600); err != nil {
 		return fmt.Errorf("writing the secret id: %w; name another file with --vault-secret-id-file", err)
 	}
@@ -505,9 +505,9 @@ func (i *initiation) examine(ctx context.Context, pushed bool) error {
 	a := i.app
 	if pushed {
 		fmt.Fprintf(a.Out, "\ncertroll doctor:\n")
-		*a.configFile = i.file
+		*a.ConfigFile = i.file
 		var code console.ExitCode
-		if err := a.doctor(ctx); err != nil && !errors.As(err, &code) {
+		if err := a.Doctor(ctx); err != nil && !errors.As(err, &code) {
 			fmt.Fprintf(a.Out, "  it cannot look yet: %s\n", text.Line(err.Error()))
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package setup
 
 import (
 	"bufio"
@@ -22,12 +22,12 @@ import (
 	"certroll/spec/text"
 )
 
-// initProgram is what of the program init works with.
-type initProgram struct {
+// Init is the command init, with what of the program it works with.
+type Init struct {
 	*console.Console
-	redact     *redact.Redactor
-	configFile *string                     // the flag --config
-	doctor     func(context.Context) error // prints what it finds
+	Redact     *redact.Redactor
+	ConfigFile *string                     // the flag --config
+	Doctor     func(context.Context) error // prints what it finds
 }
 
 // initFlags are the answers that were given, and what is done with them.
@@ -41,7 +41,8 @@ type initFlags struct {
 	print, yes, setup bool
 }
 
-func (p *initProgram) command() *cobra.Command {
+// Command is the command init.
+func (p *Init) Command() *cobra.Command {
 	f := &initFlags{}
 	c := &cobra.Command{
 		Use:   "init",
@@ -69,7 +70,7 @@ It ends with the findings of certroll doctor. See docs/getting-started.md.`,
 	return c
 }
 
-func (p *initProgram) initRepoFlags(c *cobra.Command, f *initFlags) {
+func (p *Init) initRepoFlags(c *cobra.Command, f *initFlags) {
 	flags := c.Flags()
 	flags.StringVar(&f.Repo.URL, "repo-url", "", "the config repo: https://HOST/PATH, ssh://git@HOST/PATH, or a path")
 	flags.StringVar(&f.Repo.Ref, "repo-ref", "", "its branch (default main)")
@@ -90,7 +91,7 @@ func (p *initProgram) initRepoFlags(c *cobra.Command, f *initFlags) {
 	flags.BoolVar(&f.yes, "auto-approve", false, "do not ask for approval before writing")
 }
 
-func (p *initProgram) initVaultFlags(c *cobra.Command, f *initFlags) {
+func (p *Init) initVaultFlags(c *cobra.Command, f *initFlags) {
 	flags := c.Flags()
 	flags.StringVar(&f.Vault.Address, "vault-address", "", "Vault's address (default $VAULT_ADDR)")
 	flags.StringVar(&f.Vault.Namespace, "vault-namespace", "", "Vault's namespace (default $VAULT_NAMESPACE)")
@@ -108,7 +109,7 @@ func (p *initProgram) initVaultFlags(c *cobra.Command, f *initFlags) {
 	flags.BoolVar(&f.setup, "setup-vault", false, "create the missing mount, policy and role in Vault, with an operator's VAULT_TOKEN")
 }
 
-func (p *initProgram) initCAFlags(c *cobra.Command, f *initFlags) {
+func (p *Init) initCAFlags(c *cobra.Command, f *initFlags) {
 	flags := c.Flags()
 	flags.StringVar(&f.CA.Directory, "ca", "", "the CA: a known name such as letsencrypt, or the URL of its ACME directory")
 	flags.StringVar(&f.bundle, "ca-bundle", "", "a file with the root certificates to trust for the ACME server")
@@ -122,11 +123,11 @@ func (p *initProgram) initCAFlags(c *cobra.Command, f *initFlags) {
 }
 
 // initialize answers, checks, and writes.
-func (p *initProgram) initialize(ctx context.Context, f *initFlags) error {
+func (p *Init) initialize(ctx context.Context, f *initFlags) error {
 	if f.print && f.dir != "" {
 		return errors.New("--print writes nothing, so there is no --dir: leave one of them out")
 	}
-	in := &initiation{app: p, f: f, file: cmp.Or(*p.configFile, settings.DefaultFile)}
+	in := &initiation{app: p, f: f, file: cmp.Or(*p.ConfigFile, settings.DefaultFile)}
 	if err := in.known(); err != nil {
 		return err
 	}
@@ -147,7 +148,7 @@ func (p *initProgram) initialize(ctx context.Context, f *initFlags) error {
 
 // initiation is one run of init.
 type initiation struct {
-	app  *initProgram
+	app  *Init
 	f    *initFlags
 	file string             // of certroll.hcl
 	kept *settings.Settings // of the certroll.hcl that is there; nil: there is none
