@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// memory is an AccountStore with the semantics of a check-and-set store.
+// memory is an Store with the semantics of a check-and-set store.
 type memory struct {
 	mu      sync.Mutex
 	docs    map[string]map[string]string

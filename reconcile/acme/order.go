@@ -46,7 +46,7 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 	if order.Location == "" {
 		return "", false, &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the CA created an order but did not send its URL"}
 	}
-	if err := checkOrderURL(ctx, s, doing, order.Location); err != nil {
+	if err := checkOrderURL(ctx, s, issuer, doing, order.Location); err != nil {
 		return "", false, err
 	}
 	return order.Location, replaces != "" && order.Replaces == replaces, nil
@@ -55,7 +55,7 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 // checkOrderURL refuses an order's URL that no request can be sent to, before it is
 // kept: later attempts would go on with that order, and all fail. Whatever is at the
 // directory's own host answers, as it has just done; another host is asked once.
-func checkOrderURL(ctx context.Context, s *session.Session, doing, orderURL string) error {
+func checkOrderURL(ctx context.Context, s *session.Session, issuer *spec.Issuer, doing, orderURL string) error {
 	refuse := func(why string) error {
 		return &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing,
 			Said:   "the CA gave the order a URL that " + why + ": " + problem.ClipTo(300, text.Line(orderURL)),
@@ -64,7 +64,7 @@ func checkOrderURL(ctx context.Context, s *session.Session, doing, orderURL stri
 	if why := unfitURL(orderURL); why != "" {
 		return refuse(why)
 	}
-	if u, _ := url.Parse(orderURL); u == nil || strings.EqualFold(u.Host, directoryHost(s.CA.Directory)) {
+	if u, _ := url.Parse(orderURL); u == nil || strings.EqualFold(u.Host, directoryHost(issuer.Directory)) {
 		return nil
 	}
 	seen, err := s.Call(ctx, doing, func(core *api.Core) error {
@@ -119,7 +119,7 @@ func newOrder(ctx context.Context, s *session.Session, doing string, names []str
 //	ZeroSSL  401 unauthorized
 //
 // A 401, 403 or 404 may be about the account as well, which was asked for by
-// then (session.call). What cannot be about it is a limit, a fault of the CA's
+// then (Session.Call). What cannot be about it is a limit, a fault of the CA's
 // that does not speak of it, and any problem whose type names another cause.
 //
 // Pebble answers 500 serverInternal where a serial begins with a zero byte,

@@ -38,7 +38,7 @@ type Set struct {
 	open map[string]*CA // by directory and CA bundle
 }
 
-// Options are the settings of cas. All are required but Wrap.
+// Options are the settings of a Set. All are required but Wrap.
 type Options struct {
 	UserAgent string
 	Timeout   time.Duration // of one request

@@ -190,7 +190,7 @@ func (p *Provider) Interval() time.Duration { return p.opened.Interval }
 // APIs hold one value at a name (mijn.host, Hurricane Electric), or in the
 // whole account (DuckDNS), or, as lego's rfc2136 does, they replace the whole
 // record set. The interval that goes with the mark is the propagation timeout
-// in all 22 of them, no API's demand; names tells what is waited for instead.
+// in all 22 of them, no API's demand; package publish tells what is waited for instead.
 // Others replace the set and have no mark.
 func (p *Provider) OneAtATime() bool { return p.opened.Sequential || p.Effect == spec.ReplacesTXT }
 

@@ -30,8 +30,8 @@ type child struct {
 	redact   *redact.Redactor
 	room     chan struct{} // one element for each call to the provider under way
 
-	users int         // guarded by children.mu
-	idle  *time.Timer // guarded by children.mu
+	users int         // guarded by Pool.mu
+	idle  *time.Timer // guarded by Pool.mu
 
 	ready   chan struct{} // closed when opened or failed is set
 	gateway *gateway      // nil: the account may reach anything

@@ -92,7 +92,7 @@ func (x *exam) ask(ctx context.Context, name string, rrtype uint16) heard {
 	return r
 }
 
-// inquire asks the resolvers one after another, as lookup does; but one that
+// inquire asks the resolvers one after another, as dnsquery.Lookup does; but one that
 // fails for want of a valid signature decides, since CAs validate.
 func (x *exam) inquire(ctx context.Context, q dns.Question) heard {
 	var empty *dns.Msg

@@ -30,15 +30,15 @@ const (
 	ClassInternal        = "internal"         // interrupted, or a fault of our own
 )
 
-// Error is what every function of this package fails with: what was being
+// Error is what package acme and those below it fail with: what was being
 // done to what, what the other side said word for word, and what to do next.
 type Error struct {
-	OfClass string
-	Doing   string // "ordering a certificate for a.example.com at https://ca.example.com/directory"
-	Said    string // the upstream's own words
-	Advice  string // what a person, or the next pass, should do; may be empty
-	Retry   time.Time
-	Gone    bool
+	OfClass string    // one of the Class constants
+	Doing   string    // "ordering a certificate for a.example.com at https://ca.example.com/directory"
+	Said    string    // the upstream's own words
+	Advice  string    // what a person, or the next pass, should do; may be empty
+	Retry   time.Time // see RetryAt
+	Gone    bool      // see OrderGone
 	Cause   error
 	// DNSAccount is the DNS account that was in use; empty where none was.
 	DNSAccount  string

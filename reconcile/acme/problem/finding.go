@@ -10,9 +10,9 @@ const (
 // Finding is one thing that an examination has found out about what renewals
 // depend on.
 type Finding struct {
-	Level   string
-	At      string
-	Touches []string
+	Level   string   // one of the Severity constants
+	At      string   // see About
+	Touches []string // see Names
 	Why     *Error
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // RemoveLeft removes a TXT record that an earlier process wrote and may not have
-// removed, as RemoveAnswers says. It has the accounts try one after another. It fails
+// removed, as acme.RemoveAnswers says. It has the accounts try one after another. It fails
 // with what the last one failed with, and where none could see the record with nothing.
 func (p *Publisher) RemoveLeft(ctx context.Context, accounts []*spec.DNSAccount, answer dnsprovider.Proof, report func(step, detail string)) error {
 	var failure error

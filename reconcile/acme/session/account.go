@@ -158,7 +158,7 @@ func mayBeLate(err error) bool {
 
 func (s *Session) newAccount(ctx context.Context, doing, eabKeyID, hmac string) (string, error) {
 	var url string
-	_, err := s.callAs(ctx, "", doing+" at "+s.CA.Directory, func(core *api.Core) error {
+	_, err := s.callAs(ctx, "", doing+" at "+s.ca.Directory, func(core *api.Core) error {
 		if err := s.mayRegister(core, doing); err != nil {
 			return err
 		}
@@ -203,7 +203,7 @@ func (s *Session) mayRegister(core *api.Core, doing string) error {
 // findAccount asks for the account of our key without making one.
 func (s *Session) findAccount(ctx context.Context, doing string) (string, error) {
 	var url string
-	_, err := s.callAs(ctx, "", doing+" at "+s.CA.Directory, func(core *api.Core) error {
+	_, err := s.callAs(ctx, "", doing+" at "+s.ca.Directory, func(core *api.Core) error {
 		account, err := core.Accounts.New(acme.Account{OnlyReturnExisting: true})
 		url = account.Location
 		return err

@@ -102,7 +102,7 @@ func TestTakeOverAccounts(t *testing.T) {
 	}
 }
 
-// shelf is an AccountStore that keeps documents for one test.
+// shelf is an Store that keeps documents for one test.
 type shelf map[string]map[string]string
 
 func (s shelf) Load(_ context.Context, id string) (map[string]string, error) {

@@ -28,6 +28,24 @@ type Store interface {
 	Update(ctx context.Context, id string, data map[string]string) error
 }
 
+// lister is an Store that can name its documents.
+type lister interface {
+	List(ctx context.Context) (ids []string, err error)
+}
+
+// placed is an Store that can say how one of its documents is deleted.
+type placed interface {
+	// DeleteCommand is a command line for a person.
+	DeleteCommand(id string) string
+}
+
+// labeled is an Store that can say how one field of a document is set.
+type labeled interface {
+	// SetCommand is a command line for a person, with the value quoted for a shell;
+	// "" where that cannot be done.
+	SetCommand(id, field, value string) string
+}
+
 // Options are the settings of accounts. All are required.
 type Options struct {
 	UserAgent string

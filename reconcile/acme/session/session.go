@@ -16,7 +16,7 @@ import (
 
 // Session is one account at one CA while the process lives.
 //
-//	session ── upstream: connections and directory, shared by the CA's accounts
+//	session ── ca.CA: connections and directory, shared by the CA's accounts
 //	   ├── lane: a lego core (its nonces, its http.Client), lent to one call
 //	   ├── lane
 //	   └── lane
@@ -26,7 +26,7 @@ import (
 // context, and what it saw last is the answer to that call and to no other.
 type Session struct {
 	accounts  *Accounts
-	CA        *ca.CA
+	ca        *ca.CA
 	issuer    *spec.Issuer
 	accountID string
 	key       crypto.Signer
@@ -61,7 +61,7 @@ func (a *Accounts) newSession(issuer *spec.Issuer) (*Session, error) {
 		return nil, err
 	}
 	return &Session{
-		accounts: a, CA: u, issuer: issuer,
+		accounts: a, ca: u, issuer: issuer,
 		registering: make(chan struct{}, 1), requests: make(chan struct{}, ca.RequestsAtOnce),
 	}, nil
 }
@@ -111,7 +111,7 @@ func (s *Session) callAs(ctx context.Context, kid, doing string, fn func(*api.Co
 func (l *lane) run(fn func(*api.Core) error) error {
 	if l.core == nil {
 		httpClient := &http.Client{Transport: l, CheckRedirect: ca.CheckRedirect}
-		core, err := api.New(httpClient, l.session.accounts.opts.UserAgent, l.session.CA.Directory, l.kid, l.session.key)
+		core, err := api.New(httpClient, l.session.accounts.opts.UserAgent, l.session.ca.Directory, l.kid, l.session.key)
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (l *lane) run(fn func(*api.Core) error) error {
 
 // RoundTrip sends one request of lego's for the call that has borrowed the lane.
 func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, seen, err := l.session.CA.RoundTrip(l.ctx, req)
+	resp, seen, err := l.session.ca.RoundTrip(l.ctx, req)
 	l.seen = seen
 	return resp, err
 }

@@ -76,24 +76,6 @@ func (s *Session) Profiles(ctx context.Context, doing string) (offered map[strin
 	return offered, err
 }
 
-// lister is an AccountStore that can name its documents.
-type lister interface {
-	List(ctx context.Context) (ids []string, err error)
-}
-
-// placed is an AccountStore that can say how one of its documents is deleted.
-type placed interface {
-	// DeleteCommand is a command line for a person.
-	DeleteCommand(id string) string
-}
-
-// labeled is an AccountStore that can say how one field of a document is set.
-type labeled interface {
-	// SetCommand is a command line for a person, with the value quoted for a shell;
-	// "" where that cannot be done.
-	SetCommand(id, field, value string) string
-}
-
 // SetTerms is a command line by which a person notes the terms of service that an
 // account's document says are agreed to; "" where the store knows none.
 func (a *Accounts) SetTerms(id, terms string) string {

@@ -14,10 +14,10 @@ import (
 // yet, and id is the one to make it under. An account from the time when the
 // contact was part of its identity is taken over without a new registration:
 //
-//	accountID ─┬─ the document itself
-//	           ├─ a pointer ── formerAccountID, where it stays: an earlier certroll
-//	           │               finds it there still
-//	           └─ nothing ──── look for such a document; make the pointer (adopt)
+//	DocumentID ─┬─ the document itself
+//	            ├─ a pointer ── FormerDocumentID, where it stays: an earlier certroll
+//	            │               finds it there still
+//	            └─ nothing ──── look for such a document; make the pointer (adopt)
 //
 // A pointer whose document is gone was reset by a person: the account is made
 // anew in its place.
