@@ -25,7 +25,7 @@ type Follower struct {
 	log       *slog.Logger
 	source    *gitsync.Source                                            // nil: a directory
 	snapshot  func(context.Context) (tree fs.FS, head string, err error) // of the ledger
-	recorder  recorder
+	recorder  revisionRecorder
 	Observers
 
 	Good     *gitsync.Revision // the last revision without a mistake
@@ -54,7 +54,7 @@ func Follow(s *settings.Settings, dir string, log *slog.Logger, o Observers) *Fo
 
 // Begin opens the config repo, unless a directory stands in for it. From then on it asks
 // the ledger what was taken before, and records what becomes of revisions.
-func (f *Follower) Begin(snapshot func(context.Context) (fs.FS, string, error), r recorder) error {
+func (f *Follower) Begin(snapshot func(context.Context) (fs.FS, string, error), r revisionRecorder) error {
 	f.snapshot, f.recorder, f.untaken = snapshot, r, true
 	if f.configDir != "" {
 		return nil
@@ -80,8 +80,8 @@ type Observers struct {
 	Advice func() string
 }
 
-// recorder records in the ledger what becomes of revisions.
-type recorder interface {
+// revisionRecorder records in the ledger what becomes of revisions.
+type revisionRecorder interface {
 	Withhold(ctx context.Context, w reconcile.Withheld) error
 	Refuse(ctx context.Context, rev reconcile.Revision, why string) error
 	Taken(ctx context.Context, rev reconcile.Revision) error
