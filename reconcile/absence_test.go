@@ -9,6 +9,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/recorder"
 )
 
 // sealedError is what a Vault says that is sealed; dead: one that takes the token no more.
@@ -68,16 +72,16 @@ func (s *sealing) isSealed() bool {
 // end, no failure of a certificate, and all live in the end.
 func (w *world) oneProblem(t *testing.T, n int) {
 	t.Helper()
-	if told := w.toldOutages(t); !slices.Equal(told, []Status{Failed, Success}) {
+	if told := w.toldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed, ledger.Success}) {
 		t.Errorf("told of Vault: %v, want one failure and its end", told)
 	}
 	live := 0
 	for _, e := range w.ledger.events(t) {
 		switch {
-		case e.Operation == KindPass:
-		case e.Status == Failed || e.Status == Denied:
+		case e.Operation == ledger.KindPass:
+		case e.Status == ledger.Failed || e.Status == ledger.Denied:
 			t.Errorf("a failure of its own: %+v", e)
-		case e.Operation.Orders() && e.Status == Success:
+		case e.Operation.Orders() && e.Status == ledger.Success:
 			live++
 		}
 	}
@@ -85,7 +89,7 @@ func (w *world) oneProblem(t *testing.T, n int) {
 		t.Errorf("%d are told as issued, want %d", live, n)
 	}
 	for _, c := range w.desired.Certificates {
-		if r := w.ledger.record(t, c.Name); r.State != StateLive || r.Failures > 0 || r.Hold != nil {
+		if r := w.ledger.record(t, c.Name); r.State != ledger.StateLive || r.Failures > 0 || r.Hold != nil {
 			t.Errorf("record of %s: %+v", c.Name, r)
 		}
 		w.secretPair(c.Vault.Path)
@@ -113,7 +117,7 @@ func TestVaultThatGoesAwayIsOneProblem(t *testing.T) {
 				if !s.isSealed() {
 					t.Fatal("it was never sealed")
 				}
-				if away.Err == nil || len(away.Outages) != 1 || away.Outages[0].Side != sideLooked.id() {
+				if away.Err == nil || len(away.Outages) != 1 || away.Outages[0].Side != recorder.SideLooked.Id() {
 					t.Errorf("the pass says %v, outages %+v", away.Err, away.Outages)
 				}
 				s.unseal()
@@ -139,11 +143,11 @@ func TestApplyWhereVaultGoesAway(t *testing.T) {
 			w.opts.Parallel = parallel
 			r, actions := w.planned()
 			s := w.sealed(25+rng.IntN(200), rng.IntN(2) == 0)
-			report, err := r.Apply(context.Background(), w.desired, Revision{}, actions)
+			report, err := r.Apply(context.Background(), w.desired, ledger.Revision{}, actions)
 			if !s.isSealed() {
 				t.Fatal("it was never sealed")
 			}
-			if err == nil || !saysAway(err) {
+			if err == nil || !apply.SaysAway(err) {
 				t.Errorf("apply ended with %v", err)
 			}
 			if report.Failed() > 0 || report.Interrupted+len(report.Results) != n || report.Interrupted == 0 {
@@ -180,7 +184,7 @@ func TestVaultThatKeepsGoingAway(t *testing.T) {
 			}
 			return nil
 		}
-		if _, err := r.Apply(context.Background(), w.desired, Revision{}, actions); err == nil && tries == 0 {
+		if _, err := r.Apply(context.Background(), w.desired, ledger.Revision{}, actions); err == nil && tries == 0 {
 			t.Fatal("Vault was never sealed")
 		}
 		w.at = w.at.Add(time.Minute)
@@ -196,9 +200,9 @@ func TestSlowCallIsNoAbsence(t *testing.T) {
 	for name, reach := range map[string]error{"it answers": nil, "it does not": &sealedError{caError: caError{class: "vault", text: "timeout"}}} {
 		t.Run(name, func(t *testing.T) {
 			r := newWorld(t).reconciler()
-			r.secrets = reachable{r.secrets, reach}
+			r.Secrets = reachable{r.Secrets, reach}
 			err := fmt.Errorf("writing: %w", lateError{&sealedError{caError: caError{class: "vault", text: "late"}}})
-			if got := r.isAway(t.Context(), err); got != (reach != nil) {
+			if got := r.IsAway(t.Context(), err); got != (reach != nil) {
 				t.Errorf("away: %v", got)
 			}
 		})
@@ -206,7 +210,7 @@ func TestSlowCallIsNoAbsence(t *testing.T) {
 }
 
 type reachable struct {
-	Secrets
+	apply.Secrets
 	err error
 }
 

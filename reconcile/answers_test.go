@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 )
 
@@ -41,7 +43,7 @@ func TestAnswersOfEarlierRuns(t *testing.T) {
 		t.Errorf("it did\n%s\nwant\n%s", strings.Join(w.ca.swept, "\n"), strings.Join(want, "\n"))
 	}
 	events := w.ledger.events(t)
-	if last := events[len(events)-1]; last.Status != Success || !strings.Contains(last.Detail, "the record x stays") {
+	if last := events[len(events)-1]; last.Status != ledger.Success || !strings.Contains(last.Detail, "the record x stays") {
 		t.Errorf("the event does not tell of what stays: %+v", last)
 	}
 }
@@ -140,7 +142,7 @@ func TestAnswersOfWhatIsRetired(t *testing.T) {
 				if c.change != nil {
 					c.change(w)
 				}
-				w.at = w.at.Add(2 * leftoverAfter)
+				w.at = w.at.Add(2 * plan.LeftoverAfter)
 				w.settle()
 				if got := strings.Join(w.ca.sweptBy, "; "); got != c.by {
 					t.Errorf("removed by %q, want %q: %v", got, c.by, w.ca.swept)
@@ -150,7 +152,7 @@ func TestAnswersOfWhatIsRetired(t *testing.T) {
 				}
 				events := w.ledger.events(t)
 				last := events[len(events)-1]
-				if last.Operation != KindRetire || last.Status != Success {
+				if last.Operation != ledger.KindRetire || last.Status != ledger.Success {
 					t.Fatalf("the last event is %+v", last)
 				}
 				for _, part := range c.tells {

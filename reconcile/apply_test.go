@@ -13,28 +13,33 @@ import (
 	"testing/fstest"
 	"time"
 
+	"certroll/reconcile/archive"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
 func TestApplyIssuesAndThenDoesNothing(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com", "www.example.com"))
 	report := w.settle()
-	if len(report.Results) != 1 || report.Results[0].Event.Operation != KindIssue {
+	if len(report.Results) != 1 || report.Results[0].Event.Operation != ledger.KindIssue {
 		t.Fatalf("results: %+v", report.Results)
 	}
 	p := w.secretPair("tls/api")
-	if err := p.check([]string{"www.example.com", "api.example.com"}, w.at); err != nil {
+	if err := p.Check([]string{"www.example.com", "api.example.com"}, w.at); err != nil {
 		t.Fatal(err)
 	}
 	r := w.ledger.record(t, "api")
-	if r.State != StateLive || r.Live.Serial != serialOf(p.leaf()) || r.Live.Version != 1 || r.Live.KeyShape != "ecdsa-P-256" {
+	if r.State != ledger.StateLive || r.Live.Serial != keypair.SerialOf(p.Leaf()) || r.Live.Version != 1 || r.Live.KeyShape != "ecdsa-P-256" {
 		t.Errorf("record: %+v, live %+v", r, r.Live)
 	}
 	if len(w.vault.secrets) != 1 {
 		t.Errorf("the pending secret was not dropped: %d secrets", len(w.vault.secrets))
 	}
 	writes, orders := w.vault.writes, len(w.ca.orders)
-	if a := w.only(); a.Kind != KindNone || a.Reason != ReasonUpToDate {
+	if a := w.only(); a.Kind != ledger.KindNone || a.Reason != ledger.ReasonUpToDate {
 		t.Errorf("after an apply the plan says %s, %s", a.Kind, a.Reason)
 	}
 	if again := w.settle(); again.Commit != "" || len(again.Results) != 0 {
@@ -49,8 +54,8 @@ func TestRenewalMakesAFreshKey(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
 	before := w.ledger.record(t, "api").Live
-	w.at = w.at.Add(61 * day)
-	if a := w.only(); a.Kind != KindRenew || a.Reason != ReasonThreshold {
+	w.at = w.at.Add(61 * times.Day)
+	if a := w.only(); a.Kind != ledger.KindRenew || a.Reason != ledger.ReasonThreshold {
 		t.Fatalf("plan: %s %s", a.Kind, a.Reason)
 	}
 	w.settle()
@@ -69,7 +74,7 @@ func TestRotationNeverKeepsTheKey(t *testing.T) {
 	w := newWorld(t, c)
 	w.settle()
 	before := w.ledger.record(t, "api").Live
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.settle()
 	if after := w.ledger.record(t, "api").Live; after.KeyDigest != before.KeyDigest || !after.KeySince.Equal(before.KeySince) || after.Serial == before.Serial {
 		t.Errorf("before %+v, after %+v", before, after)
@@ -88,7 +93,7 @@ func TestKeyStaysWithItsOwners(t *testing.T) {
 			before := w.ledger.record(t, "api").Live
 			c.File, c.Vault.Path = file, "tls/moved"
 			w.settle()
-			w.at = w.at.Add(61 * day)
+			w.at = w.at.Add(61 * times.Day)
 			w.settle()
 			after := w.ledger.record(t, "api").Live
 			if after.Path != "tls/moved" || (after.KeyDigest == before.KeyDigest) != kept {
@@ -108,7 +113,7 @@ func TestKeyStaysOverRenewals(t *testing.T) {
 	first := w.ledger.record(t, "api").Live
 	c.File = "teams/b/certs.hcl"
 	w.settle()
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.settle()
 	renewed := w.ledger.record(t, "api").Live
 	if renewed.Serial == first.Serial || renewed.KeyDigest != first.KeyDigest {
@@ -116,7 +121,7 @@ func TestKeyStaysOverRenewals(t *testing.T) {
 	}
 	c.Vault.Path = "tls/moved"
 	w.settle()
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.settle()
 	if moved := w.ledger.record(t, "api").Live; moved.Path != "tls/moved" || moved.KeyDigest == first.KeyDigest || moved.File != "teams/b/certs.hcl" {
 		t.Errorf("team b got the key of team a: %+v", moved)
@@ -138,7 +143,7 @@ func TestKeyStaysWhereItIsAdopted(t *testing.T) {
 	}
 	c.Vault.Path = "tls/moved"
 	w.settle()
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.settle()
 	if moved := w.ledger.record(t, "mine").Live; moved.Path != "tls/moved" || moved.KeyDigest == first.KeyDigest {
 		t.Errorf("team b got the key of team a: %+v", moved)
@@ -150,14 +155,14 @@ func TestRotationRequestIsDoneOnce(t *testing.T) {
 	w := newWorld(t, c)
 	w.settle()
 	c.Rotate = "2026-11-23 suspected compromise"
-	if a := w.only(); a.Kind != KindRotate || a.Detail != c.Rotate {
+	if a := w.only(); a.Kind != ledger.KindRotate || a.Detail != c.Rotate {
 		t.Fatalf("plan: %+v", a)
 	}
 	w.settle()
-	if a := w.only(); a.Kind != KindNone {
+	if a := w.only(); a.Kind != ledger.KindNone {
 		t.Errorf("a rotation already done is planned again: %s", a.Kind)
 	}
-	if e := w.ledger.events(t)[1]; e.Operation != KindRotate || e.Detail != c.Rotate || e.Actor != "A. Owner <owner@example.com>" {
+	if e := w.ledger.events(t)[1]; e.Operation != ledger.KindRotate || e.Detail != c.Rotate || e.Actor != "A. Owner <owner@example.com>" {
 		t.Errorf("event: %+v", e)
 	}
 }
@@ -168,12 +173,12 @@ func TestShapeIsFixedAtCreation(t *testing.T) {
 	w := newWorld(t, c)
 	w.settle()
 	c.Key.Algorithm, c.Key.Size = "", 0
-	if a := w.only(); a.Kind != KindNone {
+	if a := w.only(); a.Kind != ledger.KindNone {
 		t.Errorf("leaving the shape out plans %s", a.Kind)
 	}
 	c.Key.Algorithm = spec.ECDSA
 	a := w.only()
-	if a.Kind != KindReissue || len(a.Changes) != 1 || a.Changes[0] != (Change{"key", "rsa-3072", "ecdsa-P-256"}) {
+	if a.Kind != ledger.KindReissue || len(a.Changes) != 1 || a.Changes[0] != (plan.Change{Field: "key", Old: "rsa-3072", New: "ecdsa-P-256"}) {
 		t.Errorf("stating another shape plans %s %v", a.Kind, a.Changes)
 	}
 }
@@ -215,23 +220,23 @@ func (w *world) dyingAt(n int) bool {
 		return died.Load()
 	}
 	r := w.reconciler()
-	r.scribe.ledger, r.scribe.journal = &dyingLedger{w.ledger, &died}, &dyingJournal{w.journal, &died}
-	_, _ = r.Apply(context.Background(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
+	r.Writer.Ledger, r.Writer.Journal = &dyingLedger{w.ledger, &died}, &dyingJournal{w.journal, &died}
+	_, _ = r.Apply(context.Background(), w.desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(w.desired, obs, w.at))
 	return died.Load()
 }
 
 func checkSettled(t *testing.T, w *world) {
 	t.Helper()
-	if err := w.secretPair("tls/api").check([]string{"api.example.com"}, w.at); err != nil {
+	if err := w.secretPair("tls/api").Check([]string{"api.example.com"}, w.at); err != nil {
 		t.Error(err)
 	}
 	if n := len(w.ca.orders); n != 1 {
 		t.Errorf("%d orders, want 1", n)
 	}
-	if a := w.only(); a.Kind != KindNone || a.Secret.Version != 1 {
+	if a := w.only(); a.Kind != ledger.KindNone || a.Secret.Version != 1 {
 		t.Errorf("plan afterwards: %s, version %d", a.Kind, a.Secret.Version)
 	}
-	if es := w.ledger.events(t); len(es) != 1 || es[0].Status != Success || es[0].Operation != KindIssue {
+	if es := w.ledger.events(t); len(es) != 1 || es[0].Status != ledger.Success || es[0].Operation != ledger.KindIssue {
 		t.Errorf("events: %+v", es)
 	}
 	if len(w.vault.secrets) != 1 {
@@ -267,8 +272,8 @@ func (l *dyingLedger) Commit(ctx context.Context, message string, edit func(fs.F
 func TestFailureKeepsWhatIsLiveAndBacksOff(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
-	before := w.secretPair("tls/api").leaf().Raw
-	w.at = w.at.Add(61 * day)
+	before := w.secretPair("tls/api").Leaf().Raw
+	w.at = w.at.Add(61 * times.Day)
 	w.ca.fail = func(string, int) error {
 		return &caError{class: "ca_unavailable", text: "ordering: 503 the service is down for maintenance eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.abc"}
 	}
@@ -276,23 +281,23 @@ func TestFailureKeepsWhatIsLiveAndBacksOff(t *testing.T) {
 	if err != nil || report.Failed() != 1 {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
-	if !bytes.Equal(before, w.secretPair("tls/api").leaf().Raw) {
+	if !bytes.Equal(before, w.secretPair("tls/api").Leaf().Raw) {
 		t.Error("what was live was replaced")
 	}
 	r := w.ledger.record(t, "api")
-	if r.State != StateFailing || r.Failures != 1 || r.LastFailure.Class != ClassCAUnavailable || r.Live == nil {
+	if r.State != ledger.StateFailing || r.Failures != 1 || r.LastFailure.Class != ledger.ClassCAUnavailable || r.Live == nil {
 		t.Errorf("record: %+v", r)
 	}
 	if !strings.Contains(r.LastFailure.Message, "down for maintenance [redacted]") {
 		t.Errorf("message: %q", r.LastFailure.Message)
 	}
-	if a := w.only(); a.Kind != KindHold || a.Wants != KindRenew || !a.NotBefore.After(w.at) {
+	if a := w.only(); a.Kind != ledger.KindHold || a.Wants != ledger.KindRenew || !a.NotBefore.After(w.at) {
 		t.Errorf("plan: %+v", a)
 	}
 	w.ca.fail = nil
 	w.at = r.Hold.Until
 	w.settle()
-	if r := w.ledger.record(t, "api"); r.State != StateLive || r.Failures != 0 || r.Hold != nil {
+	if r := w.ledger.record(t, "api"); r.State != ledger.StateLive || r.Failures != 0 || r.Hold != nil {
 		t.Errorf("record after recovery: %+v", r)
 	}
 }
@@ -304,11 +309,11 @@ func TestASpecChangeEndsAHold(t *testing.T) {
 	if _, err := w.apply(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if a := w.only(); a.Kind != KindHold {
+	if a := w.only(); a.Kind != ledger.KindHold {
 		t.Fatalf("plan: %s", a.Kind)
 	}
 	c.Domains[0] = spec.Domain{Typed: "web.example.com", ASCII: "web.example.com"}
-	if a := w.only(); a.Kind != KindIssue {
+	if a := w.only(); a.Kind != ledger.KindIssue {
 		t.Errorf("plan after the change: %s", a.Kind)
 	}
 }
@@ -330,7 +335,7 @@ func TestNothingWorseIsWritten(t *testing.T) {
 			if _, _, err := w.vault.Read(context.Background(), "secret", "tls/api"); err == nil {
 				t.Error("it was written")
 			}
-			if e := w.ledger.events(t)[0]; e.Class != ClassCARejected {
+			if e := w.ledger.events(t)[0]; e.Class != ledger.ClassCARejected {
 				t.Errorf("event: %+v", e)
 			}
 		})
@@ -349,11 +354,11 @@ func TestAnUnreadableVaultIsNotAnEmptyOne(t *testing.T) {
 func TestForeignSecrets(t *testing.T) {
 	t.Run("a fitting pair is adopted", func(t *testing.T) {
 		w := newWorld(t, certificate("api", "api.example.com"))
-		key, err := newKey("ecdsa-P-384")
+		key, err := keypair.NewKey("ecdsa-P-384")
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := encodeKey(key)
+		text, err := keypair.EncodeKey(key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -361,7 +366,7 @@ func TestForeignSecrets(t *testing.T) {
 		if _, err := w.vault.Write(context.Background(), "secret", "tls/api", map[string]string{"crt": string(chain), "key": text}, 0); err != nil {
 			t.Fatal(err)
 		}
-		if a := w.only(); a.Kind != KindAdopt {
+		if a := w.only(); a.Kind != ledger.KindAdopt {
 			t.Fatalf("plan: %s", a.Kind)
 		}
 		w.settle()
@@ -371,7 +376,7 @@ func TestForeignSecrets(t *testing.T) {
 		if r := w.ledger.record(t, "api"); r.Live == nil || r.Live.KeyShape != "ecdsa-P-384" {
 			t.Errorf("record: %+v", r)
 		}
-		if a := w.only(); a.Kind != KindNone {
+		if a := w.only(); a.Kind != ledger.KindNone {
 			t.Errorf("plan afterwards: %s", a.Kind)
 		}
 	})
@@ -381,13 +386,13 @@ func TestForeignSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 		report, err := w.apply(context.Background())
-		if err != nil || report.Failed() != 1 || report.Results[0].Event.Status != Denied {
+		if err != nil || report.Failed() != 1 || report.Results[0].Event.Status != ledger.Denied {
 			t.Fatalf("report %+v, error %v", report, err)
 		}
 		if _, version, _ := w.vault.Read(context.Background(), "secret", "tls/api"); version != 1 || len(w.ca.orders) != 0 {
 			t.Errorf("version %d, %d orders", version, len(w.ca.orders))
 		}
-		if a := w.only(); a.Kind != KindHold {
+		if a := w.only(); a.Kind != ledger.KindHold {
 			t.Errorf("plan afterwards: %s", a.Kind)
 		}
 	})
@@ -396,18 +401,18 @@ func TestForeignSecrets(t *testing.T) {
 func TestDriftIsRestoredWithoutAnOrder(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
-	before := w.secretPair("tls/api").leaf().Raw
+	before := w.secretPair("tls/api").Leaf().Raw
 	if _, err := w.vault.Write(context.Background(), "secret", "tls/api", map[string]string{"oops": "wrong path"}, 1); err != nil {
 		t.Fatal(err)
 	}
-	if a := w.only(); a.Kind != KindRepair || a.Reason != ReasonDrifted {
+	if a := w.only(); a.Kind != ledger.KindRepair || a.Reason != ledger.ReasonDrifted {
 		t.Fatalf("plan: %s %s", a.Kind, a.Reason)
 	}
 	w.settle()
-	if !bytes.Equal(before, w.secretPair("tls/api").leaf().Raw) || len(w.ca.orders) != 1 {
+	if !bytes.Equal(before, w.secretPair("tls/api").Leaf().Raw) || len(w.ca.orders) != 1 {
 		t.Errorf("%d orders", len(w.ca.orders))
 	}
-	if a := w.only(); a.Kind != KindNone || a.Secret.Version != 3 {
+	if a := w.only(); a.Kind != ledger.KindNone || a.Secret.Version != 3 {
 		t.Errorf("plan afterwards: %s, version %d", a.Kind, a.Secret.Version)
 	}
 }
@@ -423,14 +428,14 @@ func TestRetire(t *testing.T) {
 			w := newWorld(t, c)
 			w.settle()
 			w.desired = desire()
-			if a := w.only(); a.Kind != KindRetire {
+			if a := w.only(); a.Kind != ledger.KindRetire {
 				t.Fatalf("plan: %s", a.Kind)
 			}
 			w.settle()
 			if _, readable, _, _ := w.vault.ReadMetadata(context.Background(), "secret", "tls/api"); readable != want.readable || len(w.ca.revoked) != want.revoked {
 				t.Errorf("readable %v, revoked %v", readable, w.ca.revoked)
 			}
-			if r := w.ledger.record(t, "api"); r.State != StateRetired {
+			if r := w.ledger.record(t, "api"); r.State != ledger.StateRetired {
 				t.Errorf("record: %+v", r)
 			}
 			if as := w.plan(); len(as) != 0 {
@@ -445,15 +450,15 @@ func TestAMovedPathIsUsedFromTheNextRenewalOn(t *testing.T) {
 	w := newWorld(t, c)
 	w.settle()
 	c.Vault.Path = "tls/moved"
-	if a := w.only(); a.Kind != KindNone || len(a.Warnings) != 1 {
+	if a := w.only(); a.Kind != ledger.KindNone || len(a.Warnings) != 1 {
 		t.Fatalf("plan: %s %v", a.Kind, a.Warnings)
 	}
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.settle()
-	if err := w.secretPair("tls/moved").check(c.Names(), w.at); err != nil {
+	if err := w.secretPair("tls/moved").Check(c.Names(), w.at); err != nil {
 		t.Error(err)
 	}
-	if a := w.only(); a.Kind != KindNone || a.At.Path != "tls/moved" {
+	if a := w.only(); a.Kind != ledger.KindNone || a.At.Path != "tls/moved" {
 		t.Errorf("plan afterwards: %s at %s", a.Kind, a.At)
 	}
 }
@@ -499,7 +504,7 @@ func TestGitOutageLosesNoEvent(t *testing.T) {
 	w := newWorld(t, certificate("a", "a.example.com"))
 	r, actions := w.planned()
 	w.ledger.err = errors.New("connection refused")
-	if _, err := r.Apply(context.Background(), w.desired, Revision{}, actions); err == nil {
+	if _, err := r.Apply(context.Background(), w.desired, ledger.Revision{}, actions); err == nil {
 		t.Fatal("a ledger that cannot be reached gave no error")
 	}
 	w.ledger.err = nil
@@ -514,9 +519,9 @@ func TestGitOutageLosesNoEvent(t *testing.T) {
 
 func TestALostRaceIsReplayed(t *testing.T) {
 	w := newWorld(t, certificate("a", "a.example.com"))
-	other := Event{Schema: 1, ID: "other", Time: start, Operation: KindIssue, Certificate: "z", Status: Success}
+	other := ledger.Event{Schema: 1, ID: "other", Time: start, Operation: ledger.KindIssue, Certificate: "z", Status: ledger.Success}
 	w.ledger.race = func(tree fstest.MapFS) {
-		files, err := appendEvents(tree, []Event{other}, start)
+		files, err := archive.AppendEvents(tree, []ledger.Event{other}, start)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -530,7 +535,7 @@ func TestALostRaceIsReplayed(t *testing.T) {
 		t.Fatalf("events: %+v", es)
 	}
 	lines := bytes.Split(bytes.TrimSpace(w.ledger.tree["audit/2026/11.jsonl"].Data), []byte("\n"))
-	if es[1].Prev != lineHash(lines[0]) {
+	if es[1].Prev != ledger.LineHash(lines[0]) {
 		t.Error("the chain is broken")
 	}
 }
@@ -547,10 +552,10 @@ func TestRecordFollowsTheSpec(t *testing.T) {
 	if len(w.ca.orders) != orders || w.vault.writes != writes {
 		t.Error("bringing the record up to date ordered, or wrote to Vault")
 	}
-	if r := w.ledger.record(t, "api"); r.OnRemove != spec.Delete || r.State != StateLive {
+	if r := w.ledger.record(t, "api"); r.OnRemove != spec.Delete || r.State != ledger.StateLive {
 		t.Errorf("record: %+v", r)
 	}
-	if a := w.only(); a.Kind != KindNone {
+	if a := w.only(); a.Kind != ledger.KindNone {
 		t.Errorf("it is planned again: %s", a.Detail)
 	}
 	w.desired = desire()
@@ -584,13 +589,13 @@ func TestRetireWaits(t *testing.T) {
 	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
-	if a := w.only(); a.Kind != KindHold || a.Wants != KindRetire || !a.NotBefore.After(w.at) {
+	if a := w.only(); a.Kind != ledger.KindHold || a.Wants != ledger.KindRetire || !a.NotBefore.After(w.at) {
 		t.Fatalf("plan: %+v", a)
 	}
 	w.ca.fail = nil
 	w.at = w.only().NotBefore
 	w.settle()
-	if r := w.ledger.record(t, "api"); r.State != StateRetired || len(w.ca.revoked) != 2 {
+	if r := w.ledger.record(t, "api"); r.State != ledger.StateRetired || len(w.ca.revoked) != 2 {
 		t.Errorf("record %+v, %d revocations", r, len(w.ca.revoked))
 	}
 }
@@ -610,7 +615,7 @@ func TestRetiredTwice(t *testing.T) {
 	}
 	retired := 0
 	for _, e := range w.ledger.events(t) {
-		if e.Operation == KindRetire {
+		if e.Operation == ledger.KindRetire {
 			retired++
 		}
 	}
@@ -629,7 +634,7 @@ func TestBadChainIsNotAskedForAgain(t *testing.T) {
 	w.ca.wrong = nil
 	w.at = w.only().NotBefore
 	w.settle()
-	if r := w.ledger.record(t, "api"); r.State != StateLive || len(w.ca.orders) != 2 {
+	if r := w.ledger.record(t, "api"); r.State != ledger.StateLive || len(w.ca.orders) != 2 {
 		t.Errorf("state %s after %d orders", r.State, len(w.ca.orders))
 	}
 }
@@ -651,14 +656,14 @@ func TestDraftTellsWhatItFollows(t *testing.T) {
 	}
 	r, actions := w.planned()
 	w.ledger.err = errors.New("crash")
-	_, _ = r.Apply(t.Context(), w.desired, Revision{}, actions)
+	_, _ = r.Apply(t.Context(), w.desired, ledger.Revision{}, actions)
 	w.vault.fail, w.ledger.err = nil, nil
 	w.journal.lines = nil // the disk is gone
-	if a := w.only(); a.Reason != ReasonUnfinished {
+	if a := w.only(); a.Reason != ledger.ReasonUnfinished {
 		t.Fatalf("plan: %s %s", a.Reason, a.Detail)
 	}
 	w.settle()
-	if len(w.ca.orders) != 1 || w.ledger.record(t, "api").State != StateLive {
+	if len(w.ca.orders) != 1 || w.ledger.record(t, "api").State != ledger.StateLive {
 		t.Errorf("%d orders", len(w.ca.orders))
 	}
 }
@@ -672,9 +677,9 @@ func TestPairInOneField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{data["private_key"] + data["fullchain"], data["fullchain"] + data["private_key"]} {
-		p, err := findIn(map[string]string{"haproxy.pem": text})
-		if err != nil || len(p.chain) != 2 {
-			t.Errorf("%v, a chain of %d", err, len(p.chain))
+		p, err := keypair.FindIn(map[string]string{"haproxy.pem": text})
+		if err != nil || len(p.Chain) != 2 {
+			t.Errorf("%v, a chain of %d", err, len(p.Chain))
 		}
 	}
 }
@@ -683,12 +688,12 @@ func TestPairInOneField(t *testing.T) {
 func TestRefusedRevisionIsToldOnce(t *testing.T) {
 	w := newWorld(t)
 	for range 2 {
-		if err := w.reconciler().Refuse(t.Context(), Revision{Commit: "bad", Author: "A. Owner <owner@example.com>"}, "c.hcl:1:1: Unknown block"); err != nil {
+		if err := w.reconciler().Refuse(t.Context(), ledger.Revision{Commit: "bad", Author: "A. Owner <owner@example.com>"}, "c.hcl:1:1: Unknown block"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	events := w.ledger.events(t)
-	if len(events) != 1 || events[0].Operation != KindConfig || events[0].Revision != "bad" || events[0].Class != ClassConfig || len(w.ledger.messages) != 1 {
+	if len(events) != 1 || events[0].Operation != ledger.KindConfig || events[0].Revision != "bad" || events[0].Class != ledger.ClassConfig || len(w.ledger.messages) != 1 {
 		t.Errorf("events: %+v, commits: %q", events, w.ledger.messages)
 	}
 }
@@ -702,7 +707,7 @@ func TestWhatComesBackBeginsAnew(t *testing.T) {
 		if _, err := w.apply(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w.at = w.at.Add(2 * day)
+		w.at = w.at.Add(2 * times.Day)
 	}
 	w.desired = desire()
 	w.settle()

@@ -10,11 +10,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
 func TestRenewalInfoIsJudged(t *testing.T) {
-	l := &Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(90 * day)}
+	l := &ledger.Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(90 * times.Day)}
 	at := func(d time.Duration) time.Time { return start.Add(d) }
 	cases := map[string]struct {
 		start, end time.Time
@@ -22,24 +27,24 @@ func TestRenewalInfoIsJudged(t *testing.T) {
 		from, to   time.Duration // when it is renewed then
 		urgent     bool
 	}{
-		"a good one":                      {start: at(58 * day), end: at(60 * day), from: 58 * day, to: 59 * day},
+		"a good one":                      {start: at(58 * times.Day), end: at(60 * times.Day), from: 58 * times.Day, to: 59 * times.Day},
 		"zero":                            {refused: "does not end after it begins"},
-		"no start":                        {end: at(60 * day), refused: "does not end after it begins"},
-		"no end":                          {start: at(60 * day), refused: "does not end after it begins"},
-		"reversed":                        {start: at(60 * day), end: at(58 * day), refused: "does not end after it begins"},
-		"empty":                           {start: at(60 * day), end: at(60 * day), refused: "does not end after it begins"},
+		"no start":                        {end: at(60 * times.Day), refused: "does not end after it begins"},
+		"no end":                          {start: at(60 * times.Day), refused: "does not end after it begins"},
+		"reversed":                        {start: at(60 * times.Day), end: at(58 * times.Day), refused: "does not end after it begins"},
+		"empty":                           {start: at(60 * times.Day), end: at(60 * times.Day), refused: "does not end after it begins"},
 		"the beginning of time":           {start: time.Unix(1, 0), end: time.Unix(2, 0), refused: "begins before the certificate does"},
-		"a day before the certificate":    {start: at(-day), end: at(-day + time.Hour), from: -day, to: -day + 30*time.Minute, urgent: true},
-		"more before the certificate":     {start: at(-day - time.Second), end: at(0), refused: "begins before the certificate does"},
-		"after expiry":                    {start: at(90 * day), end: at(91 * day), refused: "begins when the certificate has expired"},
-		"past, as of one that is revoked": {start: at(9 * day), end: at(9*day + time.Hour), from: 9 * day, to: 9*day + 30*time.Minute, urgent: true},
-		"too late":                        {start: at(89 * day), end: at(90 * day), from: 81*day - time.Second, to: 81 * day},
-		"without an end in sight":         {start: at(10 * day), end: at(1e5 * day), from: 10 * day, to: 81 * day},
-		"a fraction of a second":          {start: at(58*day + time.Millisecond), end: at(58*day + 2*time.Millisecond), from: 58*day + time.Second, to: 58*day + time.Second},
+		"a day before the certificate":    {start: at(-times.Day), end: at(-times.Day + time.Hour), from: -times.Day, to: -times.Day + 30*time.Minute, urgent: true},
+		"more before the certificate":     {start: at(-times.Day - time.Second), end: at(0), refused: "begins before the certificate does"},
+		"after expiry":                    {start: at(90 * times.Day), end: at(91 * times.Day), refused: "begins when the certificate has expired"},
+		"past, as of one that is revoked": {start: at(9 * times.Day), end: at(9*times.Day + time.Hour), from: 9 * times.Day, to: 9*times.Day + 30*time.Minute, urgent: true},
+		"too late":                        {start: at(89 * times.Day), end: at(90 * times.Day), from: 81*times.Day - time.Second, to: 81 * times.Day},
+		"without an end in sight":         {start: at(10 * times.Day), end: at(1e5 * times.Day), from: 10 * times.Day, to: 81 * times.Day},
+		"a fraction of a second":          {start: at(58*times.Day + time.Millisecond), end: at(58*times.Day + 2*time.Millisecond), from: 58*times.Day + time.Second, to: 58*times.Day + time.Second},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			i, err := newRenewalInfo("api", l, tc.start, tc.end, "", at(10*day))
+			i, err := plan.NewRenewalInfo("api", l, tc.start, tc.end, "", at(10*times.Day))
 			if tc.refused != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.refused) {
 					t.Errorf("error %v, want ...%q...", err, tc.refused)
@@ -52,8 +57,8 @@ func TestRenewalInfoIsJudged(t *testing.T) {
 			if i.RenewAt.Before(at(tc.from)) || i.RenewAt.After(at(tc.to)) {
 				t.Errorf("renewed %s, want %s to %s", i.RenewAt, at(tc.from), at(tc.to))
 			}
-			if i.urgent() != tc.urgent {
-				t.Errorf("urgent: %v", i.urgent())
+			if i.Urgent() != tc.urgent {
+				t.Errorf("urgent: %v", i.Urgent())
 			}
 		})
 	}
@@ -87,19 +92,19 @@ func TestStaleRenewalInfo(t *testing.T) {
 // TestMomentIsChosenOnce: the same whenever it is drawn, spread over the first
 // half of the window, another one for another window.
 func TestMomentIsChosenOnce(t *testing.T) {
-	l := &Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(160 * time.Hour)}
+	l := &ledger.Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(160 * time.Hour)}
 	from, to := start.Add(78*time.Hour+24*time.Minute), start.Add(81*time.Hour+36*time.Minute)
 	early, seen := 0, map[time.Time]bool{}
 	for _, c := range crowd(200, "example.com") {
-		first, err := newRenewalInfo(c.Name, l, from, to, "", start)
+		first, err := plan.NewRenewalInfo(c.Name, l, from, to, "", start)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, _ := newRenewalInfo(c.Name, l, from, to, "https://ca.example/why", start.Add(70*time.Hour))
+		again, _ := plan.NewRenewalInfo(c.Name, l, from, to, "https://ca.example/why", start.Add(70*time.Hour))
 		if !first.RenewAt.Equal(again.RenewAt) {
 			t.Fatalf("%s: %s, and later %s", c.Name, first.RenewAt, again.RenewAt)
 		}
-		if !first.inside(first.RenewAt) || first.RenewAt.After(from.Add(to.Sub(from)/2)) {
+		if !first.Inside(first.RenewAt) || first.RenewAt.After(from.Add(to.Sub(from)/2)) {
 			t.Errorf("%s: %s is not early in the window", c.Name, first.RenewAt)
 		}
 		if first.RenewAt.Before(from.Add(to.Sub(from) / 4)) {
@@ -116,30 +121,33 @@ func TestSuggestionAndThreshold(t *testing.T) {
 	cases := map[string]struct {
 		view   func(*view)
 		age    time.Duration
-		kind   Kind
-		reason Reason
+		kind   ledger.Kind
+		reason ledger.Reason
 		detail string
 	}{
-		"before the window": {func(v *view) { v.says(50*day, 52*day, 0) }, 50*day - time.Second, KindNone, ReasonUpToDate,
+		"before the window": {func(v *view) { v.says(50*times.Day, 52*times.Day, 0) }, 50*times.Day - time.Second, ledger.KindNone, ledger.ReasonUpToDate,
 			"in the CA's suggested window, 2027-01-12T12:00:00Z to 2027-01-14T12:00:00Z"},
-		"in its second half": {func(v *view) { v.says(50*day, 52*day, 0) }, 51*day + time.Second, KindRenew, ReasonWindow, "in the CA's suggested window"},
-		"after it":           {func(v *view) { v.says(50*day, 52*day, 0) }, 55 * day, KindRenew, ReasonWindow, "in the CA's suggested window"},
-		"later than the threshold that nobody stated": {func(v *view) { v.says(65*day, 67*day, 0) }, 64 * day, KindNone, ReasonUpToDate, "in the CA's suggested window"},
-		"later than a stated threshold": {func(v *view) { v.says(65*day, 67*day, 0); v.c.Renewal.ThresholdStated = true }, 61 * day, KindRenew, ReasonThreshold,
+		"in its second half": {func(v *view) { v.says(50*times.Day, 52*times.Day, 0) }, 51*times.Day + time.Second, ledger.KindRenew, ledger.ReasonWindow, "in the CA's suggested window"},
+		"after it":           {func(v *view) { v.says(50*times.Day, 52*times.Day, 0) }, 55 * times.Day, ledger.KindRenew, ledger.ReasonWindow, "in the CA's suggested window"},
+		"later than the threshold that nobody stated": {func(v *view) { v.says(65*times.Day, 67*times.Day, 0) }, 64 * times.Day, ledger.KindNone, ledger.ReasonUpToDate, "in the CA's suggested window"},
+		"later than a stated threshold": {func(v *view) { v.says(65*times.Day, 67*times.Day, 0); v.c.Renewal.ThresholdStated = true }, 61 * times.Day, ledger.KindRenew, ledger.ReasonThreshold,
 			"30 days before it expires"},
-		"earlier than a stated threshold": {func(v *view) { v.says(50*day, 52*day, 0); v.c.Renewal.ThresholdStated = true }, 53 * day, KindRenew, ReasonWindow, "suggested window"},
-		"in the past when it was asked": {func(v *view) { v.says(20*day, 20*day+time.Hour, 21*day) }, 21 * day, KindRenew, ReasonRevoking,
+		"earlier than a stated threshold": {func(v *view) { v.says(50*times.Day, 52*times.Day, 0); v.c.Renewal.ThresholdStated = true }, 53 * times.Day, ledger.KindRenew, ledger.ReasonWindow, "suggested window"},
+		"in the past when it was asked": {func(v *view) { v.says(20*times.Day, 20*times.Day+time.Hour, 21*times.Day) }, 21 * times.Day, ledger.KindRenew, ledger.ReasonRevoking,
 			"the CA wants it replaced: its suggested window ended 2026-12-13T13:00:00Z, before the CA was asked, as it does when a certificate is to be revoked"},
 		"with an explanation": {func(v *view) {
-			v.says(20*day, 20*day+time.Hour, 21*day)
+			v.says(20*times.Day, 20*times.Day+time.Hour, 21*times.Day)
 			v.record.RenewalInfo.Explanation = "https://ca.example/incident"
-		}, 21 * day, KindRenew, ReasonRevoking, "(https://ca.example/incident)"},
-		"of another certificate": {func(v *view) { v.says(20*day, 21*day, 0); v.record.RenewalInfo.Serial = "b2" }, 30 * day, KindNone, ReasonUpToDate, "30 days before it expires"},
-		"paused all the same":    {func(v *view) { v.says(20*day, 21*day, 0); pause(v, time.Time{}, "") }, 30 * day, KindNone, ReasonUnmanaged, "renewal.auto is off"},
-		"of one fresh from the CA, at once": {func(v *view) { v.says(-time.Hour, 0, time.Minute) }, 23 * time.Hour, KindNone, ReasonUpToDate,
+		}, 21 * times.Day, ledger.KindRenew, ledger.ReasonRevoking, "(https://ca.example/incident)"},
+		"of another certificate": {func(v *view) { v.says(20*times.Day, 21*times.Day, 0); v.record.RenewalInfo.Serial = "b2" }, 30 * times.Day, ledger.KindNone, ledger.ReasonUpToDate, "30 days before it expires"},
+		"paused all the same":    {func(v *view) { v.says(20*times.Day, 21*times.Day, 0); pause(v, time.Time{}, "") }, 30 * times.Day, ledger.KindNone, ledger.ReasonUnmanaged, "renewal.auto is off"},
+		"of one fresh from the CA, at once": {func(v *view) { v.says(-time.Hour, 0, time.Minute) }, 23 * time.Hour, ledger.KindNone, ledger.ReasonUpToDate,
 			"the CA wants it replaced"},
-		"of one fresh from the CA, within a day": {func(v *view) { v.says(-time.Hour, 0, time.Minute) }, day, KindRenew, ReasonRevoking, "the CA wants it replaced"},
-		"though a clock was ahead when it was issued": {func(v *view) { v.says(50*day, 52*day, 0); v.secret.Live.IssuedAt = start.Add(3650 * day) }, 81 * day, KindRenew, ReasonWindow,
+		"of one fresh from the CA, within a day": {func(v *view) { v.says(-time.Hour, 0, time.Minute) }, times.Day, ledger.KindRenew, ledger.ReasonRevoking, "the CA wants it replaced"},
+		"though a clock was ahead when it was issued": {func(v *view) {
+			v.says(50*times.Day, 52*times.Day, 0)
+			v.secret.Live.IssuedAt = start.Add(3650 * times.Day)
+		}, 81 * times.Day, ledger.KindRenew, ledger.ReasonWindow,
 			"in the CA's suggested window"},
 	}
 	for name, tc := range cases {
@@ -158,26 +166,26 @@ func TestReplaces(t *testing.T) {
 		view     func(*view)
 		age      time.Duration
 		replaces string
-		exempt   Exemption
+		exempt   ledger.Exemption
 	}{
-		"inside the window": {func(*view) {}, 51*day + time.Hour, "aki.01", ExemptARI},
-		"after the window":  {func(*view) {}, 53 * day, "aki.01", ExemptRenewal},
-		"nothing suggested": {func(v *view) { v.record.RenewalInfo = nil }, 61 * day, "", ExemptRenewal},
-		"a renamed block":   {func(v *view) { v.secret.Live.Issuer = "old" }, 51*day + time.Hour, "aki.01", ExemptARI},
+		"inside the window": {func(*view) {}, 51*times.Day + time.Hour, "aki.01", ledger.ExemptARI},
+		"after the window":  {func(*view) {}, 53 * times.Day, "aki.01", ledger.ExemptRenewal},
+		"nothing suggested": {func(v *view) { v.record.RenewalInfo = nil }, 61 * times.Day, "", ledger.ExemptRenewal},
+		"a renamed block":   {func(v *view) { v.secret.Live.Issuer = "old" }, 51*times.Day + time.Hour, "aki.01", ledger.ExemptARI},
 		"another account": {func(v *view) {
 			team := *v.desired.Issuers["ca"]
 			team.Name, team.Account = "old", "team"
 			v.desired.Issuers["old"], v.secret.Live.Issuer = &team, "old"
-		}, 51*day + time.Hour, "", ExemptRenewal},
-		"another CA":            {func(v *view) { v.secret.Live.Directory = "https://old.example/dir" }, 51*day + time.Hour, "", ""},
-		"other names":           {func(v *view) { v.secret.Live.NamesDigest = namesDigest([]string{"old.example.com"}) }, 53 * day, "aki.01", ""},
-		"no identifier":         {func(v *view) { v.secret.Live.ARI = "" }, 53 * day, "", ExemptRenewal},
-		"due to be revoked":     {func(v *view) { v.says(20*day, 21*day, 22*day) }, 22 * day, "aki.01", ExemptRenewal},
-		"nothing is to be done": {func(*view) {}, day, "", ""},
+		}, 51*times.Day + time.Hour, "", ledger.ExemptRenewal},
+		"another CA":            {func(v *view) { v.secret.Live.Directory = "https://old.example/dir" }, 51*times.Day + time.Hour, "", ""},
+		"other names":           {func(v *view) { v.secret.Live.NamesDigest = keypair.NamesDigest([]string{"old.example.com"}) }, 53 * times.Day, "aki.01", ""},
+		"no identifier":         {func(v *view) { v.secret.Live.ARI = "" }, 53 * times.Day, "", ledger.ExemptRenewal},
+		"due to be revoked":     {func(v *view) { v.says(20*times.Day, 21*times.Day, 22*times.Day) }, 22 * times.Day, "aki.01", ledger.ExemptRenewal},
+		"nothing is to be done": {func(*view) {}, times.Day, "", ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			v := newView().says(50*day, 52*day, 0)
+			v := newView().says(50*times.Day, 52*times.Day, 0)
 			v.secret.Live.ARI = "aki.01"
 			tc.view(v)
 			if a := v.at(tc.age); a.Replaces != tc.replaces || a.Exempt != tc.exempt {
@@ -193,10 +201,10 @@ func TestARIID(t *testing.T) {
 		AuthorityKeyId: []byte{0x69, 0x88, 0x5b, 0x6b, 0x87, 0x46, 0x40, 0x41, 0xe1, 0xb3, 0x7b, 0x84, 0x7b, 0xa0, 0xae, 0x2c, 0xde, 0x01, 0xc8, 0xd4},
 		SerialNumber:   big.NewInt(0x8765_4321),
 	}
-	if got, want := ariID(leaf), "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"; got != want {
+	if got, want := plan.AriID(leaf), "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got := ariID(&x509.Certificate{SerialNumber: big.NewInt(1)}); got != "" {
+	if got := plan.AriID(&x509.Certificate{SerialNumber: big.NewInt(1)}); got != "" {
 		t.Errorf("without its issuer's key: %q", got)
 	}
 }
@@ -206,12 +214,12 @@ func TestARIID(t *testing.T) {
 func TestAskKeepsTheLastGoodAnswer(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	good := func(string) (from, to, again time.Time) {
-		return start.Add(50 * day), start.Add(52 * day), w.at.Add(6 * time.Hour)
+		return start.Add(50 * times.Day), start.Add(52 * times.Day), w.at.Add(6 * time.Hour)
 	}
 	w.ca.info = good
 	w.settle()
 	said := w.ledger.record(t, "api").RenewalInfo
-	if said == nil || !said.Start.Equal(start.Add(50*day)) {
+	if said == nil || !said.Start.Equal(start.Add(50*times.Day)) {
 		t.Fatalf("the record of a fresh certificate has %+v", said)
 	}
 	r := w.reconciler()
@@ -224,14 +232,16 @@ func TestAskKeepsTheLastGoodAnswer(t *testing.T) {
 		if err := r.Ask(t.Context(), w.desired, obs); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Apply(t.Context(), w.desired, Revision{}, Plan(w.desired, obs, w.at)); err != nil {
+		if _, err := r.Apply(t.Context(), w.desired, ledger.Revision{}, plan.Plan(w.desired, obs, w.at)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	spoiled := map[string]func(){
 		"zero": func() { w.ca.info = func(string) (_, _, again time.Time) { return } },
 		"reversed": func() {
-			w.ca.info = func(string) (_, _, again time.Time) { return start.Add(52 * day), start.Add(50 * day), again }
+			w.ca.info = func(string) (_, _, again time.Time) {
+				return start.Add(52 * times.Day), start.Add(50 * times.Day), again
+			}
 		},
 		"outage":  func() { w.ca.fail = func(string, int) error { return errors.New("404") } },
 		"unknown": func() { w.ca.info = nil },
@@ -239,24 +249,24 @@ func TestAskKeepsTheLastGoodAnswer(t *testing.T) {
 	for name, spoil := range spoiled {
 		w.ca.info, w.ca.fail = good, nil
 		spoil()
-		w.at = w.at.Add(2 * day)
+		w.at = w.at.Add(2 * times.Day)
 		ask()
-		if now := w.ledger.record(t, "api").RenewalInfo; !said.same(now) || !now.RenewAt.Equal(said.RenewAt) {
+		if now := w.ledger.record(t, "api").RenewalInfo; !said.Same(now) || !now.RenewAt.Equal(said.RenewAt) {
 			t.Errorf("%s: the record has %+v", name, now)
 		}
 	}
 	w.ca.fail = nil
 	w.ca.info = func(string) (from, to, again time.Time) {
-		return start.Add(8 * day), start.Add(8*day + time.Hour), w.at.Add(6 * time.Hour)
+		return start.Add(8 * times.Day), start.Add(8*times.Day + time.Hour), w.at.Add(6 * time.Hour)
 	}
-	w.at = w.at.Add(2 * day)
+	w.at = w.at.Add(2 * times.Day)
 	ask()
 	es := w.ledger.events(t)
 	told, done := es[len(es)-2], es[len(es)-1]
-	if told.Operation != KindNote || told.Reason != ReasonSuggested || !strings.Contains(told.Detail, "the CA suggests 2026-12-01T12:00:00Z to 2026-12-01T13:00:00Z, it had said 2027-01-12T12:00:00Z") {
+	if told.Operation != ledger.KindNote || told.Reason != ledger.ReasonSuggested || !strings.Contains(told.Detail, "the CA suggests 2026-12-01T12:00:00Z to 2026-12-01T13:00:00Z, it had said 2027-01-12T12:00:00Z") {
 		t.Errorf("event: %+v", told)
 	}
-	if done.Operation != KindRenew || done.Reason != ReasonRevoking || done.Status != Success || !strings.Contains(done.Detail, "before the CA was asked") {
+	if done.Operation != ledger.KindRenew || done.Reason != ledger.ReasonRevoking || done.Status != ledger.Success || !strings.Contains(done.Detail, "before the CA was asked") {
 		t.Errorf("event: %+v", done)
 	}
 }
@@ -267,10 +277,10 @@ func TestAskWaits(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.opts.Moments = memMoments{}
 	w.ca.info = func(string) (from, to, again time.Time) {
-		return start.Add(50 * day), start.Add(52 * day), w.at.Add(6 * time.Hour)
+		return start.Add(50 * times.Day), start.Add(52 * times.Day), w.at.Add(6 * time.Hour)
 	}
 	w.settle()
-	ask := func() *Reconciler {
+	ask := func() *apply.Reconciler {
 		t.Helper()
 		r := w.reconciler()
 		obs, err := r.Observe(t.Context(), w.desired)
@@ -299,7 +309,7 @@ func TestAskWaits(t *testing.T) {
 	if got := w.ca.calls["info"] - n; got != 1 {
 		t.Errorf("asked %d times after six hours, want once", got)
 	}
-	w.at = w.at.Add(-365 * day) // the clock had been ahead
+	w.at = w.at.Add(-365 * times.Day) // the clock had been ahead
 	ask()
 	if got := w.ca.calls["info"] - n; got != 2 {
 		t.Errorf("asked %d times after the clock went back, want twice", got)
@@ -309,12 +319,12 @@ func TestAskWaits(t *testing.T) {
 // TestAskComesByAll: more certificates than are asked about in one go, of a CA
 // that wants to be asked again soon. Each has its turn.
 func TestAskComesByAll(t *testing.T) {
-	cs := crowd(askAtOnce+50, "example.com")
+	cs := crowd(apply.AskAtOnce+50, "example.com")
 	w := newWorld(t, cs...)
 	asked := map[string]bool{}
 	w.ca.info = func(id string) (from, to, again time.Time) {
 		asked[id] = true
-		return start.Add(50 * day), start.Add(52 * day), w.at.Add(time.Minute)
+		return start.Add(50 * times.Day), start.Add(52 * times.Day), w.at.Add(time.Minute)
 	}
 	w.settle()
 	r := w.reconciler()
@@ -337,10 +347,10 @@ func TestAskComesByAll(t *testing.T) {
 // TestAskAfterARefusal waits for as long as the CA said with it.
 func TestAskAfterARefusal(t *testing.T) {
 	for name, tc := range map[string]struct{ said, want time.Duration }{
-		"no word":     {0, askNoAnswer},
-		"a short one": {time.Minute, askNoAnswer},
+		"no word":     {0, apply.AskNoAnswer},
+		"a short one": {time.Minute, apply.AskNoAnswer},
 		"a long one":  {20 * time.Hour, 20 * time.Hour},
-		"nonsense":    {8000 * time.Hour, mostAsk},
+		"nonsense":    {8000 * time.Hour, apply.MostAsk},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, certificate("api", "api.example.com"))

@@ -11,6 +11,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/lease"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -91,7 +97,7 @@ type slowWorld struct {
 	*world
 	slow *slowCA
 	repo *memRepo
-	r    *Reconciler
+	r    *apply.Reconciler
 	// nudge has the loop pull.
 	nudge chan struct{}
 	// stop ends the loop, and waits for that.
@@ -130,7 +136,7 @@ func slowlyWith(t *testing.T, o LoopOptions, slow *spec.Issuer, test func(w *slo
 func (s *slowWorld) start(o LoopOptions) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	s.r = New(&Observer{Metadata: s.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, s.vault, s.slow, s.ledger, s.journal, s.opts)
+	s.r = apply.New(&observe.Observer{Metadata: s.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, s.vault, s.slow, s.ledger, s.journal, s.opts)
 	loop := NewLoop(s.r, s.repo, o)
 	go func() { defer close(done); loop.Run(ctx) }()
 	s.stop = func() { cancel(); <-done }
@@ -171,7 +177,7 @@ func TestStragglerHoldsUpNobody(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var ended []ending
-	o := LoopOptions{Interval: 24 * time.Hour, Ended: func(r Result) {
+	o := LoopOptions{Interval: 24 * time.Hour, Ended: func(r apply.Result) {
 		mu.Lock()
 		defer mu.Unlock()
 		ended = append(ended, ending{r.Action.Certificate, time.Now()})
@@ -191,7 +197,7 @@ func TestStragglerHoldsUpNobody(t *testing.T) {
 		if len(ended) != 1 || ended[0].name != "api" || ended[0].at.Sub(began) > 16*time.Second {
 			t.Errorf("ended: %v", ended)
 		}
-		if got := w.r.AtWork(); len(got) != 1 || got[0].Certificate != "straggler" || got[0].Operation != KindIssue || !got[0].Since.Equal(began) || got[0].Step != "ca" || got[0].Detail != "waiting for the CA" {
+		if got := w.r.AtWork(); len(got) != 1 || got[0].Certificate != "straggler" || got[0].Operation != ledger.KindIssue || !got[0].Since.Equal(began) || got[0].Step != "ca" || got[0].Detail != "waiting for the CA" {
 			t.Errorf("at work: %+v", got)
 		}
 		time.Sleep(time.Until(*w.ledger.record(t, "api").RenewAt) - time.Millisecond)
@@ -235,14 +241,14 @@ func TestEndedIsToldMeanwhile(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			w.slow.letGo(waiting()[0]+".example.com", nil)
 		}
-		time.Sleep(tellEvery)
+		time.Sleep(apply.TellEvery)
 		synctest.Wait()
 		for _, c := range all[1:] {
 			if got := w.outcomes(c.Name); len(got) != 1 {
 				t.Errorf("the ledger tells of %s %v", c.Name, got)
 			}
 		}
-		if most := 1 + int(time.Since(began)/tellEvery) + 1; int(told.Load()) > most {
+		if most := 1 + int(time.Since(began)/apply.TellEvery) + 1; int(told.Load()) > most {
 			t.Errorf("%d commits, want %d at most", told.Load(), most)
 		}
 		if got := w.outcomes("straggler"); len(got) != 0 {
@@ -287,7 +293,7 @@ func TestOneAttemptAtATime(t *testing.T) {
 // and the next one goes on with its order.
 func TestAttemptHasADeadline(t *testing.T) {
 	slowly(t, LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
-		time.Sleep(attemptTime - time.Second)
+		time.Sleep(apply.AttemptTime - time.Second)
 		synctest.Wait()
 		if got := w.outcomes("straggler"); len(got) != 0 {
 			t.Fatalf("before its time is over the ledger tells %q", got)
@@ -296,7 +302,7 @@ func TestAttemptHasADeadline(t *testing.T) {
 		synctest.Wait()
 		es := w.ledger.events(t)
 		e := es[len(es)-1]
-		if e.Status != Failed || e.Class != ClassCAUnavailable || !strings.Contains(e.Message, "was not done after 2h30m0s and was stopped") || e.Duration != attemptTime.Seconds() {
+		if e.Status != ledger.Failed || e.Class != ledger.ClassCAUnavailable || !strings.Contains(e.Message, "was not done after 2h30m0s and was stopped") || e.Duration != apply.AttemptTime.Seconds() {
 			t.Errorf("event: %+v", e)
 		}
 		if busy := w.busy(); len(busy) != 0 {
@@ -318,14 +324,14 @@ func TestAnyActionHasADeadline(t *testing.T) {
 		w.settle()
 		w.desired.Certificates[0].Rotate = "leaked"
 		stuck := &stuckSecrets{memVault: w.vault}
-		r := New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, stuck, w.ca, w.ledger, w.journal, w.opts)
+		r := apply.New(&observe.Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, stuck, w.ca, w.ledger, w.journal, w.opts)
 		obs, err := r.Observe(t.Context(), w.desired)
 		if err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		report, err := r.Apply(t.Context(), w.desired, Revision{}, Plan(w.desired, obs, time.Now()))
-		if err != nil || report.Failed() != 1 || time.Since(began) != attemptTime+afterOrder {
+		report, err := r.Apply(t.Context(), w.desired, ledger.Revision{}, plan.Plan(w.desired, obs, time.Now()))
+		if err != nil || report.Failed() != 1 || time.Since(began) != apply.AttemptTime+apply.AfterOrder {
 			t.Errorf("after %s: %+v, %v", time.Since(began), report, err)
 		}
 	})
@@ -348,8 +354,8 @@ func TestSlowCALeavesPlaces(t *testing.T) {
 	}
 	all = append(all, at("ca", "idle"))
 	slowly(t, LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
-		if busy := w.busy(); len(busy) != slowStart {
-			t.Fatalf("%d at work before one has succeeded, want %d", len(busy), slowStart)
+		if busy := w.busy(); len(busy) != apply.SlowStart {
+			t.Fatalf("%d at work before one has succeeded, want %d", len(busy), apply.SlowStart)
 		}
 		w.slow.letGo(w.busy()[0]+".example.com", nil)
 		synctest.Wait()
@@ -370,11 +376,11 @@ func TestSlowCALeavesPlaces(t *testing.T) {
 // TestLostLeaseEndsAllAtWork: of every batch, and nothing is written any more. The
 // next pass takes the lease anew.
 func TestLostLeaseEndsAllAtWork(t *testing.T) {
-	lease := &takenLease{}
+	held := &takenLease{}
 	all := []*spec.Certificate{at("slow", "first")}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, all...)
-		w.opts.Now, w.ca.now, w.opts.Lease = time.Now, time.Now, lease
+		w.opts.Now, w.ca.now, w.opts.Lease = time.Now, time.Now, held
 		w.desired.Issuers["slow"] = &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir"}
 		s := &slowWorld{world: w, repo: &memRepo{desired: w.desired}, slow: &slowCA{memCA: w.ca, held: map[string]chan error{}, stays: map[string]int{}}}
 		s.nudge = make(chan struct{}, 1)
@@ -387,8 +393,8 @@ func TestLostLeaseEndsAllAtWork(t *testing.T) {
 		if busy := s.busy(); len(busy) != 2 {
 			t.Fatalf("at work: %v", busy)
 		}
-		lease.give("another")
-		time.Sleep(2 * leaseRefresh)
+		held.give("another")
+		time.Sleep(2 * lease.LeaseRefresh)
 		synctest.Wait()
 		if busy := s.busy(); len(busy) != 0 {
 			t.Errorf("at work without the lease: %v", busy)
@@ -396,7 +402,7 @@ func TestLostLeaseEndsAllAtWork(t *testing.T) {
 		if es := w.ledger.events(t); len(es) != 0 {
 			t.Errorf("the ledger tells %+v", es)
 		}
-		lease.give("")
+		held.give("")
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if busy := s.busy(); len(busy) != 2 {
@@ -481,7 +487,7 @@ func TestSlowAnswersHoldUpNobody(t *testing.T) {
 		if issued != len(all) {
 			t.Fatalf("%d certificates are issued", issued)
 		}
-		time.Sleep(2 * day) // a CA that offered no renewal information is asked again
+		time.Sleep(2 * times.Day) // a CA that offered no renewal information is asked again
 		if asked.Load() == 0 {
 			t.Fatal("the good CA was not asked")
 		}
@@ -503,7 +509,7 @@ func (w *world) ledgerRecords() int {
 	defer w.ledger.mu.Unlock()
 	n := 0
 	for name := range w.ledger.tree {
-		if strings.HasPrefix(name, recordDir+"/") {
+		if strings.HasPrefix(name, ledger.RecordDir+"/") {
 			n++
 		}
 	}

@@ -8,6 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -39,9 +45,9 @@ func (w *world) stopped() int {
 	w.t.Helper()
 	n := 0
 	for _, a := range w.plan() {
-		if a.Reason == ReasonMass {
+		if a.Reason == ledger.ReasonMass {
 			n++
-			if a.Kind != KindHold || !strings.Contains(a.Detail, "certroll accept --missing "+a.mass.ID) {
+			if a.Kind != ledger.KindHold || !strings.Contains(a.Detail, "certroll accept --missing "+a.Mass.ID) {
 				w.t.Errorf("%s: %s %s", a.Certificate, a.Kind, a.Detail)
 			}
 		}
@@ -99,33 +105,33 @@ func TestNothingHeldIsDone(t *testing.T) {
 			t.Errorf("c%02d is deleted", i)
 		}
 	}
-	var told []Event
+	var told []ledger.Event
 	for _, e := range w.ledger.events(t) {
-		if e.Reason == ReasonMass {
+		if e.Reason == ledger.ReasonMass {
 			told = append(told, e)
 		}
 	}
-	if len(told) != 1 || told[0].Severity != SeverityPage || len(told[0].Certificates) != 6 || told[0].Operation != KindHold ||
+	if len(told) != 1 || told[0].Severity != ledger.SeverityPage || len(told[0].Certificates) != 6 || told[0].Operation != ledger.KindHold ||
 		!strings.Contains(told[0].Detail, "6 of 10 live certificates at once: 5 gone from the config repo, 1 gone from Vault") {
 		t.Errorf("told: %+v", told)
 	}
-	w.at = w.at.Add(day)
+	w.at = w.at.Add(times.Day)
 	w.settle()
-	if told := w.ledger.events(t); told[len(told)-1].Reason != ReasonMass {
+	if told := w.ledger.events(t); told[len(told)-1].Reason != ledger.ReasonMass {
 		t.Error("it is not told again the day after")
 	}
 }
 
 // consented is what was observed with a person's consent to all that is held.
-func consented(desired *spec.Spec, obs *Observed, now time.Time) {
-	set := *MassHold(Plan(desired, obs, now))
+func consented(desired *spec.Spec, obs *plan.Observed, now time.Time) {
+	set := *plan.MassHold(plan.Plan(desired, obs, now))
 	set.AcceptedAt = &now
 	obs.Accept(&set)
 }
 
 // accept is a person's consent, on a machine without Vault.
-func (w *world) accept(id string) (*HeldSet, error) {
-	r := New(&Observer{}, nil, nil, w.ledger, nil, Options{Now: w.opts.Now})
+func (w *world) accept(id string) (*ledger.HeldSet, error) {
+	r := apply.New(&observe.Observer{}, nil, nil, w.ledger, nil, apply.Options{Now: w.opts.Now})
 	return r.AcceptHeld(context.Background(), id, nil, "ann@desk", "what is held")
 }
 
@@ -135,7 +141,7 @@ func TestAcceptReleasesWhatIsHeld(t *testing.T) {
 	blocks := slices.Clone(w.desired.Certificates)
 	w.without(6)
 	w.settle()
-	set := MassHold(w.plan())
+	set := plan.MassHold(w.plan())
 	if set == nil {
 		t.Fatal("nothing is held")
 	}
@@ -146,7 +152,7 @@ func TestAcceptReleasesWhatIsHeld(t *testing.T) {
 		t.Fatal(accepted, err)
 	}
 	e := w.ledger.events(t)
-	if e := e[len(e)-1]; e.Reason != ReasonAccepted || e.Actor != "ann@desk" || e.Subject != "mass "+set.ID || len(e.Certificates) != 6 {
+	if e := e[len(e)-1]; e.Reason != ledger.ReasonAccepted || e.Actor != "ann@desk" || e.Subject != "mass "+set.ID || len(e.Certificates) != 6 {
 		t.Errorf("event: %+v", e)
 	}
 	if _, err := w.accept(set.ID); err == nil || !strings.Contains(err.Error(), "ann@desk accepted it") {
@@ -154,7 +160,7 @@ func TestAcceptReleasesWhatIsHeld(t *testing.T) {
 	}
 	// Half of it is done by a pass that is stopped.
 	r, actions := w.planned()
-	if _, err := r.Apply(t.Context(), w.desired, Revision{Commit: "c0ffee"}, actions[:3]); err != nil {
+	if _, err := r.Apply(t.Context(), w.desired, ledger.Revision{Commit: "c0ffee"}, actions[:3]); err != nil {
 		t.Fatal(err)
 	}
 	if n := w.stopped(); n != 0 {
@@ -194,7 +200,7 @@ func TestTheBrakeCountsOverADay(t *testing.T) {
 	if n := w.stopped(); n != 1 {
 		t.Errorf("%d are held of the eighth of 40 within a day", n)
 	}
-	w.at = w.at.Add(day)
+	w.at = w.at.Add(times.Day)
 	if n := w.stopped(); n != 0 {
 		t.Errorf("%d are held a day later", n)
 	}
@@ -215,8 +221,8 @@ func TestTheBrakeCountsAllOfAFewOverADay(t *testing.T) {
 // what is new, and what only has another name.
 func TestTheBrakeLeavesAlone(t *testing.T) {
 	for name, change := range map[string]func(*world){
-		"due":   func(w *world) { w.at = w.at.Add(61 * day) },
-		"ended": func(w *world) { w.at = w.at.Add(91 * day) },
+		"due":   func(w *world) { w.at = w.at.Add(61 * times.Day) },
+		"ended": func(w *world) { w.at = w.at.Add(91 * times.Day) },
 		"rotated": func(w *world) {
 			for _, c := range w.desired.Certificates {
 				compromised(c)
@@ -254,9 +260,9 @@ func TestWhatMayNotMoveIsRenewedWhereItIs(t *testing.T) {
 		c.Vault.Path = "elsewhere/" + c.Name
 	}
 	w.settle()
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.settle()
-	set := MassHold(w.plan())
+	set := plan.MassHold(w.plan())
 	if set == nil || w.stopped() != 6 {
 		t.Fatalf("held: %+v", set)
 	}
@@ -271,7 +277,7 @@ func TestWhatMayNotMoveIsRenewedWhereItIs(t *testing.T) {
 	if _, err := w.accept(set.ID); err != nil {
 		t.Fatal(err)
 	}
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.settle()
 	for i := range 6 {
 		if w.vault.secrets[fmt.Sprintf("secret/elsewhere/c%02d", i)] == nil {
@@ -291,14 +297,14 @@ func TestAHoldThatIsOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Apply(t.Context(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at)); err != nil {
+		if _, err := r.Apply(t.Context(), w.desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(w.desired, obs, w.at)); err != nil {
 			t.Fatal(err)
 		}
 		w.at = w.at.Add(time.Hour)
 	}
-	held := func() *HeldSet {
+	held := func() *ledger.HeldSet {
 		t.Helper()
-		set, err := ReadHeld(w.snapshot(t))
+		set, err := archive.ReadHeld(w.snapshot(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +329,7 @@ func TestAHoldThatIsOver(t *testing.T) {
 	}
 	var told []string
 	for _, e := range w.ledger.events(t) {
-		if e.Reason == ReasonMass {
+		if e.Reason == ledger.ReasonMass {
 			told = append(told, string(e.Status))
 		}
 	}
@@ -338,9 +344,9 @@ func TestHeldFileThatCannotBeRead(t *testing.T) {
 		w := fleet(t, 6)
 		w.desired.Certificates = nil
 		w.settle()
-		w.ledger.tree[heldFile].Data = []byte(text)
+		w.ledger.tree[ledger.HeldFile].Data = []byte(text)
 		obs, err := w.reconciler().Observe(t.Context(), w.desired)
-		if err != nil || len(obs.Unread) != 1 || obs.Unread[0].File != heldFile {
+		if err != nil || len(obs.Unread) != 1 || obs.Unread[0].File != ledger.HeldFile {
 			t.Errorf("%s: %+v, %v", name, obs.Unread, err)
 		}
 		if n := w.stopped(); n != 6 {

@@ -6,51 +6,55 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/throttle"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
 // failed is the event of a failed renewal.
-func failed(at time.Duration, certificate string, class Class, account, text string) Event {
+func failed(at time.Duration, certificate string, class ledger.Class, account, text string) ledger.Event {
 	until := start.Add(at + time.Minute)
-	return Event{Time: start.Add(at), Operation: KindRenew, Certificate: certificate, Names: []string{certificate + ".example.com"}, Status: Failed,
+	return ledger.Event{Time: start.Add(at), Operation: ledger.KindRenew, Certificate: certificate, Names: []string{certificate + ".example.com"}, Status: ledger.Failed,
 		Issuer: "ca", DNSAccount: account, Class: class, Message: text, Failures: 2, HoldUntil: &until}
 }
 
-func succeeded(at time.Duration, certificate, account string) Event {
-	return Event{Time: start.Add(at), Operation: KindRenew, Certificate: certificate, Names: []string{certificate + ".example.com"}, Status: Success, Issuer: "ca", DNSAccount: account}
+func succeeded(at time.Duration, certificate, account string) ledger.Event {
+	return ledger.Event{Time: start.Add(at), Operation: ledger.KindRenew, Certificate: certificate, Names: []string{certificate + ".example.com"}, Status: ledger.Success, Issuer: "ca", DNSAccount: account}
 }
 
 func TestTroubles(t *testing.T) {
-	refused := func(c string) Event { return failed(0, c, ClassDNSUnauthorized, "lab", "403") }
-	down := func(c string) Event { return failed(0, c, ClassCAUnavailable, "", "503") }
-	limited := func(c, text string) Event { return failed(0, c, ClassRateLimited, "", text) }
+	refused := func(c string) ledger.Event { return failed(0, c, ledger.ClassDNSUnauthorized, "lab", "403") }
+	down := func(c string) ledger.Event { return failed(0, c, ledger.ClassCAUnavailable, "", "503") }
+	limited := func(c, text string) ledger.Event { return failed(0, c, ledger.ClassRateLimited, "", text) }
 	passed := succeeded(0, "p", "dr")
-	passed.PassedOver = []PassedOver{{Account: "lab", Class: ClassDNSUnauthorized, Message: "403"}}
+	passed.PassedOver = []ledger.PassedOver{{Account: "lab", Class: ledger.ClassDNSUnauthorized, Message: "403"}}
 	cases := map[string]struct {
-		events []Event
+		events []ledger.Event
 		open   string // the subjects in trouble, in order
 	}{
 		"nothing":                            {nil, ""},
-		"two certificates":                   {[]Event{refused("a"), refused("b")}, ""},
-		"three certificates":                 {[]Event{refused("a"), refused("b"), refused("c")}, "dns.lab"},
-		"one certificate, often":             {[]Event{refused("a"), refused("a"), refused("a"), refused("a")}, ""},
-		"a success in between":               {[]Event{refused("a"), refused("b"), succeeded(0, "x", "lab"), refused("c")}, ""},
-		"a success after it":                 {[]Event{refused("a"), refused("b"), refused("c"), succeeded(0, "x", "lab")}, ""},
-		"a success by another account":       {[]Event{refused("a"), refused("b"), refused("c"), succeeded(0, "x", "dr")}, "dns.lab"},
-		"another class in between":           {[]Event{refused("a"), refused("b"), failed(0, "x", ClassDNSUnavailable, "lab", "timeout"), refused("c")}, ""},
-		"passed over by one that worked":     {[]Event{refused("a"), refused("b"), passed}, "dns.lab"},
-		"the CA is down":                     {[]Event{down("a"), down("b"), down("c")}, "issuer.ca"},
-		"the CA is up again, and says no":    {[]Event{down("a"), down("b"), down("c"), failed(0, "d", ClassValidation, "", "no TXT")}, ""},
-		"a certificate's own matter":         {[]Event{failed(0, "a", ClassCAA, "", "x"), failed(0, "b", ClassCAA, "", "x"), failed(0, "c", ClassCAA, "", "x")}, ""},
-		"a limit of the account":             {[]Event{limited("a", "too many new orders"), limited("b", "too many new orders"), limited("c", "too many new orders")}, "issuer.ca"},
-		"a limit of one domain":              {[]Event{limited("a", `too many for "example.com"`), limited("b", `too many for "example.com"`), limited("c", `too many for "example.com"`)}, "issuer.ca for example.com"},
-		"a limit of one domain, and success": {[]Event{limited("a", `"example.com"`), limited("b", `"example.com"`), limited("c", `"example.com"`), succeeded(0, "x", "lab")}, ""},
+		"two certificates":                   {[]ledger.Event{refused("a"), refused("b")}, ""},
+		"three certificates":                 {[]ledger.Event{refused("a"), refused("b"), refused("c")}, "dns.lab"},
+		"one certificate, often":             {[]ledger.Event{refused("a"), refused("a"), refused("a"), refused("a")}, ""},
+		"a success in between":               {[]ledger.Event{refused("a"), refused("b"), succeeded(0, "x", "lab"), refused("c")}, ""},
+		"a success after it":                 {[]ledger.Event{refused("a"), refused("b"), refused("c"), succeeded(0, "x", "lab")}, ""},
+		"a success by another account":       {[]ledger.Event{refused("a"), refused("b"), refused("c"), succeeded(0, "x", "dr")}, "dns.lab"},
+		"another class in between":           {[]ledger.Event{refused("a"), refused("b"), failed(0, "x", ledger.ClassDNSUnavailable, "lab", "timeout"), refused("c")}, ""},
+		"passed over by one that worked":     {[]ledger.Event{refused("a"), refused("b"), passed}, "dns.lab"},
+		"the CA is down":                     {[]ledger.Event{down("a"), down("b"), down("c")}, "issuer.ca"},
+		"the CA is up again, and says no":    {[]ledger.Event{down("a"), down("b"), down("c"), failed(0, "d", ledger.ClassValidation, "", "no TXT")}, ""},
+		"a certificate's own matter":         {[]ledger.Event{failed(0, "a", ledger.ClassCAA, "", "x"), failed(0, "b", ledger.ClassCAA, "", "x"), failed(0, "c", ledger.ClassCAA, "", "x")}, ""},
+		"a limit of the account":             {[]ledger.Event{limited("a", "too many new orders"), limited("b", "too many new orders"), limited("c", "too many new orders")}, "issuer.ca"},
+		"a limit of one domain":              {[]ledger.Event{limited("a", `too many for "example.com"`), limited("b", `too many for "example.com"`), limited("c", `too many for "example.com"`)}, "issuer.ca for example.com"},
+		"a limit of one domain, and success": {[]ledger.Event{limited("a", `"example.com"`), limited("b", `"example.com"`), limited("c", `"example.com"`), succeeded(0, "x", "lab")}, ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			var open []string
-			for s, tr := range troubles(tc.events) {
-				if tr.open() {
+			for s, tr := range throttle.Circuits(tc.events) {
+				if tr.Open() {
 					open = append(open, string(s))
 				}
 			}
@@ -63,16 +67,16 @@ func TestTroubles(t *testing.T) {
 
 // TestBreaker: what a plan makes of a trouble.
 func TestBreaker(t *testing.T) {
-	refused := []Event{failed(0, "a", ClassDNSUnauthorized, "lab", "403 wrong token"), failed(0, "b", ClassDNSUnauthorized, "lab", "403 wrong token"), failed(0, "c", ClassDNSUnauthorized, "lab", "403 wrong token\nsecond line")}
-	down := []Event{failed(0, "a", ClassCAUnavailable, "", "503"), failed(0, "b", ClassCAUnavailable, "", "503"), failed(0, "c", ClassCAUnavailable, "", "503")}
-	withWord := func(events []Event, until time.Duration) []Event {
+	refused := []ledger.Event{failed(0, "a", ledger.ClassDNSUnauthorized, "lab", "403 wrong token"), failed(0, "b", ledger.ClassDNSUnauthorized, "lab", "403 wrong token"), failed(0, "c", ledger.ClassDNSUnauthorized, "lab", "403 wrong token\nsecond line")}
+	down := []ledger.Event{failed(0, "a", ledger.ClassCAUnavailable, "", "503"), failed(0, "b", ledger.ClassCAUnavailable, "", "503"), failed(0, "c", ledger.ClassCAUnavailable, "", "503")}
+	withWord := func(events []ledger.Event, until time.Duration) []ledger.Event {
 		last := events[len(events)-1]
 		at := start.Add(until)
 		last.HoldUntil, last.Failures = &at, 1
-		return append(append([]Event{}, events[:len(events)-1]...), last)
+		return append(append([]ledger.Event{}, events[:len(events)-1]...), last)
 	}
 	cases := map[string]struct {
-		history []Event
+		history []ledger.Event
 		desired func(*spec.Spec)
 		after   time.Duration
 		want    string // kinds, with the accounts that are avoided
@@ -97,21 +101,21 @@ func TestBreaker(t *testing.T) {
 		"the CA":                     {history: down, after: time.Minute, want: "hold hold", until: 10 * time.Minute, detail: "issuer.ca has failed for 3 certificates in a row (ca_unavailable)"},
 		"the CA, by its own word":    {history: withWord(down, 5*time.Hour), after: 4 * time.Hour, want: "hold hold", until: 5 * time.Hour, detail: "issuer.ca"},
 		"the CA, when its word ends": {history: withWord(down, 5*time.Hour), after: 5 * time.Hour, want: "issue hold", detail: "issuer.ca"},
-		"by a clock that was ahead":  {history: []Event{failed(3650*day, "a", ClassCAUnavailable, "", "503"), failed(3650*day, "b", ClassCAUnavailable, "", "503"), failed(3650*day, "c", ClassCAUnavailable, "", "503")}, after: time.Minute, want: "hold hold", until: 11 * time.Minute, detail: "issuer.ca"},
+		"by a clock that was ahead":  {history: []ledger.Event{failed(3650*times.Day, "a", ledger.ClassCAUnavailable, "", "503"), failed(3650*times.Day, "b", ledger.ClassCAUnavailable, "", "503"), failed(3650*times.Day, "c", ledger.ClassCAUnavailable, "", "503")}, after: time.Minute, want: "hold hold", until: 11 * time.Minute, detail: "issuer.ca"},
 		"other certificates": {history: refused, after: time.Minute, want: "issue issue", desired: func(d *spec.Spec) {
 			d.DNS["other"] = &spec.DNSAccount{Name: "other"}
 			for _, c := range d.Certificates {
 				c.DNS = []string{"other"}
 			}
 		}},
-		"a limit of another domain": {history: []Event{failed(0, "a", ClassRateLimited, "", "example.com"), failed(0, "b", ClassRateLimited, "", "example.com"), failed(0, "c", ClassRateLimited, "", "example.com")}, want: "issue issue", desired: func(d *spec.Spec) {
+		"a limit of another domain": {history: []ledger.Event{failed(0, "a", ledger.ClassRateLimited, "", "example.com"), failed(0, "b", ledger.ClassRateLimited, "", "example.com"), failed(0, "c", ledger.ClassRateLimited, "", "example.com")}, want: "issue issue", desired: func(d *spec.Spec) {
 			for _, c := range d.Certificates {
 				c.Domains[0].ASCII = c.Name + ".example.org"
 			}
 		}},
-		"a limit of its domain": {history: []Event{failed(0, "a", ClassRateLimited, "", "example.com"), failed(0, "b", ClassRateLimited, "", "example.com"), failed(0, "c", ClassRateLimited, "", "example.com")}, want: "hold hold", until: time.Minute, detail: "issuer.ca for example.com has failed"},
+		"a limit of its domain": {history: []ledger.Event{failed(0, "a", ledger.ClassRateLimited, "", "example.com"), failed(0, "b", ledger.ClassRateLimited, "", "example.com"), failed(0, "c", ledger.ClassRateLimited, "", "example.com")}, want: "hold hold", until: time.Minute, detail: "issuer.ca for example.com has failed"},
 		"a probe is not lost on one that waits for its account": {after: 12 * time.Minute, want: "hold issue", detail: "dns.lab",
-			history: append(append([]Event{}, down...), failed(11*time.Minute, "a", ClassDNSUnauthorized, "lab", "403"), failed(11*time.Minute, "b", ClassDNSUnauthorized, "lab", "403"), failed(11*time.Minute, "c", ClassDNSUnauthorized, "lab", "403")),
+			history: append(append([]ledger.Event{}, down...), failed(11*time.Minute, "a", ledger.ClassDNSUnauthorized, "lab", "403"), failed(11*time.Minute, "b", ledger.ClassDNSUnauthorized, "lab", "403"), failed(11*time.Minute, "c", ledger.ClassDNSUnauthorized, "lab", "403")),
 			desired: func(d *spec.Spec) {
 				d.DNS["other"] = &spec.DNSAccount{Name: "other"}
 				d.Certificates[1].DNS = []string{"other"}
@@ -123,12 +127,12 @@ func TestBreaker(t *testing.T) {
 			if tc.desired != nil {
 				tc.desired(desired)
 			}
-			actions := Plan(desired, &Observed{History: tc.history}, start.Add(tc.after))
+			actions := plan.Plan(desired, &plan.Observed{History: tc.history}, start.Add(tc.after))
 			var got []string
 			for _, a := range actions {
 				got = append(got, strings.Join(append([]string{string(a.Kind)}, a.Avoid...), "-"))
-				if a.Kind == KindHold {
-					expect(t, a, KindHold, ReasonBreaker, tc.detail)
+				if a.Kind == ledger.KindHold {
+					expect(t, a, ledger.KindHold, ledger.ReasonBreaker, tc.detail)
 					if wait := a.NotBefore.Sub(start); tc.until > 0 && (wait < tc.until || wait > tc.until+2*time.Minute) {
 						t.Errorf("%s waits for %s, want %s", a.Certificate, wait, tc.until)
 					}
@@ -144,15 +148,15 @@ func TestBreaker(t *testing.T) {
 // TestProbesGrowApart: while the trouble lasts, the wait for each further probe
 // is longer, and as expiry nears less long again.
 func TestProbesGrowApart(t *testing.T) {
-	tr := &trouble{class: ClassDNSUnauthorized, last: start}
-	far, near := start.Add(60*day), start.Add(day)
-	for n, want := range map[int]time.Duration{0: 10 * time.Minute, 1: 100 * time.Minute, 2: day, 50: day} {
-		tr.probes = n
-		if got := tr.probeAt("dns.lab", far).Sub(start); got < want || got > want+want/10 {
+	tr := &throttle.Circuit{Class: ledger.ClassDNSUnauthorized, Last: start}
+	far, near := start.Add(60*times.Day), start.Add(times.Day)
+	for n, want := range map[int]time.Duration{0: 10 * time.Minute, 1: 100 * time.Minute, 2: times.Day, 50: times.Day} {
+		tr.Probes = n
+		if got := tr.ProbeAt("dns.lab", far).Sub(start); got < want || got > want+want/10 {
 			t.Errorf("after %d probes: %s, want %s", n, got, want)
 		}
 		want = min(want, 144*time.Minute)
-		if got := tr.probeAt("dns.lab", near).Sub(start); got < want || got > want+want/10 {
+		if got := tr.ProbeAt("dns.lab", near).Sub(start); got < want || got > want+want/10 {
 			t.Errorf("after %d probes, a day before expiry: %s, want %s", n, got, want)
 		}
 	}
@@ -191,9 +195,9 @@ func TestDeadAccountIsOneProblem(t *testing.T) {
 	}
 	held := 0
 	for _, e := range w.ledger.events(t) {
-		if e.Status == Held {
+		if e.Status == ledger.Held {
 			held++
-			if e.Certificate != "" || e.Reason != ReasonBreaker || !strings.Contains(e.Detail, "dns.lab") || e.Severity != "" {
+			if e.Certificate != "" || e.Reason != ledger.ReasonBreaker || !strings.Contains(e.Detail, "dns.lab") || e.Severity != "" {
 				t.Errorf("event: %+v", e)
 			}
 		}
@@ -203,20 +207,20 @@ func TestDeadAccountIsOneProblem(t *testing.T) {
 	}
 	w.ca.dns = nil
 	for range 5 {
-		next := w.at.Add(30 * day)
+		next := w.at.Add(30 * times.Day)
 		for _, a := range w.plan() {
-			if a.Kind == KindHold && a.NotBefore.Before(next) {
+			if a.Kind == ledger.KindHold && a.NotBefore.Before(next) {
 				next = a.NotBefore
 			}
 		}
-		if next.After(w.at) && next.Before(start.Add(29*day)) {
+		if next.After(w.at) && next.Before(start.Add(29*times.Day)) {
 			w.at = next
 		}
 		if _, err := w.apply(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := count(w.plan(), KindNone); n != 60 {
+	if n := count(w.plan(), ledger.KindNone); n != 60 {
 		t.Errorf("%d of 60 are live after the account was mended", n)
 	}
 	if n := len(w.ca.orders); n != 60 {
@@ -252,7 +256,7 @@ func TestCrowdGoesToTheOtherAccount(t *testing.T) {
 		}
 		for _, p := range e.PassedOver {
 			passed++
-			if p != (PassedOver{"lab", ClassDNSUnauthorized, "403 invalid token"}) {
+			if p != (ledger.PassedOver{Account: "lab", Class: ledger.ClassDNSUnauthorized, Message: "403 invalid token"}) {
 				t.Errorf("passed over: %+v", p)
 			}
 		}
@@ -264,16 +268,16 @@ func TestCrowdGoesToTheOtherAccount(t *testing.T) {
 
 // TestNewCredentialsEndATrouble for all that wait for the account.
 func TestNewCredentialsEndATrouble(t *testing.T) {
-	var events []Event
+	var events []ledger.Event
 	for i := range 5 {
-		e := failed(0, fmt.Sprint("c", i), ClassDNSUnauthorized, "lab", "403")
+		e := failed(0, fmt.Sprint("c", i), ledger.ClassDNSUnauthorized, "lab", "403")
 		e.Credentials = map[string]string{"lab": "v1"}
 		events = append(events, e)
 	}
 	desired := desire(certificate("x", "x.example.com"), certificate("y", "y.example.com"))
 	for version, want := range map[string]int{"": 0, "v1": 0, "v2": 2} {
-		obs := &Observed{History: events, Credentials: map[string]string{"lab": version}}
-		if n := count(Plan(desired, obs, start.Add(time.Minute)), KindIssue); n != want {
+		obs := &plan.Observed{History: events, Credentials: map[string]string{"lab": version}}
+		if n := count(plan.Plan(desired, obs, start.Add(time.Minute)), ledger.KindIssue); n != want {
 			t.Errorf("with credential %q %d go, want %d", version, n, want)
 		}
 	}
@@ -298,7 +302,7 @@ func TestOtherCredentials(t *testing.T) {
 		"a file where a secret was":              {"7", "a@1", false},
 	}
 	for name, tc := range cases {
-		if got := otherCredentials(tc.was, tc.is); got != tc.other {
+		if got := throttle.OtherCredentials(tc.was, tc.is); got != tc.other {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -46,10 +47,10 @@ func TestFailedRenderBurnsTheKey(t *testing.T) {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
 	e := report.Results[0].Event
-	if e.Class != ClassConfig || !strings.Contains(e.Message, "the key was destroyed") || e.HoldUntil == nil {
+	if e.Class != ledger.ClassConfig || !strings.Contains(e.Message, "the key was destroyed") || e.HoldUntil == nil {
 		t.Errorf("event: %+v", e)
 	}
-	if d, err := w.reconciler().drafts.load(t.Context(), "api"); d != nil || err != nil {
+	if d, err := w.reconciler().Drafts.Load(t.Context(), "api"); d != nil || err != nil {
 		t.Errorf("the draft is there still: %v", err)
 	}
 	if orders := len(w.ca.orders); orders != 1 {
@@ -59,7 +60,7 @@ func TestFailedRenderBurnsTheKey(t *testing.T) {
 	for i := range 4 {
 		c.Vault.Fields = fieldsLike(t, fmt.Sprintf(`{ key = cert.private_key, n%d = tostring(tonumber(length(cert.names) == 1 ? "1" : "no")) }`, i))
 		w.desired = desire(c)
-		expect(t, w.only(), KindHold, ReasonBackoff, "failure 1 in a row")
+		expect(t, w.only(), ledger.KindHold, ledger.ReasonBackoff, "failure 1 in a row")
 		w.at = w.at.Add(time.Second)
 	}
 	if orders := len(w.ca.orders); orders != 1 {
@@ -84,7 +85,7 @@ func TestUnresolvedPasswordKeepsTheDraft(t *testing.T) {
 	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
-	if d, err := w.reconciler().drafts.load(t.Context(), "api"); d == nil || err != nil {
+	if d, err := w.reconciler().Drafts.Load(t.Context(), "api"); d == nil || err != nil {
 		t.Errorf("the draft is gone: %v", err)
 	}
 }
@@ -100,7 +101,7 @@ func TestPasswordThatEndsInALineBreak(t *testing.T) {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
 	failed := w.ledger.events(t)[0]
-	if said := failed.Message; failed.Class != ClassConfig || !strings.Contains(said, "the environment variable CERTROLL_DNS_STORE ends in a line break") {
+	if said := failed.Message; failed.Class != ledger.ClassConfig || !strings.Contains(said, "the environment variable CERTROLL_DNS_STORE ends in a line break") {
 		t.Errorf("%s: %s", failed.Class, said)
 	}
 

@@ -3,6 +3,9 @@ package reconcile
 import (
 	"testing"
 	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
 )
 
 // TestCause: a line shows the upstream's last clause, with whose it is.
@@ -16,24 +19,24 @@ func TestCause(t *testing.T) {
 		"a: b":                                                                                            "a: b",
 		"the CA says:\nnot you, not today":                                                                "not you, not today",
 	} {
-		if got := Cause(message); got != want {
+		if got := ledger.Cause(message); got != want {
 			t.Errorf("%q: %q, want %q", message, got, want)
 		}
 	}
-	for want, f := range map[string]Failure{
-		"dns.bind: the name server answers NOTAUTH, BADSIG": {Class: ClassDNSUnauthorized, DNSAccount: "bind", Message: refused},
-		"caa: the CA may not":                               {Class: ClassCAA, DNSAccount: "bind", Message: "the CA may not"},
-		"dns.bind: dns_unavailable":                         {Class: ClassDNSUnavailable, DNSAccount: "bind"},
+	for want, f := range map[string]ledger.Failure{
+		"dns.bind: the name server answers NOTAUTH, BADSIG": {Class: ledger.ClassDNSUnauthorized, DNSAccount: "bind", Message: refused},
+		"caa: the CA may not":                               {Class: ledger.ClassCAA, DNSAccount: "bind", Message: "the CA may not"},
+		"dns.bind: dns_unavailable":                         {Class: ledger.ClassDNSUnavailable, DNSAccount: "bind"},
 		"what an old ledger says":                           {Message: "what an old ledger says"},
 	} {
 		if got := f.Cause(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	if got := WithoutMessage("failure 1 in a row (caa): no no", "no\tno\nand more"); got != "failure 1 in a row (caa)" {
+	if got := ledger.WithoutMessage("failure 1 in a row (caa): no no", "no\tno\nand more"); got != "failure 1 in a row (caa)" {
 		t.Errorf("%q", got)
 	}
-	if got := WithoutMessage("it is due: ", ""); got != "it is due: " {
+	if got := ledger.WithoutMessage("it is due: ", ""); got != "it is due: " {
 		t.Errorf("%q", got)
 	}
 }
@@ -45,25 +48,25 @@ func TestEndsUnrenewed(t *testing.T) {
 	in := func(d time.Duration) *time.Time { at := start.Add(d); return &at }
 	for name, tc := range map[string]struct {
 		life, after time.Duration
-		pause       *Unmanaged
-		state       State
+		pause       *ledger.Unmanaged
+		state       ledger.State
 		want        bool
 	}{
-		"long before":              {90 * day, 59 * day, &Unmanaged{}, StateLive, false},
-		"a third is left":          {90 * day, 61 * day, &Unmanaged{}, StateLive, true},
-		"it lives for an hour":     {time.Hour, time.Minute, &Unmanaged{}, StateLive, true},
-		"a pause that ends sooner": {90 * day, 61 * day, &Unmanaged{Until: in(70 * day)}, StateLive, false},
-		"one that ends too late":   {90 * day, 61 * day, &Unmanaged{Until: in(85 * day)}, StateLive, true},
-		"one that is over":         {90 * day, 80 * day, &Unmanaged{Until: in(70 * day)}, StateLive, false},
-		"it has expired":           {90 * day, 91 * day, &Unmanaged{}, StateLive, true},
-		"gone from the spec":       {90 * day, 80 * day, &Unmanaged{}, StateRetired, false},
+		"long before":              {90 * times.Day, 59 * times.Day, &ledger.Unmanaged{}, ledger.StateLive, false},
+		"a third is left":          {90 * times.Day, 61 * times.Day, &ledger.Unmanaged{}, ledger.StateLive, true},
+		"it lives for an hour":     {time.Hour, time.Minute, &ledger.Unmanaged{}, ledger.StateLive, true},
+		"a pause that ends sooner": {90 * times.Day, 61 * times.Day, &ledger.Unmanaged{Until: in(70 * times.Day)}, ledger.StateLive, false},
+		"one that ends too late":   {90 * times.Day, 61 * times.Day, &ledger.Unmanaged{Until: in(85 * times.Day)}, ledger.StateLive, true},
+		"one that is over":         {90 * times.Day, 80 * times.Day, &ledger.Unmanaged{Until: in(70 * times.Day)}, ledger.StateLive, false},
+		"it has expired":           {90 * times.Day, 91 * times.Day, &ledger.Unmanaged{}, ledger.StateLive, true},
+		"gone from the spec":       {90 * times.Day, 80 * times.Day, &ledger.Unmanaged{}, ledger.StateRetired, false},
 	} {
-		r := &Record{State: tc.state, Unmanaged: tc.pause, Live: &Live{NotBefore: start, NotAfter: start.Add(tc.life - time.Second)}}
+		r := &ledger.Record{State: tc.state, Unmanaged: tc.pause, Live: &ledger.Live{NotBefore: start, NotAfter: start.Add(tc.life - time.Second)}}
 		if got := r.EndsUnrenewed(start.Add(tc.after)); got != tc.want {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
 		}
 	}
-	if managed := (&Record{State: StateLive, RenewAt: in(60 * day), Live: &Live{NotBefore: start, NotAfter: start.Add(90 * day)}}); managed.EndsUnrenewed(start.Add(80 * day)) {
+	if managed := (&ledger.Record{State: ledger.StateLive, RenewAt: in(60 * times.Day), Live: &ledger.Live{NotBefore: start, NotAfter: start.Add(90 * times.Day)}}); managed.EndsUnrenewed(start.Add(80 * times.Day)) {
 		t.Error("one that is renewed by itself raises the alarm")
 	}
 }

@@ -7,6 +7,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/throttle"
+	"certroll/reconcile/times"
 )
 
 // TestChainThatEndsFirst: an intermediate that ends before the leaf is what the
@@ -14,7 +20,7 @@ import (
 // is the last one until the CA offers another chain; a person is paged once.
 func TestChainThatEndsFirst(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
-	end := start.Add(10 * day)
+	end := start.Add(10 * times.Day)
 	w.ca.signBy(t, end, false)
 	w.settle()
 	l := w.ledger.record(t, "api").Live
@@ -25,33 +31,33 @@ func TestChainThatEndsFirst(t *testing.T) {
 		t.Errorf("metadata: %v", meta)
 	}
 	a := w.only()
-	expect(t, a, KindNone, ReasonUpToDate, "before its chain ends")
-	if third := start.Add(10 * day * 2 / 3); a.NotBefore.Sub(third).Abs() > time.Hour {
+	expect(t, a, ledger.KindNone, ledger.ReasonUpToDate, "before its chain ends")
+	if third := start.Add(10 * times.Day * 2 / 3); a.NotBefore.Sub(third).Abs() > time.Hour {
 		t.Errorf("due %s, want about %s", a.NotBefore, third)
 	}
 
 	w.at = a.NotBefore
-	expect(t, w.only(), KindRenew, ReasonThreshold, "its chain ends")
+	expect(t, w.only(), ledger.KindRenew, ledger.ReasonThreshold, "its chain ends")
 	w.settle()
 	if n := len(w.ca.replaced); n != 2 {
 		t.Fatalf("%d orders, want 2", n)
 	}
-	for _, at := range []time.Time{w.at, end.Add(-time.Hour), end.Add(day)} {
+	for _, at := range []time.Time{w.at, end.Add(-time.Hour), end.Add(times.Day)} {
 		w.at = at
 		a = w.only()
-		expect(t, a, KindHold, ReasonChainEnds, "no other chain")
+		expect(t, a, ledger.KindHold, ledger.ReasonChainEnds, "no other chain")
 		w.settle()
 	}
 	if n := len(w.ca.replaced); n != 2 {
 		t.Errorf("%d orders while the CA offers nothing else, want 2", n)
 	}
 	l = w.ledger.record(t, "api").Live
-	if due := l.NotAfter.Add(-30 * day); !a.NotBefore.Equal(due) {
+	if due := l.NotAfter.Add(-30 * times.Day); !a.NotBefore.Equal(due) {
 		t.Errorf("renewed at the latest %s, want the certificate's own threshold %s", a.NotBefore, due)
 	}
 	pages := 0
 	for _, e := range w.ledger.events(t) {
-		if e.Reason == ReasonChainEnds && e.Severity == SeverityPage {
+		if e.Reason == ledger.ReasonChainEnds && e.Severity == ledger.SeverityPage {
 			pages++
 		}
 	}
@@ -63,7 +69,7 @@ func TestChainThatEndsFirst(t *testing.T) {
 	}
 
 	// Another certificate of that CA gets a chain that lasts longer: so may this one.
-	w.ca.signBy(t, start.Add(1000*day), false)
+	w.ca.signBy(t, start.Add(1000*times.Day), false)
 	w.desired.Certificates = append(w.desired.Certificates, certificate("web", "web.example.com"))
 	w.settle()
 	w.settle()
@@ -78,14 +84,14 @@ func TestChainThatEndsFirst(t *testing.T) {
 // TestChainFactsOfAnotherCertificate: an earlier certroll that renewed left the keys
 // of the chain in the metadata as they were.
 func TestChainFactsOfAnotherCertificate(t *testing.T) {
-	end := start.Add(day)
-	m := encodeMeta(nil, "api", &Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(90 * day), KeySince: start, IssuedAt: start, ChainRead: true, ChainNotAfter: &end, ChainKept: true})
-	_, l, err := decodeMeta(m)
+	end := start.Add(times.Day)
+	m := observe.EncodeMeta(nil, "api", &ledger.Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(90 * times.Day), KeySince: start, IssuedAt: start, ChainRead: true, ChainNotAfter: &end, ChainKept: true})
+	_, l, err := observe.DecodeMeta(m)
 	if err != nil || !l.End().Equal(end) || !l.ChainKept {
 		t.Fatalf("read back: %+v, error %v", l, err)
 	}
-	m[metaSerial] = "b2"
-	if _, l, err = decodeMeta(m); err != nil || l.ChainNotAfter != nil || l.ChainKept {
+	m[observe.MetaSerial] = "b2"
+	if _, l, err = observe.DecodeMeta(m); err != nil || l.ChainNotAfter != nil || l.ChainKept {
 		t.Errorf("of another certificate: %+v, error %v", l, err)
 	}
 }
@@ -95,23 +101,23 @@ func TestChainFactsOfAnotherCertificate(t *testing.T) {
 // certificate live once the CA offers another chain.
 func TestExpiredIntermediate(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
-	w.ca.signBy(t, start.Add(1000*day), false)
+	w.ca.signBy(t, start.Add(1000*times.Day), false)
 	w.settle()
 	good := w.ledger.record(t, "api").Live.Serial
 	mid := w.ca.mid
-	w.at = start.Add(61 * day)
-	expired := w.ca.signBy(t, w.at.Add(-day), true)
+	w.at = start.Add(61 * times.Day)
+	expired := w.ca.signBy(t, w.at.Add(-times.Day), true)
 	for n := range 2 {
 		report, err := w.apply(t.Context())
 		if err != nil || report.Failed() != 1 {
 			t.Fatalf("attempt %d: report %+v, error %v", n, report, err)
 		}
 		e := report.Results[0].Event
-		if e.Class != ClassCARejected || !e.Unfit || !strings.Contains(e.Message, `"test intermediate"`) || !strings.Contains(e.Message, "expired") {
+		if e.Class != ledger.ClassCARejected || !e.Unfit || !strings.Contains(e.Message, `"test intermediate"`) || !strings.Contains(e.Message, "expired") {
 			t.Errorf("event: %+v", e)
 		}
 		a := w.only()
-		if a.Kind != KindHold || a.NotBefore.Sub(w.at) < 20*time.Hour {
+		if a.Kind != ledger.KindHold || a.NotBefore.Sub(w.at) < 20*time.Hour {
 			t.Errorf("attempt %d: %s until %s, want a hold of a day", n, a.Kind, a.NotBefore)
 		}
 		w.at = a.NotBefore
@@ -119,7 +125,7 @@ func TestExpiredIntermediate(t *testing.T) {
 	if n := len(w.ca.replaced); n != 2 {
 		t.Errorf("%d orders, want the first and one more", n)
 	}
-	if got := serialOf(w.secretPair("tls/api").leaf()); got != good {
+	if got := keypair.SerialOf(w.secretPair("tls/api").Leaf()); got != good {
 		t.Error("what is live was replaced")
 	}
 	w.ca.resend = func(chain []byte) []byte {
@@ -139,16 +145,16 @@ func TestExpiredIntermediate(t *testing.T) {
 // after another account was registered, gets another one within a tenth of the life of
 // what is live: 160 hours are over before a week is.
 func TestUnfitOrderIsGone(t *testing.T) {
-	for life, most := range map[time.Duration]int{160 * time.Hour: 4, 90 * day: 2} {
+	for life, most := range map[time.Duration]int{160 * time.Hour: 4, 90 * times.Day: 2} {
 		w := newWorld(t, certificate("api", "api.example.com"))
 		w.ca.lifetime = life
-		w.ca.signBy(t, start.Add(1000*day), false)
+		w.ca.signBy(t, start.Add(1000*times.Day), false)
 		w.settle()
 		good := w.ca.mid
 		w.at = start.Add(life/3*2 + time.Hour)
-		w.ca.signBy(t, w.at.Add(-day), true)
+		w.ca.signBy(t, w.at.Add(-times.Day), true)
 		refused := w.at
-		for w.at.Before(refused.Add(2*day)) && w.at.Before(start.Add(life)) {
+		for w.at.Before(refused.Add(2*times.Day)) && w.at.Before(start.Add(life)) {
 			if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
 				t.Fatalf("report %+v, error %v", report, err)
 			}
@@ -168,13 +174,13 @@ func TestUnfitOrderIsGone(t *testing.T) {
 // pair is no worse; where nothing is live, it is never written.
 func TestExpiredIntermediateOfWhatIsWorse(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
-	w.ca.signBy(t, start.Add(day), false)
+	w.ca.signBy(t, start.Add(times.Day), false)
 	w.settle()
-	w.at = start.Add(3 * day)
-	w.ca.signBy(t, start.Add(2*day), true)
+	w.at = start.Add(3 * times.Day)
+	w.ca.signBy(t, start.Add(2*times.Day), true)
 	serial := w.ledger.record(t, "api").Live.Serial
 	w.settle()
-	if got := w.ledger.record(t, "api").Live; got.Serial == serial || !got.End().Equal(start.Add(2*day)) {
+	if got := w.ledger.record(t, "api").Live; got.Serial == serial || !got.End().Equal(start.Add(2*times.Day)) {
 		t.Errorf("live: %+v", got)
 	}
 
@@ -201,15 +207,15 @@ func TestUntidyChains(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, certificate("api", "api.example.com"))
-			mid := w.ca.signBy(t, start.Add(1000*day), false)
+			mid := w.ca.signBy(t, start.Add(1000*times.Day), false)
 			w.ca.resend = func(chain []byte) []byte {
 				leaf, _ := pem.Decode(chain)
 				return shape(pemOf(leaf.Bytes), pemOf(mid.Raw), pemOf(w.ca.cert.Raw))
 			}
 			w.settle()
 			p := w.secretPair("tls/api")
-			if err := p.check([]string{"api.example.com"}, w.at); err != nil || len(p.chain) < 2 || !p.chain[1].Equal(mid) {
-				t.Errorf("%d certificates are served, error %v", len(p.chain), err)
+			if err := p.Check([]string{"api.example.com"}, w.at); err != nil || len(p.Chain) < 2 || !p.Chain[1].Equal(mid) {
+				t.Errorf("%d certificates are served, error %v", len(p.Chain), err)
 			}
 			if n := len(w.ca.replaced); n != 1 {
 				t.Errorf("%d orders, want 1", n)
@@ -228,7 +234,7 @@ func TestRefusedCertificateIsNotOrderedAnew(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.ca.wrong = spoilNames
 	attempts := 0
-	for w.at.Before(start.Add(20 * day)) {
+	for w.at.Before(start.Add(20 * times.Day)) {
 		report, err := w.apply(t.Context())
 		if err != nil || report.Failed() != 1 {
 			t.Fatalf("report %+v, error %v", report, err)
@@ -239,8 +245,8 @@ func TestRefusedCertificateIsNotOrderedAnew(t *testing.T) {
 	if n := len(w.ca.replaced); n != 4 || attempts < 15 {
 		t.Errorf("%d orders in %d attempts of 20 days, want 4", n, attempts)
 	}
-	b := newBook(w.ledger.events(t), accountsOf(w.desired))
-	if n := len(b.drawn[setKey("https://ca.example/dir", namesDigest([]string{"api.example.com"}))]); n != 4 {
+	b := throttle.NewBook(w.ledger.events(t), throttle.AccountsOf(w.desired))
+	if n := len(b.Drawn[throttle.SetKey("https://ca.example/dir", keypair.NamesDigest([]string{"api.example.com"}))]); n != 4 {
 		t.Errorf("%d certificates count against the limit, want 4", n)
 	}
 	// Another spec may be the cure.
@@ -282,8 +288,8 @@ func TestCertificateOfTheFuture(t *testing.T) {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
 	a := w.only()
-	if a.NotBefore.Before(from.Add(-maxSkew)) || a.NotBefore.After(from) {
-		t.Errorf("tried again %s, want soon after %s", a.NotBefore, from.Add(-maxSkew))
+	if a.NotBefore.Before(from.Add(-keypair.MaxSkew)) || a.NotBefore.After(from) {
+		t.Errorf("tried again %s, want soon after %s", a.NotBefore, from.Add(-keypair.MaxSkew))
 	}
 	w.at = a.NotBefore
 	w.settle()

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/reconcile/doctor"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -21,7 +24,7 @@ func TestDirectoryIsExaminedOncePerIssuer(t *testing.T) {
 		"error config profile of issuer.ca [api mail web] []",
 		"warning config profile of issuer.spare [api] []",
 	}
-	if got := summary(w.examine(ExamineOptions{})); !slices.Equal(got, want) {
+	if got := summary(w.examine(doctor.ExamineOptions{})); !slices.Equal(got, want) {
 		t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	if slices.Sort(x.directories); !slices.Equal(x.directories, []string{"ca", "spare"}) {
@@ -63,7 +66,7 @@ func TestChainsOffered(t *testing.T) {
 			if c.change != nil {
 				c.change(w.desired.Issuers["ca"])
 			}
-			x := w.examine(ExamineOptions{})
+			x := w.examine(doctor.ExamineOptions{})
 			if got := summary(x); !slices.Equal(got, c.want) {
 				t.Errorf("found %q, want %q", got, c.want)
 			}
@@ -81,13 +84,13 @@ func TestPreferredChainChange(t *testing.T) {
 	w.settle()
 	w.desired.Issuers["ca"].PreferredChain = "New Root"
 	for _, a := range w.plan() {
-		if a.Kind != KindNone {
+		if a.Kind != ledger.KindNone {
 			t.Errorf("%s: %s, %s", a.Certificate, a.Kind, a.Reason)
 		}
 	}
 	w.desired.Certificate("web").Rotate = "2027-01-01 for the new root"
 	w.settle()
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.settle()
 	// Two first issues, the rotation of web, then the renewals.
 	if want := []string{"", "", "New Root", "New Root", "New Root"}; !slices.Equal(w.ca.chains, want) {

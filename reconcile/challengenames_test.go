@@ -4,6 +4,9 @@ import (
 	"slices"
 	"testing"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 )
 
@@ -11,11 +14,13 @@ import (
 // what an earlier certroll issued it is free once.
 func TestChallengeNames(t *testing.T) {
 	account := &spec.DNSAccount{Name: "lab", Provider: "rfc2136"}
-	try := func(r *Record) *spec.DNSAccount { return (&attempt{action: Action{Record: r}}).bounded(account) }
-	live := &Record{Live: &Live{}, State: StateLive}
-	known := &Record{Live: &Live{}, State: StateLive, ChallengeNames: &[]string{"api.acme.example.net"}}
+	try := func(r *ledger.Record) *spec.DNSAccount {
+		return (&apply.Attempt{Action: plan.Action{Record: r}}).Bounded(account)
+	}
+	live := &ledger.Record{Live: &ledger.Live{}, State: ledger.StateLive}
+	known := &ledger.Record{Live: &ledger.Live{}, State: ledger.StateLive, ChallengeNames: &[]string{"api.acme.example.net"}}
 	for name, test := range map[string]struct {
-		record *Record
+		record *ledger.Record
 		target string
 		want   bool
 	}{
@@ -24,8 +29,8 @@ func TestChallengeNames(t *testing.T) {
 		"issued by an earlier certroll":  {live, "anywhere.example.net.", true},
 		"where it led":                   {known, "API.acme.example.net.", true},
 		"elsewhere":                      {known, "_dmarc.example.net.", false},
-		"retired, and back":              {&Record{Live: &Live{}, State: StateRetired}, "x.example.net.", false},
-		"it never led anywhere, and now": {&Record{Live: &Live{}, State: StateLive, ChallengeNames: &[]string{}}, "x.example.net.", false},
+		"retired, and back":              {&ledger.Record{Live: &ledger.Live{}, State: ledger.StateRetired}, "x.example.net.", false},
+		"it never led anywhere, and now": {&ledger.Record{Live: &ledger.Live{}, State: ledger.StateLive, ChallengeNames: &[]string{}}, "x.example.net.", false},
 	} {
 		if got := try(test.record).Writes(test.target); got != test.want {
 			t.Errorf("%s: %v", name, got)
@@ -34,13 +39,13 @@ func TestChallengeNames(t *testing.T) {
 	if account.Reach.LedAnywhere || account.Reach.Led != nil {
 		t.Error("the spec's own account was changed")
 	}
-	a := &attempt{action: Action{Record: known}, draft: &draft{}}
-	a.report(stepRecord, "New.acme.example.net.")
-	a.report(stepRecord, "_acme-challenge.example.net.")
-	if got := *a.challengeNames(); !slices.Equal(got, []string{"new.acme.example.net", "api.acme.example.net"}) {
+	a := &apply.Attempt{Action: plan.Action{Record: known}, Draft: &apply.Draft{}}
+	a.Report(apply.StepRecord, "New.acme.example.net.")
+	a.Report(apply.StepRecord, "_acme-challenge.example.net.")
+	if got := *a.ChallengeNames(); !slices.Equal(got, []string{"new.acme.example.net", "api.acme.example.net"}) {
 		t.Errorf("the record says %q", got)
 	}
-	if got := (&attempt{action: Action{Record: live}}).challengeNames(); got != nil {
+	if got := (&apply.Attempt{Action: plan.Action{Record: live}}).ChallengeNames(); got != nil {
 		t.Errorf("what ordered nothing says %q", *got)
 	}
 }

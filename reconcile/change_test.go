@@ -11,6 +11,10 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/review"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -21,11 +25,11 @@ func inFile(file string, c *spec.Certificate) *spec.Certificate {
 }
 
 // seenLive is the observed state in which certificates are as certroll left them.
-func seenLive(certificates ...*spec.Certificate) *Observed {
-	obs := &Observed{Secrets: map[Location]Secret{}, Records: map[string]*Record{}}
+func seenLive(certificates ...*spec.Certificate) *plan.Observed {
+	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{}, Records: map[string]*ledger.Record{}}
 	for _, c := range certificates {
 		s := liveSecret(c, nil)
-		obs.Secrets[targetOf(c)], obs.Records[c.Name] = s, liveRecord(c, s)
+		obs.Secrets[plan.TargetOf(c)], obs.Records[c.Name] = s, liveRecord(c, s)
 	}
 	return obs
 }
@@ -42,7 +46,7 @@ func TestChangeOf(t *testing.T) {
 			base: certificates("api"), head: certificates("api"), live: []string{"api"},
 		},
 		"a renewal that is due is not the change's": {
-			base: certificates("api"), head: certificates("api", "shop"), live: []string{"api"}, after: 61 * day,
+			base: certificates("api"), head: certificates("api", "shop"), live: []string{"api"}, after: 61 * times.Day,
 			want: []string{"shop added issue:"}, anyway: []string{"api"},
 		},
 		"what waits to be issued is not the change's": {
@@ -71,7 +75,7 @@ func TestChangeOf(t *testing.T) {
 			want: []string{"api changed none: vault.path secret/tls/api -> secret/tls/other (next_renewal)"},
 		},
 		"a DNS account with a renewal that is due takes effect with it": {
-			base: certificates("api"), live: []string{"api"}, after: 61 * day,
+			base: certificates("api"), live: []string{"api"}, after: 61 * times.Day,
 			head: changed("api", func(c *spec.Certificate) { c.DNS = []string{"second"} }),
 			want: []string{"api changed renew: dns lab -> second (action)"},
 		},
@@ -100,7 +104,7 @@ func TestChangeOf(t *testing.T) {
 			for _, n := range tc.live {
 				live = append(live, base.Certificate(n))
 			}
-			set := ChangeOf(base, head, seenLive(live...), start.Add(tc.after))
+			set := review.ChangeOf(base, head, seenLive(live...), start.Add(tc.after))
 			if got := toldChanges(set); !slices.Equal(got, tc.want) {
 				t.Errorf("got  %q\nwant %q", got, tc.want)
 			}
@@ -134,7 +138,7 @@ func changed(name string, how func(*spec.Certificate)) func() []*spec.Certificat
 	}
 }
 
-func toldChanges(set *ChangeSet) []string {
+func toldChanges(set *review.ChangeSet) []string {
 	var list []string
 	for _, c := range set.Certificates {
 		action := "-"
@@ -159,7 +163,7 @@ func TestChangeOfBlocks(t *testing.T) {
 	head.DNS["lab"].Credentials = map[string]spec.Value{
 		"TOKEN": {Source: spec.FromVault, Path: "secret/dns/main", Field: "token"}, "ENDPOINT": {Source: spec.Literal, Text: "https://evil.example"},
 	}
-	set := ChangeOf(base, head, seenLive(base.Certificate("api")), start)
+	set := review.ChangeOf(base, head, seenLive(base.Certificate("api")), start)
 	var told []string
 	for _, b := range set.Blocks {
 		told = append(told, fmt.Sprintf("%s.%s %s %v %v %d", b.Type, b.Name, b.Change, b.Settings, b.Credentials, b.Certificates))
@@ -174,8 +178,8 @@ func TestChangeOfBlocks(t *testing.T) {
 	if got := toldChanges(set); !slices.Equal(got, []string{"api affected reissue:"}) {
 		t.Errorf("certificates %q", got)
 	}
-	remarks := Remarks(set, base, head, nil, time.Minute)
-	if len(remarks) < 2 || remarks[0].Code != RemarkBlock || remarks[1].Code != RemarkBlock ||
+	remarks := review.Notes(set, base, head, nil, time.Minute)
+	if len(remarks) < 2 || remarks[0].Code != review.RemarkBlock || remarks[1].Code != review.RemarkBlock ||
 		!strings.Contains(remarks[1].Text, `it hands vault("secret/dns/main", "token") to whom it names`) {
 		t.Errorf("remarks: %+v", remarks)
 	}
@@ -189,19 +193,19 @@ func TestChangeOfSettingsComplete(t *testing.T) {
 		"algorithm":      func(c *spec.Certificate) { c.Key.Algorithm = spec.RSA },
 		"size":           func(c *spec.Certificate) { c.Key.Size = 4096 },
 		"rotation":       func(c *spec.Certificate) { c.Key.Rotation = spec.RotateNever },
-		"max_age":        func(c *spec.Certificate) { c.Key.MaxAge = 90 * day },
+		"max_age":        func(c *spec.Certificate) { c.Key.MaxAge = 90 * times.Day },
 		"next":           func(c *spec.Certificate) { c.Key.Next = true },
 		"until":          func(c *spec.Certificate) { c.Renewal.Until = start },
 		"threshold":      func(c *spec.Certificate) { c.Renewal.ThresholdDays, c.Renewal.ThresholdStated = 20, true },
 		"percent":        func(c *spec.Certificate) { c.Renewal.ThresholdPercent, c.Renewal.ThresholdStated = 20, true },
-		"fallback_after": func(c *spec.Certificate) { c.Renewal.FallbackAfter = 9 * day },
+		"fallback_after": func(c *spec.Certificate) { c.Renewal.FallbackAfter = 9 * times.Day },
 		"rotate":         func(c *spec.Certificate) { c.Rotate = "now" },
 		"revoke":         func(c *spec.Certificate) { c.RotateRevoke = &spec.Revocation{Code: 1} },
 		"mount":          func(c *spec.Certificate) { c.Vault.Mount = "kv" },
 		"on_remove":      func(c *spec.Certificate) { c.OnRemove = spec.Delete },
 		"file":           func(c *spec.Certificate) { c.File = "other.hcl" },
 	} {
-		if set := ChangeOf(desire(certificates("api")()...), desire(changed("api", how)()...), seenLive(), start); len(set.Certificates) != 1 {
+		if set := review.ChangeOf(desire(certificates("api")()...), desire(changed("api", how)()...), seenLive(), start); len(set.Certificates) != 1 {
 			t.Errorf("%s: %q", name, toldChanges(set))
 		}
 	}
@@ -225,13 +229,13 @@ certificate "api" {
 	if desired == nil {
 		t.Fatal(diags)
 	}
-	for _, text := range []string{fieldsText(desired.Certificates[0].Vault.Fields), textDigest("PEM")} {
+	for _, text := range []string{review.FieldsText(desired.Certificates[0].Vault.Fields), review.TextDigest("PEM")} {
 		digest := text[strings.LastIndexByte(text, ' ')+1:]
 		if bits := 4 * len(digest); bits < 128 || strings.Trim(digest, "0123456789abcdef") != "" {
 			t.Errorf("%q has %d bits", text, bits)
 		}
 	}
-	if got := fieldsText(spec.Fields{}); got != "pem" {
+	if got := review.FieldsText(spec.Fields{}); got != "pem" {
 		t.Errorf("a preset is told as %q", got)
 	}
 }
@@ -249,7 +253,7 @@ func TestBlockChangesComplete(t *testing.T) {
 		"CA bundle":       func(i *spec.Issuer, _ *spec.DNSAccount) { i.CABundle = "PEM" },
 		"EAB":             func(i *spec.Issuer, _ *spec.DNSAccount) { i.EAB = &spec.EAB{HMAC: secret} },
 		"limits": func(i *spec.Issuer, _ *spec.DNSAccount) {
-			i.Limits = &spec.Limits{Orders: spec.Limit{Burst: 1, Window: day}}
+			i.Limits = &spec.Limits{Orders: spec.Limit{Burst: 1, Window: times.Day}}
 		},
 		"challenge":   func(_ *spec.Issuer, a *spec.DNSAccount) { a.Challenge = spec.HTTP01 },
 		"provider":    func(_ *spec.Issuer, a *spec.DNSAccount) { a.Provider = "rfc2136" },
@@ -266,7 +270,7 @@ func TestBlockChangesComplete(t *testing.T) {
 	} {
 		head := desire()
 		how(head.Issuers["ca"], head.DNS["lab"])
-		set := ChangeOf(desire(), head, seenLive(), start)
+		set := review.ChangeOf(desire(), head, seenLive(), start)
 		if len(set.Blocks) != 1 || len(set.Blocks[0].Settings) != 1 || set.Empty() {
 			t.Errorf("%s: %+v", name, set.Blocks)
 		}
@@ -274,11 +278,11 @@ func TestBlockChangesComplete(t *testing.T) {
 	head := desire()
 	delete(head.DNS, "lab")
 	head.DNS["new"] = &spec.DNSAccount{Name: "new", Credentials: map[string]spec.Value{"TOKEN": secret}}
-	set := ChangeOf(desire(), head, seenLive(), start)
-	if got := issuerCredentials(&spec.Issuer{EAB: &spec.EAB{KeyID: secret, HMAC: secret}}); len(got) != 2 {
+	set := review.ChangeOf(desire(), head, seenLive(), start)
+	if got := review.IssuerCredentials(&spec.Issuer{EAB: &spec.EAB{KeyID: secret, HMAC: secret}}); len(got) != 2 {
 		t.Errorf("an EAB hands over %q", got)
 	}
-	if len(set.Blocks) != 2 || set.Blocks[0].Change != ChangeRemoved || set.Blocks[1].Change != ChangeAdded || len(set.Blocks[1].Credentials) != 1 {
+	if len(set.Blocks) != 2 || set.Blocks[0].Change != review.ChangeRemoved || set.Blocks[1].Change != review.ChangeAdded || len(set.Blocks[1].Credentials) != 1 {
 		t.Errorf("blocks: %+v", set.Blocks)
 	}
 }
@@ -305,7 +309,7 @@ func TestRemarks(t *testing.T) {
 		"rotation off":             {head: func(c *spec.Certificate) { c.Key.Rotation = spec.RotateNever }, want: []string{"rotation_off: renewals keep the private key"}},
 		"rotation off before":      {base: func(c *spec.Certificate) { c.Key.Rotation = spec.RotateNever }, head: func(c *spec.Certificate) { c.Key.Rotation = spec.RotateNever }},
 		"renewal off": {head: func(c *spec.Certificate) {
-			c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = false, "handed over", start.Add(day)
+			c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = false, "handed over", start.Add(times.Day)
 		},
 			want: []string{"renewal_off: off until 2026-11-24T12:00:00Z (handed over)"}},
 		"renewal off without a word": {head: func(c *spec.Certificate) { c.Renewal.Auto = false }, want: []string{"renewal_off: without an end, and no reason is stated"}},
@@ -322,9 +326,9 @@ func TestRemarks(t *testing.T) {
 		"removed and kept":           {gone: true, live: true, want: []string{`removed: on_remove is "keep": the secret stays`}},
 		"removed and revoked":        {gone: true, live: true, base: func(c *spec.Certificate) { c.OnRemove = spec.Revoke }, want: []string{`removed: on_remove is "revoke": the certificate is revoked`}},
 		"moved to another directory": {head: func(c *spec.Certificate) { inFile("other/api.hcl", c) }, want: []string{"directory_changed: from certs/ to other/"}},
-		"pulled too seldom": {live: true, interval: 16 * day, head: func(c *spec.Certificate) { c.Labels = map[string]string{"a": "b"} },
+		"pulled too seldom": {live: true, interval: 16 * times.Day, head: func(c *spec.Certificate) { c.Labels = map[string]string{"a": "b"} },
 			want: []string{"lifetime_short: lives 90 days and is due 30 days before its end"}},
-		"pulled often enough": {live: true, interval: 15 * day, head: func(c *spec.Certificate) { c.Labels = map[string]string{"a": "b"} }},
+		"pulled often enough": {live: true, interval: 15 * times.Day, head: func(c *spec.Certificate) { c.Labels = map[string]string{"a": "b"} }},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -345,7 +349,7 @@ func TestRemarks(t *testing.T) {
 			if tc.live {
 				obs = seenLive(base.Certificates...)
 			}
-			remarks := Remarks(ChangeOf(base, head, obs, start), base, head, nil, max(tc.interval, time.Second))
+			remarks := review.Notes(review.ChangeOf(base, head, obs, start), base, head, nil, max(tc.interval, time.Second))
 			if len(remarks) != len(tc.want) {
 				t.Fatalf("got %+v, want %q", remarks, tc.want)
 			}
@@ -364,10 +368,10 @@ func TestRemarks(t *testing.T) {
 func TestRemarksLimit(t *testing.T) {
 	base, head := desire(), desire(certificates("a", "b", "c")()...)
 	for _, s := range []*spec.Spec{base, head} {
-		s.Issuers["ca"].Limits = &spec.Limits{PerDomain: spec.Limit{Burst: 2, Window: 2 * day}}
+		s.Issuers["ca"].Limits = &spec.Limits{PerDomain: spec.Limit{Burst: 2, Window: 2 * times.Day}}
 	}
-	remarks := Remarks(ChangeOf(base, head, seenLive(), start), base, head, nil, time.Minute)
-	if len(remarks) != 1 || remarks[0].Code != RemarkLimit || !strings.Contains(remarks[0].Text, "issue waits: issuer.ca allows no more than 2") {
+	remarks := review.Notes(review.ChangeOf(base, head, seenLive(), start), base, head, nil, time.Minute)
+	if len(remarks) != 1 || remarks[0].Code != review.RemarkLimit || !strings.Contains(remarks[0].Text, "issue waits: issuer.ca allows no more than 2") {
 		t.Errorf("remarks: %+v", remarks)
 	}
 }
@@ -376,7 +380,7 @@ func TestOwners(t *testing.T) {
 	put := func(name, dir string, domains ...string) *spec.Certificate {
 		return inFile(dir+"/x.hcl", certificate(name, domains...))
 	}
-	o := newOwners(desire(
+	o := review.NewOwners(desire(
 		put("edge", "teams/edge", "*.example.com"), put("shop", "teams/shop", "shop.example.com", "api.shop.example.com"),
 		put("till", "teams/shop/till", "till.example.com"), put("pay", "teams/pay", "pay.example.org"), put("root", ".", "example.net"),
 	))
@@ -397,7 +401,7 @@ func TestOwners(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if _, theirs, _, _ := o.other(tc.name, tc.dir); theirs != tc.theirs {
+			if _, theirs, _, _ := o.Other(tc.name, tc.dir); theirs != tc.theirs {
 				t.Errorf("got %q, want %q", theirs, tc.theirs)
 			}
 		})
@@ -411,27 +415,27 @@ func TestObserveRecords(t *testing.T) {
 	gone.OnRemove = spec.Delete
 	live := certificates("api", "shop")()
 	obs := seenLive(append(live, gone)...)
-	obs.Records["gone"].State = StateRetired
-	ledger := fstest.MapFS{}
+	obs.Records["gone"].State = ledger.StateRetired
+	tree := fstest.MapFS{}
 	for name, r := range obs.Records {
 		b, err := json.Marshal(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ledger[recordFile(name)] = &fstest.MapFile{Data: b}
+		tree[ledger.RecordFile(name)] = &fstest.MapFile{Data: b}
 	}
 	head := desire(append(live, certificate("new", "new.example.com"), gone)...)
-	for _, after := range []time.Duration{0, 61 * day, 100 * day} {
+	for _, after := range []time.Duration{0, 61 * times.Day, 100 * times.Day} {
 		now := start.Add(after)
-		seen, err := ObserveRecords(ledger, now)
+		seen, err := plan.ObserveRecords(tree, now)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := *obs
-		want.Secrets[targetOf(gone)] = Secret{Version: 1, Owner: "gone", Live: want.Secrets[targetOf(gone)].Live}
-		got, exact := Plan(head, seen, now), Plan(head, &want, now)
+		want.Secrets[plan.TargetOf(gone)] = plan.Secret{Version: 1, Owner: "gone", Live: want.Secrets[plan.TargetOf(gone)].Live}
+		got, exact := plan.Plan(head, seen, now), plan.Plan(head, &want, now)
 		for i := range got {
-			if !sameAction(&got[i], &exact[i]) || got[i].Secret.Version != exact[i].Secret.Version {
+			if !review.SameAction(&got[i], &exact[i]) || got[i].Secret.Version != exact[i].Secret.Version {
 				t.Errorf("%s after %s: %s (%s), by Vault %s (%s)", got[i].Certificate, after, got[i].Kind, got[i].Detail, exact[i].Kind, exact[i].Detail)
 			}
 		}
@@ -439,37 +443,37 @@ func TestObserveRecords(t *testing.T) {
 }
 
 func TestRecall(t *testing.T) {
-	base := func() (*spec.Spec, *Observed) {
+	base := func() (*spec.Spec, *plan.Observed) {
 		s := desire(certificates("api", "new", "shop")()...)
 		return s, seenLive(s.Certificate("api"), s.Certificate("shop"))
 	}
-	now := start.Add(61 * day)
+	now := start.Add(61 * times.Day)
 	desired, obs := base()
-	saved := Save(desired, Plan(desired, obs, now))
+	saved := plan.Save(desired, plan.Plan(desired, obs, now))
 	if len(saved) != 3 {
 		t.Fatalf("saved %+v", saved)
 	}
 	cases := map[string]struct {
-		change func(*spec.Spec, *Observed)
+		change func(*spec.Spec, *plan.Observed)
 		moved  []string // "name: a part of what stands there now"
 	}{
 		"nothing": {},
 		"a version more": {
-			change: func(s *spec.Spec, o *Observed) { advance(o, s.Certificate("api"), 2, "b2") },
+			change: func(s *spec.Spec, o *plan.Observed) { advance(o, s.Certificate("api"), 2, "b2") },
 			moved:  []string{"api: none, secret/tls/api at version 2, serial b2"},
 		},
 		"written since": {
-			change: func(s *spec.Spec, o *Observed) { advance(o, s.Certificate("new"), 1, "c3") },
+			change: func(s *spec.Spec, o *plan.Observed) { advance(o, s.Certificate("new"), 1, "c3") },
 			moved:  []string{"new: repair, secret/tls/new at version 1, serial c3"},
 		},
 		"held meanwhile": {
-			change: func(s *spec.Spec, o *Observed) {
-				o.Records["shop"].Hold = &Hold{Until: now.Add(day), Reason: "failure 1", SpecDigest: specDigest(s, s.Certificate("shop"))}
+			change: func(s *spec.Spec, o *plan.Observed) {
+				o.Records["shop"].Hold = &ledger.Hold{Until: now.Add(times.Day), Reason: "failure 1", SpecDigest: plan.SpecDigest(s, s.Certificate("shop"))}
 			},
 			moved: []string{"shop: hold, secret/tls/shop at version 1, serial a1: failure 1"},
 		},
 		"another directory in certroll.hcl": {
-			change: func(s *spec.Spec, _ *Observed) { s.Issuers["ca"].Email = "other@example.com" },
+			change: func(s *spec.Spec, _ *plan.Observed) { s.Issuers["ca"].Email = "other@example.com" },
 			moved:  []string{"new: see certroll.hcl", "api: see certroll.hcl", "shop: see certroll.hcl"},
 		},
 	}
@@ -479,30 +483,30 @@ func TestRecall(t *testing.T) {
 			if tc.change != nil {
 				tc.change(desired, obs)
 			}
-			todo, moved := Recall(desired, saved, Plan(desired, obs, now))
+			todo, moved := plan.Recall(desired, saved, plan.Plan(desired, obs, now))
 			if len(todo) != 3 || len(moved) != len(tc.moved) {
 				t.Fatalf("%d actions, moved %+v", len(todo), moved)
 			}
 			for _, want := range tc.moved {
 				certificate, text, _ := strings.Cut(want, ": ")
-				if !slices.ContainsFunc(moved, func(m Moved) bool { return m.Certificate == certificate && strings.Contains(m.Now, text) }) {
+				if !slices.ContainsFunc(moved, func(m plan.Moved) bool { return m.Certificate == certificate && strings.Contains(m.Now, text) }) {
 					t.Errorf("moved %+v, want %s", moved, want)
 				}
 			}
 		})
 	}
-	if todo, _ := Recall(desired, saved[:1], Plan(desired, obs, now)); len(todo) != 1 || todo[0].Certificate != saved[0].Certificate {
+	if todo, _ := plan.Recall(desired, saved[:1], plan.Plan(desired, obs, now)); len(todo) != 1 || todo[0].Certificate != saved[0].Certificate {
 		t.Errorf("what was not saved is done: %+v", todo)
 	}
 }
 
 // advance is another version of a certificate's secret, fresh from the CA.
-func advance(o *Observed, c *spec.Certificate, version int, serial string) {
-	s := liveSecret(c, func(l *Live) {
-		l.Version, l.Serial, l.NotBefore, l.NotAfter = version, serial, start.Add(60*day), start.Add(150*day)
+func advance(o *plan.Observed, c *spec.Certificate, version int, serial string) {
+	s := liveSecret(c, func(l *ledger.Live) {
+		l.Version, l.Serial, l.NotBefore, l.NotAfter = version, serial, start.Add(60*times.Day), start.Add(150*times.Day)
 	})
 	s.Version = version
-	o.Secrets[targetOf(c)] = s
+	o.Secrets[plan.TargetOf(c)] = s
 	if r := o.Records[c.Name]; r != nil {
 		o.Records[c.Name] = liveRecord(c, s)
 	}
@@ -518,7 +522,7 @@ func TestRemarksOfKeys(t *testing.T) {
 		change(&now)
 		base, head := desire(was), desire(&now)
 		var list []string
-		for _, r := range Remarks(ChangeOf(base, head, seenLive(was), start), base, head, nil, time.Minute) {
+		for _, r := range review.Notes(review.ChangeOf(base, head, seenLive(was), start), base, head, nil, time.Minute) {
 			list = append(list, r.Code+" "+r.Text)
 		}
 		return strings.Join(list, "\n")

@@ -5,6 +5,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/recorder"
 )
 
 var (
@@ -19,8 +23,8 @@ func TestWithheldIsToldOnce(t *testing.T) {
 	w := newWorld(t)
 	r := w.reconciler()
 	for range 2 {
-		for _, reason := range []Reason{ReasonUnsigned, ReasonRewritten} {
-			held := Withheld{Revision: Revision{Commit: commitB, Author: "Eve <eve@example.com>"}, Reason: reason, Old: Taken{commitA, start}, Message: "it is not signed"}
+		for _, reason := range []ledger.Reason{ledger.ReasonUnsigned, ledger.ReasonRewritten} {
+			held := recorder.Withheld{Revision: ledger.Revision{Commit: commitB, Author: "Eve <eve@example.com>"}, Reason: reason, Old: archive.Taken{Commit: commitA, At: start}, Message: "it is not signed"}
 			if err := r.Withhold(t.Context(), held); err != nil {
 				t.Fatal(err)
 			}
@@ -30,11 +34,11 @@ func TestWithheldIsToldOnce(t *testing.T) {
 	if len(events) != 2 {
 		t.Fatalf("events: %+v", events)
 	}
-	if e := events[0]; e.Operation != KindConfig || e.Status != Denied || e.Class != ClassConfig || e.Reason != ReasonUnsigned || e.Severity != SeverityPage ||
+	if e := events[0]; e.Operation != ledger.KindConfig || e.Status != ledger.Denied || e.Class != ledger.ClassConfig || e.Reason != ledger.ReasonUnsigned || e.Severity != ledger.SeverityPage ||
 		e.Revision != commitB || e.OldRevision != commitA || e.Actor != "Eve <eve@example.com>" || e.Message != "it is not signed" {
 		t.Errorf("event: %+v", e)
 	}
-	if taken, err := LastTaken(w.snapshot(t)); err != nil || taken != (Taken{}) {
+	if taken, err := archive.LastTaken(w.snapshot(t)); err != nil || taken != (archive.Taken{}) {
 		t.Errorf("taken: %+v, %v", taken, err)
 	}
 }
@@ -55,7 +59,7 @@ func TestAccepted(t *testing.T) {
 	accept := func(commit string, at time.Time) {
 		t.Helper()
 		w.at = at
-		if err := w.reconciler().Accept(t.Context(), Revision{Commit: commit, Author: "Eve <eve@example.com>"}, "ops@host"); err != nil {
+		if err := w.reconciler().Accept(t.Context(), ledger.Revision{Commit: commit, Author: "Eve <eve@example.com>"}, "ops@host"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -72,20 +76,20 @@ func TestAccepted(t *testing.T) {
 		"used up by then": {commitB, at.AddDate(0, 1, 0), false},
 	}
 	for name, test := range tests {
-		if got, err := AcceptedSince(w.snapshot(t), test.commit, test.since); err != nil || got != test.want {
+		if got, err := archive.AcceptedSince(w.snapshot(t), test.commit, test.since); err != nil || got != test.want {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
-	if taken, err := LastTaken(w.snapshot(t)); err != nil || taken != (Taken{commitB, at}) {
+	if taken, err := archive.LastTaken(w.snapshot(t)); err != nil || taken != (archive.Taken{Commit: commitB, At: at}) {
 		t.Errorf("taken: %+v, %v", taken, err)
 	}
 	e := w.ledger.events(t)[0]
-	if e.Status != Success || e.Reason != ReasonAccepted || e.Actor != "ops@host" || e.Cause != "command" || e.OldRevision != "" || !strings.Contains(e.Detail, "Eve") {
+	if e.Status != ledger.Success || e.Reason != ledger.ReasonAccepted || e.Actor != "ops@host" || e.Cause != "command" || e.OldRevision != "" || !strings.Contains(e.Detail, "Eve") {
 		t.Errorf("event: %+v", e)
 	}
 	// The same again later is another consent.
 	accept(commitB, at.Add(time.Hour))
-	if got, err := AcceptedSince(w.snapshot(t), commitB, at.Add(time.Minute)); err != nil || !got {
+	if got, err := archive.AcceptedSince(w.snapshot(t), commitB, at.Add(time.Minute)); err != nil || !got {
 		t.Errorf("the second consent: %v, %v", got, err)
 	}
 	if events := w.ledger.events(t); events[1].OldRevision != commitB {
@@ -98,18 +102,18 @@ func TestAccepted(t *testing.T) {
 func TestConsentByAClockThatIsBehind(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	r, actions := w.planned()
-	if _, err := r.Apply(t.Context(), w.desired, Revision{Commit: commitA}, actions); err != nil {
+	if _, err := r.Apply(t.Context(), w.desired, ledger.Revision{Commit: commitA}, actions); err != nil {
 		t.Fatal(err)
 	}
-	before, err := LastTaken(w.snapshot(t))
+	before, err := archive.LastTaken(w.snapshot(t))
 	if err != nil || before.Commit != commitA {
 		t.Fatalf("taken: %+v, %v", before, err)
 	}
 	w.at = w.at.Add(-5 * time.Minute)
-	if err := w.reconciler().Accept(t.Context(), Revision{Commit: commitB}, "ops@host"); err != nil {
+	if err := w.reconciler().Accept(t.Context(), ledger.Revision{Commit: commitB}, "ops@host"); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := AcceptedSince(w.snapshot(t), commitB, before.At); err != nil || !got {
+	if got, err := archive.AcceptedSince(w.snapshot(t), commitB, before.At); err != nil || !got {
 		t.Errorf("accepted: %v, %v", got, err)
 	}
 }
@@ -118,23 +122,23 @@ func TestConsentByAClockThatIsBehind(t *testing.T) {
 // directory has no commit.
 func TestLastTaken(t *testing.T) {
 	day1 := time.Date(2026, 10, 31, 12, 0, 0, 0, time.UTC)
-	events := []Event{
-		{ID: "1", Time: day1, Operation: KindIssue, Status: Failed, Revision: commitA},
-		{ID: "2", Time: day1.Add(time.Hour), Operation: KindIssue, Status: Success, Revision: commitA + "-dirty"},
-		{ID: "3", Time: day1.Add(2 * time.Hour), Operation: KindConfig, Status: Failed, Revision: commitB},
-		{ID: "4", Time: day1.Add(3 * time.Hour), Operation: KindConfig, Status: Denied, Revision: commitC},
-		{ID: "5", Time: day1.Add(4 * time.Hour), Operation: KindPass, Status: Failed},
+	events := []ledger.Event{
+		{ID: "1", Time: day1, Operation: ledger.KindIssue, Status: ledger.Failed, Revision: commitA},
+		{ID: "2", Time: day1.Add(time.Hour), Operation: ledger.KindIssue, Status: ledger.Success, Revision: commitA + "-dirty"},
+		{ID: "3", Time: day1.Add(2 * time.Hour), Operation: ledger.KindConfig, Status: ledger.Failed, Revision: commitB},
+		{ID: "4", Time: day1.Add(3 * time.Hour), Operation: ledger.KindConfig, Status: ledger.Denied, Revision: commitC},
+		{ID: "5", Time: day1.Add(4 * time.Hour), Operation: ledger.KindPass, Status: ledger.Failed},
 	}
 	w := newWorld(t)
 	for _, e := range events {
-		if err := w.reconciler().scribe.note(entry{Event: e}); err != nil {
+		if err := w.reconciler().Writer.Note(ledger.Entry{Event: e}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := w.reconciler().tell(t.Context()); err != nil {
+	if err := w.reconciler().Tell(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if taken, err := LastTaken(w.snapshot(t)); err != nil || taken != (Taken{commitA, day1}) {
+	if taken, err := archive.LastTaken(w.snapshot(t)); err != nil || taken != (archive.Taken{Commit: commitA, At: day1}) {
 		t.Errorf("taken: %+v, %v", taken, err)
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -13,16 +16,16 @@ import (
 type view struct {
 	c       *spec.Certificate
 	desired *spec.Spec
-	secret  Secret
-	record  *Record
-	obs     *Observed
+	secret  plan.Secret
+	record  *ledger.Record
+	obs     *plan.Observed
 }
 
 func newView() *view {
 	v := &view{c: certificate("api", "api.example.com")}
 	v.desired, v.secret = desire(v.c), liveSecret(v.c, nil)
 	v.record = liveRecord(v.c, v.secret)
-	v.obs = &Observed{Secrets: map[Location]Secret{}, Pending: map[string]Pending{}, Records: map[string]*Record{}}
+	v.obs = &plan.Observed{Secrets: map[ledger.Location]plan.Secret{}, Pending: map[string]plan.Pending{}, Records: map[string]*ledger.Record{}}
 	return v
 }
 
@@ -34,7 +37,7 @@ func (v *view) lives(d time.Duration) *view {
 
 // says sets what the CA suggested when it was asked at that age.
 func (v *view) says(from, to, asked time.Duration) *view {
-	i, err := newRenewalInfo("api", v.secret.Live, start.Add(from), start.Add(to), "", start.Add(asked))
+	i, err := plan.NewRenewalInfo("api", v.secret.Live, start.Add(from), start.Add(to), "", start.Add(asked))
 	if err != nil {
 		panic(err)
 	}
@@ -44,19 +47,19 @@ func (v *view) says(from, to, asked time.Duration) *view {
 
 // at is the action at an age of the certificate. The record is as a
 // reconciler that was there all the time left it.
-func (v *view) at(age time.Duration) Action {
-	v.obs.Secrets[targetOf(v.c)] = v.secret
+func (v *view) at(age time.Duration) plan.Action {
+	v.obs.Secrets[plan.TargetOf(v.c)] = v.secret
 	if v.record != nil {
 		v.obs.Records["api"] = v.record
-		if v.record.State == StateLive && v.secret.Live != nil {
-			v.record.RenewAt = recordedRenewal(v.c, v.secret.Live, v.record.RenewalInfo, start.Add(age))
+		if v.record.State == ledger.StateLive && v.secret.Live != nil {
+			v.record.RenewAt = plan.RecordedRenewal(v.c, v.secret.Live, v.record.RenewalInfo, start.Add(age))
 		}
 	}
-	return Plan(v.desired, v.obs, start.Add(age))[0]
+	return plan.Plan(v.desired, v.obs, start.Add(age))[0]
 }
 
 // expect compares kind, reason and a part of the message.
-func expect(t *testing.T, a Action, kind Kind, reason Reason, detail string) {
+func expect(t *testing.T, a plan.Action, kind ledger.Kind, reason ledger.Reason, detail string) {
 	t.Helper()
 	if a.Kind != kind || a.Reason != reason || !strings.Contains(a.Detail, detail) {
 		t.Errorf("got %s, %s, %q; want %s, %s, ...%q...", a.Kind, a.Reason, a.Detail, kind, reason, detail)
@@ -64,7 +67,7 @@ func expect(t *testing.T, a Action, kind Kind, reason Reason, detail string) {
 }
 
 // expectWarning demands a warning with that part; "" that there is none.
-func expectWarning(t *testing.T, a Action, part string) {
+func expectWarning(t *testing.T, a plan.Action, part string) {
 	t.Helper()
 	all := strings.Join(a.Warnings, "\n")
 	if part == "" && all != "" || !strings.Contains(all, part) {
@@ -85,12 +88,12 @@ func crowd(n int, domain string) []*spec.Certificate {
 // letsEncrypt are the limits of its production environment.
 func letsEncrypt() *spec.Limits {
 	return &spec.Limits{
-		Orders: spec.Limit{Burst: 300, Window: 3 * time.Hour}, PerDomain: spec.Limit{Burst: 50, Window: 7 * day},
-		ExactSet: spec.Limit{Burst: 5, Window: 7 * day}, FailedValidations: spec.Limit{Burst: 5, Window: time.Hour}, ConsecutiveFailures: 1152,
+		Orders: spec.Limit{Burst: 300, Window: 3 * time.Hour}, PerDomain: spec.Limit{Burst: 50, Window: 7 * times.Day},
+		ExactSet: spec.Limit{Burst: 5, Window: 7 * times.Day}, FailedValidations: spec.Limit{Burst: 5, Window: time.Hour}, ConsecutiveFailures: 1152,
 	}
 }
 
-func count(actions []Action, kind Kind) int {
+func count(actions []plan.Action, kind ledger.Kind) int {
 	n := 0
 	for _, a := range actions {
 		if a.Kind == kind {
@@ -109,7 +112,7 @@ func TestPathWithItsMount(t *testing.T) {
 		"data/tls/api":   "the secret is secret/data/tls/api",
 	} {
 		v := newView()
-		v.secret, v.record, v.c.Vault.Path = Secret{}, nil, path
+		v.secret, v.record, v.c.Vault.Path = plan.Secret{}, nil, path
 		expectWarning(t, v.at(0), warning)
 	}
 }

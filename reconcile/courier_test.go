@@ -14,6 +14,14 @@ import (
 	"testing/fstest"
 	"testing/synctest"
 	"time"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/lease"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/outbox"
+	"certroll/reconcile/times"
+	"certroll/spec/text"
 )
 
 // mailbox is a destination in memory.
@@ -24,19 +32,19 @@ type mailbox struct {
 	got    []string // kind and certificates
 	ids    []string // of each try
 	bodies []string // of each try
-	on     []NoticeKind
+	on     []outbox.NoticeKind
 	state  *memAnchor
-	lease  Lease
+	lease  lease.Lease
 	refuse func(n int) error // of the n-th try
 }
 
 // composed is a body that says when it was made.
-func composed(b Bulletin) ([]byte, error) {
+func composed(b outbox.Notification) ([]byte, error) {
 	line := strings.TrimSpace(string(b.Kind) + " " + strings.Join(b.Certificates(), " "))
 	return []byte(line + "\n" + time.Now().String()), nil
 }
 
-func (m *mailbox) deliver(_ context.Context, sent Message) error {
+func (m *mailbox) deliver(_ context.Context, sent outbox.Message) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tries, m.ids, m.bodies = append(m.tries, time.Now()), append(m.ids, sent.ID), append(m.bodies, string(sent.Body))
@@ -48,7 +56,7 @@ func (m *mailbox) deliver(_ context.Context, sent Message) error {
 	if m.err != nil {
 		return m.err
 	}
-	m.got = append(m.got, firstLine(string(sent.Body)))
+	m.got = append(m.got, text.FirstLine(string(sent.Body)))
 	return nil
 }
 
@@ -58,40 +66,40 @@ func (m *mailbox) away(err error) {
 	m.err = err
 }
 
-func (m *mailbox) destination(name string) Destination {
+func (m *mailbox) destination(name string) outbox.Destination {
 	if m.state == nil {
 		m.state = &memAnchor{}
 	}
 	if m.on == nil {
-		m.on = UsualNotices()
+		m.on = outbox.UsualNotices()
 	}
-	return Destination{Name: name, Interest: Interest{On: m.on}, Compose: composed, Deliver: m.deliver, State: m.state, Lease: m.lease}
+	return outbox.Destination{Name: name, Interest: outbox.Interest{On: m.on}, Compose: composed, Deliver: m.deliver, State: m.state, Lease: m.lease}
 }
 
 // post is a ledger with a notifier in a bubble.
 type post struct {
 	t      *testing.T
-	r      *Reconciler
+	r      *apply.Reconciler
 	ledger *memLedger
-	n      *Notifier
+	n      *outbox.Notifier
 	stop   func()
 	serial int
 }
 
 func newPost(t *testing.T) *post {
 	p := &post{t: t, ledger: newMemLedger()}
-	p.r = New(&Observer{}, nil, nil, p.ledger, &memJournal{}, Options{})
+	p.r = apply.New(&observe.Observer{}, nil, nil, p.ledger, &memJournal{}, apply.Options{})
 	return p
 }
 
 // start runs a notifier, as a process of certroll does; what is in the ledger
 // before it is old.
 func (p *post) start(boxes ...*mailbox) {
-	var all []Destination
+	var all []outbox.Destination
 	for i, m := range boxes {
 		all = append(all, m.destination(fmt.Sprint(i)))
 	}
-	n := NewNotifier(p.r.Recorder, all, NotifierOptions{Since: time.Now()})
+	n := outbox.NewNotifier(p.r.Recorder, all, outbox.NotifierOptions{Since: time.Now()})
 	p.n = n
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -100,19 +108,19 @@ func (p *post) start(boxes ...*mailbox) {
 }
 
 // tell puts events into the ledger, as a pass does.
-func (p *post) tell(events ...Event) {
+func (p *post) tell(events ...ledger.Event) {
 	p.t.Helper()
 	for _, e := range events {
 		p.serial++
-		e.ID, e.Time, e.Schema = fmt.Sprintf("e%d", p.serial), time.Now().UTC().Truncate(time.Millisecond), EventSchema
-		if err := p.r.scribe.note(entry{Event: e}); err != nil {
+		e.ID, e.Time, e.Schema = fmt.Sprintf("e%d", p.serial), time.Now().UTC().Truncate(time.Millisecond), ledger.EventSchema
+		if err := p.r.Writer.Note(ledger.Entry{Event: e}); err != nil {
 			p.t.Fatal(err)
 		}
 	}
-	if err := p.r.tell(context.Background()); err != nil {
+	if err := p.r.Tell(context.Background()); err != nil {
 		p.t.Fatal(err)
 	}
-	if _, _, err := p.r.snapshot(context.Background()); err != nil {
+	if _, _, err := p.r.Snapshot(context.Background()); err != nil {
 		p.t.Fatal(err)
 	}
 	if p.n != nil {
@@ -172,7 +180,7 @@ func TestCourierPace(t *testing.T) {
 		p.got(alive, "failing x")
 		for i := range 6 * 24 { // three days of passes
 			time.Sleep(30 * time.Minute)
-			p.tell(Event{Operation: KindIssue, Certificate: fmt.Sprintf("c%d", i), Issuer: "le", Status: Failed, Class: ClassCAA, Failures: 1, Message: "CAA of a" + string(rune('a'+i%7)) + " forbids it"})
+			p.tell(ledger.Event{Operation: ledger.KindIssue, Certificate: fmt.Sprintf("c%d", i), Issuer: "le", Status: ledger.Failed, Class: ledger.ClassCAA, Failures: 1, Message: "CAA of a" + string(rune('a'+i%7)) + " forbids it"})
 		}
 		dead.mu.Lock()
 		var waits []time.Duration
@@ -211,8 +219,8 @@ func TestCourierGoesOnAmongMessages(t *testing.T) {
 			return nil
 		}}
 		p.start(m)
-		caa := func(name, message string) Event {
-			return Event{Operation: KindIssue, Certificate: name, Issuer: "le", Status: Failed, Class: ClassCAA, Failures: 1, Message: message}
+		caa := func(name, message string) ledger.Event {
+			return ledger.Event{Operation: ledger.KindIssue, Certificate: name, Issuer: "le", Status: ledger.Failed, Class: ledger.ClassCAA, Failures: 1, Message: message}
 		}
 		p.tell(caa("x", "one"), caa("y", "two"), caa("z", "three"))
 		p.got(m, "failing x")
@@ -264,7 +272,7 @@ func TestCourierReplicas(t *testing.T) {
 		first, stop := p.n, p.stop
 		p.start(b)
 		defer func() { p.stop(); stop() }()
-		p.tell(Event{Operation: KindNote, Status: Success})
+		p.tell(ledger.Event{Operation: ledger.KindNote, Status: ledger.Success})
 		p.tell(failedTimes("x", 1))
 		first.Wake()
 		time.Sleep(time.Minute)
@@ -314,12 +322,12 @@ func TestCourierWithoutVault(t *testing.T) {
 		d := m.destination("ops")
 		d.State = sealable{m.state, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return sealed }}
 		seal := func(is bool) { m.mu.Lock(); sealed = is; m.mu.Unlock() }
-		p.n = NewNotifier(p.r.Recorder, []Destination{d}, NotifierOptions{Since: time.Now()})
+		p.n = outbox.NewNotifier(p.r.Recorder, []outbox.Destination{d}, outbox.NotifierOptions{Since: time.Now()})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		go func() { defer close(done); p.n.Run(ctx) }()
 		defer func() { cancel(); <-done }()
-		p.tell(Event{Operation: KindNote, Status: Success})
+		p.tell(ledger.Event{Operation: ledger.KindNote, Status: ledger.Success})
 		seal(true)
 		p.tell(failedTimes("x", 1))
 		time.Sleep(time.Hour)
@@ -361,13 +369,13 @@ func TestCourierSendsTheSame(t *testing.T) {
 			return nil
 		}
 		p.start(m)
-		p.tell(Event{Operation: KindIssue, Certificate: "x", Issuer: "le", Status: Failed, Class: ClassCAA, Failures: 1, Message: "one"}, renewedAfter("w", 1))
+		p.tell(ledger.Event{Operation: ledger.KindIssue, Certificate: "x", Issuer: "le", Status: ledger.Failed, Class: ledger.ClassCAA, Failures: 1, Message: "one"}, renewedAfter("w", 1))
 		p.got(m, "failing x", "recovered w")
 		p.stop()
 		m.state.fields = atKill
 		p.tell(renewedAfter("x", 1))
-		time.Sleep(day)
-		m.on = []NoticeKind{NoticeRecovered}
+		time.Sleep(times.Day)
+		m.on = []outbox.NoticeKind{outbox.NoticeRecovered}
 		p.start(m)
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -385,8 +393,10 @@ func TestCourierTooLargeToKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m := newPost(t), &mailbox{}
 		d := m.destination("ops")
-		d.Compose = func(b Bulletin) ([]byte, error) { return append([]byte("large\n"), make([]byte, mostKept)...), nil }
-		n := NewNotifier(p.r.Recorder, []Destination{d}, NotifierOptions{Since: time.Now()})
+		d.Compose = func(b outbox.Notification) ([]byte, error) {
+			return append([]byte("large\n"), make([]byte, outbox.MostKept)...), nil
+		}
+		n := outbox.NewNotifier(p.r.Recorder, []outbox.Destination{d}, outbox.NotifierOptions{Since: time.Now()})
 		p.tell(failedTimes("x", 1))
 		n.Once(t.Context())
 		n.Once(t.Context())
@@ -400,8 +410,8 @@ func TestCourierTooLargeToKeep(t *testing.T) {
 // TestCourierOfAStrangersEvent: whoever may push to the ledger can name what no
 // record can be of, and silences no destination by it.
 func TestCourierOfAStrangersEvent(t *testing.T) {
-	told := notices(story(failedTimes("../../x", 1), failedTimes("", 1)), 0)
-	if records, err := readSome(os.DirFS(t.TempDir()), told); err != nil || len(records) != 0 {
+	told := outbox.Notices(story(failedTimes("../../x", 1), failedTimes("", 1)), 0)
+	if records, err := outbox.ReadSome(os.DirFS(t.TempDir()), told); err != nil || len(records) != 0 {
 		t.Errorf("of %v it reads %v: %v", told, records, err)
 	}
 }
@@ -410,15 +420,19 @@ func TestCourierOfAStrangersEvent(t *testing.T) {
 // no destination once the clock is right again.
 func TestCourierAfterAClockAhead(t *testing.T) {
 	for name, left := range map[string]func(ahead time.Time, f map[string]string){
-		"a next try":     func(ahead time.Time, f map[string]string) { f["retry_at"], f["tries"] = ahead.Format(keptTime), "3" },
-		"a place":        func(ahead time.Time, f map[string]string) { f["after_at"] = ahead.Format(keptTime) },
-		"a place before": func(ahead time.Time, f map[string]string) { f["after"], f["after_at"] = "", ahead.Format(keptTime) },
+		"a next try": func(ahead time.Time, f map[string]string) {
+			f["retry_at"], f["tries"] = ahead.Format(outbox.KeptTime), "3"
+		},
+		"a place": func(ahead time.Time, f map[string]string) { f["after_at"] = ahead.Format(outbox.KeptTime) },
+		"a place before": func(ahead time.Time, f map[string]string) {
+			f["after"], f["after_at"] = "", ahead.Format(outbox.KeptTime)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, m := newPost(t), &mailbox{}
 				p.start(m)
-				p.tell(Event{Operation: KindNote, Status: Success})
+				p.tell(ledger.Event{Operation: ledger.KindNote, Status: ledger.Success})
 				p.stop()
 				left(time.Now().AddDate(1, 0, 0), m.state.fields)
 				p.start(m)
@@ -438,9 +452,9 @@ func TestCourierClockSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m := newPost(t), &mailbox{err: errors.New("busy")}
 		var ahead atomic.Int64
-		ahead.Store(int64(365 * day))
+		ahead.Store(int64(365 * times.Day))
 		now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-		p.r = New(&Observer{}, nil, nil, p.ledger, &memJournal{}, Options{Now: now})
+		p.r = apply.New(&observe.Observer{}, nil, nil, p.ledger, &memJournal{}, apply.Options{Now: now})
 		p.start(m)
 		defer func() { p.stop() }()
 		p.tell(failedTimes("x", 1))
@@ -459,14 +473,14 @@ func TestCourierBehind(t *testing.T) {
 		p, m := newPost(t), &mailbox{}
 		p.start(m)
 		p.tell(failedTimes("x", 1))
-		behind := New(&Observer{}, nil, nil, p.ledger, &memJournal{}, Options{})
-		if _, _, err := behind.snapshot(t.Context()); err != nil {
+		behind := apply.New(&observe.Observer{}, nil, nil, p.ledger, &memJournal{}, apply.Options{})
+		if _, _, err := behind.Snapshot(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		p.tell(failedTimes("y", 1))
 		p.stop()
-		NewNotifier(behind.Recorder, []Destination{m.destination("0")}, NotifierOptions{Since: time.Now()}).Once(t.Context())
+		outbox.NewNotifier(behind.Recorder, []outbox.Destination{m.destination("0")}, outbox.NotifierOptions{Since: time.Now()}).Once(t.Context())
 		p.got(m, "failing x", "failing y")
 	})
 }

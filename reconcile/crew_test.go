@@ -3,15 +3,18 @@ package reconcile
 import (
 	"slices"
 	"testing"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/plan"
 )
 
 // TestEndedIsNotPlannedAgain: the plan of a pass in which an attempt ended does not
 // announce that certificate once more; what is still at work stays in it.
 func TestEndedIsNotPlannedAgain(t *testing.T) {
-	c := &crew{ended: map[string]bool{"over": true, "begun anew": true}}
-	actions := []Action{{Certificate: "over"}, {Certificate: "due"}, {Certificate: "begun anew", AtWork: &Work{}}}
+	c := &apply.Crew{Ended: map[string]bool{"over": true, "begun anew": true}}
+	actions := []plan.Action{{Certificate: "over"}, {Certificate: "due"}, {Certificate: "begun anew", AtWork: &plan.Work{}}}
 	var names []string
-	for _, a := range c.withoutEnded(actions) {
+	for _, a := range c.WithoutEnded(actions) {
 		names = append(names, a.Certificate)
 	}
 	if want := []string{"due", "begun anew"}; !slices.Equal(names, want) {

@@ -12,6 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -37,7 +43,7 @@ func (c *memCRLs) CRL(_ context.Context, url string) ([]byte, error) {
 // publish puts a list of the world's intermediate in its place, with these serials.
 func (w *world) publish(c *memCRLs, code int, key *ecdsa.PrivateKey, serials ...string) {
 	w.t.Helper()
-	list := &x509.RevocationList{Number: big.NewInt(w.at.Unix()), ThisUpdate: w.at.Add(-time.Hour), NextUpdate: w.at.Add(7 * day)}
+	list := &x509.RevocationList{Number: big.NewInt(w.at.Unix()), ThisUpdate: w.at.Add(-time.Hour), NextUpdate: w.at.Add(7 * times.Day)}
 	for _, s := range serials {
 		n, ok := new(big.Int).SetString(s, 16)
 		if !ok {
@@ -57,7 +63,7 @@ func (w *world) publish(c *memCRLs, code int, key *ecdsa.PrivateKey, serials ...
 // crlWorld is a world whose certificates say where they are revoked.
 func crlWorld(t testing.TB, certificates ...*spec.Certificate) (*world, *memCRLs) {
 	w := newWorld(t, certificates...)
-	w.ca.signBy(t, start.Add(1000*day), false)
+	w.ca.signBy(t, start.Add(1000*times.Day), false)
 	w.ca.wrong = func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"ldap://x/y", crlURL} }
 	crls := &memCRLs{}
 	w.opts.CRLs = crls
@@ -66,7 +72,7 @@ func crlWorld(t testing.TB, certificates ...*spec.Certificate) (*world, *memCRLs
 }
 
 // lookedUp is a process that asks, and plans by what it has heard.
-func (w *world) lookedUp() []Action {
+func (w *world) lookedUp() []plan.Action {
 	w.t.Helper()
 	r := w.reconciler()
 	obs, err := r.Observe(w.t.Context(), w.desired)
@@ -76,10 +82,10 @@ func (w *world) lookedUp() []Action {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return Plan(w.desired, obs, w.at)
+	return plan.Plan(w.desired, obs, w.at)
 }
 
-func live(w *world, name string) *Live {
+func live(w *world, name string) *ledger.Live {
 	w.t.Helper()
 	return w.ledger.record(w.t, name).Live
 }
@@ -106,9 +112,9 @@ func TestRevokedByCRL(t *testing.T) {
 	if crls.asked != 2 {
 		t.Errorf("the list was read %d times by the second day", crls.asked)
 	}
-	expect(t, actions[0], KindRenew, ReasonRevoked, "superseded")
-	expect(t, actions[1], KindNone, ReasonUpToDate, "")
-	if s := actions[0].Record.Stands(w.at); s != StandsRevoked || s.Well() {
+	expect(t, actions[0], ledger.KindRenew, ledger.ReasonRevoked, "superseded")
+	expect(t, actions[1], ledger.KindNone, ledger.ReasonUpToDate, "")
+	if s := actions[0].Record.Stands(w.at); s != ledger.StandsRevoked || s.Well() {
 		t.Errorf("it stands %s", s)
 	}
 	w.settle()
@@ -116,14 +122,14 @@ func TestRevokedByCRL(t *testing.T) {
 		t.Error("it was not renewed")
 	}
 	r := w.ledger.record(t, "api")
-	if r.Revoked != nil || r.RevokedBefore != serial || r.Stands(w.at) != StandsInOrder {
+	if r.Revoked != nil || r.RevokedBefore != serial || r.Stands(w.at) != ledger.StandsInOrder {
 		t.Errorf("record: %+v", r)
 	}
 	pages := 0
 	for _, e := range w.ledger.events(t) {
-		if e.Reason == ReasonRevoked && e.Operation == KindNote {
+		if e.Reason == ledger.ReasonRevoked && e.Operation == ledger.KindNote {
 			pages++
-			if e.Severity != SeverityPage || e.Status != Failed || e.OldSerial != serial {
+			if e.Severity != ledger.SeverityPage || e.Status != ledger.Failed || e.OldSerial != serial {
 				t.Errorf("event: %+v", e)
 			}
 		}
@@ -151,7 +157,7 @@ func TestWrongCRL(t *testing.T) {
 	w.publish(crls, 1, w.ca.midKey)
 	w.lookedUp()
 	w.settle()
-	if r := w.ledger.record(t, "api"); r.Revoked != nil || r.Stands(w.at) != StandsInOrder {
+	if r := w.ledger.record(t, "api"); r.Revoked != nil || r.Stands(w.at) != ledger.StandsInOrder {
 		t.Errorf("record: %+v, stands %s", r.Revoked, r.Stands(w.at))
 	}
 }
@@ -161,7 +167,7 @@ func TestWrongCRL(t *testing.T) {
 func TestCRLThatCountsForNothing(t *testing.T) {
 	for name, spoil := range map[string]func(*world, *memCRLs){
 		"another key": func(w *world, c *memCRLs) {
-			key, err := newKey("ecdsa-P-256")
+			key, err := keypair.NewKey("ecdsa-P-256")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -172,14 +178,14 @@ func TestCRLThatCountsForNothing(t *testing.T) {
 		},
 		"of the future": func(w *world, c *memCRLs) {
 			at := w.at
-			w.at = at.Add(day)
+			w.at = at.Add(times.Day)
 			w.publish(c, 1, w.ca.midKey, live(w, "api").Serial)
 			w.at = at
 		},
 		"nonsense": func(_ *world, c *memCRLs) { c.lists = map[string][]byte{crlURL: []byte("<html>")} },
 		"gone":     func(_ *world, c *memCRLs) { c.lists = nil },
 		"an end of it": func(w *world, c *memCRLs) {
-			w.publish(c, removeFromCRL, w.ca.midKey, live(w, "api").Serial)
+			w.publish(c, apply.RemoveFromCRL, w.ca.midKey, live(w, "api").Serial)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -187,7 +193,7 @@ func TestCRLThatCountsForNothing(t *testing.T) {
 			w.settle()
 			spoil(w, crls)
 			for range 3 {
-				expect(t, w.lookedUp()[0], KindNone, ReasonUpToDate, "")
+				expect(t, w.lookedUp()[0], ledger.KindNone, ledger.ReasonUpToDate, "")
 				w.at = w.at.Add(10 * time.Minute)
 			}
 			if crls.asked != 1 {
@@ -205,9 +211,9 @@ func TestRevokedWhilePaused(t *testing.T) {
 	w.desired.Certificates[0].Renewal.Auto = false
 	w.settle()
 	w.publish(crls, 1, w.ca.midKey, live(w, "api").Serial)
-	expect(t, w.lookedUp()[0], KindNone, ReasonUnmanaged, "")
+	expect(t, w.lookedUp()[0], ledger.KindNone, ledger.ReasonUnmanaged, "")
 	w.settle()
-	if s := w.ledger.record(t, "api").Stands(w.at); s != StandsRevoked {
+	if s := w.ledger.record(t, "api").Stands(w.at); s != ledger.StandsRevoked {
 		t.Errorf("it stands %s", s)
 	}
 	if n := len(w.ca.replaced); n != 1 {
@@ -218,7 +224,7 @@ func TestRevokedWhilePaused(t *testing.T) {
 // TestCompromisedKeyIsRotated: key.rotation = "never" keeps no key that the CA revoked
 // as compromised; a revocation for another reason keeps it.
 func TestCompromisedKeyIsRotated(t *testing.T) {
-	for code, rotates := range map[int]bool{keyCompromise: true, 4: false} {
+	for code, rotates := range map[int]bool{ledger.KeyCompromise: true, 4: false} {
 		c := certificate("api", "api.example.com")
 		c.Key.Rotation = spec.RotateNever
 		w, crls := crlWorld(t, c)
@@ -226,7 +232,7 @@ func TestCompromisedKeyIsRotated(t *testing.T) {
 		was := live(w, "api")
 		w.publish(crls, code, w.ca.midKey, was.Serial)
 		a := w.lookedUp()[0]
-		expect(t, a, KindRenew, ReasonRevoked, "")
+		expect(t, a, ledger.KindRenew, ledger.ReasonRevoked, "")
 		if said := strings.Contains(a.Detail, "rotated once"); said != rotates {
 			t.Errorf("code %d: %s", code, a.Detail)
 		}
@@ -235,7 +241,7 @@ func TestCompromisedKeyIsRotated(t *testing.T) {
 		if now.Serial == was.Serial || (now.KeyDigest != was.KeyDigest) != rotates {
 			t.Errorf("code %d: the key changed: %v", code, now.KeyDigest != was.KeyDigest)
 		}
-		w.at = start.Add(70 * day) // the next renewal keeps the new key
+		w.at = start.Add(70 * times.Day) // the next renewal keeps the new key
 		w.settle()
 		if got := live(w, "api"); got.Serial == now.Serial || got.KeyDigest != now.KeyDigest {
 			t.Errorf("code %d: the next renewal has another key", code)
@@ -252,7 +258,7 @@ func TestBlockedKey(t *testing.T) {
 	w := newWorld(t, c)
 	w.settle()
 	was := live(w, "api")
-	w.at = start.Add(61 * day)
+	w.at = start.Add(61 * times.Day)
 	blocked := 0
 	w.ca.fail = func(op string, _ int) error {
 		if op != "finish" || blocked == 1 {
@@ -292,7 +298,7 @@ func TestBlockedKey(t *testing.T) {
 // of its chain, and never by a plan.
 func TestBackfill(t *testing.T) {
 	w, crls := crlWorld(t, certificate("api", "api.example.com"))
-	end := start.Add(20 * day)
+	end := start.Add(20 * times.Day)
 	w.ca.signBy(t, end, false)
 	w.settle()
 	w.forgetChains("api")
@@ -309,7 +315,7 @@ func TestBackfill(t *testing.T) {
 	}
 	serial := live(w, "api").Serial
 	w.publish(crls, 1, w.ca.midKey, serial)
-	expect(t, w.lookedUp()[0], KindRenew, ReasonRevoked, "")
+	expect(t, w.lookedUp()[0], ledger.KindRenew, ledger.ReasonRevoked, "")
 	w.lookedUp()
 	if reads != 1 {
 		t.Errorf("the secret was read %d times, want once", reads)
@@ -328,16 +334,16 @@ func TestBackfill(t *testing.T) {
 func (w *world) forgetChains(name string) {
 	w.t.Helper()
 	custom := w.vault.secrets["secret/tls/"+name].custom
-	for _, key := range []string{metaChainOf, metaChainEnd, metaChainKept, metaCRL, metaIssuerKey, metaAdopted} {
+	for _, key := range []string{observe.MetaChainOf, observe.MetaChainEnd, observe.MetaChainKept, observe.MetaCRL, observe.MetaIssuerKey, observe.MetaAdopted} {
 		delete(custom, key)
 	}
 	r := w.ledger.record(w.t, name)
 	l := *r.Live
 	l.ChainRead, l.CRL, l.IssuerKey, l.ChainNotAfter, l.ChainKept = false, "", "", nil, false
 	r.Live = &l
-	b, err := MarshalRecord(r)
+	b, err := ledger.MarshalRecord(r)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.ledger.tree[recordFile(name)].Data = b
+	w.ledger.tree[ledger.RecordFile(name)].Data = b
 }

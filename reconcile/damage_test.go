@@ -11,6 +11,12 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/audit"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/recorder"
+	"certroll/reconcile/times"
 )
 
 // damages are what somebody who may push can put in the place of a record, of
@@ -32,7 +38,7 @@ var damages = map[string]string{
 
 func goodRecord(t *testing.T, name string, failures int) []byte {
 	t.Helper()
-	b, err := MarshalRecord(&Record{Schema: 1, Certificate: name, State: StateFailing, Failures: failures, UpdatedAt: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)})
+	b, err := ledger.MarshalRecord(&ledger.Record{Schema: 1, Certificate: name, State: ledger.StateFailing, Failures: failures, UpdatedAt: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +75,7 @@ func TestADamagedRecordStopsNobody(t *testing.T) {
 			}
 			past := &pastTrees{trees: []fs.FS{worse, was, fstest.MapFS{"certificates/api.json": {Data: goodRecord(t, "api", 1)}}}}
 			for range 2 {
-				records, lost, err := ReadLedger(t.Context(), tree, past)
+				records, lost, err := archive.ReadLedger(t.Context(), tree, past)
 				if err != nil || len(records) != 2 || records["api"] == nil || records["api"].Failures != 7 || records["web"].Failures != 1 {
 					t.Fatalf("records %v, %v", records, err)
 				}
@@ -82,12 +88,12 @@ func TestADamagedRecordStopsNobody(t *testing.T) {
 					}
 				}
 			}
-			var c recordCache
+			var c archive.RecordCache
 			for range 3 {
-				if _, err := c.read(tree); err != nil {
+				if _, err := c.Read(tree); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := c.mend(t.Context(), past); err != nil {
+				if _, err := c.Mend(t.Context(), past); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -101,15 +107,15 @@ func TestADamagedRecordStopsNobody(t *testing.T) {
 // TestADamagedRecordInARun: what this process read last stands in, and nobody
 // looks into the history.
 func TestADamagedRecordInARun(t *testing.T) {
-	var c recordCache
+	var c archive.RecordCache
 	past := &pastTrees{}
 	for i, text := range []string{string(goodRecord(t, "api", 7)), "garbage", "more garbage", "garbage"} {
-		records, err := c.read(fstest.MapFS{"certificates/api.json": {Data: []byte(text)}})
+		records, err := c.Read(fstest.MapFS{"certificates/api.json": {Data: []byte(text)}})
 		if err != nil || records["api"] == nil || records["api"].Failures != 7 {
 			t.Fatalf("step %d: %v, %v", i, records, err)
 		}
 	}
-	if _, err := c.mend(t.Context(), past); err != nil || past.asked > 0 {
+	if _, err := c.Mend(t.Context(), past); err != nil || past.asked > 0 {
 		t.Errorf("the history was read, %v", err)
 	}
 }
@@ -118,7 +124,7 @@ func TestADamagedRecordInARun(t *testing.T) {
 func TestTheHistoryCannotBeRead(t *testing.T) {
 	tree := fstest.MapFS{"certificates/api.json": {Data: []byte("garbage")}}
 	past := &pastTrees{err: errors.New("no way there")}
-	records, lost, err := ReadLedger(t.Context(), tree, past)
+	records, lost, err := archive.ReadLedger(t.Context(), tree, past)
 	if err != nil || len(records) != 0 || len(lost) != 2 || !strings.Contains(lost[1].Problem, "no way there") {
 		t.Errorf("%v, %v, %v", records, lost, err)
 	}
@@ -126,7 +132,7 @@ func TestTheHistoryCannotBeRead(t *testing.T) {
 
 // TestSomethingElseInTheirPlaces: directories and files where the other belongs.
 func TestSomethingElseInTheirPlaces(t *testing.T) {
-	line, err := json.Marshal(Event{Schema: 1, ID: "a", Time: time.Now(), Operation: KindNote, Status: Failed})
+	line, err := json.Marshal(ledger.Event{Schema: 1, ID: "a", Time: time.Now(), Operation: ledger.KindNote, Status: ledger.Failed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,17 +156,17 @@ func TestSomethingElseInTheirPlaces(t *testing.T) {
 					delete(tree, file)
 				}
 			}
-			records, _, err := ReadLedger(t.Context(), tree, &pastTrees{trees: []fs.FS{good}})
+			records, _, err := archive.ReadLedger(t.Context(), tree, &pastTrees{trees: []fs.FS{good}})
 			if err != nil || records["api"] == nil || records["api"].Failures != 7 {
 				t.Errorf("records %v, %v", records, err)
 			}
-			lost, err := Unreadable(tree)
+			lost, err := archive.Unreadable(tree)
 			if err != nil || tc.lost != "" && (len(lost) != 1 || lost[0].File != tc.lost) {
 				t.Errorf("named are %v, %v", lost, err)
 			}
-			e := entry{Event: Event{ID: "b", Time: time.Now(), Operation: KindNote, Status: Success}}
-			s := &scribe{records: &recordCache{}, now: time.Now}
-			files, err := s.edit(tree, []entry{e})
+			e := ledger.Entry{Event: ledger.Event{ID: "b", Time: time.Now(), Operation: ledger.KindNote, Status: ledger.Success}}
+			s := &recorder.Writer{Records: &archive.RecordCache{}, Now: time.Now}
+			files, err := s.Edit(tree, []ledger.Entry{e})
 			if err != nil || len(files) == 0 {
 				t.Errorf("nothing can be told any more: %v, %v", files, err)
 			}
@@ -173,37 +179,37 @@ func TestSomethingElseInTheirPlaces(t *testing.T) {
 func TestDamagedLinesStopNobody(t *testing.T) {
 	at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	event := func(id string) string {
-		b, err := json.Marshal(Event{Schema: 1, ID: id, Time: at, Operation: KindIssue, Status: Failed, Certificate: "api"})
+		b, err := json.Marshal(ledger.Event{Schema: 1, ID: id, Time: at, Operation: ledger.KindIssue, Status: ledger.Failed, Certificate: "api"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(b)
 	}
 	for name, damage := range damages {
-		if json.Unmarshal([]byte(damage), &Event{}) == nil || damage == "" {
+		if json.Unmarshal([]byte(damage), &ledger.Event{}) == nil || damage == "" {
 			continue // it is an event of no meaning, or no line
 		}
 		t.Run(name, func(t *testing.T) {
 			damage := strings.ReplaceAll(damage, "\n", " ")
 			body := strings.Join([]string{event("a"), damage, event("b"), event("b"), damage, event("c"), damage, ""}, "\n")
 			tree := fstest.MapFS{"audit/2026/11.jsonl": {Data: []byte(body)}}
-			var c historyCache
+			var c archive.HistoryCache
 			for range 2 { // the second time nothing is new
-				events, err := c.read(tree, at.Add(-day))
+				events, err := c.Read(tree, at.Add(-times.Day))
 				if err != nil || len(events) != 3 {
 					t.Fatalf("%d events, %v", len(events), err)
 				}
-				if got := fmt.Sprint(len(c.lost), c.lost[0].Where(), c.lost[2].Where()); got != "3audit/2026/11.jsonl line 7audit/2026/11.jsonl line 2" && got != "3 audit/2026/11.jsonl line 7 audit/2026/11.jsonl line 2" {
+				if got := fmt.Sprint(len(c.Lost), c.Lost[0].Where(), c.Lost[2].Where()); got != "3audit/2026/11.jsonl line 7audit/2026/11.jsonl line 2" && got != "3 audit/2026/11.jsonl line 7 audit/2026/11.jsonl line 2" {
 					t.Errorf("named are %s", got)
 				}
 			}
-			if events, _, err := (Query{Certificate: "api"}).Newest(tree, 10); err != nil || len(events) != 4 {
+			if events, _, err := (archive.Query{Certificate: "api"}).Newest(tree, 10); err != nil || len(events) != 4 {
 				t.Errorf("newest: %d events, %v", len(events), err)
 			}
 			tree["audit/2026/11.jsonl"] = &fstest.MapFile{Data: []byte(body + event("d") + "\n" + damage + "\n")}
-			events, err := c.read(tree, at.Add(-day))
-			if err != nil || len(events) != 4 || len(c.lost) != 4 || c.lost[3].Line != 9 {
-				t.Errorf("grown: %d events, %v, %v", len(events), c.lost, err)
+			events, err := c.Read(tree, at.Add(-times.Day))
+			if err != nil || len(events) != 4 || len(c.Lost) != 4 || c.Lost[3].Line != 9 {
+				t.Errorf("grown: %d events, %v, %v", len(events), c.Lost, err)
 			}
 		})
 	}
@@ -214,7 +220,7 @@ func TestAuditVerifyNamesWhatCannotBeRead(t *testing.T) {
 	tree := fstest.MapFS{
 		"certificates/zz.json": {Data: []byte("garbage")}, "doctor.json": {Data: []byte("{")}, "audit/2026/11.jsonl": {Data: []byte("x\n")},
 	}
-	trail, err := VerifyTrail(t.Context(), oneCommit{tree}, false)
+	trail, err := audit.VerifyTrail(t.Context(), oneCommit{tree}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,9 +241,9 @@ func (o oneCommit) Walk(_ context.Context, visit func(string, []string, fs.FS) e
 
 // TestUnreadableEvents are told once for each content.
 func TestUnreadableEvents(t *testing.T) {
-	lost := lose(lose(nil, "certificates/zz.json", 0, "garbage"), "audit/2026/11.jsonl", 3, "garbage")
-	a, b := unreadableEvents(lost, time.Now()), unreadableEvents(lost, time.Now().Add(day))
-	if len(a) != 2 || a[0].ID != b[0].ID || a[0].ID == a[1].ID || a[0].Reason != ReasonDamaged || !strings.Contains(a[1].Message, "audit/2026/11.jsonl line 3") {
+	lost := archive.Lose(archive.Lose(nil, "certificates/zz.json", 0, "garbage"), "audit/2026/11.jsonl", 3, "garbage")
+	a, b := archive.UnreadableEvents(lost, time.Now()), archive.UnreadableEvents(lost, time.Now().Add(times.Day))
+	if len(a) != 2 || a[0].ID != b[0].ID || a[0].ID == a[1].ID || a[0].Reason != ledger.ReasonDamaged || !strings.Contains(a[1].Message, "audit/2026/11.jsonl line 3") {
 		t.Errorf("told is %+v", a)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"certroll/reconcile/ledger"
 )
 
 // section is the part of a document below a heading.
@@ -42,8 +44,8 @@ func jsonNames(of any) []string {
 // TestDocsFields: every field of the ledger is described.
 func TestDocsFields(t *testing.T) {
 	for heading, structs := range map[string][]any{
-		"Record": {Record{}, Live{}, Hold{}, Failure{}, Unmanaged{}, RenewalInfo{}, Revocation{}},
-		"Event":  {Event{}, PassedOver{}},
+		"Record": {ledger.Record{}, ledger.Live{}, ledger.Hold{}, ledger.Failure{}, ledger.Unmanaged{}, ledger.RenewalInfo{}, ledger.Revocation{}},
+		"Event":  {ledger.Event{}, ledger.PassedOver{}},
 	} {
 		text := section(t, "ledger.md", heading)
 		for _, s := range structs {
@@ -115,11 +117,11 @@ func TestDocsWords(t *testing.T) {
 		}
 	}
 	said("ledger.md", "Record", values["State"])
-	said("ledger.md", "Event", slices.Concat(values["Kind"], values["Status"], values["Exemption"]), "none", string(StatusError))
+	said("ledger.md", "Event", slices.Concat(values["Kind"], values["Status"], values["Exemption"]), "none", string(ledger.StatusError))
 	said("ledger.md", "Classes of failure", values["Class"])
 	said("ledger.md", "Reasons", values["Reason"])
 	said("asking.md", "expiring", values["Standing"])
 	said("probe.md", "What it comes to", values["Serving"])
 	said("notifications.md", "Kinds", constants(t, "NoticeKind")["NoticeKind"])
-	said("plan.md", "Actions", values["Kind"], string(KindConfig), string(KindRetry), string(KindPass), string(KindDoctor), string(KindProbe))
+	said("plan.md", "Actions", values["Kind"], string(ledger.KindConfig), string(ledger.KindRetry), string(ledger.KindPass), string(ledger.KindDoctor), string(ledger.KindProbe))
 }

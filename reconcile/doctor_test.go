@@ -11,6 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/archive"
+	"certroll/reconcile/doctor"
+	"certroll/reconcile/failure"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/throttle"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -121,18 +127,18 @@ func examined(t testing.TB) (*world, *fakeExaminer) {
 	return w, x
 }
 
-func (w *world) examine(o ExamineOptions) *Examination {
+func (w *world) examine(o doctor.ExamineOptions) *doctor.Examination {
 	w.t.Helper()
-	x, err := Examine(context.Background(), w.reconciler(), w.desired, o)
+	x, err := doctor.Examine(context.Background(), w.reconciler(), w.desired, o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return x
 }
 
-func (w *world) doctor() *Examination {
+func (w *world) doctor() *doctor.Examination {
 	w.t.Helper()
-	x, err := Doctor(context.Background(), w.reconciler(), w.desired, Revision{Commit: "c0ffee"})
+	x, err := doctor.Doctor(context.Background(), w.reconciler(), w.desired, ledger.Revision{Commit: "c0ffee"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -141,7 +147,7 @@ func (w *world) doctor() *Examination {
 
 func TestExamine(t *testing.T) {
 	w, x := examined(t)
-	if got := w.examine(ExamineOptions{}); len(got.Findings) != 0 || got.Certificates != 3 || got.Canaries != 1 || got.Incomplete {
+	if got := w.examine(doctor.ExamineOptions{}); len(got.Findings) != 0 || got.Certificates != 3 || got.Canaries != 1 || got.Incomplete {
 		t.Errorf("nothing is wrong, and it found %+v", got)
 	}
 	if x.caaCalls != 1 || !slices.Equal(x.canaries, []string{"lab api.lab.test"}) {
@@ -155,7 +161,7 @@ func TestExamine(t *testing.T) {
 		return &fakeFinding{"info", "config", "delegation into lab.test", "it leads there", ""}
 	}
 	x.canary = func(account, name string) error { return unauthorized(account, name, "BADSIG") }
-	got := w.examine(ExamineOptions{})
+	got := w.examine(doctor.ExamineOptions{})
 	want := []string{
 		"error caa CAA at lab.test [api mail web] [web.lab.test www.lab.test]",
 		"error dns_unauthorized dns.lab [api mail web] [api.lab.test]",
@@ -164,20 +170,20 @@ func TestExamine(t *testing.T) {
 	if list := summary(got); !slices.Equal(list, want) {
 		t.Errorf("found\n%s\nwant\n%s", strings.Join(list, "\n"), strings.Join(want, "\n"))
 	}
-	if got.Count(SeverityError) != 2 || got.Count(SeverityInfo) != 1 {
+	if got.Count(ledger.SeverityError) != 2 || got.Count(ledger.SeverityInfo) != 1 {
 		t.Errorf("the counts are wrong: %+v", got)
 	}
 
 	x.canaries = nil
-	if got := w.examine(ExamineOptions{Certificates: []string{"web"}, NoCanary: true}); got.Certificates != 1 || len(got.Findings) != 1 || len(x.canaries) != 0 {
+	if got := w.examine(doctor.ExamineOptions{Certificates: []string{"web"}, NoCanary: true}); got.Certificates != 1 || len(got.Findings) != 1 || len(x.canaries) != 0 {
 		t.Errorf("of one certificate, without canaries, it found %+v and wrote %v", got, x.canaries)
 	}
-	if _, err := Examine(context.Background(), w.reconciler(), w.desired, ExamineOptions{Certificates: []string{"gone"}}); err == nil || classOf(err) != ClassConfig || !strings.Contains(err.Error(), `"gone"`) {
+	if _, err := doctor.Examine(context.Background(), w.reconciler(), w.desired, doctor.ExamineOptions{Certificates: []string{"gone"}}); err == nil || failure.ClassOf(err) != ledger.ClassConfig || !strings.Contains(err.Error(), `"gone"`) {
 		t.Errorf("an unknown name is %v", err)
 	}
 }
 
-func summary(x *Examination) (out []string) {
+func summary(x *doctor.Examination) (out []string) {
 	for _, f := range x.Findings {
 		out = append(out, fmt.Sprint(f.Severity, " ", f.Class, " ", f.About, " ", f.Certificates, " ", f.Names))
 	}
@@ -205,7 +211,7 @@ func TestExamineWhat(t *testing.T) {
 		}
 		return nil
 	}
-	got := summary(w.examine(ExamineOptions{}))
+	got := summary(w.examine(doctor.ExamineOptions{}))
 	want := []string{
 		"error caa CAA at two.lab.test for ca [two] [two.lab.test]",
 		"error caa CAA at two.other.test for ca [two] [two.other.test]",
@@ -220,7 +226,7 @@ func TestExamineWhat(t *testing.T) {
 	if want := []string{"lab two.lab.test", "lab two.other.test", "spare two.lab.test"}; !slices.Equal(x.canaries, want) {
 		t.Errorf("the canaries are %v, want %v", x.canaries, want)
 	}
-	if got := w.examine(ExamineOptions{Certificates: []string{"paused"}, NoCanary: true}); len(got.Findings) != 1 {
+	if got := w.examine(doctor.ExamineOptions{Certificates: []string{"paused"}, NoCanary: true}); len(got.Findings) != 1 {
 		t.Errorf("a paused certificate that is asked for was not looked at: %+v", got)
 	}
 }
@@ -238,20 +244,20 @@ func TestExamineIsBounded(t *testing.T) {
 	release := make(chan struct{})
 	x.canary = func(string, string) error { waiting <- struct{}{}; <-release; return nil }
 	go func() {
-		for range examineAtOnce {
+		for range doctor.ExamineAtOnce {
 			<-waiting
 		}
 		close(release)
 	}()
-	if got := w.examine(ExamineOptions{}); got.Canaries != 30 || x.most != examineAtOnce {
-		t.Errorf("%d canaries, %d at once; want 30, %d", got.Canaries, x.most, examineAtOnce)
+	if got := w.examine(doctor.ExamineOptions{}); got.Canaries != 30 || x.most != doctor.ExamineAtOnce {
+		t.Errorf("%d canaries, %d at once; want 30, %d", got.Canaries, x.most, doctor.ExamineAtOnce)
 	}
-	if got := w.examine(ExamineOptions{Timeout: time.Nanosecond}); !got.Incomplete || got.Canaries != 0 {
+	if got := w.examine(doctor.ExamineOptions{Timeout: time.Nanosecond}); !got.Incomplete || got.Canaries != 0 {
 		t.Errorf("without time it found %+v", got)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Examine(ctx, w.reconciler(), w.desired, ExamineOptions{}); !errors.Is(err, context.Canceled) {
+	if _, err := doctor.Examine(ctx, w.reconciler(), w.desired, doctor.ExamineOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted, it ended with %v", err)
 	}
 }
@@ -284,7 +290,7 @@ func TestDoctorTellsOnce(t *testing.T) {
 	w.doctor()
 	expect("it came", "doctor failure dns_unauthorized ")
 	e := w.ledger.events(t)[0]
-	if e.DNSAccount != "lab" || e.Reason != ReasonFound || e.Revision != "c0ffee" || !strings.Contains(e.Message, "BADSIG") ||
+	if e.DNSAccount != "lab" || e.Reason != ledger.ReasonFound || e.Revision != "c0ffee" || !strings.Contains(e.Message, "BADSIG") ||
 		e.Detail != "the next renewal of api, mail, web will fail: mend it" || e.Severity != "" {
 		t.Errorf("the event is %+v", e)
 	}
@@ -308,7 +314,7 @@ func TestDoctorTellsOnce(t *testing.T) {
 	x.canary = nil
 	w.doctor()
 	expect("gone", "doctor failure dns_unauthorized ", "doctor failure dns_unavailable ", "doctor success dns_unauthorized ", "doctor success dns_unavailable ")
-	if p, err := ReadProblems(w.ledger.tree); err != nil || len(p.Problems) != 0 {
+	if p, err := archive.ReadProblems(w.ledger.tree); err != nil || len(p.Problems) != 0 {
 		t.Errorf("the open problems are %+v (%v)", p, err)
 	}
 
@@ -333,7 +339,7 @@ func TestDoctorWhileGitIsAway(t *testing.T) {
 	}
 	w.ledger.err = errors.New("connection refused")
 	for range 3 {
-		if _, err := Doctor(context.Background(), r, w.desired, Revision{}); err == nil || !strings.Contains(err.Error(), "safe in the journal") {
+		if _, err := doctor.Doctor(context.Background(), r, w.desired, ledger.Revision{}); err == nil || !strings.Contains(err.Error(), "safe in the journal") {
 			t.Errorf("it ended with %v", err)
 		}
 		w.at = w.at.Add(24 * time.Hour)
@@ -346,7 +352,7 @@ func TestDoctorWhileGitIsAway(t *testing.T) {
 	if events := w.ledger.events(t); len(events) != 4 {
 		t.Errorf("the ledger was told %d events, want 4", len(events))
 	}
-	if p, err := ReadProblems(w.ledger.tree); err != nil || len(p.Problems) != 4 {
+	if p, err := archive.ReadProblems(w.ledger.tree); err != nil || len(p.Problems) != 4 {
 		t.Errorf("the open problems are %+v (%v)", p, err)
 	}
 }
@@ -357,24 +363,24 @@ func TestDoctorHoldsNobodyUp(t *testing.T) {
 	x.canary = func(account, name string) error { return unauthorized(account, name, "BADSIG") }
 	w.doctor()
 	w.settle()
-	if found := troubles(w.ledger.events(t)); len(found) != 0 {
+	if found := throttle.Circuits(w.ledger.events(t)); len(found) != 0 {
 		t.Errorf("the examination got %v into trouble", found)
 	}
 }
 
 // TestDoctorIncomplete: what was not looked at is not gone.
 func TestDoctorIncomplete(t *testing.T) {
-	known := (&Problems{}).with(Problem{Finding: Finding{Class: ClassCAA, About: "CAA at lab.test", Certificates: []string{"api"}}}, start)
+	known := (&ledger.Problems{}).With(ledger.Problem{Finding: ledger.Finding{Class: ledger.ClassCAA, About: "CAA at lab.test", Certificates: []string{"api"}}}, start)
 	for name, test := range map[string]struct {
-		x    Examination
+		x    doctor.Examination
 		gone int
 	}{
-		"looked at":      {Examination{}, 1},
-		"out of time":    {Examination{Incomplete: true}, 0},
-		"resolvers away": {Examination{Findings: []Finding{{Severity: SeverityWarning, Class: ClassDNSUnavailable, Certificates: []string{"api"}}}}, 0},
-		"another's":      {Examination{Findings: []Finding{{Severity: SeverityWarning, Class: ClassDNSUnavailable, Certificates: []string{"web"}}}}, 1},
+		"looked at":      {doctor.Examination{}, 1},
+		"out of time":    {doctor.Examination{Incomplete: true}, 0},
+		"resolvers away": {doctor.Examination{Findings: []ledger.Finding{{Severity: ledger.SeverityWarning, Class: ledger.ClassDNSUnavailable, Certificates: []string{"api"}}}}, 0},
+		"another's":      {doctor.Examination{Findings: []ledger.Finding{{Severity: ledger.SeverityWarning, Class: ledger.ClassDNSUnavailable, Certificates: []string{"web"}}}}, 1},
 	} {
-		if got := problemEntries(known, &test.x, Revision{}, start.Add(time.Hour)); len(got) != test.gone {
+		if got := doctor.ProblemEntries(known, &test.x, ledger.Revision{}, start.Add(time.Hour)); len(got) != test.gone {
 			t.Errorf("%s: %d entries, want %d", name, len(got), test.gone)
 		}
 	}
@@ -396,17 +402,17 @@ func (l *deafLedger) Snapshot(ctx context.Context) (fs.FS, string, error) {
 // TestProblemsOfALedgerThatCannotBeRead since they were pushed are told once.
 func TestProblemsOfALedgerThatCannotBeRead(t *testing.T) {
 	w := newWorld(t)
-	ledger := &deafLedger{memLedger: w.ledger}
+	tree := &deafLedger{memLedger: w.ledger}
 	r := w.reconciler()
-	r.scribe.ledger = ledger
-	x := &Examination{Findings: []Finding{{Severity: SeverityError, Class: ClassCAA, About: "example.com", Certificates: []string{"api"}}}}
+	r.Writer.Ledger = tree
+	x := &doctor.Examination{Findings: []ledger.Finding{{Severity: ledger.SeverityError, Class: ledger.ClassCAA, About: "example.com", Certificates: []string{"api"}}}}
 	for range 3 {
-		w.at = w.at.Add(day)
-		if err := noteProblems(t.Context(), r, Revision{}, x); err != nil {
+		w.at = w.at.Add(times.Day)
+		if err := doctor.NoteProblems(t.Context(), r, ledger.Revision{}, x); err != nil {
 			t.Fatal(err)
 		}
-		ledger.deaf = len(w.journal.lines) > 0 // the push works, and nothing after it
-		if err := r.tell(t.Context()); err != nil {
+		tree.deaf = len(w.journal.lines) > 0 // the push works, and nothing after it
+		if err := r.Tell(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,6 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -14,7 +17,7 @@ func TestDriftIsRepairedWhileRenewalsAreHeld(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
 	serial := w.ledger.record(t, "api").Live.Serial
-	w.at = start.Add(61 * day)
+	w.at = start.Add(61 * times.Day)
 	until := w.at.Add(34 * time.Hour)
 	w.ca.fail = func(string, int) error {
 		return &caError{class: "rate_limited", text: "429 too many certificates", at: until}
@@ -30,22 +33,22 @@ func TestDriftIsRepairedWhileRenewalsAreHeld(t *testing.T) {
 		}
 	}
 	overwrite(1)
-	expect(t, w.only(), KindRepair, ReasonUnfinished, "") // the renewal's pending secret is there
+	expect(t, w.only(), ledger.KindRepair, ledger.ReasonUnfinished, "") // the renewal's pending secret is there
 	w.settle()
-	if got := serialOf(w.secretPair("tls/api").leaf()); got != serial {
+	if got := keypair.SerialOf(w.secretPair("tls/api").Leaf()); got != serial {
 		t.Errorf("serial %s is there, want %s", got, serial)
 	}
 	a := w.only()
-	if a.Kind != KindHold || a.Reason != ReasonRateLimited || !a.NotBefore.Equal(until) {
+	if a.Kind != ledger.KindHold || a.Reason != ledger.ReasonRateLimited || !a.NotBefore.Equal(until) {
 		t.Errorf("what the CA said of when to come back is forgotten: %s %s until %s", a.Kind, a.Reason, a.NotBefore)
 	}
 	overwrite(3)
-	expect(t, w.only(), KindRepair, ReasonDrifted, "")
+	expect(t, w.only(), ledger.KindRepair, ledger.ReasonDrifted, "")
 	w.vault.secrets["secret/tls/api"].versions[2].deleted = true
 	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
-	if a := w.only(); a.Kind != KindHold || !a.NotBefore.Equal(until) || w.ca.calls["order"] != 2 {
+	if a := w.only(); a.Kind != ledger.KindHold || !a.NotBefore.Equal(until) || w.ca.calls["order"] != 2 {
 		t.Errorf("%s %s until %s, %d orders", a.Kind, a.Reason, a.NotBefore, w.ca.calls["order"])
 	}
 }
@@ -55,11 +58,11 @@ func TestDriftIsRepairedWhileRenewalsAreHeld(t *testing.T) {
 func TestAKeyThatSomebodyWroteIsNotKept(t *testing.T) {
 	for name, written := range map[string]func(*world) map[string]string{
 		"another pair": func(w *world) map[string]string {
-			key, err := newKey("ecdsa-P-256")
+			key, err := keypair.NewKey("ecdsa-P-256")
 			if err != nil {
 				t.Fatal(err)
 			}
-			text, err := encodeKey(key)
+			text, err := keypair.EncodeKey(key)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,11 +82,11 @@ func TestAKeyThatSomebodyWroteIsNotKept(t *testing.T) {
 			w.vault.secrets["secret/tls/api"].versions[0].deleted = true
 			w.settle()
 			p := w.secretPair("tls/api")
-			text, err := encodeKey(p.key)
+			text, err := keypair.EncodeKey(p.Key)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if text == foreign["tls.key"] || p.leaf().DNSNames[0] != "api.example.com" {
+			if text == foreign["tls.key"] || p.Leaf().DNSNames[0] != "api.example.com" {
 				t.Error("what is live has the key that somebody else wrote")
 			}
 		})

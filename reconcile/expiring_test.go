@@ -6,56 +6,60 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 )
 
 // TestExpiring: a certificate that expires soon and is not in order is told
 // once, whoever passes; one that is in order, or has time, is not.
 func TestExpiring(t *testing.T) {
 	now := noticeAt
-	action := func(name string, life, left time.Duration, edit func(*Record)) Action {
-		l := &Live{Serial: name, NotBefore: now.Add(left - life), NotAfter: now.Add(left - time.Second), Issuer: "le"}
+	action := func(name string, life, left time.Duration, edit func(*ledger.Record)) plan.Action {
+		l := &ledger.Live{Serial: name, NotBefore: now.Add(left - life), NotAfter: now.Add(left - time.Second), Issuer: "le"}
 		due := now.Add(-time.Minute)
-		r := &Record{Certificate: name, State: StateLive, Live: l, RenewAt: &due}
+		r := &ledger.Record{Certificate: name, State: ledger.StateLive, Live: l, RenewAt: &due}
 		if edit != nil {
 			edit(r)
 		}
-		return Action{Certificate: name, Spec: certificate(name, name+".example.com"), Record: r, Secret: Secret{Owner: name, Live: l}}
+		return plan.Action{Certificate: name, Spec: certificate(name, name+".example.com"), Record: r, Secret: plan.Secret{Owner: name, Live: l}}
 	}
-	failing := func(r *Record) {
-		r.State, r.Failures, r.LastFailure = StateFailing, 2, &Failure{Class: ClassCAA, Message: "forbidden"}
+	failing := func(r *ledger.Record) {
+		r.State, r.Failures, r.LastFailure = ledger.StateFailing, 2, &ledger.Failure{Class: ledger.ClassCAA, Message: "forbidden"}
 	}
 	cases := map[string]struct {
-		a    Action
+		a    plan.Action
 		told bool
 	}{
-		"failing, 13 days left":                {action("x", 90*day, 13*day, failing), true},
-		"failing, 20 days left":                {action("x", 90*day, 20*day, failing), false},
-		"failing, of 45 days, 10 left":         {action("x", 45*day, 10*day, failing), false},
-		"failing, of 45 days, 7 left":          {action("x", 45*day, 7*day, failing), true},
+		"failing, 13 days left":                {action("x", 90*times.Day, 13*times.Day, failing), true},
+		"failing, 20 days left":                {action("x", 90*times.Day, 20*times.Day, failing), false},
+		"failing, of 45 days, 10 left":         {action("x", 45*times.Day, 10*times.Day, failing), false},
+		"failing, of 45 days, 7 left":          {action("x", 45*times.Day, 7*times.Day, failing), true},
 		"failing, of 160 hours, 30 left":       {action("x", 160*time.Hour, 30*time.Hour, failing), false},
 		"failing, of 160 hours, 20 left":       {action("x", 160*time.Hour, 20*time.Hour, failing), true},
-		"expired":                              {action("x", 90*day, -day, failing), true},
+		"expired":                              {action("x", 90*times.Day, -times.Day, failing), true},
 		"in order, of six days":                {action("x", 160*time.Hour, 20*time.Hour, nil), false},
-		"its renewal is off":                   {action("x", 90*day, 5*day, func(r *Record) { r.RenewAt, r.Unmanaged = nil, &Unmanaged{Reason: "moves"} }), true},
-		"off, of an hour, 59 minutes left":     {action("x", time.Hour, 59*time.Minute, func(r *Record) { r.RenewAt, r.Unmanaged = nil, &Unmanaged{} }), true},
+		"its renewal is off":                   {action("x", 90*times.Day, 5*times.Day, func(r *ledger.Record) { r.RenewAt, r.Unmanaged = nil, &ledger.Unmanaged{Reason: "moves"} }), true},
+		"off, of an hour, 59 minutes left":     {action("x", time.Hour, 59*time.Minute, func(r *ledger.Record) { r.RenewAt, r.Unmanaged = nil, &ledger.Unmanaged{} }), true},
 		"failing, of an hour, 59 minutes left": {action("x", time.Hour, 59*time.Minute, failing), false},
-		"nobody has tried for long":            {action("x", 90*day, 5*day, func(r *Record) { at := now.Add(-10 * day); r.RenewAt = &at }), true},
-		"its secret cannot be looked at": {func() Action {
-			a := action("x", 90*day, 5*day, func(r *Record) { at := now.Add(-10 * day); r.RenewAt = &at })
-			a.Secret, a.HeldBy = Secret{}, unreadableSubject
+		"nobody has tried for long":            {action("x", 90*times.Day, 5*times.Day, func(r *ledger.Record) { at := now.Add(-10 * times.Day); r.RenewAt = &at }), true},
+		"its secret cannot be looked at": {func() plan.Action {
+			a := action("x", 90*times.Day, 5*times.Day, func(r *ledger.Record) { at := now.Add(-10 * times.Day); r.RenewAt = &at })
+			a.Secret, a.HeldBy = plan.Secret{}, ledger.UnreadableSubject
 			return a
 		}(), true},
-		"another's secret":                     {func() Action { a := action("x", 90*day, day, failing); a.Secret.Owner = "y"; return a }(), false},
-		"gone from the spec":                   {func() Action { a := action("x", 90*day, day, failing); a.Spec = nil; return a }(), false},
-		"nothing is known of it in the ledger": {func() Action { a := action("x", 90*day, day, failing); a.Record = nil; return a }(), false},
+		"another's secret":                     {func() plan.Action { a := action("x", 90*times.Day, times.Day, failing); a.Secret.Owner = "y"; return a }(), false},
+		"gone from the spec":                   {func() plan.Action { a := action("x", 90*times.Day, times.Day, failing); a.Spec = nil; return a }(), false},
+		"nothing is known of it in the ledger": {func() plan.Action { a := action("x", 90*times.Day, times.Day, failing); a.Record = nil; return a }(), false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			events := expiringEvents([]Action{tc.a}, Revision{}, now)
+			events := plan.ExpiringEvents([]plan.Action{tc.a}, ledger.Revision{}, now)
 			if len(events) == 1 != tc.told {
 				t.Fatalf("told %d times", len(events))
 			}
-			if again := expiringEvents([]Action{tc.a}, Revision{}, now.Add(time.Hour)); tc.told && again[0].ID != events[0].ID {
+			if again := plan.ExpiringEvents([]plan.Action{tc.a}, ledger.Revision{}, now.Add(time.Hour)); tc.told && again[0].ID != events[0].ID {
 				t.Error("told later it is another event")
 			}
 		})
@@ -67,14 +71,14 @@ func TestExpiringIsInTheLedger(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	_, _ = w.apply(t.Context())
 	w.ca.fail = func(op string, _ int) error { return &caError{class: "caa", text: "forbidden"} }
-	w.at = w.ledger.record(t, "api").Live.NotAfter.Add(-13 * day)
+	w.at = w.ledger.record(t, "api").Live.NotAfter.Add(-13 * times.Day)
 	for range 3 {
 		_, _ = w.apply(t.Context())
 		w.at = w.at.Add(time.Minute)
 	}
-	var told []Reason
+	var told []ledger.Reason
 	for _, e := range w.ledger.events(t) {
-		if e.Reason == ReasonExpiring {
+		if e.Reason == ledger.ReasonExpiring {
 			told = append(told, e.Reason)
 		}
 	}
@@ -82,10 +86,10 @@ func TestExpiringIsInTheLedger(t *testing.T) {
 		t.Errorf("told %d times", len(told))
 	}
 	w.ca.fail = nil
-	w.at = w.at.Add(2 * day)
+	w.at = w.at.Add(2 * times.Day)
 	_, _ = w.apply(t.Context())
 	events := w.ledger.events(t)
-	if last := events[len(events)-1]; last.Status != Success || last.Recovered != 1 {
+	if last := events[len(events)-1]; last.Status != ledger.Success || last.Recovered != 1 {
 		t.Errorf("the recovery is told as %+v", last)
 	}
 }
@@ -94,9 +98,9 @@ func TestExpiringIsInTheLedger(t *testing.T) {
 func TestTaken(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	ctx := context.Background()
-	said := func() (told []Reason) {
+	said := func() (told []ledger.Reason) {
 		for _, e := range w.ledger.events(t) {
-			if e.Operation == KindConfig {
+			if e.Operation == ledger.KindConfig {
 				told = append(told, e.Reason)
 			}
 		}
@@ -104,7 +108,7 @@ func TestTaken(t *testing.T) {
 	}
 	take := func() {
 		t.Helper()
-		if err := w.reconciler().Taken(ctx, Revision{Commit: "f00d", Author: "A. Owner <owner@example.com>"}); err != nil {
+		if err := w.reconciler().Taken(ctx, ledger.Revision{Commit: "f00d", Author: "A. Owner <owner@example.com>"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -112,12 +116,12 @@ func TestTaken(t *testing.T) {
 	if told := said(); len(told) != 0 {
 		t.Errorf("told where none was refused: %v", told)
 	}
-	if err := w.reconciler().Refuse(ctx, Revision{Commit: "bad"}, "a mistake"); err != nil {
+	if err := w.reconciler().Refuse(ctx, ledger.Revision{Commit: "bad"}, "a mistake"); err != nil {
 		t.Fatal(err)
 	}
 	take()
 	take()
-	if told := said(); !slices.Equal(told, []Reason{ReasonRefused, ReasonTaken}) {
+	if told := said(); !slices.Equal(told, []ledger.Reason{ledger.ReasonRefused, ledger.ReasonTaken}) {
 		t.Errorf("told: %v", told)
 	}
 }
@@ -126,23 +130,23 @@ func TestTaken(t *testing.T) {
 func TestExpiringByTheThousand(t *testing.T) {
 	w := newWorld(t)
 	r := w.reconciler()
-	var events []Event
+	var events []ledger.Event
 	for i := range 1500 {
-		events = append(events, Event{ID: eventID("expiring", fmt.Sprint(i))})
+		events = append(events, ledger.Event{ID: ledger.EventID("expiring", fmt.Sprint(i))})
 	}
 	for range 3 {
-		for _, some := range [][]Event{events, nil} {
-			if err := r.noteHeld(some); err != nil {
+		for _, some := range [][]ledger.Event{events, nil} {
+			if err := r.NoteHeld(some); err != nil {
 				t.Fatal(err)
 			}
 		}
-		w.at = w.at.Add(day)
+		w.at = w.at.Add(times.Day)
 	}
 	if n := len(w.journal.lines); n != len(events) {
 		t.Errorf("%d of them are told %d times", len(events), n)
 	}
-	w.at = w.at.Add(2 * day)
-	if err := r.noteHeld(nil); err != nil || len(r.held) > 0 {
-		t.Errorf("%d that are over are remembered: %v", len(r.held), err)
+	w.at = w.at.Add(2 * times.Day)
+	if err := r.NoteHeld(nil); err != nil || len(r.Held) > 0 {
+		t.Errorf("%d that are over are remembered: %v", len(r.Held), err)
 	}
 }

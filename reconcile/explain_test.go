@@ -9,6 +9,9 @@ import (
 	"testing/quick"
 	"time"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -21,30 +24,30 @@ func TestExplain(t *testing.T) {
 		hits string            // the rules that hit, in order
 		saw  map[string]string // parts of what they saw
 	}{
-		"up to date": {nil, day, "up to date", map[string]string{
+		"up to date": {nil, times.Day, "up to date", map[string]string{
 			"missing": "secret/tls/api, version 1", "unfinished": "no pending secret", "foreign": `the metadata names certificate "api"`,
 			"drifted": "version 1, certroll wrote version 1", "rotate": "no rotation is asked for", "changed": "1 name, key ecdsa-P-256, issuer ca",
 			"due":        "now 2026-11-24T12:00:00Z, expires 2027-02-21T12:00:00Z, threshold reached 2027-01-22T12:00:00Z, the CA suggests nothing, renewal.auto on",
 			"key age":    "key of 2026-11-23, no key.max_age",
 			"revocation": "none waits", "record": "state live, written 2026-11-23T12:00:00Z", "unmanaged": "renewal.auto on",
 		}},
-		"due by the CA": {func(v *view) { v.says(50*day, 52*day, 0) }, 53 * day, "due, up to date", map[string]string{
+		"due by the CA": {func(v *view) { v.says(50*times.Day, 52*times.Day, 0) }, 53 * times.Day, "due, up to date", map[string]string{
 			"due": "the CA suggests 2027-01-12T12:00:00Z to 2027-01-14T12:00:00Z, chosen 2027-01-1"}},
-		"never written": {func(v *view) { v.secret, v.record = Secret{}, nil }, 0, "missing", map[string]string{
+		"never written": {func(v *view) { v.secret, v.record = plan.Secret{}, nil }, 0, "missing", map[string]string{
 			"missing": "secret/tls/api was never written", "foreign": "the metadata names no certificate", "record": "the ledger has no record", "due": "nothing is live"}},
-		"a rotation, and due": {func(v *view) { v.c.Rotate = "leaked" }, 61 * day, "rotate, due, up to date", map[string]string{
+		"a rotation, and due": {func(v *view) { v.c.Rotate = "leaked" }, 61 * times.Day, "rotate, due, up to date", map[string]string{
 			"rotate": `rotate = "leaked", the live one was made for ""`}},
-		"paused": {func(v *view) { pause(v, start.Add(80*day), "moves") }, 61 * day, "unmanaged, up to date", map[string]string{
+		"paused": {func(v *view) { pause(v, start.Add(80*times.Day), "moves") }, 61 * times.Day, "unmanaged, up to date", map[string]string{
 			"due": "renewal.auto off", "unmanaged": "renewal.auto off until 2027-02-11T12:00:00Z (moves)"}},
-		"a key of age": {func(v *view) { v.c.Key.MaxAge = 20 * day }, 30 * day, "key age, up to date", map[string]string{
+		"a key of age": {func(v *view) { v.c.Key.MaxAge = 20 * times.Day }, 30 * times.Day, "key age, up to date", map[string]string{
 			"key age": "key of 2026-11-23, key.max_age 20 days"}},
-		"a revocation": {func(v *view) { v.record.Revocations = []Revocation{{Serial: "99"}} }, day, "revocation, up to date", map[string]string{
+		"a revocation": {func(v *view) { v.record.Revocations = []ledger.Revocation{{Serial: "99"}} }, times.Day, "revocation, up to date", map[string]string{
 			"revocation": "serial 99 waits to be revoked"}},
-		"deleted": {func(v *view) { v.secret.Readable = false }, day, "missing, up to date", map[string]string{"missing": "version 1 is deleted"}},
-		"a next key": {func(v *view) { v.c.Key.Next = true }, day, "next key, up to date", map[string]string{
+		"deleted": {func(v *view) { v.secret.Readable = false }, times.Day, "missing, up to date", map[string]string{"missing": "version 1 is deleted"}},
+		"a next key": {func(v *view) { v.c.Key.Next = true }, times.Day, "next key, up to date", map[string]string{
 			"next key": "key.next on, none is staged, none published"}},
-		"a late write": {func(v *view) { v.obs.Pending["api"] = Pending{Stray: true} }, day, "record, up to date", map[string]string{"unfinished": "without metadata"}},
-		"pending":      {func(v *view) { v.obs.Pending["api"] = Pending{Follows: 1} }, day, "up to date", map[string]string{"unfinished": "a pending secret that follows version 1"}},
+		"a late write": {func(v *view) { v.obs.Pending["api"] = plan.Pending{Stray: true} }, times.Day, "record, up to date", map[string]string{"unfinished": "without metadata"}},
+		"pending":      {func(v *view) { v.obs.Pending["api"] = plan.Pending{Follows: 1} }, times.Day, "up to date", map[string]string{"unfinished": "a pending secret that follows version 1"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -53,13 +56,13 @@ func TestExplain(t *testing.T) {
 				tc.view(v)
 			}
 			a := v.at(tc.age)
-			verdicts, ok := Explain(v.desired, v.obs, start.Add(tc.age), "api")
-			if !ok || len(verdicts) != len(rules) {
+			verdicts, ok := plan.Explain(v.desired, v.obs, start.Add(tc.age), "api")
+			if !ok || len(verdicts) != len(plan.Rules) {
 				t.Fatalf("%d verdicts", len(verdicts))
 			}
 			var hits []string
 			for i, d := range verdicts {
-				if d.Rule != rules[i].name || d.Saw == "" {
+				if d.Rule != plan.Rules[i].Name || d.Saw == "" {
 					t.Errorf("verdict %d: %+v", i, d)
 				}
 				if !strings.Contains(d.Saw, tc.saw[d.Rule]) {
@@ -77,7 +80,7 @@ func TestExplain(t *testing.T) {
 			}
 		})
 	}
-	if _, ok := Explain(desire(), &Observed{}, start, "api"); ok {
+	if _, ok := plan.Explain(desire(), &plan.Observed{}, start, "api"); ok {
 		t.Error("it explains a certificate that is not there")
 	}
 }
@@ -99,7 +102,7 @@ func anyTime(r *rand.Rand) time.Time {
 	case 1:
 		return time.Unix(r.Int63n(1<<40)-1<<39, 0)
 	default:
-		return start.Add(time.Duration(r.Int63n(int64(200*day))) - 100*day)
+		return start.Add(time.Duration(r.Int63n(int64(200*times.Day))) - 100*times.Day)
 	}
 }
 
@@ -113,7 +116,7 @@ func mostly[T any](r *rand.Rand, fits, other T) T {
 }
 
 // anyView is anything that Observe might hand out, however absurd.
-func anyView(r *rand.Rand) (*spec.Spec, *Observed, time.Time) {
+func anyView(r *rand.Rand) (*spec.Spec, *plan.Observed, time.Time) {
 	v := newView()
 	other := "https://gts.example/dir"
 	v.desired.Issuers["gts"] = &spec.Issuer{Name: "gts", Directory: other}
@@ -124,7 +127,7 @@ func anyView(r *rand.Rand) (*spec.Spec, *Observed, time.Time) {
 	v.c.Rotate = mostly(r, "", arbitrary[string](r))
 	v.c.Key = spec.Key{Rotation: spec.RotateNever, MaxAge: time.Duration(r.Int63())}
 	v.c.Renewal = spec.Renewal{Auto: r.Intn(3) > 0, ThresholdDays: 1 + r.Intn(397), ThresholdPercent: r.Intn(100), ThresholdStated: r.Intn(2) == 0,
-		Until: anyTime(r), Reason: arbitrary[string](r), FallbackAfter: time.Duration(r.Int63n(int64(day)))}
+		Until: anyTime(r), Reason: arbitrary[string](r), FallbackAfter: time.Duration(r.Int63n(int64(times.Day)))}
 
 	l := v.secret.Live
 	l.NotBefore, l.NotAfter = mostly(r, l.NotBefore, anyTime(r)), mostly(r, l.NotAfter, anyTime(r))
@@ -133,8 +136,8 @@ func anyView(r *rand.Rand) (*spec.Spec, *Observed, time.Time) {
 	l.Version, l.ARI, l.KeyShape = mostly(r, 1, r.Int()), arbitrary[string](r), mostly(r, l.KeyShape, arbitrary[string](r))
 	if r.Intn(2) == 0 {
 		v.c.Key.Next = r.Intn(3) > 0
-		l.NextKeyDigest, l.NextKeyShape, l.NextKeySince = mostly(r, "n1", arbitrary[string](r)), mostly(r, l.KeyShape, "rsa-2048"), mostly(r, optional(anyTime(r)), nil)
-		v.obs.Staged = mostly(r, map[string]Staged{"api": {KeyDigest: mostly(r, "n1", l.KeyDigest), KeyShape: mostly(r, l.KeyShape, arbitrary[string](r))}}, nil)
+		l.NextKeyDigest, l.NextKeyShape, l.NextKeySince = mostly(r, "n1", arbitrary[string](r)), mostly(r, l.KeyShape, "rsa-2048"), mostly(r, times.Optional(anyTime(r)), nil)
+		v.obs.Staged = mostly(r, map[string]plan.Staged{"api": {KeyDigest: mostly(r, "n1", l.KeyDigest), KeyShape: mostly(r, l.KeyShape, arbitrary[string](r))}}, nil)
 	}
 	v.secret.Live = mostly(r, l, nil)
 	v.secret.Owner = mostly(r, "api", arbitrary[string](r))
@@ -142,31 +145,31 @@ func anyView(r *rand.Rand) (*spec.Spec, *Observed, time.Time) {
 	v.secret.Readable = r.Intn(5) > 0
 
 	record := v.record
-	record.State = mostly(r, StateLive, mostly(r, StateFailing, State(arbitrary[string](r))))
+	record.State = mostly(r, ledger.StateLive, mostly(r, ledger.StateFailing, ledger.State(arbitrary[string](r))))
 	record.Live = mostly(r, record.Live, nil)
-	record.FailingSince = mostly(r, nil, optional(anyTime(r)))
-	record.LastFailure = mostly(r, nil, &Failure{At: anyTime(r), Class: Classes[r.Intn(len(Classes))], Operation: mostly(r, KindRevoke, KindStage)})
-	record.Hold = mostly(r, nil, &Hold{Until: anyTime(r), Class: Classes[r.Intn(len(Classes))], SpecDigest: specDigest(v.desired, v.c)})
-	record.RenewalInfo = mostly(r, &RenewalInfo{Serial: "a1", Start: anyTime(r), End: anyTime(r), RenewAt: anyTime(r), CheckedAt: anyTime(r)}, nil)
-	record.Unmanaged = mostly(r, nil, &Unmanaged{Until: optional(anyTime(r))})
-	record.Revocations = mostly(r, nil, []Revocation{{Serial: arbitrary[string](r)}})
-	v.obs.Secrets[targetOf(v.c)] = v.secret
+	record.FailingSince = mostly(r, nil, times.Optional(anyTime(r)))
+	record.LastFailure = mostly(r, nil, &ledger.Failure{At: anyTime(r), Class: ledger.Classes[r.Intn(len(ledger.Classes))], Operation: mostly(r, ledger.KindRevoke, ledger.KindStage)})
+	record.Hold = mostly(r, nil, &ledger.Hold{Until: anyTime(r), Class: ledger.Classes[r.Intn(len(ledger.Classes))], SpecDigest: plan.SpecDigest(v.desired, v.c)})
+	record.RenewalInfo = mostly(r, &ledger.RenewalInfo{Serial: "a1", Start: anyTime(r), End: anyTime(r), RenewAt: anyTime(r), CheckedAt: anyTime(r)}, nil)
+	record.Unmanaged = mostly(r, nil, &ledger.Unmanaged{Until: times.Optional(anyTime(r))})
+	record.Revocations = mostly(r, nil, []ledger.Revocation{{Serial: arbitrary[string](r)}})
+	v.obs.Secrets[plan.TargetOf(v.c)] = v.secret
 	if r.Intn(5) > 0 {
 		v.obs.Records["api"] = record
 	}
 	gone := *record
 	gone.Certificate = "gone"
-	v.obs.Records["gone"] = mostly(r, &gone, &Record{Certificate: "gone"})
+	v.obs.Records["gone"] = mostly(r, &gone, &ledger.Record{Certificate: "gone"})
 	if r.Intn(4) == 0 {
-		v.obs.Pending["api"] = Pending{KeyDigest: arbitrary[string](r), Follows: r.Intn(3)}
+		v.obs.Pending["api"] = plan.Pending{KeyDigest: arbitrary[string](r), Follows: r.Intn(3)}
 	}
 	for range r.Intn(20) {
-		v.obs.History = append(v.obs.History, Event{Time: anyTime(r), Operation: mostly(r, KindRenew, Kind(arbitrary[string](r))), Certificate: string(rune('a' + r.Intn(6))),
-			Status: mostly(r, Failed, Success), Class: Classes[r.Intn(len(Classes))], Issuer: "ca", Directory: "https://ca.example/dir", DNSAccount: mostly(r, "lab", "dr"),
-			OrderURL: arbitrary[string](r), Orders: r.Intn(3), HoldUntil: mostly(r, nil, optional(anyTime(r))), Failures: r.Intn(4), FailedNames: []string{"api.example.com"},
-			Names: []string{"api.example.com"}, Message: mostly(r, "503", "api.example.com"), PassedOver: mostly(r, nil, []PassedOver{{Account: "lab", Class: ClassDNSUnauthorized}})})
+		v.obs.History = append(v.obs.History, ledger.Event{Time: anyTime(r), Operation: mostly(r, ledger.KindRenew, ledger.Kind(arbitrary[string](r))), Certificate: string(rune('a' + r.Intn(6))),
+			Status: mostly(r, ledger.Failed, ledger.Success), Class: ledger.Classes[r.Intn(len(ledger.Classes))], Issuer: "ca", Directory: "https://ca.example/dir", DNSAccount: mostly(r, "lab", "dr"),
+			OrderURL: arbitrary[string](r), Orders: r.Intn(3), HoldUntil: mostly(r, nil, times.Optional(anyTime(r))), Failures: r.Intn(4), FailedNames: []string{"api.example.com"},
+			Names: []string{"api.example.com"}, Message: mostly(r, "503", "api.example.com"), PassedOver: mostly(r, nil, []ledger.PassedOver{{Account: "lab", Class: ledger.ClassDNSUnauthorized}})})
 	}
-	return v.desired, v.obs, mostly(r, start.Add(time.Duration(r.Int63n(int64(120*day)))), anyTime(r))
+	return v.desired, v.obs, mostly(r, start.Add(time.Duration(r.Int63n(int64(120*times.Day)))), anyTime(r))
 }
 
 // TestPlanOfAnything: Plan and Explain are total, say one thing of each
@@ -174,18 +177,18 @@ func anyView(r *rand.Rand) (*spec.Spec, *Observed, time.Time) {
 func TestPlanOfAnything(t *testing.T) {
 	for seed := range int64(5000) {
 		desired, obs, now := anyView(rand.New(rand.NewSource(seed)))
-		actions := Plan(desired, obs, now)
-		again := Plan(desired, obs, now)
+		actions := plan.Plan(desired, obs, now)
+		again := plan.Plan(desired, obs, now)
 		seen := map[string]bool{}
 		for i, a := range actions {
 			if seen[a.Certificate] {
 				t.Fatalf("seed %d: two actions for %s", seed, a.Certificate)
 			}
 			seen[a.Certificate] = true
-			if a.Kind == "" || a.Reason == "" || a.Detail == "" && a.Kind != KindRotate && a.Kind != KindHold {
+			if a.Kind == "" || a.Reason == "" || a.Detail == "" && a.Kind != ledger.KindRotate && a.Kind != ledger.KindHold {
 				t.Fatalf("seed %d: %+v", seed, a)
 			}
-			if a.Kind == KindHold && (!a.NotBefore.After(now) || a.Wants == "" || a.Wants == KindHold) {
+			if a.Kind == ledger.KindHold && (!a.NotBefore.After(now) || a.Wants == "" || a.Wants == ledger.KindHold) {
 				t.Fatalf("seed %d: held until %s at %s: %+v", seed, a.NotBefore, now, a)
 			}
 			if a.Kind.Orders() && a.Issuer == nil {
@@ -198,7 +201,7 @@ func TestPlanOfAnything(t *testing.T) {
 		if !seen["api"] {
 			t.Fatalf("seed %d: nothing said of api", seed)
 		}
-		if _, ok := Explain(desired, obs, now, "api"); !ok {
+		if _, ok := plan.Explain(desired, obs, now, "api"); !ok {
 			t.Fatalf("seed %d: not explained", seed)
 		}
 	}
@@ -209,7 +212,7 @@ func TestPlanningAfterAnApplyIsEmpty(t *testing.T) {
 	for seed := range int64(60) {
 		r := rand.New(rand.NewSource(seed))
 		w := newWorld(t)
-		w.ca.lifetime = []time.Duration{90 * day, 45 * day, 160 * time.Hour, time.Hour}[r.Intn(4)]
+		w.ca.lifetime = []time.Duration{90 * times.Day, 45 * times.Day, 160 * time.Hour, time.Hour}[r.Intn(4)]
 		if r.Intn(2) == 0 {
 			w.ca.info = func(string) (from, to, again time.Time) {
 				return w.at.Add(w.ca.lifetime / 2), w.at.Add(w.ca.lifetime * 6 / 10), w.at.Add(6 * time.Hour)
@@ -222,11 +225,11 @@ func TestPlanningAfterAnApplyIsEmpty(t *testing.T) {
 				c.Issuer = []string{"ca", "gts"}[r.Intn(2)]
 			}
 			c.DNS = [][]string{{"lab"}, {"dr"}, {"lab", "dr"}}[r.Intn(3)]
-			c.Key = []spec.Key{{Rotation: spec.RotateAlways}, {Rotation: spec.RotateNever, MaxAge: 10 * day}, {Curve: "P-384", Rotation: spec.RotateNever},
+			c.Key = []spec.Key{{Rotation: spec.RotateAlways}, {Rotation: spec.RotateNever, MaxAge: 10 * times.Day}, {Curve: "P-384", Rotation: spec.RotateNever},
 				{Rotation: spec.RotateAlways, Next: true}, {Curve: "P-384", Rotation: spec.RotateAlways, Next: true}}[r.Intn(5)]
-			c.Renewal = spec.Renewal{Auto: r.Intn(3) > 0, ThresholdDays: 1 + r.Intn(60), ThresholdPercent: r.Intn(2) * r.Intn(99), ThresholdStated: r.Intn(2) == 0, FallbackAfter: 3 * day}
+			c.Renewal = spec.Renewal{Auto: r.Intn(3) > 0, ThresholdDays: 1 + r.Intn(60), ThresholdPercent: r.Intn(2) * r.Intn(99), ThresholdStated: r.Intn(2) == 0, FallbackAfter: 3 * times.Day}
 			if !c.Renewal.Auto {
-				c.Renewal.Until, c.Renewal.Reason = start.Add(time.Duration(r.Intn(40))*day), "moves"
+				c.Renewal.Until, c.Renewal.Reason = start.Add(time.Duration(r.Intn(40))*times.Day), "moves"
 			}
 			if r.Intn(3) == 0 {
 				c.Rotate, c.RotateRevoke = arbitrary[string](r)+"x", &spec.Revocation{Code: 1}
@@ -254,11 +257,11 @@ func TestPlanningAfterAnApplyIsEmpty(t *testing.T) {
 				}
 			}
 			for _, a := range w.plan() {
-				if a.Kind != KindNone && a.Reason != ReasonNextKeyNew {
+				if a.Kind != ledger.KindNone && a.Reason != ledger.ReasonNextKeyNew {
 					t.Fatalf("seed %d: after an apply the plan says %s %s: %s", seed, a.Kind, a.Reason, a.Detail)
 				}
 			}
-			w.at = w.at.Add(time.Duration(r.Intn(20)) * day)
+			w.at = w.at.Add(time.Duration(r.Intn(20)) * times.Day)
 			for _, c := range w.desired.Certificates {
 				if r.Intn(2) == 0 {
 					change(c)
@@ -270,25 +273,25 @@ func TestPlanningAfterAnApplyIsEmpty(t *testing.T) {
 
 func FuzzPlanOfARecord(f *testing.F) {
 	v := newView()
-	b, err := MarshalRecord(v.record)
+	b, err := ledger.MarshalRecord(v.record)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b, []byte(`{"schema":1,"id":"a","time":"2026-11-23T12:00:00Z","operation":"renew","certificate":"b","status":"failure","class":"ca_unavailable","issuer":"ca"}`), int64(0))
 	f.Fuzz(func(t *testing.T, record, event []byte, after int64) {
 		v := newView()
-		r, err := UnmarshalRecord(record)
+		r, err := ledger.UnmarshalRecord(record)
 		if err != nil {
 			return
 		}
-		var e Event
+		var e ledger.Event
 		if json.Unmarshal(event, &e) == nil {
-			v.obs.History = []Event{e, e, e}
+			v.obs.History = []ledger.Event{e, e, e}
 		}
 		v.obs.Records[r.Certificate], v.obs.Records["api"] = r, r
-		v.obs.Secrets[targetOf(v.c)] = Secret{Version: 1, Readable: true, Owner: "api", Live: r.Live}
+		v.obs.Secrets[plan.TargetOf(v.c)] = plan.Secret{Version: 1, Readable: true, Owner: "api", Live: r.Live}
 		now := start.Add(time.Duration(after))
-		Plan(v.desired, v.obs, now)
-		Explain(v.desired, v.obs, now, "api")
+		plan.Plan(v.desired, v.obs, now)
+		plan.Explain(v.desired, v.obs, now, "api")
 	})
 }

@@ -9,6 +9,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -17,7 +22,7 @@ import (
 func TestFailureIsToldWhole(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
-	w.at = start.Add(61 * day)
+	w.at = start.Add(61 * times.Day)
 	before := w.ledger.record(t, "api").Live
 	const words = "403 urn:ietf:params:acme:error:unauthorized :: Incorrect TXT record \"x\" found at _acme-challenge.api.example.com"
 	w.ca.fail = func(op string, _ int) error {
@@ -35,20 +40,20 @@ func TestFailureIsToldWhole(t *testing.T) {
 		r := w.ledger.record(t, "api")
 		severity := ""
 		if n == 3 {
-			severity = SeverityPage
+			severity = ledger.SeverityPage
 		}
 		got := fmt.Sprint(e.Operation, e.Status, e.Reason, e.Actor, e.Cause, e.Revision, e.OldSerial, e.Issuer, e.Directory, e.DNSAccount, e.VaultPath, e.Class, e.Message, e.Failures, e.Severity, e.Names, e.FailedNames)
-		want := fmt.Sprint(KindRenew, Failed, ReasonThreshold, "schedule", "schedule", "c0ffee", before.Serial, "ca", "https://ca.example/dir", "lab", "secret/tls/api", ClassValidation, words, n, severity, []string{"api.example.com"}, []string{"api.example.com"})
+		want := fmt.Sprint(ledger.KindRenew, ledger.Failed, ledger.ReasonThreshold, "schedule", "schedule", "c0ffee", before.Serial, "ca", "https://ca.example/dir", "lab", "secret/tls/api", ledger.ClassValidation, words, n, severity, []string{"api.example.com"}, []string{"api.example.com"})
 		if got != want || !e.Time.Equal(w.at) || e.OrderURL == "" || e.ID == "" || e.Detail == "" || e.HoldUntil == nil || !e.HoldUntil.Equal(r.Hold.Until) {
 			t.Errorf("event %d:\n%s\nwant\n%s\n%+v", n, got, want, e)
 		}
-		if r.Failures != n || r.Severity != severity || r.LastFailure.Message != words || r.LastFailure.Class != ClassValidation || r.LastFailure.DNSAccount != "lab" ||
-			!r.FailingSince.Equal(start.Add(61*day)) || r.State != StateFailing || r.Live.Serial != before.Serial || r.RenewAt == nil ||
+		if r.Failures != n || r.Severity != severity || r.LastFailure.Message != words || r.LastFailure.Class != ledger.ClassValidation || r.LastFailure.DNSAccount != "lab" ||
+			!r.FailingSince.Equal(start.Add(61*times.Day)) || r.State != ledger.StateFailing || r.Live.Serial != before.Serial || r.RenewAt == nil ||
 			r.Hold.Reason != fmt.Sprintf("failure %d in a row (validation): %s", n, words) {
 			t.Errorf("record %d: %+v", n, r)
 		}
 		a := w.only()
-		expect(t, a, KindHold, ReasonBackoff, words)
+		expect(t, a, ledger.KindHold, ledger.ReasonBackoff, words)
 		w.at = a.NotBefore
 	}
 	w.ca.fail = nil
@@ -62,7 +67,7 @@ func TestFailureIsToldWhole(t *testing.T) {
 func TestBackoffSurvivesARestart(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
-	w.at = start.Add(60 * day)
+	w.at = start.Add(60 * times.Day)
 	w.ca.fail = func(op string, _ int) error {
 		if op == "finish" {
 			return &caError{class: "validation", text: "no TXT record"}
@@ -70,13 +75,13 @@ func TestBackoffSurvivesARestart(t *testing.T) {
 		return nil
 	}
 	var tried []time.Time
-	for ; w.at.Before(start.Add(62 * day)); w.at = w.at.Add(30 * time.Second) {
+	for ; w.at.Before(start.Add(62 * times.Day)); w.at = w.at.Add(30 * time.Second) {
 		if w.at.Minute() == 0 && w.at.Hour()%6 == 0 { // and Git is away now and then
 			w.ledger.err = errors.New("connection refused")
 		}
 		r, actions := w.planned0()
 		if r != nil {
-			report, _ := r.Apply(t.Context(), w.desired, Revision{}, actions)
+			report, _ := r.Apply(t.Context(), w.desired, ledger.Revision{}, actions)
 			if len(report.Results) > 0 {
 				tried = append(tried, w.at)
 			}
@@ -92,20 +97,20 @@ func TestBackoffSurvivesARestart(t *testing.T) {
 }
 
 // planned0 is planned where the ledger may be away.
-func (w *world) planned0() (*Reconciler, []Action) {
+func (w *world) planned0() (*apply.Reconciler, []plan.Action) {
 	r := w.reconciler()
 	obs, err := r.Observe(context.Background(), w.desired)
 	if err != nil {
 		return nil, nil
 	}
-	return r, Plan(w.desired, obs, w.at)
+	return r, plan.Plan(w.desired, obs, w.at)
 }
 
 // TestPaused waits a day at a time for a person, and its link goes nowhere.
 func TestPaused(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
-	w.at = start.Add(89 * day)
+	w.at = start.Add(89 * times.Day)
 	w.ca.fail = func(string, int) error {
 		return &caError{class: "paused", text: "429 urn:ietf:params:acme:error:rateLimited :: Your account is temporarily prevented from requesting certificates for api.example.com. Please visit: https://sfe.example/sfe/v1/unpause?jwt=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.c2lnbmF0dXJl"}
 	}
@@ -113,8 +118,8 @@ func TestPaused(t *testing.T) {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
 	a := w.only()
-	expect(t, a, KindHold, ReasonPaused, "unpause?jwt=[redacted]")
-	if wait := a.NotBefore.Sub(w.at); wait < day || wait > day+day/10 {
+	expect(t, a, ledger.KindHold, ledger.ReasonPaused, "unpause?jwt=[redacted]")
+	if wait := a.NotBefore.Sub(w.at); wait < times.Day || wait > times.Day+times.Day/10 {
 		t.Errorf("a day before expiry it waits %s, want a day", wait)
 	}
 	for name, f := range w.ledger.tree {
@@ -125,42 +130,42 @@ func TestPaused(t *testing.T) {
 }
 
 func TestHoldEndsEarly(t *testing.T) {
-	hold := func(class Class) *Hold {
-		return &Hold{Until: start.Add(70 * day), Class: class, Reason: "failure 4 in a row", Issuer: "ca", Credentials: map[string]string{"lab": "v1"}}
+	hold := func(class ledger.Class) *ledger.Hold {
+		return &ledger.Hold{Until: start.Add(70 * times.Day), Class: class, Reason: "failure 4 in a row", Issuer: "ca", Credentials: map[string]string{"lab": "v1"}}
 	}
 	cases := map[string]struct {
 		view  func(*view)
-		class Class
+		class ledger.Class
 		held  bool
 	}{
-		"nothing changed":                      {nil, ClassDNSUnauthorized, true},
-		"a new credential":                     {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ClassDNSUnauthorized, false},
-		"a new credential, after a validation": {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ClassValidation, false},
-		"a new credential, but the CA is down": {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ClassCAUnavailable, true},
-		"a new credential, but a rate limit":   {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ClassRateLimited, true},
-		"the same credential":                  {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v1"} }, ClassDNSUnauthorized, true},
-		"a credential that cannot be known":    {func(v *view) { v.obs.Credentials = map[string]string{"lab": ""} }, ClassDNSUnauthorized, true},
-		"a credential of another account":      {func(v *view) { v.obs.Credentials = map[string]string{"dr": "v2"} }, ClassDNSUnauthorized, true},
-		"another threshold is no cure":         {func(v *view) { v.c.Renewal.ThresholdDays = 40 }, ClassDNSUnauthorized, true},
-		"another DNS account":                  {func(v *view) { v.c.DNS = []string{"dr"}; v.desired.DNS["dr"] = &spec.DNSAccount{Name: "dr"} }, ClassDNSUnauthorized, false},
-		"the account's settings":               {func(v *view) { v.desired.DNS["lab"].Propagation.Wait = time.Minute }, ClassDNSPropagation, false},
+		"nothing changed":                      {nil, ledger.ClassDNSUnauthorized, true},
+		"a new credential":                     {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ledger.ClassDNSUnauthorized, false},
+		"a new credential, after a validation": {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ledger.ClassValidation, false},
+		"a new credential, but the CA is down": {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ledger.ClassCAUnavailable, true},
+		"a new credential, but a rate limit":   {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v2"} }, ledger.ClassRateLimited, true},
+		"the same credential":                  {func(v *view) { v.obs.Credentials = map[string]string{"lab": "v1"} }, ledger.ClassDNSUnauthorized, true},
+		"a credential that cannot be known":    {func(v *view) { v.obs.Credentials = map[string]string{"lab": ""} }, ledger.ClassDNSUnauthorized, true},
+		"a credential of another account":      {func(v *view) { v.obs.Credentials = map[string]string{"dr": "v2"} }, ledger.ClassDNSUnauthorized, true},
+		"another threshold is no cure":         {func(v *view) { v.c.Renewal.ThresholdDays = 40 }, ledger.ClassDNSUnauthorized, true},
+		"another DNS account":                  {func(v *view) { v.c.DNS = []string{"dr"}; v.desired.DNS["dr"] = &spec.DNSAccount{Name: "dr"} }, ledger.ClassDNSUnauthorized, false},
+		"the account's settings":               {func(v *view) { v.desired.DNS["lab"].Propagation.Wait = time.Minute }, ledger.ClassDNSPropagation, false},
 		"the issuer's settings": {func(v *view) {
 			v.desired.Issuers["ca"].EAB = &spec.EAB{KeyID: spec.Value{Source: spec.Literal, Text: "k"}}
-		}, ClassCARejected, false},
-		"the issuer's own limits are no cure":   {func(v *view) { v.desired.Issuers["ca"].Limits = letsEncrypt() }, ClassRateLimited, true},
-		"a rotation is asked for":               {func(v *view) { v.c.Rotate = "leaked" }, ClassRateLimited, false},
-		"a clock that was ahead had stated it":  {func(v *view) { v.record.LastFailure = &Failure{At: start.Add(3650 * day)} }, ClassRateLimited, false},
-		"its failure was minutes ahead of ours": {func(v *view) { v.record.LastFailure = &Failure{At: start.Add(61*day + 5*time.Minute)} }, ClassRateLimited, true},
+		}, ledger.ClassCARejected, false},
+		"the issuer's own limits are no cure":   {func(v *view) { v.desired.Issuers["ca"].Limits = letsEncrypt() }, ledger.ClassRateLimited, true},
+		"a rotation is asked for":               {func(v *view) { v.c.Rotate = "leaked" }, ledger.ClassRateLimited, false},
+		"a clock that was ahead had stated it":  {func(v *view) { v.record.LastFailure = &ledger.Failure{At: start.Add(3650 * times.Day)} }, ledger.ClassRateLimited, false},
+		"its failure was minutes ahead of ours": {func(v *view) { v.record.LastFailure = &ledger.Failure{At: start.Add(61*times.Day + 5*time.Minute)} }, ledger.ClassRateLimited, true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			v := newView()
 			v.record.Hold = hold(tc.class)
-			v.record.Hold.SpecDigest = specDigest(v.desired, v.c)
+			v.record.Hold.SpecDigest = plan.SpecDigest(v.desired, v.c)
 			if tc.view != nil {
 				tc.view(v)
 			}
-			if a := v.at(61 * day); (a.Kind == KindHold) != tc.held {
+			if a := v.at(61 * times.Day); (a.Kind == ledger.KindHold) != tc.held {
 				t.Errorf("%s %s: %s", a.Kind, a.Reason, a.Detail)
 			}
 		})
@@ -182,13 +187,13 @@ func TestRunsThatEndWithoutAWord(t *testing.T) {
 				t.Errorf("the CA was called %d times within an hour", orders)
 			}
 			r := w.ledger.record(t, "api")
-			if r.State != StateFailing || r.LastFailure.Class != ClassInternal || !strings.Contains(r.LastFailure.Message, "3 runs in a row") {
+			if r.State != ledger.StateFailing || r.LastFailure.Class != ledger.ClassInternal || !strings.Contains(r.LastFailure.Message, "3 runs in a row") {
 				t.Errorf("record: %+v", r.LastFailure)
 			}
 			w.at = r.Hold.Until
 			w.settle()
 			w.settle()
-			if r := w.ledger.record(t, "api"); r.State != StateLive {
+			if r := w.ledger.record(t, "api"); r.State != ledger.StateLive {
 				t.Errorf("record after it worked: %+v", r)
 			}
 			if n := len(w.ca.orders); n != 1 {
@@ -211,18 +216,18 @@ func crash(w *world, at string, calls *int) {
 	}
 	defer func() { w.ca.fail = nil }()
 	dead := make(chan struct{})
-	for _, a := range actionable(actions) {
+	for _, a := range apply.Actionable(actions) {
 		go func() { // one action in a goroutine whose panic is the process's end
 			defer close(dead)
 			defer func() { _ = recover() }()
-			ap := &applier{Reconciler: r, desired: w.desired, gate: newGate(w.opts.Now).begin(&spec.Spec{}, &Observed{})}
-			ap.one(context.Background(), a)
+			ap := &apply.Applier{Reconciler: r, Desired: w.desired, Gate: apply.NewLimiter(w.opts.Now).Begin(&spec.Spec{}, &plan.Observed{})}
+			ap.One(context.Background(), a)
 		}()
 		<-dead
 		break
 	}
 	// What it had told by then is told with the next start.
-	_ = r.tell(context.Background())
+	_ = r.Tell(context.Background())
 }
 
 // TestUnreadableVault plans nothing, orders nothing, tells nothing false.
@@ -243,7 +248,7 @@ func TestUnreadableVault(t *testing.T) {
 	// Sealed under way: what is live stays, and the order is gone on with.
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
-	w.at = start.Add(61 * day)
+	w.at = start.Add(61 * times.Day)
 	r, actions := w.planned()
 	w.ca.fail = func(op string, _ int) error {
 		if op == "finish" {
@@ -253,7 +258,7 @@ func TestUnreadableVault(t *testing.T) {
 		}
 		return nil
 	}
-	if report, err := r.Apply(t.Context(), w.desired, Revision{}, actions); err != nil || report.Failed() != 1 || report.Results[0].Event.Class != ClassVault {
+	if report, err := r.Apply(t.Context(), w.desired, ledger.Revision{}, actions); err != nil || report.Failed() != 1 || report.Results[0].Event.Class != ledger.ClassVault {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
 	w.ca.fail, w.vault.fail = nil, nil
@@ -279,17 +284,17 @@ func TestOneUnreadablePlaceHoldsUpNoOther(t *testing.T) {
 				return nil
 			}
 		}
-		dark(placeError{errors.New("403 permission denied")})
-		time.Sleep(61*day + time.Hour)
+		dark(observe.PlaceError{Err: errors.New("403 permission denied")})
+		time.Sleep(61*times.Day + time.Hour)
 		synctest.Wait()
 		if api, www := w.ledger.record(t, "api").Live, w.ledger.record(t, "www").Live; api.Version != 1 || www.Version != 2 {
 			t.Errorf("api is at version %d, www at %d", api.Version, www.Version)
 		}
 		held := 0
 		for _, e := range w.ledger.events(t) {
-			if e.Reason == ReasonUnreadable {
+			if e.Reason == ledger.ReasonUnreadable {
 				held++
-				if e.Certificate != "api" || e.Status != Held || e.Class != ClassVault || !strings.Contains(e.Message, "403") {
+				if e.Certificate != "api" || e.Status != ledger.Held || e.Class != ledger.ClassVault || !strings.Contains(e.Message, "403") {
 					t.Errorf("event: %+v", e)
 				}
 			}
@@ -313,7 +318,7 @@ func TestAllPlacesUnreadable(t *testing.T) {
 	deny := func(suffix string) {
 		w.vault.fail = func(op, path string) error {
 			if op == "metadata" && strings.HasPrefix(path, "secret/tls/") && strings.HasSuffix(path, suffix) {
-				return placeError{errors.New("403 permission denied")}
+				return observe.PlaceError{Err: errors.New("403 permission denied")}
 			}
 			return nil
 		}

@@ -22,6 +22,13 @@ import (
 	"testing/fstest"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -142,7 +149,7 @@ func (v *memVault) WriteMetadata(_ context.Context, mount, path string, custom m
 		return err
 	}
 	for key, value := range custom { // as the real one does
-		if value == "" || len(value) > maxMeta {
+		if value == "" || len(value) > ledger.MaxMeta {
 			return fmt.Errorf("custom_metadata validation failed: length of value for key %q is %d", key, len(value))
 		}
 	}
@@ -234,7 +241,7 @@ func newMemCA(t testing.TB, now func() time.Time) *memCA {
 		t.Fatal(err)
 	}
 	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), SubjectKeyId: []byte("test root key"), Subject: pkix.Name{CommonName: "test root"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: now().Add(-time.Hour), NotAfter: now().Add(100 * 365 * day), KeyUsage: x509.KeyUsageCertSign}
+		NotBefore: now().Add(-time.Hour), NotAfter: now().Add(100 * 365 * times.Day), KeyUsage: x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -243,7 +250,7 @@ func newMemCA(t testing.TB, now func() time.Time) *memCA {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &memCA{key: key, cert: cert, serial: 1, orders: map[string][]string{}, issued: map[string][]byte{}, calls: map[string]int{}, now: now, lifetime: 90 * day}
+	return &memCA{key: key, cert: cert, serial: 1, orders: map[string][]string{}, issued: map[string][]byte{}, calls: map[string]int{}, now: now, lifetime: 90 * times.Day}
 }
 
 func (ca *memCA) called(op string) error {
@@ -310,10 +317,10 @@ func (ca *memCA) Finish(ctx context.Context, issuer *spec.Issuer, url string, cs
 	report("ca", "signing")
 	ca.chains = append(ca.chains, issuer.PreferredChain)
 	if ca.chainNote != "" {
-		report(stepChain, ca.chainNote)
+		report(apply.StepChain, ca.chainNote)
 	}
 	for _, name := range ca.publishes {
-		report(stepPublished, name)
+		report(apply.StepPublished, name)
 	}
 	chain := ca.sign(req.DNSNames, req.PublicKey)
 	ca.issued[url] = chain
@@ -491,18 +498,18 @@ func (l *memLedger) Commit(_ context.Context, message string, edit func(fs.FS) (
 	}
 }
 
-func (l *memLedger) events(t testing.TB) []Event {
+func (l *memLedger) events(t testing.TB) []ledger.Event {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	files, err := auditFiles(l.tree)
+	files, err := archive.AuditFiles(l.tree)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var events []Event
+	var events []ledger.Event
 	for _, f := range files {
 		for line := range strings.Lines(string(l.tree[f].Data)) {
-			var e Event
+			var e ledger.Event
 			if err := json.Unmarshal([]byte(line), &e); err != nil {
 				t.Fatal(err)
 			}
@@ -512,15 +519,15 @@ func (l *memLedger) events(t testing.TB) []Event {
 	return events
 }
 
-func (l *memLedger) record(t testing.TB, name string) *Record {
+func (l *memLedger) record(t testing.TB, name string) *ledger.Record {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := l.tree[recordFile(name)]
+	f := l.tree[ledger.RecordFile(name)]
 	if f == nil {
 		t.Fatalf("the ledger has no record of %q", name)
 	}
-	r, err := UnmarshalRecord(f.Data)
+	r, err := ledger.UnmarshalRecord(f.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -564,7 +571,7 @@ type world struct {
 	ledger  *memLedger
 	journal *memJournal
 	desired *spec.Spec
-	opts    Options
+	opts    apply.Options
 }
 
 var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -573,7 +580,7 @@ func newWorld(t testing.TB, certificates ...*spec.Certificate) *world {
 	w := &world{t: t, at: start, vault: newMemVault(), ledger: newMemLedger(), journal: &memJournal{}}
 	w.ca = newMemCA(t, func() time.Time { return w.at })
 	w.desired = desire(certificates...)
-	w.opts = Options{Now: func() time.Time { return w.at }, Patience: []time.Duration{}}
+	w.opts = apply.Options{Now: func() time.Time { return w.at }, Patience: []time.Duration{}}
 	return w
 }
 
@@ -597,35 +604,35 @@ func certificate(name string, names ...string) *spec.Certificate {
 }
 
 // reconciler is a new process on the same world.
-func (w *world) reconciler() *Reconciler {
-	return New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, w.vault, w.ca, w.ledger, w.journal, w.opts)
+func (w *world) reconciler() *apply.Reconciler {
+	return apply.New(&observe.Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, w.vault, w.ca, w.ledger, w.journal, w.opts)
 }
 
-func (w *world) plan() []Action {
+func (w *world) plan() []plan.Action {
 	w.t.Helper()
 	_, actions := w.planned()
 	return actions
 }
 
 // planned is a new process that has made its plan.
-func (w *world) planned() (*Reconciler, []Action) {
+func (w *world) planned() (*apply.Reconciler, []plan.Action) {
 	w.t.Helper()
 	r := w.reconciler()
 	obs, err := r.Observe(context.Background(), w.desired)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return r, Plan(w.desired, obs, w.at)
+	return r, plan.Plan(w.desired, obs, w.at)
 }
 
-func (w *world) apply(ctx context.Context) (*Report, error) {
+func (w *world) apply(ctx context.Context) (*apply.Report, error) {
 	w.t.Helper()
 	r, actions := w.planned()
-	return r.Apply(ctx, w.desired, Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, actions)
+	return r.Apply(ctx, w.desired, ledger.Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, actions)
 }
 
 // settle applies and demands that all went well.
-func (w *world) settle() *Report {
+func (w *world) settle() *apply.Report {
 	w.t.Helper()
 	report, err := w.apply(context.Background())
 	if err != nil {
@@ -639,7 +646,7 @@ func (w *world) settle() *Report {
 	return report
 }
 
-func (w *world) only() Action {
+func (w *world) only() plan.Action {
 	w.t.Helper()
 	actions := w.plan()
 	if len(actions) != 1 {
@@ -649,13 +656,13 @@ func (w *world) only() Action {
 }
 
 // secretPair is what a consumer reads.
-func (w *world) secretPair(path string) pair {
+func (w *world) secretPair(path string) keypair.Pair {
 	w.t.Helper()
 	data, _, err := w.vault.Read(context.Background(), "secret", path)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p, err := findIn(data)
+	p, err := keypair.FindIn(data)
 	if err != nil {
 		w.t.Fatal(err)
 	}

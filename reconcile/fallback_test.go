@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -13,30 +16,30 @@ func TestIssuerFor(t *testing.T) {
 	const after = 72 * time.Hour
 	cases := map[string]struct {
 		since, now time.Duration // of the first failure, and of the plan
-		class      Class
+		class      ledger.Class
 		live       bool
 		fallbacks  []string
 		want       string
 	}{
-		"no failure, near expiry":                {0, 89 * day, "", true, []string{"gts"}, "ca"},
-		"failing, expiry far":                    {60 * day, 74 * day, ClassCAUnavailable, true, []string{"gts"}, "ca"},
-		"failing, expiry near":                   {60 * day, 75*day + time.Hour, ClassCAUnavailable, true, []string{"gts"}, "gts"},
-		"failing, and no other":                  {60 * day, 75*day + time.Hour, ClassCAUnavailable, true, nil, "ca"},
-		"failing for a day, expiry near":         {80 * day, 81 * day, ClassCAUnavailable, true, []string{"gts"}, "ca"},
-		"failing for three days, expiry near":    {80 * day, 83 * day, ClassCAUnavailable, true, []string{"gts"}, "gts"},
-		"began to fail two days before expiry":   {88 * day, 89 * day, ClassCAUnavailable, true, []string{"gts"}, "gts"},
-		"after the other has failed as long":     {80 * day, 86 * day, ClassCAUnavailable, true, []string{"gts"}, "ca"},
-		"two others":                             {80 * day, 86 * day, ClassCAUnavailable, true, []string{"gts", "zero"}, "zero"},
-		"a DNS account that refuses":             {80 * day, 83 * day, ClassDNSUnauthorized, true, []string{"gts"}, "ca"},
-		"a Vault that is sealed":                 {80 * day, 83 * day, ClassVault, true, []string{"gts"}, "ca"},
-		"a limit":                                {80 * day, 83 * day, ClassRateLimited, true, []string{"gts"}, "gts"},
-		"paused":                                 {80 * day, 83 * day, ClassPaused, true, []string{"gts"}, "gts"},
-		"CAA":                                    {80 * day, 83 * day, ClassCAA, true, []string{"gts"}, "gts"},
-		"nothing live, for a day":                {0, day, ClassCARejected, false, []string{"gts"}, "ca"},
-		"nothing live, for three days":           {0, 3 * day, ClassCARejected, false, []string{"gts"}, "gts"},
-		"failing since a clock that was ahead":   {3650 * day, 83 * day, ClassCAUnavailable, true, []string{"gts"}, "ca"},
-		"expired, and it failed since before it": {80 * day, 95 * day, ClassCAUnavailable, true, []string{"gts"}, "gts"},
-		"failing since after expiry":             {95 * day, 95*day + time.Hour, ClassCAUnavailable, true, []string{"gts"}, "gts"},
+		"no failure, near expiry":                {0, 89 * times.Day, "", true, []string{"gts"}, "ca"},
+		"failing, expiry far":                    {60 * times.Day, 74 * times.Day, ledger.ClassCAUnavailable, true, []string{"gts"}, "ca"},
+		"failing, expiry near":                   {60 * times.Day, 75*times.Day + time.Hour, ledger.ClassCAUnavailable, true, []string{"gts"}, "gts"},
+		"failing, and no other":                  {60 * times.Day, 75*times.Day + time.Hour, ledger.ClassCAUnavailable, true, nil, "ca"},
+		"failing for a day, expiry near":         {80 * times.Day, 81 * times.Day, ledger.ClassCAUnavailable, true, []string{"gts"}, "ca"},
+		"failing for three days, expiry near":    {80 * times.Day, 83 * times.Day, ledger.ClassCAUnavailable, true, []string{"gts"}, "gts"},
+		"began to fail two days before expiry":   {88 * times.Day, 89 * times.Day, ledger.ClassCAUnavailable, true, []string{"gts"}, "gts"},
+		"after the other has failed as long":     {80 * times.Day, 86 * times.Day, ledger.ClassCAUnavailable, true, []string{"gts"}, "ca"},
+		"two others":                             {80 * times.Day, 86 * times.Day, ledger.ClassCAUnavailable, true, []string{"gts", "zero"}, "zero"},
+		"a DNS account that refuses":             {80 * times.Day, 83 * times.Day, ledger.ClassDNSUnauthorized, true, []string{"gts"}, "ca"},
+		"a Vault that is sealed":                 {80 * times.Day, 83 * times.Day, ledger.ClassVault, true, []string{"gts"}, "ca"},
+		"a limit":                                {80 * times.Day, 83 * times.Day, ledger.ClassRateLimited, true, []string{"gts"}, "gts"},
+		"paused":                                 {80 * times.Day, 83 * times.Day, ledger.ClassPaused, true, []string{"gts"}, "gts"},
+		"CAA":                                    {80 * times.Day, 83 * times.Day, ledger.ClassCAA, true, []string{"gts"}, "gts"},
+		"nothing live, for a day":                {0, times.Day, ledger.ClassCARejected, false, []string{"gts"}, "ca"},
+		"nothing live, for three days":           {0, 3 * times.Day, ledger.ClassCARejected, false, []string{"gts"}, "gts"},
+		"failing since a clock that was ahead":   {3650 * times.Day, 83 * times.Day, ledger.ClassCAUnavailable, true, []string{"gts"}, "ca"},
+		"expired, and it failed since before it": {80 * times.Day, 95 * times.Day, ledger.ClassCAUnavailable, true, []string{"gts"}, "gts"},
+		"failing since after expiry":             {95 * times.Day, 95*times.Day + time.Hour, ledger.ClassCAUnavailable, true, []string{"gts"}, "gts"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -47,10 +50,10 @@ func TestIssuerFor(t *testing.T) {
 			v.c.Fallbacks, v.c.Renewal.FallbackAfter = tc.fallbacks, after
 			if tc.class != "" {
 				since := start.Add(tc.since)
-				v.record.FailingSince, v.record.LastFailure = &since, &Failure{At: start.Add(tc.now - time.Hour), Class: tc.class, Operation: KindRenew}
+				v.record.FailingSince, v.record.LastFailure = &since, &ledger.Failure{At: start.Add(tc.now - time.Hour), Class: tc.class, Operation: ledger.KindRenew}
 			}
 			if !tc.live {
-				v.secret, v.record.Live = Secret{}, nil
+				v.secret, v.record.Live = plan.Secret{}, nil
 			}
 			a := v.at(tc.now)
 			if a.Issuer.Name != tc.want {
@@ -77,32 +80,32 @@ func TestFallbackAndBack(t *testing.T) {
 		}
 		return nil
 	}
-	for w.at = start.Add(60 * day); w.at.Before(start.Add(90*day)) && w.ledger.record(t, "api").Live.Issuer == "ca"; w.at = w.at.Add(time.Hour) {
+	for w.at = start.Add(60 * times.Day); w.at.Before(start.Add(90*times.Day)) && w.ledger.record(t, "api").Live.Issuer == "ca"; w.at = w.at.Add(time.Hour) {
 		if _, err := w.apply(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r := w.ledger.record(t, "api")
-	if r.Live.Issuer != "gts" || r.Live.Directory != "https://gts.example/dir" || r.State != StateLive || r.FailingSince != nil {
+	if r.Live.Issuer != "gts" || r.Live.Directory != "https://gts.example/dir" || r.State != ledger.StateLive || r.FailingSince != nil {
 		t.Fatalf("at %s the record says %+v, live %+v", w.at, r, r.Live)
 	}
-	if left := start.Add(90 * day).Sub(r.Live.IssuedAt); left < 14*day || left > 15*day {
+	if left := start.Add(90 * times.Day).Sub(r.Live.IssuedAt); left < 14*times.Day || left > 15*times.Day {
 		t.Errorf("the other one was asked with %s left, want the half of the thirty days", left)
 	}
 	if orders := w.ca.calls["order ca"] - 1; orders > 25 {
 		t.Errorf("the first one was asked %d times in 15 days", orders)
 	}
 	a := w.only()
-	expect(t, a, KindNone, ReasonUpToDate, "")
+	expect(t, a, ledger.KindNone, ledger.ReasonUpToDate, "")
 	expectWarning(t, a, "what is live came from issuer.gts, because issuer.ca failed; its next renewal goes back")
 	es := w.ledger.events(t)
-	if e := es[len(es)-1]; e.Issuer != "gts" || e.Status != Success {
+	if e := es[len(es)-1]; e.Issuer != "gts" || e.Status != ledger.Success {
 		t.Errorf("event: %+v", e)
 	}
 	w.ca.fail = nil
 	w.at = *r.RenewAt
 	a = w.only()
-	expect(t, a, KindRenew, ReasonThreshold, "what is live is from issuer.gts, this one is asked from issuer.ca")
+	expect(t, a, ledger.KindRenew, ledger.ReasonThreshold, "what is live is from issuer.gts, this one is asked from issuer.ca")
 	if a.Replaces != "" || a.Exempt != "" {
 		t.Errorf("replaces %q, exempt %q across issuers", a.Replaces, a.Exempt)
 	}
@@ -120,9 +123,9 @@ func TestFallbackOfMany(t *testing.T) {
 		lifetime, step time.Duration
 		fallbacks      []string
 	}{
-		"90 days":              {90 * day, 2 * time.Hour, []string{"gts"}},
+		"90 days":              {90 * times.Day, 2 * time.Hour, []string{"gts"}},
 		"160 hours":            {160 * time.Hour, 20 * time.Minute, []string{"gts"}},
-		"two that do not work": {90 * day, 2 * time.Hour, []string{"zero", "gts"}},
+		"two that do not work": {90 * times.Day, 2 * time.Hour, []string{"zero", "gts"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var cs []*spec.Certificate

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -16,7 +19,7 @@ import (
 // itself where that is nil.
 func (w *world) somebodys(life time.Duration, parent *x509.Certificate, signer crypto.Signer, edit func(map[string]string)) map[string]string {
 	w.t.Helper()
-	key, err := newKey("ecdsa-P-256")
+	key, err := keypair.NewKey("ecdsa-P-256")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -30,7 +33,7 @@ func (w *world) somebodys(life time.Duration, parent *x509.Certificate, signer c
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	text, err := encodeKey(key)
+	text, err := keypair.EncodeKey(key)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -62,16 +65,16 @@ func TestForeignPair(t *testing.T) {
 		took bool
 		says string
 	}{
-		"of its issuer":     {func(w *world) map[string]string { return w.somebodys(90*day, w.ca.cert, w.ca.key, nil) }, true, "issuer.ca signed"},
-		"signed by itself":  {func(w *world) map[string]string { return w.somebodys(3650*day, nil, nil, nil) }, false, "none of the certificate's issuers"},
-		"of another CA":     {func(w *world) map[string]string { return w.somebodys(90*day, stranger.cert, stranger.key, nil) }, false, "none of the certificate's issuers"},
-		"that lives longer": {func(w *world) map[string]string { return w.somebodys(398*day, w.ca.cert, w.ca.key, nil) }, false, "lives for 398 days"},
-		"that ends before":  {func(w *world) map[string]string { return w.somebodys(45*day, w.ca.cert, w.ca.key, nil) }, false, "before certroll's own"},
+		"of its issuer":     {func(w *world) map[string]string { return w.somebodys(90*times.Day, w.ca.cert, w.ca.key, nil) }, true, "issuer.ca signed"},
+		"signed by itself":  {func(w *world) map[string]string { return w.somebodys(3650*times.Day, nil, nil, nil) }, false, "none of the certificate's issuers"},
+		"of another CA":     {func(w *world) map[string]string { return w.somebodys(90*times.Day, stranger.cert, stranger.key, nil) }, false, "none of the certificate's issuers"},
+		"that lives longer": {func(w *world) map[string]string { return w.somebodys(398*times.Day, w.ca.cert, w.ca.key, nil) }, false, "lives for 398 days"},
+		"that ends before":  {func(w *world) map[string]string { return w.somebodys(45*times.Day, w.ca.cert, w.ca.key, nil) }, false, "before certroll's own"},
 		"without the chain": {func(w *world) map[string]string {
-			return w.somebodys(90*day, w.ca.cert, w.ca.key, func(m map[string]string) { delete(m, "chain") })
+			return w.somebodys(90*times.Day, w.ca.cert, w.ca.key, func(m map[string]string) { delete(m, "chain") })
 		}, false, `no field "chain"`},
 		"with an old leaf too": {func(w *world) map[string]string {
-			return w.somebodys(90*day, w.ca.cert, w.ca.key, func(m map[string]string) { m["certificate"] = string(pemOf(w.ca.cert.Raw)) })
+			return w.somebodys(90*times.Day, w.ca.cert, w.ca.key, func(m map[string]string) { m["certificate"] = string(pemOf(w.ca.cert.Raw)) })
 		}, false, `field "certificate"`},
 		"no pair": {func(*world) map[string]string { return map[string]string{"oops": "wrong path"} }, false, "no PEM certificate"},
 	} {
@@ -79,22 +82,22 @@ func TestForeignPair(t *testing.T) {
 			w := newWorld(t, certificate("api", "api.example.com"))
 			w.settle()
 			was := w.ledger.record(t, "api").Live
-			w.at = w.at.Add(day)
+			w.at = w.at.Add(times.Day)
 			w.overwrite(tc.data(w), 1)
 			w.settle()
 			l := w.ledger.record(t, "api").Live
 			if took := l.Serial != was.Serial; took != tc.took {
 				t.Errorf("taken over: %v", took)
 			}
-			if got := serialOf(w.secretPair("tls/api").leaf()); got != l.Serial {
+			if got := keypair.SerialOf(w.secretPair("tls/api").Leaf()); got != l.Serial {
 				t.Errorf("the record speaks of %s, live is %s", l.Serial, got)
 			}
 			events := w.ledger.events(t)
 			e := events[len(events)-1]
-			if e.Operation != KindRepair || e.Severity != SeverityPage || !strings.Contains(e.Detail, tc.says) {
+			if e.Operation != ledger.KindRepair || e.Severity != ledger.SeverityPage || !strings.Contains(e.Detail, tc.says) {
 				t.Errorf("event: %+v", e)
 			}
-			expect(t, w.only(), KindNone, ReasonUpToDate, "")
+			expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 			if n := len(w.ca.replaced); n != 1 {
 				t.Errorf("%d orders, want 1", n)
 			}
@@ -107,16 +110,16 @@ func TestForeignPair(t *testing.T) {
 func TestAdoptedPairVouchesForNobody(t *testing.T) {
 	stranger := newMemCA(t, func() time.Time { return start })
 	w := newWorld(t, certificate("api", "api.example.com"))
-	w.overwrite(w.somebodys(90*day, stranger.cert, stranger.key, nil), 0)
+	w.overwrite(w.somebodys(90*times.Day, stranger.cert, stranger.key, nil), 0)
 	w.settle()
 	was := w.ledger.record(t, "api").Live
 	if !was.Adopted {
 		t.Fatalf("live: %+v", was)
 	}
-	w.at = w.at.Add(day)
-	w.overwrite(w.somebodys(90*day, stranger.cert, stranger.key, nil), 1)
+	w.at = w.at.Add(times.Day)
+	w.overwrite(w.somebodys(90*times.Day, stranger.cert, stranger.key, nil), 1)
 	w.settle()
-	if got := serialOf(w.secretPair("tls/api").leaf()); got != was.Serial {
+	if got := keypair.SerialOf(w.secretPair("tls/api").Leaf()); got != was.Serial {
 		t.Error("another pair of that CA was taken over")
 	}
 }
@@ -138,7 +141,7 @@ func TestOwnPairWrittenAgain(t *testing.T) {
 	if l := w.ledger.record(t, "api").Live; l.Version != 2 || l.Adopted || l.ARI == "" {
 		t.Errorf("live: %+v", l)
 	}
-	expect(t, w.only(), KindNone, ReasonUpToDate, "")
+	expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 }
 
 // TestLeftAlone: with renewal.auto off certroll writes nothing but for an explicit
@@ -150,7 +153,7 @@ func TestLeftAlone(t *testing.T) {
 		says   string
 	}{
 		"overwritten":        {func(w *world) { w.overwrite(nonsense, 1) }, "version 2 of secret/tls/api was not written by certroll"},
-		"a shorter pair":     {func(w *world) { w.overwrite(w.somebodys(6*day, w.ca.cert, w.ca.key, nil), 1) }, "version 2"},
+		"a shorter pair":     {func(w *world) { w.overwrite(w.somebodys(6*times.Day, w.ca.cert, w.ca.key, nil), 1) }, "version 2"},
 		"deleted":            {func(w *world) { _ = w.vault.Delete(w.t.Context(), "secret", "tls/api") }, "was deleted"},
 		"gone with its past": {func(w *world) { _ = w.vault.Destroy(w.t.Context(), "secret", "tls/api") }, "any more"},
 		"replaced with its metadata": {func(w *world) {
@@ -165,16 +168,16 @@ func TestLeftAlone(t *testing.T) {
 			c.Renewal.Auto = false
 			w.settle()
 			tc.change(w)
-			expect(t, w.only(), KindNote, ReasonLeftAlone, tc.says)
+			expect(t, w.only(), ledger.KindNote, ledger.ReasonLeftAlone, tc.says)
 			writes := w.vault.writes
 			for range 3 {
 				w.settle()
-				w.at = w.at.Add(40 * day)
+				w.at = w.at.Add(40 * times.Day)
 			}
-			expect(t, w.only(), KindNone, ReasonUnmanaged, tc.says)
+			expect(t, w.only(), ledger.KindNone, ledger.ReasonUnmanaged, tc.says)
 			notes := 0
 			for _, e := range w.ledger.events(t) {
-				if e.Reason == ReasonLeftAlone {
+				if e.Reason == ledger.ReasonLeftAlone {
 					notes++
 				}
 			}
@@ -190,7 +193,7 @@ func TestLeftAlone(t *testing.T) {
 			}
 			c.Rotate = "now"
 			w.settle()
-			if err := w.secretPair("tls/api").check([]string{"api.example.com"}, w.at); err != nil {
+			if err := w.secretPair("tls/api").Check([]string{"api.example.com"}, w.at); err != nil {
 				t.Errorf("after a rotation was asked for: %v", err)
 			}
 			if r := w.ledger.record(t, "api"); r.ForeignVersion != nil {
@@ -212,8 +215,8 @@ func TestLeftAloneUntilItIsOn(t *testing.T) {
 	c.Renewal = spec.Renewal{Auto: true, ThresholdDays: 30}
 	w.settle()
 	w.settle()
-	expect(t, w.only(), KindNone, ReasonUpToDate, "")
-	if err := w.secretPair("tls/api").check([]string{"api.example.com"}, w.at); err != nil {
+	expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
+	if err := w.secretPair("tls/api").Check([]string{"api.example.com"}, w.at); err != nil {
 		t.Error(err)
 	}
 }

@@ -7,12 +7,19 @@ import (
 	"testing/fstest"
 	"time"
 	"unicode"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/audit"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/outbox"
+	"certroll/reconcile/recorder"
+	"certroll/reconcile/statuspage"
 )
 
 // FuzzLedger: whoever may push to the ledger's branch can write anything there.
 // Reading ends with an error at worst, and STATUS.md stays the table it is.
 func FuzzLedger(f *testing.F) {
-	record, err := MarshalRecord(newView().record)
+	record, err := ledger.MarshalRecord(newView().record)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -23,28 +30,28 @@ func FuzzLedger(f *testing.F) {
 	f.Add(record, []byte(accepted), []byte(problems))
 	f.Add([]byte(failing), []byte(accepted+`{"schema":1,"id":"b","certificate":"b","operation":"issue","status":"failure","issuer":"ca"}`), []byte("{}"))
 	f.Add(record, []byte(accepted), []byte(`{"problems":[{"operation":"probe"},null]}`))
-	f.Fuzz(func(t *testing.T, record, audit, problems []byte) {
-		file := recordFile("a")
-		if r, err := UnmarshalRecord(record); err == nil {
-			file = recordFile(r.Certificate)
+	f.Fuzz(func(t *testing.T, record, log, problems []byte) {
+		file := ledger.RecordFile("a")
+		if r, err := ledger.UnmarshalRecord(record); err == nil {
+			file = ledger.RecordFile(r.Certificate)
 		}
 		tree := fstest.MapFS{
-			file: {Data: record}, "audit/2026/11.jsonl": {Data: audit}, problemsFile: {Data: problems},
+			file: {Data: record}, "audit/2026/11.jsonl": {Data: log}, ledger.ProblemsFile: {Data: problems},
 		}
-		records, recordsErr := ReadRecords(tree)
-		open, problemsErr := ReadProblems(tree)
-		events, historyErr := readHistory(tree, time.Time{})
-		taken, _ := LastTaken(tree)
-		if ok, _ := AcceptedSince(tree, commit, taken.At); ok && !strings.Contains(string(audit), commit) {
+		records, recordsErr := archive.ReadRecords(tree)
+		open, problemsErr := archive.ReadProblems(tree)
+		events, historyErr := archive.ReadHistory(tree, time.Time{})
+		taken, _ := archive.LastTaken(tree)
+		if ok, _ := archive.AcceptedSince(tree, commit, taken.At); ok && !strings.Contains(string(log), commit) {
 			t.Error("a consent is read that nobody wrote")
 		}
-		_, _ = (&surveyor{lines: map[string]int{}}).mark(tree, commit)
-		_, _ = tells(tree, "a")
+		_, _ = (&audit.Surveyor{Lines: map[string]int{}}).Mark(tree, commit)
+		_, _ = recorder.Tells(tree, "a")
 		if recordsErr == nil && problemsErr == nil {
 			onePage(t, records, open)
 		}
 		if historyErr == nil && recordsErr == nil {
-			for _, b := range gather(notices(events, 0), Interest{On: UsualNotices()}, records) {
+			for _, b := range outbox.Group(outbox.Notices(events, 0), outbox.Interest{On: outbox.UsualNotices()}, records) {
 				if len(b.Notices) == 0 || len(b.Notices[0].Kinds) == 0 {
 					t.Errorf("a message tells of nothing: %+v", b)
 				}
@@ -58,36 +65,36 @@ func FuzzLedger(f *testing.F) {
 
 // onePage: nothing that stands in a ledger begins a line of STATUS.md, or acts
 // on the terminal that shows it.
-func onePage(t *testing.T, records map[string]*Record, open *Problems) {
+func onePage(t *testing.T, records map[string]*ledger.Record, open *ledger.Problems) {
 	t.Helper()
-	page := string(statusPage(records, open))
+	page := string(statuspage.StatusPage(records, open))
 	if i := strings.IndexFunc(page, func(r rune) bool { return unicode.IsControl(r) && r != '\n' }); i >= 0 {
 		t.Errorf("STATUS.md holds %q:\n%s", page[i], page)
 	}
 	for _, r := range records {
 		for line := range strings.Lines(page) {
-			if strings.HasPrefix(line, "| ["+cell(r.Certificate)+"]") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 9 {
+			if strings.HasPrefix(line, "| ["+statuspage.Cell(r.Certificate)+"]") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 9 {
 				t.Errorf("a row has other columns: %s", line)
 			}
 		}
 	}
 	for _, p := range open.Problems {
-		p.event(Failed, ReasonFound, Revision{}, start)
+		p.Event(ledger.Failed, ledger.ReasonFound, ledger.Revision{}, start)
 	}
 }
 
 // appendable: what is added to the audit log is read again.
-func appendable(t *testing.T, tree fstest.MapFS, events []Event) {
+func appendable(t *testing.T, tree fstest.MapFS, events []ledger.Event) {
 	t.Helper()
-	e := Event{Schema: EventSchema, ID: "of this test", Time: start.AddDate(0, 1, 0), Operation: KindNote}
-	files, err := appendEvents(tree, []Event{e}, e.Time)
+	e := ledger.Event{Schema: ledger.EventSchema, ID: "of this test", Time: start.AddDate(0, 1, 0), Operation: ledger.KindNote}
+	files, err := archive.AppendEvents(tree, []ledger.Event{e}, e.Time)
 	if err != nil {
 		return
 	}
 	for name, b := range files {
 		tree[name] = &fstest.MapFile{Data: b}
 	}
-	again, err := readHistory(tree, time.Time{})
+	again, err := archive.ReadHistory(tree, time.Time{})
 	if err != nil || len(again) != len(events)+1 {
 		t.Errorf("of %d events and one more %d are read: %v", len(events), len(again), err)
 	}
@@ -104,17 +111,17 @@ func FuzzKept(f *testing.F) {
 		if json.Unmarshal(text, &fields) != nil || len(fields) == 0 {
 			return
 		}
-		if m, err := markOf(fields); err == nil {
-			if again, err := markOf(m.fields()); err != nil || again.Head != m.Head || again.Events != m.Events || again.Line != m.Line {
+		if m, err := audit.MarkOf(fields); err == nil {
+			if again, err := audit.MarkOf(m.Fields()); err != nil || again.Head != m.Head || again.Events != m.Events || again.Line != m.Line {
 				t.Errorf("%+v is read as %+v: %v", m, again, err)
 			}
 		}
-		if k, err := keptOf(fields); err == nil {
-			written, err := k.fields()
+		if k, err := outbox.DeliveryStateOf(fields); err == nil {
+			written, err := k.Fields()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, err := keptOf(written); err != nil || len(again.messages) != len(k.messages) || again.sent != k.sent || again.tries != k.tries || !again.retryAt.Equal(k.retryAt) {
+			if again, err := outbox.DeliveryStateOf(written); err != nil || len(again.Messages) != len(k.Messages) || again.Sent != k.Sent || again.Tries != k.Tries || !again.RetryAt.Equal(k.RetryAt) {
 				t.Errorf("%+v is read as %+v: %v", k, again, err)
 			}
 		}

@@ -10,6 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/throttle"
 	"certroll/spec"
 )
 
@@ -19,10 +24,10 @@ import (
 // stopped.
 type gateWorld struct {
 	r       *rand.Rand
-	broken  map[string]Class // by DNS account; an account that is not in it works
+	broken  map[string]ledger.Class // by DNS account; an account that is not in it works
 	caDown  bool
-	history []Event
-	actions []Action
+	history []ledger.Event
+	actions []plan.Action
 	stop    time.Duration // zero: the run is not stopped
 	room    int           // certificates at once
 	passes  int           // that overlap
@@ -44,12 +49,12 @@ var gateAccounts = []string{"a", "b", "c", "d"}
 
 func newGateWorld(seed uint64) *gateWorld {
 	r := rand.New(rand.NewPCG(seed, 1))
-	w := &gateWorld{r: r, broken: map[string]Class{}, room: 1 + r.IntN(16), passes: 1 + r.IntN(3), caDown: r.IntN(8) == 0,
+	w := &gateWorld{r: r, broken: map[string]ledger.Class{}, room: 1 + r.IntN(16), passes: 1 + r.IntN(3), caDown: r.IntN(8) == 0,
 		asks: r.IntN(2) == 0, several: r.IntN(2) == 0, replaced: r.IntN(4) == 0, busy: map[string]bool{}}
 	accounts := gateAccounts[:3+r.IntN(2)]
 	for _, name := range accounts {
 		if r.IntN(2) == 0 {
-			w.broken[name] = []Class{ClassDNSUnauthorized, ClassDNSUnavailable}[r.IntN(2)]
+			w.broken[name] = []ledger.Class{ledger.ClassDNSUnauthorized, ledger.ClassDNSUnavailable}[r.IntN(2)]
 		}
 	}
 	w.desired = &spec.Spec{DNS: map[string]*spec.DNSAccount{}}
@@ -65,7 +70,7 @@ func newGateWorld(seed uint64) *gateWorld {
 		if r.IntN(4) == 0 {
 			w.history = append(w.history, succeeded(time.Duration(i)*time.Second, c, account))
 		} else {
-			w.history = append(w.history, failed(time.Duration(i)*time.Second, c, ClassDNSUnauthorized, account, "403"))
+			w.history = append(w.history, failed(time.Duration(i)*time.Second, c, ledger.ClassDNSUnauthorized, account, "403"))
 		}
 	}
 	for i := range 1 + r.IntN(14) {
@@ -77,7 +82,7 @@ func newGateWorld(seed uint64) *gateWorld {
 			also := fmt.Sprintf("d%d.zone%d.example", i, r.IntN(3))
 			a.Spec.Domains = append(a.Spec.Domains, spec.Domain{Typed: also, ASCII: also})
 		}
-		a.ways = waysOf(w.desired, a.Spec)
+		a.Ways = plan.WaysOf(w.desired, a.Spec)
 		w.actions = append(w.actions, *a)
 	}
 	if r.IntN(4) == 0 {
@@ -88,9 +93,9 @@ func newGateWorld(seed uint64) *gateWorld {
 
 // attempt is how one attempt ends, name by name, by the accounts in the order that
 // each tries them.
-func (w *gateWorld) attempt(a *Action, at time.Duration) Event {
+func (w *gateWorld) attempt(a *plan.Action, at time.Duration) ledger.Event {
 	if w.caDown {
-		return failed(at, a.Certificate, ClassCAUnavailable, "", "503")
+		return failed(at, a.Certificate, ledger.ClassCAUnavailable, "", "503")
 	}
 	var accounts []*spec.DNSAccount
 	for _, name := range a.Spec.DNS {
@@ -98,14 +103,14 @@ func (w *gateWorld) attempt(a *Action, at time.Duration) Event {
 		one.Avoided = slices.Contains(a.Avoid, name)
 		accounts = append(accounts, &one)
 	}
-	var all []PassedOver
+	var all []ledger.PassedOver
 	var last, failing string
 	for _, name := range a.Spec.Names() {
 		worked, passed := w.prove(name, accounts)
 		if worked == "" {
 			failing = name
 			if len(passed) == 0 { // nobody is in charge, which is the certificate's matter
-				passed = []PassedOver{{Class: ClassConfig}}
+				passed = []ledger.PassedOver{{Class: ledger.ClassConfig}}
 			}
 			all = append(passed, all...)
 			break
@@ -124,7 +129,7 @@ func (w *gateWorld) attempt(a *Action, at time.Duration) Event {
 
 // noteLost notes an action that is let in though all accounts that are in charge of one
 // of its names are known not to work.
-func (w *gateWorld) noteLost(a *Action) {
+func (w *gateWorld) noteLost(a *plan.Action) {
 	var accounts []*spec.DNSAccount
 	for _, name := range a.Spec.DNS {
 		accounts = append(accounts, w.desired.DNS[name])
@@ -138,14 +143,14 @@ func (w *gateWorld) noteLost(a *Action) {
 }
 
 // prove tries a name; one account of another zone after the other is not in charge.
-func (w *gateWorld) prove(name string, accounts []*spec.DNSAccount) (worked string, passed []PassedOver) {
+func (w *gateWorld) prove(name string, accounts []*spec.DNSAccount) (worked string, passed []ledger.PassedOver) {
 	for _, a := range spec.InOrder(accounts, name) {
 		class, bad := w.broken[a.Name]
 		switch {
 		case len(a.Zones) > 0 && !a.Holds(name):
-			passed = append(passed, PassedOver{Account: a.Name, Class: ClassConfig, Message: "another zone"})
+			passed = append(passed, ledger.PassedOver{Account: a.Name, Class: ledger.ClassConfig, Message: "another zone"})
 		case bad:
-			passed = append(passed, PassedOver{Account: a.Name, Class: class, Message: "403"})
+			passed = append(passed, ledger.PassedOver{Account: a.Name, Class: class, Message: "403"})
 		default:
 			return a.Name, passed
 		}
@@ -164,44 +169,44 @@ func (w *gateWorld) run(t *testing.T) bool {
 		ctx, cancel = context.WithTimeout(ctx, w.stop)
 		defer cancel()
 	}
-	plan := slices.Clone(w.actions)
-	found := known(w.desired, &Observed{}, w.history)
-	admit(plan, accounts{}, w.history, found, start.Add(time.Minute))
-	for i := range plan {
-		if name, ok := plan[i].HeldBy.account(); ok && !slices.Contains(plan[i].serving(), name) {
-			t.Errorf("%s is held by dns.%s, which none of its names needs", plan[i].Certificate, name)
+	planned := slices.Clone(w.actions)
+	found := plan.Known(w.desired, &plan.Observed{}, w.history)
+	plan.Admit(planned, throttle.Accounts{}, w.history, found, start.Add(time.Minute))
+	for i := range planned {
+		if name, ok := planned[i].HeldBy.Account(); ok && !slices.Contains(planned[i].Serving(), name) {
+			t.Errorf("%s is held by dns.%s, which none of its names needs", planned[i].Certificate, name)
 		}
 	}
-	r := New(&Observer{}, newMemVault(), nil, newMemLedger(), &memJournal{}, Options{Parallel: w.room})
-	r.crew.do = w.one
-	r.gate.asks = w.asks
+	r := apply.New(&observe.Observer{}, newMemVault(), nil, newMemLedger(), &memJournal{}, apply.Options{Parallel: w.room})
+	r.Crew.Do = w.one
+	r.Limiter.Asks = w.asks
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
 		for n := range w.passes {
-			b := &batch{
-				applier: &applier{Reconciler: r, gate: r.gate.begin(w.desired, &Observed{History: w.history})}, ctx: ctx, run: ctx, severalAccounts: w.several,
-				done: make(chan struct{}), news: make(chan struct{}, 1), release: func() {}, stopTelling: func() {},
+			b := &apply.Batch{
+				Applier: &apply.Applier{Reconciler: r, Gate: r.Limiter.Begin(w.desired, &plan.Observed{History: w.history})}, Ctx: ctx, Run: ctx, SeveralAccounts: w.several,
+				Done: make(chan struct{}), News: make(chan struct{}, 1), Release: func() {}, StopTelling: func() {},
 			}
-			r.crew.batches.Add(1)
-			var jobs []*job
-			_, turn := r.crew.look()
-			for i := range plan {
-				if plan[i].Kind != KindHold && i%w.passes == n {
-					jobs = append(jobs, &job{batch: b, action: plan[i], turn: turn})
+			r.Crew.Batches.Add(1)
+			var jobs []*apply.Job
+			_, turn := r.Crew.Look()
+			for i := range planned {
+				if planned[i].Kind != ledger.KindHold && i%w.passes == n {
+					jobs = append(jobs, &apply.Job{Batch: b, Action: planned[i], Turn: turn})
 				}
 			}
 			if w.replaced && n == w.passes-1 {
-				r.crew.drop(nil)
+				r.Crew.Drop(nil)
 			}
-			if b.left = len(jobs); b.left == 0 {
-				b.finish()
+			if b.Left = len(jobs); b.Left == 0 {
+				b.Finish()
 			}
-			defer context.AfterFunc(ctx, r.crew.sweep)()
-			r.crew.put(jobs)
+			defer context.AfterFunc(ctx, r.Crew.Sweep)()
+			r.Crew.Put(jobs)
 			time.Sleep(100 * time.Second)
 		}
-		r.crew.batches.Wait()
+		r.Crew.Batches.Wait()
 	}()
 	select {
 	case <-over:
@@ -214,36 +219,36 @@ func (w *gateWorld) run(t *testing.T) bool {
 }
 
 // one is one certificate's attempt.
-func (w *gateWorld) one(j *job) (Result, end) {
+func (w *gateWorld) one(j *apply.Job) (apply.Result, apply.End) {
 	w.mu.Lock()
 	takes, usable := time.Duration(1+w.r.IntN(300))*time.Second, w.r.IntN(4) > 0
 	w.n++
-	if w.busy[j.action.Certificate] {
-		w.twice = j.action.Certificate
+	if w.busy[j.Action.Certificate] {
+		w.twice = j.Action.Certificate
 	}
-	w.busy[j.action.Certificate] = true
-	w.noteLost(&j.action)
+	w.busy[j.Action.Certificate] = true
+	w.noteLost(&j.Action)
 	w.most = max(w.most, len(w.busy))
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		delete(w.busy, j.action.Certificate)
+		delete(w.busy, j.Action.Certificate)
 	}()
 	select {
 	case <-time.After(takes / 10):
 		if usable {
-			j.Reconciler.gate.accountUsable(j.action.Issuer.Name)
-			j.crew.handOver()
+			j.Reconciler.Limiter.AccountUsable(j.Action.Issuer.Name)
+			j.Crew.HandOver()
 		}
-	case <-j.run.Done():
-		return Result{}, endStopped
+	case <-j.Run.Done():
+		return apply.Result{}, apply.EndStopped
 	}
 	select {
 	case <-time.After(takes):
-		return Result{Event: w.attempt(&j.action, 0)}, endDone
-	case <-j.run.Done():
-		return Result{}, endStopped
+		return apply.Result{Event: w.attempt(&j.Action, 0)}, apply.EndDone
+	case <-j.Run.Done():
+		return apply.Result{}, apply.EndStopped
 	}
 }
 

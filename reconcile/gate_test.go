@@ -7,25 +7,28 @@ import (
 	"testing/synctest"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 )
 
-func gateAction(name string, accounts ...string) *Action {
+func gateAction(name string, accounts ...string) *plan.Action {
 	c := certificate(name, name+".example.com")
 	c.DNS = accounts
-	return &Action{Kind: KindRenew, Certificate: name, Spec: c, Issuer: &spec.Issuer{Name: "ca"}}
+	return &plan.Action{Kind: ledger.KindRenew, Certificate: name, Spec: c, Issuer: &spec.Issuer{Name: "ca"}}
 }
 
 // enter waits until the action is let in, as a crew does by its queue. In a bubble
 // it costs no time.
-func enter(p *gatePass, ctx context.Context, a *Action) (leave func(Event), in end) {
+func enter(p *apply.LimiterPass, ctx context.Context, a *plan.Action) (leave func(ledger.Event), in apply.End) {
 	for {
-		if leave, in = p.try(a, func() bool { return true }); in != endWaits {
+		if leave, in = p.Try(a, func() bool { return true }); in != apply.EndWaits {
 			return leave, in
 		}
 		select {
 		case <-ctx.Done():
-			return nil, endStopped
+			return nil, apply.EndStopped
 		case <-time.After(time.Millisecond):
 		}
 	}
@@ -34,20 +37,20 @@ func enter(p *gatePass, ctx context.Context, a *Action) (leave func(Event), in e
 // TestGateStartsSlowly: three at once until one has worked, then everybody.
 func TestGateStartsSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(time.Now).begin(&spec.Spec{}, &Observed{})
+		g := apply.NewLimiter(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
 		var in atomic.Int64
 		for i := range 10 {
 			go func() {
-				if _, got := enter(g, t.Context(), gateAction(string(rune('a'+i)), "lab")); got == endDone {
+				if _, got := enter(g, t.Context(), gateAction(string(rune('a'+i)), "lab")); got == apply.EndDone {
 					in.Add(1)
 				}
 			}()
 		}
 		synctest.Wait()
-		if in.Load() != slowStart {
-			t.Errorf("%d are in, want %d", in.Load(), slowStart)
+		if in.Load() != apply.SlowStart {
+			t.Errorf("%d are in, want %d", in.Load(), apply.SlowStart)
 		}
-		g.leave(subjectsOf(gateAction("a", "lab")), "ca", succeeded(0, "a", "lab"))
+		g.Leave(plan.SubjectsOf(gateAction("a", "lab")), "ca", succeeded(0, "a", "lab"))
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if in.Load() != 10 {
@@ -60,31 +63,31 @@ func TestGateStartsSlowly(t *testing.T) {
 // and what runs on another account is not.
 func TestGateShuts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(time.Now).begin(&spec.Spec{}, &Observed{})
+		g := apply.NewLimiter(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
 		for _, name := range []string{"a", "b", "c"} {
-			if _, got := enter(g, t.Context(), gateAction(name, "lab")); got != endDone {
+			if _, got := enter(g, t.Context(), gateAction(name, "lab")); got != apply.EndDone {
 				t.Fatalf("%s was not let in", name)
 			}
 		}
-		var ends []end
+		var ends []apply.End
 		go func() {
 			_, got := enter(g, t.Context(), gateAction("d", "lab"))
 			ends = append(ends, got)
 		}()
 		synctest.Wait()
 		for _, name := range []string{"a", "b", "c"} {
-			g.leave(subjectsOf(gateAction(name, "lab")), "ca", failed(0, name, ClassDNSUnavailable, "lab", "timeout"))
+			g.Leave(plan.SubjectsOf(gateAction(name, "lab")), "ca", failed(0, name, ledger.ClassDNSUnavailable, "lab", "timeout"))
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if len(ends) != 1 || ends[0] != endHeld {
+		if len(ends) != 1 || ends[0] != apply.EndHeld {
 			t.Errorf("who waited got %v", ends)
 		}
 		two := gateAction("e", "lab", "dr")
-		if _, got := enter(g, t.Context(), two); got != endDone || len(two.Avoid) != 1 || two.Avoid[0] != "lab" {
+		if _, got := enter(g, t.Context(), two); got != apply.EndDone || len(two.Avoid) != 1 || two.Avoid[0] != "lab" {
 			t.Errorf("with a second account it avoids %v", two.Avoid)
 		}
-		if es := g.heldEvents(); len(es) != 1 || es[0].Class != ClassDNSUnavailable || es[0].Message != "timeout" || es[0].Detail != "dns.lab failed for 3 certificates in a row; 1 more were not tried, one at a time tries it again" {
+		if es := g.HeldEvents(); len(es) != 1 || es[0].Class != ledger.ClassDNSUnavailable || es[0].Message != "timeout" || es[0].Detail != "dns.lab failed for 3 certificates in a row; 1 more were not tried, one at a time tries it again" {
 			t.Errorf("events: %+v", es)
 		}
 	})
@@ -93,19 +96,19 @@ func TestGateShuts(t *testing.T) {
 // TestGateOfOneDomain: a limit that names the domain keeps out its
 // certificates and no other ones.
 func TestGateOfOneDomain(t *testing.T) {
-	g := newGate(time.Now).begin(&spec.Spec{}, &Observed{})
+	g := apply.NewLimiter(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
 	for _, name := range []string{"a", "b", "c"} {
-		if _, got := enter(g, t.Context(), gateAction(name, "lab")); got != endDone {
+		if _, got := enter(g, t.Context(), gateAction(name, "lab")); got != apply.EndDone {
 			t.Fatal("not let in")
 		}
-		g.leave(subjectsOf(gateAction(name, "lab")), "ca", failed(0, name, ClassRateLimited, "", "too many certificates for example.com"))
+		g.Leave(plan.SubjectsOf(gateAction(name, "lab")), "ca", failed(0, name, ledger.ClassRateLimited, "", "too many certificates for example.com"))
 	}
 	other := gateAction("x", "lab")
 	other.Spec.Domains[0].ASCII = "x.example.org"
-	if _, got := enter(g, t.Context(), other); got != endDone {
+	if _, got := enter(g, t.Context(), other); got != apply.EndDone {
 		t.Errorf("another domain: %v", got)
 	}
-	if _, got := enter(g, t.Context(), gateAction("d", "lab")); got != endHeld {
+	if _, got := enter(g, t.Context(), gateAction("d", "lab")); got != apply.EndHeld {
 		t.Errorf("the domain: %v", got)
 	}
 }
@@ -113,22 +116,22 @@ func TestGateOfOneDomain(t *testing.T) {
 // TestGateOfAnAccountAtTwoCAs: who stands at one CA keeps nobody from another CA,
 // though no certificate has worked with their DNS account yet.
 func TestGateOfAnAccountAtTwoCAs(t *testing.T) {
-	g := newGate(time.Now).begin(&spec.Spec{}, &Observed{})
-	in := func(name, issuer string) end {
+	g := apply.NewLimiter(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
+	in := func(name, issuer string) apply.End {
 		a := gateAction(name, "lab")
 		a.Issuer.Name = issuer
-		_, in := g.try(a, func() bool { return true })
+		_, in := g.Try(a, func() bool { return true })
 		return in
 	}
 	for _, name := range []string{"a", "b", "c"} {
-		if got := in(name, "slow"); got != endDone {
+		if got := in(name, "slow"); got != apply.EndDone {
 			t.Fatalf("%s was not let in", name)
 		}
 	}
-	if got := in("d", "slow"); got != endWaits {
+	if got := in("d", "slow"); got != apply.EndWaits {
 		t.Errorf("one more at the slow CA: %v", got)
 	}
-	for i, want := range []end{endDone, endDone, endDone, endWaits} {
+	for i, want := range []apply.End{apply.EndDone, apply.EndDone, apply.EndDone, apply.EndWaits} {
 		if got := in(string(rune('e'+i)), "good"); got != want {
 			t.Errorf("the %d. at the other one: %v", i+1, got)
 		}
@@ -140,29 +143,29 @@ func TestGateOfAnAccountAtTwoCAs(t *testing.T) {
 // that are left are held, and none waits; one that has a third account goes on.
 func TestGateOfTwoAccounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var history []Event
+		var history []ledger.Event
 		for _, name := range []string{"x", "y", "z"} {
-			history = append(history, failed(0, name, ClassDNSUnauthorized, "b", "403"))
+			history = append(history, failed(0, name, ledger.ClassDNSUnauthorized, "b", "403"))
 		}
-		g := newGate(time.Now).begin(&spec.Spec{}, &Observed{History: history})
+		g := apply.NewLimiter(time.Now).Begin(&spec.Spec{}, &plan.Observed{History: history})
 		for _, name := range []string{"c0", "c1", "c2"} {
 			a := gateAction(name, "a", "b")
 			leave, got := enter(g, t.Context(), a)
-			if got != endDone {
+			if got != apply.EndDone {
 				t.Fatalf("%s was not let in", name)
 			}
-			leave(failed(time.Hour, name, ClassDNSUnauthorized, "a", "403"))
+			leave(failed(time.Hour, name, ledger.ClassDNSUnauthorized, "a", "403"))
 		}
-		if _, got := enter(g, t.Context(), gateAction("c3", "a", "b")); got != endHeld {
+		if _, got := enter(g, t.Context(), gateAction("c3", "a", "b")); got != apply.EndHeld {
 			t.Errorf("with no account that works: %v, want it held", got)
 		}
 		third := gateAction("c4", "a", "b", "c")
-		if _, got := enter(g, t.Context(), third); got != endDone || len(third.Avoid) != 2 {
+		if _, got := enter(g, t.Context(), third); got != apply.EndDone || len(third.Avoid) != 2 {
 			t.Errorf("with a third account: %v, avoiding %v", got, third.Avoid)
 		}
 		probe := gateAction("c5", "b")
-		probe.Probes = []subject{accountSubject("b")}
-		if _, got := enter(g, t.Context(), probe); got != endDone {
+		probe.Probes = []ledger.Subject{ledger.AccountSubject("b")}
+		if _, got := enter(g, t.Context(), probe); got != apply.EndDone {
 			t.Errorf("the plan's probe: %v", got)
 		}
 	})
@@ -171,30 +174,30 @@ func TestGateOfTwoAccounts(t *testing.T) {
 // TestGateIsOneForPassesThatOverlap: what one pass finds out holds for the
 // other, and is forgotten when both are over, as the history knows it then.
 func TestGateIsOneForPassesThatOverlap(t *testing.T) {
-	g := newGate(time.Now)
-	first, second := g.begin(&spec.Spec{}, &Observed{}), g.begin(&spec.Spec{}, &Observed{})
-	var leaves []func(Event)
+	g := apply.NewLimiter(time.Now)
+	first, second := g.Begin(&spec.Spec{}, &plan.Observed{}), g.Begin(&spec.Spec{}, &plan.Observed{})
+	var leaves []func(ledger.Event)
 	for _, name := range []string{"a", "b", "c"} {
 		leave, got := enter(first, t.Context(), gateAction(name, "lab"))
-		if got != endDone {
+		if got != apply.EndDone {
 			t.Fatal("not let in")
 		}
 		leaves = append(leaves, leave)
 	}
 	for i, name := range []string{"a", "b", "c"} {
-		e := failed(0, name, ClassDNSUnavailable, "lab", "timeout")
+		e := failed(0, name, ledger.ClassDNSUnavailable, "lab", "timeout")
 		e.ID = name
 		leaves[i](e)
 	}
-	if _, got := enter(second, t.Context(), gateAction("d", "lab")); got != endHeld {
+	if _, got := enter(second, t.Context(), gateAction("d", "lab")); got != apply.EndHeld {
 		t.Errorf("in the other pass: %v", got)
 	}
-	if _, got := enter(g.begin(&spec.Spec{}, &Observed{}), t.Context(), gateAction("e", "lab")); got != endHeld {
+	if _, got := enter(g.Begin(&spec.Spec{}, &plan.Observed{}), t.Context(), gateAction("e", "lab")); got != apply.EndHeld {
 		t.Errorf("in a pass that began meanwhile, and whose plan knows nothing of it: %v", got)
 	}
 	late := gateAction("f", "lab")
-	late.Probes = []subject{accountSubject("lab")}
-	if _, got := enter(second, t.Context(), late); got != endHeld {
+	late.Probes = []ledger.Subject{ledger.AccountSubject("lab")}
+	if _, got := enter(second, t.Context(), late); got != apply.EndHeld {
 		t.Errorf("a probe that was planned before the last failure: %v", got)
 	}
 }

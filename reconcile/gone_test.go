@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/outbox"
 )
 
 // deletes has somebody delete the current version of a secret, or bring it back.
@@ -17,10 +20,10 @@ func (v *memVault) deletes(path string, deleted bool) {
 }
 
 // deletions are the events that tell of a deleted secret.
-func (w *world) deletions(t *testing.T) (told []Event) {
+func (w *world) deletions(t *testing.T) (told []ledger.Event) {
 	t.Helper()
 	for _, e := range w.ledger.events(t) {
-		if e.Operation == KindNote && e.Reason == ReasonDeleted {
+		if e.Operation == ledger.KindNote && e.Reason == ledger.ReasonDeleted {
 			told = append(told, e)
 		}
 	}
@@ -44,21 +47,21 @@ func TestDeletedSecretIsTold(t *testing.T) {
 			w.at = w.at.Add(time.Hour)
 			w.settle()
 			told := w.deletions(t)
-			if len(told) != 1 || told[0].Severity != SeverityPage || !strings.Contains(told[0].Message, tc.says) || told[0].VaultPath != "secret/tls/api" {
+			if len(told) != 1 || told[0].Severity != ledger.SeverityPage || !strings.Contains(told[0].Message, tc.says) || told[0].VaultPath != "secret/tls/api" {
 				t.Fatalf("told: %+v", told)
 			}
 			events := w.ledger.events(t)
-			if e := events[len(events)-1]; e.Operation != KindIssue || e.Reason != ReasonDeleted || e.Status != Success {
+			if e := events[len(events)-1]; e.Operation != ledger.KindIssue || e.Reason != ledger.ReasonDeleted || e.Status != ledger.Success {
 				t.Errorf("it was not issued again: %+v", e)
 			}
-			var kinds []NoticeKind
-			for _, n := range notices(events, len(events)-2) {
+			var kinds []outbox.NoticeKind
+			for _, n := range outbox.Notices(events, len(events)-2) {
 				kinds = append(kinds, n.Kinds[0])
 			}
-			if !slices.Equal(kinds, []NoticeKind{NoticeTampered, NoticeResolved}) {
+			if !slices.Equal(kinds, []outbox.NoticeKind{outbox.NoticeTampered, outbox.NoticeResolved}) {
 				t.Errorf("notices: %v", kinds)
 			}
-			if r := w.ledger.record(t, "api"); r.Gone != nil || r.Stands(w.at) != StandsInOrder {
+			if r := w.ledger.record(t, "api"); r.Gone != nil || r.Stands(w.at) != ledger.StandsInOrder {
 				t.Errorf("the record after it: %+v", r)
 			}
 		})
@@ -82,7 +85,7 @@ func TestDeletedSecretShowsUntilItIsBack(t *testing.T) {
 		t.Errorf("%d events, want one", n)
 	}
 	r := w.ledger.record(t, "api")
-	if r.Gone == nil || r.Gone.Version != 1 || r.Stands(w.at) != StandsDeleted || !strings.Contains(r.WaitsFor(), "vault kv undelete") || !strings.Contains(r.WaitsFor(), "503") {
+	if r.Gone == nil || r.Gone.Version != 1 || r.Stands(w.at) != ledger.StandsDeleted || !strings.Contains(r.WaitsFor(), "vault kv undelete") || !strings.Contains(r.WaitsFor(), "503") {
 		t.Errorf("the record says %q, gone %+v", r.WaitsFor(), r.Gone)
 	}
 	if page := string(w.ledger.tree["STATUS.md"].Data); !strings.Contains(page, "**deleted, page**") {
@@ -92,7 +95,7 @@ func TestDeletedSecretShowsUntilItIsBack(t *testing.T) {
 	w.ca.fail = nil
 	w.vault.deletes("secret/tls/api", false)
 	w.settle()
-	if r := w.ledger.record(t, "api"); r.Gone != nil || r.State != StateLive || w.ca.calls["order"] != orders {
+	if r := w.ledger.record(t, "api"); r.Gone != nil || r.State != ledger.StateLive || w.ca.calls["order"] != orders {
 		t.Errorf("%d orders; the record after it was brought back: %+v", w.ca.calls["order"]-orders, r)
 	}
 }
@@ -111,15 +114,15 @@ func TestDeletedWhileRenewalIsOff(t *testing.T) {
 		w.settle()
 	}
 	events := w.ledger.events(t)
-	if e := events[len(events)-1]; e.Reason != ReasonLeftAlone || e.Severity != SeverityPage || len(w.deletions(t)) != 0 {
+	if e := events[len(events)-1]; e.Reason != ledger.ReasonLeftAlone || e.Severity != ledger.SeverityPage || len(w.deletions(t)) != 0 {
 		t.Errorf("event: %+v", e)
 	}
-	if r := w.ledger.record(t, "api"); r.Stands(w.at) != StandsDeleted {
+	if r := w.ledger.record(t, "api"); r.Stands(w.at) != ledger.StandsDeleted {
 		t.Errorf("it stands %s: %+v", r.Stands(w.at), r)
 	}
 	w.vault.deletes("secret/tls/api", false)
 	w.settle()
-	if r := w.ledger.record(t, "api"); r.Stands(w.at) != StandsUnmanaged || r.Gone != nil || len(w.ca.orders) != 2 {
+	if r := w.ledger.record(t, "api"); r.Stands(w.at) != ledger.StandsUnmanaged || r.Gone != nil || len(w.ca.orders) != 2 {
 		t.Errorf("it stands %s, %d orders: %+v", r.Stands(w.at), len(w.ca.orders), r)
 	}
 }

@@ -13,11 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"certroll/examples/lab"
 	"certroll/gitsync"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/recorder"
+	"certroll/reconcile/statuspage"
+	"certroll/reconcile/times"
 	"certroll/spec"
-
-	"golang.org/x/sync/semaphore"
 )
 
 var (
@@ -27,7 +32,7 @@ var (
 
 const (
 	growthCertificates = 10_000
-	growthEvery        = 30 * day // a certificate of 45 days is renewed at two thirds
+	growthEvery        = 30 * times.Day // a certificate of 45 days is renewed at two thirds
 )
 
 // grower renews certificates one after another on a ledger, by the code that
@@ -36,9 +41,9 @@ const (
 type grower struct {
 	b       *testing.B
 	n       int // certificates
-	scribe  *scribe
+	scribe  *recorder.Writer
 	at      time.Time
-	records []*Record
+	records []*ledger.Record
 	random  *rand.Rand
 }
 
@@ -51,11 +56,11 @@ func (g *grower) hex(bytes int) string {
 }
 
 // live is a fresh certificate.
-func (g *grower) live(i int, old *Live) *Live {
+func (g *grower) live(i int, old *ledger.Live) *ledger.Live {
 	names := []string{fmt.Sprintf("c%05d.example.com", i), fmt.Sprintf("www.c%05d.example.com", i)}
 	sum := sha256.Sum256([]byte(strings.Join(names, "\n")))
-	l := &Live{
-		Serial: g.hex(18), NotBefore: g.at.Add(-time.Hour), NotAfter: g.at.Add(45 * day), Names: names, NamesDigest: hex.EncodeToString(sum[:]),
+	l := &ledger.Live{
+		Serial: g.hex(18), NotBefore: g.at.Add(-time.Hour), NotAfter: g.at.Add(45 * times.Day), Names: names, NamesDigest: hex.EncodeToString(sum[:]),
 		KeyDigest: g.hex(32), KeyShape: "ecdsa-P-256", KeySince: g.at, Issuer: "letsencrypt", Directory: "https://acme-v02.api.letsencrypt.org/directory",
 		Profile: "tlsserver", Mount: "secret", Path: fmt.Sprintf("tls/c%05d", i), Version: 1, Revision: strings.Repeat("c0ffee", 7)[:40], IssuedAt: g.at,
 		ARI: g.hex(20) + "." + g.hex(18), DNSAccount: "cloudflare_prod",
@@ -66,12 +71,12 @@ func (g *grower) live(i int, old *Live) *Live {
 	return l
 }
 
-func (g *grower) record(i int, l *Live) *Record {
+func (g *grower) record(i int, l *ledger.Live) *ledger.Record {
 	renew := g.at.Add(growthEvery)
-	return &Record{
-		Schema: RecordSchema, Certificate: fmt.Sprintf("c%05d", i), State: StateLive, Names: l.Names, File: fmt.Sprintf("teams/t%03d.hcl", i/100),
+	return &ledger.Record{
+		Schema: ledger.RecordSchema, Certificate: fmt.Sprintf("c%05d", i), State: ledger.StateLive, Names: l.Names, File: fmt.Sprintf("teams/t%03d.hcl", i/100),
 		OnRemove: spec.Keep, Live: l, RenewAt: &renew, UpdatedAt: g.at,
-		RenewalInfo: &RenewalInfo{Serial: l.Serial, Start: renew, End: renew.Add(22 * time.Hour), RenewAt: renew.Add(7 * time.Hour), CheckedAt: g.at},
+		RenewalInfo: &ledger.RenewalInfo{Serial: l.Serial, Start: renew, End: renew.Add(22 * time.Hour), RenewAt: renew.Add(7 * time.Hour), CheckedAt: g.at},
 	}
 }
 
@@ -80,21 +85,21 @@ func (g *grower) renew(i int) {
 	old := g.records[i].Live
 	l := g.live(i, old)
 	r := g.record(i, l)
-	e := Event{
-		Schema: EventSchema, ID: g.hex(12), Time: g.at, Operation: KindRenew, Certificate: r.Certificate, Names: r.Names, Status: Success,
+	e := ledger.Event{
+		Schema: ledger.EventSchema, ID: g.hex(12), Time: g.at, Operation: ledger.KindRenew, Certificate: r.Certificate, Names: r.Names, Status: ledger.Success,
 		Reason: "ari", Detail: "the CA suggests " + g.at.Format(time.RFC3339) + " to " + g.at.Add(22*time.Hour).Format(time.RFC3339), Actor: "schedule", Cause: "schedule",
 		Revision: l.Revision, OldSerial: old.Serial, NewSerial: l.Serial, KeyDigest: l.KeyDigest, Issuer: l.Issuer, Directory: l.Directory, DNSAccount: l.DNSAccount,
 		VaultPath: l.Mount + "/" + l.Path, VaultVer: l.Version, OrderURL: fmt.Sprintf("https://acme-v02.api.letsencrypt.org/acme/order/%d/%d", 1_000_000_000, g.random.Int64N(1e12)),
-		Exempt: ExemptARI, Duration: float64(g.random.IntN(20_000)) / 1000,
+		Exempt: ledger.ExemptARI, Duration: float64(g.random.IntN(20_000)) / 1000,
 	}
-	if err := g.scribe.note(entry{Event: e, Record: r}); err != nil {
+	if err := g.scribe.Note(ledger.Entry{Event: e, Record: r}); err != nil {
 		g.b.Fatal(err)
 	}
 	g.records[i] = r
 }
 
 func (g *grower) flush() {
-	if _, _, err := g.scribe.flush(context.Background()); err != nil {
+	if _, _, err := g.scribe.Flush(context.Background()); err != nil {
 		g.b.Fatal(err)
 	}
 }
@@ -157,24 +162,24 @@ func newGrower(b *testing.B, repo string, n int) *grower {
 	}
 	b.Cleanup(func() { _ = ledger.Close() })
 	g := &grower{b: b, n: n, at: start, random: rand.New(rand.NewPCG(1, 2))}
-	g.scribe = &scribe{flushing: semaphore.NewWeighted(1), ledger: ledger, journal: &memJournal{}, now: func() time.Time { return g.at }, records: &recordCache{}}
+	g.scribe = &recorder.Writer{Flushing: semaphore.NewWeighted(1), Ledger: ledger, Journal: &memJournal{}, Now: func() time.Time { return g.at }, Records: &archive.RecordCache{}}
 	return g
 }
 
 // issueAll begins the ledger with all records.
 func (g *grower) issueAll() {
 	g.b.Helper()
-	_, err := g.scribe.ledger.Commit(g.b.Context(), "Issue them all", func(fs.FS) (map[string][]byte, error) {
-		files, records := map[string][]byte{}, map[string]*Record{}
+	_, err := g.scribe.Ledger.Commit(g.b.Context(), "Issue them all", func(fs.FS) (map[string][]byte, error) {
+		files, records := map[string][]byte{}, map[string]*ledger.Record{}
 		for i := range g.n {
 			r := g.record(i, g.live(i, nil))
 			g.records, records[r.Certificate] = append(g.records, r), r
 			var err error
-			if files[recordFile(r.Certificate)], err = MarshalRecord(r); err != nil {
+			if files[ledger.RecordFile(r.Certificate)], err = ledger.MarshalRecord(r); err != nil {
 				return nil, err
 			}
 		}
-		files["STATUS.md"] = statusPage(records, nil)
+		files["STATUS.md"] = statuspage.StatusPage(records, nil)
 		return files, nil
 	})
 	if err != nil {

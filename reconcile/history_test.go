@@ -9,6 +9,10 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
 )
 
 // auditTree is a ledger with events at these ages, in this order, by file.
@@ -18,7 +22,7 @@ func auditTree(t *testing.T, files map[string][]time.Duration) fstest.MapFS {
 	for name, ages := range files {
 		var b []byte
 		for _, age := range ages {
-			line, err := json.Marshal(Event{Schema: 1, ID: age.String(), Time: start.Add(-age)})
+			line, err := json.Marshal(ledger.Event{Schema: 1, ID: age.String(), Time: start.Add(-age)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,7 +56,7 @@ func TestHistory(t *testing.T) {
 			if f := tree["audit/2026/11.jsonl"]; f != nil {
 				f.Data = append(f.Data, tc.extra...)
 			}
-			events, err := readHistory(tree, start.Add(-historySpan))
+			events, err := archive.ReadHistory(tree, start.Add(-archive.HistorySpan))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,13 +68,13 @@ func TestHistory(t *testing.T) {
 }
 
 func TestCredible(t *testing.T) {
-	until := start.Add(3650*day + time.Hour)
-	events := []Event{{ID: "a", Time: start.Add(-time.Hour)}, {ID: "b", Time: start.Add(3650 * day), HoldUntil: &until}}
-	got := credible(events, start)
+	until := start.Add(3650*times.Day + time.Hour)
+	events := []ledger.Event{{ID: "a", Time: start.Add(-time.Hour)}, {ID: "b", Time: start.Add(3650 * times.Day), HoldUntil: &until}}
+	got := archive.Credible(events, start)
 	if !got[0].Time.Equal(start.Add(-time.Hour)) || !got[1].Time.Equal(start) || !got[1].HoldUntil.Equal(start.Add(time.Hour)) {
 		t.Errorf("got %+v", got)
 	}
-	if !events[1].Time.Equal(start.Add(3650 * day)) {
+	if !events[1].Time.Equal(start.Add(3650 * times.Day)) {
 		t.Error("what was observed has changed")
 	}
 }
@@ -81,16 +85,16 @@ func TestCredible(t *testing.T) {
 func TestHistoryCache(t *testing.T) {
 	r := rand.New(rand.NewSource(1))
 	tree := fstest.MapFS{}
-	c := &historyCache{}
+	c := &archive.HistoryCache{}
 	now := start
 	for step := range 400 {
 		now = now.Add(time.Duration(r.Intn(12)) * time.Hour)
 		if r.Intn(40) == 0 {
-			now = now.Add(-3 * day) // a clock that is set back
+			now = now.Add(-3 * times.Day) // a clock that is set back
 		}
 		for range r.Intn(3) {
-			e := Event{Schema: 1, ID: fmt.Sprint(step), Time: now.Add(-time.Duration(r.Intn(20)) * time.Hour)}
-			files, err := appendEvents(tree, []Event{e}, now)
+			e := ledger.Event{Schema: 1, ID: fmt.Sprint(step), Time: now.Add(-time.Duration(r.Intn(20)) * time.Hour)}
+			files, err := archive.AppendEvents(tree, []ledger.Event{e}, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,20 +105,20 @@ func TestHistoryCache(t *testing.T) {
 		if r.Intn(100) == 0 { // a ledger that was made anew
 			tree = auditTree(t, map[string][]time.Duration{"audit/2026/10.jsonl": {time.Hour, 0}})
 		}
-		since := now.Add(-historySpan)
-		want, err := readHistory(tree, since)
+		since := now.Add(-archive.HistorySpan)
+		want, err := archive.ReadHistory(tree, since)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := c.read(tree, since)
+		got, err := c.Read(tree, since)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := readHistory(tree, time.Time{})
+		all, err := archive.ReadHistory(tree, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = slices.DeleteFunc(all, func(e Event) bool { return e.Time.Before(since) })
+		all = slices.DeleteFunc(all, func(e ledger.Event) bool { return e.Time.Before(since) })
 		if !within(ids(want), ids(got)) || !within(ids(got), ids(all)) {
 			t.Fatalf("step %d:\n%v\nwithout a cache\n%v\nof\n%v", step, ids(got), ids(want), ids(all))
 		}
@@ -131,7 +135,7 @@ func within(part, whole []string) bool {
 	return len(part) == 0
 }
 
-func ids(events []Event) []string {
+func ids(events []ledger.Event) []string {
 	list := []string{}
 	for _, e := range events {
 		list = append(list, e.ID)
@@ -142,7 +146,7 @@ func ids(events []Event) []string {
 // TestAuditBesideOthers: what people put beside the audit log is not of it.
 func TestAuditBesideOthers(t *testing.T) {
 	tree := fstest.MapFS{"audit/README.md": {}, "audit/2026/11.jsonl": {}, "audit/2026/12.jsonl/notes": {}, "audit/2026/notes.txt": {}}
-	if files, err := auditFiles(tree); err != nil || len(files) != 1 || files[0] != "audit/2026/11.jsonl" {
+	if files, err := archive.AuditFiles(tree); err != nil || len(files) != 1 || files[0] != "audit/2026/11.jsonl" {
 		t.Errorf("the files are %v: %v", files, err)
 	}
 }

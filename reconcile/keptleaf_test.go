@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -44,7 +47,7 @@ func TestRevokesWhatItsOwnWriteDestroys(t *testing.T) {
 	if w.vault.secrets[keptAt] != nil {
 		t.Error("what was kept is there after it was revoked and told")
 	}
-	expect(t, w.only(), KindNone, ReasonUpToDate, "")
+	expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 }
 
 // TestRevokesLaterWhatIsGone: the CA is away when the rotation is done, and the
@@ -66,7 +69,7 @@ func TestRevokesLaterWhatIsGone(t *testing.T) {
 	w.at = w.at.Add(time.Hour)
 	w.settle()
 	events := w.ledger.events(t)
-	if !slices.ContainsFunc(events, func(e Event) bool { return e.Revoked == before.Serial }) || w.vault.secrets[keptAt] != nil {
+	if !slices.ContainsFunc(events, func(e ledger.Event) bool { return e.Revoked == before.Serial }) || w.vault.secrets[keptAt] != nil {
 		t.Errorf("not revoked, or kept on: %+v", events[len(events)-1])
 	}
 }
@@ -75,14 +78,14 @@ func TestRevokesLaterWhatIsGone(t *testing.T) {
 func TestAKeptCertificateThatIsLiveIsNotRevoked(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
-	leaf := w.secretPair("tls/api").leaf()
+	leaf := w.secretPair("tls/api").Leaf()
 	r := w.reconciler()
-	if err := r.leaves.keep(t.Context(), "api", leaf, w.at); err != nil {
+	if err := r.Leaves.Keep(t.Context(), "api", leaf, w.at); err != nil {
 		t.Fatal(err)
 	}
 	live := w.ledger.record(t, "api").Live
-	a := &attempt{applier: &applier{Reconciler: r, desired: w.desired}, action: w.only(), live: live}
-	err := a.revokeOne(t.Context(), &Revocation{Serial: live.Serial, Issuer: "ca", Directory: live.Directory, Mount: "secret", Path: "tls/api", Version: 1})
+	a := &apply.Attempt{Applier: &apply.Applier{Reconciler: r, Desired: w.desired}, Action: w.only(), Live: live}
+	err := a.RevokeOne(t.Context(), &ledger.Revocation{Serial: live.Serial, Issuer: "ca", Directory: live.Directory, Mount: "secret", Path: "tls/api", Version: 1})
 	if err == nil || !strings.Contains(err.Error(), "it is what is live") || len(w.ca.revoked) != 0 {
 		t.Errorf("revoked %v, error %v", w.ca.revoked, err)
 	}
@@ -116,16 +119,16 @@ func TestKeptCertificatesAreBounded(t *testing.T) {
 	w := newWorld(t, c)
 	w.settle()
 	w.ca.fail = revocationsFail("ca_unavailable", "503")
-	for range mostLeaves + 5 {
+	for range apply.MostLeaves + 5 {
 		w.at = w.at.Add(time.Hour)
 		c.Rotate, c.RotateRevoke = w.at.String(), &spec.Revocation{Code: 1}
 		w.settle()
 	}
 	s := w.vault.secrets[keptAt]
-	if n := len(s.versions[len(s.versions)-1].data); n != mostLeaves {
+	if n := len(s.versions[len(s.versions)-1].data); n != apply.MostLeaves {
 		t.Errorf("%d are kept", n)
 	}
-	w.at = w.at.Add(91 * day)
+	w.at = w.at.Add(91 * times.Day)
 	w.settle() // the renewal
 	c.Rotate = "later"
 	w.settle()

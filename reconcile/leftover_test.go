@@ -9,6 +9,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -37,7 +41,7 @@ func TestNothingIsLeftOfARunThatDied(t *testing.T) {
 		if !told && len(w.keysOfState()) != len(left) {
 			t.Errorf("call %d: what another replica may have begun a moment ago is destroyed", n)
 		}
-		w.at = w.at.Add(2 * leftoverAfter)
+		w.at = w.at.Add(2 * plan.LeftoverAfter)
 		w.settle()
 		t.Run(fmt.Sprint("call ", n), func(t *testing.T) {
 			if keys := w.keysOfState(); len(keys) > 0 {
@@ -48,7 +52,7 @@ func TestNothingIsLeftOfARunThatDied(t *testing.T) {
 				if len(e) == 0 {
 					t.Fatal("nothing is told of it")
 				}
-				if last := e[len(e)-1]; last.Operation != KindRetire || last.Status != Success || last.Reason != ReasonRemoved {
+				if last := e[len(e)-1]; last.Operation != ledger.KindRetire || last.Status != ledger.Success || last.Reason != ledger.ReasonRemoved {
 					t.Errorf("it is told as %+v", last)
 				}
 				if _, written := w.vault.secrets["secret/tls/api"]; written && len(e) == 1 && !strings.Contains(e[0].Detail, "secret/tls/api") {
@@ -73,9 +77,9 @@ func TestNothingIsLeftOfARunThatDied(t *testing.T) {
 func TestLeftoversOfOthers(t *testing.T) {
 	draft := certificate("api", "api.example.com")
 	for name, spoil := range map[string]func(w *world, at string){
-		"another ledger": func(w *world, at string) { w.vault.secrets[at].custom[metaLedger] = "b2" },
-		"no ledger's":    func(w *world, at string) { delete(w.vault.secrets[at].custom, metaLedger) },
-		"not certroll's": func(w *world, at string) { delete(w.vault.secrets[at].custom, metaManagedBy) },
+		"another ledger": func(w *world, at string) { w.vault.secrets[at].custom[observe.MetaLedger] = "b2" },
+		"no ledger's":    func(w *world, at string) { delete(w.vault.secrets[at].custom, observe.MetaLedger) },
+		"not certroll's": func(w *world, at string) { delete(w.vault.secrets[at].custom, observe.MetaManagedBy) },
 		"the block is there": func(w *world, _ string) {
 			w.desired.Certificates = []*spec.Certificate{draft}
 			w.ca.fail = func(string, int) error { return errors.New("away") }
@@ -87,7 +91,7 @@ func TestLeftoversOfOthers(t *testing.T) {
 				w.dyingAt(n)
 			}
 			w.desired.Certificates = nil
-			w.at = w.at.Add(day)
+			w.at = w.at.Add(times.Day)
 			spoil(w, "secret/certroll/pending/api")
 			if _, err := w.apply(context.Background()); err != nil {
 				t.Fatal(err)
@@ -105,7 +109,7 @@ func TestLeftoversOfALookThatWasNotWhole(t *testing.T) {
 	for n := 1; len(w.keysOfState()) == 0; n++ {
 		w.dyingAt(n)
 	}
-	w.at = w.at.Add(day)
+	w.at = w.at.Add(times.Day)
 	w.desired.Certificates = []*spec.Certificate{certificate("other", "other.example.com"), certificate("third", "third.example.com")}
 	r := w.reconciler()
 	if _, err := r.Observe(t.Context(), w.desired); err != nil {
@@ -116,14 +120,14 @@ func TestLeftoversOfALookThatWasNotWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return slices.ContainsFunc(Plan(w.desired, obs, w.at), func(a Action) bool { return a.Kind == KindRetire })
+		return slices.ContainsFunc(plan.Plan(w.desired, obs, w.at), func(a plan.Action) bool { return a.Kind == ledger.KindRetire })
 	}
 	if !retired() {
 		t.Fatal("the leftover is not seen")
 	}
 	w.vault.fail = func(_, path string) error {
 		if path == "secret/tls/other" {
-			return placeError{errors.New("forbidden")}
+			return observe.PlaceError{Err: errors.New("forbidden")}
 		}
 		return nil
 	}
@@ -150,7 +154,7 @@ func TestLeftoverOfANameThatCameBack(t *testing.T) {
 	for n := 1; len(w.keysOfState()) == 0; n++ {
 		w.dyingAt(n)
 	}
-	w.at = w.at.Add(day)
+	w.at = w.at.Add(times.Day)
 	w.vault.secrets["secret/tls/api"].versions[0].deleted = false // somebody brought it back
 	w.desired.Certificates = nil
 	w.vault.fail = func(op, _ string) error {
@@ -162,10 +166,10 @@ func TestLeftoverOfANameThatCameBack(t *testing.T) {
 	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
 		t.Fatalf("what cannot be destroyed is %+v: %v", report, err)
 	}
-	if a := w.only(); a.Kind != KindHold || a.Reason != ReasonBackoff {
+	if a := w.only(); a.Kind != ledger.KindHold || a.Reason != ledger.ReasonBackoff {
 		t.Errorf("what failed does not wait: %+v", a)
 	}
-	w.vault.fail, w.at = nil, w.at.Add(day)
+	w.vault.fail, w.at = nil, w.at.Add(times.Day)
 	w.settle()
 	if len(w.keysOfState()) > 0 {
 		t.Errorf("these stay: %q", w.keysOfState())
@@ -188,15 +192,15 @@ func TestStagedByAnotherAMomentAgo(t *testing.T) {
 	r, actions := w.planned()
 	var died atomic.Bool
 	died.Store(true) // before it can tell
-	r.scribe.ledger, r.scribe.journal = &dyingLedger{w.ledger, &died}, &dyingJournal{w.journal, &died}
-	if _, err := r.Apply(t.Context(), w.desired, Revision{}, actions); err == nil || len(w.keysOfState()) != 1 || len(w.journal.lines) > 0 {
+	r.Writer.Ledger, r.Writer.Journal = &dyingLedger{w.ledger, &died}, &dyingJournal{w.journal, &died}
+	if _, err := r.Apply(t.Context(), w.desired, ledger.Revision{}, actions); err == nil || len(w.keysOfState()) != 1 || len(w.journal.lines) > 0 {
 		t.Fatalf("%q are there, %d entries, %v", w.keysOfState(), len(w.journal.lines), err)
 	}
 	w.desired.Certificates = nil
 	if as := w.plan(); len(as) > 0 {
 		t.Errorf("the staged key is destroyed: %+v", as)
 	}
-	w.at = w.at.Add(2 * leftoverAfter)
+	w.at = w.at.Add(2 * plan.LeftoverAfter)
 	w.settle()
 	if len(w.keysOfState()) > 0 {
 		t.Errorf("these stay: %q", w.keysOfState())

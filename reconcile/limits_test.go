@@ -7,18 +7,22 @@ import (
 	"testing/fstest"
 	"time"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/throttle"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
 // done is the event of an order that worked.
-func done(at time.Duration, url string, free Exemption, names ...string) Event {
-	return Event{Schema: EventSchema, ID: url, Time: start.Add(at), Operation: KindRenew, Certificate: "x", Status: Success, Names: names,
+func done(at time.Duration, url string, free ledger.Exemption, names ...string) ledger.Event {
+	return ledger.Event{Schema: ledger.EventSchema, ID: url, Time: start.Add(at), Operation: ledger.KindRenew, Certificate: "x", Status: ledger.Success, Names: names,
 		Issuer: "ca", Directory: "https://ca.example/dir", DNSAccount: "lab", OrderURL: url, Exempt: free}
 }
 
 // repeat makes n of them.
-func repeat(n int, at time.Duration, free Exemption, name func(i int) string) []Event {
-	var es []Event
+func repeat(n int, at time.Duration, free ledger.Exemption, name func(i int) string) []ledger.Event {
+	var es []ledger.Event
 	for i := range n {
 		es = append(es, done(at, fmt.Sprintf("https://ca.example/order/%d", i+1), free, name(i)))
 	}
@@ -30,58 +34,58 @@ func TestLimits(t *testing.T) {
 	other := func(i int) string { return fmt.Sprintf("x%d.example.org", i) }
 	sibling := func(i int) string { return fmt.Sprintf("x%d.example.com", i) }
 	same := func(int) string { return "api.example.com" }
-	failed := func(n int, at time.Duration, name string) (es []Event) {
+	failed := func(n int, at time.Duration, name string) (es []ledger.Event) {
 		for i := range n {
-			es = append(es, Event{Time: start.Add(at), Certificate: "x", Operation: KindRenew, Status: Failed, Class: ClassValidation, Issuer: "ca",
+			es = append(es, ledger.Event{Time: start.Add(at), Certificate: "x", Operation: ledger.KindRenew, Status: ledger.Failed, Class: ledger.ClassValidation, Issuer: "ca",
 				Directory: "https://ca.example/dir", FailedNames: []string{name}, OrderURL: fmt.Sprint("f", i)})
 		}
 		return es
 	}
-	missing := func(v *view) { v.secret, v.record = Secret{}, nil }
+	missing := func(v *view) { v.secret, v.record = plan.Secret{}, nil }
 	cases := map[string]struct {
 		view    func(*view)
-		history []Event
+		history []ledger.Event
 		until   time.Duration // of the hold; 0: none
 		detail  string
 	}{
 		"nothing yet":       {view: missing},
-		"orders, one left":  {view: missing, history: repeat(299, 60*day, "", other)},
-		"orders, none left": {view: missing, history: repeat(300, 60*day, "", other), until: 60*day + 36*time.Second, detail: "issuer.ca allows no more than 300 new orders of one account per 3 hours; certroll orders this one at 2027-01-22T12:00:36Z"},
+		"orders, one left":  {view: missing, history: repeat(299, 60*times.Day, "", other)},
+		"orders, none left": {view: missing, history: repeat(300, 60*times.Day, "", other), until: 60*times.Day + 36*time.Second, detail: "issuer.ca allows no more than 300 new orders of one account per 3 hours; certroll orders this one at 2027-01-22T12:00:36Z"},
 		"orders of another account": {view: func(v *view) {
 			missing(v)
 			team := *v.desired.Issuers["ca"]
 			team.Name, team.Account = "team", "team"
 			v.c.Issuer, v.desired.Issuers["team"] = "team", &team
-		}, history: repeat(300, 60*day, "", other)},
+		}, history: repeat(300, 60*times.Day, "", other)},
 		"orders of the same account": {view: func(v *view) {
 			missing(v)
 			short := *v.desired.Issuers["ca"]
 			short.Name, short.Profile = "short", "shortlived"
 			v.c.Issuer, v.desired.Issuers["short"] = "short", &short
-		}, history: repeat(300, 60*day, "", other), until: 60*day + 36*time.Second, detail: "issuer.short allows no more than 300 new orders of one account"},
-		"orders of three hours ago": {view: missing, history: repeat(300, 60*day-4*time.Hour, "", other)},
-		"domain, one left":          {view: missing, history: repeat(49, 60*day, "", sibling)},
-		"domain, none left":         {view: missing, history: repeat(50, 60*day, "", sibling), until: 60*day + 168*time.Hour/50, detail: "50 certificates for example.com per 7 days"},
+		}, history: repeat(300, 60*times.Day, "", other), until: 60*times.Day + 36*time.Second, detail: "issuer.short allows no more than 300 new orders of one account"},
+		"orders of three hours ago": {view: missing, history: repeat(300, 60*times.Day-4*time.Hour, "", other)},
+		"domain, one left":          {view: missing, history: repeat(49, 60*times.Day, "", sibling)},
+		"domain, none left":         {view: missing, history: repeat(50, 60*times.Day, "", sibling), until: 60*times.Day + 168*time.Hour/50, detail: "50 certificates for example.com per 7 days"},
 		"domain of another account": {view: func(v *view) {
 			missing(v)
 			v.desired.Issuers["ca"].Name = "two"
 			v.c.Issuer = "two"
 			v.desired.Issuers["two"] = v.desired.Issuers["ca"]
-		}, history: repeat(50, 60*day, "", sibling), until: 60*day + 168*time.Hour/50, detail: "certificates for example.com"},
-		"domain at another CA":               {view: func(v *view) { missing(v); v.desired.Issuers["ca"].Directory = "https://other.example/dir" }, history: repeat(50, 60*day, "", sibling)},
-		"domain, but a renewal":              {history: repeat(50, 60*day, "", sibling)},
-		"domain, drawn by renewals":          {view: missing, history: repeat(60, 60*day, ExemptRenewal, sibling)},
-		"domain, drawn within ARI's windows": {view: missing, history: repeat(60, 60*day, ExemptARI, sibling)},
-		"same set":                           {history: repeat(5, 60*day, ExemptRenewal, same), until: 60*day + 168*time.Hour/5, detail: "5 certificates for the same set of names per 7 days"},
-		"same set, in ARI's window":          {view: func(v *view) { v.says(59*day, 61*day, 0); v.secret.Live.ARI = "a.b" }, history: repeat(5, 60*day, ExemptRenewal, same)},
-		"same set, in ARI's window before":   {history: repeat(5, 60*day, ExemptARI, same)},
-		"failed validations, four":           {history: failed(4, 60*day, "api.example.com")},
-		"failed validations, five":           {history: failed(5, 60*day, "api.example.com"), until: 60*day + 12*time.Minute, detail: "5 failed validations of api.example.com per 60 minutes"},
-		"failed validations of another name": {history: failed(5, 60*day, "www.example.com")},
-		"failed validations in ARI's window": {view: func(v *view) { v.says(59*day, 61*day, 0); v.secret.Live.ARI = "a.b" }, history: failed(5, 60*day, "api.example.com"), until: 60*day + 12*time.Minute, detail: "failed validations"},
-		"no limits":                          {view: func(v *view) { missing(v); v.desired.Issuers["ca"].Limits = nil }, history: repeat(500, 60*day, "", sibling)},
-		"no limit on orders":                 {view: func(v *view) { missing(v); v.desired.Issuers["ca"].Limits.Orders = spec.Limit{} }, history: repeat(500, 60*day, "", other)},
-		"by a clock that was ahead":          {view: missing, history: repeat(50, 3650*day, "", sibling), until: 60*day + 168*time.Hour/50, detail: "for example.com"},
+		}, history: repeat(50, 60*times.Day, "", sibling), until: 60*times.Day + 168*time.Hour/50, detail: "certificates for example.com"},
+		"domain at another CA":               {view: func(v *view) { missing(v); v.desired.Issuers["ca"].Directory = "https://other.example/dir" }, history: repeat(50, 60*times.Day, "", sibling)},
+		"domain, but a renewal":              {history: repeat(50, 60*times.Day, "", sibling)},
+		"domain, drawn by renewals":          {view: missing, history: repeat(60, 60*times.Day, ledger.ExemptRenewal, sibling)},
+		"domain, drawn within ARI's windows": {view: missing, history: repeat(60, 60*times.Day, ledger.ExemptARI, sibling)},
+		"same set":                           {history: repeat(5, 60*times.Day, ledger.ExemptRenewal, same), until: 60*times.Day + 168*time.Hour/5, detail: "5 certificates for the same set of names per 7 days"},
+		"same set, in ARI's window":          {view: func(v *view) { v.says(59*times.Day, 61*times.Day, 0); v.secret.Live.ARI = "a.b" }, history: repeat(5, 60*times.Day, ledger.ExemptRenewal, same)},
+		"same set, in ARI's window before":   {history: repeat(5, 60*times.Day, ledger.ExemptARI, same)},
+		"failed validations, four":           {history: failed(4, 60*times.Day, "api.example.com")},
+		"failed validations, five":           {history: failed(5, 60*times.Day, "api.example.com"), until: 60*times.Day + 12*time.Minute, detail: "5 failed validations of api.example.com per 60 minutes"},
+		"failed validations of another name": {history: failed(5, 60*times.Day, "www.example.com")},
+		"failed validations in ARI's window": {view: func(v *view) { v.says(59*times.Day, 61*times.Day, 0); v.secret.Live.ARI = "a.b" }, history: failed(5, 60*times.Day, "api.example.com"), until: 60*times.Day + 12*time.Minute, detail: "failed validations"},
+		"no limits":                          {view: func(v *view) { missing(v); v.desired.Issuers["ca"].Limits = nil }, history: repeat(500, 60*times.Day, "", sibling)},
+		"no limit on orders":                 {view: func(v *view) { missing(v); v.desired.Issuers["ca"].Limits.Orders = spec.Limit{} }, history: repeat(500, 60*times.Day, "", other)},
+		"by a clock that was ahead":          {view: missing, history: repeat(50, 3650*times.Day, "", sibling), until: 60*times.Day + 168*time.Hour/50, detail: "for example.com"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -91,14 +95,14 @@ func TestLimits(t *testing.T) {
 				tc.view(v)
 			}
 			v.obs.History = tc.history
-			a := v.at(60 * day)
+			a := v.at(60 * times.Day)
 			if tc.until == 0 {
-				if a.Kind == KindHold || !a.Kind.Orders() {
+				if a.Kind == ledger.KindHold || !a.Kind.Orders() {
 					t.Errorf("%s %s: %s", a.Kind, a.Reason, a.Detail)
 				}
 				return
 			}
-			expect(t, a, KindHold, ReasonLimit, tc.detail)
+			expect(t, a, ledger.KindHold, ledger.ReasonLimit, tc.detail)
 			if !a.NotBefore.Equal(start.Add(tc.until)) {
 				t.Errorf("it waits until %s, want %s", a.NotBefore, start.Add(tc.until))
 			}
@@ -109,18 +113,18 @@ func TestLimits(t *testing.T) {
 // TestOneOrderOfSeveralAttemptsIsCountedOnce.
 func TestOneOrderOfSeveralAttemptsIsCountedOnce(t *testing.T) {
 	fail := done(0, "https://ca.example/order/1", "", "a.example.com")
-	fail.Status, fail.Class, fail.ID = Failed, ClassCAUnavailable, "f"
-	b := newBook([]Event{fail, fail, done(time.Hour, "https://ca.example/order/1", "", "a.example.com")}, nil)
-	if n := len(b.drawn[ordersKey("https://ca.example/dir", "ca")]); n != 1 {
+	fail.Status, fail.Class, fail.ID = ledger.Failed, ledger.ClassCAUnavailable, "f"
+	b := throttle.NewBook([]ledger.Event{fail, fail, done(time.Hour, "https://ca.example/order/1", "", "a.example.com")}, nil)
+	if n := len(b.Drawn[throttle.OrdersKey("https://ca.example/dir", "ca")]); n != 1 {
 		t.Errorf("%d orders, want 1", n)
 	}
 	again := done(time.Hour, "https://ca.example/order/2", "", "a.example.com")
 	again.Orders = 2 // the first one was gone
-	if n := len(newBook([]Event{{Directory: "d", Issuer: "ca", Orders: 1 << 40}}, nil).drawn[ordersKey("d", "ca")]); n > 100 {
+	if n := len(throttle.NewBook([]ledger.Event{{Directory: "d", Issuer: "ca", Orders: 1 << 40}}, nil).Drawn[throttle.OrdersKey("d", "ca")]); n > 100 {
 		t.Errorf("a stranger's word is %d orders", n)
 	}
-	b = newBook([]Event{again}, nil)
-	if n := len(b.drawn[ordersKey("https://ca.example/dir", "ca")]); n != 2 {
+	b = throttle.NewBook([]ledger.Event{again}, nil)
+	if n := len(b.Drawn[throttle.OrdersKey("https://ca.example/dir", "ca")]); n != 2 {
 		t.Errorf("%d orders, want 2", n)
 	}
 }
@@ -159,7 +163,7 @@ func TestLimitsCountAccounts(t *testing.T) {
 			t.Parallel()
 			desired := desire(certificate("x1", "x1.example.com"), certificate("x2", "x2.example.org"), certificate("x3", "x3.example.net"))
 			desired.Issuers["ca"].Limits = two
-			obs := &Observed{AtWork: map[string]Work{}}
+			obs := &plan.Observed{AtWork: map[string]plan.Work{}}
 			if c.beside != nil {
 				first := certificate("a", "a.example.com")
 				first.Issuer = c.beside.Name
@@ -168,16 +172,16 @@ func TestLimitsCountAccounts(t *testing.T) {
 			}
 			if c.atWork != nil {
 				busy := certificate("busy", "busy.example.com")
-				obs.AtWork["busy"] = Work{Certificate: "busy", Since: start, action: Action{Kind: KindIssue, Certificate: "busy", Spec: busy, Issuer: c.atWork}}
+				obs.AtWork["busy"] = plan.Work{Certificate: "busy", Since: start, Action: plan.Action{Kind: ledger.KindIssue, Certificate: "busy", Spec: busy, Issuer: c.atWork}}
 			}
 			if c.past != "" {
 				e := done(0, "https://ca.example/order/1", "", "y.example.com")
 				e.Issuer = c.past
-				obs.History = []Event{e}
+				obs.History = []ledger.Event{e}
 			}
 			n := 0
-			for _, a := range Plan(desired, obs, start) {
-				if strings.HasPrefix(a.Certificate, "x") && a.Kind == KindIssue {
+			for _, a := range plan.Plan(desired, obs, start) {
+				if strings.HasPrefix(a.Certificate, "x") && a.Kind == ledger.KindIssue {
 					n++
 				}
 			}
@@ -193,7 +197,7 @@ func TestRegisteredDomain(t *testing.T) {
 		"api.example.com": "example.com", "*.a.example.co.uk": "example.co.uk", "example.com": "example.com", "host.lab.test": "lab.test",
 		"192.0.2.7": "192.0.2.7", "2001:db8:1:2:3::1": "2001:db8:1:2::/64", "localhost": "localhost",
 	} {
-		if got := registeredDomain(name); got != want {
+		if got := ledger.RegisteredDomain(name); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
 	}
@@ -205,20 +209,20 @@ func TestWaves(t *testing.T) {
 	cs := crowd(60, "example.com")
 	desired := desire(cs...)
 	desired.Issuers["ca"].Limits = letsEncrypt()
-	obs := &Observed{Secrets: map[Location]Secret{}, Records: map[string]*Record{}}
+	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{}, Records: map[string]*ledger.Record{}}
 	for i, c := range cs {
-		s := liveSecret(c, func(l *Live) {
+		s := liveSecret(c, func(l *ledger.Live) {
 			l.Directory = "https://old.example/dir"
-			l.NotAfter = start.Add(90*day - time.Duration(i)*time.Hour) // the last of them expires first
+			l.NotAfter = start.Add(90*times.Day - time.Duration(i)*time.Hour) // the last of them expires first
 		})
-		obs.Secrets[targetOf(c)], obs.Records[c.Name] = s, liveRecord(c, s)
+		obs.Secrets[plan.TargetOf(c)], obs.Records[c.Name] = s, liveRecord(c, s)
 	}
-	if n := count(Plan(desired, obs, start), KindReissue); n != 0 {
+	if n := count(plan.Plan(desired, obs, start), ledger.KindReissue); n != 0 {
 		t.Fatalf("%d go at once, without a person's consent", n)
 	}
 	consented(desired, obs, start)
-	actions := Plan(desired, obs, start)
-	if n := count(actions, KindReissue); n != 50 {
+	actions := plan.Plan(desired, obs, start)
+	if n := count(actions, ledger.KindReissue); n != 50 {
 		t.Fatalf("%d go at once, want 50", n)
 	}
 	for i, a := range actions {
@@ -226,7 +230,7 @@ func TestWaves(t *testing.T) {
 		if n := 60 - i; n > 50 { // its place in the queue
 			wait = time.Duration(n-50) * 168 * time.Hour / 50
 		}
-		if (a.Kind == KindHold) != (wait > 0) || wait > 0 && (!a.NotBefore.Equal(start.Add(wait)) || a.Reason != ReasonLimit) {
+		if (a.Kind == ledger.KindHold) != (wait > 0) || wait > 0 && (!a.NotBefore.Equal(start.Add(wait)) || a.Reason != ledger.ReasonLimit) {
 			t.Errorf("%s: %s until %s, want a wait of %s", a.Certificate, a.Kind, a.NotBefore, wait)
 		}
 	}
@@ -238,11 +242,11 @@ func TestWhatWaitsHoldsUpNoOther(t *testing.T) {
 	desired := desire(cs...)
 	desired.Issuers["ca"].Limits = letsEncrypt()
 	desired.Issuers["ca"].Limits.Orders = spec.Limit{Burst: 60, Window: 3 * time.Hour}
-	actions := Plan(desired, &Observed{}, start)
-	if n := count(actions, KindIssue); n != 51 {
+	actions := plan.Plan(desired, &plan.Observed{}, start)
+	if n := count(actions, ledger.KindIssue); n != 51 {
 		t.Errorf("%d go at once, want 50 of example.com and one of example.org", n)
 	}
-	expect(t, actions[60], KindIssue, ReasonMissing, "")
+	expect(t, actions[60], ledger.KindIssue, ledger.ReasonMissing, "")
 }
 
 // TestLimitsOverPasses: sixty of one domain through the whole of it; the CA
@@ -255,7 +259,7 @@ func TestLimitsOverPasses(t *testing.T) {
 		w.settle()
 		next := time.Time{}
 		for _, a := range w.plan() {
-			if a.Kind == KindHold && (next.IsZero() || a.NotBefore.Before(next)) {
+			if a.Kind == ledger.KindHold && (next.IsZero() || a.NotBefore.Before(next)) {
 				next = a.NotBefore
 			}
 		}
@@ -272,9 +276,9 @@ func TestLimitsOverPasses(t *testing.T) {
 	}
 	held := 0
 	for _, e := range w.ledger.events(t) {
-		if e.Status == Held {
+		if e.Status == ledger.Held {
 			held++
-			if e.Certificate != "" || e.Reason != ReasonLimit {
+			if e.Certificate != "" || e.Reason != ledger.ReasonLimit {
 				t.Errorf("event: %+v", e)
 			}
 		}
@@ -289,7 +293,7 @@ func TestLimitsOverPasses(t *testing.T) {
 func TestRepairObeysLimits(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.desired.Issuers["ca"].Limits = letsEncrypt()
-	w.ca.lifetime = day // a tenth of it is over each time, so that only the limit holds
+	w.ca.lifetime = times.Day // a tenth of it is over each time, so that only the limit holds
 	w.settle()
 	for range 6 {
 		w.at = w.at.Add(150 * time.Minute)
@@ -306,7 +310,7 @@ func TestRepairObeysLimits(t *testing.T) {
 		t.Errorf("%d orders within 15 hours, want the 5 that the same set of names has", n)
 	}
 	a := w.only()
-	expect(t, a, KindHold, ReasonRateLimited, "find out what keeps writing there")
+	expect(t, a, ledger.KindHold, ledger.ReasonRateLimited, "find out what keeps writing there")
 	if a.NotBefore.Before(start.Add(30 * time.Hour)) {
 		t.Errorf("it waits until %s", a.NotBefore)
 	}
@@ -320,13 +324,13 @@ func TestNearThePause(t *testing.T) {
 		w.desired.Issuers["ca"].Limits = letsEncrypt()
 		w.settle()
 		r := w.ledger.record(t, "api")
-		r.State, r.Failures, r.LastFailure = StateFailing, failures, &Failure{At: w.at, Class: ClassValidation}
-		b, err := MarshalRecord(r)
+		r.State, r.Failures, r.LastFailure = ledger.StateFailing, failures, &ledger.Failure{At: w.at, Class: ledger.ClassValidation}
+		b, err := ledger.MarshalRecord(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.ledger.tree[recordFile("api")] = &fstest.MapFile{Data: b}
-		w.at = start.Add(90*day - time.Hour)
+		w.ledger.tree[ledger.RecordFile("api")] = &fstest.MapFile{Data: b}
+		w.at = start.Add(90*times.Day - time.Hour)
 		w.ca.fail = func(op string, _ int) error {
 			if op == "finish" {
 				return &caError{class: "validation", gone: true, text: "no TXT record", names: []string{"api.example.com"}}

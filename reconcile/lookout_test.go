@@ -12,6 +12,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/monitor"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/throttle"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -68,29 +75,29 @@ func (c *consumer) set(chain []*x509.Certificate, err error) {
 // load has the consumer read the secret.
 func (c *consumer) load(w *world, path string) {
 	w.t.Helper()
-	c.set(w.secretPair(path).chain, nil)
+	c.set(w.secretPair(path).Chain, nil)
 }
 
 // watching keeps a lookout and hands it a plan whenever follow is called.
 type watching struct {
 	*world
-	lookout *Lookout
-	r       *Reconciler
+	lookout *monitor.Monitor
+	r       *apply.Reconciler
 	consumer
 	failed    []error
 	toldAgain bool
-	told      []Event
+	told      []ledger.Event
 }
 
-func watchOver(w *world, o LookoutOptions) (x *watching, stop func()) {
+func watchOver(w *world, o monitor.Options) (x *watching, stop func()) {
 	x = &watching{world: w, r: w.reconciler()}
 	o.Telling = func(err error) {
 		if x.toldAgain = err == nil; err != nil {
 			x.failed = append(x.failed, err)
 		}
 	}
-	o.Told = func(e Event) { x.told = append(x.told, e) }
-	x.lookout = NewLookout(x.r, &x.consumer, o)
+	o.Told = func(e ledger.Event) { x.told = append(x.told, e) }
+	x.lookout = monitor.New(x.r, &x.consumer, o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); x.lookout.Run(ctx) }()
@@ -103,7 +110,7 @@ func (x *watching) follow() {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	x.lookout.Follow(Plan(x.desired, obs, time.Now()), Revision{Commit: "c0ffee"})
+	x.lookout.Follow(plan.Plan(x.desired, obs, time.Now()), ledger.Revision{Commit: "c0ffee"})
 }
 
 // wait lets time pass.
@@ -117,7 +124,7 @@ func (x *watching) expect(what string, want ...string) {
 	x.t.Helper()
 	var got []string
 	for _, e := range x.ledger.events(x.t) {
-		if e.Operation == KindProbe {
+		if e.Operation == ledger.KindProbe {
 			got = append(got, fmt.Sprint(e.Status, " ", e.Class, " ", e.Certificate, " ", e.Endpoint))
 		}
 	}
@@ -140,7 +147,7 @@ func probed(name string, hosts ...string) *spec.Certificate {
 func TestLookoutRenewedNeverLoaded(t *testing.T) {
 	bubble(t, func(w *world, _ *memRepo) {
 		w.settle()
-		x, stop := watchOver(w, LookoutOptions{})
+		x, stop := watchOver(w, monitor.Options{})
 		defer stop()
 		x.load(w, "tls/api")
 		x.follow()
@@ -149,7 +156,7 @@ func TestLookoutRenewedNeverLoaded(t *testing.T) {
 			t.Errorf("in an hour there were %d looks, want 4", n)
 		}
 		x.expect("it is current")
-		if got := x.lookout.Looks(); len(got) != 1 || got[0].Verdict != ServesCurrent || got[0].NotAfter == nil || x.asked[0] != spec.ECDSA {
+		if got := x.lookout.Results(); len(got) != 1 || got[0].Verdict != monitor.ServesCurrent || got[0].NotAfter == nil || x.asked[0] != spec.ECDSA {
 			t.Errorf("the looks are %+v, asked for was %v", got, x.asked)
 		}
 
@@ -160,7 +167,7 @@ func TestLookoutRenewedNeverLoaded(t *testing.T) {
 		x.wait(45 * time.Minute)
 		x.expect("it was never loaded", "failure stale api api.example.com:443")
 		e := x.told[0]
-		if !strings.Contains(e.Message, "which was replaced") || !strings.Contains(e.Message, "(version 2 of secret/tls/api)") || e.Detail != reloads || e.Revision != "c0ffee" || e.Severity != "" {
+		if !strings.Contains(e.Message, "which was replaced") || !strings.Contains(e.Message, "(version 2 of secret/tls/api)") || e.Detail != monitor.Reloads || e.Revision != "c0ffee" || e.Severity != "" {
 			t.Errorf("the event is %+v", e)
 		}
 		commits := len(w.ledger.messages)
@@ -177,7 +184,7 @@ func TestLookoutRenewedNeverLoaded(t *testing.T) {
 		x.load(w, "tls/api")
 		x.wait(15 * time.Minute)
 		x.expect("loaded", "failure stale api api.example.com:443", "success stale api api.example.com:443")
-		if p, err := ReadProblems(w.ledger.tree); err != nil || len(p.Problems) != 0 {
+		if p, err := archive.ReadProblems(w.ledger.tree); err != nil || len(p.Problems) != 0 {
 			t.Errorf("the open problems are %+v (%v)", p, err)
 		}
 	}, probed("api", "api.example.com"))
@@ -188,7 +195,7 @@ func TestLookoutRenewedNeverLoaded(t *testing.T) {
 func TestLookoutSetTimes(t *testing.T) {
 	bubble(t, func(w *world, _ *memRepo) {
 		w.settle()
-		x, stop := watchOver(w, LookoutOptions{})
+		x, stop := watchOver(w, monitor.Options{})
 		defer stop()
 		x.load(w, "tls/api")
 		rotate(w, "first")
@@ -221,7 +228,7 @@ func rotate(w *world, request string) {
 func TestLookoutUnreachable(t *testing.T) {
 	bubble(t, func(w *world, _ *memRepo) {
 		w.settle()
-		x, stop := watchOver(w, LookoutOptions{Interval: time.Minute})
+		x, stop := watchOver(w, monitor.Options{Interval: time.Minute})
 		defer stop()
 		x.load(w, "tls/api")
 		x.follow()
@@ -234,11 +241,11 @@ func TestLookoutUnreachable(t *testing.T) {
 		x.set(nil, errors.New("connecting to api.example.com:443: connection refused"))
 		x.wait(4 * time.Minute)
 		x.expect("it stays away", "failure unreachable api api.example.com:443")
-		if found := troubles(w.ledger.events(t)); len(found) != 0 {
+		if found := throttle.Circuits(w.ledger.events(t)); len(found) != 0 {
 			t.Errorf("it got %v into trouble", found)
 		}
 		w.at = time.Now()
-		if a := w.only(); a.Kind != KindNone {
+		if a := w.only(); a.Kind != ledger.KindNone {
 			t.Errorf("the plan is %+v", a)
 		}
 		x.set(nil, deniedError{})
@@ -248,7 +255,7 @@ func TestLookoutUnreachable(t *testing.T) {
 		x.follow()
 		x.wait(time.Second)
 		x.expect("taken out", "failure unreachable api api.example.com:443", "failure denied api api.example.com:443", "success denied api api.example.com:443")
-		if len(x.lookout.Looks()) != 0 {
+		if len(x.lookout.Results()) != 0 {
 			t.Error("it is still looked at")
 		}
 	}, probed("api", "api.example.com"))
@@ -259,7 +266,7 @@ func TestLookoutUnreachable(t *testing.T) {
 func TestLookoutSurvives(t *testing.T) {
 	bubble(t, func(w *world, _ *memRepo) {
 		w.settle()
-		first, stop := watchOver(w, LookoutOptions{After: time.Nanosecond})
+		first, stop := watchOver(w, monitor.Options{After: time.Nanosecond})
 		first.load(w, "tls/api")
 		rotate(w, "first")
 		first.follow()
@@ -267,14 +274,14 @@ func TestLookoutSurvives(t *testing.T) {
 		first.expect("stale", "failure stale api api.example.com:443")
 		stop()
 
-		second, stop := watchOver(w, LookoutOptions{After: time.Nanosecond})
+		second, stop := watchOver(w, monitor.Options{After: time.Nanosecond})
 		second.set(first.chain, nil)
 		second.follow()
 		second.wait(time.Hour)
 		second.expect("after a restart", "failure stale api api.example.com:443")
 		stop()
 
-		third, stop := watchOver(w, LookoutOptions{})
+		third, stop := watchOver(w, monitor.Options{})
 		defer stop()
 		third.load(w, "tls/api")
 		third.follow()
@@ -302,7 +309,7 @@ func TestLookoutSurvives(t *testing.T) {
 func TestLookoutIsAheadOfThePass(t *testing.T) {
 	bubble(t, func(w *world, _ *memRepo) {
 		w.settle()
-		x, stop := watchOver(w, LookoutOptions{After: time.Nanosecond})
+		x, stop := watchOver(w, monitor.Options{After: time.Nanosecond})
 		defer stop()
 		x.follow()
 		time.Sleep(time.Second)
@@ -310,7 +317,7 @@ func TestLookoutIsAheadOfThePass(t *testing.T) {
 		x.load(w, "tls/api")
 		x.wait(time.Hour)
 		x.expect("ahead of the pass")
-		if got := x.lookout.Looks(); len(got) != 1 || got[0].Verdict != ServesCurrent {
+		if got := x.lookout.Results(); len(got) != 1 || got[0].Verdict != monitor.ServesCurrent {
 			t.Errorf("the looks are %+v", got)
 		}
 		w.vault.mu.Lock()
@@ -318,10 +325,10 @@ func TestLookoutIsAheadOfThePass(t *testing.T) {
 			return errors.New("sealed")
 		}
 		w.vault.mu.Unlock()
-		x.set(issued(t, w.ca, 0, day, "api.example.com"), nil)
+		x.set(issued(t, w.ca, 0, times.Day, "api.example.com"), nil)
 		x.wait(time.Hour)
 		x.expect("while Vault is away")
-		if got := x.lookout.Looks(); got[0].Verdict != ServesCurrent || time.Since(got[0].At) < 45*time.Minute {
+		if got := x.lookout.Results(); got[0].Verdict != monitor.ServesCurrent || time.Since(got[0].At) < 45*time.Minute {
 			t.Errorf("unsure, it says %+v", got)
 		}
 	}, probed("api", "api.example.com"))
@@ -334,9 +341,9 @@ func TestLookoutAfterAClockAhead(t *testing.T) {
 		w.opts.Now = func() time.Time { return time.Now().AddDate(0, 0, 20) }
 		w.settle()
 		w.opts.Now = time.Now
-		x, stop := watchOver(w, LookoutOptions{})
+		x, stop := watchOver(w, monitor.Options{})
 		defer stop()
-		x.set(issued(t, w.ca, time.Hour, day, "api.example.com"), nil)
+		x.set(issued(t, w.ca, time.Hour, times.Day, "api.example.com"), nil)
 		x.follow()
 		x.wait(3 * time.Hour)
 		x.expect("it serves another", "failure other_certificate api api.example.com:443")
@@ -353,16 +360,16 @@ func TestLookoutIsSpread(t *testing.T) {
 	bubble(t, func(w *world, _ *memRepo) {
 		w.settle()
 		moments := func() map[string]time.Duration {
-			x, stop := watchOver(w, LookoutOptions{})
+			x, stop := watchOver(w, monitor.Options{})
 			defer stop()
-			x.set(issued(t, w.ca, time.Hour, day, "c000.example.com"), nil)
+			x.set(issued(t, w.ca, time.Hour, times.Day, "c000.example.com"), nil)
 			x.follow()
 			x.wait(15*time.Minute + 30*time.Second)
 			buckets := map[int]int{}
 			for _, at := range x.when {
 				buckets[int(at.Sub(at.Truncate(15*time.Minute))/time.Minute)]++
 			}
-			if len(x.looks) != 200 || len(buckets) < 15 || x.most > probesAtOnce {
+			if len(x.looks) != 200 || len(buckets) < 15 || x.most > monitor.ProbesAtOnce {
 				t.Errorf("%d endpoints in %d different minutes, %d at once", len(x.looks), len(buckets), x.most)
 			}
 			for minute, n := range buckets {
@@ -371,8 +378,8 @@ func TestLookoutIsSpread(t *testing.T) {
 				}
 			}
 			found := map[string]time.Duration{}
-			for s, one := range x.lookout.watched {
-				found[s.endpoint] = one.next.Sub(one.next.Truncate(15 * time.Minute))
+			for s, one := range x.lookout.Watched {
+				found[s.Endpoint] = one.Next.Sub(one.Next.Truncate(15 * time.Minute))
 			}
 			return found
 		}
@@ -389,16 +396,16 @@ func TestLookoutIsSpread(t *testing.T) {
 // anything against, and nobody is asked.
 func TestLookoutNothing(t *testing.T) {
 	bubble(t, func(w *world, _ *memRepo) {
-		x, stop := watchOver(w, LookoutOptions{})
-		x.lookout.Follow(nil, Revision{})
+		x, stop := watchOver(w, monitor.Options{})
+		x.lookout.Follow(nil, ledger.Revision{})
 		x.follow()
 		x.wait(time.Hour)
 		stop()
 		if len(x.looks) != 0 || len(w.ledger.messages) != 0 {
 			t.Errorf("it looked at %v and told %q", x.looks, w.ledger.messages)
 		}
-		looks, err := ProbeOnce(context.Background(), x.r, &x.consumer, w.plan(), 0, nil)
-		if err != nil || len(looks) != 1 || looks[0].Verdict != ServesUnissued || looks[0].Verdict.Problem() {
+		looks, err := monitor.Probe(context.Background(), x.r, &x.consumer, w.plan(), 0, nil)
+		if err != nil || len(looks) != 1 || looks[0].Verdict != monitor.ServesUnissued || looks[0].Verdict.Problem() {
 			t.Errorf("one look is %+v (%v)", looks, err)
 		}
 	}, probed("api", "api.example.com"))
@@ -408,17 +415,17 @@ func TestLookoutNothing(t *testing.T) {
 func TestLookoutStops(t *testing.T) {
 	bubble(t, func(w *world, _ *memRepo) {
 		w.settle()
-		x, stop := watchOver(w, LookoutOptions{Interval: time.Minute})
+		x, stop := watchOver(w, monitor.Options{Interval: time.Minute})
 		x.during = func() { x.set(nil, nil) }
-		x.set(issued(t, w.ca, 0, day, "api.example.com"), nil)
+		x.set(issued(t, w.ca, 0, times.Day, "api.example.com"), nil)
 		x.follow()
 		for len(x.moments()) == 0 {
 			x.wait(time.Second / 2)
 		}
 		stop()
 		x.expect("stopped in a look")
-		if len(x.lookout.Looks()) != 0 {
-			t.Errorf("a look that was ended counts: %+v", x.lookout.Looks())
+		if len(x.lookout.Results()) != 0 {
+			t.Errorf("a look that was ended counts: %+v", x.lookout.Results())
 		}
 	}, probed("api", "api.example.com"))
 }
@@ -443,7 +450,7 @@ func TestProbeOnce(t *testing.T) {
 			{nil, "api b.example.com:443 current, api a.example.com:443 current, web web.example.com:443 waiting"},
 			{[]string{"web"}, "web web.example.com:443 waiting"},
 		} {
-			looks, err := ProbeOnce(context.Background(), r, c, w.plan(), 0, tc.names)
+			looks, err := monitor.Probe(context.Background(), r, c, w.plan(), 0, tc.names)
 			var got []string
 			for _, l := range looks {
 				got = append(got, fmt.Sprint(l.Certificate, " ", l.Endpoint, " ", l.Verdict))

@@ -9,6 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/recorder"
+	"certroll/reconcile/throttle"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -16,7 +23,7 @@ import (
 type Repo interface {
 	// Pull returns the spec in force and its revision: the newest one, or with
 	// an error that says why not the last good one. nil: there is none yet.
-	Pull(ctx context.Context) (*spec.Spec, Revision, error)
+	Pull(ctx context.Context) (*spec.Spec, ledger.Revision, error)
 }
 
 // LoopOptions are a Loop's settings; the zero value is good.
@@ -25,39 +32,39 @@ type LoopOptions struct {
 	// Nudge has the loop pull soon, as when a file has changed.
 	Nudge <-chan struct{}
 	// Planned is told of each plan before it is acted on; Passed of each pass.
-	Planned func([]Action)
+	Planned func([]plan.Action)
 	Passed  func(Pass)
 	// Ended is told of each attempt when it ends, which may be long after the pass
 	// that began it; Told of each time that the ledger has something new. Both are
 	// called from many goroutines.
-	Ended func(Result)
+	Ended func(apply.Result)
 	Told  func()
 	// Daily is run once a day, beside what else is done; nil: nothing. What
 	// goes wrong in it is its own to tell.
-	Daily func(context.Context, *spec.Spec, Revision)
+	Daily func(context.Context, *spec.Spec, ledger.Revision)
 }
 
 // Pass is how one pass of a Loop ended.
 type Pass struct {
-	Actions []Action // the plan
-	Report  *Report  // of what ended before the pass did; nil where it did not come to that
+	Actions []plan.Action // the plan
+	Report  *apply.Report // of what ended before the pass did; nil where it did not come to that
 	Err     error
 	// Standing and Records are how things stand after the pass; nil where
 	// nothing could be seen. Nobody changes them.
-	Standing []Action
-	Records  []*Record // by name
+	Standing []plan.Action
+	Records  []*ledger.Record // by name
 	// Rewound is when the ledger was last found rewritten, of late; Unanchored
 	// is why it could not be held against its anchor, nil where it could.
 	Rewound    time.Time
 	Unanchored error
 	// Unreadable is what of the ledger cannot be read.
-	Unreadable []Breach
-	Tripped    []Tripped // what is held as a whole, by subject
+	Unreadable []archive.Breach
+	Tripped    []plan.Tripped // what is held as a whole, by subject
 	// Limits are how far those of the CAs are used up, Problems what
 	// examinations found and is open; nil where nothing could be seen.
-	Limits   []LimitUsed
-	Problems []Problem
-	Backlog  Backlog
+	Limits   []throttle.LimitUsed
+	Problems []ledger.Problem
+	Backlog  recorder.Backlog
 	Outages  []Outage // that last
 	Disk     error    // why the state directory cannot be written; nil where it can
 	Took     time.Duration
@@ -95,15 +102,15 @@ const (
 // A pass begins what is due and waits for nobody: what is under way when it ends is
 // left out of the plans until it has ended.
 type Loop struct {
-	r    *Reconciler
+	r    *apply.Reconciler
 	repo Repo
 	o    LoopOptions
 
 	desired  *spec.Spec
-	rev      Revision
-	seen     *Observed
-	turns    turns
-	planned  []Action
+	rev      ledger.Revision
+	seen     *plan.Observed
+	turns    plan.Turns
+	planned  []plan.Action
 	pulledAt time.Time
 	pullErr  error // how that pull ended
 	pullAt   time.Time
@@ -112,30 +119,30 @@ type Loop struct {
 	passedAt time.Time       // when the last pass ended
 	untold   bool            // it left the ledger to those who are at work
 	unseen   map[string]bool // certificates that ended and were not looked at since
-	outages  map[side]*outage
+	outages  map[recorder.Side]*recorder.Outage
 	today    chan struct{} // closed when the daily work that was begun is done
 	asking   chan struct{} // closed when the questions to the CAs that were begun are done
 	asked    error         // how that ended
 }
 
 // NewLoop makes a loop that works by a reconciler.
-func NewLoop(r *Reconciler, repo Repo, o LoopOptions) *Loop {
+func NewLoop(r *apply.Reconciler, repo Repo, o LoopOptions) *Loop {
 	if o.Interval <= 0 {
 		o.Interval = 5 * time.Minute
 	}
 	if o.Planned == nil {
-		o.Planned = func([]Action) {}
+		o.Planned = func([]plan.Action) {}
 	}
 	if o.Passed == nil {
 		o.Passed = func(Pass) {}
 	}
 	if o.Ended != nil {
-		r.onEnded = o.Ended
+		r.OnEnded = o.Ended
 	}
 	if o.Told != nil {
-		r.onTold = o.Told
+		r.OnTold = o.Told
 	}
-	l := &Loop{r: r, repo: repo, o: o, unseen: map[string]bool{}, outages: map[side]*outage{}, today: make(chan struct{}), asking: make(chan struct{})}
+	l := &Loop{r: r, repo: repo, o: o, unseen: map[string]bool{}, outages: map[recorder.Side]*recorder.Outage{}, today: make(chan struct{}), asking: make(chan struct{})}
 	close(l.today)
 	close(l.asking)
 	return l
@@ -151,7 +158,7 @@ func (l *Loop) Run(ctx context.Context) {
 	defer func() {
 		<-l.today
 		<-l.asking
-		l.r.crew.batches.Wait()
+		l.r.Crew.Batches.Wait()
 	}()
 	for ctx.Err() == nil {
 		p := l.pass(ctx)
@@ -179,17 +186,17 @@ func (l *Loop) sleep(ctx context.Context) {
 		case <-l.o.Nudge:
 			timer.Stop()
 			soon := l.pulledAt.Add(nudgeEvery)
-			l.pullAt, l.wakeAt = sooner(l.pullAt, soon), sooner(l.wakeAt, soon)
-		case <-l.r.crew.settled:
+			l.pullAt, l.wakeAt = times.Sooner(l.pullAt, soon), times.Sooner(l.wakeAt, soon)
+		case <-l.r.Crew.Settled:
 			timer.Stop()
-			l.wakeAt = sooner(l.wakeAt, l.passedAt.Add(shortestNap))
+			l.wakeAt = times.Sooner(l.wakeAt, l.passedAt.Add(shortestNap))
 		case <-timer.C:
 		}
 	}
 }
 
 // now is the wall clock's time.
-func (l *Loop) now() time.Time { return l.r.opts.Now().Round(0) }
+func (l *Loop) now() time.Time { return l.r.Opts.Now().Round(0) }
 
 // pass looks, plans and applies once.
 func (l *Loop) pass(ctx context.Context) (p Pass) {
@@ -218,66 +225,66 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	asked, err := l.look(ctx, now, pulled)
 	if p.Err = err; err != nil {
 		_ = l.takeUpAbsence() // the look's own error says as much
-		if ctx.Err() == nil && l.noteOutage(sideLooked, p.Err) {
+		if ctx.Err() == nil && l.noteOutage(recorder.SideLooked, p.Err) {
 			// No Apply will tell of it while it lasts. What Git does not take
 			// either is in the journal.
-			_ = l.r.tell(ctx)
+			_ = l.r.Tell(ctx)
 		}
 		return p
 	}
-	l.r.absence.end(away)
-	l.noteEnd(sideLooked)
+	l.r.Absence.End(away)
+	l.noteEnd(recorder.SideLooked)
 	p.Actions = l.planned
-	l.o.Planned(l.r.crew.withoutEnded(p.Actions))
+	l.o.Planned(l.r.Crew.WithoutEnded(p.Actions))
 	p.Report, err = l.begin(ctx)
 	p.Err = errors.Join(asked, err)
-	if away = l.takeUpAbsence(); away != nil && !saysAway(err) {
+	if away = l.takeUpAbsence(); away != nil && !apply.SaysAway(err) {
 		p.Err = errors.Join(p.Err, away)
 	}
 	if names := l.changed(p); len(names) > 0 && ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, names))
 	}
-	p.Standing, p.Records, p.Rewound = l.planned, l.records(), LastRewound(l.seen.History)
-	p.Unanchored, p.Limits = l.r.Unanchored(), LimitsUsed(l.desired, l.seen.History, now)
-	p.Unreadable = l.r.unreadable()
+	p.Standing, p.Records, p.Rewound = l.planned, l.records(), archive.LastRewound(l.seen.History)
+	p.Unanchored, p.Limits = l.r.Unanchored(), throttle.LimitsUsed(l.desired, l.seen.History, now)
+	p.Unreadable = l.r.Unreadable()
 	p.Problems, err = l.r.Open()
 	p.Err = errors.Join(p.Err, err)
-	p.Tripped = trippedIn(l.desired, l.seen, now)
+	p.Tripped = plan.TrippedIn(l.desired, l.seen, now)
 	if ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.daily(ctx, now))
 	}
 	return p
 }
 
-func (l *Loop) records() []*Record {
-	return slices.SortedFunc(maps.Values(l.seen.Records), func(a, b *Record) int { return strings.Compare(a.Certificate, b.Certificate) })
+func (l *Loop) records() []*ledger.Record {
+	return slices.SortedFunc(maps.Values(l.seen.Records), func(a, b *ledger.Record) int { return strings.Compare(a.Certificate, b.Certificate) })
 }
 
 // begin begins what is planned. Of what takes longer than a moment it says nothing.
-func (l *Loop) begin(ctx context.Context) (*Report, error) {
-	b := l.r.begin(ctx, l.desired, l.rev, l.planned, l.pulledAt)
-	over := b.linger(ctx, lingers)
-	l.untold = over && b.silent || !over && l.now().Sub(l.r.triedAt()).Abs() < tellEvery
+func (l *Loop) begin(ctx context.Context) (*apply.Report, error) {
+	b := l.r.Begin(ctx, l.desired, l.rev, l.planned, l.pulledAt)
+	over := b.Linger(ctx, lingers)
+	l.untold = over && b.Silent || !over && l.now().Sub(l.r.TriedAt()).Abs() < apply.TellEvery
 	var err error
 	switch {
 	case over:
-		err = b.err
+		err = b.Err
 	case !l.untold && ctx.Err() == nil:
-		err = l.r.tell(ctx) // what the pass noted besides
+		err = l.r.Tell(ctx) // what the pass noted besides
 	}
 	if !l.untold || err != nil {
-		l.noteGit(sideLedger, err)
+		l.noteGit(recorder.SideLedger, err)
 	}
-	return b.soFar(), err
+	return b.SoFar(), err
 }
 
 // changed are the certificates that are otherwise than they were seen: those that
 // ended, and all that the pass was about where somebody else was there first.
 func (l *Loop) changed(p Pass) map[string]bool {
-	maps.Copy(l.unseen, l.r.crew.takeEnded())
+	maps.Copy(l.unseen, l.r.Crew.TakeEnded())
 	names := maps.Clone(l.unseen)
 	if p.Report.Overtaken > 0 {
-		for _, a := range actionable(p.Actions) {
+		for _, a := range apply.Actionable(p.Actions) {
 			names[a.Certificate] = true
 		}
 	}
@@ -301,7 +308,7 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 		l.desired, l.rev = desired, rev
 	}
 	if ctx.Err() == nil {
-		l.noteGit(sideRepo, err)
+		l.noteGit(recorder.SideRepo, err)
 	}
 	return err
 }
@@ -313,11 +320,11 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err error) {
 	stale, first := l.due(now), l.seen == nil
 	if pulled && !first {
-		for _, name := range l.turns.next(holders(l.desired, l.seen.Records), mostInTurn) {
+		for _, name := range l.turns.Next(plan.Holders(l.desired, l.seen.Records), plan.MostInTurn) {
 			stale[name] = true
 		}
 	}
-	maps.Copy(l.unseen, l.r.crew.takeEnded())
+	maps.Copy(l.unseen, l.r.Crew.TakeEnded())
 	maps.Copy(stale, l.unseen)
 	obs, err := l.r.ObserveAgain(ctx, l.desired, l.seen, stale)
 	if err != nil {
@@ -328,7 +335,7 @@ func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err
 	if first {
 		l.takeUpOutages()
 		if l.pullErr == nil {
-			l.noteEnd(sideRepo) // the pull was before it
+			l.noteEnd(recorder.SideRepo) // the pull was before it
 		}
 	}
 	return asked, nil
@@ -349,7 +356,7 @@ func (l *Loop) ask(ctx context.Context, now time.Time) error {
 	l.askedAt = now
 	done := make(chan struct{})
 	l.asking = done
-	desired, obs := l.desired, &Observed{Records: maps.Clone(l.seen.Records), Secrets: l.seen.Secrets, turn: l.seen.turn}
+	desired, obs := l.desired, &plan.Observed{Records: maps.Clone(l.seen.Records), Secrets: l.seen.Secrets, Turn: l.seen.Turn}
 	go func() {
 		defer close(done)
 		l.asked = l.r.Ask(ctx, desired, obs)
@@ -367,10 +374,10 @@ func (l *Loop) lookAt(ctx context.Context, names map[string]bool) error {
 	return nil
 }
 
-func (l *Loop) take(obs *Observed) {
+func (l *Loop) take(obs *plan.Observed) {
 	l.seen, l.unseen = obs, map[string]bool{}
-	l.planned = Plan(l.desired, obs, l.now())
-	inWaves(l.planned, obs, l.now())
+	l.planned = plan.Plan(l.desired, obs, l.now())
+	plan.InWaves(l.planned, obs, l.now())
 }
 
 // due are the certificates whose moment has come since the last plan. What is under
@@ -378,10 +385,10 @@ func (l *Loop) take(obs *Observed) {
 func (l *Loop) due(now time.Time) map[string]bool {
 	names := map[string]bool{}
 	for _, a := range l.planned {
-		if a.AtWork != nil || l.r.crew.isReady(a.Certificate) {
+		if a.AtWork != nil || l.r.Crew.IsReady(a.Certificate) {
 			continue
 		}
-		if a.Kind != KindNone && a.Kind != KindHold || !a.NotBefore.IsZero() && !a.NotBefore.After(now) {
+		if a.Kind != ledger.KindNone && a.Kind != ledger.KindHold || !a.NotBefore.IsZero() && !a.NotBefore.After(now) {
 			names[a.Certificate] = true
 		}
 	}
@@ -392,7 +399,7 @@ func (l *Loop) due(now time.Time) map[string]bool {
 func (l *Loop) nextWake(p Pass) time.Time {
 	now := l.now()
 	if p.Err != nil && p.Report == nil {
-		return now.Add(waveEvery) // what is due could not be looked at
+		return now.Add(plan.WaveEvery) // what is due could not be looked at
 	}
 	next := l.pullAt
 	earlier := func(at time.Time) {
@@ -401,37 +408,34 @@ func (l *Loop) nextWake(p Pass) time.Time {
 		}
 	}
 	if p.Err != nil {
-		earlier(now.Add(waveEvery))
+		earlier(now.Add(plan.WaveEvery))
 	}
 	if l.untold {
-		earlier(now.Add(tellEvery))
+		earlier(now.Add(apply.TellEvery))
 	}
 	for _, a := range l.planned {
 		switch {
 		case a.AtWork != nil: // its end wakes the loop
-		case a.Kind != KindNone && a.Kind != KindHold:
-			earlier(now.Add(waveEvery)) // what the pass has brought about, or left
+		case a.Kind != ledger.KindNone && a.Kind != ledger.KindHold:
+			earlier(now.Add(plan.WaveEvery)) // what the pass has brought about, or left
 		case !a.NotBefore.IsZero():
 			earlier(a.NotBefore) // or it came while the pass lasted
 		}
 	}
 	if l.desired != nil && l.seen != nil {
 		if at := l.r.NextAsk(l.desired, l.seen); !at.IsZero() {
-			earlier(later(at, l.askedAt.Add(askEvery)))
+			earlier(times.Later(at, l.askedAt.Add(askEvery)))
 		}
 	}
-	return later(next, now.Add(shortestNap))
+	return times.Later(next, now.Add(shortestNap))
 }
-
-// dailyMoment is the name under which it is kept when the daily work is due.
-const dailyMoment = "daily"
 
 // daily begins what is done once a day, however often the process starts.
 func (l *Loop) daily(ctx context.Context, now time.Time) error {
-	if err := l.r.asks.load(); err != nil {
+	if err := l.r.Asks.Load(); err != nil {
 		return err
 	}
-	if next := l.r.asks.at(dailyMoment); l.o.Daily == nil || next.After(now) && next.Before(now.Add(2*day)) {
+	if next := l.r.Asks.At(apply.DailyMoment); l.o.Daily == nil || next.After(now) && next.Before(now.Add(2*times.Day)) {
 		return nil // a moment further away was kept by a clock that ran ahead
 	}
 	select {
@@ -439,7 +443,7 @@ func (l *Loop) daily(ctx context.Context, now time.Time) error {
 	default:
 		return nil // yesterday's is not done
 	}
-	l.r.asks.set(dailyMoment, now.Add(day))
+	l.r.Asks.Set(apply.DailyMoment, now.Add(times.Day))
 	done := make(chan struct{})
 	l.today = done
 	desired, rev := l.desired, l.rev
@@ -447,5 +451,5 @@ func (l *Loop) daily(ctx context.Context, now time.Time) error {
 		defer close(done)
 		l.o.Daily(ctx, desired, rev)
 	}()
-	return l.r.asks.save()
+	return l.r.Asks.Save()
 }

@@ -8,6 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -19,11 +23,11 @@ type memRepo struct {
 	pulls   int
 }
 
-func (r *memRepo) Pull(context.Context) (*spec.Spec, Revision, error) {
+func (r *memRepo) Pull(context.Context) (*spec.Spec, ledger.Revision, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pulls++
-	return r.desired, Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, r.err
+	return r.desired, ledger.Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, r.err
 }
 
 // keep runs a loop in a bubble for as long as the test lets it.
@@ -87,7 +91,7 @@ func TestLoopFollowsTheWindow(t *testing.T) {
 			t.Errorf("%d orders in the window, replaces %q", n, replaces)
 		}
 		es := w.ledger.events(t)
-		if e := es[len(es)-1]; e.Reason != ReasonWindow || e.Exempt != ExemptARI {
+		if e := es[len(es)-1]; e.Reason != ledger.ReasonWindow || e.Exempt != ledger.ExemptARI {
 			t.Errorf("event: %+v", e)
 		}
 	}, certificate("api", "api.example.com"))
@@ -104,11 +108,11 @@ func TestLoopAfterDowntime(t *testing.T) {
 		stop := w.keep(repo, LoopOptions{})
 		synctest.Wait()
 		stop()
-		time.Sleep(61 * day)
+		time.Sleep(61 * times.Day)
 		defer w.keep(repo, LoopOptions{})()
 		synctest.Wait()
-		if n, _ := w.ca.ordered(); n-100 != leastWave {
-			t.Errorf("%d renewals in the first wave, want %d", n-100, leastWave)
+		if n, _ := w.ca.ordered(); n-100 != plan.LeastWave {
+			t.Errorf("%d renewals in the first wave, want %d", n-100, plan.LeastWave)
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
@@ -128,7 +132,7 @@ func TestLoopTellsAnOutage(t *testing.T) {
 		w.vault.mu.Unlock()
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
-		if told := w.toldOutages(t); len(told) != 1 || told[0] != Failed {
+		if told := w.toldOutages(t); len(told) != 1 || told[0] != ledger.Failed {
 			t.Errorf("told while it lasts: %v", told)
 		}
 		w.vault.mu.Lock()
@@ -136,7 +140,7 @@ func TestLoopTellsAnOutage(t *testing.T) {
 		w.vault.mu.Unlock()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if told := w.toldOutages(t); len(told) != 2 || told[0] != Failed || told[1] != Success {
+		if told := w.toldOutages(t); len(told) != 2 || told[0] != ledger.Failed || told[1] != ledger.Success {
 			t.Errorf("told: %v", told)
 		}
 	}, certificate("api", "api.example.com"))
@@ -148,7 +152,7 @@ func TestLoopDailyOnceADay(t *testing.T) {
 		kept := memMoments{}
 		w.opts.Moments = kept
 		n := 0
-		daily := func(context.Context, *spec.Spec, Revision) { n++ }
+		daily := func(context.Context, *spec.Spec, ledger.Revision) { n++ }
 		for range 5 { // restarts
 			stop := w.keep(repo, LoopOptions{Daily: daily})
 			time.Sleep(time.Hour)
@@ -158,7 +162,7 @@ func TestLoopDailyOnceADay(t *testing.T) {
 			t.Errorf("it ran %d times within five hours and five starts", n)
 		}
 		defer w.keep(repo, LoopOptions{Daily: daily})()
-		time.Sleep(3 * day)
+		time.Sleep(3 * times.Day)
 		synctest.Wait()
 		if n != 4 {
 			t.Errorf("it ran %d times within three days more, want 3", n-1)
@@ -190,7 +194,7 @@ func TestLoopWithoutMoments(t *testing.T) {
 				given++
 			}
 		}})()
-		time.Sleep(3 * day)
+		time.Sleep(3 * times.Day)
 		synctest.Wait()
 		if n, _ := w.ca.ordered(); n != 1 {
 			t.Errorf("%d orders, want 1", n)
@@ -245,8 +249,8 @@ func TestLoopWithAThousandNewOnes(t *testing.T) {
 			}
 		}})
 		synctest.Wait()
-		if n := len(first.Report.Results); n != leastCrowd {
-			t.Errorf("%d in the first pass, want %d", n, leastCrowd)
+		if n := len(first.Report.Results); n != plan.LeastCrowd {
+			t.Errorf("%d in the first pass, want %d", n, plan.LeastCrowd)
 		}
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
@@ -263,8 +267,8 @@ func TestLoopWakesForWhatCameMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	l := NewLoop(w.reconciler(), &memRepo{}, LoopOptions{Interval: time.Hour})
 	l.pullAt = w.at.Add(time.Hour)
-	l.planned = []Action{{Kind: KindHold, NotBefore: w.at.Add(-time.Minute)}, {Kind: KindNone}}
-	if at := l.nextWake(Pass{Report: &Report{}}); !at.Equal(w.at.Add(shortestNap)) {
+	l.planned = []plan.Action{{Kind: ledger.KindHold, NotBefore: w.at.Add(-time.Minute)}, {Kind: ledger.KindNone}}
+	if at := l.nextWake(Pass{Report: &apply.Report{}}); !at.Equal(w.at.Add(shortestNap)) {
 		t.Errorf("it wakes %s from now", at.Sub(w.at))
 	}
 }

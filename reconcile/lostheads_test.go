@@ -4,40 +4,43 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
 )
 
 // TestLostHeads: what the log itself tells of a ledger that was rewritten, until a
 // person accepts just that.
 func TestLostHeads(t *testing.T) {
-	rewound := func(head, message string) Event {
-		return Event{Operation: KindNote, Status: Failed, Reason: ReasonRewound, OldRevision: head, Message: message, Time: start}
+	rewound := func(head, message string) ledger.Event {
+		return ledger.Event{Operation: ledger.KindNote, Status: ledger.Failed, Reason: ledger.ReasonRewound, OldRevision: head, Message: message, Time: start}
 	}
-	accepted := func(head string) Event {
-		return Event{Operation: KindNote, Status: Success, Reason: ReasonAccepted, Subject: ledgerSubject, OldRevision: head}
+	accepted := func(head string) ledger.Event {
+		return ledger.Event{Operation: ledger.KindNote, Status: ledger.Success, Reason: ledger.ReasonAccepted, Subject: archive.LedgerSubject, OldRevision: head}
 	}
 	earlier := rewound("", "the branch does not go on from the head: expected a head that descends from commit "+commitA+", seen no branch")
 	for name, tc := range map[string]struct {
-		events []Event
+		events []ledger.Event
 		want   string
 	}{
-		"never":                          {[]Event{{Operation: KindIssue, Status: Success}}, ""},
-		"once":                           {[]Event{rewound(commitA, "")}, commitA},
-		"told by an earlier version":     {[]Event{earlier}, commitA},
-		"accepted":                       {[]Event{rewound(commitA, ""), accepted(commitA)}, ""},
-		"another is accepted":            {[]Event{rewound(commitA, ""), accepted(commitB)}, commitA},
-		"one of two is accepted":         {[]Event{rewound(commitA, ""), rewound(commitB, ""), accepted(commitA)}, commitB},
-		"lost again after it":            {[]Event{rewound(commitA, ""), accepted(commitA), rewound(commitA, "")}, commitA},
-		"a revision's consent is no one": {[]Event{rewound(commitA, ""), {Operation: KindConfig, Status: Success, Reason: ReasonAccepted, OldRevision: commitA}}, commitA},
+		"never":                          {[]ledger.Event{{Operation: ledger.KindIssue, Status: ledger.Success}}, ""},
+		"once":                           {[]ledger.Event{rewound(commitA, "")}, commitA},
+		"told by an earlier version":     {[]ledger.Event{earlier}, commitA},
+		"accepted":                       {[]ledger.Event{rewound(commitA, ""), accepted(commitA)}, ""},
+		"another is accepted":            {[]ledger.Event{rewound(commitA, ""), accepted(commitB)}, commitA},
+		"one of two is accepted":         {[]ledger.Event{rewound(commitA, ""), rewound(commitB, ""), accepted(commitA)}, commitB},
+		"lost again after it":            {[]ledger.Event{rewound(commitA, ""), accepted(commitA), rewound(commitA, "")}, commitA},
+		"a revision's consent is no one": {[]ledger.Event{rewound(commitA, ""), {Operation: ledger.KindConfig, Status: ledger.Success, Reason: ledger.ReasonAccepted, OldRevision: commitA}}, commitA},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, l := range LostHeads(tc.events) {
+			for _, l := range archive.LostHeads(tc.events) {
 				got = append(got, l.Commit)
 			}
 			if strings.Join(got, " ") != tc.want {
 				t.Errorf("lost: %v, want %q", got, tc.want)
 			}
-			if last := LastRewound(tc.events); last.IsZero() != (tc.want == "") {
+			if last := archive.LastRewound(tc.events); last.IsZero() != (tc.want == "") {
 				t.Errorf("last rewound: %s", last)
 			}
 		})
@@ -55,7 +58,7 @@ func TestAcceptLostHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	events := w.ledger.events(t)
-	if len(events) != 1 || events[0].Actor != "ann@host" || !AcceptedHeads(events)[commitA] || !events[0].Time.Equal(start.Truncate(time.Millisecond)) {
+	if len(events) != 1 || events[0].Actor != "ann@host" || !archive.AcceptedHeads(events)[commitA] || !events[0].Time.Equal(start.Truncate(time.Millisecond)) {
 		t.Errorf("events: %+v", events)
 	}
 }

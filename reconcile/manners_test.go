@@ -18,6 +18,11 @@ import (
 	"time"
 
 	"certroll/examples/lab/labtest"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/recorder"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -116,7 +121,7 @@ type draw struct {
 func newMannerCA(t testing.TB, s *sim) *mannerCA {
 	ca := &mannerCA{simCA: s.ca, t: t, rng: s.rng, lifetime: s.ca.lifetime, drawn: map[string]*draw{}, seen: map[string]int{}, next: map[string]time.Time{},
 		certified: map[string]bool{}, blocked: map[string]bool{}, listed: map[string]x509.RevocationListEntry{}, revoked: map[string]time.Time{}}
-	ca.good = ca.signBy(t, s.began.Add(100*365*day), false)
+	ca.good = ca.signBy(t, s.began.Add(100*365*times.Day), false)
 	ca.account = ca.dead
 	return ca
 }
@@ -165,7 +170,7 @@ func (ca *mannerCA) draws() string {
 // dead is an account that the CA does not take, until a person has acted.
 func (ca *mannerCA) dead() error {
 	if ca.faults.active("account") {
-		return &caError{class: string(ClassCARejected), owner: string(OwnerAccount), text: "401 unauthorized :: account is not active"}
+		return &caError{class: string(ledger.ClassCARejected), owner: string(ledger.OwnerAccount), text: "401 unauthorized :: account is not active"}
 	}
 	return nil
 }
@@ -189,7 +194,7 @@ func (ca *mannerCA) Order(ctx context.Context, i *spec.Issuer, names []string, r
 	ca.made[url].closed = slices.Contains([]string{mannerMinutes, mannerDays, mannerRefused, mannerURL}, m)
 	if m == mannerLost {
 		ca.seen[m]++
-		return "", false, &caError{class: string(ClassCAUnavailable), text: "connection reset by peer"}
+		return "", false, &caError{class: string(ledger.ClassCAUnavailable), text: "connection reset by peer"}
 	}
 	return url, replaced, nil
 }
@@ -207,7 +212,7 @@ func (ca *mannerCA) request(names []string) (string, error) {
 				continue
 			}
 			if ca.made[url].chain != nil { // a certificate that was refused: another order follows a day after that
-				ca.faults.add("names "+d.names, d.refused, day)
+				ca.faults.add("names "+d.names, d.refused, times.Day)
 			}
 			d.manner, d.seen, ca.made[url].dead = mannerAccount, true, true // counted already
 		}
@@ -215,7 +220,7 @@ func (ca *mannerCA) request(names []string) (string, error) {
 		lasts := ca.part(720, 90)
 		ca.faults.add("names "+setOf(names), now, lasts)
 		ca.seen[m]++
-		return "", &caError{class: string(ClassRateLimited), text: "429 too many certificates", at: now.Add(lasts)}
+		return "", &caError{class: string(ledger.ClassRateLimited), text: "429 too many certificates", at: now.Add(lasts)}
 	}
 	if m == mannerAway || m == mannerAccount {
 		ca.seen[m]++
@@ -237,7 +242,7 @@ func (ca *mannerCA) has(m string, names []string) *draw {
 	case mannerMinutes:
 		lasts = ca.span(20*time.Minute, 90*time.Minute)
 	case mannerDays:
-		lasts, excused = ca.span(25*time.Hour, 80*time.Hour), day // processing_timeout
+		lasts, excused = ca.span(25*time.Hour, 80*time.Hour), times.Day // processing_timeout
 	case mannerBusy:
 		lasts = ca.span(time.Minute, 15*time.Minute)
 	case mannerExpired:
@@ -324,7 +329,7 @@ func (ca *mannerCA) spoils(url, key string) error {
 		ca.made[url].dead = ca.rng.Intn(2) == 0
 	}
 	if ca.blocked[key] {
-		return &caError{class: string(ClassCARejected), badKey: true, text: "400 badPublicKey :: public key is forbidden"}
+		return &caError{class: string(ledger.ClassCARejected), badKey: true, text: "400 badPublicKey :: public key is forbidden"}
 	}
 	return nil
 }
@@ -335,18 +340,18 @@ func (ca *mannerCA) fails(d *draw) error {
 	switch d.manner {
 	case mannerMinutes, mannerDays:
 		if left {
-			return &caError{class: string(ClassCAUnavailable), working: true, text: "has not issued the certificate", at: ca.now().Add(time.Hour)}
+			return &caError{class: string(ledger.ClassCAUnavailable), working: true, text: "has not issued the certificate", at: ca.now().Add(time.Hour)}
 		}
 	case mannerBusy:
 		if left {
-			return &caError{class: string(ClassCAUnavailable), text: "503 Service busy"}
+			return &caError{class: string(ledger.ClassCAUnavailable), text: "503 Service busy"}
 		}
 	case mannerAccount:
-		return &caError{class: string(ClassCARejected), gone: true, text: "403 unauthorized :: the order is another account's"}
+		return &caError{class: string(ledger.ClassCARejected), gone: true, text: "403 unauthorized :: the order is another account's"}
 	case mannerRefused:
-		return &caError{class: string(ClassCARejected), text: "403 unauthorized :: authorizations not found or expired"}
+		return &caError{class: string(ledger.ClassCARejected), text: "403 unauthorized :: authorizations not found or expired"}
 	case mannerURL:
-		return &caError{class: string(ClassCAUnavailable), text: "connection refused"}
+		return &caError{class: string(ledger.ClassCAUnavailable), text: "connection refused"}
 	}
 	return nil
 }
@@ -391,7 +396,7 @@ func (ca *mannerCA) CRL(context.Context, string) ([]byte, error) {
 	if err := ca.away(); err != nil {
 		return nil, err
 	}
-	list := &x509.RevocationList{Number: big.NewInt(ca.now().Unix()), ThisUpdate: ca.now(), NextUpdate: ca.now().Add(7 * day)}
+	list := &x509.RevocationList{Number: big.NewInt(ca.now().Unix()), ThisUpdate: ca.now(), NextUpdate: ca.now().Add(7 * times.Day)}
 	for _, e := range ca.listed {
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, e)
 	}
@@ -402,17 +407,17 @@ func (ca *mannerCA) CRL(context.Context, string) ([]byte, error) {
 func (ca *mannerCA) revokes(leaf *x509.Certificate) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
-	if _, ok := ca.revoked[serialOf(leaf)]; ok {
+	if _, ok := ca.revoked[keypair.SerialOf(leaf)]; ok {
 		return
 	}
-	ca.revoked[serialOf(leaf)] = ca.now()
+	ca.revoked[keypair.SerialOf(leaf)] = ca.now()
 	if ca.again == 0 {
 		ca.seen[mannerListed]++
-		ca.listed[serialOf(leaf)] = x509.RevocationListEntry{SerialNumber: leaf.SerialNumber, RevocationTime: ca.now(), ReasonCode: []int{0, keyCompromise, 4}[ca.rng.Intn(3)]}
+		ca.listed[keypair.SerialOf(leaf)] = x509.RevocationListEntry{SerialNumber: leaf.SerialNumber, RevocationTime: ca.now(), ReasonCode: []int{0, ledger.KeyCompromise, 4}[ca.rng.Intn(3)]}
 		return
 	}
 	ca.seen[mannerARI]++
-	c := ca.byARI[ariID(leaf)]
+	c := ca.byARI[plan.AriID(leaf)]
 	c.start, c.end = ca.now().Add(-time.Hour), ca.now().Add(-time.Minute)
 }
 
@@ -429,7 +434,7 @@ func (ca *mannerCA) spoiled() (n int) {
 // spoiledOf are those for the names of a certificate that were made in a time, or may
 // have been open still when it began. The CA's lock is held.
 func (ca *mannerCA) spoiledOf(e ended) (n int) {
-	open := e.from.Add(-ca.lifetime / leastBefore)
+	open := e.from.Add(-ca.lifetime / plan.LeastBefore)
 	for _, d := range ca.drawn {
 		if costs(d.manner) && !d.served && d.names == e.names && d.made.Before(e.to) && d.made.After(open) {
 			n++
@@ -458,27 +463,27 @@ type ended struct {
 func (e ended) took() time.Duration { return e.to.Sub(e.from) }
 
 // wrote is told what gives way to what, in Vault.
-func (y *mannerYear) wrote(path string, was, _ pair) {
-	if was.chain == nil {
+func (y *mannerYear) wrote(path string, was, _ keypair.Pair) {
+	if was.Chain == nil {
 		return
 	}
-	leaf, end := was.leaf(), was.ends()
+	leaf, end := was.Leaf(), was.Ends()
 	e := ended{path: path, names: setOf(leaf.DNSNames), from: end.Add(-end.Sub(leaf.NotBefore) / 3), to: end}
 	if !end.After(time.Now()) {
 		y.expired = append(y.expired, e)
 	}
 	y.ca.mu.Lock()
 	defer y.ca.mu.Unlock()
-	at, ok := y.ca.revoked[serialOf(leaf)]
+	at, ok := y.ca.revoked[keypair.SerialOf(leaf)]
 	if !ok {
 		return
 	}
-	delete(y.ca.revoked, serialOf(leaf))
+	delete(y.ca.revoked, keypair.SerialOf(leaf))
 	y.replaced++
 	// A day until it is seen; a tenth of its life where it took the place of a revoked
 	// one, and for each order that the CA spoiled, which may be taken up that long.
 	e.from, e.to = at, time.Now()
-	if most := 2*day + leaf.NotAfter.Sub(leaf.NotBefore)/leastBefore*time.Duration(1+y.ca.spoiledOf(e)); e.took() > most+y.failed(e) {
+	if most := 2*times.Day + leaf.NotAfter.Sub(leaf.NotBefore)/plan.LeastBefore*time.Duration(1+y.ca.spoiledOf(e)); e.took() > most+y.failed(e) {
 		y.t.Errorf("%s was revoked, and was live for %s after it", path, e.took())
 	}
 }
@@ -496,7 +501,7 @@ func (y *mannerYear) failed(e ended) (sum time.Duration) {
 	slices.SortFunc(all, func(a, b fault) int { return a.from.Compare(b.from) })
 	to := e.from
 	for _, f := range all {
-		from, end := later(f.from, to), sooner(f.to, e.to)
+		from, end := times.Later(f.from, to), times.Sooner(f.to, e.to)
 		if !from.Before(end) {
 			continue
 		}
@@ -543,7 +548,7 @@ func newMannerYear(t *testing.T, n int, lasts, lifetime, again time.Duration) *m
 // live lets the year pass. Processes start anew, the CA revokes something each week,
 // and a person does what the message of a dead account says.
 func (y *mannerYear) live() {
-	mended, revokes := 0, y.began.Add(7*day)
+	mended, revokes := 0, y.began.Add(7*times.Day)
 	for time.Now().Before(y.end) {
 		time.Sleep(time.Hour)
 		if y.dice.Intn(200) == 0 {
@@ -554,10 +559,10 @@ func (y *mannerYear) live() {
 			mended = n
 		}
 		if now := time.Now(); now.After(revokes) && now.Before(y.ca.calm) {
-			revokes = revokes.Add(7 * day)
+			revokes = revokes.Add(7 * times.Day)
 			y.vault.mu.Lock()
 			paths := slices.Sorted(maps.Keys(y.vault.pairs))
-			leaf := y.vault.pairs[paths[y.dice.Intn(len(paths))]].leaf()
+			leaf := y.vault.pairs[paths[y.dice.Intn(len(paths))]].Leaf()
 			y.vault.mu.Unlock()
 			y.ca.revokes(leaf)
 		}
@@ -570,11 +575,11 @@ func (y *mannerYear) retry() (done bool) {
 	events := y.ledger.events(y.t)
 	told := false
 	for _, e := range slices.Backward(events) {
-		if e.Status != Failed || e.Owner != OwnerAccount {
+		if e.Status != ledger.Failed || e.Owner != ledger.OwnerAccount {
 			continue
 		}
 		told = true
-		_, _, err := y.reconciler().Retry(context.Background(), Retry{Certificates: []string{e.Certificate}, Actor: "ops@host"})
+		_, _, err := y.reconciler().Retry(context.Background(), recorder.Retry{Certificates: []string{e.Certificate}, Actor: "ops@host"})
 		if err == nil {
 			return true
 		}
@@ -610,10 +615,10 @@ func (y *mannerYear) judge(t *testing.T) {
 		}
 	}
 	for path, p := range y.vault.pairs {
-		if !p.ends().After(time.Now()) {
+		if !p.Ends().After(time.Now()) {
 			t.Errorf("%s has expired", path)
 		}
-		if at, ok := y.ca.revoked[serialOf(p.leaf())]; ok {
+		if at, ok := y.ca.revoked[keypair.SerialOf(p.Leaf())]; ok {
 			t.Errorf("%s was revoked at %s and is live still", path, at)
 		}
 	}
@@ -634,12 +639,12 @@ func TestYearsOfManners(t *testing.T) {
 		n, few          int // certificates; few under make test, and for a shorter time
 		lasts           time.Duration
 	}{
-		{"90 days, a CRL and no ARI", 90 * day, 0, 80, 12, 190 * day},
-		{"45 days", 45 * day, 6 * time.Hour, 40, 10, 110 * day},
-		{"6 days", 6 * day, 6 * time.Hour, 6, 4, 45 * day},
+		{"90 days, a CRL and no ARI", 90 * times.Day, 0, 80, 12, 190 * times.Day},
+		{"45 days", 45 * times.Day, 6 * time.Hour, 40, 10, 110 * times.Day},
+		{"6 days", 6 * times.Day, 6 * time.Hour, 6, 4, 45 * times.Day},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			n, lasts := tc.n, 365*day
+			n, lasts := tc.n, 365*times.Day
 			if few {
 				n, lasts = tc.few, tc.lasts
 			}

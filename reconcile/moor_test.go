@@ -11,6 +11,14 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/audit"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/statuspage"
 )
 
 // memAnchor is Vault's secret in memory. onStore runs before a write, once.
@@ -87,7 +95,7 @@ func (l *pastLedger) Descends(_ context.Context, commit string) (bool, error) {
 
 // edited commits by a stranger's hand.
 func (l *pastLedger) edited(commit, parent string, edit func(log string) string) {
-	name := auditFile(start)
+	name := archive.AuditFile(start)
 	l.tree[name] = &fstest.MapFile{Data: []byte(edit(string(l.tree[name].Data)))}
 	l.moveTo(l.record(commit, parent))
 }
@@ -97,14 +105,14 @@ type mooredWorld struct {
 	*world
 	ledger *pastLedger
 	anchor *memAnchor
-	told   []Breach
+	told   []archive.Breach
 }
 
 func newMooredWorld(t *testing.T) *mooredWorld {
 	m := &mooredWorld{world: newWorld(t), ledger: newPastLedger(), anchor: &memAnchor{}}
 	m.world.ledger = m.ledger.memLedger
 	m.opts.Anchor = m.anchor
-	m.opts.Rewound = func(f Breach) { m.told = append(m.told, f) }
+	m.opts.Rewound = func(f archive.Breach) { m.told = append(m.told, f) }
 	return m
 }
 
@@ -117,12 +125,12 @@ func (m *mooredWorld) issue(name string) error {
 
 func (m *mooredWorld) run() error {
 	m.t.Helper()
-	r := New(&Observer{Metadata: m.vault, StateMount: "secret", StatePrefix: "certroll"}, m.vault, m.ca, m.ledger, m.journal, m.opts)
+	r := apply.New(&observe.Observer{Metadata: m.vault, StateMount: "secret", StatePrefix: "certroll"}, m.vault, m.ca, m.ledger, m.journal, m.opts)
 	obs, err := r.Observe(context.Background(), m.desired)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	_, err = r.Apply(context.Background(), m.desired, Revision{Commit: "c0ffee"}, Plan(m.desired, obs, m.at))
+	_, err = r.Apply(context.Background(), m.desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(m.desired, obs, m.at))
 	return errors.Join(err, r.Unanchored())
 }
 
@@ -134,16 +142,16 @@ func (m *mooredWorld) must(err error) {
 }
 
 // rewinds are the events that tell of one.
-func (m *mooredWorld) rewinds() []Event {
+func (m *mooredWorld) rewinds() []ledger.Event {
 	m.t.Helper()
-	return slices.DeleteFunc(m.ledger.events(m.t), func(e Event) bool { return e.Reason != ReasonRewound })
+	return slices.DeleteFunc(m.ledger.events(m.t), func(e ledger.Event) bool { return e.Reason != ledger.ReasonRewound })
 }
 
 // anchoredAt demands that the anchor is at the ledger's end.
 func (m *mooredWorld) anchoredAt(head string) {
 	m.t.Helper()
 	events := fmt.Sprint(len(m.ledger.events(m.t)))
-	if f := m.anchor.fields; f["head"] != head || f["events"] != events || f["line"] != events || f["file"] != auditFile(m.at) {
+	if f := m.anchor.fields; f["head"] != head || f["events"] != events || f["line"] != events || f["file"] != archive.AuditFile(m.at) {
 		m.t.Errorf("the anchor is at %v; the head is %s, with %s events", m.anchor.fields, head, events)
 	}
 }
@@ -168,7 +176,7 @@ func TestAnchorFollowsThePushes(t *testing.T) {
 	m.desired.Certificates = nil
 	m.must(m.issue("c"))
 	all := m.ledger.events(t)
-	if f := m.anchor.fields; f["events"] != fmt.Sprint(len(all)) || f["file"] != auditFile(m.at) || f["line"] == f["events"] {
+	if f := m.anchor.fields; f["events"] != fmt.Sprint(len(all)) || f["file"] != archive.AuditFile(m.at) || f["line"] == f["events"] {
 		t.Errorf("the anchor is at %v, there are %d events", f, len(all))
 	}
 	if len(m.rewinds())+len(m.told) != 0 {
@@ -224,12 +232,12 @@ func TestRewindIsTold(t *testing.T) {
 			// While Git is away the work goes on, and the anchor stays.
 			m.ledger.err = errors.New("no route")
 			m.desired.Certificates = append(m.desired.Certificates, certificate("c", "c.example.com"))
-			r := New(&Observer{Metadata: m.vault, StateMount: "secret", StatePrefix: "certroll"}, m.vault, m.ca, m.ledger, m.journal, m.opts)
+			r := apply.New(&observe.Observer{Metadata: m.vault, StateMount: "secret", StatePrefix: "certroll"}, m.vault, m.ca, m.ledger, m.journal, m.opts)
 			m.ledger.err = nil
 			obs, err := r.Observe(context.Background(), m.desired)
 			m.must(err)
 			m.ledger.err = errors.New("no route")
-			if _, err := r.Apply(context.Background(), m.desired, Revision{}, Plan(m.desired, obs, m.at)); err == nil {
+			if _, err := r.Apply(context.Background(), m.desired, ledger.Revision{}, plan.Plan(m.desired, obs, m.at)); err == nil {
 				t.Fatal("the ledger was written though Git was away")
 			}
 			if v := m.vault.secrets["secret/tls/c"]; v == nil || len(v.versions) != 1 {
@@ -251,7 +259,7 @@ func TestRewindIsTold(t *testing.T) {
 			m.must(m.run())
 			m.must(m.run())
 			e := m.rewinds()
-			if len(e) != 1 || e[0].Severity != SeverityPage || e[0].Status != Failed || !strings.Contains(e[0].Message, c.told[0]) {
+			if len(e) != 1 || e[0].Severity != ledger.SeverityPage || e[0].Status != ledger.Failed || !strings.Contains(e[0].Message, c.told[0]) {
 				t.Errorf("the events are %+v", e)
 			}
 			m.anchoredAt(m.ledger.head)
@@ -271,10 +279,10 @@ func TestAnchorOfTwoReplicas(t *testing.T) {
 		// Another replica pushes and anchors while this one is about to.
 		line := `{"schema":1,"id":"other","operation":"note","status":"success","prev":"` + m.anchor.fields["hash"] + `"}` + "\n"
 		m.ledger.edited("others", m.ledger.head, func(log string) string { return log + line })
-		now, err := (&surveyor{}).mark(m.ledger.tree, "others")
+		now, err := (&audit.Surveyor{}).Mark(m.ledger.tree, "others")
 		m.must(err)
 		now.Nonce = "theirs"
-		m.anchor.fields, m.anchor.version = now.fields(), m.anchor.version+1
+		m.anchor.fields, m.anchor.version = now.Fields(), m.anchor.version+1
 	}
 	m.must(m.issue("b"))
 	if m.anchor.fields["nonce"] != "theirs" {
@@ -310,25 +318,25 @@ func TestAnchorUnreadable(t *testing.T) {
 }
 
 func TestHeadline(t *testing.T) {
-	event := func(operation Kind, certificate string, status Status) entry {
-		return entry{Event: Event{Operation: operation, Certificate: certificate, Status: status, Reason: "why"}}
+	event := func(operation ledger.Kind, certificate string, status ledger.Status) ledger.Entry {
+		return ledger.Entry{Event: ledger.Event{Operation: operation, Certificate: certificate, Status: status, Reason: "why"}}
 	}
-	many := []entry{}
-	for _, k := range []Kind{KindIssue, KindRenew, KindRotate, KindReissue, KindAdopt} {
-		many = append(many, event(k, "x", Success), event(k, "y", Failed))
+	many := []ledger.Entry{}
+	for _, k := range []ledger.Kind{ledger.KindIssue, ledger.KindRenew, ledger.KindRotate, ledger.KindReissue, ledger.KindAdopt} {
+		many = append(many, event(k, "x", ledger.Success), event(k, "y", ledger.Failed))
 	}
 	long := strings.Repeat("long-", 20)
-	for want, entries := range map[string][]entry{
-		"issue api: success":                    {event(KindIssue, "api", Success)},
-		"doctor: failure":                       {event("doctor", "", Failed)},
-		"renew b, c: failure; issue a: success": {event(KindIssue, "a", Success), event(KindRenew, "b", Failed), event(KindRenew, "c", Failed)},
-		"1 issue success, 2 renew failure":      {event(KindIssue, "a-name-that-is-long", Success), event(KindRenew, "b-name-that-is-long", Failed), event(KindRenew, "c", Failed)},
+	for want, entries := range map[string][]ledger.Entry{
+		"issue api: success":                    {event(ledger.KindIssue, "api", ledger.Success)},
+		"doctor: failure":                       {event("doctor", "", ledger.Failed)},
+		"renew b, c: failure; issue a: success": {event(ledger.KindIssue, "a", ledger.Success), event(ledger.KindRenew, "b", ledger.Failed), event(ledger.KindRenew, "c", ledger.Failed)},
+		"1 issue success, 2 renew failure":      {event(ledger.KindIssue, "a-name-that-is-long", ledger.Success), event(ledger.KindRenew, "b-name-that-is-long", ledger.Failed), event(ledger.KindRenew, "c", ledger.Failed)},
 		"5 failure, 5 success":                  many,
-		"renew " + long[:54] + "...: failure":   {event(KindRenew, long, Failed)},
+		"renew " + long[:54] + "...: failure":   {event(ledger.KindRenew, long, ledger.Failed)},
 	} {
-		message := commitMessage(entries)
+		message := statuspage.CommitMessage(entries)
 		subject, body, _ := strings.Cut(message, "\n")
-		if subject != want || len(subject) > maxHeadline || !strings.HasPrefix(body, "\nOperation: ") {
+		if subject != want || len(subject) > statuspage.MaxHeadline || !strings.HasPrefix(body, "\nOperation: ") {
 			t.Errorf("got %q (%d characters), want %q", message, len(subject), want)
 		}
 	}

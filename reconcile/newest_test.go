@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
 )
 
 // TestNewest: the newest events of one certificate over several files, as many
@@ -15,7 +18,7 @@ func TestNewest(t *testing.T) {
 	at := time.Date(2026, 10, 30, 12, 0, 0, 0, time.UTC)
 	files := map[string]*strings.Builder{}
 	for i := range 60 {
-		e := Event{Schema: 1, ID: fmt.Sprint(i), Time: at.Add(time.Duration(i) * time.Hour), Operation: KindRenew, Status: Success,
+		e := ledger.Event{Schema: 1, ID: fmt.Sprint(i), Time: at.Add(time.Duration(i) * time.Hour), Operation: ledger.KindRenew, Status: ledger.Success,
 			Certificate: "other", Message: `of "api"`}
 		if i%3 == 0 {
 			e.Certificate, e.Message = "api", ""
@@ -24,7 +27,7 @@ func TestNewest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		name := auditFile(e.Time)
+		name := archive.AuditFile(e.Time)
 		if files[name] == nil {
 			files[name] = &strings.Builder{}
 		}
@@ -41,7 +44,7 @@ func TestNewest(t *testing.T) {
 		n, got int
 		more   bool
 	}{{20, 20, false}, {19, 19, true}, {100, 20, false}, {2, 2, true}} {
-		events, more, err := Query{Certificate: "api"}.Newest(tree, c.n)
+		events, more, err := archive.Query{Certificate: "api"}.Newest(tree, c.n)
 		if err != nil || len(events) != c.got || more != c.more {
 			t.Errorf("asked for %d: got %d, more %t, %v; want %d, %t", c.n, len(events), more, err, c.got, c.more)
 			continue
@@ -52,7 +55,7 @@ func TestNewest(t *testing.T) {
 			}
 		}
 	}
-	if events, more, err := (Query{Certificate: "api"}).Newest(fstest.MapFS{}, 5); err != nil || len(events) != 0 || more {
+	if events, more, err := (archive.Query{Certificate: "api"}).Newest(fstest.MapFS{}, 5); err != nil || len(events) != 0 || more {
 		t.Errorf("an empty ledger: %v, %t, %v", events, more, err)
 	}
 }

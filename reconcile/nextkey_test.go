@@ -9,6 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -20,9 +26,9 @@ func nextWorld(t testing.TB) (*world, *spec.Certificate) {
 }
 
 // staged is the next key in Vault.
-func (w *world) staged() *stagedKey {
+func (w *world) staged() *apply.StagedKey {
 	w.t.Helper()
-	n, err := w.reconciler().next.load(context.Background(), "api")
+	n, err := w.reconciler().Next.Load(context.Background(), "api")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -33,7 +39,7 @@ func (w *world) staged() *stagedKey {
 // the same, of a key that is not live, and returns both digests.
 func (w *world) checkNext() (live, next string) {
 	w.t.Helper()
-	live, err := keyDigest(w.secretPair("tls/api").key.Public())
+	live, err := keypair.KeyDigest(w.secretPair("tls/api").Key.Public())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -43,19 +49,19 @@ func (w *world) checkNext() (live, next string) {
 	}
 	custom := w.vault.secrets["secret/tls/api"].custom
 	r := w.ledger.record(w.t, "api").Live
-	if n.digest != custom[metaNextKey] || n.digest != r.NextKeyDigest || n.digest == live || r.KeyDigest != live {
-		w.t.Errorf("staged %s, published %s, told %s, live %s", n.digest, custom[metaNextKey], r.NextKeyDigest, live)
+	if n.Digest != custom[observe.MetaNextKey] || n.Digest != r.NextKeyDigest || n.Digest == live || r.KeyDigest != live {
+		w.t.Errorf("staged %s, published %s, told %s, live %s", n.Digest, custom[observe.MetaNextKey], r.NextKeyDigest, live)
 	}
-	if r.NextKeySince == nil || !r.NextKeySince.Equal(n.since) || r.NextKeyShape != n.shape || custom[metaNextShape] != n.shape {
-		w.t.Errorf("record %+v, staged %s since %s", r, n.shape, n.since)
+	if r.NextKeySince == nil || !r.NextKeySince.Equal(n.Since) || r.NextKeyShape != n.Shape || custom[observe.MetaNextShape] != n.Shape {
+		w.t.Errorf("record %+v, staged %s since %s", r, n.Shape, n.Since)
 	}
-	if v := w.vault.secrets["secret/"+nextPath("certroll", "api")]; len(v.versions) != 1 {
+	if v := w.vault.secrets["secret/"+observe.NextPath("certroll", "api")]; len(v.versions) != 1 {
 		w.t.Errorf("%d versions of staged keys are kept", len(v.versions))
 	}
-	return live, n.digest
+	return live, n.Digest
 }
 
-func (w *world) lastEvent() Event {
+func (w *world) lastEvent() ledger.Event {
 	w.t.Helper()
 	es := w.ledger.events(w.t)
 	return es[len(es)-1]
@@ -84,14 +90,14 @@ func TestNextKey(t *testing.T) {
 	w, _ := nextWorld(t)
 	w.settle()
 	first, next := w.checkNext()
-	if e := w.lastEvent(); e.Operation != KindIssue || e.KeyDigest != first || e.NextKey != next || !strings.Contains(e.Detail, "not published ahead") {
+	if e := w.lastEvent(); e.Operation != ledger.KindIssue || e.KeyDigest != first || e.NextKey != next || !strings.Contains(e.Detail, "not published ahead") {
 		t.Errorf("event: %+v", e)
 	}
-	expect(t, w.only(), KindNone, ReasonUpToDate, "")
+	expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 	for n := range 3 {
 		was := next
-		w.at = w.at.Add(61 * day)
-		if a := w.only(); a.Kind != KindRenew || a.Next == nil || a.Next.KeyDigest != was {
+		w.at = w.at.Add(61 * times.Day)
+		if a := w.only(); a.Kind != ledger.KindRenew || a.Next == nil || a.Next.KeyDigest != was {
 			t.Fatalf("plan %d: %+v", n, a)
 		}
 		w.settle()
@@ -99,10 +105,10 @@ func TestNextKey(t *testing.T) {
 		if live, next = w.checkNext(); live != was || next == was {
 			t.Errorf("renewal %d: live %s, published before %s, next %s", n, live, was, next)
 		}
-		if e := w.lastEvent(); e.Operation != KindRenew || e.KeyDigest != was || e.NextKey != next || !strings.Contains(e.Detail, "was published ahead, since") {
+		if e := w.lastEvent(); e.Operation != ledger.KindRenew || e.KeyDigest != was || e.NextKey != next || !strings.Contains(e.Detail, "was published ahead, since") {
 			t.Errorf("event %d: %+v", n, e)
 		}
-		expect(t, w.only(), KindNone, ReasonUpToDate, "")
+		expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 	}
 	w.noKeys()
 }
@@ -115,24 +121,24 @@ func TestNextKeyOnAndOff(t *testing.T) {
 	w.settle()
 	for n := range 2 {
 		c.Key.Next = true
-		expect(t, w.only(), KindStage, ReasonNextKey, "key.next is on")
+		expect(t, w.only(), ledger.KindStage, ledger.ReasonNextKey, "key.next is on")
 		w.settle()
 		_, next := w.checkNext()
-		if e := w.lastEvent(); e.Operation != KindStage || e.Status != Success || e.NextKey != next || e.Actor != "A. Owner <owner@example.com>" {
+		if e := w.lastEvent(); e.Operation != ledger.KindStage || e.Status != ledger.Success || e.NextKey != next || e.Actor != "A. Owner <owner@example.com>" {
 			t.Errorf("event %d: %+v", n, e)
 		}
-		expect(t, w.only(), KindNone, ReasonUpToDate, "")
+		expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 		c.Key.Next = false
-		expect(t, w.only(), KindStage, ReasonNextKeyOff, next)
+		expect(t, w.only(), ledger.KindStage, ledger.ReasonNextKeyOff, next)
 		w.settle()
-		if e := w.lastEvent(); e.Reason != ReasonNextKeyOff || e.NextKey != "" || !strings.Contains(e.Detail, next) {
+		if e := w.lastEvent(); e.Reason != ledger.ReasonNextKeyOff || e.NextKey != "" || !strings.Contains(e.Detail, next) {
 			t.Errorf("event %d: %+v", n, e)
 		}
 		custom := w.vault.secrets["secret/tls/api"].custom
-		if r := w.ledger.record(t, "api").Live; w.staged() != nil || custom[metaNextKey]+custom[metaNextShape]+custom[metaNextSince] != "" || r.NextKeyDigest != "" || r.NextKeySince != nil {
+		if r := w.ledger.record(t, "api").Live; w.staged() != nil || custom[observe.MetaNextKey]+custom[observe.MetaNextShape]+custom[observe.MetaNextSince] != "" || r.NextKeyDigest != "" || r.NextKeySince != nil {
 			t.Errorf("it is not withdrawn: %v, %+v", custom, r)
 		}
-		expect(t, w.only(), KindNone, ReasonUpToDate, "")
+		expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 	}
 	if len(w.ca.orders) != 1 || w.only().Secret.Version != 1 || len(w.ledger.events(t)) != 5 || len(w.vault.secrets) != 1 {
 		t.Errorf("%d orders, version %d, %d events, %d secrets", len(w.ca.orders), w.only().Secret.Version, len(w.ledger.events(t)), len(w.vault.secrets))
@@ -145,25 +151,25 @@ func TestNextKeyLost(t *testing.T) {
 	w, _ := nextWorld(t)
 	w.settle()
 	_, was := w.checkNext()
-	at := nextPath("certroll", "api")
+	at := observe.NextPath("certroll", "api")
 	if err := w.vault.Delete(t.Context(), "secret", at); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, w.only(), KindStage, ReasonNextKeyLost, was)
+	expect(t, w.only(), ledger.KindStage, ledger.ReasonNextKeyLost, was)
 	w.settle()
 	_, next := w.checkNext()
-	if e := w.lastEvent(); e.Reason != ReasonNextKeyLost || e.NextKey != next || next == was || e.Cause != "drift" {
+	if e := w.lastEvent(); e.Reason != ledger.ReasonNextKeyLost || e.NextKey != next || next == was || e.Cause != "drift" {
 		t.Errorf("event: %+v", e)
 	}
 	if _, err := w.vault.Write(t.Context(), "secret", at, map[string]string{"schema": "1", "key": "rubbish"}, 1); err != nil {
 		t.Fatal(err)
 	}
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.settle()
 	if live, _ := w.checkNext(); live == next {
 		t.Error("it used a key that could not be read")
 	}
-	if e := w.lastEvent(); e.Operation != KindRenew || !strings.Contains(e.Detail, "as none was staged") {
+	if e := w.lastEvent(); e.Operation != ledger.KindRenew || !strings.Contains(e.Detail, "as none was staged") {
 		t.Errorf("event: %+v", e)
 	}
 }
@@ -174,20 +180,20 @@ func TestNextKeyOfAnotherShape(t *testing.T) {
 	w, c := nextWorld(t)
 	w.settle()
 	_, was := w.checkNext()
-	w.at = w.at.Add(5 * day)
+	w.at = w.at.Add(5 * times.Day)
 	c.Key.Curve = "P-384"
-	expect(t, w.only(), KindStage, ReasonNextKey, "SPKI SHA-256 "+was+") is replaced")
+	expect(t, w.only(), ledger.KindStage, ledger.ReasonNextKey, "SPKI SHA-256 "+was+") is replaced")
 	w.settle()
 	_, next := w.checkNext()
 	a := w.only()
-	expect(t, a, KindHold, ReasonNextKeyNew, "")
-	if a.Wants != KindReissue || !a.NotBefore.Equal(w.at.Add(day)) {
+	expect(t, a, ledger.KindHold, ledger.ReasonNextKeyNew, "")
+	if a.Wants != ledger.KindReissue || !a.NotBefore.Equal(w.at.Add(times.Day)) {
 		t.Errorf("it waits until %s for %s", a.NotBefore, a.Wants)
 	}
 	w.at = a.NotBefore
 	w.settle()
-	if live, _ := w.checkNext(); live != next || w.staged().shape != "ecdsa-P-384" {
-		t.Errorf("live %s, published before %s, staged %s", live, next, w.staged().shape)
+	if live, _ := w.checkNext(); live != next || w.staged().Shape != "ecdsa-P-384" {
+		t.Errorf("live %s, published before %s, staged %s", live, next, w.staged().Shape)
 	}
 }
 
@@ -216,7 +222,7 @@ func TestNextKeyOfADraft(t *testing.T) {
 	w, c := nextWorld(t)
 	c.Key.Next = false
 	w.settle()
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.ca.fail = func(op string, _ int) error {
 		if op == "finish" {
 			return &caError{class: "ca_unavailable", text: "503"}
@@ -229,7 +235,7 @@ func TestNextKeyOfADraft(t *testing.T) {
 	c.Key.Next = true // ends the hold
 	w.settle()
 	_, next := w.checkNext()
-	w.at = w.at.Add(day)
+	w.at = w.at.Add(times.Day)
 	for range 2 {
 		if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
 			t.Fatal(report, err)
@@ -258,10 +264,10 @@ func TestNextKeyOfATakenOverSecret(t *testing.T) {
 	if _, err := other.vault.Write(t.Context(), "secret", "tls/api", data, 0); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, other.only(), KindAdopt, ReasonForeign, "")
+	expect(t, other.only(), ledger.KindAdopt, ledger.ReasonForeign, "")
 	other.settle()
 	other.checkNext()
-	expect(t, other.only(), KindNone, ReasonUpToDate, "")
+	expect(t, other.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 	// Drift: the same pair written again is taken over, and what was published stays.
 	_, next := other.checkNext()
 	if _, err := other.vault.Write(t.Context(), "secret", c.Vault.Path, data, 1); err != nil {
@@ -282,9 +288,9 @@ func TestNextKeyOfARetired(t *testing.T) {
 		w.settle()
 		_, next := w.checkNext()
 		w.desired = desire()
-		expect(t, w.only(), KindRetire, ReasonRemoved, next)
+		expect(t, w.only(), ledger.KindRetire, ledger.ReasonRemoved, next)
 		w.settle()
-		if r := w.ledger.record(t, "api").Live; w.staged() != nil || r.NextKeyDigest != "" || w.vault.secrets["secret/tls/api"].custom[metaNextKey] != "" {
+		if r := w.ledger.record(t, "api").Live; w.staged() != nil || r.NextKeyDigest != "" || w.vault.secrets["secret/tls/api"].custom[observe.MetaNextKey] != "" {
 			t.Errorf("%s: it is not withdrawn: %+v", onRemove, r)
 		}
 		if as := w.plan(); len(as) != 0 {
@@ -314,7 +320,7 @@ func TestNextKeyCrashAtEveryCall(t *testing.T) {
 		events int
 	}{
 		"a first issue": {func(*world, *spec.Certificate) {}, 1, 1},
-		"a renewal":     {func(w *world, c *spec.Certificate) { w.settle(); w.at = w.at.Add(61 * day) }, 2, 2},
+		"a renewal":     {func(w *world, c *spec.Certificate) { w.settle(); w.at = w.at.Add(61 * times.Day) }, 2, 2},
 		"turned on": {func(w *world, c *spec.Certificate) {
 			c.Key.Next = false
 			w.settle()
@@ -332,7 +338,7 @@ func TestNextKeyCrashAtEveryCall(t *testing.T) {
 			tc.begin(w, c)
 			published := ""
 			if s := w.vault.secrets["secret/tls/api"]; s != nil {
-				published = s.custom[metaNextKey]
+				published = s.custom[observe.MetaNextKey]
 			}
 			dead := dieAtCall(w, n)
 			w.settle()
@@ -343,11 +349,11 @@ func TestNextKeyCrashAtEveryCall(t *testing.T) {
 				if published != "" && live != published {
 					t.Errorf("live %s, published %s", live, published)
 				}
-				if a := w.only(); a.Kind != KindNone || len(w.ca.orders) != tc.orders {
+				if a := w.only(); a.Kind != ledger.KindNone || len(w.ca.orders) != tc.orders {
 					t.Errorf("plan afterwards: %s %s; %d orders, want %d", a.Kind, a.Detail, len(w.ca.orders), tc.orders)
 				}
 				es := w.ledger.events(t)
-				if len(es) != tc.events || w.lastEvent().NextKey != w.staged().digest {
+				if len(es) != tc.events || w.lastEvent().NextKey != w.staged().Digest {
 					t.Errorf("%d events, want %d: %+v", len(es), tc.events, es)
 				}
 				if len(w.vault.secrets) != 2 {
@@ -379,10 +385,10 @@ func dieAtCall(w *world, n int) bool {
 	}
 	w.vault.fail = func(string, string) error { return step() }
 	w.ca.fail = func(string, int) error { return step() }
-	r := New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll"}, w.vault, w.ca,
+	r := apply.New(&observe.Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll"}, w.vault, w.ca,
 		&dyingLedger{w.ledger, &dead}, &dyingJournal{memJournal: w.journal, dead: &dead}, w.opts)
 	if obs, err := r.Observe(context.Background(), w.desired); err == nil {
-		_, _ = r.Apply(context.Background(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
+		_, _ = r.Apply(context.Background(), w.desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(w.desired, obs, w.at))
 	}
 	w.vault.fail, w.ca.fail = nil, nil
 	return dead.Load()
@@ -404,16 +410,16 @@ func TestNextKeyThatCannotBeStaged(t *testing.T) {
 				return nil
 			}
 			for range 3 {
-				was := w.secretPair("tls/api").leaf().SerialNumber
-				for end := w.at.Add(89 * day); w.at.Before(end); w.at = w.at.Add(6 * time.Hour) {
+				was := w.secretPair("tls/api").Leaf().SerialNumber
+				for end := w.at.Add(89 * times.Day); w.at.Before(end); w.at = w.at.Add(6 * time.Hour) {
 					if _, err := w.apply(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 				}
-				if is := w.secretPair("tls/api").leaf(); is.SerialNumber.Cmp(was) == 0 || !is.NotAfter.After(w.at) {
+				if is := w.secretPair("tls/api").Leaf(); is.SerialNumber.Cmp(was) == 0 || !is.NotAfter.After(w.at) {
 					t.Fatalf("it is not renewed, and ends %s", is.NotAfter)
 				}
-				if r := w.ledger.record(t, "api"); r.Live.Serial != serialOf(w.secretPair("tls/api").leaf()) || r.LastFailure == nil || r.LastFailure.Operation != KindStage {
+				if r := w.ledger.record(t, "api"); r.Live.Serial != keypair.SerialOf(w.secretPair("tls/api").Leaf()) || r.LastFailure == nil || r.LastFailure.Operation != ledger.KindStage {
 					t.Errorf("the record is %+v, failed last %+v", r, r.LastFailure)
 				}
 			}

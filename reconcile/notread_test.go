@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 )
 
@@ -42,9 +44,9 @@ func TestWhatIsNotReadIsNotRetired(t *testing.T) {
 			if there = there && !w.vault.secrets["secret/tls/api"].versions[0].deleted; there != c.held {
 				t.Errorf("the secret is there: %v", there)
 			}
-			var told []Event
+			var told []ledger.Event
 			for _, e := range w.ledger.events(t) {
-				if e.Reason == ReasonNotRead {
+				if e.Reason == ledger.ReasonNotRead {
 					told = append(told, e)
 				}
 			}
@@ -55,11 +57,11 @@ func TestWhatIsNotReadIsNotRetired(t *testing.T) {
 				return
 			}
 			a := w.plan()[0]
-			expect(t, a, KindHold, ReasonNotRead, c.unread[len(c.unread)-1].Path)
-			if a.Wants != KindRetire {
+			expect(t, a, ledger.KindHold, ledger.ReasonNotRead, c.unread[len(c.unread)-1].Path)
+			if a.Wants != ledger.KindRetire {
 				t.Errorf("it waits to %s", a.Wants)
 			}
-			if len(told) != 1 || told[0].Severity != SeverityPage || told[0].Certificate != "api" || told[0].Status != Held {
+			if len(told) != 1 || told[0].Severity != ledger.SeverityPage || told[0].Certificate != "api" || told[0].Status != ledger.Held {
 				t.Errorf("told: %+v", told)
 			}
 			w.desired.Unread = nil // what lay there is gone: that is meant
@@ -81,11 +83,11 @@ func TestManyThatAreNotRead(t *testing.T) {
 	}
 	w.settle()
 	r, actions := w.planned()
-	if _, err := r.AcceptHeld(t.Context(), MassHold(actions).ID, nil, "A. Person", "by a test"); err != nil {
+	if _, err := r.AcceptHeld(t.Context(), plan.MassHold(actions).ID, nil, "A. Person", "by a test"); err != nil {
 		t.Fatal(err)
 	}
 	w.settle()
-	if i := slices.IndexFunc(w.plan(), func(a Action) bool { return a.Kind != KindNone }); i >= 0 {
+	if i := slices.IndexFunc(w.plan(), func(a plan.Action) bool { return a.Kind != ledger.KindNone }); i >= 0 {
 		t.Errorf("left to do: %+v", w.plan()[i])
 	}
 }
@@ -100,7 +102,7 @@ func TestAnHeirIsNoRetirement(t *testing.T) {
 	w.desired.Certificates = []*spec.Certificate{heir}
 	w.desired.Unread = []spec.Unread{{Path: "certs.hcl", Why: "is a symbolic link"}}
 	for _, a := range w.plan() {
-		if a.Certificate == "api" && a.Kind != KindRetire {
+		if a.Certificate == "api" && a.Kind != ledger.KindRetire {
 			t.Errorf("api: %s %s", a.Kind, a.Detail)
 		}
 	}

@@ -4,6 +4,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
 )
 
 // spoilFirst lets every finishing of the first order fail with err, and keeps the CA
@@ -32,7 +37,7 @@ func (w *world) untilLive(most int) (attempts int) {
 		if report.Failed() == 0 && len(report.Results) == 1 {
 			return attempts
 		}
-		if a := w.only(); a.Kind == KindHold {
+		if a := w.only(); a.Kind == ledger.KindHold {
 			w.at = a.NotBefore
 		}
 	}
@@ -43,7 +48,7 @@ func (w *world) untilLive(most int) (attempts int) {
 // pendingKey is the key of the pending secret.
 func (w *world) pendingKey() string {
 	w.t.Helper()
-	d, err := w.reconciler().drafts.load(w.t.Context(), "api")
+	d, err := w.reconciler().Drafts.Load(w.t.Context(), "api")
 	if err != nil || d == nil {
 		w.t.Fatalf("no pending secret: %v", err)
 	}
@@ -59,10 +64,10 @@ func TestOrderEnds(t *testing.T) {
 		least, most time.Duration
 		attempts    int
 	}{
-		"finalizing is refused while it stays ready": {&caError{class: "ca_rejected", text: "403 unauthorized :: authorizations not found or expired"}, 0, 2 * day, 3 * day, 3},
+		"finalizing is refused while it stays ready": {&caError{class: "ca_rejected", text: "403 unauthorized :: authorizations not found or expired"}, 0, 2 * times.Day, 3 * times.Day, 3},
 		"its URL answers nothing":                    {&caError{class: "ca_unavailable", text: "connection refused"}, 0, 11 * time.Minute, 13 * time.Minute, 3},
-		"processing for days":                        {&caError{class: "ca_unavailable", text: "has not issued", working: true}, 0, day, 2*day + 6*time.Hour, 5},
-		"processing, approved by hand":               {&caError{class: "ca_unavailable", text: "has not issued", working: true}, 72 * time.Hour, 3 * day, 4*day + 12*time.Hour, 7},
+		"processing for days":                        {&caError{class: "ca_unavailable", text: "has not issued", working: true}, 0, times.Day, 2*times.Day + 6*time.Hour, 5},
+		"processing, approved by hand":               {&caError{class: "ca_unavailable", text: "has not issued", working: true}, 72 * time.Hour, 3 * times.Day, 4*times.Day + 12*time.Hour, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, certificate("api", "api.example.com"))
@@ -114,22 +119,22 @@ func TestOrderOutlivesAnOutage(t *testing.T) {
 
 // TestDraftKeepsItsCounters: what bounds an order is read back as it was written.
 func TestDraftKeepsItsCounters(t *testing.T) {
-	key, err := newKey("ecdsa-P-256")
+	key, err := keypair.NewKey("ecdsa-P-256")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &draft{Key: key, Started: start, Processing: start.Add(time.Hour), Refused: 2, At: Location{"secret", "tls/api"}}
-	m, err := d.encode()
+	d := &apply.Draft{Key: key, Started: start, Processing: start.Add(time.Hour), Refused: 2, At: ledger.Location{Mount: "secret", Path: "tls/api"}}
+	m, err := d.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decodeDraft(m)
+	got, err := apply.DecodeDraft(m)
 	if err != nil || got.Refused != 2 || !got.Processing.Equal(d.Processing) {
 		t.Errorf("got %+v, error %v", got, err)
 	}
 	for field, value := range map[string]string{"refused": "many", "processing": "long"} {
 		m[field] = value
-		if _, err := decodeDraft(m); err == nil || !strings.Contains(err.Error(), value) {
+		if _, err := apply.DecodeDraft(m); err == nil || !strings.Contains(err.Error(), value) {
 			t.Errorf("%s = %q: error %v", field, value, err)
 		}
 		delete(m, field)

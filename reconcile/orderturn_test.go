@@ -8,6 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/failure"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -33,10 +37,10 @@ func TestOneOrderForSeveralCertificates(t *testing.T) {
 	serials := map[string]bool{}
 	for _, name := range []string{"ec", "rsa", "other"} {
 		p := w.secretPair("tls/" + name)
-		if err := p.check([]string{"dual.example.com"}, w.at); err != nil {
+		if err := p.Check([]string{"dual.example.com"}, w.at); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		serials[serialOf(p.leaf())] = true
+		serials[keypair.SerialOf(p.Leaf())] = true
 	}
 	if len(serials) != 3 {
 		t.Errorf("%d different certificates, want 3", len(serials))
@@ -72,7 +76,7 @@ func TestOrderOfAnother(t *testing.T) {
 	if err != nil || report.Failed() != 0 {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
-	if err := w.secretPair("tls/first").check([]string{"dual.example.com"}, w.at); err != nil {
+	if err := w.secretPair("tls/first").Check([]string{"dual.example.com"}, w.at); err != nil {
 		t.Error(err)
 	}
 	if n := len(w.ca.orders); n != 2 {
@@ -90,7 +94,7 @@ func TestOrderOfAnotherForEver(t *testing.T) {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
 	e := report.Results[0].Event
-	if e.Class != ClassCARejected || !strings.Contains(e.Message, "has a certificate with another key") {
+	if e.Class != ledger.ClassCARejected || !strings.Contains(e.Message, "has a certificate with another key") {
 		t.Errorf("event: %+v", e)
 	}
 	if n := len(w.ca.replaced); n != 2 {
@@ -101,7 +105,7 @@ func TestOrderOfAnotherForEver(t *testing.T) {
 // strangersChain is a chain of the CA for a key that nobody here has.
 func strangersChain(t testing.TB, w *world) []byte {
 	t.Helper()
-	k, err := newKey("ecdsa-P-256")
+	k, err := keypair.NewKey("ecdsa-P-256")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,13 +114,13 @@ func strangersChain(t testing.TB, w *world) []byte {
 
 func TestOrderTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var o orderTurns
+		var o apply.OrderTurns
 		nothing := func() {}
-		done, err := o.take(t.Context(), "a", nothing)
+		done, err := o.AwaitTurn(t.Context(), "a", nothing)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if other, err := o.take(t.Context(), "b", nothing); err != nil {
+		if other, err := o.AwaitTurn(t.Context(), "b", nothing); err != nil {
 			t.Error(err)
 		} else {
 			other()
@@ -124,16 +128,16 @@ func TestOrderTurns(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		waits := 0
 		go func() { synctest.Wait(); cancel() }()
-		if _, err := o.take(ctx, "a", func() { waits++ }); !errors.Is(err, context.Canceled) || waits != 1 {
+		if _, err := o.AwaitTurn(ctx, "a", func() { waits++ }); !errors.Is(err, context.Canceled) || waits != 1 {
 			t.Errorf("got %v after %d reports, want an interruption after one", err, waits)
 		}
 		began := time.Now()
-		if _, err := o.take(t.Context(), "a", nothing); classOf(err) != ClassCAUnavailable || time.Since(began) != attemptTime {
-			t.Errorf("got %v after %s, want a failure after %s", err, time.Since(began), attemptTime)
+		if _, err := o.AwaitTurn(t.Context(), "a", nothing); failure.ClassOf(err) != ledger.ClassCAUnavailable || time.Since(began) != apply.AttemptTime {
+			t.Errorf("got %v after %s, want a failure after %s", err, time.Since(began), apply.AttemptTime)
 		}
 		got := make(chan error)
 		go func() {
-			next, err := o.take(t.Context(), "a", nothing)
+			next, err := o.AwaitTurn(t.Context(), "a", nothing)
 			if err == nil {
 				next()
 			}

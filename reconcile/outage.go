@@ -4,6 +4,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/failure"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/recorder"
 )
 
 // tellAfter is how many passes in a row have to fail in the same way until it
@@ -17,125 +22,82 @@ type Outage struct {
 }
 
 // Sides are all that an outage may be of.
-var Sides = []string{sideRepo.id(), sideLedger.id(), sideLooked.id(), sideDisk.id()}
-
-// side is one that a pass cannot do without. The config repo and the ledger may
-// be on different hosts: one that answers says nothing of the other.
-type side string
-
-const (
-	sideRepo   side = "the config repo"
-	sideLedger side = "the ledger"
-	sideLooked side = "Vault" // or the ledger, where it was never seen yet
-)
-
-// id is its name for machines.
-func (s side) id() string {
-	switch s {
-	case sideRepo:
-		return "config_repo"
-	case sideLedger:
-		return "ledger"
-	case sideDisk:
-		return "state_dir"
-	default:
-		return "vault"
-	}
-}
-
-// outage is a run of passes that failed because of one of the other sides.
-type outage struct {
-	class   Class
-	passes  int
-	since   time.Time
-	message string
-	told    bool
-}
+var Sides = []string{recorder.SideRepo.Id(), recorder.SideLedger.Id(), recorder.SideLooked.Id(), recorder.SideDisk.Id()}
 
 // noteGit notes how it went with a side that is in Git, as far as err speaks of
 // it.
-func (l *Loop) noteGit(with side, err error) {
+func (l *Loop) noteGit(with recorder.Side, err error) {
 	switch {
 	case err == nil:
 		l.noteEnd(with)
-	case l.r.scribe.unwritten.trouble() != nil && with == sideLedger:
+	case l.r.Writer.Unwritten.Err() != nil && with == recorder.SideLedger:
 		return // see noteDisk: its own errors are of the class of Git's
-	case classOf(err) == ClassGit:
+	case failure.ClassOf(err) == ledger.ClassGit:
 		l.noteOutage(with, err)
 	}
 }
 
 // noteOutage counts a failed pass, and tells of it once it lasts: the journal
 // has it then.
-func (l *Loop) noteOutage(with side, err error) (told bool) {
+func (l *Loop) noteOutage(with recorder.Side, err error) (told bool) {
 	o := l.outages[with]
 	if o == nil {
-		o = &outage{since: l.now()}
+		o = &recorder.Outage{Since: l.now()}
 		l.outages[with] = o
 	}
-	o.passes++
-	if !o.told { // its end is told under the same class
-		o.class, o.message = classOf(err), message(err)
+	o.Passes++
+	if !o.Told { // its end is told under the same class
+		o.Class, o.Message = failure.ClassOf(err), failure.Message(err)
 	}
-	if o.passes < tellAfter || o.told {
+	if o.Passes < tellAfter || o.Told {
 		return false
 	}
-	lasts, _ := with.words()
-	o.told = l.tellOutage(with, o, Failed, lasts+" since "+o.since.UTC().Format(time.RFC3339)+"; it is tried again with each pass")
-	return o.told
+	lasts, _ := with.Words()
+	o.Told = l.tellOutage(with, o, ledger.Failed, lasts+" since "+o.Since.UTC().Format(time.RFC3339)+"; it is tried again with each pass")
+	return o.Told
 }
 
 // noteEnd tells that a told outage is over.
-func (l *Loop) noteEnd(with side) {
+func (l *Loop) noteEnd(with recorder.Side) {
 	o := l.outages[with]
 	delete(l.outages, with)
-	if o == nil || !o.told {
+	if o == nil || !o.Told {
 		return
 	}
 	// An apply may have been the first to see that it is over.
-	if last := l.lastTold(with); last.Status != Success || last.Time.Before(o.since) {
-		_, over := with.words()
-		l.tellOutage(with, o, Success, over+" since "+o.since.UTC().Format(time.RFC3339))
+	if last := l.lastTold(with); last.Status != ledger.Success || last.Time.Before(o.Since) {
+		_, over := with.Words()
+		l.tellOutage(with, o, ledger.Success, over+" since "+o.Since.UTC().Format(time.RFC3339))
 	}
 }
 
 // lastTold is the last event about a side that was seen.
-func (l *Loop) lastTold(with side) Event {
+func (l *Loop) lastTold(with recorder.Side) ledger.Event {
 	if l.seen == nil {
-		return Event{}
+		return ledger.Event{}
 	}
-	return lastOutage(l.seen.History, with)
+	return recorder.LastOutage(l.seen.History, with)
 }
 
 // tellOutage tells of an outage, or of its end.
-func (l *Loop) tellOutage(with side, o *outage, status Status, detail string) bool {
-	return l.r.tellOutage(outageEvent(with, o, status, detail, l.rev.Commit, l.now())) == nil
-}
-
-func outageEvent(with side, o *outage, status Status, detail, revision string, now time.Time) Event {
-	now = now.UTC()
-	e := Event{
-		Schema: EventSchema, Time: now.Truncate(time.Millisecond), Operation: KindPass, Status: status, Reason: ReasonUnreachable,
-		Subject: with.id(), Detail: detail, Actor: "schedule", Cause: "schedule", Revision: revision, Class: o.class, Message: o.message,
-	}
-	e.ID = eventID("outage", string(with), string(status), o.since.UTC().Format(time.RFC3339))
-	return e
+func (l *Loop) tellOutage(with recorder.Side, o *recorder.Outage, status ledger.Status, detail string) bool {
+	return l.r.TellOutage(recorder.OutageEvent(with, o, status, detail, l.rev.Commit, l.now())) == nil
 }
 
 // takeUpAbsence makes an outage of a Vault that went away in the middle of a pass,
 // which is told already.
-func (l *Loop) takeUpAbsence() *AwayError {
-	away := l.r.absence.current()
+func (l *Loop) takeUpAbsence() *apply.AwayError {
+	away := l.r.Absence.Current()
 	if away == nil {
 		return nil
 	}
-	o := l.outages[sideLooked]
+	o := l.outages[recorder.SideLooked]
 	if o == nil {
-		o = &outage{since: away.since}
-		l.outages[sideLooked] = o
+		o = &recorder.Outage{Since: away.Since}
+		l.outages[recorder.SideLooked] = o
 	}
-	if !o.told {
-		o.class, o.message, o.told = ClassVault, message(away.err), true
+	if !o.Told {
+		o.Class, o.Message, o.Told = ledger.ClassVault, failure.Message(away.Err), true
 	}
 	return away
 }
@@ -143,16 +105,16 @@ func (l *Loop) takeUpAbsence() *AwayError {
 // takeUpOutages takes up the outages that a process before this one has told of:
 // that they are over is told by whoever sees it first.
 func (l *Loop) takeUpOutages() {
-	for _, with := range []side{sideRepo, sideLedger, sideLooked, sideDisk} {
-		last := lastOutage(l.seen.History, with)
-		if last.Status != Failed {
+	for _, with := range []recorder.Side{recorder.SideRepo, recorder.SideLedger, recorder.SideLooked, recorder.SideDisk} {
+		last := recorder.LastOutage(l.seen.History, with)
+		if last.Status != ledger.Failed {
 			continue
 		}
 		if l.outages[with] == nil {
-			l.outages[with] = &outage{since: last.Time}
+			l.outages[with] = &recorder.Outage{Since: last.Time}
 		}
 		o := l.outages[with]
-		o.class, o.message, o.told = last.Class, last.Message, true
+		o.Class, o.Message, o.Told = last.Class, last.Message, true
 	}
 }
 
@@ -160,7 +122,7 @@ func (l *Loop) takeUpOutages() {
 func (l *Loop) away() []Outage {
 	var list []Outage
 	for with, o := range l.outages {
-		list = append(list, Outage{with.id(), o.since})
+		list = append(list, Outage{with.Id(), o.Since})
 	}
 	slices.SortFunc(list, func(a, b Outage) int { return strings.Compare(a.Side, b.Side) })
 	return list

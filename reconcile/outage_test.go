@@ -5,16 +5,18 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"certroll/reconcile/ledger"
 )
 
 // gitError is what a Git that cannot be reached says.
 func gitError() error { return &caError{class: "git", text: "no route to host"} }
 
 // toldOutages are the statuses of the events about whole passes.
-func (w *world) toldOutages(t *testing.T) (told []Status) {
+func (w *world) toldOutages(t *testing.T) (told []ledger.Status) {
 	t.Helper()
 	for _, e := range w.ledger.events(t) {
-		if e.Operation == KindPass {
+		if e.Operation == ledger.KindPass {
 			told = append(told, e.Status)
 		}
 	}
@@ -29,7 +31,7 @@ func TestAnOutageOfTheConfigRepoIsTold(t *testing.T) {
 		defer w.keep(repo, LoopOptions{})()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if told := w.toldOutages(t); !slices.Equal(told, []Status{Failed}) {
+		if told := w.toldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed}) {
 			t.Errorf("told while it is away: %v", told)
 		}
 	}, certificate("api", "api.example.com"))
@@ -48,7 +50,7 @@ func TestAnOutageOfTheLedgerIsTold(t *testing.T) {
 		w.ledger.away(nil)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if told := w.toldOutages(t); !slices.Equal(told, []Status{Failed, Success}) {
+		if told := w.toldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed, ledger.Success}) {
 			t.Errorf("told after it: %v", told)
 		}
 	}, certificate("api", "api.example.com"))
@@ -65,7 +67,7 @@ func TestAnOutageThatAProcessDoesNotOutlive(t *testing.T) {
 		stop = w.keep(repo, LoopOptions{})
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if told := w.toldOutages(t); !slices.Equal(told, []Status{Failed}) {
+		if told := w.toldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed}) {
 			t.Errorf("told while it lasts: %v", told)
 		}
 		stop()
@@ -75,7 +77,7 @@ func TestAnOutageThatAProcessDoesNotOutlive(t *testing.T) {
 		var first Pass
 		defer w.keep(repo, LoopOptions{Passed: func(p Pass) { first = p }})()
 		synctest.Wait()
-		if told := w.toldOutages(t); !slices.Equal(told, []Status{Failed, Success}) || len(first.Outages) > 0 {
+		if told := w.toldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed, ledger.Success}) || len(first.Outages) > 0 {
 			t.Errorf("told when it is over: %v; these last: %+v", told, first.Outages)
 		}
 	}, certificate("api", "api.example.com"))

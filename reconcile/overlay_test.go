@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 )
 
@@ -16,7 +18,7 @@ func (w *world) goesOn() (again func()) {
 		w.t.Fatal(err)
 	}
 	w.ledger.err = errors.New("connection refused")
-	var seen *Observed
+	var seen *plan.Observed
 	return func() {
 		w.t.Helper()
 		look := func(names map[string]bool) {
@@ -26,10 +28,10 @@ func (w *world) goesOn() (again func()) {
 			}
 		}
 		look(nil)
-		if _, err := r.Apply(w.t.Context(), w.desired, Revision{}, Plan(w.desired, seen, w.at)); err == nil {
+		if _, err := r.Apply(w.t.Context(), w.desired, ledger.Revision{}, plan.Plan(w.desired, seen, w.at)); err == nil {
 			w.t.Fatal("a ledger that cannot be reached gave no error")
 		}
-		look(r.crew.takeEnded())
+		look(r.Crew.TakeEnded())
 	}
 }
 

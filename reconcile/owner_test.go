@@ -6,6 +6,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/reconcile/failure"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/recorder"
+	"certroll/reconcile/throttle"
+	"certroll/reconcile/times"
 )
 
 // deactivated is what a CA says of an account that it does not take any more.
@@ -24,16 +31,16 @@ func TestDeadAccountIsOneFailure(t *testing.T) {
 	if len(report.Results) != 1 || report.Held != 11 || len(w.ca.orders) != 0 || w.ca.calls["account"] != 1 {
 		t.Errorf("%d tried, %d held, %d orders, asked for the account %d times", len(report.Results), report.Held, len(w.ca.orders), w.ca.calls["account"])
 	}
-	var failures, held []Event
+	var failures, held []ledger.Event
 	for _, e := range w.ledger.events(t) {
 		switch e.Status {
-		case Failed:
+		case ledger.Failed:
 			failures = append(failures, e)
-		case Held:
+		case ledger.Held:
 			held = append(held, e)
 		}
 	}
-	if len(failures) != 1 || failures[0].Owner != OwnerAccount || len(held) != 1 || held[0].Subject != "issuer.ca" {
+	if len(failures) != 1 || failures[0].Owner != ledger.OwnerAccount || len(held) != 1 || held[0].Subject != "issuer.ca" {
 		t.Fatalf("failures %+v, held %+v", failures, held)
 	}
 	// A day of passes asks once or twice more, and never orders.
@@ -47,7 +54,7 @@ func TestDeadAccountIsOneFailure(t *testing.T) {
 		t.Errorf("asked for the account %d times in a day, %d orders", n, len(w.ca.orders))
 	}
 	w.ca.account = nil
-	if _, _, err := w.retry(Retry{Certificates: []string{failures[0].Certificate}, Actor: "ann@desk"}); err != nil {
+	if _, _, err := w.retry(recorder.Retry{Certificates: []string{failures[0].Certificate}, Actor: "ann@desk"}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the one, then all others
@@ -55,16 +62,16 @@ func TestDeadAccountIsOneFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := count(w.plan(), KindNone); n != 12 {
+	if n := count(w.plan(), ledger.KindNone); n != 12 {
 		t.Errorf("%d of 12 are live after the account was mended: %s", n, w.kinds())
 	}
 }
 
 // typo are the failures of one block with for_each whose names do not exist.
-func typo(at time.Duration, n int) []Event {
-	var events []Event
+func typo(at time.Duration, n int) []ledger.Event {
+	var events []ledger.Event
 	for i := range n {
-		e := failed(at, fmt.Sprintf("shop.%d", i), ClassDNSUnauthorized, "lab", "REFUSED")
+		e := failed(at, fmt.Sprintf("shop.%d", i), ledger.ClassDNSUnauthorized, "lab", "REFUSED")
 		e.Names = []string{fmt.Sprintf("%d.shop.exmaple.test", i)}
 		events = append(events, e)
 	}
@@ -78,12 +85,12 @@ func TestOneBlockHoldsNobodyElse(t *testing.T) {
 	other := certificate("good", "good.example.com")
 	desired := desire(other, sibling)
 	cases := map[string]struct {
-		history []Event
+		history []ledger.Event
 		want    string // of good and of shop.9
 	}{
 		"one block, one domain": {typo(0, 5), "issue hold"},
-		"three blocks":          {[]Event{failed(0, "a", ClassDNSUnauthorized, "lab", "403"), failed(0, "b", ClassDNSUnauthorized, "lab", "403"), failed(0, "c", ClassDNSUnauthorized, "lab", "403")}, "hold hold"},
-		"one block, three domains": {func() []Event {
+		"three blocks":          {[]ledger.Event{failed(0, "a", ledger.ClassDNSUnauthorized, "lab", "403"), failed(0, "b", ledger.ClassDNSUnauthorized, "lab", "403"), failed(0, "c", ledger.ClassDNSUnauthorized, "lab", "403")}, "hold hold"},
+		"one block, three domains": {func() []ledger.Event {
 			events := typo(0, 3)
 			for i := range events {
 				events[i].Names = []string{fmt.Sprintf("www.shop%d.test", i)}
@@ -93,7 +100,7 @@ func TestOneBlockHoldsNobodyElse(t *testing.T) {
 	}
 	for name, tc := range cases {
 		var got []string
-		for _, a := range Plan(desired, &Observed{History: tc.history}, start.Add(time.Minute)) {
+		for _, a := range plan.Plan(desired, &plan.Observed{History: tc.history}, start.Add(time.Minute)) {
 			got = append(got, string(a.Kind))
 		}
 		if strings.Join(got, " ") != tc.want {
@@ -105,14 +112,14 @@ func TestOneBlockHoldsNobodyElse(t *testing.T) {
 // TestNotMyZoneIsTheCertificates: a provider that does not hold the zone says
 // nothing of the account, as the last one or as one that was passed over.
 func TestNotMyZoneIsTheCertificates(t *testing.T) {
-	var history []Event
+	var history []ledger.Event
 	for _, name := range []string{"a", "b", "c"} {
-		history = append(history, failed(0, name, ClassConfig, "lab", "zone not found"))
+		history = append(history, failed(0, name, ledger.ClassConfig, "lab", "zone not found"))
 		e := succeeded(0, name+"x", "dr")
-		e.PassedOver = []PassedOver{{Account: "lab", Class: ClassConfig, Message: "zone not found"}}
+		e.PassedOver = []ledger.PassedOver{{Account: "lab", Class: ledger.ClassConfig, Message: "zone not found"}}
 		history = append(history, e)
 	}
-	if found := troubles(history); len(found) != 0 {
+	if found := throttle.Circuits(history); len(found) != 0 {
 		t.Errorf("in trouble: %v", found)
 	}
 }
@@ -120,22 +127,22 @@ func TestNotMyZoneIsTheCertificates(t *testing.T) {
 // TestWrongRetryPutsNobodyOff: the next probe of an account in trouble is when it
 // was, however often somebody tries one certificate before its turn in vain.
 func TestWrongRetryPutsNobodyOff(t *testing.T) {
-	var history []Event
+	var history []ledger.Event
 	for _, name := range []string{"a", "b", "c"} {
-		history = append(history, failed(0, name, ClassDNSUnauthorized, "lab", "403"))
+		history = append(history, failed(0, name, ledger.ClassDNSUnauthorized, "lab", "403"))
 	}
 	desired := desire(certificate("good", "good.example.com"))
-	wait := func(history []Event) time.Time {
-		a := Plan(desired, &Observed{History: history}, start.Add(5*time.Minute))[0]
-		if a.Kind != KindHold {
+	wait := func(history []ledger.Event) time.Time {
+		a := plan.Plan(desired, &plan.Observed{History: history}, start.Add(5*time.Minute))[0]
+		if a.Kind != ledger.KindHold {
 			t.Fatalf("%s", a.Kind)
 		}
 		return a.NotBefore
 	}
 	before := wait(history)
 	for i := range 3 {
-		history = append(history, Event{Time: start.Add(2 * time.Minute), Operation: KindRetry, Certificate: "a", Status: Success})
-		e := failed(2*time.Minute+time.Duration(i)*time.Minute/2, "a", ClassDNSUnauthorized, "lab", "403")
+		history = append(history, ledger.Event{Time: start.Add(2 * time.Minute), Operation: ledger.KindRetry, Certificate: "a", Status: ledger.Success})
+		e := failed(2*time.Minute+time.Duration(i)*time.Minute/2, "a", ledger.ClassDNSUnauthorized, "lab", "403")
 		e.Unscheduled = true
 		history = append(history, e)
 	}
@@ -143,7 +150,7 @@ func TestWrongRetryPutsNobodyOff(t *testing.T) {
 		t.Errorf("it waits until %s, and until %s before", after, before)
 	}
 	// What was tried in its turn counts as before.
-	history = append(history, failed(4*time.Minute, "b", ClassDNSUnauthorized, "lab", "403"))
+	history = append(history, failed(4*time.Minute, "b", ledger.ClassDNSUnauthorized, "lab", "403"))
 	if after := wait(history); !after.After(before) {
 		t.Errorf("after a probe in its turn it waits until %s", after)
 	}
@@ -152,19 +159,19 @@ func TestWrongRetryPutsNobodyOff(t *testing.T) {
 // TestUnscheduledIsTold: a retry before the turn of the account is marked, and
 // the same certificate in its turn is not.
 func TestUnscheduledIsTold(t *testing.T) {
-	history := []Event{failed(0, "a", ClassDNSUnauthorized, "lab", "403"), failed(0, "b", ClassDNSUnauthorized, "lab", "403"), failed(0, "c", ClassDNSUnauthorized, "lab", "403")}
-	asked := append(slices.Clone(history), Event{Time: start, Operation: KindRetry, Certificate: "good", Status: Success})
+	history := []ledger.Event{failed(0, "a", ledger.ClassDNSUnauthorized, "lab", "403"), failed(0, "b", ledger.ClassDNSUnauthorized, "lab", "403"), failed(0, "c", ledger.ClassDNSUnauthorized, "lab", "403")}
+	asked := append(slices.Clone(history), ledger.Event{Time: start, Operation: ledger.KindRetry, Certificate: "good", Status: ledger.Success})
 	desired := desire(certificate("good", "good.example.com"))
 	for name, tc := range map[string]struct {
-		history     []Event
+		history     []ledger.Event
 		after       time.Duration
 		unscheduled bool
 	}{
 		"a retry":     {asked, time.Minute, true},
 		"in its turn": {history, 12 * time.Minute, false},
 	} {
-		a := Plan(desired, &Observed{History: tc.history}, start.Add(tc.after))[0]
-		if a.Kind != KindIssue || a.Unscheduled != tc.unscheduled || !slices.Equal(a.Probes, []subject{"dns.lab"}) {
+		a := plan.Plan(desired, &plan.Observed{History: tc.history}, start.Add(tc.after))[0]
+		if a.Kind != ledger.KindIssue || a.Unscheduled != tc.unscheduled || !slices.Equal(a.Probes, []ledger.Subject{"dns.lab"}) {
 			t.Errorf("%s: %s, unscheduled %v, probes %v", name, a.Kind, a.Unscheduled, a.Probes)
 		}
 	}
@@ -175,19 +182,19 @@ func TestUnscheduledIsTold(t *testing.T) {
 func TestProbeIsWhatWorkedBefore(t *testing.T) {
 	w := newWorld(t, certificate("proven", "proven.example.com"))
 	w.settle()
-	w.at = w.at.Add(75 * day)
+	w.at = w.at.Add(75 * times.Day)
 	w.desired = desire(certificate("anew", "anew.example.com"), certificate("proven", "proven.example.com"))
 	obs, err := w.reconciler().Observe(t.Context(), w.desired)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"a", "b", "c"} {
-		e := failed(0, name, ClassDNSUnauthorized, "lab", "403")
+		e := failed(0, name, ledger.ClassDNSUnauthorized, "lab", "403")
 		e.Time = w.at.Add(-time.Hour)
 		obs.History = append(obs.History, e)
 	}
 	var got []string
-	for _, a := range Plan(w.desired, obs, w.at) {
+	for _, a := range plan.Plan(w.desired, obs, w.at) {
 		got = append(got, a.Certificate+" "+string(a.Kind))
 	}
 	if want := "anew hold, proven renew"; strings.Join(got, ", ") != want {
@@ -214,10 +221,10 @@ func TestRetryOfAnUntriedCertificate(t *testing.T) {
 	if untried == "" {
 		t.Fatal("all were tried")
 	}
-	if _, _, err := w.retry(Retry{Certificates: []string{untried}}); err == nil || !strings.Contains(err.Error(), "does not declare it") {
+	if _, _, err := w.retry(recorder.Retry{Certificates: []string{untried}}); err == nil || !strings.Contains(err.Error(), "does not declare it") {
 		t.Errorf("where the spec is not known: %v", err)
 	}
-	done, _, err := w.retry(Retry{Certificates: []string{untried}, Declared: w.desired.Names})
+	done, _, err := w.retry(recorder.Retry{Certificates: []string{untried}, Declared: w.desired.Names})
 	if err != nil || len(done) != 1 || done[0].Event == nil {
 		t.Fatalf("%+v, %v", done, err)
 	}
@@ -225,24 +232,24 @@ func TestRetryOfAnUntriedCertificate(t *testing.T) {
 	if _, err := w.apply(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if r := w.ledger.record(t, untried); r.State != StateLive {
+	if r := w.ledger.record(t, untried); r.State != ledger.StateLive {
 		t.Errorf("it is %s", r.State)
 	}
 }
 
 // TestOwnerOf: every class has an owner, and an error's own word goes first.
 func TestOwnerOf(t *testing.T) {
-	want := map[Class]Owner{
-		ClassDNSUnauthorized: OwnerDNSAccount, ClassDNSUnavailable: OwnerDNSAccount, ClassDNSPropagation: OwnerCertificate, ClassDNSOccupied: OwnerCertificate, ClassCAA: OwnerCertificate,
-		ClassRateLimited: OwnerIssuer, ClassValidation: OwnerCertificate, ClassCARejected: OwnerCertificate, ClassPaused: OwnerCertificate,
-		ClassCAUnavailable: OwnerIssuer, ClassVault: "", ClassGit: "", ClassConfig: OwnerCertificate, ClassInternal: "",
+	want := map[ledger.Class]ledger.Owner{
+		ledger.ClassDNSUnauthorized: ledger.OwnerDNSAccount, ledger.ClassDNSUnavailable: ledger.OwnerDNSAccount, ledger.ClassDNSPropagation: ledger.OwnerCertificate, ledger.ClassDNSOccupied: ledger.OwnerCertificate, ledger.ClassCAA: ledger.OwnerCertificate,
+		ledger.ClassRateLimited: ledger.OwnerIssuer, ledger.ClassValidation: ledger.OwnerCertificate, ledger.ClassCARejected: ledger.OwnerCertificate, ledger.ClassPaused: ledger.OwnerCertificate,
+		ledger.ClassCAUnavailable: ledger.OwnerIssuer, ledger.ClassVault: "", ledger.ClassGit: "", ledger.ClassConfig: ledger.OwnerCertificate, ledger.ClassInternal: "",
 	}
-	for _, c := range Classes {
-		if got := ownerOf(&caError{class: string(c)}); got != want[c] {
+	for _, c := range ledger.Classes {
+		if got := failure.OwnerOf(&caError{class: string(c)}); got != want[c] {
 			t.Errorf("%s: %q, want %q", c, got, want[c])
 		}
 	}
-	if got := ownerOf(deactivated); got != OwnerAccount {
+	if got := failure.OwnerOf(deactivated); got != ledger.OwnerAccount {
 		t.Errorf("by its own word: %q", got)
 	}
 }

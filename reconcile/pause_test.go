@@ -6,40 +6,43 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
 // pause turns the renewal off, as a record that was told knows.
 func pause(v *view, until time.Time, reason string) {
 	v.c.Renewal.Auto, v.c.Renewal.Until, v.c.Renewal.Reason = false, until, reason
-	v.record.Unmanaged = &Unmanaged{Since: start, Until: optional(until), Reason: reason, Overdue: true}
+	v.record.Unmanaged = &ledger.Unmanaged{Since: start, Until: times.Optional(until), Reason: reason, Overdue: true}
 }
 
 func TestPausePlanned(t *testing.T) {
-	until := start.Add(70 * day)
+	until := start.Add(70 * times.Day)
 	cases := map[string]struct {
 		view    func(*view)
 		age     time.Duration
-		kind    Kind
-		reason  Reason
+		kind    ledger.Kind
+		reason  ledger.Reason
 		detail  string
 		warning string
 	}{
-		"begins": {func(v *view) { pause(v, until, "moves"); v.record.Unmanaged = nil }, day, KindNote, ReasonPauseBegan,
+		"begins": {func(v *view) { pause(v, until, "moves"); v.record.Unmanaged = nil }, times.Day, ledger.KindNote, ledger.ReasonPauseBegan,
 			"renewal.auto is off until 2027-02-01T12:00:00Z (moves); it expires 2027-02-21", "certroll does not renew it until then"},
-		"without an end": {func(v *view) { pause(v, time.Time{}, "") }, day, KindNone, ReasonUnmanaged, "renewal.auto is off; it expires 2027-02-21",
+		"without an end": {func(v *view) { pause(v, time.Time{}, "") }, times.Day, ledger.KindNone, ledger.ReasonUnmanaged, "renewal.auto is off; it expires 2027-02-21",
 			"without an end: certroll does not renew it; set renewal.until"},
-		"lasts": {func(v *view) { pause(v, until, "moves") }, 69 * day, KindNone, ReasonUnmanaged, "(moves)", "a renewal has been due since 2027-01-22, but renewal.auto is off"},
-		"overdue, not told yet": {func(v *view) { pause(v, until, ""); v.record.Unmanaged.Overdue = false }, 60 * day, KindNote, ReasonOverdue,
+		"lasts": {func(v *view) { pause(v, until, "moves") }, 69 * times.Day, ledger.KindNone, ledger.ReasonUnmanaged, "(moves)", "a renewal has been due since 2027-01-22, but renewal.auto is off"},
+		"overdue, not told yet": {func(v *view) { pause(v, until, ""); v.record.Unmanaged.Overdue = false }, 60 * times.Day, ledger.KindNote, ledger.ReasonOverdue,
 			"it would be renewed now, and renewal.auto is off", "certroll does not renew it"},
-		"over, and due": {func(v *view) { pause(v, until, "moves") }, 70 * day, KindRenew, ReasonThreshold,
+		"over, and due": {func(v *view) { pause(v, until, "moves") }, 70 * times.Day, ledger.KindRenew, ledger.ReasonThreshold,
 			"its pause until 2027-02-01T12:00:00Z (moves) is over", "is over: it is renewed again"},
-		"over, and not due": {func(v *view) { pause(v, start.Add(10*day), "") }, 10 * day, KindNote, ReasonPauseEnded,
+		"over, and not due": {func(v *view) { pause(v, start.Add(10*times.Day), "") }, 10 * times.Day, ledger.KindNote, ledger.ReasonPauseEnded,
 			"the pause until 2026-12-03T12:00:00Z is over: it is renewed again", "is over"},
-		"another end":     {func(v *view) { pause(v, until, ""); v.c.Renewal.Until = until.Add(day) }, day, KindNote, ReasonPauseBegan, "until 2027-02-02", ""},
-		"on again":        {func(v *view) { v.record.Unmanaged = &Unmanaged{Since: start} }, day, KindNote, ReasonPauseEnded, "renewal.auto is on again", ""},
-		"expired":         {func(v *view) { pause(v, time.Time{}, "") }, 100 * day, KindNone, ReasonUnmanaged, "it expires 2027-02-21", "but renewal.auto is off"},
-		"gone from Vault": {func(v *view) { pause(v, time.Time{}, ""); v.secret = Secret{}; v.record.Live = nil }, day, KindIssue, ReasonMissing, "no secret", "without an end"},
+		"another end":     {func(v *view) { pause(v, until, ""); v.c.Renewal.Until = until.Add(times.Day) }, times.Day, ledger.KindNote, ledger.ReasonPauseBegan, "until 2027-02-02", ""},
+		"on again":        {func(v *view) { v.record.Unmanaged = &ledger.Unmanaged{Since: start} }, times.Day, ledger.KindNote, ledger.ReasonPauseEnded, "renewal.auto is on again", ""},
+		"expired":         {func(v *view) { pause(v, time.Time{}, "") }, 100 * times.Day, ledger.KindNone, ledger.ReasonUnmanaged, "it expires 2027-02-21", "but renewal.auto is off"},
+		"gone from Vault": {func(v *view) { pause(v, time.Time{}, ""); v.secret = plan.Secret{}; v.record.Live = nil }, times.Day, ledger.KindIssue, ledger.ReasonMissing, "no secret", "without an end"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -60,8 +63,8 @@ func TestPauseInTheLedger(t *testing.T) {
 	c := certificate("api", "api.example.com")
 	w := newWorld(t, c)
 	w.settle()
-	w.at = w.at.Add(day)
-	until := start.Add(65 * day)
+	w.at = w.at.Add(times.Day)
+	until := start.Add(65 * times.Day)
 	c.Renewal.Auto, c.Renewal.Reason, c.Renewal.Until = false, "moves to another team", until
 	w.settle()
 	w.settle()
@@ -69,11 +72,11 @@ func TestPauseInTheLedger(t *testing.T) {
 	if u == nil || u.By != "A. Owner <owner@example.com>" || u.Revision != "c0ffee" || !u.Since.Equal(w.at) || u.Reason != c.Renewal.Reason || !u.Until.Equal(until) || u.Overdue {
 		t.Fatalf("record: %+v", u)
 	}
-	if r := w.ledger.record(t, "api"); r.RenewAt != nil || r.State != StateLive {
+	if r := w.ledger.record(t, "api"); r.RenewAt != nil || r.State != ledger.StateLive {
 		t.Errorf("record: %+v", r)
 	}
 	for range 3 {
-		w.at = w.at.Add(20 * day)
+		w.at = w.at.Add(20 * times.Day)
 		w.settle()
 	}
 	if !w.ledger.record(t, "api").Unmanaged.Overdue {
@@ -104,7 +107,7 @@ func TestFailureEndsWithAPause(t *testing.T) {
 	c := certificate("api", "api.example.com")
 	w := newWorld(t, c)
 	w.settle()
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.ca.fail = func(string, int) error { return &caError{class: "ca_rejected", text: "no"} }
 	if _, err := w.apply(t.Context()); err != nil {
 		t.Fatal(err)
@@ -113,12 +116,12 @@ func TestFailureEndsWithAPause(t *testing.T) {
 	w.settle()
 	w.settle()
 	r := w.ledger.record(t, "api")
-	if r.State != StateLive || r.Hold != nil || r.Unmanaged == nil || !r.Unmanaged.Overdue || r.Live == nil {
+	if r.State != ledger.StateLive || r.Hold != nil || r.Unmanaged == nil || !r.Unmanaged.Overdue || r.Live == nil {
 		t.Errorf("record: %+v", r)
 	}
-	expect(t, w.only(), KindNone, ReasonUnmanaged, "")
+	expect(t, w.only(), ledger.KindNone, ledger.ReasonUnmanaged, "")
 	c.Renewal = spec.Renewal{Auto: true, ThresholdDays: 30}
-	expect(t, w.only(), KindRenew, ReasonThreshold, "")
+	expect(t, w.only(), ledger.KindRenew, ledger.ReasonThreshold, "")
 }
 
 // TestWhatCannotBeToldBacksOff: a pending secret that may not be removed makes
@@ -127,7 +130,7 @@ func TestWhatCannotBeToldBacksOff(t *testing.T) {
 	c := certificate("api", "api.example.com")
 	w := newWorld(t, c)
 	w.settle()
-	w.at = w.at.Add(61 * day)
+	w.at = w.at.Add(61 * times.Day)
 	w.ca.fail = func(string, int) error { return &caError{class: "ca_rejected", text: "no"} }
 	if _, err := w.apply(t.Context()); err != nil {
 		t.Fatal(err)
@@ -152,7 +155,7 @@ func TestWhatCannotBeToldBacksOff(t *testing.T) {
 	w.vault.fail = nil
 	w.at = w.only().NotBefore
 	w.settle()
-	if r := w.ledger.record(t, "api"); r.State != StateLive {
+	if r := w.ledger.record(t, "api"); r.State != ledger.StateLive {
 		t.Errorf("record: %+v", r)
 	}
 }
@@ -167,5 +170,5 @@ func TestIssuedWithItsRenewalOff(t *testing.T) {
 	if r := w.ledger.record(t, "api"); r.Unmanaged == nil || r.Unmanaged.Reason != "moves away" || r.Unmanaged.Revision != "c0ffee" || r.RenewAt != nil {
 		t.Errorf("record: %+v", r)
 	}
-	expect(t, w.only(), KindNone, ReasonUnmanaged, "")
+	expect(t, w.only(), ledger.KindNone, ledger.ReasonUnmanaged, "")
 }

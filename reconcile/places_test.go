@@ -3,16 +3,19 @@ package reconcile
 import (
 	"testing"
 	"testing/fstest"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
 )
 
 // TestPlaces: every place that a record or an event ever named, also of what is
 // retired or moved, and whatever cannot be read beside it.
 func TestPlaces(t *testing.T) {
-	record, err := MarshalRecord(&Record{Schema: RecordSchema, Certificate: "gone", State: StateRetired, Live: &Live{Mount: "kv", Path: "old/gone"}})
+	record, err := ledger.MarshalRecord(&ledger.Record{Schema: ledger.RecordSchema, Certificate: "gone", State: ledger.StateRetired, Live: &ledger.Live{Mount: "kv", Path: "old/gone"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := placesOf(fstest.MapFS{
+	all, err := observe.PlacesOf(fstest.MapFS{
 		"certificates/gone.json": {Data: record},
 		"certificates/zz.json":   {Data: []byte("garbage")},
 		"audit/2026/11.jsonl":    {Data: []byte("{\"vault_path\":\"secret/tls/moved\"}\nx\n{\"vault_path\":\"secret/tls/api\",\"status\":\"failed\"}\n")},

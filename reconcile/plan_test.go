@@ -5,31 +5,36 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/throttle"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
 // liveSecret is a secret as certroll left it for c, issued at start for 90 days.
-func liveSecret(c *spec.Certificate, change func(*Live)) Secret {
-	l := &Live{
-		Serial: "a1", NotBefore: start, NotAfter: start.Add(90 * day), Names: c.Names(), NamesDigest: namesDigest(c.Names()),
+func liveSecret(c *spec.Certificate, change func(*ledger.Live)) plan.Secret {
+	l := &ledger.Live{
+		Serial: "a1", NotBefore: start, NotAfter: start.Add(90 * times.Day), Names: c.Names(), NamesDigest: keypair.NamesDigest(c.Names()),
 		KeyDigest: "k1", KeyShape: "ecdsa-P-256", KeySince: start, Issuer: "ca", Directory: "https://ca.example/dir",
 		Mount: "secret", Path: "tls/" + c.Name, Version: 1, Rotate: "", IssuedAt: start,
 	}
 	if change != nil {
 		change(l)
 	}
-	return Secret{Version: 1, Readable: true, Owner: c.Name, Live: l}
+	return plan.Secret{Version: 1, Readable: true, Owner: c.Name, Live: l}
 }
 
 // liveRecord is the record of c as certroll left it.
-func liveRecord(c *spec.Certificate, s Secret) *Record {
-	r := newRecord(c, nil, start)
-	r.State = StateLive
+func liveRecord(c *spec.Certificate, s plan.Secret) *ledger.Record {
+	r := ledger.NewRecord(c, nil, start)
+	r.State = ledger.StateLive
 	if s.Live != nil {
-		r.Live, r.RenewAt = s.Live, recordedRenewal(c, s.Live, nil, start)
+		r.Live, r.RenewAt = s.Live, plan.RecordedRenewal(c, s.Live, nil, start)
 	}
 	if !c.Renewal.Auto {
-		r.Unmanaged = &Unmanaged{Since: start, Overdue: true}
+		r.Unmanaged = &ledger.Unmanaged{Since: start, Overdue: true}
 	}
 	return r
 }
@@ -37,77 +42,77 @@ func liveRecord(c *spec.Certificate, s Secret) *Record {
 func TestPlan(t *testing.T) {
 	type setup struct {
 		spec    func(*spec.Certificate)
-		live    func(*Live)
-		secret  func(*Secret)
-		pending *Pending
-		hold    *Hold
+		live    func(*ledger.Live)
+		secret  func(*plan.Secret)
+		pending *plan.Pending
+		hold    *ledger.Hold
 		after   time.Duration // since issuance
 	}
 	cases := map[string]struct {
 		setup
-		kind   Kind
-		reason Reason
+		kind   ledger.Kind
+		reason ledger.Reason
 		detail string // a part of it
 	}{
-		"fresh": {kind: KindNone, reason: ReasonUpToDate, detail: "due 2027-01-22"},
-		"never written": {setup: setup{secret: func(s *Secret) { *s = Secret{} }},
-			kind: KindIssue, reason: ReasonMissing, detail: "no secret at secret/tls/api"},
-		"deleted": {setup: setup{secret: func(s *Secret) { s.Readable = false }},
-			kind: KindIssue, reason: ReasonDeleted, detail: "version 1 of secret/tls/api was deleted"},
-		"threshold": {setup: setup{after: 60 * day},
-			kind: KindRenew, reason: ReasonThreshold, detail: "30 days left"},
-		"just before the threshold": {setup: setup{after: 60*day - time.Second},
-			kind: KindNone, reason: ReasonUpToDate},
-		"expired": {setup: setup{after: 91 * day},
-			kind: KindRenew, reason: ReasonExpired, detail: "it expired 2027-02-21"},
-		"a six-day certificate fresh from the CA": {setup: setup{live: func(l *Live) { l.NotAfter = start.Add(160 * time.Hour) }},
-			kind: KindNone, reason: ReasonUpToDate},
-		"a six-day certificate in its last third": {setup: setup{live: func(l *Live) { l.NotAfter = start.Add(160 * time.Hour) }, after: 107 * time.Hour},
-			kind: KindRenew, reason: ReasonThreshold, detail: "2 days left"},
-		"unmanaged": {setup: setup{spec: func(c *spec.Certificate) { c.Renewal.Auto = false }, after: 89 * day},
-			kind: KindNone, reason: ReasonUnmanaged, detail: "expires 2027-02-21"},
+		"fresh": {kind: ledger.KindNone, reason: ledger.ReasonUpToDate, detail: "due 2027-01-22"},
+		"never written": {setup: setup{secret: func(s *plan.Secret) { *s = plan.Secret{} }},
+			kind: ledger.KindIssue, reason: ledger.ReasonMissing, detail: "no secret at secret/tls/api"},
+		"deleted": {setup: setup{secret: func(s *plan.Secret) { s.Readable = false }},
+			kind: ledger.KindIssue, reason: ledger.ReasonDeleted, detail: "version 1 of secret/tls/api was deleted"},
+		"threshold": {setup: setup{after: 60 * times.Day},
+			kind: ledger.KindRenew, reason: ledger.ReasonThreshold, detail: "30 days left"},
+		"just before the threshold": {setup: setup{after: 60*times.Day - time.Second},
+			kind: ledger.KindNone, reason: ledger.ReasonUpToDate},
+		"expired": {setup: setup{after: 91 * times.Day},
+			kind: ledger.KindRenew, reason: ledger.ReasonExpired, detail: "it expired 2027-02-21"},
+		"a six-day certificate fresh from the CA": {setup: setup{live: func(l *ledger.Live) { l.NotAfter = start.Add(160 * time.Hour) }},
+			kind: ledger.KindNone, reason: ledger.ReasonUpToDate},
+		"a six-day certificate in its last third": {setup: setup{live: func(l *ledger.Live) { l.NotAfter = start.Add(160 * time.Hour) }, after: 107 * time.Hour},
+			kind: ledger.KindRenew, reason: ledger.ReasonThreshold, detail: "2 days left"},
+		"unmanaged": {setup: setup{spec: func(c *spec.Certificate) { c.Renewal.Auto = false }, after: 89 * times.Day},
+			kind: ledger.KindNone, reason: ledger.ReasonUnmanaged, detail: "expires 2027-02-21"},
 		"unmanaged and changed": {setup: setup{spec: func(c *spec.Certificate) { c.Renewal.Auto = false; c.Key.Curve = "P-384" }},
-			kind: KindNone, reason: ReasonUnmanaged},
+			kind: ledger.KindNone, reason: ledger.ReasonUnmanaged},
 		"unmanaged but a rotation is asked for": {setup: setup{spec: func(c *spec.Certificate) { c.Renewal.Auto = false; c.Rotate = "now" }},
-			kind: KindRotate, reason: ReasonRotate, detail: "now"},
-		"rotation done": {setup: setup{spec: func(c *spec.Certificate) { c.Rotate = "now" }, live: func(l *Live) { l.Rotate = "now" }},
-			kind: KindNone, reason: ReasonUpToDate},
-		"names added": {setup: setup{live: func(l *Live) { l.NamesDigest = namesDigest([]string{"other.example.com"}) }},
-			kind: KindReissue, reason: ReasonChanged, detail: "domains"},
+			kind: ledger.KindRotate, reason: ledger.ReasonRotate, detail: "now"},
+		"rotation done": {setup: setup{spec: func(c *spec.Certificate) { c.Rotate = "now" }, live: func(l *ledger.Live) { l.Rotate = "now" }},
+			kind: ledger.KindNone, reason: ledger.ReasonUpToDate},
+		"names added": {setup: setup{live: func(l *ledger.Live) { l.NamesDigest = keypair.NamesDigest([]string{"other.example.com"}) }},
+			kind: ledger.KindReissue, reason: ledger.ReasonChanged, detail: "domains"},
 		"curve stated": {setup: setup{spec: func(c *spec.Certificate) { c.Key.Curve = "P-384" }},
-			kind: KindReissue, reason: ReasonChanged, detail: "key"},
-		"default shape left out": {setup: setup{live: func(l *Live) { l.KeyShape = "rsa-4096" }},
-			kind: KindNone, reason: ReasonUpToDate},
-		"another CA": {setup: setup{live: func(l *Live) { l.Directory = "https://old.example/dir" }},
-			kind: KindReissue, reason: ReasonChanged, detail: "issuer"},
-		"another profile": {setup: setup{live: func(l *Live) { l.Profile = "shortlived" }},
-			kind: KindReissue, reason: ReasonChanged, detail: "profile"},
-		"not certroll's": {setup: setup{secret: func(s *Secret) { s.Live, s.Owner = nil, "" }},
-			kind: KindAdopt, reason: ReasonForeign, detail: "certroll did not write it"},
-		"another certificate's": {setup: setup{secret: func(s *Secret) { s.Owner = "old" }},
-			kind: KindAdopt, reason: ReasonForeign, detail: `belonged to certificate "old"`},
-		"overwritten": {setup: setup{secret: func(s *Secret) { s.Version = 2 }},
-			kind: KindRepair, reason: ReasonDrifted, detail: "version 2 of secret/tls/api was not written by certroll"},
-		"died before the metadata": {setup: setup{secret: func(s *Secret) { s.Live, s.Owner = nil, "" }, pending: &Pending{KeyDigest: "k2", Follows: 0}},
-			kind: KindRepair, reason: ReasonUnfinished, detail: "while it wrote"},
-		"died before the metadata of a renewal": {setup: setup{secret: func(s *Secret) { s.Version = 2 }, pending: &Pending{KeyDigest: "k2", Follows: 1}},
-			kind: KindRepair, reason: ReasonUnfinished, detail: "while it wrote"},
-		"died before it told": {setup: setup{pending: &Pending{KeyDigest: "k1"}},
-			kind: KindRepair, reason: ReasonUnfinished, detail: "after it had written"},
-		"overwritten while an attempt waits": {setup: setup{secret: func(s *Secret) { s.Version = 3 }, pending: &Pending{KeyDigest: "k2", Follows: 1}},
-			kind: KindRepair, reason: ReasonDrifted},
-		"a failed attempt keeps the key": {setup: setup{pending: &Pending{KeyDigest: "k1", Follows: 1}},
-			kind: KindNone, reason: ReasonUpToDate},
-		"died before the write": {setup: setup{pending: &Pending{KeyDigest: "k2", Follows: 1}, after: 61 * day},
-			kind: KindRenew, reason: ReasonThreshold},
-		"held": {setup: setup{after: 61 * day, hold: &Hold{Until: start.Add(62 * day), Class: ClassCAUnavailable, Reason: "failure 1"}},
-			kind: KindHold, reason: ReasonBackoff, detail: "failure 1"},
-		"held by the CA": {setup: setup{after: 61 * day, hold: &Hold{Until: start.Add(62 * day), Class: ClassRateLimited, Reason: "too many"}},
-			kind: KindHold, reason: ReasonRateLimited, detail: "too many"},
-		"hold over": {setup: setup{after: 62 * day, hold: &Hold{Until: start.Add(62 * day)}},
-			kind: KindRenew, reason: ReasonThreshold},
-		"a hold of another spec": {setup: setup{after: 61 * day, hold: &Hold{Until: start.Add(70 * day), SpecDigest: "other"}},
-			kind: KindRenew, reason: ReasonThreshold},
+			kind: ledger.KindReissue, reason: ledger.ReasonChanged, detail: "key"},
+		"default shape left out": {setup: setup{live: func(l *ledger.Live) { l.KeyShape = "rsa-4096" }},
+			kind: ledger.KindNone, reason: ledger.ReasonUpToDate},
+		"another CA": {setup: setup{live: func(l *ledger.Live) { l.Directory = "https://old.example/dir" }},
+			kind: ledger.KindReissue, reason: ledger.ReasonChanged, detail: "issuer"},
+		"another profile": {setup: setup{live: func(l *ledger.Live) { l.Profile = "shortlived" }},
+			kind: ledger.KindReissue, reason: ledger.ReasonChanged, detail: "profile"},
+		"not certroll's": {setup: setup{secret: func(s *plan.Secret) { s.Live, s.Owner = nil, "" }},
+			kind: ledger.KindAdopt, reason: ledger.ReasonForeign, detail: "certroll did not write it"},
+		"another certificate's": {setup: setup{secret: func(s *plan.Secret) { s.Owner = "old" }},
+			kind: ledger.KindAdopt, reason: ledger.ReasonForeign, detail: `belonged to certificate "old"`},
+		"overwritten": {setup: setup{secret: func(s *plan.Secret) { s.Version = 2 }},
+			kind: ledger.KindRepair, reason: ledger.ReasonDrifted, detail: "version 2 of secret/tls/api was not written by certroll"},
+		"died before the metadata": {setup: setup{secret: func(s *plan.Secret) { s.Live, s.Owner = nil, "" }, pending: &plan.Pending{KeyDigest: "k2", Follows: 0}},
+			kind: ledger.KindRepair, reason: ledger.ReasonUnfinished, detail: "while it wrote"},
+		"died before the metadata of a renewal": {setup: setup{secret: func(s *plan.Secret) { s.Version = 2 }, pending: &plan.Pending{KeyDigest: "k2", Follows: 1}},
+			kind: ledger.KindRepair, reason: ledger.ReasonUnfinished, detail: "while it wrote"},
+		"died before it told": {setup: setup{pending: &plan.Pending{KeyDigest: "k1"}},
+			kind: ledger.KindRepair, reason: ledger.ReasonUnfinished, detail: "after it had written"},
+		"overwritten while an attempt waits": {setup: setup{secret: func(s *plan.Secret) { s.Version = 3 }, pending: &plan.Pending{KeyDigest: "k2", Follows: 1}},
+			kind: ledger.KindRepair, reason: ledger.ReasonDrifted},
+		"a failed attempt keeps the key": {setup: setup{pending: &plan.Pending{KeyDigest: "k1", Follows: 1}},
+			kind: ledger.KindNone, reason: ledger.ReasonUpToDate},
+		"died before the write": {setup: setup{pending: &plan.Pending{KeyDigest: "k2", Follows: 1}, after: 61 * times.Day},
+			kind: ledger.KindRenew, reason: ledger.ReasonThreshold},
+		"held": {setup: setup{after: 61 * times.Day, hold: &ledger.Hold{Until: start.Add(62 * times.Day), Class: ledger.ClassCAUnavailable, Reason: "failure 1"}},
+			kind: ledger.KindHold, reason: ledger.ReasonBackoff, detail: "failure 1"},
+		"held by the CA": {setup: setup{after: 61 * times.Day, hold: &ledger.Hold{Until: start.Add(62 * times.Day), Class: ledger.ClassRateLimited, Reason: "too many"}},
+			kind: ledger.KindHold, reason: ledger.ReasonRateLimited, detail: "too many"},
+		"hold over": {setup: setup{after: 62 * times.Day, hold: &ledger.Hold{Until: start.Add(62 * times.Day)}},
+			kind: ledger.KindRenew, reason: ledger.ReasonThreshold},
+		"a hold of another spec": {setup: setup{after: 61 * times.Day, hold: &ledger.Hold{Until: start.Add(70 * times.Day), SpecDigest: "other"}},
+			kind: ledger.KindRenew, reason: ledger.ReasonThreshold},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -120,16 +125,16 @@ func TestPlan(t *testing.T) {
 			if tc.secret != nil {
 				tc.secret(&secret)
 			}
-			obs := &Observed{Secrets: map[Location]Secret{targetOf(c): secret}, Pending: map[string]Pending{}, Records: map[string]*Record{}}
+			obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{plan.TargetOf(c): secret}, Pending: map[string]plan.Pending{}, Records: map[string]*ledger.Record{}}
 			if tc.pending != nil {
 				obs.Pending["api"] = *tc.pending
 			}
 			r := liveRecord(c, secret)
 			if r.Hold = tc.hold; r.Hold != nil && r.Hold.SpecDigest == "" {
-				r.Hold.SpecDigest = specDigest(desired, c)
+				r.Hold.SpecDigest = plan.SpecDigest(desired, c)
 			}
 			obs.Records["api"] = r
-			actions := Plan(desired, obs, start.Add(tc.after))
+			actions := plan.Plan(desired, obs, start.Add(tc.after))
 			if len(actions) != 1 {
 				t.Fatalf("%d actions", len(actions))
 			}
@@ -144,17 +149,17 @@ func TestPlan(t *testing.T) {
 // TestRecordBehind: the record follows the spec where no certificate is needed.
 func TestRecordBehind(t *testing.T) {
 	cases := map[string]struct {
-		record func(*Record) *Record
+		record func(*ledger.Record) *ledger.Record
 		spec   func(*spec.Certificate)
 		detail string
 	}{
-		"lost": {record: func(*Record) *Record { return nil }, detail: "no record of it"},
-		"back": {record: func(r *Record) *Record { r.State = StateRetired; return r }, detail: "its block is back"},
-		"a change reverted": {record: func(r *Record) *Record {
-			r.State, r.Hold = StateFailing, &Hold{Until: start.Add(day), SpecDigest: "other"}
+		"lost": {record: func(*ledger.Record) *ledger.Record { return nil }, detail: "no record of it"},
+		"back": {record: func(r *ledger.Record) *ledger.Record { r.State = ledger.StateRetired; return r }, detail: "its block is back"},
+		"a change reverted": {record: func(r *ledger.Record) *ledger.Record {
+			r.State, r.Hold = ledger.StateFailing, &ledger.Hold{Until: start.Add(times.Day), SpecDigest: "other"}
 			return r
 		}, detail: "not asked for any more"},
-		"another serial": {record: func(r *Record) *Record { l := *r.Live; l.Serial = "b2"; r.Live = &l; return r }, detail: "another certificate"},
+		"another serial": {record: func(r *ledger.Record) *ledger.Record { l := *r.Live; l.Serial = "b2"; r.Live = &l; return r }, detail: "another certificate"},
 		"labels":         {spec: func(c *spec.Certificate) { c.Labels = map[string]string{"team": "edge"} }, detail: "changed labels"},
 		"on_remove":      {spec: func(c *spec.Certificate) { c.OnRemove = spec.Revoke }, detail: "changed on_remove"},
 		"probe":          {spec: func(c *spec.Certificate) { c.Probes = endpoints("api.example.com") }, detail: "changed probe"},
@@ -172,12 +177,12 @@ func TestRecordBehind(t *testing.T) {
 			if tc.spec != nil {
 				tc.spec(c)
 			}
-			obs := &Observed{Secrets: map[Location]Secret{targetOf(c): secret}, Records: map[string]*Record{}}
+			obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{plan.TargetOf(c): secret}, Records: map[string]*ledger.Record{}}
 			if r != nil {
 				obs.Records["api"] = r
 			}
-			a := Plan(desire(c), obs, start)[0]
-			if a.Kind != KindRepair || a.Reason != ReasonBehind || !strings.Contains(a.Detail, tc.detail) {
+			a := plan.Plan(desire(c), obs, start)[0]
+			if a.Kind != ledger.KindRepair || a.Reason != ledger.ReasonBehind || !strings.Contains(a.Detail, tc.detail) {
 				t.Errorf("got %s, %s, %q; want a repair with ...%q...", a.Kind, a.Reason, a.Detail, tc.detail)
 			}
 		})
@@ -188,19 +193,19 @@ func TestRecordBehind(t *testing.T) {
 // though the last second makes the dates differ by less.
 func TestNinetyDays(t *testing.T) {
 	c := certificate("api", "api.example.com")
-	l := &Live{NotBefore: start, NotAfter: start.Add(90*day - time.Second)}
-	if at, capped := renewAt(c, l); capped || !at.Equal(l.NotAfter.Add(-30*day)) {
+	l := &ledger.Live{NotBefore: start, NotAfter: start.Add(90*times.Day - time.Second)}
+	if at, capped := plan.RenewAt(c, l); capped || !at.Equal(l.NotAfter.Add(-30*times.Day)) {
 		t.Errorf("due %s, capped %v", at, capped)
 	}
 }
 
 func TestPlanIsTotal(t *testing.T) {
 	c := certificate("api", "api.example.com")
-	empty := &Observed{}
-	if a := Plan(desire(c), empty, time.Time{}); len(a) != 1 || a[0].Kind != KindIssue {
+	empty := &plan.Observed{}
+	if a := plan.Plan(desire(c), empty, time.Time{}); len(a) != 1 || a[0].Kind != ledger.KindIssue {
 		t.Errorf("with nothing observed: %+v", a)
 	}
-	if a := Plan(desire(), empty, time.Time{}); len(a) != 0 {
+	if a := plan.Plan(desire(), empty, time.Time{}); len(a) != 0 {
 		t.Errorf("with nothing desired: %+v", a)
 	}
 }
@@ -209,57 +214,57 @@ func TestRetireLeavesAnHeirAlone(t *testing.T) {
 	c := certificate("new", "api.example.com")
 	c.Vault.Path = "tls/api"
 	old := liveSecret(certificate("api", "api.example.com"), nil)
-	record := &Record{Certificate: "api", State: StateLive, OnRemove: spec.Delete, Live: old.Live}
-	obs := &Observed{Secrets: map[Location]Secret{{"secret", "tls/api"}: old}, Records: map[string]*Record{"api": record}}
-	actions := Plan(desire(c), obs, start)
-	if len(actions) != 2 || actions[0].Kind != KindRetire || !strings.Contains(actions[0].Detail, "new now claims its path") || actions[1].Kind != KindAdopt {
+	record := &ledger.Record{Certificate: "api", State: ledger.StateLive, OnRemove: spec.Delete, Live: old.Live}
+	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{{Mount: "secret", Path: "tls/api"}: old}, Records: map[string]*ledger.Record{"api": record}}
+	actions := plan.Plan(desire(c), obs, start)
+	if len(actions) != 2 || actions[0].Kind != ledger.KindRetire || !strings.Contains(actions[0].Detail, "new now claims its path") || actions[1].Kind != ledger.KindAdopt {
 		t.Errorf("plan: %+v", actions)
 	}
 }
 
 func TestBackoff(t *testing.T) {
-	far := start.Add(60 * day)
+	far := start.Add(60 * times.Day)
 	cases := map[string]struct {
 		failures int
-		class    Class
+		class    ledger.Class
 		said     time.Time
 		notAfter time.Time
 		least    time.Duration
 		most     time.Duration
 	}{
-		"first":                       {1, ClassValidation, time.Time{}, far, time.Minute, 66 * time.Second},
-		"second":                      {2, ClassValidation, time.Time{}, far, 10 * time.Minute, 11 * time.Minute},
-		"third":                       {3, ClassValidation, time.Time{}, far, 100 * time.Minute, 110 * time.Minute},
-		"fourth":                      {4, ClassValidation, time.Time{}, far, 24 * time.Hour, 27 * time.Hour},
-		"hundredth":                   {100, ClassValidation, time.Time{}, far, 24 * time.Hour, 27 * time.Hour},
-		"nothing live":                {4, ClassValidation, time.Time{}, time.Time{}, 24 * time.Hour, 27 * time.Hour},
-		"a day before expiry":         {4, ClassValidation, time.Time{}, start.Add(24 * time.Hour), 144 * time.Minute, 160 * time.Minute},
-		"a minute before expiry":      {4, ClassValidation, time.Time{}, start.Add(time.Minute), 10 * time.Minute, 11 * time.Minute},
-		"after expiry":                {4, ClassValidation, time.Time{}, start.Add(-time.Hour), 10 * time.Minute, 11 * time.Minute},
-		"a day after expiry":          {100, ClassValidation, time.Time{}, start.Add(-day), 144 * time.Minute, 160 * time.Minute},
-		"a month after expiry":        {1000, ClassCARejected, time.Time{}, start.Add(-30 * day), 24 * time.Hour, 27 * time.Hour},
-		"rate limited, with a word":   {1, ClassRateLimited, start.Add(7 * time.Hour), far, 7 * time.Hour, 7 * time.Hour},
-		"rate limited, a short word":  {2, ClassRateLimited, start.Add(time.Second), far, time.Minute, 66 * time.Second},
-		"rate limited, at once":       {1, ClassRateLimited, start, far, time.Minute, 66 * time.Second},
-		"rate limited, in the past":   {1, ClassRateLimited, start.Add(-time.Hour), far, time.Minute, 66 * time.Second},
-		"rate limited near expiry":    {1, ClassRateLimited, start.Add(20 * time.Hour), start.Add(24 * time.Hour), 20 * time.Hour, 20 * time.Hour},
-		"a short word again":          {3, ClassRateLimited, start.Add(time.Second), far, 100 * time.Minute, 110 * time.Minute},
-		"rate limited, nonsense":      {1, ClassRateLimited, start.Add(366 * day), far, 8 * day, 8 * day},
-		"unavailable, nonsense":       {5, ClassCAUnavailable, start.Add(366 * day), far, 8 * day, 8 * day},
-		"unavailable, with a word":    {1, ClassCAUnavailable, start.Add(3 * time.Hour), far, 3 * time.Hour, 3 * time.Hour},
-		"unavailable, a shorter word": {2, ClassCAUnavailable, start.Add(time.Second), far, 10 * time.Minute, 11 * time.Minute},
-		"unavailable near expiry":     {1, ClassCAUnavailable, start.Add(20 * time.Hour), start.Add(24 * time.Hour), 8 * time.Hour, 8 * time.Hour},
-		"unavailable, at once":        {1, ClassCAUnavailable, start, far, time.Minute, 66 * time.Second},
-		"CAA":                         {1, ClassCAA, time.Time{}, far, 24 * time.Hour, 27 * time.Hour},
-		"paused near expiry":          {1, ClassPaused, time.Time{}, start.Add(time.Hour), 24 * time.Hour, 27 * time.Hour},
+		"first":                       {1, ledger.ClassValidation, time.Time{}, far, time.Minute, 66 * time.Second},
+		"second":                      {2, ledger.ClassValidation, time.Time{}, far, 10 * time.Minute, 11 * time.Minute},
+		"third":                       {3, ledger.ClassValidation, time.Time{}, far, 100 * time.Minute, 110 * time.Minute},
+		"fourth":                      {4, ledger.ClassValidation, time.Time{}, far, 24 * time.Hour, 27 * time.Hour},
+		"hundredth":                   {100, ledger.ClassValidation, time.Time{}, far, 24 * time.Hour, 27 * time.Hour},
+		"nothing live":                {4, ledger.ClassValidation, time.Time{}, time.Time{}, 24 * time.Hour, 27 * time.Hour},
+		"a day before expiry":         {4, ledger.ClassValidation, time.Time{}, start.Add(24 * time.Hour), 144 * time.Minute, 160 * time.Minute},
+		"a minute before expiry":      {4, ledger.ClassValidation, time.Time{}, start.Add(time.Minute), 10 * time.Minute, 11 * time.Minute},
+		"after expiry":                {4, ledger.ClassValidation, time.Time{}, start.Add(-time.Hour), 10 * time.Minute, 11 * time.Minute},
+		"a day after expiry":          {100, ledger.ClassValidation, time.Time{}, start.Add(-times.Day), 144 * time.Minute, 160 * time.Minute},
+		"a month after expiry":        {1000, ledger.ClassCARejected, time.Time{}, start.Add(-30 * times.Day), 24 * time.Hour, 27 * time.Hour},
+		"rate limited, with a word":   {1, ledger.ClassRateLimited, start.Add(7 * time.Hour), far, 7 * time.Hour, 7 * time.Hour},
+		"rate limited, a short word":  {2, ledger.ClassRateLimited, start.Add(time.Second), far, time.Minute, 66 * time.Second},
+		"rate limited, at once":       {1, ledger.ClassRateLimited, start, far, time.Minute, 66 * time.Second},
+		"rate limited, in the past":   {1, ledger.ClassRateLimited, start.Add(-time.Hour), far, time.Minute, 66 * time.Second},
+		"rate limited near expiry":    {1, ledger.ClassRateLimited, start.Add(20 * time.Hour), start.Add(24 * time.Hour), 20 * time.Hour, 20 * time.Hour},
+		"a short word again":          {3, ledger.ClassRateLimited, start.Add(time.Second), far, 100 * time.Minute, 110 * time.Minute},
+		"rate limited, nonsense":      {1, ledger.ClassRateLimited, start.Add(366 * times.Day), far, 8 * times.Day, 8 * times.Day},
+		"unavailable, nonsense":       {5, ledger.ClassCAUnavailable, start.Add(366 * times.Day), far, 8 * times.Day, 8 * times.Day},
+		"unavailable, with a word":    {1, ledger.ClassCAUnavailable, start.Add(3 * time.Hour), far, 3 * time.Hour, 3 * time.Hour},
+		"unavailable, a shorter word": {2, ledger.ClassCAUnavailable, start.Add(time.Second), far, 10 * time.Minute, 11 * time.Minute},
+		"unavailable near expiry":     {1, ledger.ClassCAUnavailable, start.Add(20 * time.Hour), start.Add(24 * time.Hour), 8 * time.Hour, 8 * time.Hour},
+		"unavailable, at once":        {1, ledger.ClassCAUnavailable, start, far, time.Minute, 66 * time.Second},
+		"CAA":                         {1, ledger.ClassCAA, time.Time{}, far, 24 * time.Hour, 27 * time.Hour},
+		"paused near expiry":          {1, ledger.ClassPaused, time.Time{}, start.Add(time.Hour), 24 * time.Hour, 27 * time.Hour},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := backoff("api", tc.failures, tc.class, start, tc.said, tc.notAfter).Sub(start)
+			got := throttle.Backoff("api", tc.failures, tc.class, start, tc.said, tc.notAfter).Sub(start)
 			if got < tc.least || got > tc.most {
 				t.Errorf("waits %s, want %s to %s", got, tc.least, tc.most)
 			}
-			if again := backoff("api", tc.failures, tc.class, start, tc.said, tc.notAfter).Sub(start); again != got {
+			if again := throttle.Backoff("api", tc.failures, tc.class, start, tc.said, tc.notAfter).Sub(start); again != got {
 				t.Errorf("the second time it waits %s, the first time %s", again, got)
 			}
 		})
@@ -269,7 +274,7 @@ func TestBackoff(t *testing.T) {
 // TestAMendedCauseEndsNoRateLimit: what the CA said stands all the same.
 func TestAMendedCauseEndsNoRateLimit(t *testing.T) {
 	said := start.Add(7 * time.Hour)
-	if got := backoff("issuer.ca", 2, ClassRateLimited, time.Time{}, said, start.Add(60*day)); !got.Equal(said) {
+	if got := throttle.Backoff("issuer.ca", 2, ledger.ClassRateLimited, time.Time{}, said, start.Add(60*times.Day)); !got.Equal(said) {
 		t.Errorf("waits until %s, want %s", got, said)
 	}
 }
@@ -290,7 +295,7 @@ func TestShapeOf(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := shapeOf(tc.key, tc.recorded); got != tc.want {
+			if got := keypair.ShapeOf(tc.key, tc.recorded); got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})

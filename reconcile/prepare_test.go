@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -51,12 +52,12 @@ func TestAgreeingToTheTermsEndsAHold(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := w.only()
-		expect(t, a, KindHold, ReasonBackoff, "terms of service")
+		expect(t, a, ledger.KindHold, ledger.ReasonBackoff, "terms of service")
 		w.at = a.NotBefore
 	}
 	w.at = w.at.Add(-time.Hour)
 	agreed := *w.desired.Issuers["ca"]
 	agreed.AgreeTOS = true
 	w.desired.Issuers["ca"] = &agreed
-	expect(t, w.only(), KindIssue, ReasonMissing, "")
+	expect(t, w.only(), ledger.KindIssue, ledger.ReasonMissing, "")
 }

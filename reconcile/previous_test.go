@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/outbox"
 	"certroll/spec"
 )
 
@@ -32,7 +34,7 @@ func TestMovedSecretIsLeftBehind(t *testing.T) {
 	if e.LeftBehind != "secret/tls/web" || !strings.Contains(e.Detail, "moved: secret/tls/web stays at version 1 and is no longer renewed") || !strings.Contains(e.Detail, "read secret/tls/front") {
 		t.Errorf("event: %+v", e)
 	}
-	if n := notices(events, len(events)-1); len(n) != 1 || !slices.Contains(n[0].Kinds, NoticeProblem) {
+	if n := outbox.Notices(events, len(events)-1); len(n) != 1 || !slices.Contains(n[0].Kinds, outbox.NoticeProblem) {
 		t.Errorf("notices: %+v", n)
 	}
 	r := w.ledger.record(t, "web")
@@ -43,7 +45,7 @@ func TestMovedSecretIsLeftBehind(t *testing.T) {
 		t.Errorf("STATUS.md:\n%s", page)
 	}
 	// Nothing is done again for it, and it is not told again.
-	if n := count(w.plan(), KindNone); n != 2 {
+	if n := count(w.plan(), ledger.KindNone); n != 2 {
 		t.Errorf("the plan: %+v", w.plan())
 	}
 	if err := w.vault.Destroy(t.Context(), "secret", "tls/web"); err != nil {

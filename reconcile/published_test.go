@@ -3,6 +3,11 @@ package reconcile
 import (
 	"slices"
 	"testing"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/throttle"
 )
 
 // TestAllPublishersAreCredited: each DNS account that answered for a name is in the
@@ -16,19 +21,19 @@ func TestAllPublishersAreCredited(t *testing.T) {
 		t.Errorf("event: %v", e.DNSAccounts)
 	}
 	for _, name := range e.DNSAccounts {
-		if !slices.Contains(worked(e), accountSubject(name)) {
+		if !slices.Contains(throttle.Worked(e), ledger.AccountSubject(name)) {
 			t.Errorf("dns.%s is not credited", name)
 		}
 	}
-	key, err := newKey("ecdsa-P-256")
+	key, err := keypair.NewKey("ecdsa-P-256")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := (&draft{Key: key, Started: start, Accounts: e.DNSAccounts}).encode()
+	m, err := (&apply.Draft{Key: key, Started: start, Accounts: e.DNSAccounts}).Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err := decodeDraft(m); err != nil || !slices.Equal(d.Accounts, e.DNSAccounts) {
+	if d, err := apply.DecodeDraft(m); err != nil || !slices.Equal(d.Accounts, e.DNSAccounts) {
 		t.Errorf("read back: %v, error %v", d, err)
 	}
 }

@@ -5,41 +5,45 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
 )
 
 func TestQuery(t *testing.T) {
-	events := []Event{
-		{ID: "issued", Time: start, Operation: KindIssue, Certificate: "api", Status: Success, Issuer: "ca"},
-		{ID: "failed", Time: start.Add(3 * time.Hour), Operation: KindRenew, Certificate: "api", Status: Failed, Issuer: "ca", Class: ClassCAA},
-		{ID: "denied", Time: start.Add(time.Hour), Operation: KindAdopt, Certificate: "web", Status: Denied, Class: ClassConfig},
-		{ID: "paging", Time: start.Add(40 * day), Operation: KindRenew, Certificate: "api", Status: Failed, Issuer: "other", Class: ClassVault, Severity: SeverityPage},
-		{ID: "held", Time: start.Add(41 * day), Operation: KindHold, Status: Held, Reason: ReasonLimit},
+	events := []ledger.Event{
+		{ID: "issued", Time: start, Operation: ledger.KindIssue, Certificate: "api", Status: ledger.Success, Issuer: "ca"},
+		{ID: "failed", Time: start.Add(3 * time.Hour), Operation: ledger.KindRenew, Certificate: "api", Status: ledger.Failed, Issuer: "ca", Class: ledger.ClassCAA},
+		{ID: "denied", Time: start.Add(time.Hour), Operation: ledger.KindAdopt, Certificate: "web", Status: ledger.Denied, Class: ledger.ClassConfig},
+		{ID: "paging", Time: start.Add(40 * times.Day), Operation: ledger.KindRenew, Certificate: "api", Status: ledger.Failed, Issuer: "other", Class: ledger.ClassVault, Severity: ledger.SeverityPage},
+		{ID: "held", Time: start.Add(41 * times.Day), Operation: ledger.KindHold, Status: ledger.Held, Reason: ledger.ReasonLimit},
 	}
 	tree := fstest.MapFS{}
 	for _, e := range events {
-		files, err := appendEvents(tree, []Event{e}, e.Time)
+		files, err := archive.AppendEvents(tree, []ledger.Event{e}, e.Time)
 		if err != nil {
 			t.Fatal(err)
 		}
 		tree = fstest.MapFS(mapFS(tree).with(files))
 	}
 	cases := map[string]struct {
-		query Query
+		query archive.Query
 		want  string
 	}{
-		"all, by time":      {Query{}, "issued denied failed paging held"},
-		"an operation":      {Query{Operation: KindRenew}, "failed paging"},
-		"a status":          {Query{Status: Held}, "held"},
-		"errors":            {Query{Status: StatusError}, "denied failed paging"},
-		"a certificate":     {Query{Certificate: "api"}, "issued failed paging"},
-		"an issuer":         {Query{Issuer: "ca"}, "issued failed"},
-		"issuer.NAME":       {Query{Issuer: "issuer.other"}, "paging"},
-		"a class":           {Query{Class: ClassCAA}, "failed"},
-		"a severity":        {Query{Severity: SeverityPage}, "paging"},
-		"since":             {Query{Since: start.Add(30 * day)}, "paging held"},
-		"to the second":     {Query{Since: start.Add(3 * time.Hour)}, "failed paging held"},
-		"several":           {Query{Status: StatusError, Certificate: "api", Since: start.Add(30 * day)}, "paging"},
-		"nothing like that": {Query{Certificate: "gone"}, ""},
+		"all, by time":      {archive.Query{}, "issued denied failed paging held"},
+		"an operation":      {archive.Query{Operation: ledger.KindRenew}, "failed paging"},
+		"a status":          {archive.Query{Status: ledger.Held}, "held"},
+		"errors":            {archive.Query{Status: ledger.StatusError}, "denied failed paging"},
+		"a certificate":     {archive.Query{Certificate: "api"}, "issued failed paging"},
+		"an issuer":         {archive.Query{Issuer: "ca"}, "issued failed"},
+		"issuer.NAME":       {archive.Query{Issuer: "issuer.other"}, "paging"},
+		"a class":           {archive.Query{Class: ledger.ClassCAA}, "failed"},
+		"a severity":        {archive.Query{Severity: ledger.SeverityPage}, "paging"},
+		"since":             {archive.Query{Since: start.Add(30 * times.Day)}, "paging held"},
+		"to the second":     {archive.Query{Since: start.Add(3 * time.Hour)}, "failed paging held"},
+		"several":           {archive.Query{Status: ledger.StatusError, Certificate: "api", Since: start.Add(30 * times.Day)}, "paging"},
+		"nothing like that": {archive.Query{Certificate: "gone"}, ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

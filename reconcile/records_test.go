@@ -7,6 +7,10 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/audit"
+	"certroll/reconcile/ledger"
 )
 
 // knownTree tells what objects its entries are, as Git does, and counts what
@@ -44,20 +48,20 @@ func (t *knownTree) ReadDir(name string) ([]fs.DirEntry, error) {
 // 9999 no failure could be noted. They are none, and stop nothing.
 func TestRecordsOfStrangers(t *testing.T) {
 	end := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-	if _, err := MarshalRecord(&Record{UpdatedAt: (&Record{UpdatedAt: end}).next(start)}); err == nil {
+	if _, err := ledger.MarshalRecord(&ledger.Record{UpdatedAt: (&ledger.Record{UpdatedAt: end}).Next(start)}); err == nil {
 		t.Fatal("a record can follow one of the last year")
 	}
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
-	for file, r := range map[string]Record{
+	for file, r := range map[string]ledger.Record{
 		"z.json": {Certificate: "old"}, "..json": {Certificate: "."}, `a\b.json`: {Certificate: `a\b`}, "x.json": {Certificate: "../x"}, "api.json": {Certificate: "api", UpdatedAt: end},
 	} {
-		r.Schema, r.State = RecordSchema, StateLive
-		b, err := MarshalRecord(&r)
+		r.Schema, r.State = ledger.RecordSchema, ledger.StateLive
+		b, err := ledger.MarshalRecord(&r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.ledger.tree[recordDir+"/"+file] = &fstest.MapFile{Data: b}
+		w.ledger.tree[ledger.RecordDir+"/"+file] = &fstest.MapFile{Data: b}
 	}
 	w.settle()
 	if r := w.ledger.record(t, "api"); r.Live == nil || !r.UpdatedAt.Equal(start) {
@@ -73,19 +77,19 @@ func TestRecordsAreReadOnce(t *testing.T) {
 	tree := &knownTree{MapFS: fstest.MapFS{}}
 	put := func(name string, failures int) {
 		t.Helper()
-		b, err := MarshalRecord(&Record{Schema: RecordSchema, Certificate: name, Failures: failures})
+		b, err := ledger.MarshalRecord(&ledger.Record{Schema: ledger.RecordSchema, Certificate: name, Failures: failures})
 		if err != nil {
 			t.Fatal(err)
 		}
-		tree.MapFS[recordFile(name)] = &fstest.MapFile{Data: b}
+		tree.MapFS[ledger.RecordFile(name)] = &fstest.MapFile{Data: b}
 	}
 	put("a", 0)
 	put("b", 0)
-	var cache recordCache
+	var cache archive.RecordCache
 	look := func(reads, failures int) {
 		t.Helper()
 		tree.read = 0
-		records, err := cache.read(tree)
+		records, err := cache.Read(tree)
 		if err != nil || len(records) != 2 || records["b"].Failures != failures || tree.read != reads {
 			t.Errorf("%d records with %d reads, want 2 with %d; b: %+v, %v", len(records), tree.read, reads, records["b"], err)
 		}
@@ -102,10 +106,10 @@ func TestRecordsAreReadOnce(t *testing.T) {
 	for _, month := range []string{"09", "10", "11"} {
 		tree.MapFS["audit/2026/"+month+".jsonl"] = &fstest.MapFile{Data: []byte("{\"n\":" + month + "}\n{}\n")}
 	}
-	var survey surveyor
+	var survey audit.Surveyor
 	for _, reads := range []int{3, 1} {
 		tree.read = 0
-		if m, err := survey.mark(tree, "head"); err != nil || m.Events != 6 || m.Line != 2 || m.File != "audit/2026/11.jsonl" || tree.read != reads {
+		if m, err := survey.Mark(tree, "head"); err != nil || m.Events != 6 || m.Line != 2 || m.File != "audit/2026/11.jsonl" || tree.read != reads {
 			t.Errorf("the mark is %+v, %v, after %d reads, want %d", m, err, tree.read, reads)
 		}
 	}

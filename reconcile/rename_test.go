@@ -5,6 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -14,7 +18,7 @@ import (
 func TestRenamedIssuer(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.ca.info = func(string) (start, end, again time.Time) {
-		return w.at.Add(60 * day), w.at.Add(62 * day), w.at.Add(time.Hour)
+		return w.at.Add(60 * times.Day), w.at.Add(62 * times.Day), w.at.Add(time.Hour)
 	}
 	w.settle()
 	old := w.desired.Issuers["ca"]
@@ -31,26 +35,26 @@ func TestRenamedIssuer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if qs := questions(w.desired, obs); len(qs) != 1 || qs[0].issuer.Name != "public" {
+	if qs := apply.Questions(w.desired, obs); len(qs) != 1 || qs[0].Issuer.Name != "public" {
 		t.Fatalf("%d questions", len(qs))
 	}
 	if got := w.kinds(); got != "none" {
 		t.Errorf("plan after the renaming: %s", got)
 	}
-	w.at = w.at.Add(80 * day)
+	w.at = w.at.Add(80 * times.Day)
 	obs, err = w.reconciler().Observe(t.Context(), w.desired)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := Plan(w.desired, obs, w.at)[0]; !a.Kind.Orders() || a.Replaces == "" {
+	if a := plan.Plan(w.desired, obs, w.at)[0]; !a.Kind.Orders() || a.Replaces == "" {
 		t.Errorf("%s, replaces %q", a.Kind, a.Replaces)
 	}
 	// Another directory under the old name is another CA.
 	w.desired.Issuers["ca"] = &spec.Issuer{Name: "ca", Directory: "https://elsewhere.example/directory"}
-	if i := issuerOf(w.desired, w.desired.Certificates[0], &Live{Issuer: "ca", Directory: old.Directory}); i == nil || i.Name != "public" {
+	if i := plan.IssuerOf(w.desired, w.desired.Certificates[0], &ledger.Live{Issuer: "ca", Directory: old.Directory}); i == nil || i.Name != "public" {
 		t.Errorf("by the old name with another directory: %+v", i)
 	}
-	if i := issuerAt(w.desired, nil, "gone", "https://nowhere.example/directory"); i != nil {
+	if i := plan.IssuerAt(w.desired, nil, "gone", "https://nowhere.example/directory"); i != nil {
 		t.Errorf("of a CA that is not in the spec: %+v", i)
 	}
 }
@@ -85,14 +89,14 @@ func TestIssuerGoesWithItsCertificate(t *testing.T) {
 		t.Fatalf("revoked %v: %+v, %v", w.ca.revoked, report, err)
 	}
 	e := report.Results[0].Event
-	if e.Status != Denied || e.Class != ClassConfig || !strings.Contains(e.Message, "bring the issuer block back") {
+	if e.Status != ledger.Denied || e.Class != ledger.ClassConfig || !strings.Contains(e.Message, "bring the issuer block back") {
 		t.Errorf("event: %+v", e)
 	}
 	w.secretPair("tls/api") // it is there still
 	w.desired.Issuers = issuers
-	w.at = w.at.Add(2 * day)
+	w.at = w.at.Add(2 * times.Day)
 	w.settle()
-	if len(w.ca.revoked) != 1 || w.ledger.record(t, "api").State != StateRetired {
+	if len(w.ca.revoked) != 1 || w.ledger.record(t, "api").State != ledger.StateRetired {
 		t.Errorf("with the block back: revoked %v, record %+v", w.ca.revoked, w.ledger.record(t, "api"))
 	}
 }

@@ -9,6 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/archive"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -28,11 +34,11 @@ func TestRenamedByAMovedBlock(t *testing.T) {
 	was.Rotate, was.OnRemove = "first", spec.Revoke
 	w := newWorld(t, was)
 	w.settle()
-	before, serial := w.ledger.record(t, "api"), serialOf(w.secretPair("tls/api").leaf())
+	before, serial := w.ledger.record(t, "api"), keypair.SerialOf(w.secretPair("tls/api").Leaf())
 	w.at = w.at.Add(time.Hour)
 	w.desired = desire(renamed(was, "web"))
 	for _, a := range w.plan() {
-		if a.Reason != ReasonRenamed || !strings.Contains(a.Detail, "moved from api") && !strings.Contains(a.Detail, "moved to web") {
+		if a.Reason != ledger.ReasonRenamed || !strings.Contains(a.Detail, "moved from api") && !strings.Contains(a.Detail, "moved to web") {
 			t.Errorf("%s: %s %s, %s", a.Certificate, a.Kind, a.Reason, a.Detail)
 		}
 	}
@@ -40,19 +46,19 @@ func TestRenamedByAMovedBlock(t *testing.T) {
 		t.Fatalf("the plan is %s", got)
 	}
 	w.settle()
-	if got := w.kinds(); got != "none" || len(w.ca.orders) != 1 || len(w.ca.revoked) != 0 || serialOf(w.secretPair("tls/api").leaf()) != serial {
+	if got := w.kinds(); got != "none" || len(w.ca.orders) != 1 || len(w.ca.revoked) != 0 || keypair.SerialOf(w.secretPair("tls/api").Leaf()) != serial {
 		t.Errorf("then the plan is %s; %d orders, revoked %v", got, len(w.ca.orders), w.ca.revoked)
 	}
 	r := w.ledger.record(t, "web")
-	if r.State != StateLive || *pairFacts(r.Live) != *pairFacts(before.Live) || !r.hadName("api") || r.RenewAt == nil || !r.Rotated("first") {
+	if r.State != ledger.StateLive || *pairFacts(r.Live) != *pairFacts(before.Live) || !r.HadName("api") || r.RenewAt == nil || !r.Rotated("first") {
 		t.Errorf("the record is %+v, live %+v", r, r.Live)
 	}
-	if r := w.ledger.record(t, "api"); r.State != StateRetired {
+	if r := w.ledger.record(t, "api"); r.State != ledger.StateRetired {
 		t.Errorf("the record of before is %+v", r)
 	}
 	w.toldOf(t, "web", "issue/missing adopt/renamed")
 	for _, e := range w.ledger.events(t)[1:] {
-		if e.Actor != theOwner || e.Cause != "spec" || e.Status != Success {
+		if e.Actor != theOwner || e.Cause != "spec" || e.Status != ledger.Success {
 			t.Errorf("event: %+v", e)
 		}
 	}
@@ -71,7 +77,7 @@ func TestRenamedByAMovedBlock(t *testing.T) {
 }
 
 // pairFacts is what is live without what a move may change.
-func pairFacts(l *Live) *struct{ serial, key, issued, since, aki string } {
+func pairFacts(l *ledger.Live) *struct{ serial, key, issued, since, aki string } {
 	return &struct{ serial, key, issued, since, aki string }{l.Serial, l.KeyDigest, l.IssuedAt.String(), l.KeySince.String(), l.IssuerKey}
 }
 
@@ -79,7 +85,7 @@ func pairFacts(l *Live) *struct{ serial, key, issued, since, aki string } {
 func (w *world) toldOf(t *testing.T, name, want string) {
 	t.Helper()
 	tree := w.snapshot(t)
-	events, err := Query{Certificate: name}.Events(tree)
+	events, err := archive.Query{Certificate: name}.Events(tree)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +96,7 @@ func (w *world) toldOf(t *testing.T, name, want string) {
 	if got := strings.Join(told, " "); got != want {
 		t.Errorf("the events of %s are %s, want %s", name, got, want)
 	}
-	newest, more, err := Query{Certificate: name}.Newest(tree, 100)
+	newest, more, err := archive.Query{Certificate: name}.Newest(tree, 100)
 	if err != nil || more || len(newest) != len(events) {
 		t.Errorf("the newest are %d, more %v: %v", len(newest), more, err)
 	}
@@ -147,7 +153,7 @@ func TestRenamedAndMore(t *testing.T) {
 			if got := w.kinds(); got != "none none" {
 				t.Errorf("then the plan is %s", got)
 			}
-			if r := w.ledger.record(t, "web"); r.State != StateLive || !r.hadName("api") {
+			if r := w.ledger.record(t, "web"); r.State != ledger.StateLive || !r.HadName("api") {
 				t.Errorf("the record is %+v", r)
 			}
 		})
@@ -178,7 +184,7 @@ func TestRenamedWhileItFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := w.ledger.record(t, "web")
-	if r.Failures != 2 || !r.hadName("api") {
+	if r.Failures != 2 || !r.HadName("api") {
 		t.Errorf("the record is %+v", r)
 	}
 	if got := w.kinds(); got != "retire hold" {
@@ -188,7 +194,7 @@ func TestRenamedWhileItFails(t *testing.T) {
 	w.heldUntil(t, "web", r.Hold.Until)
 	w.ca.fail, w.at = nil, r.Hold.Until
 	w.settle()
-	if got := w.kinds(); got != "none" || w.ledger.record(t, "web").Failures != 0 || w.ledger.record(t, "api").State != StateRetired {
+	if got := w.kinds(); got != "none" || w.ledger.record(t, "web").Failures != 0 || w.ledger.record(t, "api").State != ledger.StateRetired {
 		t.Errorf("in the end the plan is %s", got)
 	}
 }
@@ -197,19 +203,19 @@ func TestRenamedWhileItFails(t *testing.T) {
 func (w *world) heldUntil(t *testing.T, name string, until time.Time) {
 	t.Helper()
 	for _, a := range w.plan() {
-		if a.Certificate == name && (a.Kind != KindHold || !a.NotBefore.Equal(until)) {
+		if a.Certificate == name && (a.Kind != ledger.KindHold || !a.NotBefore.Equal(until)) {
 			t.Errorf("%s: %s until %s, want a hold until %s: %s", name, a.Kind, a.NotBefore, until, a.Detail)
 		}
 	}
 }
 
 // failingRenewal is a world where the renewal of api has failed, and web is its name now.
-func failingRenewal(t *testing.T) (*world, *Hold) {
+func failingRenewal(t *testing.T) (*world, *ledger.Hold) {
 	t.Helper()
 	was := certificate("api", "api.example.com")
 	w := newWorld(t, was)
 	w.settle()
-	w.at = w.at.Add(62 * day)
+	w.at = w.at.Add(62 * times.Day)
 	w.ca.fail = func(string, int) error { return errors.New("the CA is away") }
 	if _, err := w.apply(t.Context()); err != nil {
 		t.Fatal(err)
@@ -232,7 +238,7 @@ func TestRenamedWhileARenewalFails(t *testing.T) {
 			t.Errorf("event: %+v", e)
 		}
 	}
-	if r := w.ledger.record(t, "web"); r.State != StateFailing || r.Failures != 1 || r.Hold == nil || !r.Hold.Until.Equal(hold.Until) {
+	if r := w.ledger.record(t, "web"); r.State != ledger.StateFailing || r.Failures != 1 || r.Hold == nil || !r.Hold.Until.Equal(hold.Until) {
 		t.Errorf("the record is %+v, hold %+v", r, r.Hold)
 	}
 	if got := w.kinds(); got != "hold" {
@@ -251,12 +257,12 @@ func TestRenamedWhileARenewalFails(t *testing.T) {
 		w, hold := failingRenewal(t)
 		w.failToMove(t, true)
 		r := w.ledger.record(t, "web")
-		if r.Failures != 1 || r.LastFailure.Operation != KindAdopt {
+		if r.Failures != 1 || r.LastFailure.Operation != ledger.KindAdopt {
 			t.Fatalf("the record is %+v", r)
 		}
 		w.at = r.Hold.Until
 		w.settle()
-		if r := w.ledger.record(t, "web"); r.State != StateFailing || r.Failures != 1 || !failsToOrder(r) || !r.Hold.Until.Equal(hold.Until) {
+		if r := w.ledger.record(t, "web"); r.State != ledger.StateFailing || r.Failures != 1 || !plan.FailsToOrder(r) || !r.Hold.Until.Equal(hold.Until) {
 			t.Errorf("the record is %+v, hold %+v", r, r.Hold)
 		}
 	})
@@ -268,7 +274,7 @@ func (w *world) failToMove(t *testing.T, all bool) {
 	t.Helper()
 	r, actions := w.planned()
 	if !all {
-		actions = slices.DeleteFunc(actions, func(a Action) bool { return a.Kind == KindRetire })
+		actions = slices.DeleteFunc(actions, func(a plan.Action) bool { return a.Kind == ledger.KindRetire })
 	}
 	w.vault.fail = func(op, path string) error {
 		if op == "write-metadata" && path == "secret/tls/api" {
@@ -276,7 +282,7 @@ func (w *world) failToMove(t *testing.T, all bool) {
 		}
 		return nil
 	}
-	report, err := r.Apply(t.Context(), w.desired, Revision{Commit: "c0ffee", Author: theOwner}, actions)
+	report, err := r.Apply(t.Context(), w.desired, ledger.Revision{Commit: "c0ffee", Author: theOwner}, actions)
 	if w.vault.fail = nil; err != nil || report.Failed() != 1 {
 		t.Fatalf("%d failed, %v", report.Failed(), err)
 	}
@@ -295,7 +301,7 @@ func TestRenameThatFailsOnce(t *testing.T) {
 		"new names":    {change: func(c *spec.Certificate) { c.Domains = append(c.Domains, spec.Domain{ASCII: "www.example.com"}) }, then: "none reissue"},
 		"the answer was lost": {after: func(w *world) {
 			s := w.vault.secrets["secret/tls/api"]
-			s.custom = encodeMeta(s.custom, "web", w.ledger.record(w.t, "api").Live)
+			s.custom = observe.EncodeMeta(s.custom, "web", w.ledger.record(w.t, "api").Live)
 		}, then: "none none"},
 	}
 	for name, tc := range tests {
@@ -323,14 +329,14 @@ func TestRenameThatFailsOnce(t *testing.T) {
 				w.at = hold.Until
 				w.settle()
 				r := w.ledger.record(t, "web")
-				if r.State != StateLive || r.Failures != 0 || len(r.Formerly) != 1 || !r.hadName("api") || *pairFacts(r.Live) != *pairFacts(before) {
+				if r.State != ledger.StateLive || r.Failures != 0 || len(r.Formerly) != 1 || !r.HadName("api") || *pairFacts(r.Live) != *pairFacts(before) {
 					t.Errorf("the record is %+v, live %+v", r, r.Live)
 				}
 				if got := w.kinds(); got != tc.then || len(w.ca.orders) != 2 || len(w.ca.revoked) != 0 || !w.there("tls/api") {
 					t.Errorf("then the plan is %s; %d orders, revoked %v", got, len(w.ca.orders), w.ca.revoked)
 				}
 				for _, e := range w.ledger.events(t)[2:] {
-					if e.Reason != ReasonRenamed {
+					if e.Reason != ledger.ReasonRenamed {
 						t.Errorf("event: %+v", e)
 					}
 				}
@@ -355,9 +361,9 @@ func TestRenamedWhileItIsAtWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	obs.AtWork = map[string]Work{"api": {action: Action{Kind: KindRenew, Certificate: "api", Spec: was, Issuer: w.desired.Issuers["ca"]}}}
-	for _, a := range Plan(w.desired, obs, w.at) {
-		if a.Certificate == "web" && (a.Kind != KindHold || a.Wants != KindAdopt || !strings.Contains(a.Detail, "an attempt is under way")) || a.Kind == KindRetire {
+	obs.AtWork = map[string]plan.Work{"api": {Action: plan.Action{Kind: ledger.KindRenew, Certificate: "api", Spec: was, Issuer: w.desired.Issuers["ca"]}}}
+	for _, a := range plan.Plan(w.desired, obs, w.at) {
+		if a.Certificate == "web" && (a.Kind != ledger.KindHold || a.Wants != ledger.KindAdopt || !strings.Contains(a.Detail, "an attempt is under way")) || a.Kind == ledger.KindRetire {
 			t.Errorf("%s: %s, %s", a.Certificate, a.Kind, a.Detail)
 		}
 	}
@@ -366,14 +372,14 @@ func TestRenamedWhileItIsAtWork(t *testing.T) {
 // TestAFormerPlaceMattersNoMore: where the move is done, nothing is looked at under the
 // former name: a place that cannot be read any more holds nothing up.
 func TestAFormerPlaceMattersNoMore(t *testing.T) {
-	old := Location{"kv", "tls/api"}
-	records := map[string]*Record{"api": {Certificate: "api", State: StateRetired, Live: &Live{Mount: old.Mount, Path: old.Path}}}
+	old := ledger.Location{Mount: "kv", Path: "tls/api"}
+	records := map[string]*ledger.Record{"api": {Certificate: "api", State: ledger.StateRetired, Live: &ledger.Live{Mount: old.Mount, Path: old.Path}}}
 	desired := desire(renamed(certificate("api", "api.example.com"), "web"))
-	if _, seen := locations(desired, records)[old]; !seen {
+	if _, seen := observe.Locations(desired, records)[old]; !seen {
 		t.Error("before the move it is not looked at")
 	}
-	records["web"] = &Record{Certificate: "web", State: StateLive, Live: &Live{Mount: "secret", Path: "tls/api"}}
-	if _, seen := locations(desired, records)[old]; seen {
+	records["web"] = &ledger.Record{Certificate: "web", State: ledger.StateLive, Live: &ledger.Live{Mount: "secret", Path: "tls/api"}}
+	if _, seen := observe.Locations(desired, records)[old]; seen {
 		t.Error("after the move it is looked at")
 	}
 }
@@ -386,12 +392,12 @@ func TestRenamedAndKilled(t *testing.T) {
 	w.desired = desire(renamed(was, "web"))
 	custom := w.vault.secrets["secret/tls/api"].custom
 	live := w.ledger.record(t, "api").Live
-	w.vault.secrets["secret/tls/api"].custom = encodeMeta(custom, "web", live)
+	w.vault.secrets["secret/tls/api"].custom = observe.EncodeMeta(custom, "web", live)
 	if got := w.kinds(); got != "retire adopt" {
 		t.Fatalf("the plan is %s", got)
 	}
 	w.settle()
-	if got := w.kinds(); got != "none" || !w.ledger.record(t, "web").hadName("api") || len(w.ca.orders) != 1 {
+	if got := w.kinds(); got != "none" || !w.ledger.record(t, "web").HadName("api") || len(w.ca.orders) != 1 {
 		t.Errorf("then the plan is %s", got)
 	}
 }
@@ -466,11 +472,11 @@ func TestMovedIsNoTheft(t *testing.T) {
 	for _, a := range w.plan() {
 		switch a.Certificate {
 		case "mine":
-			if a.Kind != KindIssue || a.Record != nil || a.At.Path != "tls/shop/mine" || !strings.Contains(strings.Join(a.Warnings, "\n"), "moved from pay-api, of which nothing goes on here") {
+			if a.Kind != ledger.KindIssue || a.Record != nil || a.At.Path != "tls/shop/mine" || !strings.Contains(strings.Join(a.Warnings, "\n"), "moved from pay-api, of which nothing goes on here") {
 				t.Errorf("mine: %s at %s with the record %+v", a.Kind, a.At, a.Record)
 			}
 		case "pay-api":
-			if a.Reason != ReasonRemoved {
+			if a.Reason != ledger.ReasonRemoved {
 				t.Errorf("pay-api: %s", a.Reason)
 			}
 		}
@@ -501,25 +507,25 @@ func TestPrefixTripsTheBrake(t *testing.T) {
 	if n := w.stopped(); n != 10 {
 		t.Errorf("%d are held", n)
 	}
-	set := MassHold(w.plan())
-	if set == nil || len(set.Certificates) != 10 || set.Certificates[0].What != massMove {
+	set := plan.MassHold(w.plan())
+	if set == nil || len(set.Certificates) != 10 || set.Certificates[0].What != ledger.MassMove {
 		t.Fatalf("held: %+v", set)
 	}
-	w.at = w.at.Add(62 * day)
+	w.at = w.at.Add(62 * times.Day)
 	w.settle()
 	if p := w.ledger.record(t, "shop.c3").Live.Path; p != "tls/shop.c3" || len(w.ca.orders) != 20 {
 		t.Errorf("it is at %s, with %d orders", p, len(w.ca.orders))
 	}
 	w.desired = fleet("", "store", "moved {\n  from = \"shop\"\n  to   = \"store\"\n}\n")
-	if set := MassHold(w.plan()); set != nil {
+	if set := plan.MassHold(w.plan()); set != nil {
 		t.Errorf("a moved block is held: %s", set.Summary())
 	}
 	w.settle()
-	if r := w.ledger.record(t, "store.c3"); r.Live.Path != "tls/shop.c3" || !r.hadName("shop.c3") || len(w.ca.orders) != 20 || MassHold(w.plan()) != nil {
+	if r := w.ledger.record(t, "store.c3"); r.Live.Path != "tls/shop.c3" || !r.HadName("shop.c3") || len(w.ca.orders) != 20 || plan.MassHold(w.plan()) != nil {
 		t.Errorf("the record is %+v", r)
 	}
 	w.desired = fleet(at("tls/shop/"), "store", "moved {\n  from = \"shop\"\n  to   = \"store\"\n}\n")
-	if set := MassHold(w.plan()); set == nil || len(set.Certificates) != 10 {
+	if set := plan.MassHold(w.plan()); set == nil || len(set.Certificates) != 10 {
 		t.Errorf("held: %+v", set)
 	}
 }

@@ -8,6 +8,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/recorder"
+	"certroll/reconcile/throttle"
 )
 
 // failing is a world whose certificates have failed once.
@@ -40,8 +46,8 @@ func (w *world) kinds() string {
 }
 
 // retry is what a person does, on a machine without a journal and Vault.
-func (w *world) retry(want Retry) ([]Retried, string, error) {
-	r := New(&Observer{}, nil, nil, w.ledger, nil, Options{Now: w.opts.Now})
+func (w *world) retry(want recorder.Retry) ([]recorder.Retried, string, error) {
+	r := apply.New(&observe.Observer{}, nil, nil, w.ledger, nil, apply.Options{Now: w.opts.Now})
 	return r.Retry(context.Background(), want)
 }
 
@@ -52,17 +58,17 @@ func TestRetryEndsAHold(t *testing.T) {
 		t.Fatalf("plan: %s", got)
 	}
 	before := w.ledger.record(t, "api")
-	done, commit, err := w.retry(Retry{Certificates: []string{"api"}, Actor: "ann@desk", Why: "the record\nis gone"})
+	done, commit, err := w.retry(recorder.Retry{Certificates: []string{"api"}, Actor: "ann@desk", Why: "the record\nis gone"})
 	if err != nil || commit == "" || len(done) != 1 || done[0].Hold == nil || done[0].Failures != 1 {
 		t.Fatalf("%+v, %q, %v", done, commit, err)
 	}
 	e := w.ledger.events(t)[1]
-	if e.Operation != KindRetry || e.Status != Success || e.Reason != ReasonRetry || e.Actor != "ann@desk" || e.Cause != "command" || e.Certificate != "api" ||
+	if e.Operation != ledger.KindRetry || e.Status != ledger.Success || e.Reason != ledger.ReasonRetry || e.Actor != "ann@desk" || e.Cause != "command" || e.Certificate != "api" ||
 		e.Detail != "the record is gone; it was held until "+before.Hold.Until.Format(time.RFC3339)+" (caa)" || e.Failures != 1 || e.Issuer != "ca" {
 		t.Errorf("event: %+v", e)
 	}
 	r := w.ledger.record(t, "api")
-	if r.Hold != nil || r.State != StateFailing || r.Failures != 1 || r.LastFailure == nil || !r.FailingSince.Equal(*before.FailingSince) {
+	if r.Hold != nil || r.State != ledger.StateFailing || r.Failures != 1 || r.LastFailure == nil || !r.FailingSince.Equal(*before.FailingSince) {
 		t.Errorf("record: %+v", r)
 	}
 	if got := w.kinds(); got != "issue" {
@@ -83,7 +89,7 @@ func TestRetryFromAClockAhead(t *testing.T) {
 	w := failing(t, &caError{class: "caa", text: "CAA forbids it"}, "api")
 	now := w.at
 	w.at = now.Add(time.Hour)
-	if _, _, err := w.retry(Retry{Certificates: []string{"api"}, Actor: "ann@desk"}); err != nil {
+	if _, _, err := w.retry(recorder.Retry{Certificates: []string{"api"}, Actor: "ann@desk"}); err != nil {
 		t.Fatal(err)
 	}
 	w.at = now.Add(2 * time.Second)
@@ -109,7 +115,7 @@ func TestRetryRefuses(t *testing.T) {
 	commits := len(w.ledger.messages)
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := w.retry(Retry{Certificates: strings.Fields(tc.names), Actor: "ann@desk"})
+			_, _, err := w.retry(recorder.Retry{Certificates: strings.Fields(tc.names), Actor: "ann@desk"})
 			if err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("error: %v", err)
 			}
@@ -118,7 +124,7 @@ func TestRetryRefuses(t *testing.T) {
 	if len(w.ledger.messages) != commits {
 		t.Error("something was written")
 	}
-	if _, _, err := w.retry(Retry{Certificates: []string{"api"}, Actor: "ann@desk", Force: true}); err != nil {
+	if _, _, err := w.retry(recorder.Retry{Certificates: []string{"api"}, Actor: "ann@desk", Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	if e := w.ledger.events(t); !e[len(e)-1].Forced {
@@ -133,7 +139,7 @@ func TestRetryRefuses(t *testing.T) {
 func TestRetryOfWhatIsNotHeld(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
-	done, commit, err := w.retry(Retry{Certificates: []string{"api"}})
+	done, commit, err := w.retry(recorder.Retry{Certificates: []string{"api"}})
 	if err != nil || commit != "" || len(done) != 1 || done[0].Event != nil || len(w.ledger.events(t)) != 1 {
 		t.Errorf("%+v, %q, %v", done, commit, err)
 	}
@@ -149,7 +155,7 @@ func TestRetryProbes(t *testing.T) {
 		t.Fatalf("plan: %s", got)
 	}
 	orders := w.ca.calls["order"]
-	if _, _, err := w.retry(Retry{Certificates: []string{"a", "b", "c"}}); err != nil {
+	if _, _, err := w.retry(recorder.Retry{Certificates: []string{"a", "b", "c"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.kinds(); got != "issue hold hold hold" {
@@ -164,7 +170,7 @@ func TestRetryProbes(t *testing.T) {
 	if got := w.ca.calls["order"] - orders; got != 1 {
 		t.Errorf("three retries made %d tries, want one", got)
 	}
-	if _, _, err := w.retry(Retry{Certificates: []string{"b"}}); err != nil {
+	if _, _, err := w.retry(recorder.Retry{Certificates: []string{"b"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.kinds(); got != "hold issue hold hold" {
@@ -180,25 +186,25 @@ func TestRetryProbes(t *testing.T) {
 // The CA's own time holds all of an issuer's certificates, whatever is retried.
 func TestRetryKeepsTheIssuersOwnTime(t *testing.T) {
 	until := start.Add(5 * time.Hour)
-	fails := func(n int) Event {
-		return Event{ID: fmt.Sprint(n), Time: start, Operation: KindIssue, Certificate: fmt.Sprint("c", n), Status: Failed, Issuer: "ca", Class: ClassRateLimited, HoldUntil: &until}
+	fails := func(n int) ledger.Event {
+		return ledger.Event{ID: fmt.Sprint(n), Time: start, Operation: ledger.KindIssue, Certificate: fmt.Sprint("c", n), Status: ledger.Failed, Issuer: "ca", Class: ledger.ClassRateLimited, HoldUntil: &until}
 	}
-	retry := Event{ID: "r", Time: start, Operation: KindRetry, Certificate: "c9", Status: Success}
+	retry := ledger.Event{ID: "r", Time: start, Operation: ledger.KindRetry, Certificate: "c9", Status: ledger.Success}
 	forced := retry
 	forced.Forced = true
 	for name, tc := range map[string]struct {
-		events []Event
+		events []ledger.Event
 		now    time.Time
 		want   bool
 	}{
-		"before it":         {[]Event{fails(1), fails(2), fails(3), retry}, start.Add(time.Hour), false},
-		"after it":          {[]Event{fails(1), fails(2), fails(3), retry}, until, true},
-		"by force":          {[]Event{fails(1), fails(2), fails(3), forced}, start.Add(time.Hour), true},
-		"before a failure":  {[]Event{fails(1), fails(2), forced, fails(3)}, until, false},
-		"of nobody in need": {[]Event{fails(1), fails(2), fails(3)}, until, false},
+		"before it":         {[]ledger.Event{fails(1), fails(2), fails(3), retry}, start.Add(time.Hour), false},
+		"after it":          {[]ledger.Event{fails(1), fails(2), fails(3), retry}, until, true},
+		"by force":          {[]ledger.Event{fails(1), fails(2), fails(3), forced}, start.Add(time.Hour), true},
+		"before a failure":  {[]ledger.Event{fails(1), fails(2), forced, fails(3)}, until, false},
+		"of nobody in need": {[]ledger.Event{fails(1), fails(2), fails(3)}, until, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := troubles(tc.events)["issuer.ca"].retried("c9", tc.now); got != tc.want {
+			if got := throttle.Circuits(tc.events)["issuer.ca"].Retried("c9", tc.now); got != tc.want {
 				t.Errorf("retried: %v", got)
 			}
 		})
@@ -219,16 +225,16 @@ func (l *racingLedger) Commit(ctx context.Context, message string, edit func(fs.
 // What is true when the ledger is written counts, not what was true before.
 func TestRetryRacesARun(t *testing.T) {
 	w := failing(t, &caError{class: "caa", text: "CAA forbids it"}, "api")
-	r := New(&Observer{}, nil, nil, &racingLedger{w.ledger, func() {
+	r := apply.New(&observe.Observer{}, nil, nil, &racingLedger{w.ledger, func() {
 		w.at, w.ca.fail = w.ledger.record(t, "api").Hold.Until, nil
 		w.settle()
-	}}, nil, Options{Now: w.opts.Now})
+	}}, nil, apply.Options{Now: w.opts.Now})
 	w.at = w.at.Add(time.Minute)
-	done, commit, err := r.Retry(context.Background(), Retry{Certificates: []string{"api"}})
+	done, commit, err := r.Retry(context.Background(), recorder.Retry{Certificates: []string{"api"}})
 	if err != nil || commit != "" || done[0].Event != nil {
 		t.Errorf("%+v, %q, %v", done, commit, err)
 	}
-	if record := w.ledger.record(t, "api"); record.State != StateLive {
+	if record := w.ledger.record(t, "api"); record.State != ledger.StateLive {
 		t.Errorf("record: %+v", record)
 	}
 }
@@ -236,7 +242,7 @@ func TestRetryRacesARun(t *testing.T) {
 func TestRetryWithoutGit(t *testing.T) {
 	w := failing(t, &caError{class: "caa", text: "CAA forbids it"}, "api")
 	w.ledger.err = errors.New("the branch is protected")
-	if _, _, err := w.retry(Retry{Certificates: []string{"api"}}); err == nil || !strings.Contains(err.Error(), "the branch is protected") {
+	if _, _, err := w.retry(recorder.Retry{Certificates: []string{"api"}}); err == nil || !strings.Contains(err.Error(), "the branch is protected") {
 		t.Errorf("error: %v", err)
 	}
 }

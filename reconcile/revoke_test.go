@@ -10,6 +10,12 @@ import (
 	"testing/fstest"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -28,7 +34,7 @@ func TestRotateAndRevoke(t *testing.T) {
 	live := ""
 	w.ca.fail = func(op string, _ int) error {
 		if op == "revoke" {
-			live = serialOf(w.secretPair("tls/api").leaf())
+			live = keypair.SerialOf(w.secretPair("tls/api").Leaf())
 		}
 		return nil
 	}
@@ -41,7 +47,7 @@ func TestRotateAndRevoke(t *testing.T) {
 		t.Error("it was revoked before the new one was live")
 	}
 	es := w.ledger.events(t)
-	if e := es[len(es)-1]; e.Operation != KindRotate || e.Reason != ReasonRotate || e.Detail != c.Rotate || e.Revoked != before.Serial || e.OldSerial != before.Serial ||
+	if e := es[len(es)-1]; e.Operation != ledger.KindRotate || e.Reason != ledger.ReasonRotate || e.Detail != c.Rotate || e.Revoked != before.Serial || e.OldSerial != before.Serial ||
 		e.NewSerial != live || e.Actor != "A. Owner <owner@example.com>" || len(es) != 2 {
 		t.Errorf("event: %+v", e)
 	}
@@ -58,28 +64,28 @@ func TestFailureToRevoke(t *testing.T) {
 	w.ca.fail = revocationsFail("ca_rejected", "403 unauthorized")
 	w.settle()
 	r := w.ledger.record(t, "api")
-	if r.State != StateLive || len(r.Revocations) != 1 || r.Revocations[0].Serial != before.Serial || r.Revocations[0].Version != 1 || r.Revocations[0].Code != 1 || !r.Revocations[0].NotAfter.Equal(before.NotAfter) {
+	if r.State != ledger.StateLive || len(r.Revocations) != 1 || r.Revocations[0].Serial != before.Serial || r.Revocations[0].Version != 1 || r.Revocations[0].Code != 1 || !r.Revocations[0].NotAfter.Equal(before.NotAfter) {
 		t.Fatalf("record: %+v", r)
 	}
 	es := w.ledger.events(t)
-	if e := es[len(es)-1]; e.Status != Success || e.Revoked != "" || !strings.Contains(e.Detail, "serial "+before.Serial+" is not revoked yet; certroll retries: 403 unauthorized") {
+	if e := es[len(es)-1]; e.Status != ledger.Success || e.Revoked != "" || !strings.Contains(e.Detail, "serial "+before.Serial+" is not revoked yet; certroll retries: 403 unauthorized") {
 		t.Errorf("event: %+v", e)
 	}
-	expect(t, w.only(), KindRevoke, ReasonRevocation, "serial "+before.Serial+" was replaced and is to be revoked")
+	expect(t, w.only(), ledger.KindRevoke, ledger.ReasonRevocation, "serial "+before.Serial+" was replaced and is to be revoked")
 	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
 	a := w.only()
-	expect(t, a, KindHold, ReasonBackoff, "failure 1 in a row (ca_rejected): 403 unauthorized")
-	if a.Wants != KindRevoke || a.NotBefore.Before(w.at.Add(day)) {
+	expect(t, a, ledger.KindHold, ledger.ReasonBackoff, "failure 1 in a row (ca_rejected): 403 unauthorized")
+	if a.Wants != ledger.KindRevoke || a.NotBefore.Before(w.at.Add(times.Day)) {
 		t.Errorf("it waits until %s for %s", a.NotBefore, a.Wants)
 	}
 
 	c.Labels = map[string]string{"team": "edge"}
-	expect(t, w.only(), KindRepair, ReasonBehind, "labels")
+	expect(t, w.only(), ledger.KindRepair, ledger.ReasonBehind, "labels")
 	w.settle()
-	w.at = start.Add(61 * day)
-	expect(t, w.only(), KindRenew, ReasonThreshold, "")
+	w.at = start.Add(61 * times.Day)
+	expect(t, w.only(), ledger.KindRenew, ledger.ReasonThreshold, "")
 	w.settle()
 	if r := w.ledger.record(t, "api"); r.Live.Version != 3 || len(r.Revocations) != 1 {
 		t.Errorf("record after the renewal: %+v", r)
@@ -91,7 +97,7 @@ func TestFailureToRevoke(t *testing.T) {
 		t.Errorf("%d revocations tried, record %+v", len(w.ca.revoked), r)
 	}
 	es = w.ledger.events(t)
-	if e := es[len(es)-1]; e.Operation != KindRevoke || e.Status != Success || e.Revoked != before.Serial {
+	if e := es[len(es)-1]; e.Operation != ledger.KindRevoke || e.Status != ledger.Success || e.Revoked != before.Serial {
 		t.Errorf("event: %+v", e)
 	}
 }
@@ -111,15 +117,15 @@ func TestRevocationEndsWithItsCertificate(t *testing.T) {
 	if err != nil || report.Failed() != 1 || !strings.Contains(report.Results[0].Event.Message, "version 1 of secret/tls/api, which holds it, is gone: revoke it at the CA by hand") {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
-	w.at = start.Add(61 * day)
+	w.at = start.Add(61 * times.Day)
 	w.settle() // the renewal
-	w.at = start.Add(91 * day)
+	w.at = start.Add(91 * times.Day)
 	w.settle()
 	if r := w.ledger.record(t, "api"); len(r.Revocations) != 0 {
 		t.Errorf("record: %+v", r)
 	}
 	events := w.ledger.events(t)
-	if e := events[len(events)-1]; e.Operation != KindRevoke || e.Revoked != "" || !strings.Contains(e.Detail, "it has expired meanwhile") {
+	if e := events[len(events)-1]; e.Operation != ledger.KindRevoke || e.Revoked != "" || !strings.Contains(e.Detail, "it has expired meanwhile") {
 		t.Errorf("it was not revoked, and is told so: %+v", e)
 	}
 }
@@ -156,8 +162,8 @@ func TestRotationWithRevokeSurvivesACrash(t *testing.T) {
 		}
 		obs, err := w.reconciler().Observe(t.Context(), w.desired)
 		if err == nil {
-			r := New(&Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll"}, w.vault, w.ca, &dyingLedger{w.ledger, &dead}, &dyingJournal{w.journal, &dead}, w.opts)
-			_, _ = r.Apply(t.Context(), w.desired, Revision{Commit: "c0ffee"}, Plan(w.desired, obs, w.at))
+			r := apply.New(&observe.Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll"}, w.vault, w.ca, &dyingLedger{w.ledger, &dead}, &dyingJournal{w.journal, &dead}, w.opts)
+			_, _ = r.Apply(t.Context(), w.desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(w.desired, obs, w.at))
 		}
 		done := !dead.Load()
 		w.vault.fail = nil
@@ -180,14 +186,14 @@ func TestRotationWithRevokeSurvivesACrash(t *testing.T) {
 			}
 			rotated := 0
 			for _, e := range w.ledger.events(t) {
-				if e.Operation == KindRotate && e.Status == Success {
+				if e.Operation == ledger.KindRotate && e.Status == ledger.Success {
 					rotated++
 				}
 			}
 			if rotated != 1 {
 				t.Errorf("the audit log tells of %d rotations", rotated)
 			}
-			expect(t, w.only(), KindNone, ReasonUpToDate, "")
+			expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 		})
 		if done {
 			return
@@ -205,18 +211,18 @@ func TestForgedRevocation(t *testing.T) {
 			w.settle()
 			live := w.ledger.record(t, of).Live
 			forged := w.ledger.record(t, "api")
-			forged.Revocations = []Revocation{{Serial: live.Serial, Issuer: live.Issuer, Mount: live.Mount, Path: live.Path, Version: live.Version, Code: 1}}
+			forged.Revocations = []ledger.Revocation{{Serial: live.Serial, Issuer: live.Issuer, Mount: live.Mount, Path: live.Path, Version: live.Version, Code: 1}}
 			b, err := json.Marshal(forged)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.ledger.tree[recordFile("api")] = &fstest.MapFile{Data: b}
+			w.ledger.tree[ledger.RecordFile("api")] = &fstest.MapFile{Data: b}
 			w.ledger.messages = append(w.ledger.messages, "a push")
 			report, err := w.apply(t.Context())
 			if err != nil || report.Failed() != 1 {
 				t.Fatalf("report %+v, error %v", report, err)
 			}
-			if e := report.Results[0].Event; e.Operation != KindRevoke || e.Status != Denied || len(w.ca.revoked) > 0 {
+			if e := report.Results[0].Event; e.Operation != ledger.KindRevoke || e.Status != ledger.Denied || len(w.ca.revoked) > 0 {
 				t.Errorf("revoked %v, event %+v", w.ca.revoked, e)
 			}
 		})
@@ -231,14 +237,14 @@ func TestRotationRequestThatComesBack(t *testing.T) {
 	w.settle()
 	for _, text := range []string{"2026-11-23 leaked", strings.Repeat("long ", 200)} {
 		c.Rotate = text
-		expect(t, w.only(), KindRotate, ReasonRotate, text)
+		expect(t, w.only(), ledger.KindRotate, ledger.ReasonRotate, text)
 		w.settle()
-		expect(t, w.only(), KindNone, ReasonUpToDate, "")
+		expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 		c.Rotate = ""
-		w.at = w.at.Add(61 * day)
+		w.at = w.at.Add(61 * times.Day)
 		w.settle()
 		c.Rotate = text
-		expect(t, w.only(), KindNone, ReasonUpToDate, "")
+		expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 	}
 }
 
@@ -250,11 +256,11 @@ func TestEarlierRotationRequestThatComesBack(t *testing.T) {
 	w.settle()
 	for _, text := range []string{"first", "second"} {
 		c.Rotate = text
-		expect(t, w.only(), KindRotate, ReasonRotate, text)
+		expect(t, w.only(), ledger.KindRotate, ledger.ReasonRotate, text)
 		w.settle()
 	}
 	c.Rotate = "first"
-	expect(t, w.only(), KindNone, ReasonUpToDate, "")
+	expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 }
 
 // TestRevokesFromWhereItWas: a rotation that moves the secret and dies before it
@@ -274,11 +280,11 @@ func TestRevokesFromWhereItWas(t *testing.T) {
 	}
 	r, actions := w.planned()
 	w.ledger.err = errors.New("crash")
-	_, _ = r.Apply(t.Context(), w.desired, Revision{}, actions)
+	_, _ = r.Apply(t.Context(), w.desired, ledger.Revision{}, actions)
 	w.vault.fail, w.ledger.err, w.journal.lines = nil, nil, nil
 	w.settle()
 	es := w.ledger.events(t)
-	if e := es[len(es)-1]; e.Operation != KindRotate || e.Revoked != before.Serial || len(w.ca.revoked) != 1 {
+	if e := es[len(es)-1]; e.Operation != ledger.KindRotate || e.Revoked != before.Serial || len(w.ca.revoked) != 1 {
 		t.Errorf("event %+v, revocations %v", e, w.ca.revoked)
 	}
 }
@@ -295,10 +301,10 @@ func TestRevokeAddedLater(t *testing.T) {
 	_, _ = w.apply(t.Context())
 	w.ca.fail = nil
 	c.RotateRevoke = &spec.Revocation{Code: 1}
-	w.at = w.at.Add(day)
+	w.at = w.at.Add(times.Day)
 	w.settle()
 	es := w.ledger.events(t)
-	if e := es[len(es)-1]; e.Operation != KindRotate || e.Revoked != before.Serial {
+	if e := es[len(es)-1]; e.Operation != ledger.KindRotate || e.Revoked != before.Serial {
 		t.Errorf("event %+v", e)
 	}
 }
@@ -309,11 +315,11 @@ func TestDriftLosesNoRotationRequest(t *testing.T) {
 	c := certificate("api", "api.example.com")
 	w := newWorld(t, c)
 	w.settle()
-	key, err := newKey("ecdsa-P-256")
+	key, err := keypair.NewKey("ecdsa-P-256")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := encodeKey(key)
+	text, err := keypair.EncodeKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,9 +329,9 @@ func TestDriftLosesNoRotationRequest(t *testing.T) {
 	}
 	c.Rotate = "2026-11-23 leaked"
 	w.settle()
-	expect(t, w.only(), KindRotate, ReasonRotate, "leaked")
+	expect(t, w.only(), ledger.KindRotate, ledger.ReasonRotate, "leaked")
 	w.settle()
-	expect(t, w.only(), KindNone, ReasonUpToDate, "")
+	expect(t, w.only(), ledger.KindNone, ledger.ReasonUpToDate, "")
 }
 
 // TestRevocationOfADeletedSecretIsNotForgotten: the secret is deleted before the
@@ -385,13 +391,13 @@ func TestARenewalIsNotCountedAfterRevocations(t *testing.T) {
 	compromised(c)
 	w.ca.fail = revocationsFail("ca_rejected", "403 unauthorized")
 	w.settle()
-	for w.at.Before(start.Add(60 * day)) {
+	for w.at.Before(start.Add(60 * times.Day)) {
 		if _, err := w.apply(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w.at = w.at.Add(2 * day)
+		w.at = w.at.Add(2 * times.Day)
 	}
-	if r := w.ledger.record(t, "api"); r.Failures < pageAfter || r.Severity != SeverityPage {
+	if r := w.ledger.record(t, "api"); r.Failures < ledger.PageAfter || r.Severity != ledger.SeverityPage {
 		t.Fatalf("record of the revocation: %+v", r)
 	}
 	w.ca.fail = func(string, int) error { return &caError{class: "ca_unavailable", text: "503"} }
@@ -399,7 +405,7 @@ func TestARenewalIsNotCountedAfterRevocations(t *testing.T) {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
 	r := w.ledger.record(t, "api")
-	if wait := r.Hold.Until.Sub(w.at); r.LastFailure.Operation != KindRenew || r.Failures != 1 || r.Severity != "" || !r.FailingSince.Equal(w.at) || wait > 2*time.Minute {
+	if wait := r.Hold.Until.Sub(w.at); r.LastFailure.Operation != ledger.KindRenew || r.Failures != 1 || r.Severity != "" || !r.FailingSince.Equal(w.at) || wait > 2*time.Minute {
 		t.Errorf("after %s: %d failures since %s, severity %q, it waits %s", r.LastFailure.Operation, r.Failures, r.FailingSince, r.Severity, wait)
 	}
 }

@@ -1,6 +1,10 @@
 package reconcile
 
-import "testing"
+import (
+	"testing"
+
+	"certroll/reconcile/ledger"
+)
 
 func TestSameMessage(t *testing.T) {
 	cases := map[string]struct {
@@ -18,7 +22,7 @@ func TestSameMessage(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := sameMessage(tc.a, tc.b); got != tc.same {
+			if got := ledger.SameMessage(tc.a, tc.b); got != tc.same {
 				t.Errorf("%q and %q: got %v, want %v", tc.a, tc.b, got, tc.same)
 			}
 		})

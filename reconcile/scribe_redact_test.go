@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/recorder"
 	"certroll/spec/redact"
 )
 
@@ -12,10 +14,10 @@ import (
 // the ledger strikes what a reference led to.
 func TestLedgerIsToldNoSecret(t *testing.T) {
 	const secret = "correct-horse/battery"
-	s := &scribe{redact: redact.New(secret)}
-	record := &Record{Certificate: "api", LastFailure: &Failure{Message: "no " + secret}, Hold: &Hold{Reason: "no " + secret}}
-	told := s.struck(entry{
-		Event:  Event{Message: "no " + secret, Detail: "?k=correct-horse%2Fbattery", PassedOver: []PassedOver{{Message: "no " + secret}}},
+	s := &recorder.Writer{Redact: redact.New(secret)}
+	record := &ledger.Record{Certificate: "api", LastFailure: &ledger.Failure{Message: "no " + secret}, Hold: &ledger.Hold{Reason: "no " + secret}}
+	told := s.Struck(ledger.Entry{
+		Event:  ledger.Event{Message: "no " + secret, Detail: "?k=correct-horse%2Fbattery", PassedOver: []ledger.PassedOver{{Message: "no " + secret}}},
 		Record: record,
 	})
 	b, err := json.Marshal(told)

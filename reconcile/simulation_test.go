@@ -13,6 +13,11 @@ import (
 	"time"
 
 	"certroll/examples/lab/labtest"
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -25,7 +30,7 @@ func TestYearOfShortLives(t *testing.T) {
 		each     int // orders of one certificate in a year, at the least and
 		most     int
 	}{
-		"45 days":   {45 * day, 6 * time.Hour, 12, 14},
+		"45 days":   {45 * times.Day, 6 * time.Hour, 12, 14},
 		"160 hours": {160 * time.Hour, 6 * time.Hour, 108, 112},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -34,7 +39,7 @@ func TestYearOfShortLives(t *testing.T) {
 				cs := crowd(n, "example.com")
 				s := newSim(t, 1, tc.lifetime, tc.again, cs...)
 				s.start()
-				s.until(365 * day)
+				s.until(365 * times.Day)
 				s.stop()
 				r := s.sum()
 				s.log(t, r)
@@ -78,7 +83,7 @@ func TestYearOfFailures(t *testing.T) {
 }
 
 func yearOfFailures(t *testing.T, n int, again time.Duration) {
-	s := newSim(t, 20261125, 90*day, again, portfolio(n)...)
+	s := newSim(t, 20261125, 90*times.Day, again, portfolio(n)...)
 	for _, name := range []string{"a", "b", "dr"} {
 		s.desired.DNS[name] = &spec.DNSAccount{Name: name, Challenge: spec.DNS01, Credentials: map[string]spec.Value{"TOKEN": {Source: spec.FromEnv, Name: "dns." + name}}}
 	}
@@ -88,12 +93,12 @@ func yearOfFailures(t *testing.T, n int, again time.Duration) {
 	s.ca.wrong = func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Truncate(time.Hour) } // what is due together costs one pass
 	longest := s.badYear()
 	s.start()
-	s.live(365 * day)
+	s.live(365 * times.Day)
 	s.stop()
 	r := s.sum()
 	s.log(t, r)
 	t.Logf("the longest failure lasts %.1f days; %d questions for renewal information", longest.Hours()/24, s.ca.counts.asked)
-	if longest >= 30*day {
+	if longest >= 30*times.Day {
 		t.Fatal("a failure lasts longer than there is time for")
 	}
 	if r.least <= 0 {
@@ -132,20 +137,20 @@ func (s *sim) badYear() (longest time.Duration) {
 	}
 	several := func(what string, n int, least, most time.Duration) {
 		for range n {
-			s.faults.add(what, s.began.Add(between(5*day, 355*day)), between(least, most))
+			s.faults.add(what, s.began.Add(between(5*times.Day, 355*times.Day)), between(least, most))
 		}
 	}
-	several("ca", 12, 2*time.Hour, 3*day)
-	several("limit", 6, time.Hour, day)
+	several("ca", 12, 2*time.Hour, 3*times.Day)
+	several("limit", 6, time.Hour, times.Day)
 	several("vault", 8, time.Hour, 10*time.Hour)
 	several("git", 4, time.Hour, 8*time.Hour)
-	several("off", 1, 7*day, 7*day+1)
+	several("off", 1, 7*times.Day, 7*times.Day+1)
 	for _, name := range []string{"lab", "a", "b", "dr"} {
-		several("dns."+name, 3, day, 9*day)
+		several("dns."+name, 3, times.Day, 9*times.Day)
 	}
 	for _, c := range s.desired.Certificates {
 		if s.rng.Intn(8) == 0 {
-			several("name."+c.Names()[0], 1, day, 12*day)
+			several("name."+c.Names()[0], 1, times.Day, 12*times.Day)
 		}
 	}
 	for _, c := range s.desired.Certificates {
@@ -163,7 +168,7 @@ func (f *faults) longest(whats ...string) (longest time.Duration) {
 	slices.SortFunc(all, func(a, b fault) int { return a.from.Compare(b.from) })
 	var from, to time.Time
 	for _, one := range all {
-		if one.from.After(to.Add(day)) {
+		if one.from.After(to.Add(times.Day)) {
 			from = one.from
 		}
 		if one.to.After(to) {
@@ -188,9 +193,9 @@ func (s *sim) live(age time.Duration) {
 			s.stop()
 			s.start()
 		}
-		switch old := time.Since(s.began) / day; {
+		switch old := time.Since(s.began) / times.Day; {
 		case old == 120 && s.ahead.Load() == 0:
-			s.ahead.Store(int64(3 * day))
+			s.ahead.Store(int64(3 * times.Day))
 		case old == 121:
 			s.ahead.Store(0)
 		}
@@ -201,20 +206,20 @@ func (s *sim) live(age time.Duration) {
 // at any step, while the CA refuses. The back-off bounds what it is asked.
 func TestCrashLoop(t *testing.T) {
 	refusals := map[string]func(*sim){
-		"the CA is down":            func(s *sim) { s.faults.add("ca", time.Now(), day) },
-		"the DNS account refuses":   func(s *sim) { s.faults.add("dns.lab", time.Now(), day) },
-		"the name cannot be proved": func(s *sim) { s.faults.add("name.caaa.example.com", time.Now(), day) },
+		"the CA is down":            func(s *sim) { s.faults.add("ca", time.Now(), times.Day) },
+		"the DNS account refuses":   func(s *sim) { s.faults.add("dns.lab", time.Now(), times.Day) },
+		"the name cannot be proved": func(s *sim) { s.faults.add("name.caaa.example.com", time.Now(), times.Day) },
 		"nothing but the crashes":   func(*sim) {},
 	}
 	for name, refuse := range refusals {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newSim(t, 7, 90*day, 0, crowd(1, "example.com")...)
+				s := newSim(t, 7, 90*times.Day, 0, crowd(1, "example.com")...)
 				s.opts.Patience = []time.Duration{}
 				s.start()
-				s.until(59 * day)
+				s.until(59 * times.Day)
 				s.stop()
-				s.until(61 * day)
+				s.until(61 * times.Day)
 				before := s.ca.counts
 				refuse(s)
 				asked, starts := 0, 0
@@ -258,13 +263,13 @@ func (s *sim) dieAt(n int, asked *int) {
 	s.vault.fail = func(string, string) error { return step() }
 	defer func() { s.vault.fail = sealed }()
 	ca := &dyingCA{s.ca, step, asked}
-	observer := &Observer{Metadata: s.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}
-	r := New(observer, s.vault, ca, &deadLedger{s.ledger, &dead}, &dyingJournal{s.journal, &dead}, s.opts)
+	observer := &observe.Observer{Metadata: s.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}
+	r := apply.New(observer, s.vault, ca, &deadLedger{s.ledger, &dead}, &dyingJournal{s.journal, &dead}, s.opts)
 	obs, err := r.Observe(ctx, s.desired)
 	if err != nil {
 		return
 	}
-	_, _ = r.Apply(ctx, s.desired, Revision{Commit: "c0ffee"}, Plan(s.desired, obs, s.opts.Now()))
+	_, _ = r.Apply(ctx, s.desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(s.desired, obs, s.opts.Now()))
 }
 
 type deadLedger struct {
@@ -308,10 +313,10 @@ func (ca *dyingCA) Finish(ctx context.Context, i *spec.Issuer, url string, csr [
 // something is due meanwhile.
 func TestSealedVaultIsAskedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSim(t, 1, 90*day, 6*time.Hour, crowd(3, "example.com")...)
+		s := newSim(t, 1, 90*times.Day, 6*time.Hour, crowd(3, "example.com")...)
 		s.start()
-		s.until(59 * day)
-		s.faults.add("vault", time.Now(), 4*day)
+		s.until(59 * times.Day)
+		s.faults.add("vault", time.Now(), 4*times.Day)
 		s.vault.mu.Lock()
 		asked, sealed := 0, s.vault.fail
 		s.vault.fail = func(op, path string) error {
@@ -319,15 +324,15 @@ func TestSealedVaultIsAskedOnceAMinute(t *testing.T) {
 			return sealed(op, path)
 		}
 		s.vault.mu.Unlock()
-		time.Sleep(2 * day)
+		time.Sleep(2 * times.Day)
 		s.vault.mu.Lock()
 		if asked > 2*24*60*3 {
 			t.Errorf("a sealed Vault is asked %d times within two days", asked)
 		}
 		s.vault.mu.Unlock()
-		s.until(64 * day)
+		s.until(64 * times.Day)
 		s.stop()
-		if r := s.sum(); r.renewals != 6 || r.least < 26*day {
+		if r := s.sum(); r.renewals != 6 || r.least < 26*times.Day {
 			t.Errorf("%+v", r)
 		}
 	})

@@ -15,6 +15,12 @@ import (
 	"testing/fstest"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
@@ -96,7 +102,7 @@ type simCA struct {
 
 type simOrder struct {
 	names  []string
-	exempt Exemption
+	exempt ledger.Exemption
 	chain  []byte
 	dead   bool
 	closed bool // it is not handed out again, though nothing was issued
@@ -127,15 +133,15 @@ func (ca *simCA) bucket(key string, l spec.Limit) *tokens {
 }
 
 // uses are the buckets that an order draws from, by the CA's own rules.
-func (ca *simCA) uses(names []string, free Exemption) map[string]spec.Limit {
+func (ca *simCA) uses(names []string, free ledger.Exemption) map[string]spec.Limit {
 	m := map[string]spec.Limit{}
 	if free == "" {
 		m["orders"] = ca.limits.Orders
-		for _, d := range registered(names) {
+		for _, d := range ledger.Registered(names) {
 			m["domain "+d] = ca.limits.PerDomain
 		}
 	}
-	if free != ExemptARI {
+	if free != ledger.ExemptARI {
 		m["set "+setOf(names)] = ca.limits.ExactSet
 	}
 	return m
@@ -173,14 +179,14 @@ func (ca *simCA) order(names []string, replaces string) (string, bool, error) {
 			return url, false, nil // equal names give back the order that is open
 		}
 	}
-	var free Exemption
+	var free ledger.Exemption
 	if ca.sets[setOf(names)] {
-		free = ExemptRenewal
+		free = ledger.ExemptRenewal
 	}
 	old := ca.byARI[replaces]
 	replaced := old != nil && !old.replaced
 	if replaced && !ca.now().Before(old.start) && ca.now().Before(old.end) {
-		free = ExemptARI
+		free = ledger.ExemptARI
 	}
 	for _, n := range names {
 		if b := ca.bucket("failed "+n, ca.limits.FailedValidations); b.left < 1 {
@@ -200,7 +206,7 @@ func (ca *simCA) order(names []string, replaces string) (string, bool, error) {
 		old.replaced = true
 		ca.counts.replaced++
 	}
-	if free == ExemptARI {
+	if free == ledger.ExemptARI {
 		ca.counts.inWindow++
 	}
 	ca.counts.orders++
@@ -236,14 +242,14 @@ func (ca *simCA) Finish(ctx context.Context, _ *spec.Issuer, url string, csr []b
 			return nil, "", passed, err
 		}
 		o.chain = ca.sign(req.DNSNames, req.PublicKey)
-		chain, err := parseChain(o.chain)
+		chain, err := keypair.ParseChain(o.chain)
 		if err != nil {
 			return nil, "", passed, err
 		}
 		ca.issue(o)
 		ca.sets[setOf(o.names)] = true
 		leaf := chain[0]
-		ca.byARI[ariID(leaf)] = windowOf(leaf)
+		ca.byARI[plan.AriID(leaf)] = windowOf(leaf)
 	}
 	chain := o.chain
 	return chain, account, passed, nil
@@ -270,7 +276,7 @@ func (ca *simCA) issue(o *simOrder) {
 func windowOf(leaf *x509.Certificate) *simCert {
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
 	middle := leaf.NotBefore.Add(life * 2 / 3)
-	if life < 10*day {
+	if life < 10*times.Day {
 		middle = leaf.NotBefore.Add(life / 2)
 	}
 	return &simCert{start: middle.Add(-life / 100), end: middle.Add(life / 100)}
@@ -320,8 +326,8 @@ type simVault struct {
 	spare  []time.Duration      // that was left of it when it gave way
 	doubly int                  // that gave way within an hour of its issue
 	at     map[string]time.Time
-	wrote  func(path string, was, now pair) // is told of each change; was is empty for the first one; nil: nobody
-	pairs  map[string]pair
+	wrote  func(path string, was, now keypair.Pair) // is told of each change; was is empty for the first one; nil: nobody
+	pairs  map[string]keypair.Pair
 }
 
 func (v *simVault) Write(ctx context.Context, mount, path string, data map[string]string, cas int) (int, error) {
@@ -329,7 +335,7 @@ func (v *simVault) Write(ctx context.Context, mount, path string, data map[strin
 	if err != nil || !strings.HasPrefix(path, "tls/") {
 		return n, err
 	}
-	p, err := findIn(data)
+	p, err := keypair.FindIn(data)
 	if err != nil {
 		return n, err
 	}
@@ -344,7 +350,7 @@ func (v *simVault) Write(ctx context.Context, mount, path string, data map[strin
 	if v.wrote != nil {
 		v.wrote(path, v.pairs[path], p)
 	}
-	v.until[path], v.at[path], v.pairs[path] = p.ends(), v.now(), p
+	v.until[path], v.at[path], v.pairs[path] = p.Ends(), v.now(), p
 	// As a mount with max_versions does: what is long gone is not kept.
 	versions := v.secrets[mount+"/"+path].versions
 	for i := range len(versions) - 2 {
@@ -401,7 +407,7 @@ type sim struct {
 	vault   *simVault
 	rng     *rand.Rand
 	began   time.Time
-	port    CA            // what the reconciler asks; ca, or what stands before it
+	port    apply.CA      // what the reconciler asks; ca, or what stands before it
 	pulls   time.Duration // between two pulls
 	ahead   atomic.Int64  // nanoseconds, of the reconciler's clock
 	moments memMoments
@@ -415,7 +421,7 @@ func newSim(t testing.TB, seed int64, lifetime, again time.Duration, certificate
 	s.faults = &faults{list: map[string][]fault{}, now: time.Now}
 	s.ca = newSimCA(t, s.faults, lifetime, again)
 	s.port, s.pulls = s.ca, 12*time.Hour
-	s.vault = &simVault{memVault: s.world.vault, now: time.Now, until: map[string]time.Time{}, at: map[string]time.Time{}, pairs: map[string]pair{}}
+	s.vault = &simVault{memVault: s.world.vault, now: time.Now, until: map[string]time.Time{}, at: map[string]time.Time{}, pairs: map[string]keypair.Pair{}}
 	s.vault.fail = func(string, string) error {
 		if s.faults.active("vault") {
 			return &caError{class: "vault", text: "503 Vault is sealed"}
@@ -424,7 +430,7 @@ func newSim(t testing.TB, seed int64, lifetime, again time.Duration, certificate
 	}
 	s.desired.Issuers["ca"].Limits = letsEncrypt()
 	s.desired.DNS["lab"].Credentials = map[string]spec.Value{"TOKEN": {Source: spec.FromEnv, Name: "dns.lab"}}
-	s.opts = Options{Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }, Moments: s.moments}
+	s.opts = apply.Options{Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }, Moments: s.moments}
 	s.ca.asker = s.opts.Now
 	return s
 }
@@ -440,9 +446,9 @@ func (s *sim) start() {
 }
 
 // reconciler is a new process on the same world.
-func (s *sim) reconciler() *Reconciler {
-	observer := &Observer{Metadata: s.vault, Versions: simCredentials{s.faults}, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}
-	return New(observer, s.vault, s.port, &simLedger{s.ledger, s.faults}, s.journal, s.opts)
+func (s *sim) reconciler() *apply.Reconciler {
+	observer := &observe.Observer{Metadata: s.vault, Versions: simCredentials{s.faults}, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}
+	return apply.New(observer, s.vault, s.port, &simLedger{s.ledger, s.faults}, s.journal, s.opts)
 }
 
 // until sleeps to an age of the world.
@@ -459,15 +465,15 @@ func (s *sim) sum() sum {
 	var r sum
 	for _, e := range s.ledger.events(s.t) {
 		switch {
-		case e.Status == Success && e.Operation.Orders():
+		case e.Status == ledger.Success && e.Operation.Orders():
 			r.renewals++
-		case e.Status == Failed && e.Operation.Orders():
+		case e.Status == ledger.Failed && e.Operation.Orders():
 			r.failures++
-		case e.Status == Denied:
+		case e.Status == ledger.Denied:
 			r.denied++
 		}
 	}
-	r.least = 1000 * day
+	r.least = 1000 * times.Day
 	for _, left := range s.vault.spare {
 		r.least = min(r.least, left)
 	}
@@ -482,5 +488,5 @@ func (s *sim) log(t *testing.T, r sum) {
 	t.Helper()
 	c := s.ca.counts
 	t.Logf("%d certificates, %s of lifetime, %d days: %d issued (%d sent inside ARI's window, %d with replaces), %d failures, %d refusals for a limit, %.1f days left at the least, %.3f orders per renewal, %d passes, %d commits",
-		len(s.desired.Certificates), s.ca.lifetime, int(time.Since(s.began)/day), r.renewals, c.inWindow, c.replaced, r.failures, c.refused, r.least.Hours()/24, r.perRenewal, s.passes, len(s.ledger.messages))
+		len(s.desired.Certificates), s.ca.lifetime, int(time.Since(s.began)/times.Day), r.renewals, c.inWindow, c.replaced, r.failures, c.refused, r.least.Hours()/24, r.perRenewal, s.passes, len(s.ledger.messages))
 }

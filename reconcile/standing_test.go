@@ -5,37 +5,41 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/statuspage"
+	"certroll/reconcile/times"
 )
 
 func TestStands(t *testing.T) {
 	at := func(d time.Duration) *time.Time { return &[]time.Time{start.Add(d)}[0] }
 	cases := map[string]struct {
-		record Record
+		record ledger.Record
 		after  time.Duration
-		want   Standing
-		next   Reason
+		want   ledger.Standing
+		next   ledger.Reason
 	}{
-		"fresh":               {record: Record{State: StateLive, RenewAt: at(60 * day)}, want: StandsInOrder, next: ReasonThreshold},
-		"due":                 {record: Record{State: StateLive, RenewAt: at(60 * day)}, after: 60 * day, want: StandsDue, next: ReasonThreshold},
-		"due for two days":    {record: Record{State: StateLive, RenewAt: at(60 * day)}, after: 62 * day, want: StandsDue, next: ReasonThreshold},
-		"due for three days":  {record: Record{State: StateLive, RenewAt: at(60 * day)}, after: 63 * day, want: StandsOverdue, next: ReasonThreshold},
-		"an hour at least":    {record: Record{State: StateLive, RenewAt: at(90*day - 2*time.Hour)}, after: 90*day - 61*time.Minute, want: StandsDue, next: ReasonThreshold},
-		"failing":             {record: Record{State: StateFailing, RenewAt: at(60 * day), Failures: 1}, after: 70 * day, want: StandsFailing, next: ReasonThreshold},
-		"paging":              {record: Record{State: StateFailing, Severity: SeverityPage, Failures: 3}, want: StandsPaging},
-		"nobody renews it":    {record: Record{State: StateLive, Unmanaged: &Unmanaged{Since: start}}, after: 80 * day, want: StandsUnmanaged},
-		"an older record":     {record: Record{State: StateLive}, want: StandsUnmanaged},
-		"a pause":             {record: Record{State: StateLive, Unmanaged: &Unmanaged{Until: at(10 * day)}}, after: 9 * day, want: StandsUnmanaged},
-		"a pause that ended":  {record: Record{State: StateLive, Unmanaged: &Unmanaged{Until: at(10 * day)}}, after: 10 * day, want: StandsDue},
-		"and nobody noticed":  {record: Record{State: StateLive, Unmanaged: &Unmanaged{Until: at(10 * day)}}, after: 20 * day, want: StandsOverdue},
-		"retired":             {record: Record{State: StateRetired, RenewAt: nil}, after: 100 * day, want: StandsRetired},
-		"by the CA's window":  {record: Record{State: StateLive, RenewAt: at(50 * day), RenewalInfo: &RenewalInfo{Serial: "a1", RenewAt: *at(50 * day), End: *at(51 * day)}}, want: StandsInOrder, next: ReasonWindow},
-		"the CA wants it new": {record: Record{State: StateLive, RenewAt: at(5 * day), RenewalInfo: &RenewalInfo{Serial: "a1", RenewAt: *at(5 * day), End: *at(6 * day), CheckedAt: *at(7 * day)}}, after: 5 * day, want: StandsDue, next: ReasonRevoking},
-		"another's window":    {record: Record{State: StateLive, RenewAt: at(50 * day), RenewalInfo: &RenewalInfo{Serial: "b2", RenewAt: *at(50 * day)}}, want: StandsInOrder, next: ReasonThreshold},
+		"fresh":               {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, want: ledger.StandsInOrder, next: ledger.ReasonThreshold},
+		"due":                 {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, after: 60 * times.Day, want: ledger.StandsDue, next: ledger.ReasonThreshold},
+		"due for two days":    {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, after: 62 * times.Day, want: ledger.StandsDue, next: ledger.ReasonThreshold},
+		"due for three days":  {record: ledger.Record{State: ledger.StateLive, RenewAt: at(60 * times.Day)}, after: 63 * times.Day, want: ledger.StandsOverdue, next: ledger.ReasonThreshold},
+		"an hour at least":    {record: ledger.Record{State: ledger.StateLive, RenewAt: at(90*times.Day - 2*time.Hour)}, after: 90*times.Day - 61*time.Minute, want: ledger.StandsDue, next: ledger.ReasonThreshold},
+		"failing":             {record: ledger.Record{State: ledger.StateFailing, RenewAt: at(60 * times.Day), Failures: 1}, after: 70 * times.Day, want: ledger.StandsFailing, next: ledger.ReasonThreshold},
+		"paging":              {record: ledger.Record{State: ledger.StateFailing, Severity: ledger.SeverityPage, Failures: 3}, want: ledger.StandsPaging},
+		"nobody renews it":    {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Since: start}}, after: 80 * times.Day, want: ledger.StandsUnmanaged},
+		"an older record":     {record: ledger.Record{State: ledger.StateLive}, want: ledger.StandsUnmanaged},
+		"a pause":             {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Until: at(10 * times.Day)}}, after: 9 * times.Day, want: ledger.StandsUnmanaged},
+		"a pause that ended":  {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Until: at(10 * times.Day)}}, after: 10 * times.Day, want: ledger.StandsDue},
+		"and nobody noticed":  {record: ledger.Record{State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Until: at(10 * times.Day)}}, after: 20 * times.Day, want: ledger.StandsOverdue},
+		"retired":             {record: ledger.Record{State: ledger.StateRetired, RenewAt: nil}, after: 100 * times.Day, want: ledger.StandsRetired},
+		"by the CA's window":  {record: ledger.Record{State: ledger.StateLive, RenewAt: at(50 * times.Day), RenewalInfo: &ledger.RenewalInfo{Serial: "a1", RenewAt: *at(50 * times.Day), End: *at(51 * times.Day)}}, want: ledger.StandsInOrder, next: ledger.ReasonWindow},
+		"the CA wants it new": {record: ledger.Record{State: ledger.StateLive, RenewAt: at(5 * times.Day), RenewalInfo: &ledger.RenewalInfo{Serial: "a1", RenewAt: *at(5 * times.Day), End: *at(6 * times.Day), CheckedAt: *at(7 * times.Day)}}, after: 5 * times.Day, want: ledger.StandsDue, next: ledger.ReasonRevoking},
+		"another's window":    {record: ledger.Record{State: ledger.StateLive, RenewAt: at(50 * times.Day), RenewalInfo: &ledger.RenewalInfo{Serial: "b2", RenewAt: *at(50 * times.Day)}}, want: ledger.StandsInOrder, next: ledger.ReasonThreshold},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := tc.record
-			r.Live = &Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(90 * day)}
+			r.Live = &ledger.Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(90 * times.Day)}
 			if got := r.Stands(start.Add(tc.after)); got != tc.want {
 				t.Errorf("it stands %s, want %s", got, tc.want)
 			}
@@ -47,18 +51,18 @@ func TestStands(t *testing.T) {
 }
 
 func TestStatusPage(t *testing.T) {
-	until, renews := start.Add(30*day), start.Add(60*day)
-	live := func(name string) *Live {
-		return &Live{Serial: "a1", NotAfter: start.Add(90 * day), Issuer: "ca", Mount: "secret", Path: "tls/" + name, Version: 2}
+	until, renews := start.Add(30*times.Day), start.Add(60*times.Day)
+	live := func(name string) *ledger.Live {
+		return &ledger.Live{Serial: "a1", NotAfter: start.Add(90 * times.Day), Issuer: "ca", Mount: "secret", Path: "tls/" + name, Version: 2}
 	}
-	failed := &Failure{At: start, Class: ClassCAA, Message: "CAA record for a|b\nforbids issuance"}
-	page := string(statusPage(map[string]*Record{
-		"a-live":   {Certificate: "a-live", State: StateLive, Names: []string{"a.example.com"}, Live: live("a-live"), RenewAt: &renews},
-		"b-gone":   {Certificate: "b-gone", State: StateRetired, Live: live("b-gone")},
-		"c-off":    {Certificate: "c-off", State: StateLive, Live: live("c-off"), Unmanaged: &Unmanaged{Since: start, Until: &until, By: "Ann <ann@example.com>", Reason: "migration"}},
-		"d-fails":  {Certificate: "d-fails", State: StateFailing, LastFailure: failed, Failures: 1},
-		"e-wakes":  {Certificate: "e-wakes", State: StateFailing, Severity: SeverityPage, Live: live("e-wakes"), RenewAt: &renews, LastFailure: failed, Hold: &Hold{Until: until, Reason: "failure 3 in a row"}},
-		"f-nobody": {Certificate: "f-nobody", State: StateLive, Live: live("f-nobody"), Unmanaged: &Unmanaged{Since: start, Overdue: true}},
+	failed := &ledger.Failure{At: start, Class: ledger.ClassCAA, Message: "CAA record for a|b\nforbids issuance"}
+	page := string(statuspage.StatusPage(map[string]*ledger.Record{
+		"a-live":   {Certificate: "a-live", State: ledger.StateLive, Names: []string{"a.example.com"}, Live: live("a-live"), RenewAt: &renews},
+		"b-gone":   {Certificate: "b-gone", State: ledger.StateRetired, Live: live("b-gone")},
+		"c-off":    {Certificate: "c-off", State: ledger.StateLive, Live: live("c-off"), Unmanaged: &ledger.Unmanaged{Since: start, Until: &until, By: "Ann <ann@example.com>", Reason: "migration"}},
+		"d-fails":  {Certificate: "d-fails", State: ledger.StateFailing, LastFailure: failed, Failures: 1},
+		"e-wakes":  {Certificate: "e-wakes", State: ledger.StateFailing, Severity: ledger.SeverityPage, Live: live("e-wakes"), RenewAt: &renews, LastFailure: failed, Hold: &ledger.Hold{Until: until, Reason: "failure 3 in a row"}},
+		"f-nobody": {Certificate: "f-nobody", State: ledger.StateLive, Live: live("f-nobody"), Unmanaged: &ledger.Unmanaged{Since: start, Overdue: true}},
 	}, nil))
 	want := `# Certificates
 
@@ -78,9 +82,9 @@ Written by certroll. The records are in ` + "`certificates/`, the history is in 
 		t.Errorf("got\n%s\nwant\n%s", page, want)
 	}
 	long := strings.Repeat("the CA answered 400 [urn:ietf:params:acme:error:malformed]; ", 6) + "the end"
-	page = string(statusPage(map[string]*Record{
-		"held": {Certificate: "held", State: StateFailing, LastFailure: &Failure{At: start, Class: ClassCARejected, Message: long}, Hold: &Hold{Until: until, Reason: "failure 2 in a row (ca_rejected): " + long}},
-		"free": {Certificate: "free", State: StateFailing, LastFailure: &Failure{At: start, Class: ClassCARejected, Message: long}},
+	page = string(statuspage.StatusPage(map[string]*ledger.Record{
+		"held": {Certificate: "held", State: ledger.StateFailing, LastFailure: &ledger.Failure{At: start, Class: ledger.ClassCARejected, Message: long}, Hold: &ledger.Hold{Until: until, Reason: "failure 2 in a row (ca_rejected): " + long}},
+		"free": {Certificate: "free", State: ledger.StateFailing, LastFailure: &ledger.Failure{At: start, Class: ledger.ClassCARejected, Message: long}},
 	}, nil))
 	for _, want := range []string{
 		" | until 2026-12-23T12:00:00Z: failure 2 in a row (ca_rejected), see below |\n", " | failed (ca_rejected), see below |\n",
@@ -90,7 +94,7 @@ Written by certroll. The records are in ` + "`certificates/`, the history is in 
 			t.Errorf("no %q in\n%s", want, page)
 		}
 	}
-	if empty := string(statusPage(nil, nil)); !strings.Contains(empty, "0 live, 0 failing, 0 retired.") {
+	if empty := string(statuspage.StatusPage(nil, nil)); !strings.Contains(empty, "0 live, 0 failing, 0 retired.") {
 		t.Errorf("empty:\n%s", empty)
 	}
 }
@@ -98,21 +102,21 @@ Written by certroll. The records are in ` + "`certificates/`, the history is in 
 // TestStatusPageOfMany: a page of thousands is no longer than one that a host
 // shows, and has what matters most.
 func TestStatusPageOfMany(t *testing.T) {
-	records := map[string]*Record{}
+	records := map[string]*ledger.Record{}
 	for i := range 10_000 {
 		name := fmt.Sprintf("c%05d", i)
-		r := &Record{Certificate: name, State: StateLive, Live: &Live{NotAfter: start.Add(90*day - time.Duration(i)*time.Minute), Mount: "secret", Path: "tls/" + name}}
+		r := &ledger.Record{Certificate: name, State: ledger.StateLive, Live: &ledger.Live{NotAfter: start.Add(90*times.Day - time.Duration(i)*time.Minute), Mount: "secret", Path: "tls/" + name}}
 		if i == 42 {
-			r.State, r.LastFailure = StateFailing, &Failure{At: start, Class: ClassCAA, Message: "forbidden"}
+			r.State, r.LastFailure = ledger.StateFailing, &ledger.Failure{At: start, Class: ledger.ClassCAA, Message: "forbidden"}
 		}
 		records[name] = r
 	}
-	page := string(statusPage(records, nil))
+	page := string(statuspage.StatusPage(records, nil))
 	first, last := strings.Index(page, "| [c00042]"), strings.Index(page, "| [c09999]")
 	if first < 0 || last < first {
 		t.Errorf("what fails is at %d, what expires first at %d", first, last)
 	}
-	if n := strings.Count(page, "\n| ["); n != mostRows || strings.Contains(page, "[c00001]") {
+	if n := strings.Count(page, "\n| ["); n != statuspage.MostRows || strings.Contains(page, "[c00001]") {
 		t.Errorf("%d rows", n)
 	}
 	if !strings.Contains(page, "9999 live, 1 failing, 0 retired.") || !strings.Contains(page, "\nAnd 9500 more, in `certificates/`.") {

@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 )
 
@@ -16,7 +19,7 @@ func TestUnreadableTakesNoTurn(t *testing.T) {
 	w.desired.Issuers["ca"].Limits = &spec.Limits{Orders: spec.Limit{Burst: 2, Window: 3 * time.Hour}}
 	w.vault.fail = func(_, path string) error {
 		if path == "secret/tls/dark" {
-			return placeError{errors.New("403 permission denied")}
+			return observe.PlaceError{Err: errors.New("403 permission denied")}
 		}
 		return nil
 	}
@@ -25,7 +28,7 @@ func TestUnreadableTakesNoTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := r.Apply(t.Context(), w.desired, Revision{}, Plan(w.desired, obs, w.at))
+	report, err := r.Apply(t.Context(), w.desired, ledger.Revision{}, plan.Plan(w.desired, obs, w.at))
 	if err != nil || len(report.Results) != 2 || report.Failed() > 0 {
 		t.Errorf("the two others: %+v, %v", report, err)
 	}
@@ -62,7 +65,7 @@ func TestLookBeforeActing(t *testing.T) {
 		}
 		return nil
 	}
-	if report, err := r.Apply(t.Context(), w.desired, Revision{}, actions); err != nil || len(report.Results) != 1 {
+	if report, err := r.Apply(t.Context(), w.desired, ledger.Revision{}, actions); err != nil || len(report.Results) != 1 {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	if len(looks) > 0 {

@@ -3,6 +3,9 @@ package reconcile
 import (
 	"strings"
 	"testing"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
 )
 
 const pendingOfAPI = "secret/certroll/pending/api"
@@ -36,7 +39,7 @@ func TestLateWriteOfAPendingSecret(t *testing.T) {
 	orders, told := len(w.ca.orders), len(w.ledger.events(t))
 	w.arrives(data)
 	for _, a := range w.plan() {
-		if a.Kind == KindHold {
+		if a.Kind == ledger.KindHold {
 			t.Errorf("%s is held: %s", a.Certificate, a.Detail)
 		}
 	}
@@ -51,7 +54,7 @@ func TestLateWriteOfAPendingSecret(t *testing.T) {
 	if len(events) != told+1 {
 		t.Fatalf("%d more events, want 1", len(events)-told)
 	}
-	if e := events[told]; e.Certificate != "api" || e.Operation != KindRepair || e.Status != Success || !strings.Contains(e.Detail, "reached Vault late") {
+	if e := events[told]; e.Certificate != "api" || e.Operation != ledger.KindRepair || e.Status != ledger.Success || !strings.Contains(e.Detail, "reached Vault late") {
 		t.Errorf("it is told as %+v", e)
 	}
 	if again := w.settle(); again.Commit != "" {
@@ -69,7 +72,7 @@ func TestLateWriteAndARotation(t *testing.T) {
 	w.arrives(data)
 	c.Rotate = "leaked"
 	w.settle()
-	if now := w.only(); now.Kind != KindNone || now.Secret.Live.Serial == serial || now.Secret.Version != 2 {
+	if now := w.only(); now.Kind != ledger.KindNone || now.Secret.Live.Serial == serial || now.Secret.Version != 2 {
 		t.Errorf("after the rotation: %+v", now)
 	}
 	if n := len(w.ca.orders); n != orders+1 || w.vault.secrets[pendingOfAPI] != nil {
@@ -84,7 +87,7 @@ func TestLateWriteBeforeTheFirstIssue(t *testing.T) {
 		w := newWorld(t, certificate("api", "api.example.com"))
 		w.arrives(lateWrite(t, w))
 		died := w.dyingAt(n)
-		if s := w.vault.secrets[pendingOfAPI]; s != nil && len(s.versions) > 1 && s.custom[metaVersion] == "" {
+		if s := w.vault.secrets[pendingOfAPI]; s != nil && len(s.versions) > 1 && s.custom[observe.MetaVersion] == "" {
 			t.Errorf("call %d: the pending secret was written again, still without metadata", n)
 		}
 		w.settle()

@@ -9,6 +9,10 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/audit"
+	"certroll/reconcile/ledger"
 )
 
 // memPast is a branch in memory, the root first.
@@ -56,7 +60,7 @@ func logged(t *testing.T, n int) memPast {
 	tree := fstest.MapFS{"STATUS.md": {Data: []byte("x")}}
 	for i := range n {
 		at := start.AddDate(0, 0, 5*i)
-		files, err := appendEvents(tree, []Event{{ID: fmt.Sprintf("e%d", i), Time: at, Operation: KindRenew, Certificate: "api", Status: Success}}, at)
+		files, err := archive.AppendEvents(tree, []ledger.Event{{ID: fmt.Sprintf("e%d", i), Time: at, Operation: ledger.KindRenew, Certificate: "api", Status: ledger.Success}}, at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,12 +110,12 @@ func TestVerifyTrail(t *testing.T) {
 		"rewritten with a chain of its own": {change: func(p memPast) memPast {
 			other := memPast{{id: "x", tree: fstest.MapFS{}}}
 			for i, text := range p.lines(nov) {
-				var e Event
+				var e ledger.Event
 				if err := json.Unmarshal([]byte(text), &e); err != nil {
 					panic(err)
 				}
 				e.Certificate = "web"
-				files, err := appendEvents(other[0].tree, []Event{e}, e.Time)
+				files, err := archive.AppendEvents(other[0].tree, []ledger.Event{e}, e.Time)
 				if err != nil {
 					panic(i)
 				}
@@ -128,7 +132,7 @@ func TestVerifyTrail(t *testing.T) {
 			return append(p, memCommit{id: "c6", tree: tree})
 		}, findings: []string{"c6 " + dec + " 0: removed"}},
 		"a line slipped in before": {change: func(p memPast) memPast {
-			return p.then(map[string]string{nov: string(p[len(p)-1].tree[nov].Data) + `{"schema":1,"id":"x","time":"2026-11-30T00:00:00Z","operation":"renew","status":"success","prev":"` + lineHash([]byte(strings.TrimSpace(p.lines(nov)[1]))) + "\"}\n"})
+			return p.then(map[string]string{nov: string(p[len(p)-1].tree[nov].Data) + `{"schema":1,"id":"x","time":"2026-11-30T00:00:00Z","operation":"renew","status":"success","prev":"` + ledger.LineHash([]byte(strings.TrimSpace(p.lines(nov)[1]))) + "\"}\n"})
 		}, findings: []string{"c2 " + dec + " 1: the chain is broken"}},
 		"a merge": {change: func(p memPast) memPast {
 			p = p.then(map[string]string{"STATUS.md": "y"})
@@ -146,7 +150,7 @@ func TestVerifyTrail(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			past := tc.change(logged(t, 6))
-			trail, err := VerifyTrail(t.Context(), past, false)
+			trail, err := audit.VerifyTrail(t.Context(), past, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -164,11 +168,11 @@ func TestVerifyTrail(t *testing.T) {
 func appended(file, text string) func(memPast) memPast {
 	return func(p memPast) memPast {
 		l := p.lines(file)
-		return p.then(map[string]string{file: string(p[len(p)-1].tree[file].Data) + strings.Replace(text, "PREV", lineHash([]byte(strings.TrimSpace(l[len(l)-1]))), 1)})
+		return p.then(map[string]string{file: string(p[len(p)-1].tree[file].Data) + strings.Replace(text, "PREV", ledger.LineHash([]byte(strings.TrimSpace(l[len(l)-1]))), 1)})
 	}
 }
 
-func checkFindings(t *testing.T, got []Breach, want []string, words string) {
+func checkFindings(t *testing.T, got []archive.Breach, want []string, words string) {
 	t.Helper()
 	var all []string
 	for _, f := range got {
@@ -197,14 +201,14 @@ func checkFindings(t *testing.T, got []Breach, want []string, words string) {
 func TestVerifyTrailMerges(t *testing.T) {
 	past := logged(t, 3)
 	past[2].parents = []string{"c1", "side"}
-	trail, err := VerifyTrail(t.Context(), past, true)
+	trail, err := audit.VerifyTrail(t.Context(), past, true)
 	if err != nil || len(trail.Findings) != 0 {
 		t.Errorf("%+v, %v", trail, err)
 	}
 }
 
 func TestVerifyTrailEmpty(t *testing.T) {
-	trail, err := VerifyTrail(t.Context(), memPast{}, false)
+	trail, err := audit.VerifyTrail(t.Context(), memPast{}, false)
 	if err != nil || trail.Commits != 0 || trail.Head != "" || len(trail.Findings) != 0 {
 		t.Errorf("%+v, %v", trail, err)
 	}
@@ -219,7 +223,7 @@ func TestVerifyTrailUnreadable(t *testing.T) {
 	walk := walkFunc(func(visit func(string, []string, fs.FS) error) error {
 		return visit("c0", nil, brokenFS{logged(t, 1)[0].tree})
 	})
-	if _, err := VerifyTrail(t.Context(), walk, false); err == nil || !strings.Contains(err.Error(), "the disk is broken") {
+	if _, err := audit.VerifyTrail(t.Context(), walk, false); err == nil || !strings.Contains(err.Error(), "the disk is broken") {
 		t.Errorf("error: %v", err)
 	}
 }
@@ -233,8 +237,8 @@ func (f walkFunc) Walk(_ context.Context, visit func(string, []string, fs.FS) er
 // A log that was made anew is not listed line by line.
 func TestVerifyTrailBounds(t *testing.T) {
 	past := memPast{{id: "c0", tree: fstest.MapFS{"audit/2026/11.jsonl": {Data: []byte(strings.Repeat("x\n", 500))}}}}
-	trail, err := VerifyTrail(t.Context(), past, false)
-	if err != nil || len(trail.Findings) != mostFindings || trail.More != 500-mostFindings {
+	trail, err := audit.VerifyTrail(t.Context(), past, false)
+	if err != nil || len(trail.Findings) != archive.MostFindings || trail.More != 500-archive.MostFindings {
 		t.Errorf("%d findings and %d more, %v", len(trail.Findings), trail.More, err)
 	}
 }

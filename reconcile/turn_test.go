@@ -6,6 +6,10 @@ import (
 	"io/fs"
 	"testing"
 	"time"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
 )
 
 // hungLedger is a ledger at a Git that does not answer.
@@ -29,23 +33,23 @@ func (l hungLedger) Commit(ctx context.Context, _ string, _ func(fs.FS) (map[str
 func TestHungGitHoldsUpNobody(t *testing.T) {
 	w := newMooredWorld(t)
 	l := hungLedger{make(chan struct{})}
-	r := New(&Observer{Metadata: w.vault}, w.vault, w.ca, l, w.journal, w.opts)
-	if err := r.scribe.note(entry{Event: Event{ID: "e1"}}); err != nil {
+	r := apply.New(&observe.Observer{Metadata: w.vault}, w.vault, w.ca, l, w.journal, w.opts)
+	if err := r.Writer.Note(ledger.Entry{Event: ledger.Event{ID: "e1"}}); err != nil {
 		t.Fatal(err)
 	}
 	hung, end := context.WithCancel(t.Context())
 	defer end()
-	go r.scribe.flush(hung)
-	go r.snapshot(hung)
+	go r.Writer.Flush(hung)
+	go r.Snapshot(hung)
 	<-l.asked
 	<-l.asked
 	impatient, stop := context.WithCancel(t.Context())
 	stop()
 	for name, do := range map[string]func() error{
-		"flush":    func() error { _, _, err := r.scribe.flush(impatient); return err },
-		"snapshot": func() error { _, _, err := r.snapshot(impatient); return err },
+		"flush":    func() error { _, _, err := r.Writer.Flush(impatient); return err },
+		"snapshot": func() error { _, _, err := r.Snapshot(impatient); return err },
 		"what was seen": func() error {
-			r.scribe.seen()
+			r.Writer.Seen()
 			_, err := r.Backlog()
 			return errors.Join(err, r.Unanchored(), impatient.Err())
 		},

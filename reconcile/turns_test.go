@@ -8,6 +8,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 )
 
 // TestTurns: each name comes once a round, while others come and go.
@@ -18,7 +21,7 @@ func TestTurns(t *testing.T) {
 		}
 		return list
 	}
-	var r turns
+	var r plan.Turns
 	for _, step := range []struct{ names, want []string }{
 		{names(0, 3), names(0, 3)}, // few: all, each time
 		{names(0, 10), names(0, 4)},
@@ -28,7 +31,7 @@ func TestTurns(t *testing.T) {
 		{names(0, 6), names(0, 4)}, // the one it stood at is gone, and all behind it
 		{names(4, 9), names(4, 8)},
 	} {
-		if got := r.next(step.names, 4); !slices.Equal(got, step.want) {
+		if got := r.Next(step.names, 4); !slices.Equal(got, step.want) {
 			t.Errorf("of %v came %v, want %v", step.names, got, step.want)
 		}
 	}
@@ -37,7 +40,7 @@ func TestTurns(t *testing.T) {
 // TestIdlePullIsBounded: a pull looks at some secrets, at those that another
 // replica worked on whoever's turn it is, and within a round at all.
 func TestIdlePullIsBounded(t *testing.T) {
-	all := crowd(mostInTurn+200, "example.com")
+	all := crowd(plan.MostInTurn+200, "example.com")
 	bubble(t, func(w *world, repo *memRepo) {
 		w.settle()
 		looks := map[string]int{}
@@ -59,7 +62,7 @@ func TestIdlePullIsBounded(t *testing.T) {
 		if n := len(pulled()); n != len(all) {
 			t.Errorf("the first pull looked at %d of %d", n, len(all))
 		}
-		overwritten, rotated := all[mostInTurn+50], *all[len(all)-1]
+		overwritten, rotated := all[plan.MostInTurn+50], *all[len(all)-1]
 		if _, err := w.vault.Write(context.Background(), "secret", overwritten.Vault.Path, map[string]string{"certificate": "somebody's"}, 1); err != nil {
 			t.Fatal(err)
 		}
@@ -70,19 +73,19 @@ func TestIdlePullIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var plan []Action
-		for _, a := range Plan(theirs, obs, time.Now()) {
+		var planned []plan.Action
+		for _, a := range plan.Plan(theirs, obs, time.Now()) {
 			if a.Certificate == rotated.Name {
-				plan = append(plan, a)
+				planned = append(planned, a)
 			}
 		}
-		if _, err := others.Apply(context.Background(), theirs, Revision{}, plan); err != nil {
+		if _, err := others.Apply(context.Background(), theirs, ledger.Revision{}, planned); err != nil {
 			t.Fatal(err)
 		}
 		pulled()
 		time.Sleep(66 * time.Minute)
 		seen := pulled()
-		if len(seen) != mostInTurn+1 || seen["secret/"+rotated.Vault.Path] == 0 {
+		if len(seen) != plan.MostInTurn+1 || seen["secret/"+rotated.Vault.Path] == 0 {
 			t.Errorf("the next pull looked at %d, at what another rotated %d times", len(seen), seen["secret/"+rotated.Vault.Path])
 		}
 		if n, _ := w.ca.ordered(); n != len(all)+1 {

@@ -5,6 +5,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/recorder"
+	"certroll/reconcile/times"
 )
 
 // gone are the ways in which a secret disappears.
@@ -37,8 +43,8 @@ func TestASecretThatKeepsDisappearingIsHeld(t *testing.T) {
 				t.Fatalf("%d orders, want the first and one more", n)
 			}
 			a := w.only()
-			expect(t, a, KindHold, ReasonUndone, "is gone again")
-			if want := start.Add(time.Minute + (w.ledger.record(t, "api").Live.Lifetime() / 10).Truncate(time.Second)); !a.NotBefore.Equal(want) || a.Wants != KindIssue {
+			expect(t, a, ledger.KindHold, ledger.ReasonUndone, "is gone again")
+			if want := start.Add(time.Minute + (w.ledger.record(t, "api").Live.Lifetime() / 10).Truncate(time.Second)); !a.NotBefore.Equal(want) || a.Wants != ledger.KindIssue {
 				t.Errorf("%s waits until %s, want %s", a.Wants, a.NotBefore, want)
 			}
 			for _, evidence := range []string{"secret/tls/api", "certroll wrote version", start.Add(time.Minute).Format(time.RFC3339), "certroll retry api"} {
@@ -46,19 +52,19 @@ func TestASecretThatKeepsDisappearingIsHeld(t *testing.T) {
 					t.Errorf("%q is not in: %s", evidence, a.Detail)
 				}
 			}
-			var told []Event
+			var told []ledger.Event
 			for _, e := range w.ledger.events(t) {
-				if e.Reason == ReasonUndone {
+				if e.Reason == ledger.ReasonUndone {
 					told = append(told, e)
 				}
 			}
-			if len(told) != 1 || told[0].Severity != SeverityPage || told[0].Certificate != "api" || told[0].VaultPath != "secret/tls/api" {
+			if len(told) != 1 || told[0].Severity != ledger.SeverityPage || told[0].Certificate != "api" || told[0].VaultPath != "secret/tls/api" {
 				t.Errorf("told: %+v", told)
 			}
 			w.at = a.NotBefore
 			w.settle()
 			undo(w)
-			if expect(t, w.only(), KindHold, ReasonUndone, ""); len(w.ca.orders) != 3 {
+			if expect(t, w.only(), ledger.KindHold, ledger.ReasonUndone, ""); len(w.ca.orders) != 3 {
 				t.Errorf("%d orders after the wait", len(w.ca.orders))
 			}
 		})
@@ -74,12 +80,12 @@ func TestRetryEndsAHoldOfWhatWasUndone(t *testing.T) {
 		w.at = w.at.Add(time.Minute)
 		w.settle()
 	}
-	expect(t, w.only(), KindHold, ReasonUndone, "")
-	done, commit, err := w.retry(Retry{Certificates: []string{"api"}, Actor: "ann@desk"})
+	expect(t, w.only(), ledger.KindHold, ledger.ReasonUndone, "")
+	done, commit, err := w.retry(recorder.Retry{Certificates: []string{"api"}, Actor: "ann@desk"})
 	if err != nil || commit == "" || done[0].Event == nil {
 		t.Fatalf("%+v, %q, %v", done, commit, err)
 	}
-	expect(t, w.only(), KindIssue, ReasonDeleted, "")
+	expect(t, w.only(), ledger.KindIssue, ledger.ReasonDeleted, "")
 	w.settle()
 	if len(w.ca.orders) != 3 {
 		t.Errorf("%d orders", len(w.ca.orders))
@@ -92,7 +98,7 @@ func TestWhatIsGoneOnceInALifeIsIssuedAtOnce(t *testing.T) {
 	w.settle()
 	for i := range 5 {
 		gone["deleted"](w)
-		w.at = w.at.Add(9*day + time.Hour)
+		w.at = w.at.Add(9*times.Day + time.Hour)
 		w.settle()
 		if len(w.ca.orders) != i+2 {
 			t.Fatalf("%d orders after %d times", len(w.ca.orders), i+1)
@@ -124,7 +130,7 @@ func TestWhatCertrollDeletedItselfIsNotUndone(t *testing.T) {
 func TestASecretThatKeepsBeingOverwrittenIsHeld(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
-	serial := serialOf(w.secretPair("tls/api").leaf())
+	serial := keypair.SerialOf(w.secretPair("tls/api").Leaf())
 	overwrite := func() {
 		t.Helper()
 		s := w.vault.secrets["secret/tls/api"]
@@ -144,13 +150,13 @@ func TestASecretThatKeepsBeingOverwrittenIsHeld(t *testing.T) {
 		t.Errorf("restored %d times with %d orders in two hours, want 2 and 1", restored, len(w.ca.orders))
 	}
 	a := w.only()
-	expect(t, a, KindHold, ReasonUndone, "was overwritten again")
-	if a.Wants != KindRepair || a.NotBefore.Sub(w.at) > time.Hour {
+	expect(t, a, ledger.KindHold, ledger.ReasonUndone, "was overwritten again")
+	if a.Wants != ledger.KindRepair || a.NotBefore.Sub(w.at) > time.Hour {
 		t.Errorf("%s waits until %s", a.Wants, a.NotBefore)
 	}
 	w.at = a.NotBefore
 	w.settle()
-	if got := serialOf(w.secretPair("tls/api").leaf()); got != serial {
+	if got := keypair.SerialOf(w.secretPair("tls/api").Leaf()); got != serial {
 		t.Errorf("serial %s is there, want %s", got, serial)
 	}
 }
@@ -159,14 +165,14 @@ func TestASecretThatKeepsBeingOverwrittenIsHeld(t *testing.T) {
 func TestAnUndoneTimeOfAFastClockHoldsNothing(t *testing.T) {
 	w := newWorld(t, certificate("api", "api.example.com"))
 	w.settle()
-	w.at = w.at.Add(400 * day)
+	w.at = w.at.Add(400 * times.Day)
 	r := w.ledger.record(t, "api")
-	r.Undone = []Undone{{At: w.at.Add(1000 * day), Reason: ReasonDeleted, Version: 1}}
-	if u := lastUndone(r, w.at); u != nil {
+	r.Undone = []ledger.Undone{{At: w.at.Add(1000 * times.Day), Reason: ledger.ReasonDeleted, Version: 1}}
+	if u := plan.LastUndone(r, w.at); u != nil {
 		t.Errorf("a time that is to come holds: %+v", u)
 	}
-	r.Undone = append([]Undone{{At: w.at.Add(-day), Reason: ReasonDeleted, Version: 1}}, r.Undone...)
-	if u := lastUndone(r, w.at); u == nil || !u.At.Equal(w.at.Add(-day)) {
+	r.Undone = append([]ledger.Undone{{At: w.at.Add(-times.Day), Reason: ledger.ReasonDeleted, Version: 1}}, r.Undone...)
+	if u := plan.LastUndone(r, w.at); u == nil || !u.At.Equal(w.at.Add(-times.Day)) {
 		t.Errorf("the credible time before it is not found: %+v", u)
 	}
 }

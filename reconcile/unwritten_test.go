@@ -8,6 +8,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
 )
 
 // fullJournal is one whose disk may be full.
@@ -76,17 +82,17 @@ func newDisk(t *testing.T, names ...string) *disk {
 }
 
 // process is a new process on it.
-func (d *disk) process() *Reconciler {
-	return New(&Observer{Metadata: d.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, d.vault, d.ca, d.ledger, d.journal, d.opts)
+func (d *disk) process() *apply.Reconciler {
+	return apply.New(&observe.Observer{Metadata: d.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, d.vault, d.ca, d.ledger, d.journal, d.opts)
 }
 
-func (d *disk) pass(r *Reconciler) (*Report, error) {
+func (d *disk) pass(r *apply.Reconciler) (*apply.Report, error) {
 	d.t.Helper()
 	obs, err := r.Observe(d.t.Context(), d.desired)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return r.Apply(d.t.Context(), d.desired, Revision{Commit: "c0ffee"}, Plan(d.desired, obs, d.at))
+	return r.Apply(d.t.Context(), d.desired, ledger.Revision{Commit: "c0ffee"}, plan.Plan(d.desired, obs, d.at))
 }
 
 // TestAFullDiskLosesNothingThatGitTakes.
@@ -109,7 +115,7 @@ func TestWhatIsLiveButNotRecorded(t *testing.T) {
 	if _, err := d.pass(d.process()); err != nil { // the ledger is known to be writable
 		t.Fatal(err)
 	}
-	d.at = d.at.Add(61 * day)
+	d.at = d.at.Add(61 * times.Day)
 	d.ca.fail = func(op string, _ int) error {
 		if op == "finish" { // the disk fills up, and Git goes away, while the CA is at work
 			d.journal.full, d.ledger.refused = true, errors.New("away")
@@ -118,7 +124,7 @@ func TestWhatIsLiveButNotRecorded(t *testing.T) {
 	}
 	r := d.process()
 	report, err := d.pass(r)
-	if err == nil || report.Failed() != 0 || report.Untold() != 1 || !strings.Contains(report.Results[0].Untold.Error(), "no space left") || report.Results[0].Event.Status != Success {
+	if err == nil || report.Failed() != 0 || report.Untold() != 1 || !strings.Contains(report.Results[0].Untold.Error(), "no space left") || report.Results[0].Event.Status != ledger.Success {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	if b, err := r.Backlog(); err != nil || b.Events != 1 {
@@ -130,7 +136,7 @@ func TestWhatIsLiveButNotRecorded(t *testing.T) {
 	}
 	n := 0
 	for _, e := range d.world.ledger.events(t) {
-		if e.Operation == KindRenew {
+		if e.Operation == ledger.KindRenew {
 			n++
 		}
 	}
@@ -146,7 +152,7 @@ func TestAFullDiskShortensNoBackoff(t *testing.T) {
 	if _, err := d.pass(d.process()); err != nil {
 		t.Fatal(err)
 	}
-	d.at = d.at.Add(61 * day)
+	d.at = d.at.Add(61 * times.Day)
 	d.ca.fail = func(op string, _ int) error {
 		if op == "finish" {
 			d.journal.full, d.ledger.refused = true, errors.New("away")
@@ -190,16 +196,16 @@ func TestTheFirstApplyProvesThatItCanWriteTheLedger(t *testing.T) {
 	// Another machine shows it by an event, once.
 	d.opts.Moments = &keptMoments{}
 	for range 2 {
-		d.at = d.at.Add(61 * day)
+		d.at = d.at.Add(61 * times.Day)
 		if _, err := d.pass(d.process()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var reasons []Reason
+	var reasons []ledger.Reason
 	for _, e := range d.world.ledger.events(t) {
 		reasons = append(reasons, e.Reason)
 	}
-	if want := []Reason{ReasonMissing, ReasonAttempt, ReasonThreshold, ReasonThreshold}; !slices.Equal(reasons, want) {
+	if want := []ledger.Reason{ledger.ReasonMissing, ledger.ReasonAttempt, ledger.ReasonThreshold, ledger.ReasonThreshold}; !slices.Equal(reasons, want) {
 		t.Errorf("events %v, want %v", reasons, want)
 	}
 }

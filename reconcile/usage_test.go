@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/throttle"
 	"certroll/spec"
 )
 
@@ -16,7 +18,7 @@ func TestLimitsUsed(t *testing.T) {
 	desired.Issuers["free"] = &spec.Issuer{Name: "free", Directory: "https://free.example/dir"}
 	events := repeat(10, 0, "", func(i int) string { return fmt.Sprintf("x%d.example.com", i) })
 	events = append(events, done(0, "https://ca.example/order/o", "", "y.example.org"))
-	events = append(events, Event{Time: start, Operation: KindRenew, Status: Failed, Class: ClassValidation, Issuer: "ca", Directory: "https://ca.example/dir",
+	events = append(events, ledger.Event{Time: start, Operation: ledger.KindRenew, Status: ledger.Failed, Class: ledger.ClassValidation, Issuer: "ca", Directory: "https://ca.example/dir",
 		FailedNames: []string{"z.example.net"}, OrderURL: "https://ca.example/order/f"})
 	for after, want := range map[time.Duration]string{
 		0:                        "orders 12.0/300, certificates_per_domain 10.0/50, exact_set 1.0/5, failed_validations 1.0/5, ",
@@ -25,7 +27,7 @@ func TestLimitsUsed(t *testing.T) {
 		168 * time.Hour / 50 * 2: "orders 0.0/300, certificates_per_domain 8.0/50, exact_set 0.8/5, failed_validations 0.0/5, ",
 	} {
 		got := ""
-		for _, l := range LimitsUsed(desired, events, start.Add(after)) {
+		for _, l := range throttle.LimitsUsed(desired, events, start.Add(after)) {
 			got += fmt.Sprintf("%s %.1f/%d, ", l.Limit, l.Used, l.Size)
 			if l.Issuer != "ca" {
 				t.Errorf("issuer %s has no limits", l.Issuer)

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 )
 
@@ -52,7 +55,7 @@ func TestWays(t *testing.T) {
 		{"com net", []string{"192.0.2.1"}, "[[com net]]"}, // nobody: seen when it is tried
 	} {
 		c := by("x", tc.dns, tc.names...)
-		if got := fmt.Sprint(waysOf(zonedSpec(c), c)); got != tc.want {
+		if got := fmt.Sprint(plan.WaysOf(zonedSpec(c), c)); got != tc.want {
 			t.Errorf("%s for %v: %s, want %s", tc.dns, tc.names, got, tc.want)
 		}
 	}
@@ -88,31 +91,31 @@ func TestBreakerByZone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			desired := zonedSpec(tc.c)
-			var history []Event
+			var history []ledger.Event
 			for i := range 3 {
-				e := failed(time.Duration(i)*time.Second, fmt.Sprintf("old%d", i), ClassDNSUnauthorized, tc.failing, "403")
+				e := failed(time.Duration(i)*time.Second, fmt.Sprintf("old%d", i), ledger.ClassDNSUnauthorized, tc.failing, "403")
 				e.Names = []string{fmt.Sprintf("old%d.%s", i, tc.zone)}
 				e.FailedNames = e.Names
 				if tc.passed {
-					e.Status, e.Class, e.FailedNames, e.DNSAccount = Success, "", nil, "any"
-					e.PassedOver = []PassedOver{{Account: tc.failing, Class: ClassDNSUnauthorized, Message: "403"}}
+					e.Status, e.Class, e.FailedNames, e.DNSAccount = ledger.Success, "", nil, "any"
+					e.PassedOver = []ledger.PassedOver{{Account: tc.failing, Class: ledger.ClassDNSUnauthorized, Message: "403"}}
 				}
 				history = append(history, e)
 			}
-			obs := &Observed{History: history}
-			plan := Plan(desired, obs, start.Add(time.Minute))
-			a := &plan[0]
-			if waits := a.Kind == KindHold && a.HeldBy == accountSubject(tc.failing); waits != tc.waits {
+			obs := &plan.Observed{History: history}
+			planned := plan.Plan(desired, obs, start.Add(time.Minute))
+			a := &planned[0]
+			if waits := a.Kind == ledger.KindHold && a.HeldBy == ledger.AccountSubject(tc.failing); waits != tc.waits {
 				t.Errorf("the plan says %s, %s, held by %q: %s", a.Kind, a.Reason, a.HeldBy, a.Detail)
 			}
 			if got := strings.Join(a.Avoid, " "); got != tc.avoid {
 				t.Errorf("the plan avoids %q, want %q", got, tc.avoid)
 			}
 			// The gate goes by the same.
-			b := &Action{Kind: KindIssue, Certificate: "x", Spec: tc.c, Issuer: desired.Issuers["ca"], ways: waysOf(desired, tc.c)}
-			g := newGate(func() time.Time { return start.Add(time.Minute) })
-			_, in := g.begin(desired, obs).try(b, func() bool { return true })
-			if (in == endHeld) != tc.waits || strings.Join(b.Avoid, " ") != tc.avoid {
+			b := &plan.Action{Kind: ledger.KindIssue, Certificate: "x", Spec: tc.c, Issuer: desired.Issuers["ca"], Ways: plan.WaysOf(desired, tc.c)}
+			g := apply.NewLimiter(func() time.Time { return start.Add(time.Minute) })
+			_, in := g.Begin(desired, obs).Try(b, func() bool { return true })
+			if (in == apply.EndHeld) != tc.waits || strings.Join(b.Avoid, " ") != tc.avoid {
 				t.Errorf("the gate says %v, avoiding %q", in, b.Avoid)
 			}
 		})
@@ -124,30 +127,30 @@ func TestBreakerByZone(t *testing.T) {
 func TestGateOfTwoZones(t *testing.T) {
 	c := by("x", "com net", "x.example.com", "x.example.net")
 	desired := zonedSpec(c)
-	a := &Action{Kind: KindIssue, Certificate: "x", Spec: c, Issuer: desired.Issuers["ca"], ways: waysOf(desired, c)}
-	if got := subjectsOf(a); !slices.Equal(got, []subject{"issuer.ca", "dns.com", "dns.net"}) {
+	a := &plan.Action{Kind: ledger.KindIssue, Certificate: "x", Spec: c, Issuer: desired.Issuers["ca"], Ways: plan.WaysOf(desired, c)}
+	if got := plan.SubjectsOf(a); !slices.Equal(got, []ledger.Subject{"issuer.ca", "dns.com", "dns.net"}) {
 		t.Errorf("it enters by %v", got)
 	}
-	g := newGate(time.Now)
-	p := g.begin(desired, &Observed{})
+	g := apply.NewLimiter(time.Now)
+	p := g.Begin(desired, &plan.Observed{})
 	for i := range 3 {
 		name := fmt.Sprintf("n%d", i)
 		one := by(name, "com net", name+".example.com")
-		e := failed(0, name, ClassDNSUnauthorized, "com", "403")
+		e := failed(0, name, ledger.ClassDNSUnauthorized, "com", "403")
 		e.Names, e.FailedNames = one.Names(), one.Names()
-		action := &Action{Kind: KindIssue, Certificate: name, Spec: one, Issuer: desired.Issuers["ca"], ways: waysOf(zonedSpec(one), one)}
-		leave, in := p.try(action, func() bool { return true })
-		if in != endDone {
+		action := &plan.Action{Kind: ledger.KindIssue, Certificate: name, Spec: one, Issuer: desired.Issuers["ca"], Ways: plan.WaysOf(zonedSpec(one), one)}
+		leave, in := p.Try(action, func() bool { return true })
+		if in != apply.EndDone {
 			t.Fatalf("%s: %v", name, in)
 		}
 		leave(e)
 	}
 	other := by("o", "com net", "o.example.net")
-	b := &Action{Kind: KindIssue, Certificate: "o", Spec: other, Issuer: desired.Issuers["ca"], ways: waysOf(desired, other)}
-	if _, in := p.try(b, func() bool { return true }); in != endDone {
+	b := &plan.Action{Kind: ledger.KindIssue, Certificate: "o", Spec: other, Issuer: desired.Issuers["ca"], Ways: plan.WaysOf(desired, other)}
+	if _, in := p.Try(b, func() bool { return true }); in != apply.EndDone {
 		t.Errorf("the other zone: %v", in)
 	}
-	if _, in := p.try(a, func() bool { return true }); in != endHeld {
+	if _, in := p.Try(a, func() bool { return true }); in != apply.EndHeld {
 		t.Errorf("both zones: %v", in)
 	}
 }

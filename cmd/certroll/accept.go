@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/wiring"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 func (a *app) acceptCommand() *cobra.Command {
@@ -88,7 +88,7 @@ func (a *app) accept(ctx context.Context, commit string) error {
 		return err
 	}
 	defer closeLedger()
-	if err := r.Accept(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, a.person()); err != nil {
+	if err := r.Accept(ctx, ledger.Revision{Commit: rev.Commit, Author: rev.Author}, a.person()); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Out, "Accepted %s (%q by %s).\n", rev.Commit, rev.Subject, rev.Author)

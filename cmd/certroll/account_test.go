@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-acme/lego/v4/acme/api" //nolint:depguard // the test is a client of its own, which deactivates the account and revokes
+	"github.com/go-acme/lego/v4/acme/api"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // accountDocuments are the documents of the ACME accounts in Vault, by id.
@@ -79,7 +79,7 @@ func (w *world) removeAccount(id string, doc map[string]string, retried string, 
 	w.certroll(0, "apply", "-auto-approve")
 	w.certroll(0, "apply", "-auto-approve")
 	for _, name := range names {
-		if r := w.record(name); r.State != reconcile.StateLive || r.Live.Rotate != "now" {
+		if r := w.record(name); r.State != ledger.StateLive || r.Live.Rotate != "now" {
 			w.t.Errorf("%s: %s, last rotation %q", name, r.State, r.Live.Rotate)
 		}
 	}
@@ -107,9 +107,9 @@ func TestDeactivatedAccount(t *testing.T) {
 	if n := f.count(newOrder) - before; n != 0 {
 		t.Errorf("%d orders were asked for with a dead account", n)
 	}
-	failed := slices.DeleteFunc(w.events(), func(e auditEvent) bool { return e.Status != string(reconcile.Failed) })
+	failed := slices.DeleteFunc(w.events(), func(e auditEvent) bool { return e.Status != string(ledger.Failed) })
 	const remove = "vault kv metadata delete -mount=secret "
-	if len(failed) != 1 || failed[0].Owner != string(reconcile.OwnerAccount) || !strings.Contains(failed[0].Message, remove+w.prefix+"/accounts/"+id) {
+	if len(failed) != 1 || failed[0].Owner != string(ledger.OwnerAccount) || !strings.Contains(failed[0].Message, remove+w.prefix+"/accounts/"+id) {
 		t.Fatalf("failures: %+v", failed)
 	}
 	w.removeAccount(id, doc, failed[0].Certificate, names)
@@ -134,7 +134,7 @@ func TestChangedEmail(t *testing.T) {
 	if n := f.count(newAccount) - registered; n != 0 {
 		t.Errorf("newAccount was asked %d times more", n)
 	}
-	if r := w.record("mail"); r.State != reconcile.StateLive || r.Live.Rotate != "now" {
+	if r := w.record("mail"); r.State != ledger.StateLive || r.Live.Rotate != "now" {
 		t.Errorf("record: %+v", r)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab/labtest"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // anchor is what Vault keeps of how far the ledger had come; nil where it keeps
@@ -58,9 +58,9 @@ func (w *world) rewrite(old, anew string) {
 	run("-C", tree, "push", "-q", "-f", "origin", "anew:certroll/status")
 }
 
-func (w *world) rewinds() []reconcile.Event {
+func (w *world) rewinds() []ledger.Event {
 	w.t.Helper()
-	return slices.DeleteFunc(w.audit(), func(e reconcile.Event) bool { return e.Reason != reconcile.ReasonRewound })
+	return slices.DeleteFunc(w.audit(), func(e ledger.Event) bool { return e.Reason != ledger.ReasonRewound })
 }
 
 // elsewhere is a machine that never saw this ledger.

@@ -16,7 +16,8 @@ import (
 	"certroll/cmd/certroll/planfile"
 	"certroll/cmd/certroll/proposal"
 	"certroll/cmd/certroll/view"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec/text"
 )
 
@@ -73,7 +74,7 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 	if !o.json {
 		view.WritePlan(a.Out, a.Palette(), p.View)
 	}
-	held := reconcile.MassHold(p.Actions)
+	held := plan.MassHold(p.Actions)
 	how := ""
 	if held != nil && o.removals >= len(held.Certificates) {
 		how = fmt.Sprintf("by apply --accept-removals %d", o.removals)
@@ -93,13 +94,13 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 }
 
 // release writes a person's consent to what is held into the ledger, and plans again.
-func (a *app) release(ctx context.Context, p *proposal.Proposal, held *reconcile.HeldSet, how string) error {
+func (a *app) release(ctx context.Context, p *proposal.Proposal, held *ledger.HeldSet, how string) error {
 	set, err := p.Reconciler.AcceptHeld(ctx, held.ID, held, a.person(), how)
 	if err != nil {
 		return err
 	}
 	p.Observed.Accept(set)
-	p.Actions = reconcile.Plan(p.Desired, p.Observed, p.Now)
+	p.Actions = plan.Plan(p.Desired, p.Observed, p.Now)
 	p.View = view.NewPlan(p.Revision.Commit, p.View.Time, p.Actions, p.View.Warnings)
 	return nil
 }
@@ -115,7 +116,7 @@ func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
 		return err
 	}
 	defer p.Close()
-	if held := reconcile.MassHold(p.Actions); held != nil && reconcile.Consents(f.Actions, held) {
+	if held := plan.MassHold(p.Actions); held != nil && plan.Consents(f.Actions, held) {
 		// Only where all else is as it was planned: the consent is to the whole file.
 		if err := f.Agrees(p.Fresh(), held); err != nil {
 			return err
@@ -157,12 +158,12 @@ func (a *app) carryOut(ctx context.Context, p *proposal.Proposal, asJSON bool) e
 	if p.Exact {
 		left += report.Overtaken // somebody was quicker between the look and the lease
 	}
-	if held := reconcile.MassHold(p.Actions); held != nil {
+	if held := plan.MassHold(p.Actions); held != nil {
 		fmt.Fprintf(a.Err, "%s\n", text.Lines(fmt.Sprintf("Held: %s. Look whether that is meant, then run: certroll accept --missing %s (or apply --accept-removals %d)",
 			held.Summary(), held.ID, len(held.Certificates))))
 		left++
 	}
-	if err := proposal.NotReadErrors(reconcile.NotRead(p.Actions)); err != nil {
+	if err := proposal.NotReadErrors(plan.NotRead(p.Actions)); err != nil {
 		return err
 	}
 	if left > 0 {
@@ -179,7 +180,7 @@ var errNobodyToAsk = errors.New("there is no terminal to ask at: use --auto-appr
 
 // approve asks, also for consent to what is held. Whoever ends the program instead has
 // not said yes. A pipe may say it as well as a person.
-func (a *app) approve(ctx context.Context, held *reconcile.HeldSet) error {
+func (a *app) approve(ctx context.Context, held *ledger.HeldSet) error {
 	if a.inputIsNothing() {
 		return errNobodyToAsk
 	}

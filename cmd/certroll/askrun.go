@@ -14,7 +14,7 @@ import (
 	"certroll/cmd/certroll/page"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -128,9 +128,9 @@ func serviceOf(address string, answer *page.Status) *view.Service {
 
 // statusFromRun is the status by what certroll run answered, where the ledger
 // cannot be read.
-func statusFromRun(service *view.Service, answer *page.Status, ledger error) view.Status {
+func statusFromRun(service *view.Service, answer *page.Status, tree error) view.Status {
 	dto := view.NewStatus(nil, time.Now())
-	dto.Service, dto.LedgerError = service, ledger.Error()
+	dto.Service, dto.LedgerError = service, tree.Error()
 	n := answer.Totals
 	dto.Revoked, dto.Deleted, dto.Overdue, dto.Retired, dto.Unmanaged = n[page.Revoked], n[page.Deleted], n[page.Overdue], n[page.Retired], n[page.Unmanaged]
 	dto.Paging = n[page.Paging]
@@ -139,7 +139,7 @@ func statusFromRun(service *view.Service, answer *page.Status, ledger error) vie
 		if c == nil {
 			continue
 		}
-		one := view.ServiceCertificate{Certificate: c.Name, State: c.State.Word(), NotAfter: c.NotAfter, Class: string(c.Class), Message: c.Message, Cause: cmp.Or(c.Cause, reconcile.Cause(c.Message))}
+		one := view.ServiceCertificate{Certificate: c.Name, State: c.State.Word(), NotAfter: c.NotAfter, Class: string(c.Class), Message: c.Message, Cause: cmp.Or(c.Cause, ledger.Cause(c.Message))}
 		if c.Plan != nil {
 			one.Until = c.Plan.Until
 		}

@@ -15,12 +15,14 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/cmd/certroll/wiring"
 	"certroll/gitsync"
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/audit"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
 func (a *app) auditCommand() *cobra.Command {
-	var q reconcile.Query
+	var q archive.Query
 	var operation, status, class, since string
 	var asJSON bool
 	c := &cobra.Command{
@@ -34,7 +36,7 @@ func (a *app) auditCommand() *cobra.Command {
 			if q.Since, err = parseSince(since, time.Now()); err != nil {
 				return err
 			}
-			q.Operation, q.Status, q.Class = reconcile.Kind(operation), reconcile.Status(status), reconcile.Class(class)
+			q.Operation, q.Status, q.Class = ledger.Kind(operation), ledger.Status(status), ledger.Class(class)
 			s, err := a.settings()
 			if err != nil {
 				return err
@@ -73,7 +75,7 @@ func (a *app) auditCommand() *cobra.Command {
 // unknownInLedger says of a certificate without an event that the ledger has no record of
 // it either, where that is so. That is no error: the log may begin later.
 func (a *app) unknownInLedger(tree fs.FS, name string) {
-	records, err := reconcile.ReadRecords(tree)
+	records, err := archive.ReadRecords(tree)
 	if err != nil || records[name] != nil {
 		return
 	}
@@ -123,7 +125,7 @@ func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 	}
 	// Where the ledger is a directory of a branch that people work on too,
 	// they merge.
-	trail, err := reconcile.VerifyTrail(ctx, ledger, s.Ledger.Directory != "")
+	trail, err := audit.VerifyTrail(ctx, ledger, s.Ledger.Directory != "")
 	if err != nil {
 		return err
 	}
@@ -131,9 +133,9 @@ func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 	told, accepted := readLostHeads(tree)
 	if old, now, ok := ledger.Rewound(); ok {
 		if !accepted[old] && !told.names(old) {
-			trail.Findings = append(trail.Findings, reconcile.Rewound(old, now))
+			trail.Findings = append(trail.Findings, audit.Rewound(old, now))
 		}
-		found = reconcile.WithoutLost(found)
+		found = audit.WithoutLost(found)
 	}
 	trail.Findings = append(append(trail.Findings, found...), told.breaches(s)...)
 	if anchored && anchor.Unseen != "" {
@@ -153,11 +155,11 @@ func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 
 // verifyAnchor holds the ledger against its anchor in Vault where there is one
 // that can be read.
-func (a *app) verifyAnchor(ctx context.Context, s *settings.Settings, ledger *gitsync.Ledger) ([]reconcile.Breach, view.Anchor) {
+func (a *app) verifyAnchor(ctx context.Context, s *settings.Settings, ledger *gitsync.Ledger) ([]archive.Breach, view.Anchor) {
 	if s.Vault.Address == "" && a.Getenv("VAULT_ADDR") == "" {
 		return nil, view.Anchor{Unseen: "no Vault is named: set vault.address in certroll.hcl, or VAULT_ADDR"}
 	}
-	unseen := func(err error) ([]reconcile.Breach, view.Anchor) { return nil, view.Anchor{Unseen: err.Error()} }
+	unseen := func(err error) ([]archive.Breach, view.Anchor) { return nil, view.Anchor{Unseen: err.Error()} }
 	log, err := a.logger(s)
 	if err != nil {
 		return unseen(err)
@@ -166,7 +168,7 @@ func (a *app) verifyAnchor(ctx context.Context, s *settings.Settings, ledger *gi
 	if err != nil {
 		return unseen(err)
 	}
-	found, kept, err := reconcile.VerifyAnchor(ctx, wiring.AnchorOf(s, kv, ledger), ledger)
+	found, kept, err := audit.VerifyAnchor(ctx, wiring.AnchorOf(s, kv, ledger), ledger)
 	switch {
 	case err != nil:
 		return unseen(err)

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"certroll/examples/lab"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -88,7 +88,7 @@ func (w *world) haveIssued(b *testing.B, n int) {
 	g.SetLimit(16)
 	for i := range n {
 		r := w.issuedRecord(i, at)
-		text, err := reconcile.MarshalRecord(r)
+		text, err := ledger.MarshalRecord(r)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -103,15 +103,15 @@ func (w *world) haveIssued(b *testing.B, n int) {
 	}
 }
 
-func (w *world) issuedRecord(i int, at time.Time) *reconcile.Record {
+func (w *world) issuedRecord(i int, at time.Time) *ledger.Record {
 	names := benchNames(i)
 	sorted := slices.Sorted(slices.Values(names))
 	digest := sha256.Sum256([]byte(strings.Join(sorted, "\n")))
 	renew := at.Add(60 * 24 * time.Hour)
-	return &reconcile.Record{
-		Schema: reconcile.RecordSchema, Certificate: benchName(i), State: reconcile.StateLive, Names: names, File: fmt.Sprintf("teams/t%03d.hcl", i/100),
+	return &ledger.Record{
+		Schema: ledger.RecordSchema, Certificate: benchName(i), State: ledger.StateLive, Names: names, File: fmt.Sprintf("teams/t%03d.hcl", i/100),
 		OnRemove: spec.Keep, RenewAt: &renew, UpdatedAt: at,
-		Live: &reconcile.Live{
+		Live: &ledger.Live{
 			Serial: fmt.Sprintf("%016x", i+1), NotBefore: at, NotAfter: at.Add(90 * 24 * time.Hour), Names: names, NamesDigest: hex.EncodeToString(digest[:]),
 			KeyDigest: hex.EncodeToString(digest[:]), KeyShape: "ecdsa-P-256", KeySince: at, Issuer: "pebble", Directory: w.directory,
 			Mount: "secret", Path: "tls/" + benchName(i), Version: 1, IssuedAt: at,
@@ -119,7 +119,7 @@ func (w *world) issuedRecord(i int, at time.Time) *reconcile.Record {
 	}
 }
 
-func (w *world) haveSecret(r *reconcile.Record) error {
+func (w *world) haveSecret(r *ledger.Record) error {
 	l := r.Live
 	path := "/" + l.Path
 	data := map[string]any{"data": map[string]string{"certificate": "c", "private_key": "k"}}

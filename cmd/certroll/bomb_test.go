@@ -12,7 +12,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // mostMemory is what certroll may need at most, whatever somebody pushes.
@@ -130,6 +130,6 @@ func TestRunOutlastsADamagedLedger(t *testing.T) {
 // toldOf tells whether an event says that a file of the ledger cannot be read.
 func (w *world) toldOf(file string) bool {
 	return slices.ContainsFunc(w.events(), func(e auditEvent) bool {
-		return e.Reason == string(reconcile.ReasonDamaged) && strings.Contains(e.Message, file)
+		return e.Reason == string(ledger.ReasonDamaged) && strings.Contains(e.Message, file)
 	})
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"certroll/examples/lab"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // TestADamagedLedgerStopsNothing: somebody who may push puts garbage in the place
@@ -43,7 +43,7 @@ func TestADamagedLedgerStopsNothing(t *testing.T) {
 	}
 	told := 0
 	for line := range strings.Lines(w.git("show", branch+":"+file)) {
-		if strings.Contains(line, string(reconcile.ReasonDamaged)) {
+		if strings.Contains(line, string(ledger.ReasonDamaged)) {
 			told++
 		}
 	}

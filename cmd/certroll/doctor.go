@@ -9,8 +9,8 @@ import (
 	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/premises"
 	"certroll/cmd/certroll/view"
-	"certroll/reconcile"
 	"certroll/reconcile/acme/dnsprovider"
+	"certroll/reconcile/doctor"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -34,7 +34,7 @@ check; 0 with warnings only.`,
 			if upgrade {
 				return a.upgrade(cmd.Context())
 			}
-			return a.doctor(cmd.Context(), reconcile.ExamineOptions{Certificates: args, NoCanary: noCanary}, asJSON)
+			return a.doctor(cmd.Context(), doctor.ExamineOptions{Certificates: args, NoCanary: noCanary}, asJSON)
 		}),
 	}
 	a.configDirFlag(c)
@@ -45,7 +45,7 @@ check; 0 with warnings only.`,
 	return c
 }
 
-func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON bool) error {
+func (a *app) doctor(ctx context.Context, o doctor.ExamineOptions, asJSON bool) error {
 	s, log, err := a.begin()
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (a *app) doctor(ctx context.Context, o reconcile.ExamineOptions, asJSON boo
 		return err
 	}
 	defer p.Close()
-	found, err := reconcile.Examine(ctx, p.Reconciler, desired, o)
+	found, err := doctor.Examine(ctx, p.Reconciler, desired, o)
 	if err != nil {
 		return err
 	}

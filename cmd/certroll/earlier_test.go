@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"certroll/examples/lab/labtest"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // earlierCommit is the last certroll whose accounts were known by their contact, and
@@ -303,7 +303,7 @@ func TestUpgradeOfWhatWaits(t *testing.T) {
 	}
 	w.checkNextKey("mail", renewed)
 	w.nothingToDo()
-	if r := w.record("gone"); r.State == reconcile.StateLive {
+	if r := w.record("gone"); r.State == ledger.StateLive {
 		t.Errorf("what was removed is %s", r.State)
 	}
 	w.push(declare("", "late"), "Declare another")

@@ -9,7 +9,7 @@ import (
 
 	"certroll/cmd/certroll/proposal"
 	"certroll/cmd/certroll/view"
-	"certroll/reconcile"
+	"certroll/reconcile/plan"
 	"certroll/spec/text"
 )
 
@@ -39,12 +39,12 @@ func (a *app) explain(ctx context.Context, name string, asJSON, verbose bool) er
 		return err
 	}
 	defer p.Close()
-	i := slices.IndexFunc(p.Actions, func(action reconcile.Action) bool { return action.Certificate == name })
+	i := slices.IndexFunc(p.Actions, func(action plan.Action) bool { return action.Certificate == name })
 	if i < 0 {
 		return fmt.Errorf("neither the spec nor the ledger has a certificate %q (certroll status lists all).%s", name, text.Meant(name, namesOf(p.Actions)))
 	}
 	// One that is gone from the spec asks no rule: that is what decides.
-	verdicts, _ := reconcile.Explain(p.Desired, p.Observed, p.Now, name)
+	verdicts, _ := plan.Explain(p.Desired, p.Observed, p.Now, name)
 	dto := view.NewExplanation(p.Revision.Commit, p.Now, verdicts, p.Actions[i])
 	if asJSON {
 		return view.JSON(a.Data(), dto)
@@ -54,7 +54,7 @@ func (a *app) explain(ctx context.Context, name string, asJSON, verbose bool) er
 }
 
 // namesOf are the certificates that actions are about.
-func namesOf(actions []reconcile.Action) []string {
+func namesOf(actions []plan.Action) []string {
 	names := make([]string, len(actions))
 	for i, a := range actions {
 		names[i] = a.Certificate

@@ -12,7 +12,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 const applyNow = "apply --auto-approve"
@@ -36,7 +36,7 @@ func caaAtFinalization(t *testing.T, l *world) {
 	was := w.serial("caa")
 	f.breaks(at(finalization, problem(http.StatusForbidden, "caa", "Rechecking CAA for \"caa.lab.test\" and 0 more identifiers failed. Refer to sub-problems for more information :: "+words)))
 	w.says(applyNow, "caa", "failed (caa)", "urn:ietf:params:acme:error:caa", words, "add a CAA record that allows this CA")
-	w.waits(w.failed("caa", reconcile.ClassCAA, words, 1), 24*time.Hour, 27*time.Hour)
+	w.waits(w.failed("caa", ledger.ClassCAA, words, 1), 24*time.Hour, 27*time.Hour)
 	w.stays("caa", 1, was)
 	if out := w.quiet(f, "a CAA record waits for a person"); !strings.Contains(out, "rotate waits until") {
 		t.Errorf("apply:\n%s", out)
@@ -68,7 +68,7 @@ func caaAtValidation(t *testing.T, l *world) {
 		})
 	})
 	w.says(applyNow, "failed (caa)", "validating caa2.lab.test", "urn:ietf:params:acme:error:caa: "+words)
-	e := w.failed("caa2", reconcile.ClassCAA, words, 1)
+	e := w.failed("caa2", ledger.ClassCAA, words, 1)
 	w.waits(e, 24*time.Hour, 27*time.Hour)
 	if len(e.FailedNames) != 1 || e.FailedNames[0] != "caa2.lab.test" {
 		t.Errorf("the event tells of the failed names %v", e.FailedNames)
@@ -102,7 +102,7 @@ func rateLimited(t *testing.T, l *world) {
 	}))
 	cmd, out := w.startRun()
 	w.until("the refusal", out, func() bool { return w.told("rotate", "failure") == 1 })
-	end, e := <-ends, w.failed("limited", reconcile.ClassRateLimited, words, 1)
+	end, e := <-ends, w.failed("limited", ledger.ClassRateLimited, words, 1)
 	if !e.HoldUntil.Equal(end) {
 		t.Errorf("it waits until %s, the CA said %s", e.HoldUntil, end)
 	}
@@ -131,7 +131,7 @@ func paused(t *testing.T, l *world) {
 			t.Errorf("it does not say %q:\n%s", words, out)
 		}
 	}
-	w.waits(w.failed("paused", reconcile.ClassPaused, "temporarily prevented from requesting certificates for paused.lab.test", 1), 24*time.Hour, 27*time.Hour)
+	w.waits(w.failed("paused", ledger.ClassPaused, "temporarily prevented from requesting certificates for paused.lab.test", 1), 24*time.Hour, 27*time.Hour)
 	w.stays("paused", 1, was)
 	out += w.quiet(f, "a pause waits for a person") + w.certroll(1, "status", "paused") + w.certroll(0, "plan", "-json")
 	if strings.Contains(out, token[:30]) {
@@ -182,7 +182,7 @@ func connectionRefused(t *testing.T, l *world) {
 	was := w.serial("down")
 	f.close()
 	w.says(applyNow, "failed (ca_unavailable)", f.addr, "connection refused")
-	w.waits(w.failed("down", reconcile.ClassCAUnavailable, "connection refused", 1), time.Minute, 66*time.Second)
+	w.waits(w.failed("down", ledger.ClassCAUnavailable, "connection refused", 1), time.Minute, 66*time.Second)
 	w.stays("down", 1, was)
 	w.quiet(f, "a CA that is away is not asked at once again")
 	f.reopen()
@@ -200,7 +200,7 @@ func overloaded(t *testing.T, l *world) {
 	busy := problem(http.StatusServiceUnavailable, "serverInternal", "Service busy; retry later.")
 	f.breaks(at(newOrder, busy))
 	w.says(applyNow, "failed (ca_unavailable)", "503", "Service busy; retry later")
-	w.failed("busy", reconcile.ClassCAUnavailable, "Service busy; retry later", 1)
+	w.failed("busy", ledger.ClassCAUnavailable, "Service busy; retry later", 1)
 	w.stays("busy", 1, was)
 	f.orders(4, 1)
 	w.quiet(f, "a CA that is away is not asked at once again")
@@ -218,7 +218,7 @@ func overloaded(t *testing.T, l *world) {
 	f.breaks(at(newOrder, problem(http.StatusServiceUnavailable, "serverInternal", "Down for maintenance", "Retry-After", "7200")))
 	w.push(declare(`rotate = "again"`, "busy"), "Rotate it again")
 	w.says(applyNow, "failed (ca_unavailable)", "Down for maintenance")
-	w.waits(w.failed("busy", reconcile.ClassCAUnavailable, "Down for maintenance", 1), 2*time.Hour-2*time.Second, 2*time.Hour)
+	w.waits(w.failed("busy", ledger.ClassCAUnavailable, "Down for maintenance", 1), 2*time.Hour-2*time.Second, 2*time.Hour)
 	f.orders(7, 2)
 }
 
@@ -236,11 +236,11 @@ func manyFail(t *testing.T, l *world) {
 	failures, held := 0, 0
 	for _, e := range w.audit() {
 		switch e.Status {
-		case reconcile.Failed:
+		case ledger.Failed:
 			failures++
-		case reconcile.Held:
+		case ledger.Held:
 			held++
-			if e.Class != reconcile.ClassCAUnavailable || !strings.Contains(e.Message, "Service busy") || !strings.Contains(e.Detail, "issuer.pebble failed for 3 certificates in a row; 4 more were not tried") {
+			if e.Class != ledger.ClassCAUnavailable || !strings.Contains(e.Message, "Service busy") || !strings.Contains(e.Detail, "issuer.pebble failed for 3 certificates in a row; 4 more were not tried") {
 				t.Errorf("the event of what is held: %+v", e)
 			}
 		}
@@ -297,7 +297,7 @@ func badNonces(t *testing.T, l *world) {
 		t.Errorf("the CA refused %d requests only: that was no storm", refused)
 	}
 	for _, e := range w.audit() {
-		if e.Status != reconcile.Success {
+		if e.Status != ledger.Success {
 			t.Errorf("event %+v", e)
 		}
 	}

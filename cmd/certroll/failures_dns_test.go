@@ -9,7 +9,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // TestDNSFails: what a DNS server refuses or does not answer.
@@ -79,7 +79,7 @@ func wrongKey(t *testing.T, l *world) {
 	right := w.nameserver.secret
 	w.nameserver.secret = "d3Jvbmcta2V5LXdyb25nLWtleQ=="
 	w.says(applyNow, "failed (dns_unauthorized)", "DNS account lab", "BADSIG", "see that the account's credentials are current")
-	e := w.failed("key", reconcile.ClassDNSUnauthorized, "BADSIG", 1)
+	e := w.failed("key", ledger.ClassDNSUnauthorized, "BADSIG", 1)
 	if e.DNSAccount != "lab" || e.Issuer != "pebble" || len(e.PassedOver) != 0 {
 		t.Errorf("the event blames %q at %q, having passed over %v", e.DNSAccount, e.Issuer, e.PassedOver)
 	}
@@ -118,7 +118,7 @@ func newKeyInVault(t *testing.T, l *world) {
 	})
 	cmd, out := w.startRun()
 	w.until("the refusal", out, func() bool { return w.told("rotate", "failure") == 1 })
-	hold := *w.failed("fresh", reconcile.ClassDNSUnauthorized, "BADSIG", 1).HoldUntil
+	hold := *w.failed("fresh", ledger.ClassDNSUnauthorized, "BADSIG", 1).HoldUntil
 	put(server.secret)
 	w.until("the renewal", out, func() bool { return w.told("rotate", "success") == 1 })
 	if !time.Now().Before(hold) {
@@ -142,7 +142,7 @@ func nameserverDown(t *testing.T, l *world) {
 	if n := strings.Count(out, "trying again in"); n != 2 {
 		t.Errorf("it tried again %d times, want 2:\n%s", n, out)
 	}
-	w.waits(w.failed("hung", reconcile.ClassDNSUnavailable, "i/o timeout", 1), time.Minute, 66*time.Second)
+	w.waits(w.failed("hung", ledger.ClassDNSUnavailable, "i/o timeout", 1), time.Minute, 66*time.Second)
 	w.stays("hung", 1, was)
 	w.quiet(f, "the name server is not asked at once again")
 	if err := server.resume(); err != nil {
@@ -210,8 +210,8 @@ dns "bad" {
 		t.Errorf("it does not say that it goes on with the other account:\n%s", out)
 	}
 	for _, e := range w.audit() {
-		if e.Status != reconcile.Success || e.DNSAccount != "lab" || len(e.PassedOver) != 1 || e.PassedOver[0].Account != "bad" ||
-			e.PassedOver[0].Class != reconcile.ClassDNSUnauthorized || !strings.Contains(e.PassedOver[0].Message, "BADSIG") {
+		if e.Status != ledger.Success || e.DNSAccount != "lab" || len(e.PassedOver) != 1 || e.PassedOver[0].Account != "bad" ||
+			e.PassedOver[0].Class != ledger.ClassDNSUnauthorized || !strings.Contains(e.PassedOver[0].Message, "BADSIG") {
 			t.Errorf("event %+v", e)
 		}
 	}
@@ -222,7 +222,7 @@ dns "bad" {
 	w.push(declared("dr1", "dr2", "dr3", "dr4", "dr5"), "Declare two more")
 	w.certroll(0, "apply", "-auto-approve")
 	for _, e := range w.audit()[3:] {
-		if e.Status != reconcile.Success || e.DNSAccount != "lab" || len(e.PassedOver) != 0 {
+		if e.Status != ledger.Success || e.DNSAccount != "lab" || len(e.PassedOver) != 0 {
 			t.Errorf("event %+v", e)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab/labtest"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // TestStateFails: what goes wrong with Vault and Git, and with other
@@ -37,7 +37,7 @@ func sealedMeanwhile(t *testing.T, l *world) {
 		}
 	}))
 	w.says(applyNow, "0 done, 0 failed, 1 left to the next run", "Vault cannot be used since", "Vault is sealed", "vault operator unseal")
-	if r := w.record("sealed"); r.State != reconcile.StateLive || r.Hold != nil {
+	if r := w.record("sealed"); r.State != ledger.StateLive || r.Hold != nil {
 		t.Errorf("the record is %+v, as if it had failed", r)
 	}
 	if err := w.vault.Unseal(t.Context()); err != nil {
@@ -200,7 +200,7 @@ func (w *world) once(f *front, names ...string) {
 			w.t.Errorf("%s is at version %d, want 1", name, v)
 		}
 		w.tells(name, "issue success")
-		if r := w.record(name); r.State != reconcile.StateLive {
+		if r := w.record(name); r.State != ledger.StateLive {
 			w.t.Errorf("the record of %s says %s", name, r.State)
 		}
 	}
@@ -241,7 +241,7 @@ func crashLoop(t *testing.T, l *world) {
 		asked := f.count(newOrder)
 		run(func() bool { return f.count(newOrder) > asked || w.told("issue", "failure") > 0 })
 	}
-	w.waits(w.failed("loop", reconcile.ClassInternal, "ended without telling how it went", 1), time.Minute, 66*time.Second)
+	w.waits(w.failed("loop", ledger.ClassInternal, "ended without telling how it went", 1), time.Minute, 66*time.Second)
 	asked := f.count(newOrder)
 	if asked < 1 || asked > 3 {
 		t.Errorf("the CA was asked for %d orders until that was a failure, want 3 at most", asked)

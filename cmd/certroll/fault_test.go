@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"certroll/cmd/certroll/settings"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // sideBySide runs tests on the same servers at the same time.
@@ -91,11 +91,11 @@ func (w *world) editSettings(edit func(string) string) {
 }
 
 // audit is the whole audit log of this month.
-func (w *world) audit() []reconcile.Event {
+func (w *world) audit() []ledger.Event {
 	w.t.Helper()
-	var events []reconcile.Event
+	var events []ledger.Event
 	for line := range strings.Lines(w.ledgerFile(time.Now().UTC().Format("audit/2006/01.jsonl"))) {
-		var e reconcile.Event
+		var e ledger.Event
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			w.t.Fatal(err)
 		}
@@ -106,9 +106,9 @@ func (w *world) audit() []reconcile.Event {
 
 // story are the events of the attempts to make a certificate. What a daemon's
 // daily examination finds is not among them.
-func (w *world) story(name string) []reconcile.Event {
+func (w *world) story(name string) []ledger.Event {
 	w.t.Helper()
-	var events []reconcile.Event
+	var events []ledger.Event
 	for _, e := range w.audit() {
 		if e.Certificate == name && e.Operation.Orders() {
 			events = append(events, e)
@@ -129,9 +129,9 @@ func (w *world) tells(name, want string) {
 	}
 }
 
-func (w *world) record(name string) *reconcile.Record {
+func (w *world) record(name string) *ledger.Record {
 	w.t.Helper()
-	r, err := reconcile.UnmarshalRecord([]byte(w.ledgerFile("certificates/" + name + ".json")))
+	r, err := ledger.UnmarshalRecord([]byte(w.ledgerFile("certificates/" + name + ".json")))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -141,18 +141,18 @@ func (w *world) record(name string) *reconcile.Record {
 // failed demands that the last that happened to a certificate is a failure of
 // this class in these words, that event, record and STATUS.md agree on it, and
 // that what is live is what was live.
-func (w *world) failed(name string, class reconcile.Class, words string, failures int) reconcile.Event {
+func (w *world) failed(name string, class ledger.Class, words string, failures int) ledger.Event {
 	w.t.Helper()
 	story := w.story(name)
 	if len(story) == 0 {
 		w.t.Fatalf("nothing is told of %s", name)
 	}
 	e := story[len(story)-1]
-	if e.Status != reconcile.Failed || e.Class != class || !strings.Contains(e.Message, words) || e.Failures != failures || e.HoldUntil == nil {
+	if e.Status != ledger.Failed || e.Class != class || !strings.Contains(e.Message, words) || e.Failures != failures || e.HoldUntil == nil {
 		w.t.Fatalf("the last event is %+v, want failure %d of class %s with the words %q and the end of a hold", e, failures, class, words)
 	}
 	r := w.record(name)
-	if r.State != reconcile.StateFailing || r.Failures != failures || r.LastFailure == nil || r.LastFailure.Class != class || r.LastFailure.Message != e.Message {
+	if r.State != ledger.StateFailing || r.Failures != failures || r.LastFailure == nil || r.LastFailure.Class != class || r.LastFailure.Message != e.Message {
 		w.t.Errorf("the record is %+v, its last failure %+v; the event %+v", r, r.LastFailure, e)
 	}
 	if r.Hold == nil || !r.Hold.Until.Equal(*e.HoldUntil) || r.Hold.Class != class {
@@ -165,7 +165,7 @@ func (w *world) failed(name string, class reconcile.Class, words string, failure
 }
 
 // waits demands that the hold of a failure ends about so long after it.
-func (w *world) waits(e reconcile.Event, least, most time.Duration) {
+func (w *world) waits(e ledger.Event, least, most time.Duration) {
 	w.t.Helper()
 	if wait := e.HoldUntil.Sub(e.Time); wait < least-time.Second || wait > most+time.Second {
 		w.t.Errorf("%s waits %s after its failure %d (%s), want %s to %s", e.Certificate, wait, e.Failures, e.Class, least, most)

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"certroll/cmd/certroll/console"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // diskSize is that of the disk for a state directory in TestFullDisk.
@@ -212,7 +212,7 @@ func fullUnderRun(t *testing.T, l *world) {
 		return func() bool {
 			done := 0
 			for _, e := range w.story("daemon") {
-				if e.Status == reconcile.Success {
+				if e.Status == ledger.Success {
 					done++
 				}
 			}

@@ -7,14 +7,14 @@ import (
 
 	"certroll/cmd/certroll/edits"
 	"certroll/cmd/certroll/setup"
-	"certroll/reconcile"
+	"certroll/reconcile/doctor"
 )
 
 // addCommands gives the program its commands, by what a person comes with.
 func (a *app) addCommands(root *cobra.Command) {
 	cobra.EnableCommandSorting = false // the order below is the one in which they are needed
 	first := &setup.Init{Console: &a.Console, Redact: &a.redact, ConfigFile: &a.configFile, Doctor: func(ctx context.Context) error {
-		return a.doctor(ctx, reconcile.ExamineOptions{}, false)
+		return a.doctor(ctx, doctor.ExamineOptions{}, false)
 	}}
 	addGroup(root, "setup", "Set up:", first.Command(), a.importCommand(), a.validateCommand(), a.fmtCommand(), a.doctorCommand(), a.notifyCommand())
 	changes := &edits.Commands{Console: &a.Console, ConfigDir: &a.configDir, LoadSettings: a.settings}

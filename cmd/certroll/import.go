@@ -18,7 +18,7 @@ import (
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/cmd/certroll/wiring"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/text"
 	"certroll/vault"
@@ -94,8 +94,8 @@ in /* stands for all secrets below it. Writes nothing to Vault.`,
 }
 
 // locate splits paths into mount and path.
-func locate(ctx context.Context, kv *vault.KV, paths []string) ([]reconcile.Location, error) {
-	places := make([]reconcile.Location, 0, len(paths))
+func locate(ctx context.Context, kv *vault.KV, paths []string) ([]ledger.Location, error) {
+	places := make([]ledger.Location, 0, len(paths))
 	for _, p := range paths {
 		p = strings.Trim(p, "/")
 		prefix, listed := strings.CutSuffix(p, "/*")
@@ -108,7 +108,7 @@ func locate(ctx context.Context, kv *vault.KV, paths []string) ([]reconcile.Loca
 		case listed:
 			rest = strings.TrimPrefix(rest+"/*", "/")
 		}
-		places = append(places, reconcile.Location{Mount: mount, Path: rest})
+		places = append(places, ledger.Location{Mount: mount, Path: rest})
 	}
 	return places, nil
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // TestSecretThatKeepsTooLittle: limits that one secret has beside its mount's are
@@ -125,7 +125,7 @@ func TestDeletedSecretStands(t *testing.T) {
 	}
 	told := 0
 	for _, e := range w.audit() {
-		if e.Operation == reconcile.KindNote && e.Reason == reconcile.ReasonDeleted && e.Severity == reconcile.SeverityPage {
+		if e.Operation == ledger.KindNote && e.Reason == ledger.ReasonDeleted && e.Severity == ledger.SeverityPage {
 			told++
 		}
 	}

@@ -12,12 +12,13 @@ import (
 
 	"certroll/cmd/certroll/proposal"
 	"certroll/cmd/certroll/settings"
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
 )
 
 // ledger reads the ledger and its records. What cannot be read is named on
 // stderr, and stops nothing.
-func (a *app) ledger(ctx context.Context) (fs.FS, map[string]*reconcile.Record, error) {
+func (a *app) ledger(ctx context.Context) (fs.FS, map[string]*ledger.Record, error) {
 	s, err := a.settings()
 	if err != nil {
 		return nil, nil, err
@@ -25,7 +26,7 @@ func (a *app) ledger(ctx context.Context) (fs.FS, map[string]*reconcile.Record, 
 	return a.ledgerOf(ctx, s)
 }
 
-func (a *app) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, map[string]*reconcile.Record, error) {
+func (a *app) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, map[string]*ledger.Record, error) {
 	ledger, err := s.OpenLedger("")
 	if err != nil {
 		return nil, nil, err
@@ -35,7 +36,7 @@ func (a *app) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, map[st
 	if err != nil {
 		return nil, nil, err
 	}
-	records, lost, err := reconcile.ReadLedger(ctx, tree, ledger)
+	records, lost, err := archive.ReadLedger(ctx, tree, ledger)
 	proposal.WarnUnreadable(&a.Console, lost)
 	return tree, records, err
 }

@@ -9,22 +9,22 @@ import (
 
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/wiring"
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
 )
 
 // lostHeads are those that the ledger itself tells of, and that nobody accepted.
-type lostHeads []reconcile.LostHead
+type lostHeads []archive.LostHead
 
 // readLostHeads reads them. A log that cannot be read is found by the check of the trail.
 func readLostHeads(tree fs.FS) (lost lostHeads, accepted map[string]bool) {
 	if tree == nil {
 		return nil, nil
 	}
-	events, err := reconcile.Query{}.Events(tree)
+	events, err := archive.Query{}.Events(tree)
 	if err != nil {
 		return nil, nil
 	}
-	return reconcile.LostHeads(events), reconcile.AcceptedHeads(events)
+	return archive.LostHeads(events), archive.AcceptedHeads(events)
 }
 
 // names tells whether a head is among them.
@@ -38,8 +38,8 @@ func (l lostHeads) names(head string) bool {
 }
 
 // breaches are they as findings.
-func (l lostHeads) breaches(s *settings.Settings) []reconcile.Breach {
-	found := make([]reconcile.Breach, len(l))
+func (l lostHeads) breaches(s *settings.Settings) []archive.Breach {
+	found := make([]archive.Breach, len(l))
 	for i, lost := range l {
 		found[i] = lost.Breach("git push --force origin COMMIT:" + s.LedgerRef())
 	}

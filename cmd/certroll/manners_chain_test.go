@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"certroll/examples/lab"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // ownCA is a hierarchy of a test: the front answers the downloads of Pebble's
@@ -210,7 +210,7 @@ func TestChainsOfCAs(t *testing.T) {
 		ca := newOwnCA(t, time.Now().AddDate(0, 0, -1))
 		ca.behind(f)
 		w.certroll(1, "apply", "-auto-approve")
-		e := w.failed("midexpired", reconcile.ClassCARejected, "own intermediate", 1)
+		e := w.failed("midexpired", ledger.ClassCARejected, "own intermediate", 1)
 		if !e.Unfit || e.VaultVer != 0 {
 			t.Errorf("event: %+v", e)
 		}
@@ -318,7 +318,7 @@ func TestRevokedWithoutARI(t *testing.T) {
 	}
 	told := false
 	for _, e := range w.audit() {
-		told = told || e.Reason == reconcile.ReasonRevoked && e.Operation == reconcile.KindNote && e.Severity == reconcile.SeverityPage
+		told = told || e.Reason == ledger.ReasonRevoked && e.Operation == ledger.KindNote && e.Severity == ledger.SeverityPage
 	}
 	if !told {
 		t.Error("no event of severity page")
@@ -353,7 +353,7 @@ func TestBlockedKeyOfTheCA(t *testing.T) {
 		t.Error("the key was kept")
 	}
 	story := w.story("blk")
-	if e := story[len(story)-1]; e.Status != reconcile.Success || !strings.Contains(e.Detail, "the CA does not take the key") || !strings.Contains(e.Detail, `"never"`) {
+	if e := story[len(story)-1]; e.Status != ledger.Success || !strings.Contains(e.Detail, "the CA does not take the key") || !strings.Contains(e.Detail, `"never"`) {
 		t.Errorf("event: %+v", e)
 	}
 	f.orders(3, 3)

@@ -12,7 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"certroll/examples/lab/labtest"
-	"certroll/reconcile"
+	"certroll/reconcile/keypair"
 )
 
 const nextCertificate = `
@@ -140,7 +140,7 @@ func (w *world) onlyCertrollReads(path string) {
 func (w *world) checkNextKey(name string, leaf *x509.Certificate) string {
 	w.t.Helper()
 	text := w.secret(w.prefix + "/pending/next/" + name)["key"]
-	staged, err := reconcile.PublicOf(text)
+	staged, err := keypair.PublicOf(text)
 	if err != nil {
 		w.t.Fatalf("the staged key of %s: %v", name, err)
 	}

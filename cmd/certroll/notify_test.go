@@ -18,7 +18,7 @@ import (
 
 	"certroll/cmd/certroll/view/notification"
 	"certroll/examples/lab"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 const notifySecret = "whsec_dGhlIHNlY3JldCBvZiB0aGlzIHRlc3QgYWxvbmUgISE="
@@ -175,7 +175,7 @@ func TestNotifyOfARun(t *testing.T) {
 		t.Errorf("the payments team got %q", r.texts)
 	}
 	n := r.taken[0]
-	if n.Schema != notification.Schema || n.Data.Count != len(n.Data.Certificates) || n.Data.Notices[0].Event.Class != reconcile.ClassDNSUnauthorized || !strings.Contains(n.Data.Subject, "DNS account lab refuses certroll's credentials: ") || !strings.HasSuffix(n.Data.Subject, "failed (dns_unauthorized)") {
+	if n.Schema != notification.Schema || n.Data.Count != len(n.Data.Certificates) || n.Data.Notices[0].Event.Class != ledger.ClassDNSUnauthorized || !strings.Contains(n.Data.Subject, "DNS account lab refuses certroll's credentials: ") || !strings.HasSuffix(n.Data.Subject, "failed (dns_unauthorized)") {
 		t.Errorf("it says %+v", n)
 	}
 	w.keepsNotifySecrets(out.String())

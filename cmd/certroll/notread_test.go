@@ -8,7 +8,7 @@ import (
 
 	"certroll/cmd/certroll/console"
 	"certroll/examples/lab"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // TestAFileThatIsNotReadRetiresNothing: a certificate whose file was moved away and
@@ -66,7 +66,7 @@ func TestAFileThatIsNotReadRetiresNothing(t *testing.T) {
 	}
 	w.stays("api", 1, was)
 	for _, e := range w.events() {
-		if e.Operation == string(reconcile.KindRetire) && e.Certificate != "shop" || e.Reason == string(reconcile.ReasonNotRead) && (e.Certificate != "api" || e.Status != "held") {
+		if e.Operation == string(ledger.KindRetire) && e.Certificate != "shop" || e.Reason == string(ledger.ReasonNotRead) && (e.Certificate != "api" || e.Status != "held") {
 			t.Errorf("told: %+v", e)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 	"certroll/cmd/certroll/view"
 	"certroll/examples/lab"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // before puts a front before Vault that spoils what it answers.
@@ -62,28 +62,28 @@ func TestDoctorChecksWhatAnApplyNeeds(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil    func(w *world)
 		settings string
-		severity reconcile.Severity
+		severity ledger.Severity
 		about    string
 		says     string
 	}{
 		"nothing is wrong": {},
 		"a path that the token may not write": {
-			spoil: func(w *world) { w.before(may("secret/data/tls/api", "read")) }, severity: reconcile.SeverityError,
+			spoil: func(w *world) { w.before(may("secret/data/tls/api", "read")) }, severity: ledger.SeverityError,
 			about: "secret/data/tls/api", says: `path "secret/data/tls/api" { capabilities = ["create", "read", "update"] }`,
 		},
 		"metadata that the token may not write": {
-			spoil: func(w *world) { w.before(may("secret/metadata/certroll/pending", "read", "list")) }, severity: reconcile.SeverityError,
+			spoil: func(w *world) { w.before(may("secret/metadata/certroll/pending", "read", "list")) }, severity: ledger.SeverityError,
 			about: "secret/metadata/certroll/pending/any", says: "may not create, update, delete",
 		},
 		"a token that only reads": {
-			spoil: func(w *world) { w.before(may("", "read")) }, severity: reconcile.SeverityWarning, about: "the Vault token", says: "not the token that applies",
+			spoil: func(w *world) { w.before(may("", "read")) }, severity: ledger.SeverityWarning, about: "the Vault token", says: "not the token that applies",
 		},
 		"a ref in the way of the ledger": {
 			spoil: func(w *world) {
 				if err := lab.Push(w.t.Context(), w.repo, "certroll", map[string]string{"README": ""}, "Say"); err != nil {
 					w.t.Fatal(err)
 				}
-			}, severity: reconcile.SeverityError, about: "the ledger", says: "refs/heads/certroll",
+			}, severity: ledger.SeverityError, about: "the ledger", says: "refs/heads/certroll",
 		},
 		"a clock that is far off": {
 			spoil: func(w *world) {
@@ -91,18 +91,18 @@ func TestDoctorChecksWhatAnApplyNeeds(t *testing.T) {
 					r.Header.Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
 					return nil
 				})
-			}, severity: reconcile.SeverityError, about: "the clock of Vault", says: "ahead of it",
+			}, severity: ledger.SeverityError, about: "the clock of Vault", says: "ahead of it",
 		},
 		"a state directory that is a file": {
 			spoil: func(w *world) {
 				if err := os.WriteFile(filepath.Join(w.dir, "state"), nil, 0o600); err != nil {
 					w.t.Fatal(err)
 				}
-			}, severity: reconcile.SeverityError, about: "state_dir", says: "cannot be a directory",
+			}, severity: ledger.SeverityError, about: "state_dir", says: "cannot be a directory",
 		},
 		"a destination without its secret": {
 			settings: "notify \"ops\" {\n  webhook    = \"https://hooks.example.com/x\"\n  secret_env = \"CERTROLL_TEST_NO_SUCH\"\n}\n",
-			severity: reconcile.SeverityError, about: "notify ops", says: "CERTROLL_TEST_NO_SUCH",
+			severity: ledger.SeverityError, about: "notify ops", says: "CERTROLL_TEST_NO_SUCH",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,13 +112,13 @@ func TestDoctorChecksWhatAnApplyNeeds(t *testing.T) {
 			}
 			w.settings(test.settings)
 			code := 0
-			if test.severity == reconcile.SeverityError {
+			if test.severity == ledger.SeverityError {
 				code = 1
 			}
 			x := w.found(code, "-no-canary")
-			var mine []reconcile.Finding
+			var mine []ledger.Finding
 			for _, f := range x.Findings {
-				if f.Severity == reconcile.SeverityError || f.Severity == test.severity {
+				if f.Severity == ledger.SeverityError || f.Severity == test.severity {
 					mine = append(mine, f)
 				}
 			}
@@ -135,7 +135,7 @@ func TestDoctorChecksWhatAnApplyNeeds(t *testing.T) {
 	}
 }
 
-func hasFinding(x view.Examination, severity reconcile.Severity, about, says string) bool {
+func hasFinding(x view.Examination, severity ledger.Severity, about, says string) bool {
 	for _, f := range x.Findings {
 		if f.Severity == severity && f.About == about && strings.Contains(f.Message+" "+f.Advice, says) {
 			return true

@@ -10,7 +10,8 @@ import (
 	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/view"
-	"certroll/reconcile"
+	"certroll/reconcile/monitor"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -59,7 +60,7 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	looks, err := reconcile.ProbeOnce(ctx, p.Reconciler, s.Prober(), reconcile.Plan(desired, observed, time.Now()), s.Probe.After, names)
+	looks, err := monitor.Probe(ctx, p.Reconciler, s.Prober(), plan.Plan(desired, observed, time.Now()), s.Probe.After, names)
 	if err != nil {
 		return err
 	}

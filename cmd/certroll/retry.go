@@ -10,11 +10,11 @@ import (
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
 	"certroll/cmd/certroll/wiring"
-	"certroll/reconcile"
+	"certroll/reconcile/recorder"
 )
 
 func (a *app) retryCommand() *cobra.Command {
-	want := reconcile.Retry{}
+	want := recorder.Retry{}
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "retry NAME...",
@@ -54,7 +54,7 @@ func (a *app) declared(ctx context.Context, s *settings.Settings) []string {
 	return desired.Names()
 }
 
-func (a *app) retry(ctx context.Context, want reconcile.Retry, asJSON bool) error {
+func (a *app) retry(ctx context.Context, want recorder.Retry, asJSON bool) error {
 	s, err := a.settings()
 	if err != nil {
 		return err

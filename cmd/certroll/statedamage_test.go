@@ -21,7 +21,7 @@ import (
 
 	"certroll/cmd/certroll/state"
 	"certroll/examples/lab/labtest"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // stateKinds are all files that may lie in a state directory, with what reads them.
@@ -371,7 +371,7 @@ func (s *stateWorld) run(once bool) string {
 // successes are the versions of the secret that the ledger tells of.
 func (s *stateWorld) successes() (versions []int) {
 	s.t.Helper()
-	if s.told(string(reconcile.KindIssue), string(reconcile.Success)) == 0 {
+	if s.told(string(ledger.KindIssue), string(ledger.Success)) == 0 {
 		return nil
 	}
 	for _, e := range s.story("api") {

@@ -13,7 +13,8 @@ import (
 	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view"
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -97,7 +98,7 @@ func (a *app) statusOfLedger(ctx context.Context, s *settings.Settings, names []
 	if err != nil {
 		return view.Status{}, err
 	}
-	problems, err := reconcile.ReadProblems(tree)
+	problems, err := archive.ReadProblems(tree)
 	if err != nil {
 		return view.Status{}, err
 	}
@@ -111,8 +112,8 @@ func (a *app) statusOfLedger(ctx context.Context, s *settings.Settings, names []
 	if !ok {
 		return view.Status{}, fmt.Errorf("the ledger has no record of %q: it was never applied, or its name is another (certroll status lists all).%s", name, text.Meant(name, slices.Sorted(maps.Keys(records))))
 	}
-	events, err := reconcile.Query{Certificate: name}.Events(tree)
-	dto := view.NewStatus(map[string]*reconcile.Record{name: r}, time.Now())
+	events, err := archive.Query{Certificate: name}.Events(tree)
+	dto := view.NewStatus(map[string]*ledger.Record{name: r}, time.Now())
 	dto.Problems = problems.Served(name)
 	dto.Story = view.NewStory(r, events, time.Now())
 	return dto, err

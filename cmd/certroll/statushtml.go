@@ -12,7 +12,8 @@ import (
 
 	"certroll/cmd/certroll/page"
 	"certroll/gitsync/atomicfile"
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -55,16 +56,16 @@ func (a *app) writePages(ctx context.Context, dir string) error {
 }
 
 // pageOf is the page of a ledger, and all events of it.
-func pageOf(tree fs.FS, head string, now time.Time) (*page.Page, []reconcile.Event, error) {
-	records, err := reconcile.ReadRecords(tree)
+func pageOf(tree fs.FS, head string, now time.Time) (*page.Page, []ledger.Event, error) {
+	records, err := archive.ReadRecords(tree)
 	if err != nil {
 		return nil, nil, err
 	}
-	problems, err := reconcile.ReadProblems(tree)
+	problems, err := archive.ReadProblems(tree)
 	if err != nil {
 		return nil, nil, err
 	}
-	events, err := reconcile.Query{}.Events(tree)
+	events, err := archive.Query{}.Events(tree)
 	if err != nil {
 		return nil, nil, err
 	}

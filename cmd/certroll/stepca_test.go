@@ -15,7 +15,7 @@ import (
 	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // compromise is keyCompromise of RFC 5280 section 5.3.1.
@@ -135,9 +135,9 @@ func stepRevoked(t *testing.T, l *world, ca *lab.StepCA) {
 	}
 	pages := 0
 	for _, e := range w.audit() {
-		if e.Reason == reconcile.ReasonRevoked && e.Operation == reconcile.KindNote {
+		if e.Reason == ledger.ReasonRevoked && e.Operation == ledger.KindNote {
 			pages++
-			if e.Certificate != "bad" || e.Severity != reconcile.SeverityPage {
+			if e.Certificate != "bad" || e.Severity != ledger.SeverityPage {
 				t.Errorf("event: %+v", e)
 			}
 		}
@@ -164,8 +164,8 @@ func stepAccount(t *testing.T, l *world, ca *lab.StepCA) {
 	}
 	w.certroll(1, "apply", "-auto-approve")
 	w.certroll(0, "apply", "-auto-approve") // all wait
-	failed := slices.DeleteFunc(w.events(), func(e auditEvent) bool { return e.Status != string(reconcile.Failed) })
-	if len(failed) != 1 || failed[0].Owner != string(reconcile.OwnerAccount) || !strings.Contains(failed[0].Message, "the CA answered 401 urn:ietf:params:acme:error:unauthorized") {
+	failed := slices.DeleteFunc(w.events(), func(e auditEvent) bool { return e.Status != string(ledger.Failed) })
+	if len(failed) != 1 || failed[0].Owner != string(ledger.OwnerAccount) || !strings.Contains(failed[0].Message, "the CA answered 401 urn:ietf:params:acme:error:unauthorized") {
 		t.Fatalf("failures: %+v", failed)
 	}
 	remedy := "vault kv metadata delete -mount=secret " + w.prefix + "/accounts/" + id
@@ -187,7 +187,7 @@ func stepOutage(t *testing.T, l *world, ca *lab.StepCA) {
 		t.Fatal(err)
 	}
 	w.says(applyNow, "failed (ca_unavailable)", "connection refused")
-	w.waits(w.failed("outage", reconcile.ClassCAUnavailable, "connection refused", 1), time.Minute, 66*time.Second)
+	w.waits(w.failed("outage", ledger.ClassCAUnavailable, "connection refused", 1), time.Minute, 66*time.Second)
 	w.stays("outage", 1, was)
 	if out := w.certroll(0, "apply", "-auto-approve"); !strings.Contains(out, "rotate waits until") {
 		t.Errorf("it is not held:\n%s", out)

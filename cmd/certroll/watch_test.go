@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"certroll/gitsync/atomicfile"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // TestNewCredentialInAFile: a hold ends when the file that holds the refused
@@ -44,8 +44,8 @@ dns "filed" {
 	}
 	w.until("the certificate", out, func() bool { return w.told("issue", "success") == 1 })
 	w.stopRun(cmd, out)
-	es := slices.DeleteFunc(w.audit(), func(e reconcile.Event) bool { return e.Operation != reconcile.KindIssue }) // the daily examination may find it too
-	if len(es) != 2 || es[0].Class != reconcile.ClassDNSUnauthorized || es[0].HoldUntil == nil || es[1].Time.After(*es[0].HoldUntil) {
+	es := slices.DeleteFunc(w.audit(), func(e ledger.Event) bool { return e.Operation != ledger.KindIssue }) // the daily examination may find it too
+	if len(es) != 2 || es[0].Class != ledger.ClassDNSUnauthorized || es[0].HoldUntil == nil || es[1].Time.After(*es[0].HoldUntil) {
 		t.Errorf("the hold did not end early: %+v", es)
 	}
 	w.checkPair("tls/api", "api.lab.test")

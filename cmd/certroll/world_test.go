@@ -21,7 +21,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // world is real parts on loopback: Pebble, DNS, Vault and a bare repository.
@@ -309,7 +309,7 @@ func (w *world) events() []auditEvent {
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			w.t.Fatal(err)
 		}
-		if e.Reason != string(reconcile.ReasonAttempt) {
+		if e.Reason != string(ledger.ReasonAttempt) {
 			events = append(events, e)
 		}
 	}

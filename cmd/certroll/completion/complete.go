@@ -13,7 +13,8 @@ import (
 	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/settings"
 	"certroll/gitsync"
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -81,12 +82,12 @@ func inLedger(ctx context.Context, s *settings.Settings) []string {
 }
 
 // recordsInLedger are the records of the ledger; none where it cannot be read.
-func recordsInLedger(ctx context.Context, s *settings.Settings) map[string]*reconcile.Record {
+func recordsInLedger(ctx context.Context, s *settings.Settings) map[string]*ledger.Record {
 	tree, err := s.LedgerTree(ctx)
 	if err != nil {
 		return nil
 	}
-	records, err := reconcile.ReadRecords(tree)
+	records, err := archive.ReadRecords(tree)
 	if err != nil {
 		return nil
 	}
@@ -103,7 +104,7 @@ func (p *completer) values() map[string]cobra.CompletionFunc {
 		"base": p.completeRefs, "ref": p.completeRefs,
 		"certificate": p.completeWith(p.certificates),
 		"ci":          several("github", "gitlab", "none"),
-		"class":       several(append(wordsOf(reconcile.Classes), wordsOf(reconcile.ServedClasses)...)...),
+		"class":       several(append(wordsOf(ledger.Classes), wordsOf(ledger.ServedClasses)...)...),
 		"code":        several(spec.RevocationReasons()...),
 		"config":      cobra.FixedCompletions([]string{"hcl"}, cobra.ShellCompDirectiveFilterFileExt),
 		"config-dir":  cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
@@ -111,10 +112,10 @@ func (p *completer) values() map[string]cobra.CompletionFunc {
 		"html":        cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
 		"issuer":      p.completeWith(issuersInLedger),
 		"log-level":   several("debug", "info", "warn", "error"),
-		"operation":   several(wordsOf(reconcile.Operations)...),
+		"operation":   several(wordsOf(ledger.Operations)...),
 		"service":     several("systemd", "kubernetes", "compose"),
-		"severity":    several(reconcile.SeverityPage),
-		"status":      several(wordsOf([]reconcile.Status{reconcile.Success, reconcile.Failed, reconcile.Held, reconcile.Denied, reconcile.StatusError})...),
+		"severity":    several(ledger.SeverityPage),
+		"status":      several(wordsOf([]ledger.Status{ledger.Success, ledger.Failed, ledger.Held, ledger.Denied, ledger.StatusError})...),
 		"vault-auth":  several("approle", "jwt", "kubernetes", "token-file", "token"),
 	}
 }

@@ -7,7 +7,10 @@ import (
 
 	"certroll/gitsync"
 	"certroll/gitsync/fault"
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/recorder"
+	"certroll/reconcile/review"
 	"certroll/spec"
 )
 
@@ -38,12 +41,12 @@ func (f *Follower) follows(ctx context.Context, rev *gitsync.Revision) error {
 // takenBefore is what this process or, over a restart, the one before took;
 // and at first also what the ledger tells of, for a disk that is fresh, or
 // stood still while another reconciler went on.
-func (f *Follower) takenBefore(ctx context.Context) ([]reconcile.Taken, error) {
-	var list []reconcile.Taken
+func (f *Follower) takenBefore(ctx context.Context) ([]archive.Taken, error) {
+	var list []archive.Taken
 	if f.Good != nil {
-		list = append(list, reconcile.Taken{Commit: f.Good.Commit, At: f.TakenAt})
+		list = append(list, archive.Taken{Commit: f.Good.Commit, At: f.TakenAt})
 	} else if k, err := f.readGood(); err == nil {
-		list = append(list, reconcile.Taken{Commit: k.Commit, At: k.TakenAt})
+		list = append(list, archive.Taken{Commit: k.Commit, At: k.TakenAt})
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -54,18 +57,18 @@ func (f *Follower) takenBefore(ctx context.Context) ([]reconcile.Taken, error) {
 	if err != nil {
 		return nil, err
 	}
-	last, err := reconcile.LastTaken(tree)
+	last, err := archive.LastTaken(tree)
 	return append(list, last), err
 }
 
 // accepted returns the reason to hold a head back, or nil where a person has
 // accepted it since the other one was taken.
-func (f *Follower) accepted(ctx context.Context, rev *gitsync.Revision, instead reconcile.Taken, held error) error {
+func (f *Follower) accepted(ctx context.Context, rev *gitsync.Revision, instead archive.Taken, held error) error {
 	tree, _, err := f.snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	ok, err := reconcile.AcceptedSince(tree, rev.Commit, instead.At)
+	ok, err := archive.AcceptedSince(tree, rev.Commit, instead.At)
 	switch {
 	case err != nil:
 		return err
@@ -77,8 +80,8 @@ func (f *Follower) accepted(ctx context.Context, rev *gitsync.Revision, instead 
 }
 
 // reasons are those of a head that is held back.
-var reasons = map[fault.Kind]reconcile.Reason{
-	fault.Unsigned: reconcile.ReasonUnsigned, fault.BadSignature: reconcile.ReasonBadSignature, fault.Rewritten: reconcile.ReasonRewritten,
+var reasons = map[fault.Kind]ledger.Reason{
+	fault.Unsigned: ledger.ReasonUnsigned, fault.BadSignature: ledger.ReasonBadSignature, fault.Rewritten: ledger.ReasonRewritten,
 }
 
 // withhold says loudly that a head is held back, once in the log and once in
@@ -91,8 +94,8 @@ func (f *Follower) withhold(ctx context.Context, held *fault.Error) error {
 		f.withheld = said
 		f.log.Error("revision held back", "revision", held.Held.Commit, "author", held.Held.Author, "reason", string(reasons[held.Kind]), "error", held)
 	}
-	w := reconcile.Withheld{
-		Revision: reconcile.Revision{Commit: held.Held.Commit, Author: held.Held.Author}, Reason: reasons[held.Kind], Message: held.Error(),
+	w := recorder.Withheld{
+		Revision: ledger.Revision{Commit: held.Held.Commit, Author: held.Held.Author}, Reason: reasons[held.Kind], Message: held.Error(),
 	}
 	if held.Kind == fault.Rewritten {
 		w.Old = f.instead
@@ -109,7 +112,7 @@ func (f *Follower) logChanges(desired *spec.Spec) {
 	if f.Desired == nil {
 		return
 	}
-	for _, c := range reconcile.BlockChanges(f.Desired, desired) {
+	for _, c := range review.BlockChanges(f.Desired, desired) {
 		for _, s := range c.Settings {
 			f.log.Warn("block changed", "type", c.Type, "change", c.Change, "name", c.Name, "field", s.Field, "old", s.Old, "new", s.New)
 		}

@@ -13,7 +13,9 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/gitsync"
 	"certroll/gitsync/fault"
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/recorder"
 	"certroll/spec"
 )
 
@@ -32,7 +34,7 @@ type Follower struct {
 	TakenAt  time.Time         // when it was taken
 	onDisk   bool              // it is in the state directory
 	unkept   error             // why it is not
-	instead  reconcile.Taken   // what the head that was held back last does not descend from
+	instead  archive.Taken     // what the head that was held back last does not descend from
 	traced   bool              // what the ledger says was taken last is known to be followed
 	Desired  *spec.Spec
 	refused  string      // the revision that was refused last, and why
@@ -69,7 +71,7 @@ type Observers struct {
 	// Trouble is told how a thing went that is tried again; nil error: well.
 	Trouble func(what string, err error)
 	// Hold is told why the newest revision is not in force; "": it is.
-	Hold func(reconcile.Reason)
+	Hold func(ledger.Reason)
 	// DecodingSince is told since when a revision is decoded that takes long; zero: none is.
 	DecodingSince func(time.Time)
 	// Nudge is called where there is something new between two pulls.
@@ -82,16 +84,16 @@ type Observers struct {
 
 // revisionRecorder records in the ledger what becomes of revisions.
 type revisionRecorder interface {
-	Withhold(ctx context.Context, w reconcile.Withheld) error
-	Refuse(ctx context.Context, rev reconcile.Revision, why string) error
-	Taken(ctx context.Context, rev reconcile.Revision) error
+	Withhold(ctx context.Context, w recorder.Withheld) error
+	Refuse(ctx context.Context, rev ledger.Revision, why string) error
+	Taken(ctx context.Context, rev ledger.Revision) error
 }
 
 // NotInForce is a revision that is not in force, and why.
 type NotInForce struct {
 	Commit  string
 	Author  string
-	Reason  reconcile.Reason
+	Reason  ledger.Reason
 	Message string
 }
 
@@ -124,12 +126,12 @@ func (f *Follower) Pull(ctx context.Context) error {
 	}
 	desired, files, diags := job.desired, job.files, job.diags
 	if diags.HasErrors() {
-		f.Hold(reconcile.ReasonRefused)
+		f.Hold(ledger.ReasonRefused)
 		f.untaken = true
 		said := view.OneLine(diags) + f.Advice()
-		f.Newest = &NotInForce{Commit: rev.Commit, Author: rev.Author, Reason: reconcile.ReasonRefused, Message: said}
+		f.Newest = &NotInForce{Commit: rev.Commit, Author: rev.Author, Reason: ledger.ReasonRefused, Message: said}
 		f.showRefused(rev, files, diags)
-		f.Trouble("telling", f.recorder.Refuse(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}, said))
+		f.Trouble("telling", f.recorder.Refuse(ctx, ledger.Revision{Commit: rev.Commit, Author: rev.Author}, said))
 		return f.fallBack(ctx)
 	}
 	f.log.Info("revision", "revision", rev.Commit, "author", rev.Author, "certificates", len(desired.Certificates))
@@ -181,7 +183,7 @@ func (f *Follower) taken(ctx context.Context, rev *gitsync.Revision) {
 	if !f.untaken {
 		return
 	}
-	if err := f.recorder.Taken(ctx, reconcile.Revision{Commit: rev.Commit, Author: rev.Author}); err != nil {
+	if err := f.recorder.Taken(ctx, ledger.Revision{Commit: rev.Commit, Author: rev.Author}); err != nil {
 		f.log.Error("could not record in the ledger that the new revision is in force; will retry", "error", err)
 		return
 	}

@@ -9,7 +9,7 @@ import (
 
 	"certroll/cmd/certroll/settings"
 	"certroll/gitsync"
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
 	"certroll/spec"
 )
 
@@ -44,7 +44,7 @@ func WasInForce(ctx context.Context, s *settings.Settings, dir string, rev *gits
 	if err != nil {
 		return false
 	}
-	last, err := reconcile.LastTaken(tree)
+	last, err := archive.LastTaken(tree)
 	if err != nil || last.Commit == "" {
 		return false
 	}

@@ -10,7 +10,7 @@ import (
 
 	"certroll/cmd/certroll/settings"
 	"certroll/gitsync"
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
 	"certroll/spec"
 )
 
@@ -64,7 +64,7 @@ func Read(ctx context.Context, s *settings.Settings, dir string) (*gitsync.Revis
 	if err != nil {
 		return nil, err
 	}
-	last, err := reconcile.LastTaken(tree)
+	last, err := archive.LastTaken(tree)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
+	"certroll/reconcile/monitor"
 	"certroll/spec"
 )
 
@@ -33,7 +34,7 @@ type daemon struct {
 	health   *health
 	page     *page.Server
 	shelf    opened // the ledger, as the page reads it
-	lookout  *reconcile.Lookout
+	lookout  *monitor.Monitor
 	notices  notices
 	reload   reloading
 	warned   map[string]bool // what was said of mounts

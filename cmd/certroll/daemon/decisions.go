@@ -8,6 +8,10 @@ import (
 	"sync"
 
 	"certroll/reconcile"
+	"certroll/reconcile/apply"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 )
 
 // decisions is the log of what is decided: a line when a thing begins, changes
@@ -31,13 +35,13 @@ func newDecisions(log *slog.Logger) *decisions {
 
 // plan says what a pass is about to do. What was left undone, as where another
 // has the lease, is not said again with the next pass.
-func (d *decisions) plan(actions []reconcile.Action) {
+func (d *decisions) plan(actions []plan.Action) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	left := map[string]string{}
 	for i := range actions {
 		a := &actions[i]
-		if a.Kind == reconcile.KindNone || a.Kind == reconcile.KindHold {
+		if a.Kind == ledger.KindNone || a.Kind == ledger.KindHold {
 			continue
 		}
 		left[a.Certificate] = string(a.Kind) + " " + string(a.Reason)
@@ -52,7 +56,7 @@ func (d *decisions) plan(actions []reconcile.Action) {
 }
 
 // ended says how an attempt ended.
-func (d *decisions) ended(r reconcile.Result) {
+func (d *decisions) ended(r apply.Result) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.planned, r.Action.Certificate)
@@ -78,7 +82,7 @@ func (d *decisions) pass(p reconcile.Pass) {
 
 // unreadable is an error that names the first thing in the ledger that cannot be
 // read; nil where all can.
-func unreadable(lost []reconcile.Breach) error {
+func unreadable(lost []archive.Breach) error {
 	if len(lost) == 0 {
 		return nil
 	}
@@ -87,7 +91,7 @@ func unreadable(lost []reconcile.Breach) error {
 
 // again tells whether a result is one that was said, as of what is not recorded and
 // is told anew with each pass.
-func (d *decisions) again(r reconcile.Result) bool {
+func (d *decisions) again(r apply.Result) bool {
 	said := d.unrecorded[r.Event.ID]
 	if r.Untold != nil {
 		d.unrecorded[r.Event.ID] = true
@@ -98,7 +102,7 @@ func (d *decisions) again(r reconcile.Result) bool {
 }
 
 // action says what came of one; what there is nothing to say of is left out.
-func (d *decisions) action(r reconcile.Result) {
+func (d *decisions) action(r apply.Result) {
 	e, level := r.Event, slog.LevelInfo
 	if r.Err != nil || r.Untold != nil {
 		level = slog.LevelError
@@ -125,7 +129,7 @@ func (d *decisions) action(r reconcile.Result) {
 	d.log.Log(context.Background(), level, "action", args...)
 }
 
-func passedOver(e reconcile.Event) string {
+func passedOver(e ledger.Event) string {
 	names := make([]string, len(e.PassedOver))
 	for i, p := range e.PassedOver {
 		names[i] = p.Account

@@ -7,7 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 )
 
 // wait is a hold as it was said.
@@ -18,15 +19,15 @@ type wait struct {
 
 // group is what holds several certificates at once, as the plan has it.
 type group struct {
-	first        *reconcile.Action
+	first        *plan.Action
 	certificates int
 	last         time.Time
 }
 
 // groupOf names what holds an action together with others; "" where the hold is
 // its own.
-func groupOf(a *reconcile.Action) string {
-	if a.Reason == reconcile.ReasonSpread {
+func groupOf(a *plan.Action) string {
+	if a.Reason == ledger.ReasonSpread {
 		return string(a.Reason)
 	}
 	return string(a.HeldBy)
@@ -35,11 +36,11 @@ func groupOf(a *reconcile.Action) string {
 // holds says which certificates begin to wait, for something else than before,
 // and no more. One that waits with others is told at the level debug: what
 // holds them is a line of its own.
-func (d *decisions) holds(standing []reconcile.Action) {
+func (d *decisions) holds(standing []plan.Action) {
 	waits, groups := map[string]wait{}, map[string]*group{}
 	for i := range standing {
 		a := &standing[i]
-		if a.Kind != reconcile.KindHold {
+		if a.Kind != ledger.KindHold {
 			continue
 		}
 		until := a.NotBefore.UTC().Format(time.RFC3339)
@@ -61,7 +62,7 @@ func (d *decisions) holds(standing []reconcile.Action) {
 	d.together(groups)
 }
 
-func join(groups map[string]*group, by string, a *reconcile.Action) {
+func join(groups map[string]*group, by string, a *plan.Action) {
 	g := groups[by]
 	if g == nil {
 		g = &group{first: a}
@@ -91,7 +92,7 @@ func (d *decisions) together(groups map[string]*group) {
 
 // breakers says which issuers and DNS accounts are held as a whole from now on,
 // and which are admitted again.
-func (d *decisions) breakers(tripped []reconcile.Tripped) {
+func (d *decisions) breakers(tripped []plan.Tripped) {
 	now := map[string]bool{}
 	for _, t := range tripped {
 		if now[t.Subject] = true; !d.tripped[t.Subject] {

@@ -19,6 +19,9 @@ import (
 	"time"
 
 	"certroll/reconcile"
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 )
 
 // documentedLogs are the messages and the keys of docs/logs.md.
@@ -156,11 +159,11 @@ func same(t *testing.T, what string, used, documented map[string]bool) {
 
 // fullDecisions says all there is to say of an action.
 func fullDecisions(d *decisions) {
-	d.pass(reconcile.Pass{Err: errors.New("Vault is sealed"), Report: &reconcile.Report{}})
-	d.ended(reconcile.Result{
-		Action: reconcile.Action{Certificate: "api"}, Err: errors.New("refused"),
-		Event: reconcile.Event{Operation: reconcile.KindRenew, Status: reconcile.Failed, Reason: reconcile.ReasonThreshold, Class: reconcile.ClassCAA,
-			Message: "no", Severity: reconcile.SeverityPage, Issuer: "le", DNSAccount: "b", PassedOver: []reconcile.PassedOver{{Account: "a"}},
+	d.pass(reconcile.Pass{Err: errors.New("Vault is sealed"), Report: &apply.Report{}})
+	d.ended(apply.Result{
+		Action: plan.Action{Certificate: "api"}, Err: errors.New("refused"),
+		Event: ledger.Event{Operation: ledger.KindRenew, Status: ledger.Failed, Reason: ledger.ReasonThreshold, Class: ledger.ClassCAA,
+			Message: "no", Severity: ledger.SeverityPage, Issuer: "le", DNSAccount: "b", PassedOver: []ledger.PassedOver{{Account: "a"}},
 			VaultPath: "secret/tls/api", VaultVer: 3, NewSerial: "02", OldSerial: "01", Failures: 3, Duration: 1.5},
 	})
 }
@@ -181,16 +184,16 @@ func said(t *testing.T, steps func(*decisions)) []string {
 // is something else, and when it ends.
 func TestDecisionsOnce(t *testing.T) {
 	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
-	own := func(until time.Time) reconcile.Action {
-		return reconcile.Action{Certificate: "api", Kind: reconcile.KindHold, Wants: reconcile.KindRenew, Reason: reconcile.ReasonBackoff, NotBefore: until}
+	own := func(until time.Time) plan.Action {
+		return plan.Action{Certificate: "api", Kind: ledger.KindHold, Wants: ledger.KindRenew, Reason: ledger.ReasonBackoff, NotBefore: until}
 	}
-	limited := func(name string, until time.Time) reconcile.Action {
-		return reconcile.Action{Certificate: name, Kind: reconcile.KindHold, Wants: reconcile.KindIssue, Reason: reconcile.ReasonLimit, HeldBy: "issuer.le orders", NotBefore: until}
+	limited := func(name string, until time.Time) plan.Action {
+		return plan.Action{Certificate: name, Kind: ledger.KindHold, Wants: ledger.KindIssue, Reason: ledger.ReasonLimit, HeldBy: "issuer.le orders", NotBefore: until}
 	}
-	idle := reconcile.Action{Certificate: "api", Kind: reconcile.KindNone}
-	due := reconcile.Action{Certificate: "api", Kind: reconcile.KindRenew, Reason: reconcile.ReasonThreshold}
-	stand := func(d *decisions, actions ...reconcile.Action) { d.pass(reconcile.Pass{Standing: actions}) }
-	trip := []reconcile.Tripped{{Subject: "dns.lab", Class: reconcile.ClassDNSUnauthorized, Since: at, Certificates: 3}}
+	idle := plan.Action{Certificate: "api", Kind: ledger.KindNone}
+	due := plan.Action{Certificate: "api", Kind: ledger.KindRenew, Reason: ledger.ReasonThreshold}
+	stand := func(d *decisions, actions ...plan.Action) { d.pass(reconcile.Pass{Standing: actions}) }
+	trip := []plan.Tripped{{Subject: "dns.lab", Class: ledger.ClassDNSUnauthorized, Since: at, Certificates: 3}}
 	for name, c := range map[string]struct {
 		steps func(*decisions)
 		want  []string
@@ -210,17 +213,17 @@ func TestDecisionsOnce(t *testing.T) {
 		}, []string{"held together issuer.le orders", "held together no more issuer.le orders"}},
 		"an account": {func(d *decisions) {
 			for range 2 {
-				d.pass(reconcile.Pass{Standing: []reconcile.Action{idle}, Tripped: trip})
+				d.pass(reconcile.Pass{Standing: []plan.Action{idle}, Tripped: trip})
 			}
 			d.pass(reconcile.Pass{Err: errors.New("Vault is away")}) // nothing is known of it
-			d.pass(reconcile.Pass{Standing: []reconcile.Action{idle}, Tripped: trip})
+			d.pass(reconcile.Pass{Standing: []plan.Action{idle}, Tripped: trip})
 			stand(d, idle)
 		}, []string{"tripped dns.lab", "pass failed", "pass works again", "admitted dns.lab"}},
 		"a plan that waits for the lease": {func(d *decisions) {
-			d.plan([]reconcile.Action{due})
-			d.plan([]reconcile.Action{due})
-			d.ended(reconcile.Result{Action: due})
-			d.plan([]reconcile.Action{due})
+			d.plan([]plan.Action{due})
+			d.plan([]plan.Action{due})
+			d.ended(apply.Result{Action: due})
+			d.plan([]plan.Action{due})
 		}, []string{"planned api", "action api", "planned api"}},
 		"errors that differ in a port": {func(d *decisions) {
 			d.trouble("pull", errors.New("dial 127.0.0.1:4000: refused"))

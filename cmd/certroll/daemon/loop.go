@@ -14,6 +14,9 @@ import (
 	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
 	"certroll/reconcile/acme/dnsprovider"
+	"certroll/reconcile/apply"
+	"certroll/reconcile/doctor"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -135,14 +138,14 @@ func (d *daemon) passed(p reconcile.Pass) {
 	now := time.Now()
 	d.metrics.Passed(p, revision, now)
 	d.page.Passed(d.shown(p, now))
-	d.lookout.Follow(p.Standing, reconcile.Revision{Commit: revision.Commit})
+	d.lookout.Follow(p.Standing, ledger.Revision{Commit: revision.Commit})
 	d.say.pass(p)
 	d.health.passed(p)
 	d.told()
 }
 
 // ended logs and counts how an attempt ended.
-func (d *daemon) ended(r reconcile.Result) {
+func (d *daemon) ended(r apply.Result) {
 	if !d.metrics.Again(r) {
 		d.metrics.Ended(r.Event)
 	}
@@ -156,28 +159,28 @@ func (d *daemon) told() {
 }
 
 // examine is the doctor's daily visit: what it finds is in the ledger.
-func (d *daemon) examine(ctx context.Context, desired *spec.Spec, rev reconcile.Revision) {
-	x, err := reconcile.Doctor(ctx, d.Reconciler, desired, rev)
+func (d *daemon) examine(ctx context.Context, desired *spec.Spec, rev ledger.Revision) {
+	x, err := doctor.Doctor(ctx, d.Reconciler, desired, rev)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		d.log.Error("the daily examination failed", "error", err)
 	case err == nil:
-		d.log.Info("examined", "certificates", x.Certificates, "errors", x.Count(reconcile.SeverityError), "warnings", x.Count(reconcile.SeverityWarning))
+		d.log.Info("examined", "certificates", x.Certificates, "errors", x.Count(ledger.SeverityError), "warnings", x.Count(ledger.SeverityWarning))
 	}
 }
 
 // Pull is the loop's way to the config repo: the spec in force, and what keeps
 // a newer one from being so.
-func (d *daemon) Pull(ctx context.Context) (*spec.Spec, reconcile.Revision, error) {
+func (d *daemon) Pull(ctx context.Context) (*spec.Spec, ledger.Revision, error) {
 	err := d.pulled
 	if d.takeReload(ctx) {
 		err = d.repo.Pull(ctx)
 		d.pulled = err
 	}
 	if d.repo.Good == nil {
-		return nil, reconcile.Revision{}, err
+		return nil, ledger.Revision{}, err
 	}
 	d.files.follow(credentialFiles(d.repo.Desired), d.ConfigDir)
 	d.warnOfMounts(ctx)
-	return d.repo.Desired, reconcile.Revision{Commit: d.repo.Good.Commit, Author: d.repo.Good.Author}, err
+	return d.repo.Desired, ledger.Revision{Commit: d.repo.Good.Commit, Author: d.repo.Good.Author}, err
 }

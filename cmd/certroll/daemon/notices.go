@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"certroll/cmd/certroll/settings"
-	"certroll/reconcile"
+	"certroll/reconcile/outbox"
 )
 
 // notices is the notifier of run, which another takes the place of where certroll.hcl has
@@ -14,14 +14,14 @@ type notices struct {
 	start func(*settings.Settings) // from when on run notifies
 
 	mu    sync.Mutex
-	now   *reconcile.Notifier // nil: nobody is told
+	now   *outbox.Notifier // nil: nobody is told
 	stop  context.CancelFunc
 	ended chan struct{} // closed when the one before has ended
 }
 
 // run lets a notifier, nil for none, run in the place of the one before, once that has
 // ended: two would send the same.
-func (n *notices) run(ctx context.Context, beside *sync.WaitGroup, next *reconcile.Notifier) {
+func (n *notices) run(ctx context.Context, beside *sync.WaitGroup, next *outbox.Notifier) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	before, ended := n.ended, make(chan struct{})

@@ -11,6 +11,7 @@ import (
 	"certroll/cmd/certroll/page"
 	"certroll/gitsync"
 	"certroll/reconcile"
+	"certroll/reconcile/plan"
 )
 
 // opened is the ledger from when it is open on: the page is served before.
@@ -56,7 +57,7 @@ func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
 	if !p.Rewound.IsZero() {
 		in.Troubles = append(in.Troubles, "the ledger was found rewritten at "+p.Rewound.UTC().Format(time.RFC3339)+"; certroll audit verify shows the commit to push back, or to accept")
 	}
-	if set := reconcile.MassHold(p.Standing); set != nil {
+	if set := plan.MassHold(p.Standing); set != nil {
 		in.Troubles = append(in.Troubles, "held until a person accepts it: "+set.Summary()+"; where that is meant: certroll accept --missing "+set.ID)
 	}
 	return in

@@ -11,13 +11,16 @@ import (
 	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/metrics"
 	"certroll/reconcile"
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 )
 
 // TestReadyAgreesWithTheMetricsAndThePage: what the last pass could not do its work
 // with is named by all three.
 func TestReadyAgreesWithTheMetricsAndThePage(t *testing.T) {
 	for _, side := range reconcile.Sides {
-		p := reconcile.Pass{Standing: []reconcile.Action{}, Outages: []reconcile.Outage{{Side: side, Since: time.Now()}}}
+		p := reconcile.Pass{Standing: []plan.Action{}, Outages: []reconcile.Outage{{Side: side, Since: time.Now()}}}
 		if side == "state_dir" {
 			p.Disk = errors.New("the state_dir cannot be written: no space left on device")
 		}
@@ -31,7 +34,7 @@ func TestReadyAgreesWithTheMetricsAndThePage(t *testing.T) {
 		if said := strings.Join(d.shown(p, time.Now()).Troubles, "\n"); !strings.Contains(said, side) {
 			t.Errorf("the page says %q while %s is away", said, side)
 		}
-		h.passed(reconcile.Pass{Standing: []reconcile.Action{}})
+		h.passed(reconcile.Pass{Standing: []plan.Action{}})
 		if why := h.unready(t.Context()); why != "" {
 			t.Errorf("/readyz says %q after %s is back", why, side)
 		}
@@ -41,9 +44,9 @@ func TestReadyAgreesWithTheMetricsAndThePage(t *testing.T) {
 // TestWhatIsNotRecordedIsCountedAndSaidOnce, however many passes tell it anew.
 func TestWhatIsNotRecordedIsCountedAndSaidOnce(t *testing.T) {
 	full := errors.New("no space left on device")
-	result := func(untold error) reconcile.Result {
-		return reconcile.Result{Action: reconcile.Action{Certificate: "api"}, Untold: untold,
-			Event: reconcile.Event{ID: "e1", Operation: reconcile.KindRenew, Status: reconcile.Success, Certificate: "api"}}
+	result := func(untold error) apply.Result {
+		return apply.Result{Action: plan.Action{Certificate: "api"}, Untold: untold,
+			Event: ledger.Event{ID: "e1", Operation: ledger.KindRenew, Status: ledger.Success, Certificate: "api"}}
 	}
 	m := metrics.New("v1.2.3")
 	var said strings.Builder

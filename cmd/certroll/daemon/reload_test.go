@@ -19,6 +19,7 @@ import (
 	"certroll/cmd/certroll/page"
 	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
+	"certroll/reconcile/outbox"
 )
 
 // reloaded is a daemon whose certroll.hcl and config repo a test writes.
@@ -393,7 +394,7 @@ func TestReloadNotify(t *testing.T) {
 	n.run(t.Context(), &beside, nil)
 	first := n.ended
 	ctx, cancel := context.WithCancel(t.Context())
-	n.run(ctx, &beside, reconcile.NewNotifier(nil, nil, reconcile.NotifierOptions{}))
+	n.run(ctx, &beside, outbox.NewNotifier(nil, nil, outbox.NotifierOptions{}))
 	n.wake()
 	cancel()
 	beside.Wait()

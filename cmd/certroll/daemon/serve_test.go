@@ -18,6 +18,7 @@ import (
 	"certroll/cmd/certroll/metrics"
 	"certroll/cmd/certroll/settings"
 	"certroll/reconcile"
+	"certroll/reconcile/plan"
 )
 
 const listenToken = "a token of this test alone"
@@ -207,7 +208,7 @@ func TestHealth(t *testing.T) {
 	says(h.ready, 503, "the first pass has not ended yet")
 	h.passed(reconcile.Pass{Err: errors.New("a secret of Vault's")})
 	says(h.ready, 503, "the last pass could not read")
-	h.passed(reconcile.Pass{Standing: []reconcile.Action{}})
+	h.passed(reconcile.Pass{Standing: []plan.Action{}})
 	says(h.ready, 200, "ok")
 	down = errors.New("sealed")
 	says(h.ready, 200, "ok") // Vault is not asked for each of ours

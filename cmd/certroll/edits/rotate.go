@@ -11,7 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"certroll/cmd/certroll/settings"
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/edit"
 	"certroll/spec/text"
@@ -48,7 +49,7 @@ type rotation struct {
 	names         []string
 	reason, code  string
 	revoke, force bool
-	records       map[string]*reconcile.Record
+	records       map[string]*ledger.Record
 	now           time.Time
 }
 
@@ -76,7 +77,7 @@ func (a *Commands) rotate(ctx context.Context, f *editFlags, r rotation) error {
 }
 
 // records reads the ledger; nil where there is none to read.
-func (a *Commands) records(ctx context.Context, s *settings.Settings) (map[string]*reconcile.Record, error) {
+func (a *Commands) records(ctx context.Context, s *settings.Settings) (map[string]*ledger.Record, error) {
 	if s.Ledger.URL == "" {
 		fmt.Fprintln(a.Err, "No ledger is configured (ledger.url in certroll.hcl): certroll cannot check expiry, nor whether this reason was used before (a reused reason triggers no rotation).")
 		return nil, nil
@@ -85,7 +86,7 @@ func (a *Commands) records(ctx context.Context, s *settings.Settings) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	return reconcile.ReadRecords(tree)
+	return archive.ReadRecords(tree)
 }
 
 func (r rotation) edit(e *edit.Editor) error {
@@ -109,7 +110,7 @@ func (r rotation) edit(e *edit.Editor) error {
 }
 
 // live is what the ledger says is live; nil where it says nothing.
-func (r rotation) live(name string) *reconcile.Live {
+func (r rotation) live(name string) *ledger.Live {
 	if record := r.records[name]; record != nil {
 		return record.Live
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/keypair"
 	"certroll/spec"
 )
 
@@ -51,7 +51,7 @@ func (p preset) has(data map[string]string) bool {
 // matchFields says by which vault.fields a secret would hold what it holds, so
 // that what reads it finds the same fields after a renewal.
 func (f *Found) matchFields(data map[string]string) {
-	m, err := reconcile.MaterialOf(f.Chain, f.Key.Signer)
+	m, err := keypair.MaterialOf(f.Chain, f.Key.Signer)
 	if err != nil {
 		f.refuse("%v", err)
 		return
@@ -200,7 +200,7 @@ func part(block *pem.Block) []byte {
 	if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
 		return append([]byte(block.Type+"\x00"), block.Bytes...)
 	}
-	public, err := reconcile.PublicOf(string(pem.EncodeToMemory(block)))
+	public, err := keypair.PublicOf(string(pem.EncodeToMemory(block)))
 	if err != nil {
 		return append([]byte(block.Type+"\x00"), block.Bytes...)
 	}

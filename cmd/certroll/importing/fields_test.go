@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"certroll/reconcile"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
 )
 
 // Whatever the fields of a secret, a renewal of the same pair would write the
@@ -42,7 +43,7 @@ func TestFields(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			kv := &memory{secrets: map[string]map[string]string{"secret/apps/www": tc.data}}
-			found, err := Vault(context.Background(), kv, []reconcile.Location{{Mount: "secret", Path: "apps/www"}}, "certroll")
+			found, err := Vault(context.Background(), kv, []ledger.Location{{Mount: "secret", Path: "apps/www"}}, "certroll")
 			f := only(t, found, err)
 			report, err := Take(context.Background(), kv, found, options(), now, false)
 			if err != nil || report.Results[0].Outcome != Taken || kv.writes != 0 {
@@ -60,7 +61,7 @@ func TestFields(t *testing.T) {
 				t.Error("a field's value was told")
 			}
 			c := decoded(t, report.HCL).Certificates[0]
-			material, err := reconcile.MaterialOf(f.Chain, f.Key.Signer)
+			material, err := keypair.MaterialOf(f.Chain, f.Key.Signer)
 			if err != nil {
 				t.Fatal(err)
 			}

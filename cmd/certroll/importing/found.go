@@ -10,7 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -25,7 +26,7 @@ type Found struct {
 
 	Issuer   Issuer
 	Accounts []Account // how control of the names was proven
-	At       reconcile.Location
+	At       ledger.Location
 	Fields   Fields // what the secret holds; the zero value is "pem"
 	There    bool   // it is in Vault already
 	unread   bool   // reading it failed
@@ -94,7 +95,7 @@ func (f *Found) Names() []string {
 			names = append(names, name)
 		}
 	}
-	all := reconcile.NamesOf(leaf)
+	all := keypair.NamesOf(leaf)
 	for _, typed := range append([]string{leaf.Subject.CommonName}, leaf.DNSNames...) {
 		if name := strings.ToLower(typed); slices.Contains(all, name) {
 			add(name)
@@ -109,7 +110,7 @@ func (f *Found) Names() []string {
 // Shape is the shape of the key, as in "ecdsa-P-256".
 func (f *Found) Shape() string {
 	if leaf := f.leaf(); leaf != nil {
-		return reconcile.KeyShape(leaf.PublicKey)
+		return keypair.KeyShape(leaf.PublicKey)
 	}
 	return ""
 }
@@ -131,7 +132,7 @@ func (f *Found) check(now time.Time) {
 	if f.sent != nil {
 		chain = f.sent
 	}
-	if err := reconcile.CheckPair(chain, f.Key.Signer, f.Names(), now); err != nil {
+	if err := keypair.CheckPair(chain, f.Key.Signer, f.Names(), now); err != nil {
 		f.refuse("%v", err)
 	}
 	if f.due(now) {

@@ -11,14 +11,15 @@ import (
 	"slices"
 	"strings"
 
-	"certroll/reconcile"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
 )
 
 // Vault reads pairs that are in Vault already: the secrets at the places named,
 // and all below a place whose path is "" or ends in "/*". Secrets without a
 // pair are passed over below a prefix, and refused where they were named. state
 // is the prefix of certroll's own, on any mount.
-func Vault(ctx context.Context, secrets Secrets, places []reconcile.Location, state string) (*Findings, error) {
+func Vault(ctx context.Context, secrets Secrets, places []ledger.Location, state string) (*Findings, error) {
 	all := &Findings{Notes: []string{"a secret does not say by which CA account and DNS provider its certificate came: the issuer is guessed from the certificate"}}
 	for _, at := range places {
 		prefix, listed := strings.CutSuffix("/"+at.Path, "/*")
@@ -32,7 +33,7 @@ func Vault(ctx context.Context, secrets Secrets, places []reconcile.Location, st
 			if p == state || strings.HasPrefix(p, state+"/") {
 				return
 			}
-			if f := fromVault(ctx, secrets, reconcile.Location{Mount: at.Mount, Path: p}); f.leaf() != nil || f.unread {
+			if f := fromVault(ctx, secrets, ledger.Location{Mount: at.Mount, Path: p}); f.leaf() != nil || f.unread {
 				all.Certificates = append(all.Certificates, f)
 			} else {
 				passed++
@@ -79,7 +80,7 @@ func walk(ctx context.Context, secrets Secrets, mount, below string, visit func(
 	return nil
 }
 
-func fromVault(ctx context.Context, secrets Secrets, at reconcile.Location) *Found {
+func fromVault(ctx context.Context, secrets Secrets, at ledger.Location) *Found {
 	f := &Found{Name: path.Base(at.Path), From: at.String(), At: at, There: true}
 	data, _, err := secrets.Read(ctx, at.Mount, at.Path)
 	if err != nil {
@@ -87,7 +88,7 @@ func fromVault(ctx context.Context, secrets Secrets, at reconcile.Location) *Fou
 		f.refuse("%v", err)
 		return f
 	}
-	chain, key, err := reconcile.FindPair(data)
+	chain, key, err := keypair.FindPair(data)
 	if err != nil {
 		f.refuse("%v", err)
 		return f

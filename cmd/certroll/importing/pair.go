@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"certroll/reconcile"
+	"certroll/reconcile/keypair"
 )
 
 // pair reads certificates and the private key from files. The chain is put in
@@ -57,7 +57,7 @@ func (f *Found) key(dir fs.FS, keyFile string) {
 		return
 	}
 	leaf := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.leaf().Raw}))
-	_, key, err := reconcile.FindPair(map[string]string{"certificate": leaf, "key": string(content)})
+	_, key, err := keypair.FindPair(map[string]string{"certificate": leaf, "key": string(content)})
 	if err != nil {
 		f.refuse("the private key in %s is not the certificate's, or is of a kind that certroll does not know", keyFile)
 		return

@@ -8,13 +8,15 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
 	"certroll/spec"
 )
 
 // Secrets is as much of Vault as taking over needs.
 type Secrets interface {
-	reconcile.MetadataReader
+	observe.MetadataReader
 	// Read returns fs.ErrNotExist where there is nothing.
 	Read(ctx context.Context, mount, path string) (data map[string]string, version int, err error)
 	// Write fails where the current version is not cas.
@@ -64,7 +66,7 @@ func Take(ctx context.Context, secrets Secrets, found *Findings, o Options, now 
 			return nil, interrupted(err)
 		}
 		if !f.There {
-			f.At = reconcile.Location{Mount: o.Mount, Path: o.Prefix + paths.name("path", blockName(f.Name))}
+			f.At = ledger.Location{Mount: o.Mount, Path: o.Prefix + paths.name("path", blockName(f.Name))}
 		}
 		report.Results = append(report.Results, o.look(ctx, secrets, f, now))
 	}
@@ -125,7 +127,7 @@ func (o Options) look(ctx context.Context, secrets Secrets, f *Found, now time.T
 		return left(f, "%s", f.Problem)
 	}
 	current, live, custom, err := secrets.ReadMetadata(ctx, f.At.Mount, f.At.Path)
-	switch owner := reconcile.OwnerOf(custom); {
+	switch owner := observe.OwnerOf(custom); {
 	case err != nil:
 		return left(f, "%v", err)
 	case owner != "" && f.There:
@@ -146,7 +148,7 @@ func (o Options) compare(ctx context.Context, secrets Secrets, f *Found, owner s
 	if err != nil {
 		return left(f, "%v", err)
 	}
-	chain, _, err := reconcile.FindPair(data)
+	chain, _, err := keypair.FindPair(data)
 	same := err == nil && bytes.Equal(chain[0].Raw, f.leaf().Raw)
 	switch {
 	case same && owner != "":
@@ -167,7 +169,7 @@ func (o Options) compare(ctx context.Context, secrets Secrets, f *Found, owner s
 
 // write puts the pair where nothing is.
 func (f *Found) write(ctx context.Context, secrets Secrets) error {
-	material, err := reconcile.MaterialOf(f.Chain, f.Key.Signer)
+	material, err := keypair.MaterialOf(f.Chain, f.Key.Signer)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"testing"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -293,7 +293,7 @@ func TestHCL(t *testing.T) {
 		"a CA of one's own":                   {[]string{"www.example.com"}, Found{Issuer: Issuer{Directory: "https://10.0.0.1:9000/acme/directory", Profile: "short"}}, spec.Trust{}, []string{`issuer "x-10-0-0-1-short"`}},
 		"key kept, and paused":                {[]string{"www.example.com"}, Found{KeepsKey: true, Paused: true, ThresholdDays: 20}, spec.Trust{}, []string{`rotation  = "never"`, `reason         = "test did not renew it either"`, "threshold_days = 20"}},
 		"a file name to fear":                 {[]string{"www.example.com"}, Found{From: "a\n}\nissuer \"x\" {\u2028\r"}, spec.Trust{}, []string{`# From a } issuer "x" {`}},
-		"another mount":                       {[]string{"www.example.com"}, Found{At: reconcile.Location{Mount: "kv", Path: "a/${b}"}}, spec.Trust{}, []string{`mount = "kv"`, `path  = "a/$${b}"`}},
+		"another mount":                       {[]string{"www.example.com"}, Found{At: ledger.Location{Mount: "kv", Path: "a/${b}"}}, spec.Trust{}, []string{`mount = "kv"`, `path  = "a/$${b}"`}},
 		"a provider as its own source has it": {[]string{"www.example.com"}, Found{Accounts: []Account{dns("zonomi", "")}}, spec.Trust{}, []string{`env("CERTROLL_DNS_ZONOMI_ZONOMI_API_KEY")`}},
 	}
 	for name, tc := range cases {
@@ -306,7 +306,7 @@ func TestHCL(t *testing.T) {
 			}
 			f.Chain, f.Key, f.Name = chain, secretKey{key}, tc.names[0]
 			if f.At.Path == "" {
-				f.At = reconcile.Location{Mount: "secret", Path: "tls/x"}
+				f.At = ledger.Location{Mount: "secret", Path: "tls/x"}
 			}
 			o := options()
 			o.Trust = tc.trust
@@ -355,7 +355,7 @@ func TestFromAPrefix(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			found, err := Vault(context.Background(), kv, []reconcile.Location{{Mount: "secret", Path: tc.path}}, "certroll")
+			found, err := Vault(context.Background(), kv, []ledger.Location{{Mount: "secret", Path: tc.path}}, "certroll")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -375,7 +375,7 @@ func TestFromAPrefix(t *testing.T) {
 		})
 	}
 	t.Run("one that was named and holds no pair", func(t *testing.T) {
-		found, err := Vault(context.Background(), kv, []reconcile.Location{{Mount: "secret", Path: "tls/nothing"}, {Mount: "secret", Path: "tls/notes"}, {Mount: "secret", Path: "tls/nothing"}}, "certroll")
+		found, err := Vault(context.Background(), kv, []ledger.Location{{Mount: "secret", Path: "tls/nothing"}, {Mount: "secret", Path: "tls/notes"}, {Mount: "secret", Path: "tls/nothing"}}, "certroll")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/monitor"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/recorder"
 )
 
 // described are the metrics that tell how things stand.
@@ -96,8 +100,8 @@ func (g gauges) yes(d *prometheus.Desc, is bool, labels ...string) {
 }
 
 // look tells what an endpoint served.
-func (g gauges) look(l reconcile.Look) {
-	g.yes(currentMetric, l.Verdict == reconcile.ServesCurrent, l.Certificate, l.Endpoint)
+func (g gauges) look(l monitor.Result) {
+	g.yes(currentMetric, l.Verdict == monitor.ServesCurrent, l.Certificate, l.Endpoint)
 	g.time(probedMetric, l.At, l.Certificate, l.Endpoint)
 	if l.NotAfter != nil {
 		g.time(servedMetric, *l.NotAfter, l.Certificate, l.Endpoint)
@@ -105,7 +109,7 @@ func (g gauges) look(l reconcile.Look) {
 }
 
 // action tells what the plan says of a certificate.
-func (g gauges) action(a reconcile.Action) {
+func (g gauges) action(a plan.Action) {
 	if a.Spec == nil {
 		return // it is gone from the spec
 	}
@@ -116,20 +120,20 @@ func (g gauges) action(a reconcile.Action) {
 		g.value(versionMetric, float64(l.Version), a.Certificate, a.At.String())
 	}
 	switch {
-	case a.Kind == reconcile.KindHold:
+	case a.Kind == ledger.KindHold:
 		g.time(holdMetric, a.NotBefore, a.Certificate, string(a.Reason))
-	case a.Reason == reconcile.ReasonUnmanaged:
+	case a.Reason == ledger.ReasonUnmanaged:
 		g.value(unmanagedMetric, 1, a.Certificate)
 	}
-	if r := a.Record; r != nil && r.RenewAt != nil && a.Reason != reconcile.ReasonUnmanaged {
+	if r := a.Record; r != nil && r.RenewAt != nil && a.Reason != ledger.ReasonUnmanaged {
 		g.time(renewalMetric, *r.RenewAt, a.Certificate)
 	}
 }
 
 // states count the records, and tell of those in trouble.
-func (g gauges) states(records []*reconcile.Record, now time.Time) {
-	states := map[reconcile.State]int{reconcile.StateLive: 0, reconcile.StateFailing: 0, reconcile.StateRetired: 0}
-	standings := map[reconcile.Standing]int{}
+func (g gauges) states(records []*ledger.Record, now time.Time) {
+	states := map[ledger.State]int{ledger.StateLive: 0, ledger.StateFailing: 0, ledger.StateRetired: 0}
+	standings := map[ledger.Standing]int{}
 	for _, r := range records {
 		states[r.State]++
 		stands := r.Stands(now)
@@ -139,14 +143,14 @@ func (g gauges) states(records []*reconcile.Record, now time.Time) {
 	for state, n := range states {
 		g.value(stateMetric, float64(n), string(state))
 	}
-	for _, s := range reconcile.Standings {
+	for _, s := range ledger.Standings {
 		g.value(standingMetric, float64(standings[s]), string(s))
 	}
 }
 
 // record tells of a certificate's failures.
-func (g gauges) record(r *reconcile.Record, stands reconcile.Standing) {
-	if stands == reconcile.StandsRetired {
+func (g gauges) record(r *ledger.Record, stands ledger.Standing) {
+	if stands == ledger.StandsRetired {
 		return
 	}
 	class := ""
@@ -154,16 +158,16 @@ func (g gauges) record(r *reconcile.Record, stands reconcile.Standing) {
 		class = string(r.LastFailure.Class)
 	}
 	g.value(failuresMetric, float64(r.Failures), r.Certificate, class)
-	if r.Severity == reconcile.SeverityPage || stands == reconcile.StandsRevoked || stands == reconcile.StandsDeleted {
+	if r.Severity == ledger.SeverityPage || stands == ledger.StandsRevoked || stands == ledger.StandsDeleted {
 		g.value(pagingMetric, 1, r.Certificate)
 	}
-	if stands == reconcile.StandsOverdue || stands == reconcile.StandsUnmanaged && r.Unmanaged != nil && r.Unmanaged.Overdue {
+	if stands == ledger.StandsOverdue || stands == ledger.StandsUnmanaged && r.Unmanaged != nil && r.Unmanaged.Overdue {
 		g.value(overdueMetric, 1, r.Certificate)
 	}
 }
 
 // ledger tells how far the ledger lags behind.
-func (g gauges) ledger(b reconcile.Backlog) {
+func (g gauges) ledger(b recorder.Backlog) {
 	g.value(waitingMetric, float64(b.Events))
 	g.since(oldestMetric, b.Oldest)
 	g.since(toldMetric, b.ToldAt)
@@ -178,12 +182,12 @@ func (g gauges) outages(last []reconcile.Outage) {
 
 // problems counts them, those of which there is none too: an alert that waits
 // for a zero gets one.
-func (g gauges) problems(open []reconcile.Problem) {
-	count := map[reconcile.Class]int{}
+func (g gauges) problems(open []ledger.Problem) {
+	count := map[ledger.Class]int{}
 	for _, p := range open {
 		count[p.Class]++
 	}
-	for _, class := range slices.Concat(reconcile.Classes, reconcile.ServedClasses) {
+	for _, class := range slices.Concat(ledger.Classes, ledger.ServedClasses) {
 		g.value(problemsMetric, float64(count[class]), string(class))
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"certroll/reconcile"
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/monitor"
 )
 
 // Metrics are what run tells Prometheus: how things stand after the last pass,
@@ -31,9 +34,9 @@ type Metrics struct {
 	seen       reconcile.Pass  // the last one that saw Vault and the ledger
 	passedAt   time.Time       // when that was
 	revision   Revision
-	held       reconcile.Reason                  // why the newest revision is not in force; "": it is
+	held       ledger.Reason                     // why the newest revision is not in force; "": it is
 	token      func() (time.Time, time.Duration) // until when Vault's token lives, and how long in all
-	probes     func() []reconcile.Look           // the last looks at endpoints
+	probes     func() []monitor.Result           // the last looks at endpoints
 }
 
 // Revision is the revision that is in force, and since when.
@@ -56,7 +59,7 @@ func New(version string) *Metrics {
 	m := &Metrics{
 		version:          version,
 		unrecorded:       map[string]bool{},
-		probes:           func() []reconcile.Look { return nil },
+		probes:           func() []monitor.Result { return nil },
 		Registry:         prometheus.NewRegistry(),
 		done:             counter("operations_total", "Number of completed operations (issue, renew, rotate and so on), by result.", "operation", "status", "class", "issuer", "dns_account"),
 		durations:        histogram("operation_duration_seconds", "Duration of completed operations, in seconds.", "operation", "status"),
@@ -113,7 +116,7 @@ func (m *Metrics) Passed(p reconcile.Pass, revision Revision, now time.Time) {
 
 // Again tells whether a result was counted, as of what is recorded nowhere and is
 // told anew with each pass.
-func (m *Metrics) Again(r reconcile.Result) bool {
+func (m *Metrics) Again(r apply.Result) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	counted := m.unrecorded[r.Event.ID]
@@ -126,7 +129,7 @@ func (m *Metrics) Again(r reconcile.Result) bool {
 }
 
 // Ended counts an operation.
-func (m *Metrics) Ended(e reconcile.Event) {
+func (m *Metrics) Ended(e ledger.Event) {
 	if e.Operation == "" {
 		return // it was interrupted
 	}
@@ -141,7 +144,7 @@ func (m *Metrics) Ended(e reconcile.Event) {
 		m.issuerDurations.WithLabelValues(e.Issuer, status).Observe(e.Duration)
 	}
 	for _, p := range e.PassedOver {
-		m.accountAttempts.WithLabelValues(p.Account, string(reconcile.Failed), string(p.Class)).Inc()
+		m.accountAttempts.WithLabelValues(p.Account, string(ledger.Failed), string(p.Class)).Inc()
 	}
 	if e.DNSAccount != "" {
 		m.accountAttempts.WithLabelValues(e.DNSAccount, status, class).Inc()
@@ -150,14 +153,14 @@ func (m *Metrics) Ended(e reconcile.Event) {
 }
 
 // Look takes up who knows what endpoints served.
-func (m *Metrics) Look(probes func() []reconcile.Look) {
+func (m *Metrics) Look(probes func() []monitor.Result) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.probes = probes
 }
 
 // Hold takes up why the newest revision is not in force; "" that it is.
-func (m *Metrics) Hold(reason reconcile.Reason) {
+func (m *Metrics) Hold(reason ledger.Reason) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.held = reason

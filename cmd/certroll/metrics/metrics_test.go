@@ -15,6 +15,12 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"certroll/reconcile"
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/monitor"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/recorder"
+	"certroll/reconcile/throttle"
 	"certroll/spec"
 )
 
@@ -24,47 +30,47 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 	t.Helper()
 	m := New("v1.2.3")
 	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
-	live := &reconcile.Live{NotBefore: at.Add(-time.Hour), NotAfter: at.Add(time.Hour), IssuedAt: at, Version: 3, Issuer: "le"}
-	secret := reconcile.Secret{Owner: "api", Live: live}
+	live := &ledger.Live{NotBefore: at.Add(-time.Hour), NotAfter: at.Add(time.Hour), IssuedAt: at, Version: 3, Issuer: "le"}
+	secret := plan.Secret{Owner: "api", Live: live}
 	long := at.AddDate(0, -1, 0)
-	records := []*reconcile.Record{
-		{Certificate: "api", State: reconcile.StateFailing, Failures: 3, Severity: reconcile.SeverityPage, RenewAt: &at, LastFailure: &reconcile.Failure{Class: reconcile.ClassCAA}},
-		{Certificate: "failing", State: reconcile.StateFailing, Failures: 1, RenewAt: &at, LastFailure: &reconcile.Failure{Class: reconcile.ClassCAA}},
-		{Certificate: "overdue", State: reconcile.StateLive, RenewAt: &long},
-		{Certificate: "off", State: reconcile.StateLive, Unmanaged: &reconcile.Unmanaged{Overdue: true}},
+	records := []*ledger.Record{
+		{Certificate: "api", State: ledger.StateFailing, Failures: 3, Severity: ledger.SeverityPage, RenewAt: &at, LastFailure: &ledger.Failure{Class: ledger.ClassCAA}},
+		{Certificate: "failing", State: ledger.StateFailing, Failures: 1, RenewAt: &at, LastFailure: &ledger.Failure{Class: ledger.ClassCAA}},
+		{Certificate: "overdue", State: ledger.StateLive, RenewAt: &long},
+		{Certificate: "off", State: ledger.StateLive, Unmanaged: &ledger.Unmanaged{Overdue: true}},
 	}
 	pass := reconcile.Pass{
-		Report: &reconcile.Report{}, Records: records, Rewound: at, Took: time.Second,
-		Backlog: reconcile.Backlog{Events: 2, Oldest: at, ToldAt: at}, Outages: []reconcile.Outage{{Side: "ledger", Since: at}},
-		Problems: []reconcile.Problem{{Finding: reconcile.Finding{Class: reconcile.ClassCAA}}},
-		Limits: []reconcile.LimitUsed{
+		Report: &apply.Report{}, Records: records, Rewound: at, Took: time.Second,
+		Backlog: recorder.Backlog{Events: 2, Oldest: at, ToldAt: at}, Outages: []reconcile.Outage{{Side: "ledger", Since: at}},
+		Problems: []ledger.Problem{{Finding: ledger.Finding{Class: ledger.ClassCAA}}},
+		Limits: []throttle.LimitUsed{
 			{Issuer: "le", Limit: "orders", Used: 1.5, Size: 300}, {Issuer: "le", Limit: "certificates_per_domain", Size: 50},
 			{Issuer: "le", Limit: "exact_set", Size: 5}, {Issuer: "le", Limit: "failed_validations", Size: 5},
 		},
-		Standing: []reconcile.Action{
-			{Certificate: "api", Kind: reconcile.KindNone, Reason: reconcile.ReasonUpToDate, Spec: &spec.Certificate{}, Secret: secret, Record: records[0]},
-			{Certificate: "off", Kind: reconcile.KindNone, Reason: reconcile.ReasonUnmanaged, Spec: &spec.Certificate{}},
-			{Certificate: "gone", Kind: reconcile.KindRetire},
+		Standing: []plan.Action{
+			{Certificate: "api", Kind: ledger.KindNone, Reason: ledger.ReasonUpToDate, Spec: &spec.Certificate{}, Secret: secret, Record: records[0]},
+			{Certificate: "off", Kind: ledger.KindNone, Reason: ledger.ReasonUnmanaged, Spec: &spec.Certificate{}},
+			{Certificate: "gone", Kind: ledger.KindRetire},
 		},
 	}
-	for _, why := range []reconcile.Reason{reconcile.ReasonBackoff, reconcile.ReasonRateLimited, reconcile.ReasonPaused, reconcile.ReasonLimit,
-		reconcile.ReasonBreaker, reconcile.ReasonSpread, reconcile.ReasonUnreadable, reconcile.ReasonNextKeyNew, reconcile.ReasonNewRule, reconcile.ReasonUndone, reconcile.ReasonMass, reconcile.ReasonNotRead} {
-		pass.Standing = append(pass.Standing, reconcile.Action{Certificate: string(why), Kind: reconcile.KindHold, Reason: why, NotBefore: at, Spec: &spec.Certificate{}})
+	for _, why := range []ledger.Reason{ledger.ReasonBackoff, ledger.ReasonRateLimited, ledger.ReasonPaused, ledger.ReasonLimit,
+		ledger.ReasonBreaker, ledger.ReasonSpread, ledger.ReasonUnreadable, ledger.ReasonNextKeyNew, ledger.ReasonNewRule, ledger.ReasonUndone, ledger.ReasonMass, ledger.ReasonNotRead} {
+		pass.Standing = append(pass.Standing, plan.Action{Certificate: string(why), Kind: ledger.KindHold, Reason: why, NotBefore: at, Spec: &spec.Certificate{}})
 	}
-	for _, status := range []reconcile.Status{reconcile.Success, reconcile.Failed, reconcile.Denied} {
-		m.Ended(reconcile.Event{Operation: reconcile.KindRenew, Status: status, Issuer: "le", DNSAccount: "one",
-			PassedOver: []reconcile.PassedOver{{Account: "two", Class: reconcile.ClassDNSUnauthorized}}})
+	for _, status := range []ledger.Status{ledger.Success, ledger.Failed, ledger.Denied} {
+		m.Ended(ledger.Event{Operation: ledger.KindRenew, Status: status, Issuer: "le", DNSAccount: "one",
+			PassedOver: []ledger.PassedOver{{Account: "two", Class: ledger.ClassDNSUnauthorized}}})
 	}
 	m.Connected(func() (time.Time, time.Duration) { return at, time.Hour })
 	m.Passed(reconcile.Pass{Err: errors.New("Vault is sealed")}, Revision{}, at)
 	m.Passed(pass, Revision{Commit: "c0ffee", At: at}, at)
-	m.Look(func() []reconcile.Look {
-		return []reconcile.Look{{Certificate: "api", Endpoint: "api.example.com:443", Verdict: reconcile.ServesStale, NotAfter: &at, At: at}}
+	m.Look(func() []monitor.Result {
+		return []monitor.Result{{Certificate: "api", Endpoint: "api.example.com:443", Verdict: monitor.ServesStale, NotAfter: &at, At: at}}
 	})
 	m.Notified("ops", nil)
 	m.Notified("ops", errors.New("away"))
 	var all []*dto.MetricFamily
-	for _, why := range []reconcile.Reason{reconcile.ReasonRefused, reconcile.ReasonUnsigned, reconcile.ReasonBadSignature, reconcile.ReasonRewritten} {
+	for _, why := range []ledger.Reason{ledger.ReasonRefused, ledger.ReasonUnsigned, ledger.ReasonBadSignature, ledger.ReasonRewritten} {
 		m.Hold(why)
 		families, err := m.Gather()
 		if err != nil {
@@ -184,12 +190,12 @@ func TestMetricsBeforeAPass(t *testing.T) {
 // certificate that is well, as the reference says, and by nine at most.
 func TestMetricsPerCertificate(t *testing.T) {
 	at := time.Now()
-	series := func(n int, edit func(*reconcile.Action, *reconcile.Record)) int {
-		m, pass := New("v1.2.3"), reconcile.Pass{Standing: []reconcile.Action{}}
+	series := func(n int, edit func(*plan.Action, *ledger.Record)) int {
+		m, pass := New("v1.2.3"), reconcile.Pass{Standing: []plan.Action{}}
 		for i := range n {
 			name := fmt.Sprint("c", i)
-			r := &reconcile.Record{Certificate: name, State: reconcile.StateLive, RenewAt: &at, Live: &reconcile.Live{NotAfter: at.AddDate(0, 1, 0)}}
-			a := reconcile.Action{Certificate: name, Kind: reconcile.KindNone, Spec: &spec.Certificate{}, Secret: reconcile.Secret{Owner: name, Live: r.Live}, Record: r}
+			r := &ledger.Record{Certificate: name, State: ledger.StateLive, RenewAt: &at, Live: &ledger.Live{NotAfter: at.AddDate(0, 1, 0)}}
+			a := plan.Action{Certificate: name, Kind: ledger.KindNone, Spec: &spec.Certificate{}, Secret: plan.Secret{Owner: name, Live: r.Live}, Record: r}
 			edit(&a, r)
 			pass.Standing, pass.Records = append(pass.Standing, a), append(pass.Records, r)
 		}
@@ -200,10 +206,10 @@ func TestMetricsPerCertificate(t *testing.T) {
 		}
 		return n
 	}
-	well := func(*reconcile.Action, *reconcile.Record) {}
-	worst := func(a *reconcile.Action, r *reconcile.Record) {
-		a.Kind = reconcile.KindHold
-		r.State, r.Severity, r.LastFailure = reconcile.StateFailing, reconcile.SeverityPage, &reconcile.Failure{Class: reconcile.ClassCAA}
+	well := func(*plan.Action, *ledger.Record) {}
+	worst := func(a *plan.Action, r *ledger.Record) {
+		a.Kind = ledger.KindHold
+		r.State, r.Severity, r.LastFailure = ledger.StateFailing, ledger.SeverityPage, &ledger.Failure{Class: ledger.ClassCAA}
 	}
 	if n := series(101, well) - series(1, well); n != 600 {
 		t.Errorf("100 certificates that are well are %d series", n)

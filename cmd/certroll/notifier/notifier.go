@@ -13,7 +13,7 @@ import (
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/view/notification"
 	"certroll/cmd/certroll/wiring"
-	"certroll/reconcile"
+	"certroll/reconcile/outbox"
 	"certroll/vault"
 )
 
@@ -63,28 +63,28 @@ type Options struct {
 }
 
 // New tells the destinations of certroll.hcl; nil where there are none.
-func New(s *settings.Settings, p *wiring.Parts, o Options) *reconcile.Notifier {
+func New(s *settings.Settings, p *wiring.Parts, o Options) *outbox.Notifier {
 	if len(s.Notify) == 0 {
 		return nil
 	}
-	var all []reconcile.Destination
+	var all []outbox.Destination
 	for _, n := range s.Notify {
 		o.Metrics.Destination(n.Name)
 		at := s.Vault.Prefix + "/notify/" + wiring.LedgerID(p.Ledger) + "/" + n.Name
-		all = append(all, reconcile.Destination{
+		all = append(all, outbox.Destination{
 			Name: n.Name, Interest: n.Interest(),
-			Compose: func(b reconcile.Bulletin) ([]byte, error) { return notification.New(b, time.Now()).Body() },
-			Deliver: func(ctx context.Context, m reconcile.Message) error { return sendTo(ctx, n, o.Version, m.Body) },
+			Compose: func(b outbox.Notification) ([]byte, error) { return notification.New(b, time.Now()).Body() },
+			Deliver: func(ctx context.Context, m outbox.Message) error { return sendTo(ctx, n, o.Version, m.Body) },
 			State:   vault.NewAnchor(p.KV, s.Vault.Mount, at),
 			Lease:   vault.NewLease(p.KV, s.Vault.Mount, at+"/lease", wiring.Holder(), o.LeaseTTL),
 		})
 	}
-	return reconcile.NewNotifier(p.Reconciler.Recorder, all, reconcile.NotifierOptions{Since: o.Since, Told: told(o.Log, o.Metrics)})
+	return outbox.NewNotifier(p.Reconciler.Recorder, all, outbox.NotifierOptions{Since: o.Since, Told: told(o.Log, o.Metrics)})
 }
 
 // told logs and counts how a message went.
-func told(log *slog.Logger, m *metrics.Metrics) func(string, *reconcile.Message, error) {
-	return func(destination string, sent *reconcile.Message, err error) {
+func told(log *slog.Logger, m *metrics.Metrics) func(string, *outbox.Message, error) {
+	return func(destination string, sent *outbox.Message, err error) {
 		var kind, id string // none where it is about no message, as where Vault is away
 		var notices int
 		if sent != nil {

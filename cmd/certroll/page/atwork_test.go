@@ -7,7 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 )
 
 // TestAtWork: what is at work, since when and at which step is what it is when
@@ -25,11 +26,11 @@ func TestAtWork(t *testing.T) {
 	if body := get(s, "/status.json").Body.String(); !strings.Contains(body, `"at_work":[]`) {
 		t.Errorf("with nobody at work: %.300s", body)
 	}
-	works := []reconcile.Work{{Certificate: "search", Operation: reconcile.KindIssue, Since: noon.Add(-95 * time.Minute), Step: "account"}}
+	works := []plan.Work{{Certificate: "search", Operation: ledger.KindIssue, Since: noon.Add(-95 * time.Minute), Step: "account"}}
 	s.Watch(func() []Work { return Works(works) })
 	for _, at := range []string{"account", "order", "validate"} {
 		works[0].Step = at
-		if got := looked().AtWork; len(got) != 1 || got[0] != (Work{"search", reconcile.KindIssue, noon.Add(-95 * time.Minute).UTC(), at, ""}) {
+		if got := looked().AtWork; len(got) != 1 || got[0] != (Work{"search", ledger.KindIssue, noon.Add(-95 * time.Minute).UTC(), at, ""}) {
 			t.Errorf("at the step %s: %+v", at, got)
 		}
 	}
@@ -48,7 +49,7 @@ func TestAtWork(t *testing.T) {
 	}
 	works = nil
 	for i := range 40 {
-		works = append(works, reconcile.Work{Certificate: fmt.Sprintf("c%d", i), Operation: reconcile.KindRenew, Since: noon, Step: "order"})
+		works = append(works, plan.Work{Certificate: fmt.Sprintf("c%d", i), Operation: ledger.KindRenew, Since: noon, Step: "order"})
 	}
 	if body := get(s, "/").Body.String(); !strings.Contains(body, "40 under way") || !strings.Contains(body, "and 34 more") {
 		t.Error("of forty the page does not show the first and count the rest")

@@ -7,7 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
 )
 
 // Ledger is where events are read.
@@ -45,7 +46,7 @@ type book struct {
 	tree     fs.FS         // nil: it was never read
 	head     string
 	err      error // of the last reading
-	problems []reconcile.Problem
+	problems []ledger.Problem
 	events   map[string]History
 }
 
@@ -99,9 +100,9 @@ func (b *book) read(pass int, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(b.life, readTimeout)
 	defer cancel()
 	tree, head, err := b.ledger.Snapshot(ctx)
-	var p *reconcile.Problems
+	var p *ledger.Problems
 	if err == nil {
-		p, err = reconcile.ReadProblems(tree)
+		p, err = archive.ReadProblems(tree)
 	}
 	b.mu.Lock()
 	missed := b.missed
@@ -120,7 +121,7 @@ func (b *book) read(pass int, done chan struct{}) {
 }
 
 // open gives the open problems and the ledger's head.
-func (b *book) open() (problems []reconcile.Problem, head string, err error) {
+func (b *book) open() (problems []ledger.Problem, head string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.problems, b.head, b.err
@@ -153,13 +154,13 @@ func (b *book) walkFor(ctx context.Context, tree fs.FS, head, name string) Histo
 	case <-ctx.Done():
 		return History{Error: "the log is being read for others; load the page again"}
 	}
-	events, more, err := reconcile.Query{Certificate: name}.Newest(tree, mostEvents)
+	events, more, err := archive.Query{Certificate: name}.Newest(tree, mostEvents)
 	if err != nil {
 		return History{Error: err.Error()}
 	}
 	h := History{Events: events, More: more}
 	if h.Events == nil {
-		h.Events = []reconcile.Event{}
+		h.Events = []ledger.Event{}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // mostEvents is how much of its history a certificate's page shows.
@@ -12,9 +12,9 @@ const mostEvents = 200
 
 // History is what the audit log says of a certificate.
 type History struct {
-	Events []reconcile.Event // the newest first
-	More   bool              // there are older ones
-	Error  string            // why there is none, or an old one; ""
+	Events []ledger.Event // the newest first
+	More   bool           // there are older ones
+	Error  string         // why there is none, or an old one; ""
 }
 
 // detailView is the page of one certificate.
@@ -29,11 +29,11 @@ type detailView struct {
 
 // tale is an event of the history. A message that stands above is not said again.
 type tale struct {
-	reconcile.Event
+	ledger.Event
 	Same string // where the message stands; "": it is new
 }
 
-func (p *Page) tales(c *Certificate, events []reconcile.Event) []tale {
+func (p *Page) tales(c *Certificate, events []ledger.Event) []tale {
 	list := make([]tale, len(events))
 	said := map[string]string{}
 	if c.Message != "" {
@@ -55,10 +55,10 @@ func (p *Page) detail(l layout, c *Certificate, h History) detailView {
 }
 
 // Record is what the ledger says; nil where it knows nothing yet.
-func (v *detailView) Record() *reconcile.Record { return v.C.record }
+func (v *detailView) Record() *ledger.Record { return v.C.record }
 
 // Live is what is in Vault; nil where nothing was issued.
-func (v *detailView) Live() *reconcile.Live {
+func (v *detailView) Live() *ledger.Live {
 	if v.C.record == nil {
 		return nil
 	}
@@ -75,7 +75,7 @@ func (v *detailView) TLSA(digest string) string { return "3 1 1 " + digest }
 // Look is what is known of an endpoint.
 type Look struct {
 	At      string
-	Problem *reconcile.Problem // nil: what was seen there last is what is live
+	Problem *ledger.Problem // nil: what was seen there last is what is live
 }
 
 // Looks are the endpoints where it is looked at what is served.
@@ -94,18 +94,18 @@ func (v *detailView) Looks() []Look {
 }
 
 // Ahead are the problems that the daily examination found.
-func (v *detailView) Ahead() []reconcile.Problem {
+func (v *detailView) Ahead() []ledger.Problem {
 	return slices.DeleteFunc(slices.Clone(v.C.Problems), isProbe)
 }
 
 // RenewalRule says which rule sets the moment of the renewal.
 func (v *detailView) RenewalRule() string {
 	switch v.C.RenewBy {
-	case reconcile.ReasonWindow:
+	case ledger.ReasonWindow:
 		return "in the window that the CA suggests (ARI)"
-	case reconcile.ReasonRevoking:
+	case ledger.ReasonRevoking:
 		return "at once: the CA wants it replaced (ARI)"
-	case reconcile.ReasonThreshold:
+	case ledger.ReasonThreshold:
 		return "by its threshold"
 	default:
 		return "when its pause ended"

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -45,8 +45,8 @@ type entry struct {
 }
 
 // Histories are those of all certificates, out of all events of the log.
-func (p *Page) Histories(events []reconcile.Event) func(certificate string) History {
-	byName := map[string][]reconcile.Event{}
+func (p *Page) Histories(events []ledger.Event) func(certificate string) History {
+	byName := map[string][]ledger.Event{}
 	for _, e := range events {
 		byName[e.Certificate] = append(byName[e.Certificate], e)
 	}
@@ -56,7 +56,7 @@ func (p *Page) Histories(events []reconcile.Event) func(certificate string) Hist
 			list = c.record.History(byName)
 		}
 		slices.Reverse(list)
-		slices.SortStableFunc(list, func(a, b reconcile.Event) int { return b.Time.Compare(a.Time) })
+		slices.SortStableFunc(list, func(a, b ledger.Event) int { return b.Time.Compare(a.Time) })
 		n := min(mostEvents, len(list))
 		return History{Events: list[:n], More: n < len(list)}
 	}

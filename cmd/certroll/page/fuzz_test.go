@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // FuzzPage: whatever record somebody pushed to the ledger, there is a page of it,
@@ -24,11 +24,11 @@ func FuzzPage(f *testing.F) {
 		f.Add(b, 24*365)
 	}
 	f.Fuzz(func(t *testing.T, record []byte, hours int) {
-		r, err := reconcile.UnmarshalRecord(record)
+		r, err := ledger.UnmarshalRecord(record)
 		if err != nil {
 			return
 		}
-		p := New(Input{Records: []*reconcile.Record{r}}, noon.Add(time.Duration(hours%100_000)*time.Hour))
+		p := New(Input{Records: []*ledger.Record{r}}, noon.Add(time.Duration(hours%100_000)*time.Hour))
 		index, one := p.index(layout{}, Filter{}), p.detail(layout{Root: "../"}, p.Certificates[0], History{})
 		for name, view := range map[string]any{"index.html": &index, "certificate.html": &one} {
 			var b strings.Builder

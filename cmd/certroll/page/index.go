@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // perPage is how many rows a page has.
@@ -56,8 +56,8 @@ type head struct {
 func (h head) Alerts() []alert {
 	var list []alert
 	add := func(title, text string) {
-		cause := reconcile.Cause(text)
-		if title != "" || !slices.ContainsFunc(list, func(a alert) bool { return reconcile.Cause(a.Text) == cause }) {
+		cause := ledger.Cause(text)
+		if title != "" || !slices.ContainsFunc(list, func(a alert) bool { return ledger.Cause(a.Text) == cause }) {
 			list = append(list, alert{title, text})
 		}
 	}
@@ -70,7 +70,7 @@ func (h head) Alerts() []alert {
 	}
 	if n := h.Newest; n != nil {
 		what := "was refused"
-		if n.Reason != reconcile.ReasonRefused {
+		if n.Reason != ledger.ReasonRefused {
 			what = "is held back (" + words(n.Reason) + ")"
 		}
 		who := ""
@@ -107,7 +107,7 @@ type indexView struct {
 	Plan      []*Certificate // the first of those with something to do
 	Planned   int
 	Kinds     []total // of actions
-	Open      []reconcile.Problem
+	Open      []ledger.Problem
 	Working   []Work // the first of those at work
 	From, To  int
 	Prev, Nxt string // addresses, "" at the ends
@@ -220,11 +220,11 @@ func (v *indexView) Aria(order string) string {
 func (v *indexView) Narrowed() bool { return v.Filter.narrows() }
 
 // kinds is the order in which actions are told.
-var kinds = []reconcile.Kind{reconcile.KindIssue, reconcile.KindReissue, reconcile.KindRotate, reconcile.KindRenew, reconcile.KindRepair, reconcile.KindAdopt,
-	reconcile.KindRevoke, reconcile.KindRetire, reconcile.KindNote, reconcile.KindHold}
+var kinds = []ledger.Kind{ledger.KindIssue, ledger.KindReissue, ledger.KindRotate, ledger.KindRenew, ledger.KindRepair, ledger.KindAdopt,
+	ledger.KindRevoke, ledger.KindRetire, ledger.KindNote, ledger.KindHold}
 
 func (v *indexView) plan() {
-	n := map[reconcile.Kind]int{}
+	n := map[ledger.Kind]int{}
 	for _, c := range v.Certificates {
 		if c.Plan == nil || c.Work != nil {
 			continue
@@ -242,8 +242,8 @@ func (v *indexView) plan() {
 	}
 }
 
-func toDo(k reconcile.Kind) string {
-	if k == reconcile.KindHold {
+func toDo(k ledger.Kind) string {
+	if k == ledger.KindHold {
 		return "waiting"
 	}
 	return "to " + string(k)
@@ -264,7 +264,7 @@ func (r row) Note() string {
 		return strings.TrimPrefix(r.Cause, string(r.Class)+": ")
 	case r.Work != nil:
 		return words(r.Work.Operation) + ", " + r.Work.At()
-	case r.Plan != nil && r.Plan.Kind == reconcile.KindHold:
+	case r.Plan != nil && r.Plan.Kind == ledger.KindHold:
 		return r.Plan.Sentence()
 	case r.Plan != nil:
 		return words(r.Plan.Kind) + " (" + words(r.Plan.Reason) + "): " + r.Plan.Detail

@@ -6,23 +6,24 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 )
 
 // Input is what a page is made of: how things stand after a pass, or what the
 // ledger alone says. Nobody may change it any more.
 type Input struct {
-	Records  []*reconcile.Record
-	Standing []reconcile.Action // the plan; nil where nobody made one
-	Problems []reconcile.Problem
-	Tripped  []reconcile.Tripped // what is held as a whole
-	Revision *Revision           // in force; nil where that is not known
-	Newest   *NotTaken           // nil: the newest revision is in force
-	Pass     *Pass               // nil: no pass has ended yet
-	Ledger   string              // the ledger's commit that was read; "" where none is named
-	Troubles []string            // what cannot be looked at, in the other side's words
-	Settings *Settings           // nil: nothing of certroll.hcl is known
-	AtWork   []Work              // the attempts under way, the longest first
+	Records  []*ledger.Record
+	Standing []plan.Action // the plan; nil where nobody made one
+	Problems []ledger.Problem
+	Tripped  []plan.Tripped // what is held as a whole
+	Revision *Revision      // in force; nil where that is not known
+	Newest   *NotTaken      // nil: the newest revision is in force
+	Pass     *Pass          // nil: no pass has ended yet
+	Ledger   string         // the ledger's commit that was read; "" where none is named
+	Troubles []string       // what cannot be looked at, in the other side's words
+	Settings *Settings      // nil: nothing of certroll.hcl is known
+	AtWork   []Work         // the attempts under way, the longest first
 }
 
 // Settings are what run has read of certroll.hcl.
@@ -34,15 +35,15 @@ type Settings struct {
 
 // Work is one attempt that is under way.
 type Work struct {
-	Certificate string         `json:"certificate"`
-	Operation   reconcile.Kind `json:"operation"`
-	Since       time.Time      `json:"since"`
-	Step        string         `json:"step"`
-	Detail      string         `json:"detail"` // "" where the step says all
+	Certificate string      `json:"certificate"`
+	Operation   ledger.Kind `json:"operation"`
+	Since       time.Time   `json:"since"`
+	Step        string      `json:"step"`
+	Detail      string      `json:"detail"` // "" where the step says all
 }
 
 // Works are the attempts that a reconciler has under way.
-func Works(list []reconcile.Work) []Work {
+func Works(list []plan.Work) []Work {
 	works := make([]Work, len(list))
 	for i, w := range list {
 		works[i] = Work{w.Certificate, w.Operation, w.Since.UTC().Truncate(time.Second), w.Step, w.Detail}
@@ -67,10 +68,10 @@ type Revision struct {
 
 // NotTaken is why the newest revision is not in force.
 type NotTaken struct {
-	Commit  string           `json:"commit"`
-	Author  string           `json:"author"`
-	Reason  reconcile.Reason `json:"reason"`
-	Message string           `json:"message"`
+	Commit  string        `json:"commit"`
+	Author  string        `json:"author"`
+	Reason  ledger.Reason `json:"reason"`
+	Message string        `json:"message"`
 }
 
 // Pass is how the last pass of run ended.
@@ -105,10 +106,10 @@ type Certificate struct {
 	Version  int               `json:"vault_version"` // 0: nothing is live
 	NotAfter *time.Time        `json:"not_after"`
 	RenewAt  *time.Time        `json:"renew_at"` // null: it is not renewed by itself
-	RenewBy  reconcile.Reason  `json:"renew_by"` // what renew_at comes from, "" where it is null or a pause's end
+	RenewBy  ledger.Reason     `json:"renew_by"` // what renew_at comes from, "" where it is null or a pause's end
 	Window   *Window           `json:"window"`   // the CA's suggested window, where that decides
 	Failures int               `json:"failures"` // in a row
-	Class    reconcile.Class   `json:"class"`    // of the last failure
+	Class    ledger.Class      `json:"class"`    // of the last failure
 	Message  string            `json:"message"`  // the upstream's own words
 	Cause    string            `json:"cause"`    // the last clause of message, with the DNS account or the class
 	WaitsFor string            `json:"waits_for"`
@@ -116,12 +117,12 @@ type Certificate struct {
 	Probe    []string          `json:"probe"` // endpoints where it is looked at what is served
 	// Problems are the open ones that touch it: found by the daily examination,
 	// or at an endpoint.
-	Problems []reconcile.Problem `json:"problems"`
+	Problems []ledger.Problem `json:"problems"`
 
 	Work *Work `json:"-"` // nil: it is not at work; Page has the list
 
-	record *reconcile.Record // nil where the ledger knows nothing
-	text   string            // what a search looks in
+	record *ledger.Record // nil where the ledger knows nothing
+	text   string         // what a search looks in
 }
 
 // Window is a span of time.
@@ -132,11 +133,11 @@ type Window struct {
 
 // Planned is what the plan says of a certificate.
 type Planned struct {
-	Kind   reconcile.Kind   `json:"action"`
-	Reason reconcile.Reason `json:"reason"`
-	Detail string           `json:"detail"`
-	Wants  reconcile.Kind   `json:"waiting"` // of a hold: what waits
-	Until  *time.Time       `json:"until"`   // of a hold: when it ends
+	Kind   ledger.Kind   `json:"action"`
+	Reason ledger.Reason `json:"reason"`
+	Detail string        `json:"detail"`
+	Wants  ledger.Kind   `json:"waiting"` // of a hold: what waits
+	Until  *time.Time    `json:"until"`   // of a hold: when it ends
 
 	brief string // detail without the messages that the page shows elsewhere
 }
@@ -144,11 +145,11 @@ type Planned struct {
 // New makes the page of a moment.
 func New(in Input, now time.Time) *Page {
 	p := &Page{Input: in, Now: now, byName: make(map[string]*Certificate, len(in.Records))}
-	actions := make(map[string]*reconcile.Action, len(in.Standing))
+	actions := make(map[string]*plan.Action, len(in.Standing))
 	for i := range in.Standing {
 		actions[in.Standing[i].Certificate] = &in.Standing[i]
 	}
-	open := map[string][]reconcile.Problem{}
+	open := map[string][]ledger.Problem{}
 	for _, one := range in.Problems {
 		for _, name := range one.Certificates {
 			open[name] = append(open[name], one)
@@ -193,8 +194,8 @@ const TeamLabel = "team"
 // Team is whose it is, "" where nobody said.
 func (c *Certificate) Team() string { return c.Labels[TeamLabel] }
 
-func newCertificate(r *reconcile.Record, a *reconcile.Action, open []reconcile.Problem, now time.Time) *Certificate {
-	c := &Certificate{Names: []string{}, Labels: map[string]string{}, Probe: []string{}, Problems: append([]reconcile.Problem{}, open...), record: r}
+func newCertificate(r *ledger.Record, a *plan.Action, open []ledger.Problem, now time.Time) *Certificate {
+	c := &Certificate{Names: []string{}, Labels: map[string]string{}, Probe: []string{}, Problems: append([]ledger.Problem{}, open...), record: r}
 	c.State = stateOf(r, a, now)
 	if ranks[c.State] > ranks[Unserved] && slices.ContainsFunc(open, isProbe) {
 		c.State = Unserved
@@ -210,19 +211,19 @@ func newCertificate(r *reconcile.Record, a *reconcile.Action, open []reconcile.P
 }
 
 // shorten leaves out of the plan's detail what stands beside it, or at the top.
-func (c *Certificate) shorten(tripped []reconcile.Tripped) {
+func (c *Certificate) shorten(tripped []plan.Tripped) {
 	if c.Plan == nil {
 		return
 	}
-	c.Plan.brief = reconcile.WithoutMessage(c.Plan.Detail, c.Message)
+	c.Plan.brief = ledger.WithoutMessage(c.Plan.Detail, c.Message)
 	for _, t := range tripped {
-		c.Plan.brief = reconcile.WithoutMessage(c.Plan.brief, t.Message)
+		c.Plan.brief = ledger.WithoutMessage(c.Plan.brief, t.Message)
 	}
 }
 
-func isProbe(p reconcile.Problem) bool { return p.Operation == reconcile.KindProbe }
+func isProbe(p ledger.Problem) bool { return p.Operation == ledger.KindProbe }
 
-func (c *Certificate) fromAction(a *reconcile.Action) {
+func (c *Certificate) fromAction(a *plan.Action) {
 	c.Name = a.Certificate
 	if s := a.Spec; s != nil {
 		c.Names, c.Issuer, c.File, c.Vault = s.Names(), s.Issuer, s.File, s.Vault.Mount+"/"+s.Vault.Path
@@ -230,11 +231,11 @@ func (c *Certificate) fromAction(a *reconcile.Action) {
 			c.Labels = s.Labels
 		}
 	}
-	if a.Kind == reconcile.KindNone {
+	if a.Kind == ledger.KindNone {
 		return
 	}
 	c.Plan = &Planned{Kind: a.Kind, Reason: a.Reason, Detail: a.Detail}
-	if a.Kind == reconcile.KindHold {
+	if a.Kind == ledger.KindHold {
 		c.Plan.Wants = a.Wants
 		if !a.NotBefore.IsZero() && !a.Reason.WaitsForAPerson() {
 			c.Plan.Until = &a.NotBefore
@@ -244,7 +245,7 @@ func (c *Certificate) fromAction(a *reconcile.Action) {
 
 // fromRecord takes what the ledger says; it stands over what the plan says of
 // the same.
-func (c *Certificate) fromRecord(r *reconcile.Record, now time.Time) {
+func (c *Certificate) fromRecord(r *ledger.Record, now time.Time) {
 	c.Name, c.File, c.WaitsFor, c.Failures = r.Certificate, r.File, r.WaitsFor(), r.Failures
 	if c.WaitsFor == "" {
 		c.WaitsFor = strings.Join(r.LeftText(), "; ")
@@ -267,14 +268,14 @@ func (c *Certificate) fromRecord(r *reconcile.Record, now time.Time) {
 		c.Class, c.Message, c.Cause = f.Class, f.Message, f.Cause()
 		c.Issuer = cmp.Or(c.Issuer, f.Issuer)
 	}
-	if r.State == reconcile.StateRetired {
+	if r.State == ledger.StateRetired {
 		return // nobody renews it any more
 	}
 	c.RenewAt, c.RenewBy = r.RenewAt, r.NextBy()
 	if c.RenewAt == nil && !r.Paused(now) {
 		c.RenewAt = r.Unmanaged.Until // its pause is over
 	}
-	if c.RenewBy == reconcile.ReasonWindow || c.RenewBy == reconcile.ReasonRevoking {
+	if c.RenewBy == ledger.ReasonWindow || c.RenewBy == ledger.ReasonRevoking {
 		c.Window = &Window{Start: r.RenewalInfo.Start, End: r.RenewalInfo.End}
 	}
 }

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 )
 
 const day24 = 24 * hour
@@ -39,30 +41,30 @@ func TestOrder(t *testing.T) {
 // TestState: what a record, the plan and open problems make of a certificate.
 func TestState(t *testing.T) {
 	gone := live("a", "ca", 10*day24, 90*day24)
-	gone.State = reconcile.StateRetired
+	gone.State = ledger.StateRetired
 	off := live("a", "ca", 10*day24, 90*day24)
-	off.RenewAt, off.Unmanaged = nil, &reconcile.Unmanaged{}
+	off.RenewAt, off.Unmanaged = nil, &ledger.Unmanaged{}
 	off70 := live("a", "ca", 70*day24, 90*day24)
-	off70.RenewAt, off70.Unmanaged = nil, &reconcile.Unmanaged{}
+	off70.RenewAt, off70.Unmanaged = nil, &ledger.Unmanaged{}
 	late := live("a", "ca", 80*day24, 90*day24)
 	soon := noon.Add(-hour)
 	late.RenewAt = &soon
 	due := live("a", "ca", 60*day24+hour, 90*day24)
-	wait := &reconcile.Action{Kind: reconcile.KindHold, Certificate: "a", Wants: reconcile.KindRenew}
-	stale := []reconcile.Problem{{Operation: reconcile.KindProbe, Finding: reconcile.Finding{Certificates: []string{"a"}}}}
-	ahead := []reconcile.Problem{{Operation: reconcile.KindDoctor, Finding: reconcile.Finding{Certificates: []string{"a"}}}}
+	wait := &plan.Action{Kind: ledger.KindHold, Certificate: "a", Wants: ledger.KindRenew}
+	stale := []ledger.Problem{{Operation: ledger.KindProbe, Finding: ledger.Finding{Certificates: []string{"a"}}}}
+	ahead := []ledger.Problem{{Operation: ledger.KindDoctor, Finding: ledger.Finding{Certificates: []string{"a"}}}}
 	for name, tc := range map[string]struct {
-		record *reconcile.Record
-		action *reconcile.Action
-		open   []reconcile.Problem
+		record *ledger.Record
+		action *plan.Action
+		open   []ledger.Problem
 		want   State
 	}{
 		"in order":                    {record: live("a", "ca", 10*day24, 90*day24), want: InOrder},
 		"a problem ahead":             {record: live("a", "ca", 10*day24, 90*day24), open: ahead, want: InOrder},
 		"an endpoint shows another":   {record: live("a", "ca", 10*day24, 90*day24), open: stale, want: Unserved},
-		"failing once":                {record: failing(live("a", "ca", 70*day24, 90*day24), 1, reconcile.ClassCAA, "no", hour), want: Failing},
-		"failing, and not served":     {record: failing(live("a", "ca", 70*day24, 90*day24), 1, reconcile.ClassCAA, "no", hour), open: stale, want: Failing},
-		"failing often":               {record: failing(live("a", "ca", 70*day24, 90*day24), 3, reconcile.ClassCAA, "no", hour), want: Paging},
+		"failing once":                {record: failing(live("a", "ca", 70*day24, 90*day24), 1, ledger.ClassCAA, "no", hour), want: Failing},
+		"failing, and not served":     {record: failing(live("a", "ca", 70*day24, 90*day24), 1, ledger.ClassCAA, "no", hour), open: stale, want: Failing},
+		"failing often":               {record: failing(live("a", "ca", 70*day24, 90*day24), 3, ledger.ClassCAA, "no", hour), want: Paging},
 		"over":                        {record: live("a", "ca", 90*day24, 90*day24), want: Expired},
 		"over this very second":       {record: live("a", "ca", 90*day24-time.Second, 90*day24), want: Expired},
 		"due":                         {record: due, want: Due},
@@ -72,8 +74,8 @@ func TestState(t *testing.T) {
 		"turned off, near its end":    {record: off70, want: Expiring},
 		"late, and held":              {record: late, action: wait, want: Expiring},
 		"gone":                        {record: gone, want: Retired},
-		"nothing yet":                 {action: &reconcile.Action{Kind: reconcile.KindIssue, Certificate: "a"}, want: Missing},
-		"gone before it was issued":   {action: &reconcile.Action{Kind: reconcile.KindRetire, Certificate: "a"}, want: Retired},
+		"nothing yet":                 {action: &plan.Action{Kind: ledger.KindIssue, Certificate: "a"}, want: Missing},
+		"gone before it was issued":   {action: &plan.Action{Kind: ledger.KindRetire, Certificate: "a"}, want: Retired},
 		"nothing yet, and it is held": {action: wait, want: Held},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -167,8 +169,8 @@ func TestPages(t *testing.T) {
 func TestPauseIsOver(t *testing.T) {
 	ended := noon.Add(-30 * day24)
 	r := live("a", "ca", 60*day24, 90*day24)
-	r.RenewAt, r.Unmanaged = nil, &reconcile.Unmanaged{Until: &ended}
-	v := New(Input{Records: []*reconcile.Record{r}}, noon).index(layout{}, Filter{})
+	r.RenewAt, r.Unmanaged = nil, &ledger.Unmanaged{Until: &ended}
+	v := New(Input{Records: []*ledger.Record{r}}, noon).index(layout{}, Filter{})
 	if len(v.Rows) != 1 || v.Rows[0].State != Overdue {
 		t.Fatalf("it is %+v", v.Rows)
 	}
@@ -180,10 +182,10 @@ func TestPauseIsOver(t *testing.T) {
 // TestRowOfDeleted: the row of a secret that somebody deleted says so, with the
 // command that brings it back, and not that its renewal fails too.
 func TestRowOfDeleted(t *testing.T) {
-	r := failing(live("a", "ca", 10*day24, 90*day24), 1, reconcile.ClassCAUnavailable, "dialling: connection refused", hour)
-	r.Gone = &reconcile.Gone{Version: 3, At: noon}
+	r := failing(live("a", "ca", 10*day24, 90*day24), 1, ledger.ClassCAUnavailable, "dialling: connection refused", hour)
+	r.Gone = &ledger.Gone{Version: 3, At: noon}
 	a := holds(r)
-	v := New(Input{Records: []*reconcile.Record{r}, Standing: []reconcile.Action{a}}, noon).index(layout{}, Filter{})
+	v := New(Input{Records: []*ledger.Record{r}, Standing: []plan.Action{a}}, noon).index(layout{}, Filter{})
 	if row := v.Rows[0]; row.State != Deleted || !strings.Contains(row.Note(), "vault kv undelete -mount=secret -versions=3 tls/a") || row.Marks()[0] != "ca_unavailable" {
 		t.Errorf("%s: %v %q", row.State, row.Marks(), row.Note())
 	}
@@ -232,15 +234,15 @@ func TestBar(t *testing.T) {
 // one, up to when the name ended, and to no other page.
 func TestHistoriesOfRenamed(t *testing.T) {
 	r := live("web", "ca", 0, 90*day24)
-	r.Formerly = []reconcile.Former{{Name: "api", Until: noon}}
-	at := func(name string, kind reconcile.Kind, hours int) reconcile.Event {
-		return reconcile.Event{Certificate: name, Operation: kind, Time: noon.Add(time.Duration(hours) * time.Hour)}
+	r.Formerly = []ledger.Former{{Name: "api", Until: noon}}
+	at := func(name string, kind ledger.Kind, hours int) ledger.Event {
+		return ledger.Event{Certificate: name, Operation: kind, Time: noon.Add(time.Duration(hours) * time.Hour)}
 	}
-	events := []reconcile.Event{
-		at("api", reconcile.KindIssue, -2), at("api", reconcile.KindRetire, 0), at("web", reconcile.KindAdopt, 0), at("api", reconcile.KindIssue, 1), at("other", reconcile.KindIssue, -1),
+	events := []ledger.Event{
+		at("api", ledger.KindIssue, -2), at("api", ledger.KindRetire, 0), at("web", ledger.KindAdopt, 0), at("api", ledger.KindIssue, 1), at("other", ledger.KindIssue, -1),
 	}
-	history := New(Input{Records: []*reconcile.Record{r}}, noon).Histories(events)
-	if h := history("web").Events; len(h) != 2 || h[0].Operation != reconcile.KindAdopt || h[1].Operation != reconcile.KindIssue {
+	history := New(Input{Records: []*ledger.Record{r}}, noon).Histories(events)
+	if h := history("web").Events; len(h) != 2 || h[0].Operation != ledger.KindAdopt || h[1].Operation != ledger.KindIssue {
 		t.Errorf("the history is %+v", h)
 	}
 	if h := history("other").Events; len(h) != 1 {
@@ -253,7 +255,7 @@ func TestHistoriesOfRenamed(t *testing.T) {
 func TestFiles(t *testing.T) {
 	for name, in := range map[string]Input{"ten": ten(), "more than a page": many(perPage + 1), "none": {}} {
 		t.Run(name, func(t *testing.T) {
-			events, err := reconcile.Query{}.Events(story(t, "api"))
+			events, err := archive.Query{}.Events(story(t, "api"))
 			if err != nil {
 				t.Fatal(err)
 			}

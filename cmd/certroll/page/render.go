@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -69,13 +69,13 @@ func short(s string) string { return s[:min(12, len(s))] }
 func words(v any) string {
 	var s string
 	switch v := v.(type) {
-	case reconcile.Kind:
+	case ledger.Kind:
 		s = string(v)
-	case reconcile.Reason:
-		if s = string(v); v == reconcile.ReasonMissing {
+	case ledger.Reason:
+		if s = string(v); v == ledger.ReasonMissing {
 			s = "new"
 		}
-	case reconcile.Status:
+	case ledger.Status:
 		s = string(v)
 	case State:
 		return v.Word()

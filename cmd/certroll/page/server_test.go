@@ -15,7 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 )
 
 func queryOf(t *testing.T, f Filter) url.Values {
@@ -85,7 +86,7 @@ func TestHeaders(t *testing.T) {
 func TestUpstreamWords(t *testing.T) {
 	in := ten()
 	api := in.Records[0]
-	api.LastFailure.Message, api.Hold.Reason, api.Hold.Class = hostile, hostile, reconcile.ClassCAA
+	api.LastFailure.Message, api.Hold.Reason, api.Hold.Class = hostile, hostile, ledger.ClassCAA
 	api.Labels = map[string]string{"team": `"><img src=x onerror=alert(1)>`, "a": "b,c"}
 	api.File = `certs/"<b>.hcl`
 	for _, word := range []*string{&api.Live.Serial, &api.Live.KeyDigest, &api.Live.Revision, &api.Live.Issuer, &in.Ledger} {
@@ -97,8 +98,8 @@ func TestUpstreamWords(t *testing.T) {
 	in.Problems[0].Message, in.Problems[0].Advice = hostile, hostile
 	in.Revision.Author = hostile
 	in.Pass.Error = hostile
-	in.Newest = &NotTaken{Commit: "<script>", Author: hostile, Reason: reconcile.ReasonRefused, Message: hostile}
-	in.Tripped = []reconcile.Tripped{{Subject: "issuer.<script>", Message: hostile}}
+	in.Newest = &NotTaken{Commit: "<script>", Author: hostile, Reason: ledger.ReasonRefused, Message: hostile}
+	in.Tripped = []plan.Tripped{{Subject: "issuer.<script>", Message: hostile}}
 	in.Troubles = []string{hostile}
 	s, ledger := serving(t, in)
 	ledger.tree.(fstest.MapFS)["audit/2026/11.jsonl"] = &fstest.MapFile{Data: []byte(`{"schema":1,"id":"x","certificate":"api","time":"2026-11-25T10:00:00Z","operation":"renew","status":"failure",` +
@@ -124,13 +125,13 @@ func TestCertificate(t *testing.T) {
 	live := in.Records[0].Live
 	live.NextKeyDigest, live.NextKeyShape, live.NextKeySince = strings.Repeat("5e", 32), "ecdsa-P-256", &since
 	in.Records[0].Probe = []string{"api.example.com:443", "api.example.com:8443"}
-	s, ledger := serving(t, in)
-	problems, err := json.Marshal(reconcile.Problems{Schema: 1, Problems: []reconcile.Problem{{Operation: reconcile.KindProbe, Since: since, Finding: reconcile.Finding{
-		Class: reconcile.ClassStale, About: "api.example.com:443", Message: "serves serial 06", Certificates: []string{"api"}}}}})
+	s, tree := serving(t, in)
+	problems, err := json.Marshal(ledger.Problems{Schema: 1, Problems: []ledger.Problem{{Operation: ledger.KindProbe, Since: since, Finding: ledger.Finding{
+		Class: ledger.ClassStale, About: "api.example.com:443", Message: "serves serial 06", Certificates: []string{"api"}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger.tree.(fstest.MapFS)["doctor.json"] = &fstest.MapFile{Data: problems}
+	tree.tree.(fstest.MapFS)["doctor.json"] = &fstest.MapFile{Data: problems}
 	body := get(s, "/certificates/api").Body.String()
 	for _, part := range []string{
 		"4 attempts in a row failed", prevented, "2026-11-25 19:00:00 UTC", "in use for 78 d", "secret/tls/api", "cloudflare_prod", "3 1 1 " + live.KeyDigest, "3 1 1 " + live.NextKeyDigest,
@@ -148,8 +149,8 @@ func TestCertificate(t *testing.T) {
 // TestOneMessageOnce: a message stands once on a page, and a row shows its end.
 func TestOneMessageOnce(t *testing.T) {
 	in := ten()
-	in.Tripped = []reconcile.Tripped{{Subject: "dns.cloudflare_prod", Class: reconcile.ClassDNSUnauthorized, Certificates: 3, Message: in.Records[4].LastFailure.Message}}
-	in.Standing = append(in.Standing, reconcile.Action{Kind: reconcile.KindHold, Certificate: "shop2", Wants: reconcile.KindIssue, Reason: reconcile.ReasonBreaker,
+	in.Tripped = []plan.Tripped{{Subject: "dns.cloudflare_prod", Class: ledger.ClassDNSUnauthorized, Certificates: 3, Message: in.Records[4].LastFailure.Message}}
+	in.Standing = append(in.Standing, plan.Action{Kind: ledger.KindHold, Certificate: "shop2", Wants: ledger.KindIssue, Reason: ledger.ReasonBreaker,
 		NotBefore: noon.Add(9 * time.Minute), Detail: "dns.cloudflare_prod has failed for 3 certificates in a row: " + in.Tripped[0].Message})
 	in.Pass.Error = "fetching the ledger: git.example.com is away"
 	in.Troubles = []string{"asking once more: git.example.com is away", "passes cannot do their work with ledger since noon"}
@@ -175,7 +176,7 @@ func TestTwoSubjectsOfOneCause(t *testing.T) {
 	const refused = "asking for the directory: connect: connection refused"
 	in.Pass.Error = refused
 	for _, name := range []string{"issuer.a", "issuer.b"} {
-		in.Tripped = append(in.Tripped, reconcile.Tripped{Subject: name, Class: reconcile.ClassCAUnavailable, Certificates: 3, Message: refused})
+		in.Tripped = append(in.Tripped, plan.Tripped{Subject: name, Class: ledger.ClassCAUnavailable, Certificates: 3, Message: refused})
 	}
 	s, _ := serving(t, in)
 	index := get(s, "/").Body.String()

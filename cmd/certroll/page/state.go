@@ -4,7 +4,8 @@ import (
 	"cmp"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 )
 
 // State says in one word how a certificate stands, as far as record and plan
@@ -56,21 +57,21 @@ func (s State) Word() string {
 
 // stateOf looks at the record first: what the ledger says stands, and the plan
 // adds what waits.
-func stateOf(r *reconcile.Record, a *reconcile.Action, now time.Time) State {
-	held := a != nil && a.Kind == reconcile.KindHold
+func stateOf(r *ledger.Record, a *plan.Action, now time.Time) State {
+	held := a != nil && a.Kind == ledger.KindHold
 	wanted := a != nil && a.Spec != nil
 	switch {
-	case r != nil && wanted && r.Stands(now) == reconcile.StandsRevoked:
+	case r != nil && wanted && r.Stands(now) == ledger.StandsRevoked:
 		return Revoked
-	case r != nil && wanted && r.Stands(now) == reconcile.StandsDeleted:
+	case r != nil && wanted && r.Stands(now) == ledger.StandsDeleted:
 		return Deleted
-	case r != nil && r.State == reconcile.StateFailing && r.Severity == reconcile.SeverityPage:
+	case r != nil && r.State == ledger.StateFailing && r.Severity == ledger.SeverityPage:
 		return Paging
-	case r != nil && r.State == reconcile.StateFailing:
+	case r != nil && r.State == ledger.StateFailing:
 		return Failing
-	case r != nil && r.State == reconcile.StateRetired && !wanted, r == nil && a != nil && a.Kind == reconcile.KindRetire:
+	case r != nil && r.State == ledger.StateRetired && !wanted, r == nil && a != nil && a.Kind == ledger.KindRetire:
 		return Retired // of one without a record there is a rest to clear away
-	case r == nil || r.Live == nil || r.State == reconcile.StateRetired:
+	case r == nil || r.Live == nil || r.State == ledger.StateRetired:
 		if held {
 			return Held
 		}
@@ -83,15 +84,15 @@ func stateOf(r *reconcile.Record, a *reconcile.Action, now time.Time) State {
 	switch {
 	case r.EndsUnrenewed(now):
 		return Expiring
-	case stands == reconcile.StandsOverdue:
+	case stands == ledger.StandsOverdue:
 		return Overdue
-	case late && stands != reconcile.StandsInOrder:
+	case late && stands != ledger.StandsInOrder:
 		return Expiring
 	case held:
 		return Held
-	case stands == reconcile.StandsUnmanaged:
+	case stands == ledger.StandsUnmanaged:
 		return Unmanaged
-	case stands == reconcile.StandsDue:
+	case stands == ledger.StandsDue:
 		return Due
 	default:
 		return InOrder

@@ -3,7 +3,7 @@ package page
 import (
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 )
 
 // StatusSchema is the version of the JSON shape of status.json.
@@ -11,18 +11,18 @@ const StatusSchema = 1
 
 // Status is the page as data. Arrays are never null.
 type Status struct {
-	Schema       int                 `json:"schema"`
-	Time         time.Time           `json:"time"`
-	Pass         *Pass               `json:"pass"`     // null: none has ended yet, or nobody knows
-	Revision     *Revision           `json:"revision"` // null: not known
-	Newest       *NotTaken           `json:"newest"`   // null: the newest revision is in force
-	Ledger       string              `json:"ledger_commit"`
-	Troubles     []string            `json:"troubles"`
-	Settings     *Settings           `json:"settings"` // null: nothing is known of certroll.hcl
-	Totals       map[State]int       `json:"totals"`   // of each state; the filter's own state apart
-	Certificates []*Certificate      `json:"certificates"`
-	Problems     []reconcile.Problem `json:"problems"`
-	AtWork       []Work              `json:"at_work"` // now, and not when the last pass ended
+	Schema       int              `json:"schema"`
+	Time         time.Time        `json:"time"`
+	Pass         *Pass            `json:"pass"`     // null: none has ended yet, or nobody knows
+	Revision     *Revision        `json:"revision"` // null: not known
+	Newest       *NotTaken        `json:"newest"`   // null: the newest revision is in force
+	Ledger       string           `json:"ledger_commit"`
+	Troubles     []string         `json:"troubles"`
+	Settings     *Settings        `json:"settings"` // null: nothing is known of certroll.hcl
+	Totals       map[State]int    `json:"totals"`   // of each state; the filter's own state apart
+	Certificates []*Certificate   `json:"certificates"`
+	Problems     []ledger.Problem `json:"problems"`
+	AtWork       []Work           `json:"at_work"` // now, and not when the last pass ended
 }
 
 // Status is the page as data, with the certificates that a filter leaves.
@@ -40,7 +40,7 @@ func (p *Page) Status(f Filter) Status {
 		s.AtWork = []Work{}
 	}
 	if s.Problems == nil {
-		s.Problems = []reconcile.Problem{}
+		s.Problems = []ledger.Problem{}
 	}
 	return s
 }

@@ -11,7 +11,8 @@ import (
 	"testing/fstest"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 )
 
@@ -27,14 +28,14 @@ const hostile = `CAA record for api.example.com prevents issuance <script>alert(
 
 // live is a record in good order, of a certificate issued some time ago that
 // lives for a while.
-func live(name, issuer string, age, life time.Duration) *reconcile.Record {
+func live(name, issuer string, age, life time.Duration) *ledger.Record {
 	from := noon.Add(-age)
 	renew := from.Add(life * 2 / 3)
 	sum := fmt.Sprintf("%x", name+"certroll")
-	return &reconcile.Record{
-		Schema: 1, Certificate: name, State: reconcile.StateLive, Names: []string{name + ".example.com"}, Labels: map[string]string{},
-		File: "certs/" + name + ".hcl", OnRemove: spec.Keep, Failures: 0, RenewAt: &renew, Revocations: []reconcile.Revocation{}, Rotations: []string{}, UpdatedAt: from,
-		Live: &reconcile.Live{
+	return &ledger.Record{
+		Schema: 1, Certificate: name, State: ledger.StateLive, Names: []string{name + ".example.com"}, Labels: map[string]string{},
+		File: "certs/" + name + ".hcl", OnRemove: spec.Keep, Failures: 0, RenewAt: &renew, Revocations: []ledger.Revocation{}, Rotations: []string{}, UpdatedAt: from,
+		Live: &ledger.Live{
 			Serial: "04" + strings.Repeat(sum, 3)[:34], NotBefore: from, NotAfter: from.Add(life - time.Second), Names: []string{name + ".example.com"},
 			KeyDigest: strings.Repeat(sum, 8)[:64], KeyShape: "ecdsa-P-256", KeySince: from, Issuer: issuer, Directory: "https://" + issuer + ".example.com/directory",
 			Mount: "secret", Path: "tls/" + name, Version: 3, Revision: strings.Repeat("c0ffee", 7)[:40], IssuedAt: from, DNSAccount: "cloudflare_prod",
@@ -43,34 +44,34 @@ func live(name, issuer string, age, life time.Duration) *reconcile.Record {
 }
 
 // suggested adds the CA's window, about two thirds in.
-func suggested(r *reconcile.Record) *reconcile.Record {
+func suggested(r *ledger.Record) *ledger.Record {
 	l := r.Live
 	start := l.NotBefore.Add(l.Lifetime() * 65 / 100)
 	at := start.Add(l.Lifetime() / 100)
 	r.RenewAt = &at
-	r.RenewalInfo = &reconcile.RenewalInfo{Serial: l.Serial, Start: start, End: start.Add(l.Lifetime() / 50), RenewAt: at, CheckedAt: l.NotBefore}
+	r.RenewalInfo = &ledger.RenewalInfo{Serial: l.Serial, Start: start, End: start.Add(l.Lifetime() / 50), RenewAt: at, CheckedAt: l.NotBefore}
 	return r
 }
 
-func failing(r *reconcile.Record, n int, class reconcile.Class, message string, since time.Duration) *reconcile.Record {
+func failing(r *ledger.Record, n int, class ledger.Class, message string, since time.Duration) *ledger.Record {
 	first, until := noon.Add(-since), noon.Add(7*hour)
-	r.State, r.Failures, r.FailingSince = reconcile.StateFailing, n, &first
+	r.State, r.Failures, r.FailingSince = ledger.StateFailing, n, &first
 	if n >= 3 {
-		r.Severity = reconcile.SeverityPage
+		r.Severity = ledger.SeverityPage
 	}
-	r.LastFailure = &reconcile.Failure{At: noon.Add(-17 * hour), Operation: reconcile.KindRenew, Class: class, Message: message, DNSAccount: "cloudflare_prod", Issuer: "letsencrypt"}
-	r.Hold = &reconcile.Hold{Until: until, Class: class, Reason: fmt.Sprintf("failure %d in a row (%s): %s", n, class, message), Issuer: "letsencrypt"}
+	r.LastFailure = &ledger.Failure{At: noon.Add(-17 * hour), Operation: ledger.KindRenew, Class: class, Message: message, DNSAccount: "cloudflare_prod", Issuer: "letsencrypt"}
+	r.Hold = &ledger.Hold{Until: until, Class: class, Reason: fmt.Sprintf("failure %d in a row (%s): %s", n, class, message), Issuer: "letsencrypt"}
 	return r
 }
 
-func labelled(r *reconcile.Record, team, env string) *reconcile.Record {
+func labelled(r *ledger.Record, team, env string) *ledger.Record {
 	r.Labels = map[string]string{"team": team, "env": env}
 	return r
 }
 
-func holds(r *reconcile.Record) reconcile.Action {
-	return reconcile.Action{Kind: reconcile.KindHold, Certificate: r.Certificate, Reason: reconcile.ReasonBackoff, Detail: r.Hold.Reason, NotBefore: r.Hold.Until,
-		Wants: reconcile.KindRenew, Record: r, Spec: &spec.Certificate{Name: r.Certificate}}
+func holds(r *ledger.Record) plan.Action {
+	return plan.Action{Kind: ledger.KindHold, Certificate: r.Certificate, Reason: ledger.ReasonBackoff, Detail: r.Hold.Reason, NotBefore: r.Hold.Until,
+		Wants: ledger.KindRenew, Record: r, Spec: &spec.Certificate{Name: r.Certificate}}
 }
 
 // ten are certificates as a small installation has them.
@@ -78,24 +79,24 @@ func ten() Input {
 	const d = 24 * hour
 	refused := "writing the TXT record _acme-challenge.mail.example.com. through the DNS account cloudflare_prod: cloudflare: failed to create TXT record: " +
 		"[status code 403] 10000: Authentication error; see that the account's credentials are current and may change this zone"
-	api := labelled(failing(live("api", "letsencrypt", 78*d, 90*d), 4, reconcile.ClassCAA, prevented, 6*d), "platform", "prod")
-	mail := labelled(failing(live("mail", "letsencrypt", 63*d, 90*d), 1, reconcile.ClassDNSUnauthorized, refused, 17*hour), "mail", "prod")
+	api := labelled(failing(live("api", "letsencrypt", 78*d, 90*d), 4, ledger.ClassCAA, prevented, 6*d), "platform", "prod")
+	mail := labelled(failing(live("mail", "letsencrypt", 63*d, 90*d), 1, ledger.ClassDNSUnauthorized, refused, 17*hour), "mail", "prod")
 	off := labelled(live("legacy", "gts", 40*d, 90*d), "shop", "prod")
 	until := noon.Add(20 * d)
-	off.RenewAt, off.Unmanaged = nil, &reconcile.Unmanaged{Since: noon.Add(-9 * d), Until: &until, Reason: "the load balancer moves", By: "A. Person <person@example.com>"}
+	off.RenewAt, off.Unmanaged = nil, &ledger.Unmanaged{Since: noon.Add(-9 * d), Until: &until, Reason: "the load balancer moves", By: "A. Person <person@example.com>"}
 	late := labelled(live("vpn", "letsencrypt", 84*d, 90*d), "network", "prod")
 	shop := labelled(suggested(live("shop", "letsencrypt", 20*d, 90*d)), "shop", "prod")
 	shop.Names = []string{"shop.example.com", "www.shop.example.com", "pay.shop.example.com", "xn--bcher-kva.example"}
 	wiki := labelled(suggested(live("wiki", "letsencrypt", 61*d, 90*d)), "platform", "prod")
 	pay := labelled(live("pay", "step", 29*time.Minute, hour), "payments", "prod")
-	pay.RenewAt, pay.Unmanaged = nil, &reconcile.Unmanaged{Since: noon.Add(-2 * hour), Reason: "the card reader is tested", By: "A. Person <person@example.com>"}
+	pay.RenewAt, pay.Unmanaged = nil, &ledger.Unmanaged{Since: noon.Add(-2 * hour), Reason: "the card reader is tested", By: "A. Person <person@example.com>"}
 	gone := live("old", "letsencrypt", 80*d, 90*d)
-	gone.State = reconcile.StateRetired
+	gone.State = ledger.StateRetired
 	in := Input{
-		Records: []*reconcile.Record{api, labelled(suggested(live("grafana", "letsencrypt", 3*d, 90*d)), "platform", "prod"), off,
+		Records: []*ledger.Record{api, labelled(suggested(live("grafana", "letsencrypt", 3*d, 90*d)), "platform", "prod"), off,
 			labelled(suggested(live("internal", "step", 2*d, 6*d)), "platform", "staging"), mail, gone,
 			labelled(suggested(live("registry", "letsencrypt", 33*d, 90*d)), "platform", "prod"), shop, late, wiki, pay},
-		Problems: []reconcile.Problem{{Since: noon.Add(-3 * d), Finding: reconcile.Finding{Severity: reconcile.SeverityError, Class: reconcile.ClassCAA, About: "registry.example.com",
+		Problems: []ledger.Problem{{Since: noon.Add(-3 * d), Finding: ledger.Finding{Severity: ledger.SeverityError, Class: ledger.ClassCAA, About: "registry.example.com",
 			Message:      `registry.example.com CAA 0 issue "other-ca.example": it lets letsencrypt.org issue nothing`,
 			Advice:       `add 0 issue "letsencrypt.org" at registry.example.com`,
 			Certificates: []string{"registry"}, Names: []string{"registry.example.com"}}}},
@@ -104,18 +105,18 @@ func ten() Input {
 		Ledger:   "9f8e7d6c5b4a39281706f5e4d3c2b1a09876543f",
 	}
 	for _, r := range in.Records {
-		a := reconcile.Action{Kind: reconcile.KindNone, Certificate: r.Certificate, Record: r, Spec: &spec.Certificate{Name: r.Certificate}}
+		a := plan.Action{Kind: ledger.KindNone, Certificate: r.Certificate, Record: r, Spec: &spec.Certificate{Name: r.Certificate}}
 		switch {
-		case r.State == reconcile.StateRetired:
+		case r.State == ledger.StateRetired:
 			continue
 		case r.Hold != nil:
 			a = holds(r)
 		case r == wiki:
-			a.Kind, a.Reason, a.Detail = reconcile.KindRenew, reconcile.ReasonWindow, "the CA suggests to renew it between 2026-11-23T00:00:00Z and 2026-11-24T19:12:00Z"
+			a.Kind, a.Reason, a.Detail = ledger.KindRenew, ledger.ReasonWindow, "the CA suggests to renew it between 2026-11-23T00:00:00Z and 2026-11-24T19:12:00Z"
 		}
 		in.Standing = append(in.Standing, a)
 	}
-	in.Standing = append(in.Standing, reconcile.Action{Kind: reconcile.KindIssue, Certificate: "search", Reason: reconcile.ReasonMissing,
+	in.Standing = append(in.Standing, plan.Action{Kind: ledger.KindIssue, Certificate: "search", Reason: ledger.ReasonMissing,
 		Detail: "there is no secret at secret/tls/search yet", Spec: &spec.Certificate{Name: "search", Issuer: "letsencrypt", File: "certs/search.hcl",
 			Domains: []spec.Domain{{ASCII: "search.example.com"}}, Labels: map[string]string{"team": "shop"}, Vault: spec.Target{Mount: "secret", Path: "tls/search"}}})
 	return in
@@ -141,38 +142,38 @@ func many(n int) Input {
 		r := labelled(suggested(live(name, issuer, age, life)), teams[i%len(teams)], []string{"prod", "prod", "staging"}[i%3])
 		switch {
 		case i%5000 == 17:
-			failing(r, 3+i%4, reconcile.ClassCAA, "CAA record for "+name+".example.com prevents issuance", 5*d)
+			failing(r, 3+i%4, ledger.ClassCAA, "CAA record for "+name+".example.com prevents issuance", 5*d)
 		case i%4000 == 31:
-			failing(r, 1+i%2, reconcile.ClassDNSPropagation, "the TXT record _acme-challenge."+name+".example.com. was not seen at ns1.example.net:53 within 2m0s", 5*hour)
+			failing(r, 1+i%2, ledger.ClassDNSPropagation, "the TXT record _acme-challenge."+name+".example.com. was not seen at ns1.example.net:53 within 2m0s", 5*hour)
 		case i%4000 == 55:
-			r.RenewAt, r.Unmanaged = nil, &reconcile.Unmanaged{Since: noon.Add(-9 * d), Reason: "migration", By: "A. Person <person@example.com>"}
+			r.RenewAt, r.Unmanaged = nil, &ledger.Unmanaged{Since: noon.Add(-9 * d), Reason: "migration", By: "A. Person <person@example.com>"}
 		}
 		in.Records = append(in.Records, r)
 		if r.Hold != nil {
 			in.Standing = append(in.Standing, holds(r))
 		}
 	}
-	slices.SortFunc(in.Records, func(a, b *reconcile.Record) int { return strings.Compare(a.Certificate, b.Certificate) })
+	slices.SortFunc(in.Records, func(a, b *ledger.Record) int { return strings.Compare(a.Certificate, b.Certificate) })
 	return in
 }
 
 // story is a ledger's tree with the events of one certificate, oldest first.
-func story(t testing.TB, name string, problems ...reconcile.Problem) fs.FS {
+func story(t testing.TB, name string, problems ...ledger.Problem) fs.FS {
 	t.Helper()
 	serial := live(name, "letsencrypt", 0, hour).Live.Serial
-	events := []reconcile.Event{
-		{ID: "1", Time: noon.Add(-168 * 24 * hour), Operation: reconcile.KindIssue, Status: reconcile.Success, Reason: reconcile.ReasonMissing, Actor: "A. Person <person@example.com>",
+	events := []ledger.Event{
+		{ID: "1", Time: noon.Add(-168 * 24 * hour), Operation: ledger.KindIssue, Status: ledger.Success, Reason: ledger.ReasonMissing, Actor: "A. Person <person@example.com>",
 			Revision: strings.Repeat("ab", 20), NewSerial: "03a1b2c3d4e5f60718293a4b5c6d7e8f9012", Detail: "there is no secret at secret/tls/" + name + " yet"},
-		{ID: "2", Time: noon.Add(-78 * 24 * hour), Operation: reconcile.KindRenew, Status: reconcile.Success, Reason: reconcile.ReasonWindow, Actor: "schedule",
+		{ID: "2", Time: noon.Add(-78 * 24 * hour), Operation: ledger.KindRenew, Status: ledger.Success, Reason: ledger.ReasonWindow, Actor: "schedule",
 			Revision: strings.Repeat("ab", 20), OldSerial: "03a1b2c3d4e5f60718293a4b5c6d7e8f9012", NewSerial: serial},
-		{ID: "d", Time: noon.Add(-8 * 24 * hour), Operation: reconcile.KindDoctor, Status: reconcile.Failed, Reason: reconcile.ReasonFound, Actor: "schedule", Class: reconcile.ClassCAA,
+		{ID: "d", Time: noon.Add(-8 * 24 * hour), Operation: ledger.KindDoctor, Status: ledger.Failed, Reason: ledger.ReasonFound, Actor: "schedule", Class: ledger.ClassCAA,
 			Message: "api.example.com CAA 0 issue \"other-ca.example\"", Detail: "the next renewal of " + name + " will fail"},
 	}
 	for i := range 4 {
 		at := noon.Add(time.Duration(-17-24*(3-i)) * hour)
 		until := at.Add(24 * hour)
-		events = append(events, reconcile.Event{ID: fmt.Sprint("f", i), Time: at, Operation: reconcile.KindRenew, Status: reconcile.Failed,
-			Reason: reconcile.ReasonThreshold, Actor: "schedule", Class: reconcile.ClassCAA, Message: prevented, Failures: i + 1, HoldUntil: &until, Severity: map[bool]string{true: "page"}[i > 1]})
+		events = append(events, ledger.Event{ID: fmt.Sprint("f", i), Time: at, Operation: ledger.KindRenew, Status: ledger.Failed,
+			Reason: ledger.ReasonThreshold, Actor: "schedule", Class: ledger.ClassCAA, Message: prevented, Failures: i + 1, HoldUntil: &until, Severity: map[bool]string{true: "page"}[i > 1]})
 	}
 	var b strings.Builder
 	for _, e := range events {
@@ -183,7 +184,7 @@ func story(t testing.TB, name string, problems ...reconcile.Problem) fs.FS {
 		}
 		b.Write(append(line, '\n'))
 	}
-	doctor, err := json.Marshal(reconcile.Problems{Schema: 1, Problems: problems})
+	doctor, err := json.Marshal(ledger.Problems{Schema: 1, Problems: problems})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 
 	"certroll/cmd/certroll/configrepo"
 	"certroll/gitsync"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 	"certroll/spec/bounded"
 	"certroll/spec/text"
@@ -32,23 +33,23 @@ const (
 // File is what `plan --out` writes and `apply FILE` reads. It holds nothing
 // secret, and is believed in nothing: it only picks from what a new plan says.
 type File struct {
-	Format   string                  `json:"format"`
-	Schema   int                     `json:"schema"`
-	Version  string                  `json:"certroll"` // that wrote it
-	Time     time.Time               `json:"time"`
-	Revision string                  `json:"revision"` // "" for a plain directory outside Git
-	Files    map[string]string       `json:"files"`    // SHA-256 by path
-	Vault    string                  `json:"vault"`    // "" where it was not asked
-	Actions  []reconcile.SavedAction `json:"actions"`
+	Format   string             `json:"format"`
+	Schema   int                `json:"schema"`
+	Version  string             `json:"certroll"` // that wrote it
+	Time     time.Time          `json:"time"`
+	Revision string             `json:"revision"` // "" for a plain directory outside Git
+	Files    map[string]string  `json:"files"`    // SHA-256 by path
+	Vault    string             `json:"vault"`    // "" where it was not asked
+	Actions  []plan.SavedAction `json:"actions"`
 }
 
 // Plan is a plan that was made now: a file keeps it, or is held against it.
 type Plan struct {
 	Desired  *spec.Spec
 	Revision *gitsync.Revision
-	Observed *reconcile.Observed
+	Observed *plan.Observed
 	Now      time.Time // that it was made for
-	Actions  []reconcile.Action
+	Actions  []plan.Action
 	Vault    string          // tells one Vault from another; "": none was asked
 	Only     map[string]bool // the certificates that a change is about; nil: all
 }
@@ -58,10 +59,10 @@ type Plan struct {
 func New(p Plan, version string, at time.Time) File {
 	f := File{
 		Format: format, Schema: schema, Version: version, Time: at, Revision: p.Revision.Commit,
-		Files: Digests(p.Revision.Files), Vault: p.Vault, Actions: reconcile.Save(p.Desired, p.Actions),
+		Files: Digests(p.Revision.Files), Vault: p.Vault, Actions: plan.Save(p.Desired, p.Actions),
 	}
 	if p.Only != nil {
-		f.Actions = slices.DeleteFunc(f.Actions, func(a reconcile.SavedAction) bool { return !p.Only[a.Certificate] })
+		f.Actions = slices.DeleteFunc(f.Actions, func(a plan.SavedAction) bool { return !p.Only[a.Certificate] })
 	}
 	return f
 }
@@ -156,24 +157,24 @@ func otherFiles(a, b map[string]string) []string {
 }
 
 // Agrees is pick as it will be once what is held is accepted; nothing is changed.
-func (f File) Agrees(then Plan, held *reconcile.HeldSet) error {
+func (f File) Agrees(then Plan, held *ledger.HeldSet) error {
 	now := then.Now.UTC()
 	set := *held
 	set.AcceptedAt = &now
 	observed := *then.Observed
 	observed.Accept(&set)
-	then.Actions = reconcile.Plan(then.Desired, &observed, then.Now)
+	then.Actions = plan.Plan(then.Desired, &observed, then.Now)
 	_, err := f.Pick(then)
 	return err
 }
 
 // Pick narrows a fresh plan down to the actions of the file. It fails, with
 // what has moved, where one of them is not what was planned any more.
-func (f File) Pick(p Plan) ([]reconcile.Action, error) {
+func (f File) Pick(p Plan) ([]plan.Action, error) {
 	if now := p.Vault; f.Vault != "" && f.Vault != now {
 		return nil, fmt.Errorf("the plan was made with Vault at %s, and this is %s: nothing was done; plan again", f.Vault, now)
 	}
-	todo, moved := reconcile.Recall(p.Desired, f.Actions, p.Actions)
+	todo, moved := plan.Recall(p.Desired, f.Actions, p.Actions)
 	if len(moved) == 0 {
 		return todo, nil
 	}

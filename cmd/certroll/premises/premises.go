@@ -15,7 +15,7 @@ import (
 
 	"certroll/cmd/certroll/settings"
 	"certroll/cmd/certroll/wiring"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/redact"
 )
@@ -29,7 +29,7 @@ type Premises struct {
 	redact  *redact.Redactor // learns the credentials that are read
 	desired *spec.Spec
 	only    []string // certificates; none: all
-	found   []reconcile.Finding
+	found   []ledger.Finding
 }
 
 // New looks for these certificates; none: for all.
@@ -50,7 +50,7 @@ const (
 )
 
 // Check looks at everything.
-func (p *Premises) Check(ctx context.Context) []reconcile.Finding {
+func (p *Premises) Check(ctx context.Context) []ledger.Finding {
 	for _, one := range []func(context.Context){p.capabilities, p.ledgerTakes, p.references, p.destinations, p.clocks, p.disk} {
 		bounded, cancel := context.WithTimeout(ctx, premiseTimeout)
 		one(bounded)
@@ -59,8 +59,8 @@ func (p *Premises) Check(ctx context.Context) []reconcile.Finding {
 	return p.found
 }
 
-func (p *Premises) note(severity reconcile.Severity, class reconcile.Class, about, message, advice string, certificates ...string) {
-	p.found = append(p.found, reconcile.Finding{
+func (p *Premises) note(severity ledger.Severity, class ledger.Class, about, message, advice string, certificates ...string) {
+	p.found = append(p.found, ledger.Finding{
 		Severity: severity, Class: class, About: about, Message: message, Advice: advice,
 		Certificates: append([]string{}, certificates...), Names: []string{},
 	})
@@ -111,7 +111,7 @@ func (p *Premises) capabilities(ctx context.Context) {
 	}
 	have, err := p.Client.Capabilities(ctx, paths)
 	if err != nil {
-		p.note(reconcile.SeverityWarning, reconcile.ClassVault, "sys/capabilities-self", "could not check the rights of the token: "+err.Error(), "")
+		p.note(ledger.SeverityWarning, ledger.ClassVault, "sys/capabilities-self", "could not check the rights of the token: "+err.Error(), "")
 		return
 	}
 	may := func(n need) (lacks []string) {
@@ -122,7 +122,7 @@ func (p *Premises) capabilities(ctx context.Context) {
 		return slices.DeleteFunc(slices.Clone(n.capabilities), func(c string) bool { return slices.Contains(has, c) })
 	}
 	if !slices.ContainsFunc(needs, func(n need) bool { return !slices.Contains(may(n), "update") }) {
-		p.note(reconcile.SeverityWarning, reconcile.ClassVault, "the Vault token", "it may write nothing that an apply writes, so it is not the token that applies: what that one may do was not checked",
+		p.note(ledger.SeverityWarning, ledger.ClassVault, "the Vault token", "it may write nothing that an apply writes, so it is not the token that applies: what that one may do was not checked",
 			"run certroll doctor with the login of certroll apply or run (examples/vault-policies/apply.hcl)")
 		return
 	}
@@ -135,7 +135,7 @@ func (p *Premises) capabilities(ctx context.Context) {
 		if n.certificate != "" {
 			who = []string{n.certificate}
 		}
-		p.note(reconcile.SeverityError, reconcile.ClassVault, n.path, fmt.Sprintf("the token may not %s %s", strings.Join(lacks, ", "), n.what),
+		p.note(ledger.SeverityError, ledger.ClassVault, n.path, fmt.Sprintf("the token may not %s %s", strings.Join(lacks, ", "), n.what),
 			fmt.Sprintf("add to its policy:  path %q { capabilities = [%s] }", n.path, `"`+strings.Join(n.capabilities, `", "`)+`"`), who...)
 	}
 }
@@ -143,7 +143,7 @@ func (p *Premises) capabilities(ctx context.Context) {
 // ledgerTakes asks to push, and pushes nothing.
 func (p *Premises) ledgerTakes(ctx context.Context) {
 	if err := p.Parts.Ledger.CheckPush(ctx); err != nil {
-		p.note(reconcile.SeverityError, reconcile.ClassGit, "the ledger", err.Error(), "apply orders nothing while it cannot write the ledger; give its key or token the right to push")
+		p.note(ledger.SeverityError, ledger.ClassGit, "the ledger", err.Error(), "apply orders nothing while it cannot write the ledger; give its key or token the right to push")
 	}
 }
 
@@ -165,7 +165,7 @@ func (p *Premises) references(ctx context.Context) {
 			text, err := p.Parts.References.Follow(ctx, p.KV, v)
 			p.redact.Learn(text)
 			if err != nil {
-				p.note(reconcile.SeverityError, reconcile.ClassConfig, "issuer."+name, "its account binding (eab) cannot be read: "+err.Error(), "", used[name]...)
+				p.note(ledger.SeverityError, ledger.ClassConfig, "issuer."+name, "its account binding (eab) cannot be read: "+err.Error(), "", used[name]...)
 			}
 		}
 	}
@@ -181,35 +181,35 @@ func (p *Premises) destinations(context.Context) {
 			_, err = settings.SecretLines("the URL of its service", n.ServiceEnv, n.ServiceFile)
 		}
 		if err != nil {
-			p.note(reconcile.SeverityError, reconcile.ClassConfig, "notify "+n.Name, err.Error(), "certroll cannot send its messages; try it with certroll notify test "+n.Name)
+			p.note(ledger.SeverityError, ledger.ClassConfig, "notify "+n.Name, err.Error(), "certroll cannot send its messages; try it with certroll notify test "+n.Name)
 		}
 	}
 }
 
 // clocks compares this machine's with Vault's and the CAs'.
 func (p *Premises) clocks(ctx context.Context) {
-	compare := func(whose string, date time.Time, err error, class reconcile.Class) {
+	compare := func(whose string, date time.Time, err error, class ledger.Class) {
 		if err != nil {
-			p.note(reconcile.SeverityWarning, class, "the clock of "+whose, "could not read its time: "+err.Error(), "")
+			p.note(ledger.SeverityWarning, class, "the clock of "+whose, "could not read its time: "+err.Error(), "")
 			return
 		}
 		skew := time.Until(date)
 		if date.IsZero() || skew.Abs() < skewWarns {
 			return
 		}
-		severity := reconcile.SeverityWarning
+		severity := ledger.SeverityWarning
 		if skew.Abs() >= skewFails {
-			severity = reconcile.SeverityError
+			severity = ledger.SeverityError
 		}
 		way := "behind"
 		if skew < 0 {
 			way = "ahead of"
 		}
-		p.note(severity, reconcile.ClassInternal, "the clock of "+whose, fmt.Sprintf("this machine's clock is %s %s it", skew.Abs().Round(time.Second), way),
+		p.note(severity, ledger.ClassInternal, "the clock of "+whose, fmt.Sprintf("this machine's clock is %s %s it", skew.Abs().Round(time.Second), way),
 			"synchronize the clocks (NTP): leases, validity and renewal are reckoned by them")
 	}
 	date, err := p.Client.Date(ctx, p.s.Vault.Mount)
-	compare("Vault", date, err, reconcile.ClassVault)
+	compare("Vault", date, err, ledger.ClassVault)
 	asked := map[string]bool{}
 	for _, c := range p.certificates() {
 		i := p.desired.Issuers[c.Issuer]
@@ -219,7 +219,7 @@ func (p *Premises) clocks(ctx context.Context) {
 		asked[i.Directory] = true
 		date, err := p.ACME.Date(ctx, i)
 		if err == nil { // a CA that is away is found by what else is asked of it
-			compare("issuer."+i.Name, date, nil, reconcile.ClassCAUnavailable)
+			compare("issuer."+i.Name, date, nil, ledger.ClassCAUnavailable)
 		}
 	}
 }
@@ -238,7 +238,7 @@ func (p *Premises) disk(context.Context) {
 		}
 		up := filepath.Dir(there)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil || up == there {
-			p.note(reconcile.SeverityError, reconcile.ClassInternal, "state_dir", fmt.Sprintf("%s cannot be a directory: %v", dir, cmp.Or(err, errors.New(there+" is a file"))), "set state_dir in certroll.hcl to a directory that certroll's user may write")
+			p.note(ledger.SeverityError, ledger.ClassInternal, "state_dir", fmt.Sprintf("%s cannot be a directory: %v", dir, cmp.Or(err, errors.New(there+" is a file"))), "set state_dir in certroll.hcl to a directory that certroll's user may write")
 			return
 		}
 		there = up
@@ -249,16 +249,16 @@ func (p *Premises) disk(context.Context) {
 		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	if err != nil {
-		p.note(reconcile.SeverityError, reconcile.ClassInternal, "state_dir", fmt.Sprintf("%s cannot be written: %v", dir, err), "make room, or let certroll's user write there")
+		p.note(ledger.SeverityError, ledger.ClassInternal, "state_dir", fmt.Sprintf("%s cannot be written: %v", dir, err), "make room, or let certroll's user write there")
 		return
 	}
 	free, ok := freeSpace(there)
 	if !ok || free >= spaceWarns {
 		return
 	}
-	severity := reconcile.SeverityWarning
+	severity := ledger.SeverityWarning
 	if free < spaceFails {
-		severity = reconcile.SeverityError
+		severity = ledger.SeverityError
 	}
-	p.note(severity, reconcile.ClassInternal, "state_dir", fmt.Sprintf("the disk of %s has %d MiB left", dir, free>>20), "make room: the journal and the Git caches are there")
+	p.note(severity, ledger.ClassInternal, "state_dir", fmt.Sprintf("the disk of %s has %d MiB left", dir, free>>20), "make room: the journal and the Git caches are there")
 }

@@ -9,8 +9,12 @@ import (
 	"time"
 
 	"certroll/cmd/certroll/wiring"
-	"certroll/reconcile"
 	"certroll/reconcile/acme"
+	"certroll/reconcile/apply"
+	"certroll/reconcile/doctor"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/review"
 	"certroll/spec"
 )
 
@@ -20,26 +24,26 @@ const checkDNSTimeout = 2 * time.Minute
 // checkDNS looks, for a plan, whether certificates could be issued as the DNS
 // stands: CAA, the delegation of challenges, DNSSEC. It needs no secret, knows
 // no ACME account and writes nothing.
-func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec, []string) []reconcile.Remark {
-	return func(ctx context.Context, desired *spec.Spec, certificates []string) []reconcile.Remark {
+func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec, []string) []review.Note {
+	return func(ctx context.Context, desired *spec.Spec, certificates []string) []review.Note {
 		if len(certificates) == 0 {
 			return nil
 		}
 		client := acme.New(noAccounts{}, acme.Options{UserAgent: "certroll/" + version, Logger: log})
 		defer func() { _ = client.Close() }()
-		r := reconcile.New(&reconcile.Observer{}, nil, nil, nil, wiring.NoJournal{}, reconcile.Options{Examiner: client})
-		x, err := reconcile.Examine(ctx, r, desired, reconcile.ExamineOptions{Certificates: certificates, NoCanary: true, Timeout: checkDNSTimeout})
+		r := apply.New(&observe.Observer{}, nil, nil, nil, wiring.NoJournal{}, apply.Options{Examiner: client})
+		x, err := doctor.Examine(ctx, r, desired, doctor.ExamineOptions{Certificates: certificates, NoCanary: true, Timeout: checkDNSTimeout})
 		if err != nil {
-			return []reconcile.Remark{{Code: reconcile.RemarkCheck, Text: "the DNS could not be looked at: " + err.Error()}}
+			return []review.Note{{Code: review.RemarkCheck, Text: "the DNS could not be looked at: " + err.Error()}}
 		}
-		var remarks []reconcile.Remark
+		var remarks []review.Note
 		for _, f := range x.Findings {
-			if f.Severity != reconcile.SeverityInfo {
+			if f.Severity != ledger.SeverityInfo {
 				remarks = append(remarks, remarkOf(f, desired))
 			}
 		}
 		if x.Incomplete {
-			remarks = append(remarks, reconcile.Remark{Code: reconcile.RemarkCheck, Text: fmt.Sprintf("the DNS was not looked at in full within %s", checkDNSTimeout)})
+			remarks = append(remarks, review.Note{Code: review.RemarkCheck, Text: fmt.Sprintf("the DNS was not looked at in full within %s", checkDNSTimeout)})
 		}
 		return remarks
 	}
@@ -47,8 +51,8 @@ func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec
 
 // remarkOf tells a finding to the reviewer of a change, at the block of the
 // first certificate that it touches.
-func remarkOf(f reconcile.Finding, desired *spec.Spec) reconcile.Remark {
-	r := reconcile.Remark{Code: reconcile.RemarkCheck, Text: f.Message}
+func remarkOf(f ledger.Finding, desired *spec.Spec) review.Note {
+	r := review.Note{Code: review.RemarkCheck, Text: f.Message}
 	if f.Advice != "" {
 		r.Text += "; " + f.Advice
 	}
@@ -56,7 +60,7 @@ func remarkOf(f reconcile.Finding, desired *spec.Spec) reconcile.Remark {
 		return r
 	}
 	if c := desired.Certificate(f.Certificates[0]); c != nil {
-		r.Place = reconcile.Place{File: c.File, Line: c.Range.Start.Line, Column: c.Range.Start.Column}
+		r.Place = review.Place{File: c.File, Line: c.Range.Start.Line, Column: c.Range.Start.Column}
 	}
 	if r.Certificate = f.Certificates[0]; len(f.Certificates) > 1 {
 		r.Text += fmt.Sprintf(" (also %s)", strings.Join(f.Certificates[1:], ", "))

@@ -20,13 +20,16 @@ import (
 	"certroll/cmd/certroll/view"
 	"certroll/cmd/certroll/wiring"
 	"certroll/gitsync"
-	"certroll/reconcile"
 	"certroll/reconcile/acme/dnsprovider"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/review"
 	"certroll/spec"
 )
 
 // WarnUnreadable names what of the ledger cannot be read.
-func WarnUnreadable(c *console.Console, lost []reconcile.Breach) {
+func WarnUnreadable(c *console.Console, lost []archive.Breach) {
 	for _, f := range lost {
 		fmt.Fprintf(c.Err, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)
 	}
@@ -46,7 +49,7 @@ type Input struct {
 	Fits func(*gitsync.Revision) error
 	// look adds remarks of its own to the review: of certificates that the
 	// plan is about, or that the change touches. nil: none.
-	look func(ctx context.Context, desired *spec.Spec, certificates []string) []reconcile.Remark
+	look func(ctx context.Context, desired *spec.Spec, certificates []string) []review.Note
 }
 
 // Proposal is a plan with all that it takes to apply it.
@@ -56,17 +59,17 @@ type Proposal struct {
 	Log      *slog.Logger
 	Desired  *spec.Spec
 	Revision *gitsync.Revision
-	Observed *reconcile.Observed
+	Observed *plan.Observed
 	Now      time.Time // that it was made for
-	Actions  []reconcile.Action
-	NotRead  []reconcile.Action // held since their file is not read; with a base: by the change
-	Exact    bool               // all of the actions are to be done, or it has failed
+	Actions  []plan.Action
+	NotRead  []plan.Action // held since their file is not read; with a base: by the change
+	Exact    bool          // all of the actions are to be done, or it has failed
 	View     view.Plan
 }
 
 // Rev is the revision as the ledger has it.
-func (p *Proposal) Rev() reconcile.Revision {
-	return reconcile.Revision{Commit: p.Revision.Commit, Author: p.Revision.Author}
+func (p *Proposal) Rev() ledger.Revision {
+	return ledger.Revision{Commit: p.Revision.Commit, Author: p.Revision.Author}
 }
 
 // Fresh is the plan as a file of it has it.
@@ -287,7 +290,7 @@ func (a *Planner) baseRevision(ctx context.Context, s *settings.Settings, ref st
 }
 
 // observe looks at what is there for both sides.
-func (a *Planner) observe(ctx context.Context, s *settings.Settings, log *slog.Logger, in Input, both *sides) (*Proposal, *reconcile.Observed, error) {
+func (a *Planner) observe(ctx context.Context, s *settings.Settings, log *slog.Logger, in Input, both *sides) (*Proposal, *plan.Observed, error) {
 	p := &Proposal{Parts: &wiring.Parts{}, Desired: both.head, Revision: both.rev}
 	if in.Offline {
 		obs, err := a.observeOffline(ctx, s, p)
@@ -299,7 +302,7 @@ func (a *Planner) observe(ctx context.Context, s *settings.Settings, log *slog.L
 	}
 	looked := both.head
 	if both.base != nil {
-		looked = reconcile.Union(both.base, both.head)
+		looked = plan.Union(both.base, both.head)
 	}
 	obs, err := p.Reconciler.Observe(ctx, looked)
 	if err == nil && in.Writing {
@@ -316,13 +319,13 @@ func (a *Planner) observe(ctx context.Context, s *settings.Settings, log *slog.L
 }
 
 // observeOffline takes the ledger's word for what is there.
-func (a *Planner) observeOffline(ctx context.Context, s *settings.Settings, p *Proposal) (*reconcile.Observed, error) {
+func (a *Planner) observeOffline(ctx context.Context, s *settings.Settings, p *Proposal) (*plan.Observed, error) {
 	tree, from, warning, err := a.offlineLedger(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	p.View.Offline, p.View.Warnings = &from, []string{warning}
-	obs, err := reconcile.ObserveRecords(tree, time.Now())
+	obs, err := plan.ObserveRecords(tree, time.Now())
 	if err == nil {
 		WarnUnreadable(a.Console, obs.Unread)
 	}
@@ -376,34 +379,34 @@ func (emptyTree) Open(name string) (fs.File, error) {
 func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, both *sides) error {
 	warnings := append(p.View.Warnings, both.warnings...)
 	offline := p.View.Offline
-	var remarks []reconcile.Remark
+	var remarks []review.Note
 	var change *view.Change
 	about := []string{}
 	if both.base == nil {
-		p.Actions = reconcile.Plan(both.head, p.Observed, p.Now)
-		p.NotRead = reconcile.NotRead(p.Actions)
+		p.Actions = plan.Plan(both.head, p.Observed, p.Now)
+		p.NotRead = plan.NotRead(p.Actions)
 		for _, a := range p.Actions {
-			if a.Kind != reconcile.KindNone && a.Spec != nil {
+			if a.Kind != ledger.KindNone && a.Spec != nil {
 				about = append(about, a.Certificate)
 			}
 		}
 	} else {
-		set := reconcile.ChangeOf(both.base, both.head, p.Observed, p.Now)
+		set := review.ChangeOf(both.base, both.head, p.Observed, p.Now)
 		p.Actions = set.Planned
-		remarks = reconcile.Remarks(set, both.base, both.head, spec.NewLocator(configrepo.SpecFiles(both.rev.Files)), s.Interval)
+		remarks = review.Notes(set, both.base, both.head, spec.NewLocator(configrepo.SpecFiles(both.rev.Files)), s.Interval)
 		change = view.NewChange(view.Base{Ref: both.ref, Revision: both.baseRev.Commit}, both.directory, set)
 		for _, c := range set.Certificates {
 			switch {
 			case c.New != nil:
 				about = append(about, c.Name)
 			case c.After != nil && c.Old != nil:
-				p.NotRead = append(p.NotRead, reconcile.NotRead([]reconcile.Action{*c.After})...)
+				p.NotRead = append(p.NotRead, plan.NotRead([]plan.Action{*c.After})...)
 			}
 		}
 	}
 	if in.look != nil {
 		remarks = append(remarks, in.look(ctx, both.head, about)...)
-		reconcile.SortRemarks(remarks)
+		review.SortNotes(remarks)
 	}
 	p.View = view.NewPlan(both.rev.Commit, p.Now, p.Actions, warnings)
 	p.View.Offline, p.View.Change, p.View.Review = offline, change, view.NewRemarks(both.directory, remarks)
@@ -412,7 +415,7 @@ func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, b
 
 // NotReadErrors say which certificates are held for that, one error for each; nil
 // where there are none.
-func NotReadErrors(actions []reconcile.Action) error {
+func NotReadErrors(actions []plan.Action) error {
 	var errs []error
 	for _, a := range actions {
 		errs = append(errs, fmt.Errorf("certificate %q is held: %s", a.Certificate, a.Detail))

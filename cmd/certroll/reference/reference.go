@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"certroll/reconcile"
+	"certroll/reconcile/apply"
 	"certroll/spec"
 	"certroll/spec/bounded"
 	"certroll/vault"
@@ -61,7 +61,7 @@ func (r *Resolver) followRepo(ctx context.Context, kv *vault.KV, v spec.Value) (
 		return "", cmp.Or(err, refused(why))
 	}
 	return kv.Field(ctx, v.Path, v.Field, func(custom map[string]string) error {
-		if reconcile.Manages(custom) {
+		if apply.Manages(custom) {
 			return refused("certroll manages that secret, by its metadata")
 		}
 		return nil

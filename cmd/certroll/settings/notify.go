@@ -10,7 +10,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
-	"certroll/reconcile"
+	"certroll/reconcile/outbox"
 	"certroll/spec/bounded"
 )
 
@@ -85,7 +85,7 @@ func (n *Notify) checkKinds() hcl.Diagnostics {
 	}
 	var diags hcl.Diagnostics
 	for _, kind := range n.On {
-		if !slices.Contains(reconcile.NoticeKinds, reconcile.NoticeKind(kind)) {
+		if !slices.Contains(outbox.NoticeKinds, outbox.NoticeKind(kind)) {
 			diags = append(diags, n.mistake(n.OnRange, "Unknown kind", "%q is no kind of notice. There are: %s.", kind, kindList()))
 		}
 	}
@@ -94,7 +94,7 @@ func (n *Notify) checkKinds() hcl.Diagnostics {
 
 func kindList() string {
 	var names []string
-	for _, k := range reconcile.NoticeKinds {
+	for _, k := range outbox.NoticeKinds {
 		names = append(names, string(k))
 	}
 	return strings.Join(names, ", ")
@@ -117,12 +117,12 @@ func isWebURL(text string) bool {
 }
 
 // Interest is what the destination is told of.
-func (n *Notify) Interest() reconcile.Interest {
-	i := reconcile.Interest{On: reconcile.UsualNotices(), Labels: n.Labels}
+func (n *Notify) Interest() outbox.Interest {
+	i := outbox.Interest{On: outbox.UsualNotices(), Labels: n.Labels}
 	if n.On != nil {
 		i.On = nil
 		for _, kind := range n.On {
-			i.On = append(i.On, reconcile.NoticeKind(kind))
+			i.On = append(i.On, outbox.NoticeKind(kind))
 		}
 	}
 	return i

@@ -5,7 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec/text"
 )
 
@@ -33,8 +34,8 @@ func same(t *testing.T, got, want string) {
 	}
 }
 
-func record(name string, expires int, change func(*reconcile.Record)) *reconcile.Record {
-	r := &reconcile.Record{Certificate: name, State: reconcile.StateLive, RenewAt: in(expires - 30), Live: &reconcile.Live{NotBefore: now.AddDate(0, 0, expires-90), NotAfter: *in(expires)}}
+func record(name string, expires int, change func(*ledger.Record)) *ledger.Record {
+	r := &ledger.Record{Certificate: name, State: ledger.StateLive, RenewAt: in(expires - 30), Live: &ledger.Live{NotBefore: now.AddDate(0, 0, expires-90), NotAfter: *in(expires)}}
 	if change != nil {
 		change(r)
 	}
@@ -42,25 +43,25 @@ func record(name string, expires int, change func(*reconcile.Record)) *reconcile
 }
 
 func TestExpiring(t *testing.T) {
-	records := map[string]*reconcile.Record{}
-	for _, r := range []*reconcile.Record{
+	records := map[string]*ledger.Record{}
+	for _, r := range []*ledger.Record{
 		record("later", 15, nil),
-		record("limit", 14, func(r *reconcile.Record) { r.RenewAt = in(0) }),
-		record("shortlived", 6, func(r *reconcile.Record) { r.RenewAt = in(4) }),
+		record("limit", 14, func(r *ledger.Record) { r.RenewAt = in(0) }),
+		record("shortlived", 6, func(r *ledger.Record) { r.RenewAt = in(4) }),
 		record("overdue", 5, nil),
-		record("failing", 4, func(r *reconcile.Record) {
-			r.State, r.Failures = reconcile.StateFailing, 2
-			r.LastFailure = &reconcile.Failure{Class: reconcile.ClassCAA, Message: "CAA\nforbids it"}
-			r.Hold = &reconcile.Hold{Until: *in(1), Reason: "failure 2 in a row (caa): CAA"}
+		record("failing", 4, func(r *ledger.Record) {
+			r.State, r.Failures = ledger.StateFailing, 2
+			r.LastFailure = &ledger.Failure{Class: ledger.ClassCAA, Message: "CAA\nforbids it"}
+			r.Hold = &ledger.Hold{Until: *in(1), Reason: "failure 2 in a row (caa): CAA"}
 		}),
-		record("retried", 3, func(r *reconcile.Record) {
-			r.State, r.Failures, r.Severity = reconcile.StateFailing, 3, "page"
-			r.LastFailure = &reconcile.Failure{Class: reconcile.ClassCAA, Message: "CAA\nforbids it"}
+		record("retried", 3, func(r *ledger.Record) {
+			r.State, r.Failures, r.Severity = ledger.StateFailing, 3, "page"
+			r.LastFailure = &ledger.Failure{Class: ledger.ClassCAA, Message: "CAA\nforbids it"}
 		}),
-		record("off", 2, func(r *reconcile.Record) {
-			r.RenewAt, r.Unmanaged = nil, &reconcile.Unmanaged{Since: *in(-9), Until: in(90), By: "Ann", Reason: "migration"}
+		record("off", 2, func(r *ledger.Record) {
+			r.RenewAt, r.Unmanaged = nil, &ledger.Unmanaged{Since: *in(-9), Until: in(90), By: "Ann", Reason: "migration"}
 		}),
-		record("gone", 1, func(r *reconcile.Record) { r.State = reconcile.StateRetired }),
+		record("gone", 1, func(r *ledger.Record) { r.State = ledger.StateRetired }),
 		record("expired", -1, nil),
 	} {
 		records[r.Certificate] = r
@@ -82,21 +83,21 @@ Close to its end, and not renewed by itself: off. certroll enable NAME
 	if dto.NotInOrder != 5 || dto.Certificates[3].Class != "caa" || dto.Certificates[3].Message != "CAA\nforbids it" || dto.Certificates[1].Auto {
 		t.Errorf("dto: %+v", dto)
 	}
-	if short := NewExpiring(map[string]*reconcile.Record{"a": records["shortlived"], "b": records["limit"]}, 14, now); short.NotInOrder != 0 {
+	if short := NewExpiring(map[string]*ledger.Record{"a": records["shortlived"], "b": records["limit"]}, 14, now); short.NotInOrder != 0 {
 		t.Errorf("what will be renewed is not in order: %+v", short)
 	}
 }
 
 func TestExplanation(t *testing.T) {
-	verdicts := []reconcile.Verdict{
+	verdicts := []plan.Verdict{
 		{Rule: "missing", Saw: "secret/tls/api, version 3"},
-		{Rule: "due", Saw: "now x,\nexpires y", Hit: true, Kind: reconcile.KindRenew, Reason: reconcile.ReasonThreshold, Detail: "it expires 2026-12-20"},
-		{Rule: "up to date", Saw: "now x", Hit: true, Kind: reconcile.KindNone, Reason: reconcile.ReasonUpToDate, Detail: "it is due"},
+		{Rule: "due", Saw: "now x,\nexpires y", Hit: true, Kind: ledger.KindRenew, Reason: ledger.ReasonThreshold, Detail: "it expires 2026-12-20"},
+		{Rule: "up to date", Saw: "now x", Hit: true, Kind: ledger.KindNone, Reason: ledger.ReasonUpToDate, Detail: "it is due"},
 	}
-	held := reconcile.Action{Certificate: "api", Kind: reconcile.KindHold, Wants: reconcile.KindRenew, Reason: reconcile.ReasonBackoff, NotBefore: *in(1),
+	held := plan.Action{Certificate: "api", Kind: ledger.KindHold, Wants: ledger.KindRenew, Reason: ledger.ReasonBackoff, NotBefore: *in(1),
 		Detail: "failure 2 in a row (caa)", Warnings: []string{"renewal.auto is off"}}
 	verbose := false
-	show := func(v []reconcile.Verdict, a reconcile.Action) string {
+	show := func(v []plan.Verdict, a plan.Action) string {
 		return shown(func(w *strings.Builder) { WriteExplanation(w, Palette{}, NewExplanation("c0ffee", now, v, a), verbose) })
 	}
 	same(t, show(verdicts, held), `
@@ -110,19 +111,19 @@ The rules, in the order they are asked; the first that hits decides:
 > due         renew (threshold)  now x, expires y
   up to date  none (up_to_date)  now x`)
 	// What a hold says is what its rule said: it is said once.
-	if got := show([]reconcile.Verdict{{Rule: "unreadable", Hit: true, Detail: "no word of Vault"}}, reconcile.Action{Certificate: "api", Kind: reconcile.KindHold, Detail: "no word of Vault", NotBefore: *in(1)}); strings.Count(got, "no word of Vault") != 1 {
+	if got := show([]plan.Verdict{{Rule: "unreadable", Hit: true, Detail: "no word of Vault"}}, plan.Action{Certificate: "api", Kind: ledger.KindHold, Detail: "no word of Vault", NotBefore: *in(1)}); strings.Count(got, "no word of Vault") != 1 {
 		t.Errorf("twice:\n%s", got)
 	}
-	shape := []reconcile.Verdict{{Rule: "changed", Saw: "1 name; live: names digest 8c35d9b8c4ce, key ecdsa-P-256"}}
+	shape := []plan.Verdict{{Rule: "changed", Saw: "1 name; live: names digest 8c35d9b8c4ce, key ecdsa-P-256"}}
 	for _, verbose = range []bool{false, true} {
 		if got := show(shape, held); strings.Contains(got, "8c35d9b8c4ce") != verbose || !strings.Contains(got, "key ecdsa-P-256") {
 			t.Errorf("verbose %v:\n%s", verbose, got)
 		}
 	}
-	same(t, show(nil, reconcile.Action{Certificate: "api", Kind: reconcile.KindRetire, Detail: "its block is gone"}), `
+	same(t, show(nil, plan.Action{Certificate: "api", Kind: ledger.KindRetire, Detail: "its block is gone"}), `
 api  will be retired
   No rule is asked: its block is gone.`)
-	note := reconcile.Action{Certificate: "api", Kind: reconcile.KindNote, Reason: reconcile.ReasonPauseBegan}
+	note := plan.Action{Certificate: "api", Kind: ledger.KindNote, Reason: ledger.ReasonPauseBegan}
 	if got := show(verdicts[:1], note); !strings.Contains(got, "api  renewal will be off") {
 		t.Errorf("a note:\n%s", got)
 	}
@@ -131,24 +132,24 @@ api  will be retired
 // TestStory: five failures at most, the newest first, and the last order that
 // succeeded whatever came after.
 func TestStory(t *testing.T) {
-	var events []reconcile.Event
+	var events []ledger.Event
 	for i := range 7 {
-		events = append(events, reconcile.Event{Time: *in(i - 20), Operation: reconcile.KindRenew, Status: reconcile.Failed, Class: reconcile.ClassCAA})
+		events = append(events, ledger.Event{Time: *in(i - 20), Operation: ledger.KindRenew, Status: ledger.Failed, Class: ledger.ClassCAA})
 	}
 	events = append(events,
-		reconcile.Event{ID: "renewed", Time: *in(-5), Operation: reconcile.KindRenew, Status: reconcile.Success},
-		reconcile.Event{Time: *in(-4), Operation: reconcile.KindAdopt, Status: reconcile.Denied, Class: reconcile.ClassConfig},
-		reconcile.Event{Time: *in(-3), Operation: reconcile.KindNote, Status: reconcile.Success},
-		reconcile.Event{Time: *in(-3), Operation: reconcile.KindDoctor, Status: reconcile.Failed, Class: reconcile.ClassCAA},
-		reconcile.Event{Time: *in(-2), Operation: reconcile.KindRetry, Status: reconcile.Success})
-	s := NewStory(record("api", 50, func(r *reconcile.Record) { r.Live.KeySince = *in(-40) }), events, now)
+		ledger.Event{ID: "renewed", Time: *in(-5), Operation: ledger.KindRenew, Status: ledger.Success},
+		ledger.Event{Time: *in(-4), Operation: ledger.KindAdopt, Status: ledger.Denied, Class: ledger.ClassConfig},
+		ledger.Event{Time: *in(-3), Operation: ledger.KindNote, Status: ledger.Success},
+		ledger.Event{Time: *in(-3), Operation: ledger.KindDoctor, Status: ledger.Failed, Class: ledger.ClassCAA},
+		ledger.Event{Time: *in(-2), Operation: ledger.KindRetry, Status: ledger.Success})
+	s := NewStory(record("api", 50, func(r *ledger.Record) { r.Live.KeySince = *in(-40) }), events, now)
 	if s.LastRenewal == nil || s.LastRenewal.ID != "renewed" || s.KeyAgeDays != 40 || s.Standing != "in_order" || s.NextBy != "threshold" {
 		t.Errorf("story: %+v", s)
 	}
-	if len(s.Failures) != lastFailures || s.Failures[0].Status != reconcile.Denied || !s.Failures[1].Time.Equal(*in(-14)) {
+	if len(s.Failures) != lastFailures || s.Failures[0].Status != ledger.Denied || !s.Failures[1].Time.Equal(*in(-14)) {
 		t.Errorf("failures: %+v", s.Failures)
 	}
-	if none := NewStory(&reconcile.Record{State: reconcile.StateFailing}, nil, now); none.KeyAgeDays != -1 || none.LastRenewal != nil || none.Failures == nil {
+	if none := NewStory(&ledger.Record{State: ledger.StateFailing}, nil, now); none.KeyAgeDays != -1 || none.LastRenewal != nil || none.Failures == nil {
 		t.Errorf("the story of what never was: %+v", none)
 	}
 }

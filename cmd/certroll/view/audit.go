@@ -5,7 +5,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"certroll/reconcile"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/audit"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -14,17 +16,17 @@ const AuditSchema = 1
 
 // Audit is a part of the audit log.
 type Audit struct {
-	Schema int               `json:"schema"`
-	Events []reconcile.Event `json:"events"` // the newest last, never null
+	Schema int            `json:"schema"`
+	Events []ledger.Event `json:"events"` // the newest last, never null
 }
 
 // NewAudit builds the view of events.
-func NewAudit(events []reconcile.Event) Audit {
-	return Audit{Schema: AuditSchema, Events: append([]reconcile.Event{}, events...)}
+func NewAudit(events []ledger.Event) Audit {
+	return Audit{Schema: AuditSchema, Events: append([]ledger.Event{}, events...)}
 }
 
 // WriteAudit prints one line an event.
-func WriteAudit(w io.Writer, p Palette, events []reconcile.Event) {
+func WriteAudit(w io.Writer, p Palette, events []ledger.Event) {
 	if len(events) == 0 {
 		printer{w}.f("No event fits.\n")
 		return
@@ -40,7 +42,7 @@ func WriteAudit(w io.Writer, p Palette, events []reconcile.Event) {
 }
 
 // what happened, in the upstream's words where it failed.
-func what(e reconcile.Event) string {
+func what(e ledger.Event) string {
 	var parts []string
 	add := func(s string) {
 		if s != "" {
@@ -48,7 +50,7 @@ func what(e reconcile.Event) string {
 		}
 	}
 	switch e.Status {
-	case reconcile.Failed, reconcile.Denied:
+	case ledger.Failed, ledger.Denied:
 		add(string(e.Class) + via(e))
 		if e.Failures > 1 {
 			add(sprint("%d in a row", e.Failures))
@@ -85,15 +87,15 @@ func orDash(s string) string {
 
 // Verified is what became of checking the audit log. Arrays are never null.
 type Verified struct {
-	Schema   int                `json:"schema"`
-	InOrder  bool               `json:"in_order"`
-	Events   int                `json:"events"`
-	Files    int                `json:"files"`
-	Commits  int                `json:"commits"`
-	Head     string             `json:"head"` // "" where there is no branch
-	Findings []reconcile.Breach `json:"findings"`
-	More     int                `json:"more_findings"` // beyond those listed
-	Anchor   Anchor             `json:"anchor"`
+	Schema   int              `json:"schema"`
+	InOrder  bool             `json:"in_order"`
+	Events   int              `json:"events"`
+	Files    int              `json:"files"`
+	Commits  int              `json:"commits"`
+	Head     string           `json:"head"` // "" where there is no branch
+	Findings []archive.Breach `json:"findings"`
+	More     int              `json:"more_findings"` // beyond those listed
+	Anchor   Anchor           `json:"anchor"`
 }
 
 // Anchor says whether the ledger was held against what is anchored in Vault.
@@ -103,10 +105,10 @@ type Anchor struct {
 }
 
 // NewVerified builds the view of a check.
-func NewVerified(t *reconcile.Trail, a Anchor) Verified {
+func NewVerified(t *audit.Trail, a Anchor) Verified {
 	return Verified{
 		Schema: AuditSchema, InOrder: len(t.Findings) == 0, Events: t.Events, Files: t.Files, Commits: t.Commits, Head: t.Head,
-		Findings: append([]reconcile.Breach{}, t.Findings...), More: t.More, Anchor: a,
+		Findings: append([]archive.Breach{}, t.Findings...), More: t.More, Anchor: a,
 	}
 }
 
@@ -136,7 +138,7 @@ func WriteVerified(w io.Writer, p Palette, v Verified) {
 	out.f("%s %s: %s.\n", p.red("Not in order:"), text.Counted(len(v.Findings)+v.More, "finding"), sum)
 }
 
-func place(f reconcile.Breach) string {
+func place(f archive.Breach) string {
 	var parts []string
 	if f.File != "" {
 		parts = append(parts, f.File)

@@ -6,7 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/review"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -69,7 +70,7 @@ type Setting struct {
 
 // NewChange builds the view of a change. directory is where the files lie in
 // the repository.
-func NewChange(base Base, directory string, set *reconcile.ChangeSet) *Change {
+func NewChange(base Base, directory string, set *review.ChangeSet) *Change {
 	c := &Change{Base: base, Summary: map[string]int{}, Blocks: []BlockChange{}, Certificates: []CertificateChange{}, Anyway: []string{}}
 	for _, b := range set.Blocks {
 		c.Blocks = append(c.Blocks, BlockChange{
@@ -102,7 +103,7 @@ func NewChange(base Base, directory string, set *reconcile.ChangeSet) *Change {
 }
 
 // NewRemarks builds the view of remarks.
-func NewRemarks(directory string, remarks []reconcile.Remark) []Remark {
+func NewRemarks(directory string, remarks []review.Note) []Remark {
 	list := make([]Remark, 0, len(remarks))
 	for _, r := range remarks {
 		list = append(list, Remark{Code: r.Code, Certificate: r.Certificate, Text: r.Text,
@@ -118,7 +119,7 @@ func inRepo(directory, file string) string {
 	return path.Join(directory, file)
 }
 
-func newSettings(from []reconcile.Setting) []Setting {
+func newSettings(from []review.Setting) []Setting {
 	list := make([]Setting, len(from))
 	for i, s := range from {
 		list[i] = Setting{s.Field, s.Old, s.New, string(s.Effect)}
@@ -143,12 +144,12 @@ func fileLine(file string, line int) string {
 
 // titles are what the codes of remarks are called.
 var titles = map[string]string{
-	reconcile.RemarkBlock: "issuer or dns block", reconcile.RemarkOther: "another team's domain", reconcile.RemarkRemoved: "certificate removed",
-	reconcile.RemarkMass:      "much changes at once",
-	reconcile.RemarkDirectory: "moved to another directory", reconcile.RemarkWeaker: "weaker key", reconcile.RemarkRotation: "key rotation off",
-	reconcile.RemarkAuto: "renewal off", reconcile.RemarkIssuer: "another issuer", reconcile.RemarkDNS: "another DNS account",
-	reconcile.RemarkOnRemove: "on_remove changed", reconcile.RemarkLimit: "limit of the CA", reconcile.RemarkLifetime: "short lifetime",
-	reconcile.RemarkCheck: "DNS", reconcile.RemarkSameNames: "same names twice",
+	review.RemarkBlock: "issuer or dns block", review.RemarkOther: "another team's domain", review.RemarkRemoved: "certificate removed",
+	review.RemarkMass:      "much changes at once",
+	review.RemarkDirectory: "moved to another directory", review.RemarkWeaker: "weaker key", review.RemarkRotation: "key rotation off",
+	review.RemarkAuto: "renewal off", review.RemarkIssuer: "another issuer", review.RemarkDNS: "another DNS account",
+	review.RemarkOnRemove: "on_remove changed", review.RemarkLimit: "limit of the CA", review.RemarkLifetime: "short lifetime",
+	review.RemarkCheck: "DNS", review.RemarkSameNames: "same names twice",
 }
 
 // title is what a remark's code is called.
@@ -160,8 +161,8 @@ func (r Remark) title() string {
 }
 
 var effects = map[string]string{
-	string(reconcile.EffectAction): "with this action", string(reconcile.EffectAtOnce): "at once, nothing is ordered",
-	string(reconcile.EffectRenewal): "takes effect with the next renewal", string(reconcile.EffectResumed): "takes effect when renewal.auto is on again",
+	string(review.EffectAction): "with this action", string(review.EffectAtOnce): "at once, nothing is ordered",
+	string(review.EffectRenewal): "takes effect with the next renewal", string(review.EffectResumed): "takes effect when renewal.auto is on again",
 }
 
 // comparedWith names the base as it was asked for, and its commit.
@@ -187,7 +188,7 @@ func writeChange(out printer, p Palette, plan Plan) {
 		}
 		out.f("\n")
 	}
-	writeRemarks(out, p, slices.DeleteFunc(slices.Clone(plan.Review), func(r Remark) bool { return r.Code == reconcile.RemarkBlock }))
+	writeRemarks(out, p, slices.DeleteFunc(slices.Clone(plan.Review), func(r Remark) bool { return r.Code == review.RemarkBlock }))
 	for _, cc := range c.Certificates {
 		writeCertificateChange(out, p, cc)
 	}
@@ -211,17 +212,17 @@ func writeRemarks(out printer, p Palette, remarks []Remark) {
 }
 
 func writeCertificateChange(out printer, p Palette, cc CertificateChange) {
-	if cc.Action != nil && cc.Action.Action != string(reconcile.KindNone) {
+	if cc.Action != nil && cc.Action.Action != string(ledger.KindNone) {
 		writeAction(out, p, *cc.Action, cc.Settings)
 		return
 	}
 	symbol, what := p.cyan("~"), "has other settings, nothing is done now"
 	switch cc.Change {
-	case reconcile.ChangeRemoved:
+	case review.ChangeRemoved:
 		symbol, what = p.red("-"), "is removed, there is nothing to do"
-	case reconcile.ChangeAdded:
+	case review.ChangeAdded:
 		what = "is declared, and up to date already"
-	case reconcile.ChangeMoved:
+	case review.ChangeMoved:
 		what = "has another name, nothing is done now"
 	}
 	out.f("%s %s  %s\n", symbol, p.bold(cc.Certificate), what)
@@ -262,9 +263,9 @@ func orLeftOut(text string) string {
 
 func blockVerb(b BlockChange) string {
 	switch b.Change {
-	case reconcile.ChangeAdded:
+	case review.ChangeAdded:
 		return "is new"
-	case reconcile.ChangeRemoved:
+	case review.ChangeRemoved:
 		return "is gone"
 	default:
 		return "changed"
@@ -282,7 +283,7 @@ func (c *Change) headline() string {
 	parts := tally(actions, kinds, "")
 	quiet := 0
 	for _, cc := range c.Certificates {
-		if cc.Action == nil || cc.Action.Action == string(reconcile.KindNone) {
+		if cc.Action == nil || cc.Action.Action == string(ledger.KindNone) {
 			quiet++
 		}
 	}

@@ -14,7 +14,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
-	"certroll/reconcile"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/review"
 	"certroll/spec"
 )
 
@@ -47,7 +48,7 @@ func samplePlan() Plan {
 	expires := someTime.Add(40 * 24 * time.Hour)
 	later := someTime.Add(3 * time.Hour)
 	action := func(name, kind, reason, detail string) Action {
-		return Action{Certificate: name, Action: kind, Reason: reason, Detail: detail, Names: []string{name + ".example.com"}, Changes: []reconcile.Change{},
+		return Action{Certificate: name, Action: kind, Reason: reason, Detail: detail, Names: []string{name + ".example.com"}, Changes: []plan.Change{},
 			Issuer: "letsencrypt", Warnings: []string{}, VaultPath: "secret/tls/" + name, Version: 2, Serial: "0a1b2c3d4e5f60718293", NotAfter: &expires}
 	}
 	issue := action("pay", "issue", "missing", "there is no secret at secret/tls/pay yet")
@@ -67,9 +68,9 @@ func samplePlan() Plan {
 		Warnings: []string{"Vault was not asked: what is live is what the ledger says at 0123456789ab of 2026-11-25T11:00:00Z"},
 		Offline:  &Offline{Ledger: strings.Repeat("01", 20), Time: &someTime},
 		Review: []Remark{
-			{Code: reconcile.RemarkBlock, Text: `dns.main changed credentials.ENDPOINT, for 4 certificates; it hands vault("secret/dns/main", "token") to whom it names`, File: "certs/dns.hcl", Line: 4, Column: 3},
-			{Code: reconcile.RemarkOther, Certificate: "pay", Text: "pay.shop.example.com stands under shop.example.com, whose names are in the directory shop (certificate shop) and not in pay", File: "certs/pay/pay.hcl", Line: 2, Column: 3},
-			{Code: reconcile.RemarkRemoved, Certificate: "old", Text: retire.Detail, File: "certs/old.hcl", Line: 1, Column: 1, InBase: true},
+			{Code: review.RemarkBlock, Text: `dns.main changed credentials.ENDPOINT, for 4 certificates; it hands vault("secret/dns/main", "token") to whom it names`, File: "certs/dns.hcl", Line: 4, Column: 3},
+			{Code: review.RemarkOther, Certificate: "pay", Text: "pay.shop.example.com stands under shop.example.com, whose names are in the directory shop (certificate shop) and not in pay", File: "certs/pay/pay.hcl", Line: 2, Column: 3},
+			{Code: review.RemarkRemoved, Certificate: "old", Text: retire.Detail, File: "certs/old.hcl", Line: 1, Column: 1, InBase: true},
 		},
 		Change: &Change{
 			Base: Base{Ref: "origin/main", Revision: strings.Repeat("cd", 20)}, Summary: map[string]int{"issue": 1, "reissue": 1, "retire": 1, "hold": 1, "none": 1},
@@ -115,7 +116,7 @@ func TestChangeViews(t *testing.T) {
 
 func TestNothingToDo(t *testing.T) {
 	plan := NewPlan("", someTime, nil, nil)
-	plan.Change = NewChange(Base{Ref: "main"}, "", &reconcile.ChangeSet{})
+	plan.Change = NewChange(Base{Ref: "main"}, "", &review.ChangeSet{})
 	for name, write := range map[string]func(*bytes.Buffer){
 		"text": func(b *bytes.Buffer) { WritePlan(b, Palette{}, plan) }, "markdown": func(b *bytes.Buffer) { WriteMarkdown(b, plan, MarkdownOptions{}) },
 		"annotations": func(b *bytes.Buffer) { WriteAnnotations(b, plan) },
@@ -142,7 +143,7 @@ func manyChanges(n int) Plan {
 		cc.Settings = []Setting{{"domains", long, long + " " + long, "action"}, {"labels.team", "", long, "at_once"}}
 		p.Change.Certificates = append(p.Change.Certificates, cc)
 		p.Change.Summary["reissue"] = i + 1
-		p.Review = append(p.Review, Remark{Code: reconcile.RemarkWeaker, Certificate: cc.Certificate, Text: "its key becomes weaker: rsa-2048, from ecdsa-P-256", File: cc.File, Line: i + 1})
+		p.Review = append(p.Review, Remark{Code: review.RemarkWeaker, Certificate: cc.Certificate, Text: "its key becomes weaker: rsa-2048, from ecdsa-P-256", File: cc.File, Line: i + 1})
 		p.Change.Blocks = append(p.Change.Blocks, BlockChange{Block: fmt.Sprintf("dns.b%d", i), Change: "changed", Settings: cc.Settings, Credentials: []string{long}, File: cc.File, Line: 1})
 		p.Change.Anyway = append(p.Change.Anyway, cc.Certificate)
 	}
@@ -191,13 +192,13 @@ var hostile = []string{
 
 func hostilePlan(text string) Plan {
 	p := samplePlan()
-	p.Review = []Remark{{Code: reconcile.RemarkOther, Certificate: text, Text: text, File: text, Line: 1, Column: 1}}
+	p.Review = []Remark{{Code: review.RemarkOther, Certificate: text, Text: text, File: text, Line: 1, Column: 1}}
 	p.Warnings = []string{text}
 	p.Change.Anyway = []string{text}
 	p.Change.Base.Ref = text
 	a := *p.Change.Certificates[0].Action
 	a.Certificate, a.Detail, a.Names, a.Warnings, a.VaultPath, a.Serial = text, text, []string{text}, []string{text}, text, text
-	a.Changes = []reconcile.Change{{Field: text, Old: text, New: text}}
+	a.Changes = []plan.Change{{Field: text, Old: text, New: text}}
 	settings := []Setting{{text, text, text, "action"}, {text, text, text, text}}
 	p.Actions = []Action{a}
 	p.Change.Blocks = []BlockChange{{Block: text, Change: "changed", Settings: settings, Credentials: []string{text}, File: text, Line: 1}}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"certroll/reconcile"
+	"certroll/reconcile/monitor"
 )
 
 // TestDocs: every field of every command's JSON is described.
@@ -15,7 +15,7 @@ func TestDocs(t *testing.T) {
 		"plan.md": {"# The plan as JSON": {Plan{}, Offline{}}, "## Actions": {Action{}},
 			"## Review and change": {Remark{}, Change{}, Base{}, BlockChange{}, CertificateChange{}, Setting{}}, "## The result of apply": {Result{}}},
 		"pull-requests.md": {"## validate as JSON": {Validation{}, Diagnostic{}}},
-		"probe.md":         {"## As JSON": {Probed{}, reconcile.Look{}}},
+		"probe.md":         {"## As JSON": {Probed{}, monitor.Result{}}},
 		"asking.md": {
 			"## audit\n": {Audit{}}, "## audit verify": {Verified{}}, "## expiring": {Expiring{}, Expiry{}},
 			"## status": {Status{}, Story{}}, "## explain": {Explanation{}, Rule{}}, "## retry": {Retry{}, Retried{}},

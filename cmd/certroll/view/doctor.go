@@ -3,8 +3,8 @@ package view
 import (
 	"io"
 
-	"certroll/reconcile"
-
+	"certroll/reconcile/doctor"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -13,22 +13,22 @@ const ExaminationSchema = 1
 
 // Examination is what doctor found. Arrays are never null.
 type Examination struct {
-	Schema       int                 `json:"schema"`
-	Revision     string              `json:"revision"` // "" for a plain directory outside Git
-	Certificates int                 `json:"certificates"`
-	Canaries     int                 `json:"canaries"`
-	Incomplete   bool                `json:"incomplete"` // time ran out before all was looked at
-	Errors       int                 `json:"errors"`
-	Warnings     int                 `json:"warnings"`
-	Findings     []reconcile.Finding `json:"findings"` // the worst first
+	Schema       int              `json:"schema"`
+	Revision     string           `json:"revision"` // "" for a plain directory outside Git
+	Certificates int              `json:"certificates"`
+	Canaries     int              `json:"canaries"`
+	Incomplete   bool             `json:"incomplete"` // time ran out before all was looked at
+	Errors       int              `json:"errors"`
+	Warnings     int              `json:"warnings"`
+	Findings     []ledger.Finding `json:"findings"` // the worst first
 }
 
 // NewExamination builds the view of an examination.
-func NewExamination(revision string, x *reconcile.Examination) Examination {
+func NewExamination(revision string, x *doctor.Examination) Examination {
 	return Examination{
 		Schema: ExaminationSchema, Revision: revision, Certificates: x.Certificates, Canaries: x.Canaries, Incomplete: x.Incomplete,
-		Errors: x.Count(reconcile.SeverityError), Warnings: x.Count(reconcile.SeverityWarning),
-		Findings: append([]reconcile.Finding{}, x.Findings...),
+		Errors: x.Count(ledger.SeverityError), Warnings: x.Count(ledger.SeverityWarning),
+		Findings: append([]ledger.Finding{}, x.Findings...),
 	}
 }
 
@@ -60,9 +60,9 @@ func canaries(n int) string {
 	return sprint("%d canaries tried", n)
 }
 
-func writeFinding(out printer, p Palette, f reconcile.Finding) {
-	head := map[reconcile.Severity]string{
-		reconcile.SeverityError: p.red("Error:"), reconcile.SeverityWarning: p.yellow("Warning:"), reconcile.SeverityInfo: p.cyan("Note:"),
+func writeFinding(out printer, p Palette, f ledger.Finding) {
+	head := map[ledger.Severity]string{
+		ledger.SeverityError: p.red("Error:"), ledger.SeverityWarning: p.yellow("Warning:"), ledger.SeverityInfo: p.cyan("Note:"),
 	}[f.Severity]
 	out.f("%s %s (%s)\n%s\n", head, p.bold(f.About), f.Class, indent(wrap(f.Message, textWidth), "  "))
 	if f.Advice != "" {

@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -25,27 +25,27 @@ type Expiring struct {
 
 // Expiry is one certificate that expires soon.
 type Expiry struct {
-	Certificate string               `json:"certificate"`
-	NotAfter    time.Time            `json:"not_after"`
-	Auto        bool                 `json:"auto"`      // it is renewed by itself
-	Standing    string               `json:"standing"`  // paging, failing, overdue, unmanaged, due or in_order
-	InOrder     bool                 `json:"in_order"`  // nobody needs to look at it
-	RenewAt     *time.Time           `json:"renew_at"`  // null where it is not renewed by itself
-	Failures    int                  `json:"failures"`  // in a row
-	Class       string               `json:"class"`     // of the last failure, "" for none
-	Message     string               `json:"message"`   // the upstream's own words
-	Hold        *reconcile.Hold      `json:"hold"`      // null: nothing is held back
-	Unmanaged   *reconcile.Unmanaged `json:"unmanaged"` // null: nobody turned the renewal off
+	Certificate string            `json:"certificate"`
+	NotAfter    time.Time         `json:"not_after"`
+	Auto        bool              `json:"auto"`      // it is renewed by itself
+	Standing    string            `json:"standing"`  // paging, failing, overdue, unmanaged, due or in_order
+	InOrder     bool              `json:"in_order"`  // nobody needs to look at it
+	RenewAt     *time.Time        `json:"renew_at"`  // null where it is not renewed by itself
+	Failures    int               `json:"failures"`  // in a row
+	Class       string            `json:"class"`     // of the last failure, "" for none
+	Message     string            `json:"message"`   // the upstream's own words
+	Hold        *ledger.Hold      `json:"hold"`      // null: nothing is held back
+	Unmanaged   *ledger.Unmanaged `json:"unmanaged"` // null: nobody turned the renewal off
 	waits       string
-	record      *reconcile.Record
+	record      *ledger.Record
 }
 
 // NewExpiring picks what expires within some days.
-func NewExpiring(records map[string]*reconcile.Record, days int, now time.Time) Expiring {
+func NewExpiring(records map[string]*ledger.Record, days int, now time.Time) Expiring {
 	dto := Expiring{Schema: ExpiringSchema, Time: now.UTC().Truncate(time.Second), Days: days, Certificates: []Expiry{}}
 	end := now.AddDate(0, 0, days)
 	for _, r := range records {
-		if r.Live == nil || r.State == reconcile.StateRetired || r.Live.End().After(end) {
+		if r.Live == nil || r.State == ledger.StateRetired || r.Live.End().After(end) {
 			continue
 		}
 		e := newExpiry(r, now)
@@ -60,7 +60,7 @@ func NewExpiring(records map[string]*reconcile.Record, days int, now time.Time) 
 	return dto
 }
 
-func newExpiry(r *reconcile.Record, now time.Time) Expiry {
+func newExpiry(r *ledger.Record, now time.Time) Expiry {
 	s := r.Stands(now)
 	e := Expiry{
 		Certificate: r.Certificate, NotAfter: r.Live.End().UTC(), Auto: !r.Paused(now), Standing: string(s), InOrder: s.Well(),
@@ -90,7 +90,7 @@ func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
 	_ = tw.Flush()
 	printer{w}.f("\n%s within %s, %s.\n", text.Counted(len(dto.Certificates), "certificate"), text.Counted(dto.Days, "day"),
 		p.bold(sprint("%d not in order", dto.NotInOrder)))
-	records := make([]*reconcile.Record, len(dto.Certificates))
+	records := make([]*ledger.Record, len(dto.Certificates))
 	for i, e := range dto.Certificates {
 		records[i] = e.record
 	}
@@ -112,7 +112,7 @@ func left(end, now time.Time) string {
 const narrow = 78
 
 // writeUnrenewed is the alarm about certificates that end soon and that nobody renews.
-func writeUnrenewed(w io.Writer, p Palette, records []*reconcile.Record, now time.Time) {
+func writeUnrenewed(w io.Writer, p Palette, records []*ledger.Record, now time.Time) {
 	var names []string
 	for _, r := range records {
 		if r.EndsUnrenewed(now) {
@@ -133,24 +133,24 @@ func renewed(e Expiry) string {
 }
 
 func expiryState(e Expiry) string {
-	s := reconcile.Standing(e.Standing)
-	if s == reconcile.StandsDue || s == reconcile.StandsInOrder {
-		return map[bool]string{true: "due", false: "in order"}[s == reconcile.StandsDue]
+	s := ledger.Standing(e.Standing)
+	if s == ledger.StandsDue || s == ledger.StandsInOrder {
+		return map[bool]string{true: "due", false: "in order"}[s == ledger.StandsDue]
 	}
 	return stateWord(e.record, s)
 }
 
 func why(e Expiry, now time.Time) string {
 	switch {
-	case reconcile.Standing(e.Standing) == reconcile.StandsFailing || reconcile.Standing(e.Standing) == reconcile.StandsPaging:
-		return tail{causeOf(e.record, reconcile.Standing(e.Standing)), again(e.record, now)}.whole()
+	case ledger.Standing(e.Standing) == ledger.StandsFailing || ledger.Standing(e.Standing) == ledger.StandsPaging:
+		return tail{causeOf(e.record, ledger.Standing(e.Standing)), again(e.record, now)}.whole()
 	case e.waits != "":
 		return e.waits
 	case e.RenewAt == nil:
 		return ""
-	case reconcile.Standing(e.Standing) == reconcile.StandsInOrder:
+	case ledger.Standing(e.Standing) == ledger.StandsInOrder:
 		return "it is renewed " + text.Stamp(*e.RenewAt)
-	case reconcile.Standing(e.Standing) == reconcile.StandsDue:
+	case ledger.Standing(e.Standing) == ledger.StandsDue:
 		return "due since " + text.Stamp(*e.RenewAt) + ", the next run renews it"
 	default:
 		return "due since " + text.Stamp(*e.RenewAt) + " and nobody has tried: is certroll run up?"

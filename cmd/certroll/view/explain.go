@@ -8,7 +8,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec/text"
 )
 
@@ -39,10 +40,10 @@ type Rule struct {
 
 // NewExplanation builds the view of the rules' verdicts and of the action that
 // came of them.
-func NewExplanation(revision string, now time.Time, verdicts []reconcile.Verdict, action reconcile.Action) Explanation {
+func NewExplanation(revision string, now time.Time, verdicts []plan.Verdict, action plan.Action) Explanation {
 	dto := Explanation{
 		Schema: ExplanationSchema, Certificate: action.Certificate, Revision: revision, Time: now.UTC().Truncate(time.Second),
-		Rules: make([]Rule, 0, len(verdicts)), Plan: newAction(action), HeldBack: action.Kind == reconcile.KindHold,
+		Rules: make([]Rule, 0, len(verdicts)), Plan: newAction(action), HeldBack: action.Kind == ledger.KindHold,
 	}
 	decided := false
 	for _, v := range verdicts {
@@ -113,7 +114,7 @@ func (dto *Explanation) because() []string {
 
 // howFar is how far away the moment in the answer is.
 func howFar(a Action, now time.Time) string {
-	if a.NotBefore == nil || !a.NotBefore.After(now) || reconcile.Reason(a.Reason).WaitsForAPerson() {
+	if a.NotBefore == nil || !a.NotBefore.After(now) || ledger.Reason(a.Reason).WaitsForAPerson() {
 		return ""
 	}
 	return " (in " + text.TimeLeft(a.NotBefore.Sub(now)) + ")"

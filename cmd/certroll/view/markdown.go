@@ -7,7 +7,8 @@ import (
 	"sort"
 	"strings"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/review"
 	"certroll/spec/text"
 )
 
@@ -64,7 +65,7 @@ func newComment(plan Plan, o MarkdownOptions) *comment {
 	c := &comment{plan: plan, o: o}
 	if plan.Change == nil {
 		for _, a := range plan.Actions {
-			if a.Action != string(reconcile.KindNone) {
+			if a.Action != string(ledger.KindNone) {
 				c.items = append(c.items, actionItem(a, nil))
 			}
 		}
@@ -104,9 +105,9 @@ func actionItem(a Action, settings []Setting) item {
 func changeItem(cc CertificateChange) item {
 	var i item
 	switch {
-	case cc.Action != nil && cc.Action.Action != string(reconcile.KindNone):
+	case cc.Action != nil && cc.Action.Action != string(ledger.KindNone):
 		i = actionItem(*cc.Action, cc.Settings)
-	case cc.Change == reconcile.ChangeRemoved:
+	case cc.Change == review.ChangeRemoved:
 		i = item{group: groupRemoved, symbol: "-", certificate: cc.Certificate, what: "is removed, there is nothing to do"}
 	default:
 		i = item{group: groupSettings, symbol: "~", certificate: cc.Certificate, what: "nothing is done now", action: cc.Action, settings: cc.Settings}
@@ -197,7 +198,7 @@ func (c *comment) warnings(out printer, k cut) {
 		}
 	}
 	for _, group := range c.review() {
-		if group[0].Code == reconcile.RemarkBlock && c.plan.Change != nil {
+		if group[0].Code == review.RemarkBlock && c.plan.Change != nil {
 			continue
 		}
 		for i, r := range group[:min(k.rows, len(group))] {
@@ -325,8 +326,8 @@ func (c *comment) summary(group string) string {
 	case groupSettings:
 		return sprint("%d with other settings alone", n)
 	}
-	if group != string(reconcile.KindNote) {
-		return sprint("%d %s", n, told[reconcile.Kind(group)])
+	if group != string(ledger.KindNote) {
+		return sprint("%d %s", n, told[ledger.Kind(group)])
 	}
 	var actions []Action
 	for _, i := range c.items {

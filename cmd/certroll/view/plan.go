@@ -5,7 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -36,7 +37,7 @@ type Held struct {
 	Certificates []string `json:"certificates"`
 }
 
-func newHeld(set *reconcile.HeldSet) *Held {
+func newHeld(set *ledger.HeldSet) *Held {
 	if set == nil {
 		return nil
 	}
@@ -49,31 +50,31 @@ func newHeld(set *reconcile.HeldSet) *Held {
 
 // Action is one action of a plan.
 type Action struct {
-	Certificate string             `json:"certificate"`
-	Action      string             `json:"action"`
-	Reason      string             `json:"reason"`
-	Detail      string             `json:"detail"`
-	Names       []string           `json:"names"`
-	Changes     []reconcile.Change `json:"changes"`
-	Issuer      string             `json:"issuer"`     // that is asked; "" where nobody is
-	NotBefore   *time.Time         `json:"not_before"` // when a hold ends, or it becomes due; null: never
-	Waiting     string             `json:"waiting"`    // for a hold: the action that waits
-	Warnings    []string           `json:"warnings"`
-	VaultPath   string             `json:"vault_path"`
-	Version     int                `json:"vault_version"`
-	Serial      string             `json:"serial"`          // what is live; "" for nothing
-	NotAfter    *time.Time         `json:"not_after"`       // of what is live
-	NextKey     string             `json:"next_key_digest"` // of the key that is staged; "" for none
-	MovedFrom   string             `json:"moved_from"`      // the name that it goes on from, by a moved block; "" for none
+	Certificate string        `json:"certificate"`
+	Action      string        `json:"action"`
+	Reason      string        `json:"reason"`
+	Detail      string        `json:"detail"`
+	Names       []string      `json:"names"`
+	Changes     []plan.Change `json:"changes"`
+	Issuer      string        `json:"issuer"`     // that is asked; "" where nobody is
+	NotBefore   *time.Time    `json:"not_before"` // when a hold ends, or it becomes due; null: never
+	Waiting     string        `json:"waiting"`    // for a hold: the action that waits
+	Warnings    []string      `json:"warnings"`
+	VaultPath   string        `json:"vault_path"`
+	Version     int           `json:"vault_version"`
+	Serial      string        `json:"serial"`          // what is live; "" for nothing
+	NotAfter    *time.Time    `json:"not_after"`       // of what is live
+	NextKey     string        `json:"next_key_digest"` // of the key that is staged; "" for none
+	MovedFrom   string        `json:"moved_from"`      // the name that it goes on from, by a moved block; "" for none
 
 	pause string // how long the renewal is off: "through 2026-12-31"; "" where it is on
 }
 
 // NewPlan builds the view of a plan.
-func NewPlan(revision string, now time.Time, actions []reconcile.Action, warnings []string) Plan {
+func NewPlan(revision string, now time.Time, actions []plan.Action, warnings []string) Plan {
 	p := Plan{Schema: PlanSchema, Revision: revision, Time: now.UTC().Truncate(time.Second), Certificates: len(actions),
 		Summary: map[string]int{}, Actions: make([]Action, 0, len(actions)), Warnings: append([]string{}, warnings...), Review: []Remark{}}
-	p.Held = newHeld(reconcile.MassHold(actions))
+	p.Held = newHeld(plan.MassHold(actions))
 	for _, a := range actions {
 		p.Summary[string(a.Kind)]++
 		p.Actions = append(p.Actions, newAction(a))
@@ -81,10 +82,10 @@ func NewPlan(revision string, now time.Time, actions []reconcile.Action, warning
 	return p
 }
 
-func newAction(a reconcile.Action) Action {
+func newAction(a plan.Action) Action {
 	v := Action{
 		Certificate: a.Certificate, Action: string(a.Kind), Reason: string(a.Reason), Detail: a.Detail, Waiting: string(a.Wants),
-		Names: []string{}, Changes: append([]reconcile.Change{}, a.Changes...), Warnings: append([]string{}, a.Warnings...),
+		Names: []string{}, Changes: append([]plan.Change{}, a.Changes...), Warnings: append([]string{}, a.Warnings...),
 		MovedFrom: a.MovedFrom(),
 	}
 	if a.Spec != nil {
@@ -137,7 +138,7 @@ func (p Plan) Changed() bool {
 func (p Plan) Changes() int {
 	n := 0
 	for kind, count := range p.Summary {
-		if kind != string(reconcile.KindNone) && kind != string(reconcile.KindHold) {
+		if kind != string(ledger.KindNone) && kind != string(ledger.KindHold) {
 			n += count
 		}
 	}
@@ -145,9 +146,9 @@ func (p Plan) Changes() int {
 }
 
 // order in which kinds are told.
-var kinds = []reconcile.Kind{
-	reconcile.KindRetire, reconcile.KindReissue, reconcile.KindRotate, reconcile.KindIssue, reconcile.KindRenew,
-	reconcile.KindAdopt, reconcile.KindRepair, reconcile.KindRevoke, reconcile.KindStage, reconcile.KindNote, reconcile.KindHold,
+var kinds = []ledger.Kind{
+	ledger.KindRetire, ledger.KindReissue, ledger.KindRotate, ledger.KindIssue, ledger.KindRenew,
+	ledger.KindAdopt, ledger.KindRepair, ledger.KindRevoke, ledger.KindStage, ledger.KindNote, ledger.KindHold,
 }
 
 // WritePlan prints a plan for a person.
@@ -172,7 +173,7 @@ func WritePlan(w io.Writer, p Palette, plan Plan) {
 		}
 	}
 	for _, a := range plan.Actions {
-		if a.Action == string(reconcile.KindNone) {
+		if a.Action == string(ledger.KindNone) {
 			for _, warning := range a.Warnings {
 				out.f("%s %s\n", p.yellow("!"), hang(a.Certificate+": "+warning, 2))
 			}
@@ -193,7 +194,7 @@ func writeAction(out printer, p Palette, a Action, settings []Setting) {
 		out.f("    vault   %s\n", text.Line(a.VaultPath+versionOf(a)))
 	}
 	out.f("    why     %s\n", hang(a.whyDetail(), 12))
-	if a.NextKey != "" && reconcile.Kind(a.Action).Orders() {
+	if a.NextKey != "" && ledger.Kind(a.Action).Orders() {
 		out.f("    key     %s\n", "the staged one, SPKI SHA-256 "+a.NextKey)
 	}
 	if len(settings) == 0 {
@@ -223,39 +224,39 @@ func versionOf(a Action) string {
 }
 
 func verb(a Action) string {
-	if reconcile.Reason(a.Reason) == reconcile.ReasonRenamed && a.Action != string(reconcile.KindHold) {
+	if ledger.Reason(a.Reason) == ledger.ReasonRenamed && a.Action != string(ledger.KindHold) {
 		return movedVerb(a)
 	}
-	switch reconcile.Kind(a.Action) {
-	case reconcile.KindIssue:
+	switch ledger.Kind(a.Action) {
+	case ledger.KindIssue:
 		return "will be issued"
-	case reconcile.KindRenew:
+	case ledger.KindRenew:
 		return "will be renewed"
-	case reconcile.KindRotate:
+	case ledger.KindRotate:
 		return "will be rotated"
-	case reconcile.KindReissue:
+	case ledger.KindReissue:
 		return "will be reissued"
-	case reconcile.KindAdopt:
+	case ledger.KindAdopt:
 		return "will be adopted"
-	case reconcile.KindRepair:
+	case ledger.KindRepair:
 		return "will be repaired"
-	case reconcile.KindRetire:
+	case ledger.KindRetire:
 		return "will be retired"
-	case reconcile.KindRevoke:
+	case ledger.KindRevoke:
 		return "has an earlier certificate that will be revoked"
-	case reconcile.KindStage:
-		if reconcile.Reason(a.Reason) == reconcile.ReasonNextKeyOff {
+	case ledger.KindStage:
+		if ledger.Reason(a.Reason) == ledger.ReasonNextKeyOff {
 			return "will withdraw its next key"
 		}
 		return "will stage its next key"
-	case reconcile.KindNote:
+	case ledger.KindNote:
 		return noteVerb(a)
-	case reconcile.KindHold:
-		if reconcile.Reason(a.Reason) == reconcile.ReasonNotRead {
+	case ledger.KindHold:
+		if ledger.Reason(a.Reason) == ledger.ReasonNotRead {
 			return a.Waiting + " waits until its file is read again or gone"
 		}
-		if reconcile.Reason(a.Reason) == reconcile.ReasonMass {
-			if a.Waiting == string(reconcile.KindNone) {
+		if ledger.Reason(a.Reason) == ledger.ReasonMass {
+			if a.Waiting == string(ledger.KindNone) {
 				return "stays where it is until a person accepts its move"
 			}
 			return a.Waiting + " waits until a person accepts it"
@@ -266,14 +267,14 @@ func verb(a Action) string {
 }
 
 func (a Action) symbol(p Palette) string {
-	if reconcile.Reason(a.Reason) == reconcile.ReasonRenamed && a.Action == string(reconcile.KindRetire) {
+	if ledger.Reason(a.Reason) == ledger.ReasonRenamed && a.Action == string(ledger.KindRetire) {
 		return p.cyan("~") // nothing goes
 	}
 	return symbol(p, a.Action)
 }
 
 func movedVerb(a Action) string {
-	if a.Action == string(reconcile.KindRetire) {
+	if a.Action == string(ledger.KindRetire) {
 		return "goes on under another name"
 	}
 	return "moved from " + text.Line(a.MovedFrom)
@@ -281,15 +282,15 @@ func movedVerb(a Action) string {
 
 // noteVerb says what a note in the ledger is about.
 func noteVerb(a Action) string {
-	switch reconcile.Reason(a.Reason) {
-	case reconcile.ReasonPauseBegan:
+	switch ledger.Reason(a.Reason) {
+	case ledger.ReasonPauseBegan:
 		if a.pause == "" {
 			return "renewal will be off"
 		}
 		return "renewal will be off " + a.pause
-	case reconcile.ReasonPauseEnded:
+	case ledger.ReasonPauseEnded:
 		return "renewal will be on again"
-	case reconcile.ReasonOverdue:
+	case ledger.ReasonOverdue:
 		return "renewal stays off, though it is due"
 	}
 	return "will be recorded in the ledger"
@@ -298,7 +299,7 @@ func noteVerb(a Action) string {
 // why is the reason of an action in words: of a certificate that is not there yet that it
 // is new.
 func (a Action) why() string {
-	if a.Reason == string(reconcile.ReasonMissing) {
+	if a.Reason == string(ledger.ReasonMissing) {
 		return "new"
 	}
 	return strings.ReplaceAll(a.Reason, "_", " ")
@@ -306,7 +307,7 @@ func (a Action) why() string {
 
 // whyDetail is the detail, which does not say of itself that a certificate is new.
 func (a Action) whyDetail() string {
-	if a.Reason == string(reconcile.ReasonMissing) {
+	if a.Reason == string(ledger.ReasonMissing) {
 		return "new: " + a.Detail
 	}
 	return a.Detail
@@ -316,10 +317,10 @@ func (a Action) whyDetail() string {
 func notes(n int, actions []Action) string {
 	others := false
 	for _, a := range actions {
-		switch k := reconcile.Kind(a.Action); {
-		case k == reconcile.KindNote && reconcile.Reason(a.Reason) != reconcile.ReasonPauseBegan && reconcile.Reason(a.Reason) != reconcile.ReasonPauseEnded:
+		switch k := ledger.Kind(a.Action); {
+		case k == ledger.KindNote && ledger.Reason(a.Reason) != ledger.ReasonPauseBegan && ledger.Reason(a.Reason) != ledger.ReasonPauseEnded:
 			return sprint("%d %s", n, told[k])
-		case k != reconcile.KindNote && k != reconcile.KindNone && k != reconcile.KindHold:
+		case k != ledger.KindNote && k != ledger.KindNone && k != ledger.KindHold:
 			others = true
 		}
 	}
@@ -334,12 +335,12 @@ func notes(n int, actions []Action) string {
 }
 
 func symbol(p Palette, kind string) string {
-	switch reconcile.Kind(kind) {
-	case reconcile.KindIssue:
+	switch ledger.Kind(kind) {
+	case ledger.KindIssue:
 		return p.green("+")
-	case reconcile.KindRetire:
+	case ledger.KindRetire:
 		return p.red("-")
-	case reconcile.KindHold:
+	case ledger.KindHold:
 		return p.yellow("=")
 	default:
 		return p.cyan("~")
@@ -349,22 +350,22 @@ func symbol(p Palette, kind string) string {
 func writeSummary(out printer, p Palette, plan Plan) {
 	if plan.Changes() == 0 {
 		out.f("%s %s", p.green("Nothing to do."), text.Counted(plan.Certificates, "certificate"))
-		if n := plan.Summary[string(reconcile.KindHold)]; n > 0 {
+		if n := plan.Summary[string(ledger.KindHold)]; n > 0 {
 			out.f(", %d held back%s", n, lastHold(plan))
 		}
 		out.f(".\n")
 		return
 	}
-	out.f("%s%s.\n", p.bold("Plan: "), strings.Join(tally(plan.Actions, append(kinds[:len(kinds):len(kinds)], reconcile.KindNone), lastHold(plan)), ", "))
+	out.f("%s%s.\n", p.bold("Plan: "), strings.Join(tally(plan.Actions, append(kinds[:len(kinds):len(kinds)], ledger.KindNone), lastHold(plan)), ", "))
 }
 
 // tally says how many actions there are of each kind. A certificate that a moved block
 // gives another name counts once, and not as one that is retired and one that is adopted.
-func tally(actions []Action, kinds []reconcile.Kind, ofHolds string) []string {
-	count := map[reconcile.Kind]int{}
-	moves := map[reconcile.Kind]int{}
+func tally(actions []Action, kinds []ledger.Kind, ofHolds string) []string {
+	count := map[ledger.Kind]int{}
+	moves := map[ledger.Kind]int{}
 	for _, a := range actions {
-		if kind := reconcile.Kind(a.Action); reconcile.Reason(a.Reason) == reconcile.ReasonRenamed && kind != reconcile.KindHold {
+		if kind := ledger.Kind(a.Action); ledger.Reason(a.Reason) == ledger.ReasonRenamed && kind != ledger.KindHold {
 			moves[kind]++
 		} else {
 			count[kind]++
@@ -373,12 +374,12 @@ func tally(actions []Action, kinds []reconcile.Kind, ofHolds string) []string {
 	var parts []string
 	for _, kind := range kinds {
 		n := count[kind]
-		if kind == reconcile.KindAdopt && max(moves[reconcile.KindAdopt], moves[reconcile.KindRetire]) > 0 {
-			parts = append(parts, sprint("%d to move to another name", max(moves[reconcile.KindAdopt], moves[reconcile.KindRetire])))
+		if kind == ledger.KindAdopt && max(moves[ledger.KindAdopt], moves[ledger.KindRetire]) > 0 {
+			parts = append(parts, sprint("%d to move to another name", max(moves[ledger.KindAdopt], moves[ledger.KindRetire])))
 		}
-		if kind == reconcile.KindHold && n > 0 {
+		if kind == ledger.KindHold && n > 0 {
 			parts = append(parts, sprint("%d %s%s", n, told[kind], ofHolds))
-		} else if kind == reconcile.KindNote && n > 0 {
+		} else if kind == ledger.KindNote && n > 0 {
 			parts = append(parts, notes(n, actions))
 		} else if n > 0 {
 			parts = append(parts, sprint("%d %s", n, told[kind]))
@@ -393,7 +394,7 @@ func lastHold(plan Plan) string {
 	var last time.Time
 	n := 0
 	for _, a := range plan.Actions {
-		if a.Action == string(reconcile.KindHold) && a.NotBefore != nil && !reconcile.Reason(a.Reason).WaitsForAPerson() {
+		if a.Action == string(ledger.KindHold) && a.NotBefore != nil && !ledger.Reason(a.Reason).WaitsForAPerson() {
 			if n++; a.NotBefore.After(last) {
 				last = *a.NotBefore
 			}
@@ -405,8 +406,8 @@ func lastHold(plan Plan) string {
 	return " (the last until " + last.Format(time.RFC3339) + ")"
 }
 
-var told = map[reconcile.Kind]string{
-	reconcile.KindIssue: "to issue", reconcile.KindRenew: "to renew", reconcile.KindRotate: "to rotate",
-	reconcile.KindReissue: "to reissue", reconcile.KindAdopt: "to adopt", reconcile.KindRepair: "to repair",
-	reconcile.KindRetire: "to retire", reconcile.KindRevoke: "to revoke", reconcile.KindStage: "to stage", reconcile.KindNote: "to record", reconcile.KindHold: "held back", reconcile.KindNone: "unchanged",
+var told = map[ledger.Kind]string{
+	ledger.KindIssue: "to issue", ledger.KindRenew: "to renew", ledger.KindRotate: "to rotate",
+	ledger.KindReissue: "to reissue", ledger.KindAdopt: "to adopt", ledger.KindRepair: "to repair",
+	ledger.KindRetire: "to retire", ledger.KindRevoke: "to revoke", ledger.KindStage: "to stage", ledger.KindNote: "to record", ledger.KindHold: "held back", ledger.KindNone: "unchanged",
 }

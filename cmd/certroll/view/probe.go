@@ -5,7 +5,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/monitor"
 	"certroll/spec/text"
 )
 
@@ -17,12 +18,12 @@ type Probed struct {
 	Schema   int              `json:"schema"`
 	Revision string           `json:"revision"` // "" for a plain directory outside Git
 	Problems int              `json:"problems"` // endpoints at which somebody has to do something
-	Looks    []reconcile.Look `json:"looks"`    // by certificate and endpoint
+	Looks    []monitor.Result `json:"looks"`    // by certificate and endpoint
 }
 
 // NewProbed builds the view of some looks.
-func NewProbed(revision string, looks []reconcile.Look) Probed {
-	p := Probed{Schema: ProbedSchema, Revision: revision, Looks: append([]reconcile.Look{}, looks...)}
+func NewProbed(revision string, looks []monitor.Result) Probed {
+	p := Probed{Schema: ProbedSchema, Revision: revision, Looks: append([]monitor.Result{}, looks...)}
 	for _, l := range looks {
 		if l.Verdict.Problem() {
 			p.Problems++
@@ -71,7 +72,7 @@ func WriteProbed(w io.Writer, p Palette, d Probed) {
 
 // WriteServed tells of endpoints that do not serve what they should, as the
 // ledger was told.
-func WriteServed(w io.Writer, p Palette, problems []reconcile.Problem) {
+func WriteServed(w io.Writer, p Palette, problems []ledger.Problem) {
 	if len(problems) == 0 {
 		return
 	}

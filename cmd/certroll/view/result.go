@@ -6,7 +6,8 @@ import (
 	"sort"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/apply"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -15,15 +16,15 @@ const ResultSchema = 1
 
 // Result is how an apply ended. Arrays are never null.
 type Result struct {
-	Schema      int               `json:"schema"`
-	Plan        Plan              `json:"plan"`
-	Results     []reconcile.Event `json:"results"`
-	Succeeded   int               `json:"succeeded"`
-	Failed      int               `json:"failed"`
-	Interrupted int               `json:"interrupted"` // left to the next run
-	Held        int               `json:"held"`        // not tried, as their issuer or DNS account fails for others
-	Overtaken   int               `json:"overtaken"`   // not taken up, as somebody else changed what they were about
-	Commit      string            `json:"ledger_commit"`
+	Schema      int            `json:"schema"`
+	Plan        Plan           `json:"plan"`
+	Results     []ledger.Event `json:"results"`
+	Succeeded   int            `json:"succeeded"`
+	Failed      int            `json:"failed"`
+	Interrupted int            `json:"interrupted"` // left to the next run
+	Held        int            `json:"held"`        // not tried, as their issuer or DNS account fails for others
+	Overtaken   int            `json:"overtaken"`   // not taken up, as somebody else changed what they were about
+	Commit      string         `json:"ledger_commit"`
 	// Unrecorded are results that neither the ledger nor the journal has. What a
 	// success has written is live all the same, and the next run tells of it.
 	Unrecorded []Unrecorded `json:"unrecorded"`
@@ -36,8 +37,8 @@ type Unrecorded struct {
 }
 
 // NewResult builds the view of a report.
-func NewResult(plan Plan, report *reconcile.Report) Result {
-	r := Result{Schema: ResultSchema, Plan: plan, Results: []reconcile.Event{}, Unrecorded: []Unrecorded{}}
+func NewResult(plan Plan, report *apply.Report) Result {
+	r := Result{Schema: ResultSchema, Plan: plan, Results: []ledger.Event{}, Unrecorded: []Unrecorded{}}
 	if report == nil {
 		return r
 	}
@@ -59,12 +60,12 @@ func NewResult(plan Plan, report *reconcile.Report) Result {
 func WriteResult(w io.Writer, p Palette, r Result) {
 	out := printer{w}
 	for _, e := range r.Results {
-		if e.Status == reconcile.Success {
+		if e.Status == ledger.Success {
 			out.f("%s %s: %s%s%s\n", p.green("ok"), p.bold(e.Certificate), e.Operation, serials(e), r.liveOnly(e.Certificate))
 		}
 	}
 	for _, e := range r.Results {
-		if e.Status != reconcile.Success {
+		if e.Status != ledger.Success {
 			out.f("%s %s: %s failed (%s)\n%s\n", p.red("Error:"), p.bold(e.Certificate), e.Operation, e.Class, indent(wrap(text.Lines(e.Message), textWidth), "  "))
 		}
 	}
@@ -103,7 +104,7 @@ func (r Result) liveOnly(certificate string) string {
 	return "; live, but not recorded"
 }
 
-func serials(e reconcile.Event) string {
+func serials(e ledger.Event) string {
 	switch {
 	case e.NewSerial == "":
 		return ""

@@ -4,8 +4,7 @@ import (
 	"io"
 	"time"
 
-	"certroll/reconcile"
-
+	"certroll/reconcile/recorder"
 	"certroll/spec/text"
 )
 
@@ -29,7 +28,7 @@ type Retried struct {
 }
 
 // NewRetry builds the view of a retry.
-func NewRetry(done []reconcile.Retried, commit string) Retry {
+func NewRetry(done []recorder.Retried, commit string) Retry {
 	dto := Retry{Schema: RetrySchema, Certificates: make([]Retried, 0, len(done)), Commit: commit}
 	for _, d := range done {
 		r := Retried{Certificate: d.Certificate, Told: d.Event != nil, Failures: d.Failures}

@@ -6,7 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/statuspage"
 	"certroll/spec/text"
 )
 
@@ -15,49 +16,49 @@ const StatusSchema = 1
 
 // Status is how the certificates stand. Arrays are never null.
 type Status struct {
-	Schema       int                 `json:"schema"`
-	Live         int                 `json:"live"`
-	Failing      int                 `json:"failing"`
-	Retired      int                 `json:"retired"`
-	Paging       int                 `json:"paging"`    // of the failing ones
-	Revoked      int                 `json:"revoked"`   // by the CA, and live
-	Deleted      int                 `json:"deleted"`   // in Vault, by somebody else
-	Overdue      int                 `json:"overdue"`   // of the live ones
-	Unmanaged    int                 `json:"unmanaged"` // of the live ones
-	Certificates []*reconcile.Record `json:"certificates"`
+	Schema       int              `json:"schema"`
+	Live         int              `json:"live"`
+	Failing      int              `json:"failing"`
+	Retired      int              `json:"retired"`
+	Paging       int              `json:"paging"`    // of the failing ones
+	Revoked      int              `json:"revoked"`   // by the CA, and live
+	Deleted      int              `json:"deleted"`   // in Vault, by somebody else
+	Overdue      int              `json:"overdue"`   // of the live ones
+	Unmanaged    int              `json:"unmanaged"` // of the live ones
+	Certificates []*ledger.Record `json:"certificates"`
 	// Problems are those of endpoints that do not serve what they should.
-	Problems []reconcile.Problem `json:"problems"`
-	Story    *Story              `json:"story"` // null unless one certificate was asked for
+	Problems []ledger.Problem `json:"problems"`
+	Story    *Story           `json:"story"` // null unless one certificate was asked for
 	// Service is what certroll run says of itself; null where it serves nothing.
 	Service *Service `json:"service"`
 	// LedgerError is why the ledger could not be read, where Service speaks for it.
 	LedgerError string `json:"ledger_error"`
 
-	standing map[string]reconcile.Standing
+	standing map[string]ledger.Standing
 	now      time.Time
 }
 
 // NewStatus builds the view of the records, by name. What is served is for who
 // knows it to add.
-func NewStatus(records map[string]*reconcile.Record, now time.Time) Status {
-	s := Status{Schema: StatusSchema, Problems: []reconcile.Problem{}, Certificates: make([]*reconcile.Record, 0, len(records)), standing: map[string]reconcile.Standing{}, now: now}
-	c := reconcile.CountRecords(records)
+func NewStatus(records map[string]*ledger.Record, now time.Time) Status {
+	s := Status{Schema: StatusSchema, Problems: []ledger.Problem{}, Certificates: make([]*ledger.Record, 0, len(records)), standing: map[string]ledger.Standing{}, now: now}
+	c := statuspage.CountRecords(records)
 	s.Live, s.Failing, s.Retired, s.Paging = c.Live, c.Failing, c.Retired, c.Paging
 	for name, r := range records {
 		s.Certificates = append(s.Certificates, r)
 		s.standing[name] = r.Stands(now)
 		switch s.standing[name] {
-		case reconcile.StandsRevoked:
+		case ledger.StandsRevoked:
 			s.Revoked++
-		case reconcile.StandsDeleted:
+		case ledger.StandsDeleted:
 			s.Deleted++
-		case reconcile.StandsUnmanaged:
+		case ledger.StandsUnmanaged:
 			s.Unmanaged++
-		case reconcile.StandsOverdue:
+		case ledger.StandsOverdue:
 			s.Overdue++
 		}
 	}
-	slices.SortFunc(s.Certificates, func(a, b *reconcile.Record) int { return cmp.Compare(a.Certificate, b.Certificate) })
+	slices.SortFunc(s.Certificates, func(a, b *ledger.Record) int { return cmp.Compare(a.Certificate, b.Certificate) })
 	return s
 }
 
@@ -80,7 +81,7 @@ func WriteStatus(w io.Writer, p Palette, s Status, width int) {
 		printer{w}.f("The ledger has no certificate yet: nothing was applied.\n")
 	} else {
 		var t statusTable
-		for _, standing := range reconcile.Standings {
+		for _, standing := range ledger.Standings {
 			for _, r := range s.Certificates {
 				if s.standing[r.Certificate] == standing {
 					t.add(r.Certificate, stateWord(r, standing), expiresIn(r, s.now), causeOf(r, standing), again(r, s.now))
@@ -101,7 +102,7 @@ func WriteStatus(w io.Writer, p Palette, s Status, width int) {
 }
 
 // writeLeftBehind prints the secrets that certificates moved away from.
-func writeLeftBehind(out printer, records []*reconcile.Record) {
+func writeLeftBehind(out printer, records []*ledger.Record) {
 	for _, r := range records {
 		for _, line := range r.LeftText() {
 			out.f("\nLeft behind by %s: %s\n", text.Line(r.Certificate), text.Line(line))

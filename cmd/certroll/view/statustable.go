@@ -6,7 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -84,7 +84,7 @@ func (t tail) fit(room int) string {
 
 // expiresIn is when what is live ends: how long from now within two days, else
 // the date.
-func expiresIn(r *reconcile.Record, now time.Time) string {
+func expiresIn(r *ledger.Record, now time.Time) string {
 	if r.Live == nil {
 		return "-"
 	}
@@ -117,12 +117,12 @@ func briefSpan(d time.Duration) string {
 
 // causeOf is why a certificate needs attention, in a few words; "" where it does
 // not. The whole message is in the story of one.
-func causeOf(r *reconcile.Record, standing reconcile.Standing) string {
+func causeOf(r *ledger.Record, standing ledger.Standing) string {
 	f := r.LastFailure
 	switch {
-	case r.State == reconcile.StateRetired:
+	case r.State == ledger.StateRetired:
 		return ""
-	case standing == reconcile.StandsDeleted:
+	case standing == ledger.StandsDeleted:
 		return r.WaitsFor()
 	case f != nil:
 		return f.Cause()
@@ -130,7 +130,7 @@ func causeOf(r *reconcile.Record, standing reconcile.Standing) string {
 		return r.Hold.Reason
 	case r.Unmanaged != nil:
 		return r.Unmanaged.String()
-	case standing == reconcile.StandsOverdue:
+	case standing == ledger.StandsOverdue:
 		return "due, and nobody has tried: is certroll run up?"
 	default:
 		return ""
@@ -138,8 +138,8 @@ func causeOf(r *reconcile.Record, standing reconcile.Standing) string {
 }
 
 // again is when a failed certificate is tried next.
-func again(r *reconcile.Record, now time.Time) string {
-	if r.Hold == nil || r.State == reconcile.StateRetired {
+func again(r *ledger.Record, now time.Time) string {
+	if r.Hold == nil || r.State == ledger.StateRetired {
 		return ""
 	}
 	return "next try " + when(r.Hold.Until, now)
@@ -161,11 +161,11 @@ func tableCell(s string) (string, bool) {
 }
 
 // stateWord is the state as a person reads it.
-func stateWord(r *reconcile.Record, s reconcile.Standing) string {
+func stateWord(r *ledger.Record, s ledger.Standing) string {
 	switch s {
-	case reconcile.StandsPaging:
+	case ledger.StandsPaging:
 		return sprint("failing (%dx, page)", r.Failures)
-	case reconcile.StandsUnmanaged, reconcile.StandsOverdue, reconcile.StandsRevoked, reconcile.StandsDeleted:
+	case ledger.StandsUnmanaged, ledger.StandsOverdue, ledger.StandsRevoked, ledger.StandsDeleted:
 		return string(s)
 	default:
 		return string(r.State)

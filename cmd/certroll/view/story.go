@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -15,25 +15,25 @@ const lastFailures = 5
 
 // Story is what the audit log adds to the record of one certificate.
 type Story struct {
-	Standing    string            `json:"standing"`
-	KeyAgeDays  int               `json:"key_age_days"` // -1: nothing is live
-	LastRenewal *reconcile.Event  `json:"last_renewal"` // the last order that succeeded, or null
-	NextBy      string            `json:"next_by"`      // the reason renew_at comes from, "" where there is none
-	Failures    []reconcile.Event `json:"failures"`     // the last five, the newest first
+	Standing    string         `json:"standing"`
+	KeyAgeDays  int            `json:"key_age_days"` // -1: nothing is live
+	LastRenewal *ledger.Event  `json:"last_renewal"` // the last order that succeeded, or null
+	NextBy      string         `json:"next_by"`      // the reason renew_at comes from, "" where there is none
+	Failures    []ledger.Event `json:"failures"`     // the last five, the newest first
 }
 
 // NewStory builds the story from a certificate's events, oldest first.
-func NewStory(r *reconcile.Record, events []reconcile.Event, now time.Time) *Story {
-	s := &Story{Standing: string(r.Stands(now)), KeyAgeDays: -1, NextBy: string(r.NextBy()), Failures: []reconcile.Event{}}
+func NewStory(r *ledger.Record, events []ledger.Event, now time.Time) *Story {
+	s := &Story{Standing: string(r.Stands(now)), KeyAgeDays: -1, NextBy: string(r.NextBy()), Failures: []ledger.Event{}}
 	if r.Live != nil {
 		s.KeyAgeDays = int(now.Sub(r.Live.KeySince) / (24 * time.Hour))
 	}
 	for _, e := range slices.Backward(events) {
 		switch {
-		case e.Operation == reconcile.KindDoctor || e.Operation == reconcile.KindProbe: // a look is no attempt
-		case e.Status == reconcile.Success && s.LastRenewal == nil && (e.Operation.Orders() || e.Operation == reconcile.KindAdopt && e.Reason != reconcile.ReasonRenamed):
+		case e.Operation == ledger.KindDoctor || e.Operation == ledger.KindProbe: // a look is no attempt
+		case e.Status == ledger.Success && s.LastRenewal == nil && (e.Operation.Orders() || e.Operation == ledger.KindAdopt && e.Reason != ledger.ReasonRenamed):
 			s.LastRenewal = &e
-		case (e.Status == reconcile.Failed || e.Status == reconcile.Denied) && len(s.Failures) < lastFailures:
+		case (e.Status == ledger.Failed || e.Status == ledger.Denied) && len(s.Failures) < lastFailures:
 			s.Failures = append(s.Failures, e)
 		}
 	}
@@ -41,9 +41,9 @@ func NewStory(r *reconcile.Record, events []reconcile.Event, now time.Time) *Sto
 }
 
 // WriteStory prints all that is known of one certificate.
-func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
+func WriteStory(w io.Writer, p Palette, r *ledger.Record, s *Story) {
 	out := printer{w}
-	out.f("%s  %s\n", p.bold(r.Certificate), stateWord(r, reconcile.Standing(s.Standing)))
+	out.f("%s  %s\n", p.bold(r.Certificate), stateWord(r, ledger.Standing(s.Standing)))
 	line := func(key, value string) {
 		if value != "" {
 			out.f("  %-13s %s\n", key, hang(value, 16))
@@ -73,7 +73,7 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 	if h := r.Hold; h != nil {
 		why := h.Reason
 		if f := r.LastFailure; f != nil {
-			why = reconcile.WithoutMessage(why, f.Message)
+			why = ledger.WithoutMessage(why, f.Message)
 		}
 		line("waits until", text.Stamp(h.Until)+", "+why+sooner(r))
 	}
@@ -81,7 +81,7 @@ func WriteStory(w io.Writer, p Palette, r *reconcile.Record, s *Story) {
 }
 
 // failed says how often it failed in a row, and when.
-func failed(r *reconcile.Record) string {
+func failed(r *ledger.Record) string {
 	if r.Failures == 1 {
 		return "1, at " + text.Stamp(r.LastFailure.At)
 	}
@@ -89,14 +89,14 @@ func failed(r *reconcile.Record) string {
 }
 
 // sooner is the way out of a hold. What the CA itself stated is not ended by it.
-func sooner(r *reconcile.Record) string {
-	if f := r.LastFailure; f == nil || f.Class == reconcile.ClassRateLimited {
+func sooner(r *ledger.Record) string {
+	if f := r.LastFailure; f == nil || f.Class == ledger.ClassRateLimited {
 		return ""
 	}
 	return "; certroll retry " + r.Certificate + " ends it once the cause is mended"
 }
 
-func writeLive(line func(key, value string), l *reconcile.Live, s *Story) {
+func writeLive(line func(key, value string), l *ledger.Live, s *Story) {
 	line("serial", l.Serial)
 	line("valid", text.Stamp(l.NotBefore)+" to "+text.Stamp(l.NotAfter))
 	if end := l.End(); end.Before(l.NotAfter) {
@@ -122,12 +122,12 @@ func writeLive(line func(key, value string), l *reconcile.Live, s *Story) {
 // SHA-256 (RFC 7671 section 5.1).
 func tlsa(digest string) string { return "3 1 1 " + digest }
 
-func lastRenewal(e *reconcile.Event) string {
+func lastRenewal(e *ledger.Event) string {
 	if e == nil {
 		return ""
 	}
 	s := sprint("%s, %s (%s)", text.Stamp(e.Time), e.Operation, Action{Reason: string(e.Reason)}.why())
-	if e.Detail != "" && e.Reason != reconcile.ReasonMissing { // which says that there is none yet
+	if e.Detail != "" && e.Reason != ledger.ReasonMissing { // which says that there is none yet
 		s += ": " + text.Line(e.Detail)
 	}
 	if e.Actor != "" {
@@ -136,21 +136,21 @@ func lastRenewal(e *reconcile.Event) string {
 	return s
 }
 
-func nextRenewal(r *reconcile.Record, s *Story) string {
+func nextRenewal(r *ledger.Record, s *Story) string {
 	if r.RenewAt == nil {
 		return ""
 	}
-	switch reconcile.Reason(s.NextBy) {
-	case reconcile.ReasonWindow:
+	switch ledger.Reason(s.NextBy) {
+	case ledger.ReasonWindow:
 		return sprint("%s, in the CA's suggested window, %s to %s", text.Stamp(*r.RenewAt), text.Stamp(r.RenewalInfo.Start), text.Stamp(r.RenewalInfo.End))
-	case reconcile.ReasonRevoking:
+	case ledger.ReasonRevoking:
 		return text.Stamp(*r.RenewAt) + ", because the CA wants it replaced"
 	default:
 		return text.Stamp(*r.RenewAt) + ", by its threshold"
 	}
 }
 
-func writeFailures(out printer, p Palette, failures []reconcile.Event) {
+func writeFailures(out printer, p Palette, failures []ledger.Event) {
 	if len(failures) == 0 {
 		return
 	}
@@ -161,7 +161,7 @@ func writeFailures(out printer, p Palette, failures []reconcile.Event) {
 }
 
 // via is what a failure went through.
-func via(e reconcile.Event) string {
+func via(e ledger.Event) string {
 	var parts []string
 	if e.Issuer != "" {
 		parts = append(parts, "issuer."+e.Issuer)

@@ -5,7 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 	"certroll/spec"
 )
 
@@ -30,19 +31,19 @@ func TestProse(t *testing.T) {
 // TestPauseWords: a pause reads as what it does, with the day that was given as its end.
 func TestPauseWords(t *testing.T) {
 	day, at := time.Date(2026, 12, 25, 0, 0, 0, 0, time.UTC), time.Date(2026, 12, 24, 18, 0, 0, 0, time.UTC)
-	note := func(name string, reason reconcile.Reason, until time.Time) reconcile.Action {
-		return reconcile.Action{Certificate: name, Kind: reconcile.KindNote, Reason: reason, Spec: &spec.Certificate{Name: name, Renewal: spec.Renewal{Until: until}}}
+	note := func(name string, reason ledger.Reason, until time.Time) plan.Action {
+		return plan.Action{Certificate: name, Kind: ledger.KindNote, Reason: reason, Spec: &spec.Certificate{Name: name, Renewal: spec.Renewal{Until: until}}}
 	}
 	for name, c := range map[string]struct {
-		actions []reconcile.Action
+		actions []plan.Action
 		want    []string
 	}{
-		"a day":      {[]reconcile.Action{note("api", reconcile.ReasonPauseBegan, day)}, []string{"~ api  renewal will be off through 2026-12-24\n", "Plan: 1 setting changes, nothing is issued.\n"}},
-		"a time":     {[]reconcile.Action{note("api", reconcile.ReasonPauseBegan, at)}, []string{"renewal will be off until 2026-12-24T18:00:00Z\n"}},
-		"no end":     {[]reconcile.Action{note("api", reconcile.ReasonPauseBegan, time.Time{})}, []string{"renewal will be off without an end\n"}},
-		"two":        {[]reconcile.Action{note("a", reconcile.ReasonPauseBegan, day), note("b", reconcile.ReasonPauseEnded, day)}, []string{"renewal will be on again", "Plan: 2 settings change, nothing is issued.\n"}},
-		"beside":     {[]reconcile.Action{note("a", reconcile.ReasonPauseBegan, day), {Certificate: "b", Kind: reconcile.KindIssue, Reason: reconcile.ReasonMissing, Detail: "x"}}, []string{"Plan: 1 to issue, 1 setting changes.\n", "why     new: x\n"}},
-		"no setting": {[]reconcile.Action{note("a", reconcile.ReasonLeftAlone, day)}, []string{"will be recorded in the ledger", "Plan: 1 to record.\n"}},
+		"a day":      {[]plan.Action{note("api", ledger.ReasonPauseBegan, day)}, []string{"~ api  renewal will be off through 2026-12-24\n", "Plan: 1 setting changes, nothing is issued.\n"}},
+		"a time":     {[]plan.Action{note("api", ledger.ReasonPauseBegan, at)}, []string{"renewal will be off until 2026-12-24T18:00:00Z\n"}},
+		"no end":     {[]plan.Action{note("api", ledger.ReasonPauseBegan, time.Time{})}, []string{"renewal will be off without an end\n"}},
+		"two":        {[]plan.Action{note("a", ledger.ReasonPauseBegan, day), note("b", ledger.ReasonPauseEnded, day)}, []string{"renewal will be on again", "Plan: 2 settings change, nothing is issued.\n"}},
+		"beside":     {[]plan.Action{note("a", ledger.ReasonPauseBegan, day), {Certificate: "b", Kind: ledger.KindIssue, Reason: ledger.ReasonMissing, Detail: "x"}}, []string{"Plan: 1 to issue, 1 setting changes.\n", "why     new: x\n"}},
+		"no setting": {[]plan.Action{note("a", ledger.ReasonLeftAlone, day)}, []string{"will be recorded in the ledger", "Plan: 1 to record.\n"}},
 	} {
 		var b strings.Builder
 		WritePlan(&b, Palette{}, NewPlan("", day, c.actions, nil))

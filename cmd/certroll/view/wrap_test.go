@@ -8,7 +8,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
 )
 
 // long is a message as CAs write them.
@@ -16,16 +17,16 @@ var long = strings.TrimSpace(strings.Repeat("the CA answered 400 urn:ietf:params
 
 // TestTextFitsTerminal: what upstreams say is long, and is read at 100 columns.
 func TestTextFitsTerminal(t *testing.T) {
-	hold := reconcile.Action{Certificate: "www", Kind: reconcile.KindHold, Wants: reconcile.KindIssue, Reason: "backoff", NotBefore: *in(1), Detail: long, Warnings: []string{long}}
-	failing := record("www", 20, func(r *reconcile.Record) {
-		r.State, r.LastFailure = reconcile.StateFailing, &reconcile.Failure{Class: "ca_rejected", Message: long}
-		r.Hold = &reconcile.Hold{Until: *in(1), Reason: "failure 1 in a row (ca_rejected): " + long}
+	hold := plan.Action{Certificate: "www", Kind: ledger.KindHold, Wants: ledger.KindIssue, Reason: "backoff", NotBefore: *in(1), Detail: long, Warnings: []string{long}}
+	failing := record("www", 20, func(r *ledger.Record) {
+		r.State, r.LastFailure = ledger.StateFailing, &ledger.Failure{Class: "ca_rejected", Message: long}
+		r.Hold = &ledger.Hold{Until: *in(1), Reason: "failure 1 in a row (ca_rejected): " + long}
 	})
 	story := shown(func(w *strings.Builder) { WriteStory(w, Palette{}, failing, NewStory(failing, nil, now)) })
 	for name, text := range map[string]string{
-		"plan": shown(func(w *strings.Builder) { WritePlan(w, Palette{}, NewPlan("", now, []reconcile.Action{hold}, nil)) }),
+		"plan": shown(func(w *strings.Builder) { WritePlan(w, Palette{}, NewPlan("", now, []plan.Action{hold}, nil)) }),
 		"explain": shown(func(w *strings.Builder) {
-			WriteExplanation(w, Palette{}, NewExplanation("", now, []reconcile.Verdict{{Rule: "due", Saw: "it is due"}}, hold), false)
+			WriteExplanation(w, Palette{}, NewExplanation("", now, []plan.Verdict{{Rule: "due", Saw: "it is due"}}, hold), false)
 		}),
 		"status": story,
 	} {
@@ -46,20 +47,20 @@ func TestTextFitsTerminal(t *testing.T) {
 // TestStatusTable: a row fits the terminal and shows the cause, which is the
 // upstream's last clause; equal causes are shown once.
 func TestStatusTable(t *testing.T) {
-	refused := &reconcile.Failure{Class: "dns_unauthorized", DNSAccount: "bind", Message: "writing the TXT record _acme-challenge.pay.example.com. through the DNS account bind: " +
+	refused := &ledger.Failure{Class: "dns_unauthorized", DNSAccount: "bind", Message: "writing the TXT record _acme-challenge.pay.example.com. through the DNS account bind: " +
 		"dnsupdate: DNS update failed: the name server answers NOTAUTH, BADSIG; see that the account's credentials are current and may change this zone"}
-	failing := func(name string, minutes, failures int) *reconcile.Record {
-		return record(name, 60, func(r *reconcile.Record) {
+	failing := func(name string, minutes, failures int) *ledger.Record {
+		return record(name, 60, func(r *ledger.Record) {
 			end := now.Add(time.Duration(minutes) * time.Minute)
-			r.State, r.Failures, r.LastFailure, r.Live.NotAfter = reconcile.StateFailing, failures, refused, end
-			r.Hold = &reconcile.Hold{Until: now.Add(9 * time.Minute), Class: "dns_unauthorized", Reason: "failure 1 in a row"}
+			r.State, r.Failures, r.LastFailure, r.Live.NotAfter = ledger.StateFailing, failures, refused, end
+			r.Hold = &ledger.Hold{Until: now.Add(9 * time.Minute), Class: "dns_unauthorized", Reason: "failure 1 in a row"}
 			if failures > 2 {
-				r.Severity = reconcile.SeverityPage
+				r.Severity = ledger.SeverityPage
 			}
 		})
 	}
-	show := func(width int, records ...*reconcile.Record) string {
-		byName := map[string]*reconcile.Record{}
+	show := func(width int, records ...*ledger.Record) string {
+		byName := map[string]*ledger.Record{}
 		for _, r := range records {
 			byName[r.Certificate] = r
 		}
@@ -68,7 +69,7 @@ func TestStatusTable(t *testing.T) {
 	if got := show(80); !strings.Contains(got, "The ledger has no certificate yet") {
 		t.Errorf("got\n%s", got)
 	}
-	fleet := []*reconcile.Record{failing("pay-m1", 31, 3), failing("pay-m2", 31, 3), failing("a-long-name-of-a-shop.berlin", 60*26, 1), record("www", 60, nil)}
+	fleet := []*ledger.Record{failing("pay-m1", 31, 3), failing("pay-m2", 31, 3), failing("a-long-name-of-a-shop.berlin", 60*26, 1), record("www", 60, nil)}
 	same(t, show(0, fleet...), `
 CERTIFICATE                   STATE               EXPIRES     CAUSE
 pay-m1                        failing (3x, page)  in 31 min   dns.bind: the name server answers NOTAUTH, BADSIG; next try in 9 min

@@ -6,13 +6,13 @@ import (
 	"sync"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/lease"
 )
 
 // LoggedLease is a lease that logs when it is taken, lost and given back, and who
 // has it instead.
 type LoggedLease struct {
-	reconcile.Lease
+	lease.Lease
 	log *slog.Logger
 
 	mu    sync.Mutex

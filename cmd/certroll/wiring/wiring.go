@@ -20,8 +20,13 @@ import (
 	"certroll/gitsync"
 	"certroll/gitsync/atomicfile"
 	"certroll/gitsync/journal"
-	"certroll/reconcile"
 	"certroll/reconcile/acme"
+	"certroll/reconcile/apply"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/audit"
+	"certroll/reconcile/lease"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
 	"certroll/spec"
 	"certroll/spec/redact"
 	"certroll/vault"
@@ -29,12 +34,12 @@ import (
 
 // LedgerAlone opens the ledger for what a person's command writes into it: no Vault and
 // no CA is asked. giveBack closes it.
-func LedgerAlone(s *settings.Settings) (r *reconcile.Reconciler, giveBack func(), err error) {
+func LedgerAlone(s *settings.Settings) (r *apply.Reconciler, giveBack func(), err error) {
 	ledger, err := s.WriteLedger("")
 	if err != nil {
 		return nil, nil, err
 	}
-	r = reconcile.New(&reconcile.Observer{}, nil, nil, ledger, NoJournal{}, reconcile.Options{})
+	r = apply.New(&observe.Observer{}, nil, nil, ledger, NoJournal{}, apply.Options{})
 	return r, func() { _ = ledger.Close() }, nil
 }
 
@@ -45,7 +50,7 @@ type Parts struct {
 	ACME       *acme.Client
 	journal    *journal.Journal
 	Ledger     *gitsync.Ledger
-	Reconciler *reconcile.Reconciler
+	Reconciler *apply.Reconciler
 	Prober     *CurrentProber
 	References *reference.Resolver
 }
@@ -97,8 +102,8 @@ func Connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w Opti
 	if err != nil {
 		return nil, err
 	}
-	var queue reconcile.Journal = NoJournal{}
-	var anchor reconcile.Anchor
+	var queue ledger.Journal = NoJournal{}
+	var anchor audit.Anchor
 	if w.Writing {
 		anchor = AnchorOf(s, p.KV, p.Ledger)
 		if p.journal, err = journal.Open(filepath.Join(s.StateDir, journalName(s))); err != nil {
@@ -118,8 +123,8 @@ func Connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w Opti
 	}
 	accounts := vault.NewDocuments(p.KV, s.Vault.Mount, s.Vault.Prefix+"/accounts")
 	p.ACME = acme.New(accounts, acme.Options{UserAgent: "certroll/" + w.Version, Resolve: resolve, Redact: w.Redact, Logger: log, PresentRetry: w.Patience})
-	observer := &reconcile.Observer{Metadata: p.KV, Versions: reference.Versions{KV: p.KV, Machine: reference.MachineID(hostName())}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix, Ledger: LedgerID(p.Ledger), Parallel: s.Vault.Parallel}
-	p.Reconciler = reconcile.New(observer, p.KV, p.ACME, p.Ledger, queue, reconcile.Options{
+	observer := &observe.Observer{Metadata: p.KV, Versions: reference.Versions{KV: p.KV, Machine: reference.MachineID(hostName())}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix, Ledger: LedgerID(p.Ledger), Parallel: s.Vault.Parallel}
+	p.Reconciler = apply.New(observer, p.KV, p.ACME, p.Ledger, queue, apply.Options{
 		Parallel: s.Parallel, Progress: w.Progress, Resolve: resolve, Redact: w.Redact, LeaseWait: w.LeaseTTL + w.LeaseTTL/2, Patience: w.Patience, Examiner: p.ACME, CRLs: p.Prober,
 		Anchor: anchor, Rewound: rewound(log),
 		Lease:   w.told(vault.NewLease(p.KV, s.Vault.Mount, s.Vault.Prefix+"/lease", Holder(), w.LeaseTTL)),
@@ -139,7 +144,7 @@ func Connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w Opti
 }
 
 // told is a lease that the log is told of, where there is one to tell.
-func (w Options) told(l reconcile.Lease) reconcile.Lease {
+func (w Options) told(l lease.Lease) lease.Lease {
 	if w.LeaseLog == nil {
 		return l
 	}
@@ -159,8 +164,8 @@ func LedgerID(ledger *gitsync.Ledger) string {
 }
 
 // rewound says loudly that the ledger was rewritten.
-func rewound(log *slog.Logger) func(reconcile.Breach) {
-	return func(f reconcile.Breach) {
+func rewound(log *slog.Logger) func(archive.Breach) {
+	return func(f archive.Breach) {
 		log.Error("the ledger was rewritten", "problem", f.Problem, "expected", f.Expected, "seen", f.Seen, "file", f.File, "line", f.Line, "commit", f.Commit)
 	}
 }

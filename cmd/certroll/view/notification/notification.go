@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"certroll/cmd/certroll/view"
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/outbox"
 	"certroll/spec/text"
 )
 
@@ -43,8 +44,8 @@ type Notice struct {
 	DaysLeft     *int              `json:"days_left"` // until then, below 0 where it has expired
 	Ends         string            `json:"ends"`      // what is over by the event, "dns.NAME" or "issuer.NAME"; or ""
 	// ForeseenAt is when the daily examination told of the same problem; null where it did not.
-	ForeseenAt *time.Time      `json:"foreseen_at"`
-	Event      reconcile.Event `json:"event"` // as the audit log has it
+	ForeseenAt *time.Time   `json:"foreseen_at"`
+	Event      ledger.Event `json:"event"` // as the audit log has it
 }
 
 const (
@@ -55,7 +56,7 @@ const (
 )
 
 // New writes the Message of a bulletin.
-func New(b reconcile.Bulletin, now time.Time) Message {
+func New(b outbox.Notification, now time.Time) Message {
 	names := b.Certificates()
 	data := Data{
 		Subject: subjectOf(b, names, now), Text: textOf(b, names, now), Certificates: append([]string{}, names[:min(len(names), mostNotices)]...),
@@ -85,9 +86,9 @@ func (n Message) Body() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func newNotice(b reconcile.Bulletin, n reconcile.Notice, now time.Time) Notice {
+func newNotice(b outbox.Notification, n outbox.Notice, now time.Time) Notice {
 	kind := string(b.Kind)
-	if b.Kind == reconcile.NoticeDigest {
+	if b.Kind == outbox.NoticeDigest {
 		kind = string(n.Kinds[0])
 	}
 	dto := Notice{Kind: kind, Certificates: append([]string{}, n.Certificates...), Labels: map[string]string{}, Ends: n.Ends, Event: n.Event}
@@ -118,8 +119,8 @@ func daysLeft(end, now time.Time) int {
 }
 
 // textOf is the message for people.
-func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
-	if b.Kind == reconcile.NoticeDigest {
+func textOf(b outbox.Notification, names []string, now time.Time) string {
+	if b.Kind == outbox.NoticeDigest {
 		return digestText(b, now)
 	}
 	n := b.Notices[0]
@@ -148,11 +149,11 @@ func textOf(b reconcile.Bulletin, names []string, now time.Time) string {
 
 // detailLabel is what an event's detail says in a message. Of a success it says why
 // it was due, which is over.
-func detailLabel(kind reconcile.NoticeKind) string {
+func detailLabel(kind outbox.NoticeKind) string {
 	switch kind {
-	case reconcile.NoticeRecovered:
+	case outbox.NoticeRecovered:
 		return ""
-	case reconcile.NoticeIssued, reconcile.NoticeRenewed:
+	case outbox.NoticeIssued, outbox.NoticeRenewed:
 		return "why"
 	default:
 		return "what"
@@ -160,7 +161,7 @@ func detailLabel(kind reconcile.NoticeKind) string {
 }
 
 // aboutLines say with whom it failed, what comes next, and how much time there is.
-func aboutLines(b reconcile.Bulletin, now time.Time) []string {
+func aboutLines(b outbox.Notification, now time.Time) []string {
 	var lines []string
 	e := b.Notices[0].Event
 	var with []string
@@ -186,10 +187,10 @@ func aboutLines(b reconcile.Bulletin, now time.Time) []string {
 }
 
 // firstExpiry is the record of what expires first.
-func firstExpiry(b reconcile.Bulletin) *reconcile.Record {
-	var first *reconcile.Record
+func firstExpiry(b outbox.Notification) *ledger.Record {
+	var first *ledger.Record
 	for _, r := range b.Records {
-		if r.Live == nil || r.State == reconcile.StateRetired {
+		if r.Live == nil || r.State == ledger.StateRetired {
 			continue
 		}
 		if first == nil || r.Live.End().Before(first.Live.End()) || r.Live.End().Equal(first.Live.End()) && r.Certificate < first.Certificate {
@@ -200,25 +201,25 @@ func firstExpiry(b reconcile.Bulletin) *reconcile.Record {
 }
 
 // adviceOf is what a person can do.
-func adviceOf(kind reconcile.NoticeKind, n reconcile.Notice, names []string) string {
+func adviceOf(kind outbox.NoticeKind, n outbox.Notice, names []string) string {
 	name := "NAME"
 	if len(names) == 1 {
 		name = names[0]
 	}
 	switch kind {
-	case reconcile.NoticeFailing, reconcile.NoticePaging:
+	case outbox.NoticeFailing, outbox.NoticePaging:
 		return "certroll explain " + name + " shows why; once the cause is mended, certroll retry " + name
-	case reconcile.NoticeExpiring:
+	case outbox.NoticeExpiring:
 		return "certroll status " + name + " shows its history, certroll explain " + name + " what holds it back"
-	case reconcile.NoticeHeld:
+	case outbox.NoticeHeld:
 		return "certroll explain " + name + " shows what holds it back and until when"
-	case reconcile.NoticeRefused:
+	case outbox.NoticeRefused:
 		return "fix the config repo; certroll validate shows each mistake with its place. The last good revision stays in force"
-	case reconcile.NoticeProblem:
-		if n.Event.Operation == reconcile.KindDoctor {
+	case outbox.NoticeProblem:
+		if n.Event.Operation == ledger.KindDoctor {
 			return "certroll doctor " + strings.Join(names[:min(len(names), 1)], "") + " looks again"
 		}
-	case reconcile.NoticeTampered:
+	case outbox.NoticeTampered:
 		return tamperedAdvice(n.Event)
 	}
 	return ""
@@ -226,15 +227,15 @@ func adviceOf(kind reconcile.NoticeKind, n reconcile.Notice, names []string) str
 
 // isDeletion tells that an event is about a secret that was deleted and is not there
 // again.
-func isDeletion(e reconcile.Event) bool {
-	return e.Operation == reconcile.KindNote && e.Reason == reconcile.ReasonDeleted
+func isDeletion(e ledger.Event) bool {
+	return e.Operation == ledger.KindNote && e.Reason == ledger.ReasonDeleted
 }
 
-func tamperedAdvice(e reconcile.Event) string {
+func tamperedAdvice(e ledger.Event) string {
 	switch {
-	case e.Reason == reconcile.ReasonRewound:
+	case e.Reason == ledger.ReasonRewound:
 		return "certroll audit verify names the commit to push back, with the command; see who may push to the ledger's branch"
-	case e.Operation == reconcile.KindConfig:
+	case e.Operation == ledger.KindConfig:
 		return "review the commit; certroll accept accepts a history that was rewritten on purpose"
 	case isDeletion(e):
 		return "see in Vault's audit log who deleted it; certroll issues it again unless a hold or renewal.auto = false keeps it from that"
@@ -244,7 +245,7 @@ func tamperedAdvice(e reconcile.Event) string {
 }
 
 // digestText has a line for each, and how many there are of what.
-func digestText(b reconcile.Bulletin, now time.Time) string {
+func digestText(b outbox.Notification, now time.Time) string {
 	var lines []string
 	for _, n := range b.Notices[:min(len(b.Notices), mostDigestLines)] {
 		line := text.Stamp(n.Event.Time) + " " + headOf(n.Kinds[0], n, who(n.Certificates), b.Records, now) + classText(n.Kinds[0], n.Event)
@@ -257,13 +258,13 @@ func digestText(b reconcile.Bulletin, now time.Time) string {
 }
 
 // kindCounts is "2 failing, 1 recovered", the worst first.
-func kindCounts(told []reconcile.Notice) string {
-	n := map[reconcile.NoticeKind]int{}
+func kindCounts(told []outbox.Notice) string {
+	n := map[outbox.NoticeKind]int{}
 	for _, one := range told {
 		n[one.Kinds[0]]++
 	}
 	var counts []string
-	for _, k := range reconcile.NoticeKinds {
+	for _, k := range outbox.NoticeKinds {
 		if n[k] > 0 {
 			counts = append(counts, fmt.Sprintf("%d %s", n[k], k))
 		}

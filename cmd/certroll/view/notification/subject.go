@@ -5,14 +5,15 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/outbox"
 	"certroll/spec/text"
 )
 
 // subjectOf is one line: who, and what is the matter.
-func subjectOf(b reconcile.Bulletin, names []string, now time.Time) string {
+func subjectOf(b outbox.Notification, names []string, now time.Time) string {
 	e := b.Notices[0].Event
-	if b.Kind == reconcile.NoticeDigest {
+	if b.Kind == outbox.NoticeDigest {
 		return "certroll: " + text.Counted(len(b.Notices), "notice") + ": " + kindCounts(b.Notices)
 	}
 	return "certroll: " + text.Clip(text.Line(headOf(b.Kind, b.Notices[0], who(names), b.Records, now)), 200) + classText(b.Kind, e)
@@ -30,59 +31,59 @@ func who(names []string) string {
 	}
 }
 
-func classText(kind reconcile.NoticeKind, e reconcile.Event) string {
-	if e.Class == "" || e.Operation == reconcile.KindPass || kind != reconcile.NoticeFailing && kind != reconcile.NoticePaging && kind != reconcile.NoticeProblem {
+func classText(kind outbox.NoticeKind, e ledger.Event) string {
+	if e.Class == "" || e.Operation == ledger.KindPass || kind != outbox.NoticeFailing && kind != outbox.NoticePaging && kind != outbox.NoticeProblem {
 		return ""
 	}
 	return " (" + string(e.Class) + ")"
 }
 
 // headOf says in some words what a kind of notice is: the cause and how far it goes.
-func headOf(kind reconcile.NoticeKind, n reconcile.Notice, who string, records map[string]*reconcile.Record, now time.Time) string {
+func headOf(kind outbox.NoticeKind, n outbox.Notice, who string, records map[string]*ledger.Record, now time.Time) string {
 	e, of := n.Event, ""
 	if who != "" {
 		of = " of " + who
 	}
 	switch kind {
-	case reconcile.NoticeTampered:
+	case outbox.NoticeTampered:
 		return tamperedHead(e, who)
-	case reconcile.NoticePaging:
+	case outbox.NoticePaging:
 		return pagingHead(e, who)
-	case reconcile.NoticeExpiring:
+	case outbox.NoticeExpiring:
 		return who + " " + expires(n, records, now) + " and is not renewed"
-	case reconcile.NoticeFailing:
+	case outbox.NoticeFailing:
 		return failedHead(e, who, "failed")
-	case reconcile.NoticeHeld:
+	case outbox.NoticeHeld:
 		return heldHead(n, who)
-	case reconcile.NoticeProblem:
+	case outbox.NoticeProblem:
 		return problemHead(n, of)
-	case reconcile.NoticeRefused:
+	case outbox.NoticeRefused:
 		return "a revision has mistakes and was refused"
-	case reconcile.NoticeRevoked:
+	case outbox.NoticeRevoked:
 		return "a certificate" + of + " was revoked"
-	case reconcile.NoticeRecovered:
+	case outbox.NoticeRecovered:
 		return who + recoveredText(e)
-	case reconcile.NoticeResolved:
+	case outbox.NoticeResolved:
 		return resolvedHead(n, of)
-	case reconcile.NoticeIssued:
+	case outbox.NoticeIssued:
 		return who + " issued"
-	case reconcile.NoticeRenewed:
+	case outbox.NoticeRenewed:
 		return who + " renewed"
 	}
 	return string(kind)
 }
 
 // accountTroubles are what a class says of an issuer or a DNS account.
-var accountTroubles = map[reconcile.Class]string{
-	reconcile.ClassDNSUnauthorized: "refuses certroll's credentials",
-	reconcile.ClassDNSUnavailable:  "does not answer",
-	reconcile.ClassCAUnavailable:   "does not answer",
-	reconcile.ClassRateLimited:     "refuses more orders for now",
+var accountTroubles = map[ledger.Class]string{
+	ledger.ClassDNSUnauthorized: "refuses certroll's credentials",
+	ledger.ClassDNSUnavailable:  "does not answer",
+	ledger.ClassCAUnavailable:   "does not answer",
+	ledger.ClassRateLimited:     "refuses more orders for now",
 }
 
 // accountTrouble is what is wrong with the issuer or the DNS account that an event
 // is of; "" where it is of none.
-func accountTrouble(e reconcile.Event) string {
+func accountTrouble(e ledger.Event) string {
 	words := accountTroubles[e.Class]
 	account, isDNS := strings.CutPrefix(e.Subject, "dns.")
 	issuer, isIssuer := strings.CutPrefix(e.Subject, "issuer.")
@@ -90,7 +91,7 @@ func accountTrouble(e reconcile.Event) string {
 	switch {
 	case isDNS:
 		return "DNS account " + account + " " + cmp.Or(words, "fails")
-	case isIssuer && e.Reason == reconcile.ReasonLimit:
+	case isIssuer && e.Reason == ledger.ReasonLimit:
 		return "a rate limit of issuer " + issuer + " is reached"
 	case isIssuer:
 		return "issuer " + issuer + " " + cmp.Or(words, "fails")
@@ -103,15 +104,15 @@ func accountTrouble(e reconcile.Event) string {
 }
 
 // because is the upstream's last clause, after a colon.
-func because(e reconcile.Event) string {
-	if cause := reconcile.Cause(e.Message); cause != "" {
+func because(e ledger.Event) string {
+	if cause := ledger.Cause(e.Message); cause != "" {
 		return ": " + cause
 	}
 	return ""
 }
 
 // failedHead names the account where that is what failed, else the upstream's words.
-func failedHead(e reconcile.Event, who, what string) string {
+func failedHead(e ledger.Event, who, what string) string {
 	if trouble := accountTrouble(e); trouble != "" {
 		return trouble + ": " + who + " " + what
 	}
@@ -119,7 +120,7 @@ func failedHead(e reconcile.Event, who, what string) string {
 }
 
 // pagingHead is why a person is woken.
-func pagingHead(e reconcile.Event, who string) string {
+func pagingHead(e ledger.Event, who string) string {
 	if e.Failures > 0 {
 		return failedHead(e, who, "failed "+text.Counted(e.Failures, "time")+" in a row, look at it now")
 	}
@@ -127,8 +128,8 @@ func pagingHead(e reconcile.Event, who string) string {
 }
 
 // expires is when the first of a notice's certificates does.
-func expires(n reconcile.Notice, records map[string]*reconcile.Record, now time.Time) string {
-	some := reconcile.Bulletin{Records: map[string]*reconcile.Record{}}
+func expires(n outbox.Notice, records map[string]*ledger.Record, now time.Time) string {
+	some := outbox.Notification{Records: map[string]*ledger.Record{}}
 	for _, name := range n.Certificates {
 		if r := records[name]; r != nil {
 			some.Records[name] = r
@@ -146,7 +147,7 @@ func expires(n reconcile.Notice, records map[string]*reconcile.Record, now time.
 }
 
 // heldHead is what holds, and how many wait for it.
-func heldHead(n reconcile.Notice, who string) string {
+func heldHead(n outbox.Notice, who string) string {
 	waits := "certificates wait"
 	if who != "" {
 		waits = who + " wait"
@@ -158,11 +159,11 @@ func heldHead(n reconcile.Notice, who string) string {
 	switch trouble := accountTrouble(e); {
 	case trouble != "":
 		return trouble + ": " + waits
-	case e.Reason == reconcile.ReasonUnreadable:
+	case e.Reason == ledger.ReasonUnreadable:
 		return "what " + who + " has in Vault cannot be read" + because(e)
-	case e.Reason == reconcile.ReasonMass:
+	case e.Reason == ledger.ReasonMass:
 		return "a change waits until a person accepts it: " + who
-	case e.Reason == reconcile.ReasonOverdue:
+	case e.Reason == ledger.ReasonOverdue:
 		return who + " is due, and its renewal is off"
 	default:
 		return strings.TrimSpace(who+" held back") + subjectText(e.Subject)
@@ -170,11 +171,11 @@ func heldHead(n reconcile.Notice, who string) string {
 }
 
 // recoveredText tells a success from what ends failures without one.
-func recoveredText(e reconcile.Event) string {
+func recoveredText(e ledger.Event) string {
 	switch e.Reason {
-	case reconcile.ReasonPauseBegan:
+	case ledger.ReasonPauseBegan:
 		return " fails no longer: its renewal was turned off"
-	case reconcile.ReasonRemoved:
+	case ledger.ReasonRemoved:
 		return " fails no longer: its block is gone"
 	default:
 		return " recovered"
@@ -188,11 +189,11 @@ func subjectText(subject string) string {
 	return ": " + subject
 }
 
-func tamperedHead(e reconcile.Event, who string) string {
+func tamperedHead(e ledger.Event, who string) string {
 	switch {
-	case e.Reason == reconcile.ReasonRewound:
+	case e.Reason == ledger.ReasonRewound:
 		return "the ledger was rewritten"
-	case e.Operation == reconcile.KindConfig:
+	case e.Operation == ledger.KindConfig:
 		return "a revision is held back, " + string(e.Reason)
 	case isDeletion(e):
 		return "the secret of " + who + " was deleted by somebody else"
@@ -201,15 +202,15 @@ func tamperedHead(e reconcile.Event, who string) string {
 	}
 }
 
-func problemHead(n reconcile.Notice, of string) string {
+func problemHead(n outbox.Notice, of string) string {
 	e := n.Event
 	if e.LeftBehind != "" {
 		return "the secret" + of + " moved, and " + e.LeftBehind + " is no longer renewed"
 	}
 	switch e.Operation {
-	case reconcile.KindPass:
+	case ledger.KindPass:
 		return awayHead(e)
-	case reconcile.KindDoctor:
+	case ledger.KindDoctor:
 		if trouble := accountTrouble(e); trouble != "" {
 			return trouble + ": the next renewal" + of + " will fail"
 		}
@@ -228,24 +229,24 @@ var sides = map[string]struct{ away, back string }{
 }
 
 // awayHead is which side is away, and why.
-func awayHead(e reconcile.Event) string {
-	if cause := reconcile.Cause(e.Message); strings.HasPrefix(cause, "Vault ") {
+func awayHead(e ledger.Event) string {
+	if cause := ledger.Cause(e.Message); strings.HasPrefix(cause, "Vault ") {
 		return cause // which says whose it is
 	}
 	return cmp.Or(sides[e.Subject].away, "Git or Vault cannot be reached") + because(e)
 }
 
-func resolvedHead(n reconcile.Notice, of string) string {
+func resolvedHead(n outbox.Notice, of string) string {
 	switch {
 	case n.Ends != "":
 		return n.Ends + " works again"
-	case n.Event.Operation == reconcile.KindConfig:
+	case n.Event.Operation == ledger.KindConfig:
 		return "the config repo is taken again"
-	case n.Event.Operation == reconcile.KindPass:
+	case n.Event.Operation == ledger.KindPass:
 		return cmp.Or(sides[n.Event.Subject].back, "Git and Vault can be reached again")
-	case n.Event.Reason == reconcile.ReasonAccepted:
+	case n.Event.Reason == ledger.ReasonAccepted:
 		return "the rewritten ledger was accepted"
-	case n.Event.Reason == reconcile.ReasonDeleted || n.Event.Reason == reconcile.ReasonBehind:
+	case n.Event.Reason == ledger.ReasonDeleted || n.Event.Reason == ledger.ReasonBehind:
 		return "the secret" + of + " is there again"
 	default:
 		return "a problem" + of + " is gone"

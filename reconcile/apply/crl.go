@@ -1,0 +1,271 @@
+package apply
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"certroll/reconcile/failure"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/throttle"
+	"certroll/reconcile/times"
+	"certroll/spec"
+	"certroll/spec/text"
+)
+
+// CRLSource fetches certificate revocation lists (RFC 5280 section 5). It bounds
+// time and size, and connects only where certroll.hcl allows.
+type CRLSource interface {
+	CRL(ctx context.Context, url string) (der []byte, err error)
+}
+
+// RemoveFromCRL is the reason code of RFC 5280 section 5.3.1 that ends a revocation
+// that was for a while.
+const RemoveFromCRL = 8
+
+const (
+	// crlTime bounds all that is fetched in one go, crlAtOnce how many lists; the rest
+	// has its turn the next time. Lists are large: few are held side by side.
+	crlTime     = 30 * time.Second
+	crlAtOnce   = 100
+	crlParallel = 2
+	// A list is read once a day, and again after an hour where that failed.
+	crlEvery    = times.Day
+	crlNoAnswer = time.Hour
+	// backfillAtOnce is how many secrets are read in one go for what earlier
+	// versions did not note of their chain.
+	backfillAtOnce = 50
+)
+
+// crlMoment is the name under which it is kept when a list may be read again.
+func crlMoment(url string) string { return "crl " + url }
+
+// crlPoints are the certificates whose revocation can be looked up, by the list
+// that would have them.
+func crlPoints(desired *spec.Spec, obs *plan.Observed) map[string][]listed {
+	points := map[string][]listed{}
+	for _, c := range desired.Certificates {
+		if r, l := watchedLive(c, obs); l != nil && l.CRL != "" && l.IssuerKey != "" {
+			points[l.CRL] = append(points[l.CRL], listed{c, r, l})
+		}
+	}
+	return points
+}
+
+// listed is a certificate that a list may have.
+type listed struct {
+	spec   *spec.Certificate
+	record *ledger.Record
+	live   *ledger.Live
+}
+
+// watchedLive is what is live of a certificate whose record speaks of it; nil where
+// it is not readable or not known.
+func watchedLive(c *spec.Certificate, obs *plan.Observed) (*ledger.Record, *ledger.Live) {
+	r := obs.Records[c.Name]
+	if !r.HasSecret() {
+		return nil, nil
+	}
+	s := obs.Secrets[ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}]
+	if s.Live == nil || s.Owner != c.Name || s.Live.Serial != r.Live.Serial || !s.Readable {
+		return nil, nil
+	}
+	return r, s.Live.WithFacts(r.Live)
+}
+
+// lookUp reads the lists whose time has come, and notes what they say of what is
+// live. A list that cannot be had says nothing, and is read again within an hour.
+func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *plan.Observed) error {
+	if r.Opts.CRLs == nil {
+		return nil
+	}
+	points := crlPoints(desired, obs)
+	var due []string
+	for url := range points {
+		if r.Asks.askDue(crlMoment(url), r.Opts.Now()) {
+			due = append(due, url)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	slices.SortFunc(due, func(a, b string) int {
+		if byTime := r.Asks.At(crlMoment(a)).Compare(r.Asks.At(crlMoment(b))); byTime != 0 {
+			return byTime
+		}
+		return strings.Compare(a, b)
+	})
+	due = due[:min(len(due), crlAtOnce)]
+	limited, cancel := context.WithTimeout(ctx, crlTime)
+	defer cancel()
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(crlParallel)
+	for _, url := range due {
+		g.Go(func() error {
+			if limited.Err() != nil {
+				return nil // its turn is the next one
+			}
+			found, err := r.readCRL(limited, url, points[url])
+			now := r.Opts.Now()
+			if err != nil {
+				if ctx.Err() == nil {
+					r.Asks.Set(crlMoment(url), now.Add(crlNoAnswer))
+					r.Opts.Progress(points[url][0].spec.Name, "crl", "could not check its revocation; certroll retries within an hour: "+text.FirstLine(failure.Message(err)))
+				}
+				return nil
+			}
+			r.Asks.Set(crlMoment(url), now.Add(crlEvery-throttle.Jitter(url, 0, crlEvery/10)))
+			mu.Lock()
+			defer mu.Unlock()
+			return r.noteListed(points[url], found, obs)
+		})
+	}
+	return errors.Join(g.Wait(), r.Asks.Save())
+}
+
+// readCRL reads one list, and returns the entries of those that may be on it, by
+// serial. Only what the issuer of a certificate signed counts for it.
+func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[string]*ledger.Revoked, error) {
+	der, err := r.Opts.CRLs.CRL(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	list, err := x509.ParseRevocationList(der)
+	if err != nil {
+		return nil, fmt.Errorf("the CRL %s cannot be read: %w", url, err)
+	}
+	now := r.Opts.Now()
+	if list.ThisUpdate.After(now.Add(keypair.MaxSkew)) {
+		return nil, fmt.Errorf("the CRL %s is dated %s, in the future: check this machine's clock", url, list.ThisUpdate.UTC().Format(time.RFC3339))
+	}
+	wanted := map[string]bool{}
+	signed := map[string]error{} // by key
+	for _, c := range of {
+		why, seen := signed[c.live.IssuerKey]
+		if !seen {
+			why = signedBy(c.live.IssuerKey, list)
+			signed[c.live.IssuerKey] = why
+		}
+		if why == nil {
+			wanted[c.live.Serial] = true
+		} else if len(of) == 1 || len(signed) == 1 {
+			err = fmt.Errorf("the CRL %s is not signed by the issuer of %s: %w", url, c.spec.Name, why)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil, err
+	}
+	found := map[string]*ledger.Revoked{}
+	for i := range list.RevokedCertificateEntries {
+		e := &list.RevokedCertificateEntries[i]
+		if e.ReasonCode == RemoveFromCRL {
+			continue
+		}
+		if serial := hex.EncodeToString(e.SerialNumber.Bytes()); wanted[serial] {
+			found[serial] = &ledger.Revoked{Serial: serial, At: e.RevocationTime.UTC(), Code: e.ReasonCode, CRL: url, SeenAt: now.UTC().Truncate(time.Second)}
+		}
+	}
+	if len(found) < len(wanted) && !list.NextUpdate.IsZero() && list.NextUpdate.Before(now) {
+		// What it lists is revoked all the same; what it does not list may be.
+		return found, nil
+	}
+	for serial := range wanted {
+		if found[serial] == nil {
+			found[serial] = nil // known not to be on it
+		}
+	}
+	return found, nil
+}
+
+// signedBy tells why a list is not signed by an issuer's key.
+func signedBy(key string, list *x509.RevocationList) error {
+	pub, err := issuerKey(key)
+	if err != nil {
+		return err
+	}
+	issuer := &x509.Certificate{PublicKey: pub}
+	return issuer.CheckSignature(list.SignatureAlgorithm, list.RawTBSRevocationList, list.Signature)
+}
+
+// issuerKey reads an issuer's key as records and metadata keep it.
+func issuerKey(text string) (pub any, err error) {
+	der, err := base64.StdEncoding.DecodeString(text)
+	if err == nil {
+		pub, err = x509.ParsePKIXPublicKey(der)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the kept key of the issuer cannot be read: %w", err)
+	}
+	return pub, nil
+}
+
+// noteListed tells the ledger what is new: that something is revoked, or that a
+// list no longer says so. found has nil for what is known not to be on the list.
+func (r *Reconciler) noteListed(of []listed, found map[string]*ledger.Revoked, obs *plan.Observed) error {
+	for _, c := range of {
+		now, known := found[c.live.Serial]
+		was := c.record.Revoked.Of(c.live)
+		if !known || (now == nil) == (was == nil) && (now == nil || now.Code == was.Code) {
+			continue
+		}
+		if !r.Crew.ask(c.spec.Name, obs.Turn) {
+			r.Asks.Set(crlMoment(c.live.CRL), r.Opts.Now().Add(crlNoAnswer)) // it is at work: read again after it
+			continue
+		}
+		err := r.noteRevoked(c, now, was, obs)
+		r.Crew.answered(c.spec.Name, err == nil)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) noteRevoked(c listed, now, was *ledger.Revoked, obs *plan.Observed) error {
+	at := r.Opts.Now()
+	record := *c.record
+	record.Revoked, record.UpdatedAt = now, record.Next(at)
+	e := ledger.Event{
+		Schema: ledger.EventSchema, Time: at.UTC().Truncate(time.Millisecond), Operation: ledger.KindNote, Certificate: c.spec.Name,
+		Status: ledger.Failed, Severity: ledger.SeverityPage, Reason: ledger.ReasonRevoked, Actor: "schedule", Cause: "schedule",
+		OldSerial: c.live.Serial, Issuer: c.live.Issuer, VaultPath: c.live.Mount + "/" + c.live.Path, VaultVer: c.live.Version,
+	}
+	switch {
+	case now == nil:
+		e.Status, e.Severity = ledger.Success, ""
+		e.Detail = "the CRL " + was.CRL + " no longer lists serial " + was.Serial
+	case plan.RenewsAt(c.spec, at):
+		e.Message, e.Detail = now.Text(), "clients that look it up refuse it; it is renewed now"
+	default:
+		e.Message, e.Detail = now.Text(), "clients that look it up refuse it, and renewal.auto is off: rotate it"
+	}
+	e.ID = ledger.EventID("revoked", e.Certificate, c.live.Serial, string(e.Status), fmt.Sprint(now != nil && now.Compromised()), at.UTC().Format(time.DateOnly))
+	if err := r.Writer.Note(ledger.Entry{Event: e, Record: &record}); err != nil {
+		return err
+	}
+	obs.Records[c.spec.Name] = &record
+	return nil
+}
+
+// isCompromised tells that a draft, which an earlier run left, has that key.
+func (a *Attempt) isCompromised(d *Draft) bool {
+	return a.compromised() && d.KeyDigest == a.Action.Secret.Live.KeyDigest
+}
+
+// compromised tells that the live key was revoked as known to others.
+func (a *Attempt) compromised() bool {
+	r := a.Action.Record
+	return r != nil && r.Revoked.Of(a.Action.Secret.Live).Compromised()
+}

@@ -1,0 +1,35 @@
+package apply
+
+import (
+	"fmt"
+	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+)
+
+// noteGone tells of each secret that somebody has deleted, once: an event that wakes a
+// person, and a record that says so until it is there again. What the brake holds is
+// one event of its own; what is left alone while renewal.auto is off is told as that.
+func (r *Reconciler) noteGone(actions []plan.Action, rev ledger.Revision, now time.Time) error {
+	for i := range actions {
+		a := &actions[i]
+		g := a.Gone(now)
+		if g == nil || g == a.Record.Gone || a.Reason == ledger.ReasonMass || a.Reason == ledger.ReasonLeftAlone || a.Record.ForeignVersion != nil {
+			continue
+		}
+		record := *a.Record
+		record.Gone, record.UpdatedAt = g, record.Next(now)
+		record.ComesFrom(a.Former, now)
+		e := ledger.Event{
+			Schema: ledger.EventSchema, Time: now.UTC().Truncate(time.Millisecond), Operation: ledger.KindNote, Certificate: a.Certificate,
+			Status: ledger.Failed, Severity: ledger.SeverityPage, Reason: ledger.ReasonDeleted, Class: ledger.ClassVault, Actor: "unknown", Cause: "drift", Revision: rev.Commit,
+			OldSerial: record.Live.Serial, Issuer: record.Live.Issuer, VaultPath: a.At.String(), VaultVer: g.Version, Message: g.Text(a.At),
+		}
+		e.ID = ledger.EventID("gone", e.Certificate, record.Live.Serial, fmt.Sprint(record.Live.Version, g.Version, g.Destroyed), g.At.Format(time.DateOnly))
+		if err := r.Writer.Note(ledger.Entry{Event: e, Record: &record}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"certroll/reconcile/failure"
+	"certroll/reconcile/lease"
+	"certroll/reconcile/ledger"
+)
+
+// tenancy is the lease as this process has it, for all that works under it at
+// the same time: the first takes it, the last gives it back.
+type tenancy struct {
+	mu    sync.Mutex
+	users int
+	lost  context.Context // ends where the lease is lost
+	leave func()          // stops renewing it, and waits for that
+	until atomic.Int64    // when it ends unless it is renewed, in Unix nanoseconds
+}
+
+func (t *tenancy) extend(until time.Time)  { t.until.Store(until.UnixNano()) }
+func (t *tenancy) over(now time.Time) bool { return now.UnixNano() > t.until.Load() }
+
+// HoldLease takes the lease and renews it until release is called; run ends
+// where it is lost.
+func (r *Reconciler) HoldLease(ctx context.Context) (run context.Context, release func(), err error) {
+	if r.Opts.Lease == nil {
+		return ctx, func() {}, nil
+	}
+	t := &r.tenancy
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.users > 0 && (t.lost.Err() != nil || t.over(r.Opts.Now())) {
+		return nil, nil, &failure.Error{Code: ledger.ClassVault, Err: errors.New(
+			"the lease was lost, and what was at work under it has not ended yet: nothing is begun until it has")}
+	}
+	if t.users == 0 {
+		until, err := r.awaitLease(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		t.extend(until)
+		t.begin(context.WithoutCancel(ctx), r.renewLease)
+	}
+	t.users++
+	run, cancel := context.WithCancel(ctx)
+	detach := context.AfterFunc(t.lost, cancel)
+	return lease.Fenced{Context: run, Over: func() bool { return t.over(r.Opts.Now()) }}, func() {
+		detach()
+		cancel()
+		r.releaseLease(ctx)
+	}, nil
+}
+
+// begin renews the lease until leave is called or it is lost.
+func (t *tenancy) begin(ctx context.Context, renew func(ctx context.Context, stop func())) {
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		renew(ctx, stop)
+	}()
+	t.lost, t.leave = ctx, func() { stop(); <-done }
+}
+
+func (r *Reconciler) releaseLease(ctx context.Context) {
+	t := &r.tenancy
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.users--; t.users > 0 {
+		return
+	}
+	t.leave()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
+	defer cancel()
+	// A lease that is not released ends by itself.
+	_ = r.Opts.Lease.Release(end)
+}
+
+// awaitLease takes the lease, waiting for another's to end where it is asked to.
+func (r *Reconciler) awaitLease(ctx context.Context) (until time.Time, err error) {
+	patience := r.Opts.Now().Add(r.Opts.LeaseWait)
+	for {
+		held, by, until, err := r.Opts.Lease.Acquire(ctx)
+		if err != nil || held {
+			return until, err
+		}
+		if until.After(patience) {
+			return time.Time{}, &lease.LeaseHeldError{By: by, Until: until}
+		}
+		r.Opts.Progress("", "lease", "waiting for "+by+" to end, until "+until.UTC().Format(time.RFC3339)+" at the latest")
+		select {
+		case <-ctx.Done():
+			return time.Time{}, ctx.Err()
+		case <-time.After(lease.LeaseRefresh):
+		}
+	}
+}
+
+func (r *Reconciler) renewLease(ctx context.Context, stop func()) {
+	tick := time.NewTicker(lease.LeaseRefresh)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		// One that has ended is another's matter, even where nobody took it yet.
+		if r.tenancy.over(r.Opts.Now()) {
+			stop()
+			return
+		}
+		held, _, next, err := r.Opts.Lease.Acquire(ctx)
+		switch {
+		case err == nil && held:
+			r.tenancy.extend(next)
+		case err == nil:
+			stop()
+			return
+		}
+	}
+}

@@ -1,0 +1,304 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"certroll/reconcile/failure"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/recorder"
+	"certroll/reconcile/times"
+	"certroll/spec"
+	"certroll/spec/text"
+)
+
+// DailyMoment is the name under which it is kept when the daily work is due.
+const DailyMoment = "daily"
+
+const (
+	// askTimeout bounds one question for renewal information.
+	askTimeout = 30 * time.Second
+	// Of each CA askParallel are asked about at once, and askAtOnce in one go,
+	// which begins no question after goTime: the rest has its turn with the next one.
+	askParallel = 4
+	AskAtOnce   = 200
+	goTime      = time.Minute
+	// AskNoAnswer is when a CA that gave no good answer is asked again, unless it
+	// named a later time, and askUnsupported one that offers none.
+	AskNoAnswer    = time.Hour
+	askUnsupported = times.Day
+	// MostAsk is the longest time between two questions.
+	MostAsk = 2 * times.Day
+)
+
+// Moments keeps, over a restart, from when on something may be done again: by
+// a certificate's ARI identifier asking the CA about it, by a directory's URL
+// asking a CA that offered no renewal information.
+type Moments interface {
+	Load() (map[string]time.Time, error)
+	Save(map[string]time.Time) error
+}
+
+// asks knows when each certificate may be asked about again, and when the daily
+// work is due.
+type asks struct {
+	mu    sync.Mutex
+	store Moments // nil: nothing is kept
+	next  map[string]time.Time
+}
+
+func (k *asks) Load() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next != nil {
+		return nil
+	}
+	k.next = map[string]time.Time{}
+	if k.store == nil {
+		return nil
+	}
+	kept, err := k.store.Load()
+	if err != nil {
+		return fmt.Errorf("reading when the CAs may be asked for renewal information again: %w", err)
+	}
+	maps.Copy(k.next, kept)
+	return nil
+}
+
+// keep stores the moments of the certificates that there are.
+func (k *asks) keep(there map[string]bool) error {
+	k.mu.Lock()
+	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool {
+		return !there[id] && id != DailyMoment && id != recorder.LedgerMoment
+	})
+	k.mu.Unlock()
+	return k.Save()
+}
+
+func (k *asks) Save() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.store == nil {
+		return nil
+	}
+	if err := k.store.Save(k.next); err != nil {
+		return fmt.Errorf("keeping when the CAs may be asked for renewal information again: %w", err)
+	}
+	return nil
+}
+
+func (k *asks) At(id string) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.next[id]
+}
+
+// askDue tells whether it is time to ask. A moment further ahead than any that
+// is set was set by a clock that was wrong.
+func (k *asks) askDue(id string, now time.Time) bool {
+	at := k.At(id)
+	return !at.After(now) || at.After(now.Add(MostAsk))
+}
+
+func (k *asks) Set(id string, at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next == nil {
+		k.next = map[string]time.Time{}
+	}
+	k.next[id] = at
+}
+
+// askRenewalInfo asks about what was just issued, so that its record says at
+// once when it is renewed. The certificate is live: no answer is no failure.
+func (a *Attempt) askRenewalInfo(ctx context.Context) error {
+	if i, err := a.renewalInfo(ctx, a.Action.Certificate, a.Action.Issuer, a.Live); err == nil {
+		a.said = i
+	} else if !errors.Is(err, errors.ErrUnsupported) {
+		a.Report("ask", "no renewal information from the CA, the threshold stands: "+text.FirstLine(failure.Message(err)))
+	}
+	return nil
+}
+
+// renewalInfo asks the CA once and judges its answer.
+func (r *Reconciler) renewalInfo(ctx context.Context, name string, issuer *spec.Issuer, l *ledger.Live) (*ledger.RenewalInfo, error) {
+	if l.ARI == "" {
+		return nil, errors.ErrUnsupported
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	start, end, explanation, again, err := r.ca.RenewalInfo(ctx, issuer, l.ARI)
+	now := r.Opts.Now()
+	if errors.Is(err, errors.ErrUnsupported) {
+		r.Asks.Set(issuer.Directory, now.Add(askUnsupported)) // it holds for all of that CA's
+		return nil, err
+	}
+	if err == nil {
+		var i *ledger.RenewalInfo
+		if i, err = plan.NewRenewalInfo(name, l, start, end, explanation, now); err == nil {
+			r.Asks.Set(l.ARI, again)
+			return i, nil
+		}
+	}
+	r.Asks.Set(l.ARI, times.Sooner(times.Later(now.Add(AskNoAnswer), failure.RetryAt(err)), now.Add(MostAsk)))
+	return nil, err
+}
+
+// question is one certificate that the CA is asked about.
+type question struct {
+	spec   *spec.Certificate
+	live   *ledger.Live
+	Issuer *spec.Issuer
+	record *ledger.Record
+}
+
+// Ask asks the CAs for the renewal information (RFC 9773) whose time has come.
+// What is new goes into the observed records and the journal. A CA that gives
+// no good answer is no error: what it said last and the threshold stand.
+func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *plan.Observed) error {
+	if err := r.Asks.Load(); err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	looked := errors.Join(r.backfill(ctx, desired, obs), r.lookUp(ctx, desired, obs))
+	if looked != nil {
+		return looked
+	}
+	for url := range crlPoints(desired, obs) {
+		there[crlMoment(url)] = true
+	}
+	due := map[string][]question{} // by CA
+	for _, q := range Questions(desired, obs) {
+		there[q.live.ARI], there[q.Issuer.Directory] = true, true
+		if r.Asks.askDue(q.live.ARI, r.Opts.Now()) && r.Asks.askDue(q.Issuer.Directory, r.Opts.Now()) {
+			due[q.Issuer.Directory] = append(due[q.Issuer.Directory], q)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	begin, cancel := context.WithTimeout(ctx, goTime)
+	defer cancel()
+	var mu sync.Mutex // of obs
+	note := func(q question, said *ledger.RenewalInfo) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return r.noteSaid(q, said, obs)
+	}
+	var g errgroup.Group
+	for _, qs := range due { // each by itself: a CA that is slow keeps nobody from another's word
+		g.Go(func() error { return r.askOne(ctx, begin, qs, obs.Turn, note) })
+	}
+	return errors.Join(g.Wait(), r.Asks.keep(there))
+}
+
+// askOne asks one CA, until begin ends.
+func (r *Reconciler) askOne(ctx, begin context.Context, due []question, turn int, note func(question, *ledger.RenewalInfo) error) error {
+	if len(due) > AskAtOnce { // those that wait for the longest: a CA may want to be asked again before all had their turn
+		slices.SortStableFunc(due, func(a, b question) int { return r.Asks.At(a.live.ARI).Compare(r.Asks.At(b.live.ARI)) })
+		due = due[:AskAtOnce]
+	}
+	var g errgroup.Group
+	g.SetLimit(askParallel)
+	for _, q := range due {
+		g.Go(func() error {
+			if begin.Err() != nil || !r.Crew.ask(q.spec.Name, turn) {
+				return nil //nolint:nilerr // it is asked with the next pass
+			}
+			changed, err := r.askAbout(ctx, q, note)
+			r.Crew.answered(q.spec.Name, changed)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// askAbout asks about one certificate. changed: there is something new.
+func (r *Reconciler) askAbout(ctx context.Context, q question, note func(question, *ledger.RenewalInfo) error) (changed bool, err error) {
+	said, err := r.renewalInfo(ctx, q.spec.Name, q.Issuer, q.live)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return false, nil
+	case err != nil:
+		r.Opts.Progress(q.spec.Name, "ask", "could not get renewal information from the CA; using the last known window and the threshold: "+text.FirstLine(failure.Message(err)))
+		return false, nil
+	case said.Same(q.record.RenewalInfo):
+		return false, nil
+	}
+	return true, note(q, said)
+}
+
+// NextAsk is when the CA is to be asked about one of the certificates again;
+// zero where it is not.
+func (r *Reconciler) NextAsk(desired *spec.Spec, obs *plan.Observed) time.Time {
+	var next time.Time
+	now := r.Opts.Now()
+	for _, q := range Questions(desired, obs) {
+		// One that was never asked about has no moment yet: it is its time.
+		if at := times.Later(times.Later(r.Asks.At(q.live.ARI), r.Asks.At(q.Issuer.Directory)), now); next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	if r.Opts.CRLs != nil {
+		for url := range crlPoints(desired, obs) {
+			if at := times.Later(r.Asks.At(crlMoment(url)), now); next.IsZero() || at.Before(next) {
+				next = at
+			}
+		}
+	}
+	return next
+}
+
+// Questions are the certificates that the CA can be asked about: live, with a
+// record that speaks of them, from an issuer that is still there.
+func Questions(desired *spec.Spec, obs *plan.Observed) []question {
+	var qs []question
+	for _, c := range desired.Certificates {
+		r := obs.Records[c.Name]
+		if !r.HasSecret() {
+			continue
+		}
+		s := obs.Secrets[ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}]
+		l := s.Live
+		if l == nil || s.Owner != c.Name || l.Serial != r.Live.Serial || l.ARI == "" || !s.Readable {
+			continue
+		}
+		if i := plan.IssuerOf(desired, c, l); i != nil {
+			qs = append(qs, question{c, l, i, r})
+		}
+	}
+	return qs
+}
+
+// noteSaid tells the ledger what the CA says now.
+func (r *Reconciler) noteSaid(q question, said *ledger.RenewalInfo, obs *plan.Observed) error {
+	record := *q.record
+	record.RenewalInfo, record.UpdatedAt = said, record.Next(r.Opts.Now())
+	record.RenewAt = plan.RecordedRenewal(q.spec, q.live, said, r.Opts.Now())
+	detail := fmt.Sprintf("the CA suggests %s to %s", said.Start.Format(time.RFC3339), said.End.Format(time.RFC3339))
+	if was := q.record.RenewalInfo.Of(q.live); was != nil {
+		detail += fmt.Sprintf(", it had said %s to %s", was.Start.UTC().Format(time.RFC3339), was.End.UTC().Format(time.RFC3339))
+	}
+	if said.Explanation != "" {
+		detail += " (" + said.Explanation + ")"
+	}
+	e := ledger.Event{
+		Schema: ledger.EventSchema, Time: r.Opts.Now().UTC().Truncate(time.Millisecond), Operation: ledger.KindNote, Certificate: q.spec.Name,
+		Status: ledger.Success, Reason: ledger.ReasonSuggested, Detail: detail, Actor: "schedule", Cause: "schedule",
+		OldSerial: q.live.Serial, NewSerial: q.live.Serial, Issuer: q.Issuer.Name, VaultPath: q.live.Mount + "/" + q.live.Path, VaultVer: q.live.Version,
+	}
+	e.ID = ledger.EventID(e.Certificate, e.NewSerial, said.Start.Format(time.RFC3339), said.End.Format(time.RFC3339), said.Explanation)
+	if err := r.Writer.Note(ledger.Entry{Event: e, Record: &record}); err != nil {
+		return err
+	}
+	obs.Records[q.spec.Name] = &record
+	return nil
+}

@@ -1,0 +1,131 @@
+package archive
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/spec/text"
+)
+
+// What of a ledger cannot be read is a finding and stops nothing: plan, apply,
+// run, status and retry go on without it. This file names it.
+
+// Lose adds what cannot be read. A log that is garbage has a line after another.
+func Lose(list []Breach, file string, line int, problem string) []Breach {
+	if len(list) == MostFindings {
+		return list
+	}
+	problem = inert(problem)
+	return append(list, Breach{File: inert(file), Line: line, Problem: "it cannot be read and is passed over: " + problem, Expected: "what certroll writes there", Seen: problem})
+}
+
+// inert is what somebody else wrote as one short line that acts on no terminal.
+func inert(s string) string {
+	const most = 300
+	s = text.Line(s)
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}
+
+// isNoDirectory tells that something else is where a directory belongs.
+func isNoDirectory(tree fs.FS, name string) bool {
+	info, err := fs.Stat(tree, name)
+	return err == nil && !info.IsDir()
+}
+
+// Unreadable is what of a ledger's tree cannot be read: records, open problems,
+// files and lines of the audit log. An error is the tree's own.
+func Unreadable(tree fs.FS) ([]Breach, error) {
+	var records RecordCache
+	if _, err := records.Read(tree); err != nil {
+		return nil, err
+	}
+	var history HistoryCache
+	if _, err := history.Read(tree, time.Time{}); err != nil {
+		return nil, err
+	}
+	_, lost, err := LoadProblems(tree)
+	if isNoDirectory(tree, ledger.AuditDir) {
+		lost = Lose(lost, ledger.AuditDir, 0, "it is no directory")
+	}
+	_, held, heldErr := ReadHeldSets(tree)
+	return slices.Concat(records.Lost, lost, held, history.Lost), errors.Join(err, heldErr)
+}
+
+// ReadLedger reads the records of a ledger's tree. For one that cannot be read
+// the last version of the ledger's history stands in; past may be nil. lost names
+// what cannot be read of the records, and where the history could not be read.
+func ReadLedger(ctx context.Context, tree fs.FS, past Earlier) (records map[string]*ledger.Record, lost []Breach, err error) {
+	var c RecordCache
+	records, err = c.Read(tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, mendErr := c.Mend(ctx, past)
+	if found {
+		records, err = c.Read(tree)
+	}
+	lost = c.Unreadable()
+	if mendErr != nil {
+		lost = Lose(lost, ledger.RecordDir, 0, mendErr.Error())
+	}
+	return records, lost, err
+}
+
+// UnreadableEvents tell of what cannot be read, once for each content.
+func UnreadableEvents(lost []Breach, now time.Time) []ledger.Event {
+	events := make([]ledger.Event, 0, len(lost))
+	for _, f := range lost {
+		events = append(events, ledger.Event{
+			Schema: ledger.EventSchema, ID: ledger.EventID("unreadable", f.File, f.Problem, fmt.Sprint(f.Line)), Time: now.UTC().Truncate(time.Millisecond),
+			Operation: ledger.KindNote, Status: ledger.Failed, Reason: ledger.ReasonDamaged, Actor: "unknown", Cause: "drift", Class: ledger.ClassGit,
+			Message: f.Where() + " in the ledger cannot be read and is passed over: " + f.Seen,
+			Detail:  "find out who pushed it (git log on the ledger's branch) and revert that commit; certroll audit verify lists every unreadable file and line",
+		})
+	}
+	return events
+}
+
+// Where is the place in the ledger, as a person calls it.
+func (f Breach) Where() string {
+	if f.Line > 0 {
+		return fmt.Sprintf("%s line %d", f.File, f.Line)
+	}
+	return f.File
+}
+
+// LoadProblems is ReadProblems, and what is wrong with the file.
+func LoadProblems(tree fs.FS) (*ledger.Problems, []Breach, error) {
+	none := &ledger.Problems{Schema: ledger.ProblemsSchema, Problems: []ledger.Problem{}}
+	b, err := fs.ReadFile(tree, ledger.ProblemsFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return none, nil, nil
+	case errors.Is(err, fs.ErrInvalid):
+		return none, Lose(nil, ledger.ProblemsFile, 0, err.Error()), nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("reading the ledger's %s: %w", ledger.ProblemsFile, err)
+	}
+	p := &ledger.Problems{Schema: ledger.ProblemsSchema, Problems: []ledger.Problem{}}
+	if err := json.Unmarshal(b, p); err != nil {
+		return none, Lose(nil, ledger.ProblemsFile, 0, err.Error()), nil
+	}
+	if p.Schema > ledger.ProblemsSchema {
+		return none, Lose(nil, ledger.ProblemsFile, 0, fmt.Sprintf("it has schema %d, and this certroll knows %d: use the newer one", p.Schema, ledger.ProblemsSchema)), nil
+	}
+	// Whoever may push can write one that concerns nobody: certroll never does.
+	p.Problems = slices.DeleteFunc(p.Problems, func(o ledger.Problem) bool { return o.Operation == ledger.KindProbe && len(o.Certificates) == 0 })
+	return p, nil, nil
+}
+
+// nextAuditFile is where the log goes on after a file that cannot be added to.
+func nextAuditFile(file string) string { return strings.TrimSuffix(file, ".jsonl") + "a.jsonl" }

@@ -1,0 +1,117 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile/ledger"
+)
+
+// AuditFile is the file that events appended at t go to: audit/2026/11.jsonl.
+func AuditFile(t time.Time) string {
+	return path.Join(ledger.AuditDir, t.UTC().Format("2006/01")+".jsonl")
+}
+
+// AuditFiles lists the audit files of a ledger in the order of time.
+func AuditFiles(tree fs.FS) ([]string, error) {
+	var files []string
+	years, err := fs.ReadDir(tree, ledger.AuditDir)
+	if errors.Is(err, fs.ErrNotExist) || err != nil && isNoDirectory(tree, ledger.AuditDir) {
+		return nil, nil // a file that is there is replaced by the next event
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", ledger.AuditDir, err)
+	}
+	for _, y := range years {
+		if !y.IsDir() {
+			continue // a README that somebody put there
+		}
+		months, err := fs.ReadDir(tree, path.Join(ledger.AuditDir, y.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("listing %s/%s: %w", ledger.AuditDir, y.Name(), err)
+		}
+		for _, m := range months {
+			if strings.HasSuffix(m.Name(), ".jsonl") && !m.IsDir() {
+				files = append(files, path.Join(ledger.AuditDir, y.Name(), m.Name()))
+			}
+		}
+	}
+	slices.Sort(files)
+	return files, nil
+}
+
+// AppendEvents returns the edit that appends the events the ledger does not
+// have yet, chained to its last line. They go to the file of now, or to the
+// newest there is where a clock went back, so that the chain follows the files.
+func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string][]byte, error) {
+	files, err := AuditFiles(tree)
+	if err != nil {
+		return nil, err
+	}
+	target := AuditFile(now)
+	if n := len(files); n > 0 && files[n-1] > target {
+		target = files[n-1]
+	}
+	// An event may have been pushed at the end of last month by a run that
+	// died before it could note so.
+	told := map[string]bool{}
+	var prev string
+	var body []byte
+	for _, f := range files[max(0, len(files)-2):] {
+		b, err := fs.ReadFile(tree, f)
+		if errors.Is(err, fs.ErrInvalid) {
+			// One that is too large: the log goes on in the next, and the chain anew.
+			if f == target {
+				target, body = nextAuditFile(target), nil
+			}
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", f, err)
+		}
+		ledger.IdsIn(b, told)
+		if last := LastLine(b); last != nil {
+			prev = ledger.LineHash(last)
+		}
+		if f == target {
+			body = b
+		}
+	}
+	fresh := 0
+	for _, e := range events {
+		if told[e.ID] {
+			continue
+		}
+		e.Schema, e.Prev = ledger.EventSchema, prev
+		line, err := ledger.PlainJSON(e, "")
+		if err != nil {
+			return nil, fmt.Errorf("encoding an event: %w", err)
+		}
+		body = append(append(body, line...), '\n')
+		told[e.ID] = true
+		prev = ledger.LineHash(line)
+		fresh++
+	}
+	if fresh == 0 {
+		return nil, nil
+	}
+	return map[string][]byte{target: body}, nil
+}
+
+// LastLine is the last complete line of an audit file, nil where there is none.
+func LastLine(b []byte) []byte {
+	b = bytes.TrimRight(b, "\n")
+	if len(b) == 0 {
+		return nil
+	}
+	if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
+		b = b[i+1:]
+	}
+	return b
+}

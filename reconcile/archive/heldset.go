@@ -1,0 +1,118 @@
+package archive
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
+)
+
+// ReadHeldSets reads the held sets of a ledger's tree: none where the file cannot be
+// read, which lost names.
+func ReadHeldSets(tree fs.FS) (sets []ledger.HeldSet, lost []Breach, err error) {
+	b, err := fs.ReadFile(tree, ledger.HeldFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, nil
+	case errors.Is(err, fs.ErrInvalid):
+		return nil, Lose(nil, ledger.HeldFile, 0, err.Error()), nil
+	case err != nil && isDirectory(tree, ledger.HeldFile):
+		return nil, Lose(nil, ledger.HeldFile, 0, "it is a directory"), nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("reading the ledger's %s: %w", ledger.HeldFile, err)
+	}
+	var f ledger.HeldSets
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, Lose(nil, ledger.HeldFile, 0, err.Error()), nil
+	}
+	if f.Schema < 1 || f.Schema > ledger.HeldSchema {
+		return nil, Lose(nil, ledger.HeldFile, 0, fmt.Sprintf("it has schema %d, this certroll reads 1 to %d: "+ledger.NewerSchema, f.Schema, ledger.HeldSchema)), nil
+	}
+	return f.Sets, nil, nil
+}
+
+func isDirectory(tree fs.FS, name string) bool {
+	info, err := fs.Stat(tree, name)
+	return err == nil && info.IsDir()
+}
+
+// ReadHeld is what the brake holds by the ledger's word; nil where it holds nothing.
+func ReadHeld(tree fs.FS) (*ledger.HeldSet, error) {
+	sets, _, err := ReadHeldSets(tree)
+	i := slices.IndexFunc(sets, func(s ledger.HeldSet) bool { return s.AcceptedAt == nil })
+	if err != nil || i < 0 {
+		return nil, err
+	}
+	return &sets[i], nil
+}
+
+// EditHeld is the edit that brings the file to what the entries say; nil where
+// they say nothing new.
+func EditHeld(tree fs.FS, entries []ledger.Entry, now time.Time) ([]byte, error) {
+	sets, _, err := ReadHeldSets(tree)
+	if err != nil {
+		return nil, err
+	}
+	changed := false
+	for _, e := range entries {
+		if e.Held != nil && !slices.ContainsFunc(sets, func(s ledger.HeldSet) bool { return s.ID == e.Held.ID && s.AcceptedAt == nil }) {
+			sets, changed = WithHeld(sets, *e.Held, now), true
+		}
+	}
+	if !changed {
+		return nil, nil
+	}
+	return MarshalHeld(sets)
+}
+
+// WithHeld adds a set in the place of the one that was held, and drops consents
+// that are over.
+func WithHeld(sets []ledger.HeldSet, one ledger.HeldSet, now time.Time) []ledger.HeldSet {
+	sets = slices.DeleteFunc(slices.Clone(sets), func(s ledger.HeldSet) bool {
+		return s.AcceptedAt == nil || now.Sub(*s.AcceptedAt) > ledger.MoveConsentLasts || s.ID == one.ID && one.AcceptedAt != nil
+	})
+	if one.ID != "" {
+		sets = append(sets, one)
+	}
+	return sets[max(0, len(sets)-ledger.MostHeldSets):]
+}
+
+func MarshalHeld(sets []ledger.HeldSet) ([]byte, error) {
+	b, err := ledger.PlainJSON(ledger.HeldSets{Schema: ledger.HeldSchema, Sets: sets}, "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s: %w", ledger.HeldFile, err)
+	}
+	return append(b, '\n'), nil
+}
+
+// FindHeld is a copy of the set with that id.
+func FindHeld(tree fs.FS, id string, known *ledger.HeldSet) (*ledger.HeldSet, []ledger.HeldSet, error) {
+	sets, _, err := ReadHeldSets(tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	var held string
+	for _, s := range slices.Backward(sets) {
+		switch {
+		case s.AcceptedAt == nil && s.ID == id:
+			return &s, sets, nil
+		case s.AcceptedAt == nil:
+			held = s.ID + " is: " + s.Summary()
+		case s.ID == id && known == nil:
+			return nil, nil, fmt.Errorf("accepting %s: %s accepted it at %s; consent is used up once", id, s.AcceptedBy, times.StampOf(*s.AcceptedAt))
+		}
+	}
+	if known != nil {
+		set := *known
+		return &set, sets, nil
+	}
+	if held == "" {
+		return nil, nil, fmt.Errorf("accepting %s: no hold has this id; certroll plan shows the holds with their ids", id)
+	}
+	return nil, nil, fmt.Errorf("accepting %s: that is not what is held now; %s", id, held)
+}

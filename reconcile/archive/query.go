@@ -1,0 +1,141 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/spec"
+)
+
+// Newest reads the newest events that the query picks, n at most, the newest
+// first; more tells that there are older ones. Unlike Events it reads back only
+// as far as it has to, and decodes only lines that name the certificate asked
+// for.
+func (q Query) Newest(tree fs.FS, n int) (events []ledger.Event, more bool, err error) {
+	files, err := AuditFiles(tree)
+	if err != nil {
+		return nil, false, err
+	}
+	q.former = formerOf(tree, q.Certificate)
+	names := q.naming()
+	for _, f := range slices.Backward(files) {
+		b, err := fs.ReadFile(tree, f)
+		if errors.Is(err, fs.ErrInvalid) {
+			continue // see Unreadable
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("reading %s: %w", f, err)
+		}
+		if events, more = q.newestIn(b, names, events, n); more {
+			break
+		}
+	}
+	// The log is in the order in which it was told.
+	slices.SortStableFunc(events, func(a, b ledger.Event) int { return b.Time.Compare(a.Time) })
+	return events, more, nil
+}
+
+// newestIn adds what one file has, from its end back.
+func (q Query) newestIn(b []byte, names [][]byte, events []ledger.Event, n int) (_ []ledger.Event, more bool) {
+	for b = bytes.TrimRight(b, "\n"); len(b) > 0; b = bytes.TrimRight(b, "\n") {
+		line := LastLine(b)
+		b = b[:len(b)-len(line)]
+		if len(names) > 0 && !slices.ContainsFunc(names, func(name []byte) bool { return bytes.Contains(line, name) }) {
+			continue
+		}
+		var e ledger.Event
+		if json.Unmarshal(line, &e) != nil {
+			continue // see Unreadable
+		}
+		if !q.picks(&e) || e.Time.Before(q.Since) {
+			continue
+		}
+		if len(events) == n {
+			return events, true
+		}
+		events = append(events, e)
+	}
+	return events, false
+}
+
+// naming are what a line holds that names the certificate asked for; none where any line
+// will do. Names of certificates are written in JSON as they are.
+func (q Query) naming() [][]byte {
+	if q.Certificate == "" {
+		return nil
+	}
+	names := [][]byte{[]byte(`"` + q.Certificate + `"`)}
+	for _, f := range q.former {
+		names = append(names, []byte(`"`+f.Name+`"`))
+	}
+	return names
+}
+
+// Query picks events of the audit log; what is empty picks all.
+type Query struct {
+	Operation   ledger.Kind
+	Status      ledger.Status // "error" stands for failure and denied
+	Certificate string
+	Issuer      string // also as "issuer.NAME"
+	Class       ledger.Class
+	Severity    string
+	Since       time.Time
+
+	former []ledger.Former // the names that the certificate had
+}
+
+// Events reads the events that the query picks out of a ledger's tree, the
+// newest last. The log is in the order in which it was told, which differs
+// where a run could not reach the ledger at once.
+func (q Query) Events(tree fs.FS) ([]ledger.Event, error) {
+	all, err := ReadHistory(tree, q.Since)
+	if err != nil {
+		return nil, err
+	}
+	q.former = formerOf(tree, q.Certificate)
+	events := slices.DeleteFunc(all, func(e ledger.Event) bool { return !q.picks(&e) })
+	slices.SortStableFunc(events, func(a, b ledger.Event) int { return a.Time.Compare(b.Time) })
+	return events, nil
+}
+
+func (q Query) picks(e *ledger.Event) bool {
+	is := func(wanted, is string) bool { return wanted == "" || wanted == is }
+	return is(string(q.Operation), string(e.Operation)) && q.ofStatus(e.Status) && q.ofCertificate(e) &&
+		is(strings.TrimPrefix(q.Issuer, "issuer."), e.Issuer) && is(string(q.Class), string(e.Class)) && is(q.Severity, e.Severity)
+}
+
+// ofCertificate takes what happened to it under a former name for its own.
+func (q Query) ofCertificate(e *ledger.Event) bool {
+	return q.Certificate == "" || q.Certificate == e.Certificate ||
+		slices.ContainsFunc(q.former, func(f ledger.Former) bool { return f.Tells(e) })
+}
+
+func (q Query) ofStatus(s ledger.Status) bool {
+	if q.Status == ledger.StatusError {
+		return s == ledger.Failed || s == ledger.Denied
+	}
+	return q.Status == "" || q.Status == s
+}
+
+// formerOf are the former names of a certificate, by its record in a ledger's tree.
+func formerOf(tree fs.FS, name string) []ledger.Former {
+	if !spec.IsCertificateName(name) {
+		return nil
+	}
+	b, err := fs.ReadFile(tree, ledger.RecordFile(name))
+	if err != nil {
+		return nil // no record, or one that whoever reads the records finds damaged
+	}
+	r, err := ledger.UnmarshalRecord(b)
+	if err != nil {
+		return nil
+	}
+	return r.Formerly
+}

@@ -1,0 +1,70 @@
+package doctor
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/spec"
+)
+
+// chainsOffered finds issuers whose preferred_chain the CA did not offer to the
+// certificate that it issued last, by what the record kept of that (chain_note).
+// certificates are those that are looked at.
+func chainsOffered(desired *spec.Spec, certificates []*spec.Certificate, records map[string]*ledger.Record) []ledger.Finding {
+	newest := map[string]*spec.Certificate{} // by issuer and algorithm of the key
+	live := func(c *spec.Certificate) *ledger.Live { return records[c.Name].Live }
+	for _, c := range certificates {
+		if !records[c.Name].HasSecret() || apply.PreferredOf(desired, live(c)) == "" {
+			continue
+		}
+		key := live(c).Issuer + " " + plan.ChainOf(live(c))
+		if was := newest[key]; was == nil || live(c).IssuedAt.After(live(was).IssuedAt) {
+			newest[key] = c
+		}
+	}
+	var found []ledger.Finding
+	for _, key := range slices.Sorted(maps.Keys(newest)) {
+		c := newest[key]
+		l := live(c)
+		// A note about another chain than the one wanted now is of before the change.
+		if !strings.Contains(l.ChainNote, apply.NoChainUpTo+strconv.Quote(apply.PreferredOf(desired, l))) {
+			continue
+		}
+		found = append(found, ledger.Finding{
+			Severity: ledger.SeverityWarning, Class: ledger.ClassConfig, About: "preferred_chain of issuer." + l.Issuer, Names: []string{},
+			Message: "when " + c.Name + " was issued, on " + l.IssuedAt.UTC().Format("2006-01-02") + ", " + l.ChainNote,
+			Advice:  "set preferred_chain to one that the CA offers, or remove it; until then each renewal gets the CA's default chain",
+		})
+	}
+	return found
+}
+
+// findChains looks at what the ledger knows of chains that CAs do not offer. A ledger
+// that cannot be read is another one's finding.
+func findChains(ctx context.Context, r *apply.Reconciler, x *examining) {
+	concerned := apply.Preferring(x.desired, x.certificates)
+	if len(concerned) == 0 {
+		return
+	}
+	tree, _, _, err := r.Writer.Snapshot(ctx)
+	if err != nil {
+		return
+	}
+	records, err := archive.ReadRecords(tree)
+	if err != nil {
+		return
+	}
+	for _, f := range chainsOffered(x.desired, concerned, records) {
+		about := f.About
+		x.note(f, slices.DeleteFunc(slices.Clone(concerned), func(c *spec.Certificate) bool {
+			return !slices.ContainsFunc(plan.IssuersOf(x.desired, c), func(i *spec.Issuer) bool { return i != nil && about == "preferred_chain of issuer."+i.Name })
+		}))
+	}
+}

@@ -1,0 +1,133 @@
+package keypair
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"certroll/spec"
+	"certroll/spec/text"
+)
+
+// ShapeOf is the key shape that a spec comes down to. What the spec leaves
+// open is as recorded at first issue; where nothing is recorded, the default.
+func ShapeOf(k spec.Key, recorded string) string {
+	algorithm := k.Algorithm
+	switch {
+	case algorithm != "":
+	case k.Curve != "":
+		algorithm = spec.ECDSA
+	case k.Size != 0:
+		algorithm = spec.RSA
+	}
+	was, param, _ := strings.Cut(recorded, "-")
+	if algorithm == "" {
+		if recorded != "" {
+			return recorded
+		}
+		algorithm = spec.DefaultKey.Algorithm
+	}
+	if spec.Algorithm(was) != algorithm {
+		param = ""
+	}
+	switch algorithm {
+	case spec.RSA:
+		return "rsa-" + text.FirstOf(nonZero(k.Size), param, "2048")
+	default:
+		return "ecdsa-" + text.FirstOf(k.Curve, param, spec.DefaultKey.Curve)
+	}
+}
+
+func nonZero(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+var curves = map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
+
+// NewKey makes a private key of a shape.
+func NewKey(shape string) (crypto.Signer, error) {
+	algorithm, param, _ := strings.Cut(shape, "-")
+	switch spec.Algorithm(algorithm) {
+	case spec.ECDSA:
+		if curve, ok := curves[param]; ok {
+			return ecdsa.GenerateKey(curve, rand.Reader)
+		}
+	case spec.RSA:
+		if bits, err := strconv.Atoi(param); err == nil {
+			return rsa.GenerateKey(rand.Reader, bits)
+		}
+	}
+	return nil, fmt.Errorf("making a private key: %q is no key shape", shape)
+}
+
+// KeyShape names the shape of a public key; "" for one certroll cannot make.
+func KeyShape(pub crypto.PublicKey) string {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		return "ecdsa-" + k.Curve.Params().Name
+	case *rsa.PublicKey:
+		return "rsa-" + strconv.Itoa(k.N.BitLen())
+	}
+	return ""
+}
+
+// KeyDigest is the SHA-256 of a public key's SubjectPublicKeyInfo in hex, the
+// digest that TLSA (RFC 6698, selector 1) and pins are made of.
+func KeyDigest(pub crypto.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return "", fmt.Errorf("encoding a public key: %w", err)
+	}
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// EncodeKey renders a private key as PKCS #8 PEM (RFC 7468 section 10).
+func EncodeKey(key crypto.Signer) (string, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return "", fmt.Errorf("encoding a private key: %w", err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), nil
+}
+
+// DecodeKey reads a private key in any of the usual PEM forms. The error never
+// holds a part of the text.
+func DecodeKey(text string) (crypto.Signer, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, fmt.Errorf("the private key is not PEM")
+	}
+	var key any
+	var err error
+	switch block.Type {
+	case "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	default:
+		return nil, fmt.Errorf("the private key is a PEM block of type %q", block.Type)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the private key of type %q does not parse", block.Type)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("the private key of type %q cannot sign", block.Type)
+	}
+	return signer, nil
+}

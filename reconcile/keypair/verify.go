@@ -1,0 +1,157 @@
+package keypair
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// NamesDigest identifies a set of names whatever their order.
+func NamesDigest(names []string) string {
+	sorted := slices.Clone(names)
+	slices.Sort(sorted)
+	sum := sha256.Sum256([]byte(strings.Join(slices.Compact(sorted), "\n")))
+	return hex.EncodeToString(sum[:])
+}
+
+// NotYet is a certificate that becomes valid later than a CA's clock may be ahead.
+type NotYet struct {
+	error
+	From time.Time
+}
+
+// Pair is a certificate with its chain and its private key, both parsed.
+type Pair struct {
+	Chain []*x509.Certificate // leaf first
+	Key   crypto.Signer
+}
+
+func (p Pair) Leaf() *x509.Certificate { return p.Chain[0] }
+
+// Ends is when the pair as it is served ends, its chain included.
+func (p Pair) Ends() time.Time { return Ends(p.Chain) }
+
+// ParseChain reads PEM certificates, leaf first.
+func ParseChain(text []byte) ([]*x509.Certificate, error) {
+	var chain []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d of the chain does not parse: %w", len(chain)+1, err)
+		}
+		chain = append(chain, cert)
+	}
+	if len(chain) == 0 {
+		return nil, errors.New("there is no certificate in it")
+	}
+	return chain, nil
+}
+
+// MaxSkew is how far a CA's clock may be ahead of ours.
+const MaxSkew = time.Hour
+
+// Check tells what is wrong with a pair that shall be live for these names.
+// Nothing goes to Vault that did not pass it.
+func (p Pair) Check(names []string, now time.Time) error {
+	leaf := p.Leaf()
+	if pub, ok := p.Key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(leaf.PublicKey) {
+		return errors.New("the certificate is not for this private key")
+	}
+	if got := NamesOf(leaf); NamesDigest(got) != NamesDigest(names) {
+		return fmt.Errorf("the certificate is for %s, asked for was %s", strings.Join(got, " "), strings.Join(names, " "))
+	}
+	switch {
+	case !leaf.NotAfter.After(leaf.NotBefore):
+		return fmt.Errorf("its dates are reversed: %s to %s", leaf.NotBefore, leaf.NotAfter)
+	case !leaf.NotAfter.After(now):
+		return fmt.Errorf("it expired %s", leaf.NotAfter.UTC().Format(time.RFC3339))
+	case leaf.NotBefore.After(now.Add(MaxSkew)):
+		return NotYet{fmt.Errorf("it is not valid before %s; compare this machine's clock", leaf.NotBefore.UTC().Format(time.RFC3339)), leaf.NotBefore}
+	}
+	// The root stays with whoever trusts it: the chain is checked as far as
+	// the issuer sent it.
+	for i := 1; i < len(p.Chain); i++ {
+		if err := p.Chain[i-1].CheckSignatureFrom(p.Chain[i]); err != nil {
+			return fmt.Errorf("certificate %d of the chain was not signed by the next one: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// NamesOf are the identifiers a certificate is for, as the spec writes them.
+func NamesOf(cert *x509.Certificate) []string {
+	names := make([]string, 0, len(cert.DNSNames)+len(cert.IPAddresses))
+	for _, n := range cert.DNSNames {
+		names = append(names, strings.ToLower(n))
+	}
+	for _, ip := range cert.IPAddresses {
+		if addr, ok := netip.AddrFromSlice(ip); ok {
+			names = append(names, addr.Unmap().String())
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
+// SerialOf renders a serial number in lower-case hex.
+func SerialOf(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
+
+// KeysIn are the private keys among the PEM blocks of a text, which may hold
+// certificates as well, as HAProxy has it.
+func KeysIn(text []byte) []crypto.Signer {
+	var keys []crypto.Signer
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return keys
+		}
+		if key, err := DecodeKey(string(pem.EncodeToMemory(block))); err == nil {
+			keys = append(keys, key)
+		}
+	}
+}
+
+// FindIn looks for a pair among the fields of a secret, whatever they are
+// called. Keystores are not looked into.
+func FindIn(data map[string]string) (Pair, error) {
+	fields := make([]string, 0, len(data))
+	for name := range data {
+		fields = append(fields, name)
+	}
+	sort.Strings(fields)
+	var keys []crypto.Signer
+	var best []*x509.Certificate
+	for _, name := range fields {
+		text := []byte(data[name])
+		keys = append(keys, KeysIn(text)...)
+		// The leaf with the longest chain below it is the whole story.
+		if chain, err := ParseChain(text); err == nil && !chain[0].IsCA && len(chain) > len(best) {
+			best = chain
+		}
+	}
+	if len(best) == 0 {
+		return Pair{}, errors.New("there is no PEM certificate in its fields")
+	}
+	for _, key := range keys {
+		if pub, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); ok && pub.Equal(best[0].PublicKey) {
+			return Pair{Chain: best, Key: key}, nil
+		}
+	}
+	return Pair{}, errors.New("there is no PEM private key for its certificate in its fields")
+}

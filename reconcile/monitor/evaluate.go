@@ -1,0 +1,170 @@
+package monitor
+
+import (
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"certroll/reconcile/failure"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
+	"certroll/spec"
+	"certroll/spec/text"
+)
+
+// Serving says how what an endpoint serves stands to what is live.
+type Serving string
+
+// The servings, the worst first.
+const (
+	ServesExpired     Serving = "expired"           // what is served has expired
+	ServesOther       Serving = "other_certificate" // it is none of certroll's
+	ServesStale       Serving = "stale"             // it is an earlier one, and nobody waits for that any more
+	ServesIncomplete  Serving = "incomplete_chain"  // it is the right one, without its issuer's
+	ServesUnreachable Serving = "unreachable"       // nobody answered
+	ServesDenied      Serving = "denied"            // certroll.hcl does not allow to look
+	ServesWaiting     Serving = "waiting"           // it is not the right one yet
+	ServesUnissued    Serving = "unissued"          // there is none in Vault to hold it against
+	ServesCurrent     Serving = "current"
+)
+
+var servings = []Serving{
+	ServesExpired, ServesOther, ServesStale, ServesIncomplete, ServesUnreachable, ServesDenied, ServesWaiting, ServesUnissued, ServesCurrent,
+}
+
+func (s Serving) rank() int { return slices.Index(servings, s) }
+
+// Problem tells whether somebody has to do something.
+func (s Serving) Problem() bool { return s.rank() < ServesWaiting.rank() }
+
+// Class is the class of the problem: the same word.
+func (s Serving) Class() ledger.Class { return ledger.Class(s) }
+
+// Result is what was seen at one endpoint.
+type Result struct {
+	Certificate string     `json:"certificate"`
+	Endpoint    string     `json:"endpoint"`
+	Verdict     Serving    `json:"verdict"`
+	Message     string     `json:"message"`   // one sentence; "" where it is current
+	Advice      string     `json:"advice"`    // what to do, or ""
+	Address     string     `json:"address"`   // that it was seen at; "" where nobody answered
+	Serial      string     `json:"serial"`    // of what is served; "" where nobody answered
+	NotAfter    *time.Time `json:"not_after"` // of what is served; null where nobody answered
+	At          time.Time  `json:"looked_at"`
+}
+
+// Expectation is what an endpoint is held against.
+type Expectation struct {
+	Certificate *spec.Certificate
+	Probe       spec.Probe
+	Live        *ledger.Live
+	Since       time.Time     // from when on live is there
+	After       time.Duration // how long its consumer may take
+}
+
+// Evaluate holds what the addresses of an endpoint serve, leaf first, against what
+// is live: the worst of them counts.
+//
+//	live      ├── 6 ──┤── 7 ──────────────────────
+//	served    6 ......├ waiting ┤ stale ...
+//	                  └─ after ─┘
+func Evaluate(w Expectation, served map[string][]*x509.Certificate, now time.Time) Result {
+	var worst Result
+	for _, address := range slices.Sorted(maps.Keys(served)) {
+		l := evaluateOne(w, served[address], len(served) > 1, address, now)
+		if worst.Verdict == "" || l.Verdict.rank() < worst.Verdict.rank() {
+			worst = l
+		}
+	}
+	return worst
+}
+
+// endsFirst is the certificate by which what is served ends: of a chain that
+// nobody can put in order it is the leaf.
+func endsFirst(chain []*x509.Certificate, now time.Time) *x509.Certificate {
+	path, err := keypair.Tidy(chain, chain[0].PublicKey, now)
+	if err != nil {
+		return chain[0]
+	}
+	return keypair.EndsFirst(path)
+}
+
+func evaluateOne(w Expectation, chain []*x509.Certificate, oneOfMany bool, address string, now time.Time) Result {
+	leaf := chain[0]
+	last := endsFirst(chain, now)
+	notAfter := last.NotAfter.UTC()
+	l := Result{Certificate: w.Certificate.Name, Endpoint: w.Probe.Endpoint(), Address: address, Serial: keypair.SerialOf(leaf), NotAfter: &notAfter, At: now.UTC()}
+	where := l.Endpoint
+	if oneOfMany {
+		where += " at " + address
+	}
+	current := l.Serial == w.Live.Serial && keypair.PublicKeyDigest(leaf) == w.Live.KeyDigest
+	inVault := fmt.Sprintf("serial %s (version %d of %s/%s)", w.Live.Serial, w.Live.Version, w.Live.Mount, w.Live.Path)
+	switch {
+	case current && lacksIssuer(chain):
+		l.Verdict = ServesIncomplete
+		l.Message = fmt.Sprintf("%s serves serial %s as it should, and without its issuer's certificate: clients that do not know that one refuse it", where, l.Serial)
+		l.Advice = "have the consumer use the leaf and its chain, as in the field fullchain"
+	case current && last != leaf && notAfter.Before(now):
+		l.Verdict = ServesExpired
+		l.Message = fmt.Sprintf("%s serves serial %s as it should, and with it the certificate of %q, which expired %s: clients refuse the chain",
+			where, l.Serial, text.Clipped(last.Subject.CommonName, 80), times.StampOf(notAfter))
+		l.Advice = "have the CA send another chain (preferred_chain), or use another issuer"
+	case current:
+		l.Verdict = ServesCurrent
+	case leaf.NotAfter.Before(now):
+		l.Verdict = ServesExpired
+		l.Message = fmt.Sprintf("%s serves serial %s, which expired %s; in Vault is %s, valid until %s", where, l.Serial, times.StampOf(leaf.NotAfter), inVault, times.StampOf(w.Live.End()))
+		l.Advice = Reloads
+	case isEarlier(w, leaf):
+		l.Verdict = ServesStale
+		l.Message = fmt.Sprintf("%s serves serial %s, valid since %s, which was replaced %s by %s", where, l.Serial, times.StampOf(leaf.NotBefore), times.StampOf(w.Since), inVault)
+		l.Advice = Reloads
+	default:
+		l.Verdict = ServesOther
+		l.Message = fmt.Sprintf("%s serves serial %s of %q for %s, which is not certroll's; in Vault since %s is %s",
+			where, l.Serial, text.Clipped(leaf.Issuer.CommonName, 80), text.Clipped(text.OrNone(text.Some(keypair.NamesOf(leaf), 3)), 300), times.StampOf(w.Since), inVault)
+		l.Advice = "have the consumer use the certificate in Vault, or take the endpoint out of probe"
+	}
+	if until := w.Since.Add(w.After); (l.Verdict == ServesStale || l.Verdict == ServesOther) && now.Before(until) {
+		l.Verdict, l.Advice = ServesWaiting, ""
+		l.Message += "; until " + times.StampOf(until) + " that is waited for"
+	}
+	return l
+}
+
+const Reloads = "see that the consumer fetches the secret and reloads"
+
+// isEarlier tells whether a certificate is one of those that the live one
+// replaced: it is for one of its names or its key, and not younger. Which ones
+// there were is not written down where it could be looked up for ever.
+func isEarlier(w Expectation, leaf *x509.Certificate) bool {
+	if leaf.NotBefore.After(w.Live.NotBefore) {
+		return false
+	}
+	names := keypair.NamesOf(leaf)
+	return keypair.PublicKeyDigest(leaf) == w.Live.KeyDigest || keypair.NamesDigest(names) == w.Live.NamesDigest ||
+		slices.ContainsFunc(w.Certificate.Names(), func(n string) bool { return slices.Contains(names, n) })
+}
+
+// lacksIssuer tells whether a leaf came alone although it says where its
+// issuer's certificate is to be had (RFC 5280 section 4.2.2.1): CAs say so
+// where that is no root that everybody has.
+func lacksIssuer(chain []*x509.Certificate) bool {
+	return len(chain) == 1 && len(chain[0].IssuingCertificateURL) > 0
+}
+
+// Unseen is the look at an endpoint where nobody answered.
+func Unseen(w Expectation, err error, now time.Time) Result {
+	l := Result{
+		Certificate: w.Certificate.Name, Endpoint: w.Probe.Endpoint(), At: now.UTC(),
+		Verdict: ServesUnreachable, Message: text.Clipped(failure.Message(err), 500), Advice: "see that it can be reached from where certroll runs, or take it out of probe",
+	}
+	if isDenied(err) {
+		l.Verdict, l.Advice = ServesDenied, "have probe.allow in certroll.hcl name the range of its addresses, or take it out of probe"
+	}
+	return l
+}

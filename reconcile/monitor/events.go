@@ -1,0 +1,67 @@
+package monitor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"certroll/reconcile/ledger"
+)
+
+// ProbeEntries are the entries that lead from the known problems to those that
+// were seen. Of an endpoint that is watched and was not looked at yet, what is
+// known stands. One endpoint has one problem at a time: where it becomes
+// another, that is told as such, and what is gone in the end is the last.
+func ProbeEntries(known *ledger.Problems, looks map[ledger.Endpoint]*Result, rev ledger.Revision, now time.Time) []ledger.Entry {
+	now = now.UTC().Truncate(time.Second)
+	var entries []ledger.Entry
+	tell := func(p ledger.Problem, status ledger.Status, detail string) {
+		entries = append(entries, ledger.Entry{Event: p.ProbeEvent(status, detail, rev, now), Problems: known})
+	}
+	for _, s := range slices.SortedFunc(maps.Keys(looks), ledger.Endpoint.Compare) {
+		l := looks[s]
+		if l == nil || !l.Verdict.Problem() {
+			continue
+		}
+		p := ledger.Problem{Operation: ledger.KindProbe, Since: now, Finding: ledger.Finding{
+			Severity: ledger.SeverityError, Class: l.Verdict.Class(), About: s.Endpoint, Message: l.Message, Advice: l.Advice,
+			Certificates: []string{s.Certificate}, Names: []string{},
+		}}
+		i := known.At(s)
+		if i >= 0 && known.Problems[i].Class == p.Class {
+			continue
+		}
+		if i >= 0 {
+			known = known.Without(i, now)
+		}
+		known = known.With(p, now)
+		tell(p, ledger.Failed, p.Advice)
+	}
+	for _, p := range known.Served("") {
+		l, watched := looks[p.Endpoint()]
+		if watched && !isGoneBy(p, l) {
+			continue
+		}
+		known = known.Without(known.At(p.Endpoint()), now)
+		detail := p.About + " is not looked at any more"
+		if watched {
+			detail = fmt.Sprintf("what was found at %s on %s is gone: it serves serial %s", p.About, p.Since.Format(time.DateOnly), l.Serial)
+		}
+		tell(p, ledger.Success, detail)
+	}
+	return entries
+}
+
+// isGoneBy tells whether a look shows that the problem is gone. That something is
+// waited for ends no problem but that nobody answered.
+func isGoneBy(p ledger.Problem, l *Result) bool {
+	switch {
+	case l == nil:
+		return false
+	case l.Verdict == ServesWaiting:
+		return p.Class == ledger.ClassUnreachable || p.Class == ledger.ClassDenied
+	default:
+		return l.Verdict == ServesCurrent
+	}
+}

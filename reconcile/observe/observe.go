@@ -1,0 +1,308 @@
+package observe
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/throttle"
+	"certroll/spec"
+)
+
+// MetadataReader is as much of Vault as a plan needs: KV v2 metadata, which
+// holds no secret.
+type MetadataReader interface {
+	// ReadMetadata returns the current version (0 and no error where nothing
+	// was ever written), whether that version can be read, and the custom
+	// metadata.
+	ReadMetadata(ctx context.Context, mount, path string) (current int, live bool, custom map[string]string, err error)
+	// List returns the keys directly below a path; none is no error.
+	List(ctx context.Context, mount, path string) ([]string, error)
+}
+
+// deletions is a MetadataReader that remembers of the secrets that it was asked for
+// last when their current versions were deleted; zero where that is not known.
+type deletions interface {
+	DeletedAt(mount, path string) time.Time
+}
+
+// PlaceError is about one place in Vault alone.
+type PlaceError struct{ Err error }
+
+func (p PlaceError) Error() string { return p.Err.Error() }
+
+// Class says that it is Vault's matter.
+func (PlaceError) Class() string { return string(ledger.ClassVault) }
+
+// OfPlace tells so.
+func (PlaceError) OfPlace() bool { return true }
+
+// CredentialVersions tells which version of a credential is there now, without
+// reading it; "" for one that has no versions. One that only this machine can
+// tell begins with the machine and an "@"; none has a comma.
+type CredentialVersions interface {
+	Version(ctx context.Context, v spec.Value) (string, error)
+}
+
+// Observer reads what is there.
+type Observer struct {
+	Metadata MetadataReader
+	// Versions is asked where certificates are held back; nil: nobody.
+	Versions CredentialVersions
+	// StateMount and StatePrefix are where certroll keeps its own state.
+	StateMount, StatePrefix string
+	Ledger                  string // marks what it keeps there as this ledger's; "": as nobody's
+	Parallel                int    // reads at once; 0: 32
+
+	Records archive.RecordCache
+	history archive.HistoryCache
+}
+
+// Observe reads the metadata of every secret the spec or the records speak of.
+// An error means that nothing is known: an unreadable Vault is never taken for
+// an empty one. A place that alone cannot be read is none where lenient is set:
+// one certificate's wrong path holds up no other. Of a certificate that stale
+// does not name, and whose record is the one of before, what was seen of its
+// secrets before stands; before is nil where nothing was seen. overlay lays over
+// the ledger what it was not told yet: where that says a certificate is, is
+// looked at.
+func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *plan.Observed, stale map[string]bool, lenient bool, overlay func(*plan.Observed) error) (*plan.Observed, error) {
+	told, err := o.Records.Read(tree)
+	if err != nil {
+		return nil, err
+	}
+	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{}, Pending: map[string]plan.Pending{}, Staged: map[string]plan.Staged{}, Records: told, Unreadable: map[string]string{}, Told: told}
+	if obs.History, err = o.history.Read(tree, now.Add(-archive.HistorySpan)); err != nil {
+		return nil, err
+	}
+	_, lost, err := archive.LoadProblems(tree)
+	if err != nil {
+		return nil, err
+	}
+	held, unreadHeld, err := archive.ReadHeldSets(tree)
+	if err != nil {
+		return nil, err
+	}
+	obs.HeldSets = held
+	obs.Unread = slices.Concat(o.Records.Unreadable(), lost, unreadHeld, o.history.Unreadable())
+	if err := overlay(obs); err != nil {
+		return nil, err
+	}
+	obs.Credentials = o.credentials(ctx, desired, obs)
+	pending, staged, err := o.kept(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if before == nil {
+		before = &plan.Observed{}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(cmp.Or(max(o.Parallel, 0), 32))
+	s := &partialRead{group: g, lenient: lenient, unreadable: obs.Unreadable, anew: func(name string) bool {
+		// Whose record has changed was worked on, here or by another replica.
+		return stale[name] || before.Told != nil && before.Told[name] != told[name]
+	}}
+	for _, name := range pending {
+		see(s, obs.Pending, before.Pending, name, []string{name}, func() (plan.Pending, bool, error) { return o.pending(ctx, name) })
+	}
+	for _, name := range staged {
+		see(s, obs.Staged, before.Staged, name, []string{name}, func() (plan.Staged, bool, error) { return o.staged(ctx, name) })
+	}
+	for loc, owners := range Locations(desired, obs.Records) {
+		see(s, obs.Secrets, before.Secrets, loc, owners, func() (plan.Secret, bool, error) {
+			secret, err := o.Secret(ctx, loc)
+			secret.Custom = nil // whoever writes it anew reads it anew; of 100,000 it is much to keep
+			return secret, true, err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if s.dark != nil && len(obs.Secrets) == 0 {
+		return nil, s.dark
+	}
+	return obs, nil
+}
+
+// credentials looks at the versions that a hold may wait for to change: those
+// of the DNS accounts of certificates that fail, and of accounts in trouble.
+func (o *Observer) credentials(ctx context.Context, desired *spec.Spec, obs *plan.Observed) map[string]string {
+	found := map[string]string{}
+	if o.Versions == nil {
+		return found
+	}
+	look := func(name string) {
+		if _, seen := found[name]; !seen && desired.DNS[name] != nil {
+			found[name] = versionsOf(ctx, o.Versions, desired.DNS[name])
+		}
+	}
+	for _, c := range desired.Certificates {
+		if r := obs.Records[c.Name]; r != nil && r.Hold != nil {
+			for _, name := range c.DNS {
+				look(name)
+			}
+		}
+	}
+	for s := range throttle.Circuits(obs.History) {
+		if name, ok := s.Account(); ok {
+			look(name)
+		}
+	}
+	return found
+}
+
+// CredentialsOf are the versions of the credentials of one certificate's DNS
+// accounts as they are now, by account.
+func (o *Observer) CredentialsOf(ctx context.Context, desired *spec.Spec, c *spec.Certificate) map[string]string {
+	if o.Versions == nil {
+		return nil
+	}
+	now := map[string]string{}
+	for _, name := range c.DNS {
+		if v := versionsOf(ctx, o.Versions, desired.DNS[name]); v != "" {
+			now[name] = v
+		}
+	}
+	return now
+}
+
+// versionsOf is the versions of all credentials of one DNS account; "" where
+// one of them cannot be known now, which is no change.
+func versionsOf(ctx context.Context, versions CredentialVersions, account *spec.DNSAccount) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(account.Credentials)) {
+		v, err := versions.Version(ctx, account.Credentials[name])
+		if err != nil {
+			return ""
+		}
+		if v != "" {
+			list = append(list, v)
+		}
+	}
+	return strings.Join(list, ",")
+}
+
+// Secret reads the metadata of one secret.
+func (o *Observer) Secret(ctx context.Context, loc ledger.Location) (plan.Secret, error) {
+	current, live, custom, err := o.Metadata.ReadMetadata(ctx, loc.Mount, loc.Path)
+	if err != nil {
+		return plan.Secret{}, err
+	}
+	s := plan.Secret{Version: current, Readable: live, Custom: custom}
+	if r, ok := o.Metadata.(deletions); ok && !live {
+		s.DeletedAt = r.DeletedAt(loc.Mount, loc.Path)
+	}
+	if r, ok := o.Metadata.(plan.Destructions); ok && !live {
+		s.Destroyed = r.Destroyed(loc.Mount, loc.Path)
+	}
+	s.Owner, s.Live, err = DecodeMeta(custom)
+	if err != nil {
+		return plan.Secret{}, PlaceError{fmt.Errorf("reading what certroll noted at %s: %w; mend or remove its custom metadata (vault kv metadata patch)", loc, err)}
+	}
+	if s.Live != nil {
+		s.Live.Mount, s.Live.Path = loc.Mount, loc.Path
+	}
+	return s, nil
+}
+
+// pending reads the metadata of a pending secret. It is written before the data, and
+// removed with it. So data without metadata is the first write of an attempt, which
+// reached Vault after another replica had done the work and had removed all:
+//
+//	one   ├─ metadata ─ data ········ the link is cut ········ data ─▶
+//	two                        ├─ order ─ write ─ removed ─┤
+//
+// It stops nothing: an attempt that is due takes it up or replaces it, and where
+// none is due it is destroyed.
+func (o *Observer) pending(ctx context.Context, name string) (plan.Pending, bool, error) {
+	current, live, custom, err := o.Metadata.ReadMetadata(ctx, o.StateMount, o.StatePrefix+"/pending/"+name)
+	if err != nil || current == 0 || !live {
+		return plan.Pending{}, false, err
+	}
+	follows, err := strconv.Atoi(custom[MetaVersion])
+	if err != nil {
+		return plan.Pending{Stray: true}, true, nil //nolint:nilerr // what is no number is not of certroll
+	}
+	since, _ := time.Parse(time.RFC3339, custom[MetaStarted])
+	return plan.Pending{KeyDigest: custom[MetaKey], Follows: follows, Ours: o.ours(custom), Since: since}, true, nil
+}
+
+// Locations are the places that matter, with the certificates they matter to:
+// each one's target, and where its record says it is live, which differs once
+// the spec moved it.
+func Locations(desired *spec.Spec, records map[string]*ledger.Record) map[ledger.Location][]string {
+	locs := map[ledger.Location][]string{}
+	add := func(l ledger.Location, name string) {
+		if l.Path != "" {
+			locs[l] = append(locs[l], name)
+		}
+	}
+	for _, c := range desired.Certificates {
+		add(plan.TargetOf(c), c.Name)
+		if own := records[c.Name]; own != nil && own.State != ledger.StateRetired {
+			continue // a move is done, and what was before it matters no more
+		}
+		for _, name := range c.MovedFrom {
+			if r := records[name]; r != nil && r.Live != nil {
+				add(ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}, c.Name)
+			}
+		}
+	}
+	for _, r := range records {
+		if r.HasSecret() {
+			add(ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}, r.Certificate)
+			for _, l := range r.LeftBehind {
+				add(l.At(), r.Certificate)
+			}
+		}
+	}
+	return locs
+}
+
+// PlacesOf reads the places off records and events. A file or line that cannot
+// be read names none: it stops nothing else.
+func PlacesOf(tree fs.FS) (map[string]bool, error) {
+	all := map[string]bool{}
+	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || d.IsDir():
+			return err
+		case strings.HasPrefix(name, "certificates/") && strings.HasSuffix(name, ".json"):
+			b, err := fs.ReadFile(tree, name)
+			if err != nil {
+				return err
+			}
+			if record, bad := ledger.UnmarshalRecord(b); bad == nil && record.Live != nil {
+				all[record.Live.Mount+"/"+record.Live.Path] = true
+			}
+		case strings.HasSuffix(name, ".jsonl"):
+			b, err := fs.ReadFile(tree, name)
+			if err != nil {
+				return err
+			}
+			for line := range bytes.Lines(b) {
+				var e struct {
+					Place string `json:"vault_path"`
+				}
+				if bytes.Contains(line, []byte(`"vault_path"`)) && json.Unmarshal(line, &e) == nil {
+					all[e.Place] = true
+				}
+			}
+		}
+		return nil
+	})
+	return all, err
+}

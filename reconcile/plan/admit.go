@@ -1,0 +1,209 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/throttle"
+	"certroll/reconcile/times"
+	"certroll/spec/text"
+)
+
+// Admit holds back what would pass a limit of the CA or add to a trouble that
+// is known, in the order of urgency: what goes first leaves less for the rest.
+func Admit(actions []Action, who throttle.Accounts, history []ledger.Event, found map[ledger.Subject]*throttle.Circuit, now time.Time) {
+	g := &admission{troubles: found, book: throttle.NewBook(history, who), probing: map[ledger.Subject]bool{}, now: now}
+	var asking []*Action
+	for i := range actions {
+		switch a := &actions[i]; {
+		case !a.Kind.Orders():
+		case a.AtWork != nil:
+			g.goesOn(a)
+		default:
+			asking = append(asking, a)
+		}
+	}
+	slices.SortFunc(asking, ByDeadline(now))
+	mayBeMended(g.troubles, asking, now)
+	for _, a := range g.trustedFirst(asking) {
+		if until := saidBefore(history, a); until.After(now) {
+			a.hold(ledger.ReasonRateLimited, until, fmt.Sprintf("issuer.%s is still rate limited until %s", a.Issuer.Name, until.UTC().Format(time.RFC3339)))
+			continue
+		}
+		g.admit(a)
+	}
+	for i := range actions {
+		if a := &actions[i]; a.Mends() {
+			if free := g.book.Free(g.book.UsesOf(a.Issuer, a.Spec.Names(), ""), now); free.After(a.OrderFrom) {
+				a.OrderFrom, a.OrderHeld = free, "another certificate would pass a limit of issuer."+a.Issuer.Name
+			}
+		}
+	}
+}
+
+// trustedFirst has those try a subject in trouble first that it worked for
+// before: what was never issued may fail by its own mistake, which tells nothing
+// of the others. A person's word, or changed settings, go before that.
+func (g *admission) trustedFirst(asking []*Action) []*Action {
+	var first, later []*Action
+	for _, a := range asking {
+		if g.trusted(a) {
+			first = append(first, a)
+		} else {
+			later = append(later, a)
+		}
+	}
+	return append(first, later...)
+}
+
+func (g *admission) trusted(a *Action) bool {
+	l := a.Secret.Live
+	proven := l != nil && a.Secret.Owner == a.Certificate && l.NamesDigest == keypair.NamesDigest(a.Spec.Names())
+	subjects := AskedSubjects(a)
+	for _, name := range a.Serving() {
+		subjects = append(subjects, ledger.AccountSubject(name))
+	}
+	for _, s := range subjects {
+		t := g.troubles[s]
+		if !HoldsAction(t, a) || t.Retried(a.Certificate, g.now) || t.MayBeMended(g.now) {
+			continue
+		}
+		if name, ok := s.Account(); !proven || ok && name != l.DNSAccount && !a.needs(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// saidBefore is until when an issuer whose turn comes again has told to wait,
+// before it was another's: the record's hold is the other's by now.
+func saidBefore(history []ledger.Event, a *Action) (until time.Time) {
+	if r := a.Record; r == nil || r.Hold == nil || r.Hold.Issuer == a.Issuer.Name {
+		return until
+	}
+	for _, e := range history {
+		switch {
+		case e.Certificate != a.Spec.Name:
+		case e.Operation == ledger.KindRetry && e.Forced || e.Issuer == a.Issuer.Name && e.Status == ledger.Success && e.Operation.Orders():
+			until = time.Time{}
+		case e.Issuer == a.Issuer.Name && e.Class == ledger.ClassRateLimited && e.HoldUntil != nil && keypair.NamesDigest(e.Names) == keypair.NamesDigest(a.Spec.Names()):
+			until = times.Later(until, *e.HoldUntil)
+		}
+	}
+	return until
+}
+
+// admission is one pass of admit.
+type admission struct {
+	troubles map[ledger.Subject]*throttle.Circuit
+	book     *throttle.Book
+	probing  map[ledger.Subject]bool // one certificate tries them in this pass
+	now      time.Time
+}
+
+// probeTime is how long the probe of a subject may take until the next one may go:
+// what it stands at is then another side's matter.
+const probeTime = 10 * time.Minute
+
+// goesOn counts what is under way already: nothing is known yet of what it draws. It
+// counts by its account and CA, as its issuer may be a block of an earlier revision.
+func (g *admission) goesOn(a *Action) {
+	g.book.Order(a.Issuer, a.Spec.Names(), a.Exempt, g.now)
+	for _, s := range a.Probes {
+		g.probing[s] = g.probing[s] || g.now.Sub(a.AtWork.Since) < probeTime
+	}
+}
+
+// admit holds the action where something it needs is in trouble, or where
+// there is nothing to draw. Where it goes on in spite of a trouble it is the
+// one probe of this pass.
+func (g *admission) admit(a *Action) {
+	var probes []ledger.Subject
+	for _, s := range AskedSubjects(a) {
+		switch {
+		case !HoldsAction(g.troubles[s], a):
+		case !g.mayProbe(a, s):
+			g.stop(a, s)
+			return
+		default:
+			probes = append(probes, s)
+		}
+	}
+	working, avoid := g.accounts(a)
+	if way := a.ShutWay(avoid); way != nil {
+		g.stop(a, g.soonest(a, way))
+		return
+	}
+	if g.limit(a) {
+		return
+	}
+	a.Avoid = avoid
+	for _, name := range working {
+		probes = append(probes, ledger.AccountSubject(name))
+	}
+	for _, s := range probes {
+		if t := g.troubles[s]; HoldsAction(t, a) {
+			g.probing[s] = true
+			a.Probes = append(a.Probes, s)
+			a.Unscheduled = a.Unscheduled || g.probeAt(a, s).After(g.now)
+		}
+	}
+}
+
+// accounts sorts an action's DNS accounts into those it may try and those that
+// it passes over at once.
+func (g *admission) accounts(a *Action) (working, avoid []string) {
+	for _, name := range a.Serving() {
+		if s := ledger.AccountSubject(name); HoldsAction(g.troubles[s], a) && !g.mayProbe(a, s) {
+			avoid = append(avoid, name)
+		} else {
+			working = append(working, name)
+		}
+	}
+	return working, avoid
+}
+
+// soonest is the DNS account of a way that may be tried again first.
+func (g *admission) soonest(a *Action, way []string) ledger.Subject {
+	first := ledger.AccountSubject(way[0])
+	for _, name := range way[1:] {
+		if s := ledger.AccountSubject(name); g.probeAt(a, s).Before(g.probeAt(a, first)) {
+			first = s
+		}
+	}
+	return first
+}
+
+func (g *admission) probeAt(a *Action, s ledger.Subject) time.Time {
+	return g.troubles[s].ProbeAt(s, deadlineOf(a, g.now))
+}
+
+func (g *admission) mayProbe(a *Action, s ledger.Subject) bool {
+	t := g.troubles[s]
+	return !g.probing[s] && (t.Retried(a.Certificate, g.now) || t.MayBeMended(g.now) || !g.probeAt(a, s).After(g.now))
+}
+
+// stop holds the action because of a subject in trouble.
+func (g *admission) stop(a *Action, s ledger.Subject) {
+	t, at := g.troubles[s], g.probeAt(a, s)
+	if !at.After(g.now) {
+		at = g.now.Add(throttle.LeastWait) // the probe of this pass goes first
+	}
+	a.hold(ledger.ReasonBreaker, at, fmt.Sprintf("%s has failed for %d certificates in a row (%s), one at a time tries it again: %s",
+		s, len(t.Certificates), t.Class, text.FirstLine(t.Message)))
+	a.HeldBy = s
+}
+
+// limit draws for the action, and holds it where there is nothing to draw yet.
+func (g *admission) limit(a *Action) bool {
+	at, by := g.book.Reserve(a.Issuer, a.Spec.Names(), a.Exempt, g.now)
+	if by == nil {
+		return false
+	}
+	a.hold(ledger.ReasonLimit, at, fmt.Sprintf("issuer.%s allows no more than %s; certroll orders this one at %s", a.Issuer.Name, by.Text, at.UTC().Format(time.RFC3339)))
+	a.HeldBy = ledger.Subject("issuer." + a.Issuer.Name + " " + by.Key.Limit)
+	return true
+}

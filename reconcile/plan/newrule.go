@@ -1,0 +1,75 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/throttle"
+	"certroll/spec"
+	"certroll/spec/text"
+)
+
+// HoldByRule holds what a new rule concerns, in a revision that was in force
+// before certroll had the rule. An issuer or DNS account that is held is not
+// asked for anything; what needs neither goes on.
+func HoldByRule(s *Situation, a Action) Action {
+	if len(s.Spec.Held) == 0 || a.Kind == ledger.KindNone || a.Kind == ledger.KindHold || a.Reason.Records() {
+		return a
+	}
+	h := s.Spec.Held[0]
+	until := s.Now.Add(throttle.LeastWait)
+	everything := slices.ContainsFunc(s.Spec.Held, spec.Hold.Everything)
+	if a.Mends() && !everything {
+		a.orderNotBefore(until, h.Message)
+		return a // what certroll wrote is put back, which asks nobody
+	}
+	if !a.Kind.Orders() && a.Kind != ledger.KindRevoke && !everything {
+		return a
+	}
+	a.hold(ledger.ReasonNewRule, until, h.Message)
+	a.HeldBy = RuleSubject(h)
+	return a
+}
+
+// RuleSubject is what holds many: a rule together with the block that breaks it.
+func RuleSubject(h spec.Hold) ledger.Subject {
+	return ledger.Subject("rule " + h.Rule.Name + " of " + h.Subject)
+}
+
+// RuleEvents are the events of a spec's holds, one for each rule and block and
+// day. They come as soon as the revision is in force, not when something is due:
+// whoever upgrades has the time until then.
+func RuleEvents(actions []Action, now time.Time) []ledger.Event {
+	desired := &spec.Spec{}
+	for _, a := range actions {
+		if a.Spec != nil {
+			desired.Certificates = append(desired.Certificates, a.Spec)
+		}
+	}
+	var events []ledger.Event
+	seen := map[ledger.Subject]bool{}
+	for _, h := range desired.Holds() {
+		s := RuleSubject(h.Hold)
+		if seen[s] {
+			continue
+		}
+		seen[s] = true
+		detail := fmt.Sprintf("a rule of this version of certroll (%s) rejects %s; the revision was in force before, so that only %s held; certroll doctor --upgrade lists all that is held",
+			h.Rule.Name, h.Subject, isAre(h.Certificates))
+		e := ledger.HeldEvent(now, s, ledger.ReasonNewRule, detail, ledger.ClassConfig, h.Message)
+		e.Severity = ledger.SeverityPage
+		e.Concerns(h.Certificates)
+		events = append(events, e)
+	}
+	return events
+}
+
+func isAre(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " is"
+	}
+	return text.Counted(len(names), "certificate") + " (" + strings.Join(names[:min(3, len(names))], ", ") + ") are"
+}

@@ -1,0 +1,67 @@
+package plan
+
+import (
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/spec"
+)
+
+// ObserveRecords is what the ledger alone says is there, for a plan that asks
+// nobody: records hold all that a secret's metadata does. What it cannot know
+// is what happened since they were written: a secret that somebody overwrote
+// or deleted, a run that crashed, a credential that is new.
+func ObserveRecords(tree fs.FS, now time.Time) (*Observed, error) {
+	var cache archive.RecordCache
+	var history archive.HistoryCache
+	records, err := cache.Read(tree)
+	if err != nil {
+		return nil, err
+	}
+	obs := &Observed{Secrets: map[ledger.Location]Secret{}, Pending: map[string]Pending{}, Staged: map[string]Staged{}, Records: records, Credentials: map[string]string{}}
+	if obs.History, err = history.Read(tree, now.Add(-archive.HistorySpan)); err != nil {
+		return nil, err
+	}
+	held, lost, err := archive.ReadHeldSets(tree)
+	if err != nil {
+		return nil, err
+	}
+	obs.HeldSets, obs.Unread = held, slices.Concat(cache.Lost, lost, history.Lost)
+	for _, name := range slices.Sorted(maps.Keys(records)) {
+		r := records[name]
+		if r.Live == nil {
+			continue
+		}
+		at := ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}
+		if _, taken := obs.Secrets[at]; taken && r.State == ledger.StateRetired {
+			continue // its heir stands there
+		}
+		live := *r.Live
+		kept := r.State != ledger.StateRetired || r.OnRemove == spec.Keep || r.OnRemove == ""
+		if live.NextKeyDigest != "" {
+			obs.Staged[name] = Staged{KeyDigest: live.NextKeyDigest, KeyShape: live.NextKeyShape}
+		}
+		obs.Secrets[at] = Secret{Version: live.Version, Readable: kept, Owner: name, Live: &live}
+	}
+	return obs, nil
+}
+
+// Union is all that must be looked at to plan two specs: their certificates,
+// and the DNS accounts of the second where both have one. It is made to
+// observe by, not to plan.
+func Union(a, b *spec.Spec) *spec.Spec {
+	u := &spec.Spec{Issuers: maps.Clone(a.Issuers), DNS: maps.Clone(a.DNS)}
+	maps.Copy(u.Issuers, b.Issuers)
+	maps.Copy(u.DNS, b.DNS)
+	u.Certificates = slices.Clone(b.Certificates)
+	for _, c := range a.Certificates {
+		if other := b.Certificate(c.Name); other == nil || TargetOf(other) != TargetOf(c) {
+			u.Certificates = append(u.Certificates, c)
+		}
+	}
+	return u
+}

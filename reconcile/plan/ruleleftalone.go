@@ -1,0 +1,41 @@
+package plan
+
+import (
+	"fmt"
+
+	"certroll/reconcile/ledger"
+)
+
+// leftAlone tells that what is there is not certroll's, and stays so: renewal.auto is
+// off, by which an owner says "do not touch it", and nobody asked for a rotation.
+func (s *Situation) leftAlone() bool {
+	if s.auto || s.unreadable != "" || s.begun() || s.asksRotation() || s.renames() {
+		return false
+	}
+	l, r := s.live(), s.record
+	if l != nil {
+		return s.secret.Behind() || !s.secret.Readable
+	}
+	return r.HasSecret() && s.at == ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}
+}
+
+// ruleLeftAlone: somebody changed what is there while renewal.auto is off. It is
+// noted once for each version.
+func ruleLeftAlone(s *Situation) (Action, bool) {
+	if !s.leftAlone() || s.record != nil && s.record.ForeignVersion != nil && *s.record.ForeignVersion == s.secret.Version {
+		return Action{}, false
+	}
+	return Action{Kind: ledger.KindNote, Reason: ledger.ReasonLeftAlone, Detail: s.leftText()}, true
+}
+
+func (s *Situation) leftText() string {
+	const stays = ", and renewal.auto is off: certroll writes nothing there until it is on again (certroll enable) or a rotation is asked for"
+	switch {
+	case s.secret.Version == 0:
+		return "there is no secret at " + s.at.String() + " any more" + stays
+	case !s.secret.Readable:
+		return fmt.Sprintf("version %d of %s was deleted"+stays, s.secret.Version, s.at)
+	default:
+		return fmt.Sprintf("version %d of %s was not written by certroll"+stays, s.secret.Version, s.at)
+	}
+}

@@ -1,0 +1,150 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/throttle"
+	"certroll/reconcile/times"
+)
+
+// rule looks at one situation and says what to do, or that it is not its
+// business.
+type rule struct {
+	Name   string
+	decide func(*Situation) (Action, bool)
+	saw    func(*Situation) string // the values it looked at, for explain
+}
+
+// Rules in the order they are asked; each is right whatever stands before it,
+// the order only says which reason is told where several hold.
+var Rules = []rule{
+	{"unreadable", ruleUnreadable, sawSecret},
+	{"renamed", ruleRenamed, sawFormer},
+	{"left alone", ruleLeftAlone, sawVersion},
+	{"missing", ruleMissing, sawSecret},
+	{"unfinished", ruleUnfinished, sawPending},
+	{"foreign", ruleForeign, sawOwner},
+	{"drifted", ruleDrifted, sawVersion},
+	{"next key", ruleNext, sawNext},
+	{"rotate", ruleRotate, sawRotate},
+	{"changed", ruleChanged, sawShape},
+	{"revoked", ruleRevoked, sawRevoked},
+	{"due", ruleDue, sawDue},
+	{"key age", ruleKeyAge, sawKeyAge},
+	{"record", ruleStaleRecord, sawRecord},
+	{"revocation", ruleRevocation, sawRevocation},
+	{"unmanaged", ruleUnmanaged, sawAuto},
+	{"chain", ruleChainEnds, sawDue},
+	{"up to date", ruleUpToDate, sawDue},
+}
+
+// ruleUnreadable: nobody knows what is there, which is not that nothing is.
+func ruleUnreadable(s *Situation) (Action, bool) {
+	if s.unreadable == "" {
+		return Action{}, false
+	}
+	return Action{Kind: ledger.KindHold, Wants: ledger.KindNone, Reason: ledger.ReasonUnreadable, NotBefore: s.Now.Add(throttle.LeastWait).UTC(),
+		Detail: s.unreadable, HeldBy: ledger.UnreadableSubject}, true
+}
+
+// ruleMissing: nothing can be read where the pair should be.
+func ruleMissing(s *Situation) (Action, bool) {
+	if s.unreadable != "" || s.leftAlone() {
+		return Action{}, false
+	}
+	if r := s.record; s.secret.Version == 0 && r.HasSecret() && s.at == (ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}) {
+		return Action{Kind: ledger.KindIssue, Reason: ledger.ReasonDeleted,
+			Detail: fmt.Sprintf("%s is gone with all its versions; certroll wrote version %d of it for the certificate of %s", s.at, r.Live.Version, times.StampOf(r.Live.IssuedAt))}, true
+	}
+	if s.secret.Version == 0 {
+		return Action{Kind: ledger.KindIssue, Reason: ledger.ReasonMissing,
+			Detail: "there is no secret at " + s.at.String() + " yet"}, true
+	}
+	if !s.secret.Readable {
+		return Action{Kind: ledger.KindIssue, Reason: ledger.ReasonDeleted,
+			Detail: fmt.Sprintf("version %d of %s was deleted", s.secret.Version, s.at)}, true
+	}
+	return Action{}, false
+}
+
+// ruleUnfinished: an earlier run wrote the pair and ended before it had told so.
+//
+// Only the version that follows the one it saw can be its own.
+func ruleUnfinished(s *Situation) (Action, bool) {
+	if !s.begun() {
+		return Action{}, false
+	}
+	if l := s.live(); l != nil && l.KeyDigest == s.pending.KeyDigest && !s.secret.Behind() {
+		return Action{Kind: ledger.KindRepair, Reason: ledger.ReasonUnfinished,
+			Detail: "an earlier run ended after it had written " + s.at.String() + "; its record is completed"}, true
+	}
+	if s.live() == nil || s.secret.Behind() {
+		return Action{Kind: ledger.KindRepair, Reason: ledger.ReasonUnfinished,
+			Detail: "an earlier run ended while it wrote " + s.at.String() + "; it is finished, with no new order"}, true
+	}
+	return Action{}, false
+}
+
+// ruleForeign: a readable secret that certroll did not write for this certificate.
+func ruleForeign(s *Situation) (Action, bool) {
+	if s.secret.Version == 0 || s.live() != nil || s.leftAlone() || s.renames() {
+		return Action{}, false
+	}
+	whose := "certroll did not write it"
+	if s.secret.Owner != "" {
+		whose = fmt.Sprintf("it belonged to certificate %q", s.secret.Owner)
+	}
+	return Action{Kind: ledger.KindAdopt, Reason: ledger.ReasonForeign,
+		Detail: fmt.Sprintf("a secret is already at %s (%s); it is adopted if its pair fits the spec, and never overwritten if not", s.at, whose)}, true
+}
+
+// ruleDrifted: somebody wrote a version after ours.
+func ruleDrifted(s *Situation) (Action, bool) {
+	l := s.live()
+	if l == nil || !s.auto || !s.secret.Behind() {
+		return Action{}, false
+	}
+	return Action{Kind: ledger.KindRepair, Reason: ledger.ReasonDrifted,
+		Detail: fmt.Sprintf("version %d of %s was not written by certroll, which wrote version %d; a sound pair of its issuer is taken over, anything else is replaced by certroll's version",
+			s.secret.Version, s.at, l.Version)}, true
+}
+
+// ruleUnmanaged: the owner said not to touch it.
+func ruleUnmanaged(s *Situation) (Action, bool) {
+	l := s.live()
+	if l == nil && s.leftAlone() {
+		l = s.record.Live
+	}
+	if l == nil || s.auto {
+		return Action{}, false
+	}
+	a := Action{Kind: ledger.KindNone, Reason: ledger.ReasonUnmanaged, Detail: "renewal.auto is off" + PauseText(s.Spec) + "; it expires " + l.End().UTC().Format(time.DateOnly)}
+	if s.leftAlone() {
+		a.Detail += "; " + s.leftText()
+	}
+	if until := s.Spec.Renewal.Until; !until.IsZero() {
+		a.NotBefore = until
+	}
+	return a, true
+}
+
+// ruleUpToDate: nothing to do until it is due.
+func ruleUpToDate(s *Situation) (Action, bool) {
+	l := s.live()
+	if l == nil {
+		return Action{}, false
+	}
+	d := s.due()
+	a := Action{Kind: ledger.KindNone, Reason: ledger.ReasonUpToDate, NotBefore: d.at, Detail: "it is due " + d.at.Format(time.DateOnly) + ", " + d.detail}
+	if again := s.renewsRevoked(); !again.IsZero() && again.Before(a.NotBefore) {
+		a.NotBefore = again
+		a.Detail = s.record.Revoked.Text() + ", and the one before it was revoked too: it is renewed again " + again.Format(time.RFC3339)
+	}
+	if age := s.Spec.Key.MaxAge; age > 0 && l.KeySince.Add(age).Before(a.NotBefore) {
+		a.NotBefore = l.KeySince.Add(age)
+		a.Detail = "its key is rotated " + a.NotBefore.UTC().Format(time.DateOnly) + ", by key.max_age"
+	}
+	return a, true
+}

@@ -1,0 +1,114 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
+	"certroll/spec"
+)
+
+// ruleStaleRecord: the pair is as it should be, and the ledger does not say so. The
+// record follows the spec at once where no certificate is needed for it: what
+// it says of on_remove is all that is known once the block is gone.
+func ruleStaleRecord(s *Situation) (Action, bool) {
+	l := s.live()
+	if l == nil {
+		return Action{}, false
+	}
+	if a, ok := pauseNote(s, l); ok {
+		return a, true
+	}
+	why := staleRecord(s, l)
+	if why == "" {
+		return Action{}, false
+	}
+	return Action{Kind: ledger.KindRepair, Reason: ledger.ReasonBehind, Detail: why + "; its record is brought up to date, nothing is ordered"}, true
+}
+
+// pauseNote tells the ledger when a renewal is turned off or on, and when one
+// would have been due meanwhile.
+func pauseNote(s *Situation, l *ledger.Live) (Action, bool) {
+	if s.record == nil || s.record.Live == nil || s.record.Live.Serial != l.Serial || s.record.State == ledger.StateRetired {
+		return Action{}, false
+	}
+	was, off := s.record.Unmanaged, !s.auto
+	note := func(why ledger.Reason, detail string) (Action, bool) {
+		return Action{Kind: ledger.KindNote, Reason: why, Detail: detail}, true
+	}
+	switch {
+	case off && (was == nil || was.Reason != s.Spec.Renewal.Reason || !times.SameTime(was.Until, times.Optional(s.Spec.Renewal.Until))):
+		return note(ledger.ReasonPauseBegan, "renewal.auto is off"+PauseText(s.Spec)+"; it expires "+l.End().UTC().Format(time.DateOnly))
+	case off && !was.Overdue && !s.due().at.After(s.Now):
+		return note(ledger.ReasonOverdue, "it would be renewed now, and renewal.auto is off"+PauseText(s.Spec)+"; it expires "+l.End().UTC().Format(time.DateOnly))
+	case !off && was != nil && s.Spec.Renewal.Auto:
+		return note(ledger.ReasonPauseEnded, "renewal.auto is on again")
+	case !off && was != nil:
+		return note(ledger.ReasonPauseEnded, "the pause"+PauseText(s.Spec)+" is over: it is renewed again")
+	}
+	return Action{}, false
+}
+
+// staleRecord says how a record differs from what it should be; "" where it does not.
+func staleRecord(s *Situation, l *ledger.Live) string {
+	c, r := s.Spec, s.record
+	switch {
+	case r == nil:
+		return "the ledger has no record of it"
+	case r.State == ledger.StateRetired:
+		return "its block is back"
+	case r.State == ledger.StateFailing && !FailsToRevoke(r):
+		return "what failed is not asked for any more"
+	case r.Live == nil || r.Live.Serial != l.Serial:
+		return "its record speaks of another certificate"
+	case r.Gone != nil && s.secret.Readable:
+		return "what was deleted is there again"
+	case s.pending != nil && s.pending.Stray:
+		return "a write that reached Vault late left a pending secret, whose key is destroyed"
+	case s.leftChanged() != "":
+		return s.leftChanged()
+	}
+	var changed []string
+	note := func(field string, same bool) {
+		if !same {
+			changed = append(changed, field)
+		}
+	}
+	note("the order of domains", slices.Equal(r.Names, c.Names()))
+	note("labels", maps.Equal(r.Labels, c.Labels))
+	note("probe", slices.Equal(r.Probe, c.Endpoints()))
+	note("on_remove", r.OnRemove == c.OnRemove)
+	note("the file it stands in", r.File == c.File)
+	note("renewal", times.SameTime(r.RenewAt, recordedDue(c, s.due(), s.Now)))
+	if len(changed) == 0 {
+		return ""
+	}
+	return "the spec changed " + strings.Join(changed, ", ")
+}
+
+// RecordedRenewal is what a record says of the next renewal; nil where it is
+// not renewed by itself.
+func RecordedRenewal(c *spec.Certificate, l *ledger.Live, said *ledger.RenewalInfo, now time.Time) *time.Time {
+	return recordedDue(c, dueOf(c, l, said), now)
+}
+
+func recordedDue(c *spec.Certificate, d due, now time.Time) *time.Time {
+	if !RenewsAt(c, now) {
+		return nil
+	}
+	return &d.at
+}
+
+// FailsToRevoke tells that all that fails is the revocation of an earlier
+// certificate: what is live is as it should be.
+func FailsToRevoke(r *ledger.Record) bool {
+	return len(r.Revocations) > 0 && r.LastFailure != nil && r.LastFailure.Operation == ledger.KindRevoke
+}
+
+// FailsToOrder tells that what failed last asked the CA for a certificate.
+func FailsToOrder(r *ledger.Record) bool {
+	return r != nil && r.LastFailure != nil && r.LastFailure.Operation.Orders()
+}

@@ -1,0 +1,138 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/statuspage"
+	"certroll/reconcile/times"
+	"certroll/spec/text"
+)
+
+// NoteMass tells of what the brake holds, as noteHeld does, with the set itself.
+func (r *Recorder) NoteMass(actions []plan.Action, rev ledger.Revision, now time.Time) error {
+	events := plan.MassEvents(actions, rev, now)
+	if len(events) == 0 {
+		return r.noteMassOver(now)
+	}
+	if r.isHeld(events[0].ID) {
+		return r.NoteHeld(events) // remembers that it still is
+	}
+	set := *plan.MassHold(actions)
+	set.Revision = rev.Commit
+	if err := r.Writer.Note(ledger.Entry{Event: events[0], Held: &set}); err != nil {
+		return err
+	}
+	r.setHeld(events[0].ID)
+	return nil
+}
+
+// noteMassOver tells that what the ledger says is held is held no more, without a
+// person's consent: the revision was reverted, or Vault restored.
+func (r *Recorder) noteMassOver(now time.Time) error {
+	tree, _ := r.Writer.Seen()
+	if tree == nil {
+		return nil
+	}
+	set, err := archive.ReadHeld(tree)
+	if err != nil || set == nil || r.isHeld(set.OverID()) {
+		return err
+	}
+	e := ledger.HeldEvent(now, plan.SubjectOfSet(set), ledger.ReasonMass, "it is no more held, and nothing of it was done: what would have changed is as it was, or is less than waits for a person", "", "")
+	e.ID, e.Status = set.OverID(), ledger.Success
+	e.Concerns(set.Names())
+	if err := r.Writer.Note(ledger.Entry{Event: e, Held: &ledger.HeldSet{}}); err != nil {
+		return err
+	}
+	r.heldMu.Lock()
+	defer r.heldMu.Unlock()
+	delete(r.Held, plan.MassEvents([]plan.Action{{Mass: set}}, ledger.Revision{}, now)[0].ID) // it is told again where it comes back
+	r.Held[e.ID] = now
+	return nil
+}
+
+func (r *Recorder) setHeld(id string) {
+	r.heldMu.Lock()
+	defer r.heldMu.Unlock()
+	r.Held[id] = r.Now()
+}
+
+// AcceptHeld writes a person's consent to what the brake holds into the ledger: of
+// the set with that id there, or of known, which a plan that the person saw has. It
+// goes straight there, as Accept does.
+func (r *Recorder) AcceptHeld(ctx context.Context, id string, known *ledger.HeldSet, actor, how string) (accepted *ledger.HeldSet, err error) {
+	tree, _, _, err := r.Writer.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := archive.FindHeld(tree, id, known); err != nil {
+		return nil, err
+	}
+	now := r.Now().UTC()
+	told := []ledger.Entry{{Event: ledger.Event{
+		Schema: ledger.EventSchema, ID: ledger.EventID("accepted", id, actor, now.Format(time.RFC3339Nano)), Time: now.Truncate(time.Millisecond),
+		Operation: ledger.KindConfig, Status: ledger.Success, Reason: ledger.ReasonAccepted, Actor: text.FirstOf(actor, "unknown"), Cause: "command",
+	}}}
+	_, err = r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
+		set, sets, err := archive.FindHeld(tree, id, known)
+		if err != nil {
+			return nil, err
+		}
+		accepted = set
+		set.AcceptedAt, set.AcceptedBy = times.Optional(now.Truncate(time.Second)), text.FirstOf(actor, "unknown")
+		e := &told[0].Event
+		e.Subject, e.Detail = string(plan.SubjectOfSet(set)), "a person accepted "+how+": "+set.Summary()
+		e.Certificate, e.Certificates = "", nil
+		e.Concerns(set.Names())
+		files, err := r.Writer.Edit(tree, told)
+		if err != nil {
+			return nil, err
+		}
+		files[ledger.HeldFile], err = archive.MarshalHeld(archive.WithHeld(sets, *set, now))
+		return files, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("writing the ledger: %w; nothing was recorded, repeat the command", err)
+	}
+	return accepted, nil
+}
+
+// AcceptLost writes a person's consent to the loss of a head into the ledger. It goes
+// straight there, as Accept does. seen tells that this machine remembers the head; else
+// the ledger has to tell of its loss.
+func (r *Recorder) AcceptLost(ctx context.Context, commit string, seen bool, actor string) error {
+	now := r.Now().UTC()
+	e := ledger.Event{
+		Schema: ledger.EventSchema, ID: ledger.EventID("accepted", archive.LedgerSubject, commit), Time: now.Truncate(time.Millisecond),
+		Operation: ledger.KindNote, Status: ledger.Success, Reason: ledger.ReasonAccepted, Subject: archive.LedgerSubject, Actor: text.FirstOf(actor, "unknown"), Cause: "command", OldRevision: commit,
+		Detail: "a person accepted that the ledger no longer goes on from commit " + commit,
+	}
+	told := []ledger.Entry{{Event: e}}
+	_, err := r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
+		events, err := archive.Query{}.Events(tree)
+		if err != nil {
+			return nil, err
+		}
+		lost := archive.LostHeads(events)
+		if len(archive.WithoutHead(lost, commit)) == len(lost) && !seen {
+			return nil, archive.ErrNotLost
+		}
+		if n := len(events); n > 0 {
+			told[0].Event.Time = times.Later(e.Time, events[n-1].Time.Add(time.Millisecond))
+		}
+		return r.Writer.Edit(tree, told)
+	})
+	if errors.Is(err, archive.ErrNotLost) {
+		return fmt.Errorf("accepting the loss of %s: %w; certroll audit verify names those that are", commit, archive.ErrNotLost)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the ledger: %w; nothing was recorded, repeat the command", err)
+	}
+	return nil
+}

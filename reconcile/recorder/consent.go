@@ -1,0 +1,122 @@
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"certroll/reconcile/archive"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/statuspage"
+	"certroll/reconcile/times"
+	"certroll/spec/text"
+)
+
+// Withheld is a revision that was fetched and is not taken.
+type Withheld struct {
+	ledger.Revision
+	Reason  ledger.Reason
+	Old     archive.Taken // the revision that was in force, where that is the reason
+	Message string
+}
+
+// Withhold tells the ledger of it. The same revision is told once, however
+// often it is met, unless something else was in force in between.
+func (r *Recorder) Withhold(ctx context.Context, w Withheld) error {
+	err := r.Writer.Note(ledger.Entry{Event: ledger.Event{
+		Schema: ledger.EventSchema, ID: ledger.EventID("withheld", string(w.Reason), w.Commit, w.Old.Commit, w.Old.At.UTC().Format(time.RFC3339Nano)), Time: r.Now().UTC().Truncate(time.Millisecond),
+		Operation: ledger.KindConfig, Status: ledger.Denied, Severity: ledger.SeverityPage, Reason: w.Reason, Class: ledger.ClassConfig,
+		Actor: text.FirstOf(w.Author, "unknown"), Cause: "spec", Revision: w.Commit, OldRevision: w.Old.Commit, Message: w.Message,
+		Detail: "the revision is held back; the last good one stays in force",
+	}})
+	if err != nil {
+		return err
+	}
+	_, err = r.Publish(ctx)
+	return err
+}
+
+// Accept writes a person's consent to a revision into the ledger, of which a
+// run that holds it back learns with its next pull. It goes straight there, as
+// Retry does.
+func (r *Recorder) Accept(ctx context.Context, rev ledger.Revision, actor string) error {
+	now := r.Now().UTC()
+	e := ledger.Event{
+		Schema: ledger.EventSchema, ID: ledger.EventID("accepted", rev.Commit, actor, now.Format(time.RFC3339Nano)), Time: now.Truncate(time.Millisecond),
+		Operation: ledger.KindConfig, Status: ledger.Success, Reason: ledger.ReasonAccepted, Actor: text.FirstOf(actor, "unknown"), Cause: "command", Revision: rev.Commit,
+		Detail: "a person looked at the revision of " + text.FirstOf(rev.Author, "an unknown author") + " and accepted it",
+	}
+	told := []ledger.Entry{{Event: e}}
+	_, err := r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
+		last, err := archive.LastTaken(tree)
+		// Consent comes after what was in force, whatever the clock of this machine says.
+		told[0].Event.OldRevision, told[0].Event.Time = last.Commit, times.Later(e.Time, last.At.Add(time.Millisecond))
+		if err != nil {
+			return nil, err
+		}
+		return r.Writer.Edit(tree, told)
+	})
+	if err != nil {
+		return fmt.Errorf("writing the ledger: %w; nothing was recorded, repeat the command", err)
+	}
+	return nil
+}
+
+// Refuse tells the ledger that a revision was refused because of its mistakes.
+// The same revision is told once, however often it is met.
+func (r *Recorder) Refuse(ctx context.Context, rev ledger.Revision, mistakes string) error {
+	err := r.Writer.Note(ledger.Entry{Event: ledger.Event{
+		Schema: ledger.EventSchema, ID: ledger.EventID("refused", rev.Commit, mistakes), Time: r.Now().UTC().Truncate(time.Millisecond),
+		Operation: ledger.KindConfig, Status: ledger.Failed, Reason: ledger.ReasonRefused, Class: ledger.ClassConfig,
+		Actor: text.FirstOf(rev.Author, "unknown"), Cause: "spec", Revision: rev.Commit, Message: mistakes,
+		Detail: "the revision has mistakes and was refused whole; the last good one stays in force",
+	}})
+	if err != nil {
+		return err
+	}
+	_, err = r.Publish(ctx)
+	return err
+}
+
+// Taken tells the ledger that a revision is in force, where the last that it was
+// told of a revision is that it is not.
+func (r *Recorder) Taken(ctx context.Context, rev ledger.Revision) error {
+	tree, _, err := r.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	now := r.Now().UTC()
+	var last ledger.Event
+	err = archive.Backward(tree, func(e ledger.Event) bool {
+		if e.Operation == ledger.KindConfig && e.Reason != ledger.ReasonAccepted {
+			last = e
+		}
+		return last.ID == "" && e.Time.After(now.Add(-archive.HistorySpan))
+	})
+	if err != nil {
+		return err
+	}
+	waiting, err := r.Writer.entries()
+	if err != nil {
+		return err
+	}
+	for _, w := range waiting {
+		if w.Event.Operation == ledger.KindConfig {
+			last = w.Event
+		}
+	}
+	if last.ID == "" || last.Status == ledger.Success {
+		return nil
+	}
+	err = r.Writer.Note(ledger.Entry{Event: ledger.Event{
+		Schema: ledger.EventSchema, ID: ledger.EventID("taken", rev.Commit, last.ID), Time: now.Truncate(time.Millisecond),
+		Operation: ledger.KindConfig, Status: ledger.Success, Reason: ledger.ReasonTaken, Actor: text.FirstOf(rev.Author, "unknown"), Cause: "spec",
+		Revision: rev.Commit, OldRevision: last.Revision, Detail: "the revision is in force; the one before it was not (" + string(last.Reason) + ")",
+	}})
+	if err != nil {
+		return err
+	}
+	_, err = r.Publish(ctx)
+	return err
+}

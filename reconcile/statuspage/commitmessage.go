@@ -1,0 +1,118 @@
+package statuspage
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+
+	"certroll/reconcile/ledger"
+	"certroll/spec/text"
+)
+
+// maxTrailers bounds the certificates that a commit message names.
+const maxTrailers = 50
+
+// MaxHeadline is how long the first line of a commit message is at most, by the
+// usual rules.
+const MaxHeadline = 72
+
+// CommitMessage says what happened in its first line and carries trailers.
+func CommitMessage(entries []ledger.Entry) string {
+	subject := text.Line(CommitSubject(entries)) // a ledger may name a certificate as no spec can
+	if len(subject) > MaxHeadline {
+		subject = headline(entries)
+	}
+	return subject + "\n\n" + strings.Join(trailers(entries), "\n") + "\n"
+}
+
+// headline is how many there were of what, where naming them is too long.
+func headline(entries []ledger.Entry) string {
+	if len(entries) == 1 {
+		return headlineOf(entries[0].Event)
+	}
+	byWhat, byStatus := map[string]int{}, map[string]int{}
+	for _, e := range entries {
+		byWhat[string(e.Event.Operation)+" "+string(e.Event.Status)]++
+		byStatus[string(e.Event.Status)]++
+	}
+	if s := counts(byWhat); len(s) <= MaxHeadline {
+		return s
+	}
+	return counts(byStatus) // the operations are among the trailers
+}
+
+// headlineOf is the first line for one event; a name that is too long is cut, it
+// stands whole among the trailers.
+func headlineOf(e ledger.Event) string {
+	what, came := string(e.Operation), ": "+string(e.Status)
+	name := text.FirstLine(e.Certificate)
+	if name == "" {
+		return what + came
+	}
+	if room := MaxHeadline - len(what) - len(came) - 1; len(name) > room {
+		name = text.Cut(name, room-len("..."))
+	}
+	return what + " " + name + came
+}
+
+// counts is "2 issue success, 1 renew failure".
+func counts(of map[string]int) string {
+	var parts []string
+	for what, n := range of {
+		parts = append(parts, fmt.Sprintf("%d %s", n, what))
+	}
+	sort.Strings(parts)
+	return strings.Join(parts, ", ")
+}
+
+// CommitSubject says what was done to which certificates, and how it ended;
+// what went wrong comes first.
+func CommitSubject(entries []ledger.Entry) string {
+	type kind struct {
+		operation ledger.Kind
+		status    ledger.Status
+	}
+	certificates := map[kind][]string{}
+	for _, e := range entries {
+		k := kind{e.Event.Operation, e.Event.Status}
+		certificates[k] = append(certificates[k], e.Event.Certificate)
+	}
+	kinds := slices.SortedFunc(maps.Keys(certificates), func(a, b kind) int {
+		order := []ledger.Status{ledger.Failed, ledger.Denied, ledger.Held, ledger.Success}
+		return cmp.Or(cmp.Compare(slices.Index(order, a.status), slices.Index(order, b.status)), cmp.Compare(a.operation, b.operation))
+	})
+	parts := make([]string, 0, len(kinds))
+	for _, k := range kinds {
+		named := slices.Compact(slices.Sorted(slices.Values(certificates[k])))
+		named = slices.DeleteFunc(named, func(name string) bool { return name == "" })
+		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s", k.operation, text.Some(named, 3)))+": "+string(k.status))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func trailers(entries []ledger.Entry) []string {
+	var ts []string
+	add := func(key, value string) {
+		if t := key + ": " + text.FirstLine(value); value != "" && !slices.Contains(ts, t) {
+			ts = append(ts, t)
+		}
+	}
+	for i, e := range entries {
+		add("Operation", string(e.Event.Operation))
+		if i < maxTrailers {
+			add("Certificate", e.Event.Certificate)
+		}
+		add("Revision", e.Event.Revision)
+		add("Reason", string(e.Event.Reason))
+	}
+	sort.SliceStable(ts, func(i, j int) bool { return trailerRank(ts[i]) < trailerRank(ts[j]) })
+	return ts
+}
+
+func trailerRank(t string) int {
+	key, _, _ := strings.Cut(t, ":")
+	return slices.Index([]string{"Operation", "Certificate", "Revision", "Reason"}, key)
+}

@@ -1,0 +1,258 @@
+package statuspage
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/times"
+	"certroll/spec/text"
+)
+
+// StatusPage renders STATUS.md: what pages first, then what fails, then what
+// nobody renews. It holds dates and never distances from now, so that it
+// changes only when something happened.
+func StatusPage(records map[string]*ledger.Record, problems *ledger.Problems) []byte {
+	list := inOrder(records)
+	var b strings.Builder
+	b.WriteString("# Certificates\n\n")
+	b.WriteString(CountRecords(records).String() + ".\n\n")
+	b.WriteString("| certificate | state | names | expires | renews | issuer | Vault | what it waits for |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|\n")
+	for _, r := range list[:min(MostRows, len(list))] {
+		b.WriteString(statusRow(r))
+	}
+	if left := len(list) - MostRows; left > 0 {
+		fmt.Fprintf(&b, "\nAnd %d more, in `certificates/`. Of those in order the table has the ones that expire first.\n", left)
+	}
+	b.WriteString(whatFails(list))
+	b.WriteString(whatIsServed(problems))
+	b.WriteString(whatIsLeftBehind(list))
+	b.WriteString("\nWritten by certroll. The records are in `certificates/`, the history is in `audit/`.\n")
+	return []byte(b.String())
+}
+
+// MostRows bounds the table: hosts show no page of many thousands, and each
+// commit has the page in it.
+const MostRows = 500
+
+// inOrder are the records as the table has them: by what is wrong with them,
+// then by name. Where it cannot have all, those that expire first come first.
+func inOrder(records map[string]*ledger.Record) []*ledger.Record {
+	expiry := func(*ledger.Record, *ledger.Record) int { return 0 }
+	if len(records) > MostRows {
+		expiry = func(a, b *ledger.Record) int { return notAfter(a).Compare(notAfter(b)) }
+	}
+	return slices.SortedFunc(maps.Values(records), func(a, b *ledger.Record) int {
+		return cmp.Or(pageRank(a)-pageRank(b), expiry(a, b), strings.Compare(a.Certificate, b.Certificate))
+	})
+}
+
+// notAfter is when what is live expires; the zero time where nothing is.
+func notAfter(r *ledger.Record) time.Time {
+	if r.Live == nil {
+		return time.Time{}
+	}
+	return r.Live.End()
+}
+
+// Count is how many certificates stand how.
+type Count struct {
+	Live      int // the unmanaged ones among them
+	Unmanaged int
+	Failing   int // the paging ones among them
+	Paging    int
+	Retired   int
+}
+
+// CountRecords counts records. Like STATUS.md it looks at no clock: a pause
+// ends when a run has said so.
+func CountRecords(records map[string]*ledger.Record) Count {
+	var c Count
+	for _, r := range records {
+		switch r.State {
+		case ledger.StateLive:
+			c.Live++
+			if r.Unmanaged != nil {
+				c.Unmanaged++
+			}
+		case ledger.StateFailing:
+			c.Failing++
+			if r.Severity == ledger.SeverityPage {
+				c.Paging++
+			}
+		case ledger.StateRetired:
+			c.Retired++
+		}
+	}
+	return c
+}
+
+func (c Count) String() string {
+	among := func(n int, what string) string {
+		if n == 0 {
+			return ""
+		}
+		return fmt.Sprintf(" (%d %s)", n, what)
+	}
+	return fmt.Sprintf("%d live%s, %d failing%s, %d retired", c.Live, among(c.Unmanaged, "unmanaged"), c.Failing, among(c.Paging, "paging"), c.Retired)
+}
+
+func pageRank(r *ledger.Record) int {
+	switch {
+	case r.State != ledger.StateRetired && r.Revoked.Of(r.Live) != nil, r.GoneText() != "":
+		return 0
+	case r.State == ledger.StateFailing && r.Severity == ledger.SeverityPage:
+		return 0
+	case r.State == ledger.StateFailing:
+		return 1
+	case r.State == ledger.StateRetired:
+		return 4
+	case r.Unmanaged != nil:
+		return 2
+	default:
+		return 3
+	}
+}
+
+// stateCell is the state as a person is to see it.
+func stateCell(r *ledger.Record) string {
+	if r.Revoked.Of(r.Live) != nil && r.State != ledger.StateRetired {
+		return "**revoked, page**"
+	}
+	if r.GoneText() != "" {
+		return "**deleted, page**"
+	}
+	switch pageRank(r) {
+	case 0:
+		return "**failing, page**"
+	case 2:
+		return "unmanaged"
+	default:
+		return Cell(string(r.State))
+	}
+}
+
+func statusRow(r *ledger.Record) string {
+	expires, renews, issuer, where := "-", "-", "-", "-"
+	if l := r.Live; l != nil {
+		expires = l.End().UTC().Format(time.DateOnly)
+		issuer = l.Issuer
+		where = fmt.Sprintf("%s/%s v%d", l.Mount, l.Path, l.Version)
+	}
+	if r.RenewAt != nil {
+		renews = r.RenewAt.UTC().Format(time.DateOnly)
+	}
+	return fmt.Sprintf("| [%s](certificates/%s.json) | %s | %s | %s | %s | %s | %s | %s |\n",
+		Cell(r.Certificate), Cell(r.Certificate), stateCell(r), Cell(text.Some(r.Names, 3)), expires, renews, Cell(issuer), Cell(where), Cell(waitsCell(r)))
+}
+
+// What is longer than longestWait is told below the table, of mostFailing
+// certificates at most.
+const (
+	longestWait = 120
+	mostFailing = 50
+)
+
+// toldBelow tells whether a failure's message is too long for the table.
+func toldBelow(r *ledger.Record) bool {
+	return r.State == ledger.StateFailing && r.LastFailure != nil && len(r.WaitsFor()) > longestWait
+}
+
+// waitsCell is what a certificate waits for, without a message told below.
+func waitsCell(r *ledger.Record) string {
+	waits := r.WaitsFor()
+	if !toldBelow(r) {
+		return waits
+	}
+	short := strings.TrimSuffix(waits, r.LastFailure.Message)
+	if short == "" || short == waits {
+		return "failed (" + string(r.LastFailure.Class) + "), see below"
+	}
+	return strings.TrimSuffix(short, ": ") + ", see below"
+}
+
+// whatFails tells the messages that the table has no room for, a paragraph each.
+func whatFails(list []*ledger.Record) string {
+	var b strings.Builder
+	told, left := 0, 0
+	for _, r := range list {
+		switch {
+		case !toldBelow(r):
+		case told == mostFailing:
+			left++
+		default:
+			told++
+			f := r.LastFailure
+			fmt.Fprintf(&b, "\n- **%s**, %s at %s: %s\n", Cell(r.Certificate), Cell(string(f.Class)), f.At.UTC().Format(time.RFC3339), paragraph(f.Message))
+		}
+	}
+	if told == 0 {
+		return ""
+	}
+	if left > 0 {
+		fmt.Fprintf(&b, "\nAnd %d more, see their records.\n", left)
+	}
+	return "\n## What fails\n" + b.String()
+}
+
+// whatIsServed tells of endpoints that do not serve what they should.
+func whatIsServed(problems *ledger.Problems) string {
+	var b strings.Builder
+	told, left := 0, 0
+	for _, p := range problems.Served("") {
+		if told == mostFailing {
+			left++
+			continue
+		}
+		told++
+		fmt.Fprintf(&b, "\n- **%s**, %s since %s: %s\n", Cell(p.Certificates[0]), Cell(string(p.Class)), times.StampOf(p.Since), paragraph(p.Message))
+	}
+	if told == 0 {
+		return ""
+	}
+	if left > 0 {
+		fmt.Fprintf(&b, "\nAnd %d more, see `doctor.json`.\n", left)
+	}
+	return "\n## What is served\n" + b.String()
+}
+
+// whatIsLeftBehind tells of secrets that certificates moved away from.
+func whatIsLeftBehind(list []*ledger.Record) string {
+	var b strings.Builder
+	told, more := 0, 0
+	for _, r := range list {
+		for _, text := range r.LeftText() {
+			if told == mostFailing {
+				more++
+				continue
+			}
+			told++
+			fmt.Fprintf(&b, "\n- **%s**: %s\n", Cell(r.Certificate), paragraph(text))
+		}
+	}
+	if told == 0 {
+		return ""
+	}
+	if more > 0 {
+		fmt.Fprintf(&b, "\nAnd %d more, see the records.\n", more)
+	}
+	return "\n## Left behind\n" + b.String()
+}
+
+var cellText = strings.NewReplacer("|", "\\|", "<", "&lt;", "*", "\\*", "`", "'")
+
+// paragraph makes a text safe within a paragraph of Markdown. Anybody who may push
+// to the ledger's branch can have written it.
+func paragraph(s string) string { return proseText.Replace(text.Line(s)) }
+
+var proseText = strings.NewReplacer("<", "&lt;", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "`", "'")
+
+// Cell makes a text safe for one cell of a Markdown table.
+func Cell(s string) string {
+	return text.Cut(cellText.Replace(text.Line(s)), 300)
+}
