@@ -62,9 +62,13 @@ func TestDocsFields(t *testing.T) {
 // package's source, but for tests.
 func constants(t *testing.T, types ...string) map[string][]string {
 	t.Helper()
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
+	var files []string
+	for _, pkg := range []string{"ledger", "archive", "monitor", "outbox"} {
+		found, err := filepath.Glob(pkg + "/*.go")
+		if err != nil || len(found) == 0 {
+			t.Fatalf("reconcile/%s: %d files, %v", pkg, len(found), err)
+		}
+		files = append(files, found...)
 	}
 	values := map[string][]string{}
 	for _, name := range files {
