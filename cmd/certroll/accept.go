@@ -54,7 +54,7 @@ func (a *app) acceptMissing(ctx context.Context, id string) error {
 		return err
 	}
 	defer closeLedger()
-	set, err := r.AcceptHeld(ctx, id, nil, a.person(), "what was held")
+	set, err := r.AcceptHeld(ctx, id, nil, a.Person(), "what was held")
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (a *app) accept(ctx context.Context, commit string) error {
 		return err
 	}
 	defer closeLedger()
-	if err := r.Accept(ctx, ledger.Revision{Commit: rev.Commit, Author: rev.Author}, a.person()); err != nil {
+	if err := r.Accept(ctx, ledger.Revision{Commit: rev.Commit, Author: rev.Author}, a.Person()); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Out, "Accepted %s (%q by %s).\n", rev.Commit, rev.Subject, rev.Author)

@@ -95,7 +95,7 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 
 // release writes a person's consent to what is held into the ledger, and plans again.
 func (a *app) release(ctx context.Context, p *proposal.Proposal, held *ledger.HeldSet, how string) error {
-	set, err := p.Reconciler.AcceptHeld(ctx, held.ID, held, a.person(), how)
+	set, err := p.Reconciler.AcceptHeld(ctx, held.ID, held, a.Person(), how)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 	"certroll/spec/text"
 )
 
-func (a *app) auditCommand() *cobra.Command {
+func (a *askCommands) auditCommand() *cobra.Command {
 	var q archive.Query
 	var operation, status, class, since string
 	var asJSON bool
@@ -37,7 +37,7 @@ func (a *app) auditCommand() *cobra.Command {
 				return err
 			}
 			q.Operation, q.Status, q.Class = ledger.Kind(operation), ledger.Status(status), ledger.Class(class)
-			s, err := a.settings()
+			s, err := a.loadSettings()
 			if err != nil {
 				return err
 			}
@@ -74,7 +74,7 @@ func (a *app) auditCommand() *cobra.Command {
 
 // unknownInLedger says of a certificate without an event that the ledger has no record of
 // it either, where that is so. That is no error: the log may begin later.
-func (a *app) unknownInLedger(tree fs.FS, name string) {
+func (a *askCommands) unknownInLedger(tree fs.FS, name string) {
 	records, err := archive.ReadRecords(tree)
 	if err != nil || records[name] != nil {
 		return
@@ -82,7 +82,7 @@ func (a *app) unknownInLedger(tree fs.FS, name string) {
 	fmt.Fprintf(a.Err, "The ledger has no certificate %q.%s\n", name, text.Meant(name, slices.Sorted(maps.Keys(records))))
 }
 
-func (a *app) auditVerifyCommand() *cobra.Command {
+func (a *askCommands) auditVerifyCommand() *cobra.Command {
 	var asJSON, anchored bool
 	c := &cobra.Command{
 		Use:   "verify",
@@ -109,8 +109,8 @@ Exits 0 if all is in order, 1 with findings, 3 if it could not check.`,
 	return c
 }
 
-func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
-	s, err := a.settings()
+func (a *askCommands) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
+	s, err := a.loadSettings()
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (a *app) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
 
 // verifyAnchor holds the ledger against its anchor in Vault where there is one
 // that can be read.
-func (a *app) verifyAnchor(ctx context.Context, s *settings.Settings, ledger *gitsync.Ledger) ([]archive.Breach, view.Anchor) {
+func (a *askCommands) verifyAnchor(ctx context.Context, s *settings.Settings, ledger *gitsync.Ledger) ([]archive.Breach, view.Anchor) {
 	if s.Vault.Address == "" && a.Getenv("VAULT_ADDR") == "" {
 		return nil, view.Anchor{Unseen: "no Vault is named: set vault.address in certroll.hcl, or VAULT_ADDR"}
 	}

@@ -14,7 +14,7 @@ import (
 // expiringDays is how far expiring looks unless told.
 const expiringDays = 14
 
-func (a *app) expiringCommand() *cobra.Command {
+func (a *askCommands) expiringCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "expiring [DAYS]",

@@ -20,7 +20,8 @@ func (a *app) addCommands(root *cobra.Command) {
 	changes := &edits.Commands{Console: &a.Console, ConfigDir: &a.configDir, LoadSettings: a.settings}
 	addGroup(root, "change", "Plan and change:", a.planCommand(), a.applyCommand(), a.runCommand(), a.retryCommand(), changes.RotateCommand(),
 		changes.DisableCommand(), changes.EnableCommand(), a.acceptCommand())
-	addGroup(root, "ask", "Ask:", a.statusCommand(), a.expiringCommand(), a.explainCommand(), a.auditCommand(), a.probeCommand())
+	asking := &askCommands{Console: &a.Console, loadSettings: a.settings, logger: a.logger}
+	addGroup(root, "ask", "Ask:", asking.statusCommand(), asking.expiringCommand(), a.explainCommand(), asking.auditCommand(), a.probeCommand())
 	addGroup(root, "more", "More:", a.versionCommand(), a.manCommand())
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")

@@ -4,29 +4,36 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"os"
-	"os/user"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
 
-	"certroll/cmd/certroll/proposal"
+	"certroll/cmd/certroll/console"
 	"certroll/cmd/certroll/settings"
+	"certroll/cmd/certroll/view"
 	"certroll/reconcile/archive"
 	"certroll/reconcile/ledger"
 )
 
+// askCommands are the commands that ask the ledger, with what of the program they work with.
+type askCommands struct {
+	*console.Console
+	loadSettings func() (*settings.Settings, error)
+	logger       func(*settings.Settings) (*slog.Logger, error)
+}
+
 // ledger reads the ledger and its records. What cannot be read is named on
 // stderr, and stops nothing.
-func (a *app) ledger(ctx context.Context) (fs.FS, map[string]*ledger.Record, error) {
-	s, err := a.settings()
+func (a *askCommands) ledger(ctx context.Context) (fs.FS, map[string]*ledger.Record, error) {
+	s, err := a.loadSettings()
 	if err != nil {
 		return nil, nil, err
 	}
 	return a.ledgerOf(ctx, s)
 }
 
-func (a *app) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, map[string]*ledger.Record, error) {
+func (a *askCommands) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, map[string]*ledger.Record, error) {
 	ledger, err := s.OpenLedger("")
 	if err != nil {
 		return nil, nil, err
@@ -37,24 +44,8 @@ func (a *app) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, map[st
 		return nil, nil, err
 	}
 	records, lost, err := archive.ReadLedger(ctx, tree, ledger)
-	proposal.WarnUnreadable(&a.Console, lost)
+	view.WriteUnreadable(a.Err, lost)
 	return tree, records, err
-}
-
-// person is who runs the command, for the audit log.
-func (a *app) person() string {
-	if p := strings.TrimSpace(a.Getenv("CERTROLL_ACTOR")); p != "" {
-		return p
-	}
-	name := "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return name
-	}
-	return name + "@" + host
 }
 
 // parseSince reads the moment that a duration before now or a date means.

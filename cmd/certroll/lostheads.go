@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,9 @@ import (
 	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile/archive"
 )
+
+// commitHash is how a commit is named in full.
+var commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 // lostHeads are those that the ledger itself tells of, and that nobody accepted.
 type lostHeads []archive.LostHead
@@ -46,7 +50,7 @@ func (l lostHeads) breaches(s *settings.Settings) []archive.Breach {
 	return found
 }
 
-func (a *app) auditAcceptCommand() *cobra.Command {
+func (a *askCommands) auditAcceptCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "accept COMMIT",
 		Short: "Accept that the ledger was rewritten, moved back or deleted",
@@ -61,11 +65,11 @@ Vault.`,
 	}
 }
 
-func (a *app) acceptLost(ctx context.Context, commit string) error {
-	if !fullHash.MatchString(commit) {
+func (a *askCommands) acceptLost(ctx context.Context, commit string) error {
+	if !commitHash.MatchString(commit) {
 		return fmt.Errorf("accepting the loss of %q: write the commit's hash in full, as certroll audit verify has it: 40 digits", commit)
 	}
-	s, err := a.settings()
+	s, err := a.loadSettings()
 	if err != nil {
 		return err
 	}
@@ -78,7 +82,7 @@ func (a *app) acceptLost(ctx context.Context, commit string) error {
 	if err != nil {
 		return err
 	}
-	if err := r.AcceptLost(ctx, commit, seen, a.person()); err != nil {
+	if err := r.AcceptLost(ctx, commit, seen, a.Person()); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Out, "Accepted that the ledger no longer goes on from %s.\n", commit)

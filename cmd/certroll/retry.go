@@ -64,7 +64,7 @@ func (a *app) retry(ctx context.Context, want recorder.Retry, asJSON bool) error
 		return err
 	}
 	defer closeLedger()
-	want.Actor = a.person()
+	want.Actor = a.Person()
 	want.Declared = sync.OnceValue(func() []string { return a.declared(ctx, s) })
 	done, commit, err := r.Retry(ctx, want)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"certroll/spec/text"
 )
 
-func (a *app) statusCommand() *cobra.Command {
+func (a *askCommands) statusCommand() *cobra.Command {
 	var asJSON bool
 	var dir string
 	answer := func(cmd *cobra.Command, args []string) error {
@@ -73,8 +73,8 @@ web server, and exits 0 in any state of the certificates.`,
 const ledgerPatience = 20 * time.Second
 
 // status is the view of all certificates, or of the one that is named.
-func (a *app) status(ctx context.Context, names []string) (view.Status, error) {
-	s, err := a.settings()
+func (a *askCommands) status(ctx context.Context, names []string) (view.Status, error) {
+	s, err := a.loadSettings()
 	if err != nil {
 		return view.Status{}, err
 	}
@@ -93,7 +93,7 @@ func (a *app) status(ctx context.Context, names []string) (view.Status, error) {
 }
 
 // statusOfLedger is what the ledger says of them.
-func (a *app) statusOfLedger(ctx context.Context, s *settings.Settings, names []string) (view.Status, error) {
+func (a *askCommands) statusOfLedger(ctx context.Context, s *settings.Settings, names []string) (view.Status, error) {
 	tree, records, err := a.ledgerOf(ctx, s)
 	if err != nil {
 		return view.Status{}, err
@@ -119,7 +119,7 @@ func (a *app) statusOfLedger(ctx context.Context, s *settings.Settings, names []
 	return dto, err
 }
 
-func (a *app) showStatus(dto view.Status, asJSON bool) error {
+func (a *askCommands) showStatus(dto view.Status, asJSON bool) error {
 	switch {
 	case asJSON:
 		return view.JSON(a.Data(), dto)

@@ -19,8 +19,8 @@ import (
 
 // writePages writes the status page as files: what the ledger says, for a web
 // server that hands out files.
-func (a *app) writePages(ctx context.Context, dir string) error {
-	s, err := a.settings()
+func (a *askCommands) writePages(ctx context.Context, dir string) error {
+	s, err := a.loadSettings()
 	if err != nil {
 		return err
 	}

@@ -21,19 +21,11 @@ import (
 	"certroll/cmd/certroll/wiring"
 	"certroll/gitsync"
 	"certroll/reconcile/acme/dnsprovider"
-	"certroll/reconcile/archive"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
 	"certroll/reconcile/review"
 	"certroll/spec"
 )
-
-// WarnUnreadable names what of the ledger cannot be read.
-func WarnUnreadable(c *console.Console, lost []archive.Breach) {
-	for _, f := range lost {
-		fmt.Fprintf(c.Err, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)
-	}
-}
 
 // Input says what to plan and on what.
 type Input struct {
@@ -314,7 +306,7 @@ func (a *Planner) observe(ctx context.Context, s *settings.Settings, log *slog.L
 		p.Close()
 		return p, obs, err
 	}
-	WarnUnreadable(a.Console, obs.Unread)
+	view.WriteUnreadable(a.Err, obs.Unread)
 	return p, obs, nil
 }
 
@@ -327,7 +319,7 @@ func (a *Planner) observeOffline(ctx context.Context, s *settings.Settings, p *P
 	p.View.Offline, p.View.Warnings = &from, []string{warning}
 	obs, err := plan.ObserveRecords(tree, time.Now())
 	if err == nil {
-		WarnUnreadable(a.Console, obs.Unread)
+		view.WriteUnreadable(a.Err, obs.Unread)
 	}
 	return obs, err
 }

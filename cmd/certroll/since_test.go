@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"certroll/cmd/certroll/console"
 )
 
 func TestParseSince(t *testing.T) {
@@ -25,16 +23,5 @@ func TestParseSince(t *testing.T) {
 		if err != nil || got.Format(time.RFC3339) != want {
 			t.Errorf("%q: %s, %v, want %s", text, got.Format(time.RFC3339), err, want)
 		}
-	}
-}
-
-func TestPerson(t *testing.T) {
-	a := &app{Console: console.Console{Getenv: func(string) string { return "" }}}
-	if who := a.person(); !strings.Contains(who, "@") {
-		t.Errorf("%q", who)
-	}
-	a.Getenv = func(name string) string { return map[string]string{"CERTROLL_ACTOR": " ann@example.com\n"}[name] }
-	if who := a.person(); who != "ann@example.com" {
-		t.Errorf("%q", who)
 	}
 }

@@ -1,0 +1,15 @@
+package view
+
+import (
+	"fmt"
+	"io"
+
+	"certroll/reconcile/archive"
+)
+
+// WriteUnreadable names what of the ledger cannot be read.
+func WriteUnreadable(w io.Writer, lost []archive.Breach) {
+	for _, f := range lost {
+		fmt.Fprintf(w, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)
+	}
+}
