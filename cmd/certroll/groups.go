@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"certroll/cmd/certroll/ask"
 	"certroll/cmd/certroll/edits"
 	"certroll/cmd/certroll/setup"
 	"certroll/reconcile/doctor"
@@ -20,8 +21,8 @@ func (a *app) addCommands(root *cobra.Command) {
 	changes := &edits.Commands{Console: &a.Console, ConfigDir: &a.configDir, LoadSettings: a.settings}
 	addGroup(root, "change", "Plan and change:", a.planCommand(), a.applyCommand(), a.runCommand(), a.retryCommand(), changes.RotateCommand(),
 		changes.DisableCommand(), changes.EnableCommand(), a.acceptCommand())
-	asking := &askCommands{Console: &a.Console, loadSettings: a.settings, logger: a.logger}
-	addGroup(root, "ask", "Ask:", asking.statusCommand(), asking.expiringCommand(), a.explainCommand(), asking.auditCommand(), a.probeCommand())
+	asking := &ask.Commands{Console: &a.Console, LoadSettings: a.settings, Logger: a.logger}
+	addGroup(root, "ask", "Ask:", asking.StatusCommand(), asking.ExpiringCommand(), a.explainCommand(), asking.AuditCommand(), a.probeCommand())
 	addGroup(root, "more", "More:", a.versionCommand(), a.manCommand())
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")

@@ -1,4 +1,4 @@
-package main
+package ask
 
 import (
 	"context"
@@ -21,7 +21,8 @@ import (
 	"certroll/spec/text"
 )
 
-func (a *askCommands) auditCommand() *cobra.Command {
+// AuditCommand shows the audit log, checks it, and accepts a loss.
+func (a *Commands) AuditCommand() *cobra.Command {
 	var q archive.Query
 	var operation, status, class, since string
 	var asJSON bool
@@ -37,7 +38,7 @@ func (a *askCommands) auditCommand() *cobra.Command {
 				return err
 			}
 			q.Operation, q.Status, q.Class = ledger.Kind(operation), ledger.Status(status), ledger.Class(class)
-			s, err := a.loadSettings()
+			s, err := a.LoadSettings()
 			if err != nil {
 				return err
 			}
@@ -74,7 +75,7 @@ func (a *askCommands) auditCommand() *cobra.Command {
 
 // unknownInLedger says of a certificate without an event that the ledger has no record of
 // it either, where that is so. That is no error: the log may begin later.
-func (a *askCommands) unknownInLedger(tree fs.FS, name string) {
+func (a *Commands) unknownInLedger(tree fs.FS, name string) {
 	records, err := archive.ReadRecords(tree)
 	if err != nil || records[name] != nil {
 		return
@@ -82,7 +83,7 @@ func (a *askCommands) unknownInLedger(tree fs.FS, name string) {
 	fmt.Fprintf(a.Err, "The ledger has no certificate %q.%s\n", name, text.Meant(name, slices.Sorted(maps.Keys(records))))
 }
 
-func (a *askCommands) auditVerifyCommand() *cobra.Command {
+func (a *Commands) auditVerifyCommand() *cobra.Command {
 	var asJSON, anchored bool
 	c := &cobra.Command{
 		Use:   "verify",
@@ -109,8 +110,8 @@ Exits 0 if all is in order, 1 with findings, 3 if it could not check.`,
 	return c
 }
 
-func (a *askCommands) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
-	s, err := a.loadSettings()
+func (a *Commands) verifyAudit(ctx context.Context, asJSON, anchored bool) error {
+	s, err := a.LoadSettings()
 	if err != nil {
 		return err
 	}
@@ -155,12 +156,12 @@ func (a *askCommands) verifyAudit(ctx context.Context, asJSON, anchored bool) er
 
 // verifyAnchor holds the ledger against its anchor in Vault where there is one
 // that can be read.
-func (a *askCommands) verifyAnchor(ctx context.Context, s *settings.Settings, ledger *gitsync.Ledger) ([]archive.Breach, view.Anchor) {
+func (a *Commands) verifyAnchor(ctx context.Context, s *settings.Settings, ledger *gitsync.Ledger) ([]archive.Breach, view.Anchor) {
 	if s.Vault.Address == "" && a.Getenv("VAULT_ADDR") == "" {
 		return nil, view.Anchor{Unseen: "no Vault is named: set vault.address in certroll.hcl, or VAULT_ADDR"}
 	}
 	unseen := func(err error) ([]archive.Breach, view.Anchor) { return nil, view.Anchor{Unseen: err.Error()} }
-	log, err := a.logger(s)
+	log, err := a.Logger(s)
 	if err != nil {
 		return unseen(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package ask
 
 import (
 	"context"
@@ -50,7 +50,7 @@ func (l lostHeads) breaches(s *settings.Settings) []archive.Breach {
 	return found
 }
 
-func (a *askCommands) auditAcceptCommand() *cobra.Command {
+func (a *Commands) auditAcceptCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "accept COMMIT",
 		Short: "Accept that the ledger was rewritten, moved back or deleted",
@@ -65,11 +65,11 @@ Vault.`,
 	}
 }
 
-func (a *askCommands) acceptLost(ctx context.Context, commit string) error {
+func (a *Commands) acceptLost(ctx context.Context, commit string) error {
 	if !commitHash.MatchString(commit) {
 		return fmt.Errorf("accepting the loss of %q: write the commit's hash in full, as certroll audit verify has it: 40 digits", commit)
 	}
-	s, err := a.loadSettings()
+	s, err := a.LoadSettings()
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package ask
 
 import (
 	"context"
@@ -16,24 +16,24 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// askCommands are the commands that ask the ledger, with what of the program they work with.
-type askCommands struct {
+// Commands are the commands that ask the ledger, with what of the program they work with.
+type Commands struct {
 	*console.Console
-	loadSettings func() (*settings.Settings, error)
-	logger       func(*settings.Settings) (*slog.Logger, error)
+	LoadSettings func() (*settings.Settings, error)
+	Logger       func(*settings.Settings) (*slog.Logger, error)
 }
 
 // ledger reads the ledger and its records. What cannot be read is named on
 // stderr, and stops nothing.
-func (a *askCommands) ledger(ctx context.Context) (fs.FS, map[string]*ledger.Record, error) {
-	s, err := a.loadSettings()
+func (a *Commands) ledger(ctx context.Context) (fs.FS, map[string]*ledger.Record, error) {
+	s, err := a.LoadSettings()
 	if err != nil {
 		return nil, nil, err
 	}
 	return a.ledgerOf(ctx, s)
 }
 
-func (a *askCommands) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, map[string]*ledger.Record, error) {
+func (a *Commands) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, map[string]*ledger.Record, error) {
 	ledger, err := s.OpenLedger("")
 	if err != nil {
 		return nil, nil, err

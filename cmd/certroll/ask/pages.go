@@ -1,4 +1,4 @@
-package main
+package ask
 
 import (
 	"context"
@@ -19,8 +19,8 @@ import (
 
 // writePages writes the status page as files: what the ledger says, for a web
 // server that hands out files.
-func (a *askCommands) writePages(ctx context.Context, dir string) error {
-	s, err := a.loadSettings()
+func (a *Commands) writePages(ctx context.Context, dir string) error {
+	s, err := a.LoadSettings()
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package ask
 
 import (
 	"fmt"
@@ -14,7 +14,8 @@ import (
 // expiringDays is how far expiring looks unless told.
 const expiringDays = 14
 
-func (a *askCommands) expiringCommand() *cobra.Command {
+// ExpiringCommand shows what expires soon.
+func (a *Commands) ExpiringCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "expiring [DAYS]",

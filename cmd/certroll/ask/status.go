@@ -1,4 +1,4 @@
-package main
+package ask
 
 import (
 	"context"
@@ -18,7 +18,8 @@ import (
 	"certroll/spec/text"
 )
 
-func (a *askCommands) statusCommand() *cobra.Command {
+// StatusCommand shows the state of the certificates.
+func (a *Commands) StatusCommand() *cobra.Command {
 	var asJSON bool
 	var dir string
 	answer := func(cmd *cobra.Command, args []string) error {
@@ -73,8 +74,8 @@ web server, and exits 0 in any state of the certificates.`,
 const ledgerPatience = 20 * time.Second
 
 // status is the view of all certificates, or of the one that is named.
-func (a *askCommands) status(ctx context.Context, names []string) (view.Status, error) {
-	s, err := a.loadSettings()
+func (a *Commands) status(ctx context.Context, names []string) (view.Status, error) {
+	s, err := a.LoadSettings()
 	if err != nil {
 		return view.Status{}, err
 	}
@@ -93,7 +94,7 @@ func (a *askCommands) status(ctx context.Context, names []string) (view.Status, 
 }
 
 // statusOfLedger is what the ledger says of them.
-func (a *askCommands) statusOfLedger(ctx context.Context, s *settings.Settings, names []string) (view.Status, error) {
+func (a *Commands) statusOfLedger(ctx context.Context, s *settings.Settings, names []string) (view.Status, error) {
 	tree, records, err := a.ledgerOf(ctx, s)
 	if err != nil {
 		return view.Status{}, err
@@ -119,7 +120,7 @@ func (a *askCommands) statusOfLedger(ctx context.Context, s *settings.Settings, 
 	return dto, err
 }
 
-func (a *askCommands) showStatus(dto view.Status, asJSON bool) error {
+func (a *Commands) showStatus(dto view.Status, asJSON bool) error {
 	switch {
 	case asJSON:
 		return view.JSON(a.Data(), dto)
