@@ -9,12 +9,13 @@ import (
 
 	"certroll/reconcile/ledger"
 	"certroll/spec"
+	"certroll/spec/decode"
 )
 
 // fieldsLike decodes a map of fields that validate takes.
 func fieldsLike(t testing.TB, fields string) spec.Fields {
 	t.Helper()
-	desired, diags := spec.Decode(context.Background(), []spec.File{{Path: "a.hcl", Bytes: fmt.Appendf(nil, `
+	desired, diags := decode.Files(context.Background(), []spec.File{{Path: "a.hcl", Bytes: fmt.Appendf(nil, `
 issuer "ca" {
   directory               = "letsencrypt"
   terms_of_service_agreed = true

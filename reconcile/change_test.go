@@ -16,6 +16,7 @@ import (
 	"certroll/reconcile/review"
 	"certroll/reconcile/times"
 	"certroll/spec"
+	"certroll/spec/decode"
 )
 
 // inFile puts certificates into a file of their own each, as a repo has them.
@@ -214,7 +215,7 @@ func TestChangeOfSettingsComplete(t *testing.T) {
 // TestDigestsTellApart: what stands for a text in a comparison is too long for
 // anybody to find another text that it stands for too.
 func TestDigestsTellApart(t *testing.T) {
-	desired, diags := spec.Decode(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(`
+	desired, diags := decode.Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(`
 issuer "ca" {
   directory               = "https://acme-v02.api.letsencrypt.org/directory"
   terms_of_service_agreed = true

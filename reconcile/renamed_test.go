@@ -16,6 +16,7 @@ import (
 	"certroll/reconcile/plan"
 	"certroll/reconcile/times"
 	"certroll/spec"
+	"certroll/spec/decode"
 )
 
 const theOwner = "A. Owner <owner@example.com>"
@@ -451,7 +452,7 @@ func decoded(t *testing.T, policies, certificates string, more ...spec.File) *sp
 	t.Helper()
 	const trusted = "issuer \"ca\" {\n  directory = \"https://ca.example/dir\"\n  terms_of_service_agreed = true\n}\ndns \"lab\" { challenge = \"http-01\" }\n"
 	files := append([]spec.File{{Path: "certs.hcl", Bytes: []byte(certificates)}}, more...)
-	s, diags := spec.Decode(t.Context(), files, spec.Trust{Known: true, Files: []spec.File{{Path: "certroll.hcl", Bytes: []byte(trusted + policies)}}})
+	s, diags := decode.Files(t.Context(), files, spec.Trust{Known: true, Files: []spec.File{{Path: "certroll.hcl", Bytes: []byte(trusted + policies)}}})
 	if s == nil {
 		t.Fatal(diags)
 	}

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"certroll/spec/providers"
 )
 
 // oneName are the providers that can write the one name that the CNAME leads to
@@ -32,17 +34,17 @@ func (a *DNSAccount) CheckResolved(values map[string]string) (refused string) {
 			continue // checked when it was decoded
 		}
 		good := true
-		switch kind := kindOfVariable(name); kind {
-		case urlVariable, hostVariable, serverVariable, realmVariable:
-			host, port, ok := parseEndpoint(kind, text)
+		switch kind := providers.KindOf(name); kind {
+		case providers.URL, providers.Host, providers.Server, providers.Realm:
+			host, port, ok := ParseEndpoint(kind, text)
 			good = ok && a.Reach.Names(host, port)
-		case labelVariable:
-			good = isLabel(text)
-		case choiceVariable:
-			good = isChoice(name, text)
-		case ambientVariable:
-			good = a.Reach.Ambient || !choosesAmbient(name, text)
-		case plainVariable, unclassified:
+		case providers.Label:
+			good = providers.IsLabel(text)
+		case providers.Choice:
+			good = providers.IsChoice(name, text)
+		case providers.Ambient:
+			good = a.Reach.Ambient || !providers.ChoosesAmbient(name, text)
+		case providers.Plain, providers.Unclassified:
 		}
 		if !good {
 			return name
@@ -53,11 +55,11 @@ func (a *DNSAccount) CheckResolved(values map[string]string) (refused string) {
 
 // TXTEffect is what the account's provider does to the TXT records of others.
 // credentials are its variables after references were followed.
-func (a *DNSAccount) TXTEffect(credentials map[string]string) TXTEffect {
+func (a *DNSAccount) TXTEffect(credentials map[string]string) providers.TXTEffect {
 	if a.Provider == "rfc2136" && negotiates(credentials) {
-		return ReplacesTXT // our own record updates know no GSS-TSIG; see package dnschild
+		return providers.ReplacesTXT // our own record updates know no GSS-TSIG; see package dnschild
 	}
-	return TXTEffectOf(a.Provider)
+	return providers.TXTEffectOf(a.Provider)
 }
 
 // negotiates tells whether an rfc2136 account signs by GSS-TSIG (RFC 3645).

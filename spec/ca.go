@@ -55,8 +55,8 @@ func NeedsBinding(url string) bool {
 	return false
 }
 
-// isPublicCA tells whether the issuer is one of the public CAs known by a short name.
-func (i *Issuer) isPublicCA() bool {
+// IsPublicCA tells whether the issuer is one of the public CAs known by a short name.
+func (i *Issuer) IsPublicCA() bool {
 	for _, d := range directories {
 		if d.url == i.Directory {
 			return true
@@ -67,13 +67,13 @@ func (i *Issuer) isPublicCA() bool {
 
 // caps are what a profile of a CA takes in one certificate.
 type caps struct {
-	names int
-	ips   bool
+	Names int
+	IPs   bool
 }
 
-// capsOf are Let's Encrypt's, by profile: https://letsencrypt.org/docs/profiles/.
+// CapsOf are Let's Encrypt's, by profile: https://letsencrypt.org/docs/profiles/.
 // Other CAs say no such thing in public; nothing is known of them.
-func capsOf(i *Issuer) (caps, bool) {
+func CapsOf(i *Issuer) (caps, bool) {
 	if i.Directory != directories["letsencrypt"].url && i.Directory != directories["letsencrypt-staging"].url {
 		return caps{}, false
 	}
@@ -85,19 +85,19 @@ func capsOf(i *Issuer) (caps, bool) {
 
 // lifetimes are what Let's Encrypt's profiles issue for:
 // https://letsencrypt.org/docs/profiles/.
-var lifetimes = map[string]time.Duration{"": 90 * day, "classic": 90 * day, "tlsserver": 45 * day, "shortlived": 160 * time.Hour}
+var lifetimes = map[string]time.Duration{"": 90 * Day, "classic": 90 * Day, "tlsserver": 45 * Day, "shortlived": 160 * time.Hour}
 
 // Lifetime is how long the issuer's certificates live, as far as it says so in
 // public. What was issued is better asked itself.
 func (i *Issuer) Lifetime() (time.Duration, bool) {
-	_, known := capsOf(i)
+	_, known := CapsOf(i)
 	life := lifetimes[i.Profile]
 	return life, known && life > 0
 }
 
-// accountKey is the identity of an issuer's ACME account as far as it is known
+// AccountKey is the identity of an issuer's ACME account as far as it is known
 // from the spec.
-func (i *Issuer) accountKey() string {
+func (i *Issuer) AccountKey() string {
 	key := i.Directory + "\x00" + i.Account
 	if i.EAB != nil {
 		k := i.EAB.KeyID
@@ -107,10 +107,10 @@ func (i *Issuer) accountKey() string {
 }
 
 // SameAccount tells whether two issuers use one ACME account.
-func (i *Issuer) SameAccount(other *Issuer) bool { return i.accountKey() == other.accountKey() }
+func (i *Issuer) SameAccount(other *Issuer) bool { return i.AccountKey() == other.AccountKey() }
 
-// knownCA tells whether a directory is one of a well-known CA.
-func knownCA(directory string) bool {
+// IsKnownCA tells whether a directory is one of a well-known CA.
+func IsKnownCA(directory string) bool {
 	u, err := url.Parse(directory)
 	if err != nil {
 		return false
@@ -136,8 +136,8 @@ var knownCAHosts = []string{
 // https://letsencrypt.org/docs/rate-limits/.
 var letsEncryptLimits = Limits{
 	Orders:              Limit{300, 3 * time.Hour},
-	PerDomain:           Limit{50, 7 * day},
-	ExactSet:            Limit{5, 7 * day},
+	PerDomain:           Limit{50, 7 * Day},
+	ExactSet:            Limit{5, 7 * Day},
 	FailedValidations:   Limit{5, time.Hour},
 	ConsecutiveFailures: 1152,
 }

@@ -16,16 +16,18 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"certroll/spec/eval"
 )
 
-// customFields are a map of expressions over cert. They are evaluated twice:
+// CustomFields are a map of expressions over cert. They are evaluated twice:
 // when the file is decoded, on a sample that shows what is wrong with them, and
 // for each pair that is written.
-type customFields struct {
+type CustomFields struct {
 	names  []string
 	exprs  map[string]hclsyntax.Expression
 	ctx    *hcl.EvalContext // of the block: locals, each
-	budget *budget
+	budget *eval.Budget
 	digest string
 	// passwords are the references that the sample led to. They were checked;
 	// the real pair must lead to no other.
@@ -41,24 +43,26 @@ type password struct {
 	field string
 }
 
-func newCustomFields(exprs map[string]hclsyntax.Expression, ctx *hcl.EvalContext, b *budget) *customFields {
-	return &customFields{names: slices.Sorted(maps.Keys(exprs)), exprs: exprs, ctx: ctx, budget: b}
+// NewCustomFields are the fields that these expressions make, evaluated in ctx at the
+// cost of b. Seal makes them complete.
+func NewCustomFields(exprs map[string]hclsyntax.Expression, ctx *hcl.EvalContext, b *eval.Budget) *CustomFields {
+	return &CustomFields{names: slices.Sorted(maps.Keys(exprs)), exprs: exprs, ctx: ctx, budget: b}
 }
 
 // Names are the names of the fields, in order.
-func (c *customFields) Names() []string { return c.names }
+func (c *CustomFields) Names() []string { return c.names }
 
 // Expr is the expression of a field.
-func (c *customFields) Expr(name string) hclsyntax.Expression { return c.exprs[name] }
+func (c *CustomFields) Expr(name string) hclsyntax.Expression { return c.exprs[name] }
 
 // Hold has nothing made of the fields.
-func (c *customFields) Hold() { c.held = true }
+func (c *CustomFields) Hold() { c.held = true }
 
 // Held tells whether nothing is made of the fields.
-func (c *customFields) Held() bool { return c.held }
+func (c *CustomFields) Held() bool { return c.held }
 
 // Passwords are the references that the sample led to.
-func (c *customFields) Passwords() []Value {
+func (c *CustomFields) Passwords() []Value {
 	list := make([]Value, len(c.passwords))
 	for i, p := range c.passwords {
 		list[i] = p.Value
@@ -67,14 +71,14 @@ func (c *customFields) Passwords() []Value {
 }
 
 // Fields are these fields.
-func (c *customFields) Fields() Fields { return Fields{custom: c} }
+func (c *CustomFields) Fields() Fields { return Fields{custom: c} }
 
 // SampleContext is what the expressions see of the sample. A password that they name is
 // noted for the field that *field is then; env is the beginning of the variables that
 // may hold one.
-func (c *customFields) SampleContext(field *string, env string) *hcl.EvalContext {
-	return c.context(sampleValue(), func(kind string, v cty.Value, alias string) (string, error) {
-		if !isReference(v) {
+func (c *CustomFields) SampleContext(field *string, env string) *hcl.EvalContext {
+	return c.context(SampleValue(), func(kind string, v cty.Value, alias string) (string, error) {
+		if !IsReference(v) {
 			return "", fmt.Errorf("the password is a secret, and this file is in Git: write %s(vault(\"mount/path\", \"field\")) or %[1]s(env(\"%[2]sKEYSTORE\"))", kind, env)
 		}
 		p := password{*v.EncapsulatedValue().(*Value), *field}
@@ -88,12 +92,12 @@ func (c *customFields) SampleContext(field *string, env string) *hcl.EvalContext
 
 // TryReal makes the fields of a pair as CAs issue them, with a stand-in for its key. It
 // takes its steps from *left. Where an expression fails, the error is an evaluationError.
-func (c *customFields) TryReal(left *int64) error {
+func (c *CustomFields) TryReal(left *int64) error {
 	p, err := realSample()
 	if err != nil {
 		return err
 	}
-	return c.budget.aside(left, func() error {
+	return c.budget.Aside(left, func() error {
 		_, err := c.make(p, p.chargedKey(), c.standIn(p))
 		return err
 	})
@@ -101,7 +105,7 @@ func (c *customFields) TryReal(left *int64) error {
 
 // Seal sets the digest. It is made of the expressions, however they are laid out, and
 // of what they made of the sample, which is how locals come into it.
-func (c *customFields) Seal(made map[string]string, source func(hcl.Expression) []byte) {
+func (c *CustomFields) Seal(made map[string]string, source func(hcl.Expression) []byte) {
 	sum := sha256.New()
 	for _, name := range c.names {
 		_, _ = fmt.Fprintf(sum, "%q %q", name, made[name])
@@ -137,7 +141,7 @@ func certValue(m Material, ca, serial, keyDigest string, names []string, notBefo
 type storeMaker func(kind string, password cty.Value, alias string) (string, error)
 
 // context is what the expressions see.
-func (c *customFields) context(cert cty.Value, store storeMaker) *hcl.EvalContext {
+func (c *CustomFields) context(cert cty.Value, store storeMaker) *hcl.EvalContext {
 	ctx := c.ctx.NewChild()
 	made := 0
 	bounded := func(kind string, password cty.Value, alias string) (string, error) {
@@ -181,19 +185,19 @@ func keystoreFunc(kind string, store storeMaker) function.Function {
 
 var errOtherReference = errors.New("it is not the reference that was checked when the file was read; let it not depend on cert")
 
-// evaluationError is why a field could not be made. It depends on the
+// FieldError is why a field could not be made. It depends on the
 // expressions and on what is public of a certificate, never on its key.
-type evaluationError struct {
-	field string
-	at    hcl.Range
-	err   error
+type FieldError struct {
+	Field string
+	At    hcl.Range
+	Err   error
 }
 
-func (e *evaluationError) Error() string {
-	return fmt.Sprintf("making the field %s, at %s:%d:%d: %s", e.field, e.at.Filename, e.at.Start.Line, e.at.Start.Column, e.err)
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("making the field %s, at %s:%d:%d: %s", e.Field, e.At.Filename, e.At.Start.Line, e.At.Start.Column, e.Err)
 }
 
-func (e *evaluationError) Unwrap() []error { return []error{ErrFields, e.err} }
+func (e *FieldError) Unwrap() []error { return []error{ErrFields, e.Err} }
 
 // ErrFields is the error of Render where the expressions fail for a certificate:
 // the same spec and the same certificate fail again.
@@ -203,7 +207,7 @@ var ErrFields = errors.New("the fields of the secret cannot be made")
 // a stand-in for the key, as long as the longest key of its shape: it decides
 // whether the fields can be made, and what they cost. The second has the key and
 // no bounds, and has nothing left to fail by: what it makes is never longer.
-func (c *customFields) render(p *parsedPair, resolve func(Value) (string, error)) (map[string]string, error) {
+func (c *CustomFields) render(p *parsedPair, resolve func(Value) (string, error)) (map[string]string, error) {
 	if c.held {
 		return nil, errHeld
 	}
@@ -213,11 +217,11 @@ func (c *customFields) render(p *parsedPair, resolve func(Value) (string, error)
 	}
 	c.budget.Lock()
 	defer c.budget.Unlock()
-	c.budget.refill()
+	c.budget.Refill()
 	if _, err := c.make(p, p.chargedKey(), c.standIn(p)); err != nil {
 		return nil, err
 	}
-	c.budget.refill()
+	c.budget.Refill()
 	fields, err := c.make(p, p.PrivateKey, func(kind string, v cty.Value, alias string) (string, error) {
 		i, err := c.passwordOf(v)
 		if err != nil {
@@ -235,8 +239,8 @@ func (c *customFields) render(p *parsedPair, resolve func(Value) (string, error)
 var errHeld = errors.New("the fields break a rule that is newer than their revision; certroll doctor --upgrade shows it")
 
 // passwordOf finds a keystore's password among the references that were checked.
-func (c *customFields) passwordOf(v cty.Value) (int, error) {
-	if !isReference(v) {
+func (c *CustomFields) passwordOf(v cty.Value) (int, error) {
+	if !IsReference(v) {
 		return 0, errOtherReference
 	}
 	i := c.indexOf(*v.EncapsulatedValue().(*Value))
@@ -247,7 +251,7 @@ func (c *customFields) passwordOf(v cty.Value) (int, error) {
 }
 
 // standIn makes a text as long as a keystore of the pair is at most.
-func (c *customFields) standIn(p *parsedPair) storeMaker {
+func (c *CustomFields) standIn(p *parsedPair) storeMaker {
 	size := len(p.chargedKey()) + len(p.leaf.Raw) + 4096
 	for _, cert := range p.chain {
 		size += len(cert.Raw) + 256
@@ -260,7 +264,7 @@ func (c *customFields) standIn(p *parsedPair) storeMaker {
 
 // make evaluates the expressions with a text for the key. The caller holds the
 // budget.
-func (c *customFields) make(p *parsedPair, key string, store storeMaker) (map[string]string, error) {
+func (c *CustomFields) make(p *parsedPair, key string, store storeMaker) (map[string]string, error) {
 	var cause error
 	ctx := c.context(p.value(key), func(kind string, v cty.Value, alias string) (text string, err error) {
 		defer func() { cause = err }()
@@ -271,22 +275,22 @@ func (c *customFields) make(p *parsedPair, key string, store storeMaker) (map[st
 		cause = nil
 		text, err := c.evaluate(c.exprs[name], ctx)
 		if fields[name] = text; err != nil {
-			return nil, &evaluationError{name, c.exprs[name].Range(), cmp.Or(cause, err)}
+			return nil, &FieldError{name, c.exprs[name].Range(), cmp.Or(cause, err)}
 		}
-		if size += len(text); size > maxValue {
-			return nil, &evaluationError{name, c.exprs[name].Range(), errValue}
+		if size += len(text); size > eval.MaxValue {
+			return nil, &FieldError{name, c.exprs[name].Range(), eval.ErrTooLarge}
 		}
 	}
 	return fields, nil
 }
 
-func (c *customFields) failed(field string, err error) error {
+func (c *CustomFields) failed(field string, err error) error {
 	r := c.exprs[field].Range()
 	return fmt.Errorf("making the field %s, at %s:%d:%d: %w", field, r.Filename, r.Start.Line, r.Start.Column, err)
 }
 
 // resolve follows all references, before the lock on evaluation is taken.
-func (c *customFields) resolve(resolve func(Value) (string, error)) ([]string, error) {
+func (c *CustomFields) resolve(resolve func(Value) (string, error)) ([]string, error) {
 	texts := make([]string, len(c.passwords))
 	for i, p := range c.passwords {
 		var err error
@@ -301,7 +305,7 @@ func (c *customFields) resolve(resolve func(Value) (string, error)) ([]string, e
 }
 
 // indexOf finds a reference among those that were checked; -1 where it is none.
-func (c *customFields) indexOf(v Value) int {
+func (c *CustomFields) indexOf(v Value) int {
 	return slices.IndexFunc(c.passwords, func(p password) bool {
 		return v.Source == p.Source && v.Path == p.Path && v.Field == p.Field && v.Name == p.Name
 	})
@@ -310,8 +314,8 @@ func (c *customFields) indexOf(v Value) int {
 // evaluate evaluates one expression within the bounds of a revision. HCL's
 // diagnostics and cty's errors quote values, which may be the private key, so
 // only the fixed summary is told.
-func (c *customFields) evaluate(e hclsyntax.Expression, ctx *hcl.EvalContext) (text string, err error) {
-	v, diags, err := meter{c.budget}.run(e, ctx)
+func (c *CustomFields) evaluate(e hclsyntax.Expression, ctx *hcl.EvalContext) (text string, err error) {
+	v, diags, err := eval.Meter{Budget: c.budget}.Run(e, ctx)
 	switch {
 	case err != nil:
 		return "", err

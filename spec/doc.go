@@ -1,17 +1,16 @@
-// Package spec is the language in which certificates are declared: its types,
-// its decoder, and what makes a declaration a good one.
+// Package spec is the desired state that the config repo declares: its values and what
+// they mean.
 //
-// Decode turns the HCL files of one revision into a Spec, or into every mistake
-// found in them, each with its place. It reads nothing but the bytes it is
-// handed: no file, no network, no environment, no clock. vault() and env() give
-// references, which are followed by others when a certificate is applied, so
-// that a Spec never holds a secret.
+// A Spec has issuers, DNS accounts and certificates, and is complete and valid once
+// package decode returns it. Its values answer questions about themselves: which CA an
+// issuer is (ca.go), which account proves a name and what it may reach (account.go,
+// reach.go), what the secret of a certificate holds (fields.go). Besides, the package
+// reads what stands in a file within bounds: the syntax (Parse), names, patterns,
+// dates and paths.
 //
-// Where the reconciler's own settings have policy blocks, each file may ask only
-// for what those allow that its path is under (policy.go); they are decoded with
-// its issuer and dns blocks, so that there is one decoder and one kind of mistake.
-//
-// What a file may ask of the decoder is bounded, since files come from pull
-// requests: sizes and nesting before parsing (limits.go), loops, numbers and
-// results of functions while evaluating (guard.go).
+// The package reads nothing but the bytes it is handed: no file, no network, no
+// environment. vault() and env() give a Value, which others follow when a
+// certificate is applied, so that a Spec never holds a secret. Fields evaluate their
+// expressions once more for each pair that is written (customfields.go); package eval
+// bounds what that may cost.
 package spec

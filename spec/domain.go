@@ -6,19 +6,19 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"certroll/spec/text"
-
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
+
+	"certroll/spec/text"
 )
 
 // lookup maps a name as people type it to its A-labels (RFC 5891; UTS 46 for
 // upper case and full-width forms).
 var lookup = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.StrictDomainName(true), idna.Transitional(false))
 
-// parseDomain reads one subject alternative name. why says what is wrong and
+// ParseDomain reads one subject alternative name. why says what is wrong and
 // how to write it; "" where nothing is.
-func parseDomain(typed string) (d Domain, why string) {
+func ParseDomain(typed string) (d Domain, why string) {
 	d.Typed = typed
 	if addr, err := netip.ParseAddr(typed); err == nil {
 		return parseAddress(d, addr)
@@ -91,15 +91,15 @@ const (
 	maxLabel = 63
 )
 
-// maxDomainText is how long a name may be before it is brought into A-labels,
+// MaxDomainText is how long a name may be before it is brought into A-labels,
 // which takes the square of its length.
-const maxDomainText = 2_048
+const MaxDomainText = 2_048
 
 func toASCII(name string) (ascii, why string) {
 	if strings.Contains(name, "_") {
 		return "", "the underscore is not allowed in host names (RFC 1035), and CAs refuse it"
 	}
-	if len(name) > maxDomainText {
+	if len(name) > MaxDomainText {
 		return "", fmt.Sprintf("the name has %d bytes; RFC 1035 allows %d characters", len(name), maxName)
 	}
 	ascii, err := lookup.ToASCII(name)

@@ -1,6 +1,8 @@
 package spec
 
-import "testing"
+import (
+	"testing"
+)
 
 // FuzzDomain: a name that is taken goes to the CA as plain ASCII.
 func FuzzDomain(f *testing.F) {
@@ -8,11 +10,11 @@ func FuzzDomain(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, typed string) {
-		d, why := parseDomain(typed)
+		d, why := ParseDomain(typed)
 		if why != "" {
 			return
 		}
-		again, why := parseDomain(d.ASCII)
+		again, why := ParseDomain(d.ASCII)
 		if why != "" || again.ASCII != d.ASCII || again.Wildcard != d.Wildcard || again.IP != d.IP {
 			t.Errorf("%q became %q, which became %q %s", typed, d.ASCII, again.ASCII, why)
 		}

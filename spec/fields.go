@@ -23,7 +23,7 @@ import (
 // safe for concurrent use.
 type Fields struct {
 	preset string
-	custom *customFields
+	custom *CustomFields
 }
 
 // Material is a pair with its chain, as PEM.
@@ -165,10 +165,11 @@ var presets = map[string]func(*parsedPair) map[string]string{
 	},
 }
 
-// presetNames are the presets in the order of the documentation.
-var presetNames = []string{"pem", "kubernetes", "pki"}
+// PresetNames are the presets in the order of the documentation.
+var PresetNames = []string{"pem", "kubernetes", "pki"}
 
-func presetFields(name string) (Fields, bool) {
+// PresetFields are the fields of a preset; ok is false where there is none of the name.
+func PresetFields(name string) (Fields, bool) {
 	_, ok := presets[name]
 	return Fields{preset: name}, ok
 }

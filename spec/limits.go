@@ -7,6 +7,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"certroll/spec/eval"
 )
 
 // The bounds of a config repo. They are far beyond what people write, and
@@ -73,8 +75,8 @@ func (s *scanner) next(t hclsyntax.Token) *hcl.Diagnostic {
 	}
 	s.element++
 	switch {
-	case len(s.brackets) > MaxNesting:
-		return tooMuch(t, "Nested too deeply", fmt.Sprintf("Brackets, quotes and templates may stand at most %d deep within each other.", MaxNesting))
+	case len(s.brackets) > eval.MaxNesting:
+		return tooMuch(t, "Nested too deeply", fmt.Sprintf("Brackets, quotes and templates may stand at most %d deep within each other.", eval.MaxNesting))
 	case s.element > maxTokens:
 		return tooMuch(t, "Expression too long", fmt.Sprintf("An expression may have at most %d parts between commas; split it into locals.", maxTokens))
 	}

@@ -5,20 +5,20 @@ import (
 	"unicode"
 )
 
-// below tells whether a path is a prefix or lies in it, by whole segments.
-func below(p, prefix string) bool {
+// Below tells whether a path is a prefix or lies in it, by whole segments.
+func Below(p, prefix string) bool {
 	prefix = strings.Trim(prefix, "/")
 	return prefix != "" && (p == prefix || strings.HasPrefix(p, prefix+"/"))
 }
 
-// under tells whether a path lies under a prefix: one that ends with a slash
+// Under tells whether a path lies under a prefix: one that ends with a slash
 // allows what lies below, one that does not the secret of that name too.
-func under(p, prefix string) bool {
-	return below(p, prefix) && (!strings.HasSuffix(prefix, "/") || p != strings.Trim(prefix, "/"))
+func Under(p, prefix string) bool {
+	return Below(p, prefix) && (!strings.HasSuffix(prefix, "/") || p != strings.Trim(prefix, "/"))
 }
 
-// badSecretPath says what is wrong with a path in Vault; "" where nothing is.
-func badSecretPath(p string) string {
+// BadSecretPath says what is wrong with a path in Vault; "" where nothing is.
+func BadSecretPath(p string) string {
 	switch {
 	case p == "":
 		return "the path is empty"

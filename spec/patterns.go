@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// matchGlob tells whether a path matches a glob: "*" and "?" stand for parts of
+// MatchGlob tells whether a path matches a glob: "*" and "?" stand for parts of
 // one segment, "[a-z]" for one character of it, and "**" for any number of
 // segments, none included.
-func matchGlob(glob, file string) bool {
+func MatchGlob(glob, file string) bool {
 	segments := strings.Split(file, "/")
 	// reached[i] tells whether what was read of the glob takes the first i
 	// segments: one row of a table, so that no glob takes long.
@@ -31,8 +31,8 @@ func matchGlob(glob, file string) bool {
 	return reached[len(segments)]
 }
 
-// badGlob says what is wrong with a glob; "" where nothing is.
-func badGlob(glob string) string {
+// BadGlob says what is wrong with a glob; "" where nothing is.
+func BadGlob(glob string) string {
 	for part := range strings.SplitSeq(glob, "/") {
 		switch {
 		case glob == "":
@@ -53,9 +53,9 @@ func badGlob(glob string) string {
 	return ""
 }
 
-// namePattern covers some names, or some addresses.
-type namePattern struct {
-	typed string
+// NamePattern covers some names, or some addresses.
+type NamePattern struct {
+	Typed string
 	reach reach
 	name  string // in A-labels; "" with reach deep: every name there is
 	addrs netip.Prefix
@@ -69,9 +69,9 @@ const (
 	deep                // "**.shop.example.com": any number of labels below it, at least one
 )
 
-// parseNamePattern reads a pattern; why says what is wrong with it.
-func parseNamePattern(typed string) (p namePattern, why string) {
-	p.typed = typed
+// ParseNamePattern reads a pattern; why says what is wrong with it.
+func ParseNamePattern(typed string) (p NamePattern, why string) {
+	p.Typed = typed
 	if p.addrs, why = parsePrefix(typed); p.addrs.IsValid() || why != "" {
 		return p, why
 	}
@@ -117,9 +117,9 @@ func parsePrefix(typed string) (netip.Prefix, string) {
 	return prefix, ""
 }
 
-// covers tells whether a name may be asked for by this pattern. A wildcard may
+// Covers tells whether a name may be asked for by this pattern. A wildcard may
 // where all the names that it stands for may.
-func (p namePattern) covers(d Domain) bool {
+func (p NamePattern) Covers(d Domain) bool {
 	if d.IP.IsValid() || p.addrs.IsValid() {
 		return p.addrs.IsValid() && p.addrs.Contains(d.IP)
 	}

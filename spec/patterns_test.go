@@ -19,11 +19,11 @@ func TestGlob(t *testing.T) {
 		"**/**/**/**/a/**/b": {[]string{"a/b", "a/x/b"}, []string{strings.Repeat("a/", 5000) + "c"}},
 	}
 	for glob, test := range tests {
-		if why := badGlob(glob); why != "" {
+		if why := BadGlob(glob); why != "" {
 			t.Errorf("%s is refused: %s", glob, why)
 		}
 		for _, file := range test.yes {
-			if !matchGlob(glob, file) {
+			if !MatchGlob(glob, file) {
 				t.Errorf("%s does not match %s", glob, file)
 			}
 		}
@@ -31,7 +31,7 @@ func TestGlob(t *testing.T) {
 			if file != path.Clean(file) && strings.Contains(file, "..") {
 				continue // no such path comes out of a repository
 			}
-			if matchGlob(glob, file) {
+			if MatchGlob(glob, file) {
 				t.Errorf("%s matches %.80s", glob, file)
 			}
 		}
@@ -57,17 +57,17 @@ func TestNamePattern(t *testing.T) {
 		"*." + strings.Repeat("a", 63) + ".example": {[]string{"b." + strings.Repeat("A", 63) + ".example"}, []string{strings.Repeat("a", 63) + ".example"}},
 	}
 	for typed, test := range tests {
-		p, why := parseNamePattern(typed)
+		p, why := ParseNamePattern(typed)
 		if why != "" {
 			t.Errorf("%s is refused: %s", typed, why)
 		}
 		for want, names := range map[bool][]string{true: test.yes, false: test.no} {
 			for _, name := range names {
-				d, why := parseDomain(name)
+				d, why := ParseDomain(name)
 				if why != "" {
 					t.Fatalf("%s: %s", name, why)
 				}
-				if p.covers(d) != want {
+				if p.Covers(d) != want {
 					t.Errorf("%s covers %s: %v", typed, name, !want)
 				}
 			}
@@ -85,20 +85,20 @@ func FuzzPolicy(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, pattern, text string) {
-		if badGlob(pattern) == "" && matchGlob(pattern, text) && !strings.ContainsAny(pattern, `*?[\`) && pattern != text {
+		if BadGlob(pattern) == "" && MatchGlob(pattern, text) && !strings.ContainsAny(pattern, `*?[\`) && pattern != text {
 			t.Errorf("the glob %q matches %q", pattern, text)
 		}
-		p, why := parseNamePattern(pattern)
-		d, whyNot := parseDomain(text)
-		if why != "" || whyNot != "" || !p.covers(d) {
+		p, why := ParseNamePattern(pattern)
+		d, whyNot := ParseDomain(text)
+		if why != "" || whyNot != "" || !p.Covers(d) {
 			return
 		}
 		if d.IP.IsValid() != p.addrs.IsValid() || !d.IP.IsValid() && d.ASCII != p.name && !strings.HasSuffix("."+d.ASCII, "."+p.name) && p.name != "" {
 			t.Errorf("%q covers %q", pattern, text)
 		}
 		if rest, ok := strings.CutPrefix(d.ASCII, "*."); ok {
-			inside, why := parseDomain("any." + rest)
-			if why == "" && !p.covers(inside) {
+			inside, why := ParseDomain("any." + rest)
+			if why == "" && !p.Covers(inside) {
 				t.Errorf("%q covers %q, but not %q", pattern, text, inside.ASCII)
 			}
 		}

@@ -51,8 +51,8 @@ func (p Probe) domain() Domain {
 	return Domain{Typed: p.Host, ASCII: p.Host, IP: ip}
 }
 
-// parseProbe reads an endpoint; why says what is wrong and how to write it.
-func parseProbe(typed string) (p Probe, why string) {
+// ParseProbe reads an endpoint; why says what is wrong and how to write it.
+func ParseProbe(typed string) (p Probe, why string) {
 	p.Protocol = PlainTLS
 	rest := typed
 	if scheme, after, ok := strings.Cut(typed, "://"); ok {
@@ -78,12 +78,12 @@ func parseProbe(typed string) (p Probe, why string) {
 	if strings.Contains(host, "*") {
 		return p, "a wildcard is no host that can be connected to; name one that it stands for"
 	}
-	p.Host, why = parseHost(host)
+	p.Host, why = ParseHost(host)
 	return p, why
 }
 
-// parseHost reads a host name or an address.
-func parseHost(typed string) (host, why string) {
+// ParseHost reads a host name or an address.
+func ParseHost(typed string) (host, why string) {
 	if addr, err := netip.ParseAddr(typed); err == nil {
 		d, why := parseAddress(Domain{}, addr)
 		return d.ASCII, why
@@ -94,9 +94,9 @@ func parseHost(typed string) (host, why string) {
 	return toASCII(typed)
 }
 
-// serverName is the name that is asked for at an endpoint: the host, where the
+// ServerName is the name that is asked for at an endpoint: the host, where the
 // certificate is for it, else its first name. why says so where there is none.
-func serverName(p Probe, domains []Domain) (name, why string) {
+func ServerName(p Probe, domains []Domain) (name, why string) {
 	host := p.domain()
 	if speaksOf(domains, host) {
 		if host.IP.IsValid() {

@@ -21,7 +21,7 @@ import (
 type ProbeRules []probeRule
 
 type probeRule struct {
-	pattern namePattern
+	pattern NamePattern
 	port    uint16 // 0: any
 }
 
@@ -52,12 +52,12 @@ func parseProbeRule(typed string) (r probeRule, why string) {
 		r.port = uint16(n)
 	}
 	host = strings.NewReplacer("[", "", "]", "").Replace(host)
-	r.pattern, why = parseNamePattern(host)
+	r.pattern, why = ParseNamePattern(host)
 	return r, why
 }
 
 func (r probeRule) takes(d Domain, port uint16) bool {
-	return (r.port == 0 || r.port == port) && r.pattern.covers(d)
+	return (r.port == 0 || r.port == port) && r.pattern.Covers(d)
 }
 
 // Dials tells whether an address may be connected to.

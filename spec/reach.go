@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"certroll/spec/providers"
 )
 
 // Reach says which addresses a connection on behalf of an issuer or a DNS
@@ -38,7 +40,7 @@ func (r Reach) Names(host string, port uint16) bool {
 	if r.Anything {
 		return true
 	}
-	name, why := parseHost(strings.TrimSuffix(host, "."))
+	name, why := ParseHost(strings.TrimSuffix(host, "."))
 	if why != "" {
 		return false
 	}
@@ -49,18 +51,18 @@ func (r Reach) Names(host string, port uint16) bool {
 // endpointText is an address as certroll and every provider read it alike.
 var endpointText = regexp.MustCompile(`^(?:(https?)://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?:/[A-Za-z0-9._~/%@:=&?+,;-]*)?$`)
 
-// parseEndpoint reads the host and the port of an address that a variable holds.
-func parseEndpoint(kind variableKind, text string) (host string, port uint16, ok bool) {
+// ParseEndpoint reads the host and the port of an address that a variable holds.
+func ParseEndpoint(kind providers.Kind, text string) (host string, port uint16, ok bool) {
 	m := endpointText.FindStringSubmatch(text)
 	usual := uint64(443)
 	switch {
-	case m == nil && kind == serverVariable && net.ParseIP(text) != nil: // an IPv6 address without brackets
+	case m == nil && kind == providers.Server && net.ParseIP(text) != nil: // an IPv6 address without brackets
 		return text, 53, true
 	case m == nil:
 		return "", 0, false
-	case kind == serverVariable:
+	case kind == providers.Server:
 		usual = 53
-	case kind == realmVariable:
+	case kind == providers.Realm:
 		usual = 88
 	case m[1] == "http":
 		usual = 80

@@ -12,7 +12,7 @@ import (
 // (Trust.InForce) is not rejected by it, because that would stop the renewals of
 // every certificate: only the certificates concerned are held.
 //
-// A decoder function reports a violation with body.refuseNew. The rest follows:
+// A decoder function reports a violation with block.Reader.RefuseNew. The rest follows:
 // the diagnostic, the hold, the lines for certroll.hcl, `doctor --upgrade`.
 type NewRule struct {
 	Name string // stable, as it stands in events: "trust.endpoints"

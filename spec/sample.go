@@ -19,20 +19,21 @@ const (
 	sampleStore   = "a sample of a keystore"
 )
 
-func sampleValue() cty.Value {
+// SampleValue is what cert is in the expressions while a file is decoded.
+func SampleValue() cty.Value {
 	m := Material{Certificate: sampleCert, Chain: sampleChain, FullChain: sampleCert + sampleChain, PrivateKey: sampleKey, NextKeyDigest: strings.Repeat("0b", sha256.Size)}
 	return certValue(m, sampleChain, "0a:1b:2c", strings.Repeat("0a", sha256.Size), []string{"www.example.com"}, time.Unix(0, 0), time.Unix(1, 0))
 }
 
-// sampleKeyIn tells whether the key of the sample, or a keystore of it, is in what
+// SampleHoldsKey tells whether the key of the sample, or a keystore of it, is in what
 // expressions made of the sample.
-func sampleKeyIn(made map[string]string) bool {
+func SampleHoldsKey(made map[string]string) bool {
 	return anyHolds(made, sampleKeyBody) || anyHolds(made, sampleStore)
 }
 
-// samplePairIn tells whether the key and the certificate of the sample can be read back
+// SampleHoldsPair tells whether the key and the certificate of the sample can be read back
 // from what expressions made of it.
-func samplePairIn(made map[string]string) bool {
+func SampleHoldsPair(made map[string]string) bool {
 	return anyHolds(made, strings.TrimSpace(sampleKey)) && anyHolds(made, strings.TrimSpace(sampleCert))
 }
 

@@ -13,13 +13,13 @@ import (
 )
 
 // Spec is the desired state decoded from one revision of the config repo. It
-// is complete and valid when Decode returns it, and nothing changes it after.
+// is complete and valid when package decode returns it, and nothing changes it after.
 type Spec struct {
 	Issuers map[string]*Issuer     // by block name
 	DNS     map[string]*DNSAccount // by block name
 	// Certificates is ordered by name. for_each is already expanded.
 	Certificates []*Certificate
-	// Unread is what lies among the files and is not read. Decode knows nothing of
+	// Unread is what lies among the files and is not read. The decoder knows nothing of
 	// it: whoever read the files adds it.
 	Unread []Unread
 	// PolicyFiles are the globs of the files that each policy is for.
@@ -32,7 +32,7 @@ func (s *Spec) SamePolicies(a, b string) bool {
 		return true
 	}
 	covers := func(globs []string, file string) bool {
-		return slices.ContainsFunc(globs, func(glob string) bool { return matchGlob(glob, file) })
+		return slices.ContainsFunc(globs, func(glob string) bool { return MatchGlob(glob, file) })
 	}
 	return !slices.ContainsFunc(s.PolicyFiles, func(globs []string) bool { return covers(globs, a) != covers(globs, b) })
 }
@@ -371,8 +371,8 @@ func SameNamesText(one *Certificate, set []*Certificate) string {
 	return fmt.Sprintf("certificate %q has exactly the names that are also declared by %s; a CA counts all of them against its limit of identical sets", one.Name, strings.Join(others, ", "))
 }
 
-// shape is the key's, with the defaults of a first issue.
-func (k Key) shape() string {
+// Shape is the key's, with the defaults of a first issue.
+func (k Key) Shape() string {
 	switch {
 	case k.Algorithm == RSA && k.Size == 0:
 		return "rsa-2048"

@@ -9,18 +9,19 @@ import (
 	"certroll/spec/text"
 )
 
-const day = 24 * time.Hour
+// Day is a day of 24 hours.
+const Day = 24 * time.Hour
 
 var (
 	percentText = regexp.MustCompile(`^([0-9]{1,3})%$`)
 	daysText    = regexp.MustCompile(`^([0-9]{1,5})d$`)
 )
 
-// wholePercent reads "33%", from 1 to most; 0 where the text is none.
-func wholePercent(text string, most int) int { return wholeIn(percentText, text, most) }
+// WholePercent reads "33%", from 1 to most; 0 where the text is none.
+func WholePercent(text string, most int) int { return wholeIn(percentText, text, most) }
 
-// wholeDays reads "21d", from 1 to most; 0 where the text is none.
-func wholeDays(text string, most int) int { return wholeIn(daysText, text, most) }
+// WholeDays reads "21d", from 1 to most; 0 where the text is none.
+func WholeDays(text string, most int) int { return wholeIn(daysText, text, most) }
 
 // wholeIn is the number that a pattern finds, from 1 to most; 0 where it finds
 // none.
@@ -35,21 +36,21 @@ func wholeIn(pattern *regexp.Regexp, text string, most int) int {
 	return 0
 }
 
-// parseSpan reads a duration as Go writes it, or as whole days.
-func parseSpan(text string) (time.Duration, bool) {
+// ParseSpan reads a duration as Go writes it, or as whole days.
+func ParseSpan(text string) (time.Duration, bool) {
 	if m := daysText.FindStringSubmatch(text); m != nil {
 		n, err := strconv.Atoi(m[1])
-		return time.Duration(n) * day, err == nil
+		return time.Duration(n) * Day, err == nil
 	}
 	v, err := time.ParseDuration(text)
 	return v, err == nil
 }
 
-// spanText is the shorter way to write a duration of whole days or hours.
-func spanText(d time.Duration) string {
+// SpanText is the shorter way to write a duration of whole days or hours.
+func SpanText(d time.Duration) string {
 	switch {
-	case d%day == 0:
-		return fmt.Sprintf("%dd", d/day)
+	case d%Day == 0:
+		return fmt.Sprintf("%dd", d/Day)
 	case d%time.Hour == 0:
 		return fmt.Sprintf("%dh", d/time.Hour)
 	case d%time.Minute == 0:
@@ -75,7 +76,7 @@ func ParseMoment(text string) time.Time {
 // date, whose day is part of the pause, and "until 2026-12-31T18:00:00Z" for a time.
 func EndText(end time.Time) string {
 	end = end.UTC()
-	if end.Equal(end.Truncate(day)) {
+	if end.Equal(end.Truncate(Day)) {
 		return "through " + end.AddDate(0, 0, -1).Format(time.DateOnly)
 	}
 	return "until " + end.Format(time.RFC3339)

@@ -47,9 +47,10 @@ func (v Value) Where() string {
 	}
 }
 
-// referenceType wraps a Value while expressions are evaluated.
-var referenceType = cty.Capsule("reference", reflect.TypeFor[Value]())
+// ReferenceType wraps a Value while expressions are evaluated.
+var ReferenceType = cty.Capsule("reference", reflect.TypeFor[Value]())
 
-func isReference(v cty.Value) bool {
-	return v != cty.NilVal && v.Type().Equals(referenceType) && !v.IsNull()
+// IsReference tells whether a value is what vault(), env() or file() gave.
+func IsReference(v cty.Value) bool {
+	return v != cty.NilVal && v.Type().Equals(ReferenceType) && !v.IsNull()
 }

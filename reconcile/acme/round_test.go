@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"certroll/examples/lab/labtest"
-	"certroll/spec"
+	"certroll/spec/providers"
 )
 
 // TestProvidersUseTheGateway drives each provider that can be told of a server to
@@ -27,7 +27,7 @@ func TestProvidersUseTheGateway(t *testing.T) {
 	var round, unknown []string
 	var wg sync.WaitGroup
 	room := make(chan struct{}, 4)
-	for code, addresses := range spec.AddressVariables() {
+	for code, addresses := range providers.AddressVariables() {
 		if code == "rfc2136" || code == "httpreq" {
 			continue // by DNS; allowed as a whole
 		}
@@ -48,7 +48,7 @@ func TestProvidersUseTheGateway(t *testing.T) {
 	wg.Wait()
 	slices.Sort(round)
 	slices.Sort(unknown)
-	if want := spec.GoRound(); !slices.Equal(round, want) {
+	if want := providers.GoRound(); !slices.Equal(round, want) {
 		t.Errorf("round the gateway go %q, and package spec knows of %q", round, want)
 	}
 	for _, u := range unknown {
@@ -78,7 +78,7 @@ func driven(t *testing.T, c *Client, r *rig, code string, addresses []string) (t
 	}()
 	a := confined(t, r, code, nil)
 	a.Name = code
-	for _, name := range spec.Variables(code) {
+	for _, name := range providers.Variables(code) {
 		switch {
 		case slices.Contains(addresses, name) && strings.HasSuffix(name, "_HOST") || name == "F5XC_SERVER" || name == "EFFICIENTIP_HOSTNAME" || name == "NAMECOM_SERVER":
 			a.Credentials[name] = literal(l.Addr().String())

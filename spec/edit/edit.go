@@ -16,6 +16,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"certroll/spec"
+	"certroll/spec/decode"
 	"certroll/spec/text"
 )
 
@@ -34,7 +35,7 @@ type Editor struct {
 // New decodes the files that will be edited; where they have a mistake
 // there is no Editor. ctx bounds every decoding of it.
 func New(ctx context.Context, files []spec.File, trust spec.Trust) (*Editor, hcl.Diagnostics) {
-	s, diags := spec.Decode(ctx, files, trust)
+	s, diags := decode.Files(ctx, files, trust)
 	if s == nil {
 		return nil, diags
 	}
@@ -291,7 +292,7 @@ func (e *Editor) take(s *site, wanted *spec.Certificate, text []byte) error {
 	unmet := func(why string) error { return &unmetError{file: e.files[s.index].Path, name: wanted.Name, why: why} }
 	files := slices.Clone(e.files)
 	files[s.index].Bytes = text
-	after, diags := spec.Decode(e.ctx, files, e.trust)
+	after, diags := decode.Files(e.ctx, files, e.trust)
 	if after == nil {
 		bad := diags.Errs()[0]
 		return unmet("the file would have a mistake then: " + bad.Error())

@@ -50,7 +50,7 @@ func told(diags hcl.Diagnostics) string {
 
 // seeds are the files of the decoder's goldens.
 func seeds(f *testing.F) {
-	archives, err := filepath.Glob("../testdata/mistakes/*.txtar")
+	archives, err := filepath.Glob("../decode/testdata/mistakes/*.txtar")
 	if err != nil || len(archives) == 0 {
 		f.Fatal("no goldens", err)
 	}

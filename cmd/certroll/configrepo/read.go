@@ -12,6 +12,7 @@ import (
 	"certroll/gitsync"
 	"certroll/reconcile/archive"
 	"certroll/spec"
+	"certroll/spec/decode"
 )
 
 // Decode decodes a revision, for as long as certroll.hcl lets that take.
@@ -33,7 +34,7 @@ func decodeWith(ctx context.Context, s *settings.Settings, files []gitsync.File,
 	ctx, cancel := context.WithTimeout(ctx, s.DecodeTimeout)
 	defer cancel()
 	in := SpecFiles(files)
-	desired, diags := spec.Decode(ctx, in, trust)
+	desired, diags := decode.Files(ctx, in, trust)
 	return desired, slices.Concat(in, trust.Files), diags
 }
 

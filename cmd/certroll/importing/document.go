@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"certroll/spec"
+	"certroll/spec/decode"
 )
 
 const (
@@ -232,7 +233,7 @@ func (d *document) decode(inForce bool) (*spec.Spec, hcl.Diagnostics) {
 	trust.Files = nil // what stands there is not what is being written
 	trust.InForce = inForce
 	trust.Endpoints = slices.Concat(trust.Endpoints, standIns)
-	return spec.Decode(context.Background(), files, trust)
+	return decode.Files(context.Background(), files, trust)
 }
 
 // fileName is what the file is called in what is said of it.

@@ -7,6 +7,7 @@ import (
 	"testing/fstest"
 
 	"certroll/spec"
+	"certroll/spec/decode"
 )
 
 // Whatever is in foreign files, no reader fails in a way of its own, what is
@@ -49,7 +50,7 @@ func FuzzForeignFiles(f *testing.F) {
 				continue
 			}
 			// What certroll.hcl can allow is told apart; it is no mistake.
-			_, diags := spec.Decode(t.Context(), []spec.File{{Path: "import.hcl", Bytes: report.HCL}}, options().Trust)
+			_, diags := decode.Files(t.Context(), []spec.File{{Path: "import.hcl", Bytes: report.HCL}}, options().Trust)
 			if diags.HasErrors() && !spec.OnlyNewRules(diags) {
 				t.Fatalf("%v\n%s", diags, report.HCL)
 			}

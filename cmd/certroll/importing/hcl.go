@@ -13,6 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"certroll/spec"
+	"certroll/spec/providers"
 	visible "certroll/spec/text"
 )
 
@@ -29,7 +30,7 @@ const (
 
 // addressVariables are those that the config repo has to name in plain text,
 // because trust.endpoints is held against them.
-var addressVariables = sync.OnceValue(spec.AddressVariables)
+var addressVariables = sync.OnceValue(providers.AddressVariables)
 
 // render writes the file.
 func (d *document) render() []byte {
@@ -102,7 +103,7 @@ func (d *document) renderAccount(into *hclwrite.Body, b accountBlock) {
 		return
 	}
 	text(body, "provider", b.Provider)
-	names := spec.Required(b.Provider)
+	names := providers.Required(b.Provider)
 	if len(names) == 0 {
 		comment(body, FillIn+"credentials, with the variables of https://go-acme.github.io/lego/dns/"+b.Provider+"/.")
 		return

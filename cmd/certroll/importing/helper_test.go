@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"certroll/spec"
+	"certroll/spec/decode"
 )
 
 var now = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -252,7 +253,7 @@ func decoded(t *testing.T, hcl []byte, endpoints ...string) *spec.Spec {
 	if trust.Endpoints, why = spec.ParseProbeRules(append(endpoints, "acme.example.com:443", "fill-in.example.com:*")); why != "" {
 		t.Fatal(why)
 	}
-	s, diags := spec.Decode(t.Context(), []spec.File{{Path: "import.hcl", Bytes: hcl}}, trust)
+	s, diags := decode.Files(t.Context(), []spec.File{{Path: "import.hcl", Bytes: hcl}}, trust)
 	if diags.HasErrors() {
 		t.Fatalf("the HCL does not decode: %v\n%s", diags, hcl)
 	}

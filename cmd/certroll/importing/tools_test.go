@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"certroll/spec"
+	"certroll/spec/providers"
 )
 
 func TestLego(t *testing.T) {
@@ -197,7 +198,7 @@ func TestTables(t *testing.T) {
 			codes[code] = true
 		}
 	}
-	for _, code := range spec.Providers() {
+	for _, code := range providers.Codes() {
 		codes[code] = true
 	}
 	delete(codes, "httpreq") // is taken only where certroll.hcl says so

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"certroll/spec"
+	"certroll/spec/providers"
 )
 
 // Answers are what a person decides. No secret stands in them, only where one is
@@ -141,7 +142,7 @@ func (a *Answers) fillReferences() {
 		a.DNS.Variables = map[string]string{}
 	}
 	for _, name := range a.DNS.required() {
-		if spec.SecretVariable(name) && a.DNS.Variables[name] == "" {
+		if providers.IsSecret(name) && a.DNS.Variables[name] == "" {
 			a.DNS.Variables[name] = fmt.Sprintf("vault:%s/dns/%s#%s", a.Vault.Mount, a.DNS.Provider, name)
 		}
 	}
@@ -152,7 +153,7 @@ func (d *DNS) required() []string {
 	if d.Provider == HTTP01 {
 		return nil
 	}
-	return spec.Required(d.Provider)
+	return providers.Required(d.Provider)
 }
 
 // name is the issuer block's.
@@ -198,7 +199,7 @@ func (a *Answers) Questions() []Problem {
 	ask(a.CA.needsBinding() && a.CA.EABKeyID == "", "eab-key-id", "the key id of the external account binding, from the CA's console")
 	ask(a.DNS.Provider == "", "dns", "the DNS provider by its code at https://go-acme.github.io/lego/dns/, as in cloudflare, or http-01")
 	for _, name := range a.DNS.required() {
-		ask(!spec.SecretVariable(name) && a.DNS.Variables[name] == "", "dns-var "+name, name+" of the provider "+a.DNS.Provider)
+		ask(!providers.IsSecret(name) && a.DNS.Variables[name] == "", "dns-var "+name, name+" of the provider "+a.DNS.Provider)
 	}
 	ask(a.Domain == "", "domain", "the first name of the first certificate, as in app.example.com")
 	return out
@@ -306,10 +307,10 @@ func (c *checker) dns(d *DNS, mount string) {
 		c.wrong(len(d.Variables) > 0, "dns-var", "http-01 has no variables")
 		return
 	}
-	refusal := spec.RefusedProviders()[d.Provider]
+	refusal := providers.Refused()[d.Provider]
 	c.wrong(refusal != "", "dns", refusal)
-	c.wrong(refusal == "" && len(spec.Required(d.Provider)) == 0, "dns", "there is no such provider: see https://go-acme.github.io/lego/dns/ for the codes, or give http-01")
-	known := spec.Variables(d.Provider)
+	c.wrong(refusal == "" && len(providers.Required(d.Provider)) == 0, "dns", "there is no such provider: see https://go-acme.github.io/lego/dns/ for the codes, or give http-01")
+	known := providers.Variables(d.Provider)
 	for _, name := range slices.Sorted(maps.Keys(d.Variables)) {
 		flag, value := "dns-var "+name, d.Variables[name]
 		if !slices.Contains(known, name) {
@@ -319,10 +320,10 @@ func (c *checker) dns(d *DNS, mount string) {
 		c.wrong(!plain(value), flag, "it is no single line of text")
 		_, isReference := parseReference(value)
 		switch {
-		case isReference || spec.SecretVariable(name):
+		case isReference || providers.IsSecret(name):
 			c.reference(flag, value, mount)
 		default:
-			_, secret := spec.LooksSecret(value)
+			_, secret := providers.LooksSecret(value)
 			c.wrong(secret, flag, "the value looks like a secret, and certroll.hcl holds none: give "+howReferred)
 		}
 	}

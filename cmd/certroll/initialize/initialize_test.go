@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"certroll/spec"
+	"certroll/spec/decode"
+	"certroll/spec/providers"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -107,7 +109,7 @@ func decodes(t *testing.T, a *Answers) {
 	for _, f := range a.Declared() {
 		files = append(files, spec.File{Path: strings.TrimPrefix(f.Path, a.Repo.Directory+"/"), Bytes: f.Bytes})
 	}
-	s, diags := spec.Decode(t.Context(), files, spec.Trust{Known: true, Mount: a.Vault.Mount, State: a.Vault.Prefix, Files: []spec.File{{Path: "certroll.hcl", Bytes: []byte(settings[from:])}}})
+	s, diags := decode.Files(t.Context(), files, spec.Trust{Known: true, Mount: a.Vault.Mount, State: a.Vault.Prefix, Files: []spec.File{{Path: "certroll.hcl", Bytes: []byte(settings[from:])}}})
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
@@ -161,16 +163,16 @@ func TestPipelines(t *testing.T) {
 func TestEveryProvider(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{"OVH_ENDPOINT": "ovh-eu"}
-	for _, code := range spec.Providers() {
+	for _, code := range providers.Codes() {
 		a := cases()["token"]
 		a.DNS = DNS{Provider: code}
 		for _, q := range a.Questions() {
 			name := strings.TrimPrefix(q.Flag, "dns-var ")
-			if spec.SecretVariable(name) {
+			if providers.IsSecret(name) {
 				t.Errorf("%s: asks for the secret %s", code, name)
 			}
 			value := "a-value"
-			if slices.Contains(spec.AddressVariables()[code], name) {
+			if slices.Contains(providers.AddressVariables()[code], name) {
 				value = "https://dns.example.com"
 			}
 			if v := values[name]; v != "" {

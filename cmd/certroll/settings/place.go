@@ -6,7 +6,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
-	"certroll/spec"
+	"certroll/spec/hint"
 )
 
 // place is where a setting of certroll.hcl stands, by the names of the blocks around it:
@@ -46,7 +46,7 @@ func explainUnsupported(body *hclsyntax.Body, src []byte, diags hcl.Diagnostics)
 			continue
 		}
 		name := string(d.Subject.SliceBytes(src))
-		if here := spec.Familiar(kindAt(body, d.Subject.Start.Byte), name); here != "" && !strings.Contains(d.Detail, "Did you mean") {
+		if here := hint.Familiar(kindAt(body, d.Subject.Start.Byte), name); here != "" && !strings.Contains(d.Detail, "Did you mean") {
 			d.Detail += " " + here
 		}
 		d.Detail += " docs/certroll.md has all settings."

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"certroll/spec"
+	"certroll/spec/hint"
 )
 
 // TestFamiliarSettings: what is suggested for the settings of other tools is something to
@@ -15,7 +15,7 @@ func TestFamiliarSettings(t *testing.T) {
 		"": "%s", "repo": "repo {\nurl = \"r\"\n%s\n}", "ledger": "ledger {\n%s\n}", "repo.auth": "repo {\nurl = \"r\"\nauth {\n%s\n}\n}", "ledger.auth": "ledger {\nauth {\n%s\n}\n}",
 		"settings.vault": "vault {\n%s\n}", "vault.auth": "vault {\nauth \"approle\" {\n%s\n}\n}", "log": "log {\n%s\n}", "notify": "notify \"x\" {\n%s\n}", "trust": "trust {\n%s\n}", "verify": "verify {\n%s\n}",
 	} {
-		writes := spec.FamiliarIn(kind)
+		writes := hint.FamiliarIn(kind)
 		if len(writes) == 0 {
 			t.Errorf("nothing is suggested in %q", kind)
 		}

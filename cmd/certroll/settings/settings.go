@@ -23,6 +23,7 @@ import (
 	"certroll/spec"
 	"certroll/spec/bounded"
 	"certroll/spec/credential"
+	"certroll/spec/decode"
 	"certroll/spec/text"
 	"certroll/vault"
 )
@@ -202,7 +203,7 @@ func Parse(path string, src []byte) (*Settings, []spec.File, hcl.Diagnostics) {
 	// Mistakes of what package spec decodes are no revision's fault.
 	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(loaded.DecodeTimeout, usualDecode))
 	defer cancel()
-	_, more := spec.Decode(ctx, nil, loaded.SpecTrust())
+	_, more := decode.Files(ctx, nil, loaded.SpecTrust())
 	all := slices.Concat(wrong, diags, more)
 	if wrong.HasErrors() {
 		loaded = nil

@@ -19,6 +19,7 @@ import (
 	"certroll/reconcile/acme/problem"
 	"certroll/spec"
 	"certroll/spec/credential"
+	"certroll/spec/providers"
 	"certroll/spec/redact"
 )
 
@@ -66,9 +67,9 @@ type Provider struct {
 	env      []string
 	secrets  []string
 	key      [32]byte
-	child    *child         // nil after a child died and none could be started
-	opened   dnswire.Answer // what the provider said of itself
-	Effect   spec.TXTEffect // what it does to the TXT records of others
+	child    *child              // nil after a child died and none could be started
+	opened   dnswire.Answer      // what the provider said of itself
+	Effect   providers.TXTEffect // what it does to the TXT records of others
 }
 
 // passedOn are the variables of the reconciler's own environment that its
@@ -192,7 +193,7 @@ func (p *Provider) Interval() time.Duration { return p.opened.Interval }
 // record set. The interval that goes with the mark is the propagation timeout
 // in all 22 of them, no API's demand; package publish tells what is waited for instead.
 // Others replace the set and have no mark.
-func (p *Provider) OneAtATime() bool { return p.opened.Sequential || p.Effect == spec.ReplacesTXT }
+func (p *Provider) OneAtATime() bool { return p.opened.Sequential || p.Effect == providers.ReplacesTXT }
 
 // WholeAccount reports whether it is the account that can answer one challenge
 // at a time, and not only each record name.

@@ -21,6 +21,7 @@ import (
 
 	"certroll/spec"
 	"certroll/spec/credential"
+	"certroll/spec/providers"
 )
 
 // pool are children with settings that are good for a test.
@@ -328,7 +329,7 @@ func TestIdentityIsWithheld(t *testing.T) {
 // TestProvidersThatReplace: one answer at a time where the provider replaces the
 // set, also where lego has no mark for that.
 func TestProvidersThatReplace(t *testing.T) {
-	for effect, want := range map[spec.TXTEffect]bool{spec.ReplacesTXT: true, spec.DeletesTXT: false, spec.MergesTXT: false, spec.AddsTXT: false} {
+	for effect, want := range map[providers.TXTEffect]bool{providers.ReplacesTXT: true, providers.DeletesTXT: false, providers.MergesTXT: false, providers.AddsTXT: false} {
 		p := &Provider{account: &spec.DNSAccount{Provider: "p"}, Effect: effect}
 		if p.OneAtATime() != want || p.WholeAccount() {
 			t.Errorf("effect %d: one at a time %v, whole account %v", effect, p.OneAtATime(), p.WholeAccount())

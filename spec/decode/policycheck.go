@@ -1,0 +1,227 @@
+package decode
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"certroll/spec"
+	"certroll/spec/block"
+	"certroll/spec/text"
+)
+
+// request is a certificate with the places of what it asks for, after defaults
+// were laid under it.
+type request struct {
+	*body
+	cert   *spec.Certificate
+	p      partial
+	names  []*hcl.Range
+	path   *hcl.Range
+	policy *policy // that it is held against
+}
+
+// checkPolicies holds one certificate against all policies that its file is
+// under. What a defaults block of another file says counts as its own.
+func (d *decoder) checkPolicies(r request) {
+	for _, r.policy = range d.policiesFor(r.cert.File) {
+		r.checkNames()
+		r.checkAccounts()
+		r.checkTarget()
+		r.checkPasswords()
+		r.checkKey()
+		r.checkToggles()
+		r.checkCount()
+	}
+}
+
+// refuse reports what the policy does not allow, and what it does. A place in
+// a defaults block is told in words: the mistake is the certificate's.
+func (r *request) refuse(at *hcl.Range, what, allowed string, advice ...string) {
+	at, from := r.place(at)
+	r.Fault(at, forbidden, "%s does not allow %s in %s; it allows %s.%s%s", text.UpperFirst(r.policy.String()), what, r.cert.File, allowed, from, strings.Join(advice, ""))
+}
+
+// place is where a refusal is told, and the words for another place.
+func (r *request) place(at *hcl.Range) (told *hcl.Range, from string) {
+	if at == nil {
+		at = r.At
+	} else if at.Filename != r.Whole.Filename || at.Start.Byte < r.Whole.Start.Byte || at.End.Byte > r.Whole.End.Byte {
+		from = fmt.Sprintf(" It is set by the defaults at %s:%d.", at.Filename, at.Start.Line)
+		at = r.At
+	}
+	return at, from
+}
+
+func (r *request) checkNames() {
+	for i, d := range r.cert.Domains {
+		switch {
+		case d.Wildcard && !r.policy.wildcards:
+			r.refuse(r.names[i], fmt.Sprintf("the wildcard %q", d.Typed), "no wildcards")
+		case r.policy.limited && !slices.ContainsFunc(r.policy.patterns, func(p spec.NamePattern) bool { return p.Covers(d) }):
+			r.refuse(r.names[i], "the name "+called(d), allowedOnly(r.policy.typed()))
+		}
+	}
+}
+
+// called is a name as typed, with what the CA is asked for where that differs.
+func called(d spec.Domain) string {
+	if strings.EqualFold(d.Typed, d.ASCII) {
+		return strconv.Quote(text.Short(d.Typed))
+	}
+	return fmt.Sprintf("%q (%s)", text.Short(d.Typed), d.ASCII)
+}
+
+func (p *policy) typed() []string {
+	list := make([]string, len(p.patterns))
+	for i, pattern := range p.patterns {
+		list[i] = pattern.Typed
+	}
+	return list
+}
+
+func (r *request) checkAccounts() {
+	for _, used := range []struct {
+		kind    string
+		list    []block.Element[string]
+		allowed []string
+	}{{"issuer", r.p.issuers.Value, r.policy.issuers}, {"dns", r.p.dns.Value, r.policy.dns}} {
+		for _, e := range used.list {
+			if used.allowed != nil && !slices.Contains(used.allowed, e.Value) {
+				r.refuse(e.At, used.kind+"."+e.Value, allowedOnly(used.allowed))
+			}
+		}
+	}
+}
+
+func (r *request) checkTarget() {
+	target := r.cert.Vault.Mount + "/" + r.cert.Vault.Path
+	matches := func(rule func(p, prefix string) bool) bool {
+		return slices.ContainsFunc(r.policy.vault, func(prefix string) bool { return rule(target, prefix) })
+	}
+	at := r.path
+	if at == nil {
+		at = r.p.mount.At
+	}
+	switch {
+	case r.policy.vault == nil || matches(spec.Under):
+	case !matches(spec.Below):
+		r.refuse(at, "a secret at "+target, "secrets below "+allowedOnly(r.policy.vault), r.unsetPathAdvice())
+	default:
+		at, from := r.place(at)
+		list := make([]string, 0, len(r.policy.vault)+1)
+		for _, prefix := range append(slices.Clone(r.policy.vault), target) {
+			list = append(list, strconv.Quote(prefix))
+		}
+		allow := spec.Allowance{Text: fmt.Sprintf("policy %q { vault = [%s] }", r.policy.name, strings.Join(list, ", "))}
+		r.RefuseNew(spec.NewRule{Name: "policy.vault", Allow: allow}, at, forbidden,
+			"%s allows what lies below its prefixes, and not the secret at %s itself; it allows secrets below %s. Write %q without a slash at the end into the policy to allow it.%s%s",
+			text.UpperFirst(r.policy.String()), target, allowedOnly(r.policy.vault), target, from, r.unsetPathAdvice())
+	}
+}
+
+// unsetPath says of a certificate without vault.path where it is written, and why there.
+func unsetPath(p partial, cert *spec.Certificate) string {
+	why := "no vault.path is set, so it is " + text.Short(cert.Vault.Path)
+	if n := len(cert.MovedFrom); n > 0 {
+		why += fmt.Sprintf(", by its former name %q", cert.MovedFrom[n-1])
+	}
+	if p.prefix.OK {
+		why += fmt.Sprintf(", by the prefix at %s:%d", p.prefix.At.Filename, p.prefix.At.Start.Line)
+	}
+	return why
+}
+
+// unsetPathAdvice says what to write where the policy does not allow the default path;
+// "" where a path is set.
+func (r *request) unsetPathAdvice() string {
+	if r.path != nil {
+		return ""
+	}
+	advice := " " + text.UpperFirst(unsetPath(r.p, r.cert))
+	for _, allowed := range r.policy.vault {
+		if prefix, ok := strings.CutPrefix(strings.TrimSuffix(allowed, "/")+"/", r.cert.Vault.Mount+"/"); ok && prefix != "" {
+			return advice + fmt.Sprintf("; write vault { path = %q } or defaults { vault { prefix = %q } }.", prefix+r.cert.Name, prefix)
+		}
+	}
+	return advice + "."
+}
+
+// checkPasswords holds the references of keystore passwords against the policy:
+// a keystore lets its owner try passwords at leisure.
+func (r *request) checkPasswords() {
+	if r.policy.passwords == nil {
+		return
+	}
+	for _, v := range r.cert.Vault.Fields.Passwords() {
+		within := func(allowed string) bool { return passwordWithin(v, allowed) }
+		if !slices.ContainsFunc(r.policy.passwords, within) {
+			r.refuse(r.p.fields.At, "the keystore password "+written(v), "passwords from "+allowedOnly(r.policy.passwords))
+		}
+	}
+}
+
+// written is the reference as its file has it.
+func written(v spec.Value) string {
+	if v.Source == spec.FromEnv {
+		return fmt.Sprintf("env(%q)", v.Name)
+	}
+	return fmt.Sprintf("vault(%q, %q)", v.Path, v.Field)
+}
+
+// passwordWithin tells whether a policy's setting allows the reference.
+func passwordWithin(v spec.Value, allowed string) bool {
+	if prefix, is := strings.CutPrefix(allowed, "env:"); is {
+		return v.Source == spec.FromEnv && strings.HasPrefix(v.Name, prefix)
+	}
+	return v.Source == spec.FromVault && spec.Under(v.Path, allowed)
+}
+
+// checkKey looks at the shape that a first issue gives the key. Of a key that
+// is there already the spec says nothing where it leaves the shape open.
+func (r *request) checkKey() {
+	if shape := r.cert.Key.Shape(); r.policy.minKey != "" && strengths[shape] < strengths[r.policy.minKey] {
+		r.refuse(r.p.shape.At, "a key as weak as "+shape, r.policy.minKey+" and what is as strong")
+	}
+}
+
+func (r *request) checkToggles() {
+	p := r.policy
+	if r.cert.OnRemove == spec.Revoke && !p.revoke {
+		r.refuse(r.p.onRemove.At, "on_remove = \"revoke\"", "no revocation")
+	}
+	if r.cert.RotateRevoke != nil && !p.revoke {
+		r.refuse(r.headerOf("rotate"), "a rotation that revokes", "no revocation")
+	}
+	if r.cert.Key.Rotation == spec.RotateNever && !p.reuseKeys {
+		r.refuse(r.p.rotation.At, "key.rotation = \"never\"", "no key that is kept over renewals")
+	}
+	if !r.cert.Renewal.Auto && !p.pauses {
+		r.refuse(r.p.pause.At, "renewal.auto = false", "no pauses")
+	}
+	if len(r.cert.Probes) > 0 && !p.probes {
+		r.refuse(r.Syntax.Attributes["probe"].Expr.Range().Ptr(), "probe", "no endpoints that are looked at")
+	}
+}
+
+// headerOf is the place of an inner block; nil where there is none.
+func (b *body) headerOf(name string) *hcl.Range {
+	for _, block := range b.Syntax.Blocks {
+		if block.Type == name {
+			return block.DefRange().Ptr()
+		}
+	}
+	return nil
+}
+
+// checkCount counts the policy's certificates. The one beyond its maximum is reported
+// once it is known how many there are.
+func (r *request) checkCount() {
+	p := r.policy
+	if p.count++; p.most > 0 && p.count == p.most+1 {
+		p.excess = &lack{body: r.body, name: r.cert.Name}
+	}
+}
