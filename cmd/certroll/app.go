@@ -31,7 +31,7 @@ type app struct {
 	configFile string
 	configDir  string
 	logLevel   string
-	leaseLog   *slog.Logger // that is told of the lease; nil: none
+	leaseLog   *slog.Logger // logs what becomes of the lease; nil: nobody does
 	// redact knows every secret that a reference led to; logs and the ledger
 	// pass through it.
 	redact redact.Redactor
@@ -44,7 +44,7 @@ type app struct {
 	leaseTTL time.Duration
 }
 
-// plan plans with what of the program that takes.
+// plan makes a plan for a command.
 func (a *app) plan(ctx context.Context, in proposal.Input) (*proposal.Proposal, error) {
 	p := &proposal.Planner{
 		Console: &a.Console, ConfigFile: a.configFile, ConfigDir: a.configDir, LogLevel: a.logLevel,

@@ -49,12 +49,12 @@ that the change has an effect, now or later.`,
 	f.StringVar(&o.Base, "base", "", "show what the change in --config-dir or --ref does, compared with this branch, tag or commit")
 	f.StringVar(&o.Ref, "ref", "", "plan this branch, tag or commit of repo.url instead of repo.ref")
 	f.BoolVar(&o.Offline, "offline", false, "do not contact Vault: read the live certificates from the ledger")
-	f.BoolVar(&o.Dns, "check-dns", false, "also check CAA, the delegation of challenges and DNSSEC, at the servers that the revision names")
+	f.BoolVar(&o.DNS, "check-dns", false, "also check CAA, the delegation of challenges and DNSSEC, at the servers that the revision names")
 	f.BoolVar(&o.json, "json", false, "print the plan as JSON (schema in docs/plan.md)")
 	f.BoolVar(&o.markdown, "markdown", false, "print the plan as Markdown, for a comment")
 	f.IntVar(&o.max, "markdown-limit", view.MarkdownLimit, "maximum size of the Markdown, in bytes")
 	f.StringVar(&o.link, "link", "", "https URL of the whole plan, for the link in a shortened comment")
-	f.BoolVar(&o.Github, "github", false, "print mistakes and warnings as annotations of GitHub Actions")
+	f.BoolVar(&o.GitHub, "github", false, "print mistakes and warnings as annotations of GitHub Actions")
 	f.StringVar(&o.out, "out", "", "write the plan to this file, for apply FILE")
 	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit 2 if there is something to do")
 	c.MarkFlagsMutuallyExclusive("json", "markdown", "github")
@@ -105,7 +105,7 @@ func (a *app) showPlan(p *proposal.Proposal, o planOptions) error {
 		return view.JSON(a.Data(), p.View)
 	case o.markdown:
 		view.WriteMarkdown(a.Data(), p.View, view.MarkdownOptions{Limit: o.max, Link: o.link})
-	case o.Github:
+	case o.GitHub:
 		view.WriteAnnotations(a.Annotations(), p.View)
 	default:
 		view.WritePlan(a.Out, a.Palette(), p.View)

@@ -66,19 +66,19 @@ func (f *Follower) Begin(snapshot func(context.Context) (fs.FS, string, error), 
 	return err
 }
 
-// Observers are told what becomes of revisions.
+// Observers learn what becomes of revisions.
 type Observers struct {
-	// Trouble is told how a thing went that is tried again; nil error: well.
+	// Trouble learns how a step went that is tried again; err is nil where it went well.
 	Trouble func(what string, err error)
-	// Hold is told why the newest revision is not in force; "": it is.
+	// Hold learns why the newest revision is not in force; "" where it is.
 	Hold func(ledger.Reason)
-	// DecodingSince is told since when a revision is decoded that takes long; zero: none is.
+	// DecodingSince learns since when a long decoding runs; zero: none does.
 	DecodingSince func(time.Time)
-	// Nudge is called where there is something new between two pulls.
+	// Nudge asks for a pull before the next one is due.
 	Nudge func()
 	// Show shows the mistakes of a revision.
 	Show func([]spec.File, hcl.Diagnostics)
-	// Advice follows the mistakes of a revision; "" mostly.
+	// Advice is added to the mistakes of a revision; "" mostly.
 	Advice func() string
 }
 

@@ -33,8 +33,8 @@ type Input struct {
 	Base    string // compare with this; "": plan all
 	Offline bool   // by the ledger alone
 	Writing bool   // it is to be applied
-	Github  bool   // mistakes are printed as annotations too
-	Dns     bool   // look at the DNS of what the plan is about
+	GitHub  bool   // mistakes are printed as annotations too
+	DNS     bool   // look at the DNS of what the plan is about
 	// Progress is told what each certificate waits for.
 	Progress func(certificate, step, detail string)
 	// Fits may refuse the revision before anybody is asked; nil: any will do.
@@ -109,7 +109,7 @@ func (a *Planner) Propose(ctx context.Context, in Input) (*Proposal, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.Dns {
+	if in.DNS {
 		in.look = checkDNS(log, a.Version)
 	}
 	if in.Writing {
@@ -172,7 +172,7 @@ func (a *Planner) sides(ctx context.Context, s *settings.Settings, in Input) (*s
 	unread := a.readBase(ctx, s, both)
 	head, files, diags := a.decodePlanned(ctx, s, in, both)
 	view.Briefly(a.Err, a.Palette(), files, diags)
-	if in.Github {
+	if in.GitHub {
 		view.AnnotateDiagnostics(a.Annotations(), rev.Directory, s.Path(), diags)
 	}
 	if diags.HasErrors() {

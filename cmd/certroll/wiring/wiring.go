@@ -32,8 +32,8 @@ import (
 	"certroll/vault"
 )
 
-// LedgerAlone opens the ledger for what a person's command writes into it: no Vault and
-// no CA is asked. giveBack closes it.
+// LedgerAlone opens the ledger for a command that only writes an event of a person into
+// it: it asks neither Vault nor a CA. giveBack closes the ledger.
 func LedgerAlone(s *settings.Settings) (r *apply.Reconciler, giveBack func(), err error) {
 	ledger, err := s.WriteLedger("")
 	if err != nil {
