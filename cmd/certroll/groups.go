@@ -23,7 +23,7 @@ func (a *app) addCommands(root *cobra.Command) {
 		changes.DisableCommand(), changes.EnableCommand(), a.acceptCommand())
 	asking := &ask.Commands{Console: &a.Console, LoadSettings: a.settings, Logger: a.logger}
 	addGroup(root, "ask", "Ask:", asking.StatusCommand(), asking.ExpiringCommand(), a.explainCommand(), asking.AuditCommand(), a.probeCommand())
-	addGroup(root, "more", "More:", a.versionCommand(), a.manCommand())
+	addGroup(root, "more", "More:", a.versionCommand(), manCommand(a.Getenv, version(), builtAt()))
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
 	root.AddCommand(a.notifyChildCommand())

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -18,10 +17,11 @@ import (
 	"certroll/reconcile/acme/dnswire"
 )
 
-// manCommand writes the man pages. They are made from the help, which is plain
+// manCommand writes the man pages of a version. built is when the commit was made that
+// it was built from; "": nobody knows. They are made from the help, which is plain
 // text: cobra's own generator takes it for Markdown, in which file globs and
 // names with underscores come out wrong.
-func (a *app) manCommand() *cobra.Command {
+func manCommand(getenv func(string) string, version, built string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "man DIR",
 		Short: "Write the man pages into a directory",
@@ -30,14 +30,14 @@ the exit codes into a directory, and create it if it is missing. If DIR ends in 
 pages of files and of topics go into man5 and man7 beside it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			date, err := manDate(a.Getenv("SOURCE_DATE_EPOCH"))
+			date, err := manDate(getenv("SOURCE_DATE_EPOCH"), built)
 			if err != nil {
 				return err
 			}
-			if err := writeMan(dnsProgram(), args[0], date); err != nil {
+			if err := writeMan(dnsProgram(), args[0], version, date); err != nil {
 				return err
 			}
-			return writeMan(cmd.Root(), args[0], date)
+			return writeMan(cmd.Root(), args[0], version, date)
 		},
 	}
 }
@@ -61,7 +61,7 @@ missing or of another version than certroll: install both from one archive.`,
 // manDate is the date on the pages: of SOURCE_DATE_EPOCH, else of the commit
 // that this was built from, so that the same source makes the same pages. Zero
 // where neither is known.
-func manDate(epoch string) (time.Time, error) {
+func manDate(epoch, built string) (time.Time, error) {
 	if epoch != "" {
 		seconds, err := strconv.ParseInt(epoch, 10, 64)
 		if err != nil {
@@ -69,20 +69,16 @@ func manDate(epoch string) (time.Time, error) {
 		}
 		return time.Unix(seconds, 0).UTC(), nil
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return time.Time{}, nil
-	}
-	at, _ := time.Parse(time.RFC3339, stamp(info, "vcs.time"))
+	at, _ := time.Parse(time.RFC3339, built)
 	return at, nil
 }
 
 // writeMan writes the page of a command and of all below it.
-func writeMan(c *cobra.Command, dir string, date time.Time) error {
+func writeMan(c *cobra.Command, dir, version string, date time.Time) error {
 	at := sectionDir(dir, manSection(c))
 	err := os.MkdirAll(at, 0o755)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(at, manName(c)+"."+manSection(c)), manPage(c, date), 0o644)
+		err = os.WriteFile(filepath.Join(at, manName(c)+"."+manSection(c)), manPage(c, version, date), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the man page of %s: %w", c.CommandPath(), err)
@@ -91,7 +87,7 @@ func writeMan(c *cobra.Command, dir string, date time.Time) error {
 		if !hasPage(below) {
 			continue
 		}
-		if err := writeMan(below, dir, date); err != nil {
+		if err := writeMan(below, dir, version, date); err != nil {
 			return err
 		}
 	}
@@ -135,13 +131,13 @@ func manName(c *cobra.Command) string {
 type roff struct{ bytes.Buffer }
 
 // manPage is the page of one command.
-func manPage(c *cobra.Command, date time.Time) []byte {
+func manPage(c *cobra.Command, version string, date time.Time) []byte {
 	w := &roff{}
 	day := ""
 	if !date.IsZero() {
 		day = date.Format(time.DateOnly)
 	}
-	fmt.Fprintf(w, ".TH %q %s %q %q \"certroll\"\n", strings.ToUpper(manName(c)), manSection(c), day, "certroll "+version())
+	fmt.Fprintf(w, ".TH %q %s %q %q \"certroll\"\n", strings.ToUpper(manName(c)), manSection(c), day, "certroll "+version)
 	w.section("NAME")
 	fmt.Fprintf(w, "%s \\- %s\n", escape(manName(c)), escape(lowerFirst(c.Short)))
 	if manSection(c) == "1" {

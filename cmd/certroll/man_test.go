@@ -57,7 +57,7 @@ func TestExamples(t *testing.T) {
 func TestManPages(t *testing.T) {
 	dir, root := t.TempDir(), tested()
 	date := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
-	if err := writeMan(root, dir, date); err != nil {
+	if err := writeMan(root, dir, "v1.2.3", date); err != nil {
 		t.Fatal(err)
 	}
 	pages := 0
@@ -76,7 +76,7 @@ func TestManPages(t *testing.T) {
 			}
 		}
 		c.Flags().VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden && !strings.Contains(page, "\n.B "+escape("--"+f.Name)) {
+			if !f.Hidden && !strings.Contains(page, "\n.B "+strings.ReplaceAll("--"+f.Name, "-", `\-`)) {
 				t.Errorf("%s: the flag --%s is missing", manName(c), f.Name)
 			}
 		})
@@ -100,7 +100,7 @@ func TestManPages(t *testing.T) {
 // TestManSections: beside man1, pages of other sections go where man looks for them.
 func TestManSections(t *testing.T) {
 	dir := t.TempDir()
-	if err := writeMan(tested(), filepath.Join(dir, "man1"), time.Time{}); err != nil {
+	if err := writeMan(tested(), filepath.Join(dir, "man1"), "v1.2.3", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, page := range []string{"man1/certroll-plan.1", "man5/certroll.hcl.5", "man7/certroll-exit-codes.7"} {
@@ -112,7 +112,7 @@ func TestManSections(t *testing.T) {
 
 // TestDNSManPage: the other program of the archive has a page too.
 func TestDNSManPage(t *testing.T) {
-	page := string(manPage(dnsProgram(), time.Time{}))
+	page := string(manPage(dnsProgram(), "v1.2.3", time.Time{}))
 	for _, part := range []string{`.TH "CERTROLL-DNS" 1`, `certroll\-dns \- run one DNS provider`, "\n../libexec/certroll from there."} {
 		if !strings.Contains(strings.ReplaceAll(page, `\&`, ""), part) {
 			t.Errorf("the page lacks %q:\n%s", part, page)
@@ -122,10 +122,10 @@ func TestDNSManPage(t *testing.T) {
 
 // TestManDate: the date is of the source.
 func TestManDate(t *testing.T) {
-	if at, err := manDate("1764072000"); err != nil || at.Format(time.DateOnly) != "2025-11-25" {
+	if at, err := manDate("1764072000", ""); err != nil || at.Format(time.DateOnly) != "2025-11-25" {
 		t.Error(at, err)
 	}
-	if _, err := manDate("yesterday"); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
+	if _, err := manDate("yesterday", ""); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
 		t.Error(err)
 	}
 }

@@ -59,3 +59,12 @@ func stamp(info *debug.BuildInfo, key string) string {
 	}
 	return ""
 }
+
+// builtAt is when the commit was made that this was built from; "": Go did not stamp it.
+func builtAt() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	return stamp(info, "vcs.time")
+}
