@@ -7,6 +7,7 @@ import (
 
 	"certroll/cmd/certroll/ask"
 	"certroll/cmd/certroll/edits"
+	"certroll/cmd/certroll/manual"
 	"certroll/cmd/certroll/setup"
 	"certroll/reconcile/doctor"
 )
@@ -23,7 +24,7 @@ func (a *app) addCommands(root *cobra.Command) {
 		changes.DisableCommand(), changes.EnableCommand(), a.acceptCommand())
 	asking := &ask.Commands{Console: &a.Console, LoadSettings: a.settings, Logger: a.logger}
 	addGroup(root, "ask", "Ask:", asking.StatusCommand(), asking.ExpiringCommand(), a.explainCommand(), asking.AuditCommand(), a.probeCommand())
-	addGroup(root, "more", "More:", a.versionCommand(), manCommand(a.Getenv, version(), builtAt()))
+	addGroup(root, "more", "More:", a.versionCommand(), manual.Command(a.Getenv, version(), builtAt()))
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
 	root.AddCommand(a.notifyChildCommand())

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"certroll/cmd/certroll/console"
+	"certroll/cmd/certroll/manual"
 )
 
 // everyCommand calls a function with each command that is shown.
@@ -57,14 +58,14 @@ func TestExamples(t *testing.T) {
 func TestManPages(t *testing.T) {
 	dir, root := t.TempDir(), tested()
 	date := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
-	if err := writeMan(root, dir, "v1.2.3", date); err != nil {
+	if err := manual.Write(root, dir, "v1.2.3", date); err != nil {
 		t.Fatal(err)
 	}
 	pages := 0
 	request := regexp.MustCompile(`^\.(TH|SH|PP|TP|RS|RE|nf|fi|B|BR)( |$)`)
 	everyCommand(root, func(c *cobra.Command) {
 		pages++
-		b, err := os.ReadFile(filepath.Join(dir, manName(c)+".1"))
+		b, err := os.ReadFile(filepath.Join(dir, manual.Name(c)+".1"))
 		if err != nil {
 			t.Error(err)
 			return
@@ -72,16 +73,16 @@ func TestManPages(t *testing.T) {
 		page := string(b)
 		for line := range strings.Lines(page) {
 			if strings.HasPrefix(line, "'") || strings.HasPrefix(line, ".") && !request.MatchString(strings.TrimSpace(line)) {
-				t.Errorf("%s: this line is no request: %s", manName(c), line)
+				t.Errorf("%s: this line is no request: %s", manual.Name(c), line)
 			}
 		}
 		c.Flags().VisitAll(func(f *pflag.Flag) {
 			if !f.Hidden && !strings.Contains(page, "\n.B "+strings.ReplaceAll("--"+f.Name, "-", `\-`)) {
-				t.Errorf("%s: the flag --%s is missing", manName(c), f.Name)
+				t.Errorf("%s: the flag --%s is missing", manual.Name(c), f.Name)
 			}
 		})
-		if !strings.HasPrefix(page, `.TH "`+strings.ToUpper(manName(c))+`" 1 "2026-11-25"`) {
-			t.Errorf("%s begins with %s", manName(c), page[:60])
+		if !strings.HasPrefix(page, `.TH "`+strings.ToUpper(manual.Name(c))+`" 1 "2026-11-25"`) {
+			t.Errorf("%s begins with %s", manual.Name(c), page[:60])
 		}
 	})
 	if files, _ := filepath.Glob(filepath.Join(dir, "*.1")); len(files) != pages || pages < 15 {
@@ -100,32 +101,12 @@ func TestManPages(t *testing.T) {
 // TestManSections: beside man1, pages of other sections go where man looks for them.
 func TestManSections(t *testing.T) {
 	dir := t.TempDir()
-	if err := writeMan(tested(), filepath.Join(dir, "man1"), "v1.2.3", time.Time{}); err != nil {
+	if err := manual.Write(tested(), filepath.Join(dir, "man1"), "v1.2.3", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, page := range []string{"man1/certroll-plan.1", "man5/certroll.hcl.5", "man7/certroll-exit-codes.7"} {
 		if _, err := os.Stat(filepath.Join(dir, page)); err != nil {
 			t.Error(err)
 		}
-	}
-}
-
-// TestDNSManPage: the other program of the archive has a page too.
-func TestDNSManPage(t *testing.T) {
-	page := string(manPage(dnsProgram(), "v1.2.3", time.Time{}))
-	for _, part := range []string{`.TH "CERTROLL-DNS" 1`, `certroll\-dns \- run one DNS provider`, "\n../libexec/certroll from there."} {
-		if !strings.Contains(strings.ReplaceAll(page, `\&`, ""), part) {
-			t.Errorf("the page lacks %q:\n%s", part, page)
-		}
-	}
-}
-
-// TestManDate: the date is of the source.
-func TestManDate(t *testing.T) {
-	if at, err := manDate("1764072000", ""); err != nil || at.Format(time.DateOnly) != "2025-11-25" {
-		t.Error(at, err)
-	}
-	if _, err := manDate("yesterday", ""); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
-		t.Error(err)
 	}
 }

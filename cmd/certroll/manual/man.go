@@ -1,4 +1,4 @@
-package main
+package manual
 
 import (
 	"bytes"
@@ -17,11 +17,10 @@ import (
 	"certroll/reconcile/acme/dnswire"
 )
 
-// manCommand writes the man pages of a version. built is when the commit was made that
-// it was built from; "": nobody knows. They are made from the help, which is plain
-// text: cobra's own generator takes it for Markdown, in which file globs and
-// names with underscores come out wrong.
-func manCommand(getenv func(string) string, version, built string) *cobra.Command {
+// Command writes the man pages of a version, whose commit was made at built; "": nobody
+// knows when. They are made from the help, which is plain text: cobra's own generator
+// takes it for Markdown, in which file globs and names with underscores come out wrong.
+func Command(getenv func(string) string, version, built string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "man DIR",
 		Short: "Write the man pages into a directory",
@@ -34,10 +33,10 @@ pages of files and of topics go into man5 and man7 beside it.`,
 			if err != nil {
 				return err
 			}
-			if err := writeMan(dnsProgram(), args[0], version, date); err != nil {
+			if err := Write(dnsProgram(), args[0], version, date); err != nil {
 				return err
 			}
-			return writeMan(cmd.Root(), args[0], version, date)
+			return Write(cmd.Root(), args[0], version, date)
 		},
 	}
 }
@@ -73,12 +72,12 @@ func manDate(epoch, built string) (time.Time, error) {
 	return at, nil
 }
 
-// writeMan writes the page of a command and of all below it.
-func writeMan(c *cobra.Command, dir, version string, date time.Time) error {
+// Write writes the page of a command and of all below it.
+func Write(c *cobra.Command, dir, version string, date time.Time) error {
 	at := sectionDir(dir, manSection(c))
 	err := os.MkdirAll(at, 0o755)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(at, manName(c)+"."+manSection(c)), manPage(c, version, date), 0o644)
+		err = os.WriteFile(filepath.Join(at, Name(c)+"."+manSection(c)), manPage(c, version, date), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the man page of %s: %w", c.CommandPath(), err)
@@ -87,7 +86,7 @@ func writeMan(c *cobra.Command, dir, version string, date time.Time) error {
 		if !hasPage(below) {
 			continue
 		}
-		if err := writeMan(below, dir, version, date); err != nil {
+		if err := Write(below, dir, version, date); err != nil {
 			return err
 		}
 	}
@@ -120,7 +119,7 @@ func manSection(c *cobra.Command) string {
 	}
 }
 
-func manName(c *cobra.Command) string {
+func Name(c *cobra.Command) string {
 	if c.Name() == settings.DefaultFile {
 		return settings.DefaultFile
 	}
@@ -137,9 +136,9 @@ func manPage(c *cobra.Command, version string, date time.Time) []byte {
 	if !date.IsZero() {
 		day = date.Format(time.DateOnly)
 	}
-	fmt.Fprintf(w, ".TH %q %s %q %q \"certroll\"\n", strings.ToUpper(manName(c)), manSection(c), day, "certroll "+version)
+	fmt.Fprintf(w, ".TH %q %s %q %q \"certroll\"\n", strings.ToUpper(Name(c)), manSection(c), day, "certroll "+version)
 	w.section("NAME")
-	fmt.Fprintf(w, "%s \\- %s\n", escape(manName(c)), escape(lowerFirst(c.Short)))
+	fmt.Fprintf(w, "%s \\- %s\n", escape(Name(c)), escape(lowerFirst(c.Short)))
 	if manSection(c) == "1" {
 		w.section("SYNOPSIS")
 		fmt.Fprintf(w, ".B %s\n", escape(c.UseLine()))
@@ -226,7 +225,7 @@ func (w *roff) also(c *cobra.Command) {
 		if i == len(pages)-1 {
 			end = ""
 		}
-		fmt.Fprintf(w, ".BR %s (%s)%s\n", escape(manName(p)), manSection(p), end)
+		fmt.Fprintf(w, ".BR %s (%s)%s\n", escape(Name(p)), manSection(p), end)
 	}
 }
 
