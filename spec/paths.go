@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 )
@@ -45,3 +46,9 @@ func BadSecretPath(p string) string {
 	}
 	return ""
 }
+
+// certificateName is safe as a file name and as a segment of a Vault path.
+var certificateName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+// IsCertificateName tells whether a certificate can be called so.
+func IsCertificateName(name string) bool { return certificateName.MatchString(name) }

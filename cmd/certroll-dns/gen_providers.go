@@ -1,7 +1,7 @@
 //go:build ignore
 
 // This program writes providers.go: how to make each of lego's DNS providers
-// that package spec takes. lego's own list links all of them, those too that
+// that package providers takes. lego's own list links all of them, those too that
 // no dns block may name, with client libraries that nobody maintains any more.
 package main
 
@@ -20,7 +20,7 @@ import (
 	"strconv"
 	"strings"
 
-	"certroll/spec"
+	"certroll/spec/providers"
 )
 
 const module = "github.com/go-acme/lego/v4"
@@ -33,7 +33,7 @@ func main() {
 	check(err)
 	paths := imports(file)
 	var used, entries bytes.Buffer
-	refused := spec.RefusedProviders()
+	refused := providers.Refused()
 	ast.Inspect(file, func(n ast.Node) bool {
 		clause, ok := n.(*ast.CaseClause)
 		if !ok || len(clause.List) == 0 {

@@ -75,7 +75,7 @@ func by[P challenge.Provider](construct func() (P, error)) maker {
 	}
 }
 
-// open makes the provider of a code. Those that package spec refuses, which
+// open makes the provider of a code. Those that package providers refuses, which
 // run programs or read files, are not even linked.
 func open(code string) (challenge.Provider, error) {
 	construct := providers[code]

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"certroll/spec"
+	known "certroll/spec/providers"
 )
 
 // TestProvidersAreGenerated: the table is what its generator makes of the lego
@@ -35,7 +35,7 @@ func TestProvidersAreGenerated(t *testing.T) {
 }
 
 // TestEveryProvider: certroll-dns has all providers of lego's, but for those
-// that package spec refuses, each of which is named here.
+// that package providers refuses, each of which is named here.
 func TestEveryProvider(t *testing.T) {
 	left := []string{
 		"azure",         // replaced by azuredns; its library go-autorest is no longer maintained
@@ -47,16 +47,16 @@ func TestEveryProvider(t *testing.T) {
 		"manual",        // waits for a person
 		"transip",       // reads its key from a file
 	}
-	if refused := slices.Sorted(maps.Keys(spec.RefusedProviders())); !slices.Equal(refused, left) {
-		t.Errorf("spec refuses %q, left out here are %q", refused, left)
+	if refused := slices.Sorted(maps.Keys(known.Refused())); !slices.Equal(refused, left) {
+		t.Errorf("package providers refuses %q, left out here are %q", refused, left)
 	}
 	want := slices.DeleteFunc(legos(t), func(code string) bool { return slices.Contains(left, code) })
 	if got := slices.Sorted(maps.Keys(providers)); !slices.Equal(got, want) {
 		t.Errorf("there are %d providers:\n%q\nwant %d:\n%q", len(got), got, len(want), want)
 	}
-	for _, code := range spec.Providers() {
+	for _, code := range known.Codes() {
 		if providers[code] == nil {
-			t.Errorf("spec takes the provider %s, which cannot be opened", code)
+			t.Errorf("package providers takes the provider %s, which cannot be opened", code)
 		}
 	}
 }

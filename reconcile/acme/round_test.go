@@ -49,7 +49,7 @@ func TestProvidersUseTheGateway(t *testing.T) {
 	slices.Sort(round)
 	slices.Sort(unknown)
 	if want := providers.GoRound(); !slices.Equal(round, want) {
-		t.Errorf("round the gateway go %q, and package spec knows of %q", round, want)
+		t.Errorf("round the gateway go %q, and package providers knows of %q", round, want)
 	}
 	for _, u := range unknown {
 		t.Logf("made no connection: %.200s", u)

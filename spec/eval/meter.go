@@ -442,4 +442,5 @@ func (m Meter) branches(yes, no cty.Value) {
 	m.spend(unifyCost([]cty.Type{yes.Type(), no.Type()}))
 }
 
+// ErrTooLarge is the error of a value beyond MaxValue.
 var ErrTooLarge = fmt.Errorf("the value is larger than %d bytes and elements", MaxValue)

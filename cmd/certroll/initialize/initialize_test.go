@@ -100,7 +100,7 @@ func TestGoldens(t *testing.T) {
 }
 
 // decodes fails where the files are not what certroll takes. Of certroll.hcl it
-// looks at the blocks that package spec decodes.
+// looks at the blocks that package decode reads.
 func decodes(t *testing.T, a *Answers) {
 	t.Helper()
 	settings := string(a.Settings())

@@ -52,7 +52,7 @@ type Settings struct {
 	ListenHosts     []string `hcl:"listen_hosts,optional"`
 	ListenTokenEnv  string   `hcl:"listen_token_env,optional"`
 	ListenTokenFile string   `hcl:"listen_token_file,optional"`
-	// Rest holds the issuer, dns and policy blocks, which package spec decodes.
+	// Rest holds the issuer, dns and policy blocks, which package decode reads.
 	Rest hcl.Body `hcl:",remain"`
 
 	Interval      time.Duration
@@ -200,7 +200,7 @@ func Parse(path string, src []byte) (*Settings, []spec.File, hcl.Diagnostics) {
 	loaded.fill()
 	diags = loaded.relativeTo(path)
 	diags = append(diags, apartFrom(wrong, whole, loaded.complete(hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos}))...)
-	// Mistakes of what package spec decodes are no revision's fault.
+	// Mistakes of what package decode reads are no revision's fault.
 	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(loaded.DecodeTimeout, usualDecode))
 	defer cancel()
 	_, more := decode.Files(ctx, nil, loaded.SpecTrust())
@@ -211,8 +211,8 @@ func Parse(path string, src []byte) (*Settings, []spec.File, hcl.Diagnostics) {
 	return loaded, files, all
 }
 
-// withoutNameless leaves dns blocks without a name out, which package spec
-// decodes: HCL's schemas know no block whose label may be missing.
+// withoutNameless leaves dns blocks without a name out, which package decode
+// reads: HCL's schemas know no block whose label may be missing.
 func withoutNameless(body hcl.Body) hcl.Body {
 	whole, ok := body.(*hclsyntax.Body)
 	if !ok {

@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"regexp"
 	"slices"
 )
 
@@ -23,9 +22,3 @@ func (rules ProbeRules) Asks(c *Certificate, p Probe) bool {
 	host := p.domain()
 	return p.Own(c) || slices.ContainsFunc(rules, func(r probeRule) bool { return r.takes(host, p.Port) })
 }
-
-// certificateName is safe as a file name and as a segment of a Vault path.
-var certificateName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
-// IsCertificateName tells whether a certificate can be called so.
-func IsCertificateName(name string) bool { return certificateName.MatchString(name) }
