@@ -119,6 +119,7 @@ func manSection(c *cobra.Command) string {
 	}
 }
 
+// Name is the name of the page of a command.
 func Name(c *cobra.Command) string {
 	if c.Name() == settings.DefaultFile {
 		return settings.DefaultFile
