@@ -220,7 +220,7 @@ func crash(w *world, at string, calls *int) {
 		go func() { // one action in a goroutine whose panic is the process's end
 			defer close(dead)
 			defer func() { _ = recover() }()
-			ap := &apply.Applier{Reconciler: r, Desired: w.desired, Gate: apply.NewLimiter(w.opts.Now).Begin(&spec.Spec{}, &plan.Observed{})}
+			ap := &apply.Applier{Means: r.Means, Desired: w.desired, Gate: apply.NewLimiter(w.opts.Now).Begin(&spec.Spec{}, &plan.Observed{})}
 			ap.One(context.Background(), a)
 		}()
 		<-dead

@@ -185,7 +185,7 @@ func (w *gateWorld) run(t *testing.T) bool {
 		defer close(over)
 		for n := range w.passes {
 			b := &apply.Batch{
-				Applier: &apply.Applier{Reconciler: r, Gate: r.Limiter.Begin(w.desired, &plan.Observed{History: w.history})}, Ctx: ctx, Run: ctx, SeveralAccounts: w.several,
+				Reconciler: r, Applier: &apply.Applier{Means: r.Means, Gate: r.Limiter.Begin(w.desired, &plan.Observed{History: w.history})}, Ctx: ctx, Run: ctx, SeveralAccounts: w.several,
 				Done: make(chan struct{}), News: make(chan struct{}, 1), Release: func() {}, StopTelling: func() {},
 			}
 			r.Crew.Batches.Add(1)
@@ -239,7 +239,7 @@ func (w *gateWorld) one(j *apply.Job) (apply.Result, apply.End) {
 	case <-time.After(takes / 10):
 		if usable {
 			j.Reconciler.Limiter.AccountUsable(j.Action.Issuer.Name)
-			j.Crew.HandOver()
+			j.Reconciler.Crew.HandOver()
 		}
 	case <-j.Run.Done():
 		return apply.Result{}, apply.EndStopped

@@ -84,7 +84,7 @@ func TestAKeptCertificateThatIsLiveIsNotRevoked(t *testing.T) {
 		t.Fatal(err)
 	}
 	live := w.ledger.record(t, "api").Live
-	a := &apply.Attempt{Applier: &apply.Applier{Reconciler: r, Desired: w.desired}, Action: w.only(), Live: live}
+	a := &apply.Attempt{Applier: &apply.Applier{Means: r.Means, Desired: w.desired}, Action: w.only(), Live: live}
 	err := a.RevokeOne(t.Context(), &ledger.Revocation{Serial: live.Serial, Issuer: "ca", Directory: live.Directory, Mount: "secret", Path: "tls/api", Version: 1})
 	if err == nil || !strings.Contains(err.Error(), "it is what is live") || len(w.ca.revoked) != 0 {
 		t.Errorf("revoked %v, error %v", w.ca.revoked, err)

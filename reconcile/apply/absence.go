@@ -70,7 +70,7 @@ const secondLook = 5 * time.Second
 
 // IsAway tells whether a failure is Vault's as a whole. One call that took too long
 // does not say so: Vault is asked once more.
-func (r *Reconciler) IsAway(ctx context.Context, err error) bool {
+func (r *Means) IsAway(ctx context.Context, err error) bool {
 	if !SaysAway(err) {
 		return false
 	}
@@ -147,7 +147,7 @@ func (ap *Applier) left(err error) {
 	if !ap.Absence.begin(err, ap.now()) {
 		return
 	}
-	names := ap.Crew.unfinished()
+	names := ap.colleagues.unfinished()
 	away := ap.Absence.Current()
 	o := &recorder.Outage{Since: away.Since, Class: ledger.ClassVault, Message: failure.Message(err)}
 	detail := fmt.Sprintf("Vault has been unusable since %s, in the middle of a run: the next run finishes %s, and certroll starts nothing new until Vault works again",
@@ -159,7 +159,7 @@ func (ap *Applier) left(err error) {
 
 // TellOutage puts the event of an outage into the journal, from where it goes to the
 // ledger as soon as Git takes it.
-func (r *Reconciler) TellOutage(e ledger.Event) error {
+func (r *Means) TellOutage(e ledger.Event) error {
 	return r.Writer.Note(r.Writer.Struck(ledger.Entry{Event: e}))
 }
 

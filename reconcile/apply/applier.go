@@ -16,7 +16,7 @@ import (
 
 // Applier is one Apply: a plan's spec and revision.
 type Applier struct {
-	*Reconciler
+	*Means
 	Desired  *spec.Spec
 	revision ledger.Revision
 	Gate     *LimiterPass
@@ -129,7 +129,7 @@ func (a *Attempt) Report(step, detail string) {
 	case StepChain:
 		a.chainNote = detail
 	}
-	a.Crew.stepped(a.Action.Certificate, step, a.Opts.Redact.Strike(text.FirstLine(detail)))
+	a.colleagues.stepped(a.Action.Certificate, step, a.Opts.Redact.Strike(text.FirstLine(detail)))
 	a.Opts.Progress(a.Action.Certificate, step, detail)
 }
 

@@ -51,8 +51,8 @@ type Options struct {
 	Redact *redact.Redactor
 }
 
-// Reconciler applies plans.
-type Reconciler struct {
+// Means are what all attempts of a process work with.
+type Means struct {
 	Secrets    Secrets
 	ca         CA
 	Observer   *observe.Observer
@@ -60,16 +60,32 @@ type Reconciler struct {
 	Next       *nextKeys
 	Leaves     *keptLeaves
 	Asks       *asks
-	tenancy    tenancy
 	Limiter    *limiter
 	Absence    absence
 	orderTurns OrderTurns
 	Opts       Options
+	colleagues colleagues
+	*recorder.Recorder
+}
+
+// colleagues are those at work beside an attempt.
+type colleagues interface {
+	// stepped notes what an attempt is at.
+	stepped(certificate, step, detail string)
+	// HandOver lets those go on who wait for a place.
+	HandOver()
+	// unfinished are the certificates that are at work or ready, sorted.
+	unfinished() []string
+}
+
+// Reconciler applies plans.
+type Reconciler struct {
+	*Means
+	tenancy    tenancy
 	chainsRead map[string]bool // by serial: what was read for its chain by this process
 	places     places
 	Crew       *Crew
 	OnEnded    func(Result) // is called once for each attempt that ended, from many goroutines
-	*recorder.Recorder
 }
 
 // New wires a reconciler. The observer says where certroll's own state is.
@@ -94,8 +110,8 @@ func New(observer *observe.Observer, secrets Secrets, ca CA, ledger ledger.Ledge
 			return "", errors.New("references cannot be followed here")
 		}
 	}
-	r := &Reconciler{
-		Secrets: secrets, ca: ca, Observer: observer, Opts: o, chainsRead: map[string]bool{},
+	r := &Reconciler{chainsRead: map[string]bool{}, Means: &Means{
+		Secrets: secrets, ca: ca, Observer: observer, Opts: o,
 		Drafts: &drafts{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		Next:   &nextKeys{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
 		Leaves: &keptLeaves{secrets: secrets, mount: observer.StateMount, prefix: observer.StatePrefix, ledger: observer.Ledger},
@@ -105,9 +121,10 @@ func New(observer *observe.Observer, secrets Secrets, ca CA, ledger ledger.Ledge
 			Checkpoint: recorder.Checkpoint{Anchor: o.Anchor, Looking: semaphore.NewWeighted(1)},
 			Now:        o.Now, Rewound: o.Rewound, Held: map[string]time.Time{},
 		},
-	}
+	}}
 	_, r.Limiter.Asks = ca.(accountChecker)
 	r.Crew = newCrew(o.Parallel, o.Now, func(j *Job) (Result, End) { return j.One(j.Run, j.Action) })
+	r.colleagues = r.Crew
 	r.OnEnded = func(Result) {}
 	r.OnPublished, r.OnTold = r.dropTold, func() {}
 	return r

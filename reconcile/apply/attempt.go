@@ -92,7 +92,7 @@ func (a *Attempt) runSteps(ctx context.Context, steps []step) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		a.Crew.stepped(a.Action.Certificate, s.name, "")
+		a.colleagues.stepped(a.Action.Certificate, s.name, "")
 		if err := s.run(a, ctx); err != nil {
 			return err
 		}

@@ -29,10 +29,11 @@ const (
 // this went, and what is held.
 type Batch struct {
 	*Applier
-	Ctx  context.Context // of who began it
-	Run  context.Context // ends with that, and where the lease is lost
-	Done chan struct{}   // closed when it is over
-	News chan struct{}   // has an element when something has ended
+	Reconciler *Reconciler
+	Ctx        context.Context // of who began it
+	Run        context.Context // ends with that, and where the lease is lost
+	Done       chan struct{}   // closed when it is over
+	News       chan struct{}   // has an element when something has ended
 
 	// The spec has more than one CA, or DNS account, to share the places.
 	severalCAs, SeveralAccounts bool
@@ -55,7 +56,7 @@ type Batch struct {
 func (r *Reconciler) Begin(ctx context.Context, desired *spec.Spec, rev ledger.Revision, actions []plan.Action, pulled time.Time) *Batch {
 	onward := !pulled.IsZero()
 	b := &Batch{
-		Applier: &Applier{Reconciler: r, Desired: desired, revision: rev}, Ctx: ctx, Run: ctx,
+		Reconciler: r, Applier: &Applier{Means: r.Means, Desired: desired, revision: rev}, Ctx: ctx, Run: ctx,
 		Done: make(chan struct{}), News: make(chan struct{}, 1), Release: func() {}, StopTelling: func() {},
 	}
 	b.severalCAs, b.SeveralAccounts = severalOf(desired)
@@ -96,22 +97,22 @@ func (r *Reconciler) Begin(ctx context.Context, desired *spec.Spec, rev ledger.R
 // underLease takes the lease, looks again, and makes jobs of what is still to be
 // done.
 func (b *Batch) underLease(planned, todo []plan.Action) []*Job {
-	run, release, err := b.HoldLease(b.Ctx)
+	run, release, err := b.Reconciler.HoldLease(b.Ctx)
 	if err != nil {
 		b.Err = err
 		return nil
 	}
 	b.Run, b.Release = run, release
 	known := b.Absence.Current()
-	still, obs, err := b.stillTrue(run, b.Desired, planned, todo, &b.report)
+	still, obs, err := b.Reconciler.stillTrue(run, b.Desired, planned, todo, &b.report)
 	if err == nil {
-		err = b.isBack(known, obs, b.revision)
+		err = b.Reconciler.isBack(known, obs, b.revision)
 	}
 	if err != nil {
 		b.Err = err
 		return nil
 	}
-	if b.Err = b.proveLedger(run, still, b.revision); b.Err != nil {
+	if b.Err = b.Reconciler.proveLedger(run, still, b.revision); b.Err != nil {
 		all := len(still)
 		still = recorder.WithoutOrders(still)
 		b.report.Held += all - len(still)
@@ -127,7 +128,7 @@ func (b *Batch) underLease(planned, todo []plan.Action) []*Job {
 // over notes how one job ended, once of each.
 func (b *Batch) over(res Result, in End) {
 	if in == EndDone {
-		b.OnEnded(res)
+		b.Reconciler.OnEnded(res)
 	}
 	b.mu.Lock()
 	switch in {
@@ -172,7 +173,7 @@ func (b *Batch) Finish() {
 	b.Err = errors.Join(err, untold)
 	b.Release()
 	close(b.Done)
-	b.Crew.Batches.Done()
+	b.Reconciler.Crew.Batches.Done()
 }
 
 // tell brings the journal to the ledger, also where ctx has ended, and drops

@@ -40,7 +40,7 @@ func (a *Attempt) checkAccount(ctx context.Context) error {
 	}
 	if err == nil {
 		a.Gate.AccountUsable(name)
-		a.Crew.HandOver() // others may go on by it
+		a.colleagues.HandOver() // others may go on by it
 	}
 	return nil
 }

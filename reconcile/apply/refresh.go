@@ -129,7 +129,7 @@ func (a *Attempt) askRenewalInfo(ctx context.Context) error {
 }
 
 // renewalInfo asks the CA once and judges its answer.
-func (r *Reconciler) renewalInfo(ctx context.Context, name string, issuer *spec.Issuer, l *ledger.Live) (*ledger.RenewalInfo, error) {
+func (r *Means) renewalInfo(ctx context.Context, name string, issuer *spec.Issuer, l *ledger.Live) (*ledger.RenewalInfo, error) {
 	if l.ARI == "" {
 		return nil, errors.ErrUnsupported
 	}
