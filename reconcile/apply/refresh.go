@@ -24,13 +24,16 @@ import (
 const DailyMoment = "daily"
 
 const (
-	// askTimeout bounds one question for renewal information.
-	askTimeout = 30 * time.Second
 	// Of each CA askParallel are asked about at once, and askAtOnce in one go,
 	// which begins no question after goTime: the rest has its turn with the next one.
 	askParallel = 4
 	AskAtOnce   = 200
 	goTime      = time.Minute
+)
+
+const (
+	// askTimeout bounds one question for renewal information.
+	askTimeout = 30 * time.Second
 	// AskNoAnswer is when a CA that gave no good answer is asked again, unless it
 	// named a later time, and askUnsupported one that offers none.
 	AskNoAnswer    = time.Hour
