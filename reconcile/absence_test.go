@@ -10,8 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/pending"
 	"certroll/reconcile/recorder"
 )
 
@@ -147,7 +148,7 @@ func TestApplyWhereVaultGoesAway(t *testing.T) {
 			if !s.isSealed() {
 				t.Fatal("it was never sealed")
 			}
-			if err == nil || !apply.SaysAway(err) {
+			if err == nil || !attempt.SaysAway(err) {
 				t.Errorf("apply ended with %v", err)
 			}
 			if report.Failed() > 0 || report.Interrupted+len(report.Results) != n || report.Interrupted == 0 {
@@ -210,7 +211,7 @@ func TestSlowCallIsNoAbsence(t *testing.T) {
 }
 
 type reachable struct {
-	apply.Secrets
+	pending.KV
 	err error
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
@@ -347,10 +348,10 @@ func TestAskComesByAll(t *testing.T) {
 // TestAskAfterARefusal waits for as long as the CA said with it.
 func TestAskAfterARefusal(t *testing.T) {
 	for name, tc := range map[string]struct{ said, want time.Duration }{
-		"no word":     {0, apply.AskNoAnswer},
-		"a short one": {time.Minute, apply.AskNoAnswer},
+		"no word":     {0, attempt.AskNoAnswer},
+		"a short one": {time.Minute, attempt.AskNoAnswer},
 		"a long one":  {20 * time.Hour, 20 * time.Hour},
-		"nonsense":    {8000 * time.Hour, apply.MostAsk},
+		"nonsense":    {8000 * time.Hour, attempt.MostAsk},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, certificate("api", "api.example.com"))

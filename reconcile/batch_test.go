@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/lease"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/limiter"
 	"certroll/reconcile/observe"
 	"certroll/reconcile/plan"
 	"certroll/reconcile/times"
@@ -177,7 +179,7 @@ func TestStragglerHoldsUpNobody(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var ended []ending
-	o := LoopOptions{Interval: 24 * time.Hour, Ended: func(r apply.Result) {
+	o := LoopOptions{Interval: 24 * time.Hour, Ended: func(r attempt.Result) {
 		mu.Lock()
 		defer mu.Unlock()
 		ended = append(ended, ending{r.Action.Certificate, time.Now()})
@@ -293,7 +295,7 @@ func TestOneAttemptAtATime(t *testing.T) {
 // and the next one goes on with its order.
 func TestAttemptHasADeadline(t *testing.T) {
 	slowly(t, LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
-		time.Sleep(apply.AttemptTime - time.Second)
+		time.Sleep(attempt.AttemptTime - time.Second)
 		synctest.Wait()
 		if got := w.outcomes("straggler"); len(got) != 0 {
 			t.Fatalf("before its time is over the ledger tells %q", got)
@@ -302,7 +304,7 @@ func TestAttemptHasADeadline(t *testing.T) {
 		synctest.Wait()
 		es := w.ledger.events(t)
 		e := es[len(es)-1]
-		if e.Status != ledger.Failed || e.Class != ledger.ClassCAUnavailable || !strings.Contains(e.Message, "was not done after 2h30m0s and was stopped") || e.Duration != apply.AttemptTime.Seconds() {
+		if e.Status != ledger.Failed || e.Class != ledger.ClassCAUnavailable || !strings.Contains(e.Message, "was not done after 2h30m0s and was stopped") || e.Duration != attempt.AttemptTime.Seconds() {
 			t.Errorf("event: %+v", e)
 		}
 		if busy := w.busy(); len(busy) != 0 {
@@ -331,7 +333,7 @@ func TestAnyActionHasADeadline(t *testing.T) {
 		}
 		began := time.Now()
 		report, err := r.Apply(t.Context(), w.desired, ledger.Revision{}, plan.Plan(w.desired, obs, time.Now()))
-		if err != nil || report.Failed() != 1 || time.Since(began) != apply.AttemptTime+apply.AfterOrder {
+		if err != nil || report.Failed() != 1 || time.Since(began) != attempt.AttemptTime+attempt.AfterOrder {
 			t.Errorf("after %s: %+v, %v", time.Since(began), report, err)
 		}
 	})
@@ -354,8 +356,8 @@ func TestSlowCALeavesPlaces(t *testing.T) {
 	}
 	all = append(all, at("ca", "idle"))
 	slowly(t, LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
-		if busy := w.busy(); len(busy) != apply.SlowStart {
-			t.Fatalf("%d at work before one has succeeded, want %d", len(busy), apply.SlowStart)
+		if busy := w.busy(); len(busy) != limiter.SlowStart {
+			t.Fatalf("%d at work before one has succeeded, want %d", len(busy), limiter.SlowStart)
 		}
 		w.slow.letGo(w.busy()[0]+".example.com", nil)
 		synctest.Wait()

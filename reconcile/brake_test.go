@@ -10,6 +10,7 @@ import (
 
 	"certroll/reconcile/apply"
 	"certroll/reconcile/archive"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/observe"
 	"certroll/reconcile/plan"
@@ -131,7 +132,7 @@ func consented(desired *spec.Spec, obs *plan.Observed, now time.Time) {
 
 // accept is a person's consent, on a machine without Vault.
 func (w *world) accept(id string) (*ledger.HeldSet, error) {
-	r := apply.New(&observe.Observer{}, nil, nil, w.ledger, nil, apply.Options{Now: w.opts.Now})
+	r := apply.New(&observe.Observer{}, nil, nil, w.ledger, nil, attempt.Options{Now: w.opts.Now})
 	return r.AcceptHeld(context.Background(), id, nil, "ann@desk", "what is held")
 }
 

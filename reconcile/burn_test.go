@@ -51,7 +51,7 @@ func TestFailedRenderBurnsTheKey(t *testing.T) {
 	if e.Class != ledger.ClassConfig || !strings.Contains(e.Message, "the key was destroyed") || e.HoldUntil == nil {
 		t.Errorf("event: %+v", e)
 	}
-	if d, err := w.reconciler().Drafts.Load(t.Context(), "api"); d != nil || err != nil {
+	if d, err := w.reconciler().PendingSecrets.Load(t.Context(), "api"); d != nil || err != nil {
 		t.Errorf("the draft is there still: %v", err)
 	}
 	if orders := len(w.ca.orders); orders != 1 {
@@ -86,7 +86,7 @@ func TestUnresolvedPasswordKeepsTheDraft(t *testing.T) {
 	if report, err := w.apply(t.Context()); err != nil || report.Failed() != 1 {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
-	if d, err := w.reconciler().Drafts.Load(t.Context(), "api"); d == nil || err != nil {
+	if d, err := w.reconciler().PendingSecrets.Load(t.Context(), "api"); d == nil || err != nil {
 		t.Errorf("the draft is gone: %v", err)
 	}
 }

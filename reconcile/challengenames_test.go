@@ -4,8 +4,9 @@ import (
 	"slices"
 	"testing"
 
-	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/pending"
 	"certroll/reconcile/plan"
 	"certroll/spec"
 )
@@ -15,7 +16,7 @@ import (
 func TestChallengeNames(t *testing.T) {
 	account := &spec.DNSAccount{Name: "lab", Provider: "rfc2136"}
 	try := func(r *ledger.Record) *spec.DNSAccount {
-		return (&apply.Attempt{Action: plan.Action{Record: r}}).Bounded(account)
+		return (&attempt.Attempt{Action: plan.Action{Record: r}}).Bounded(account)
 	}
 	live := &ledger.Record{Live: &ledger.Live{}, State: ledger.StateLive}
 	known := &ledger.Record{Live: &ledger.Live{}, State: ledger.StateLive, ChallengeNames: &[]string{"api.acme.example.net"}}
@@ -39,13 +40,13 @@ func TestChallengeNames(t *testing.T) {
 	if account.Reach.LedAnywhere || account.Reach.Led != nil {
 		t.Error("the spec's own account was changed")
 	}
-	a := &apply.Attempt{Action: plan.Action{Record: known}, Draft: &apply.Draft{}}
-	a.Report(apply.StepRecord, "New.acme.example.net.")
-	a.Report(apply.StepRecord, "_acme-challenge.example.net.")
+	a := &attempt.Attempt{Action: plan.Action{Record: known}, Pending: &pending.Secret{}}
+	a.Report(attempt.StepRecord, "New.acme.example.net.")
+	a.Report(attempt.StepRecord, "_acme-challenge.example.net.")
 	if got := *a.ChallengeNames(); !slices.Equal(got, []string{"new.acme.example.net", "api.acme.example.net"}) {
 		t.Errorf("the record says %q", got)
 	}
-	if got := (&apply.Attempt{Action: plan.Action{Record: live}}).ChallengeNames(); got != nil {
+	if got := (&attempt.Attempt{Action: plan.Action{Record: live}}).ChallengeNames(); got != nil {
 		t.Errorf("what ordered nothing says %q", *got)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/lease"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/observe"
@@ -88,7 +89,7 @@ type post struct {
 
 func newPost(t *testing.T) *post {
 	p := &post{t: t, ledger: newMemLedger()}
-	p.r = apply.New(&observe.Observer{}, nil, nil, p.ledger, &memJournal{}, apply.Options{})
+	p.r = apply.New(&observe.Observer{}, nil, nil, p.ledger, &memJournal{}, attempt.Options{})
 	return p
 }
 
@@ -454,7 +455,7 @@ func TestCourierClockSetBack(t *testing.T) {
 		var ahead atomic.Int64
 		ahead.Store(int64(365 * times.Day))
 		now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-		p.r = apply.New(&observe.Observer{}, nil, nil, p.ledger, &memJournal{}, apply.Options{Now: now})
+		p.r = apply.New(&observe.Observer{}, nil, nil, p.ledger, &memJournal{}, attempt.Options{Now: now})
 		p.start(m)
 		defer func() { p.stop() }()
 		p.tell(failedTimes("x", 1))
@@ -473,7 +474,7 @@ func TestCourierBehind(t *testing.T) {
 		p, m := newPost(t), &mailbox{}
 		p.start(m)
 		p.tell(failedTimes("x", 1))
-		behind := apply.New(&observe.Observer{}, nil, nil, p.ledger, &memJournal{}, apply.Options{})
+		behind := apply.New(&observe.Observer{}, nil, nil, p.ledger, &memJournal{}, attempt.Options{})
 		if _, _, err := behind.Snapshot(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/limiter"
 	"certroll/reconcile/observe"
 	"certroll/reconcile/plan"
 	"certroll/reconcile/times"
@@ -220,7 +222,7 @@ func crash(w *world, at string, calls *int) {
 		go func() { // one action in a goroutine whose panic is the process's end
 			defer close(dead)
 			defer func() { _ = recover() }()
-			ap := &apply.Applier{Means: r.Means, Desired: w.desired, Gate: apply.NewLimiter(w.opts.Now).Begin(&spec.Spec{}, &plan.Observed{})}
+			ap := &attempt.Applier{Means: r.Means, Desired: w.desired, Gate: limiter.NewLimiter(w.opts.Now).Begin(&spec.Spec{}, &plan.Observed{})}
 			ap.One(context.Background(), a)
 		}()
 		<-dead

@@ -24,6 +24,7 @@ import (
 
 	"certroll/reconcile/apply"
 	"certroll/reconcile/archive"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/observe"
@@ -317,10 +318,10 @@ func (ca *memCA) Finish(ctx context.Context, issuer *spec.Issuer, url string, cs
 	report("ca", "signing")
 	ca.chains = append(ca.chains, issuer.PreferredChain)
 	if ca.chainNote != "" {
-		report(apply.StepChain, ca.chainNote)
+		report(attempt.StepChain, ca.chainNote)
 	}
 	for _, name := range ca.publishes {
-		report(apply.StepPublished, name)
+		report(attempt.StepPublished, name)
 	}
 	chain := ca.sign(req.DNSNames, req.PublicKey)
 	ca.issued[url] = chain
@@ -571,7 +572,7 @@ type world struct {
 	ledger  *memLedger
 	journal *memJournal
 	desired *spec.Spec
-	opts    apply.Options
+	opts    attempt.Options
 }
 
 var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -580,7 +581,7 @@ func newWorld(t testing.TB, certificates ...*spec.Certificate) *world {
 	w := &world{t: t, at: start, vault: newMemVault(), ledger: newMemLedger(), journal: &memJournal{}}
 	w.ca = newMemCA(t, func() time.Time { return w.at })
 	w.desired = desire(certificates...)
-	w.opts = apply.Options{Now: func() time.Time { return w.at }, Patience: []time.Duration{}}
+	w.opts = attempt.Options{Now: func() time.Time { return w.at }, Patience: []time.Duration{}}
 	return w
 }
 

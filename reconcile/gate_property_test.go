@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/limiter"
 	"certroll/reconcile/observe"
 	"certroll/reconcile/plan"
 	"certroll/reconcile/throttle"
@@ -177,7 +179,7 @@ func (w *gateWorld) run(t *testing.T) bool {
 			t.Errorf("%s is held by dns.%s, which none of its names needs", planned[i].Certificate, name)
 		}
 	}
-	r := apply.New(&observe.Observer{}, newMemVault(), nil, newMemLedger(), &memJournal{}, apply.Options{Parallel: w.room})
+	r := apply.New(&observe.Observer{}, newMemVault(), nil, newMemLedger(), &memJournal{}, attempt.Options{Parallel: w.room})
 	r.Crew.Do = w.one
 	r.Limiter.Asks = w.asks
 	over := make(chan struct{})
@@ -185,7 +187,7 @@ func (w *gateWorld) run(t *testing.T) bool {
 		defer close(over)
 		for n := range w.passes {
 			b := &apply.Batch{
-				Reconciler: r, Applier: &apply.Applier{Means: r.Means, Gate: r.Limiter.Begin(w.desired, &plan.Observed{History: w.history})}, Ctx: ctx, Run: ctx, SeveralAccounts: w.several,
+				Reconciler: r, Applier: &attempt.Applier{Means: r.Means, Gate: r.Limiter.Begin(w.desired, &plan.Observed{History: w.history})}, Ctx: ctx, Run: ctx, SeveralAccounts: w.several,
 				Done: make(chan struct{}), News: make(chan struct{}, 1), Release: func() {}, StopTelling: func() {},
 			}
 			r.Crew.Batches.Add(1)
@@ -219,7 +221,7 @@ func (w *gateWorld) run(t *testing.T) bool {
 }
 
 // one is one certificate's attempt.
-func (w *gateWorld) one(j *apply.Job) (apply.Result, apply.End) {
+func (w *gateWorld) one(j *apply.Job) (attempt.Result, limiter.End) {
 	w.mu.Lock()
 	takes, usable := time.Duration(1+w.r.IntN(300))*time.Second, w.r.IntN(4) > 0
 	w.n++
@@ -242,13 +244,13 @@ func (w *gateWorld) one(j *apply.Job) (apply.Result, apply.End) {
 			j.Reconciler.Crew.HandOver()
 		}
 	case <-j.Run.Done():
-		return apply.Result{}, apply.EndStopped
+		return attempt.Result{}, limiter.EndStopped
 	}
 	select {
 	case <-time.After(takes):
-		return apply.Result{Event: w.attempt(&j.Action, 0)}, apply.EndDone
+		return attempt.Result{Event: w.attempt(&j.Action, 0)}, limiter.EndDone
 	case <-j.Run.Done():
-		return apply.Result{}, apply.EndStopped
+		return attempt.Result{}, limiter.EndStopped
 	}
 }
 

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/pending"
 	"certroll/reconcile/times"
 	"certroll/spec"
 )
@@ -84,7 +85,7 @@ func TestAKeptCertificateThatIsLiveIsNotRevoked(t *testing.T) {
 		t.Fatal(err)
 	}
 	live := w.ledger.record(t, "api").Live
-	a := &apply.Attempt{Applier: &apply.Applier{Means: r.Means, Desired: w.desired}, Action: w.only(), Live: live}
+	a := &attempt.Attempt{Applier: &attempt.Applier{Means: r.Means, Desired: w.desired}, Action: w.only(), Live: live}
 	err := a.RevokeOne(t.Context(), &ledger.Revocation{Serial: live.Serial, Issuer: "ca", Directory: live.Directory, Mount: "secret", Path: "tls/api", Version: 1})
 	if err == nil || !strings.Contains(err.Error(), "it is what is live") || len(w.ca.revoked) != 0 {
 		t.Errorf("revoked %v, error %v", w.ca.revoked, err)
@@ -119,13 +120,13 @@ func TestKeptCertificatesAreBounded(t *testing.T) {
 	w := newWorld(t, c)
 	w.settle()
 	w.ca.fail = revocationsFail("ca_unavailable", "503")
-	for range apply.MostLeaves + 5 {
+	for range pending.MostLeaves + 5 {
 		w.at = w.at.Add(time.Hour)
 		c.Rotate, c.RotateRevoke = w.at.String(), &spec.Revocation{Code: 1}
 		w.settle()
 	}
 	s := w.vault.secrets[keptAt]
-	if n := len(s.versions[len(s.versions)-1].data); n != apply.MostLeaves {
+	if n := len(s.versions[len(s.versions)-1].data); n != pending.MostLeaves {
 		t.Errorf("%d are kept", n)
 	}
 	w.at = w.at.Add(91 * times.Day)

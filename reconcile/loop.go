@@ -11,6 +11,7 @@ import (
 
 	"certroll/reconcile/apply"
 	"certroll/reconcile/archive"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
 	"certroll/reconcile/recorder"
@@ -37,7 +38,7 @@ type LoopOptions struct {
 	// Ended is told of each attempt when it ends, which may be long after the pass
 	// that began it; Told of each time that the ledger has something new. Both are
 	// called from many goroutines.
-	Ended func(apply.Result)
+	Ended func(attempt.Result)
 	Told  func()
 	// Daily is run once a day, beside what else is done; nil: nothing. What
 	// goes wrong in it is its own to tell.
@@ -238,7 +239,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	l.o.Planned(l.r.Crew.WithoutEnded(p.Actions))
 	p.Report, err = l.begin(ctx)
 	p.Err = errors.Join(asked, err)
-	if away = l.takeUpAbsence(); away != nil && !apply.SaysAway(err) {
+	if away = l.takeUpAbsence(); away != nil && !attempt.SaysAway(err) {
 		p.Err = errors.Join(p.Err, away)
 	}
 	if names := l.changed(p); len(names) > 0 && ctx.Err() == nil {
@@ -435,7 +436,7 @@ func (l *Loop) daily(ctx context.Context, now time.Time) error {
 	if err := l.r.Asks.Load(); err != nil {
 		return err
 	}
-	if next := l.r.Asks.At(apply.DailyMoment); l.o.Daily == nil || next.After(now) && next.Before(now.Add(2*times.Day)) {
+	if next := l.r.Asks.At(attempt.DailyMoment); l.o.Daily == nil || next.After(now) && next.Before(now.Add(2*times.Day)) {
 		return nil // a moment further away was kept by a clock that ran ahead
 	}
 	select {
@@ -443,7 +444,7 @@ func (l *Loop) daily(ctx context.Context, now time.Time) error {
 	default:
 		return nil // yesterday's is not done
 	}
-	l.r.Asks.Set(apply.DailyMoment, now.Add(times.Day))
+	l.r.Asks.Set(attempt.DailyMoment, now.Add(times.Day))
 	done := make(chan struct{})
 	l.today = done
 	desired, rev := l.desired, l.rev

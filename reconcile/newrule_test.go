@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"certroll/reconcile/apply"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/limiter"
 	"certroll/reconcile/outbox"
 	"certroll/reconcile/plan"
 	"certroll/spec"
@@ -55,7 +55,7 @@ func TestRuleEvents(t *testing.T) {
 		{Kind: ledger.KindHold, Reason: ledger.ReasonNewRule, HeldBy: plan.RuleSubject(h), Certificate: "b", Spec: &spec.Certificate{Name: "b", Held: []spec.Hold{h}}},
 		{Kind: ledger.KindNone, Certificate: "c", Spec: &spec.Certificate{Name: "c"}},
 	}
-	if e := apply.HeldTogether(actions, now); len(e) != 0 {
+	if e := limiter.HeldTogether(actions, now); len(e) != 0 {
 		t.Errorf("it is told twice: %+v", e)
 	}
 	events := plan.RuleEvents(actions, now)

@@ -13,6 +13,7 @@ import (
 	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/observe"
+	"certroll/reconcile/pending"
 	"certroll/reconcile/plan"
 	"certroll/reconcile/times"
 	"certroll/spec"
@@ -26,7 +27,7 @@ func nextWorld(t testing.TB) (*world, *spec.Certificate) {
 }
 
 // staged is the next key in Vault.
-func (w *world) staged() *apply.StagedKey {
+func (w *world) staged() *pending.StagedKey {
 	w.t.Helper()
 	n, err := w.reconciler().Next.Load(context.Background(), "api")
 	if err != nil {

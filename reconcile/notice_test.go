@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"certroll/reconcile/apply"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/limiter"
 	"certroll/reconcile/outbox"
 	"certroll/reconcile/times"
 )
@@ -90,7 +90,7 @@ func TestNotices(t *testing.T) {
 			e := ledger.HeldEvent(noticeAt, "issuer.le", ledger.ReasonLimit, "", "", "")
 			return e
 		}(), renewedAfter("x", 0)), []string{"0 held", "1 renewed"}},
-		"others that cannot be looked at": {story(apply.UnreadableEvent(noticeAt, []string{"x"}, ""), apply.UnreadableEvent(noticeAt, []string{"x", "y"}, ""), apply.UnreadableEvent(noticeAt.Add(times.Day), []string{"x", "y"}, "")), []string{"0 held", "1 held"}},
+		"others that cannot be looked at": {story(limiter.UnreadableEvent(noticeAt, []string{"x"}, ""), limiter.UnreadableEvent(noticeAt, []string{"x", "y"}, ""), limiter.UnreadableEvent(noticeAt.Add(times.Day), []string{"x", "y"}, "")), []string{"0 held", "1 held"}},
 		"a word that came later":          {story(ledger.Event{Operation: "later", Status: ledger.Success}), nil},
 	}
 	covered := map[outbox.NoticeKind]bool{}

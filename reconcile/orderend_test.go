@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"certroll/reconcile/apply"
 	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/pending"
 	"certroll/reconcile/times"
 )
 
@@ -48,7 +48,7 @@ func (w *world) untilLive(most int) (attempts int) {
 // pendingKey is the key of the pending secret.
 func (w *world) pendingKey() string {
 	w.t.Helper()
-	d, err := w.reconciler().Drafts.Load(w.t.Context(), "api")
+	d, err := w.reconciler().PendingSecrets.Load(w.t.Context(), "api")
 	if err != nil || d == nil {
 		w.t.Fatalf("no pending secret: %v", err)
 	}
@@ -123,18 +123,18 @@ func TestDraftKeepsItsCounters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &apply.Draft{Key: key, Started: start, Processing: start.Add(time.Hour), Refused: 2, At: ledger.Location{Mount: "secret", Path: "tls/api"}}
+	d := &pending.Secret{Key: key, Started: start, Processing: start.Add(time.Hour), Refused: 2, At: ledger.Location{Mount: "secret", Path: "tls/api"}}
 	m, err := d.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := apply.DecodeDraft(m)
+	got, err := pending.DecodeDraft(m)
 	if err != nil || got.Refused != 2 || !got.Processing.Equal(d.Processing) {
 		t.Errorf("got %+v, error %v", got, err)
 	}
 	for field, value := range map[string]string{"refused": "many", "processing": "long"} {
 		m[field] = value
-		if _, err := apply.DecodeDraft(m); err == nil || !strings.Contains(err.Error(), value) {
+		if _, err := pending.DecodeDraft(m); err == nil || !strings.Contains(err.Error(), value) {
 			t.Errorf("%s = %q: error %v", field, value, err)
 		}
 		delete(m, field)

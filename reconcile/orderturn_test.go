@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/failure"
 	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
@@ -114,7 +114,7 @@ func strangersChain(t testing.TB, w *world) []byte {
 
 func TestOrderTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var o apply.OrderTurns
+		var o attempt.OrderTurns
 		nothing := func() {}
 		done, err := o.AwaitTurn(t.Context(), "a", nothing)
 		if err != nil {
@@ -132,8 +132,8 @@ func TestOrderTurns(t *testing.T) {
 			t.Errorf("got %v after %d reports, want an interruption after one", err, waits)
 		}
 		began := time.Now()
-		if _, err := o.AwaitTurn(t.Context(), "a", nothing); failure.ClassOf(err) != ledger.ClassCAUnavailable || time.Since(began) != apply.AttemptTime {
-			t.Errorf("got %v after %s, want a failure after %s", err, time.Since(began), apply.AttemptTime)
+		if _, err := o.AwaitTurn(t.Context(), "a", nothing); failure.ClassOf(err) != ledger.ClassCAUnavailable || time.Since(began) != attempt.AttemptTime {
+			t.Errorf("got %v after %s, want a failure after %s", err, time.Since(began), attempt.AttemptTime)
 		}
 		got := make(chan error)
 		go func() {

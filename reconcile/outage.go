@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/failure"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/recorder"
@@ -86,7 +86,7 @@ func (l *Loop) tellOutage(with recorder.Side, o *recorder.Outage, status ledger.
 
 // takeUpAbsence makes an outage of a Vault that went away in the middle of a pass,
 // which is told already.
-func (l *Loop) takeUpAbsence() *apply.AwayError {
+func (l *Loop) takeUpAbsence() *attempt.AwayError {
 	away := l.r.Absence.Current()
 	if away == nil {
 		return nil

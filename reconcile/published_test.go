@@ -4,9 +4,9 @@ import (
 	"slices"
 	"testing"
 
-	"certroll/reconcile/apply"
 	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/pending"
 	"certroll/reconcile/throttle"
 )
 
@@ -29,11 +29,11 @@ func TestAllPublishersAreCredited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := (&apply.Draft{Key: key, Started: start, Accounts: e.DNSAccounts}).Encode()
+	m, err := (&pending.Secret{Key: key, Started: start, Accounts: e.DNSAccounts}).Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err := apply.DecodeDraft(m); err != nil || !slices.Equal(d.Accounts, e.DNSAccounts) {
+	if d, err := pending.DecodeDraft(m); err != nil || !slices.Equal(d.Accounts, e.DNSAccounts) {
 		t.Errorf("read back: %v, error %v", d, err)
 	}
 }

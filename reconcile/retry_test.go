@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/observe"
 	"certroll/reconcile/recorder"
@@ -47,7 +48,7 @@ func (w *world) kinds() string {
 
 // retry is what a person does, on a machine without a journal and Vault.
 func (w *world) retry(want recorder.Retry) ([]recorder.Retried, string, error) {
-	r := apply.New(&observe.Observer{}, nil, nil, w.ledger, nil, apply.Options{Now: w.opts.Now})
+	r := apply.New(&observe.Observer{}, nil, nil, w.ledger, nil, attempt.Options{Now: w.opts.Now})
 	return r.Retry(context.Background(), want)
 }
 
@@ -228,7 +229,7 @@ func TestRetryRacesARun(t *testing.T) {
 	r := apply.New(&observe.Observer{}, nil, nil, &racingLedger{w.ledger, func() {
 		w.at, w.ca.fail = w.ledger.record(t, "api").Hold.Until, nil
 		w.settle()
-	}}, nil, apply.Options{Now: w.opts.Now})
+	}}, nil, attempt.Options{Now: w.opts.Now})
 	w.at = w.at.Add(time.Minute)
 	done, commit, err := r.Retry(context.Background(), recorder.Retry{Certificates: []string{"api"}})
 	if err != nil || commit != "" || done[0].Event != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/observe"
@@ -407,7 +408,7 @@ type sim struct {
 	vault   *simVault
 	rng     *rand.Rand
 	began   time.Time
-	port    apply.CA      // what the reconciler asks; ca, or what stands before it
+	port    attempt.CA    // what the reconciler asks; ca, or what stands before it
 	pulls   time.Duration // between two pulls
 	ahead   atomic.Int64  // nanoseconds, of the reconciler's clock
 	moments memMoments
@@ -430,7 +431,7 @@ func newSim(t testing.TB, seed int64, lifetime, again time.Duration, certificate
 	}
 	s.desired.Issuers["ca"].Limits = letsEncrypt()
 	s.desired.DNS["lab"].Credentials = map[string]spec.Value{"TOKEN": {Source: spec.FromEnv, Name: "dns.lab"}}
-	s.opts = apply.Options{Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }, Moments: s.moments}
+	s.opts = attempt.Options{Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }, Moments: s.moments}
 	s.ca.asker = s.opts.Now
 	return s
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"certroll/reconcile/apply"
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/limiter"
 	"certroll/reconcile/plan"
 	"certroll/spec"
 )
@@ -113,9 +113,9 @@ func TestBreakerByZone(t *testing.T) {
 			}
 			// The gate goes by the same.
 			b := &plan.Action{Kind: ledger.KindIssue, Certificate: "x", Spec: tc.c, Issuer: desired.Issuers["ca"], Ways: plan.WaysOf(desired, tc.c)}
-			g := apply.NewLimiter(func() time.Time { return start.Add(time.Minute) })
+			g := limiter.NewLimiter(func() time.Time { return start.Add(time.Minute) })
 			_, in := g.Begin(desired, obs).Try(b, func() bool { return true })
-			if (in == apply.EndHeld) != tc.waits || strings.Join(b.Avoid, " ") != tc.avoid {
+			if (in == limiter.EndHeld) != tc.waits || strings.Join(b.Avoid, " ") != tc.avoid {
 				t.Errorf("the gate says %v, avoiding %q", in, b.Avoid)
 			}
 		})
@@ -131,7 +131,7 @@ func TestGateOfTwoZones(t *testing.T) {
 	if got := plan.SubjectsOf(a); !slices.Equal(got, []ledger.Subject{"issuer.ca", "dns.com", "dns.net"}) {
 		t.Errorf("it enters by %v", got)
 	}
-	g := apply.NewLimiter(time.Now)
+	g := limiter.NewLimiter(time.Now)
 	p := g.Begin(desired, &plan.Observed{})
 	for i := range 3 {
 		name := fmt.Sprintf("n%d", i)
@@ -140,17 +140,17 @@ func TestGateOfTwoZones(t *testing.T) {
 		e.Names, e.FailedNames = one.Names(), one.Names()
 		action := &plan.Action{Kind: ledger.KindIssue, Certificate: name, Spec: one, Issuer: desired.Issuers["ca"], Ways: plan.WaysOf(zonedSpec(one), one)}
 		leave, in := p.Try(action, func() bool { return true })
-		if in != apply.EndDone {
+		if in != limiter.EndDone {
 			t.Fatalf("%s: %v", name, in)
 		}
 		leave(e)
 	}
 	other := by("o", "com net", "o.example.net")
 	b := &plan.Action{Kind: ledger.KindIssue, Certificate: "o", Spec: other, Issuer: desired.Issuers["ca"], Ways: plan.WaysOf(desired, other)}
-	if _, in := p.Try(b, func() bool { return true }); in != apply.EndDone {
+	if _, in := p.Try(b, func() bool { return true }); in != limiter.EndDone {
 		t.Errorf("the other zone: %v", in)
 	}
-	if _, in := p.Try(a, func() bool { return true }); in != apply.EndHeld {
+	if _, in := p.Try(a, func() bool { return true }); in != limiter.EndHeld {
 		t.Errorf("both zones: %v", in)
 	}
 }

@@ -4,63 +4,14 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
-	"certroll/reconcile/ledger"
+	"certroll/reconcile/attempt"
+	"certroll/reconcile/limiter"
 	"certroll/reconcile/plan"
 )
 
-// Crew is who is at work, over passes, and what is ready to begin. A certificate
-// has one attempt at a time, whichever pass began it.
-//
-//	pass 1   ├ plan ─ begin a b c ┤
-//	a                             ├── slow CA ─────────────────────▶
-//	b, c                          ├─ done: noted, logged, told
-//	pass 2             falls due: d ├ plan without a ─ begin d ┤
-//
-// hands.go has how what is ready comes by a place.
-type Crew struct {
-	places int // certificates at once
-	now    func() time.Time
-	Do     func(*Job) (Result, End) // one attempt
-	// Settled has an element when there may be something to plan: a certificate
-	// has ended, or the CA suggests something else for it.
-	Settled chan struct{}
-	Batches sync.WaitGroup // that have not ended
-
-	mu     sync.Mutex
-	ready  []*Job          // the most urgent first
-	queued map[string]*Job // those, by certificate
-	atWork map[string]*Job // by certificate
-	shares map[string]int  // at work, by what they share; see share
-	asked  map[string]bool // certificates that a CA is being asked about
-	turn   int             // counts beginnings
-	began  map[string]turn // of each certificate, the last one
-	noted  map[string]int  // the turn after which a question changed a record
-	Ended  map[string]bool // certificates that nobody has looked at since
-}
-
-// turn is when a certificate began last.
-type turn struct {
-	n  int
-	at time.Time
-}
-
-// Job is one action that is to be done.
-type Job struct {
-	*Batch
-	Action plan.Action
-	Turn   int       // in which it was looked at
-	looked time.Time // when that was
-
-	leave        func(ledger.Event) // the gate; nil where it did not enter by it
-	shares       []string
-	since        time.Time // when it began
-	step, detail string
-}
-
-func newCrew(places int, now func() time.Time, do func(*Job) (Result, End)) *Crew {
+func newCrew(places int, now func() time.Time, do func(*Job) (attempt.Result, limiter.End)) *Crew {
 	return &Crew{
 		places: places, now: now, Do: do, Settled: make(chan struct{}, 1),
 		queued: map[string]*Job{}, atWork: map[string]*Job{}, shares: map[string]int{}, asked: map[string]bool{},
@@ -96,8 +47,8 @@ func (c *Crew) isBusy() bool {
 	return len(c.atWork) > 0
 }
 
-// stepped notes what an attempt is at.
-func (c *Crew) stepped(certificate, step, detail string) {
+// Stepped notes what an attempt is at.
+func (c *Crew) Stepped(certificate, step, detail string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if j := c.atWork[certificate]; j != nil {
@@ -145,22 +96,6 @@ func (c *Crew) ask(certificate string, turn int) bool {
 	}
 	c.asked[certificate] = true
 	return true
-}
-
-// answered ends that. Where its record is another now, what was planned of it
-// before is void.
-func (c *Crew) answered(certificate string, changed bool) {
-	c.mu.Lock()
-	delete(c.asked, certificate)
-	if changed {
-		c.turn++
-		c.noted[certificate], c.Ended[certificate] = c.turn, true
-	}
-	c.mu.Unlock()
-	c.HandOver()
-	if changed {
-		c.nudge()
-	}
 }
 
 // nudge says that there may be something to plan.

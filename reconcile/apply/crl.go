@@ -3,7 +3,6 @@ package apply
 import (
 	"context"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/failure"
 	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
@@ -23,12 +23,6 @@ import (
 	"certroll/spec"
 	"certroll/spec/text"
 )
-
-// CRLSource fetches certificate revocation lists (RFC 5280 section 5). It bounds
-// time and size, and connects only where certroll.hcl allows.
-type CRLSource interface {
-	CRL(ctx context.Context, url string) (der []byte, err error)
-}
 
 // RemoveFromCRL is the reason code of RFC 5280 section 5.3.1 that ends a revocation
 // that was for a while.
@@ -93,7 +87,7 @@ func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *plan.O
 	points := crlPoints(desired, obs)
 	var due []string
 	for url := range points {
-		if r.Asks.askDue(crlMoment(url), r.Opts.Now()) {
+		if r.Asks.AskDue(crlMoment(url), r.Opts.Now()) {
 			due = append(due, url)
 		}
 	}
@@ -191,24 +185,12 @@ func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[
 
 // signedBy tells why a list is not signed by an issuer's key.
 func signedBy(key string, list *x509.RevocationList) error {
-	pub, err := issuerKey(key)
+	pub, err := attempt.IssuerKey(key)
 	if err != nil {
 		return err
 	}
 	issuer := &x509.Certificate{PublicKey: pub}
 	return issuer.CheckSignature(list.SignatureAlgorithm, list.RawTBSRevocationList, list.Signature)
-}
-
-// issuerKey reads an issuer's key as records and metadata keep it.
-func issuerKey(text string) (pub any, err error) {
-	der, err := base64.StdEncoding.DecodeString(text)
-	if err == nil {
-		pub, err = x509.ParsePKIXPublicKey(der)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the kept key of the issuer cannot be read: %w", err)
-	}
-	return pub, nil
 }
 
 // noteListed tells the ledger what is new: that something is revoked, or that a
@@ -257,15 +239,4 @@ func (r *Reconciler) noteRevoked(c listed, now, was *ledger.Revoked, obs *plan.O
 	}
 	obs.Records[c.spec.Name] = &record
 	return nil
-}
-
-// isCompromised tells that a draft, which an earlier run left, has that key.
-func (a *Attempt) isCompromised(d *Draft) bool {
-	return a.compromised() && d.KeyDigest == a.Action.Secret.Live.KeyDigest
-}
-
-// compromised tells that the live key was revoked as known to others.
-func (a *Attempt) compromised() bool {
-	r := a.Action.Record
-	return r != nil && r.Revoked.Of(a.Action.Secret.Live).Compromised()
 }

@@ -4,8 +4,26 @@ import (
 	"slices"
 	"time"
 
+	"certroll/reconcile/attempt"
+	"certroll/reconcile/limiter"
 	"certroll/reconcile/plan"
 )
+
+// answered ends that. Where its record is another now, what was planned of it
+// before is void.
+func (c *Crew) answered(certificate string, changed bool) {
+	c.mu.Lock()
+	delete(c.asked, certificate)
+	if changed {
+		c.turn++
+		c.noted[certificate], c.Ended[certificate] = c.turn, true
+	}
+	c.mu.Unlock()
+	c.HandOver()
+	if changed {
+		c.nudge()
+	}
+}
 
 // What is ready begins when it has a place under Parallel, nobody asks its CA
 // about it just now, and the gate lets it in. It waits in a queue and in no
@@ -40,7 +58,7 @@ func (c *Crew) Drop(but map[string]bool) {
 	c.setReady(slices.DeleteFunc(c.ready, func(j *Job) bool {
 		drops := !but[j.Action.Certificate]
 		if drops {
-			j.over(Result{}, endReplaced)
+			j.over(attempt.Result{}, limiter.EndReplaced)
 		}
 		return drops
 	}))
@@ -80,12 +98,12 @@ func (c *Crew) HandOver() {
 			break
 		}
 		switch in := c.begin(j); in {
-		case EndDone:
+		case limiter.EndDone:
 			go c.work(j)
-		case EndWaits:
+		case limiter.EndWaits:
 			left = append(left, j)
 		default:
-			j.over(Result{}, in)
+			j.over(attempt.Result{}, in)
 		}
 	}
 	c.setReady(left)
@@ -94,17 +112,17 @@ func (c *Crew) HandOver() {
 func (c *Crew) free() int { return c.places - len(c.atWork) }
 
 // begin takes the places that a job needs, all of them or none.
-func (c *Crew) begin(j *Job) End {
+func (c *Crew) begin(j *Job) limiter.End {
 	name := j.Action.Certificate
 	switch {
 	case j.Run.Err() != nil:
-		return EndStopped
+		return limiter.EndStopped
 	case j.Absence.Current() != nil:
-		return endLeft
+		return limiter.EndLeft
 	case c.atWork[name] != nil || max(c.began[name].n, c.noted[name]) > j.Turn:
-		return endReplaced // its record is another one than was looked at
+		return limiter.EndReplaced // its record is another one than was looked at
 	case c.asked[name]:
-		return EndWaits
+		return limiter.EndWaits
 	}
 	room := func() bool {
 		j.shares = j.sharesOf(&j.Action)
@@ -113,12 +131,12 @@ func (c *Crew) begin(j *Job) End {
 	switch {
 	case j.Action.Kind.Orders():
 		leave, in := j.Gate.Try(&j.Action, room)
-		if in != EndDone {
+		if in != limiter.EndDone {
 			return in
 		}
 		j.leave = leave
 	case !room():
-		return EndWaits
+		return limiter.EndWaits
 	}
 	for _, s := range j.shares {
 		c.shares[s]++
@@ -126,7 +144,7 @@ func (c *Crew) begin(j *Job) End {
 	c.turn++
 	j.since, j.step = c.now(), "begin"
 	c.atWork[name], c.began[name] = j, turn{c.turn, j.since}
-	return EndDone
+	return limiter.EndDone
 }
 
 // crowded tells whether those who share something have as many places as they may.
@@ -139,7 +157,7 @@ func (c *Crew) crowded(share string) bool {
 
 // work does one job to its end. Whatever comes of it, the places are given back.
 func (c *Crew) work(j *Job) {
-	res, in := Result{}, EndStopped
+	res, in := attempt.Result{}, limiter.EndStopped
 	defer func() {
 		if j.leave != nil {
 			j.leave(res.Event)
@@ -167,7 +185,7 @@ func (c *Crew) Sweep() {
 	c.setReady(slices.DeleteFunc(c.ready, func(j *Job) bool {
 		stopped := j.Run.Err() != nil
 		if stopped {
-			j.over(Result{}, EndStopped)
+			j.over(attempt.Result{}, limiter.EndStopped)
 		}
 		return stopped
 	}))

@@ -3,27 +3,12 @@ package apply
 import (
 	"context"
 	"errors"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"certroll/reconcile/failure"
 	"certroll/reconcile/lease"
 	"certroll/reconcile/ledger"
 )
-
-// tenancy is the lease as this process has it, for all that works under it at
-// the same time: the first takes it, the last gives it back.
-type tenancy struct {
-	mu    sync.Mutex
-	users int
-	lost  context.Context // ends where the lease is lost
-	leave func()          // stops renewing it, and waits for that
-	until atomic.Int64    // when it ends unless it is renewed, in Unix nanoseconds
-}
-
-func (t *tenancy) extend(until time.Time)  { t.until.Store(until.UnixNano()) }
-func (t *tenancy) over(now time.Time) bool { return now.UnixNano() > t.until.Load() }
 
 // HoldLease takes the lease and renews it until release is called; run ends
 // where it is lost.

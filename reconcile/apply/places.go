@@ -3,7 +3,6 @@ package apply
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"certroll/reconcile/observe"
 )
@@ -11,15 +10,6 @@ import (
 // Manages tells by a secret's custom metadata whether certroll wrote it.
 func Manages(custom map[string]string) bool {
 	return custom[observe.MetaManagedBy] == observe.ManagedBy
-}
-
-// places are all places in Vault that a tree of the ledger ever named as a
-// certificate's. They are read once for a head: the audit log may be long.
-type places struct {
-	mu   sync.Mutex
-	head string
-	read bool
-	all  map[string]bool // "mount/path"
 }
 
 // Recorded tells whether the ledger ever said that a certificate's secret is, or

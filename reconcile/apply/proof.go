@@ -31,7 +31,7 @@ func (r *Reconciler) proveLedger(ctx context.Context, todo []plan.Action, rev le
 	_, head := r.Writer.Seen()
 	disk := r.Writer.Unwritten.Probe(r.Writer.Journal)
 	_ = r.Asks.Load() // what cannot be read is not known, and is asked for once more
-	known := r.Asks.store == nil || !r.Asks.At(recorder.LedgerMoment).IsZero()
+	known := r.Asks.Store == nil || !r.Asks.At(recorder.LedgerMoment).IsZero()
 	var err error
 	switch {
 	case disk == nil && r.Writer.HasTold():

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -14,14 +13,10 @@ import (
 	"certroll/reconcile/failure"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
-	"certroll/reconcile/recorder"
 	"certroll/reconcile/times"
 	"certroll/spec"
 	"certroll/spec/text"
 )
-
-// DailyMoment is the name under which it is kept when the daily work is due.
-const DailyMoment = "daily"
 
 const (
 	// Of each CA askParallel are asked about at once, and askAtOnce in one go,
@@ -30,130 +25,6 @@ const (
 	AskAtOnce   = 200
 	goTime      = time.Minute
 )
-
-const (
-	// askTimeout bounds one question for renewal information.
-	askTimeout = 30 * time.Second
-	// AskNoAnswer is when a CA that gave no good answer is asked again, unless it
-	// named a later time, and askUnsupported one that offers none.
-	AskNoAnswer    = time.Hour
-	askUnsupported = times.Day
-	// MostAsk is the longest time between two questions.
-	MostAsk = 2 * times.Day
-)
-
-// Moments keeps, over a restart, from when on something may be done again: by
-// a certificate's ARI identifier asking the CA about it, by a directory's URL
-// asking a CA that offered no renewal information.
-type Moments interface {
-	Load() (map[string]time.Time, error)
-	Save(map[string]time.Time) error
-}
-
-// asks knows when each certificate may be asked about again, and when the daily
-// work is due.
-type asks struct {
-	mu    sync.Mutex
-	store Moments // nil: nothing is kept
-	next  map[string]time.Time
-}
-
-func (k *asks) Load() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.next != nil {
-		return nil
-	}
-	k.next = map[string]time.Time{}
-	if k.store == nil {
-		return nil
-	}
-	kept, err := k.store.Load()
-	if err != nil {
-		return fmt.Errorf("reading when the CAs may be asked for renewal information again: %w", err)
-	}
-	maps.Copy(k.next, kept)
-	return nil
-}
-
-// keep stores the moments of the certificates that there are.
-func (k *asks) keep(there map[string]bool) error {
-	k.mu.Lock()
-	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool {
-		return !there[id] && id != DailyMoment && id != recorder.LedgerMoment
-	})
-	k.mu.Unlock()
-	return k.Save()
-}
-
-func (k *asks) Save() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.store == nil {
-		return nil
-	}
-	if err := k.store.Save(k.next); err != nil {
-		return fmt.Errorf("keeping when the CAs may be asked for renewal information again: %w", err)
-	}
-	return nil
-}
-
-func (k *asks) At(id string) time.Time {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.next[id]
-}
-
-// askDue tells whether it is time to ask. A moment further ahead than any that
-// is set was set by a clock that was wrong.
-func (k *asks) askDue(id string, now time.Time) bool {
-	at := k.At(id)
-	return !at.After(now) || at.After(now.Add(MostAsk))
-}
-
-func (k *asks) Set(id string, at time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.next == nil {
-		k.next = map[string]time.Time{}
-	}
-	k.next[id] = at
-}
-
-// askRenewalInfo asks about what was just issued, so that its record says at
-// once when it is renewed. The certificate is live: no answer is no failure.
-func (a *Attempt) askRenewalInfo(ctx context.Context) error {
-	if i, err := a.renewalInfo(ctx, a.Action.Certificate, a.Action.Issuer, a.Live); err == nil {
-		a.said = i
-	} else if !errors.Is(err, errors.ErrUnsupported) {
-		a.Report("ask", "no renewal information from the CA, the threshold stands: "+text.FirstLine(failure.Message(err)))
-	}
-	return nil
-}
-
-// renewalInfo asks the CA once and judges its answer.
-func (r *Means) renewalInfo(ctx context.Context, name string, issuer *spec.Issuer, l *ledger.Live) (*ledger.RenewalInfo, error) {
-	if l.ARI == "" {
-		return nil, errors.ErrUnsupported
-	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	start, end, explanation, again, err := r.ca.RenewalInfo(ctx, issuer, l.ARI)
-	now := r.Opts.Now()
-	if errors.Is(err, errors.ErrUnsupported) {
-		r.Asks.Set(issuer.Directory, now.Add(askUnsupported)) // it holds for all of that CA's
-		return nil, err
-	}
-	if err == nil {
-		var i *ledger.RenewalInfo
-		if i, err = plan.NewRenewalInfo(name, l, start, end, explanation, now); err == nil {
-			r.Asks.Set(l.ARI, again)
-			return i, nil
-		}
-	}
-	r.Asks.Set(l.ARI, times.Sooner(times.Later(now.Add(AskNoAnswer), failure.RetryAt(err)), now.Add(MostAsk)))
-	return nil, err
-}
 
 // question is one certificate that the CA is asked about.
 type question struct {
@@ -181,7 +52,7 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *plan.Obse
 	due := map[string][]question{} // by CA
 	for _, q := range Questions(desired, obs) {
 		there[q.live.ARI], there[q.Issuer.Directory] = true, true
-		if r.Asks.askDue(q.live.ARI, r.Opts.Now()) && r.Asks.askDue(q.Issuer.Directory, r.Opts.Now()) {
+		if r.Asks.AskDue(q.live.ARI, r.Opts.Now()) && r.Asks.AskDue(q.Issuer.Directory, r.Opts.Now()) {
 			due[q.Issuer.Directory] = append(due[q.Issuer.Directory], q)
 		}
 	}
@@ -200,7 +71,7 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *plan.Obse
 	for _, qs := range due { // each by itself: a CA that is slow keeps nobody from another's word
 		g.Go(func() error { return r.askOne(ctx, begin, qs, obs.Turn, note) })
 	}
-	return errors.Join(g.Wait(), r.Asks.keep(there))
+	return errors.Join(g.Wait(), r.Asks.Keep(there))
 }
 
 // askOne asks one CA, until begin ends.
@@ -226,7 +97,7 @@ func (r *Reconciler) askOne(ctx, begin context.Context, due []question, turn int
 
 // askAbout asks about one certificate. changed: there is something new.
 func (r *Reconciler) askAbout(ctx context.Context, q question, note func(question, *ledger.RenewalInfo) error) (changed bool, err error) {
-	said, err := r.renewalInfo(ctx, q.spec.Name, q.Issuer, q.live)
+	said, err := r.RenewalInfo(ctx, q.spec.Name, q.Issuer, q.live)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return false, nil

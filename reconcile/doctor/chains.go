@@ -21,7 +21,7 @@ func chainsOffered(desired *spec.Spec, certificates []*spec.Certificate, records
 	newest := map[string]*spec.Certificate{} // by issuer and algorithm of the key
 	live := func(c *spec.Certificate) *ledger.Live { return records[c.Name].Live }
 	for _, c := range certificates {
-		if !records[c.Name].HasSecret() || apply.PreferredOf(desired, live(c)) == "" {
+		if !records[c.Name].HasSecret() || PreferredOf(desired, live(c)) == "" {
 			continue
 		}
 		key := live(c).Issuer + " " + plan.ChainOf(live(c))
@@ -34,7 +34,7 @@ func chainsOffered(desired *spec.Spec, certificates []*spec.Certificate, records
 		c := newest[key]
 		l := live(c)
 		// A note about another chain than the one wanted now is of before the change.
-		if !strings.Contains(l.ChainNote, apply.NoChainUpTo+strconv.Quote(apply.PreferredOf(desired, l))) {
+		if !strings.Contains(l.ChainNote, NoChainUpTo+strconv.Quote(PreferredOf(desired, l))) {
 			continue
 		}
 		found = append(found, ledger.Finding{
@@ -49,7 +49,7 @@ func chainsOffered(desired *spec.Spec, certificates []*spec.Certificate, records
 // findChains looks at what the ledger knows of chains that CAs do not offer. A ledger
 // that cannot be read is another one's finding.
 func findChains(ctx context.Context, r *apply.Reconciler, x *examining) {
-	concerned := apply.Preferring(x.desired, x.certificates)
+	concerned := Preferring(x.desired, x.certificates)
 	if len(concerned) == 0 {
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/failure"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
@@ -126,7 +127,7 @@ func toExamine(desired *spec.Spec, names []string, now time.Time) ([]*spec.Certi
 
 // examining is one Examine.
 type examining struct {
-	examiner     apply.Examiner
+	examiner     attempt.Examiner
 	desired      *spec.Spec
 	certificates []*spec.Certificate
 	progress     func(certificate, step, detail string)

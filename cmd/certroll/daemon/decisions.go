@@ -8,8 +8,8 @@ import (
 	"sync"
 
 	"certroll/reconcile"
-	"certroll/reconcile/apply"
 	"certroll/reconcile/archive"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
 )
@@ -56,7 +56,7 @@ func (d *decisions) plan(actions []plan.Action) {
 }
 
 // ended says how an attempt ended.
-func (d *decisions) ended(r apply.Result) {
+func (d *decisions) ended(r attempt.Result) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.planned, r.Action.Certificate)
@@ -91,7 +91,7 @@ func unreadable(lost []archive.Breach) error {
 
 // again tells whether a result is one that was said, as of what is not recorded and
 // is told anew with each pass.
-func (d *decisions) again(r apply.Result) bool {
+func (d *decisions) again(r attempt.Result) bool {
 	said := d.unrecorded[r.Event.ID]
 	if r.Untold != nil {
 		d.unrecorded[r.Event.ID] = true
@@ -102,7 +102,7 @@ func (d *decisions) again(r apply.Result) bool {
 }
 
 // action says what came of one; what there is nothing to say of is left out.
-func (d *decisions) action(r apply.Result) {
+func (d *decisions) action(r attempt.Result) {
 	e, level := r.Event, slog.LevelInfo
 	if r.Err != nil || r.Untold != nil {
 		level = slog.LevelError

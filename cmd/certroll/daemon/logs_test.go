@@ -20,6 +20,7 @@ import (
 
 	"certroll/reconcile"
 	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
 )
@@ -160,7 +161,7 @@ func same(t *testing.T, what string, used, documented map[string]bool) {
 // fullDecisions says all there is to say of an action.
 func fullDecisions(d *decisions) {
 	d.pass(reconcile.Pass{Err: errors.New("Vault is sealed"), Report: &apply.Report{}})
-	d.ended(apply.Result{
+	d.ended(attempt.Result{
 		Action: plan.Action{Certificate: "api"}, Err: errors.New("refused"),
 		Event: ledger.Event{Operation: ledger.KindRenew, Status: ledger.Failed, Reason: ledger.ReasonThreshold, Class: ledger.ClassCAA,
 			Message: "no", Severity: ledger.SeverityPage, Issuer: "le", DNSAccount: "b", PassedOver: []ledger.PassedOver{{Account: "a"}},
@@ -222,7 +223,7 @@ func TestDecisionsOnce(t *testing.T) {
 		"a plan that waits for the lease": {func(d *decisions) {
 			d.plan([]plan.Action{due})
 			d.plan([]plan.Action{due})
-			d.ended(apply.Result{Action: due})
+			d.ended(attempt.Result{Action: due})
 			d.plan([]plan.Action{due})
 		}, []string{"planned api", "action api", "planned api"}},
 		"errors that differ in a port": {func(d *decisions) {

@@ -14,7 +14,7 @@ import (
 	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile"
 	"certroll/reconcile/acme/dnsprovider"
-	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/doctor"
 	"certroll/reconcile/ledger"
 	"certroll/spec"
@@ -145,7 +145,7 @@ func (d *daemon) passed(p reconcile.Pass) {
 }
 
 // ended logs and counts how an attempt ended.
-func (d *daemon) ended(r apply.Result) {
+func (d *daemon) ended(r attempt.Result) {
 	if !d.metrics.Again(r) {
 		d.metrics.Ended(r.Event)
 	}

@@ -11,7 +11,7 @@ import (
 	"certroll/cmd/certroll/configrepo"
 	"certroll/cmd/certroll/metrics"
 	"certroll/reconcile"
-	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
 )
@@ -44,8 +44,8 @@ func TestReadyAgreesWithTheMetricsAndThePage(t *testing.T) {
 // TestWhatIsNotRecordedIsCountedAndSaidOnce, however many passes tell it anew.
 func TestWhatIsNotRecordedIsCountedAndSaidOnce(t *testing.T) {
 	full := errors.New("no space left on device")
-	result := func(untold error) apply.Result {
-		return apply.Result{Action: plan.Action{Certificate: "api"}, Untold: untold,
+	result := func(untold error) attempt.Result {
+		return attempt.Result{Action: plan.Action{Certificate: "api"}, Untold: untold,
 			Event: ledger.Event{ID: "e1", Operation: ledger.KindRenew, Status: ledger.Success, Certificate: "api"}}
 	}
 	m := metrics.New("v1.2.3")

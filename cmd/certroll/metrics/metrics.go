@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"certroll/reconcile"
-	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/monitor"
 )
@@ -116,7 +116,7 @@ func (m *Metrics) Passed(p reconcile.Pass, revision Revision, now time.Time) {
 
 // Again tells whether a result was counted, as of what is recorded nowhere and is
 // told anew with each pass.
-func (m *Metrics) Again(r apply.Result) bool {
+func (m *Metrics) Again(r attempt.Result) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	counted := m.unrecorded[r.Event.ID]

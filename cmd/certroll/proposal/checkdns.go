@@ -11,6 +11,7 @@ import (
 	"certroll/cmd/certroll/wiring"
 	"certroll/reconcile/acme"
 	"certroll/reconcile/apply"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/doctor"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/observe"
@@ -31,7 +32,7 @@ func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec
 		}
 		client := acme.New(noAccounts{}, acme.Options{UserAgent: "certroll/" + version, Logger: log})
 		defer func() { _ = client.Close() }()
-		r := apply.New(&observe.Observer{}, nil, nil, nil, wiring.NoJournal{}, apply.Options{Examiner: client})
+		r := apply.New(&observe.Observer{}, nil, nil, nil, wiring.NoJournal{}, attempt.Options{Examiner: client})
 		x, err := doctor.Examine(ctx, r, desired, doctor.ExamineOptions{Certificates: certificates, NoCanary: true, Timeout: checkDNSTimeout})
 		if err != nil {
 			return []review.Note{{Code: review.RemarkCheck, Text: "the DNS could not be looked at: " + err.Error()}}

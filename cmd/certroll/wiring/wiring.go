@@ -23,6 +23,7 @@ import (
 	"certroll/reconcile/acme"
 	"certroll/reconcile/apply"
 	"certroll/reconcile/archive"
+	"certroll/reconcile/attempt"
 	"certroll/reconcile/audit"
 	"certroll/reconcile/lease"
 	"certroll/reconcile/ledger"
@@ -39,7 +40,7 @@ func LedgerAlone(s *settings.Settings) (r *apply.Reconciler, giveBack func(), er
 	if err != nil {
 		return nil, nil, err
 	}
-	r = apply.New(&observe.Observer{}, nil, nil, ledger, NoJournal{}, apply.Options{})
+	r = apply.New(&observe.Observer{}, nil, nil, ledger, NoJournal{}, attempt.Options{})
 	return r, func() { _ = ledger.Close() }, nil
 }
 
@@ -124,7 +125,7 @@ func Connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w Opti
 	accounts := vault.NewDocuments(p.KV, s.Vault.Mount, s.Vault.Prefix+"/accounts")
 	p.ACME = acme.New(accounts, acme.Options{UserAgent: "certroll/" + w.Version, Resolve: resolve, Redact: w.Redact, Logger: log, PresentRetry: w.Patience})
 	observer := &observe.Observer{Metadata: p.KV, Versions: reference.Versions{KV: p.KV, Machine: reference.MachineID(hostName())}, StateMount: s.Vault.Mount, StatePrefix: s.Vault.Prefix, Ledger: LedgerID(p.Ledger), Parallel: s.Vault.Parallel}
-	p.Reconciler = apply.New(observer, p.KV, p.ACME, p.Ledger, queue, apply.Options{
+	p.Reconciler = apply.New(observer, p.KV, p.ACME, p.Ledger, queue, attempt.Options{
 		Parallel: s.Parallel, Progress: w.Progress, Resolve: resolve, Redact: w.Redact, LeaseWait: w.LeaseTTL + w.LeaseTTL/2, Patience: w.Patience, Examiner: p.ACME, CRLs: p.Prober,
 		Anchor: anchor, Rewound: rewound(log),
 		Lease:   w.told(vault.NewLease(p.KV, s.Vault.Mount, s.Vault.Prefix+"/lease", Holder(), w.LeaseTTL)),

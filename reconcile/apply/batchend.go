@@ -1,0 +1,179 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"certroll/reconcile/attempt"
+	"certroll/reconcile/limiter"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/recorder"
+	"certroll/spec"
+	"certroll/spec/text"
+)
+
+// over notes how one job ended, once of each.
+func (b *Batch) over(res attempt.Result, in limiter.End) {
+	if in == limiter.EndDone {
+		b.Reconciler.OnEnded(res)
+	}
+	b.mu.Lock()
+	switch in {
+	case limiter.EndDone:
+		b.report.Results = append(b.report.Results, res)
+	case limiter.EndStopped, limiter.EndLeft:
+		b.report.Interrupted++
+	case limiter.EndHeld:
+		b.report.Held++
+	}
+	b.Left--
+	last := b.Left == 0
+	b.mu.Unlock()
+	if last {
+		go b.Finish()
+		return
+	}
+	select {
+	case b.News <- struct{}{}:
+	default: // there is some already
+	}
+}
+
+// Finish tells the ledger, then gives the lease back.
+func (b *Batch) Finish() {
+	b.StopTelling()
+	err := b.Err
+	if b.Gate != nil {
+		err = errors.Join(err, b.NoteHeld(b.Gate.HeldEvents()))
+		b.Gate.End()
+	}
+	var untold error
+	if !b.Silent {
+		untold = b.tell()
+	}
+	if away := b.Absence.Current(); away != nil && b.Gate != nil {
+		err = errors.Join(err, away)
+		if attempt.SaysAway(untold) {
+			untold = nil // it is the same
+		}
+	}
+	b.Err = errors.Join(err, untold)
+	b.Release()
+	close(b.Done)
+	b.Reconciler.Crew.Batches.Done()
+}
+
+// tell brings the journal to the ledger, also where ctx has ended, and drops
+// the pending secrets whose story is told by then.
+func (b *Batch) tell() error {
+	disk := b.Writer.Unwritten.Err()
+	commit, err := b.Publish(b.Ctx)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if disk != nil {
+		b.report.Disk = disk
+	}
+	b.report.Commit = text.FirstOf(commit, b.report.Commit)
+	unrecorded(b.Recorder, b.report.Results)
+	return err
+}
+
+// tellMeanwhile tells the ledger of what has ended while the rest is at work.
+// What fails here is tried again later, and at the end.
+//
+//	ended   a  b              c d e f g h ...
+//	told    ├ gather ┤a,b     ├ gather ┤c..e   ├ tellEvery ┤f g h
+func (b *Batch) tellMeanwhile() {
+	ctx, cancel := context.WithCancel(b.Ctx)
+	stopped := make(chan struct{})
+	b.StopTelling = func() { cancel(); <-stopped }
+	sleep := func(d time.Duration) {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+	}
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-b.News:
+			}
+			if sleep(gatherTime); ctx.Err() != nil {
+				return // the end tells it
+			}
+			_ = b.tell()
+			sleep(TellEvery - gatherTime)
+		}
+	}()
+}
+
+// Linger waits for a moment, as most of what is short ends within it, and says
+// whether the batch is over.
+func (b *Batch) Linger(ctx context.Context, moment time.Duration) bool {
+	t := time.NewTimer(moment)
+	defer t.Stop()
+	select {
+	case <-b.Done:
+		return true
+	case <-ctx.Done():
+	case <-t.C:
+	}
+	return false
+}
+
+// SoFar is how it went up to now.
+func (b *Batch) SoFar() *Report {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	report := b.report
+	report.Results = slices.Clone(report.Results)
+	return &report
+}
+
+// sharesOf are what an action shares its place by: the CA that it asks, and the
+// DNS accounts that it tries first.
+func (b *Batch) sharesOf(a *plan.Action) []string {
+	var list []string
+	if b.severalCAs && a.Issuer != nil {
+		list = append(list, a.Issuer.Directory)
+	}
+	if b.SeveralAccounts && a.Kind.Orders() {
+		for _, s := range plan.SubjectsOf(a)[1:] {
+			list = append(list, string(s))
+		}
+	}
+	return list
+}
+
+// severalOf tells whether certificates use more than one CA, and more than one
+// DNS account.
+func severalOf(desired *spec.Spec) (cas, accounts bool) {
+	directories, names := map[string]bool{}, map[string]bool{}
+	for _, c := range desired.Certificates {
+		for _, issuer := range append([]string{c.Issuer}, c.Fallbacks...) {
+			if i := desired.Issuers[issuer]; i != nil {
+				directories[i.Directory] = true
+			}
+		}
+		for _, name := range c.DNS {
+			names[name] = true
+		}
+	}
+	return len(directories) > 1, len(names) > 1
+}
+
+// unrecorded are the results that are in no journal and in no ledger.
+func unrecorded(r *recorder.Recorder, results []attempt.Result) {
+	for i := range results {
+		if id := results[i].Event.ID; id != "" && results[i].Untold == nil {
+			results[i].Untold = r.Writer.Unwritten.Of(id)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package apply
+
+import (
+	"context"
+
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/spec"
+)
+
+// Observe reads what is there, with what the journal still waits to tell.
+func (r *Reconciler) Observe(ctx context.Context, desired *spec.Spec) (*plan.Observed, error) {
+	return r.observe(ctx, desired, nil, nil, false)
+}
+
+// ObserveAgain is Observe where, of a certificate that stale does not name and
+// whose record is as before, what was seen of its secrets before stands, and
+// where a place that alone cannot be read holds up its certificates alone.
+func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, before *plan.Observed, stale map[string]bool) (*plan.Observed, error) {
+	return r.observe(ctx, desired, before, stale, true)
+}
+
+func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *plan.Observed, stale map[string]bool, lenient bool) (*plan.Observed, error) {
+	atWork, turn := r.Crew.Look() // before anything is read, see there
+	tree, fresh, err := r.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	unsought := r.Writer.Mend(ctx, tree)
+	obs, err := r.Observer.Observe(ctx, desired, tree, r.Opts.Now(), before, stale, lenient, r.Writer.Overlay)
+	if err != nil {
+		return nil, err
+	}
+	obs.Unread = append(obs.Unread, unsought...)
+	r.SetUnreadable(obs.Unread)
+	obs.Whole = fresh && len(obs.Unreadable) == 0
+	obs.AtWork, obs.Turn = atWork, turn
+	return obs, nil
+}
+
+// stillTrue are the actions that a fresh look still calls for, and what was seen.
+func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned, todo []plan.Action, report *Report) ([]plan.Action, *plan.Observed, error) {
+	before := seenBy(planned)
+	stale := make(map[string]bool, len(todo))
+	for _, a := range todo {
+		stale[a.Certificate] = true
+	}
+	obs, err := r.ObserveAgain(ctx, desired, before, stale)
+	if err != nil {
+		return nil, nil, err
+	}
+	fresh := map[string]plan.Action{}
+	for _, a := range plan.Plan(desired, obs, r.Opts.Now()) {
+		fresh[a.Certificate] = a
+	}
+	var still []plan.Action
+	for _, a := range todo {
+		switch now := fresh[a.Certificate]; {
+		case now.AtWork != nil:
+		case now.Kind == a.Kind && now.Secret.Version == a.Secret.Version && now.At == a.At:
+			still = append(still, now)
+		case now.Kind == ledger.KindHold:
+			report.Held++
+		default:
+			report.Overtaken++
+		}
+	}
+	return still, obs, nil
+}
+
+// seenBy is what a plan was made of, as far as its actions tell.
+func seenBy(planned []plan.Action) *plan.Observed {
+	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{}, Pending: map[string]plan.Pending{}, Staged: map[string]plan.Staged{}}
+	for _, a := range planned {
+		if a.HeldBy == ledger.UnreadableSubject {
+			continue // what could not be looked at is not missing
+		}
+		obs.Secrets[a.At] = a.Secret
+		if a.Target != nil {
+			at := plan.TargetOf(a.Spec)
+			if a.Goes != (ledger.Location{}) {
+				at = a.Goes
+			}
+			obs.Secrets[at] = *a.Target
+		}
+		if a.Next != nil {
+			obs.Staged[a.Certificate] = *a.Next
+		}
+		if a.Pending != nil {
+			obs.Pending[a.Certificate] = *a.Pending
+		}
+	}
+	return obs
+}
+
+// Actionable are the actions that are to be begun.
+func Actionable(actions []plan.Action) []plan.Action {
+	var todo []plan.Action
+	for _, a := range actions {
+		if a.Kind != ledger.KindNone && a.Kind != ledger.KindHold && a.AtWork == nil {
+			todo = append(todo, a)
+		}
+	}
+	return todo
+}

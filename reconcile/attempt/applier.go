@@ -1,0 +1,73 @@
+package attempt
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"certroll/reconcile/failure"
+	"certroll/reconcile/lease"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/limiter"
+	"certroll/reconcile/plan"
+)
+
+// One runs one action to its end and notes it.
+func (ap *Applier) One(ctx context.Context, action plan.Action) (Result, limiter.End) {
+	a := &Attempt{Applier: ap, Action: action, began: ap.Clock()}
+	err := a.doInTime(ctx)
+	if err != nil && failure.IsInterrupt(ctx, err) {
+		return Result{}, limiter.EndStopped
+	}
+	if err != nil && ap.IsAway(ctx, err) {
+		ap.left(err)
+		return Result{}, limiter.EndLeft
+	}
+	event, record, drop := a.conclude(err, ap.Clock().Sub(a.began))
+	told := ap.Writer.Struck(ledger.Entry{Event: event, Record: record, Drop: drop, Forget: a.forgets})
+	noteErr := ap.Writer.Note(told)
+	return Result{Action: action, Event: told.Event, Err: err, Untold: noteErr}, limiter.EndDone
+}
+
+// AfterOrder is how long an attempt may take beyond the time that it has for its
+// order: what else it does is to sweep, and calls of seconds.
+const AfterOrder = sweepTime + 10*time.Minute
+
+// doInTime does it within the time that any attempt has, whatever the other sides
+// let it wait for.
+func (a *Attempt) doInTime(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, AttemptTime+AfterOrder)
+	defer cancel()
+	// Between its steps it sees the lease end by the clock, as ctx does.
+	err := a.do(lease.Fenced{Context: limited, Over: func() bool { return ctx.Err() != nil }})
+	if err == nil || ctx.Err() != nil || limited.Err() == nil {
+		return err
+	}
+	return &failure.Error{Code: ledger.ClassInternal, Err: fmt.Errorf("the attempt at %s (%s) was not done after %s and was stopped: %w",
+		a.Action.Certificate, a.Action.Kind, AttemptTime+AfterOrder, err)}
+}
+
+func (a *Attempt) do(ctx context.Context) error {
+	switch {
+	case a.Action.Kind.Orders():
+		a.credentials = a.Observer.CredentialsOf(ctx, a.Desired, a.Action.Spec)
+		return a.runSteps(ctx, orderSteps)
+	case a.Action.Reason == ledger.ReasonUnfinished:
+		return a.Unfinished(ctx)
+	case a.Action.Reason.Records():
+		return a.catchUp(ctx)
+	case a.Action.Kind == ledger.KindRevoke:
+		return a.revokeEarlier(ctx)
+	case a.Action.Kind == ledger.KindRepair:
+		return a.repair(ctx)
+	case a.moves():
+		return a.rename(ctx)
+	case a.Action.Kind == ledger.KindAdopt:
+		return a.adopt(ctx)
+	case a.Action.Kind == ledger.KindStage:
+		return a.stage(ctx)
+	case a.Action.Kind == ledger.KindRetire:
+		return a.retire(ctx)
+	}
+	return &failure.Error{Code: ledger.ClassInternal, Err: fmt.Errorf("an action of kind %q cannot be applied", a.Action.Kind)}
+}

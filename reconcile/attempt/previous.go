@@ -1,0 +1,106 @@
+package attempt
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"certroll/reconcile/failure"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/spec"
+	"certroll/spec/text"
+)
+
+// movedFrom are the secrets that are left behind once what is live now is: those that the
+// record has, and the one that was live before where that was elsewhere.
+func (a *Attempt) movedFrom(now time.Time) []ledger.LeftBehind {
+	r := a.Action.Record
+	if r == nil || a.Live == nil {
+		return nil
+	}
+	here := ledger.Location{Mount: a.Live.Mount, Path: a.Live.Path}
+	var left []ledger.LeftBehind
+	for _, l := range r.LeftBehind {
+		if l.At() != here {
+			left = append(left, l)
+		}
+	}
+	if was := r.Live; r.HasSecret() && was.Path != "" && here != (ledger.Location{Mount: was.Mount, Path: was.Path}) {
+		left = append(left, ledger.LeftBehind{Mount: was.Mount, Path: was.Path, Version: was.Version, Since: now.UTC().Truncate(time.Second)})
+	}
+	return left
+}
+
+// tidyPrevious looks at what is left behind, and deletes it where vault.previous says so:
+// the new secret is written and described by then. What carries the mark of another
+// certificate is that one's. What goes wrong here fails nothing, and is tried again.
+func (a *Attempt) tidyPrevious(ctx context.Context) error {
+	a.left = nil
+	for _, l := range a.movedFrom(a.Clock()) {
+		keep, err := a.tidy(ctx, l)
+		if err != nil {
+			a.untidied = append(a.untidied, fmt.Sprintf("%s: %s", l.At(), text.FirstLine(failure.Message(err))))
+		}
+		if keep {
+			a.left = append(a.left, l)
+		}
+	}
+	a.tidied = true
+	return nil
+}
+
+func (a *Attempt) tidy(ctx context.Context, l ledger.LeftBehind) (keep bool, err error) {
+	seen, err := a.Observer.Secret(ctx, l.At())
+	switch {
+	case err != nil:
+		return true, err
+	case !seen.Readable || seen.Owner != a.Action.Certificate:
+		return false, nil
+	case a.Action.Spec.Vault.Previous != spec.Delete, a.isClaimed(l.At()):
+		return true, nil
+	}
+	a.Report("write", "deleting "+l.At().String()+", which the certificate moved away from")
+	if err := a.Secrets.Delete(ctx, l.Mount, l.Path); err != nil {
+		return true, err
+	}
+	a.deleted = append(a.deleted, l.At().String())
+	return false, nil
+}
+
+// isClaimed tells whether a certificate of the spec is to be at a place: what is there is
+// that one's to take over.
+func (a *Attempt) isClaimed(at ledger.Location) bool {
+	return slices.ContainsFunc(a.Desired.Certificates, func(c *spec.Certificate) bool { return plan.TargetOf(c) == at })
+}
+
+// tellPrevious says in the event what became of the secret that was read before.
+func (a *Attempt) tellPrevious(e *ledger.Event) {
+	if !a.tidied {
+		return
+	}
+	here := ledger.Location{Mount: a.Live.Mount, Path: a.Live.Path}
+	known := map[ledger.Location]bool{}
+	if r := a.Action.Record; r != nil {
+		for _, l := range r.LeftBehind {
+			known[l.At()] = true
+		}
+	}
+	for _, l := range a.left {
+		switch {
+		case !known[l.At()]:
+			e.LeftBehind = l.At().String()
+			e.Detail += "; moved: " + l.Text(here)
+		case a.revoked != "":
+			e.Detail += "; " + l.At().String() + ", left behind, may still hold what was revoked: delete it"
+		}
+	}
+	if len(a.deleted) > 0 {
+		e.Detail += "; deleted after the move to " + here.String() + ": " + strings.Join(a.deleted, ", ") + " (vault kv undelete brings it back)"
+	}
+	if len(a.untidied) > 0 {
+		e.Detail += "; leftover secrets could not be read or deleted; certroll retries: " + strings.Join(a.untidied, "; ")
+	}
+}

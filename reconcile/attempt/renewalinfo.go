@@ -1,0 +1,48 @@
+package attempt
+
+import (
+	"context"
+	"errors"
+
+	"certroll/reconcile/failure"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/plan"
+	"certroll/reconcile/times"
+	"certroll/spec"
+	"certroll/spec/text"
+)
+
+// askRenewalInfo asks about what was just issued, so that its record says at
+// once when it is renewed. The certificate is live: no answer is no failure.
+func (a *Attempt) askRenewalInfo(ctx context.Context) error {
+	if i, err := a.RenewalInfo(ctx, a.Action.Certificate, a.Action.Issuer, a.Live); err == nil {
+		a.said = i
+	} else if !errors.Is(err, errors.ErrUnsupported) {
+		a.Report("ask", "no renewal information from the CA, the threshold stands: "+text.FirstLine(failure.Message(err)))
+	}
+	return nil
+}
+
+// RenewalInfo asks the CA once and judges its answer.
+func (r *Means) RenewalInfo(ctx context.Context, name string, issuer *spec.Issuer, l *ledger.Live) (*ledger.RenewalInfo, error) {
+	if l.ARI == "" {
+		return nil, errors.ErrUnsupported
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	start, end, explanation, again, err := r.Ca.RenewalInfo(ctx, issuer, l.ARI)
+	now := r.Opts.Now()
+	if errors.Is(err, errors.ErrUnsupported) {
+		r.Asks.Set(issuer.Directory, now.Add(askUnsupported)) // it holds for all of that CA's
+		return nil, err
+	}
+	if err == nil {
+		var i *ledger.RenewalInfo
+		if i, err = plan.NewRenewalInfo(name, l, start, end, explanation, now); err == nil {
+			r.Asks.Set(l.ARI, again)
+			return i, nil
+		}
+	}
+	r.Asks.Set(l.ARI, times.Sooner(times.Later(now.Add(AskNoAnswer), failure.RetryAt(err)), now.Add(MostAsk)))
+	return nil, err
+}

@@ -1,0 +1,192 @@
+package attempt
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"certroll/reconcile/failure"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/lease"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/pending"
+	"certroll/reconcile/plan"
+	"certroll/spec/text"
+)
+
+// nextFor is the staged key that an order uses; nil where there is none that
+// fits, or key.next is off.
+func (a *Attempt) nextFor(ctx context.Context, shape string) (*pending.StagedKey, error) {
+	if !a.Action.Spec.Key.Next {
+		return nil, nil
+	}
+	l := a.Action.Secret.Live
+	n, err := a.Next.Load(ctx, a.Action.Certificate)
+	if err != nil && (l == nil || l.NextKeyDigest == "" || l.RenewalEnd().Sub(a.Clock()) < l.Lifetime()/10) {
+		a.unread = err // nobody counts on it, or nobody can wait for it any more
+		return nil, nil
+	}
+	if err != nil || n == nil || n.Shape != shape {
+		return nil, err
+	}
+	if l != nil && l.KeyDigest == n.Digest {
+		return nil, nil // it is live already
+	}
+	return n, nil
+}
+
+// keyWords says of an order whether its key was published before.
+func (a *Attempt) keyWords(next *pending.StagedKey) string {
+	switch {
+	case !a.Action.Spec.Key.Next:
+		return ""
+	case a.unread != nil:
+		return "; its key was not published ahead, as the staged one could not be read: " + text.FirstLine(failure.Message(a.unread))
+	case next == nil:
+		return "; its key was not published ahead, as none was staged"
+	case !a.wasPublished(next.Digest):
+		return "; its key was staged, but not published ahead"
+	default:
+		return "; its key was published ahead, since " + next.Since.UTC().Format(time.RFC3339)
+	}
+}
+
+func (a *Attempt) wasPublished(digest string) bool {
+	l := a.Action.Secret.Live
+	return l != nil && l.NextKeyDigest == digest || a.toldNext() == digest
+}
+
+// toldNext is the digest of the next key that the ledger says was published.
+func (a *Attempt) toldNext() string {
+	if l := a.recordLive(); l != nil {
+		return l.NextKeyDigest
+	}
+	return ""
+}
+
+// makeNext makes the key that is staged once the pair is live, with the pending
+// secret: the secret itself can name it, and a crash makes no other one. Where
+// staging is what fails, none is: the secret would name a key that nobody has.
+func (a *Attempt) makeNext(d *pending.Secret) (err error) {
+	if !a.Action.Spec.Key.Next || plan.FailsToStage(a.Action.Record) {
+		d.Next = nil
+		return nil
+	}
+	if d.Next == nil || d.Next.Shape != d.KeyShape {
+		d.Next, err = pending.NewStaged(d.KeyShape)
+	}
+	return err
+}
+
+// stageDrafted stages the key that the pending secret has for it, in place of
+// the one that is live by now. What cannot be staged again and again is left to
+// the next plan: it holds up no renewal after this one.
+func (a *Attempt) stageDrafted(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
+	defer cancel()
+	next := a.Pending.Next
+	if next == nil {
+		return nil // what may be staged is the next plan's matter
+	}
+	err := a.stageNext(ctx, next)
+	if r := a.Action.Record; err != nil && r != nil && r.Failures >= ledger.PageAfter {
+		a.Report("stage", "it is tried again with the next pass: "+text.FirstLine(failure.Message(err)))
+		a.unstaged, err = err, nil
+	}
+	return err
+}
+
+func (a *Attempt) stageNext(ctx context.Context, next *pending.StagedKey) error {
+	there, err := a.Next.Load(ctx, a.Action.Certificate)
+	if err != nil {
+		return err
+	}
+	if there == nil || there.Digest != next.Digest {
+		a.Report("stage", "staging the key of the next renewal")
+		if err := a.Next.Replace(ctx, a.Action.Certificate, next, a.Clock()); err != nil {
+			return err
+		}
+		there = next
+	}
+	pending.PublishNext(a.Live, there)
+	return nil
+}
+
+// stage makes, publishes or withdraws the next key of what is live, and orders
+// nothing.
+func (a *Attempt) stage(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
+	defer cancel()
+	a.Live = ledger.KeepNames(a.Action.Secret.Live, a.recordLive()).WithoutNext()
+	if err := a.stageHere(ctx); err != nil {
+		return err
+	}
+	return a.describe(ctx)
+}
+
+// stageHere sees to the next key of a pair that is live without an order: the
+// one that is staged stays where the next renewal can use it.
+func (a *Attempt) stageHere(ctx context.Context) error {
+	c := a.Action.Spec
+	if !c.Key.Next {
+		if a.Action.Next == nil {
+			return nil
+		}
+		return a.Next.Drop(ctx, c.Name)
+	}
+	shape := keypair.ShapeOf(c.Key, a.Live.KeyShape)
+	n, err := a.Next.Load(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	if n == nil || n.Shape != shape || n.Digest == a.Live.KeyDigest {
+		a.Report("stage", "staging the key of the next renewal, "+shape)
+		if n, err = pending.NewStaged(shape); err != nil {
+			return err
+		}
+		if err := a.Next.Replace(ctx, c.Name, n, a.Clock()); err != nil {
+			return err
+		}
+	}
+	pending.PublishNext(a.Live, n)
+	return nil
+}
+
+// withdraw destroys the next key of a certificate whose block is gone, and takes
+// its digest off the secret, unless that is an heir's by now.
+func (a *Attempt) withdraw(ctx context.Context, r *ledger.Record) error {
+	if a.Action.Next == nil && (r.Live == nil || r.Live.NextKeyDigest == "") {
+		return nil
+	}
+	if err := a.Next.Drop(ctx, r.Certificate); err != nil {
+		return fmt.Errorf("destroying the staged key of %q: %w", r.Certificate, err)
+	}
+	if a.Action.Secret.Owner != r.Certificate || a.hasHeir() {
+		return nil
+	}
+	s, err := a.Observer.Secret(ctx, a.Action.At)
+	if err != nil || s.Owner != r.Certificate || s.Live.NextKeyDigest == "" {
+		return err
+	}
+	custom := maps.Clone(s.Custom)
+	for _, key := range []string{observe.MetaNextKey, observe.MetaNextShape, observe.MetaNextSince} {
+		delete(custom, key)
+	}
+	return a.Secrets.WriteMetadata(ctx, a.Action.At.Mount, a.Action.At.Path, custom)
+}
+
+// hasHeir tells that another certificate claims the place of one that is gone, or goes
+// on with it under another name.
+func (a *Attempt) hasHeir() bool {
+	if a.Action.Heir {
+		return true
+	}
+	for _, c := range a.Desired.Certificates {
+		if plan.TargetOf(c) == a.Action.At {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,38 @@
+package attempt
+
+import (
+	"context"
+
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+)
+
+// knownLive is what certroll wrote last: by the metadata, else by the record.
+func (a *Attempt) knownLive() *ledger.Live {
+	if s := a.Action.Secret; s.Live != nil && s.Owner == a.Action.Certificate {
+		return ledger.KeepNames(s.Live, a.recordLive())
+	}
+	return a.recordLive()
+}
+
+// catchUp makes the record anew from what Vault's metadata says of the live
+// pair. A pending secret of an attempt that is not wanted any more goes.
+func (a *Attempt) catchUp(ctx context.Context) error {
+	if a.Action.Reason == ledger.ReasonLeftAlone {
+		a.Live = a.knownLive()
+		return nil
+	}
+	live := *ledger.KeepNames(a.Action.Secret.Live, a.recordLive())
+	if names := a.Action.Spec.Names(); keypair.NamesDigest(names) == live.NamesDigest {
+		live.Names = names
+	}
+	a.Live = &live
+	if err := a.tidyPrevious(ctx); err != nil {
+		return err
+	}
+	stray := a.Action.Pending != nil && a.Action.Pending.Stray
+	if r := a.Action.Record; stray || r != nil && r.State == ledger.StateFailing {
+		return a.discard(ctx)
+	}
+	return nil
+}

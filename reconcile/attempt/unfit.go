@@ -1,0 +1,84 @@
+package attempt
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"time"
+
+	"certroll/reconcile/failure"
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/pending"
+	"certroll/reconcile/plan"
+)
+
+// sentPair is the key with what a CA sent for it, in the order in which it is served.
+func sentPair(chain []byte, key crypto.Signer, now time.Time) (keypair.Pair, error) {
+	certs, err := keypair.ParseChain(chain)
+	if err != nil {
+		return keypair.Pair{}, err
+	}
+	if certs, err = keypair.Tidy(certs, key.Public(), now); err != nil {
+		return keypair.Pair{}, err
+	}
+	return keypair.Pair{Chain: certs, Key: key}, nil
+}
+
+// chainLasts refuses a chain that has ended, unless what is live ended before it.
+func (a *Attempt) chainLasts(p keypair.Pair) error {
+	now, end := a.Clock(), p.Ends()
+	if end.After(now) {
+		return nil
+	}
+	if l := a.ownLive(); l != nil && (l.End().Before(end) || !l.NotAfter.After(now)) {
+		return nil // what is live is worse
+	}
+	last := keypair.EndsFirst(p.Chain)
+	return endedChain{fmt.Errorf("the certificate of %q (serial %s) in its chain expired %s, and the CA offers no other chain: clients would refuse it",
+		last.Subject.CommonName, keypair.SerialOf(last), end.Format(time.RFC3339))}
+}
+
+// endedChain is a chain that has ended: another order would bring it as well.
+type endedChain struct{ error }
+
+// unfit refuses what the CA issued. The order is kept with its key: what the next
+// attempt reads from it may have another chain, or be valid by then, and a new
+// order would bring the same certificate once more.
+func (a *Attempt) unfit(ctx context.Context, why error) error {
+	d := a.Pending
+	if d.Unfit.IsZero() {
+		d.Unfit = a.Clock().UTC().Truncate(time.Second)
+		d.UnfitOrders++
+	}
+	if errors.As(why, new(endedChain)) {
+		d.UnfitOrders = max(d.UnfitOrders, 2)
+	}
+	d.UnfitUntil = d.Unfit.Add(a.unfitWait())
+	d.Chain, d.DataDigest = "", ""
+	a.refusedCert = true
+	f := &failure.Error{Code: ledger.ClassCARejected}
+	next := fmt.Sprintf("its order %s is read again then, and nothing else is ordered before %s", d.OrderURL, d.RefusedUntil().Format(time.RFC3339))
+	var early keypair.NotYet
+	if errors.As(why, &early) {
+		// It is this machine's clock or the CA's, and passes by itself.
+		f.Passes, f.At = true, early.From.Add(-keypair.MaxSkew)
+		next = "its order is read again then"
+	}
+	f.Err = errors.Join(fmt.Errorf("checking the certificate that %s sent for %s: %w; it was not written, what is live stays; %s",
+		d.Issuer, a.Action.Certificate, why, next), a.PendingSecrets.Store(context.WithoutCancel(ctx), a.Action.Certificate, d))
+	return f
+}
+
+// unfitWait is how long the order of a certificate that was refused is kept.
+func (a *Attempt) unfitWait() time.Duration {
+	wait := pending.UnfitAgain
+	if a.Pending.UnfitOrders < 2 {
+		wait = pending.UnfitOnce
+	}
+	if l := a.ownLive(); l != nil {
+		wait = min(wait, l.Lifetime()/plan.LeastBefore)
+	}
+	return wait
+}

@@ -1,0 +1,109 @@
+package pending
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/observe"
+	"certroll/reconcile/times"
+)
+
+// StagedKey is a next key itself.
+type StagedKey struct {
+	Key    crypto.Signer
+	Digest string
+	Shape  string
+	Since  time.Time // zero: not staged yet
+}
+
+func NewStaged(shape string) (*StagedKey, error) {
+	key, err := keypair.NewKey(shape)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := keypair.KeyDigest(key.Public())
+	return &StagedKey{Key: key, Digest: digest, Shape: shape}, err
+}
+
+func readStaged(text string) (*StagedKey, error) {
+	key, err := keypair.DecodeKey(text)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := keypair.KeyDigest(key.Public())
+	return &StagedKey{Key: key, Digest: digest, Shape: keypair.KeyShape(key.Public())}, err
+}
+
+// Supersedes tells that a pending secret is not to be taken up, because its key
+// is not the one that was staged.
+func Supersedes(n *StagedKey, d *Secret) bool { return n != nil && n.Digest != d.KeyDigest }
+
+// NextKeys keeps staged keys.
+type NextKeys struct {
+	Secrets KV
+	Mount   string
+	Prefix  string
+	Ledger  string // whose they are
+}
+
+// Load reads the staged key of a certificate; nil where there is none, or none
+// that can be read as a key, which nobody can use any more.
+func (s *NextKeys) Load(ctx context.Context, name string) (*StagedKey, error) {
+	at := observe.NextPath(s.Prefix, name)
+	data, _, err := s.Secrets.Read(ctx, s.Mount, at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if data["schema"] != "1" {
+		return nil, fmt.Errorf("reading the staged key %s/%s: its schema is %q, this certroll reads 1: use the certroll that wrote it, or delete it", s.Mount, at, data["schema"])
+	}
+	n, err := readStaged(data["key"])
+	if err != nil {
+		return nil, nil //nolint:nilerr // told as a key that is not there
+	}
+	// Without its time it is taken for one that was staged long ago.
+	n.Since, _ = time.Parse(time.RFC3339, data["since"])
+	return n, nil
+}
+
+// Replace stages a key in place of the one there is, of which no version stays.
+// Digest and shape stand in the metadata, where Plan may read them; they are
+// written first, so that no staged key is ever without.
+func (s *NextKeys) Replace(ctx context.Context, name string, n *StagedKey, now time.Time) error {
+	at := observe.NextPath(s.Prefix, name)
+	text, err := keypair.EncodeKey(n.Key)
+	if err != nil {
+		return err
+	}
+	if err := s.Drop(ctx, name); err != nil {
+		return err
+	}
+	n.Since = now.UTC().Truncate(time.Second)
+	meta := map[string]string{observe.MetaKey: n.Digest, observe.MetaShape: n.Shape, observe.MetaStarted: n.Since.Format(time.RFC3339)}
+	if err := s.Secrets.WriteMetadata(ctx, s.Mount, at, observe.StateMeta(meta, s.Ledger)); err != nil {
+		return err
+	}
+	_, err = s.Secrets.Write(ctx, s.Mount, at, map[string]string{"schema": "1", "key": text, "since": n.Since.Format(time.RFC3339)}, 0)
+	return err
+}
+
+func (s *NextKeys) Drop(ctx context.Context, name string) error {
+	err := s.Secrets.Destroy(ctx, s.Mount, observe.NextPath(s.Prefix, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func PublishNext(l *ledger.Live, n *StagedKey) {
+	l.NextKeyDigest, l.NextKeyShape, l.NextKeySince = n.Digest, n.Shape, times.Optional(n.Since)
+}
