@@ -5,7 +5,7 @@
 // to Vault, the CA and Git only through the small interfaces that stand next to their use,
 // and never import the packages that satisfy them.
 //
-//	ledger ◀─ archive, throttle, audit ◀─ plan ◀─ observe, recorder ◀─ apply ◀─ doctor, monitor ◀─ reconcile
+//	ledger ◀─ archive, throttle, audit ◀─ plan ◀─ observe, recorder ◀─ attempt ◀─ apply ◀─ doctor, monitor ◀─ reconcile
 //	                                         ◀─ review                ◀─ outbox
 //
 // # The way of one certificate

@@ -34,9 +34,7 @@ var limits = shape{circle: 6, files: 35, exported: 120, lines: 3000}
 
 // ceilings are what exceeds the limits today. A figure may only fall, and is lowered
 // here as soon as it has; that of lines is the next full hundred. 0 is no exception.
-var ceilings = map[string]shape{
-	"certroll/reconcile/apply": {circle: 36, files: 39, lines: 4600},
-}
+var ceilings = map[string]shape{}
 
 // TestPackageShape: no package grows beyond what a reader can hold in mind.
 func TestPackageShape(t *testing.T) {
