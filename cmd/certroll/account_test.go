@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-acme/lego/v4/acme/api"
+	"github.com/go-acme/lego/v4/acme/api" //nolint:depguard // the test is a client of its own, which deactivates the account and revokes
 
 	"certroll/reconcile/ledger"
 )

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-acme/lego/v4/acme"
+	"github.com/go-acme/lego/v4/acme" //nolint:depguard // the test revokes with an account's key, as somebody else may
 
 	"certroll/cmd/certroll/settings"
 	"certroll/examples/lab"

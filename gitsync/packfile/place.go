@@ -3,7 +3,7 @@ package packfile
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // git's format of an index
 	"encoding/binary"
 	"fmt"
 	"io"

@@ -82,6 +82,7 @@ func WithHeld(sets []ledger.HeldSet, one ledger.HeldSet, now time.Time) []ledger
 	return sets[max(0, len(sets)-ledger.MostHeldSets):]
 }
 
+// MarshalHeld is the file of the sets.
 func MarshalHeld(sets []ledger.HeldSet) ([]byte, error) {
 	b, err := ledger.PlainJSON(ledger.HeldSets{Schema: ledger.HeldSchema, Sets: sets}, "  ")
 	if err != nil {

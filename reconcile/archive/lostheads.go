@@ -51,6 +51,7 @@ func LostHeads(events []ledger.Event) []LostHead {
 	return lost
 }
 
+// WithoutHead leaves one of them out.
 func WithoutHead(lost []LostHead, commit string) (left []LostHead) {
 	for _, l := range lost {
 		if l.Commit != commit {
@@ -60,6 +61,7 @@ func WithoutHead(lost []LostHead, commit string) (left []LostHead) {
 	return left
 }
 
+// IsLedgerAccepted tells that a person accepted the loss of a head.
 func IsLedgerAccepted(e *ledger.Event) bool {
 	return e.Operation == ledger.KindNote && e.Reason == ledger.ReasonAccepted && e.Status == ledger.Success && e.Subject == LedgerSubject
 }
@@ -89,6 +91,7 @@ func (l LostHead) Breach(pushBack string) Breach {
 	return b
 }
 
+// ErrNotLost says that there is no such head to accept the loss of.
 var ErrNotLost = errors.New("the ledger records no lost head with this hash that waits to be accepted")
 
 // LastRewound is when the ledger was last found rewritten, by its events; zero

@@ -44,6 +44,7 @@ type Mark struct {
 	Nonce string
 }
 
+// Fields are the mark as Vault keeps it.
 func (m *Mark) Fields() map[string]string {
 	return map[string]string{
 		"head": m.Head, "events": strconv.Itoa(m.Events), "file": m.File, "line": strconv.Itoa(m.Line), "hash": m.Hash,
@@ -173,6 +174,7 @@ func (m *Mark) Astray(ctx context.Context, now *Mark, tree fs.FS, ledger ledger.
 	return append(found, f...), nil
 }
 
+// Anchored says where and when the mark was stored.
 func (m *Mark) Anchored() string { return "anchored in Vault at " + m.At.UTC().Format(time.RFC3339) }
 
 // lostProblem begins what is said of a head that is gone.

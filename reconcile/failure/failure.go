@@ -63,6 +63,7 @@ func ClassOf(err error) ledger.Class {
 	return ledger.ClassInternal
 }
 
+// RetryAt is when the other side allows the next try; zero where it does not say.
 func RetryAt(err error) time.Time {
 	var r retryAfter
 	if errors.As(err, &r) {
@@ -71,6 +72,7 @@ func RetryAt(err error) time.Time {
 	return time.Time{}
 }
 
+// IsOrderGone tells that the CA does not know the order any more.
 func IsOrderGone(err error) bool {
 	var g orderGone
 	return errors.As(err, &g) && g.OrderGone()
@@ -88,6 +90,7 @@ func IsBadKey(err error) bool {
 	return errors.As(err, &k) && k.BadKey()
 }
 
+// AccountOf is the DNS account that failed; "" where none did.
 func AccountOf(err error) string {
 	var a ofAccount
 	if errors.As(err, &a) {
@@ -143,6 +146,7 @@ func IsInterrupt(ctx context.Context, err error) bool {
 // the secrets that certroll knows.
 func Message(err error) string { return text.Lines(redact.Tokens(err.Error())) }
 
+// IsConflict tells that somebody else wrote in between.
 func IsConflict(err error) bool {
 	var c interface{ Conflict() bool }
 	return errors.As(err, &c) && c.Conflict()

@@ -35,6 +35,7 @@ type Pair struct {
 	Key   crypto.Signer
 }
 
+// Leaf is the certificate itself.
 func (p Pair) Leaf() *x509.Certificate { return p.Chain[0] }
 
 // Ends is when the pair as it is served ends, its chain included.

@@ -42,6 +42,7 @@ type Fenced struct {
 	Over func() bool
 }
 
+// Err is what ended the context, or that the lease is over.
 func (f Fenced) Err() error {
 	if err := f.Context.Err(); err != nil || !f.Over() {
 		return err
@@ -53,5 +54,6 @@ func (f Fenced) Err() error {
 type Lease interface {
 	// Acquire takes or renews the lease, or says who holds it until when.
 	Acquire(ctx context.Context) (held bool, by string, until time.Time, err error)
+	// Release gives it back before it ends.
 	Release(ctx context.Context) error
 }

@@ -15,4 +15,5 @@ type Entry struct {
 	Problems *Problems `json:"problems,omitempty"`
 }
 
+// Newer tells whether a record is not older than another; nil is older than any.
 func Newer(r, than *Record) bool { return than == nil || !r.UpdatedAt.Before(than.UpdatedAt) }

@@ -120,6 +120,7 @@ func LineHash(line []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// AuditDir is the directory of the audit log.
 const AuditDir = "audit"
 
 // Concerned are the certificates that an event names.

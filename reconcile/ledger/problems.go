@@ -79,10 +79,12 @@ func (p *Problems) With(one Problem, at time.Time) *Problems {
 	return &Problems{Schema: ProblemsSchema, UpdatedAt: times.Later(at, p.UpdatedAt), Problems: append(slices.Clone(p.Problems), one)}
 }
 
+// Without leaves out the problem at i.
 func (p *Problems) Without(i int, at time.Time) *Problems {
 	return &Problems{Schema: ProblemsSchema, UpdatedAt: times.Later(at, p.UpdatedAt), Problems: slices.Delete(slices.Clone(p.Problems), i, i+1)}
 }
 
+// LatestProblems are the newest of p and those of the entries.
 func LatestProblems(p *Problems, entries []Entry) *Problems {
 	for _, e := range entries {
 		if e.Problems != nil && !e.Problems.UpdatedAt.Before(p.UpdatedAt) {
@@ -123,10 +125,12 @@ func (p *Problems) Served(certificate string) []Problem {
 // Endpoint is an endpoint of a certificate.
 type Endpoint struct{ Certificate, Endpoint string }
 
+// Compare orders endpoints by certificate.
 func (s Endpoint) Compare(o Endpoint) int {
 	return cmp.Or(cmp.Compare(s.Certificate, o.Certificate), cmp.Compare(s.Endpoint, o.Endpoint))
 }
 
+// Endpoint is what the problem of an endpoint is about.
 func (p Problem) Endpoint() Endpoint { return Endpoint{p.Certificates[0], p.About} }
 
 // At is where the problem of an endpoint stands, -1 where it has none.

@@ -62,6 +62,7 @@ type LeftBehind struct {
 	Since   time.Time `json:"since"`
 }
 
+// At is where the secret is.
 func (l LeftBehind) At() Location { return Location{l.Mount, l.Path} }
 
 // Text says what is left behind, and what to do about it.
@@ -390,6 +391,7 @@ func (r *Record) Waits() bool {
 	return r.Failures > 0 || r.LastFailure != nil || r.Hold != nil || len(r.Undone) > 0 || r.Gone != nil
 }
 
+// HadName tells whether the certificate once had that name.
 func (r *Record) HadName(name string) bool {
 	return slices.ContainsFunc(r.Formerly, func(f Former) bool { return f.Name == name })
 }

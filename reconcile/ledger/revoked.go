@@ -33,6 +33,7 @@ func (v *Revoked) why() string {
 	return words[v.Code]
 }
 
+// Text says so to a person.
 func (v *Revoked) Text() string {
 	text := "the CA revoked serial " + v.Serial + " on " + v.At.UTC().Format(time.RFC3339)
 	if why := v.why(); why != "" {

@@ -12,8 +12,10 @@ import (
 // "issuer.NAME" or "dns.NAME".
 type Subject string
 
+// IssuerSubject is an issuer.
 func IssuerSubject(name string) Subject { return Subject("issuer." + name) }
 
+// AccountSubject is a DNS account.
 func AccountSubject(name string) Subject { return Subject("dns." + name) }
 
 // UnreadableSubject is all that certificates have in Vault and nobody can look
@@ -51,6 +53,7 @@ func Registered(names []string) []string {
 	return domains
 }
 
+// RegisteredDomain is that of one name; see Registered.
 func RegisteredDomain(name string) string {
 	if ip, err := netip.ParseAddr(name); err == nil {
 		if ip.Is4() {

@@ -136,6 +136,7 @@ func evaluateOne(w Expectation, chain []*x509.Certificate, oneOfMany bool, addre
 	return l
 }
 
+// Reloads is what to do about a consumer that serves an earlier certificate.
 const Reloads = "see that the consumer fetches the secret and reloads"
 
 // isEarlier tells whether a certificate is one of those that the live one

@@ -13,6 +13,7 @@ import (
 // metadata of those may look at these.
 const nextFolder = "next"
 
+// NextPath is where a certificate's staged key is.
 func NextPath(prefix, name string) string { return prefix + "/pending/" + nextFolder + "/" + name }
 
 // kept lists the certificates that have a pending secret, and those that have a

@@ -54,6 +54,7 @@ func (PlaceError) OfPlace() bool { return true }
 // reading it; "" for one that has no versions. One that only this machine can
 // tell begins with the machine and an "@"; none has a comma.
 type CredentialVersions interface {
+	// Version is that of one credential.
 	Version(ctx context.Context, v spec.Value) (string, error)
 }
 

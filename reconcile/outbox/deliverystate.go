@@ -76,6 +76,7 @@ func (k deliveryState) asOf(now time.Time) (_ deliveryState, changed bool) {
 }
 
 const (
+	// KeptTime is the format of the moments that are kept.
 	KeptTime = time.RFC3339Nano
 	// MostKept bounds the messages that are kept, in bytes: half of what Vault
 	// takes with Consul below it. Larger ones are made anew after a restart.

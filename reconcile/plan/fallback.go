@@ -85,7 +85,7 @@ func turnFromEnd(c *spec.Certificate, l *ledger.Live, now time.Time) int {
 	return int(end.Sub(now).Abs()/turn) % (len(c.Fallbacks) + 1)
 }
 
-// issuers are a certificate's issuers, the preferred one first.
+// IssuersOf are a certificate's issuers, the preferred one first.
 func IssuersOf(desired *spec.Spec, c *spec.Certificate) []*spec.Issuer {
 	list := []*spec.Issuer{desired.Issuers[c.Issuer]}
 	for _, name := range c.Fallbacks {
@@ -102,6 +102,7 @@ func IssuerOf(desired *spec.Spec, c *spec.Certificate, l *ledger.Live) *spec.Iss
 	return IssuerAt(desired, c, l.Issuer, l.Directory)
 }
 
+// IssuerAt is IssuerOf for the name of a block and a directory URL.
 func IssuerAt(desired *spec.Spec, c *spec.Certificate, name, directory string) *spec.Issuer {
 	if i := desired.Issuers[name]; i != nil && (i.Directory == directory || directory == "") {
 		return i

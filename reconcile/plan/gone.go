@@ -9,6 +9,7 @@ import (
 // Destructions is a MetadataReader that remembers of the secrets that it was asked for
 // last whether the data of their current versions was destroyed.
 type Destructions interface {
+	// Destroyed tells so of one of them.
 	Destroyed(mount, path string) bool
 }
 

@@ -104,6 +104,7 @@ func (o *Observed) isDone(name string, p Pending) bool {
 	return p.KeyDigest != "" && p.KeyDigest == o.Done[name]
 }
 
+// TargetOf is where a certificate belongs in Vault.
 func TargetOf(c *spec.Certificate) ledger.Location {
 	return ledger.Location{Mount: c.Vault.Mount, Path: c.Vault.Path}
 }

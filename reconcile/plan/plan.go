@@ -12,6 +12,7 @@ import (
 	"certroll/spec"
 )
 
+// ByName finds actions by their certificate.
 func ByName(actions []Action) map[string]*Action {
 	m := make(map[string]*Action, len(actions))
 	for i := range actions {

@@ -15,6 +15,7 @@ import (
 	"certroll/spec"
 )
 
+// OnOff is a switch in words.
 func OnOff(b bool) string {
 	if b {
 		return "on"

@@ -31,13 +31,14 @@ func (s Side) Words() (lasts, over string) {
 // be on different hosts: one that answers says nothing of the other.
 type Side string
 
+// The sides, but for SideDisk.
 const (
 	SideRepo   Side = "the config repo"
 	SideLedger Side = "the ledger"
 	SideLooked Side = "Vault" // or the ledger, where it was never seen yet
 )
 
-// Id is its name for machines.
+// ID is its name for machines.
 func (s Side) Id() string {
 	switch s {
 	case SideRepo:
@@ -60,6 +61,7 @@ type Outage struct {
 	Told    bool
 }
 
+// OutageEvent is the event of an outage that begins, or ends.
 func OutageEvent(with Side, o *Outage, status ledger.Status, detail, revision string, now time.Time) ledger.Event {
 	now = now.UTC()
 	e := ledger.Event{

@@ -99,6 +99,7 @@ func (r *Recorder) Unreadable() []archive.Breach {
 	return r.lost
 }
 
+// SetUnreadable keeps what could not be read.
 func (r *Recorder) SetUnreadable(lost []archive.Breach) {
 	r.lostMu.Lock()
 	defer r.lostMu.Unlock()

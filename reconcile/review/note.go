@@ -363,6 +363,7 @@ func weakerShape(was, is string) bool {
 	return b < a
 }
 
+// AlgorithmOf is a key shape without its size.
 func AlgorithmOf(shape string) string {
 	algorithm, _, _ := strings.Cut(shape, "-")
 	return algorithm

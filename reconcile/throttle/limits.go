@@ -64,6 +64,7 @@ func (b *Book) UsesOf(i *spec.Issuer, names []string, free ledger.Exemption) []l
 	return uses
 }
 
+// OrdersKey is the bucket of an account's new orders.
 func OrdersKey(directory, account string) limitKey {
 	return limitKey{limitOrders, directory + " " + account, ""}
 }
@@ -72,6 +73,7 @@ func domainKey(directory, domain string) limitKey {
 	return limitKey{limitPerDomain, directory, domain}
 }
 
+// SetKey is the bucket of the same set of names.
 func SetKey(directory, digest string) limitKey { return limitKey{limitExactSet, directory, digest} }
 
 func failedKey(directory, account, name string) limitKey {
@@ -84,6 +86,7 @@ func failedKey(directory, account, name string) limitKey {
 // their profile share one, and its limits.
 type Accounts map[string]string
 
+// AccountsOf finds the accounts of a spec.
 func AccountsOf(desired *spec.Spec) Accounts {
 	all, several := Accounts{}, map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(desired.Issuers)) {

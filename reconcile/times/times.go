@@ -20,8 +20,10 @@ func Days(d time.Duration) string {
 	}
 }
 
+// StampOf is a moment as RFC 3339 writes it, in UTC.
 func StampOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
+// Optional is nil for the zero time.
 func Optional(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -30,8 +32,10 @@ func Optional(t time.Time) *time.Time {
 	return &t
 }
 
+// Day is a day of 24 hours.
 const Day = 24 * time.Hour
 
+// Later is the later of two moments.
 func Later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -39,6 +43,7 @@ func Later(a, b time.Time) time.Time {
 	return b
 }
 
+// Sooner is the sooner of two moments.
 func Sooner(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a
@@ -46,6 +51,7 @@ func Sooner(a, b time.Time) time.Time {
 	return b
 }
 
+// SameTime compares moments that may be absent.
 func SameTime(a, b *time.Time) bool {
 	if a == nil || b == nil {
 		return a == b

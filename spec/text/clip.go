@@ -6,6 +6,7 @@ import (
 	"strings"
 )
 
+// FirstOf is the first text that is not empty.
 func FirstOf(candidates ...string) string {
 	for _, c := range candidates {
 		if c != "" {
@@ -23,6 +24,7 @@ func Cut(s string, most int) string {
 	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
+// FirstLine is that of a text, fit to be shown.
 func FirstLine(s string) string {
 	s, _, _ = strings.Cut(s, "\n")
 	return Line(s)
@@ -33,8 +35,10 @@ func Clipped(s string, most int) string {
 	return Cut(Line(s), most)
 }
 
+// OrNone is a name, or that there is none.
 func OrNone(s string) string { return cmp.Or(s, "no name") }
 
+// SortedSet is a copy, sorted, each text once.
 func SortedSet(list []string) []string {
 	out := append([]string{}, list...)
 	slices.Sort(out)

@@ -13,6 +13,7 @@ import (
 
 // Ledger is where events are read.
 type Ledger interface {
+	// Snapshot is the newest tree, and the branch's head.
 	Snapshot(ctx context.Context) (tree fs.FS, head string, err error)
 }
 
