@@ -118,7 +118,7 @@ func TestVaultThatGoesAwayIsOneProblem(t *testing.T) {
 				if !s.isSealed() {
 					t.Fatal("it was never sealed")
 				}
-				if away.Err == nil || len(away.Outages) != 1 || away.Outages[0].Side != recorder.SideLooked.Id() {
+				if away.Err == nil || len(away.Outages) != 1 || away.Outages[0].Side != recorder.SideLooked.ID() {
 					t.Errorf("the pass says %v, outages %+v", away.Err, away.Outages)
 				}
 				s.unseal()

@@ -22,7 +22,7 @@ type Outage struct {
 }
 
 // Sides are all that an outage may be of.
-var Sides = []string{recorder.SideRepo.Id(), recorder.SideLedger.Id(), recorder.SideLooked.Id(), recorder.SideDisk.Id()}
+var Sides = []string{recorder.SideRepo.ID(), recorder.SideLedger.ID(), recorder.SideLooked.ID(), recorder.SideDisk.ID()}
 
 // noteGit notes how it went with a side that is in Git, as far as err speaks of
 // it.
@@ -122,7 +122,7 @@ func (l *Loop) takeUpOutages() {
 func (l *Loop) away() []Outage {
 	var list []Outage
 	for with, o := range l.outages {
-		list = append(list, Outage{with.Id(), o.Since})
+		list = append(list, Outage{with.ID(), o.Since})
 	}
 	slices.SortFunc(list, func(a, b Outage) int { return strings.Compare(a.Side, b.Side) })
 	return list

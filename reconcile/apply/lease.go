@@ -75,7 +75,7 @@ func (r *Reconciler) awaitLease(ctx context.Context) (until time.Time, err error
 			return until, err
 		}
 		if until.After(patience) {
-			return time.Time{}, &lease.LeaseHeldError{By: by, Until: until}
+			return time.Time{}, &lease.HeldError{By: by, Until: until}
 		}
 		r.Opts.Progress("", "lease", "waiting for "+by+" to end, until "+until.UTC().Format(time.RFC3339)+" at the latest")
 		select {

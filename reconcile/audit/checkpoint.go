@@ -52,7 +52,7 @@ func (m *Mark) Fields() map[string]string {
 	}
 }
 
-// MarkOf reads what fields wrote; nil for nothing.
+// MarkOf reads what Fields wrote; nil for nothing.
 func MarkOf(fields map[string]string) (*Mark, error) {
 	if len(fields) == 0 {
 		return nil, nil

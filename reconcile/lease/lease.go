@@ -17,19 +17,19 @@ const (
 	LeaseRefresh = 5 * time.Second
 )
 
-// LeaseHeldError says that another reconciler is at work.
-type LeaseHeldError struct {
+// HeldError says that another reconciler is at work.
+type HeldError struct {
 	By    string
 	Until time.Time
 }
 
-func (e *LeaseHeldError) Error() string {
+func (e *HeldError) Error() string {
 	return fmt.Sprintf("taking the lease: %s holds it until %s; wait for it to end, or stop that one",
 		e.By, e.Until.UTC().Format(time.RFC3339))
 }
 
 // Class says that it is Vault's matter.
-func (e *LeaseHeldError) Class() string { return string(ledger.ClassVault) }
+func (e *HeldError) Class() string { return string(ledger.ClassVault) }
 
 // Fenced is over, too, from when the lease is by the clock. A process that was
 // stopped for a while goes on where it was, before any timer of its fires: this

@@ -57,7 +57,7 @@ type deliverer struct {
 	history archive.HistoryCache
 	woken   chan struct{}
 
-	kept    deliveryState // as it is in Vault, or is to be
+	kept    DeliveryState // as it is in Vault, or is to be
 	version int
 	known   bool   // kept was read, or is to be written
 	unsaved bool   // kept is not in Vault yet
@@ -187,7 +187,7 @@ func (c *deliverer) send(ctx context.Context, tree fs.FS, head string) (time.Dur
 	if again := c.sendAll(ctx); again > 0 {
 		return again, c.store(ctx)
 	}
-	c.kept = deliveryState{after: c.kept.upto}
+	c.kept = DeliveryState{after: c.kept.upto}
 	if err := c.store(ctx); err != nil {
 		return 0, err
 	}
@@ -200,7 +200,7 @@ func (c *deliverer) send(ctx context.Context, tree fs.FS, head string) (time.Dur
 
 // compose makes the messages of what waits.
 func (c *deliverer) compose(w waiting) error {
-	k := deliveryState{after: c.kept.after, upto: w.last}
+	k := DeliveryState{after: c.kept.after, upto: w.last}
 	for _, b := range w.bulletins {
 		body, err := c.d.Compose(b)
 		if err != nil {
@@ -315,7 +315,7 @@ func (c *deliverer) passOver(ctx context.Context, w waiting) error {
 	if far := w.last.at.Sub(c.kept.after.at) >= keepAfter; !far && !c.unsaved {
 		return nil // it is read again, which costs little
 	}
-	c.kept = deliveryState{after: w.last}
+	c.kept = DeliveryState{after: w.last}
 	err := c.store(ctx)
 	if failure.IsConflict(err) {
 		c.known = false // another replica was quicker

@@ -21,8 +21,8 @@ type Message struct {
 	Body    []byte     `json:"body"` // as Compose made it
 }
 
-// deliveryState is what a courier's destination was told, which outlives a process.
-type deliveryState struct {
+// DeliveryState is what a courier's destination was told, which outlives a process.
+type DeliveryState struct {
 	after    cursor
 	upto     cursor    // where after moves once the messages were taken
 	Messages []Message // that are being sent; none: nothing is
@@ -65,7 +65,7 @@ func (p cursor) next(events []ledger.Event) (first int, found bool) {
 
 // asOf is what is kept without what only a clock that ran ahead can have
 // written: left as it is, nothing would be told until that time has come.
-func (k deliveryState) asOf(now time.Time) (_ deliveryState, changed bool) {
+func (k DeliveryState) asOf(now time.Time) (_ DeliveryState, changed bool) {
 	if k.after.at.After(now) {
 		k.after.at, changed = now, true
 	}
@@ -83,7 +83,8 @@ const (
 	MostKept = 256 << 10
 )
 
-func (k deliveryState) Fields() (map[string]string, error) {
+// Fields are the state as Vault keeps it.
+func (k DeliveryState) Fields() (map[string]string, error) {
 	f := map[string]string{"after": k.after.id, "after_at": k.after.at.UTC().Format(KeptTime), "tries": strconv.Itoa(k.Tries)}
 	if !k.RetryAt.IsZero() {
 		f["retry_at"] = k.RetryAt.UTC().Format(KeptTime)
@@ -102,9 +103,9 @@ func (k deliveryState) Fields() (map[string]string, error) {
 	return f, nil
 }
 
-// DeliveryStateOf reads what fields wrote.
-func DeliveryStateOf(f map[string]string) (deliveryState, error) {
-	k := deliveryState{after: cursor{id: f["after"]}}
+// DeliveryStateOf reads what Fields wrote.
+func DeliveryStateOf(f map[string]string) (DeliveryState, error) {
+	k := DeliveryState{after: cursor{id: f["after"]}}
 	var errs [6]error
 	k.after.at, errs[0] = time.Parse(KeptTime, f["after_at"])
 	k.Tries, errs[1] = strconv.Atoi(f["tries"])
@@ -118,7 +119,7 @@ func DeliveryStateOf(f map[string]string) (deliveryState, error) {
 		k.upto.at, errs[5] = time.Parse(KeptTime, f["upto_at"])
 	}
 	if err := errors.Join(errs[:]...); err != nil || k.Sent < 0 {
-		return deliveryState{}, audit.ErrNotOurs
+		return DeliveryState{}, audit.ErrNotOurs
 	}
 	return k, nil
 }

@@ -111,7 +111,7 @@ func (c *deliverer) begin(ctx context.Context, tree fs.FS) error {
 		return err
 	}
 	// Events tell their time by the millisecond.
-	c.kept = deliveryState{after: cursor{at: c.n.o.Since.UTC().Truncate(time.Millisecond)}}
+	c.kept = DeliveryState{after: cursor{at: c.n.o.Since.UTC().Truncate(time.Millisecond)}}
 	if i, _ := c.kept.after.next(events); i > 0 {
 		c.kept.after = cursorOfEvent(events[i-1], c.n.now())
 	}

@@ -9,7 +9,7 @@ import (
 // LastOutage is the last event about one of the other sides.
 func LastOutage(history []ledger.Event, with Side) (last ledger.Event) {
 	for _, e := range history {
-		if e.Operation == ledger.KindPass && e.Subject == with.Id() {
+		if e.Operation == ledger.KindPass && e.Subject == with.ID() {
 			last = e
 		}
 	}
@@ -39,7 +39,7 @@ const (
 )
 
 // ID is its name for machines.
-func (s Side) Id() string {
+func (s Side) ID() string {
 	switch s {
 	case SideRepo:
 		return "config_repo"
@@ -66,7 +66,7 @@ func OutageEvent(with Side, o *Outage, status ledger.Status, detail, revision st
 	now = now.UTC()
 	e := ledger.Event{
 		Schema: ledger.EventSchema, Time: now.Truncate(time.Millisecond), Operation: ledger.KindPass, Status: status, Reason: ledger.ReasonUnreachable,
-		Subject: with.Id(), Detail: detail, Actor: "schedule", Cause: "schedule", Revision: revision, Class: o.Class, Message: o.Message,
+		Subject: with.ID(), Detail: detail, Actor: "schedule", Cause: "schedule", Revision: revision, Class: o.Class, Message: o.Message,
 	}
 	e.ID = ledger.EventID("outage", string(with), string(status), o.Since.UTC().Format(time.RFC3339))
 	return e

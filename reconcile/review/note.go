@@ -99,7 +99,7 @@ func Notes(s *ChangeSet, base, head *spec.Spec, where *spec.Locator, interval ti
 // reviewer gathers remarks.
 type reviewer struct {
 	head     *spec.Spec
-	owners   owners
+	owners   Owners
 	where    *spec.Locator
 	interval time.Duration
 	remarks  []Note

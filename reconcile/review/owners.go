@@ -11,13 +11,13 @@ import (
 	"certroll/spec"
 )
 
-// owners says which directories of the repo have names at or below a domain,
+// Owners says which directories of the repo have names at or below a domain,
 // each with one certificate as an example.
-type owners map[string]map[string]string
+type Owners map[string]map[string]string
 
 // NewOwners takes stock of a revision.
-func NewOwners(s *spec.Spec) owners {
-	o := owners{}
+func NewOwners(s *spec.Spec) Owners {
+	o := Owners{}
 	for _, c := range s.Certificates {
 		dir := path.Dir(c.File)
 		for _, name := range c.Names() {
@@ -59,7 +59,7 @@ func upward(name string) []string {
 // the repo has names decides: it is another's where none of them stands in
 // this directory, one above or one below it. A registered domain that several
 // directories share is nobody's.
-func (o owners) Other(name, dir string) (domain, theirs, certificate string, found bool) {
+func (o Owners) Other(name, dir string) (domain, theirs, certificate string, found bool) {
 	domains := upward(name)
 	for _, domain := range domains {
 		dirs := o[domain]

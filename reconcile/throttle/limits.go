@@ -14,8 +14,8 @@ import (
 	"certroll/spec/text"
 )
 
-// limitKey names one bucket of one CA.
-type limitKey struct {
+// LimitKey names one bucket of one CA.
+type LimitKey struct {
 	Limit string // as the spec calls it
 	where string // the directory, with the account where the limit is an account's
 	what  string // the domain, the set of names, the name
@@ -29,23 +29,23 @@ const (
 	limitFailedValidations = "failed_validations"
 )
 
-// limitUse is one bucket that an order draws from.
-type limitUse struct {
-	Key   limitKey
+// LimitUse is one bucket that an order draws from.
+type LimitUse struct {
+	Key   LimitKey
 	limit spec.Limit
 	Text  string // "50 certificates for example.com per 168h0m0s"
 }
 
 // UsesOf lists the buckets that an order for names draws from.
-func (b *Book) UsesOf(i *spec.Issuer, names []string, free ledger.Exemption) []limitUse {
+func (b *Book) UsesOf(i *spec.Issuer, names []string, free ledger.Exemption) []LimitUse {
 	l := i.Limits
 	if l == nil {
 		return nil
 	}
-	var uses []limitUse
-	add := func(key limitKey, limit spec.Limit, what string) {
+	var uses []LimitUse
+	add := func(key LimitKey, limit spec.Limit, what string) {
 		if limit.Burst > 0 {
-			uses = append(uses, limitUse{key, limit, fmt.Sprintf("%d %s per %s", limit.Burst, what, times.Days(limit.Window))})
+			uses = append(uses, LimitUse{key, limit, fmt.Sprintf("%d %s per %s", limit.Burst, what, times.Days(limit.Window))})
 		}
 	}
 	account := b.accounts.ofIssuer(i)
@@ -65,19 +65,19 @@ func (b *Book) UsesOf(i *spec.Issuer, names []string, free ledger.Exemption) []l
 }
 
 // OrdersKey is the bucket of an account's new orders.
-func OrdersKey(directory, account string) limitKey {
-	return limitKey{limitOrders, directory + " " + account, ""}
+func OrdersKey(directory, account string) LimitKey {
+	return LimitKey{limitOrders, directory + " " + account, ""}
 }
 
-func domainKey(directory, domain string) limitKey {
-	return limitKey{limitPerDomain, directory, domain}
+func domainKey(directory, domain string) LimitKey {
+	return LimitKey{limitPerDomain, directory, domain}
 }
 
 // SetKey is the bucket of the same set of names.
-func SetKey(directory, digest string) limitKey { return limitKey{limitExactSet, directory, digest} }
+func SetKey(directory, digest string) LimitKey { return LimitKey{limitExactSet, directory, digest} }
 
-func failedKey(directory, account, name string) limitKey {
-	return limitKey{limitFailedValidations, directory + " " + account, name}
+func failedKey(directory, account, name string) LimitKey {
+	return LimitKey{limitFailedValidations, directory + " " + account, name}
 }
 
 // Accounts are the ACME accounts of the spec's issuers, each by the name of the first
@@ -130,8 +130,8 @@ func (a Accounts) ofIssuer(i *spec.Issuer) string {
 // Book is what was drawn from all buckets, as the audit log tells it.
 type Book struct {
 	accounts Accounts
-	Drawn    map[limitKey][]time.Time
-	buckets  map[limitKey]map[spec.Limit]*Bucket // two blocks of one account may state different limits
+	Drawn    map[LimitKey][]time.Time
+	buckets  map[LimitKey]map[spec.Limit]*Bucket // two blocks of one account may state different limits
 }
 
 // mostOrders bounds what one event is believed to have ordered: an attempt makes
@@ -141,8 +141,8 @@ const mostOrders = 10
 // NewBook reads the draws off the events, oldest first. An order is known by
 // its URL, so that one which took several attempts counts once.
 func NewBook(events []ledger.Event, who Accounts) *Book {
-	b := &Book{accounts: who, Drawn: map[limitKey][]time.Time{}, buckets: map[limitKey]map[spec.Limit]*Bucket{}}
-	draw := func(key limitKey, at time.Time) { b.Drawn[key] = append(b.Drawn[key], at) }
+	b := &Book{accounts: who, Drawn: map[LimitKey][]time.Time{}, buckets: map[LimitKey]map[spec.Limit]*Bucket{}}
+	draw := func(key LimitKey, at time.Time) { b.Drawn[key] = append(b.Drawn[key], at) }
 	orders, issued := map[string]bool{}, map[string]bool{}
 	for _, e := range events {
 		if e.Directory == "" {
@@ -177,7 +177,7 @@ func NewBook(events []ledger.Event, who Accounts) *Book {
 	return b
 }
 
-func (b *Book) bucket(u limitUse) *Bucket {
+func (b *Book) bucket(u LimitUse) *Bucket {
 	k, ok := b.buckets[u.Key][u.limit]
 	if !ok {
 		k = &Bucket{Burst: u.limit.Burst, Refill: u.limit.Refill()}
@@ -193,7 +193,7 @@ func (b *Book) bucket(u limitUse) *Bucket {
 }
 
 // take draws from all buckets of a key.
-func (b *Book) take(key limitKey, at time.Time) {
+func (b *Book) take(key LimitKey, at time.Time) {
 	b.Drawn[key] = append(b.Drawn[key], at)
 	for _, k := range b.buckets[key] {
 		k.Take(at)
@@ -222,7 +222,7 @@ func (b *Book) Order(i *spec.Issuer, names []string, free ledger.Exemption, at t
 // What waits draws from the limit it waits for alone, so that the next in the
 // queue comes after it. Drawn from the others at that later moment it would
 // make everybody wait who need not.
-func (b *Book) Reserve(i *spec.Issuer, names []string, free ledger.Exemption, now time.Time) (at time.Time, by *limitUse) {
+func (b *Book) Reserve(i *spec.Issuer, names []string, free ledger.Exemption, now time.Time) (at time.Time, by *LimitUse) {
 	at, by = b.first(b.UsesOf(i, names, free), now)
 	switch {
 	case by == nil:
@@ -234,12 +234,12 @@ func (b *Book) Reserve(i *spec.Issuer, names []string, free ledger.Exemption, no
 }
 
 // Free is when an order would pass no limit; nothing is drawn for it.
-func (b *Book) Free(uses []limitUse, now time.Time) time.Time {
+func (b *Book) Free(uses []LimitUse, now time.Time) time.Time {
 	at, _ := b.first(uses, now)
 	return at
 }
 
-func (b *Book) first(uses []limitUse, now time.Time) (at time.Time, by *limitUse) {
+func (b *Book) first(uses []LimitUse, now time.Time) (at time.Time, by *LimitUse) {
 	at = now
 	for i := range uses {
 		if next := b.bucket(uses[i]).Next(now); next.After(at) {
