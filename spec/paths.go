@@ -52,3 +52,8 @@ var certificateName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 // IsCertificateName tells whether a certificate can be called so.
 func IsCertificateName(name string) bool { return certificateName.MatchString(name) }
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+
+// IsVariableName tells whether an environment variable can be called so.
+func IsVariableName(name string) bool { return variableName.MatchString(name) }

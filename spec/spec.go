@@ -26,6 +26,11 @@ type Spec struct {
 	PolicyFiles [][]string
 }
 
+// BlockTypes are the types of blocks that a config repo has.
+func BlockTypes() []string {
+	return []string{"locals", "defaults", "issuer", "dns", "certificate", "moved"}
+}
+
 // SamePolicies tells whether two files of the config repo are under the same policies.
 func (s *Spec) SamePolicies(a, b string) bool {
 	if a == b {

@@ -111,10 +111,10 @@ func (d *decoder) reportExcess() {
 			continue
 		}
 		of := fmt.Sprintf("with %q there are %d", r.name, p.count)
-		if !d.added[placeOf(*r.body.At)] {
+		if !d.added[placeOf(*r.At)] {
 			of = fmt.Sprintf("there are %d, in %s", p.count, d.filesUnder(p))
 		}
-		r.body.Fault(r.body.At, forbidden, "%s allows %s, instances of for_each counted, and %s. Remove one, or have max_certificates raised.", text.UpperFirst(p.String()), text.Counted(p.most, "certificate"), of)
+		r.Fault(r.At, forbidden, "%s allows %s, instances of for_each counted, and %s. Remove one, or have max_certificates raised.", text.UpperFirst(p.String()), text.Counted(p.most, "certificate"), of)
 	}
 }
 

@@ -149,9 +149,17 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 		}
 		c.checkAccounts(b, cert, places)
 		c.checkProbes(b, cert, endpoints)
-		c.checkPolicies(request{body: b, cert: cert, p: p, names: places, path: vaultPath.At})
+		checkCertificate(b.Reader, cert, placesOf(p, places, vaultPath.At), c.policiesFor(cert.File))
 	}
 	c.keep(b, cert)
+}
+
+// placesOf are where a certificate states what policies speak of.
+func placesOf(p partial, names []*hcl.Range, path *hcl.Range) places {
+	return places{
+		names: names, issuers: p.issuers.Value, dns: p.dns.Value, path: path, mount: p.mount.At, prefix: p.prefix,
+		fields: p.fields.At, shape: p.shape.At, rotation: p.rotation.At, pause: p.pause.At, onRemove: p.onRemove.At,
+	}
 }
 
 // instanceCost is what it takes to decode a block of that size once; its
@@ -273,9 +281,9 @@ func (c *certificates) claimName(b *body, cert *spec.Certificate) bool {
 func (c *certificates) claimPath(b *body, cert *spec.Certificate, p partial, at *hcl.Range, repeated bool) {
 	why := ""
 	if at == nil {
-		at, why = b.At, " "+text.UpperFirst(unsetPath(p, cert))+"."
+		at, why = b.At, " "+text.UpperFirst(unsetPath(p.prefix, cert))+"."
 		if bad := spec.BadSecretPath(cert.Vault.Path); bad != "" && p.prefix.OK {
-			b.Fault(at, "Invalid Vault path", "%s: %s.", text.UpperFirst(unsetPath(p, cert)), bad)
+			b.Fault(at, "Invalid Vault path", "%s: %s.", text.UpperFirst(unsetPath(p.prefix, cert)), bad)
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
+	"certroll/spec"
 	"certroll/spec/block"
 	"certroll/spec/hint"
 	"certroll/spec/text"
@@ -31,8 +32,6 @@ func (d *decoder) declare() {
 	}}
 }
 
-var blockTypes = []string{"locals", "defaults", "issuer", "dns", "certificate", "moved"}
-
 func (d *decoder) declareBlock(f parsed, b *hclsyntax.Block) {
 	switch {
 	case b.Type == "issuer":
@@ -47,7 +46,7 @@ func (d *decoder) declareBlock(f parsed, b *hclsyntax.Block) {
 		d.declareLocals(b)
 	case b.Type == "certificate", b.Type == "defaults", b.Type == "moved":
 	default:
-		d.Fault(b.TypeRange.Ptr(), nil, "Unknown block", "There is no block %s here: a config repo has %s.%s", b.Type, strings.Join(blockTypes, ", "), hint.Suggest("config repo", b.Type, blockTypes))
+		d.Fault(b.TypeRange.Ptr(), nil, "Unknown block", "There is no block %s here: a config repo has %s.%s", b.Type, strings.Join(spec.BlockTypes(), ", "), hint.Suggest("config repo", b.Type, spec.BlockTypes()))
 	}
 }
 

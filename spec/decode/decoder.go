@@ -58,8 +58,7 @@ type place struct {
 
 func placeOf(r hcl.Range) place { return place{r.Filename, r.Start.Byte} }
 
-// lack is a certificate with something that is reported later, with others: it lacks
-// a setting that it needs, or is one too many.
+// lack is a certificate block without a setting that it needs.
 type lack struct {
 	body *body
 	name string
@@ -88,37 +87,6 @@ func (b *body) block(name string) *body {
 		return &body{in, b.d}
 	}
 	return nil
-}
-
-// policy is a policy block of certroll.hcl: what the files of the config repo
-// that its globs match may ask for. A nil list and a zero number limit nothing.
-type policy struct {
-	name  string
-	at    hcl.Range
-	files []string
-	// blocks are the types of blocks that may stand in the files; nil limits
-	// none. Those that say where credentials are sent may stand only where one
-	// of a file's policies names them.
-	blocks   []string
-	patterns []spec.NamePattern
-	limited  bool // the names are: patterns is what was said, even if it is nothing
-	issuers  []string
-	dns      []string
-	vault    []string // prefixes of mount and path
-	// passwords are what keystores may take their passwords from: prefixes of
-	// mount and path, and after "env:" of names of variables.
-	passwords []string
-	minKey    string
-	most      int // certificates of all its files together
-	// Each is allowed unless the policy says that it is not.
-	wildcards, revoke, reuseKeys, pauses, probes bool
-
-	count  int   // certificates found
-	excess *lack // the first beyond the maximum
-}
-
-func (p *policy) String() string {
-	return fmt.Sprintf("policy %q (%s:%d)", p.name, p.at.Filename, p.at.Start.Line)
 }
 
 // certificates are those found so far, by what must be unique.

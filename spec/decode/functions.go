@@ -3,7 +3,6 @@ package decode
 import (
 	"errors"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
@@ -34,7 +33,7 @@ var envFunc = function.New(&function.Spec{
 	Type:   function.StaticReturnType(spec.ReferenceType),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 		name := args[0].AsString()
-		if !variableName.MatchString(name) {
+		if !spec.IsVariableName(name) {
 			return cty.NilVal, function.NewArgErrorf(0, "%q is no name of an environment variable", name)
 		}
 		return cty.CapsuleVal(spec.ReferenceType, &spec.Value{Source: spec.FromEnv, Name: name}), nil
@@ -69,5 +68,3 @@ func functionsOf(m eval.Meter, file function.Function) map[string]function.Funct
 	table["vault"], table["env"], table["file"] = vaultFunc, envFunc, file
 	return table
 }
-
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)

@@ -9,8 +9,47 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"certroll/spec"
+	"certroll/spec/block"
 	"certroll/spec/text"
 )
+
+// policy is a policy block of certroll.hcl: what the files of the config repo
+// that its globs match may ask for. A nil list and a zero number limit nothing.
+type policy struct {
+	name  string
+	at    hcl.Range
+	files []string
+	// blocks are the types of blocks that may stand in the files; nil limits
+	// none. Those that say where credentials are sent may stand only where one
+	// of a file's policies names them.
+	blocks   []string
+	patterns []spec.NamePattern
+	limited  bool // the names are: patterns is what was said, even if it is nothing
+	issuers  []string
+	dns      []string
+	vault    []string // prefixes of mount and path
+	// passwords are what keystores may take their passwords from: prefixes of
+	// mount and path, and after "env:" of names of variables.
+	passwords []string
+	minKey    string
+	most      int // certificates of all its files together
+	// Each is allowed unless the policy says that it is not.
+	wildcards, revoke, reuseKeys, pauses, probes bool
+
+	count  int     // certificates found
+	excess *excess // the first beyond the maximum
+}
+
+// excess is a certificate beyond the maximum of a policy, with its block.
+type excess struct {
+	*block.Reader
+	name string
+}
+
+// String names the policy, for a message.
+func (p *policy) String() string {
+	return fmt.Sprintf("policy %q (%s:%d)", p.name, p.at.Filename, p.at.Start.Line)
+}
 
 // delicate are the blocks that say where credentials are sent.
 var delicate = []string{"issuer", "dns"}
@@ -24,33 +63,15 @@ var strengths = map[string]int{
 // shapes are the shapes of keys in the order of the documentation.
 var shapes = []string{"ecdsa-P-256", "ecdsa-P-384", "ecdsa-P-521", "rsa-2048", "rsa-3072", "rsa-4096"}
 
-// decodePolicies reads the policy blocks of the reconciler's own files.
-func (d *decoder) decodePolicies() {
-	seen := map[string]*hclsyntax.Block{}
-	for _, f := range d.files {
-		for _, block := range f.body.Blocks {
-			if !f.trusted || block.Type != "policy" {
-				continue
-			}
-			name, ok := d.label(block)
-			if first := seen[name]; ok && first != nil {
-				d.Fault(block.DefRange().Ptr(), block.Range().Ptr(), "Duplicate name", "The policy %q is there already, on line %d; rename one.", name, first.TypeRange.Start.Line)
-			}
-			seen[name] = block
-			d.policies = append(d.policies, d.policy(block, name))
-		}
-	}
-}
-
-func (d *decoder) policy(block *hclsyntax.Block, name string) *policy {
-	b := d.body(block, d.trustedCtx)
+// readPolicy reads a policy block.
+func readPolicy(b *block.Reader, name string, header hcl.Range) *policy {
 	b.Restricts = true
-	p := &policy{name: name, at: block.DefRange(), wildcards: true, revoke: true, reuseKeys: true, pauses: true, probes: true}
+	p := &policy{name: name, at: header, wildcards: true, revoke: true, reuseKeys: true, pauses: true, probes: true}
 	if !b.Has("files") {
 		b.Missing("files", "globs of the paths that it is for, as in [\"teams/shop/**\"]")
 	}
-	p.files = b.checked("files", "Invalid glob", spec.BadGlob)
-	p.blocks = b.checked("blocks", "Unknown value", badBlock)
+	p.files = checked(b, "files", "Invalid glob", spec.BadGlob)
+	p.blocks = checked(b, "blocks", "Unknown value", badBlock)
 	p.limited = b.Has("names")
 	for _, e := range b.Texts("names").Value {
 		pattern, why := spec.ParseNamePattern(e.Value)
@@ -59,9 +80,9 @@ func (d *decoder) policy(block *hclsyntax.Block, name string) *policy {
 		}
 		p.patterns = append(p.patterns, pattern)
 	}
-	p.issuers, p.dns = b.checked("issuers", "", nil), b.checked("dns", "", nil)
-	p.vault = b.checked("vault", "Invalid Vault path", func(s string) string { return spec.BadSecretPath(strings.TrimSuffix(s, "/")) })
-	p.passwords = b.checked("passwords", "Invalid reference", badPassword)
+	p.issuers, p.dns = checked(b, "issuers", "", nil), checked(b, "dns", "", nil)
+	p.vault = checked(b, "vault", "Invalid Vault path", func(s string) string { return spec.BadSecretPath(strings.TrimSuffix(s, "/")) })
+	p.passwords = checked(b, "passwords", "Invalid reference", badPassword)
 	p.minKey = b.Choice("min_key", shapes...).Value
 	p.most = b.Integer("max_certificates", 1, spec.MaxCertificates).Value
 	for name, allowed := range map[string]*bool{"wildcards": &p.wildcards, "revoke": &p.revoke, "key_reuse": &p.reuseKeys, "pause": &p.pauses, "probe": &p.probes} {
@@ -73,9 +94,14 @@ func (d *decoder) policy(block *hclsyntax.Block, name string) *policy {
 	return p
 }
 
+// covers tells whether the policy is for a file.
+func (p *policy) covers(file string) bool {
+	return slices.ContainsFunc(p.files, func(glob string) bool { return spec.MatchGlob(glob, file) })
+}
+
 func badPassword(s string) string {
 	if name, is := strings.CutPrefix(s, "env:"); is {
-		if !variableName.MatchString(name) {
+		if !spec.IsVariableName(name) {
 			return "after env: stands the beginning of a variable's name"
 		}
 		return ""
@@ -84,15 +110,15 @@ func badPassword(s string) string {
 }
 
 func badBlock(name string) string {
-	if slices.Contains(blockTypes, name) {
+	if slices.Contains(spec.BlockTypes(), name) {
 		return ""
 	}
-	return "a config repo has " + text.OneOf(blockTypes)
+	return "a config repo has " + text.OneOf(spec.BlockTypes())
 }
 
 // checked reads a list of texts; nil where it was left out. An empty list
 // allows nothing.
-func (b *body) checked(name, summary string, bad func(string) string) []string {
+func checked(b *block.Reader, name, summary string, bad func(string) string) []string {
 	s := b.Texts(name)
 	if s.At == nil {
 		return nil
@@ -109,104 +135,33 @@ func (b *body) checked(name, summary string, bad func(string) string) []string {
 	return list
 }
 
-// policiesFor are those that a file of the repo is under. All of them must
-// allow what it asks for.
-func (d *decoder) policiesFor(file string) []*policy {
-	if list, known := d.underPolicies[file]; known {
-		return list
-	}
-	var list []*policy
-	for _, p := range d.policies {
-		if slices.ContainsFunc(p.files, func(glob string) bool { return spec.MatchGlob(glob, file) }) {
-			list = append(list, p)
-		}
-	}
-	d.underPolicies[file] = list
-	return list
-}
-
-// checkFiles holds the files and the types of their blocks against the
-// policies. Where there is none, there is nothing to hold them against.
-func (d *decoder) checkFiles() {
-	if len(d.policies) == 0 {
-		return
-	}
-	var lawless []parsed
-	files := 0
-	for _, f := range d.files {
-		if f.trusted {
-			continue
-		}
-		policies := d.policiesFor(f.path)
-		if !f.rest {
-			files++
-		}
-		if len(policies) == 0 {
-			if !f.rest {
-				lawless = append(lawless, f)
-			}
-			continue
-		}
-		for _, block := range f.body.Blocks {
-			if !d.checkDelicate(f, block, policies) {
-				continue
-			}
-			for _, p := range policies {
-				d.checkBlock(f, block, p)
-			}
-		}
-	}
-	d.reportLawless(lawless, files)
-}
-
-// reportLawless reports the files that no policy is for; where that is all of several
-// it is one mistake.
-func (d *decoder) reportLawless(list []parsed, all int) {
-	if len(list) == all && all > 1 {
-		d.lawless(list[0], fmt.Sprintf(" None is for the other %s either: is this directory the root of the config repo?", text.Counted(all-1, "file")))
-		return
-	}
-	for _, f := range list {
-		d.lawless(f, "")
-	}
-}
-
-// lawless reports a file that no policy is for.
-func (d *decoder) lawless(f parsed, besides string) {
-	at, whole := &hcl.Range{Filename: f.path, Start: hcl.InitialPos, End: hcl.InitialPos}, (*hcl.Range)(nil)
-	if blocks := f.body.Blocks; len(blocks) > 0 {
-		at, whole = blocks[0].DefRange().Ptr(), blocks[0].Range().Ptr()
-	}
-	d.Fault(at, whole, "File under no policy", "%s has policies, and none of them is for %s; nothing may be asked for there. Move it to where a policy is for it, or have one written: policy \"NAME\" { files = [\"%[2]s\"] }.%s", d.policies[0].at.Filename, f.path, besides)
-}
-
 // checkDelicate refuses an issuer or dns block that no policy of its file
 // names: a changed endpoint would be handed the credential.
-func (d *decoder) checkDelicate(f parsed, block *hclsyntax.Block, policies []*policy) bool {
+func checkDelicate(s *block.Scope, file string, declared *hclsyntax.Block, policies []*policy) bool {
 	names := func(p *policy) bool { return p.blocks != nil }
-	if !slices.Contains(delicate, block.Type) || slices.ContainsFunc(policies, names) {
+	if !slices.Contains(delicate, declared.Type) || slices.ContainsFunc(policies, names) {
 		return true // checkBlock looks at what they name
 	}
 	list := make([]string, len(policies))
 	for i, p := range policies {
 		list[i] = p.String()
 	}
-	d.Fault(block.DefRange().Ptr(), block.Range().Ptr(), forbidden, "%s block says where credentials are sent, and stands only where a policy names it. For %s there is %s; have blocks = [..., %q] written there, or move it to where they are allowed.",
-		text.UpperFirst(text.Article(block.Type)), f.path, strings.Join(list, " and "), block.Type)
+	s.Fault(declared.DefRange().Ptr(), declared.Range().Ptr(), forbidden, "%s block says where credentials are sent, and stands only where a policy names it. For %s there is %s; have blocks = [..., %q] written there, or move it to where they are allowed.",
+		text.UpperFirst(text.Article(declared.Type)), file, strings.Join(list, " and "), declared.Type)
 	return false
 }
 
-// checkBlock holds a block's type against a policy, and the names of those
+// checkBlock holds a block's type against the policy, and the names of those
 // that say where credentials are sent.
-func (d *decoder) checkBlock(f parsed, block *hclsyntax.Block, p *policy) {
-	at, whole := block.DefRange().Ptr(), block.Range().Ptr()
-	if p.blocks != nil && slices.Contains(blockTypes, block.Type) && !p.allowsBlock(block.Type) {
-		d.Fault(at, whole, forbidden, "%s allows no %s block in %s; it allows %s.", text.UpperFirst(p.String()), block.Type, f.path, allowedOnly(p.blocks))
+func (p *policy) checkBlock(s *block.Scope, file string, declared *hclsyntax.Block) {
+	at, whole := declared.DefRange().Ptr(), declared.Range().Ptr()
+	if p.blocks != nil && slices.Contains(spec.BlockTypes(), declared.Type) && !p.allowsBlock(declared.Type) {
+		s.Fault(at, whole, forbidden, "%s allows no %s block in %s; it allows %s.", text.UpperFirst(p.String()), declared.Type, file, allowedOnly(p.blocks))
 		return
 	}
-	named := map[string][]string{"issuer": p.issuers, "dns": p.dns}[block.Type]
-	if named != nil && len(block.Labels) == 1 && !slices.Contains(named, block.Labels[0]) {
-		d.Fault(at, whole, forbidden, "%s does not allow %s.%s; it allows %s.", text.UpperFirst(p.String()), block.Type, block.Labels[0], allowedOnly(named))
+	named := map[string][]string{"issuer": p.issuers, "dns": p.dns}[declared.Type]
+	if named != nil && len(declared.Labels) == 1 && !slices.Contains(named, declared.Labels[0]) {
+		s.Fault(at, whole, forbidden, "%s does not allow %s.%s; it allows %s.", text.UpperFirst(p.String()), declared.Type, declared.Labels[0], allowedOnly(named))
 	}
 }
 

@@ -13,21 +13,31 @@ import (
 	"certroll/spec/text"
 )
 
+// places are where a certificate, or a defaults block above it, states what it asks for;
+// nil: nowhere.
+type places struct {
+	names        []*hcl.Range // of its domains
+	issuers, dns []block.Element[string]
+	path, mount  *hcl.Range
+	prefix       block.Setting[string]
+
+	fields, shape, rotation, pause, onRemove *hcl.Range
+}
+
 // request is a certificate with the places of what it asks for, after defaults
 // were laid under it.
 type request struct {
-	*body
-	cert   *spec.Certificate
-	p      partial
-	names  []*hcl.Range
-	path   *hcl.Range
-	policy *policy // that it is held against
+	*block.Reader // of its block
+	cert          *spec.Certificate
+	places        places
+	policy        *policy // that it is held against
 }
 
-// checkPolicies holds one certificate against all policies that its file is
+// checkCertificate holds one certificate against all policies that its file is
 // under. What a defaults block of another file says counts as its own.
-func (d *decoder) checkPolicies(r request) {
-	for _, r.policy = range d.policiesFor(r.cert.File) {
+func checkCertificate(b *block.Reader, cert *spec.Certificate, at places, policies []*policy) {
+	r := request{Reader: b, cert: cert, places: at}
+	for _, r.policy = range policies {
 		r.checkNames()
 		r.checkAccounts()
 		r.checkTarget()
@@ -60,9 +70,9 @@ func (r *request) checkNames() {
 	for i, d := range r.cert.Domains {
 		switch {
 		case d.Wildcard && !r.policy.wildcards:
-			r.refuse(r.names[i], fmt.Sprintf("the wildcard %q", d.Typed), "no wildcards")
+			r.refuse(r.places.names[i], fmt.Sprintf("the wildcard %q", d.Typed), "no wildcards")
 		case r.policy.limited && !slices.ContainsFunc(r.policy.patterns, func(p spec.NamePattern) bool { return p.Covers(d) }):
-			r.refuse(r.names[i], "the name "+called(d), allowedOnly(r.policy.typed()))
+			r.refuse(r.places.names[i], "the name "+called(d), allowedOnly(r.policy.typed()))
 		}
 	}
 }
@@ -88,7 +98,7 @@ func (r *request) checkAccounts() {
 		kind    string
 		list    []block.Element[string]
 		allowed []string
-	}{{"issuer", r.p.issuers.Value, r.policy.issuers}, {"dns", r.p.dns.Value, r.policy.dns}} {
+	}{{"issuer", r.places.issuers, r.policy.issuers}, {"dns", r.places.dns, r.policy.dns}} {
 		for _, e := range used.list {
 			if used.allowed != nil && !slices.Contains(used.allowed, e.Value) {
 				r.refuse(e.At, used.kind+"."+e.Value, allowedOnly(used.allowed))
@@ -102,9 +112,9 @@ func (r *request) checkTarget() {
 	matches := func(rule func(p, prefix string) bool) bool {
 		return slices.ContainsFunc(r.policy.vault, func(prefix string) bool { return rule(target, prefix) })
 	}
-	at := r.path
+	at := r.places.path
 	if at == nil {
-		at = r.p.mount.At
+		at = r.places.mount
 	}
 	switch {
 	case r.policy.vault == nil || matches(spec.Under):
@@ -124,13 +134,13 @@ func (r *request) checkTarget() {
 }
 
 // unsetPath says of a certificate without vault.path where it is written, and why there.
-func unsetPath(p partial, cert *spec.Certificate) string {
+func unsetPath(prefix block.Setting[string], cert *spec.Certificate) string {
 	why := "no vault.path is set, so it is " + text.Short(cert.Vault.Path)
 	if n := len(cert.MovedFrom); n > 0 {
 		why += fmt.Sprintf(", by its former name %q", cert.MovedFrom[n-1])
 	}
-	if p.prefix.OK {
-		why += fmt.Sprintf(", by the prefix at %s:%d", p.prefix.At.Filename, p.prefix.At.Start.Line)
+	if prefix.OK {
+		why += fmt.Sprintf(", by the prefix at %s:%d", prefix.At.Filename, prefix.At.Start.Line)
 	}
 	return why
 }
@@ -138,10 +148,10 @@ func unsetPath(p partial, cert *spec.Certificate) string {
 // unsetPathAdvice says what to write where the policy does not allow the default path;
 // "" where a path is set.
 func (r *request) unsetPathAdvice() string {
-	if r.path != nil {
+	if r.places.path != nil {
 		return ""
 	}
-	advice := " " + text.UpperFirst(unsetPath(r.p, r.cert))
+	advice := " " + text.UpperFirst(unsetPath(r.places.prefix, r.cert))
 	for _, allowed := range r.policy.vault {
 		if prefix, ok := strings.CutPrefix(strings.TrimSuffix(allowed, "/")+"/", r.cert.Vault.Mount+"/"); ok && prefix != "" {
 			return advice + fmt.Sprintf("; write vault { path = %q } or defaults { vault { prefix = %q } }.", prefix+r.cert.Name, prefix)
@@ -159,7 +169,7 @@ func (r *request) checkPasswords() {
 	for _, v := range r.cert.Vault.Fields.Passwords() {
 		within := func(allowed string) bool { return passwordWithin(v, allowed) }
 		if !slices.ContainsFunc(r.policy.passwords, within) {
-			r.refuse(r.p.fields.At, "the keystore password "+written(v), "passwords from "+allowedOnly(r.policy.passwords))
+			r.refuse(r.places.fields, "the keystore password "+written(v), "passwords from "+allowedOnly(r.policy.passwords))
 		}
 	}
 }
@@ -184,23 +194,23 @@ func passwordWithin(v spec.Value, allowed string) bool {
 // is there already the spec says nothing where it leaves the shape open.
 func (r *request) checkKey() {
 	if shape := r.cert.Key.Shape(); r.policy.minKey != "" && strengths[shape] < strengths[r.policy.minKey] {
-		r.refuse(r.p.shape.At, "a key as weak as "+shape, r.policy.minKey+" and what is as strong")
+		r.refuse(r.places.shape, "a key as weak as "+shape, r.policy.minKey+" and what is as strong")
 	}
 }
 
 func (r *request) checkToggles() {
 	p := r.policy
 	if r.cert.OnRemove == spec.Revoke && !p.revoke {
-		r.refuse(r.p.onRemove.At, "on_remove = \"revoke\"", "no revocation")
+		r.refuse(r.places.onRemove, "on_remove = \"revoke\"", "no revocation")
 	}
 	if r.cert.RotateRevoke != nil && !p.revoke {
-		r.refuse(r.headerOf("rotate"), "a rotation that revokes", "no revocation")
+		r.refuse(headerOf(r.Reader, "rotate"), "a rotation that revokes", "no revocation")
 	}
 	if r.cert.Key.Rotation == spec.RotateNever && !p.reuseKeys {
-		r.refuse(r.p.rotation.At, "key.rotation = \"never\"", "no key that is kept over renewals")
+		r.refuse(r.places.rotation, "key.rotation = \"never\"", "no key that is kept over renewals")
 	}
 	if !r.cert.Renewal.Auto && !p.pauses {
-		r.refuse(r.p.pause.At, "renewal.auto = false", "no pauses")
+		r.refuse(r.places.pause, "renewal.auto = false", "no pauses")
 	}
 	if len(r.cert.Probes) > 0 && !p.probes {
 		r.refuse(r.Syntax.Attributes["probe"].Expr.Range().Ptr(), "probe", "no endpoints that are looked at")
@@ -208,10 +218,10 @@ func (r *request) checkToggles() {
 }
 
 // headerOf is the place of an inner block; nil where there is none.
-func (b *body) headerOf(name string) *hcl.Range {
-	for _, block := range b.Syntax.Blocks {
-		if block.Type == name {
-			return block.DefRange().Ptr()
+func headerOf(b *block.Reader, name string) *hcl.Range {
+	for _, inner := range b.Syntax.Blocks {
+		if inner.Type == name {
+			return inner.DefRange().Ptr()
 		}
 	}
 	return nil
@@ -222,6 +232,6 @@ func (b *body) headerOf(name string) *hcl.Range {
 func (r *request) checkCount() {
 	p := r.policy
 	if p.count++; p.most > 0 && p.count == p.most+1 {
-		p.excess = &lack{body: r.body, name: r.cert.Name}
+		p.excess = &excess{Reader: r.Reader, name: r.cert.Name}
 	}
 }

@@ -1,0 +1,99 @@
+package decode
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"certroll/spec/text"
+)
+
+// decodePolicies reads the policy blocks of the reconciler's own files.
+func (d *decoder) decodePolicies() {
+	seen := map[string]*hclsyntax.Block{}
+	for _, f := range d.files {
+		for _, block := range f.body.Blocks {
+			if !f.trusted || block.Type != "policy" {
+				continue
+			}
+			name, ok := d.label(block)
+			if first := seen[name]; ok && first != nil {
+				d.Fault(block.DefRange().Ptr(), block.Range().Ptr(), "Duplicate name", "The policy %q is there already, on line %d; rename one.", name, first.TypeRange.Start.Line)
+			}
+			seen[name] = block
+			d.policies = append(d.policies, readPolicy(d.body(block, d.trustedCtx).Reader, name, block.DefRange()))
+		}
+	}
+}
+
+// policiesFor are those that a file of the repo is under. All of them must
+// allow what it asks for.
+func (d *decoder) policiesFor(file string) []*policy {
+	if list, known := d.underPolicies[file]; known {
+		return list
+	}
+	var list []*policy
+	for _, p := range d.policies {
+		if p.covers(file) {
+			list = append(list, p)
+		}
+	}
+	d.underPolicies[file] = list
+	return list
+}
+
+// checkFiles holds the files and the types of their blocks against the
+// policies. Where there is none, there is nothing to hold them against.
+func (d *decoder) checkFiles() {
+	if len(d.policies) == 0 {
+		return
+	}
+	var lawless []parsed
+	files := 0
+	for _, f := range d.files {
+		if f.trusted {
+			continue
+		}
+		policies := d.policiesFor(f.path)
+		if !f.rest {
+			files++
+		}
+		if len(policies) == 0 {
+			if !f.rest {
+				lawless = append(lawless, f)
+			}
+			continue
+		}
+		for _, block := range f.body.Blocks {
+			if !checkDelicate(d.Scope, f.path, block, policies) {
+				continue
+			}
+			for _, p := range policies {
+				p.checkBlock(d.Scope, f.path, block)
+			}
+		}
+	}
+	d.reportLawless(lawless, files)
+}
+
+// reportLawless reports the files that no policy is for; where that is all of several
+// it is one mistake.
+func (d *decoder) reportLawless(list []parsed, all int) {
+	if len(list) == all && all > 1 {
+		d.lawless(list[0], fmt.Sprintf(" None is for the other %s either: is this directory the root of the config repo?", text.Counted(all-1, "file")))
+		return
+	}
+	for _, f := range list {
+		d.lawless(f, "")
+	}
+}
+
+// lawless reports a file that no policy is for.
+func (d *decoder) lawless(f parsed, besides string) {
+	at, whole := &hcl.Range{Filename: f.path, Start: hcl.InitialPos, End: hcl.InitialPos}, (*hcl.Range)(nil)
+	if blocks := f.body.Blocks; len(blocks) > 0 {
+		at, whole = blocks[0].DefRange().Ptr(), blocks[0].Range().Ptr()
+	}
+	d.Fault(at, whole, "File under no policy", "%s has policies, and none of them is for %s; nothing may be asked for there. Move it to where a policy is for it, or have one written: policy \"NAME\" { files = [\"%[2]s\"] }.%s", d.policies[0].at.Filename, f.path, besides)
+}
