@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"certroll/spec"
+	"certroll/spec/policy"
 	"certroll/spec/text"
 )
 
@@ -106,20 +107,20 @@ func (d *decoder) reportWithout() {
 // first of them.
 func (d *decoder) reportExcess() {
 	for _, p := range d.policies {
-		r := p.excess
+		r := p.Excess
 		if r == nil {
 			continue
 		}
-		of := fmt.Sprintf("with %q there are %d", r.name, p.count)
+		of := fmt.Sprintf("with %q there are %d", r.Name, p.Count)
 		if !d.added[placeOf(*r.At)] {
-			of = fmt.Sprintf("there are %d, in %s", p.count, d.filesUnder(p))
+			of = fmt.Sprintf("there are %d, in %s", p.Count, d.filesUnder(p))
 		}
-		r.Fault(r.At, forbidden, "%s allows %s, instances of for_each counted, and %s. Remove one, or have max_certificates raised.", text.UpperFirst(p.String()), text.Counted(p.most, "certificate"), of)
+		r.Fault(r.At, policy.Forbidden, "%s allows %s, instances of for_each counted, and %s. Remove one, or have max_certificates raised.", text.UpperFirst(p.String()), text.Counted(p.Most, "certificate"), of)
 	}
 }
 
 // filesUnder are the files that a policy's certificates are in.
-func (d *decoder) filesUnder(p *policy) string {
+func (d *decoder) filesUnder(p *policy.Policy) string {
 	var files []string
 	for _, c := range d.spec.Certificates {
 		if !slices.Contains(files, c.File) && slices.Contains(d.policiesFor(c.File), p) {

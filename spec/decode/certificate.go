@@ -13,6 +13,7 @@ import (
 	"certroll/spec"
 	"certroll/spec/block"
 	"certroll/spec/eval"
+	"certroll/spec/policy"
 	"certroll/spec/text"
 )
 
@@ -149,16 +150,16 @@ func (c *certificates) instance(f parsed, b *body, name, key string, defaults pa
 		}
 		c.checkAccounts(b, cert, places)
 		c.checkProbes(b, cert, endpoints)
-		checkCertificate(b.Reader, cert, placesOf(p, places, vaultPath.At), c.policiesFor(cert.File))
+		policy.Check(b.Reader, cert, placesOf(p, places, vaultPath.At), c.policiesFor(cert.File))
 	}
 	c.keep(b, cert)
 }
 
 // placesOf are where a certificate states what policies speak of.
-func placesOf(p partial, names []*hcl.Range, path *hcl.Range) places {
-	return places{
-		names: names, issuers: p.issuers.Value, dns: p.dns.Value, path: path, mount: p.mount.At, prefix: p.prefix,
-		fields: p.fields.At, shape: p.shape.At, rotation: p.rotation.At, pause: p.pause.At, onRemove: p.onRemove.At,
+func placesOf(p partial, names []*hcl.Range, path *hcl.Range) policy.Places {
+	return policy.Places{
+		Names: names, Issuers: p.issuers.Value, DNS: p.dns.Value, Path: path, Mount: p.mount.At, Prefix: p.prefix,
+		Fields: p.fields.At, Shape: p.shape.At, Rotation: p.rotation.At, Pause: p.pause.At, OnRemove: p.onRemove.At,
 	}
 }
 
@@ -174,7 +175,7 @@ func instanceCost(syntax *hcl.Range) int64 {
 func (c *certificates) checksOf(cert *spec.Certificate) int64 {
 	checks := 2 + len(cert.Fallbacks) + len(cert.DNS) + len(cert.Probes)
 	for _, p := range c.policiesFor(cert.File) {
-		checks += len(p.patterns) + 1
+		checks += len(p.Patterns) + 1
 	}
 	return eval.Times(int64(len(cert.Domains)), int64(checks)) * block.PerMatching
 }
@@ -281,9 +282,9 @@ func (c *certificates) claimName(b *body, cert *spec.Certificate) bool {
 func (c *certificates) claimPath(b *body, cert *spec.Certificate, p partial, at *hcl.Range, repeated bool) {
 	why := ""
 	if at == nil {
-		at, why = b.At, " "+text.UpperFirst(unsetPath(p.prefix, cert))+"."
+		at, why = b.At, " "+text.UpperFirst(policy.UnsetPath(p.prefix, cert))+"."
 		if bad := spec.BadSecretPath(cert.Vault.Path); bad != "" && p.prefix.OK {
-			b.Fault(at, "Invalid Vault path", "%s: %s.", text.UpperFirst(unsetPath(p.prefix, cert)), bad)
+			b.Fault(at, "Invalid Vault path", "%s: %s.", text.UpperFirst(policy.UnsetPath(p.prefix, cert)), bad)
 			return
 		}
 	}

@@ -37,7 +37,7 @@ func Files(ctx context.Context, files []spec.File, trust spec.Trust) (*spec.Spec
 		return nil, d.Diags
 	}
 	for _, p := range d.policies {
-		d.spec.PolicyFiles = append(d.spec.PolicyFiles, p.files)
+		d.spec.PolicyFiles = append(d.spec.PolicyFiles, p.Files)
 	}
 	found := d.spec // a pointer into the decoder would keep the syntax trees of all files
 	return &found, d.Diags

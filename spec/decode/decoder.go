@@ -16,6 +16,7 @@ import (
 	"certroll/spec"
 	"certroll/spec/block"
 	"certroll/spec/eval"
+	"certroll/spec/policy"
 )
 
 // decoder works on one revision.
@@ -32,9 +33,9 @@ type decoder struct {
 
 	functions map[string]function.Function
 	files     []parsed
-	policies  []*policy
+	policies  []*policy.Policy
 	// underPolicies are those of a file that was asked for already.
-	underPolicies map[string][]*policy
+	underPolicies map[string][]*policy.Policy
 	locals        map[string]cty.Value
 	defaults      map[string]*partial // by directory
 	added         map[place]bool      // headers of the blocks that Trust.Before does not have
@@ -156,7 +157,7 @@ func newDecoder(ctx context.Context, files []spec.File, trust spec.Trust) *decod
 	s := block.NewScope(b, trust)
 	return &decoder{
 		Scope: s, trust: trust, functions: functionsOf(s.Meter, noFileFunc), realLeft: b.Steps,
-		lacks: map[string][]lack{}, added: map[place]bool{}, underPolicies: map[string][]*policy{},
+		lacks: map[string][]lack{}, added: map[place]bool{}, underPolicies: map[string][]*policy.Policy{},
 		spec:   spec.Spec{Issuers: map[string]*spec.Issuer{}, DNS: map[string]*spec.DNSAccount{}},
 		locals: map[string]cty.Value{}, defaults: map[string]*partial{},
 		trustedCtx: &hcl.EvalContext{Functions: functionsOf(s.Meter, fileFunc), Variables: map[string]cty.Value{}},

@@ -10,6 +10,7 @@ import (
 
 	"certroll/spec"
 	"certroll/spec/block"
+	"certroll/spec/policy"
 	"certroll/spec/text"
 )
 
@@ -112,7 +113,7 @@ func (c *certificates) formerNames(file, name, key string) []string {
 			return names
 		}
 		if !slices.Equal(c.policiesFor(m.file), c.policiesFor(file)) {
-			c.Fault(m.toAt, m.whole, forbidden, "The moved block in %s is about a certificate in %s, and other policies are for that file; write it there.", m.file, file)
+			c.Fault(m.toAt, m.whole, policy.Forbidden, "The moved block in %s is about a certificate in %s, and other policies are for that file; write it there.", m.file, file)
 			return names
 		}
 		if name = block; key != "" {

@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
+	"certroll/spec/policy"
 	"certroll/spec/text"
 )
 
@@ -22,20 +23,20 @@ func (d *decoder) decodePolicies() {
 				d.Fault(block.DefRange().Ptr(), block.Range().Ptr(), "Duplicate name", "The policy %q is there already, on line %d; rename one.", name, first.TypeRange.Start.Line)
 			}
 			seen[name] = block
-			d.policies = append(d.policies, readPolicy(d.body(block, d.trustedCtx).Reader, name, block.DefRange()))
+			d.policies = append(d.policies, policy.Read(d.body(block, d.trustedCtx).Reader, name, block.DefRange()))
 		}
 	}
 }
 
 // policiesFor are those that a file of the repo is under. All of them must
 // allow what it asks for.
-func (d *decoder) policiesFor(file string) []*policy {
+func (d *decoder) policiesFor(file string) []*policy.Policy {
 	if list, known := d.underPolicies[file]; known {
 		return list
 	}
-	var list []*policy
+	var list []*policy.Policy
 	for _, p := range d.policies {
-		if p.covers(file) {
+		if p.Covers(file) {
 			list = append(list, p)
 		}
 	}
@@ -66,11 +67,11 @@ func (d *decoder) checkFiles() {
 			continue
 		}
 		for _, block := range f.body.Blocks {
-			if !checkDelicate(d.Scope, f.path, block, policies) {
+			if !policy.CheckDelicate(d.Scope, f.path, block, policies) {
 				continue
 			}
 			for _, p := range policies {
-				p.checkBlock(d.Scope, f.path, block)
+				p.CheckBlock(d.Scope, f.path, block)
 			}
 		}
 	}
@@ -95,5 +96,5 @@ func (d *decoder) lawless(f parsed, besides string) {
 	if blocks := f.body.Blocks; len(blocks) > 0 {
 		at, whole = blocks[0].DefRange().Ptr(), blocks[0].Range().Ptr()
 	}
-	d.Fault(at, whole, "File under no policy", "%s has policies, and none of them is for %s; nothing may be asked for there. Move it to where a policy is for it, or have one written: policy \"NAME\" { files = [\"%[2]s\"] }.%s", d.policies[0].at.Filename, f.path, besides)
+	d.Fault(at, whole, "File under no policy", "%s has policies, and none of them is for %s; nothing may be asked for there. Move it to where a policy is for it, or have one written: policy \"NAME\" { files = [\"%[2]s\"] }.%s", d.policies[0].At.Filename, f.path, besides)
 }

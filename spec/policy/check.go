@@ -1,4 +1,4 @@
-package decode
+package policy
 
 import (
 	"fmt"
@@ -13,15 +13,15 @@ import (
 	"certroll/spec/text"
 )
 
-// places are where a certificate, or a defaults block above it, states what it asks for;
+// Places are where a certificate, or a defaults block above it, states what it asks for;
 // nil: nowhere.
-type places struct {
-	names        []*hcl.Range // of its domains
-	issuers, dns []block.Element[string]
-	path, mount  *hcl.Range
-	prefix       block.Setting[string]
+type Places struct {
+	Names        []*hcl.Range // of its domains
+	Issuers, DNS []block.Element[string]
+	Path, Mount  *hcl.Range
+	Prefix       block.Setting[string]
 
-	fields, shape, rotation, pause, onRemove *hcl.Range
+	Fields, Shape, Rotation, Pause, OnRemove *hcl.Range
 }
 
 // request is a certificate with the places of what it asks for, after defaults
@@ -29,13 +29,13 @@ type places struct {
 type request struct {
 	*block.Reader // of its block
 	cert          *spec.Certificate
-	places        places
-	policy        *policy // that it is held against
+	places        Places
+	policy        *Policy // that it is held against
 }
 
-// checkCertificate holds one certificate against all policies that its file is
+// Check holds one certificate against all policies that its file is
 // under. What a defaults block of another file says counts as its own.
-func checkCertificate(b *block.Reader, cert *spec.Certificate, at places, policies []*policy) {
+func Check(b *block.Reader, cert *spec.Certificate, at Places, policies []*Policy) {
 	r := request{Reader: b, cert: cert, places: at}
 	for _, r.policy = range policies {
 		r.checkNames()
@@ -52,7 +52,7 @@ func checkCertificate(b *block.Reader, cert *spec.Certificate, at places, polici
 // a defaults block is told in words: the mistake is the certificate's.
 func (r *request) refuse(at *hcl.Range, what, allowed string, advice ...string) {
 	at, from := r.place(at)
-	r.Fault(at, forbidden, "%s does not allow %s in %s; it allows %s.%s%s", text.UpperFirst(r.policy.String()), what, r.cert.File, allowed, from, strings.Join(advice, ""))
+	r.Fault(at, Forbidden, "%s does not allow %s in %s; it allows %s.%s%s", text.UpperFirst(r.policy.String()), what, r.cert.File, allowed, from, strings.Join(advice, ""))
 }
 
 // place is where a refusal is told, and the words for another place.
@@ -70,9 +70,9 @@ func (r *request) checkNames() {
 	for i, d := range r.cert.Domains {
 		switch {
 		case d.Wildcard && !r.policy.wildcards:
-			r.refuse(r.places.names[i], fmt.Sprintf("the wildcard %q", d.Typed), "no wildcards")
-		case r.policy.limited && !slices.ContainsFunc(r.policy.patterns, func(p spec.NamePattern) bool { return p.Covers(d) }):
-			r.refuse(r.places.names[i], "the name "+called(d), allowedOnly(r.policy.typed()))
+			r.refuse(r.places.Names[i], fmt.Sprintf("the wildcard %q", d.Typed), "no wildcards")
+		case r.policy.limited && !slices.ContainsFunc(r.policy.Patterns, func(p spec.NamePattern) bool { return p.Covers(d) }):
+			r.refuse(r.places.Names[i], "the name "+called(d), allowedOnly(r.policy.typed()))
 		}
 	}
 }
@@ -85,9 +85,9 @@ func called(d spec.Domain) string {
 	return fmt.Sprintf("%q (%s)", text.Short(d.Typed), d.ASCII)
 }
 
-func (p *policy) typed() []string {
-	list := make([]string, len(p.patterns))
-	for i, pattern := range p.patterns {
+func (p *Policy) typed() []string {
+	list := make([]string, len(p.Patterns))
+	for i, pattern := range p.Patterns {
 		list[i] = pattern.Typed
 	}
 	return list
@@ -98,7 +98,7 @@ func (r *request) checkAccounts() {
 		kind    string
 		list    []block.Element[string]
 		allowed []string
-	}{{"issuer", r.places.issuers, r.policy.issuers}, {"dns", r.places.dns, r.policy.dns}} {
+	}{{"issuer", r.places.Issuers, r.policy.issuers}, {"dns", r.places.DNS, r.policy.dns}} {
 		for _, e := range used.list {
 			if used.allowed != nil && !slices.Contains(used.allowed, e.Value) {
 				r.refuse(e.At, used.kind+"."+e.Value, allowedOnly(used.allowed))
@@ -112,9 +112,9 @@ func (r *request) checkTarget() {
 	matches := func(rule func(p, prefix string) bool) bool {
 		return slices.ContainsFunc(r.policy.vault, func(prefix string) bool { return rule(target, prefix) })
 	}
-	at := r.places.path
+	at := r.places.Path
 	if at == nil {
-		at = r.places.mount
+		at = r.places.Mount
 	}
 	switch {
 	case r.policy.vault == nil || matches(spec.Under):
@@ -127,14 +127,14 @@ func (r *request) checkTarget() {
 			list = append(list, strconv.Quote(prefix))
 		}
 		allow := spec.Allowance{Text: fmt.Sprintf("policy %q { vault = [%s] }", r.policy.name, strings.Join(list, ", "))}
-		r.RefuseNew(spec.NewRule{Name: "policy.vault", Allow: allow}, at, forbidden,
+		r.RefuseNew(spec.NewRule{Name: "policy.vault", Allow: allow}, at, Forbidden,
 			"%s allows what lies below its prefixes, and not the secret at %s itself; it allows secrets below %s. Write %q without a slash at the end into the policy to allow it.%s%s",
 			text.UpperFirst(r.policy.String()), target, allowedOnly(r.policy.vault), target, from, r.unsetPathAdvice())
 	}
 }
 
-// unsetPath says of a certificate without vault.path where it is written, and why there.
-func unsetPath(prefix block.Setting[string], cert *spec.Certificate) string {
+// UnsetPath says of a certificate without vault.path where it is written, and why there.
+func UnsetPath(prefix block.Setting[string], cert *spec.Certificate) string {
 	why := "no vault.path is set, so it is " + text.Short(cert.Vault.Path)
 	if n := len(cert.MovedFrom); n > 0 {
 		why += fmt.Sprintf(", by its former name %q", cert.MovedFrom[n-1])
@@ -148,10 +148,10 @@ func unsetPath(prefix block.Setting[string], cert *spec.Certificate) string {
 // unsetPathAdvice says what to write where the policy does not allow the default path;
 // "" where a path is set.
 func (r *request) unsetPathAdvice() string {
-	if r.places.path != nil {
+	if r.places.Path != nil {
 		return ""
 	}
-	advice := " " + text.UpperFirst(unsetPath(r.places.prefix, r.cert))
+	advice := " " + text.UpperFirst(UnsetPath(r.places.Prefix, r.cert))
 	for _, allowed := range r.policy.vault {
 		if prefix, ok := strings.CutPrefix(strings.TrimSuffix(allowed, "/")+"/", r.cert.Vault.Mount+"/"); ok && prefix != "" {
 			return advice + fmt.Sprintf("; write vault { path = %q } or defaults { vault { prefix = %q } }.", prefix+r.cert.Name, prefix)
@@ -169,7 +169,7 @@ func (r *request) checkPasswords() {
 	for _, v := range r.cert.Vault.Fields.Passwords() {
 		within := func(allowed string) bool { return passwordWithin(v, allowed) }
 		if !slices.ContainsFunc(r.policy.passwords, within) {
-			r.refuse(r.places.fields, "the keystore password "+written(v), "passwords from "+allowedOnly(r.policy.passwords))
+			r.refuse(r.places.Fields, "the keystore password "+written(v), "passwords from "+allowedOnly(r.policy.passwords))
 		}
 	}
 }
@@ -194,23 +194,23 @@ func passwordWithin(v spec.Value, allowed string) bool {
 // is there already the spec says nothing where it leaves the shape open.
 func (r *request) checkKey() {
 	if shape := r.cert.Key.Shape(); r.policy.minKey != "" && strengths[shape] < strengths[r.policy.minKey] {
-		r.refuse(r.places.shape, "a key as weak as "+shape, r.policy.minKey+" and what is as strong")
+		r.refuse(r.places.Shape, "a key as weak as "+shape, r.policy.minKey+" and what is as strong")
 	}
 }
 
 func (r *request) checkToggles() {
 	p := r.policy
 	if r.cert.OnRemove == spec.Revoke && !p.revoke {
-		r.refuse(r.places.onRemove, "on_remove = \"revoke\"", "no revocation")
+		r.refuse(r.places.OnRemove, "on_remove = \"revoke\"", "no revocation")
 	}
 	if r.cert.RotateRevoke != nil && !p.revoke {
 		r.refuse(headerOf(r.Reader, "rotate"), "a rotation that revokes", "no revocation")
 	}
 	if r.cert.Key.Rotation == spec.RotateNever && !p.reuseKeys {
-		r.refuse(r.places.rotation, "key.rotation = \"never\"", "no key that is kept over renewals")
+		r.refuse(r.places.Rotation, "key.rotation = \"never\"", "no key that is kept over renewals")
 	}
 	if !r.cert.Renewal.Auto && !p.pauses {
-		r.refuse(r.places.pause, "renewal.auto = false", "no pauses")
+		r.refuse(r.places.Pause, "renewal.auto = false", "no pauses")
 	}
 	if len(r.cert.Probes) > 0 && !p.probes {
 		r.refuse(r.Syntax.Attributes["probe"].Expr.Range().Ptr(), "probe", "no endpoints that are looked at")
@@ -231,7 +231,7 @@ func headerOf(b *block.Reader, name string) *hcl.Range {
 // once it is known how many there are.
 func (r *request) checkCount() {
 	p := r.policy
-	if p.count++; p.most > 0 && p.count == p.most+1 {
-		p.excess = &excess{Reader: r.Reader, name: r.cert.Name}
+	if p.Count++; p.Most > 0 && p.Count == p.Most+1 {
+		p.Excess = &Excess{Reader: r.Reader, Name: r.cert.Name}
 	}
 }

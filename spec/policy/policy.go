@@ -1,4 +1,4 @@
-package decode
+package policy
 
 import (
 	"fmt"
@@ -13,17 +13,17 @@ import (
 	"certroll/spec/text"
 )
 
-// policy is a policy block of certroll.hcl: what the files of the config repo
+// Policy is a policy block of certroll.hcl: what the files of the config repo
 // that its globs match may ask for. A nil list and a zero number limit nothing.
-type policy struct {
+type Policy struct {
 	name  string
-	at    hcl.Range
-	files []string
+	At    hcl.Range
+	Files []string
 	// blocks are the types of blocks that may stand in the files; nil limits
 	// none. Those that say where credentials are sent may stand only where one
 	// of a file's policies names them.
 	blocks   []string
-	patterns []spec.NamePattern
+	Patterns []spec.NamePattern
 	limited  bool // the names are: patterns is what was said, even if it is nothing
 	issuers  []string
 	dns      []string
@@ -32,23 +32,23 @@ type policy struct {
 	// mount and path, and after "env:" of names of variables.
 	passwords []string
 	minKey    string
-	most      int // certificates of all its files together
+	Most      int // certificates of all its files together
 	// Each is allowed unless the policy says that it is not.
 	wildcards, revoke, reuseKeys, pauses, probes bool
 
-	count  int     // certificates found
-	excess *excess // the first beyond the maximum
+	Count  int     // certificates found
+	Excess *Excess // the first beyond the maximum
 }
 
-// excess is a certificate beyond the maximum of a policy, with its block.
-type excess struct {
+// Excess is a certificate beyond the maximum of a policy, with its block.
+type Excess struct {
 	*block.Reader
-	name string
+	Name string
 }
 
 // String names the policy, for a message.
-func (p *policy) String() string {
-	return fmt.Sprintf("policy %q (%s:%d)", p.name, p.at.Filename, p.at.Start.Line)
+func (p *Policy) String() string {
+	return fmt.Sprintf("policy %q (%s:%d)", p.name, p.At.Filename, p.At.Start.Line)
 }
 
 // delicate are the blocks that say where credentials are sent.
@@ -63,14 +63,14 @@ var strengths = map[string]int{
 // shapes are the shapes of keys in the order of the documentation.
 var shapes = []string{"ecdsa-P-256", "ecdsa-P-384", "ecdsa-P-521", "rsa-2048", "rsa-3072", "rsa-4096"}
 
-// readPolicy reads a policy block.
-func readPolicy(b *block.Reader, name string, header hcl.Range) *policy {
+// Read reads a policy block.
+func Read(b *block.Reader, name string, header hcl.Range) *Policy {
 	b.Restricts = true
-	p := &policy{name: name, at: header, wildcards: true, revoke: true, reuseKeys: true, pauses: true, probes: true}
+	p := &Policy{name: name, At: header, wildcards: true, revoke: true, reuseKeys: true, pauses: true, probes: true}
 	if !b.Has("files") {
 		b.Missing("files", "globs of the paths that it is for, as in [\"teams/shop/**\"]")
 	}
-	p.files = checked(b, "files", "Invalid glob", spec.BadGlob)
+	p.Files = checked(b, "files", "Invalid glob", spec.BadGlob)
 	p.blocks = checked(b, "blocks", "Unknown value", badBlock)
 	p.limited = b.Has("names")
 	for _, e := range b.Texts("names").Value {
@@ -78,13 +78,13 @@ func readPolicy(b *block.Reader, name string, header hcl.Range) *policy {
 		if why != "" {
 			b.Fault(e.At, "Invalid name", "%q: %s.", text.Short(e.Value), why)
 		}
-		p.patterns = append(p.patterns, pattern)
+		p.Patterns = append(p.Patterns, pattern)
 	}
 	p.issuers, p.dns = checked(b, "issuers", "", nil), checked(b, "dns", "", nil)
 	p.vault = checked(b, "vault", "Invalid Vault path", func(s string) string { return spec.BadSecretPath(strings.TrimSuffix(s, "/")) })
 	p.passwords = checked(b, "passwords", "Invalid reference", badPassword)
 	p.minKey = b.Choice("min_key", shapes...).Value
-	p.most = b.Integer("max_certificates", 1, spec.MaxCertificates).Value
+	p.Most = b.Integer("max_certificates", 1, spec.MaxCertificates).Value
 	for name, allowed := range map[string]*bool{"wildcards": &p.wildcards, "revoke": &p.revoke, "key_reuse": &p.reuseKeys, "pause": &p.pauses, "probe": &p.probes} {
 		if s := b.Boolean(name); s.OK {
 			*allowed = s.Value
@@ -94,9 +94,9 @@ func readPolicy(b *block.Reader, name string, header hcl.Range) *policy {
 	return p
 }
 
-// covers tells whether the policy is for a file.
-func (p *policy) covers(file string) bool {
-	return slices.ContainsFunc(p.files, func(glob string) bool { return spec.MatchGlob(glob, file) })
+// Covers tells whether the policy is for a file.
+func (p *Policy) Covers(file string) bool {
+	return slices.ContainsFunc(p.Files, func(glob string) bool { return spec.MatchGlob(glob, file) })
 }
 
 func badPassword(s string) string {
@@ -135,10 +135,10 @@ func checked(b *block.Reader, name, summary string, bad func(string) string) []s
 	return list
 }
 
-// checkDelicate refuses an issuer or dns block that no policy of its file
+// CheckDelicate refuses an issuer or dns block that no policy of its file
 // names: a changed endpoint would be handed the credential.
-func checkDelicate(s *block.Scope, file string, declared *hclsyntax.Block, policies []*policy) bool {
-	names := func(p *policy) bool { return p.blocks != nil }
+func CheckDelicate(s *block.Scope, file string, declared *hclsyntax.Block, policies []*Policy) bool {
+	names := func(p *Policy) bool { return p.blocks != nil }
 	if !slices.Contains(delicate, declared.Type) || slices.ContainsFunc(policies, names) {
 		return true // checkBlock looks at what they name
 	}
@@ -146,33 +146,33 @@ func checkDelicate(s *block.Scope, file string, declared *hclsyntax.Block, polic
 	for i, p := range policies {
 		list[i] = p.String()
 	}
-	s.Fault(declared.DefRange().Ptr(), declared.Range().Ptr(), forbidden, "%s block says where credentials are sent, and stands only where a policy names it. For %s there is %s; have blocks = [..., %q] written there, or move it to where they are allowed.",
+	s.Fault(declared.DefRange().Ptr(), declared.Range().Ptr(), Forbidden, "%s block says where credentials are sent, and stands only where a policy names it. For %s there is %s; have blocks = [..., %q] written there, or move it to where they are allowed.",
 		text.UpperFirst(text.Article(declared.Type)), file, strings.Join(list, " and "), declared.Type)
 	return false
 }
 
-// checkBlock holds a block's type against the policy, and the names of those
+// CheckBlock holds a block's type against the policy, and the names of those
 // that say where credentials are sent.
-func (p *policy) checkBlock(s *block.Scope, file string, declared *hclsyntax.Block) {
+func (p *Policy) CheckBlock(s *block.Scope, file string, declared *hclsyntax.Block) {
 	at, whole := declared.DefRange().Ptr(), declared.Range().Ptr()
 	if p.blocks != nil && slices.Contains(spec.BlockTypes(), declared.Type) && !p.allowsBlock(declared.Type) {
-		s.Fault(at, whole, forbidden, "%s allows no %s block in %s; it allows %s.", text.UpperFirst(p.String()), declared.Type, file, allowedOnly(p.blocks))
+		s.Fault(at, whole, Forbidden, "%s allows no %s block in %s; it allows %s.", text.UpperFirst(p.String()), declared.Type, file, allowedOnly(p.blocks))
 		return
 	}
 	named := map[string][]string{"issuer": p.issuers, "dns": p.dns}[declared.Type]
 	if named != nil && len(declared.Labels) == 1 && !slices.Contains(named, declared.Labels[0]) {
-		s.Fault(at, whole, forbidden, "%s does not allow %s.%s; it allows %s.", text.UpperFirst(p.String()), declared.Type, declared.Labels[0], allowedOnly(named))
+		s.Fault(at, whole, Forbidden, "%s does not allow %s.%s; it allows %s.", text.UpperFirst(p.String()), declared.Type, declared.Labels[0], allowedOnly(named))
 	}
 }
 
 // allowsBlock tells whether a type of blocks is allowed by a list of them. A moved
 // block may stand where certificates may: it is a part of renaming them.
-func (p *policy) allowsBlock(kind string) bool {
+func (p *Policy) allowsBlock(kind string) bool {
 	return slices.Contains(p.blocks, kind) || kind == "moved" && slices.Contains(p.blocks, "certificate")
 }
 
-// forbidden is the summary of what a policy does not allow.
-const forbidden = "Forbidden by policy"
+// Forbidden is the summary of what a policy does not allow.
+const Forbidden = "Forbidden by policy"
 
 func allowedOnly(list []string) string {
 	if len(list) == 0 {
