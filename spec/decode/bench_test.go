@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"certroll/spec"
+	"certroll/spec/spectest"
 )
 
 // BenchmarkDecode10k decodes 10,000 certificates in 100 files, as 100 teams
@@ -23,7 +24,7 @@ func BenchmarkDecode10k(b *testing.B) {
 	for b.Loop() {
 		s, diags := Files(b.Context(), files, strict)
 		if len(diags) != 0 || len(s.Certificates) != 10_000 {
-			b.Fatal(told(diags))
+			b.Fatal(spectest.Told(diags))
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"certroll/spec"
 	"certroll/spec/eval"
+	"certroll/spec/spectest"
 )
 
 // cpu is how much time of all cores this process has used.
@@ -43,13 +44,13 @@ func costly(t testing.TB, src string) string {
 	_, diags := Files(context.Background(), []spec.File{{Path: "a.hcl", Bytes: []byte(src)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 	took := cpu(t) - before
 	if took > mostCPU && !raced {
-		t.Errorf("%d bytes took %s of CPU:\n%.300s\n%.300s", len(src), took.Round(time.Millisecond), src, told(diags))
+		t.Errorf("%d bytes took %s of CPU:\n%.300s\n%.300s", len(src), took.Round(time.Millisecond), src, spectest.Told(diags))
 	}
 	if testing.Verbose() {
 		fmt.Printf("COST %s %s\n", took.Round(time.Millisecond), t.Name())
 	}
-	t.Logf("%s for %d bytes: %.100q", took.Round(time.Millisecond), len(src), told(diags))
-	return told(diags)
+	t.Logf("%s for %d bytes: %.100q", took.Round(time.Millisecond), len(src), spectest.Told(diags))
+	return spectest.Told(diags)
 }
 
 // fuzzing reports whether go test -fuzz runs, or its worker.
@@ -167,7 +168,7 @@ func arguments() map[string]string {
 // every bomb and each function at its worst, and is run by a program that was not
 // instrumented for coverage (make fuzz): that one is ten times slower.
 func FuzzCost(f *testing.F) {
-	seeds(f)
+	spectest.Seeds(f)
 	if fuzzing() { // all of them take half an hour of CPU
 		for _, src := range bombs() {
 			f.Add([]byte(src))

@@ -15,20 +15,13 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"certroll/spec"
+	"certroll/spec/spectest"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
 
 // strict is what most tests let the repo reach.
-var strict = spec.Trust{Known: true, Vault: []string{"secret/dns/"}, Own: []string{"CERTROLL_DNS_OWN"}, Webroots: []string{"/var/www"}, Endpoints: allowing("acme.example.com:443", "127.0.0.0/8:*", "192.0.2.53:53", "[2001:db8::]/32:*")}
-
-func allowing(hosts ...string) spec.ProbeRules {
-	rules, why := spec.ParseProbeRules(hosts)
-	if why != "" {
-		panic(why)
-	}
-	return rules
-}
+var strict = spectest.Strict()
 
 // TestMistakes holds every mistake of testdata/mistakes against what is said
 // of it, to the column.
@@ -64,7 +57,7 @@ func golden(t *testing.T, name string) {
 	if diags.HasErrors() != (s == nil) {
 		t.Errorf("spec is nil: %v, errors: %v", s == nil, diags.HasErrors())
 	}
-	got := told(diags)
+	got := spectest.Told(diags)
 	if *update {
 		if at < 0 {
 			archive.Files = append(archive.Files, txtar.File{Name: "want"})
@@ -81,35 +74,7 @@ func golden(t *testing.T, name string) {
 	}
 }
 
-// told renders diagnostics, each as place, summary and detail.
-func told(diags hcl.Diagnostics) string {
-	var b strings.Builder
-	for _, d := range diags {
-		if d.Severity == hcl.DiagWarning {
-			b.WriteString("warning: ")
-		}
-		if d.Subject != nil {
-			fmt.Fprintf(&b, "%s:%d:%d-%d: ", d.Subject.Filename, d.Subject.Start.Line, d.Subject.Start.Column, d.Subject.End.Column)
-		}
-		fmt.Fprintf(&b, "%s\n\t%s\n", d.Summary, d.Detail)
-	}
-	return b.String()
-}
-
-const world = `
-issuer "le" {
-  directory                = "letsencrypt"
-  terms_of_service_agreed  = true
-}
-dns "main" {
-  provider    = "cloudflare"
-  credentials = { CF_DNS_API_TOKEN = vault("secret/dns/cf", "token") }
-}
-dns "backup" {
-  provider    = "cloudflare"
-  credentials = { CF_DNS_API_TOKEN = env("CERTROLL_DNS_CF") }
-}
-`
+const world = spectest.World
 
 // decodeOne decodes files that must be good.
 func decodeGood(t *testing.T, files map[string]string) *spec.Spec {
@@ -120,7 +85,7 @@ func decodeGood(t *testing.T, files map[string]string) *spec.Spec {
 	}
 	s, diags := Files(t.Context(), list, strict)
 	if len(diags) != 0 {
-		t.Fatal(told(diags))
+		t.Fatal(spectest.Told(diags))
 	}
 	return s
 }
@@ -377,7 +342,7 @@ certificate "c" {
 }`)}
 	s, diags := Files(t.Context(), []spec.File{repo}, trust)
 	if len(diags) != 0 {
-		t.Fatal(told(diags))
+		t.Fatal(spectest.Told(diags))
 	}
 	if s.DNS["ours"].Provider != "httpreq" || s.Certificate("c").Issuer != "ours" {
 		t.Errorf("got %+v", s)
@@ -397,17 +362,17 @@ dns "ours" {
 	}
 	s, diags := trusted("/run/secrets/cloudflare")
 	if len(diags) != 0 {
-		t.Fatal(told(diags))
+		t.Fatal(spectest.Told(diags))
 	}
 	if v := s.DNS["ours"].Credentials["CF_DNS_API_TOKEN"]; v.Source != spec.FromFile || v.Path != "/run/secrets/cloudflare" {
 		t.Errorf("got %+v", v)
 	}
-	if _, diags = trusted("secrets/../cloudflare"); !diags.HasErrors() || !strings.Contains(told(diags), "no absolute path") {
-		t.Errorf("a relative path gives %s", told(diags))
+	if _, diags = trusted("secrets/../cloudflare"); !diags.HasErrors() || !strings.Contains(spectest.Told(diags), "no absolute path") {
+		t.Errorf("a relative path gives %s", spectest.Told(diags))
 	}
 	_, diags = Files(t.Context(), []spec.File{{Path: "c.hcl", Bytes: fmt.Appendf(nil, block, "/etc/shadow")}}, spec.Trust{Known: true})
-	if !diags.HasErrors() || !strings.Contains(told(diags), "certroll.hcl alone") {
-		t.Errorf("in the repo it gives %s", told(diags))
+	if !diags.HasErrors() || !strings.Contains(spectest.Told(diags), "certroll.hcl alone") {
+		t.Errorf("in the repo it gives %s", spectest.Told(diags))
 	}
 }
 
@@ -416,7 +381,7 @@ dns "ours" {
 func TestUnknownTrust(t *testing.T) {
 	s, diags := Files(t.Context(), []spec.File{{Path: "w.hcl", Bytes: []byte(world)}}, spec.Trust{})
 	if s == nil || len(diags) != 1 || diags[0].Severity != hcl.DiagWarning || diags[0].Summary != "References not checked" {
-		t.Fatal(told(diags))
+		t.Fatal(spectest.Told(diags))
 	}
 }
 
@@ -439,7 +404,7 @@ dns "web" {
 	_, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(file)}}, spec.Trust{Known: true, Env: []string{}})
 	for i, want := range []string{"trust.env in certroll.hcl allows none", "trust.vault in certroll.hcl allows none", "and it names none"} {
 		if len(diags) != 3 || !strings.Contains(diags[i].Detail, want) {
-			t.Errorf("%q is not said:\n%s", want, told(diags))
+			t.Errorf("%q is not said:\n%s", want, spectest.Told(diags))
 		}
 	}
 }

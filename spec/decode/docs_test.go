@@ -11,6 +11,7 @@ import (
 	"certroll/spec"
 	"certroll/spec/eval"
 	"certroll/spec/providers"
+	"certroll/spec/spectest"
 )
 
 // TestDocs: the examples of the reference decode together.
@@ -25,7 +26,7 @@ func TestDocs(t *testing.T) {
 	}
 	s, diags := Files(t.Context(), []spec.File{{Path: "docs.hcl", Bytes: []byte(hcl.String())}}, strict)
 	if len(diags) != 0 {
-		t.Fatal(told(diags))
+		t.Fatal(spectest.Told(diags))
 	}
 	if len(s.Certificates) != 4 || len(s.DNS) != 3 {
 		t.Errorf("%d certificates, %d accounts", len(s.Certificates), len(s.DNS))

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"certroll/spec"
+	"certroll/spec/spectest"
 )
 
 // account decodes one dns block of the config repo.
@@ -13,9 +14,9 @@ func account(t *testing.T, trust spec.Trust, body string) (*spec.DNSAccount, str
 	t.Helper()
 	s, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte("dns \"x\" {\n" + body + "\n}\n")}}, trust)
 	if s == nil {
-		return nil, told(diags)
+		return nil, spectest.Told(diags)
 	}
-	return s.DNS["x"], told(diags)
+	return s.DNS["x"], spectest.Told(diags)
 }
 
 func TestEndpoints(t *testing.T) {
@@ -64,7 +65,7 @@ func TestEndpoints(t *testing.T) {
 		"the pipeline's token elsewhere": {"provider = \"azuredns\"\ncredentials = { ACTIONS_ID_TOKEN_REQUEST_URL = \"https://attacker.example\" }", nil, `"attacker.example:443"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			trust := spec.Trust{Known: true, Endpoints: allowing(test.allow...)}
+			trust := spec.Trust{Known: true, Endpoints: spectest.Allowing(test.allow...)}
 			a, said := account(t, trust, test.body)
 			if (a == nil) != (test.refuse != "") || !strings.Contains(said, test.refuse) {
 				t.Fatalf("taken: %v, want %q, it says:\n%s", a != nil, test.refuse, said)
@@ -80,7 +81,7 @@ func TestEndpoints(t *testing.T) {
 			// In certroll.hcl the block is free, and without it nothing is refused.
 			trust = spec.Trust{Known: true, Files: []spec.File{{Path: "certroll.hcl", Bytes: []byte("dns \"x\" {\n" + test.body + "\n}\n")}}}
 			if s, diags := Files(t.Context(), nil, trust); s == nil || !s.DNS["x"].Reach.Dials(netip.MustParseAddrPort("127.0.0.1:80")) {
-				t.Errorf("in certroll.hcl it is refused:\n%s", told(diags))
+				t.Errorf("in certroll.hcl it is refused:\n%s", spectest.Told(diags))
 			}
 		})
 	}
@@ -96,19 +97,19 @@ func TestDirectoryIsAllowed(t *testing.T) {
 		"https://acme-v02.api.letsencrypt.org.attacker.example/directory": false, "https://acme-v02.api.letsencrypt.org:8443/directory": false,
 		"https://127.0.0.1:8200/v1/secret": false, "https://acme.zerossl.com.:443/x": false,
 	} {
-		trust := spec.Trust{Known: true, Endpoints: allowing("acme.example.com:443")}
+		trust := spec.Trust{Known: true, Endpoints: spectest.Allowing("acme.example.com:443")}
 		s, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(issuer(directory))}}, trust)
 		if (s != nil) != allowed {
-			t.Errorf("%s: taken: %v\n%s", directory, s != nil, told(diags))
+			t.Errorf("%s: taken: %v\n%s", directory, s != nil, spectest.Told(diags))
 		}
 		if s != nil && s.Issuers["x"].Reach.Dials(netip.MustParseAddrPort("10.0.0.1:443")) {
 			t.Errorf("%s may lead to a private address", directory)
 		}
 		if s, diags = Files(t.Context(), nil, spec.Trust{Known: true, Files: []spec.File{{Path: "certroll.hcl", Bytes: []byte(issuer(directory))}}}); s == nil {
-			t.Errorf("%s is refused in certroll.hcl:\n%s", directory, told(diags))
+			t.Errorf("%s is refused in certroll.hcl:\n%s", directory, spectest.Told(diags))
 		}
 		if s, diags = Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(issuer(directory))}}, spec.Trust{}); s == nil || len(diags) != 1 {
-			t.Errorf("%s without certroll.hcl:\n%s", directory, told(diags))
+			t.Errorf("%s without certroll.hcl:\n%s", directory, spectest.Told(diags))
 		}
 	}
 }
@@ -142,7 +143,7 @@ certificate "free" {
 	trust := spec.Trust{Known: true}
 	_, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(files)}}, trust)
 	if !spec.OnlyNewRules(diags) {
-		t.Fatalf("a new revision says:\n%s", told(diags))
+		t.Fatalf("a new revision says:\n%s", spectest.Told(diags))
 	}
 	if _, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(files + "nonsense {}\n")}}, trust); spec.OnlyNewRules(diags) {
 		t.Error("a block that never was there is a new rule")
@@ -150,7 +151,7 @@ certificate "free" {
 	trust.InForce = true
 	s, diags := Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(files)}}, trust)
 	if s == nil {
-		t.Fatalf("what was in force is rejected:\n%s", told(diags))
+		t.Fatalf("what was in force is rejected:\n%s", spectest.Told(diags))
 	}
 	holds := s.Holds()
 	if len(holds) != 1 || strings.Join(holds[0].Certificates, " ") != "held" || holds[0].Subject != "dns.pdns" || holds[0].Everything() ||
@@ -160,9 +161,9 @@ certificate "free" {
 	if len(s.Certificate("free").Held) != 0 || len(s.DNS["pdns"].Held) != 1 || s.DNS["pdns"].Credentials["PDNS_API_URL"].Text == "" {
 		t.Errorf("free %v, pdns %+v", s.Certificate("free").Held, s.DNS["pdns"])
 	}
-	trust.Endpoints = allowing("pdns.internal:8081")
+	trust.Endpoints = spectest.Allowing("pdns.internal:8081")
 	if s, diags = Files(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(files)}}, trust); s == nil || len(s.Holds()) != 0 {
-		t.Errorf("the allowance does not end it:\n%s", told(diags))
+		t.Errorf("the allowance does not end it:\n%s", spectest.Told(diags))
 	}
 }
 
@@ -170,7 +171,7 @@ certificate "free" {
 // followed, and the answer does not hold it.
 func TestCheckResolved(t *testing.T) {
 	const body = "provider = \"pdns\"\ncredentials = {\n PDNS_API_URL = env(\"CERTROLL_DNS_URL\")\n PDNS_API_KEY = env(\"CERTROLL_DNS_KEY\")\n}"
-	a, said := account(t, spec.Trust{Known: true, Endpoints: allowing("pdns.example.com:443")}, body)
+	a, said := account(t, spec.Trust{Known: true, Endpoints: spectest.Allowing("pdns.example.com:443")}, body)
 	if a == nil {
 		t.Fatal(said)
 	}

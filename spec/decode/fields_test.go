@@ -24,6 +24,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"certroll/spec"
+	"certroll/spec/spectest"
 )
 
 // material makes a leaf below an intermediate.
@@ -87,7 +88,7 @@ certificate "c" {
   }
 }`, text)}}, strict)
 	if diags.HasErrors() {
-		t.Fatal(told(diags))
+		t.Fatal(spectest.Told(diags))
 	}
 	return s.Certificate("c").Vault.Fields
 }
@@ -214,7 +215,7 @@ certificate "c" {
   }
 }`, local, fields)}}, strict)
 		if diags.HasErrors() {
-			t.Fatal(told(diags))
+			t.Fatal(spectest.Told(diags))
 		}
 		return s.Certificate("c").Vault.Fields.Digest()
 	}
@@ -259,8 +260,8 @@ certificate "c" {
     fields = %s
   }
 }`, text)}}, strict)
-		if !diags.HasErrors() || !strings.Contains(told(diags), want) {
-			t.Errorf("%s:\n%s\nwant in it: %s", text, told(diags), want)
+		if !diags.HasErrors() || !strings.Contains(spectest.Told(diags), want) {
+			t.Errorf("%s:\n%s\nwant in it: %s", text, spectest.Told(diags), want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"certroll/spec"
+	"certroll/spec/spectest"
 )
 
 // TestQuickstart: the example decodes, and is laid out as fmt would.
@@ -32,7 +33,7 @@ func TestQuickstart(t *testing.T) {
 	}
 	s, diags := Files(t.Context(), files, trust)
 	if len(diags) != 0 {
-		t.Fatal(told(diags))
+		t.Fatal(spectest.Told(diags))
 	}
 	var names []string
 	for _, c := range s.Certificates {
@@ -43,7 +44,7 @@ func TestQuickstart(t *testing.T) {
 	}
 	for _, f := range append(files, trust.Files...) {
 		if formatted, diags := spec.Format(f.Bytes, f.Path); diags.HasErrors() || string(formatted) != string(f.Bytes) {
-			t.Errorf("%s is not formatted: %s\n%s", f.Path, told(diags), formatted)
+			t.Errorf("%s is not formatted: %s\n%s", f.Path, spectest.Told(diags), formatted)
 		}
 	}
 }

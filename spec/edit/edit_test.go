@@ -9,7 +9,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"certroll/spec"
+	"certroll/spec/spectest"
 )
+
+// strict is what the tests let the repo reach.
+var strict = spectest.Strict()
+
+const world = spectest.World
 
 // block wraps what stands in a certificate block that decodes.
 func block(inner string) string {
@@ -108,7 +114,7 @@ func checkEdit(t *testing.T, what string, edit func(*Editor) error, before, want
 	t.Helper()
 	e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(before)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 	if e == nil {
-		t.Fatalf("%s: %s", what, told(diags))
+		t.Fatalf("%s: %s", what, spectest.Told(diags))
 	}
 	if err := edit(e); err != nil {
 		t.Fatalf("%s: %v", what, err)
@@ -150,7 +156,7 @@ func TestEditSeveral(t *testing.T) {
 	other := strings.ReplaceAll(block(""), "api", "www")
 	e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(block("") + other)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 	if e == nil {
-		t.Fatal(told(diags))
+		t.Fatal(spectest.Told(diags))
 	}
 	for _, name := range []string{"www", "api"} {
 		if err := e.Rotate(name, Rotating{Reason: "leaked"}); err != nil {
@@ -188,7 +194,7 @@ func TestEditRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(block("  rotate  = \"seen\"\n") + repeated)}, {Path: "b.hcl", Bytes: []byte(world)}}, strict)
 			if e == nil {
-				t.Fatal(told(diags))
+				t.Fatal(spectest.Told(diags))
 			}
 			err := tc.edit(e)
 			if err == nil {
@@ -269,13 +275,13 @@ func TestEditCombinations(t *testing.T) {
 
 // FuzzEdit: whatever decodes can be edited, and the rest stays as it is.
 func FuzzEdit(f *testing.F) {
-	seeds(f)
+	spectest.Seeds(f)
 	for _, inner := range []string{"", "  rotate = trimspace(<<EOT\nx\nEOT\n)\n", "renewal {\r\n auto = false\r\n}\r\n", "rotate { reason = \"a\" } // x\n", "/* a */ renewal { auto = false } /* b */ # c\n/* */"} {
 		f.Add([]byte(inner))
 	}
 	f.Add([]byte("defaults {\n renewal { auto = false }\n issuer = issuer.le\n dns = dns.main\n}\ncertificate \"a\" { domains = [\"a.example.com\"] }"))
 	f.Fuzz(func(t *testing.T, src []byte) {
-		defer soon(src)()
+		defer spectest.Soon(src)()
 		tryEdits(t, src)
 		tryEdits(t, []byte(block(string(src))))
 	})

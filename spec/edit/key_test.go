@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"certroll/spec"
+	"certroll/spec/spectest"
 )
 
 // TestEditOneOfMany: what is done to one certificate of a for_each is done to no other.
@@ -79,7 +80,7 @@ func TestEditOneCannot(t *testing.T) {
 	trust.Files = []spec.File{{Path: "certroll.hcl", Bytes: []byte("policy \"all\" {\n  files = [\"**\"]\n  blocks = [\"issuer\", \"dns\", \"certificate\"]\n  pause = false\n}\n")}}
 	e, diags := New(t.Context(), []spec.File{{Path: "a.hcl", Bytes: []byte(src)}, {Path: "b.hcl", Bytes: []byte(world)}}, trust)
 	if e == nil {
-		t.Fatal(told(diags))
+		t.Fatal(spectest.Told(diags))
 	}
 	err := e.Disable("shop.porto", "moves", "")
 	if err == nil || !strings.Contains(err.Error(), "allow renewal.auto = false") || len(e.Changed()) != 0 {
