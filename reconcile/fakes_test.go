@@ -53,7 +53,9 @@ type memVault struct {
 	fail    func(op, path string) error // nil: nothing fails
 }
 
-type conflictError struct{ error }
+type conflictError struct{ err error }
+
+func (c conflictError) Error() string { return c.err.Error() }
 
 func (conflictError) Conflict() bool { return true }
 func (conflictError) Class() string  { return "vault" }
