@@ -58,13 +58,13 @@ func TestDocsFields(t *testing.T) {
 	}
 }
 
-// constants are the values of all string constants of some types in this
-// package's source, but for tests.
-func constants(t *testing.T, types ...string) map[string][]string {
+// constants are the values of all string constants of some types, but for tests, in the
+// packages below root, which is the folder reconcile.
+func constants(t *testing.T, root string, types ...string) map[string][]string {
 	t.Helper()
 	var files []string
 	for _, pkg := range []string{"ledger", "archive", "monitor", "outbox"} {
-		found, err := filepath.Glob(pkg + "/*.go")
+		found, err := filepath.Glob(filepath.Join(root, pkg, "*.go"))
 		if err != nil || len(found) == 0 {
 			t.Fatalf("reconcile/%s: %d files, %v", pkg, len(found), err)
 		}
@@ -105,7 +105,7 @@ func constants(t *testing.T, types ...string) map[string][]string {
 
 // TestDocsWords: every word that a field may hold is in the documentation.
 func TestDocsWords(t *testing.T) {
-	values := constants(t, "Kind", "Reason", "Class", "Status", "State", "Exemption", "Standing", "Serving")
+	values := constants(t, ".", "Kind", "Reason", "Class", "Status", "State", "Exemption", "Standing", "Serving")
 	for typ, least := range map[string]int{"Kind": 13, "Reason": 29, "Class": 13, "Status": 4, "State": 3, "Exemption": 2, "Standing": 7, "Serving": 9} {
 		if len(values[typ]) < least {
 			t.Errorf("only %d constants of type %s were found: %v", len(values[typ]), typ, values[typ])
@@ -126,6 +126,6 @@ func TestDocsWords(t *testing.T) {
 	said("ledger.md", "Reasons", values["Reason"])
 	said("asking.md", "expiring", values["Standing"])
 	said("probe.md", "What it comes to", values["Serving"])
-	said("notifications.md", "Kinds", constants(t, "NoticeKind")["NoticeKind"])
+	said("notifications.md", "Kinds", constants(t, ".", "NoticeKind")["NoticeKind"])
 	said("plan.md", "Actions", values["Kind"], string(ledger.KindConfig), string(ledger.KindRetry), string(ledger.KindPass), string(ledger.KindDoctor), string(ledger.KindProbe))
 }

@@ -115,7 +115,7 @@ func TestNotices(t *testing.T) {
 			t.Errorf("no event is told as %q", k)
 		}
 	}
-	if all := constants(t, "NoticeKind")["NoticeKind"]; len(all) != len(outbox.NoticeKinds) {
+	if all := constants(t, ".", "NoticeKind")["NoticeKind"]; len(all) != len(outbox.NoticeKinds) {
 		t.Errorf("there are the kinds %v, and NoticeKinds has %v", all, outbox.NoticeKinds)
 	}
 }
