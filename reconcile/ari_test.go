@@ -1,4 +1,4 @@
-package reconcile
+package reconcile_test
 
 import (
 	"context"
@@ -10,18 +10,20 @@ import (
 	"testing/synctest"
 	"time"
 
+	"certroll/reconcile"
 	"certroll/reconcile/apply"
 	"certroll/reconcile/attempt"
 	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/plan"
+	"certroll/reconcile/reconciletest"
 	"certroll/reconcile/times"
 	"certroll/spec"
 )
 
 func TestRenewalInfoIsJudged(t *testing.T) {
-	l := &ledger.Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(90 * times.Day)}
-	at := func(d time.Duration) time.Time { return start.Add(d) }
+	l := &ledger.Live{Serial: "a1", NotBefore: reconciletest.Start, NotAfter: reconciletest.Start.Add(90 * times.Day)}
+	at := func(d time.Duration) time.Time { return reconciletest.Start.Add(d) }
 	cases := map[string]struct {
 		start, end time.Time
 		refused    string        // a part of why, or
@@ -67,25 +69,25 @@ func TestRenewalInfoIsJudged(t *testing.T) {
 
 // lateCA says of every certificate that its window is over, as a CA does whose
 // renewal information is stale.
-type lateCA struct{ *simCA }
+type lateCA struct{ *reconciletest.SimCA }
 
 func (ca lateCA) RenewalInfo(context.Context, *spec.Issuer, string) (start, end time.Time, explanation string, again time.Time, err error) {
-	ca.mu.Lock()
-	defer ca.mu.Unlock()
-	return ca.now().Add(-2 * time.Hour), ca.now().Add(-time.Hour), "", ca.now().Add(6 * time.Hour), nil
+	ca.Mu.Lock()
+	defer ca.Mu.Unlock()
+	return ca.Now().Add(-2 * time.Hour), ca.Now().Add(-time.Hour), "", ca.Now().Add(6 * time.Hour), nil
 }
 
 // TestStaleRenewalInfo: a CA that always says "now" is followed once in a tenth of the
 // life of a short-lived certificate, and not into its limits.
 func TestStaleRenewalInfo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSim(t, 1, 160*time.Hour, time.Hour, crowd(1, "example.com")...)
-		s.port = lateCA{s.ca}
-		s.start()
-		s.until(160 * time.Hour)
-		s.stop()
-		if n := s.ca.counts.orders; n < 5 || n > 11 || s.ca.counts.refused > 0 {
-			t.Errorf("%d orders in a life, %d refused; want one for each tenth of it at most", n, s.ca.counts.refused)
+		s := reconciletest.NewSim(t, 1, 160*time.Hour, time.Hour, reconciletest.Crowd(1, "example.com")...)
+		s.Port = lateCA{s.Ca}
+		s.Start()
+		s.Until(160 * time.Hour)
+		s.Stop()
+		if n := s.Ca.Counts.Orders; n < 5 || n > 11 || s.Ca.Counts.Refused > 0 {
+			t.Errorf("%d orders in a life, %d refused; want one for each tenth of it at most", n, s.Ca.Counts.Refused)
 		}
 	})
 }
@@ -93,15 +95,15 @@ func TestStaleRenewalInfo(t *testing.T) {
 // TestMomentIsChosenOnce: the same whenever it is drawn, spread over the first
 // half of the window, another one for another window.
 func TestMomentIsChosenOnce(t *testing.T) {
-	l := &ledger.Live{Serial: "a1", NotBefore: start, NotAfter: start.Add(160 * time.Hour)}
-	from, to := start.Add(78*time.Hour+24*time.Minute), start.Add(81*time.Hour+36*time.Minute)
+	l := &ledger.Live{Serial: "a1", NotBefore: reconciletest.Start, NotAfter: reconciletest.Start.Add(160 * time.Hour)}
+	from, to := reconciletest.Start.Add(78*time.Hour+24*time.Minute), reconciletest.Start.Add(81*time.Hour+36*time.Minute)
 	early, seen := 0, map[time.Time]bool{}
-	for _, c := range crowd(200, "example.com") {
-		first, err := plan.NewRenewalInfo(c.Name, l, from, to, "", start)
+	for _, c := range reconciletest.Crowd(200, "example.com") {
+		first, err := plan.NewRenewalInfo(c.Name, l, from, to, "", reconciletest.Start)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, _ := plan.NewRenewalInfo(c.Name, l, from, to, "https://ca.example/why", start.Add(70*time.Hour))
+		again, _ := plan.NewRenewalInfo(c.Name, l, from, to, "https://ca.example/why", reconciletest.Start.Add(70*time.Hour))
 		if !first.RenewAt.Equal(again.RenewAt) {
 			t.Fatalf("%s: %s, and later %s", c.Name, first.RenewAt, again.RenewAt)
 		}
@@ -120,42 +122,45 @@ func TestMomentIsChosenOnce(t *testing.T) {
 
 func TestSuggestionAndThreshold(t *testing.T) {
 	cases := map[string]struct {
-		view   func(*view)
+		view   func(*reconciletest.View)
 		age    time.Duration
 		kind   ledger.Kind
 		reason ledger.Reason
 		detail string
 	}{
-		"before the window": {func(v *view) { v.says(50*times.Day, 52*times.Day, 0) }, 50*times.Day - time.Second, ledger.KindNone, ledger.ReasonUpToDate,
+		"before the window": {func(v *reconciletest.View) { v.Says(50*times.Day, 52*times.Day, 0) }, 50*times.Day - time.Second, ledger.KindNone, ledger.ReasonUpToDate,
 			"in the CA's suggested window, 2027-01-12T12:00:00Z to 2027-01-14T12:00:00Z"},
-		"in its second half": {func(v *view) { v.says(50*times.Day, 52*times.Day, 0) }, 51*times.Day + time.Second, ledger.KindRenew, ledger.ReasonWindow, "in the CA's suggested window"},
-		"after it":           {func(v *view) { v.says(50*times.Day, 52*times.Day, 0) }, 55 * times.Day, ledger.KindRenew, ledger.ReasonWindow, "in the CA's suggested window"},
-		"later than the threshold that nobody stated": {func(v *view) { v.says(65*times.Day, 67*times.Day, 0) }, 64 * times.Day, ledger.KindNone, ledger.ReasonUpToDate, "in the CA's suggested window"},
-		"later than a stated threshold": {func(v *view) { v.says(65*times.Day, 67*times.Day, 0); v.c.Renewal.ThresholdStated = true }, 61 * times.Day, ledger.KindRenew, ledger.ReasonThreshold,
+		"in its second half": {func(v *reconciletest.View) { v.Says(50*times.Day, 52*times.Day, 0) }, 51*times.Day + time.Second, ledger.KindRenew, ledger.ReasonWindow, "in the CA's suggested window"},
+		"after it":           {func(v *reconciletest.View) { v.Says(50*times.Day, 52*times.Day, 0) }, 55 * times.Day, ledger.KindRenew, ledger.ReasonWindow, "in the CA's suggested window"},
+		"later than the threshold that nobody stated": {func(v *reconciletest.View) { v.Says(65*times.Day, 67*times.Day, 0) }, 64 * times.Day, ledger.KindNone, ledger.ReasonUpToDate, "in the CA's suggested window"},
+		"later than a stated threshold": {func(v *reconciletest.View) { v.Says(65*times.Day, 67*times.Day, 0); v.C.Renewal.ThresholdStated = true }, 61 * times.Day, ledger.KindRenew, ledger.ReasonThreshold,
 			"30 days before it expires"},
-		"earlier than a stated threshold": {func(v *view) { v.says(50*times.Day, 52*times.Day, 0); v.c.Renewal.ThresholdStated = true }, 53 * times.Day, ledger.KindRenew, ledger.ReasonWindow, "suggested window"},
-		"in the past when it was asked": {func(v *view) { v.says(20*times.Day, 20*times.Day+time.Hour, 21*times.Day) }, 21 * times.Day, ledger.KindRenew, ledger.ReasonRevoking,
+		"earlier than a stated threshold": {func(v *reconciletest.View) { v.Says(50*times.Day, 52*times.Day, 0); v.C.Renewal.ThresholdStated = true }, 53 * times.Day, ledger.KindRenew, ledger.ReasonWindow, "suggested window"},
+		"in the past when it was asked": {func(v *reconciletest.View) { v.Says(20*times.Day, 20*times.Day+time.Hour, 21*times.Day) }, 21 * times.Day, ledger.KindRenew, ledger.ReasonRevoking,
 			"the CA wants it replaced: its suggested window ended 2026-12-13T13:00:00Z, before the CA was asked, as it does when a certificate is to be revoked"},
-		"with an explanation": {func(v *view) {
-			v.says(20*times.Day, 20*times.Day+time.Hour, 21*times.Day)
-			v.record.RenewalInfo.Explanation = "https://ca.example/incident"
+		"with an explanation": {func(v *reconciletest.View) {
+			v.Says(20*times.Day, 20*times.Day+time.Hour, 21*times.Day)
+			v.Record.RenewalInfo.Explanation = "https://ca.example/incident"
 		}, 21 * times.Day, ledger.KindRenew, ledger.ReasonRevoking, "(https://ca.example/incident)"},
-		"of another certificate": {func(v *view) { v.says(20*times.Day, 21*times.Day, 0); v.record.RenewalInfo.Serial = "b2" }, 30 * times.Day, ledger.KindNone, ledger.ReasonUpToDate, "30 days before it expires"},
-		"paused all the same":    {func(v *view) { v.says(20*times.Day, 21*times.Day, 0); pause(v, time.Time{}, "") }, 30 * times.Day, ledger.KindNone, ledger.ReasonUnmanaged, "renewal.auto is off"},
-		"of one fresh from the CA, at once": {func(v *view) { v.says(-time.Hour, 0, time.Minute) }, 23 * time.Hour, ledger.KindNone, ledger.ReasonUpToDate,
+		"of another certificate": {func(v *reconciletest.View) { v.Says(20*times.Day, 21*times.Day, 0); v.Record.RenewalInfo.Serial = "b2" }, 30 * times.Day, ledger.KindNone, ledger.ReasonUpToDate, "30 days before it expires"},
+		"paused all the same": {func(v *reconciletest.View) {
+			v.Says(20*times.Day, 21*times.Day, 0)
+			reconciletest.Pause(v, time.Time{}, "")
+		}, 30 * times.Day, ledger.KindNone, ledger.ReasonUnmanaged, "renewal.auto is off"},
+		"of one fresh from the CA, at once": {func(v *reconciletest.View) { v.Says(-time.Hour, 0, time.Minute) }, 23 * time.Hour, ledger.KindNone, ledger.ReasonUpToDate,
 			"the CA wants it replaced"},
-		"of one fresh from the CA, within a day": {func(v *view) { v.says(-time.Hour, 0, time.Minute) }, times.Day, ledger.KindRenew, ledger.ReasonRevoking, "the CA wants it replaced"},
-		"though a clock was ahead when it was issued": {func(v *view) {
-			v.says(50*times.Day, 52*times.Day, 0)
-			v.secret.Live.IssuedAt = start.Add(3650 * times.Day)
+		"of one fresh from the CA, within a day": {func(v *reconciletest.View) { v.Says(-time.Hour, 0, time.Minute) }, times.Day, ledger.KindRenew, ledger.ReasonRevoking, "the CA wants it replaced"},
+		"though a clock was ahead when it was issued": {func(v *reconciletest.View) {
+			v.Says(50*times.Day, 52*times.Day, 0)
+			v.Secret.Live.IssuedAt = reconciletest.Start.Add(3650 * times.Day)
 		}, 81 * times.Day, ledger.KindRenew, ledger.ReasonWindow,
 			"in the CA's suggested window"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			v := newView()
+			v := reconciletest.NewView()
 			tc.view(v)
-			expect(t, v.at(tc.age), tc.kind, tc.reason, tc.detail)
+			reconciletest.Expect(t, v.At(tc.age), tc.kind, tc.reason, tc.detail)
 		})
 	}
 }
@@ -164,32 +169,34 @@ func TestSuggestionAndThreshold(t *testing.T) {
 // inside the window alone.
 func TestReplaces(t *testing.T) {
 	cases := map[string]struct {
-		view     func(*view)
+		view     func(*reconciletest.View)
 		age      time.Duration
 		replaces string
 		exempt   ledger.Exemption
 	}{
-		"inside the window": {func(*view) {}, 51*times.Day + time.Hour, "aki.01", ledger.ExemptARI},
-		"after the window":  {func(*view) {}, 53 * times.Day, "aki.01", ledger.ExemptRenewal},
-		"nothing suggested": {func(v *view) { v.record.RenewalInfo = nil }, 61 * times.Day, "", ledger.ExemptRenewal},
-		"a renamed block":   {func(v *view) { v.secret.Live.Issuer = "old" }, 51*times.Day + time.Hour, "aki.01", ledger.ExemptARI},
-		"another account": {func(v *view) {
-			team := *v.desired.Issuers["ca"]
+		"inside the window": {func(*reconciletest.View) {}, 51*times.Day + time.Hour, "aki.01", ledger.ExemptARI},
+		"after the window":  {func(*reconciletest.View) {}, 53 * times.Day, "aki.01", ledger.ExemptRenewal},
+		"nothing suggested": {func(v *reconciletest.View) { v.Record.RenewalInfo = nil }, 61 * times.Day, "", ledger.ExemptRenewal},
+		"a renamed block":   {func(v *reconciletest.View) { v.Secret.Live.Issuer = "old" }, 51*times.Day + time.Hour, "aki.01", ledger.ExemptARI},
+		"another account": {func(v *reconciletest.View) {
+			team := *v.Desired.Issuers["ca"]
 			team.Name, team.Account = "old", "team"
-			v.desired.Issuers["old"], v.secret.Live.Issuer = &team, "old"
+			v.Desired.Issuers["old"], v.Secret.Live.Issuer = &team, "old"
 		}, 51*times.Day + time.Hour, "", ledger.ExemptRenewal},
-		"another CA":            {func(v *view) { v.secret.Live.Directory = "https://old.example/dir" }, 51*times.Day + time.Hour, "", ""},
-		"other names":           {func(v *view) { v.secret.Live.NamesDigest = keypair.NamesDigest([]string{"old.example.com"}) }, 53 * times.Day, "aki.01", ""},
-		"no identifier":         {func(v *view) { v.secret.Live.ARI = "" }, 53 * times.Day, "", ledger.ExemptRenewal},
-		"due to be revoked":     {func(v *view) { v.says(20*times.Day, 21*times.Day, 22*times.Day) }, 22 * times.Day, "aki.01", ledger.ExemptRenewal},
-		"nothing is to be done": {func(*view) {}, times.Day, "", ""},
+		"another CA": {func(v *reconciletest.View) { v.Secret.Live.Directory = "https://old.example/dir" }, 51*times.Day + time.Hour, "", ""},
+		"other names": {func(v *reconciletest.View) {
+			v.Secret.Live.NamesDigest = keypair.NamesDigest([]string{"old.example.com"})
+		}, 53 * times.Day, "aki.01", ""},
+		"no identifier":         {func(v *reconciletest.View) { v.Secret.Live.ARI = "" }, 53 * times.Day, "", ledger.ExemptRenewal},
+		"due to be revoked":     {func(v *reconciletest.View) { v.Says(20*times.Day, 21*times.Day, 22*times.Day) }, 22 * times.Day, "aki.01", ledger.ExemptRenewal},
+		"nothing is to be done": {func(*reconciletest.View) {}, times.Day, "", ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			v := newView().says(50*times.Day, 52*times.Day, 0)
-			v.secret.Live.ARI = "aki.01"
+			v := reconciletest.NewView().Says(50*times.Day, 52*times.Day, 0)
+			v.Secret.Live.ARI = "aki.01"
 			tc.view(v)
-			if a := v.at(tc.age); a.Replaces != tc.replaces || a.Exempt != tc.exempt {
+			if a := v.At(tc.age); a.Replaces != tc.replaces || a.Exempt != tc.exempt {
 				t.Errorf("%s %s: replaces %q, exempt %q; want %q, %q", a.Kind, a.Reason, a.Replaces, a.Exempt, tc.replaces, tc.exempt)
 			}
 		})
@@ -213,56 +220,56 @@ func TestARIID(t *testing.T) {
 // TestAskKeepsTheLastGoodAnswer: what is no window, and no answer at all, leave
 // what the CA said last; where it said nothing the threshold stands.
 func TestAskKeepsTheLastGoodAnswer(t *testing.T) {
-	w := newWorld(t, certificate("api", "api.example.com"))
+	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
 	good := func(string) (from, to, again time.Time) {
-		return start.Add(50 * times.Day), start.Add(52 * times.Day), w.at.Add(6 * time.Hour)
+		return reconciletest.Start.Add(50 * times.Day), reconciletest.Start.Add(52 * times.Day), w.At.Add(6 * time.Hour)
 	}
-	w.ca.info = good
-	w.settle()
-	said := w.ledger.record(t, "api").RenewalInfo
-	if said == nil || !said.Start.Equal(start.Add(50*times.Day)) {
+	w.Ca.Info = good
+	w.Settle()
+	said := w.Ledger.Record(t, "api").RenewalInfo
+	if said == nil || !said.Start.Equal(reconciletest.Start.Add(50*times.Day)) {
 		t.Fatalf("the record of a fresh certificate has %+v", said)
 	}
-	r := w.reconciler()
+	r := w.Reconciler()
 	ask := func() {
 		t.Helper()
-		obs, err := r.Observe(t.Context(), w.desired)
+		obs, err := r.Observe(t.Context(), w.Desired)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Ask(t.Context(), w.desired, obs); err != nil {
+		if err := r.Ask(t.Context(), w.Desired, obs); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Apply(t.Context(), w.desired, ledger.Revision{}, plan.Plan(w.desired, obs, w.at)); err != nil {
+		if _, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, plan.Plan(w.Desired, obs, w.At)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	spoiled := map[string]func(){
-		"zero": func() { w.ca.info = func(string) (_, _, again time.Time) { return } },
+		"zero": func() { w.Ca.Info = func(string) (_, _, again time.Time) { return } },
 		"reversed": func() {
-			w.ca.info = func(string) (_, _, again time.Time) {
-				return start.Add(52 * times.Day), start.Add(50 * times.Day), again
+			w.Ca.Info = func(string) (_, _, again time.Time) {
+				return reconciletest.Start.Add(52 * times.Day), reconciletest.Start.Add(50 * times.Day), again
 			}
 		},
-		"outage":  func() { w.ca.fail = func(string, int) error { return errors.New("404") } },
-		"unknown": func() { w.ca.info = nil },
+		"outage":  func() { w.Ca.Fail = func(string, int) error { return errors.New("404") } },
+		"unknown": func() { w.Ca.Info = nil },
 	}
 	for name, spoil := range spoiled {
-		w.ca.info, w.ca.fail = good, nil
+		w.Ca.Info, w.Ca.Fail = good, nil
 		spoil()
-		w.at = w.at.Add(2 * times.Day)
+		w.At = w.At.Add(2 * times.Day)
 		ask()
-		if now := w.ledger.record(t, "api").RenewalInfo; !said.Same(now) || !now.RenewAt.Equal(said.RenewAt) {
+		if now := w.Ledger.Record(t, "api").RenewalInfo; !said.Same(now) || !now.RenewAt.Equal(said.RenewAt) {
 			t.Errorf("%s: the record has %+v", name, now)
 		}
 	}
-	w.ca.fail = nil
-	w.ca.info = func(string) (from, to, again time.Time) {
-		return start.Add(8 * times.Day), start.Add(8*times.Day + time.Hour), w.at.Add(6 * time.Hour)
+	w.Ca.Fail = nil
+	w.Ca.Info = func(string) (from, to, again time.Time) {
+		return reconciletest.Start.Add(8 * times.Day), reconciletest.Start.Add(8*times.Day + time.Hour), w.At.Add(6 * time.Hour)
 	}
-	w.at = w.at.Add(2 * times.Day)
+	w.At = w.At.Add(2 * times.Day)
 	ask()
-	es := w.ledger.events(t)
+	es := w.Ledger.Events(t)
 	told, done := es[len(es)-2], es[len(es)-1]
 	if told.Operation != ledger.KindNote || told.Reason != ledger.ReasonSuggested || !strings.Contains(told.Detail, "the CA suggests 2026-12-01T12:00:00Z to 2026-12-01T13:00:00Z, it had said 2027-01-12T12:00:00Z") {
 		t.Errorf("event: %+v", told)
@@ -275,44 +282,44 @@ func TestAskKeepsTheLastGoodAnswer(t *testing.T) {
 // TestAskWaits: no certificate is asked about before the CA's own time, over a
 // restart as well, and a moment from the future does not count.
 func TestAskWaits(t *testing.T) {
-	w := newWorld(t, certificate("api", "api.example.com"))
-	w.opts.Moments = memMoments{}
-	w.ca.info = func(string) (from, to, again time.Time) {
-		return start.Add(50 * times.Day), start.Add(52 * times.Day), w.at.Add(6 * time.Hour)
+	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
+	w.Opts.Moments = reconciletest.MemMoments{}
+	w.Ca.Info = func(string) (from, to, again time.Time) {
+		return reconciletest.Start.Add(50 * times.Day), reconciletest.Start.Add(52 * times.Day), w.At.Add(6 * time.Hour)
 	}
-	w.settle()
+	w.Settle()
 	ask := func() *apply.Reconciler {
 		t.Helper()
-		r := w.reconciler()
-		obs, err := r.Observe(t.Context(), w.desired)
+		r := w.Reconciler()
+		obs, err := r.Observe(t.Context(), w.Desired)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Ask(t.Context(), w.desired, obs); err != nil {
+		if err := r.Ask(t.Context(), w.Desired, obs); err != nil {
 			t.Fatal(err)
 		}
-		if next := r.NextAsk(w.desired, obs); next.Before(w.at) || next.After(w.at.Add(6*time.Hour)) {
-			t.Errorf("at %s the next question is %s", w.at, next)
+		if next := r.NextAsk(w.Desired, obs); next.Before(w.At) || next.After(w.At.Add(6*time.Hour)) {
+			t.Errorf("at %s the next question is %s", w.At, next)
 		}
 		return r
 	}
 	ask() // a new process asks once, and keeps when it may again
-	n := w.ca.calls["info"]
+	n := w.Ca.Calls["info"]
 	for range 10 {
-		w.at = w.at.Add(30 * time.Minute)
+		w.At = w.At.Add(30 * time.Minute)
 		ask()
 	}
-	if got := w.ca.calls["info"] - n; got != 0 {
+	if got := w.Ca.Calls["info"] - n; got != 0 {
 		t.Errorf("asked %d times within five hours", got)
 	}
-	w.at = w.at.Add(time.Hour)
+	w.At = w.At.Add(time.Hour)
 	ask()
-	if got := w.ca.calls["info"] - n; got != 1 {
+	if got := w.Ca.Calls["info"] - n; got != 1 {
 		t.Errorf("asked %d times after six hours, want once", got)
 	}
-	w.at = w.at.Add(-365 * times.Day) // the clock had been ahead
+	w.At = w.At.Add(-365 * times.Day) // the clock had been ahead
 	ask()
-	if got := w.ca.calls["info"] - n; got != 2 {
+	if got := w.Ca.Calls["info"] - n; got != 2 {
 		t.Errorf("asked %d times after the clock went back, want twice", got)
 	}
 }
@@ -320,25 +327,25 @@ func TestAskWaits(t *testing.T) {
 // TestAskComesByAll: more certificates than are asked about in one go, of a CA
 // that wants to be asked again soon. Each has its turn.
 func TestAskComesByAll(t *testing.T) {
-	cs := crowd(apply.AskAtOnce+50, "example.com")
-	w := newWorld(t, cs...)
+	cs := reconciletest.Crowd(apply.AskAtOnce+50, "example.com")
+	w := reconciletest.NewWorld(t, cs...)
 	asked := map[string]bool{}
-	w.ca.info = func(id string) (from, to, again time.Time) {
+	w.Ca.Info = func(id string) (from, to, again time.Time) {
 		asked[id] = true
-		return start.Add(50 * times.Day), start.Add(52 * times.Day), w.at.Add(time.Minute)
+		return reconciletest.Start.Add(50 * times.Day), reconciletest.Start.Add(52 * times.Day), w.At.Add(time.Minute)
 	}
-	w.settle()
-	r := w.reconciler()
-	obs, err := r.Observe(t.Context(), w.desired)
+	w.Settle()
+	r := w.Reconciler()
+	obs, err := r.Observe(t.Context(), w.Desired)
 	if err != nil {
 		t.Fatal(err)
 	}
 	clear(asked)
 	for range 3 {
-		if err := r.Ask(t.Context(), w.desired, obs); err != nil {
+		if err := r.Ask(t.Context(), w.Desired, obs); err != nil {
 			t.Fatal(err)
 		}
-		w.at = w.at.Add(askEvery)
+		w.At = w.At.Add(reconcile.AskEvery)
 	}
 	if len(asked) != len(cs) {
 		t.Errorf("in three minutes %d of %d were asked about", len(asked), len(cs))
@@ -354,26 +361,26 @@ func TestAskAfterARefusal(t *testing.T) {
 		"nonsense":    {8000 * time.Hour, attempt.MostAsk},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, certificate("api", "api.example.com"))
-			w.settle()
-			w.ca.info = func(string) (_, _, again time.Time) { return }
-			w.ca.fail = func(string, int) error {
-				e := &caError{class: "rate_limited", text: "429"}
+			w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
+			w.Settle()
+			w.Ca.Info = func(string) (_, _, again time.Time) { return }
+			w.Ca.Fail = func(string, int) error {
+				e := &reconciletest.CaError{Code: "rate_limited", Text: "429"}
 				if tc.said > 0 {
-					e.at = w.at.Add(tc.said)
+					e.At = w.At.Add(tc.said)
 				}
 				return e
 			}
-			r := w.reconciler()
-			obs, err := r.Observe(t.Context(), w.desired)
+			r := w.Reconciler()
+			obs, err := r.Observe(t.Context(), w.Desired)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := r.Ask(t.Context(), w.desired, obs); err != nil {
+			if err := r.Ask(t.Context(), w.Desired, obs); err != nil {
 				t.Fatal(err)
 			}
-			if next := r.NextAsk(w.desired, obs); next.Sub(w.at) != tc.want {
-				t.Errorf("asked again after %s, want %s", next.Sub(w.at), tc.want)
+			if next := r.NextAsk(w.Desired, obs); next.Sub(w.At) != tc.want {
+				t.Errorf("asked again after %s, want %s", next.Sub(w.At), tc.want)
 			}
 		})
 	}
@@ -381,14 +388,14 @@ func TestAskAfterARefusal(t *testing.T) {
 
 // TestNextAskOfOneNeverAsked: its time is now.
 func TestNextAskOfOneNeverAsked(t *testing.T) {
-	w := newWorld(t, certificate("api", "api.example.com"))
-	w.settle()
-	r := w.reconciler()
-	obs, err := r.Observe(t.Context(), w.desired)
+	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
+	w.Settle()
+	r := w.Reconciler()
+	obs, err := r.Observe(t.Context(), w.Desired)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if next := r.NextAsk(w.desired, obs); !next.Equal(w.at) {
+	if next := r.NextAsk(w.Desired, obs); !next.Equal(w.At) {
 		t.Errorf("next question %s, want now", next)
 	}
 }

@@ -1,4 +1,4 @@
-package reconcile
+package reconcile_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"certroll/reconcile"
 	"certroll/reconcile/apply"
 	"certroll/reconcile/attempt"
 	"certroll/reconcile/lease"
@@ -18,6 +19,7 @@ import (
 	"certroll/reconcile/limiter"
 	"certroll/reconcile/observe"
 	"certroll/reconcile/plan"
+	"certroll/reconcile/reconciletest"
 	"certroll/reconcile/times"
 	"certroll/spec"
 )
@@ -25,7 +27,7 @@ import (
 // slowCA lets whoever finishes an order of issuer.slow wait until it is let go,
 // and asks about its certificates for as long as a question may last.
 type slowCA struct {
-	*memCA
+	*reconciletest.MemCA
 	mu    sync.Mutex
 	held  map[string]chan error // by the first name; nil: nobody waits any more
 	stays map[string]int        // how often somebody came to wait, by the first name
@@ -33,15 +35,15 @@ type slowCA struct {
 
 func (ca *slowCA) Finish(ctx context.Context, i *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, report func(string, string)) ([]byte, string, []error, error) {
 	if i.Name == "slow" {
-		ca.memCA.mu.Lock()
-		name := ca.orders[url][0]
-		ca.memCA.mu.Unlock()
+		ca.MemCA.Mu.Lock()
+		name := ca.Orders[url][0]
+		ca.MemCA.Mu.Unlock()
 		report("ca", "waiting for the CA")
 		if err := ca.stay(ctx, name); err != nil {
 			return nil, "", nil, err
 		}
 	}
-	return ca.memCA.Finish(ctx, i, url, csr, accounts, report)
+	return ca.MemCA.Finish(ctx, i, url, csr, accounts, report)
 }
 
 func (ca *slowCA) stay(ctx context.Context, name string) error {
@@ -84,21 +86,21 @@ func (ca *slowCA) came() (n int) {
 }
 
 func (ca *slowCA) RenewalInfo(ctx context.Context, i *spec.Issuer, id string) (start, end time.Time, explanation string, again time.Time, err error) {
-	ca.memCA.mu.Lock()
-	offered := ca.info != nil
-	ca.memCA.mu.Unlock()
+	ca.MemCA.Mu.Lock()
+	offered := ca.Info != nil
+	ca.MemCA.Mu.Unlock()
 	if i.Name == "slow" && offered {
 		<-ctx.Done()
 		return start, end, "", again, ctx.Err()
 	}
-	return ca.memCA.RenewalInfo(ctx, i, id)
+	return ca.MemCA.RenewalInfo(ctx, i, id)
 }
 
 // slowWorld is a world with a slow CA beside the good one.
 type slowWorld struct {
-	*world
+	*reconciletest.World
 	slow *slowCA
-	repo *memRepo
+	repo *reconciletest.MemRepo
 	r    *apply.Reconciler
 	// nudge has the loop pull.
 	nudge chan struct{}
@@ -108,23 +110,23 @@ type slowWorld struct {
 
 // at is a certificate of a CA.
 func at(issuer, name string) *spec.Certificate {
-	c := certificate(name, name+".example.com")
+	c := reconciletest.Certificate(name, name+".example.com")
 	c.Issuer = issuer
 	return c
 }
 
 // slowly runs a loop in a bubble.
-func slowly(t *testing.T, o LoopOptions, test func(w *slowWorld), certificates ...*spec.Certificate) {
+func slowly(t *testing.T, o reconcile.LoopOptions, test func(w *slowWorld), certificates ...*spec.Certificate) {
 	t.Helper()
 	slowlyWith(t, o, &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir"}, test, certificates...)
 }
 
 // slowlyWith is slowly with another issuer of the slow CA.
-func slowlyWith(t *testing.T, o LoopOptions, slow *spec.Issuer, test func(w *slowWorld), certificates ...*spec.Certificate) {
+func slowlyWith(t *testing.T, o reconcile.LoopOptions, slow *spec.Issuer, test func(w *slowWorld), certificates ...*spec.Certificate) {
 	t.Helper()
-	bubble(t, func(w *world, repo *memRepo) {
-		s := &slowWorld{world: w, repo: repo, slow: &slowCA{memCA: w.ca, held: map[string]chan error{}, stays: map[string]int{}}}
-		w.desired.Issuers["slow"] = slow
+	reconciletest.Bubble(t, func(w *reconciletest.World, repo *reconciletest.MemRepo) {
+		s := &slowWorld{World: w, repo: repo, slow: &slowCA{MemCA: w.Ca, held: map[string]chan error{}, stays: map[string]int{}}}
+		w.Desired.Issuers["slow"] = slow
 		s.nudge = make(chan struct{}, 1)
 		o.Nudge = s.nudge
 		s.start(o)
@@ -135,27 +137,27 @@ func slowlyWith(t *testing.T, o LoopOptions, slow *spec.Issuer, test func(w *slo
 }
 
 // start is a new process on the same world.
-func (s *slowWorld) start(o LoopOptions) {
+func (s *slowWorld) start(o reconcile.LoopOptions) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	s.r = apply.New(&observe.Observer{Metadata: s.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, s.vault, s.slow, s.ledger, s.journal, s.opts)
-	loop := NewLoop(s.r, s.repo, o)
+	s.r = apply.New(&observe.Observer{Metadata: s.Vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, s.Vault, s.slow, s.Ledger, s.Journal, s.Opts)
+	loop := reconcile.NewLoop(s.r, s.repo, o)
 	go func() { defer close(done); loop.Run(ctx) }()
 	s.stop = func() { cancel(); <-done }
 }
 
 // declare has the config repo hold other certificates.
 func (s *slowWorld) declare(certificates ...*spec.Certificate) {
-	desired := *s.desired
+	desired := *s.Desired
 	desired.Certificates = certificates
-	s.repo.mu.Lock()
-	defer s.repo.mu.Unlock()
-	s.repo.desired = &desired
+	s.repo.Mu.Lock()
+	defer s.repo.Mu.Unlock()
+	s.repo.Desired = &desired
 }
 
 // outcomes are what the ledger tells of a certificate.
 func (s *slowWorld) outcomes(name string) (list []string) {
-	for _, e := range s.ledger.events(s.t) {
+	for _, e := range s.Ledger.Events(s.T) {
 		if e.Certificate == name {
 			list = append(list, fmt.Sprintf("%s %s %s", e.Operation, e.Reason, e.Status))
 		}
@@ -179,14 +181,14 @@ func TestStragglerHoldsUpNobody(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var ended []ending
-	o := LoopOptions{Interval: 24 * time.Hour, Ended: func(r attempt.Result) {
+	o := reconcile.LoopOptions{Interval: 24 * time.Hour, Ended: func(r attempt.Result) {
 		mu.Lock()
 		defer mu.Unlock()
 		ended = append(ended, ending{r.Action.Certificate, time.Now()})
 	}}
 	straggler := at("slow", "straggler")
 	slowly(t, o, func(w *slowWorld) {
-		w.ca.lifetime = 3 * time.Hour
+		w.Ca.Lifetime = 3 * time.Hour
 		began := time.Now()
 		time.Sleep(15 * time.Second)
 		w.declare(straggler, at("ca", "api"))
@@ -202,15 +204,15 @@ func TestStragglerHoldsUpNobody(t *testing.T) {
 		if got := w.r.AtWork(); len(got) != 1 || got[0].Certificate != "straggler" || got[0].Operation != ledger.KindIssue || !got[0].Since.Equal(began) || got[0].Step != "ca" || got[0].Detail != "waiting for the CA" {
 			t.Errorf("at work: %+v", got)
 		}
-		time.Sleep(time.Until(*w.ledger.record(t, "api").RenewAt) - time.Millisecond)
+		time.Sleep(time.Until(*w.Ledger.Record(t, "api").RenewAt) - time.Millisecond)
 		synctest.Wait()
-		before, _ := w.ca.ordered()
+		before, _ := w.Ca.Ordered()
 		if busy := w.busy(); !slices.Equal(busy, []string{"straggler"}) {
 			t.Fatalf("at work: %v", busy)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n, _ := w.ca.ordered(); n != before+1 {
+		if n, _ := w.Ca.Ordered(); n != before+1 {
 			t.Errorf("%d orders within a second after it fell due", n-before)
 		}
 		if got := w.outcomes("api"); !slices.Equal(got[len(got)-1:], []string{"renew threshold success"}) {
@@ -227,7 +229,7 @@ func TestEndedIsToldMeanwhile(t *testing.T) {
 		all = append(all, at("slow", fmt.Sprintf("c%02d", i)))
 	}
 	var told atomic.Int64
-	slowly(t, LoopOptions{Interval: time.Hour, Told: func() { told.Add(1) }}, func(w *slowWorld) {
+	slowly(t, reconcile.LoopOptions{Interval: time.Hour, Told: func() { told.Add(1) }}, func(w *slowWorld) {
 		waiting := func() []string {
 			return slices.DeleteFunc(w.busy(), func(name string) bool { return name == "straggler" })
 		}
@@ -262,7 +264,7 @@ func TestEndedIsToldMeanwhile(t *testing.T) {
 // TestOneAttemptAtATime: whatever has the loop pass, and whatever is declared of
 // a certificate meanwhile, it is at work once. What was declared comes after it.
 func TestOneAttemptAtATime(t *testing.T) {
-	slowly(t, LoopOptions{Interval: time.Minute}, func(w *slowWorld) {
+	slowly(t, reconcile.LoopOptions{Interval: time.Minute}, func(w *slowWorld) {
 		changed := at("slow", "straggler")
 		changed.Domains = append(changed.Domains, spec.Domain{Typed: "more.example.com", ASCII: "more.example.com"})
 		for i := range 60 {
@@ -276,10 +278,10 @@ func TestOneAttemptAtATime(t *testing.T) {
 			w.nudge <- struct{}{}
 		}
 		synctest.Wait()
-		if n, _ := w.ca.ordered(); n != 1 || w.slow.came() != 1 {
+		if n, _ := w.Ca.Ordered(); n != 1 || w.slow.came() != 1 {
 			t.Fatalf("%d orders and %d attempts within half an hour", n, w.slow.came())
 		}
-		if keys := w.keysOfState(); len(keys) != 1 {
+		if keys := w.KeysOfState(); len(keys) != 1 {
 			t.Fatalf("pending secrets: %v", keys)
 		}
 		w.slow.letGo("straggler.example.com", nil)
@@ -294,7 +296,7 @@ func TestOneAttemptAtATime(t *testing.T) {
 // TestAttemptHasADeadline: an attempt that a CA never lets end is stopped and told,
 // and the next one goes on with its order.
 func TestAttemptHasADeadline(t *testing.T) {
-	slowly(t, LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
+	slowly(t, reconcile.LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
 		time.Sleep(attempt.AttemptTime - time.Second)
 		synctest.Wait()
 		if got := w.outcomes("straggler"); len(got) != 0 {
@@ -302,7 +304,7 @@ func TestAttemptHasADeadline(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		es := w.ledger.events(t)
+		es := w.Ledger.Events(t)
 		e := es[len(es)-1]
 		if e.Status != ledger.Failed || e.Class != ledger.ClassCAUnavailable || !strings.Contains(e.Message, "was not done after 2h30m0s and was stopped") || e.Duration != attempt.AttemptTime.Seconds() {
 			t.Errorf("event: %+v", e)
@@ -312,7 +314,7 @@ func TestAttemptHasADeadline(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if n, _ := w.ca.ordered(); n != 1 || w.slow.came() != 2 {
+		if n, _ := w.Ca.Ordered(); n != 1 || w.slow.came() != 2 {
 			t.Errorf("%d orders and %d attempts, want one order and the second attempt at it", n, w.slow.came())
 		}
 	}, at("slow", "straggler"))
@@ -321,18 +323,18 @@ func TestAttemptHasADeadline(t *testing.T) {
 // TestAnyActionHasADeadline: one that asks for no certificate too.
 func TestAnyActionHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, certificate("api", "api.example.com"))
-		w.opts.Now, w.ca.now = time.Now, time.Now
-		w.settle()
-		w.desired.Certificates[0].Rotate = "leaked"
-		stuck := &stuckSecrets{memVault: w.vault}
-		r := apply.New(&observe.Observer{Metadata: w.vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, stuck, w.ca, w.ledger, w.journal, w.opts)
-		obs, err := r.Observe(t.Context(), w.desired)
+		w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.example.com"))
+		w.Opts.Now, w.Ca.Now = time.Now, time.Now
+		w.Settle()
+		w.Desired.Certificates[0].Rotate = "leaked"
+		stuck := &stuckSecrets{MemVault: w.Vault}
+		r := apply.New(&observe.Observer{Metadata: w.Vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, stuck, w.Ca, w.Ledger, w.Journal, w.Opts)
+		obs, err := r.Observe(t.Context(), w.Desired)
 		if err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		report, err := r.Apply(t.Context(), w.desired, ledger.Revision{}, plan.Plan(w.desired, obs, time.Now()))
+		report, err := r.Apply(t.Context(), w.Desired, ledger.Revision{}, plan.Plan(w.Desired, obs, time.Now()))
 		if err != nil || report.Failed() != 1 || time.Since(began) != attempt.AttemptTime+attempt.AfterOrder {
 			t.Errorf("after %s: %+v, %v", time.Since(began), report, err)
 		}
@@ -340,7 +342,7 @@ func TestAnyActionHasADeadline(t *testing.T) {
 }
 
 // stuckSecrets is a Vault whose secrets nobody gets to read.
-type stuckSecrets struct{ *memVault }
+type stuckSecrets struct{ *reconciletest.MemVault }
 
 func (*stuckSecrets) Read(ctx context.Context, _, _ string) (map[string]string, int, error) {
 	<-ctx.Done()
@@ -355,7 +357,7 @@ func TestSlowCALeavesPlaces(t *testing.T) {
 		all = append(all, at("slow", fmt.Sprintf("c%02d", i)))
 	}
 	all = append(all, at("ca", "idle"))
-	slowly(t, LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
+	slowly(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
 		if busy := w.busy(); len(busy) != limiter.SlowStart {
 			t.Fatalf("%d at work before one has succeeded, want %d", len(busy), limiter.SlowStart)
 		}
@@ -381,12 +383,12 @@ func TestLostLeaseEndsAllAtWork(t *testing.T) {
 	held := &takenLease{}
 	all := []*spec.Certificate{at("slow", "first")}
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, all...)
-		w.opts.Now, w.ca.now, w.opts.Lease = time.Now, time.Now, held
-		w.desired.Issuers["slow"] = &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir"}
-		s := &slowWorld{world: w, repo: &memRepo{desired: w.desired}, slow: &slowCA{memCA: w.ca, held: map[string]chan error{}, stays: map[string]int{}}}
+		w := reconciletest.NewWorld(t, all...)
+		w.Opts.Now, w.Ca.Now, w.Opts.Lease = time.Now, time.Now, held
+		w.Desired.Issuers["slow"] = &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir"}
+		s := &slowWorld{World: w, repo: &reconciletest.MemRepo{Desired: w.Desired}, slow: &slowCA{MemCA: w.Ca, held: map[string]chan error{}, stays: map[string]int{}}}
 		s.nudge = make(chan struct{}, 1)
-		s.start(LoopOptions{Interval: time.Hour, Nudge: s.nudge})
+		s.start(reconcile.LoopOptions{Interval: time.Hour, Nudge: s.nudge})
 		time.Sleep(10 * time.Second)
 		s.declare(append(all, at("slow", "second"))...)
 		s.nudge <- struct{}{}
@@ -401,7 +403,7 @@ func TestLostLeaseEndsAllAtWork(t *testing.T) {
 		if busy := s.busy(); len(busy) != 0 {
 			t.Errorf("at work without the lease: %v", busy)
 		}
-		if es := w.ledger.events(t); len(es) != 0 {
+		if es := w.Ledger.Events(t); len(es) != 0 {
 			t.Errorf("the ledger tells %+v", es)
 		}
 		held.give("")
@@ -410,7 +412,7 @@ func TestLostLeaseEndsAllAtWork(t *testing.T) {
 		if busy := s.busy(); len(busy) != 2 {
 			t.Errorf("at work with the lease again: %v", busy)
 		}
-		if n, _ := w.ca.ordered(); n != 2 {
+		if n, _ := w.Ca.Ordered(); n != 2 {
 			t.Errorf("%d orders", n)
 		}
 		s.stop()
@@ -440,7 +442,7 @@ func (l *takenLease) Release(context.Context) error { return nil }
 // TestStoppedWhileAtWork: the loop ends at once, tells of no failure, and the next
 // process goes on with the same order and key.
 func TestStoppedWhileAtWork(t *testing.T) {
-	slowly(t, LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
+	slowly(t, reconcile.LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
 		time.Sleep(time.Minute)
 		began := time.Now()
 		w.stop()
@@ -453,9 +455,9 @@ func TestStoppedWhileAtWork(t *testing.T) {
 		w.slow.mu.Lock()
 		w.slow.held = nil
 		w.slow.mu.Unlock()
-		w.start(LoopOptions{Interval: time.Hour})
+		w.start(reconcile.LoopOptions{Interval: time.Hour})
 		synctest.Wait()
-		if n, _ := w.ca.ordered(); n != 2 || len(w.outcomes("straggler")) != 1 {
+		if n, _ := w.Ca.Ordered(); n != 2 || len(w.outcomes("straggler")) != 1 {
 			t.Errorf("%d orders, the ledger tells %q", n, w.outcomes("straggler"))
 		}
 	}, at("slow", "straggler"), at("ca", "api"))
@@ -468,7 +470,7 @@ func TestSlowAnswersHoldUpNobody(t *testing.T) {
 	for i := range 50 {
 		all = append(all, at("slow", fmt.Sprintf("c%02d", i)))
 	}
-	slowly(t, LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
+	slowly(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, func(w *slowWorld) {
 		w.slow.mu.Lock()
 		held := w.slow.held
 		w.slow.held = nil
@@ -479,13 +481,13 @@ func TestSlowAnswersHoldUpNobody(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		var asked atomic.Int64
-		w.ca.mu.Lock()
-		issued := w.ledgerRecords()
-		w.ca.info = func(string) (from, to, again time.Time) {
+		w.Ca.Mu.Lock()
+		issued := w.LedgerRecords()
+		w.Ca.Info = func(string) (from, to, again time.Time) {
 			asked.Add(1)
 			return time.Now().Add(-time.Hour), time.Now().Add(time.Hour), time.Now().Add(time.Hour)
 		}
-		w.ca.mu.Unlock()
+		w.Ca.Mu.Unlock()
 		if issued != len(all) {
 			t.Fatalf("%d certificates are issued", issued)
 		}
@@ -494,47 +496,34 @@ func TestSlowAnswersHoldUpNobody(t *testing.T) {
 			t.Fatal("the good CA was not asked")
 		}
 		time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour + time.Second)))
-		before, _ := w.ca.ordered()
+		before, _ := w.Ca.Ordered()
 		w.declare(append(slices.Clone(all), at("ca", "api"))...)
 		w.nudge <- struct{}{}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n, _ := w.ca.ordered(); n != before+1 {
+		if n, _ := w.Ca.Ordered(); n != before+1 {
 			t.Errorf("%d orders within a second after it was declared", n-before)
 		}
 	}, all...)
 }
 
-// ledgerRecords is how many certificates the ledger knows.
-func (w *world) ledgerRecords() int {
-	w.ledger.mu.Lock()
-	defer w.ledger.mu.Unlock()
-	n := 0
-	for name := range w.ledger.tree {
-		if strings.HasPrefix(name, ledger.RecordDir+"/") {
-			n++
-		}
-	}
-	return n
-}
-
 // TestOverwrittenWithoutEnd: somebody who overwrites a secret whenever it was put
 // back is answered once a minute at most, and not at their own pace.
 func TestOverwrittenWithoutEnd(t *testing.T) {
-	slowly(t, LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
+	slowly(t, reconcile.LoopOptions{Interval: time.Hour}, func(w *slowWorld) {
 		var writes atomic.Int64
-		w.vault.mu.Lock()
-		w.vault.fail = func(op, path string) error {
+		w.Vault.Mu.Lock()
+		w.Vault.Fail = func(op, path string) error {
 			if op == "write-metadata" && path == "secret/tls/api" { // right after certroll's
-				s := w.vault.secrets[path]
-				s.versions = append(s.versions, memVersion{data: map[string]string{"certificate": "theirs"}})
+				s := w.Vault.Secrets[path]
+				s.Versions = append(s.Versions, reconciletest.MemVersion{Data: map[string]string{"certificate": "theirs"}})
 				writes.Add(1)
 			}
 			return nil
 		}
-		s := w.vault.secrets["secret/tls/api"]
-		s.versions = append(s.versions, memVersion{data: map[string]string{"certificate": "theirs"}})
-		w.vault.mu.Unlock()
+		s := w.Vault.Secrets["secret/tls/api"]
+		s.Versions = append(s.Versions, reconciletest.MemVersion{Data: map[string]string{"certificate": "theirs"}})
+		w.Vault.Mu.Unlock()
 		time.Sleep(time.Hour + 20*time.Minute)
 		if n := writes.Load(); n == 0 || n > 80 {
 			t.Errorf("it was put back %d times", n)
@@ -546,13 +535,13 @@ func TestOverwrittenWithoutEnd(t *testing.T) {
 // allows, though the ledger knows nothing of it yet.
 func TestLimitsCountWhatIsAtWork(t *testing.T) {
 	slow := &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir", Limits: &spec.Limits{Orders: spec.Limit{Burst: 2, Window: 3 * time.Hour}}}
-	slowlyWith(t, LoopOptions{Interval: 24 * time.Hour}, slow, func(w *slowWorld) {
+	slowlyWith(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, slow, func(w *slowWorld) {
 		w.declare(at("slow", "a"), at("slow", "b"), at("slow", "c"))
 		time.Sleep(10 * time.Second)
 		w.nudge <- struct{}{}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n, _ := w.ca.ordered(); n != 2 {
+		if n, _ := w.Ca.Ordered(); n != 2 {
 			t.Errorf("%d orders, of which the CA takes 2 in three hours", n)
 		}
 	}, at("slow", "a"))
@@ -562,20 +551,20 @@ func TestLimitsCountWhatIsAtWork(t *testing.T) {
 // is under way by the block of before count that attempt.
 func TestLimitsAddedWhileAtWork(t *testing.T) {
 	before := &spec.Issuer{Name: "slow", Directory: "https://slow.example/dir"}
-	slowlyWith(t, LoopOptions{Interval: 24 * time.Hour}, before, func(w *slowWorld) {
+	slowlyWith(t, reconcile.LoopOptions{Interval: 24 * time.Hour}, before, func(w *slowWorld) {
 		limited := *before
 		limited.Limits = &spec.Limits{Orders: spec.Limit{Burst: 2, Window: 3 * time.Hour}}
-		desired := *w.desired
-		desired.Issuers = map[string]*spec.Issuer{"ca": w.desired.Issuers["ca"], "slow": &limited}
+		desired := *w.Desired
+		desired.Issuers = map[string]*spec.Issuer{"ca": w.Desired.Issuers["ca"], "slow": &limited}
 		desired.Certificates = []*spec.Certificate{at("slow", "a"), at("slow", "b"), at("slow", "c")}
-		w.repo.mu.Lock()
-		w.repo.desired = &desired
-		w.repo.mu.Unlock()
+		w.repo.Mu.Lock()
+		w.repo.Desired = &desired
+		w.repo.Mu.Unlock()
 		time.Sleep(10 * time.Second)
 		w.nudge <- struct{}{}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n, _ := w.ca.ordered(); n != 2 {
+		if n, _ := w.Ca.Ordered(); n != 2 {
 			t.Errorf("%d orders, of which the CA takes 2 in three hours", n)
 		}
 	}, at("slow", "a"))

@@ -1,18 +1,14 @@
-package reconcile
+package reconcile_test
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"certroll/reconcile/ledger"
+	"certroll/reconcile/reconciletest"
 )
 
 // section is the part of a document below a heading.
@@ -58,54 +54,9 @@ func TestDocsFields(t *testing.T) {
 	}
 }
 
-// constants are the values of all string constants of some types, but for tests, in the
-// packages below root, which is the folder reconcile.
-func constants(t *testing.T, root string, types ...string) map[string][]string {
-	t.Helper()
-	var files []string
-	for _, pkg := range []string{"ledger", "archive", "monitor", "outbox"} {
-		found, err := filepath.Glob(filepath.Join(root, pkg, "*.go"))
-		if err != nil || len(found) == 0 {
-			t.Fatalf("reconcile/%s: %d files, %v", pkg, len(found), err)
-		}
-		files = append(files, found...)
-	}
-	values := map[string][]string{}
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			v, ok := n.(*ast.ValueSpec)
-			if !ok || v.Type == nil {
-				return true
-			}
-			typ, ok := v.Type.(*ast.Ident)
-			if !ok || !slices.Contains(types, typ.Name) {
-				return true
-			}
-			for _, e := range v.Values {
-				if lit, ok := e.(*ast.BasicLit); ok {
-					s, err := strconv.Unquote(lit.Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					values[typ.Name] = append(values[typ.Name], s)
-				}
-			}
-			return true
-		})
-	}
-	return values
-}
-
 // TestDocsWords: every word that a field may hold is in the documentation.
 func TestDocsWords(t *testing.T) {
-	values := constants(t, ".", "Kind", "Reason", "Class", "Status", "State", "Exemption", "Standing", "Serving")
+	values := reconciletest.Constants(t, ".", "Kind", "Reason", "Class", "Status", "State", "Exemption", "Standing", "Serving")
 	for typ, least := range map[string]int{"Kind": 13, "Reason": 29, "Class": 13, "Status": 4, "State": 3, "Exemption": 2, "Standing": 7, "Serving": 9} {
 		if len(values[typ]) < least {
 			t.Errorf("only %d constants of type %s were found: %v", len(values[typ]), typ, values[typ])
@@ -126,6 +77,6 @@ func TestDocsWords(t *testing.T) {
 	said("ledger.md", "Reasons", values["Reason"])
 	said("asking.md", "expiring", values["Standing"])
 	said("probe.md", "What it comes to", values["Serving"])
-	said("notifications.md", "Kinds", constants(t, ".", "NoticeKind")["NoticeKind"])
+	said("notifications.md", "Kinds", reconciletest.Constants(t, ".", "NoticeKind")["NoticeKind"])
 	said("plan.md", "Actions", values["Kind"], string(ledger.KindConfig), string(ledger.KindRetry), string(ledger.KindPass), string(ledger.KindDoctor), string(ledger.KindProbe))
 }

@@ -1,4 +1,4 @@
-package reconcile
+package reconcile_test
 
 import (
 	"encoding/json"
@@ -12,6 +12,7 @@ import (
 	"certroll/reconcile/audit"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/outbox"
+	"certroll/reconcile/reconciletest"
 	"certroll/reconcile/recorder"
 	"certroll/reconcile/statuspage"
 )
@@ -19,7 +20,7 @@ import (
 // FuzzLedger: whoever may push to the ledger's branch can write anything there.
 // Reading ends with an error at worst, and STATUS.md stays the table it is.
 func FuzzLedger(f *testing.F) {
-	record, err := ledger.MarshalRecord(newView().record)
+	record, err := ledger.MarshalRecord(reconciletest.NewView().Record)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -79,14 +80,14 @@ func onePage(t *testing.T, records map[string]*ledger.Record, open *ledger.Probl
 		}
 	}
 	for _, p := range open.Problems {
-		p.Event(ledger.Failed, ledger.ReasonFound, ledger.Revision{}, start)
+		p.Event(ledger.Failed, ledger.ReasonFound, ledger.Revision{}, reconciletest.Start)
 	}
 }
 
 // appendable: what is added to the audit log is read again.
 func appendable(t *testing.T, tree fstest.MapFS, events []ledger.Event) {
 	t.Helper()
-	e := ledger.Event{Schema: ledger.EventSchema, ID: "of this test", Time: start.AddDate(0, 1, 0), Operation: ledger.KindNote}
+	e := ledger.Event{Schema: ledger.EventSchema, ID: "of this test", Time: reconciletest.Start.AddDate(0, 1, 0), Operation: ledger.KindNote}
 	files, err := archive.AppendEvents(tree, []ledger.Event{e}, e.Time)
 	if err != nil {
 		return

@@ -77,17 +77,17 @@ const (
 	// clock: timers stand still while a machine is suspended, and do not follow
 	// a clock that is set.
 	longestNap = time.Minute
-	// shortestNap keeps moments that lie close together in one pass.
-	shortestNap = time.Second / 2
+	// ShortestNap keeps moments that lie close together in one pass.
+	ShortestNap = time.Second / 2
 	// lingers is how long a pass waits for what it began: what is short is seen and
 	// told by the same pass, and what falls due is begun within a second all the same.
 	lingers = time.Second / 2
 	// nudgeEvery is how often a nudge has the loop pull at most: a pull looks at
 	// much, and who nudges may be a directory that somebody logs into.
 	nudgeEvery = 5 * time.Second
-	// askEvery is how often the CAs are asked for renewal information at most:
+	// AskEvery is how often the CAs are asked for renewal information at most:
 	// what is due meanwhile is asked in one go.
-	askEvery = time.Minute
+	AskEvery = time.Minute
 )
 
 // Loop keeps certificates as the repo says for as long as it runs. It sleeps
@@ -111,10 +111,10 @@ type Loop struct {
 	rev      ledger.Revision
 	seen     *plan.Observed
 	turns    plan.Turns
-	planned  []plan.Action
+	Planned  []plan.Action
 	pulledAt time.Time
 	pullErr  error // how that pull ended
-	pullAt   time.Time
+	PullAt   time.Time
 	askedAt  time.Time
 	wakeAt   time.Time
 	passedAt time.Time       // when the last pass ended
@@ -179,7 +179,7 @@ func (l *Loop) sleep(ctx context.Context) {
 		if now.Before(from) || !now.Before(l.wakeAt) {
 			return // the clock was set back, or it is time
 		}
-		timer := time.NewTimer(min(max(l.wakeAt.Sub(now), shortestNap), longestNap))
+		timer := time.NewTimer(min(max(l.wakeAt.Sub(now), ShortestNap), longestNap))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -187,10 +187,10 @@ func (l *Loop) sleep(ctx context.Context) {
 		case <-l.o.Nudge:
 			timer.Stop()
 			soon := l.pulledAt.Add(nudgeEvery)
-			l.pullAt, l.wakeAt = times.Sooner(l.pullAt, soon), times.Sooner(l.wakeAt, soon)
+			l.PullAt, l.wakeAt = times.Sooner(l.PullAt, soon), times.Sooner(l.wakeAt, soon)
 		case <-l.r.Crew.Settled:
 			timer.Stop()
-			l.wakeAt = times.Sooner(l.wakeAt, l.passedAt.Add(shortestNap))
+			l.wakeAt = times.Sooner(l.wakeAt, l.passedAt.Add(ShortestNap))
 		case <-timer.C:
 		}
 	}
@@ -204,7 +204,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	now := l.now()
 	defer func() {
 		l.passedAt = l.now()
-		l.wakeAt = l.nextWake(p)
+		l.wakeAt = l.NextWake(p)
 		p.Next, p.Outages, p.Took = l.wakeAt, l.away(), max(l.now().Sub(now), 0)
 		var err error
 		if p.Backlog, err = l.r.Backlog(); err != nil {
@@ -235,7 +235,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	}
 	l.r.Absence.End(away)
 	l.noteEnd(recorder.SideLooked)
-	p.Actions = l.planned
+	p.Actions = l.Planned
 	l.o.Planned(l.r.Crew.WithoutEnded(p.Actions))
 	p.Report, err = l.begin(ctx)
 	p.Err = errors.Join(asked, err)
@@ -245,7 +245,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if names := l.changed(p); len(names) > 0 && ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, names))
 	}
-	p.Standing, p.Records, p.Rewound = l.planned, l.records(), archive.LastRewound(l.seen.History)
+	p.Standing, p.Records, p.Rewound = l.Planned, l.records(), archive.LastRewound(l.seen.History)
 	p.Unanchored, p.Limits = l.r.Unanchored(), throttle.LimitsUsed(l.desired, l.seen.History, now)
 	p.Unreadable = l.r.Unreadable()
 	p.Problems, err = l.r.Open()
@@ -263,7 +263,7 @@ func (l *Loop) records() []*ledger.Record {
 
 // begin begins what is planned. Of what takes longer than a moment it says nothing.
 func (l *Loop) begin(ctx context.Context) (*apply.Report, error) {
-	b := l.r.Begin(ctx, l.desired, l.rev, l.planned, l.pulledAt)
+	b := l.r.Begin(ctx, l.desired, l.rev, l.Planned, l.pulledAt)
 	over := b.Linger(ctx, lingers)
 	l.untold = over && b.Silent || !over && l.now().Sub(l.r.TriedAt()).Abs() < apply.TellEvery
 	var err error
@@ -295,7 +295,7 @@ func (l *Loop) changed(p Pass) map[string]bool {
 // pullDue tells whether it is time to pull; a clock that was set back makes it
 // so, since nothing is known of how long ago the last one was.
 func (l *Loop) pullDue(now time.Time) bool {
-	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.pullAt)
+	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.PullAt)
 }
 
 // pull takes the spec that is in force. Where Git is away that is the last good
@@ -303,7 +303,7 @@ func (l *Loop) pullDue(now time.Time) bool {
 func (l *Loop) pull(ctx context.Context, now time.Time) error {
 	desired, rev, err := l.repo.Pull(ctx)
 	// Replicas that started together do not ask together for ever.
-	l.pulledAt, l.pullAt = now, now.Add(l.o.Interval+rand.N(l.o.Interval/10+1))
+	l.pulledAt, l.PullAt = now, now.Add(l.o.Interval+rand.N(l.o.Interval/10+1))
 	l.pullErr = err
 	if desired != nil {
 		l.desired, l.rev = desired, rev
@@ -351,7 +351,7 @@ func (l *Loop) ask(ctx context.Context, now time.Time) error {
 		return nil // the last questions are not answered yet
 	}
 	said := l.asked
-	if !now.Before(l.askedAt) && now.Before(l.askedAt.Add(askEvery)) {
+	if !now.Before(l.askedAt) && now.Before(l.askedAt.Add(AskEvery)) {
 		return said
 	}
 	l.askedAt = now
@@ -377,15 +377,15 @@ func (l *Loop) lookAt(ctx context.Context, names map[string]bool) error {
 
 func (l *Loop) take(obs *plan.Observed) {
 	l.seen, l.unseen = obs, map[string]bool{}
-	l.planned = plan.Plan(l.desired, obs, l.now())
-	plan.InWaves(l.planned, obs, l.now())
+	l.Planned = plan.Plan(l.desired, obs, l.now())
+	plan.InWaves(l.Planned, obs, l.now())
 }
 
 // due are the certificates whose moment has come since the last plan. What is under
 // way, or was looked at and waits for a place, is not looked at.
 func (l *Loop) due(now time.Time) map[string]bool {
 	names := map[string]bool{}
-	for _, a := range l.planned {
+	for _, a := range l.Planned {
 		if a.AtWork != nil || l.r.Crew.IsReady(a.Certificate) {
 			continue
 		}
@@ -396,13 +396,13 @@ func (l *Loop) due(now time.Time) map[string]bool {
 	return names
 }
 
-// nextWake is the earliest moment at which there may be something to do.
-func (l *Loop) nextWake(p Pass) time.Time {
+// NextWake is the earliest moment at which there may be something to do.
+func (l *Loop) NextWake(p Pass) time.Time {
 	now := l.now()
 	if p.Err != nil && p.Report == nil {
 		return now.Add(plan.WaveEvery) // what is due could not be looked at
 	}
-	next := l.pullAt
+	next := l.PullAt
 	earlier := func(at time.Time) {
 		if at.Before(next) {
 			next = at
@@ -414,7 +414,7 @@ func (l *Loop) nextWake(p Pass) time.Time {
 	if l.untold {
 		earlier(now.Add(apply.TellEvery))
 	}
-	for _, a := range l.planned {
+	for _, a := range l.Planned {
 		switch {
 		case a.AtWork != nil: // its end wakes the loop
 		case a.Kind != ledger.KindNone && a.Kind != ledger.KindHold:
@@ -425,10 +425,10 @@ func (l *Loop) nextWake(p Pass) time.Time {
 	}
 	if l.desired != nil && l.seen != nil {
 		if at := l.r.NextAsk(l.desired, l.seen); !at.IsZero() {
-			earlier(times.Later(at, l.askedAt.Add(askEvery)))
+			earlier(times.Later(at, l.askedAt.Add(AskEvery)))
 		}
 	}
-	return times.Later(next, now.Add(shortestNap))
+	return times.Later(next, now.Add(ShortestNap))
 }
 
 // daily begins what is done once a day, however often the process starts.

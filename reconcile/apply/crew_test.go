@@ -1,0 +1,26 @@
+package apply_test
+
+import (
+	"slices"
+	"testing"
+
+	"certroll/reconcile/apply"
+	"certroll/reconcile/plan"
+)
+
+// TestEndedIsNotPlannedAgain: the plan of a pass in which an attempt ended does not
+// announce that certificate once more; what is still at work stays in it.
+func TestEndedIsNotPlannedAgain(t *testing.T) {
+	c := &apply.Crew{Ended: map[string]bool{"over": true, "begun anew": true}}
+	actions := []plan.Action{{Certificate: "over"}, {Certificate: "due"}, {Certificate: "begun anew", AtWork: &plan.Work{}}}
+	var names []string
+	for _, a := range c.WithoutEnded(actions) {
+		names = append(names, a.Certificate)
+	}
+	if want := []string{"due", "begun anew"}; !slices.Equal(names, want) {
+		t.Errorf("announced %q, want %q", names, want)
+	}
+	if len(actions) != 3 || actions[0].Certificate != "over" {
+		t.Errorf("the plan itself was changed: %+v", actions)
+	}
+}

@@ -1,0 +1,81 @@
+package apply_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"certroll/reconcile/reconciletest"
+)
+
+// toldFirst is a lease that looks at the ledger when it is given back.
+type toldFirst struct {
+	w    *reconciletest.World
+	told int
+}
+
+func (l *toldFirst) Acquire(context.Context) (bool, string, time.Time, error) {
+	return true, "us", l.w.At.Add(time.Minute), nil
+}
+
+func (l *toldFirst) Release(context.Context) error {
+	l.told = len(l.w.Ledger.Events(l.w.T))
+	return nil
+}
+
+// TestLeaseIsKeptUntilTheLedgerIsTold: whoever waits for the lease reads in the
+// ledger what is held, and would ask the CA at once otherwise.
+func TestLeaseIsKeptUntilTheLedgerIsTold(t *testing.T) {
+	w := reconciletest.NewWorld(t, reconciletest.Certificate("a", "a.example.com"))
+	lease := &toldFirst{w: w}
+	w.Opts.Lease = lease
+	w.Ca.Fail = func(string, int) error {
+		return &reconciletest.CaError{Code: "rate_limited", Text: "too many", At: w.At.Add(time.Hour)}
+	}
+	if r, err := w.Apply(context.Background()); err != nil || r.Failed() != 1 {
+		t.Fatalf("report %+v, %v", r, err)
+	}
+	if lease.told != 1 {
+		t.Errorf("the ledger had %d events when the lease was given back, want 1", lease.told)
+	}
+}
+
+// brief is a lease that is not renewed in time.
+type brief struct{ until time.Time }
+
+func (l brief) Acquire(context.Context) (bool, string, time.Time, error) {
+	return true, "us", l.until, nil
+}
+func (l brief) Release(context.Context) error { return nil }
+
+// TestLeaseEndsWhileStopped: a process that was stopped in the middle of a step
+// takes no further one when it goes on after its lease has ended, and counts
+// that as no failure.
+func TestLeaseEndsWhileStopped(t *testing.T) {
+	w := reconciletest.NewWorld(t, reconciletest.Certificate("a", "a.example.com"))
+	w.Opts.Lease = brief{w.At.Add(time.Minute)}
+	w.Ca.Fail = func(op string, _ int) error {
+		if op == "finish" {
+			w.At = w.At.Add(time.Minute + time.Second)
+		}
+		return nil
+	}
+	r, err := w.Apply(context.Background())
+	if err != nil || r.Interrupted != 1 || len(r.Results) != 0 {
+		t.Fatalf("report %+v, %v", r, err)
+	}
+	if s := w.Vault.Secrets["secret/tls/a"]; s != nil {
+		t.Errorf("it wrote all the same: %+v", s)
+	}
+	if e := w.Ledger.Events(t); len(e) != 0 {
+		t.Errorf("events: %+v", e)
+	}
+	// Whoever has the lease next finishes the same order.
+	w.Ca.Fail, w.Opts.Lease = nil, brief{w.At.Add(time.Minute)}
+	if r, err := w.Apply(context.Background()); err != nil || len(r.Results) != 1 || r.Failed() != 0 {
+		t.Fatalf("report %+v, %v", r, err)
+	}
+	if n, _ := w.Ca.Ordered(); n != 1 {
+		t.Errorf("%d orders, want 1", n)
+	}
+}

@@ -1,0 +1,100 @@
+package doctor_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"certroll/reconcile/doctor"
+	"certroll/reconcile/ledger"
+	"certroll/reconcile/reconciletest"
+	"certroll/reconcile/times"
+	"certroll/spec"
+)
+
+// TestDirectoryIsExaminedOncePerIssuer: what is wrong with an issuer is one finding
+// that touches all its certificates, and a warning for one that is a fallback alone.
+func TestDirectoryIsExaminedOncePerIssuer(t *testing.T) {
+	w, x := examined(t)
+	w.Desired.Issuers["spare"] = &spec.Issuer{Name: "spare", Directory: "https://spare.example/dir"}
+	w.Desired.Certificates[0].Fallbacks = []string{"spare"}
+	x.issuer = func(issuer string) *fakeFinding {
+		return &fakeFinding{"error", "config", "profile of issuer." + issuer, "the CA does not offer it", ""}
+	}
+	want := []string{
+		"error config profile of issuer.ca [api mail web] []",
+		"warning config profile of issuer.spare [api] []",
+	}
+	if got := summary(w.Examine(doctor.ExamineOptions{})); !slices.Equal(got, want) {
+		t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if slices.Sort(x.directories); !slices.Equal(x.directories, []string{"ca", "spare"}) {
+		t.Errorf("directories of %v were looked at", x.directories)
+	}
+}
+
+// TestChainsOffered: doctor tells of a preferred chain that the CA did not offer to
+// what it issued last, and of nothing that has changed since.
+func TestChainsOffered(t *testing.T) {
+	const about = "warning config preferred_chain of issuer.ca [api web] []"
+	note := func(chain string) string {
+		return `the CA offers no chain up to "` + chain + `", taking its default chain; it offers "Root"`
+	}
+	for name, c := range map[string]struct {
+		first, second string // the notes of api's issue and of web's, a minute later
+		change        func(*spec.Issuer)
+		want          []string
+	}{
+		"offered":               {},
+		"not offered":           {first: note("Old Root"), second: note("Old Root"), want: []string{about}},
+		"no longer offered":     {second: note("Old Root"), want: []string{about}},
+		"offered by now":        {first: note("Old Root")},
+		"another one is wanted": {first: note("Old Root"), second: note("Old Root"), change: func(i *spec.Issuer) { i.PreferredChain = "Root" }},
+		"none is wanted":        {first: note("Old Root"), second: note("Old Root"), change: func(i *spec.Issuer) { i.PreferredChain = "" }},
+		"another CA":            {first: note("Old Root"), second: note("Old Root"), change: func(i *spec.Issuer) { i.Directory = "https://other.example/dir" }},
+		"another note":          {second: "the chain ends first; taking the chain up to another"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.lab.test"))
+			w.Opts.Examiner = &fakeExaminer{}
+			w.Desired.Issuers["ca"].PreferredChain = "Old Root"
+			w.Ca.ChainNote = c.first
+			w.Settle()
+			w.At = w.At.Add(60e9)
+			w.Desired.Certificates = append(w.Desired.Certificates, reconciletest.Certificate("web", "web.lab.test"))
+			w.Ca.ChainNote = c.second
+			w.Settle()
+			if c.change != nil {
+				c.change(w.Desired.Issuers["ca"])
+			}
+			x := w.Examine(doctor.ExamineOptions{})
+			if got := summary(x); !slices.Equal(got, c.want) {
+				t.Errorf("found %q, want %q", got, c.want)
+			}
+			if len(x.Findings) > 0 && !strings.Contains(x.Findings[0].Message, c.second) {
+				t.Errorf("it says %s", x.Findings[0].Message)
+			}
+		})
+	}
+}
+
+// TestPreferredChainChange: another preferred_chain orders nothing by itself, and is
+// used by the next renewal and by a rotation.
+func TestPreferredChainChange(t *testing.T) {
+	w := reconciletest.NewWorld(t, reconciletest.Certificate("api", "api.lab.test"), reconciletest.Certificate("web", "web.lab.test"))
+	w.Settle()
+	w.Desired.Issuers["ca"].PreferredChain = "New Root"
+	for _, a := range w.Plan() {
+		if a.Kind != ledger.KindNone {
+			t.Errorf("%s: %s, %s", a.Certificate, a.Kind, a.Reason)
+		}
+	}
+	w.Desired.Certificate("web").Rotate = "2027-01-01 for the new root"
+	w.Settle()
+	w.At = w.At.Add(61 * times.Day)
+	w.Settle()
+	// Two first issues, the rotation of web, then the renewals.
+	if want := []string{"", "", "New Root", "New Root", "New Root"}; !slices.Equal(w.Ca.Chains, want) {
+		t.Errorf("chains that were asked for: %q, want %q", w.Ca.Chains, want)
+	}
+}

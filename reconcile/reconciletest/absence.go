@@ -1,0 +1,90 @@
+package reconciletest
+
+import (
+	"slices"
+	"sync"
+	"testing"
+
+	"certroll/reconcile/ledger"
+)
+
+// SealedError is what a Vault says that is sealed; dead: one that takes the token no more.
+type SealedError struct {
+	CaError
+	dead bool
+}
+
+func (e *SealedError) Away() bool      { return !e.dead }
+func (e *SealedError) DeadToken() bool { return e.dead }
+
+// sealing is a Vault that is sealed at its nth call and until it is unsealed. Before
+// the nth it answers after a moment, so that what is side by side is mixed.
+type sealing struct {
+	mu     sync.Mutex
+	vault  *MemVault
+	left   int // calls until it is sealed
+	dead   bool
+	sealed bool
+	Asked  int // while it was sealed
+}
+
+// Sealed has the world's Vault go away at its nth call.
+func (w *World) Sealed(n int, dead bool) *sealing {
+	s := &sealing{vault: w.Vault, left: n, dead: dead}
+	w.Vault.Fail = func(string, string) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.left--; s.left < 0 {
+			s.sealed = true
+			s.Asked++
+			text := "Vault answered 503: Vault is sealed"
+			if s.dead {
+				text = "Vault answered 403: permission denied; invalid token"
+			}
+			return &SealedError{CaError{Code: "vault", Text: text}, s.dead}
+		}
+		return nil
+	}
+	return s
+}
+
+// Unseal has it answer again.
+func (s *sealing) Unseal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left, s.sealed = 1<<30, false
+}
+
+func (s *sealing) IsSealed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sealed
+}
+
+// OneProblem demands what a Vault that went away once is told as: one event and its
+// end, no failure of a certificate, and all live in the end.
+func (w *World) OneProblem(t *testing.T, n int) {
+	t.Helper()
+	if told := w.ToldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed, ledger.Success}) {
+		t.Errorf("told of Vault: %v, want one failure and its end", told)
+	}
+	live := 0
+	for _, e := range w.Ledger.Events(t) {
+		switch {
+		case e.Operation == ledger.KindPass:
+		case e.Status == ledger.Failed || e.Status == ledger.Denied:
+			t.Errorf("a failure of its own: %+v", e)
+		case e.Operation.Orders() && e.Status == ledger.Success:
+			live++
+		}
+	}
+	if live != n {
+		t.Errorf("%d are told as issued, want %d", live, n)
+	}
+	for _, c := range w.Desired.Certificates {
+		if r := w.Ledger.Record(t, c.Name); r.State != ledger.StateLive || r.Failures > 0 || r.Hold != nil {
+			t.Errorf("record of %s: %+v", c.Name, r)
+		}
+		w.SecretPair(c.Vault.Path)
+	}
+}

@@ -1,0 +1,58 @@
+package reconciletest
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"certroll/reconcile"
+	"certroll/reconcile/ledger"
+	"certroll/spec"
+)
+
+// MemRepo is a config repo that a test turns.
+type MemRepo struct {
+	Mu      sync.Mutex
+	Desired *spec.Spec
+	Err     error
+	Pulls   int
+}
+
+func (r *MemRepo) Pull(context.Context) (*spec.Spec, ledger.Revision, error) {
+	r.Mu.Lock()
+	defer r.Mu.Unlock()
+	r.Pulls++
+	return r.Desired, ledger.Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, r.Err
+}
+
+// Keep runs a loop in a bubble for as long as the test lets it.
+func (w *World) Keep(repo reconcile.Repo, o reconcile.LoopOptions) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	loop := reconcile.NewLoop(w.Reconciler(), repo, o)
+	go func() { defer close(done); loop.Run(ctx) }()
+	return func() { cancel(); <-done }
+}
+
+// Bubble is a world whose clock is the bubble's.
+func Bubble(t *testing.T, test func(w *World, repo *MemRepo), certificates ...*spec.Certificate) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWorld(t, certificates...)
+		w.Opts.Now, w.Ca.Now = time.Now, time.Now
+		test(w, &MemRepo{Desired: w.Desired})
+	})
+}
+
+type MemMoments map[string]time.Time
+
+func (m MemMoments) Load() (map[string]time.Time, error) { return m, nil }
+
+func (m MemMoments) Save(next map[string]time.Time) error {
+	for k, v := range next {
+		m[k] = v
+	}
+	return nil
+}
