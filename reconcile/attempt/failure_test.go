@@ -83,7 +83,7 @@ func TestBackoffSurvivesARestart(t *testing.T) {
 		if w.At.Minute() == 0 && w.At.Hour()%6 == 0 { // and Git is away now and then
 			w.Ledger.Err = errors.New("connection refused")
 		}
-		r, actions := w.Planned0()
+		r, actions := w.PlannedFromCache()
 		if r != nil {
 			report, _ := r.Apply(t.Context(), w.Desired, ledger.Revision{}, actions)
 			if len(report.Results) > 0 {

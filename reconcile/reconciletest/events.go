@@ -1,6 +1,7 @@
 package reconciletest
 
 import (
+	"fmt"
 	"time"
 
 	"certroll/reconcile/ledger"
@@ -15,4 +16,21 @@ func Failed(at time.Duration, certificate string, class ledger.Class, account, t
 
 func Succeeded(at time.Duration, certificate, account string) ledger.Event {
 	return ledger.Event{Time: Start.Add(at), Operation: ledger.KindRenew, Certificate: certificate, Names: []string{certificate + ".example.com"}, Status: ledger.Success, Issuer: "ca", DNSAccount: account}
+}
+
+var NoticeAt = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+// Done is the event of an order that worked.
+func Done(at time.Duration, url string, free ledger.Exemption, names ...string) ledger.Event {
+	return ledger.Event{Schema: ledger.EventSchema, ID: url, Time: Start.Add(at), Operation: ledger.KindRenew, Certificate: "x", Status: ledger.Success, Names: names,
+		Issuer: "ca", Directory: "https://ca.example/dir", DNSAccount: "lab", OrderURL: url, Exempt: free}
+}
+
+// Repeat makes n of them.
+func Repeat(n int, at time.Duration, free ledger.Exemption, name func(i int) string) []ledger.Event {
+	var es []ledger.Event
+	for i := range n {
+		es = append(es, Done(at, fmt.Sprintf("https://ca.example/order/%d", i+1), free, name(i)))
+	}
+	return es
 }
