@@ -7,77 +7,77 @@ import (
 	"certroll/spec"
 )
 
-// hold makes the action one that waits.
+// hold turns the action into a hold of the same action.
 func (a *Action) hold(why ledger.Reason, until time.Time, detail string) {
 	a.Wants, a.Kind, a.Reason, a.NotBefore, a.Detail = a.Kind, ledger.KindHold, why, until.UTC(), detail
 }
 
-// IsGone tells that what certroll has written at that place by its record cannot be
-// read there any more.
+// IsGone reports whether the secret that the record describes is no longer readable at its
+// path.
 func (a *Action) IsGone() bool {
 	r := a.Record
 	return a.Spec != nil && a.AtWork == nil && r.HasSecret() && a.At == ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path} &&
 		a.Reason != ledger.ReasonUnreadable && !a.Secret.Readable
 }
 
-// Change is one field of which the spec asks for something else than is live.
+// Change is one field in which the spec differs from the live certificate.
 type Change struct {
 	Field string `json:"field"`
 	Old   string `json:"old"`
 	New   string `json:"new"`
 }
 
-// Action is one difference between what is desired and what is there.
+// Action is one difference between desired and observed state.
 type Action struct {
 	Kind        ledger.Kind
 	Certificate string
 	Reason      ledger.Reason
 	Detail      string   // one sentence for a person
 	Changes     []Change // for KindReissue
-	// NotBefore is when a hold ends, or when a certificate with nothing to do
-	// becomes due; zero where that is never.
+	// NotBefore is the end of a hold, or the due time of a certificate with nothing to do;
+	// zero: never.
 	NotBefore time.Time
-	Wants     ledger.Kind    // for KindHold: what waits
-	HeldBy    ledger.Subject // for KindHold: what holds many at once; "" where it is the certificate's own
-	Warnings  []string       // what a reviewer should know, whatever the kind
+	Wants     ledger.Kind    // for KindHold: the kind that waits
+	HeldBy    ledger.Subject // for KindHold: the subject that holds many at once; "": the certificate's own hold
+	Warnings  []string       // for a reviewer, whatever the kind
 
-	Issuer   *spec.Issuer     // that is asked; nil for KindRetire
+	Issuer   *spec.Issuer     // the issuer to order from; nil for KindRetire
 	Replaces string           // the ARI identifier that the order carries, or ""
-	Exempt   ledger.Exemption // what the order is free of
-	Avoid    []string         // DNS accounts known not to work, which come last
-	Probes   []ledger.Subject // held as a whole, and tried again by this action
-	// Unscheduled tells that it is such a probe before its time: a person asked
-	// for it, or has changed what the last one failed with.
+	Exempt   ledger.Exemption // the rate limits that the CA waives for the order
+	Avoid    []string         // DNS accounts known to fail; an attempt uses them last
+	Probes   []ledger.Subject // subjects with an open breaker that this action tries again
+	// Unscheduled marks a probe before its time: a person ran certroll retry, or changed
+	// the settings that the last probe failed with.
 	Unscheduled bool
-	// OrderFrom is, for KindRepair, from when on something may be ordered where it
-	// turns out that it has to be, and orderHeld why not before.
+	// OrderFrom is, for KindRepair, the earliest time for an order if the repair turns out
+	// to need one. OrderHeld is the reason for that time.
 	OrderFrom time.Time
 	OrderHeld string
 
-	AtWork *Work // it is under way; nil: it is not
+	AtWork *Work // nil: no attempt under way
 
 	Spec   *spec.Certificate // nil for KindRetire
-	Record *ledger.Record    // nil where the ledger knows nothing; of a leftover as it begins
-	At     ledger.Location   // where the live secret is
-	Secret Secret            // what was seen there
-	Next   *Staged           // the next key, as far as one is staged
+	Record *ledger.Record    // nil: the ledger has none; for a leftover its first record
+	At     ledger.Location   // location of the live secret
+	Secret Secret            // observed at At
+	Next   *Staged           // the staged key; nil: none
 
-	Former  string          // of one that was renamed: the name that it goes on from
-	Tried   *ledger.Record  // of one whose move failed: what that left; nil: it did not fail
-	Heir    bool            // of a retirement: another certificate claims the secret, or goes on with it
-	Mass    *ledger.HeldSet // what the brake holds it with; nil: it does not
-	Pending *Pending        // the pending secret, as far as there is one
-	Ways    [][]string      // of its names to be proven, see waysOf
-	Target  *Secret         // where it moved: what was seen at the spec's target
-	Goes    ledger.Location // that target, where the brake keeps it from moving; else zero
+	Former  string          // for a renamed certificate: the name that it continues
+	Tried   *ledger.Record  // for a failed move: the record that the failure left; nil: no move failed
+	Heir    bool            // for a retirement: another certificate claims or continues the secret
+	Mass    *ledger.HeldSet // the set that the brake holds the action in; nil: none
+	Pending *Pending        // the pending secret; nil: none
+	Ways    [][]string      // DNS accounts for the names, see WaysOf
+	Target  *Secret         // for a move: the secret at the spec's target
+	Goes    ledger.Location // the spec's target, if the brake keeps the certificate from moving; else zero
 }
 
-// Mends tells that it brings back what is live, or ends what was begun, and asks
-// the CA for nothing unless there is no other way.
+// Mends reports whether the action restores the live pair or completes an interrupted
+// write. Such an action orders only if there is no other way.
 func (a *Action) Mends() bool { return a.Kind == ledger.KindRepair && !a.Reason.Records() }
 
-// orderNotBefore keeps an action that mends from ordering before a moment; the
-// latest one stands.
+// orderNotBefore keeps a repair from ordering before a time. The latest of several times
+// wins.
 func (a *Action) orderNotBefore(from time.Time, why string) {
 	if from.After(a.OrderFrom) {
 		a.OrderFrom, a.OrderHeld = from, why

@@ -12,8 +12,9 @@ import (
 	"certroll/spec/text"
 )
 
-// Admit holds back what would pass a limit of the CA or add to a trouble that
-// is known, in the order of urgency: what goes first leaves less for the rest.
+// Admit holds actions that would pass a rate limit of the CA, or that need an issuer or DNS
+// account whose breaker is open. It goes by urgency: actions that go first leave less of
+// the limits for the rest.
 func Admit(actions []Action, who throttle.Accounts, history []ledger.Event, found map[ledger.Subject]*throttle.Circuit, now time.Time) {
 	g := &admission{troubles: found, book: throttle.NewBook(history, who), probing: map[ledger.Subject]bool{}, now: now}
 	var asking []*Action
@@ -36,6 +37,8 @@ func Admit(actions []Action, who throttle.Accounts, history []ledger.Event, foun
 		g.admit(a)
 	}
 	for i := range actions {
+		// A repair takes nothing from the limits here: most repairs order nothing. Admit
+		// only notes the time from which the limits allow an order.
 		if a := &actions[i]; a.Mends() {
 			if free := g.book.Free(g.book.UsesOf(a.Issuer, a.Spec.Names(), ""), now); free.After(a.OrderFrom) {
 				a.OrderFrom, a.OrderHeld = free, "another certificate would pass a limit of issuer."+a.Issuer.Name
@@ -44,9 +47,10 @@ func Admit(actions []Action, who throttle.Accounts, history []ledger.Event, foun
 	}
 }
 
-// trustedFirst has those try a subject in trouble first that it worked for
-// before: what was never issued may fail by its own mistake, which tells nothing
-// of the others. A person's word, or changed settings, go before that.
+// trustedFirst moves the actions to the front for which the failing subjects have worked
+// before. A certificate that was never issued may fail by a mistake of its own, which says
+// nothing about other certificates. A person's retry and changed settings go before that
+// rule.
 func (g *admission) trustedFirst(asking []*Action) []*Action {
 	var first, later []*Action
 	for _, a := range asking {
@@ -78,8 +82,9 @@ func (g *admission) trusted(a *Action) bool {
 	return true
 }
 
-// saidBefore is until when an issuer whose turn comes again has told to wait,
-// before it was another's: the record's hold is the other's by now.
+// saidBefore returns the end of a rate limit that the action's issuer announced in an
+// earlier turn. The hold of the record does not show it: by now it is the hold of another
+// issuer.
 func saidBefore(history []ledger.Event, a *Action) (until time.Time) {
 	if r := a.Record; r == nil || r.Hold == nil || r.Hold.Issuer == a.Issuer.Name {
 		return until
@@ -96,20 +101,20 @@ func saidBefore(history []ledger.Event, a *Action) (until time.Time) {
 	return until
 }
 
-// admission is one pass of admit.
+// admission is one run of Admit.
 type admission struct {
 	troubles map[ledger.Subject]*throttle.Circuit
 	book     *throttle.Book
-	probing  map[ledger.Subject]bool // one certificate tries them in this pass
+	probing  map[ledger.Subject]bool // subjects that an action of this pass probes
 	now      time.Time
 }
 
-// probeTime is how long the probe of a subject may take until the next one may go:
-// what it stands at is then another side's matter.
+// probeTime is how long one probe keeps other certificates from probing the same subject. A
+// probe that takes longer probably waits for another service.
 const probeTime = 10 * time.Minute
 
-// goesOn counts what is under way already: nothing is known yet of what it draws. It
-// counts by its account and CA, as its issuer may be a block of an earlier revision.
+// goesOn counts an attempt under way, whose event does not exist yet. It counts by account
+// and CA, because the issuer may be a block of an earlier revision.
 func (g *admission) goesOn(a *Action) {
 	g.book.Order(a.Issuer, a.Spec.Names(), a.Exempt, g.now)
 	for _, s := range a.Probes {
@@ -117,9 +122,9 @@ func (g *admission) goesOn(a *Action) {
 	}
 }
 
-// admit holds the action where something it needs is in trouble, or where
-// there is nothing to draw. Where it goes on in spite of a trouble it is the
-// one probe of this pass.
+// admit holds the action if a subject that it needs has an open breaker, or if a rate limit
+// is used up. An action that goes on despite an open breaker is the only probe of that
+// subject in this pass.
 func (g *admission) admit(a *Action) {
 	var probes []ledger.Subject
 	for _, s := range AskedSubjects(a) {
@@ -153,8 +158,7 @@ func (g *admission) admit(a *Action) {
 	}
 }
 
-// accounts sorts an action's DNS accounts into those it may try and those that
-// it passes over at once.
+// accounts splits an action's DNS accounts into those it may try and those to avoid.
 func (g *admission) accounts(a *Action) (working, avoid []string) {
 	for _, name := range a.Serving() {
 		if s := ledger.AccountSubject(name); HoldsAction(g.troubles[s], a) && !g.mayProbe(a, s) {
@@ -166,7 +170,7 @@ func (g *admission) accounts(a *Action) (working, avoid []string) {
 	return working, avoid
 }
 
-// soonest is the DNS account of a way that may be tried again first.
+// soonest returns the DNS account of a way whose next probe comes first.
 func (g *admission) soonest(a *Action, way []string) ledger.Subject {
 	first := ledger.AccountSubject(way[0])
 	for _, name := range way[1:] {
@@ -186,18 +190,19 @@ func (g *admission) mayProbe(a *Action, s ledger.Subject) bool {
 	return !g.probing[s] && (t.Retried(a.Certificate, g.now) || t.MayBeMended(g.now) || !g.probeAt(a, s).After(g.now))
 }
 
-// stop holds the action because of a subject in trouble.
+// stop holds the action because of a subject with an open breaker.
 func (g *admission) stop(a *Action, s ledger.Subject) {
 	t, at := g.troubles[s], g.probeAt(a, s)
 	if !at.After(g.now) {
-		at = g.now.Add(throttle.LeastWait) // the probe of this pass goes first
+		at = g.now.Add(throttle.LeastWait) // another action of this pass probes first
 	}
 	a.hold(ledger.ReasonBreaker, at, fmt.Sprintf("%s has failed for %d certificates in a row (%s), one at a time tries it again: %s",
 		s, len(t.Certificates), t.Class, text.FirstLine(t.Message)))
 	a.HeldBy = s
 }
 
-// limit draws for the action, and holds it where there is nothing to draw yet.
+// limit reserves the order in the CA's rate limits. It holds the action and returns true if
+// a limit is used up.
 func (g *admission) limit(a *Action) bool {
 	at, by := g.book.Reserve(a.Issuer, a.Spec.Names(), a.Exempt, g.now)
 	if by == nil {

@@ -12,32 +12,33 @@ import (
 	"certroll/reconcile/times"
 )
 
-// AriID is a certificate's identifier in renewal information (RFC 9773 section
-// 4.1): its issuer's key identifier and its serial; "" where it has none.
+// AriID returns a certificate's identifier in renewal information (RFC 9773 section 4.1):
+// the authority key identifier and the serial, both base64url, joined by a dot; "" if the
+// certificate lacks one of them.
 func AriID(leaf *x509.Certificate) string {
 	if len(leaf.AuthorityKeyId) == 0 || leaf.SerialNumber == nil || leaf.SerialNumber.Sign() <= 0 {
 		return ""
 	}
 	serial := leaf.SerialNumber.Bytes()
-	if serial[0]&0x80 != 0 { // DER keeps the number positive by a leading zero
+	if serial[0]&0x80 != 0 { // DER keeps the number positive with a leading zero byte; the RFC encodes the DER value
 		serial = append([]byte{0}, serial...)
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode(leaf.AuthorityKeyId) + "." + encode(serial)
 }
 
-// The bounds of what is believed of a CA.
+// Bounds on the renewal information of a CA.
 const (
-	// LeastBefore is how much of the lifetime is left at the latest when a
-	// certificate is renewed, whatever the CA suggests.
+	// LeastBefore bounds the latest renewal: 1/LeastBefore of the lifetime is left,
+	// whatever window the CA suggests.
 	LeastBefore = 10 // a tenth
-	// earliestWindow is how long before the certificate's own beginning the
-	// window of a revoked one may lie: CAs put it shortly before now.
+	// earliestWindow is how long before notBefore a window may begin. A CA that is about to
+	// revoke a certificate suggests a window in the past, shortly before now.
 	earliestWindow = times.Day
 )
 
-// NewRenewalInfo judges a window and chooses its moment. What is no window of
-// a certificate's life is refused, and the last good one stands.
+// NewRenewalInfo checks a window and chooses the moment of renewal in it. It rejects a
+// window outside the certificate's life; the caller then keeps the last valid one.
 func NewRenewalInfo(name string, l *ledger.Live, start, end time.Time, explanation string, now time.Time) (*ledger.RenewalInfo, error) {
 	switch {
 	case start.IsZero() || end.IsZero() || !start.Before(end):
@@ -55,20 +56,20 @@ func NewRenewalInfo(name string, l *ledger.Live, start, end time.Time, explanati
 	return i, nil
 }
 
-// latestRenewal is when a certificate is renewed at the latest, whatever the CA
-// suggests.
+// latestRenewal returns the latest renewal time, whatever window the CA suggests.
 func latestRenewal(l *ledger.Live) time.Time {
 	return l.RenewalEnd().Add(-l.Lifetime() / LeastBefore).UTC().Truncate(time.Second)
 }
 
-// chooseMoment picks a moment of a window: spread over its first half, so that
-// a renewal that fails has the second half for its further tries. It derives
-// from name and window, and is the same whenever and wherever it is drawn.
+// chooseMoment picks a moment in the first half of a window, so that a renewal that fails
+// has the second half for retries. RFC 9773 section 4.2 recommends a random moment.
+// certroll derives it from name and window instead: every replica and every restart picks
+// the same one.
 func chooseMoment(name string, i *ledger.RenewalInfo) time.Time {
 	h := sha256.Sum256([]byte(name + "\x00" + i.Serial + "\x00" + i.Start.Format(time.RFC3339) + "\x00" + i.End.Format(time.RFC3339)))
 	half := uint64(i.End.Sub(i.Start)/2/time.Second) + 1
 	at := i.Start.Add(time.Duration(binary.BigEndian.Uint64(h[:8])%half) * time.Second)
-	if at.Nanosecond() > 0 { // a whole second, and no moment before the window
+	if at.Nanosecond() > 0 { // round up to a whole second, never to before the window
 		at = at.Truncate(time.Second).Add(time.Second)
 	}
 	return at

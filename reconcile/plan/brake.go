@@ -16,32 +16,34 @@ import (
 	"certroll/spec/text"
 )
 
-// The brake holds what would change a large share of what is live at once: a
-// revision that retires, moves or reissues it, or a look at Vault that finds it
-// gone. One bad input (an empty repo, a renamed extension, a for_each that became
-// empty, an empty Vault) looks just like that, and so may what a person wants:
-// a person says which it is. Nothing of it is deleted, revoked or ordered before;
-// other certificates go on, and so do renewals.
+// The brake holds a large share of the live certificates if one change affects all of them:
+// a revision that retires, moves or reissues them, or a read of Vault that finds them gone.
+// One wrong input looks like that (an empty repo, a renamed extension, a for_each that
+// became empty, an empty Vault), and so does a change that a person wants. Only a person
+// can decide which it is. Until then certroll deletes, revokes and orders nothing of the
+// set. Other certificates and renewals go on.
 //
-// It counts over a day, so that no number of passes or commits goes round it.
+// The brake counts over a day, so that a change split over several passes or commits trips
+// it too.
 
 const (
-	// massShare is the part of what is live that may change without a person: less
-	// than one in so many.
+	// massShare limits the share of live certificates that may change without a person:
+	// less than one in massShare.
 	massShare = 5
-	// leastMass is how many certificates count as many at least.
+	// leastMass is the smallest number that trips the brake in a larger installation.
 	leastMass = 5
-	// leastAll is of how many live ones all are many.
+	// leastAll is the smallest number of live certificates for which a change of all of
+	// them trips the brake: below it, one changed certificate would be all of them.
 	leastAll = 2
-	// massSpan is the time that is counted over.
+	// massSpan is the period over which the brake counts.
 	massSpan = times.Day
-	// consentLasts is how long a person's consent lasts for what is not done yet:
-	// limits of a CA may spread a reissue of many over days. It is as long as a plan
-	// may wait that is kept in a file.
+	// consentLasts is how long a person's consent covers actions that certroll has not run
+	// yet: the CA's rate limits may spread a large reissue over days. A plan file stays
+	// valid for as long.
 	consentLasts = 7 * times.Day
 )
 
-// consentOf is how long consent to something lasts.
+// consentOf returns how long consent to a kind of change lasts.
 func consentOf(what ledger.Kind) time.Duration {
 	if what == ledger.MassMove {
 		return ledger.MoveConsentLasts
@@ -49,14 +51,16 @@ func consentOf(what ledger.Kind) time.Duration {
 	return consentLasts
 }
 
-// trips tells whether n are too many of those that are live.
+// trips reports whether n changes of live certificates trip the brake. The share is rounded
+// up.
 func trips(n, live int) bool {
 	return n >= max(leastMass, (live+massShare-1)/massShare) || live >= leastAll && n >= live
 }
 
-// massOf says what an action would do to what is live by a cause in the config
-// repo or in what was observed, and identifies the cause; "" for any other. What
-// the CA asks for, a person's rotation, and what is due are none.
+// massOf returns the kind of change that an action makes to a live certificate, and the
+// cause, if the cause lies in the config repo or in the observed state. Otherwise it
+// returns "". Renewals that are due, renewals by the CA's request and a person's rotation
+// have no such cause.
 func massOf(a *Action) (what ledger.Kind, cause string) {
 	kind, r := a.Kind, a.Record
 	if kind == ledger.KindHold {
@@ -67,7 +71,7 @@ func massOf(a *Action) (what ledger.Kind, cause string) {
 		return "", ""
 	case kind == ledger.KindRetire:
 		if a.Heir {
-			return "", "" // another certificate goes on with its secret
+			return "", "" // another certificate continues the secret
 		}
 		return ledger.KindRetire, r.Live.Serial + " " + string(r.OnRemove)
 	case a.Spec == nil:
@@ -86,13 +90,13 @@ func massOf(a *Action) (what ledger.Kind, cause string) {
 	return "", ""
 }
 
-// brake holds the actions of a plan that would change too much at once. again
-// decides on a certificate with another place for its secret.
+// brake holds the actions of a plan that together change too much. again plans a
+// certificate with another location of its secret.
 func brake(actions []Action, obs *Observed, history []ledger.Event, now time.Time, again func(*spec.Certificate) Action) {
 	consent := consents(obs.HeldSets, now)
 	set := &ledger.HeldSet{Since: now.UTC().Truncate(time.Second)}
 	var held []int
-	var begun []string // what is under way is not held, and counts as done
+	var begun []string // the brake cannot hold an attempt under way; it counts as done
 	for i := range actions {
 		what, cause := massOf(&actions[i])
 		if what == "" || consent.covers(actions[i].Certificate, what, cause) {
@@ -112,6 +116,7 @@ func brake(actions []Action, obs *Observed, history []ledger.Event, now time.Tim
 	for _, name := range begun {
 		done[name] = true
 	}
+	// A certificate in the set counts once, even if it changed earlier that day.
 	for _, c := range set.Certificates {
 		delete(done, c.Certificate)
 	}
@@ -126,11 +131,11 @@ func brake(actions []Action, obs *Observed, history []ledger.Event, now time.Tim
 	}
 }
 
-// holdSet holds one of the set. One that would only move goes on where it is: its
-// renewals are written to the old place.
+// holdSet holds one action of the set. A certificate that would only move keeps its current
+// location, and certroll writes its renewals there.
 func holdSet(set *ledger.HeldSet, a *Action, now time.Time, again func(*spec.Certificate) Action) {
 	if a.Reason == ledger.ReasonUndone {
-		a.Mass = set // it is held already, for a reason that says more
+		a.Mass = set // already held, for a more specific reason
 		return
 	}
 	why := fmt.Sprintf("held with %d of %s until a person accepts it (certroll accept --missing %s)", len(set.Certificates), text.Counted(set.Live, "live certificate"), set.ID)
@@ -143,7 +148,7 @@ func holdSet(set *ledger.HeldSet, a *Action, now time.Time, again func(*spec.Cer
 			a.Warnings = append(a.Warnings, fmt.Sprintf("it stays at %s and does not move to %s: %s", a.At, goes, why))
 			return
 		}
-		until := a.NotBefore // of its renewal, which goes on
+		until := a.NotBefore // when its renewal, which goes on, is due
 		a.hold(ledger.ReasonMass, until, fmt.Sprintf("it would move to %s; %s", goes, why))
 		a.HeldBy = SubjectOfSet(set)
 		return
@@ -156,8 +161,8 @@ func holdSet(set *ledger.HeldSet, a *Action, now time.Time, again func(*spec.Cer
 	a.HeldBy, a.Mass = SubjectOfSet(set), set
 }
 
-// massDone are the certificates that were changed so within the last day, without
-// a person's consent.
+// massDone returns the certificates that changed in such a way within massSpan without a
+// person's consent.
 func massDone(obs *Observed, history []ledger.Event, consent consentTo, now time.Time) map[string]bool {
 	done, from := map[string]bool{}, now.Add(-massSpan)
 	for _, e := range history {
@@ -179,7 +184,8 @@ func massDone(obs *Observed, history []ledger.Event, consent consentTo, now time
 		}
 	}
 	for name := range done {
-		// An heir goes on with its secret: it was renamed, and not retired.
+		// The heir of a renamed certificate continues the secret, so the certificate was
+		// not retired.
 		if r := obs.Records[name]; r != nil && r.State == ledger.StateRetired && r.Live != nil && places[ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}] {
 			delete(done, name)
 		}
@@ -187,7 +193,8 @@ func massDone(obs *Observed, history []ledger.Event, consent consentTo, now time
 	return done
 }
 
-// liveCount is how many are live, with those that were a day ago.
+// liveCount counts the live certificates, including those that were live a day ago: the
+// share must not grow because the first part of a change has already happened.
 func liveCount(actions []Action, obs *Observed, done map[string]bool) int {
 	live := map[string]bool{}
 	for name, r := range obs.Records {
@@ -203,7 +210,7 @@ func liveCount(actions []Action, obs *Observed, done map[string]bool) int {
 	return len(live)
 }
 
-// MassHold is what the brake holds in a plan; nil where it holds nothing.
+// MassHold returns the set that the brake holds in a plan; nil if it holds nothing.
 func MassHold(actions []Action) *ledger.HeldSet {
 	for i := range actions {
 		if actions[i].Mass != nil {
@@ -213,7 +220,7 @@ func MassHold(actions []Action) *ledger.HeldSet {
 	return nil
 }
 
-// SubjectOfSet is what holds all of the set.
+// SubjectOfSet returns the subject that holds every action of the set.
 func SubjectOfSet(set *ledger.HeldSet) ledger.Subject { return ledger.Subject("mass " + set.ID) }
 
 func causeDigest(what ledger.Kind, cause string) string {
@@ -221,12 +228,12 @@ func causeDigest(what ledger.Kind, cause string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// consentTo is what a person has accepted and is not over, by certificate.
+// consentTo holds a person's unexpired consents, by certificate.
 type consentTo map[string][]consent
 
 type consent struct {
 	at    time.Time
-	cause string // the digest
+	cause string // digest of the accepted cause
 }
 
 func consents(sets []ledger.HeldSet, now time.Time) consentTo {
@@ -242,19 +249,19 @@ func consents(sets []ledger.HeldSet, now time.Time) consentTo {
 	return c
 }
 
-// covers tells whether just this was accepted. It is used up by being done: what
-// is live is another one then.
+// covers reports whether a person accepted exactly this change. A consent covers one change
+// only: the digest includes the live serial, which the change replaces.
 func (c consentTo) covers(name string, what ledger.Kind, cause string) bool {
 	digest := causeDigest(what, cause)
 	return slices.ContainsFunc(c[name], func(one consent) bool { return one.cause == digest })
 }
 
-// before tells whether something of the certificate was accepted before a moment.
+// before reports whether a person accepted any change of the certificate before a time.
 func (c consentTo) before(name string, at time.Time) bool {
 	return slices.ContainsFunc(c[name], func(one consent) bool { return !at.Before(one.at) })
 }
 
-// MassEvents tell of what the brake holds, once a day: a person is to be woken.
+// MassEvents returns the event that pages a person about the brake's hold, once a day.
 func MassEvents(actions []Action, rev ledger.Revision, now time.Time) []ledger.Event {
 	set := MassHold(actions)
 	if set == nil {

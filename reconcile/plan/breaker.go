@@ -13,12 +13,14 @@ import (
 	"certroll/spec"
 )
 
-// AskedSubjects are what an action has to do with besides its DNS accounts.
+// AskedSubjects returns the issuer of an action and the issuer's limits for its names: all
+// subjects but the DNS accounts.
 func AskedSubjects(a *Action) []ledger.Subject {
 	return ledger.IssuerSubjects(a.Issuer.Name, a.Spec.Names())
 }
 
-// Known are the troubles that there are now.
+// Known returns the circuits of all subjects with failures, from the history. It leaves out
+// DNS accounts whose credentials changed since.
 func Known(desired *spec.Spec, obs *Observed, history []ledger.Event) map[ledger.Subject]*throttle.Circuit {
 	found, z := map[ledger.Subject]*throttle.Circuit{}, ZonedBy(desired)
 	for _, e := range history {
@@ -28,14 +30,14 @@ func Known(desired *spec.Spec, obs *Observed, history []ledger.Event) map[ledger
 	return found
 }
 
-// HoldsAction tells whether the subject is held for this action.
+// HoldsAction reports whether the circuit is open for this action.
 func HoldsAction(t *throttle.Circuit, a *Action) bool {
 	return t.OpenFor(a.Certificate, a.Spec.Names())
 }
 
-// mayBeMended lets a trouble be probed at once where the certificate that met it
-// last goes on before its own hold has ended: what it failed with is something
-// else now, which may be the cure. The end of a rate limit stands.
+// mayBeMended lets an action probe a failing subject at once if its certificate was the
+// last to fail there, and its own hold has ended early. The hold ended because settings
+// changed, and the change may be the cure. A rate limit's end still stands.
 func mayBeMended(found map[ledger.Subject]*throttle.Circuit, asking []*Action, now time.Time) {
 	for _, a := range asking {
 		r := a.Record
@@ -54,9 +56,9 @@ func mayBeMended(found map[ledger.Subject]*throttle.Circuit, asking []*Action, n
 	}
 }
 
-// deadlineOf is when an action has to be done: when what is live expires.
-// What was never there is taken to be wanted within some days, so that a
-// thousand new certificates do not starve one that is about to expire.
+// deadlineOf returns the time by which an action should finish: the expiry of the live
+// certificate. A certificate that was never issued gets three days, so that a thousand new
+// certificates do not starve one that is about to expire.
 func deadlineOf(a *Action, now time.Time) time.Time {
 	if l := a.Secret.Live; l != nil && a.Secret.Owner == a.Certificate && a.Secret.Readable {
 		return l.RenewalEnd()
@@ -64,24 +66,23 @@ func deadlineOf(a *Action, now time.Time) time.Time {
 	return now.Add(3 * times.Day)
 }
 
-// ByDeadline orders actions by urgency.
+// ByDeadline returns a comparison of actions by urgency, then by name.
 func ByDeadline(now time.Time) func(a, b *Action) int {
 	return func(a, b *Action) int {
 		return cmp.Or(deadlineOf(a, now).Compare(deadlineOf(b, now)), cmp.Compare(a.Certificate, b.Certificate))
 	}
 }
 
-// Tripped is an issuer, one of its limits, or a DNS account that is held as a
-// whole because it fails for many certificates.
+// Tripped is an open breaker: of an issuer, one of its rate limits, or a DNS account.
 type Tripped struct {
 	Subject      string // "issuer.NAME", "issuer.NAME for DOMAIN", or "dns.NAME"
 	Class        ledger.Class
-	Since        time.Time // the first of the failures
-	Certificates int       // that it failed for
-	Message      string    // of the last one
+	Since        time.Time // first failure
+	Certificates int       // number of certificates that failed
+	Message      string    // of the last failure
 }
 
-// TrippedIn lists them by subject: what admit goes by.
+// TrippedIn lists the open breakers by subject. It reads the same circuits as Admit.
 func TrippedIn(desired *spec.Spec, obs *Observed, now time.Time) []Tripped {
 	found := Known(desired, obs, archive.Credible(obs.History, now))
 	var list []Tripped

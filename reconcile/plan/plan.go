@@ -12,7 +12,7 @@ import (
 	"certroll/spec"
 )
 
-// ByName finds actions by their certificate.
+// ByName indexes actions by the name of their certificate. The pointers point into actions.
 func ByName(actions []Action) map[string]*Action {
 	m := make(map[string]*Action, len(actions))
 	for i := range actions {
@@ -21,8 +21,9 @@ func ByName(actions []Action) map[string]*Action {
 	return m
 }
 
-// Plan is the difference between the spec and what is there, by name of the
-// certificate. It is total, and a pure function of its arguments.
+// Plan compares the spec with the observed state and returns one action for each
+// certificate, sorted by name. Plan is total (it accepts any input) and a pure function of
+// its arguments.
 func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 	history := archive.Credible(observed.History, now)
 	found := Known(desired, observed, history)
@@ -33,6 +34,8 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 	for _, c := range desired.Certificates {
 		wanted[c.Name] = true
 		claimed[TargetOf(c)] = c.Name
+		// The attempt under way was planned on an older state. A second plan for the same
+		// certificate would order twice.
 		if _, busy := observed.AtWork[c.Name]; busy {
 			continue
 		}
@@ -42,6 +45,8 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 	}
 	heirs := ByName(actions)
 	renamed := successors(desired)
+	// An attempt under way keeps its place in the plan even if the spec has dropped its
+	// certificate: retiring the certificate has to wait until the attempt has ended.
 	for name, w := range observed.AtWork {
 		a := w.Action
 		a.AtWork = &w
@@ -60,6 +65,8 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 			actions = append(actions, a)
 		}
 	}
+	// The order of the next steps matters. The brake goes first: what it holds must not use
+	// up the CA's limits, which Admit counts.
 	brake(actions, observed, history, now, func(c *spec.Certificate) Action { return decide(newCase(desired, c, observed, found, now)) })
 	holdNotRead(actions, desired, consents(observed.HeldSets, now), now)
 	Admit(actions, throttle.AccountsOf(desired), history, found, now)
@@ -68,7 +75,7 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 	return actions
 }
 
-// newCase gathers all that the rules look at for one certificate.
+// newCase collects everything that the rules read about one certificate.
 func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[ledger.Subject]*throttle.Circuit, now time.Time) *Situation {
 	s := &Situation{desired: desired, Spec: c, record: obs.Records[c.Name], auto: RenewsAt(c, now), Now: now}
 	s.at = TargetOf(c)
@@ -80,8 +87,8 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[l
 	}
 	if r := s.record; r.HasSecret() {
 		was := ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}
-		// The target moved and nothing was written there yet: what is live is
-		// still at the old place, and stays so until the next renewal.
+		// The target moved, and certroll has not written there yet: the live secret is
+		// still at the old path and stays there until the next renewal.
 		if old := obs.Secrets[was]; was != s.at && s.secret.Live == nil && (old.Owner == c.Name || s.former != "" && old.Owner == s.former) && !s.begun() {
 			s.target, s.at, s.secret = s.secret, was, old
 			s.moved = true
@@ -92,6 +99,8 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[l
 		s.next = &n
 	}
 	if l := s.secret.Live; l != nil && s.record != nil && (s.live() != nil || s.renames()) {
+		// A record of the same serial knows more of the chain than the metadata does, which
+		// is limited to 64 keys of 512 bytes (Vault KV v2).
 		s.secret.Live = l.WithFacts(s.record.Live)
 	}
 	s.issuer, s.failing = issuerFor(desired, c, s.record, s.live(), found, now)
@@ -103,7 +112,7 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[l
 	return s
 }
 
-// decide runs the rules; the first that hits wins.
+// decide runs the rules in order. The first rule that matches wins.
 func decide(s *Situation) Action {
 	a := Action{Kind: ledger.KindNone}
 	for _, r := range Rules {
@@ -125,9 +134,9 @@ func decide(s *Situation) Action {
 	return holdBack(s, HoldByRule(s, holdUndone(s, a)))
 }
 
-// coordinated says which certificate the order takes the place of, and what
-// that frees it of. Only the account that a certificate was made with may
-// replace it.
+// coordinated returns the ARI identifier of the certificate that the order replaces, and
+// the rate limits that the CA waives for it. Only the ACME account that ordered a
+// certificate may replace it: a CA answers 403 to any other (RFC 9773 section 5).
 func coordinated(s *Situation, kind ledger.Kind) (replaces string, free ledger.Exemption) {
 	l := s.live()
 	if l == nil || !kind.Orders() || l.Directory != s.issuer.Directory {
@@ -138,8 +147,9 @@ func coordinated(s *Situation, kind ledger.Kind) (replaces string, free ledger.E
 	}
 	if i := s.said.Of(l); i != nil && l.ARI != "" && madeBy(s, l) {
 		replaces = l.ARI
-		// One that came a moment ago is no renewal in the CA's own time: the
-		// limits on the same set of names hold, so that nothing loops.
+		// A renewal shortly after issuance is not one that the CA planned. certroll keeps
+		// counting the exact-set limit for it, so that a wrong window cannot cause a loop
+		// of orders. An order outside the window is not exempt either.
 		if i.Inside(s.Now) && !s.Now.Before(l.IssuedAt.Add(l.Lifetime()/10)) {
 			free = ledger.ExemptARI
 		}
@@ -147,14 +157,14 @@ func coordinated(s *Situation, kind ledger.Kind) (replaces string, free ledger.E
 	return replaces, free
 }
 
-// madeBy tells whether what is live was made with the account of the issuer that
-// is asked now. A block that has another name since says so by its directory.
+// madeBy reports whether the account of the current issuer ordered the live certificate.
+// The comparison uses directory and account, because people rename issuer blocks.
 func madeBy(s *Situation, l *ledger.Live) bool {
 	i := IssuerOf(s.desired, s.Spec, l)
 	return i != nil && (i == s.issuer || i.SameAccount(s.issuer))
 }
 
-// holdBack turns an action that must wait into a hold.
+// holdBack turns an action into a hold while the hold of its record stands.
 func holdBack(s *Situation, a Action) Action {
 	if a.Reason == ledger.ReasonRenamed {
 		return s.holdMove(a)
@@ -163,15 +173,15 @@ func holdBack(s *Situation, a Action) Action {
 		return a
 	}
 	if f := s.record.LastFailure; a.Reason.Records() && (f == nil || f.Operation != a.Kind) {
-		return a // what is held is something else
+		return a // the hold belongs to another operation
 	}
 	if a.Kind.Orders() && (FailsToRevoke(s.record) || FailsToStage(s.record)) {
-		return a // what fails to be revoked, or to be staged, holds up no renewal
+		return a // a failing revocation or staging must not delay a renewal
 	}
 	h := s.record.Hold
 	if a.Mends() && FailsToOrder(s.record) {
 		a.orderNotBefore(h.Until, h.Reason)
-		return a // what certroll wrote is put back, for which no CA is asked
+		return a // the repair writes certroll's version back without asking a CA; only its order waits
 	}
 	why := ledger.ReasonBackoff
 	switch h.Class {
@@ -184,11 +194,11 @@ func holdBack(s *Situation, a Action) Action {
 	return a
 }
 
-// RetireDigest stands for the spec in the hold of a certificate that has none
-// any more.
+// RetireDigest takes the place of the spec digest in the hold of a retirement: a removed
+// certificate has no spec.
 const RetireDigest = "removed"
 
-// retire is the action for a certificate that the spec no longer has.
+// retire returns the action for a certificate that left the spec.
 func retire(r *ledger.Record, obs *Observed, claimed map[ledger.Location]string, next *spec.Certificate, now time.Time) Action {
 	a := Action{Kind: ledger.KindRetire, Certificate: r.Certificate, Reason: ledger.ReasonRemoved, Record: r}
 	if next != nil {

@@ -9,16 +9,15 @@ import (
 	"certroll/reconcile/times"
 )
 
-// rule looks at one situation and says what to do, or that it is not its
-// business.
+// rule reads one situation and returns an action, or false if it does not apply.
 type rule struct {
 	Name   string
 	decide func(*Situation) (Action, bool)
-	saw    func(*Situation) string // the values it looked at, for explain
+	saw    func(*Situation) string // the values it read, for explain
 }
 
-// Rules in the order they are asked; each is right whatever stands before it,
-// the order only says which reason is told where several hold.
+// Rules in the order in which decide runs them. Each rule is correct on its own, whatever
+// rules precede it. The order only selects the reason if several rules match.
 var Rules = []rule{
 	{"unreadable", ruleUnreadable, sawSecret},
 	{"renamed", ruleRenamed, sawFormer},
@@ -40,7 +39,8 @@ var Rules = []rule{
 	{"up to date", ruleUpToDate, sawDue},
 }
 
-// ruleUnreadable: nobody knows what is there, which is not that nothing is.
+// ruleUnreadable: a failed read does not prove that the secret is missing, so certroll must
+// not order.
 func ruleUnreadable(s *Situation) (Action, bool) {
 	if s.unreadable == "" {
 		return Action{}, false
@@ -49,7 +49,7 @@ func ruleUnreadable(s *Situation) (Action, bool) {
 		Detail: s.unreadable, HeldBy: ledger.UnreadableSubject}, true
 }
 
-// ruleMissing: nothing can be read where the pair should be.
+// ruleMissing: no readable secret is at the certificate's path.
 func ruleMissing(s *Situation) (Action, bool) {
 	if s.unreadable != "" || s.leftAlone() {
 		return Action{}, false
@@ -69,9 +69,8 @@ func ruleMissing(s *Situation) (Action, bool) {
 	return Action{}, false
 }
 
-// ruleUnfinished: an earlier run wrote the pair and ended before it had told so.
-//
-// Only the version that follows the one it saw can be its own.
+// ruleUnfinished: an earlier run wrote the pair and ended before it recorded the result.
+// See begun for the version that can be that run's own.
 func ruleUnfinished(s *Situation) (Action, bool) {
 	if !s.begun() {
 		return Action{}, false
@@ -87,7 +86,7 @@ func ruleUnfinished(s *Situation) (Action, bool) {
 	return Action{}, false
 }
 
-// ruleForeign: a readable secret that certroll did not write for this certificate.
+// ruleForeign: certroll did not write the readable secret for this certificate.
 func ruleForeign(s *Situation) (Action, bool) {
 	if s.secret.Version == 0 || s.live() != nil || s.leftAlone() || s.renames() {
 		return Action{}, false
@@ -100,7 +99,7 @@ func ruleForeign(s *Situation) (Action, bool) {
 		Detail: fmt.Sprintf("a secret is already at %s (%s); it is adopted if its pair fits the spec, and never overwritten if not", s.at, whose)}, true
 }
 
-// ruleDrifted: somebody wrote a version after ours.
+// ruleDrifted: another program wrote a version after certroll's.
 func ruleDrifted(s *Situation) (Action, bool) {
 	l := s.live()
 	if l == nil || !s.auto || !s.secret.Behind() {
@@ -111,7 +110,7 @@ func ruleDrifted(s *Situation) (Action, bool) {
 			s.secret.Version, s.at, l.Version)}, true
 }
 
-// ruleUnmanaged: the owner said not to touch it.
+// ruleUnmanaged: renewal.auto is off, so certroll renews nothing.
 func ruleUnmanaged(s *Situation) (Action, bool) {
 	l := s.live()
 	if l == nil && s.leftAlone() {
@@ -130,7 +129,7 @@ func ruleUnmanaged(s *Situation) (Action, bool) {
 	return a, true
 }
 
-// ruleUpToDate: nothing to do until it is due.
+// ruleUpToDate: nothing to do until the due time.
 func ruleUpToDate(s *Situation) (Action, bool) {
 	l := s.live()
 	if l == nil {

@@ -15,7 +15,7 @@ import (
 	"certroll/spec"
 )
 
-// OnOff is a switch in words.
+// OnOff renders a switch as "on" or "off".
 func OnOff(b bool) string {
 	if b {
 		return "on"
@@ -23,14 +23,16 @@ func OnOff(b bool) string {
 	return "off"
 }
 
-// begun tells that an earlier run has written what it was about to, and may
-// have ended before it could say so.
+// begun reports whether an earlier run wrote the secret that its pending secret announces.
+// That run may have ended before it recorded the result. Only the version right after the
+// one that the run saw can be its own, since each write is a check-and-set write.
 func (s *Situation) begun() bool {
 	return s.pending != nil && !s.pending.Stray && s.secret.Readable && s.secret.Version == s.pending.Follows+1
 }
 
-// heldBy tells whether a hold still stands: it ends by its time, and earlier
-// where what may have caused it has changed.
+// heldBy reports whether a hold still stands. A hold ends at its time, and earlier if the
+// spec, the issuer, the credentials or the account's state changed, any of which may be the
+// cure.
 func (s *Situation) heldBy(h *ledger.Hold) bool {
 	if h != nil && h.Stands {
 		return h.Until.After(s.Now) && !fromTheFuture(s.record, s.Now)
@@ -39,8 +41,8 @@ func (s *Situation) heldBy(h *ledger.Hold) bool {
 		(h.Owner != ledger.OwnerAccount || s.accountDead)
 }
 
-// newCredentials tells that the DNS accounts have other credentials than those
-// the attempt failed with.
+// newCredentials reports whether a DNS account has other credentials than those that the
+// attempt failed with. Only classes that a credential can cause end by a new one.
 func (s *Situation) newCredentials(h *ledger.Hold) bool {
 	switch h.Class {
 	case ledger.ClassDNSUnauthorized, ledger.ClassDNSUnavailable, ledger.ClassDNSPropagation, ledger.ClassValidation, ledger.ClassConfig:
@@ -50,36 +52,36 @@ func (s *Situation) newCredentials(h *ledger.Hold) bool {
 	}
 }
 
-// Situation is one certificate, as desired and as it is there.
+// Situation is one certificate, as desired and as observed. Rules read nothing else.
 type Situation struct {
-	accountDead bool // the issuer's ACME account is known to be refused
+	accountDead bool // the CA is known to refuse the issuer's ACME account
 	desired     *spec.Spec
 	Spec        *spec.Certificate
-	issuer      *spec.Issuer   // that would be asked now
-	failing     time.Time      // since when the preferred one fails; zero where that one is asked
-	record      *ledger.Record // nil: the ledger knows nothing
+	issuer      *spec.Issuer   // the issuer to order from now
+	failing     time.Time      // since when the preferred issuer fails; zero: it is in use
+	record      *ledger.Record // nil: the ledger has no record
 	at          ledger.Location
-	secret      Secret              // at that place
-	pending     *Pending            // nil: there is none
-	next        *Staged             // nil: no next key is staged
-	former      string              // the name that it goes on from, see goesOnFrom; "": none
-	tried       *ledger.Record      // what a move that failed has left under its own name; nil: none failed
-	formerBusy  string              // a former name under which an attempt is under way; "": none
+	secret      Secret              // the secret at that location
+	pending     *Pending            // nil: no pending secret
+	next        *Staged             // nil: no staged key
+	former      string              // the former name whose record continues, see goesOnFrom; "": none
+	tried       *ledger.Record      // the record that a failed move left under the new name; nil: no move failed
+	formerBusy  string              // a former name with an attempt under way; "": none
 	notItsOwn   string              // a former name whose record is under other policies; "": none
-	moved       bool                // the spec's target is elsewhere and not written yet
-	target      Secret              // where moved: what is at the spec's target
-	auto        bool                // renewal.auto, or its pause is over
-	said        *ledger.RenewalInfo // what the CA said last; nil: nothing
-	longerChain bool                // the CA has given a newer certificate a chain that lasts longer
-	unreadable  string              // why what is there cannot be looked at; "": it can
-	credentials map[string]string   // the versions of the DNS accounts' credentials, as far as they are known
+	moved       bool                // vault.path changed, and certroll has not written there yet
+	target      Secret              // if moved: the secret at the spec's target
+	auto        bool                // renewal.auto is on, or its pause is over
+	said        *ledger.RenewalInfo // the CA's last renewal information; nil: none
+	longerChain bool                // the CA gave a newer certificate a chain that lasts longer
+	unreadable  string              // why certroll cannot read the secrets; "": it can
+	credentials map[string]string   // versions of the DNS accounts' credentials, as far as known
 	Now         time.Time
-	leftGone    bool // something that the record says was left behind is there no more
-	leftThere   bool // and something is
-	renewal     *due // see due
+	leftGone    bool // a secret in LeftBehind no longer exists
+	leftThere   bool // a secret in LeftBehind still exists
+	renewal     *due // cache of due
 }
 
-// due is when what is live is renewed by itself.
+// due returns when and why certroll renews the live certificate by itself.
 func (s *Situation) due() due {
 	if s.renewal == nil {
 		d := dueOf(s.Spec, s.live(), s.said)
@@ -88,7 +90,8 @@ func (s *Situation) due() due {
 	return *s.renewal
 }
 
-// live is what certroll knows of the pair in Vault; nil where it knows nothing.
+// live returns certroll's metadata of the pair in Vault; nil if the secret is not this
+// certificate's.
 func (s *Situation) live() *ledger.Live {
 	if s.secret.Owner != s.Spec.Name {
 		return nil
@@ -96,13 +99,13 @@ func (s *Situation) live() *ledger.Live {
 	return s.secret.Live
 }
 
-// asksRotation tells that the spec asks for a rotation that was not done yet.
+// asksRotation reports whether the spec has a rotation request that no rotation satisfied.
 func (s *Situation) asksRotation() bool {
 	l := s.live()
 	return s.Spec.Rotate != "" && (l == nil || !l.Satisfies(s.Spec.Rotate)) && !s.record.Rotated(s.Spec.Rotate)
 }
 
-// PauseText is why and until when the renewal is off, as far as it is stated.
+// PauseText says until when and why renewal is off, as far as the spec states it.
 func PauseText(c *spec.Certificate) string {
 	var b strings.Builder
 	if u := c.Renewal.Until; !u.IsZero() {
@@ -114,8 +117,9 @@ func PauseText(c *spec.Certificate) string {
 	return b.String()
 }
 
-// SpecDigest identifies what the spec says that an attempt depends on: the
-// certificate, its issuer and its DNS accounts.
+// SpecDigest identifies the parts of the spec that an attempt depends on: the certificate,
+// its issuers and its DNS accounts. A hold ends when the digest changes, so that settings
+// added later must not change the digest of a spec without them.
 func SpecDigest(desired *spec.Spec, c *spec.Certificate) string {
 	h := sha256.New()
 	put := func(parts ...string) {
@@ -125,7 +129,7 @@ func SpecDigest(desired *spec.Spec, c *spec.Certificate) string {
 	}
 	put(strings.Join(c.Names(), " "), strings.Join(c.DNS, " "), string(c.Key.Algorithm), c.Key.Curve, strconv.Itoa(c.Key.Size),
 		string(c.Key.Rotation), c.Key.MaxAge.String(), c.Rotate, c.Vault.Mount, c.Vault.Path, c.Vault.Fields.Digest())
-	if c.Key.Next {
+	if c.Key.Next { // only if on: digests from before key.next stay valid
 		put("key.next") // where it is off, the digests of before it was known stand
 	}
 	for _, i := range IssuersOf(desired, c) {
@@ -137,7 +141,7 @@ func SpecDigest(desired *spec.Spec, c *spec.Certificate) string {
 			put("account = " + i.Account)
 		}
 		if !i.AgreeTOS {
-			put("terms_of_service_agreed = false") // where they are agreed to, the digests of before it was known stand
+			put("terms_of_service_agreed = false") // only if false: digests from before the setting stay valid
 		}
 		if i.EAB != nil {
 			put(throttle.ValueText(i.EAB.KeyID), throttle.ValueText(i.EAB.HMAC))
