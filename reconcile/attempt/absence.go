@@ -9,28 +9,29 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// absence is a Vault that is away, sealed, or takes no token of ours, found in the
-// middle of a pass. It is one problem: nothing more is begun, what is at work is left
-// to the next run without a failure of its own, and one event tells of it.
+// absence records that Vault became unusable in the middle of a pass: Vault does not
+// answer, is sealed, or rejects certroll's token. certroll treats this as one problem. It
+// starts no further attempt, leaves the running ones to the next run without counting a
+// failure for their certificates, and writes one event.
 //
-//	at work   a  b  c         left to the next run, as after a crash: what they
-//	              └ sealed    have is in their pending secrets
-//	ready     d  e  f         left to the next run, nothing was asked for them
+//	running  a  b  c         resumed by the next run, as after a crash: their
+//	             └ sealed    progress is in their pending secrets
+//	ready    d  e  f         left to the next run, nothing was ordered for them
 //
-// What a certificate that is left so may ask of a CA over and over is bounded by
-// silentTries: its pending secret counts the runs that ended without a word.
+// silentTries bounds the orders of a certificate whose attempts keep ending this way: its
+// pending secret counts the runs that ended without an event.
 type absence struct {
 	mu    sync.Mutex
-	err   error // nil: Vault is there, as far as is known
+	err   error // nil: Vault works, as far as certroll knows
 	since time.Time
-	// orders are those whose URLs Vault did not take any more.
+	// orders holds the orders whose URLs certroll could not store in Vault.
 	orders map[string]looseOrder // by certificate
 }
 
-// looseOrder is an order that only this process knows of.
+// looseOrder is an order whose URL exists only in this process's memory.
 type looseOrder struct{ url, keyDigest string }
 
-// AwayError says that Vault went away in the middle of a run.
+// AwayError reports that Vault became unusable during a run. It wraps Vault's error.
 type AwayError struct {
 	Since time.Time
 	Err   error
@@ -42,18 +43,18 @@ func (e *AwayError) Error() string {
 
 func (e *AwayError) Unwrap() error { return e.Err }
 
-// Class says that it is Vault's matter.
+// Class returns ledger.ClassVault: the failure is Vault's, not the certificate's.
 func (e *AwayError) Class() string { return string(ledger.ClassVault) }
 
-// SaysAway tells that an error is of Vault as a whole: it does not answer, is sealed
-// or not ready, or takes no token of ours.
+// SaysAway reports whether err concerns Vault as a whole: Vault does not answer, is
+// sealed or not ready, or rejects certroll's token.
 func SaysAway(err error) bool {
 	var away interface{ Away() bool }
 	var dead interface{ DeadToken() bool }
 	return failure.ClassOf(err) == ledger.ClassVault && (errors.As(err, &away) && away.Away() || errors.As(err, &dead) && dead.DeadToken())
 }
 
-// Current is why Vault cannot be used; nil where it can.
+// Current returns the reason why Vault is unusable, or nil if it works.
 func (v *absence) Current() *AwayError {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -63,7 +64,7 @@ func (v *absence) Current() *AwayError {
 	return &AwayError{v.since, v.err}
 }
 
-// begin notes that Vault went away; false where that was known.
+// begin records that Vault became unusable. It returns false if that was known already.
 func (v *absence) begin(err error, now time.Time) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -74,8 +75,8 @@ func (v *absence) begin(err error, now time.Time) bool {
 	return true
 }
 
-// End notes that Vault is back, for an absence that was known before it was looked
-// at: one that began meanwhile stands.
+// End records that Vault works again. known is the absence that the caller saw before it
+// checked Vault; an absence that began since then stays.
 func (v *absence) End(known *AwayError) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -84,7 +85,7 @@ func (v *absence) End(known *AwayError) {
 	}
 }
 
-// keep keeps an order that Vault did not take the URL of.
+// keep stores the order of a certificate whose URL could not be written to Vault.
 func (v *absence) keep(certificate string, o looseOrder) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -94,7 +95,8 @@ func (v *absence) keep(certificate string, o looseOrder) {
 	v.orders[certificate] = o
 }
 
-// order is the one that was kept for a certificate's key; "": none was.
+// order returns the URL kept for a certificate's key, or "" if there is none. The key's
+// digest has to match: an order made for another key is of no use.
 func (v *absence) order(certificate, keyDigest string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -104,7 +106,7 @@ func (v *absence) order(certificate, keyDigest string) string {
 	return ""
 }
 
-// forget drops what was kept: Vault has it, or has another.
+// forget drops the kept order: Vault now holds its URL, or that of a later order.
 func (v *absence) forget(certificate string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// adopt takes over a secret that is already there, if its pair is sound and
-// carries the names of the spec. Nothing in the secret is changed.
+// adopt takes over an existing secret if its key and chain belong together, are valid and
+// cover the names of the spec. It writes metadata only, never the secret itself.
 func (a *Attempt) adopt(ctx context.Context) error {
 	at := a.Action.At
 	a.Report("adopt", "reading "+at.String())

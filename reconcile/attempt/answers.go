@@ -14,40 +14,42 @@ import (
 	"certroll/spec/text"
 )
 
-// A run that dies between the writing of a TXT record and its removal leaves the
-// record: the next run finds the order validated, and would have no reason to look
-// at DNS. Most providers pile such records up, and one that replaces sets would be
-// held for ever by what looks like somebody else's.
+// A run that dies after it wrote a TXT record and before it removed the record leaves the
+// record behind. The next run finds the authorization valid (RFC 8555 section 7.1.4) and
+// has no other reason to touch DNS. At most providers such records pile up. A provider
+// that replaces whole record sets would refuse to touch the leftover for ever, because it
+// looks like somebody else's record.
 //
-//	Finish ── about to answer ── pending secret ── records ── CA ── removed
-//	                                  │                └ killed
-//	next run ◀── inherited answers ───┘
-//	  └ those of an order that was given up: before the next order is answered
-//	  └ the order's own, which the CA may be looking at: once the pair is live
-//	  └ all of them, where nobody goes on with the order: before the pending
+//	Finish ── before answering ── pending secret ── records ── CA ── removed
+//	                                   │               └ killed
+//	next run ◀── inherited answers ────┘
+//	  └ answers of an abandoned order: removed before the next order is answered
+//	  └ answers of the current order, which the CA may still read: removed once
+//	    the pair is live
+//	  └ all answers, if no attempt resumes the order: removed before the pending
 //	    secret is destroyed
 
-// stepAnswers is the step by which the CA's side reports the challenges that it is
-// about to answer, "DOMAIN TOKEN" on each line.
+// stepAnswers is the progress step by which the CA adapter reports the challenges that it
+// is about to answer, one "DOMAIN TOKEN" per line.
 const stepAnswers = "answers"
 
-// mostAnswers bounds what is kept: a few orders of a hundred names.
+// mostAnswers bounds the stored answers: enough for a few orders of a hundred names.
 const mostAnswers = 500
 
-// sweepTime bounds the removal of what earlier runs left, whatever the providers do.
+// sweepTime bounds the removal of leftover TXT records, however slow the providers are.
 const sweepTime = 10 * time.Minute
 
-// answerRemover is a CA that can remove what an earlier run has published.
+// answerRemover is implemented by a CA adapter that can remove an earlier run's records.
 type answerRemover interface {
-	// RemoveAnswers removes the TXT records of challenges, given as "DOMAIN TOKEN",
-	// where they are still there, and tells of those that it could not remove.
+	// RemoveAnswers removes the TXT records of the given challenges ("DOMAIN TOKEN") that
+	// still exist. left describes each record that it could not remove.
 	RemoveAnswers(ctx context.Context, issuer *spec.Issuer, accounts []*spec.DNSAccount, answers []string,
 		report func(step, detail string)) (left []string, err error)
 }
 
-// finish has the CA's side bring the order to its end. What it is about to answer
-// is in the pending secret before the first record is written: where it cannot be
-// kept, nothing is.
+// finish lets the CA adapter complete the order. The challenges to be answered go into
+// the pending secret before the first TXT record is written. If storing them fails,
+// finish stops the order, so that no record is written that a later run cannot find.
 func (a *Attempt) finish(ctx context.Context, csr []byte) (chain []byte, account string, passed []error, err error) {
 	kept, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -65,7 +67,7 @@ func (a *Attempt) finish(ctx context.Context, csr []byte) (chain []byte, account
 	return chain, account, passed, err
 }
 
-// keepAnswers notes challenges in the pending secret, those that are new, and who
+// keepAnswers adds the new challenges to the pending secret, with the DNS accounts that
 // may answer them.
 func (a *Attempt) keepAnswers(ctx context.Context, lines string) error {
 	d, before := a.Pending, slices.Clone(a.Pending.Answers)
@@ -88,8 +90,8 @@ func (a *Attempt) keepAnswers(ctx context.Context, lines string) error {
 	return a.PendingSecrets.Store(context.WithoutCancel(ctx), a.Action.Certificate, d)
 }
 
-// sweepEarlierOrders removes what earlier runs published for orders that were given
-// up. What cannot be removed is looked at once more in the end.
+// sweepEarlierOrders removes the TXT records of abandoned orders, once per attempt.
+// sweepInherited tries again with the records that stayed.
 func (a *Attempt) sweepEarlierOrders(ctx context.Context) {
 	if !a.swept {
 		a.swept = true
@@ -97,16 +99,16 @@ func (a *Attempt) sweepEarlierOrders(ctx context.Context) {
 	}
 }
 
-// sweepInherited is the step that removes what earlier runs published. It fails no
-// attempt: a record that stays is untidy, and the event tells of it.
+// sweepInherited is the step that removes the TXT records of earlier runs. It never fails
+// the attempt: a leftover record does no harm, and the event names it.
 func (a *Attempt) sweepInherited(ctx context.Context) error {
 	a.unswept = a.sweep(ctx, a.Pending, func(pending.Answer) bool { return true })
 	return nil
 }
 
-// discard destroys the pending secret, which nobody goes on with, and removes before
-// that what the runs that wrote it left in DNS. One that cannot be read is destroyed
-// all the same.
+// discard destroys a pending secret that no attempt will resume. It first removes the TXT
+// records that the secret lists. A pending secret that cannot be decoded is destroyed
+// too.
 func (a *Attempt) discard(ctx context.Context) error {
 	d := a.Pending
 	if d == nil {
@@ -117,13 +119,13 @@ func (a *Attempt) discard(ctx context.Context) error {
 	}
 	a.unswept = append(a.unswept, a.sweep(ctx, d, func(pending.Answer) bool { return true })...)
 	if err := ctx.Err(); err != nil {
-		return err // the next run goes on
+		return err // the next run continues
 	}
 	return a.PendingSecrets.Drop(ctx, a.Action.Certificate)
 }
 
-// sweep removes what earlier runs published for some of the answers of a draft, and
-// tells of what may still be there.
+// sweep removes the TXT records of the answers in d that which selects. It returns a
+// description of each record that may still exist.
 func (a *Attempt) sweep(ctx context.Context, d *pending.Secret, which func(pending.Answer) bool) (left []string) {
 	remover, ok := a.Ca.(answerRemover)
 	if !ok || d == nil {
@@ -140,7 +142,7 @@ func (a *Attempt) sweep(ctx context.Context, d *pending.Secret, which func(pendi
 	return left
 }
 
-// broom is answers that have issuer and DNS accounts in common.
+// broom is a set of answers with the same issuer and DNS accounts.
 type broom struct {
 	pending.Answer          // the first of them
 	answers        []string // "DOMAIN TOKEN"
@@ -189,7 +191,7 @@ func (a *Attempt) sweepWith(ctx context.Context, remover answerRemover, b broom)
 	return left
 }
 
-// mayStand names what a person has to look at.
+// mayStand names the DNS names that a person has to clean up.
 func (b broom) mayStand() string {
 	names := text.SortedSet(b.domains)
 	for i, domain := range names {
@@ -198,8 +200,9 @@ func (b broom) mayStand() string {
 	return ": remove by hand what is left at " + strings.Join(names, ", ")
 }
 
-// sweepers are the DNS accounts that may have written what a run left: those of the
-// certificate, and those that it had then. gone are the ones that there are no more.
+// sweepers returns the DNS accounts that may have written a leftover record: the
+// certificate's accounts and those listed with the answer. gone names the listed accounts
+// that the config repo no longer has or that are held.
 func (a *Attempt) sweepers(b broom) (accounts []*spec.DNSAccount, gone []string) {
 	if a.Action.Spec != nil {
 		accounts = a.accounts()

@@ -12,7 +12,8 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// One runs one action to its end and notes it.
+// One runs one action to its end and writes its event and record. An interrupted attempt
+// and one that lost Vault write no event of their own: the next run resumes them.
 func (ap *Applier) One(ctx context.Context, action plan.Action) (Result, limiter.End) {
 	a := &Attempt{Applier: ap, Action: action, began: ap.Clock()}
 	err := a.doInTime(ctx)
@@ -29,16 +30,18 @@ func (ap *Applier) One(ctx context.Context, action plan.Action) (Result, limiter
 	return Result{Action: action, Event: told.Event, Err: err, Untold: noteErr}, limiter.EndDone
 }
 
-// AfterOrder is how long an attempt may take beyond the time that it has for its
-// order: what else it does is to sweep, and calls of seconds.
+// AfterOrder is how long an attempt may take beyond the time for its order. It covers the
+// sweep of DNS records and calls that take seconds each.
 const AfterOrder = sweepTime + 10*time.Minute
 
-// doInTime does it within the time that any attempt has, whatever the other sides
-// let it wait for.
+// doInTime runs the action within the deadline of every attempt, however long the CA, the
+// DNS providers and Vault let certroll wait.
 func (a *Attempt) doInTime(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, AttemptTime+AfterOrder)
 	defer cancel()
-	// Between its steps it sees the lease end by the clock, as ctx does.
+	// limited learns of the lease's end through a timer, which runs late after the
+	// machine was suspended. Fenced asks ctx, which compares the clock, between the
+	// steps.
 	err := a.do(lease.Fenced{Context: limited, Over: func() bool { return ctx.Err() != nil }})
 	if err == nil || ctx.Err() != nil || limited.Err() == nil {
 		return err

@@ -9,25 +9,26 @@ import (
 	"certroll/reconcile/recorder"
 )
 
-// DailyMoment is the name under which it is kept when the daily work is due.
+// DailyMoment is the key under which Moments stores the time of the next daily work.
 const DailyMoment = "daily"
 
-// Moments keeps, over a restart, from when on something may be done again: by
-// a certificate's ARI identifier asking the CA about it, by a directory's URL
-// asking a CA that offered no renewal information.
+// Moments persists, across restarts, the earliest time of the next query. Its keys are
+// the ARI identifier of a certificate (RFC 9773 section 4.1), for its renewal
+// information, and the directory URL of a CA that offers no renewal information.
 type Moments interface {
 	Load() (map[string]time.Time, error)
 	Save(map[string]time.Time) error
 }
 
-// Asks knows when each certificate may be asked about again, and when the daily
-// work is due.
+// Asks holds when certroll may next ask for each certificate's renewal information, and
+// when the daily work is due.
 type Asks struct {
 	mu    sync.Mutex
-	Store Moments // nil: nothing is kept
+	Store Moments // nil: times are kept in memory only
 	next  map[string]time.Time
 }
 
+// Load reads the stored times once; later calls do nothing.
 func (k *Asks) Load() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -46,7 +47,7 @@ func (k *Asks) Load() error {
 	return nil
 }
 
-// Keep stores the moments of the certificates that there are.
+// Keep drops the times of certificates that no longer exist, and stores the others.
 func (k *Asks) Keep(there map[string]bool) error {
 	k.mu.Lock()
 	maps.DeleteFunc(k.next, func(id string, _ time.Time) bool {
@@ -56,6 +57,7 @@ func (k *Asks) Keep(there map[string]bool) error {
 	return k.Save()
 }
 
+// Save writes the times to the store.
 func (k *Asks) Save() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -68,19 +70,21 @@ func (k *Asks) Save() error {
 	return nil
 }
 
+// At returns the earliest time of the next query for id; zero if none is known.
 func (k *Asks) At(id string) time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.next[id]
 }
 
-// AskDue tells whether it is time to ask. A moment further ahead than any that
-// is set was set by a clock that was wrong.
+// AskDue reports whether a query for id is due. certroll never sets a time more than
+// MostAsk ahead, so a later one comes from a wrong clock and is ignored.
 func (k *Asks) AskDue(id string, now time.Time) bool {
 	at := k.At(id)
 	return !at.After(now) || at.After(now.Add(MostAsk))
 }
 
+// Set sets the earliest time of the next query for id.
 func (k *Asks) Set(id string, at time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

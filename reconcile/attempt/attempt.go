@@ -19,21 +19,25 @@ import (
 	"certroll/spec/text"
 )
 
-// Applier is one Apply: a plan's spec and revision.
+// Applier runs the actions of one plan: it holds the plan's spec and revision.
 type Applier struct {
 	*Means
 	Desired  *spec.Spec
 	Revision ledger.Revision
 	Gate     *limiter.LimiterPass
-	Known    map[string]*ledger.Record // as it was when the run began
+	Known    map[string]*ledger.Record // the records at the start of the run
 }
 
+// Clock returns the current time.
 func (ap *Applier) Clock() time.Time { return ap.Opts.Now() }
 
 func (ap *Applier) resolve(ctx context.Context, v spec.Value) (string, error) {
 	return ap.Opts.Resolve(ctx, v)
 }
 
+// Report records an attempt's progress. Some steps carry data for the record; the others
+// go to Options.Progress. detail may quote a CA or DNS provider, so secrets are redacted
+// before it leaves the process.
 func (a *Attempt) Report(step, detail string) {
 	switch step {
 	case StepRecord:
@@ -49,8 +53,8 @@ func (a *Attempt) Report(step, detail string) {
 	a.Opts.Progress(a.Action.Certificate, step, detail)
 }
 
-// actor names who is behind an action: the author of the commit that asked for
-// it, the time that came, or whoever changed Vault.
+// actor names the cause of an action: the author of the commit that requested it, the
+// schedule, or drift if another program changed Vault.
 func (ap *Applier) actor(reason ledger.Reason) (actor, cause string) {
 	switch reason {
 	case ledger.ReasonThreshold, ledger.ReasonExpired, ledger.ReasonUnfinished, ledger.ReasonWindow, ledger.ReasonRevoking, ledger.ReasonKeyAge, ledger.ReasonOverdue, ledger.ReasonRevoked:
@@ -62,40 +66,39 @@ func (ap *Applier) actor(reason ledger.Reason) (actor, cause string) {
 	}
 }
 
-// Options are Apply's settings; the zero value is good.
+// Options are the settings of Apply; the zero value is usable.
 type Options struct {
 	Parallel int              // certificates at once; 0: 16
-	Actor    string           // who runs it, where no commit's author is the cause; "": schedule
+	Actor    string           // operator, if no commit caused the action; "": schedule
 	Now      func() time.Time // nil: time.Now
 	Lease    lease.Lease      // nil: no lease
-	// LeaseWait is how long Apply waits for a lease that another holds.
+	// LeaseWait is how long Apply waits for a lease that another process holds.
 	LeaseWait time.Duration
-	// Progress is told what each certificate waits for. It is called from
-	// many goroutines.
+	// Progress receives each step of each certificate, from many goroutines at once.
 	Progress func(certificate, step, detail string)
-	// Patience are the waits before the CA, where it is away, is tried again
-	// within one attempt; nil: 20 seconds and 100 seconds.
+	// Patience lists the waits before an attempt retries an unavailable CA; nil: 20 and
+	// 100 seconds.
 	Patience []time.Duration
-	// Moments keeps when CAs may be asked for renewal information again; nil:
-	// nothing does, each process asks anew.
+	// Moments persists when CAs may be asked for renewal information again; nil: each
+	// process starts without.
 	Moments Moments
-	// CRLs fetches the lists that say whether what is live was revoked; nil: that is
-	// not looked up.
+	// CRLs fetches the revocation lists by which certroll detects a revoked live
+	// certificate; nil: certroll does not check.
 	CRLs CRLSource
-	// Examiner looks ahead; nil: Examine and Doctor cannot be used.
+	// Examiner checks prerequisites of renewals; nil: Examine and Doctor are unavailable.
 	Examiner Examiner
-	// Anchor keeps how far the ledger had come; nil: nothing does.
+	// Anchor stores the checkpoint of the ledger; nil: certroll keeps none.
 	Anchor audit.Anchor
-	// Rewound is told of a ledger that is found rewritten, once.
+	// Rewound is called once for each rewind of the ledger that is detected.
 	Rewound func(archive.Breach)
-	// Resolve follows references of the spec, for keystore passwords.
+	// Resolve reads the referenced values of the spec, such as keystore passwords.
 	Resolve func(context.Context, spec.Value) (string, error)
-	// Redact strikes the secrets that Resolve returned out of everything that the
-	// ledger is told; nil: none is known.
+	// Redact removes the secrets that Resolve returned from everything that is written to
+	// the ledger; nil: there are none.
 	Redact *redact.Redactor
 }
 
-// Means are what all attempts of a process work with.
+// Means holds what all attempts of a process share.
 type Means struct {
 	Secrets        pending.KV
 	Ca             CA
@@ -112,60 +115,60 @@ type Means struct {
 	*recorder.Recorder
 }
 
-// colleagues are those at work beside an attempt.
+// colleagues gives an attempt access to the other running attempts.
 type colleagues interface {
-	// Stepped notes what an attempt is at.
+	// Stepped records the current step of an attempt.
 	Stepped(certificate, step, detail string)
-	// HandOver lets those go on who wait for a place.
+	// HandOver lets the attempts that wait for a place check again.
 	HandOver()
-	// Unfinished are the certificates that are at work or ready, sorted.
+	// Unfinished returns the sorted names of certificates that are running or ready.
 	Unfinished() []string
 }
 
-// Result is how one action ended.
+// Result is the outcome of one action.
 type Result struct {
 	Action plan.Action
-	Event  ledger.Event // zero where the run was interrupted
+	Event  ledger.Event // zero if the run was interrupted
 	Err    error        // nil after a success
-	// Untold is why the event is recorded neither in the journal nor in the ledger;
-	// nil where it is. What a success has written is live all the same.
+	// Untold is the error that kept the event out of both the journal and the ledger; nil
+	// if it was written. The secret that a success wrote is live in either case.
 	Untold error
 }
 
-// Attempt is one run of one action. Its steps share one signature; each looks
-// at the facts first, so that a step already done by an earlier run is passed.
+// Attempt is one run of one action. All steps have the same signature. Each step first
+// checks the facts, so that it skips work that an earlier run completed.
 type Attempt struct {
 	*Applier
 	Action  plan.Action
 	began   time.Time
 	Pending *pending.Secret
 	pair    keypair.Pair
-	Live    *ledger.Live // what is live after it
+	Live    *ledger.Live // the pair that is live after the attempt
 
-	orderURL    string              // the last order that was asked for
-	orders      int                 // made in this attempt, and given up by it
+	orderURL    string              // URL of the last order created
+	orders      int                 // orders created in this attempt, including abandoned ones
 	passedOver  []ledger.PassedOver // DNS accounts that failed before another worked
 	records     records             // the names that TXT records went to
-	chainNote   string              // why the chain is not the one that was wanted
-	published   records             // the DNS accounts that answered for a name
-	credentials map[string]string   // the versions of the DNS accounts' credentials before it
-	said        *ledger.RenewalInfo // of what is live after it
-	revoked     string              // the serial that was revoked
-	settled     string              // the serial that waits for it no more
-	drift       string              // what became of a version that somebody else wrote
+	chainNote   string              // why the chain differs from the wanted one
+	published   records             // DNS accounts that answered for a name
+	credentials map[string]string   // versions of the DNS accounts' credentials before the attempt
+	said        *ledger.RenewalInfo // renewal information of Live
+	revoked     string              // serial that was revoked
+	settled     string              // serial that no longer waits for its revocation
+	drift       string              // what happened to a version that another program wrote
 	refusedCert bool                // the CA issued a certificate that was not written
-	unrevoked   *ledger.Revocation  // what still has to be
-	notRevoked  error               // why
-	unkept      error               // why what is to be revoked is not kept
-	forgets     string              // the serial that was kept and is no more needed
+	unrevoked   *ledger.Revocation  // revocation that still has to be done
+	notRevoked  error               // why unrevoked is not done
+	unkept      error               // why the certificate to be revoked could not be kept
+	forgets     string              // serial of a kept certificate that is no longer needed
 	unread      error               // why the staged key is not used
-	unstaged    error               // why the next one is not staged
+	unstaged    error               // why the next key is not staged
 	unswept     []string            // TXT records of earlier runs that could not be removed
-	swept       bool                // those of orders that were given up
-	left        []ledger.LeftBehind // where tidied: what stays of secrets that were moved away from
-	tidied      bool                // those were looked at
-	deleted     []string            // of them
-	untidied    []string            // why some could not be
+	swept       bool                // the records of abandoned orders were swept
+	left        []ledger.LeftBehind // if tidied: secrets that the certificate moved away from and that remain
+	tidied      bool                // the secrets left behind were checked
+	deleted     []string            // those of them that were deleted
+	untidied    []string            // errors of those that could not be checked or deleted
 }
 
 func (a *Attempt) liveOf(d *pending.Secret, version int) *ledger.Live {
@@ -185,12 +188,13 @@ func (a *Attempt) liveOf(d *pending.Secret, version int) *ledger.Live {
 	l.SetChain(a.pair.Chain, a.ownLive())
 	l.ChainNote = a.chainNote
 	if old := a.Action.Secret.Live; old != nil && old.KeyDigest == l.KeyDigest {
-		l.File = old.File // by whose word the key was made, see changesHands
+		l.File = old.File // the block that had the key made, see changesHands
 	}
 	return l
 }
 
-// describe writes the custom metadata, by which plans know the pair.
+// describe writes the custom metadata, from which later plans know the pair. It skips the
+// write if the metadata is already current.
 func (a *Attempt) describe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
 	defer cancel()
@@ -205,7 +209,7 @@ func (a *Attempt) describe(ctx context.Context) error {
 	return a.Secrets.WriteMetadata(ctx, loc.Mount, loc.Path, observe.EncodeMeta(seen.Custom, a.Action.Certificate, a.Live))
 }
 
-// ownLive is what certroll keeps at the action's place; nil where it is nothing.
+// ownLive returns the pair that certroll wrote at the action's place, or nil.
 func (a *Attempt) ownLive() *ledger.Live {
 	if s := a.Action.Secret; s.Readable && s.Owner == a.Action.Certificate {
 		return s.Live

@@ -12,16 +12,16 @@ import (
 	"certroll/spec/text"
 )
 
-// reacher is a Vault that can be asked whether it is there.
+// reacher is implemented by a Vault client that can check whether Vault answers.
 type reacher interface {
 	Reach(ctx context.Context, mount string) error
 }
 
-// secondLook is how long Vault may take to say that it is there.
+// secondLook is the timeout of the check that confirms an absence.
 const secondLook = 5 * time.Second
 
-// IsAway tells whether a failure is Vault's as a whole. One call that took too long
-// does not say so: Vault is asked once more.
+// IsAway reports whether err means that Vault as a whole is unusable. A single call that
+// timed out proves nothing, so IsAway then checks Vault once more.
 func (r *Means) IsAway(ctx context.Context, err error) bool {
 	if !SaysAway(err) {
 		return false
@@ -36,7 +36,8 @@ func (r *Means) IsAway(ctx context.Context, err error) bool {
 	return again != nil && SaysAway(again)
 }
 
-// left leaves an attempt to the next run, as Vault is away. The first one tells of it.
+// left leaves an attempt to the next run because Vault is unusable. Only the first such
+// attempt writes the event, which names all unfinished certificates.
 func (ap *Applier) left(err error) {
 	if !ap.Absence.begin(err, ap.Clock()) {
 		return
@@ -48,11 +49,11 @@ func (ap *Applier) left(err error) {
 		away.Since.UTC().Format(time.RFC3339), text.Counted(len(names), "certificate"))
 	e := recorder.OutageEvent(recorder.SideLooked, o, ledger.Failed, detail, ap.Revision.Commit, ap.Clock())
 	e.Concerns(names)
-	_ = ap.TellOutage(e) // what the journal does not take is kept in memory, and said by the next pass
+	_ = ap.TellOutage(e) // if the journal fails, the event stays in memory and the next pass writes it
 }
 
-// TellOutage puts the event of an outage into the journal, from where it goes to the
-// ledger as soon as Git takes it.
+// TellOutage writes the event of an outage to the journal, which passes it on to the
+// ledger once Git accepts a push.
 func (r *Means) TellOutage(e ledger.Event) error {
 	return r.Writer.Note(r.Writer.Struck(ledger.Entry{Event: e}))
 }

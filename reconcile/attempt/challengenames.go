@@ -6,8 +6,8 @@ import (
 	"certroll/spec"
 )
 
-// accounts are the DNS accounts in the order they are tried: as the spec lists
-// them, those known not to work last.
+// accounts returns the DNS accounts in the order of the spec, but with the ones that the
+// plan advises to avoid last: they failed recently.
 func (a *Attempt) accounts() []*spec.DNSAccount {
 	var good, bad []*spec.DNSAccount
 	for _, name := range a.Action.Spec.DNS {
@@ -23,9 +23,10 @@ func (a *Attempt) accounts() []*spec.DNSAccount {
 	return append(good, bad...)
 }
 
-// Bounded is a DNS account that may write where CNAMEs led at the last issue. Of
-// a certificate that an earlier certroll issued nothing is known of that: its
-// renewal must not stop, and from then on it is known.
+// Bounded returns a copy of a DNS account that may write at the names where CNAMEs led
+// during the last issuance. The record of a certificate that an older certroll issued has
+// no such list. Its renewal must not stop, so it may write anywhere once; its next record
+// then has the list.
 func (a *Attempt) Bounded(account *spec.DNSAccount) *spec.DNSAccount {
 	r := a.Action.Record
 	if account == nil || !r.HasSecret() {
@@ -40,8 +41,8 @@ func (a *Attempt) Bounded(account *spec.DNSAccount) *spec.DNSAccount {
 	return &own
 }
 
-// ChallengeNames are those of the record after a success. An authorization that
-// was valid already wrote nothing, so that what was known stays.
+// ChallengeNames returns the challenge names for the record after a success. Names of
+// authorizations that were already valid wrote no TXT record, so the earlier names stay.
 func (a *Attempt) ChallengeNames() *[]string {
 	var before []string
 	if r := a.Action.Record; r.HasSecret() && r.ChallengeNames != nil {
@@ -63,5 +64,5 @@ func (a *Attempt) ChallengeNames() *[]string {
 	return &led
 }
 
-// mostLed bounds the names that are kept: a certificate has at most a hundred.
+// mostLed bounds the stored names: a certificate has at most a hundred.
 const mostLed = 200

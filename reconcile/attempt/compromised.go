@@ -8,7 +8,8 @@ import (
 	"certroll/reconcile/pending"
 )
 
-// IssuerKey reads an issuer's key as records and metadata keep it.
+// IssuerKey decodes an issuer's public key (base64 of its DER form, RFC 5280 section
+// 4.1.2.7) from a record or metadata.
 func IssuerKey(text string) (pub any, err error) {
 	der, err := base64.StdEncoding.DecodeString(text)
 	if err == nil {
@@ -20,12 +21,12 @@ func IssuerKey(text string) (pub any, err error) {
 	return pub, nil
 }
 
-// isCompromised tells that a draft, which an earlier run left, has that key.
+// isCompromised reports whether an earlier run's pending secret has the compromised key.
 func (a *Attempt) isCompromised(d *pending.Secret) bool {
 	return a.compromised() && d.KeyDigest == a.Action.Secret.Live.KeyDigest
 }
 
-// compromised tells that the live key was revoked as known to others.
+// compromised reports whether the live key was revoked as compromised.
 func (a *Attempt) compromised() bool {
 	r := a.Action.Record
 	return r != nil && r.Revoked.Of(a.Action.Secret.Live).Compromised()

@@ -10,17 +10,18 @@ import (
 	"certroll/reconcile/times"
 )
 
-// silentTries is how many runs in a row may end without a word while they make
-// one certificate, until the next one takes that for a failure: what crashes
-// certroll each time must not ask the CA at each start.
+// silentTries is how many runs in a row may end without an event while they work on one
+// certificate. The next run counts that as a failure: an attempt that crashes certroll
+// each time must not send the CA an order at each start.
 const silentTries = 3
 
-// countCrash notes in the pending secret that a run takes it up.
+// countCrash increments the count of runs in the pending secret. It fails if too many
+// runs in a row ended without an event.
 func (a *Attempt) countCrash(ctx context.Context) error {
 	d, now := a.Pending, a.Clock().UTC().Truncate(time.Second)
 	if r := a.Action.Record; r != nil && r.LastFailure != nil && !r.LastFailure.At.Before(d.TriedAt) {
-		// How it went was told. After a run of crashes one more is the next
-		// failure, after any other failure the count begins anew.
+		// The last run ended with an event. After a series of crashes, one more crash is
+		// the next failure; after any other failure the count starts at zero.
 		crashed := d.Tries >= silentTries
 		d.Tries = 0
 		if crashed {

@@ -20,9 +20,9 @@ import (
 	"certroll/spec/text"
 )
 
-// repair mends a secret that somebody wrote after certroll: a pair that one of the
-// certificate's issuers signed, and that is no worse, is taken over; anything else
-// gives way to certroll's version, and only where that is gone a new one is ordered.
+// repair handles a secret that another program wrote after certroll. It takes over a pair
+// that one of the certificate's issuers signed and that is no worse than certroll's.
+// Otherwise it restores certroll's version, and orders only if that version is gone.
 func (a *Attempt) repair(ctx context.Context) error {
 	at, was := a.Action.At, a.Action.Secret.Live
 	data, version, err := a.Secrets.Read(ctx, at.Mount, at.Path)
@@ -48,8 +48,9 @@ func (a *Attempt) repair(ctx context.Context) error {
 	return a.take(ctx, p, version, issuer)
 }
 
-// putBack writes certroll's version over one that is not to stay, or orders where
-// that version is gone.
+// putBack writes certroll's version over a foreign one. It orders a new certificate if
+// certroll's version is gone, but not before the plan's OrderFrom: a program that keeps
+// overwriting the secret must not use up the CA's rate limits.
 func (a *Attempt) putBack(ctx context.Context, version int, why error) error {
 	at, was := a.Action.At, a.Action.Secret.Live
 	a.drift = fmt.Sprintf("somebody else wrote version %d of %s, which was replaced: %s", version, at, text.FirstLine(failure.Message(why)))
@@ -79,8 +80,8 @@ func (a *Attempt) putBack(ctx context.Context, version int, why error) error {
 	return a.describeRestored(ctx)
 }
 
-// mayTake tells why a pair that somebody wrote is not taken over, or which of the
-// certificate's issuers signed it; nil and no error where it is certroll's own.
+// mayTake returns the issuer that signed a foreign pair, or the reason why the pair must
+// not be taken over. It returns nil and no error if the pair is certroll's own.
 func (a *Attempt) mayTake(ctx context.Context, data map[string]string, p keypair.Pair) (*spec.Issuer, error) {
 	was := a.Action.Secret.Live
 	if err := p.Check(a.Action.Spec.Names(), a.Clock()); err != nil {
@@ -103,10 +104,10 @@ func (a *Attempt) mayTake(ctx context.Context, data map[string]string, p keypair
 	return issuer, a.hasFields(ctx, data, p)
 }
 
-// signer is the first of the certificate's issuers that signed a leaf, by the key of
-// an issuer certificate that came from its directory with a certificate of certroll's,
-// and the longest life of those. The key's identifier in the leaf is a text that
-// anybody can write.
+// signer returns the first of the certificate's issuers that signed the leaf, and the
+// longest lifetime of certroll's certificates by that key. It checks the signature with
+// the issuer keys that came with certroll's own certificates from the issuer's directory.
+// The authority key identifier (RFC 5280 section 4.2.1.1) proves nothing.
 func (a *Attempt) signer(leaf *x509.Certificate) (issuer *spec.Issuer, longest time.Duration) {
 	for _, i := range plan.IssuersOf(a.Desired, a.Action.Spec) {
 		if i == nil {
@@ -115,7 +116,7 @@ func (a *Attempt) signer(leaf *x509.Certificate) (issuer *spec.Issuer, longest t
 		for key, life := range receivedKeys(a.Known, i.Directory) {
 			pub, err := IssuerKey(key)
 			if err != nil {
-				continue // the record was damaged: it vouches for nobody
+				continue // a damaged record proves nothing
 			}
 			by := &x509.Certificate{PublicKey: pub}
 			if by.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil {
@@ -126,8 +127,8 @@ func (a *Attempt) signer(leaf *x509.Certificate) (issuer *spec.Issuer, longest t
 	return nil, 0
 }
 
-// receivedKeys are the keys of the issuer certificates that a directory sent, with
-// the longest life of the certificates that they signed.
+// receivedKeys returns the issuer keys that came with certroll's certificates from a
+// directory, each with the longest lifetime of those certificates.
 func receivedKeys(records map[string]*ledger.Record, directory string) map[string]time.Duration {
 	keys := map[string]time.Duration{}
 	for _, r := range records {
@@ -138,9 +139,9 @@ func receivedKeys(records map[string]*ledger.Record, directory string) map[strin
 	return keys
 }
 
-// hasFields tells which field of the spec is missing or is not made of the pair. A
-// keystore is another one each time that it is made: of those it counts that they
-// are there.
+// hasFields returns an error if data lacks a field of the spec, or if a field belongs to
+// another pair. Keystores are encrypted with random salts and differ at each rendering,
+// so hasFields only checks that they exist.
 func (a *Attempt) hasFields(ctx context.Context, data map[string]string, p keypair.Pair) error {
 	material, err := keypair.Material(p)
 	if err != nil {
@@ -170,8 +171,8 @@ func (a *Attempt) hasFields(ctx context.Context, data map[string]string, p keypa
 	return nil
 }
 
-// sameContent tells whether two texts say the same: the same certificates and keys
-// where there are any, however a key is encoded, else the same words.
+// sameContent reports whether two texts hold the same certificates and keys, in whatever
+// encoding. Texts without any are compared as text, without surrounding space.
 func sameContent(a, b string) bool {
 	if contentOf(a) == "" {
 		return strings.TrimSpace(a) == strings.TrimSpace(b)
@@ -179,8 +180,8 @@ func sameContent(a, b string) bool {
 	return contentOf(a) == contentOf(b)
 }
 
-// contentOf are the certificates of a text, and the public halves of its keys; "" for
-// none.
+// contentOf returns the certificates of a text and the digests of its keys' public
+// halves, concatenated; "" if there are none.
 func contentOf(text string) string {
 	var b strings.Builder
 	if chain, err := keypair.ParseChain([]byte(text)); err == nil {

@@ -11,9 +11,10 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// keepReplaced keeps what the rotation is to revoke before the write that may
-// destroy it. A key that leaked is replaced even where that fails: the old version
-// may be there still, and where it is not the event says so.
+// keepReplaced stores the certificate that a rotation revokes before the write that may
+// push its version out of Vault's history. Its failure does not stop the rotation: a
+// leaked key has to be replaced. The old version may still exist when the revocation
+// runs; if not, the event reports it.
 func (a *Attempt) keepReplaced(ctx context.Context) error {
 	if a.Pending == nil || a.Pending.Revokes == nil {
 		return nil
@@ -31,14 +32,14 @@ func (a *Attempt) keepReplaced(ctx context.Context) error {
 func (a *Attempt) keepLeaf(ctx context.Context, r *ledger.Revocation) error {
 	data, err := a.Secrets.ReadVersion(ctx, r.Mount, r.Path, r.Version)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it is kept since an earlier run, or gone
+		return nil // an earlier run stored it, or it is gone
 	}
 	if err != nil {
 		return err
 	}
 	p, err := keypair.FindIn(data)
 	if err != nil || keypair.SerialOf(p.Leaf()) != r.Serial {
-		return nil //nolint:nilerr // revokeOne says what it is instead
+		return nil //nolint:nilerr // RevokeOne reports the unexpected content
 	}
 	return a.Leaves.Keep(ctx, a.Action.Certificate, p.Leaf(), a.Clock())
 }

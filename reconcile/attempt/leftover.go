@@ -4,7 +4,8 @@ import (
 	"context"
 )
 
-// tellWritten says of a leftover what stays: the run may have written its pair.
+// tellWritten adds to the detail that an earlier run may have written the secret, which
+// therefore stays.
 func (a *Attempt) tellWritten(ctx context.Context) {
 	d, err := a.PendingSecrets.Load(ctx, a.Action.Certificate)
 	if err == nil && d != nil && d.DataDigest != "" {

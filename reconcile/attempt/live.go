@@ -9,9 +9,9 @@ import (
 	"certroll/spec"
 )
 
-// take makes a pair that is at the action's place the live one. signer is the issuer
-// that is known to have signed it; nil: nobody knows, and it counts as that of the
-// issuer which renews it.
+// take records the pair at the action's place as the live one. signer is the issuer that
+// signed it. If signer is nil, the signer is unknown and the pair counts as that of the
+// issuer that will renew it.
 func (a *Attempt) take(ctx context.Context, p keypair.Pair, version int, signer *spec.Issuer) error {
 	digest, err := keypair.KeyDigest(p.Leaf().PublicKey)
 	if err != nil {
@@ -24,10 +24,10 @@ func (a *Attempt) take(ctx context.Context, p keypair.Pair, version int, signer 
 	a.pair = p
 	rotate, file, was := c.Rotate, c.File, a.Action.Secret.Live
 	if was != nil && a.Action.Secret.Owner == c.Name {
-		rotate = was.Rotate // a request that came meanwhile is still to be done
+		rotate = was.Rotate // a rotation requested meanwhile still has to run
 	}
 	if was != nil && was.KeyDigest == digest {
-		file = was.File // whoever takes a secret over did not have its key made
+		file = was.File // taking a secret over does not make its key
 	}
 	a.Live = &ledger.Live{
 		Serial: keypair.SerialOf(leaf), NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
@@ -36,8 +36,9 @@ func (a *Attempt) take(ctx context.Context, p keypair.Pair, version int, signer 
 		Issuer: issuer.Name, Directory: issuer.Directory, Profile: issuer.Profile,
 		Mount: a.Action.At.Mount, Path: a.Action.At.Path, Version: version,
 		Revision: a.Revision.Commit, File: file, Rotate: rotate, IssuedAt: leaf.NotBefore.UTC(),
-		// No ARI: another account may have ordered it, and only that one may
-		// have it replaced. Until the next renewal the threshold decides.
+		// No ARI identifier: another account may have ordered the certificate, and a CA
+		// rejects replaces from another account (RFC 9773 section 5). The threshold
+		// decides about the next renewal.
 	}
 	a.Live.SetChain(p.Chain, nil)
 	a.Live.Adopted = signer == nil
@@ -47,7 +48,7 @@ func (a *Attempt) take(ctx context.Context, p keypair.Pair, version int, signer 
 	return a.describe(ctx)
 }
 
-// describeRestored notes the new version of a pair whose serial stays.
+// describeRestored writes the new version number of a pair whose serial is unchanged.
 func (a *Attempt) describeRestored(ctx context.Context) error {
 	seen, err := a.Observer.Secret(ctx, a.Action.At)
 	if err != nil {

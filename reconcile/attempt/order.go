@@ -20,10 +20,10 @@ import (
 	"certroll/spec/text"
 )
 
-// withAnotherKey orders once more with a fresh key, after the CA did not take the one
-// at hand: CAs block keys that were compromised, and a kept key (key.rotation =
-// "never") would be refused until the certificate expires. It is done once for each
-// pending secret, which tells so: a CA that takes no key of this shape gets no more.
+// withAnotherKey orders once more with a fresh key after the CA rejected the key
+// (badPublicKey, RFC 8555 section 6.7). CAs block compromised keys, and a kept key
+// (key.rotation = "never") would be rejected until the certificate expires. The pending
+// secret records the replacement: a CA that rejects every key of this shape gets one.
 func (a *Attempt) withAnotherKey(ctx context.Context, refusal error) error {
 	d := a.Pending
 	key, err := keypair.NewKey(d.KeyShape)
@@ -45,21 +45,21 @@ func (a *Attempt) withAnotherKey(ctx context.Context, refusal error) error {
 		return errors.Join(refusal, err)
 	}
 	if a.orders == 0 {
-		a.orders++ // an earlier run made the one that was given up
+		a.orders++ // an earlier run created the order that is abandoned now
 	}
 	return a.orderInTime(ctx)
 }
 
-// AccountChecker is a CA that can be asked whether an issuer's ACME account is
-// in order, before anything is ordered with it.
+// AccountChecker is implemented by a CA adapter that can check an issuer's ACME account
+// before certroll orders with it.
 type AccountChecker interface {
-	// CheckAccount opens the account, and fails with an error whose owner is
-	// the account where the CA does not take it any more.
+	// CheckAccount opens the account. Its error has the owner "account" if the CA no
+	// longer accepts the account.
 	CheckAccount(ctx context.Context, issuer *spec.Issuer) error
 }
 
-// checkAccount asks once a pass for each issuer. Only what is the account's own
-// fault ends the attempt here: a CA that is away is waited for by the order.
+// checkAccount runs once per pass and issuer. Only a fault of the account itself ends the
+// attempt here; the order step retries an unavailable CA.
 func (a *Attempt) checkAccount(ctx context.Context) error {
 	ca, ok := a.Ca.(AccountChecker)
 	name := a.Action.Issuer.Name
@@ -72,13 +72,13 @@ func (a *Attempt) checkAccount(ctx context.Context) error {
 	}
 	if err == nil {
 		a.Gate.AccountUsable(name)
-		a.Colleagues.HandOver() // others may go on by it
+		a.Colleagues.HandOver() // waiting certificates may proceed with this account
 	}
 	return nil
 }
 
-// order brings the draft to a chain while no other certificate is at work on an
-// order for the same names, account and profile.
+// order obtains the chain. Orders for the same names, account and profile take turns, as
+// OrderTurns explains.
 func (a *Attempt) order(ctx context.Context) error {
 	if pending.PhaseOf(a.Pending) >= pending.PhaseChained {
 		return nil
@@ -93,9 +93,9 @@ func (a *Attempt) order(ctx context.Context) error {
 	return a.orderAlone(ctx)
 }
 
-// orderAlone creates the order where there is none, and goes on with the one there
-// is. An order that is of no more use is replaced once, with the same key; one that
-// was made in this attempt only where another certificate was finalized from it.
+// orderAlone creates an order or resumes the existing one. It replaces a useless order
+// once, with the same key. An order that this attempt created is replaced only if another
+// certificate was finalized from it.
 func (a *Attempt) orderAlone(ctx context.Context) error {
 	inherited := pending.PhaseOf(a.Pending) == pending.PhaseOrdered
 	if d := a.Pending; !d.Unfit.IsZero() && !d.KeepsUnfit(a.Clock()) {
@@ -115,25 +115,27 @@ func (a *Attempt) orderAlone(ctx context.Context) error {
 	}
 	a.Report("order", why+"; a new one is made with the same key")
 	if inherited {
-		a.orders++ // nobody may have told of that one
+		a.orders++ // the earlier run may have written no event that counts its order
 	}
 	return a.orderInTime(ctx)
 }
 
-// orderTries is how many attempts may fail with one order before a new one is made.
+// orderTries is how many attempts may fail with one order before certroll replaces it.
 const orderTries = 3
 
-// spent decides after a failure whether the order is of no more use, and says why.
-// What it counts is kept in the pending secret: a resumed order has an end of ours.
+// spent decides after a failure whether the order is useless, and returns the reason. It
+// counts in the pending secret, so that even a resumed order ends by certroll's own
+// limit.
 //
-// An order that the CA no longer takes is forgotten for good. One that only seems to
-// be of no use stays in the pending secret until the CA has made another, so that a
-// CA that is away for long costs no order.
+// An order that the CA no longer accepts is removed from the pending secret at once. An
+// order that reached a limit stays in the stored pending secret until newOrder has stored
+// its successor: while the CA is unavailable, each attempt resumes the old order, and no
+// order is wasted.
 func (a *Attempt) spent(ctx context.Context, err error, inherited bool) (why string, noteErr error) {
 	d := a.Pending
 	switch {
 	case d.KeepsUnfit(a.Clock()):
-		return "", nil // a new order would bring the same certificate once more
+		return "", nil // a new order would bring the same certificate again
 	case failure.IsOrderGone(err):
 		d.OrderURL = ""
 		if why = "the CA no longer takes the earlier run's order"; isForeign(err) {
@@ -160,15 +162,15 @@ func (a *Attempt) spent(ctx context.Context, err error, inherited bool) (why str
 	return why, a.PendingSecrets.Store(context.WithoutCancel(ctx), a.Action.Certificate, d)
 }
 
-// isForeign tells that an order was another certificate's.
+// isForeign reports whether another certificate was finalized from the order.
 func isForeign(err error) bool {
 	var f *failure.Error
 	return errors.As(err, &f) && f.Gone
 }
 
-// isOfOrder tells a failure that another order may not have: the CA refuses what the
-// order needs, or its URL does not answer. A limit, CAA and what DNS fails with would
-// be the same for any order.
+// isOfOrder reports whether a fresh order may avoid the failure: the CA rejects something
+// that the order needs, or its URL does not answer. Rate limits, CAA and DNS failures
+// would be the same for any order.
 func isOfOrder(err error) bool {
 	switch owner := failure.OwnerOf(err); failure.ClassOf(err) {
 	case ledger.ClassCARejected:
@@ -180,7 +182,7 @@ func isOfOrder(err error) bool {
 	}
 }
 
-// processingTimeout is how long a CA may be at work on an order.
+// processingTimeout is how long an order may stay in the state "processing".
 func processingTimeout(i *spec.Issuer) time.Duration {
 	if i.Processing > 0 {
 		return i.Processing
@@ -188,8 +190,8 @@ func processingTimeout(i *spec.Issuer) time.Duration {
 	return times.Day
 }
 
-// orderInTime works on the order until the attempt's time is over. The order and
-// its key are kept: the next attempt goes on with them.
+// orderInTime works on the order until the attempt's time is over. The pending secret
+// keeps the order and its key, and the next attempt resumes them.
 func (a *Attempt) orderInTime(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, AttemptTime-a.Clock().Sub(a.began))
 	defer cancel()
@@ -202,8 +204,8 @@ func (a *Attempt) orderInTime(ctx context.Context) error {
 		a.Action.Certificate, AttemptTime, a.Pending.OrderURL, err)}
 }
 
-// orderPatiently tries again within the attempt where the CA is away, which
-// may pass within minutes. It never outlasts a word of the CA itself.
+// orderPatiently retries within the attempt while the CA is unavailable, as most outages
+// pass within minutes. It stops if the CA's Retry-After is later than the next try.
 func (a *Attempt) orderPatiently(ctx context.Context) error {
 	for _, wait := range a.Opts.Patience {
 		err := a.orderOnce(ctx)
@@ -252,7 +254,8 @@ func (a *Attempt) orderOnce(ctx context.Context) error {
 	return nil
 }
 
-// newOrder makes an order and keeps its URL before anything else is done.
+// newOrder creates an order and stores its URL before anything else: an order without a
+// stored URL would be lost by a crash, and still count against the CA's limits.
 func (a *Attempt) newOrder(ctx context.Context) error {
 	d, issuer := a.Pending, a.Action.Issuer
 	a.Report("order", "ordering "+strings.Join(d.Names, " ")+" from "+issuer.Name)
@@ -273,8 +276,8 @@ func (a *Attempt) newOrder(ctx context.Context) error {
 	return err
 }
 
-// newCSR makes a PKCS #10 request with the names as subject alternative names
-// and no subject, which is all that an ACME CA looks at.
+// newCSR makes a PKCS #10 request with the names as subject alternative names and no
+// subject: RFC 8555 section 7.4 takes the identifiers from either place.
 func newCSR(key crypto.Signer, names []string) ([]byte, error) {
 	req := &x509.CertificateRequest{}
 	for _, n := range names {
@@ -291,22 +294,21 @@ func newCSR(key crypto.Signer, names []string) ([]byte, error) {
 	return der, nil
 }
 
-// turnKey is equal for orders that a CA may hand out as one.
+// turnKey is equal for two orders if a CA may return the same order for both.
 func (a *Attempt) turnKey() string {
 	i := a.Action.Issuer
 	return strings.Join([]string{i.Directory, i.Account, i.Profile, keypair.NamesDigest(a.Pending.Names)}, "\x00")
 }
 
-// isOurs checks that an order brought the certificate for our key. Where another
-// certificate was finalized from the order, that one has what it wanted, and this
-// one needs an order of its own.
+// isOurs checks that the order's certificate has certroll's key. If another certificate
+// was finalized from the order, this certificate needs an order of its own.
 func (a *Attempt) isOurs(chain []byte) error {
 	certs, err := keypair.ParseChain(chain)
 	if err != nil {
-		return nil //nolint:nilerr // verify tells what is wrong with it
+		return nil //nolint:nilerr // verify reports the parse error
 	}
 	if keypair.Leaf(certs, a.Pending.Key.Public()) >= 0 {
-		return nil // wherever it stands: verify puts the chain in order
+		return nil // at any position: verify sorts the chain
 	}
 	return &failure.Error{Code: ledger.ClassCARejected, Gone: true, Err: fmt.Errorf(
 		"the order %s has a certificate with another key, serial %s: another certificate with the same names was finalized from it. %s needs an order of its own; what is live stays",

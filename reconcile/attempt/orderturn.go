@@ -10,23 +10,22 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// AttemptTime is how long one attempt may take until its order is done, whatever
-// the CA and the DNS providers let it wait for, and however many orders it makes. It
-// is longer than two DNS accounts whose propagation takes an hour each, the longest
-// that may be set.
+// AttemptTime is how long one attempt may work on its order, however long the CA and the
+// DNS providers let it wait, and however many orders it makes. It exceeds the propagation
+// of two DNS accounts at an hour each, the longest propagation that can be set.
 const AttemptTime = 150 * time.Minute
 
-// OrderTurns lets orders for the same account, names and profile go one after
-// another. CAs hand out one and the same order for them while it is open (RFC 8555
-// leaves that to the CA; Boulder does it), and only one of two certificates, as an
-// RSA and an ECDSA one, could be finalized from it.
+// OrderTurns serializes orders for the same account, names and profile. A CA may return
+// one open order for all of them (RFC 8555 leaves that open; Boulder does so). Only one
+// certificate can be finalized from an order, so the other of two certificates, such as
+// an RSA and an ECDSA one, would fail.
 //
-// Whoever has the turn is at work on its order, and asks for no other turn and for
-// no place at the gate while it has it: the attempt ends by attemptTime.
+// An attempt that has the turn waits for no other turn and for no place of the limiter
+// while it has it, which excludes a deadlock. AttemptTime bounds the attempt.
 type OrderTurns struct{ keylock.Locks }
 
-// AwaitTurn waits until the turn is free, until ctx ends or for as long as one attempt
-// may last. The function returned gives the turn back.
+// AwaitTurn waits for the turn, until ctx ends or for AttemptTime. It calls waiting if
+// the turn is taken. The caller gives the turn back with the returned function.
 func (o *OrderTurns) AwaitTurn(ctx context.Context, key string, waiting func()) (func(), error) {
 	wait, cancel := context.WithTimeout(ctx, AttemptTime)
 	defer cancel()

@@ -16,8 +16,9 @@ import (
 	"certroll/spec/text"
 )
 
-// prepare makes sure of a pending secret with a key before anything is asked
-// of the CA: the one an earlier run left where it fits, else a fresh one.
+// prepare provides a pending secret with a key before the first request to the CA: an
+// earlier run's pending secret if it still fits, otherwise a fresh one. A crash after the
+// order can then neither lose the key nor repeat the order.
 func (a *Attempt) prepare(ctx context.Context) error {
 	c, issuer := a.Action.Spec, a.Action.Issuer
 	target, err := a.Observer.Secret(ctx, plan.TargetOf(c))
@@ -33,7 +34,7 @@ func (a *Attempt) prepare(ctx context.Context) error {
 		return err
 	}
 	if p := a.Action.Pending; old != nil && p != nil && p.Stray {
-		old.Described = false // nor would its metadata be written again
+		old.Described = false // the metadata of a stray one would be skipped too
 	}
 	next, err := a.nextFor(ctx, shape)
 	if err != nil {
@@ -41,8 +42,8 @@ func (a *Attempt) prepare(ctx context.Context) error {
 	}
 	if old != nil && old.Fits(c, issuer, shape, target.Version, a.rotation(), a.revokes()) && !pending.Supersedes(next, old) && !a.isCompromised(old) {
 		a.Pending = old
-		old.Issuer = issuer.Name                                                          // of the same directory, and maybe renamed since
-		old.OrderURL = text.FirstOf(old.OrderURL, a.Absence.order(c.Name, old.KeyDigest)) // takeUp stores it
+		old.Issuer = issuer.Name                                                          // same directory, but the block may have a new name
+		old.OrderURL = text.FirstOf(old.OrderURL, a.Absence.order(c.Name, old.KeyDigest)) // countCrash stores it
 		if err := a.makeNext(old); err != nil {
 			return err
 		}
@@ -61,8 +62,7 @@ func (a *Attempt) prepare(ctx context.Context) error {
 	return a.countCrash(ctx)
 }
 
-// mayWrite refuses a target that has moved on since the plan, or that holds
-// what certroll did not write.
+// mayWrite rejects a target that changed since the plan, or that certroll did not write.
 func (a *Attempt) mayWrite(target plan.Secret) error {
 	at := plan.TargetOf(a.Action.Spec)
 	if at == a.Action.At && target.Version != a.Action.Secret.Version {
@@ -78,8 +78,8 @@ func (a *Attempt) mayWrite(target plan.Secret) error {
 	return nil
 }
 
-// rotation is the last rotation request: one that the spec asks for no more
-// was seen all the same, and forces nothing where it comes back.
+// rotation returns the last rotation request. If the spec dropped its request, the live
+// one still counts as done, so that the same text causes no rotation when it comes back.
 func (a *Attempt) rotation() string {
 	if l := a.Action.Secret.Live; l != nil && a.Action.Secret.Owner == a.Action.Certificate {
 		return text.FirstOf(a.Action.Spec.Rotate, l.Rotate)
@@ -87,6 +87,8 @@ func (a *Attempt) rotation() string {
 	return a.Action.Spec.Rotate
 }
 
+// recordedShape returns the key shape of the last certificate, from the metadata or else
+// from the record; "" if there is none.
 func (a *Attempt) recordedShape() string {
 	if l := a.Action.Secret.Live; l != nil && a.Action.Secret.Owner == a.Action.Certificate {
 		return l.KeyShape
@@ -97,6 +99,7 @@ func (a *Attempt) recordedShape() string {
 	return ""
 }
 
+// newDraft makes a pending secret in memory; countCrash stores it.
 func (a *Attempt) newDraft(ctx context.Context, shape string, next *pending.StagedKey) (*pending.Secret, error) {
 	c, issuer := a.Action.Spec, a.Action.Issuer
 	d := &pending.Secret{
@@ -131,15 +134,15 @@ func (a *Attempt) newDraft(ctx context.Context, shape string, next *pending.Stag
 	return d, a.makeNext(d)
 }
 
-// keyIsTooOld tells whether key.max_age is reached: the renewal that comes
-// first makes the fresh key, and saves the order of a rotation after it.
+// keyIsTooOld reports whether the key has reached key.max_age. The next renewal then
+// makes a fresh key, which saves the order of a separate rotation.
 func (a *Attempt) keyIsTooOld() bool {
 	l, age := a.Action.Secret.Live, a.Action.Spec.Key.MaxAge
 	return l != nil && age > 0 && !a.Clock().Before(l.KeySince.Add(age))
 }
 
-// keptKey is the live key for key.rotation = "never"; nil where there is none
-// of that shape yet, or where somebody overwrote it.
+// keptKey returns the live key for key.rotation = "never". It returns nil if the live key
+// has another shape, or if another program overwrote the secret.
 func (a *Attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, time.Time, error) {
 	l := a.Action.Secret.Live
 	if l == nil || l.KeyShape != shape || !a.Action.Secret.Readable || a.Action.Secret.Behind() || a.changesHands(l) {
@@ -157,10 +160,9 @@ func (a *Attempt) keptKey(ctx context.Context, shape string) (crypto.Signer, tim
 	return p.Key, l.KeySince, nil
 }
 
-// changesHands tells that the certificate goes to another place in Vault by the
-// word of another directory of the config repo than the one that had its key
-// made.
-// Whoever declares a name that was another team's does not get its key.
+// changesHands reports whether the certificate moves to another place in Vault because
+// another directory of the config repo declares it now. Directories can have different
+// owners: a team that declares another team's certificate name must not get its key.
 func (a *Attempt) changesHands(l *ledger.Live) bool {
 	c := a.Action.Spec
 	return plan.TargetOf(c) != a.Action.At && path.Dir(l.File) != path.Dir(c.File)

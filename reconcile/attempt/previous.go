@@ -14,8 +14,8 @@ import (
 	"certroll/spec/text"
 )
 
-// movedFrom are the secrets that are left behind once what is live now is: those that the
-// record has, and the one that was live before where that was elsewhere.
+// movedFrom returns the secrets that the certificate moved away from: those of the
+// record, and the live one before this attempt if it was elsewhere.
 func (a *Attempt) movedFrom(now time.Time) []ledger.LeftBehind {
 	r := a.Action.Record
 	if r == nil || a.Live == nil {
@@ -34,9 +34,10 @@ func (a *Attempt) movedFrom(now time.Time) []ledger.LeftBehind {
 	return left
 }
 
-// tidyPrevious looks at what is left behind, and deletes it where vault.previous says so:
-// the new secret is written and described by then. What carries the mark of another
-// certificate is that one's. What goes wrong here fails nothing, and is tried again.
+// tidyPrevious checks the secrets left behind and deletes them if vault.previous =
+// "delete". It runs after the new secret and its metadata are written, so that consumers
+// always find one of the two. A secret marked as another certificate's is left to that
+// certificate. Errors do not fail the attempt; the next pass retries.
 func (a *Attempt) tidyPrevious(ctx context.Context) error {
 	a.left = nil
 	for _, l := range a.movedFrom(a.Clock()) {
@@ -70,13 +71,13 @@ func (a *Attempt) tidy(ctx context.Context, l ledger.LeftBehind) (keep bool, err
 	return false, nil
 }
 
-// isClaimed tells whether a certificate of the spec is to be at a place: what is there is
-// that one's to take over.
+// isClaimed reports whether a certificate of the spec has its secret at a place. That
+// certificate takes the secret over.
 func (a *Attempt) isClaimed(at ledger.Location) bool {
 	return slices.ContainsFunc(a.Desired.Certificates, func(c *spec.Certificate) bool { return plan.TargetOf(c) == at })
 }
 
-// tellPrevious says in the event what became of the secret that was read before.
+// tellPrevious adds to the event what became of the secrets left behind.
 func (a *Attempt) tellPrevious(e *ledger.Event) {
 	if !a.tidied {
 		return

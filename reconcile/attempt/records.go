@@ -6,20 +6,20 @@ import (
 	"sync"
 )
 
-// StepRecord is the step by which the CA's side reports the name that a TXT
-// record goes to.
+// StepRecord is the progress step by which the CA adapter reports the name of a TXT
+// record that it writes.
 const StepRecord = "record"
 
-// StepPublished is the step by which it reports each DNS account that answered for a
-// name of the order.
+// StepPublished is the progress step by which the CA adapter reports a DNS account that
+// answered for a name of the order.
 const StepPublished = "published"
 
-// StepChain is the step by which it reports that the chain is another one than the
-// issuer block or the CA's default would have.
+// StepChain is the progress step by which the CA adapter reports that the chain differs
+// from the issuer block's choice or the CA's default.
 const StepChain = "chain"
 
-// records are the names that the TXT records of an attempt went to. The names of
-// an order are solved side by side.
+// records collects names that the CA adapter reports, such as those of TXT records. The
+// lock is needed because the names of an order are solved concurrently.
 type records struct {
 	mu    sync.Mutex
 	names []string
@@ -34,7 +34,7 @@ func (r *records) add(name string) {
 	}
 }
 
-// all are the names, sorted.
+// all returns the names, sorted.
 func (r *records) all() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -43,7 +43,8 @@ func (r *records) all() []string {
 	return all
 }
 
-// led are those of the names that no rule allows by itself.
+// led returns the names to which a CNAME led, sorted: any other challenge name starts
+// with "_acme-challenge." (RFC 8555 section 8.4) and needs no permission.
 func (r *records) led() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

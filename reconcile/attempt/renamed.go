@@ -9,19 +9,19 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// moves tells that the attempt gives a secret the certificate's name by a moved block.
+// moves reports whether the attempt renames a certificate by a moved block.
 func (a *Attempt) moves() bool {
 	return a.Action.Kind == ledger.KindAdopt && a.Action.Reason == ledger.ReasonRenamed
 }
 
-// goesOn tells that a record is closed because it goes on under another name: its
-// failures have not ended.
+// goesOn reports whether the attempt closes a record because the certificate continues
+// under another name. The failures of the record continue there too.
 func (a *Attempt) goesOn() bool {
 	return a.Action.Kind == ledger.KindRetire && a.Action.Reason == ledger.ReasonRenamed
 }
 
-// rename gives the secret the certificate's name. Neither the pair nor anything that is
-// known of it changes.
+// rename gives the secret the certificate's new name in the metadata. The pair stays, and
+// so does everything recorded about it.
 func (a *Attempt) rename(ctx context.Context) error {
 	at, was := a.Action.At, a.Action.Secret
 	a.Report("adopt", fmt.Sprintf("moving %s from %s to %s", at, a.Action.Former, a.Action.Certificate))
@@ -39,9 +39,8 @@ func (a *Attempt) rename(ctx context.Context) error {
 	return a.describeRestored(ctx)
 }
 
-// takesOver is the name that the certificate goes on from by a moved block, or of the one
-// that what is adopted belonged to, where the spec has that one no more; "" for anything
-// else.
+// takesOver returns the former name of the certificate: the one of a moved block, or the
+// owner of the adopted secret if the spec no longer has that owner; otherwise "".
 func (a *Attempt) takesOver() string {
 	if a.Action.Former != "" {
 		return a.Action.Former
@@ -56,8 +55,8 @@ func (a *Attempt) takesOver() string {
 	return owner
 }
 
-// actor names who is behind the action: also of a certificate that was renamed without a
-// moved block, whose adoption the commit has asked for.
+// actor names the cause of the action. A certificate renamed without a moved block counts
+// as renamed too: the commit requested its adoption.
 func (a *Attempt) actor(reason ledger.Reason) (actor, cause string) {
 	if reason == ledger.ReasonForeign && a.takesOver() != "" && !a.Action.Record.HasSecret() {
 		reason = ledger.ReasonRenamed
@@ -65,5 +64,5 @@ func (a *Attempt) actor(reason ledger.Reason) (actor, cause string) {
 	return a.Applier.actor(reason)
 }
 
-// noteFormer keeps in the record which name its history begins under.
+// noteFormer stores in the record the name under which its history begins.
 func (a *Attempt) noteFormer(r *ledger.Record, now time.Time) { r.ComesFrom(a.takesOver(), now) }

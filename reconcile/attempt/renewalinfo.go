@@ -12,8 +12,9 @@ import (
 	"certroll/spec/text"
 )
 
-// askRenewalInfo asks about what was just issued, so that its record says at
-// once when it is renewed. The certificate is live: no answer is no failure.
+// askRenewalInfo queries the renewal information of the new certificate, so that its
+// first record has the renewal date. Errors are only reported: the certificate is live,
+// and the threshold decides until the next query.
 func (a *Attempt) askRenewalInfo(ctx context.Context) error {
 	if i, err := a.RenewalInfo(ctx, a.Action.Certificate, a.Action.Issuer, a.Live); err == nil {
 		a.said = i
@@ -23,7 +24,8 @@ func (a *Attempt) askRenewalInfo(ctx context.Context) error {
 	return nil
 }
 
-// RenewalInfo asks the CA once and judges its answer.
+// RenewalInfo queries the CA once, validates the answer and sets the time of the next
+// query.
 func (r *Means) RenewalInfo(ctx context.Context, name string, issuer *spec.Issuer, l *ledger.Live) (*ledger.RenewalInfo, error) {
 	if l.ARI == "" {
 		return nil, errors.ErrUnsupported
@@ -33,7 +35,7 @@ func (r *Means) RenewalInfo(ctx context.Context, name string, issuer *spec.Issue
 	start, end, explanation, again, err := r.Ca.RenewalInfo(ctx, issuer, l.ARI)
 	now := r.Opts.Now()
 	if errors.Is(err, errors.ErrUnsupported) {
-		r.Asks.Set(issuer.Directory, now.Add(askUnsupported)) // it holds for all of that CA's
+		r.Asks.Set(issuer.Directory, now.Add(askUnsupported)) // holds for all certificates of this CA
 		return nil, err
 	}
 	if err == nil {

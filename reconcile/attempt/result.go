@@ -15,7 +15,8 @@ import (
 	"certroll/spec/text"
 )
 
-// conclude is the one exit of an attempt: the event and the record it ends in.
+// conclude is the single exit of an attempt. It returns its event, its record, and the
+// certificate whose pending secret is to be dropped.
 func (a *Attempt) conclude(err error, took time.Duration) (ledger.Event, *ledger.Record, string) {
 	now := a.Clock().UTC()
 	e := a.baseEvent(now)
@@ -49,7 +50,7 @@ func (a *Attempt) conclude(err error, took time.Duration) (ledger.Event, *ledger
 		e.Detail += "; " + a.chainNote
 	}
 	if a.drift != "" {
-		e.Detail = a.drift // what the plan meant to do is over
+		e.Detail = a.drift // replaces the plan's detail, which is outdated
 		e.Severity = ledger.SeverityPage
 	}
 	if a.notRevoked != nil {
@@ -72,20 +73,20 @@ func (a *Attempt) conclude(err error, took time.Duration) (ledger.Event, *ledger
 	return e, record, drop
 }
 
-// tellUnswept tells of TXT records that a person has to remove.
+// tellUnswept adds to the event the TXT records that a person has to remove.
 func (a *Attempt) tellUnswept(e *ledger.Event) {
 	if len(a.unswept) > 0 {
 		e.Detail += "; a run that ended early left TXT records that are not removed: " + text.FirstLine(failure.Message(errors.New(strings.Join(a.unswept, "; "))))
 	}
 }
 
-// successID derives the id of a success from what came of it, so that a run
-// which has to tell it again tells the same: a version of a secret, or where
-// none was written the record that was there before.
+// successID derives the event's ID from the outcome. A run that repeats the report of an
+// outcome thus repeats the ID, and the ledger ignores the duplicate. The outcome is the
+// version of the secret; if the attempt wrote none, it is the record before the attempt.
 func (a *Attempt) successID(e ledger.Event) string {
 	if a.Action.Kind == ledger.KindStage {
-		// By what the ledger said before: a run that died before it could tell is
-		// told of by the next one in the same words.
+		// From the ledger's previous next key: if a run died before it wrote the event,
+		// the next run's event has the same ID.
 		return ledger.EventID(e.Certificate, string(ledger.KindStage), a.toldNext(), e.NextKey, e.NewSerial)
 	}
 	if a.Live != nil && !a.Action.Reason.Records() && a.Action.Kind != ledger.KindRevoke && a.Action.Reason != ledger.ReasonRenamed {
@@ -113,7 +114,7 @@ func (a *Attempt) baseEvent(now time.Time) ledger.Event {
 	return e
 }
 
-// tellOrder says what the limits of the CA are counted by.
+// tellOrder adds the facts from which certroll counts the CA's rate limits.
 func (a *Attempt) tellOrder(e *ledger.Event) {
 	d := a.Pending
 	if d == nil {
@@ -134,7 +135,7 @@ func (a *Attempt) successRecord(now time.Time) *ledger.Record {
 	if a.Action.Kind == ledger.KindRetire {
 		r := *a.Action.Record
 		r.State, r.Hold, r.RenewAt, r.Probe, r.UpdatedAt = ledger.StateRetired, nil, nil, nil, r.Next(now)
-		// What comes back under this name begins anew.
+		// A certificate that comes back under this name starts without failures.
 		r.Failures, r.LastFailure, r.FailingSince, r.Severity, r.Undone, r.Gone = 0, nil, nil, "", nil, nil
 		if r.Live != nil {
 			r.Live = r.Live.WithoutNext()
@@ -146,7 +147,7 @@ func (a *Attempt) successRecord(now time.Time) *ledger.Record {
 	if r.LeftBehind = a.left; !a.tidied {
 		r.LeftBehind = a.movedFrom(now)
 	}
-	// What a note alone says leaves the secret as it is.
+	// Only a noted absence leaves the secret missing; any other success ends it.
 	r.Gone = nil
 	if a.Action.Reason.Records() {
 		r.Gone = a.Action.Gone(now)
@@ -178,14 +179,14 @@ func (a *Attempt) successRecord(now time.Time) *ledger.Record {
 	return r
 }
 
-// failsStill tells that the success says nothing of the orders that fail: what is
-// live is the same, and nothing was ordered. Their waits go on.
+// failsStill reports whether the success proves nothing about the failing orders: the
+// live certificate is unchanged, and nothing was ordered. The back-off then continues.
 func (a *Attempt) failsStill() bool {
 	quiet := a.Action.Kind == ledger.KindStage || a.Action.Kind == ledger.KindRevoke || a.Action.Mends() || a.Action.Former != "" && a.Action.Kind == ledger.KindAdopt
 	return quiet && plan.FailsToOrder(a.Action.Record) && a.Pending == nil && a.Action.Secret.Live != nil && a.Live.Serial == a.Action.Secret.Live.Serial
 }
 
-// leftToRevoke are those that still wait to be revoked after the attempt.
+// leftToRevoke returns the revocations that remain after the attempt.
 func (a *Attempt) leftToRevoke(waiting []ledger.Revocation) []ledger.Revocation {
 	var left []ledger.Revocation
 	for _, w := range waiting {
@@ -199,10 +200,10 @@ func (a *Attempt) leftToRevoke(waiting []ledger.Revocation) []ledger.Revocation 
 	return left
 }
 
-// notePause keeps in the record that the renewal is off, and who did it.
+// notePause stores in the record that renewal is off, and the author of that change.
 func (a *Attempt) notePause(r *ledger.Record, now time.Time) {
-	// What is first issued with its renewal off is unmanaged from then on; of one
-	// that was there before an event of its own tells that it is turned off.
+	// A certificate that is first issued with its renewal off is unmanaged from the
+	// start. For an existing one, the plan has a separate note action.
 	begins := a.Action.Record == nil || a.Action.Record.Live == nil
 	switch reason := a.Action.Reason; {
 	case reason == ledger.ReasonPauseBegan, begins && a.Live != nil && !plan.RenewsAt(a.Action.Spec, now):
@@ -248,7 +249,7 @@ func (a *Attempt) failureRecord(err error, class ledger.Class, now time.Time) *l
 	}
 	r.Failures, r.FailingSince = 1, &last.At
 	if old != nil && a.Action.Kind.Orders() && plan.FailsToRevoke(old) {
-		old = nil // what was replaced long ago fails, and this begins to
+		old = nil // only the revocation of a replaced certificate failed so far; orders start to fail now
 	}
 	if old != nil && old.FailingSince != nil {
 		r.FailingSince = old.FailingSince
@@ -268,17 +269,17 @@ func (a *Attempt) failureRecord(err error, class ledger.Class, now time.Time) *l
 		r.RenewAt = plan.RecordedRenewal(a.Action.Spec, l, r.RenewalInfo, now)
 	}
 	if n := len(r.Revocations); n > 1 && a.Action.Kind == ledger.KindRevoke {
-		r.Revocations = append(slices.Clone(r.Revocations[1:]), r.Revocations[0]) // it holds up no other
+		r.Revocations = append(slices.Clone(r.Revocations[1:]), r.Revocations[0]) // the next one gets its turn
 	}
 	if !a.moves() {
 		r.ComesFrom(a.Action.Former, now) // it goes on under the new name, with what it counts
-	}
+	} // the old record's counts continue under the new name
 	r.Hold = a.hold(err, r, digest, notAfter)
 	return r
 }
 
-// counted is the record whose failures in a row the attempt's outcome adds to, or ends.
-// Those of a move are its own: what it goes on with keeps what it counts.
+// counted returns the record whose consecutive failures this attempt continues or ends. A
+// move has its own count, so that the failures of the renamed certificate stay unchanged.
 func (a *Attempt) counted() *ledger.Record {
 	if a.moves() && (a.Action.Tried != nil || plan.FailsToOrder(a.Action.Record)) {
 		return a.Action.Tried
@@ -286,8 +287,8 @@ func (a *Attempt) counted() *ledger.Record {
 	return a.Action.Record
 }
 
-// recordToFail is the record that a failure is written into, and what stands
-// for the spec in its hold.
+// recordToFail returns the record to write a failure into, and the digest of the spec for
+// its hold.
 func (a *Attempt) recordToFail(now time.Time) (*ledger.Record, string) {
 	if a.Action.Kind != ledger.KindRetire {
 		return ledger.NewRecord(a.Action.Spec, a.Action.Record, now), plan.SpecDigest(a.Desired, a.Action.Spec)
@@ -297,7 +298,7 @@ func (a *Attempt) recordToFail(now time.Time) (*ledger.Record, string) {
 	return &r, plan.RetireDigest
 }
 
-// hold is how long an action waits after a failure.
+// hold returns the hold after a failure: back-off, the CA's Retry-After or a pause.
 func (a *Attempt) hold(err error, r *ledger.Record, digest string, notAfter time.Time) *ledger.Hold {
 	last := r.LastFailure
 	class := last.Class
@@ -316,9 +317,9 @@ func (a *Attempt) hold(err error, r *ledger.Record, digest string, notAfter time
 	}
 }
 
-// pausedFor is until when at least a name waits that has failed about as often
-// in a row as the CA takes before it pauses it: one more failure would need a
-// person to unpause it.
+// pausedFor returns the end of the wait if a name has failed almost as often in a row as
+// the CA allows before it pauses the name (Let's Encrypt: 1,152 failures). certroll stops
+// at nine tenths, because only a person can unpause a name.
 func (a *Attempt) pausedFor(err error, now time.Time) time.Time {
 	i := a.Action.Issuer
 	if i == nil || i.Limits == nil || i.Limits.ConsecutiveFailures == 0 || len(failure.FailedNames(err)) == 0 {

@@ -14,7 +14,7 @@ import (
 	"certroll/spec"
 )
 
-// retire does what on_remove said, as the record keeps it.
+// retire handles a certificate that left the spec by the on_remove stored in its record.
 func (a *Attempt) retire(ctx context.Context) error {
 	r := a.Action.Record
 	if r.State == ledger.StateRetired {
@@ -42,10 +42,11 @@ func (a *Attempt) retire(ctx context.Context) error {
 	return a.Secrets.Delete(ctx, a.Action.At.Mount, a.Action.At.Path)
 }
 
-// cessationOfOperation is the RFC 5280 (section 5.3.1) reason code for a
-// certificate that is no longer wanted.
+// cessationOfOperation is the reason code (RFC 5280 section 5.3.1) for a certificate that
+// is no longer needed.
 const cessationOfOperation = 5
 
+// revoke revokes the certificate of the secret before retire deletes it.
 func (a *Attempt) revoke(ctx context.Context) error {
 	r := a.Action.Record
 	issuer := plan.IssuerOf(a.Desired, nil, r.Live)
@@ -63,7 +64,7 @@ func (a *Attempt) revoke(ctx context.Context) error {
 		return &failure.Error{Code: ledger.ClassConfig, Err: fmt.Errorf("revoking %q: reading its certificate from %s: %w", r.Certificate, a.Action.At, err)}
 	}
 	if p.Leaf().NotAfter.Before(a.Clock().Add(-time.Minute)) {
-		return nil // expired: no CA revokes it any more, nor need it
+		return nil // expired: a CA revokes only certificates that are still valid
 	}
 	a.Report("retire", "revoking serial "+keypair.SerialOf(p.Leaf()))
 	return a.Ca.Revoke(ctx, issuer, p.Leaf().Raw, cessationOfOperation)

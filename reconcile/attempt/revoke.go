@@ -13,10 +13,10 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// revokes is what a rotation asks to be revoked, and where it can be read; nil
-// where it asks for nothing. What takes the place of a secret that was deleted
-// meanwhile satisfies the rotation too: that there is nothing left to read is told
-// then, and the wish is not lost.
+// revokes returns the certificate that the rotation asks to revoke and the version that
+// holds it; nil if the rotation revokes nothing. If the secret was deleted meanwhile, the
+// certificate comes from the record: the attempt then reports that there is nothing left
+// to read, instead of dropping the request.
 func (a *Attempt) revokes() *ledger.Revocation {
 	r, text, wish := a.Action.Record, a.Action.Spec.Rotate, a.Action.Spec.RotateRevoke
 	l := a.Action.Secret.Live
@@ -31,9 +31,9 @@ func (a *Attempt) revokes() *ledger.Revocation {
 	}
 }
 
-// revokeReplaced revokes what the attempt replaced, where the rotation asked
-// for it. The new one is live by then: what fails here fails no rotation, the
-// record keeps it and the next pass tries again.
+// revokeReplaced revokes the replaced certificate if the rotation asks for it. The new
+// certificate is live by then, so an error does not fail the rotation: the record keeps
+// the revocation and the next pass retries.
 func (a *Attempt) revokeReplaced(ctx context.Context) error {
 	if a.Pending == nil || a.Pending.Revokes == nil {
 		return nil
@@ -48,7 +48,7 @@ func (a *Attempt) revokeReplaced(ctx context.Context) error {
 	return nil
 }
 
-// revokeEarlier does what an earlier attempt left to do.
+// revokeEarlier performs the first revocation that an earlier attempt left in the record.
 func (a *Attempt) revokeEarlier(ctx context.Context) error {
 	a.Live = ledger.KeepNames(a.Action.Secret.Live, a.recordLive())
 	todo := &a.Action.Record.Revocations[0]
@@ -59,8 +59,8 @@ func (a *Attempt) revokeEarlier(ctx context.Context) error {
 	return nil
 }
 
-// RevokeOne revokes, unless it has expired: no CA revokes it any more, nor need
-// it, and nobody is told that it was.
+// RevokeOne revokes one certificate. It skips an expired one and then reports no
+// revocation, because a CA revokes only certificates that are still valid.
 func (a *Attempt) RevokeOne(ctx context.Context, r *ledger.Revocation) error {
 	if !r.NotAfter.IsZero() && r.NotAfter.Before(a.Clock()) {
 		leaf, err := a.Leaves.Find(ctx, a.Action.Certificate, r.Serial)
@@ -75,7 +75,7 @@ func (a *Attempt) RevokeOne(ctx context.Context, r *ledger.Revocation) error {
 	if issuer == nil {
 		return &failure.Error{Code: ledger.ClassConfig, Err: fmt.Errorf("revoking serial %s: issuer.%s, which issued it, is no longer in the spec: bring its block back", r.Serial, r.Issuer)}
 	}
-	// What cannot be read there may still be in the secret itself.
+	// Find's error is ignored: the secret's version may still have the certificate.
 	leaf, err := a.Leaves.Find(ctx, a.Action.Certificate, r.Serial)
 	kept := err == nil && leaf != nil
 	if !kept {
@@ -105,8 +105,8 @@ func (a *Attempt) forgetLeaf(r *ledger.Revocation, kept bool) {
 	}
 }
 
-// leafInVersion reads what is to be revoked from the version of the secret that
-// holds it.
+// leafInVersion reads the certificate to revoke from the version of the secret that held
+// it.
 func (a *Attempt) leafInVersion(ctx context.Context, r *ledger.Revocation) (*x509.Certificate, error) {
 	at := ledger.Location{Mount: r.Mount, Path: r.Path}
 	data, err := a.Secrets.ReadVersion(ctx, r.Mount, r.Path, r.Version)
@@ -127,10 +127,10 @@ func (a *Attempt) leafInVersion(ctx context.Context, r *ledger.Revocation) (*x50
 	return p.Leaf(), nil
 }
 
-// replaced demands of what is to be revoked that it was this certificate's, and
-// is not what is live. The record says that it was replaced, and whoever can
-// push to the ledger can write a record. What certroll itself has kept in Vault was
-// this certificate's, whatever became of the secret since.
+// replaced checks that the certificate to revoke was this certificate's and is not live.
+// The record claims both, but anyone who can push to the ledger can write a record. A
+// certificate that certroll kept in Vault needs no check of its owner: only certroll
+// writes there, whatever became of the secret since.
 func (a *Attempt) replaced(ctx context.Context, r *ledger.Revocation, kept bool) error {
 	at := ledger.Location{Mount: r.Mount, Path: r.Path}
 	s, err := a.Observer.Secret(ctx, at)

@@ -16,8 +16,7 @@ import (
 	"certroll/spec/text"
 )
 
-// nextFor is the staged key that an order uses; nil where there is none that
-// fits, or key.next is off.
+// nextFor returns the staged key for an order; nil if none fits or key.next is off.
 func (a *Attempt) nextFor(ctx context.Context, shape string) (*pending.StagedKey, error) {
 	if !a.Action.Spec.Key.Next {
 		return nil, nil
@@ -25,19 +24,19 @@ func (a *Attempt) nextFor(ctx context.Context, shape string) (*pending.StagedKey
 	l := a.Action.Secret.Live
 	n, err := a.Next.Load(ctx, a.Action.Certificate)
 	if err != nil && (l == nil || l.NextKeyDigest == "" || l.RenewalEnd().Sub(a.Clock()) < l.Lifetime()/10) {
-		a.unread = err // nobody counts on it, or nobody can wait for it any more
+		a.unread = err // no TLSA record announces it, or too little time is left to wait for it
 		return nil, nil
 	}
 	if err != nil || n == nil || n.Shape != shape {
 		return nil, err
 	}
-	if l != nil && l.KeyDigest == n.Digest {
+	if l != nil && l.KeyDigest == n.Digest { // already live
 		return nil, nil // it is live already
 	}
 	return n, nil
 }
 
-// keyWords says of an order whether its key was published before.
+// keyWords describes for the event whether the order's key was published before.
 func (a *Attempt) keyWords(next *pending.StagedKey) string {
 	switch {
 	case !a.Action.Spec.Key.Next:
@@ -58,7 +57,7 @@ func (a *Attempt) wasPublished(digest string) bool {
 	return l != nil && l.NextKeyDigest == digest || a.toldNext() == digest
 }
 
-// toldNext is the digest of the next key that the ledger says was published.
+// toldNext returns the digest of the next key that the ledger published last.
 func (a *Attempt) toldNext() string {
 	if l := a.recordLive(); l != nil {
 		return l.NextKeyDigest
@@ -66,9 +65,10 @@ func (a *Attempt) toldNext() string {
 	return ""
 }
 
-// makeNext makes the key that is staged once the pair is live, with the pending
-// secret: the secret itself can name it, and a crash makes no other one. Where
-// staging is what fails, none is: the secret would name a key that nobody has.
+// makeNext generates the key after this one, to be staged once the pair is live. It is
+// stored with the pending secret: the secret's fields can name it, and a crash does not
+// generate another. If staging keeps failing, makeNext generates none: the secret would
+// name a key that is not stored.
 func (a *Attempt) makeNext(d *pending.Secret) (err error) {
 	if !a.Action.Spec.Key.Next || plan.FailsToStage(a.Action.Record) {
 		d.Next = nil
@@ -80,15 +80,15 @@ func (a *Attempt) makeNext(d *pending.Secret) (err error) {
 	return err
 }
 
-// stageDrafted stages the key that the pending secret has for it, in place of
-// the one that is live by now. What cannot be staged again and again is left to
-// the next plan: it holds up no renewal after this one.
+// stageDrafted stages the pending secret's next key in place of the key that is live now.
+// If staging has failed repeatedly, its error fails nothing and the next plan retries:
+// staging must not hold up renewals.
 func (a *Attempt) stageDrafted(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
 	defer cancel()
 	next := a.Pending.Next
 	if next == nil {
-		return nil // what may be staged is the next plan's matter
+		return nil // the next plan decides what to stage
 	}
 	err := a.stageNext(ctx, next)
 	if r := a.Action.Record; err != nil && r != nil && r.Failures >= ledger.PageAfter {
@@ -98,6 +98,7 @@ func (a *Attempt) stageDrafted(ctx context.Context) error {
 	return err
 }
 
+// stageNext stages a key unless it is staged already, and publishes it in Live.
 func (a *Attempt) stageNext(ctx context.Context, next *pending.StagedKey) error {
 	there, err := a.Next.Load(ctx, a.Action.Certificate)
 	if err != nil {
@@ -114,8 +115,7 @@ func (a *Attempt) stageNext(ctx context.Context, next *pending.StagedKey) error 
 	return nil
 }
 
-// stage makes, publishes or withdraws the next key of what is live, and orders
-// nothing.
+// stage stages, publishes or withdraws the next key of the live pair, without an order.
 func (a *Attempt) stage(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
 	defer cancel()
@@ -126,8 +126,8 @@ func (a *Attempt) stage(ctx context.Context) error {
 	return a.describe(ctx)
 }
 
-// stageHere sees to the next key of a pair that is live without an order: the
-// one that is staged stays where the next renewal can use it.
+// stageHere stages the next key of a pair that is live without an order. A staged key
+// stays if the next renewal can use it.
 func (a *Attempt) stageHere(ctx context.Context) error {
 	c := a.Action.Spec
 	if !c.Key.Next {
@@ -154,8 +154,8 @@ func (a *Attempt) stageHere(ctx context.Context) error {
 	return nil
 }
 
-// withdraw destroys the next key of a certificate whose block is gone, and takes
-// its digest off the secret, unless that is an heir's by now.
+// withdraw destroys the next key of a certificate whose block is gone, and removes its
+// digest from the secret's metadata unless another certificate took the secret over.
 func (a *Attempt) withdraw(ctx context.Context, r *ledger.Record) error {
 	if a.Action.Next == nil && (r.Live == nil || r.Live.NextKeyDigest == "") {
 		return nil
@@ -177,8 +177,8 @@ func (a *Attempt) withdraw(ctx context.Context, r *ledger.Record) error {
 	return a.Secrets.WriteMetadata(ctx, a.Action.At.Mount, a.Action.At.Path, custom)
 }
 
-// hasHeir tells that another certificate claims the place of one that is gone, or goes
-// on with it under another name.
+// hasHeir reports whether another certificate claims the place of a removed one, or
+// continues it under another name.
 func (a *Attempt) hasHeir() bool {
 	if a.Action.Heir {
 		return true

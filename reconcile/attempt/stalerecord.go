@@ -7,7 +7,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// knownLive is what certroll wrote last: by the metadata, else by the record.
+// knownLive returns the pair that certroll wrote last: from the metadata, else from the
+// record.
 func (a *Attempt) knownLive() *ledger.Live {
 	if s := a.Action.Secret; s.Live != nil && s.Owner == a.Action.Certificate {
 		return ledger.KeepNames(s.Live, a.recordLive())
@@ -15,8 +16,8 @@ func (a *Attempt) knownLive() *ledger.Live {
 	return a.recordLive()
 }
 
-// catchUp makes the record anew from what Vault's metadata says of the live
-// pair. A pending secret of an attempt that is not wanted any more goes.
+// catchUp rebuilds the record from Vault's metadata of the live pair. It discards a stray
+// pending secret, and one of an attempt that is no longer needed.
 func (a *Attempt) catchUp(ctx context.Context) error {
 	if a.Action.Reason == ledger.ReasonLeftAlone {
 		a.Live = a.knownLive()

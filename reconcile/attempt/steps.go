@@ -9,7 +9,9 @@ type step struct {
 	run  func(*Attempt, context.Context) error
 }
 
-// The steps of an attempt that asks the CA for a certificate.
+// orderSteps are the steps of an attempt that orders a certificate. Their order matters:
+// the kept leaf precedes the write that may push the old version out of Vault's history,
+// the metadata follows the secret, and the old secret and certificate go only after that.
 var orderSteps = []step{
 	{"account", (*Attempt).checkAccount},
 	{"prepare", (*Attempt).prepare},

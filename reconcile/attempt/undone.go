@@ -8,7 +8,7 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// noteUndone remembers in a record what the attempt has put back.
+// noteUndone adds to the record the change by another program that the attempt undid.
 func (a *Attempt) noteUndone(r *ledger.Record, now time.Time) {
 	if !a.Action.Undoes() {
 		return

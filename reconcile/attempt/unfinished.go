@@ -7,8 +7,7 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// The steps that finish what an earlier run had come to write, as that run
-// meant it.
+// resumeSteps finish the write that an earlier run had begun, with that run's settings.
 var resumeSteps = []step{
 	{"verify", (*Attempt).verify},
 	{"keep", (*Attempt).keepReplaced},
@@ -21,9 +20,9 @@ var resumeSteps = []step{
 	{"sweep", (*Attempt).sweepInherited},
 }
 
-// Unfinished takes up the draft of an earlier run that seems to have written
-// its pair. A draft without a chain cannot have: then the version that follows
-// the one it saw is somebody else's.
+// Unfinished resumes the pending secret of an earlier run that seems to have written its
+// pair. Without a chain that run cannot have written: the version after the one it saw is
+// another program's.
 func (a *Attempt) Unfinished(ctx context.Context) error {
 	d, err := a.PendingSecrets.Load(ctx, a.Action.Certificate)
 	if err != nil {
@@ -37,7 +36,7 @@ func (a *Attempt) Unfinished(ctx context.Context) error {
 		return err
 	}
 	if !plan.RenewsAt(a.Action.Spec, a.Clock()) {
-		a.Live = a.knownLive() // what somebody wrote is left alone, as the next plan notes
+		a.Live = a.knownLive() // the next plan notes that the foreign secret is left alone
 		return nil
 	}
 	if a.Action.Secret.Owner == a.Action.Certificate {

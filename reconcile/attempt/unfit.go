@@ -14,7 +14,7 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// sentPair is the key with what a CA sent for it, in the order in which it is served.
+// sentPair returns the key with the CA's chain, sorted from the leaf upwards.
 func sentPair(chain []byte, key crypto.Signer, now time.Time) (keypair.Pair, error) {
 	certs, err := keypair.ParseChain(chain)
 	if err != nil {
@@ -26,26 +26,26 @@ func sentPair(chain []byte, key crypto.Signer, now time.Time) (keypair.Pair, err
 	return keypair.Pair{Chain: certs, Key: key}, nil
 }
 
-// chainLasts refuses a chain that has ended, unless what is live ended before it.
+// chainLasts rejects an expired chain, unless the live chain expired before it.
 func (a *Attempt) chainLasts(p keypair.Pair) error {
 	now, end := a.Clock(), p.Ends()
 	if end.After(now) {
 		return nil
 	}
 	if l := a.ownLive(); l != nil && (l.End().Before(end) || !l.NotAfter.After(now)) {
-		return nil // what is live is worse
+		return nil // the live chain is worse
 	}
 	last := keypair.EndsFirst(p.Chain)
 	return endedChain{fmt.Errorf("the certificate of %q (serial %s) in its chain expired %s, and the CA offers no other chain: clients would refuse it",
 		last.Subject.CommonName, keypair.SerialOf(last), end.Format(time.RFC3339))}
 }
 
-// endedChain is a chain that has ended: another order would bring it as well.
+// endedChain is the error of an expired chain: another order would bring the same chain.
 type endedChain struct{ error }
 
-// unfit refuses what the CA issued. The order is kept with its key: what the next
-// attempt reads from it may have another chain, or be valid by then, and a new
-// order would bring the same certificate once more.
+// unfit rejects an issued certificate. It keeps the order and its key: the next attempt
+// reads the order again and may find another chain, or a certificate that is valid by
+// then. A new order would bring the same certificate and count against the CA's limits.
 func (a *Attempt) unfit(ctx context.Context, why error) error {
 	d := a.Pending
 	if d.Unfit.IsZero() {
@@ -62,7 +62,8 @@ func (a *Attempt) unfit(ctx context.Context, why error) error {
 	next := fmt.Sprintf("its order %s is read again then, and nothing else is ordered before %s", d.OrderURL, d.RefusedUntil().Format(time.RFC3339))
 	var early keypair.NotYet
 	if errors.As(why, &early) {
-		// It is this machine's clock or the CA's, and passes by itself.
+		// The clock of this machine or of the CA is wrong, or the CA issues ahead: time
+		// mends it.
 		f.Passes, f.At = true, early.From.Add(-keypair.MaxSkew)
 		next = "its order is read again then"
 	}
@@ -71,7 +72,7 @@ func (a *Attempt) unfit(ctx context.Context, why error) error {
 	return f
 }
 
-// unfitWait is how long the order of a certificate that was refused is kept.
+// unfitWait is how long the order of a rejected certificate is kept.
 func (a *Attempt) unfitWait() time.Duration {
 	wait := pending.UnfitAgain
 	if a.Pending.UnfitOrders < 2 {

@@ -14,7 +14,7 @@ import (
 	"certroll/spec/credential"
 )
 
-// verify looks at what came before any of it is written.
+// verify checks the certificate before any of it is written to the secret.
 func (a *Attempt) verify(ctx context.Context) error {
 	p, err := sentPair([]byte(a.Pending.Chain), a.Pending.Key, a.Clock())
 	if err == nil {
@@ -30,10 +30,11 @@ func (a *Attempt) verify(ctx context.Context) error {
 	return nil
 }
 
-// write puts the pair where its readers look, following the version that was
-// seen. A run that died right after the write finds its own fields there.
+// write stores the pair at its place with check-and-set on the version that prepare saw.
+// If the secret has moved on, write looks for its own fields there: a run that died right
+// after its write has written them.
 func (a *Attempt) write(attempt context.Context) error {
-	// From here on stopping half way would only leave more to mend.
+	// From here on an interruption would leave a half-done change to repair.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(attempt), lease.WriteTimeout)
 	defer cancel()
 	d := a.Pending
@@ -56,6 +57,8 @@ func (a *Attempt) write(attempt context.Context) error {
 	return nil
 }
 
+// writeFields renders the fields and writes them. It first stores their digest in the
+// pending secret, by which knowAgain recognizes them after a crash.
 func (a *Attempt) writeFields(ctx context.Context) (int, error) {
 	material, err := keypair.Material(a.pair)
 	if err != nil {
@@ -78,9 +81,9 @@ func (a *Attempt) writeFields(ctx context.Context) (int, error) {
 	return a.Secrets.Write(ctx, a.Pending.At.Mount, a.Pending.At.Path, data, a.Pending.CAS)
 }
 
-// password resolves the password of a keystore. For a new secret one that ends
-// in a line break is refused, as the mistake that it is. Where a secret is live
-// its consumers may open the keystore with just that text, and go on doing so.
+// password resolves a keystore password. For a new secret it rejects a password that ends
+// in a line break, which is usually a mistake. A live secret keeps such a password: its
+// consumers may already open the keystore with exactly that text.
 func (a *Attempt) password(ctx context.Context, v spec.Value) (string, error) {
 	text, err := a.resolve(ctx, v)
 	if err != nil || v.Source == spec.Literal || a.Pending.CAS > 0 {
@@ -89,9 +92,9 @@ func (a *Attempt) password(ctx context.Context, v spec.Value) (string, error) {
 	return text, credential.Check(v.Where(), text, credential.Token)
 }
 
-// burn destroys the draft of fields that cannot be made. Whoever writes the
-// fields could otherwise ask the same key one question with each commit; the
-// next attempt has another key, and a changed spec does not end its wait.
+// burn destroys the pending secret if the fields cannot be rendered. Otherwise an author
+// of vault.fields could learn about the same key from one failing template after another.
+// The next attempt has another key, and a changed spec does not end the wait.
 func (a *Attempt) burn(ctx context.Context, err error) error {
 	if dropErr := a.discard(ctx); dropErr != nil {
 		err = errors.Join(err, dropErr)
@@ -100,16 +103,15 @@ func (a *Attempt) burn(ctx context.Context, err error) error {
 		"%w; the key was destroyed and nothing was written, what is live stays; mend vault.fields, and run certroll retry %s to try at once", err, a.Action.Certificate)}
 }
 
-// knowAgain tells which version is there, and whether it is the one that this draft
-// was about to write.
+// knowAgain returns the current version, and whether this pending secret's write made it.
 func (a *Attempt) knowAgain(ctx context.Context) (version int, known bool, err error) {
 	d := a.Pending
 	data, version, err := a.Secrets.Read(ctx, d.At.Mount, d.At.Path)
 	return version, err == nil && version == d.CAS+1 && pending.DataDigest(data) == d.DataDigest, err
 }
 
-// overtaken gives the draft up, as somebody else has written meanwhile. Without it
-// the next plan judges what is there for itself.
+// overtaken discards the pending secret because another program wrote meanwhile. The next
+// plan then judges the foreign secret without it.
 func (a *Attempt) overtaken(ctx context.Context, version int) error {
 	d := a.Pending
 	if err := a.discard(ctx); err != nil {
