@@ -12,15 +12,15 @@ import (
 	"certroll/spec"
 )
 
-// RemoveAnswers removes the TXT records of challenges that an earlier process began
-// to answer and may not have removed. answers are lines of StepAnswers. A record is
-// removed only where the name servers show it, and it is known as certroll's own
-// from then on, whatever comes of the removal. left tells of the records that are
-// still there, each in a sentence. The order must not be under validation.
+// RemoveAnswers removes the TXT records that an earlier process may have left behind.
+// answers are lines of StepAnswers ("domain token"). RemoveAnswers removes a record only
+// if the name servers show it, and from then on treats it as certroll's own, even if the
+// removal fails. left has one sentence for each record that remains. Call it only while
+// the CA is not validating the order: validation needs the records.
 //
-// Which account wrote a record is not known, so each is asked that could have.
-// Many providers remove a record only in the process that wrote it, since they
-// keep its id in memory: such a record stays, and a person has to remove it.
+// The caller does not know which DNS account wrote a record, so RemoveAnswers tries each
+// dns-01 account in turn. Many lego providers keep a record's id in memory and can only
+// remove it in the process that wrote it. Such a record stays until a person removes it.
 func (c *Client) RemoveAnswers(ctx context.Context, issuer *spec.Issuer, accounts []*spec.DNSAccount, answers []string,
 	report func(step, detail string)) (left []string, err error) {
 	accounts = slices.DeleteFunc(slices.Clone(accounts), func(a *spec.DNSAccount) bool { return a.Challenge != spec.DNS01 })

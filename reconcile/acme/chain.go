@@ -18,10 +18,10 @@ import (
 	"certroll/reconcile/keypair"
 )
 
-// download gets the chain of a valid order (RFC 8555 section 7.4.2): the one whose
-// topmost issuer is the preferred one, else the CA's default. A chain that has
-// expired gives way to one that has not, whoever prefers it; the default also to
-// one that lasts longer, where it ends before the certificate does.
+// download fetches the chain of a valid order (RFC 8555 section 7.4.2). It prefers the
+// chain whose topmost issuer is preferred_chain, else the CA's default. An unexpired
+// chain always beats an expired one, even the preferred one. If the default chain
+// expires before the certificate, a longer-lived alternate replaces it.
 func (f *finish) download(ctx context.Context, order acme.ExtendedOrder) ([]byte, error) {
 	f.report("download", "downloading the certificate")
 	chain, err := f.chain(ctx, order.Certificate)
@@ -57,8 +57,8 @@ func (f *finish) chain(ctx context.Context, url string) ([]byte, error) {
 	return chain, nil
 }
 
-// lasting is an offered chain that lasts longer than the default one, which ends
-// before the certificate; the default one where there is none.
+// lasting returns the longest-lived chain. chain is the CA's default, which expires
+// before the certificate; it is returned if no alternate lasts longer.
 func (f *finish) lasting(ctx context.Context, url string, chain []byte) ([]byte, error) {
 	chains, err := f.allChains(ctx, url)
 	if err != nil {
@@ -71,7 +71,8 @@ func (f *finish) lasting(ctx context.Context, url string, chain []byte) ([]byte,
 	return f.longest(url, chain, chains), nil
 }
 
-// path is a chain as it is served.
+// path returns a chain in the order in which a server presents it, without stray and
+// expired members.
 func (f *finish) path(chain []byte) ([]*x509.Certificate, error) {
 	certs, err := parseChain(chain)
 	if err != nil {
@@ -84,14 +85,15 @@ func (f *finish) path(chain []byte) ([]*x509.Certificate, error) {
 	return keypair.Tidy(certs, request.PublicKey, f.client.now())
 }
 
-// outlivesLeaf tells that a chain ends with its certificate. One that cannot be
-// put in order is left to whoever verifies it.
+// outlivesLeaf reports whether the leaf is the first certificate of a chain to expire.
+// It reports true for a chain that path cannot put in order: the later verification
+// rejects it.
 func (f *finish) outlivesLeaf(chain []byte) bool {
 	path, err := f.path(chain)
 	return err != nil || keypair.EndsFirst(path) == path[0]
 }
 
-// longest is the chain that ends last: chain itself, unless another one lasts longer.
+// longest returns the chain that expires last. On a tie it returns chain.
 func (f *finish) longest(url string, chain []byte, chains map[string]*acme.RawCertificate) []byte {
 	best, end := chain, time.Time{}
 	if path, err := f.path(chain); err == nil {
@@ -131,12 +133,12 @@ func (f *finish) allChains(ctx context.Context, url string) (chains map[string]*
 	return chains, err
 }
 
-// signerOfTop is who signed the last certificate of a path.
+// signerOfTop returns the issuer name of the last certificate of a path.
 func signerOfTop(path []*x509.Certificate) string { return path[len(path)-1].Issuer.CommonName }
 
-// preferred picks the chain, the default one first where several fit. None
-// fitting is told and is no failure: a certificate with another chain beats
-// no certificate.
+// preferred returns the chain up to preferred_chain, the default one first if several
+// fit. If none fits, it reports the chains on offer and returns the default one: a
+// certificate with another chain is better than none.
 func (f *finish) preferred(url string, chains map[string]*acme.RawCertificate) []byte {
 	wanted := strings.TrimSpace(f.issuer.PreferredChain)
 	var tops []string
@@ -155,7 +157,8 @@ func (f *finish) preferred(url string, chains map[string]*acme.RawCertificate) [
 	return chains[url].Cert
 }
 
-// defaultFirst lists the chains' URLs, the default one first.
+// defaultFirst returns the chains' URLs: first, then the others sorted, so that the
+// choice does not depend on the map's order.
 func defaultFirst(first string, chains map[string]*acme.RawCertificate) []string {
 	urls := []string{first}
 	for u := range chains {
@@ -167,7 +170,7 @@ func defaultFirst(first string, chains map[string]*acme.RawCertificate) []string
 	return urls
 }
 
-// parseChain reads a chain that holds certificates and nothing else.
+// parseChain decodes a PEM chain. Any block other than CERTIFICATE is an error.
 func parseChain(chain []byte) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	for block, rest := pem.Decode(chain); block != nil; block, rest = pem.Decode(rest) {

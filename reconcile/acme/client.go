@@ -24,16 +24,16 @@ import (
 	"certroll/spec/redact"
 )
 
-// Options are the settings of a Client. The zero value is good.
+// Options are the settings of a Client. The zero value is usable; the comments give each
+// field's default.
 type Options struct {
 	UserAgent string // "certroll" unless set
-	// Resolve follows a reference to a secret. Without it only literals can
-	// be used.
+	// Resolve reads a reference to a secret. If nil, only literals work.
 	Resolve func(ctx context.Context, v spec.Value) (string, error)
-	// Redact learns each secret that Resolve returns, and strikes it from every
-	// error; nil: one of the Client's own.
+	// Redact learns each secret that Resolve returns and removes it from every error. If
+	// nil, the Client makes its own.
 	Redact *redact.Redactor
-	// Child is the command of the DNS child; the installed certroll-dns unless set.
+	// Child is the command line of the DNS child; default: the installed certroll-dns.
 	Child  []string
 	Logger *slog.Logger
 	Now    func() time.Time
@@ -41,19 +41,19 @@ type Options struct {
 	Transport func(http.RoundTripper) http.RoundTripper
 
 	RequestTimeout    time.Duration // one HTTP request to the CA; 30 s
-	ValidationTimeout time.Duration // the CA's decision on one name, from our asking on; 5 min
+	ValidationTimeout time.Duration // the CA's decision on one name, counted from the request to validate; 5 min
 	FinalizeTimeout   time.Duration // from the finalized order to the certificate; 15 min
 	ProviderTimeout   time.Duration // one call to a DNS provider; 3 min
 	CleanupTimeout    time.Duration // removing one record; 1 min
-	ChildIdle         time.Duration // how long an unused DNS child is kept; 30 s
-	// PresentRetry are the waits before the second and later tries of a
-	// provider or a name server that is unavailable; 20 s and 90 s, so that what passes within minutes is waited for.
+	ChildIdle         time.Duration // idle time after which a DNS child is stopped; 30 s
+	// PresentRetry are the waits before each further try with a provider or name server
+	// that is unavailable; 20 s and 90 s, long enough to outlast a short outage.
 	PresentRetry []time.Duration
-	// RecordCache is the longest that resolvers of the CA keep a TXT record,
-	// whatever its TTL; 60 s, which is Let's Encrypt's. Negative: not at all.
+	// RecordCache is the longest time for which the CA's resolvers cache a TXT record,
+	// whatever its TTL; 60 s, as Let's Encrypt's resolvers do. Negative: no caching.
 	RecordCache time.Duration
-	// Names is how many names of one order are solved side by side; 100, the
-	// most that public CAs put into one certificate.
+	// Names bounds the names of one order that are validated concurrently; 100, the
+	// largest certificate that public CAs issue.
 	Names int
 }
 
@@ -90,8 +90,8 @@ func orDefault[T comparable](v, fallback T) T {
 	return v
 }
 
-// Client orders, finishes and revokes certificates at the CAs of a spec's
-// issuers. It is safe for concurrent use.
+// Client orders, finishes and revokes certificates at the CAs of a spec's issuers. It is
+// safe for concurrent use.
 type Client struct {
 	*examine.Examiner
 	opts      Options
@@ -104,11 +104,11 @@ type Client struct {
 	solver    *solver.Solver
 }
 
-// silence takes lego's process-wide logger away from standard error: what it
-// says is in our errors, reports and debug log.
+// silence guards the redirection of lego's process-wide logger away from standard error.
+// certroll's errors, reports and debug log already contain what lego logs.
 var silence sync.Once
 
-// New makes a Client that keeps its accounts in the store.
+// New makes a Client that stores its ACME accounts in store.
 func New(store session.Store, o Options) *Client {
 	silence.Do(func() { log.Logger = stdlog.New(io.Discard, "", 0) })
 	o = o.withDefaults()
@@ -122,8 +122,8 @@ func New(store session.Store, o Options) *Client {
 	return c
 }
 
-// Close ends the DNS children and drops the connections. Calls must have
-// ended before: a call under way fails.
+// Close stops the DNS children and closes the connections. A call still in progress
+// fails.
 func (c *Client) Close() error {
 	err := c.providers.Close()
 	c.cas.Close()
@@ -133,10 +133,10 @@ func (c *Client) Close() error {
 
 func (c *Client) now() time.Time { return c.opts.Now() }
 
-// struck is err without the secrets that the Client has resolved.
+// struck returns err without the secrets that the Client has resolved.
 func (c *Client) struck(err error) error { return problem.Strike(c.redact, err) }
 
-// resolve follows a reference.
+// resolve returns the text of a literal or reads the reference.
 func (c *Client) resolve(ctx context.Context, v spec.Value) (string, error) {
 	switch {
 	case v.Source == spec.Literal:
@@ -149,8 +149,8 @@ func (c *Client) resolve(ctx context.Context, v spec.Value) (string, error) {
 	return text, err
 }
 
-// credential follows a reference to a credential, and refuses one that cannot
-// work. A literal is the spec's matter.
+// credential reads a reference to a credential and rejects a malformed value, before it
+// is sent anywhere. The spec's decoder has already checked literals.
 func (c *Client) credential(ctx context.Context, v spec.Value, form credential.Form) (string, error) {
 	text, err := c.resolve(ctx, v)
 	if err != nil || v.Source == spec.Literal {
@@ -162,33 +162,32 @@ func (c *Client) credential(ctx context.Context, v spec.Value, form credential.F
 	return text, nil
 }
 
-// CheckAccount opens the issuer's account and asks the CA for it (POST-as-GET on
-// the account's URL, RFC 8555 section 7.1.2). Where the CA does not take the
-// account any more, Owner of the error is OwnerAccount.
+// CheckAccount opens the issuer's account and fetches it from the CA (POST-as-GET on the
+// account's URL, RFC 8555 section 7.1.2). If the CA no longer accepts the account, the
+// error's Owner is OwnerAccount.
 func (c *Client) CheckAccount(ctx context.Context, issuer *spec.Issuer) error {
 	return c.struck(c.accounts.Check(ctx, issuer))
 }
 
-// Date is the time by the clock of an issuer's CA, to the second, as the answer for
-// its directory says; zero where it does not say.
+// Date returns the time of the CA's clock, to the second, from the Date header of the
+// directory's answer; zero if the header is missing or malformed.
 func (c *Client) Date(ctx context.Context, issuer *spec.Issuer) (time.Time, error) {
 	return c.cas.Date(ctx, issuer)
 }
 
-// RenewalInfo asks the CA when a certificate should be renewed (RFC 9773
-// section 4.2): within [start, end), for the reason on the page explanation
-// where there is one (an https URL of at most 1 KiB; others are dropped), and
-// to be asked again at again. certID is base64url(AKI) "." base64url(serial).
+// RenewalInfo fetches a certificate's renewal information (RFC 9773 section 4.2): the
+// suggested window [start, end), the explanation URL and the time of the next query.
+// explanation is an https URL of at most 1 KiB; any other is dropped. certID is
+// base64url(AKI) "." base64url(serial).
 //
-// It needs no account and makes none. The window is as the CA said it, ordered
-// and with both ends set; whether it is one to follow is the caller's to judge.
-// A window in the past means: now.
+// RenewalInfo needs no ACME account and creates none. It returns the CA's window with
+// both ends set and in order; the caller judges whether to follow it. A window in the
+// past means: renew now (RFC 9773 section 4.2).
 //
-// A CA without renewal information is an error that is errors.ErrUnsupported.
-// Any other failure has a class and, where the CA named one, a time: a 404 is
-// ca_rejected (the CA does not know the certificate), 429 and 503 with
-// Retry-After rate_limited, a network's failure, another 5xx and an answer that
-// cannot be followed ca_unavailable.
+// If the CA has no renewal information, the error matches errors.ErrUnsupported. Other
+// errors have a class, and a retry time if the CA named one: 404 (an unknown
+// certificate) is ca_rejected; 429, and 503 with Retry-After, are rate_limited; network
+// errors, other 5xx and malformed answers are ca_unavailable.
 func (c *Client) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
 	start, end, explanation, again, err = c.cas.RenewalInfo(ctx, issuer, certID)
 	return start, end, explanation, again, c.struck(err)

@@ -1,27 +1,28 @@
-// Package acme is the boundary to ACME CAs and DNS providers, and with the
-// packages below it the only one that imports lego: orders, challenges, finalizing, revocation (RFC 8555,
-// RFC 8737, RFC 8738, the profiles draft, the replaces field of RFC 9773).
+// Package acme is the boundary to ACME CAs and DNS providers. Only this package and
+// those below it import lego. It covers orders, challenges, finalizing and revocation:
+// RFC 8555, RFC 8737 (tls-alpn-01), RFC 8738 (IP identifiers), the profiles draft and
+// the replaces field of RFC 9773.
 //
-// It never decides whether or when: a call here is one attempt, and what comes
-// of a failure is the caller's. It never sees a certificate's private key, and
-// the account's key goes from the store into memory and nowhere else.
+// It never decides whether or when to order: one call is one attempt, and the caller
+// handles the failure. It never sees a certificate's private key. The ACME account's key
+// goes from the store into memory and nowhere else.
 //
-// The packages below it, from the top. Each imports those beneath it at most:
+// The packages, from the top. Each imports only packages below it:
 //
 //	acme         Client: orders, finalizing, chains, revocation
-//	examine      what a renewal will depend on
-//	solver       challenges; which DNS account is tried next
-//	publish      TXT records: written, seen, removed
-//	session      ACME accounts and requests signed with them
+//	examine      checks of the conditions that a renewal depends on
+//	solver       challenges; the order in which DNS accounts are tried
+//	publish      TXT records: write, wait for visibility, remove
+//	session      ACME accounts and requests signed with their keys
 //	dnsprovider  DNS providers in child processes
 //	ca           connections to CAs, directory, renewal information
-//	dnsquery     questions to name servers
+//	dnsquery     queries to name servers
 //	problem      errors, findings, problem documents
-//	wait         pauses between questions
+//	wait         pauses between polls
 //
 // # Orders
 //
-// Order and Finish are two calls, so that the order's URL can be stored in
-// between; lego's own Obtain cannot be left half way. Finish takes the order
-// up in whatever state it is: it is the same call after a crash.
+// Order and Finish are separate calls, so that the caller can store the order's URL in
+// between. lego's own Obtain cannot be interrupted and resumed. Finish continues the
+// order from any state, so a restarted process calls it in the same way.
 package acme

@@ -19,18 +19,16 @@ import (
 	"certroll/spec/text"
 )
 
-// Finish brings an order to its end, whatever state it is in, and returns the
-// chain as PEM, leaf first, and the name of the DNS account that worked (empty
-// where no authorization was open any more). passed are the failures of the
-// DNS accounts that were passed over, each once, also where another one then
-// worked; the account that the error speaks of is not among them. csr is the DER of the request
-// that the order is finalized with; finishing a valid order again downloads
-// its certificate again. Finish never makes an order: an error whose
-// OrderGone is true says that another one is needed.
+// Finish completes an order from any state. It returns the chain as PEM, leaf first, and
+// the name of the DNS account that worked (empty if no authorization was open). passed
+// holds the failure of each DNS account that was skipped, once each, even if a later
+// account worked; it leaves out the account that err is about. csr is the DER of the
+// certificate request that finalizes the order. Calling Finish on a valid order
+// downloads its certificate again. Finish never creates an order: if the error's
+// OrderGone is true, the caller needs a new one.
 //
-// report is told of each long step: account, dns, http, tls, validate,
-// finalize, download, chain, cleanup. It is called by one goroutine at a time
-// and may be nil.
+// Finish calls report at each long step: account, dns, http, tls, validate, finalize,
+// download, chain, cleanup. It makes these calls one at a time. report may be nil.
 //
 //	pending ──solve──▶ ready ──finalize──▶ processing ──wait──▶ valid ──▶ download
 //	   └────────────────┴───────── invalid, unknown, expired: gone
@@ -46,7 +44,7 @@ func (c *Client) Finish(ctx context.Context, issuer *spec.Issuer, orderURL strin
 	return chain, f.job.Account, problem.StrikeAll(c.redact, f.job.PassedBefore(err)), c.struck(err)
 }
 
-// finish is one run of Finish.
+// finish is the state of one call of Finish.
 type finish struct {
 	client  *Client
 	session *session.Session
@@ -57,11 +55,11 @@ type finish struct {
 	report  func(step, detail string)
 	doing   string
 
-	solved    *ca.Watch // set when all authorizations were solved by us
-	finalized *ca.Watch // set when the order was finalized
+	solved    *ca.Watch // set when this call validated all authorizations
+	finalized *ca.Watch // set when this call finalized the order
 }
 
-// run looks at the order and does the one next thing, until there is a chain.
+// run polls the order and takes the next step, until it has the chain.
 func (f *finish) run(ctx context.Context) ([]byte, error) {
 	for {
 		order, seen, err := f.order(ctx)
@@ -88,18 +86,18 @@ func (f *finish) run(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// names counts those of the request, which are the order's.
+// names returns the number of names in the certificate request; the order has the same.
 func (f *finish) names() int {
 	req, err := x509.ParseCertificateRequest(f.csr)
 	if err != nil {
-		return 0 // it is ours; finalizing would fail as well
+		return 0 // certroll made the request; finalizing would fail as well
 	}
 	return len(req.DNSNames) + len(req.IPAddresses)
 }
 
-// order gets the order.
+// order fetches the order.
 func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen ca.Answer, err error) {
-	if why := unfitURL(f.url); why != "" { // kept by an earlier version
+	if why := unfitURL(f.url); why != "" { // stored by an earlier version
 		return order, seen, &problem.Error{OfClass: problem.ClassRejected, Doing: f.doing, Gone: true, Said: "its URL " + why, Advice: "certroll needs a new order"}
 	}
 	seen, err = f.session.Call(ctx, f.doing, func(core *api.Core) error {
@@ -116,28 +114,28 @@ func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen ca.A
 	return order, seen, err
 }
 
-// expired catches the CA that still shows an order whose time is over, whatever
-// state it is in: nothing comes of it any more. A valid one has its certificate, and
-// an invalid one tells more than that.
+// expired rejects an order that a CA still shows after its expiry, since it can no
+// longer lead to a certificate. A valid order already has its certificate; an invalid
+// one carries a more precise error.
 func (f *finish) expired(order acme.ExtendedOrder) error {
 	expires, err := time.Parse(time.RFC3339, order.Expires)
 	ended := order.Status == acme.StatusValid || order.Status == acme.StatusInvalid
 	if err != nil || ended || f.client.now().Before(expires) {
-		return nil //nolint:nilerr // an order without a readable end has none
+		return nil //nolint:nilerr // an order without a readable expiry does not expire
 	}
 	return &problem.Error{OfClass: problem.ClassRejected, Doing: f.doing, Gone: true,
 		Said: "the order expired at " + expires.UTC().Format(time.RFC3339) + " while " + problem.ClipTo(20, text.Line(order.Status)), Advice: "certroll needs a new order"}
 }
 
-// goneError marks an error as the end of its order.
+// goneError marks err as the end of its order.
 func goneError(err error, advice string) error {
 	e := *problem.AsError("finishing an order", err)
 	e.Gone, e.Advice = true, advice
 	return &e
 }
 
-// pending solves the open authorizations; once that is done the CA may need a
-// moment until it calls the order ready.
+// pending validates the open authorizations. After that the CA may need a moment to set
+// the order to ready.
 func (f *finish) pending(ctx context.Context, order acme.ExtendedOrder, seen ca.Answer) error {
 	if f.solved != nil {
 		return f.solved.Wait(ctx, f.doing, "still calls the order pending though all its names are validated", seen)
@@ -152,10 +150,10 @@ func (f *finish) pending(ctx context.Context, order acme.ExtendedOrder, seen ca.
 	return nil
 }
 
-// ready finalizes the order. A refusal is believed only where the order is
-// still ready after it: the CA may have been slower with our last validation
-// than with saying ready (orderNotReady), or an earlier run of ours faster
-// with the finalizing.
+// ready finalizes the order. It trusts a rejection only if the order is still ready
+// afterwards. The CA may answer orderNotReady because its last validation is not yet
+// visible everywhere, or an earlier run of certroll may have finalized the order
+// already.
 func (f *finish) ready(ctx context.Context, order acme.ExtendedOrder, seen ca.Answer) error {
 	if f.finalized != nil {
 		return f.finalized.Wait(ctx, f.doing, "still calls the order ready though it was finalized", seen)
@@ -172,8 +170,7 @@ func (f *finish) ready(ctx context.Context, order acme.ExtendedOrder, seen ca.An
 	case problem.Is(err, "orderNotReady"):
 		return f.notReady(ctx, seen)
 	case problem.Is(err, "badCSR"):
-		// The request is part of this order's attempt and will be no better
-		// the next time.
+		// The request belongs to this order; sending it again gets the same answer.
 		return goneError(err, problem.AdviceOn("badCSR"))
 	case problem.Is(err, "badPublicKey"):
 		e := *problem.AsError("finishing an order", err)
@@ -190,9 +187,9 @@ func (f *finish) notReady(ctx context.Context, seen ca.Answer) error {
 	return f.solved.Wait(ctx, f.doing, "still answers orderNotReady to an order that it calls ready", seen)
 }
 
-// refused looks at the order again after finalizing failed: nil where it has
-// gone on all the same, so that run deals with the state it is in now. A CA
-// that did not answer, or wants to be left alone, is not asked.
+// refused fetches the order again after finalizing failed. It returns nil if the order
+// has moved on, so that run handles the new state. It makes no request if the CA did not
+// answer or asked for a pause.
 func (f *finish) refused(ctx context.Context, refusal error, seen ca.Answer) error {
 	if ctx.Err() != nil || seen.Status == 0 || problem.IsPassing(refusal) {
 		return refusal
@@ -213,7 +210,7 @@ func (f *finish) processing(ctx context.Context, seen ca.Answer) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	// The CA is at work on the order: here its hint may put the next look off.
+	// The CA is issuing: its Retry-After may postpone the next attempt here.
 	e := *problem.AsError(f.doing, err)
 	e.InProgress = true
 	if asked, ok := problem.RetryAfter(seen.RetryAfter, f.client.now()); ok && asked > 0 {
@@ -222,12 +219,13 @@ func (f *finish) processing(ctx context.Context, seen ca.Answer) error {
 	return &e
 }
 
-// longestProcessing bounds what a Retry-After may put off the next look at an
-// order that the CA processes.
+// longestProcessing bounds how far a Retry-After may postpone the next poll of an order
+// in processing. ZeroSSL keeps orders in that state for long and sends Retry-After:
+// 86400 on authorizations that are ready within minutes.
 const longestProcessing = time.Hour
 
-// invalid tells why the order failed: the authorization's own problem where
-// there is one, since the order's says at most that there was one.
+// invalid returns the reason why the order failed. It prefers the authorization's own
+// problem, since the order's often says only that an authorization failed.
 func (f *finish) invalid(ctx context.Context, order acme.ExtendedOrder) error {
 	if err := f.authorizationsFit(order); err != nil {
 		return err
@@ -238,7 +236,7 @@ func (f *finish) invalid(ctx context.Context, order acme.ExtendedOrder) error {
 			return problem.Interrupted(ctx, f.doing)
 		}
 		if err != nil {
-			continue // an authorization the CA has dropped can say nothing more
+			continue // the CA has dropped this authorization; another may have the reason
 		}
 		if failure := solver.AuthorizationFailure(f.issuer, authz); failure != nil {
 			return failure
@@ -252,9 +250,9 @@ func (f *finish) invalid(ctx context.Context, order acme.ExtendedOrder) error {
 		Retry: problem.RetryAt("", order.Error.Detail, f.client.now())}
 }
 
-// authorizationsFit refuses an order that lists more authorizations than it has
-// names, or one of them twice (RFC 8555 section 7.1.3: one for each identifier),
-// before the first of them is fetched: a CA could have us ask it for days.
+// authorizationsFit rejects an order with more authorizations than names, or with the
+// same one twice. RFC 8555 section 7.1.3 has one for each identifier. The check comes
+// before the first fetch: otherwise a CA could keep certroll fetching for days.
 func (f *finish) authorizationsFit(order acme.ExtendedOrder) error {
 	seen := make(map[string]bool, len(order.Authorizations))
 	for _, url := range order.Authorizations {

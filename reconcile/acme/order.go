@@ -18,16 +18,15 @@ import (
 	"certroll/spec/text"
 )
 
-// Order makes an order for these names (RFC 8555 section 7.4), with the
-// issuer's profile, and returns its URL. replaces is the ARI identifier of the
-// certificate that the new one takes the place of (RFC 9773 section 5), or
-// empty. Where the CA refuses or fails because of it, the order is made
-// without, once: an exemption from limits is not worth an expired certificate.
+// Order creates an order for these names (RFC 8555 section 7.4) with the issuer's
+// profile and returns its URL. replaces is the ARI identifier of the certificate that
+// the order renews (RFC 9773 section 5), or empty. If the CA rejects the order because
+// of replaces, Order sends it once more without: an exemption from rate limits is not
+// worth an expired certificate.
 //
-// replaced reports whether the order carries replaces by the CA's own word,
-// which RFC 9773 section 5 obliges it to give. It is false for an order made
-// without, at a CA without renewal information, and at one that accepts the
-// field and says nothing of it: nothing is then exempt for certain.
+// replaced reports whether the CA's order object repeats replaces, as RFC 9773 section 5
+// requires. It is false if the second request was needed, if the CA has no renewal
+// information, and if the CA ignores the field. The order may then count against limits.
 func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string, replaces string) (url string, replaced bool, err error) {
 	defer func() { err = c.struck(err) }()
 	s, err := c.accounts.Session(ctx, issuer)
@@ -52,9 +51,9 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 	return order.Location, replaces != "" && order.Replaces == replaces, nil
 }
 
-// checkOrderURL refuses an order's URL that no request can be sent to, before it is
-// kept: later attempts would go on with that order, and all fail. Whatever is at the
-// directory's own host answers, as it has just done; another host is asked once.
+// checkOrderURL rejects an unusable order URL before the caller stores it: every later
+// attempt would continue that order and fail. A URL at the directory's own host is known
+// to answer; checkOrderURL fetches any other URL once.
 func checkOrderURL(ctx context.Context, s *session.Session, issuer *spec.Issuer, doing, orderURL string) error {
 	refuse := func(why string) error {
 		return &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing,
@@ -80,7 +79,7 @@ func checkOrderURL(ctx context.Context, s *session.Session, issuer *spec.Issuer,
 	return refuse("cannot be reached (" + err.Error() + ")")
 }
 
-// unfitURL says why ACME cannot be spoken to a URL; empty where it can.
+// unfitURL returns why a URL is unusable for ACME; empty if it is usable.
 func unfitURL(address string) string {
 	u, err := url.Parse(address)
 	switch {
@@ -110,27 +109,27 @@ func newOrder(ctx context.Context, s *session.Session, doing string, names []str
 	return order, seen, err
 }
 
-// blamesReplaces reports whether an order that had a replaces field may have
-// been refused because of it. No CA says so in a way that all share:
+// blamesReplaces reports whether the CA may have rejected an order because of its
+// replaces field. CAs differ in how they answer:
 //
 //	Boulder  409 alreadyReplaced or conflict (also by an order that is only
 //	         pending), 404 malformed (unknown, another CA's), 403 unauthorized
 //	         (another account's), 400 malformed (no name in common)
 //	ZeroSSL  401 unauthorized
 //
-// A 401, 403 or 404 may be about the account as well, which was asked for by
-// then (Session.Call). What cannot be about it is a limit, a fault of the CA's
-// that does not speak of it, and any problem whose type names another cause.
+// A 401, 403 or 404 may also concern the account; Session.Call has checked the account
+// by then. Never blamed on replaces: a rate limit, a CA fault whose text does not
+// mention it, and a problem type with a known other cause.
 //
-// Pebble answers 500 serverInternal where a serial begins with a zero byte,
-// which it then does not find, and it would for ever.
+// Pebble answers 500 serverInternal if a serial begins with a zero byte: it does not
+// find that certificate, however often it is asked.
 func blamesReplaces(err error, status int) bool {
 	if problem.HasClass(err, problem.ClassRateLimited) || problem.HasClass(err, problem.ClassPaused) || problem.IsOfAccount(err) {
 		return false
 	}
 	var p *acme.ProblemDetails
 	if !errors.As(err, &p) {
-		p = &acme.ProblemDetails{HTTPStatus: status} // a firewall's page
+		p = &acme.ProblemDetails{HTTPStatus: status} // an answer without a problem document, such as a firewall's page
 	}
 	kind, detail := problem.Type(p), strings.ToLower(p.Detail)
 	speaks := strings.Contains(detail, "replace")
@@ -147,9 +146,9 @@ func blamesReplaces(err error, status int) bool {
 	return kind == "malformed" || kind == "alreadyReplaced" || speaks
 }
 
-// Revoke revokes a certificate (RFC 8555 section 7.6), signed by the issuer's
-// account. leaf is its DER form, reason a code of RFC 5280 section 5.3.1. One
-// that is revoked already is a success.
+// Revoke revokes a certificate (RFC 8555 section 7.6), signed with the issuer's account
+// key. leaf is the certificate in DER; reason is a code of RFC 5280 section 5.3.1.
+// Revoking a revoked certificate succeeds.
 func (c *Client) Revoke(ctx context.Context, issuer *spec.Issuer, leaf []byte, reason uint) error {
 	s, err := c.accounts.Session(ctx, issuer)
 	if err != nil {
@@ -164,7 +163,7 @@ func (c *Client) Revoke(ctx context.Context, issuer *spec.Issuer, leaf []byte, r
 	return c.struck(err)
 }
 
-// list names up to three names, and how many there are besides.
+// list returns up to three names and the number of the others.
 func list(names []string) string {
 	const most = 3
 	if len(names) <= most {

@@ -1,5 +1,5 @@
-// Package dnsquery asks the DNS: which resolvers a DNS account has, where the TXT
-// record of a challenge goes, which servers are in charge of it, and what they show.
+// Package dnsquery makes DNS queries: the resolvers of a DNS account, the name of a
+// challenge's TXT record, the servers authoritative for it, and the records they show.
 //
-// It never changes a record, and it keeps no answer.
+// It never changes a record and caches no answer.
 package dnsquery

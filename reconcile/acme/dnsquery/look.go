@@ -14,25 +14,25 @@ import (
 	"certroll/spec/text"
 )
 
-// Look is what the servers answered in one round.
+// Look is the result of one round of queries to all servers of a zone.
 type Look struct {
-	failed error // the servers could not be found at all
+	failed error // finding the servers failed
 	views  []view
 	TTL    time.Duration
 }
 
-// view is what one server answered.
+// view is the answer of one server.
 type view struct {
 	server string
-	silent bool // no answer that counts: none at all, or a lame server's
+	silent bool // no usable answer: none at all, or a lame server's
 	ok     bool
 	said   string
 	ttl    time.Duration
 }
 
-// Complete reports whether every server that answers has the records, and one
-// at least does. A server that does not answer, or answers without authority over
-// the zone, holds nobody up: the CA's resolvers pass it over too.
+// Complete reports whether every server with a usable answer shows the records, and at
+// least one does. A server that does not answer, or is not authoritative for the zone,
+// does not block: the CA's resolvers skip it as well.
 func (l Look) Complete() bool {
 	answered := 0
 	for _, v := range l.views {
@@ -46,7 +46,7 @@ func (l Look) Complete() bool {
 	return answered > 0
 }
 
-// Lame are the servers that gave no answer that counts, with what they said.
+// Lame returns the servers without a usable answer, each with its error.
 func (l Look) Lame() []string {
 	var out []string
 	for _, v := range l.views {
@@ -57,7 +57,7 @@ func (l Look) Lame() []string {
 	return out
 }
 
-// WaitingFor names the servers that do not show the records yet.
+// WaitingFor returns the servers that do not show the records yet.
 func (l Look) WaitingFor() string {
 	if l.failed != nil {
 		return "its name servers, which cannot be found: " + OneLine(l.failed)
@@ -71,7 +71,7 @@ func (l Look) WaitingFor() string {
 	return strings.Join(out, ", ")
 }
 
-// String tells what each server said, for the error at the end.
+// String returns each server's answer, for the error after the last round.
 func (l Look) String() string {
 	if l.failed != nil {
 		return "its name servers cannot be found: " + OneLine(l.failed)
@@ -83,7 +83,8 @@ func (l Look) String() string {
 	return strings.Join(out, ", ")
 }
 
-// LookFor asks all servers of a record's zone at once for TXT records with these values.
+// LookFor queries all servers of the record's zone concurrently for TXT records with
+// these values.
 func LookFor(ctx context.Context, account *spec.DNSAccount, name string, want []string) Look {
 	servers, err := authorities(ctx, account, name)
 	if err != nil {
@@ -101,7 +102,7 @@ func LookFor(ctx context.Context, account *spec.DNSAccount, name string, want []
 	return out
 }
 
-// view asks one server, at the first of its addresses that answers.
+// view queries one server, at the first of its addresses that answers.
 func (s server) view(ctx context.Context, name string, want []string) view {
 	err := errors.New("it has no address")
 	for _, address := range s.addresses {
@@ -140,9 +141,10 @@ func (s server) judge(r *dns.Msg, name string, want []string) view {
 	return v
 }
 
-// isLame tells an answer of a server that does not serve the zone, or cannot: only an
-// authoritative answer (RFC 1034 section 4.3.1) says that the record is not there. A
-// server that the account names may be a resolver, whose answers never are.
+// isLame reports whether the answer is from a server that does not serve the zone, or
+// cannot. Only an authoritative answer (RFC 1034 section 4.3.1) proves that a record is
+// absent. The nameservers of a dns block may be resolvers, whose answers are never
+// authoritative.
 func (s server) isLame(r *dns.Msg) bool {
 	switch r.Rcode {
 	case dns.RcodeSuccess, dns.RcodeNameError:

@@ -6,7 +6,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Parent is the name without its first label.
+// Parent returns the name without its first label.
 func Parent(name string) string {
 	labels := dns.Split(name)
 	if len(labels) < 2 {
@@ -15,8 +15,9 @@ func Parent(name string) string {
 	return name[labels[1]:]
 }
 
-// Plain is a name as people write it.
+// Plain returns a name in lower case, without the final dot.
 func Plain(fqdn string) string { return strings.ToLower(strings.TrimSuffix(fqdn, ".")) }
 
-// TrimWildcard is the domain that a name of a certificate is about.
+// TrimWildcard returns a certificate's name without "*.", as ACME validates it (RFC 8555
+// section 7.1.3).
 func TrimWildcard(name string) string { return strings.TrimPrefix(name, "*.") }

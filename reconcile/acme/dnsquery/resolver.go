@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	// queryTimeout bounds one question to one server.
+	// queryTimeout bounds one query to one server.
 	queryTimeout = 5 * time.Second
-	// LongestCNAME bounds a chain of CNAMEs, which may be a circle.
+	// LongestCNAME bounds a chain of CNAMEs, which may be a loop.
 	LongestCNAME = 16
 )
 
-// Nameservers are the resolvers of an account: the ones it names, else the
+// Nameservers returns the account's nameservers, as host:port; if it has none, the
 // system's.
 func Nameservers(account *spec.DNSAccount) []string {
 	if len(account.Propagation.Nameservers) > 0 {
@@ -31,7 +31,7 @@ func Nameservers(account *spec.DNSAccount) []string {
 	}
 	config, err := dns.ClientConfigFromFile("/etc/resolv.conf")
 	if err != nil || len(config.Servers) == 0 {
-		return []string{"127.0.0.1:53"} // as resolv.conf(5) says
+		return []string{"127.0.0.1:53"} // the default of resolv.conf(5)
 	}
 	return withPort(config.Servers)
 }
@@ -47,17 +47,18 @@ func withPort(servers []string) []string {
 	return out
 }
 
-// Exchange asks one server, over TCP where the answer does not fit UDP.
+// Exchange queries one server by UDP, and by TCP if the answer is truncated.
 func Exchange(ctx context.Context, server, name string, rrtype uint16, recurse bool) (*dns.Msg, error) {
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), rrtype)
 	m.RecursionDesired = recurse
 	return Send(ctx, server, m)
 }
 
-// Send sends one message to one server, over TCP where the answer does not fit UDP.
+// Send sends one message to one server by UDP, and by TCP if the answer is truncated.
 func Send(ctx context.Context, server string, m *dns.Msg) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
+	// 1232 bytes is the DNS Flag Day 2020 size, which avoids IP fragmentation.
 	m.SetEdns0(1232, false)
 	r, _, err := (&dns.Client{Net: "udp", Timeout: queryTimeout}).ExchangeContext(ctx, m, server)
 	if err == nil && r.Truncated {
@@ -66,9 +67,9 @@ func Send(ctx context.Context, server string, m *dns.Msg) (*dns.Msg, error) {
 	return r, err
 }
 
-// Lookup asks the resolvers one after another, until one has an answer to
-// give. A refusal counts as having none: it is how an authoritative server
-// says that a name is not its own.
+// Lookup queries the resolvers in turn until one returns records. REFUSED and NOTAUTH
+// count as an empty answer: an authoritative server answers so for a name outside its
+// zones.
 func Lookup(ctx context.Context, servers []string, name string, rrtype uint16) (*dns.Msg, error) {
 	var empty *dns.Msg
 	var failures []error
@@ -91,9 +92,9 @@ func Lookup(ctx context.Context, servers []string, name string, rrtype uint16) (
 	return nil, errors.Join(failures...)
 }
 
-// RecordName is where the TXT record for a domain goes: _acme-challenge below
-// it, or where CNAMEs lead from there. lego takes a resolver's failure for "no
-// CNAME" and writes to the wrong place; here it is an error.
+// RecordName returns the name of the TXT record for a domain: _acme-challenge below the
+// domain (RFC 8555 section 8.4), or the target of the CNAMEs from there. A failing
+// resolver is an error here; lego treats it as "no CNAME" and writes to the wrong name.
 func RecordName(ctx context.Context, account *spec.DNSAccount, domain string) (string, error) {
 	name := "_acme-challenge." + dns.Fqdn(domain)
 	if !account.FollowCNAME {
@@ -114,7 +115,8 @@ func RecordName(ctx context.Context, account *spec.DNSAccount, domain string) (s
 	return "", problem.Config("following the CNAMEs from _acme-challenge."+domain, "there are more than "+text.Counted(LongestCNAME, "link"), "break the circle")
 }
 
-// mayWrite refuses a name that CNAMEs lead to and nobody allowed.
+// mayWrite rejects a CNAME target that neither begins with _acme-challenge nor lies in
+// an allowed zone.
 func mayWrite(account *spec.DNSAccount, domain, name string) error {
 	start := "_acme-challenge." + dns.Fqdn(domain)
 	if strings.EqualFold(name, start) || account.Writes(name) {
@@ -127,10 +129,10 @@ func mayWrite(account *spec.DNSAccount, domain, name string) error {
 	return e
 }
 
-// ErrElsewhere is the cause where a CNAME leads to a name that nobody allowed.
+// ErrElsewhere is the cause of the error for a CNAME to a name that is not allowed.
 var ErrElsewhere = errors.New("the CNAME leads elsewhere")
 
-// CNAMEIn is where the CNAME of a name leads to; "" where the answer has none.
+// CNAMEIn returns the target of the name's CNAME; "" if the answer has none.
 func CNAMEIn(r *dns.Msg, name string) string {
 	for _, rr := range r.Answer {
 		if c, ok := rr.(*dns.CNAME); ok && strings.EqualFold(c.Hdr.Name, name) && !strings.EqualFold(c.Target, name) {
@@ -140,15 +142,15 @@ func CNAMEIn(r *dns.Msg, name string) string {
 	return ""
 }
 
-// server is a name server to be asked whether a record can be seen.
+// server is a name server to query for a record.
 type server struct {
 	label     string   // "ns1.example.com", or the address
-	addresses []string // "192.0.2.1:53"; one answering is enough
+	addresses []string // "192.0.2.1:53"; one that answers is enough
 	recurse   bool
 }
 
-// authorities are the servers to be asked for a record: those that the account
-// names, all of them, else the authoritative ones of the record's zone.
+// authorities returns the servers to query for a record: the account's nameservers, all
+// of them, or else the authoritative servers of the record's zone.
 func authorities(ctx context.Context, account *spec.DNSAccount, name string) ([]server, error) {
 	if given := account.Propagation.Nameservers; len(given) > 0 {
 		var out []server
@@ -169,7 +171,7 @@ func authorities(ctx context.Context, account *spec.DNSAccount, name string) ([]
 	return addressed(ctx, resolvers, zone, r)
 }
 
-// zoneOf finds the zone by asking for an SOA record up the tree.
+// zoneOf finds the zone of a name by querying for an SOA record at each parent.
 func zoneOf(ctx context.Context, resolvers []string, name string) (string, error) {
 	for _, i := range dns.Split(name) {
 		r, err := Lookup(ctx, resolvers, name[i:], dns.TypeSOA)
@@ -192,7 +194,7 @@ func addressed(ctx context.Context, resolvers []string, zone string, r *dns.Msg)
 		if !ok {
 			continue
 		}
-		// One without an address counts as one that does not answer.
+		// A server without an address counts as one that does not answer.
 		addresses := addressesOf(ctx, resolvers, ns.Ns)
 		out = append(out, server{label: strings.TrimSuffix(strings.ToLower(ns.Ns), "."), addresses: addresses})
 	}
@@ -222,5 +224,5 @@ func addressesOf(ctx context.Context, resolvers []string, host string) []string 
 	return out
 }
 
-// OneLine is the text of joined errors on one line.
+// OneLine returns the text of joined errors on one line.
 func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ", ") }

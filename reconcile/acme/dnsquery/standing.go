@@ -12,8 +12,8 @@ import (
 	"certroll/spec"
 )
 
-// Standing are the values of the TXT records that any server of the record's zone
-// shows, each once.
+// Standing returns the distinct values of the TXT records that any server of the
+// record's zone shows. It fails only if no server gives a usable answer.
 func Standing(ctx context.Context, account *spec.DNSAccount, name string) ([]string, error) {
 	servers, err := authorities(ctx, account, name)
 	if err != nil {
@@ -52,8 +52,8 @@ func Standing(ctx context.Context, account *spec.DNSAccount, name string) ([]str
 	return values, nil
 }
 
-// records asks a server for the TXT records of a name, at the first of its
-// addresses that gives an answer that counts.
+// records queries a server for the TXT records of a name, at the first of its addresses
+// with a usable answer.
 func (s server) records(ctx context.Context, name string) (*dns.Msg, error) {
 	err := fmt.Errorf("%s has no address", s.label)
 	for _, address := range s.addresses {

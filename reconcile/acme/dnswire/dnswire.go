@@ -1,10 +1,10 @@
-// Package dnswire is the protocol between certroll and certroll-dns, the
-// program that runs the DNS providers. Both link it, so it links neither.
+// Package dnswire is the protocol between certroll and certroll-dns, the program that
+// runs the DNS providers. It imports neither, so that both can import it.
 //
-// certroll starts one certroll-dns for each DNS account, with the account's
-// credentials as its environment. They exchange lines of JSON: requests on the
-// child's standard input, one answer to each on its standard output, in any
-// order. A child ends when its standard input does.
+// certroll starts one certroll-dns for each DNS account, with the account's credentials
+// in its environment. They exchange lines of JSON: requests on the child's standard
+// input, one answer to each on its standard output, in any order. A child exits at the
+// end of its standard input.
 package dnswire
 
 import "time"
@@ -12,9 +12,8 @@ import "time"
 // Program is the name of the child's executable file.
 const Program = "certroll-dns"
 
-// Protocol counts the changes after which a parent and a child of different
-// versions would misunderstand each other. Raise it with each such change: a
-// child is also replaced on the disk while an older parent still runs.
+// Protocol is the version of this protocol. Raise it with each incompatible change: an
+// update may replace the child's file while an older parent still runs.
 const Protocol = 1
 
 // MaxLine bounds one line of the protocol, in bytes.
@@ -23,9 +22,9 @@ const MaxLine = 1 << 20
 // The operations of a request.
 const (
 	OpHello   = "hello"   // describe the program; needs no provider
-	OpOpen    = "open"    // make the provider; once in a child's life, before the others
-	OpPresent = "present" // write the record
-	OpCleanup = "cleanup" // remove it
+	OpOpen    = "open"    // create the provider; once per child, before present and cleanup
+	OpPresent = "present" // write the TXT record
+	OpCleanup = "cleanup" // remove the TXT record
 )
 
 // Request asks the child for one operation.
@@ -33,25 +32,25 @@ type Request struct {
 	ID int    `json:"id"` // from 1; the answer repeats it
 	Op string `json:"op"`
 
-	Protocol    int      `json:"protocol,omitempty"`    // hello, open: the parent's
+	Protocol    int      `json:"protocol,omitempty"`    // hello, open: the parent's version
 	Provider    string   `json:"provider,omitempty"`    // open
-	Nameservers []string `json:"nameservers,omitempty"` // open: for CNAMEs and for finding the zone
+	Nameservers []string `json:"nameservers,omitempty"` // open: resolvers for CNAMEs and for finding the zone
 	FollowCNAME bool     `json:"follow_cname,omitempty"`
 
 	Domain  string `json:"domain,omitempty"` // present, cleanup
 	Token   string `json:"token,omitempty"`
 	KeyAuth string `json:"key_auth,omitempty"`
-	Name    string `json:"name,omitempty"` // where the parent found that the record goes
+	Name    string `json:"name,omitempty"` // the record's name, as the parent resolved it
 }
 
-// Answer is what came of a request. Error is empty where it succeeded.
+// Answer is the result of a request. Error is empty on success.
 type Answer struct {
 	ID    int    `json:"id"`
 	Error string `json:"error,omitempty"`
 
 	Program  string `json:"program,omitempty"`  // hello: Program
-	Version  string `json:"version,omitempty"`  // hello: the release; empty for a build that is none
-	Protocol int    `json:"protocol,omitempty"` // hello, open: the child's
+	Version  string `json:"version,omitempty"`  // hello: the release; empty for a development build
+	Protocol int    `json:"protocol,omitempty"` // hello, open: the child's version
 
 	Timeout    time.Duration `json:"timeout,omitempty"`  // open: the provider's own
 	Interval   time.Duration `json:"interval,omitempty"` // settings, in nanoseconds

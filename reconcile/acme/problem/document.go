@@ -16,11 +16,11 @@ import (
 	"certroll/spec/text"
 )
 
-// URN begins the types of RFC 8555 section 6.7.
+// URN is the prefix of the problem types of RFC 8555 section 6.7.
 const URN = "urn:ietf:params:acme:error:"
 
-// rejections are the problem types that are an answer to a request and not a
-// matter of waiting, with the class and what to do.
+// rejections maps the problem types that waiting does not cure to their class and
+// advice.
 var rejections = map[string]struct{ class, advice string }{
 	"accountDoesNotExist":     {ClassRejected, "the CA does not know the account any more"},
 	"badCSR":                  {ClassRejected, "the next attempt makes a fresh key and request"},
@@ -36,13 +36,12 @@ var rejections = map[string]struct{ class, advice string }{
 	"userActionRequired":      {ClassConfig, "agree to the CA's terms of service, then set terms_of_service_agreed in the issuer"},
 }
 
-// AdviceOn says what to do about a rejection, by its type; "" for the types that are
-// none.
+// AdviceOn returns the advice on a rejection of this type; "" for a type that is no
+// rejection.
 func AdviceOn(kind string) string { return rejections[kind].advice }
 
-// Type is the last part of a problem's type, without the namespace; of a
-// compound problem (RFC 8555 section 6.7.1) whose subproblems are all of one type,
-// that type.
+// Type returns a problem's type without the namespace. For a compound problem (RFC 8555
+// section 6.7.1) whose subproblems all have one type, it returns that type.
 func Type(p *acme.ProblemDetails) string {
 	kind := p.Type
 	if kind == URN+"compound" && len(p.SubProblems) > 0 {
@@ -68,7 +67,7 @@ func Is(err error, types ...string) bool {
 	return false
 }
 
-// AnswerClass judges a problem that came as the answer to a request.
+// AnswerClass returns the class and advice for a problem that answered a request.
 func AnswerClass(p *acme.ProblemDetails, retryAfter string) (class, advice string) {
 	if c, ok := rejections[Type(p)]; ok {
 		return c.class, c.advice
@@ -83,13 +82,14 @@ func AnswerClass(p *acme.ProblemDetails, retryAfter string) (class, advice strin
 	}
 }
 
-// pauseText is how a CA says that it has paused an account for some names.
-// Boulder's words hold no "paused": they speak of an account "temporarily
+// pauseText matches a CA's detail about an account that is paused for some names.
+// Boulder's text does not contain "paused": it speaks of an account "temporarily
 // prevented from requesting" and of a link that ends in /unpause.
 var pauseText = regexp.MustCompile(`(?i)\bpaused\b|\bunpause\b|temporarily prevented from requesting`)
 
-// limitClass tells a pause from a limit. A paused account gets 429 without
-// Retry-After, and a link to a page where a person ends the pause.
+// limitClass distinguishes a pause from a rate limit. Boulder answers a paused account
+// with 429 rateLimited without Retry-After; the detail links to a page where a person
+// ends it.
 func limitClass(p *acme.ProblemDetails, retryAfter string) (class, advice string) {
 	if retryAfter == "" && pauseText.MatchString(p.Detail) {
 		return ClassPaused, "mend what made the validations fail, then end the pause by the CA's self-service link " +
@@ -98,7 +98,8 @@ func limitClass(p *acme.ProblemDetails, retryAfter string) (class, advice string
 	return ClassRateLimited, "wait for the limit to recover; asking earlier only prolongs it"
 }
 
-// ValidationClass judges a problem the CA found while validating a name.
+// ValidationClass returns the class and advice for a problem that the CA found while
+// validating a name.
 func ValidationClass(p *acme.ProblemDetails) (class, advice string) {
 	switch Type(p) {
 	case "caa":
@@ -114,8 +115,8 @@ func ValidationClass(p *acme.ProblemDetails) (class, advice string) {
 	}
 }
 
-// OrderClass judges the problem of an order that became invalid: by what is an
-// answer to a request whenever it comes, else as a validation's.
+// OrderClass returns the class and advice for the problem of an invalid order. Known
+// rejections and CA faults keep their class; any other counts as a failed validation.
 func OrderClass(p *acme.ProblemDetails) (class, advice string) {
 	class, advice = AnswerClass(p, "")
 	if _, known := rejections[Type(p)]; class == ClassRejected && !known {
@@ -124,11 +125,11 @@ func OrderClass(p *acme.ProblemDetails) (class, advice string) {
 	return class, advice
 }
 
-// LongestWords bounds what is passed on of a problem document: one that
-// refuses each of a hundred names is shorter.
+// LongestWords bounds the text of a problem document, in bytes. A document that rejects
+// each of a hundred names fits.
 const LongestWords = 20_000
 
-// Words are the problem word for word, without signed tokens, on one line.
+// Words returns the problem's text on one line, without signed tokens.
 func Words(p *acme.ProblemDetails) string {
 	var b strings.Builder
 	if p.HTTPStatus != 0 {
@@ -141,8 +142,8 @@ func Words(p *acme.ProblemDetails) string {
 	return ClipTo(LongestWords, text.Line(redact.Tokens(b.String())))
 }
 
-// Parse is the error that an answer tells of: its problem document (RFC
-// 7807) where it is one, and else nothing but its status.
+// Parse returns an error answer as *acme.ProblemDetails. If the body is no problem
+// document (RFC 7807), only the status is set.
 func Parse(status int, body []byte) error {
 	p := &acme.ProblemDetails{}
 	if err := json.Unmarshal(bytes.TrimSpace(body), p); err != nil {

@@ -12,46 +12,46 @@ import (
 	"certroll/spec/text"
 )
 
-// The classes of failure. The class decides what follows from an error; the
-// text only explains it.
+// The classes of failure. Code decides by the class; the text only explains it to
+// people.
 const (
-	ClassDNSUnauthorized = "dns_unauthorized" // the DNS provider refuses the account's credentials
+	ClassDNSUnauthorized = "dns_unauthorized" // the DNS provider rejects the account's credentials
 	ClassDNSUnavailable  = "dns_unavailable"  // the DNS provider, or its child process, does not answer
-	ClassDNSPropagation  = "dns_propagation"  // the record was written and is not to be seen
-	ClassDNSOccupied     = "dns_occupied"     // a TXT record of somebody else stands where the provider would remove it
+	ClassDNSPropagation  = "dns_propagation"  // the record was written but is not visible
+	ClassDNSOccupied     = "dns_occupied"     // a foreign TXT record stands at the name, and the provider would remove it
 	ClassCAA             = "caa"              // a CAA record forbids the CA to issue
 	ClassRateLimited     = "rate_limited"     // a limit of the CA
-	ClassValidation      = "validation"       // the CA looked and did not find what it expected
-	ClassRejected        = "ca_rejected"      // the CA will not do it, however often it is asked
+	ClassValidation      = "validation"       // the CA did not find the expected answer
+	ClassRejected        = "ca_rejected"      // the CA rejects the request; repeating it does not help
 	ClassPaused          = "paused"           // the CA has paused the account for these names
-	ClassCAUnavailable   = "ca_unavailable"   // the CA does not answer, or not sensibly
+	ClassCAUnavailable   = "ca_unavailable"   // the CA does not answer, or its answer is malformed
 	ClassVault           = "vault"            // the account store failed
-	ClassConfig          = "config"           // issuer or DNS account are set up wrongly
-	ClassInternal        = "internal"         // interrupted, or a fault of our own
+	ClassConfig          = "config"           // the issuer or DNS account is misconfigured
+	ClassInternal        = "internal"         // interrupted, or a fault of certroll
 )
 
-// Error is what package acme and those below it fail with: what was being
-// done to what, what the other side said word for word, and what to do next.
+// Error is the error of package acme and the packages below it: the operation and its
+// object, the other side's words, and the next step.
 type Error struct {
 	OfClass string    // one of the Class constants
 	Doing   string    // "ordering a certificate for a.example.com at https://ca.example.com/directory"
-	Said    string    // the upstream's own words
-	Advice  string    // what a person, or the next pass, should do; may be empty
+	Said    string    // the other side's words
+	Advice  string    // the next step for a person or the next pass; may be empty
 	Retry   time.Time // see RetryAt
 	Gone    bool      // see OrderGone
 	Cause   error
-	// DNSAccount is the DNS account that was in use; empty where none was.
+	// DNSAccount is the DNS account in use; empty if none was.
 	DNSAccount  string
-	Identifiers []string // that the CA validated in vain
-	OwnedBy     string   // OwnerAccount, or empty: the class says it
+	Identifiers []string // the names whose validation failed
+	OwnedBy     string   // OwnerAccount, or empty: the class implies the owner
 	NotZone     bool     // the DNS account does not hold the name's zone
-	KeyRefused  bool     // the CA does not take the certificate's key
-	// InProgress says that the CA is at work on the order, which has no verdict yet.
+	KeyRefused  bool     // the CA rejects the certificate's key
+	// InProgress means that the CA is still processing the order.
 	InProgress bool
 }
 
-// OwnerAccount is the owner of a failure that is the issuer's ACME account's:
-// all of its certificates fail by it, and mending it frees them all.
+// OwnerAccount marks a failure of the issuer's ACME account. All certificates of the
+// account fail with it, and repairing the account frees them all.
 const OwnerAccount = "acme_account"
 
 // Error renders the failure as one sentence.
@@ -67,44 +67,43 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Class is one of the Class constants.
+// Class returns one of the Class constants.
 func (e *Error) Class() string { return e.OfClass }
 
-// RetryAt is the time before which the other side does not want to be asked
-// again; zero where it named none.
+// RetryAt returns the time before which the other side asked not to be contacted; zero
+// if it named none.
 func (e *Error) RetryAt() time.Time { return e.Retry }
 
-// OrderGone reports that the order at hand can never be finished, so that the
-// caller has to begin with a new one.
+// OrderGone reports that the order can never be completed; the caller needs a new one.
 func (e *Error) OrderGone() bool { return e.Gone }
 
-// IsNotOfAccount reports that another DNS account may do better, and that this one
-// has done nothing wrong: the zone is another's, or the record set is.
+// IsNotOfAccount reports that this DNS account is in order and another one may succeed:
+// the account does not hold the zone, or a foreign record stands at the name.
 func (e *Error) IsNotOfAccount() bool { return e.NotZone || e.OfClass == ClassDNSOccupied }
 
-// BadKey reports that the CA does not take the key of the certificate request, as
-// where it was blocked after a compromise: another key may do.
+// BadKey reports that the CA rejects the key of the certificate request, for example one
+// blocked after a compromise. A new key may work.
 func (e *Error) BadKey() bool { return e.KeyRefused }
 
-// Processing reports that the CA has the certificate request and has not decided
-// on it, so that time alone may bring the certificate.
+// Processing reports that the CA has accepted the certificate request and has not yet
+// issued. Waiting may be enough.
 func (e *Error) Processing() bool { return e.InProgress }
 
-// Account is the DNS account that was in use, empty where none was.
+// Account returns the DNS account in use; empty if none was.
 func (e *Error) Account() string { return e.DNSAccount }
 
-// Names are the identifiers that the CA looked at in vain, as the certificate
-// would have them: what CAs count failed validations by.
+// Names returns the identifiers whose validation failed, as the certificate spells them.
+// CAs count failed validations by these (Let's Encrypt: 5 per name, account and hour).
 func (e *Error) Names() []string { return e.Identifiers }
 
-// Owner is OwnerAccount, or empty where the class says whose failure it is.
+// Owner returns OwnerAccount, or empty if the class implies the owner.
 func (e *Error) Owner() string { return e.OwnedBy }
 
-// Unwrap is the cause: a context's error, a problem document, a network error.
+// Unwrap returns the cause: a context error, a problem document or a network error.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// AsError makes any error one of ours; doing says what failed where it was
-// not known yet.
+// AsError returns the *Error in err's chain. Any other error becomes one of class
+// internal, with doing as its operation.
 func AsError(doing string, err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -113,31 +112,32 @@ func AsError(doing string, err error) *Error {
 	return &Error{OfClass: ClassInternal, Doing: doing, Said: err.Error(), Cause: err}
 }
 
-// Interrupted is the error of a call whose context ended. It is of class
-// internal and unwraps to the context's error, which callers look at first:
-// an interruption is nobody's failure.
+// Interrupted returns the error of a call whose context ended. Its class is internal,
+// and it unwraps to the context's error. Callers check for that first: an interruption
+// is not a failure.
 func Interrupted(ctx context.Context, doing string) *Error {
 	return &Error{OfClass: ClassInternal, Doing: doing, Said: "interrupted: " + context.Cause(ctx).Error(), Cause: ctx.Err()}
 }
 
-// OfAccount is err with the DNS account that was in use.
+// OfAccount returns a copy of err that names the DNS account in use.
 func OfAccount(account, doing string, err error) *Error {
 	e := *AsError(doing, err)
 	e.DNSAccount = account
 	return &e
 }
 
-// Config is the error of an issuer or a DNS account that is set up wrongly.
+// Config returns the error of a misconfigured issuer or DNS account.
 func Config(doing, said, advice string) *Error {
 	return &Error{OfClass: ClassConfig, Doing: doing, Said: said, Advice: advice}
 }
 
-// Held is the refusal to use an issuer or a DNS account that a new rule holds.
+// Held returns the error for an issuer or DNS account that a rule of a newer version of
+// certroll holds.
 func Held(doing string, held []spec.Hold) *Error {
 	return Config(doing, "a rule of this version of certroll holds it: "+held[0].Message, "allow it in certroll.hcl, or change the block")
 }
 
-// InStore is the error of the store that keeps the accounts.
+// InStore returns the error of a failed read or write of the account store.
 func InStore(doing string, err error) *Error {
 	return &Error{
 		OfClass: ClassVault, Doing: doing, Said: err.Error(), Cause: err,
@@ -145,14 +145,14 @@ func InStore(doing string, err error) *Error {
 	}
 }
 
-// HasClass reports whether err is one of ours with this class.
+// HasClass reports whether err is an *Error of this class.
 func HasClass(err error, class string) bool {
 	var e *Error
 	return errors.As(err, &e) && e.OfClass == class
 }
 
-// Join makes one error of what several names of one order failed with. The
-// first decides the class; the order is gone as soon as one of them burned it.
+// Join combines the failures of several names of one order; nil entries are ignored. The
+// first failure decides the class. The order is gone if any failure says so.
 func Join(doing string, errs []error) error {
 	var all []*Error
 	for _, err := range errs {
@@ -169,7 +169,7 @@ func Join(doing string, errs []error) error {
 	return merge(doing, all)
 }
 
-// shown is how many of the names that failed are told in full.
+// shown bounds the failed names that the message quotes in full.
 const shown = 5
 
 func merge(doing string, all []*Error) *Error {
@@ -181,8 +181,8 @@ func merge(doing string, all []*Error) *Error {
 		if e.Retry.After(out.Retry) {
 			out.Retry = e.Retry
 		}
-		// What fails before a name comes into it, as a credential that cannot
-		// be read, is the same for all of them.
+		// A failure that is not about a name, such as an unreadable credential, repeats
+		// for each name: quote it once.
 		if message := e.Error(); !slices.Contains(said, message) {
 			said = append(said, message)
 		}
@@ -196,14 +196,14 @@ func merge(doing string, all []*Error) *Error {
 	return out
 }
 
-// NotPublished is the failure of an account to publish an answer. The CA was
-// not asked, so nothing is lost and another account may try.
+// NotPublished is a DNS account's failure to publish an answer. No request for
+// validation reached the CA, so another account may try for the same order.
 type NotPublished struct{ Why *Error }
 
 func (e NotPublished) Error() string { return e.Why.Error() }
 func (e NotPublished) Unwrap() error { return e.Why }
 
-// Unresolved is the failure to follow a reference to a secret.
+// Unresolved returns the error for a reference to a secret that could not be read.
 func Unresolved(ctx context.Context, doing, what string, err error) error {
 	if ctx.Err() != nil {
 		return Interrupted(ctx, doing)
@@ -215,23 +215,23 @@ func Unresolved(ctx context.Context, doing, what string, err error) error {
 		Advice: "see that the reference is right and may be read"}
 }
 
-// MalformedError says that a reference leads to what cannot be a credential.
+// MalformedError reports that a reference points to a value that cannot be a credential.
 type MalformedError struct{ Why error }
 
 func (e *MalformedError) Error() string { return e.Why.Error() }
 
-// IsOfAccount reports whether an error is the ACME account's own.
+// IsOfAccount reports whether the ACME account itself failed.
 func IsOfAccount(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.OwnedBy == OwnerAccount
 }
 
-// IsPassing reports whether err is a trouble of the CA or of the way to it,
-// and no verdict.
+// IsPassing reports whether err is an outage or rate limit of the CA, so that a later
+// attempt may succeed without a change.
 func IsPassing(err error) bool {
 	return HasClass(err, ClassCAUnavailable) || HasClass(err, ClassRateLimited)
 }
 
-// TrustEndpoints is the setting that says where issuers and DNS accounts of the
-// config repo may lead to.
+// TrustEndpoints is the setting that allows addresses for the issuers and DNS accounts
+// of the config repo.
 const TrustEndpoints = "trust.endpoints in certroll.hcl"

@@ -2,13 +2,12 @@ package problem
 
 // The severities of a finding.
 const (
-	SeverityError   = "error"   // a renewal will fail by it
-	SeverityWarning = "warning" // a renewal may, or one of several ways to it is shut
-	SeverityInfo    = "info"    // what could not be looked at, or is good to know
+	SeverityError   = "error"   // a renewal will fail
+	SeverityWarning = "warning" // a renewal may fail, or one of several ways to validate is unusable
+	SeverityInfo    = "info"    // a check that could not run, or a note
 )
 
-// Finding is one thing that an examination has found out about what renewals
-// depend on.
+// Finding is one result of an examination of the conditions for renewals.
 type Finding struct {
 	Level   string   // one of the Severity constants
 	At      string   // see About
@@ -16,41 +15,41 @@ type Finding struct {
 	Why     *Error
 }
 
-// Error is what was looked at and what was found, in the other side's own
-// words where it has some.
+// Error returns the object of the check and its result, in the other side's words if
+// there are any.
 func (f *Finding) Error() string { return (&Error{Doing: f.Why.Doing, Said: f.Why.Said}).Error() }
 
-// Advice is what a person should do; it may be empty.
+// Advice returns the next step for a person; may be empty.
 func (f *Finding) Advice() string { return f.Why.Advice }
 
-// Class is one of the Class constants.
+// Class returns one of the Class constants.
 func (f *Finding) Class() string { return f.Why.OfClass }
 
-// Severity is one of the Severity constants.
+// Severity returns one of the Severity constants.
 func (f *Finding) Severity() string { return f.Level }
 
-// About names what it was found at, without anything that changes from one
-// examination to the next: of one class and with the same About it is the
-// same problem.
+// About names the object of the finding, without anything that changes between
+// examinations: two findings of the same class and the same About are the same problem.
 func (f *Finding) About() string { return f.At }
 
-// Names are the identifiers it touches, as the certificate has them; none
-// where it touches all that were asked for.
+// Names returns the affected identifiers, as the certificate spells them; empty if all
+// examined names are affected.
 func (f *Finding) Names() []string { return f.Touches }
 
-// Account is the DNS account at fault, empty where none is.
+// Account returns the DNS account at fault; empty if none is.
 func (f *Finding) Account() string { return f.Why.DNSAccount }
 
-// Unwrap is the failure behind it.
+// Unwrap returns the underlying *Error.
 func (f *Finding) Unwrap() error { return f.Why }
 
-// Findings are those of one examination, each once, in the order found.
+// Findings collects the findings of one examination, without duplicates, in the order
+// found.
 type Findings struct {
 	list  []*Finding
 	index map[string]*Finding
 }
 
-// Add adds a finding, or its names to the one that is the same.
+// Add adds findings. If the same finding is present, Add only adds the names to it.
 func (f *Findings) Add(found ...*Finding) {
 	for _, one := range found {
 		key := one.Level + "\x00" + one.Why.OfClass + "\x00" + one.At
@@ -66,7 +65,7 @@ func (f *Findings) Add(found ...*Finding) {
 	}
 }
 
-// Errors are the findings as errors.
+// Errors returns the findings as errors.
 func (f *Findings) Errors() []error {
 	out := make([]error, len(f.list))
 	for i, one := range f.list {

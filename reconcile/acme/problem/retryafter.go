@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// RetryLimit bounds what a Retry-After may ask for, against nonsense.
+// RetryLimit bounds a Retry-After, against nonsensical values.
 const RetryLimit = 366 * 24 * time.Hour
 
-// limitText is how Let's Encrypt says the time within the detail, for answers
-// whose header a proxy lost.
+// limitText matches the retry time in Let's Encrypt's rate limit details. It serves for
+// answers whose Retry-After header a proxy dropped.
 var limitText = regexp.MustCompile(`retry after (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?: ?UTC|Z)`)
 
-// RetryAt is the moment a Retry-After header or, without one, a detail names.
+// RetryAt returns the time that a Retry-After header names, else the time in detail;
+// zero if neither names one.
 func RetryAt(header, detail string, now time.Time) time.Time {
 	if wait, ok := RetryAfter(header, now); ok {
 		return now.Add(wait)
@@ -31,7 +32,8 @@ func RetryAt(header, detail string, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// RetryAfter reads the header in both forms of RFC 9110 section 10.2.3.
+// RetryAfter parses the header in both forms of RFC 9110 section 10.2.3. The result is
+// at most RetryLimit; ok is false for a malformed value.
 func RetryAfter(value string, now time.Time) (time.Duration, bool) {
 	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {

@@ -7,14 +7,14 @@ import (
 	"certroll/spec/redact"
 )
 
-// longest bounds a text that is no problem document: pages of HTML and whole
-// JSON answers end up in errors otherwise, and errors in Git.
+// longest bounds texts that are no problem documents, in bytes. Without it whole HTML
+// pages and JSON answers would end up in errors, and so in Git.
 const longest = 2000
 
-// Clip cuts a text that is no problem document.
+// Clip cuts a text to 2000 bytes.
 func Clip(text string) string { return ClipTo(longest, text) }
 
-// ClipTo cuts a text that is longer than most bytes, between two letters.
+// ClipTo cuts a text to most bytes, between characters, and appends an ellipsis.
 func ClipTo(most int, text string) string {
 	if len(text) <= most {
 		return text
@@ -22,9 +22,9 @@ func ClipTo(most int, text string) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// Strike is err without the secrets that the redactor knows: CAs and DNS servers
-// quote what they were sent. The error is copied, since those who wait for one
-// session share its failure.
+// Strike returns err without the secrets that the redactor knows: CAs and DNS servers
+// quote what they received. It copies the error, because concurrent callers that waited
+// for one session share it.
 func Strike(secrets *redact.Redactor, err error) error {
 	var e *Error
 	var f *Finding
@@ -45,7 +45,7 @@ func struckError(secrets *redact.Redactor, e *Error) *Error {
 	return &told
 }
 
-// StrikeAll strikes the secrets from each of them.
+// StrikeAll applies Strike to each error, in place.
 func StrikeAll(secrets *redact.Redactor, errs []error) []error {
 	for i, err := range errs {
 		errs[i] = Strike(secrets, err)

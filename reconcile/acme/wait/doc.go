@@ -1,5 +1,5 @@
-// Package wait spaces what is asked again and again, and waits for what takes a
-// moment, as an address that is still in use.
+// Package wait spaces repeated polls and waits for short-lived conditions, such as an
+// address that is still in use.
 //
-// It never waits longer than its caller's context lives.
+// It never waits beyond the end of its caller's context.
 package wait

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// Pace spaces repeated questions.
+// Pace is a growing pause between polls.
 type Pace struct{ next, cap time.Duration }
 
-// NewPace makes a Pace whose pauses grow from first to most.
+// NewPace makes a Pace that grows from first to most.
 func NewPace(first, most time.Duration) *Pace { return &Pace{next: min(first, most), cap: most} }
 
-// Pause is how long to wait before the next question.
+// Pause returns the pause before the next poll and lengthens the one after it by 60 %.
 func (p *Pace) Pause() time.Duration {
 	d := p.next
 	p.next = min(p.next*8/5, p.cap)
 	return d
 }
 
-// Sleep waits, or returns the context's error.
+// Sleep waits for d, or returns the context's error if the context ends first.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
@@ -36,8 +36,8 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Measured is a duration for messages: whole seconds, below one second whole
-// milliseconds.
+// Measured formats a duration for messages: whole seconds, or whole milliseconds below
+// one second.
 func Measured(d time.Duration) string {
 	if d < time.Second {
 		return d.Round(time.Millisecond).String()
@@ -45,9 +45,9 @@ func Measured(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// Listen opens a listener, with a little patience where the address is in use:
-// a process that is being started, as the DNS children are, holds a copy of
-// each of our sockets until its own program runs, those closed since included.
+// Listen opens a TCP listener and retries for a second while the address is in use. A
+// child process between fork and exec holds a copy of each of certroll's sockets, even
+// of one that certroll has just closed.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	for try := 0; ; try++ {
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
