@@ -65,19 +65,19 @@ func (i *Issuer) IsPublicCA() bool {
 	return false
 }
 
-// caps are what a profile of a CA takes in one certificate.
-type caps struct {
+// Caps are what a profile of a CA takes in one certificate.
+type Caps struct {
 	Names int
 	IPs   bool
 }
 
 // CapsOf are Let's Encrypt's, by profile: https://letsencrypt.org/docs/profiles/.
 // Other CAs say no such thing in public; nothing is known of them.
-func CapsOf(i *Issuer) (caps, bool) {
+func CapsOf(i *Issuer) (Caps, bool) {
 	if i.Directory != directories["letsencrypt"].url && i.Directory != directories["letsencrypt-staging"].url {
-		return caps{}, false
+		return Caps{}, false
 	}
-	c, ok := map[string]caps{
+	c, ok := map[string]Caps{
 		"": {100, false}, "classic": {100, false}, "tlsserver": {25, false}, "shortlived": {25, true},
 	}[i.Profile]
 	return c, ok

@@ -45,7 +45,7 @@ func New(observer *observe.Observer, secrets pending.KV, ca attempt.CA, ledger l
 		PendingSecrets: &pending.Secrets{Secrets: secrets, Mount: observer.StateMount, Prefix: observer.StatePrefix, Ledger: observer.Ledger},
 		Next:           &pending.NextKeys{Secrets: secrets, Mount: observer.StateMount, Prefix: observer.StatePrefix, Ledger: observer.Ledger},
 		Leaves:         &pending.Leaves{Secrets: secrets, Mount: observer.StateMount, Prefix: observer.StatePrefix, Ledger: observer.Ledger},
-		Asks:           &attempt.Asks{Store: o.Moments}, Limiter: limiter.NewLimiter(o.Now),
+		Asks:           &attempt.Asks{Store: o.Moments}, Limiter: limiter.New(o.Now),
 		Recorder: &recorder.Recorder{
 			Writer:     &recorder.Writer{Flushing: semaphore.NewWeighted(1), Ledger: ledger, Journal: journal, Now: o.Now, Records: &observer.Records, Redact: o.Redact},
 			Checkpoint: recorder.Checkpoint{Anchor: o.Anchor, Looking: semaphore.NewWeighted(1)},

@@ -18,16 +18,16 @@ import (
 	"certroll/spec/text"
 )
 
+// Of each CA askParallel are asked about at once, and AskAtOnce in one go,
+// which begins no question after goTime: the rest has its turn with the next one.
 const (
-	// Of each CA askParallel are asked about at once, and askAtOnce in one go,
-	// which begins no question after goTime: the rest has its turn with the next one.
 	askParallel = 4
 	AskAtOnce   = 200
 	goTime      = time.Minute
 )
 
-// question is one certificate that the CA is asked about.
-type question struct {
+// Question is one certificate that the CA is asked about.
+type Question struct {
 	spec   *spec.Certificate
 	live   *ledger.Live
 	Issuer *spec.Issuer
@@ -49,7 +49,7 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *plan.Obse
 	for url := range crlPoints(desired, obs) {
 		there[crlMoment(url)] = true
 	}
-	due := map[string][]question{} // by CA
+	due := map[string][]Question{} // by CA
 	for _, q := range Questions(desired, obs) {
 		there[q.live.ARI], there[q.Issuer.Directory] = true, true
 		if r.Asks.AskDue(q.live.ARI, r.Opts.Now()) && r.Asks.AskDue(q.Issuer.Directory, r.Opts.Now()) {
@@ -62,7 +62,7 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *plan.Obse
 	begin, cancel := context.WithTimeout(ctx, goTime)
 	defer cancel()
 	var mu sync.Mutex // of obs
-	note := func(q question, said *ledger.RenewalInfo) error {
+	note := func(q Question, said *ledger.RenewalInfo) error {
 		mu.Lock()
 		defer mu.Unlock()
 		return r.noteSaid(q, said, obs)
@@ -75,9 +75,9 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *plan.Obse
 }
 
 // askOne asks one CA, until begin ends.
-func (r *Reconciler) askOne(ctx, begin context.Context, due []question, turn int, note func(question, *ledger.RenewalInfo) error) error {
+func (r *Reconciler) askOne(ctx, begin context.Context, due []Question, turn int, note func(Question, *ledger.RenewalInfo) error) error {
 	if len(due) > AskAtOnce { // those that wait for the longest: a CA may want to be asked again before all had their turn
-		slices.SortStableFunc(due, func(a, b question) int { return r.Asks.At(a.live.ARI).Compare(r.Asks.At(b.live.ARI)) })
+		slices.SortStableFunc(due, func(a, b Question) int { return r.Asks.At(a.live.ARI).Compare(r.Asks.At(b.live.ARI)) })
 		due = due[:AskAtOnce]
 	}
 	var g errgroup.Group
@@ -96,7 +96,7 @@ func (r *Reconciler) askOne(ctx, begin context.Context, due []question, turn int
 }
 
 // askAbout asks about one certificate. changed: there is something new.
-func (r *Reconciler) askAbout(ctx context.Context, q question, note func(question, *ledger.RenewalInfo) error) (changed bool, err error) {
+func (r *Reconciler) askAbout(ctx context.Context, q Question, note func(Question, *ledger.RenewalInfo) error) (changed bool, err error) {
 	said, err := r.RenewalInfo(ctx, q.spec.Name, q.Issuer, q.live)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
@@ -133,8 +133,8 @@ func (r *Reconciler) NextAsk(desired *spec.Spec, obs *plan.Observed) time.Time {
 
 // Questions are the certificates that the CA can be asked about: live, with a
 // record that speaks of them, from an issuer that is still there.
-func Questions(desired *spec.Spec, obs *plan.Observed) []question {
-	var qs []question
+func Questions(desired *spec.Spec, obs *plan.Observed) []Question {
+	var qs []Question
 	for _, c := range desired.Certificates {
 		r := obs.Records[c.Name]
 		if !r.HasSecret() {
@@ -146,14 +146,14 @@ func Questions(desired *spec.Spec, obs *plan.Observed) []question {
 			continue
 		}
 		if i := plan.IssuerOf(desired, c, l); i != nil {
-			qs = append(qs, question{c, l, i, r})
+			qs = append(qs, Question{c, l, i, r})
 		}
 	}
 	return qs
 }
 
 // noteSaid tells the ledger what the CA says now.
-func (r *Reconciler) noteSaid(q question, said *ledger.RenewalInfo, obs *plan.Observed) error {
+func (r *Reconciler) noteSaid(q Question, said *ledger.RenewalInfo, obs *plan.Observed) error {
 	record := *q.record
 	record.RenewalInfo, record.UpdatedAt = said, record.Next(r.Opts.Now())
 	record.RenewAt = plan.RecordedRenewal(q.spec, q.live, said, r.Opts.Now())

@@ -85,13 +85,13 @@ func TestDraftKeepsItsCounters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := pending.DecodeDraft(m)
+	got, err := pending.DecodeSecret(m)
 	if err != nil || got.Refused != 2 || !got.Processing.Equal(d.Processing) {
 		t.Errorf("got %+v, error %v", got, err)
 	}
 	for field, value := range map[string]string{"refused": "many", "processing": "long"} {
 		m[field] = value
-		if _, err := pending.DecodeDraft(m); err == nil || !strings.Contains(err.Error(), value) {
+		if _, err := pending.DecodeSecret(m); err == nil || !strings.Contains(err.Error(), value) {
 			t.Errorf("%s = %q: error %v", field, value, err)
 		}
 		delete(m, field)

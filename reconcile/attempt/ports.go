@@ -10,6 +10,7 @@ import (
 // CRLSource fetches certificate revocation lists (RFC 5280 section 5). It bounds time and
 // size, and connects only to the addresses that certroll.hcl allows.
 type CRLSource interface {
+	// CRL fetches one list.
 	CRL(ctx context.Context, url string) (der []byte, err error)
 }
 

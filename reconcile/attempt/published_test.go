@@ -34,7 +34,7 @@ func TestAllPublishersAreCredited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err := pending.DecodeDraft(m); err != nil || !slices.Equal(d.Accounts, e.DNSAccounts) {
+	if d, err := pending.DecodeSecret(m); err != nil || !slices.Equal(d.Accounts, e.DNSAccounts) {
 		t.Errorf("read back: %v, error %v", d, err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 // End is how one action came to its end.
 type End int
 
+// The ends of an action.
 const (
 	EndDone     End = iota // it has a result
 	EndStopped             // the run was stopped: nothing is noted, the next run goes on
@@ -71,12 +72,13 @@ type dependency struct {
 	usable   bool // an issuer's: its account is in order
 }
 
-func NewLimiter(now func() time.Time) *Limiter {
+// New is a gate that nobody has passed yet.
+func New(now func() time.Time) *Limiter {
 	return &Limiter{now: now, doors: map[ledger.Subject]*dependency{}}
 }
 
-// LimiterPass is one pass's way through the gate.
-type LimiterPass struct {
+// Pass is one pass's way through the gate.
+type Pass struct {
 	*Limiter
 	since int                         // the gate's count when its plan was made
 	kept  map[ledger.Subject][]string // certificates that were not let in
@@ -84,7 +86,7 @@ type LimiterPass struct {
 
 // Begin opens the gate to a pass. obs is what its plan was made of, with all
 // that the journal holds. end has to be called when the pass is over.
-func (g *Limiter) Begin(desired *spec.Spec, obs *plan.Observed) *LimiterPass {
+func (g *Limiter) Begin(desired *spec.Spec, obs *plan.Observed) *Pass {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.passes++
@@ -98,11 +100,11 @@ func (g *Limiter) Begin(desired *spec.Spec, obs *plan.Observed) *LimiterPass {
 	for _, e := range g.recent { // noted after the plan was made
 		throttle.AddToCircuit(g.found, g.zoned.Fair(e))
 	}
-	return &LimiterPass{Limiter: g, since: g.left, kept: map[ledger.Subject][]string{}}
+	return &Pass{Limiter: g, since: g.left, kept: map[ledger.Subject][]string{}}
 }
 
 // End closes the pass. After the last one the history holds all that is known.
-func (p *LimiterPass) End() {
+func (p *Pass) End() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.passes--; p.passes == 0 {
@@ -124,7 +126,7 @@ func (g *Limiter) dependency(s ledger.Subject) *dependency {
 // are marked to be avoided. It is endHeld where the issuer, or every account,
 // fails for many, and endWaits where somebody inside has to leave first; leave is
 // nil then.
-func (p *LimiterPass) Try(a *plan.Action, room func() bool) (leave func(ledger.Event), in End) {
+func (p *Pass) Try(a *plan.Action, room func() bool) (leave func(ledger.Event), in End) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	shut, full := p.look(a)
@@ -143,7 +145,7 @@ func (p *LimiterPass) Try(a *plan.Action, room func() bool) (leave func(ledger.E
 }
 
 // look says what keeps the action out for good, or whether it has to wait.
-func (p *LimiterPass) look(a *plan.Action) (shut ledger.Subject, full bool) {
+func (p *Pass) look(a *plan.Action) (shut ledger.Subject, full bool) {
 	for _, s := range plan.AskedSubjects(a) {
 		if p.shuts(s, a) {
 			return s, false
@@ -164,7 +166,7 @@ func (p *LimiterPass) look(a *plan.Action) (shut ledger.Subject, full bool) {
 
 // shuts tells whether a subject keeps the action out. The probe that the plan
 // has let go is, once somebody has failed there after the plan was made.
-func (p *LimiterPass) shuts(s ledger.Subject, a *plan.Action) bool {
+func (p *Pass) shuts(s ledger.Subject, a *plan.Action) bool {
 	return plan.HoldsAction(p.found[s], a) && (!slices.Contains(a.Probes, s) || p.dependency(s).failedAt > p.since)
 }
 
@@ -225,7 +227,7 @@ func (g *Limiter) Leave(entered []ledger.Subject, issuer string, e ledger.Event)
 
 // HeldEvents tell of the subjects that were shut while certificates still
 // wanted in: one event each, however many those are.
-func (p *LimiterPass) HeldEvents() []ledger.Event {
+func (p *Pass) HeldEvents() []ledger.Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var events []ledger.Event

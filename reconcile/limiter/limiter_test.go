@@ -22,7 +22,7 @@ func gateAction(name string, accounts ...string) *plan.Action {
 
 // enter waits until the action is let in, as a crew does by its queue. In a bubble
 // it costs no time.
-func enter(p *limiter.LimiterPass, ctx context.Context, a *plan.Action) (leave func(ledger.Event), in limiter.End) {
+func enter(ctx context.Context, p *limiter.Pass, a *plan.Action) (leave func(ledger.Event), in limiter.End) {
 	for {
 		if leave, in = p.Try(a, func() bool { return true }); in != limiter.EndWaits {
 			return leave, in
@@ -38,11 +38,11 @@ func enter(p *limiter.LimiterPass, ctx context.Context, a *plan.Action) (leave f
 // TestGateStartsSlowly: three at once until one has worked, then everybody.
 func TestGateStartsSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := limiter.NewLimiter(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
+		g := limiter.New(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
 		var in atomic.Int64
 		for i := range 10 {
 			go func() {
-				if _, got := enter(g, t.Context(), gateAction(string(rune('a'+i)), "lab")); got == limiter.EndDone {
+				if _, got := enter(t.Context(), g, gateAction(string(rune('a'+i)), "lab")); got == limiter.EndDone {
 					in.Add(1)
 				}
 			}()
@@ -64,15 +64,15 @@ func TestGateStartsSlowly(t *testing.T) {
 // and what runs on another account is not.
 func TestGateShuts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := limiter.NewLimiter(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
+		g := limiter.New(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
 		for _, name := range []string{"a", "b", "c"} {
-			if _, got := enter(g, t.Context(), gateAction(name, "lab")); got != limiter.EndDone {
+			if _, got := enter(t.Context(), g, gateAction(name, "lab")); got != limiter.EndDone {
 				t.Fatalf("%s was not let in", name)
 			}
 		}
 		var ends []limiter.End
 		go func() {
-			_, got := enter(g, t.Context(), gateAction("d", "lab"))
+			_, got := enter(t.Context(), g, gateAction("d", "lab"))
 			ends = append(ends, got)
 		}()
 		synctest.Wait()
@@ -85,7 +85,7 @@ func TestGateShuts(t *testing.T) {
 			t.Errorf("who waited got %v", ends)
 		}
 		two := gateAction("e", "lab", "dr")
-		if _, got := enter(g, t.Context(), two); got != limiter.EndDone || len(two.Avoid) != 1 || two.Avoid[0] != "lab" {
+		if _, got := enter(t.Context(), g, two); got != limiter.EndDone || len(two.Avoid) != 1 || two.Avoid[0] != "lab" {
 			t.Errorf("with a second account it avoids %v", two.Avoid)
 		}
 		if es := g.HeldEvents(); len(es) != 1 || es[0].Class != ledger.ClassDNSUnavailable || es[0].Message != "timeout" || es[0].Detail != "dns.lab failed for 3 certificates in a row; 1 more were not tried, one at a time tries it again" {
@@ -97,19 +97,19 @@ func TestGateShuts(t *testing.T) {
 // TestGateOfOneDomain: a limit that names the domain keeps out its
 // certificates and no other ones.
 func TestGateOfOneDomain(t *testing.T) {
-	g := limiter.NewLimiter(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
+	g := limiter.New(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
 	for _, name := range []string{"a", "b", "c"} {
-		if _, got := enter(g, t.Context(), gateAction(name, "lab")); got != limiter.EndDone {
+		if _, got := enter(t.Context(), g, gateAction(name, "lab")); got != limiter.EndDone {
 			t.Fatal("not let in")
 		}
 		g.Leave(plan.SubjectsOf(gateAction(name, "lab")), "ca", reconciletest.Failed(0, name, ledger.ClassRateLimited, "", "too many certificates for example.com"))
 	}
 	other := gateAction("x", "lab")
 	other.Spec.Domains[0].ASCII = "x.example.org"
-	if _, got := enter(g, t.Context(), other); got != limiter.EndDone {
+	if _, got := enter(t.Context(), g, other); got != limiter.EndDone {
 		t.Errorf("another domain: %v", got)
 	}
-	if _, got := enter(g, t.Context(), gateAction("d", "lab")); got != limiter.EndHeld {
+	if _, got := enter(t.Context(), g, gateAction("d", "lab")); got != limiter.EndHeld {
 		t.Errorf("the domain: %v", got)
 	}
 }
@@ -117,7 +117,7 @@ func TestGateOfOneDomain(t *testing.T) {
 // TestGateOfAnAccountAtTwoCAs: who stands at one CA keeps nobody from another CA,
 // though no certificate has worked with their DNS account yet.
 func TestGateOfAnAccountAtTwoCAs(t *testing.T) {
-	g := limiter.NewLimiter(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
+	g := limiter.New(time.Now).Begin(&spec.Spec{}, &plan.Observed{})
 	in := func(name, issuer string) limiter.End {
 		a := gateAction(name, "lab")
 		a.Issuer.Name = issuer
@@ -148,25 +148,25 @@ func TestGateOfTwoAccounts(t *testing.T) {
 		for _, name := range []string{"x", "y", "z"} {
 			history = append(history, reconciletest.Failed(0, name, ledger.ClassDNSUnauthorized, "b", "403"))
 		}
-		g := limiter.NewLimiter(time.Now).Begin(&spec.Spec{}, &plan.Observed{History: history})
+		g := limiter.New(time.Now).Begin(&spec.Spec{}, &plan.Observed{History: history})
 		for _, name := range []string{"c0", "c1", "c2"} {
 			a := gateAction(name, "a", "b")
-			leave, got := enter(g, t.Context(), a)
+			leave, got := enter(t.Context(), g, a)
 			if got != limiter.EndDone {
 				t.Fatalf("%s was not let in", name)
 			}
 			leave(reconciletest.Failed(time.Hour, name, ledger.ClassDNSUnauthorized, "a", "403"))
 		}
-		if _, got := enter(g, t.Context(), gateAction("c3", "a", "b")); got != limiter.EndHeld {
+		if _, got := enter(t.Context(), g, gateAction("c3", "a", "b")); got != limiter.EndHeld {
 			t.Errorf("with no account that works: %v, want it held", got)
 		}
 		third := gateAction("c4", "a", "b", "c")
-		if _, got := enter(g, t.Context(), third); got != limiter.EndDone || len(third.Avoid) != 2 {
+		if _, got := enter(t.Context(), g, third); got != limiter.EndDone || len(third.Avoid) != 2 {
 			t.Errorf("with a third account: %v, avoiding %v", got, third.Avoid)
 		}
 		probe := gateAction("c5", "b")
 		probe.Probes = []ledger.Subject{ledger.AccountSubject("b")}
-		if _, got := enter(g, t.Context(), probe); got != limiter.EndDone {
+		if _, got := enter(t.Context(), g, probe); got != limiter.EndDone {
 			t.Errorf("the plan's probe: %v", got)
 		}
 	})
@@ -175,11 +175,11 @@ func TestGateOfTwoAccounts(t *testing.T) {
 // TestGateIsOneForPassesThatOverlap: what one pass finds out holds for the
 // other, and is forgotten when both are over, as the history knows it then.
 func TestGateIsOneForPassesThatOverlap(t *testing.T) {
-	g := limiter.NewLimiter(time.Now)
+	g := limiter.New(time.Now)
 	first, second := g.Begin(&spec.Spec{}, &plan.Observed{}), g.Begin(&spec.Spec{}, &plan.Observed{})
 	var leaves []func(ledger.Event)
 	for _, name := range []string{"a", "b", "c"} {
-		leave, got := enter(first, t.Context(), gateAction(name, "lab"))
+		leave, got := enter(t.Context(), first, gateAction(name, "lab"))
 		if got != limiter.EndDone {
 			t.Fatal("not let in")
 		}
@@ -190,15 +190,15 @@ func TestGateIsOneForPassesThatOverlap(t *testing.T) {
 		e.ID = name
 		leaves[i](e)
 	}
-	if _, got := enter(second, t.Context(), gateAction("d", "lab")); got != limiter.EndHeld {
+	if _, got := enter(t.Context(), second, gateAction("d", "lab")); got != limiter.EndHeld {
 		t.Errorf("in the other pass: %v", got)
 	}
-	if _, got := enter(g.Begin(&spec.Spec{}, &plan.Observed{}), t.Context(), gateAction("e", "lab")); got != limiter.EndHeld {
+	if _, got := enter(t.Context(), g.Begin(&spec.Spec{}, &plan.Observed{}), gateAction("e", "lab")); got != limiter.EndHeld {
 		t.Errorf("in a pass that began meanwhile, and whose plan knows nothing of it: %v", got)
 	}
 	late := gateAction("f", "lab")
 	late.Probes = []ledger.Subject{ledger.AccountSubject("lab")}
-	if _, got := enter(second, t.Context(), late); got != limiter.EndHeld {
+	if _, got := enter(t.Context(), second, late); got != limiter.EndHeld {
 		t.Errorf("a probe that was planned before the last failure: %v", got)
 	}
 }

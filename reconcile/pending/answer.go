@@ -26,6 +26,7 @@ func (n *Answer) By(accounts []string) {
 	n.DNS = strings.Join(text.SortedSet(append(n.Accounts(), accounts...)), ",")
 }
 
+// Accounts are the DNS accounts that may have written it.
 func (n *Answer) Accounts() []string {
 	return slices.DeleteFunc(strings.Split(n.DNS, ","), func(name string) bool { return name == "" })
 }

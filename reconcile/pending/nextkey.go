@@ -22,6 +22,7 @@ type StagedKey struct {
 	Since  time.Time // zero: not staged yet
 }
 
+// NewStaged makes a next key.
 func NewStaged(shape string) (*StagedKey, error) {
 	key, err := keypair.NewKey(shape)
 	if err != nil {
@@ -96,6 +97,7 @@ func (s *NextKeys) Replace(ctx context.Context, name string, n *StagedKey, now t
 	return err
 }
 
+// Drop removes a staged key; one that is not there is removed already.
 func (s *NextKeys) Drop(ctx context.Context, name string) error {
 	err := s.Secrets.Destroy(ctx, s.Mount, observe.NextPath(s.Prefix, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -104,6 +106,7 @@ func (s *NextKeys) Drop(ctx context.Context, name string) error {
 	return err
 }
 
+// PublishNext notes the next key in what is live.
 func PublishNext(l *ledger.Live, n *StagedKey) {
 	l.NextKeyDigest, l.NextKeyShape, l.NextKeySince = n.Digest, n.Shape, times.Optional(n.Since)
 }

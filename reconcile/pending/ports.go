@@ -12,14 +12,18 @@ import (
 // SecretReader reads secrets of KV v2. An absent or deleted one is
 // fs.ErrNotExist.
 type SecretReader interface {
+	// Read is the current version.
 	Read(ctx context.Context, mount, path string) (data map[string]string, version int, err error)
+	// ReadVersion is an earlier one.
 	ReadVersion(ctx context.Context, mount, path string, version int) (map[string]string, error)
 }
 
 // SecretWriter writes them. Write fails with an error that has
 // Conflict() true where the current version is not cas.
 type SecretWriter interface {
+	// Write adds a version, where the current one is cas.
 	Write(ctx context.Context, mount, path string, data map[string]string, cas int) (version int, err error)
+	// WriteMetadata replaces the custom metadata.
 	WriteMetadata(ctx context.Context, mount, path string, custom map[string]string) error
 }
 

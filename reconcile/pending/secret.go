@@ -84,17 +84,19 @@ type Secret struct {
 	Inherited []Answer // of Answers, those of earlier runs
 }
 
-// phase is how far a draft came, read off the facts.
-type phase int
+// Phase is how far a draft came, read off the facts.
+type Phase int
 
+// The phases, in the order of an attempt.
 const (
-	phaseNew     phase = iota // nothing is stored
+	phaseNew     Phase = iota // nothing is stored
 	phaseKeyed                // a key, but no order
 	PhaseOrdered              // an order at the CA
 	PhaseChained              // the chain is here
 )
 
-func PhaseOf(d *Secret) phase {
+// PhaseOf reads the phase off a draft; nil is none.
+func PhaseOf(d *Secret) Phase {
 	switch {
 	case d == nil || d.Stored == 0:
 		return phaseNew
@@ -147,7 +149,7 @@ func (s *Secrets) Load(ctx context.Context, name string) (*Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := DecodeDraft(data)
+	d, err := DecodeSecret(data)
 	if err != nil {
 		return nil, &DraftError{fmt.Errorf("reading the pending secret %s/%s: %w", s.Mount, s.path(name), err)}
 	}
@@ -187,10 +189,12 @@ func (s *Secrets) Store(ctx context.Context, name string, d *Secret) error {
 	return err
 }
 
+// Drop removes a pending secret.
 func (s *Secrets) Drop(ctx context.Context, name string) error {
 	return s.Secrets.Destroy(ctx, s.Mount, s.path(name))
 }
 
+// Encode is the secret as Vault keeps it.
 func (d *Secret) Encode() (map[string]string, error) {
 	key, err := keypair.EncodeKey(d.Key)
 	if err != nil {
@@ -243,7 +247,8 @@ func (d *Secret) Encode() (map[string]string, error) {
 	return m, nil
 }
 
-func DecodeDraft(m map[string]string) (*Secret, error) {
+// DecodeSecret reads what Encode wrote.
+func DecodeSecret(m map[string]string) (*Secret, error) {
 	if m["schema"] != "1" {
 		return nil, fmt.Errorf("its schema is %q, this certroll reads 1: finish it with the certroll that wrote it, or delete it", m["schema"])
 	}

@@ -114,7 +114,7 @@ func TestBreakerByZone(t *testing.T) {
 			}
 			// The gate goes by the same.
 			b := &plan.Action{Kind: ledger.KindIssue, Certificate: "x", Spec: tc.c, Issuer: desired.Issuers["ca"], Ways: plan.WaysOf(desired, tc.c)}
-			g := limiter.NewLimiter(func() time.Time { return reconciletest.Start.Add(time.Minute) })
+			g := limiter.New(func() time.Time { return reconciletest.Start.Add(time.Minute) })
 			_, in := g.Begin(desired, obs).Try(b, func() bool { return true })
 			if (in == limiter.EndHeld) != tc.waits || strings.Join(b.Avoid, " ") != tc.avoid {
 				t.Errorf("the gate says %v, avoiding %q", in, b.Avoid)
@@ -132,7 +132,7 @@ func TestGateOfTwoZones(t *testing.T) {
 	if got := plan.SubjectsOf(a); !slices.Equal(got, []ledger.Subject{"issuer.ca", "dns.com", "dns.net"}) {
 		t.Errorf("it enters by %v", got)
 	}
-	g := limiter.NewLimiter(time.Now)
+	g := limiter.New(time.Now)
 	p := g.Begin(desired, &plan.Observed{})
 	for i := range 3 {
 		name := fmt.Sprintf("n%d", i)

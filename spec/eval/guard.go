@@ -7,6 +7,7 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
+// Bounds of what an expression makes.
 const (
 	MaxValue    = 256 << 10 // the size of one value: bytes of text and elements
 	maxExponent = 1 << 10   // binary exponent of a number

@@ -13,11 +13,12 @@ import (
 // Kind is what a variable may lead to.
 type Kind int
 
+// The kinds of variables.
 const (
 	Unclassified Kind = iota
 	Plain
-	// URL, hostVariable and serverVariable hold the address of a server:
-	// from the config repo only within trust.endpoints.
+	// URL, Host and Server hold the address of a server: from the config repo
+	// only within trust.endpoints.
 	URL    // a URL, or host and port; https unless it says otherwise
 	Host   // a host, or host and port, of an HTTPS server
 	Server // a name server; port 53 unless it says otherwise
