@@ -10,15 +10,15 @@ import (
 	"certroll/spec"
 )
 
-// ChainOf is what makes chains of one CA the same: its directory and the key's
-// algorithm, since CAs sign RSA and ECDSA keys by different intermediates.
+// ChainOf identifies the chain that a CA serves: its directory and the key algorithm, since
+// CAs sign RSA and ECDSA keys with different intermediates.
 func ChainOf(l *ledger.Live) string {
 	algorithm, _, _ := strings.Cut(l.KeyShape, "-")
 	return l.Directory + " " + algorithm
 }
 
-// newestChains are the certificates that were issued last, by CA and algorithm: what
-// a CA offers now is what it gave to the newest one.
+// newestChains returns the certificate that each CA issued last, by ChainOf. Its chain is
+// the one that the CA offers now.
 func newestChains(records map[string]*ledger.Record) map[string]*ledger.Live {
 	newest := map[string]*ledger.Live{}
 	for _, r := range records {
@@ -34,15 +34,15 @@ func newestChains(records map[string]*ledger.Record) map[string]*ledger.Live {
 	return newest
 }
 
-// longerChain tells that the CA has given a later certificate a chain that lasts
-// longer than that of l.
+// longerChain reports whether the CA gave a later certificate a chain that lasts longer
+// than that of l.
 func longerChain(newest map[string]*ledger.Live, l *ledger.Live) bool {
 	n := newest[ChainOf(l)]
 	return n != nil && n.IssuedAt.After(l.IssuedAt) && n.End().After(l.End())
 }
 
-// dueByChain tells that a certificate whose chain ends before it is to be renewed,
-// as the CA offers another one by now.
+// dueByChain reports whether a certificate is due because its chain ends early and the CA
+// now offers a longer one.
 func (s *Situation) dueByChain() bool {
 	l := s.live()
 	if l == nil || !l.ChainKept || !s.longerChain {
@@ -54,10 +54,9 @@ func (s *Situation) dueByChain() bool {
 	return !at.After(s.Now)
 }
 
-// ruleChainEnds: what is served ends before the certificate does, and a renewal has
-// shown that the CA offers nothing that lasts longer. More orders would change
-// nothing: it waits for another chain, or for the certificate's own threshold, and
-// a person has to know.
+// ruleChainEnds: the chain ends before the certificate does, and a renewal has shown that
+// the CA offers no longer one. Another order would bring the same chain. The certificate
+// waits for another chain or for its own threshold, and an event pages a person.
 func ruleChainEnds(s *Situation) (Action, bool) {
 	l := s.live()
 	if l == nil || !s.auto || !l.ChainKept || !l.ChainEndsFirst() {
@@ -72,7 +71,8 @@ func ruleChainEnds(s *Situation) (Action, bool) {
 		ends, l.End().UTC().Format(time.RFC3339), l.NotAfter.UTC().Format(time.DateOnly), s.due().at.Format(time.DateOnly))}, true
 }
 
-// chainEvents tell of what waits for another chain, once for each certificate.
+// chainEvents returns one event for each certificate that waits for another chain. The id
+// derives from name and serial, so the ledger keeps each event once.
 func chainEvents(actions []Action, rev ledger.Revision, now time.Time) []ledger.Event {
 	var events []ledger.Event
 	for i := range actions {
@@ -91,7 +91,7 @@ func chainEvents(actions []Action, rev ledger.Revision, now time.Time) []ledger.
 	return events
 }
 
-// chainWarning is what a reviewer should know of a chain that ends first; "" for none.
+// chainWarning warns a reviewer of a chain that ends before the certificate; "" for none.
 func chainWarning(c *spec.Certificate, l *ledger.Live) string {
 	if l == nil || !l.ChainEndsFirst() || l.ChainKept {
 		return ""

@@ -10,14 +10,16 @@ import (
 	"certroll/spec/text"
 )
 
-// RenewAt is the moment from which a certificate is due by its threshold.
+// RenewAt returns the time from which a certificate is due by its threshold, and whether
+// the threshold was capped.
 //
 //	notBefore ───────────────────────────┬──────────────── notAfter
 //	                                     renewAt
 //	                                     └─ threshold, at most a third ─┘
 //
-// A threshold of more than a third of the lifetime is taken as a third, so
-// that a certificate fresh from the CA is never due, however short its life.
+// The cap is a third of the lifetime, so that a certificate fresh from the CA is never due,
+// however short its life: the lifetimes of public CAs shrink (CA/B Forum SC-081: 47 days
+// from 2029-03).
 func RenewAt(c *spec.Certificate, l *ledger.Live) (at time.Time, capped bool) {
 	threshold := thresholdOf(c, l)
 	if third := l.Lifetime() / 3; threshold > third {
@@ -33,16 +35,16 @@ func thresholdOf(c *spec.Certificate, l *ledger.Live) time.Duration {
 	return time.Duration(c.Renewal.ThresholdDays) * times.Day
 }
 
-// due is when a certificate is renewed by itself, and by what.
+// due is when certroll renews a certificate by itself, and why.
 type due struct {
 	at     time.Time
 	reason ledger.Reason // ReasonThreshold, ReasonWindow or ReasonRevoking
 	detail string        // one part of a sentence: "a third of its 45 days"
 }
 
-// dueOf weighs the CA's renewal information against the threshold. The CA's
-// word stands where nobody stated a threshold; a stated one that comes earlier
-// stands over it, never one that comes later.
+// dueOf combines the CA's renewal information with the threshold. The CA's window wins if
+// the spec states no threshold. A stated threshold wins only if it comes earlier than the
+// window.
 func dueOf(c *spec.Certificate, l *ledger.Live, said *ledger.RenewalInfo) due {
 	at, capped := RenewAt(c, l)
 	d := due{at: at, reason: ledger.ReasonThreshold, detail: thresholdText(c, l, capped)}
@@ -50,10 +52,10 @@ func dueOf(c *spec.Certificate, l *ledger.Live, said *ledger.RenewalInfo) due {
 	if i == nil {
 		return d
 	}
-	// The CA suggests by the leaf and knows nothing of a chain that ends before it.
+	// The CA chooses the window by the leaf and ignores a chain that ends before it.
 	binding := c.Renewal.ThresholdStated || l.RenewalEnd().Before(l.NotAfter)
 	suggested := times.Later(i.RenewAt, l.IssuedAt.Add(settling(l)))
-	if latest := latestRenewal(l); suggested.After(latest) { // as where a clock was ahead when it was issued
+	if latest := latestRenewal(l); suggested.After(latest) { // for example issued by a clock that was ahead
 		suggested = latest
 	}
 	switch {
@@ -72,10 +74,10 @@ func dueOf(c *spec.Certificate, l *ledger.Live, said *ledger.RenewalInfo) due {
 	return d
 }
 
-// settling is how long a certificate is left alone after its issue whatever the
-// CA suggests: a CA that wants each new one replaced at once, by a mistake of
-// its own, is not followed into a loop. Within a day one that is to be revoked
-// is replaced all the same.
+// settling is how long certroll leaves a new certificate alone, whatever window the CA
+// suggests. A CA that by mistake wants every new certificate replaced at once must not
+// cause a loop of orders. A day is still early enough for a certificate that the CA is
+// about to revoke.
 func settling(l *ledger.Live) time.Duration { return min(times.Day, l.Lifetime()/10) }
 
 func thresholdText(c *spec.Certificate, l *ledger.Live, capped bool) string {
@@ -93,14 +95,14 @@ func thresholdText(c *spec.Certificate, l *ledger.Live, capped bool) string {
 	}
 }
 
-// RenewsAt tells whether a certificate is renewed by itself at a moment: a
-// pause ends by its date.
+// RenewsAt reports whether certroll renews a certificate by itself at a time. A pause ends
+// at renewal.until, without a new revision.
 func RenewsAt(c *spec.Certificate, now time.Time) bool {
 	return c.Renewal.Auto || !c.Renewal.Until.IsZero() && !now.Before(c.Renewal.Until)
 }
 
-// Window is how long before expiry a certificate is due: the time there is to
-// mend what makes its renewal fail.
+// Window returns the time between the threshold and the end of the certificate: the time in
+// which certroll or a person can fix a failing renewal.
 func Window(c *spec.Certificate, l *ledger.Live) time.Duration {
 	at, _ := RenewAt(c, l)
 	return l.RenewalEnd().Sub(at)

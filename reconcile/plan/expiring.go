@@ -8,16 +8,17 @@ import (
 	"certroll/spec/text"
 )
 
-// expirySoon is how long before its end it is told at most that a certificate
-// is not renewed.
+// expirySoon is the longest time before the end at which certroll reports that a
+// certificate is not renewed.
 const expirySoon = 14 * times.Day
 
-// expirySoonOf is how long before its end that is told of one certificate: half
-// of the time that there is to renew it by the usual threshold.
+// expirySoonOf is that time for one certificate: at most half of the usual threshold, which
+// is a third of the lifetime.
 func expirySoonOf(l *ledger.Live) time.Duration { return min(expirySoon, l.Lifetime()/6) }
 
-// ExpiringEvents tell of what waits for another chain, and of what expires soon and
-// is not in order. Their ids are of the certificate in Vault: each is told once.
+// ExpiringEvents returns an event for each certificate that waits for another chain, and
+// for each that expires soon and is not in order. The ids derive from the serial in Vault,
+// so the ledger keeps each event once.
 func ExpiringEvents(actions []Action, rev ledger.Revision, now time.Time) []ledger.Event {
 	events := chainEvents(actions, rev, now)
 	for i := range actions {
@@ -33,15 +34,16 @@ func ExpiringEvents(actions []Action, rev ledger.Revision, now time.Time) []ledg
 	return events
 }
 
-// endsSoon tells whether it is time to tell of it. One that nobody renews and that
-// lives for hours is told of at once: its turn would come minutes before its end.
+// endsSoon reports whether to report the certificate now. A certificate that lives for
+// hours and that certroll does not renew is reported at once: a sixth of its life would
+// leave only minutes.
 func endsSoon(l *ledger.Live, r *ledger.Record, now time.Time) bool {
 	left := l.End().Sub(now)
 	return left <= expirySoonOf(l) || left <= times.Day && r.EndsUnrenewed(now)
 }
 
-// expires is what is live of the action's certificate; of one whose secret
-// cannot be looked at it is what the ledger says. nil where there is none.
+// expires returns the live certificate of the action; nil if there is none. If Vault cannot
+// be read, it comes from the ledger.
 func (a *Action) expires() *ledger.Live {
 	switch {
 	case a.HeldBy == ledger.UnreadableSubject && a.Record != nil:
@@ -73,7 +75,7 @@ func expiringEvent(a *Action, l *ledger.Live, s ledger.Standing, rev ledger.Revi
 	return e
 }
 
-// standingText says why one that is not in order is not renewed.
+// standingText says why a certificate that is not in order is not renewed.
 func (a *Action) standingText(s ledger.Standing) string {
 	r := a.Record
 	if a.AtWork != nil {

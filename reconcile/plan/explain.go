@@ -8,19 +8,19 @@ import (
 	"certroll/spec"
 )
 
-// Verdict is what one rule made of a certificate.
+// Verdict is the result of one rule for a certificate.
 type Verdict struct {
 	Rule   string
-	Saw    string      // the values it looked at
-	Hit    bool        // it would decide; the first that hits does
-	Kind   ledger.Kind // where it hit
+	Saw    string      // the values that the rule read
+	Hit    bool        // the rule matches; the first match decides
+	Kind   ledger.Kind // if it matches
 	Reason ledger.Reason
 	Detail string
 }
 
-// Explain asks every rule about one certificate, in their order. It is a pure
-// function like Plan, whose action for the certificate it explains; false
-// where the spec has no such certificate.
+// Explain runs every rule for one certificate, in order. Like Plan it is a pure function,
+// and the first match is the reason of Plan's action before back-off, limits and brake. It
+// returns false if the spec has no such certificate.
 func Explain(desired *spec.Spec, observed *Observed, now time.Time, name string) ([]Verdict, bool) {
 	c := desired.Certificate(name)
 	if c == nil {

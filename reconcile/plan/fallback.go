@@ -13,18 +13,18 @@ import (
 	"certroll/spec"
 )
 
-// leastTurn is how long an issuer has its turn at least.
+// leastTurn is the shortest turn of an issuer.
 const leastTurn = time.Hour
 
-// issuerFor is the issuer that a certificate is asked from now: the first of
-// its list, unless that one has failed for the stated time and expiry nears.
+// issuerFor returns the issuer to order a certificate from now: the first of its list,
+// unless that one has failed for fallback_after and expiry is near.
 //
 //	due ─────────────┬───────────────┬───────────── notAfter
 //	  first failure  │ fallback_after│ the next one, and so on, each for as long
 //	                 └ at most half of the window, and of what was left ┘
 //
-// It is a function of what the ledger keeps, so that a restart changes
-// nothing, and begins with the first one again once a renewal has worked.
+// The result depends only on the ledger, so a restart does not change it. After a
+// successful renewal the first issuer comes first again.
 func issuerFor(desired *spec.Spec, c *spec.Certificate, r *ledger.Record, l *ledger.Live, found map[ledger.Subject]*throttle.Circuit, now time.Time) (i *spec.Issuer, failing time.Time) {
 	first := desired.Issuers[c.Issuer]
 	if len(c.Fallbacks) == 0 || c.Renewal.FallbackAfter <= 0 || l != nil && l.RenewalEnd().Sub(now) > Window(c, l)/2 {
@@ -46,8 +46,9 @@ func issuerFor(desired *spec.Spec, c *spec.Certificate, r *ledger.Record, l *led
 	return first, failing
 }
 
-// turnOf is how long each issuer has its turn, where the first one has failed
-// since a moment: one that began to fail late has less time left to be gone from.
+// turnOf returns the length of an issuer's turn if the first issuer fails since a time. It
+// is at most half of the time that was left then, so that the next issuer gets a turn
+// before expiry.
 func turnOf(c *spec.Certificate, l *ledger.Live, since time.Time) time.Duration {
 	after := c.Renewal.FallbackAfter
 	if l == nil {
@@ -56,13 +57,14 @@ func turnOf(c *spec.Certificate, l *ledger.Live, since time.Time) time.Duration 
 	return max(min(after, Window(c, l)/2, l.RenewalEnd().Sub(since)/2), leastTurn)
 }
 
-// longestTrouble is how long an issuer that is held as a whole is known at least
-// to fail: what history tells, less probes that may lie a day apart.
+// longestTrouble bounds the time that an issuer with an open breaker has to have failed:
+// the history goes back archive.HistorySpan, and two probes may lie a day apart, so the
+// first failure that the history shows may be younger than the outage.
 const longestTrouble = archive.HistorySpan - 2*times.Day
 
-// failsForMany is since when a certificate's first issuer fails for so many that
-// it is held as a whole; zero where it is not. The certificate itself may have
-// failed never: one at a time tries, and its turn may not come before it expires.
+// failsForMany returns since when the breaker of a certificate's first issuer is open; zero
+// if it is closed. The certificate itself may have no failure: certroll probes with one
+// certificate at a time, and its turn may not come before it expires.
 func failsForMany(c *spec.Certificate, found map[ledger.Subject]*throttle.Circuit) (since time.Time) {
 	for _, s := range ledger.IssuerSubjects(c.Issuer, c.Names()) {
 		if t := found[s]; t.Open() && (since.IsZero() || t.First.Before(since)) {
@@ -72,8 +74,9 @@ func failsForMany(c *spec.Certificate, found map[ledger.Subject]*throttle.Circui
 	return since
 }
 
-// turnFromEnd is whose turn it is while the first issuer is held as a whole. Turns
-// are counted from expiry back, as history does not tell how long that is:
+// turnFromEnd returns whose turn it is while the first issuer's breaker is open, as an
+// index into Fallbacks; len(Fallbacks) is the first issuer. It counts turns back from
+// expiry, because the history does not show how long the breaker has been open:
 //
 //	half of the window ─ ... ─┬ first ─┬ second ─┬─ first ─┬─ second ─┐
 //	                                                              notAfter
@@ -85,7 +88,7 @@ func turnFromEnd(c *spec.Certificate, l *ledger.Live, now time.Time) int {
 	return int(end.Sub(now).Abs()/turn) % (len(c.Fallbacks) + 1)
 }
 
-// IssuersOf are a certificate's issuers, the preferred one first.
+// IssuersOf returns a certificate's issuers, the preferred one first.
 func IssuersOf(desired *spec.Spec, c *spec.Certificate) []*spec.Issuer {
 	list := []*spec.Issuer{desired.Issuers[c.Issuer]}
 	for _, name := range c.Fallbacks {
@@ -94,10 +97,10 @@ func IssuersOf(desired *spec.Spec, c *spec.Certificate) []*spec.Issuer {
 	return list
 }
 
-// IssuerOf is the issuer block that stands for the CA and account which a
-// certificate was made with; nil where there is none any more. The name of a
-// block is what people edit: where it is gone, or means another CA now, the
-// certificate's own issuers at that CA go first, and any other of it after them.
+// IssuerOf returns the issuer block for the CA and account that issued a certificate; nil
+// if the spec has none. People rename blocks, so the directory URL identifies the CA and
+// not the name. If the block is gone or now names another CA, the certificate's own issuers
+// at that CA come first, then any other issuer there.
 func IssuerOf(desired *spec.Spec, c *spec.Certificate, l *ledger.Live) *spec.Issuer {
 	return IssuerAt(desired, c, l.Issuer, l.Directory)
 }
@@ -125,8 +128,8 @@ func IssuerAt(desired *spec.Spec, c *spec.Certificate, name, directory string) *
 	return nil
 }
 
-// fallenBack tells whether what is live came from an issuer of the list that
-// is not the preferred one.
+// fallenBack returns the issuer of the live certificate if it is one of the fallbacks; nil
+// if it is the preferred issuer or none of the list.
 func fallenBack(desired *spec.Spec, c *spec.Certificate, l *ledger.Live) *spec.Issuer {
 	for _, i := range IssuersOf(desired, c)[1:] {
 		if i != nil && i == IssuerOf(desired, c, l) {
@@ -136,14 +139,14 @@ func fallenBack(desired *spec.Spec, c *spec.Certificate, l *ledger.Live) *spec.I
 	return nil
 }
 
-// fromTheFuture tells that a hold was stated by a clock that was ahead: it
-// would last until that time comes.
+// fromTheFuture reports whether a clock that was ahead set the hold. Such a hold would last
+// until that clock's time comes.
 func fromTheFuture(r *ledger.Record, now time.Time) bool {
 	return r.LastFailure != nil && r.LastFailure.At.After(now.Add(keypair.MaxSkew))
 }
 
-// holdApplies tells whether a hold is over, or was another issuer's: the one
-// that takes its turn is not held for the failures of the one before.
+// holdApplies reports whether a hold is unexpired and belongs to the issuer. An issuer that
+// takes its turn does not wait for the failures of the previous one.
 func holdApplies(h *ledger.Hold, issuer *spec.Issuer, now time.Time) bool {
 	return h != nil && h.Until.After(now) && (h.Issuer == "" || h.Issuer == issuer.Name)
 }

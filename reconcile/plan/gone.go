@@ -6,15 +6,16 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// Destructions is a MetadataReader that remembers of the secrets that it was asked for
-// last whether the data of their current versions was destroyed.
+// Destructions is a MetadataReader that remembers, for the secrets it read last, whether
+// the data of their current version was destroyed.
 type Destructions interface {
-	// Destroyed tells so of one of them.
+	// Destroyed reports whether the data of the secret's current version was destroyed.
 	Destroyed(mount, path string) bool
 }
 
-// Gone is that, as it is seen now; nil where it is not so. What is known of the same
-// version stands.
+// Gone returns the deletion of the live secret as observed now; nil if the secret is
+// readable. If the record already describes the same version, Gone returns that entry,
+// which has the earlier time.
 func (a *Action) Gone(now time.Time) *ledger.Gone {
 	if !a.IsGone() {
 		return nil

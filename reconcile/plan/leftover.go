@@ -10,28 +10,29 @@ import (
 	"certroll/spec/text"
 )
 
-// A run that died on a first issue before it told the ledger leaves a pending
-// secret, and maybe a staged key, that no record speaks of. Where its block is
-// gone by the next run, nothing but a look at them tells that they are there:
+// A run that was killed during a first issue, before it recorded anything in the ledger,
+// leaves a pending secret and maybe a staged key without a record. If the block is gone by
+// the next run, only a list of the secrets shows that they exist:
 //
 //	block ── pending secret ── killed ── block removed ── leftover
 //
-// They are destroyed only where the look was whole, and only what carries the
-// mark of this ledger: certrolls of other ledgers may keep theirs below the
-// same prefix. Another replica may have died on a revision that this one has
-// not pulled yet, and what it ordered be wanted still.
+// certroll destroys them only if the observed state is complete, and only secrets with the
+// mark of this ledger: certrolls with other ledgers may share the prefix. It also waits for
+// LeftoverAfter. Another replica may have been killed on a revision that this one has not
+// pulled yet, and its order may still be wanted.
 
-// LeftoverAfter is for how long what a run has begun is nobody's at least.
+// LeftoverAfter is the age from which an unfinished attempt that nothing refers to counts
+// as a leftover.
 const LeftoverAfter = time.Hour
 
-// isYoung tells whether what was begun then may be of a revision that is not known
-// here yet. What is from the future was begun by a clock that ran ahead.
+// isYoung reports whether the attempt may belong to a revision that this replica has not
+// pulled yet. A time in the future comes from a clock that ran ahead, and does not count.
 func isYoung(since, now time.Time) bool {
 	return since.After(now.Add(-LeftoverAfter)) && !since.After(now.Add(keypair.MaxSkew))
 }
 
-// leftovers are the actions that destroy what is pending or staged of names
-// that the spec does not have and the ledger does not, or only as retired.
+// leftovers returns the actions that destroy pending secrets and staged keys of names that
+// the spec does not have, and the ledger has at most as retired.
 func leftovers(wanted map[string]bool, obs *Observed, now time.Time) []Action {
 	if !obs.Whole {
 		return nil
@@ -48,7 +49,7 @@ func leftovers(wanted map[string]bool, obs *Observed, now time.Time) []Action {
 		}
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {
-		// Either shows that a run was there: an attempt may take hours.
+		// Either secret proves that a run exists: an attempt may take hours.
 		return isYoung(obs.Pending[name].Since, now) || isYoung(obs.Staged[name].Since, now)
 	})
 	var actions []Action
@@ -65,7 +66,7 @@ func leftover(name string, r *ledger.Record, obs *Observed) Action {
 	if r != nil {
 		record = *r
 	}
-	record.OnRemove = spec.Keep // what it said was done when it was retired, and is not done again
+	record.OnRemove = spec.Keep // on_remove ran when the certificate was retired, and must not run again
 	a := Action{Kind: ledger.KindRetire, Certificate: name, Reason: ledger.ReasonRemoved, Record: &record,
 		Detail: "its block is gone; an interrupted run left a key that the ledger does not record, and certroll destroys it"}
 	if p, ok := obs.Pending[name]; ok {

@@ -12,9 +12,9 @@ import (
 	"certroll/spec/text"
 )
 
-// HoldByRule holds what a new rule concerns, in a revision that was in force
-// before certroll had the rule. An issuer or DNS account that is held is not
-// asked for anything; what needs neither goes on.
+// HoldByRule holds actions in a revision that was in force before this version of certroll,
+// if a new rule rejects what they use. certroll sends nothing to an issuer or DNS account
+// that is held; actions that need neither go on.
 func HoldByRule(s *Situation, a Action) Action {
 	if len(s.Spec.Held) == 0 || a.Kind == ledger.KindNone || a.Kind == ledger.KindHold || a.Reason.Records() {
 		return a
@@ -24,7 +24,7 @@ func HoldByRule(s *Situation, a Action) Action {
 	everything := slices.ContainsFunc(s.Spec.Held, spec.Hold.Everything)
 	if a.Mends() && !everything {
 		a.orderNotBefore(until, h.Message)
-		return a // what certroll wrote is put back, which asks nobody
+		return a // the repair writes certroll's version back and needs neither CA nor DNS account
 	}
 	if !a.Kind.Orders() && a.Kind != ledger.KindRevoke && !everything {
 		return a
@@ -34,14 +34,15 @@ func HoldByRule(s *Situation, a Action) Action {
 	return a
 }
 
-// RuleSubject is what holds many: a rule together with the block that breaks it.
+// RuleSubject returns the subject of a rule together with the block that breaks it, which
+// may hold many certificates.
 func RuleSubject(h spec.Hold) ledger.Subject {
 	return ledger.Subject("rule " + h.Rule.Name + " of " + h.Subject)
 }
 
-// RuleEvents are the events of a spec's holds, one for each rule and block and
-// day. They come as soon as the revision is in force, not when something is due:
-// whoever upgrades has the time until then.
+// RuleEvents returns the events of a spec's holds, one per rule, block and day. They come
+// as soon as the revision is in force and not only when a renewal is due, so that the
+// person who upgrades has time to fix the spec.
 func RuleEvents(actions []Action, now time.Time) []ledger.Event {
 	desired := &spec.Spec{}
 	for _, a := range actions {

@@ -10,11 +10,11 @@ import (
 	"certroll/spec"
 )
 
-// holdNotRead holds the retirement of certificates whose file is there and is not
-// read: it became a link, a submodule, HCL's JSON, or a file that Git does not
-// have. Whoever moved a file wants no certificate revoked. The hold ends with what
-// lies there: once the file is read, or nothing is left of it. A person who accepted
-// the retirement of many has said of these too that it is meant.
+// holdNotRead holds the retirement of certificates whose file exists but cannot be read as
+// configuration: it became a link, a submodule, HCL JSON, or a file that Git does not have.
+// Moving a file does not mean that its certificates should be revoked. The hold ends once
+// certroll can read the file or nothing is left at its path. A person's consent to retire
+// many certificates covers these too.
 func holdNotRead(actions []Action, desired *spec.Spec, consent consentTo, now time.Time) {
 	for i := range actions {
 		a := &actions[i]
@@ -37,8 +37,8 @@ func holdNotRead(actions []Action, desired *spec.Spec, consent consentTo, now ti
 	}
 }
 
-// NotReadEvents tell of them, one event for each file and day: a person is to be
-// woken, since nobody renews what is held so.
+// NotReadEvents returns one event per unreadable file and day. It pages a person, because
+// certroll does not renew the certificates of the file.
 func NotReadEvents(actions []Action, now time.Time) []ledger.Event {
 	names := map[ledger.Subject][]string{}
 	details := map[ledger.Subject]string{}
@@ -58,8 +58,8 @@ func NotReadEvents(actions []Action, now time.Time) []ledger.Event {
 	return events
 }
 
-// NotRead are the actions that are held since the file of a live certificate is
-// there and is not read.
+// NotRead returns the actions that are held because the file of a live certificate exists
+// but is not read.
 func NotRead(actions []Action) []Action {
 	var list []Action
 	for _, a := range actions {

@@ -11,10 +11,10 @@ import (
 	"certroll/spec"
 )
 
-// ObserveRecords is what the ledger alone says is there, for a plan that asks
-// nobody: records hold all that a secret's metadata does. What it cannot know
-// is what happened since they were written: a secret that somebody overwrote
-// or deleted, a run that crashed, a credential that is new.
+// ObserveRecords builds the observed state from the ledger alone, for a plan without access
+// to Vault. Records contain everything that a secret's metadata does. Missing are events
+// since then: a secret that another program overwrote or deleted, a run that crashed, a new
+// credential.
 func ObserveRecords(tree fs.FS, now time.Time) (*Observed, error) {
 	var cache archive.RecordCache
 	var history archive.HistoryCache
@@ -38,7 +38,7 @@ func ObserveRecords(tree fs.FS, now time.Time) (*Observed, error) {
 		}
 		at := ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}
 		if _, taken := obs.Secrets[at]; taken && r.State == ledger.StateRetired {
-			continue // its heir stands there
+			continue // its heir's secret is there
 		}
 		live := *r.Live
 		kept := r.State != ledger.StateRetired || r.OnRemove == spec.Keep || r.OnRemove == ""
@@ -50,9 +50,8 @@ func ObserveRecords(tree fs.FS, now time.Time) (*Observed, error) {
 	return obs, nil
 }
 
-// Union is all that must be looked at to plan two specs: their certificates,
-// and the DNS accounts of the second where both have one. It is made to
-// observe by, not to plan.
+// Union returns the certificates and DNS accounts to observe for planning two specs. If
+// both specs have a DNS account, it takes that of b. Use it to observe, not to plan.
 func Union(a, b *spec.Spec) *spec.Spec {
 	u := &spec.Spec{Issuers: maps.Clone(a.Issuers), DNS: maps.Clone(a.DNS)}
 	maps.Copy(u.Issuers, b.Issuers)

@@ -136,7 +136,7 @@ func decide(s *Situation) Action {
 
 // coordinated returns the ARI identifier of the certificate that the order replaces, and
 // the rate limits that the CA waives for it. Only the ACME account that ordered a
-// certificate may replace it: a CA answers 403 to any other (RFC 9773 section 5).
+// certificate may replace it (RFC 9773 section 5): Let's Encrypt answers 403 to any other.
 func coordinated(s *Situation, kind ledger.Kind) (replaces string, free ledger.Exemption) {
 	l := s.live()
 	if l == nil || !kind.Orders() || l.Directory != s.issuer.Directory {

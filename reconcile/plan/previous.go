@@ -4,8 +4,8 @@ import (
 	"certroll/spec"
 )
 
-// leftChanged says why a record is to be made anew for what was left behind; "" where it
-// is not.
+// leftChanged says why the record needs an update for a secret left behind; "" if it does
+// not.
 func (s *Situation) leftChanged() string {
 	switch {
 	case s.leftGone:
@@ -17,7 +17,8 @@ func (s *Situation) leftChanged() string {
 	}
 }
 
-// seeLeft looks for what the record says was left behind.
+// seeLeft checks which of the secrets in LeftBehind still exist. A path that this pass did
+// not read says nothing.
 func (s *Situation) seeLeft(obs *Observed) {
 	if !s.record.HasSecret() {
 		return

@@ -11,8 +11,8 @@ import (
 	"certroll/spec"
 )
 
-// goesOnFrom takes the record of a former name for one that has none of its own, or only
-// one of a move that failed.
+// goesOnFrom continues the record of a former name if the certificate has no record of its
+// own, or only that of a failed move.
 func (s *Situation) goesOnFrom(obs *Observed) {
 	own := s.record
 	for _, name := range s.Spec.MovedFrom {
@@ -37,7 +37,7 @@ func (s *Situation) goesOnFrom(obs *Observed) {
 	s.goesOnUnknown(obs)
 }
 
-// goesOnUnknown is about a secret of a former name of which the ledger knows nothing.
+// goesOnUnknown handles a secret of a former name that has no record in the ledger.
 func (s *Situation) goesOnUnknown(obs *Observed) {
 	own, owner := s.record, s.secret.Owner
 	if !slices.Contains(s.Spec.MovedFrom, owner) || obs.Records[owner] != nil {
@@ -51,9 +51,9 @@ func (s *Situation) goesOnUnknown(obs *Observed) {
 	}
 }
 
-// movesStill tells that a certificate has a record of its own and no secret, while that
-// of a former name is still to become its own: the move has failed, or the secret was
-// gone and has come back.
+// movesStill reports whether a move from a former name is still to be done, although the
+// certificate has a record of its own. Either the move failed, or the secret was deleted
+// and is back.
 func movesStill(r *ledger.Record, former *ledger.Record, obs *Observed) bool {
 	if former == nil || former.Live == nil || r.State != ledger.StateFailing && r.Gone == nil {
 		return false
@@ -71,10 +71,10 @@ func movesStill(r *ledger.Record, former *ledger.Record, obs *Observed) bool {
 	return seen.Readable && seen.Owner == former.Certificate
 }
 
-// carries tells whether a certificate goes on with the record of a former name. A record
-// that is closed counts only while the secret says that it was the last one there. The
-// files of both have to be under the same policies: a moved block must not bring one team
-// what is another's.
+// carries reports whether a certificate continues the record of a former name. A closed
+// record counts only while the secret's metadata names that certificate or the new one.
+// Both files have to be under the same policies: a moved block must not give one team the
+// certificate of another.
 func carries(desired *spec.Spec, c *spec.Certificate, former string, obs *Observed) bool {
 	r := obs.Records[former]
 	if r == nil || !slices.Contains(c.MovedFrom, former) || !desired.SamePolicies(r.File, c.File) {
@@ -90,14 +90,14 @@ func carries(desired *spec.Spec, c *spec.Certificate, former string, obs *Observ
 	return seen.Owner == "" && r.State != ledger.StateRetired
 }
 
-// renames tells that what is live is the certificate's under a former name.
+// renames reports whether the live secret is the certificate's own under a former name.
 func (s *Situation) renames() bool {
 	return s.former != "" && s.unreadable == "" && s.secret.Readable && s.secret.Live != nil &&
 		(s.secret.Owner == s.former || s.secret.Owner == s.Spec.Name)
 }
 
-// ruleRenamed: a moved block says that it had another name. What is under way under that
-// one ends first, so that two do not write one secret.
+// ruleRenamed: a moved block gives the certificate another name. An attempt under the
+// former name ends first, so that no two attempts write the same secret.
 func ruleRenamed(s *Situation) (Action, bool) {
 	if s.formerBusy != "" && s.unreadable == "" {
 		return Action{Kind: ledger.KindHold, Wants: ledger.KindAdopt, Reason: ledger.ReasonRenamed, NotBefore: s.Now.Add(throttle.LeastWait).UTC(),
@@ -110,8 +110,8 @@ func ruleRenamed(s *Situation) (Action, bool) {
 		Detail: fmt.Sprintf("moved from %s; it goes on with the secret at %s, its record and its history, and nothing is ordered", s.former, s.at)}, true
 }
 
-// MovedFrom is the name that a moved block gives to the certificate of an action instead
-// of another; "" for any other action.
+// MovedFrom returns the former name if the action continues it because of a moved block; ""
+// for any other action.
 func (a *Action) MovedFrom() string {
 	if a.Reason != ledger.ReasonRenamed {
 		return ""
@@ -126,7 +126,7 @@ func sawFormer(s *Situation) string {
 	return "moved from " + strings.Join(s.Spec.MovedFrom, ", ")
 }
 
-// successors are the certificates of the spec by the names that they had before.
+// successors indexes the certificates of the spec by their former names.
 func successors(desired *spec.Spec) map[string]*spec.Certificate {
 	byFormer := map[string]*spec.Certificate{}
 	for _, c := range desired.Certificates {
@@ -137,8 +137,7 @@ func successors(desired *spec.Spec) map[string]*spec.Certificate {
 	return byFormer
 }
 
-// succeeds tells whether a certificate that had the name of a record, or nil, goes on
-// with it.
+// succeeds reports whether c, which may be nil, continues the record r of a former name.
 func succeeds(desired *spec.Spec, c *spec.Certificate, r *ledger.Record, obs *Observed) bool {
 	if c == nil {
 		return false
@@ -149,9 +148,9 @@ func succeeds(desired *spec.Spec, c *spec.Certificate, r *ledger.Record, obs *Ob
 	return carries(desired, c, r.Certificate, obs)
 }
 
-// awaitHeir keeps a record from being closed before that of the new name goes on with
-// what it counts: until then nothing else knows of its failures and waits. Where there
-// are none, and the plan gives the secret the new name, both are done at once.
+// awaitHeir keeps a record open until the record of the new name has taken over its
+// failures and holds, which no other file has. If the record has none, and the plan renames
+// the secret in the same pass, both actions run at once.
 func (a *Action) awaitHeir(heir string, obs *Observed, next *Action, now time.Time) {
 	own := obs.Records[heir]
 	if a.Kind == ledger.KindHold || own.IsOpen() && !movesStill(own, a.Record, obs) {
@@ -167,8 +166,8 @@ func (a *Action) awaitHeir(heir string, obs *Observed, next *Action, now time.Ti
 	a.hold(ledger.ReasonRenamed, until, fmt.Sprintf("moved to %s; the record is closed once %s has one that goes on with it", heir, heir))
 }
 
-// holdMove makes a move that failed wait before it is tried again. What the former name
-// waits for holds up no move: no CA is asked.
+// holdMove delays the retry of a failed move. A hold of the former name does not delay the
+// move, because a move asks no CA.
 func (s *Situation) holdMove(a Action) Action {
 	if a.Kind == ledger.KindHold || s.tried == nil || !s.heldBy(s.tried.Hold) {
 		return a
@@ -177,9 +176,9 @@ func (s *Situation) holdMove(a Action) Action {
 	return a
 }
 
-// MovedIn finds what a change moves to another name: the certificates of the base by the
-// new names, and the names that are no more. One whose record is not carried over is
-// removed, and another one added.
+// MovedIn finds the certificates that a change moves to another name: those of the base by
+// their new names, and the names that disappear. A certificate whose record does not carry
+// over counts as removed, and the new one as added.
 func MovedIn(base, head *spec.Spec, after map[string]*Action) (was map[string]*spec.Certificate, gone map[string]bool) {
 	was, gone = map[string]*spec.Certificate{}, map[string]bool{}
 	for _, c := range head.Certificates {

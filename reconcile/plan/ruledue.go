@@ -10,7 +10,7 @@ import (
 	"certroll/reconcile/times"
 )
 
-// ruleRotate: the spec carries a rotation request not seen before.
+// ruleRotate: the spec has a rotation request that no rotation satisfied.
 func ruleRotate(s *Situation) (Action, bool) {
 	if s.live() == nil || !s.asksRotation() {
 		return Action{}, false
@@ -18,7 +18,7 @@ func ruleRotate(s *Situation) (Action, bool) {
 	return Action{Kind: ledger.KindRotate, Reason: ledger.ReasonRotate, Detail: s.Spec.Rotate}, true
 }
 
-// ruleChanged: the spec asks for a certificate other than the one that is live.
+// ruleChanged: the spec differs from the live certificate in a field that needs a new one.
 func ruleChanged(s *Situation) (Action, bool) {
 	changes := changesOf(s)
 	if len(changes) == 0 || !s.auto {
@@ -32,7 +32,7 @@ func ruleChanged(s *Situation) (Action, bool) {
 		Detail: "the spec changed " + strings.Join(said, ", ")}, true
 }
 
-// ruleDue: its time has come.
+// ruleDue: the certificate has expired, or its renewal time has come.
 func ruleDue(s *Situation) (Action, bool) {
 	l := s.live()
 	if l == nil || !s.auto {
@@ -63,7 +63,7 @@ func ruleDue(s *Situation) (Action, bool) {
 	return a, true
 }
 
-// ruleKeyAge: the key is as old as it may become, though renewals keep it.
+// ruleKeyAge: the key has reached key.max_age, although renewals may keep it.
 func ruleKeyAge(s *Situation) (Action, bool) {
 	l := s.live()
 	if l == nil || !s.auto || s.Spec.Key.MaxAge == 0 || s.Now.Before(l.KeySince.Add(s.Spec.Key.MaxAge)) {
@@ -73,8 +73,8 @@ func ruleKeyAge(s *Situation) (Action, bool) {
 		Detail: fmt.Sprintf("its key is from %s and key.max_age is %s", l.KeySince.UTC().Format(time.DateOnly), times.Days(s.Spec.Key.MaxAge))}, true
 }
 
-// ruleRevocation: the one before the last rotation was to be revoked, and that
-// did not work at once.
+// ruleRevocation: the certificate before the last rotation has to be revoked, and the first
+// try failed.
 func ruleRevocation(s *Situation) (Action, bool) {
 	if s.live() == nil || s.record == nil || len(s.record.Revocations) == 0 {
 		return Action{}, false
@@ -83,9 +83,8 @@ func ruleRevocation(s *Situation) (Action, bool) {
 		Detail: "serial " + s.record.Revocations[0].Serial + " was replaced and is to be revoked"}, true
 }
 
-// changesOf lists the fields that need another certificate. DNS account,
-// Vault path, fields, labels and threshold are not among them: those are used
-// from the next renewal on.
+// changesOf lists the changed fields that need a new certificate. DNS account, Vault path,
+// fields, labels and threshold are not among them: they take effect with the next renewal.
 func changesOf(s *Situation) []Change {
 	l := s.live()
 	if l == nil {
@@ -99,7 +98,7 @@ func changesOf(s *Situation) []Change {
 		cs = append(cs, Change{"key", l.KeyShape, shape})
 	}
 	if fallenBack(s.desired, s.Spec, l) != nil {
-		return cs // it goes back to the preferred issuer with the next renewal
+		return cs // the next renewal goes back to the preferred issuer
 	}
 	wanted := s.desired.Issuers[s.Spec.Issuer]
 	if wanted.Directory != l.Directory {
@@ -111,7 +110,8 @@ func changesOf(s *Situation) []Change {
 	return cs
 }
 
-// oldNames says what the names were; only the record holds them in full.
+// oldNames renders the live names. Metadata has only their digest; the record has them in
+// full.
 func oldNames(s *Situation, l *ledger.Live) string {
 	if s.record != nil && s.record.Live != nil && s.record.Live.Serial == l.Serial && len(s.record.Live.Names) > 0 {
 		return strings.Join(s.record.Live.Names, " ")

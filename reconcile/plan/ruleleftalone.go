@@ -6,8 +6,9 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// leftAlone tells that what is there is not certroll's, and stays so: renewal.auto is
-// off, by which an owner says "do not touch it", and nobody asked for a rotation.
+// leftAlone reports whether certroll leaves a foreign or deleted secret as it is.
+// renewal.auto is off, by which the owner says "do not touch it", and the spec has no
+// rotation request.
 func (s *Situation) leftAlone() bool {
 	if s.auto || s.unreadable != "" || s.begun() || s.asksRotation() || s.renames() {
 		return false
@@ -19,8 +20,8 @@ func (s *Situation) leftAlone() bool {
 	return r.HasSecret() && s.at == ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}
 }
 
-// ruleLeftAlone: somebody changed what is there while renewal.auto is off. It is
-// noted once for each version.
+// ruleLeftAlone: another program changed the secret while renewal.auto is off. certroll
+// notes it once per version.
 func ruleLeftAlone(s *Situation) (Action, bool) {
 	if !s.leftAlone() || s.record != nil && s.record.ForeignVersion != nil && *s.record.ForeignVersion == s.secret.Version {
 		return Action{}, false

@@ -9,13 +9,13 @@ import (
 	"certroll/reconcile/times"
 )
 
-// nextLead is how long a next key is published at least before a renewal that
-// can wait uses it: longer than the TTL of a TLSA record should be (RFC 7671
-// section 8.1). Of certificates that live for days it is a tenth of that.
+// nextLead is how long certroll publishes a next key before a renewal that can wait uses
+// it: longer than the TTL of a TLSA record should be (RFC 7671 section 8.1). For a
+// certificate that lives for days it is a tenth of the lifetime.
 const nextLead = times.Day
 
-// ruleNext: key.next is on, and the key of the next renewal is not staged, not
-// published or not told of; or it is off and one is.
+// ruleNext: key.next is on, and the next key is not staged, not published, or missing from
+// the record; or key.next is off and a key is staged.
 func ruleNext(s *Situation) (Action, bool) {
 	l := s.live()
 	if l == nil || !s.auto || s.secret.Behind() || s.toBeUsedFirst(l) {
@@ -25,8 +25,7 @@ func ruleNext(s *Situation) (Action, bool) {
 	return Action{Kind: ledger.KindStage, Reason: reason, Detail: detail}, reason != ""
 }
 
-// nextWanted is why a next key is to be staged or withdrawn; "" where all is
-// well.
+// nextWanted returns why a next key has to be staged or withdrawn; "" if it does not.
 func (s *Situation) nextWanted(l *ledger.Live) (ledger.Reason, string) {
 	usable := s.usableNext(l)
 	switch {
@@ -49,7 +48,8 @@ func (s *Situation) nextWanted(l *ledger.Live) (ledger.Reason, string) {
 	}
 }
 
-// usableNext is the staged key where the next renewal can use it.
+// usableNext returns the staged key if the next renewal can use it; else nil. A staged key
+// equal to the live one was used by an attempt that did not replace it yet.
 func (s *Situation) usableNext(l *ledger.Live) *Staged {
 	if n := s.next; n != nil && n.KeyShape == keypair.ShapeOf(s.Spec.Key, l.KeyShape) && n.KeyDigest != l.KeyDigest {
 		return n
@@ -57,14 +57,14 @@ func (s *Situation) usableNext(l *ledger.Live) *Staged {
 	return nil
 }
 
-// nextTold tells that the record says the same of the next key as Vault; one
-// that speaks of another certificate is made anew by ruleBehind.
+// nextTold reports whether the record has the same next key as Vault. A record of another
+// serial is the business of ruleStaleRecord.
 func (s *Situation) nextTold(l *ledger.Live) bool {
 	r := s.record
 	return r == nil || r.Live == nil || r.Live.Serial != l.Serial || r.Live.NextKeyDigest == l.NextKeyDigest
 }
 
-// publishedNext is the digest that was published last.
+// publishedNext returns the digest that certroll published last.
 func (s *Situation) publishedNext(l *ledger.Live) string {
 	if s.record != nil && s.record.Live != nil && l.NextKeyDigest == "" {
 		return s.record.Live.NextKeyDigest
@@ -72,16 +72,14 @@ func (s *Situation) publishedNext(l *ledger.Live) string {
 	return l.NextKeyDigest
 }
 
-// toBeUsedFirst tells that an order does not wait until a key is staged:
-// somebody asked for a rotation, or what is live is good for nothing, and there
-// is no key that was staged; or it is staging that fails.
+// toBeUsedFirst reports whether an order must not wait for staging: either the order is
+// urgent and no staged key is usable, or staging itself keeps failing.
 func (s *Situation) toBeUsedFirst(l *ledger.Live) bool {
 	urgent, due := s.orderDue()
 	return due && FailsToStage(s.record) || urgent && s.usableNext(l) == nil
 }
 
-// orderDue tells whether a rule calls for an order, and for one that cannot
-// wait.
+// orderDue reports whether a rule calls for an order, and whether that order is urgent.
 func (s *Situation) orderDue() (urgent, due bool) {
 	for _, decide := range []func(*Situation) (Action, bool){ruleRotate, ruleChanged, ruleDue, ruleKeyAge} {
 		if a, ok := decide(s); ok {
@@ -91,9 +89,9 @@ func (s *Situation) orderDue() (urgent, due bool) {
 	return false, false
 }
 
-// cannotWait tells that an order of this reason is not held until its key was
-// published for a while: a person asked for it now, or what is live is of no
-// use, or not for long.
+// cannotWait reports whether an order of this reason goes ahead although its key was
+// published only recently. A person asked for the order, or the live certificate is
+// unusable or will be soon.
 func cannotWait(r ledger.Reason) bool {
 	switch r {
 	case ledger.ReasonRotate, ledger.ReasonExpired, ledger.ReasonRevoking, ledger.ReasonRevoked, ledger.ReasonMissing, ledger.ReasonDeleted:
@@ -103,13 +101,14 @@ func cannotWait(r ledger.Reason) bool {
 	}
 }
 
-// FailsToStage tells that all that fails is to stage the next key.
+// FailsToStage reports whether the last failure was staging the next key, while the live
+// certificate is in order.
 func FailsToStage(r *ledger.Record) bool {
 	return r != nil && r.LastFailure != nil && r.LastFailure.Operation == ledger.KindStage
 }
 
-// awaitNext holds an order that can wait until its key was published for long
-// enough, and warns where it cannot.
+// awaitNext holds an order until its key has been published for nextLead, if the order can
+// wait. Otherwise it warns.
 func awaitNext(s *Situation, a *Action) {
 	l := s.live()
 	if l == nil || !s.Spec.Key.Next || !a.Kind.Orders() || l.NextKeySince == nil {
@@ -122,7 +121,7 @@ func awaitNext(s *Situation, a *Action) {
 	lead := min(nextLead, l.Lifetime()/10)
 	until := l.NextKeySince.Add(lead)
 	if !until.After(s.Now) || until.After(s.Now.Add(lead)) {
-		return // long enough, or by a clock that ran ahead
+		return // published long enough, or by a clock that ran ahead
 	}
 	since := l.NextKeySince.UTC().Format(time.RFC3339)
 	if cannotWait(a.Reason) || l.RenewalEnd().Sub(until) < l.Lifetime()/10 {

@@ -7,11 +7,11 @@ import (
 	"certroll/spec"
 )
 
-// ruleRevoked: the CA revoked what is live, by a list that its issuer signed.
+// ruleRevoked: a CRL signed by the issuer lists the live certificate.
 //
-// One that took the place of a revoked certificate is left alone for a tenth of its
-// life, as by renewal information: a CA whose lists are wrong is not followed into a
-// loop. That is known by RevokedBefore, which its record keeps.
+// A certificate that replaced a revoked one is left alone for a tenth of its life, as with
+// renewal information: a CA with wrong CRLs must not cause a loop of orders. RevokedBefore
+// in the record shows that it is such a replacement.
 func ruleRevoked(s *Situation) (Action, bool) {
 	l := s.live()
 	if l == nil || !s.auto {
@@ -29,8 +29,8 @@ func ruleRevoked(s *Situation) (Action, bool) {
 	return a, true
 }
 
-// renewsRevoked is when what is live is renewed as it was revoked; zero where it was
-// not.
+// renewsRevoked returns when certroll renews the live certificate because it is revoked;
+// zero if it is not revoked.
 func (s *Situation) renewsRevoked() time.Time {
 	l := s.live()
 	if s.record == nil || s.record.Revoked.Of(l) == nil {

@@ -8,8 +8,8 @@ import (
 	"certroll/spec"
 )
 
-// SavedAction is one action as a plan file keeps it, with what it was planned
-// on. It holds nothing secret.
+// SavedAction is one action in a plan file, with the state that it was planned on. It
+// contains no secrets.
 type SavedAction struct {
 	Certificate string        `json:"certificate"`
 	Action      ledger.Kind   `json:"action"`
@@ -17,18 +17,19 @@ type SavedAction struct {
 	Detail      string        `json:"detail"`
 	Mount       string        `json:"vault_mount"`
 	Path        string        `json:"vault_path"`
-	Version     int           `json:"vault_version"` // the current one; 0: never written
-	Serial      string        `json:"serial"`        // of what is live; "" for nothing
-	// SpecDigest is of the certificate, its issuer and its DNS accounts, which
-	// may also stand in certroll.hcl.
+	Version     int           `json:"vault_version"` // current version; 0: never written
+	Serial      string        `json:"serial"`        // live serial; "": nothing live
+	// SpecDigest covers the certificate, its issuers and its DNS accounts, which may also
+	// be declared in certroll.hcl.
 	SpecDigest string `json:"spec_digest"`
 }
 
-// Save keeps the actions of a plan that do something.
+// Save returns the actions of a plan that do something.
 func Save(desired *spec.Spec, actions []Action) []SavedAction {
 	saved := []SavedAction{}
 	for _, a := range actions {
-		// What the brake holds is done by who applies the file: it was seen by then.
+		// Applying the file counts as consent to what the brake holds: the person saw it in
+		// the plan.
 		if a.Reason == ledger.ReasonMass && a.Wants != ledger.KindNone {
 			a.Kind = a.Wants
 		}
@@ -39,8 +40,8 @@ func Save(desired *spec.Spec, actions []Action) []SavedAction {
 	return saved
 }
 
-// Consents tells whether a saved plan has all that the brake holds: whoever applies
-// it consents. What would only move needs no action of its own.
+// Consents reports whether a saved plan contains every change that the brake holds, so that
+// applying it is consent. A certificate that would only move has no action of its own.
 func Consents(saved []SavedAction, set *ledger.HeldSet) bool {
 	asked := make(map[string]ledger.Kind, len(saved))
 	for _, s := range saved {
@@ -51,8 +52,8 @@ func Consents(saved []SavedAction, set *ledger.HeldSet) bool {
 	})
 }
 
-// Accept has a plan that is made of what was observed count on a person's consent,
-// which the ledger has by then.
+// Accept adds a person's consent to the observed state. The ledger already has the consent
+// by then.
 func (o *Observed) Accept(set *ledger.HeldSet) { o.HeldSets = append(slices.Clone(o.HeldSets), *set) }
 
 func saveOne(desired *spec.Spec, a Action) SavedAction {
@@ -72,14 +73,14 @@ func saveOne(desired *spec.Spec, a Action) SavedAction {
 	return s
 }
 
-// Moved is a certificate that is not as a saved plan found it.
+// Moved is a certificate whose state differs from that in a saved plan.
 type Moved struct {
 	Certificate  string
-	Planned, Now string // what was to be done with what, and what stands there
+	Planned, Now string // the action and the secret's state, then and now
 }
 
-// Recall finds the actions of a fresh plan that a saved one asks for, in the
-// order of the fresh one, and what has moved since it was saved.
+// Recall returns the actions of a fresh plan that a saved plan contains, in the order of
+// the fresh plan, and the certificates whose state differs from the saved one.
 func Recall(desired *spec.Spec, saved []SavedAction, fresh []Action) ([]Action, []Moved) {
 	now := ByName(fresh)
 	wanted := make(map[string]bool, len(saved))
@@ -121,7 +122,7 @@ func hasMoved(desired *spec.Spec, s SavedAction, now *Action) (Moved, bool) {
 	return m, false
 }
 
-// standing says what was seen of a secret.
+// standing describes a secret's observed version and serial.
 func standing(at ledger.Location, version int, serial string) string {
 	switch {
 	case at.Path == "":

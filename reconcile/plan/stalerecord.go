@@ -11,9 +11,9 @@ import (
 	"certroll/spec"
 )
 
-// ruleStaleRecord: the pair is as it should be, and the ledger does not say so. The
-// record follows the spec at once where no certificate is needed for it: what
-// it says of on_remove is all that is known once the block is gone.
+// ruleStaleRecord: the secret is up to date, and the record is not. certroll updates the
+// record at once if that needs no certificate: once the block is gone, the record is the
+// only source of on_remove.
 func ruleStaleRecord(s *Situation) (Action, bool) {
 	l := s.live()
 	if l == nil {
@@ -29,8 +29,8 @@ func ruleStaleRecord(s *Situation) (Action, bool) {
 	return Action{Kind: ledger.KindRepair, Reason: ledger.ReasonBehind, Detail: why + "; its record is brought up to date, nothing is ordered"}, true
 }
 
-// pauseNote tells the ledger when a renewal is turned off or on, and when one
-// would have been due meanwhile.
+// pauseNote notes in the ledger that renewal was turned off or on, and once that a renewal
+// is due while it is off.
 func pauseNote(s *Situation, l *ledger.Live) (Action, bool) {
 	if s.record == nil || s.record.Live == nil || s.record.Live.Serial != l.Serial || s.record.State == ledger.StateRetired {
 		return Action{}, false
@@ -52,7 +52,7 @@ func pauseNote(s *Situation, l *ledger.Live) (Action, bool) {
 	return Action{}, false
 }
 
-// staleRecord says how a record differs from what it should be; "" where it does not.
+// staleRecord says how the record differs from the spec or from Vault; "" if it does not.
 func staleRecord(s *Situation, l *ledger.Live) string {
 	c, r := s.Spec, s.record
 	switch {
@@ -89,8 +89,8 @@ func staleRecord(s *Situation, l *ledger.Live) string {
 	return "the spec changed " + strings.Join(changed, ", ")
 }
 
-// RecordedRenewal is what a record says of the next renewal; nil where it is
-// not renewed by itself.
+// RecordedRenewal returns the next renewal time for the record; nil if certroll does not
+// renew the certificate by itself.
 func RecordedRenewal(c *spec.Certificate, l *ledger.Live, said *ledger.RenewalInfo, now time.Time) *time.Time {
 	return recordedDue(c, dueOf(c, l, said), now)
 }
@@ -102,13 +102,13 @@ func recordedDue(c *spec.Certificate, d due, now time.Time) *time.Time {
 	return &d.at
 }
 
-// FailsToRevoke tells that all that fails is the revocation of an earlier
-// certificate: what is live is as it should be.
+// FailsToRevoke reports whether the last failure was revoking an earlier certificate, while
+// the live one is in order.
 func FailsToRevoke(r *ledger.Record) bool {
 	return len(r.Revocations) > 0 && r.LastFailure != nil && r.LastFailure.Operation == ledger.KindRevoke
 }
 
-// FailsToOrder tells that what failed last asked the CA for a certificate.
+// FailsToOrder reports whether the last failure was an order.
 func FailsToOrder(r *ledger.Record) bool {
 	return r != nil && r.LastFailure != nil && r.LastFailure.Operation.Orders()
 }

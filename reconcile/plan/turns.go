@@ -8,17 +8,17 @@ import (
 	"certroll/spec/text"
 )
 
-// MostInTurn bounds the certificates whose secrets one pull looks at though
-// nothing speaks of them: what a pull asks Vault grows with what happened, and
-// not with how many certificates there are. With as many or fewer all are
-// looked at with each pull.
+// MostInTurn bounds how many certificates one pull reads from Vault although no event
+// concerns them. KV v2 has no bulk metadata read, so the requests of a pull should grow
+// with the number of events and not of certificates. Up to this number, each pull reads all
+// of them.
 const MostInTurn = 1000
 
-// Turns goes round a list of names for ever, some of them at a time. The list
-// may change between two turns: a name is come by once a round all the same.
+// Turns walks a list of names round and round, n at a time. It remembers the last name, so
+// that the list may change between two turns and every name still comes up once per round.
 type Turns struct{ last string }
 
-// Next are the n names, of a sorted list, whose turn it is.
+// Next returns the next n names of a sorted list.
 func (t *Turns) Next(names []string, n int) []string {
 	if len(names) <= n {
 		return names
@@ -32,7 +32,7 @@ func (t *Turns) Next(names []string, n int) []string {
 	return due
 }
 
-// Holders are the certificates that a secret may be there of, sorted.
+// Holders returns the certificates that may have a secret, sorted.
 func Holders(desired *spec.Spec, records map[string]*ledger.Record) []string {
 	names := make([]string, 0, len(desired.Certificates))
 	for _, c := range desired.Certificates {

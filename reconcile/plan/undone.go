@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	// undoneShare is the part of a certificate's life in which certroll replaces
-	// once what somebody else undoes. At most ten orders a life are somebody
-	// else's doing by that, however often they delete.
+	// undoneShare limits how often certroll replaces a secret that another program deletes
+	// or overwrites: once per 1/undoneShare of the certificate's life, so at most ten
+	// orders per life.
 	undoneShare = 10
-	// restoreAfter is how long a secret that is overwritten again waits to be
-	// restored. Writing certroll's version back asks no CA, so that the readers'
-	// sake bounds the wait and not the CA's.
+	// restoreAfter is the wait before certroll restores a secret that was overwritten
+	// again. Writing certroll's version back asks no CA, so that the readers' need bounds
+	// the wait and not a rate limit.
 	restoreAfter = time.Hour
-	// MostUndone is how many times a record remembers, as evidence.
+	// MostUndone is how many occurrences a record keeps, as evidence.
 	MostUndone = 5
 )
 
-// Undoes tells that an action puts back what certroll had written at that place
-// by its record: somebody else, or a limit of Vault's, has undone it.
+// Undoes reports whether an action restores a secret that certroll had written, by its
+// record, and that another program or a limit of Vault's removed or overwrote.
 func (a *Action) Undoes() bool {
 	switch a.Reason {
 	case ledger.ReasonMissing, ledger.ReasonDeleted, ledger.ReasonForeign:
@@ -37,8 +37,8 @@ func (a *Action) Undoes() bool {
 	}
 }
 
-// undoneIn is the span in which the second time is held. A life that is not known
-// has none.
+// undoneIn returns the period in which a second occurrence is held; 0 if the lifetime is
+// unknown.
 func undoneIn(r *ledger.Record) time.Duration {
 	if r == nil || r.Live == nil {
 		return 0
@@ -46,8 +46,8 @@ func undoneIn(r *ledger.Record) time.Duration {
 	return (r.Live.Lifetime() / undoneShare).Truncate(time.Second)
 }
 
-// LastUndone is the last time of that span, nil where there is none. A time that a
-// clock which ran ahead has noted is passed over: it would hold until it comes.
+// LastUndone returns the last occurrence in that period; nil if there is none. It skips a
+// time in the future, which a clock that ran ahead noted: the hold would last until then.
 func LastUndone(r *ledger.Record, now time.Time) *ledger.Undone {
 	if r == nil {
 		return nil
@@ -60,9 +60,9 @@ func LastUndone(r *ledger.Record, now time.Time) *ledger.Undone {
 	return nil
 }
 
-// holdUndone holds what is undone for the second time within a tenth of its life:
-// nothing is ordered in that span again, and nothing is restored for an hour. The
-// record remembers, so that no restart and no replica begins anew.
+// holdUndone holds the second replacement within a tenth of the certificate's life.
+// certroll orders nothing again in that period, and restores nothing for an hour. The
+// record keeps the occurrences, so that a restart or another replica does not start over.
 //
 //	written   gone        gone         gone
 //	   ├───────┼── ordered ┼── held ────┼── ordered ──▶
@@ -86,14 +86,14 @@ func holdUndone(s *Situation, a Action) Action {
 	return a
 }
 
-// IsUndone tells that an action which mends may not order, as what it mends was
-// undone before.
+// IsUndone reports whether a repair may not order because certroll has already replaced the
+// secret in this period.
 func (a *Action) IsUndone(now time.Time) bool {
 	last := LastUndone(a.Record, now)
 	return a.Undoes() && last != nil && !a.OrderFrom.After(last.At.Add(undoneIn(a.Record)))
 }
 
-// undoneText is the evidence: what is undone now, and when it was before.
+// undoneText returns the evidence: this occurrence and the one before.
 func undoneText(s *Situation, a *Action, until time.Time) string {
 	how := "is gone again"
 	if a.Reason == ledger.ReasonDrifted || a.Reason == ledger.ReasonForeign {
@@ -129,8 +129,8 @@ var undoneWords = map[ledger.Reason]string{
 	ledger.ReasonMissing: "removed with all versions", ledger.ReasonDeleted: "deleted", ledger.ReasonDrifted: "overwritten", ledger.ReasonForeign: "overwritten, its metadata too",
 }
 
-// UndoneEvents are the events of what is held so, one a certificate and day. A
-// person is to be woken: what is gone is gone for its readers.
+// UndoneEvents returns the events of these holds, one per certificate and day. They page a
+// person, because readers of the secret get nothing or a foreign pair.
 func UndoneEvents(actions []Action, now time.Time) []ledger.Event {
 	var events []ledger.Event
 	for i := range actions {

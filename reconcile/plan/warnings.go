@@ -10,7 +10,7 @@ import (
 	"certroll/spec"
 )
 
-// warnings are what a reviewer should know, whatever is to be done.
+// warnings returns notes for a reviewer, whatever the action.
 func warnings(s *Situation) []string {
 	var ws []string
 	if s.Spec.Key.Rotation == spec.RotateNever {
@@ -20,7 +20,7 @@ func warnings(s *Situation) []string {
 		}
 		ws = append(ws, w)
 	}
-	// What vault kv get and the API show of a path begins with these.
+	// People copy these prefixes from vault kv get and from API paths.
 	at := TargetOf(s.Spec)
 	for _, first := range []string{at.Mount + "/", "data/"} {
 		if strings.HasPrefix(at.Path, first) {

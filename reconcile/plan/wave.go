@@ -12,31 +12,31 @@ import (
 const (
 	// WaveEvery is the time between two waves.
 	WaveEvery = time.Minute
-	// LeastWave is how many certificates go in one wave at least; of many it is
-	// a hundredth, so that whatever falls due at once takes no longer than 100
-	// minutes.
+	// LeastWave is the smallest size of a wave. A larger installation has waves of a
+	// hundredth of its certificates, so that certificates that fall due at once take at
+	// most 100 minutes.
 	LeastWave = 16
-	// LeastCrowd is how many of those that somebody waits for go in one wave at
-	// least; of many it is a tenth. Thousands side by side would keep the places
-	// from what becomes due meanwhile.
+	// LeastCrowd is the smallest size of a wave of urgent orders; a larger installation has
+	// waves of a tenth. Thousands of attempts side by side would leave no room for
+	// certificates that become due meanwhile.
 	LeastCrowd = 100
 )
 
-// InWaves holds back what is not urgent where much falls due at once, as after
-// a week of downtime or with another issuer for all: nearest to expiry first,
-// a wave a minute. What a person or another machine waits for goes at once, or
-// where that is hundreds in waves of its own.
+// InWaves spreads many orders that fall due at once, as after a week of downtime or after a
+// change of the issuer of all certificates: nearest to expiry first, one wave a minute.
+// Orders that a person or another machine waits for start at once, or in waves of their own
+// if there are hundreds.
 //
-// A wave is what begins within any minute, by what was observed: passes that
-// follow each other closely, and a restart, let no further wave go.
+// A wave is what begins within any minute by the observed state, so that passes in quick
+// succession, or a restart, do not start a second wave in the same minute.
 //
-// It is for who runs on: a single apply does all that is due.
+// Only run uses waves: a single apply starts everything that is due.
 func InWaves(actions []Action, obs *Observed, now time.Time) {
 	begun := begunLately(actions, obs, now)
 	var patient, others []*Action
 	for i := range actions {
 		switch a := &actions[i]; {
-		case a.AtWork != nil: // it goes on
+		case a.AtWork != nil: // goes on
 		case a.patient(now):
 			patient = append(patient, a)
 		case a.Kind.Orders():
@@ -47,10 +47,10 @@ func InWaves(actions []Action, obs *Observed, now time.Time) {
 	spread(others, max(LeastCrowd, len(actions)/10), begun[false], now)
 }
 
-// wave is what has begun within the last minute.
+// wave is the set of orders that began within the last minute.
 type wave struct {
 	n    int
-	from time.Time // when the first of them began
+	from time.Time // start of the first
 }
 
 func (w wave) with(at time.Time) wave {
@@ -60,8 +60,8 @@ func (w wave) with(at time.Time) wave {
 	return w
 }
 
-// spread lets go what is left of the wave that is under way, and holds the rest
-// for the waves after it.
+// spread starts as many orders as the current wave has room for, and holds the rest for the
+// waves after it.
 func spread(due []*Action, size int, under wave, now time.Time) {
 	room := max(size-under.n, 0)
 	if len(due) <= room {
@@ -78,9 +78,9 @@ func spread(due []*Action, size int, under wave, now time.Time) {
 	}
 }
 
-// begunLately is which orders began within the last minute, patient ones by
-// true: those under way, those that were told of, and those whose pending secret is
-// all that a killed run left. A certificate counts once, whatever the ledger says of it.
+// begunLately counts the orders that began within the last minute; key true: patient ones.
+// It counts attempts under way, attempts with an event, and attempts of which a killed run
+// left only the pending secret. A certificate counts once.
 func begunLately(actions []Action, obs *Observed, now time.Time) map[bool]wave {
 	began := map[string]ledger.Event{}
 	for i := range obs.History {
@@ -107,7 +107,7 @@ func begunLately(actions []Action, obs *Observed, now time.Time) map[bool]wave {
 	return begun
 }
 
-// patient tells whether an action loses nothing by some minutes more.
+// patient reports whether the action can wait some minutes without harm.
 func (a *Action) patient(now time.Time) bool {
 	l := a.Secret.Live
 	return a.Kind.Orders() && a.Reason.IsPatient() && l != nil && l.RenewalEnd().Sub(now) > l.Lifetime()/10

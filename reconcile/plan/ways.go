@@ -8,8 +8,8 @@ import (
 	"certroll/spec"
 )
 
-// SubjectsOf are the issuer and the DNS accounts that an action tries first: one,
-// unless its names lie in zones of several.
+// SubjectsOf returns the issuer and the DNS accounts that an action tries first: one
+// account, unless its names are in the zones of several.
 func SubjectsOf(a *Action) []ledger.Subject {
 	list := []ledger.Subject{ledger.IssuerSubject(a.Issuer.Name)}
 	for _, name := range a.firstTried() {
@@ -18,19 +18,20 @@ func SubjectsOf(a *Action) []ledger.Subject {
 	return list
 }
 
-// Which DNS account is in charge of a name is stated by its zones:
+// The zones of a DNS account state which names it serves:
 //
 //	dns = [dns.com, dns.net, dns.any]     dns.com: zones example.com
 //	                                      dns.net: zones example.net
 //	a.example.com   a way: dns.com, then dns.any
 //	b.example.net   a way: dns.net, then dns.any
 //
-// An action goes where each of its names has a way, and waits where one has none: the
-// account of another zone cannot stand in. Failures for names that are not an
-// account's speak against nobody.
+// An action runs if each of its names has a way, and waits if one has none: an account of
+// another zone cannot stand in. A failure for a name outside an account's zones does not
+// count against that account.
 
-// WaysOf are the lists of accounts by which the names of a certificate can be proven,
-// each list once, in the order they are tried; nil where each name has all accounts.
+// WaysOf returns the lists of DNS accounts that can answer the challenges of a
+// certificate's names: each list once, in the order of use. nil means that every name has
+// all accounts.
 func WaysOf(desired *spec.Spec, c *spec.Certificate) [][]string {
 	if len(c.DNS) < 2 {
 		return nil
@@ -49,7 +50,7 @@ func WaysOf(desired *spec.Spec, c *spec.Certificate) [][]string {
 			way[i] = a.Name
 		}
 		if len(way) == 0 {
-			way = c.DNS // nobody, as far as is known: it is seen when it is tried
+			way = c.DNS // no zone matches as far as the spec states; the attempt will show
 		}
 		if !slices.ContainsFunc(ways, func(w []string) bool { return slices.Equal(w, way) }) {
 			ways = append(ways, way)
@@ -58,7 +59,7 @@ func WaysOf(desired *spec.Spec, c *spec.Certificate) [][]string {
 	return ways
 }
 
-// eachWay are the action's ways.
+// eachWay returns the action's ways; without zones that is the list of all its accounts.
 func (a *Action) eachWay() [][]string {
 	if len(a.Ways) == 0 {
 		return [][]string{a.Spec.DNS}
@@ -66,7 +67,7 @@ func (a *Action) eachWay() [][]string {
 	return a.Ways
 }
 
-// Serving are the accounts that can prove one of its names, in the order of the spec.
+// Serving returns the accounts that can serve one of its names, in the order of the spec.
 func (a *Action) Serving() []string {
 	if len(a.Ways) == 0 {
 		return a.Spec.DNS
@@ -76,7 +77,7 @@ func (a *Action) Serving() []string {
 	})
 }
 
-// ShutWay is a way of which all accounts are to be avoided; nil where there is none.
+// ShutWay returns a way all of whose accounts are to be avoided; nil if there is none.
 func (a *Action) ShutWay(avoid []string) []string {
 	for _, way := range a.eachWay() {
 		if !slices.ContainsFunc(way, func(name string) bool { return !slices.Contains(avoid, name) }) {
@@ -86,7 +87,7 @@ func (a *Action) ShutWay(avoid []string) []string {
 	return nil
 }
 
-// firstTried are the accounts that its names are tried with first.
+// firstTried returns the account that each way tries first.
 func (a *Action) firstTried() []string {
 	var first []string
 	for _, way := range a.eachWay() {
@@ -104,16 +105,16 @@ func (a *Action) firstTried() []string {
 	return first
 }
 
-// needs tells whether one of its names can be proven by that account alone, where
-// others have accounts of their own.
+// needs reports whether only this account can serve one of the action's names, while other
+// names have other accounts.
 func (a *Action) needs(account string) bool {
 	return slices.ContainsFunc(a.Ways, func(way []string) bool { return len(way) == 1 && way[0] == account })
 }
 
-// Zoned knows which names an account is in charge of. A nil one knows of no zones.
+// Zoned reports which names a DNS account serves. A nil Zoned knows no zones.
 type Zoned struct{ *spec.Spec }
 
-// ZonedBy is what the spec says of that.
+// ZonedBy returns the zones that a spec states; nil if it states none.
 func ZonedBy(desired *spec.Spec) *Zoned {
 	for _, a := range desired.DNS {
 		if len(a.Zones) > 0 {
@@ -123,9 +124,9 @@ func ZonedBy(desired *spec.Spec) *Zoned {
 	return nil
 }
 
-// Fair is an event without what it says against accounts that were not in charge of
-// any of its names: they may be of another zone, or have been asked before they
-// stated theirs.
+// Fair returns an event without its evidence against accounts that serve none of its names.
+// Such an account may be of another zone, or the attempt came before the spec stated its
+// zones.
 func (z *Zoned) Fair(e ledger.Event) ledger.Event {
 	if z == nil || e.DNSAccount == "" && len(e.PassedOver) == 0 {
 		return e
@@ -143,14 +144,14 @@ func (z *Zoned) Fair(e ledger.Event) ledger.Event {
 	return e
 }
 
-// inCharge tells whether an account is, of one of the names at least. Without names
-// it is, as far as is known.
+// inCharge reports whether the account serves one of the names. Without zones or names the
+// answer is true.
 func (z *Zoned) inCharge(account string, e ledger.Event, names []string) bool {
 	a := z.DNS[account]
 	if a == nil || len(a.Zones) == 0 || len(names) == 0 {
 		return true
 	}
-	// Of a certificate that is gone any account may have been in charge.
+	// If the certificate is gone, any account may have served it.
 	accounts := slices.Collect(maps.Values(z.DNS))
 	if c := z.Certificate(e.Certificate); c != nil && slices.Contains(c.DNS, account) {
 		accounts = slices.DeleteFunc(accounts, func(other *spec.DNSAccount) bool { return !slices.Contains(c.DNS, other.Name) })
