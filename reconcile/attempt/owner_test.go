@@ -207,7 +207,7 @@ func TestProbeIsWhatWorkedBefore(t *testing.T) {
 // try is in the spec alone, and becomes the next probe.
 func TestRetryOfAnUntriedCertificate(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Crowd(4, "example.com")...)
-	w.Ca.Dns = func(string) error {
+	w.Ca.DNS = func(string) error {
 		return &reconciletest.CaError{Code: "dns_unauthorized", OfAccount: "lab", Text: "403 invalid token"}
 	}
 	if _, err := w.Apply(t.Context()); err != nil {
@@ -229,7 +229,7 @@ func TestRetryOfAnUntriedCertificate(t *testing.T) {
 	if err != nil || len(done) != 1 || done[0].Event == nil {
 		t.Fatalf("%+v, %v", done, err)
 	}
-	w.Ca.Dns = nil
+	w.Ca.DNS = nil
 	if _, err := w.Apply(t.Context()); err != nil {
 		t.Fatal(err)
 	}

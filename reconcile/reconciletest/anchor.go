@@ -17,12 +17,14 @@ type MemAnchor struct {
 	Stores  int
 }
 
+// Load is the checkpoint as it was stored last.
 func (a *MemAnchor) Load(context.Context) (map[string]string, int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.Fields), a.Version, a.LoadErr
 }
 
+// Store keeps fields where version is the one that was loaded (check-and-set).
 func (a *MemAnchor) Store(_ context.Context, fields map[string]string, version int) error {
 	if do := a.OnStore; do != nil {
 		a.OnStore = nil

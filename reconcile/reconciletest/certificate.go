@@ -109,6 +109,7 @@ func Certificates(names ...string) func() []*spec.Certificate {
 	}
 }
 
+// Changed makes certificates, of which how changes the named one.
 func Changed(name string, how func(*spec.Certificate)) func() []*spec.Certificate {
 	return func() []*spec.Certificate {
 		list := Certificates(name)()
@@ -143,6 +144,7 @@ type View struct {
 	Obs     *plan.Observed
 }
 
+// NewView is a certificate in order: nothing is due.
 func NewView() *View {
 	v := &View{C: Certificate("api", "api.example.com")}
 	v.Desired, v.Secret = Desire(v.C), LiveSecret(v.C, nil)
@@ -215,6 +217,7 @@ func LetsEncrypt() *spec.Limits {
 	}
 }
 
+// Count is how many actions have a kind.
 func Count(actions []plan.Action, kind ledger.Kind) int {
 	n := 0
 	for _, a := range actions {

@@ -35,6 +35,7 @@ func (w *World) DyingAt(n int) bool {
 	return died.Load()
 }
 
+// CheckSettled fails t unless Vault and ledger are as after a run that was not disturbed.
 func CheckSettled(t *testing.T, w *World) {
 	t.Helper()
 	if err := w.SecretPair("tls/api").Check([]string{"api.example.com"}, w.At); err != nil {
@@ -54,11 +55,13 @@ func CheckSettled(t *testing.T, w *World) {
 	}
 }
 
+// DyingJournal panics in place of the process's end.
 type DyingJournal struct {
 	*MemJournal
 	Dead *atomic.Bool
 }
 
+// Append panics when its turn has come.
 func (j *DyingJournal) Append(line []byte) error {
 	if j.Dead.Load() {
 		return errors.New("crash")
@@ -66,6 +69,7 @@ func (j *DyingJournal) Append(line []byte) error {
 	return j.MemJournal.Append(line)
 }
 
+// DyingLedger panics at a commit, before it or after it.
 type DyingLedger struct {
 	*MemLedger
 	Dead *atomic.Bool

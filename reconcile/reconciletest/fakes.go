@@ -36,6 +36,7 @@ import (
 // The ports in memory. The real ones are tried by the integration tests of
 // cmd/certroll; these show what the real ones cannot be made to do on demand.
 
+// MemVersion is one version of a secret.
 type MemVersion struct {
 	Data    map[string]string
 	Deleted bool
@@ -46,6 +47,7 @@ type memSecret struct {
 	Custom   map[string]string
 }
 
+// MemVault is a KV v2 engine in memory.
 type MemVault struct {
 	Mu      sync.Mutex
 	Secrets map[string]*memSecret
@@ -53,13 +55,18 @@ type MemVault struct {
 	Fail    func(op, path string) error // nil: nothing fails
 }
 
+// ConflictError is an error of Vault that says that check-and-set did not match.
 type ConflictError struct{ Err error }
 
 func (c ConflictError) Error() string { return c.Err.Error() }
 
+// Conflict reports that the current version is another.
 func (ConflictError) Conflict() bool { return true }
-func (ConflictError) Class() string  { return "vault" }
 
+// Class is that of Vault's errors.
+func (ConflictError) Class() string { return "vault" }
+
+// NewMemVault is an empty engine.
 func NewMemVault() *MemVault { return &MemVault{Secrets: map[string]*memSecret{}} }
 
 func (v *MemVault) enter(op, mount, path string) (string, error) {
@@ -73,6 +80,7 @@ func (v *MemVault) enter(op, mount, path string) (string, error) {
 	return full, nil
 }
 
+// ReadMetadata is observe.MetadataReader's.
 func (v *MemVault) ReadMetadata(_ context.Context, mount, path string) (int, bool, map[string]string, error) {
 	full, err := v.enter("metadata", mount, path)
 	defer v.Mu.Unlock()
@@ -84,6 +92,7 @@ func (v *MemVault) ReadMetadata(_ context.Context, mount, path string) (int, boo
 	return n, n > 0 && !s.Versions[n-1].Deleted, maps.Clone(s.Custom), nil
 }
 
+// List is observe.MetadataReader's.
 func (v *MemVault) List(_ context.Context, mount, path string) ([]string, error) {
 	full, err := v.enter("list", mount, path)
 	defer v.Mu.Unlock()
@@ -113,6 +122,7 @@ func (v *MemVault) Read(_ context.Context, mount, path string) (map[string]strin
 	return maps.Clone(s.Versions[len(s.Versions)-1].Data), len(s.Versions), nil
 }
 
+// ReadVersion is pending.SecretReader's.
 func (v *MemVault) ReadVersion(_ context.Context, mount, path string, n int) (map[string]string, error) {
 	full, err := v.enter("read", mount, path)
 	defer v.Mu.Unlock()
@@ -145,6 +155,7 @@ func (v *MemVault) Write(_ context.Context, mount, path string, data map[string]
 	return len(s.Versions), nil
 }
 
+// WriteMetadata is pending.SecretWriter's.
 func (v *MemVault) WriteMetadata(_ context.Context, mount, path string, custom map[string]string) error {
 	full, err := v.enter("write-metadata", mount, path)
 	defer v.Mu.Unlock()
@@ -164,6 +175,7 @@ func (v *MemVault) WriteMetadata(_ context.Context, mount, path string, custom m
 	return nil
 }
 
+// Delete is pending.SecretRemover's.
 func (v *MemVault) Delete(_ context.Context, mount, path string) error {
 	full, err := v.enter("delete", mount, path)
 	defer v.Mu.Unlock()
@@ -196,7 +208,7 @@ type MemCA struct {
 	Fail      func(op string, n int) error // n counts the calls of that op
 	Calls     map[string]int
 	Wrong     func(*x509.Certificate)                           // spoils what is signed
-	Dns       func(account string) error                        // nil: every account works
+	DNS       func(account string) error                        // nil: every account works
 	Info      func(certID string) (start, end, again time.Time) // nil: the CA offers no renewal information
 	Replaced  []string                                          // what orders carried
 	Answer    []byte                                            // the chain of each order; nil: its own
@@ -369,8 +381,8 @@ func (ca *MemCA) CheckAccount(context.Context, *spec.Issuer) error {
 // validate is the first account that works.
 func (ca *MemCA) validate(accounts []*spec.DNSAccount) (account string, passed []error, err error) {
 	for _, a := range accounts {
-		if ca.Dns != nil {
-			err = ca.Dns(a.Name)
+		if ca.DNS != nil {
+			err = ca.DNS(a.Name)
 		}
 		if err == nil {
 			return a.Name, passed, nil

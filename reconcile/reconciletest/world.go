@@ -78,6 +78,7 @@ func (w *World) Accept(id string) (*ledger.HeldSet, error) {
 	return r.AcceptHeld(context.Background(), id, nil, "ann@desk", "what is held")
 }
 
+// Snapshot is the tree of the ledger.
 func (w *World) Snapshot(t *testing.T) fs.FS {
 	t.Helper()
 	tree, _, err := w.Ledger.Snapshot(t.Context())
@@ -87,6 +88,7 @@ func (w *World) Snapshot(t *testing.T) fs.FS {
 	return tree
 }
 
+// Examine is doctor.Examine with the world's examiner.
 func (w *World) Examine(o doctor.ExamineOptions) *doctor.Examination {
 	w.T.Helper()
 	x, err := doctor.Examine(context.Background(), w.Reconciler(), w.Desired, o)
@@ -96,6 +98,7 @@ func (w *World) Examine(o doctor.ExamineOptions) *doctor.Examination {
 	return x
 }
 
+// Doctor is doctor.Doctor with the world's examiner.
 func (w *World) Doctor() *doctor.Examination {
 	w.T.Helper()
 	x, err := doctor.Doctor(context.Background(), w.Reconciler(), w.Desired, ledger.Revision{Commit: "c0ffee"})
@@ -222,6 +225,7 @@ func (w *World) CheckNext() (live, next string) {
 	return live, n.Digest
 }
 
+// LastEvent is the newest event of the ledger.
 func (w *World) LastEvent() ledger.Event {
 	w.T.Helper()
 	es := w.Ledger.Events(w.T)
@@ -335,6 +339,7 @@ func (w *World) GoesOn() (again func()) {
 	}
 }
 
+// TheOwner is the author of the commits of the config repo.
 const TheOwner = "A. Owner <owner@example.com>"
 
 // ToldOf compares the events of a certificate, those of its former names with them.
@@ -410,6 +415,7 @@ func (w *World) Retry(want recorder.Retry) ([]recorder.Retried, string, error) {
 	return r.Retry(context.Background(), want)
 }
 
+// PendingOfAPI is the path of the pending secret of the certificate api.
 const PendingOfAPI = "secret/certroll/pending/api"
 
 // Arrives lets the write through, which is taken since nothing is there any more.

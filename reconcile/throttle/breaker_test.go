@@ -160,7 +160,7 @@ func TestProbesGrowApart(t *testing.T) {
 // Over days few of them are tried; the account works again: all are done.
 func TestDeadAccountIsOneProblem(t *testing.T) {
 	w := reconciletest.NewWorld(t, reconciletest.Crowd(60, "example.com")...)
-	w.Ca.Dns = func(string) error {
+	w.Ca.DNS = func(string) error {
 		return &reconciletest.CaError{Code: "dns_unauthorized", OfAccount: "lab", Text: "403 invalid token", Gone: false}
 	}
 	report, err := w.Apply(t.Context())
@@ -199,7 +199,7 @@ func TestDeadAccountIsOneProblem(t *testing.T) {
 	if held != 1 {
 		t.Errorf("%d events of what is held, want one", held)
 	}
-	w.Ca.Dns = nil
+	w.Ca.DNS = nil
 	for range 5 {
 		next := w.At.Add(30 * times.Day)
 		for _, a := range w.Plan() {
@@ -232,7 +232,7 @@ func TestCrowdGoesToTheOtherAccount(t *testing.T) {
 	w := reconciletest.NewWorld(t, cs...)
 	w.Desired.DNS["dr"] = &spec.DNSAccount{Name: "dr", Challenge: spec.DNS01}
 	asked := map[string]int{}
-	w.Ca.Dns = func(account string) error {
+	w.Ca.DNS = func(account string) error {
 		asked[account]++
 		if account == "lab" {
 			return &reconciletest.CaError{Code: "dns_unauthorized", OfAccount: "lab", Text: "403 invalid token"}
