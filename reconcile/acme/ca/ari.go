@@ -15,9 +15,10 @@ import (
 	"certroll/spec/redact"
 )
 
-// RFC 9773 section 4.3: clients set limits of their own to the interval that
-// Retry-After asks for, "under one minute" and "over one day" being what it
-// calls unreasonable. Section 4.3.3 has six hours where nothing can be read.
+// Bounds of the interval between queries for renewal information. RFC 9773 section 4.3
+// leaves them to the client and calls "under one minute" and "over one day"
+// unreasonable. Section 4.3.3 has six hours for an answer without a readable
+// Retry-After.
 const (
 	LeastAgain   = time.Minute
 	MostAgain    = 24 * time.Hour
@@ -25,13 +26,14 @@ const (
 )
 
 const (
-	// MaxRenewalInfo bounds an answer: an honest one has some two hundred bytes.
+	// MaxRenewalInfo bounds an answer; a correct one has about 200 bytes.
 	MaxRenewalInfo = 64 << 10
-	// MaxExplanation bounds the link to a page for people.
+	// MaxExplanation bounds the explanation URL.
 	MaxExplanation = 1 << 10
 )
 
-// RenewalInfo asks the CA when a certificate should be renewed, as acme.Client says.
+// RenewalInfo queries the CA for renewal information; acme.Client's RenewalInfo
+// documents the results.
 func (c *Set) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
 	doing := "asking " + issuer.Directory + " when to renew"
 	if !isCertID(certID) {
@@ -59,13 +61,13 @@ func (c *Set) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID strin
 	return info.Window.Start, info.Window.End, safeLink(info.Explanation), c.opts.Now().Add(askAgain(seen.RetryAfter, c.opts.Now())), nil
 }
 
-// isCertID checks what becomes part of a URL.
+// isCertID reports whether an id may become part of a URL.
 func isCertID(id string) bool {
 	key, serial, ok := strings.Cut(id, ".")
 	return ok && TokenSafe(key) && TokenSafe(serial)
 }
 
-// renewalInfo is the directory's URL to ask below.
+// renewalInfo returns the directory's renewalInfo URL.
 func (u *CA) renewalInfo(ctx context.Context, doing string) (string, error) {
 	endpoint, err := u.service(ctx, doing, "renewalInfo")
 	if err != nil {
@@ -80,8 +82,8 @@ func (u *CA) renewalInfo(ctx context.Context, doing string) (string, error) {
 	return endpoint, nil
 }
 
-// busyIsLimit calls it a limit when a CA refuses an unauthenticated request
-// for now and says for how long: that is how busy CAs shed load.
+// busyIsLimit turns a 503 with Retry-After into a rate limit. Let's Encrypt answers so
+// above its request rate.
 func busyIsLimit(err error, seen Answer) error {
 	e := *problem.AsError("asking when to renew", err)
 	if seen.Status == http.StatusServiceUnavailable && e.OfClass == problem.ClassCAUnavailable && !e.Retry.IsZero() {
@@ -90,7 +92,7 @@ func busyIsLimit(err error, seen Answer) error {
 	return &e
 }
 
-// renewalInfo is RFC 9773 section 4.2's RenewalInfo object.
+// renewalInfo is the RenewalInfo object of RFC 9773 section 4.2.
 type renewalInfo struct {
 	Window struct {
 		Start time.Time `json:"start"`
@@ -99,9 +101,9 @@ type renewalInfo struct {
 	Explanation string `json:"explanationURL"`
 }
 
-// parseRenewalInfo reads an answer of which nothing is taken on trust. What a
-// careless client makes of a problem document, or of "{}", is a window at the
-// beginning of time, which would say: renew now.
+// parseRenewalInfo decodes and checks an answer. A problem document or "{}" decodes to a
+// window at the zero time, which would mean: renew now. lego's GetRenewalInfo has that
+// fault, which is why certroll does not use it.
 func parseRenewalInfo(body []byte) (info renewalInfo, err error) {
 	if err := json.Unmarshal(body, &info); err != nil {
 		return renewalInfo{}, err
@@ -116,10 +118,11 @@ func parseRenewalInfo(body []byte) (info renewalInfo, err error) {
 	return info, nil
 }
 
-// isUnset knows both zero times that programs write.
+// isUnset reports whether t is one of the two zero times that programs write: year 1 and
+// the Unix epoch.
 func isUnset(t time.Time) bool { return t.IsZero() || t.Unix() == 0 }
 
-// safeLink is a link that may be shown and committed; empty for any other.
+// safeLink returns a link that may be displayed and committed, and "" for any other.
 func safeLink(link string) string {
 	u, err := url.Parse(link)
 	if err != nil || len(link) > MaxExplanation || u.Scheme != "https" || u.Host == "" || u.User != nil || redact.Tokens(link) != link {
@@ -128,7 +131,7 @@ func safeLink(link string) string {
 	return link
 }
 
-// askAgain is the time until the next question.
+// askAgain returns the time until the next query.
 func askAgain(retryAfter string, now time.Time) time.Duration {
 	wait, ok := problem.RetryAfter(retryAfter, now)
 	if !ok {
@@ -137,7 +140,7 @@ func askAgain(retryAfter string, now time.Time) time.Duration {
 	return min(max(wait, LeastAgain), MostAgain)
 }
 
-// TokenSafe reports whether a token may be part of a path and a URL.
+// TokenSafe reports whether a token may be part of a file path and a URL.
 func TokenSafe(token string) bool {
 	return token != "" && strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == "" && len(token) <= 512
 }

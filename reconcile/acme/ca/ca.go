@@ -15,30 +15,30 @@ import (
 	"certroll/spec"
 )
 
-// CA is a CA as everybody sees it, account or not: the connections to it
-// and its directory (RFC 8555 section 7.1.1).
+// CA is one CA for requests without an ACME account: connections and the directory (RFC
+// 8555 section 7.1.1).
 type CA struct {
 	opts      Options
 	Directory string
 	transport http.RoundTripper
 	open      *connections
 
-	asking chan struct{} // one element for each request without an account under way
+	asking chan struct{} // one element per request in progress without an account
 
-	dirGate chan struct{} // held by the call that fetches the directory
+	dirGate chan struct{} // held by the call that is fetching the directory
 	dirBody []byte
 	dirHead http.Header
 	dirTime time.Time
 }
 
-// Set are the CAs of the issuers.
+// Set holds the CAs of the issuers.
 type Set struct {
 	opts Options
 	mu   sync.Mutex
 	open map[string]*CA // by directory and CA bundle
 }
 
-// Options are the settings of a Set. All are required but Wrap.
+// Options are the settings of a Set. All are required except Wrap.
 type Options struct {
 	UserAgent string
 	Timeout   time.Duration // of one request
@@ -51,7 +51,7 @@ type Options struct {
 // New makes a Set that has no connection yet.
 func New(o Options) *Set { return &Set{opts: o, open: map[string]*CA{}} }
 
-// Close drops the connections.
+// Close closes the connections.
 func (c *Set) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,25 +62,25 @@ func (c *Set) Close() {
 }
 
 const (
-	// RequestsAtOnce bounds the requests under way of an account, and those of a CA
-	// without an account. A session's bound is one of its lanes, too: each new lane
-	// asks for a nonce, of which Let's Encrypt gives ten at once. A request is short;
-	// what takes long, the waiting between two of them, is not counted.
+	// RequestsAtOnce bounds the concurrent requests of one account, and those of one CA
+	// without an account. It also bounds the lanes of a session: each new lane needs a
+	// nonce, and Let's Encrypt issues ten at once. Only the short requests count, not
+	// the long waits between them.
 	RequestsAtOnce = 10
 )
 
-// directoryAge is how long a directory is kept.
+// directoryAge is how long a directory stays cached.
 const directoryAge = time.Hour
 
-// Of returns the issuer's CA. Issuers with the same directory and CA
-// bundle share it, whatever their accounts.
+// Of returns the issuer's CA. Issuers with the same directory and CA bundle share it,
+// whatever their accounts.
 func (c *Set) Of(issuer *spec.Issuer) (*CA, error) {
 	if len(issuer.Held) > 0 {
 		return nil, problem.Held("asking the CA of issuer "+issuer.Name, issuer.Held)
 	}
 	key := issuer.Directory + "\x00" + issuer.CABundle
 	if issuer.Reach.Anything {
-		key += "\x00anything" // a block of the config repo gets connections of its own
+		key += "\x00anything" // only certroll.hcl may reach any address: its connections must not serve a block of the config repo
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,8 +99,8 @@ func (c *Set) Of(issuer *spec.Issuer) (*CA, error) {
 	return u, nil
 }
 
-// fetch serves the directory from the copy kept and all else from the CA, up
-// to most bytes of it.
+// fetch answers requests for the directory from the cache and sends all others to the
+// CA. It reads at most most bytes of an answer.
 func (u *CA) fetch(req *http.Request, most int64) (*http.Response, error) {
 	if req.Method == http.MethodGet && req.URL.String() == u.Directory {
 		return u.cachedDirectory(req)
@@ -109,8 +109,8 @@ func (u *CA) fetch(req *http.Request, most int64) (*http.Response, error) {
 	return readWhole(resp, err, most)
 }
 
-// cachedDirectory answers a request for the directory from the copy that all
-// share, fetching it where there is none or it is old.
+// cachedDirectory answers a request for the directory from the shared copy. It fetches
+// the directory if the copy is missing or old.
 func (u *CA) cachedDirectory(req *http.Request) (*http.Response, error) {
 	select {
 	case u.dirGate <- struct{}{}:
@@ -142,19 +142,19 @@ func (u *CA) directoryAnswer(req *http.Request) *http.Response {
 	}
 }
 
-// bounded is the way to a CA for requests without an account.
+// bounded is the RoundTripper for requests without an account.
 type bounded struct {
 	*CA
 	most int64
 }
 
-// RoundTrip is http.RoundTripper's.
+// RoundTrip implements http.RoundTripper.
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) { return b.fetch(req, b.most) }
 
-// RoundTrip sends one request of lego's for a call: lego's API takes no context, so
-// the call's context comes in here. The body is read to its end, within the time and
-// size allowed, before lego sees it: lego leaves some bodies open, and a connection
-// with them.
+// RoundTrip sends one of lego's requests for a call. lego's API takes no context, so the
+// call's context enters here. RoundTrip reads the whole body, within the limits of time
+// and size, before lego sees it: lego leaves some bodies open, and with them the
+// connection.
 func (u *CA) RoundTrip(call context.Context, req *http.Request) (*http.Response, Answer, error) {
 	ctx, cancel := context.WithTimeout(call, u.opts.Timeout)
 	defer cancel()
@@ -169,8 +169,8 @@ func (u *CA) RoundTrip(call context.Context, req *http.Request) (*http.Response,
 	return resp, seen, nil
 }
 
-// get asks for a URL without an account, as a call of its own. Any answer that
-// is not 200 is an error, told as those of requests with an account are.
+// get fetches a URL without an account. Any status other than 200 is an error, in the
+// same form as for requests with an account.
 func (u *CA) get(ctx context.Context, doing, url string, most int64) (body []byte, seen Answer, err error) {
 	select {
 	case u.asking <- struct{}{}:
@@ -205,14 +205,14 @@ func (u *CA) getOnce(call context.Context, url string, most int64) (body []byte,
 	}
 	defer func() { _ = resp.Body.Close() }()
 	seen.Status, seen.RetryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
-	body, err = io.ReadAll(resp.Body) // which is in memory: see readWhole
+	body, err = io.ReadAll(resp.Body) // from memory: see readWhole
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = problem.Parse(resp.StatusCode, body)
 	}
 	return body, seen, err
 }
 
-// service is one URL of the directory; empty where the CA does not offer it.
+// service returns one URL of the directory; empty if the CA does not offer it.
 func (u *CA) service(ctx context.Context, doing, name string) (string, error) {
 	body, _, err := u.get(ctx, doing+": reading the directory "+u.Directory, u.Directory, MaxAnswer)
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 	"certroll/spec"
 )
 
-// Date is the time by the clock of an issuer's CA, to the second, as the answer for
-// its directory says; zero where it does not say.
+// Date returns the time of the CA's clock, to the second, from the Date header of the
+// directory's answer; zero if the header is missing or malformed. It bypasses the cached
+// directory, whose Date is old.
 func (c *Set) Date(ctx context.Context, issuer *spec.Issuer) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
@@ -28,7 +29,7 @@ func (c *Set) Date(ctx context.Context, issuer *spec.Issuer) (time.Time, error) 
 	if err != nil {
 		return time.Time{}, fmt.Errorf("asking issuer.%s for the time: %w", issuer.Name, err)
 	}
-	defer func() { _ = resp.Body.Close() }() // what it says is not read
+	defer func() { _ = resp.Body.Close() }() // the body is not needed
 	date, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
 		return time.Time{}, nil

@@ -7,10 +7,10 @@ import (
 	"sync"
 )
 
-// connections are the open connections of one transport, so that Close ends each.
-// http.Transport's CloseIdleConnections alone is not enough: over HTTP/2 it passes over
-// a connection whose canceled request is just being forgotten, which then stays open
-// until its idle timeout.
+// connections are the open connections of one transport, so that Close can close each.
+// The CloseIdleConnections of http.Transport does not suffice: over HTTP/2 it skips a
+// connection with a canceled request that is still being cleaned up. That connection
+// then stays open until its idle timeout.
 type connections struct {
 	transport *http.Transport
 
@@ -24,7 +24,7 @@ type connection struct {
 	of *connections
 }
 
-// connectionsOf keeps the connections that a transport opens from now on.
+// connectionsOf records the connections that a transport opens from now on.
 func connectionsOf(t *http.Transport) *connections {
 	c := &connections{transport: t, open: map[*connection]struct{}{}}
 	dial := t.DialContext
@@ -36,7 +36,7 @@ func connectionsOf(t *http.Transport) *connections {
 		one := &connection{Conn: conn, of: c}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.closed { // nobody waits for it any more
+		if c.closed { // closed during the dial
 			_ = conn.Close()
 			return nil, net.ErrClosed
 		}
@@ -46,7 +46,7 @@ func connectionsOf(t *http.Transport) *connections {
 	return c
 }
 
-// Close is net.Conn's.
+// Close implements net.Conn.
 func (c *connection) Close() error {
 	c.of.mu.Lock()
 	delete(c.of.open, c)
@@ -54,8 +54,8 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// close ends the open connections, those that are idle properly and the others as they
-// are, and lets no dial that is under way come to one. The transport is of no more use.
+// close closes all connections, idle ones gracefully, and makes pending dials fail. The
+// transport is unusable afterwards.
 func (c *connections) close() {
 	c.transport.CloseIdleConnections()
 	c.mu.Lock()

@@ -1,10 +1,10 @@
-// Package ca is the way to ACME CAs: connections, the directory, renewal
-// information (RFC 9773), and what a CA's answer means when it is an error.
-// Accounts of one CA share its connections and its directory.
+// Package ca connects to ACME CAs: connections, the directory, renewal information (RFC
+// 9773), and the interpretation of a CA's error answers. The accounts of one CA share
+// its connections and its directory.
 //
-// lego's API knows no contexts and no headers of an answer. RoundTrip gives a request
-// of lego's the context of its call, bounds its time and the size of its answer, and
-// remembers the answer with its Retry-After.
+// lego's API takes no context and returns no headers. RoundTrip gives each of lego's
+// requests the context of its call, bounds its time and the size of its answer, and
+// records the status and Retry-After.
 //
-// It has no account and signs nothing: that is package session's.
+// The package has no account and signs nothing: see package session.
 package ca

@@ -16,9 +16,9 @@ import (
 	"certroll/spec/text"
 )
 
-// Explain turns what a request failed with into an Error. seen is the last
-// answer of that very request, which knows what lego forgets: the network's
-// error behind a failed nonce, and Retry-After.
+// Explain turns the error of a request into an Error. seen is the answer to that very
+// request. It has the facts that lego drops: Retry-After, and the network error behind a
+// failed nonce.
 func Explain(ctx context.Context, doing string, err error, seen Answer, now time.Time) *problem.Error {
 	if ctx.Err() != nil {
 		return problem.Interrupted(ctx, doing)
@@ -43,15 +43,15 @@ func Explain(ctx context.Context, doing string, err error, seen Answer, now time
 		Advice: "the CA's answer is not what RFC 8555 lets one expect"}
 }
 
-// unexplained is an error answer that is no problem document: a proxy's page,
-// a load balancer's.
+// unexplained returns the error for an answer without a problem document, such as the
+// page of a proxy or load balancer.
 func unexplained(doing string, err error, seen Answer, now time.Time) *problem.Error {
 	class, advice := problem.ClassCAUnavailable, "try again later"
 	switch {
 	case seen.Status == http.StatusTooManyRequests:
 		class = problem.ClassRateLimited
 	case seen.Status == http.StatusRequestTimeout, seen.Status == http.StatusMisdirectedRequest, seen.Status == http.StatusTooEarly:
-		// A proxy's, of this one connection.
+		// From a proxy, about this connection only: a retry may succeed.
 	case seen.Status < http.StatusInternalServerError:
 		class, advice = problem.ClassRejected, "see that the issuer's directory is the URL of an ACME directory and no proxy stands in between"
 	}

@@ -8,17 +8,16 @@ import (
 	"certroll/spec"
 )
 
-// Meta is what a directory says of its CA: RFC 8555 section 7.1.1, and the profiles
-// of draft-aaron-acme-profiles section 3.
+// Meta is the meta object of a directory: RFC 8555 section 7.1.1, and the profiles of
+// draft-aaron-acme-profiles section 3.
 type Meta struct {
 	Terms      string         `json:"termsOfService"`
 	Identities []string       `json:"caaIdentities"`
 	EAB        bool           `json:"externalAccountRequired"`
-	Profiles   map[string]any `json:"profiles"` // name to description; nil: the CA has none
+	Profiles   map[string]any `json:"profiles"` // name to description; nil if the CA has none
 }
 
-// Meta reads the directory, of which all questions share one copy, or says why that
-// cannot be done.
+// Meta returns the meta object from the cached directory.
 func (c *Set) Meta(ctx context.Context, issuer *spec.Issuer, doing string) (Meta, error) {
 	u, err := c.Of(issuer)
 	if err != nil {

@@ -22,23 +22,22 @@ import (
 	"certroll/spec/redact"
 )
 
-// MaxAnswer bounds an answer of the CA: the largest honest one is a chain of
+// MaxAnswer bounds an answer of the CA, in bytes. The largest correct one is a chain of
 // a few certificates.
 const MaxAnswer = 1 << 20
 
-// Answer is what is kept of a CA's answer to one request.
+// Answer is the recorded part of a CA's answer to one request.
 type Answer struct {
 	url        string
 	Status     int
 	RetryAfter string
-	err        error // the request brought no answer at all
+	err        error // the request got no answer
 	Request    *http.Request
 }
 
-// SentField reports whether the signed request had this field in its payload.
-// lego decides that by itself in places: it leaves replaces out where the
-// directory has no renewalInfo, and sends an order again without where the CA
-// answered alreadyReplaced.
+// SentField reports whether the payload of the signed request had this field. lego omits
+// replaces if the directory has no renewalInfo, and repeats an order without it after
+// alreadyReplaced.
 func (a Answer) SentField(name string) bool {
 	if a.Request == nil || a.Request.GetBody == nil {
 		return false
@@ -61,7 +60,7 @@ func (a Answer) SentField(name string) bool {
 	return fields[name] != nil
 }
 
-// newTransport is the HTTP transport to one issuer's CA, and its connections.
+// newTransport returns the HTTP transport to an issuer's CA, and its connections.
 func newTransport(issuer *spec.Issuer, wrap func(http.RoundTripper) http.RoundTripper) (http.RoundTripper, *connections, error) {
 	if u, err := url.Parse(issuer.Directory); err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, nil, problem.Config("using the directory "+strconv.Quote(issuer.Directory)+" of issuer "+issuer.Name, "it is no HTTPS URL",
@@ -91,9 +90,8 @@ func newTransport(issuer *spec.Issuer, wrap func(http.RoundTripper) http.RoundTr
 	return base, open, nil
 }
 
-// readWhole reads a body to its end, and refuses one above most bytes. Signed
-// tokens in error answers are struck out here, so that nobody behind can pass
-// them on.
+// readWhole reads a body to its end and fails above most bytes. It removes signed tokens
+// from error answers here, so that no later code can pass them on.
 func readWhole(resp *http.Response, err error, most int64) (*http.Response, error) {
 	if err != nil {
 		return nil, err
@@ -107,7 +105,7 @@ func readWhole(resp *http.Response, err error, most int64) (*http.Response, erro
 		return nil, fmt.Errorf("the answer of %s is larger than %d bytes", resp.Request.URL.Host, most)
 	}
 	if bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
-		body = nil // lego would take it for a problem document, and panic
+		body = nil // lego would decode it as a problem document, and panic
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		body = []byte(redact.Tokens(string(body)))
@@ -117,8 +115,8 @@ func readWhole(resp *http.Response, err error, most int64) (*http.Response, erro
 	return resp, nil
 }
 
-// explainTimeout names the time limit of ours where it was that which ended a
-// request, and not the caller.
+// explainTimeout names the time limit if that limit ended the request, and not the
+// caller.
 func explainTimeout(call context.Context, err error, limit time.Duration) error {
 	if call.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %s: %w", limit, err)
@@ -126,17 +124,18 @@ func explainTimeout(call context.Context, err error, limit time.Duration) error 
 	return err
 }
 
-// CheckRedirect keeps a redirect from leading a request to another server.
+// CheckRedirect rejects redirects to another host, redirects of signed requests, and
+// loops.
 func CheckRedirect(req *http.Request, via []*http.Request) error {
 	switch {
 	case req.URL.Scheme != "https":
 		return fmt.Errorf("the CA redirects to %s, which is not HTTPS", problem.Clip(req.URL.Redacted()))
 	case !strings.EqualFold(req.URL.Host, via[0].URL.Host):
-		// Whoever answers there is not who was allowed, and its words would be told.
+		// The config allows this host only, and errors quote the answer's text.
 		return fmt.Errorf("the CA redirects to another host, %s", problem.Clip(req.URL.Host))
 	case req.Method != http.MethodGet && req.Method != http.MethodHead:
-		// A JWS names the URL it is for (RFC 8555 section 6.4): at another URL
-		// it is void.
+		// A JWS names the URL that it is for (RFC 8555 section 6.4) and is invalid at
+		// another.
 		return fmt.Errorf("the CA redirects a signed request to %s", req.URL.Redacted())
 	case len(via) > 3:
 		return errors.New("the CA redirects in circles")

@@ -8,14 +8,14 @@ import (
 	"certroll/reconcile/acme/wait"
 )
 
-// The pace of asking the CA: quick at first, for one that is quick, then
-// slower. A Retry-After may ask for more time within these bounds.
+// The pauses between polls of the CA: short at first for fast CAs, then longer.
+// Retry-After may lengthen a pause up to lastPause.
 const (
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
 )
 
-// Watch is a series of polls that must come to an end by a deadline.
+// Watch is a series of polls with a deadline.
 type Watch struct {
 	now   func() time.Time
 	pace  *wait.Pace
@@ -23,16 +23,16 @@ type Watch struct {
 	limit time.Duration
 }
 
-// NewWatch makes a Watch that ends when limit is over.
+// NewWatch makes a Watch that ends after limit.
 func NewWatch(now func() time.Time, limit time.Duration) *Watch {
 	return &Watch{now: now, pace: wait.NewPace(firstPause, lastPause), began: now(), limit: limit}
 }
 
-// Wait pauses before the next poll. The last answer's Retry-After is a hint: some
-// CAs name a day for what they decide within seconds, and leaving earlier than our
-// own deadline would take the challenge's answer away while the CA looks for it.
-// The hint therefore lengthens a pause up to lastPause, and the last poll is at
-// the deadline. what says what has not come, should the time be up.
+// Wait pauses before the next poll, and fails after the limit. It treats Retry-After as
+// a hint: some CAs name a day for a decision that takes seconds (ZeroSSL: 86400). If
+// certroll left before its own deadline, it would remove the challenge's answer while
+// the CA looks for it. So the hint lengthens a pause up to lastPause, and the last poll
+// is at the deadline. what is the rest of the sentence "the CA ..." for the error.
 func (w *Watch) Wait(ctx context.Context, doing, what string, seen Answer) error {
 	waited := w.now().Sub(w.began)
 	if waited >= w.limit {

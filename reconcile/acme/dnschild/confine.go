@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// ProxyVariable names the proxy that the parent confines this process to; the
-// parent sets it for DNS accounts of the config repo. An account cannot: no
-// provider has a variable that begins with CERTROLL_.
+// ProxyVariable names the environment variable with the URL of the proxy that this
+// process must use. The parent sets it for DNS accounts of the config repo. An account's
+// credentials cannot: no provider has a variable that begins with CERTROLL_.
 const ProxyVariable = "CERTROLL_DNS_GATEWAY"
 
-// Confine sends what goes through net/http's default transport, and its clones,
-// through a proxy, addresses of this machine included, which the environment's
-// proxy is not asked for. A redirect to another host is an error that holds
-// nothing of the answer.
+// Confine sends all requests of net/http's default transport and its clones through a
+// proxy. That includes requests to addresses of this machine, which the proxy variables
+// of the environment exempt. A redirect to another host becomes an error without any
+// text of the answer.
 func Confine(proxy string) error {
 	u, err := url.Parse(proxy)
 	if err != nil || u.Host == "" {
@@ -28,7 +28,8 @@ func Confine(proxy string) error {
 		return errors.New("net/http has another default transport than expected")
 	}
 	t.Proxy = http.ProxyURL(u)
-	// Without this it would register HTTP/2 for https in the stayer's place.
+	// Without this, the transport would register HTTP/2 for https in place of the
+	// stayer.
 	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	inner := &stayer{&http.Transport{
 		Proxy: t.Proxy, ForceAttemptHTTP2: true, MaxIdleConns: 100, IdleConnTimeout: 90 * time.Second,
@@ -39,10 +40,10 @@ func Confine(proxy string) error {
 	return nil
 }
 
-// stayer lets no answer through that redirects to another host.
+// stayer rejects answers that redirect to another host.
 type stayer struct{ *http.Transport }
 
-// RoundTrip is http.RoundTripper's.
+// RoundTrip implements http.RoundTripper.
 func (s *stayer) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := s.Transport.RoundTrip(r)
 	if err != nil || resp.StatusCode < 300 || resp.StatusCode > 399 {

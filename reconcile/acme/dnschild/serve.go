@@ -1,10 +1,9 @@
-// Package dnschild is the body of certroll-dns: it runs one DNS provider of
-// lego's for the parent at the other end of standard input and output, by the
-// protocol of package dnswire.
+// Package dnschild is the body of certroll-dns. It runs one of lego's DNS providers for
+// the parent, over standard input and output, by the protocol of package dnswire.
 //
-// The provider's credentials are this process's environment. It never links
-// the providers itself: the command hands them in, so that tests of the
-// protocol compile none. It never sees Vault, Git, a CA or a private key.
+// The provider's credentials are this process's environment. The package does not link
+// the providers itself: the command passes them in, so that tests of the protocol
+// compile none. It never sees Vault, Git, a CA or a private key.
 package dnschild
 
 import (
@@ -26,16 +25,16 @@ import (
 	"github.com/go-acme/lego/v4/challenge/dns01"
 )
 
-// Options are what the command knows.
+// Options are the settings of Serve.
 type Options struct {
-	// Open makes the provider of a code, from the environment. It fails for a
-	// code that it does not know.
+	// Open makes the provider of a code from the environment. It fails for an unknown
+	// code.
 	Open    func(code string) (challenge.Provider, error)
-	Version string // the release; empty for a build that is none
+	Version string // the release; empty for a development build
 }
 
-// Serve answers the requests of in on out until in ends. One process serves
-// once: what a provider is set up with is global in lego.
+// Serve reads requests from in and writes answers to out until in ends. Call it once per
+// process: lego's provider settings are global.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 	s := &server{opts: o, out: json.NewEncoder(out)}
 	lines := bufio.NewScanner(in)
@@ -45,8 +44,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 			return fmt.Errorf("reading a request: %w", err)
 		}
-		// Each in a goroutine of its own: how many run at once is the parent's
-		// choice. When in ends nobody waits for their answers any more.
+		// The parent limits the concurrency. Requests that are still running when in
+		// ends get no answer.
 		go s.serve(r)
 	}
 	return lines.Err()
@@ -64,10 +63,10 @@ func (s *server) serve(r dnswire.Request) {
 	a.ID = r.ID
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = s.out.Encode(a) // a parent that is gone needs no answer
+	_ = s.out.Encode(a) // a missing parent needs no answer
 }
 
-// do runs one request. A provider that panics has failed at it, no more.
+// do runs one request. A panic of the provider becomes an error.
 func (s *server) do(r dnswire.Request) (a dnswire.Answer) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -88,9 +87,9 @@ func (s *server) do(r dnswire.Request) (a dnswire.Answer) {
 	return dnswire.Answer{}
 }
 
-// open makes the provider. What it sets is global in lego, which is one
-// reason for this process. A parent of another protocol may have asked for
-// more than this child understands: nothing is opened for it.
+// open makes the provider. lego keeps these settings in globals, which is one reason for
+// the child process. A parent with another protocol version may expect more than this
+// child supports, so open does nothing for it.
 func (s *server) open(r dnswire.Request) dnswire.Answer {
 	if r.Protocol != dnswire.Protocol {
 		return dnswire.Answer{}
@@ -121,8 +120,8 @@ func (s *server) change(r dnswire.Request) error {
 	if s.provider == nil {
 		return errors.New("no provider is open")
 	}
-	// The provider looks for CNAMEs itself, and takes a failure for "none".
-	// Nothing is written unless it will write where the parent will look.
+	// The provider resolves CNAMEs itself and treats a failure as "no CNAME". Write only
+	// if it resolves the name that the parent will check.
 	if name := dns01.GetChallengeInfo(r.Domain, r.KeyAuth).EffectiveFQDN; !strings.EqualFold(name, r.Name) {
 		return fmt.Errorf("temporary: the resolvers lead to %s now and led to %s a moment ago", name, r.Name)
 	}

@@ -10,13 +10,12 @@ import (
 	"github.com/miekg/dns"
 )
 
-// queryTimeout bounds one question to a name server.
+// queryTimeout bounds one query to a name server.
 const queryTimeout = 5 * time.Second
 
-// withServerWord adds to an error of lego's rfc2136 what the name server said
-// of the TSIG key. A server that refuses a key answers NOTAUTH and gives the
-// reason in a TSIG record without signature (RFC 8945 section 5.2); the DNS
-// library stops at the missing signature and reports that instead, whether
+// withServerWord adds the name server's TSIG error to an error of lego's rfc2136. A
+// server that rejects a key answers NOTAUTH, with the reason in an unsigned TSIG record
+// (RFC 8945 section 5.2). The DNS library reports only the missing signature, whether
 // the secret is wrong, the key unknown or the clock off.
 func withServerWord(err error, name string) error {
 	if !errors.Is(err, dns.ErrSig) && !errors.Is(err, dns.ErrAuth) && !errors.Is(err, dns.ErrTime) {
@@ -36,17 +35,17 @@ func withServerWord(err error, name string) error {
 	return errors.New(err.Error() + ": the name server " + server + " answers " + word)
 }
 
-// tsigWord asks the server a question that is signed as the update was. The
-// server judges the signature before the question, so any will do.
+// tsigWord sends the server a query with the same signature as the update. The server
+// judges the signature first, so any query works.
 func tsigWord(server, name string) string {
-	key, algorithm := dns.CanonicalName(updateSetting("TSIG_KEY")), dns.HmacSHA1 // which is lego's default
+	key, algorithm := dns.CanonicalName(updateSetting("TSIG_KEY")), dns.HmacSHA1 // lego's default
 	if a := updateSetting("TSIG_ALGORITHM"); a != "" {
 		algorithm = dns.CanonicalName(a)
 	}
 	m := new(dns.Msg).SetQuestion(name, dns.TypeSOA)
 	m.SetTsig(key, algorithm, 300, time.Now().Unix())
 	c := &dns.Client{Timeout: queryTimeout, TsigSecret: map[string]string{key: updateSetting("TSIG_SECRET")}}
-	r, _, _ := c.Exchange(m, server) // the error is the one at hand; the answer comes along with it
+	r, _, _ := c.Exchange(m, server) // the error is the known one; r is set all the same
 	if r == nil || r.Rcode == dns.RcodeSuccess {
 		return ""
 	}
@@ -57,8 +56,8 @@ func tsigWord(server, name string) string {
 	return strings.Join(words, ", ")
 }
 
-// updateSetting reads a variable of lego's rfc2136 from this child's
-// environment, under either of the names that lego takes.
+// updateSetting reads a variable of lego's rfc2136 from the environment, under either of
+// the names that lego accepts.
 func updateSetting(name string) string {
 	if v := os.Getenv("DNSUPDATE_" + name); v != "" {
 		return v

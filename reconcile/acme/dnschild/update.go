@@ -13,19 +13,18 @@ import (
 	"github.com/miekg/dns"
 )
 
-// setUpdater is lego's rfc2136.
+// setUpdater is the method set of lego's rfc2136 that certroll uses.
 type setUpdater interface {
 	challenge.ProviderTimeout
 	Sequential() time.Duration
 }
 
-// RecordUpdates makes lego's rfc2136 write one record and leave the others at the
-// name alone. lego's Present deletes the whole TXT set first (RFC 2136 section
-// 2.5.2): the answer of another client, an SPF record where a CNAME leads there.
-// Its CleanUp deletes the one record by its value (section 2.5.4), as it should.
+// RecordUpdates makes lego's rfc2136 write one record and leave others at the name
+// alone. lego's Present first deletes the whole TXT set (RFC 2136 section 2.5.2),
+// including another client's answer or an SPF record at a CNAME's target. Its CleanUp
+// already deletes a single record by value (section 2.5.4).
 //
-// A key by GSS-TSIG is negotiated by lego alone, so that such an account still
-// replaces the set.
+// Only lego can negotiate a GSS-TSIG key, so such an account still replaces the set.
 func RecordUpdates(p challenge.Provider) challenge.Provider {
 	lego, ok := p.(setUpdater)
 	if !ok || strings.HasPrefix(strings.ToLower(updateSetting("TSIG_ALGORITHM")), "gss-tsig") {
@@ -59,7 +58,7 @@ func sendUpdate(m *dns.Msg, server string) error {
 	c := &dns.Client{Timeout: updateTimeout()}
 	key, secret := updateSetting("TSIG_KEY"), updateSetting("TSIG_SECRET")
 	if key != "" && secret != "" {
-		algorithm := dns.HmacSHA1 // which is lego's default
+		algorithm := dns.HmacSHA1 // lego's default
 		if a := updateSetting("TSIG_ALGORITHM"); a != "" {
 			algorithm = dns.CanonicalName(a)
 		}
@@ -79,7 +78,7 @@ func sendUpdate(m *dns.Msg, server string) error {
 	return nil
 }
 
-// updateServer is the name server of the account, with its port.
+// updateServer returns the account's name server with its port.
 func updateServer() string {
 	server := updateSetting("NAMESERVER")
 	if _, _, err := net.SplitHostPort(server); err != nil {
@@ -88,8 +87,8 @@ func updateServer() string {
 	return server
 }
 
-// updateZone is the longest of the account's zones that holds a name, else what
-// the name server says.
+// updateZone returns the longest of the account's zones that contains a name, else the
+// zone that the name server reports.
 func updateZone(name, server string) (string, error) {
 	best := ""
 	for zone := range strings.FieldsFuncSeq(updateSetting("ZONES"), func(r rune) bool { return r == ',' || r == ' ' }) {

@@ -7,17 +7,17 @@ import (
 	"certroll/spec/redact"
 )
 
-// providerErrors judges what a DNS provider failed with. lego's providers give
-// a text and nothing else, so the text it is. The first pattern that fits
-// wins; what fits none is taken for a trouble that may pass.
+// providerErrors classifies a DNS provider's errors. lego's providers return only text,
+// so the patterns match text. The first match wins; a text without a match counts as
+// unavailable, which is retried.
 //
 //	config        the account lacks a setting, its provider does not exist, or the
-//	              provider does not hold the zone: the certificate's own matter
-//	unavailable   the network, or an overloaded server: comes first, because
-//	              "connection refused" is not a refusal of credentials
-//	unauthorized  HTTP 401 and 403, the rcodes and TSIG errors by which a name
-//	              server refuses (RFC 2136 section 2.2, RFC 8945 section 5.2),
-//	              and the usual words
+//	              provider does not hold the zone (a fault of the certificate's block)
+//	unavailable   the network, or an overloaded server: first, because "connection
+//	              refused" is not a refusal of credentials
+//	unauthorized  HTTP 401 and 403, the rcodes and TSIG errors of a refusing name
+//	              server (RFC 2136 section 2.2, RFC 8945 section 5.2), and the usual
+//	              words
 //	unavailable   HTTP 429 and 5xx, SERVFAIL
 var providerErrors = []struct {
 	class   string
@@ -32,8 +32,8 @@ var providerErrors = []struct {
 	{problem.ClassDNSUnavailable, regexp.MustCompile(`\b(429|5\d\d)\b|\bSERVFAIL\b|(?i)too many requests|rate limit`)},
 }
 
-// classZone stands for ClassConfig where the provider does not hold the zone: the
-// account is in order, and has nothing to do with the name.
+// classZone marks a ClassConfig error that means: the provider does not hold the zone.
+// The account itself is in order.
 const classZone = "zone"
 
 func providerClass(text string) string {
@@ -52,7 +52,7 @@ var providerAdvice = map[string]string{
 	classZone:                    "the account does not hold the zone of this name: mend the name, or have the certificate's dns name the account that holds its zone",
 }
 
-// providerError is a provider's failure, in its own words without secrets.
+// providerError returns the error for a provider's text, without its secrets.
 func providerError(doing, said string) *problem.Error {
 	class := providerClass(said)
 	e := &problem.Error{OfClass: class, Doing: doing, Said: problem.Clip(redact.Queries(said)), Advice: providerAdvice[class]}

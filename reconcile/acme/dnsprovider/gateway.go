@@ -24,26 +24,26 @@ import (
 	"certroll/spec"
 )
 
-// gateway is the way of one DNS child to the network: a proxy on loopback that
-// connects to what the account may reach and to nothing else. It is the second
-// line: which servers a block of the config repo names was checked when it was
-// decoded. What a redirect or the DNS of an allowed name leads to is checked here.
+// gateway is the network access of one DNS child: a proxy on loopback that connects only
+// to the addresses that the account may reach. It is the second line of defense. The
+// spec's decoder checked the servers that a block names; the gateway checks the targets
+// of redirects and of DNS answers.
 //
-// The child gets it as its proxy for all that goes through net/http. A client
-// library that goes round it is known by TestProvidersUseTheGateway.
+// The child uses it as the proxy of everything that goes through net/http.
+// TestProvidersUseTheGateway lists the client libraries that bypass it.
 type gateway struct {
 	listener net.Listener
 	server   *http.Server
-	token    string // that the child shows: other users of the machine get nothing
+	token    string // the child's credential, against other users of the machine
 	dialer   *reach.Dialer
 	operator func(*url.URL) (*url.URL, error) // the operator's own proxy
 	serving  sync.WaitGroup
 
 	mu     sync.Mutex
-	denied string // the host that was refused last, until it is asked for
+	denied string // the last refused host, until refused returns it
 }
 
-// gatewayTimeout bounds the making of a connection.
+// gatewayTimeout bounds a connection's setup.
 const gatewayTimeout = 30 * time.Second
 
 func openGateway(ctx context.Context, account *spec.DNSAccount) (*gateway, error) {
@@ -65,13 +65,13 @@ func (g *gateway) close() {
 	g.serving.Wait()
 }
 
-// url is the proxy as the child is told of it.
+// url returns the proxy URL for the child.
 func (g *gateway) url() string {
 	return (&url.URL{Scheme: "http", User: url.UserPassword("certroll", g.token), Host: g.listener.Addr().String()}).String()
 }
 
-// environment has the child use it, whatever the operator's proxy is: that one is
-// used by the gateway.
+// environment returns the variables that make the child use the gateway. They override
+// the operator's proxy; the gateway itself uses that one.
 func (g *gateway) environment() []string {
 	list := []string{dnsProxyVariable + "=" + g.url(), "NO_PROXY=", "no_proxy="}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"} {
@@ -80,10 +80,10 @@ func (g *gateway) environment() []string {
 	return list
 }
 
-// dnsProxyVariable tells certroll-dns that it is confined to a proxy.
+// dnsProxyVariable makes certroll-dns use a proxy for all connections.
 const dnsProxyVariable = "CERTROLL_DNS_GATEWAY"
 
-// refused is the host that was refused since the last call; "" for none.
+// refused returns the host refused since the last call; "" if none was.
 func (g *gateway) refused() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -98,8 +98,7 @@ func (g *gateway) deny(host string) {
 	g.denied = host
 }
 
-// ServeHTTP is http.Handler's: CONNECT for HTTPS, a request in absolute form for
-// HTTP.
+// ServeHTTP implements http.Handler: CONNECT for HTTPS, an absolute URL for HTTP.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte("certroll:"+g.token))
 	if subtle.ConstantTimeCompare([]byte(r.Header.Get("Proxy-Authorization")), []byte(want)) != 1 {
@@ -131,7 +130,8 @@ func (g *gateway) forward(w http.ResponseWriter, r *http.Request) {
 	proxy.ServeHTTP(w, r)
 }
 
-// fail answers without a word of what is behind the gateway.
+// fail answers without details, so that the child learns nothing about the network
+// behind the gateway.
 func (g *gateway) fail(w http.ResponseWriter, err error) {
 	var denied *reach.DeniedError
 	if errors.As(err, &denied) {
@@ -150,20 +150,21 @@ func (g *gateway) connect(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, err)
 		return
 	}
-	defer far.Close() //nolint:errcheck // the copying has told
+	defer far.Close() //nolint:errcheck // the copy has reported any error
 	near, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, "no way to connect", http.StatusInternalServerError)
 		return
 	}
-	defer near.Close() //nolint:errcheck // the copying has told
+	defer near.Close() //nolint:errcheck // the copy has reported any error
 	if _, err := io.WriteString(near, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		return
 	}
 	splice(near, buffered.Reader, far)
 }
 
-// splice copies both ways until one of them ends.
+// splice copies in both directions until both have ended. The end of one direction
+// closes the other's destination.
 func splice(near net.Conn, fromNear io.Reader, far net.Conn) {
 	var both sync.WaitGroup
 	both.Go(func() {
@@ -177,7 +178,7 @@ func splice(near net.Conn, fromNear io.Reader, far net.Conn) {
 	both.Wait()
 }
 
-// dial connects to a host and port, by the operator's proxy where there is one.
+// dial connects to a host and port, through the operator's proxy if one is set.
 func (g *gateway) dial(ctx context.Context, address string) (net.Conn, error) {
 	if err := g.dialer.Literal(hostOf(address), address); err != nil {
 		return nil, err
@@ -224,7 +225,8 @@ func throughProxy(ctx context.Context, proxy *url.URL, address string) (net.Conn
 		_ = conn.Close()
 		return nil, err
 	}
-	// One byte at a time, so that nothing of the tunnel is read too.
+	// Read single bytes: a larger buffer would swallow the beginning of the tunnel's
+	// data.
 	answer, err := http.ReadResponse(bufio.NewReaderSize(oneByte{conn}, 16), request) //nolint:bodyclose // the answer to CONNECT has no body: the tunnel follows
 	if err == nil && answer.StatusCode != http.StatusOK {
 		err = fmt.Errorf("the proxy answered %s", answer.Status)
@@ -237,7 +239,7 @@ func throughProxy(ctx context.Context, proxy *url.URL, address string) (net.Conn
 	return conn, nil
 }
 
-// oneByte reads a byte at a time.
+// oneByte limits each read to one byte.
 type oneByte struct{ io.Reader }
 
 func (o oneByte) Read(p []byte) (int, error) { return o.Reader.Read(p[:min(1, len(p))]) }

@@ -23,10 +23,9 @@ import (
 	"certroll/spec/redact"
 )
 
-// Pool are the DNS children that run: one for each account with the
-// credentials it has now, kept while in use and a little longer, since a
-// start costs a tenth of a second and some providers remember between writing
-// a record and removing it what they wrote.
+// Pool holds the running DNS children, one for each account and set of credentials. A
+// child stays for a while after its last use: a start takes a tenth of a second, and
+// some providers need state from writing a record in order to remove it.
 type Pool struct {
 	opts   Options
 	mu     sync.Mutex
@@ -35,17 +34,17 @@ type Pool struct {
 	ended  sync.WaitGroup
 }
 
-// Options are the settings of the children. All are required but Command.
+// Options are the settings of the children. All are required except Command.
 type Options struct {
-	Command []string      // of the child; the installed certroll-dns unless set
+	Command []string      // the child's command line; default: the installed certroll-dns
 	Timeout time.Duration // one call to a provider
-	Idle    time.Duration // how long an unused child is kept
+	Idle    time.Duration // idle time after which a child is stopped
 	Logger  *slog.Logger
-	// Credential follows a reference to a credential.
+	// Credential reads a reference to a credential.
 	Credential func(ctx context.Context, v spec.Value, form credential.Form) (string, error)
 }
 
-// NewPool makes a Pool without a child.
+// NewPool makes a Pool without children.
 func NewPool(o Options) *Pool {
 	return &Pool{opts: o, byKey: map[[32]byte]*child{}}
 }
@@ -53,38 +52,38 @@ func NewPool(o Options) *Pool {
 // Proof is the answer to one dns-01 challenge (RFC 8555 section 8.4).
 type Proof struct{ Domain, Token, KeyAuth string }
 
-// Value is what the TXT record must hold.
+// Value returns the content of the TXT record: the base64url SHA-256 of the key
+// authorization (RFC 8555 section 8.4).
 func (p Proof) Value() string {
 	sum := sha256.Sum256([]byte(p.KeyAuth))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Provider is the use of an account's provider by one publication. It outlives
-// the child: should that die, the next call starts another.
+// Provider is one publication's use of an account's provider. It outlives the child: if
+// the child dies, the next call starts another.
 type Provider struct {
 	children *Pool
 	account  *spec.DNSAccount
 	env      []string
 	secrets  []string
 	key      [32]byte
-	child    *child              // nil after a child died and none could be started
-	opened   dnswire.Answer      // what the provider said of itself
-	Effect   providers.TXTEffect // what it does to the TXT records of others
+	child    *child              // nil after a child died and its restart failed
+	opened   dnswire.Answer      // the provider's own settings
+	Effect   providers.TXTEffect // the provider's effect on other TXT records at the name
 }
 
-// passedOn are the variables of the reconciler's own environment that its
-// children get: how to reach the network, which is the operator's to say.
-// Neither HOME, where ambient credentials lie (~/.aws, ~/.config/gcloud), nor
-// any variable of the reconciler's is among them.
+// passedOn are the variables of certroll's environment that a child inherits: the
+// operator's network settings. HOME is not among them, since ambient credentials lie
+// there (~/.aws, ~/.config/gcloud), nor is any variable of certroll's own.
 var passedOn = []string{
 	"PATH", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR",
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 }
 
-// withoutIdentity keeps the identities of the machine from a provider: whoever may
-// write a dns block could else act as the instance role, as the user that logged
-// in by az or gcloud, or by a key in a home directory. The clients look the home up in /etc/passwd
-// where HOME is not set, so that it is set to what is not there.
+// withoutIdentity hides the machine's identities from a provider. Otherwise an author of
+// a dns block could act as the instance role, as the az or gcloud user, or with a key in
+// the home directory. HOME is set to a missing path, because clients without HOME read
+// the home directory from /etc/passwd.
 var withoutIdentity = []string{
 	"HOME=/nonexistent", "PATH=/nonexistent", "XDG_CONFIG_HOME=/nonexistent", "APPDATA=/nonexistent", "USERPROFILE=/nonexistent",
 	"AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_CONFIG_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true",
@@ -92,7 +91,8 @@ var withoutIdentity = []string{
 	"AZURE_CONFIG_DIR=/nonexistent", "OCI_CONFIG_FILE=/nonexistent", "OS_CLIENT_CONFIG_FILE=/nonexistent", "SCW_CONFIG_PATH=/nonexistent",
 }
 
-// Open resolves the account's credentials and sees to a child that has them.
+// Open reads the account's credentials and starts a child with them, or joins a running
+// one.
 func (cs *Pool) Open(ctx context.Context, account *spec.DNSAccount) (*Provider, error) {
 	if len(account.Held) > 0 {
 		return nil, problem.Held("using the DNS account "+account.Name, account.Held)
@@ -132,7 +132,7 @@ func (cs *Pool) Open(ctx context.Context, account *spec.DNSAccount) (*Provider, 
 	return p, nil
 }
 
-// formOf is the form of a provider's variable.
+// formOf returns the form that the value of a provider's variable must have.
 func formOf(name string) credential.Form {
 	if strings.HasSuffix(name, "_TSIG_SECRET") {
 		return credential.Base64
@@ -140,23 +140,23 @@ func formOf(name string) credential.Form {
 	return credential.Token
 }
 
-// digest tells two settings of one account apart, such as before and after a
-// change of its key.
+// digest identifies an account with its present settings, so that a changed credential
+// gets a new child.
 func (p *Provider) digest() [32]byte {
-	text, _ := json.Marshal([]any{ // strings, numbers and truths: cannot fail
+	text, _ := json.Marshal([]any{ // strings, numbers and booleans: cannot fail
 		p.account.Name, p.account.Provider, p.env, dnsquery.Nameservers(p.account), p.account.FollowCNAME, p.account.Parallel,
 	})
 	return sha256.Sum256(text)
 }
 
-// Release ends the use. The child is kept a little longer.
+// Release ends the use. The child stays for Options.Idle.
 func (p *Provider) Release() {
 	if p.child != nil {
 		p.children.release(p.child)
 	}
 }
 
-// call runs fn on a living child.
+// call sends a request to a living child, and starts one if needed.
 func (p *Provider) call(ctx context.Context, request dnswire.Request) error {
 	if p.child == nil || p.child.dead() {
 		p.Release()
@@ -180,28 +180,28 @@ func (p *Provider) Cleanup(ctx context.Context, answer Proof, name string) error
 	return p.call(ctx, dnswire.Request{Op: dnswire.OpCleanup, Domain: answer.Domain, Token: answer.Token, KeyAuth: answer.KeyAuth, Name: name})
 }
 
-// Timeout is how long the provider's records may need to be seen, by its own word.
+// Timeout returns the time within which the provider expects its records to be visible.
 func (p *Provider) Timeout() time.Duration { return p.opened.Timeout }
 
-// Interval is how often to look for them, by its own word.
+// Interval returns the provider's suggested pause between checks for visibility.
 func (p *Provider) Interval() time.Duration { return p.opened.Interval }
 
-// OneAtATime reports whether challenges must be answered one after another,
-// each from writing to removal. lego marks such providers Sequential: their
-// APIs hold one value at a name (mijn.host, Hurricane Electric), or in the
-// whole account (DuckDNS), or, as lego's rfc2136 does, they replace the whole
-// record set. The interval that goes with the mark is the propagation timeout
-// in all 22 of them, no API's demand; package publish tells what is waited for instead.
-// Others replace the set and have no mark.
+// OneAtATime reports whether challenges must be answered one after another, each from
+// the write to the removal. lego marks such providers Sequential. Their APIs hold one
+// value per name (mijn.host, Hurricane Electric) or per account (DuckDNS), or they
+// replace the whole record set (lego's rfc2136). The interval that Sequential returns is
+// the propagation timeout in all 22 of them, not a requirement of the API; package
+// publish computes the necessary wait instead. Providers that replace the set without
+// the mark have Effect ReplacesTXT.
 func (p *Provider) OneAtATime() bool { return p.opened.Sequential || p.Effect == providers.ReplacesTXT }
 
-// WholeAccount reports whether it is the account that can answer one challenge
-// at a time, and not only each record name.
+// WholeAccount reports whether the account can answer only one challenge at a time; for
+// other sequential providers the limit is per record name.
 func (p *Provider) WholeAccount() bool {
 	return p.opened.Sequential && p.account.Provider != "rfc2136" && p.account.Provider != "dnsupdate"
 }
 
-// acquire returns the child for the provider's settings, started and open.
+// acquire returns a started, open child for the provider's settings.
 func (cs *Pool) acquire(ctx context.Context, p *Provider) (*child, error) {
 	doing := "starting the provider " + p.account.Provider + " of the DNS account " + p.account.Name
 	cs.mu.Lock()
@@ -233,7 +233,7 @@ func (cs *Pool) acquire(ctx context.Context, p *Provider) (*child, error) {
 	}
 }
 
-// release ends one use; a child that nobody uses is stopped after a while.
+// release ends one use. A child without users stops after Options.Idle.
 func (cs *Pool) release(ch *child) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -253,14 +253,14 @@ func (cs *Pool) retire(ch *child) {
 	ch.stop()
 }
 
-// forget must be called with mu held.
+// forget removes a child from the pool. The caller holds mu.
 func (cs *Pool) forget(ch *child) {
 	if cs.byKey[ch.key] == ch {
 		delete(cs.byKey, ch.key)
 	}
 }
 
-// Close ends all children and waits until they have.
+// Close stops all children and waits for their end.
 func (cs *Pool) Close() error {
 	cs.mu.Lock()
 	cs.closed = true
@@ -284,13 +284,13 @@ func (cs *Pool) newChild(p *Provider) *child {
 	}
 }
 
-// tail is the end of what a child wrote to its standard error.
+// tail keeps the last lines of a child's standard error.
 type tail struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-// tailLines and tailWidth bound what is kept of a child's standard error.
+// tailLines and tailWidth bound these lines.
 const (
 	tailLines = 8
 	tailWidth = 400

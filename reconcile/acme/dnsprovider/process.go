@@ -21,24 +21,24 @@ import (
 	"certroll/spec/text"
 )
 
-// child is one DNS child process, from the parent's side.
+// child is the parent's side of one DNS child process.
 type child struct {
 	children *Pool
 	account  *spec.DNSAccount
 	key      [32]byte
 	env      []string
 	redact   *redact.Redactor
-	room     chan struct{} // one element for each call to the provider under way
+	room     chan struct{} // one element per provider call in progress
 
 	users int         // guarded by Pool.mu
 	idle  *time.Timer // guarded by Pool.mu
 
-	ready   chan struct{} // closed when opened or failed is set
-	gateway *gateway      // nil: the account may reach anything
+	ready   chan struct{} // closed once opened or failed is set
+	gateway *gateway      // nil: the account may reach any address
 
 	opened dnswire.Answer
 	failed *problem.Error
-	gone   chan struct{} // closed when the process has ended
+	gone   chan struct{} // closed once the process has ended
 
 	stopOnce sync.Once
 	stopped  chan struct{} // closed by stop
@@ -48,25 +48,26 @@ type child struct {
 	pid        int
 	input      *json.Encoder
 	closeInput func()
-	letGo      func() // of what it says
+	letGo      func() // closes the child's output pipes
 	lastID     int
 	waiting    map[int]chan dnswire.Answer
 }
 
 const (
-	// startTimeout bounds a child's start: a large binary, a busy machine.
+	// startTimeout bounds a child's start; generous for a large binary on a busy
+	// machine.
 	startTimeout = time.Minute
-	// stopTimeout is how long a child may take to end after its input did.
+	// stopTimeout bounds the child's exit after the end of its input.
 	stopTimeout = 3 * time.Second
-	// cancelGrace is how long a call under way is waited for after its caller
-	// was interrupted: what a provider is writing is best known to be written.
+	// cancelGrace is how long an interrupted call may still run: an aborted write may
+	// leave a record of which certroll does not know.
 	cancelGrace = 5 * time.Second
 )
 
-// live runs the process from its start to its end.
+// live runs the process from start to end.
 //
-// The thread that starts it stays with it: Linux kills a child by Pdeathsig
-// when the *thread* that started it ends, and Go ends threads as it likes.
+// It locks its OS thread: Pdeathsig makes Linux kill a child when the *thread* that
+// started it ends, and Go may end unlocked threads at any time.
 func (c *child) live() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -94,7 +95,7 @@ func (c *child) live() {
 	c.children.opts.Logger.Debug("a dns child has ended", "account", c.account.Name, "pid", cmd.Process.Pid, "state", fmt.Sprint(err))
 }
 
-// confine opens the child's way to the network.
+// confine opens the child's gateway, unless the account may reach any address.
 func (c *child) confine() (err error) {
 	if c.account.Reach.Anything {
 		return nil
@@ -103,8 +104,8 @@ func (c *child) confine() (err error) {
 	return err
 }
 
-// providerError is what a provider failed with. Where it was kept from connecting,
-// that is the cause, whatever it says.
+// providerError returns the error for a provider's text. If the gateway refused a
+// connection, that is the cause, whatever the text.
 func (c *child) providerError(doing, said string) *problem.Error {
 	if c.gateway == nil {
 		return providerError(doing, said)
@@ -126,10 +127,10 @@ func (c *child) start() (*exec.Cmd, *sync.WaitGroup, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives the call that starts it, and ends with its input
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // the child outlives this call, and exits at the end of its input
 	cmd.Env = c.env
 	if cmd.Env == nil {
-		cmd.Env = []string{} // nil would mean all of ours
+		cmd.Env = []string{} // nil would mean certroll's whole environment
 	}
 	if c.gateway != nil {
 		cmd.Env = append(slices.Clip(cmd.Env), c.gateway.environment()...)
@@ -155,7 +156,7 @@ func (c *child) start() (*exec.Cmd, *sync.WaitGroup, error) {
 	return cmd, &readers, nil
 }
 
-// open is the first request: it makes the provider.
+// open sends the first request, which creates the provider.
 func (c *child) open() {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -167,7 +168,7 @@ func (c *child) open() {
 		c.stop()
 		return
 	}
-	if a.Protocol != dnswire.Protocol { // it was replaced while this process ran
+	if a.Protocol != dnswire.Protocol { // an update replaced the file while this process ran
 		c.openedWith(a, &problem.Error{OfClass: problem.ClassInternal, Doing: c.starting(), Said: otherProtocol(dnswire.Program, a.Protocol), Advice: otherProgram})
 		c.withdraw()
 		c.stop()
@@ -187,7 +188,7 @@ func (c *child) openedWith(a dnswire.Answer, err *problem.Error) {
 	close(c.ready)
 }
 
-// withdraw takes the child out of the set, so that the next use starts anew.
+// withdraw removes the child from the pool, so that the next use starts another.
 func (c *child) withdraw() {
 	c.children.mu.Lock()
 	defer c.children.mu.Unlock()
@@ -206,12 +207,12 @@ func (c *child) change(ctx context.Context, r dnswire.Request) error {
 	limit := c.children.opts.Timeout
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	// An interrupted call is given a moment to end by itself.
+	// An interrupted call gets cancelGrace to finish.
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(cancelGrace, cancel) })()
 	a, err := c.ask(call, r)
 	switch {
 	case err != nil && call.Err() != nil:
-		c.stop() // it hangs, and so would the next call
+		c.stop() // it hangs, and the next call would hang too
 		if ctx.Err() != nil {
 			return problem.Interrupted(ctx, doing)
 		}
@@ -247,7 +248,8 @@ func (c *child) ask(ctx context.Context, r dnswire.Request) (dnswire.Answer, err
 		delete(c.waiting, r.ID)
 	}()
 	if err != nil {
-		// Its last words come when it has ended, which this says that it has.
+		// The write failed because the process exited. Wait for its last output, which
+		// the error quotes.
 		select {
 		case <-c.gone:
 		case <-ctx.Done():
@@ -280,7 +282,7 @@ func (c *child) readAnswers(stdout io.Reader) {
 			waiting <- a
 		}
 	}
-	_, _ = io.Copy(io.Discard, stdout) // so that it never blocks on a full pipe
+	_, _ = io.Copy(io.Discard, stdout) // drain the pipe, so that the child never blocks on it
 }
 
 func (c *child) readNoise(stderr io.Reader) {
@@ -298,7 +300,7 @@ func (c *child) noise(line string) {
 	c.children.opts.Logger.Debug("dns child", "account", c.account.Name, "said", redact.Queries(line))
 }
 
-// stop ends the child by ending its input.
+// stop makes the child exit by closing its input.
 func (c *child) stop() {
 	c.stopOnce.Do(func() {
 		close(c.stopped)
@@ -314,13 +316,13 @@ func (c *child) killWhenStopped(cmd *exec.Cmd) {
 		return
 	case <-c.stopped:
 	}
-	// A stop that came before the start found no input to close.
+	// stop may have run before start set closeInput.
 	c.mu.Lock()
 	c.closeInput()
 	c.mu.Unlock()
 	for _, next := range []func(){
 		func() { _ = cmd.Process.Kill() },
-		c.letGo, // a program that the provider ran may have the pipes, and live on
+		c.letGo, // a program that the provider started may keep the pipes open
 	} {
 		t := time.NewTimer(stopTimeout)
 		select {
@@ -333,7 +335,7 @@ func (c *child) killWhenStopped(cmd *exec.Cmd) {
 	}
 }
 
-// dead reports whether the child can take no more calls.
+// dead reports whether the child accepts no more calls.
 func (c *child) dead() bool {
 	select {
 	case <-c.gone:

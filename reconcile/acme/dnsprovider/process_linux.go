@@ -4,9 +4,9 @@ import (
 	"syscall"
 )
 
-// childAttributes put a child into a process group of its own, so that a
-// Ctrl-C at the terminal is the parent's alone to handle, and have the kernel
-// end it should the parent be killed.
+// childAttributes puts a child into its own process group, so that only the parent
+// handles a Ctrl-C at the terminal. Pdeathsig makes the kernel kill the child if the
+// parent is killed.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

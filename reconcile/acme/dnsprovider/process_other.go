@@ -4,6 +4,6 @@ package dnsprovider
 
 import "syscall"
 
-// childAttributes: elsewhere a child notices by the end of its standard input
+// childAttributes sets nothing: on other systems the end of standard input shows a child
 // that the parent is gone.
 func childAttributes() *syscall.SysProcAttr { return nil }

@@ -15,10 +15,10 @@ import (
 	"certroll/reconcile/acme/problem"
 )
 
-// programPlaces are where certroll-dns may be, for the path of the certroll
-// that runs: beside it, and in the libexec directory of its prefix. Both are
-// where the administrator installed certroll. Neither PATH nor the working
-// directory counts: a checkout of the config repo may be in one of them.
+// programPlaces returns the possible paths of certroll-dns, given the path of the
+// running certroll: the same directory, and libexec below the installation prefix. Only
+// the administrator writes to these. PATH and the working directory do not count: either
+// may contain a checkout of the config repo.
 func programPlaces(certroll string) []string {
 	dir := filepath.Dir(certroll)
 	return []string{
@@ -33,7 +33,7 @@ func findProgram() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding the directory of certroll: %w", err)
 	}
-	// The file may be gone, replaced by another version; its directory is not.
+	// An update may have replaced the file; its directory remains.
 	if target, err := filepath.EvalSymlinks(self); err == nil {
 		self = target
 	}
@@ -47,7 +47,7 @@ func findProgram() (string, error) {
 		dnswire.Program, strings.Join(places, " nor "))
 }
 
-// childCommand is the argv of the DNS child: the one that is set, or the
+// childCommand returns the command line of the DNS child: the configured one, or the
 // installed program.
 func childCommand(set []string) ([]string, error) {
 	if len(set) > 0 {
@@ -57,10 +57,10 @@ func childCommand(set []string) ([]string, error) {
 	return []string{path}, err
 }
 
-// CheckProgram runs certroll-dns once and fails where it is missing, does not
-// run, or is not of the release that the caller is of (empty: a build that is
-// none). It needs neither CA nor DNS account, so that a half installed certroll
-// is found before the first order. child is as in Options.
+// CheckProgram runs certroll-dns once. It fails if the program is missing, does not run,
+// or is of another release than version (empty for a development build). It needs
+// neither CA nor DNS account, so that an incomplete installation shows before the first
+// order. child is Options.Command.
 func CheckProgram(ctx context.Context, child []string, version string) error {
 	const doing = "checking the program " + dnswire.Program
 	argv, err := childCommand(child)
@@ -75,14 +75,13 @@ func CheckProgram(ctx context.Context, child []string, version string) error {
 		return &problem.Error{OfClass: problem.ClassConfig, Doing: doing, Said: "running " + argv[0] + ": " + err.Error(), Cause: err, Advice: otherProgram}
 	case a.Version != version:
 		return problem.Config(doing, fmt.Sprintf("%s is %s and this certroll is %s", argv[0], release(a.Version), release(version)), otherProgram)
-	case a.Protocol != dnswire.Protocol: // of two builds that are no release
+	case a.Protocol != dnswire.Protocol: // both are development builds
 		return problem.Config(doing, otherProtocol(argv[0], a.Protocol), otherProgram)
 	}
 	return nil
 }
 
-// otherProgram is the advice where certroll-dns is not the one that belongs to
-// this certroll.
+// otherProgram is the advice for a certroll-dns that does not match this certroll.
 const otherProgram = "install certroll and certroll-dns from the same archive (docs/install.md), and restart certroll"
 
 func otherProtocol(path string, theirs int) string {
@@ -97,7 +96,7 @@ func release(version string) string {
 	return "version " + version
 }
 
-// hello starts a child without credentials and asks what it is.
+// hello starts a child without credentials and requests its version.
 func hello(ctx context.Context, argv []string) (dnswire.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -110,13 +109,13 @@ func hello(ctx context.Context, argv []string) (dnswire.Answer, error) {
 	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
 		return dnswire.Answer{}, err
 	}
-	_, _ = stdin.Write(append(request, '\n')) // where it failed there is no answer either
+	_, _ = stdin.Write(append(request, '\n')) // on failure there is no answer either
 	lines := bufio.NewScanner(stdout)
 	lines.Buffer(nil, dnswire.MaxLine)
 	if !lines.Scan() && lines.Err() != nil {
-		cancel() // nobody reads what it goes on saying, so it would not end by itself
+		cancel() // the scanner stopped reading: without a kill the child would block on its output
 	}
-	_ = stdin.Close() // by which a child ends
+	_ = stdin.Close() // makes the child exit
 	err := cmd.Wait()
 	var a dnswire.Answer
 	if json.Unmarshal(lines.Bytes(), &a) != nil || a.Program != dnswire.Program {

@@ -12,9 +12,9 @@ import (
 	"certroll/spec/text"
 )
 
-// ExamineAccount asks the CA for the issuer's account as it is stored, and makes
-// or changes none, and holds the issuer's profile against those that the CA offers.
-// A CA that is away is no finding here.
+// ExamineAccount checks the issuer's stored account at the CA, without creating or
+// changing one, and compares the issuer's profile with those that the CA offers. An
+// unreachable CA is no finding here.
 func (x *Examiner) ExamineAccount(ctx context.Context, issuer *spec.Issuer) []error {
 	doing := "looking for the ACME account of issuer " + issuer.Name
 	s, err := x.accounts.StoredSession(ctx, issuer, doing)
@@ -36,8 +36,8 @@ func (x *Examiner) ExamineAccount(ctx context.Context, issuer *spec.Issuer) []er
 	return x.profile(ctx, issuer, s)
 }
 
-// profile holds the issuer's profile against the directory's: the CA refuses an order
-// for one that it does not offer.
+// profile compares the issuer's profile with the directory's: the CA rejects an order
+// for a profile that it does not offer.
 func (x *Examiner) profile(ctx context.Context, issuer *spec.Issuer, s *session.Session) []error {
 	if issuer.Profile == "" {
 		return nil

@@ -15,13 +15,12 @@ import (
 	"certroll/spec/text"
 )
 
-// ExamineCAA looks whether CAA records (RFC 8659, RFC 8657) let the issuer's
-// CA issue for names, which are A-labels with "*." kept, proven through
-// accounts. The resolvers are those of the first account. What it returns are
-// Findings; none where nothing is wrong.
+// ExamineCAA checks whether CAA records (RFC 8659, RFC 8657) permit the issuer's CA to
+// issue for names, validated through accounts. names are A-labels, wildcards with "*.".
+// It uses the first account's resolvers. The results are Findings; none if all is well.
 //
-// It orders nothing and makes no account: where records name an account it
-// reads ours from the store, and where there is none it says so.
+// It creates neither an order nor an account. If a record names an account, it reads
+// certroll's own from the store; if there is none, the finding says so.
 func (x *Examiner) ExamineCAA(ctx context.Context, issuer *spec.Issuer, accounts []*spec.DNSAccount, names []string) []error {
 	if len(accounts) == 0 {
 		return nil
@@ -53,26 +52,26 @@ func appendNew(list []string, text string) []string {
 	return append(list, text)
 }
 
-// caaIdentities are the domains that the CA answers to in CAA records (RFC
-// 8555 section 7.1.1), or why they are not known.
+// caaIdentities returns the CA's domains in CAA records (caaIdentities, RFC 8555 section
+// 7.1.1), or the finding that explains why they are unknown.
 func (x *Examiner) caaIdentities(ctx context.Context, issuer *spec.Issuer) ([]string, *problem.Finding) {
 	m, failed := x.directory(ctx, issuer, "asking "+issuer.Directory+" which CAA records it goes by")
 	return m.Identities, failed
 }
 
-// caaExam is the examination of names for one issuer.
+// caaExam is the CAA examination for one issuer.
 type caaExam struct {
 	*exam
 	issuer     *spec.Issuer
 	identities []string
 	methods    []string
 	account    func() (string, error)
-	unread     bool // the directory cannot be read, which is told once
+	unread     bool // the directory is unreadable; one finding reports it
 }
 
 func (e *caaExam) name(ctx context.Context, name string) []*problem.Finding {
 	if _, err := netip.ParseAddr(name); err == nil {
-		return nil // CAA speaks of domains (RFC 8738 section 8 leaves it so)
+		return nil // CAA applies to domains only (RFC 8738 leaves IP addresses out)
 	}
 	domain, wildcard := strings.CutPrefix(name, "*.")
 	doing := "looking for CAA records for " + name
@@ -94,7 +93,7 @@ func (e *caaExam) name(ctx context.Context, name string) []*problem.Finding {
 	return e.judged(v, set, at, name, doing)
 }
 
-// judged turns a verdict into what is to be told.
+// judged turns a verdict into findings.
 func (e *caaExam) judged(v caaVerdict, set []*dns.CAA, at, name, doing string) []*problem.Finding {
 	said := "the records at " + at + " are " + caaText(set) + ": " + v.why
 	about := "CAA at " + at + " for " + e.issuer.Directory
@@ -128,7 +127,7 @@ func (e *caaExam) finding(severity, about, name, doing, said, advice string) *pr
 	return &problem.Finding{Level: severity, At: about, Touches: []string{name}, Why: &problem.Error{OfClass: problem.ClassCAA, Doing: doing, Said: said, Advice: advice}}
 }
 
-// outage tells of a lookup without an answer. A CA that cannot look for CAA
+// outage returns the finding for a query without an answer. A CA that cannot look up CAA
 // records must not issue (Baseline Requirements, section 3.2.2.8).
 func (e *caaExam) outage(doing, name string, o *outage) *problem.Finding {
 	f := o.finding(doing, name)
@@ -139,9 +138,8 @@ func (e *caaExam) outage(doing, name string, o *outage) *problem.Finding {
 	return f
 }
 
-// relevant climbs from a domain to the first one up the tree that has CAA
-// records (RFC 8659 section 3). at is where they are; the reply tells of a
-// question that has no answer, or whose answer is with other servers.
+// relevant climbs from a domain to the first name with CAA records (RFC 8659 section 3).
+// at is that name. r holds a query that failed, or one that the servers refused.
 func (e *caaExam) relevant(ctx context.Context, domain string) (set []*dns.CAA, at string, r heard) {
 	registered := dns.Fqdn(registeredOf(dnsquery.Plain(domain)))
 	for name := domain; name != "."; name = dnsquery.Parent(name) {
@@ -149,8 +147,8 @@ func (e *caaExam) relevant(ctx context.Context, domain string) (set []*dns.CAA, 
 		if len(set) > 0 || r.outage != nil {
 			return set, dnsquery.Plain(name), r
 		}
-		// Above the registered domain next to nobody has any, and servers of
-		// the zone cannot know.
+		// Above the registered domain CAA records are rare, and the zone's own servers
+		// do not know them.
 		if r.refused() && dns.IsSubDomain(registered, name) {
 			return nil, dnsquery.Plain(name), r
 		}
@@ -158,9 +156,9 @@ func (e *caaExam) relevant(ctx context.Context, domain string) (set []*dns.CAA, 
 	return nil, "", heard{}
 }
 
-// at is the CAA records of one name. A CNAME is followed to its end, and from
-// there nothing is climbed: RFC 8659 section 3 goes on with the parent of the
-// name itself, other than RFC 6844 did.
+// at returns the CAA records of one name. It follows a CNAME to its end but does not
+// climb from there: RFC 8659 section 3 continues with the parent of the original name,
+// unlike RFC 6844.
 func (e *caaExam) at(ctx context.Context, name string) ([]*dns.CAA, heard) {
 	target := name
 	for range dnsquery.LongestCNAME {
@@ -183,7 +181,7 @@ func (e *caaExam) at(ctx context.Context, name string) ([]*dns.CAA, heard) {
 	return nil, heard{outage: circle(dns.TypeCAA, name)}
 }
 
-// cnameEnd is where the CNAMEs in an answer lead to.
+// cnameEnd returns the target of the CNAMEs in an answer.
 func cnameEnd(r *dns.Msg, name string) string {
 	for range dnsquery.LongestCNAME {
 		next := dnsquery.CNAMEIn(r, name)
@@ -200,8 +198,8 @@ func circle(rrtype uint16, name string) *outage {
 		said: "one gets CNAMEs that go round in a circle, or more than " + text.Counted(dnsquery.LongestCNAME, "link") + " of them"}
 }
 
-// caaText is a record set as a zone file has it, without TTLs, which differ
-// from one look to the next.
+// caaText formats a record set as in a zone file. It omits the TTLs, which differ
+// between queries.
 func caaText(set []*dns.CAA) string {
 	var out []string
 	for _, r := range set {

@@ -9,41 +9,41 @@ import (
 	"github.com/miekg/dns"
 )
 
-// caaQuestion is what CAA records are judged for: may this CA issue?
+// caaQuestion is the question to a CAA record set: may this CA issue?
 type caaQuestion struct {
 	wildcard   bool
-	identities []string // the domains the CA answers to; none: not known
-	methods    []string // the challenge types there are, first choice first
-	// account is the URL of our account at the CA, "" where there is none yet.
-	// It is asked for only where a record names one.
+	identities []string // the CA's domains; none: unknown
+	methods    []string // the accounts' challenge types, first choice first
+	// account returns the URL of certroll's account at the CA, "" if there is none yet.
+	// judgeCAA calls it only if a record names an account.
 	account func() (string, error)
 }
 
-// The answers to it.
+// caaAnswer is the answer to a caaQuestion.
 type caaAnswer int
 
 const (
 	caaAllowed caaAnswer = iota
-	caaPartly            // by some of the challenge types only
-	caaUnsure            // a record names an account, and ours is not known
-	caaUnknown           // a record names a CA, and ours has no known name
+	caaPartly            // only by some of the challenge types
+	caaUnsure            // a record names an account, and ours is unknown
+	caaUnknown           // a record names a CA, and our CA's domains are unknown
 	caaForbidden
 )
 
 type caaVerdict struct {
 	answer  caaAnswer
 	why     string
-	methods []string // for caaPartly: those that are not allowed
+	methods []string // for caaPartly: the challenge types that are not allowed
 }
 
-// caaKnown are the properties that a CA has to know, or that say nothing of
-// certificates for TLS servers (RFC 8659 section 4, RFC 9495).
+// caaKnown are the properties that a CA must process, or that do not concern TLS server
+// certificates (RFC 8659 section 4, RFC 9495).
 var caaKnown = []string{"issue", "issuewild", "iodef", "issuemail"}
 
 const caaCritical = 1 << 7
 
-// judgeCAA judges the relevant record set of a name (RFC 8659 section 4, RFC
-// 8657). One property that allows it is enough, whatever the others say.
+// judgeCAA judges the relevant record set of a name (RFC 8659 section 4, RFC 8657). One
+// permitting property suffices, whatever the others say.
 func judgeCAA(set []*dns.CAA, q caaQuestion) caaVerdict {
 	for _, r := range set {
 		if r.Flag&caaCritical != 0 && !slices.Contains(caaKnown, strings.ToLower(r.Tag)) {
@@ -61,8 +61,8 @@ func judgeCAA(set []*dns.CAA, q caaQuestion) caaVerdict {
 	return j.verdict()
 }
 
-// caaProperties are the properties that count: issuewild for a wildcard where
-// there is one, else issue (RFC 8659 section 4.3).
+// caaProperties returns the properties that apply: for a wildcard issuewild if present,
+// else issue (RFC 8659 section 4.3).
 func caaProperties(set []*dns.CAA, wildcard bool) []*dns.CAA {
 	tagged := func(tag string) (out []*dns.CAA) {
 		for _, r := range set {
@@ -80,12 +80,12 @@ func caaProperties(set []*dns.CAA, wildcard bool) []*dns.CAA {
 	return tagged("issue")
 }
 
-// caaJudge gathers what the properties of a set allow.
+// caaJudge collects the permissions of a record set's properties.
 type caaJudge struct {
 	caaQuestion
 	allowed []string // challenge types
-	maybe   bool     // were our account known, it might be allowed
-	other   bool     // a property names a CA, and ours has no known name
+	maybe   bool     // would be allowed if certroll's account were known to match
+	other   bool     // a property names a CA, and our CA's domains are unknown
 	reasons []string
 }
 
@@ -144,7 +144,7 @@ func (j *caaJudge) parameters(p issueValue) {
 	}
 }
 
-// methodsOf are the challenge types of ours that a property allows.
+// methodsOf returns the accounts' challenge types that a property permits.
 func (j *caaJudge) methodsOf(p issueValue) (methods []string, ok bool) {
 	lists := p.all("validationmethods")
 	if len(lists) == 0 {
@@ -193,9 +193,9 @@ func (j *caaJudge) verdict() caaVerdict {
 
 // issueValue is the value of an issue or issuewild property.
 type issueValue struct {
-	domain string // "": nobody
+	domain string // "": no CA
 	params [][2]string
-	bad    string // why it is malformed; then it allows nobody
+	bad    string // why it is malformed; it then permits no CA
 }
 
 func (v issueValue) all(tag string) (values []string) {
@@ -209,7 +209,7 @@ func (v issueValue) all(tag string) (values []string) {
 
 const blank = " \t"
 
-// parseIssue reads a value by the grammar of RFC 8659 section 4.2:
+// parseIssue parses a value by the grammar of RFC 8659 section 4.2:
 //
 //	ca.example.net; accounturi=https://ca.example.net/acct/1; validationmethods=dns-01
 func parseIssue(value string) issueValue {
@@ -232,7 +232,7 @@ func parseIssue(value string) issueValue {
 	return v
 }
 
-// isLabel knows letters and digits, with hyphens in between.
+// isLabel reports whether s has only letters, digits and inner hyphens.
 func isLabel(s string) bool {
 	return s != "" && s[0] != '-' && s[len(s)-1] != '-' &&
 		strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-") == ""

@@ -16,13 +16,12 @@ import (
 	"certroll/spec"
 )
 
-// Canary writes a TXT record where the challenge for a name is answered,
-// through a dns-01 account and as a real one would be, waits until it can be
-// seen, and removes it. It returns nil, a Finding, or an error that unwraps to
-// the context's where it was interrupted. A record that was written is removed
-// in any case.
+// Canary tests a dns-01 account: it writes a TXT record at a name's challenge, as for a
+// real one, waits until it is visible, and removes it. It returns nil, a Finding, or, if
+// interrupted, an error that unwraps to the context's. It removes a written record in
+// every case.
 //
-// report is told of each long step and may be nil.
+// Canary calls report at each long step. report may be nil.
 func (x *Examiner) Canary(ctx context.Context, account *spec.DNSAccount, name string, report func(step, detail string)) error {
 	doing := "writing a canary for " + name + " through the DNS account " + account.Name
 	err := x.canary(ctx, doing, account, name, publish.OneAtATime(report))
@@ -41,8 +40,9 @@ func (x *Examiner) Canary(ctx context.Context, account *spec.DNSAccount, name st
 	return problem.Strike(x.secrets, &problem.Finding{Level: f.Level, At: "dns." + account.Name, Touches: []string{name}, Why: &why})
 }
 
-// canary writes the record. A certificate that was issued through a CNAME before is
-// renewed all the same: the ledger knows where it led, and the canary does not.
+// canary writes the record. A CNAME to a name that is not allowed is only a warning: the
+// ledger may show that the CNAME led there before, so that the renewal succeeds all the
+// same. The canary does not read the ledger.
 func (x *Examiner) canary(ctx context.Context, doing string, account *spec.DNSAccount, name string, report func(step, detail string)) error {
 	t := x.publisher.Try(ctx, doing, account, canaryProof(name), report)
 	switch {
@@ -65,14 +65,14 @@ func (x *Examiner) canary(ctx context.Context, doing string, account *spec.DNSAc
 	return t.Err
 }
 
-// canaryProof answers a challenge that no CA has set.
+// canaryProof answers a made-up challenge.
 func canaryProof(name string) dnsprovider.Proof {
 	token := base64.RawURLEncoding.EncodeToString([]byte(rand.Text()))
 	return dnsprovider.Proof{Domain: dnsquery.Plain(dns.Fqdn(dnsquery.TrimWildcard(name))), Token: token, KeyAuth: token + ".canary"}
 }
 
-// lameFinding warns of name servers that hold up no certificate, as long as others
-// answer: those who look the name up may wait for them.
+// lameFinding warns about lame name servers. They block no certificate while others
+// answer, but delay clients that query them.
 func lameFinding(name string, servers []string) *problem.Finding {
 	return &problem.Finding{Level: problem.SeverityWarning, Why: &problem.Error{
 		OfClass: problem.ClassDNSPropagation, Doing: "looking for the TXT record " + dnsquery.Plain(name) + " at the name servers of its zone",

@@ -12,11 +12,10 @@ import (
 	"certroll/spec"
 )
 
-// ExamineDelegation looks at where the TXT records of names go through one DNS
-// account: the zone they lie in, and the CNAMEs that lead there. zones are the
-// zones by name, of those with which nothing is wrong; what it returns besides
-// are Findings. Of accounts that answer other challenges it looks whether the
-// names' own zones are there, and zones is empty.
+// ExamineDelegation checks the target of names' TXT records for one DNS account: their
+// zone, and the CNAMEs that lead there. zones maps each name without a fault to its
+// zone; found are Findings. For an account with another challenge it only checks that
+// the names' own zones exist, and zones is empty.
 func (x *Examiner) ExamineDelegation(ctx context.Context, account *spec.DNSAccount, names []string) (zones map[string]string, found []error) {
 	d := &delegationExam{exam: newExam(dnsquery.Nameservers(account)), account: account, zones: map[string]string{}}
 	all := eachName(ctx, names, func(name string) []*problem.Finding { return d.name(ctx, name) })
@@ -54,7 +53,7 @@ func (d *delegationExam) name(ctx context.Context, name string) []*problem.Findi
 	return f
 }
 
-// zone is the zone of a name, or what is wrong with it.
+// zone returns the zone of a name, or its fault.
 func (d *delegationExam) zone(ctx context.Context, doing, name, at string) (string, []*problem.Finding) {
 	zone, o, err := d.zoneOf(ctx, at)
 	switch {
@@ -71,7 +70,7 @@ func (d *delegationExam) zone(ctx context.Context, doing, name, at string) (stri
 // link is one CNAME on the way from a record's name.
 type link struct {
 	to    string
-	dname string // the owner of the DNAME that it comes of, "" where it is a CNAME of its own
+	dname string // owner of the DNAME that implies this CNAME; "" for a CNAME proper
 }
 
 // way follows the CNAMEs from a name to their end.
@@ -102,7 +101,7 @@ func dnameIn(r *dns.Msg, name string) string {
 	return ""
 }
 
-// diverted judges a record that CNAMEs lead elsewhere.
+// diverted judges a record whose name has a CNAME.
 func (d *delegationExam) diverted(ctx context.Context, name, record string, way []link) (zone string, found []*problem.Finding) {
 	target := way[len(way)-1].to
 	leads := dnsquery.Plain(record) + " leads to " + dnsquery.Plain(target)
@@ -113,7 +112,7 @@ func (d *delegationExam) diverted(ctx context.Context, name, record string, way 
 	}
 	if !d.account.FollowCNAME {
 		if byWildcard {
-			// The record itself takes the wildcard's place (RFC 4592 section 2.2.1).
+			// Writing the record overrides the wildcard (RFC 4592 section 2.2.1).
 			zone, _ = d.zone(ctx, "", name, record)
 			return zone, nil
 		}
@@ -136,8 +135,8 @@ func (d *delegationExam) diverted(ctx context.Context, name, record string, way 
 	return zone, found
 }
 
-// isWildcard asks for a name beside the record that nobody has: one that leads
-// to the same place does so by a wildcard.
+// isWildcard queries a sibling name that nobody uses. If it has the same target, the
+// CNAME comes from a wildcard.
 func (d *delegationExam) isWildcard(ctx context.Context, record, target string) bool {
 	beside := "_certroll-doctor." + dnsquery.Parent(record)
 	r := d.ask(ctx, beside, dns.TypeCNAME)

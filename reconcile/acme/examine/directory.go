@@ -14,19 +14,18 @@ import (
 	"certroll/spec/text"
 )
 
-// mostProfiles bounds how many profiles of a CA a message names.
+// mostProfiles bounds the profiles that a message lists.
 const mostProfiles = 20
 
-// ExamineDirectory compares the issuer with what the CA's directory says: the
-// profiles it offers, whether it wants external account bindings, and its terms of
-// service. What it returns are Findings; none where nothing is wrong. It asks for
-// the directory alone and changes nothing; the account's document is read from the
-// store.
+// ExamineDirectory compares the issuer with the CA's directory: profiles, external
+// account binding and terms of service. The results are Findings; none if all is well.
+// It fetches only the directory, reads the account's document from the store, and
+// changes nothing.
 func (x *Examiner) ExamineDirectory(ctx context.Context, issuer *spec.Issuer) []error {
 	doing := "comparing issuer." + issuer.Name + " with the directory " + issuer.Directory
 	m, failed := x.directory(ctx, issuer, doing)
 	if ctx.Err() != nil {
-		return nil // a question that was interrupted says nothing
+		return nil // an interrupted query proves nothing
 	}
 	if failed != nil {
 		return []error{problem.Strike(x.secrets, failed)}
@@ -42,13 +41,13 @@ func (x *Examiner) ExamineDirectory(ctx context.Context, issuer *spec.Issuer) []
 	return found
 }
 
-// directoryExam is one issuer before its CA's directory.
+// directoryExam compares one issuer with its CA's directory.
 type directoryExam struct {
 	issuer  *spec.Issuer
 	meta    ca.Meta
 	doing   string
 	account session.Stored
-	unread  error // why the account is not known
+	unread  error // why the account could not be read
 }
 
 func (e *directoryExam) finding(severity, setting, said, advice string) *problem.Finding {
@@ -56,7 +55,7 @@ func (e *directoryExam) finding(severity, setting, said, advice string) *problem
 		Why: &problem.Error{OfClass: problem.ClassConfig, Doing: e.doing, Said: said, Advice: advice}}
 }
 
-// profile finds a profile that the CA does not offer, or no longer does.
+// profile reports a profile that the CA does not, or no longer, offer.
 func (e *directoryExam) profile() *problem.Finding {
 	wanted := e.issuer.Profile
 	if _, offered := e.meta.Profiles[wanted]; wanted == "" || offered {
@@ -70,7 +69,7 @@ func (e *directoryExam) profile() *problem.Finding {
 		"set profile to one of those, or remove it")
 }
 
-// profileList names the profiles, which are text from outside.
+// profileList lists profile names, which are text from outside.
 func profileList(profiles map[string]any) string {
 	names := slices.Sorted(maps.Keys(profiles))
 	more := len(names) - mostProfiles
@@ -85,8 +84,8 @@ func profileList(profiles map[string]any) string {
 	return list
 }
 
-// binding finds a CA that makes accounts by external account binding alone, where
-// there is none and no account yet.
+// binding reports a missing eab block, if the CA requires external account binding and
+// there is no account yet.
 func (e *directoryExam) binding() *problem.Finding {
 	if !e.meta.EAB || e.issuer.EAB != nil || e.account.URL != "" {
 		return nil
@@ -99,9 +98,9 @@ func (e *directoryExam) binding() *problem.Finding {
 	return e.finding(problem.SeverityError, "eab", said+", and there is no account yet", problem.AdviceOn("externalAccountRequired"))
 }
 
-// terms finds terms of service that are not agreed to, and others than those that
-// the account was made under. A CA that insists on the new ones says so with
-// userActionRequired (RFC 8555 section 7.3.3); most go on.
+// terms reports terms of service that the issuer has not agreed to, and terms that have
+// changed since registration. A CA that requires agreement to new terms answers
+// userActionRequired (RFC 8555 section 7.3.3); most do not.
 func (e *directoryExam) terms(accounts *session.Accounts) *problem.Finding {
 	now, agreed := e.meta.Terms, e.account.Terms
 	shown := problem.ClipTo(200, text.Line(now))

@@ -1,10 +1,10 @@
-// Package examine looks at what a renewal will depend on, and finds what is wrong
-// before a CA does: CAA records, delegation and DNSSEC, the CA's directory, the ACME
-// account, and by a canary the way to publish a TXT record.
+// Package examine checks the conditions of a renewal before the CA does: CAA records,
+// delegation and DNSSEC, the CA's directory, the ACME account, and, with a canary, the
+// publication of a TXT record.
 //
-// An exam keeps the resolvers' answers while it lasts; of an outage it finds how
-// far up the tree it reaches, so that a broken zone is one Finding and not one
-// for each name in it. A canary is a publication like any other, without a CA.
+// An exam caches the resolvers' answers. It determines how far up the tree an outage
+// reaches, so that a broken zone is one Finding and not one per name. A canary is an
+// ordinary publication without a CA.
 //
-// It orders nothing, and makes or changes no account.
+// The package creates no order, and neither creates nor changes an account.
 package examine

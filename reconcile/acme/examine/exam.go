@@ -14,47 +14,47 @@ import (
 	"certroll/reconcile/acme/problem"
 )
 
-// namesAtOnce is how many names are examined side by side.
+// namesAtOnce bounds the names examined concurrently.
 const namesAtOnce = 8
 
-// exam is one examination through one set of resolvers. It keeps their answers
-// while it lasts, since names of one zone lead up the same tree.
+// exam is one examination through one set of resolvers. It caches their answers, since
+// the names of a zone share their parents.
 type exam struct {
 	servers []string
 	mu      sync.Mutex
 	known   map[dns.Question]heard
-	outages []*outage // of whole trees: what lies below is not asked for again
+	outages []*outage // of whole subtrees: no more queries below them
 }
 
-// heard is what the resolvers have to say to one question: a message, or why
-// there is none.
+// heard is the resolvers' answer to one question: a message, or the reason why there is
+// none.
 type heard struct {
 	msg    *dns.Msg
 	outage *outage
 }
 
-// refused tells that the servers asked have nothing to do with the name, as
-// authoritative servers that stand in for resolvers say of other zones.
+// refused reports whether the servers are not responsible for the name. Authoritative
+// servers, if configured as resolvers, answer so for foreign zones.
 func (r heard) refused() bool {
 	return r.msg != nil && (r.msg.Rcode == dns.RcodeRefused || r.msg.Rcode == dns.RcodeNotAuth)
 }
 
-// fault is what kind of trouble an outage is.
+// fault is the kind of an outage.
 type fault int
 
 const (
 	faultSilent   fault = iota // no answer at all
-	faultServers               // SERVFAIL: the zone's name servers, or the way to them
-	faultDNSSEC                // SERVFAIL, and an answer where validation is left out
-	faultQuestion              // SERVFAIL, at questions of one type only
-	faultCircle                // CNAMEs that end nowhere
+	faultServers               // SERVFAIL: the zone's name servers, or the path to them
+	faultDNSSEC                // SERVFAIL, but an answer without DNSSEC validation
+	faultQuestion              // SERVFAIL for one query type only
+	faultCircle                // CNAMEs without an end
 )
 
-// outage is a question that has no answer.
+// outage is a question without an answer.
 type outage struct {
 	fault    fault
 	question string // "CAA www.example.com"
-	top      string // the highest name that has it: the zone's, mostly
+	top      string // the highest name affected, usually the zone's
 	said     string
 }
 
@@ -62,7 +62,7 @@ func newExam(servers []string) *exam {
 	return &exam{servers: servers, known: map[dns.Question]heard{}}
 }
 
-// ask asks the resolvers, or remembers.
+// ask queries the resolvers, or returns the cached answer.
 func (x *exam) ask(ctx context.Context, name string, rrtype uint16) heard {
 	q := dns.Question{Name: dns.CanonicalName(name), Qtype: rrtype, Qclass: dns.ClassINET}
 	x.mu.Lock()
@@ -92,8 +92,8 @@ func (x *exam) ask(ctx context.Context, name string, rrtype uint16) heard {
 	return r
 }
 
-// inquire asks the resolvers one after another, as dnsquery.Lookup does; but one that
-// fails for want of a valid signature decides, since CAs validate.
+// inquire queries the resolvers in turn, as dnsquery.Lookup does. But a DNSSEC failure
+// is final, since CAs validate.
 func (x *exam) inquire(ctx context.Context, q dns.Question) heard {
 	var empty *dns.Msg
 	failed := &outage{question: dns.TypeToString[q.Qtype] + " " + dnsquery.Plain(q.Name), top: q.Name}
@@ -101,7 +101,7 @@ func (x *exam) inquire(ctx context.Context, q dns.Question) heard {
 	for _, server := range x.servers {
 		r, err := dnsquery.Exchange(ctx, server, q.Name, q.Qtype, true)
 		if ctx.Err() == nil && (err != nil || r.Rcode == dns.RcodeServerFailure) {
-			// Once more: a packet may be lost, a resolver be in trouble for a moment.
+			// Once more: packets get lost, and resolvers have short outages.
 			r, err = dnsquery.Exchange(ctx, server, q.Name, q.Qtype, true)
 		}
 		switch {
@@ -129,7 +129,7 @@ func (x *exam) inquire(ctx context.Context, q dns.Question) heard {
 	return heard{outage: failed}
 }
 
-// rcodeText is a response code with what the server adds to it (RFC 8914).
+// rcodeText formats a response code with the server's extended error (RFC 8914).
 func rcodeText(r *dns.Msg) string {
 	text := dns.RcodeToString[r.Rcode]
 	opt := r.IsEdns0()
@@ -148,9 +148,8 @@ func rcodeText(r *dns.Msg) string {
 	return text
 }
 
-// answersUnchecked asks once more with checking disabled (RFC 4035 section
-// 3.2.2): a validating resolver that answers then has only missed a valid
-// signature.
+// answersUnchecked repeats the query with checking disabled (RFC 4035 section 3.2.2). If
+// the resolver then answers, only the signatures were invalid.
 func answersUnchecked(ctx context.Context, server string, q dns.Question) bool {
 	m := new(dns.Msg).SetQuestion(q.Name, q.Qtype)
 	m.CheckingDisabled = true
@@ -158,7 +157,7 @@ func answersUnchecked(ctx context.Context, server string, q dns.Question) bool {
 	return err == nil && (r.Rcode == dns.RcodeSuccess || r.Rcode == dns.RcodeNameError)
 }
 
-// locate finds how far up the tree an outage reaches.
+// locate determines how far up the tree an outage reaches.
 func (x *exam) locate(ctx context.Context, q dns.Question, o *outage) {
 	if o.fault == faultSilent && x.inquire(ctx, dns.Question{Name: ".", Qtype: dns.TypeNS}).outage != nil {
 		o.top = "." // the resolvers themselves
@@ -178,7 +177,8 @@ func (x *exam) locate(ctx context.Context, q dns.Question, o *outage) {
 	}
 }
 
-// finding tells of an outage. The class is what a CA's refusal will have.
+// finding returns the finding for an outage. Its class is that of the CA's later
+// refusal.
 func (o *outage) finding(doing, name string) *problem.Finding {
 	e := &problem.Error{OfClass: problem.ClassDNSUnavailable, Doing: doing, Said: "asked for " + o.question + ", " + o.said}
 	at := dnsquery.Plain(o.top)
@@ -207,7 +207,7 @@ func (o *outage) finding(doing, name string) *problem.Finding {
 	return f
 }
 
-// zoneOf finds the zone that a name lies in.
+// zoneOf returns the zone of a name.
 func (x *exam) zoneOf(ctx context.Context, name string) (string, *outage, error) {
 	for _, i := range dns.Split(name) {
 		at := name[i:]
@@ -224,7 +224,7 @@ func (x *exam) zoneOf(ctx context.Context, name string) (string, *outage, error)
 	return "", nil, fmt.Errorf("no zone holds %s", dnsquery.Plain(name))
 }
 
-// isRegistered knows the zones of registries, which hold nobody's records.
+// isRegistered rejects a registry's zone: it holds no records of the domain's owner.
 func isRegistered(zone, name string) error {
 	suffix, icann := publicsuffix.PublicSuffix(name)
 	if !icann || len(zone) > len(suffix) {
@@ -233,7 +233,7 @@ func isRegistered(zone, name string) error {
 	return errors.New("the domain " + registeredOf(name) + " is not there: the zone " + zone + " knows no delegation to it")
 }
 
-// eachName runs fn for every name, some side by side, and gathers what it finds.
+// eachName runs fn for every name, several concurrently, and collects the findings.
 func eachName(ctx context.Context, names []string, fn func(name string) []*problem.Finding) *problem.Findings {
 	room := make(chan struct{}, namesAtOnce)
 	found := make([][]*problem.Finding, len(names))
@@ -250,7 +250,7 @@ func eachName(ctx context.Context, names []string, fn func(name string) []*probl
 	wg.Wait()
 	all := &problem.Findings{}
 	if ctx.Err() != nil {
-		return all // a question that was interrupted says nothing
+		return all // an interrupted query proves nothing
 	}
 	for _, list := range found {
 		all.Add(list...)
@@ -258,7 +258,7 @@ func eachName(ctx context.Context, names []string, fn func(name string) []*probl
 	return all
 }
 
-// registeredOf is the registered domain of a name, or the name itself.
+// registeredOf returns the registered domain of a name, or the name itself.
 func registeredOf(name string) string {
 	if domain, err := publicsuffix.EffectiveTLDPlusOne(name); err == nil {
 		return domain

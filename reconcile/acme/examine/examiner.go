@@ -11,7 +11,7 @@ import (
 	"certroll/spec/redact"
 )
 
-// Examiner looks at what renewals depend on, before a CA does.
+// Examiner checks the conditions of renewals before a CA does.
 type Examiner struct {
 	cas       *ca.Set
 	accounts  *session.Accounts
@@ -19,12 +19,13 @@ type Examiner struct {
 	secrets   *redact.Redactor
 }
 
-// New makes one. It strikes what the redactor knows from all that it finds.
+// New makes an Examiner. It removes the redactor's secrets from all findings.
 func New(cas *ca.Set, accounts *session.Accounts, publisher *publish.Publisher, secrets *redact.Redactor) *Examiner {
 	return &Examiner{cas: cas, accounts: accounts, publisher: publisher, secrets: secrets}
 }
 
-// directory reads what the directory says of its CA, or finds why that cannot be done.
+// directory returns the directory's meta object, or the finding that explains the
+// failure.
 func (x *Examiner) directory(ctx context.Context, issuer *spec.Issuer, doing string) (ca.Meta, *problem.Finding) {
 	m, err := x.cas.Meta(ctx, issuer, doing)
 	if err != nil {

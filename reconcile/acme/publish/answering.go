@@ -10,28 +10,30 @@ import (
 	"certroll/spec"
 )
 
-// StepRecord is the step by which Finish reports the name that a TXT record goes
-// to, CNAMEs followed.
+// StepRecord is the step in which Finish reports the name of the TXT record, after
+// following CNAMEs.
 const StepRecord = "record"
 
-// Request is what a publisher does for an order: to answer the dns-01 challenges of
-// one domain through one account, and to have the CA look.
+// Request asks a Publisher to answer the dns-01 challenges of one domain through one DNS
+// account, and to let the CA validate them.
 type Request struct {
 	Doing   string // "finishing the order ..."
-	Name    string // as the certificate has it
+	Name    string // as the certificate spells it
 	Account *spec.DNSAccount
-	Proofs  []dnsprovider.Proof // of one domain
+	Proofs  []dnsprovider.Proof // of the same domain
 	Report  func(step, detail string)
-	// GaveUp reports whether the account was given up for other names: patience with
-	// it ends then.
+	// GaveUp reports whether other names of the order gave the account up; Answer then
+	// stops its retries.
 	GaveUp func() bool
-	// Own are the values that challenges of the order ask for.
+	// Own returns the TXT values of all the order's challenges.
 	Own func(ctx context.Context) ([]string, error)
-	// Ask has the CA validate the challenges of proofs[from:to], which stand now.
+	// Ask lets the CA validate the challenges of Proofs[from:to], whose records are
+	// visible.
 	Ask func(from, to int) error
 }
 
-// Answer answers dns-01 challenges (RFC 8555 section 8.4) of one domain.
+// Answer answers dns-01 challenges (RFC 8555 section 8.4) of one domain. It fails with
+// NotPublished as long as the CA has not been asked, so that another account may try.
 func (p *Publisher) Answer(ctx context.Context, a Request) error {
 	doing := "publishing the TXT record for " + a.Name + " through the DNS account " + a.Account.Name
 	domain := a.Proofs[0].Domain
@@ -61,7 +63,7 @@ func (p *Publisher) Answer(ctx context.Context, a Request) error {
 	switch {
 	case !provider.OneAtATime() && provider.Effect.Spares():
 		return one.run(ctx, all)
-	case !provider.OneAtATime(): // what another order has there would be removed with ours
+	case !provider.OneAtATime(): // the provider would remove another order's record with this one
 		return one.alone(ctx, all)
 	}
 	for i := range a.Proofs {
@@ -74,8 +76,8 @@ func (p *Publisher) Answer(ctx context.Context, a Request) error {
 	return nil
 }
 
-// inZone refuses an account that states its zones, where neither the name lies in one
-// of them nor a CNAME leads into one. Nothing is asked of the provider.
+// inZone rejects an account with a zones setting, if neither the name nor its CNAME's
+// target lies in one of them. It makes no request to the provider.
 func inZone(ctx context.Context, account *spec.DNSAccount, domain, doing string) error {
 	if len(account.Zones) == 0 || account.Holds(domain) {
 		return nil
@@ -93,7 +95,7 @@ func inZone(ctx context.Context, account *spec.DNSAccount, domain, doing string)
 	return problem.NotPublished{Why: e}
 }
 
-// unpublished makes the failure to publish one that the next account may mend.
+// unpublished wraps err in NotPublished, so that the next account may try.
 func unpublished(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
 		return problem.Interrupted(ctx, doing)

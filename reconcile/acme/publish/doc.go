@@ -1,16 +1,15 @@
 // Package publish writes the TXT records of dns-01 challenges through DNS accounts,
-// waits until they can be seen, and removes them.
+// waits until they are visible, and removes them.
 //
-// A TXT record set shared by several challenges is dealt with in names.go: a
-// name and its wildcard are answered together where the provider can hold two
-// values; one after another where it cannot (lego's rfc2136 replaces the set),
-// and then the second waits until resolvers of the CA have forgotten the
-// first: for the record's TTL, a minute at most. A low TTL in the account's
-// credentials (DNSUPDATE_TTL) shortens that.
+// Several challenges may share a record name (names.go). If the provider can hold two
+// values, the package answers a name and its wildcard together. If it cannot, it answers
+// them one after another. The second then waits until the CA's resolvers have dropped
+// the first answer from their cache: the record's TTL, at most a minute. A low TTL in
+// the account's credentials (DNSUPDATE_TTL) shortens the wait.
 //
-// A provider that replaces or deletes whole sets is kept from somebody else's
-// records by a look at the name servers, before writing and before removing
-// (foreign.go). RemoveLeft removes what a process that died has left.
+// Before a provider that replaces or deletes whole record sets writes or removes
+// anything, the package checks the name servers for foreign records (foreign.go).
+// RemoveLeft removes the records of a crashed process.
 //
-// It never asks a CA: a callback does, while the records stand.
+// The package never contacts a CA: a callback does, while the records are visible.
 package publish

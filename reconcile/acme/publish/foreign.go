@@ -11,24 +11,24 @@ import (
 	"certroll/spec/text"
 )
 
-// Others may have TXT records at the name of a challenge: another ACME client in
-// the middle of its own, an SPF record where a CNAME leads. Most providers add one
-// record and remove it. Of those that replace or delete the whole set (see
-// spec.TXTEffect) a look at the name servers comes first:
+// Other programs may have TXT records at the name of a challenge: another ACME client,
+// or an SPF record at the target of a CNAME. Most providers add and remove a single
+// record. For those that replace or delete the whole set (see spec.TXTEffect), the
+// package first queries the name servers:
 //
-//	look ── a record of somebody else ──▶ dns_occupied: nothing is written
-//	  └ none ── write ── CA ── look ── one by now ──▶ ours stays, with a warning
+//	query ── foreign record ──▶ dns_occupied: nothing is written
+//	  └ none ── write ── CA ── query ── foreign record ──▶ ours stays, with a warning
 //	                             └ none ── remove
 //
-// Somebody else's is what neither a challenge of this order asks for nor this
-// process wrote, nor an earlier one that RemoveAnswers was told of. Between a
-// look and the provider's call is a moment in which another may write; only the
-// provider's API could close it.
+// A record is foreign unless a challenge of this order asks for its value, this process
+// wrote it, or RemoveAnswers received it from an earlier process. Between a query and
+// the provider's call another program may write; only the provider's API could prevent
+// that.
 
-// placeholders are what some providers leave at a name that they cannot empty.
+// placeholders are values that some providers leave at a name that they cannot empty.
 var placeholders = []string{"", ".", "_", "empty"}
 
-// vacant fails where the provider would remove a TXT record of somebody else.
+// vacant fails if the provider would remove a foreign TXT record.
 func (p *publication) vacant(ctx context.Context) error {
 	if p.provider.Effect.Spares() {
 		return nil
@@ -41,7 +41,7 @@ func (p *publication) vacant(ctx context.Context) error {
 			return &problem.Error{OfClass: problem.ClassDNSUnavailable, Doing: doing, Cause: err,
 				Said:   "the provider " + p.account.Provider + " replaces all TXT records at the name, and which ones there are cannot be seen: " + dnsquery.OneLine(err),
 				Advice: "see that the zone's name servers answer, or name others in propagation.nameservers"}
-		case err != nil: // such an account waits because nothing can be seen
+		case err != nil: // the account has a fixed wait because its name servers cannot be queried
 			p.report("dns", "the TXT records at "+p.name+" cannot be seen before the provider "+p.account.Provider+" replaces them: "+dnsquery.OneLine(err))
 			return nil
 		case others > 0:
@@ -68,9 +68,10 @@ func pick(n int, one, many string) string {
 	return many
 }
 
-// joined reports whether somebody else has written a TXT record meanwhile that
-// the provider would remove with ours. A look in vain says no: the set was ours
-// alone before, and a record that is never removed would hold up the next renewal.
+// joined reports whether a foreign TXT record has appeared that the provider would
+// remove together with certroll's. A failed query counts as no: the name was free of
+// foreign records before, and a record that is never removed would block the next
+// renewal.
 func (p *publication) joined(ctx context.Context) bool {
 	if p.provider.Effect.Spares() {
 		return false
@@ -81,13 +82,13 @@ func (p *publication) joined(ctx context.Context) bool {
 	return err == nil && others > 0
 }
 
-// stays tells of a record that is not removed.
+// stays returns the message about a record that certroll leaves in place.
 func (p *publication) stays(answer dnsprovider.Proof) string {
 	return "the TXT record " + p.name + " with the value " + answer.Value() + " is not removed: somebody else has written one beside it, which the provider " +
 		p.account.Provider + " of the DNS account " + p.account.Name + " would remove too; remove the record with this value by hand"
 }
 
-// others counts the TXT records at the name that are not certroll's own.
+// others counts the foreign TXT records at the name.
 func (p *publication) others(ctx context.Context) (int, error) {
 	values, err := dnsquery.Standing(ctx, p.account, p.name)
 	if err != nil {

@@ -10,41 +10,41 @@ import (
 	"certroll/reconcile/keylock"
 )
 
-// names keeps the record names that challenges are answered at.
+// names coordinates the record names of challenges within this process.
 //
-// Several challenges may share one: a name and its wildcard, and all names
-// whose CNAMEs lead to the same place, in orders that know nothing of each
-// other. Two things go wrong then.
+// Several challenges may share a record name: a name and its wildcard, and all names
+// whose CNAMEs lead to the same target, even in different orders. Two things can go
+// wrong:
 //
-//   - A provider that replaces the record set at each write (lego's rfc2136,
-//     and those that can hold one value only) takes the other's answer away.
-//     For these a name is locked from the record's writing to its removal.
-//   - Resolvers of the CA keep what they saw for the record's TTL, a minute at
-//     most at Let's Encrypt (boulder#3405, boulder#5820). An answer written
-//     after the CA has looked at the name must wait until that has passed,
-//     or the CA sees the earlier one and the order is lost.
+//   - A provider that replaces the record set with each write (lego's rfc2136 with a
+//     GSS-TSIG key, and those that hold one value) removes the other's answer. For
+//     these, a name is locked from the record's writing to its removal.
+//   - The CA's resolvers cache an answer for the record's TTL, at Let's Encrypt for a
+//     minute at most (boulder#3405, boulder#5820). A later answer at the same name
+//     must wait until that time has passed. Otherwise the CA sees the earlier answer
+//     and the order is lost.
 //
-// The second is why lego waits a fixed minute between any two names of such a
-// provider. Here only the same name waits, and only for the TTL that is seen.
+// Because of the second, lego waits a fixed minute between any two names of such a
+// provider. certroll delays only the same name, and only for the TTL that it saw.
 type names struct {
 	now    func() time.Time
 	mu     sync.Mutex
 	locks  keylock.Locks
 	quiets map[string]time.Time
-	values map[string][]string // that this process wrote, or knows to be an earlier one's
+	values map[string][]string // written by this process, or known from an earlier one
 }
 
 func newNames(now func() time.Time) *names {
 	return &names{now: now, quiets: map[string]time.Time{}, values: map[string][]string{}}
 }
 
-// lock waits until the name is free; the function returned frees it.
+// lock waits until the name is free; the returned function frees it.
 func (n *names) lock(ctx context.Context, name string) (func(), error) {
 	return n.locks.Take(ctx, strings.ToLower(name), nil)
 }
 
-// lookedAt notes that the CA looks at the name now, or has just done so, and
-// that its resolvers may keep what they saw for ttl.
+// lookedAt records that the CA queries the name now, or has just done so, and that its
+// resolvers may cache the answer for ttl.
 func (n *names) lookedAt(name string, ttl time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -59,18 +59,18 @@ func (n *names) lookedAt(name string, ttl time.Duration) {
 	}
 }
 
-// quiet is how long the CA may still see an earlier answer at the name.
+// quiet returns the time for which the CA may still see an earlier answer at the name.
 func (n *names) quiet(name string) time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.quiets[strings.ToLower(name)].Sub(n.now())
 }
 
-// mostValues is how many values are remembered for one name, the newest: what is
-// older was removed, or replaced.
+// mostValues bounds the values remembered for one name. Older ones were removed or
+// replaced.
 const mostValues = 64
 
-// wrote notes that a TXT record at the name is certroll's own.
+// wrote records a value at the name as certroll's own.
 func (n *names) wrote(name, value string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -80,7 +80,7 @@ func (n *names) wrote(name, value string) {
 	}
 }
 
-// knows reports whether a TXT record at the name is known as certroll's own.
+// knows reports whether a value at the name is certroll's own.
 func (n *names) knows(name, value string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -18,14 +18,14 @@ type Publisher struct {
 	opts      Options
 }
 
-// Options are the settings of a publisher. All are required.
+// Options are the settings of a Publisher. All are required.
 type Options struct {
 	Now     func() time.Time
-	Cleanup time.Duration // removing one record
-	// Retry are the waits before the second and later tries of a provider or a name
-	// server that is unavailable.
+	Cleanup time.Duration // limit for removing one record
+	// Retry are the waits before each further try with a provider or name server that is
+	// unavailable.
 	Retry []time.Duration
-	// RecordCache is the longest that resolvers of the CA keep a TXT record,
+	// RecordCache is the longest time for which the CA's resolvers cache a TXT record,
 	// whatever its TTL.
 	RecordCache time.Duration
 }
@@ -35,27 +35,27 @@ func New(providers *dnsprovider.Pool, o Options) *Publisher {
 	return &Publisher{providers: providers, names: newNames(o.Now), opts: o}
 }
 
-// Lock waits until nothing is written at a record's name; the function returned frees it.
+// Lock waits until no other publication uses the record's name; the returned function
+// frees it.
 func (p *Publisher) Lock(ctx context.Context, name string) (unlock func(), err error) {
 	return p.names.lock(ctx, name)
 }
 
-// publication is the answering of dns-01 challenges through one account, at one
-// record name.
+// publication answers dns-01 challenges through one account at one record name.
 type publication struct {
 	*Publisher
 	doing    string
 	report   func(step, detail string)
-	gaveUp   func() bool // the account was given up by others; nil: never
+	gaveUp   func() bool // other names gave the account up; nil: never
 	account  *spec.DNSAccount
 	provider *dnsprovider.Provider
-	name     string // where the TXT record goes, CNAMEs followed
+	name     string // the TXT record's name, after following CNAMEs
 	proofs   []dnsprovider.Proof
-	lame     []string // name servers that were passed over when the record was seen
-	own      []string // the values that challenges of the order ask for
+	lame     []string // name servers ignored in the check for visibility
+	own      []string // the TXT values of all the order's challenges
 }
 
-// alone runs the publication while nothing else is written at its name.
+// alone runs the publication while it holds the lock on its name.
 func (p *publication) alone(ctx context.Context, ask func() error) error {
 	unlock, err := p.takeTurn(ctx)
 	if err != nil {
@@ -65,8 +65,8 @@ func (p *publication) alone(ctx context.Context, ask func() error) error {
 	return p.run(ctx, ask)
 }
 
-// takeTurn waits until nothing else is written at the publication's name, or, for
-// a provider with one value for all of an account, through its account.
+// takeTurn locks the publication's name; for a provider with one value per account it
+// locks the account.
 func (p *publication) takeTurn(ctx context.Context) (unlock func(), err error) {
 	key := p.name
 	if p.provider.WholeAccount() {
@@ -75,8 +75,8 @@ func (p *publication) takeTurn(ctx context.Context) (unlock func(), err error) {
 	return p.Lock(ctx, key)
 }
 
-// run writes the records, waits until they can be seen, has the CA look, and
-// takes them away again whatever happened.
+// run writes the records, waits for their visibility, lets the CA validate, and removes
+// them in every case.
 func (p *publication) run(ctx context.Context, ask func() error) error {
 	if err := p.vacant(ctx); err != nil {
 		return err
@@ -99,6 +99,7 @@ func (p *publication) run(ctx context.Context, ask func() error) error {
 	}
 	p.names.lookedAt(p.name, p.cap(ttl))
 	err = ask()
+	// Again, since the CA may have queried at any time during the call.
 	p.names.lookedAt(p.name, p.cap(ttl))
 	return err
 }
@@ -107,10 +108,11 @@ func (p *publication) cap(ttl time.Duration) time.Duration {
 	return min(ttl, p.opts.RecordCache)
 }
 
-// present writes one record. written is true as soon as it may be there.
+// present writes one record. written is true as soon as the record may exist.
 func (p *publication) present(ctx context.Context, answer dnsprovider.Proof) (written bool, err error) {
 	doing := "writing the TXT record " + p.name + " through the DNS account " + p.account.Name
 	p.report("dns", doing)
+	// Before the write, so that a record of an interrupted write also counts as ours.
 	p.names.wrote(p.name, answer.Value())
 	err = p.patiently(ctx, doing, func() error {
 		err := p.provider.Present(ctx, answer, p.name)
@@ -120,8 +122,8 @@ func (p *publication) present(ctx context.Context, answer dnsprovider.Proof) (wr
 	return written, err
 }
 
-// patiently gives a provider or a name server that does not answer another try
-// or two, unless another group has given the account up.
+// patiently repeats do after the waits of Options.Retry, if the provider or name server
+// is unavailable. It stops early once other names have given the account up.
 func (p *publication) patiently(ctx context.Context, doing string, do func() error) error {
 	for try := 0; ; try++ {
 		err := do()
@@ -143,9 +145,9 @@ func (p *publication) patiently(ctx context.Context, doing string, do func() err
 	}
 }
 
-// remove takes a record away, also when the call was interrupted. A record
-// that stays is untidy and no danger, so a failure is reported and no more. It
-// also stays where the provider would remove what somebody else wrote meanwhile.
+// remove removes a record, even after an interruption. A leftover record is harmless, so
+// a failure is only reported. The record stays if the provider would also remove a
+// foreign one.
 func (p *publication) remove(ctx context.Context, answer dnsprovider.Proof) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opts.Cleanup)
 	defer cancel()
@@ -158,7 +160,7 @@ func (p *publication) remove(ctx context.Context, answer dnsprovider.Proof) {
 	}
 }
 
-// waitQuiet waits until the CA's resolvers have forgotten an earlier answer.
+// waitQuiet waits until the CA's resolvers have dropped an earlier answer.
 func (p *publication) waitQuiet(ctx context.Context) error {
 	for {
 		d := p.names.quiet(p.name)

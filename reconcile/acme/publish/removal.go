@@ -10,9 +10,9 @@ import (
 	"certroll/spec"
 )
 
-// RemoveLeft removes a TXT record that an earlier process wrote and may not have
-// removed, as acme.RemoveAnswers says. It has the accounts try one after another. It fails
-// with what the last one failed with, and where none could see the record with nothing.
+// RemoveLeft removes a TXT record that an earlier process may have left, as
+// acme.RemoveAnswers documents. It tries one account after another and returns the last
+// failure; nil if no account sees the record.
 func (p *Publisher) RemoveLeft(ctx context.Context, accounts []*spec.DNSAccount, answer dnsprovider.Proof, report func(step, detail string)) error {
 	var failure error
 	for _, account := range accounts {
@@ -27,18 +27,18 @@ func (p *Publisher) RemoveLeft(ctx context.Context, accounts []*spec.DNSAccount,
 	return failure
 }
 
-// removeThrough removes the record through one account, where it is there.
+// removeThrough removes the record through one account, if the record is visible there.
 func (p *Publisher) removeThrough(ctx context.Context, account *spec.DNSAccount, answer dnsprovider.Proof, report func(step, detail string)) (removed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Cleanup)
 	defer cancel()
 	name, err := dnsquery.RecordName(ctx, account, answer.Domain)
 	if err != nil {
-		return false, nil // nothing can be written where it leads, and so nothing was
+		return false, nil // no record can have been written at such a name
 	}
 	p.names.wrote(name, answer.Value())
 	values, err := dnsquery.Standing(ctx, account, name)
 	if err != nil || !slices.Contains(values, answer.Value()) {
-		return false, nil // whoever cannot be asked shows no record
+		return false, nil // a server that does not answer counts as one without the record
 	}
 	doing := "removing the TXT record " + name + " with the value " + answer.Value() + ", which an earlier run left, through the DNS account " + account.Name
 	report("cleanup", doing)
@@ -57,8 +57,9 @@ func (p *Publisher) removeThrough(ctx context.Context, account *spec.DNSAccount,
 		return false, &problem.Error{OfClass: problem.ClassDNSOccupied, Doing: doing, Said: one.stays(answer)}
 	}
 	if !provider.Effect.Spares() {
-		// Some of these remove only what they remember to have written. All that is
-		// there is ours, so that writing it again takes nothing away.
+		// Some of these providers remove only records that they remember writing. All
+		// records at the name are certroll's, so writing this one again removes none of
+		// anyone else's.
 		_ = provider.Present(ctx, answer, name)
 	}
 	if err := provider.Cleanup(ctx, answer, name); err != nil {

@@ -4,8 +4,8 @@ import (
 	"sync"
 )
 
-// OneAtATime makes a report function safe for the names of an order, which
-// are solved side by side.
+// OneAtATime serializes a report function for the names of an order, which are solved
+// concurrently. nil becomes a function that does nothing.
 func OneAtATime(report func(step, detail string)) func(step, detail string) {
 	if report == nil {
 		return func(string, string) {}

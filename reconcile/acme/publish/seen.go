@@ -10,10 +10,10 @@ import (
 	"certroll/reconcile/acme/wait"
 )
 
-// seen waits until the publication's records can be seen, and returns their
-// TTL. The first look is at once: an honest server has the record when the
-// provider says so, and a server asked is authoritative, so that a look in
-// vain is remembered nowhere.
+// seen waits until the publication's records are visible and returns their TTL. The
+// first query is immediate: most servers have the record once the provider's call
+// returns. The servers queried are authoritative, so no resolver caches a negative
+// answer.
 func (p *publication) seen(ctx context.Context) (time.Duration, error) {
 	settings := p.account.Propagation
 	if settings.Wait > 0 {

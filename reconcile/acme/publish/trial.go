@@ -11,17 +11,18 @@ import (
 	"certroll/spec"
 )
 
-// Trial is what came of a record that was written and removed again.
+// Trial is the result of writing and removing a test record.
 type Trial struct {
-	Name     string   // where it was to go, CNAMEs followed
-	Occupied bool     // another record stands there, which the provider would replace: nothing was written
-	Err      error    // why it was not written, or not seen
-	Stays    string   // why it was left where it is; "" where it was removed
-	Left     error    // why it could not be removed, where nothing else went wrong
-	Lame     []string // name servers that were passed over
+	Name     string   // the record's name, after following CNAMEs
+	Occupied bool     // another record exists that the provider would replace: nothing was written
+	Err      error    // why it was not written or did not become visible
+	Stays    string   // why certroll left it in place; "" if it was removed
+	Left     error    // why its removal failed, if nothing else failed
+	Lame     []string // name servers ignored in the check for visibility
 }
 
-// Try writes a record as for a real challenge, waits until it is seen, and removes it.
+// Try writes a record as for a real challenge, waits until it is visible, and removes
+// it.
 func (p *Publisher) Try(ctx context.Context, doing string, account *spec.DNSAccount, answer dnsprovider.Proof, report func(step, detail string)) (t Trial) {
 	provider, err := p.providers.Open(ctx, account)
 	if err != nil {
@@ -45,9 +46,9 @@ func (p *Publisher) Try(ctx context.Context, doing string, account *spec.DNSAcco
 	return one.try(ctx, answer)
 }
 
-// occupied reports whether there is a TXT record already, a real answer of another
-// process maybe: such a provider replaces what it finds. Within this process the lock
-// keeps from that.
+// occupied reports whether a TXT record exists at the name, perhaps the answer of
+// another process to a real challenge. A provider of this kind would replace it. Within
+// this process the lock prevents that.
 func (p *publication) occupied(ctx context.Context) bool {
 	r, err := dnsquery.Lookup(ctx, dnsquery.Nameservers(p.account), p.name, dns.TypeTXT)
 	return err == nil && slices.ContainsFunc(r.Answer, func(rr dns.RR) bool { _, ok := rr.(*dns.TXT); return ok })

@@ -15,13 +15,13 @@ import (
 	"certroll/spec/credential"
 )
 
-// openAccount gets an issuer's account ready for use: key stored, registered
-// at the CA, its URL stored.
+// openAccount prepares an issuer's account: the key is in the store, the account is
+// registered at the CA, and its URL is in the store.
 //
-// The key is written before the CA hears of it, and only where there is none:
-// two replicas that start together end up with the one key that was written
-// first, and registering a key twice gives the same account (RFC 8555 section
-// 7.3.1). A crash in between leaves a key without URL, which is just that.
+// The key reaches the store before the CA, and only if the store has none. Replicas that
+// start together therefore all use the first key written. Registering a key twice
+// returns the same account (RFC 8555 section 7.3.1). A crash in between leaves a key
+// without URL, which the next call registers.
 func (a *Accounts) openAccount(ctx context.Context, issuer *spec.Issuer) (*Session, error) {
 	doing := "opening the ACME account of issuer " + issuer.Name
 	s, err := a.newSession(issuer)
@@ -56,8 +56,8 @@ func (a *Accounts) openAccount(ctx context.Context, issuer *spec.Issuer) (*Sessi
 	return s, nil
 }
 
-// createDocument makes the document with a fresh key, or returns the one that
-// another replica has made.
+// createDocument stores a document with a new key, or returns the one that another
+// replica stored first.
 func (a *Accounts) createDocument(ctx context.Context, id, doing string, issuer *spec.Issuer, eabKeyID string) (map[string]string, error) {
 	key, err := newKey()
 	if err != nil {
@@ -79,7 +79,8 @@ func (a *Accounts) createDocument(ctx context.Context, id, doing string, issuer 
 
 func (a *Accounts) stamp() string { return a.opts.Now().UTC().Format(time.RFC3339) }
 
-// ensureRegistered sees to the account at the CA and to its URL in the store.
+// ensureRegistered registers the account at the CA, or updates its contact, and stores
+// the account's URL.
 func (s *Session) ensureRegistered(ctx context.Context, doing string, doc map[string]string, eabKeyID string) error {
 	if doc[FieldURL] == "" {
 		url, err := s.register(ctx, doing, eabKeyID)
@@ -98,8 +99,8 @@ func (s *Session) ensureRegistered(ctx context.Context, doing string, doc map[st
 	return s.remember(ctx, doing, doc, s.AccountURL())
 }
 
-// remember stores the account's URL. A replica that has stored the same in
-// the meantime is no failure.
+// remember stores the account's URL. It succeeds if another replica has just stored the
+// same.
 func (s *Session) remember(ctx context.Context, doing string, doc map[string]string, url string) error {
 	doc = maps.Clone(doc)
 	doc[FieldURL], doc[FieldContact], doc[fieldRegistered] = url, s.issuer.Email, s.accounts.stamp()
@@ -122,12 +123,12 @@ func (s *Session) remember(ctx context.Context, doing string, doc map[string]str
 	return nil
 }
 
-// register makes the account at the CA, or finds the one that this key has.
+// register creates the account at the CA, or finds the existing one of this key.
 func (s *Session) register(ctx context.Context, doing, eabKeyID string) (string, error) {
 	var hmac string
 	if s.issuer.EAB != nil {
-		// A binding may be good for one use only (ZeroSSL's is): ask for an
-		// account of this key before.
+		// Some bindings work only once (ZeroSSL's), so first look for an existing
+		// account.
 		url, err := s.findAccount(ctx, doing)
 		if err == nil || !problem.Is(err, "accountDoesNotExist") {
 			return url, err
@@ -146,10 +147,9 @@ func (s *Session) register(ctx context.Context, doing, eabKeyID string) (string,
 	return "", err
 }
 
-// mayBeLate reports whether another replica may have caused this refusal to
-// make an account by being first with the same key: not every CA answers the
-// second of two at the same moment with the account. A CA that wants to be
-// left alone for a while is.
+// mayBeLate reports whether the refusal may be due to another replica that registered
+// the same key a moment earlier. Not every CA answers the second of two simultaneous
+// requests with the account. A rate limit or a Retry-After has another cause.
 func mayBeLate(err error) bool {
 	var e *problem.Error
 	var p *acme.ProblemDetails
@@ -186,7 +186,7 @@ func (s *Session) newAccount(ctx context.Context, doing, eabKeyID, hmac string) 
 	return url, err
 }
 
-// mayRegister finds what the CA would refuse, so that the error can name the
+// mayRegister checks the CA's conditions in advance, so that the error can name the
 // setting.
 func (s *Session) mayRegister(core *api.Core, doing string) error {
 	meta := core.GetDirectory().Meta
@@ -200,7 +200,8 @@ func (s *Session) mayRegister(core *api.Core, doing string) error {
 	return nil
 }
 
-// findAccount asks for the account of our key without making one.
+// findAccount returns the URL of the key's account without creating one
+// (onlyReturnExisting, RFC 8555 section 7.3.1).
 func (s *Session) findAccount(ctx context.Context, doing string) (string, error) {
 	var url string
 	_, err := s.callAs(ctx, "", doing+" at "+s.ca.Directory, func(core *api.Core) error {
@@ -211,7 +212,7 @@ func (s *Session) findAccount(ctx context.Context, doing string) (string, error)
 	return url, err
 }
 
-// updateContact tells the CA another email (RFC 8555 section 7.3.2).
+// updateContact sends the CA the issuer's email (RFC 8555 section 7.3.2).
 func (s *Session) updateContact(ctx context.Context) error {
 	_, err := s.Call(ctx, "updating the contact of the account of issuer "+s.issuer.Name, func(core *api.Core) error {
 		_, err := core.Accounts.Update(s.AccountURL(), acme.Account{Contact: s.contact()})
@@ -227,9 +228,8 @@ func (s *Session) contact() []string {
 	return []string{"mailto:" + s.issuer.Email}
 }
 
-// registerAgain registers the stored key at a CA that has forgotten the
-// account with the URL stale. Of many calls that find out at the same time,
-// one does it.
+// registerAgain registers the stored key at a CA that has lost the account. stale is the
+// lost account's URL. Of concurrent calls only one registers; the others find a new URL.
 func (s *Session) registerAgain(ctx context.Context, stale string) error {
 	doing := "registering the account of issuer " + s.issuer.Name + " again"
 	select {

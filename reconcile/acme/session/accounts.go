@@ -16,77 +16,76 @@ import (
 	"certroll/spec/credential"
 )
 
-// Store keeps the documents of ACME accounts, private keys included.
+// Store persists the documents of ACME accounts, including private keys.
 type Store interface {
-	// Load returns the document; an error that is fs.ErrNotExist where there
-	// is none.
+	// Load returns the document; the error matches fs.ErrNotExist if there is none.
 	Load(ctx context.Context, id string) (map[string]string, error)
-	// Create stores the document only if there is none under this id, and
-	// returns the one that is stored then: data, or what was there before.
+	// Create stores the document only if none exists under this id. It returns the
+	// stored document: data, or the existing one.
 	Create(ctx context.Context, id string, data map[string]string) (stored map[string]string, err error)
 	// Update replaces the document.
 	Update(ctx context.Context, id string, data map[string]string) error
 }
 
-// lister is an Store that can name its documents.
+// lister is a Store that can list its documents.
 type lister interface {
 	List(ctx context.Context) (ids []string, err error)
 }
 
-// placed is an Store that can say how one of its documents is deleted.
+// placed is a Store with a command for deleting a document.
 type placed interface {
-	// DeleteCommand is a command line for a person.
+	// DeleteCommand returns a command line for a person.
 	DeleteCommand(id string) string
 }
 
-// labeled is an Store that can say how one field of a document is set.
+// labeled is a Store with a command for setting one field of a document.
 type labeled interface {
-	// SetCommand is a command line for a person, with the value quoted for a shell;
-	// "" where that cannot be done.
+	// SetCommand returns a command line for a person, with the value quoted for a shell;
+	// "" if there is none.
 	SetCommand(id, field, value string) string
 }
 
-// Options are the settings of accounts. All are required.
+// Options are the settings of Accounts. All are required.
 type Options struct {
 	UserAgent string
 	Now       func() time.Time
 	Logger    *slog.Logger
-	// Credential follows a reference to a credential.
+	// Credential reads a reference to a credential.
 	Credential func(ctx context.Context, v spec.Value, form credential.Form) (string, error)
 }
 
-// Accounts are the accounts of the issuers, with their keys in the store.
+// Accounts holds the issuers' ACME accounts, whose keys are in the store.
 type Accounts struct {
 	store Store
 	cas   *ca.Set
 	opts  Options
 
 	mu       sync.Mutex
-	sessions map[string]*opening // by issuer's fingerprint
+	sessions map[string]*opening // by the issuer's fingerprint
 }
 
-// New makes Accounts that keep their documents in the store.
+// New makes Accounts that persist in store.
 func New(store Store, cas *ca.Set, o Options) *Accounts {
 	return &Accounts{store: store, cas: cas, opts: o, sessions: map[string]*opening{}}
 }
 
-// Close forgets the sessions.
+// Close drops the sessions.
 func (a *Accounts) Close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sessions = map[string]*opening{}
 }
 
-// opening is a session, or the one attempt under way to open it.
+// opening is a session, or the attempt in progress to open it.
 type opening struct {
-	done    chan struct{} // closed when session or err is set
+	done    chan struct{} // closed once session or err is set
 	session *Session
 	err     error
 }
 
-// Session returns the issuer's session, opening it where there is none. Calls
-// that come while it is being opened share the attempt and its failure, so
-// that a CA that is down is asked once and not once per certificate.
+// Session returns the issuer's session, and opens it if there is none. Concurrent calls
+// share one attempt and its failure, so that an unreachable CA gets one request and not
+// one per certificate.
 func (a *Accounts) Session(ctx context.Context, issuer *spec.Issuer) (*Session, error) {
 	key := fingerprint(issuer)
 	for {
@@ -109,7 +108,8 @@ func (a *Accounts) Session(ctx context.Context, issuer *spec.Issuer) (*Session, 
 		if o.err == nil || !isInterruption(o.err) {
 			return o.session, o.err
 		}
-		// The one who opened was interrupted, which is no matter of ours.
+		// The opening call was interrupted by its own context; try again with this
+		// one's.
 	}
 }
 
@@ -139,8 +139,8 @@ func (a *Accounts) forget(s *Session) {
 	}
 }
 
-// fingerprint is equal for issuers that may share a session: all that is used
-// to open the account, by reference where it is a secret.
+// fingerprint is equal for issuers that may share a session. It covers every setting
+// that opening the account uses; secrets enter as references.
 func fingerprint(issuer *spec.Issuer) string {
 	h := sha256.New()
 	put := func(parts ...string) {

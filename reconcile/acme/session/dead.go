@@ -12,8 +12,8 @@ import (
 	"certroll/spec/text"
 )
 
-// checkAccount is askAccount, after which a CA that does not know the account any
-// more is told of the stored key again.
+// checkAccount fetches the account from the CA. If the CA does not know it, checkAccount
+// registers the stored key again.
 func (s *Session) checkAccount(ctx context.Context) error {
 	kid := s.AccountURL()
 	err := s.Ask(ctx)
@@ -23,8 +23,8 @@ func (s *Session) checkAccount(ctx context.Context) error {
 	return err
 }
 
-// Ask asks for the account itself. A CA that answers with anything but a
-// refusal says nothing against it.
+// Ask fetches the account from the CA. Only a refusal that concerns the account, or a
+// status other than valid, counts against it.
 func (s *Session) Ask(ctx context.Context) error {
 	doing := "asking " + s.issuer.Directory + " for the ACME account " + s.AccountURL() + " of issuer " + s.issuer.Name
 	var status string
@@ -45,11 +45,11 @@ func (s *Session) Ask(ctx context.Context) error {
 	return err
 }
 
-// mayBeAccount tells whether a refusal may be about the account: the type of
-// problem that RFC 8555 section 6.7 has for it, or a bare 401 or 403.
+// mayBeAccount reports whether a refusal may concern the account: the problem type
+// unauthorized (RFC 8555 section 6.7), or a 401 or 403 without a type.
 func mayBeAccount(err error) bool {
 	if problem.IsOfAccount(err) {
-		return false // it is, and was asked for
+		return false // already checked
 	}
 	var p *acme.ProblemDetails
 	if !errors.As(err, &p) {
@@ -59,10 +59,10 @@ func mayBeAccount(err error) bool {
 		problem.Type(p) == "" && (p.HTTPStatus == http.StatusUnauthorized || p.HTTPStatus == http.StatusForbidden)
 }
 
-// dead is the failure of an account that the CA does not take any more. Nothing
-// replaces it by itself: CAA records may name its URL (RFC 8657), and an external
-// account binding may be good for one account only. The session is forgotten, so
-// that the next attempt sees what a person has done about it.
+// dead returns the error for an account that the CA rejects. certroll does not replace
+// the account by itself: CAA records may name its URL (RFC 8657), and an external
+// account binding may work only once. dead drops the session, so that the next attempt
+// reads the store again after a person has acted.
 func (s *Session) dead(doing, said string, cause error) error {
 	s.accounts.forget(s)
 	remove := "delete its document " + s.accountID + " in Vault"
@@ -74,8 +74,8 @@ func (s *Session) dead(doing, said string, cause error) error {
 			" and then run certroll retry with the name of one certificate; mend CAA records with an accounturi, and give a fresh eab where the CA wants one, before that"}
 }
 
-// ofAccount makes a refusal to open the account the account's own failure:
-// terms, contact, external account binding, or a key whose account is dead.
+// ofAccount attributes a refusal to open the account to the account itself: terms,
+// contact, external account binding, or a key whose account is dead.
 func (s *Session) ofAccount(err error) error {
 	var e *problem.Error
 	if !errors.As(err, &e) || e.OwnedBy != "" || e.OfClass != problem.ClassConfig && e.OfClass != problem.ClassRejected {

@@ -1,16 +1,15 @@
 // Package session owns the ACME accounts: their keys and documents in the store, their
-// registration, and the signed requests that are made with them.
+// registration, and the requests signed with their keys.
 //
-// An account's key is written to the store before the CA hears of it, and only
-// where there is none (account.go), so that replicas that start together share
-// one. A CA that has forgotten the account gets the same key registered again.
-// An account that the CA does not take any more is replaced by a person alone
-// (dead.go).
+// The key of an account is in the store before the CA sees it, and is written only if
+// there is none (account.go), so that replicas that start together share one. If a CA
+// loses the account, the package registers the same key again. If a CA rejects the
+// account, only a person replaces it (dead.go).
 //
-// A Session lends a core of lego's to one call at a time; the core's transport has
-// that call's context. Ten requests of an account are under way at once at most,
-// however many certificates and names are being worked on: those mostly wait.
+// A Session lends one of lego's cores to one call at a time; the core's transport uses
+// that call's context. At most ten requests of an account run concurrently, for any
+// number of certificates and names: most of the work is waiting.
 //
 // The account's key goes from the store into memory and nowhere else. The package
-// never makes an order: it does not know what a request is for.
+// creates no orders and does not know the purpose of a request.
 package session

@@ -17,33 +17,33 @@ import (
 // The fields of an account's document.
 const (
 	FieldSchema     = "schema"      // "1"
-	FieldDirectory  = "directory"   // of the CA; for the reader
-	FieldContact    = "contact"     // the email the CA was told last
-	fieldEAB        = "eab_key_id"  // for the reader
+	FieldDirectory  = "directory"   // the CA's directory; informative
+	FieldContact    = "contact"     // the email last sent to the CA
+	fieldEAB        = "eab_key_id"  // informative
 	FieldKey        = "private_key" // PEM, PKCS #8, ECDSA P-256
-	FieldURL        = "account_url" // empty until the CA has answered
+	FieldURL        = "account_url" // empty until the CA has registered the account
 	fieldCreated    = "created"
 	fieldRegistered = "registered"
-	fieldAccount    = "account"  // the name that the issuer gives it; absent where it gives none
-	fieldDocument   = "document" // of a pointer: the id of the document that it stands for
-	FieldTerms      = "terms"    // the URL of the terms of service agreed to when it was registered; absent where there were none, or before it was kept
+	fieldAccount    = "account"  // the issuer's account setting; absent if unset
+	fieldDocument   = "document" // in a pointer: the id of the document that holds the account
+	FieldTerms      = "terms"    // the URL of the terms of service agreed to at registration; absent if there were none, or in a document of an earlier version
 )
 
-// longestTerms bounds the URL of terms of service that is kept.
+// longestTerms bounds the stored URL of terms of service.
 const longestTerms = 1000
 
-// DocumentID names the document of an issuer's account. It depends on nothing that
-// people edit: the CA, the name of the account ("" unless the issuer has one, by
-// which a team splits its limits), and the external account that it is bound to.
-// So issuers that differ in their profile or contact share an account. It reads
+// DocumentID returns the id of an issuer's account document. It depends on nothing that
+// people edit casually: the directory URL, the issuer's account setting ("" unless a
+// team separates its rate limits by it), and the key id of the external account binding.
+// So issuers that differ only in profile or contact share an account. The form is
 //
 //	<host of the directory>-<16 hex digits of SHA-256("certroll account 2" \n directory \n account \n EAB key id)>
 func DocumentID(directory, account, eabKeyID string) string {
 	return documentID(directory, "certroll account 2", directory, account, eabKeyID)
 }
 
-// FormerDocumentID is how an account's document was named when the contact was
-// part of its identity. The case of the email makes no difference.
+// FormerDocumentID returns the id that earlier versions used, in which the contact was
+// part of the identity. The case of the email makes no difference.
 func FormerDocumentID(directory, email, eabKeyID string) string {
 	return documentID(directory, "certroll account 1", directory, strings.ToLower(email), eabKeyID)
 }
@@ -64,8 +64,8 @@ func pathSafe(r rune) rune {
 	return '-'
 }
 
-// newKey makes an account key. ES256 is the one algorithm that RFC 8555
-// section 6.2 obliges every CA to take.
+// newKey makes an account key. ES256 is the only algorithm that every CA must support
+// (RFC 8555 section 6.2).
 func newKey() (string, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -78,7 +78,7 @@ func newKey() (string, error) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), nil
 }
 
-// parseKey never quotes what it was given.
+// parseKey decodes an account key. Its errors never quote the input.
 func parseKey(text string) (crypto.Signer, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {

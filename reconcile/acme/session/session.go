@@ -14,30 +14,30 @@ import (
 	"certroll/spec"
 )
 
-// Session is one account at one CA while the process lives.
+// Session is one account at one CA during the life of the process.
 //
 //	session ── ca.CA: connections and directory, shared by the CA's accounts
 //	   ├── lane: a lego core (its nonces, its http.Client), lent to one call
 //	   ├── lane
 //	   └── lane
 //
-// lego's calls take no context and tell no headers. A lane is therefore lent
-// to a single call: for its duration the lane's RoundTripper has that call's
-// context, and what it saw last is the answer to that call and to no other.
+// lego's calls take no context and return no headers. A lane therefore serves one call
+// at a time: meanwhile its RoundTripper uses that call's context, and its recorded
+// answer belongs to that call.
 type Session struct {
 	accounts  *Accounts
 	ca        *ca.CA
 	issuer    *spec.Issuer
 	accountID string
 	key       crypto.Signer
-	terms     string // the URL of the terms of service agreed to by registering now; "" otherwise
+	terms     string // URL of the terms of service agreed to in a registration by this session; else ""
 
 	mu    sync.Mutex
 	kid   string  // the account's URL
-	lanes []*lane // idle; the last one has the freshest nonces
+	lanes []*lane // idle; the last one has the newest nonces
 
-	requests    chan struct{} // one element for each request under way
-	registering chan struct{} // held by the call that registers again
+	requests    chan struct{} // one element per request in progress
+	registering chan struct{} // held by the call in registerAgain
 }
 
 type lane struct {
@@ -45,13 +45,13 @@ type lane struct {
 	core    *api.Core
 	kid     string
 	born    time.Time
-	ctx     context.Context // of the call at hand
+	ctx     context.Context // of the present call
 	seen    ca.Answer
 }
 
 const (
-	// laneAge bounds, with directoryAge, how long a CA's change of its
-	// directory goes unnoticed.
+	// laneAge, with ca's directoryAge, bounds the time until a change of the CA's
+	// directory takes effect: a lego core keeps the directory that it began with.
 	laneAge = time.Hour
 )
 
@@ -66,8 +66,9 @@ func (a *Accounts) newSession(issuer *spec.Issuer) (*Session, error) {
 	}, nil
 }
 
-// Call runs fn, which makes one request of lego's, on a lane of its own and
-// tells what the CA answered.
+// Call runs fn, which makes one of lego's requests, on a lane of its own, and returns
+// the CA's answer. On a refusal that may concern the account, Call also checks the
+// account.
 func (s *Session) Call(ctx context.Context, doing string, fn func(*api.Core) error) (ca.Answer, error) {
 	kid := s.AccountURL()
 	seen, err := s.callAs(ctx, kid, doing, fn)
@@ -79,7 +80,7 @@ func (s *Session) Call(ctx context.Context, doing string, fn func(*api.Core) err
 	if err == nil || !problem.Is(err, "accountDoesNotExist") {
 		return seen, err
 	}
-	// The CA has forgotten us. The key is ours still: register it again, once.
+	// The CA has lost the account. Register the same key again, once.
 	if err := s.registerAgain(ctx, kid); err != nil {
 		return seen, err
 	}
@@ -106,8 +107,8 @@ func (s *Session) callAs(ctx context.Context, kid, doing string, fn func(*api.Co
 	return seen, nil
 }
 
-// run makes the lane's core at first use: that fetches the directory, which
-// needs the call's context.
+// run creates the lane's core at first use: creation fetches the directory and so needs
+// the call's context.
 func (l *lane) run(fn func(*api.Core) error) error {
 	if l.core == nil {
 		httpClient := &http.Client{Transport: l, CheckRedirect: ca.CheckRedirect}
@@ -120,7 +121,7 @@ func (l *lane) run(fn func(*api.Core) error) error {
 	return fn(l.core)
 }
 
-// RoundTrip sends one request of lego's for the call that has borrowed the lane.
+// RoundTrip sends one of lego's requests for the call that has borrowed the lane.
 func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, seen, err := l.session.ca.RoundTrip(l.ctx, req)
 	l.seen = seen
@@ -149,7 +150,7 @@ func (s *Session) giveBack(l *lane) {
 	}
 }
 
-// AccountURL is the account's URL at the CA.
+// AccountURL returns the account's URL at the CA.
 func (s *Session) AccountURL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,7 +163,8 @@ func (s *Session) setAccountURL(url string) {
 	s.kid = url
 }
 
-// KeyAuthorization is RFC 8555 section 8.1's, for a token of a challenge.
+// KeyAuthorization returns the key authorization of a challenge's token (RFC 8555
+// section 8.1).
 func (s *Session) KeyAuthorization(ctx context.Context, token string) (string, error) {
 	var out string
 	_, err := s.Call(ctx, "computing a key authorization", func(core *api.Core) error {

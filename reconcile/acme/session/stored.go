@@ -10,20 +10,20 @@ import (
 	"certroll/spec/credential"
 )
 
-// Stored is what an examination asks of an account's document.
+// Stored is the part of an account's document that examinations need.
 type Stored struct {
-	ID    string // of the document
-	URL   string // the account's; "" where there is no account yet
-	Terms string // the URL of the terms of service agreed to when it was registered
+	ID    string // id of the document
+	URL   string // URL of the account; "" if there is none yet
+	Terms string // URL of the terms of service agreed to at registration
 }
 
-// Stored reads the issuer's account from the store. It makes and changes none.
+// Stored reads the issuer's account from the store. It creates and changes nothing.
 func (a *Accounts) Stored(ctx context.Context, issuer *spec.Issuer) (Stored, error) {
 	doc, id, err := a.document(ctx, issuer)
 	return Stored{ID: id, URL: doc[FieldURL], Terms: doc[FieldTerms]}, err
 }
 
-// document is the document of the issuer's account and its id; nil where
+// document returns the document of the issuer's account and its id; a nil document if
 // there is none yet.
 func (a *Accounts) document(ctx context.Context, issuer *spec.Issuer) (doc map[string]string, id string, err error) {
 	var eabKeyID string
@@ -36,17 +36,17 @@ func (a *Accounts) document(ctx context.Context, issuer *spec.Issuer) (doc map[s
 	return doc, id, err
 }
 
-// StoredSession is a session of the account as it is stored, to ask the CA for it; nil
-// where there is no account yet, or none can be read. A document that holds no key is
-// an error.
+// StoredSession returns a session of the stored account, for checking it at the CA. It
+// returns nil if there is no account yet or the store cannot be read. A document without
+// a usable key is an error.
 func (a *Accounts) StoredSession(ctx context.Context, issuer *spec.Issuer, doing string) (*Session, error) {
 	doc, id, err := a.document(ctx, issuer)
 	if err != nil || doc[FieldURL] == "" {
-		return nil, nil //nolint:nilerr // another examination tells of a store that cannot be read
+		return nil, nil //nolint:nilerr // another examination reports an unreadable store
 	}
 	s, err := a.newSession(issuer)
 	if err != nil {
-		return nil, nil //nolint:nilerr // so does one of the directory
+		return nil, nil //nolint:nilerr // and an invalid directory
 	}
 	s.accountID = id
 	if s.key, err = parseKey(doc[FieldKey]); err != nil {
@@ -56,7 +56,7 @@ func (a *Accounts) StoredSession(ctx context.Context, issuer *spec.Issuer, doing
 	return s, nil
 }
 
-// Check opens the issuer's account and asks the CA for it (POST-as-GET on the
+// Check opens the issuer's account and fetches it from the CA (POST-as-GET on the
 // account's URL, RFC 8555 section 7.1.2).
 func (a *Accounts) Check(ctx context.Context, issuer *spec.Issuer) error {
 	s, err := a.Session(ctx, issuer)
@@ -66,8 +66,8 @@ func (a *Accounts) Check(ctx context.Context, issuer *spec.Issuer) error {
 	return s.checkAccount(ctx)
 }
 
-// Profiles are those that the directory offers (meta.profiles of
-// draft-ietf-acme-profiles), by name.
+// Profiles returns the profiles that the directory offers (meta.profiles of
+// draft-ietf-acme-profiles): name to description.
 func (s *Session) Profiles(ctx context.Context, doing string) (offered map[string]string, err error) {
 	_, err = s.callAs(ctx, s.AccountURL(), doing, func(core *api.Core) error {
 		offered = core.GetDirectory().Meta.Profiles
@@ -76,8 +76,8 @@ func (s *Session) Profiles(ctx context.Context, doing string) (offered map[strin
 	return offered, err
 }
 
-// SetTerms is a command line by which a person notes the terms of service that an
-// account's document says are agreed to; "" where the store knows none.
+// SetTerms returns a command line that records the agreed terms of service in an
+// account's document; "" if the store has no such command.
 func (a *Accounts) SetTerms(id, terms string) string {
 	if p, ok := a.store.(labeled); ok {
 		return p.SetCommand(id, FieldTerms, terms)

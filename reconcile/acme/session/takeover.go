@@ -10,17 +10,18 @@ import (
 	"certroll/spec"
 )
 
-// locate finds the document of the issuer's account; nil where there is none
-// yet, and id is the one to make it under. An account from the time when the
-// contact was part of its identity is taken over without a new registration:
+// locate returns the document of the issuer's account; nil if there is none yet, and
+// then id is the id to create it under. It also finds accounts of earlier versions,
+// where the contact was part of the identity, and adopts them without a new
+// registration:
 //
 //	DocumentID ─┬─ the document itself
-//	            ├─ a pointer ── FormerDocumentID, where it stays: an earlier certroll
-//	            │               finds it there still
-//	            └─ nothing ──── look for such a document; make the pointer (adopt)
+//	            ├─ a pointer ── FormerDocumentID, which stays in place, so that an
+//	            │               earlier certroll still finds it
+//	            └─ nothing ──── look for such a document; write the pointer (adopt)
 //
-// A pointer whose document is gone was reset by a person: the account is made
-// anew in its place.
+// If a pointer's document is missing, a person has reset the account: the caller creates
+// a new one in its place.
 func (a *Accounts) locate(ctx context.Context, issuer *spec.Issuer, eabKeyID string, adopt bool) (id string, doc map[string]string, err error) {
 	id = DocumentID(issuer.Directory, issuer.Account, eabKeyID)
 	doc, err = a.load(ctx, id)
@@ -47,7 +48,7 @@ func (a *Accounts) locate(ctx context.Context, issuer *spec.Issuer, eabKeyID str
 	return id, doc, nil
 }
 
-// load is a document, nil where there is none.
+// load returns a document, nil if there is none.
 func (a *Accounts) load(ctx context.Context, id string) (map[string]string, error) {
 	doc, err := a.store.Load(ctx, id)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -56,18 +57,18 @@ func (a *Accounts) load(ctx context.Context, id string) (map[string]string, erro
 	return doc, err
 }
 
-// former is the id of the document that the issuer's account had before; "" where
-// there is none. The one of the present contact goes first. Without it any of the
-// same CA and external account is taken, so that no account is registered beside
-// one that there is: the contact may have changed with the upgrade. An issuer
-// that names its account wants one of its own, and takes the first kind alone.
+// former returns the id of the account document of an earlier version; "" if there is
+// none. It prefers the document of the present contact. Without that one it takes any
+// document of the same CA and external account, since the contact may have changed with
+// the upgrade; a second registration would be worse. An issuer with an account setting
+// wants a separate account and takes only the first kind.
 func (a *Accounts) former(ctx context.Context, issuer *spec.Issuer, eabKeyID string, adopt bool) (string, error) {
 	there, err := a.formerDocuments(ctx, issuer, eabKeyID)
 	if err != nil && adopt {
 		return "", err
 	}
 	exact := FormerDocumentID(issuer.Directory, issuer.Email, eabKeyID)
-	if there == nil { // the store cannot say what it has, or not to us
+	if there == nil { // the store cannot list, or permits no listing
 		doc, err := a.load(ctx, exact)
 		if doc == nil {
 			return "", err
@@ -86,11 +87,11 @@ func (a *Accounts) former(ctx context.Context, issuer *spec.Issuer, eabKeyID str
 	return there[0].id, nil
 }
 
-// former is a document that no pointer stands for yet.
+// former is a document without a pointer.
 type former struct{ id, created string }
 
-// formerDocuments are those of the issuer's CA and external account that no
-// pointer stands for, the oldest first; nil where the store cannot list.
+// formerDocuments returns the documents of the issuer's CA and external account that no
+// pointer refers to, oldest first; nil if the store cannot list.
 func (a *Accounts) formerDocuments(ctx context.Context, issuer *spec.Issuer, eabKeyID string) ([]former, error) {
 	store, ok := a.store.(lister)
 	if !ok {

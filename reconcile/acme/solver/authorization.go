@@ -20,8 +20,8 @@ import (
 )
 
 // isAskedFor checks that an authorization is for one of the order's names. The
-// identifier decides which DNS record is written: a CA, or whoever answers in its
-// place, must not choose it.
+// identifier decides which DNS record certroll writes, so neither the CA nor an impostor
+// may choose it.
 func (j *Job) isAskedFor(id acme.Identifier) error {
 	request, err := x509.ParseCertificateRequest(j.CSR)
 	if err != nil {
@@ -45,8 +45,8 @@ func (j *Job) isAskedFor(id acme.Identifier) error {
 		Advice: "nothing was written to DNS; see that the issuer's directory is the CA that you mean"}
 }
 
-// AuthorizationFailure is the problem of an authorization that cannot become
-// valid any more; nil while it can, or is.
+// AuthorizationFailure returns the problem of an authorization that can no longer become
+// valid; nil for a pending or valid one.
 func AuthorizationFailure(issuer *spec.Issuer, authz acme.Authorization) *problem.Error {
 	if authz.Status == acme.StatusPending || authz.Status == acme.StatusValid {
 		return nil
@@ -66,7 +66,7 @@ func AuthorizationFailure(issuer *spec.Issuer, authz acme.Authorization) *proble
 	return &problem.Error{OfClass: problem.ClassRejected, Doing: doing, Gone: true, Said: "the authorization is " + authz.Status, Advice: "a new order is needed"}
 }
 
-// displayName is the identifier as the certificate will have it.
+// displayName returns the identifier as the certificate spells it.
 func displayName(authz acme.Authorization) string {
 	if authz.Wildcard {
 		return "*." + authz.Identifier.Value
@@ -74,15 +74,14 @@ func displayName(authz acme.Authorization) string {
 	return authz.Identifier.Value
 }
 
-// IsLost reports whether an order that could not be had never will be: CAs
-// forget orders soon after they expire, and show nobody an order of another
-// account. A 403 counts only where the CA itself says why: a firewall's page
-// is no verdict on the order.
+// IsLost reports whether an order that could not be fetched is lost for good: CAs delete
+// orders soon after their expiry, and hide orders of other accounts. A 403 counts only
+// with the CA's problem document, since a firewall's page says nothing about the order.
 func IsLost(err error, seen ca.Answer) bool {
 	return seen.Status == http.StatusNotFound || seen.Status == http.StatusGone || problem.Is(err, "malformed", "unauthorized")
 }
 
-// Authorization reads an authorization of the order.
+// Authorization fetches an authorization of the order.
 func (j *Job) Authorization(ctx context.Context, url string) (authz acme.Authorization, seen ca.Answer, err error) {
 	seen, err = j.Session.Call(ctx, "reading the authorization "+url, func(core *api.Core) error {
 		var err error

@@ -1,14 +1,15 @@
-// Package solver proves to a CA the control of an order's names, by the challenges
-// dns-01, http-01 and tls-alpn-01 (RFC 8555 section 8, RFC 8737, RFC 8738).
+// Package solver proves control of an order's names to a CA, by the challenges dns-01,
+// http-01 and tls-alpn-01 (RFC 8555 section 8, RFC 8737, RFC 8738).
 //
-// All names of an order are solved side by side. The accounts of a certificate
-// are tried in order: one that cannot publish an answer is passed over, at once
-// where it refuses its credentials, after a few tries where it does not answer.
-// The rest of the order then takes it last, and not never: of two accounts each
-// may serve another zone. Once the CA was asked there is no second account: a
-// failed validation burns the order. A record that was written and is not seen
-// is no reason to go on to another account either, because the first has done
-// what it was asked.
+// It solves all names of an order concurrently, and tries a certificate's DNS accounts
+// in order. It skips an account that cannot publish an answer: at once if the provider
+// rejects its credentials, after a few tries if the provider is unavailable. The
+// remaining names of the order then try that account last, and not never, because each
+// account may serve another zone.
 //
-// It never makes or finalizes an order.
+// Once the CA has been asked to validate, no second account follows, since a failed
+// validation ends the order. An account whose record was written but is not visible is
+// not skipped either: it has done its part.
+//
+// The package neither creates nor finalizes orders.
 package solver

@@ -14,11 +14,11 @@ import (
 	"certroll/spec"
 )
 
-// wellKnown is where http-01 answers are looked for (RFC 8555 section 8.3).
+// wellKnown is the path of http-01 answers (RFC 8555 section 8.3).
 const wellKnown = "/.well-known/acme-challenge/"
 
-// viaHTTP answers http-01 challenges by a listener of our own or by files in
-// the directory of a web server that runs already.
+// viaHTTP answers http-01 challenges with a listener, or with files in the webroot of a
+// running web server.
 func (s *solving) viaHTTP(ctx context.Context, account *spec.DNSAccount, challenges []challenge) error {
 	s.Report("http", "answering at "+wellKnown+" for "+challenges[0].name())
 	if account.Webroot != "" {
@@ -45,7 +45,7 @@ func serveHTTP(l *listening, ln net.Listener) (stop func()) {
 	}
 }
 
-// ServeHTTP answers for the tokens in flight and for nothing else.
+// ServeHTTP serves the tokens of pending challenges and nothing else.
 func (l *listening) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, ok := strings.CutPrefix(r.URL.Path, wellKnown)
 	answer, known := l.answer(token)
@@ -73,17 +73,17 @@ func (s *solving) viaWebroot(ctx context.Context, account *spec.DNSAccount, chal
 	return s.askAll(ctx, challenges)
 }
 
-// webroots writes answers into directories of web servers. Directories that
-// are missing are made, and removed again once nothing is in them any more.
+// webroots writes answers into web servers' directories. It creates missing directories
+// and removes them once they are empty.
 type webroots struct {
-	mu   sync.Mutex // so that no directory is removed between its making and its use
+	mu   sync.Mutex // prevents removal of a directory between its creation and its use
 	made map[string]bool
 }
 
 func newWebroots() *webroots { return &webroots{made: map[string]bool{}} }
 
-// write puts an answer where the web server finds it. The token was found to
-// be a plain file name before.
+// write writes an answer file. The caller has checked with ca.TokenSafe that the token
+// is a plain file name.
 func (w *webroots) write(root, token, answer string) (remove func() error, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,7 +102,7 @@ func (w *webroots) write(root, token, answer string) (remove func() error, err e
 		w.removeDirs(dir, filepath.Dir(dir))
 		return err
 	}
-	// The web server is another user, whatever our umask says.
+	// Another user runs the web server, so the umask must not apply.
 	return remove, os.Chmod(path, 0o644)
 }
 
@@ -122,7 +122,7 @@ func (w *webroots) makeDirs(dirs ...string) error {
 	return nil
 }
 
-// removeDirs removes those that we made and that are empty.
+// removeDirs removes empty directories that this process created.
 func (w *webroots) removeDirs(dirs ...string) {
 	for _, dir := range dirs {
 		if w.made[dir] && os.Remove(dir) == nil {

@@ -11,20 +11,20 @@ import (
 	"certroll/spec"
 )
 
-// Solver proves to CAs the control of names.
+// Solver proves control of names to CAs.
 type Solver struct {
 	publisher *publish.Publisher
 	servers   *servers
 	webroots  *webroots
-	turns     keylock.Locks // of the server names that are answered for by TLS
+	turns     keylock.Locks // per server name with a tls-alpn-01 answer
 	opts      Options
 }
 
-// Options are the settings of a solver. All are required.
+// Options are the settings of a Solver. All are required.
 type Options struct {
 	Now               func() time.Time
-	ValidationTimeout time.Duration // the CA's decision on one name
-	Names             int           // of one order that are solved side by side
+	ValidationTimeout time.Duration // limit of the CA's decision on one name
+	Names             int           // of one order, solved concurrently
 }
 
 // New makes a Solver that answers dns-01 challenges through the publisher.
@@ -32,7 +32,7 @@ func New(publisher *publish.Publisher, o Options) *Solver {
 	return &Solver{publisher: publisher, servers: newServers(), webroots: newWebroots(), opts: o}
 }
 
-// Job is the proving of control for one order.
+// Job is the validation of one order's names.
 type Job struct {
 	Solver   *Solver
 	Session  *session.Session
@@ -43,11 +43,11 @@ type Job struct {
 	Doing    string                    // "finishing the order ..."
 
 	Account   string           // the DNS account that worked
-	passed    []*problem.Error // of accounts that could not publish, each once
-	published map[string]bool  // the DNS accounts that worked for some name
+	passed    []*problem.Error // failures of accounts that could not publish, once each
+	published map[string]bool  // the DNS accounts that worked for at least one name
 }
 
-// PassedBefore are the failures of the accounts that err does not speak of.
+// PassedBefore returns the failures of skipped accounts, without the account of err.
 func (j *Job) PassedBefore(err error) []error {
 	var passed []error
 	for _, why := range j.passed {

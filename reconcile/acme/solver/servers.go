@@ -13,9 +13,8 @@ import (
 	"certroll/spec"
 )
 
-// servers are the listeners that answer http-01 and tls-alpn-01 challenges:
-// one for each address, shared by all challenges in flight there, open only
-// while there is one.
+// servers are the listeners for http-01 and tls-alpn-01 challenges: one per address,
+// shared by all pending challenges there, and open only while there are any.
 type servers struct {
 	mu   sync.Mutex
 	open map[string]*listening
@@ -23,7 +22,7 @@ type servers struct {
 
 func newServers() *servers { return &servers{open: map[string]*listening{}} }
 
-// listening is one listener and what it answers with.
+// listening is one listener with its answers.
 type listening struct {
 	users   int
 	stop    func()
@@ -32,8 +31,8 @@ type listening struct {
 	certs   map[string]*tls.Certificate // tls-alpn-01: server name to certificate
 }
 
-// use opens the listener for kind at an address, or joins the one that is
-// open. The function returned leaves it.
+// use opens the listener for kind at an address, or joins the open one. The returned
+// function ends the use.
 func (s *servers) use(ctx context.Context, kind spec.Challenge, address string, serve func(*listening, net.Listener) func()) (*listening, func(), error) {
 	key := string(kind) + " " + address
 	s.mu.Lock()
@@ -74,7 +73,7 @@ func (l *listening) certificate(name string) *tls.Certificate {
 	return l.certs[name]
 }
 
-// put sets one answer; the function returned takes it away.
+// put sets one answer; the returned function removes it.
 func put[V any](l *listening, m map[string]V, key string, v V) func() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,7 +85,7 @@ func put[V any](l *listening, m map[string]V, key string, v V) func() {
 	}
 }
 
-// listenFailure is the error of a listener that cannot be opened.
+// listenFailure returns the error for a listener that cannot be opened.
 func listenFailure(account *spec.DNSAccount, err error) error {
 	advice := "give the dns block a listen address that is free and may be bound"
 	if errors.Is(err, context.Canceled) {
@@ -95,6 +94,6 @@ func listenFailure(account *spec.DNSAccount, err error) error {
 	return problem.NotPublished{Why: problem.Config("listening at "+account.Listen+" for the DNS account "+account.Name, err.Error(), advice)}
 }
 
-// connTimeout bounds a connection to a challenge listener: the CA asks one
-// small thing, and nobody else has business there.
+// connTimeout bounds a connection to a challenge listener. The CA makes one small
+// request; no other client has business there.
 const connTimeout = 10 * time.Second

@@ -18,21 +18,21 @@ import (
 	"certroll/spec/text"
 )
 
-// solving is the work on the open authorizations of one order.
+// solving is the work on the pending authorizations of one order.
 type solving struct {
 	*Job
 	room   chan struct{}
 	mu     sync.Mutex
 	gaveUp map[*spec.DNSAccount]bool // accounts that could not publish for some name
-	tokens []string                  // of all dns-01 challenges of the order
-	values []string                  // what the first of them ask for; see ownValues
+	tokens []string                  // of all the order's dns-01 challenges
+	values []string                  // TXT values of the first tokens; see ownValues
 }
 
-// StepPublished is the step by which Finish reports each DNS account that answered
-// for a name of the order.
+// StepPublished is the step in which Finish reports each DNS account that answered for a
+// name of the order.
 const StepPublished = "published"
 
-// task is one authorization to be made valid.
+// task is one authorization to validate.
 type task struct {
 	url   string
 	authz acme.Authorization
@@ -41,7 +41,7 @@ type task struct {
 func (t task) name() string   { return displayName(t.authz) }
 func (t task) domain() string { return t.authz.Identifier.Value }
 
-// challenge is the authorization's challenge of one type, with the answer to it.
+// challenge is the authorization's challenge of one type, with its answer.
 type challenge struct {
 	task
 	url     string
@@ -49,9 +49,9 @@ type challenge struct {
 	keyAuth string
 }
 
-// Solve makes every open authorization of the order valid. The names are
-// worked on side by side, and all to their end: one attempt shows everything
-// that is wrong, and an authorization won is of use to the next order.
+// Solve validates every pending authorization of the order. It works on all names
+// concurrently and lets each finish: one attempt then shows all faults, and a valid
+// authorization helps the next order.
 func (j *Job) Solve(ctx context.Context, urls []string) error {
 	s := &solving{Job: j, room: make(chan struct{}, j.Solver.opts.Names), gaveUp: map[*spec.DNSAccount]bool{}}
 	tasks, err := s.open(ctx, urls)
@@ -73,7 +73,7 @@ func (j *Job) Solve(ctx context.Context, urls []string) error {
 	return problem.Join(j.Doing, errs)
 }
 
-// each runs fn for 0 to n-1 side by side, as many at once as there is room.
+// each runs fn for 0 to n-1 concurrently, as far as room allows.
 func (s *solving) each(n int, fn func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
@@ -86,7 +86,7 @@ func (s *solving) each(n int, fn func(i int)) {
 	wg.Wait()
 }
 
-// open fetches the authorizations and keeps those that have to be solved.
+// open fetches the authorizations and returns the pending ones.
 func (s *solving) open(ctx context.Context, urls []string) ([]task, error) {
 	authz := make([]acme.Authorization, len(urls))
 	errs := make([]error, len(urls))
@@ -117,8 +117,7 @@ func (s *solving) open(ctx context.Context, urls []string) ([]task, error) {
 	return tasks, nil
 }
 
-// byDomain puts a name and its wildcard together: their answers stand in one
-// and the same TXT record set.
+// byDomain groups a name with its wildcard: both answers are at the same record name.
 func byDomain(tasks []task) [][]task {
 	index := map[string]int{}
 	var groups [][]task
@@ -165,15 +164,15 @@ func (s *solving) solveGroup(ctx context.Context, group []task) error {
 	}
 }
 
-// next is the first account that the group has not tried. One that was passed
-// over by another group comes last and is not left out: an account may serve
-// one of the order's zones and not the other.
+// next returns the first account that the group has not tried. Accounts that another
+// group gave up come last and are not left out: an account may serve only some of the
+// order's zones.
 func (s *solving) next(tried map[*spec.DNSAccount]bool) *spec.DNSAccount {
 	return s.nextOf(s.Accounts, tried)
 }
 
-// inOrder are the accounts that may prove a group, a name and its wildcard, in the
-// order they are tried.
+// inOrder returns the accounts that may prove a group (a name and its wildcard), in the
+// order in which they are tried.
 func (s *solving) inOrder(group []task) []*spec.DNSAccount {
 	return slices.DeleteFunc(spec.InOrder(s.Accounts, group[0].name()), func(a *spec.DNSAccount) bool {
 		return slices.ContainsFunc(group, func(t task) bool { return !a.MayProve(t.name()) })
@@ -209,19 +208,19 @@ func (s *solving) worked(account *spec.DNSAccount) {
 	}
 }
 
-// passedOver reports whether a group has given the account up. The others have
-// less patience with it then.
+// passedOver reports whether a group has given the account up. Other groups then retry
+// less.
 func (s *solving) passedOver(account *spec.DNSAccount) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.gaveUp[account]
 }
 
-// passOver notes that a group gives the account up, and tells so once.
+// passOver records that a group gives the account up, and reports that once.
 func (s *solving) passOver(account *spec.DNSAccount, tried map[*spec.DNSAccount]bool, why *problem.Error) {
 	s.mu.Lock()
 	told := s.gaveUp[account] || why.IsNotOfAccount()
-	if !why.IsNotOfAccount() { // one that is not in charge of this zone may be of another
+	if !why.IsNotOfAccount() { // an account that does not hold this zone may hold another
 		s.gaveUp[account] = true
 	}
 	if !told {
@@ -233,9 +232,9 @@ func (s *solving) passOver(account *spec.DNSAccount, tried map[*spec.DNSAccount]
 	}
 }
 
-// exhausted is the error when no account is left. The class is that of a
-// failure to answer where there was one, since then trying again has a point;
-// else the first one's.
+// exhausted returns the error after the last account failed. Its class is
+// dns_unavailable if any account was unavailable, since a retry may then help; else the
+// first failure's.
 func (s *solving) exhausted(group []task, failures []*problem.Error) error {
 	if len(failures) == 1 {
 		return failures[0]
@@ -245,7 +244,7 @@ func (s *solving) exhausted(group []task, failures []*problem.Error) error {
 	for _, err := range failures {
 		said = append(said, err.Error())
 		if out.IsNotOfAccount() && !err.IsNotOfAccount() {
-			out = *err // the account in charge of the zone counts, not those that never were
+			out = *err // the account that holds the zone counts, not the others
 		}
 		if out.OfClass != problem.ClassDNSUnavailable && err.OfClass == problem.ClassDNSUnavailable {
 			out.OfClass, out.Cause, out.DNSAccount = problem.ClassDNSUnavailable, err, err.DNSAccount
@@ -256,7 +255,7 @@ func (s *solving) exhausted(group []task, failures []*problem.Error) error {
 	return &out
 }
 
-// stillOpen drops the tasks that became valid before their group failed over.
+// stillOpen drops the tasks that became valid before another account takes over.
 func (s *solving) stillOpen(ctx context.Context, group []task) ([]task, error) {
 	var open []task
 	for _, t := range group {
@@ -303,7 +302,7 @@ func (s *solving) viaDNS(ctx context.Context, account *spec.DNSAccount, challeng
 	})
 }
 
-// challenges picks each task's challenge of the account's type.
+// challenges returns each task's challenge of the account's type.
 func (s *solving) challenges(ctx context.Context, account *spec.DNSAccount, group []task) ([]challenge, error) {
 	out := make([]challenge, 0, len(group))
 	for _, t := range group {
@@ -334,7 +333,7 @@ func (s *solving) challenge(ctx context.Context, account *spec.DNSAccount, t tas
 		"give the certificate a dns account of a type that the CA takes for the name")}
 }
 
-// askAll has the CA validate each challenge, all at the same time.
+// askAll lets the CA validate the challenges concurrently.
 func (s *solving) askAll(ctx context.Context, challenges []challenge) error {
 	errs := make([]error, len(challenges))
 	var wg sync.WaitGroup
@@ -345,8 +344,8 @@ func (s *solving) askAll(ctx context.Context, challenges []challenge) error {
 	return problem.Join(s.Doing, errs)
 }
 
-// ask tells the CA that a challenge can be validated (RFC 8555 section 7.5.1)
-// and waits for its verdict.
+// ask requests the validation of a challenge (RFC 8555 section 7.5.1) and waits for the
+// CA's decision.
 func (s *solving) ask(ctx context.Context, ch challenge) error {
 	doing := "validating " + ch.name() + " at " + s.Issuer.Directory
 	s.Report("validate", "waiting for the CA to validate "+ch.name())
@@ -362,9 +361,9 @@ func (s *solving) ask(ctx context.Context, ch challenge) error {
 	return s.verdict(ctx, ch, seen)
 }
 
-// verdict waits for the CA's decision. A poll that fails is repeated: the CA
-// is at it whether it can be asked or not, and giving up would take the answer
-// away from under it and burn the order.
+// verdict polls for the CA's decision. It repeats a failed poll: the CA goes on
+// validating anyway. To give up would remove the answer during the validation and so end
+// the order.
 func (s *solving) verdict(ctx context.Context, ch challenge, seen ca.Answer) error {
 	doing := "validating " + ch.name() + " at " + s.Issuer.Directory
 	w := ca.NewWatch(s.Solver.opts.Now, s.Solver.opts.ValidationTimeout)
@@ -393,17 +392,17 @@ func (s *solving) verdict(ctx context.Context, ch challenge, seen ca.Answer) err
 	}
 }
 
-// isVerdict reports whether a poll failed in a way that more polls cannot change:
-// the authorization is gone, or not ours, or the account is dead. A firewall's page
-// between us and the CA is none: the CA goes on validating.
+// isVerdict reports whether further polls are useless: the authorization is gone or
+// belongs to another account, or the account is dead. A firewall's page is no verdict,
+// since the CA behind it goes on validating.
 func isVerdict(err error, seen ca.Answer) bool {
 	return problem.AsError("", err).Gone || IsLost(err, seen) || problem.IsOfAccount(err)
 }
 
-// askedBefore looks at an authorization whose challenge the CA would not take,
-// or whose answer was lost: an earlier run may have asked, or this one been
-// heard. done where it is valid already, an error where the refusal stands,
-// neither where the CA is at it.
+// askedBefore fetches the authorization after the request to validate failed. An earlier
+// run may have sent the same request, or only the answer was lost. done is true if the
+// authorization is valid. err is set if the refusal stands. Neither means that the CA is
+// validating.
 func (s *solving) askedBefore(ctx context.Context, ch challenge, refusal error) (done bool, err error) {
 	authz, _, err := s.Authorization(ctx, ch.task.url)
 	if err != nil {
@@ -427,8 +426,8 @@ func beingValidated(authz acme.Authorization, url string) bool {
 	return false
 }
 
-// ownValues are those that the dns-01 challenges of the order ask for, also of
-// names that are validated: an earlier run may have left them.
+// ownValues returns the TXT values of all the order's dns-01 challenges, including those
+// of validated names: an earlier run may have left their records.
 func (s *solving) ownValues(ctx context.Context) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -442,7 +441,7 @@ func (s *solving) ownValues(ctx context.Context) ([]string, error) {
 	return s.values, nil
 }
 
-// dnsChallenge is the authorization's dns-01 challenge.
+// dnsChallenge returns the authorization's dns-01 challenge.
 func dnsChallenge(authz acme.Authorization) (acme.Challenge, bool) {
 	for _, ch := range authz.Challenges {
 		if ch.Type == string(spec.DNS01) && ca.TokenSafe(ch.Token) {
@@ -452,9 +451,9 @@ func dnsChallenge(authz acme.Authorization) (acme.Challenge, bool) {
 	return acme.Challenge{}, false
 }
 
-// StepAnswers is the step by which Finish reports the dns-01 challenges that it is
-// about to answer, before the first record is written: "DOMAIN TOKEN" on each line.
-// A caller that keeps them can have RemoveAnswers clean up after a crash.
+// StepAnswers is the step in which Finish reports the dns-01 challenges before it writes
+// the first record: "DOMAIN TOKEN" on each line. A caller that stores these lines can
+// call RemoveAnswers after a crash.
 const StepAnswers = "answers"
 
 func answersOf(tasks []task) string {

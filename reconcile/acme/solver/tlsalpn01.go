@@ -16,11 +16,11 @@ import (
 	"certroll/spec"
 )
 
-// alpn is the protocol of RFC 8737 section 6.2.
+// alpn is the protocol name of RFC 8737 section 6.2.
 const alpn = "acme-tls/1"
 
-// viaTLS answers tls-alpn-01 challenges. A server name can have one answer at
-// a time, so orders for the same name take turns.
+// viaTLS answers tls-alpn-01 challenges. A server name can have one answer at a time, so
+// orders for the same name take turns.
 func (s *solving) viaTLS(ctx context.Context, account *spec.DNSAccount, challenges []challenge) error {
 	for _, ch := range challenges {
 		if err := s.viaTLSAlone(ctx, account, ch); err != nil {
@@ -51,7 +51,7 @@ func (s *solving) viaTLSAlone(ctx context.Context, account *spec.DNSAccount, ch 
 	return s.askAll(ctx, []challenge{ch})
 }
 
-// serverName is what the CA sends as SNI: the name, or for an address its name
+// serverName returns the SNI of the CA's request: the name, or for an address its name
 // in the reverse tree (RFC 8738 section 6).
 func serverName(identifier string) string {
 	if reverse, err := dns.ReverseAddr(identifier); err == nil {
@@ -83,15 +83,15 @@ func serveTLS(l *listening, ln net.Listener) (stop func()) {
 	})
 	return func() {
 		_ = ln.Close()
-		cancel() // somebody may be connected and say nothing
+		cancel() // a client may be connected and send nothing
 		serving.Wait()
 	}
 }
 
-// handshake is all there is to it: the certificate is the answer (RFC 8737
-// section 3).
+// handshake does the TLS handshake only: its certificate is the answer (RFC 8737 section
+// 3).
 func handshake(ctx context.Context, conn net.Conn, config *tls.Config) {
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(connTimeout))
-	_ = tls.Server(conn, config).HandshakeContext(ctx) // who fails at it was not the CA
+	_ = tls.Server(conn, config).HandshakeContext(ctx) // a failure comes from another client, not the CA
 }
