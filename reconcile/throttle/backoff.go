@@ -10,42 +10,42 @@ import (
 	"certroll/reconcile/times"
 )
 
-// The steps of the back-off between attempts, as Let's Encrypt advises its
-// clients: a minute, ten, a hundred, then once a day.
+// backoffSteps are the waits between attempts that Let's Encrypt advises: one minute, ten,
+// a hundred, then once a day.
 // https://letsencrypt.org/docs/integration-guide/#retrying-failures
 var backoffSteps = []time.Duration{time.Minute, 10 * time.Minute, 100 * time.Minute, 24 * time.Hour}
 
 const (
-	// LeastWait is the shortest wait around expiry.
+	// LeastWait is the shortest wait around expiry, and the wait of holds without an end of
+	// their own.
 	LeastWait = 10 * time.Minute
-	// PersonWait is the wait where only a person can mend the cause. It still
-	// ends, so that a mended cause is seen without a command.
+	// PersonWait is the wait for a cause that only a person can fix. It ends, so that
+	// certroll notices the fix without a command.
 	PersonWait = 24 * time.Hour
-	// longestSaid bounds what an upstream may say of when to come back: a day more
-	// than the week that limits are counted over. A proxy's nonsense is not to
-	// outlast the certificate.
+	// longestSaid bounds a Retry-After: a day more than the week over which CAs count their
+	// limits. A wrong date from a proxy must not outlast the certificate.
 	longestSaid = archive.HistorySpan
 )
 
-// Backoff says until when a certificate waits after its failures-th failure in
-// a row, which was at last (zero: its cause may be mended since) and of that
-// class. said is the upstream's own word (zero: none), notAfter the end of what
-// is live (zero: nothing is live).
+// Backoff returns until when a certificate waits. last is the time of its last failure
+// (zero: the cause may be fixed since), failures the number of failures in a row, and class
+// the kind of the last one. said is the upstream's Retry-After (zero: none), and notAfter
+// the end of the live certificate (zero: nothing is live).
 //
-// Around expiry the wait is a tenth of the time to it at most, and of the time
-// since it: what expired long ago, as the domain is gone, is asked for daily.
+// Around expiry the wait is at most a tenth of the time to expiry or since expiry. A
+// certificate that expired long ago, because its domain is gone, is retried daily.
 //
-// The upstream's word is a hint and bounded by the steps here: never earlier than
-// the first step (a time of 0, or a date gone by for a clock that is ahead, would
-// have the CA asked again at once), and never later than longestSaid. Around expiry
-// the word of a CA that is away is cut to a third of the time that is left: it is a
-// guess, while a rate limit is a rule that asking earlier breaks. Within these bounds a rate
-// limit's word is kept exactly; a CA that breaks its own word again and again is
-// asked less often, as after any other failure.
+// The upstream's time is a hint, bounded on both sides. It is never earlier than the first
+// step: a time of 0, or a date in the past by a clock that is ahead, would cause another
+// request at once. It is never later than longestSaid. Around expiry, the time from a CA
+// that is down is cut to a third of the time that is left, because it is a guess. The end
+// of a rate limit is kept exactly: an earlier request fails and may count against the
+// limit. If a CA rate-limits PageAfter times in a row, the steps apply as after any other
+// failure.
 //
-// It is a pure function of values that are kept in the record, so that neither
-// a restart nor a crash loop shortens it. The jitter is derived from name and
-// failures and only ever lengthens the wait, by up to a tenth.
+// Backoff is a pure function of values in the record, so that neither a restart nor a crash
+// loop shortens the wait. The jitter derives from name and failures and only lengthens the
+// wait, by up to a tenth.
 func Backoff(name string, failures int, class ledger.Class, last, said, notAfter time.Time) time.Time {
 	after := func(wait time.Duration) time.Time { return last.Add(wait + Jitter(name, failures, wait/10)) }
 	if class == ledger.ClassRateLimited && !said.IsZero() && failures < ledger.PageAfter {
@@ -66,7 +66,7 @@ func Backoff(name string, failures int, class ledger.Class, last, said, notAfter
 	return times.Later(after(wait), hinted(said, last, most))
 }
 
-// hinted is the upstream's word, at most so long after the failure.
+// hinted returns the upstream's time, at most most after the failure.
 func hinted(said, last time.Time, most time.Duration) time.Time {
 	if last.IsZero() || said.IsZero() {
 		return said
@@ -74,7 +74,8 @@ func hinted(said, last time.Time, most time.Duration) time.Time {
 	return times.Sooner(said, last.Add(most))
 }
 
-// Jitter is a share of span that is the same for the same name and number.
+// Jitter returns a part of span that is always the same for the same name and number. It
+// spreads retries of many certificates that failed together.
 func Jitter(name string, n int, span time.Duration) time.Duration {
 	if span <= 0 {
 		return 0

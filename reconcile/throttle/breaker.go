@@ -9,56 +9,56 @@ import (
 	"certroll/spec/text"
 )
 
-// BreakAfter is how many certificates in a row an issuer or a DNS account
-// fails for until it is held as a whole: one problem is not hundreds.
+// BreakAfter is the number of certificates in a row that an issuer or a DNS account fails
+// for before its breaker opens. One broken account should not cause hundreds of failures.
 const BreakAfter = 3
 
-// Circuit is a run of equal failures of one subject, with no success since.
+// Circuit is a run of equal failures of one subject without a success since.
 type Circuit struct {
-	Class        ledger.Class
-	Message      string       // of the last one
-	First, Last  time.Time    // failures
+	Class        ledger.Class // of the last failure
+	Message      string       // time of the first and the last failure
+	First, Last  time.Time    // certificates that failed, without duplicates
 	Certificates []string     // that failed, each once
-	sources      []string     // of them, each once, see sourceOf
-	owner        ledger.Owner // of the last one
-	Probes       int          // that failed since it is held
-	By           string       // the certificate of the last one
-	until        time.Time    // the other side's own word, zero where it gave none
-	credentials  string       // of a DNS account: their versions at the last failure; "": not known
-	asked        []asked      // by a person to try again since the last failure
-	Mends        bool         // what the last one failed with is something else now, in this plan
+	sources      []string     // sources of the failures, without duplicates, see sourceOf
+	owner        ledger.Owner // of the last failure
+	Probes       int          // failed probes since the breaker opened
+	By           string       // certificate of the last failure
+	until        time.Time    // end of the upstream's Retry-After; zero: none
+	credentials  string       // of a DNS account: credential versions at the last failure; "": unknown
+	asked        []asked      // certificates that a person retried since the last failure
+	Mends        bool         // this plan's settings differ from those of the last failure
 }
 
-// asked is a certificate that a person wants tried again at once.
+// asked is a certificate that a person wants to retry at once.
 type asked struct {
 	certificate string
-	forced      bool // whatever the CA said of when to come back
+	forced      bool // despite the CA's Retry-After
 }
 
-// sameTry is how close together failures are one try: certificates that were
-// under way side by side when the subject began to fail.
+// sameTry is the time within which failures count as one try: certificates whose attempts
+// ran side by side when the subject began to fail.
 const sameTry = time.Minute
 
-// sourceOf is where a failure comes from: the block of a certificate (instances
-// of for_each are "block.key") and the registered domains of its names. What
-// one block does wrong for one domain is no evidence against what others use.
+// sourceOf returns the source of a failure: the block of a certificate (instances of
+// for_each are "block.key") and the registered domains of its names. A mistake in one block
+// or one domain says nothing about other certificates.
 func sourceOf(certificate string, names []string) string {
 	block, _, _ := strings.Cut(certificate, ".")
 	return block + " " + strings.Join(text.SortedSet(ledger.Registered(names)), " ")
 }
 
-// Open tells whether the subject is held as a whole: it failed for breakAfter
-// certificates of different sources. That an ACME account is refused is
-// the CA's own word and needs to be heard once.
+// Open reports whether the breaker is open for all certificates: the subject failed for
+// BreakAfter certificates of different sources. If the CA refuses the ACME account, one
+// failure suffices, because the account is the same for all.
 func (t *Circuit) Open() bool {
 	return t != nil && len(t.sources) >= BreakAfter || t.OfAccount()
 }
 
-// OfAccount tells whether it is the issuer's ACME account that is refused.
+// OfAccount reports whether the CA refuses the issuer's ACME account.
 func (t *Circuit) OfAccount() bool { return t != nil && t.owner == ledger.OwnerAccount }
 
-// OpenFor tells whether the subject is held for a certificate: as a whole, or
-// as breakAfter certificates of just its source have failed.
+// OpenFor reports whether the breaker is open for a certificate: for all certificates, or
+// for its source alone if BreakAfter certificates of that source failed.
 func (t *Circuit) OpenFor(certificate string, names []string) bool {
 	if t.Open() || t.Count() < BreakAfter {
 		return t.Open()
@@ -66,7 +66,7 @@ func (t *Circuit) OpenFor(certificate string, names []string) bool {
 	return len(t.sources) == 1 && t.sources[0] == sourceOf(certificate, names)
 }
 
-// Count is how many certificates it failed for.
+// Count returns the number of certificates that the subject failed for.
 func (t *Circuit) Count() int {
 	if t == nil {
 		return 0
@@ -74,30 +74,29 @@ func (t *Circuit) Count() int {
 	return len(t.Certificates)
 }
 
-// ProbeAt is when the next certificate may try. deadline is the nearest expiry
-// among those that wait.
+// ProbeAt returns when the next certificate may try. deadline is the nearest expiry among
+// the waiting certificates.
 func (t *Circuit) ProbeAt(s ledger.Subject, deadline time.Time) time.Time {
 	return Backoff(string(s), t.Probes+2, t.Class, t.Last, t.until, deadline)
 }
 
-// Retried tells whether a person asked for this certificate to be tried, which
-// makes it the next probe. The failure of any probe ends that: one retry, and
-// as many as were asked for at once, is one probe at most.
+// Retried reports whether a person ran certroll retry for this certificate, which makes it
+// the next probe. A failed probe clears all retries, so that retrying a hundred
+// certificates causes one probe.
 func (t *Circuit) Retried(certificate string, now time.Time) bool {
 	return slices.ContainsFunc(t.asked, func(a asked) bool {
 		return a.certificate == certificate && (a.forced || t.Class != ledger.ClassRateLimited || !t.until.After(now))
 	})
 }
 
-// MayBeMended tells whether a probe may go at once, as what the last one failed
-// with is something else now.
+// MayBeMended reports whether a probe may go at once because the settings of the last
+// failed certificate changed. The end of a rate limit still stands.
 func (t *Circuit) MayBeMended(now time.Time) bool {
 	return t.Mends && (t.Class != ledger.ClassRateLimited || !t.until.After(now))
 }
 
-// Circuits reads from the events, oldest first, who is in trouble now. Their
-// order is the ledger's, so that a retry counts by where it stands and not by
-// the clock of the machine that it came from.
+// Circuits computes the circuits from the events, oldest first. Their order is that of the
+// ledger, so that a retry counts by its place there and not by the clock of its machine.
 //
 //	dns.a:  fail(x) fail(y) ok(z)                   no trouble: it works
 //	dns.a:  fail(x) fail(y) fail(y) fail(z)         held: three certificates
@@ -110,15 +109,15 @@ func Circuits(events []ledger.Event) map[ledger.Subject]*Circuit {
 	return found
 }
 
-// AddToCircuit adds the next event to what is known. Plans and the gate of a pass
-// both go by it, so that they never disagree about who is in trouble.
+// AddToCircuit adds the next event to the circuits. Plans and the check before each order
+// of a pass both use it, so that they agree on which breakers are open.
 func AddToCircuit(found map[ledger.Subject]*Circuit, e ledger.Event) {
 	if e.Operation == ledger.KindDoctor || e.Operation == ledger.KindProbe {
-		return // a look held nobody up
+		return // an examination delays no certificate
 	}
 	for _, p := range e.PassedOver {
 		if !p.Class.OfAccount() {
-			continue // it does not hold the zone: the certificate's matter
+			continue // the account does not serve the zone: a fault of this certificate
 		}
 		blame(found, ledger.AccountSubject(p.Account), e, p.Class, p.Message)
 	}
@@ -140,14 +139,14 @@ func AddToCircuit(found map[ledger.Subject]*Circuit, e ledger.Event) {
 			blame(found, s, e, e.Class, e.Message)
 		}
 	case e.Status == ledger.Failed && e.Operation.Orders() && e.Class == ledger.ClassValidation:
-		// The CA answered: its service is there.
+		// The CA validated, so its service is up.
 		if t := found[ledger.IssuerSubject(e.Issuer)]; t != nil && t.Class == ledger.ClassCAUnavailable {
 			delete(found, ledger.IssuerSubject(e.Issuer))
 		}
 	}
 }
 
-// Worked are the subjects that a success speaks for.
+// Worked returns the subjects that a successful order proves to work.
 func Worked(e ledger.Event) []ledger.Subject {
 	list := append(ledger.IssuerSubjects(e.Issuer, e.Names), ledger.AccountSubject(e.DNSAccount))
 	for _, name := range e.DNSAccounts {
@@ -158,9 +157,9 @@ func Worked(e ledger.Event) []ledger.Subject {
 	return list
 }
 
-// FailedAtIssuer is whom a failure of the issuer's speaks against: a rate limit
-// that names a domain of the certificate is that domain's, any other is the
-// account's or the whole CA's.
+// FailedAtIssuer returns the subjects that an issuer's failure counts against. A rate limit
+// whose message names a registered domain counts against that domain, any other failure
+// against the whole issuer.
 func FailedAtIssuer(e ledger.Event) []ledger.Subject {
 	var list []ledger.Subject
 	if e.Class == ledger.ClassRateLimited {
@@ -184,7 +183,7 @@ func blame(found map[ledger.Subject]*Circuit, s ledger.Subject, e ledger.Event, 
 	}
 	held := t.Count() >= BreakAfter || t.Open()
 	t.By, t.asked = e.Certificate, nil
-	// One that went before its turn, and failed, puts nobody else off.
+	// A probe before its time that fails does not delay the next scheduled probe.
 	if early := held && e.Unscheduled; !early {
 		if held && e.Time.Sub(t.Last) >= sameTry {
 			t.Probes++
@@ -194,7 +193,8 @@ func blame(found map[ledger.Subject]*Circuit, s ledger.Subject, e ledger.Event, 
 	if name, ok := s.Account(); ok {
 		t.credentials = e.Credentials[name]
 	}
-	// The wait after a first failure is short unless the CA said otherwise.
+	// The hold after a first failure of an unreachable CA is its Retry-After or one step;
+	// later holds contain certroll's own back-off, which the circuit computes itself.
 	if e.HoldUntil != nil && (class == ledger.ClassRateLimited || class == ledger.ClassCAUnavailable && e.Failures == 1) && e.HoldUntil.After(t.until) {
 		t.until = *e.HoldUntil
 	}
@@ -206,8 +206,8 @@ func blame(found map[ledger.Subject]*Circuit, s ledger.Subject, e ledger.Event, 
 	}
 }
 
-// Mended drops the troubles of DNS accounts that have other credentials now
-// than when they failed.
+// Mended drops the circuits of DNS accounts whose credentials changed since the last
+// failure.
 func Mended(found map[ledger.Subject]*Circuit, now map[string]string) {
 	for s, t := range found {
 		if name, ok := s.Account(); ok && OtherCredentials(t.credentials, now[name]) {
@@ -216,10 +216,10 @@ func Mended(found map[ledger.Subject]*Circuit, now map[string]string) {
 	}
 }
 
-// OtherCredentials tells that one of an account's versions, joined by commas,
-// is known to have changed. One with an "@" is of the machine before that, and
-// says nothing of another machine's: two replicas with a copy each of one file
-// would otherwise end each other's holds without end.
+// OtherCredentials reports whether one of an account's versions, joined by commas, is known
+// to have changed. A version that begins with "HOST@" comes from a file of that host, and
+// says nothing about another host: two replicas, each with its own copy of a file, would
+// otherwise end each other's holds forever.
 func OtherCredentials(was, is string) bool {
 	if was == "" || is == "" {
 		return false

@@ -4,9 +4,9 @@ import (
 	"time"
 )
 
-// Bucket is a token bucket by the generic cell rate algorithm: instead of
-// counting tokens it keeps the one moment from which the bucket would be full
-// again, so that it needs no clock of its own and no goroutine to refill it.
+// Bucket is a token bucket by the generic cell rate algorithm. Boulder counts its limits
+// the same way. Instead of tokens it stores the time at which the bucket is full again, so
+// that it needs no clock and no goroutine for refills.
 //
 //	full = when all tokens are back
 //	       now ───────────────── full
@@ -17,7 +17,7 @@ type Bucket struct {
 	full   time.Time
 }
 
-// Next is the earliest moment from at on when a token is there.
+// Next returns the earliest time from at on at which a token is available.
 func (b *Bucket) Next(at time.Time) time.Time {
 	if free := b.full.Add(-time.Duration(b.Burst-1) * b.Refill); free.After(at) {
 		return free
@@ -25,8 +25,8 @@ func (b *Bucket) Next(at time.Time) time.Time {
 	return at
 }
 
-// Take uses one token at a moment. Taking more than there are is allowed: what
-// the audit log says happened, happened, and makes the next one wait longer.
+// Take uses one token at a time. It may overdraw the bucket: the audit log states what has
+// happened, and an overdraft only makes the next order wait longer.
 func (b *Bucket) Take(at time.Time) {
 	if b.full.Before(at) {
 		b.full = at
@@ -34,8 +34,8 @@ func (b *Bucket) Take(at time.Time) {
 	b.full = b.full.Add(b.Refill)
 }
 
-// used is how many tokens are gone at a moment; one that is on its way back is
-// gone in part.
+// used returns how many tokens are used at a time. A token that is being refilled counts in
+// part.
 func (b *Bucket) used(at time.Time) float64 {
 	if !b.full.After(at) {
 		return 0

@@ -14,14 +14,14 @@ import (
 	"certroll/spec/text"
 )
 
-// LimitKey names one bucket of one CA.
+// LimitKey identifies one bucket of one CA.
 type LimitKey struct {
-	Limit string // as the spec calls it
-	where string // the directory, with the account where the limit is an account's
-	what  string // the domain, the set of names, the name
+	Limit string // name of the limit in the spec
+	where string // directory, plus the account for a limit per account
+	what  string // domain, digest of the set of names, or name
 }
 
-// The limits that are buckets, as the spec calls them.
+// The CA's limits that are token buckets, by their name in the spec.
 const (
 	limitOrders            = "orders"
 	limitPerDomain         = "certificates_per_domain"
@@ -29,14 +29,16 @@ const (
 	limitFailedValidations = "failed_validations"
 )
 
-// LimitUse is one bucket that an order draws from.
+// LimitUse is one bucket that an order takes a token from.
 type LimitUse struct {
 	Key   LimitKey
 	limit spec.Limit
 	Text  string // "50 certificates for example.com per 168h0m0s"
 }
 
-// UsesOf lists the buckets that an order for names draws from.
+// UsesOf lists the buckets that an order for names takes tokens from. An exemption frees
+// the order of some limits (RFC 9773 section 5, and Let's Encrypt's documented exemptions
+// for renewals), but never of the failed validations.
 func (b *Book) UsesOf(i *spec.Issuer, names []string, free ledger.Exemption) []LimitUse {
 	l := i.Limits
 	if l == nil {
@@ -64,7 +66,7 @@ func (b *Book) UsesOf(i *spec.Issuer, names []string, free ledger.Exemption) []L
 	return uses
 }
 
-// OrdersKey is the bucket of an account's new orders.
+// OrdersKey returns the bucket of an account's new orders.
 func OrdersKey(directory, account string) LimitKey {
 	return LimitKey{limitOrders, directory + " " + account, ""}
 }
@@ -73,20 +75,19 @@ func domainKey(directory, domain string) LimitKey {
 	return LimitKey{limitPerDomain, directory, domain}
 }
 
-// SetKey is the bucket of the same set of names.
+// SetKey returns the bucket of one exact set of names.
 func SetKey(directory, digest string) LimitKey { return LimitKey{limitExactSet, directory, digest} }
 
 func failedKey(directory, account, name string) LimitKey {
 	return LimitKey{limitFailedValidations, directory + " " + account, name}
 }
 
-// Accounts are the ACME accounts of the spec's issuers, each by the name of the first
-// issuer that has it: by directory and issuer, by what makes an account one, and by
-// the directory alone where it has one account. Issuers that differ in no more than
-// their profile share one, and its limits.
+// Accounts maps to an ACME account, named after the first issuer that uses it. Keys are
+// directory and issuer, the account's identity, and the directory alone if it has one
+// account. Issuers that differ only in their profile share an account and its limits.
 type Accounts map[string]string
 
-// AccountsOf finds the accounts of a spec.
+// AccountsOf returns the accounts of a spec.
 func AccountsOf(desired *spec.Spec) Accounts {
 	all, several := Accounts{}, map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(desired.Issuers)) {
@@ -104,8 +105,8 @@ func AccountsOf(desired *spec.Spec) Accounts {
 	return all
 }
 
-// accountIdentity is what makes the account of an issuer one and the same, whatever
-// else its block says.
+// accountIdentity returns what makes two issuers share an account: directory, account name
+// and EAB key.
 func accountIdentity(i *spec.Issuer) string {
 	identity := i.Directory + "\x00" + i.Account
 	if i.EAB != nil {
@@ -114,32 +115,32 @@ func accountIdentity(i *spec.Issuer) string {
 	return identity
 }
 
-// of names an account by the first of the issuers that share it. An issuer that is
-// gone from the spec was of the directory's only account, as far as is known, or has
-// one by itself: a block that was renamed takes its account's past along.
+// of returns the account of a directory and an issuer. An issuer that left the spec is
+// assumed to have used the directory's only account: after a rename of a block, its orders
+// still count. If the directory has several, the issuer's name stands for its account.
 func (a Accounts) of(directory, issuer string) string {
 	return text.FirstOf(a[directory+" "+issuer], a[directory], issuer)
 }
 
-// ofIssuer names the account of an issuer, which may be a block of an earlier revision
-// with an account that the spec has no more.
+// ofIssuer returns the account of an issuer, which may be a block of an earlier revision
+// with an account that the spec no longer has.
 func (a Accounts) ofIssuer(i *spec.Issuer) string {
 	return text.FirstOf(a[accountIdentity(i)], accountIdentity(i))
 }
 
-// Book is what was drawn from all buckets, as the audit log tells it.
+// Book is the record of all tokens taken, according to the audit log.
 type Book struct {
 	accounts Accounts
 	Drawn    map[LimitKey][]time.Time
-	buckets  map[LimitKey]map[spec.Limit]*Bucket // two blocks of one account may state different limits
+	buckets  map[LimitKey]map[spec.Limit]*Bucket // by limit, since two blocks of one account may state different limits
 }
 
-// mostOrders bounds what one event is believed to have ordered: an attempt makes
-// no more than a few, and whoever may push to the ledger can write any number.
+// mostOrders bounds the orders that one event may count. An attempt makes a few; anyone
+// with push access to the ledger could write any number.
 const mostOrders = 10
 
-// NewBook reads the draws off the events, oldest first. An order is known by
-// its URL, so that one which took several attempts counts once.
+// NewBook reads the tokens taken from the events, oldest first. It identifies an order by
+// its URL, so that an order that took several attempts counts once.
 func NewBook(events []ledger.Event, who Accounts) *Book {
 	b := &Book{accounts: who, Drawn: map[LimitKey][]time.Time{}, buckets: map[LimitKey]map[spec.Limit]*Bucket{}}
 	draw := func(key LimitKey, at time.Time) { b.Drawn[key] = append(b.Drawn[key], at) }
@@ -158,7 +159,8 @@ func NewBook(events []ledger.Event, who Accounts) *Book {
 				draw(OrdersKey(e.Directory, who.of(e.Directory, e.Issuer)), e.Time)
 			}
 		}
-		// What was issued counts at the CA also where it was not written, once.
+		// The CA counts an issued certificate even if certroll did not write it; count it
+		// once.
 		if (e.Status == ledger.Success || e.Unfit) && e.OrderURL != "" && !issued[e.OrderURL] {
 			issued[e.OrderURL] = true
 			if e.Exempt == "" {
@@ -192,7 +194,7 @@ func (b *Book) bucket(u LimitUse) *Bucket {
 	return k
 }
 
-// take draws from all buckets of a key.
+// take takes a token from every bucket of a key.
 func (b *Book) take(key LimitKey, at time.Time) {
 	b.Drawn[key] = append(b.Drawn[key], at)
 	for _, k := range b.buckets[key] {
@@ -200,10 +202,9 @@ func (b *Book) take(key LimitKey, at time.Time) {
 	}
 }
 
-// Order draws for an order for names. What it draws from is the account's and the
-// CA's, whether the issuer's block states a limit or not: another block of the account
-// may, or the same one in the next revision. Only a failure draws from the failed
-// validations, and it is not expected.
+// Order takes the tokens of an order for names. It counts even if the issuer's block states
+// no limit: another block of the same account may state one, or the next revision. It takes
+// none from the failed validations, since only a failure does.
 func (b *Book) Order(i *spec.Issuer, names []string, free ledger.Exemption, at time.Time) {
 	if free == "" {
 		b.take(OrdersKey(i.Directory, b.accounts.ofIssuer(i)), at)
@@ -216,12 +217,12 @@ func (b *Book) Order(i *spec.Issuer, names []string, free ledger.Exemption, at t
 	}
 }
 
-// Reserve finds the earliest moment at which an order passes no limit, and
-// draws for it. by is the limit that makes it wait; nil where none does.
+// Reserve returns the earliest time at which an order passes no limit, and takes its
+// tokens. by is the limit that delays the order; nil if none does.
 //
-// What waits draws from the limit it waits for alone, so that the next in the
-// queue comes after it. Drawn from the others at that later moment it would
-// make everybody wait who need not.
+// A delayed order takes a token only from the limit that delays it, so that the next order
+// comes after it. Tokens of the other limits, taken for that later time, would delay orders
+// that could go now.
 func (b *Book) Reserve(i *spec.Issuer, names []string, free ledger.Exemption, now time.Time) (at time.Time, by *LimitUse) {
 	at, by = b.first(b.UsesOf(i, names, free), now)
 	switch {
@@ -233,7 +234,7 @@ func (b *Book) Reserve(i *spec.Issuer, names []string, free ledger.Exemption, no
 	return at, by
 }
 
-// Free is when an order would pass no limit; nothing is drawn for it.
+// Free returns when an order would pass no limit. It takes no tokens.
 func (b *Book) Free(uses []LimitUse, now time.Time) time.Time {
 	at, _ := b.first(uses, now)
 	return at
@@ -249,7 +250,7 @@ func (b *Book) first(uses []LimitUse, now time.Time) (at time.Time, by *LimitUse
 	return at, by
 }
 
-// ValueText is a value as it is written, not what it refers to.
+// ValueText identifies a value by its reference and not by the secret that it refers to.
 func ValueText(v spec.Value) string {
 	return strings.Join([]string{string(v.Source), v.Text, v.Path, v.Field, v.Name}, "\x1f")
 }

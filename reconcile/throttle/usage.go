@@ -11,17 +11,17 @@ import (
 	"certroll/spec"
 )
 
-// LimitUsed is how far one limit of an issuer is used up.
+// LimitUsed is the use of one limit of an issuer.
 type LimitUsed struct {
 	Issuer string
-	Limit  string  // as in the spec's limits block
-	Used   float64 // tokens that are gone from the fullest-used of its buckets; more than Size where it was passed
-	Size   int     // tokens of such a bucket
+	Limit  string  // name in the spec's limits block
+	Used   float64 // tokens taken from the fullest bucket; above Size after an overdraft
+	Size   int     // capacity of the bucket in tokens
 }
 
-// LimitsUsed is how far the limits of all issuers are used up, by issuer and
-// limit. Of a limit that there is for each domain, set or name it is the one
-// that is used up most: what the next order may meet.
+// LimitsUsed returns the use of every issuer's limits, by issuer and limit. A limit per
+// domain, set or name has many buckets; the result shows the one with the most tokens
+// taken, which the next order is most likely to meet.
 func LimitsUsed(desired *spec.Spec, history []ledger.Event, now time.Time) []LimitUsed {
 	issuers := slices.Collect(maps.Values(desired.Issuers))
 	if !slices.ContainsFunc(issuers, func(i *spec.Issuer) bool { return i.Limits != nil }) {
@@ -36,7 +36,7 @@ func LimitsUsed(desired *spec.Spec, history []ledger.Event, now time.Time) []Lim
 	return list
 }
 
-// used is how far an issuer's limits are used up.
+// used returns the use of an issuer's limits.
 func (b *Book) used(i *spec.Issuer, now time.Time) []LimitUsed {
 	if i.Limits == nil {
 		return nil
