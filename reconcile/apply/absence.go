@@ -12,7 +12,7 @@ import (
 	"certroll/spec/text"
 )
 
-// Unfinished are the certificates that are at work or ready, sorted.
+// Unfinished returns the certificates that are running or ready, sorted.
 func (c *Crew) Unfinished() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -23,8 +23,8 @@ func (c *Crew) Unfinished() []string {
 	return text.SortedSet(names)
 }
 
-// isBack notes that Vault answered under the lease, and tells the end of an outage
-// that an earlier run has told of.
+// isBack records that Vault answered under the lease. If the history has an open outage
+// of Vault, it writes the event that ends the outage.
 func (r *Reconciler) isBack(known *attempt.AwayError, obs *plan.Observed, rev ledger.Revision) error {
 	r.Absence.End(known)
 	last := recorder.LastOutage(obs.History, recorder.SideLooked)

@@ -18,7 +18,7 @@ import (
 	"certroll/spec"
 )
 
-// New wires a reconciler. The observer says where certroll's own state is.
+// New returns a reconciler. The observer names the place of certroll's own secrets.
 func New(observer *observe.Observer, secrets pending.KV, ca attempt.CA, ledger ledger.Ledger, journal ledger.Journal, o attempt.Options) *Reconciler {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -60,28 +60,29 @@ func New(observer *observe.Observer, secrets pending.KV, ca attempt.CA, ledger l
 	return r
 }
 
-// Apply does what a plan's actions say, side by side, and waits for all of them.
-// One that fails never holds up another: its failure is in the report, not in the
-// error. When ctx ends no more work is taken up, what runs is finished or dropped
-// cleanly, and the ledger is written all the same.
+// Apply runs the actions of a plan concurrently and waits for all of them. A failing
+// action holds up no other: its failure is in the report, not in the error. When ctx
+// ends, Apply starts nothing more, lets the running attempts stop cleanly, and still
+// writes the ledger.
 //
-// Under the lease it looks again at what it is about to touch, since another
-// reconciler may have had the lease in between: an action that is not what the
-// plan said any more is left alone.
+// After it has taken the lease, Apply observes again what it is about to change, because
+// another reconciler may have held the lease since the plan. It skips an action that the
+// fresh plan no longer contains.
 func (r *Reconciler) Apply(ctx context.Context, desired *spec.Spec, rev ledger.Revision, actions []plan.Action) (*Report, error) {
 	b := r.Begin(ctx, desired, rev, actions, time.Time{})
 	<-b.Done
 	return &b.report, b.Err
 }
 
-// Tell brings the journal to the ledger, also where ctx has ended.
+// Tell publishes the journal to the ledger, even if ctx has ended.
 func (r *Reconciler) Tell(ctx context.Context) error {
 	_, err := r.Publish(ctx)
 	return err
 }
 
-// dropTold removes the pending secrets whose story the ledger has, and what was
-// kept for a revocation that is done.
+// dropTold removes the pending secrets whose events the ledger has, and the certificates
+// kept for a completed revocation. Until then a run that lost its journal can rebuild the
+// event from the pending secret.
 func (r *Reconciler) dropTold(ctx context.Context, told []ledger.Entry) error {
 	var errs []error
 	for _, e := range told {
@@ -98,13 +99,13 @@ func (r *Reconciler) dropTold(ctx context.Context, told []ledger.Entry) error {
 			errs = append(errs, err)
 		}
 		if err != nil && attempt.SaysAway(err) {
-			break // the others would fail alike; the next plan finds what is left
+			break // all would fail; the next plan finds the leftovers
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// dropIfDone drops a pending secret unless a newer attempt has taken its place.
+// dropIfDone drops a pending secret unless it belongs to a newer attempt.
 func (r *Reconciler) dropIfDone(ctx context.Context, e ledger.Entry) error {
 	d, err := r.PendingSecrets.Load(ctx, e.Drop)
 	if err != nil || d == nil || d.KeyDigest != e.Event.KeyDigest {

@@ -10,8 +10,8 @@ import (
 	"certroll/spec"
 )
 
-// backfill reads the secrets of certificates that an earlier version issued, once
-// each, for what it did not note of their chains.
+// backfill reads each secret that an older certroll issued once, and records the facts
+// about its chain that the older version did not record.
 func (r *Reconciler) backfill(ctx context.Context, desired *spec.Spec, obs *plan.Observed) error {
 	read := 0
 	for _, c := range desired.Certificates {
@@ -20,10 +20,10 @@ func (r *Reconciler) backfill(ctx context.Context, desired *spec.Spec, obs *plan
 			continue
 		}
 		if read++; read > backfillAtOnce || ctx.Err() != nil {
-			return nil //nolint:nilerr // the rest has its turn with the next pass
+			return nil //nolint:nilerr // the rest follows in the next pass
 		}
 		if !r.Crew.ask(c.Name, obs.Turn) {
-			continue // what an attempt makes of it has its chain noted
+			continue // the attempt records the chain
 		}
 		err := r.backfillOne(ctx, c, record, l, obs)
 		r.Crew.answered(c.Name, err == nil && obs.Records[c.Name] != record)
@@ -34,19 +34,20 @@ func (r *Reconciler) backfill(ctx context.Context, desired *spec.Spec, obs *plan
 	return nil
 }
 
+// backfillOne reads one secret and writes an event and a record with its chain.
 func (r *Reconciler) backfillOne(ctx context.Context, c *spec.Certificate, record *ledger.Record, l *ledger.Live, obs *plan.Observed) error {
 	r.chainsRead[l.Serial] = true
 	data, version, err := r.Secrets.Read(ctx, l.Mount, l.Path)
 	if err != nil {
-		return nil //nolint:nilerr // what cannot be read now is read with the next start
+		return nil //nolint:nilerr // read again after the next start
 	}
 	p, err := keypair.FindIn(data)
 	if err != nil || version != l.Version || keypair.SerialOf(p.Leaf()) != l.Serial {
-		return nil //nolint:nilerr // keystores alone, or somebody wrote it meanwhile
+		return nil //nolint:nilerr // no PEM field, or another program wrote it
 	}
 	live := *ledger.KeepNames(l, record.Live)
 	live.SetChain(p.Chain, nil)
-	live.Adopted = l.ARI == "" // what is taken over has none
+	live.Adopted = l.ARI == "" // only adopted pairs have no ARI identifier
 	at := r.Opts.Now()
 	next := *record
 	next.Live, next.UpdatedAt = &live, record.Next(at)

@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// gatherTime is how long what has ended waits for more that ends, so that a
-	// certificate is no commit of its own where many end together. Where plans go on
-	// being made the next one tells it sooner.
+	// gatherTime is how long certroll collects ended attempts before it commits, so that
+	// many attempts that end together share one commit. A daemon's next plan may publish
+	// sooner.
 	gatherTime = 5 * time.Second
-	// TellEvery is the time between two commits while work is under way.
+	// TellEvery is the minimum time between two commits while attempts are running.
 	TellEvery = 10 * time.Second
 )
 
-// Begin begins what the actions say. pulled is for who goes on making plans, and
-// says when all was looked at last; zero: this is the only plan. What earlier batches
-// have not begun yet is this one's then.
+// Begin starts the actions. pulled is the time of the last full observation, for a caller
+// that keeps making plans (certroll run); zero: this is the only plan. With a non-zero
+// pulled, the new batch replaces the queued actions of earlier batches.
 func (r *Reconciler) Begin(ctx context.Context, desired *spec.Spec, rev ledger.Revision, actions []plan.Action, pulled time.Time) *Batch {
 	onward := !pulled.IsZero()
 	b := &Batch{
@@ -67,8 +67,8 @@ func (r *Reconciler) Begin(ctx context.Context, desired *spec.Spec, rev ledger.R
 	return b
 }
 
-// underLease takes the lease, looks again, and makes jobs of what is still to be
-// done.
+// underLease takes the lease, observes again, and makes jobs of the actions that the
+// fresh plan still contains.
 func (b *Batch) underLease(planned, todo []plan.Action) []*Job {
 	run, release, err := b.Reconciler.HoldLease(b.Ctx)
 	if err != nil {

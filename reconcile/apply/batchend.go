@@ -14,7 +14,7 @@ import (
 	"certroll/spec/text"
 )
 
-// over notes how one job ended, once of each.
+// over records how a job ended. It is called once per job.
 func (b *Batch) over(res attempt.Result, in limiter.End) {
 	if in == limiter.EndDone {
 		b.Reconciler.OnEnded(res)
@@ -37,11 +37,12 @@ func (b *Batch) over(res attempt.Result, in limiter.End) {
 	}
 	select {
 	case b.News <- struct{}{}:
-	default: // there is some already
+	default: // News has an element already
 	}
 }
 
-// Finish tells the ledger, then gives the lease back.
+// Finish publishes to the ledger, then releases the lease: the next holder of the lease
+// has to see these events, or it would repeat failed attempts at once.
 func (b *Batch) Finish() {
 	b.StopTelling()
 	err := b.Err
@@ -56,7 +57,7 @@ func (b *Batch) Finish() {
 	if away := b.Absence.Current(); away != nil && b.Gate != nil {
 		err = errors.Join(err, away)
 		if attempt.SaysAway(untold) {
-			untold = nil // it is the same
+			untold = nil // the same outage, reported already
 		}
 	}
 	b.Err = errors.Join(err, untold)
@@ -65,8 +66,8 @@ func (b *Batch) Finish() {
 	b.Reconciler.Crew.Batches.Done()
 }
 
-// tell brings the journal to the ledger, also where ctx has ended, and drops
-// the pending secrets whose story is told by then.
+// tell publishes the journal, even if ctx has ended, and drops the pending secrets whose
+// events the ledger then has.
 func (b *Batch) tell() error {
 	disk := b.Writer.Unwritten.Err()
 	commit, err := b.Publish(b.Ctx)
@@ -80,11 +81,11 @@ func (b *Batch) tell() error {
 	return err
 }
 
-// tellMeanwhile tells the ledger of what has ended while the rest is at work.
-// What fails here is tried again later, and at the end.
+// tellMeanwhile publishes the events of ended attempts while others still run. Errors are
+// ignored here: the next publish and the one at the end try again.
 //
-//	ended   a  b              c d e f g h ...
-//	told    ├ gather ┤a,b     ├ gather ┤c..e   ├ tellEvery ┤f g h
+//	ended      a  b              c d e f g h ...
+//	published  ├ gather ┤a,b     ├ gather ┤c..e   ├ TellEvery ┤f g h
 func (b *Batch) tellMeanwhile() {
 	ctx, cancel := context.WithCancel(b.Ctx)
 	stopped := make(chan struct{})
@@ -106,7 +107,7 @@ func (b *Batch) tellMeanwhile() {
 			case <-b.News:
 			}
 			if sleep(gatherTime); ctx.Err() != nil {
-				return // the end tells it
+				return // Finish publishes
 			}
 			_ = b.tell()
 			sleep(TellEvery - gatherTime)
@@ -114,8 +115,8 @@ func (b *Batch) tellMeanwhile() {
 	}()
 }
 
-// Linger waits for a moment, as most of what is short ends within it, and says
-// whether the batch is over.
+// Linger waits for the given time and reports whether the batch has finished. Most short
+// batches finish within a moment, so that a caller can avoid a second pass.
 func (b *Batch) Linger(ctx context.Context, moment time.Duration) bool {
 	t := time.NewTimer(moment)
 	defer t.Stop()
@@ -128,7 +129,7 @@ func (b *Batch) Linger(ctx context.Context, moment time.Duration) bool {
 	return false
 }
 
-// SoFar is how it went up to now.
+// SoFar returns a copy of the report up to now.
 func (b *Batch) SoFar() *Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -137,8 +138,9 @@ func (b *Batch) SoFar() *Report {
 	return &report
 }
 
-// sharesOf are what an action shares its place by: the CA that it asks, and the
-// DNS accounts that it tries first.
+// sharesOf returns the resources that limit an action's place: its CA, and the DNS
+// accounts that it tries first. A resource that all certificates share is no reason to
+// hold places back, so it counts only if the spec has several.
 func (b *Batch) sharesOf(a *plan.Action) []string {
 	var list []string
 	if b.severalCAs && a.Issuer != nil {
@@ -152,8 +154,8 @@ func (b *Batch) sharesOf(a *plan.Action) []string {
 	return list
 }
 
-// severalOf tells whether certificates use more than one CA, and more than one
-// DNS account.
+// severalOf reports whether the spec's certificates use more than one CA, and more than
+// one DNS account.
 func severalOf(desired *spec.Spec) (cas, accounts bool) {
 	directories, names := map[string]bool{}, map[string]bool{}
 	for _, c := range desired.Certificates {
@@ -169,7 +171,7 @@ func severalOf(desired *spec.Spec) (cas, accounts bool) {
 	return len(directories) > 1, len(names) > 1
 }
 
-// unrecorded are the results that are in no journal and in no ledger.
+// unrecorded sets Untold of the results that neither the journal nor the ledger has.
 func unrecorded(r *recorder.Recorder, results []attempt.Result) {
 	for i := range results {
 		if id := results[i].Event.ID; id != "" && results[i].Untold == nil {

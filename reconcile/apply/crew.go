@@ -19,9 +19,9 @@ func newCrew(places int, now func() time.Time, do func(*Job) (attempt.Result, li
 	}
 }
 
-// Look is who is at work, by certificate, and the turn it was looked in. It has to
-// be called before what is observed is read: who ends in between is then in what
-// is read, and who begins is known by the turn.
+// Look returns the running attempts by certificate, and the current turn. Call it before
+// reading Vault and the ledger: the reads then include every attempt that ended
+// meanwhile, and the turn identifies every attempt that began meanwhile.
 func (c *Crew) Look() (at map[string]plan.Work, turn int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -32,7 +32,7 @@ func (c *Crew) Look() (at map[string]plan.Work, turn int) {
 	return at, c.turn
 }
 
-// AtWork are the attempts under way, those first that have been for longest.
+// AtWork returns the running attempts, the longest first.
 func (r *Reconciler) AtWork() []plan.Work {
 	at, _ := r.Crew.Look()
 	return slices.SortedFunc(maps.Values(at), func(a, b plan.Work) int {
@@ -40,14 +40,14 @@ func (r *Reconciler) AtWork() []plan.Work {
 	})
 }
 
-// isBusy tells whether anybody is at work.
+// isBusy reports whether an attempt is running.
 func (c *Crew) isBusy() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.atWork) > 0
 }
 
-// Stepped notes what an attempt is at.
+// Stepped records the current step of a running attempt.
 func (c *Crew) Stepped(certificate, step, detail string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,8 +56,8 @@ func (c *Crew) Stepped(certificate, step, detail string) {
 	}
 }
 
-// TakeEnded are the certificates that ended since it was called last: what is
-// known of them is old.
+// TakeEnded returns and resets the certificates whose attempts ended since its last call.
+// The observations of these certificates are outdated.
 func (c *Crew) TakeEnded() map[string]bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,9 +66,8 @@ func (c *Crew) TakeEnded() map[string]bool {
 	return ended
 }
 
-// WithoutEnded is a plan without the certificates whose attempts ended since
-// takeEnded was called last. Their actions were planned by what is known of them from
-// before, and do not begin.
+// WithoutEnded returns the actions without the certificates whose attempts ended since
+// the last TakeEnded. Their actions come from outdated observations and must not start.
 func (c *Crew) WithoutEnded(actions []plan.Action) []plan.Action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,16 +77,16 @@ func (c *Crew) WithoutEnded(actions []plan.Action) []plan.Action {
 	return slices.DeleteFunc(slices.Clone(actions), func(a plan.Action) bool { return a.AtWork == nil && c.Ended[a.Certificate] })
 }
 
-// IsReady tells whether a certificate waits for its place.
+// IsReady reports whether a certificate is queued.
 func (c *Crew) IsReady(certificate string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.queued[certificate] != nil
 }
 
-// ask reserves a certificate for a question to its CA, or about it, unless it is at
-// work or was since the turn that is given: both would note a record. One asks at a
-// time, so that what a question notes is not old to the next one.
+// ask reserves a certificate for a query (renewal information, CRL, backfill). It returns
+// false if the certificate is running, reserved, or began after the given turn. An
+// attempt and a query would otherwise overwrite each other's record.
 func (c *Crew) ask(certificate string, turn int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,10 +97,10 @@ func (c *Crew) ask(certificate string, turn int) bool {
 	return true
 }
 
-// nudge says that there may be something to plan.
+// nudge signals that a new plan may be due.
 func (c *Crew) nudge() {
 	select {
 	case c.Settled <- struct{}{}:
-	default: // it is said already
+	default: // already signalled
 	}
 }

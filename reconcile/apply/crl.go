@@ -24,29 +24,27 @@ import (
 	"certroll/spec/text"
 )
 
-// RemoveFromCRL is the reason code of RFC 5280 section 5.3.1 that ends a revocation
-// that was for a while.
+// RemoveFromCRL is the reason code (RFC 5280 section 5.3.1) that ends a certificateHold.
 const RemoveFromCRL = 8
 
 const (
-	// crlTime bounds all that is fetched in one go, crlAtOnce how many lists; the rest
-	// has its turn the next time. Lists are large: few are held side by side.
+	// crlTime bounds the fetches of one pass, and crlAtOnce the number of lists; the rest
+	// follows in the next pass. CRLs can be large, so few are in memory at a time.
 	crlTime     = 30 * time.Second
 	crlAtOnce   = 100
 	crlParallel = 2
-	// A list is read once a day, and again after an hour where that failed.
+	// certroll reads a CRL once a day, and retries after an hour.
 	crlEvery    = times.Day
 	crlNoAnswer = time.Hour
-	// backfillAtOnce is how many secrets are read in one go for what earlier
-	// versions did not note of their chain.
+	// backfillAtOnce bounds the secrets that one pass reads for their chains.
 	backfillAtOnce = 50
 )
 
-// crlMoment is the name under which it is kept when a list may be read again.
+// crlMoment is the key under which Asks stores the next fetch of a CRL.
 func crlMoment(url string) string { return "crl " + url }
 
-// crlPoints are the certificates whose revocation can be looked up, by the list
-// that would have them.
+// crlPoints returns the certificates whose revocation can be checked, by the URL of the
+// CRL (the distribution point, RFC 5280 section 4.2.1.13).
 func crlPoints(desired *spec.Spec, obs *plan.Observed) map[string][]listed {
 	points := map[string][]listed{}
 	for _, c := range desired.Certificates {
@@ -57,15 +55,15 @@ func crlPoints(desired *spec.Spec, obs *plan.Observed) map[string][]listed {
 	return points
 }
 
-// listed is a certificate that a list may have.
+// listed is a certificate that a CRL covers.
 type listed struct {
 	spec   *spec.Certificate
 	record *ledger.Record
 	live   *ledger.Live
 }
 
-// watchedLive is what is live of a certificate whose record speaks of it; nil where
-// it is not readable or not known.
+// watchedLive returns the record and the live pair of a certificate; nil if Vault cannot
+// be read or the record describes another pair.
 func watchedLive(c *spec.Certificate, obs *plan.Observed) (*ledger.Record, *ledger.Live) {
 	r := obs.Records[c.Name]
 	if !r.HasSecret() {
@@ -78,8 +76,8 @@ func watchedLive(c *spec.Certificate, obs *plan.Observed) (*ledger.Record, *ledg
 	return r, s.Live.WithFacts(r.Live)
 }
 
-// lookUp reads the lists whose time has come, and notes what they say of what is
-// live. A list that cannot be had says nothing, and is read again within an hour.
+// lookUp reads the CRLs that are due and records their news about live certificates. A
+// CRL that cannot be fetched proves nothing; lookUp reports it and retries after an hour.
 func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *plan.Observed) error {
 	if r.Opts.CRLs == nil {
 		return nil
@@ -109,7 +107,7 @@ func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *plan.O
 	for _, url := range due {
 		g.Go(func() error {
 			if limited.Err() != nil {
-				return nil // its turn is the next one
+				return nil // left to the next pass
 			}
 			found, err := r.readCRL(limited, url, points[url])
 			now := r.Opts.Now()
@@ -129,8 +127,9 @@ func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *plan.O
 	return errors.Join(g.Wait(), r.Asks.Save())
 }
 
-// readCRL reads one list, and returns the entries of those that may be on it, by
-// serial. Only what the issuer of a certificate signed counts for it.
+// readCRL reads one CRL. It returns an entry for each certificate of the list that is
+// revoked, and nil for each that is not. For a certificate, only a CRL counts that the
+// certificate's own issuer key signed. Indirect CRLs are therefore ignored.
 func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[string]*ledger.Revoked, error) {
 	der, err := r.Opts.CRLs.CRL(ctx, url)
 	if err != nil {
@@ -145,7 +144,7 @@ func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[
 		return nil, fmt.Errorf("the CRL %s is dated %s, in the future: check this machine's clock", url, list.ThisUpdate.UTC().Format(time.RFC3339))
 	}
 	wanted := map[string]bool{}
-	signed := map[string]error{} // by key
+	signed := map[string]error{} // by issuer key: why the signature fails
 	for _, c := range of {
 		why, seen := signed[c.live.IssuerKey]
 		if !seen {
@@ -172,18 +171,19 @@ func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[
 		}
 	}
 	if len(found) < len(wanted) && !list.NextUpdate.IsZero() && list.NextUpdate.Before(now) {
-		// What it lists is revoked all the same; what it does not list may be.
+		// An expired CRL proves the revocations that it lists, but not that others are
+		// valid.
 		return found, nil
 	}
 	for serial := range wanted {
-		if found[serial] == nil {
+		if found[serial] == nil { // valid
 			found[serial] = nil // known not to be on it
 		}
 	}
 	return found, nil
 }
 
-// signedBy tells why a list is not signed by an issuer's key.
+// signedBy returns why a CRL is not signed by an issuer's key, or nil.
 func signedBy(key string, list *x509.RevocationList) error {
 	pub, err := attempt.IssuerKey(key)
 	if err != nil {
@@ -193,8 +193,8 @@ func signedBy(key string, list *x509.RevocationList) error {
 	return issuer.CheckSignature(list.SignatureAlgorithm, list.RawTBSRevocationList, list.Signature)
 }
 
-// noteListed tells the ledger what is new: that something is revoked, or that a
-// list no longer says so. found has nil for what is known not to be on the list.
+// noteListed records changes: a new revocation, or the end of one. found has nil for a
+// certificate that is not on the list, and no entry if that is unknown.
 func (r *Reconciler) noteListed(of []listed, found map[string]*ledger.Revoked, obs *plan.Observed) error {
 	for _, c := range of {
 		now, known := found[c.live.Serial]
@@ -203,7 +203,7 @@ func (r *Reconciler) noteListed(of []listed, found map[string]*ledger.Revoked, o
 			continue
 		}
 		if !r.Crew.ask(c.spec.Name, obs.Turn) {
-			r.Asks.Set(crlMoment(c.live.CRL), r.Opts.Now().Add(crlNoAnswer)) // it is at work: read again after it
+			r.Asks.Set(crlMoment(c.live.CRL), r.Opts.Now().Add(crlNoAnswer)) // it is running; check after the attempt
 			continue
 		}
 		err := r.noteRevoked(c, now, was, obs)
@@ -215,6 +215,7 @@ func (r *Reconciler) noteListed(of []listed, found map[string]*ledger.Revoked, o
 	return nil
 }
 
+// noteRevoked writes the event and record of a revocation that began or ended.
 func (r *Reconciler) noteRevoked(c listed, now, was *ledger.Revoked, obs *plan.Observed) error {
 	at := r.Opts.Now()
 	record := *c.record

@@ -8,9 +8,9 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// noteGone tells of each secret that somebody has deleted, once: an event that wakes a
-// person, and a record that says so until it is there again. What the brake holds is
-// one event of its own; what is left alone while renewal.auto is off is told as that.
+// noteGone writes one event and record for each secret that another program deleted. The
+// event pages, and the record says so until the secret exists again. A deletion that the
+// brake holds, or that renewal.auto = false leaves alone, has another event.
 func (r *Reconciler) noteGone(actions []plan.Action, rev ledger.Revision, now time.Time) error {
 	for i := range actions {
 		a := &actions[i]

@@ -9,8 +9,8 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// answered ends that. Where its record is another now, what was planned of it
-// before is void.
+// answered ends the reservation that ask made. changed reports that the query wrote a
+// record, which makes earlier plans for the certificate void.
 func (c *Crew) answered(certificate string, changed bool) {
 	c.mu.Lock()
 	delete(c.asked, certificate)
@@ -25,14 +25,14 @@ func (c *Crew) answered(certificate string, changed bool) {
 	}
 }
 
-// What is ready begins when it has a place under Parallel, nobody asks its CA
-// about it just now, and the gate lets it in. It waits in a queue and in no
-// goroutine: who waits for a slow CA takes no place from another's certificate.
+// A ready action starts when a place under Parallel is free, no query has reserved its
+// certificate, and the limiter admits it. It waits in the queue, not in a goroutine: an
+// action that waits for a slow CA takes no place from another certificate.
 
-// sort parts what a plan wants: what is to be looked at and begun, and what waits
-// for its place already, as it is. What began since the last pull is neither for a
-// minute: who undoes at once what was done, as by overwriting a secret, is met at
-// our pace and not at theirs.
+// sort splits the actions of a plan. todo has to be observed again and started; ready is
+// queued already, unchanged. An action that began after the last full observation is
+// neither, for WaveEvery: if another program undoes certroll's change at once, such as by
+// overwriting the secret, certroll sets the pace.
 func (c *Crew) sort(wanted []plan.Action, pulled time.Time) (todo []plan.Action, ready map[string]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,8 +50,8 @@ func (c *Crew) sort(wanted []plan.Action, pulled time.Time) (todo []plan.Action,
 	return todo, ready
 }
 
-// Drop takes all but some certificates out of the queue: a newer plan wants
-// something else of them, or nothing.
+// Drop removes all certificates from the queue except those in but: a newer plan wants
+// something else for them, or nothing.
 func (c *Crew) Drop(but map[string]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,7 +64,7 @@ func (c *Crew) Drop(but map[string]bool) {
 	}))
 }
 
-// Put adds to what is ready.
+// Put adds jobs to the queue, the most urgent deadline first.
 func (c *Crew) Put(jobs []*Job) {
 	c.mu.Lock()
 	queue := slices.Concat(c.ready, jobs)
@@ -83,8 +83,8 @@ func (c *Crew) setReady(queue []*Job) {
 	}
 }
 
-// HandOver begins what is ready and can begin. It is called whenever that may be
-// otherwise: something ended, an account was found in order, a batch came.
+// HandOver starts the queued jobs that can start. Every event that may free one calls it:
+// an attempt ended, an account proved usable, a batch arrived.
 func (c *Crew) HandOver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +111,7 @@ func (c *Crew) HandOver() {
 
 func (c *Crew) free() int { return c.places - len(c.atWork) }
 
-// begin takes the places that a job needs, all of them or none.
+// begin takes all places that a job needs, or none.
 func (c *Crew) begin(j *Job) limiter.End {
 	name := j.Action.Certificate
 	switch {
@@ -120,7 +120,7 @@ func (c *Crew) begin(j *Job) limiter.End {
 	case j.Absence.Current() != nil:
 		return limiter.EndLeft
 	case c.atWork[name] != nil || max(c.began[name].n, c.noted[name]) > j.Turn:
-		return limiter.EndReplaced // its record is another one than was looked at
+		return limiter.EndReplaced // its record changed after the observation
 	case c.asked[name]:
 		return limiter.EndWaits
 	}
@@ -147,15 +147,15 @@ func (c *Crew) begin(j *Job) limiter.End {
 	return limiter.EndDone
 }
 
-// crowded tells whether those who share something have as many places as they may.
-// A CA or a DNS account that is slow, or means harm, leaves at least a quarter of
-// the places to the others, and the next one that is a quarter of those.
+// crowded reports whether a shared resource has as many places as it may. A slow or
+// malicious CA or DNS account leaves at least a quarter of the places to the others, and
+// the next one leaves a quarter of those.
 func (c *Crew) crowded(share string) bool {
 	n := c.shares[share]
 	return n > 0 && 3*(c.free()-1) < n
 }
 
-// work does one job to its end. Whatever comes of it, the places are given back.
+// work runs one job and gives its places back, whatever the outcome.
 func (c *Crew) work(j *Job) {
 	res, in := attempt.Result{}, limiter.EndStopped
 	defer func() {
@@ -178,7 +178,7 @@ func (c *Crew) work(j *Job) {
 	res, in = c.Do(j)
 }
 
-// Sweep drops what is ready of batches whose time has ended.
+// Sweep drops the queued jobs of batches whose context has ended.
 func (c *Crew) Sweep() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// HoldLease takes the lease and renews it until release is called; run ends
-// where it is lost.
+// HoldLease takes the lease and renews it until release is called. run ends if the lease
+// is lost. Callers in one process share one lease; the last release gives it back.
 func (r *Reconciler) HoldLease(ctx context.Context) (run context.Context, release func(), err error) {
 	if r.Opts.Lease == nil {
 		return ctx, func() {}, nil
@@ -41,7 +41,7 @@ func (r *Reconciler) HoldLease(ctx context.Context) (run context.Context, releas
 	}, nil
 }
 
-// begin renews the lease until leave is called or it is lost.
+// begin renews the lease in a goroutine until leave is called or the lease is lost.
 func (t *tenancy) begin(ctx context.Context, renew func(ctx context.Context, stop func())) {
 	ctx, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -52,6 +52,7 @@ func (t *tenancy) begin(ctx context.Context, renew func(ctx context.Context, sto
 	t.lost, t.leave = ctx, func() { stop(); <-done }
 }
 
+// releaseLease gives up one use of the lease, and releases it with the last one.
 func (r *Reconciler) releaseLease(ctx context.Context) {
 	t := &r.tenancy
 	t.mu.Lock()
@@ -62,11 +63,11 @@ func (r *Reconciler) releaseLease(ctx context.Context) {
 	t.leave()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
 	defer cancel()
-	// A lease that is not released ends by itself.
+	// The error is ignored: a lease that is not released expires by itself.
 	_ = r.Opts.Lease.Release(end)
 }
 
-// awaitLease takes the lease, waiting for another's to end where it is asked to.
+// awaitLease takes the lease. It waits up to LeaseWait for another holder's lease to end.
 func (r *Reconciler) awaitLease(ctx context.Context) (until time.Time, err error) {
 	patience := r.Opts.Now().Add(r.Opts.LeaseWait)
 	for {
@@ -86,6 +87,8 @@ func (r *Reconciler) awaitLease(ctx context.Context) (until time.Time, err error
 	}
 }
 
+// renewLease renews the lease every LeaseRefresh. Errors are ignored until the lease has
+// expired by the clock, because the next try may succeed in time.
 func (r *Reconciler) renewLease(ctx context.Context, stop func()) {
 	tick := time.NewTicker(lease.LeaseRefresh)
 	defer tick.Stop()
@@ -95,7 +98,8 @@ func (r *Reconciler) renewLease(ctx context.Context, stop func()) {
 			return
 		case <-tick.C:
 		}
-		// One that has ended is another's matter, even where nobody took it yet.
+		// An expired lease must not be renewed, even if it is free: another certroll may
+		// have held and released it, and changed Vault in between.
 		if r.tenancy.over(r.Opts.Now()) {
 			stop()
 			return

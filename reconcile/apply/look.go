@@ -8,20 +8,20 @@ import (
 	"certroll/spec"
 )
 
-// Observe reads what is there, with what the journal still waits to tell.
+// Observe reads the current state, including the journal's unpublished records.
 func (r *Reconciler) Observe(ctx context.Context, desired *spec.Spec) (*plan.Observed, error) {
 	return r.observe(ctx, desired, nil, nil, false)
 }
 
-// ObserveAgain is Observe where, of a certificate that stale does not name and
-// whose record is as before, what was seen of its secrets before stands, and
-// where a place that alone cannot be read holds up its certificates alone.
+// ObserveAgain is Observe for a repeated pass. It reuses the earlier observation of each
+// certificate that is not in stale and whose record is unchanged. An unreadable place
+// then holds only its own certificates.
 func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, before *plan.Observed, stale map[string]bool) (*plan.Observed, error) {
 	return r.observe(ctx, desired, before, stale, true)
 }
 
 func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *plan.Observed, stale map[string]bool, lenient bool) (*plan.Observed, error) {
-	atWork, turn := r.Crew.Look() // before anything is read, see there
+	atWork, turn := r.Crew.Look() // before any read, see Look
 	tree, fresh, err := r.Snapshot(ctx)
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *pl
 	return obs, nil
 }
 
-// stillTrue are the actions that a fresh look still calls for, and what was seen.
+// stillTrue returns the actions that a fresh plan still contains, and the observation.
 func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned, todo []plan.Action, report *Report) ([]plan.Action, *plan.Observed, error) {
 	before := seenBy(planned)
 	stale := make(map[string]bool, len(todo))
@@ -68,12 +68,12 @@ func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned,
 	return still, obs, nil
 }
 
-// seenBy is what a plan was made of, as far as its actions tell.
+// seenBy rebuilds an observation from the actions of a plan.
 func seenBy(planned []plan.Action) *plan.Observed {
 	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{}, Pending: map[string]plan.Pending{}, Staged: map[string]plan.Staged{}}
 	for _, a := range planned {
 		if a.HeldBy == ledger.UnreadableSubject {
-			continue // what could not be looked at is not missing
+			continue // unread is not the same as missing
 		}
 		obs.Secrets[a.At] = a.Secret
 		if a.Target != nil {
@@ -93,7 +93,7 @@ func seenBy(planned []plan.Action) *plan.Observed {
 	return obs
 }
 
-// Actionable are the actions that are to be begun.
+// Actionable returns the actions that have to be started.
 func Actionable(actions []plan.Action) []plan.Action {
 	var todo []plan.Action
 	for _, a := range actions {

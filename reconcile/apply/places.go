@@ -7,14 +7,13 @@ import (
 	"certroll/reconcile/observe"
 )
 
-// Manages tells by a secret's custom metadata whether certroll wrote it.
+// Manages reports whether certroll wrote a secret, according to its custom metadata.
 func Manages(custom map[string]string) bool {
 	return custom[observe.MetaManagedBy] == observe.ManagedBy
 }
 
-// Recorded tells whether the ledger ever said that a certificate's secret is, or
-// is to be, at a place, which is given as "mount/path". It goes by the ledger as
-// it was seen last.
+// Recorded reports whether the ledger ever named a place ("mount/path") as a
+// certificate's secret. It reads the tree seen last.
 func (r *Reconciler) Recorded(ctx context.Context, place string) (bool, error) {
 	r.Writer.Mu.Lock()
 	tree, head := r.Writer.Last, r.Writer.Head

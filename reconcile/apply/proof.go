@@ -13,11 +13,11 @@ import (
 	"certroll/spec/text"
 )
 
-// proveLedger makes sure, before the first order, that what comes of it can be
-// recorded: a read-only key or a protected branch shows only when something is
-// pushed. A ledger that is empty gets its first commit; one that this machine has
-// never written, or whose journal the disk does not take, an event. What no push
-// could tell would be ordered again and again, with no back-off.
+// proveLedger checks before the first order that the ledger can be written. A read-only
+// key or a protected branch shows only at a push, and without the ledger the back-off
+// would be lost: certroll would order again and again. An empty ledger gets its first
+// commit. A ledger that this machine has never written, or whose journal is on a disk
+// that rejects writes, gets an event.
 func (r *Reconciler) proveLedger(ctx context.Context, todo []plan.Action, rev ledger.Revision) error {
 	orders := 0
 	for i := range todo {
@@ -30,13 +30,13 @@ func (r *Reconciler) proveLedger(ctx context.Context, todo []plan.Action, rev le
 	}
 	_, head := r.Writer.Seen()
 	disk := r.Writer.Unwritten.Probe(r.Writer.Journal)
-	_ = r.Asks.Load() // what cannot be read is not known, and is asked for once more
+	_ = r.Asks.Load() // unreadable counts as unknown, which costs one more event
 	known := r.Asks.Store == nil || !r.Asks.At(recorder.LedgerMoment).IsZero()
 	var err error
 	switch {
 	case disk == nil && r.Writer.HasTold():
 		return nil
-	case head == "" && !r.Checkpoint.IsAstray(): // one that was deleted was written before
+	case head == "" && !r.Checkpoint.IsAstray(): // a deleted ledger was written before
 		_, err = r.Writer.Ledger.Commit(ctx, "begin the ledger", func(tree fs.FS) (map[string][]byte, error) { return r.Writer.Edit(tree, nil) })
 	case known && disk == nil:
 		return nil
@@ -47,11 +47,11 @@ func (r *Reconciler) proveLedger(ctx context.Context, todo []plan.Action, rev le
 		return &failure.Error{Code: ledger.ClassGit, Err: fmt.Errorf("nothing was ordered, since what came of it could not be recorded: writing the ledger: %w", err)}
 	}
 	r.Asks.Set(recorder.LedgerMoment, r.Now())
-	_ = r.Asks.Save() // a disk that does not take it costs one more event
+	_ = r.Asks.Save() // if this fails, the next run writes one more event
 	return nil
 }
 
-// noteAttempt pushes an event that orders are about to be made.
+// noteAttempt publishes an event that announces the orders.
 func (r *Reconciler) noteAttempt(ctx context.Context, orders int, rev ledger.Revision) error {
 	now := r.Now().UTC()
 	err := r.Writer.Note(ledger.Entry{Event: ledger.Event{

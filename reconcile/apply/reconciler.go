@@ -12,27 +12,27 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// Reconciler applies plans.
+// Reconciler applies plans. Its methods may be called concurrently.
 type Reconciler struct {
 	*attempt.Means
 	tenancy    tenancy
-	chainsRead map[string]bool // by serial: what was read for its chain by this process
+	chainsRead map[string]bool // by serial: this process read its chain
 	places     places
 	Crew       *Crew
-	OnEnded    func(attempt.Result) // is called once for each attempt that ended, from many goroutines
+	OnEnded    func(attempt.Result) // called once per ended attempt, from many goroutines
 }
 
-// Report is how an Apply ended.
+// Report is the outcome of an Apply.
 type Report struct {
 	Results     []attempt.Result
-	Interrupted int    // actions that were not taken up, or are left to the next run
-	Held        int    // actions that were not taken up, as their issuer or DNS account failed for others
-	Overtaken   int    // actions that were not taken up, as somebody else changed what they were about
-	Commit      string // the ledger's new head; "" where nothing was to be told
-	Disk        error  // why the journal was not written, though the ledger may be; nil: it was
+	Interrupted int    // not started, or left to the next run
+	Held        int    // not started: their issuer or DNS account fails for others
+	Overtaken   int    // not started: Vault or the ledger changed since the plan
+	Commit      string // new head of the ledger; "" if nothing was published
+	Disk        error  // why the journal was not written, even if the ledger was; nil: it was
 }
 
-// Failed counts the actions that failed.
+// Failed returns the number of actions that failed.
 func (r *Report) Failed() int {
 	n := 0
 	for _, res := range r.Results {
@@ -43,7 +43,7 @@ func (r *Report) Failed() int {
 	return n
 }
 
-// Untold counts the actions of which neither the journal nor the ledger knows.
+// Untold returns the number of actions that neither the journal nor the ledger has.
 func (r *Report) Untold() int {
 	n := 0
 	for _, res := range r.Results {
@@ -54,25 +54,25 @@ func (r *Report) Untold() int {
 	return n
 }
 
-// Batch is what one pass has to do. It is over when all of that has ended and the
-// ledger was told. Until then it has the lease: whoever has it next is to see how
-// this went, and what is held.
+// Batch is the work of one pass. It ends when all its jobs have ended and their events
+// are published. Until then it holds the lease: the next holder must see the outcome and
+// the holds.
 type Batch struct {
 	*attempt.Applier
 	Reconciler *Reconciler
-	Ctx        context.Context // of who began it
-	Run        context.Context // ends with that, and where the lease is lost
-	Done       chan struct{}   // closed when it is over
-	News       chan struct{}   // has an element when something has ended
+	Ctx        context.Context // of the caller of Begin
+	Run        context.Context // ends with Ctx, and if the lease is lost
+	Done       chan struct{}   // closed at the end of the batch
+	News       chan struct{}   // has an element if a job has ended
 
-	// The spec has more than one CA, or DNS account, to share the places.
+	// The spec uses more than one CA or DNS account, which then share the places.
 	severalCAs, SeveralAccounts bool
 
-	Release     func() // the lease
+	Release     func() // releases the lease
 	StopTelling func()
-	Err         error // of all of it; complete when it is over
-	// Silent: it had nothing to do, and the ledger was told a moment ago by those who
-	// are at work, who will again.
+	Err         error // of the batch as a whole; complete once Done is closed
+	// Silent batches have no jobs. A running batch published a moment ago and will
+	// publish again, so that a silent one does not.
 	Silent bool
 
 	mu     sync.Mutex
@@ -80,70 +80,70 @@ type Batch struct {
 	Left   int // jobs that have not ended
 }
 
-// Crew is who is at work, over passes, and what is ready to begin. A certificate
-// has one attempt at a time, whichever pass began it.
+// Crew holds the running attempts of all passes, and the queue of ready ones. A
+// certificate has one attempt at a time, whichever pass began it.
 //
 //	pass 1   ├ plan ─ begin a b c ┤
 //	a                             ├── slow CA ─────────────────────▶
-//	b, c                          ├─ done: noted, logged, told
+//	b, c                          ├─ done: recorded, logged, published
 //	pass 2             falls due: d ├ plan without a ─ begin d ┤
 //
-// hands.go has how what is ready comes by a place.
+// hands.go explains how a queued action gets a place.
 type Crew struct {
 	places int // certificates at once
 	now    func() time.Time
-	Do     func(*Job) (attempt.Result, limiter.End) // one attempt
-	// Settled has an element when there may be something to plan: a certificate
-	// has ended, or the CA suggests something else for it.
+	Do     func(*Job) (attempt.Result, limiter.End) // runs one attempt
+	// Settled has an element when a new plan may be due: an attempt has ended, or the CA
+	// suggests another renewal window.
 	Settled chan struct{}
-	Batches sync.WaitGroup // that have not ended
+	Batches sync.WaitGroup // batches that have not ended
 
 	mu     sync.Mutex
-	ready  []*Job          // the most urgent first
-	queued map[string]*Job // those, by certificate
+	ready  []*Job          // most urgent first
+	queued map[string]*Job // ready, by certificate
 	atWork map[string]*Job // by certificate
-	shares map[string]int  // at work, by what they share; see share
-	asked  map[string]bool // certificates that a CA is being asked about
-	turn   int             // counts beginnings
-	began  map[string]turn // of each certificate, the last one
-	noted  map[string]int  // the turn after which a question changed a record
-	Ended  map[string]bool // certificates that nobody has looked at since
+	shares map[string]int  // running attempts by shared resource, see sharesOf
+	asked  map[string]bool // certificates reserved by a query
+	turn   int             // counts attempts that began
+	began  map[string]turn // last attempt of each certificate
+	noted  map[string]int  // turn at which a query changed the record
+	Ended  map[string]bool // certificates not observed since their attempt ended
 }
 
-// turn is when a certificate began last.
+// turn is the number and time of a certificate's last attempt.
 type turn struct {
 	n  int
 	at time.Time
 }
 
-// Job is one action that is to be done.
+// Job is one action to be run.
 type Job struct {
 	*Batch
 	Action plan.Action
-	Turn   int       // in which it was looked at
-	looked time.Time // when that was
+	Turn   int       // turn of the observation
+	looked time.Time // time of the observation
 
-	leave        func(ledger.Event) // the gate; nil where it did not enter by it
+	leave        func(ledger.Event) // reports to the limiter; nil if the job did not pass it
 	shares       []string
-	since        time.Time // when it began
+	since        time.Time // start of the attempt
 	step, detail string
 }
 
-// tenancy is the lease as this process has it, for all that works under it at
-// the same time: the first takes it, the last gives it back.
+// tenancy is this process's hold on the lease, shared by all concurrent work under it:
+// the first user takes the lease, the last one releases it.
 type tenancy struct {
 	mu    sync.Mutex
 	users int
-	lost  context.Context // ends where the lease is lost
-	leave func()          // stops renewing it, and waits for that
-	until atomic.Int64    // when it ends unless it is renewed, in Unix nanoseconds
+	lost  context.Context // ends if the lease is lost
+	leave func()          // stops the renewal and waits for its goroutine
+	until atomic.Int64    // expiry of the lease, in Unix nanoseconds
 }
 
 func (t *tenancy) extend(until time.Time)  { t.until.Store(until.UnixNano()) }
 func (t *tenancy) over(now time.Time) bool { return now.UnixNano() > t.until.Load() }
 
-// places are all places in Vault that a tree of the ledger ever named as a
-// certificate's. They are read once for a head: the audit log may be long.
+// places caches all places in Vault that the ledger ever named as a certificate's. They
+// are read once per head, because the audit log can be long.
 type places struct {
 	mu   sync.Mutex
 	head string

@@ -18,15 +18,15 @@ import (
 	"certroll/spec/text"
 )
 
-// Of each CA askParallel are asked about at once, and AskAtOnce in one go,
-// which begins no question after goTime: the rest has its turn with the next one.
+// Per CA, askParallel queries run at once and AskAtOnce in one pass, and none starts after
+// goTime. The rest follows in the next pass.
 const (
 	askParallel = 4
 	AskAtOnce   = 200
 	goTime      = time.Minute
 )
 
-// Question is one certificate that the CA is asked about.
+// Question is one certificate whose renewal information is queried.
 type Question struct {
 	spec   *spec.Certificate
 	live   *ledger.Live
@@ -34,9 +34,9 @@ type Question struct {
 	record *ledger.Record
 }
 
-// Ask asks the CAs for the renewal information (RFC 9773) whose time has come.
-// What is new goes into the observed records and the journal. A CA that gives
-// no good answer is no error: what it said last and the threshold stand.
+// Ask queries the CAs for the renewal information (RFC 9773) that is due. Changes go into
+// the observed records and the journal. A failed query is no error: the last known window
+// and the threshold stay in force.
 func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *plan.Observed) error {
 	if err := r.Asks.Load(); err != nil {
 		return err
@@ -61,22 +61,22 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *plan.Obse
 	}
 	begin, cancel := context.WithTimeout(ctx, goTime)
 	defer cancel()
-	var mu sync.Mutex // of obs
+	var mu sync.Mutex // guards obs
 	note := func(q Question, said *ledger.RenewalInfo) error {
 		mu.Lock()
 		defer mu.Unlock()
 		return r.noteSaid(q, said, obs)
 	}
 	var g errgroup.Group
-	for _, qs := range due { // each by itself: a CA that is slow keeps nobody from another's word
+	for _, qs := range due { // one goroutine per CA: a slow CA must not delay the others
 		g.Go(func() error { return r.askOne(ctx, begin, qs, obs.Turn, note) })
 	}
 	return errors.Join(g.Wait(), r.Asks.Keep(there))
 }
 
-// askOne asks one CA, until begin ends.
+// askOne queries one CA until begin ends.
 func (r *Reconciler) askOne(ctx, begin context.Context, due []Question, turn int, note func(Question, *ledger.RenewalInfo) error) error {
-	if len(due) > AskAtOnce { // those that wait for the longest: a CA may want to be asked again before all had their turn
+	if len(due) > AskAtOnce { // the longest waiting first: a CA may want the next query before all had their turn
 		slices.SortStableFunc(due, func(a, b Question) int { return r.Asks.At(a.live.ARI).Compare(r.Asks.At(b.live.ARI)) })
 		due = due[:AskAtOnce]
 	}
@@ -85,7 +85,7 @@ func (r *Reconciler) askOne(ctx, begin context.Context, due []Question, turn int
 	for _, q := range due {
 		g.Go(func() error {
 			if begin.Err() != nil || !r.Crew.ask(q.spec.Name, turn) {
-				return nil //nolint:nilerr // it is asked with the next pass
+				return nil //nolint:nilerr // queried in the next pass
 			}
 			changed, err := r.askAbout(ctx, q, note)
 			r.Crew.answered(q.spec.Name, changed)
@@ -95,7 +95,7 @@ func (r *Reconciler) askOne(ctx, begin context.Context, due []Question, turn int
 	return g.Wait()
 }
 
-// askAbout asks about one certificate. changed: there is something new.
+// askAbout queries one certificate. changed reports new renewal information.
 func (r *Reconciler) askAbout(ctx context.Context, q Question, note func(Question, *ledger.RenewalInfo) error) (changed bool, err error) {
 	said, err := r.RenewalInfo(ctx, q.spec.Name, q.Issuer, q.live)
 	switch {
@@ -110,13 +110,12 @@ func (r *Reconciler) askAbout(ctx context.Context, q Question, note func(Questio
 	return true, note(q, said)
 }
 
-// NextAsk is when the CA is to be asked about one of the certificates again;
-// zero where it is not.
+// NextAsk returns the time of the next query; zero if there is none.
 func (r *Reconciler) NextAsk(desired *spec.Spec, obs *plan.Observed) time.Time {
 	var next time.Time
 	now := r.Opts.Now()
 	for _, q := range Questions(desired, obs) {
-		// One that was never asked about has no moment yet: it is its time.
+		// A certificate that was never queried has a zero time: its query is due now.
 		if at := times.Later(times.Later(r.Asks.At(q.live.ARI), r.Asks.At(q.Issuer.Directory)), now); next.IsZero() || at.Before(next) {
 			next = at
 		}
@@ -131,8 +130,8 @@ func (r *Reconciler) NextAsk(desired *spec.Spec, obs *plan.Observed) time.Time {
 	return next
 }
 
-// Questions are the certificates that the CA can be asked about: live, with a
-// record that speaks of them, from an issuer that is still there.
+// Questions returns the certificates whose renewal information can be queried: live, with
+// a record that describes the live pair, from an issuer that the spec still has.
 func Questions(desired *spec.Spec, obs *plan.Observed) []Question {
 	var qs []Question
 	for _, c := range desired.Certificates {
@@ -152,7 +151,7 @@ func Questions(desired *spec.Spec, obs *plan.Observed) []Question {
 	return qs
 }
 
-// noteSaid tells the ledger what the CA says now.
+// noteSaid writes the event and the record of a changed renewal window.
 func (r *Reconciler) noteSaid(q Question, said *ledger.RenewalInfo, obs *plan.Observed) error {
 	record := *q.record
 	record.RenewalInfo, record.UpdatedAt = said, record.Next(r.Opts.Now())

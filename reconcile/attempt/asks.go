@@ -16,9 +16,9 @@ const DailyMoment = "daily"
 // the ARI identifier of a certificate (RFC 9773 section 4.1), for its renewal
 // information, and the directory URL of a CA that offers no renewal information.
 type Moments interface {
-	// Load is what was saved last; nothing is no error.
+	// Load returns the times saved last; none saved is no error.
 	Load() (map[string]time.Time, error)
-	// Save replaces what was saved before.
+	// Save replaces the saved times.
 	Save(map[string]time.Time) error
 }
 

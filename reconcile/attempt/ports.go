@@ -10,7 +10,7 @@ import (
 // CRLSource fetches certificate revocation lists (RFC 5280 section 5). It bounds time and
 // size, and connects only to the addresses that certroll.hcl allows.
 type CRLSource interface {
-	// CRL fetches one list.
+	// CRL returns the list at url in DER form.
 	CRL(ctx context.Context, url string) (der []byte, err error)
 }
 

@@ -62,8 +62,7 @@ func (a *Attempt) unfit(ctx context.Context, why error) error {
 	next := fmt.Sprintf("its order %s is read again then, and nothing else is ordered before %s", d.OrderURL, d.RefusedUntil().Format(time.RFC3339))
 	var early keypair.NotYet
 	if errors.As(why, &early) {
-		// The clock of this machine or of the CA is wrong, or the CA issues ahead: time
-		// mends it.
+		// The clock of this machine or of the CA is wrong, which time resolves.
 		f.Passes, f.At = true, early.From.Add(-keypair.MaxSkew)
 		next = "its order is read again then"
 	}

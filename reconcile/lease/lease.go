@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// WriteTimeout bounds what is done to its end even when certroll is told
-	// to stop: two writes to Vault.
+	// WriteTimeout bounds work that finishes even after certroll was told to stop: two
+	// writes to Vault.
 	WriteTimeout = 30 * time.Second
-	// LeaseRefresh is how often the lease is renewed while Apply runs, and
-	// asked for while another holds it.
+	// LeaseRefresh is the interval at which Apply renews the lease, and at which it tries
+	// again while another process holds the lease.
 	LeaseRefresh = 5 * time.Second
 )
 
-// HeldError says that another reconciler is at work.
+// HeldError reports that another certroll holds the lease.
 type HeldError struct {
 	By    string
 	Until time.Time
@@ -28,21 +28,21 @@ func (e *HeldError) Error() string {
 		e.By, e.Until.UTC().Format(time.RFC3339))
 }
 
-// Class says that it is Vault's matter.
+// Class returns ledger.ClassVault.
 func (e *HeldError) Class() string { return string(ledger.ClassVault) }
 
-// Fenced is over, too, from when the lease is by the clock. A process that was
-// stopped for a while goes on where it was, before any timer of its fires: this
-// is what keeps its next step back.
+// Fenced is a context that also ends when the lease expires by the clock. After a
+// suspension a process continues before its timers fire; Fenced stops it before the next
+// step.
 //
-//	steps   ├─ order ─┤ stopped ........ ├─ over: no further step
-//	lease   ├── until ────┤ another's ───────────────▶
+//	steps   ├─ order ─┤ suspended ...... ├─ over: no further step
+//	lease   ├── until ────┤ held by another certroll ────────▶
 type Fenced struct {
 	context.Context
 	Over func() bool
 }
 
-// Err is what ended the context, or that the lease is over.
+// Err returns the error of the context, or context.Canceled if the lease is over.
 func (f Fenced) Err() error {
 	if err := f.Context.Err(); err != nil || !f.Over() {
 		return err
@@ -50,10 +50,11 @@ func (f Fenced) Err() error {
 	return context.Canceled
 }
 
-// Lease lets one writer in at a time.
+// Lease lets one certroll write at a time. Vault's check-and-set implements it.
 type Lease interface {
-	// Acquire takes or renews the lease, or says who holds it until when.
+	// Acquire takes or renews the lease. If another holds it, held is false, and by and
+	// until name the holder and the lease's end.
 	Acquire(ctx context.Context) (held bool, by string, until time.Time, err error)
-	// Release gives it back before it ends.
+	// Release gives the lease up before it expires.
 	Release(ctx context.Context) error
 }

@@ -1,7 +1,7 @@
-// Package limiter stops a pass from asking an issuer or a DNS account that fails: it is the
-// breaker within a pass, over the actions that run side by side.
+// Package limiter is the breaker within a pass: it keeps concurrent actions from using an
+// issuer or a DNS account that fails.
 //
-// It starts slowly where something failed before, and closes for the rest when enough
-// certificates of different sources have failed. The breaker between passes is package
-// throttle's, which reads the same events: they never disagree.
+// It starts slowly after a failure, and rejects the remaining actions once enough
+// certificates of different sources have failed. Between passes, package throttle decides
+// from the same events, so that the two never disagree.
 package limiter

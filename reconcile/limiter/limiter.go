@@ -16,76 +16,75 @@ import (
 	"certroll/spec/text"
 )
 
-// End is how one action came to its end.
+// End is how an action left the limiter or ended.
 type End int
 
-// The ends of an action.
+// The ends of an action in a pass.
 const (
 	EndDone     End = iota // it has a result
-	EndStopped             // the run was stopped: nothing is noted, the next run goes on
-	EndHeld                // it was not taken up, as others fail
-	EndWaits               // it was not taken up yet
-	EndReplaced            // it was not taken up: a newer plan counts
-	EndLeft                // Vault went away: nothing is noted, the next run goes on
+	EndStopped             // the run was stopped: no event, the next run resumes it
+	EndHeld                // not started: its issuer or DNS account fails for others
+	EndWaits               // not started yet
+	EndReplaced            // not started: a newer plan replaces it
+	EndLeft                // Vault became unusable: no event, the next run resumes it
 )
 
-// SlowStart is how many certificates try an issuer or a DNS account at once
-// until one has succeeded with it: no more than it takes to see that it fails.
+// SlowStart is how many certificates may try an issuer or DNS account at once before the
+// first success: as many as the breaker needs to open.
 const SlowStart = throttle.BreakAfter
 
-// Limiter is the circuit breaker within a pass, as admit is between passes. Both
-// read one and the same model, the troubles of the history: the gate begins
-// with those that the plan was made of, and adds each event as it comes. What
-// the plan has let go as a probe may try a subject that is open, once.
+// Limiter is the breaker within a pass. It uses the same model as the plan: it starts
+// with the circuits of the history that the plan was made from, and adds each event as it
+// comes. An action that the plan chose as a probe may try an open subject once.
 //
-//	proven:   one certificate has succeeded   everybody in
-//	unproven: nobody has yet                  slowStart at once, the others wait
-//	open:     failed for breakAfter           nobody in but the probe of the plan
+//	proven:   a certificate has succeeded   all may enter
+//	unproven: none has succeeded yet        SlowStart at once, the others wait
+//	open:     failed for BreakAfter         only the plan's probe may enter
 //
-// The first one to ask an issuer goes alone until the CA has said that the
-// account is in order: a dead account is one failure and not three.
+// The first certificate of an issuer goes alone until the CA has confirmed the account: a
+// deactivated account then costs one failure, not three.
 //
-// A certificate waits only for a subject that somebody is inside of, it enters
-// all that it needs at once or nothing, and whoever is inside leaves when its
-// attempt ends, which has a deadline of its own. So no wait is for nobody. It waits
-// in the crew's queue, which asks again whenever somebody has left.
+// A certificate waits only for a subject that another certificate occupies. It enters all
+// its subjects at once or none, and leaves them when its attempt ends, which has a
+// deadline. This excludes deadlocks. It waits in the crew's queue, which tries again
+// whenever a certificate has left.
 //
-// Passes that overlap share the gate: what one of them finds out holds for all.
+// Passes that overlap share one Limiter, and so share its findings.
 type Limiter struct {
 	now  func() time.Time
-	Asks bool // the CA can be asked whether an account is in order
+	Asks bool // the CA adapter can check an account
 
 	mu     sync.Mutex
-	passes int // under way
-	left   int // counts those who left
+	passes int // number of passes under way
+	left   int // number of certificates that have left
 	doors  map[ledger.Subject]*dependency
 	found  map[ledger.Subject]*throttle.Circuit
-	recent []ledger.Event // of the passes under way, that no plan knew of yet
-	zoned  *plan.Zoned    // by the spec of the pass that began last
+	recent []ledger.Event // of the passes under way, unknown to their plans
+	zoned  *plan.Zoned    // by the spec of the latest pass
 }
 
-// dependency is one subject, while passes are under way.
+// dependency is the state of one subject while passes are under way.
 type dependency struct {
-	inside   map[string]int // by the issuer that they ask
+	inside   map[string]int // certificates inside, by issuer
 	proven   bool
-	failedAt int  // the gate's count when somebody failed last, zero: nobody has
-	usable   bool // an issuer's: its account is in order
+	failedAt int  // value of left at the last failure; zero: none
+	usable   bool // for an issuer: the CA confirmed the account
 }
 
-// New is a gate that nobody has passed yet.
+// New returns a limiter without passes.
 func New(now func() time.Time) *Limiter {
 	return &Limiter{now: now, doors: map[ledger.Subject]*dependency{}}
 }
 
-// Pass is one pass's way through the gate.
+// Pass is the limiter as one pass sees it.
 type Pass struct {
 	*Limiter
-	since int                         // the gate's count when its plan was made
-	kept  map[ledger.Subject][]string // certificates that were not let in
+	since int                         // value of left when the plan was made
+	kept  map[ledger.Subject][]string // certificates that were rejected, by subject
 }
 
-// Begin opens the gate to a pass. obs is what its plan was made of, with all
-// that the journal holds. end has to be called when the pass is over.
+// Begin registers a pass. obs is the observation of its plan, including the journal. The
+// caller has to call End when the pass is over.
 func (g *Limiter) Begin(desired *spec.Spec, obs *plan.Observed) *Pass {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -97,13 +96,13 @@ func (g *Limiter) Begin(desired *spec.Spec, obs *plan.Observed) *Pass {
 		seen[e.ID] = true
 	}
 	g.recent = slices.DeleteFunc(g.recent, func(e ledger.Event) bool { return seen[e.ID] })
-	for _, e := range g.recent { // noted after the plan was made
+	for _, e := range g.recent { // recorded after the plan was made
 		throttle.AddToCircuit(g.found, g.zoned.Fair(e))
 	}
 	return &Pass{Limiter: g, since: g.left, kept: map[ledger.Subject][]string{}}
 }
 
-// End closes the pass. After the last one the history holds all that is known.
+// End ends the pass. With the last pass the state is dropped: the history has it all.
 func (p *Pass) End() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,11 +120,11 @@ func (g *Limiter) dependency(s ledger.Subject) *dependency {
 	return d
 }
 
-// Try lets the action in where it may be tried and room is free besides, and has
-// the caller say by leave how it went. The DNS accounts that are known not to work
-// are marked to be avoided. It is endHeld where the issuer, or every account,
-// fails for many, and endWaits where somebody inside has to leave first; leave is
-// nil then.
+// Try admits the action if its subjects are usable and room reports a free place. The
+// caller then passes the event to leave when the attempt has ended. Try marks DNS
+// accounts that fail as to be avoided. It returns EndHeld if the issuer, or every DNS
+// account, fails for many, and EndWaits if another certificate has to leave first; leave
+// is nil in both cases.
 func (p *Pass) Try(a *plan.Action, room func() bool) (leave func(ledger.Event), in End) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,7 +143,7 @@ func (p *Pass) Try(a *plan.Action, room func() bool) (leave func(ledger.Event), 
 	return func(e ledger.Event) { p.Leave(entered, a.Issuer.Name, e) }, EndDone
 }
 
-// look says what keeps the action out for good, or whether it has to wait.
+// look returns the subject that rejects the action, or whether the action has to wait.
 func (p *Pass) look(a *plan.Action) (shut ledger.Subject, full bool) {
 	for _, s := range plan.AskedSubjects(a) {
 		if p.shuts(s, a) {
@@ -164,17 +163,17 @@ func (p *Pass) look(a *plan.Action) (shut ledger.Subject, full bool) {
 	return "", slices.ContainsFunc(plan.SubjectsOf(a), func(s ledger.Subject) bool { return p.full(s, a.Issuer.Name) })
 }
 
-// shuts tells whether a subject keeps the action out. The probe that the plan
-// has let go is, once somebody has failed there after the plan was made.
+// shuts reports whether a subject rejects the action. The plan's probe is rejected only
+// if the subject has failed again since the plan was made.
 func (p *Pass) shuts(s ledger.Subject, a *plan.Action) bool {
 	return plan.HoldsAction(p.found[s], a) && (!slices.Contains(a.Probes, s) || p.dependency(s).failedAt > p.since)
 }
 
-// full tells whether enough are inside of a subject that nobody has succeeded
-// with yet. Nobody waits where nobody is inside.
+// full reports whether enough certificates are inside a subject that has no success yet.
+// An empty subject is never full, so that no certificate waits for nothing.
 //
-// Of those inside of a DNS account the ones that came with the same issuer count:
-// who is at another CA may stand there for hours, and not for the account's sake.
+// Inside a DNS account, only certificates of the same issuer count: those of another CA
+// may stay for hours because of that CA.
 func (g *Limiter) full(s ledger.Subject, issuer string) bool {
 	d := g.dependency(s)
 	inside := d.inside[issuer]
@@ -184,22 +183,21 @@ func (g *Limiter) full(s ledger.Subject, issuer string) bool {
 	return !d.proven && inside > 0 && inside+g.found[s].Count() >= SlowStart
 }
 
-// AccountUsable notes that the CA has said of an issuer's account that it is in
-// order.
+// AccountUsable records that the CA confirmed the issuer's ACME account.
 func (g *Limiter) AccountUsable(issuer string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.dependency(ledger.IssuerSubject(issuer)).usable = true
 }
 
-// IsUsable tells whether the CA has said so while passes are under way.
+// IsUsable reports whether the CA has confirmed the account while passes are under way.
 func (g *Limiter) IsUsable(issuer string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.dependency(ledger.IssuerSubject(issuer)).usable
 }
 
-// Leave notes how it went for one that entered by some subjects.
+// Leave records the event of a certificate that entered the given subjects.
 func (g *Limiter) Leave(entered []ledger.Subject, issuer string, e ledger.Event) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -225,8 +223,7 @@ func (g *Limiter) Leave(entered []ledger.Subject, issuer string, e ledger.Event)
 	}
 }
 
-// HeldEvents tell of the subjects that were shut while certificates still
-// wanted in: one event each, however many those are.
+// HeldEvents returns one event for each subject that rejected certificates, however many.
 func (p *Pass) HeldEvents() []ledger.Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -244,8 +241,7 @@ func (p *Pass) HeldEvents() []ledger.Event {
 	return events
 }
 
-// HeldTogether are the events of what a plan holds for a reason that is not
-// one certificate's own.
+// HeldTogether returns one event for each cause that holds many certificates of a plan.
 func HeldTogether(actions []plan.Action, now time.Time) []ledger.Event {
 	type group struct {
 		first *plan.Action
@@ -285,8 +281,8 @@ func HeldTogether(actions []plan.Action, now time.Time) []ledger.Event {
 	return events
 }
 
-// UnreadableEvent tells of certificates that nothing can be done with, once a
-// day and whenever they are others.
+// UnreadableEvent reports certificates whose secrets cannot be read. Its ID makes it
+// appear once a day, and again if the set of certificates changes.
 func UnreadableEvent(now time.Time, names []string, message string) ledger.Event {
 	detail := "what " + text.Some(names, 3) + " has in Vault cannot be looked at, so nothing is done with it"
 	e := ledger.HeldEvent(now, ledger.Subject(string(ledger.UnreadableSubject)+" "+keypair.NamesDigest(names)), ledger.ReasonUnreadable, detail, ledger.ClassVault, message)

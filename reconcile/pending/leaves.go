@@ -14,28 +14,27 @@ import (
 	"certroll/reconcile/observe"
 )
 
-// Leaves keeps certificates that a rotation replaces and that are to be revoked
-// then: the certificate alone, no key and no chain, at PREFIX/replaced/NAME with a
-// field for each serial. A secret that keeps one version (max_versions), or that
-// deletes its versions, has lost the old one by the time it is revoked.
+// Leaves stores certificates that a rotation replaces and that have to be revoked after
+// it: the leaf alone, without key and chain, at PREFIX/replaced/NAME with one field per
+// serial. The old version of the secret may be gone by then, if the secret keeps one
+// version (max_versions) or deletes its versions.
 //
-// They are in Vault and not in the record: whoever may push to the ledger could
-// else have any certificate of the same account revoked.
+// They are in Vault and not in the record: anyone who can push to the ledger could
+// otherwise have any certificate of the same account revoked.
 type Leaves struct {
 	Secrets KV
 	Mount   string
 	Prefix  string
-	Ledger  string // whose they are
+	Ledger  string // identifies the ledger that owns them
 }
 
-// MostLeaves bounds what is kept of one certificate. Each waits no longer than it
-// is valid.
+// MostLeaves bounds the certificates stored per name. Each is dropped when it expires.
 const MostLeaves = 50
 
 func (k *Leaves) path(name string) string { return k.Prefix + "/replaced/" + name }
 
-// load reads all that is kept of a certificate, PEM by serial, and the version to
-// follow; an empty map where nothing is.
+// load reads the stored certificates as PEM by serial, and the version for check-and-set.
+// The map is empty if there are none.
 func (k *Leaves) load(ctx context.Context, name string) (leaves map[string]string, version int, err error) {
 	leaves, version, err = k.Secrets.Read(ctx, k.Mount, k.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -45,7 +44,7 @@ func (k *Leaves) load(ctx context.Context, name string) (leaves map[string]strin
 	return leaves, version, err
 }
 
-// Find is a certificate that is kept; nil where it is not.
+// Find returns a stored certificate, or nil if there is none.
 func (k *Leaves) Find(ctx context.Context, name, serial string) (*x509.Certificate, error) {
 	leaves, _, err := k.Secrets.Read(ctx, k.Mount, k.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -57,7 +56,7 @@ func (k *Leaves) Find(ctx context.Context, name, serial string) (*x509.Certifica
 	return readLeaf(leaves[serial], serial), nil
 }
 
-// readLeaf is a certificate of that serial; nil where the text is none.
+// readLeaf parses a certificate; nil if the text is not a certificate of that serial.
 func readLeaf(text, serial string) *x509.Certificate {
 	chain, err := keypair.ParseChain([]byte(text))
 	if err != nil || keypair.SerialOf(chain[0]) != serial {
@@ -66,7 +65,7 @@ func readLeaf(text, serial string) *x509.Certificate {
 	return chain[0]
 }
 
-// Keep adds a certificate, and takes out those that have expired.
+// Keep adds a certificate and removes expired ones.
 func (k *Leaves) Keep(ctx context.Context, name string, leaf *x509.Certificate, now time.Time) error {
 	leaves, version, err := k.load(ctx, name)
 	if err != nil {
@@ -94,7 +93,7 @@ func (k *Leaves) Keep(ctx context.Context, name string, leaf *x509.Certificate, 
 	return err
 }
 
-// Forget takes a certificate out, and the secret away with the last one.
+// Forget removes a certificate, and destroys the secret with the last one.
 func (k *Leaves) Forget(ctx context.Context, name, serial string) error {
 	leaves, version, err := k.load(ctx, name)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"certroll/reconcile/times"
 )
 
-// StagedKey is a next key itself.
+// StagedKey is the key of the next renewal.
 type StagedKey struct {
 	Key    crypto.Signer
 	Digest string
@@ -22,7 +22,7 @@ type StagedKey struct {
 	Since  time.Time // zero: not staged yet
 }
 
-// NewStaged makes a next key.
+// NewStaged generates a key that is not staged yet.
 func NewStaged(shape string) (*StagedKey, error) {
 	key, err := keypair.NewKey(shape)
 	if err != nil {
@@ -41,20 +41,20 @@ func readStaged(text string) (*StagedKey, error) {
 	return &StagedKey{Key: key, Digest: digest, Shape: keypair.KeyShape(key.Public())}, err
 }
 
-// Supersedes tells that a pending secret is not to be taken up, because its key
-// is not the one that was staged.
+// Supersedes reports whether a pending secret is void because its key is not the staged
+// one: the published key has to be the one that is used.
 func Supersedes(n *StagedKey, d *Secret) bool { return n != nil && n.Digest != d.KeyDigest }
 
-// NextKeys keeps staged keys.
+// NextKeys stores staged keys.
 type NextKeys struct {
 	Secrets KV
 	Mount   string
 	Prefix  string
-	Ledger  string // whose they are
+	Ledger  string // identifies the ledger that owns them
 }
 
-// Load reads the staged key of a certificate; nil where there is none, or none
-// that can be read as a key, which nobody can use any more.
+// Load returns the staged key of a certificate; nil if there is none or if the stored
+// text is not a key. Such a text is useless, so the next plan stages another key.
 func (s *NextKeys) Load(ctx context.Context, name string) (*StagedKey, error) {
 	at := observe.NextPath(s.Prefix, name)
 	data, _, err := s.Secrets.Read(ctx, s.Mount, at)
@@ -69,16 +69,16 @@ func (s *NextKeys) Load(ctx context.Context, name string) (*StagedKey, error) {
 	}
 	n, err := readStaged(data["key"])
 	if err != nil {
-		return nil, nil //nolint:nilerr // told as a key that is not there
+		return nil, nil //nolint:nilerr // counts as missing
 	}
-	// Without its time it is taken for one that was staged long ago.
+	// A missing time becomes zero, which counts as staged long ago.
 	n.Since, _ = time.Parse(time.RFC3339, data["since"])
 	return n, nil
 }
 
-// Replace stages a key in place of the one there is, of which no version stays.
-// Digest and shape stand in the metadata, where Plan may read them; they are
-// written first, so that no staged key is ever without.
+// Replace stages a key. It destroys the previous key with all its versions first. The
+// metadata with digest and shape, which Plan may read without reading keys, is written
+// before the key, so that every staged key has it.
 func (s *NextKeys) Replace(ctx context.Context, name string, n *StagedKey, now time.Time) error {
 	at := observe.NextPath(s.Prefix, name)
 	text, err := keypair.EncodeKey(n.Key)
@@ -97,7 +97,7 @@ func (s *NextKeys) Replace(ctx context.Context, name string, n *StagedKey, now t
 	return err
 }
 
-// Drop removes a staged key; one that is not there is removed already.
+// Drop destroys the staged key; a missing one is no error.
 func (s *NextKeys) Drop(ctx context.Context, name string) error {
 	err := s.Secrets.Destroy(ctx, s.Mount, observe.NextPath(s.Prefix, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -106,7 +106,7 @@ func (s *NextKeys) Drop(ctx context.Context, name string) error {
 	return err
 }
 
-// PublishNext notes the next key in what is live.
+// PublishNext sets the next key's digest in Live, from which consumers can publish it.
 func PublishNext(l *ledger.Live, n *StagedKey) {
 	l.NextKeyDigest, l.NextKeyShape, l.NextKeySince = n.Digest, n.Shape, times.Optional(n.Since)
 }

@@ -6,28 +6,27 @@ import (
 	"certroll/reconcile/observe"
 )
 
-// What the core needs of the world. Adapters satisfy these with types of the
-// standard library and spec alone; wire.go in cmd/certroll puts them together.
+// These interfaces are Vault as the core needs it. Adapters satisfy them with types of
+// the standard library and spec alone; package wiring in cmd/certroll connects them.
 
-// SecretReader reads secrets of KV v2. An absent or deleted one is
-// fs.ErrNotExist.
+// SecretReader reads KV v2 secrets. A missing or deleted version is fs.ErrNotExist.
 type SecretReader interface {
-	// Read is the current version.
+	// Read returns the fields of the current version, and its number.
 	Read(ctx context.Context, mount, path string) (data map[string]string, version int, err error)
-	// ReadVersion is an earlier one.
+	// ReadVersion returns the fields of a given version.
 	ReadVersion(ctx context.Context, mount, path string, version int) (map[string]string, error)
 }
 
-// SecretWriter writes them. Write fails with an error that has
-// Conflict() true where the current version is not cas.
+// SecretWriter writes KV v2 secrets with check-and-set. If the current version is not
+// cas, the error of Write has a method Conflict() that returns true.
 type SecretWriter interface {
-	// Write adds a version, where the current one is cas.
+	// Write adds a version if the current version is cas; 0: if there is none.
 	Write(ctx context.Context, mount, path string, data map[string]string, cas int) (version int, err error)
 	// WriteMetadata replaces the custom metadata.
 	WriteMetadata(ctx context.Context, mount, path string, custom map[string]string) error
 }
 
-// SecretRemover removes them.
+// SecretRemover deletes and destroys KV v2 secrets.
 type SecretRemover interface {
 	// Delete soft-deletes the current version.
 	Delete(ctx context.Context, mount, path string) error
@@ -35,7 +34,7 @@ type SecretRemover interface {
 	Destroy(ctx context.Context, mount, path string) error
 }
 
-// KV is all of Vault that Apply needs.
+// KV combines the access to Vault that attempts need.
 type KV interface {
 	observe.MetadataReader
 	SecretReader

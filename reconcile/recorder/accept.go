@@ -15,7 +15,8 @@ import (
 	"certroll/spec/text"
 )
 
-// NoteMass tells of what the brake holds, as noteHeld does, with the set itself.
+// NoteMass records the changes that the brake holds: once per day the event, with the set
+// of changes itself.
 func (r *Recorder) NoteMass(actions []plan.Action, rev ledger.Revision, now time.Time) error {
 	events := plan.MassEvents(actions, rev, now)
 	if len(events) == 0 {
@@ -23,7 +24,7 @@ func (r *Recorder) NoteMass(actions []plan.Action, rev ledger.Revision, now time
 	}
 	if r.isHeld(events[0].ID) {
 		return r.NoteHeld(events) // remembers that it still is
-	}
+	} // refreshes the time of the last hold
 	set := *plan.MassHold(actions)
 	set.Revision = rev.Commit
 	if err := r.Writer.Note(ledger.Entry{Event: events[0], Held: &set}); err != nil {
@@ -33,8 +34,8 @@ func (r *Recorder) NoteMass(actions []plan.Action, rev ledger.Revision, now time
 	return nil
 }
 
-// noteMassOver tells that what the ledger says is held is held no more, without a
-// person's consent: the revision was reverted, or Vault restored.
+// noteMassOver records that the brake holds nothing any more although no person accepted
+// the changes: the revision was reverted, or Vault was restored.
 func (r *Recorder) noteMassOver(now time.Time) error {
 	tree, _ := r.Writer.Seen()
 	if tree == nil {
@@ -52,20 +53,21 @@ func (r *Recorder) noteMassOver(now time.Time) error {
 	}
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
-	delete(r.Held, plan.MassEvents([]plan.Action{{Mass: set}}, ledger.Revision{}, now)[0].ID) // it is told again where it comes back
+	delete(r.Held, plan.MassEvents([]plan.Action{{Mass: set}}, ledger.Revision{}, now)[0].ID) // if the brake holds the set again, it gets a new event
 	r.Held[e.ID] = now
 	return nil
 }
 
+// setHeld records that the event with this ID was written now.
 func (r *Recorder) setHeld(id string) {
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
 	r.Held[id] = r.Now()
 }
 
-// AcceptHeld writes a person's consent to what the brake holds into the ledger: of
-// the set with that id there, or of known, which a plan that the person saw has. It
-// goes straight there, as Accept does.
+// AcceptHeld writes a person's consent to held changes into the ledger: to the set with
+// this ID in the ledger, or else to known, the set of the plan that the person saw. It
+// bypasses the journal, as Accept does.
 func (r *Recorder) AcceptHeld(ctx context.Context, id string, known *ledger.HeldSet, actor, how string) (accepted *ledger.HeldSet, err error) {
 	tree, _, _, err := r.Writer.Snapshot(ctx)
 	if err != nil {
@@ -103,9 +105,9 @@ func (r *Recorder) AcceptHeld(ctx context.Context, id string, known *ledger.Held
 	return accepted, nil
 }
 
-// AcceptLost writes a person's consent to the loss of a head into the ledger. It goes
-// straight there, as Accept does. seen tells that this machine remembers the head; else
-// the ledger has to tell of its loss.
+// AcceptLost writes a person's consent to the loss of a ledger commit into the ledger. It
+// bypasses the journal, as Accept does. seen reports that this machine remembers the
+// commit; otherwise the ledger itself has to report the loss.
 func (r *Recorder) AcceptLost(ctx context.Context, commit string, seen bool, actor string) error {
 	now := r.Now().UTC()
 	e := ledger.Event{

@@ -6,17 +6,16 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// Backlog is how far the ledger lags behind what happened.
+// Backlog is the part of the journal that the ledger lacks.
 type Backlog struct {
-	Events int       // that the journal holds and the ledger was not told
-	Oldest time.Time // of them; zero where there is none
-	ToldAt time.Time // when this process told the ledger last; zero: not yet
+	Events int       // number of unpublished journal entries
+	Oldest time.Time // time of the oldest one; zero: none
+	ToldAt time.Time // last publish of this process; zero: none yet
 }
 
-// Backlog says how far the ledger lags behind.
+// Backlog returns the unpublished part of the journal.
 func (r *Recorder) Backlog() (Backlog, error) { return r.Writer.backlog() }
 
-// Open are the problems that examinations found and that are not known to be
-// gone, by the tree that was seen last and what the journal holds. Nobody
-// changes them.
+// Open returns the problems that examinations found and that are still open, from the
+// tree seen last and the journal. Callers must not change them.
 func (r *Recorder) Open() ([]ledger.Problem, error) { return r.Writer.open() }

@@ -20,31 +20,34 @@ import (
 	"certroll/spec/text"
 )
 
-// Checkpoint holds the ledger against its anchor, and moves the anchor up.
+// Checkpoint compares the ledger with its checkpoint in Vault (the anchor), and advances
+// the checkpoint.
 //
-//	push ── anchor ── push ── killed        the anchor lags: in order
-//	push ── anchor ── rewritten by others   astray: told, and only then
-//	                                        anchored anew
+//	push ── checkpoint ── push ── killed        the checkpoint lags: no problem
+//	push ── checkpoint ── rewritten by others   astray: reported first, then a
+//	                                            new checkpoint
 //
-// It is always the anchor that lags, never the ledger: the anchor is written
-// after the push.
+// certroll writes the checkpoint after the push. A crash in between therefore leaves the
+// checkpoint behind the ledger, never ahead of it: a ledger that lacks the checkpoint's
+// commit was rewound.
 type Checkpoint struct {
 	Anchor  audit.Anchor
-	Looking *semaphore.Weighted // of those that hold the ledger against it
+	Looking *semaphore.Weighted // serializes comparisons
 	survey  audit.Surveyor
 
-	mu     sync.Mutex // is not held while Git is talked to
-	astray bool       // what the last look found is not in the ledger yet
-	err    error      // why the last look came to nothing
+	mu     sync.Mutex // not held during calls to Git
+	astray bool       // the last comparison found a rewind that the ledger does not report yet
+	err    error      // error of the last comparison
 }
 
-// maxCheckpointTries bounds how often a look is repeated because another replica
-// moved the anchor at the same time.
+// maxCheckpointTries bounds the repeats of a comparison after another replica has moved
+// the checkpoint meanwhile.
 const maxCheckpointTries = 3
 
-// Snapshot is the ledger's tree, held against its anchor where there is one.
-// What is wrong with the anchor holds nothing up: certificates must not expire
-// of it. Not fresh is the one that was seen last, where it cannot be fetched.
+// Snapshot returns the ledger's tree after comparing it with the checkpoint, if there is
+// one. A problem with the checkpoint holds up nothing, because certificates must not
+// expire because of it; see Unanchored. If the ledger cannot be fetched, Snapshot returns
+// the tree seen last, and fresh is false.
 func (r *Recorder) Snapshot(ctx context.Context) (tree fs.FS, fresh bool, err error) {
 	m := &r.Checkpoint
 	if m.Anchor == nil {
@@ -56,7 +59,7 @@ func (r *Recorder) Snapshot(ctx context.Context) (tree fs.FS, fresh bool, err er
 	}
 	defer m.Looking.Release(1)
 	for try := 1; ; try++ {
-		// The anchor first: what was pushed since then only adds to what it says.
+		// The checkpoint is loaded first: pushes since then only add to its history.
 		fields, version, loadErr := m.Anchor.Load(ctx)
 		tree, head, fresh, err := r.Writer.Snapshot(ctx)
 		if err != nil || !fresh {
@@ -74,8 +77,8 @@ func (r *Recorder) Snapshot(ctx context.Context) (tree fs.FS, fresh bool, err er
 	}
 }
 
-// keepCheckpoint holds a ledger against its anchor: what is astray is noted, and the
-// anchor moved where all is in order or the ledger tells that it was not.
+// keepCheckpoint compares a ledger with its checkpoint and records a rewind. It advances
+// the checkpoint if all is in order, or once the ledger reports the rewind.
 func (r *Recorder) keepCheckpoint(ctx context.Context, tree fs.FS, head string, fields map[string]string, version int) error {
 	m := &r.Checkpoint
 	was, err := audit.MarkOf(fields)
@@ -103,15 +106,17 @@ func (r *Recorder) keepCheckpoint(ctx context.Context, tree fs.FS, head string, 
 	return m.Anchor.Store(ctx, now.Fields(), version)
 }
 
+// found stores the result of a comparison.
 func (m *Checkpoint) found(astray bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.astray = astray
 }
 
-// untold tells whether something is astray of which the ledger does not tell,
-// and notes it. It is known again by an id that nobody could have foreseen: an
-// event of that id in a ledger that was made anew would have it kept quiet.
+// untold reports whether the ledger lacks the report of a rewind, and records the report.
+// The report's ID derives from a random nonce of the checkpoint: an attacker who rebuilds
+// the ledger cannot guess the ID, and so cannot include a report that suppresses this
+// one.
 func (r *Recorder) untold(found []archive.Breach, was *audit.Mark, tree fs.FS) (bool, error) {
 	if len(found) == 0 {
 		return false, nil
@@ -139,7 +144,7 @@ func (r *Recorder) untold(found []archive.Breach, was *audit.Mark, tree fs.FS) (
 	return true, r.Writer.Note(ledger.Entry{Event: e})
 }
 
-// Tells reports whether the newest of a ledger's events are of an id.
+// Tells reports whether an event with this ID is in the ledger's newest two audit files.
 func Tells(tree fs.FS, id string) (bool, error) {
 	files, err := archive.AuditFiles(tree)
 	if err != nil {
@@ -149,7 +154,7 @@ func Tells(tree fs.FS, id string) (bool, error) {
 	for _, f := range files[max(0, len(files)-2):] {
 		b, err := fs.ReadFile(tree, f)
 		if errors.Is(err, fs.ErrInvalid) {
-			continue // see Unreadable
+			continue // Unreadable reports it
 		}
 		if err != nil {
 			return false, fmt.Errorf("reading the ledger's %s: %w", f, err)
@@ -159,22 +164,22 @@ func Tells(tree fs.FS, id string) (bool, error) {
 	return ids[id], nil
 }
 
-// Unanchored is why the ledger could not be held against its anchor the last
-// time; nil: it could, or has none.
+// Unanchored returns the error of the last comparison; nil if it worked or if there is no
+// checkpoint.
 func (r *Recorder) Unanchored() error {
 	r.Checkpoint.mu.Lock()
 	defer r.Checkpoint.mu.Unlock()
 	return r.Checkpoint.err
 }
 
-// isAstray tells whether an event of the anchor's waits to be told.
+// isAstray reports whether the report of a rewind still waits for its publish.
 func (r *Recorder) isAstray() bool {
 	r.Checkpoint.mu.Lock()
 	defer r.Checkpoint.mu.Unlock()
 	return r.Checkpoint.astray
 }
 
-// rewoundEvent tells of a ledger that was rewritten.
+// rewoundEvent returns the event of a rewind.
 func rewoundEvent(id string, f archive.Breach, at time.Time) ledger.Event {
 	return ledger.Event{
 		Schema: ledger.EventSchema, ID: id, Time: at.UTC().Truncate(time.Millisecond),
@@ -183,18 +188,18 @@ func rewoundEvent(id string, f archive.Breach, at time.Time) ledger.Event {
 	}
 }
 
-// LedgerMoment is the name under which it is kept that this machine has written the
+// LedgerMoment is the key under which Moments stores that this machine has written the
 // ledger.
 const LedgerMoment = "ledger written"
 
-// IsAstray tells that the last look found the ledger rewritten or gone.
+// IsAstray reports whether the last comparison found a rewound or deleted ledger.
 func (m *Checkpoint) IsAstray() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.astray
 }
 
-// WithoutOrders leaves out what asks the CA.
+// WithoutOrders returns the actions that need no order.
 func WithoutOrders(todo []plan.Action) []plan.Action {
 	return slices.DeleteFunc(slices.Clone(todo), func(a plan.Action) bool { return a.Kind.Orders() })
 }

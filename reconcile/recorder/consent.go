@@ -13,16 +13,16 @@ import (
 	"certroll/spec/text"
 )
 
-// Withheld is a revision that was fetched and is not taken.
+// Withheld is a revision that certroll fetched and does not put into force.
 type Withheld struct {
 	ledger.Revision
 	Reason  ledger.Reason
-	Old     archive.Taken // the revision that was in force, where that is the reason
+	Old     archive.Taken // revision in force before, if it is the reason
 	Message string
 }
 
-// Withhold tells the ledger of it. The same revision is told once, however
-// often it is met, unless something else was in force in between.
+// Withhold records a withheld revision. It records a revision once, unless another
+// revision was in force in between.
 func (r *Recorder) Withhold(ctx context.Context, w Withheld) error {
 	err := r.Writer.Note(ledger.Entry{Event: ledger.Event{
 		Schema: ledger.EventSchema, ID: ledger.EventID("withheld", string(w.Reason), w.Commit, w.Old.Commit, w.Old.At.UTC().Format(time.RFC3339Nano)), Time: r.Now().UTC().Truncate(time.Millisecond),
@@ -37,9 +37,9 @@ func (r *Recorder) Withhold(ctx context.Context, w Withheld) error {
 	return err
 }
 
-// Accept writes a person's consent to a revision into the ledger, of which a
-// run that holds it back learns with its next pull. It goes straight there, as
-// Retry does.
+// Accept writes a person's consent to a revision into the ledger, where a run that
+// withholds the revision finds it at its next pull. It bypasses the journal, as Retry
+// does.
 func (r *Recorder) Accept(ctx context.Context, rev ledger.Revision, actor string) error {
 	now := r.Now().UTC()
 	e := ledger.Event{
@@ -50,7 +50,8 @@ func (r *Recorder) Accept(ctx context.Context, rev ledger.Revision, actor string
 	told := []ledger.Entry{{Event: e}}
 	_, err := r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(told), func(tree fs.FS) (map[string][]byte, error) {
 		last, err := archive.LastTaken(tree)
-		// Consent comes after what was in force, whatever the clock of this machine says.
+		// The consent sorts after the revision in force, even if this machine's clock is
+		// slow.
 		told[0].Event.OldRevision, told[0].Event.Time = last.Commit, times.Later(e.Time, last.At.Add(time.Millisecond))
 		if err != nil {
 			return nil, err
@@ -63,8 +64,8 @@ func (r *Recorder) Accept(ctx context.Context, rev ledger.Revision, actor string
 	return nil
 }
 
-// Refuse tells the ledger that a revision was refused because of its mistakes.
-// The same revision is told once, however often it is met.
+// Refuse records that a revision was rejected because of its errors. It records a
+// revision and its errors once.
 func (r *Recorder) Refuse(ctx context.Context, rev ledger.Revision, mistakes string) error {
 	err := r.Writer.Note(ledger.Entry{Event: ledger.Event{
 		Schema: ledger.EventSchema, ID: ledger.EventID("refused", rev.Commit, mistakes), Time: r.Now().UTC().Truncate(time.Millisecond),
@@ -79,8 +80,8 @@ func (r *Recorder) Refuse(ctx context.Context, rev ledger.Revision, mistakes str
 	return err
 }
 
-// Taken tells the ledger that a revision is in force, where the last that it was
-// told of a revision is that it is not.
+// Taken records that a revision is in force, if the ledger's last event about revisions
+// says that one is not.
 func (r *Recorder) Taken(ctx context.Context, rev ledger.Revision) error {
 	tree, _, err := r.Snapshot(ctx)
 	if err != nil {

@@ -1,15 +1,16 @@
-// Package recorder is the only writer of the ledger: journal first, then one commit for
-// all that ended together, then the checkpoint in Vault.
+// Package recorder is the only writer of the ledger. It writes entries to the journal
+// first, then publishes all that ended together in one commit, then writes the checkpoint
+// in Vault.
 //
-//	note ──▶ journal ── publish ──▶ ledger ──▶ checkpoint
-//	             └──────── onPublished(entries) ─────▶ pending secrets go
+//	Note ──▶ journal ── Publish ──▶ ledger ──▶ checkpoint
+//	             └──────── OnPublished(entries) ─────▶ pending secrets go
 //
-// It knows no attempt and no CA. What follows a push is its owner's matter.
+// It knows no attempt and no CA. Its owner handles the consequences of a push.
 //
-//   - A retry is a person's and goes straight to the ledger, past the journal: it can
-//     simply be repeated, and a daemon may have the journal open. It ends a wait and
-//     forgets no failure, and asks nobody but the next pass.
-//   - The ledger's end is kept as a checkpoint in Vault after each push. A ledger that
-//     does not continue from there is reported, and work goes on; the checkpoint moves on
-//     only when the ledger has the report, whose id derives from the checkpoint.
+//   - Retry bypasses the journal and writes to the ledger directly: a person can repeat the
+//     command, and a daemon may have the journal open. A retry ends a wait but keeps the
+//     failure count. Only the next pass acts on it.
+//   - After each push the ledger's position is stored in Vault as a checkpoint. certroll
+//     reports a ledger that does not continue from there, and keeps working. The checkpoint
+//     advances only once the ledger has the report, whose ID derives from the checkpoint.
 package recorder

@@ -6,7 +6,7 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// LastOutage is the last event about one of the other sides.
+// LastOutage returns the last event about a side's outage.
 func LastOutage(history []ledger.Event, with Side) (last ledger.Event) {
 	for _, e := range history {
 		if e.Operation == ledger.KindPass && e.Subject == with.ID() {
@@ -16,10 +16,10 @@ func LastOutage(history []ledger.Event, with Side) (last ledger.Event) {
 	return last
 }
 
-// SideDisk is the state directory: what happens is noted there before it is told.
+// SideDisk is the state directory, which holds the journal.
 const SideDisk Side = "the state directory"
 
-// Words are what is said of a side's outage: while it lasts, and once it is over.
+// Words returns the texts for an outage that lasts, and for one that is over.
 func (s Side) Words() (lasts, over string) {
 	if s == SideDisk {
 		return "the state directory cannot be written", "the state directory can be written again; it could not"
@@ -27,18 +27,18 @@ func (s Side) Words() (lasts, over string) {
 	return "nothing can be done with " + string(s), string(s) + " can be reached again; it could not"
 }
 
-// Side is one that a pass cannot do without. The config repo and the ledger may
-// be on different hosts: one that answers says nothing of the other.
+// Side is a system that a pass depends on. The config repo and the ledger may be on
+// different hosts, so that each has its own outage.
 type Side string
 
-// The sides, but for SideDisk.
+// The sides other than SideDisk.
 const (
 	SideRepo   Side = "the config repo"
 	SideLedger Side = "the ledger"
-	SideLooked Side = "Vault" // or the ledger, where it was never seen yet
+	SideLooked Side = "Vault" // or the ledger, if this process has never fetched it
 )
 
-// ID is its name for machines.
+// ID returns the side's name in events.
 func (s Side) ID() string {
 	switch s {
 	case SideRepo:
@@ -52,7 +52,7 @@ func (s Side) ID() string {
 	}
 }
 
-// Outage is a run of passes that failed because of one of the other sides.
+// Outage is a series of passes that failed because of one side.
 type Outage struct {
 	Class   ledger.Class
 	Passes  int
@@ -61,7 +61,7 @@ type Outage struct {
 	Told    bool
 }
 
-// OutageEvent is the event of an outage that begins, or ends.
+// OutageEvent returns the event that an outage began or ended.
 func OutageEvent(with Side, o *Outage, status ledger.Status, detail, revision string, now time.Time) ledger.Event {
 	now = now.UTC()
 	e := ledger.Event{

@@ -14,37 +14,32 @@ import (
 	"certroll/reconcile/times"
 )
 
-// Recorder is the only writer of the ledger: journal first, then one commit for
-// all that ended together, then the checkpoint in Vault. It knows no attempt and
-// no CA. What has to follow a push is its owner's matter (onPublished).
-//
-//	note ──▶ journal ── publish ──▶ ledger ──▶ checkpoint
-//	             └──────── onPublished(entries) ─────▶ pending secrets go
+// Recorder is the only writer of the ledger, see the package comment.
 type Recorder struct {
 	Writer     *Writer
 	Checkpoint Checkpoint
 	Now        func() time.Time
-	Rewound    func(archive.Breach) // is called once for each ledger that is found rewritten
-	// OnPublished is called with the entries that the ledger has now.
+	Rewound    func(archive.Breach) // called once per rewind that is found
+	// OnPublished is called with the entries that the ledger has received.
 	OnPublished func(ctx context.Context, told []ledger.Entry) error
-	// OnTold is called whenever the ledger has something new, from many goroutines.
+	// OnTold is called after each change of the ledger, from many goroutines.
 	OnTold func()
 
 	triedMu sync.Mutex
-	tried   time.Time // when it was published last, or tried to be
+	tried   time.Time // time of the last publish, or of its attempt
 
-	problemsMu sync.Mutex       // held from reading the open problems to noting what changes them
-	problems   *ledger.Problems // as they were noted last; nil: not yet
+	problemsMu sync.Mutex       // held from reading the open problems to recording their changes
+	problems   *ledger.Problems // as recorded last; nil: not yet
 
 	lostMu sync.Mutex
-	lost   []archive.Breach // what of the ledger could not be read at the last look
+	lost   []archive.Breach // parts of the ledger that the last read could not read
 
 	heldMu sync.Mutex
-	Held   map[string]time.Time // by the id of an event that noteHeld has told, when it came last
+	Held   map[string]time.Time // by event ID: when NoteHeld saw the event last
 }
 
-// Publish brings the journal to the ledger, also where ctx has ended: a run that
-// is told to stop still says what it did. commit is "" where nothing was new.
+// Publish publishes the journal to the ledger, even if ctx has ended: a stopped run still
+// reports what it did. commit is "" if there was nothing new.
 func (r *Recorder) Publish(ctx context.Context) (commit string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
@@ -60,22 +55,22 @@ func (r *Recorder) Publish(ctx context.Context) (commit string, err error) {
 	}
 	err = r.OnPublished(ctx, told)
 	if commit != "" {
-		// The push is done: what goes wrong here is seen by the next look.
+		// The push is done. The next Snapshot repeats the comparison with the checkpoint.
 		_, _, _ = r.Snapshot(ctx)
 		r.OnTold()
 	}
 	return commit, err
 }
 
-// TriedAt is when the ledger was told last, or tried to be.
+// TriedAt returns the time of the last publish or its attempt.
 func (r *Recorder) TriedAt() time.Time {
 	r.triedMu.Lock()
 	defer r.triedMu.Unlock()
 	return r.tried
 }
 
-// NoteHeld tells of what is held for many at once, each once a day, and of what
-// expires. However many these are, none is told with each pass.
+// NoteHeld records events about many certificates, each once until its ID changes (once a
+// day): without this memory every pass would write them again.
 func (r *Recorder) NoteHeld(events []ledger.Event) error {
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
@@ -92,21 +87,21 @@ func (r *Recorder) NoteHeld(events []ledger.Event) error {
 	return nil
 }
 
-// Unreadable is what of the ledger could not be read at the last look.
+// Unreadable returns the parts of the ledger that the last read could not read.
 func (r *Recorder) Unreadable() []archive.Breach {
 	r.lostMu.Lock()
 	defer r.lostMu.Unlock()
 	return r.lost
 }
 
-// SetUnreadable keeps what could not be read.
+// SetUnreadable stores the parts of the ledger that could not be read.
 func (r *Recorder) SetUnreadable(lost []archive.Breach) {
 	r.lostMu.Lock()
 	defer r.lostMu.Unlock()
 	r.lost = lost
 }
 
-// isHeld tells whether noteHeld has told of an event.
+// isHeld reports whether NoteHeld has recorded the event.
 func (r *Recorder) isHeld(id string) bool {
 	r.heldMu.Lock()
 	defer r.heldMu.Unlock()
@@ -114,8 +109,8 @@ func (r *Recorder) isHeld(id string) bool {
 	return told
 }
 
-// AmendProblems puts entries about the open problems into the journal, and
-// returns them with the problems that are open then.
+// AmendProblems writes entries about the open problems to the journal. It returns the
+// entries and the resulting problems. The lock makes reading and writing one step.
 func (r *Recorder) AmendProblems(ctx context.Context, amend func(known *ledger.Problems) []ledger.Entry) (*ledger.Problems, []ledger.Entry, error) {
 	r.problemsMu.Lock()
 	defer r.problemsMu.Unlock()
@@ -124,7 +119,7 @@ func (r *Recorder) AmendProblems(ctx context.Context, amend func(known *ledger.P
 		return nil, nil, err
 	}
 	if was := r.problems; !fresh && was != nil && was.UpdatedAt.After(known.UpdatedAt) {
-		known = was // it was pushed, and the ledger could not be read since
+		known = was // published, but the ledger could not be read since
 	}
 	entries := amend(known)
 	for _, e := range entries {
@@ -136,9 +131,9 @@ func (r *Recorder) AmendProblems(ctx context.Context, amend func(known *ledger.P
 	return r.problems, entries, nil
 }
 
-// KnownProblems are those that were told, or are about to be. The journal is
-// read before the tree: what is pushed in between is in both, and not in
-// neither. Not fresh are those of the tree that was seen last.
+// KnownProblems returns the open problems, including unpublished ones. It reads the
+// journal before the tree: an entry published in between is in both, otherwise it would
+// be in neither. fresh is false if the problems come from the tree seen last.
 func (r *Recorder) KnownProblems(ctx context.Context) (_ *ledger.Problems, fresh bool, err error) {
 	waiting, err := r.Writer.entries()
 	if err != nil {
@@ -155,7 +150,8 @@ func (r *Recorder) KnownProblems(ctx context.Context) (_ *ledger.Problems, fresh
 	return ledger.LatestProblems(known, waiting), fresh, nil
 }
 
-// LookAnew is the ledger as it is now; one that cannot be had is an error.
+// LookAnew returns the current ledger. It returns an error if the ledger cannot be
+// fetched.
 func (r *Recorder) LookAnew(ctx context.Context) (tree fs.FS, head string, err error) {
 	_, fresh, err := r.Snapshot(ctx)
 	if err == nil && !fresh {

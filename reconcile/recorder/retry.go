@@ -18,32 +18,31 @@ import (
 	"certroll/spec/text"
 )
 
-// Retry is a person's word that certificates are to be tried again now.
+// Retry is a person's request to try certificates again now.
 type Retry struct {
 	Certificates []string
 	Actor        string // user@host
-	Why          string // in the person's words, or ""
-	Force        bool   // also against a rate limit that the CA stated
-	// Declared are the names of the spec's certificates, which may be retried before
-	// they have a record; nil: the spec is not known.
+	Why          string // reason in the person's words, or ""
+	Force        bool   // also before the end of the CA's rate limit
+	// Declared returns the names of the spec's certificates. They can be retried before
+	// they have a record. nil: the spec is unknown.
 	Declared func() []string
 }
 
-// Retried is what became of it for one certificate.
+// Retried is the outcome of a retry for one certificate.
 type Retried struct {
 	Certificate string
-	Hold        *ledger.Hold  // that was ended; nil where only what holds many could be
-	Event       *ledger.Event // nil: nothing holds it back, and nothing was told
-	Failures    int           // in a row, which the back-off goes on from
+	Hold        *ledger.Hold  // hold that ended; nil: at most a hold of its issuer or DNS account
+	Event       *ledger.Event // nil: nothing holds the certificate, and nothing was recorded
+	Failures    int           // consecutive failures, which the back-off continues from
 }
 
-// Retry ends the holds of certificates: by an event and a record, and by
-// nothing else. The failures keep counting, so that one more waits as long as
-// it would have. Where an issuer or a DNS account is held as a whole, the
-// certificate is its next probe.
+// Retry ends the holds of certificates by an event and a record. The failures keep
+// counting, so that the next failure waits as long as it would have without the retry. If
+// an issuer or DNS account is held as a whole, the certificate becomes its next probe.
 //
-// It goes straight to the ledger: the journal is for what cannot be told
-// again, and `certroll run` may have it open. All certificates, or none.
+// Retry bypasses the journal and writes to the ledger directly: the journal is for events
+// that cannot be repeated, and certroll run may have it open. It ends all holds or none.
 func (r *Recorder) Retry(ctx context.Context, want Retry) (done []Retried, commit string, err error) {
 	now := r.Now().UTC()
 	tree, _, _, err := r.Writer.Snapshot(ctx)
@@ -68,7 +67,7 @@ func (r *Recorder) Retry(ctx context.Context, want Retry) (done []Retried, commi
 	return done, commit, nil
 }
 
-// entries are what the ledger is to be told, judged by what it says now.
+// entries returns the outcomes and the ledger entries, judged by the given tree.
 func (w Retry) entries(tree fs.FS, cache *archive.RecordCache, now time.Time) ([]Retried, []ledger.Entry, error) {
 	records, err := cache.Read(tree)
 	if err != nil {
@@ -94,7 +93,7 @@ func (w Retry) entries(tree fs.FS, cache *archive.RecordCache, now time.Time) ([
 			continue
 		}
 		if record == nil {
-			record = &ledger.Record{Certificate: name} // it was held before its first try
+			record = &ledger.Record{Certificate: name} // held before its first attempt
 		}
 		d := Retried{Certificate: name, Failures: record.Failures}
 		if h := record.Hold; h != nil && h.Until.After(now) {
@@ -113,7 +112,7 @@ func (w Retry) entries(tree fs.FS, cache *archive.RecordCache, now time.Time) ([
 	return done, entries, nil
 }
 
-// heldAsWhole tells whether some issuer or DNS account is.
+// heldAsWhole reports whether any issuer or DNS account is held.
 func heldAsWhole(events []ledger.Event) bool {
 	for _, t := range throttle.Circuits(events) {
 		if t.Open() || t.Count() >= throttle.BreakAfter {
@@ -123,6 +122,7 @@ func heldAsWhole(events []ledger.Event) bool {
 	return false
 }
 
+// names returns the names of the spec's certificates; nil if the spec is unknown.
 func (w Retry) names() []string {
 	if w.Declared == nil {
 		return nil
@@ -132,7 +132,7 @@ func (w Retry) names() []string {
 
 func (w Retry) declares(name string) bool { return slices.Contains(w.names(), name) }
 
-// refusal says why a certificate cannot be retried; nil where it can.
+// refusal returns why a certificate cannot be retried, or nil.
 func (w Retry) refusal(name string, r *ledger.Record, now time.Time) error {
 	switch {
 	case r == nil, r.State == ledger.StateRetired && w.declares(name):
@@ -147,7 +147,7 @@ func (w Retry) refusal(name string, r *ledger.Record, now time.Time) error {
 	return nil
 }
 
-// entry is the event, and the record without its hold where it has one.
+// entry returns the event, with a record without the hold if there is one to end.
 func (w Retry) entry(r *ledger.Record, h *ledger.Hold, now time.Time) ledger.Entry {
 	e := ledger.Event{
 		Schema: ledger.EventSchema, ID: ledger.EventID("retry", r.Certificate, w.Actor, now.Format(time.RFC3339Nano)), Time: now.Truncate(time.Millisecond),
@@ -165,14 +165,15 @@ func (w Retry) entry(r *ledger.Record, h *ledger.Hold, now time.Time) ledger.Ent
 		return ledger.Entry{Event: e}
 	}
 	fresh := *r
-	fresh.Hold, fresh.Undone = nil, nil // what undid it is found, by the person's word
-	// A second after the record it takes the place of, whatever the clock of
-	// this machine says: one ahead must not make the next failure, with its
-	// hold, look older than this.
+	fresh.Hold, fresh.Undone = nil, nil // the person has taken care of the program that undid it
+	// One second after the replaced record, whatever this machine's clock says. With a
+	// fast clock, the record would otherwise look newer than the next failure and its
+	// hold.
 	fresh.UpdatedAt = r.UpdatedAt.Add(time.Second)
 	return ledger.Entry{Event: e, Record: &fresh}
 }
 
+// detail returns the event's text: the person's reason and the hold that ended.
 func (w Retry) detail(h *ledger.Hold) string {
 	why := strings.Join(strings.Fields(w.Why), " ")
 	if why == "" {

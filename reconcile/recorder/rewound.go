@@ -7,16 +7,15 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// A ledger may remember what it saw of its branch.
+// rememberer is implemented by a ledger that remembers the head of its branch.
 type rememberer interface {
-	// Rewound tells of a branch that does not go on from the head seen last;
-	// now is "" where it is gone. It goes on telling until it was asked and a
-	// commit followed.
+	// Rewound reports a branch that does not continue from the head seen last. now is ""
+	// if the branch is gone. It repeats the report until a commit follows.
 	Rewound() (old, now string, ok bool)
 }
 
-// noteRewound tells of a ledger that was rewritten in the ledger itself, where
-// history cannot be lost a second time without being seen.
+// noteRewound records a rewind in the ledger itself. From then on the report is part of
+// the branch, and another rewind would be found as well.
 func (r *Recorder) noteRewound() error {
 	memory, ok := r.Writer.Ledger.(rememberer)
 	if !ok {
@@ -27,7 +26,7 @@ func (r *Recorder) noteRewound() error {
 		return nil
 	}
 	if r.isAstray() {
-		return nil // the anchor has it noted, and knows more
+		return nil // the checkpoint has reported it with more details
 	}
 	f := audit.Rewound(old, now)
 	at := r.Now().UTC()

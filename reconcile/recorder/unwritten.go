@@ -8,28 +8,28 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// unwritten are journal entries that the disk did not take. They are told like
-// those that it took, for as long as the process lives, so that a full disk
-// shortens no back-off and loses nothing that Git still takes. What a crash takes
-// with it the next run tells again, from the pending secrets.
+// unwritten holds journal entries that the disk rejected. They are published like the
+// others while the process lives: a full disk shortens no back-off and loses no event
+// that Git still accepts. After a crash the next run rebuilds them from the pending
+// secrets.
 type unwritten struct {
 	mu    sync.Mutex
 	lines []unwrittenLine
 	seq   int
-	cause error // of the last try; nil once the journal is written again
+	cause error // error of the last write; nil once the journal can be written again
 }
 
 type unwrittenLine struct {
-	seq  int
-	id   string // the event's
+	seq  int    // number, counting up from 1
+	id   string // ID of the event
 	line []byte
 }
 
-// mostUnwritten bounds what is kept in memory.
+// mostUnwritten bounds the entries in memory.
 const mostUnwritten = 10_000
 
-// append writes a line into the journal, behind those that it did not take before.
-// It fails where the line is kept nowhere.
+// append writes a line to the journal, after the lines that the disk rejected before. It
+// returns an error if the line is stored nowhere.
 func (u *unwritten) append(j ledger.Journal, id string, line []byte) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -39,6 +39,8 @@ func (u *unwritten) append(j ledger.Journal, id string, line []byte) error {
 			return nil
 		}
 	}
+	// The journal of a read-only command never writes, unlike a full disk, which may
+	// recover.
 	if _, never := j.(interface{ NeverWrites() }); never {
 		return u.cause
 	}
@@ -50,7 +52,7 @@ func (u *unwritten) append(j ledger.Journal, id string, line []byte) error {
 	return nil
 }
 
-// writeOut brings what waits into the journal. The caller has the lock.
+// writeOut moves the held lines to the journal. The caller holds the lock.
 func (u *unwritten) writeOut(j ledger.Journal) error {
 	for len(u.lines) > 0 {
 		if err := j.Append(u.lines[0].line); err != nil {
@@ -61,7 +63,7 @@ func (u *unwritten) writeOut(j ledger.Journal) error {
 	return nil
 }
 
-// waiting are the lines, and the number of the last one.
+// waiting returns the held lines, and the number of the last one.
 func (u *unwritten) waiting() (lines [][]byte, last int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -71,7 +73,7 @@ func (u *unwritten) waiting() (lines [][]byte, last int) {
 	return lines, u.seq
 }
 
-// told drops the lines up to a number.
+// told drops the lines up to a number, which the ledger has.
 func (u *unwritten) told(last int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -80,7 +82,7 @@ func (u *unwritten) told(last int) {
 	}
 }
 
-// Of is why an event is in no journal and in no ledger; nil where it is in one.
+// Of returns the error that kept an event out of journal and ledger; nil if one has it.
 func (u *unwritten) Of(id string) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -92,15 +94,15 @@ func (u *unwritten) Of(id string) error {
 	return nil
 }
 
-// Err is why the journal could not be written the last time; nil where it could.
+// Err returns the error of the last write to the journal, or nil.
 func (u *unwritten) Err() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.cause
 }
 
-// Probe tries to bring what waits into the journal, and whether that takes anything
-// at all, where it can be asked.
+// Probe moves the held lines to the journal. If the journal can be checked, Probe also
+// checks whether it accepts writes at all.
 func (u *unwritten) Probe(j ledger.Journal) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -112,15 +114,15 @@ func (u *unwritten) Probe(j ledger.Journal) error {
 	return u.cause
 }
 
-// lines are the journal's entries, followed by what the disk did not take.
+// lines returns the journal's entries, followed by the held lines.
 func (s *Writer) lines() (lines [][]byte, written, last int, err error) {
 	extra, last := s.Unwritten.waiting()
 	lines, err = s.Journal.Entries()
 	return append(lines, extra...), len(lines), last, err
 }
 
-// Note puts an entry where a crash does not reach it, or where the disk does not
-// take it into memory.
+// Note writes an entry to the journal, where it survives a crash. If the disk rejects the
+// entry, it stays in memory.
 func (s *Writer) Note(e ledger.Entry) error {
 	line, err := json.Marshal(s.Struck(e))
 	if err != nil {

@@ -19,27 +19,27 @@ import (
 	"certroll/spec/redact"
 )
 
-// Writer tells the ledger what happened: first into the journal, which
-// outlives a crash, then as one commit for all that ended together.
+// Writer writes entries to the journal, which survives a crash, and publishes them to the
+// ledger with one commit for all that ended together.
 type Writer struct {
-	Flushing *semaphore.Weighted // of those that push
+	Flushing *semaphore.Weighted // serializes pushes
 	Ledger   ledger.Ledger
 	Journal  ledger.Journal
 	Now      func() time.Time
 	Records  *archive.RecordCache
-	Redact   *redact.Redactor // nil: no secret is known
+	Redact   *redact.Redactor // nil: no secrets to redact
 
-	Unwritten unwritten // what the journal's disk did not take
+	Unwritten unwritten // entries that the journal's disk rejected
 
-	Mu     sync.Mutex // is not held while Git is talked to
-	Last   fs.FS      // the newest tree that was seen
-	Head   string     // its commit
-	toldAt time.Time  // when all that was to be told had been pushed last
+	Mu     sync.Mutex // not held during calls to Git
+	Last   fs.FS      // newest tree seen
+	Head   string     // commit of Last
+	toldAt time.Time  // last time all entries were published
 }
 
-// Snapshot is the ledger's tree and head. A Git that cannot be reached is no
-// reason to let certificates expire: the tree seen last stands in, which is
-// not fresh, and what happened since is in the journal.
+// Snapshot returns the ledger's tree and head. If Git is unreachable, it returns the tree
+// seen last with fresh = false: certificates must not expire because of Git, and the
+// journal has the events since.
 func (s *Writer) Snapshot(ctx context.Context) (tree fs.FS, head string, fresh bool, err error) {
 	tree, head, err = s.Ledger.Snapshot(ctx)
 	s.Mu.Lock()
@@ -52,8 +52,8 @@ func (s *Writer) Snapshot(ctx context.Context) (tree fs.FS, head string, fresh b
 	return s.Last, s.Head, err == nil, nil
 }
 
-// Struck is an entry with no secret that certroll knows in what others said.
-// Everything that the ledger is told passes here.
+// Struck returns an entry without the secrets that certroll knows. Messages quote CAs and
+// DNS providers, and the ledger is a Git repository: every entry passes here.
 func (s *Writer) Struck(e ledger.Entry) ledger.Entry {
 	e.Event.Message, e.Event.Detail = s.Redact.Strike(e.Event.Message), s.Redact.Strike(e.Event.Detail)
 	e.Event.PassedOver = slices.Clone(e.Event.PassedOver)
@@ -76,9 +76,9 @@ func (s *Writer) Struck(e ledger.Entry) ledger.Entry {
 	return e
 }
 
-// Mend looks for the last readable versions of records that cannot be read,
-// where the ledger can show what it was before. What keeps it from that is one
-// more finding: it stops nothing, and the next look tries again.
+// Mend finds the last readable versions of damaged records, if the ledger can read its
+// earlier commits. An error becomes one more finding: it stops nothing, and the next pass
+// retries.
 func (s *Writer) Mend(ctx context.Context, tree fs.FS) []archive.Breach {
 	past, _ := s.Ledger.(archive.Earlier)
 	_, err := s.Records.Read(tree)
@@ -91,13 +91,14 @@ func (s *Writer) Mend(ctx context.Context, tree fs.FS) []archive.Breach {
 	return archive.Lose(nil, ledger.RecordDir, 0, err.Error())
 }
 
+// entries returns all unpublished entries, oldest first.
 func (s *Writer) entries() ([]ledger.Entry, error) {
 	entries, _, _, err := s.allEntries()
 	return entries, err
 }
 
-// allEntries are the entries with how many of them the journal has, and the number
-// of the last one that it has not.
+// allEntries also returns how many entries are in the journal, and the number of the last
+// entry that is in memory only.
 func (s *Writer) allEntries() (entries []ledger.Entry, written, last int, err error) {
 	lines, written, last, err := s.lines()
 	if err != nil {
@@ -114,8 +115,8 @@ func (s *Writer) allEntries() (entries []ledger.Entry, written, last int, err er
 	return entries, written, last, nil
 }
 
-// Overlay lays what waits in the journal over what the ledger says, so that a
-// Git that cannot be reached shortens no back-off and widens no limit.
+// Overlay adds the unpublished entries to an observation. An unreachable Git therefore
+// shortens no back-off and raises no rate limit.
 func (s *Writer) Overlay(obs *plan.Observed) error {
 	entries, err := s.entries()
 	if err != nil || len(entries) == 0 {
@@ -140,7 +141,7 @@ func (s *Writer) Overlay(obs *plan.Observed) error {
 	return nil
 }
 
-// Flush commits and pushes all that the journal holds, then forgets it.
+// Flush commits and pushes all unpublished entries, then removes them from the journal.
 func (s *Writer) Flush(ctx context.Context) (commit string, told []ledger.Entry, err error) {
 	if err := s.Flushing.Acquire(ctx, 1); err != nil {
 		return "", nil, err
@@ -163,8 +164,8 @@ func (s *Writer) Flush(ctx context.Context) (commit string, told []ledger.Entry,
 	return commit, told, s.Journal.Ack(written)
 }
 
-// Edit replays entries on a tree of the ledger. Replaying twice changes
-// nothing: an event is known by its id, a record by its time.
+// Edit applies entries to a tree of the ledger and returns the changed files. Applying an
+// entry twice changes nothing: events have IDs, and records have times.
 func (s *Writer) Edit(tree fs.FS, entries []ledger.Entry) (map[string][]byte, error) {
 	records, err := s.Records.Read(tree)
 	if err != nil {
@@ -212,21 +213,21 @@ func (s *Writer) Edit(tree fs.FS, entries []ledger.Entry) (map[string][]byte, er
 	return files, nil
 }
 
-// HasTold tells that this process has pushed to the ledger. What was seen of it may
-// be older.
+// HasTold reports whether this process has pushed to the ledger.
 func (s *Writer) HasTold() bool {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	return !s.toldAt.IsZero()
 }
 
-// Seen is the ledger as it was seen last; nil where it never was.
+// Seen returns the ledger's tree seen last, and its commit; nil if none was seen.
 func (s *Writer) Seen() (tree fs.FS, head string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	return s.Last, s.Head
 }
 
+// backlog returns the number of unpublished entries and the time of the oldest.
 func (s *Writer) backlog() (Backlog, error) {
 	lines, _, _, err := s.lines()
 	if err != nil {
@@ -246,6 +247,7 @@ func (s *Writer) backlog() (Backlog, error) {
 	return b, nil
 }
 
+// open returns the open problems of the tree seen last and the unpublished entries.
 func (s *Writer) open() ([]ledger.Problem, error) {
 	s.Mu.Lock()
 	tree := s.Last
