@@ -7,11 +7,11 @@ import (
 	"certroll/spec/text"
 )
 
-// tersest is the least length of a clause that stands for a message.
+// tersest is the shortest clause that Cause accepts as a message.
 const tersest = 12
 
-// Cause is the end of a chain "doing: doing: words; advice": the upstream's own
-// words, without the advice of certroll. It is what a line has room for.
+// Cause returns the last clause of an error such as "doing: doing: words; advice": the
+// upstream's message, without certroll's advice. It fits on one line.
 func Cause(message string) string {
 	s, _, _ := strings.Cut(text.Line(message), "; ")
 	for i := len(s); ; {
@@ -24,8 +24,8 @@ func Cause(message string) string {
 	}
 }
 
-// Cause is why the last attempt failed in a few words, with the DNS account or the
-// class that it is of.
+// Cause returns the reason of the last failure in a few words, with the DNS account or the
+// class.
 func (f *Failure) Cause() string {
 	words := cmp.Or(Cause(f.Message), string(f.Class))
 	switch {
@@ -37,8 +37,8 @@ func (f *Failure) Cause() string {
 	return words
 }
 
-// WithoutMessage is a sentence without the message that it ends in. A place that
-// shows the message does not show it again.
+// WithoutMessage removes the message from the end of a sentence, for output that shows the
+// message separately.
 func WithoutMessage(sentence, message string) string {
 	if s, found := strings.CutSuffix(sentence, ": "+text.FirstLine(message)); found && message != "" {
 		return s

@@ -1,19 +1,20 @@
 package ledger
 
-// Entry is one line of the journal: what the ledger is to be told.
+// Entry is one line of the journal: an event and its changes for the ledger.
 type Entry struct {
 	Event  Event   `json:"event"`
 	Record *Record `json:"record,omitempty"`
-	// Drop names the certificate whose pending secret goes once this is told.
+	// Drop names the certificate whose pending secret certroll deletes once the ledger has
+	// the entry.
 	Drop string `json:"drop,omitempty"`
-	// Forget is a serial whose certificate was kept until it is revoked, and goes once
-	// this is told.
+	// Forget is the serial of a certificate that certroll kept until its revocation, and
+	// deletes once the ledger has the entry.
 	Forget string `json:"forget,omitempty"`
-	// Held is what the brake began to hold.
+	// Held is the set that the brake began to hold.
 	Held *HeldSet `json:"held,omitempty"`
-	// Problems are those that examinations found and that are open after it.
+	// Problems are the open problems after the examination.
 	Problems *Problems `json:"problems,omitempty"`
 }
 
-// Newer tells whether a record is not older than another; nil is older than any.
+// Newer reports whether r is at least as new as than; every record is newer than nil.
 func Newer(r, than *Record) bool { return than == nil || !r.UpdatedAt.Before(than.UpdatedAt) }

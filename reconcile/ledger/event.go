@@ -11,66 +11,65 @@ import (
 // EventSchema is the version of the event's JSON shape.
 const EventSchema = 1
 
-// Event is one line of the audit log. Empty fields are left out, so that a
-// line holds what there is to say and no more.
+// Event is one line of the audit log. Empty fields are left out, to keep lines short.
 type Event struct {
 	Schema      int       `json:"schema"`
-	ID          string    `json:"id"` // derived from what happened: the same story has the same id
+	ID          string    `json:"id"` // derived from the event, so that the same event has the same id
 	Time        time.Time `json:"time"`
 	Operation   Kind      `json:"operation"`
 	Certificate string    `json:"certificate,omitempty"`
-	// Certificates are the first of those that it concerns, where it is about many.
+	// Certificates are the first MostConcerned certificates of an event about many.
 	Certificates []string `json:"certificates,omitempty"`
-	Subject      string   `json:"subject,omitempty"` // what holds many, as "dns.NAME", or who is away
-	Names        []string `json:"names,omitempty"`   // as sent to the CA, where it was asked for a certificate
+	Subject      string   `json:"subject,omitempty"` // holds many certificates, such as "dns.NAME", or is unreachable
+	Names        []string `json:"names,omitempty"`   // as sent to the CA, in events about an order
 	Status       Status   `json:"status"`
-	Severity     string   `json:"severity,omitempty"` // "page" from the third failure in a row on, and of a revision held back
+	Severity     string   `json:"severity,omitempty"` // "page" from the third failure in a row, and for a held revision
 	Reason       Reason   `json:"reason,omitempty"`
 	Detail       string   `json:"detail,omitempty"`
 	Actor        string   `json:"actor,omitempty"` // the commit's author, the CLI user, or "schedule"
 	Cause        string   `json:"cause,omitempty"` // "spec", "schedule", "drift" or "command"
 	Revision     string   `json:"revision,omitempty"`
-	OldRevision  string   `json:"old_revision,omitempty"` // that was in force, where another is held back or accepted; of a rewritten ledger, its head before
-	LeftBehind   string   `json:"left_behind,omitempty"`  // the secret at the path before, which is no longer renewed
+	OldRevision  string   `json:"old_revision,omitempty"` // in force, when another is held or accepted; for a rewritten ledger, its earlier head
+	LeftBehind   string   `json:"left_behind,omitempty"`  // secret at the former path, no longer renewed
 	OldSerial    string   `json:"old_serial,omitempty"`
 	NewSerial    string   `json:"new_serial,omitempty"`
 	KeyDigest    string   `json:"key_digest,omitempty"`
-	NextKey      string   `json:"next_key_digest,omitempty"` // of the key that the next renewal uses, where it is staged
+	NextKey      string   `json:"next_key_digest,omitempty"` // of the staged key
 	Issuer       string   `json:"issuer,omitempty"`
-	Directory    string   `json:"directory,omitempty"` // the issuer's ACME directory, where it was asked
+	Directory    string   `json:"directory,omitempty"` // the issuer's ACME directory, in events about an order
 	DNSAccount   string   `json:"dns_account,omitempty"`
-	// DNSAccounts are all that answered for a name, where more than one did.
+	// DNSAccounts are all accounts that proved a name, if more than one.
 	DNSAccounts []string `json:"dns_accounts,omitempty"`
-	// PassedOver are the DNS accounts that were tried before DNSAccount.
+	// PassedOver are the DNS accounts that failed before DNSAccount was used.
 	PassedOver  []PassedOver `json:"passed_over,omitempty"`
 	VaultPath   string       `json:"vault_path,omitempty"` // mount and path
 	VaultVer    int          `json:"vault_version,omitempty"`
 	OrderURL    string       `json:"order_url,omitempty"`
-	Orders      int          `json:"orders,omitempty"`       // made in this attempt, where more than one
-	Exempt      Exemption    `json:"exempt,omitempty"`       // from which of the CA's limits the order was
-	Unfit       bool         `json:"unfit,omitempty"`        // the CA issued a certificate for the order, and it was not written
-	FailedNames []string     `json:"failed_names,omitempty"` // that the CA looked at in vain
-	Revoked     string       `json:"revoked,omitempty"`      // the serial that was revoked
-	Endpoint    string       `json:"endpoint,omitempty"`     // that was looked at
-	// Credentials are the versions of the DNS accounts' credentials that it
-	// failed with, by account; one that cannot be known is left out.
+	Orders      int          `json:"orders,omitempty"`       // orders of this attempt, if more than one
+	Exempt      Exemption    `json:"exempt,omitempty"`       // rate limits that the CA waived for the order
+	Unfit       bool         `json:"unfit,omitempty"`        // the CA issued a certificate for the order, and certroll did not write it
+	FailedNames []string     `json:"failed_names,omitempty"` // names that the CA validated without success
+	Revoked     string       `json:"revoked,omitempty"`      // serial of the revoked certificate
+	Endpoint    string       `json:"endpoint,omitempty"`     // endpoint of the probe
+	// Credentials are the versions of the DNS accounts' credentials in a failed attempt, by
+	// account. An account of unknown version is absent.
 	Credentials map[string]string `json:"credentials,omitempty"`
 	Class       Class             `json:"class,omitempty"`
-	Owner       Owner             `json:"owner,omitempty"`   // whose failure it is
-	Message     string            `json:"message,omitempty"` // the upstream's own words
+	Owner       Owner             `json:"owner,omitempty"`   // the party that the failure belongs to
+	Message     string            `json:"message,omitempty"` // the upstream's message
 	Failures    int               `json:"failures,omitempty"`
-	// Recovered is how many failures in a row a success has ended.
+	// Recovered is the number of failures in a row that a success ended.
 	Recovered int `json:"recovered,omitempty"`
-	// HoldUntil is when it is tried again after a failure.
+	// HoldUntil is the time of the next attempt after a failure.
 	HoldUntil *time.Time `json:"hold_until,omitempty"`
 	Duration  float64    `json:"duration_seconds,omitempty"`
-	// Forced tells that a person asked for it against the CA's own word.
+	// Forced records that a person retried despite the CA's Retry-After.
 	Forced bool `json:"forced,omitempty"`
-	// Unscheduled tells that it was tried before the turn of who holds it, as a
-	// person asked for it or changed its settings: a failure holds nobody else.
+	// Unscheduled records a probe before its time, because a person retried or changed
+	// settings. Its failure does not delay other certificates.
 	Unscheduled bool `json:"unscheduled,omitempty"`
-	// Prev is the SHA-256 of the line before this one, without its newline;
-	// empty only in the first line of a ledger.
+	// Prev is the SHA-256 of the previous line without its newline; empty only in the first
+	// line of a ledger.
 	Prev string `json:"prev,omitempty"`
 }
 
@@ -78,13 +77,13 @@ type Event struct {
 type PassedOver struct {
 	Account string `json:"account"`
 	Class   Class  `json:"class"`
-	Message string `json:"message"` // the provider's own words, secrets struck out
+	Message string `json:"message"` // the provider's message, without secrets
 }
 
-// MostConcerned bounds the certificates that an event about many names.
+// MostConcerned bounds the certificates that one event names.
 const MostConcerned = 100
 
-// Concerns names those that the event is about.
+// Concerns sets the certificates that the event is about, up to MostConcerned.
 func (e *Event) Concerns(certificates []string) {
 	if len(certificates) == 1 {
 		e.Certificate = certificates[0]
@@ -93,14 +92,14 @@ func (e *Event) Concerns(certificates []string) {
 	e.Certificates = certificates[:min(len(certificates), MostConcerned)]
 }
 
-// EventID derives an id from what happened.
+// EventID derives an id from the parts that identify an event.
 func EventID(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:12])
 }
 
-// IdsIn adds the ids that an audit file names. To look for each event's id in
-// turn would take a journal of thousands, after a long outage, many minutes.
+// IdsIn adds the ids in an audit file to ids. A search per event would take many minutes
+// for a journal with thousands of entries after a long outage.
 func IdsIn(b []byte, ids map[string]bool) {
 	const field = `"id":"`
 	for {
@@ -114,16 +113,16 @@ func IdsIn(b []byte, ids map[string]bool) {
 	}
 }
 
-// LineHash is what the next line's Prev says of this one.
+// LineHash returns the value of Prev in the line after this one.
 func LineHash(line []byte) string {
 	sum := sha256.Sum256(line)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// AuditDir is the directory of the audit log.
+// AuditDir is the directory of the audit log in the ledger.
 const AuditDir = "audit"
 
-// Concerned are the certificates that an event names.
+// Concerned returns the certificates that an event names.
 func Concerned(e *Event) []string {
 	if e.Certificate != "" {
 		return []string{e.Certificate}
@@ -131,8 +130,8 @@ func Concerned(e *Event) []string {
 	return e.Certificates
 }
 
-// HeldEvent tells that something holds many certificates. Its id is the same
-// all day: it is told once.
+// HeldEvent returns an event about a subject that holds many certificates. Its id contains
+// the date, so that the ledger has at most one such event a day.
 func HeldEvent(now time.Time, s Subject, why Reason, detail string, class Class, message string) Event {
 	now = now.UTC()
 	return Event{

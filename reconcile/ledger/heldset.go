@@ -9,20 +9,21 @@ import (
 	"certroll/spec/text"
 )
 
-// MoveConsentLasts is how long a person's consent lasts for a move, which comes with
-// the next renewal of each certificate: longer than any public CA issues for.
+// MoveConsentLasts is how long a person's consent to a move lasts. A move comes with the
+// next renewal of each certificate, so the consent has to outlast the longest lifetime of
+// any public CA.
 const MoveConsentLasts = 400 * times.Day
 
-// MassMove is what a held certificate would be: written to another place in Vault
+// MassMove is the change of a held certificate that would be written to another Vault path
 // with its next renewal.
 const MassMove = Kind("move")
 
-// Text says what the set is and how a person ends the hold.
+// Text describes the set and the command that ends the hold.
 func (set *HeldSet) Text() string {
 	return set.Summary() + ", which waits for a person; see that it is meant, and run certroll accept --missing " + set.ID
 }
 
-// massWords are what would happen to how many.
+// massWords describes the kinds of changes, for the summary.
 var massWords = []struct {
 	what Kind
 	text string
@@ -30,8 +31,7 @@ var massWords = []struct {
 	{KindRetire, "gone from the config repo"}, {KindIssue, "gone from Vault"}, {KindReissue, "to reissue by a change of the spec"}, {MassMove, "to move to another place in Vault"},
 }
 
-// Summary is one part of a sentence: what would happen to how many of those that
-// are live.
+// Summary returns one part of a sentence: how many live certificates would change, and how.
 func (set *HeldSet) Summary() string {
 	count := map[Kind]int{}
 	for _, c := range set.Certificates {
@@ -50,7 +50,7 @@ func (set *HeldSet) Summary() string {
 	return s
 }
 
-// Names are those of the set's certificates.
+// Names returns the names of the set's certificates.
 func (set *HeldSet) Names() []string {
 	names := make([]string, len(set.Certificates))
 	for i, c := range set.Certificates {
@@ -59,8 +59,8 @@ func (set *HeldSet) Names() []string {
 	return names
 }
 
-// Digest identifies the set by what would happen to whom and why: another set is
-// another one, and consent to this one is none to that.
+// Digest identifies the set by its certificates, changes and causes. Consent to one set
+// does not cover another.
 func (set *HeldSet) Digest() string {
 	parts := []string{"mass"}
 	for _, c := range set.Certificates {
@@ -69,42 +69,43 @@ func (set *HeldSet) Digest() string {
 	return EventID(parts...)
 }
 
-// HeldFile holds what the brake holds, and what of it a person has accepted. It
-// changes only when either comes.
+// HeldFile is the file in the ledger with the set that the brake holds and the accepted
+// sets. It changes only when one of them does.
 const HeldFile = "held.json"
 
 const (
-	// HeldSchema is the version of its JSON shape.
+	// HeldSchema is the version of the file's JSON shape.
 	HeldSchema = 1
-	// MostHeldSets bounds what is kept of accepted ones.
+	// MostHeldSets bounds the sets in the file.
 	MostHeldSets = 20
 )
 
-// HeldSets is that file.
+// HeldSets is the content of HeldFile.
 type HeldSets struct {
 	Schema int       `json:"schema"`
-	Sets   []HeldSet `json:"sets"` // the last one that is held, and those accepted of late
+	Sets   []HeldSet `json:"sets"` // the held set, and recently accepted ones
 }
 
-// HeldSet is what the brake holds as one.
+// HeldSet is a set of changes that the brake holds together.
 type HeldSet struct {
-	ID       string    `json:"id"` // derived from the certificates and causes
+	ID       string    `json:"id"` // Digest of the set
 	Since    time.Time `json:"since"`
 	Revision string    `json:"revision"` // of the config repo
-	Live     int       `json:"live"`     // of so many that are live, or were a day ago
-	Done     int       `json:"done"`     // so many were changed within the day before
-	// AcceptedAt is when a person accepted it; null: nobody has.
+	Live     int       `json:"live"`     // certificates that are live, or were a day ago
+	Done     int       `json:"done"`     // certificates that changed in the day before
+	// AcceptedAt is the time of a person's consent; null: none yet.
 	AcceptedAt   *time.Time        `json:"accepted_at"`
 	AcceptedBy   string            `json:"accepted_by"`
-	Certificates []HeldCertificate `json:"certificates"` // by name
+	Certificates []HeldCertificate `json:"certificates"` // sorted by name
 }
 
-// HeldCertificate is one of a held set.
+// HeldCertificate is one certificate of a held set.
 type HeldCertificate struct {
 	Certificate string `json:"certificate"`
 	What        Kind   `json:"what"`  // retire, issue, reissue or move
-	Cause       string `json:"cause"` // a digest of what is live and of what would be done about it
+	Cause       string `json:"cause"` // digest of the live serial and the change
 }
 
-// OverID is the id of the event that ends the hold. The same set may be held again.
+// OverID returns the id of the event that ends the hold. It contains Since, because the
+// same set may be held again.
 func (set *HeldSet) OverID() string { return EventID("mass over", set.ID, times.StampOf(set.Since)) }

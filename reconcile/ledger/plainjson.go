@@ -7,10 +7,9 @@ import (
 	"certroll/spec/text"
 )
 
-// PlainJSON encodes what people read and search in Git: "Ann <ann@example.com>"
-// as it is, where json.Marshal writes \u003c for the sake of HTML. What would act
-// on the terminal of whoever reads it there is escaped. There is no newline at the
-// end.
+// PlainJSON encodes text that people read and search in Git: it keeps "Ann
+// <ann@example.com>", of which json.Marshal makes \u003c for the sake of HTML. It escapes
+// characters that act on a terminal. The result has no newline at the end.
 func PlainJSON(v any, indent string) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -11,8 +11,8 @@ import (
 	"certroll/spec/text"
 )
 
-// Event tells of the problem. Its id derives from what was found and when it
-// came, and not from words that change from one look to the next.
+// Event returns the event about the problem. Its id derives from class, object and time of
+// discovery, and not from the message, which may change from one examination to the next.
 func (p Problem) Event(status Status, reason Reason, rev Revision, now time.Time) Event {
 	e := Event{
 		Schema: EventSchema, ID: EventID("doctor", string(reason), string(p.Class), p.About, p.Since.Format(time.RFC3339)), Time: now,
@@ -29,8 +29,8 @@ func (p Problem) Event(status Status, reason Reason, rev Revision, now time.Time
 	return e
 }
 
-// ProbeEvent tells of the problem. Its id derives from what was found, where,
-// and when it came.
+// ProbeEvent returns the event about a probe's problem. Its id derives from class, endpoint
+// and time of discovery.
 func (p Problem) ProbeEvent(status Status, detail string, rev Revision, now time.Time) Event {
 	e := Event{
 		Schema: EventSchema, Time: now, Operation: KindProbe, Certificate: p.Certificates[0], Status: status, Reason: ReasonProbed, Detail: detail,
@@ -46,45 +46,44 @@ func (p Problem) ProbeEvent(status Status, detail string, rev Revision, now time
 	return e
 }
 
-// ProblemsFile holds the problems that the ledger was told of and that are not
-// gone, of examinations and of probes. It changes only when one comes or goes.
+// ProblemsFile is the file in the ledger with the open problems of examinations and probes.
+// It changes only when a problem appears or disappears.
 const ProblemsFile = "doctor.json"
 
-// ProblemsSchema is the version of its JSON shape.
+// ProblemsSchema is the version of the file's JSON shape.
 const ProblemsSchema = 1
 
-// Problems is what examinations and probes found and what is not known to be gone.
+// Problems are the open problems of examinations and probes.
 type Problems struct {
 	Schema    int       `json:"schema"`
 	UpdatedAt time.Time `json:"updated_at"`
-	Problems  []Problem `json:"problems"` // by time of finding
+	Problems  []Problem `json:"problems"` // by time of discovery
 }
 
-// Problem is an error that was found, as it was told.
+// Problem is an open problem, as first recorded.
 type Problem struct {
-	// Operation is KindDoctor or KindProbe; "" was written by a certroll that
-	// did not know the latter.
+	// Operation is KindDoctor or KindProbe; "" in files of versions without probes.
 	Operation Kind `json:"operation"`
 	Finding
 	Since time.Time `json:"since"`
 }
 
-// Find is where a problem of an examination stands, -1 where it does not.
+// Find returns the index of an examination's problem; -1 if there is none.
 func (p *Problems) Find(class Class, about string) int {
 	return slices.IndexFunc(p.Problems, func(o Problem) bool { return o.Operation != KindProbe && o.Class == class && o.About == about })
 }
 
-// With and without are copies, since what was noted stays as it is.
+// With returns a copy with one more problem. The journal shares p, so it must not change.
 func (p *Problems) With(one Problem, at time.Time) *Problems {
 	return &Problems{Schema: ProblemsSchema, UpdatedAt: times.Later(at, p.UpdatedAt), Problems: append(slices.Clone(p.Problems), one)}
 }
 
-// Without leaves out the problem at i.
+// Without returns a copy without the problem at i.
 func (p *Problems) Without(i int, at time.Time) *Problems {
 	return &Problems{Schema: ProblemsSchema, UpdatedAt: times.Later(at, p.UpdatedAt), Problems: slices.Delete(slices.Clone(p.Problems), i, i+1)}
 }
 
-// LatestProblems are the newest of p and those of the entries.
+// LatestProblems returns the newest problems of p and the entries.
 func LatestProblems(p *Problems, entries []Entry) *Problems {
 	for _, e := range entries {
 		if e.Problems != nil && !e.Problems.UpdatedAt.Before(p.UpdatedAt) {
@@ -94,20 +93,20 @@ func LatestProblems(p *Problems, entries []Entry) *Problems {
 	return p
 }
 
-// Finding is one thing that was found, with all that it touches.
+// Finding is one result of an examination, with the certificates that it affects.
 type Finding struct {
 	Severity     Severity `json:"severity"`
 	Class        Class    `json:"class"`
-	About        string   `json:"about"`        // what it was found at; with the class it is what makes it the same
-	Message      string   `json:"message"`      // what was looked at, and the other side's own words
-	Advice       string   `json:"advice"`       // what to do, or ""
-	Certificates []string `json:"certificates"` // that it touches, by name
-	Names        []string `json:"names"`        // of those, sorted
-	DNSAccount   string   `json:"dns_account"`  // at fault, or ""
+	About        string   `json:"about"`        // the examined object; with the class it identifies the finding
+	Message      string   `json:"message"`      // the examined object, and the other side's message
+	Advice       string   `json:"advice"`       // next step for a person, or ""
+	Certificates []string `json:"certificates"` // affected, by name
+	Names        []string `json:"names"`        // of the affected certificates, sorted
+	DNSAccount   string   `json:"dns_account"`  // the cause, or ""
 }
 
-// Served are the problems of a certificate's endpoints, "" for those of all,
-// by certificate and endpoint.
+// Served returns the problems of a certificate's endpoints by certificate and endpoint; ""
+// selects all certificates.
 func (p *Problems) Served(certificate string) []Problem {
 	list := []Problem{}
 	if p == nil {
@@ -122,18 +121,18 @@ func (p *Problems) Served(certificate string) []Problem {
 	return list
 }
 
-// Endpoint is an endpoint of a certificate.
+// Endpoint identifies an endpoint of a certificate.
 type Endpoint struct{ Certificate, Endpoint string }
 
-// Compare orders endpoints by certificate.
+// Compare orders endpoints by certificate, then by endpoint.
 func (s Endpoint) Compare(o Endpoint) int {
 	return cmp.Or(cmp.Compare(s.Certificate, o.Certificate), cmp.Compare(s.Endpoint, o.Endpoint))
 }
 
-// Endpoint is what the problem of an endpoint is about.
+// Endpoint returns the endpoint of a probe's problem.
 func (p Problem) Endpoint() Endpoint { return Endpoint{p.Certificates[0], p.About} }
 
-// At is where the problem of an endpoint stands, -1 where it has none.
+// At returns the index of an endpoint's problem; -1 if there is none.
 func (p *Problems) At(s Endpoint) int {
 	return slices.IndexFunc(p.Problems, func(o Problem) bool { return o.Operation == KindProbe && o.Endpoint() == s })
 }

@@ -10,7 +10,7 @@ import (
 	"certroll/spec"
 )
 
-// KeepNames fills in the names that only the record knows.
+// KeepNames returns l with the names of the record. Metadata has only their digest.
 func KeepNames(l, recorded *Live) *Live {
 	if recorded == nil || recorded.Serial != l.Serial {
 		return l
@@ -20,32 +20,32 @@ func KeepNames(l, recorded *Live) *Live {
 	return &c
 }
 
-// Gone says that somebody else deleted what is live in Vault, and that nothing is
-// there instead yet: whoever reads the secret gets nothing.
+// Gone records that another program deleted the live secret, and that no new version is
+// there yet: readers get nothing.
 type Gone struct {
-	At        time.Time `json:"at"`            // when it was deleted, else when that was seen
-	Version   int       `json:"vault_version"` // that was current; 0: no version is left
-	Destroyed bool      `json:"destroyed"`     // its data is gone for good
+	At        time.Time `json:"at"`            // time of the deletion, or else of its discovery
+	Version   int       `json:"vault_version"` // then current; 0: no version is left
+	Destroyed bool      `json:"destroyed"`     // the data is lost
 }
 
-// Text says what is gone, and how it comes back without the CA.
+// Text describes the deletion and the command that undoes it without the CA.
 func (g *Gone) Text(at Location) string {
 	switch {
 	case g.Version == 0:
 		return fmt.Sprintf("%s was deleted with all its versions (noticed %s), and readers get nothing; no command brings it back, so it has to be issued again", at, times.StampOf(g.At))
 	case g.Destroyed:
 		return fmt.Sprintf("version %d of %s was destroyed (noticed %s), and readers get nothing; no command brings it back, so it has to be issued again", g.Version, at, times.StampOf(g.At))
-	default: // the command stands where a table does not cut it off
+	default: // the command comes early, where a table does not cut it off
 		return fmt.Sprintf("%s was deleted (%s brings it back without the CA): version %d, %s; readers get nothing", at, Undelete(at, g.Version), g.Version, times.StampOf(g.At))
 	}
 }
 
-// Undelete is the command that brings back a version that was deleted.
+// Undelete returns the command that restores a deleted version.
 func Undelete(at Location, version int) string {
 	return fmt.Sprintf("vault kv undelete -mount=%s -versions=%d %s", at.Mount, version, at.Path)
 }
 
-// GoneText says of a record what of it is gone; "" where nothing is.
+// GoneText describes the deletion of the record's secret; "" if it was not deleted.
 func (r *Record) GoneText() string {
 	if r.Gone == nil || !r.HasSecret() {
 		return ""
@@ -53,25 +53,25 @@ func (r *Record) GoneText() string {
 	return r.Gone.Text(Location{r.Live.Mount, r.Live.Path})
 }
 
-// LeftBehind is a secret that the certificate was read from before vault.path moved. It
-// is not renewed, and stays until somebody deletes it.
+// LeftBehind is a secret at a former vault.path. certroll no longer renews it, and it stays
+// until a person deletes it.
 type LeftBehind struct {
 	Mount   string    `json:"vault_mount"`
 	Path    string    `json:"vault_path"`
-	Version int       `json:"vault_version"` // that certroll wrote there last
+	Version int       `json:"vault_version"` // last version that certroll wrote there
 	Since   time.Time `json:"since"`
 }
 
-// At is where the secret is.
+// At returns the location of the secret.
 func (l LeftBehind) At() Location { return Location{l.Mount, l.Path} }
 
-// Text says what is left behind, and what to do about it.
+// Text describes the secret and the steps to remove it. now is the new location.
 func (l LeftBehind) Text(now Location) string {
 	return fmt.Sprintf("%s stays at version %d and is no longer renewed (vault.path moved %s): read %s, then delete it (vault kv metadata delete -mount=%s %s)",
 		l.At(), l.Version, l.Since.UTC().Format(time.DateOnly), now, l.Mount, l.Path)
 }
 
-// LeftText says of each secret that was left behind what is to be done; none: nothing.
+// LeftText returns one line for each secret left behind.
 func (r *Record) LeftText() []string {
 	if !r.HasSecret() {
 		return nil
@@ -83,73 +83,72 @@ func (r *Record) LeftText() []string {
 	return lines
 }
 
-// RecordSchema is the version of the record's JSON shape. Readers accept every
-// version up to it; a field is only ever added, never given a new meaning.
+// RecordSchema is the version of the record's JSON shape. Readers accept every version up
+// to it. Later versions may add fields, but never change the meaning of one.
 const RecordSchema = 1
 
-// State says in one word how a certificate stands.
+// State is the state of a certificate in its record.
 type State string
 
 // The states of a record.
 const (
 	StateLive    State = "live"    // a valid pair is in Vault
-	StateFailing State = "failing" // the last attempt failed; what is live, if anything, still is
-	StateRetired State = "retired" // gone from the spec
+	StateFailing State = "failing" // the last attempt failed; the live pair, if any, is unchanged
+	StateRetired State = "retired" // left the spec
 )
 
-// Record is the status of one certificate as the ledger keeps it, in
-// certificates/<name>.json. It never holds anything secret.
+// Record is the status of one certificate, in certificates/<name>.json of the ledger. It
+// contains no secrets.
 type Record struct {
 	Schema      int               `json:"schema"`
 	Certificate string            `json:"certificate"`
 	State       State             `json:"state"`
 	Names       []string          `json:"names"`  // as sent to the CA, in the order of the spec
 	Labels      map[string]string `json:"labels"` // never null
-	File        string            `json:"file"`   // where the spec declares it
+	File        string            `json:"file"`   // of the certificate's block
 	OnRemove    spec.OnRemove     `json:"on_remove"`
-	Probe       []string          `json:"probe"`        // endpoints where it is looked at what is served, never null
-	Live        *Live             `json:"live"`         // null: nothing was issued yet
+	Probe       []string          `json:"probe"`        // endpoints to probe, never null
+	Live        *Live             `json:"live"`         // null: nothing issued yet
 	Failures    int               `json:"failures"`     // consecutive failed attempts
 	LastFailure *Failure          `json:"last_failure"` // null after a success
-	// FailingSince is the first of the consecutive failures; null after a success.
+	// FailingSince is the time of the first failure in a row; null after a success.
 	FailingSince *time.Time `json:"failing_since"`
-	Severity     string     `json:"severity"` // "page" from the third failure in a row on, else ""
-	Hold         *Hold      `json:"hold"`     // null: nothing is held back
-	// RenewAt is when it becomes due, by the CA's renewal information or the
-	// threshold; null where it is not renewed by itself.
+	Severity     string     `json:"severity"` // "page" from the third failure in a row, else ""
+	Hold         *Hold      `json:"hold"`     // null: no hold
+	// RenewAt is the due time, by the CA's renewal information or the threshold; null if
+	// certroll does not renew the certificate by itself.
 	RenewAt     *time.Time   `json:"renew_at"`
-	RenewalInfo *RenewalInfo `json:"renewal_info"` // null: the CA said nothing
-	Unmanaged   *Unmanaged   `json:"unmanaged"`    // null: it is renewed by itself
-	Revocations []Revocation `json:"revocations"`  // that wait to be revoked, never null
-	// Rotations are the rotation requests that were satisfied, the last one
-	// last, never null: none of them forces another rotation.
+	RenewalInfo *RenewalInfo `json:"renewal_info"` // null: none from the CA
+	Unmanaged   *Unmanaged   `json:"unmanaged"`    // null: certroll renews the certificate by itself
+	Revocations []Revocation `json:"revocations"`  // still to be revoked, never null
+	// Rotations are the satisfied rotation requests, the newest last, never null. None of
+	// them causes another rotation.
 	Rotations []string `json:"rotations"`
-	// Undone are the last times that what certroll had written was gone or
-	// overwritten and certroll wrote again, the last one last.
+	// Undone are the last times that certroll found its version deleted or overwritten and
+	// wrote again, the newest last.
 	Undone []Undone `json:"undone,omitempty"`
-	// ChallengeNames are the names that CNAMEs at _acme-challenge led to when
-	// the live certificate was issued; null where nothing is known of it.
+	// ChallengeNames are the targets of CNAMEs at _acme-challenge when the live certificate
+	// was issued; null if unknown.
 	ChallengeNames *[]string `json:"challenge_names,omitempty"`
-	// Revoked is what the issuer's CRL says of what is live; null: nothing.
+	// Revoked is the entry of the live certificate in the issuer's CRL; null: none.
 	Revoked *Revoked `json:"revoked,omitempty"`
-	// ForeignVersion is the version that somebody else wrote while renewal.auto is off,
-	// and that is left alone (0: the secret is gone); null: none.
+	// ForeignVersion is the version that another program wrote while renewal.auto is off,
+	// and that certroll leaves alone (0: the secret is gone); null: none.
 	ForeignVersion *int `json:"foreign_version,omitempty"`
-	// LeftBehind are the secrets that it was read from before vault.path moved.
+	// LeftBehind are the secrets at former values of vault.path.
 	LeftBehind []LeftBehind `json:"left_behind,omitempty"`
-	// Gone says that what is live was deleted by somebody else; null: it is there.
+	// Gone describes the deletion of the live secret by another program; null: not deleted.
 	Gone *Gone `json:"gone,omitempty"`
-	// RevokedBefore is the serial of the revoked certificate that the live one took
-	// the place of; "" where that was not revoked.
+	// RevokedBefore is the serial of the revoked certificate that the live one replaced; ""
+	// if that was not revoked.
 	RevokedBefore string `json:"revoked_before,omitempty"`
-	// Formerly are the names that it had before, the last one last: events until then are
-	// its own.
+	// Formerly are the former names, the newest last. Events of such a name up to its end
+	// belong to this certificate.
 	Formerly  []Former  `json:"formerly,omitempty"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// HasSecret tells that a secret is there by what the record says, of one that is nil
-// too.
+// HasSecret reports whether the record describes a secret in Vault; false for a nil record.
 func (r *Record) HasSecret() bool { return r != nil && r.Live != nil && r.State != StateRetired }
 
 // Failure is the last failed attempt.
@@ -157,60 +156,60 @@ type Failure struct {
 	At         time.Time `json:"at"`
 	Operation  Kind      `json:"operation"`
 	Class      Class     `json:"class"`
-	Message    string    `json:"message"` // the upstream's own words, secrets struck out
+	Message    string    `json:"message"` // the upstream's message, without secrets
 	DNSAccount string    `json:"dns_account"`
 	Issuer     string    `json:"issuer"`
 }
 
-// Unmanaged says that a person turned the renewal off.
+// Unmanaged records that a person turned renewal off.
 type Unmanaged struct {
 	Since    time.Time  `json:"since"`
-	Until    *time.Time `json:"until"` // null: without an end
+	Until    *time.Time `json:"until"` // null: no end
 	Reason   string     `json:"reason"`
-	By       string     `json:"by"` // the author of the commit it was first seen in
+	By       string     `json:"by"` // author of the first commit with renewal off
 	Revision string     `json:"revision"`
-	// Overdue tells that it has been said that a renewal would be due.
+	// Overdue records that an event about the missed renewal exists.
 	Overdue bool `json:"overdue"`
 }
 
-// Revocation is an earlier certificate that still has to be revoked.
+// Revocation is an earlier certificate that is still to be revoked.
 type Revocation struct {
 	Serial string `json:"serial"`
 	Issuer string `json:"issuer"`
-	// Directory is that of the issuer; "" was written by a certroll that kept it not.
+	// Directory is the issuer's directory URL; "" in records of earlier versions.
 	Directory string `json:"directory,omitempty"`
 	Mount     string `json:"vault_mount"`
 	Path      string `json:"vault_path"`
-	Version   int    `json:"vault_version"` // where it can be read
+	Version   int    `json:"vault_version"` // version with the certificate and key
 	Code      uint   `json:"code"`          // RFC 5280 section 5.3.1
-	// NotAfter is when it expires and need not be revoked any more; the zero
-	// time where that is not known.
+	// NotAfter is the certificate's end, after which revocation is unnecessary; zero if
+	// unknown.
 	NotAfter time.Time `json:"not_after"`
 }
 
-// Hold keeps a due action back until a stated time.
+// Hold delays a due action until a time.
 type Hold struct {
 	Until time.Time `json:"until"`
 	Class Class     `json:"class"`
-	// Reason is one sentence: why it waits.
+	// Reason is one sentence with the cause of the wait.
 	Reason string `json:"reason"`
-	// SpecDigest is the spec the failed attempt was made with: another spec
-	// ends the hold, since the change may be the cure.
+	// SpecDigest identifies the spec of the failed attempt. Another spec ends the hold,
+	// because the change may be the cure.
 	SpecDigest string `json:"spec_digest"`
-	// Stands says that another spec does not end the hold: it may be the next
-	// question that somebody asks a key.
+	// Stands means that another spec does not end the hold. Otherwise an author of
+	// vault.fields could learn about a key from one failing template after another.
 	Stands bool `json:"stands,omitempty"`
-	// Issuer is the one that failed: another issuer of the spec is not held.
+	// Issuer is the issuer that failed. The hold does not cover another issuer of the spec.
 	Issuer string `json:"issuer"`
-	// Credentials are the versions of the DNS accounts' credentials that the
-	// attempt was made with, by account: another version ends the hold.
+	// Credentials are the versions of the DNS accounts' credentials in the attempt, by
+	// account. Another version ends the hold.
 	Credentials map[string]string `json:"credentials"`
-	// Owner is whose failure it was. A hold of the ACME account's ends for all of
-	// its certificates as soon as one of them has succeeded.
+	// Owner is the party that the failure belongs to. A hold of the ACME account ends for
+	// all its certificates as soon as one of them succeeds.
 	Owner Owner `json:"owner,omitempty"`
 }
 
-// MarshalRecord renders a record as the ledger stores it.
+// MarshalRecord encodes a record for the ledger. Lists and maps become empty, never null.
 func MarshalRecord(r *Record) ([]byte, error) {
 	if r.Names == nil {
 		r.Names = []string{}
@@ -234,10 +233,10 @@ func MarshalRecord(r *Record) ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// NewerSchema ends what is said of a record that a newer certroll may have written.
+// NewerSchema ends the error about a record of a newer certroll.
 const NewerSchema = "use a newer certroll"
 
-// UnmarshalRecord reads a record of this schema or an earlier one.
+// UnmarshalRecord decodes a record of this schema or an earlier one.
 func UnmarshalRecord(b []byte) (*Record, error) {
 	r := &Record{}
 	if err := json.Unmarshal(b, r); err != nil {
@@ -253,8 +252,8 @@ func UnmarshalRecord(b []byte) (*Record, error) {
 	return r, nil
 }
 
-// NewRecord starts the record that an attempt for c ends in, keeping what the
-// old one knows.
+// NewRecord starts the record of an attempt for c with the facts of the old record. State,
+// severity and hold are the result of the attempt.
 func NewRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
 	r := &Record{
 		Schema:      RecordSchema,
@@ -285,9 +284,8 @@ func NewRecord(c *spec.Certificate, old *Record, now time.Time) *Record {
 	return r
 }
 
-// Next is the time that the record after this one carries: it is always later,
-// also where the clock was set back, since the later record is the one that
-// stands.
+// Next returns UpdatedAt of the next record: always later than that of r, even if the clock
+// was set back, because the later record wins.
 func (r *Record) Next(now time.Time) time.Time {
 	now = now.UTC().Truncate(time.Second)
 	if r != nil && !now.After(r.UpdatedAt) {
@@ -296,10 +294,10 @@ func (r *Record) Next(now time.Time) time.Time {
 	return now
 }
 
-// mostRotations is how many rotation requests a record remembers.
+// mostRotations bounds the rotation requests of a record.
 const mostRotations = 100
 
-// AddRotation adds a rotation request that was satisfied.
+// AddRotation adds a satisfied rotation request.
 func (r *Record) AddRotation(text string) {
 	token := RotateToken(text)
 	if token == "" || slices.Contains(r.Rotations, token) {
@@ -309,45 +307,43 @@ func (r *Record) AddRotation(text string) {
 	r.Rotations = r.Rotations[max(0, len(r.Rotations)-mostRotations):]
 }
 
-// Rotated tells whether a rotation request was satisfied before, so that it
-// forces nothing any more.
+// Rotated reports whether the rotation request was satisfied before.
 func (r *Record) Rotated(text string) bool {
 	return r != nil && (slices.Contains(r.Rotations, RotateToken(text)) || r.Live != nil && r.Live.Satisfies(text))
 }
 
-// lastYear is that of the latest record that another one can follow: JSON's
-// times end with the year after it, and what cannot be noted holds nothing back.
+// lastYear is the last year of a record that another one can follow: JSON times end with
+// the year 9999. A record that certroll cannot update must not delay anything.
 const lastYear = 9998
 
-// Belongs tells whether certroll may have written a record to a file. What is
-// told of it goes to the file of its name: one that lies elsewhere would be told
-// of for ever, and one that no file can have never. It is taken for none, since
-// what somebody else puts there is to stop no renewal.
+// Belongs reports whether certroll may have written the record to a file. certroll writes a
+// record only to the file of its name. It ignores a record in another file, or with a name
+// that no file can have: an update would never replace that file, and a misplaced record
+// must not stop a renewal.
 func (r *Record) Belongs(file string) bool {
 	return r != nil && spec.IsCertificateName(r.Certificate) && r.Certificate+".json" == file && r.UpdatedAt.Year() <= lastYear
 }
 
-// A certificate that a moved block gives another name goes on with what it was: its
-// secret, its record and its history. Nothing is ordered.
+// A certificate that a moved block renames keeps its secret, record and history. certroll
+// orders nothing:
 //
 //	record a ──┐ moved { from = "a", to = "b" }
 //	           ├── adopt b: the metadata names b, and the record of b continues that of a
 //	secret  ───┘── retire a: its record is closed, and nothing else is done
 
-// Former is a name that a certificate had, and until when.
+// Former is a former name of a certificate, and the end of its use.
 type Former struct {
 	Name  string    `json:"name"`
 	Until time.Time `json:"until"`
 }
 
-// Tells whether an event of the name belongs to the certificate that has another one now.
-// That the record of the name was closed does not.
+// Tells reports whether an event of the former name belongs to the renamed certificate. The
+// event that closed the former record does not.
 func (f Former) Tells(e *Event) bool {
 	return f.Name == e.Certificate && !e.Time.After(f.Until) && e.Operation != KindRetire
 }
 
-// History picks the events of the certificate, with those of its former names, in their
-// order.
+// History returns the certificate's events and those of its former names, by time.
 func (r *Record) History(byName map[string][]Event) []Event {
 	own := slices.Clone(byName[r.Certificate])
 	for _, f := range r.Formerly {
@@ -361,15 +357,16 @@ func (r *Record) History(byName map[string][]Event) []Event {
 	return own
 }
 
-// IsOpen tells that there is a record, and that it is not closed.
+// IsOpen reports whether the record exists and is not closed.
 func (r *Record) IsOpen() bool { return r != nil && r.State != StateRetired }
 
-// FailsToAdopt tells that what failed last took a secret over.
+// FailsToAdopt reports whether the last failure was adopting a secret.
 func FailsToAdopt(r *Record) bool {
 	return r.LastFailure != nil && r.LastFailure.Operation == KindAdopt
 }
 
-// Under is the record as it goes on under another name, which may have had an own one.
+// Under returns the record as it continues under another name. own is the record that the
+// new name already has; nil if none.
 func (r *Record) Under(name string, own *Record) *Record {
 	next := *r
 	next.Certificate = name
@@ -386,18 +383,18 @@ func (r *Record) Under(name string, own *Record) *Record {
 	return &next
 }
 
-// Waits tells that the record counts failures, or holds something back.
+// Waits reports whether the record counts failures or has a hold.
 func (r *Record) Waits() bool {
 	return r.Failures > 0 || r.LastFailure != nil || r.Hold != nil || len(r.Undone) > 0 || r.Gone != nil
 }
 
-// HadName tells whether the certificate once had that name.
+// HadName reports whether the certificate once had the name.
 func (r *Record) HadName(name string) bool {
 	return slices.ContainsFunc(r.Formerly, func(f Former) bool { return f.Name == name })
 }
 
-// ComesFrom adds a former name to the record, or says until when it was the last one; ""
-// is none.
+// ComesFrom adds a former name to the record. If the name is already the last one, its end
+// becomes now. "" adds nothing.
 func (r *Record) ComesFrom(name string, now time.Time) {
 	if name == "" || name == r.Certificate {
 		return
@@ -410,20 +407,20 @@ func (r *Record) ComesFrom(name string, now time.Time) {
 	r.Formerly = r.Formerly[max(0, len(r.Formerly)-mostFormer):]
 }
 
-// CameFrom tells that the name is the one that it had last.
+// CameFrom reports whether the name is the last former name.
 func (r *Record) CameFrom(name string) bool {
 	n := len(r.Formerly)
 	return n > 0 && r.Formerly[n-1].Name == name
 }
 
-// mostFormer is how many former names a record remembers.
+// mostFormer bounds the former names of a record.
 const mostFormer = 100
 
-// Undone is one time that certroll found gone, or overwritten, what it had
-// written, and put something in its place.
+// Undone is one occurrence of a secret that certroll found deleted or overwritten and wrote
+// again.
 type Undone struct {
-	At        time.Time `json:"at"`            // when certroll wrote again
+	At        time.Time `json:"at"`            // time of certroll's write
 	Reason    Reason    `json:"reason"`        // missing, deleted, drifted or foreign
-	Version   int       `json:"vault_version"` // that certroll had written
-	WrittenAt time.Time `json:"written_at"`    // when that certificate was issued
+	Version   int       `json:"vault_version"` // version that certroll had written
+	WrittenAt time.Time `json:"written_at"`    // issue time of that certificate
 }

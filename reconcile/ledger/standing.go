@@ -8,30 +8,29 @@ import (
 	"certroll/spec"
 )
 
-// Standing says in one word how a certificate stands at a moment, as far as
-// its record tells.
+// Standing is the condition of a certificate at a time, according to its record.
 type Standing string
 
 // The standings, the worst first.
 const (
-	StandsRevoked   Standing = "revoked"   // the CA revoked what is live
-	StandsDeleted   Standing = "deleted"   // somebody else deleted what is live in Vault
+	StandsRevoked   Standing = "revoked"   // the CA revoked the live certificate
+	StandsDeleted   Standing = "deleted"   // another program deleted the live secret
 	StandsPaging    Standing = "paging"    // failing, three times in a row or more
 	StandsFailing   Standing = "failing"   // the last attempt failed
-	StandsOverdue   Standing = "overdue"   // due for long, and nobody has tried
+	StandsOverdue   Standing = "overdue"   // due for long, without an attempt
 	StandsUnmanaged Standing = "unmanaged" // a person turned the renewal off
 	StandsDue       Standing = "due"       // the next run renews it
-	StandsInOrder   Standing = "in_order"  // it is renewed by itself later
-	StandsRetired   Standing = "retired"   // gone from the spec
+	StandsInOrder   Standing = "in_order"  // certroll renews it later
+	StandsRetired   Standing = "retired"   // left the spec
 )
 
-// Standings are all of them, the worst first.
+// Standings lists all standings, the worst first.
 var Standings = []Standing{StandsRevoked, StandsDeleted, StandsPaging, StandsFailing, StandsOverdue, StandsUnmanaged, StandsDue, StandsInOrder, StandsRetired}
 
-// Well tells whether nobody needs to look at it.
+// Well reports whether the standing needs no attention.
 func (s Standing) Well() bool { return s == StandsDue || s == StandsInOrder || s == StandsRetired }
 
-// Stands says how the certificate of a record stands.
+// Stands returns the standing of the record's certificate.
 func (r *Record) Stands(now time.Time) Standing {
 	switch {
 	case r.State == StateRetired:
@@ -47,7 +46,7 @@ func (r *Record) Stands(now time.Time) Standing {
 	case r.Paused(now):
 		return StandsUnmanaged
 	case r.Live != nil && r.Live.ChainKept && r.Live.ChainEndsFirst():
-		return StandsOverdue // due by its chain, and no order helps
+		return StandsOverdue // due by its chain, and no order brings a longer one
 	case r.RenewAt != nil && now.Before(*r.RenewAt):
 		return StandsInOrder
 	case now.Before(r.overdueAt()):
@@ -57,18 +56,18 @@ func (r *Record) Stands(now time.Time) Standing {
 	}
 }
 
-// pausedAt tells whether the renewal is off at a moment: a pause ends by its
-// date, though the record says so only after the next run.
+// pausedAt reports whether renewal is off at a time. A pause ends at its date, although the
+// record shows that only after the next run.
 func (u *Unmanaged) pausedAt(now time.Time) bool {
 	return u != nil && (u.Until == nil || now.Before(*u.Until))
 }
 
-// overdueAt is when somebody should have tried to renew it: a tenth of the
-// time that there is for it, and an hour at least.
+// overdueAt returns when a renewal without an attempt counts as overdue: after a tenth of
+// the time left for it, and at least an hour.
 func (r *Record) overdueAt() time.Time {
 	due := r.RenewAt
 	if due == nil {
-		due = r.Unmanaged.Until // renewed from then on
+		due = r.Unmanaged.Until // certroll renews from then on
 	}
 	grace := time.Hour
 	if r.Live != nil {
@@ -77,14 +76,13 @@ func (r *Record) overdueAt() time.Time {
 	return due.Add(grace)
 }
 
-// Paused tells whether nobody renews it by itself at a moment.
+// Paused reports whether certroll does not renew the certificate by itself at a time.
 func (r *Record) Paused(now time.Time) bool {
 	return r.Unmanaged.pausedAt(now) || r.RenewAt == nil && r.Unmanaged == nil
 }
 
-// NextBy is what RenewAt comes from: the CA's suggested window, its wish to see
-// the certificate replaced, or the threshold; "" where it is not renewed by
-// itself.
+// NextBy returns the origin of RenewAt: the CA's suggested window, an urgent window, or the
+// threshold; "" if certroll does not renew the certificate by itself.
 func (r *Record) NextBy() Reason {
 	i := r.RenewalInfo.Of(r.Live)
 	switch {
@@ -99,9 +97,9 @@ func (r *Record) NextBy() Reason {
 	}
 }
 
-// EndsUnrenewed tells whether what is live ends soon while a person has turned its
-// renewal off: a third of its life is left, or less than a day, and the pause lasts
-// too long for a renewal to come in time.
+// EndsUnrenewed reports whether the live certificate ends soon while its renewal is off: a
+// third of its life or less than a day is left, and the pause lasts too long for a renewal
+// in time.
 func (r *Record) EndsUnrenewed(now time.Time) bool {
 	l := r.Live
 	if l == nil || r.Stands(now) != StandsUnmanaged || l.End().Sub(now) > max(l.Lifetime()/3, times.Day) {
@@ -111,8 +109,8 @@ func (r *Record) EndsUnrenewed(now time.Time) bool {
 	return u == nil || u.Until == nil || u.Until.After(l.End().Add(-l.Lifetime()/10))
 }
 
-// WaitsFor says in a line what keeps the certificate from being renewed: a
-// hold with its end, a failure, a person; "" where nothing does.
+// WaitsFor returns one line with the obstacle to a renewal: a hold with its end, a failure,
+// or a person; "" if there is none.
 func (r *Record) WaitsFor() string {
 	switch {
 	case r.State == StateRetired:
@@ -137,7 +135,7 @@ func (r *Record) waitsFor() string {
 	}
 }
 
-// String says who turned the renewal off, since when and until when.
+// String says since when, until when and by whom renewal is off.
 func (u *Unmanaged) String() string {
 	s := "renewal off since " + u.Since.UTC().Format(time.DateOnly)
 	if u.By != "" {

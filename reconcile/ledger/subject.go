@@ -8,27 +8,27 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// Subject is what can be in trouble for many certificates at once:
+// Subject is a party that many certificates depend on and that can fail for all of them:
 // "issuer.NAME" or "dns.NAME".
 type Subject string
 
-// IssuerSubject is an issuer.
+// IssuerSubject returns the subject of an issuer.
 func IssuerSubject(name string) Subject { return Subject("issuer." + name) }
 
-// AccountSubject is a DNS account.
+// AccountSubject returns the subject of a DNS account.
 func AccountSubject(name string) Subject { return Subject("dns." + name) }
 
-// UnreadableSubject is all that certificates have in Vault and nobody can look
-// at: it is mostly one policy that leaves them out.
+// UnreadableSubject stands for all secrets that certroll cannot read. Mostly one Vault
+// policy is the cause.
 const UnreadableSubject Subject = "unreadable"
 
-// LimitSubject is a registered domain at an issuer. Most limits of a CA are
-// about names: when they are spent others may still be issued for.
+// LimitSubject returns the subject of a registered domain at an issuer. Most limits of a CA
+// are per domain or name, so a spent limit of one domain does not block the others.
 func LimitSubject(issuer, domain string) Subject {
 	return Subject("issuer." + issuer + " for " + domain)
 }
 
-// IssuerSubjects are an issuer, and its limits on the domains of names.
+// IssuerSubjects returns the subject of an issuer and those of its limits for the names.
 func IssuerSubjects(issuer string, names []string) []Subject {
 	list := []Subject{IssuerSubject(issuer)}
 	for _, d := range Registered(names) {
@@ -37,11 +37,11 @@ func IssuerSubjects(issuer string, names []string) []Subject {
 	return list
 }
 
-// Account is the DNS account that the subject is, if it is one.
+// Account returns the name of the DNS account if the subject is one.
 func (s Subject) Account() (name string, ok bool) { return strings.CutPrefix(string(s), "dns.") }
 
-// Registered are the registered domains of names, each once: what CAs count
-// certificates by. An address counts as itself, or as its /64.
+// Registered returns the registered domains of names without duplicates. CAs count
+// certificates by them. An IPv4 address counts as itself, an IPv6 address as its /64.
 func Registered(names []string) []string {
 	var domains []string
 	for _, n := range names {
@@ -53,7 +53,7 @@ func Registered(names []string) []string {
 	return domains
 }
 
-// RegisteredDomain is that of one name; see Registered.
+// RegisteredDomain returns the registered domain of one name; see Registered.
 func RegisteredDomain(name string) string {
 	if ip, err := netip.ParseAddr(name); err == nil {
 		if ip.Is4() {

@@ -1,56 +1,55 @@
 package ledger
 
-// Kind is what an action does.
+// Kind is the kind of an action.
 type Kind string
 
-// The kinds of action.
+// The kinds of actions.
 const (
 	KindNone    Kind = "none"
-	KindIssue   Kind = "issue"   // the first certificate, or one that went missing
-	KindRenew   Kind = "renew"   // it is due
+	KindIssue   Kind = "issue"   // first certificate, or its secret went missing
+	KindRenew   Kind = "renew"   // due
 	KindRotate  Kind = "rotate"  // a person asked for a new key
-	KindReissue Kind = "reissue" // the spec asks for something else than what is live
-	KindAdopt   Kind = "adopt"   // a secret not made by certroll is already there
-	KindRepair  Kind = "repair"  // what Vault says of the live pair is behind or was overwritten
-	KindRetire  Kind = "retire"  // gone from the spec
-	KindRevoke  Kind = "revoke"  // an earlier certificate still has to be revoked
-	KindStage   Kind = "stage"   // its next key is made ahead and published, or withdrawn
-	KindNote    Kind = "note"    // the ledger is told something, nothing is done
-	KindHold    Kind = "hold"    // due, but must wait
+	KindReissue Kind = "reissue" // the spec differs from the live certificate
+	KindAdopt   Kind = "adopt"   // the path holds a secret that certroll did not write
+	KindRepair  Kind = "repair"  // Vault's metadata of the live pair is outdated, or the pair was overwritten
+	KindRetire  Kind = "retire"  // left the spec
+	KindRevoke  Kind = "revoke"  // an earlier certificate is still to be revoked
+	KindStage   Kind = "stage"   // generate and publish the next key, or withdraw it
+	KindNote    Kind = "note"    // write to the ledger only
+	KindHold    Kind = "hold"    // due, but waiting
 )
 
-// Orders tells whether an action of this kind asks the CA for a certificate.
+// Orders reports whether an action of this kind orders a certificate from the CA.
 func (k Kind) Orders() bool {
 	return k == KindIssue || k == KindRenew || k == KindRotate || k == KindReissue
 }
 
-// KindRetry is the operation of an event by which a person ends a hold; no
-// action is of this kind.
+// KindRetry is the operation of an event by which a person ends a hold. No action has this
+// kind.
 const KindRetry Kind = "retry"
 
-// KindConfig is the operation of an event about a revision as a whole; no
-// action is of this kind.
+// KindConfig is the operation of an event about a whole revision. No action has this kind.
 const KindConfig Kind = "config"
 
-// KindDoctor is the operation of an event about a problem that an examination
-// found, or found gone; no action is of this kind.
+// KindDoctor is the operation of an event about a problem that doctor found or no longer
+// finds. No action has this kind.
 const KindDoctor Kind = "doctor"
 
-// KindProbe is the operation of an event about what an endpoint serves; no
-// action is of this kind.
+// KindProbe is the operation of an event about the certificate that an endpoint serves. No
+// action has this kind.
 const KindProbe Kind = "probe"
 
-// KindPass is the operation of an event about a pass as a whole: Git or Vault
-// cannot be reached, or can be again. No action is of this kind.
+// KindPass is the operation of an event about a whole pass: Git or Vault became
+// unreachable, or reachable again. No action has this kind.
 const KindPass Kind = "pass"
 
-// Operations are what an event may be of, in the order of the documentation.
+// Operations lists the operations of events, in the order of the documentation.
 var Operations = []Kind{
 	KindIssue, KindRenew, KindRotate, KindReissue, KindAdopt, KindRepair, KindRetire, KindRevoke, KindStage, KindNote,
 	KindRetry, KindConfig, KindDoctor, KindProbe, KindPass,
 }
 
-// Reason is why an action is there. It explains; only Kind decides.
+// Reason is the cause of an action. It explains the action; only Kind decides what runs.
 type Reason string
 
 // The reasons of an action.
@@ -63,61 +62,61 @@ const (
 	ReasonThreshold   Reason = "threshold"
 	ReasonRotate      Reason = "rotation_requested"
 	ReasonChanged     Reason = "changed"
-	ReasonForeign     Reason = "foreign" // there is a secret that certroll did not write
-	ReasonRenamed     Reason = "renamed" // a moved block gives it another name
+	ReasonForeign     Reason = "foreign" // the path holds a secret that certroll did not write
+	ReasonRenamed     Reason = "renamed" // a moved block gives the certificate another name
 	ReasonUnfinished  Reason = "unfinished"
-	ReasonDrifted     Reason = "drifted"       // somebody else wrote a version after certroll's
-	ReasonBehind      Reason = "record_behind" // the ledger does not say how it is
+	ReasonDrifted     Reason = "drifted"       // another program wrote a version after certroll's
+	ReasonBehind      Reason = "record_behind" // the record is outdated
 	ReasonRemoved     Reason = "removed_from_spec"
 	ReasonBackoff     Reason = "backoff"
 	ReasonRateLimited Reason = "rate_limited"
-	ReasonPaused      Reason = "paused"      // the CA waits for a person
-	ReasonLimit       Reason = "limit"       // a limit of the CA would be passed
-	ReasonBreaker     Reason = "breaker"     // its issuer or DNS account fails for many
-	ReasonSpread      Reason = "spread"      // many fall due at once
-	ReasonUndone      Reason = "undone"      // what certroll writes keeps disappearing or being overwritten
-	ReasonAttempt     Reason = "attempt"     // orders are about to be made, and the ledger was written first
-	ReasonMass        Reason = "mass_change" // too much of what is live would change at once
-	ReasonNewRule     Reason = "new_rule"    // a rule that is newer than the revision in force rejects what it uses
-	ReasonNotRead     Reason = "not_read"    // its file is there, and is none that is read
+	ReasonPaused      Reason = "paused"      // the CA waits for a person to unpause the account
+	ReasonLimit       Reason = "limit"       // would pass a limit of the CA
+	ReasonBreaker     Reason = "breaker"     // its issuer or DNS account fails for many certificates
+	ReasonSpread      Reason = "spread"      // many certificates fall due at once
+	ReasonUndone      Reason = "undone"      // certroll's version keeps disappearing or being overwritten
+	ReasonAttempt     Reason = "attempt"     // written before the orders of a pass
+	ReasonMass        Reason = "mass_change" // the brake: too many live certificates would change at once
+	ReasonNewRule     Reason = "new_rule"    // a rule newer than the revision in force rejects the spec
+	ReasonNotRead     Reason = "not_read"    // its file exists but is not read as configuration
 	ReasonWindow      Reason = "ari"         // the CA's suggested window (RFC 9773)
-	ReasonRevoking    Reason = "ari_now"     // the CA wants it replaced now
+	ReasonRevoking    Reason = "ari_now"     // the CA wants the certificate replaced now
 	ReasonKeyAge      Reason = "key_age"     // key.max_age is reached
-	ReasonRevocation  Reason = "revoke"      // the one before the last rotation is to be revoked
-	ReasonSuggested   Reason = "ari_changed" // the CA's suggested window is another one
+	ReasonRevocation  Reason = "revoke"      // the certificate before the last rotation is to be revoked
+	ReasonSuggested   Reason = "ari_changed" // the CA's suggested window changed
 	ReasonRetry       Reason = "retry"       // a person ended a hold
 	ReasonPauseBegan  Reason = "renewal_off"
 	ReasonPauseEnded  Reason = "renewal_on"
-	ReasonUnreadable  Reason = "unreadable"        // what is its in Vault cannot be looked at
-	ReasonUnreachable Reason = "unreachable"       // of a whole pass: Git or Vault
-	ReasonOverdue     Reason = "unmanaged_overdue" // it would be due, and renewal.auto is off
-	ReasonNextKey     Reason = "next_key"          // key.next is on, and no key that fits is staged and published
-	ReasonNextKeyLost Reason = "next_key_lost"     // the key whose digest was published is gone
+	ReasonUnreadable  Reason = "unreadable"        // certroll cannot read the certificate's secrets
+	ReasonUnreachable Reason = "unreachable"       // Git or Vault is unreachable for a whole pass
+	ReasonOverdue     Reason = "unmanaged_overdue" // due, but renewal.auto is off
+	ReasonNextKey     Reason = "next_key"          // key.next is on, and no suitable key is staged and published
+	ReasonNextKeyLost Reason = "next_key_lost"     // the published key is gone
 	ReasonNextKeyOff  Reason = "next_key_off"      // key.next is off, and a key is staged
-	ReasonNextKeyNew  Reason = "next_key_new"      // the next key is not published for long enough
-	ReasonLeftAlone   Reason = "left_alone"        // somebody else changed it while renewal.auto is off
-	ReasonChainEnds   Reason = "chain_ends"        // its chain ends before it, and the CA offers no other one
-	ReasonChainRead   Reason = "chain_read"        // what an earlier version did not note of its chain was read
-	ReasonRevoked     Reason = "revoked"           // the CA's list of revoked certificates has it
+	ReasonNextKeyNew  Reason = "next_key_new"      // the next key was published too recently
+	ReasonLeftAlone   Reason = "left_alone"        // another program changed the secret while renewal.auto is off
+	ReasonChainEnds   Reason = "chain_ends"        // the chain ends before the certificate, and the CA offers no other one
+	ReasonChainRead   Reason = "chain_read"        // chain facts that an earlier version did not store were read
+	ReasonRevoked     Reason = "revoked"           // a CRL lists the live certificate
 )
 
-// Records tells that an action of this reason writes a record and an event
-// and touches nothing else.
+// Records reports whether an action of this reason writes only a record and an event.
 func (r Reason) Records() bool {
 	return r == ReasonBehind || r == ReasonLeftAlone || r == ReasonPauseBegan || r == ReasonPauseEnded || r == ReasonOverdue
 }
 
-// WaitsForAPerson tells that a hold of this reason ends by no time of its own.
+// WaitsForAPerson reports whether a hold of this reason has no end of its own.
 func (r Reason) WaitsForAPerson() bool { return r == ReasonMass || r == ReasonNotRead }
 
-// ReasonRefused is the reason of a revision that was refused whole.
+// ReasonRefused is the reason of an event about a revision that certroll rejected as a
+// whole.
 const ReasonRefused Reason = "revision_refused"
 
-// ReasonTaken is the reason of a revision that is in force after one was
-// refused or held back.
+// ReasonTaken is the reason of an event about a revision that came into force after one was
+// rejected or held.
 const ReasonTaken Reason = "revision_taken"
 
-// The reasons of a revision that is held back, and of a person's consent.
+// The reasons why a revision is held, and the reason of a person's consent.
 const (
 	ReasonUnsigned     Reason = "unsigned"
 	ReasonBadSignature Reason = "bad_signature"
@@ -125,54 +124,54 @@ const (
 	ReasonAccepted     Reason = "accepted"
 )
 
-// ReasonDamaged is the reason of an event about what of the ledger cannot be
+// ReasonDamaged is the reason of an event about a file or line of the ledger that cannot be
 // read.
 const ReasonDamaged Reason = "ledger_unreadable"
 
-// ReasonRewound is the reason of an event about the ledger's own branch.
+// ReasonRewound is the reason of an event about a rewind of the ledger's branch.
 const ReasonRewound Reason = "ledger_rewound"
 
-// ReasonExpiring is the reason of an event about a certificate that expires
-// soon and is not renewed.
+// ReasonExpiring is the reason of an event about a certificate that expires soon and is not
+// renewed.
 const ReasonExpiring Reason = "expiring"
 
-// The reasons of such an event.
+// The reasons of KindDoctor and KindProbe events.
 const (
 	ReasonFound Reason = "found_ahead"
 	ReasonGone  Reason = "gone"
 )
 
-// ReasonProbed is the reason of an event about what an endpoint serves.
+// ReasonProbed is the reason of an event about the certificate that an endpoint serves.
 const ReasonProbed Reason = "probed"
 
-// Status says how an operation ended.
+// Status is the result of an operation.
 type Status string
 
 // The statuses of an event.
 const (
 	Success Status = "success"
 	Failed  Status = "failure"
-	Held    Status = "held"   // due, and waiting for a stated reason
-	Denied  Status = "denied" // refused by certroll itself, to protect what is there
+	Held    Status = "held"   // due, and waiting for the event's reason
+	Denied  Status = "denied" // certroll refused, to protect an existing secret
 )
 
-// StatusError is failure or denied in a query; no event has it.
+// StatusError selects failure and denied in a query. No event has it.
 const StatusError Status = "error"
 
-// Class says what kind of failure it was, and by that what is done about it.
+// Class is the kind of a failure. It determines the wait and the owner.
 type Class string
 
 // The classes of a failure.
 const (
-	ClassDNSUnauthorized Class = "dns_unauthorized" // a DNS provider refused the credential
-	ClassDNSUnavailable  Class = "dns_unavailable"  // a DNS provider or server did not answer
-	ClassDNSPropagation  Class = "dns_propagation"  // the record was not seen in time
-	ClassDNSOccupied     Class = "dns_occupied"     // somebody else's record stands where the provider would remove it
+	ClassDNSUnauthorized Class = "dns_unauthorized" // the DNS provider rejected the credential
+	ClassDNSUnavailable  Class = "dns_unavailable"  // the DNS provider or a DNS server did not answer
+	ClassDNSPropagation  Class = "dns_propagation"  // the record did not become visible in time
+	ClassDNSOccupied     Class = "dns_occupied"     // another program's record stands where the provider would delete
 	ClassCAA             Class = "caa"              // a CAA record forbids this CA
-	ClassRateLimited     Class = "rate_limited"     // the CA said when to come back
-	ClassValidation      Class = "validation"       // the CA looked and did not find the answer
-	ClassCARejected      Class = "ca_rejected"      // the CA refuses this order for good
-	ClassPaused          Class = "paused"           // the CA waits for a person
+	ClassRateLimited     Class = "rate_limited"     // the CA's rate limit was passed
+	ClassValidation      Class = "validation"       // the CA did not find the challenge response
+	ClassCARejected      Class = "ca_rejected"      // the CA rejects this order permanently
+	ClassPaused          Class = "paused"           // the CA waits for a person to unpause the account
 	ClassCAUnavailable   Class = "ca_unavailable"   // the CA did not answer, or is down
 	ClassVault           Class = "vault"
 	ClassGit             Class = "git"
@@ -180,21 +179,19 @@ const (
 	ClassInternal        Class = "internal"
 )
 
-// Classes are all of them, in the order of the documentation.
+// Classes lists all classes, in the order of the documentation.
 var Classes = []Class{
 	ClassDNSUnauthorized, ClassDNSUnavailable, ClassDNSPropagation, ClassDNSOccupied, ClassCAA, ClassRateLimited,
 	ClassValidation, ClassCARejected, ClassPaused, ClassCAUnavailable, ClassVault, ClassGit, ClassConfig, ClassInternal,
 }
 
-// OfAccount tells whether a failure of this class is the DNS account's, and
-// not the certificate's.
+// OfAccount reports whether the DNS account causes failures of this class.
 func (c Class) OfAccount() bool { return c == ClassDNSUnauthorized || c == ClassDNSUnavailable }
 
-// OfIssuer tells whether a failure of this class is the issuer's.
+// OfIssuer reports whether the issuer causes failures of this class.
 func (c Class) OfIssuer() bool { return c == ClassCAUnavailable || c == ClassRateLimited }
 
-// AnotherIssuerMayHelp tells whether a failure of this class may be one of the
-// CA alone.
+// AnotherIssuerMayHelp reports whether the CA alone may cause failures of this class.
 func (c Class) AnotherIssuerMayHelp() bool {
 	switch c {
 	case ClassCAA, ClassRateLimited, ClassValidation, ClassCARejected, ClassPaused, ClassCAUnavailable, ClassConfig:
@@ -204,7 +201,7 @@ func (c Class) AnotherIssuerMayHelp() bool {
 	}
 }
 
-// The classes of problems with what is served.
+// The classes of problems that a probe finds.
 const (
 	ClassExpired     Class = "expired"
 	ClassOther       Class = "other_certificate"
@@ -214,62 +211,64 @@ const (
 	ClassDenied      Class = "denied"
 )
 
-// ServedClasses are all of them.
+// ServedClasses lists all classes of probes.
 var ServedClasses = []Class{ClassExpired, ClassOther, ClassStale, ClassIncomplete, ClassUnreachable, ClassDenied}
 
-// Owner says whose a failure is: who else fails by it, and whom mending it frees.
+// Owner is the party that a failure belongs to. A fix at the owner helps all certificates
+// that depend on it.
 type Owner string
 
-// The owners of a failure; "" is Vault, Git or certroll itself.
+// The owners of a failure; "" stands for Vault, Git or certroll itself.
 const (
-	OwnerCertificate Owner = "certificate"  // its names, its zone, its settings
+	OwnerCertificate Owner = "certificate"  // the certificate's names, zone or settings
 	OwnerAccount     Owner = "acme_account" // the issuer's account at the CA
 	OwnerIssuer      Owner = "issuer"       // the CA as a whole
 	OwnerDNSAccount  Owner = "dns_account"
 	OwnerPlace       Owner = "place" // one place in Vault
 )
 
-// Severity says how bad a finding is.
+// Severity is the severity of a finding.
 type Severity string
 
 // The severities of a finding.
-const (
-	SeverityError   Severity = "error"   // a renewal will fail by it
-	SeverityWarning Severity = "warning" // it may, or one of several ways to it is shut
+const ( // a renewal will fail
+	SeverityError   Severity = "error"   // a renewal may fail, or one of several ways is unusable
+	SeverityWarning Severity = "warning" // information
 	SeverityInfo    Severity = "info"    // good to know
 )
 
-// Severities are all of them, the worst first.
+// Severities lists all severities, the worst first.
 var Severities = []Severity{SeverityError, SeverityWarning, SeverityInfo}
 
-// SeverityPage is the severity of what a person is to be woken for.
+// SeverityPage marks an event that should wake a person.
 const SeverityPage = "page"
 
-// PageAfter is the failure in a row from which on a person is to be woken.
+// PageAfter is the number of failures in a row from which events page a person.
 const PageAfter = 3
 
-// Exemption says from which of its limits a CA frees a renewal.
+// Exemption states which rate limits a CA waives for a renewal.
 // https://letsencrypt.org/docs/rate-limits/#limit-exemptions-for-renewals
 type Exemption string
 
 // The exemptions.
 const (
-	// ExemptARI is a renewal sent inside its suggested window with "replaces"
-	// (RFC 9773 section 5): free of the limits on orders and certificates.
+	// ExemptARI is a renewal with "replaces", sent inside its suggested window (RFC 9773
+	// section 5). Let's Encrypt waives the limits on orders, certificates per domain and
+	// exact sets.
 	ExemptARI Exemption = "ari"
-	// ExemptRenewal is another certificate for the very same names: free of
+	// ExemptRenewal is another certificate for exactly the same names. Let's Encrypt waives
 	// the limits on orders and on certificates per domain.
 	ExemptRenewal Exemption = "renewal"
 )
 
-// Revision is where the spec came from.
+// Revision is the origin of a spec.
 type Revision struct {
-	Commit string // "" for a plain directory
-	Author string // "Name <mail>", as the commit says
+	Commit string // "" for a directory without Git
+	Author string // "Name <mail>" of the commit
 }
 
-// IsPatient tells whether what is done for the reason may wait some minutes, as
-// long as what is live is far from its end.
+// IsPatient reports whether an action of this reason can wait some minutes while the live
+// certificate is far from expiry.
 func (r Reason) IsPatient() bool {
 	switch r {
 	case ReasonThreshold, ReasonWindow, ReasonKeyAge, ReasonChanged:
