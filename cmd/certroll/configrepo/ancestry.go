@@ -14,8 +14,8 @@ import (
 	"certroll/spec"
 )
 
-// follows checks that a head descends from what was taken before, or that a
-// person has accepted that it does not.
+// follows checks that a head descends from the revisions that were in force before, or
+// that a person has accepted that it does not.
 func (f *Follower) follows(ctx context.Context, rev *gitsync.Revision) error {
 	if f.settings.Repo.AllowRewrites {
 		return nil
@@ -38,9 +38,10 @@ func (f *Follower) follows(ctx context.Context, rev *gitsync.Revision) error {
 	return nil
 }
 
-// takenBefore is what this process or, over a restart, the one before took;
-// and at first also what the ledger tells of, for a disk that is fresh, or
-// stood still while another reconciler went on.
+// takenBefore returns the revisions that a new head must descend from: the last one of
+// this process, or the one on disk from before the restart. Until the first success it
+// also returns the ledger's last one, since the disk may be new, or old because another
+// certroll worked in between.
 func (f *Follower) takenBefore(ctx context.Context) ([]archive.Taken, error) {
 	var list []archive.Taken
 	if f.Good != nil {
@@ -61,8 +62,8 @@ func (f *Follower) takenBefore(ctx context.Context) ([]archive.Taken, error) {
 	return append(list, last), err
 }
 
-// accepted returns the reason to hold a head back, or nil where a person has
-// accepted it since the other one was taken.
+// accepted returns nil if a person accepted the head after the earlier revision came
+// into force; else the reason to hold the head.
 func (f *Follower) accepted(ctx context.Context, rev *gitsync.Revision, instead archive.Taken, held error) error {
 	tree, _, err := f.snapshot(ctx)
 	if err != nil {
@@ -79,13 +80,12 @@ func (f *Follower) accepted(ctx context.Context, rev *gitsync.Revision, instead 
 	return nil
 }
 
-// reasons are those of a head that is held back.
+// reasons maps the causes of a held head to the ledger's reasons.
 var reasons = map[fault.Kind]ledger.Reason{
 	fault.Unsigned: ledger.ReasonUnsigned, fault.BadSignature: ledger.ReasonBadSignature, fault.Rewritten: ledger.ReasonRewritten,
 }
 
-// withhold says loudly that a head is held back, once in the log and once in
-// the ledger.
+// withhold reports a held head, once in the log and once in the ledger.
 func (f *Follower) withhold(ctx context.Context, held *fault.Error) error {
 	f.Hold(reasons[held.Kind])
 	f.untaken = true
@@ -107,7 +107,7 @@ func (f *Follower) withhold(ctx context.Context, held *fault.Error) error {
 	return nil
 }
 
-// logChanges logs what a new revision changes of where credentials are sent.
+// logChanges logs the revision's changes to the blocks that decide where credentials go.
 func (f *Follower) logChanges(desired *spec.Spec) {
 	if f.Desired == nil {
 		return

@@ -11,35 +11,34 @@ import (
 )
 
 const (
-	// Grace is how long a pass waits for a new revision. Nearly all are
-	// decoded by then, and are in force at once; for one that is not, the pass
-	// goes on with the last good one.
+	// Grace is how long a pass waits for a new revision's decoding. Most finish within
+	// it and come into force at once; otherwise the pass continues with the last good
+	// revision.
 	Grace = 2 * time.Second
-	// rejectedFor is how long it is remembered what a rejected revision's
-	// mistakes are: to find them again may take as long as it may take at all.
+	// rejectedFor is how long the diagnostics of a rejected revision stay cached:
+	// decoding it again may take as long as decode_timeout.
 	rejectedFor = time.Hour
 )
 
-// decoding is the decoding of one revision, in a goroutine of its own.
+// decoding is the decoding of one revision, in its own goroutine.
 type decoding struct {
 	rev     *gitsync.Revision
 	began   time.Time
 	cancel  context.CancelFunc
-	done    chan struct{} // closed when what follows is there
+	done    chan struct{} // closed once the fields below are set
 	desired *spec.Spec
 	files   []spec.File
 	diags   hcl.Diagnostics
 }
 
-// of tells whether it is that of a revision.
+// of reports whether this is the decoding of rev.
 func (j *decoding) of(rev *gitsync.Revision) bool {
 	return j != nil && SameReading(j.rev, rev)
 }
 
-// decode gives what a revision decodes to, or nil where that takes long and
-// there is another one to go on with. It is called by the loop alone, and there
-// is one decoding at a time: a revision that came meanwhile is next. ctx ends
-// all of it.
+// decode returns the decoding of a revision, or nil if it is slow and the last good
+// revision can stay in force meanwhile. Only the loop calls it. One decoding runs at a
+// time; a newer revision waits for its end. The end of ctx cancels the decoding.
 func (f *Follower) decode(ctx context.Context, rev *gitsync.Revision) *decoding {
 	if f.rejected.of(rev) && time.Since(f.rejected.began) < rejectedFor {
 		return f.rejected
@@ -53,11 +52,11 @@ func (f *Follower) decode(ctx context.Context, rev *gitsync.Revision) *decoding 
 			if f.hasGood(ctx) {
 				return nil
 			}
-			if f.job == nil { // it was put off, in vain
+			if f.job == nil { // hasGood stopped it, in vain
 				continue
 			}
 		}
-		<-f.job.done // by its deadline
+		<-f.job.done // ends by decode_timeout
 		f.DecodingSince(time.Time{})
 		job := f.job
 		f.job = nil
@@ -70,11 +69,11 @@ func (f *Follower) decode(ctx context.Context, rev *gitsync.Revision) *decoding 
 	}
 }
 
-// begin decodes a revision beside the loop, which is nudged when that is done.
+// begin decodes a revision beside the loop, and nudges the loop at the end.
 func (f *Follower) begin(ctx context.Context, rev *gitsync.Revision) *decoding {
 	ctx, cancel := context.WithCancel(ctx)
 	LogUnread(f.log, rev)
-	good := f.Good // which the loop may change meanwhile
+	good := f.Good // the loop may change f.Good meanwhile
 	j := &decoding{rev: rev, began: time.Now(), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer cancel()
@@ -86,7 +85,7 @@ func (f *Follower) begin(ctx context.Context, rev *gitsync.Revision) *decoding {
 	return j
 }
 
-// DoneWithin waits until done is closed; false where it is not by then.
+// DoneWithin waits until done is closed; it returns false after d, or at the end of ctx.
 func DoneWithin(ctx context.Context, done <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -100,7 +99,7 @@ func DoneWithin(ctx context.Context, done <-chan struct{}, d time.Duration) bool
 	}
 }
 
-// StopDecoding ends the decoding that is under way.
+// StopDecoding cancels the decoding in progress and waits for its end.
 func (f *Follower) StopDecoding() {
 	if f.job != nil {
 		f.job.cancel()
@@ -109,12 +108,12 @@ func (f *Follower) StopDecoding() {
 	}
 }
 
-// IsDecoding tells whether a revision is being decoded beside the loop.
+// IsDecoding reports whether a revision is being decoded beside the loop.
 func (f *Follower) IsDecoding() bool { return f.job != nil }
 
-// hasGood tells whether there is a revision to go on with while another one is
-// decoded. After a start it is read from the disk; for that the other decoding
-// is put off, since two at once would take the memory of two.
+// hasGood reports whether a good revision can be in force while another one is decoded.
+// After a start, it reads that revision from disk. It first stops the decoding in
+// progress, since two at once need the memory of two, and restarts it afterwards.
 func (f *Follower) hasGood(ctx context.Context) bool {
 	if f.Good != nil || ctx.Err() != nil {
 		return f.Good != nil

@@ -1,11 +1,11 @@
-// Package configrepo reads revisions of the config repo, decodes them by certroll.hcl, and
-// follows which of them is in force.
+// Package configrepo reads revisions of the config repo, decodes them with certroll.hcl,
+// and tracks which revision is in force.
 //
-// It owns which revision a command works on, whether a revision was in force before, so
-// that a new rule holds instead of rejecting it, the last good revision on the disk, the
-// ancestry and signatures that a new one must have, and the warnings of files that are
-// not read.
+// It owns the choice of a command's revision and the last good revision on disk. It
+// decides whether a revision was in force before, so that a new rule holds and does not
+// reject it. It checks the ancestry and signatures of new revisions, and warns about
+// files that certroll does not read.
 //
-// It never writes to the config repo. It prints nothing: what it finds it returns, or
-// hands to its observers.
+// It never writes to the config repo. It prints nothing: it returns its results or
+// passes them to its observers.
 package configrepo

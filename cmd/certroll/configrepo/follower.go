@@ -19,43 +19,42 @@ import (
 	"certroll/spec"
 )
 
-// Follower follows the config repo: which of its revisions is in force, and why a newer
-// one is not.
+// Follower tracks the config repo: the revision in force, and why a newer one is not in
+// force.
 type Follower struct {
 	settings  *settings.Settings
-	configDir string // the directory that stands in for the repo; "": there is none
+	configDir string // the directory used in place of the repo; "": none
 	log       *slog.Logger
 	source    *gitsync.Source                                            // nil: a directory
 	snapshot  func(context.Context) (tree fs.FS, head string, err error) // of the ledger
 	recorder  revisionRecorder
 	Observers
 
-	Good     *gitsync.Revision // the last revision without a mistake
-	TakenAt  time.Time         // when it was taken
-	onDisk   bool              // it is in the state directory
-	unkept   error             // why it is not
-	instead  archive.Taken     // what the head that was held back last does not descend from
-	traced   bool              // what the ledger says was taken last is known to be followed
+	Good     *gitsync.Revision // the revision in force, which decoded without errors
+	TakenAt  time.Time         // when Good came into force
+	onDisk   bool              // Good is in the state directory
+	unkept   error             // why writing it there failed
+	instead  archive.Taken     // the revision that the last held head does not descend from
+	traced   bool              // the head descends from the ledger's last revision
 	Desired  *spec.Spec
-	refused  string      // the revision that was refused last, and why
-	withheld string      // the one that was held back last, and why
-	Newest   *NotInForce // the newest revision, where it is not in force
-	job      *decoding   // the revision that is being decoded, nil: none
-	rejected *decoding   // the last revision that was rejected
-	// triedGood: the last good revision on the disk was read while another one
-	// was being decoded.
+	refused  string      // the last rejected revision and its errors, as logged
+	withheld string      // the last held revision and its reason, as logged
+	Newest   *NotInForce // the newest revision, unless it is in force
+	job      *decoding   // the decoding in progress; nil: none
+	rejected *decoding   // the last rejected revision
+	// triedGood: hasGood has already tried the revision on disk.
 	triedGood bool
-	untaken   bool // the ledger may say that a revision is not in force
+	untaken   bool // the ledger may still report that a revision is not in force
 }
 
-// Follow follows the config repo as the settings say, or a directory. There is no
-// revision in force yet.
+// Follow makes a Follower for the repo of the settings, or for a directory. No revision
+// is in force yet.
 func Follow(s *settings.Settings, dir string, log *slog.Logger, o Observers) *Follower {
 	return &Follower{settings: s, configDir: dir, log: log, Observers: o}
 }
 
-// Begin opens the config repo, unless a directory stands in for it. From then on it asks
-// the ledger what was taken before, and records what becomes of revisions.
+// Begin opens the config repo, unless a directory replaces it. From then on the Follower
+// reads the ledger's last revision through snapshot, and records revisions with r.
 func (f *Follower) Begin(snapshot func(context.Context) (fs.FS, string, error), r revisionRecorder) error {
 	f.snapshot, f.recorder, f.untaken = snapshot, r, true
 	if f.configDir != "" {
@@ -66,30 +65,30 @@ func (f *Follower) Begin(snapshot func(context.Context) (fs.FS, string, error), 
 	return err
 }
 
-// Observers learn what becomes of revisions.
+// Observers are callbacks about revisions.
 type Observers struct {
-	// Trouble learns how a step went that is tried again; err is nil where it went well.
+	// Trouble receives the result of a step that is retried; err is nil on success.
 	Trouble func(what string, err error)
-	// Hold learns why the newest revision is not in force; "" where it is.
+	// Hold receives the reason why the newest revision is not in force; "" if it is.
 	Hold func(ledger.Reason)
-	// DecodingSince learns since when a long decoding runs; zero: none does.
+	// DecodingSince receives the start of a slow decoding; zero: none is running.
 	DecodingSince func(time.Time)
-	// Nudge asks for a pull before the next one is due.
+	// Nudge requests an early pull.
 	Nudge func()
-	// Show shows the mistakes of a revision.
+	// Show displays the errors of a revision.
 	Show func([]spec.File, hcl.Diagnostics)
-	// Advice is added to the mistakes of a revision; "" mostly.
+	// Advice returns a sentence to add to a revision's errors; usually "".
 	Advice func() string
 }
 
-// revisionRecorder records in the ledger what becomes of revisions.
+// revisionRecorder records a revision's fate in the ledger.
 type revisionRecorder interface {
 	Withhold(ctx context.Context, w recorder.Withheld) error
 	Refuse(ctx context.Context, rev ledger.Revision, why string) error
 	Taken(ctx context.Context, rev ledger.Revision) error
 }
 
-// NotInForce is a revision that is not in force, and why.
+// NotInForce describes a revision that is not in force, and the reason.
 type NotInForce struct {
 	Commit  string
 	Author  string
@@ -97,8 +96,8 @@ type NotInForce struct {
 	Message string
 }
 
-// Pull fetches the config repo. Where that fails, or its head has a mistake,
-// the last good revision stays in force, also over a restart.
+// Pull fetches the config repo. If that fails, or the head has errors, the last good
+// revision stays in force, even across a restart.
 func (f *Follower) Pull(ctx context.Context) error {
 	rev, err := f.fetch(ctx)
 	var held *fault.Error
@@ -121,7 +120,7 @@ func (f *Follower) Pull(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case job == nil: // the last good one goes on meanwhile
+	case job == nil: // the last good revision stays in force meanwhile
 		return nil
 	}
 	desired, files, diags := job.desired, job.files, job.diags
@@ -144,9 +143,9 @@ func (f *Follower) Pull(ctx context.Context) error {
 	return nil
 }
 
-// decodeNewest decodes a revision that was fetched. After an upgrade of certroll
-// it may be the one that was in force before: new rules hold what they concern
-// in it, instead of rejecting it.
+// decodeNewest decodes a fetched revision. If certroll was upgraded, this may be the
+// revision that was already in force: then new rules hold the blocks that they concern,
+// and do not reject the revision.
 func (f *Follower) decodeNewest(ctx context.Context, rev, good *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	desired, files, diags := DecodeChange(ctx, f.settings, rev.Files, good)
 	if !spec.OnlyNewRules(diags) {
@@ -154,7 +153,7 @@ func (f *Follower) decodeNewest(ctx context.Context, rev, good *gitsync.Revision
 	}
 	k, err := f.readGood()
 	before := err == nil && SameRevision(rev, k.Revision)
-	if errors.Is(err, fs.ErrNotExist) { // a fresh disk: the ledger may know
+	if errors.Is(err, fs.ErrNotExist) { // a new disk: ask the ledger
 		before = WasInForce(ctx, f.settings, f.configDir, rev, diags)
 	}
 	if !before {
@@ -163,7 +162,7 @@ func (f *Follower) decodeNewest(ctx context.Context, rev, good *gitsync.Revision
 	return DecodeInForce(ctx, f.settings, rev.Files)
 }
 
-// warnOfHolds logs what new rules hold, once for each revision.
+// warnOfHolds logs the blocks that new rules hold, once per revision.
 func (f *Follower) warnOfHolds(desired *spec.Spec) {
 	for _, h := range desired.Holds() {
 		f.log.Error("held by a new rule", "rule", h.Rule.Name, "subject", h.Subject, "certificates", len(h.Certificates),
@@ -171,14 +170,14 @@ func (f *Follower) warnOfHolds(desired *spec.Spec) {
 	}
 }
 
-// followed is what there is once the newest revision is in force.
+// followed resets the state about a newer revision: the newest one is in force.
 func (f *Follower) followed() {
 	f.Hold("")
 	f.refused, f.withheld, f.Newest = "", "", nil
 }
 
-// taken tells the ledger that a revision is in force, where it may say of one
-// before it that it is not.
+// taken records in the ledger that a revision is in force, if the ledger may still
+// report that an earlier one is not.
 func (f *Follower) taken(ctx context.Context, rev *gitsync.Revision) {
 	if !f.untaken {
 		return
@@ -190,7 +189,7 @@ func (f *Follower) taken(ctx context.Context, rev *gitsync.Revision) {
 	f.untaken = false
 }
 
-// showRefused shows the mistakes of a revision, once however often it is met.
+// showRefused displays a revision's errors once.
 func (f *Follower) showRefused(rev *gitsync.Revision, files []spec.File, diags hcl.Diagnostics) {
 	said := view.OneLine(diags) + f.Advice()
 	if f.refused == rev.Commit+said {
@@ -203,9 +202,9 @@ func (f *Follower) showRefused(rev *gitsync.Revision, files []spec.File, diags h
 	f.log.Error("revision refused", "revision", rev.Commit, "mistakes", said)
 }
 
-// inForce tells whether a revision is the one that is in force. Its files are
-// looked at too: a directory's changes have no commit of their own, and what
-// was kept on the disk may be of another directory of the commit.
+// inForce reports whether rev is the revision in force. It compares the files too:
+// changes in a directory have no commit, and the revision on disk may be of another
+// directory of the same commit.
 func (f *Follower) inForce(rev *gitsync.Revision) bool {
 	return f.Good != nil && SameReading(rev, f.Good)
 }
@@ -221,8 +220,8 @@ func (f *Follower) fetch(ctx context.Context) (*gitsync.Revision, error) {
 	return rev, f.follows(ctx, rev)
 }
 
-// UseSettings takes other settings, by which the revision in force decodes to desired. It
-// fails, and changes nothing, where they do not open the config repo.
+// UseSettings switches to new settings, with which the revision in force decodes to
+// desired. If they cannot open the config repo, it fails and changes nothing.
 func (f *Follower) UseSettings(s *settings.Settings, desired *spec.Spec) error {
 	old := f.settings
 	if f.source != nil && !settings.SameSource(old, s) {
@@ -235,14 +234,15 @@ func (f *Follower) UseSettings(s *settings.Settings, desired *spec.Spec) error {
 		f.Desired = desired
 		f.warnOfHolds(f.Desired)
 	}
-	f.rejected, f.refused = nil, "" // the new settings may take what the old ones refused
+	f.rejected, f.refused = nil, "" // the new settings may accept a revision that the old ones rejected
 	if (old.Verify != nil) != (s.Verify != nil) {
-		f.onDisk = false // it says whether the signature was looked at
+		f.onDisk = false // the file records whether the signature was checked
 	}
 	return nil
 }
 
-// reopenSource opens the config repo by other settings. Its cache is had by one at a time.
+// reopenSource opens the config repo with new settings. It closes the old source first,
+// since only one at a time can hold the cache.
 func (f *Follower) reopenSource(old, s *settings.Settings) error {
 	_ = f.source.Close()
 	source, err := s.Source()

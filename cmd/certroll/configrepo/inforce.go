@@ -13,16 +13,16 @@ import (
 	"certroll/spec"
 )
 
-// DecodeInForce decodes a revision that was in force before, perhaps under an
-// earlier certroll: what a new rule rejects is held instead (spec.NewRule).
+// DecodeInForce decodes a revision that was already in force, perhaps under an earlier
+// version: new rules (spec.NewRule) hold and do not reject.
 func DecodeInForce(ctx context.Context, s *settings.Settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	trust := s.SpecTrust()
 	trust.InForce = true
 	return decodeWith(ctx, s, files, trust)
 }
 
-// DecodeHead decodes the revision that a command works on. It is asked whether
-// the revision was in force before only where new rules alone reject it.
+// DecodeHead decodes a command's revision. It checks whether the revision was already in
+// force only if nothing but new rules rejects it.
 func DecodeHead(ctx context.Context, s *settings.Settings, dir string, rev *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	desired, files, diags := Decode(ctx, s, rev.Files)
 	if spec.OnlyNewRules(diags) && WasInForce(ctx, s, dir, rev, diags) {
@@ -31,11 +31,11 @@ func DecodeHead(ctx context.Context, s *settings.Settings, dir string, rev *gits
 	return desired, files, append(diags, UnreadWarnings(rev)...)
 }
 
-// WasInForce tells whether a revision was in force before, as far as the ledger
-// tells. A directory outside Git has no commits, so that nobody can know: there
-// each violation is held. A revision that came after the last one that the ledger
-// tells of counts as in force where it breaks the same rules at the same blocks:
-// a change that leaves all certificates alone leaves no trace in the ledger.
+// WasInForce reports whether a revision was already in force, according to the ledger. A
+// directory outside Git has no commits, so it counts as in force: each violation is
+// held. A revision newer than the ledger's last one also counts, if it violates the same
+// rules in the same blocks as that one: a change that affects no certificate leaves no
+// trace in the ledger.
 func WasInForce(ctx context.Context, s *settings.Settings, dir string, rev *gitsync.Revision, diags hcl.Diagnostics) bool {
 	if rev.Commit == "" {
 		return true
@@ -74,7 +74,7 @@ func revisionAt(ctx context.Context, s *settings.Settings, dir, commit string) (
 	return src.Fetch(ctx)
 }
 
-// violations identify what new rules reject, without line numbers.
+// violations returns keys of the new rules' rejections, without line numbers.
 func violations(diags hcl.Diagnostics) []string {
 	var list []string
 	for _, d := range diags {

@@ -17,9 +17,9 @@ import (
 
 func (f *Follower) goodFile() string { return filepath.Join(f.settings.StateDir, state.LastGoodFile) }
 
-// keepGood writes the last good revision to disk, unless it is there already. It
-// holds the repo's files, which hold no secret. A disk that does not take it keeps
-// no revision from being in force: the next pull tries again.
+// keepGood writes the last good revision to disk, unless it is already there. The file
+// has the repo's files, which contain no secrets. A failed write does not keep the
+// revision out of force: the next pull retries.
 func (f *Follower) keepGood() {
 	if f.onDisk {
 		return
@@ -35,15 +35,15 @@ func (f *Follower) keepGood() {
 	f.Trouble("keeping", f.unkept)
 }
 
-// kept is the last good revision on the disk.
+// kept is the last good revision on disk.
 type kept struct {
 	*gitsync.Revision
 	TakenAt time.Time
-	Signed  bool   // its signature was looked at
-	From    string // the repository; empty: a directory, or an earlier certroll wrote it
+	Signed  bool   // its signature was checked
+	From    string // the repository; empty: a directory, or written by an earlier version
 }
 
-// from is the repository that revisions come from, empty of a directory.
+// from returns the repository of the revisions; empty for a directory.
 func (f *Follower) from() string {
 	if f.source == nil {
 		return ""
@@ -51,11 +51,11 @@ func (f *Follower) from() string {
 	return f.source.Place()
 }
 
-// checksSignatures tells whether what is taken has to be signed.
+// checksSignatures reports whether new revisions must be signed.
 func (f *Follower) checksSignatures() bool { return f.source != nil && f.settings.Verify != nil }
 
-// readGood reads it; fs.ErrNotExist where there is none of this repository yet,
-// or none that can be read.
+// readGood reads the revision from disk. The error is fs.ErrNotExist if there is none of
+// this repository, or the file is damaged.
 func (f *Follower) readGood() (*kept, error) {
 	k := &kept{}
 	err := state.Read(f.log, f.goodFile(), func(b []byte) error {
@@ -68,14 +68,15 @@ func (f *Follower) readGood() (*kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Two certroll.hcl may share the usual state directory, and repo.url may
-	// change: what another repository wanted is not wanted here.
+	// Two certroll.hcl may share the default state directory, and repo.url may change. A
+	// revision of another repository must not come into force here.
 	if from := f.from(); from != "" && k.From != "" && k.From != from {
 		return nil, fmt.Errorf("the last good revision %s is of %s: %w", f.goodFile(), k.From, fs.ErrNotExist)
 	}
 	return k, nil
 }
 
+// fallBack brings the last good revision on disk into force, if none is in force.
 func (f *Follower) fallBack(ctx context.Context) error {
 	if f.Good != nil {
 		return nil

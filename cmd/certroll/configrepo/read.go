@@ -15,13 +15,12 @@ import (
 	"certroll/spec/decode"
 )
 
-// Decode decodes a revision, for as long as certroll.hcl lets that take.
+// Decode decodes a revision, within decode_timeout.
 func Decode(ctx context.Context, s *settings.Settings, files []gitsync.File) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	return decodeWith(ctx, s, files, s.SpecTrust())
 }
 
-// DecodeChange decodes a revision that is a change of another one; nil: of none that is
-// known.
+// DecodeChange decodes a revision that changes another one; nil if that one is unknown.
 func DecodeChange(ctx context.Context, s *settings.Settings, files []gitsync.File, of *gitsync.Revision) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	trust := s.SpecTrust()
 	if of != nil {
@@ -38,7 +37,7 @@ func decodeWith(ctx context.Context, s *settings.Settings, files []gitsync.File,
 	return desired, slices.Concat(in, trust.Files), diags
 }
 
-// SpecFiles are the files as package spec has them.
+// SpecFiles converts files to package spec's type.
 func SpecFiles(files []gitsync.File) []spec.File {
 	in := make([]spec.File, len(files))
 	for i, f := range files {
@@ -47,8 +46,8 @@ func SpecFiles(files []gitsync.File) []spec.File {
 	return in
 }
 
-// Read reads the config repo: a plain directory where one is given, else
-// the branch, whose head must follow on what the ledger says was taken last.
+// Read reads the config repo: the directory if one is given, else the branch. The
+// branch's head must descend from the ledger's last revision.
 func Read(ctx context.Context, s *settings.Settings, dir string) (*gitsync.Revision, error) {
 	if dir != "" {
 		return ReadDir(dir, s)
@@ -72,9 +71,9 @@ func Read(ctx context.Context, s *settings.Settings, dir string) (*gitsync.Revis
 	return rev, src.Follows(ctx, rev, last.Commit)
 }
 
-// ReadDir reads the directory that stands in for the config repo. One without a
-// file is not taken for a repo that wants no certificates: it may be a mount
-// that is not there, or a step too far up or down.
+// ReadDir reads the directory used in place of the config repo. An empty directory is an
+// error and not a request to retire everything: the mount may be missing, or the path
+// wrong.
 func ReadDir(dir string, s *settings.Settings) (*gitsync.Revision, error) {
 	rev, err := gitsync.ReadDir(dir)
 	if err != nil {
@@ -87,20 +86,21 @@ func ReadDir(dir string, s *settings.Settings) (*gitsync.Revision, error) {
 	return rev, nil
 }
 
-// SameReading also looks at what is not read, which holds certificates.
+// SameReading is SameRevision that also compares the unread files, which may contain
+// certificates.
 func SameReading(a, b *gitsync.Revision) bool {
 	return SameRevision(a, b) && slices.Equal(a.Unread, b.Unread)
 }
 
-// SameRevision looks at the files too: a directory's changes have no commit of
-// their own, and what was kept on the disk may be of another directory.
+// SameRevision compares commit and files: changes in a directory have no commit, and a
+// revision on disk may be of another directory.
 func SameRevision(a, b *gitsync.Revision) bool {
 	return a.Commit == b.Commit && slices.EqualFunc(a.Files, b.Files, func(a, b gitsync.File) bool {
 		return a.Path == b.Path && bytes.Equal(a.Bytes, b.Bytes)
 	})
 }
 
-// Named is a revision as an error calls it.
+// Named names a revision in an error.
 func Named(revision string) string {
 	if revision == "" {
 		return "a plain directory"

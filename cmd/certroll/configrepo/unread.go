@@ -11,10 +11,11 @@ import (
 	"certroll/spec"
 )
 
-// mostSaid bounds how many are named.
+// mostSaid bounds the files that the warnings list.
 const mostSaid = 100
 
-// UnreadWarnings say what of a revision is not read, though somebody may think so.
+// UnreadWarnings returns warnings about files of a revision that certroll does not read,
+// and about files that are not in Git.
 func UnreadWarnings(rev *gitsync.Revision) (diags hcl.Diagnostics) {
 	for _, u := range rev.Unread[:min(len(rev.Unread), mostSaid)] {
 		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "Not read", Detail: path.Join(rev.Directory, u.Path) + " " + u.Why + "."})
@@ -25,8 +26,8 @@ func UnreadWarnings(rev *gitsync.Revision) (diags hcl.Diagnostics) {
 	return diags
 }
 
-// astray are the files that were read and that Git does not have, at most mostSaid
-// of them. certroll's own certroll.hcl is none of the repo's.
+// astray returns the files that certroll read and that are not in Git, at most mostSaid.
+// It leaves out certroll's own certroll.hcl.
 func astray(rev *gitsync.Revision) (list []gitsync.Astray) {
 	for _, a := range rev.Astray {
 		if len(list) < mostSaid && slices.ContainsFunc(rev.Files, func(f gitsync.File) bool { return f.Path == a.Path }) {
@@ -43,8 +44,8 @@ func whyAstray(a gitsync.Astray) string {
 	return "is not added to Git (git add), so that no commit and no other checkout has it yet"
 }
 
-// NoteUnread notes in what a revision decoded to what of it is not read: what is live
-// from there is not retired.
+// NoteUnread records a revision's unread files in its spec, so that certificates from
+// these files are not retired.
 func NoteUnread(desired *spec.Spec, rev *gitsync.Revision) {
 	if desired == nil {
 		return
@@ -55,7 +56,7 @@ func NoteUnread(desired *spec.Spec, rev *gitsync.Revision) {
 	}
 }
 
-// LogUnread says the same in the log of run, once for each revision.
+// LogUnread logs the same warnings, once per revision.
 func LogUnread(log *slog.Logger, rev *gitsync.Revision) {
 	for _, u := range rev.Unread[:min(len(rev.Unread), mostSaid)] {
 		log.Warn("a file of the config repo is not read", "file", path.Join(rev.Directory, u.Path), "reason", u.Why)

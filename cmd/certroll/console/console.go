@@ -14,7 +14,7 @@ import (
 	"certroll/spec/text"
 )
 
-// Console is what a command reads from and prints to.
+// Console is a command's input and output.
 type Console struct {
 	In     io.Reader
 	Out    io.Writer
@@ -22,16 +22,16 @@ type Console struct {
 	Getenv func(string) string
 
 	NoColor bool
-	// AtTerminal: whoever is asked is there, though in is no terminal; tests set it.
+	// AtTerminal: a person can answer, though In is no terminal; tests set it.
 	AtTerminal bool
 }
 
-// Palette colours what goes to a terminal.
+// Palette returns the colours for standard output: none unless it is a terminal.
 func (c *Console) Palette() view.Palette {
 	return view.Palette{On: !c.NoColor && IsTerminal(c.Out)}
 }
 
-// Asks tells whether there is a person to ask.
+// Asks reports whether a person can answer questions.
 func (c *Console) Asks() bool {
 	f, ok := c.In.(*os.File)
 	if !ok {
@@ -40,12 +40,12 @@ func (c *Console) Asks() bool {
 	return IsTerminal(f)
 }
 
-// Progress prints what each certificate waits for, as it changes.
+// Progress prints each certificate's step as it changes.
 func (c *Console) Progress(quiet bool) func(string, string, string) {
 	return c.ProgressTo(c.Out, quiet)
 }
 
-// ProgressTo prints the same to another stream than standard output.
+// ProgressTo is Progress to another stream than standard output.
 func (c *Console) ProgressTo(w io.Writer, quiet bool) func(string, string, string) {
 	if quiet {
 		return nil
@@ -59,36 +59,33 @@ func (c *Console) ProgressTo(w io.Writer, quiet bool) func(string, string, strin
 	}
 }
 
-// stream is standard output or standard error. All that is written to it goes
-// through text.Writer, whoever wrote it: a view may have forgotten to.
+// stream is standard output or standard error. All output passes through text.Writer, in
+// case a view forgot to filter.
 //
-// Where GitHub Actions reads it, what is no annotation of ours also stands
-// between the runner's stop-commands tokens. The two streams share one token: a
-// runner has one state for both, so that a token of either ends it. It reads
-// them by two pipes in an order of its own; text.Writer is what holds where a
-// line of one stream comes between those of the other.
+// In GitHub Actions, everything except certroll's annotations also stands between
+// stop-commands tokens. Both streams share one token, because the runner has one state
+// for both: either stream's token ends it. The runner reads them through two pipes in
+// its own order. If lines of the streams interleave, text.Writer still protects.
 type stream struct {
 	raw    io.Writer
 	text   *text.Writer
 	fence  *fence
-	fenced bool // the token that stops commands was written, and not the one that ends that
+	fenced bool // this stream wrote the token that stops commands, and not yet the one that resumes them
 }
 
 // fence is the state that the streams of a process share.
 type fence struct {
 	mu    sync.Mutex
-	token string // nobody can guess it; "": no runner reads this
+	token string // unguessable; "": no runner reads this
 	used  bool
 }
 
-// Guard puts filters in front of both streams. What it returns ends what is
-// open in them.
+// Guard puts filters in front of both streams. The returned function ends open fences.
 func (c *Console) Guard() (end func()) {
 	f := &fence{}
 	if c.Getenv("GITHUB_ACTIONS") != "" {
-		// It is told to nobody before it is in force, and by nothing but the
-		// command that puts it in force: what certroll prints was written
-		// by people and servers before they can have seen it.
+		// The token first appears in the command that activates it. Everything that
+		// certroll prints was written by people and servers before they could see it.
 		f.token = rand.Text()
 	}
 	out, err := newStream(c.Out, f), newStream(c.Err, f)
@@ -107,7 +104,7 @@ func newStream(w io.Writer, f *fence) *stream {
 	return s
 }
 
-// Write writes what a person reads.
+// Write writes text for a person.
 func (s *stream) Write(p []byte) (int, error) {
 	s.fence.mu.Lock()
 	defer s.fence.mu.Unlock()
@@ -117,13 +114,13 @@ func (s *stream) Write(p []byte) (int, error) {
 	return s.text.Write(p)
 }
 
-// stop has the runner take no commands.
+// stop makes the runner ignore commands.
 func (s *stream) stop() {
 	s.fenced, s.fence.used = true, true
 	s.tell("::stop-commands::" + s.fence.token)
 }
 
-// resume lets the runner take commands again.
+// resume lets the runner accept commands again.
 func (s *stream) resume() {
 	if s.fenced {
 		s.fenced = false
@@ -131,16 +128,16 @@ func (s *stream) resume() {
 	}
 }
 
-// tell writes a line of ours that the runner is to read.
+// tell writes a line for the runner.
 func (s *stream) tell(line string) {
 	if !s.text.AtStart() {
 		_, _ = s.text.Write([]byte("\n"))
 	}
-	_, _ = io.WriteString(s.raw, line+"\n") // as for all output: a reader that went away is no error of its own
+	_, _ = io.WriteString(s.raw, line+"\n") // as with all output, a reader that went away is no error
 }
 
-// Annotations is where commands for the runner go, which it takes from here on
-// until a person is written to again.
+// Annotations returns the writer for the runner's commands. The runner accepts them
+// until the next text for a person.
 func (c *Console) Annotations() io.Writer {
 	out, ok := c.Out.(*stream)
 	if !ok {
@@ -153,7 +150,7 @@ func (c *Console) Annotations() io.Writer {
 			err.resume()
 		}
 		if out.fence.used && !out.fenced {
-			out.stop() // and at once no more: what the other stream stopped may be read late
+			out.stop() // and end it at once: the runner may read the other stream's stop later
 		}
 		out.resume()
 		out.fence.used = false
@@ -161,8 +158,8 @@ func (c *Console) Annotations() io.Writer {
 	})
 }
 
-// Data is where JSON, Markdown and other texts for programs go: filtered, and
-// without a line that is not theirs.
+// Data returns the writer for JSON, Markdown and other texts for programs: filtered,
+// without added lines.
 func (c *Console) Data() io.Writer {
 	if out, ok := c.Out.(*stream); ok {
 		return out.text
@@ -170,8 +167,8 @@ func (c *Console) Data() io.Writer {
 	return c.Out
 }
 
-// Content prints files of people word for word. Where it is a person or a
-// runner who reads them, what would act on either is replaced, and that is said.
+// Content prints people's files unchanged. If a person or a runner reads them, it
+// replaces control characters and says so.
 func (c *Console) Content(b []byte) error {
 	out, ok := c.Out.(*stream)
 	watched := ok && !isFile(out.raw) && (IsTerminal(out.raw) || out.fence.token != "")
@@ -189,7 +186,8 @@ func (c *Console) Content(b []byte) error {
 	return err
 }
 
-// Unfiltered is the pipe to another certroll, which reads a protocol from it.
+// Unfiltered returns the raw stream, for a pipe to another certroll that reads a
+// protocol.
 func Unfiltered(w io.Writer) io.Writer {
 	if s, ok := w.(*stream); ok {
 		return s.raw
@@ -199,18 +197,18 @@ func Unfiltered(w io.Writer) io.Writer {
 
 type writerFunc func([]byte) (int, error)
 
-// Write calls the function.
+// Write implements io.Writer.
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// IsTerminal reports whether a person sees what is written; /dev/null is a device too,
-// and no terminal.
+// IsTerminal reports whether a person sees the output. /dev/null is a device but no
+// terminal.
 func IsTerminal(w io.Writer) bool {
 	f := fileOf(w)
 	return f != nil && term.IsTerminal(int(f.Fd()))
 }
 
-// Width is how many columns the terminal has, by COLUMNS or as it says itself; 0:
-// what is printed goes to no terminal.
+// Width returns the terminal's columns, from COLUMNS or the terminal; 0 if standard
+// output is no terminal.
 func (c *Console) Width() int {
 	if n, err := strconv.Atoi(c.Getenv("COLUMNS")); err == nil && n > 0 {
 		return n
@@ -228,7 +226,7 @@ func (c *Console) Width() int {
 // isFile reports whether output goes into a file, which no runner reads.
 func isFile(w io.Writer) bool { return modeOf(w).IsRegular() }
 
-// fileOf is the file that output goes into; nil where it goes into none.
+// fileOf returns the file behind an output; nil if there is none.
 func fileOf(w io.Writer) *os.File {
 	if s, ok := w.(*stream); ok {
 		w = s.raw

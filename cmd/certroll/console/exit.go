@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes. 2 is "there are changes" for plan --detailed-exitcode, as
-// Terraform has it, and "a person is to be woken" for status. 3 is "could not
-// look", of the commands for which 1 is an answer.
+// The exit codes. 2 means "there are changes" for plan --detailed-exitcode, as in
+// Terraform, and "wake a person" for status. 3 means "could not check", for commands
+// whose code 1 is a result.
 const (
 	ExitOK      = 0
 	ExitError   = 1
@@ -18,23 +18,24 @@ const (
 	ExitUnseen  = 3
 )
 
-// ExitCode ends the program with a code after all has been said.
+// ExitCode is an error that ends the program with a code, after all output.
 type ExitCode int
 
-// Error names the code; nobody sees it.
+// Error names the code; no user sees it.
 func (c ExitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
-// ErrShown says that certroll.hcl or the config repo has mistakes, which were shown.
+// ErrShown reports that certroll.hcl or the config repo has errors, which were
+// displayed.
 var ErrShown = errors.New("the files have mistakes")
 
-// UnseenError says that a command could not look at what it was asked about.
+// UnseenError reports that a command could not check what it was asked to.
 type UnseenError struct{ error }
 
-// Unwrap is what kept the command from looking.
+// Unwrap returns the cause.
 func (e *UnseenError) Unwrap() error { return e.error }
 
-// Looking is a command for which exit code 1 is an answer: what keeps it from
-// looking has a code of its own.
+// Looking wraps a command whose exit code 1 is a result, so that its failures get code
+// 3.
 func Looking(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		err := run(c, args)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Person is who runs the command, for the audit log.
+// Person names the user who runs the command, for the audit log.
 func (c *Console) Person() string {
 	if p := strings.TrimSpace(c.Getenv("CERTROLL_ACTOR")); p != "" {
 		return p

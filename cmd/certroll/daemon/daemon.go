@@ -21,7 +21,7 @@ import (
 	"certroll/spec"
 )
 
-// daemon is what run keeps between its passes.
+// daemon is the state of certroll run between passes.
 type daemon struct {
 	Options
 	*wiring.Parts
@@ -33,29 +33,29 @@ type daemon struct {
 	metrics  *metrics.Metrics
 	health   *health
 	page     *page.Server
-	shelf    opened // the ledger, as the page reads it
+	shelf    opened // the ledger for the status page
 	lookout  *monitor.Monitor
 	notices  notices
 	reload   reloading
-	warned   map[string]bool // what was said of mounts
-	pulled   error           // how the last pull ended
+	warned   map[string]bool // logged warnings about mounts
+	pulled   error           // result of the last pull
 }
 
-// Options are what of the program the daemon works with.
+// Options are the parts of the program that the daemon needs.
 type Options struct {
 	*console.Console
 
 	ConfigFile, LogLevel string
-	// ConfigDir is the directory that stands in for the config repo; "": there is none.
+	// ConfigDir is the directory used in place of the config repo; "": none.
 	ConfigDir string
 
 	Version, Release string
-	LeaseTTL         time.Duration // how long a lease outlives a reconciler that was killed
-	// Connect logs in to Vault and opens the ledger, to write it.
+	LeaseTTL         time.Duration // how long a killed certroll's lease lasts
+	// Connect logs in to Vault and opens the ledger for writing.
 	Connect func(ctx context.Context, s *settings.Settings, log *slog.Logger, progress func(string, string, string)) (*wiring.Parts, error)
 }
 
-// newDaemon makes one that is not at work yet.
+// newDaemon makes a daemon that is not running yet.
 func newDaemon(p Options, s *settings.Settings, log *slog.Logger) (*daemon, error) {
 	d := &daemon{
 		Options: p, settings: s, log: log, say: newDecisions(log), metrics: metrics.New(p.Version), health: newHealth(s.Interval), warned: map[string]bool{},
@@ -76,21 +76,21 @@ func newDaemon(p Options, s *settings.Settings, log *slog.Logger) (*daemon, erro
 	return d, nil
 }
 
-// reloading is what run knows of certroll.hcl besides the settings in use.
+// reloading is the state of certroll.hcl's reload.
 type reloading struct {
-	asked   chan struct{}  // SIGHUP came, and was not taken up yet
-	job     *reloadJob     // certroll.hcl is being read again; nil: it is not
-	at      time.Time      // when the settings in use were read
-	refused error          // why the last reload changed nothing; nil: it did not fail
-	outside bool           // the cause of refused is none of the file: it was as it is in use
-	changed error          // certroll.hcl is otherwise by now than what was read
-	restart []string       // settings whose change waits for a restart
+	asked   chan struct{}  // a SIGHUP is pending
+	job     *reloadJob     // the reload in progress; nil: none
+	at      time.Time      // when the current settings were read
+	refused error          // why the last reload failed; nil: it did not
+	outside bool           // refused has a cause outside the file, which had not changed
+	changed error          // why the file differs from the current settings; nil: it does not
+	restart []string       // changed settings that need a restart
 	address net.Addr       // where run serves; nil: nowhere
 	front   swappedHandler // what it serves there
 	loop    *reconcile.Loop
 }
 
-// warnOfMounts logs each such sentence once.
+// warnOfMounts logs each warning once.
 func (d *daemon) warnOfMounts(ctx context.Context) {
 	for _, w := range retention.Warnings(ctx, d.KV, d.repo.Desired, d.log) {
 		if !d.warned[w] {

@@ -14,27 +14,27 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// decisions is the log of what is decided: a line when a thing begins, changes
-// or ends, however many passes it lasts. docs/logs.md lists the lines.
+// decisions logs changes of state: one line when something begins, changes or ends,
+// however many passes it lasts. docs/logs.md lists the lines.
 type decisions struct {
 	log *slog.Logger
 
-	mu      sync.Mutex        // attempts end beside the passes
-	planned map[string]string // of a certificate: what is to be done and was said
-	waits   map[string]wait   // of a certificate: its hold
-	groups  map[string]bool   // what holds several at once
-	tripped map[string]bool   // what is held as a whole
-	// unrecorded are events that were said and are recorded nowhere, by id.
+	mu      sync.Mutex        // attempts end concurrently with passes
+	planned map[string]string // by certificate: the logged plan
+	waits   map[string]wait   // by certificate: the logged hold
+	groups  map[string]bool   // logged holds of several certificates
+	tripped map[string]bool   // logged issuers and DNS accounts held by a breaker
+	// unrecorded has the ids of logged events that are not in the ledger or journal.
 	unrecorded map[string]bool
-	troubles   map[string]string // what does not work, by what it is: its error
+	troubles   map[string]string // by subject: the logged error
 }
 
 func newDecisions(log *slog.Logger) *decisions {
 	return &decisions{log: log, planned: map[string]string{}, waits: map[string]wait{}, troubles: map[string]string{}, unrecorded: map[string]bool{}}
 }
 
-// plan says what a pass is about to do. What was left undone, as where another
-// has the lease, is not said again with the next pass.
+// plan logs a pass's planned actions. An action that could not start, for example
+// because another process holds the lease, is not logged again by the next pass.
 func (d *decisions) plan(actions []plan.Action) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -46,7 +46,7 @@ func (d *decisions) plan(actions []plan.Action) {
 		}
 		left[a.Certificate] = string(a.Kind) + " " + string(a.Reason)
 		if a.AtWork != nil {
-			continue // it was said when it was planned
+			continue // logged when planned
 		}
 		if d.planned[a.Certificate] != left[a.Certificate] {
 			d.log.Info("planned", "certificate", a.Certificate, "operation", string(a.Kind), "reason", string(a.Reason), "detail", a.Detail)
@@ -55,7 +55,7 @@ func (d *decisions) plan(actions []plan.Action) {
 	d.planned = left
 }
 
-// ended says how an attempt ended.
+// ended logs the result of an attempt.
 func (d *decisions) ended(r attempt.Result) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -65,14 +65,14 @@ func (d *decisions) ended(r attempt.Result) {
 	}
 }
 
-// pass says how a pass ended.
+// pass logs the result of a pass.
 func (d *decisions) pass(p reconcile.Pass) {
 	d.trouble("anchor", p.Unanchored)
 	d.trouble("ledger", unreadable(p.Unreadable))
 	d.trouble("disk", p.Disk)
 	d.trouble("pass", p.Err)
 	if p.Standing == nil {
-		return // nothing could be seen
+		return // the pass could not observe
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -80,8 +80,8 @@ func (d *decisions) pass(p reconcile.Pass) {
 	d.breakers(p.Tripped)
 }
 
-// unreadable is an error that names the first thing in the ledger that cannot be
-// read; nil where all can.
+// unreadable returns an error that names the first unreadable part of the ledger; nil if
+// there is none.
 func unreadable(lost []archive.Breach) error {
 	if len(lost) == 0 {
 		return nil
@@ -89,8 +89,8 @@ func unreadable(lost []archive.Breach) error {
 	return fmt.Errorf("%s in the ledger: %s (%d such in all); certroll audit verify lists them", lost[0].Where(), lost[0].Problem, len(lost))
 }
 
-// again tells whether a result is one that was said, as of what is not recorded and
-// is told anew with each pass.
+// again reports whether a result was already logged: an event that could not be recorded
+// comes back with each pass.
 func (d *decisions) again(r attempt.Result) bool {
 	said := d.unrecorded[r.Event.ID]
 	if r.Untold != nil {
@@ -101,7 +101,7 @@ func (d *decisions) again(r attempt.Result) bool {
 	return said
 }
 
-// action says what came of one; what there is nothing to say of is left out.
+// action logs an attempt's result. It omits empty fields.
 func (d *decisions) action(r attempt.Result) {
 	e, level := r.Event, slog.LevelInfo
 	if r.Err != nil || r.Untold != nil {
@@ -137,7 +137,7 @@ func passedOver(e ledger.Event) string {
 	return strings.Join(names, ",")
 }
 
-// failing are the lines of what does not work and of its end, by what it is.
+// failing has two log lines by subject: for a failure and for its end.
 var failing = map[string][2]string{
 	"vault":    {"waiting for Vault", "Vault is there"},
 	"settings": {"certroll.hcl on disk differs from the settings in use", "certroll.hcl on disk matches the settings in use"},
@@ -151,8 +151,7 @@ var failing = map[string][2]string{
 	"anchor":   {"could not compare the ledger with its anchor in Vault", "certroll compares the ledger with its anchor in Vault again"},
 }
 
-// trouble says once that something does not work, again where it is something
-// else than before, and once that it works again.
+// trouble logs a failure once, logs it again if its error changes, and logs its end.
 func (d *decisions) trouble(what string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -169,8 +168,8 @@ func (d *decisions) trouble(what string, err error) {
 	}
 }
 
-// withoutNumbers is an error without what changes from one try to the next, as
-// the ports of connections and times do.
+// withoutNumbers removes digits from an error: ports, times and sizes differ between
+// tries.
 func withoutNumbers(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {

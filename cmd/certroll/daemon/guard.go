@@ -11,16 +11,16 @@ import (
 	"certroll/cmd/certroll/settings"
 )
 
-// guard lets in who asks under a name of ours and, where certroll.hcl names a
-// token, who has it.
+// guard admits requests for a known host name that, if certroll.hcl has a token, carry
+// the token.
 type guard struct {
 	settings *settings.Settings
-	loopback bool // nobody but this machine reaches the address
+	loopback bool // only this machine can reach the address
 	log      *slog.Logger
 	next     http.Handler
 }
 
-// ServeHTTP answers a request that it lets in.
+// ServeHTTP passes an admitted request on.
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !g.knows(r.Host) {
 		g.log.Warn("rejected a request: its host name is not in listen_hosts", "host", r.Host, "from", r.RemoteAddr)
@@ -34,7 +34,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.log.Error("rejected a request: the token in listen_token_file or listen_token_env cannot be read", "path", r.URL.Path, "error", err)
 		http.Error(w, "certroll cannot read its token for requests; see the log", http.StatusServiceUnavailable)
 	case token != "" && !sameSecret(said, token):
-		if tried { // a browser asks without one first
+		if tried { // a browser's first request has none
 			g.log.Warn("rejected a request: missing or wrong token", "path", r.URL.Path, "from", r.RemoteAddr)
 		}
 		w.Header().Add("WWW-Authenticate", `Basic realm="certroll", charset="UTF-8"`)
@@ -45,7 +45,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// tokenOf is the token that a request shows, and whether it shows any.
+// tokenOf returns a request's token, and whether the request has credentials at all.
 func tokenOf(r *http.Request) (token string, tried bool) {
 	if _, password, ok := r.BasicAuth(); ok {
 		return password, true
@@ -58,11 +58,11 @@ func tokenOf(r *http.Request) (token string, tried bool) {
 	return strings.TrimSpace(token), true
 }
 
-// knows tells whether a request may be for this host. A page of anywhere can
-// have its own name resolve to 127.0.0.1 and then read, from the browser on
-// this machine, what is served for this machine alone (DNS rebinding); an
-// address cannot be had so. Where others reach the address anyhow it is looked
-// at only if names were given.
+// knows reports whether a request may be for this host. Any web page can make its own
+// name resolve to 127.0.0.1, and then read from this machine's browser what certroll
+// serves on loopback (DNS rebinding). Such a page cannot use an address as the host
+// name, so addresses pass. On an address that other machines reach, the check applies
+// only with listen_hosts.
 func (g *guard) knows(host string) bool {
 	if !g.loopback && len(g.settings.ListenHosts) == 0 {
 		return true
@@ -75,7 +75,7 @@ func (g *guard) knows(host string) bool {
 	return same("localhost") || same(hostOf(g.settings.ListenAddress())) || slices.ContainsFunc(g.settings.ListenHosts, same)
 }
 
-// hostOf is a host and port without the port, which may be missing.
+// hostOf returns the host of a host:port whose port may be missing.
 func hostOf(address string) string {
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		return host

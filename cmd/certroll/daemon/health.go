@@ -14,26 +14,27 @@ import (
 )
 
 const (
-	// leastPatience is how long nothing may move, beside the interval: to wait
-	// for a DNS provider's propagation may take an hour, by the config repo or by
-	// the provider itself. Whoever is restarted in it waits from its beginning.
+	// leastPatience, plus three intervals, is how long the loop may stand still. Waiting
+	// for a DNS provider's propagation may take an hour, by the config repo or the
+	// provider itself, and a restart would start that wait over.
 	leastPatience = 90 * time.Minute
-	// reachEvery is how often Vault is asked at most, however often we are.
+	// reachEvery is the minimum pause between requests to Vault, however often the
+	// health check is called.
 	reachEvery = 10 * time.Second
-	// reachTimeout is how long its answer may take.
+	// reachTimeout bounds such a request.
 	reachTimeout = 5 * time.Second
 )
 
-// health is what /healthz and /readyz answer by. They say no more than a
-// sentence of ours, since anybody may ask; the log says the rest.
+// health is the state behind /healthz and /readyz. Both are unauthenticated, so they
+// answer with certroll's own sentences only; the log has the details.
 type health struct {
 	mu       sync.Mutex
-	patience time.Duration               // how long nothing may move
-	turned   time.Time                   // when the loop, or what it waits for, last moved
-	seen     *bool                       // the last pass saw Vault and the ledger; nil: there was none
-	away     []string                    // with what the last pass could not do its work, as certroll_reachable has it
-	reach    func(context.Context) error // asks Vault; nil: there is no login yet
-	since    time.Time                   // when the decoding of a revision began that takes long; zero: there is none
+	patience time.Duration               // how long the loop may stand still
+	turned   time.Time                   // when the loop, or what it waits for, last made progress
+	seen     *bool                       // whether the last pass read Vault and the ledger; nil: no pass yet
+	away     []string                    // the sides that the last pass could not use, as in certroll_reachable
+	reach    func(context.Context) error // sends Vault a request; nil: not logged in yet
+	since    time.Time                   // start of a slow decoding; zero: none
 
 	asking  sync.Mutex
 	askedAt time.Time
@@ -46,35 +47,35 @@ func newHealth(interval time.Duration) *health {
 	return h
 }
 
-// expect notes how often the loop turns at least.
+// expect sets the longest standstill for an interval of the loop.
 func (h *health) expect(interval time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.patience = 3*interval + leastPatience
 }
 
-// turn notes that something moved.
+// turn records progress.
 func (h *health) turn() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.turned = time.Now()
 }
 
-// decoding notes that a revision is being decoded since then; zero: none is.
+// decoding records the start of a slow decoding; zero: none.
 func (h *health) decoding(since time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.since = since
 }
 
-// connected notes that there is a login to Vault.
+// connected records the login to Vault.
 func (h *health) connected(reach func(context.Context) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.reach = reach
 }
 
-// passed takes up how a pass ended.
+// passed records the result of a pass.
 func (h *health) passed(p reconcile.Pass) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -85,10 +86,10 @@ func (h *health) passed(p reconcile.Pass) {
 	}
 }
 
-// alive answers whether the loop turns.
+// alive answers whether the loop makes progress.
 func (h *health) alive(w http.ResponseWriter, _ *http.Request) {
 	h.mu.Lock()
-	still, patience := time.Since(h.turned), h.patience // a machine that was suspended has not stood still
+	still, patience := time.Since(h.turned), h.patience // monotonic: the time of a suspended machine does not count
 	h.mu.Unlock()
 	if still > patience {
 		tell(w, fmt.Sprintf("the loop has not moved for %s, longer than any step takes; SIGQUIT prints where it hangs", still.Round(time.Second)))
@@ -97,12 +98,12 @@ func (h *health) alive(w http.ResponseWriter, _ *http.Request) {
 	tell(w, "")
 }
 
-// ready answers whether it can do its work.
+// ready answers whether certroll can work.
 func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	tell(w, h.unready(r.Context()))
 }
 
-// unready says why it cannot; "" where it can.
+// unready returns why certroll cannot work; "" if it can.
 func (h *health) unready(ctx context.Context) string {
 	h.mu.Lock()
 	seen, reach, since, away := h.seen, h.reach, h.since, h.away
@@ -126,7 +127,8 @@ func (h *health) unready(ctx context.Context) string {
 	return ""
 }
 
-// vaultTrouble says what Vault's error is, without its words: anybody may ask.
+// vaultTrouble describes Vault's error without its text, since the caller is
+// unauthenticated.
 func vaultTrouble(err error) string {
 	var sealed interface{ Sealed() bool }
 	var dead interface{ DeadToken() bool }
@@ -140,19 +142,19 @@ func vaultTrouble(err error) string {
 	}
 }
 
-// asked is what Vault said last, who is asked again where that is long ago.
+// asked returns Vault's last result, and refreshes it after reachEvery.
 func (h *health) asked(ctx context.Context, reach func(context.Context) error) error {
 	h.asking.Lock()
 	defer h.asking.Unlock()
 	if time.Since(h.askedAt) >= reachEvery {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachTimeout) // the answer is the next one's too
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachTimeout) // the next caller gets the same result
 		defer cancel()
 		h.answer, h.askedAt = reach(ctx), time.Now()
 	}
 	return h.answer
 }
 
-// tell answers with why not, or that all is well.
+// tell answers with the reason, or with ok.
 func tell(w http.ResponseWriter, why string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -161,5 +163,5 @@ func tell(w http.ResponseWriter, why string) {
 	} else {
 		why = "ok"
 	}
-	_, _ = fmt.Fprintln(w, text.Lines(why)) // who does not listen to it has gone
+	_, _ = fmt.Fprintln(w, text.Lines(why)) // a client that is gone needs no answer
 }

@@ -11,20 +11,20 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// wait is a hold as it was said.
+// wait is a hold as logged.
 type wait struct {
 	what  string
 	level slog.Level
 }
 
-// group is what holds several certificates at once, as the plan has it.
+// group is a hold of several certificates.
 type group struct {
 	first        *plan.Action
 	certificates int
 	last         time.Time
 }
 
-// groupOf names what holds an action together with others; "" where the hold is
+// groupOf names the cause that holds an action together with others; "" if the hold is
 // its own.
 func groupOf(a *plan.Action) string {
 	if a.Reason == ledger.ReasonSpread {
@@ -33,9 +33,8 @@ func groupOf(a *plan.Action) string {
 	return string(a.HeldBy)
 }
 
-// holds says which certificates begin to wait, for something else than before,
-// and no more. One that waits with others is told at the level debug: what
-// holds them is a line of its own.
+// holds logs new and changed holds, and their end. A certificate that waits with others
+// is logged at debug level: their common cause has its own line.
 func (d *decisions) holds(standing []plan.Action) {
 	waits, groups := map[string]wait{}, map[string]*group{}
 	for i := range standing {
@@ -46,7 +45,7 @@ func (d *decisions) holds(standing []plan.Action) {
 		until := a.NotBefore.UTC().Format(time.RFC3339)
 		w := wait{what: string(a.Wants) + " " + string(a.Reason) + " " + until}
 		if by := groupOf(a); by != "" {
-			// Their moments move with each pass.
+			// The members' times move with each pass.
 			w = wait{what: string(a.Wants) + " " + by, level: slog.LevelDebug}
 			join(groups, by, a)
 		}
@@ -73,7 +72,7 @@ func join(groups map[string]*group, by string, a *plan.Action) {
 	}
 }
 
-// together says what begins to hold several certificates, and no longer does.
+// together logs the beginning and end of holds of several certificates.
 func (d *decisions) together(groups map[string]*group) {
 	now := map[string]bool{}
 	for _, by := range slices.Sorted(maps.Keys(groups)) {
@@ -90,8 +89,8 @@ func (d *decisions) together(groups map[string]*group) {
 	d.groups = now
 }
 
-// breakers says which issuers and DNS accounts are held as a whole from now on,
-// and which are admitted again.
+// breakers logs the issuers and DNS accounts that a breaker newly holds, and those that
+// it admits again.
 func (d *decisions) breakers(tripped []plan.Tripped) {
 	now := map[string]bool{}
 	for _, t := range tripped {
@@ -106,7 +105,7 @@ func (d *decisions) breakers(tripped []plan.Tripped) {
 	d.tripped = now
 }
 
-// gone are the keys that were there and are not now, sorted.
+// gone returns the keys of was that are not in now, sorted.
 func gone[V, W any](was map[string]V, now map[string]W) []string {
 	var keys []string
 	for _, k := range slices.Sorted(maps.Keys(was)) {

@@ -8,9 +8,9 @@ import (
 	"certroll/reconcile/monitor"
 )
 
-// newLookout makes what looks at endpoints beside the loop, and follows it.
+// newLookout makes the monitor of endpoints, which runs beside the loop.
 func (d *daemon) newLookout() {
-	say := newDecisions(d.log) // its own: it is asked by another goroutine than the loop
+	say := newDecisions(d.log) // a separate log state: the monitor runs in another goroutine
 	d.lookout = monitor.New(d.Reconciler, d.Prober, monitor.Options{
 		Interval: d.settings.Probe.Interval, After: d.settings.Probe.After, Told: d.toldOfProbe,
 		Telling: func(err error) { say.trouble("served", err) },
@@ -18,7 +18,7 @@ func (d *daemon) newLookout() {
 	d.metrics.Look(d.lookout.Results)
 }
 
-// toldOfProbe logs what came or is gone.
+// toldOfProbe logs the beginning and end of a probe's problem.
 func (d *daemon) toldOfProbe(e ledger.Event) {
 	level := slog.LevelInfo
 	if e.Status == ledger.Failed {

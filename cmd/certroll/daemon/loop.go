@@ -42,7 +42,7 @@ func Run(ctx context.Context, p Options, s *settings.Settings, log *slog.Logger)
 	}
 	d.awaitReloads(ctx)
 	d.page = page.NewServer(ctx, &d.shelf, time.Now)
-	// Served from the start, so that who watches sees that Vault is waited for.
+	// Serve from the start, so that a monitor sees that certroll is waiting for Vault.
 	served, err := d.serve(ctx)
 	if err != nil {
 		return err
@@ -81,8 +81,7 @@ func Run(ctx context.Context, p Options, s *settings.Settings, log *slog.Logger)
 	return nil
 }
 
-// enough says what is missing before anything is begun, where that is plain from
-// certroll.hcl.
+// enough checks for settings without which run cannot start.
 func enough(s *settings.Settings, log *slog.Logger, configDir string) error {
 	if s.File == nil {
 		log.Warn("no certroll.hcl found; using flags and environment variables only", "looked_for", settings.DefaultFile+" "+settings.InstalledFile)
@@ -97,12 +96,12 @@ func enough(s *settings.Settings, log *slog.Logger, configDir string) error {
 }
 
 const (
-	firstWait = time.Second // for a Vault that is away at the start
+	firstWait = time.Second // while Vault is unreachable at the start
 	mostWait  = time.Minute
 )
 
-// awaitVault connects. After a reboot Vault may come up later, or wait to be
-// unsealed: that is waited for; nil and no error where ctx ends before.
+// awaitVault connects, and retries while Vault is down or sealed, as after a reboot. It
+// returns nil and no error if ctx ends first.
 func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, string)) (*wiring.Parts, error) {
 	for wait := firstWait; ; wait = min(2*wait, mostWait) {
 		d.health.turn()
@@ -123,13 +122,13 @@ func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, s
 	}
 }
 
-// isAway tells whether Vault may be back without anybody's doing here.
+// isAway reports whether Vault may recover without a change here.
 func isAway(err error) bool {
 	var away interface{ Away() bool }
 	return errors.As(err, &away) && away.Away()
 }
 
-// passed logs and counts how a pass ended.
+// passed logs and counts the result of a pass.
 func (d *daemon) passed(p reconcile.Pass) {
 	var revision metrics.Revision
 	if d.repo.Good != nil {
@@ -144,7 +143,7 @@ func (d *daemon) passed(p reconcile.Pass) {
 	d.told()
 }
 
-// ended logs and counts how an attempt ended.
+// ended logs and counts the result of an attempt.
 func (d *daemon) ended(r attempt.Result) {
 	if !d.metrics.Again(r) {
 		d.metrics.Ended(r.Event)
@@ -153,12 +152,12 @@ func (d *daemon) ended(r attempt.Result) {
 	d.health.turn()
 }
 
-// told has the destinations read what the ledger has new.
+// told makes the notifier read the ledger's new events.
 func (d *daemon) told() {
 	d.notices.wake()
 }
 
-// examine is the doctor's daily visit: what it finds is in the ledger.
+// examine is the daily examination; the ledger records its findings.
 func (d *daemon) examine(ctx context.Context, desired *spec.Spec, rev ledger.Revision) {
 	x, err := doctor.Doctor(ctx, d.Reconciler, desired, rev)
 	switch {
@@ -169,8 +168,8 @@ func (d *daemon) examine(ctx context.Context, desired *spec.Spec, rev ledger.Rev
 	}
 }
 
-// Pull is the loop's way to the config repo: the spec in force, and what keeps
-// a newer one from being so.
+// Pull returns the spec in force for the loop, with the error that keeps a newer
+// revision out of force.
 func (d *daemon) Pull(ctx context.Context) (*spec.Spec, ledger.Revision, error) {
 	err := d.pulled
 	if d.takeReload(ctx) {

@@ -8,19 +8,19 @@ import (
 	"certroll/reconcile/outbox"
 )
 
-// notices is the notifier of run, which another takes the place of where certroll.hcl has
-// other destinations.
+// notices holds the notifier of run, and replaces it when a reload changes the
+// destinations.
 type notices struct {
-	start func(*settings.Settings) // from when on run notifies
+	start func(*settings.Settings) // called once run may notify
 
 	mu    sync.Mutex
-	now   *outbox.Notifier // nil: nobody is told
+	now   *outbox.Notifier // nil: no destination
 	stop  context.CancelFunc
-	ended chan struct{} // closed when the one before has ended
+	ended chan struct{} // closed once the previous notifier has ended
 }
 
-// run lets a notifier, nil for none, run in the place of the one before, once that has
-// ended: two would send the same.
+// run starts a notifier (nil: none) in place of the previous one, after that has ended:
+// two would send the same messages.
 func (n *notices) run(ctx context.Context, beside *sync.WaitGroup, next *outbox.Notifier) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -41,7 +41,7 @@ func (n *notices) run(ctx context.Context, beside *sync.WaitGroup, next *outbox.
 	})
 }
 
-// wake has the destinations read what the ledger has new.
+// wake makes the notifier read the ledger's new events.
 func (n *notices) wake() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -14,11 +14,12 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// opened is the ledger from when it is open on: the page is served before.
+// opened is the ledger once it is open. The page is served earlier.
 type opened struct {
 	ledger atomic.Pointer[gitsync.Ledger]
 }
 
+// Snapshot implements page's ledger: an error until the ledger is open.
 func (o *opened) Snapshot(ctx context.Context) (fs.FS, string, error) {
 	if l := o.ledger.Load(); l != nil {
 		return l.Snapshot(ctx)
@@ -26,7 +27,7 @@ func (o *opened) Snapshot(ctx context.Context) (fs.FS, string, error) {
 	return nil, "", errors.New("the ledger is not open yet")
 }
 
-// shown is what the status page is told after a pass.
+// shown returns the status page's input after a pass.
 func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
 	in := page.Input{
 		Records: p.Records, Standing: p.Standing, Tripped: p.Tripped, Newest: (*page.NotTaken)(d.repo.Newest),
@@ -41,7 +42,7 @@ func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
 	in.Settings = &page.Settings{ReadAt: d.reload.at.UTC().Truncate(time.Second), Notes: d.reload.notes()}
 	for _, o := range p.Outages {
 		if o.Side == "state_dir" && p.Disk != nil {
-			continue // which says more
+			continue // p.Disk says more
 		}
 		in.Troubles = append(in.Troubles, outageText(o))
 	}
@@ -63,7 +64,7 @@ func (d *daemon) shown(p reconcile.Pass, now time.Time) page.Input {
 	return in
 }
 
-// outageText says that a side is away.
+// outageText describes an outage of one side.
 func outageText(o reconcile.Outage) string {
 	return "passes cannot do their work with " + o.Side + " since " + o.Since.UTC().Format(time.RFC3339)
 }

@@ -20,21 +20,21 @@ import (
 	"certroll/spec"
 )
 
-// reloadJob reads certroll.hcl again, in a goroutine of its own, and changes nothing.
+// reloadJob reads certroll.hcl again, in its own goroutine, without changing anything.
 type reloadJob struct {
-	done     chan struct{} // closed when what follows is there
+	done     chan struct{} // closed once the fields below are set
 	settings *settings.Settings
-	desired  *spec.Spec // of the revision in force by the new settings
+	desired  *spec.Spec // the revision in force, decoded with the new settings
 	files    []spec.File
 	diags    hcl.Diagnostics
 	restart  []string
-	outside  bool // the file is as it was
+	outside  bool // the file has not changed
 	hooks    map[string]http.Handler
 	err      error
 }
 
-// awaitReloads asks for a reload at each SIGHUP until ctx ends. Several that come at once
-// are one.
+// awaitReloads requests a reload on each SIGHUP until ctx ends. Signals in quick
+// succession count as one.
 func (d *daemon) awaitReloads(ctx context.Context) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
@@ -54,14 +54,14 @@ func (d *daemon) awaitReloads(ctx context.Context) {
 func (d *daemon) askReload() {
 	select {
 	case d.reload.asked <- struct{}{}:
-	default: // it is asked for already
+	default: // a reload is already pending
 	}
 	d.files.nudge()
 }
 
-// takeReload reads certroll.hcl again where that was asked for, and swaps the settings.
-// The loop calls it between passes. Where reading takes long it returns false: the
-// revision in force goes on meanwhile, and none is decoded beside it.
+// takeReload reloads certroll.hcl if requested. The loop calls it between passes. If
+// reading is slow it returns false: the revision in force stays so, and no other one is
+// decoded meanwhile.
 func (d *daemon) takeReload(ctx context.Context) (done bool) {
 	if d.reload.job == nil {
 		select {
@@ -77,7 +77,7 @@ func (d *daemon) takeReload(ctx context.Context) (done bool) {
 	if !configrepo.DoneWithin(ctx, job.done, configrepo.Grace) && d.repo.Good != nil {
 		return false
 	}
-	<-job.done // by its deadline
+	<-job.done // ends by decode_timeout
 	d.reload.job = nil
 	if ctx.Err() != nil {
 		return false
@@ -105,8 +105,8 @@ func (d *daemon) beginReload(ctx context.Context) *reloadJob {
 	return j
 }
 
-// readAgain reads certroll.hcl and decodes all that depends on it: what it says counts as
-// a whole or not at all.
+// readAgain reads certroll.hcl and decodes everything that depends on it: the file
+// applies as a whole or not at all.
 func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings.Settings, good *gitsync.Revision) error {
 	s, err := d.parseAgain(j, old)
 	if err != nil {
@@ -132,7 +132,7 @@ func (d *daemon) readAgain(ctx context.Context, j *reloadJob, old *settings.Sett
 	return nil
 }
 
-// parseAgain reads certroll.hcl by itself.
+// parseAgain reads the file alone.
 func (d *daemon) parseAgain(j *reloadJob, old *settings.Settings) (*settings.Settings, error) {
 	s, files, diags, err := settings.Load(d.ConfigFile)
 	j.outside = old.IsOf(files)
@@ -153,7 +153,7 @@ func (d *daemon) parseAgain(j *reloadJob, old *settings.Settings) (*settings.Set
 	return s, err
 }
 
-// swap puts the new settings in the place of the old ones. What can fail comes first.
+// swap replaces the settings. The steps that can fail come first.
 func (d *daemon) swap(j *reloadJob) error {
 	old, s := d.settings, j.settings
 	if err := d.repo.UseSettings(s, j.desired); err != nil {
@@ -183,7 +183,7 @@ func (d *daemon) swap(j *reloadJob) error {
 	return nil
 }
 
-// showReloadRefused shows why certroll.hcl was not taken, as at the start.
+// showReloadRefused displays why certroll.hcl was rejected, as at the start.
 func (d *daemon) showReloadRefused(j *reloadJob) {
 	if d.settings.Log.Format != "json" && j.diags.HasErrors() {
 		view.Diagnostics(d.Err, d.Palette(), j.files, j.diags)
@@ -191,20 +191,20 @@ func (d *daemon) showReloadRefused(j *reloadJob) {
 	d.log.Error("certroll.hcl was not reloaded; the earlier settings stay in use", "file", d.settings.Path(), "error", j.err)
 }
 
-// noteChangedSettings looks whether certroll.hcl is as it was read, and says once where it
-// is not.
+// noteChangedSettings compares certroll.hcl with the settings in use, and logs a
+// difference once.
 func (d *daemon) noteChangedSettings() {
 	d.reload.changed = d.settings.ChangedSince(d.reload.at)
 	if d.reload.changed == nil && !d.reload.outside {
-		d.reload.refused = nil // it is as it was again
+		d.reload.refused = nil // the file is back to the settings in use
 	}
-	if d.reload.refused == nil { // else that was said
+	if d.reload.refused == nil { // otherwise showReloadRefused has logged it
 		d.say.trouble("settings", d.reload.changed)
 	}
 }
 
-// notes are the sentences of the status page on certroll.hcl. They are no trouble: what
-// is in use does its work.
+// notes returns the status page's sentences about certroll.hcl. They are not troubles:
+// the settings in use work.
 func (r *reloading) notes() []string {
 	said := []string{}
 	switch {
@@ -219,7 +219,7 @@ func (r *reloading) notes() []string {
 	return said
 }
 
-// advice follows the mistakes of a revision that newer settings may well allow.
+// advice is added to the errors of a revision that a newer certroll.hcl may allow.
 func (r *reloading) advice() string {
 	if r.changed == nil {
 		return ""

@@ -17,9 +17,8 @@ import (
 	"certroll/cmd/certroll/settings"
 )
 
-// serve answers on the address of certroll.hcl's listen until ctx ends; no
-// address is no server. It returns once it listens, with what ends when it has
-// stopped.
+// serve serves the listen address until ctx ends; without an address it serves nothing.
+// It returns once it listens. stopped is closed when the server has stopped.
 func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error) {
 	hooks, err := webhooks(d.settings, d.files.changed, d.log)
 	if err != nil {
@@ -44,7 +43,7 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 		<-ctx.Done()
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		_ = server.Shutdown(end) // what is being answered is, for as long as that
+		_ = server.Shutdown(end) // gives requests in progress five seconds
 		<-served
 	}()
 	go func() {
@@ -57,26 +56,25 @@ func (d *daemon) serve(ctx context.Context) (stopped <-chan struct{}, err error)
 	return done, nil
 }
 
-// newServer is a server whose requests may take no longer than deliveryTime to
-// arrive, header and body together. What has no body is answered for longer.
+// newServer makes a server whose requests must arrive within deliveryTime, header and
+// body together. Answers to requests without a body may take longer.
 func newServer(ctx context.Context, routes http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 			if !strings.HasPrefix(req.URL.Path, "/webhooks/") {
-				// The server takes an end of reading for the client's going away.
+				// The server treats an expired read deadline as the client's disconnect.
 				_ = http.NewResponseController(rw).SetReadDeadline(time.Now().Add(30 * time.Second))
 			}
 			routes.ServeHTTP(rw, req)
 		}),
 		ReadHeaderTimeout: deliveryTime, ReadTimeout: deliveryTime, WriteTimeout: time.Minute, IdleTimeout: 30 * time.Second,
-		MaxHeaderBytes: 32 << 10,                                          // an address is said again in many links of the page
-		BaseContext:    func(net.Listener) context.Context { return ctx }, // what is answered for long ends with it
+		MaxHeaderBytes: 32 << 10,                                          // the page repeats the request's address in many links
+		BaseContext:    func(net.Listener) context.Context { return ctx }, // long answers end with ctx
 		ErrorLog:       log.New(serverLog{logger}, "", 0),
 	}
 }
 
-// serverLog puts what the server complains of into the log: its own lines would
-// be none of ours.
+// serverLog writes the server's errors to certroll's log.
 type serverLog struct{ log *slog.Logger }
 
 func (l serverLog) Write(line []byte) (int, error) {
@@ -84,10 +82,10 @@ func (l serverLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// listen takes the address; nil and no error where there is none to take. One
-// that nobody chose may be another's, as of a second daemon on this machine:
-// that is no reason to let certificates expire. needed tells that somebody
-// relies on it all the same.
+// listen opens the address; nil and no error if there is none to open. The default
+// address may be in use, for example by a second certroll on this machine. That is only
+// a warning, because certificates must not expire for it, unless needed: webhooks depend
+// on it.
 func (d *daemon) listen(needed bool) (net.Listener, error) {
 	address := d.settings.ListenAddress()
 	if address == "" {
@@ -105,15 +103,15 @@ func (d *daemon) listen(needed bool) (net.Listener, error) {
 	return nil, fmt.Errorf("listening on %s: %w; stop the other certroll run if one is up, or change listen in certroll.hcl", address, err)
 }
 
-// warnOfOpen warns of an address that others than this machine reach, without a token.
+// warnOfOpen warns about a non-loopback address without a token.
 func warnOfOpen(s *settings.Settings, log *slog.Logger, address net.Addr) {
 	if !isLoopback(address) && !s.HasToken() {
 		log.Warn("the status page is served without authentication on a non-loopback address; set listen_token_file or put an authenticating proxy in front", "address", s.ListenAddress())
 	}
 }
 
-// routes are what is served. Open to anybody is what tells nothing, and the
-// webhooks, which have secrets of their own; the rest is behind the guard.
+// routes returns the handler of everything served. The health checks reveal nothing, and
+// webhooks have their own secrets, so these are open; the guard protects the rest.
 func (d *daemon) routes(s *settings.Settings, hooks map[string]http.Handler, address net.Addr) http.Handler {
 	guarded := http.NewServeMux()
 	guarded.Handle("GET /metrics", promhttp.HandlerFor(d.metrics, promhttp.HandlerOpts{Registry: d.metrics}))
@@ -134,11 +132,12 @@ func isLoopback(a net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// swappedHandler answers by the handler that was stored last.
+// swappedHandler serves with the handler that was stored last.
 type swappedHandler struct{ now atomic.Pointer[http.Handler] }
 
 func (s *swappedHandler) store(h http.Handler) { s.now.Store(&h) }
 
+// ServeHTTP implements http.Handler.
 func (s *swappedHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*s.now.Load()).ServeHTTP(w, r)
 }

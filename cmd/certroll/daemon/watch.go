@@ -14,19 +14,19 @@ import (
 	"certroll/spec"
 )
 
-// settle is how long a directory has to be still before it is looked at: a
-// writer makes several changes.
+// settle is how long a directory must be quiet before a nudge: a writer makes several
+// changes.
 const settle = 200 * time.Millisecond
 
-// watch tells when one of the files that credentials are read from changes, or
-// the config directory. It watches directories, since a file is mostly replaced
-// by another, as Kubernetes does with a symbolic link beside it.
+// watch reports changes of credential files and of the config directory. It watches
+// directories, since most writers replace a file, as Kubernetes does with a symbolic
+// link beside it.
 type watch struct {
 	changed chan struct{}
 	notify  *fsnotify.Watcher
 	log     *slog.Logger
 	done    chan struct{}
-	blind   map[string]bool // directories that could not be watched, as was said
+	blind   map[string]bool // directories that could not be watched, already logged
 }
 
 func newWatch(log *slog.Logger) (*watch, error) {
@@ -45,9 +45,9 @@ func (w *watch) Close() {
 	<-w.done
 }
 
-// follow watches the directories of these files from now on, and those below
-// root where one is given, and no others. A directory that was removed is not
-// watched any more, and is again once there is another in its place.
+// follow sets the watched directories: those of files, and the tree below root if given.
+// A removed directory drops out, and comes back with the next call after its
+// re-creation.
 func (w *watch) follow(files []string, root string) {
 	wanted := map[string]bool{}
 	for _, f := range files {
@@ -58,11 +58,11 @@ func (w *watch) follow(files []string, root string) {
 	}
 	for _, dir := range w.notify.WatchList() {
 		if !wanted[dir] {
-			_ = w.notify.Remove(dir) // or it is gone just now
+			_ = w.notify.Remove(dir) // it may just have been removed
 		}
 	}
 	for _, dir := range slices.Sorted(maps.Keys(wanted)) {
-		// One that is watched already is looked up anew, and stays as it is.
+		// Add leaves a directory that is already watched as it is.
 		err := w.notify.Add(dir)
 		if err != nil && !w.blind[dir] {
 			w.log.Warn("cannot watch a directory; certroll reads its changes with the next pull", "directory", dir, "error", err)
@@ -71,15 +71,15 @@ func (w *watch) follow(files []string, root string) {
 	}
 }
 
-// mostWatched bounds how many directories of a config directory are watched:
-// the rest is seen with the next pull.
+// mostWatched bounds the watched directories of a config directory. The next pull sees
+// changes in the others.
 const mostWatched = 4096
 
 func addTree(wanted map[string]bool, root string) {
 	_ = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil || len(wanted) >= mostWatched:
-			return fs.SkipAll // what cannot be read is told by who reads it
+			return fs.SkipAll // the reader of the file reports what cannot be read
 		case !e.IsDir():
 			return nil
 		case path != root && strings.HasPrefix(e.Name(), "."):
@@ -112,15 +112,15 @@ func (w *watch) listen() {
 	}
 }
 
-// nudge has the loop look again.
+// nudge wakes the loop.
 func (w *watch) nudge() {
 	select {
 	case w.changed <- struct{}{}:
-	default: // it is told already
+	default: // a nudge is already pending
 	}
 }
 
-// credentialFiles are the files that a spec's references lead to.
+// credentialFiles returns the files that a spec's references name.
 func credentialFiles(desired *spec.Spec) []string {
 	var files []string
 	add := func(v spec.Value) {

@@ -22,8 +22,8 @@ import (
 	"certroll/spec/credential"
 )
 
-// warnOfSecrets warns of secrets that nobody can show: a request's header has no
-// line break. They stop nothing, since what is served is not the work itself.
+// warnOfSecrets warns about secrets that no request can carry: a header cannot contain a
+// line break. They are no error, since webhooks and the page are not essential.
 func warnOfSecrets(s *settings.Settings, log *slog.Logger) {
 	warn := func(env, file string, secret string, err error) {
 		where := "the environment variable " + env
@@ -43,39 +43,39 @@ func warnOfSecrets(s *settings.Settings, log *slog.Logger) {
 	}
 }
 
-// sameSecret compares in constant time; hashed, so that not even the length
-// can be measured.
+// sameSecret compares in constant time. It compares hashes, so that the time does not
+// reveal the length either.
 func sameSecret(said, want string) bool {
 	a, b := sha256.Sum256([]byte(said)), sha256.Sum256([]byte(want))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
 const (
-	// maxDelivery bounds a delivery: a push of 2,048 commits, where GitHub cuts
-	// the list off, has less.
+	// maxDelivery bounds a delivery, in bytes. A push of 2,048 commits, where GitHub
+	// cuts the list off, is smaller.
 	maxDelivery = 2 << 20
-	// deliveryTime is how long a delivery may take to arrive, header and body
-	// together, as any request may: see newServer.
+	// deliveryTime bounds the arrival of a delivery, header and body together, and of
+	// any other request: see newServer.
 	deliveryTime = 5 * time.Second
-	// maxDeliveries are read at the same time. They have 32 MiB together.
+	// maxDeliveries bounds the deliveries read concurrently: 32 MiB together.
 	maxDeliveries = 16
 )
 
-// proof is how a kind of delivery shows that its sender knows the secret.
+// proof checks that the sender of one kind of delivery knows the secret.
 type proof struct {
-	// possible tells from the header alone whether sealed may say yes: what cannot
-	// be right is refused before a byte of its body is read.
+	// possible checks the header alone, so that a delivery without a chance is rejected
+	// before its body is read.
 	possible func(h http.Header, secret string) bool
 	sealed   func(h http.Header, body []byte, secret string) bool
 }
 
-// webhookKinds are the hosts' ways to prove who sends:
+// webhookKinds has each host's proof of the sender:
 //   - GitHub: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
-//   - GitLab: https://docs.gitlab.com/user/project/integrations/webhooks/ (the
-//     secret itself, in a header)
+//   - GitLab: https://docs.gitlab.com/user/project/integrations/webhooks/ (the secret
+//     itself, in a header)
 //   - Gitea and Forgejo: https://docs.gitea.com/usage/webhooks,
 //     https://forgejo.org/docs/latest/user/webhooks/
-//   - generic: ours, the same as GitHub's under another name
+//   - generic: certroll's own, GitHub's under another header name
 var webhookKinds = map[string]proof{
 	"github":  hmacIn("X-Hub-Signature-256", "sha256="),
 	"gitlab":  tokenIn("X-Gitlab-Token"),
@@ -95,7 +95,7 @@ func hmacIn(header, prefix string) proof {
 		sealed: func(h http.Header, body []byte, secret string) bool {
 			said, ok := signature(h)
 			mac := hmac.New(sha256.New, []byte(secret))
-			_, _ = mac.Write(body) // a hash takes all
+			_, _ = mac.Write(body) // never fails
 			return ok && hmac.Equal(said, mac.Sum(nil))
 		},
 	}
@@ -106,21 +106,20 @@ func tokenIn(header string) proof {
 	return proof{possible: right, sealed: func(h http.Header, _ []byte, secret string) bool { return right(h, secret) }}
 }
 
-// room holds the deliveries that are being read. Where it is full the one that
-// has been there longest goes: a genuine delivery arrives at once, and so those
-// that come slowly cannot keep it out.
+// room bounds the deliveries being read. When it is full, the oldest is aborted: a
+// genuine delivery arrives at once, so slow ones cannot keep it out.
 type room struct {
 	mu   sync.Mutex
 	most int
-	in   []*http.ResponseController // the longest there first
+	in   []*http.ResponseController // oldest first
 }
 
-// enter takes a place, which leave gives back.
+// enter takes a place; leave returns it.
 func (r *room) enter(c *http.ResponseController) (leave func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.in) >= r.most {
-		_ = r.in[0].SetReadDeadline(time.Now()) // its read fails
+		_ = r.in[0].SetReadDeadline(time.Now()) // makes its read fail
 		r.in = r.in[1:]
 	}
 	r.in = append(r.in, c)
@@ -131,17 +130,19 @@ func (r *room) enter(c *http.ResponseController) (leave func()) {
 	}
 }
 
-// webhook takes deliveries of one kind and tells of pushes to a branch.
+// webhook receives deliveries of one kind and reports pushes to a branch.
 type webhook struct {
 	settings *settings.Webhook
 	proof    proof
-	ref      string // the branch or tag, "" for the remote's HEAD, which may be any
-	ledger   string // the ledger's branch, whose pushes are our own
+	ref      string // the branch or tag; "" for the remote's HEAD, whose name is unknown
+	ledger   string // the ledger's branch, to which certroll itself pushes
 	told     chan<- struct{}
 	room     *room
 	log      *slog.Logger
 }
 
+// ServeHTTP answers one delivery. A push of another ref gets the same answer as one of
+// ours.
 func (w *webhook) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	secret, err := w.settings.Secret()
 	switch {
@@ -172,7 +173,7 @@ func (w *webhook) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 		w.log.Debug("a push was told", "kind", w.settings.Kind)
 		select {
 		case w.told <- struct{}{}:
-		default: // it is told already
+		default: // a nudge is already pending
 		}
 		rw.WriteHeader(http.StatusAccepted)
 	}
@@ -180,12 +181,12 @@ func (w *webhook) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 
 func (w *webhook) refuse(rw http.ResponseWriter, req *http.Request) {
 	w.log.Warn("rejected a webhook delivery: wrong signature or token", "kind", w.settings.Kind, "from", req.RemoteAddr)
-	rw.Header().Set("Connection", "close") // the rest of the body is not read
+	rw.Header().Set("Connection", "close") // the rest of the body stays unread
 	http.Error(rw, "the signature or token is not right", http.StatusForbidden)
 }
 
-// concerns tells whether the delivery may be of a push to the branch. What
-// cannot be read is looked into: a pull too many costs one listing of refs.
+// concerns reports whether a delivery may be a push to the branch. An unreadable one
+// counts as such: a needless pull costs one listing of refs.
 func (w *webhook) concerns(body []byte) bool {
 	var push struct {
 		Ref string `json:"ref"`
@@ -196,12 +197,12 @@ func (w *webhook) concerns(body []byte) bool {
 	return !isRef(push.Ref, w.ledger) && (w.ref == "" || isRef(push.Ref, w.ref))
 }
 
-// isRef tells whether a full ref is what a name stands for.
+// isRef reports whether a full ref matches a short name.
 func isRef(ref, name string) bool {
 	return ref == name || ref == "refs/heads/"+name || ref == "refs/tags/"+name
 }
 
-// webhooks are the handlers of certroll.hcl's webhook blocks, by path.
+// webhooks returns the handlers of certroll.hcl's webhook blocks, by path.
 func webhooks(s *settings.Settings, told chan<- struct{}, log *slog.Logger) (map[string]http.Handler, error) {
 	handlers := map[string]http.Handler{}
 	in := &room{most: maxDeliveries}

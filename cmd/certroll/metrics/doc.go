@@ -1,6 +1,6 @@
-// Package metrics tells Prometheus how things stand after the last pass, and counts what
-// was done since certroll run started. docs/metrics.md lists the metrics.
+// Package metrics exports the state after the last pass to Prometheus, and counts of
+// operations since certroll run started. docs/metrics.md lists the metrics.
 //
-// It owns names, labels and buckets. It never asks Vault, Git or a CA: it is handed what
-// a pass saw.
+// It owns names, labels and buckets. It never contacts Vault, Git or a CA: the daemon
+// passes in the result of each pass.
 package metrics

@@ -13,7 +13,7 @@ import (
 	"certroll/reconcile/recorder"
 )
 
-// described are the metrics that tell how things stand.
+// described collects the descriptions of the gauges.
 var described []*prometheus.Desc
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -22,8 +22,8 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return d
 }
 
-// Of each certificate. Six of them are told of each that is live, two more at
-// most of one in trouble: what Prometheus keeps grows by that with each.
+// Per certificate. Each live one has six, and one with a problem at most two more: the
+// number of Prometheus series grows with the number of certificates.
 var (
 	notAfterMetric  = describe("certificate_not_after_timestamp_seconds", "Time when the certificate in Vault expires, in seconds since 1970: the earliest notAfter in its chain, without the root.", "certificate", "issuer")
 	notBeforeMetric = describe("certificate_not_before_timestamp_seconds", "Time when the validity of the certificate in Vault starts, in seconds since 1970.", "certificate")
@@ -37,14 +37,14 @@ var (
 	overdueMetric   = describe("certificate_overdue", "1 if the certificate's renewal is overdue: there was no attempt, or its renewal is off; absent otherwise.", "certificate")
 )
 
-// Of each endpoint that is looked at.
+// Per probed endpoint.
 var (
 	servedMetric  = describe("probe_served_not_after_timestamp_seconds", "Time when the certificate that the endpoint served at its last probe expires, in seconds since 1970: the earliest notAfter in its chain, without the root.", "certificate", "endpoint")
 	currentMetric = describe("probe_current", "1 if the endpoint served the certificate in Vault at its last probe, else 0.", "certificate", "endpoint")
 	probedMetric  = describe("probe_last_timestamp_seconds", "Time of the endpoint's last probe, in seconds since 1970.", "certificate", "endpoint")
 )
 
-// Of all.
+// For the whole of certroll.
 var (
 	buildMetric     = describe("build_info", "Always 1, labelled with certroll's version and its Go version.", "version", "goversion")
 	stateMetric     = describe("certificates", "Number of certificates by the state of their record in the ledger.", "state")
@@ -67,7 +67,7 @@ var (
 	lifetimeMetric  = describe("vault_token_lifetime_seconds", "TTL of the Vault token at login or last renewal, in seconds.")
 )
 
-// Describe tells what Collect may send.
+// Describe implements prometheus.Collector.
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range described {
 		ch <- d
@@ -84,7 +84,7 @@ func (g gauges) time(d *prometheus.Desc, t time.Time, labels ...string) {
 	g.value(d, float64(t.Unix()), labels...)
 }
 
-// since is time where there is one.
+// since sends a time unless it is zero.
 func (g gauges) since(d *prometheus.Desc, t time.Time) {
 	if !t.IsZero() {
 		g.time(d, t)
@@ -99,7 +99,7 @@ func (g gauges) yes(d *prometheus.Desc, is bool, labels ...string) {
 	g.value(d, v, labels...)
 }
 
-// look tells what an endpoint served.
+// look sends the result of a probe.
 func (g gauges) look(l monitor.Result) {
 	g.yes(currentMetric, l.Verdict == monitor.ServesCurrent, l.Certificate, l.Endpoint)
 	g.time(probedMetric, l.At, l.Certificate, l.Endpoint)
@@ -108,10 +108,10 @@ func (g gauges) look(l monitor.Result) {
 	}
 }
 
-// action tells what the plan says of a certificate.
+// action sends a certificate's gauges from its planned action.
 func (g gauges) action(a plan.Action) {
 	if a.Spec == nil {
-		return // it is gone from the spec
+		return // no longer in the spec
 	}
 	if l := a.Secret.Live; l != nil && a.Secret.Owner == a.Certificate {
 		g.time(notAfterMetric, l.End(), a.Certificate, l.Issuer)
@@ -130,7 +130,7 @@ func (g gauges) action(a plan.Action) {
 	}
 }
 
-// states count the records, and tell of those in trouble.
+// states counts the records, and sends the gauges of those with problems.
 func (g gauges) states(records []*ledger.Record, now time.Time) {
 	states := map[ledger.State]int{ledger.StateLive: 0, ledger.StateFailing: 0, ledger.StateRetired: 0}
 	standings := map[ledger.Standing]int{}
@@ -148,7 +148,7 @@ func (g gauges) states(records []*ledger.Record, now time.Time) {
 	}
 }
 
-// record tells of a certificate's failures.
+// record sends the gauges of a certificate's failures.
 func (g gauges) record(r *ledger.Record, stands ledger.Standing) {
 	if stands == ledger.StandsRetired {
 		return
@@ -166,7 +166,7 @@ func (g gauges) record(r *ledger.Record, stands ledger.Standing) {
 	}
 }
 
-// ledger tells how far the ledger lags behind.
+// ledger sends the state of the journal's backlog.
 func (g gauges) ledger(b recorder.Backlog) {
 	g.value(waitingMetric, float64(b.Events))
 	g.since(oldestMetric, b.Oldest)
@@ -180,8 +180,8 @@ func (g gauges) outages(last []reconcile.Outage) {
 	}
 }
 
-// problems counts them, those of which there is none too: an alert that waits
-// for a zero gets one.
+// problems counts open problems by class, including classes without any: an alert that
+// waits for zero needs the series.
 func (g gauges) problems(open []ledger.Problem) {
 	count := map[ledger.Class]int{}
 	for _, p := range open {
@@ -192,7 +192,7 @@ func (g gauges) problems(open []ledger.Problem) {
 	}
 }
 
-// token tells how long Vault's token lives.
+// token sends the Vault token's expiry.
 func (g gauges) token(until time.Time, lifetime time.Duration) {
 	if !until.IsZero() {
 		g.time(tokenMetric, until)

@@ -13,8 +13,8 @@ import (
 	"certroll/reconcile/monitor"
 )
 
-// Metrics are what run tells Prometheus: how things stand after the last pass,
-// and a count of what was done since it started. docs/metrics.md lists them.
+// Metrics is certroll run's collector: gauges of the state after the last pass, and
+// counters since the start. docs/metrics.md lists them.
 type Metrics struct {
 	*prometheus.Registry
 	version          string // of certroll
@@ -29,26 +29,26 @@ type Metrics struct {
 	messages         *prometheus.CounterVec
 
 	mu         sync.Mutex
-	unrecorded map[string]bool // events that were counted and are recorded nowhere, by id
-	last       *reconcile.Pass // how the last pass ended; nil: there was none
-	seen       reconcile.Pass  // the last one that saw Vault and the ledger
-	passedAt   time.Time       // when that was
+	unrecorded map[string]bool // ids of counted events that are not in the ledger or journal
+	last       *reconcile.Pass // the last pass; nil: none yet
+	seen       reconcile.Pass  // the last pass that read Vault and the ledger
+	passedAt   time.Time       // when that one ended
 	revision   Revision
 	held       ledger.Reason                     // why the newest revision is not in force; "": it is
-	token      func() (time.Time, time.Duration) // until when Vault's token lives, and how long in all
-	probes     func() []monitor.Result           // the last looks at endpoints
+	token      func() (time.Time, time.Duration) // the Vault token's expiry and TTL
+	probes     func() []monitor.Result           // the last probe results
 }
 
-// Revision is the revision that is in force, and since when.
+// Revision is the revision in force, and when it came into force.
 type Revision struct {
 	Commit string
 	At     time.Time
 }
 
-// minutes are the buckets of what may take from a moment to an hour.
+// minutes are buckets for durations from a quarter of a second to an hour.
 var minutes = prometheus.ExponentialBuckets(0.25, 2, 14)
 
-// New makes the metrics of this version of certroll.
+// New makes the metrics for this version of certroll.
 func New(version string) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "certroll_" + name, Help: help}, labels)
@@ -75,8 +75,8 @@ func New(version string) *Metrics {
 	return m
 }
 
-// Destination tells of one before it is sent anything, so that the first message
-// is an increase; m may be nil.
+// Destination creates a destination's counters before its first message, so that the
+// first one is an increase; m may be nil.
 func (m *Metrics) Destination(name string) {
 	if m == nil {
 		return
@@ -86,7 +86,7 @@ func (m *Metrics) Destination(name string) {
 	}
 }
 
-// Notified takes up how a message went; m may be nil.
+// Notified counts a message; m may be nil.
 func (m *Metrics) Notified(destination string, err error) {
 	if m == nil {
 		return
@@ -98,7 +98,7 @@ func (m *Metrics) Notified(destination string, err error) {
 	m.messages.WithLabelValues(destination, status).Inc()
 }
 
-// Passed takes up how a pass ended.
+// Passed records the result of a pass.
 func (m *Metrics) Passed(p reconcile.Pass, revision Revision, now time.Time) {
 	status := "success"
 	if p.Err != nil {
@@ -114,8 +114,8 @@ func (m *Metrics) Passed(p reconcile.Pass, revision Revision, now time.Time) {
 	}
 }
 
-// Again tells whether a result was counted, as of what is recorded nowhere and is
-// told anew with each pass.
+// Again reports whether a result was already counted: an event that could not be
+// recorded comes back with each pass.
 func (m *Metrics) Again(r attempt.Result) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -131,7 +131,7 @@ func (m *Metrics) Again(r attempt.Result) bool {
 // Ended counts an operation.
 func (m *Metrics) Ended(e ledger.Event) {
 	if e.Operation == "" {
-		return // it was interrupted
+		return // interrupted
 	}
 	operation, status, class := string(e.Operation), string(e.Status), string(e.Class)
 	m.done.WithLabelValues(operation, status, class, e.Issuer, e.DNSAccount).Inc()
@@ -152,29 +152,28 @@ func (m *Metrics) Ended(e ledger.Event) {
 	}
 }
 
-// Look takes up who knows what endpoints served.
+// Look sets the source of probe results.
 func (m *Metrics) Look(probes func() []monitor.Result) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.probes = probes
 }
 
-// Hold takes up why the newest revision is not in force; "" that it is.
+// Hold sets the reason why the newest revision is not in force; "": it is.
 func (m *Metrics) Hold(reason ledger.Reason) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.held = reason
 }
 
-// Connected takes up who knows how long Vault's token lives.
+// Connected sets the source of the Vault token's expiry.
 func (m *Metrics) Connected(token func() (until time.Time, lifetime time.Duration)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.token = token
 }
 
-// Collect sends how things stood after the last pass. With Describe it makes it
-// a prometheus.Collector.
+// Collect sends the gauges of the last pass. It implements prometheus.Collector.
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package notifier connects the notify blocks of certroll.hcl to the reconciler's notices:
-// how a message is composed, sent, counted and logged.
+// Package notifier connects certroll.hcl's notify blocks to package outbox: it composes,
+// sends, counts and logs messages.
 //
-// It owns the ways to a destination and reads their secrets for each message. Which
-// notices there are, and what was delivered, it leaves to reconcile.
+// It owns the transports to the destinations, and reads their secrets for each message.
+// Package outbox decides which notices exist, and records the deliveries.
 package notifier

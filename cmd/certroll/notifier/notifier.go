@@ -22,7 +22,7 @@ type sender interface {
 	Send(ctx context.Context, m notify.Message) error
 }
 
-// senderOf is the way to the block's destination.
+// senderOf returns the sender for the block's destination.
 func senderOf(n *settings.Notify, version string) sender {
 	if n.Webhook != "" {
 		return &notify.Webhook{URL: n.Webhook, UserAgent: "certroll/" + version, Secrets: func() ([]string, error) {
@@ -53,16 +53,16 @@ func sendTo(ctx context.Context, n *settings.Notify, version string, body []byte
 	return nil
 }
 
-// Options are what of the program a notifier works with.
+// Options are the parts of the program that a notifier needs.
 type Options struct {
 	Version  string
 	LeaseTTL time.Duration
 	Log      *slog.Logger
-	Metrics  *metrics.Metrics // nil: nobody counts
-	Since    time.Time        // from when on one is told that was never told anything
+	Metrics  *metrics.Metrics // nil: no counting
+	Since    time.Time        // start of a new destination's first report
 }
 
-// New tells the destinations of certroll.hcl; nil where there are none.
+// New makes the notifier for certroll.hcl's destinations; nil if there are none.
 func New(s *settings.Settings, p *wiring.Parts, o Options) *outbox.Notifier {
 	if len(s.Notify) == 0 {
 		return nil
@@ -82,10 +82,10 @@ func New(s *settings.Settings, p *wiring.Parts, o Options) *outbox.Notifier {
 	return outbox.NewNotifier(p.Reconciler.Recorder, all, outbox.NotifierOptions{Since: o.Since, Told: told(o.Log, o.Metrics)})
 }
 
-// told logs and counts how a message went.
+// told logs and counts the result of a delivery.
 func told(log *slog.Logger, m *metrics.Metrics) func(string, *outbox.Message, error) {
 	return func(destination string, sent *outbox.Message, err error) {
-		var kind, id string // none where it is about no message, as where Vault is away
+		var kind, id string // empty if the failure concerns no message, as when Vault is down
 		var notices int
 		if sent != nil {
 			kind, id, notices = string(sent.Kind), "msg_"+sent.ID, sent.Notices

@@ -1,6 +1,6 @@
-// Package planfile keeps a plan in a file between certroll plan --out and certroll apply
-// FILE.
+// Package planfile stores a plan in a file, between certroll plan --out and certroll
+// apply FILE.
 //
-// It owns the format and its checks. A file is believed in nothing: it only picks actions
-// from a plan that was made afresh, and holds no secret.
+// It owns the format and its checks. It does not trust a file: the file only selects
+// actions from a fresh plan. A file contains no secrets.
 package planfile

@@ -26,36 +26,36 @@ const (
 	schema = 1
 	// maxAge is how long a plan may wait to be applied.
 	maxAge = 7 * 24 * time.Hour
-	// maxSize bounds what is read: 200,000 actions have about 100 MB.
+	// maxSize bounds a file, in bytes: 200,000 actions have about 100 MB.
 	maxSize = 256 << 20
 )
 
-// File is what `plan --out` writes and `apply FILE` reads. It holds nothing
-// secret, and is believed in nothing: it only picks from what a new plan says.
+// File is the format of `plan --out` and `apply FILE`. It contains no secrets, and apply
+// does not trust it: it only selects from a new plan.
 type File struct {
 	Format   string             `json:"format"`
 	Schema   int                `json:"schema"`
-	Version  string             `json:"certroll"` // that wrote it
+	Version  string             `json:"certroll"` // the version that wrote it
 	Time     time.Time          `json:"time"`
 	Revision string             `json:"revision"` // "" for a plain directory outside Git
 	Files    map[string]string  `json:"files"`    // SHA-256 by path
-	Vault    string             `json:"vault"`    // "" where it was not asked
+	Vault    string             `json:"vault"`    // "" if Vault was not read
 	Actions  []plan.SavedAction `json:"actions"`
 }
 
-// Plan is a plan that was made now: a file keeps it, or is held against it.
+// Plan is a fresh plan, to be stored in a file or compared with one.
 type Plan struct {
 	Desired  *spec.Spec
 	Revision *gitsync.Revision
 	Observed *plan.Observed
-	Now      time.Time // that it was made for
+	Now      time.Time // the time of the plan
 	Actions  []plan.Action
-	Vault    string          // tells one Vault from another; "": none was asked
-	Only     map[string]bool // the certificates that a change is about; nil: all
+	Vault    string          // identifies the Vault; "": not read
+	Only     map[string]bool // the certificates of a change; nil: all
 }
 
-// New keeps a plan; of one that compares two revisions, what the
-// change does.
+// New stores a plan. Of a plan that compares two revisions it stores the change's
+// actions.
 func New(p Plan, version string, at time.Time) File {
 	f := File{
 		Format: format, Schema: schema, Version: version, Time: at, Revision: p.Revision.Commit,
@@ -67,7 +67,7 @@ func New(p Plan, version string, at time.Time) File {
 	return f
 }
 
-// Digests are the SHA-256 of files by their paths.
+// Digests returns the SHA-256 of files by path.
 func Digests(files []gitsync.File) map[string]string {
 	d := make(map[string]string, len(files))
 	for _, f := range files {
@@ -89,7 +89,7 @@ func (f File) Write(path string) error {
 	return nil
 }
 
-// Read reads a plan that is to be applied, and refuses what is none.
+// Read reads a plan for applying, and rejects any other file.
 func Read(path string, now time.Time) (File, error) {
 	var f File
 	refuse := func(format string, args ...any) (File, error) {
@@ -99,7 +99,7 @@ func Read(path string, now time.Time) (File, error) {
 	if err != nil {
 		return refuse("%s", err)
 	}
-	// The format is looked at alone first: another schema may have anything.
+	// Check format and schema alone first: the fields of another schema are unknown.
 	var head struct {
 		Format string
 		Schema int
@@ -124,7 +124,7 @@ func Read(path string, now time.Time) (File, error) {
 	return f, nil
 }
 
-// Fits refuses a revision that is not the one that was planned.
+// Fits rejects a revision other than the planned one.
 func (f File) Fits(rev *gitsync.Revision) error {
 	if rev.Commit != f.Revision {
 		return fmt.Errorf("the config repo has moved on, and nothing was done: the plan was made for %s, and the head is %s (%s) now; plan again",
@@ -136,7 +136,7 @@ func (f File) Fits(rev *gitsync.Revision) error {
 	return nil
 }
 
-// otherFiles are the files that differ, the first few.
+// otherFiles returns the differing files, at most the first five.
 func otherFiles(a, b map[string]string) []string {
 	var names []string
 	for name, digest := range a {
@@ -156,7 +156,8 @@ func otherFiles(a, b map[string]string) []string {
 	return names
 }
 
-// Agrees is pick as it will be once what is held is accepted; nothing is changed.
+// Agrees reports an error if the file would not match the plan once held is accepted. It
+// changes nothing.
 func (f File) Agrees(then Plan, held *ledger.HeldSet) error {
 	now := then.Now.UTC()
 	set := *held
@@ -168,8 +169,8 @@ func (f File) Agrees(then Plan, held *ledger.HeldSet) error {
 	return err
 }
 
-// Pick narrows a fresh plan down to the actions of the file. It fails, with
-// what has moved, where one of them is not what was planned any more.
+// Pick reduces a fresh plan to the actions of the file. It fails with the differences if
+// one of them is no longer as planned.
 func (f File) Pick(p Plan) ([]plan.Action, error) {
 	if now := p.Vault; f.Vault != "" && f.Vault != now {
 		return nil, fmt.Errorf("the plan was made with Vault at %s, and this is %s: nothing was done; plan again", f.Vault, now)

@@ -19,12 +19,11 @@ import (
 	"certroll/spec"
 )
 
-// checkDNSTimeout bounds what a plan waits for the DNS.
+// checkDNSTimeout bounds a plan's DNS checks.
 const checkDNSTimeout = 2 * time.Minute
 
-// checkDNS looks, for a plan, whether certificates could be issued as the DNS
-// stands: CAA, the delegation of challenges, DNSSEC. It needs no secret, knows
-// no ACME account and writes nothing.
+// checkDNS checks for a plan whether the DNS permits issuing: CAA, the delegation of
+// challenges, DNSSEC. It needs no secret and no ACME account, and writes nothing.
 func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec, []string) []review.Note {
 	return func(ctx context.Context, desired *spec.Spec, certificates []string) []review.Note {
 		if len(certificates) == 0 {
@@ -50,8 +49,8 @@ func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec
 	}
 }
 
-// remarkOf tells a finding to the reviewer of a change, at the block of the
-// first certificate that it touches.
+// remarkOf turns a finding into a review note, at the block of the first affected
+// certificate.
 func remarkOf(f ledger.Finding, desired *spec.Spec) review.Note {
 	r := review.Note{Code: review.RemarkCheck, Text: f.Message}
 	if f.Advice != "" {
@@ -69,7 +68,7 @@ func remarkOf(f ledger.Finding, desired *spec.Spec) review.Note {
 	return r
 }
 
-// noAccounts are the ACME accounts of who may not see any.
+// noAccounts is an empty, read-only store of ACME accounts.
 type noAccounts struct{}
 
 func (noAccounts) Load(context.Context, string) (map[string]string, error) {

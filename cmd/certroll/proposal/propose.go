@@ -27,24 +27,24 @@ import (
 	"certroll/spec"
 )
 
-// Input says what to plan and on what.
+// Input selects what to plan and how.
 type Input struct {
 	Ref     string // instead of repo.ref
-	Base    string // compare with this; "": plan all
-	Offline bool   // by the ledger alone
-	Writing bool   // it is to be applied
-	GitHub  bool   // mistakes are printed as annotations too
-	DNS     bool   // look at the DNS of what the plan is about
-	// Progress is told what each certificate waits for.
+	Base    string // the revision to compare with; "": plan everything
+	Offline bool   // use the ledger only
+	Writing bool   // the plan will be applied
+	GitHub  bool   // also print errors as annotations
+	DNS     bool   // check the DNS of the planned certificates
+	// Progress receives each certificate's present step.
 	Progress func(certificate, step, detail string)
-	// Fits may refuse the revision before anybody is asked; nil: any will do.
+	// Fits may reject the revision before any other work; nil: accept all.
 	Fits func(*gitsync.Revision) error
-	// look adds remarks of its own to the review: of certificates that the
-	// plan is about, or that the change touches. nil: none.
+	// look adds notes to the review about the planned or changed certificates. nil:
+	// none.
 	look func(ctx context.Context, desired *spec.Spec, certificates []string) []review.Note
 }
 
-// Proposal is a plan with all that it takes to apply it.
+// Proposal is a plan with everything needed to apply it.
 type Proposal struct {
 	*wiring.Parts
 	Settings *settings.Settings
@@ -52,19 +52,19 @@ type Proposal struct {
 	Desired  *spec.Spec
 	Revision *gitsync.Revision
 	Observed *plan.Observed
-	Now      time.Time // that it was made for
+	Now      time.Time // the time of the plan
 	Actions  []plan.Action
-	NotRead  []plan.Action // held since their file is not read; with a base: by the change
-	Exact    bool          // all of the actions are to be done, or it has failed
+	NotRead  []plan.Action // held because their file is unread; with a base: by the change
+	Exact    bool          // fail unless all of the actions are done
 	View     view.Plan
 }
 
-// Rev is the revision as the ledger has it.
+// Rev returns the revision in the ledger's form.
 func (p *Proposal) Rev() ledger.Revision {
 	return ledger.Revision{Commit: p.Revision.Commit, Author: p.Revision.Author}
 }
 
-// Fresh is the plan as a file of it has it.
+// Fresh returns the plan in planfile's form.
 func (p *Proposal) Fresh() planfile.Plan {
 	f := planfile.Plan{Desired: p.Desired, Revision: p.Revision, Observed: p.Observed, Now: p.Now, Actions: p.Actions}
 	if p.Client != nil {
@@ -79,7 +79,7 @@ func (p *Proposal) Fresh() planfile.Plan {
 	return f
 }
 
-// Planner is what of the program it takes to plan.
+// Planner is the part of the program that planning needs.
 type Planner struct {
 	*console.Console
 
@@ -91,7 +91,7 @@ type Planner struct {
 	Connect          func(ctx context.Context, s *settings.Settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*wiring.Parts, error)
 }
 
-// sides are the revision that is planned and the one it is compared with.
+// sides are the planned revision and the base to compare with.
 type sides struct {
 	head, base     *spec.Spec
 	rev, baseRev   *gitsync.Revision
@@ -136,8 +136,8 @@ func (a *Planner) Propose(ctx context.Context, in Input) (*Proposal, error) {
 	return p, nil
 }
 
-// settingsFor loads certroll.hcl. Offline a directory's own is not taken up
-// unless it is named: in the checkout of a fork it is the fork's.
+// settingsFor loads certroll.hcl. An offline plan ignores a directory's own certroll.hcl
+// unless it is named: in the checkout of a fork, the fork wrote it.
 func (a *Planner) settingsFor(in Input) (*settings.Settings, error) {
 	if !in.Offline || a.ConfigDir == "" || a.ConfigFile != "" {
 		return a.Settings()
@@ -149,7 +149,7 @@ func (a *Planner) settingsFor(in Input) (*settings.Settings, error) {
 	return s, nil
 }
 
-// sides reads and decodes what is to be planned, and what it is compared with.
+// sides reads and decodes the planned revision and its base.
 func (a *Planner) sides(ctx context.Context, s *settings.Settings, in Input) (*sides, error) {
 	signed := s.Verify != nil
 	if in.Ref != "" {
@@ -204,16 +204,16 @@ func (a *Planner) sides(ctx context.Context, s *settings.Settings, in Input) (*s
 	return both, nil
 }
 
-// comparesWithItself is the error of a --base that names what is planned anyway:
-// without it a pull request would always be told "nothing to do".
+// comparesWithItself returns the error for a --base that is also the planned revision.
+// Otherwise every pull request would get "nothing to do".
 func comparesWithItself(s *settings.Settings, base, commit string) error {
 	return fmt.Errorf("plan --base %[1]s compares %[1]s with itself: without --ref and --config-dir, certroll plans %[2]s, which is at the same commit %.12[3]s. "+
 		"Name the branch of the change: certroll plan --ref BRANCH --base %[1]s; or, in a checkout of that branch: certroll plan --config-dir %[4]s --base origin/%[1]s",
 		base, cmp.Or(s.Repo.Ref, "the default branch of repo.url"), commit, cmp.Or(s.Repo.Directory, "."))
 }
 
-// decodePlanned decodes what is planned. A proposal is no head that could have
-// been in force: the rules of this version reject it.
+// decodePlanned decodes the planned revision. A proposal cannot have been in force, so
+// new rules reject it.
 func (a *Planner) decodePlanned(ctx context.Context, s *settings.Settings, in Input, both *sides) (*spec.Spec, []spec.File, hcl.Diagnostics) {
 	rev := both.rev
 	if in.Ref != "" || in.Base != "" || in.Offline {
@@ -223,7 +223,7 @@ func (a *Planner) decodePlanned(ctx context.Context, s *settings.Settings, in In
 	return configrepo.DecodeHead(ctx, s, a.ConfigDir, rev)
 }
 
-// passedOver says so where a certroll.hcl lies where one is looked for.
+// passedOver mentions a certroll.hcl in the working directory that was ignored.
 func (a *Planner) passedOver() string {
 	if _, err := os.Stat(settings.DefaultFile); err != nil || a.ConfigFile != "" {
 		return ""
@@ -231,7 +231,7 @@ func (a *Planner) passedOver() string {
 	return "; the one in this directory was not read, as a pull request could have brought it: name it where it can be trusted"
 }
 
-// readBase reads what the change is compared with, where it is.
+// readBase reads the base, if there is one.
 func (a *Planner) readBase(ctx context.Context, s *settings.Settings, both *sides) error {
 	if both.ref == "" {
 		return nil
@@ -250,7 +250,7 @@ func (a *Planner) readBase(ctx context.Context, s *settings.Settings, both *side
 
 func (a *Planner) baseSide(ctx context.Context, s *settings.Settings, both *sides) error {
 	rev := both.baseRev
-	base, files, diags := configrepo.DecodeInForce(ctx, s, rev.Files) // which is merged
+	base, files, diags := configrepo.DecodeInForce(ctx, s, rev.Files) // the base is merged
 	if diags.HasErrors() {
 		view.Diagnostics(a.Err, a.Palette(), files, diags)
 		return fmt.Errorf("reading what the change is compared with: %s has the mistakes above; mend them there first, or plan without --base", both.ref)
@@ -260,8 +260,7 @@ func (a *Planner) baseSide(ctx context.Context, s *settings.Settings, both *side
 	return nil
 }
 
-// baseRevision reads what the change is compared with: from the checkout that
-// holds the directory, or from repo.url.
+// baseRevision reads the base from the directory's checkout, or from repo.url.
 func (a *Planner) baseRevision(ctx context.Context, s *settings.Settings, ref string) (rev *gitsync.Revision, whole bool, err error) {
 	if a.ConfigDir != "" {
 		checkout, err := gitsync.OpenCheckout(a.ConfigDir)
@@ -281,7 +280,7 @@ func (a *Planner) baseRevision(ctx context.Context, s *settings.Settings, ref st
 	return rev, true, err
 }
 
-// observe looks at what is there for both sides.
+// observe reads the observed state for both sides.
 func (a *Planner) observe(ctx context.Context, s *settings.Settings, log *slog.Logger, in Input, both *sides) (*Proposal, *plan.Observed, error) {
 	p := &Proposal{Parts: &wiring.Parts{}, Desired: both.head, Revision: both.rev}
 	if in.Offline {
@@ -310,7 +309,7 @@ func (a *Planner) observe(ctx context.Context, s *settings.Settings, log *slog.L
 	return p, obs, nil
 }
 
-// observeOffline takes the ledger's word for what is there.
+// observeOffline reads the observed state from the ledger alone.
 func (a *Planner) observeOffline(ctx context.Context, s *settings.Settings, p *Proposal) (*plan.Observed, error) {
 	tree, from, warning, err := a.offlineLedger(ctx, s)
 	if err != nil {
@@ -324,8 +323,8 @@ func (a *Planner) observeOffline(ctx context.Context, s *settings.Settings, p *P
 	return obs, err
 }
 
-// offlineLedger finds the ledger without a secret: in the checkout, whose
-// repository holds its branch unless ledger.url names another, else there.
+// offlineLedger finds the ledger without a secret: in the checkout, if the ledger is a
+// branch of the same repository, else at ledger.url.
 func (a *Planner) offlineLedger(ctx context.Context, s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
 	if a.ConfigDir != "" && s.Ledger.URL == s.Repo.URL {
 		return a.fetchedLedger(s)
@@ -342,7 +341,7 @@ func (a *Planner) offlineLedger(ctx context.Context, s *settings.Settings) (tree
 	return tree, view.Offline{Ledger: head}, fmt.Sprintf("Vault was not asked: what is live is what the ledger says at %.12s", head), nil
 }
 
-// fetchedLedger is the ledger as the checkout last fetched it.
+// fetchedLedger returns the ledger that the checkout last fetched.
 func (a *Planner) fetchedLedger(s *settings.Settings) (tree fs.FS, from view.Offline, warning string, err error) {
 	checkout, err := gitsync.OpenCheckout(a.ConfigDir)
 	if err != nil {
@@ -360,14 +359,14 @@ func (a *Planner) fetchedLedger(s *settings.Settings) (tree fs.FS, from view.Off
 		commit, at.Format(time.RFC3339)), nil
 }
 
-// emptyTree is a ledger with nothing in it.
+// emptyTree is an empty ledger.
 type emptyTree struct{}
 
 func (emptyTree) Open(name string) (fs.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
-// decide plans, and builds what is shown.
+// decide plans, and builds the view.
 func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, both *sides) error {
 	warnings := append(p.View.Warnings, both.warnings...)
 	offline := p.View.Offline
@@ -405,8 +404,8 @@ func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, b
 	return ctx.Err()
 }
 
-// NotReadErrors say which certificates are held for that, one error for each; nil
-// where there are none.
+// NotReadErrors returns one error for each certificate that is held because its file is
+// unread; nil if there are none.
 func NotReadErrors(actions []plan.Action) error {
 	var errs []error
 	for _, a := range actions {

@@ -16,17 +16,17 @@ import (
 	"certroll/vault"
 )
 
-// maxCredential bounds a credential that is read from a file.
+// maxCredential bounds a credential file, in bytes.
 const maxCredential = 64 << 10
 
-// Resolver are the references of the spec, and what follows them.
+// Resolver resolves the references of the spec.
 type Resolver struct {
 	Getenv func(string) string
-	// Places says why a path of Vault is certroll's own; "" where it is not.
+	// Places returns why a Vault path is certroll's own; "" if it is not.
 	Places func(ctx context.Context, path string) (why string, err error)
 }
 
-// Follow follows a reference of the spec. What it finds is in no error.
+// Follow resolves a reference of the spec. Its errors do not contain the value.
 func (r *Resolver) Follow(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
 	switch v.Source {
 	case spec.FromVault:
@@ -48,10 +48,9 @@ func (r *Resolver) Follow(ctx context.Context, kv *vault.KV, v spec.Value) (stri
 	}
 }
 
-// followRepo follows a vault() of the config repo. Whatever trust.vault allows,
-// it reaches neither certroll's state nor a secret that certroll wrote for a
-// certificate, now or ever: what it leads to is sent to a server that the config
-// repo names.
+// followRepo resolves a vault() of the config repo. Whatever trust.vault allows, it
+// reaches neither certroll's state nor a secret that certroll ever wrote for a
+// certificate: the credential goes to a server that the config repo names.
 func (r *Resolver) followRepo(ctx context.Context, kv *vault.KV, v spec.Value) (string, error) {
 	refused := func(why string) error {
 		return fmt.Errorf("following vault(%q) of %s:%d: %s; the config repo never reaches it, keep the credential in a secret of its own",
@@ -81,22 +80,21 @@ func readCredential(v spec.Value) (string, error) {
 	return value, nil
 }
 
-// Versions tells which version of a credential is there, without reading it:
-// the number of a secret's version, or when a file was changed, which is told
-// by the machine alone that has it. A variable of the environment stays as it is
-// for as long as the process runs.
+// Versions returns the version of a credential without reading it: a secret's version
+// number, or a file's modification time with the machine's ID, since each machine has
+// its own file. Environment variables do not change during a process and have none.
 type Versions struct {
 	KV      *vault.KV
 	Machine string
 }
 
-// MachineID stands for a machine's name, which is nobody's business in the ledger.
+// MachineID is a hash of a machine's name, which should not appear in the ledger.
 func MachineID(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:4])
 }
 
-// Version is the version of what a reference leads to; "" where it has none.
+// Version returns the version of a reference's target; "" if it has none.
 func (vs Versions) Version(ctx context.Context, v spec.Value) (string, error) {
 	switch v.Source {
 	case spec.FromVault:

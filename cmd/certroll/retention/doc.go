@@ -1,6 +1,6 @@
-// Package retention warns of mounts and secrets of Vault that keep too little: one version
-// only, or a version for less time than a certificate lives.
+// Package retention warns about Vault mounts and secrets that keep too little: only one
+// version, or a version for less time than a certificate lives.
 //
-// It reads the configuration of mounts and metadata that was read before. It changes
-// nothing in Vault.
+// It reads mount configurations, and metadata that was read earlier. It changes nothing
+// in Vault.
 package retention

@@ -12,9 +12,9 @@ import (
 	"certroll/vault"
 )
 
-// Warnings says what is wrong with how long the mounts of a spec, and the secrets
-// whose metadata was read, keep what is written to them, a sentence each. A mount
-// whose configuration the token may not read is passed over.
+// Warnings returns a sentence for each retention problem of the spec's mounts, and of
+// the secrets whose metadata was read. It skips a mount whose configuration the token
+// may not read.
 func Warnings(ctx context.Context, kv *vault.KV, desired *spec.Spec, log *slog.Logger) []string {
 	mounts := map[string]bool{}
 	for _, c := range desired.Certificates {
@@ -33,8 +33,8 @@ func Warnings(ctx context.Context, kv *vault.KV, desired *spec.Spec, log *slog.L
 	return append(said, limitWarnings(kv.Limits(), kept, time.Now())...)
 }
 
-// shortKeeping is how long a version has to be kept at least: what is written
-// stays until it is renewed, and public CAs issue for up to 200 days.
+// shortKeeping is the minimum retention of a version: it must last until the renewal,
+// and public CAs issue for up to 200 days (CA/B Forum SC-081).
 const shortKeeping = 200 * 24 * time.Hour
 
 func keepingWarnings(mount string, k vault.Keeping) []string {
@@ -48,8 +48,8 @@ func keepingWarnings(mount string, k vault.Keeping) []string {
 	return said
 }
 
-// limitWarnings says what is wrong with limits that single secrets have beside
-// those of their mounts, which keep as stated.
+// limitWarnings returns the problems of limits in single secrets' own metadata. mounts
+// has the retention of their mounts.
 func limitWarnings(limits []vault.Limits, mounts map[string]vault.Keeping, now time.Time) []string {
 	var said []string
 	for _, l := range limits {

@@ -8,13 +8,13 @@ import (
 	"certroll/spec"
 )
 
-// Allowances are the lines of certroll.hcl that allow what is held, with what it
-// allows already.
+// Allowances returns the lines of certroll.hcl that allow the held blocks, together with
+// the elements that it already allows.
 func (s *Settings) Allowances(holds []spec.ConcernedHold) string {
 	type key struct{ block, setting string }
 	values := map[key][]string{}
 	var order []key
-	var blocks []string // that have to be moved there
+	var blocks []string // blocks to move to certroll.hcl
 	single := map[key]bool{}
 	for _, h := range holds {
 		allow := h.Rule.Allow
@@ -57,7 +57,7 @@ func (s *Settings) Allowances(holds []spec.ConcernedHold) string {
 	return b.String()
 }
 
-// allowedAlready are the elements that certroll.hcl has in a list.
+// allowedAlready returns the present elements of a list in certroll.hcl.
 func (s *Settings) allowedAlready(allow spec.Allowance) []string {
 	var list []string
 	if allow.Block == "trust" {

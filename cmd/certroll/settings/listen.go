@@ -1,9 +1,9 @@
 package settings
 
-// HasToken tells whether a request has to show a token.
+// HasToken reports whether requests need a token.
 func (s *Settings) HasToken() bool { return s.ListenTokenFile != "" || s.ListenTokenEnv != "" }
 
-// ListenToken is what a request has to show; "": nothing. It is read at each
+// ListenToken returns the token that requests need; "": none. Callers read it for each
 // request, so that it can be rotated under a running process.
 func (s *Settings) ListenToken() (string, error) {
 	if !s.HasToken() {
@@ -12,11 +12,11 @@ func (s *Settings) ListenToken() (string, error) {
 	return sharedSecret("the token for requests", "listen_token", s.ListenTokenEnv, s.ListenTokenFile)
 }
 
-// DefaultListen is where run serves unless certroll.hcl says otherwise. Nobody
-// but this machine reaches it.
+// DefaultListen is the listen address unless certroll.hcl sets another. Only this
+// machine can reach it.
 const DefaultListen = "127.0.0.1:9464"
 
-// ListenAddress is where to serve; "": nowhere.
+// ListenAddress returns the listen address; "": none.
 func (s *Settings) ListenAddress() string {
 	if s.Listen == nil {
 		return DefaultListen

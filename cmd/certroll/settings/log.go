@@ -7,15 +7,15 @@ import (
 	"certroll/spec/text"
 )
 
-// Log are the log block of certroll.hcl.
+// Log is the log block of certroll.hcl.
 type Log struct {
 	Level  string `hcl:"level,optional"`
 	Format string `hcl:"format,optional"`
 
-	level *slog.LevelVar // of the logger that was made; nil: none was
+	level *slog.LevelVar // of the logger that Logger made; nil: none
 }
 
-// Parsed is the level, and an error where one of the two settings is wrong.
+// Parsed returns the level, and an error if level or format is invalid.
 func (l *Log) Parsed() (slog.Level, error) {
 	var level slog.Level
 	if l.Level != "" {
@@ -29,7 +29,7 @@ func (l *Log) Parsed() (slog.Level, error) {
 	return level, nil
 }
 
-// Logger makes the logger that the block asks for.
+// Logger makes the logger of these settings.
 func (l *Log) Logger(w interface{ Write([]byte) (int, error) }) (*slog.Logger, error) {
 	level, err := l.Parsed()
 	if err != nil {
@@ -44,21 +44,21 @@ func (l *Log) Logger(w interface{ Write([]byte) (int, error) }) (*slog.Logger, e
 	return slog.New(slog.NewTextHandler(w, opts)), nil
 }
 
-// PassOn has the logger that was made by these settings log as others say, which then
-// have it.
+// PassOn applies the next settings' level to the logger of these, and hands the logger
+// over.
 func (l *Log) PassOn(next *Log) {
 	if next.level = l.level; l.level != nil {
-		level, _ := next.Parsed() // it was looked at
+		level, _ := next.Parsed() // already checked
 		l.level.Set(level)
 	}
 }
 
-// jsonLines escapes in JSON what the filter behind it would replace.
+// jsonLines escapes in JSON the characters that the console's filter would replace.
 type jsonLines struct {
 	w interface{ Write([]byte) (int, error) }
 }
 
-// Write writes whole lines, as slog does.
+// Write expects whole lines, as slog writes them.
 func (j jsonLines) Write(p []byte) (int, error) {
 	if _, err := j.w.Write(text.JSON(p)); err != nil {
 		return 0, err

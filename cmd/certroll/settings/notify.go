@@ -14,8 +14,8 @@ import (
 	"certroll/spec/bounded"
 )
 
-// Notify are a notify block of certroll.hcl: who is told of what. The
-// URL of a service is a secret, and stands elsewhere.
+// Notify is a notify block of certroll.hcl: a destination and its kinds of notices. The
+// URL of a service is a secret, so the block only names its place.
 type Notify struct {
 	Name          string            `hcl:"name,label"`
 	ServiceEnv    string            `hcl:"service_env,optional"`
@@ -23,7 +23,7 @@ type Notify struct {
 	Webhook       string            `hcl:"webhook,optional"`
 	SecretEnv     string            `hcl:"secret_env,optional"`
 	SecretFile    string            `hcl:"secret_file,optional"`
-	On            []string          `hcl:"on,optional"` // nil: reconcile.UsualNotices
+	On            []string          `hcl:"on,optional"` // nil: outbox.UsualNotices
 	Labels        map[string]string `hcl:"labels,optional"`
 	Range         hcl.Range         `hcl:",def_range"`
 	OnRange       hcl.Range         `hcl:"on,attr_range"`
@@ -31,7 +31,7 @@ type Notify struct {
 	NameLabelSeen hcl.Range         `hcl:"name,label_range"`
 }
 
-// destinationName is part of a path in Vault.
+// destinationName matches the names that may be part of a path in Vault.
 var destinationName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 
 // checkNotify checks the notify blocks.
@@ -100,7 +100,7 @@ func kindList() string {
 	return strings.Join(names, ", ")
 }
 
-// set counts what is set.
+// set counts the non-empty texts.
 func set(texts ...string) int {
 	n := 0
 	for _, t := range texts {
@@ -116,7 +116,7 @@ func isWebURL(text string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil
 }
 
-// Interest is what the destination is told of.
+// Interest returns the kinds of notices and the labels that the destination wants.
 func (n *Notify) Interest() outbox.Interest {
 	i := outbox.Interest{On: outbox.UsualNotices(), Labels: n.Labels}
 	if n.On != nil {
@@ -128,8 +128,8 @@ func (n *Notify) Interest() outbox.Interest {
 	return i
 }
 
-// SecretLines are the lines of a secret that stands in a variable or a file. It
-// is read for each message, so that it can be rotated.
+// SecretLines reads the lines of a secret from a variable or a file. Callers read it for
+// each message, so that it can be rotated.
 func SecretLines(what, env, file string) ([]string, error) {
 	text, where := os.Getenv(env), "the environment variable "+env
 	if file != "" {

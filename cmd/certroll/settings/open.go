@@ -13,7 +13,7 @@ import (
 	"certroll/gitsync/signature"
 )
 
-// LedgerTree reads the ledger as it is now, for who asks no more.
+// LedgerTree reads the current ledger once and closes it.
 func (s *Settings) LedgerTree(ctx context.Context) (fs.FS, error) {
 	ledger, err := s.OpenLedger("")
 	if err != nil {
@@ -24,11 +24,11 @@ func (s *Settings) LedgerTree(ctx context.Context) (fs.FS, error) {
 	return tree, err
 }
 
-// LedgerMemory is where the ledger's head is remembered over restarts, so that
-// a branch that was rewritten is noticed.
+// LedgerMemory is the directory that remembers the ledger's head across restarts, so
+// that certroll notices a rewritten branch.
 func (s *Settings) LedgerMemory() string { return filepath.Join(s.StateDir, "ledger") }
 
-// LedgerRef is the ledger's branch as git push has it.
+// LedgerRef returns the ledger's branch as git push writes it.
 func (s *Settings) LedgerRef() string {
 	branch := cmp.Or(s.Ledger.Branch, gitsync.DefaultBranch)
 	if strings.HasPrefix(branch, "refs/") {
@@ -37,8 +37,9 @@ func (s *Settings) LedgerRef() string {
 	return "refs/heads/" + branch
 }
 
-// Propose has another ref read that is looked at and never applied: the head of
-// a pull request is not what is signed and merged in the end.
+// Propose switches to another ref, for planning only. It drops the checks of ancestry
+// and signature: the head of a pull request is not the commit that is finally signed and
+// merged.
 func (s *Settings) Propose(ref string) {
 	s.Repo.Ref, s.Repo.AllowRewrites, s.Verify = ref, true, nil
 }
@@ -59,8 +60,8 @@ func (s *Settings) Source() (*gitsync.Source, error) {
 	if o.CacheDir != "" || s.StateDir == "" {
 		return gitsync.OpenSource(o)
 	}
-	// What was fetched is kept beside the rest of the state. A command that may not
-	// write there, as in CI, does without: it fetches into a temporary directory.
+	// Keep fetched objects with the rest of the state. A command that may not write
+	// there, as in CI, uses a temporary directory.
 	o.CacheDir = filepath.Join(s.StateDir, "repo")
 	if src, err := gitsync.OpenSource(o); err == nil {
 		return src, nil
@@ -69,8 +70,8 @@ func (s *Settings) Source() (*gitsync.Source, error) {
 	return gitsync.OpenSource(o)
 }
 
-// Lacks is the error where a setting is missing that a command needs. Mostly
-// that is since certroll runs in another directory than certroll.hcl is in.
+// Lacks returns the error for a missing setting. The usual cause is that certroll runs
+// outside the directory of certroll.hcl.
 func (s *Settings) Lacks(what, advice string) error {
 	if s.File == nil {
 		return fmt.Errorf("there is no %s, and no certroll.hcl in this directory or in /etc/certroll: make one with certroll init, or name it with --config or CERTROLL_CONFIG; %s", what, advice)
@@ -78,7 +79,7 @@ func (s *Settings) Lacks(what, advice string) error {
 	return fmt.Errorf("there is no %s: %s", what, advice)
 }
 
-// Signers are those whose commits are taken; nil: anybody's are.
+// Signers returns the keys whose commits are accepted; nil: any commit is.
 func (v *Verify) Signers() *signature.Signers {
 	if v == nil {
 		return nil
@@ -86,13 +87,13 @@ func (v *Verify) Signers() *signature.Signers {
 	return &signature.Signers{AllowedSigners: v.SSHAllowedSigners, Keyring: v.OpenPGPKeyring}
 }
 
-// OpenLedger opens the ledger to read it; with a directory it remembers there
-// what it saw.
+// OpenLedger opens the ledger for reading. With a memory directory it remembers there
+// the head that it saw.
 func (s *Settings) OpenLedger(memory string) (*gitsync.Ledger, error) {
 	return s.ledgerWith(memory, nil)
 }
 
-// WriteLedger opens the ledger to write it.
+// WriteLedger opens the ledger for writing.
 func (s *Settings) WriteLedger(memory string) (*gitsync.Ledger, error) {
 	key, err := s.Ledger.Signing.key()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"certroll/spec/hint"
 )
 
-// place is where a setting of certroll.hcl stands, by the names of the blocks around it:
-// "vault.parallel"; otherwise where its block does, or what is given.
+// place returns the range of a setting in certroll.hcl, such as "vault.parallel"; else
+// the range of its innermost existing block, or otherwise.
 func (s *Settings) place(setting string, otherwise hcl.Range) hcl.Range {
 	body := s.body
 	for name := range strings.SplitSeq(setting, ".") {
@@ -38,8 +38,8 @@ func blockNamed(body *hclsyntax.Body, name string) *hclsyntax.Block {
 	return nil
 }
 
-// explainUnsupported says of settings and blocks that there are not what they are
-// written as here, where another tool has them, and where all are described.
+// explainUnsupported adds two hints to the errors about unknown settings and blocks: the
+// name here of another tool's setting, and the page with all settings.
 func explainUnsupported(body *hclsyntax.Body, src []byte, diags hcl.Diagnostics) {
 	for _, d := range diags {
 		if !strings.HasPrefix(d.Summary, "Unsupported ") || d.Subject == nil {
@@ -53,7 +53,8 @@ func explainUnsupported(body *hclsyntax.Body, src []byte, diags hcl.Diagnostics)
 	}
 }
 
-// kindAt is which block a byte of certroll.hcl is in, as spec.Familiar calls it.
+// kindAt returns the block that contains a byte of certroll.hcl, in hint.Familiar's
+// terms.
 func kindAt(body *hclsyntax.Body, at int) string {
 	var kinds []string
 	for within := body; within != nil; {
@@ -69,7 +70,7 @@ func kindAt(body *hclsyntax.Body, at int) string {
 	return "settings.vault"
 }
 
-// blockAt is the block whose braces are around a byte; nil where none are.
+// blockAt returns the block whose braces contain a byte; nil if none do.
 func blockAt(body *hclsyntax.Body, at int) *hclsyntax.Block {
 	for _, b := range body.Blocks {
 		if b.OpenBraceRange.Start.Byte < at && at < b.CloseBraceRange.End.Byte {
@@ -79,8 +80,8 @@ func blockAt(body *hclsyntax.Body, at int) *hclsyntax.Block {
 	return nil
 }
 
-// apartFrom leaves out mistakes in a block that is not decoded as it is written: they may
-// only follow from that.
+// apartFrom drops errors inside a block that failed to decode: they may only be
+// consequences.
 func apartFrom(wrong hcl.Diagnostics, body *hclsyntax.Body, diags hcl.Diagnostics) (rest hcl.Diagnostics) {
 	doubtful := map[string]bool{}
 	top := func(r *hcl.Range) string {

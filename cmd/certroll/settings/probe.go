@@ -10,8 +10,8 @@ import (
 	"certroll/spec"
 )
 
-// Probe say where certroll looks at what is served, how often, and how
-// long a consumer may take.
+// Probe is the probe block: which endpoints certroll may probe, how often, and how long
+// a consumer may take to load a new certificate.
 type Probe struct {
 	Allow        []string `hcl:"allow,optional"`
 	IntervalText string   `hcl:"interval,optional"`
@@ -19,10 +19,10 @@ type Probe struct {
 	TimeoutText  string   `hcl:"timeout,optional"`
 
 	Rules                    spec.ProbeRules
-	Interval, After, Timeout time.Duration // 0: the default
+	Interval, After, Timeout time.Duration // 0: default
 }
 
-// complete checks and reads them.
+// complete checks and parses the settings.
 func (p *Probe) complete(where hcl.Range) (diags hcl.Diagnostics) {
 	fault := func(summary, format string, args ...any) {
 		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Subject: &where, Detail: fmt.Sprintf(format, args...)})
@@ -52,7 +52,7 @@ func (p *Probe) complete(where hcl.Range) (diags hcl.Diagnostics) {
 	return diags
 }
 
-// Prober asks endpoints within what the probe block allows.
+// Prober returns a prober limited to the probe block's rules.
 func (s *Settings) Prober() *probe.Prober {
 	return probe.New(probe.Options{Rules: s.Probe.Rules, Timeout: s.Probe.Timeout})
 }

@@ -9,14 +9,13 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// relativeTo makes the paths of certroll.hcl absolute, which are relative to the
-// directory it is in: a service manager starts certroll wherever it likes.
-// Earlier versions took them relative to the working directory; what is there and
-// not beside certroll.hcl is still found, with a warning.
+// relativeTo resolves certroll.hcl's paths relative to the file's directory, since a
+// service manager may start certroll in any directory. Earlier versions used the working
+// directory: a file that exists only there is still found, with a warning.
 func (s *Settings) relativeTo(file string) (warnings hcl.Diagnostics) {
 	dir, err := filepath.Abs(filepath.Dir(file))
 	if err != nil {
-		return nil //nolint:nilerr // what has no working directory has absolute paths, or finds nothing
+		return nil //nolint:nilerr // without a working directory, only absolute paths can work
 	}
 	if cwd, err := os.Getwd(); err == nil && cwd == dir {
 		return nil
@@ -36,11 +35,10 @@ func (s *Settings) relativeTo(file string) (warnings hcl.Diagnostics) {
 	return warnings
 }
 
-// FoundElsewhere is the summary of the warning that a file of certroll.hcl is not beside
-// it.
+// FoundElsewhere is the summary of the warning about a file in the working directory.
 const FoundElsewhere = "Found in the working directory"
 
-// resolved is a path relative to a directory, as an absolute one.
+// resolved returns the absolute form of a path relative to a directory.
 func resolved(dir, path string) string {
 	if path == "" || filepath.IsAbs(path) || isPEM(path) {
 		return path
@@ -59,13 +57,12 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// isRelativeURL tells a relative path of a repository from a URL and from
-// host:path.
+// isRelativeURL reports whether a repository is a relative path, not a URL or host:path.
 func isRelativeURL(url string) bool {
 	return url == "." || url == ".." || strings.HasPrefix(url, "./") || strings.HasPrefix(url, "../")
 }
 
-// paths are all settings that name a file or directory.
+// paths returns all settings that name a file or directory.
 func (s *Settings) paths() []*string {
 	list := []*string{&s.StateDir, &s.ListenTokenFile, &s.Repo.CacheDir, &s.Vault.CACert, &s.Vault.ClientCert, &s.Vault.ClientKey}
 	for _, a := range []*GitAuth{s.Repo.Auth, s.Ledger.Auth} {

@@ -13,7 +13,7 @@ import (
 	"certroll/spec/bounded"
 )
 
-// IsOf tells whether these settings are what the file says that was read now.
+// IsOf reports whether these settings are from a file with the same contents.
 func (s *Settings) IsOf(files []spec.File) bool {
 	if s.File == nil || len(files) == 0 {
 		return s.File == nil && len(files) == 0
@@ -21,7 +21,7 @@ func (s *Settings) IsOf(files []spec.File) bool {
 	return bytes.Equal(s.File.Bytes, files[0].Bytes)
 }
 
-// ChangedSince is an error where certroll.hcl is otherwise than these settings.
+// ChangedSince returns an error if certroll.hcl differs from these settings, read at at.
 func (s *Settings) ChangedSince(at time.Time) error {
 	if s.File == nil {
 		return nil
@@ -36,7 +36,7 @@ func (s *Settings) ChangedSince(at time.Time) error {
 	return fmt.Errorf("%s has changed since it was read at %s: reload it (systemctl reload certroll, or kill -HUP %d)", s.File.Path, at.UTC().Format(time.RFC3339), os.Getpid())
 }
 
-// Path is the file of the settings; "" where there is none.
+// Path returns the path of certroll.hcl; "" if there is none.
 func (s *Settings) Path() string {
 	if s.File == nil {
 		return ""
@@ -44,8 +44,8 @@ func (s *Settings) Path() string {
 	return s.File.Path
 }
 
-// KeepFixed takes from the settings in use what cannot change while run is at work, and
-// names what was to change of it.
+// KeepFixed copies from the settings in use those that cannot change while run is
+// running, and returns the names of the changed ones.
 func (s *Settings) KeepFixed(old *Settings) []string {
 	var changed []string
 	keep := func(name string, to, from any) {
@@ -57,8 +57,8 @@ func (s *Settings) KeepFixed(old *Settings) []string {
 	}
 	keep("state_dir", &s.StateDir, &old.StateDir)
 	keep("parallel", &s.Parallel, &old.Parallel)
-	// What is shown or asked for at an address goes with it: a new token must not be
-	// sent to the former host, nor the former address be open because the new one may be.
+	// An address keeps the credentials that belong to it: a new token must not go to the
+	// old host, nor may the old address lose its token because the new one needs none.
 	if !reflect.DeepEqual(s.Listen, old.Listen) {
 		keep("listen_token_file", &s.ListenTokenFile, &old.ListenTokenFile)
 		keep("listen_token_env", &s.ListenTokenEnv, &old.ListenTokenEnv)
@@ -78,12 +78,12 @@ func (s *Settings) KeepFixed(old *Settings) []string {
 	return changed
 }
 
-// SameSource tells whether the config repo is read in the same way.
+// SameSource reports whether both settings read the config repo in the same way.
 func SameSource(a, b *Settings) bool {
 	return reflect.DeepEqual(a.Verify, b.Verify) && reflect.DeepEqual(a.Repo, b.Repo)
 }
 
-// SameDestinations looks past the places in certroll.hcl.
+// SameDestinations compares notify blocks without their positions in the file.
 func SameDestinations(a, b []*Notify) bool {
 	bare := func(list []*Notify) []Notify {
 		out := make([]Notify, len(list))

@@ -28,26 +28,25 @@ import (
 	"certroll/vault"
 )
 
-// Settings are the reconciler's own: certroll.hcl. What is trusted stands
-// here and never in the config repo. No secret stands here either, only where
-// one is found.
+// Settings is certroll.hcl, certroll's own settings. Trust is configured here and never
+// in the config repo. It contains no secrets, only the places of secrets.
 type Settings struct {
 	Repo         *Repo      `hcl:"repo,block"`
 	Ledger       *Ledger    `hcl:"ledger,block"`
 	Vault        *Vault     `hcl:"vault,block"`
 	Trust        *Trust     `hcl:"trust,block"`
-	Verify       *Verify    `hcl:"verify,block"` // nil: anybody's commits are taken
+	Verify       *Verify    `hcl:"verify,block"` // nil: unsigned commits are accepted
 	Log          *Log       `hcl:"log,block"`
 	Probe        *Probe     `hcl:"probe,block"`
 	Webhooks     []*Webhook `hcl:"webhook,block"`
 	Notify       []*Notify  `hcl:"notify,block"`
 	StateDir     string     `hcl:"state_dir,optional"`
 	IntervalText string     `hcl:"interval,optional"`
-	// DecodeTimeoutText is how long decoding one revision may take.
+	// DecodeTimeoutText bounds the decoding of one revision.
 	DecodeTimeoutText string `hcl:"decode_timeout,optional"`
 	Parallel          int    `hcl:"parallel,optional"`
-	// Listen is the host:port that run serves on; "": it does not; nil: the
-	// default, where nobody else has it.
+	// Listen is the host:port that run serves on; "": none; nil: the default address, if
+	// it is free.
 	Listen          *string  `hcl:"listen,optional"`
 	ListenHosts     []string `hcl:"listen_hosts,optional"`
 	ListenTokenEnv  string   `hcl:"listen_token_env,optional"`
@@ -57,10 +56,10 @@ type Settings struct {
 
 	Interval      time.Duration
 	DecodeTimeout time.Duration
-	File          *spec.File // nil where there is no certroll.hcl
+	File          *spec.File // nil without a certroll.hcl
 	body          *hclsyntax.Body
 
-	Logger *slog.Logger // of what is wrong with a cache; nil: a command that logs nothing
+	Logger *slog.Logger // for problems of a cache; nil in commands that log nothing
 }
 
 // GitAuth is an auth block of a repository: how certroll logs in to it.
@@ -69,7 +68,8 @@ type GitAuth struct {
 	TokenEnv   string `hcl:"token_env,optional"`
 	TokenFile  string `hcl:"token_file,optional"`
 	SSHKeyFile string `hcl:"ssh_key_file,optional"`
-	// SSHKeyPassphraseEnv or SSHKeyPassphraseFile hold what the key is encrypted by.
+	// SSHKeyPassphraseEnv and SSHKeyPassphraseFile name the place of the key's
+	// passphrase.
 	SSHKeyPassphraseEnv  string `hcl:"ssh_key_passphrase_env,optional"`
 	SSHKeyPassphraseFile string `hcl:"ssh_key_passphrase_file,optional"`
 	SSHAgent             bool   `hcl:"ssh_agent,optional"`
@@ -84,12 +84,12 @@ type Repo struct {
 	Directory string `hcl:"directory,optional"`
 	Depth     int    `hcl:"depth,optional"`
 	CacheDir  string `hcl:"cache_dir,optional"`
-	// AllowRewrites takes a head that does not descend from the one before.
+	// AllowRewrites accepts a head that does not descend from the one before.
 	AllowRewrites bool     `hcl:"allow_rewrites,optional"`
 	Auth          *GitAuth `hcl:"auth,block"`
 }
 
-// Ledger is the ledger block: where the status and the audit log go.
+// Ledger is the ledger block: the repository of the status and the audit log.
 type Ledger struct {
 	URL         string   `hcl:"url,optional"`
 	Branch      string   `hcl:"branch,optional"`
@@ -101,21 +101,21 @@ type Ledger struct {
 	Signing     *Signing `hcl:"signing,block"`
 }
 
-// Vault is the vault block: where Vault is, and where certroll works in it.
+// Vault is the vault block: Vault's address, and certroll's paths in it.
 type Vault struct {
 	Address       string     `hcl:"address,optional"`
 	Namespace     string     `hcl:"namespace,optional"`
 	Mount         string     `hcl:"mount,optional"`  // KV v2 mount of certificates and of certroll's state
-	Prefix        string     `hcl:"prefix,optional"` // of certroll's own state
+	Prefix        string     `hcl:"prefix,optional"` // path of certroll's own state
 	CACert        string     `hcl:"ca_cert,optional"`
 	ClientCert    string     `hcl:"client_cert,optional"`
 	ClientKey     string     `hcl:"client_key,optional"`
 	TLSServerName string     `hcl:"tls_server_name,optional"`
-	Parallel      int        `hcl:"parallel,optional"` // reads at once
+	Parallel      int        `hcl:"parallel,optional"` // concurrent reads
 	Auth          *VaultAuth `hcl:"auth,block"`
 }
 
-// VaultAuth is the auth block of vault: how certroll logs in.
+// VaultAuth is the auth block of vault: the login method.
 type VaultAuth struct {
 	Method       string `hcl:"method,label"`
 	Mount        string `hcl:"mount,optional"`
@@ -128,14 +128,14 @@ type VaultAuth struct {
 	JWTEnv       string `hcl:"jwt_env,optional"`
 }
 
-// Trust is the trust block: what the config repo may reach.
+// Trust is the trust block: the limits of the config repo's references and addresses.
 type Trust struct {
 	Env      []string `hcl:"env,optional"`
 	Vault    []string `hcl:"vault,optional"`
 	HTTPReq  bool     `hcl:"httpreq,optional"`
 	Webroots []string `hcl:"webroots,optional"`
-	// Endpoints are the hosts and addresses that issuer and dns blocks of the
-	// config repo may name.
+	// Endpoints are the hosts and addresses that issuer and dns blocks of the config
+	// repo may connect to.
 	Endpoints []string `hcl:"endpoints,optional"`
 	// Ambient lets dns blocks of the config repo use the machine's identities.
 	Ambient bool `hcl:"ambient,optional"`
@@ -143,19 +143,19 @@ type Trust struct {
 	endpoints spec.ProbeRules
 }
 
-// Verify is the verify block: whose signed commits are taken.
+// Verify is the verify block: the keys whose signed commits certroll accepts.
 type Verify struct {
 	SSHAllowedSigners string `hcl:"ssh_allowed_signers,optional"`
 	OpenPGPKeyring    string `hcl:"openpgp_keyring,optional"`
 }
 
-// DefaultFile is the name of the settings in the working directory.
+// DefaultFile is the settings file in the working directory.
 const DefaultFile = "certroll.hcl"
 
-// InstalledFile is where docs/install.md puts them.
+// InstalledFile is the settings file of an installation by docs/install.md.
 const InstalledFile = "/etc/certroll/certroll.hcl"
 
-// firstThere is the first of the files that is there, else the first one.
+// firstThere returns the first path that exists, else the first one.
 func firstThere(paths ...string) string {
 	for _, path := range paths {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -165,8 +165,8 @@ func firstThere(paths ...string) string {
 	return paths[0]
 }
 
-// Load reads certroll.hcl. A file that was named must be there; the
-// default one may be missing, and all then comes from flags and environment.
+// Load reads certroll.hcl. A file named by path must exist. The default file may be
+// missing; then all settings come from flags and the environment.
 func Load(path string) (*Settings, []spec.File, hcl.Diagnostics, error) {
 	named := path != ""
 	if !named {
@@ -184,7 +184,7 @@ func Load(path string) (*Settings, []spec.File, hcl.Diagnostics, error) {
 	return s, files, diags, nil
 }
 
-// Parse decodes what stands, or is to stand, in certroll.hcl.
+// Parse decodes the contents of certroll.hcl.
 func Parse(path string, src []byte) (*Settings, []spec.File, hcl.Diagnostics) {
 	file := spec.File{Path: path, Bytes: src}
 	files := []spec.File{file}
@@ -200,7 +200,7 @@ func Parse(path string, src []byte) (*Settings, []spec.File, hcl.Diagnostics) {
 	loaded.fill()
 	diags = loaded.relativeTo(path)
 	diags = append(diags, apartFrom(wrong, whole, loaded.complete(hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos}))...)
-	// Mistakes of what package decode reads are no revision's fault.
+	// Check the blocks of package decode now: their errors are not a revision's.
 	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(loaded.DecodeTimeout, usualDecode))
 	defer cancel()
 	_, more := decode.Files(ctx, nil, loaded.SpecTrust())
@@ -211,8 +211,8 @@ func Parse(path string, src []byte) (*Settings, []spec.File, hcl.Diagnostics) {
 	return loaded, files, all
 }
 
-// withoutNameless leaves dns blocks without a name out, which package decode
-// reads: HCL's schemas know no block whose label may be missing.
+// withoutNameless drops dns blocks without a label, which package decode reads: an HCL
+// schema cannot make a label optional.
 func withoutNameless(body hcl.Body) hcl.Body {
 	whole, ok := body.(*hclsyntax.Body)
 	if !ok {
@@ -223,8 +223,8 @@ func withoutNameless(body hcl.Body) hcl.Body {
 	return &part
 }
 
-// strangers finds blocks and settings that nobody would read: a policy with a
-// slip of the pen in its name must not be one that was never written.
+// strangers reports unknown blocks and settings. Otherwise a policy with a typo in its
+// block name would have no effect.
 func strangers(body hcl.Body) hcl.Diagnostics {
 	schema, _ := gohcl.ImpliedBodySchema(Settings{})
 	for _, name := range []string{"issuer", "dns", "policy"} {
@@ -234,7 +234,7 @@ func strangers(body hcl.Body) hcl.Diagnostics {
 	return diags
 }
 
-// Usual are the settings where there is no certroll.hcl.
+// Usual returns the settings without a certroll.hcl.
 func Usual() *Settings {
 	s := &Settings{}
 	s.fill()
@@ -263,8 +263,8 @@ func (s *Settings) fill() {
 	}
 }
 
-// complete fills in defaults and checks what must fit together. where is the place of
-// what is nowhere in the file.
+// complete fills in defaults and checks settings against each other. where is the
+// position for errors about a setting that is not in the file.
 func (s *Settings) complete(where hcl.Range) (diags hcl.Diagnostics) {
 	fault := func(setting, summary, format string, args ...any) {
 		at := s.place(setting, where)
@@ -309,16 +309,16 @@ func (s *Settings) complete(where hcl.Range) (diags hcl.Diagnostics) {
 	return append(diags, checkNotify(s.Notify)...)
 }
 
-// authMethods are what a login to Vault may be by; "" and token take VAULT_TOKEN.
+// authMethods are the methods of a login to Vault; "" and token use VAULT_TOKEN.
 var authMethods = []string{"token-file", "approle", "jwt", "kubernetes", "token", ""}
 
-// usualDecode is decode_timeout where it is left out.
+// usualDecode is the default of decode_timeout.
 const usualDecode = 30 * time.Second
 
 // mostReads bounds vault.parallel.
 const mostReads = 512
 
-// mostDecode bounds decode_timeout: meanwhile no newer revision is taken.
+// mostDecode bounds decode_timeout: certroll accepts no newer revision meanwhile.
 const mostDecode = time.Hour
 
 func defaultStateDir() string {
@@ -335,8 +335,8 @@ func defaultStateDir() string {
 	return filepath.Join(home, ".local", "state", "certroll")
 }
 
-// Auth is the login as package gitsync has it. It reads the secrets that stand in
-// variables; a nil GitAuth is the SSH agent.
+// Auth returns package gitsync's form of the login, with the secrets of the variables. A
+// nil GitAuth means the SSH agent.
 func (a *GitAuth) Auth() (remote.Auth, error) {
 	if a == nil {
 		return remote.Auth{SSHAgent: os.Getenv("SSH_AUTH_SOCK") != ""}, nil
@@ -365,10 +365,10 @@ func (a *GitAuth) Auth() (remote.Auth, error) {
 	return g, nil
 }
 
-// isPEM tells a bundle that stands in certroll.hcl itself from a file's name.
+// isPEM reports whether s is a bundle itself and not a file name.
 func isPEM(s string) bool { return strings.Contains(s, "-----BEGIN") }
 
-// Options are the settings as package vault has them.
+// Options returns package vault's form of the settings.
 func (v *Vault) Options(log *slog.Logger) vault.Options {
 	o := vault.Options{
 		Address: v.Address, Namespace: v.Namespace, CACert: v.CACert, ClientCert: v.ClientCert,
@@ -383,7 +383,7 @@ func (v *Vault) Options(log *slog.Logger) vault.Options {
 	return o
 }
 
-// SpecTrust is what the config repo may reach.
+// SpecTrust returns the limits of the config repo.
 func (s *Settings) SpecTrust() spec.Trust {
 	t := spec.Trust{
 		Known: s.File != nil, Env: s.Trust.Env, Vault: s.Trust.Vault, HTTPReq: s.Trust.HTTPReq,
@@ -396,7 +396,8 @@ func (s *Settings) SpecTrust() spec.Trust {
 	return t
 }
 
-// ownVariables are those that hold what certroll itself logs in with.
+// ownVariables returns the environment variables with certroll's own secrets, which the
+// config repo must not read.
 func (s *Settings) ownVariables() []string {
 	var names []string
 	for _, a := range []*GitAuth{s.Repo.Auth, s.Ledger.Auth} {
@@ -437,8 +438,7 @@ func (s *Settings) ownVariables() []string {
 	return names
 }
 
-// WithoutOwn leaves certroll.hcl out where it lies among the files: it is
-// the reconciler's own.
+// WithoutOwn removes certroll's own certroll.hcl from a directory's files.
 func WithoutOwn(files []gitsync.File, s *Settings) []gitsync.File {
 	if s.File == nil {
 		return files

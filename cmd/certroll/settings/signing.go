@@ -11,8 +11,8 @@ import (
 	"certroll/spec/credential"
 )
 
-// Signing say where the key is that the ledger's commits are signed
-// with. It is read when a command starts that writes the ledger.
+// Signing is the ledger.signing block: the place of the key that signs the ledger's
+// commits. certroll reads the key at the start of a command that writes the ledger.
 type Signing struct {
 	SSHKeyFile     string `hcl:"ssh_key_file,optional"`
 	OpenPGPKeyFile string `hcl:"openpgp_key_file,optional"`
@@ -20,7 +20,7 @@ type Signing struct {
 	PassphraseFile string `hcl:"passphrase_file,optional"`
 }
 
-// key reads it; nil where there is no such block.
+// key reads the key; nil without the block.
 func (k *Signing) key() (*signature.Key, error) {
 	if k == nil {
 		return nil, nil
@@ -40,13 +40,13 @@ func (k *Signing) key() (*signature.Key, error) {
 	return key, credential.Passphrase("the passphrase", passphrase, err)
 }
 
-// Passphrase is what the key is encrypted by; "" where it is not.
+// Passphrase returns the key's passphrase; "" if it has none.
 func (k *Signing) Passphrase() (string, error) {
 	return passphrase("the passphrase of the key that signs the ledger", "passphrase_env", k.PassphraseEnv, k.PassphraseFile)
 }
 
-// passphrase reads what a key is encrypted by, from a file, else from the
-// environment; "" where neither is set. setting is what names the variable.
+// passphrase reads a key's passphrase from a file, else from the environment; "" if
+// neither is set. setting is the name of the setting with the variable.
 func passphrase(what, setting, env, file string) (string, error) {
 	switch {
 	case file != "":

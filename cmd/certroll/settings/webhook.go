@@ -8,25 +8,24 @@ import (
 	"certroll/spec/bounded"
 )
 
-// Webhook are a webhook block of certroll.hcl: who may tell that there
-// was a push.
+// Webhook is a webhook block of certroll.hcl: a Git host that may report pushes.
 type Webhook struct {
 	Kind       string `hcl:"kind,label"`
 	SecretEnv  string `hcl:"secret_env,optional"`
 	SecretFile string `hcl:"secret_file,optional"`
 }
 
-// Secret is read at each delivery, so that it can be rotated under a running
-// process.
+// Secret reads the secret. Callers read it for each delivery, so that it can be rotated
+// under a running process.
 func (w *Webhook) Secret() (string, error) {
 	return sharedSecret(fmt.Sprintf("the secret of the webhook %q", w.Kind), "secret", w.SecretEnv, w.SecretFile)
 }
 
-// leastSecret is how many characters a shared secret has at least.
+// leastSecret is the minimum length of a shared secret, in characters.
 const leastSecret = 16
 
-// sharedSecret reads what somebody has to show: from a file, else from the
-// environment. setting is its name in certroll.hcl, less _env and _file.
+// sharedSecret reads a secret from a file, else from the environment. setting is its
+// name in certroll.hcl without _env and _file.
 func sharedSecret(what, setting, env, file string) (string, error) {
 	secret := os.Getenv(env)
 	if file != "" {

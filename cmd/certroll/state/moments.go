@@ -10,15 +10,14 @@ import (
 	"certroll/gitsync/atomicfile"
 )
 
-// Moments keeps, over a restart, when something may be done again. It is
-// no more than a courtesy to CAs: one that is lost or cannot be read is begun
-// anew.
+// Moments stores the earliest times of repeated actions across restarts. It only spares
+// the CAs: if the file is lost or unreadable, the waits start over.
 type Moments struct {
 	Path string
 	Log  *slog.Logger
 }
 
-// Load reads the moments; none where there is no file that can be read.
+// Load reads the times; none if there is no readable file.
 func (f Moments) Load() (map[string]time.Time, error) {
 	var moments map[string]time.Time
 	err := Read(f.Log, f.Path, func(b []byte) error { return json.Unmarshal(b, &moments) })
@@ -28,7 +27,7 @@ func (f Moments) Load() (map[string]time.Time, error) {
 	return moments, err
 }
 
-// Save writes the moments.
+// Save writes the times.
 func (f Moments) Save(moments map[string]time.Time) error {
 	b, err := json.Marshal(moments)
 	if err != nil {

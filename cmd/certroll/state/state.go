@@ -10,13 +10,12 @@ import (
 	"certroll/spec/bounded"
 )
 
-// LastGoodFile is the file of the state directory that keeps the last good revision.
+// LastGoodFile is the file in the state directory with the last good revision.
 const LastGoodFile = "last-good.json"
 
-// Read reads one of certroll's own files. A file that cannot be read or
-// decoded is set aside with one warning and counts as absent (fs.ErrNotExist):
-// all that these files hold is either in the ledger too or can be fetched again,
-// and a damaged file must not stop renewals.
+// Read reads one of certroll's own files. If a file cannot be read or decoded, Read sets
+// it aside with one warning and returns fs.ErrNotExist: the contents are also in the
+// ledger, or can be fetched again, and a damaged file must not stop renewals.
 func Read(log *slog.Logger, path string, decode func([]byte) error) error {
 	b, err := bounded.File(path, bounded.State)
 	if errors.Is(err, fs.ErrNotExist) {

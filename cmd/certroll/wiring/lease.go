@@ -9,15 +9,14 @@ import (
 	"certroll/reconcile/lease"
 )
 
-// LoggedLease is a lease that logs when it is taken, lost and given back, and who
-// has it instead.
+// LoggedLease logs when the lease is taken, lost and released, and its other holder.
 type LoggedLease struct {
 	lease.Lease
 	log *slog.Logger
 
 	mu    sync.Mutex
-	until time.Time // zero: it is not ours
-	other string    // who had it last, while it is not ours
+	until time.Time // zero: not held by this process
+	other string    // the other holder that was logged last
 }
 
 // Acquire takes or renews the lease.
@@ -43,7 +42,7 @@ func (l *LoggedLease) Acquire(ctx context.Context) (held bool, by string, until 
 	return held, by, until, err
 }
 
-// Release gives it back. One that ended by the clock was lost before.
+// Release releases the lease. A lease past its end counts as lost.
 func (l *LoggedLease) Release(ctx context.Context) error {
 	err := l.Lease.Release(ctx)
 	l.mu.Lock()

@@ -33,8 +33,8 @@ import (
 	"certroll/vault"
 )
 
-// LedgerAlone opens the ledger for a command that only writes an event of a person into
-// it: it asks neither Vault nor a CA. giveBack closes the ledger.
+// LedgerAlone opens the ledger for a command that only records a person's event. It
+// contacts neither Vault nor a CA. giveBack closes the ledger.
 func LedgerAlone(s *settings.Settings) (r *apply.Reconciler, giveBack func(), err error) {
 	ledger, err := s.WriteLedger("")
 	if err != nil {
@@ -44,7 +44,7 @@ func LedgerAlone(s *settings.Settings) (r *apply.Reconciler, giveBack func(), er
 	return r, func() { _ = ledger.Close() }, nil
 }
 
-// Parts are what a command works with, wired.
+// Parts are a command's connected parts.
 type Parts struct {
 	Client     *vault.Client
 	KV         *vault.KV
@@ -56,7 +56,7 @@ type Parts struct {
 	References *reference.Resolver
 }
 
-// Close closes what is open.
+// Close closes the open parts.
 func (p *Parts) Close() {
 	if p.ACME != nil {
 		_ = p.ACME.Close()
@@ -69,22 +69,22 @@ func (p *Parts) Close() {
 	}
 }
 
-// Options is what of the program its parts are connected by.
+// Options are the program's part of the connections.
 type Options struct {
 	Getenv  func(string) string
 	Version string
-	// Redact knows every secret that a reference led to; logs and the ledger
-	// pass through it.
+	// Redact learns every secret that a reference yields; logs and the ledger pass
+	// through it.
 	Redact *redact.Redactor
-	// Patience are the waits between the tries within one attempt; nil: those
-	// of packages reconcile and acme.
+	// Patience are the waits between tries within one attempt; nil: the defaults of
+	// packages attempt and acme.
 	Patience []time.Duration
 	LeaseTTL time.Duration
-	LeaseLog *slog.Logger // that is told of the lease; nil: none
-	// Writing also opens the journal, which one process at a time may have, and
+	LeaseLog *slog.Logger // logs the lease; nil: no logging
+	// Writing also opens the journal, which only one process at a time can hold, and
 	// takes the lease when it applies.
 	Writing bool
-	// Progress is told what each certificate waits for.
+	// Progress receives each certificate's present step.
 	Progress func(certificate, step, detail string)
 }
 
@@ -144,7 +144,7 @@ func Connect(ctx context.Context, s *settings.Settings, log *slog.Logger, w Opti
 	return p, nil
 }
 
-// told is a lease that the log is told of, where there is one to tell.
+// told wraps a lease in logging, if there is a LeaseLog.
 func (w Options) told(l lease.Lease) lease.Lease {
 	if w.LeaseLog == nil {
 		return l
@@ -152,26 +152,26 @@ func (w Options) told(l lease.Lease) lease.Lease {
 	return &LoggedLease{Lease: l, log: w.LeaseLog}
 }
 
-// AnchorOf is where Vault keeps how far this ledger had come. Each ledger has its
-// own: to move to another one is no rewind.
+// AnchorOf returns the checkpoint of this ledger in Vault. Each ledger has its own, so
+// that a move to another ledger is no rewind.
 func AnchorOf(s *settings.Settings, kv *vault.KV, ledger *gitsync.Ledger) *vault.Anchor {
 	return vault.NewAnchor(kv, s.Vault.Mount, s.Vault.Prefix+"/anchor/"+LedgerID(ledger))
 }
 
-// LedgerID stands for a ledger's URL, branch and directory.
+// LedgerID identifies a ledger by its URL, branch and directory.
 func LedgerID(ledger *gitsync.Ledger) string {
 	sum := sha256.Sum256([]byte(ledger.Place()))
 	return hex.EncodeToString(sum[:8])
 }
 
-// rewound says loudly that the ledger was rewritten.
+// rewound logs that the ledger was rewritten.
 func rewound(log *slog.Logger) func(archive.Breach) {
 	return func(f archive.Breach) {
 		log.Error("the ledger was rewritten", "problem", f.Problem, "expected", f.Expected, "seen", f.Seen, "file", f.File, "line", f.Line, "commit", f.Commit)
 	}
 }
 
-// Login logs in to Vault and makes sure of its mount.
+// Login logs in to Vault and checks its mount.
 func Login(ctx context.Context, s *settings.Settings, log *slog.Logger) (*vault.Client, *vault.KV, error) {
 	client, err := vault.New(s.Vault.Options(log))
 	if err != nil {
@@ -179,7 +179,7 @@ func Login(ctx context.Context, s *settings.Settings, log *slog.Logger) (*vault.
 	}
 	if names := client.FromEnvironment(); len(names) > 0 {
 		log.Debug("settings of Vault come from the environment", "variables", strings.Join(names, " "))
-		// It goes before vault.address, as the api has it.
+		// Vault's api package prefers it to the address.
 		if slices.Contains(names, "VAULT_AGENT_ADDR") && s.Vault.Address != "" {
 			log.Warn("VAULT_AGENT_ADDR overrides vault.address of certroll.hcl; unset it, or leave vault.address out", "address", client.Name())
 		}
@@ -191,8 +191,8 @@ func Login(ctx context.Context, s *settings.Settings, log *slog.Logger) (*vault.
 	return client, kv, kv.Check(ctx, s.Vault.Mount)
 }
 
-// journalName keeps the journals of several ledgers apart: a path is made
-// absolute, which is another ledger in another directory.
+// journalName returns a file name per ledger. It makes a relative path absolute, since
+// the same path in another directory is another ledger.
 func journalName(s *settings.Settings) string {
 	at := s.Ledger.URL
 	if strings.HasPrefix(at, ".") {
@@ -203,7 +203,7 @@ func journalName(s *settings.Settings) string {
 	return "journal-" + url.PathEscape(strings.NewReplacer("/", "_", ":", "_", "@", "_").Replace(at+"_"+s.Ledger.Branch))
 }
 
-// Holder names this process to who finds the lease taken.
+// Holder identifies this process in the lease.
 func Holder() string { return fmt.Sprintf("%s pid %d", hostName(), os.Getpid()) }
 
 func hostName() string {
@@ -217,13 +217,13 @@ func hostName() string {
 // NoJournal is the journal of a command that only reads.
 type NoJournal struct{}
 
-// Append refuses.
+// Append fails.
 func (NoJournal) Append([]byte) error { return errors.New("this command does not write") }
 
-// NeverWrites tells the reconciler so.
+// NeverWrites marks the journal as read-only for the reconciler.
 func (NoJournal) NeverWrites() {}
 
-// Entries are none.
+// Entries returns none.
 func (NoJournal) Entries() ([][]byte, error) { return nil, nil }
 
 // Ack does nothing.
