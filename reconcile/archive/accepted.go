@@ -9,7 +9,7 @@ import (
 	"certroll/reconcile/times"
 )
 
-// Taken is a revision that was in force, and when.
+// Taken is a revision that was in force, and the time.
 type Taken struct {
 	Commit string
 	At     time.Time
@@ -17,8 +17,9 @@ type Taken struct {
 
 var fullHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
-// LastTaken is the newest revision that the ledger tells was in force: one that
-// was reconciled, or accepted by a person. The zero Taken is none.
+// LastTaken returns the newest revision in force according to the ledger: the last one that
+// certroll reconciled or a person accepted. The zero Taken means none. It skips values that
+// are no full commit hash, and events about revisions that certroll rejected or held.
 func LastTaken(tree fs.FS) (taken Taken, err error) {
 	err = Backward(tree, func(e ledger.Event) bool {
 		if !fullHash.MatchString(e.Revision) || e.Operation == ledger.KindConfig && e.Status != ledger.Success {
@@ -30,12 +31,12 @@ func LastTaken(tree fs.FS) (taken Taken, err error) {
 	return taken, err
 }
 
-// AcceptedSince tells whether a person accepted just this commit after a
-// moment: consent to what was in force before, and was left since, is used up.
+// AcceptedSince reports whether a person accepted this commit after a time. A consent to a
+// revision that was in force earlier, and was then left, does not count again.
 func AcceptedSince(tree fs.FS, commit string, since time.Time) (accepted bool, err error) {
 	err = Backward(tree, func(e ledger.Event) bool {
 		accepted = e.Operation == ledger.KindConfig && e.Reason == ledger.ReasonAccepted && e.Status == ledger.Success && e.Revision == commit && e.Time.After(since)
-		// A run tells what it did some time after it did it.
+		// a run may record an event up to a day after it happened, so read a day further
 		return !accepted && !e.Time.Before(since.Add(-times.Day))
 	})
 	return accepted, err

@@ -1,14 +1,14 @@
 package archive
 
-// Breach is a place where the audit log is not as it should be.
+// Breach is a deviation from the expected content of the ledger.
 type Breach struct {
-	Commit   string `json:"commit"` // that brought it; "" where no one did
+	Commit   string `json:"commit"` // the commit that caused it; "": unknown
 	File     string `json:"file"`
-	Line     int    `json:"line"` // 0: the file as a whole, or none
+	Line     int    `json:"line"` // 0: the whole file, or no file
 	Problem  string `json:"problem"`
 	Expected string `json:"expected"`
 	Seen     string `json:"seen"`
 }
 
-// MostFindings are listed; a log that was made anew has one for each line.
+// MostFindings bounds the findings of one check. A forged log has one for each line.
 const MostFindings = 50

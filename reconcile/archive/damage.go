@@ -14,10 +14,10 @@ import (
 	"certroll/spec/text"
 )
 
-// What of a ledger cannot be read is a finding and stops nothing: plan, apply,
-// run, status and retry go on without it. This file names it.
+// Unreadable parts of a ledger are findings and stop nothing: plan, apply, run, status and
+// retry go on without them. Anyone with push access could otherwise stop all renewals.
 
-// Lose adds what cannot be read. A log that is garbage has a line after another.
+// Lose adds an unreadable file or line to a list, up to MostFindings.
 func Lose(list []Breach, file string, line int, problem string) []Breach {
 	if len(list) == MostFindings {
 		return list
@@ -26,7 +26,7 @@ func Lose(list []Breach, file string, line int, problem string) []Breach {
 	return append(list, Breach{File: inert(file), Line: line, Problem: "it cannot be read and is passed over: " + problem, Expected: "what certroll writes there", Seen: problem})
 }
 
-// inert is what somebody else wrote as one short line that acts on no terminal.
+// inert returns foreign text as one short line without terminal control characters.
 func inert(s string) string {
 	const most = 300
 	s = text.Line(s)
@@ -36,14 +36,14 @@ func inert(s string) string {
 	return s
 }
 
-// isNoDirectory tells that something else is where a directory belongs.
+// isNoDirectory reports whether a file is at a directory's path.
 func isNoDirectory(tree fs.FS, name string) bool {
 	info, err := fs.Stat(tree, name)
 	return err == nil && !info.IsDir()
 }
 
-// Unreadable is what of a ledger's tree cannot be read: records, open problems,
-// files and lines of the audit log. An error is the tree's own.
+// Unreadable returns the unreadable records, open problems, held sets, audit files and
+// audit lines of a ledger's tree. An error means that the tree itself cannot be read.
 func Unreadable(tree fs.FS) ([]Breach, error) {
 	var records RecordCache
 	if _, err := records.Read(tree); err != nil {
@@ -61,9 +61,9 @@ func Unreadable(tree fs.FS) ([]Breach, error) {
 	return slices.Concat(records.Lost, lost, held, history.Lost), errors.Join(err, heldErr)
 }
 
-// ReadLedger reads the records of a ledger's tree. For one that cannot be read
-// the last version of the ledger's history stands in; past may be nil. lost names
-// what cannot be read of the records, and where the history could not be read.
+// ReadLedger reads the records of a ledger's tree. For an unreadable record it uses the
+// last readable version in past, the ledger's history, which may be nil. lost lists the
+// unreadable records, and an error of reading the history.
 func ReadLedger(ctx context.Context, tree fs.FS, past Earlier) (records map[string]*ledger.Record, lost []Breach, err error) {
 	var c RecordCache
 	records, err = c.Read(tree)
@@ -81,7 +81,7 @@ func ReadLedger(ctx context.Context, tree fs.FS, past Earlier) (records map[stri
 	return records, lost, err
 }
 
-// UnreadableEvents tell of what cannot be read, once for each content.
+// UnreadableEvents returns one event per unreadable file or line and content.
 func UnreadableEvents(lost []Breach, now time.Time) []ledger.Event {
 	events := make([]ledger.Event, 0, len(lost))
 	for _, f := range lost {
@@ -95,7 +95,7 @@ func UnreadableEvents(lost []Breach, now time.Time) []ledger.Event {
 	return events
 }
 
-// Where is the place in the ledger, as a person calls it.
+// Where returns the place in the ledger for a message.
 func (f Breach) Where() string {
 	if f.Line > 0 {
 		return fmt.Sprintf("%s line %d", f.File, f.Line)
@@ -103,7 +103,7 @@ func (f Breach) Where() string {
 	return f.File
 }
 
-// LoadProblems is ReadProblems, and what is wrong with the file.
+// LoadProblems is ReadProblems, and also returns the damage of the file.
 func LoadProblems(tree fs.FS) (*ledger.Problems, []Breach, error) {
 	none := &ledger.Problems{Schema: ledger.ProblemsSchema, Problems: []ledger.Problem{}}
 	b, err := fs.ReadFile(tree, ledger.ProblemsFile)
@@ -122,10 +122,10 @@ func LoadProblems(tree fs.FS) (*ledger.Problems, []Breach, error) {
 	if p.Schema > ledger.ProblemsSchema {
 		return none, Lose(nil, ledger.ProblemsFile, 0, fmt.Sprintf("it has schema %d, and this certroll knows %d: use the newer one", p.Schema, ledger.ProblemsSchema)), nil
 	}
-	// Whoever may push can write one that concerns nobody: certroll never does.
+	// certroll always names one; anyone with push access may write a probe problem without
 	p.Problems = slices.DeleteFunc(p.Problems, func(o ledger.Problem) bool { return o.Operation == ledger.KindProbe && len(o.Certificates) == 0 })
 	return p, nil, nil
 }
 
-// nextAuditFile is where the log goes on after a file that cannot be added to.
+// nextAuditFile returns the file that continues the log if certroll cannot append to file.
 func nextAuditFile(file string) string { return strings.TrimSuffix(file, ".jsonl") + "a.jsonl" }

@@ -1,7 +1,8 @@
-// Package archive reads the files of a ledger's tree: records, audit log, open problems,
-// held sets, accepted revisions. It also makes the new content of a file from entries.
+// Package archive reads the files in a ledger's tree: records, audit log, open problems,
+// held sets and accepted revisions. It also computes the new content of a file from
+// entries.
 //
-// It never fails because of one damaged file: it names the damage (Breach), uses the last
-// readable version, and goes on. It bounds what it keeps in memory. It writes nothing
-// itself; package recorder does.
+// One damaged file never makes it fail: it reports the damage (Breach), uses the last
+// readable version, and goes on. It bounds the memory that it uses. Package recorder writes
+// the files.
 package archive

@@ -13,24 +13,24 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// AuditFile is the file that events appended at t go to: audit/2026/11.jsonl.
+// AuditFile returns the file for events appended at t: audit/2026/11.jsonl.
 func AuditFile(t time.Time) string {
 	return path.Join(ledger.AuditDir, t.UTC().Format("2006/01")+".jsonl")
 }
 
-// AuditFiles lists the audit files of a ledger in the order of time.
+// AuditFiles lists the audit files of a ledger, the oldest first.
 func AuditFiles(tree fs.FS) ([]string, error) {
 	var files []string
 	years, err := fs.ReadDir(tree, ledger.AuditDir)
 	if errors.Is(err, fs.ErrNotExist) || err != nil && isNoDirectory(tree, ledger.AuditDir) {
-		return nil, nil // a file that is there is replaced by the next event
+		return nil, nil // the next event replaces a file at the directory's path
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listing %s: %w", ledger.AuditDir, err)
 	}
 	for _, y := range years {
 		if !y.IsDir() {
-			continue // a README that somebody put there
+			continue // a file that a person added, such as a README
 		}
 		months, err := fs.ReadDir(tree, path.Join(ledger.AuditDir, y.Name()))
 		if err != nil {
@@ -46,9 +46,9 @@ func AuditFiles(tree fs.FS) ([]string, error) {
 	return files, nil
 }
 
-// AppendEvents returns the edit that appends the events the ledger does not
-// have yet, chained to its last line. They go to the file of now, or to the
-// newest there is where a clock went back, so that the chain follows the files.
+// AppendEvents returns the edit that appends the events that the ledger lacks, chained to
+// its last line. They go to the file of now, or to the newest file if the clock went back,
+// so that the order of the files is the order of the chain.
 func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string][]byte, error) {
 	files, err := AuditFiles(tree)
 	if err != nil {
@@ -58,15 +58,15 @@ func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string]
 	if n := len(files); n > 0 && files[n-1] > target {
 		target = files[n-1]
 	}
-	// An event may have been pushed at the end of last month by a run that
-	// died before it could note so.
+	// Read last month's file too: a run may have pushed an event at the end of the month
+	// and died before it could acknowledge its journal.
 	told := map[string]bool{}
 	var prev string
 	var body []byte
 	for _, f := range files[max(0, len(files)-2):] {
 		b, err := fs.ReadFile(tree, f)
 		if errors.Is(err, fs.ErrInvalid) {
-			// One that is too large: the log goes on in the next, and the chain anew.
+			// The file is too large: the log continues in another file, with a new chain.
 			if f == target {
 				target, body = nextAuditFile(target), nil
 			}
@@ -104,7 +104,8 @@ func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string]
 	return map[string][]byte{target: body}, nil
 }
 
-// LastLine is the last complete line of an audit file, nil where there is none.
+// LastLine returns the last line of an audit file without its newline; nil if there is
+// none.
 func LastLine(b []byte) []byte {
 	b = bytes.TrimRight(b, "\n")
 	if len(b) == 0 {

@@ -12,8 +12,8 @@ import (
 	"certroll/reconcile/times"
 )
 
-// ReadHeldSets reads the held sets of a ledger's tree: none where the file cannot be
-// read, which lost names.
+// ReadHeldSets reads the held sets of a ledger's tree. If the file is unreadable it returns
+// no sets, and lost describes the damage.
 func ReadHeldSets(tree fs.FS) (sets []ledger.HeldSet, lost []Breach, err error) {
 	b, err := fs.ReadFile(tree, ledger.HeldFile)
 	switch {
@@ -41,7 +41,8 @@ func isDirectory(tree fs.FS, name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// ReadHeld is what the brake holds by the ledger's word; nil where it holds nothing.
+// ReadHeld returns the set that the brake holds according to the ledger; nil if there is
+// none.
 func ReadHeld(tree fs.FS) (*ledger.HeldSet, error) {
 	sets, _, err := ReadHeldSets(tree)
 	i := slices.IndexFunc(sets, func(s ledger.HeldSet) bool { return s.AcceptedAt == nil })
@@ -51,8 +52,8 @@ func ReadHeld(tree fs.FS) (*ledger.HeldSet, error) {
 	return &sets[i], nil
 }
 
-// EditHeld is the edit that brings the file to what the entries say; nil where
-// they say nothing new.
+// EditHeld returns the new content of HeldFile after the entries; nil if they change
+// nothing.
 func EditHeld(tree fs.FS, entries []ledger.Entry, now time.Time) ([]byte, error) {
 	sets, _, err := ReadHeldSets(tree)
 	if err != nil {
@@ -70,8 +71,8 @@ func EditHeld(tree fs.FS, entries []ledger.Entry, now time.Time) ([]byte, error)
 	return MarshalHeld(sets)
 }
 
-// WithHeld adds a set in the place of the one that was held, and drops consents
-// that are over.
+// WithHeld replaces the held set by one and drops expired consents. It keeps the newest
+// MostHeldSets sets.
 func WithHeld(sets []ledger.HeldSet, one ledger.HeldSet, now time.Time) []ledger.HeldSet {
 	sets = slices.DeleteFunc(slices.Clone(sets), func(s ledger.HeldSet) bool {
 		return s.AcceptedAt == nil || now.Sub(*s.AcceptedAt) > ledger.MoveConsentLasts || s.ID == one.ID && one.AcceptedAt != nil
@@ -82,7 +83,7 @@ func WithHeld(sets []ledger.HeldSet, one ledger.HeldSet, now time.Time) []ledger
 	return sets[max(0, len(sets)-ledger.MostHeldSets):]
 }
 
-// MarshalHeld is the file of the sets.
+// MarshalHeld encodes HeldFile.
 func MarshalHeld(sets []ledger.HeldSet) ([]byte, error) {
 	b, err := ledger.PlainJSON(ledger.HeldSets{Schema: ledger.HeldSchema, Sets: sets}, "  ")
 	if err != nil {
@@ -91,7 +92,8 @@ func MarshalHeld(sets []ledger.HeldSet) ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// FindHeld is a copy of the set with that id.
+// FindHeld returns the held set with an id and all sets of the ledger. known is a set that
+// the caller already has, and is returned if the ledger does not hold it; nil for none.
 func FindHeld(tree fs.FS, id string, known *ledger.HeldSet) (*ledger.HeldSet, []ledger.HeldSet, error) {
 	sets, _, err := ReadHeldSets(tree)
 	if err != nil {

@@ -15,35 +15,35 @@ import (
 	"certroll/reconcile/times"
 )
 
-// HistorySpan is how far back limits and circuit breakers look: the longest
-// span a CA counts over is a week.
+// HistorySpan is how far back rate limits and circuit breakers look: a day more than the
+// longest window of Let's Encrypt's limits, which is a week.
 const HistorySpan = 8 * times.Day
 
-// HistoryCache keeps the events that were read, by file, so that a look costs
-// what was told since the last one.
+// HistoryCache caches the events of each file, so that the cost of a read grows with the
+// new lines and not with the log.
 type HistoryCache struct {
 	mu   sync.Mutex
 	seed maphash.Seed
-	seen map[string]cachedEvents // nil: nothing yet
-	Lost []Breach                // files and lines that the last read could not read
+	seen map[string]cachedEvents // nil: nothing read yet
+	Lost []Breach                // unreadable files and lines of the last read
 }
 
 type cachedEvents struct {
 	length int
-	text   uint64         // the hash of that much of the file
-	since  time.Time      // from when on they were read
+	text   uint64         // hash of the first length bytes
+	since  time.Time      // oldest time that the read covered
 	events []ledger.Event // oldest first
-	whole  bool           // the file holds no older one
+	whole  bool           // the file has no older event
 	lost   []Breach
 }
 
-// ReadHistory reads the events of the ledger since a moment, oldest first.
+// ReadHistory reads the events of the ledger since a time, the oldest first.
 func ReadHistory(tree fs.FS, since time.Time) ([]ledger.Event, error) {
 	return (&HistoryCache{}).Read(tree, since)
 }
 
-// Read is readHistory. Lines are read from the newest back, so that it costs
-// what is young and not what there is.
+// Read is ReadHistory with the cache. It reads lines backward from the newest, so that the
+// cost does not grow with the age of the log.
 func (c *HistoryCache) Read(tree fs.FS, since time.Time) ([]ledger.Event, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +75,7 @@ func (c *HistoryCache) Read(tree fs.FS, since time.Time) ([]ledger.Event, error)
 		}
 	}
 	slices.Reverse(parts)
-	told := map[string]bool{} // a line that is there twice is one event
+	told := map[string]bool{} // a duplicate line is one event
 	return slices.DeleteFunc(slices.Concat(parts...), func(e ledger.Event) bool {
 		twice := e.ID != "" && told[e.ID]
 		told[e.ID] = true
@@ -83,14 +83,14 @@ func (c *HistoryCache) Read(tree fs.FS, since time.Time) ([]ledger.Event, error)
 	}), nil
 }
 
-// Unreadable is what the last read could not read.
+// Unreadable returns the unreadable files and lines of the last read.
 func (c *HistoryCache) Unreadable() []Breach {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.Lost)
 }
 
-// file reads one file: of one that has grown, what is new.
+// file reads the events of one file. If the file has only grown, it decodes the new lines.
 func (c *HistoryCache) file(name string, was cachedEvents, b []byte, since time.Time) cachedEvents {
 	now := cachedEvents{length: len(b), text: maphash.Bytes(c.seed, b), since: since}
 	grown := was.length > 0 && was.length <= len(b) && !since.Before(was.since) && maphash.Bytes(c.seed, b[:was.length]) == was.text
@@ -109,8 +109,9 @@ func (c *HistoryCache) file(name string, was cachedEvents, b []byte, since time.
 	return now
 }
 
-// Credible are events as they may be reckoned with: what a clock that was ahead
-// dated into the future happened by now at the latest.
+// Credible returns the events with no time in the future. A clock that was ahead would
+// otherwise keep limits and breakers in force until its time comes; the event itself has
+// certainly happened by now.
 func Credible(events []ledger.Event, now time.Time) []ledger.Event {
 	if !slices.ContainsFunc(events, func(e ledger.Event) bool { return e.Time.After(now) }) {
 		return events
@@ -129,21 +130,21 @@ func Credible(events []ledger.Event, now time.Time) []ledger.Event {
 	return events
 }
 
-// eventsSince reads a file's lines from its end until one is older; whole
-// tells that none was.
+// eventsSince reads a file's lines backward until one is older than since. whole reports
+// that no line was.
 func eventsSince(b []byte, since time.Time, lost func(int, error)) (newestFirst []ledger.Event, whole bool) {
 	whole = eachBackward(b, lost, func(e ledger.Event) bool {
 		if !e.Time.Before(since) {
 			newestFirst = append(newestFirst, e)
 		}
-		// A run tells what it did some time after it did it.
+		// a run may record an event up to a day after it happened, so read a day further
 		return !e.Time.Before(since.Add(-times.Day))
 	})
 	return newestFirst, whole
 }
 
-// Backward hands over the ledger's events from the newest back, for as long as
-// they are asked for.
+// Backward calls more with each event of the ledger, the newest first, until more returns
+// false.
 func Backward(tree fs.FS, more func(ledger.Event) bool) error {
 	files, err := AuditFiles(tree)
 	if err != nil {
@@ -152,7 +153,7 @@ func Backward(tree fs.FS, more func(ledger.Event) bool) error {
 	for _, f := range slices.Backward(files) {
 		b, err := fs.ReadFile(tree, f)
 		if errors.Is(err, fs.ErrInvalid) {
-			continue // see Unreadable
+			continue // reported by Unreadable
 		}
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", f, err)
@@ -164,8 +165,9 @@ func Backward(tree fs.FS, more func(ledger.Event) bool) error {
 	return nil
 }
 
-// eachBackward hands over one file's events; whole tells that all were asked for.
-// A line that is no event is passed over, and lost is told its number and why.
+// eachBackward calls more with each event of one file, the newest first, until more returns
+// false; whole reports that it never did. For a line that is no event it calls lost with
+// the line number and the error, and goes on.
 func eachBackward(b []byte, lost func(line int, err error), more func(ledger.Event) bool) (whole bool) {
 	for b = bytes.TrimRight(b, "\n"); len(b) > 0; b = bytes.TrimRight(b, "\n") {
 		line := LastLine(b)

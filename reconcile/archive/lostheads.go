@@ -11,21 +11,21 @@ import (
 	"certroll/spec/text"
 )
 
-// LedgerSubject is what a person's consent to a ledger that was rewritten is about.
+// LedgerSubject is the subject of a person's consent to a rewritten ledger.
 const LedgerSubject = "ledger"
 
-// LostHead is a head of the ledger from which the branch no longer went on, as the
-// ledger itself tells.
+// LostHead is a former head of the ledger that the branch no longer descends from,
+// according to an event in the ledger.
 type LostHead struct {
-	Commit string // "" where the event does not name it
+	Commit string // "" if the event does not name it
 	At     time.Time
 	Detail string
 }
 
 var lostCommit = regexp.MustCompile(`descends from commit ([0-9a-f]{40})`)
 
-// lostBy is the head that an event tells was lost. Events of earlier versions name it in
-// their message alone.
+// lostBy returns the lost head that an event names. Events of earlier versions name it only
+// in their message.
 func lostBy(e *ledger.Event) string {
 	if e.OldRevision != "" {
 		return e.OldRevision
@@ -36,7 +36,7 @@ func lostBy(e *ledger.Event) string {
 	return ""
 }
 
-// LostHeads are those that nobody has accepted since, by the events in their order.
+// LostHeads returns the lost heads that no person has accepted, in the order of the events.
 func LostHeads(events []ledger.Event) []LostHead {
 	var lost []LostHead
 	for i := range events {
@@ -51,7 +51,7 @@ func LostHeads(events []ledger.Event) []LostHead {
 	return lost
 }
 
-// WithoutHead leaves one of them out.
+// WithoutHead returns lost without the head commit.
 func WithoutHead(lost []LostHead, commit string) (left []LostHead) {
 	for _, l := range lost {
 		if l.Commit != commit {
@@ -61,12 +61,12 @@ func WithoutHead(lost []LostHead, commit string) (left []LostHead) {
 	return left
 }
 
-// IsLedgerAccepted tells that a person accepted the loss of a head.
+// IsLedgerAccepted reports whether the event is a person's consent to a lost head.
 func IsLedgerAccepted(e *ledger.Event) bool {
 	return e.Operation == ledger.KindNote && e.Reason == ledger.ReasonAccepted && e.Status == ledger.Success && e.Subject == LedgerSubject
 }
 
-// AcceptedHeads are the lost heads that a person has accepted the loss of.
+// AcceptedHeads returns the lost heads that a person has accepted.
 func AcceptedHeads(events []ledger.Event) map[string]bool {
 	heads := map[string]bool{}
 	for i := range events {
@@ -77,8 +77,8 @@ func AcceptedHeads(events []ledger.Event) map[string]bool {
 	return heads
 }
 
-// Breach is how a check of the audit log shows it. pushBack is the command that brings
-// the head back, with COMMIT in the head's place.
+// Breach returns the finding about the lost head. pushBack is the command that restores a
+// head, with COMMIT as the placeholder for the hash.
 func (l LostHead) Breach(pushBack string) Breach {
 	b := Breach{
 		Problem:  "the log says that the ledger was rewritten, moved back or deleted, found " + l.At.UTC().Format(time.RFC3339),
@@ -91,7 +91,7 @@ func (l LostHead) Breach(pushBack string) Breach {
 	return b
 }
 
-// ErrNotLost says that there is no such head to accept the loss of.
+// ErrNotLost is the error of accepting a head that is not lost, or already accepted.
 var ErrNotLost = errors.New("the ledger records no lost head with this hash that waits to be accepted")
 
 // LastRewound is when the ledger was last found rewritten, by its events; zero

@@ -7,15 +7,15 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// ReadProblems reads the open problems of a ledger's tree: none where the file
-// cannot be read, see Unreadable.
+// ReadProblems reads the open problems of a ledger's tree; none if the file is unreadable,
+// see Unreadable.
 func ReadProblems(tree fs.FS) (*ledger.Problems, error) {
 	p, _, err := LoadProblems(tree)
 	return p, err
 }
 
-// EditProblems is the edit that brings a tree's open problems to what the
-// entries say last, and what they are then; nil where they say nothing new.
+// EditProblems returns the new content of ProblemsFile after the entries, nil if they
+// change nothing, and the problems that are then open.
 func EditProblems(tree fs.FS, entries []ledger.Entry) (text []byte, latest *ledger.Problems, err error) {
 	now, err := ReadProblems(tree)
 	if err != nil {

@@ -14,10 +14,9 @@ import (
 	"certroll/spec"
 )
 
-// Newest reads the newest events that the query picks, n at most, the newest
-// first; more tells that there are older ones. Unlike Events it reads back only
-// as far as it has to, and decodes only lines that name the certificate asked
-// for.
+// Newest returns the newest n events that match the query, the newest first; more reports
+// that older ones match. Unlike Events it reads backward only as far as necessary, and
+// decodes only lines that contain the certificate's name.
 func (q Query) Newest(tree fs.FS, n int) (events []ledger.Event, more bool, err error) {
 	files, err := AuditFiles(tree)
 	if err != nil {
@@ -28,7 +27,7 @@ func (q Query) Newest(tree fs.FS, n int) (events []ledger.Event, more bool, err 
 	for _, f := range slices.Backward(files) {
 		b, err := fs.ReadFile(tree, f)
 		if errors.Is(err, fs.ErrInvalid) {
-			continue // see Unreadable
+			continue // reported by Unreadable
 		}
 		if err != nil {
 			return nil, false, fmt.Errorf("reading %s: %w", f, err)
@@ -37,12 +36,12 @@ func (q Query) Newest(tree fs.FS, n int) (events []ledger.Event, more bool, err 
 			break
 		}
 	}
-	// The log is in the order in which it was told.
+	// A run may record an event later than it happened, so the log is not sorted by time.
 	slices.SortStableFunc(events, func(a, b ledger.Event) int { return b.Time.Compare(a.Time) })
 	return events, more, nil
 }
 
-// newestIn adds what one file has, from its end back.
+// newestIn adds the matching events of one file, from its end backward.
 func (q Query) newestIn(b []byte, names [][]byte, events []ledger.Event, n int) (_ []ledger.Event, more bool) {
 	for b = bytes.TrimRight(b, "\n"); len(b) > 0; b = bytes.TrimRight(b, "\n") {
 		line := LastLine(b)
@@ -52,7 +51,7 @@ func (q Query) newestIn(b []byte, names [][]byte, events []ledger.Event, n int) 
 		}
 		var e ledger.Event
 		if json.Unmarshal(line, &e) != nil {
-			continue // see Unreadable
+			continue // reported by Unreadable
 		}
 		if !q.picks(&e) || e.Time.Before(q.Since) {
 			continue
@@ -65,8 +64,8 @@ func (q Query) newestIn(b []byte, names [][]byte, events []ledger.Event, n int) 
 	return events, false
 }
 
-// naming are what a line holds that names the certificate asked for; none where any line
-// will do. Names of certificates are written in JSON as they are.
+// naming returns the byte strings of which a line about the certificate contains one; nil
+// matches every line. JSON needs no escapes for names of certificates.
 func (q Query) naming() [][]byte {
 	if q.Certificate == "" {
 		return nil
@@ -78,22 +77,22 @@ func (q Query) naming() [][]byte {
 	return names
 }
 
-// Query picks events of the audit log; what is empty picks all.
+// Query selects events of the audit log. Empty fields match every event.
 type Query struct {
 	Operation   ledger.Kind
-	Status      ledger.Status // "error" stands for failure and denied
+	Status      ledger.Status // StatusError matches failure and denied
 	Certificate string
-	Issuer      string // also as "issuer.NAME"
+	Issuer      string // with or without "issuer."
 	Class       ledger.Class
 	Severity    string
 	Since       time.Time
 
-	former []ledger.Former // the names that the certificate had
+	former []ledger.Former // former names of Certificate
 }
 
-// Events reads the events that the query picks out of a ledger's tree, the
-// newest last. The log is in the order in which it was told, which differs
-// where a run could not reach the ledger at once.
+// Events returns the events of a ledger's tree that match the query, the newest last. The
+// log has them in the order of recording, which differs from their times if a run could not
+// reach the ledger at once.
 func (q Query) Events(tree fs.FS) ([]ledger.Event, error) {
 	all, err := ReadHistory(tree, q.Since)
 	if err != nil {
@@ -111,7 +110,7 @@ func (q Query) picks(e *ledger.Event) bool {
 		is(strings.TrimPrefix(q.Issuer, "issuer."), e.Issuer) && is(string(q.Class), string(e.Class)) && is(q.Severity, e.Severity)
 }
 
-// ofCertificate takes what happened to it under a former name for its own.
+// ofCertificate also matches events under a former name.
 func (q Query) ofCertificate(e *ledger.Event) bool {
 	return q.Certificate == "" || q.Certificate == e.Certificate ||
 		slices.ContainsFunc(q.former, func(f ledger.Former) bool { return f.Tells(e) })
@@ -124,14 +123,14 @@ func (q Query) ofStatus(s ledger.Status) bool {
 	return q.Status == "" || q.Status == s
 }
 
-// formerOf are the former names of a certificate, by its record in a ledger's tree.
+// formerOf returns the former names of a certificate, from its record in a ledger's tree.
 func formerOf(tree fs.FS, name string) []ledger.Former {
 	if !spec.IsCertificateName(name) {
 		return nil
 	}
 	b, err := fs.ReadFile(tree, ledger.RecordFile(name))
 	if err != nil {
-		return nil // no record, or one that whoever reads the records finds damaged
+		return nil // no record, or a damaged one, which ReadRecords reports
 	}
 	r, err := ledger.UnmarshalRecord(b)
 	if err != nil {

@@ -14,31 +14,31 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// RecordCache keeps the records that were read, by file, so that a look at a
-// ledger of thousands costs what has changed since the last one. The records
-// it hands out are shared: whoever changes one changes a copy.
+// RecordCache caches the records by file, so that the cost of reading a ledger with
+// thousands of records grows with the changed ones. Callers share the records that Read
+// returns: copy a record before changing it.
 //
-// Whoever may push to the ledger can put anything there. A record that cannot be
-// read stops nobody: its last readable version stands in for it, so that garbage
-// ends no back-off, and lost names it.
+// Anyone with push access to the ledger can write anything there. For an unreadable record
+// Read uses its last readable version, so that garbage ends no back-off, and adds the
+// damage to Lost.
 type RecordCache struct {
 	mu   sync.Mutex
 	seed maphash.Seed
-	seen map[string]cachedRecord // nil: nothing yet
-	// whole are the records of the last time that the directory could be read.
+	seen map[string]cachedRecord // nil: nothing read yet
+	// whole are the records of the last successful listing of the directory.
 	whole map[string]*ledger.Record
-	Lost  []Breach // what could not be read the last time
-	// earlier are the last readable versions of what cannot be read, by key; nil:
-	// there is none. What is in unsearched was not looked for in the history yet.
+	Lost  []Breach // damage found by the last read
+	// earlier are the last readable versions of unreadable records, by key; nil: none
+	// exists. unsearched are those that Mend has not searched in the history yet.
 	earlier    map[string]*ledger.Record
 	unsearched map[string]string // file, by key
 }
 
 type cachedRecord struct {
-	object  string // that the tree has for the file, "" where it does not tell
-	text    uint64 // its hash, where it was read
+	object  string // Git object of the file; "" if the tree does not report it
+	text    uint64 // hash of the content, if it was read
 	record  *ledger.Record
-	problem string // why there is none
+	problem string // why the file has no record
 }
 
 // ReadRecords reads all records of a tree.
@@ -46,6 +46,8 @@ func ReadRecords(tree fs.FS) (map[string]*ledger.Record, error) {
 	return (&RecordCache{}).Read(tree)
 }
 
+// Read reads all records of a tree, by certificate. It skips records in a file of another
+// name, see ledger.Record.Belongs.
 func (c *RecordCache) Read(tree fs.FS) (map[string]*ledger.Record, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,8 +95,8 @@ func (c *RecordCache) Read(tree fs.FS) (map[string]*ledger.Record, error) {
 
 func (c *RecordCache) lose(file, problem string) { c.Lost = Lose(c.Lost, file, 0, problem) }
 
-// standIn is the last readable version of a record that cannot be read: what
-// this process read last, or what mend found; nil where neither has one.
+// standIn returns the last readable version of an unreadable record: the one that this
+// process read last, or the one that Mend found; nil if neither exists.
 func (c *RecordCache) standIn(file string, one cachedRecord) *ledger.Record {
 	key := fmt.Sprintf("%s %s %x", file, one.object, one.text)
 	r, searched := c.earlier[key]
@@ -116,15 +118,15 @@ func (c *RecordCache) remember(key string, r *ledger.Record) {
 	c.earlier[key] = r
 }
 
-// Earlier is a ledger that can show what it was before.
+// Earlier is a ledger that gives access to its earlier trees.
 type Earlier interface {
-	// Earlier visits the trees before the head's, the newest first, until visit has
-	// seen enough or a bound is reached. They can be read until it returns.
+	// Earlier visits the trees before the head, the newest first, until visit returns false
+	// or a bound is reached. The trees are readable until Earlier returns.
 	Earlier(ctx context.Context, visit func(tree fs.FS) (more bool)) error
 }
 
-// Mend looks in the ledger's history for the last readable versions of what the
-// last read could not read, once for each. found is whether there are any.
+// Mend searches the ledger's history for the last readable versions of records that the
+// last Read could not read, once for each content. found reports whether it found any.
 func (c *RecordCache) Mend(ctx context.Context, past Earlier) (found bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +155,7 @@ func (c *RecordCache) Mend(ctx context.Context, past Earlier) (found bool, err e
 	return found, nil
 }
 
-// readable keeps what a file of an earlier tree says, where that can be read.
+// readable stores the content of a file in an earlier tree, if it is readable.
 func (c *RecordCache) readable(tree fs.FS, key, file string) bool {
 	if file == ledger.RecordDir {
 		var then RecordCache
@@ -176,15 +178,15 @@ func (c *RecordCache) readable(tree fs.FS, key, file string) bool {
 	return true
 }
 
-// Unreadable is what the last read could not read.
+// Unreadable returns the damage that the last Read found.
 func (c *RecordCache) Unreadable() []Breach {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.Lost)
 }
 
-// Restored are the certificates whose records are to be written again as they
-// were: what is in their place is none of any certroll's.
+// Restored returns the certificates whose record the recorder has to write again. It leaves
+// out files of a newer certroll, which are not damaged.
 func (c *RecordCache) Restored() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,9 +200,9 @@ func (c *RecordCache) Restored() []string {
 	return names
 }
 
-// one is the record of a file, which is not read where the tree tells that it
-// is the one of before, and not decoded where its text is. An error is the
-// tree's; what is wrong with the file alone is the problem.
+// one returns the record of a file. It does not read the file if the tree reports the same
+// object as before, and does not decode it if the content is the same. An error concerns
+// the tree; damage of the file alone becomes the problem.
 func (c *RecordCache) one(tree fs.FS, f fs.DirEntry, before cachedRecord) (cachedRecord, error) {
 	one := cachedRecord{}
 	if o, ok := f.(interface{ ObjectID() string }); ok {

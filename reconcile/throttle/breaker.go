@@ -98,9 +98,9 @@ func (t *Circuit) MayBeMended(now time.Time) bool {
 // Circuits computes the circuits from the events, oldest first. Their order is that of the
 // ledger, so that a retry counts by its place there and not by the clock of its machine.
 //
-//	dns.a:  fail(x) fail(y) ok(z)                   no trouble: it works
-//	dns.a:  fail(x) fail(y) fail(y) fail(z)         held: three certificates
-//	dns.a:  fail(x) passed over for dns.b (y, z)    held too, though nothing failed for y and z
+//	dns.a:  fail(x) fail(y) ok(z)                   closed: a success
+//	dns.a:  fail(x) fail(y) fail(y) fail(z)         open: three certificates
+//	dns.a:  fail(x) passed over for dns.b (y, z)    open: y and z tried dns.a first, although their orders succeeded
 func Circuits(events []ledger.Event) map[ledger.Subject]*Circuit {
 	found := map[ledger.Subject]*Circuit{}
 	for _, e := range events {
