@@ -4,8 +4,8 @@ import (
 	"certroll/reconcile/statuspage"
 )
 
-// FirstFiles are those that a ledger begins with, by path: STATUS.md of no
-// certificate.
+// FirstFiles returns the files of an empty ledger, by path: a STATUS.md without
+// certificates.
 func FirstFiles() map[string][]byte {
 	return map[string][]byte{"STATUS.md": statuspage.StatusPage(nil, nil)}
 }

@@ -8,9 +8,9 @@ import (
 	"certroll/reconcile/recorder"
 )
 
-// noteDisk looks whether the state directory can be written: with each pull, and
-// with each pass for as long as it could not. A disk that is full is no matter of
-// Git's, however the journal's error is classed.
+// noteDisk checks whether the state directory can be written: with each pull, and with
+// each pass while it cannot. The journal classifies its errors as Git's, so noteDisk
+// changes the class: a full disk is no Git problem.
 func (l *Loop) noteDisk(pulled bool) error {
 	err := l.r.Writer.Unwritten.Err()
 	if pulled || err != nil {

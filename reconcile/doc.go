@@ -1,14 +1,14 @@
-// Package reconcile runs the passes that hold certificates as the spec says they should
-// be: the loop of certroll run, and what it reports about the systems that a pass needs.
+// Package reconcile runs the passes that bring certificates to the state of the spec. It
+// has the loop of certroll run, and tracks outages of the systems that a pass needs.
 //
-// The decisions are in the packages below it; .golangci.yml holds their order. They speak
-// to Vault, the CA and Git only through the small interfaces that stand next to their use,
-// and never import the packages that satisfy them.
+// The packages below it make the decisions; .golangci.yml enforces the order of their
+// imports. They use Vault, the CA and Git only through small interfaces, which each
+// package declares where it uses them, and never import the packages that implement them.
 //
 //	ledger ◀─ archive, throttle, audit ◀─ plan ◀─ observe, recorder ◀─ attempt ◀─ apply ◀─ doctor, monitor ◀─ reconcile
 //	                                         ◀─ review                ◀─ outbox
 //
-// # The way of one certificate
+// # The course of one certificate
 //
 //	Observe ── Plan ── Apply ┬ pending secret: fresh key, names, target   (Vault)
 //	 reads     pure          ├ order, its URL into the pending secret     (CA, Vault)
@@ -20,8 +20,8 @@
 //	                         ├ ledger commit, pushed                      (Git)
 //	                         └ pending secret dropped                     (Vault)
 //
-// The pending secret goes last, after the push. As long as it is there the
-// next run can tell the whole story again from what Vault and the CA know, so
-// a runner whose disk is thrown away after the crash loses no event either.
-// Event ids are derived from what happened, hence told twice is written once.
+// The pending secret goes last, after the push. While it exists, the next run can rebuild
+// the outcome from Vault and the CA. Even a runner whose disk is discarded after a crash
+// therefore loses no event. Event IDs derive from the outcome, so that a repeated event
+// is stored once.
 package reconcile

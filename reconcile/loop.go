@@ -20,88 +20,85 @@ import (
 	"certroll/spec"
 )
 
-// Repo is where a Loop has the spec from.
+// Repo is the source of a Loop's spec.
 type Repo interface {
-	// Pull returns the spec in force and its revision: the newest one, or with
-	// an error that says why not the last good one. nil: there is none yet.
+	// Pull returns the spec in force and its revision. If the newest revision cannot be
+	// used, it returns the last good one with an error. nil: there is none yet.
 	Pull(ctx context.Context) (*spec.Spec, ledger.Revision, error)
 }
 
-// LoopOptions are a Loop's settings; the zero value is good.
+// LoopOptions are the settings of a Loop; the zero value is usable.
 type LoopOptions struct {
-	Interval time.Duration // between pulls, lengthened by up to a tenth at random; 0: five minutes
-	// Nudge has the loop pull soon, as when a file has changed.
+	Interval time.Duration // between pulls, plus up to a tenth at random; 0: five minutes
+	// Nudge makes the loop pull soon, such as after a webhook or a changed file.
 	Nudge <-chan struct{}
-	// Planned is told of each plan before it is acted on; Passed of each pass.
+	// Planned receives each plan before its actions start; Passed receives each pass.
 	Planned func([]plan.Action)
 	Passed  func(Pass)
-	// Ended is told of each attempt when it ends, which may be long after the pass
-	// that began it; Told of each time that the ledger has something new. Both are
-	// called from many goroutines.
+	// Ended receives each ended attempt, which may be long after its pass. Told is called
+	// after each change of the ledger. Both are called from many goroutines.
 	Ended func(attempt.Result)
 	Told  func()
-	// Daily is run once a day, beside what else is done; nil: nothing. What
-	// goes wrong in it is its own to tell.
+	// Daily runs once a day, concurrently; nil: nothing. It reports its own errors.
 	Daily func(context.Context, *spec.Spec, ledger.Revision)
 }
 
-// Pass is how one pass of a Loop ended.
+// Pass is the result of one pass of a Loop.
 type Pass struct {
 	Actions []plan.Action // the plan
-	Report  *apply.Report // of what ended before the pass did; nil where it did not come to that
+	Report  *apply.Report // what ended within the pass; nil if nothing could start
 	Err     error
-	// Standing and Records are how things stand after the pass; nil where
-	// nothing could be seen. Nobody changes them.
+	// Standing and Records are the state after the pass; nil if it could not be observed.
+	// Receivers must not change them.
 	Standing []plan.Action
 	Records  []*ledger.Record // by name
-	// Rewound is when the ledger was last found rewritten, of late; Unanchored
-	// is why it could not be held against its anchor, nil where it could.
+	// Rewound is the time of the last recent rewind of the ledger. Unanchored is why the
+	// ledger could not be compared with its checkpoint, or nil.
 	Rewound    time.Time
 	Unanchored error
-	// Unreadable is what of the ledger cannot be read.
+	// Unreadable are the parts of the ledger that cannot be read.
 	Unreadable []archive.Breach
-	Tripped    []plan.Tripped // what is held as a whole, by subject
-	// Limits are how far those of the CAs are used up, Problems what
-	// examinations found and is open; nil where nothing could be seen.
+	Tripped    []plan.Tripped // open breakers, by subject
+	// Limits is the usage of the CAs' rate limits. Problems are the open problems of
+	// examinations. Both are nil if the state could not be observed.
 	Limits   []throttle.LimitUsed
 	Problems []ledger.Problem
 	Backlog  recorder.Backlog
-	Outages  []Outage // that last
-	Disk     error    // why the state directory cannot be written; nil where it can
+	Outages  []Outage // current outages
+	Disk     error    // why the state directory cannot be written, or nil
 	Took     time.Duration
-	Next     time.Time // when the loop wakes next
+	Next     time.Time // next time the loop wakes up
 }
 
 const (
-	// longestNap bounds how long the loop sleeps without a look at the wall
-	// clock: timers stand still while a machine is suspended, and do not follow
-	// a clock that is set.
+	// longestNap bounds a sleep: timers stand still while a machine is suspended, and do
+	// not follow a clock that is set.
 	longestNap = time.Minute
-	// ShortestNap keeps moments that lie close together in one pass.
+	// ShortestNap lets one pass handle times that lie close together.
 	ShortestNap = time.Second / 2
-	// lingers is how long a pass waits for what it began: what is short is seen and
-	// told by the same pass, and what falls due is begun within a second all the same.
+	// lingers is how long a pass waits for its actions: a short action ends within its
+	// pass, and an action that falls due still starts within a second.
 	lingers = time.Second / 2
-	// nudgeEvery is how often a nudge has the loop pull at most: a pull looks at
-	// much, and who nudges may be a directory that somebody logs into.
+	// nudgeEvery is the shortest time between pulls caused by nudges: a pull is
+	// expensive, and nudges may come often.
 	nudgeEvery = 5 * time.Second
-	// AskEvery is how often the CAs are asked for renewal information at most:
-	// what is due meanwhile is asked in one go.
+	// AskEvery is the shortest time between queries for renewal information, which then
+	// covers all that became due meanwhile.
 	AskEvery = time.Minute
 )
 
-// Loop keeps certificates as the repo says for as long as it runs. It sleeps
-// until the next moment that matters to a certificate (it becomes due, a hold
-// ends, the CA may be asked again, an attempt ends) and looks then at that one
-// alone. With the first pull it looks at all of Vault, with each later one at
-// mostInTurn of them in turn, for what others did there.
+// Loop keeps certificates in the state of the repo. It sleeps until the next relevant
+// time of a certificate (a renewal falls due, a hold ends, a query is due, an attempt
+// ends) and then observes that certificate alone. The first pull observes all of Vault.
+// Each later pull observes up to plan.MostInTurn certificates in turn, to find changes by
+// other programs.
 //
 //	pull       pull       pull       pull
 //	 ├──────────┼───┬──────┼──────────┼──▶
-//	            renewal due: one certificate is looked at
+//	            renewal due: one certificate is observed
 //
-// A pass begins what is due and waits for nobody: what is under way when it ends is
-// left out of the plans until it has ended.
+// A pass starts the due actions and waits for none of them. Running attempts are left out
+// of the plans until they end.
 type Loop struct {
 	r    *apply.Reconciler
 	repo Repo
@@ -113,20 +110,20 @@ type Loop struct {
 	turns    plan.Turns
 	Planned  []plan.Action
 	pulledAt time.Time
-	pullErr  error // how that pull ended
+	pullErr  error // error of that pull
 	PullAt   time.Time
 	askedAt  time.Time
 	wakeAt   time.Time
-	passedAt time.Time       // when the last pass ended
-	untold   bool            // it left the ledger to those who are at work
-	unseen   map[string]bool // certificates that ended and were not looked at since
+	passedAt time.Time       // end of the last pass
+	untold   bool            // the last pass left the publishing to running attempts
+	unseen   map[string]bool // certificates not observed since their attempt ended
 	outages  map[recorder.Side]*recorder.Outage
-	today    chan struct{} // closed when the daily work that was begun is done
-	asking   chan struct{} // closed when the questions to the CAs that were begun are done
-	asked    error         // how that ended
+	today    chan struct{} // closed when the daily work is done
+	asking   chan struct{} // closed when the queries to the CAs are done
+	asked    error         // error of the last queries
 }
 
-// NewLoop makes a loop that works by a reconciler.
+// NewLoop returns a loop that uses a reconciler. It sets the reconciler's callbacks.
 func NewLoop(r *apply.Reconciler, repo Repo, o LoopOptions) *Loop {
 	if o.Interval <= 0 {
 		o.Interval = 5 * time.Minute
@@ -149,12 +146,12 @@ func NewLoop(r *apply.Reconciler, repo Repo, o LoopOptions) *Loop {
 	return l
 }
 
-// SetInterval changes how often it pulls. It is called by Repo.Pull alone, and counts
-// from that pull on.
+// SetInterval changes the pull interval, from the current pull on. Only Repo.Pull may
+// call it, because the loop's goroutine reads the interval without a lock.
 func (l *Loop) SetInterval(interval time.Duration) { l.o.Interval = interval }
 
-// Run passes and sleeps until ctx ends, and returns when all that was under way
-// has ended. What goes wrong in a pass is told and tried again.
+// Run makes passes until ctx ends, and returns when everything it started has ended. It
+// reports and retries errors of a pass.
 func (l *Loop) Run(ctx context.Context) {
 	defer func() {
 		<-l.today
@@ -171,13 +168,13 @@ func (l *Loop) Run(ctx context.Context) {
 	}
 }
 
-// sleep waits for the next moment by the wall clock.
+// sleep waits for the next wake-up by the wall clock.
 func (l *Loop) sleep(ctx context.Context) {
 	from := l.now()
 	for {
 		now := l.now()
 		if now.Before(from) || !now.Before(l.wakeAt) {
-			return // the clock was set back, or it is time
+			return // the clock was set back, or the time has come
 		}
 		timer := time.NewTimer(min(max(l.wakeAt.Sub(now), ShortestNap), longestNap))
 		select {
@@ -196,10 +193,11 @@ func (l *Loop) sleep(ctx context.Context) {
 	}
 }
 
-// now is the wall clock's time.
+// now returns the wall clock time. Round(0) strips the monotonic reading, which stands
+// still while the machine is suspended.
 func (l *Loop) now() time.Time { return l.r.Opts.Now().Round(0) }
 
-// pass looks, plans and applies once.
+// pass observes, plans and applies once.
 func (l *Loop) pass(ctx context.Context) (p Pass) {
 	now := l.now()
 	defer func() {
@@ -225,10 +223,10 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	away := l.takeUpAbsence()
 	asked, err := l.look(ctx, now, pulled)
 	if p.Err = err; err != nil {
-		_ = l.takeUpAbsence() // the look's own error says as much
+		_ = l.takeUpAbsence() // err has the same outage
 		if ctx.Err() == nil && l.noteOutage(recorder.SideLooked, p.Err) {
-			// No Apply will tell of it while it lasts. What Git does not take
-			// either is in the journal.
+			// No Apply reports the outage while it lasts. If the push fails too, the
+			// journal keeps the event.
 			_ = l.r.Tell(ctx)
 		}
 		return p
@@ -257,11 +255,12 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	return p
 }
 
+// records returns the observed records, sorted by name.
 func (l *Loop) records() []*ledger.Record {
 	return slices.SortedFunc(maps.Values(l.seen.Records), func(a, b *ledger.Record) int { return strings.Compare(a.Certificate, b.Certificate) })
 }
 
-// begin begins what is planned. Of what takes longer than a moment it says nothing.
+// begin starts the planned actions. Its report covers the ones that end within lingers.
 func (l *Loop) begin(ctx context.Context) (*apply.Report, error) {
 	b := l.r.Begin(ctx, l.desired, l.rev, l.Planned, l.pulledAt)
 	over := b.Linger(ctx, lingers)
@@ -271,7 +270,7 @@ func (l *Loop) begin(ctx context.Context) (*apply.Report, error) {
 	case over:
 		err = b.Err
 	case !l.untold && ctx.Err() == nil:
-		err = l.r.Tell(ctx) // what the pass noted besides
+		err = l.r.Tell(ctx) // publishes the pass's notes
 	}
 	if !l.untold || err != nil {
 		l.noteGit(recorder.SideLedger, err)
@@ -279,8 +278,8 @@ func (l *Loop) begin(ctx context.Context) (*apply.Report, error) {
 	return b.SoFar(), err
 }
 
-// changed are the certificates that are otherwise than they were seen: those that
-// ended, and all that the pass was about where somebody else was there first.
+// changed returns the certificates to observe again: those whose attempt ended, and all
+// of the pass if another program changed something first.
 func (l *Loop) changed(p Pass) map[string]bool {
 	maps.Copy(l.unseen, l.r.Crew.TakeEnded())
 	names := maps.Clone(l.unseen)
@@ -292,17 +291,17 @@ func (l *Loop) changed(p Pass) map[string]bool {
 	return names
 }
 
-// pullDue tells whether it is time to pull; a clock that was set back makes it
-// so, since nothing is known of how long ago the last one was.
+// pullDue reports whether to pull. It also does so if the clock was set back, because the
+// age of the last pull is then unknown.
 func (l *Loop) pullDue(now time.Time) bool {
 	return l.pulledAt.IsZero() || now.Before(l.pulledAt) || !now.Before(l.PullAt)
 }
 
-// pull takes the spec that is in force. Where Git is away that is the last good
-// one, and its error is told as an outage.
+// pull takes the spec in force. If Git is unreachable, this is the last good one, and the
+// error counts as an outage.
 func (l *Loop) pull(ctx context.Context, now time.Time) error {
 	desired, rev, err := l.repo.Pull(ctx)
-	// Replicas that started together do not ask together for ever.
+	// The random part spreads replicas that started together.
 	l.pulledAt, l.PullAt = now, now.Add(l.o.Interval+rand.N(l.o.Interval/10+1))
 	l.pullErr = err
 	if desired != nil {
@@ -314,10 +313,10 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// look observes and plans: those whose moment has come or that have ended, and
-// after a pull those whose turn it is. asked is how the last questions to the CAs
-// went. What went wrong with them holds nothing up: what the CAs said last and the
-// threshold stand.
+// look observes and plans. It observes the certificates that are due or whose attempt
+// ended, and after a pull those whose turn it is. asked is the error of the last queries
+// to the CAs. It holds nothing up: the last known windows and the threshold stay in
+// force.
 func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err error) {
 	stale, first := l.due(now), l.seen == nil
 	if pulled && !first {
@@ -336,19 +335,19 @@ func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err
 	if first {
 		l.takeUpOutages()
 		if l.pullErr == nil {
-			l.noteEnd(recorder.SideRepo) // the pull was before it
+			l.noteEnd(recorder.SideRepo) // the pull came before the events were read
 		}
 	}
 	return asked, nil
 }
 
-// ask begins to ask the CAs for renewal information, beside the passes: one that is
-// slow keeps nothing back. It says how that went the last time.
+// ask starts the queries for renewal information beside the passes, so that a slow CA
+// delays nothing. It returns the error of the previous queries.
 func (l *Loop) ask(ctx context.Context, now time.Time) error {
 	select {
 	case <-l.asking:
 	default:
-		return nil // the last questions are not answered yet
+		return nil // the previous queries still run
 	}
 	said := l.asked
 	if !now.Before(l.askedAt) && now.Before(l.askedAt.Add(AskEvery)) {
@@ -357,6 +356,7 @@ func (l *Loop) ask(ctx context.Context, now time.Time) error {
 	l.askedAt = now
 	done := make(chan struct{})
 	l.asking = done
+	// The goroutine gets its own map of records, because Ask changes it.
 	desired, obs := l.desired, &plan.Observed{Records: maps.Clone(l.seen.Records), Secrets: l.seen.Secrets, Turn: l.seen.Turn}
 	go func() {
 		defer close(done)
@@ -375,14 +375,15 @@ func (l *Loop) lookAt(ctx context.Context, names map[string]bool) error {
 	return nil
 }
 
+// take stores an observation and makes its plan.
 func (l *Loop) take(obs *plan.Observed) {
 	l.seen, l.unseen = obs, map[string]bool{}
 	l.Planned = plan.Plan(l.desired, obs, l.now())
 	plan.InWaves(l.Planned, obs, l.now())
 }
 
-// due are the certificates whose moment has come since the last plan. What is under
-// way, or was looked at and waits for a place, is not looked at.
+// due returns the certificates whose time has come since the last plan. Running and
+// queued ones need no new observation.
 func (l *Loop) due(now time.Time) map[string]bool {
 	names := map[string]bool{}
 	for _, a := range l.Planned {
@@ -396,11 +397,11 @@ func (l *Loop) due(now time.Time) map[string]bool {
 	return names
 }
 
-// NextWake is the earliest moment at which there may be something to do.
+// NextWake returns the earliest time at which there may be work.
 func (l *Loop) NextWake(p Pass) time.Time {
 	now := l.now()
 	if p.Err != nil && p.Report == nil {
-		return now.Add(plan.WaveEvery) // what is due could not be looked at
+		return now.Add(plan.WaveEvery) // due certificates could not be observed
 	}
 	next := l.PullAt
 	earlier := func(at time.Time) {
@@ -416,11 +417,11 @@ func (l *Loop) NextWake(p Pass) time.Time {
 	}
 	for _, a := range l.Planned {
 		switch {
-		case a.AtWork != nil: // its end wakes the loop
+		case a.AtWork != nil: // the end of the attempt wakes the loop
 		case a.Kind != ledger.KindNone && a.Kind != ledger.KindHold:
-			earlier(now.Add(plan.WaveEvery)) // what the pass has brought about, or left
+			earlier(now.Add(plan.WaveEvery)) // the pass changed or skipped it
 		case !a.NotBefore.IsZero():
-			earlier(a.NotBefore) // or it came while the pass lasted
+			earlier(a.NotBefore) // it may have come during the pass
 		}
 	}
 	if l.desired != nil && l.seen != nil {
@@ -431,18 +432,18 @@ func (l *Loop) NextWake(p Pass) time.Time {
 	return times.Later(next, now.Add(ShortestNap))
 }
 
-// daily begins what is done once a day, however often the process starts.
+// daily starts the daily work, at most once a day over restarts.
 func (l *Loop) daily(ctx context.Context, now time.Time) error {
 	if err := l.r.Asks.Load(); err != nil {
 		return err
 	}
 	if next := l.r.Asks.At(attempt.DailyMoment); l.o.Daily == nil || next.After(now) && next.Before(now.Add(2*times.Day)) {
-		return nil // a moment further away was kept by a clock that ran ahead
+		return nil // a fast clock stored the later time
 	}
 	select {
 	case <-l.today:
 	default:
-		return nil // yesterday's is not done
+		return nil // the previous one still runs
 	}
 	l.r.Asks.Set(attempt.DailyMoment, now.Add(times.Day))
 	done := make(chan struct{})

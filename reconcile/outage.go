@@ -11,34 +11,32 @@ import (
 	"certroll/reconcile/recorder"
 )
 
-// tellAfter is how many passes in a row have to fail in the same way until it
-// is an event: one that passes within minutes is in the log alone.
+// tellAfter is how many passes in a row must fail before an outage gets an event. Shorter
+// outages are only logged.
 const tellAfter = 3
 
-// Outage is a side that passes in a row could not do their work with.
+// Outage is a current outage of a side.
 type Outage struct {
 	Side  string // "config_repo", "ledger", "vault" or "state_dir"
 	Since time.Time
 }
 
-// Sides are all that an outage may be of.
+// Sides are the IDs of all sides that can have an outage.
 var Sides = []string{recorder.SideRepo.ID(), recorder.SideLedger.ID(), recorder.SideLooked.ID(), recorder.SideDisk.ID()}
 
-// noteGit notes how it went with a side that is in Git, as far as err speaks of
-// it.
+// noteGit records whether a side in Git worked. It ignores errors of other classes.
 func (l *Loop) noteGit(with recorder.Side, err error) {
 	switch {
 	case err == nil:
 		l.noteEnd(with)
 	case l.r.Writer.Unwritten.Err() != nil && with == recorder.SideLedger:
-		return // see noteDisk: its own errors are of the class of Git's
+		return // noteDisk handles it: the journal's errors have Git's class
 	case failure.ClassOf(err) == ledger.ClassGit:
 		l.noteOutage(with, err)
 	}
 }
 
-// noteOutage counts a failed pass, and tells of it once it lasts: the journal
-// has it then.
+// noteOutage counts a failed pass, and writes the event once the outage lasts.
 func (l *Loop) noteOutage(with recorder.Side, err error) (told bool) {
 	o := l.outages[with]
 	if o == nil {
@@ -46,7 +44,7 @@ func (l *Loop) noteOutage(with recorder.Side, err error) (told bool) {
 		l.outages[with] = o
 	}
 	o.Passes++
-	if !o.Told { // its end is told under the same class
+	if !o.Told { // the end is reported under the same class
 		o.Class, o.Message = failure.ClassOf(err), failure.Message(err)
 	}
 	if o.Passes < tellAfter || o.Told {
@@ -57,21 +55,21 @@ func (l *Loop) noteOutage(with recorder.Side, err error) (told bool) {
 	return o.Told
 }
 
-// noteEnd tells that a told outage is over.
+// noteEnd ends an outage, and writes the event if its start has one.
 func (l *Loop) noteEnd(with recorder.Side) {
 	o := l.outages[with]
 	delete(l.outages, with)
 	if o == nil || !o.Told {
 		return
 	}
-	// An apply may have been the first to see that it is over.
+	// An Apply may have recorded the end already.
 	if last := l.lastTold(with); last.Status != ledger.Success || last.Time.Before(o.Since) {
 		_, over := with.Words()
 		l.tellOutage(with, o, ledger.Success, over+" since "+o.Since.UTC().Format(time.RFC3339))
 	}
 }
 
-// lastTold is the last event about a side that was seen.
+// lastTold returns the last observed event about a side.
 func (l *Loop) lastTold(with recorder.Side) ledger.Event {
 	if l.seen == nil {
 		return ledger.Event{}
@@ -79,13 +77,13 @@ func (l *Loop) lastTold(with recorder.Side) ledger.Event {
 	return recorder.LastOutage(l.seen.History, with)
 }
 
-// tellOutage tells of an outage, or of its end.
+// tellOutage writes the event of an outage or of its end. It returns whether that worked.
 func (l *Loop) tellOutage(with recorder.Side, o *recorder.Outage, status ledger.Status, detail string) bool {
 	return l.r.TellOutage(recorder.OutageEvent(with, o, status, detail, l.rev.Commit, l.now())) == nil
 }
 
-// takeUpAbsence makes an outage of a Vault that went away in the middle of a pass,
-// which is told already.
+// takeUpAbsence turns an absence of Vault in the middle of a pass into an outage. The
+// absence has an event already.
 func (l *Loop) takeUpAbsence() *attempt.AwayError {
 	away := l.r.Absence.Current()
 	if away == nil {
@@ -102,8 +100,8 @@ func (l *Loop) takeUpAbsence() *attempt.AwayError {
 	return away
 }
 
-// takeUpOutages takes up the outages that a process before this one has told of:
-// that they are over is told by whoever sees it first.
+// takeUpOutages continues the open outages of earlier processes: the first process that
+// sees the end records it.
 func (l *Loop) takeUpOutages() {
 	for _, with := range []recorder.Side{recorder.SideRepo, recorder.SideLedger, recorder.SideLooked, recorder.SideDisk} {
 		last := recorder.LastOutage(l.seen.History, with)
@@ -118,7 +116,7 @@ func (l *Loop) takeUpOutages() {
 	}
 }
 
-// away are the outages that last, by side.
+// away returns the current outages, sorted by side.
 func (l *Loop) away() []Outage {
 	var list []Outage
 	for with, o := range l.outages {

@@ -14,11 +14,10 @@ import (
 	"certroll/spec"
 )
 
-// chainsOffered finds issuers whose preferred_chain the CA did not offer to the
-// certificate that it issued last, by what the record kept of that (chain_note).
-// certificates are those that are looked at.
+// chainsOffered finds issuers whose preferred_chain the CA did not offer for the latest
+// certificate, from the chain_note of its record. certificates are the ones examined.
 func chainsOffered(desired *spec.Spec, certificates []*spec.Certificate, records map[string]*ledger.Record) []ledger.Finding {
-	newest := map[string]*spec.Certificate{} // by issuer and algorithm of the key
+	newest := map[string]*spec.Certificate{} // by issuer and key algorithm
 	live := func(c *spec.Certificate) *ledger.Live { return records[c.Name].Live }
 	for _, c := range certificates {
 		if !records[c.Name].HasSecret() || PreferredOf(desired, live(c)) == "" {
@@ -33,7 +32,7 @@ func chainsOffered(desired *spec.Spec, certificates []*spec.Certificate, records
 	for _, key := range slices.Sorted(maps.Keys(newest)) {
 		c := newest[key]
 		l := live(c)
-		// A note about another chain than the one wanted now is of before the change.
+		// A note about another chain is older than the current preferred_chain.
 		if !strings.Contains(l.ChainNote, NoChainUpTo+strconv.Quote(PreferredOf(desired, l))) {
 			continue
 		}
@@ -46,8 +45,8 @@ func chainsOffered(desired *spec.Spec, certificates []*spec.Certificate, records
 	return found
 }
 
-// findChains looks at what the ledger knows of chains that CAs do not offer. A ledger
-// that cannot be read is another one's finding.
+// findChains adds findings about preferred chains. It ignores an unreadable ledger, which
+// other checks report.
 func findChains(ctx context.Context, r *apply.Reconciler, x *examining) {
 	concerned := Preferring(x.desired, x.certificates)
 	if len(concerned) == 0 {

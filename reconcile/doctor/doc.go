@@ -1,7 +1,7 @@
-// Package doctor examines ahead of time what the next renewals depend on: CAA, delegation,
-// DNSSEC, a canary record, the ACME account, the CA's directory.
+// Package doctor examines the prerequisites of renewals ahead of time: CAA, delegation,
+// DNSSEC, a canary record, the ACME account and the CA's directory. It orders nothing.
 //
-// What it finds is told when it comes and when it goes, and holds nothing up: only an
-// attempt's failure does. What was told is kept in the ledger (doctor.json) and not read
-// off the audit log, which would have to be read back to its beginning. It orders nothing.
+// It reports a finding when it appears and when it disappears. A finding holds nothing
+// up; only a failed attempt does. Open findings are stored in the ledger (doctor.json),
+// because finding them in the audit log would need the whole log.
 package doctor

@@ -21,7 +21,7 @@ import (
 	"certroll/spec/text"
 )
 
-// accountExaminer is an Examiner that can ask the CA for an issuer's ACME account.
+// accountExaminer is an Examiner that can check an issuer's ACME account at the CA.
 type accountExaminer interface {
 	ExamineAccount(ctx context.Context, issuer *spec.Issuer) []error
 }
@@ -31,8 +31,8 @@ type directoryExaminer interface {
 	ExamineDirectory(ctx context.Context, issuer *spec.Issuer) []error
 }
 
-// finding is what an Examiner's errors tell about themselves. About is the
-// same whenever the same is found again.
+// finding is the interface of an Examiner's errors. About is the same for the same
+// finding.
 type finding interface {
 	error
 	Class() string
@@ -43,16 +43,16 @@ type finding interface {
 	Advice() string
 }
 
-// Examination is what was looked at and what was found.
+// Examination is the result of Examine.
 type Examination struct {
 	Certificates int              // examined
 	Canaries     int              // tried
-	Findings     []ledger.Finding // the worst first
-	// Incomplete tells that time ran out: what was not found may be there.
+	Findings     []ledger.Finding // most severe first
+	// Incomplete reports that time ran out: there may be more findings.
 	Incomplete bool
 }
 
-// Count is how many findings have a severity.
+// Count returns the number of findings with a severity.
 func (x *Examination) Count(s ledger.Severity) int {
 	n := 0
 	for _, f := range x.Findings {
@@ -63,28 +63,28 @@ func (x *Examination) Count(s ledger.Severity) int {
 	return n
 }
 
-// Add takes up findings of somebody else, and sorts all, the worst first.
+// Add adds findings and sorts all, the most severe first.
 func (x *Examination) Add(more []ledger.Finding) {
 	x.Findings = append(x.Findings, more...)
 	sortFindings(x.Findings)
 }
 
-// ExamineOptions say what is looked at; the zero value is everything.
+// ExamineOptions select the checks; the zero value runs all.
 type ExamineOptions struct {
-	Certificates []string      // by name; none: all that are renewed by themselves
+	Certificates []string      // names; none: all that renew automatically
 	NoCanary     bool          // write no canaries
 	Timeout      time.Duration // 0: 15 minutes
 }
 
 const (
 	examineTimeout = 15 * time.Minute
-	// ExamineAtOnce bounds the canaries, which are calls to DNS providers, and
-	// the groups of names, that are worked on side by side.
+	// ExamineAtOnce bounds the concurrent canaries, which call DNS providers, and the
+	// concurrent groups of names.
 	ExamineAtOnce = 4
 )
 
-// Examine looks at what the next renewals depend on. It writes nothing but
-// canaries, which it removes again.
+// Examine checks the prerequisites of renewals. It writes only canary records, and
+// removes them again.
 func Examine(ctx context.Context, r *apply.Reconciler, desired *spec.Spec, o ExamineOptions) (*Examination, error) {
 	if r.Opts.Examiner == nil {
 		return nil, &failure.Error{Code: ledger.ClassInternal, Err: errors.New("examining: no examiner is configured")}
@@ -104,7 +104,7 @@ func Examine(ctx context.Context, r *apply.Reconciler, desired *spec.Spec, o Exa
 	return x.result(run.Err() != nil), ctx.Err()
 }
 
-// toExamine are the certificates asked for, or all that will be renewed.
+// toExamine returns the named certificates, or all that renew automatically.
 func toExamine(desired *spec.Spec, names []string, now time.Time) ([]*spec.Certificate, error) {
 	var out []*spec.Certificate
 	for _, name := range names {
@@ -125,7 +125,7 @@ func toExamine(desired *spec.Spec, names []string, now time.Time) ([]*spec.Certi
 	return out, nil
 }
 
-// examining is one Examine.
+// examining is the state of one Examine.
 type examining struct {
 	examiner     attempt.Examiner
 	desired      *spec.Spec
@@ -133,20 +133,20 @@ type examining struct {
 	progress     func(certificate, step, detail string)
 
 	mu    sync.Mutex
-	found map[string]*ledger.Finding   // by class and what it is about
-	zones map[string]map[string]string // by account and name
+	found map[string]*ledger.Finding   // by class and About
+	zones map[string]map[string]string // zone, by account and name
 	flown int
 }
 
-// group is certificates that are looked at together.
+// group is a set of certificates that are examined together.
 type group struct {
 	issuer       *spec.Issuer
-	fallback     bool // the issuer is not the first choice
+	fallback     bool // the issuer is only a fallback
 	accounts     []string
 	certificates []*spec.Certificate
 }
 
-// look asks DNS, together what has issuer and accounts in common.
+// look runs the DNS and CA checks, grouped by issuer and accounts to save queries.
 func (x *examining) look(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(ExamineAtOnce)
@@ -194,7 +194,7 @@ func (x *examining) look(ctx context.Context) {
 	_ = g.Wait() // the goroutines return none
 }
 
-// examineIssuer looks at an issuer itself, as far as the Examiner can.
+// examineIssuer runs the issuer checks that the Examiner implements.
 func (x *examining) examineIssuer(ctx context.Context, issuer *spec.Issuer) []error {
 	var found []error
 	if asker, ok := x.examiner.(directoryExaminer); ok {
@@ -206,7 +206,7 @@ func (x *examining) examineIssuer(ctx context.Context, issuer *spec.Issuer) []er
 	return found
 }
 
-// byIssuer groups the certificates by issuer, fallbacks too, and accounts.
+// byIssuer groups the certificates by issuer (including fallbacks) and accounts.
 func (x *examining) byIssuer() []group {
 	index := map[string]int{}
 	var groups []group
@@ -225,8 +225,8 @@ func (x *examining) byIssuer() []group {
 	return groups
 }
 
-// issuers are the certificates of each issuer that is somebody's first choice
-// or fallback; fallback is set where it is nobody's first choice.
+// issuers groups the certificates by issuer. fallback is true if no certificate has the
+// issuer as its first choice.
 func (x *examining) issuers() map[string]*group {
 	out := map[string]*group{}
 	for _, c := range x.certificates {
@@ -241,6 +241,7 @@ func (x *examining) issuers() map[string]*group {
 	return out
 }
 
+// byAccount groups the certificates by DNS account.
 func (x *examining) byAccount() map[string][]*spec.Certificate {
 	out := map[string][]*spec.Certificate{}
 	for _, c := range x.certificates {
@@ -251,7 +252,7 @@ func (x *examining) byAccount() map[string][]*spec.Certificate {
 	return out
 }
 
-// distinctNames are the names of certificates, each once, sorted.
+// distinctNames returns the sorted names of certificates, each once.
 func distinctNames(certificates []*spec.Certificate) []string {
 	seen := map[string]bool{}
 	for _, c := range certificates {
@@ -262,15 +263,16 @@ func distinctNames(certificates []*spec.Certificate) []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// namesFor are the names that an account answers for. Of one that states its zones
-// they are those that lie there: where CNAMEs lead is seen when they are followed.
+// namesFor returns the names that an account proves. If the account lists its zones, only
+// names inside them count: names that a CNAME leads there are checked by following the
+// CNAME.
 func namesFor(account *spec.DNSAccount, names []string) []string {
 	return slices.DeleteFunc(names, func(n string) bool {
 		return !account.MayProve(n) || len(account.Zones) > 0 && !account.Holds(n)
 	})
 }
 
-// canaries writes one for each account and zone.
+// canaries writes one canary per account and zone.
 func (x *examining) canaries(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(ExamineAtOnce)
@@ -289,7 +291,7 @@ func (x *examining) canaries(ctx context.Context) {
 	_ = g.Wait() // the goroutines return none
 }
 
-// byZone are the names of each zone, sorted.
+// byZone groups names by zone, sorted.
 func byZone(zones map[string]string) [][]string {
 	by := map[string][]string{}
 	for name, zone := range zones {
@@ -302,8 +304,8 @@ func byZone(zones map[string]string) [][]string {
 	return out
 }
 
-// canary tries an account at the first of a zone's names. What fails there
-// touches all of them.
+// canary tests an account at the first name of a zone. A failure concerns all names of
+// the zone.
 func (x *examining) canary(ctx context.Context, account string, names []string, certificates []*spec.Certificate) {
 	report := func(step, detail string) { x.progress("canary "+names[0], step, detail) }
 	err := x.examiner.Canary(ctx, x.desired.DNS[account], names[0], report)
@@ -318,7 +320,7 @@ func (x *examining) canary(ctx context.Context, account string, names []string, 
 	}
 }
 
-// holding are the certificates that have one of the names.
+// holding returns the certificates that have one of the names.
 func holding(certificates []*spec.Certificate, names []string) []*spec.Certificate {
 	var out []*spec.Certificate
 	for _, c := range certificates {
@@ -329,8 +331,8 @@ func holding(certificates []*spec.Certificate, names []string) []*spec.Certifica
 	return out
 }
 
-// touched are the certificates that a finding touches: those with its names,
-// or all where it has none.
+// touched returns the certificates that a finding concerns: those with its names, or all
+// if it has none.
 func touched(f ledger.Finding, certificates []*spec.Certificate) []*spec.Certificate {
 	if len(f.Names) == 0 {
 		return certificates
@@ -338,7 +340,7 @@ func touched(f ledger.Finding, certificates []*spec.Certificate) []*spec.Certifi
 	return holding(certificates, f.Names)
 }
 
-// note adds what was found, or adds what it touches to what was found already.
+// note adds a finding, or merges it into an equal one.
 func (x *examining) note(f ledger.Finding, certificates []*spec.Certificate) {
 	for _, c := range certificates {
 		f.Certificates = append(f.Certificates, c.Name)
@@ -357,8 +359,8 @@ func (x *examining) note(f ledger.Finding, certificates []*spec.Certificate) {
 	same.Names = text.SortedSet(append(same.Names, f.Names...))
 }
 
-// newFinding reads an Examiner's error. One that tells nothing about itself is
-// our own mistake.
+// newFinding converts an Examiner's error. An error without the methods of finding is a
+// bug of certroll.
 func newFinding(err error) ledger.Finding {
 	var f finding
 	if !errors.As(err, &f) {
@@ -379,7 +381,7 @@ func (x *examining) result(incomplete bool) *Examination {
 	return out
 }
 
-// sortFindings brings the worst first.
+// sortFindings sorts the most severe findings first.
 func sortFindings(list []ledger.Finding) {
 	slices.SortFunc(list, func(a, b ledger.Finding) int {
 		return cmp.Or(slices.Index(ledger.Severities, a.Severity)-slices.Index(ledger.Severities, b.Severity), cmp.Compare(a.Class, b.Class), cmp.Compare(a.About, b.About))

@@ -10,10 +10,9 @@ import (
 	"certroll/spec"
 )
 
-// Doctor examines everything and tells the ledger of each error once when it
-// comes, and once when it is gone. It is for once a day, and may go on beside
-// an Apply of the same process: both are under the lease, so that no canary
-// meets a challenge of another reconciler.
+// Doctor runs all checks and records each error when it appears and when it disappears.
+// It is meant for once a day and may run beside an Apply of the same process. Both run
+// under the lease, so that no canary collides with a challenge of another replica.
 func Doctor(ctx context.Context, r *apply.Reconciler, desired *spec.Spec, rev ledger.Revision) (*Examination, error) {
 	run, release, err := r.HoldLease(ctx)
 	if err != nil {
@@ -30,16 +29,14 @@ func Doctor(ctx context.Context, r *apply.Reconciler, desired *spec.Spec, rev le
 	return x, r.Tell(run)
 }
 
-// NoteProblems puts the difference between what was told and what was found
-// into the journal.
+// NoteProblems writes the difference between known and found problems to the journal.
 func NoteProblems(ctx context.Context, r *apply.Reconciler, rev ledger.Revision, x *Examination) error {
 	_, _, err := r.AmendProblems(ctx, func(known *ledger.Problems) []ledger.Entry { return ProblemEntries(known, x, rev, r.Opts.Now()) })
 	return err
 }
 
-// ProblemEntries are the entries that lead from the known problems to those
-// found. Each carries the state after it, so that a crash between two tells
-// none twice.
+// ProblemEntries returns the entries that update the known problems to the findings. Each
+// entry carries the resulting state, so that a crash between two entries repeats none.
 func ProblemEntries(known *ledger.Problems, x *Examination, rev ledger.Revision, now time.Time) []ledger.Entry {
 	now = now.UTC().Truncate(time.Second)
 	var entries []ledger.Entry
@@ -63,14 +60,15 @@ func ProblemEntries(known *ledger.Problems, x *Examination, rev ledger.Revision,
 	return entries
 }
 
+// found reports whether an examination still has a problem as an error.
 func found(x *Examination, p ledger.Problem) bool {
 	return slices.ContainsFunc(x.Findings, func(f ledger.Finding) bool {
 		return f.Severity == ledger.SeverityError && f.Class == p.Class && f.About == p.About
 	})
 }
 
-// blinded are the certificates that could not be looked at in full: what was
-// wrong with them before may still be.
+// blinded returns the certificates whose examination was incomplete: their earlier
+// problems may still exist.
 func blinded(x *Examination) map[string]bool {
 	blind := map[string]bool{}
 	for _, f := range x.Findings {

@@ -1,7 +1,7 @@
-// Package monitor compares what endpoints serve with what is live in Vault, beside the
-// passes, and never holds them up.
+// Package monitor compares the certificates that endpoints serve with the live ones in
+// Vault. It runs beside the passes and never holds them up.
 //
-// A wrong answer is no attempt's failure, and a problem only when the consumer had time to
-// load the new certificate. Which certificates there were before is read off the dates and
-// names of what is served, since nobody keeps a list of them for ever.
+// A wrong certificate is no failed attempt. It is a problem only after the consumer has
+// had time to load the new one. monitor recognizes earlier certificates by their dates
+// and names, because certroll keeps no list of all certificates.
 package monitor

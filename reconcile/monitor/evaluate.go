@@ -15,19 +15,19 @@ import (
 	"certroll/spec/text"
 )
 
-// Serving says how what an endpoint serves stands to what is live.
+// Serving is the result of comparing a served certificate with the live one.
 type Serving string
 
-// The servings, the worst first.
+// The results, the worst first.
 const (
-	ServesExpired     Serving = "expired"           // what is served has expired
-	ServesOther       Serving = "other_certificate" // it is none of certroll's
-	ServesStale       Serving = "stale"             // it is an earlier one, and nobody waits for that any more
-	ServesIncomplete  Serving = "incomplete_chain"  // it is the right one, without its issuer's
-	ServesUnreachable Serving = "unreachable"       // nobody answered
-	ServesDenied      Serving = "denied"            // certroll.hcl does not allow to look
-	ServesWaiting     Serving = "waiting"           // it is not the right one yet
-	ServesUnissued    Serving = "unissued"          // there is none in Vault to hold it against
+	ServesExpired     Serving = "expired"           // the served certificate has expired
+	ServesOther       Serving = "other_certificate" // the served certificate is not certroll's
+	ServesStale       Serving = "stale"             // an earlier certificate, after the consumer's time to reload
+	ServesIncomplete  Serving = "incomplete_chain"  // the live certificate without its issuer's certificate
+	ServesUnreachable Serving = "unreachable"       // no answer
+	ServesDenied      Serving = "denied"            // certroll.hcl does not allow the connection
+	ServesWaiting     Serving = "waiting"           // not the live certificate, within the consumer's time to reload
+	ServesUnissued    Serving = "unissued"          // Vault has no certificate to compare with
 	ServesCurrent     Serving = "current"
 )
 
@@ -37,36 +37,36 @@ var servings = []Serving{
 
 func (s Serving) rank() int { return slices.Index(servings, s) }
 
-// Problem tells whether somebody has to do something.
+// Problem reports whether a person has to act.
 func (s Serving) Problem() bool { return s.rank() < ServesWaiting.rank() }
 
-// Class is the class of the problem: the same word.
+// Class returns the problem's class, which has the same name.
 func (s Serving) Class() ledger.Class { return ledger.Class(s) }
 
-// Result is what was seen at one endpoint.
+// Result is the outcome of one probe.
 type Result struct {
 	Certificate string     `json:"certificate"`
 	Endpoint    string     `json:"endpoint"`
 	Verdict     Serving    `json:"verdict"`
-	Message     string     `json:"message"`   // one sentence; "" where it is current
-	Advice      string     `json:"advice"`    // what to do, or ""
-	Address     string     `json:"address"`   // that it was seen at; "" where nobody answered
-	Serial      string     `json:"serial"`    // of what is served; "" where nobody answered
-	NotAfter    *time.Time `json:"not_after"` // of what is served; null where nobody answered
+	Message     string     `json:"message"`   // one sentence; "" if the live certificate is served
+	Advice      string     `json:"advice"`    // how to fix it, or ""
+	Address     string     `json:"address"`   // address that served it; "" without an answer
+	Serial      string     `json:"serial"`    // of the served certificate; "" without an answer
+	NotAfter    *time.Time `json:"not_after"` // of the served certificate; null without an answer
 	At          time.Time  `json:"looked_at"`
 }
 
-// Expectation is what an endpoint is held against.
+// Expectation is the certificate that an endpoint should serve.
 type Expectation struct {
 	Certificate *spec.Certificate
 	Probe       spec.Probe
 	Live        *ledger.Live
-	Since       time.Time     // from when on live is there
-	After       time.Duration // how long its consumer may take
+	Since       time.Time     // since when Live is the live one
+	After       time.Duration // time that the consumer has to load it
 }
 
-// Evaluate holds what the addresses of an endpoint serve, leaf first, against what
-// is live: the worst of them counts.
+// Evaluate compares the chains that an endpoint's addresses serve, leaf first, with the
+// live certificate. The worst result counts.
 //
 //	live      ├── 6 ──┤── 7 ──────────────────────
 //	served    6 ......├ waiting ┤ stale ...
@@ -82,8 +82,8 @@ func Evaluate(w Expectation, served map[string][]*x509.Certificate, now time.Tim
 	return worst
 }
 
-// endsFirst is the certificate by which what is served ends: of a chain that
-// nobody can put in order it is the leaf.
+// endsFirst returns the certificate of a chain that expires first, or the leaf if the
+// chain cannot be sorted.
 func endsFirst(chain []*x509.Certificate, now time.Time) *x509.Certificate {
 	path, err := keypair.Tidy(chain, chain[0].PublicKey, now)
 	if err != nil {
@@ -92,6 +92,7 @@ func endsFirst(chain []*x509.Certificate, now time.Time) *x509.Certificate {
 	return keypair.EndsFirst(path)
 }
 
+// evaluateOne compares the chain of one address with the live certificate.
 func evaluateOne(w Expectation, chain []*x509.Certificate, oneOfMany bool, address string, now time.Time) Result {
 	leaf := chain[0]
 	last := endsFirst(chain, now)
@@ -136,12 +137,12 @@ func evaluateOne(w Expectation, chain []*x509.Certificate, oneOfMany bool, addre
 	return l
 }
 
-// Reloads is what to do about a consumer that serves an earlier certificate.
+// Reloads is the advice for a consumer that serves an earlier certificate.
 const Reloads = "see that the consumer fetches the secret and reloads"
 
-// isEarlier tells whether a certificate is one of those that the live one
-// replaced: it is for one of its names or its key, and not younger. Which ones
-// there were is not written down where it could be looked up for ever.
+// isEarlier reports whether the live certificate replaced a served one: the served one
+// shares a name or the key, and is not younger. There is no list of earlier certificates
+// to consult.
 func isEarlier(w Expectation, leaf *x509.Certificate) bool {
 	if leaf.NotBefore.After(w.Live.NotBefore) {
 		return false
@@ -151,14 +152,14 @@ func isEarlier(w Expectation, leaf *x509.Certificate) bool {
 		slices.ContainsFunc(w.Certificate.Names(), func(n string) bool { return slices.Contains(names, n) })
 }
 
-// lacksIssuer tells whether a leaf came alone although it says where its
-// issuer's certificate is to be had (RFC 5280 section 4.2.2.1): CAs say so
-// where that is no root that everybody has.
+// lacksIssuer reports whether a leaf came alone although it names its issuer's
+// certificate (caIssuers, RFC 5280 section 4.2.2.1). A CA names an intermediate there,
+// which clients do not have, so that the chain is incomplete.
 func lacksIssuer(chain []*x509.Certificate) bool {
 	return len(chain) == 1 && len(chain[0].IssuingCertificateURL) > 0
 }
 
-// Unseen is the look at an endpoint where nobody answered.
+// Unseen returns the result of a probe without an answer.
 func Unseen(w Expectation, err error, now time.Time) Result {
 	l := Result{
 		Certificate: w.Certificate.Name, Endpoint: w.Probe.Endpoint(), At: now.UTC(),

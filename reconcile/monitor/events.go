@@ -9,10 +9,9 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// ProbeEntries are the entries that lead from the known problems to those that
-// were seen. Of an endpoint that is watched and was not looked at yet, what is
-// known stands. One endpoint has one problem at a time: where it becomes
-// another, that is told as such, and what is gone in the end is the last.
+// ProbeEntries returns the entries that update the known problems to the results. An
+// endpoint without a result keeps its problem. An endpoint has one problem at a time: if
+// it changes, the new one is reported, and the end of the last one closes them all.
 func ProbeEntries(known *ledger.Problems, looks map[ledger.Endpoint]*Result, rev ledger.Revision, now time.Time) []ledger.Entry {
 	now = now.UTC().Truncate(time.Second)
 	var entries []ledger.Entry
@@ -53,8 +52,8 @@ func ProbeEntries(known *ledger.Problems, looks map[ledger.Endpoint]*Result, rev
 	return entries
 }
 
-// isGoneBy tells whether a look shows that the problem is gone. That something is
-// waited for ends no problem but that nobody answered.
+// isGoneBy reports whether a result ends a problem. ServesWaiting proves only that the
+// endpoint answers, so that it ends just the problems about reaching the endpoint.
 func isGoneBy(p ledger.Problem, l *Result) bool {
 	switch {
 	case l == nil:

@@ -21,11 +21,11 @@ import (
 	"certroll/spec"
 )
 
-// Prober asks an endpoint for the certificates that it serves.
+// Prober fetches the certificates that an endpoint serves.
 type Prober interface {
-	// Served returns what was shown, leaf first, by address; of servers that
-	// have several, the one of the key algorithm. An error means that nobody
-	// answered; one with Denied() true that nobody may be asked.
+	// Served returns the chains, leaf first, by address. If a server has certificates for
+	// several key algorithms, it returns the one for algorithm. An error means no answer;
+	// an error whose Denied() is true means that certroll.hcl forbids the connection.
 	Served(ctx context.Context, at spec.Probe, algorithm spec.Algorithm) (map[string][]*x509.Certificate, error)
 }
 
@@ -36,60 +36,60 @@ func isDenied(err error) bool {
 
 const (
 	probeEvery = 15 * time.Minute
-	// probeAfter is what a consumer may take to load what is new: those that
-	// poll hourly, as External Secrets does, and then some.
+	// probeAfter is the time that a consumer has to load a new certificate. It covers
+	// consumers that poll hourly, such as External Secrets.
 	probeAfter = 2 * time.Hour
-	// ProbesAtOnce is how many endpoints are looked at side by side.
+	// ProbesAtOnce bounds the concurrent probes.
 	ProbesAtOnce = 16
-	// unreachableAfter is how many looks in a row nobody answers until that is
-	// a problem: consumers restart.
+	// unreachableAfter is how many probes in a row must fail before an endpoint counts as
+	// unreachable: consumers restart.
 	unreachableAfter = 3
-	// tellAgain is when it is tried again to tell the ledger.
+	// tellAgain is the wait before a retry of writing to the ledger.
 	tellAgain = time.Minute
-	// longestSleep bounds how long the wall clock is not looked at, which may jump.
+	// longestSleep bounds a sleep, because timers do not follow a clock that is set.
 	longestSleep = time.Minute
-	// shortestSleep keeps looks that lie close together in one turn.
+	// shortestSleep lets one round serve probes that are due close together.
 	shortestSleep = time.Second / 2
 )
 
-// Options are a Lookout's settings; the zero value is good.
+// Options are the settings of a Monitor; the zero value is usable.
 type Options struct {
-	Interval time.Duration      // between looks at an endpoint; 0: 15 minutes
-	After    time.Duration      // how long a consumer may take to load what is new; 0: two hours
-	Told     func(ledger.Event) // of each event that the ledger is told
-	Telling  func(error)        // why the ledger could not be told, which is tried again; nil: it could again
+	Interval time.Duration      // between probes of an endpoint; 0: 15 minutes
+	After    time.Duration      // time that a consumer has to load a new certificate; 0: two hours
+	Told     func(ledger.Event) // called with each event written
+	Telling  func(error)        // called if writing to the ledger fails, and with nil once it works again
 }
 
-// Monitor looks at what endpoints serve, beside a Loop: it follows what that
-// sees and never holds it up. Each endpoint has its moment in the interval.
+// Monitor probes endpoints beside a Loop and never holds it up. Each endpoint has a fixed
+// time within the interval.
 //
-//	Loop      pass ────── pass ────── pass          Follow: which endpoints, what is live
-//	Lookout     a   b  c    a   b  c    a   b  c    a look each
+//	Loop      pass ────── pass ────── pass          Follow: endpoints and live versions
+//	Monitor     a   b  c    a   b  c    a   b  c    one probe each
 type Monitor struct {
 	r      *apply.Reconciler
 	prober Prober
 	o      Options
-	news   chan struct{} // something else is followed
+	news   chan struct{} // signals a Follow
 
-	// Run's own.
-	known    *ledger.Problems // that were told, as far as is known here; nil: not read yet
-	silentTo time.Time        // until when it is not tried again to tell
-	untold   bool             // what is in the journal could not be told
+	// Used by Run's goroutine only.
+	known    *ledger.Problems // problems known to the ledger, as seen here; nil: not read yet
+	silentTo time.Time        // no write to the ledger before
+	untold   bool             // the journal has entries that could not be published
 
 	mu      sync.Mutex
-	Watched map[ledger.Endpoint]*watchedEndpoint // nil: nothing was followed yet
+	Watched map[ledger.Endpoint]*watchedEndpoint // nil: no Follow yet
 	rev     ledger.Revision
 }
 
-// watchedEndpoint is one endpoint.
+// watchedEndpoint is the state of one endpoint.
 type watchedEndpoint struct {
-	Expectation // live is nil where there is nothing to hold it against
+	Expectation // Live is nil if there is nothing to compare with
 	Next        time.Time
-	missed      int     // looks in a row that nobody answered
-	look        *Result // the last that says something; nil: none yet
+	missed      int     // probes in a row without an answer
+	look        *Result // last conclusive result; nil: none yet
 }
 
-// New makes one.
+// New returns a monitor that watches nothing until Follow.
 func New(r *apply.Reconciler, prober Prober, o Options) *Monitor {
 	o.Interval, o.After = cmp.Or(o.Interval, probeEvery), cmp.Or(o.After, probeAfter)
 	if o.Told == nil {
@@ -101,8 +101,8 @@ func New(r *apply.Reconciler, prober Prober, o Options) *Monitor {
 	return &Monitor{r: r, prober: prober, o: o, news: make(chan struct{}, 1)}
 }
 
-// SetTimes changes how often endpoints are looked at and how long a consumer may take,
-// as NewLookout has them: of endpoints that are followed already from the next Follow on.
+// SetTimes changes the interval and the consumers' time, with the defaults of New.
+// Endpoints that are already watched use them from the next Follow on.
 func (l *Monitor) SetTimes(interval, after time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,10 +111,10 @@ func (l *Monitor) SetTimes(interval, after time.Duration) {
 
 func (l *Monitor) now() time.Time { return l.r.Opts.Now().Round(0) }
 
-// Follow takes up how things stand after a pass.
+// Follow takes the endpoints and live certificates of a pass.
 func (l *Monitor) Follow(standing []plan.Action, rev ledger.Revision) {
 	if standing == nil {
-		return // nothing could be seen
+		return // the pass could not observe
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,7 +135,7 @@ func (l *Monitor) Follow(standing []plan.Action, rev ledger.Revision) {
 	}
 }
 
-// watchedIn are the endpoints of a plan's certificates.
+// watchedIn returns the endpoints of a plan's certificates.
 func watchedIn(standing []plan.Action, after time.Duration, now time.Time) map[ledger.Endpoint]*watchedEndpoint {
 	found := map[ledger.Endpoint]*watchedEndpoint{}
 	for _, a := range standing {
@@ -153,8 +153,8 @@ func watchedIn(standing []plan.Action, after time.Duration, now time.Time) map[l
 	return found
 }
 
-// following is an endpoint as it is now, with what was seen of it. A live
-// version that cannot be seen for a while is the one that it was.
+// following updates an endpoint and keeps its results. A live version that cannot be
+// observed for a while counts as unchanged.
 func (w *watchedEndpoint) following(now *watchedEndpoint, at time.Time) *watchedEndpoint {
 	next := *w
 	next.Certificate, next.Probe, next.After = now.Certificate, now.Probe, now.After
@@ -164,9 +164,9 @@ func (w *watchedEndpoint) following(now *watchedEndpoint, at time.Time) *watched
 	return &next
 }
 
-// turn takes up what is live. An attempt may take hours: its consumers' time
-// begins when it has ended. One that a clock which ran ahead has dated is there
-// since it was seen.
+// turn sets the live certificate. The consumers' time starts when it was first observed,
+// as an attempt may take hours. For the first one it starts at IssuedAt, or now if a fast
+// clock dated it in the future.
 func (w *Expectation) turn(live *ledger.Live, at time.Time) {
 	at = at.UTC().Truncate(time.Second)
 	switch {
@@ -178,8 +178,8 @@ func (w *Expectation) turn(live *ledger.Live, at time.Time) {
 	w.Live = live
 }
 
-// moment is when an endpoint is looked at next: the same moment of each
-// interval, which derives from its name.
+// moment returns the next probe of an endpoint. The offset in the interval derives from
+// its name, so that probes spread and a restart does not move them.
 func (l *Monitor) moment(s ledger.Endpoint, now time.Time) time.Time {
 	offset := throttle.Jitter(s.Certificate+" "+s.Endpoint, 0, l.o.Interval)
 	next := now.Truncate(l.o.Interval).Add(offset)
@@ -189,7 +189,7 @@ func (l *Monitor) moment(s ledger.Endpoint, now time.Time) time.Time {
 	return next
 }
 
-// Run looks until ctx ends.
+// Run probes until ctx ends.
 func (l *Monitor) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.lookAll(ctx, l.due())
@@ -204,8 +204,8 @@ func (l *Monitor) Run(ctx context.Context) {
 	}
 }
 
-// due are the endpoints whose moment has come. One that is further away than an
-// interval was set by a clock that ran ahead.
+// due returns the endpoints whose time has come. A time more than one interval ahead was
+// set by a fast clock, and is set again.
 func (l *Monitor) due() []ledger.Endpoint {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -222,7 +222,7 @@ func (l *Monitor) due() []ledger.Endpoint {
 	return list
 }
 
-// wake is when there may be something to look at.
+// wake returns the time of the next round.
 func (l *Monitor) wake() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -245,7 +245,7 @@ func (l *Monitor) lookAll(ctx context.Context, spots []ledger.Endpoint) {
 	_ = g.Wait() // the goroutines return none
 }
 
-// look looks at one endpoint and keeps what was seen.
+// look probes one endpoint and stores the result.
 func (l *Monitor) look(ctx context.Context, s ledger.Endpoint) {
 	l.mu.Lock()
 	w := l.Watched[s]
@@ -269,13 +269,12 @@ func (l *Monitor) look(ctx context.Context, s ledger.Endpoint) {
 		return
 	}
 	if w.Live.Serial != seen.Live.Serial && w.Live.IssuedAt.Before(seen.Live.IssuedAt) {
-		w.Live, w.Since = seen.Live, seen.Since // it was newer than the last pass
+		w.Live, w.Since = seen.Live, seen.Since // newer than the last pass
 	}
 	w.take(look)
 }
 
-// take keeps a look, unless it says no more than that nobody answered, and not
-// yet often enough.
+// take stores a result. It stores an unanswered probe only after several in a row.
 func (w *watchedEndpoint) take(look Result) {
 	if look.Verdict != ServesUnreachable {
 		w.missed = 0
@@ -287,9 +286,9 @@ func (w *watchedEndpoint) take(look Result) {
 	}
 }
 
-// lookAtOne asks an endpoint and judges what it serves; not ok where what is live
-// could not be made sure of. What does not fit is held against Vault once more:
-// since the last pass a renewal may have come to its consumer already.
+// lookAtOne probes an endpoint. If the served certificate differs from the live one, it
+// reads the metadata in Vault again: a renewal since the last pass may have reached the
+// consumer already. ok is false if that read failed.
 func lookAtOne(ctx context.Context, r *apply.Reconciler, prober Prober, w *Expectation) (Result, bool) {
 	served, err := prober.Served(ctx, w.Probe, spec.Algorithm(review.AlgorithmOf(w.Live.KeyShape)))
 	if err != nil {
@@ -310,7 +309,7 @@ func lookAtOne(ctx context.Context, r *apply.Reconciler, prober Prober, w *Expec
 	return Evaluate(*w, served, r.Opts.Now()), true
 }
 
-// tell brings to the ledger what came and what is gone.
+// tell writes changed problems to the ledger.
 func (l *Monitor) tell(ctx context.Context) {
 	looks, rev := l.seen()
 	now := l.now()
@@ -329,7 +328,8 @@ func (l *Monitor) tell(ctx context.Context) {
 	}
 }
 
-// seen is what is watched, with the last looks; nil where nothing is known yet.
+// seen returns the watched endpoints with their last results; nil before the first
+// Follow.
 func (l *Monitor) seen() (map[ledger.Endpoint]*Result, ledger.Revision) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -343,8 +343,8 @@ func (l *Monitor) seen() (map[ledger.Endpoint]*Result, ledger.Revision) {
 	return looks, l.rev
 }
 
-// tellOf tells what is new, under the lease, so that of several reconcilers one
-// does. What was told is remembered: where nothing changes nobody is asked.
+// tellOf writes changes under the lease, so that one of several replicas does. Without
+// changes it makes no request.
 func (l *Monitor) tellOf(ctx context.Context, looks map[ledger.Endpoint]*Result, rev ledger.Revision) (err error) {
 	if l.known == nil {
 		if l.known, _, err = l.r.KnownProblems(ctx); err != nil {
@@ -372,7 +372,7 @@ func (l *Monitor) tellOf(ctx context.Context, looks map[ledger.Endpoint]*Result,
 	return err
 }
 
-// Results are the last looks, by certificate and endpoint.
+// Results returns the last results, sorted by certificate and endpoint.
 func (l *Monitor) Results() []Result {
 	looks, _ := l.seen()
 	list := []Result{}
@@ -384,8 +384,8 @@ func (l *Monitor) Results() []Result {
 	return list
 }
 
-// Probe looks at the endpoints of a plan's certificates once, of those that are
-// named or of all. It writes nothing.
+// Probe probes the endpoints of a plan's certificates once: of the named ones, or of all.
+// It writes nothing.
 func Probe(ctx context.Context, r *apply.Reconciler, prober Prober, standing []plan.Action, after time.Duration, names []string) ([]Result, error) {
 	found := watchedIn(standing, cmp.Or(after, probeAfter), r.Opts.Now())
 	if len(names) > 0 {

@@ -12,60 +12,59 @@ import (
 	"certroll/spec/text"
 )
 
-// NoticeKind says what a person is told of.
+// NoticeKind classifies a notice.
 type NoticeKind string
 
-// The kinds of a notice, the worst first.
+// The kinds of a notice, the most severe first.
 const (
-	NoticeTampered  NoticeKind = "tampered"  // somebody else changed what is certroll's, or was to be signed
-	NoticePaging    NoticeKind = "paging"    // the third failure in a row, or what is served has expired
-	NoticeExpiring  NoticeKind = "expiring"  // it expires soon, and is not renewed
+	NoticeTampered  NoticeKind = "tampered"  // another program changed certroll's secrets or ledger, or a revision fails its signature check
+	NoticePaging    NoticeKind = "paging"    // the third failure in a row, or an endpoint serves an expired certificate
+	NoticeExpiring  NoticeKind = "expiring"  // a certificate expires soon and is not renewed
 	NoticeFailing   NoticeKind = "failing"   // the first failure in a row
-	NoticeHeld      NoticeKind = "held"      // what is due waits, for a reason that a person may end
-	NoticeProblem   NoticeKind = "problem"   // Git or Vault is away, or a renewal will fail
-	NoticeRefused   NoticeKind = "refused"   // a revision has mistakes
+	NoticeHeld      NoticeKind = "held"      // an action is due but waits, for a reason that a person can end
+	NoticeProblem   NoticeKind = "problem"   // Git or Vault is unreachable, or a renewal will fail
+	NoticeRefused   NoticeKind = "refused"   // a revision has errors
 	NoticeRevoked   NoticeKind = "revoked"   // a certificate was revoked
 	NoticeRecovered NoticeKind = "recovered" // a certificate has stopped failing
-	NoticeResolved  NoticeKind = "resolved"  // what held, was refused or was a problem is over
-	NoticeIssued    NoticeKind = "issued"    // the first certificate, or one by other settings
-	NoticeRenewed   NoticeKind = "renewed"   // the next one
+	NoticeResolved  NoticeKind = "resolved"  // a hold, rejection or problem is over
+	NoticeIssued    NoticeKind = "issued"    // the first certificate, or one with other settings
+	NoticeRenewed   NoticeKind = "renewed"   // any later certificate
 )
 
-// NoticeKinds are all of them, the worst first.
+// NoticeKinds lists all kinds, the most severe first.
 var NoticeKinds = []NoticeKind{
 	NoticeTampered, NoticePaging, NoticeExpiring, NoticeFailing, NoticeHeld, NoticeProblem, NoticeRefused, NoticeRevoked,
 	NoticeRecovered, NoticeResolved, NoticeIssued, NoticeRenewed,
 }
 
-// UsualNotices are those that a destination gets unless it says otherwise: all
-// but what goes well by itself.
+// UsualNotices returns the default kinds of a destination: all but routine successes.
 func UsualNotices() []NoticeKind {
 	return slices.DeleteFunc(slices.Clone(NoticeKinds), func(k NoticeKind) bool { return k == NoticeIssued || k == NoticeRenewed })
 }
 
-// Notice is one thing that a person may be told of.
+// Notice is one message candidate, made from one event.
 type Notice struct {
-	Kinds []NoticeKind // what it is; a destination is told of the first that it asks for
+	Kinds []NoticeKind // most severe first; a destination gets the first kind that it selects
 	Event ledger.Event
-	// Certificates are those that it is about, as far as the event names them.
+	// Certificates are the certificates concerned, as far as the event names them.
 	Certificates []string
-	// Ends is what is over by the event, where that is not the event's own
-	// certificate: the subject of a hold.
+	// Ends is the subject of a hold that this event ends, if that is not the event's own
+	// certificate.
 	Ends string
-	// Foreseen is when the daily examination told of the problem that this is; zero:
-	// it did not.
+	// Foreseen is when the daily examination reported this problem; zero: it did not.
 	Foreseen time.Time
 }
 
-// What a notice carries of an event at most. What certroll writes is smaller;
-// whoever may push to the ledger could else put an event there that no receiver
-// takes, which is then sent for ever, and nothing after it.
+// Bounds on the event in a notice. certroll's own events are smaller. Without the bounds,
+// anyone who can push to the ledger could add an event that every receiver rejects.
+// certroll would resend that message for ever, and deliver nothing after it.
 const (
-	MostEvent = 32 << 10 // bytes of it in JSON
-	mostWords = 4 << 10  // of its message and of its detail
-	mostWord  = 300      // of the fields of one that is larger
+	MostEvent = 32 << 10 // bytes of the event in JSON
+	mostWords = 4 << 10  // bytes of its message, and of its detail
+	mostWord  = 300      // bytes of each field kept of a larger event
 )
 
+// newNotice makes a notice and cuts an oversized event down to its short fields.
 func newNotice(kinds []NoticeKind, e ledger.Event) Notice {
 	e.Message, e.Detail = text.Cut(e.Message, mostWords), text.Cut(e.Detail, mostWords)
 	if b, err := json.Marshal(e); err != nil || len(b) > MostEvent {
@@ -79,43 +78,42 @@ func newNotice(kinds []NoticeKind, e ledger.Event) Notice {
 	return Notice{Kinds: kinds, Event: e, Certificates: ledger.Concerned(&e)}
 }
 
-// Classifier reads events in the order of the ledger and says what is to be told.
-// One problem is one notice, however often the ledger is told of it:
+// Classifier reads events in the order of the ledger and returns notices. One problem
+// gives one notice, however many events it has:
 //
-//	fail  fail  fail  fail  success     certificate
+//	fail  fail  fail  fail  success     one certificate
 //	failing     paging      recovered
 //
-//	held  held  held  success           what holds many, once a day
+//	held  held  held  success           a hold of many, one event per day
 //	held              resolved
 //
-// What an examination finds of which a certificate fails already is no other
-// problem.
+// A finding of an examination gives no notice if a certificate already fails for it.
 type Classifier struct {
 	Held   map[string]*OpenHold
-	failed map[string]ledger.Event // by certificate, its last failure
-	told   map[string]NoticeKind   // by certificate, as what its failures in a row were told last
-	hushed map[string]bool         // problems that were not told
-	gone   map[string]bool         // certificates whose secrets were told as deleted
-	ahead  map[string]time.Time    // problems that an examination told of, by class, account and certificate
+	failed map[string]ledger.Event // last failure, by certificate
+	told   map[string]NoticeKind   // by certificate: kind of the last notice about its failures in a row
+	hushed map[string]bool         // problems without a notice
+	gone   map[string]bool         // certificates with a notice about a deleted secret
+	ahead  map[string]time.Time    // problems reported by an examination, by class, account and certificate
 }
 
-// OpenHold is a hold that was told and is not known to be over.
+// OpenHold is a hold with a notice, not known to be over.
 type OpenHold struct {
 	last   time.Time
 	event  ledger.Event
-	paging bool // a certificate that it explains has been told as paging
+	paging bool // a certificate that it explains has a paging notice
 }
 
-// holdLasts is how long after it was told last a hold is taken for the same: it
-// is told once a day.
+// holdLasts is how long after its last event a hold counts as the same one. An open hold
+// has one event per day, so that 36 hours allow for a late one.
 const holdLasts = 36 * time.Hour
 
-// lasts tells whether it is taken for the same at a moment. One that a clock
-// which ran ahead has told is not for as long as the clock was ahead.
+// lasts reports whether a hold at this time is the same one. An event from a fast clock,
+// dated in the future, counts only until the clocks agree again.
 func (o *OpenHold) lasts(at time.Time) bool { return at.Sub(o.last).Abs() < holdLasts }
 
-// Notices are what events from index fresh on are to be told as. Those before
-// say what is known already; they need not reach back further than a hold lasts.
+// Notices returns the notices of the events from index fresh on. The earlier events
+// provide the state; they need to reach back only as far as a hold lasts.
 func Notices(events []ledger.Event, fresh int) []Notice {
 	h := &Classifier{Held: map[string]*OpenHold{}, failed: map[string]ledger.Event{}, told: map[string]NoticeKind{}, hushed: map[string]bool{}, gone: map[string]bool{}, ahead: map[string]time.Time{}}
 	var told []Notice
@@ -128,6 +126,7 @@ func Notices(events []ledger.Event, fresh int) []Notice {
 	return told
 }
 
+// read updates the state by one event and returns its notices.
 func (h *Classifier) read(e ledger.Event) []Notice {
 	var told []Notice
 	if kinds := h.kinds(e); len(kinds) > 0 {
@@ -151,7 +150,7 @@ func (h *Classifier) read(e ledger.Event) []Notice {
 	return told
 }
 
-// kinds is what an event is told as; nothing for most.
+// kinds returns the kinds of an event's notice; none for most events.
 func (h *Classifier) kinds(e ledger.Event) []NoticeKind {
 	failed := e.Status == ledger.Failed || e.Status == ledger.Denied
 	switch e.Operation {
@@ -160,7 +159,7 @@ func (h *Classifier) kinds(e ledger.Event) []NoticeKind {
 	case ledger.KindHold:
 		return h.Holds(e)
 	case ledger.KindConfig:
-		if e.Reason == ledger.ReasonAccepted && e.Subject != "" { // what the brake held
+		if e.Reason == ledger.ReasonAccepted && e.Subject != "" { // the brake's held changes
 			return h.Holds(e)
 		}
 		return configKinds(e)
@@ -179,7 +178,7 @@ func (h *Classifier) kinds(e ledger.Event) []NoticeKind {
 	}
 	if failed {
 		h.failed[e.Certificate] = e
-	} else if e.Recovered > 0 { // what the CA suggests, say, is a success that ends no failure
+	} else if e.Recovered > 0 { // a success such as new renewal information ends no failure
 		delete(h.failed, e.Certificate)
 		delete(h.told, e.Certificate)
 	}
@@ -199,8 +198,8 @@ func (h *Classifier) kinds(e ledger.Event) []NoticeKind {
 	}
 }
 
-// succeeded is what a success is told as. That a secret is there again ends what was
-// told when it was deleted.
+// succeeded returns the kinds of a success. A restored secret resolves the notice of its
+// deletion.
 func (h *Classifier) succeeded(e ledger.Event) []NoticeKind {
 	kinds := successKinds(e)
 	if h.gone[e.Certificate] && (e.Operation.Orders() || e.Reason == ledger.ReasonBehind) {
@@ -211,7 +210,8 @@ func (h *Classifier) succeeded(e ledger.Event) []NoticeKind {
 	return kinds
 }
 
-// problem tells that one came or is gone, unless a certificate fails of it.
+// problem returns the kinds for a problem that came or went. It stays quiet if a
+// certificate fails for the same reason.
 func (h *Classifier) problem(e ledger.Event, came bool) []NoticeKind {
 	key := strings.Join(append([]string{string(e.Class), e.DNSAccount}, ledger.Concerned(&e)...), "\x00")
 	hush := came && e.Operation == ledger.KindDoctor && h.fails(e)
@@ -235,8 +235,8 @@ func (h *Classifier) problem(e ledger.Event, came bool) []NoticeKind {
 	return []NoticeKind{NoticeResolved}
 }
 
-// aheadKeys are by what a problem that was told ahead is known again: the account of
-// those that are an account's, else each certificate.
+// aheadKeys returns the keys of a problem reported ahead of time: its DNS account if the
+// account causes it, otherwise each certificate.
 func aheadKeys(e ledger.Event) []string {
 	account, ofSubject := ledger.Subject(e.Subject).Account()
 	if !ofSubject {
@@ -252,7 +252,8 @@ func aheadKeys(e ledger.Event) []string {
 	return keys
 }
 
-// foreseen is when an examination told of what a failure or a hold is of.
+// foreseen returns when an examination reported the cause of a failure or hold; zero:
+// never.
 func (h *Classifier) foreseen(e ledger.Event) time.Time {
 	if e.Class == "" || e.Operation == ledger.KindDoctor || e.Operation == ledger.KindProbe || e.Status == ledger.Success {
 		return time.Time{}
@@ -265,7 +266,7 @@ func (h *Classifier) foreseen(e ledger.Event) time.Time {
 	return time.Time{}
 }
 
-// fails tells whether one of the certificates of a problem fails in that way.
+// fails reports whether one of a problem's certificates already fails for it.
 func (h *Classifier) fails(e ledger.Event) bool {
 	return slices.ContainsFunc(ledger.Concerned(&e), func(name string) bool {
 		f, ok := h.failed[name]
@@ -273,6 +274,7 @@ func (h *Classifier) fails(e ledger.Event) bool {
 	})
 }
 
+// configKinds returns the kinds of an event about a revision.
 func configKinds(e ledger.Event) []NoticeKind {
 	switch {
 	case e.Status == ledger.Denied:
@@ -285,6 +287,8 @@ func configKinds(e ledger.Event) []NoticeKind {
 	return nil
 }
 
+// successKinds returns the kinds of a successful action; several if it is news in several
+// ways.
 func successKinds(e ledger.Event) []NoticeKind {
 	var kinds []NoticeKind
 	if e.Reason == ledger.ReasonDrifted || e.Reason == ledger.ReasonLeftAlone || e.Reason == ledger.ReasonDeleted {
@@ -308,7 +312,7 @@ func successKinds(e ledger.Event) []NoticeKind {
 	return kinds
 }
 
-// Holds tells of a hold unless the same was told a day ago.
+// Holds returns the kinds of a hold, unless the same hold had an event within holdLasts.
 func (h *Classifier) Holds(e ledger.Event) []NoticeKind {
 	if e.Status == ledger.Success {
 		if h.Held[holdKey(e)] == nil {
@@ -332,8 +336,8 @@ func (h *Classifier) Holds(e ledger.Event) []NoticeKind {
 	return []NoticeKind{NoticeHeld}
 }
 
-// holdKey is by what a hold is known again. What cannot be looked at is another
-// problem where it is other certificates.
+// holdKey identifies a hold. An unreadable place is another problem if it concerns other
+// certificates.
 func holdKey(e ledger.Event) string {
 	switch {
 	case e.Subject == "":
@@ -345,10 +349,10 @@ func holdKey(e ledger.Event) string {
 	}
 }
 
-// failing tells of the first failure in a row, and of the one at which a person
-// is to be woken. Where the issuer or the DNS account is held for many, that was
-// told, and so is the first of those that then page; of what goes on to fail for
-// a reason of its own it is told then.
+// failing returns a kind for the first failure in a row, and for the one that pages. If a
+// hold of the issuer or DNS account explains the failures, the notice of that hold and
+// the first paging one stand for all. A certificate that fails on for a reason of its own
+// gets its notice then.
 func (h *Classifier) failing(e ledger.Event) []NoticeKind {
 	kind := NoticeFailing
 	switch {
@@ -372,8 +376,8 @@ func (h *Classifier) failing(e ledger.Event) []NoticeKind {
 	return []NoticeKind{kind}
 }
 
-// explained is the hold that a failure is of; nil where it is the certificate's
-// own.
+// explained returns the open hold that explains a failure; nil if the failure is the
+// certificate's own.
 func (h *Classifier) explained(e ledger.Event) *OpenHold {
 	for _, s := range blamed(e) {
 		if o := h.Held[string(s)]; o != nil && o.lasts(e.Time) {
@@ -383,7 +387,7 @@ func (h *Classifier) explained(e ledger.Event) *OpenHold {
 	return nil
 }
 
-// blamed are the issuer or the DNS account that a failure is of, if it is.
+// blamed returns the issuer or DNS account that a failure blames, if any.
 func blamed(e ledger.Event) []ledger.Subject {
 	switch {
 	case e.Class.OfAccount() && e.DNSAccount != "":

@@ -15,61 +15,60 @@ import (
 	"certroll/reconcile/times"
 )
 
-// Destination is where notices go.
+// Destination is a receiver of notices.
 type Destination struct {
 	Name string
 	Interest
-	// Compose makes the body of a message. It is asked once of each: what is sent
-	// again is what was sent before.
+	// Compose makes the body of a message. It runs once per message: a retry sends the
+	// stored body.
 	Compose func(b Notification) ([]byte, error)
-	// Deliver sends one message; nil is that it was taken.
+	// Deliver sends one message; nil: the receiver accepted it.
 	Deliver func(ctx context.Context, m Message) error
-	// State keeps what was sent. It is in Vault: it has to outlive a disk, be the
-	// same for all replicas, and in the ledger each message would be a commit.
+	// State stores the progress. It is in Vault because it must survive the disk and be
+	// shared by all replicas. In the ledger each message would be a commit.
 	State audit.Anchor
-	// Lease lets one replica send at a time; nil: there is one alone.
+	// Lease lets one replica send at a time; nil: there is one replica.
 	Lease lease.Lease
 }
 
 const (
-	// deliverTimeout bounds one message, also where certroll is told to stop
-	// meanwhile, but for deliverGrace.
+	// deliverTimeout bounds the delivery of one message. If certroll is told to stop
+	// meanwhile, deliverGrace bounds it.
 	deliverTimeout = 30 * time.Second
 	deliverGrace   = 3 * time.Second
-	// keepAfter is after what time it is kept how far the ledger was read, where
-	// nothing was sent: it bounds what is read again after a restart.
+	// keepAfter is how often the position in the ledger is stored if nothing was sent. It
+	// bounds how much a restarted process reads again.
 	keepAfter = times.Day
 )
 
-// deliverer brings what the ledger says to one destination, at least once.
+// deliverer delivers the ledger's events to one destination, at least once.
 //
 //	ledger   e1 e2 e3 │ e4 e5 e6 e7 │ e8 e9
-//	                  after         upto
-//	                  its messages are kept, sent of them were taken
+//	                after          upto
+//	         messages of e4 to e7 are stored; Sent of them are delivered
 //
-// It reads on from after. What it finds there is made into messages, which are
-// kept before the first is sent: whoever sends one again, after a crash too,
-// sends the same. When all were taken, after moves up. What comes meanwhile is
-// never kept: it is read again.
+// It reads from after. It stores the messages before it sends the first one, so that each
+// retry, also after a crash, sends the same bytes. Once all are delivered, after moves to
+// upto. Events that arrive meanwhile are not stored; the next round reads them.
 type deliverer struct {
 	d       Destination
 	n       *Notifier
 	history archive.HistoryCache
 	woken   chan struct{}
 
-	kept    DeliveryState // as it is in Vault, or is to be
+	kept    DeliveryState // as stored in Vault, or to be stored
 	version int
-	known   bool   // kept was read, or is to be written
+	known   bool   // kept was loaded or stored
 	unsaved bool   // kept is not in Vault yet
-	read    string // the ledger's head up to which all was told
+	read    string // ledger head up to which everything is delivered
 	waitTo  time.Time
 }
 
-// mostPatience is the longest time between two tries.
+// mostPatience is the longest wait between two tries.
 const mostPatience = time.Hour
 
-// retryWait is how long a destination that failed is left alone: five seconds,
-// six times as long after each failure more, up to mostPatience.
+// retryWait returns the wait after a number of failed tries: 5 s, 30 s, 3 min, 18 min,
+// then mostPatience.
 func retryWait(tries int) time.Duration {
 	wait := 5 * time.Second
 	for range tries - 1 {
@@ -80,7 +79,7 @@ func retryWait(tries int) time.Duration {
 	return wait
 }
 
-// run works until ctx ends.
+// run delivers until ctx ends.
 func (c *deliverer) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := c.round(ctx)
@@ -96,10 +95,10 @@ func (c *deliverer) run(ctx context.Context) {
 	}
 }
 
-// round sends what there is to be sent. It returns after what time it is to be
-// called again; 0: when the ledger has moved on.
+// round delivers everything that waits. It returns the wait until the next round; 0:
+// until the ledger changes.
 func (c *deliverer) round(ctx context.Context) time.Duration {
-	// A longer wait was begun by a clock that ran ahead.
+	// A longer wait than mostPatience was set by a fast clock, and is ignored.
 	if left := c.waitTo.Sub(c.n.now()); left > 0 && left <= mostPatience {
 		return left
 	}
@@ -119,7 +118,7 @@ func (c *deliverer) round(ctx context.Context) time.Duration {
 	return again
 }
 
-// bring is round without its patience.
+// bring is round without the wait for waitTo.
 func (c *deliverer) bring(ctx context.Context, tree fs.FS, head string) (again time.Duration, err error) {
 	if !c.known {
 		if err := c.load(ctx, tree); err != nil {
@@ -144,7 +143,7 @@ func (c *deliverer) bring(ctx context.Context, tree fs.FS, head string) (again t
 		return lease.LeaseRefresh, err
 	}
 	defer c.release(ctx)
-	// Another may have sent it, or tried to, before it was this one's turn.
+	// Another replica may have sent it while this one waited for the lease.
 	if err := c.load(ctx, tree); err != nil {
 		return 0, err
 	}
@@ -155,23 +154,23 @@ func (c *deliverer) bring(ctx context.Context, tree fs.FS, head string) (again t
 	return c.send(ctx, tree, head)
 }
 
-// rightClock mends what a clock that ran ahead has kept.
+// rightClock repairs times that a fast clock has stored.
 func (c *deliverer) rightClock() {
 	if k, changed := c.kept.asOf(c.n.now()); changed {
 		c.kept, c.unsaved = k, true
 	}
 }
 
-// send sends what was begun, or all that waits.
+// send delivers the stored messages, or composes and delivers those of new events.
 func (c *deliverer) send(ctx context.Context, tree fs.FS, head string) (time.Duration, error) {
-	upTo := "" // the head that it goes up to; "" for what was begun
+	upTo := "" // ledger head to reach; "" for stored messages
 	if len(c.kept.Messages) == 0 {
 		w, err := c.waiting(ctx, tree, head)
 		if err != nil {
 			return 0, err
 		}
 		if len(w.bulletins) == 0 {
-			c.read = w.head // another has sent it
+			c.read = w.head // another replica sent it
 			return 0, nil
 		}
 		if err := c.compose(w); err != nil {
@@ -192,13 +191,13 @@ func (c *deliverer) send(ctx context.Context, tree fs.FS, head string) (time.Dur
 		return 0, err
 	}
 	if upTo == "" {
-		return time.Millisecond, nil // more may have come since
+		return time.Millisecond, nil // events may have arrived since
 	}
 	c.read = upTo
 	return 0, nil
 }
 
-// compose makes the messages of what waits.
+// compose makes the messages of the waiting notifications.
 func (c *deliverer) compose(w waiting) error {
 	k := DeliveryState{after: c.kept.after, upto: w.last}
 	for _, b := range w.bulletins {
@@ -212,7 +211,7 @@ func (c *deliverer) compose(w waiting) error {
 	return nil
 }
 
-// sendAll sends messages until one is not taken; it returns when to try again.
+// sendAll sends messages until one fails. It returns the wait until the retry.
 func (c *deliverer) sendAll(ctx context.Context) time.Duration {
 	for c.kept.Sent < len(c.kept.Messages) {
 		m := c.kept.Messages[c.kept.Sent]
@@ -224,7 +223,7 @@ func (c *deliverer) sendAll(ctx context.Context) time.Duration {
 			err = c.deliver(ctx, m)
 		}
 		if err != nil && ctx.Err() != nil {
-			return lease.LeaseRefresh // it is begun anew by the next process
+			return lease.LeaseRefresh // the next process sends it again
 		}
 		if c.n.o.Told(c.d.Name, &m, err); err != nil {
 			c.kept.Tries++
@@ -237,7 +236,7 @@ func (c *deliverer) sendAll(ctx context.Context) time.Duration {
 	return 0
 }
 
-// deliver sends one message, which is given a moment to end when ctx does.
+// deliver sends one message. When ctx ends, it may continue for deliverGrace.
 func (c *deliverer) deliver(ctx context.Context, m Message) error {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliverTimeout)
 	defer cancel()
@@ -245,19 +244,19 @@ func (c *deliverer) deliver(ctx context.Context, m Message) error {
 	return c.d.Deliver(call, m)
 }
 
-// waiting is what was not told to the destination yet.
+// waiting is everything that the destination has not received yet.
 type waiting struct {
 	bulletins []Notification
-	last      cursor // up to where it goes
-	head      string // of the ledger it was read off
+	last      cursor // position after them
+	head      string // ledger head they were read from
 }
 
-// waiting reads it off the ledger.
+// waiting reads the events after the position and groups their notices.
 func (c *deliverer) waiting(ctx context.Context, tree fs.FS, head string) (waiting, error) {
 	events, fresh, found, err := c.untold(tree)
 	if err == nil && !found {
-		// Another replica may have told of what this one has not seen yet. Only
-		// from a ledger of now can it be gone.
+		// Another replica may have stored a position in a newer ledger. Only a freshly
+		// fetched ledger proves that the event at the position is gone.
 		if tree, head, err = c.n.r.LookAnew(ctx); err == nil {
 			events, fresh, _, err = c.untold(tree)
 		}
@@ -276,15 +275,15 @@ func (c *deliverer) waiting(ctx context.Context, tree fs.FS, head string) (waiti
 	return w, err
 }
 
-// untold are the events of late, the index of the first that was not told, and
-// whether the last that was told is among them.
+// untold returns the recent events, the index of the first undelivered one, and whether
+// the position's event is among them.
 func (c *deliverer) untold(tree fs.FS) (events []ledger.Event, fresh int, found bool, err error) {
 	events, err = c.history.Read(tree, c.kept.after.at.Add(-archive.HistorySpan))
 	fresh, found = c.kept.after.next(events)
 	return events, fresh, found, err
 }
 
-// ReadSome reads the records of the certificates that notices are about.
+// ReadSome reads the records of the certificates in the notices.
 func ReadSome(tree fs.FS, told []Notice) (map[string]*ledger.Record, error) {
 	records := map[string]*ledger.Record{}
 	for _, n := range told {
@@ -294,12 +293,12 @@ func ReadSome(tree fs.FS, told []Notice) (map[string]*ledger.Record, error) {
 			}
 			b, err := fs.ReadFile(tree, ledger.RecordFile(name))
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-				continue // invalid is a name that somebody else put into the ledger
+				continue // ErrInvalid: a foreign entry's name is no valid path
 			}
 			if err != nil {
 				return nil, fmt.Errorf("reading the record of %q: %w", name, err)
 			}
-			if r, err := ledger.UnmarshalRecord(b); err == nil { // else see Unreadable
+			if r, err := ledger.UnmarshalRecord(b); err == nil { // Unreadable reports the others
 				records[name] = r
 			}
 		}
@@ -307,23 +306,25 @@ func ReadSome(tree fs.FS, told []Notice) (map[string]*ledger.Record, error) {
 	return records, nil
 }
 
-// passOver goes on after what is of no interest, and keeps that now and then.
+// passOver moves the position past events without notices, and stores it about once a
+// day.
 func (c *deliverer) passOver(ctx context.Context, w waiting) error {
 	if w.last == c.kept.after && !c.unsaved {
 		return nil
 	}
 	if far := w.last.at.Sub(c.kept.after.at) >= keepAfter; !far && !c.unsaved {
-		return nil // it is read again, which costs little
+		return nil // cheap to read again
 	}
 	c.kept = DeliveryState{after: w.last}
 	err := c.store(ctx)
 	if failure.IsConflict(err) {
-		c.known = false // another replica was quicker
+		c.known = false // another replica stored a position first
 		return nil
 	}
 	return err
 }
 
+// lease takes or renews the destination's lease.
 func (c *deliverer) lease(ctx context.Context) (bool, error) {
 	if c.d.Lease == nil {
 		return true, nil
@@ -332,11 +333,12 @@ func (c *deliverer) lease(ctx context.Context) (bool, error) {
 	return held, err
 }
 
+// release gives the destination's lease back.
 func (c *deliverer) release(ctx context.Context) {
 	if c.d.Lease == nil {
 		return
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
 	defer cancel()
-	_ = c.d.Lease.Release(end) // one that is not released ends by itself
+	_ = c.d.Lease.Release(end) // a lease that is not released expires by itself
 }

@@ -12,39 +12,40 @@ import (
 	"certroll/reconcile/times"
 )
 
-// Message is a bulletin as it is sent: the same at each try, so that who gets it
-// twice knows it again.
+// Message is a notification as it is sent: byte for byte the same at each try, so that a
+// receiver can recognize a duplicate by its ID.
 type Message struct {
-	ID      string     `json:"id"` // of the bulletin
+	ID      string     `json:"id"` // ID of the notification
 	Kind    NoticeKind `json:"kind"`
 	Notices int        `json:"notices"`
-	Body    []byte     `json:"body"` // as Compose made it
+	Body    []byte     `json:"body"` // as composed
 }
 
-// DeliveryState is what a courier's destination was told, which outlives a process.
+// DeliveryState is the progress of one destination. It is stored in Vault.
 type DeliveryState struct {
 	after    cursor
-	upto     cursor    // where after moves once the messages were taken
-	Messages []Message // that are being sent; none: nothing is
-	Sent     int       // of them that were taken
-	Tries    int       // in vain, in a row
+	upto     cursor    // position once the messages are delivered
+	Messages []Message // messages in delivery; none: nothing is
+	Sent     int       // number of delivered messages
+	Tries    int       // failed tries in a row
 	RetryAt  time.Time
 }
 
-// cursor is an event of the ledger.
+// cursor is a position in the ledger: the last delivered event.
 type cursor struct {
-	id string // "": none, it is before the first since at
+	id string // "": before the first event since at
 	at time.Time
 }
 
+// cursorOfEvent returns the position of an event. An event from the future counts as now.
 func cursorOfEvent(e ledger.Event, now time.Time) cursor {
 	return cursor{e.ID, times.Sooner(e.Time, now)}
 }
 
-// next is the index of the first event after a place, and whether the place is
-// there. In a ledger that was made anew it may be gone: what is younger than it,
-// less a day since a run tells what it did some time after it did it, is told
-// once more rather than not.
+// next returns the index of the first event after a position, and whether the position's
+// event exists. In a rebuilt ledger it may be gone. next then goes back one day before
+// the position, because events reach the ledger later than they happen: it is better to
+// deliver an event twice than never.
 func (p cursor) next(events []ledger.Event) (first int, found bool) {
 	since := p.at
 	if p.id != "" {
@@ -63,8 +64,8 @@ func (p cursor) next(events []ledger.Event) (first int, found bool) {
 	return len(events), p.id == ""
 }
 
-// asOf is what is kept without what only a clock that ran ahead can have
-// written: left as it is, nothing would be told until that time has come.
+// asOf returns the state without times that only a fast clock can have stored. Otherwise
+// nothing would be delivered until those times.
 func (k DeliveryState) asOf(now time.Time) (_ DeliveryState, changed bool) {
 	if k.after.at.After(now) {
 		k.after.at, changed = now, true
@@ -76,14 +77,14 @@ func (k DeliveryState) asOf(now time.Time) (_ DeliveryState, changed bool) {
 }
 
 const (
-	// KeptTime is the format of the moments that are kept.
+	// KeptTime is the format of stored times.
 	KeptTime = time.RFC3339Nano
-	// MostKept bounds the messages that are kept, in bytes: half of what Vault
-	// takes with Consul below it. Larger ones are made anew after a restart.
+	// MostKept bounds the stored messages, in bytes: half of the 512 KiB that Vault
+	// accepts with Consul as storage. Larger ones are composed again after a restart.
 	MostKept = 256 << 10
 )
 
-// Fields are the state as Vault keeps it.
+// Fields returns the state's fields in Vault.
 func (k DeliveryState) Fields() (map[string]string, error) {
 	f := map[string]string{"after": k.after.id, "after_at": k.after.at.UTC().Format(KeptTime), "tries": strconv.Itoa(k.Tries)}
 	if !k.RetryAt.IsZero() {
@@ -103,7 +104,7 @@ func (k DeliveryState) Fields() (map[string]string, error) {
 	return f, nil
 }
 
-// DeliveryStateOf reads what Fields wrote.
+// DeliveryStateOf parses the result of Fields.
 func DeliveryStateOf(f map[string]string) (DeliveryState, error) {
 	k := DeliveryState{after: cursor{id: f["after"]}}
 	var errs [6]error

@@ -1,12 +1,13 @@
-// Package outbox reads notices off the audit log and delivers them, each destination at its
-// own pace and at least once.
+// Package outbox derives notices from the audit log and delivers them to each destination
+// independently, at least once.
 //
-//	audit log ─▶ classifier ─▶ groups ─▶ message, kept in Vault ─▶ destination ─▶ cursor in Vault
+//	audit log ─▶ classifier ─▶ groups ─▶ message stored in Vault ─▶ destination ─▶ cursor in Vault
 //
-// The audit log has every event already: it is the outbox, and no second one is kept. How
-// far each destination was told stands in Vault beside the checkpoint, where it outlives
-// the disk and is the same for all replicas; in the ledger each message would be a commit,
-// which is an event to tell of in turn. The cursor moves after a message was taken, so that
-// one may come twice and none is lost. Messages are kept before they are sent: made again,
-// a message would differ by what records say since, and its reader could not tell.
+// The audit log has every event, so that it serves as the outbox itself. The position of
+// each destination is stored in Vault beside the checkpoint: there it survives the disk
+// and all replicas share it. In the ledger each message would cause a commit, which is an
+// event again. The position moves after a delivery, so that a message may arrive twice
+// but is never lost. Messages are stored before they are sent. A message composed again
+// would differ, because the records have changed since, and the receiver could not
+// recognize the duplicate.
 package outbox

@@ -8,21 +8,21 @@ import (
 	"certroll/spec/text"
 )
 
-// Interest says what a destination wants to be told of.
+// Interest selects the notices of a destination.
 type Interest struct {
 	On []NoticeKind
-	// Labels are those that a certificate has to have, all of them; none: it is
-	// told of all, and of what concerns no certificate in particular too.
+	// Labels are the labels that a certificate must have, all of them. Without labels the
+	// destination gets all notices, including those about no particular certificate.
 	Labels map[string]string
 }
 
-// Wants is as what a notice is told to the destination; "" for not at all.
+// Wants returns the kind under which a destination gets a notice; "": it does not get it.
 func (i Interest) Wants(n Notice, records map[string]*ledger.Record) NoticeKind {
 	at := slices.IndexFunc(n.Kinds, func(k NoticeKind) bool { return slices.Contains(i.On, k) })
 	if at < 0 {
 		return ""
 	}
-	// Of more than an event names, any may have the labels.
+	// The event names only the first of its certificates: any other may have the labels.
 	all := len(n.Event.Certificates) >= ledger.MostConcerned
 	if len(i.Labels) > 0 && !all && !slices.ContainsFunc(n.Certificates, func(name string) bool { return i.labelled(records[name]) }) {
 		return ""
@@ -42,24 +42,23 @@ func (i Interest) labelled(r *ledger.Record) bool {
 	return true
 }
 
-// Notification is one message: all that came at the same time of one cause.
+// Notification is one message: all simultaneous notices of one kind with one cause.
 type Notification struct {
-	ID      string     // the same whenever it is sent again
-	Kind    NoticeKind // NoticeDigest where it is of several
-	Notices []Notice   // the oldest first
-	// Records are those of the certificates it is about, as they are now.
+	ID      string     // the same at each try
+	Kind    NoticeKind // NoticeDigest if it has several kinds
+	Notices []Notice   // oldest first
+	// Records are the current records of its certificates.
 	Records map[string]*ledger.Record
 }
 
-// NoticeDigest is the kind of a bulletin that has all in it that came at the
-// same time, which was too much for a message each.
+// NoticeDigest is the kind of a notification that combines too many simultaneous ones.
 const NoticeDigest = "digest"
 
-// mostNotifications are told one by one of what came at the same time. A
-// destination that was away for days is told of those in one.
+// mostNotifications is how many simultaneous notifications are sent one by one. More
+// become one digest, such as after an outage of days.
 const mostNotifications = 5
 
-// Group makes bulletins of what a destination wants to be told of notices.
+// Group makes notifications of the notices that a destination wants.
 func Group(told []Notice, i Interest, records map[string]*ledger.Record) []Notification {
 	var all []Notification
 	at := map[string]int{}
@@ -86,7 +85,7 @@ func Group(told []Notice, i Interest, records map[string]*ledger.Record) []Notif
 	return all
 }
 
-// digest puts bulletins into one, the worst first.
+// digest combines notifications into one, the most severe first.
 func digest(all []Notification) Notification {
 	slices.SortStableFunc(all, func(a, b Notification) int {
 		return slices.Index(NoticeKinds, a.Kind) - slices.Index(NoticeKinds, b.Kind)
@@ -101,7 +100,7 @@ func digest(all []Notification) Notification {
 	return d
 }
 
-// causeOf is by what notices of one kind are told together.
+// causeOf returns the key by which notices of one kind share a notification.
 func causeOf(kind NoticeKind, n Notice) string {
 	e := n.Event
 	switch kind {
@@ -122,6 +121,7 @@ func causeOf(kind NoticeKind, n Notice) string {
 	}
 }
 
+// notificationID derives the ID from the events, so that it survives a restart.
 func notificationID(b Notification) string {
 	parts := []string{"bulletin", string(b.Kind)}
 	for _, n := range b.Notices {
@@ -142,7 +142,7 @@ func recordsOf(told []Notice, records map[string]*ledger.Record) map[string]*led
 	return some
 }
 
-// Certificates are those that the bulletin is about, each once, sorted.
+// Certificates returns the sorted names of the certificates concerned, each once.
 func (b *Notification) Certificates() []string {
 	var names []string
 	for _, n := range b.Notices {

@@ -13,24 +13,24 @@ import (
 	"certroll/reconcile/recorder"
 )
 
-// NotifierOptions are a Notifier's settings.
+// NotifierOptions are the settings of a Notifier.
 type NotifierOptions struct {
-	// Since is from when on a destination is told that was never told anything.
+	// Since is the time from which a new destination gets notices.
 	Since time.Time
-	// Told is told of each message that was sent, or why it was not. m is nil
-	// where it did not come to that. It is called from many goroutines.
+	// Told is called after each delivery and each error, from many goroutines. m is nil
+	// if the error came before a message.
 	Told func(destination string, m *Message, err error)
 }
 
-// Notifier tells destinations what the ledger says, each by itself: one that is
-// away holds up neither another nor the certificates.
+// Notifier delivers notices to all destinations independently: a destination that fails
+// delays neither the others nor the certificates.
 type Notifier struct {
 	r          *recorder.Recorder
 	o          NotifierOptions
 	deliverers []*deliverer
 }
 
-// NewNotifier makes a notifier that reads the ledger as a reconciler last saw it.
+// NewNotifier returns a notifier that reads the ledger as the recorder saw it last.
 func NewNotifier(r *recorder.Recorder, destinations []Destination, o NotifierOptions) *Notifier {
 	if o.Told == nil {
 		o.Told = func(string, *Message, error) {}
@@ -44,14 +44,13 @@ func NewNotifier(r *recorder.Recorder, destinations []Destination, o NotifierOpt
 
 func (n *Notifier) now() time.Time { return n.r.Now().Round(0) }
 
-// Run tells until ctx ends.
+// Run delivers until ctx ends.
 func (n *Notifier) Run(ctx context.Context) { n.each(func(c *deliverer) { c.run(ctx) }) }
 
-// Once tells what there is to tell now. What cannot be told is left to the next
-// run.
+// Once delivers what waits now. It leaves what fails to the next run.
 func (n *Notifier) Once(ctx context.Context) {
 	n.each(func(c *deliverer) {
-		// A second round goes on after what an earlier run had begun to send.
+		// A second round follows after the stored messages of an earlier run.
 		for again, rounds := time.Millisecond, 0; again == time.Millisecond && rounds < 2; rounds++ {
 			c.waitTo = time.Time{}
 			again = c.round(ctx)
@@ -67,18 +66,18 @@ func (n *Notifier) each(do func(*deliverer)) {
 	all.Wait()
 }
 
-// Wake says that the ledger may have moved on.
+// Wake reports that the ledger may have changed.
 func (n *Notifier) Wake() {
 	for _, c := range n.deliverers {
 		select {
 		case c.woken <- struct{}{}:
-		default: // it is woken already
+		default: // woken already
 		}
 	}
 }
 
-// load takes up what is kept of the destination. What this process has sent and
-// could not keep stands, unless another went on meanwhile.
+// load reads the stored progress. Progress that this process could not store stays in
+// force, unless another replica has stored something since.
 func (c *deliverer) load(ctx context.Context, tree fs.FS) error {
 	fields, version, err := c.d.State.Load(ctx)
 	if err != nil {
@@ -92,7 +91,7 @@ func (c *deliverer) load(ctx context.Context, tree fs.FS) error {
 		if err = c.begin(ctx, tree); !failure.IsConflict(err) {
 			return err
 		}
-		// Another replica has begun just now.
+		// Another replica created the state at the same moment.
 		if fields, c.version, err = c.d.State.Load(ctx); err != nil {
 			return err
 		}
@@ -104,13 +103,13 @@ func (c *deliverer) load(ctx context.Context, tree fs.FS) error {
 	return nil
 }
 
-// begin has a destination that is new told of what comes, and not of years.
+// begin starts a new destination at Since, so that it does not get years of old notices.
 func (c *deliverer) begin(ctx context.Context, tree fs.FS) error {
 	events, err := archive.ReadHistory(tree, c.n.o.Since.Add(-archive.HistorySpan))
 	if err != nil {
 		return err
 	}
-	// Events tell their time by the millisecond.
+	// The ledger stores times with milliseconds.
 	c.kept = DeliveryState{after: cursor{at: c.n.o.Since.UTC().Truncate(time.Millisecond)}}
 	if i, _ := c.kept.after.next(events); i > 0 {
 		c.kept.after = cursorOfEvent(events[i-1], c.n.now())
@@ -120,7 +119,7 @@ func (c *deliverer) begin(ctx context.Context, tree fs.FS) error {
 	return err
 }
 
-// store keeps it, also where ctx has ended.
+// store writes the progress, even if ctx has ended: the message is delivered by then.
 func (c *deliverer) store(ctx context.Context) error {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
 	defer cancel()
@@ -133,6 +132,6 @@ func (c *deliverer) store(ctx context.Context) error {
 		return err
 	}
 	c.unsaved = false
-	c.version++ // check-and-set makes it the next one
+	c.version++ // the version that check-and-set wrote
 	return nil
 }
