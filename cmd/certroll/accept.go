@@ -43,7 +43,7 @@ since, accept fails. Does not contact Vault.`,
 	return c
 }
 
-// acceptMissing is a person's consent to what the brake holds.
+// acceptMissing records a person's consent to a change that the brake holds.
 func (a *app) acceptMissing(ctx context.Context, id string) error {
 	s, err := a.settings()
 	if err != nil {

@@ -24,23 +24,22 @@ import (
 	"certroll/spec/text"
 )
 
-// app is the program apart from the process around it.
+// app is the program without its process: streams, flags and shared settings.
 type app struct {
 	console.Console
 
 	configFile string
 	configDir  string
 	logLevel   string
-	leaseLog   *slog.Logger // logs what becomes of the lease; nil: nobody does
-	// redact knows every secret that a reference led to; logs and the ledger
-	// pass through it.
+	leaseLog   *slog.Logger // logs changes of the lease; nil: no logging
+	// redact knows every secret that a reference yielded; logs and the ledger pass
+	// through it.
 	redact redact.Redactor
 
-	// patience are the waits between the tries within one attempt; nil: those
-	// of packages reconcile and acme.
+	// patience are the waits between tries within one attempt; nil: the defaults of
+	// packages attempt and acme.
 	patience []time.Duration
-	// leaseTTL is how long a lease outlives a reconciler that was killed; 0: a
-	// minute.
+	// leaseTTL is how long a killed certroll's lease lasts; 0: one minute.
 	leaseTTL time.Duration
 }
 
@@ -53,22 +52,22 @@ func (a *app) plan(ctx context.Context, in proposal.Input) (*proposal.Proposal, 
 	return p.Propose(ctx, in)
 }
 
-// configDirFlag adds the flag of the commands that read the config repo.
+// configDirFlag adds the --config-dir flag.
 func (a *app) configDirFlag(c *cobra.Command) {
 	c.Flags().StringVar(&a.configDir, "config-dir", a.Getenv("CERTROLL_CONFIG_DIR"),
 		"read the certificates from this directory instead of repo.url (env CERTROLL_CONFIG_DIR)")
 	defaultsOfEnvironment(c.Flags(), "config-dir")
 }
 
-// defaultsOfEnvironment keeps the present value of a variable out of the help, which
-// names the variable and what holds without it.
+// defaultsOfEnvironment removes the present value of an environment variable from the
+// help. The help names the variable and the default without it.
 func defaultsOfEnvironment(flags *pflag.FlagSet, names ...string) {
 	for _, name := range names {
 		flags.Lookup(name).DefValue = ""
 	}
 }
 
-// settings loads certroll.hcl and shows what is wrong with it.
+// settings loads certroll.hcl and displays its diagnostics.
 func (a *app) settings() (*settings.Settings, error) {
 	s, files, diags, err := settings.Load(a.configFile)
 	if err != nil {
@@ -89,7 +88,7 @@ func (a *app) settings() (*settings.Settings, error) {
 	return s, nil
 }
 
-// decode turns the head of the config repo into a spec, and shows what was found.
+// decode decodes the head of the config repo and displays the diagnostics.
 func (a *app) decode(ctx context.Context, s *settings.Settings, rev *gitsync.Revision, show func(io.Writer, view.Palette, []spec.File, hcl.Diagnostics)) (*spec.Spec, error) {
 	desired, all, diags := configrepo.DecodeHead(ctx, s, a.configDir, rev)
 	show(a.Err, a.Palette(), all, diags)
@@ -100,7 +99,7 @@ func (a *app) decode(ctx context.Context, s *settings.Settings, rev *gitsync.Rev
 	return desired, nil
 }
 
-// begin loads the settings and makes the logger that they ask for.
+// begin loads the settings and makes their logger.
 func (a *app) begin() (*settings.Settings, *slog.Logger, error) {
 	s, err := a.settings()
 	if err != nil {
@@ -115,13 +114,12 @@ func (a *app) logger(s *settings.Settings) (*slog.Logger, error) {
 	return s.Log.Logger(a.redact.Writer(a.Err))
 }
 
-// leaseTTL is how long a lease outlives a reconciler that was killed. Half as
-// much again is waited for one.
+// leaseTTL is how long a killed certroll's lease lasts. Others wait half as long again.
 const leaseTTL = time.Minute
 
 func (a *app) ttl() time.Duration { return cmp.Or(a.leaseTTL, leaseTTL) }
 
-// connect logs in to Vault and opens the ledger, to write it where writing.
+// connect logs in to Vault and opens the ledger, for writing if writing is set.
 func (a *app) connect(ctx context.Context, s *settings.Settings, log *slog.Logger, writing bool, progress func(string, string, string)) (*wiring.Parts, error) {
 	return wiring.Connect(ctx, s, log, wiring.Options{
 		Getenv: a.Getenv, Version: version(), Redact: &a.redact, Patience: a.patience, LeaseTTL: a.ttl(), LeaseLog: a.leaseLog,

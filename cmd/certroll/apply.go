@@ -56,7 +56,7 @@ out the rest and exits 1.`,
 	return c
 }
 
-// applyOptions are the flags of the command apply.
+// applyOptions are the flags of apply.
 type applyOptions struct {
 	auto, json bool
 	removals   int
@@ -93,7 +93,7 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 	return a.carryOut(ctx, p, o.json)
 }
 
-// release writes a person's consent to what is held into the ledger, and plans again.
+// release records a person's consent to what is held, and plans again.
 func (a *app) release(ctx context.Context, p *proposal.Proposal, held *ledger.HeldSet, how string) error {
 	set, err := p.Reconciler.AcceptHeld(ctx, held.ID, held, a.Person(), how)
 	if err != nil {
@@ -105,7 +105,7 @@ func (a *app) release(ctx context.Context, p *proposal.Proposal, held *ledger.He
 	return nil
 }
 
-// applyFile does what a plan that was kept says, and nothing else.
+// applyFile applies the actions of a plan file, and nothing else.
 func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
 	f, err := planfile.Read(path, time.Now())
 	if err != nil {
@@ -117,7 +117,7 @@ func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
 	}
 	defer p.Close()
 	if held := plan.MassHold(p.Actions); held != nil && plan.Consents(f.Actions, held) {
-		// Only where all else is as it was planned: the consent is to the whole file.
+		// The consent covers the whole file: all other actions must be as planned.
 		if err := f.Agrees(p.Fresh(), held); err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func (a *app) applyFile(ctx context.Context, path string, asJSON bool) error {
 	return a.carryOut(ctx, p, asJSON)
 }
 
-// carryOut applies a plan that was agreed to, and shows how that ended.
+// carryOut applies an approved plan, and displays the result.
 func (a *app) carryOut(ctx context.Context, p *proposal.Proposal, asJSON bool) error {
 	report, err := p.Reconciler.Apply(ctx, p.Desired, p.Rev(), p.Actions)
 	a.notifyOnce(ctx, p)
@@ -156,7 +156,7 @@ func (a *app) carryOut(ctx context.Context, p *proposal.Proposal, asJSON bool) e
 	}
 	left := report.Failed() + report.Interrupted + report.Held + report.Untold()
 	if p.Exact {
-		left += report.Overtaken // somebody was quicker between the look and the lease
+		left += report.Overtaken // another process was faster, between the observation and the lease
 	}
 	if held := plan.MassHold(p.Actions); held != nil {
 		fmt.Fprintf(a.Err, "%s\n", text.Lines(fmt.Sprintf("Held: %s. Look whether that is meant, then run: certroll accept --missing %s (or apply --accept-removals %d)",
@@ -172,14 +172,14 @@ func (a *app) carryOut(ctx context.Context, p *proposal.Proposal, asJSON bool) e
 	return nil
 }
 
-// maxLine bounds what somebody may type, or a pipe may say.
+// maxLine bounds an answer, in bytes.
 const maxLine = 4 << 10
 
-// errNobodyToAsk is the error where there is a question and nobody who could answer.
+// errNobodyToAsk is the error for a question without a terminal.
 var errNobodyToAsk = errors.New("there is no terminal to ask at: use --auto-approve, or apply a plan that was looked at (certroll plan --out FILE, then certroll apply FILE); nothing was done")
 
-// approve asks, also for consent to what is held. Whoever ends the program instead has
-// not said yes. A pipe may say it as well as a person.
+// approve asks for approval, and for consent to what is held. An interrupt counts as no.
+// A pipe may answer as well as a person.
 func (a *app) approve(ctx context.Context, held *ledger.HeldSet) error {
 	if a.inputIsNothing() {
 		return errNobodyToAsk
@@ -192,7 +192,7 @@ func (a *app) approve(ctx context.Context, held *ledger.HeldSet) error {
 	go func() {
 		line, err := bufio.NewReader(io.LimitReader(a.In, maxLine)).ReadString('\n')
 		if err != nil && line == "" {
-			close(said) // there was nobody
+			close(said) // no input
 			return
 		}
 		said <- line
@@ -212,8 +212,8 @@ func (a *app) approve(ctx context.Context, held *ledger.HeldSet) error {
 	return console.ExitCode(console.ExitError)
 }
 
-// inputIsNothing tells whether nobody can ever answer: the input is closed, or a device
-// that is no terminal, as /dev/null is.
+// inputIsNothing reports whether no answer can come: the input is closed, or a device
+// that is no terminal, such as /dev/null.
 func (a *app) inputIsNothing() bool {
 	f, ok := a.In.(*os.File)
 	if !ok || a.Asks() {

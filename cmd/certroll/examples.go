@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// examples are those in the help and on the man page of each command.
+// examples has each command's examples, for the help and the man page.
 var examples = map[string][]string{
 	"certroll": {"certroll init", "certroll validate certs", "certroll plan", "certroll apply", "certroll run --config /etc/certroll/certroll.hcl"},
 	"accept":   {"certroll accept 5ad8f67c560523c935454493a6e0215aaba8e92d"},
@@ -41,7 +41,7 @@ var examples = map[string][]string{
 	"version":  {"certroll version"},
 }
 
-// exemplify gives a command and those below it their examples.
+// exemplify sets the examples of a command and its subcommands.
 func exemplify(c *cobra.Command) {
 	path := strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
 	if lines := examples[path]; len(lines) > 0 {

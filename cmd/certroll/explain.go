@@ -43,7 +43,7 @@ func (a *app) explain(ctx context.Context, name string, asJSON, verbose bool) er
 	if i < 0 {
 		return fmt.Errorf("neither the spec nor the ledger has a certificate %q (certroll status lists all).%s", name, text.Meant(name, namesOf(p.Actions)))
 	}
-	// One that is gone from the spec asks no rule: that is what decides.
+	// Without verdicts, the certificate left the spec: on_remove decides, not a rule.
 	verdicts, _ := plan.Explain(p.Desired, p.Observed, p.Now, name)
 	dto := view.NewExplanation(p.Revision.Commit, p.Now, verdicts, p.Actions[i])
 	if asJSON {
@@ -53,7 +53,7 @@ func (a *app) explain(ctx context.Context, name string, asJSON, verbose bool) er
 	return nil
 }
 
-// namesOf are the certificates that actions are about.
+// namesOf returns the certificates of actions.
 func namesOf(actions []plan.Action) []string {
 	names := make([]string, len(actions))
 	for i, a := range actions {

@@ -12,9 +12,9 @@ import (
 	"certroll/reconcile/doctor"
 )
 
-// addCommands gives the program its commands, by what a person comes with.
+// addCommands adds the commands, grouped by task.
 func (a *app) addCommands(root *cobra.Command) {
-	cobra.EnableCommandSorting = false // the order below is the one in which they are needed
+	cobra.EnableCommandSorting = false // keep the order below: that of use
 	first := &setup.Init{Console: &a.Console, Redact: &a.redact, ConfigFile: &a.configFile, Doctor: func(ctx context.Context) error {
 		return a.doctor(ctx, doctor.ExamineOptions{}, false)
 	}}

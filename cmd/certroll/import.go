@@ -24,7 +24,7 @@ import (
 	"certroll/vault"
 )
 
-// importFlags are those of all ways to import.
+// importFlags are the flags of all import commands.
 type importFlags struct {
 	out, issuer, dns, prefix string
 	dry, asJSON              bool
@@ -128,7 +128,7 @@ func readTool(dir string, read func(fs.FS) (*importing.Findings, error)) (*impor
 	return found, nil
 }
 
-// importAll reads, takes over and tells.
+// importAll reads, imports and reports.
 func (a *app) importAll(ctx context.Context, tool string, f importFlags, read func(context.Context, *vault.KV, *settings.Settings) (*importing.Findings, error)) error {
 	if err := f.check(); err != nil {
 		return err
@@ -153,8 +153,8 @@ func (a *app) importAll(ctx context.Context, tool string, f importFlags, read fu
 	return a.showImport(s, tool, f, report)
 }
 
-// check brings the flags into shape, and finds out before anything is written
-// whether the file can be.
+// check normalizes the flags, and checks before any write whether the output file can be
+// written.
 func (f *importFlags) check() error {
 	f.issuer, f.dns = strings.TrimPrefix(f.issuer, "issuer."), strings.TrimPrefix(f.dns, "dns.")
 	for flag, name := range map[string]string{"issuer": f.issuer, "dns": f.dns} {
@@ -204,9 +204,9 @@ func (a *app) showImport(s *settings.Settings, tool string, f importFlags, repor
 	return nil
 }
 
-// tellNeeds says what keeps the HCL out of the config repo for now: the lines of
-// certroll.hcl that allow an address, as `doctor --upgrade` prints them, and as a
-// note what only a person can mend.
+// tellNeeds adds what keeps the HCL out of the config repo for now: the lines of
+// certroll.hcl that allow an address, as `doctor --upgrade` prints them, and notes about
+// what only a person can fix.
 func tellNeeds(s *settings.Settings, dto *view.Import, needs []spec.ConcernedHold) {
 	var addresses []spec.ConcernedHold
 	for _, h := range needs {
@@ -219,7 +219,7 @@ func tellNeeds(s *settings.Settings, dto *view.Import, needs []spec.ConcernedHol
 	dto.Allow = s.Allowances(addresses)
 }
 
-// writeNew writes a file where there is none.
+// writeNew writes a new file; it fails if the file exists.
 func writeNew(path string, content []byte) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {

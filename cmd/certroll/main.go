@@ -1,5 +1,5 @@
-// Command certroll keeps TLS certificates as a Git repository says they
-// should be.
+// Command certroll issues and renews the TLS certificates that a Git repository
+// declares.
 package main
 
 import (
@@ -30,15 +30,15 @@ func run(args []string) int {
 	return (&app{Console: console.Console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}}).main(args)
 }
 
-// oneSignal is within what time signals count as one: timeout(1) sends its own to
-// the program, and then to the group that it is in.
+// oneSignal is the time within which several signals count as one: timeout(1) sends its
+// signal to the program and then to its process group.
 const oneSignal = time.Second
 
 // main is one run of the program; it returns the exit code.
 func (a *app) main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, func() { time.AfterFunc(oneSignal, stop) }) // the second one ends the program as it is
+	context.AfterFunc(ctx, func() { time.AfterFunc(oneSignal, stop) }) // a second signal ends the program at once
 	defer a.Guard()()
 	root := a.rootCommand()
 	root.SetArgs(oneDash(args))
@@ -60,12 +60,13 @@ func (a *app) main(args []string) int {
 	return console.ExitError
 }
 
-// credentialsOf matches a path of systemd's credentials, and the unit they are of.
+// credentialsOf matches the directory of a systemd unit's credentials, with the unit's
+// name.
 var credentialsOf = regexp.MustCompile(`/run/credentials/([A-Za-z0-9@._-]+)/`)
 
-// unitAdvice explains a credential of a systemd unit that is not running:
-// LoadCredential= makes that directory when the unit starts, and removes it when
-// it ends (systemd.exec(5)).
+// unitAdvice explains a missing credential of a systemd unit that is not running:
+// systemd creates the directory of LoadCredential= at the unit's start and removes it at
+// the end (systemd.exec(5)).
 func unitAdvice(message string) string {
 	m := credentialsOf.FindStringSubmatch(message)
 	if m == nil {
@@ -77,8 +78,8 @@ func unitAdvice(message string) string {
 	return fmt.Sprintf("; %s exists only while %s runs: start it (systemctl start %[2]s), or name files that stay", strings.TrimSuffix(m[0], "/"), m[1])
 }
 
-// oneDash lets long flags be written with one dash, as Terraform and Vault
-// have them: certroll has no short flags that could be meant.
+// oneDash accepts long flags with one dash, as Terraform and Vault do: certroll has no
+// short flags to confuse them with.
 func oneDash(args []string) []string {
 	out := make([]string, 0, len(args))
 	for i, a := range args {

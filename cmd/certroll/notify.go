@@ -18,8 +18,8 @@ import (
 	"certroll/cmd/certroll/view"
 )
 
-// notifyOnce tells what there is to tell at the end of a command. What goes
-// wrong is logged, and tried again by the next run.
+// notifyOnce sends the pending notifications at the end of a command. A failure is
+// logged, and the next run retries.
 func (a *app) notifyOnce(ctx context.Context, p *proposal.Proposal) {
 	if n := notifier.New(p.Settings, p.Parts, notifier.Options{Version: version(), LeaseTTL: a.ttl(), Log: p.Log, Since: p.Now}); n != nil {
 		n.Once(ctx)
@@ -64,7 +64,7 @@ func (a *app) notifyTest(ctx context.Context, names []string) error {
 	return nil
 }
 
-// chosenDestinations are the blocks of some names, or all.
+// chosenDestinations returns the notify blocks with these names, or all.
 func chosenDestinations(s *settings.Settings, names []string) ([]*settings.Notify, error) {
 	if len(s.Notify) == 0 {
 		return nil, fmt.Errorf("there is no notify block in certroll.hcl; docs/notifications.md shows how one is written")

@@ -14,7 +14,7 @@ import (
 	"certroll/cmd/certroll/view"
 )
 
-// planOptions are the flags of the command plan.
+// planOptions are the flags of plan.
 type planOptions struct {
 	proposal.Input
 	json, markdown, detailed bool
@@ -87,7 +87,7 @@ func (a *app) planAndShow(ctx context.Context, o planOptions) error {
 	return nil
 }
 
-// checkLink takes what stands in a link of Markdown without ending it.
+// checkLink accepts only URLs that cannot break out of a Markdown link.
 func checkLink(link string) error {
 	if link == "" {
 		return nil

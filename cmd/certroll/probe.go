@@ -78,7 +78,7 @@ func (a *app) probe(ctx context.Context, names []string, asJSON bool) error {
 	return nil
 }
 
-// haveProbes makes sure that what is named can be looked at.
+// haveProbes checks that the named certificates exist and have endpoints.
 func haveProbes(desired *spec.Spec, names []string) error {
 	for _, name := range names {
 		switch c := desired.Certificate(name); {

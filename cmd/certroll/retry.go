@@ -40,8 +40,9 @@ names who ran it: $CERTROLL_ACTOR, or user@host.`,
 	return c
 }
 
-// declared are the names of the config repo's certificates. A repo that cannot be read
-// or has mistakes is no reason to refuse: what has a record can be retried still.
+// declared returns the names of the config repo's certificates; nil if the repo cannot
+// be read or decoded. That is no error, since a certificate with a record can be
+// retried.
 func (a *app) declared(ctx context.Context, s *settings.Settings) []string {
 	rev, err := configrepo.Read(ctx, s, a.configDir)
 	if err != nil {

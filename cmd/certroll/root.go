@@ -43,8 +43,8 @@ further codes.`,
 	return root
 }
 
-// showUse lets a mistake in the arguments of a command, or of one below it, say
-// how the command is written.
+// showUse adds a command's usage line to errors about its arguments, also in
+// subcommands.
 func showUse(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {

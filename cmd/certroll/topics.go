@@ -2,7 +2,7 @@ package main
 
 import "github.com/spf13/cobra"
 
-// topics are pages of help about no command.
+// topics are help pages that are not about a command.
 func topics() []*cobra.Command {
 	return []*cobra.Command{
 		{Use: "certroll.hcl", Short: "The settings of certroll itself", Long: settingsTopic},

@@ -11,8 +11,8 @@ import (
 	"certroll/spec/text"
 )
 
-// showHolds lists what new rules hold, and the lines of certroll.hcl that end it.
-// It returns whether there is anything.
+// upgrade lists the blocks that new rules hold, and the lines of certroll.hcl that
+// release them.
 func (a *app) upgrade(ctx context.Context) error {
 	s, err := a.settings()
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 	"certroll/spec/text"
 )
 
-// validateOptions are the flags of the command validate.
+// validateOptions are the flags of validate.
 type validateOptions struct {
 	json, github bool
 	filename     string
@@ -56,14 +56,14 @@ apply by the path of a file: give it with --filename.`,
 	return c
 }
 
-// validated is what was found in the files of a directory, or in certroll.hcl.
+// validated is the result for a directory's files, or for certroll.hcl.
 type validated struct {
 	dir      string
 	rev      *gitsync.Revision
 	files    []spec.File
 	diags    hcl.Diagnostics
-	own      string // the path of certroll.hcl; "" where there is none
-	declared int    // certificates
+	own      string // the path of certroll.hcl; "" if there is none
+	declared int    // number of certificates
 }
 
 func (a *app) validate(ctx context.Context, dir string, o validateOptions) error {
@@ -89,8 +89,8 @@ func (a *app) validate(ctx context.Context, dir string, o validateOptions) error
 	return err
 }
 
-// validated decodes what is named. Mistakes of certroll.hcl are all that is found where
-// it has any: what the files may reach is not known then.
+// validated decodes the named files. If certroll.hcl has errors, it reports only these,
+// since the limits of the other files are then unknown.
 func (a *app) validated(ctx context.Context, dir, filename string) (*validated, error) {
 	s, files, diags, err := settings.Load(a.configFile)
 	if err != nil {
@@ -113,7 +113,7 @@ func (a *app) validated(ctx context.Context, dir, filename string) (*validated, 
 		empty = hcl.Diagnostics{{Severity: hcl.DiagWarning, Summary: "No files", Detail: fmt.Sprintf("There is no .hcl file in %s or below it%s.", dir, besides(s, found))}}
 	}
 	desired, all, diags := configrepo.Decode(ctx, s, v.rev.Files)
-	// Of certroll.hcl's warnings all but that of a file are found again.
+	// Decoding repeats certroll.hcl's warnings, except the one about a misplaced file.
 	elsewhere := slices.DeleteFunc(v.diags, func(d *hcl.Diagnostic) bool { return d.Summary != settings.FoundElsewhere })
 	v.files, v.diags = all, slices.Concat(elsewhere, empty, diags, configrepo.UnreadWarnings(v.rev))
 	v.diags = append(v.diags, v.rootWarning()...)
@@ -137,12 +137,12 @@ func (a *app) filesToValidate(dir, filename string) (*gitsync.Revision, error) {
 	return &gitsync.Revision{Files: []gitsync.File{{Path: path.Clean(filepath.ToSlash(filename)), Bytes: b}}}, nil
 }
 
-// outerMistakes are those that a directory has whose defaults, issuers or policies stand
-// further up.
+// outerMistakes are the errors of a directory that lacks its parent's defaults, issuers
+// or policies.
 var outerMistakes = []string{"Missing setting", "Unknown reference", "File under no policy"}
 
-// rootWarning asks about the directories above one that has mistakes for which files
-// there may be the remedy.
+// rootWarning suggests a parent directory, if the errors are of the kind that files
+// there may cure.
 func (v *validated) rootWarning() hcl.Diagnostics {
 	if v.dir == "-" || !slices.ContainsFunc(v.diags, func(d *hcl.Diagnostic) bool {
 		return d.Severity == hcl.DiagError && slices.Contains(outerMistakes, d.Summary)
@@ -158,11 +158,11 @@ func (v *validated) rootWarning() hcl.Diagnostics {
 		"%s holds settings that certificates share, and was not read, since it is above %s. Is %s the root of the config repo? Then run: certroll validate %[3]s", file, v.dir, root)}}
 }
 
-// mostAbove is how many directories above one are looked into.
+// mostAbove bounds the parent directories that sharedAbove reads.
 const mostAbove = 5
 
-// sharedAbove is a file above a directory, within its Git work tree, that declares what
-// certificates share: the one that is the furthest up; "" where there is none.
+// sharedAbove returns a file in a parent directory, within the Git work tree, with
+// shared declarations: the topmost one; "" if there is none.
 func sharedAbove(dir string) (file string) {
 	for range mostAbove {
 		if abs, err := filepath.Abs(dir); err != nil || isThere(filepath.Join(dir, ".git")) || filepath.Dir(abs) == abs {
@@ -177,8 +177,7 @@ func sharedAbove(dir string) (file string) {
 	return file
 }
 
-// shares tells whether a file declares what certificates share, which certroll.hcl does
-// not.
+// shares reports whether a file has shared declarations; certroll.hcl has none.
 func shares(file string) bool {
 	src, err := bounded.File(file, bounded.Named)
 	if err != nil {
@@ -188,7 +187,7 @@ func shares(file string) bool {
 	return body != nil && slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "defaults" || b.Type == "locals" })
 }
 
-// besides says which file is not counted, where it is there.
+// besides names certroll.hcl as the file that is not counted, if it is present.
 func besides(s *settings.Settings, found []gitsync.File) string {
 	if len(found) == 0 {
 		return ""

@@ -11,7 +11,7 @@ import (
 // release is set by the build.
 var release = ""
 
-// version names the release, or where this is none what Go knows of the source.
+// version returns the release, or the module version of a development build.
 func version() string {
 	if release != "" {
 		return release
@@ -37,7 +37,7 @@ archive of a release has the same list as an SBOM.`,
 	}
 }
 
-// builtFrom is a line on the commit; "" where Go did not stamp it.
+// builtFrom returns a line about the commit; "" if Go did not stamp it.
 func builtFrom() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || stamp(info, "vcs.revision") == "" {
@@ -50,7 +50,7 @@ func builtFrom() string {
 	return fmt.Sprintf("commit %s of %s%s\n", stamp(info, "vcs.revision"), stamp(info, "vcs.time"), changed)
 }
 
-// stamp is what the build wrote down of itself.
+// stamp returns one of Go's build settings.
 func stamp(info *debug.BuildInfo, key string) string {
 	for _, s := range info.Settings {
 		if s.Key == key {
@@ -60,7 +60,7 @@ func stamp(info *debug.BuildInfo, key string) string {
 	return ""
 }
 
-// builtAt is when the commit was made that this was built from; "": Go did not stamp it.
+// builtAt returns the commit's time; "" if Go did not stamp it.
 func builtAt() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

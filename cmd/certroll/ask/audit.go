@@ -21,7 +21,7 @@ import (
 	"certroll/spec/text"
 )
 
-// AuditCommand shows the audit log, checks it, and accepts a loss.
+// AuditCommand displays and verifies the audit log, and accepts a loss.
 func (a *Commands) AuditCommand() *cobra.Command {
 	var q archive.Query
 	var operation, status, class, since string
@@ -73,8 +73,8 @@ func (a *Commands) AuditCommand() *cobra.Command {
 	return c
 }
 
-// unknownInLedger says of a certificate without an event that the ledger has no record of
-// it either, where that is so. That is no error: the log may begin later.
+// unknownInLedger warns if the ledger has no record of a certificate without events.
+// That is no error, since the log may begin later.
 func (a *Commands) unknownInLedger(tree fs.FS, name string) {
 	records, err := archive.ReadRecords(tree)
 	if err != nil || records[name] != nil {
@@ -124,8 +124,7 @@ func (a *Commands) verifyAudit(ctx context.Context, asJSON, anchored bool) error
 	if err != nil {
 		return err
 	}
-	// Where the ledger is a directory of a branch that people work on too,
-	// they merge.
+	// People who work on the ledger's branch in other directories create merges.
 	trail, err := audit.VerifyTrail(ctx, ledger, s.Ledger.Directory != "")
 	if err != nil {
 		return err
@@ -154,8 +153,7 @@ func (a *Commands) verifyAudit(ctx context.Context, asJSON, anchored bool) error
 	return err
 }
 
-// verifyAnchor holds the ledger against its anchor in Vault where there is one
-// that can be read.
+// verifyAnchor compares the ledger with its checkpoint in Vault, if that can be read.
 func (a *Commands) verifyAnchor(ctx context.Context, s *settings.Settings, ledger *gitsync.Ledger) ([]archive.Breach, view.Anchor) {
 	if s.Vault.Address == "" && a.Getenv("VAULT_ADDR") == "" {
 		return nil, view.Anchor{Unseen: "no Vault is named: set vault.address in certroll.hcl, or VAULT_ADDR"}

@@ -1,9 +1,10 @@
-// Package ask has the commands that ask how things are: status, expiring and audit. They
-// read the ledger, and certroll run where it serves.
+// Package ask has the commands that report the present state: status, expiring and
+// audit. They read the ledger, and certroll run if it serves.
 //
-// It owns which of the two answers when the other is away, the files of the status page,
-// and the finding that a ledger was rewritten. Audit accept is the one command of it that
-// writes: a person's word that a loss is accepted.
+// It owns the choice between the two when one is unavailable, the files of the status
+// page, and the findings about a rewritten ledger. Only audit accept writes: it records
+// that a person accepts a loss.
 //
-// It asks neither a CA nor the config repo; Vault only for the ledger's anchor.
+// It contacts neither a CA nor the config repo, and Vault only for the ledger's
+// checkpoint.
 package ask

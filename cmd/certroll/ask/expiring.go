@@ -11,10 +11,10 @@ import (
 	"certroll/cmd/certroll/view"
 )
 
-// expiringDays is how far expiring looks unless told.
+// expiringDays is the default range of expiring, in days.
 const expiringDays = 14
 
-// ExpiringCommand shows what expires soon.
+// ExpiringCommand displays the certificates that expire soon.
 func (a *Commands) ExpiringCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{

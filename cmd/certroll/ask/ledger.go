@@ -16,15 +16,15 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// Commands are the commands that ask the ledger, with what of the program they work with.
+// Commands are the commands that read the ledger.
 type Commands struct {
 	*console.Console
 	LoadSettings func() (*settings.Settings, error)
 	Logger       func(*settings.Settings) (*slog.Logger, error)
 }
 
-// ledger reads the ledger and its records. What cannot be read is named on
-// stderr, and stops nothing.
+// ledger reads the ledger and its records. It reports unreadable parts on stderr and
+// continues.
 func (a *Commands) ledger(ctx context.Context) (fs.FS, map[string]*ledger.Record, error) {
 	s, err := a.LoadSettings()
 	if err != nil {
@@ -48,7 +48,7 @@ func (a *Commands) ledgerOf(ctx context.Context, s *settings.Settings) (fs.FS, m
 	return tree, records, err
 }
 
-// parseSince reads the moment that a duration before now or a date means.
+// parseSince parses a duration before now, or a date.
 func parseSince(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil

@@ -13,13 +13,13 @@ import (
 	"certroll/reconcile/archive"
 )
 
-// commitHash is how a commit is named in full.
+// commitHash matches a full commit hash.
 var commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
-// lostHeads are those that the ledger itself tells of, and that nobody accepted.
+// lostHeads are the lost heads in the ledger's own events that no person has accepted.
 type lostHeads []archive.LostHead
 
-// readLostHeads reads them. A log that cannot be read is found by the check of the trail.
+// readLostHeads reads them. The check of the trail reports an unreadable log.
 func readLostHeads(tree fs.FS) (lost lostHeads, accepted map[string]bool) {
 	if tree == nil {
 		return nil, nil
@@ -31,7 +31,7 @@ func readLostHeads(tree fs.FS) (lost lostHeads, accepted map[string]bool) {
 	return archive.LostHeads(events), archive.AcceptedHeads(events)
 }
 
-// names tells whether a head is among them.
+// names reports whether head is among them.
 func (l lostHeads) names(head string) bool {
 	for _, lost := range l {
 		if lost.Commit == head {
@@ -41,7 +41,7 @@ func (l lostHeads) names(head string) bool {
 	return false
 }
 
-// breaches are they as findings.
+// breaches returns them as findings.
 func (l lostHeads) breaches(s *settings.Settings) []archive.Breach {
 	found := make([]archive.Breach, len(l))
 	for i, lost := range l {
@@ -89,8 +89,8 @@ func (a *Commands) acceptLost(ctx context.Context, commit string) error {
 	return nil
 }
 
-// remembersLost tells whether this machine saw that head, and the branch does not go on
-// from it, though nothing has told the ledger so yet.
+// remembersLost reports whether this machine saw that head and the branch does not
+// continue it, before any event in the ledger says so.
 func remembersLost(ctx context.Context, s *settings.Settings, commit string) (bool, error) {
 	ledger, err := s.OpenLedger(s.LedgerMemory())
 	if err != nil {

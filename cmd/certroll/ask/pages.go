@@ -17,8 +17,7 @@ import (
 	"certroll/spec/text"
 )
 
-// writePages writes the status page as files: what the ledger says, for a web
-// server that hands out files.
+// writePages writes the status page from the ledger, as files for a static web server.
 func (a *Commands) writePages(ctx context.Context, dir string) error {
 	s, err := a.LoadSettings()
 	if err != nil {
@@ -55,7 +54,7 @@ func (a *Commands) writePages(ctx context.Context, dir string) error {
 	return err
 }
 
-// pageOf is the page of a ledger, and all events of it.
+// pageOf returns the page of a ledger, and all its events.
 func pageOf(tree fs.FS, head string, now time.Time) (*page.Page, []ledger.Event, error) {
 	records, err := archive.ReadRecords(tree)
 	if err != nil {
@@ -76,8 +75,8 @@ func pageOf(tree fs.FS, head string, now time.Time) (*page.Page, []ledger.Event,
 	return page.New(in, now), events, nil
 }
 
-// ourDirectory makes the directory. One that holds something else stays as it
-// is; what begins with a dot, as .git of a Pages branch, is nobody's business.
+// ourDirectory creates the directory. It refuses a directory with other contents; hidden
+// entries, such as .git of a Pages branch, do not count.
 func ourDirectory(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -92,13 +91,13 @@ func ourDirectory(dir string) error {
 			return fmt.Errorf("%s holds %s, and no page of certroll: name a directory of its own", dir, name)
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "certificates"), 0o755); err != nil { //nolint:gosec // it is there to be read
+	if err := os.MkdirAll(filepath.Join(dir, "certificates"), 0o755); err != nil { //nolint:gosec // public files
 		return fmt.Errorf("making the directory of the page: %w", err)
 	}
 	return nil
 }
 
-// removeOthers removes the pages of certificates that there are no more.
+// removeOthers removes the pages of certificates that no longer exist.
 func removeOthers(dir string, written map[string]bool) error {
 	for _, pattern := range []string{"certificates/*.html", "page-*.html"} {
 		old, err := fs.Glob(os.DirFS(dir), pattern)

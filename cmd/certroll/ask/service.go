@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	// askTimeout is how long certroll run may take to answer: it has the answer at hand.
+	// askTimeout bounds certroll run's answer, which needs no computation.
 	askTimeout = 3 * time.Second
-	// maxAnswer bounds its answer: 100,000 certificates have some 60 MB.
+	// maxAnswer bounds the answer, in bytes: 100,000 certificates have about 60 MB.
 	maxAnswer = 128 << 20
 )
 
-// askRun asks certroll run, where certroll.hcl lets it serve, how it is; nil: it
-// serves nothing. Whatever comes back is told and decides nothing else.
+// askRun fetches the state of certroll run if certroll.hcl lets it serve; nil if not. A
+// failed request is only reported.
 func askRun(ctx context.Context, s *settings.Settings) (*view.Service, *page.Status) {
 	address := s.ListenAddress()
 	if address == "" {
@@ -41,7 +41,7 @@ func askRun(ctx context.Context, s *settings.Settings) (*view.Service, *page.Sta
 	return serviceOf(address, answer), answer
 }
 
-// statusOfRun gets /status.json.
+// statusOfRun fetches /status.json.
 func statusOfRun(ctx context.Context, s *settings.Settings, address string) (*page.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -57,7 +57,7 @@ func statusOfRun(ctx context.Context, s *settings.Settings, address string) (*pa
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true}, // no proxy: it is this machine's own
+		Transport:     &http.Transport{DisableKeepAlives: true}, // no proxy: the address is on this machine
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it answered with a redirect") },
 	}
 	resp, err := client.Do(req)
@@ -78,7 +78,7 @@ func statusOfRun(ctx context.Context, s *settings.Settings, address string) (*pa
 	return &answer, nil
 }
 
-// reachable is an address to listen on as one to connect to.
+// reachable turns a listen address into one to connect to.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -90,7 +90,7 @@ func reachable(address string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// bareNetError leaves out what an error of net/http says of the request.
+// bareNetError drops the request from an error of net/http.
 func bareNetError(err error) error {
 	var op *net.OpError
 	switch {
@@ -126,7 +126,7 @@ func serviceOf(address string, answer *page.Status) *view.Service {
 	return s
 }
 
-// statusFromRun is the status by what certroll run answered, where the ledger
+// statusFromRun returns the status in certroll run's answer, for use while the ledger
 // cannot be read.
 func statusFromRun(service *view.Service, answer *page.Status, tree error) view.Status {
 	dto := view.NewStatus(nil, time.Now())

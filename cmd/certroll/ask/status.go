@@ -18,7 +18,7 @@ import (
 	"certroll/spec/text"
 )
 
-// StatusCommand shows the state of the certificates.
+// StatusCommand displays the state of the certificates.
 func (a *Commands) StatusCommand() *cobra.Command {
 	var asJSON bool
 	var dir string
@@ -70,10 +70,10 @@ web server, and exits 0 in any state of the certificates.`,
 	return c
 }
 
-// ledgerPatience is how long the ledger may take where certroll run has answered.
+// ledgerPatience bounds the ledger's fetch if certroll run has already answered.
 const ledgerPatience = 20 * time.Second
 
-// status is the view of all certificates, or of the one that is named.
+// status returns the view of all certificates, or of the named one.
 func (a *Commands) status(ctx context.Context, names []string) (view.Status, error) {
 	s, err := a.LoadSettings()
 	if err != nil {
@@ -93,7 +93,7 @@ func (a *Commands) status(ctx context.Context, names []string) (view.Status, err
 	return dto, err
 }
 
-// statusOfLedger is what the ledger says of them.
+// statusOfLedger returns the status in the ledger's records.
 func (a *Commands) statusOfLedger(ctx context.Context, s *settings.Settings, names []string) (view.Status, error) {
 	tree, records, err := a.ledgerOf(ctx, s)
 	if err != nil {

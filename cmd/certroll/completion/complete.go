@@ -18,21 +18,21 @@ import (
 	"certroll/spec"
 )
 
-// completionTime bounds what a person who pressed Tab waits for the ledger.
+// completionTime bounds the ledger's fetch after a person pressed Tab.
 const completionTime = 3 * time.Second
 
-// completer completes by the flags that were given.
+// completer completes with the given flags.
 type completer struct{ configFile, configDir *string }
 
-// Add gives a command and those below it, and their flags, what a shell completes.
+// Add adds shell completion to a command, its subcommands and their flags.
 func Add(root *cobra.Command, configFile, configDir *string) {
 	p := &completer{configFile, configDir}
 	p.completing(root)
 	completingFlags(root, p.values())
 }
 
-// completing gives a command and those below it what a shell completes their
-// arguments with, by how their use is written.
+// completing adds completion of arguments to a command and its subcommands, according to
+// their usage lines.
 func (p *completer) completing(c *cobra.Command) {
 	for _, below := range c.Commands() {
 		p.completing(below)
@@ -58,8 +58,8 @@ func (p *completer) completing(c *cobra.Command) {
 	}
 }
 
-// completeWith offers names that are not there yet. Without settings or ledger
-// it offers nothing: nobody reads an error in the middle of a line.
+// completeWith offers names that the line does not have yet. Without settings or ledger
+// it offers nothing: an error would disturb the line that the person is typing.
 func (p *completer) completeWith(names func(context.Context, *settings.Settings) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		const directive = cobra.ShellCompDirectiveNoFileComp
@@ -76,12 +76,12 @@ func (p *completer) completeWith(names func(context.Context, *settings.Settings)
 	}
 }
 
-// inLedger is the names of all certificates that the ledger knows.
+// inLedger returns the names of all certificates in the ledger.
 func inLedger(ctx context.Context, s *settings.Settings) []string {
 	return slices.Sorted(maps.Keys(recordsInLedger(ctx, s)))
 }
 
-// recordsInLedger are the records of the ledger; none where it cannot be read.
+// recordsInLedger returns the ledger's records; none if it cannot be read.
 func recordsInLedger(ctx context.Context, s *settings.Settings) map[string]*ledger.Record {
 	tree, err := s.LedgerTree(ctx)
 	if err != nil {
@@ -94,8 +94,8 @@ func recordsInLedger(ctx context.Context, s *settings.Settings) map[string]*ledg
 	return records
 }
 
-// values are what the shell completes flags with that take one of few, by the name of
-// the flag: a flag of the same name has the same values in every command.
+// values returns the completion of flags with few values, by the flag's name: a flag has
+// the same values in every command.
 func (p *completer) values() map[string]cobra.CompletionFunc {
 	several := func(texts ...string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(texts, cobra.ShellCompDirectiveNoFileComp)
@@ -128,7 +128,7 @@ func wordsOf[T ~string](list []T) []string {
 	return out
 }
 
-// completingFlags gives the flags of a command, and of those below it, their values.
+// completingFlags adds completion to the flags of a command and its subcommands.
 func completingFlags(c *cobra.Command, values map[string]cobra.CompletionFunc) {
 	c.Flags().VisitAll(func(f *pflag.Flag) { registerValues(c, f, values) })
 	c.PersistentFlags().VisitAll(func(f *pflag.Flag) { registerValues(c, f, values) })
@@ -139,12 +139,12 @@ func completingFlags(c *cobra.Command, values map[string]cobra.CompletionFunc) {
 
 func registerValues(c *cobra.Command, f *pflag.Flag, values map[string]cobra.CompletionFunc) {
 	if complete := values[f.Name]; complete != nil && f.Value.Type() != "bool" {
-		_ = c.RegisterFlagCompletionFunc(f.Name, complete) // it fails where the flag has some already
+		_ = c.RegisterFlagCompletionFunc(f.Name, complete) // fails if the flag already has completion
 	}
 }
 
-// completeRefs offers the branches and tags of the checkout that --config-dir names,
-// else of repo.url.
+// completeRefs offers the branches and tags of --config-dir's checkout, else of
+// repo.url.
 func (p *completer) completeRefs(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	const directive = cobra.ShellCompDirectiveNoFileComp
 	if *p.configDir != "" {
@@ -170,8 +170,8 @@ func (p *completer) completeRefs(cmd *cobra.Command, _ []string, _ string) ([]st
 	return names, directive
 }
 
-// certificates are those that the ledger knows, and those of --config-dir, which are
-// not issued yet.
+// certificates returns the names in the ledger, and with --config-dir those of
+// certificates not yet issued.
 func (p *completer) certificates(ctx context.Context, s *settings.Settings) []string {
 	names := inLedger(ctx, s)
 	if *p.configDir == "" {
@@ -192,7 +192,7 @@ func (p *completer) certificates(ctx context.Context, s *settings.Settings) []st
 	return slices.Compact(names)
 }
 
-// issuersInLedger are those that records name.
+// issuersInLedger returns the issuers in the records.
 func issuersInLedger(ctx context.Context, s *settings.Settings) []string {
 	var names []string
 	for _, r := range recordsInLedger(ctx, s) {

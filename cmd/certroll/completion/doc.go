@@ -1,6 +1,6 @@
 // Package completion completes arguments and flags in a shell: names of certificates,
-// issuers, branches and fixed values.
+// issuers and branches, and fixed values.
 //
-// It asks the ledger and the config repo for a few seconds at most, and says nothing where
-// it finds nothing: nobody reads an error in the middle of a line.
+// It reads the ledger and the config repo for at most a few seconds. If it finds nothing
+// it prints nothing: an error would disturb the line that the person is typing.
 package completion

@@ -1,7 +1,8 @@
-// Package edits has the commands that change the config repo: rotate, disable and enable.
+// Package edits has the commands that change the config repo: rotate, disable and
+// enable.
 //
-// It owns how a change is made: as a commit that is pushed, as a patch, or in the files of
-// a directory, and the author and reason that it carries.
+// It owns the forms of a change (a pushed commit, a patch, or edited files in a
+// directory), and its author and reason.
 //
-// Git is the only way in: these commands change nothing in Vault or at a CA.
+// These commands change nothing in Vault or at a CA: every change goes through Git.
 package edits

@@ -28,15 +28,14 @@ import (
 	"certroll/spec/text"
 )
 
-// Commands is what of the program the commands work with that change the config repo.
+// Commands are the commands that change the config repo.
 type Commands struct {
 	*console.Console
-	ConfigDir    *string // the directory that stands in for the config repo; "": there is none
+	ConfigDir    *string // the directory used in place of the config repo; "": none
 	LoadSettings func() (*settings.Settings, error)
 }
 
-// editFlags are those of the commands that change the config repo. Git is the
-// only way in: what they change takes effect when it is applied.
+// editFlags are the flags of these commands.
 type editFlags struct {
 	reason string
 	branch string
@@ -44,13 +43,13 @@ type editFlags struct {
 	print  bool
 }
 
-// ofForEach says how one certificate of many is named.
+// ofForEach explains in the help how to name a certificate of a for_each.
 const ofForEach = `
 
 Name a certificate of a for_each with its key, as in shop.porto: certroll writes a
 condition on the key into the block, and its other certificates stay as they are.`
 
-// howEdited ends the help of each of them.
+// howEdited ends the help of these commands.
 const howEdited = `
 
 certroll edits the block in place and keeps comments and layout. It commits the
@@ -85,14 +84,14 @@ func (a *Commands) checkEdit(f *editFlags) error {
 	return nil
 }
 
-// change is what a command does to the config repo.
+// change is one command's change to the config repo.
 type change struct {
 	verb  string // "rotate"
 	names []string
 	edit  func(*edit.Editor) error
 }
 
-// revise makes a change the way the flags say.
+// revise makes a change in the form that the flags select.
 func (a *Commands) revise(ctx context.Context, s *settings.Settings, f *editFlags, c change) error {
 	switch {
 	case f.print:
@@ -132,7 +131,7 @@ func (a *Commands) revise(ctx context.Context, s *settings.Settings, f *editFlag
 	return nil
 }
 
-// edited gives the files that a change is made in, as they are after it.
+// edited returns the changed files with their new contents.
 func (a *Commands) edited(ctx context.Context, s *settings.Settings, files []gitsync.File, c change) ([]spec.File, error) {
 	in, trust := configrepo.SpecFiles(files), s.SpecTrust()
 	ctx, cancel := context.WithTimeout(ctx, s.DecodeTimeout)
@@ -148,8 +147,8 @@ func (a *Commands) edited(ctx context.Context, s *settings.Settings, files []git
 	return e.Changed(), nil
 }
 
-// printPatch shows a change as a patch, whose paths are those of the config
-// repo, or as seen from here those of a directory.
+// printPatch prints a change as a patch. Paths are relative to the config repo, or with
+// --config-dir to the working directory.
 func (a *Commands) printPatch(ctx context.Context, s *settings.Settings, c change) error {
 	rev, err := configrepo.Read(ctx, s, *a.ConfigDir)
 	if err != nil {
@@ -174,15 +173,15 @@ func (a *Commands) printPatch(ctx context.Context, s *settings.Settings, c chang
 	return nil
 }
 
-// patchOf is a patch that git apply and patch take. Its first line is left out:
-// git would take it for one of its own.
+// patchOf returns a patch for git apply and patch. It omits diff.Diff's first line,
+// which git would read as its own header.
 func patchOf(name string, before, after []byte) []byte {
 	_, patch, _ := bytes.Cut(diff.Diff("a/"+name, before, "b/"+name, after), []byte("\n"))
 	return patch
 }
 
-// fromHere is a directory as seen from the current one; "" where it is not
-// below that, so that its files are named as seen from itself.
+// fromHere returns a directory relative to the working directory; "" if it is not below.
+// Then paths are relative to the directory itself.
 func fromHere(dir string) string {
 	here, err := os.Getwd()
 	if err != nil {
@@ -222,8 +221,8 @@ func (a *Commands) editDirectory(ctx context.Context, s *settings.Settings, c ch
 }
 
 const (
-	maxSubject  = 100 // bytes of the reason in a commit's first line
-	maxTrailers = 50  // certificates that a commit names, as the ledger's do
+	maxSubject  = 100 // bytes of the reason in the commit's subject
+	maxTrailers = 50  // certificates in the trailers, as in the ledger's commits
 )
 
 func (c change) subject(reason string) string {
@@ -237,7 +236,7 @@ func (c change) subject(reason string) string {
 	return strings.ToUpper(c.verb[:1]) + c.verb[1:] + " " + what + ": " + text.Line(reason)
 }
 
-// trailers are those of the ledger's commits, as far as they are known.
+// trailers returns the trailers of the ledger's commits, as far as they are known.
 func (c change) trailers(reason string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Operation: %s\n", c.verb)
@@ -250,7 +249,8 @@ func (c change) trailers(reason string) string {
 
 var authorText = regexp.MustCompile(`^\s*([^<>\s][^<>]*?)\s*<\s*([^<>\s]+)\s*>\s*$`)
 
-// Author is the person who runs the command, whom the audit log will name.
+// Author returns the author of the commit, whom the audit log will name: the --author
+// flag, else Git's usual settings.
 func Author(getenv func(string) string, flag string) (name, email string, err error) {
 	if flag != "" {
 		m := authorText.FindStringSubmatch(flag)
@@ -273,7 +273,7 @@ func Author(getenv func(string) string, flag string) (name, email string, err er
 	return name, email, nil
 }
 
-// ReplaceFile writes a file whole or not at all, keeping its mode.
+// ReplaceFile replaces a file atomically and keeps its mode.
 func ReplaceFile(path string, content []byte) error {
 	info, err := os.Stat(path)
 	if err != nil {

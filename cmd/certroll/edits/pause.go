@@ -9,7 +9,7 @@ import (
 	"certroll/spec/edit"
 )
 
-// DisableCommand turns a renewal off.
+// DisableCommand turns renewal off.
 func (a *Commands) DisableCommand() *cobra.Command {
 	var until string
 	c := &cobra.Command{
@@ -36,7 +36,7 @@ Set an end with --until: without one, every plan warns.` + ofForEach + howEdited
 	return c
 }
 
-// EnableCommand turns a renewal on again.
+// EnableCommand turns renewal on again.
 func (a *Commands) EnableCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "enable NAME --reason TEXT",

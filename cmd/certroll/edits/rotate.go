@@ -18,7 +18,7 @@ import (
 	"certroll/spec/text"
 )
 
-// farFromDue is how long before it is due a rotation takes --force.
+// farFromDue is the time before the due date from which a rotation needs --force.
 const farFromDue = 7 * 24 * time.Hour
 
 // RotateCommand requests a new certificate with a new key.
@@ -44,7 +44,7 @@ old one once the new one is live. A certificate that is not due within 7 days ne
 	return c
 }
 
-// rotation is what a person asks for.
+// rotation is the request of one command.
 type rotation struct {
 	names         []string
 	reason, code  string
@@ -70,13 +70,14 @@ func (a *Commands) rotate(ctx context.Context, f *editFlags, r rotation) error {
 	}
 	if err != nil {
 		fmt.Fprintf(a.Err, "Could not check the live certificates: %s\n", err)
-		// Nor is it known which texts were used: one that was forces nothing.
+		// Without a ledger, earlier texts are unknown, and a reused one forces nothing:
+		// make the text unique.
 		r.reason = r.now.Format(time.RFC3339) + " " + r.reason
 	}
 	return a.revise(ctx, s, f, change{"rotate", r.names, r.edit})
 }
 
-// records reads the ledger; nil where there is none to read.
+// records reads the ledger; nil if none is configured.
 func (a *Commands) records(ctx context.Context, s *settings.Settings) (map[string]*ledger.Record, error) {
 	if s.Ledger.URL == "" {
 		fmt.Fprintln(a.Err, "No ledger is configured (ledger.url in certroll.hcl): certroll cannot check expiry, nor whether this reason was used before (a reused reason triggers no rotation).")
@@ -109,7 +110,7 @@ func (r rotation) edit(e *edit.Editor) error {
 	return nil
 }
 
-// live is what the ledger says is live; nil where it says nothing.
+// live returns the ledger's live certificate; nil if there is none.
 func (r rotation) live(name string) *ledger.Live {
 	if record := r.records[name]; record != nil {
 		return record.Live
@@ -117,7 +118,7 @@ func (r rotation) live(name string) *ledger.Live {
 	return nil
 }
 
-// far tells whether a certificate is neither due nor expires soon.
+// far reports whether a certificate is neither due nor expiring soon.
 func (r rotation) far(name string) bool {
 	l := r.live(name)
 	if l == nil {
@@ -130,8 +131,8 @@ func (r rotation) far(name string) bool {
 	return due.Sub(r.now) > farFromDue
 }
 
-// unseen is the reason as a text that the certificate's rotate does not have
-// and never had, since only that forces a rotation.
+// unseen returns the reason as a text that the certificate's rotate never had, since
+// only a new text forces a rotation.
 func (r rotation) unseen(c *spec.Certificate) string {
 	text := r.reason
 	for _, layout := range []string{time.DateOnly, time.RFC3339} {
@@ -143,7 +144,7 @@ func (r rotation) unseen(c *spec.Certificate) string {
 	return text
 }
 
-// costs says what rotating certificates early means.
+// costs describes the consequences of an early rotation.
 func (r rotation) costs(desired *spec.Spec, early []*spec.Certificate) string {
 	var b strings.Builder
 	var issuers []string
@@ -171,7 +172,7 @@ func (r rotation) when(name string) string {
 	return fmt.Sprintf("%s and is renewed by itself %s, in %d days", expires, at.UTC().Format(time.DateOnly), int(at.Sub(r.now).Hours()/24))
 }
 
-// limitsText is what is known of a CA's limits on orders.
+// limitsText describes the known limits of an issuer on orders.
 func limitsText(i *spec.Issuer) string {
 	if i.Limits == nil {
 		return "issuer." + i.Name + " states none, but its CA may have some"

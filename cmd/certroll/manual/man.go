@@ -17,9 +17,10 @@ import (
 	"certroll/reconcile/acme/dnswire"
 )
 
-// Command writes the man pages of a version, whose commit was made at built; "": nobody
-// knows when. They are made from the help, which is plain text: cobra's own generator
-// takes it for Markdown, in which file globs and names with underscores come out wrong.
+// Command returns the command that writes the man pages of a version; built is the
+// commit's time, "" if unknown. The pages come from the help, which is plain text.
+// cobra's own generator reads it as Markdown, which spoils file globs and names with
+// underscores.
 func Command(getenv func(string) string, version, built string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "man DIR",
@@ -41,7 +42,7 @@ pages of files and of topics go into man5 and man7 beside it.`,
 	}
 }
 
-// dnsProgram is what the man page says of certroll-dns, which has no commands.
+// dnsProgram stands for certroll-dns, which has no commands.
 func dnsProgram() *cobra.Command {
 	return &cobra.Command{
 		Use:   dnswire.Program,
@@ -57,9 +58,8 @@ missing or of another version than certroll: install both from one archive.`,
 	}
 }
 
-// manDate is the date on the pages: of SOURCE_DATE_EPOCH, else of the commit
-// that this was built from, so that the same source makes the same pages. Zero
-// where neither is known.
+// manDate returns the date of the pages: SOURCE_DATE_EPOCH, else the commit's date, so
+// that the same source makes the same pages. Zero if neither is known.
 func manDate(epoch, built string) (time.Time, error) {
 	if epoch != "" {
 		seconds, err := strconv.ParseInt(epoch, 10, 64)
@@ -72,7 +72,7 @@ func manDate(epoch, built string) (time.Time, error) {
 	return at, nil
 }
 
-// Write writes the page of a command and of all below it.
+// Write writes the pages of a command and its subcommands.
 func Write(c *cobra.Command, dir, version string, date time.Time) error {
 	at := sectionDir(dir, manSection(c))
 	err := os.MkdirAll(at, 0o755)
@@ -93,8 +93,8 @@ func Write(c *cobra.Command, dir, version string, date time.Time) error {
 	return nil
 }
 
-// sectionDir is where pages of a section go: beside man1, man looks for section 5 in
-// man5.
+// sectionDir returns the directory of a section: beside a man1 directory, man looks for
+// section 5 in man5.
 func sectionDir(dir, section string) string {
 	if filepath.Base(dir) == "man1" {
 		return filepath.Join(filepath.Dir(dir), "man"+section)
@@ -102,12 +102,13 @@ func sectionDir(dir, section string) string {
 	return dir
 }
 
-// hasPage tells whether a command, or a topic of the help, has a page.
+// hasPage reports whether a command or help topic has a page.
 func hasPage(c *cobra.Command) bool {
 	return c.Name() != "help" && (c.IsAvailableCommand() || c.IsAdditionalHelpTopicCommand())
 }
 
-// manSection is the section of the manual: 1 for commands, 5 for files, 7 for the rest.
+// manSection returns the manual section: 1 for commands, 5 for files, 7 for other
+// topics.
 func manSection(c *cobra.Command) string {
 	switch {
 	case !c.HasParent() || !c.IsAdditionalHelpTopicCommand():
@@ -119,7 +120,7 @@ func manSection(c *cobra.Command) string {
 	}
 }
 
-// Name is the name of the page of a command.
+// Name returns the name of a command's page.
 func Name(c *cobra.Command) string {
 	if c.Name() == settings.DefaultFile {
 		return settings.DefaultFile
@@ -127,10 +128,10 @@ func Name(c *cobra.Command) string {
 	return strings.ReplaceAll(c.CommandPath(), " ", "-")
 }
 
-// roff writes a man page by the macros of man(7).
+// roff writes a man page with the macros of man(7).
 type roff struct{ bytes.Buffer }
 
-// manPage is the page of one command.
+// manPage returns the page of one command.
 func manPage(c *cobra.Command, version string, date time.Time) []byte {
 	w := &roff{}
 	day := ""
@@ -162,7 +163,7 @@ func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
 
 func (w *roff) section(name string) { fmt.Fprintf(w, ".SH %s\n", name) }
 
-// prose writes paragraphs; lines that are indented stay as they are.
+// prose writes paragraphs; indented lines stay as they are.
 func (w *roff) prose(text string) {
 	for i, p := range strings.Split(strings.TrimSpace(text), "\n\n") {
 		if i > 0 {
@@ -178,7 +179,7 @@ func (w *roff) prose(text string) {
 	}
 }
 
-// block writes lines as they are.
+// block writes lines unchanged.
 func (w *roff) block(text string) {
 	w.WriteString(".RS 4\n.nf\n")
 	for line := range strings.Lines(strings.Trim(text, "\n")) {
@@ -206,7 +207,7 @@ func (w *roff) flags(title string, flags *pflag.FlagSet) {
 	})
 }
 
-// also names the pages of the commands above and below.
+// also names the pages of the parent and the subcommands.
 func (w *roff) also(c *cobra.Command) {
 	var pages []*cobra.Command
 	if p := c.Parent(); p != nil {
@@ -230,8 +231,8 @@ func (w *roff) also(c *cobra.Command) {
 	}
 }
 
-// escape takes a line's special characters away: the backslash, dashes that
-// would be set as hyphens, and a dot or a quote that would begin a request.
+// escape escapes roff's special characters: the backslash, dashes that would become
+// hyphens, and a leading dot or quote, which starts a request.
 func escape(line string) string {
 	line = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(line)
 	if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {

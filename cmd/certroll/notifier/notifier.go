@@ -59,7 +59,7 @@ type Options struct {
 	LeaseTTL time.Duration
 	Log      *slog.Logger
 	Metrics  *metrics.Metrics // nil: no counting
-	Since    time.Time        // start of a new destination's first report
+	Since    time.Time        // a destination without a cursor gets the events from then on
 }
 
 // New makes the notifier for certroll.hcl's destinations; nil if there are none.

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// freeSpace is how many bytes a user without privileges may still write to the disk
-// of a directory; ok is false where the system does not say.
+// freeSpace returns the bytes that an unprivileged user can still write to a directory's
+// disk; ok is false if the system does not say.
 func freeSpace(dir string) (free uint64, ok bool) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {

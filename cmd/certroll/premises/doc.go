@@ -1,6 +1,6 @@
-// Package premises looks at what an apply needs besides what the CA and the DNS want: the
-// rights of the Vault token, the ledger, references, destinations, clocks and the disk.
+// Package premises checks the conditions of an apply other than the CA and the DNS: the
+// Vault token's capabilities, the ledger, references, destinations, clocks and the disk.
 //
-// It owns the thresholds and the advice of these findings. It writes nothing but a file
-// into the state directory, which it removes again.
+// It owns these findings' thresholds and advice. It writes only a test file into the
+// state directory, and removes it.
 package premises

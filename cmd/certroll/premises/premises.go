@@ -20,36 +20,36 @@ import (
 	"certroll/spec/redact"
 )
 
-// Premises looks at what an apply needs besides what the CA and DNS want: what the
-// token may do, the ledger, references, destinations, clocks and the disk. It
-// writes nothing but a file into the state directory, which it removes again.
+// Premises checks the conditions of an apply other than the CA and the DNS: the token's
+// capabilities, the ledger, references, destinations, clocks and the disk. It writes
+// only a test file into the state directory, and removes it.
 type Premises struct {
 	*wiring.Parts
 	s       *settings.Settings
 	redact  *redact.Redactor // learns the credentials that are read
 	desired *spec.Spec
-	only    []string // certificates; none: all
+	only    []string // certificates; empty: all
 	found   []ledger.Finding
 }
 
-// New looks for these certificates; none: for all.
+// New makes the checks for these certificates; empty: all.
 func New(p *wiring.Parts, s *settings.Settings, r *redact.Redactor, desired *spec.Spec, only []string) *Premises {
 	return &Premises{Parts: p, s: s, redact: r, desired: desired, only: only}
 }
 
 const (
-	// premiseTimeout bounds each question.
+	// premiseTimeout bounds each check.
 	premiseTimeout = 30 * time.Second
-	// skewWarns and skewFails are by how much a clock may differ: a second one in
-	// the same ledger loses leases, and a CA refuses what is not valid yet.
+	// skewWarns and skewFails bound the difference between clocks. Two certrolls on one
+	// ledger lose leases by clock skew, and a CA rejects what is not yet valid.
 	skewWarns = 30 * time.Second
 	skewFails = 10 * time.Minute
-	// spaceWarns and spaceFails are how much room the state directory needs.
+	// spaceWarns and spaceFails bound the free space for the state directory, in bytes.
 	spaceWarns = 100 << 20
 	spaceFails = 10 << 20
 )
 
-// Check looks at everything.
+// Check runs all checks.
 func (p *Premises) Check(ctx context.Context) []ledger.Finding {
 	for _, one := range []func(context.Context){p.capabilities, p.ledgerTakes, p.references, p.destinations, p.clocks, p.disk} {
 		bounded, cancel := context.WithTimeout(ctx, premiseTimeout)
@@ -66,21 +66,21 @@ func (p *Premises) note(severity ledger.Severity, class ledger.Class, about, mes
 	})
 }
 
-// certificates are those that are looked at.
+// certificates returns the certificates to check.
 func (p *Premises) certificates() []*spec.Certificate {
 	return slices.DeleteFunc(slices.Clone(p.desired.Certificates), func(c *spec.Certificate) bool {
 		return len(p.only) > 0 && !slices.Contains(p.only, c.Name)
 	})
 }
 
-// need is what one path of Vault's API must allow.
+// need is one path of Vault's API with the capabilities that it requires.
 type need struct {
 	path, what   string
 	capabilities []string
-	certificate  string // whose it is; "" for certroll's own state
+	certificate  string // the certificate's name; "" for certroll's own state
 }
 
-// needs are the paths that an apply writes.
+// needs returns the paths that an apply writes.
 func (p *Premises) needs() []need {
 	var list []need
 	for _, c := range p.certificates() {
@@ -102,7 +102,8 @@ func (p *Premises) needs() []need {
 	return append(list, need{p.s.Vault.Mount + "/data/" + p.s.Vault.Prefix + "/lease", "the lease", []string{"create", "read", "update"}, ""})
 }
 
-// capabilities asks Vault what the token may do on each path that an apply writes.
+// capabilities asks Vault for the token's capabilities on each path that an apply
+// writes.
 func (p *Premises) capabilities(ctx context.Context) {
 	needs := p.needs()
 	paths := make([]string, len(needs))
@@ -140,15 +141,15 @@ func (p *Premises) capabilities(ctx context.Context) {
 	}
 }
 
-// ledgerTakes asks to push, and pushes nothing.
+// ledgerTakes checks the right to push, without pushing.
 func (p *Premises) ledgerTakes(ctx context.Context) {
 	if err := p.Parts.Ledger.CheckPush(ctx); err != nil {
 		p.note(ledger.SeverityError, ledger.ClassGit, "the ledger", err.Error(), "apply orders nothing while it cannot write the ledger; give its key or token the right to push")
 	}
 }
 
-// references follows what the issuers in use refer to. The credentials of DNS
-// accounts are tried by the canaries.
+// references reads the references of the issuers in use. The canaries test the
+// credentials of DNS accounts.
 func (p *Premises) references(ctx context.Context) {
 	used := map[string][]string{}
 	for _, c := range p.certificates() {
@@ -171,7 +172,7 @@ func (p *Premises) references(ctx context.Context) {
 	}
 }
 
-// destinations makes sure that what each one is reached with can be read.
+// destinations checks that each destination's secret can be read.
 func (p *Premises) destinations(context.Context) {
 	for _, n := range p.s.Notify {
 		var err error
@@ -186,7 +187,7 @@ func (p *Premises) destinations(context.Context) {
 	}
 }
 
-// clocks compares this machine's with Vault's and the CAs'.
+// clocks compares this machine's clock with those of Vault and the CAs.
 func (p *Premises) clocks(ctx context.Context) {
 	compare := func(whose string, date time.Time, err error, class ledger.Class) {
 		if err != nil {
@@ -218,13 +219,13 @@ func (p *Premises) clocks(ctx context.Context) {
 		}
 		asked[i.Directory] = true
 		date, err := p.ACME.Date(ctx, i)
-		if err == nil { // a CA that is away is found by what else is asked of it
+		if err == nil { // other checks report an unreachable CA
 			compare("issuer."+i.Name, date, nil, ledger.ClassCAUnavailable)
 		}
 	}
 }
 
-// disk looks at the state directory, or where it will be.
+// disk checks the state directory, or the nearest existing parent.
 func (p *Premises) disk(context.Context) {
 	dir := p.s.StateDir
 	if dir == "" {

@@ -1,9 +1,9 @@
-// Package setup is certroll init: it asks for what is missing, makes the first files, and
-// writes them to this machine, the config repo and Vault.
+// Package setup is certroll init: it asks for missing settings, makes the first files,
+// and writes them to this machine, the config repo and Vault.
 //
-// It owns the order of these steps: all answers are checked and all files decoded before
-// anything is written, and what is there already stays as it is. The texts of the files
-// are made by package initialize.
+// It owns the order of these steps. It checks all answers and decodes all files before
+// it writes anything, and it never overwrites. Package initialize makes the contents of
+// the files.
 //
-// It asks for no secret, only where one is.
+// It never asks for a secret, only for the place of one.
 package setup

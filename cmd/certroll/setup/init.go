@@ -22,15 +22,15 @@ import (
 	"certroll/spec/text"
 )
 
-// Init is the command init, with what of the program it works with.
+// Init is the command init.
 type Init struct {
 	*console.Console
 	Redact     *redact.Redactor
 	ConfigFile *string                     // the flag --config
-	Doctor     func(context.Context) error // prints what it finds
+	Doctor     func(context.Context) error // prints its findings
 }
 
-// initFlags are the answers that were given, and what is done with them.
+// initFlags are the answers and the options of init.
 type initFlags struct {
 	initialize.Answers
 
@@ -41,7 +41,7 @@ type initFlags struct {
 	print, yes, setup bool
 }
 
-// Command is the command init.
+// Command returns the command init.
 func (p *Init) Command() *cobra.Command {
 	f := &initFlags{}
 	c := &cobra.Command{
@@ -122,7 +122,7 @@ func (p *Init) initCAFlags(c *cobra.Command, f *initFlags) {
 	flags.StringArrayVar(&f.nameservers, "dns-nameserver", nil, "HOST:PORT of a name server to check records at, for a zone that is not on the Internet")
 }
 
-// initialize answers, checks, and writes.
+// initialize collects answers, checks them, and writes.
 func (p *Init) initialize(ctx context.Context, f *initFlags) error {
 	if f.print && f.dir != "" {
 		return errors.New("--print writes nothing, so there is no --dir: leave one of them out")
@@ -150,9 +150,9 @@ func (p *Init) initialize(ctx context.Context, f *initFlags) error {
 type initiation struct {
 	app  *Init
 	f    *initFlags
-	file string             // of certroll.hcl
-	kept *settings.Settings // of the certroll.hcl that is there; nil: there is none
-	was  []byte             // that file
+	file string             // the path of certroll.hcl
+	kept *settings.Settings // of an existing certroll.hcl; nil: none
+	was  []byte             // its contents
 	in   *bufio.Reader
 
 	local, repo []initialize.File
@@ -160,7 +160,7 @@ type initiation struct {
 	install     []string // commands that install the service
 }
 
-// known takes up what is there and what the environment says.
+// known collects the answers that existing files and the environment give.
 func (i *initiation) known() error {
 	f, getenv := i.f, i.app.Getenv
 	f.Vault.Address = cmp.Or(f.Vault.Address, getenv("VAULT_ADDR"))
@@ -190,9 +190,9 @@ func (i *initiation) known() error {
 	}
 }
 
-// answer asks for what is missing, and checks all.
+// answer asks for missing answers, and checks all.
 func (i *initiation) answer() error {
-	for range 100 { // more than there are questions
+	for range 100 { // more than the number of questions
 		questions := i.questions()
 		if len(questions) == 0 {
 			break
@@ -221,8 +221,8 @@ func (i *initiation) answer() error {
 	return nil
 }
 
-// questions are those that are open. With a certroll.hcl that is kept, its issuer
-// and DNS account are not asked for.
+// questions returns the open questions. An existing certroll.hcl answers those about
+// issuer and DNS account.
 func (i *initiation) questions() []initialize.Problem {
 	open := i.f.Questions()
 	if i.kept == nil {
@@ -241,7 +241,7 @@ func (i *initiation) check() []initialize.Problem {
 	return slices.DeleteFunc(found, func(p initialize.Problem) bool { return slices.Contains([]string{"ca", "dns", "domain"}, p.Flag) })
 }
 
-// complete tells whether the answers say all that a first certroll.hcl has.
+// complete reports whether the answers suffice for a new certroll.hcl.
 func (i *initiation) complete() bool { return len(i.f.Questions()) == 0 }
 
 func missingAnswers(open []initialize.Problem) error {
@@ -268,7 +268,7 @@ func wrongAnswers(found []initialize.Problem) error {
 	return errors.New(b.String())
 }
 
-// flagText is a flag as it is written for a question.
+// flagText formats a question's flag.
 func flagText(flag string) string {
 	if name, ok := strings.CutPrefix(flag, "dns-var "); ok {
 		return "dns-var " + name + "=VALUE"
@@ -276,7 +276,7 @@ func flagText(flag string) string {
 	return flag
 }
 
-// longestAnswer bounds a line that is typed.
+// longestAnswer bounds an answer, in bytes.
 const longestAnswer = 4096
 
 func (i *initiation) ask(p initialize.Problem) error {
@@ -285,7 +285,7 @@ func (i *initiation) ask(p initialize.Problem) error {
 		return fmt.Errorf("asking for --%s: %w; nothing was written", p.Flag, err)
 	}
 	if line == "" {
-		return nil // it is asked again
+		return nil // ask again
 	}
 	if err := i.f.Set(p.Flag, line); err != nil {
 		return fmt.Errorf("%w; nothing was written", err)
@@ -308,7 +308,7 @@ func (i *initiation) readLine(question string) (string, error) {
 	return strings.TrimSpace(string(line)), nil
 }
 
-// confirm asks before anything is written, where there is a person.
+// confirm asks before the first write, if a person can answer.
 func (i *initiation) confirm() error {
 	if i.f.yes || !i.app.Asks() {
 		return nil

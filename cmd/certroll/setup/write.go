@@ -29,7 +29,7 @@ import (
 	"certroll/vault"
 )
 
-// takeUp lets the certroll.hcl that is there answer what no flag does.
+// takeUp lets an existing certroll.hcl answer what no flag does.
 func (i *initiation) takeUp() error {
 	s, err := i.parse(i.was)
 	if err != nil {
@@ -65,7 +65,7 @@ func (i *initiation) takeUp() error {
 	return nil
 }
 
-// asWritten is a path of certroll.hcl as it stands there where it is beside it.
+// asWritten returns a path relative to certroll.hcl if it is below its directory.
 func (i *initiation) asWritten(at string) string {
 	dir, err := filepath.Abs(filepath.Dir(i.file))
 	if err != nil || !filepath.IsAbs(at) {
@@ -87,7 +87,7 @@ func (i *initiation) parse(b []byte) (*settings.Settings, error) {
 	return s, nil
 }
 
-// prepare makes all files and decodes them; nothing is written.
+// prepare makes and decodes all files, without writing.
 func (i *initiation) prepare(ctx context.Context) error {
 	settings := i.was
 	if settings == nil {
@@ -124,8 +124,7 @@ func (i *initiation) prepare(ctx context.Context) error {
 	return nil
 }
 
-// lacking refuses what cannot be made without the answers that a certroll.hcl which
-// is there already was made of.
+// lacking rejects options that need the answers behind an existing certroll.hcl.
 func (i *initiation) lacking() error {
 	for flag, given := range map[string]bool{"service": i.f.service != "", "setup-vault": i.f.setup} {
 		if given {
@@ -135,7 +134,7 @@ func (i *initiation) lacking() error {
 	return nil
 }
 
-// serve adds the files of the service that was asked for.
+// serve adds the files of the requested service.
 func (i *initiation) serve() error {
 	if i.f.service == "" {
 		return nil
@@ -155,7 +154,8 @@ func (i *initiation) serve() error {
 	return nil
 }
 
-// below are the files in the directory of the certificates, by paths in it.
+// below returns the files in the directory of the certificates, with paths relative to
+// it.
 func (i *initiation) below(files []initialize.File) []gitsync.File {
 	var out []gitsync.File
 	for _, f := range files {
@@ -171,7 +171,7 @@ func (i *initiation) decode(ctx context.Context, s *settings.Settings, files []g
 	return diags
 }
 
-// show prints what would be written.
+// show prints the files without writing them.
 func (i *initiation) show() error {
 	var b strings.Builder
 	for _, f := range i.local {
@@ -187,8 +187,8 @@ func (i *initiation) show() error {
 	return i.app.Content([]byte(b.String()))
 }
 
-// carryOut writes what is missing. What needs another party comes before what is
-// written here, so that a wrong address leaves nothing behind.
+// carryOut writes what is missing. Steps that need another system come first, so that a
+// wrong address leaves no local files behind.
 func (i *initiation) carryOut(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -216,7 +216,7 @@ func (i *initiation) say(outcome, what string) {
 	fmt.Fprintf(i.app.Out, "%-7s %s\n", outcome, text.Line(what))
 }
 
-// place writes a file where there is none.
+// place writes a file unless it exists.
 func (i *initiation) place(dir string, f initialize.File) error {
 	at := filepath.Join(dir, filepath.FromSlash(f.Path))
 	switch was, err := bounded.File(at, bounded.Named); {
@@ -239,7 +239,7 @@ func (i *initiation) place(dir string, f initialize.File) error {
 	return nil
 }
 
-// placeLocal writes what belongs to this machine. The first file is certroll.hcl.
+// placeLocal writes this machine's files. The first is certroll.hcl.
 func (i *initiation) placeLocal() error {
 	rest := i.local
 	if i.was != nil {
@@ -258,8 +258,8 @@ func (i *initiation) placeLocal() error {
 	return nil
 }
 
-// openRepo opens the config repo, reads what is there, and drops what it has
-// already or what does not go with it; nil with --dir.
+// openRepo opens the config repo, and drops the files that it already has or that
+// conflict with it; nil with --dir.
 func (i *initiation) openRepo(ctx context.Context) (*gitsync.Ledger, error) {
 	if i.f.dir != "" {
 		return nil, nil
@@ -298,7 +298,7 @@ func (i *initiation) openRepo(ctx context.Context) (*gitsync.Ledger, error) {
 	return repo, nil
 }
 
-// absent are the files of the config repo that a tree lacks.
+// absent returns the config repo files that a tree lacks.
 func (i *initiation) absent(tree fs.FS) []initialize.File {
 	return slices.DeleteFunc(slices.Clone(i.repo), func(f initialize.File) bool {
 		_, err := fs.Stat(tree, f.Path)
@@ -306,8 +306,8 @@ func (i *initiation) absent(tree fs.FS) []initialize.File {
 	})
 }
 
-// fit leaves the first certificates out where the repo has its own and both do not
-// go together, as where an owner renamed a file.
+// fit drops the first certificates if they conflict with those of the repo, for example
+// because an owner renamed a file.
 func (i *initiation) fit(ctx context.Context, s *settings.Settings, tree fs.FS) error {
 	there, err := gitsync.Declared(tree, i.f.Repo.Directory)
 	if err != nil {
@@ -317,7 +317,7 @@ func (i *initiation) fit(ctx context.Context, s *settings.Settings, tree fs.FS) 
 		return nil
 	}
 	lacks := slices.DeleteFunc(i.absent(tree), func(f initialize.File) bool { return len(i.below([]initialize.File{f})) == 0 })
-	for n := len(lacks); n >= 0; n-- { // the first certificates are the last of them
+	for n := len(lacks); n >= 0; n-- { // the first certificates are at the end
 		if i.decode(ctx, s, append(slices.Clone(there), i.below(lacks[:n])...)).HasErrors() {
 			continue
 		}
@@ -337,7 +337,7 @@ func (i *initiation) leaveOut(files []initialize.File) {
 	})
 }
 
-// declare writes the first files of the config repo, and begins the ledger.
+// declare writes the first files of the config repo, and starts the ledger.
 func (i *initiation) declare(ctx context.Context, repo *gitsync.Ledger) error {
 	if repo == nil {
 		for _, f := range i.repo {
@@ -373,7 +373,7 @@ func (i *initiation) declare(ctx context.Context, repo *gitsync.Ledger) error {
 	return i.beginLedger(ctx)
 }
 
-// beginLedger makes the ledger's branch where there is none.
+// beginLedger creates the ledger's branch if it is missing.
 func (i *initiation) beginLedger(ctx context.Context) error {
 	s, err := i.parse(i.local[0].Bytes)
 	if err != nil {
@@ -401,7 +401,7 @@ func (i *initiation) beginLedger(ctx context.Context) error {
 	return nil
 }
 
-// setUpVault makes what is missing at Vault, where that is asked for.
+// setUpVault creates what is missing in Vault, if requested.
 func (i *initiation) setUpVault(ctx context.Context) error {
 	if !i.f.setup {
 		return nil
@@ -446,7 +446,8 @@ func (i *initiation) sayDone(d vault.SetUp) {
 	}
 }
 
-// prepareAgain makes the files by what Vault said, without what the config repo has.
+// prepareAgain makes the files again with Vault's answers, without those that the config
+// repo has.
 func (i *initiation) prepareAgain(ctx context.Context) error {
 	left := i.repo
 	if err := i.prepare(ctx); err != nil {
@@ -458,7 +459,7 @@ func (i *initiation) prepareAgain(ctx context.Context) error {
 	return nil
 }
 
-// keepSecretID stores a new secret id where there is none.
+// keepSecretID stores a new secret id unless the file exists.
 func (i *initiation) keepSecretID(ctx context.Context, client *vault.Client, setup vault.Setup) error {
 	at := i.f.Vault.SecretIDFile
 	if !filepath.IsAbs(at) {
@@ -480,7 +481,7 @@ func (i *initiation) keepSecretID(ctx context.Context, client *vault.Client, set
 	return nil
 }
 
-// advise prints what an operator still has to do at Vault.
+// advise prints the operator's remaining steps in Vault.
 func (i *initiation) advise() {
 	commands := i.f.Commands()
 	if i.policy == nil {
@@ -500,7 +501,7 @@ func (i *initiation) advise() {
 	}
 }
 
-// examine runs doctor, whose findings are no failure of init.
+// examine runs doctor; its findings are no failure of init.
 func (i *initiation) examine(ctx context.Context, pushed bool) error {
 	a := i.app
 	if pushed {
