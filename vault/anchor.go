@@ -6,32 +6,32 @@ import (
 	"io/fs"
 )
 
-// Anchor is one secret that is replaced by check-and-set alone: it keeps how
-// far something had come, where whoever can rewrite that cannot reach.
+// Anchor is one secret that is written only with check-and-set. It stores a position in
+// another system, out of reach of those who can rewrite that system.
 type Anchor struct {
 	kv          *KV
 	mount, path string
 }
 
-// NewAnchor makes an anchor at a path of a mount.
+// NewAnchor returns an anchor at a path of a mount.
 func NewAnchor(kv *KV, mount, path string) *Anchor { return &Anchor{kv: kv, mount: mount, path: path} }
 
-// String is its path, for messages.
+// String returns the anchor's path, for messages.
 func (a *Anchor) String() string { return a.mount + "/" + a.path }
 
-// Load returns what is kept, nil for nothing, and the version to follow.
+// Load returns the stored fields (nil if there are none) and the version for Store.
 func (a *Anchor) Load(ctx context.Context) (fields map[string]string, version int, err error) {
 	fields, version, err = a.kv.Read(ctx, a.mount, a.path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fields, version, err
 	}
-	// One that was deleted leaves a version, which check-and-set must follow.
+	// KV v2 counts deleted versions too: check-and-set has to name the last one.
 	version, _, _, err = a.kv.ReadMetadata(ctx, a.mount, a.path)
 	return nil, version, err
 }
 
-// Store replaces what is kept; the error has Conflict() true where another did
-// so since the version was read.
+// Store replaces the stored fields. Its error has Conflict() true if another client wrote
+// since the version was read.
 func (a *Anchor) Store(ctx context.Context, fields map[string]string, version int) error {
 	_, err := a.kv.Write(ctx, a.mount, a.path, fields, version)
 	return err

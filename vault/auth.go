@@ -17,24 +17,24 @@ import (
 	"certroll/spec/credential"
 )
 
-// Auth says how to log in, and where what is needed for it is found; no
-// secret stands in it.
+// Auth selects the login method and says where its credentials are. It contains no
+// secret.
 type Auth struct {
-	// Method is "token-file", "approle", "jwt" or "kubernetes"; empty or
-	// "token" takes VAULT_TOKEN or ~/.vault-token, as Vault's own CLI does.
+	// Method is "token-file", "approle", "jwt" or "kubernetes". Empty or "token" uses
+	// VAULT_TOKEN or ~/.vault-token, like Vault's own CLI.
 	Method    string
-	Mount     string // of the auth method, without "auth/"; empty: the method's usual
+	Mount     string // of the auth method, without "auth/"; empty: the method's default
 	TokenFile string // token-file
 	RoleID    string // approle
-	// SecretIDFile or SecretIDEnv hold AppRole's secret id.
+	// SecretIDFile or SecretIDEnv holds AppRole's secret ID.
 	SecretIDFile, SecretIDEnv string
 	Role                      string // jwt, kubernetes
-	// JWTFile or JWTEnv hold the token a CI system or Kubernetes handed out;
-	// for kubernetes the service account's, unless set.
+	// JWTFile or JWTEnv holds the token that a CI system or Kubernetes issued. The
+	// default for kubernetes is the pod's service account token.
 	JWTFile, JWTEnv string
 }
 
-// mount is where the auth method is, without "auth/".
+// mount returns the path of the auth method, without "auth/".
 func (a Auth) mount() string { return cmp.Or(a.Mount, a.Method) }
 
 func (a Auth) loggingIn() string {
@@ -45,8 +45,8 @@ func (a Auth) loggingIn() string {
 	return s
 }
 
-// method is the auth method with its credentials read afresh: they are
-// rotated under a long-lived process.
+// method returns the auth method. It reads the credentials at each login, because other
+// programs rotate them while certroll runs.
 func (a Auth) method() (api.AuthMethod, error) {
 	switch a.Method {
 	case "approle":
@@ -68,8 +68,8 @@ func (a Auth) method() (api.AuthMethod, error) {
 	return nil, fmt.Errorf("%q is no auth method: use token-file, approle, jwt or kubernetes", a.Method)
 }
 
-// wholeAppRole names the settings that are missing, which Vault's own package
-// does in words of its own.
+// wholeAppRole returns an error that names a missing setting. Vault's own package reports
+// missing settings without certroll's names for them.
 func (a Auth) wholeAppRole() error {
 	switch {
 	case a.RoleID == "":
@@ -82,7 +82,7 @@ func (a Auth) wholeAppRole() error {
 	return nil
 }
 
-// secretID is AppRole's.
+// secretID reads AppRole's secret ID.
 func (a Auth) secretID() (string, error) {
 	if a.SecretIDFile != "" {
 		return readSecretFile(a.SecretIDFile)
@@ -91,8 +91,8 @@ func (a Auth) secretID() (string, error) {
 	return id, credential.Check("the environment variable "+a.SecretIDEnv+", which secret_id_env names,", id, credential.Token)
 }
 
-// isWrapped tells whether the secret id that is there looks like one of Vault's
-// tokens, as a response-wrapping token does:
+// isWrapped reports whether the secret ID has the prefix of a Vault token, as a
+// response-wrapping token does:
 // https://developer.hashicorp.com/vault/docs/concepts/tokens#token-prefixes
 func (a Auth) isWrapped() bool {
 	if a.Method != "approle" {
@@ -102,10 +102,10 @@ func (a Auth) isWrapped() bool {
 	return err == nil && (strings.HasPrefix(id, "hvs.") || strings.HasPrefix(id, "s.") || strings.HasPrefix(id, "hvb.") || strings.HasPrefix(id, "b."))
 }
 
-// serviceAccountToken is where a pod finds its service account's.
+// serviceAccountToken is the file of a pod's service account token.
 const serviceAccountToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
-// jwt is the token that a CI system or Kubernetes handed out.
+// jwt reads the token that a CI system or Kubernetes issued.
 func (a Auth) jwt() (string, error) {
 	switch {
 	case a.JWTFile != "":
@@ -122,17 +122,19 @@ func (a Auth) jwt() (string, error) {
 	return "", errors.New("set jwt_file or jwt_env")
 }
 
-// denied is what may be behind a refusal for which Vault gives no reason.
+// denied explains a login failure for which Vault gives no reason.
 func (a Auth) denied() string {
 	s := "Vault gives no reason: there is no auth method at auth/" + a.mount() + " (see mount, and the namespace), or the role's token_bound_cidrs leave this machine out"
 	if a.Method == "kubernetes" {
-		// Without one it asks by the token itself, which is for Vault alone.
+		// Without one, Vault uses the token itself for the review, and the token's
+		// audience is Vault alone.
 		s += ", or Kubernetes did not vouch for the token; a Vault outside of the cluster asks it with the token_reviewer_jwt of auth/" + a.mount() +
 			"/config, of a service account bound to system:auth-delegator"
 	}
 	return s
 }
 
+// readSecretFile reads a file that holds one secret, and trims surrounding space.
 func readSecretFile(path string) (string, error) {
 	b, err := bounded.File(path, bounded.Secret)
 	if err != nil {
@@ -145,8 +147,7 @@ func readSecretFile(path string) (string, error) {
 	return s, credential.Check("the file "+path, s, credential.Token)
 }
 
-// jwtLogin logs in with a JWT. For both methods that take one, the login is
-// the same write.
+// jwtLogin logs in with a JWT. The methods jwt and kubernetes use the same request:
 // https://developer.hashicorp.com/vault/api-docs/auth/jwt#jwt-login
 // https://developer.hashicorp.com/vault/api-docs/auth/kubernetes#login
 type jwtLogin struct{ path, role, token string }
@@ -156,9 +157,9 @@ func (l jwtLogin) Login(ctx context.Context, client *api.Client) (*api.Secret, e
 	return client.Logical().WriteWithContext(ctx, l.path, map[string]any{"role": l.role, "jwt": l.token})
 }
 
-// claims are those that roles are bound to most often: who the token is of, and
-// for whom. They are no secret, since only the signature makes a token of them.
-// It is "" where that cannot be told.
+// claims returns the claims that roles are usually bound to: issuer, audience and
+// subject. They are no secret, because a token is valid only with its signature. It
+// returns "" if the token cannot be decoded.
 func (l jwtLogin) claims() string {
 	parts := strings.Split(l.token, ".")
 	if len(parts) != 3 {

@@ -7,14 +7,15 @@ import (
 	"certroll/spec/bounded"
 )
 
-// maxAnswer bounds what Vault may answer. The longest answer is a list: of 200,000
-// secrets in one directory it has about 30 MB.
+// maxAnswer bounds an answer of Vault, in bytes. The longest answer is a list: 200,000
+// secrets in one directory take about 30 MB.
 const maxAnswer = 64 << 20
 
-// shortAnswers ends each answer after maxAnswer bytes: the api reads them whole.
+// shortAnswers ends each answer after maxAnswer bytes, because the api package reads
+// whole bodies.
 type shortAnswers struct{ next http.RoundTripper }
 
-// RoundTrip is http.RoundTripper's.
+// RoundTrip implements http.RoundTripper.
 func (s shortAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := s.next.RoundTrip(req)
 	if err == nil {
@@ -26,13 +27,13 @@ func (s shortAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// CloseIdleConnections lets http.Client do so.
+// CloseIdleConnections forwards to the wrapped transport.
 func (s shortAnswers) CloseIdleConnections() {
 	if c, ok := s.next.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-// maxRead bounds what is read of one secret or its metadata. Vault takes a
-// megabyte of a secret, and the metadata of a version has 150 bytes.
+// maxRead bounds the answer for one secret or its metadata, in bytes. Vault accepts a
+// megabyte per secret, and the metadata takes 150 bytes per version.
 const maxRead = 16 << 20

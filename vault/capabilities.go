@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// mostPaths bounds the paths of one question.
+// mostPaths bounds the paths of one request.
 const mostPaths = 500
 
-// Capabilities are what the token may do at paths of Vault's API, by path, as
-// Vault's own policies have it: "create", "read", "update", "delete", "list",
-// "root", or "deny". Nothing is tried.
+// Capabilities returns what the token may do at paths of Vault's API, by path: "create",
+// "read", "update", "delete", "list", "root" or "deny". Vault evaluates its policies for
+// that; no request to the paths themselves is made.
 //
 // https://developer.hashicorp.com/vault/api-docs/system/capabilities-self
 func (c *Client) Capabilities(ctx context.Context, paths []string) (map[string][]string, error) {
@@ -42,7 +42,8 @@ func (c *Client) Capabilities(ctx context.Context, paths []string) (map[string][
 	return all, nil
 }
 
-// Date is the time by Vault's clock, to the second; zero where it does not say.
+// Date returns the time by Vault's clock, in whole seconds; zero if the answer has no
+// Date.
 func (c *Client) Date(ctx context.Context, mount string) (time.Time, error) {
 	at := "sys/internal/ui/mounts/" + mount
 	resp, err := c.api.Logical().ReadRawWithContext(ctx, at)

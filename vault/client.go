@@ -12,8 +12,8 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// Options are the settings of a Client. Where one is empty, the usual VAULT_*
-// variable speaks: VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE, VAULT_CACERT,
+// Options are the settings of a Client. For an empty setting, the usual VAULT_* variable
+// applies: VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE, VAULT_CACERT,
 // VAULT_CAPATH, VAULT_CLIENT_CERT, VAULT_CLIENT_KEY, VAULT_TLS_SERVER_NAME,
 // VAULT_SKIP_VERIFY.
 type Options struct {
@@ -31,19 +31,20 @@ type Client struct {
 	api  *api.Client
 	opts Options
 	log  *slog.Logger
-	dead chan struct{} // holds one where a call found the token revoked
+	dead chan struct{} // has an element if a call found the token dead
 
 	deaths *deaths
 	lease  tokenLease
 
 	mu     sync.Mutex
-	logins int         // so far
-	secret *api.Secret // of the last login; nil for a token that was given
+	logins int         // number of logins
+	secret *api.Secret // of the last login; nil for a given token
 }
 
+// defaultTimeout bounds one try of a request.
 const defaultTimeout = 30 * time.Second
 
-// New makes a client. It asks Vault nothing yet.
+// New returns a client. It makes no request yet.
 func New(o Options) (*Client, error) {
 	cfg := api.DefaultConfig()
 	if cfg.Error != nil {
@@ -52,7 +53,7 @@ func New(o Options) (*Client, error) {
 	if o.Address != "" {
 		cfg.Address = o.Address
 	}
-	cfg.Timeout = 0 // each try has its own: waits for a busy Vault are not its time
+	cfg.Timeout = 0 // patient times each try by itself: waits for a busy Vault must not count
 	cfg.MaxRetries = 2
 	cfg.CheckRetry = noRetry
 	if err := configureTLS(cfg, o); err != nil {
@@ -62,7 +63,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, configError("setting up the Vault client", err)
 	}
-	// Only now: the api looks at the transport itself while it is set up.
+	// The transport is wrapped only now, because NewClient inspects it.
 	c := &Client{api: client, opts: o, log: o.Logger, dead: make(chan struct{}, 1)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -73,21 +74,20 @@ func New(o Options) (*Client, error) {
 	if o.Namespace != "" {
 		client.SetNamespace(o.Namespace)
 	}
-	// A performance standby may lag behind what this client just wrote.
+	// A performance standby may lag behind this client's own writes.
 	client.SetReadYourWrites(true)
 	return c, nil
 }
 
-// environment are the variables that the api reads and Options has no setting
+// environment lists the variables that the api package reads and Options has no setting
 // for.
 var environment = []string{
 	"VAULT_AGENT_ADDR", "VAULT_CAPATH", "VAULT_CACERT_BYTES", "VAULT_SKIP_VERIFY", "VAULT_RATE_LIMIT", "VAULT_PROXY_ADDR", "VAULT_HTTP_PROXY", "VAULT_SRV_LOOKUP",
 	"VAULT_DISABLE_REDIRECTS", "VAULT_WRAP_TTL", "VAULT_HEADERS", "VAULT_MFA",
 }
 
-// FromEnvironment names the variables of the environment that decide how this
-// client speaks to Vault: those without a setting, and those whose setting was
-// left out.
+// FromEnvironment returns the names of the environment variables that configure this
+// client: variables without a setting, and those whose setting is empty.
 func (c *Client) FromEnvironment() (names []string) {
 	o := c.opts
 	for name, setting := range map[string]string{
@@ -107,7 +107,7 @@ func (c *Client) FromEnvironment() (names []string) {
 	return names
 }
 
-// Name tells one Vault from another: its address, and the namespace.
+// Name identifies a Vault: its address and namespace.
 func (c *Client) Name() string {
 	if ns := c.api.Namespace(); ns != "" {
 		return c.api.Address() + " namespace " + ns
@@ -115,8 +115,8 @@ func (c *Client) Name() string {
 	return c.api.Address()
 }
 
-// configureTLS lays the options over what the VAULT_* variables said, and
-// keeps enough connections open for the reads that go side by side.
+// configureTLS applies the options over the VAULT_* variables. It also keeps enough idle
+// connections for concurrent reads; Go's default is two per host.
 func configureTLS(cfg *api.Config, o Options) error {
 	if o.CACert != "" || o.CAPath != "" || o.ClientCert != "" || o.ClientKey != "" || o.TLSServerName != "" || o.SkipVerify {
 		tls := &api.TLSConfig{CACert: o.CACert, CAPath: o.CAPath, ClientCert: o.ClientCert, ClientKey: o.ClientKey,
@@ -131,13 +131,13 @@ func configureTLS(cfg *api.Config, o Options) error {
 	return nil
 }
 
-// TokenLease is when the token ends unless it is renewed before, and how long
-// it lived in all from when it was handed out or renewed last. The time is zero
-// where the token has no end, or where it is not known yet.
+// TokenLease returns when the token expires unless it is renewed, and its lifetime at
+// login or the last renewal. The time is zero if the token does not expire or is not
+// known yet.
 func (c *Client) TokenLease() (until time.Time, lifetime time.Duration) { return c.lease.get() }
 
-// foundDead wakes Keep, which would otherwise learn that a token was revoked
-// when it next renews it, after two thirds of the token's life.
+// foundDead wakes Keep, which would otherwise notice a revoked token only at its next
+// renewal, after two thirds of the token's life.
 func (c *Client) foundDead() {
 	select {
 	case c.dead <- struct{}{}:

@@ -12,40 +12,40 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// deaths finds out whether a token is dead. Vault says so. OpenBao, and older
-// Vaults, answer a dead token as they answer one that may not do this, so that
-// the token is asked about itself: the policy "default" lets each one do so.
+// deaths finds out whether a token is dead. Vault's answer says so. OpenBao and older
+// Vaults give a dead token the same answer as a valid one without the capability
+// ("permission denied"). For those, the token looks itself up, which the policy "default"
+// always allows.
 type deaths struct {
 	api   *api.Client
 	log   *slog.Logger
-	given bool                            // the token was given (VAULT_TOKEN), and has no other
-	login func(ctx context.Context) error // gives the api another token
+	given bool                            // the token came from VAULT_TOKEN or a file, so that there is no other
+	login func(ctx context.Context) error // obtains another token for api
 
 	mu sync.Mutex
-	// alive is the token that could look itself up last, and when that was.
+	// alive is the last token that could look itself up, at aliveAt.
 	alive   string
 	aliveAt time.Time
-	// dead is the token that could not. It is read while mu is held, too.
+	// dead is the token that could not. It may be read without mu.
 	dead atomic.Value
-	// blind is a token that could not look itself up though it was new: its
-	// policies do not let it, and its refusals say nothing of its life.
+	// blind is a token that could not look itself up although it was new: its policies
+	// forbid it, so that its rejections prove nothing.
 	blind    string
-	tells    *bool     // whether the server calls a token invalid; nil: not known yet
-	loggedIn time.Time // when a call logged in last
+	tells    *bool     // whether the server calls a dead token invalid; nil: not known yet
+	loggedIn time.Time // last login caused by a call
 }
 
 const (
-	aliveFor  = 10 * time.Second // for that long nobody asks again
-	loginTurn = 5 * time.Second  // between two logins of calls
+	aliveFor  = 10 * time.Second // how long a successful lookup counts
+	loginTurn = 5 * time.Second  // shortest time between two logins caused by calls
 )
 
-// saysDead tells whether Vault calls the token one that it does not know.
+// saysDead reports whether a rejection says that Vault does not know the token.
 func saysDead(refusal []byte) bool {
 	return bytes.Contains(refusal, []byte("invalid token")) || bytes.Contains(refusal, []byte("bad token"))
 }
 
-// isDead tells whether the token of a refused call is dead. It must be called with
-// deaths.mu held.
+// isDead reports whether the token of a rejected call is dead. The caller holds d.mu.
 func (d *deaths) isDead(ctx context.Context, token string, refusal []byte) bool {
 	switch {
 	case saysDead(refusal):
@@ -61,20 +61,20 @@ func (d *deaths) isDead(ctx context.Context, token string, refusal []byte) bool 
 		d.alive, d.aliveAt = token, time.Now()
 		return false
 	case statusOf(err) != http.StatusForbidden:
-		return false // that is not known
+		return false // unknown: the lookup itself failed
 	case d.tellsDead(ctx):
-		d.blind = token // it would have been called invalid: its policies do not let it
+		d.blind = token // the server would have said "invalid token": the policies forbid the lookup
 		return false
 	}
 	d.dead.Store(token)
 	return true
 }
 
-// noToken is no token of anybody.
+// noToken is a token that no server knows.
 const noToken = "certroll-asks-how-an-unknown-token-is-refused"
 
-// tellsDead tells whether this server says of a token that it does not know it. It
-// is asked once, with such a token. It must be called with deaths.mu held.
+// tellsDead reports whether this server calls an unknown token invalid. It asks the
+// server once, with such a token. The caller holds d.mu.
 func (d *deaths) tellsDead(ctx context.Context) bool {
 	if d.tells == nil {
 		stranger, err := d.api.CloneWithHeaders()
@@ -84,7 +84,7 @@ func (d *deaths) tellsDead(ctx context.Context) bool {
 		stranger.SetToken(noToken)
 		_, err = stranger.Auth().Token().LookupSelfWithContext(ctx)
 		if statusOf(err) != http.StatusForbidden {
-			return false // that is not known
+			return false // unknown: the question itself failed
 		}
 		tells := saysDead([]byte(err.Error()))
 		d.tells = &tells
@@ -92,9 +92,9 @@ func (d *deaths) tellsDead(ctx context.Context) bool {
 	return *d.tells
 }
 
-// anotherToken gives a call that was refused a token to go on with: one that
-// somebody logged in for meanwhile, or that of a new login where the old token is
-// dead. A token that was given (VAULT_TOKEN) has no other.
+// anotherToken returns a token for repeating a rejected call: one from a login that
+// happened meanwhile, or from a new login if the old token is dead. A given token
+// (VAULT_TOKEN) has no replacement.
 func (d *deaths) anotherToken(ctx context.Context, refused string, refusal []byte) (string, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -115,7 +115,7 @@ func (d *deaths) anotherToken(ctx context.Context, refused string, refusal []byt
 	}
 	now := d.api.Token()
 	if now == refused {
-		return "", false // the file still holds the old one
+		return "", false // the file still has the old token
 	}
 	if _, err := d.api.Auth().Token().LookupSelfWithContext(ctx); statusOf(err) == http.StatusForbidden {
 		d.blind = now
@@ -124,7 +124,7 @@ func (d *deaths) anotherToken(ctx context.Context, refused string, refusal []byt
 	return now, true
 }
 
-// known tells whether a call failed since its token is dead.
+// known reports whether a call failed because its token is dead.
 func (d *deaths) known(err error) bool {
 	if deadToken(err) {
 		return true

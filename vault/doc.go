@@ -1,11 +1,11 @@
-// Package vault keeps secrets in HashiCorp Vault KV v2.
+// Package vault reads and writes secrets in HashiCorp Vault KV v2.
 //
-// It owns the login and its renewal, check-and-set writes, custom metadata,
-// named documents that are created once, an anchor for what lies elsewhere, and
-// the lease that lets one writer in at a time. It knows nothing of certificates: what a field or a metadata key
-// means is for its callers to say.
+// It owns the login and its renewal, check-and-set writes, custom metadata, named
+// documents that are created once, the anchor for positions in other systems, and the
+// lease that lets one certroll write at a time. It knows nothing of certificates: its
+// callers define the meaning of fields and metadata.
 //
-// It never prints or returns a token, and never takes a Vault that cannot be
-// read for one that is empty: every error says what was being done to which
-// path, what Vault answered in its own words, and what to do next.
+// It never prints or returns a token, and never mistakes an unreadable Vault for an empty
+// one. Every error names the operation and the path, quotes Vault's answer, and gives a
+// next step.
 package vault

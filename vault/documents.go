@@ -8,28 +8,27 @@ import (
 	"strings"
 )
 
-// Documents are secrets below one path that are known by an id and created
-// once, whoever comes first.
+// Documents are secrets below one path, identified by an ID. Each is created once; if
+// several clients try, the first wins.
 type Documents struct {
 	kv            *KV
 	mount, prefix string
 }
 
-// NewDocuments makes Documents below a path of a mount.
+// NewDocuments returns the documents below a path of a mount.
 func NewDocuments(kv *KV, mount, prefix string) *Documents {
 	return &Documents{kv: kv, mount: mount, prefix: prefix}
 }
 
 func (d *Documents) path(id string) string { return d.prefix + "/" + id }
 
-// DeleteCommand is the command line by which a person deletes a document with
-// all its versions.
+// DeleteCommand returns the command line that deletes a document with all its versions.
 func (d *Documents) DeleteCommand(id string) string {
 	return "vault kv metadata delete -mount=" + d.mount + " " + d.path(id)
 }
 
-// SetCommand is the command line by which a person sets one field of a document and
-// leaves the others; "" where value cannot stand on a command line.
+// SetCommand returns the command line that sets one field of a document and leaves the
+// others; "" if the value is unsuitable for a command line.
 func (d *Documents) SetCommand(id, field, value string) string {
 	if len(value) > 500 || strings.ContainsFunc(value, func(r rune) bool { return r == '\'' || r <= ' ' || r > '~' }) {
 		return ""
@@ -37,21 +36,20 @@ func (d *Documents) SetCommand(id, field, value string) string {
 	return "vault kv patch -mount=" + d.mount + " " + d.path(id) + " " + field + "='" + value + "'"
 }
 
-// List names the documents that there are, or were.
+// List returns the IDs of the documents, including deleted ones.
 func (d *Documents) List(ctx context.Context) ([]string, error) {
 	return d.kv.List(ctx, d.mount, d.prefix)
 }
 
-// Load returns a document; fs.ErrNotExist where there is none.
+// Load returns a document, or fs.ErrNotExist.
 func (d *Documents) Load(ctx context.Context, id string) (map[string]string, error) {
 	data, _, err := d.kv.Read(ctx, d.mount, d.path(id))
 	return data, err
 }
 
-// Create stores a document where there is none, and returns the one that is
-// there then.
+// Create stores a document unless one exists, and returns the document that exists then.
 func (d *Documents) Create(ctx context.Context, id string, data map[string]string) (map[string]string, error) {
-	// A document that was deleted leaves a version, which check-and-set must follow.
+	// KV v2 counts deleted versions too: check-and-set has to name the last one.
 	current, live, _, err := d.kv.ReadMetadata(ctx, d.mount, d.path(id))
 	if err != nil {
 		return nil, err
@@ -67,10 +65,11 @@ func (d *Documents) Create(ctx context.Context, id string, data map[string]strin
 	return d.Load(ctx, id)
 }
 
-// maxUpdates bounds how often Update follows a version that moved on.
+// maxUpdates bounds the repeats of Update after conflicts.
 const maxUpdates = 5
 
-// Update replaces a document.
+// Update replaces a document. It repeats the write after a conflict, so that the last
+// writer wins.
 func (d *Documents) Update(ctx context.Context, id string, data map[string]string) error {
 	var err error
 	for range maxUpdates {

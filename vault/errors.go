@@ -13,20 +13,20 @@ import (
 	"certroll/spec/text"
 )
 
-// Error is what every method fails with.
+// Error is the error of every method of this package.
 type Error struct {
-	doing    string // what was being done to what
+	doing    string // the operation and its object
 	said     string // Vault's own words
-	advice   string // what to do next
+	advice   string // next step for a person
 	conflict bool
-	away     bool // it did not answer, or is sealed or not ready
-	place    bool // this path or mount alone, whatever else Vault lets us do
-	dead     bool // the token is not valid any more
+	away     bool // Vault did not answer, is sealed or not ready
+	place    bool // concerns this path or mount only
+	dead     bool // the token is no longer valid
 	sealed   bool
 	cause    error
 }
 
-// Error renders the failure as one sentence.
+// Error returns the failure as one sentence.
 func (e *Error) Error() string {
 	s := e.doing + ": " + strings.TrimRight(text.Line(e.said), ". ")
 	if e.advice != "" {
@@ -35,28 +35,28 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Class says that it is Vault's matter.
+// Class returns "vault", the failure class of everything here.
 func (e *Error) Class() string { return "vault" }
 
-// Conflict tells that a check-and-set did not match: somebody else wrote.
+// Conflict reports whether check-and-set did not match: another client wrote.
 func (e *Error) Conflict() bool { return e.conflict }
 
-// OfPlace tells that it says something of this path or mount alone, and nothing
-// of Vault as a whole.
+// OfPlace reports whether the error concerns this path or mount only, not Vault as a
+// whole.
 func (e *Error) OfPlace() bool { return e.place }
 
-// Away tells that Vault does not answer, is sealed or not ready: it may be back
-// without anybody's doing here.
+// Away reports whether Vault does not answer, is sealed or not ready. It may come back
+// without any action on this side.
 func (e *Error) Away() bool { return e.away }
 
-// Sealed tells that Vault answers that it is sealed.
+// Sealed reports whether Vault answered that it is sealed.
 func (e *Error) Sealed() bool { return e.sealed }
 
-// DeadToken tells that Vault does not take certroll's token any more, and that
-// there is no other one yet.
+// DeadToken reports whether Vault no longer accepts certroll's token, and certroll has no
+// other yet.
 func (e *Error) DeadToken() bool { return e.dead }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
 func configError(doing string, err error) error {
@@ -67,7 +67,7 @@ func notFound(doing string) error {
 	return &Error{doing: doing, said: "there is nothing to read", cause: fs.ErrNotExist}
 }
 
-// words are Vault's own.
+// words returns Vault's own words on one line.
 func words(re *api.ResponseError) string {
 	if len(re.Errors) == 0 {
 		return fmt.Sprintf("Vault answered %d %s", re.StatusCode, http.StatusText(re.StatusCode))
@@ -79,7 +79,8 @@ func words(re *api.ResponseError) string {
 	return fmt.Sprintf("Vault answered %d: %s", re.StatusCode, strings.Join(lines, "; "))
 }
 
-// missing says which capability a policy lacks.
+// missing returns the advice that names the missing capability and the policy rule for
+// it.
 func missing(path, capability string) string {
 	return fmt.Sprintf("the token lacks the capability %s on it; add to its policy:  path %q { capabilities = [%s] }",
 		strings.ReplaceAll(capability, ", ", " or "), path, quoted(capability))
@@ -89,8 +90,8 @@ func quoted(capabilities string) string {
 	return `"` + strings.ReplaceAll(capabilities, ", ", `", "`) + `"`
 }
 
-// deadToken tells whether Vault takes the token for none at all, rather than
-// for one that may not do this.
+// deadToken reports whether Vault calls the token invalid, as opposed to lacking a
+// capability.
 func deadToken(err error) bool {
 	re := responseOf(err)
 	return re != nil && re.StatusCode == http.StatusForbidden && slices.ContainsFunc(re.Errors, func(s string) bool {
@@ -111,7 +112,7 @@ func isConflict(err error) bool {
 	return errors.As(err, &e) && e.conflict
 }
 
-// statusOf is the HTTP status that Vault answered with; 0 where it did not.
+// statusOf returns the HTTP status of Vault's answer; 0 without an answer.
 func statusOf(err error) int {
 	if re := responseOf(err); re != nil {
 		return re.StatusCode

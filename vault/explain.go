@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// explain turns an error of the api into a sentence. path is the API path and
-// capability what a policy must grant on it.
+// explain turns an error of the api package into a sentence. path is the API path, and
+// capability is the one that a policy must grant on it.
 func (c *Client) explain(err error, doing, path, capability string) error {
 	e := c.explained(err, doing)
 	if e.advice == "" && statusOf(err) == http.StatusForbidden {
@@ -20,7 +20,7 @@ func (c *Client) explain(err error, doing, path, capability string) error {
 	return e
 }
 
-// explained is explain where no one path and capability is at stake.
+// explained is explain for errors that no single capability would solve.
 func (c *Client) explained(err error, doing string) *Error {
 	re := responseOf(err)
 	if re == nil {
@@ -43,7 +43,7 @@ func (c *Client) explained(err error, doing string) *Error {
 		e.conflict = true
 		e.advice = "another program wrote it meanwhile; plan again"
 	case re.StatusCode == http.StatusBadRequest && strings.Contains(e.said, "metadata check-and-set"):
-		// OpenBao's, of a mount or secret with metadata_cas_required.
+		// OpenBao gives this answer if a mount or secret has metadata_cas_required.
 		e.advice = "certroll writes metadata without check-and-set: turn metadata_cas_required off for that mount and secret"
 	case re.StatusCode == http.StatusBadRequest && strings.Contains(e.said, "Invalid path for a versioned K/V"):
 		e.advice = "the path is not one of KV v2"
@@ -51,7 +51,7 @@ func (c *Client) explained(err error, doing string) *Error {
 	return e
 }
 
-// nextLogin says how certroll gets another token, by where it has this one from.
+// nextLogin returns how certroll gets another token, depending on the source of this one.
 func (c *Client) nextLogin() string {
 	switch m := c.opts.Auth.Method; {
 	case m == "token-file":
@@ -65,6 +65,7 @@ func (c *Client) nextLogin() string {
 	}
 }
 
+// explainTransport explains an error without an HTTP answer.
 func (c *Client) explainTransport(err error, doing string) *Error {
 	e := &Error{doing: doing, said: err.Error(), cause: err}
 	e.away = errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(*net.OpError))

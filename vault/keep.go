@@ -8,15 +8,14 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// The waits between logins that fail.
+// The first and the longest wait between logins that fail.
 const (
 	firstRelogin = time.Second
 	mostRelogin  = time.Minute
 )
 
-// Keep keeps the login alive until ctx ends: it renews the token for as long
-// as Vault lets it, and logs in again then. What fails is logged and tried
-// again.
+// Keep keeps the login alive until ctx ends. It renews the token as long as Vault allows,
+// then logs in again. It logs and retries errors.
 func (c *Client) Keep(ctx context.Context) {
 	wait := firstRelogin
 	for {
@@ -26,7 +25,7 @@ func (c *Client) Keep(ctx context.Context) {
 			return
 		}
 		switch {
-		case err == nil && ended && c.loggedIn() != before: // a call did it
+		case err == nil && ended && c.loggedIn() != before: // a call has logged in already
 			wait = firstRelogin
 			continue
 		case err == nil && ended:
@@ -34,7 +33,7 @@ func (c *Client) Keep(ctx context.Context) {
 				wait = firstRelogin
 				continue
 			}
-		case c.deaths.known(err): // of a token that was given: there may be another one by now
+		case c.deaths.known(err): // a given token is dead: its source may have another by now
 			err = errors.Join(err, c.loginAgain(ctx))
 		}
 		c.log.Error("could not renew the Vault token or log in again; will retry", "error", err)
@@ -47,7 +46,7 @@ func (c *Client) Keep(ctx context.Context) {
 	}
 }
 
-// loggedIn counts the logins.
+// loggedIn returns the number of logins.
 func (c *Client) loggedIn() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,9 +55,9 @@ func (c *Client) loggedIn() int {
 
 var errRevoked = errors.New("Vault does not know it any more: it was revoked before its time, or Vault was set back")
 
-// loginAgain logs in, and forgets what calls found of the token before. Those
-// that are on their way have a moment for it, and a Vault that refuses what it
-// just gave is not asked for more at once.
+// loginAgain logs in and then drops reports about the old token. It waits a moment before
+// that, for calls that are still under way with the old token, and so that a Vault that
+// rejects its own new token is not asked without pause.
 func (c *Client) loginAgain(ctx context.Context) error {
 	err := c.Login(ctx)
 	select {
@@ -78,7 +77,7 @@ func (c *Client) keepOnce(ctx context.Context) (ended bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if secret == nil { // a token without an end
+	if secret == nil { // the token does not expire
 		select {
 		case <-ctx.Done():
 		case <-c.dead:
@@ -102,7 +101,7 @@ func (c *Client) keepOnce(ctx context.Context) (ended bool, err error) {
 		case renewed := <-w.RenewCh():
 			c.lease.lasts(renewed.Secret.Auth)
 		case err := <-w.DoneCh():
-			// nil is how a token ends that may not be renewed any further.
+			// The watcher sends nil if the token has reached its maximum TTL.
 			if err != nil {
 				c.log.Info("the Vault token expired, was revoked or cannot be renewed; logging in again", "error", err)
 			}
@@ -111,8 +110,8 @@ func (c *Client) keepOnce(ctx context.Context) (ended bool, err error) {
 	}
 }
 
-// leased is the secret to renew; nil where the token has no end. A token that
-// was given is looked up, for its time to live.
+// leased returns the secret to renew; nil if the token does not expire. A given token is
+// looked up for its TTL.
 func (c *Client) leased(ctx context.Context) (*api.Secret, error) {
 	c.mu.Lock()
 	secret := c.secret

@@ -16,9 +16,9 @@ import (
 	"certroll/spec/bounded"
 )
 
-// KV reads and writes secrets of KV v2 whose fields are texts. A mount and a
-// path are given apart, without slashes at their ends; both were validated by
-// the spec or stand in the reconciler's own settings.
+// KV reads and writes KV v2 secrets with text fields. Mount and path are separate
+// arguments, without slashes at their ends. Both come validated from the spec or from
+// certroll's own settings.
 //
 // https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2
 type KV struct {
@@ -27,28 +27,29 @@ type KV struct {
 	limits limitCache
 }
 
-// NewKV makes a KV on a client.
+// NewKV returns a KV that uses a client.
 func NewKV(c *Client) *KV { return &KV{c: c} }
 
-// Read returns the current version of a secret. One that was never written,
-// or whose current version is deleted or destroyed, is fs.ErrNotExist.
+// Read returns the fields and number of the current version. A secret without a current
+// version, or with a deleted or destroyed one, is fs.ErrNotExist.
 func (kv *KV) Read(ctx context.Context, mount, path string) (map[string]string, int, error) {
 	return kv.read(ctx, mount, path, nil, "reading "+mount+"/"+path)
 }
 
-// ReadVersion is Read of one version.
+// ReadVersion returns the fields of one version.
 func (kv *KV) ReadVersion(ctx context.Context, mount, path string, version int) (map[string]string, error) {
 	query := url.Values{"version": {strconv.Itoa(version)}}
 	data, _, err := kv.read(ctx, mount, path, query, fmt.Sprintf("reading version %d of %s/%s", version, mount, path))
 	return data, err
 }
 
+// read is readInfo for the version number alone.
 func (kv *KV) read(ctx context.Context, mount, path string, query url.Values, doing string) (map[string]string, int, error) {
 	data, info, err := kv.readInfo(ctx, mount, path, query, doing)
 	return data, info.Version, err
 }
 
-// readInfo is read with what Vault says of the version.
+// readInfo returns the fields of a version and Vault's facts about it.
 func (kv *KV) readInfo(ctx context.Context, mount, path string, query url.Values, doing string) (map[string]string, versionInfo, error) {
 	var body struct {
 		Data     map[string]any `json:"data"`
@@ -63,7 +64,7 @@ func (kv *KV) readInfo(ctx context.Context, mount, path string, query url.Values
 	}
 	data := make(map[string]string, len(body.Data))
 	for field, value := range body.Data {
-		// Fields that are no texts are somebody else's; a pair is made of texts.
+		// Another program wrote fields that are not text: certroll's own fields are.
 		if text, ok := value.(string); ok {
 			data[field] = text
 		}
@@ -71,17 +72,17 @@ func (kv *KV) readInfo(ctx context.Context, mount, path string, query url.Values
 	return data, body.Metadata, nil
 }
 
-// versionInfo is what KV v2 says of one version.
+// versionInfo is KV v2's data about one version.
 type versionInfo struct {
 	Version      int    `json:"version"`
 	DeletionTime string `json:"deletion_time"`
 	Destroyed    bool   `json:"destroyed"`
-	// Custom is the secret's custom metadata, which Vault sends with the data.
+	// Custom is the secret's custom metadata, which Vault returns with the data.
 	Custom map[string]string `json:"custom_metadata"`
 }
 
-// readable tells whether the version can be read at a moment:
-// delete_version_after puts a deletion time into the future.
+// readable reports whether the version can be read at a time. With delete_version_after
+// the deletion time is in the future.
 func (v versionInfo) readable(now time.Time) bool {
 	if v.Destroyed {
 		return false
@@ -90,9 +91,9 @@ func (v versionInfo) readable(now time.Time) bool {
 	return err != nil || deleted.After(now)
 }
 
-// ReadMetadata returns the current version of a secret (0 where nothing was
-// ever written, which is no error), whether it can be read, and the custom
-// metadata. It needs the capability "read" on the metadata alone.
+// ReadMetadata returns the current version (0 if nothing was ever written, which is no
+// error), whether it can be read, and the custom metadata. It needs only the capability
+// "read" on the metadata.
 func (kv *KV) ReadMetadata(ctx context.Context, mount, path string) (current int, live bool, custom map[string]string, err error) {
 	doing := "reading the metadata of " + mount + "/" + path
 	if err := kv.Check(ctx, mount); err != nil {
@@ -107,7 +108,7 @@ func (kv *KV) ReadMetadata(ctx context.Context, mount, path string) (current int
 	return body.Current, there && version.readable(time.Now()), body.Custom, nil
 }
 
-// List returns the keys directly below a path; none is no error. It needs the
+// List returns the keys directly below a path; an empty list is no error. It needs the
 // capability "list" on the metadata.
 func (kv *KV) List(ctx context.Context, mount, path string) ([]string, error) {
 	doing := "listing " + mount + "/" + path
@@ -128,13 +129,13 @@ func (kv *KV) List(ctx context.Context, mount, path string) ([]string, error) {
 	return body.Keys, nil
 }
 
-// Write writes a secret by check-and-set and returns its new version: cas is
-// the current version, 0 for none. Where that is not the current version any
-// more, the error has Conflict() true.
+// Write writes a secret with check-and-set and returns its new version. cas is the
+// current version, 0 if there is none. If another version is current by now, the error
+// has Conflict() true.
 func (kv *KV) Write(ctx context.Context, mount, path string, data map[string]string, cas int) (int, error) {
 	doing := "writing " + mount + "/" + path
 	at := dataPath(mount, path)
-	// KV version 1 would take the write for one of its own.
+	// KV version 1 would accept the write, and store "data" and "options" as fields.
 	if err := kv.Check(ctx, mount); err != nil {
 		return 0, err
 	}
@@ -155,9 +156,9 @@ func (kv *KV) Write(ctx context.Context, mount, path string, data map[string]str
 	return body.Version, nil
 }
 
-// wroteAlready looks whether a conflict is one with ourselves: the api's
-// client repeats a request whose answer got lost, and the write that did
-// succeed makes the repeated one fail.
+// wroteAlready checks whether a conflict is with certroll's own write: the api client
+// repeats a request whose answer was lost, and if the first one succeeded, check-and-set
+// rejects the second.
 func (kv *KV) wroteAlready(ctx context.Context, mount, path string, data map[string]string, cas int, conflict error) (int, error) {
 	there, version, err := kv.Read(ctx, mount, path)
 	if err == nil && version == cas+1 && maps.Equal(there, data) {
@@ -166,8 +167,8 @@ func (kv *KV) wroteAlready(ctx context.Context, mount, path string, data map[str
 	return 0, conflict
 }
 
-// WriteMetadata replaces the custom metadata of a secret. KV v2 allows 64 keys
-// of 128 bytes, with values of 1 to 512 bytes, and has no check-and-set here.
+// WriteMetadata replaces the custom metadata of a secret. KV v2 allows 64 keys of 128
+// bytes with values of 1 to 512 bytes, and offers no check-and-set for metadata.
 func (kv *KV) WriteMetadata(ctx context.Context, mount, path string, custom map[string]string) error {
 	at := metadataPath(mount, path)
 	_, err := kv.c.api.Logical().WriteWithContext(ctx, at, map[string]any{"custom_metadata": custom})
@@ -177,17 +178,18 @@ func (kv *KV) WriteMetadata(ctx context.Context, mount, path string, custom map[
 	return nil
 }
 
-// Delete soft-deletes the current version; `vault kv undelete` brings it back.
+// Delete soft-deletes the current version; `vault kv undelete` restores it.
 func (kv *KV) Delete(ctx context.Context, mount, path string) error {
 	return kv.remove(ctx, dataPath(mount, path), "deleting "+mount+"/"+path)
 }
 
-// Destroy removes a secret with all its versions and its metadata; an absent
-// one is no error.
+// Destroy removes a secret with all its versions and its metadata. A missing secret is no
+// error.
 func (kv *KV) Destroy(ctx context.Context, mount, path string) error {
 	return kv.remove(ctx, metadataPath(mount, path), "removing "+mount+"/"+path+" for good")
 }
 
+// remove sends one DELETE request.
 func (kv *KV) remove(ctx context.Context, at, doing string) error {
 	if _, err := kv.c.api.Logical().DeleteWithContext(ctx, at); err != nil {
 		return kv.c.explain(err, doing, at, "delete")
@@ -198,8 +200,8 @@ func (kv *KV) remove(ctx context.Context, at, doing string) error {
 func dataPath(mount, path string) string     { return mount + "/data/" + path }
 func metadataPath(mount, path string) string { return mount + "/metadata/" + path }
 
-// get reads the data of an answer without the api's detour over maps. What is
-// not there, or deleted, is not found and no error.
+// get decodes the data of an answer without the api package's conversion to maps. A
+// missing or deleted secret returns found = false and no error.
 func (kv *KV) get(ctx context.Context, at string, query url.Values, into any, doing string) (found bool, err error) {
 	resp, err := kv.c.api.Logical().ReadRawWithDataWithContext(ctx, at, query)
 	if resp != nil {
@@ -217,7 +219,7 @@ func (kv *KV) get(ctx context.Context, at string, query url.Values, into any, do
 	return true, nil
 }
 
-// decode reads the data of an answer; nothing of a nil one.
+// decode decodes the data of an answer; a nil answer changes nothing.
 func decode(secret *api.Secret, into any) error {
 	if secret == nil {
 		return nil
@@ -229,8 +231,8 @@ func decode(secret *api.Secret, into any) error {
 	return json.Unmarshal(b, into)
 }
 
-// unreadable is an answer that is not of KV v2's shape. Its cause is not told:
-// an answer may hold a secret, and so may what the decoder says of it.
+// unreadable returns the error for an answer that is not KV v2's. It does not quote the
+// cause, because an answer, and so a decoder's error, may contain a secret.
 func unreadable(doing string, cause error) error {
 	if large := (*bounded.TooLargeError)(nil); errors.As(cause, &large) {
 		return &Error{doing: doing, said: "Vault's answer is too large: " + large.Error(), advice: "check the proxies between certroll and Vault", cause: cause}

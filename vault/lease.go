@@ -10,35 +10,35 @@ import (
 	"time"
 )
 
-// Lease lets one writer in at a time. It is a secret that each writer replaces
-// by check-and-set: whoever holds it renews it, and where it is not renewed in
-// time another may take it. It is safe for concurrent use.
+// Lease lets one certroll write at a time. It is a secret that each process replaces with
+// check-and-set. The holder renews it; if it does not, another process may take it after
+// it has expired. It is safe for concurrent use.
 //
 //	holder A   ├─ acquire ─ renew ─ renew ─ killed
 //	           until ─────────────────────────────┤ skew ├
 //	holder B                waits ······················ ├─ acquire
 //
-// The moment it ends is the holder's clock's, so that one clock may be behind
-// another by at most skew. An end that is far away is the word of a clock that
-// ran ahead: then it counts how long nobody has renewed it.
+// The expiry is a time of the holder's clock, so that clocks may differ by up to skew. An
+// expiry far in the future comes from a fast clock. The other process then counts one TTL
+// from when it first saw this version.
 type Lease struct {
 	kv          *KV
 	mount, path string
 	holder      string
 	ttl         time.Duration
 	now         func() time.Time
-	token       string // tells two processes of one name apart
+	token       string // distinguishes processes with the same holder name
 
 	mu      sync.Mutex
-	version int // the version this process wrote; 0: it holds nothing
-	seen    int // the version of another's that was seen last
+	version int // version that this process wrote; 0: it does not hold the lease
+	seen    int // last version seen of another holder
 	seenAt  time.Time
 }
 
-// skew is how far two replicas' clocks may be apart.
+// skew is how far the clocks of two replicas may differ.
 const skew = 5 * time.Second
 
-// mostTTLs is how many times its life ahead the end of a lease is believed.
+// mostTTLs bounds a credible expiry: at most this many TTLs ahead.
 const mostTTLs = 10
 
 // The fields of the lease's secret.
@@ -48,13 +48,13 @@ const (
 	leaseUntil  = "until"
 )
 
-// NewLease makes a lease at a path of a mount. holder is told to others.
+// NewLease returns a lease at a path of a mount. holder names this process to the others.
 func NewLease(kv *KV, mount, path, holder string, ttl time.Duration) *Lease {
 	return &Lease{kv: kv, mount: mount, path: path, holder: holder, ttl: ttl, now: time.Now, token: rand.Text()}
 }
 
-// Acquire takes the lease, or renews it where this process holds it already.
-// Where another holds it, by says who and until when at the latest.
+// Acquire takes the lease, or renews it if this process holds it. If another process
+// holds it, by names the holder, and until is the latest expiry.
 func (l *Lease) Acquire(ctx context.Context) (held bool, by string, until time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,9 +63,9 @@ func (l *Lease) Acquire(ctx context.Context) (held bool, by string, until time.T
 		if !isConflict(err) {
 			return err == nil, l.holder, until, err
 		}
-		l.version = 0 // it ended unrenewed, and another took it
+		l.version = 0 // it expired, and another process took it
 	}
-	// Whoever loses the race against another's write looks once more.
+	// If another process wins the race, look returns it in the second round.
 	for range 2 {
 		var version int
 		version, by, until, err = l.look(ctx)
@@ -79,17 +79,18 @@ func (l *Lease) Acquire(ctx context.Context) (held bool, by string, until time.T
 	return false, by, until, err
 }
 
-// look reads who holds the lease; until is zero where nobody does.
+// look reads the current holder; until is zero if there is none.
 func (l *Lease) look(ctx context.Context) (version int, by string, until time.Time, err error) {
-	// A lease that was deleted by hand leaves a version to follow. The version
-	// is read first: one that another writes in between must not be followed.
+	// A lease deleted by hand still has a version number for check-and-set. It is read
+	// first: if another process writes in between, the number is outdated and
+	// check-and-set fails.
 	version, live, _, err := l.kv.ReadMetadata(ctx, l.mount, l.path)
 	if err != nil || !live {
 		return version, "", time.Time{}, err
 	}
 	data, version, err := l.kv.Read(ctx, l.mount, l.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return version, "", time.Time{}, nil // deleted just now: the write after this one tells
+		return version, "", time.Time{}, nil // deleted just now: check-and-set decides
 	}
 	if err != nil || data[leaseHolder] == "" {
 		return version, "", time.Time{}, err
@@ -101,7 +102,7 @@ func (l *Lease) look(ctx context.Context) (version int, by string, until time.Ti
 	return version, data[leaseHolder], l.endOf(version, until), nil
 }
 
-// endOf is when another's lease ends at the latest.
+// endOf returns the latest expiry of another holder's lease.
 func (l *Lease) endOf(version int, until time.Time) time.Time {
 	if l.seen != version {
 		l.seen, l.seenAt = version, l.now()
@@ -112,7 +113,8 @@ func (l *Lease) endOf(version int, until time.Time) time.Time {
 	return until.Add(skew)
 }
 
-// write takes or renews the lease, following a version.
+// write takes or renews the lease with check-and-set on a version. It computes the expiry
+// before the request, so that a slow answer cannot extend it.
 func (l *Lease) write(ctx context.Context, version int) (until time.Time, err error) {
 	until = l.now().Add(l.ttl)
 	version, err = l.kv.Write(ctx, l.mount, l.path, map[string]string{
@@ -125,7 +127,7 @@ func (l *Lease) write(ctx context.Context, version int) (until time.Time, err er
 	return until, nil
 }
 
-// Release gives the lease back, so that nobody has to wait for its end.
+// Release gives the lease up, so that no other process has to wait for its expiry.
 func (l *Lease) Release(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,7 +137,7 @@ func (l *Lease) Release(ctx context.Context) error {
 	_, err := l.kv.Write(ctx, l.mount, l.path, map[string]string{leaseHolder: "", leaseUntil: ""}, l.version)
 	l.version = 0
 	if isConflict(err) {
-		return nil // it ended, and another has it
+		return nil // it expired, and another process holds it
 	}
 	return err
 }

@@ -7,34 +7,34 @@ import (
 	"time"
 )
 
-// Limits are what a secret's own metadata sets beside or against its mount, and
-// what becomes of the current version by that. Vault sends them with the metadata
-// that a plan reads anyway, so that they cost no call.
+// Limits are the settings in a secret's own metadata that add to or override its mount's,
+// and their effect on the current version. Vault returns them with the metadata that a
+// plan reads anyway, so that they cost no request.
 //
 // https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2#read-secret-metadata
 type Limits struct {
 	Mount, Path string
-	Versions    int           // that are kept; 0: as many as the mount says
-	DeleteAfter time.Duration // every version, the current one too; 0: as the mount says
-	CASRequired bool          // a write without check-and-set is refused
-	// DeletedAt is when the current version was deleted, or will be by itself; zero:
-	// it stays.
+	Versions    int           // versions kept; 0: the mount's setting
+	DeleteAfter time.Duration // lifetime of every version, including the current one; 0: the mount's setting
+	CASRequired bool          // Vault rejects a write without check-and-set
+	// DeletedAt is the past or scheduled deletion of the current version; zero: none.
 	DeletedAt time.Time
-	Destroyed bool // the data of the current version was destroyed
+	Destroyed bool // the data of the current version is destroyed
 }
 
-// set tells that there is something to remember.
+// set reports whether there is anything to remember.
 func (l Limits) set() bool {
 	return l.Versions > 0 || l.DeleteAfter > 0 || l.CASRequired || !l.DeletedAt.IsZero() || l.Destroyed
 }
 
-// limitCache remembers the limits of the secrets whose metadata was read last with
-// any. Secrets without are not in it, which are nearly all.
+// limitCache remembers the limits found by the last read of each secret's metadata. Most
+// secrets have none and are not in it.
 type limitCache struct {
 	mu   sync.Mutex
 	seen map[[2]string]Limits // by mount and path
 }
 
+// note stores or removes the limits of a secret.
 func (c *limitCache) note(l Limits) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,7 +49,8 @@ func (c *limitCache) note(l Limits) {
 	c.seen[at] = l
 }
 
-// Limits are those of all secrets whose metadata was read, by mount and path.
+// Limits returns the limits of all secrets whose metadata was read, sorted by mount and
+// path.
 func (kv *KV) Limits() []Limits {
 	kv.limits.mu.Lock()
 	defer kv.limits.mu.Unlock()
@@ -61,23 +62,23 @@ func (kv *KV) Limits() []Limits {
 	return list
 }
 
-// DeletedAt is when the current version of a secret was deleted, or will be by
-// itself, as its metadata said when it was read last; zero where it did not.
+// DeletedAt returns the past or scheduled deletion of a secret's current version,
+// according to the last read of its metadata; zero: none.
 func (kv *KV) DeletedAt(mount, path string) time.Time {
 	kv.limits.mu.Lock()
 	defer kv.limits.mu.Unlock()
 	return kv.limits.seen[[2]string{mount, path}].DeletedAt
 }
 
-// Destroyed tells whether the data of the current version of a secret was destroyed,
-// as its metadata said when it was read last.
+// Destroyed reports whether the data of a secret's current version is destroyed,
+// according to the last read of its metadata.
 func (kv *KV) Destroyed(mount, path string) bool {
 	kv.limits.mu.Lock()
 	defer kv.limits.mu.Unlock()
 	return kv.limits.seen[[2]string{mount, path}].Destroyed
 }
 
-// metadata is what KV v2 says of a secret.
+// metadata is KV v2's data about a secret.
 type metadata struct {
 	Current     int                    `json:"current_version"`
 	Versions    map[string]versionInfo `json:"versions"`
@@ -87,8 +88,8 @@ type metadata struct {
 	CASRequired bool                   `json:"cas_required"`
 }
 
-// limits are those that the metadata sets. What is no time or span of time counts
-// as none: it warns of nothing, and stops no plan.
+// limits returns the limits in the metadata. It ignores values that it cannot parse,
+// because limits only cause warnings and must stop no plan.
 func (m *metadata) limits(mount, path string, current versionInfo) Limits {
 	l := Limits{Mount: mount, Path: path, Versions: m.MaxVersions, CASRequired: m.CASRequired, Destroyed: current.Destroyed}
 	if after, err := time.ParseDuration(m.DeleteAfter); err == nil && after > 0 {

@@ -13,7 +13,7 @@ import (
 	"certroll/spec/credential"
 )
 
-// Login logs in. For a token that was given it only makes sure there is one.
+// Login logs in. With a given token it only checks that there is one.
 func (c *Client) Login(ctx context.Context) error {
 	err := c.login(ctx)
 	if err == nil {
@@ -24,6 +24,7 @@ func (c *Client) Login(ctx context.Context) error {
 	return err
 }
 
+// login logs in without counting the login.
 func (c *Client) login(ctx context.Context) error {
 	a := c.opts.Auth
 	switch a.Method {
@@ -50,7 +51,7 @@ func (c *Client) login(ctx context.Context) error {
 	return nil
 }
 
-// useGivenToken takes VAULT_TOKEN, else what `vault login` left.
+// useGivenToken uses VAULT_TOKEN, or the token that `vault login` saved.
 func (c *Client) useGivenToken() error {
 	token := os.Getenv("VAULT_TOKEN")
 	if token == "" {
@@ -73,6 +74,7 @@ func (c *Client) useGivenToken() error {
 	return nil
 }
 
+// useTokenFile uses the token in a file.
 func (c *Client) useTokenFile(path string) error {
 	token, err := readSecretFile(path)
 	if err != nil {
@@ -82,7 +84,7 @@ func (c *Client) useTokenFile(path string) error {
 	return nil
 }
 
-// refusedLogin says why a login failed, and where to look.
+// refusedLogin explains why a login failed, with a next step.
 func (c *Client) refusedLogin(err error, method api.AuthMethod) error {
 	a := c.opts.Auth
 	e := c.explained(err, a.loggingIn())
@@ -90,7 +92,7 @@ func (c *Client) refusedLogin(err error, method api.AuthMethod) error {
 	if e.advice != "" || status != http.StatusForbidden && status != http.StatusBadRequest {
 		return e
 	}
-	// The words of Vault's auth methods jwt and kubernetes for a role that is not there.
+	// Vault's methods jwt and kubernetes say this about an unknown role.
 	if strings.Contains(e.said, "could not be found") || strings.Contains(e.said, "invalid role name") {
 		e.advice = "see role in the auth block of certroll.hcl, and what `vault list auth/" + a.mount() + "/role` shows"
 		return e

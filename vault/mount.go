@@ -8,19 +8,20 @@ import (
 	"time"
 )
 
-// mount is a secrets engine's place and kind.
+// mount is the path and type of a secrets engine.
 type mount struct {
 	path string // without slashes at either end
-	kv   int    // KV's version; 0: another engine
+	kv   int    // version of KV; 0: another engine
 }
 
-// mountCache remembers mounts by their path; they do not move.
+// mountCache remembers mounts by their path; mounts do not move.
 type mountCache struct {
 	mu    sync.Mutex
 	known []mount
 }
 
-// Check makes sure that there is KV version 2 at a mount. Vault is asked once.
+// Check returns an error unless KV version 2 is mounted at a path. It asks Vault once per
+// mount.
 func (kv *KV) Check(ctx context.Context, at string) error {
 	doing := "looking at the mount " + at + "/"
 	m, err := kv.mountOf(ctx, at, doing)
@@ -28,8 +29,8 @@ func (kv *KV) Check(ctx context.Context, at string) error {
 	case err != nil:
 		return err
 	case m.path != strings.Trim(at, "/"):
-		// Below it the engine's own routes begin: secret/data/x is no mount,
-		// and what is written "there" would be another secret of secret/.
+		// Below a mount, paths are the engine's own: secret/data/x is no mount, and a
+		// write "there" would reach another secret of secret/.
 		return &Error{doing: doing, said: "it is no mount, and lies in the mount " + m.path + "/",
 			advice: "write mount = \"" + m.path + "\", and what follows it into the path"}
 	case m.kv == 2:
@@ -42,9 +43,8 @@ func (kv *KV) Check(ctx context.Context, at string) error {
 		advice: "enable one (vault secrets enable -path=" + at + " -version=2 kv), or set vault.mount in certroll.hcl to a mount that is"}
 }
 
-// Reach asks Vault about a mount, whatever was seen before: an error where it
-// is away or sealed, or where the token is not, or no more, good for anything
-// there.
+// Reach asks Vault about a mount without the cache. It returns an error if Vault is
+// unreachable or sealed, or if the token is not valid for anything there.
 func (kv *KV) Reach(ctx context.Context, at string) error {
 	path := "sys/internal/ui/mounts/" + at
 	_, err := kv.c.api.Logical().ReadWithContext(ctx, path)
@@ -54,9 +54,8 @@ func (kv *KV) Reach(ctx context.Context, at string) error {
 	return kv.c.explain(err, "looking at the mount "+at+"/", path, "read")
 }
 
-// mountOf finds the mount that a path lies in. Every token that may do
-// anything below a mount may ask this, as Vault's own CLI does before `vault
-// kv`: https://developer.hashicorp.com/vault/api-docs/system/internal-ui-mounts
+// mountOf finds the mount of a path. Every token with a capability below a mount may make
+// this request, as Vault's own CLI does before `vault kv`:
 func (kv *KV) mountOf(ctx context.Context, path, doing string) (mount, error) {
 	if m, ok := kv.mounts.find(path); ok {
 		return m, nil
@@ -97,8 +96,8 @@ func (kv *KV) mountOf(ctx context.Context, path, doing string) (mount, error) {
 	return m, nil
 }
 
-// noMount says why a path's mount is not shown. Vault answers the same where
-// there is none and where the token may do nothing there.
+// noMount explains a mount that Vault does not show. Vault gives the same answer for a
+// missing mount and for a token without any capability there.
 func (c *Client) noMount(err error, doing, path string) error {
 	e := c.explained(err, doing)
 	if e.place = !e.dead; e.place {
@@ -124,8 +123,8 @@ func (c *mountCache) add(m mount) {
 	c.known = append(c.known, m)
 }
 
-// Locate splits a path that begins with its mount, which must be KV version 2,
-// into that mount and the rest.
+// Locate splits a path that begins with its mount into the mount, which must be KV
+// version 2, and the rest.
 func (kv *KV) Locate(ctx context.Context, path string) (at, rest string, err error) {
 	m, err := kv.mountOf(ctx, path, "looking for the mount of "+path)
 	if err != nil {
@@ -137,9 +136,9 @@ func (kv *KV) Locate(ctx context.Context, path string) (at, rest string, err err
 	return m.path, strings.TrimPrefix(strings.TrimPrefix(path, m.path), "/"), nil
 }
 
-// Field reads one field of the secret at a path that begins with its mount, as
-// `vault kv get -field` takes it. The mount may be KV version 1 or 2. refuse
-// looks at the secret's custom metadata first; nil: any secret is read.
+// Field reads one field of the secret at a path that begins with its mount, like `vault
+// kv get -field`. The mount may be KV version 1 or 2. refuse may reject the secret by its
+// custom metadata; nil: no check.
 func (kv *KV) Field(ctx context.Context, path, field string, refuse func(custom map[string]string) error) (string, error) {
 	doing := "reading the field " + field + " of " + path
 	m, err := kv.mountOf(ctx, path, doing)
@@ -173,9 +172,8 @@ func (kv *KV) Field(ctx context.Context, path, field string, refuse func(custom 
 	return value, nil
 }
 
-// Version is the number of the current version of a secret whose path begins
-// with its mount; 0 where there is none, or where KV version 1 counts none. It
-// reads metadata alone.
+// Version returns the current version number of a secret whose path begins with its
+// mount; 0 if there is none, or if the mount is KV version 1. It reads only metadata.
 func (kv *KV) Version(ctx context.Context, path string) (int, error) {
 	m, err := kv.mountOf(ctx, path, "looking for the version of "+path)
 	if err != nil || m.kv != 2 {
@@ -185,14 +183,14 @@ func (kv *KV) Version(ctx context.Context, path string) (int, error) {
 	return current, err
 }
 
-// Keeping is how long a mount of KV v2 keeps what is written to it.
+// Keeping is how long a KV v2 mount keeps versions.
 type Keeping struct {
-	Versions    int           // of a secret that does not say otherwise; 0: Vault's ten
-	DeleteAfter time.Duration // every version, the current one too; 0: never
+	Versions    int           // per secret without a setting of its own; 0: Vault's default of 10
+	DeleteAfter time.Duration // lifetime of every version, including the current one; 0: unlimited
 }
 
-// Keeping reads a mount's configuration. It needs the capability "read" on
-// MOUNT/config: https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2#read-kv-engine-configuration
+// Keeping reads a mount's configuration. It needs the capability "read" on MOUNT/config:
+// https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2#read-kv-engine-configuration
 func (kv *KV) Keeping(ctx context.Context, at string) (Keeping, error) {
 	var body struct {
 		Versions    int    `json:"max_versions"`
@@ -209,6 +207,7 @@ func (kv *KV) Keeping(ctx context.Context, at string) (Keeping, error) {
 	return Keeping{body.Versions, after}, nil
 }
 
+// readV1 reads a secret of KV version 1, which has no versions and no metadata.
 func (kv *KV) readV1(ctx context.Context, at, doing string) (map[string]string, error) {
 	secret, err := kv.c.api.Logical().ReadWithContext(ctx, at)
 	if err != nil {

@@ -16,30 +16,30 @@ import (
 	"certroll/spec/bounded"
 )
 
-// How long one call puts up with a Vault that has no time for it. A quota lets
-// calls through again soon; who is not ready mostly is a standby without a
-// leader, which an election ends.
+// These bound how long one call waits for a busy Vault. A quota (429) admits calls again
+// soon. A Vault that is not ready (503) is mostly a standby without a leader, until an
+// election ends.
 const (
 	patienceQuota = 3 * time.Minute  // 429
 	patienceReady = 15 * time.Second // 503
-	mostPause     = 30 * time.Second // whatever Retry-After says
+	mostPause     = 30 * time.Second // also if Retry-After is longer
 	firstPause    = 250 * time.Millisecond
-	maxRefusal    = 64 << 10 // bytes of the body of a refusal
+	maxRefusal    = 64 << 10 // bytes of the body of a rejection
 )
 
-// patient sends requests as fast as Vault takes them: after 429 and 503 fewer
-// at a time, and later. It logs in again where a token turns out to be dead, so
-// that the call goes on with the new one.
+// patient sends requests as fast as Vault accepts them: after 429 and 503 it sends fewer
+// at a time, and later. If a token proves dead, it logs in again and repeats the call
+// with the new token.
 type patient struct {
 	next    http.RoundTripper
 	timeout time.Duration // of one try, without waits
 	pace    pace
-	// login gives another token than the one that was refused; false where there
-	// is none. refusal is the answer's body.
+	// login returns another token than the rejected one; ok is false if there is none.
+	// refusal is the body of the answer.
 	login func(ctx context.Context, refused string, refusal []byte) (token string, ok bool)
 }
 
-// RoundTrip is http.RoundTripper's.
+// RoundTrip implements http.RoundTripper.
 func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 	var body []byte
 	if req.Body != nil {
@@ -87,10 +87,11 @@ func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// loggingIn tells that a request is about a token itself.
+// loggingIn reports whether a request concerns a token itself. Such a request must not
+// cause a login.
 func loggingIn(req *http.Request) bool { return strings.Contains(req.URL.Path, "/v1/auth/") }
 
-// try sends the request once. Its time includes that of the answer's body.
+// try sends the request once. Its timeout includes the body of the answer.
 func (p *patient) try(req *http.Request, body []byte) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(req.Context(), p.timeout)
 	one := req.Clone(ctx)
@@ -106,22 +107,23 @@ func (p *patient) try(req *http.Request, body []byte) (*http.Response, error) {
 	return resp, nil
 }
 
-// timedBody ends the time of a request with its body.
+// timedBody releases the timeout of a request when its body is closed.
 type timedBody struct {
 	io.ReadCloser
 	cancel context.CancelFunc
 }
 
-// Close is io.Closer's.
+// Close implements io.Closer.
 func (b *timedBody) Close() error {
 	defer b.cancel()
 	return b.ReadCloser.Close()
 }
 
-// refusal is the body of a refusal, which can be read again.
+// refusal reads the body of a rejection and replaces it, so that the caller can read it
+// again.
 func refusal(resp *http.Response) []byte {
 	b, err := bounded.All(resp.Body, maxRefusal)
-	if err != nil {
+	if err != nil { // a body of that size, or a cut one, is not Vault's
 		b = nil // what is that long, or ends early, is not Vault's
 	}
 	_ = resp.Body.Close()
@@ -129,8 +131,8 @@ func refusal(resp *http.Response) []byte {
 	return b
 }
 
-// retryAfter is what the answer asks for, within our own bounds; 0 where it does
-// not say (RFC 9110 section 10.2.3; Vault writes seconds).
+// retryAfter returns the answer's Retry-After in our own bounds; 0 if it has none (RFC
+// 9110 section 10.2.3; Vault sends seconds).
 func retryAfter(resp *http.Response) time.Duration {
 	seconds, err := strconv.Atoi(strings.TrimSpace(resp.Header.Get("Retry-After")))
 	if err != nil || seconds <= 0 {
@@ -139,27 +141,26 @@ func retryAfter(resp *http.Response) time.Duration {
 	return min(time.Duration(min(seconds, 3600))*time.Second, mostPause)
 }
 
-// CloseIdleConnections lets http.Client do so.
+// CloseIdleConnections forwards to the wrapped transport.
 func (p *patient) CloseIdleConnections() {
 	if c, ok := p.next.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-// pace is how many requests may be on their way. There is no bound until Vault
-// refuses one; then there are half as many, and one more for each round that all
-// goes well.
+// pace bounds the concurrent requests. There is no bound until Vault rejects a request. A
+// rejection halves the number; each successful round adds one.
 type pace struct {
 	mu      sync.Mutex
-	limit   int // 0: none
+	limit   int // 0: unlimited
 	active  int
-	good    int // taken since the limit was changed
+	good    int // accepted requests since the last change of limit
 	until   time.Time
 	halved  time.Time
-	changed chan struct{} // closed when somebody may have room; nil: nobody waits
+	changed chan struct{} // closed when there may be room; nil: no request waits
 }
 
-// unlimited is where the bound ends that refusals set.
+// unlimited is the limit at which the bound is dropped again.
 const unlimited = 64
 
 // enter waits for room.
@@ -177,7 +178,7 @@ func (p *pace) enter(ctx context.Context) error {
 		}
 		changed := p.changed
 		p.mu.Unlock()
-		if pause <= 0 {
+		if pause <= 0 { // a running request leaves before that, by its timeout
 			pause = mostPause // a request ends before, within its timeout
 		}
 		timer := time.NewTimer(pause)
@@ -192,6 +193,7 @@ func (p *pace) enter(ctx context.Context) error {
 	}
 }
 
+// leave gives the room back.
 func (p *pace) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -199,7 +201,7 @@ func (p *pace) leave() {
 	p.wake()
 }
 
-// wake must be called with mu held.
+// wake wakes all waiting requests. The caller holds p.mu.
 func (p *pace) wake() {
 	if p.changed != nil {
 		close(p.changed)
@@ -207,7 +209,7 @@ func (p *pace) wake() {
 	}
 }
 
-// taken notes a request that Vault took.
+// taken counts a request that Vault accepted.
 func (p *pace) taken() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -224,9 +226,9 @@ func (p *pace) taken() {
 	p.wake()
 }
 
-// refused notes a refusal, and returns how long nobody asks again: what Vault
-// says, else twice as long at each try. Of many that are refused at the same time
-// one alone halves the pace.
+// refused counts a rejection and returns the pause before the next try: Vault's
+// Retry-After, otherwise twice as long at each try. Simultaneous rejections halve the
+// limit only once.
 func (p *pace) refused(after time.Duration, try int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -248,7 +250,7 @@ func (p *pace) refused(after time.Duration, try int) time.Duration {
 	return pause
 }
 
-// noRetry leaves to patient what it has waited for already.
+// noRetry keeps the api client from retrying after patient has already waited.
 func noRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return false, err

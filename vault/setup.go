@@ -9,26 +9,26 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// Setup is what a reconciler needs at Vault: a KV v2 mount, a policy, and a role of
-// AppRole that has the policy.
+// Setup describes what certroll needs in Vault: a KV v2 mount, a policy, and an AppRole
+// role with the policy.
 type Setup struct {
-	Mount              string // of KV v2
-	PolicyName, Policy string // the policy's rules, in HCL
-	AuthMount, Role    string // of AppRole
-	TokenTTL           string // as in "1h"
+	Mount              string // path of KV v2
+	PolicyName, Policy string // rules of the policy, in HCL
+	AuthMount, Role    string // path of the auth method AppRole, and the role's name
+	TokenTTL           string // such as "1h"
 }
 
-// SetUp is one thing that Setup asks for.
+// SetUp is one object that Setup describes.
 type SetUp struct {
-	What string // "policy certroll-apply"
-	Made bool   // else it was there, and is kept
-	// Differs: what is there is not what Setup says.
+	What string // such as "policy certroll-apply"
+	Made bool   // created now; false: it existed and is unchanged
+	// Differs reports that the existing object is not as Setup describes it.
 	Differs bool
 }
 
-// SetUp makes what is missing, and changes nothing that is there. It looks at
-// everything before it makes anything. The token takes an operator's rights: read
-// on sys/mounts and sys/auth, and update on what is made.
+// SetUp creates the missing objects and changes no existing one. It checks everything
+// before it creates anything. The token needs an operator's rights: read on sys/mounts
+// and sys/auth, and update on each created object.
 //
 // https://developer.hashicorp.com/vault/api-docs/auth/approle
 func (c *Client) SetUp(ctx context.Context, s Setup) (roleID string, done []SetUp, err error) {
@@ -49,14 +49,15 @@ func (c *Client) SetUp(ctx context.Context, s Setup) (roleID string, done []SetU
 	return roleID, done, err
 }
 
-// setupStep is one thing with what makes it; nil where it is there.
+// setupStep is one object with the function that creates it; make is nil if the object
+// exists.
 type setupStep struct {
 	SetUp
 	path string
 	make func() error
 }
 
-// missing looks what is there.
+// missing checks which objects exist.
 func (c *Client) missing(ctx context.Context, s Setup) ([]setupStep, error) {
 	var todo []setupStep
 	for _, look := range []func(context.Context, Setup) (setupStep, error){c.lookMount, c.lookPolicy, c.lookAuth, c.lookRole} {
@@ -69,6 +70,7 @@ func (c *Client) missing(ctx context.Context, s Setup) ([]setupStep, error) {
 	return todo, nil
 }
 
+// lookMount checks the KV v2 mount.
 func (c *Client) lookMount(ctx context.Context, s Setup) (setupStep, error) {
 	step := setupStep{SetUp: SetUp{What: "KV v2 at " + s.Mount + "/"}, path: "sys/mounts/" + s.Mount}
 	mounts, err := c.api.Sys().ListMountsWithContext(ctx)
@@ -87,6 +89,7 @@ func (c *Client) lookMount(ctx context.Context, s Setup) (setupStep, error) {
 	return step, nil
 }
 
+// lookPolicy checks the policy.
 func (c *Client) lookPolicy(ctx context.Context, s Setup) (setupStep, error) {
 	step := setupStep{SetUp: SetUp{What: "policy " + s.PolicyName}, path: "sys/policies/acl/" + s.PolicyName}
 	rules, err := c.api.Sys().GetPolicyWithContext(ctx, s.PolicyName)
@@ -101,6 +104,7 @@ func (c *Client) lookPolicy(ctx context.Context, s Setup) (setupStep, error) {
 	return step, nil
 }
 
+// lookAuth checks the auth method.
 func (c *Client) lookAuth(ctx context.Context, s Setup) (setupStep, error) {
 	step := setupStep{SetUp: SetUp{What: "AppRole at auth/" + s.AuthMount + "/"}, path: "sys/auth/" + s.AuthMount}
 	methods, err := c.api.Sys().ListAuthWithContext(ctx)
@@ -118,6 +122,7 @@ func (c *Client) lookAuth(ctx context.Context, s Setup) (setupStep, error) {
 	return step, nil
 }
 
+// lookRole checks the role.
 func (c *Client) lookRole(ctx context.Context, s Setup) (setupStep, error) {
 	at := s.rolePath()
 	step := setupStep{SetUp: SetUp{What: "role " + at}, path: at}
@@ -139,7 +144,7 @@ func (c *Client) lookRole(ctx context.Context, s Setup) (setupStep, error) {
 
 func (s Setup) rolePath() string { return "auth/" + s.AuthMount + "/role/" + s.Role }
 
-// roleID is who the role is, which is no secret.
+// roleID reads the role's ID, which is no secret.
 func (c *Client) roleID(ctx context.Context, s Setup) (string, error) {
 	at := s.rolePath() + "/role-id"
 	secret, err := c.api.Logical().ReadWithContext(ctx, at)
@@ -154,7 +159,7 @@ func (c *Client) roleID(ctx context.Context, s Setup) (string, error) {
 	return "", &Error{doing: "reading " + at, said: "Vault answered without a role_id", advice: "read it with: vault read -field=role_id " + at}
 }
 
-// NewSecretID makes a secret id for the role. It is a secret.
+// NewSecretID creates a secret ID for the role. The result is a secret.
 func (c *Client) NewSecretID(ctx context.Context, s Setup) (string, error) {
 	at := s.rolePath() + "/secret-id"
 	secret, err := c.api.Logical().WriteWithContext(ctx, at, nil)

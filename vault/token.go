@@ -8,22 +8,21 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// tokenLease is how long the token lives unless it is renewed.
+// tokenLease is the remaining life of the token unless it is renewed.
 type tokenLease struct {
 	mu       sync.Mutex
 	until    time.Time
-	lifetime time.Duration // that it had when it was handed out or renewed last
+	lifetime time.Duration // at login or the last renewal
 }
 
-// get is when the token ends, and how long it lived in all from when it was handed
-// out or renewed last.
+// get returns when the token expires, and its lifetime at login or the last renewal.
 func (l *tokenLease) get() (until time.Time, lifetime time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.until, l.lifetime
 }
 
-// lasts notes how long a token lives that was handed out or renewed now.
+// lasts stores the lifetime of a token that was issued or renewed now.
 func (l *tokenLease) lasts(a *api.SecretAuth) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -35,7 +34,7 @@ func (l *tokenLease) lasts(a *api.SecretAuth) {
 	l.until = time.Now().Add(l.lifetime)
 }
 
-// found notes how long a token lives that was given and looked up.
+// found stores the lifetime of a given token, from its lookup. ttl is the remaining time.
 func (l *tokenLease) found(self *api.Secret, ttl time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
