@@ -13,53 +13,54 @@ import (
 	"certroll/spec"
 )
 
-// How a block comes to be in a change.
+// The kinds of change of a block.
 const (
 	ChangeAdded    = "added"
 	ChangeRemoved  = "removed"
 	ChangeChanged  = "changed"
-	ChangeMoved    = "moved"    // a moved block gives it another name
-	ChangeAffected = "affected" // the block is as it was; another's change reaches it
+	ChangeMoved    = "moved"    // a moved block gives the certificate another name
+	ChangeAffected = "affected" // the block is unchanged, but a change elsewhere affects the certificate
 )
 
-// ChangeSet is what a change of the config repo does: the difference between
-// the plan without it and the plan with it.
+// ChangeSet is the effect of a change of the config repo: the difference between the plan
+// without the change and the plan with it. Both plans use the same observed state and time,
+// so that everything that is due anyway cancels out.
 //
 //	base spec ── Plan ──┐
 //	                    ├── same observed state, same time ── difference
 //	head spec ── Plan ──┘
 type ChangeSet struct {
-	Blocks       []BlockChange       // issuer blocks, then dns blocks, by name
-	Certificates []CertificateChange // by name
-	Planned      []plan.Action       // all that is planned with the change
-	Anyway       []plan.Action       // of these, what is due without the change too
+	Blocks       []BlockChange       // issuer blocks, then dns blocks, sorted by name
+	Certificates []CertificateChange // sorted by name
+	Planned      []plan.Action       // the whole plan with the change
+	Anyway       []plan.Action       // actions of Planned that are due without the change too
 }
 
-// BlockChange is an issuer or dns block that is another one now.
+// BlockChange is an issuer or dns block that the change adds, removes or alters.
 type BlockChange struct {
 	Type     string // "issuer" or "dns"
 	Name     string
 	Change   string
 	Settings []Setting
-	// Credentials are the references that the block hands to what it names.
+	// Credentials are the references to secrets that the block sends to its CA or provider.
 	Credentials  []string
-	Certificates int // that use it with the change, or used it before it was removed
+	Certificates int // certificates that use the block, or used the removed one
 	At           hcl.Range
 }
 
-// CertificateChange is one certificate that the change is about, or reaches.
+// CertificateChange is one certificate that the change alters or affects.
 type CertificateChange struct {
 	Name          string
 	Change        string
 	Settings      []Setting
-	Old, New      *spec.Certificate // nil: not there
-	Before, After *plan.Action      // in the plan without and with the change; nil: none
+	Old, New      *spec.Certificate // nil: not in that revision
+	Before, After *plan.Action      // planned without and with the change; nil: no action
 }
 
-// Empty tells that the change does nothing.
+// Empty reports whether the change has no effect.
 func (s *ChangeSet) Empty() bool { return len(s.Blocks)+len(s.Certificates) == 0 }
 
-// Actions are those that are there because of the change.
+// Actions returns the actions that the change causes.
 func (s *ChangeSet) Actions() []plan.Action {
 	var list []plan.Action
 	for _, c := range s.Certificates {
@@ -70,8 +71,8 @@ func (s *ChangeSet) Actions() []plan.Action {
 	return list
 }
 
-// ChangeOf compares two revisions of the spec over one observed state, which
-// has to have been looked at for both (see Union). It is a pure function.
+// ChangeOf compares two revisions of the spec on one observed state, which has to cover
+// both (see plan.Union). It is a pure function.
 func ChangeOf(base, head *spec.Spec, observed *plan.Observed, now time.Time) *ChangeSet {
 	s := &ChangeSet{Blocks: BlockChanges(base, head)}
 	before := plan.ByName(plan.Plan(base, asBase(observed, s.Blocks), now))
@@ -80,7 +81,7 @@ func ChangeOf(base, head *spec.Spec, observed *plan.Observed, now time.Time) *Ch
 	was, gone := plan.MovedIn(base, head, after)
 	for _, name := range certificateNames(base, head, before, after) {
 		if gone[name] {
-			continue // the name that it goes on under shows it
+			continue // the new name shows the change
 		}
 		c := compare(name, base.Certificate(name), head.Certificate(name), before[name], after[name])
 		if old := was[name]; old != nil {
@@ -97,8 +98,8 @@ func ChangeOf(base, head *spec.Spec, observed *plan.Observed, now time.Time) *Ch
 	return s
 }
 
-// asBase is what is seen without the versions of credentials that belong to
-// accounts of the head alone.
+// asBase returns the observed state for planning the base. It leaves out the credential
+// versions of changed DNS accounts: those were read with the references of the head.
 func asBase(observed *plan.Observed, blocks []BlockChange) *plan.Observed {
 	obs := *observed
 	obs.Credentials = maps.Clone(observed.Credentials)
@@ -125,8 +126,8 @@ func certificateNames(base, head *spec.Spec, before, after map[string]*plan.Acti
 	return slices.Sorted(maps.Keys(names))
 }
 
-// compare says what the change does to one certificate; nothing where its
-// Change is "".
+// compare returns the effect of the change on one certificate; Change is "" if there is
+// none.
 func compare(name string, old, now *spec.Certificate, before, after *plan.Action) CertificateChange {
 	c := CertificateChange{Name: name, Old: old, New: now, Before: before, After: after}
 	switch {
@@ -150,7 +151,7 @@ func compare(name string, old, now *spec.Certificate, before, after *plan.Action
 	return c
 }
 
-// SameAction tells whether two plans do the same with a certificate.
+// SameAction reports whether two plans do the same with a certificate.
 func SameAction(a, b *plan.Action) bool {
 	if a == nil || b == nil {
 		return a == b
@@ -162,8 +163,8 @@ func SameAction(a, b *plan.Action) bool {
 	return same
 }
 
-// BlockChanges compares the issuer and dns blocks, which say where credentials
-// are sent.
+// BlockChanges compares the issuer and dns blocks. They decide to which host certroll sends
+// credentials.
 func BlockChanges(base, head *spec.Spec) []BlockChange {
 	usesIssuer := func(c *spec.Certificate, name string) bool {
 		return c.Issuer == name || slices.Contains(c.Fallbacks, name)
@@ -174,7 +175,7 @@ func BlockChanges(base, head *spec.Spec) []BlockChange {
 	return slices.Concat(issuers.compare(base.Issuers, head.Issuers, base, head), accounts.compare(base.DNS, head.DNS, base, head))
 }
 
-// blocks knows what a type of blocks is compared by.
+// blocks has the functions that compare the blocks of one type.
 type blocks[T any] struct {
 	kind        string
 	settings    func(*T) settings
@@ -224,8 +225,8 @@ func allNames[T any](a, b map[string]T) []string {
 	return slices.Compact(names)
 }
 
-// IssuerCredentials and accountCredentials are the references of a block:
-// what it would hand to whom it names.
+// IssuerCredentials returns the references to secrets that certroll sends to the issuer's
+// CA.
 func IssuerCredentials(i *spec.Issuer) []string {
 	if i.EAB == nil {
 		return nil

@@ -19,46 +19,46 @@ import (
 	"certroll/spec/text"
 )
 
-// Note is something a reviewer of a change should look at, and where.
+// Note is a point that a reviewer of a change should check, and its place.
 type Note struct {
 	Code        string
-	Certificate string // "" where it is about a block that is none
+	Certificate string // "" for a note about another block
 	Text        string // one sentence
 	Place       Place
 }
 
-// Place is where in the config repo something stands.
+// Place is a position in the config repo.
 type Place struct {
-	File         string // relative to the config directory; "": nowhere
-	Line, Column int    // from 1; 0: not known
-	Old          bool   // it stands in the base revision, and may be gone
+	File         string // relative to the config directory; "": none
+	Line, Column int    // from 1; 0: unknown
+	Old          bool   // in the base revision; the head may lack it
 }
 
 func placeOf(r hcl.Range, old bool) Place {
 	return Place{File: r.Filename, Line: r.Start.Line, Column: r.Start.Column, Old: old}
 }
 
-// The codes of remarks, in the order they are told.
+// The codes of notes, in the order of the output.
 const (
-	RemarkBlock     = "block_changed"      // an issuer or dns block is new or another one
-	RemarkMass      = "mass_change"        // much of what is live would change at once: it is held
+	RemarkBlock     = "block_changed"      // an issuer or dns block is new or changed
+	RemarkMass      = "mass_change"        // the change trips the brake, which holds it
 	RemarkOther     = "other_teams_domain" // a name under a domain of another directory
-	RemarkKey       = "key_elsewhere"      // the private key is written to another place
-	RemarkFields    = "fields_changed"     // the secret holds the private key in other fields
+	RemarkKey       = "key_elsewhere"      // the private key goes to another Vault path
+	RemarkFields    = "fields_changed"     // the private key goes to other fields of the secret
 	RemarkPassword  = "reference_handed"   // a keystore takes a credential as its password
 	RemarkRemoved   = "removed"            // a certificate's block is gone
-	RemarkWeaker    = "key_weaker"         //
-	RemarkRotation  = "rotation_off"       // key.rotation is "never" from now on
-	RemarkAuto      = "renewal_off"        // renewal.auto is off from now on
-	RemarkIssuer    = "issuer_swapped"     //
-	RemarkDNS       = "dns_swapped"        //
-	RemarkOnRemove  = "on_remove_changed"  //
-	RemarkLimit     = "limit_passed"       // a limit of the CA makes it wait
-	RemarkLifetime  = "lifetime_short"     // pulls come too seldom for it
-	RemarkProbe     = "probe_elsewhere"    // certroll will connect to a host that is none of its names
+	RemarkWeaker    = "key_weaker"         // the next key is weaker than the last
+	RemarkRotation  = "rotation_off"       // key.rotation becomes "never"
+	RemarkAuto      = "renewal_off"        // renewal.auto goes off
+	RemarkIssuer    = "issuer_swapped"     // an existing certificate gets another issuer
+	RemarkDNS       = "dns_swapped"        // an existing certificate gets other DNS accounts
+	RemarkOnRemove  = "on_remove_changed"  // removing the block will have another consequence
+	RemarkLimit     = "limit_passed"       // a rate limit of the CA delays the order
+	RemarkLifetime  = "lifetime_short"     // certroll pulls too rarely for the lifetime
+	RemarkProbe     = "probe_elsewhere"    // certroll will connect to a host that is not one of the certificate's names
 	RemarkDirectory = "directory_changed"  // the block moved to another directory
-	RemarkCheck     = "dns_check"          // it could not be issued as the DNS stands
-	RemarkSameNames = "same_names"         // another certificate of the same CA has exactly its names
+	RemarkCheck     = "dns_check"          // the DNS check predicts that the order fails
+	RemarkSameNames = "same_names"         // another certificate of the same CA has exactly these names
 )
 
 var noteOrder = []string{
@@ -66,8 +66,7 @@ var noteOrder = []string{
 	RemarkOnRemove, RemarkProbe, RemarkSameNames, RemarkLimit, RemarkLifetime, RemarkCheck,
 }
 
-// SortNotes brings remarks into the order they are told: by code, then by
-// certificate. A code that is not known comes last.
+// SortNotes sorts notes by code, then by certificate. An unknown code comes last.
 func SortNotes(remarks []Note) {
 	rank := func(code string) int {
 		if i := slices.Index(noteOrder, code); i >= 0 {
@@ -80,8 +79,8 @@ func SortNotes(remarks []Note) {
 	})
 }
 
-// Notes are what a reviewer should look at in a change. where finds settings
-// in the files of the head, and interval is how often certroll pulls.
+// Notes returns the points that a reviewer should check in a change. where locates settings
+// in the files of the head, and interval is the time between two pulls.
 func Notes(s *ChangeSet, base, head *spec.Spec, where *spec.Locator, interval time.Duration) []Note {
 	r := &reviewer{head: head, owners: NewOwners(base), where: where, interval: interval}
 	for _, b := range s.Blocks {
@@ -96,7 +95,7 @@ func Notes(s *ChangeSet, base, head *spec.Spec, where *spec.Locator, interval ti
 	return r.remarks
 }
 
-// reviewer gathers remarks.
+// reviewer collects notes.
 type reviewer struct {
 	head     *spec.Spec
 	owners   Owners
@@ -105,7 +104,7 @@ type reviewer struct {
 	remarks  []Note
 }
 
-// at is where a setting of a block of the head stands.
+// at returns the place of a setting of a block in the head.
 func (r *reviewer) at(header hcl.Range, field string) Place {
 	return placeOf(r.where.Setting(header, field), false)
 }
@@ -114,7 +113,7 @@ func (r *reviewer) say(code, certificate string, at Place, format string, args .
 	r.remarks = append(r.remarks, Note{Code: code, Certificate: certificate, Text: fmt.Sprintf(format, args...), Place: at})
 }
 
-// mass: the brake will hold what the change would do.
+// mass adds a note if the brake will hold the change.
 func (r *reviewer) mass(s *ChangeSet) {
 	set := plan.MassHold(s.Planned)
 	if set == nil {
@@ -136,7 +135,8 @@ func (r *reviewer) mass(s *ChangeSet) {
 	}
 }
 
-// block: whoever may change where a credential is sent, has it.
+// block adds a note about a changed issuer or dns block: an author who redirects a
+// credential to another host obtains it.
 func (r *reviewer) block(b BlockChange) {
 	name, at := b.Type+"."+b.Name, placeOf(b.At, b.Change == ChangeRemoved)
 	if b.Change == ChangeChanged {
@@ -179,7 +179,7 @@ func (r *reviewer) certificate(c CertificateChange) {
 	}
 }
 
-// removedText says what becomes of a certificate whose block is gone.
+// removedText describes the consequence for a certificate whose block is gone.
 func removedText(c CertificateChange) string {
 	if c.After == nil {
 		return "its block is gone; the ledger knows nothing of it, and nothing is done"
@@ -187,8 +187,7 @@ func removedText(c CertificateChange) string {
 	return c.After.Detail
 }
 
-// names looks for names that the certificate did not have before, under a
-// domain of another directory.
+// names adds a note for each new name under a domain of another directory.
 func (r *reviewer) names(c CertificateChange) {
 	dir := path.Dir(c.New.File)
 	var had []string
@@ -209,8 +208,8 @@ func (r *reviewer) names(c CertificateChange) {
 	}
 }
 
-// sameNames: each set of names that a change brings twice, once, at a certificate that the
-// change brings.
+// sameNames adds one note for each set of names that several certificates have after the
+// change, at a certificate that the change adds.
 func (r *reviewer) sameNames(s *ChangeSet) {
 	brings := map[string]bool{}
 	for _, c := range s.Certificates {
@@ -233,14 +232,14 @@ func directoryText(dir string) string {
 	return dir + "/"
 }
 
-// limit: what the change asks for passes a limit of the CA.
+// limit adds a note if the change passes a rate limit of the CA.
 func (r *reviewer) limit(c CertificateChange) {
 	if a := c.After; a != nil && a.Kind == ledger.KindHold && a.Reason == ledger.ReasonLimit {
 		r.say(RemarkLimit, c.Name, placeOf(c.New.Range, false), "%s waits: %s", a.Wants, a.Detail)
 	}
 }
 
-// lifetime: fewer than two pulls fit between the moment a certificate is due
+// lifetime adds a note if fewer than two pulls fit between the due time of a certificate
 // and its end.
 func (r *reviewer) lifetime(c CertificateChange) {
 	issuer := r.head.Issuers[c.New.Issuer]
@@ -258,7 +257,7 @@ func (r *reviewer) lifetime(c CertificateChange) {
 	}
 }
 
-// weaker: its next key protects less than the one that the spec asked for.
+// weaker adds a note if the next key is weaker than the one that the spec had asked for.
 func (r *reviewer) weaker(c CertificateChange) {
 	recorded := ""
 	if c.After != nil && c.After.Secret.Live != nil {
@@ -269,7 +268,8 @@ func (r *reviewer) weaker(c CertificateChange) {
 	}
 }
 
-// probes: certroll stands where the one who writes this may not.
+// probes adds a note about new endpoints: certroll connects from a network that the author
+// of the change may not reach.
 func (r *reviewer) probes(c CertificateChange) {
 	var had []string
 	if c.Old != nil {
@@ -282,7 +282,8 @@ func (r *reviewer) probes(c CertificateChange) {
 	}
 }
 
-// moved: whoever may read where the key goes, has it.
+// moved adds a note about a new Vault path: everyone who may read it obtains the private
+// key.
 func (r *reviewer) moved(c CertificateChange, at Place) {
 	was, is := plan.TargetOf(c.Old).String(), plan.TargetOf(c.New).String()
 	looser := ""
@@ -292,8 +293,9 @@ func (r *reviewer) moved(c CertificateChange, at Place) {
 	r.say(RemarkKey, c.Name, at, "its private key goes to %s, and was at %s: see who may read there%s", is, was, looser)
 }
 
-// passwords: whoever reads a keystore can try passwords at leisure, and whoever
-// writes the password can open it.
+// passwords adds a note about a keystore with a credential as its password. A reader of the
+// keystore can guess the password offline, and the author of the password can open the
+// keystore.
 func (r *reviewer) passwords(c CertificateChange) {
 	var had []string
 	if c.Old != nil {
@@ -306,7 +308,7 @@ func (r *reviewer) passwords(c CertificateChange) {
 	}
 }
 
-// turnedOff looks at what is off from now on, and is on where nothing is said.
+// turnedOff adds notes about settings whose default is on and that the change turns off.
 func (r *reviewer) turnedOff(c CertificateChange) {
 	if c.New.Key.Rotation == spec.RotateNever && (c.Old == nil || c.Old.Key.Rotation != spec.RotateNever) {
 		until := ""
@@ -327,7 +329,8 @@ func (r *reviewer) turnedOff(c CertificateChange) {
 	}
 }
 
-// swapped looks at what an existing certificate gets another one of.
+// swapped adds notes about an existing certificate with another issuer, DNS account, Vault
+// path, fields or on_remove.
 func (r *reviewer) swapped(c CertificateChange) {
 	for _, s := range c.Settings {
 		at := r.at(c.New.Range, s.Field)
@@ -352,9 +355,9 @@ var removals = map[spec.OnRemove]string{
 	spec.Revoke: "without its block the certificate is revoked and the secret deleted",
 }
 
-// weakerShape tells whether a key shape is weaker than another. Between
-// algorithms the comparable strengths of NIST SP 800-57 part 1, table 2,
-// count, by class; within one algorithm the size.
+// weakerShape reports whether the second key shape is weaker. Shapes of different
+// algorithms compare by their strength (NIST SP 800-57 part 1, table 2), shapes of the same
+// algorithm by size.
 func weakerShape(was, is string) bool {
 	a, b := strength(was), strength(is)
 	if a == b && AlgorithmOf(was) == AlgorithmOf(is) {
@@ -363,13 +366,13 @@ func weakerShape(was, is string) bool {
 	return b < a
 }
 
-// AlgorithmOf is a key shape without its size.
+// AlgorithmOf returns a key shape without its size.
 func AlgorithmOf(shape string) string {
 	algorithm, _, _ := strings.Cut(shape, "-")
 	return algorithm
 }
 
-// sizeOf is the number at the end of a key shape.
+// sizeOf returns the number at the end of a key shape.
 func sizeOf(shape string) int {
 	n, err := strconv.Atoi(shape[strings.LastIndexByte(shape, '-')+1:])
 	if err != nil {
@@ -378,7 +381,7 @@ func sizeOf(shape string) int {
 	return n
 }
 
-// strength is the class of a key shape in bits of a symmetric key.
+// strength returns the strength of a key shape in bits of a symmetric key.
 func strength(shape string) int {
 	size := sizeOf(shape)
 	if spec.Algorithm(AlgorithmOf(shape)) == spec.ECDSA {

@@ -11,11 +11,11 @@ import (
 	"certroll/spec"
 )
 
-// Owners says which directories of the repo have names at or below a domain,
-// each with one certificate as an example.
+// Owners maps a domain to the directories of the repo that have names at or below the
+// domain, each with one certificate as an example.
 type Owners map[string]map[string]string
 
-// NewOwners takes stock of a revision.
+// NewOwners collects the owners in a revision.
 func NewOwners(s *spec.Spec) Owners {
 	o := Owners{}
 	for _, c := range s.Certificates {
@@ -34,8 +34,8 @@ func NewOwners(s *spec.Spec) Owners {
 	return o
 }
 
-// upward are a name without its wildcard and the domains above it, up to the
-// registered one. An address stands alone.
+// upward returns the name without its wildcard and the domains above it, up to the
+// registered domain. An IP address has none above it.
 func upward(name string) []string {
 	name = strings.TrimPrefix(name, "*.")
 	if _, err := netip.ParseAddr(name); err == nil {
@@ -54,11 +54,10 @@ func upward(name string) []string {
 	return list
 }
 
-// Other finds whose domain a name stands under, where that is not the
-// directory's own. Going up from the name, the first domain at or below which
-// the repo has names decides: it is another's where none of them stands in
-// this directory, one above or one below it. A registered domain that several
-// directories share is nobody's.
+// Other returns the domain above a name that belongs to another directory than dir. The
+// first domain upward from the name at or below which the repo has names decides. It
+// belongs to another directory if none of those names is in dir, in a directory above it or
+// below it. A registered domain that several directories share belongs to none.
 func (o Owners) Other(name, dir string) (domain, theirs, certificate string, found bool) {
 	domains := upward(name)
 	for _, domain := range domains {
@@ -79,8 +78,8 @@ func (o Owners) Other(name, dir string) (domain, theirs, certificate string, fou
 	return "", "", "", false
 }
 
-// related tells whether two directories are one, or one holds the other. All
-// lie in the root, which makes them no family.
+// related reports whether two directories are the same, or one contains the other. The root
+// contains every directory, and therefore does not count.
 func related(a, b string) bool {
 	within := func(inner, outer string) bool { return outer != "." && strings.HasPrefix(inner, outer+"/") }
 	return a == b || within(a, b) || within(b, a)

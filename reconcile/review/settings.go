@@ -15,13 +15,13 @@ import (
 	"certroll/spec"
 )
 
-// Effect says when a setting that was changed takes effect.
+// Effect is the time from which a changed setting takes effect.
 type Effect string
 
-// The moments at which a setting takes effect.
+// The effects of settings.
 const (
-	EffectAction  Effect = "action"       // with the action that this change brings about
-	EffectAtOnce  Effect = "at_once"      // with the next apply, and nothing is ordered
+	EffectAction  Effect = "action"       // with the action that this change causes
+	EffectAtOnce  Effect = "at_once"      // with the next apply, without an order
 	EffectRenewal Effect = "next_renewal" // with the next renewal
 	EffectResumed Effect = "when_resumed" // when renewal.auto is on again
 )
@@ -29,19 +29,19 @@ const (
 // Setting is one setting that a change alters.
 type Setting struct {
 	Field    string
-	Old, New string // as a person reads it; "" where it was, or is, left out
-	Effect   Effect // "" for a block that is no certificate
+	Old, New string // in readable form; "": not stated
+	Effect   Effect // "" for a setting of an issuer or dns block
 }
 
-// settings is a list of fields with their texts, in the order they are told.
+// settings is a list of fields with their values, in the order of the review.
 type settings []struct{ field, text string }
 
 func (s *settings) put(field, text string) {
 	*s = append(*s, struct{ field, text string }{field, text})
 }
 
-// differ lists the fields whose texts differ; one that is in one list alone is
-// left out in the other.
+// differ returns the fields whose values differ. A field missing in one list counts as not
+// stated there.
 func differ(old, now settings) []Setting {
 	was := make(map[string]string, len(old))
 	for _, s := range old {
@@ -63,7 +63,7 @@ func differ(old, now settings) []Setting {
 	return list
 }
 
-// The fields that more than one place speaks of.
+// The fields that several functions refer to.
 const (
 	fieldDomains  = "domains"
 	fieldIssuer   = "issuer"
@@ -78,7 +78,8 @@ const (
 	fieldFields   = "vault.fields"
 )
 
-// certificateSettings are a certificate's, as they are compared and told.
+// certificateSettings returns the settings of a certificate for the comparison and for the
+// reviewer.
 func certificateSettings(c *spec.Certificate) settings {
 	typed := make([]string, len(c.Domains))
 	for i, d := range c.Domains {
@@ -136,7 +137,7 @@ func statedThreshold(r spec.Renewal) string {
 	}
 }
 
-// FieldsText is a preset's name, or the beginning of the digest of expressions.
+// FieldsText returns the name of a preset, or the beginning of the digest of expressions.
 func FieldsText(f spec.Fields) string {
 	if d, ok := strings.CutPrefix(f.Digest(), "sha256:"); ok {
 		return "expressions, digest " + d[:shownDigest]
@@ -144,8 +145,9 @@ func FieldsText(f spec.Fields) string {
 	return f.Digest()
 }
 
-// shownDigest is how much of a digest stands for a text in a comparison: so
-// much that nobody finds another text for it, which would hide a change.
+// shownDigest is the number of hex digits that stand for a text in a comparison. 128 bits
+// are enough that an author cannot find a second text with the same digits and hide a
+// change.
 const shownDigest = 32
 
 func span(d time.Duration) string {
@@ -162,8 +164,8 @@ func moment(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// effectOf says when a changed setting of a certificate takes effect, by what
-// the plan does with it.
+// effectOf returns the time from which a changed setting of a certificate takes effect,
+// according to the planned action.
 func effectOf(field string, after *plan.Action) Effect {
 	orders := after.Kind.Orders() || after.Kind == ledger.KindHold && after.Wants.Orders()
 	top, _, _ := strings.Cut(field, ".")
@@ -173,7 +175,7 @@ func effectOf(field string, after *plan.Action) Effect {
 	case orders:
 		return EffectAction
 	case field == fieldDomains && keypair.NamesDigest(after.Spec.Names()) == digestOf(after.Secret.Live):
-		return EffectAtOnce // their order alone
+		return EffectAtOnce // only the order of the names changed
 	case field == fieldDomains || field == fieldKey || field == fieldIssuer:
 		if after.Reason == ledger.ReasonUnmanaged || !after.Spec.Renewal.Auto {
 			return EffectResumed
@@ -189,8 +191,8 @@ func digestOf(l *ledger.Live) string {
 	return l.NamesDigest
 }
 
-// issuerSettings and accountSettings tell values as they are written: of a
-// credential that is the reference, which is never followed for it.
+// issuerSettings returns the settings of an issuer. A credential shows as its reference,
+// which review never resolves.
 func issuerSettings(i *spec.Issuer) settings {
 	var s settings
 	s.put("directory", i.Directory)
@@ -244,7 +246,7 @@ func durationText(d time.Duration) string {
 	return d.String()
 }
 
-// reference is a value as its file has it.
+// reference returns a value as written in the config file.
 func reference(v spec.Value) string {
 	switch v.Source {
 	case spec.FromVault:
@@ -258,7 +260,7 @@ func reference(v spec.Value) string {
 	}
 }
 
-// TextDigest stands for a long text.
+// TextDigest returns the digest of a long text, for display.
 func TextDigest(text string) string {
 	if text == "" {
 		return ""
