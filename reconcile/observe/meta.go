@@ -9,9 +9,8 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// The keys of a secret's custom metadata. KV v2 allows 64 keys of 128 bytes
-// with values of 512 bytes; keys other than these are somebody else's and are
-// written back as they were.
+// The keys in a secret's custom metadata. KV v2 allows 64 keys of 128 bytes with values of
+// 512 bytes. Other keys belong to other programs, and certroll writes them back unchanged.
 const (
 	MetaManagedBy   = "managed_by"
 	metaCertificate = "certificate"
@@ -35,19 +34,20 @@ const (
 	MetaNextKey     = "next_key_digest"
 	MetaNextShape   = "next_key_shape"
 	MetaNextSince   = "next_key_since"
-	MetaChainOf     = "chain_of" // the serial that the keys of the chain speak of
+	MetaChainOf     = "chain_of" // serial of the certificate that the chain keys describe
 	MetaChainEnd    = "chain_not_after"
 	MetaChainKept   = "chain_kept"
 	MetaCRL         = "crl"
 	MetaIssuerKey   = "issuer_key"
 	MetaAdopted     = "adopted"
-	MetaLedger      = "ledger"  // of certroll's own state: whose it is
-	MetaStarted     = "started" // of a pending secret: when its attempt began; of a staged key: since when it is
+	MetaLedger      = "ledger"  // of certroll's own secrets: the ledger that they belong to
+	MetaStarted     = "started" // of a pending secret: start of the attempt; of a staged key: time of staging
 
 	ManagedBy = "certroll"
 )
 
-// StateMeta is the custom metadata of a secret of certroll's own state.
+// StateMeta adds certroll's mark and the ledger to the custom metadata of one of certroll's
+// own secrets.
 func StateMeta(m map[string]string, ledger string) map[string]string {
 	m[MetaManagedBy] = ManagedBy
 	if ledger != "" {
@@ -56,12 +56,13 @@ func StateMeta(m map[string]string, ledger string) map[string]string {
 	return m
 }
 
-// ours tells whether a secret of certroll's own state is of this ledger.
+// ours reports whether one of certroll's own secrets belongs to this ledger.
 func (o *Observer) ours(custom map[string]string) bool {
 	return o.Ledger != "" && custom[MetaManagedBy] == ManagedBy && custom[MetaLedger] == o.Ledger
 }
 
-// EncodeMeta lays ours over what is there.
+// EncodeMeta returns the custom metadata for a live certificate: the existing metadata with
+// certroll's keys replaced.
 func EncodeMeta(there map[string]string, certificate string, l *ledger.Live) map[string]string {
 	m := make(map[string]string, len(there)+16)
 	for k, v := range there {
@@ -96,7 +97,7 @@ func EncodeMeta(there map[string]string, certificate string, l *ledger.Live) map
 	if l.KnowsChain() {
 		m[MetaChainOf], m[MetaCRL] = l.Serial, l.CRL
 	}
-	if len(l.IssuerKey) <= ledger.MaxMeta { // the record alone has a longer one
+	if len(l.IssuerKey) <= ledger.MaxMeta { // only the record has a longer one
 		m[MetaIssuerKey] = l.IssuerKey
 	}
 	if l.Adopted {
@@ -108,14 +109,14 @@ func EncodeMeta(there map[string]string, certificate string, l *ledger.Live) map
 	if l.ChainKept {
 		m[MetaChainKept] = "true"
 	}
-	// KV v2 refuses a key with an empty value; a missing key reads the same.
+	// KV v2 rejects a key with an empty value. DecodeMeta reads a missing key as empty.
 	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
 	return m
 }
 
-// DecodeMeta reads custom metadata. A secret that is not certroll's own gives
-// nil and no error; metadata that claims to be ours but cannot be read is an
-// error, never taken for an absent secret.
+// DecodeMeta decodes custom metadata. For a secret without certroll's mark it returns nil
+// and no error. Metadata with the mark that does not decode is an error: certroll must not
+// treat the secret as absent.
 func DecodeMeta(m map[string]string) (certificate string, l *ledger.Live, err error) {
 	if m[MetaManagedBy] != ManagedBy {
 		return "", nil, nil
@@ -149,8 +150,8 @@ func DecodeMeta(m map[string]string) (certificate string, l *ledger.Live, err er
 		}
 	}
 	dates := map[string]**time.Time{MetaNextSince: &l.NextKeySince}
-	// An earlier certroll that renews leaves the keys that it does not know as they
-	// were: they speak of the certificate before.
+	// An earlier version of certroll copies keys that it does not know when it renews. They
+	// then describe the previous certificate.
 	if m[MetaChainOf] == l.Serial {
 		dates[MetaChainEnd] = &l.ChainNotAfter
 		l.ChainRead, l.ChainKept, l.Adopted = true, m[MetaChainKept] == "true", m[MetaAdopted] == "true"
@@ -169,8 +170,8 @@ func DecodeMeta(m map[string]string) (certificate string, l *ledger.Live, err er
 	return m[metaCertificate], l, nil
 }
 
-// OwnerOf is the certificate that a secret's custom metadata says certroll
-// keeps there; "" where it is not certroll's.
+// OwnerOf returns the certificate that a secret's custom metadata names; "" if the secret
+// is not certroll's.
 func OwnerOf(custom map[string]string) string {
 	if custom[MetaManagedBy] != ManagedBy {
 		return ""

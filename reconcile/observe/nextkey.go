@@ -9,15 +9,15 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// nextFolder is below the pending secrets, so that whoever may look at the
-// metadata of those may look at these.
+// nextFolder is below the pending secrets, so that a Vault policy for the metadata of those
+// covers the staged keys too.
 const nextFolder = "next"
 
-// NextPath is where a certificate's staged key is.
+// NextPath returns the path of a certificate's staged key.
 func NextPath(prefix, name string) string { return prefix + "/pending/" + nextFolder + "/" + name }
 
-// kept lists the certificates that have a pending secret, and those that have a
-// staged key: one call where no key is staged, two where there are some.
+// kept lists the certificates with a pending secret and those with a staged key. It takes
+// one Vault request, or two if any key is staged.
 func (o *Observer) kept(ctx context.Context) (pending, staged []string, err error) {
 	at := o.StatePrefix + "/pending"
 	if pending, err = o.Metadata.List(ctx, o.StateMount, at); err != nil {

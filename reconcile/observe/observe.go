@@ -22,64 +22,65 @@ import (
 	"certroll/spec"
 )
 
-// MetadataReader is as much of Vault as a plan needs: KV v2 metadata, which
-// holds no secret.
+// MetadataReader is the part of Vault that a plan needs: KV v2 metadata, which contains no
+// secrets.
 type MetadataReader interface {
-	// ReadMetadata returns the current version (0 and no error where nothing
-	// was ever written), whether that version can be read, and the custom
-	// metadata.
+	// ReadMetadata returns the current version (0 and no error if nothing was ever
+	// written), whether that version is readable, and the custom metadata.
 	ReadMetadata(ctx context.Context, mount, path string) (current int, live bool, custom map[string]string, err error)
-	// List returns the keys directly below a path; none is no error.
+	// List returns the keys directly below a path. An empty result is no error.
 	List(ctx context.Context, mount, path string) ([]string, error)
 }
 
-// deletions is a MetadataReader that remembers of the secrets that it was asked for
-// last when their current versions were deleted; zero where that is not known.
+// deletions is a MetadataReader that remembers the deletion times of the secrets it read
+// last: the time of the current version, zero if unknown.
 type deletions interface {
 	DeletedAt(mount, path string) time.Time
 }
 
-// PlaceError is about one place in Vault alone.
+// PlaceError is an error about one path in Vault.
 type PlaceError struct{ Err error }
 
 func (p PlaceError) Error() string { return p.Err.Error() }
 
-// Class says that it is Vault's matter.
+// Class returns ledger.ClassVault.
 func (PlaceError) Class() string { return string(ledger.ClassVault) }
 
-// OfPlace tells so.
+// OfPlace reports that the error concerns one path alone.
 func (PlaceError) OfPlace() bool { return true }
 
-// CredentialVersions tells which version of a credential is there now, without
-// reading it; "" for one that has no versions. One that only this machine can
-// tell begins with the machine and an "@"; none has a comma.
+// CredentialVersions reports the current version of a credential without reading the
+// credential; "" if it has no versions. A version that only this host can report begins
+// with "HOST@". No version contains a comma.
 type CredentialVersions interface {
-	// Version is that of one credential.
+	// Version returns the version of one credential.
 	Version(ctx context.Context, v spec.Value) (string, error)
 }
 
-// Observer reads what is there.
+// Observer reads the observed state.
 type Observer struct {
 	Metadata MetadataReader
-	// Versions is asked where certificates are held back; nil: nobody.
+	// Versions reports credential versions for certificates with a hold; nil: unavailable.
 	Versions CredentialVersions
-	// StateMount and StatePrefix are where certroll keeps its own state.
+	// StateMount and StatePrefix locate certroll's own secrets.
 	StateMount, StatePrefix string
-	Ledger                  string // marks what it keeps there as this ledger's; "": as nobody's
-	Parallel                int    // reads at once; 0: 32
+	Ledger                  string // mark on certroll's own secrets; "": no mark
+	Parallel                int    // concurrent reads; 0: 32
 
 	Records archive.RecordCache
 	history archive.HistoryCache
 }
 
-// Observe reads the metadata of every secret the spec or the records speak of.
-// An error means that nothing is known: an unreadable Vault is never taken for
-// an empty one. A place that alone cannot be read is none where lenient is set:
-// one certificate's wrong path holds up no other. Of a certificate that stale
-// does not name, and whose record is the one of before, what was seen of its
-// secrets before stands; before is nil where nothing was seen. overlay lays over
-// the ledger what it was not told yet: where that says a certificate is, is
-// looked at.
+// Observe reads the metadata of every secret that the spec or the records refer to.
+//
+// An error means that nothing is known: certroll must not mistake an unreadable Vault for
+// an empty one. If lenient is set, an error about one path only makes its certificates
+// unreadable, so that a wrong path of one certificate delays no other.
+//
+// before is the previous observed state, nil for none. Observe reuses what it contains
+// about a certificate that is not in stale and whose record has not changed since. overlay
+// adds the journaled entries that the ledger lacks; Observe then also reads the paths that
+// they name.
 func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *plan.Observed, stale map[string]bool, lenient bool, overlay func(*plan.Observed) error) (*plan.Observed, error) {
 	told, err := o.Records.Read(tree)
 	if err != nil {
@@ -113,7 +114,7 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cmp.Or(max(o.Parallel, 0), 32))
 	s := &partialRead{group: g, lenient: lenient, unreadable: obs.Unreadable, anew: func(name string) bool {
-		// Whose record has changed was worked on, here or by another replica.
+		// A changed record means that this or another replica ran an attempt.
 		return stale[name] || before.Told != nil && before.Told[name] != told[name]
 	}}
 	for _, name := range pending {
@@ -125,7 +126,7 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	for loc, owners := range Locations(desired, obs.Records) {
 		see(s, obs.Secrets, before.Secrets, loc, owners, func() (plan.Secret, bool, error) {
 			secret, err := o.Secret(ctx, loc)
-			secret.Custom = nil // whoever writes it anew reads it anew; of 100,000 it is much to keep
+			secret.Custom = nil // a writer reads it again; 100,000 copies take too much memory
 			return secret, true, err
 		})
 	}
@@ -138,8 +139,8 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	return obs, nil
 }
 
-// credentials looks at the versions that a hold may wait for to change: those
-// of the DNS accounts of certificates that fail, and of accounts in trouble.
+// credentials reads the credential versions whose change may end a hold: those of the DNS
+// accounts of certificates with a hold, and of accounts with failures.
 func (o *Observer) credentials(ctx context.Context, desired *spec.Spec, obs *plan.Observed) map[string]string {
 	found := map[string]string{}
 	if o.Versions == nil {
@@ -165,8 +166,8 @@ func (o *Observer) credentials(ctx context.Context, desired *spec.Spec, obs *pla
 	return found
 }
 
-// CredentialsOf are the versions of the credentials of one certificate's DNS
-// accounts as they are now, by account.
+// CredentialsOf returns the current credential versions of one certificate's DNS accounts,
+// by account.
 func (o *Observer) CredentialsOf(ctx context.Context, desired *spec.Spec, c *spec.Certificate) map[string]string {
 	if o.Versions == nil {
 		return nil
@@ -180,8 +181,8 @@ func (o *Observer) CredentialsOf(ctx context.Context, desired *spec.Spec, c *spe
 	return now
 }
 
-// versionsOf is the versions of all credentials of one DNS account; "" where
-// one of them cannot be known now, which is no change.
+// versionsOf returns the versions of all credentials of one DNS account, joined by commas;
+// "" if one of them is unknown now, which counts as no change.
 func versionsOf(ctx context.Context, versions CredentialVersions, account *spec.DNSAccount) string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(account.Credentials)) {
@@ -219,15 +220,16 @@ func (o *Observer) Secret(ctx context.Context, loc ledger.Location) (plan.Secret
 	return s, nil
 }
 
-// pending reads the metadata of a pending secret. It is written before the data, and
-// removed with it. So data without metadata is the first write of an attempt, which
-// reached Vault after another replica had done the work and had removed all:
+// pending reads the metadata of a pending secret. An attempt writes the metadata before the
+// data, and deletes both together. Data without metadata is therefore the first write of an
+// attempt that reached Vault after another replica had finished the work and deleted the
+// pending secret:
 //
 //	one   ├─ metadata ─ data ········ the link is cut ········ data ─▶
 //	two                        ├─ order ─ write ─ removed ─┤
 //
-// It stops nothing: an attempt that is due takes it up or replaces it, and where
-// none is due it is destroyed.
+// Such a secret delays nothing. A due attempt replaces it, and without a due attempt
+// certroll destroys it.
 func (o *Observer) pending(ctx context.Context, name string) (plan.Pending, bool, error) {
 	current, live, custom, err := o.Metadata.ReadMetadata(ctx, o.StateMount, o.StatePrefix+"/pending/"+name)
 	if err != nil || current == 0 || !live {
@@ -241,9 +243,9 @@ func (o *Observer) pending(ctx context.Context, name string) (plan.Pending, bool
 	return plan.Pending{KeyDigest: custom[MetaKey], Follows: follows, Ours: o.ours(custom), Since: since}, true, nil
 }
 
-// Locations are the places that matter, with the certificates they matter to:
-// each one's target, and where its record says it is live, which differs once
-// the spec moved it.
+// Locations returns the locations to read, each with the certificates that use it: the
+// target of each certificate, and the live location in its record, which differs after a
+// move.
 func Locations(desired *spec.Spec, records map[string]*ledger.Record) map[ledger.Location][]string {
 	locs := map[ledger.Location][]string{}
 	add := func(l ledger.Location, name string) {
@@ -254,7 +256,7 @@ func Locations(desired *spec.Spec, records map[string]*ledger.Record) map[ledger
 	for _, c := range desired.Certificates {
 		add(plan.TargetOf(c), c.Name)
 		if own := records[c.Name]; own != nil && own.State != ledger.StateRetired {
-			continue // a move is done, and what was before it matters no more
+			continue // the move is complete, so the former location no longer matters
 		}
 		for _, name := range c.MovedFrom {
 			if r := records[name]; r != nil && r.Live != nil {
@@ -273,8 +275,8 @@ func Locations(desired *spec.Spec, records map[string]*ledger.Record) map[ledger
 	return locs
 }
 
-// PlacesOf reads the places off records and events. A file or line that cannot
-// be read names none: it stops nothing else.
+// PlacesOf returns the Vault paths in the records and events of a ledger. It skips an
+// unreadable record or line.
 func PlacesOf(tree fs.FS) (map[string]bool, error) {
 	all := map[string]bool{}
 	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {

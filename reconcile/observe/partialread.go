@@ -9,19 +9,19 @@ import (
 	"certroll/reconcile/failure"
 )
 
-// partialRead is one look at many places of Vault, side by side.
+// partialRead is one concurrent read of many Vault paths.
 type partialRead struct {
 	group   *errgroup.Group
-	anew    func(certificate string) bool // what was seen before does not stand
-	lenient bool                          // a place that alone cannot be read is none
+	anew    func(certificate string) bool // the previous observation of the certificate is outdated
+	lenient bool                          // an error about one path affects only its certificates
 
-	mu         sync.Mutex        // held while anything below, or what is seen, is written
-	unreadable map[string]string // by certificate, why
-	dark       error             // one of those of a place
+	mu         sync.Mutex        // guards the fields below and the maps of results
+	unreadable map[string]string // error message, by certificate
+	dark       error             // one of the errors about a single path
 }
 
-// see notes what is at a place: what was seen before, where that stands for all
-// the certificates that it matters to, else what is there now.
+// see stores the value at a key: the previous one if it is current for all certificates
+// that use it, or else the result of read.
 func see[K comparable, V any](s *partialRead, seen, before map[K]V, at K, owners []string, read func() (v V, there bool, err error)) {
 	if v, ok := before[at]; ok && !slices.ContainsFunc(owners, s.anew) {
 		s.mu.Lock()
@@ -43,7 +43,8 @@ func see[K comparable, V any](s *partialRead, seen, before map[K]V, at K, owners
 	})
 }
 
-// obscure notes why a place cannot be read, as far as that is about it alone.
+// obscure marks the certificates of an unreadable path. It returns err if the error may
+// concern more than that path.
 func (s *partialRead) obscure(err error, owners []string) error {
 	if !s.lenient || !failure.IsOfPlace(err) {
 		return err
