@@ -16,35 +16,35 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// Anchor keeps, where no push reaches, how far the ledger had come.
+// Anchor stores the checkpoint outside the ledger, where push access does not reach.
 type Anchor interface {
-	// Load returns what is kept, nil for nothing, and the version that Store
-	// is to follow.
+	// Load returns the stored fields, nil for none, and the version to pass to Store.
 	Load(ctx context.Context) (fields map[string]string, version int, err error)
-	// Store replaces it. Its error has Conflict() true where another did since.
+	// Store replaces the fields. If another writer came first, its error has Conflict()
+	// true.
 	Store(ctx context.Context, fields map[string]string, version int) error
 }
 
-// A ledger may tell whether its branch goes on from a commit.
+// descender is a ledger that can check the ancestry of its branch.
 type descender interface {
-	// Descends speaks of the branch as it was seen last.
+	// Descends reports whether the last fetched head descends from a commit.
 	Descends(ctx context.Context, commit string) (bool, error)
 }
 
-// Mark is how far a ledger had come: its head, and the end of its audit log.
+// Mark is a position of the ledger: its head and the end of its audit log.
 type Mark struct {
 	Head   string
-	Events int    // lines of the whole audit log
-	File   string // that holds the last of them; "" where there is none
-	Line   int    // its number there
-	Hash   string // as the prev of a next one has it
+	Events int    // lines in the whole audit log
+	File   string // file of the last line; "": no lines
+	Line   int    // number of the last line in File
+	Hash   string // of the last line, as in the prev of the next one
 	At     time.Time
-	// Nonce is told to nobody but Vault. What derives from it cannot be put into
-	// a ledger beforehand.
+	// Nonce is random and stored only in Vault. A value derived from it cannot be written
+	// into a ledger in advance.
 	Nonce string
 }
 
-// Fields are the mark as Vault keeps it.
+// Fields encodes the mark for Vault.
 func (m *Mark) Fields() map[string]string {
 	return map[string]string{
 		"head": m.Head, "events": strconv.Itoa(m.Events), "file": m.File, "line": strconv.Itoa(m.Line), "hash": m.Hash,
@@ -52,7 +52,7 @@ func (m *Mark) Fields() map[string]string {
 	}
 }
 
-// MarkOf reads what Fields wrote; nil for nothing.
+// MarkOf decodes the result of Fields; nil for none.
 func MarkOf(fields map[string]string) (*Mark, error) {
 	if len(fields) == 0 {
 		return nil, nil
@@ -68,10 +68,10 @@ func MarkOf(fields map[string]string) (*Mark, error) {
 	return m, nil
 }
 
-// ErrNotOurs is of a secret that something other than certroll wrote.
+// ErrNotOurs is the error about a secret that another program wrote.
 var ErrNotOurs = errors.New("is not in certroll's format; find out who writes there, then delete it: certroll creates a new one")
 
-// Foreign says of which secret an error is.
+// Foreign adds the object and its Vault path to an error.
 func Foreign(what string, at Anchor, err error) error {
 	if named, ok := at.(fmt.Stringer); ok {
 		what += " at " + named.String()
@@ -79,14 +79,14 @@ func Foreign(what string, at Anchor, err error) error {
 	return fmt.Errorf("the %s %w", what, err)
 }
 
-// Surveyor makes marks. It remembers how many lines the files have that do not
-// change any more, which are all but the newest.
+// Surveyor computes marks. It caches the number of lines of all files but the newest, which
+// alone still grows.
 type Surveyor struct {
 	mu    sync.Mutex
-	Lines map[string]int // by the file's object
+	Lines map[string]int // by Git object of the file
 }
 
-// Mark is how far the ledger at a head has come.
+// Mark returns the position of the ledger at a head.
 func (s *Surveyor) Mark(tree fs.FS, head string) (*Mark, error) {
 	files, err := archive.AuditFiles(tree)
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *Surveyor) Mark(tree fs.FS, head string) (*Mark, error) {
 	return m, nil
 }
 
-// count is how many lines a file has, without reading it where that is known.
+// count returns the number of lines in a file. It skips reading a file with a cached count.
 func (s *Surveyor) count(tree fs.FS, name, object string, read bool) (int, []byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +119,7 @@ func (s *Surveyor) count(tree fs.FS, name, object string, read bool) (int, []byt
 		return n, nil, nil
 	}
 	body, err := fs.ReadFile(tree, name)
-	if errors.Is(err, fs.ErrInvalid) {
+	if errors.Is(err, fs.ErrInvalid) { // too large; Unreadable reports it
 		return 0, nil, nil // it has no lines that anybody can read
 	}
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *Surveyor) count(tree fs.FS, name, object string, read bool) (int, []byt
 	return n, body, nil
 }
 
-// linesOf are the lines of an audit file.
+// linesOf splits an audit file into lines.
 func linesOf(b []byte) [][]byte {
 	if b = bytes.TrimRight(b, "\n"); len(b) == 0 {
 		return nil
@@ -143,14 +143,14 @@ func linesOf(b []byte) [][]byte {
 	return bytes.Split(b, []byte("\n"))
 }
 
-// Astray lists how a ledger that has come to now does not go on from where it
-// was anchored; nothing: it does.
+// Astray returns the breaches between a checkpoint m and the current position now; none if
+// the ledger descends from the checkpoint.
 func (m *Mark) Astray(ctx context.Context, now *Mark, tree fs.FS, ledger ledger.Ledger) ([]archive.Breach, error) {
 	if m == nil || m.Head == now.Head {
 		return nil, nil
 	}
 	var found []archive.Breach
-	// A ledger that cannot tell is held against its log alone.
+	// For a ledger without ancestry, the audit log alone has to prove it.
 	if d, ok := ledger.(descender); ok || now.Head == "" {
 		goesOn := false
 		if now.Head != "" {
@@ -174,10 +174,10 @@ func (m *Mark) Astray(ctx context.Context, now *Mark, tree fs.FS, ledger ledger.
 	return append(found, f...), nil
 }
 
-// Anchored says where and when the mark was stored.
+// Anchored describes the place and time of the checkpoint.
 func (m *Mark) Anchored() string { return "anchored in Vault at " + m.At.UTC().Format(time.RFC3339) }
 
-// lostProblem begins what is said of a head that is gone.
+// lostProblem begins the finding about a head that the branch does not descend from.
 const lostProblem = "the branch does not go on from the head that was "
 
 func (m *Mark) lost(now *Mark) archive.Breach {
@@ -189,7 +189,7 @@ func (m *Mark) lost(now *Mark) archive.Breach {
 	return f
 }
 
-// otherLine tells of a line at the anchored place that is another one.
+// otherLine returns a breach if the line at the checkpoint's position has another hash.
 func (m *Mark) otherLine(now *Mark, tree fs.FS) ([]archive.Breach, error) {
 	if m.File == "" {
 		return nil, nil
@@ -210,8 +210,7 @@ func (m *Mark) otherLine(now *Mark, tree fs.FS) ([]archive.Breach, error) {
 	return []archive.Breach{f}, nil
 }
 
-// VerifyAnchor holds a ledger against its anchor; kept is false where nothing
-// is anchored yet.
+// VerifyAnchor compares a ledger with its checkpoint; kept is false if Vault has none yet.
 func VerifyAnchor(ctx context.Context, anchor Anchor, ledger ledger.Ledger) (found []archive.Breach, kept bool, err error) {
 	fields, _, err := anchor.Load(ctx)
 	if err != nil {
@@ -236,7 +235,7 @@ func VerifyAnchor(ctx context.Context, anchor Anchor, ledger ledger.Ledger) (fou
 	return found, true, err
 }
 
-// WithoutLost leaves out that the anchored head is gone, for who has said so.
+// WithoutLost removes the finding about the lost head, once a person has accepted the loss.
 func WithoutLost(found []archive.Breach) []archive.Breach {
 	return slices.DeleteFunc(found, func(f archive.Breach) bool { return strings.HasPrefix(f.Problem, lostProblem) })
 }

@@ -1,6 +1,6 @@
-// Package audit verifies that the ledger was only added to: the hash chain of the audit
-// log, the history of its branch, and the checkpoint that Vault holds.
+// Package audit verifies that certroll only ever appended to the ledger: by the hash chain
+// of the audit log, the history of the branch, and the checkpoint in Vault.
 //
-// It finds breaches and repairs nothing. The checkpoint lags behind the ledger, never the
-// other way round: it is written after the push.
+// It reports breaches and repairs nothing. certroll writes the checkpoint after the push,
+// so the checkpoint may lag behind the ledger, but is never ahead of it.
 package audit

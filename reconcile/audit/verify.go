@@ -18,20 +18,20 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// Past is the ledger's branch with all its history.
+// Past is the ledger's branch with its complete history.
 type Past interface {
-	// Walk visits the commits from the head to the root along their first
-	// parents. The trees can be read until it returns. Entries that have
-	// ObjectID() are the same where it is.
+	// Walk calls visit with the commits from the head to the root along first parents. The
+	// trees are readable until it returns. Entries with the same ObjectID() have the same
+	// content.
 	Walk(ctx context.Context, visit func(commit string, parents []string, tree fs.FS) error) error
 }
 
-// Trail is what became of checking the audit log.
+// Trail is the result of verifying the audit log.
 type Trail struct {
 	Events, Files, Commits int
-	Head                   string // "" where there is no branch
+	Head                   string // "": no branch
 	Findings               []archive.Breach
-	More                   int // findings beyond those listed
+	More                   int // number of findings that are not listed
 }
 
 func (t *Trail) find(f archive.Breach) {
@@ -42,10 +42,14 @@ func (t *Trail) find(f archive.Breach) {
 	t.Findings = append(t.Findings, f)
 }
 
-// VerifyTrail checks that each line of the audit log is an event chained to
-// the line before it, and that no commit did more than append: each has one
-// parent, whose audit files its own begin with to the last byte. merges lets
-// commits have several parents, for a branch that people work on too.
+// VerifyTrail checks that each line of the audit log is an event with the hash of the line
+// before it, and that each commit only appended: it has one parent, and its audit files
+// begin with the bytes of the parent's files. merges permits several parents, for a branch
+// that people commit to as well.
+//
+// VerifyTrail cannot detect a branch that someone with push access rewrote completely, with
+// a new chain. Only an independent copy of an earlier head shows that: the checkpoint in
+// Vault, or a clone.
 //
 // Whoever may push can make the whole branch anew, chain and all: that shows
 // only where somebody remembers a head of before.
@@ -54,7 +58,7 @@ func VerifyTrail(ctx context.Context, past Past, merges bool) (*Trail, error) {
 	if err := past.Walk(ctx, v.visit); err != nil {
 		return nil, err
 	}
-	v.settle(nil) // the root
+	v.settle(nil) // the root has no parent to compare with
 	if v.head == nil {
 		return v.trail, nil
 	}
@@ -65,23 +69,23 @@ func VerifyTrail(ctx context.Context, past Past, merges bool) (*Trail, error) {
 	return v.trail, nil
 }
 
-// verifier goes back through the history with the commit after the one it is
-// shown, since that one's files must begin with this one's.
+// verifier walks backward through the history. It compares each commit with its child,
+// whose files have to begin with the commit's own.
 //
 //	root ── ... ── parent ── child ── ... ── head
 //	               visited   v.child         v.head
 type verifier struct {
 	merges bool
 	trail  *Trail
-	head   *pastCommit // whose files have been read
+	head   *pastCommit // its files are in memory
 	child  *pastCommit
 	grown  map[string][]growth // by file, the newest first
-}
+} // by file, the newest first
 
-// pastCommit is a commit's audit log.
+// pastCommit is the audit log at one commit.
 type pastCommit struct {
 	id    string
-	audit string // the object of the whole directory, "" where not known
+	audit string // Git object of the directory; "" if unknown
 	files map[string]pastFile
 }
 
@@ -90,7 +94,7 @@ type pastFile struct {
 	read func() ([]byte, error)
 }
 
-// growth says that a commit brought what a file has from an offset on.
+// growth records that a commit added the content of a file from an offset on.
 type growth struct {
 	commit string
 	from   int
@@ -107,7 +111,7 @@ func (v *verifier) visit(commit string, parents []string, tree fs.FS) error {
 	}
 	audit := objectOf(tree, ledger.AuditDir)
 	if v.child != nil && audit != "" && audit == v.child.audit {
-		v.child.id = commit // the child left the log alone
+		v.child.id = commit // the child did not change the log
 		return nil
 	}
 	p := &pastCommit{id: commit, audit: audit}
@@ -128,8 +132,8 @@ func (v *verifier) visit(commit string, parents []string, tree fs.FS) error {
 	return nil
 }
 
-// unreadable finds what of the head cannot be read. Lines that are no events are
-// found where the chain is checked.
+// unreadable reports the unreadable files of the head. chain reports lines that are no
+// events.
 func (v *verifier) unreadable(tree fs.FS) error {
 	lost, err := archive.Unreadable(tree)
 	for _, f := range lost {
@@ -141,7 +145,7 @@ func (v *verifier) unreadable(tree fs.FS) error {
 	return err
 }
 
-// readAll reads all files, which stay.
+// readAll reads all files into memory, because the tree is readable only during visit.
 func (p *pastCommit) readAll() error {
 	for _, f := range p.files {
 		if _, err := f.read(); err != nil {
@@ -151,7 +155,7 @@ func (p *pastCommit) readAll() error {
 	return nil
 }
 
-// compare checks that the child appended to what its parent has.
+// compare checks that the child only appended to its parent's files.
 func (v *verifier) compare(parent *pastCommit) error {
 	for _, name := range slices.Sorted(maps.Keys(parent.files)) {
 		before := parent.files[name]
@@ -183,7 +187,7 @@ func (v *verifier) compare(parent *pastCommit) error {
 	return nil
 }
 
-// settle notes the files that the child began.
+// settle records the files that the child added.
 func (v *verifier) settle(before map[string]pastFile) {
 	if v.child == nil {
 		return
@@ -195,7 +199,7 @@ func (v *verifier) settle(before map[string]pastFile) {
 	}
 }
 
-// parting is where the first line begins in which two versions of a file differ.
+// parting returns the offset of the first line that differs between two versions of a file.
 func parting(old, now []byte) int {
 	at := 0
 	for at < min(len(old), len(now)) && old[at] == now[at] {
@@ -212,7 +216,7 @@ func rewritten(commit, file, parent string, old, now []byte, from int) archive.B
 	}
 }
 
-// lineAt is the line that begins at an offset.
+// lineAt returns the line at an offset.
 func lineAt(b []byte, from int) string {
 	if from >= len(b) {
 		return "(the end of the file)"
@@ -221,7 +225,7 @@ func lineAt(b []byte, from int) string {
 	return string(line)
 }
 
-// chain checks the head's lines from the first to the last.
+// chain checks the hash chain over all lines of the head.
 func (v *verifier) chain() error {
 	v.trail.Files = len(v.head.files)
 	prev, before := "", "the beginning of the log"
@@ -241,7 +245,7 @@ func (v *verifier) chain() error {
 	return nil
 }
 
-// by is the commit that brought what a file has at an offset.
+// by returns the commit that added the content of a file at an offset.
 func (v *verifier) by(file string, offset int) string {
 	for _, g := range v.grown[file] {
 		if g.from <= offset {
@@ -282,8 +286,8 @@ func said(prev string) string {
 	return prev
 }
 
-// pastFiles lists a tree's audit files without reading them where the tree
-// tells their objects.
+// pastFiles lists a tree's audit files. It reads them only if the tree does not report
+// their Git objects.
 func pastFiles(tree fs.FS) (map[string]pastFile, error) {
 	names, err := archive.AuditFiles(tree)
 	if err != nil {
@@ -309,8 +313,7 @@ func pastFiles(tree fs.FS) (map[string]pastFile, error) {
 	return files, nil
 }
 
-// readOnce keeps what was read: a file is compared with the one before it and
-// with the one after it.
+// readOnce caches the content: compare needs each file twice, as parent and as child.
 func readOnce(tree fs.FS, name string) func() ([]byte, error) {
 	var b []byte
 	var err error
@@ -319,7 +322,7 @@ func readOnce(tree fs.FS, name string) func() ([]byte, error) {
 			b, err = fs.ReadFile(tree, name)
 			switch {
 			case errors.Is(err, fs.ErrInvalid):
-				b, err = []byte{}, nil // too large: a finding of the head's
+				b, err = []byte{}, nil // too large; unreadable reports it
 			case err != nil:
 				err = fmt.Errorf("reading %s: %w", name, err)
 			}
@@ -328,8 +331,7 @@ func readOnce(tree fs.FS, name string) func() ([]byte, error) {
 	}
 }
 
-// objectOf is the object of a directory at the top of a tree; "" where it is
-// not known.
+// objectOf returns the Git object of a directory at the top of a tree; "" if unknown.
 func objectOf(tree fs.FS, name string) string {
 	objects := map[string]string{}
 	objectsIn(tree, ".", objects)
@@ -339,7 +341,7 @@ func objectOf(tree fs.FS, name string) string {
 func objectsIn(tree fs.FS, dir string, objects map[string]string) {
 	entries, err := fs.ReadDir(tree, dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return // whoever reads the directory meets it again
+		return // reading the directory's files returns the error again
 	}
 	for _, e := range entries {
 		if o, ok := e.(interface{ ObjectID() string }); ok {
@@ -348,8 +350,8 @@ func objectsIn(tree fs.FS, dir string, objects map[string]string) {
 	}
 }
 
-// Rewound is the finding that the branch does not go on from the head that was
-// seen last; now is "" where it is gone.
+// Rewound is the finding that the branch does not descend from the last seen head; now is
+// "" if the branch is gone.
 func Rewound(old, now string) archive.Breach {
 	f := archive.Breach{Commit: now, Problem: "the branch was moved back, rewritten or deleted since this machine last saw it",
 		Expected: "a head that descends from commit " + old, Seen: "commit " + now + ", which does not"}
