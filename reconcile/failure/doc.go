@@ -1,6 +1,7 @@
-// Package failure has the error of the core, and reads class, owner and consequence off
-// an error of a port: may it be tried again, when, is the order gone, whose matter is it.
+// Package failure has the core's error type. It reads class, owner and consequences off an
+// error from a port: whether and when to retry, whether the order is gone, and the party
+// that the failure belongs to.
 //
-// Adapters satisfy its small interfaces without importing it. It never makes up words:
+// Adapters satisfy its small interfaces without importing it. It never invents a message:
 // Message is the upstream's own text without secrets.
 package failure

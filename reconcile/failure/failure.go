@@ -11,8 +11,8 @@ import (
 	"certroll/spec/text"
 )
 
-// What an error of a port may tell about itself. The adapters satisfy these
-// without importing this package.
+// The optional methods of an error from a port. Adapters implement them without importing
+// this package.
 type (
 	classed    interface{ Class() string }
 	retryAfter interface{ RetryAt() time.Time }
@@ -25,18 +25,18 @@ type (
 	ofKey      interface{ BadKey() bool }
 )
 
-// Error is an error of our own making, with its class.
+// Error is an error of the core, with its class.
 type Error struct {
 	Code   ledger.Class
-	Denied bool      // refused to protect what is there
+	Denied bool      // certroll refused, to protect existing data
 	Stands bool      // another spec does not end the wait
-	Gone   bool      // the order at hand is of no more use
-	Passes bool      // it passes by itself: no person's wait
-	At     time.Time // when it may be tried again; zero: not known
+	Gone   bool      // the order cannot be used any more
+	Passes bool      // passes by itself, so no person has to act
+	At     time.Time // earliest retry; zero: unknown
 	Err    error
 }
 
-// RetryAt is when it may be tried again.
+// RetryAt returns the earliest time of a retry.
 func (f *Error) RetryAt() time.Time {
 	if f.At.IsZero() {
 		return RetryAt(f.Err)
@@ -44,17 +44,17 @@ func (f *Error) RetryAt() time.Time {
 	return f.At
 }
 
-// OrderGone reports that the order at hand is of no more use.
+// OrderGone reports whether the order cannot be used any more.
 func (f *Error) OrderGone() bool { return f.Gone || IsOrderGone(f.Err) }
 
 func (f *Error) Error() string { return f.Err.Error() }
 func (f *Error) Unwrap() error { return f.Err }
 
-// Class says what kind of failure it is.
+// Class returns the class as a string.
 func (f *Error) Class() string { return string(f.Code) }
 
-// ClassOf reads the class off an error; one that carries none, or none that
-// is known, is our own mistake.
+// ClassOf returns the class of an error. An error without a class, or with an unknown one,
+// counts as certroll's own: ClassInternal.
 func ClassOf(err error) ledger.Class {
 	var c classed
 	if errors.As(err, &c) && slices.Contains(ledger.Classes, ledger.Class(c.Class())) {
@@ -63,7 +63,7 @@ func ClassOf(err error) ledger.Class {
 	return ledger.ClassInternal
 }
 
-// RetryAt is when the other side allows the next try; zero where it does not say.
+// RetryAt returns the upstream's Retry-After; zero if it sent none.
 func RetryAt(err error) time.Time {
 	var r retryAfter
 	if errors.As(err, &r) {
@@ -72,25 +72,26 @@ func RetryAt(err error) time.Time {
 	return time.Time{}
 }
 
-// IsOrderGone tells that the CA does not know the order any more.
+// IsOrderGone reports whether the CA no longer knows the order.
 func IsOrderGone(err error) bool {
 	var g orderGone
 	return errors.As(err, &g) && g.OrderGone()
 }
 
-// IsProcessing tells that the CA is at work on the order, and has not decided.
+// IsProcessing reports whether the CA still processes the order.
 func IsProcessing(err error) bool {
 	var p atWork
 	return errors.As(err, &p) && p.Processing()
 }
 
-// IsBadKey tells that the CA does not take the certificate's key.
+// IsBadKey reports whether the CA rejects the certificate's key (badPublicKey of RFC 8555
+// section 6.7).
 func IsBadKey(err error) bool {
 	var k ofKey
 	return errors.As(err, &k) && k.BadKey()
 }
 
-// AccountOf is the DNS account that failed; "" where none did.
+// AccountOf returns the DNS account that failed; "" for none.
 func AccountOf(err error) string {
 	var a ofAccount
 	if errors.As(err, &a) {
@@ -99,8 +100,8 @@ func AccountOf(err error) string {
 	return ""
 }
 
-// OwnerOf says whose failure it is: by the error's own word, else by its class.
-// A failure that is nobody else's is the certificate's.
+// OwnerOf returns the owner of a failure: the one that the error names, or else the one of
+// its class. By default the certificate owns its failure.
 func OwnerOf(err error) ledger.Owner {
 	var o ofOwner
 	class := ClassOf(err)
@@ -120,13 +121,13 @@ func OwnerOf(err error) ledger.Owner {
 	}
 }
 
-// IsOfPlace tells that an error is about one place in Vault alone.
+// IsOfPlace reports whether the error concerns one path in Vault alone.
 func IsOfPlace(err error) bool {
 	var p ofPlace
 	return errors.As(err, &p) && p.OfPlace()
 }
 
-// FailedNames are the names that the CA validated in vain.
+// FailedNames returns the names that the CA could not validate.
 func FailedNames(err error) []string {
 	var n ofNames
 	if errors.As(err, &n) {
@@ -135,18 +136,18 @@ func FailedNames(err error) []string {
 	return nil
 }
 
-// IsInterrupt tells a run that was stopped from one that failed: what is
-// interrupted goes on with the next run and counts as no failure.
+// IsInterrupt reports whether the run was stopped. The next run continues an interrupted
+// attempt, which counts as no failure.
 func IsInterrupt(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, ctx.Err()))
 }
 
-// Message is an error as it may be written down, without what is a secret by
-// its shape, and fit to be shown by whatever shows the ledger. The scribe strikes
+// Message returns the text of an error for the ledger. It removes text with the shape of a
+// secret, and characters that would act on a reader's terminal. The recorder also removes
 // the secrets that certroll knows.
 func Message(err error) string { return text.Lines(redact.Tokens(err.Error())) }
 
-// IsConflict tells that somebody else wrote in between.
+// IsConflict reports whether another writer came first.
 func IsConflict(err error) bool {
 	var c interface{ Conflict() bool }
 	return errors.As(err, &c) && c.Conflict()
