@@ -10,12 +10,11 @@ import (
 	"time"
 )
 
-// MostCertificates bounds a chain: a CA sends two to four certificates, and each
-// one more costs a signature to verify.
+// MostCertificates bounds a chain. A CA sends two to four certificates, and each further
+// one costs a signature verification.
 const MostCertificates = 20
 
-// Leaf is where the certificate for a public key stands among certs, -1 where none
-// is for it.
+// Leaf returns the index of the certificate for a public key; -1 if there is none.
 func Leaf(certs []*x509.Certificate, pub crypto.PublicKey) int {
 	key, ok := pub.(interface{ Equal(crypto.PublicKey) bool })
 	if !ok {
@@ -24,15 +23,14 @@ func Leaf(certs []*x509.Certificate, pub crypto.PublicKey) int {
 	return slices.IndexFunc(certs, func(c *x509.Certificate) bool { return key.Equal(c.PublicKey) })
 }
 
-// Tidy brings what a CA sent into the order that TLS servers send (RFC 8446
-// section 4.4.2): the leaf, which is the certificate for pub, and after each
-// certificate the one that signed it. Copies and certificates that signed nothing
-// of the path are left out. Of several that signed the same one, as a CA's
-// certificate and its cross-signed copy, those that have not expired at now go
-// first, then the first in the CA's order.
+// Tidy sorts the certificates from a CA into the order that TLS servers send (RFC 8446
+// section 4.4.2): first the leaf, which is the certificate for pub, then for each
+// certificate its issuer. It drops copies, and certificates outside that path. If several
+// signed the same one, such as a CA's certificate and its cross-signed copy, unexpired ones
+// at now come first, then the order of the CA counts.
 //
-// It fails where nothing is for pub, where there are more than MostCertificates,
-// and where there is an issuer for the leaf but none that signed it.
+// It fails if no certificate is for pub, if there are more than MostCertificates, or if
+// there are other certificates and none of them signed the leaf.
 func Tidy(certs []*x509.Certificate, pub crypto.PublicKey, now time.Time) ([]*x509.Certificate, error) {
 	rest := unique(certs)
 	if n := len(rest); n > MostCertificates {
@@ -58,7 +56,7 @@ func Tidy(certs []*x509.Certificate, pub crypto.PublicKey, now time.Time) ([]*x5
 	return path, nil
 }
 
-// unique are certs without copies, in their order.
+// unique returns certs without copies, in the same order.
 func unique(certs []*x509.Certificate) []*x509.Certificate {
 	seen := make(map[string]bool, len(certs))
 	out := make([]*x509.Certificate, 0, len(certs))
@@ -71,7 +69,7 @@ func unique(certs []*x509.Certificate) []*x509.Certificate {
 	return out
 }
 
-// issuerAmong is where the certificate stands that signed child, -1 where none did.
+// issuerAmong returns the index of the certificate that signed child; -1 if there is none.
 func issuerAmong(certs []*x509.Certificate, child *x509.Certificate, now time.Time) int {
 	expired := -1
 	for i, c := range certs {
@@ -86,18 +84,18 @@ func issuerAmong(certs []*x509.Certificate, child *x509.Certificate, now time.Ti
 	return expired
 }
 
-// SelfSigned tells a root, which everybody who verifies a chain has already.
+// SelfSigned reports whether the certificate is a root. Verifiers have their own copy of
+// it.
 func SelfSigned(c *x509.Certificate) bool {
 	return bytes.Equal(c.RawSubject, c.RawIssuer) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
-// Ends is when a chain as it is served ends: the earliest notAfter in it. A root at
-// its end is left out, since clients use their own copy. chain is not empty, leaf
-// first.
+// Ends returns the end of a served chain: the earliest notAfter in it. It ignores a root in
+// last place, because clients use their own copy. chain is not empty, leaf first.
 func Ends(chain []*x509.Certificate) time.Time { return EndsFirst(chain).NotAfter.UTC() }
 
-// EndsFirst is the certificate of a chain by which it ends, the leaf where that one
-// does not outlive the others.
+// EndsFirst returns the certificate that ends first; the leaf if several end at the same
+// time.
 func EndsFirst(chain []*x509.Certificate) *x509.Certificate {
 	served := chain
 	if n := len(chain); n > 1 && SelfSigned(chain[n-1]) {

@@ -1,8 +1,7 @@
-// Package keypair knows what a certificate, its chain and its key say together:
-// which certificate of a chain is the leaf, who signed whom, and when the chain as
-// a whole ends.
+// Package keypair compares certificate, chain and key: it finds the leaf of a chain, orders
+// the chain by its signatures, and computes the end of the chain as a whole.
 //
-// It is pure arithmetic over parsed certificates. It reads no clock, file or
-// network, and knows nothing of Vault, CAs or plans; every size that comes from
-// outside is bounded before work is done for it.
+// It is pure arithmetic on parsed certificates. It reads no clock, file or network, and
+// knows nothing of Vault, CAs or plans. It bounds every size from outside before it works
+// on it.
 package keypair

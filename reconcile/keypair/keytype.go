@@ -18,8 +18,9 @@ import (
 	"certroll/spec/text"
 )
 
-// ShapeOf is the key shape that a spec comes down to. What the spec leaves
-// open is as recorded at first issue; where nothing is recorded, the default.
+// ShapeOf returns the key shape for a spec. What the spec leaves open comes from the
+// recorded shape of the first issuance, or else from the default, so that a new default
+// does not change existing keys.
 func ShapeOf(k spec.Key, recorded string) string {
 	algorithm := k.Algorithm
 	switch {
@@ -56,7 +57,7 @@ func nonZero(n int) string {
 
 var curves = map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
 
-// NewKey makes a private key of a shape.
+// NewKey generates a private key of a shape.
 func NewKey(shape string) (crypto.Signer, error) {
 	algorithm, param, _ := strings.Cut(shape, "-")
 	switch spec.Algorithm(algorithm) {
@@ -72,7 +73,7 @@ func NewKey(shape string) (crypto.Signer, error) {
 	return nil, fmt.Errorf("making a private key: %q is no key shape", shape)
 }
 
-// KeyShape names the shape of a public key; "" for one certroll cannot make.
+// KeyShape returns the shape of a public key; "" for a type that certroll cannot generate.
 func KeyShape(pub crypto.PublicKey) string {
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
@@ -83,8 +84,8 @@ func KeyShape(pub crypto.PublicKey) string {
 	return ""
 }
 
-// KeyDigest is the SHA-256 of a public key's SubjectPublicKeyInfo in hex, the
-// digest that TLSA (RFC 6698, selector 1) and pins are made of.
+// KeyDigest returns the SHA-256 of a public key's SubjectPublicKeyInfo in hex. TLSA records
+// with selector 1 (RFC 6698 section 2.1.2) and pins contain this digest.
 func KeyDigest(pub crypto.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(pub)
 	if err != nil {
@@ -94,7 +95,7 @@ func KeyDigest(pub crypto.PublicKey) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// EncodeKey renders a private key as PKCS #8 PEM (RFC 7468 section 10).
+// EncodeKey encodes a private key as PKCS #8 PEM (RFC 7468 section 10).
 func EncodeKey(key crypto.Signer) (string, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -103,8 +104,8 @@ func EncodeKey(key crypto.Signer) (string, error) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), nil
 }
 
-// DecodeKey reads a private key in any of the usual PEM forms. The error never
-// holds a part of the text.
+// DecodeKey decodes a private key from PKCS #8, SEC 1 or PKCS #1 PEM. The error never
+// contains a part of the text, because errors reach the ledger.
 func DecodeKey(text string) (crypto.Signer, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {

@@ -10,7 +10,7 @@ import (
 	"certroll/spec"
 )
 
-// Material splits a chain into what fields are made of.
+// Material splits a pair into the parts of which the spec's fields are made.
 func Material(p Pair) (spec.Material, error) {
 	key, err := EncodeKey(p.Key)
 	if err != nil {
@@ -24,28 +24,28 @@ func Material(p Pair) (spec.Material, error) {
 	return spec.Material{Certificate: leaf, Chain: rest.String(), FullChain: leaf + rest.String(), PrivateKey: key}, nil
 }
 
-// What a command that takes over existing certificates must know of adopting,
-// so that it promises nothing that the next apply refuses.
+// The functions below let a command that takes over existing certificates predict the next
+// apply: they make the same checks as adopt.
 
-// FindPair looks for a certificate, leaf first, and its private key among the
-// fields of a secret, as adopting does.
+// FindPair returns a certificate chain, leaf first, and its private key from the fields of
+// a secret, like adopt.
 func FindPair(data map[string]string) (chain []*x509.Certificate, key crypto.Signer, err error) {
 	p, err := FindIn(data)
 	return p.Chain, p.Key, err
 }
 
-// CheckPair tells why adopting would refuse a pair for these names.
+// CheckPair returns the reason for which adopt would refuse a pair for these names.
 func CheckPair(chain []*x509.Certificate, key crypto.Signer, names []string, now time.Time) error {
 	return Pair{chain, key}.Check(names, now)
 }
 
-// MaterialOf is a pair as the fields of a secret are made from it.
+// MaterialOf is Material for a chain and its key.
 func MaterialOf(chain []*x509.Certificate, key crypto.Signer) (spec.Material, error) {
 	return Material(Pair{chain, key})
 }
 
-// PublicOf is the public half (DER, SubjectPublicKeyInfo) of a private key in
-// any of the usual PEM forms, by which keys are told apart.
+// PublicOf returns the public half (DER, SubjectPublicKeyInfo) of a PEM private key, to
+// compare keys.
 func PublicOf(keyPEM string) ([]byte, error) {
 	key, err := DecodeKey(keyPEM)
 	if err != nil {
@@ -54,8 +54,8 @@ func PublicOf(keyPEM string) ([]byte, error) {
 	return x509.MarshalPKIXPublicKey(key.Public())
 }
 
-// PublicKeyDigest is the digest of a certificate's key; "" for a kind of key
-// that is none of ours.
+// PublicKeyDigest returns the digest of a certificate's key; "" for an unsupported key
+// type.
 func PublicKeyDigest(leaf *x509.Certificate) string {
 	digest, err := KeyDigest(leaf.PublicKey)
 	if err != nil {

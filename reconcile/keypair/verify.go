@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// NamesDigest identifies a set of names whatever their order.
+// NamesDigest identifies a set of names, independent of their order.
 func NamesDigest(names []string) string {
 	sorted := slices.Clone(names)
 	slices.Sort(sorted)
@@ -23,25 +23,26 @@ func NamesDigest(names []string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// NotYet is a certificate that becomes valid later than a CA's clock may be ahead.
+// NotYet is the error about a certificate whose notBefore is more than MaxSkew in the
+// future.
 type NotYet struct {
 	error
 	From time.Time
 }
 
-// Pair is a certificate with its chain and its private key, both parsed.
+// Pair is a parsed certificate with its chain and its private key.
 type Pair struct {
 	Chain []*x509.Certificate // leaf first
 	Key   crypto.Signer
 }
 
-// Leaf is the certificate itself.
+// Leaf returns the leaf certificate.
 func (p Pair) Leaf() *x509.Certificate { return p.Chain[0] }
 
-// Ends is when the pair as it is served ends, its chain included.
+// Ends returns the end of the pair as served, including its chain.
 func (p Pair) Ends() time.Time { return Ends(p.Chain) }
 
-// ParseChain reads PEM certificates, leaf first.
+// ParseChain parses PEM certificates, leaf first. It skips other PEM blocks.
 func ParseChain(text []byte) ([]*x509.Certificate, error) {
 	var chain []*x509.Certificate
 	for {
@@ -64,11 +65,11 @@ func ParseChain(text []byte) ([]*x509.Certificate, error) {
 	return chain, nil
 }
 
-// MaxSkew is how far a CA's clock may be ahead of ours.
+// MaxSkew is how far another clock may be ahead of certroll's.
 const MaxSkew = time.Hour
 
-// Check tells what is wrong with a pair that shall be live for these names.
-// Nothing goes to Vault that did not pass it.
+// Check returns the first defect of a pair that is to become live for these names. certroll
+// writes no pair to Vault without this check.
 func (p Pair) Check(names []string, now time.Time) error {
 	leaf := p.Leaf()
 	if pub, ok := p.Key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(leaf.PublicKey) {
@@ -85,8 +86,7 @@ func (p Pair) Check(names []string, now time.Time) error {
 	case leaf.NotBefore.After(now.Add(MaxSkew)):
 		return NotYet{fmt.Errorf("it is not valid before %s; compare this machine's clock", leaf.NotBefore.UTC().Format(time.RFC3339)), leaf.NotBefore}
 	}
-	// The root stays with whoever trusts it: the chain is checked as far as
-	// the issuer sent it.
+	// A CA does not send its root, so the last certificate has no issuer to check against.
 	for i := 1; i < len(p.Chain); i++ {
 		if err := p.Chain[i-1].CheckSignatureFrom(p.Chain[i]); err != nil {
 			return fmt.Errorf("certificate %d of the chain was not signed by the next one: %w", i, err)
@@ -95,7 +95,7 @@ func (p Pair) Check(names []string, now time.Time) error {
 	return nil
 }
 
-// NamesOf are the identifiers a certificate is for, as the spec writes them.
+// NamesOf returns the names of a certificate in the form of the spec, sorted.
 func NamesOf(cert *x509.Certificate) []string {
 	names := make([]string, 0, len(cert.DNSNames)+len(cert.IPAddresses))
 	for _, n := range cert.DNSNames {
@@ -110,11 +110,11 @@ func NamesOf(cert *x509.Certificate) []string {
 	return names
 }
 
-// SerialOf renders a serial number in lower-case hex.
+// SerialOf returns the serial number in lower-case hex.
 func SerialOf(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
 
-// KeysIn are the private keys among the PEM blocks of a text, which may hold
-// certificates as well, as HAProxy has it.
+// KeysIn returns the private keys among the PEM blocks of a text, which may also contain
+// certificates, as in a file for HAProxy.
 func KeysIn(text []byte) []crypto.Signer {
 	var keys []crypto.Signer
 	for {
@@ -128,8 +128,8 @@ func KeysIn(text []byte) []crypto.Signer {
 	}
 }
 
-// FindIn looks for a pair among the fields of a secret, whatever they are
-// called. Keystores are not looked into.
+// FindIn returns the pair among the fields of a secret, whatever their names. It does not
+// open keystores.
 func FindIn(data map[string]string) (Pair, error) {
 	fields := make([]string, 0, len(data))
 	for name := range data {
@@ -141,7 +141,8 @@ func FindIn(data map[string]string) (Pair, error) {
 	for _, name := range fields {
 		text := []byte(data[name])
 		keys = append(keys, KeysIn(text)...)
-		// The leaf with the longest chain below it is the whole story.
+		// A secret may have the leaf alone in another field; the longest chain is the full
+		// one.
 		if chain, err := ParseChain(text); err == nil && !chain[0].IsCA && len(chain) > len(best) {
 			best = chain
 		}
