@@ -12,23 +12,23 @@ import (
 	"certroll/spec/text"
 )
 
-// maxTrailers bounds the certificates that a commit message names.
+// maxTrailers bounds the certificates in a commit message.
 const maxTrailers = 50
 
-// MaxHeadline is how long the first line of a commit message is at most, by the
-// usual rules.
+// MaxHeadline is the longest first line of a commit message, by Git's convention.
 const MaxHeadline = 72
 
-// CommitMessage says what happened in its first line and carries trailers.
+// CommitMessage returns a first line about the events and trailers with the details.
 func CommitMessage(entries []ledger.Entry) string {
-	subject := text.Line(CommitSubject(entries)) // a ledger may name a certificate as no spec can
+	subject := text.Line(CommitSubject(entries)) // a forged ledger may contain a name that no spec allows
 	if len(subject) > MaxHeadline {
 		subject = headline(entries)
 	}
 	return subject + "\n\n" + strings.Join(trailers(entries), "\n") + "\n"
 }
 
-// headline is how many there were of what, where naming them is too long.
+// headline counts the events by operation and status, if their names are too long for one
+// line.
 func headline(entries []ledger.Entry) string {
 	if len(entries) == 1 {
 		return headlineOf(entries[0].Event)
@@ -41,11 +41,11 @@ func headline(entries []ledger.Entry) string {
 	if s := counts(byWhat); len(s) <= MaxHeadline {
 		return s
 	}
-	return counts(byStatus) // the operations are among the trailers
+	return counts(byStatus) // the trailers have the operations
 }
 
-// headlineOf is the first line for one event; a name that is too long is cut, it
-// stands whole among the trailers.
+// headlineOf returns the first line for one event. It shortens a long name; the trailers
+// have it in full.
 func headlineOf(e ledger.Event) string {
 	what, came := string(e.Operation), ": "+string(e.Status)
 	name := text.FirstLine(e.Certificate)
@@ -58,7 +58,7 @@ func headlineOf(e ledger.Event) string {
 	return what + " " + name + came
 }
 
-// counts is "2 issue success, 1 renew failure".
+// counts returns text such as "2 issue success, 1 renew failure".
 func counts(of map[string]int) string {
 	var parts []string
 	for what, n := range of {
@@ -68,8 +68,8 @@ func counts(of map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// CommitSubject says what was done to which certificates, and how it ended;
-// what went wrong comes first.
+// CommitSubject returns the operations, certificates and results of the entries, failures
+// first.
 func CommitSubject(entries []ledger.Entry) string {
 	type kind struct {
 		operation ledger.Kind

@@ -13,9 +13,9 @@ import (
 	"certroll/spec/text"
 )
 
-// StatusPage renders STATUS.md: what pages first, then what fails, then what
-// nobody renews. It holds dates and never distances from now, so that it
-// changes only when something happened.
+// StatusPage renders STATUS.md: certificates that page first, then failing ones, then those
+// with renewal off. It contains dates and no durations relative to now, so that the file
+// changes only with the records.
 func StatusPage(records map[string]*ledger.Record, problems *ledger.Problems) []byte {
 	list := inOrder(records)
 	var b strings.Builder
@@ -36,12 +36,12 @@ func StatusPage(records map[string]*ledger.Record, problems *ledger.Problems) []
 	return []byte(b.String())
 }
 
-// MostRows bounds the table: hosts show no page of many thousands, and each
-// commit has the page in it.
+// MostRows bounds the table. Git hosts do not render pages with many thousands of rows, and
+// each commit stores the whole page.
 const MostRows = 500
 
-// inOrder are the records as the table has them: by what is wrong with them,
-// then by name. Where it cannot have all, those that expire first come first.
+// inOrder sorts the records for the table: by problem, then by name. If there are too many,
+// the first to expire come first.
 func inOrder(records map[string]*ledger.Record) []*ledger.Record {
 	expiry := func(*ledger.Record, *ledger.Record) int { return 0 }
 	if len(records) > MostRows {
@@ -52,7 +52,7 @@ func inOrder(records map[string]*ledger.Record) []*ledger.Record {
 	})
 }
 
-// notAfter is when what is live expires; the zero time where nothing is.
+// notAfter returns the end of the live certificate; zero if nothing is live.
 func notAfter(r *ledger.Record) time.Time {
 	if r.Live == nil {
 		return time.Time{}
@@ -60,17 +60,17 @@ func notAfter(r *ledger.Record) time.Time {
 	return r.Live.End()
 }
 
-// Count is how many certificates stand how.
+// Count is the number of certificates in each state.
 type Count struct {
-	Live      int // the unmanaged ones among them
+	Live      int // includes the unmanaged ones
 	Unmanaged int
-	Failing   int // the paging ones among them
+	Failing   int // includes the paging ones
 	Paging    int
 	Retired   int
 }
 
-// CountRecords counts records. Like STATUS.md it looks at no clock: a pause
-// ends when a run has said so.
+// CountRecords counts records. Like STATUS.md it uses no clock: a pause ends once a run has
+// recorded that.
 func CountRecords(records map[string]*ledger.Record) Count {
 	var c Count
 	for _, r := range records {
@@ -119,7 +119,7 @@ func pageRank(r *ledger.Record) int {
 	}
 }
 
-// stateCell is the state as a person is to see it.
+// stateCell returns the state for the table, with problems in bold.
 func stateCell(r *ledger.Record) string {
 	if r.Revoked.Of(r.Live) != nil && r.State != ledger.StateRetired {
 		return "**revoked, page**"
@@ -151,19 +151,20 @@ func statusRow(r *ledger.Record) string {
 		Cell(r.Certificate), Cell(r.Certificate), stateCell(r), Cell(text.Some(r.Names, 3)), expires, renews, Cell(issuer), Cell(where), Cell(waitsCell(r)))
 }
 
-// What is longer than longestWait is told below the table, of mostFailing
-// certificates at most.
+// A message longer than longestWait follows below the table, for at most mostFailing
+// certificates.
 const (
 	longestWait = 120
 	mostFailing = 50
 )
 
-// toldBelow tells whether a failure's message is too long for the table.
+// toldBelow reports whether a failure's message is too long for the table.
 func toldBelow(r *ledger.Record) bool {
 	return r.State == ledger.StateFailing && r.LastFailure != nil && len(r.WaitsFor()) > longestWait
 }
 
-// waitsCell is what a certificate waits for, without a message told below.
+// waitsCell returns the obstacle to a renewal, without a message that follows below the
+// table.
 func waitsCell(r *ledger.Record) string {
 	waits := r.WaitsFor()
 	if !toldBelow(r) {
@@ -176,7 +177,7 @@ func waitsCell(r *ledger.Record) string {
 	return strings.TrimSuffix(short, ": ") + ", see below"
 }
 
-// whatFails tells the messages that the table has no room for, a paragraph each.
+// whatFails lists the messages that are too long for the table.
 func whatFails(list []*ledger.Record) string {
 	var b strings.Builder
 	told, left := 0, 0
@@ -200,7 +201,7 @@ func whatFails(list []*ledger.Record) string {
 	return "\n## What fails\n" + b.String()
 }
 
-// whatIsServed tells of endpoints that do not serve what they should.
+// whatIsServed lists the open problems of probes.
 func whatIsServed(problems *ledger.Problems) string {
 	var b strings.Builder
 	told, left := 0, 0
@@ -221,7 +222,7 @@ func whatIsServed(problems *ledger.Problems) string {
 	return "\n## What is served\n" + b.String()
 }
 
-// whatIsLeftBehind tells of secrets that certificates moved away from.
+// whatIsLeftBehind lists the secrets at former locations.
 func whatIsLeftBehind(list []*ledger.Record) string {
 	var b strings.Builder
 	told, more := 0, 0
@@ -246,13 +247,13 @@ func whatIsLeftBehind(list []*ledger.Record) string {
 
 var cellText = strings.NewReplacer("|", "\\|", "<", "&lt;", "*", "\\*", "`", "'")
 
-// paragraph makes a text safe within a paragraph of Markdown. Anybody who may push
-// to the ledger's branch can have written it.
+// paragraph escapes a text for a paragraph of Markdown. Anyone with push access to the
+// ledger's branch may have written the text.
 func paragraph(s string) string { return proseText.Replace(text.Line(s)) }
 
 var proseText = strings.NewReplacer("<", "&lt;", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "`", "'")
 
-// Cell makes a text safe for one cell of a Markdown table.
+// Cell escapes a text for a cell of a Markdown table.
 func Cell(s string) string {
 	return text.Cut(cellText.Replace(text.Line(s)), 300)
 }
