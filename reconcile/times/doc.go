@@ -1,3 +1,3 @@
-// Package times has the few helpers for moments and durations that the core shares. It
-// reads no clock.
+// Package times has the helpers for times and durations that several packages of the core
+// use. It reads no clock.
 package times

@@ -6,7 +6,8 @@ import (
 	"certroll/spec/text"
 )
 
-// Days renders a duration as a person reads it.
+// Days renders a duration for a person: in days from two days on, in hours from two hours
+// on, else in minutes. It rounds toward zero.
 func Days(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -20,10 +21,11 @@ func Days(d time.Duration) string {
 	}
 }
 
-// StampOf is a moment as RFC 3339 writes it, in UTC.
+// StampOf formats a time by RFC 3339 in UTC.
 func StampOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// Optional is nil for the zero time.
+// Optional returns nil for the zero time, and a pointer to t in UTC for any other. JSON
+// then has null instead of the year 1.
 func Optional(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -32,10 +34,10 @@ func Optional(t time.Time) *time.Time {
 	return &t
 }
 
-// Day is a day of 24 hours.
+// Day is 24 hours, whatever the calendar's changes of clock.
 const Day = 24 * time.Hour
 
-// Later is the later of two moments.
+// Later returns the later of two times.
 func Later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -43,7 +45,7 @@ func Later(a, b time.Time) time.Time {
 	return b
 }
 
-// Sooner is the sooner of two moments.
+// Sooner returns the earlier of two times.
 func Sooner(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a
@@ -51,7 +53,7 @@ func Sooner(a, b time.Time) time.Time {
 	return b
 }
 
-// SameTime compares moments that may be absent.
+// SameTime reports whether two optional times are the same instant; two nils are.
 func SameTime(a, b *time.Time) bool {
 	if a == nil || b == nil {
 		return a == b
