@@ -116,7 +116,7 @@ func (c *Client) Name() string {
 }
 
 // configureTLS applies the options over the VAULT_* variables. It also keeps enough idle
-// connections for concurrent reads; Go's default is two per host.
+// connections for concurrent reads.
 func configureTLS(cfg *api.Config, o Options) error {
 	if o.CACert != "" || o.CAPath != "" || o.ClientCert != "" || o.ClientKey != "" || o.TLSServerName != "" || o.SkipVerify {
 		tls := &api.TLSConfig{CACert: o.CACert, CAPath: o.CAPath, ClientCert: o.ClientCert, ClientKey: o.ClientKey,

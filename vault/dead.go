@@ -19,7 +19,7 @@ import (
 type deaths struct {
 	api   *api.Client
 	log   *slog.Logger
-	given bool                            // the token came from VAULT_TOKEN or a file, so that there is no other
+	given bool                            // the token came from VAULT_TOKEN or ~/.vault-token, so that there is no other
 	login func(ctx context.Context) error // obtains another token for api
 
 	mu sync.Mutex

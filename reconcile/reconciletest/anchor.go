@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// MemAnchor is Vault's secret in memory. onStore runs before a write, once.
+// MemAnchor is the checkpoint's secret in memory. onStore runs once, before a write.
 type MemAnchor struct {
 	mu      sync.Mutex
 	Fields  map[string]string
@@ -17,14 +17,14 @@ type MemAnchor struct {
 	Stores  int
 }
 
-// Load is the checkpoint as it was stored last.
+// Load returns the fields stored last.
 func (a *MemAnchor) Load(context.Context) (map[string]string, int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.Fields), a.Version, a.LoadErr
 }
 
-// Store keeps fields where version is the one that was loaded (check-and-set).
+// Store stores fields if version is the one that Load returned (check-and-set).
 func (a *MemAnchor) Store(_ context.Context, fields map[string]string, version int) error {
 	if do := a.OnStore; do != nil {
 		a.OnStore = nil

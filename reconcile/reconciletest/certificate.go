@@ -17,7 +17,7 @@ import (
 	"certroll/spec/decode"
 )
 
-// FieldsLike decodes a map of fields that validate takes.
+// FieldsLike decodes a map of fields that spec.Validate accepts.
 func FieldsLike(t testing.TB, fields string) spec.Fields {
 	t.Helper()
 	desired, diags := decode.Files(context.Background(), []spec.File{{Path: "a.hcl", Bytes: fmt.Appendf(nil, `
@@ -50,13 +50,13 @@ func Endpoints(hosts ...string) []spec.Probe {
 	return list
 }
 
-// Pause turns the renewal off, as a record that was told knows.
+// Pause turns the renewal off, in the spec and in the record.
 func Pause(v *View, until time.Time, reason string) {
 	v.C.Renewal.Auto, v.C.Renewal.Until, v.C.Renewal.Reason = false, until, reason
 	v.Record.Unmanaged = &ledger.Unmanaged{Since: Start, Until: times.Optional(until), Reason: reason, Overdue: true}
 }
 
-// LiveSecret is a secret as certroll left it for c, issued at start for 90 days.
+// LiveSecret returns the secret of c as certroll wrote it, issued at Start for 90 days.
 func LiveSecret(c *spec.Certificate, change func(*ledger.Live)) plan.Secret {
 	l := &ledger.Live{
 		Serial: "a1", NotBefore: Start, NotAfter: Start.Add(90 * times.Day), Names: c.Names(), NamesDigest: keypair.NamesDigest(c.Names()),
@@ -69,7 +69,7 @@ func LiveSecret(c *spec.Certificate, change func(*ledger.Live)) plan.Secret {
 	return plan.Secret{Version: 1, Readable: true, Owner: c.Name, Live: l}
 }
 
-// LiveRecord is the record of c as certroll left it.
+// LiveRecord returns the record of c as certroll wrote it.
 func LiveRecord(c *spec.Certificate, s plan.Secret) *ledger.Record {
 	r := ledger.NewRecord(c, nil, Start)
 	r.State = ledger.StateLive
@@ -88,7 +88,7 @@ func InFile(file string, c *spec.Certificate) *spec.Certificate {
 	return c
 }
 
-// SeenLive is the observed state in which certificates are as certroll left them.
+// SeenLive returns the observed state of certificates that are as certroll wrote them.
 func SeenLive(certificates ...*spec.Certificate) *plan.Observed {
 	obs := &plan.Observed{Secrets: map[ledger.Location]plan.Secret{}, Records: map[string]*ledger.Record{}}
 	for _, c := range certificates {
@@ -109,7 +109,7 @@ func Certificates(names ...string) func() []*spec.Certificate {
 	}
 }
 
-// Changed makes certificates, of which how changes the named one.
+// Changed makes certificates and applies how to the named one.
 func Changed(name string, how func(*spec.Certificate)) func() []*spec.Certificate {
 	return func() []*spec.Certificate {
 		list := Certificates(name)()
@@ -118,12 +118,12 @@ func Changed(name string, how func(*spec.Certificate)) func() []*spec.Certificat
 	}
 }
 
-// Compromised asks for a rotation that revokes.
+// Compromised requests a rotation that revokes.
 func Compromised(c *spec.Certificate) {
 	c.Rotate, c.RotateRevoke = "2026-11-23 the key leaked", &spec.Revocation{Code: 1}
 }
 
-// Published lets the view have a next key that was published at an age.
+// Published gives the view a next key that was published at an age.
 func (v *View) Published(digest, shape string, at time.Duration) {
 	since := Start.Add(at)
 	v.C.Key.Next = true
@@ -131,11 +131,11 @@ func (v *View) Published(digest, shape string, at time.Duration) {
 	v.Secret.Live.NextKeyDigest, v.Secret.Live.NextKeyShape, v.Secret.Live.NextKeySince = digest, shape, &since
 }
 
-// Told lets the record say what Vault does.
+// Told makes the record match Vault.
 func (v *View) Told() { live := *v.Secret.Live; v.Record.Live = &live }
 
-// View is one certificate, "api", as Plan sees it: live since start for 90
-// days, its record up to date. Tests change what they are about.
+// View is one certificate, "api", as Plan sees it: live since Start for 90 days, with an
+// up-to-date record. Tests change it as needed.
 type View struct {
 	C       *spec.Certificate
 	Desired *spec.Spec
@@ -144,7 +144,7 @@ type View struct {
 	Obs     *plan.Observed
 }
 
-// NewView is a certificate in order: nothing is due.
+// NewView returns a certificate for which nothing is due.
 func NewView() *View {
 	v := &View{C: Certificate("api", "api.example.com")}
 	v.Desired, v.Secret = Desire(v.C), LiveSecret(v.C, nil)
@@ -159,7 +159,7 @@ func (v *View) Lives(d time.Duration) *View {
 	return v
 }
 
-// Says sets what the CA suggested when it was asked at that age.
+// Says sets the renewal window that the CA suggested, and the age of the query.
 func (v *View) Says(from, to, asked time.Duration) *View {
 	i, err := plan.NewRenewalInfo("api", v.Secret.Live, Start.Add(from), Start.Add(to), "", Start.Add(asked))
 	if err != nil {
@@ -169,8 +169,8 @@ func (v *View) Says(from, to, asked time.Duration) *View {
 	return v
 }
 
-// At is the action at an age of the certificate. The record is as a
-// reconciler that was there all the time left it.
+// At returns the action at an age of the certificate. The record is as a reconciler
+// without interruptions left it.
 func (v *View) At(age time.Duration) plan.Action {
 	v.Obs.Secrets[plan.TargetOf(v.C)] = v.Secret
 	if v.Record != nil {
@@ -190,7 +190,7 @@ func Expect(t *testing.T, a plan.Action, kind ledger.Kind, reason ledger.Reason,
 	}
 }
 
-// ExpectWarning demands a warning with that part; "" that there is none.
+// ExpectWarning requires a warning with that part; "" requires none.
 func ExpectWarning(t *testing.T, a plan.Action, part string) {
 	t.Helper()
 	all := strings.Join(a.Warnings, "\n")

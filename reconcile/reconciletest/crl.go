@@ -35,7 +35,7 @@ func (c *MemCRLs) CRL(_ context.Context, url string) ([]byte, error) {
 	return c.Lists[url], nil
 }
 
-// Publish puts a list of the world's intermediate in its place, with these serials.
+// Publish replaces the CRL of the world's intermediate by one with these serials.
 func (w *World) Publish(c *MemCRLs, code int, key *ecdsa.PrivateKey, serials ...string) {
 	w.T.Helper()
 	list := &x509.RevocationList{Number: big.NewInt(w.At.Unix()), ThisUpdate: w.At.Add(-time.Hour), NextUpdate: w.At.Add(7 * times.Day)}
@@ -55,7 +55,7 @@ func (w *World) Publish(c *MemCRLs, code int, key *ecdsa.PrivateKey, serials ...
 	c.Lists = map[string][]byte{CrlURL: der}
 }
 
-// LookedUp is a process that asks, and plans by what it has heard.
+// LookedUp starts a process that reads the CRLs, and returns its plan.
 func (w *World) LookedUp() []plan.Action {
 	w.T.Helper()
 	r := w.Reconciler()
@@ -69,7 +69,8 @@ func (w *World) LookedUp() []plan.Action {
 	return plan.Plan(w.Desired, obs, w.At)
 }
 
-// ForgetChains takes out of metadata and record what earlier versions did not write.
+// ForgetChains removes the facts that earlier versions did not record from metadata and
+// record.
 func (w *World) ForgetChains(name string) {
 	w.T.Helper()
 	custom := w.Vault.Secrets["secret/tls/"+name].Custom

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Constants are the values of all string constants of some types, but for tests, in the
-// packages below root, which is the folder reconcile.
+// Constants returns the values of all string constants of some types in the product code
+// of the packages below root, the folder reconcile.
 func Constants(t *testing.T, root string, types ...string) map[string][]string {
 	t.Helper()
 	var files []string

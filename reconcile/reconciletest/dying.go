@@ -11,7 +11,7 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// DyingAt lets a run die at its n-th call; tells whether it did.
+// DyingAt lets a run die at its n-th call, and reports whether it did.
 func (w *World) DyingAt(n int) bool {
 	var calls atomic.Int64
 	var died atomic.Bool
@@ -35,7 +35,7 @@ func (w *World) DyingAt(n int) bool {
 	return died.Load()
 }
 
-// CheckSettled fails t unless Vault and ledger are as after a run that was not disturbed.
+// CheckSettled fails t unless Vault and ledger are as after an undisturbed run.
 func CheckSettled(t *testing.T, w *World) {
 	t.Helper()
 	if err := w.SecretPair("tls/api").Check([]string{"api.example.com"}, w.At); err != nil {
@@ -55,13 +55,13 @@ func CheckSettled(t *testing.T, w *World) {
 	}
 }
 
-// DyingJournal panics in place of the process's end.
+// DyingJournal panics to simulate the end of the process.
 type DyingJournal struct {
 	*MemJournal
 	Dead *atomic.Bool
 }
 
-// Append panics when its turn has come.
+// Append panics at its chosen call.
 func (j *DyingJournal) Append(line []byte) error {
 	if j.Dead.Load() {
 		return errors.New("crash")
@@ -69,13 +69,13 @@ func (j *DyingJournal) Append(line []byte) error {
 	return j.MemJournal.Append(line)
 }
 
-// DyingLedger panics at a commit, before it or after it.
+// DyingLedger panics before or after a commit.
 type DyingLedger struct {
 	*MemLedger
 	Dead *atomic.Bool
 }
 
-// Commit pushes nothing of what a dead process has in memory.
+// Commit drops the memory of a dead process: it pushes nothing of it.
 func (l *DyingLedger) Commit(ctx context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (string, error) {
 	if l.Dead.Load() {
 		return "", errors.New("crash")

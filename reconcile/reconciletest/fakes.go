@@ -33,8 +33,8 @@ import (
 	"certroll/spec"
 )
 
-// The ports in memory. The real ones are tried by the integration tests of
-// cmd/certroll; these show what the real ones cannot be made to do on demand.
+// The ports in memory. The integration tests of cmd/certroll cover the real ones; these
+// produce failures that the real ones cannot produce on demand.
 
 // MemVersion is one version of a secret.
 type MemVersion struct {
@@ -55,18 +55,18 @@ type MemVault struct {
 	Fail    func(op, path string) error // nil: nothing fails
 }
 
-// ConflictError is an error of Vault that says that check-and-set did not match.
+// ConflictError is Vault's error for a check-and-set mismatch.
 type ConflictError struct{ Err error }
 
 func (c ConflictError) Error() string { return c.Err.Error() }
 
-// Conflict reports that the current version is another.
+// Conflict reports that another version is current.
 func (ConflictError) Conflict() bool { return true }
 
-// Class is that of Vault's errors.
+// Class returns the class of Vault's errors.
 func (ConflictError) Class() string { return "vault" }
 
-// NewMemVault is an empty engine.
+// NewMemVault returns an empty engine.
 func NewMemVault() *MemVault { return &MemVault{Secrets: map[string]*memSecret{}} }
 
 func (v *MemVault) enter(op, mount, path string) (string, error) {
@@ -80,7 +80,7 @@ func (v *MemVault) enter(op, mount, path string) (string, error) {
 	return full, nil
 }
 
-// ReadMetadata is observe.MetadataReader's.
+// ReadMetadata implements observe.MetadataReader.
 func (v *MemVault) ReadMetadata(_ context.Context, mount, path string) (int, bool, map[string]string, error) {
 	full, err := v.enter("metadata", mount, path)
 	defer v.Mu.Unlock()
@@ -92,7 +92,7 @@ func (v *MemVault) ReadMetadata(_ context.Context, mount, path string) (int, boo
 	return n, n > 0 && !s.Versions[n-1].Deleted, maps.Clone(s.Custom), nil
 }
 
-// List is observe.MetadataReader's.
+// List implements observe.MetadataReader.
 func (v *MemVault) List(_ context.Context, mount, path string) ([]string, error) {
 	full, err := v.enter("list", mount, path)
 	defer v.Mu.Unlock()
@@ -122,7 +122,7 @@ func (v *MemVault) Read(_ context.Context, mount, path string) (map[string]strin
 	return maps.Clone(s.Versions[len(s.Versions)-1].Data), len(s.Versions), nil
 }
 
-// ReadVersion is pending.SecretReader's.
+// ReadVersion implements pending.SecretReader.
 func (v *MemVault) ReadVersion(_ context.Context, mount, path string, n int) (map[string]string, error) {
 	full, err := v.enter("read", mount, path)
 	defer v.Mu.Unlock()
@@ -155,14 +155,14 @@ func (v *MemVault) Write(_ context.Context, mount, path string, data map[string]
 	return len(s.Versions), nil
 }
 
-// WriteMetadata is pending.SecretWriter's.
+// WriteMetadata implements pending.SecretWriter.
 func (v *MemVault) WriteMetadata(_ context.Context, mount, path string, custom map[string]string) error {
 	full, err := v.enter("write-metadata", mount, path)
 	defer v.Mu.Unlock()
 	if err != nil {
 		return err
 	}
-	for key, value := range custom { // as the real one does
+	for key, value := range custom { // as the real engine does
 		if value == "" || len(value) > ledger.MaxMeta {
 			return fmt.Errorf("custom_metadata validation failed: length of value for key %q is %d", key, len(value))
 		}
@@ -175,7 +175,7 @@ func (v *MemVault) WriteMetadata(_ context.Context, mount, path string, custom m
 	return nil
 }
 
-// Delete is pending.SecretRemover's.
+// Delete implements pending.SecretRemover.
 func (v *MemVault) Delete(_ context.Context, mount, path string) error {
 	full, err := v.enter("delete", mount, path)
 	defer v.Mu.Unlock()
@@ -194,7 +194,7 @@ func (v *MemVault) Destroy(_ context.Context, mount, path string) error {
 	return err
 }
 
-// MemCA signs what it is asked for.
+// MemCA is a CA in memory that signs every request.
 type MemCA struct {
 	Mu        sync.Mutex
 	Key       *ecdsa.PrivateKey
@@ -205,25 +205,25 @@ type MemCA struct {
 	Revoked   []uint
 	Now       func() time.Time
 	Lifetime  time.Duration
-	Fail      func(op string, n int) error // n counts the calls of that op
+	Fail      func(op string, n int) error // n counts the calls of op
 	Calls     map[string]int
-	Wrong     func(*x509.Certificate)                           // spoils what is signed
+	Wrong     func(*x509.Certificate)                           // spoils the certificate before it is signed
 	DNS       func(account string) error                        // nil: every account works
 	Info      func(certID string) (start, end, again time.Time) // nil: the CA offers no renewal information
-	Replaced  []string                                          // what orders carried
-	Answer    []byte                                            // the chain of each order; nil: its own
-	Mid       *x509.Certificate                                 // signs in place of the root; nil: the root does
+	Replaced  []string                                          // values of replaces
+	Answer    []byte                                            // chain of each order; nil: its own
+	Mid       *x509.Certificate                                 // signs instead of the root; nil: the root signs
 	MidKey    *ecdsa.PrivateKey
-	ChainNote string   // what is reported of the chain; "": nothing
-	Chains    []string // the preferred chains of the issuers that orders were finished for
-	// Publishes are the DNS accounts that are reported to have answered for a name.
+	ChainNote string   // reported note about the chain; "": none
+	Chains    []string // preferred chains of the issuers whose orders were finished
+	// Publishes lists the DNS accounts that are reported to have answered for a name.
 	Publishes []string
-	Resend    func(chain []byte) []byte // what is sent of a chain, each time anew; nil: as it is
-	Account   func() error              // of CheckAccount; nil: every account is in order
-	Answers   func(url string) string   // what finishing an order answers; nil: nothing
-	Swept     []string                  // what was finished, and removed
+	Resend    func(chain []byte) []byte // changes a chain each time it is sent; nil: unchanged
+	Account   func() error              // result of CheckAccount; nil: every account is usable
+	Answers   func(url string) string   // challenges that finishing an order answers; nil: none
+	Swept     []string                  // challenges of finished orders that were removed
 	SweptBy   []string                  // issuer and accounts of each removal
-	Stay      []string                  // what RemoveAnswers cannot remove
+	Stay      []string                  // answers that RemoveAnswers cannot remove
 }
 
 type CaError struct {
@@ -234,7 +234,7 @@ type CaError struct {
 	OfAccount  string
 	OfNames    []string
 	OwnedBy    string
-	Working    bool // the CA is at work on the order
+	Working    bool // the CA is processing the order
 	KeyRefused bool
 }
 
@@ -286,7 +286,7 @@ func (ca *MemCA) Order(_ context.Context, issuer *spec.Issuer, names []string, r
 		return "", false, err
 	}
 	ca.Replaced = append(ca.Replaced, replaces)
-	// As Let's Encrypt does: equal names give back the order that is open.
+	// Like Let's Encrypt: equal names return the open order.
 	for url, of := range ca.Orders {
 		if ca.Issued[url] == nil && slices.Equal(of, names) {
 			return url, replaces != "", nil
@@ -342,7 +342,7 @@ func (ca *MemCA) Finish(ctx context.Context, issuer *spec.Issuer, url string, cs
 	return ca.sent(chain), account, passed, nil
 }
 
-// RemoveAnswers notes what is to be removed.
+// RemoveAnswers records the answers to remove.
 func (ca *MemCA) RemoveAnswers(ctx context.Context, issuer *spec.Issuer, accounts []*spec.DNSAccount, answers []string, _ func(string, string)) ([]string, error) {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -378,7 +378,7 @@ func (ca *MemCA) CheckAccount(context.Context, *spec.Issuer) error {
 	return ca.Account()
 }
 
-// validate is the first account that works.
+// validate returns the first account that works.
 func (ca *MemCA) validate(accounts []*spec.DNSAccount) (account string, passed []error, err error) {
 	for _, a := range accounts {
 		if ca.DNS != nil {
@@ -392,7 +392,7 @@ func (ca *MemCA) validate(accounts []*spec.DNSAccount) (account string, passed [
 	return "", passed[:len(passed)-1], err
 }
 
-// Ordered is how many orders there are, and what the last one replaces.
+// Ordered returns the number of orders, and the last value of replaces.
 func (ca *MemCA) Ordered() (n int, replaces string) {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -434,8 +434,8 @@ func (ca *MemCA) Sign(names []string, pub crypto.PublicKey) []byte {
 
 func PemOf(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}) }
 
-// SignBy has the CA sign by an intermediate that ends at a moment. One with the key
-// of the last one takes its place in chains that were sent before.
+// SignBy makes the CA sign with an intermediate that ends at a time. An intermediate with
+// the same key replaces the previous one in chains sent before.
 func (ca *MemCA) SignBy(t testing.TB, end time.Time, sameKey bool) *x509.Certificate {
 	t.Helper()
 	if ca.MidKey == nil || !sameKey {
@@ -465,7 +465,7 @@ func (ca *MemCA) Revoke(_ context.Context, _ *spec.Issuer, _ []byte, reason uint
 	return ca.called("revoke")
 }
 
-// MemLedger is a branch; race runs between the edit and its push, once.
+// MemLedger is a branch in memory. race runs once, between an edit and its push.
 type MemLedger struct {
 	Mu       sync.Mutex
 	Tree     fstest.MapFS
@@ -577,7 +577,7 @@ func (j *MemJournal) Ack(n int) error {
 	return nil
 }
 
-// World is everything in memory, with a clock that tests turn.
+// World is the set of fakes with a clock that tests set.
 type World struct {
 	T       testing.TB
 	At      time.Time
@@ -618,7 +618,7 @@ func Certificate(name string, names ...string) *spec.Certificate {
 	return c
 }
 
-// Reconciler is a new process on the same world.
+// Reconciler returns a new process on the same world.
 func (w *World) Reconciler() *apply.Reconciler {
 	return apply.New(&observe.Observer{Metadata: w.Vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, w.Vault, w.Ca, w.Ledger, w.Journal, w.Opts)
 }
@@ -629,7 +629,7 @@ func (w *World) Plan() []plan.Action {
 	return actions
 }
 
-// Planned is a new process that has made its plan.
+// Planned returns a new process and its plan.
 func (w *World) Planned() (*apply.Reconciler, []plan.Action) {
 	w.T.Helper()
 	r := w.Reconciler()
@@ -646,7 +646,7 @@ func (w *World) Apply(ctx context.Context) (*apply.Report, error) {
 	return r.Apply(ctx, w.Desired, ledger.Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, actions)
 }
 
-// Settle applies and demands that all went well.
+// Settle applies and requires that nothing fails.
 func (w *World) Settle() *apply.Report {
 	w.T.Helper()
 	report, err := w.Apply(context.Background())
@@ -670,7 +670,7 @@ func (w *World) Only() plan.Action {
 	return actions[0]
 }
 
-// SecretPair is what a consumer reads.
+// SecretPair returns the pair as a consumer reads it.
 func (w *World) SecretPair(path string) keypair.Pair {
 	w.T.Helper()
 	data, _, err := w.Vault.Read(context.Background(), "secret", path)

@@ -4,7 +4,7 @@ import (
 	"testing/fstest"
 )
 
-// MapFS is a tree that edits make a new one of.
+// MapFS is an immutable tree: each edit returns a new one.
 type MapFS fstest.MapFS
 
 func (m MapFS) With(files map[string][]byte) MapFS {

@@ -12,7 +12,7 @@ import (
 	"certroll/spec"
 )
 
-// MemRepo is a config repo that a test turns.
+// MemRepo is a config repo whose revision a test sets.
 type MemRepo struct {
 	Mu      sync.Mutex
 	Desired *spec.Spec
@@ -27,7 +27,7 @@ func (r *MemRepo) Pull(context.Context) (*spec.Spec, ledger.Revision, error) {
 	return r.Desired, ledger.Revision{Commit: "c0ffee", Author: "A. Owner <owner@example.com>"}, r.Err
 }
 
-// Keep runs a loop in a bubble for as long as the test lets it.
+// Keep runs a loop in a synctest bubble until stop is called.
 func (w *World) Keep(repo reconcile.Repo, o reconcile.LoopOptions) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -36,7 +36,7 @@ func (w *World) Keep(repo reconcile.Repo, o reconcile.LoopOptions) (stop func())
 	return func() { cancel(); <-done }
 }
 
-// Bubble is a world whose clock is the bubble's.
+// Bubble runs a test on a world whose clock is the bubble's.
 func Bubble(t *testing.T, test func(w *World, repo *MemRepo), certificates ...*spec.Certificate) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

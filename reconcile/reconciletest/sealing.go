@@ -8,7 +8,7 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// SealedError is what a Vault says that is sealed; dead: one that takes the token no more.
+// SealedError is the error of a sealed Vault; if dead, of a Vault that rejects the token.
 type SealedError struct {
 	CaError
 	dead bool
@@ -17,18 +17,18 @@ type SealedError struct {
 func (e *SealedError) Away() bool      { return !e.dead }
 func (e *SealedError) DeadToken() bool { return e.dead }
 
-// sealing is a Vault that is sealed at its nth call and until it is unsealed. Before
-// the nth it answers after a moment, so that what is side by side is mixed.
+// sealing is a Vault that seals at its nth call, until Unseal. Before that each answer
+// takes a moment, so that concurrent calls interleave.
 type sealing struct {
 	mu     sync.Mutex
 	vault  *MemVault
-	left   int // calls until it is sealed
+	left   int // calls until it seals
 	dead   bool
 	sealed bool
-	Asked  int // while it was sealed
+	Asked  int // calls while it was sealed
 }
 
-// Sealed has the world's Vault go away at its nth call.
+// Sealed makes the world's Vault unusable from its nth call on.
 func (w *World) Sealed(n int, dead bool) *sealing {
 	s := &sealing{vault: w.Vault, left: n, dead: dead}
 	w.Vault.Fail = func(string, string) error {
@@ -48,7 +48,7 @@ func (w *World) Sealed(n int, dead bool) *sealing {
 	return s
 }
 
-// Unseal has it answer again.
+// Unseal makes Vault answer again.
 func (s *sealing) Unseal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,8 +61,8 @@ func (s *sealing) IsSealed() bool {
 	return s.sealed
 }
 
-// OneProblem demands what a Vault that went away once is told as: one event and its
-// end, no failure of a certificate, and all live in the end.
+// OneProblem requires that an outage of Vault becomes one event and its end, that no
+// certificate has a failure, and that all are live afterwards.
 func (w *World) OneProblem(t *testing.T, n int) {
 	t.Helper()
 	if told := w.ToldOutages(t); !slices.Equal(told, []ledger.Status{ledger.Failed, ledger.Success}) {

@@ -16,8 +16,8 @@ import (
 	"certroll/spec"
 )
 
-// BadYear draws what goes wrong, and says how long the longest of it lasts for
-// one certificate: faults that overlap or follow closely are one.
+// BadYear draws the faults of a year and returns the longest time that one certificate is
+// affected: faults that overlap or follow closely count as one.
 func (s *Sim) BadYear() (longest time.Duration) {
 	between := func(least, most time.Duration) time.Duration {
 		return least + time.Duration(s.Rng.Int63n(int64(most-least)))
@@ -46,7 +46,7 @@ func (s *Sim) BadYear() (longest time.Duration) {
 	return longest
 }
 
-// longest is how long some faults last on end, with no day free between them.
+// longest returns the longest time of some faults without a free day in between.
 func (f *faults) longest(whats ...string) (longest time.Duration) {
 	var all []Fault
 	for _, what := range whats {
@@ -66,8 +66,8 @@ func (f *faults) longest(whats ...string) (longest time.Duration) {
 	return longest
 }
 
-// Live lets the time pass: the reconciler starts anew now and then, is off for
-// a week, and for some hours its clock is days ahead.
+// Live lets the time pass. The reconciler restarts now and then and is off for a week,
+// and for some hours its clock is days ahead.
 func (s *Sim) Live(age time.Duration) {
 	for end := s.Began.Add(age); time.Now().Before(end); {
 		time.Sleep(12 * time.Hour)
@@ -129,7 +129,7 @@ func (l *deadLedger) Commit(ctx context.Context, message string, edit func(fs.FS
 	return l.MemLedger.Commit(ctx, message, edit)
 }
 
-// dyingCA counts what it is asked, and is the last thing a process sees.
+// dyingCA counts its calls. The process dies at one of them.
 type dyingCA struct {
 	*SimCA
 	step  func() error
@@ -139,7 +139,7 @@ type dyingCA struct {
 func (ca *dyingCA) Order(ctx context.Context, i *spec.Issuer, names []string, replaces string) (string, bool, error) {
 	*ca.asked++
 	url, replaced, err := ca.SimCA.Order(ctx, i, names, replaces)
-	if dead := ca.step(); dead != nil { // the CA has it, the process does not
+	if dead := ca.step(); dead != nil { // the CA has the order, but the process does not
 		return "", false, dead
 	}
 	return url, replaced, err

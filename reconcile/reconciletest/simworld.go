@@ -26,17 +26,17 @@ import (
 	"certroll/spec"
 )
 
-// A simulated world: a CA with Let's Encrypt's limits and renewal information,
-// DNS accounts, a Vault and a Git that are away at times, all of it by the
-// bubble's clock. Everything is drawn from a seed.
+// A simulated world: a CA with Let's Encrypt's limits and renewal information, DNS
+// accounts, and a Vault and a Git that fail at times, all on the bubble's clock. A seed
+// determines everything.
 
-// Fault is something that does not work for a while.
+// Fault is a system that fails for a while.
 type Fault struct {
 	what     string // "ca", "git", "vault", "dns.NAME", "name.NAME"
 	From, To time.Time
 }
 
-// faults are those of a run.
+// faults are the faults of a run.
 type faults struct {
 	Mu   sync.Mutex
 	List map[string][]Fault
@@ -49,7 +49,7 @@ func (f *faults) Add(what string, from time.Time, lasts time.Duration) {
 	f.List[what] = append(f.List[what], Fault{what, from, from.Add(lasts)})
 }
 
-// Active tells whether it does not work now, and which fault in a row it is.
+// Active reports whether a system fails now, and the fault's number.
 func (f *faults) Active(what string) bool {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -57,7 +57,7 @@ func (f *faults) Active(what string) bool {
 	return slices.ContainsFunc(f.List[what], func(f Fault) bool { return !now.Before(f.From) && now.Before(f.To) })
 }
 
-// until is when what does not work now does again; zero where it works.
+// until returns when a failing system works again; zero if it works.
 func (f *faults) until(what string) time.Time {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -69,7 +69,7 @@ func (f *faults) until(what string) time.Time {
 	return time.Time{}
 }
 
-// Past counts the faults that are over: each was mended by a new credential.
+// Past returns the number of faults that are over: each was fixed by a new credential.
 func (f *faults) Past(what string) int {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -82,22 +82,22 @@ func (f *faults) Past(what string) int {
 	return n
 }
 
-// tokens is a CA's own token bucket, counted and not reckoned as bucket is.
+// tokens is the CA's own token bucket, counted independently of package throttle.
 type tokens struct {
 	left float64
 	at   time.Time
 }
 
-// SimCA is a CA as Let's Encrypt is one.
+// SimCA is a CA that behaves like Let's Encrypt.
 type SimCA struct {
 	*MemCA
 	Faults *faults
 	Limits *spec.Limits
-	asker  func() time.Time // the clock of who asks, by which Retry-After is reckoned
-	Again  time.Duration    // between two questions for renewal information, on a grid; 0: it offers none
+	asker  func() time.Time // the client's clock, which Retry-After is computed for
+	Again  time.Duration    // Retry-After of renewal information, on a grid; 0: the CA offers none
 	spent  map[string]*tokens
 	Made   map[string]*simOrder
-	sets   map[string]bool     // sets of names that were issued for
+	sets   map[string]bool     // exact sets of names with a certificate
 	ByARI  map[string]*simCert // by ARI identifier
 	Counts struct{ Orders, Issued, Refused, InWindow, Replaced, Asked, Failed int }
 }
@@ -107,7 +107,7 @@ type simOrder struct {
 	exempt ledger.Exemption
 	Chain  []byte
 	Dead   bool
-	Closed bool // it is not handed out again, though nothing was issued
+	Closed bool // never returned again, although nothing was issued
 }
 
 type simCert struct {
@@ -115,6 +115,7 @@ type simCert struct {
 	replaced   bool
 }
 
+// newSimCA returns a CA without orders.
 func newSimCA(t testing.TB, f *faults, lifetime, again time.Duration) *SimCA {
 	ca := &SimCA{MemCA: NewMemCA(t, f.now), Faults: f, Limits: LetsEncrypt(), Again: again,
 		spent: map[string]*tokens{}, Made: map[string]*simOrder{}, sets: map[string]bool{}, ByARI: map[string]*simCert{}}
@@ -122,7 +123,7 @@ func newSimCA(t testing.TB, f *faults, lifetime, again time.Duration) *SimCA {
 	return ca
 }
 
-// bucket fills up a bucket for now.
+// bucket refills a bucket up to now.
 func (ca *SimCA) bucket(key string, l spec.Limit) *tokens {
 	b := ca.spent[key]
 	if b == nil {
@@ -134,7 +135,7 @@ func (ca *SimCA) bucket(key string, l spec.Limit) *tokens {
 	return b
 }
 
-// uses are the buckets that an order draws from, by the CA's own rules.
+// uses returns the buckets that an order draws from by the CA's rules.
 func (ca *SimCA) uses(names []string, free ledger.Exemption) map[string]spec.Limit {
 	m := map[string]spec.Limit{}
 	if free == "" {
@@ -158,7 +159,7 @@ func (ca *SimCA) Away() error {
 	return nil
 }
 
-// busy is a CA that takes no orders for reasons of its own, and says until when.
+// busy returns the error of a CA that rejects orders for its own reasons until a time.
 func (ca *SimCA) busy() error {
 	if until := ca.Faults.until("limit"); !until.IsZero() {
 		return &CaError{Code: "rate_limited", Text: "429 Service busy; retry later", At: until}
@@ -178,7 +179,7 @@ func (ca *SimCA) MakeOrder(names []string, replaces string) (string, bool, error
 	}
 	for url, o := range ca.Made {
 		if o.Chain == nil && !o.Dead && !o.Closed && slices.Equal(o.names, names) {
-			return url, false, nil // equal names give back the order that is open
+			return url, false, nil // equal names return the open order
 		}
 	}
 	var free ledger.Exemption
@@ -202,7 +203,7 @@ func (ca *SimCA) MakeOrder(names []string, replaces string) (string, bool, error
 		}
 	}
 	if l, ok := uses["orders"]; ok {
-		ca.bucket("orders", l).left-- // the others are drawn from by what is issued
+		ca.bucket("orders", l).left-- // issue draws from the others
 	}
 	if replaced {
 		old.replaced = true
@@ -217,7 +218,7 @@ func (ca *SimCA) MakeOrder(names []string, replaces string) (string, bool, error
 	return url, replaced, nil
 }
 
-// refuse counts what should never happen.
+// refuse counts rejections that a correct client never causes.
 func (ca *SimCA) refuse(text string, l spec.Limit, b *tokens) error {
 	ca.Counts.Refused++
 	return &CaError{Code: "rate_limited", Text: text, At: ca.Now().Add(time.Duration((1 - b.left) * float64(l.Refill())))}
@@ -257,8 +258,8 @@ func (ca *SimCA) Finish(ctx context.Context, _ *spec.Issuer, url string, csr []b
 	return chain, account, passed, nil
 }
 
-// issue draws from the limits on certificates. That more is drawn than there
-// is happens where orders were made side by side that the CA let pass.
+// issue draws from the limits on certificates. It may draw more than there is, because
+// the CA admitted concurrent orders.
 func (ca *SimCA) issue(o *simOrder) {
 	ca.Counts.Issued++
 	for key, l := range ca.uses(o.names, o.exempt) {
@@ -273,8 +274,8 @@ func (ca *SimCA) issue(o *simOrder) {
 	}
 }
 
-// windowOf is Let's Encrypt's: two per cent of the lifetime around two thirds
-// of it, or around the half of a short one.
+// windowOf returns Let's Encrypt's renewal window: two per cent of the lifetime, around
+// two thirds of it or around half of a short one.
 func windowOf(leaf *x509.Certificate) *simCert {
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
 	middle := leaf.NotBefore.Add(life * 2 / 3)
@@ -284,7 +285,7 @@ func windowOf(leaf *x509.Certificate) *simCert {
 	return &simCert{Start: middle.Add(-life / 100), End: middle.Add(life / 100)}
 }
 
-// prove is the first account that works, for names that can be proved.
+// prove returns the first account that works, for names that can be validated.
 func (ca *SimCA) prove(o *simOrder, accounts []*spec.DNSAccount) (account string, passed []error, err error) {
 	for _, n := range o.names {
 		if ca.Faults.Active("name." + n) {
@@ -319,16 +320,16 @@ func (ca *SimCA) RenewalInfo(_ context.Context, _ *spec.Issuer, certID string) (
 	return c.Start, c.End, "", ca.asker().Truncate(ca.Again).Add(ca.Again), nil
 }
 
-// simVault is a Vault that is sealed at times, and knows when what was live
-// gave way.
+// simVault is a Vault that is sealed at times. It records when live certificates were
+// replaced.
 type simVault struct {
 	*MemVault
 	now    func() time.Time
-	Until  map[string]time.Time // when what is live expires, by path
-	spare  []time.Duration      // that was left of it when it gave way
-	Doubly int                  // that gave way within an hour of its issue
+	Until  map[string]time.Time // expiry of the live certificate, by path
+	spare  []time.Duration      // remaining lifetimes at replacement
+	Doubly int                  // replacements within an hour of the issue
 	at     map[string]time.Time
-	Wrote  func(path string, was, now keypair.Pair) // is told of each change; was is empty for the first one; nil: nobody
+	Wrote  func(path string, was, now keypair.Pair) // called with each change; was is empty for the first one; may be nil
 	Pairs  map[string]keypair.Pair
 }
 
@@ -353,7 +354,7 @@ func (v *simVault) Write(ctx context.Context, mount, path string, data map[strin
 		v.Wrote(path, v.Pairs[path], p)
 	}
 	v.Until[path], v.at[path], v.Pairs[path] = p.Ends(), v.now(), p
-	// As a mount with max_versions does: what is long gone is not kept.
+	// Like a mount with max_versions: old versions are gone.
 	versions := v.Secrets[mount+"/"+path].Versions
 	for i := range len(versions) - 2 {
 		versions[i].Data = nil
@@ -361,7 +362,7 @@ func (v *simVault) Write(ctx context.Context, mount, path string, data map[strin
 	return n, nil
 }
 
-// simLedger is a Git that is away at times.
+// simLedger is a Git that fails at times.
 type simLedger struct {
 	*MemLedger
 	faults *faults
@@ -394,7 +395,7 @@ func (l *simLedger) Commit(ctx context.Context, message string, edit func(fs.FS)
 	return l.MemLedger.Commit(ctx, message, func(tree fs.FS) (map[string][]byte, error) { return edit(simTree{tree.(fstest.MapFS)}) })
 }
 
-// simCredentials have another version whenever one was mended.
+// simCredentials have another version after each fix of a fault.
 type simCredentials struct{ faults *faults }
 
 func (c simCredentials) Version(_ context.Context, v spec.Value) (string, error) {
@@ -409,15 +410,15 @@ type Sim struct {
 	Vault   *simVault
 	Rng     *rand.Rand
 	Began   time.Time
-	Port    attempt.CA    // what the reconciler asks; ca, or what stands before it
-	Pulls   time.Duration // between two pulls
-	ahead   atomic.Int64  // nanoseconds, of the reconciler's clock
+	Port    attempt.CA    // the reconciler's CA: ca, or a wrapper around it
+	Pulls   time.Duration // interval between pulls
+	ahead   atomic.Int64  // nanoseconds by which the reconciler's clock is fast
 	moments MemMoments
 	passes  int
 	Stop    func()
 }
 
-// NewSim makes a world in a bubble.
+// NewSim returns a world in a bubble.
 func NewSim(t testing.TB, seed int64, lifetime, again time.Duration, certificates ...*spec.Certificate) *Sim {
 	s := &Sim{World: NewWorld(t, certificates...), Rng: rand.New(rand.NewSource(seed)), Began: time.Now(), moments: MemMoments{}}
 	s.Faults = &faults{List: map[string][]Fault{}, now: time.Now}
@@ -437,7 +438,7 @@ func NewSim(t testing.TB, seed int64, lifetime, again time.Duration, certificate
 	return s
 }
 
-// Start runs a reconciler: a new process on the same world.
+// Start runs a new process on the same world.
 func (s *Sim) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -447,7 +448,7 @@ func (s *Sim) Start() {
 	s.Stop = func() { cancel(); <-done }
 }
 
-// Reconciler is a new process on the same world.
+// Reconciler returns a new process on the same world.
 func (s *Sim) Reconciler() *apply.Reconciler {
 	observer := &observe.Observer{Metadata: s.Vault, Versions: simCredentials{s.Faults}, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}
 	return apply.New(observer, s.Vault, s.Port, &simLedger{s.Ledger, s.Faults}, s.Journal, s.Opts)
@@ -456,7 +457,7 @@ func (s *Sim) Reconciler() *apply.Reconciler {
 // Until sleeps to an age of the world.
 func (s *Sim) Until(age time.Duration) { time.Sleep(time.Until(s.Began.Add(age))) }
 
-// sum is what came of it.
+// sum is the result of a run.
 type sum struct {
 	Renewals, Failures, Denied int
 	Least                      time.Duration

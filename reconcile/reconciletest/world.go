@@ -27,7 +27,7 @@ import (
 	"certroll/spec"
 )
 
-// LedgerRecords is how many certificates the ledger knows.
+// LedgerRecords returns the number of records in the ledger.
 func (w *World) LedgerRecords() int {
 	w.Ledger.Mu.Lock()
 	defer w.Ledger.Mu.Unlock()
@@ -40,7 +40,7 @@ func (w *World) LedgerRecords() int {
 	return n
 }
 
-// Without takes the first n blocks out of the spec.
+// Without removes the first n blocks from the spec.
 func (w *World) Without(n int) { w.Desired.Certificates = w.Desired.Certificates[n:] }
 
 // Lose removes the secrets of the first n certificates, metadata and all.
@@ -50,7 +50,7 @@ func (w *World) Lose(n int) {
 	}
 }
 
-// Stopped counts what the brake holds, and fails where what it holds is acted on.
+// Stopped counts the actions that the brake holds, and fails if one of them runs.
 func (w *World) Stopped() int {
 	w.T.Helper()
 	n := 0
@@ -65,20 +65,20 @@ func (w *World) Stopped() int {
 	return n
 }
 
-// Consented is what was observed with a person's consent to all that is held.
+// Consented adds a person's consent to everything that is held to an observation.
 func Consented(desired *spec.Spec, obs *plan.Observed, now time.Time) {
 	set := *plan.MassHold(plan.Plan(desired, obs, now))
 	set.AcceptedAt = &now
 	obs.Accept(&set)
 }
 
-// Accept is a person's consent, on a machine without Vault.
+// Accept writes a person's consent, from a machine without Vault.
 func (w *World) Accept(id string) (*ledger.HeldSet, error) {
 	r := apply.New(&observe.Observer{}, nil, nil, w.Ledger, nil, attempt.Options{Now: w.Opts.Now})
 	return r.AcceptHeld(context.Background(), id, nil, "ann@desk", "what is held")
 }
 
-// Snapshot is the tree of the ledger.
+// Snapshot returns the tree of the ledger.
 func (w *World) Snapshot(t *testing.T) fs.FS {
 	t.Helper()
 	tree, _, err := w.Ledger.Snapshot(t.Context())
@@ -88,7 +88,7 @@ func (w *World) Snapshot(t *testing.T) fs.FS {
 	return tree
 }
 
-// Examine is doctor.Examine with the world's examiner.
+// Examine runs doctor.Examine with the world's examiner.
 func (w *World) Examine(o doctor.ExamineOptions) *doctor.Examination {
 	w.T.Helper()
 	x, err := doctor.Examine(context.Background(), w.Reconciler(), w.Desired, o)
@@ -98,7 +98,7 @@ func (w *World) Examine(o doctor.ExamineOptions) *doctor.Examination {
 	return x
 }
 
-// Doctor is doctor.Doctor with the world's examiner.
+// Doctor runs doctor.Doctor with the world's examiner.
 func (w *World) Doctor() *doctor.Examination {
 	w.T.Helper()
 	x, err := doctor.Doctor(context.Background(), w.Reconciler(), w.Desired, ledger.Revision{Commit: "c0ffee"})
@@ -108,7 +108,7 @@ func (w *World) Doctor() *doctor.Examination {
 	return x
 }
 
-// PlannedFromCache is planned where the ledger may be away.
+// PlannedFromCache is Planned for a ledger that may be unreachable.
 func (w *World) PlannedFromCache() (*apply.Reconciler, []plan.Action) {
 	r := w.Reconciler()
 	obs, err := r.Observe(context.Background(), w.Desired)
@@ -118,8 +118,8 @@ func (w *World) PlannedFromCache() (*apply.Reconciler, []plan.Action) {
 	return r, plan.Plan(w.Desired, obs, w.At)
 }
 
-// Somebodys is a secret with a pair that somebody else made: signed by the key, or by
-// itself where that is nil.
+// Somebodys returns a foreign secret whose pair is signed by signer, or by itself if that
+// is nil.
 func (w *World) Somebodys(life time.Duration, parent *x509.Certificate, signer crypto.Signer, edit func(map[string]string)) map[string]string {
 	w.T.Helper()
 	key, err := keypair.NewKey("ecdsa-P-256")
@@ -130,7 +130,7 @@ func (w *World) Somebodys(life time.Duration, parent *x509.Certificate, signer c
 	if parent == nil {
 		parent, signer = leaf, key
 	} else {
-		leaf.AuthorityKeyId = w.Ca.Cert.SubjectKeyId // anybody can write that
+		leaf.AuthorityKeyId = w.Ca.Cert.SubjectKeyId // anybody can write this identifier
 	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, parent, key.Public(), signer)
 	if err != nil {
@@ -159,7 +159,7 @@ func (w *World) Overwrite(data map[string]string, version int) {
 	}
 }
 
-// Deletes has somebody delete the current version of a secret, or bring it back.
+// Deletes makes another program delete the current version of a secret, or restore it.
 func (v *MemVault) Deletes(path string, deleted bool) {
 	v.Mu.Lock()
 	defer v.Mu.Unlock()
@@ -167,7 +167,7 @@ func (v *MemVault) Deletes(path string, deleted bool) {
 	s.Versions[len(s.Versions)-1].Deleted = deleted
 }
 
-// Deletions are the events that tell of a deleted secret.
+// Deletions returns the events about deleted secrets.
 func (w *World) Deletions(t *testing.T) (told []ledger.Event) {
 	t.Helper()
 	for _, e := range w.Ledger.Events(t) {
@@ -178,7 +178,7 @@ func (w *World) Deletions(t *testing.T) (told []ledger.Event) {
 	return told
 }
 
-// KeysOfState are the secrets of certroll's own state that hold something.
+// KeysOfState returns certroll's own secrets that are not empty.
 func (w *World) KeysOfState() []string {
 	var paths []string
 	for path, s := range w.Vault.Secrets {
@@ -189,7 +189,7 @@ func (w *World) KeysOfState() []string {
 	return slices.Sorted(slices.Values(paths))
 }
 
-// Staged is the next key in Vault.
+// Staged returns the next key in Vault.
 func (w *World) Staged() *pending.StagedKey {
 	w.T.Helper()
 	n, err := w.Reconciler().Next.Load(context.Background(), "api")
@@ -199,8 +199,8 @@ func (w *World) Staged() *pending.StagedKey {
 	return n
 }
 
-// CheckNext demands that the key that is staged, the metadata and the record say
-// the same, of a key that is not live, and returns both digests.
+// CheckNext requires that the staged key, the metadata and the record agree on a key that
+// is not live. It returns both digests.
 func (w *World) CheckNext() (live, next string) {
 	w.T.Helper()
 	live, err := keypair.KeyDigest(w.SecretPair("tls/api").Key.Public())
@@ -225,14 +225,14 @@ func (w *World) CheckNext() (live, next string) {
 	return live, n.Digest
 }
 
-// LastEvent is the newest event of the ledger.
+// LastEvent returns the newest event of the ledger.
 func (w *World) LastEvent() ledger.Event {
 	w.T.Helper()
 	es := w.Ledger.Events(w.T)
 	return es[len(es)-1]
 }
 
-// NoKeys demands that nothing the ledger has is a private key.
+// NoKeys requires that the ledger has no private key.
 func (w *World) NoKeys() {
 	w.T.Helper()
 	for _, s := range w.Vault.Secrets {
@@ -249,8 +249,8 @@ func (w *World) NoKeys() {
 	}
 }
 
-// SpoilFirst lets every finishing of the first order fail with err, and keeps the CA
-// from handing that order out again.
+// SpoilFirst makes the first order fail with err at each finish, and the CA never returns
+// that order again.
 func (w *World) SpoilFirst(err *CaError) {
 	w.Ca.Fail = func(op string, _ int) error {
 		if op != "finish" || len(w.Ca.Orders) > 1 {
@@ -263,8 +263,8 @@ func (w *World) SpoilFirst(err *CaError) {
 	}
 }
 
-// UntilLive applies at the end of each hold, and returns after how many attempts
-// the certificate was live.
+// UntilLive applies at the end of each hold until the certificate is live, and returns
+// the number of attempts.
 func (w *World) UntilLive(most int) (attempts int) {
 	w.T.Helper()
 	for attempts = 1; attempts <= most; attempts++ {
@@ -283,7 +283,7 @@ func (w *World) UntilLive(most int) (attempts int) {
 	return 0
 }
 
-// PendingKey is the key of the pending secret.
+// PendingKey returns the key of the pending secret.
 func (w *World) PendingKey() string {
 	w.T.Helper()
 	d, err := w.Reconciler().PendingSecrets.Load(w.T.Context(), "api")
@@ -293,10 +293,10 @@ func (w *World) PendingKey() string {
 	return d.KeyDigest
 }
 
-// GitError is what a Git that cannot be reached says.
+// GitError is the error of an unreachable Git.
 func GitError() error { return &CaError{Code: "git", Text: "no route to host"} }
 
-// ToldOutages are the statuses of the events about whole passes.
+// ToldOutages returns the statuses of the events about outages.
 func (w *World) ToldOutages(t *testing.T) (told []ledger.Status) {
 	t.Helper()
 	for _, e := range w.Ledger.Events(t) {
@@ -307,14 +307,14 @@ func (w *World) ToldOutages(t *testing.T) (told []ledger.Status) {
 	return told
 }
 
-// Away has the ledger fail, or come back.
+// Away makes the ledger fail with err, or work again if err is nil.
 func (l *MemLedger) Away(err error) {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()
 	l.Err = err
 }
 
-// GoesOn is a process that has seen the ledger, after which Git goes away.
+// GoesOn returns a process that has seen the ledger before Git became unreachable.
 func (w *World) GoesOn() (again func()) {
 	w.T.Helper()
 	r := w.Reconciler()
@@ -342,7 +342,7 @@ func (w *World) GoesOn() (again func()) {
 // TheOwner is the author of the commits of the config repo.
 const TheOwner = "A. Owner <owner@example.com>"
 
-// ToldOf compares the events of a certificate, those of its former names with them.
+// ToldOf compares the events of a certificate, including those of its former names.
 func (w *World) ToldOf(t *testing.T, name, want string) {
 	t.Helper()
 	tree := w.Snapshot(t)
@@ -363,7 +363,7 @@ func (w *World) ToldOf(t *testing.T, name, want string) {
 	}
 }
 
-// HeldUntil demands that the plan holds a certificate back until then.
+// HeldUntil requires that the plan holds a certificate until a time.
 func (w *World) HeldUntil(t *testing.T, name string, until time.Time) {
 	t.Helper()
 	for _, a := range w.Plan() {
@@ -373,8 +373,8 @@ func (w *World) HeldUntil(t *testing.T, name string, until time.Time) {
 	}
 }
 
-// FailToMove applies a plan while the metadata of tls/api cannot be written: all of it, or
-// all that closes no record.
+// FailToMove applies a plan while the metadata of tls/api cannot be written: all its
+// actions, or only those that close no record.
 func (w *World) FailToMove(t *testing.T, all bool) {
 	t.Helper()
 	r, actions := w.Planned()
@@ -393,13 +393,13 @@ func (w *World) FailToMove(t *testing.T, all bool) {
 	}
 }
 
-// There tells that a secret can be read.
+// There reports whether a secret can be read.
 func (w *World) There(path string) bool {
 	_, readable, _, _ := w.Vault.ReadMetadata(context.Background(), "secret", path)
 	return readable
 }
 
-// Kinds are the plan's kinds in the order of the names.
+// Kinds returns the plan's kinds in the order of the names.
 func (w *World) Kinds() string {
 	w.T.Helper()
 	var kinds []string
@@ -409,7 +409,7 @@ func (w *World) Kinds() string {
 	return strings.Join(kinds, " ")
 }
 
-// Retry is what a person does, on a machine without a journal and Vault.
+// Retry runs a person's retry on a machine without a journal and Vault.
 func (w *World) Retry(want recorder.Retry) ([]recorder.Retried, string, error) {
 	r := apply.New(&observe.Observer{}, nil, nil, w.Ledger, nil, attempt.Options{Now: w.Opts.Now})
 	return r.Retry(context.Background(), want)
@@ -418,7 +418,7 @@ func (w *World) Retry(want recorder.Retry) ([]recorder.Retried, string, error) {
 // PendingOfAPI is the path of the pending secret of the certificate api.
 const PendingOfAPI = "secret/certroll/pending/api"
 
-// Arrives lets the write through, which is taken since nothing is there any more.
+// Arrives lets the write through. It succeeds because the place is empty.
 func (w *World) Arrives(data map[string]string) {
 	w.Vault.Secrets[PendingOfAPI] = &memSecret{Versions: []MemVersion{{Data: data}}}
 }
