@@ -11,40 +11,39 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// Ledger is where events are read.
+// Ledger is the source of events.
 type Ledger interface {
-	// Snapshot is the newest tree, and the branch's head.
+	// Snapshot returns the newest tree, and the branch's head.
 	Snapshot(ctx context.Context) (tree fs.FS, head string, err error)
 }
 
 const (
-	// patience is how long a page waits for the ledger, before it shows what
-	// was read of it last.
+	// patience is how long a page waits for the ledger before it shows the last reading.
 	patience = 3 * time.Second
 	// readTimeout bounds one exchange with the ledger.
 	readTimeout = time.Minute
-	// kept is how many certificates' histories are kept for one head.
+	// kept is the number of certificates' histories cached for one head.
 	kept = 256
-	// walks is how many histories are read at once.
+	// walks bounds the histories read concurrently.
 	walks = 2
 )
 
-// book is the ledger as it was seen last. It looks again once a pass at most,
-// and reads a certificate's history once a head.
+// book is the last reading of the ledger. It reads again at most once per pass, and
+// reads a certificate's history once per head.
 type book struct {
 	ledger Ledger
-	life   context.Context // ends what outlasts one request
-	late   func()          // is called where a reading ends that somebody gave up waiting for
-	walk   chan struct{}   // a place for each walk through the log
-	under  sync.WaitGroup  // readings that are under way
+	life   context.Context // ends the work that outlasts a request
+	late   func()          // called at the end of a reading that a request stopped waiting for
+	walk   chan struct{}   // one element per walk through the log
+	under  sync.WaitGroup  // readings in progress
 
 	mu       sync.Mutex
 	closed   bool
-	pass     int           // of which it is to tell
-	seen     int           // that it was read for
-	reading  chan struct{} // closed when the reading that is under way ends; nil: none is
-	missed   bool          // somebody gave up waiting for it
-	tree     fs.FS         // nil: it was never read
+	pass     int           // number of the newest pass
+	seen     int           // pass at the last reading
+	reading  chan struct{} // closed at the end of the reading in progress; nil: none
+	missed   bool          // a request stopped waiting for it
+	tree     fs.FS         // nil: never read
 	head     string
 	err      error // of the last reading
 	problems []ledger.Problem
@@ -55,15 +54,15 @@ func newBook(life context.Context, l Ledger, late func()) *book {
 	return &book{ledger: l, life: life, late: late, walk: make(chan struct{}, walks), events: map[string]History{}}
 }
 
-// turn says that a pass has ended: what was read may be old.
+// turn records the end of a pass: the last reading may be outdated.
 func (b *book) turn() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.pass++
 }
 
-// look reads the ledger where a pass has ended since it was read, and waits for
-// that a little.
+// look reads the ledger if a pass has ended since the last reading, and waits for that
+// up to patience.
 func (b *book) look(ctx context.Context) {
 	b.mu.Lock()
 	if b.closed || b.seen == b.pass && b.reading == nil {
@@ -89,7 +88,7 @@ func (b *book) look(ctx context.Context) {
 	}
 }
 
-// close returns when nothing is read any more.
+// close waits for the end of all reading.
 func (b *book) close() {
 	b.mu.Lock()
 	b.closed = true
@@ -108,7 +107,7 @@ func (b *book) read(pass int, done chan struct{}) {
 	b.mu.Lock()
 	missed := b.missed
 	b.reading, b.missed, b.seen, b.err = nil, false, pass, err
-	if err == nil { // else what was read before is still true, as of then
+	if err == nil { // otherwise the earlier reading stays
 		if head != b.head || b.tree == nil {
 			b.events = map[string]History{}
 		}
@@ -121,14 +120,14 @@ func (b *book) read(pass int, done chan struct{}) {
 	}
 }
 
-// open gives the open problems and the ledger's head.
+// open returns the open problems and the ledger's head.
 func (b *book) open() (problems []ledger.Problem, head string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.problems, b.head, b.err
 }
 
-// history is a certificate's, out of the ledger's last reading.
+// history returns a certificate's history from the last reading.
 func (b *book) history(ctx context.Context, name string) History {
 	b.mu.Lock()
 	tree, head, h, failed := b.tree, b.head, b.events[name], b.err
@@ -147,7 +146,7 @@ func (b *book) history(ctx context.Context, name string) History {
 	return h
 }
 
-// walkFor goes through the log for a certificate, and keeps what it found.
+// walkFor reads a certificate's history from the log, and caches it.
 func (b *book) walkFor(ctx context.Context, tree fs.FS, head, name string) History {
 	select {
 	case b.walk <- struct{}{}:

@@ -7,12 +7,12 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// mostEvents is how much of its history a certificate's page shows.
+// mostEvents bounds the history on a certificate's page.
 const mostEvents = 200
 
-// History is what the audit log says of a certificate.
+// History is a certificate's history in the audit log.
 type History struct {
-	Events []ledger.Event // the newest first
+	Events []ledger.Event // newest first
 	More   bool           // there are older ones
 	Error  string         // why there is none, or an old one; ""
 }
@@ -27,10 +27,10 @@ type detailView struct {
 	Bar     bar
 }
 
-// tale is an event of the history. A message that stands above is not said again.
+// tale is an event of the history. It refers to a message that already appears above.
 type tale struct {
 	ledger.Event
-	Same string // where the message stands; "": it is new
+	Same string // where the message appears; "": only here
 }
 
 func (p *Page) tales(c *Certificate, events []ledger.Event) []tale {
@@ -48,16 +48,16 @@ func (p *Page) tales(c *Certificate, events []ledger.Event) []tale {
 	return list
 }
 
-// detail is the view of one certificate.
+// detail returns the view of one certificate.
 func (p *Page) detail(l layout, c *Certificate, h History) detailView {
 	s := newScale([]*Certificate{c}, p.Now)
 	return detailView{head: head{l, c.Name, p}, C: c, History: h, Tales: p.tales(c, h.Events), Ticks: s.ticks(), Bar: s.bar(c)}
 }
 
-// Record is what the ledger says; nil where it knows nothing yet.
+// Record returns the ledger's record; nil if there is none yet.
 func (v *detailView) Record() *ledger.Record { return v.C.record }
 
-// Live is what is in Vault; nil where nothing was issued.
+// Live returns the live certificate; nil if none was issued.
 func (v *detailView) Live() *ledger.Live {
 	if v.C.record == nil {
 		return nil
@@ -65,20 +65,20 @@ func (v *detailView) Live() *ledger.Live {
 	return v.C.record.Live
 }
 
-// KeyAge is for how long the key has been in use.
+// KeyAge returns how long the key has been in use.
 func (v *detailView) KeyAge() string { return span(max(0, v.Now.Sub(v.Live().KeySince))) }
 
-// TLSA is the data of a TLSA record for a key: DANE-EE, SubjectPublicKeyInfo,
+// TLSA returns the data of a TLSA record for a key: DANE-EE, SubjectPublicKeyInfo,
 // SHA-256 (RFC 7671 section 5.1).
 func (v *detailView) TLSA(digest string) string { return "3 1 1 " + digest }
 
-// Look is what is known of an endpoint.
+// Look is the state of an endpoint.
 type Look struct {
 	At      string
-	Problem *ledger.Problem // nil: what was seen there last is what is live
+	Problem *ledger.Problem // nil: its last probe showed the live certificate
 }
 
-// Looks are the endpoints where it is looked at what is served.
+// Looks returns the probed endpoints.
 func (v *detailView) Looks() []Look {
 	var list []Look
 	for _, at := range v.C.Probe {
@@ -93,12 +93,12 @@ func (v *detailView) Looks() []Look {
 	return list
 }
 
-// Ahead are the problems that the daily examination found.
+// Ahead returns the problems that the daily examination found.
 func (v *detailView) Ahead() []ledger.Problem {
 	return slices.DeleteFunc(slices.Clone(v.C.Problems), isProbe)
 }
 
-// RenewalRule says which rule sets the moment of the renewal.
+// RenewalRule names the rule that sets the renewal time.
 func (v *detailView) RenewalRule() string {
 	switch v.C.RenewBy {
 	case ledger.ReasonWindow:
@@ -112,11 +112,11 @@ func (v *detailView) RenewalRule() string {
 	}
 }
 
-// HeldUntil is when what holds it ends; nil where nothing does.
+// HeldUntil returns the end of the hold; nil without one.
 func (v *detailView) HeldUntil() *time.Time { return v.C.heldUntil() }
 
-// Marked are the facts of a row.
+// Marked returns the facts of a row.
 func (v *detailView) Marked() row { return row{Certificate: v.C, now: v.Now} }
 
-// Unknown tells that a time is not known.
+// Unknown reports whether a time is unknown.
 func (v *detailView) Unknown(t time.Time) bool { return t.IsZero() }

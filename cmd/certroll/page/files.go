@@ -21,7 +21,7 @@ func etag(b []byte) string {
 	return strconv.Quote(hex.EncodeToString(sum[:8]))
 }
 
-// pageName is the file of the nth page of all certificates.
+// pageName returns the file of the nth page of all certificates.
 func pageName(n int) string {
 	if n == 1 {
 		return "index.html"
@@ -29,8 +29,7 @@ func pageName(n int) string {
 	return fmt.Sprintf("page-%d.html", n)
 }
 
-// fileName is the file of a certificate's page; one path segment, whatever the
-// ledger calls it.
+// fileName returns the file of a certificate's page: one path segment for any name.
 func fileName(name string) string { return url.PathEscape(name) + ".html" }
 
 // entry is one certificate in the index that the files' script searches.
@@ -44,7 +43,7 @@ type entry struct {
 	Text    string     `json:"t"`
 }
 
-// Histories are those of all certificates, out of all events of the log.
+// Histories returns the histories of all certificates, given all events of the log.
 func (p *Page) Histories(events []ledger.Event) func(certificate string) History {
 	byName := map[string][]ledger.Event{}
 	for _, e := range events {
@@ -62,8 +61,8 @@ func (p *Page) Histories(events []ledger.Event) func(certificate string) History
 	}
 }
 
-// Files hands over all files of the page that stands without a server, the
-// first page last, so that whoever comes meanwhile finds what it leads to.
+// Files writes all files of the static page, the first page last, so that a visitor
+// meanwhile finds the pages that it links to.
 func (p *Page) Files(history func(certificate string) History, write func(name string, b []byte) error) error {
 	for _, name := range slices.Sorted(maps.Keys(assets)) {
 		if err := write(name, assets[name]); err != nil {

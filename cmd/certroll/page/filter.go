@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Filter is which certificates are shown, in which order; the zero value is
-// all, the worst first. It is what the address says after the question mark.
+// Filter selects and orders the displayed certificates; the zero value shows all, worst
+// first. It is the query part of the URL.
 type Filter struct {
 	Text   string // words that must all occur
-	Label  string // "key=value" or "key", several by commas
+	Label  string // "key=value" or "key", separated by commas
 	Team   string
 	Issuer string
 	State  State
@@ -21,10 +21,10 @@ type Filter struct {
 	Page   int    // from 1
 }
 
-// AnyAction picks what the plan has something to do for.
+// AnyAction selects the certificates with a planned action.
 const AnyAction = "any"
 
-// ParseFilter reads an address. What it does not know is passed over.
+// ParseFilter parses a URL's query. It ignores unknown values.
 func ParseFilter(v url.Values) Filter {
 	get := func(key string) string { return strings.TrimSpace(v.Get(key)) }
 	f := Filter{Text: get("q"), Label: strings.Trim(strings.Join(v["label"], ","), ", "), Team: get("team"), Issuer: get("issuer"),
@@ -37,7 +37,7 @@ func ParseFilter(v url.Values) Filter {
 	return f
 }
 
-// Query is the address of a filter, "?" where it is all.
+// Query returns the filter as a URL's query; "?" for all.
 func (f Filter) Query() string {
 	v := url.Values{}
 	set := func(key, value string) {
@@ -58,23 +58,23 @@ func (f Filter) Query() string {
 	return "?" + v.Encode()
 }
 
-// narrows tells whether it leaves anything out.
+// narrows reports whether the filter excludes anything.
 func (f Filter) narrows() bool {
 	f.Sort, f.Page = "", 1
 	return f != Filter{Page: 1}
 }
 
-// orders are the ways to sort, by the name that the address has for them.
+// orders are the sort orders, by their name in the URL.
 var orders = map[string]func(a, b *Certificate) int{
-	"":        nil, // as they are: the worst first
+	"":        nil, // unchanged: worst first
 	"name":    func(a, b *Certificate) int { return cmp.Compare(a.Name, b.Name) },
 	"issuer":  func(a, b *Certificate) int { return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), worstFirst(a, b)) },
 	"renews":  func(a, b *Certificate) int { return cmp.Or(byTime(a.RenewAt, b.RenewAt, 1), worstFirst(a, b)) },
 	"expires": func(a, b *Certificate) int { return cmp.Or(byTime(a.NotAfter, b.NotAfter, 1), worstFirst(a, b)) },
 }
 
-// Pick gives the certificates that the filter leaves, in its order, and how
-// many there would be in each state if it asked for none.
+// Pick returns the filter's certificates in its order, and the number in each state
+// without the filter's own state.
 func (p *Page) Pick(f Filter) (picked []*Certificate, totals map[State]int) {
 	m := newMatcher(f)
 	totals = map[State]int{}
@@ -102,11 +102,11 @@ type matcher struct {
 
 type label struct {
 	key, value string
-	any        bool // whatever the value is
+	any        bool // any value
 }
 
-// mostParts is how many words, and how many labels, a filter has at most: each
-// of them is looked for in every certificate.
+// mostParts bounds the words and the labels of a filter: each is searched for in every
+// certificate.
 const mostParts = 64
 
 func newMatcher(f Filter) *matcher {
@@ -119,14 +119,14 @@ func newMatcher(f Filter) *matcher {
 	return m
 }
 
-// distinct are the parts of a filter, each once; what is too much is passed over.
+// distinct returns the parts of a filter without duplicates, up to mostParts.
 func distinct(parts []string) []string {
 	slices.Sort(parts)
 	parts = slices.Compact(parts)
 	return parts[:min(mostParts, len(parts))]
 }
 
-// matches looks at all but the state.
+// matches checks everything but the state.
 func (m *matcher) matches(c *Certificate) bool {
 	if m.Team != "" && c.Team() != m.Team || m.Issuer != "" && c.Issuer != m.Issuer || !m.acts(c.Plan) {
 		return false

@@ -11,19 +11,19 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// perPage is how many rows a page has.
+// perPage is the number of rows on a page.
 const perPage = 200
 
-// listed is how many actions or problems stand above the table.
+// listed is the number of actions or problems above the table.
 const listed = 6
 
-// layout is where things are: below a server, or as files.
+// layout is the form of the page: served, or as files.
 type layout struct {
-	Root   string // the way to the first page: "", or "../"
+	Root   string // the path to the first page: "", or "../"
 	Static bool
 }
 
-// Way is the address of a certificate's page.
+// Way returns the URL of a certificate's page.
 func (l layout) Way(name string) string {
 	if l.Static {
 		return l.Root + "certificates/" + url.PathEscape(fileName(name))
@@ -31,7 +31,7 @@ func (l layout) Way(name string) string {
 	return l.Root + "certificates/" + url.PathEscape(name)
 }
 
-// Home is the address of the first page.
+// Home returns the URL of the first page.
 func (l layout) Home() string {
 	switch {
 	case l.Static:
@@ -43,16 +43,16 @@ func (l layout) Home() string {
 	}
 }
 
-// head is what every page has at its top.
+// head is the top of every page.
 type head struct {
 	layout
 	Title string
 	*Page
 }
 
-// Alerts are what concerns all, the worst first. A trouble of the last pass, which has no
-// title of its own, is left out where its cause stands there already; two subjects that
-// fail for the same cause are two alerts.
+// Alerts returns the alerts about all certificates, worst first. It omits a trouble of
+// the last pass, which has no title, if an alert already names its cause. Two subjects
+// that fail for the same cause are two alerts.
 func (h head) Alerts() []alert {
 	var list []alert
 	add := func(title, text string) {
@@ -100,22 +100,22 @@ type indexView struct {
 	head
 	Filter    Filter
 	Totals    []total
-	All       int // that the filter would leave in any state
+	All       int // number that the filter matches in any state
 	Matched   int
 	Rows      []row
 	Ticks     []tick
-	Plan      []*Certificate // the first of those with something to do
+	Plan      []*Certificate // the first certificates with an action
 	Planned   int
 	Kinds     []total // of actions
 	Open      []ledger.Problem
-	Working   []Work // the first of those at work
+	Working   []Work // the first attempts in progress
 	From, To  int
-	Prev, Nxt string // addresses, "" at the ends
+	Prev, Nxt string // URLs; "" at the ends
 	Pages     int
 }
 
 type total struct {
-	Name    string // as the address has it
+	Name    string // as in the URL
 	Word    string
 	N       int
 	Href    string
@@ -127,11 +127,11 @@ type row struct {
 	*Certificate
 	Href   string
 	Bar    bar
-	Anchor State // the first row of its state, for links of files; else ""
+	Anchor State // set in the first row of its state, for links in files; else ""
 	now    time.Time
 }
 
-// index is the view that a filter gives.
+// index returns the view for a filter.
 func (p *Page) index(l layout, f Filter) indexView {
 	picked, totals := p.Pick(f)
 	v := indexView{head: head{l, "Certificates", p}, Filter: f, Matched: len(picked), Pages: max(1, (len(picked)+perPage-1)/perPage)}
@@ -157,7 +157,7 @@ func (p *Page) index(l layout, f Filter) indexView {
 	return v
 }
 
-// page is the address of a page of the same certificates.
+// page returns the URL of another page of the same certificates.
 func (v *indexView) page(n int) string {
 	if n < 1 || n > v.Pages {
 		return ""
@@ -170,8 +170,8 @@ func (v *indexView) page(n int) string {
 	return f.Query()
 }
 
-// totals links each state to what is in it: by a filter, or where there is
-// nobody to filter to the place where it begins.
+// totals links each state to its certificates: with a filter, or in files to the first
+// one.
 func (v *indexView) totals(n map[State]int, picked []*Certificate) {
 	f := v.Filter
 	f.Page = 1
@@ -183,7 +183,7 @@ func (v *indexView) totals(n map[State]int, picked []*Certificate) {
 		f.State = s
 		t := total{Name: string(s), Word: s.Word(), N: n[s], Href: f.Query(), Current: v.Filter.State == s}
 		if t.Current {
-			f.State = "" // a second press takes it off
+			f.State = "" // a second click removes the filter
 			t.Href = f.Query()
 		}
 		if v.Static {
@@ -194,21 +194,21 @@ func (v *indexView) totals(n map[State]int, picked []*Certificate) {
 	}
 }
 
-// Without is the address of all states.
+// Without returns the URL of all states.
 func (v *indexView) Without() string {
 	f := v.Filter
 	f.State, f.Page = "", 1
 	return f.Query()
 }
 
-// Sorted is the address of the same in another order.
+// Sorted returns the URL of the same certificates in another order.
 func (v *indexView) Sorted(order string) string {
 	f := v.Filter
 	f.Sort, f.Page = order, 1
 	return f.Query()
 }
 
-// Aria is what aria-sort says of a column.
+// Aria returns a column's aria-sort.
 func (v *indexView) Aria(order string) string {
 	if v.Filter.Sort == order {
 		return "ascending"
@@ -216,10 +216,10 @@ func (v *indexView) Aria(order string) string {
 	return "none"
 }
 
-// Narrowed tells whether there is a filter to take off.
+// Narrowed reports whether a filter is set.
 func (v *indexView) Narrowed() bool { return v.Filter.narrows() }
 
-// kinds is the order in which actions are told.
+// kinds is the display order of actions.
 var kinds = []ledger.Kind{ledger.KindIssue, ledger.KindReissue, ledger.KindRotate, ledger.KindRenew, ledger.KindRepair, ledger.KindAdopt,
 	ledger.KindRevoke, ledger.KindRetire, ledger.KindNote, ledger.KindHold}
 
@@ -249,13 +249,13 @@ func toDo(k ledger.Kind) string {
 	return "to " + string(k)
 }
 
-// Sentence says what the plan does, without the kind.
+// Sentence describes the planned action, without its kind.
 func (p *Planned) Sentence() string {
 	return strings.TrimPrefix(words(p.Reason)+": "+p.brief, ": ")
 }
 
-// Note is what a row says beside its time line: why it waits, or fails. A row has
-// room for the cause; the certificate's page has the whole message.
+// Note is the text beside a row's time line: the cause of a hold or failure. The
+// certificate's page has the whole message.
 func (r row) Note() string {
 	switch {
 	case r.State == Deleted:
@@ -281,8 +281,8 @@ func (r row) Note() string {
 
 func (r row) fails() bool { return r.State == Paging || r.State == Failing }
 
-// Marks are the short facts before the note: how often it failed, with what,
-// and until when it waits.
+// Marks returns the short facts before the note: number and class of failures, and the
+// end of the hold.
 func (r row) Marks() []string {
 	var list []string
 	if r.Work != nil {
@@ -300,7 +300,7 @@ func (r row) Marks() []string {
 	return list
 }
 
-// heldUntil is when a hold ends, by the plan or by the record.
+// heldUntil returns the end of a hold, from the plan or the record.
 func (c *Certificate) heldUntil() *time.Time {
 	switch {
 	case c.Plan != nil && c.Plan.Until != nil:
@@ -312,13 +312,13 @@ func (c *Certificate) heldUntil() *time.Time {
 	}
 }
 
-// Chips are the labels of a row with the addresses that filter by them.
+// Chips returns the labels of a row, with URLs that filter by them.
 func (r row) Chips() []total {
 	list := make([]total, 0, len(r.Labels))
 	for k, v := range r.Labels {
 		by := k + "=" + v
 		if strings.Contains(by, ",") {
-			by = k // a comma parts labels in a filter
+			by = k // commas separate labels in a filter
 		}
 		list = append(list, total{Word: k + "=" + v, Href: Filter{Label: by}.Query()})
 	}

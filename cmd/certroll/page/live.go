@@ -9,39 +9,39 @@ import (
 )
 
 const (
-	// mostListeners are told of passes at once; one more is told to come later.
+	// mostListeners bounds the browsers that follow the passes; further ones must
+	// reload.
 	mostListeners = 64
-	// beat is how often a listener hears that the connection lives: proxies end
-	// those that say nothing for a minute.
+	// beat is the interval of heartbeats: proxies close a connection that is silent for
+	// a minute.
 	beat = 20 * time.Second
-	// writeTimeout is how long a listener may take to read one message.
+	// writeTimeout bounds the delivery of one message to a listener.
 	writeTimeout = 10 * time.Second
 )
 
-// bell tells listeners that a pass has ended, or that its ledger was read late.
+// bell notifies listeners of the end of a pass, or of a late reading of the ledger.
 type bell struct {
 	mu        sync.Mutex
-	n         int // the newest of these
+	n         int // the newest number
 	listeners map[chan int]bool
 }
 
-// ring tells of the nth.
+// ring announces number n.
 func (b *bell) ring(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.n = max(b.n, n)
 	for l := range b.listeners {
 		select {
-		case <-l: // it has not heard of the one before
+		case <-l: // drop the previous number, which the listener has not read
 		default:
 		}
 		l <- b.n
 	}
 }
 
-// listen gives a channel of one place for the newest pass, which is in it where
-// it is another than the one that is known; false where there are too many
-// listeners.
+// listen returns a channel of capacity one for the newest number. The channel already
+// holds it if it differs from known. ok is false if there are too many listeners.
 func (b *bell) listen(known int) (heard chan int, leave func(), ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,9 +63,9 @@ func (b *bell) listen(known int) (heard chan int, leave func(), ok bool) {
 	}, true
 }
 
-// events serves Server-Sent Events: one message a pass, a heartbeat between
-// them, until the client leaves or the server ends. The address says which pass
-// the client has seen: one that ended since is told at once.
+// events serves Server-Sent Events: one message per pass, and heartbeats, until the
+// client leaves or the server ends. The URL names the last pass that the client has
+// seen; a newer one is sent at once.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	known, _ := strconv.Atoi(r.URL.Query().Get("pass"))
 	heard, leave, ok := s.bell.listen(known)
@@ -77,11 +77,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	defer leave()
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no") // nginx would keep messages back
+	h.Set("X-Accel-Buffering", "no") // nginx would buffer messages
 	out := http.NewResponseController(w)
 	say := func(text string) bool {
-		// The server's own WriteTimeout is for a whole answer.
-		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // where it is not supported there is none to exceed
+		// The server's own WriteTimeout applies to a whole answer.
+		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // if unsupported, there is no limit to exceed
 		if _, err := fmt.Fprint(w, text); err != nil {
 			return false
 		}

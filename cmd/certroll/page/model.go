@@ -10,39 +10,40 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// Input is what a page is made of: how things stand after a pass, or what the
-// ledger alone says. Nobody may change it any more.
+// Input is the content of a page: the state after a pass, or the ledger's alone. It must
+// not change after New.
 type Input struct {
 	Records  []*ledger.Record
-	Standing []plan.Action // the plan; nil where nobody made one
+	Standing []plan.Action // the plan; nil without one
 	Problems []ledger.Problem
-	Tripped  []plan.Tripped // what is held as a whole
-	Revision *Revision      // in force; nil where that is not known
+	Tripped  []plan.Tripped // issuers and DNS accounts held by a breaker
+	Revision *Revision      // in force; nil if unknown
 	Newest   *NotTaken      // nil: the newest revision is in force
 	Pass     *Pass          // nil: no pass has ended yet
-	Ledger   string         // the ledger's commit that was read; "" where none is named
-	Troubles []string       // what cannot be looked at, in the other side's words
-	Settings *Settings      // nil: nothing of certroll.hcl is known
-	AtWork   []Work         // the attempts under way, the longest first
+	Ledger   string         // the ledger's commit that was read; "" if unknown
+	Troubles []string       // unavailable systems, in their own words
+	Settings *Settings      // nil: certroll.hcl is unknown
+	AtWork   []Work         // the attempts in progress, longest first
 }
 
-// Settings are what run has read of certroll.hcl.
+// Settings is the state of certroll.hcl in certroll run.
 type Settings struct {
 	ReadAt time.Time `json:"read_at"`
-	// Notes say where certroll.hcl on disk is not what is in use, and why; never null.
+	// Notes are differences between certroll.hcl on disk and the settings in use, and
+	// why; never null.
 	Notes []string `json:"notes"`
 }
 
-// Work is one attempt that is under way.
+// Work is one attempt in progress.
 type Work struct {
 	Certificate string      `json:"certificate"`
 	Operation   ledger.Kind `json:"operation"`
 	Since       time.Time   `json:"since"`
 	Step        string      `json:"step"`
-	Detail      string      `json:"detail"` // "" where the step says all
+	Detail      string      `json:"detail"` // "" if the step says everything
 }
 
-// Works are the attempts that a reconciler has under way.
+// Works converts a reconciler's attempts in progress.
 func Works(list []plan.Work) []Work {
 	works := make([]Work, len(list))
 	for i, w := range list {
@@ -51,7 +52,7 @@ func Works(list []plan.Work) []Work {
 	return works
 }
 
-// At says what the attempt is at.
+// At describes the present step.
 func (w Work) At() string {
 	if w.Detail == "" {
 		return w.Step
@@ -63,10 +64,10 @@ func (w Work) At() string {
 type Revision struct {
 	Commit string    `json:"commit"`
 	Author string    `json:"author"`
-	At     time.Time `json:"at"` // when it was taken; zero where not known
+	At     time.Time `json:"at"` // when it came into force; zero if unknown
 }
 
-// NotTaken is why the newest revision is not in force.
+// NotTaken explains why the newest revision is not in force.
 type NotTaken struct {
 	Commit  string        `json:"commit"`
 	Author  string        `json:"author"`
@@ -74,26 +75,26 @@ type NotTaken struct {
 	Message string        `json:"message"`
 }
 
-// Pass is how the last pass of run ended.
+// Pass is the result of the last pass.
 type Pass struct {
 	Ended  time.Time `json:"ended"`
 	Next   time.Time `json:"next"`
-	Error  string    `json:"error"`   // "" where it came to its end
-	SeenAt time.Time `json:"seen_at"` // when the last one ended that could see how things stand; zero: none
+	Error  string    `json:"error"`   // "" on success
+	SeenAt time.Time `json:"seen_at"` // end of the last pass that read Vault and the ledger; zero: none
 }
 
-// Page is all that can be seen at a moment.
+// Page is the whole content at one time.
 type Page struct {
 	Input
 	Now          time.Time
-	Number       int            // of the pass, as the server counts them
-	Certificates []*Certificate // the worst first
-	Teams        []string       // that there are
+	Number       int            // of the pass, by the server's count
+	Certificates []*Certificate // worst first
+	Teams        []string       // that occur
 	Issuers      []string
 	byName       map[string]*Certificate
 }
 
-// Certificate is one row. Times that are not known are null.
+// Certificate is one row. Unknown times are null.
 type Certificate struct {
 	Name     string            `json:"certificate"`
 	State    State             `json:"state"`
@@ -103,46 +104,45 @@ type Certificate struct {
 	File     string            `json:"file"`
 	Serial   string            `json:"serial"`
 	Vault    string            `json:"vault_path"`    // mount and path
-	Version  int               `json:"vault_version"` // 0: nothing is live
+	Version  int               `json:"vault_version"` // 0: no live certificate
 	NotAfter *time.Time        `json:"not_after"`
-	RenewAt  *time.Time        `json:"renew_at"` // null: it is not renewed by itself
-	RenewBy  ledger.Reason     `json:"renew_by"` // what renew_at comes from, "" where it is null or a pause's end
-	Window   *Window           `json:"window"`   // the CA's suggested window, where that decides
+	RenewAt  *time.Time        `json:"renew_at"` // null: no automatic renewal
+	RenewBy  ledger.Reason     `json:"renew_by"` // the origin of renew_at; "" if it is null or a pause's end
+	Window   *Window           `json:"window"`   // the CA's suggested window, if it sets renew_at
 	Failures int               `json:"failures"` // in a row
 	Class    ledger.Class      `json:"class"`    // of the last failure
-	Message  string            `json:"message"`  // the upstream's own words
+	Message  string            `json:"message"`  // the upstream's words
 	Cause    string            `json:"cause"`    // the last clause of message, with the DNS account or the class
 	WaitsFor string            `json:"waits_for"`
-	Plan     *Planned          `json:"plan"`  // null: there is nothing to do
-	Probe    []string          `json:"probe"` // endpoints where it is looked at what is served
-	// Problems are the open ones that touch it: found by the daily examination,
-	// or at an endpoint.
+	Plan     *Planned          `json:"plan"`  // null: no action
+	Probe    []string          `json:"probe"` // probed endpoints
+	// Problems are the open ones that affect it, from the daily examination or a probe.
 	Problems []ledger.Problem `json:"problems"`
 
-	Work *Work `json:"-"` // nil: it is not at work; Page has the list
+	Work *Work `json:"-"` // nil: no attempt; Page has the list
 
-	record *ledger.Record // nil where the ledger knows nothing
-	text   string         // what a search looks in
+	record *ledger.Record // nil without a record
+	text   string         // searchable text
 }
 
-// Window is a span of time.
+// Window is a time span.
 type Window struct {
 	Start time.Time `json:"start"`
 	End   time.Time `json:"end"`
 }
 
-// Planned is what the plan says of a certificate.
+// Planned is the planned action of a certificate.
 type Planned struct {
 	Kind   ledger.Kind   `json:"action"`
 	Reason ledger.Reason `json:"reason"`
 	Detail string        `json:"detail"`
-	Wants  ledger.Kind   `json:"waiting"` // of a hold: what waits
-	Until  *time.Time    `json:"until"`   // of a hold: when it ends
+	Wants  ledger.Kind   `json:"waiting"` // of a hold: the action that waits
+	Until  *time.Time    `json:"until"`   // of a hold: its end
 
-	brief string // detail without the messages that the page shows elsewhere
+	brief string // detail without messages that the page shows elsewhere
 }
 
-// New makes the page of a moment.
+// New makes the page for a time.
 func New(in Input, now time.Time) *Page {
 	p := &Page{Input: in, Now: now, byName: make(map[string]*Certificate, len(in.Records))}
 	actions := make(map[string]*plan.Action, len(in.Standing))
@@ -185,13 +185,13 @@ func (p *Page) add(c *Certificate) {
 	p.byName[c.Name] = c
 }
 
-// Certificate finds one by its name; nil where there is none.
+// Certificate returns a certificate by name; nil if there is none.
 func (p *Page) Certificate(name string) *Certificate { return p.byName[name] }
 
-// TeamLabel is the label that says whose a certificate is.
+// TeamLabel is the label with a certificate's team.
 const TeamLabel = "team"
 
-// Team is whose it is, "" where nobody said.
+// Team returns the certificate's team; "" without one.
 func (c *Certificate) Team() string { return c.Labels[TeamLabel] }
 
 func newCertificate(r *ledger.Record, a *plan.Action, open []ledger.Problem, now time.Time) *Certificate {
@@ -210,7 +210,8 @@ func newCertificate(r *ledger.Record, a *plan.Action, open []ledger.Problem, now
 	return c
 }
 
-// shorten leaves out of the plan's detail what stands beside it, or at the top.
+// shorten removes from the plan's detail the messages that appear beside it or at the
+// top.
 func (c *Certificate) shorten(tripped []plan.Tripped) {
 	if c.Plan == nil {
 		return
@@ -243,8 +244,7 @@ func (c *Certificate) fromAction(a *plan.Action) {
 	}
 }
 
-// fromRecord takes what the ledger says; it stands over what the plan says of
-// the same.
+// fromRecord copies the record; it overrides the plan's values.
 func (c *Certificate) fromRecord(r *ledger.Record, now time.Time) {
 	c.Name, c.File, c.WaitsFor, c.Failures = r.Certificate, r.File, r.WaitsFor(), r.Failures
 	if c.WaitsFor == "" {
@@ -269,7 +269,7 @@ func (c *Certificate) fromRecord(r *ledger.Record, now time.Time) {
 		c.Issuer = cmp.Or(c.Issuer, f.Issuer)
 	}
 	if r.State == ledger.StateRetired {
-		return // nobody renews it any more
+		return // retired certificates are not renewed
 	}
 	c.RenewAt, c.RenewBy = r.RenewAt, r.NextBy()
 	if c.RenewAt == nil && !r.Paused(now) {
@@ -280,7 +280,7 @@ func (c *Certificate) fromRecord(r *ledger.Record, now time.Time) {
 	}
 }
 
-// searched is the text of a certificate in which a search looks, in lower case.
+// searched returns a certificate's searchable text, in lower case.
 func (c *Certificate) searched() string {
 	parts := append([]string{c.Name, c.Issuer, c.File, c.Serial, c.Vault, string(c.Class)}, c.Names...)
 	for k, v := range c.Labels {

@@ -22,15 +22,15 @@ var assets = func() map[string][]byte {
 	for _, name := range []string{"page.css", "page.js", "icon.svg"} {
 		b, err := fs.ReadFile(embedded, "assets/"+name)
 		if err != nil {
-			panic(err) // it is not compiled in
+			panic(err) // not compiled in
 		}
 		files[name] = b
 	}
 	return files
 }()
 
-// templates hold the page. Whatever comes from outside goes through
-// html/template's escaping; text.Lines has what cannot be seen replaced.
+// templates are the page's templates. html/template escapes all text from outside;
+// text.Lines replaces invisible characters.
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"date":    func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
 	"stamp":   stamp,
@@ -62,10 +62,10 @@ func render(w io.Writer, name string, view any) error {
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// short is the beginning of a hash.
+// short returns the beginning of a hash.
 func short(s string) string { return s[:min(12, len(s))] }
 
-// words is an identifier of the ledger as a person reads it.
+// words formats an identifier of the ledger for people.
 func words(v any) string {
 	var s string
 	switch v := v.(type) {
@@ -83,7 +83,7 @@ func words(v any) string {
 	return strings.ReplaceAll(s, "_", " ")
 }
 
-// clip cuts a text where it is longer than n runes.
+// clip cuts a text to n runes.
 func clip(n int, s string) string {
 	if runes := []rune(s); len(runes) > n {
 		return strings.TrimSpace(string(runes[:n])) + " …"
@@ -112,12 +112,12 @@ func spaced(s string) string {
 	return b.String()
 }
 
-// moment is a time, and the time of the page that shows it.
+// moment is a time together with the page's time.
 type moment struct{ T, Now time.Time }
 
 func (p *Page) moment() time.Time { return p.Now }
 
-// timeOf takes times as templates hand them over.
+// timeOf returns a template's time or pointer to one.
 func timeOf(v any) time.Time {
 	if t, ok := v.(*time.Time); ok {
 		return *t

@@ -13,31 +13,31 @@ import (
 	"certroll/spec/text"
 )
 
-// policy lets the page load its own two files and talk to where it came from,
-// and nothing else; nobody may frame it.
+// policy lets the page load only its own two files and connect only to its own server;
+// no other page may frame it.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// freshFor is how long a page's model serves: states follow the clock.
+// freshFor is how long a page's model stays valid: states depend on the time.
 const freshFor = 30 * time.Second
 
-// Server serves the status page. It is told of passes and never asks for one.
+// Server serves the status page. It receives passes and never starts one.
 type Server struct {
-	life context.Context // ends the connections that would outlast a shutdown
+	life context.Context // ends connections that would outlast a shutdown
 	now  func() time.Time
 	book *book
 	bell bell
 	mux  *http.ServeMux
 
 	mu     sync.Mutex
-	passes int // that it was told of, and late readings of the ledger
+	passes int // number of received passes and late readings
 	input  Input
-	made   *Page // out of input; nil: nobody looked yet
+	made   *Page // made from input; nil: not requested yet
 	works  func() []Work
 }
 
-// NewServer makes a server that ends what it has under way with life. Events
-// are read from the ledger when somebody looks.
+// NewServer makes a server whose work ends with life. It reads events from the ledger on
+// request.
 func NewServer(life context.Context, ledger Ledger, now func() time.Time) *Server {
 	s := &Server{life: life, now: now, mux: http.NewServeMux(), works: func() []Work { return nil }}
 	s.book = newBook(life, ledger, s.changed)
@@ -47,7 +47,7 @@ func NewServer(life context.Context, ledger Ledger, now func() time.Time) *Serve
 	s.mux.HandleFunc("GET /events", s.events)
 	for name, b := range assets {
 		s.mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Cache-Control", "no-cache") // asked for anew, and answered with 304
+			w.Header().Set("Cache-Control", "no-cache") // revalidated each time, and answered with 304
 			w.Header().Set("ETag", etag(b))
 			http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(b))
 		})
@@ -55,15 +55,15 @@ func NewServer(life context.Context, ledger Ledger, now func() time.Time) *Serve
 	return s
 }
 
-// Watch takes who knows what is at work: that changes between passes.
+// Watch sets the source of attempts in progress, which change between passes.
 func (s *Server) Watch(works func() []Work) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.works = works
 }
 
-// Passed takes how things stand after a pass. What could not be seen in it
-// stands as it was.
+// Passed receives the state after a pass. If the pass could not observe, the earlier
+// state stays.
 func (s *Server) Passed(in Input) {
 	s.mu.Lock()
 	if in.Records == nil && in.Standing == nil {
@@ -78,7 +78,7 @@ func (s *Server) Passed(in Input) {
 	s.changed()
 }
 
-// changed has the page made anew, and tells who listens.
+// changed invalidates the page and notifies the listeners.
 func (s *Server) changed() {
 	s.mu.Lock()
 	s.made = nil
@@ -88,10 +88,10 @@ func (s *Server) changed() {
 	s.bell.ring(n)
 }
 
-// Wait returns when nothing reads the ledger any more; life has ended before.
+// Wait waits until nothing reads the ledger. life must have ended.
 func (s *Server) Wait() { s.book.close() }
 
-// page is how things stand now.
+// page returns the present state.
 func (s *Server) page(ctx context.Context) *Page {
 	s.book.look(ctx)
 	problems, head, err := s.book.open()
@@ -111,7 +111,7 @@ func (s *Server) page(ctx context.Context) *Page {
 	return s.made
 }
 
-// ServeHTTP answers with headers that keep the page to itself.
+// ServeHTTP implements http.Handler, with headers that isolate the page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
@@ -148,7 +148,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(append(text.JSON(b), '\n'))
 }
 
-// html renders before it answers, so that a mistake is no half page.
+// html renders before it answers, so that an error sends no half page.
 func (s *Server) html(w http.ResponseWriter, name string, code int, view any) {
 	var b bytes.Buffer
 	if err := render(&b, name, view); err != nil {

@@ -8,29 +8,28 @@ import (
 	"certroll/reconcile/plan"
 )
 
-// State says in one word how a certificate stands, as far as record and plan
-// tell.
+// State is the state of a certificate in one word, by record and plan.
 type State string
 
-// The states. Where a certificate is in several of them, the first counts.
+// The states. If several apply, the first counts.
 const (
-	Revoked   State = "revoked"    // the CA revoked what is live
-	Deleted   State = "deleted"    // somebody else deleted what is live in Vault
+	Revoked   State = "revoked"    // the CA revoked the live certificate
+	Deleted   State = "deleted"    // another program deleted the live certificate in Vault
 	Paging    State = "paging"     // failing, three times in a row or more
 	Failing   State = "failing"    // the last attempt failed
-	Expired   State = "expired"    // what is live is over
-	Expiring  State = "expiring"   // it ends soon, and is not in order or nobody renews it
-	Overdue   State = "overdue"    // due for long, and nobody has tried
-	Unserved  State = "not_served" // an endpoint shows another one, or does not answer
-	Held      State = "held"       // due, and it waits for a stated reason
-	Missing   State = "missing"    // nothing was issued yet
-	Unmanaged State = "unmanaged"  // a person turned the renewal off
+	Expired   State = "expired"    // the live certificate has expired
+	Expiring  State = "expiring"   // expires soon, and has a problem or its renewal is off
+	Overdue   State = "overdue"    // due for long, without an attempt
+	Unserved  State = "not_served" // an endpoint serves another certificate, or does not answer
+	Held      State = "held"       // due, with a stated reason to wait
+	Missing   State = "missing"    // not issued yet
+	Unmanaged State = "unmanaged"  // a person turned renewal off
 	Due       State = "due"        // the next run renews it
-	InOrder   State = "in_order"   // it is renewed by itself, later
-	Retired   State = "retired"    // gone from the spec
+	InOrder   State = "in_order"   // will be renewed later
+	Retired   State = "retired"    // no longer in the spec
 )
 
-// States are all of them, the worst first.
+// States lists all states, worst first.
 var States = []State{Revoked, Deleted, Paging, Failing, Expired, Expiring, Overdue, Unserved, Held, Missing, Unmanaged, Due, InOrder, Retired}
 
 var ranks = func() map[State]int {
@@ -41,7 +40,7 @@ var ranks = func() map[State]int {
 	return m
 }()
 
-// Word is the state as a person reads it.
+// Word returns the state for people.
 func (s State) Word() string {
 	switch s {
 	case InOrder:
@@ -55,8 +54,7 @@ func (s State) Word() string {
 	}
 }
 
-// stateOf looks at the record first: what the ledger says stands, and the plan
-// adds what waits.
+// stateOf prefers the record; the plan adds holds.
 func stateOf(r *ledger.Record, a *plan.Action, now time.Time) State {
 	held := a != nil && a.Kind == ledger.KindHold
 	wanted := a != nil && a.Spec != nil
@@ -70,7 +68,7 @@ func stateOf(r *ledger.Record, a *plan.Action, now time.Time) State {
 	case r != nil && r.State == ledger.StateFailing:
 		return Failing
 	case r != nil && r.State == ledger.StateRetired && !wanted, r == nil && a != nil && a.Kind == ledger.KindRetire:
-		return Retired // of one without a record there is a rest to clear away
+		return Retired // without a record, leftovers remain to be removed
 	case r == nil || r.Live == nil || r.State == ledger.StateRetired:
 		if held {
 			return Held
@@ -99,12 +97,12 @@ func stateOf(r *ledger.Record, a *plan.Action, now time.Time) State {
 	}
 }
 
-// worstFirst orders by state, then by expiry, what never was issued first.
+// worstFirst orders by state, then by expiry; never issued certificates come first.
 func worstFirst(a, b *Certificate) int {
 	return cmp.Or(cmp.Compare(ranks[a.State], ranks[b.State]), byTime(a.NotAfter, b.NotAfter, -1), cmp.Compare(a.Name, b.Name))
 }
 
-// byTime orders moments; none is before all others by -1, after them by 1.
+// byTime compares times; nil sorts first if none is -1, last if it is 1.
 func byTime(a, b *time.Time, none int) int {
 	switch {
 	case a == nil && b == nil:

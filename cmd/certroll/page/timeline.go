@@ -9,9 +9,9 @@ import (
 
 const day = 24 * time.Hour
 
-// scale maps times to the time line, which begins now. A bent one is a cube root:
-// of a line of 90 days the first hour takes a thirteenth and the first day a fifth,
-// so that certificates of hours and of months are read side by side.
+// scale maps times to the time line, which begins at the present. A bent one is a cube
+// root: on a line of 90 days the first hour takes a thirteenth and the first day a
+// fifth, so that certificates of hours and of months are readable side by side.
 type scale struct {
 	from time.Time
 	span time.Duration
@@ -19,7 +19,7 @@ type scale struct {
 	bent bool
 }
 
-// spans are the lengths that a time line may have, and where its ticks are.
+// spans are the possible lengths of a time line, with the distance of its ticks.
 var spans = []struct{ span, step time.Duration }{
 	{10 * time.Minute, 2 * time.Minute}, {30 * time.Minute, 5 * time.Minute}, {time.Hour, 10 * time.Minute}, {2 * time.Hour, 20 * time.Minute},
 	{6 * time.Hour, time.Hour}, {day, 4 * time.Hour}, {2 * day, 8 * time.Hour}, {4 * day, day}, {7 * day, day}, {14 * day, 2 * day}, {30 * day, 5 * day},
@@ -27,8 +27,8 @@ var spans = []struct{ span, step time.Duration }{
 	{2 * 365 * day, 146 * day}, {5 * 365 * day, 365 * day}, {10 * 365 * day, 2 * 365 * day},
 }
 
-// newScale is a time line on which nineteen of twenty certificates end: what
-// lives for years does not press the others to one side.
+// newScale makes a time line on which nineteen of twenty certificates end, so that a few
+// long-lived ones do not squeeze the others.
 func newScale(list []*Certificate, now time.Time) scale {
 	var left []time.Duration
 	for _, c := range list {
@@ -50,7 +50,7 @@ func newScale(list []*Certificate, now time.Time) scale {
 	return scale{from: now, span: last.span, step: last.step}
 }
 
-// percent is where a moment is; what is past is at the beginning.
+// percent returns the position of a time; the past is at the beginning.
 func (s scale) percent(t time.Time) float64 {
 	part := max(0, float64(t.Sub(s.from))/float64(s.span))
 	if s.bent {
@@ -64,7 +64,7 @@ func place(percent float64) string { return fmt.Sprintf("%.2f%%", percent) }
 // tick is a line of the grid.
 type tick struct{ X, Label string }
 
-// marks are the moments that a bent time line may name.
+// marks are the possible ticks of a bent time line.
 var marks = []struct {
 	at    time.Duration
 	label string
@@ -74,8 +74,8 @@ var marks = []struct {
 	{365 * day, "1 y"}, {2 * 365 * day, "2 y"}, {5 * 365 * day, "5 y"},
 }
 
-// leastGap is how far labels are apart at least, in percent; firstGap is how far the
-// first is from the word at the beginning.
+// leastGap is the minimum distance of labels, in percent; firstGap that of the first
+// label from the word at the beginning.
 const (
 	leastGap = 6
 	firstGap = 7.5
@@ -101,14 +101,14 @@ func (s scale) ticks() []tick {
 
 // bar is one certificate's time line.
 type bar struct {
-	Until      string // where it ends; "" where nothing is live, or it is over
-	Beyond     bool   // it ends after the time line does
-	Window, Of string // where the renewal window begins and how long it is; "" where there is none
-	Renew      string // the moment of the renewal
+	Until      string // the expiry's position; "" without a live, unexpired certificate
+	Beyond     bool   // it expires after the end of the time line
+	Window, Of string // position and length of the renewal window; "" without one
+	Renew      string // position of the renewal
 }
 
-// leastWindow is how much of the time line a window takes, in percent, so that
-// it is seen where it is hours of months.
+// leastWindow is the minimum length of a displayed window, in percent, so that hours are
+// visible on a line of months.
 const leastWindow = 0.8
 
 func (s scale) bar(c *Certificate) bar {
@@ -129,7 +129,7 @@ func (s scale) bar(c *Certificate) bar {
 	return b
 }
 
-// span is a duration as a person reads it, by its largest unit.
+// span formats a duration by its largest unit.
 func span(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
@@ -143,7 +143,7 @@ func span(d time.Duration) string {
 	}
 }
 
-// until is how far a moment is that something waits for.
+// until formats the time until t; "now" if it has passed.
 func until(t, now time.Time) string {
 	if !t.After(now) {
 		return "now"
@@ -151,7 +151,7 @@ func until(t, now time.Time) string {
 	return distance(t, now)
 }
 
-// passing is when the next pass begins, or for how long it has been under way.
+// passing formats the time until the next pass, or for how long it has been running.
 func passing(t, now time.Time) string {
 	if t.After(now) {
 		return distance(t, now)
@@ -159,7 +159,7 @@ func passing(t, now time.Time) string {
 	return "under way for " + span(now.Sub(t))
 }
 
-// distance is how far a moment is from now.
+// distance formats the time from now to t.
 func distance(t, now time.Time) string {
 	if d := t.Sub(now); d >= 0 {
 		return "in " + span(d)

@@ -9,9 +9,9 @@ import (
 	"certroll/spec/text"
 )
 
-// AnnotateDiagnostics prints mistakes as workflow commands of GitHub Actions.
-// directory is where the files lie in the repository, but for certroll's own, which
-// stands by the path it was named by.
+// AnnotateDiagnostics prints diagnostics as workflow commands of GitHub Actions.
+// directory is the files' directory in the repository; own is the path of certroll.hcl,
+// as given.
 func AnnotateDiagnostics(w io.Writer, directory, own string, diags hcl.Diagnostics) {
 	for _, d := range diags {
 		if d.Subject == nil {
@@ -26,7 +26,7 @@ func AnnotateDiagnostics(w io.Writer, directory, own string, diags hcl.Diagnosti
 	}
 }
 
-// fileOf is the file of a mistake as the repository has it.
+// fileOf returns the file of a diagnostic, relative to the repository's root.
 func fileOf(at *hcl.Range, directory, own string) string {
 	if at.Filename == own {
 		return own
@@ -34,8 +34,8 @@ func fileOf(at *hcl.Range, directory, own string) string {
 	return inRepo(directory, at.Filename)
 }
 
-// WriteAnnotations prints a plan as workflow commands of GitHub Actions: a
-// warning on the file and line of each remark, then the headline.
+// WriteAnnotations prints a plan as workflow commands of GitHub Actions: a warning at
+// the file and line of each remark, then the headline.
 func WriteAnnotations(w io.Writer, plan Plan) {
 	out := printer{w}
 	for _, r := range plan.Review {
@@ -47,8 +47,7 @@ func WriteAnnotations(w io.Writer, plan Plan) {
 	out.f("::notice title=certroll::%s\n", data(plan.headline()))
 }
 
-// annotationPlace leaves out a line of the base revision: in the change it is
-// another one.
+// annotationPlace omits a line of the base revision, since the change has other lines.
 func annotationPlace(r Remark) string {
 	if r.File == "" || r.InBase {
 		return ""
@@ -66,7 +65,7 @@ func annotationPlace(r Remark) string {
 // maxAnnotation bounds one message, in runes.
 const maxAnnotation = 2000
 
-// data and property escape as the runner's own toolkit does.
+// data and property escape as GitHub's own toolkit does.
 func data(s string) string { return ofData.Replace(text.Clip(text.Lines(s), maxAnnotation)) }
 
 func property(s string) string { return ofProperty.Replace(data(s)) }

@@ -11,13 +11,13 @@ import (
 	"certroll/spec/text"
 )
 
-// AuditSchema is the version of the JSON shapes of audit and audit verify.
+// AuditSchema is the version of the JSON of audit and audit verify.
 const AuditSchema = 1
 
 // Audit is a part of the audit log.
 type Audit struct {
 	Schema int            `json:"schema"`
-	Events []ledger.Event `json:"events"` // the newest last, never null
+	Events []ledger.Event `json:"events"` // oldest first, never null
 }
 
 // NewAudit builds the view of events.
@@ -25,7 +25,7 @@ func NewAudit(events []ledger.Event) Audit {
 	return Audit{Schema: AuditSchema, Events: append([]ledger.Event{}, events...)}
 }
 
-// WriteAudit prints one line an event.
+// WriteAudit prints one line per event.
 func WriteAudit(w io.Writer, p Palette, events []ledger.Event) {
 	if len(events) == 0 {
 		printer{w}.f("No event fits.\n")
@@ -41,7 +41,7 @@ func WriteAudit(w io.Writer, p Palette, events []ledger.Event) {
 	printer{w}.f("\n%s.\n", p.bold(text.Counted(len(events), "event")))
 }
 
-// what happened, in the upstream's words where it failed.
+// what describes an event, for a failure in the upstream's words.
 func what(e ledger.Event) string {
 	var parts []string
 	add := func(s string) {
@@ -85,26 +85,26 @@ func orDash(s string) string {
 	return s
 }
 
-// Verified is what became of checking the audit log. Arrays are never null.
+// Verified is the result of audit verify. Arrays are never null.
 type Verified struct {
 	Schema   int              `json:"schema"`
 	InOrder  bool             `json:"in_order"`
 	Events   int              `json:"events"`
 	Files    int              `json:"files"`
 	Commits  int              `json:"commits"`
-	Head     string           `json:"head"` // "" where there is no branch
+	Head     string           `json:"head"` // "" without a branch
 	Findings []archive.Breach `json:"findings"`
-	More     int              `json:"more_findings"` // beyond those listed
+	More     int              `json:"more_findings"` // number of findings not listed
 	Anchor   Anchor           `json:"anchor"`
 }
 
-// Anchor says whether the ledger was held against what is anchored in Vault.
+// Anchor reports whether the ledger was compared with its checkpoint in Vault.
 type Anchor struct {
 	Held   bool   `json:"held"`
-	Unseen string `json:"unseen"` // why it was not; "" where it was
+	Unseen string `json:"unseen"` // why it was not compared; "" if it was
 }
 
-// NewVerified builds the view of a check.
+// NewVerified builds the view of a verification.
 func NewVerified(t *audit.Trail, a Anchor) Verified {
 	return Verified{
 		Schema: AuditSchema, InOrder: len(t.Findings) == 0, Events: t.Events, Files: t.Files, Commits: t.Commits, Head: t.Head,
@@ -112,7 +112,7 @@ func NewVerified(t *audit.Trail, a Anchor) Verified {
 	}
 }
 
-// WriteVerified prints each finding word for word, then the sum.
+// WriteVerified prints each finding, then the totals.
 func WriteVerified(w io.Writer, p Palette, v Verified) {
 	out := printer{w}
 	for _, f := range v.Findings {

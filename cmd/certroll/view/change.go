@@ -12,55 +12,55 @@ import (
 	"certroll/spec/text"
 )
 
-// Remark is something a reviewer should look at, and where.
+// Remark is a note to the reviewer, with its place.
 type Remark struct {
 	Code        string `json:"code"`
-	Certificate string `json:"certificate"` // "" where it is about a block that is none
+	Certificate string `json:"certificate"` // "" if the remark is about another block
 	Text        string `json:"text"`
-	File        string `json:"file"` // from the root of the repository; "": nowhere
-	Line        int    `json:"line"` // from 1; 0: not known
+	File        string `json:"file"` // from the root of the repository; "": no place
+	Line        int    `json:"line"` // from 1; 0: unknown
 	Column      int    `json:"column"`
-	InBase      bool   `json:"in_base"` // the place is one of the base revision, and may be gone
+	InBase      bool   `json:"in_base"` // the place is in the base revision, and may no longer exist
 }
 
-// Base is what a change is compared with.
+// Base is the revision that a change is compared with.
 type Base struct {
-	Ref      string `json:"ref"` // as it was asked for
+	Ref      string `json:"ref"` // as given on the command line
 	Revision string `json:"revision"`
 }
 
-// Change is what a change of the config repo does. Arrays are never null.
+// Change is the effect of a change of the config repo. Arrays are never null.
 type Change struct {
 	Base         Base                `json:"base"`
-	Summary      map[string]int      `json:"summary"`      // actions of the change by kind
+	Summary      map[string]int      `json:"summary"`      // the change's actions by kind
 	Blocks       []BlockChange       `json:"blocks"`       // issuer and dns blocks
 	Certificates []CertificateChange `json:"certificates"` // by name
-	Anyway       []string            `json:"due_anyway"`   // certificates with an action that is due without the change too
+	Anyway       []string            `json:"due_anyway"`   // certificates whose action is due without the change too
 }
 
-// BlockChange is an issuer or dns block that is another one now.
+// BlockChange is a changed issuer or dns block.
 type BlockChange struct {
 	Block        string    `json:"block"` // "dns.cloudflare"
 	Change       string    `json:"change"`
 	Settings     []Setting `json:"settings"`
-	Credentials  []string  `json:"credentials"`  // references, as they are written
-	Certificates int       `json:"certificates"` // that use it
+	Credentials  []string  `json:"credentials"`  // references, as written
+	Certificates int       `json:"certificates"` // number of certificates that use it
 	File         string    `json:"file"`
 	Line         int       `json:"line"`
 }
 
-// CertificateChange is one certificate that the change is about, or reaches.
+// CertificateChange is one certificate that the change declares or affects.
 type CertificateChange struct {
 	Certificate string    `json:"certificate"`
 	Change      string    `json:"change"` // added, removed, changed, moved, affected
 	Settings    []Setting `json:"settings"`
 	Before      string    `json:"before"` // the action without the change; "" for none
-	Action      *Action   `json:"action"` // with it; null where there is none
+	Action      *Action   `json:"action"` // the action with the change; null for none
 	File        string    `json:"file"`
 	Line        int       `json:"line"`
 }
 
-// Setting is one setting that differs.
+// Setting is one changed setting.
 type Setting struct {
 	Field  string `json:"field"`
 	Old    string `json:"old"`
@@ -68,8 +68,8 @@ type Setting struct {
 	Effect string `json:"effect"` // action, at_once, next_renewal, when_resumed; "" for a block
 }
 
-// NewChange builds the view of a change. directory is where the files lie in
-// the repository.
+// NewChange builds the view of a change. directory is the files' directory in the
+// repository.
 func NewChange(base Base, directory string, set *review.ChangeSet) *Change {
 	c := &Change{Base: base, Summary: map[string]int{}, Blocks: []BlockChange{}, Certificates: []CertificateChange{}, Anyway: []string{}}
 	for _, b := range set.Blocks {
@@ -134,7 +134,7 @@ func (r Remark) subject() string {
 	return r.Certificate + ": " + r.Text
 }
 
-// fileLine is "file:line", or "" where there is none.
+// fileLine returns "file:line"; only the file if the line is unknown.
 func fileLine(file string, line int) string {
 	if file == "" || line == 0 {
 		return file
@@ -142,7 +142,7 @@ func fileLine(file string, line int) string {
 	return sprint("%s:%d", file, line)
 }
 
-// titles are what the codes of remarks are called.
+// titles has the titles of the remarks' codes.
 var titles = map[string]string{
 	review.RemarkBlock: "issuer or dns block", review.RemarkOther: "another team's domain", review.RemarkRemoved: "certificate removed",
 	review.RemarkMass:      "much changes at once",
@@ -152,7 +152,7 @@ var titles = map[string]string{
 	review.RemarkCheck: "DNS", review.RemarkSameNames: "same names twice",
 }
 
-// title is what a remark's code is called.
+// title returns the title of the remark's code.
 func (r Remark) title() string {
 	if t := titles[r.Code]; t != "" {
 		return t
@@ -165,7 +165,7 @@ var effects = map[string]string{
 	string(review.EffectRenewal): "takes effect with the next renewal", string(review.EffectResumed): "takes effect when renewal.auto is on again",
 }
 
-// comparedWith names the base as it was asked for, and its commit.
+// comparedWith names the base as given, and its commit.
 func comparedWith(b Base) string {
 	if b.Ref == b.Revision {
 		return shortRevision(b.Revision)
@@ -173,8 +173,8 @@ func comparedWith(b Base) string {
 	return sprint("%s (%s)", text.Line(b.Ref), shortRevision(b.Revision))
 }
 
-// writeChange prints what a change does: blocks, warnings, certificates, and
-// what is due without it.
+// writeChange prints a change: blocks, warnings, certificates, and the actions due
+// without it.
 func writeChange(out printer, p Palette, plan Plan) {
 	c := plan.Change
 	out.f("%s\n\n", p.dim("Compared with "+comparedWith(c.Base)+"."))
@@ -245,8 +245,8 @@ func writeSetting(out printer, p Palette, s Setting) {
 	out.f("    %s%s\n", p.yellow(text.Line(sprint("~ %s: %s -> %s", s.Field, orLeftOut(s.shown(s.Old)), orLeftOut(s.shown(s.New))))), effect)
 }
 
-// shown is a value as a person wrote it: a date for the end of a pause that was given as
-// one.
+// shown formats a value as people write it: an end of a pause that was given as a date
+// is a date again.
 func (s Setting) shown(value string) string {
 	if end, err := time.Parse(time.RFC3339, value); err == nil && s.Field == "renewal.until" {
 		return spec.EndText(end)
@@ -272,7 +272,7 @@ func blockVerb(b BlockChange) string {
 	}
 }
 
-// headline says in one line what the change does.
+// headline summarizes the change in one line.
 func (c *Change) headline() string {
 	var actions []Action
 	for _, cc := range c.Certificates {
@@ -299,7 +299,7 @@ func (c *Change) headline() string {
 	return strings.Join(parts, ", ")
 }
 
-// headline says in one line what the plan does.
+// headline summarizes the plan in one line.
 func (p Plan) headline() string {
 	if p.Change != nil {
 		return p.Change.headline()
@@ -311,8 +311,8 @@ func (p Plan) headline() string {
 	return strings.Join(parts, ", ")
 }
 
-// Offline says what a plan rests on that asked no Vault.
+// Offline describes the basis of a plan made without Vault.
 type Offline struct {
-	Ledger string     `json:"ledger"` // the commit; "" where there is no ledger
-	Time   *time.Time `json:"time"`   // of that commit; null where not known
+	Ledger string     `json:"ledger"` // the commit; "" without a ledger
+	Time   *time.Time `json:"time"`   // the commit's time; null if unknown
 }

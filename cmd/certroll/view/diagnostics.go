@@ -24,8 +24,8 @@ func Diagnostics(w io.Writer, p Palette, files []spec.File, diags hcl.Diagnostic
 	}
 }
 
-// Briefly prints mistakes as Diagnostics does. Where there are warnings alone it
-// prints a line for each kind of them: they are there at every run.
+// Briefly prints like Diagnostics if there are errors. Otherwise it prints one line per
+// kind of warning, since the same warnings appear with every command.
 func Briefly(w io.Writer, p Palette, files []spec.File, diags hcl.Diagnostics) {
 	if diags.HasErrors() {
 		Diagnostics(w, p, files, diags)
@@ -75,7 +75,7 @@ func snippet(out printer, p Palette, source map[string][]byte, d *hcl.Diagnostic
 	out.f("       %s %s%s\n", p.dim("│"), padding(shown, column), p.red(strings.Repeat("^", caretWidth(shown, column, r))))
 }
 
-// excerpt is the part of a line that is shown, and the column in it.
+// excerpt returns the displayed part of a line, and the column in it.
 func excerpt(line string, column int) (string, int) {
 	if len(line) <= maxLine {
 		return line, column
@@ -86,7 +86,7 @@ func excerpt(line string, column int) (string, int) {
 	}
 	const cut = "... "
 	from, head := 0, ""
-	if column > maxLine*3/4 { // with some of what stands before it
+	if column > maxLine*3/4 { // with some of the text before the column
 		from, head = min(column-1, len(runes))-maxLine/4, cut
 	}
 	to, tail := min(from+maxLine, len(runes)), ""
@@ -96,7 +96,7 @@ func excerpt(line string, column int) (string, int) {
 	return head + string(runes[from:to]) + tail, column - from + len(head)
 }
 
-// blockOf names the block a diagnostic's context begins with.
+// blockOf returns the header of the block that a diagnostic's context begins with.
 func blockOf(source map[string][]byte, d *hcl.Diagnostic) string {
 	if d.Context == nil || d.Context.Filename != d.Subject.Filename {
 		return ""
@@ -117,7 +117,7 @@ func lineAt(src []byte, n int) (string, bool) {
 		return "", false
 	}
 	first := n == 1
-	for ; n > 1; n-- { // without a list of all lines, for each of a thousand mistakes
+	for ; n > 1; n-- { // without splitting the file for each of a thousand errors
 		_, rest, found := bytes.Cut(src, []byte("\n"))
 		if !found {
 			return "", false
@@ -126,19 +126,19 @@ func lineAt(src []byte, n int) (string, bool) {
 	}
 	line, _, _ := bytes.Cut(src, []byte("\n"))
 	if first {
-		line = bytes.TrimPrefix(line, []byte("\uFEFF")) // of no column, as HCL has it
+		line = bytes.TrimPrefix(line, []byte("\uFEFF")) // HCL counts no column for it
 	}
 	return string(bytes.TrimRight(line, "\r")), true
 }
 
-const maxLine = 200 // runes of a source line that are shown
+const maxLine = 200 // runes of a source line
 
 func printable(line string) string {
 	shown, _ := excerpt(line, 1)
 	return text.Lines(shown)
 }
 
-// padding keeps the tabs of the line so that the caret stands right.
+// padding keeps the line's tabs, so that the caret is under its column.
 func padding(line string, column int) string {
 	var b strings.Builder
 	for i, r := range []rune(line) {
@@ -154,7 +154,7 @@ func padding(line string, column int) string {
 	return b.String()
 }
 
-// caretWidth is that of the range, as far as the line is shown.
+// caretWidth returns the width of the range within the displayed line.
 func caretWidth(line string, column int, r *hcl.Range) int {
 	width := utf8.RuneCountInString(line) - column + 1
 	if r.Start.Line == r.End.Line {
@@ -163,7 +163,7 @@ func caretWidth(line string, column int, r *hcl.Range) int {
 	return max(1, width)
 }
 
-// OneLine renders diagnostics one a line, as editors and the audit log take them.
+// OneLine joins the errors, one per line, for editors and the audit log.
 func OneLine(diags hcl.Diagnostics) string {
 	var lines []string
 	for _, d := range diags {
@@ -179,9 +179,9 @@ func OneLine(diags hcl.Diagnostics) string {
 	return strings.Join(lines, "\n")
 }
 
-// wrap breaks lines at spaces; lines that are indented stay as they are.
-// Where it breaks a line, a word comes to the beginning of one that was none of
-// the lines that were filtered: "::error::" may be that word.
+// wrap breaks lines at spaces; indented lines stay as they are. A break can move a word
+// to the beginning of a line, where text.Lines has not checked it: it may be
+// "::error::".
 func wrap(paragraphs string, width int) string {
 	var out []string
 	for _, line := range strings.Split(paragraphs, "\n") {

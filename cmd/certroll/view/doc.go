@@ -1,6 +1,5 @@
-// Package view renders what certroll has to say: each thing as one versioned
-// value, and from that for people, as JSON, or for an editor.
+// Package view renders certroll's output: each result is one versioned value, printed as
+// text, JSON, Markdown or annotations.
 //
-// It prints; it decides nothing, reads nothing and knows no clock but the one
-// it is handed.
+// It decides nothing, reads nothing, and has no clock except the times that it receives.
 package view

@@ -8,19 +8,19 @@ import (
 	"certroll/spec/text"
 )
 
-// ExaminationSchema is the version of the examination's JSON shape.
+// ExaminationSchema is the version of the examination's JSON.
 const ExaminationSchema = 1
 
-// Examination is what doctor found. Arrays are never null.
+// Examination is the result of doctor. Arrays are never null.
 type Examination struct {
 	Schema       int              `json:"schema"`
 	Revision     string           `json:"revision"` // "" for a plain directory outside Git
 	Certificates int              `json:"certificates"`
 	Canaries     int              `json:"canaries"`
-	Incomplete   bool             `json:"incomplete"` // time ran out before all was looked at
+	Incomplete   bool             `json:"incomplete"` // time ran out before all checks were done
 	Errors       int              `json:"errors"`
 	Warnings     int              `json:"warnings"`
-	Findings     []ledger.Finding `json:"findings"` // the worst first
+	Findings     []ledger.Finding `json:"findings"` // worst first
 }
 
 // NewExamination builds the view of an examination.
@@ -32,8 +32,8 @@ func NewExamination(revision string, x *doctor.Examination) Examination {
 	}
 }
 
-// WriteExamination prints an examination for a person, the worst first, then
-// the sum.
+// WriteExamination prints an examination as text: the findings, worst first, then the
+// totals.
 func WriteExamination(w io.Writer, p Palette, x Examination) {
 	out := printer{w}
 	for _, f := range x.Findings {

@@ -8,14 +8,14 @@ import (
 
 // Edit is a change of the config repo.
 type Edit struct {
-	Subject string   // the first line of its commit
-	Commit  string   // "" where nothing was pushed
-	Branch  string   // that it was pushed to
-	From    string   // the branch that Branch was made from; "" where it was there
-	Files   []string // that were written on this disk
+	Subject string   // the first line of its commit message
+	Commit  string   // "" if nothing was pushed
+	Branch  string   // the branch that received the push
+	From    string   // the branch that Branch was created from; "" if it existed
+	Files   []string // written on this disk
 }
 
-// WriteEdit prints what became of a change, and what comes next.
+// WriteEdit prints the result of a change, and the next step.
 func WriteEdit(w io.Writer, p Palette, e Edit) {
 	out := printer{w}
 	for _, f := range e.Files {

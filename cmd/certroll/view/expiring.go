@@ -11,36 +11,36 @@ import (
 	"certroll/spec/text"
 )
 
-// ExpiringSchema is the version of its JSON shape.
+// ExpiringSchema is the version of the JSON of expiring.
 const ExpiringSchema = 1
 
-// Expiring is what expires soon. Arrays are never null.
+// Expiring lists the certificates that expire soon. Arrays are never null.
 type Expiring struct {
 	Schema       int       `json:"schema"`
 	Time         time.Time `json:"time"`
 	Days         int       `json:"days"`
 	NotInOrder   int       `json:"not_in_order"`
-	Certificates []Expiry  `json:"certificates"` // the nearest first
+	Certificates []Expiry  `json:"certificates"` // nearest expiry first
 }
 
 // Expiry is one certificate that expires soon.
 type Expiry struct {
 	Certificate string            `json:"certificate"`
 	NotAfter    time.Time         `json:"not_after"`
-	Auto        bool              `json:"auto"`      // it is renewed by itself
+	Auto        bool              `json:"auto"`      // renewal is on
 	Standing    string            `json:"standing"`  // paging, failing, overdue, unmanaged, due or in_order
-	InOrder     bool              `json:"in_order"`  // nobody needs to look at it
-	RenewAt     *time.Time        `json:"renew_at"`  // null where it is not renewed by itself
+	InOrder     bool              `json:"in_order"`  // needs no attention
+	RenewAt     *time.Time        `json:"renew_at"`  // null if renewal is off
 	Failures    int               `json:"failures"`  // in a row
-	Class       string            `json:"class"`     // of the last failure, "" for none
-	Message     string            `json:"message"`   // the upstream's own words
-	Hold        *ledger.Hold      `json:"hold"`      // null: nothing is held back
-	Unmanaged   *ledger.Unmanaged `json:"unmanaged"` // null: nobody turned the renewal off
+	Class       string            `json:"class"`     // of the last failure; "" for none
+	Message     string            `json:"message"`   // the upstream's words
+	Hold        *ledger.Hold      `json:"hold"`      // null: no hold
+	Unmanaged   *ledger.Unmanaged `json:"unmanaged"` // null: renewal is on
 	waits       string
 	record      *ledger.Record
 }
 
-// NewExpiring picks what expires within some days.
+// NewExpiring selects the certificates that expire within some days.
 func NewExpiring(records map[string]*ledger.Record, days int, now time.Time) Expiring {
 	dto := Expiring{Schema: ExpiringSchema, Time: now.UTC().Truncate(time.Second), Days: days, Certificates: []Expiry{}}
 	end := now.AddDate(0, 0, days)
@@ -72,7 +72,7 @@ func newExpiry(r *ledger.Record, now time.Time) Expiry {
 	return e
 }
 
-// WriteExpiring prints one line a certificate, the nearest first.
+// WriteExpiring prints one line per certificate, nearest expiry first.
 func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
 	if len(dto.Certificates) == 0 {
 		printer{w}.f("Nothing expires within %s.\n", text.Counted(dto.Days, "day"))
@@ -100,7 +100,7 @@ func WriteExpiring(w io.Writer, p Palette, dto Expiring) {
 	}
 }
 
-// left is how much time there is.
+// left returns the remaining time.
 func left(end, now time.Time) string {
 	if !end.After(now) {
 		return "none"
@@ -108,10 +108,10 @@ func left(end, now time.Time) string {
 	return text.TimeLeft(end.Sub(now))
 }
 
-// narrow is where a sentence under a table is broken, which fits any terminal.
+// narrow is the width of sentences under a table; it fits any terminal.
 const narrow = 78
 
-// writeUnrenewed is the alarm about certificates that end soon and that nobody renews.
+// writeUnrenewed prints the alarm about certificates that expire soon with renewal off.
 func writeUnrenewed(w io.Writer, p Palette, records []*ledger.Record, now time.Time) {
 	var names []string
 	for _, r := range records {

@@ -13,33 +13,32 @@ import (
 	"certroll/spec/text"
 )
 
-// ExplanationSchema is the version of its JSON shape.
+// ExplanationSchema is the version of the JSON of explain.
 const ExplanationSchema = 1
 
-// Explanation says why a certificate is, or is not, renewed now.
+// Explanation explains a certificate's planned action.
 type Explanation struct {
 	Schema      int       `json:"schema"`
 	Certificate string    `json:"certificate"`
 	Revision    string    `json:"revision"`
 	Time        time.Time `json:"time"`
-	Rules       []Rule    `json:"rules"` // in the order they are asked; none where it is gone from the spec
-	Plan        Action    `json:"plan"`  // what comes of it, as plan --json has it
+	Rules       []Rule    `json:"rules"` // in the order of evaluation; none if the spec no longer has it
+	Plan        Action    `json:"plan"`  // the resulting action, as in plan --json
 	HeldBack    bool      `json:"held_back"`
 }
 
-// Rule is what one rule made of the certificate.
+// Rule is the verdict of one rule.
 type Rule struct {
 	Rule    string `json:"rule"`
 	Saw     string `json:"saw"`
-	Hit     bool   `json:"hit"`     // it would decide
-	Decides bool   `json:"decides"` // the first that hits
-	Action  string `json:"action"`  // of a rule that hits
+	Hit     bool   `json:"hit"`     // it matches
+	Decides bool   `json:"decides"` // the first match
+	Action  string `json:"action"`  // of a matching rule
 	Reason  string `json:"reason"`
 	Detail  string `json:"detail"`
 }
 
-// NewExplanation builds the view of the rules' verdicts and of the action that
-// came of them.
+// NewExplanation builds the view of the rules' verdicts and the resulting action.
 func NewExplanation(revision string, now time.Time, verdicts []plan.Verdict, action plan.Action) Explanation {
 	dto := Explanation{
 		Schema: ExplanationSchema, Certificate: action.Certificate, Revision: revision, Time: now.UTC().Truncate(time.Second),
@@ -57,8 +56,8 @@ func NewExplanation(revision string, now time.Time, verdicts []plan.Verdict, act
 	return dto
 }
 
-// WriteExplanation prints it for a person: what will happen, when and why, then the
-// rules. verbose leaves in the digests that they compared.
+// WriteExplanation prints an explanation as text: the action, its time and reason, then
+// the rules. verbose keeps the digests that the rules compared.
 func WriteExplanation(w io.Writer, p Palette, dto Explanation, verbose bool) {
 	out := printer{w}
 	out.f("%s  %s%s\n", p.bold(dto.Certificate), outcome(dto.Plan), howFar(dto.Plan, dto.Time))
@@ -90,11 +89,11 @@ func WriteExplanation(w io.Writer, p Palette, dto Explanation, verbose bool) {
 	_ = tw.Flush()
 }
 
-// digests are what tells nothing to a person.
+// digests matches text that is of no use to people.
 var digests = regexp.MustCompile(`\bnames digest [0-9a-f]+, `)
 
-// because are the sentences under the answer: what holds it back, and the rule that
-// decided. What both say is said once.
+// because returns the sentences under the answer: the hold, and the deciding rule. It
+// omits repetitions.
 func (dto *Explanation) because() []string {
 	var lines []string
 	if dto.HeldBack {
@@ -112,7 +111,7 @@ func (dto *Explanation) because() []string {
 	return lines
 }
 
-// howFar is how far away the moment in the answer is.
+// howFar returns the time until the action.
 func howFar(a Action, now time.Time) string {
 	if a.NotBefore == nil || !a.NotBefore.After(now) || ledger.Reason(a.Reason).WaitsForAPerson() {
 		return ""

@@ -8,47 +8,47 @@ import (
 	"certroll/spec/text"
 )
 
-// ImportSchema is the version of the shape of an import's report in JSON.
+// ImportSchema is the version of the JSON of import.
 const ImportSchema = 1
 
-// Import is what taking over existing certificates did. Arrays are never null.
+// Import is the result of an import of existing certificates. Arrays are never null.
 type Import struct {
 	Schema       int        `json:"schema"`
 	Tool         string     `json:"tool"`
 	DryRun       bool       `json:"dry_run"`
 	Certificates []Imported `json:"certificates"`
-	Notes        []string   `json:"notes"` // on all of them
+	Notes        []string   `json:"notes"` // on the whole import
 	FillIn       []FillIn   `json:"fill_in"`
-	Allow        string     `json:"allow"` // lines for certroll.hcl, without which the HCL is refused; "" where none
+	Allow        string     `json:"allow"` // the lines that certroll.hcl needs before it accepts the HCL; "" for none
 	Taken        int        `json:"taken"`
 	There        int        `json:"there"`
 	Left         int        `json:"left"`
-	File         string     `json:"file"` // that the HCL went to; "" where to none
+	File         string     `json:"file"` // the file with the HCL; "" for none
 	HCL          string     `json:"hcl"`
 }
 
 // Imported is one certificate of an import.
 type Imported struct {
-	Name     string    `json:"name"`  // as the other tool calls it
-	Block    string    `json:"block"` // the certificate block in the HCL; "" where there is none
+	Name     string    `json:"name"`  // the other tool's name
+	Block    string    `json:"block"` // the certificate block in the HCL; "" for none
 	From     string    `json:"from"`
 	Outcome  string    `json:"outcome"` // taken, there, left
-	Why      string    `json:"why"`     // of there and left
+	Why      string    `json:"why"`     // for there and left
 	Vault    string    `json:"vault"`
 	Names    []string  `json:"names"`
 	Key      string    `json:"key"`
 	Serial   string    `json:"serial"`
 	NotAfter time.Time `json:"not_after,omitzero"`
-	Notes    []string  `json:"notes"` // what is otherwise from here on, or was not carried over
+	Notes    []string  `json:"notes"` // changed or lost settings
 }
 
-// FillIn is a line of the HCL that waits for a person.
+// FillIn is a line of the HCL that a person must complete.
 type FillIn struct {
 	Line int    `json:"line"`
 	Text string `json:"text"`
 }
 
-// Count fills in the sums and finds what a person has to fill in.
+// Count computes the totals and finds the lines to complete.
 func (i *Import) Count(mark string) {
 	for _, c := range i.Certificates {
 		switch c.Outcome {
@@ -70,7 +70,7 @@ func (i *Import) Count(mark string) {
 	}
 }
 
-// WriteImport prints an import for a person.
+// WriteImport prints an import as text.
 func WriteImport(w io.Writer, p Palette, i Import) {
 	out := printer{w}
 	for _, c := range i.Certificates {

@@ -12,21 +12,20 @@ import (
 	"certroll/spec/text"
 )
 
-// MarkdownLimit is what a comment may have everywhere: GitHub takes 65,536
-// characters, GitLab 1,000,000. It is counted in bytes, of which there are
-// never fewer than characters.
+// MarkdownLimit fits a comment on every host: GitHub accepts 65,536 characters, GitLab
+// 1,000,000. It counts bytes, of which a text has at least as many as characters.
 const MarkdownLimit = 65_000
 
-// MarkdownOptions say how a plan is put into a comment.
+// MarkdownOptions are the settings of WriteMarkdown.
 type MarkdownOptions struct {
 	Limit int    // bytes; 0: MarkdownLimit
-	Link  string // where to see all of it; "": by the command line
+	Link  string // URL of the whole plan; "": mention the command line
 }
 
-// WriteMarkdown prints a plan for a comment on a pull request. Whatever comes
-// from the repository stands in code spans, in which nothing is a link, a
-// mention, a reference to an issue or HTML; of sentences only plain words do not. What does not fit is left out, and
-// said: details first, then rows.
+// WriteMarkdown prints a plan as a comment on a pull request. Text from the repository
+// stands in code spans, where nothing is a link, a mention, an issue reference or HTML;
+// only plain words of sentences stand outside. It omits what exceeds the limit, and says
+// so: first details, then rows.
 func WriteMarkdown(w io.Writer, plan Plan, o MarkdownOptions) {
 	if o.Limit <= 0 {
 		o.Limit = MarkdownLimit
@@ -34,30 +33,30 @@ func WriteMarkdown(w io.Writer, plan Plan, o MarkdownOptions) {
 	printer{w}.f("%s", newComment(plan, o).fit())
 }
 
-// comment is a plan on its way into Markdown.
+// comment is a plan during rendering to Markdown.
 type comment struct {
 	plan  Plan
 	o     MarkdownOptions
 	items []item
 }
 
-// item is one line of the table with what can be unfolded below it.
+// item is one row of the table with its folded details.
 type item struct {
 	group       string // the heading of its details
 	symbol      string
 	certificate string
-	what        string // ours
+	what        string // certroll's own words
 	why         string // Markdown
 	file        string
 	action      *Action
 	settings    []Setting
 }
 
-// cut says how much of a comment is written.
+// cut is the amount of a comment that is written.
 type cut struct {
 	text    int // runes of one value
-	full    int // certificates that are told with their settings
-	details int // certificates that are told in a line
+	full    int // certificates with their settings
+	details int // certificates with one line
 	rows    int // rows of the table, and remarks of each kind
 }
 
@@ -127,14 +126,14 @@ func fieldNames(settings []Setting) string {
 	return text.Some(names, 5)
 }
 
-// fit writes as much as there is room for.
+// fit writes as much as the limit allows.
 func (c *comment) fit() string {
 	all := len(c.items)
 	rows := max(all, len(c.plan.Review))
 	if text := c.write(cut{text: 400, full: all, details: all, rows: rows}); len(text) <= c.o.Limit {
 		return text
 	}
-	// Each step is the largest count that fits; one more makes the text longer.
+	// Each step takes the largest count that fits; a higher count makes the text longer.
 	for _, step := range []struct {
 		most int
 		with func(n int) cut
@@ -180,11 +179,11 @@ func (c *comment) preamble(out printer, k cut) {
 	}
 }
 
-// mostWarnings of the whole are told: they come before all else, and no comment
-// is to have room for them alone.
+// mostWarnings bounds the warnings about the whole plan, which come first and must not
+// fill the comment.
 const mostWarnings = 20
 
-// warnings come before all else, and issuer and dns blocks first among them.
+// warnings writes the review's warnings, issuer and dns blocks first.
 func (c *comment) warnings(out printer, k cut) {
 	if len(c.plan.Review) == 0 {
 		return
@@ -221,10 +220,10 @@ func (r Remark) markdown(k cut) string {
 	return code(r.Certificate, 200) + ": " + prose(r.Text, k.text)
 }
 
-// unfolded is how many warnings of one kind are seen at once.
+// unfolded is the number of unfolded warnings of one kind.
 const unfolded = 10
 
-// review are the remarks, those of one code together.
+// review groups the remarks by code.
 func (c *comment) review() [][]Remark {
 	var groups [][]Remark
 	for i, r := range c.plan.Review {
@@ -283,7 +282,7 @@ func (c *comment) table(out printer, k cut) {
 	out.f("\n")
 }
 
-// names are the first of a certificate's names, and how many follow.
+// names returns the first of a certificate's names, and the number of others.
 func (i item) names(k cut) string {
 	if i.action == nil || len(i.action.Names) == 0 {
 		return ""
@@ -295,7 +294,7 @@ func (i item) names(k cut) string {
 	return first
 }
 
-// details are folded, a fold a kind.
+// details writes folded details, one fold per kind.
 func (c *comment) details(out printer, k cut) {
 	open := ""
 	for n, i := range c.items[:min(k.details, len(c.items))] {
@@ -384,7 +383,7 @@ func (c *comment) anyway(out printer, k cut) {
 		len(c.plan.Change.Anyway), code(text.Some(c.plan.Change.Anyway, most), 20_000))
 }
 
-// leftOut says how much is not there, and where it is.
+// leftOut writes how much was omitted, and where it is.
 func (c *comment) leftOut(out printer, k cut) {
 	var parts []string
 	if n := len(c.items) - min(k.rows, len(c.items)); n > 0 {
@@ -421,9 +420,8 @@ func (c *comment) leftOut(out printer, k cut) {
 	out.f("Left out, as a comment has no room for them: %s. See all of it %s.\n", strings.Join(parts, "; "), where)
 }
 
-// prose is a sentence on one line. Only plain words of it stand outside code spans: what
-// a reader of Markdown could take for a link, a mention, a reference, an emoji or HTML has
-// other characters than letters.
+// prose formats a sentence on one line. Only plain words stand outside code spans:
+// links, mentions, references, emoji and HTML all need other characters than letters.
 func prose(sentence string, most int) string {
 	var parts, coded []string
 	flush := func() {
@@ -448,7 +446,8 @@ func prose(sentence string, most int) string {
 	return strings.Join(parts, " ")
 }
 
-// plainWord tells whether a word is of letters, or a number too short for a commit.
+// plainWord reports whether a word has only letters, or is a number too short for a
+// commit.
 func plainWord(word string) bool {
 	return plainLetters.MatchString(word) && !hexWord.MatchString(word)
 }
@@ -458,9 +457,8 @@ var (
 	hexWord      = regexp.MustCompile(`^[a-fA-F]{7,}$`)
 )
 
-// code is a text of the repository as a code span on one line. Backticks would
-// end it, and a bar a cell of the table, whatever stands before them; both
-// become others that look alike.
+// code formats a repository's text as a code span on one line. Backticks end a span, and
+// bars end a table cell, even if escaped; look-alikes replace both.
 func code(words string, most int) string {
 	words = ofCode.Replace(text.Line(text.Clip(words, most)))
 	if strings.TrimSpace(words) == "" {

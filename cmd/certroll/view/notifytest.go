@@ -6,7 +6,7 @@ import (
 	"certroll/spec/text"
 )
 
-// WriteNotifyTest prints how a destination took its test message.
+// WriteNotifyTest prints the result of a test message.
 func WriteNotifyTest(w io.Writer, p Palette, name string, err error) {
 	if err != nil {
 		printer{w}.f("%s %s: %s\n", p.red("!"), p.bold(name), text.Line(err.Error()))

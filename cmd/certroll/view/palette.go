@@ -27,8 +27,8 @@ func (p Palette) green(s string) string  { return p.paint("32", s) }
 func (p Palette) yellow(s string) string { return p.paint("33", s) }
 func (p Palette) cyan(s string) string   { return p.paint("36", s) }
 
-// JSON prints a value as indented JSON, with escapes for what would act on a
-// terminal or a CI log.
+// JSON prints a value as indented JSON. It escapes characters that act on a terminal or
+// a CI log.
 func JSON(w io.Writer, v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -43,10 +43,10 @@ func JSON(w io.Writer, v any) error {
 	return nil
 }
 
-// printer collects the first error of a writer, so that views read as text.
+// printer writes formatted text and ignores write errors, so that views stay readable.
 type printer struct{ w io.Writer }
 
 func (p printer) f(format string, args ...any) {
-	// A terminal that went away is not worth an error of its own.
+	// A closed terminal is not worth an error.
 	_, _ = fmt.Fprintf(p.w, format, args...)
 }

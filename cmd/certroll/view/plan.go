@@ -11,29 +11,30 @@ import (
 	"certroll/spec/text"
 )
 
-// PlanSchema is the version of the plan's JSON shape.
+// PlanSchema is the version of the plan's JSON.
 const PlanSchema = 1
 
-// Plan is a plan as it is shown. Arrays are never null.
+// Plan is a plan for display. Arrays are never null.
 type Plan struct {
 	Schema       int            `json:"schema"`
 	Revision     string         `json:"revision"` // "" for a plain directory outside Git
 	Time         time.Time      `json:"time"`
-	Certificates int            `json:"certificates"` // in the spec and retired ones
-	Summary      map[string]int `json:"summary"`      // actions by kind
-	Actions      []Action       `json:"actions"`      // by name, those with nothing to do included
-	Warnings     []string       `json:"warnings"`     // of the whole, not of one certificate
-	Review       []Remark       `json:"review"`       // what a reviewer should look at
-	Change       *Change        `json:"change"`       // null where nothing is compared
-	Offline      *Offline       `json:"offline"`      // null where Vault was asked
-	Held         *Held          `json:"held"`         // null where the brake holds nothing
+	Certificates int            `json:"certificates"` // in the spec, and retired ones
+	Summary      map[string]int `json:"summary"`      // number of actions by kind
+	Actions      []Action       `json:"actions"`      // by name, including certificates without an action
+	Warnings     []string       `json:"warnings"`     // about the whole plan
+	Review       []Remark       `json:"review"`       // notes to the reviewer
+	Change       *Change        `json:"change"`       // null without a base
+	Offline      *Offline       `json:"offline"`      // null if Vault was read
+	Held         *Held          `json:"held"`         // null if the brake holds nothing
 }
 
-// Held is what waits for a person, as too much of what is live would change at once.
+// Held is a change that waits for a person's consent because it affects too many live
+// certificates.
 type Held struct {
 	ID           string   `json:"id"`      // for accept --missing
-	Summary      string   `json:"summary"` // what would happen to how many
-	Live         int      `json:"live"`    // of so many
+	Summary      string   `json:"summary"` // the action and its number of certificates
+	Live         int      `json:"live"`    // number of live certificates
 	Certificates []string `json:"certificates"`
 }
 
@@ -56,18 +57,18 @@ type Action struct {
 	Detail      string        `json:"detail"`
 	Names       []string      `json:"names"`
 	Changes     []plan.Change `json:"changes"`
-	Issuer      string        `json:"issuer"`     // that is asked; "" where nobody is
-	NotBefore   *time.Time    `json:"not_before"` // when a hold ends, or it becomes due; null: never
+	Issuer      string        `json:"issuer"`     // of the order; "" without an order
+	NotBefore   *time.Time    `json:"not_before"` // end of the hold, or the due time; null: never
 	Waiting     string        `json:"waiting"`    // for a hold: the action that waits
 	Warnings    []string      `json:"warnings"`
 	VaultPath   string        `json:"vault_path"`
 	Version     int           `json:"vault_version"`
-	Serial      string        `json:"serial"`          // what is live; "" for nothing
-	NotAfter    *time.Time    `json:"not_after"`       // of what is live
-	NextKey     string        `json:"next_key_digest"` // of the key that is staged; "" for none
-	MovedFrom   string        `json:"moved_from"`      // the name that it goes on from, by a moved block; "" for none
+	Serial      string        `json:"serial"`          // of the live certificate; "" for none
+	NotAfter    *time.Time    `json:"not_after"`       // of the live certificate
+	NextKey     string        `json:"next_key_digest"` // of the staged key; "" for none
+	MovedFrom   string        `json:"moved_from"`      // the earlier name, by a moved block; "" for none
 
-	pause string // how long the renewal is off: "through 2026-12-31"; "" where it is on
+	pause string // how long renewal is off, such as "through 2026-12-31"; "" if it is on
 }
 
 // NewPlan builds the view of a plan.
@@ -114,7 +115,7 @@ func newAction(a plan.Action) Action {
 	return v
 }
 
-// pauseOf says how long a renewal is off.
+// pauseOf describes how long renewal is off.
 func pauseOf(r spec.Renewal) string {
 	switch {
 	case r.Auto:
@@ -125,8 +126,7 @@ func pauseOf(r spec.Renewal) string {
 	return spec.EndText(r.Until)
 }
 
-// Changed tells whether there is something to do: by the change, where the plan
-// compares two revisions.
+// Changed reports whether there is anything to do; of a plan with a base, by the change.
 func (p Plan) Changed() bool {
 	if p.Change != nil {
 		return len(p.Change.Blocks)+len(p.Change.Certificates) > 0
@@ -134,7 +134,7 @@ func (p Plan) Changed() bool {
 	return p.Changes() > 0
 }
 
-// Changes counts the actions that Apply would do.
+// Changes counts the actions that apply would do.
 func (p Plan) Changes() int {
 	n := 0
 	for kind, count := range p.Summary {
@@ -145,13 +145,13 @@ func (p Plan) Changes() int {
 	return n
 }
 
-// order in which kinds are told.
+// kinds is the display order of kinds.
 var kinds = []ledger.Kind{
 	ledger.KindRetire, ledger.KindReissue, ledger.KindRotate, ledger.KindIssue, ledger.KindRenew,
 	ledger.KindAdopt, ledger.KindRepair, ledger.KindRevoke, ledger.KindStage, ledger.KindNote, ledger.KindHold,
 }
 
-// WritePlan prints a plan for a person.
+// WritePlan prints a plan as text.
 func WritePlan(w io.Writer, p Palette, plan Plan) {
 	out := printer{w}
 	for _, warning := range plan.Warnings {
@@ -268,7 +268,7 @@ func verb(a Action) string {
 
 func (a Action) symbol(p Palette) string {
 	if ledger.Reason(a.Reason) == ledger.ReasonRenamed && a.Action == string(ledger.KindRetire) {
-		return p.cyan("~") // nothing goes
+		return p.cyan("~") // nothing disappears
 	}
 	return symbol(p, a.Action)
 }
@@ -280,7 +280,7 @@ func movedVerb(a Action) string {
 	return "moved from " + text.Line(a.MovedFrom)
 }
 
-// noteVerb says what a note in the ledger is about.
+// noteVerb describes the subject of a note action.
 func noteVerb(a Action) string {
 	switch ledger.Reason(a.Reason) {
 	case ledger.ReasonPauseBegan:
@@ -296,8 +296,7 @@ func noteVerb(a Action) string {
 	return "will be recorded in the ledger"
 }
 
-// why is the reason of an action in words: of a certificate that is not there yet that it
-// is new.
+// why returns the action's reason in words; "new" for a missing certificate.
 func (a Action) why() string {
 	if a.Reason == string(ledger.ReasonMissing) {
 		return "new"
@@ -305,7 +304,8 @@ func (a Action) why() string {
 	return strings.ReplaceAll(a.Reason, "_", " ")
 }
 
-// whyDetail is the detail, which does not say of itself that a certificate is new.
+// whyDetail returns the detail. The detail of a missing certificate does not say that it
+// is new, so whyDetail adds that.
 func (a Action) whyDetail() string {
 	if a.Reason == string(ledger.ReasonMissing) {
 		return "new: " + a.Detail
@@ -313,7 +313,7 @@ func (a Action) whyDetail() string {
 	return a.Detail
 }
 
-// notes counts what the ledger notes, by what it is about.
+// notes counts the note actions, by their subject.
 func notes(n int, actions []Action) string {
 	others := false
 	for _, a := range actions {
@@ -359,8 +359,8 @@ func writeSummary(out printer, p Palette, plan Plan) {
 	out.f("%s%s.\n", p.bold("Plan: "), strings.Join(tally(plan.Actions, append(kinds[:len(kinds):len(kinds)], ledger.KindNone), lastHold(plan)), ", "))
 }
 
-// tally says how many actions there are of each kind. A certificate that a moved block
-// gives another name counts once, and not as one that is retired and one that is adopted.
+// tally counts the actions of each kind. A certificate with a moved block counts once,
+// not as one retired and one adopted.
 func tally(actions []Action, kinds []ledger.Kind, ofHolds string) []string {
 	count := map[ledger.Kind]int{}
 	moves := map[ledger.Kind]int{}
@@ -388,8 +388,8 @@ func tally(actions []Action, kinds []ledger.Kind, ofHolds string) []string {
 	return parts
 }
 
-// lastHold says when the last of what is held back may go, where several are:
-// how long a reissue of many takes under the limits of a CA.
+// lastHold returns the last end of several holds: how long a mass reissue takes under a
+// CA's limits.
 func lastHold(plan Plan) string {
 	var last time.Time
 	n := 0

@@ -10,18 +10,18 @@ import (
 	"certroll/spec/text"
 )
 
-// ProbedSchema is the version of the JSON shape of what was seen.
+// ProbedSchema is the version of the JSON of probe.
 const ProbedSchema = 1
 
-// Probed is what endpoints serve. Arrays are never null.
+// Probed is the result of probing endpoints. Arrays are never null.
 type Probed struct {
 	Schema   int              `json:"schema"`
 	Revision string           `json:"revision"` // "" for a plain directory outside Git
-	Problems int              `json:"problems"` // endpoints at which somebody has to do something
+	Problems int              `json:"problems"` // number of endpoints that need a person
 	Looks    []monitor.Result `json:"looks"`    // by certificate and endpoint
 }
 
-// NewProbed builds the view of some looks.
+// NewProbed builds the view of probe results.
 func NewProbed(revision string, looks []monitor.Result) Probed {
 	p := Probed{Schema: ProbedSchema, Revision: revision, Looks: append([]monitor.Result{}, looks...)}
 	for _, l := range looks {
@@ -32,7 +32,7 @@ func NewProbed(revision string, looks []monitor.Result) Probed {
 	return p
 }
 
-// WriteProbed prints a line for each endpoint, then what is wrong.
+// WriteProbed prints one line per endpoint, then the problems.
 func WriteProbed(w io.Writer, p Palette, d Probed) {
 	if len(d.Looks) == 0 {
 		printer{w}.f("No certificate names an endpoint: add probe = [\"HOST:PORT\"] to its block.\n")
@@ -70,8 +70,7 @@ func WriteProbed(w io.Writer, p Palette, d Probed) {
 	out.f("\n%s %s looked at: %s.\n", p.bold("Probe:"), text.Counted(len(d.Looks), "endpoint"), text.Counted(d.Problems, "problem"))
 }
 
-// WriteServed tells of endpoints that do not serve what they should, as the
-// ledger was told.
+// WriteServed prints the endpoints with open problems in the ledger.
 func WriteServed(w io.Writer, p Palette, problems []ledger.Problem) {
 	if len(problems) == 0 {
 		return

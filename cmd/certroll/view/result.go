@@ -11,10 +11,10 @@ import (
 	"certroll/spec/text"
 )
 
-// ResultSchema is the version of the result's JSON shape.
+// ResultSchema is the version of the result's JSON.
 const ResultSchema = 1
 
-// Result is how an apply ended. Arrays are never null.
+// Result is the result of an apply. Arrays are never null.
 type Result struct {
 	Schema      int            `json:"schema"`
 	Plan        Plan           `json:"plan"`
@@ -22,15 +22,15 @@ type Result struct {
 	Succeeded   int            `json:"succeeded"`
 	Failed      int            `json:"failed"`
 	Interrupted int            `json:"interrupted"` // left to the next run
-	Held        int            `json:"held"`        // not tried, as their issuer or DNS account fails for others
-	Overtaken   int            `json:"overtaken"`   // not taken up, as somebody else changed what they were about
+	Held        int            `json:"held"`        // not tried, because their issuer or DNS account fails for others
+	Overtaken   int            `json:"overtaken"`   // not started, because another process changed their objects
 	Commit      string         `json:"ledger_commit"`
-	// Unrecorded are results that neither the ledger nor the journal has. What a
-	// success has written is live all the same, and the next run tells of it.
+	// Unrecorded are results in neither the ledger nor the journal. A successful one is
+	// live all the same, and the next run records it.
 	Unrecorded []Unrecorded `json:"unrecorded"`
 }
 
-// Unrecorded is a result that is recorded nowhere.
+// Unrecorded is a result that is not recorded.
 type Unrecorded struct {
 	Certificate string `json:"certificate"`
 	Error       string `json:"error"`
@@ -55,8 +55,8 @@ func NewResult(plan Plan, report *apply.Report) Result {
 	return r
 }
 
-// WriteResult prints a result for a person: what failed with the upstream's
-// words, then the sum.
+// WriteResult prints a result as text: failures in the upstream's words, then the
+// totals.
 func WriteResult(w io.Writer, p Palette, r Result) {
 	out := printer{w}
 	for _, e := range r.Results {
@@ -96,7 +96,7 @@ func WriteResult(w io.Writer, p Palette, r Result) {
 	out.f(".\n")
 }
 
-// liveOnly says of a success that is recorded nowhere that it is live.
+// liveOnly marks an unrecorded success as live.
 func (r Result) liveOnly(certificate string) string {
 	if !slices.ContainsFunc(r.Unrecorded, func(u Unrecorded) bool { return u.Certificate == certificate }) {
 		return ""
@@ -115,7 +115,7 @@ func serials(e ledger.Event) string {
 	}
 }
 
-// WriteProgress prints what a certificate waits for.
+// WriteProgress prints a certificate's present step.
 func WriteProgress(w io.Writer, p Palette, since time.Duration, certificate, step, detail string) {
 	printer{w}.f("%s %s: %s\n", p.dim(sprint("%6.1fs %-8s", since.Seconds(), step)), text.Line(certificate), text.Line(detail))
 }

@@ -8,23 +8,23 @@ import (
 	"certroll/spec/text"
 )
 
-// RetrySchema is the version of its JSON shape.
+// RetrySchema is the version of the JSON of retry.
 const RetrySchema = 1
 
-// Retry is what became of a retry. Arrays are never null.
+// Retry is the result of a retry command. Arrays are never null.
 type Retry struct {
 	Schema       int       `json:"schema"`
 	Certificates []Retried `json:"certificates"`
-	Commit       string    `json:"ledger_commit"` // "" where nothing was to be told
+	Commit       string    `json:"ledger_commit"` // "" if nothing was recorded
 }
 
-// Retried is what became of it for one certificate.
+// Retried is the result for one certificate.
 type Retried struct {
 	Certificate string     `json:"certificate"`
-	Told        bool       `json:"told"`       // false: nothing holds it back
-	HeldUntil   *time.Time `json:"held_until"` // of the hold that was ended; null for none
+	Told        bool       `json:"told"`       // false: there was no hold
+	HeldUntil   *time.Time `json:"held_until"` // of the ended hold; null for none
 	Class       string     `json:"class"`      // of that hold
-	Failures    int        `json:"failures"`   // in a row, which keep counting
+	Failures    int        `json:"failures"`   // in a row; the count continues
 }
 
 // NewRetry builds the view of a retry.
@@ -40,7 +40,7 @@ func NewRetry(done []recorder.Retried, commit string) Retry {
 	return dto
 }
 
-// WriteRetry prints a line a certificate.
+// WriteRetry prints one line per certificate.
 func WriteRetry(w io.Writer, p Palette, dto Retry) {
 	out := printer{w}
 	for _, r := range dto.Certificates {

@@ -8,30 +8,30 @@ import (
 	"certroll/spec/text"
 )
 
-// Service is how certroll run is, as it says itself. Arrays are never null.
+// Service is the state of certroll run by its own report. Arrays are never null.
 type Service struct {
 	Address  string     `json:"address"`
-	Error    string     `json:"error"`     // why it did not answer; "" where it did
-	LastPass *time.Time `json:"last_pass"` // null: none has ended yet
+	Error    string     `json:"error"`     // why it did not answer; "" if it did
+	LastPass *time.Time `json:"last_pass"` // null: no pass has ended yet
 	NextPass *time.Time `json:"next_pass"`
-	// PassError is why the last pass failed; "" where it did not.
+	// PassError is the error of the last pass; "" if it succeeded.
 	PassError string `json:"pass_error"`
-	// Troubles are what it cannot do its work with, or waits for a person.
+	// Troubles are systems that it cannot use, and changes that wait for a person.
 	Troubles []string `json:"troubles"`
-	// Settings say where certroll.hcl on disk is not what is in use; they make it no ill
-	// service.
+	// Settings are differences between certroll.hcl on disk and the settings in use.
+	// They do not make the service ill.
 	Settings []string `json:"settings_notes"`
-	// Revision says that the newest revision is not in force, and why; "" where it is.
+	// Revision explains why the newest revision is not in force; "" if it is.
 	Revision string        `json:"revision_not_in_force"`
 	AtWork   []ServiceWork `json:"at_work"`
-	// Missing are certificates of the spec that have no record yet.
+	// Missing are certificates of the spec without a record.
 	Missing []string `json:"missing"`
-	// Certificates are all that it knows of, the worst first; none where the ledger
-	// itself was read.
+	// Certificates are all known certificates, worst first; none if the ledger itself
+	// was read.
 	Certificates []ServiceCertificate `json:"certificates"`
 }
 
-// ServiceCertificate is how one certificate stands, as certroll run has it.
+// ServiceCertificate is the state of one certificate according to certroll run.
 type ServiceCertificate struct {
 	Certificate string     `json:"certificate"`
 	State       string     `json:"state"` // as on the status page
@@ -39,10 +39,10 @@ type ServiceCertificate struct {
 	Class       string     `json:"class"`
 	Message     string     `json:"message"`
 	Cause       string     `json:"cause"` // of the message, as on the status page
-	Until       *time.Time `json:"until"` // when it is tried again; null: nothing holds it
+	Until       *time.Time `json:"until"` // time of the next try; null: no hold
 }
 
-// ServiceWork is one attempt that is under way.
+// ServiceWork is one attempt in progress.
 type ServiceWork struct {
 	Certificate string    `json:"certificate"`
 	Operation   string    `json:"operation"`
@@ -50,13 +50,13 @@ type ServiceWork struct {
 	At          string    `json:"at"` // the step
 }
 
-// Ill reports whether it answered that it cannot do its work. A service that did
-// not answer may run elsewhere, and is none.
+// Ill reports whether certroll run answered that it cannot work. A missing answer does
+// not count: it may run elsewhere.
 func (s *Service) Ill() bool {
 	return s != nil && s.Error == "" && (s.PassError != "" || len(s.Troubles) > 0 || s.Revision != "")
 }
 
-// write prints it; nothing where there is nothing to say.
+// write prints the service's state; nothing if all is well.
 func (s *Service) write(w io.Writer, p Palette, now time.Time) {
 	if s == nil {
 		return
@@ -65,7 +65,7 @@ func (s *Service) write(w io.Writer, p Palette, now time.Time) {
 	name := "certroll run at " + text.Line(s.Address)
 	switch {
 	case s.Error != "":
-		return // which is said last
+		return // writeAbsence reports it at the end
 	case s.PassError != "":
 		out.f("%s\n", p.red(name+": the last pass failed "+when(*s.LastPass, now)+": "+text.Line(s.PassError)))
 	case s.LastPass == nil:
@@ -91,14 +91,14 @@ func (s *Service) write(w io.Writer, p Palette, now time.Time) {
 	out.f("\n")
 }
 
-// writeAbsence says that it did not answer: it may run elsewhere, or nowhere.
+// writeAbsence reports a missing answer.
 func (s *Service) writeAbsence(w io.Writer, p Palette) {
 	if s != nil && s.Error != "" {
 		printer{w}.f("%s\n", p.dim("No certroll run answers at "+text.Line(s.Address)+" ("+text.Line(s.Error)+"): this is what the ledger says."))
 	}
 }
 
-// writeCertificates prints what certroll run knows of the certificates.
+// writeCertificates prints the certificates as certroll run knows them.
 func (s *Service) writeCertificates(w io.Writer, now time.Time, width int) {
 	var t statusTable
 	for _, c := range s.Certificates {

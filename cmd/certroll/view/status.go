@@ -11,35 +11,35 @@ import (
 	"certroll/spec/text"
 )
 
-// StatusSchema is the version of the status' JSON shape.
+// StatusSchema is the version of the status' JSON.
 const StatusSchema = 1
 
-// Status is how the certificates stand. Arrays are never null.
+// Status is the state of the certificates. Arrays are never null.
 type Status struct {
 	Schema       int              `json:"schema"`
 	Live         int              `json:"live"`
 	Failing      int              `json:"failing"`
 	Retired      int              `json:"retired"`
 	Paging       int              `json:"paging"`    // of the failing ones
-	Revoked      int              `json:"revoked"`   // by the CA, and live
-	Deleted      int              `json:"deleted"`   // in Vault, by somebody else
+	Revoked      int              `json:"revoked"`   // live, but revoked by the CA
+	Deleted      int              `json:"deleted"`   // deleted in Vault by another program
 	Overdue      int              `json:"overdue"`   // of the live ones
 	Unmanaged    int              `json:"unmanaged"` // of the live ones
 	Certificates []*ledger.Record `json:"certificates"`
-	// Problems are those of endpoints that do not serve what they should.
+	// Problems are those of endpoints that serve the wrong certificate.
 	Problems []ledger.Problem `json:"problems"`
-	Story    *Story           `json:"story"` // null unless one certificate was asked for
-	// Service is what certroll run says of itself; null where it serves nothing.
+	Story    *Story           `json:"story"` // null unless one certificate was named
+	// Service is certroll run's own report; null if it serves nothing.
 	Service *Service `json:"service"`
-	// LedgerError is why the ledger could not be read, where Service speaks for it.
+	// LedgerError explains why the ledger could not be read; Service then replaces it.
 	LedgerError string `json:"ledger_error"`
 
 	standing map[string]ledger.Standing
 	now      time.Time
 }
 
-// NewStatus builds the view of the records, by name. What is served is for who
-// knows it to add.
+// NewStatus builds the view of the records, by name. The caller adds the endpoints'
+// problems.
 func NewStatus(records map[string]*ledger.Record, now time.Time) Status {
 	s := Status{Schema: StatusSchema, Problems: []ledger.Problem{}, Certificates: make([]*ledger.Record, 0, len(records)), standing: map[string]ledger.Standing{}, now: now}
 	c := statuspage.CountRecords(records)
@@ -62,14 +62,14 @@ func NewStatus(records map[string]*ledger.Record, now time.Time) Status {
 	return s
 }
 
-// Well reports whether nobody needs to act: no certificate fails or is overdue,
-// endpoints serve what is in Vault, and certroll run does its work.
+// Well reports whether no action is needed: no certificate fails or is overdue,
+// endpoints serve the certificates in Vault, and certroll run works.
 func (s Status) Well() bool {
 	return s.Revoked == 0 && s.Deleted == 0 && s.Failing == 0 && s.Overdue == 0 && len(s.Problems) == 0 && !s.Service.Ill()
 }
 
-// WriteStatus prints how certroll run is, then one line a certificate, the worst
-// first, of width columns; 0: there is no terminal, and a line may be longer.
+// WriteStatus prints the state of certroll run, then one line per certificate, worst
+// first. width is the number of columns; 0: no terminal, and no limit.
 func WriteStatus(w io.Writer, p Palette, s Status, width int) {
 	s.Service.write(w, p, s.now)
 	if s.LedgerError != "" {
@@ -101,7 +101,7 @@ func WriteStatus(w io.Writer, p Palette, s Status, width int) {
 	s.Service.writeAbsence(w, p)
 }
 
-// writeLeftBehind prints the secrets that certificates moved away from.
+// writeLeftBehind prints the old secrets of moved certificates.
 func writeLeftBehind(out printer, records []*ledger.Record) {
 	for _, r := range records {
 		for _, line := range r.LeftText() {

@@ -10,15 +10,15 @@ import (
 	"certroll/spec/text"
 )
 
-// statusTable lays the list of certificates out. Its last column is the cause, in
-// as many columns as the terminal leaves; equal causes are named once.
+// statusTable formats the list of certificates. The last column has the cause, cut to
+// the terminal's width; repeated causes refer to the first one.
 type statusTable struct {
-	rows  [][3]string // certificate, state, expires
+	rows  [][3]string // certificate, state, expiry
 	tails []tail
-	first map[string]string // cause: the certificate that has it first
+	first map[string]string // cause: the first certificate with it
 }
 
-// tail is the last column of a row: why, and when it is tried again.
+// tail is the last column of a row: the cause, and the time of the next try.
 type tail struct{ cause, again string }
 
 func (t *statusTable) add(name, state, expires, cause, again string) {
@@ -38,7 +38,7 @@ func (t *statusTable) add(name, state, expires, cause, again string) {
 // statusHead names the columns.
 var statusHead = [3]string{"CERTIFICATE", "STATE", "EXPIRES"}
 
-// leastCause is how many columns a cause has, however long the names are.
+// leastCause is the minimum width of a cause, in columns.
 const leastCause = 24
 
 func (t *statusTable) write(w io.Writer, width int) {
@@ -82,8 +82,8 @@ func (t tail) fit(room int) string {
 	return t.cause + end
 }
 
-// expiresIn is when what is live ends: how long from now within two days, else
-// the date.
+// expiresIn returns the expiry of the live certificate: within two days as a duration,
+// else as a date.
 func expiresIn(r *ledger.Record, now time.Time) string {
 	if r.Live == nil {
 		return "-"
@@ -91,7 +91,7 @@ func expiresIn(r *ledger.Record, now time.Time) string {
 	return when(r.Live.End(), now)
 }
 
-// when is a moment as a person on call reads it, in UTC.
+// when formats a time for a person on call, in UTC.
 func when(at, now time.Time) string {
 	d := at.Sub(now)
 	switch {
@@ -115,8 +115,8 @@ func briefSpan(d time.Duration) string {
 	}
 }
 
-// causeOf is why a certificate needs attention, in a few words; "" where it does
-// not. The whole message is in the story of one.
+// causeOf summarizes why a certificate needs attention; "" if it does not. The
+// certificate's story has the whole message.
 func causeOf(r *ledger.Record, standing ledger.Standing) string {
 	f := r.LastFailure
 	switch {
@@ -137,7 +137,7 @@ func causeOf(r *ledger.Record, standing ledger.Standing) string {
 	}
 }
 
-// again is when a failed certificate is tried next.
+// again returns the time of a failed certificate's next try.
 func again(r *ledger.Record, now time.Time) string {
 	if r.Hold == nil || r.State == ledger.StateRetired {
 		return ""
@@ -145,22 +145,22 @@ func again(r *ledger.Record, now time.Time) string {
 	return "next try " + when(r.Hold.Until, now)
 }
 
-// whole is the cause with the time of the next try.
+// whole returns the cause with the time of the next try.
 func (t tail) whole() string {
 	return strings.TrimPrefix(strings.TrimSuffix(t.cause+"; "+t.again, "; "), "; ")
 }
 
-// longestCell is how much of a message stands in a table, in runes.
+// longestCell bounds a message in a table, in runes.
 const longestCell = 120
 
-// tableCell is a text for the last column of a table, and whether it was cut.
+// tableCell cuts a text for a table's last column, and reports whether it did.
 func tableCell(s string) (string, bool) {
 	s = text.Line(s)
 	short := text.Clip(s, longestCell)
 	return short, short != s
 }
 
-// stateWord is the state as a person reads it.
+// stateWord returns the state for people.
 func stateWord(r *ledger.Record, s ledger.Standing) string {
 	switch s {
 	case ledger.StandsPaging:

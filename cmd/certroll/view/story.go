@@ -10,16 +10,16 @@ import (
 	"certroll/spec/text"
 )
 
-// lastFailures is how many of its failures a story tells.
+// lastFailures bounds the failures in a story.
 const lastFailures = 5
 
-// Story is what the audit log adds to the record of one certificate.
+// Story is the audit log's part of one certificate's status.
 type Story struct {
 	Standing    string         `json:"standing"`
-	KeyAgeDays  int            `json:"key_age_days"` // -1: nothing is live
-	LastRenewal *ledger.Event  `json:"last_renewal"` // the last order that succeeded, or null
-	NextBy      string         `json:"next_by"`      // the reason renew_at comes from, "" where there is none
-	Failures    []ledger.Event `json:"failures"`     // the last five, the newest first
+	KeyAgeDays  int            `json:"key_age_days"` // -1: no live certificate
+	LastRenewal *ledger.Event  `json:"last_renewal"` // the last successful order, or null
+	NextBy      string         `json:"next_by"`      // the origin of renew_at; "" without one
+	Failures    []ledger.Event `json:"failures"`     // the last five, newest first
 }
 
 // NewStory builds the story from a certificate's events, oldest first.
@@ -30,7 +30,7 @@ func NewStory(r *ledger.Record, events []ledger.Event, now time.Time) *Story {
 	}
 	for _, e := range slices.Backward(events) {
 		switch {
-		case e.Operation == ledger.KindDoctor || e.Operation == ledger.KindProbe: // a look is no attempt
+		case e.Operation == ledger.KindDoctor || e.Operation == ledger.KindProbe: // checks are no attempts
 		case e.Status == ledger.Success && s.LastRenewal == nil && (e.Operation.Orders() || e.Operation == ledger.KindAdopt && e.Reason != ledger.ReasonRenamed):
 			s.LastRenewal = &e
 		case (e.Status == ledger.Failed || e.Status == ledger.Denied) && len(s.Failures) < lastFailures:
@@ -40,7 +40,7 @@ func NewStory(r *ledger.Record, events []ledger.Event, now time.Time) *Story {
 	return s
 }
 
-// WriteStory prints all that is known of one certificate.
+// WriteStory prints the status of one certificate.
 func WriteStory(w io.Writer, p Palette, r *ledger.Record, s *Story) {
 	out := printer{w}
 	out.f("%s  %s\n", p.bold(r.Certificate), stateWord(r, ledger.Standing(s.Standing)))
@@ -80,7 +80,7 @@ func WriteStory(w io.Writer, p Palette, r *ledger.Record, s *Story) {
 	writeFailures(out, p, s.Failures)
 }
 
-// failed says how often it failed in a row, and when.
+// failed describes the number and times of consecutive failures.
 func failed(r *ledger.Record) string {
 	if r.Failures == 1 {
 		return "1, at " + text.Stamp(r.LastFailure.At)
@@ -88,7 +88,7 @@ func failed(r *ledger.Record) string {
 	return sprint("%d in a row%s, the last %s", r.Failures, since(r.FailingSince), text.Stamp(r.LastFailure.At))
 }
 
-// sooner is the way out of a hold. What the CA itself stated is not ended by it.
+// sooner suggests how to end a hold early. A retry does not end the CA's own limits.
 func sooner(r *ledger.Record) string {
 	if f := r.LastFailure; f == nil || f.Class == ledger.ClassRateLimited {
 		return ""
@@ -118,7 +118,7 @@ func writeLive(line func(key, value string), l *ledger.Live, s *Story) {
 	line("revision", l.Revision)
 }
 
-// tlsa is the data of a TLSA record for a key: DANE-EE, SubjectPublicKeyInfo,
+// tlsa returns the data of a TLSA record for a key: DANE-EE, SubjectPublicKeyInfo,
 // SHA-256 (RFC 7671 section 5.1).
 func tlsa(digest string) string { return "3 1 1 " + digest }
 
@@ -127,7 +127,7 @@ func lastRenewal(e *ledger.Event) string {
 		return ""
 	}
 	s := sprint("%s, %s (%s)", text.Stamp(e.Time), e.Operation, Action{Reason: string(e.Reason)}.why())
-	if e.Detail != "" && e.Reason != ledger.ReasonMissing { // which says that there is none yet
+	if e.Detail != "" && e.Reason != ledger.ReasonMissing { // the detail would only say that there is none yet
 		s += ": " + text.Line(e.Detail)
 	}
 	if e.Actor != "" {
@@ -160,7 +160,7 @@ func writeFailures(out printer, p Palette, failures []ledger.Event) {
 	}
 }
 
-// via is what a failure went through.
+// via names the issuer and DNS account of a failure.
 func via(e ledger.Event) string {
 	var parts []string
 	if e.Issuer != "" {

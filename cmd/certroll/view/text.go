@@ -16,7 +16,8 @@ func shortSerial(s string) string {
 	return s
 }
 
-// shortRevision is the beginning of a commit's hash, with "-dirty" where it is.
+// shortRevision returns the beginning of a commit's hash, with a "-dirty" suffix if
+// present.
 func shortRevision(s string) string {
 	hash, dirty, found := strings.Cut(s, "-")
 	if s == "" {
@@ -29,12 +30,10 @@ func shortRevision(s string) string {
 	return hash
 }
 
-// textWidth is where sentences are broken, so that they are read in a terminal
-// of a hundred columns.
+// textWidth is the width of sentences; it fits a terminal of a hundred columns.
 const textWidth = 96
 
-// hang is a text on as many lines as it takes, the later ones indented to where
-// the first one begins.
+// hang wraps a text, and indents the later lines to the first one's column.
 func hang(s string, column int) string {
 	by := strings.Repeat(" ", column)
 	return strings.TrimPrefix(indent(wrap(text.Line(s), textWidth+2-column), by), by)

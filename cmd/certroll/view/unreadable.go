@@ -7,7 +7,7 @@ import (
 	"certroll/reconcile/archive"
 )
 
-// WriteUnreadable names what of the ledger cannot be read.
+// WriteUnreadable lists the unreadable parts of the ledger.
 func WriteUnreadable(w io.Writer, lost []archive.Breach) {
 	for _, f := range lost {
 		fmt.Fprintf(w, "Warning: %s in the ledger: %s\n", f.Where(), f.Problem)

@@ -4,36 +4,36 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// ValidationSchema is the version of the JSON shape of validate.
+// ValidationSchema is the version of the JSON of validate.
 const ValidationSchema = 1
 
-// Validation is what was found in the files of a config repo. Arrays are never null.
+// Validation is the result of validate. Arrays are never null.
 type Validation struct {
 	Schema       int          `json:"schema"`
 	Valid        bool         `json:"valid"`
-	Directory    string       `json:"directory"` // as it was named; "-" for standard input
+	Directory    string       `json:"directory"` // as given; "-" for standard input
 	Files        int          `json:"files"`
-	Certificates int          `json:"certificates"` // 0 where not valid
+	Certificates int          `json:"certificates"` // 0 if not valid
 	Errors       int          `json:"errors"`
 	Warnings     int          `json:"warnings"`
-	Diagnostics  []Diagnostic `json:"diagnostics"` // in the order of the files' text
+	Diagnostics  []Diagnostic `json:"diagnostics"` // in the order of files and lines
 }
 
-// Diagnostic is one mistake or warning. It holds none of the source text, in which a
-// secret may stand.
+// Diagnostic is one error or warning. It omits the source text, which may contain a
+// secret.
 type Diagnostic struct {
 	Severity  string `json:"severity"` // error, warning
-	Summary   string `json:"summary"`  // one of a fixed few
+	Summary   string `json:"summary"`  // from a fixed list
 	Detail    string `json:"detail"`
-	File      string `json:"file"` // from the root of the repository; "": of no place
-	Line      int    `json:"line"` // from 1; 0: of no place
+	File      string `json:"file"` // from the root of the repository; "": no place
+	Line      int    `json:"line"` // from 1; 0: no place
 	Column    int    `json:"column"`
 	EndLine   int    `json:"end_line"`
-	EndColumn int    `json:"end_column"` // the first that is not part of it
+	EndColumn int    `json:"end_column"` // the first column after the range
 }
 
-// NewValidation builds the view of what was found. repository is the directory of the
-// files in their repository, own the path of certroll.hcl.
+// NewValidation builds the view of a validation. repository is the files' directory in
+// their repository, own the path of certroll.hcl.
 func NewValidation(directory, repository, own string, files, certificates int, diags hcl.Diagnostics) Validation {
 	v := Validation{Schema: ValidationSchema, Valid: !diags.HasErrors(), Directory: directory, Files: files, Certificates: certificates,
 		Diagnostics: make([]Diagnostic, 0, len(diags))}

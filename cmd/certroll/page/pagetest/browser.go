@@ -1,8 +1,8 @@
-// Package pagetest drives a real browser for the tests of the status page, by
-// the program examples/lab/browser, which alone knows the browser's protocol.
+// Package pagetest drives a real browser for tests of the status page, through the
+// program examples/lab/browser, which alone implements the browser's protocol.
 //
-// Like the lab's servers it is an integration: a test that needs it is skipped
-// under -short, and fails where Chromium is missing.
+// It is an integration, like the lab's servers: tests that need it are skipped under
+// -short, and fail if Chromium is missing.
 package pagetest
 
 import (
@@ -23,14 +23,14 @@ type Browser struct {
 	mu  sync.Mutex // one request at a time
 	out *json.Encoder
 	in  *bufio.Reader
-	log bytes.Buffer // what the driver wrote to standard error; read after its end
+	log bytes.Buffer // the driver's standard error; read it only after the driver's end
 	cmd *exec.Cmd
 }
 
 // patience bounds one wait for the page.
 const patience = 60 * time.Second
 
-// Start starts a browser with an empty profile and ends it with the test.
+// Start starts a browser with an empty profile and stops it with the test.
 func Start(t testing.TB) *Browser {
 	t.Helper()
 	program := Program()
@@ -54,14 +54,14 @@ func Start(t testing.TB) *Browser {
 		_ = stdin.Close()
 		late := time.AfterFunc(patience, func() { _ = b.cmd.Process.Kill() })
 		defer late.Stop()
-		if err := b.cmd.Wait(); err != nil { // after which the browser has ended, and its profile can be removed
+		if err := b.cmd.Wait(); err != nil { // then the browser has ended, and its profile can be removed
 			t.Errorf("the browser's driver: %v\n%s", err, &b.log)
 		}
 	})
 	return b
 }
 
-// Program is the browser; "" where there is none.
+// Program returns the browser's path; "" if there is none.
 func Program() string {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -71,7 +71,7 @@ func Program() string {
 	return ""
 }
 
-// request and answer are those of examples/lab/browser.
+// request and answer are the messages of examples/lab/browser.
 type request struct {
 	Op            string `json:"op"`
 	Tab           int    `json:"tab"`
@@ -109,15 +109,15 @@ func (b *Browser) ask(t testing.TB, r request) (a answer) {
 	return a
 }
 
-// Tab is one tab, whose errors are listened to.
+// Tab is one tab whose console is recorded.
 type Tab struct {
 	t  testing.TB
 	b  *Browser
 	id int
 }
 
-// Tab opens a tab and listens to its console, on which a violation of the
-// content security policy would be said.
+// Tab opens a tab and records its console, which reports violations of the content
+// security policy.
 func (b *Browser) Tab(t testing.TB) *Tab {
 	t.Helper()
 	return &Tab{t: t, b: b, id: b.ask(t, request{Op: "tab"}).Tab}
@@ -128,7 +128,7 @@ func (t *Tab) ask(op, text string) answer {
 	return t.b.ask(t.t, request{Op: op, Tab: t.id, Text: text})
 }
 
-// Silent demands that the console has said nothing.
+// Silent fails the test if the console has any output.
 func (t *Tab) Silent() {
 	t.t.Helper()
 	for _, s := range t.ask("said", "").Said {
@@ -136,13 +136,13 @@ func (t *Tab) Silent() {
 	}
 }
 
-// Open loads an address.
+// Open loads a URL.
 func (t *Tab) Open(address string) {
 	t.t.Helper()
 	t.ask("open", address)
 }
 
-// Eval is the value of an expression in the page.
+// Eval returns the value of an expression in the page.
 func Eval[T any](t *Tab, expression string) T {
 	t.t.Helper()
 	var v T
@@ -154,55 +154,54 @@ func Eval[T any](t *Tab, expression string) T {
 	return v
 }
 
-// Text is what the page shows.
+// Text returns the visible text of the page.
 func (t *Tab) Text() string {
 	t.t.Helper()
 	return Eval[string](t, "document.body.innerText")
 }
 
-// Until waits for an expression to be true, over reloads of the page too.
+// Until waits for an expression to become true, across reloads of the page.
 func (t *Tab) Until(expression string) {
 	t.t.Helper()
 	for deadline := time.Now().Add(patience); !Eval[bool](t, "Boolean("+expression+")"); {
 		if time.Now().After(deadline) {
 			t.t.Fatalf("waiting for %s; the page shows:\n%s", expression, t.Text())
 		}
-		time.Sleep(50 * time.Millisecond) // another process is at work
+		time.Sleep(50 * time.Millisecond) // another process is working
 	}
 }
 
-// Scripts turns JavaScript of the page on or off.
+// Scripts turns the page's JavaScript on or off.
 func (t *Tab) Scripts(on bool) {
 	t.t.Helper()
 	t.ask("scripts", map[bool]string{true: "on", false: "off"}[on])
 }
 
-// Scheme sets the colour scheme that the reader prefers: "dark" or "light".
+// Scheme sets the preferred colour scheme: "dark" or "light".
 func (t *Tab) Scheme(name string) {
 	t.t.Helper()
 	t.ask("scheme", name)
 }
 
-// Size sets the size of what is seen.
+// Size sets the size of the viewport.
 func (t *Tab) Size(width, height int64) {
 	t.t.Helper()
 	t.b.ask(t.t, request{Op: "size", Tab: t.id, Width: width, Height: height})
 }
 
-// Type types keys to what has the focus.
+// Type sends keys to the focused element.
 func (t *Tab) Type(keys string) {
 	t.t.Helper()
 	t.ask("type", keys)
 }
 
-// Press presses the key of one character as a keyboard does: the page may keep
-// it from being typed.
+// Press presses a character's key as a keyboard does; the page may prevent the input.
 func (t *Tab) Press(key string) {
 	t.t.Helper()
 	t.ask("press", key)
 }
 
-// Shot is what is seen, as a PNG.
+// Shot returns a screenshot as PNG.
 func (t *Tab) Shot() []byte {
 	t.t.Helper()
 	return t.ask("shot", "").PNG

@@ -1,5 +1,5 @@
-// Package notification owns the words of a notification: its subject, its text for
-// people, and its body as a webhook carries it.
+// Package notification owns the texts of notifications: the subject, the text for
+// people, and the body of a webhook.
 //
-// It never decides who is notified of what, and never sends anything.
+// It neither selects the recipients nor sends anything.
 package notification

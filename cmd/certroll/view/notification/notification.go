@@ -13,11 +13,11 @@ import (
 	"certroll/spec/text"
 )
 
-// Schema is the version of a Message's JSON shape.
+// Schema is the version of a Message's JSON.
 const Schema = 1
 
-// Message is the body of a webhook. type, timestamp and data are where the
-// Standard Webhooks specification has them. Arrays are never null.
+// Message is the body of a webhook. The fields type, timestamp and data follow the
+// Standard Webhooks specification. Arrays are never null.
 type Message struct {
 	Schema    int       `json:"schema"`
 	ID        string    `json:"id"`
@@ -26,36 +26,37 @@ type Message struct {
 	Data      Data      `json:"data"`
 }
 
-// Data is what a Message says.
+// Data is the content of a Message.
 type Data struct {
 	Subject      string   `json:"subject"`      // one line
 	Text         string   `json:"text"`         // as services show it
-	Certificates []string `json:"certificates"` // the first of those that it is about, by name
-	Count        int      `json:"count"`        // of notices
-	Notices      []Notice `json:"notices"`      // the first of them, the oldest first
+	Certificates []string `json:"certificates"` // the first affected certificates, by name
+	Count        int      `json:"count"`        // number of notices
+	Notices      []Notice `json:"notices"`      // the first ones, oldest first
 }
 
-// Notice is one thing that is told.
+// Notice is one event that a Message reports.
 type Notice struct {
 	Kind         string            `json:"kind"`
 	Certificates []string          `json:"certificates"`
-	Labels       map[string]string `json:"labels"`    // of the certificate, where it is one
-	NotAfter     *time.Time        `json:"not_after"` // of the certificate that is live; null where it is not one, or there is none
-	DaysLeft     *int              `json:"days_left"` // until then, below 0 where it has expired
-	Ends         string            `json:"ends"`      // what is over by the event, "dns.NAME" or "issuer.NAME"; or ""
-	// ForeseenAt is when the daily examination told of the same problem; null where it did not.
+	Labels       map[string]string `json:"labels"`    // of the certificate, if exactly one is affected
+	NotAfter     *time.Time        `json:"not_after"` // of the live certificate; null without exactly one
+	DaysLeft     *int              `json:"days_left"` // until NotAfter; negative after expiry
+	Ends         string            `json:"ends"`      // the hold that the event ends, "dns.NAME" or "issuer.NAME"; or ""
+	// ForeseenAt is when the daily examination reported the same problem; null if it did
+	// not.
 	ForeseenAt *time.Time   `json:"foreseen_at"`
-	Event      ledger.Event `json:"event"` // as the audit log has it
+	Event      ledger.Event `json:"event"` // as in the audit log
 }
 
 const (
 	mostNotices     = 50 // in a body
 	mostNamed       = 20 // certificates, in a text
 	mostDigestLines = 20
-	mostWords       = 600 // of what the other side said, in a text
+	mostWords       = 600 // of the upstream's words, in a text
 )
 
-// New writes the Message of a bulletin.
+// New builds the Message of a notification.
 func New(b outbox.Notification, now time.Time) Message {
 	names := b.Certificates()
 	data := Data{
@@ -68,7 +69,7 @@ func New(b outbox.Notification, now time.Time) Message {
 	return Message{Schema: Schema, ID: "msg_" + b.ID, Type: string(b.Kind), Timestamp: now.UTC().Truncate(time.Second), Data: data}
 }
 
-// Test is what notify test sends.
+// Test builds the message of notify test.
 func Test(id string, now time.Time) Message {
 	return Message{
 		Schema: Schema, ID: "msg_" + id, Type: "test", Timestamp: now.UTC().Truncate(time.Second),
@@ -79,7 +80,7 @@ func Test(id string, now time.Time) Message {
 	}
 }
 
-// Body is the notification as a webhook carries it.
+// Body returns the JSON of a webhook.
 func (n Message) Body() ([]byte, error) {
 	var b bytes.Buffer
 	err := view.JSON(&b, n)
@@ -118,7 +119,7 @@ func daysLeft(end, now time.Time) int {
 	return int(left / (24 * time.Hour))
 }
 
-// textOf is the message for people.
+// textOf returns the message for people.
 func textOf(b outbox.Notification, names []string, now time.Time) string {
 	if b.Kind == outbox.NoticeDigest {
 		return digestText(b, now)
@@ -147,8 +148,8 @@ func textOf(b outbox.Notification, names []string, now time.Time) string {
 	return strings.Join(lines, "\n")
 }
 
-// detailLabel is what an event's detail says in a message. Of a success it says why
-// it was due, which is over.
+// detailLabel returns the label of an event's detail. For a success the detail is why it
+// was due.
 func detailLabel(kind outbox.NoticeKind) string {
 	switch kind {
 	case outbox.NoticeRecovered:
@@ -160,7 +161,8 @@ func detailLabel(kind outbox.NoticeKind) string {
 	}
 }
 
-// aboutLines say with whom it failed, what comes next, and how much time there is.
+// aboutLines describes the issuer and DNS account, the next step, and the remaining
+// time.
 func aboutLines(b outbox.Notification, now time.Time) []string {
 	var lines []string
 	e := b.Notices[0].Event
@@ -186,7 +188,7 @@ func aboutLines(b outbox.Notification, now time.Time) []string {
 	return lines
 }
 
-// firstExpiry is the record of what expires first.
+// firstExpiry returns the record of the first certificate to expire.
 func firstExpiry(b outbox.Notification) *ledger.Record {
 	var first *ledger.Record
 	for _, r := range b.Records {
@@ -200,7 +202,7 @@ func firstExpiry(b outbox.Notification) *ledger.Record {
 	return first
 }
 
-// adviceOf is what a person can do.
+// adviceOf suggests a person's next step.
 func adviceOf(kind outbox.NoticeKind, n outbox.Notice, names []string) string {
 	name := "NAME"
 	if len(names) == 1 {
@@ -225,8 +227,7 @@ func adviceOf(kind outbox.NoticeKind, n outbox.Notice, names []string) string {
 	return ""
 }
 
-// isDeletion tells that an event is about a secret that was deleted and is not there
-// again.
+// isDeletion reports whether an event is about a deleted secret that has not come back.
 func isDeletion(e ledger.Event) bool {
 	return e.Operation == ledger.KindNote && e.Reason == ledger.ReasonDeleted
 }
@@ -244,7 +245,7 @@ func tamperedAdvice(e ledger.Event) string {
 	}
 }
 
-// digestText has a line for each, and how many there are of what.
+// digestText has a line per notice, and counts by kind.
 func digestText(b outbox.Notification, now time.Time) string {
 	var lines []string
 	for _, n := range b.Notices[:min(len(b.Notices), mostDigestLines)] {
@@ -257,7 +258,7 @@ func digestText(b outbox.Notification, now time.Time) string {
 	return strings.Join(lines, "\n")
 }
 
-// kindCounts is "2 failing, 1 recovered", the worst first.
+// kindCounts returns counts such as "2 failing, 1 recovered", worst first.
 func kindCounts(told []outbox.Notice) string {
 	n := map[outbox.NoticeKind]int{}
 	for _, one := range told {

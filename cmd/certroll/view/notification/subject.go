@@ -10,7 +10,7 @@ import (
 	"certroll/spec/text"
 )
 
-// subjectOf is one line: who, and what is the matter.
+// subjectOf returns one line: the certificate and its problem.
 func subjectOf(b outbox.Notification, names []string, now time.Time) string {
 	e := b.Notices[0].Event
 	if b.Kind == outbox.NoticeDigest {
@@ -19,7 +19,7 @@ func subjectOf(b outbox.Notification, names []string, now time.Time) string {
 	return "certroll: " + text.Clip(text.Line(headOf(b.Kind, b.Notices[0], who(names), b.Records, now)), 200) + classText(b.Kind, e)
 }
 
-// who is the certificate, or how many there are.
+// who names the certificate, or gives the number of certificates.
 func who(names []string) string {
 	switch len(names) {
 	case 0:
@@ -38,7 +38,7 @@ func classText(kind outbox.NoticeKind, e ledger.Event) string {
 	return " (" + string(e.Class) + ")"
 }
 
-// headOf says in some words what a kind of notice is: the cause and how far it goes.
+// headOf summarizes a notice of one kind: the cause and its extent.
 func headOf(kind outbox.NoticeKind, n outbox.Notice, who string, records map[string]*ledger.Record, now time.Time) string {
 	e, of := n.Event, ""
 	if who != "" {
@@ -73,7 +73,7 @@ func headOf(kind outbox.NoticeKind, n outbox.Notice, who string, records map[str
 	return string(kind)
 }
 
-// accountTroubles are what a class says of an issuer or a DNS account.
+// accountTroubles describes an issuer's or DNS account's failure by class.
 var accountTroubles = map[ledger.Class]string{
 	ledger.ClassDNSUnauthorized: "refuses certroll's credentials",
 	ledger.ClassDNSUnavailable:  "does not answer",
@@ -81,8 +81,8 @@ var accountTroubles = map[ledger.Class]string{
 	ledger.ClassRateLimited:     "refuses more orders for now",
 }
 
-// accountTrouble is what is wrong with the issuer or the DNS account that an event
-// is of; "" where it is of none.
+// accountTrouble describes the failure of an event's issuer or DNS account; "" if the
+// event is about neither.
 func accountTrouble(e ledger.Event) string {
 	words := accountTroubles[e.Class]
 	account, isDNS := strings.CutPrefix(e.Subject, "dns.")
@@ -103,7 +103,7 @@ func accountTrouble(e ledger.Event) string {
 	return ""
 }
 
-// because is the upstream's last clause, after a colon.
+// because returns the last clause of the upstream's message, after a colon.
 func because(e ledger.Event) string {
 	if cause := ledger.Cause(e.Message); cause != "" {
 		return ": " + cause
@@ -111,7 +111,7 @@ func because(e ledger.Event) string {
 	return ""
 }
 
-// failedHead names the account where that is what failed, else the upstream's words.
+// failedHead names the failed account, or else quotes the upstream.
 func failedHead(e ledger.Event, who, what string) string {
 	if trouble := accountTrouble(e); trouble != "" {
 		return trouble + ": " + who + " " + what
@@ -119,7 +119,7 @@ func failedHead(e ledger.Event, who, what string) string {
 	return who + " " + what + because(e)
 }
 
-// pagingHead is why a person is woken.
+// pagingHead explains why a person is paged.
 func pagingHead(e ledger.Event, who string) string {
 	if e.Failures > 0 {
 		return failedHead(e, who, "failed "+text.Counted(e.Failures, "time")+" in a row, look at it now")
@@ -127,7 +127,7 @@ func pagingHead(e ledger.Event, who string) string {
 	return "look at " + cmp.Or(who, "certroll") + " now" + because(e)
 }
 
-// expires is when the first of a notice's certificates does.
+// expires returns when the first of a notice's certificates expires.
 func expires(n outbox.Notice, records map[string]*ledger.Record, now time.Time) string {
 	some := outbox.Notification{Records: map[string]*ledger.Record{}}
 	for _, name := range n.Certificates {
@@ -146,7 +146,7 @@ func expires(n outbox.Notice, records map[string]*ledger.Record, now time.Time) 
 	}
 }
 
-// heldHead is what holds, and how many wait for it.
+// heldHead names the cause of a hold and the number of certificates that wait.
 func heldHead(n outbox.Notice, who string) string {
 	waits := "certificates wait"
 	if who != "" {
@@ -170,7 +170,7 @@ func heldHead(n outbox.Notice, who string) string {
 	}
 }
 
-// recoveredText tells a success from what ends failures without one.
+// recoveredText distinguishes a success from other ends of a failure.
 func recoveredText(e ledger.Event) string {
 	switch e.Reason {
 	case ledger.ReasonPauseBegan:
@@ -220,7 +220,7 @@ func problemHead(n outbox.Notice, of string) string {
 	}
 }
 
-// sides are what certroll cannot work without, by the subject of an event.
+// sides describes outages of the systems that certroll needs, by the event's subject.
 var sides = map[string]struct{ away, back string }{
 	"vault":       {"Vault cannot be used", "Vault works again"},
 	"config_repo": {"the config repo cannot be reached", "the config repo can be reached again"},
@@ -228,10 +228,10 @@ var sides = map[string]struct{ away, back string }{
 	"state_dir":   {"the state directory cannot be written", "the state directory can be written again"},
 }
 
-// awayHead is which side is away, and why.
+// awayHead names the unavailable system, and the cause.
 func awayHead(e ledger.Event) string {
 	if cause := ledger.Cause(e.Message); strings.HasPrefix(cause, "Vault ") {
-		return cause // which says whose it is
+		return cause // the cause names the system
 	}
 	return cmp.Or(sides[e.Subject].away, "Git or Vault cannot be reached") + because(e)
 }
