@@ -141,10 +141,7 @@ func Lines(said string) []string {
 		if line == "" {
 			continue
 		}
-		if len(line) > maxSaidLine {
-			line = strings.ToValidUTF8(line[:maxSaidLine], "") + "..."
-		}
-		if out = append(out, line); len(out) == maxSaidLines {
+		if out = append(out, text.Cut(line, maxSaidLine)); len(out) == maxSaidLines {
 			return out
 		}
 	}

@@ -27,14 +27,7 @@ func Lose(list []Breach, file string, line int, problem string) []Breach {
 }
 
 // inert returns foreign text as one short line without terminal control characters.
-func inert(s string) string {
-	const most = 300
-	s = text.Line(s)
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
+func inert(s string) string { return text.Clipped(s, 300) }
 
 // isNoDirectory reports whether a file is at a directory's path.
 func isNoDirectory(tree fs.FS, name string) bool {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"certroll/reconcile/ledger"
-	"certroll/reconcile/times"
+	"certroll/spec/text"
 )
 
 // ReadHeldSets reads the held sets of a ledger's tree. If the file is unreadable it returns
@@ -107,7 +107,7 @@ func FindHeld(tree fs.FS, id string, known *ledger.HeldSet) (*ledger.HeldSet, []
 		case s.AcceptedAt == nil:
 			held = s.ID + " is: " + s.Summary()
 		case s.ID == id && known == nil:
-			return nil, nil, fmt.Errorf("accepting %s: %s accepted it at %s; consent is used up once", id, s.AcceptedBy, times.StampOf(*s.AcceptedAt))
+			return nil, nil, fmt.Errorf("accepting %s: %s accepted it at %s; consent is used up once", id, s.AcceptedBy, text.Stamp(*s.AcceptedAt))
 		}
 	}
 	if known != nil {

@@ -108,4 +108,4 @@ type HeldCertificate struct {
 
 // OverID returns the id of the event that ends the hold. It contains Since, because the
 // same set may be held again.
-func (set *HeldSet) OverID() string { return EventID("mass over", set.ID, times.StampOf(set.Since)) }
+func (set *HeldSet) OverID() string { return EventID("mass over", set.ID, text.Stamp(set.Since)) }

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"certroll/reconcile/times"
 	"certroll/spec"
+	"certroll/spec/text"
 )
 
 // KeepNames returns l with the names of the record. Metadata has only their digest.
@@ -32,11 +32,11 @@ type Gone struct {
 func (g *Gone) Text(at Location) string {
 	switch {
 	case g.Version == 0:
-		return fmt.Sprintf("%s was deleted with all its versions (noticed %s), and readers get nothing; no command brings it back, so it has to be issued again", at, times.StampOf(g.At))
+		return fmt.Sprintf("%s was deleted with all its versions (noticed %s), and readers get nothing; no command brings it back, so it has to be issued again", at, text.Stamp(g.At))
 	case g.Destroyed:
-		return fmt.Sprintf("version %d of %s was destroyed (noticed %s), and readers get nothing; no command brings it back, so it has to be issued again", g.Version, at, times.StampOf(g.At))
+		return fmt.Sprintf("version %d of %s was destroyed (noticed %s), and readers get nothing; no command brings it back, so it has to be issued again", g.Version, at, text.Stamp(g.At))
 	default: // the command comes early, where a table does not cut it off
-		return fmt.Sprintf("%s was deleted (%s brings it back without the CA): version %d, %s; readers get nothing", at, Undelete(at, g.Version), g.Version, times.StampOf(g.At))
+		return fmt.Sprintf("%s was deleted (%s brings it back without the CA): version %d, %s; readers get nothing", at, Undelete(at, g.Version), g.Version, text.Stamp(g.At))
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"certroll/reconcile/failure"
 	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
-	"certroll/reconcile/times"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -112,27 +111,27 @@ func evaluateOne(w Expectation, chain []*x509.Certificate, oneOfMany bool, addre
 	case current && last != leaf && notAfter.Before(now):
 		l.Verdict = ServesExpired
 		l.Message = fmt.Sprintf("%s serves serial %s as it should, and with it the certificate of %q, which expired %s: clients refuse the chain",
-			where, l.Serial, text.Clipped(last.Subject.CommonName, 80), times.StampOf(notAfter))
+			where, l.Serial, text.Clipped(last.Subject.CommonName, 80), text.Stamp(notAfter))
 		l.Advice = "have the CA send another chain (preferred_chain), or use another issuer"
 	case current:
 		l.Verdict = ServesCurrent
 	case leaf.NotAfter.Before(now):
 		l.Verdict = ServesExpired
-		l.Message = fmt.Sprintf("%s serves serial %s, which expired %s; in Vault is %s, valid until %s", where, l.Serial, times.StampOf(leaf.NotAfter), inVault, times.StampOf(w.Live.End()))
+		l.Message = fmt.Sprintf("%s serves serial %s, which expired %s; in Vault is %s, valid until %s", where, l.Serial, text.Stamp(leaf.NotAfter), inVault, text.Stamp(w.Live.End()))
 		l.Advice = Reloads
 	case isEarlier(w, leaf):
 		l.Verdict = ServesStale
-		l.Message = fmt.Sprintf("%s serves serial %s, valid since %s, which was replaced %s by %s", where, l.Serial, times.StampOf(leaf.NotBefore), times.StampOf(w.Since), inVault)
+		l.Message = fmt.Sprintf("%s serves serial %s, valid since %s, which was replaced %s by %s", where, l.Serial, text.Stamp(leaf.NotBefore), text.Stamp(w.Since), inVault)
 		l.Advice = Reloads
 	default:
 		l.Verdict = ServesOther
 		l.Message = fmt.Sprintf("%s serves serial %s of %q for %s, which is not certroll's; in Vault since %s is %s",
-			where, l.Serial, text.Clipped(leaf.Issuer.CommonName, 80), text.Clipped(text.OrNone(text.Some(keypair.NamesOf(leaf), 3)), 300), times.StampOf(w.Since), inVault)
+			where, l.Serial, text.Clipped(leaf.Issuer.CommonName, 80), text.Clipped(text.OrNone(text.Some(keypair.NamesOf(leaf), 3)), 300), text.Stamp(w.Since), inVault)
 		l.Advice = "have the consumer use the certificate in Vault, or take the endpoint out of probe"
 	}
 	if until := w.Since.Add(w.After); (l.Verdict == ServesStale || l.Verdict == ServesOther) && now.Before(until) {
 		l.Verdict, l.Advice = ServesWaiting, ""
-		l.Message += "; until " + times.StampOf(until) + " that is waited for"
+		l.Message += "; until " + text.Stamp(until) + " that is waited for"
 	}
 	return l
 }

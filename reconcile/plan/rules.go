@@ -6,7 +6,7 @@ import (
 
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/throttle"
-	"certroll/reconcile/times"
+	"certroll/spec/text"
 )
 
 // rule reads one situation and returns an action, or false if it does not apply.
@@ -56,7 +56,7 @@ func ruleMissing(s *Situation) (Action, bool) {
 	}
 	if r := s.record; s.secret.Version == 0 && r.HasSecret() && s.at == (ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}) {
 		return Action{Kind: ledger.KindIssue, Reason: ledger.ReasonDeleted,
-			Detail: fmt.Sprintf("%s is gone with all its versions; certroll wrote version %d of it for the certificate of %s", s.at, r.Live.Version, times.StampOf(r.Live.IssuedAt))}, true
+			Detail: fmt.Sprintf("%s is gone with all its versions; certroll wrote version %d of it for the certificate of %s", s.at, r.Live.Version, text.Stamp(r.Live.IssuedAt))}, true
 	}
 	if s.secret.Version == 0 {
 		return Action{Kind: ledger.KindIssue, Reason: ledger.ReasonMissing,

@@ -8,6 +8,7 @@ import (
 	"certroll/reconcile/keypair"
 	"certroll/reconcile/ledger"
 	"certroll/reconcile/times"
+	"certroll/spec/text"
 )
 
 const (
@@ -101,11 +102,11 @@ func undoneText(s *Situation, a *Action, until time.Time) string {
 	}
 	what := fmt.Sprintf("%s %s", a.At, how)
 	if l := s.record.Live; l != nil {
-		what += fmt.Sprintf(": certroll wrote version %d for the certificate of %s", l.Version, times.StampOf(l.IssuedAt))
+		what += fmt.Sprintf(": certroll wrote version %d for the certificate of %s", l.Version, text.Stamp(l.IssuedAt))
 	}
 	switch at := s.secret.DeletedAt; {
 	case !at.IsZero():
-		what += fmt.Sprintf(", version %d was deleted %s", s.secret.Version, times.StampOf(at))
+		what += fmt.Sprintf(", version %d was deleted %s", s.secret.Version, text.Stamp(at))
 	case s.secret.Version == 0:
 		what += ", and no version is left"
 	case a.Reason == ledger.ReasonDrifted || a.Reason == ledger.ReasonForeign:
@@ -114,7 +115,7 @@ func undoneText(s *Situation, a *Action, until time.Time) string {
 		what += fmt.Sprintf(", version %d is deleted", s.secret.Version)
 	}
 	before := LastUndone(s.record, s.Now)
-	what += fmt.Sprintf("; the last time was %s, with version %d (%s)", times.StampOf(before.At), before.Version, undoneWords[before.Reason])
+	what += fmt.Sprintf("; the last time was %s, with version %d (%s)", text.Stamp(before.At), before.Version, undoneWords[before.Reason])
 	advice := "find out who or what deletes it (delete_version_after of the secret or its mount, a clean-up job; Vault's audit log names the token)"
 	if a.Reason == ledger.ReasonDrifted || a.Reason == ledger.ReasonForeign {
 		advice = "find out who or what writes there (Vault's audit log names the token)"
@@ -122,7 +123,7 @@ func undoneText(s *Situation, a *Action, until time.Time) string {
 	if a.Reason == ledger.ReasonDeleted && s.secret.Owner == a.Certificate && !s.secret.Destroyed {
 		advice += "; " + ledger.Undelete(a.At, s.secret.Version) + " brings it back without the CA"
 	}
-	return fmt.Sprintf("%s; nothing is ordered before %s: %s; certroll retry %s ends the wait", what, times.StampOf(until), advice, a.Certificate)
+	return fmt.Sprintf("%s; nothing is ordered before %s: %s; certroll retry %s ends the wait", what, text.Stamp(until), advice, a.Certificate)
 }
 
 var undoneWords = map[ledger.Reason]string{

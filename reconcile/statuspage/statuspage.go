@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"certroll/reconcile/ledger"
-	"certroll/reconcile/times"
 	"certroll/spec/text"
 )
 
@@ -211,7 +210,7 @@ func whatIsServed(problems *ledger.Problems) string {
 			continue
 		}
 		told++
-		fmt.Fprintf(&b, "\n- **%s**, %s since %s: %s\n", Cell(p.Certificates[0]), Cell(string(p.Class)), times.StampOf(p.Since), paragraph(p.Message))
+		fmt.Fprintf(&b, "\n- **%s**, %s since %s: %s\n", Cell(p.Certificates[0]), Cell(string(p.Class)), text.Stamp(p.Since), paragraph(p.Message))
 	}
 	if told == 0 {
 		return ""

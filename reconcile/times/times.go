@@ -12,17 +12,12 @@ func Days(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "-" + Days(-d)
-	case d >= 2*Day:
-		return text.Counted(int(d/Day), "day")
-	case d >= 2*time.Hour:
-		return text.Counted(int(d/time.Hour), "hour")
-	default:
+	case d < 2*time.Minute: // without seconds
 		return text.Counted(int(d/time.Minute), "minute")
+	default:
+		return text.TimeLeft(d)
 	}
 }
-
-// StampOf formats a time by RFC 3339 in UTC.
-func StampOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Optional returns nil for the zero time, and a pointer to t in UTC for any other. JSON
 // then has null instead of the year 1.

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
 
 	"certroll/spec/eval"
+	"certroll/spec/text"
 )
 
 // Over tells whether there is no use in going on: the budget or the time has
@@ -34,7 +34,7 @@ func (s *Scope) Fault(at, block *hcl.Range, summary, format string, args ...any)
 // must not reject a revision, nor hide a mistake.
 func (s *Scope) Report(diags ...*hcl.Diagnostic) {
 	for _, diag := range diags {
-		diag.Detail = bounded(diag.Detail)
+		diag.Detail = text.Cut(diag.Detail, maxDetail)
 		key := diag.Summary + "\x00" + diag.Detail
 		if diag.Subject != nil {
 			key = diag.Subject.String() + "\x00" + key
@@ -62,13 +62,6 @@ func tooMany(severity hcl.DiagnosticSeverity) *hcl.Diagnostic {
 // maxDetail is how long the text of a mistake may be: it quotes what people
 // wrote, which may be a name of a megabyte.
 const maxDetail = 4_000
-
-func bounded(text string) string {
-	if len(text) <= maxDetail {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxDetail], "") + "..."
-}
 
 // Sort brings diagnostics into the order of the files' text.
 func (s *Scope) Sort() {

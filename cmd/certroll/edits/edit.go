@@ -230,10 +230,7 @@ func (c change) subject(reason string) string {
 	if len(c.names) > 3 {
 		what = text.Counted(len(c.names), "certificate")
 	}
-	if len(reason) > maxSubject {
-		reason = strings.ToValidUTF8(reason[:maxSubject], "") + "..."
-	}
-	return strings.ToUpper(c.verb[:1]) + c.verb[1:] + " " + what + ": " + text.Line(reason)
+	return text.UpperFirst(c.verb) + " " + what + ": " + text.Line(text.Cut(reason, maxSubject))
 }
 
 // trailers returns the trailers of the ledger's commits, as far as they are known.

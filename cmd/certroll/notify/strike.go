@@ -1,8 +1,6 @@
 package notify
 
 import (
-	"strings"
-
 	"certroll/spec/redact"
 	"certroll/spec/text"
 )
@@ -13,9 +11,5 @@ const longest = 500
 // strike makes a text fit to be shown that may quote secrets, or URLs that hold
 // some.
 func strike(said string, secrets []string) string {
-	said = text.Line(redact.New(secrets...).Strike(redact.Links(said)))
-	if len(said) > longest {
-		said = strings.ToValidUTF8(said[:longest], "") + "..."
-	}
-	return said
+	return text.Clipped(redact.New(secrets...).Strike(redact.Links(said)), longest)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"maps"
-	"time"
 
 	"github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
@@ -13,6 +12,7 @@ import (
 	"certroll/reconcile/acme/problem"
 	"certroll/spec"
 	"certroll/spec/credential"
+	"certroll/spec/text"
 )
 
 // openAccount prepares an issuer's account: the key is in the store, the account is
@@ -77,7 +77,7 @@ func (a *Accounts) createDocument(ctx context.Context, id, doing string, issuer 
 	return stored, nil
 }
 
-func (a *Accounts) stamp() string { return a.opts.Now().UTC().Format(time.RFC3339) }
+func (a *Accounts) stamp() string { return text.Stamp(a.opts.Now()) }
 
 // ensureRegistered registers the account at the CA, or updates its contact, and stores
 // the account's URL.
