@@ -119,8 +119,8 @@ func (s *Surveyor) count(tree fs.FS, name, object string, read bool) (int, []byt
 		return n, nil, nil
 	}
 	body, err := fs.ReadFile(tree, name)
-	if errors.Is(err, fs.ErrInvalid) { // too large; Unreadable reports it
-		return 0, nil, nil // it has no lines that anybody can read
+	if errors.Is(err, fs.ErrInvalid) {
+		return 0, nil, nil // too large; archive.Unreadable reports it
 	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading the ledger's %s: %w", name, err)

@@ -80,7 +80,7 @@ type verifier struct {
 	head   *pastCommit // its files are in memory
 	child  *pastCommit
 	grown  map[string][]growth // by file, the newest first
-} // by file, the newest first
+}
 
 // pastCommit is the audit log at one commit.
 type pastCommit struct {

@@ -231,10 +231,10 @@ const (
 type Severity string
 
 // The severities of a finding.
-const ( // a renewal will fail
-	SeverityError   Severity = "error"   // a renewal may fail, or one of several ways is unusable
-	SeverityWarning Severity = "warning" // information
-	SeverityInfo    Severity = "info"    // good to know
+const (
+	SeverityError   Severity = "error"   // a renewal will fail
+	SeverityWarning Severity = "warning" // a renewal may fail, or one of several ways is unusable
+	SeverityInfo    Severity = "info"    // no effect on a renewal
 )
 
 // Severities lists all severities, the worst first.

@@ -237,7 +237,7 @@ func (o *Observer) pending(ctx context.Context, name string) (plan.Pending, bool
 	}
 	follows, err := strconv.Atoi(custom[MetaVersion])
 	if err != nil {
-		return plan.Pending{Stray: true}, true, nil //nolint:nilerr // what is no number is not of certroll
+		return plan.Pending{Stray: true}, true, nil //nolint:nilerr // certroll always writes a number
 	}
 	since, _ := time.Parse(time.RFC3339, custom[MetaStarted])
 	return plan.Pending{KeyDigest: custom[MetaKey], Follows: follows, Ours: o.ours(custom), Since: since}, true, nil

@@ -129,8 +129,8 @@ func SpecDigest(desired *spec.Spec, c *spec.Certificate) string {
 	}
 	put(strings.Join(c.Names(), " "), strings.Join(c.DNS, " "), string(c.Key.Algorithm), c.Key.Curve, strconv.Itoa(c.Key.Size),
 		string(c.Key.Rotation), c.Key.MaxAge.String(), c.Rotate, c.Vault.Mount, c.Vault.Path, c.Vault.Fields.Digest())
-	if c.Key.Next { // only if on: digests from before key.next stay valid
-		put("key.next") // where it is off, the digests of before it was known stand
+	if c.Key.Next {
+		put("key.next") // only if on: digests from before key.next stay valid
 	}
 	for _, i := range IssuersOf(desired, c) {
 		if i == nil {

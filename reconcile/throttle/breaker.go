@@ -15,10 +15,10 @@ const BreakAfter = 3
 
 // Circuit is a run of equal failures of one subject without a success since.
 type Circuit struct {
-	Class        ledger.Class // of the last failure
-	Message      string       // time of the first and the last failure
-	First, Last  time.Time    // certificates that failed, without duplicates
-	Certificates []string     // that failed, each once
+	Class        ledger.Class
+	Message      string       // of the last failure
+	First, Last  time.Time    // times of the first and the last failure
+	Certificates []string     // certificates that failed, without duplicates
 	sources      []string     // sources of the failures, without duplicates, see sourceOf
 	owner        ledger.Owner // of the last failure
 	Probes       int          // failed probes since the breaker opened
