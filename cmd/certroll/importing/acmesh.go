@@ -11,9 +11,9 @@ import (
 	"certroll/spec"
 )
 
-// AcmeSh reads acme.sh's home, usually ~/.acme.sh: a directory NAME or NAME_ecc
-// for each certificate, with NAME.conf, fullchain.cer, NAME.cer and NAME.key.
-// account.conf, which holds the credentials of DNS providers, is not opened.
+// AcmeSh reads acme.sh's home, usually ~/.acme.sh: a directory NAME or NAME_ecc per
+// certificate, with NAME.conf, fullchain.cer, NAME.cer and NAME.key. It does not open
+// account.conf, which has the DNS providers' credentials.
 func AcmeSh(dir fs.FS) (*Findings, error) {
 	list, err := entries(dir, ".")
 	if err != nil {
@@ -53,7 +53,7 @@ func acmeShOne(dir fs.FS, at, name string) *Found {
 	return f
 }
 
-// acmeShEmail reads the contact of an account, and of that file nothing else.
+// acmeShEmail reads an account's contact from ca.conf, and nothing else from that file.
 func acmeShEmail(dir fs.FS, directory string) string {
 	u, err := url.Parse(directory)
 	if err != nil || u.Host == "" {
@@ -70,8 +70,8 @@ func acmeShEmail(dir fs.FS, directory string) string {
 	return ""
 }
 
-// acmeShAccounts reads Le_Webroot, which says how each name was proven: one
-// value for all, or as many as there are names.
+// acmeShAccounts reads Le_Webroot, the validation method of each name: one value for
+// all, or one per name.
 func (f *Found) acmeShAccounts(conf section) {
 	ways := list(conf["Le_Webroot"])
 	if len(ways) == 0 {
@@ -109,7 +109,7 @@ func (f *Found) acmeShAccount(way string) (a Account, ok bool) {
 		a.Challenge = spec.TLSALPN01
 	case strings.HasPrefix(way, "/"):
 		a.Challenge, a.Webroot = spec.HTTP01, way
-	default: // "no" is standalone; apache, nginx:FILE, stateless
+	default: // "no" is standalone; also apache, nginx:FILE, stateless
 		a.Challenge = spec.HTTP01
 		if way == "no" {
 			a.Tool = "acme.sh standing alone"
@@ -144,7 +144,7 @@ func (f *Found) acmeShSettings(conf section) {
 	}
 }
 
-// acmeShThreshold maps days after issue to days before expiry.
+// acmeShThreshold converts days after issuance to days before expiry.
 func (f *Found) acmeShThreshold(text string) {
 	n, err := strconv.Atoi(text)
 	life := int(f.leaf().NotAfter.Sub(f.leaf().NotBefore).Round(hour).Hours() / 24)

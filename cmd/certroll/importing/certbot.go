@@ -14,8 +14,8 @@ import (
 	"certroll/spec"
 )
 
-// Certbot reads certbot's directory, usually /etc/letsencrypt: renewal/NAME.conf
-// with the settings, live/NAME/ with links to the newest of archive/NAME/.
+// Certbot reads certbot's directory, usually /etc/letsencrypt: renewal/NAME.conf with
+// the settings, and live/NAME/ with links to the newest files of archive/NAME/.
 // https://eff-certbot.readthedocs.io/en/stable/using.html#where-are-my-certificates
 func Certbot(dir fs.FS) (*Findings, error) {
 	confs, err := entries(dir, "renewal")
@@ -64,12 +64,12 @@ func (all *Findings) certbotNotes(dir fs.FS) {
 	all.Notes = append(all.Notes, renewsNote("certbot", "its timer or cron job, or certbot delete"))
 }
 
-// renewsNote asks for an end of the other client's renewals.
+// renewsNote asks the user to stop the other client's renewals.
 func renewsNote(tool, how string) string {
 	return tool + " goes on renewing into its own files until it is told not to (" + how + "): do that once nothing reads those files any more"
 }
 
-// accountNote says why ACME accounts stay behind.
+// accountNote explains why ACME accounts are not imported.
 func accountNote(where string) string {
 	return "the ACME account keys in " + where + " are not carried over: another program may still use them, and certificates do not depend on them; certroll opens an account of its own per issuer when it first renews"
 }
@@ -95,8 +95,8 @@ func certbotOne(dir fs.FS, name string) *Found {
 	return f
 }
 
-// certbotPair reads the pair where the links of live/ lead, or the newest of
-// the archive where a copy of the directory has lost them.
+// certbotPair reads the pair through the links of live/. If a copy of the directory lost
+// them, it reads the newest pair of the archive.
 func (f *Found) certbotPair(dir fs.FS, top section) {
 	lineage := f.Name
 	if p := top["fullchain"]; p != "" {
@@ -120,8 +120,7 @@ func (f *Found) certbotPair(dir fs.FS, top section) {
 	f.pair(dir, fmt.Sprintf("%s/privkey%d.pem", archive, n), fmt.Sprintf("%s/fullchain%d.pem", archive, n))
 }
 
-// newest is the highest number of a fullchain in an archive; 0 where there is
-// none.
+// newest returns the highest number of a fullchain in an archive; 0 if there is none.
 func newest(dir fs.FS, archive string) int {
 	list, err := entries(dir, archive)
 	if err != nil {
@@ -172,10 +171,10 @@ func firstMail(contacts []string) string {
 	return ""
 }
 
-// certbotAccount says how control of the names was proven.
+// certbotAccount reads the validation method.
 func (f *Found) certbotAccount(params, webroots section) {
 	auth := params["authenticator"]
-	auth = auth[strings.LastIndexByte(auth, ':')+1:] // certbot once wrote "plugin:authenticator"
+	auth = auth[strings.LastIndexByte(auth, ':')+1:] // old versions of certbot wrote "plugin:authenticator"
 	a := Account{Tool: "certbot's authenticator " + auth}
 	switch auth {
 	case "":
@@ -217,7 +216,7 @@ func certbotWebroot(params, webroots section) string {
 	return "its webroot"
 }
 
-// certbotSettings carries over the rest, or says why not.
+// certbotSettings imports the other settings, or notes why it cannot.
 func (f *Found) certbotSettings(top, params section) {
 	if f.KeepsKey = params.on("reuse_key"); f.KeepsKey {
 		f.note("certbot kept the key at renewals (reuse_key): key.rotation is \"never\"")
@@ -241,7 +240,7 @@ func (f *Found) certbotSettings(top, params section) {
 	}
 }
 
-// threshold maps certbot's "30 days".
+// threshold converts certbot's "30 days".
 func (f *Found) threshold(text string) {
 	words := strings.Fields(text)
 	if len(words) == 2 {

@@ -9,7 +9,7 @@ import (
 	"certroll/spec"
 )
 
-// certmateMeta is what CertMate notes beside a certificate.
+// certmateMeta is CertMate's metadata of a certificate.
 type certmateMeta struct {
 	DNSProvider   string `json:"dns_provider"`
 	AccountID     string `json:"account_id"`
@@ -23,8 +23,8 @@ type certmateMeta struct {
 }
 
 // CertMate reads CertMate's certificates/DOMAIN/ with cert.pem, chain.pem,
-// fullchain.pem, privkey.pem and metadata.json. Its data/settings.json, which
-// holds the credentials of DNS providers, is not opened.
+// fullchain.pem, privkey.pem and metadata.json. It does not open data/settings.json,
+// which has the DNS providers' credentials.
 func CertMate(dir fs.FS) (*Findings, error) {
 	at := "certificates"
 	if !isDir(dir, at) {

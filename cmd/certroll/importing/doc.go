@@ -1,13 +1,12 @@
-// Package importing takes over certificates that are there already: pairs in
-// Vault, and what other ACME clients left in their directories.
+// Package importing takes over existing certificates: pairs in Vault, and those in the
+// directories of other ACME clients.
 //
-// Each reader knows one tool's layout, over an fs.FS, and says what it found as
-// a Found: the pair, how it was kept, and what cannot be carried over. One
-// writer makes HCL of that (HCL), one step puts pairs into Vault (Take). Nothing
-// is issued, and nothing that is in Vault is ever written over: the next apply
-// adopts what is there, by its own rules (reconcile.CheckPair).
+// Each reader knows one tool's directory layout, read through an fs.FS. It returns a
+// Found for each certificate: the pair, its settings, and what cannot be imported. HCL
+// turns these into configuration, and Take writes pairs to Vault. Nothing is issued, and
+// no secret in Vault is overwritten: the next apply adopts the pairs by its own rules
+// (keypair.CheckPair).
 //
-// A private key is read from where it is and goes to Vault. It is in no text
-// that this package makes. Of the files that hold the credentials of DNS
-// providers none is opened.
+// A private key goes from its file to Vault, and appears in no text that this package
+// makes. The package opens no file with credentials of DNS providers.
 package importing

@@ -22,24 +22,24 @@ const (
 	day  = 24 * hour
 )
 
-// Options say how HCL is written.
+// Options are the settings for the HCL.
 type Options struct {
-	Tool   string // the name of what it comes from, for people
-	Issuer string // an issuer block that is there or will be; "": blocks are made
-	DNS    string // the same of a dns block
-	Mount  string // where pairs go, and which a certificate need not name
-	Prefix string // of their paths
+	Tool   string // the source's name, for people
+	Issuer string // an existing or future issuer block; "": make blocks
+	DNS    string // an existing or future dns block; "": make blocks
+	Mount  string // the mount of the pairs, and the default mount of certificates
+	Prefix string // of the pairs' paths
 	Trust  spec.Trust
 }
 
-// document is a file of the config repo in the making: the certificates, and
-// the blocks they refer to, each made once.
+// document is a file of the config repo under construction: the certificates, and the
+// blocks that they refer to, each once.
 type document struct {
 	o        Options
 	issuers  []issuerBlock
 	accounts []accountBlock
 	certs    []certBlock
-	taken    map[string]bool // names of blocks, with their kind, in lower case
+	taken    map[string]bool // used names, by block type, in lower case
 }
 
 type issuerBlock struct {
@@ -60,7 +60,7 @@ type certBlock struct {
 
 func newDocument(o Options) *document { return &document{o: o, taken: map[string]bool{}} }
 
-// add takes a certificate into the file, with the blocks it needs.
+// add adds a certificate to the file, with the blocks that it needs.
 func (d *document) add(f *Found) {
 	b := certBlock{name: d.name("certificate", blockName(f.Name)), issuer: d.o.Issuer, Found: f}
 	if b.issuer == "" {
@@ -78,7 +78,7 @@ func (d *document) add(f *Found) {
 	d.certs = append(d.certs, b)
 }
 
-// name makes a name unique among the blocks of its kind.
+// name makes a name unique among the blocks of its type.
 func (d *document) name(kind, wanted string) string {
 	name := wanted
 	for n := 2; d.taken[kind+" "+strings.ToLower(name)]; n++ {
@@ -131,7 +131,7 @@ func caOf(directory string) (ca, bool) {
 	return knownCAs[i], true
 }
 
-// issuer is where renewals go: as the files say, else as the certificate does.
+// issuer returns the issuer of renewals: from the files, else from the certificate.
 func (f *Found) issuer() Issuer {
 	i := f.Issuer
 	if i.Directory == "" && f.leaf() != nil {
@@ -144,7 +144,7 @@ func (f *Found) issuer() Issuer {
 		}
 	}
 	if _, known := caOf(i.Directory); known && strings.Contains(i.Directory, "letsencrypt") && f.hasAddress() && i.Profile == "" {
-		i.Profile = "shortlived" // the only one that takes addresses
+		i.Profile = "shortlived" // the only profile with IP addresses
 	}
 	return i
 }
@@ -155,8 +155,8 @@ func (f *Found) hasWildcard() bool {
 	return slices.ContainsFunc(f.Names(), func(n string) bool { return strings.HasPrefix(n, "*.") })
 }
 
-// accounts are those found that can prove the names, or one to fill in: DNS
-// alone proves a wildcard, and it cannot prove an address.
+// accounts returns the found accounts that can prove the names, or one to fill in: only
+// DNS can prove a wildcard, and it cannot prove an address.
 func (f *Found) accounts() []Account {
 	fitting := slices.DeleteFunc(slices.Clone(f.Accounts), func(a Account) bool {
 		return a.Challenge == spec.DNS01 && f.hasAddress() || a.Challenge != spec.DNS01 && f.hasWildcard()
@@ -176,7 +176,7 @@ var (
 	notInIdentifier = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
 )
 
-// blockName makes a certificate's name of a tool's: "*.example.com" is
+// blockName derives a certificate's name from a tool's: "*.example.com" becomes
 // "wildcard.example.com".
 func blockName(name string) string {
 	for _, star := range []string{"*.", "_."} {
@@ -185,10 +185,10 @@ func blockName(name string) string {
 		}
 	}
 	name = strings.TrimLeft(notInName.ReplaceAllString(name, "-"), "._-")
-	return cmp.Or(name[:min(len(name), 120)], "imported") // room for a number
+	return cmp.Or(name[:min(len(name), 120)], "imported") // leave room for a number
 }
 
-// identifier makes a name that can be referred to in HCL.
+// identifier derives a name that HCL can refer to.
 func identifier(name string) string {
 	name = strings.Trim(notInIdentifier.ReplaceAllString(name, "-"), "-_")
 	if name == "" || strings.ContainsAny(name[:1], "0123456789") {
@@ -197,8 +197,8 @@ func identifier(name string) string {
 	return name
 }
 
-// check decodes the file, and says what is wrong with it. What certroll.hcl can
-// allow is nothing wrong: see needs.
+// check decodes the file and returns its errors. Rules that certroll.hcl can allow are
+// not among them: see needs.
 func (d *document) check() (problems []string) {
 	_, diags := d.decode(false)
 	for _, diag := range diags {
@@ -209,8 +209,8 @@ func (d *document) check() (problems []string) {
 	return problems
 }
 
-// needs is what certroll.hcl has to allow before the config repo can have the
-// file, or what has to be filled in otherwise.
+// needs returns the rules that certroll.hcl must allow before the config repo can
+// contain the file, or that a person must satisfy.
 func (d *document) needs() []spec.ConcernedHold {
 	if _, diags := d.decode(false); !spec.OnlyNewRules(diags) {
 		return nil
@@ -222,28 +222,28 @@ func (d *document) needs() []spec.ConcernedHold {
 	return desired.Holds()
 }
 
-// decode decodes the file. inForce has new rules hold certificates instead of
-// rejecting the file.
+// decode decodes the file. With inForce, new rules hold certificates and do not reject
+// the file.
 func (d *document) decode(inForce bool) (*spec.Spec, hcl.Diagnostics) {
 	files := []spec.File{{Path: fileName, Bytes: d.render()}}
 	if stubs := d.stubs(); stubs != "" {
 		files = append(files, spec.File{Path: "stubs.hcl", Bytes: []byte(stubs)})
 	}
 	trust := d.o.Trust
-	trust.Files = nil // what stands there is not what is being written
+	trust.Files = nil // certroll.hcl's blocks are not part of the new file
 	trust.InForce = inForce
 	trust.Endpoints = slices.Concat(trust.Endpoints, standIns)
 	return decode.Files(context.Background(), files, trust)
 }
 
-// fileName is what the file is called in what is said of it.
+// fileName is the file's name in messages.
 const fileName = "import.hcl"
 
-// standIns allows the addresses that stand in for others, since nobody is to
-// allow those in certroll.hcl.
+// standIns allows the placeholder addresses, which nobody needs to allow in
+// certroll.hcl.
 var standIns, _ = spec.ParseProbeRules([]string{"acme.example.com:443", fillInAddress + ":*"})
 
-// stubs stand for blocks that are there already, which are not known here.
+// stubs replace existing blocks, whose contents are unknown here.
 func (d *document) stubs() string {
 	var b strings.Builder
 	if d.o.Issuer != "" {
@@ -259,8 +259,8 @@ func (d *document) stubs() string {
 	return b.String()
 }
 
-// admit tells whether the spec takes a certificate, and refuses it by the
-// spec's own words where not.
+// admit checks that the spec accepts a certificate, and refuses it with the spec's
+// errors if not.
 func (o Options) admit(f *Found) {
 	d := newDocument(o)
 	d.add(f)

@@ -14,15 +14,15 @@ import (
 	"certroll/spec"
 )
 
-// Fields is what vault.fields says: a preset, or expressions by field. The zero
-// value is the preset "pem".
+// Fields is a vault.fields setting: a preset, or expressions by field. The zero value is
+// the preset "pem".
 type Fields struct {
 	Preset string
 	Exprs  map[string]string
 }
 
-// preset is one of spec's: which fields it always writes where it is what a
-// secret was made by, and which it may write.
+// preset is one of spec's presets: the fields that it always writes, and those that it
+// may write.
 type preset struct {
 	name           string
 	always, others []string
@@ -48,8 +48,8 @@ func (p preset) has(data map[string]string) bool {
 	return true
 }
 
-// matchFields says by which vault.fields a secret would hold what it holds, so
-// that what reads it finds the same fields after a renewal.
+// matchFields finds the vault.fields that reproduce a secret's present contents, so that
+// its readers find the same fields after a renewal.
 func (f *Found) matchFields(data map[string]string) {
 	m, err := keypair.MaterialOf(f.Chain, f.Key.Signer)
 	if err != nil {
@@ -83,8 +83,8 @@ func (f *Found) matchFields(data map[string]string) {
 	}
 }
 
-// fits tells whether the fields hold what the preset puts there. One that
-// holds another CA's certificate, such as a root, does no harm.
+// fits reports whether the fields contain what the preset writes. A field with an
+// additional CA certificate, such as a root, also fits.
 func (f *Found) fits(p preset, exprs map[string]string) bool {
 	for _, name := range p.always {
 		switch expr := exprs[name]; name {
@@ -113,10 +113,10 @@ func (f *Found) fits(p preset, exprs map[string]string) bool {
 	return true
 }
 
-// form is an expression and what it makes of the pair that is there.
+// form is an expression with its result for the present pair.
 type form struct{ expr, text string }
 
-// forms are the expressions tried on each field.
+// forms returns the expressions to try on each field.
 func (f *Found) forms(m spec.Material) []form {
 	leaf := f.leaf()
 	names := slices.Clone(leaf.DNSNames)
@@ -145,8 +145,8 @@ func (f *Found) forms(m spec.Material) []form {
 	return all
 }
 
-// matchOne finds the expression for a field. Where several make the same of
-// this pair, the field's name decides.
+// matchOne finds the expression for a field. If several give the same result, the
+// field's name decides.
 func matchOne(name, value string, forms []form) (string, bool) {
 	lower := strings.ToLower(name)
 	first := ""
@@ -173,11 +173,11 @@ func matchOne(name, value string, forms []form) (string, bool) {
 	return expr, found
 }
 
-// same compares texts, PEM by what it holds: a key is the same in another
-// encoding, and blank lines say nothing.
+// same compares texts, and PEM by its contents: keys may have different encodings, and
+// blank lines do not matter.
 func same(a, b string) bool { return slices.EqualFunc(parts(a), parts(b), bytes.Equal) }
 
-// parts are the blocks of a PEM text, or the text itself where it has none.
+// parts returns the blocks of a PEM text, or the text itself if it has none.
 func parts(text string) [][]byte {
 	var out [][]byte
 	rest := []byte(text)
@@ -207,7 +207,7 @@ func part(block *pem.Block) []byte {
 	return append([]byte("PRIVATE KEY\x00"), public...)
 }
 
-// notePKCS8 tells of a key in an older encoding.
+// notePKCS8 notes that a key is in an older encoding.
 func (f *Found) notePKCS8(data map[string]string) {
 	for _, field := range slices.Sorted(maps.Keys(data)) {
 		text := data[field]
@@ -219,7 +219,7 @@ func (f *Found) notePKCS8(data map[string]string) {
 	}
 }
 
-// storeHint guesses by its first bytes whether a field is a keystore.
+// storeHint guesses from the first bytes whether a field is a keystore.
 func storeHint(value string) string {
 	raw, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(value), ""))
 	switch {

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 )
 
-// maxFile bounds what is read of a foreign file: a chain of a hundred names is
-// far below it.
+// maxFile bounds the part of a foreign file that is read, in bytes; a chain of a hundred
+// names is far smaller.
 const maxFile = 1 << 20
 
 // read reads a regular file of at most maxFile bytes.
@@ -32,7 +32,7 @@ func read(dir fs.FS, name string) ([]byte, error) {
 	return content, err
 }
 
-// readIfThere is read where an absent file is an empty one.
+// readIfThere is read, but a missing file counts as empty.
 func readIfThere(dir fs.FS, name string) ([]byte, error) {
 	content, err := read(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,7 +41,7 @@ func readIfThere(dir fs.FS, name string) ([]byte, error) {
 	return content, err
 }
 
-// entries lists a directory; an absent one is empty.
+// entries lists a directory; a missing one is empty.
 func entries(dir fs.FS, name string) ([]fs.DirEntry, error) {
 	list, err := fs.ReadDir(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -50,7 +50,7 @@ func entries(dir fs.FS, name string) ([]fs.DirEntry, error) {
 	return list, err
 }
 
-// isDir follows links, which entries of a listing do not.
+// isDir follows links; the entries of a listing do not.
 func isDir(dir fs.FS, name string) bool {
 	info, err := fs.Stat(dir, name)
 	return err == nil && info.IsDir()

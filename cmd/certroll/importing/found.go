@@ -15,48 +15,48 @@ import (
 	"certroll/spec"
 )
 
-// Found is one certificate, as a tool kept it.
+// Found is one certificate in a tool's directory or in Vault.
 type Found struct {
-	Name string // the tool's own, which becomes the block's
-	From string // where it was found, for people
+	Name string // the tool's name, later the block's
+	From string // its place, for people
 
-	Chain []*x509.Certificate // leaf first; empty where none could be read
+	Chain []*x509.Certificate // leaf first; empty if unreadable
 	Key   secretKey
-	sent  []*x509.Certificate // what adopting takes for the chain, where it is another
+	sent  []*x509.Certificate // the certificates that adoption checks, if they differ from Chain
 
 	Issuer   Issuer
-	Accounts []Account // how control of the names was proven
+	Accounts []Account // the validation methods
 	At       ledger.Location
-	Fields   Fields // what the secret holds; the zero value is "pem"
-	There    bool   // it is in Vault already
-	unread   bool   // reading it failed
+	Fields   Fields // the secret's contents; the zero value is "pem"
+	There    bool   // the pair is already in Vault
+	unread   bool   // reading failed
 
 	ThresholdDays int  // 0: the tool's default
 	KeepsKey      bool // renewals kept the private key
-	Paused        bool // it was not to be renewed
+	Paused        bool // renewal was off
 
-	Notes   []string // what differs from here on, or was not carried over
-	Problem string   // why it cannot be taken over at all; "" where it can
+	Notes   []string // changed or lost settings
+	Problem string   // why it cannot be imported; "" if it can
 }
 
-// Issuer is a CA account as far as the files tell of it.
+// Issuer is a CA account as far as the files describe it.
 type Issuer struct {
-	Directory      string // URL; "" where it is not known
+	Directory      string // URL; "" if unknown
 	Email          string
 	Profile        string
 	PreferredChain string
 }
 
-// Account is a way in which control of names was proven.
+// Account is a validation method.
 type Account struct {
 	Challenge spec.Challenge
-	Provider  string // lego's code; "" where it is not known, or for other challenges
-	Tool      string // what the tool calls it, for people
-	Login     string // keeps accounts of one provider apart; a name or a file, never a secret
+	Provider  string // lego's code; "" if unknown, or for another challenge
+	Tool      string // the tool's name for it, for people
+	Login     string // distinguishes accounts of one provider; a name or a file, never a secret
 	Webroot   string
 }
 
-// Findings are all certificates of one source, and what is to say of them all.
+// Findings are all certificates of one source, with notes about all of them.
 type Findings struct {
 	Certificates []*Found
 	Notes        []string
@@ -68,7 +68,7 @@ func (f *Found) note(format string, args ...any) {
 	}
 }
 
-// refuse keeps the first problem, which is the cause of those after it.
+// refuse records the first problem, since later ones are usually its consequences.
 func (f *Found) refuse(format string, args ...any) {
 	if f.Problem == "" {
 		f.Problem = fmt.Sprintf(format, args...)
@@ -82,8 +82,8 @@ func (f *Found) leaf() *x509.Certificate {
 	return f.Chain[0]
 }
 
-// Names are those of the certificate in its own order, but for the common name,
-// which comes first: the tool took it for the primary one.
+// Names returns the certificate's names in its own order, but the common name first: the
+// tool treated it as the primary one.
 func (f *Found) Names() []string {
 	leaf := f.leaf()
 	if leaf == nil {
@@ -101,13 +101,13 @@ func (f *Found) Names() []string {
 			add(name)
 		}
 	}
-	for _, name := range all { // the addresses
+	for _, name := range all { // the IP addresses
 		add(name)
 	}
 	return names
 }
 
-// Shape is the shape of the key, as in "ecdsa-P-256".
+// Shape returns the shape of the key, such as "ecdsa-P-256".
 func (f *Found) Shape() string {
 	if leaf := f.leaf(); leaf != nil {
 		return keypair.KeyShape(leaf.PublicKey)
@@ -115,7 +115,7 @@ func (f *Found) Shape() string {
 	return ""
 }
 
-// check tells whether the next apply will adopt the pair.
+// check checks whether the next apply will adopt the pair.
 func (f *Found) check(now time.Time) {
 	leaf := f.leaf()
 	if leaf == nil || f.Key.Signer == nil || f.Problem != "" {
@@ -148,8 +148,8 @@ func (f *Found) check(now time.Time) {
 	}
 }
 
-// due tells whether little of its life is left, as renewals count it where the
-// CA suggests nothing.
+// due reports whether the certificate is close to expiry, by the threshold that applies
+// without the CA's renewal information.
 func (f *Found) due(now time.Time) bool {
 	life, threshold := f.leaf().NotAfter.Sub(f.leaf().NotBefore), time.Duration(cmp.Or(f.ThresholdDays, 30))*day
 	return !f.Paused && f.leaf().NotAfter.Sub(now) <= min(threshold, life/3)
@@ -165,12 +165,12 @@ func describeKey(leaf *x509.Certificate, shape string) string {
 	return shape
 }
 
-// secretKey is a private key that nothing prints.
+// secretKey is a private key that no formatter prints.
 type secretKey struct{ crypto.Signer }
 
 const hidden = "[private key]"
 
-// Format keeps the key out of whatever is printed.
+// Format keeps the key out of formatted output.
 func (secretKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(hidden)) }
 
 // LogValue keeps the key out of logs.

@@ -17,19 +17,19 @@ import (
 	visible "certroll/spec/text"
 )
 
-// FillIn marks what a person has to look at.
+// FillIn marks a line that a person must complete.
 const FillIn = "FILL IN: "
 
-// What stands in for an address or an id until a person fills it in. The names
-// are reserved (RFC 2606), so that nobody is ever asked at them.
+// Placeholders for an address or an id until a person completes it. The names are
+// reserved (RFC 2606), so no query for them reaches a real server.
 const (
 	fillInCA      = "https://acme.example.com/directory"
 	fillInAddress = "fill-in.example.com"
 	fillInID      = "fill-in"
 )
 
-// addressVariables are those that the config repo has to name in plain text,
-// because trust.endpoints is held against them.
+// addressVariables are the variables that the config repo must give as plain text,
+// because certroll checks them against trust.endpoints.
 var addressVariables = sync.OnceValue(providers.AddressVariables)
 
 // render writes the file.
@@ -121,8 +121,8 @@ func (d *document) renderAccount(into *hclwrite.Body, b accountBlock) {
 	body.SetAttributeRaw("credentials", hclwrite.TokensForObject(items))
 }
 
-// reference is one that the config repo may make: vault() where certroll.hcl
-// trusts it with a path, else env().
+// reference returns a reference that the config repo may use: vault() if certroll.hcl
+// trusts a path, else env().
 func (d *document) reference(block, name string) hclwrite.Tokens {
 	for _, prefix := range d.o.Trust.Vault {
 		if prefix = strings.Trim(prefix, "/"); strings.Contains(prefix, "/") {
@@ -173,8 +173,7 @@ func renderKey(body *hclwrite.Body, f *Found) {
 	}
 }
 
-// keyBlock is a shape in the words of the spec; ok is false where the spec has
-// none for it.
+// keyBlock converts a shape to the spec's key; ok is false if the spec has no such key.
 func keyBlock(shape string) (k spec.Key, ok bool) {
 	algorithm, param, _ := strings.Cut(shape, "-")
 	switch algorithm {
@@ -235,12 +234,12 @@ func call(function string, args ...string) hclwrite.Tokens {
 	return hclwrite.TokensForFunctionCall(function, tokens...)
 }
 
-// raw is an expression of ours as it stands.
+// raw returns tokens of certroll's own expression.
 func raw(expr string) hclwrite.Tokens {
 	return hclwrite.Tokens{{Type: hclsyntax.TokenIdent, Bytes: []byte(expr)}}
 }
 
-// comment writes one line: what comes from foreign files cannot end it.
+// comment writes one line: text from foreign files cannot end it.
 func comment(body *hclwrite.Body, line string) {
 	body.AppendUnstructuredTokens(hclwrite.Tokens{{Type: hclsyntax.TokenComment, Bytes: []byte("# " + visible.Line(line) + "\n")}})
 }

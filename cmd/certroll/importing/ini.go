@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// section is the settings of one part of a file.
+// section is the settings of one section of a file.
 type section map[string]string
 
-// parseINI reads what certbot writes (ConfigObj): settings, [sections] and
-// [[subsections]], of which the name is the key. Settings before the first
-// section stand under "". What is no setting is passed over.
+// parseINI parses certbot's files (ConfigObj): settings, [sections] and [[subsections]],
+// with the name as the key. Settings before the first section are in "". It ignores
+// other lines.
 func parseINI(text []byte) map[string]section {
 	sections := map[string]section{"": {}}
 	current := ""
@@ -33,7 +33,7 @@ func parseINI(text []byte) map[string]section {
 	return sections
 }
 
-// unquote takes quotes off, and comments after a value without them.
+// unquote removes quotes, and the comment after an unquoted value.
 func unquote(value string) string {
 	value = strings.TrimSpace(value)
 	if len(value) > 1 && (value[0] == '"' || value[0] == '\'') {
@@ -45,17 +45,17 @@ func unquote(value string) string {
 	return strings.TrimSpace(value)
 }
 
-// on reads a setting that is true or false.
+// on reports whether a setting is true.
 func (s section) on(name string) bool { return strings.EqualFold(s[name], "true") }
 
-// off is true where a setting is there and false.
+// off reports whether a setting is present and false.
 func (s section) off(name string) bool { return strings.EqualFold(s[name], "false") }
 
-// set tells whether a setting says anything: certbot writes None for nothing.
+// set reports whether a setting has a value: certbot writes None for no value.
 func (s section) set(name string) bool { return s[name] != "" && s[name] != "None" }
 
-// parseShell reads what acme.sh writes: NAME='value' lines. Values in its
-// base64 dress are decoded.
+// parseShell parses acme.sh's files: NAME='value' lines. It decodes acme.sh's base64
+// values.
 func parseShell(text []byte) section {
 	out := section{}
 	for line := range strings.Lines(string(text)) {

@@ -15,10 +15,9 @@ import (
 	"certroll/reconcile/ledger"
 )
 
-// Vault reads pairs that are in Vault already: the secrets at the places named,
-// and all below a place whose path is "" or ends in "/*". Secrets without a
-// pair are passed over below a prefix, and refused where they were named. state
-// is the prefix of certroll's own, on any mount.
+// Vault reads pairs from Vault: the named secrets, and all below a place whose path is
+// "" or ends in "/*". Secrets without a pair are ignored below a prefix, and refused if
+// named. state is the prefix of certroll's own state, on any mount.
 func Vault(ctx context.Context, secrets Secrets, places []ledger.Location, state string) (*Findings, error) {
 	all := &Findings{Notes: []string{"a secret does not say by which CA account and DNS provider its certificate came: the issuer is guessed from the certificate"}}
 	for _, at := range places {
@@ -52,10 +51,10 @@ func Vault(ctx context.Context, secrets Secrets, places []ledger.Location, state
 	return all, nil
 }
 
-// maxListed bounds a listing, by secrets.
+// maxListed bounds a listing, in secrets.
 const maxListed = 100_000
 
-// walk goes through all secrets below a path.
+// walk visits all secrets below a path.
 func walk(ctx context.Context, secrets Secrets, mount, below string, visit func(string)) error {
 	n := 0
 	for folders := []string{below}; len(folders) > 0; {
@@ -101,8 +100,8 @@ func fromVault(ctx context.Context, secrets Secrets, at ledger.Location) *Found 
 	return f
 }
 
-// acrossFields makes the chain of a leaf that stands alone from what other
-// fields hold: they say what the fields are for. Adopting looks at the leaf.
+// acrossFields completes the chain of a lone leaf with certificates from other fields.
+// Adoption compares only the leaf.
 func acrossFields(leaf *x509.Certificate, data map[string]string) []*x509.Certificate {
 	certs := []*x509.Certificate{leaf}
 	for _, field := range slices.Sorted(maps.Keys(data)) {
@@ -113,8 +112,8 @@ func acrossFields(leaf *x509.Certificate, data map[string]string) []*x509.Certif
 	return inOrder(certs)
 }
 
-// nameByPath gives certificates the last part of their path for a name, and as
-// many parts before it as tell them apart.
+// nameByPath names certificates after the last part of their paths, with as many earlier
+// parts as make the names unique.
 func nameByPath(list []*Found) {
 	count := map[string]int{}
 	for _, f := range list {

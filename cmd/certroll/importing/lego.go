@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// Lego reads the directory of lego's command line, usually .lego:
-// certificates/NAME.crt with .key, .issuer.crt and .json, and accounts/HOST/.
-// Neither version 4 nor 5 stores how control of the names was proven.
+// Lego reads the directory of lego's command line, usually .lego: certificates/NAME.crt
+// with .key, .issuer.crt and .json, and accounts/HOST/. Neither version 4 nor 5 stores
+// the validation method.
 func Lego(dir fs.FS) (*Findings, error) {
 	at := "certificates"
 	if !isDir(dir, at) {
@@ -82,9 +82,9 @@ func (f *Found) legoDirectory(certURL string) {
 	f.note("the CA's directory is taken for %s, by the certificate's URL; see that it is", f.Issuer.Directory)
 }
 
-// legoEmails are the accounts' addresses by the directory of their server:
-// accounts/HOST/EMAIL/account.json, in version 5 with a directory for the kind
-// of key in between.
+// legoEmails returns the accounts' addresses by their server's directory:
+// accounts/HOST/EMAIL/account.json; version 5 has another directory level for the key
+// type.
 func legoEmails(dir fs.FS) map[string]string {
 	emails := map[string]string{}
 	hosts, _ := entries(dir, "accounts")

@@ -12,8 +12,8 @@ import (
 	"certroll/reconcile/keypair"
 )
 
-// pair reads certificates and the private key from files. The chain is put in
-// order: a server sent it as it was, a check of ours takes it as it should be.
+// pair reads certificates and the private key from files. It sorts the chain: a server
+// sent it as stored, but certroll's check needs it in order.
 func (f *Found) pair(dir fs.FS, keyFile string, certFiles ...string) {
 	var text bytes.Buffer
 	for _, name := range certFiles {
@@ -65,7 +65,7 @@ func (f *Found) key(dir fs.FS, keyFile string) {
 	f.Key = secretKey{key}
 }
 
-// unusableKey says what is wrong with the text of a key before it is parsed.
+// unusableKey returns why the text of a key cannot be parsed.
 func unusableKey(content []byte) string {
 	for rest := content; ; {
 		var block *pem.Block
@@ -81,7 +81,7 @@ func unusableKey(content []byte) string {
 	}
 }
 
-// plain is an error without the path that fs puts before it twice.
+// plain formats an error without the path that fs would repeat.
 func plain(err error) string {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -90,7 +90,7 @@ func plain(err error) string {
 	return err.Error()
 }
 
-// certificates reads all certificates of a PEM text.
+// certificates parses all certificates of a PEM text.
 func certificates(text []byte) ([]*x509.Certificate, error) {
 	var list []*x509.Certificate
 	for {
@@ -109,9 +109,9 @@ func certificates(text []byte) ([]*x509.Certificate, error) {
 	}
 }
 
-// inOrder makes a chain: the first that is no CA, then each one's signer as far
-// as they are there. Others are left out, and so is a root, which stays with
-// whoever trusts it.
+// inOrder makes a chain: the first certificate that is no CA, then each one's signer if
+// present. It drops other certificates, and the root, which relying parties already
+// have.
 func inOrder(certs []*x509.Certificate) []*x509.Certificate {
 	leaf := certs[0]
 	for _, c := range certs {

@@ -7,8 +7,8 @@ type ca struct {
 	eab       bool
 }
 
-// knownCAs are those of spec, which a test holds this table to. The first with
-// an organization is the one that a certificate in Vault is taken to come from.
+// knownCAs are the spec's CAs; a test compares the lists. A certificate in Vault is
+// attributed to the first CA with its organization.
 var knownCAs = []ca{
 	{"letsencrypt", "https://acme-v02.api.letsencrypt.org/directory", "Let's Encrypt", false},
 	{"letsencrypt-staging", "https://acme-staging-v02.api.letsencrypt.org/directory", "(STAGING) Let's Encrypt", false},
@@ -19,9 +19,9 @@ var knownCAs = []ca{
 	{"sslcom-ecc", "https://acme.ssl.com/sslcom-dv-ecc", "", true},
 }
 
-// certbotPlugins are lego's codes by certbot's plugins, without "dns-":
-// https://eff-certbot.readthedocs.io/en/stable/using.html#dns-plugins and the
-// usual third-party ones.
+// certbotPlugins maps certbot's plugins, without "dns-", to lego's codes:
+// https://eff-certbot.readthedocs.io/en/stable/using.html#dns-plugins and common
+// third-party plugins.
 var certbotPlugins = map[string]string{
 	"cloudflare": "cloudflare", "digitalocean": "digitalocean", "dnsimple": "dnsimple", "dnsmadeeasy": "dnsmadeeasy",
 	"google": "gcloud", "linode": "linode", "luadns": "luadns", "nsone": "ns1", "ovh": "ovh", "rfc2136": "rfc2136",
@@ -38,7 +38,7 @@ var certbotPlugins = map[string]string{
 	"timeweb": "timewebcloud", "vultr": "vultr", "websupport": "websupport", "yandexcloud": "yandexcloud",
 }
 
-// acmeShHooks are lego's codes by acme.sh's scripts:
+// acmeShHooks maps acme.sh's scripts to lego's codes:
 // https://github.com/acmesh-official/acme.sh/wiki/dnsapi
 var acmeShHooks = map[string]string{
 	"dns_acmedns": "acme-dns", "dns_active24": "active24", "dns_ali": "alidns", "dns_anx": "anexia", "dns_artfiles": "artfiles",
@@ -68,7 +68,7 @@ var acmeShHooks = map[string]string{
 	"dns_zonomi": "zonomi",
 }
 
-// certmateProviders are those that CertMate names otherwise than certbot.
+// certmateProviders maps the names in which CertMate differs from certbot.
 var certmateProviders = map[string]string{
 	"acme-dns": "acme-dns", "dynudns": "dynu", "gandi": "gandiv5", "hurricane": "hurricane", "ns1": "ns1", "powerdns": "pdns",
 }

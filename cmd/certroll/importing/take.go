@@ -14,50 +14,49 @@ import (
 	"certroll/spec"
 )
 
-// Secrets is as much of Vault as taking over needs.
+// Secrets is the part of Vault that an import needs.
 type Secrets interface {
 	observe.MetadataReader
-	// Read returns fs.ErrNotExist where there is nothing.
+	// Read returns fs.ErrNotExist if there is no secret.
 	Read(ctx context.Context, mount, path string) (data map[string]string, version int, err error)
-	// Write fails where the current version is not cas.
+	// Write fails if the current version is not cas.
 	Write(ctx context.Context, mount, path string, data map[string]string, cas int) (version int, err error)
 }
 
-// Outcome is what became of a certificate.
+// Outcome is the result for a certificate.
 type Outcome string
 
 // The outcomes.
 const (
-	Taken Outcome = "taken" // its pair is in Vault now, and its block in the HCL
-	There Outcome = "there" // its pair was there already, and was left alone
-	Left  Outcome = "left"  // it could not be taken over
+	Taken Outcome = "taken" // its pair is now in Vault, and its block in the HCL
+	There Outcome = "there" // its pair was already in Vault and is unchanged
+	Left  Outcome = "left"  // it could not be imported
 )
 
-// Result is one certificate with what became of it.
+// Result is one certificate with its outcome.
 type Result struct {
 	*Found
 	Outcome Outcome
-	Why     string // of Left and There
-	Block   string // the name of its block; "" where it has none
+	Why     string // for Left and There
+	Block   string // the name of its block; "" without one
 
-	managed bool // certroll keeps it already: its block is in the config repo
-	missing bool // nothing is at its place yet
+	managed bool // certroll already manages it: its block is in the config repo
+	missing bool // there is no secret at its path yet
 }
 
-// Report is what a run did.
+// Report is the result of an import.
 type Report struct {
 	Results []Result
 	Notes   []string
-	HCL     []byte // nil where there is nothing to write
-	// Needs are the rules that keep the HCL out of the config repo until
-	// certroll.hcl allows what is in it, or a person changes that.
+	HCL     []byte // nil if there is nothing to write
+	// Needs are the rules that keep the HCL out of the config repo until certroll.hcl
+	// allows them, or a person changes the HCL.
 	Needs []spec.ConcernedHold
 }
 
-// Take puts what was found into Vault, where it is not there already, and
-// writes HCL by which the next apply adopts it. With dry set nothing is written
-// to Vault. An error means that nothing can be said; what is wrong with one
-// certificate is its result.
+// Take writes the found pairs to Vault unless they are already there, and makes HCL with
+// which the next apply adopts them. With dry set it writes nothing to Vault. An error
+// concerns the whole import; problems of single certificates are in their results.
 func Take(ctx context.Context, secrets Secrets, found *Findings, o Options, now time.Time, dry bool) (*Report, error) {
 	report := &Report{Notes: found.Notes}
 	paths := newDocument(o)
@@ -70,7 +69,7 @@ func Take(ctx context.Context, secrets Secrets, found *Findings, o Options, now 
 		}
 		report.Results = append(report.Results, o.look(ctx, secrets, f, now))
 	}
-	// A file that would not decode is found out before anything is written.
+	// Check that the file decodes before anything is written.
 	doc := o.document(report.Results)
 	if problems := doc.check(); len(problems) > 0 {
 		return nil, fmt.Errorf("writing HCL for %d certificates: it would not decode: %s; nothing was written", len(doc.certs), strings.Join(problems, "; "))
@@ -103,8 +102,8 @@ func left(f *Found, format string, args ...any) Result {
 	return Result{Found: f, Outcome: Left, Why: fmt.Sprintf(format, args...)}
 }
 
-// document makes the file for those that have no block yet, and notes what
-// their blocks are called.
+// document makes the file for the certificates without a block, and records the names of
+// their blocks.
 func (o Options) document(results []Result) *document {
 	doc := newDocument(o)
 	for i, r := range results {
@@ -117,7 +116,7 @@ func (o Options) document(results []Result) *document {
 	return doc
 }
 
-// look says what is to be done for one certificate, and changes nothing.
+// look determines a certificate's outcome without changing anything.
 func (o Options) look(ctx context.Context, secrets Secrets, f *Found, now time.Time) Result {
 	f.check(now)
 	if f.Problem == "" {
@@ -142,7 +141,7 @@ func (o Options) look(ctx context.Context, secrets Secrets, f *Found, now time.T
 	return Result{Found: f, Outcome: Taken, missing: true}
 }
 
-// compare tells whether a secret that is there holds the same pair.
+// compare checks whether an existing secret contains the same pair.
 func (o Options) compare(ctx context.Context, secrets Secrets, f *Found, owner string) Result {
 	data, _, err := secrets.Read(ctx, f.At.Mount, f.At.Path)
 	if err != nil {
@@ -167,7 +166,7 @@ func (o Options) compare(ctx context.Context, secrets Secrets, f *Found, owner s
 	return Result{Found: f, Outcome: There, Why: "the same pair is at " + f.At.String() + " already"}
 }
 
-// write puts the pair where nothing is.
+// write writes the pair to an unused path.
 func (f *Found) write(ctx context.Context, secrets Secrets) error {
 	material, err := keypair.MaterialOf(f.Chain, f.Key.Signer)
 	if err != nil {

@@ -13,20 +13,19 @@ import (
 	"certroll/spec/providers"
 )
 
-// Answers are what a person decides. No secret stands in them, only where one is
-// found.
+// Answers are the user's decisions. They contain no secrets, only the places of secrets.
 type Answers struct {
 	Repo  Repo
 	Vault Vault
 	CA    CA
 	DNS   DNS
 
-	Team   string // whose directory and policy are made
-	Domain string // the first name of its first certificate
+	Team   string // the team of the first directory and policy
+	Domain string // the first name of the team's first certificate
 	CI     string // GitHub, GitLab or NoCI; "": by the host of Repo.URL
 }
 
-// Repo is the config repo, and how certroll logs in to it.
+// Repo is the config repo, and certroll's login to it.
 type Repo struct {
 	URL, Ref, Directory    string
 	Username               string
@@ -35,7 +34,7 @@ type Repo struct {
 	CABundle               string // a file
 }
 
-// Vault is where certificates are written, and how certroll logs in.
+// Vault is the Vault for certificates, and certroll's login to it.
 type Vault struct {
 	Address, Namespace, Mount, Prefix, CACert string
 	Auth                                      string // "token", "token-file", "approle", "jwt" or "kubernetes"
@@ -48,19 +47,19 @@ type Vault struct {
 type CA struct {
 	Directory string // a name of spec.Directories, or an https:// URL
 	Email     string
-	Bundle    string // PEM of what signs the CA's own server; "": the system's
+	Bundle    string // PEM of the certificates that sign the CA's own server; "": the system's
 	AgreeTOS  bool
 	EABKeyID  string
 	EABHMAC   string // a reference; "": a field in Vault
 }
 
-// DNS is how control of the names is shown.
+// DNS is the validation method.
 type DNS struct {
 	Provider string // lego's code, or HTTP01
-	// Variables are the provider's, by name: values, and references for secrets.
+	// Variables are the provider's, by name: values, and references to secrets.
 	Variables map[string]string
-	// Nameservers are asked whether a record is there, for zones that the
-	// Internet does not know.
+	// Nameservers are queried for the TXT record, for zones that are not on the
+	// Internet.
 	Nameservers []string
 }
 
@@ -71,17 +70,17 @@ const (
 	NoCI   = "none"
 )
 
-// HTTP01 in place of a provider has the CA ask the machine that certroll runs on.
+// HTTP01, in place of a provider, lets the CA connect to certroll's machine.
 const HTTP01 = "http-01"
 
-// Problem is an answer that is missing or wrong, with the flag that mends it.
+// Problem is a missing or invalid answer, with its flag.
 type Problem struct {
 	Flag    string // "repo-url"
-	Missing bool   // it was not given; else it is wrong
-	Text    string // what to give, or what is wrong
+	Missing bool   // not given; else invalid
+	Text    string // the question, or the error
 }
 
-// Fill puts in what follows from the answers and from custom.
+// Fill sets defaults, and derives answers from others.
 func (a *Answers) Fill() {
 	fill(&a.Repo.Ref, "main")
 	fill(&a.Repo.Directory, "certs")
@@ -109,7 +108,7 @@ func fill(what *string, with string) {
 	}
 }
 
-// host is the pipeline that the repository's host runs.
+// host returns the pipeline of the repository's host.
 func (a *Answers) host() string {
 	switch host := hostOf(a.Repo.URL); {
 	case host == "github.com":
@@ -122,7 +121,7 @@ func (a *Answers) host() string {
 
 var scpLike = regexp.MustCompile(`^(?:[^/@:]+@)?([^/:\[]+):.+$`)
 
-// hostOf is the host of a repository; "" of a path.
+// hostOf returns the host of a repository; "" for a path.
 func hostOf(repo string) string {
 	if u, err := url.Parse(repo); err == nil && u.Host != "" {
 		return strings.ToLower(u.Hostname())
@@ -148,7 +147,7 @@ func (a *Answers) fillReferences() {
 	}
 }
 
-// required are the variables that are asked for.
+// required returns the variables that init asks for.
 func (d *DNS) required() []string {
 	if d.Provider == HTTP01 {
 		return nil
@@ -156,7 +155,7 @@ func (d *DNS) required() []string {
 	return providers.Required(d.Provider)
 }
 
-// name is the issuer block's.
+// name returns the name of the issuer block.
 func (c *CA) name() string {
 	if _, known := spec.Directories()[c.Directory]; known {
 		return c.Directory
@@ -164,10 +163,10 @@ func (c *CA) name() string {
 	return "ca"
 }
 
-// needsBinding tells whether the CA is known to want an external account binding.
+// needsBinding reports whether the CA is known to require an external account binding.
 func (c *CA) needsBinding() bool { return spec.Directories()[c.Directory] }
 
-// name is the dns block's.
+// name returns the name of the dns block.
 func (d *DNS) name() string {
 	if d.Provider == HTTP01 {
 		return "http"
@@ -175,13 +174,12 @@ func (d *DNS) name() string {
 	return d.Provider
 }
 
-// https tells whether the repository is spoken to by HTTP, and so by a token.
+// https reports whether the repository's URL is HTTP or HTTPS, which needs a token.
 func (r *Repo) https() bool {
 	return strings.HasPrefix(r.URL, "https://") || strings.HasPrefix(r.URL, "http://")
 }
 
-// Questions are the answers that are missing before Fill, in the order in which a
-// person is asked for them.
+// Questions returns the answers missing before Fill, in the order of asking.
 func (a *Answers) Questions() []Problem {
 	var out []Problem
 	ask := func(missing bool, flag, text string) {
@@ -209,8 +207,8 @@ func names[V any](of map[string]V) string {
 	return strings.Join(slices.Sorted(maps.Keys(of)), ", ")
 }
 
-// Check are all mistakes in answers that Fill has completed. A value is never
-// repeated: a secret may have slipped into it.
+// Check returns all errors in answers that Fill has completed. It never quotes a value,
+// which may be a secret by mistake.
 func (a *Answers) Check() []Problem {
 	c := &checker{}
 	c.repo(&a.Repo)
@@ -230,8 +228,8 @@ var (
 	domainName   = regexp.MustCompile(`^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$`)
 )
 
-// certificateName is the name of the first certificate, after its domain; "" where
-// that is none.
+// certificateName returns the name of the first certificate, derived from its domain; ""
+// for an invalid domain.
 func certificateName(domain string) string {
 	if len(domain) > 253 || !domainName.MatchString(domain) {
 		return ""
@@ -248,7 +246,7 @@ func (c *checker) wrong(is bool, flag, text string) {
 	}
 }
 
-// plain tells whether a text is one line that can stand in a file.
+// plain reports whether a text is one line that a file can contain.
 func plain(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r == 0xfffd })
 }
@@ -332,8 +330,7 @@ func (c *checker) dns(d *DNS, mount string) {
 	}
 }
 
-// reference checks where a secret is found. What does not look like a reference
-// may be the secret.
+// reference checks the place of a secret. Any other text may be the secret itself.
 func (c *checker) reference(flag, text, mount string) {
 	r, ok := parseReference(text)
 	c.wrong(!ok, flag, "it holds a secret: give where that is found, as "+howReferred+"; the value itself goes into no file and no command line")
@@ -343,7 +340,7 @@ func (c *checker) reference(flag, text, mount string) {
 	c.wrong(ok && r.kind == "env" && !variableName.MatchString(r.text), flag, "after env: stands the name of a variable")
 }
 
-// stored are the references to Vault: all of them, by path, each with its fields.
+// stored returns all references to Vault: fields by path.
 func (a *Answers) stored() map[string][]string {
 	at := map[string][]string{}
 	add := func(text string) {

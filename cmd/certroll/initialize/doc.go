@@ -1,8 +1,8 @@
-// Package initialize makes the files that certroll starts with out of a few
-// answers: certroll.hcl, the first files of a config repo, the pipeline of its
-// host, and the policy and the commands for Vault.
+// Package initialize makes certroll's first files from a few answers: certroll.hcl, the
+// first files of a config repo, the pipeline of its host, and Vault's policy and setup
+// commands.
 //
-// It is pure: it reads no file, writes none, and asks no server. What it makes
-// holds no secret, only where one is found. Package main asks the questions'
-// answers of flags and of a terminal, and writes what comes of them.
+// It is pure: it reads and writes no files and contacts no server. Its output contains
+// no secrets, only the places of secrets. Package setup collects the answers and writes
+// the files.
 package initialize

@@ -9,8 +9,8 @@ import (
 	"certroll/examples"
 )
 
-// edit is one text of an example and what it becomes. The text must be there: an
-// example that was changed would else be written as it is.
+// edit is a replacement in an example. old must be present: otherwise a changed example
+// would be written without the replacement.
 type edit struct{ old, with string }
 
 func edited(name string, edits ...edit) ([]byte, error) {
@@ -28,9 +28,9 @@ func edited(name string, edits ...edit) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// Pipeline are the files of the host's CI, by their paths in the repository: the
-// examples/ci of that host. What applies is left out where certroll does not log in
-// to Vault as a pipeline, by a JWT: then `certroll run` applies.
+// Pipeline returns the files of the host's CI, by path in the repository, from
+// examples/ci. It includes the apply job only if certroll logs in to Vault from the
+// pipeline, by a JWT; otherwise `certroll run` applies.
 func (a *Answers) Pipeline() ([]File, error) {
 	audience := a.Vault.Address
 	if u, err := url.Parse(audience); err == nil {
@@ -45,7 +45,7 @@ func (a *Answers) Pipeline() ([]File, error) {
 	return nil, nil
 }
 
-// applies tells whether the pipeline applies too.
+// applies reports whether the pipeline applies too.
 func (a *Answers) applies() bool { return a.Vault.Auth == "jwt" }
 
 func (a *Answers) github(audience string) ([]File, error) {
@@ -84,8 +84,8 @@ func (a *Answers) gitlab(audience string) ([]File, error) {
 	return []File{{".gitlab-ci.yml", b}}, nil
 }
 
-// Trusted is the certroll.hcl in the root of the config repo, by which the host's
-// CI checks changes; nil where no pipeline is made.
+// Trusted returns the certroll.hcl in the config repo's root, with which the host's CI
+// checks changes; nil without a pipeline.
 func (a *Answers) Trusted(settings []byte) []File {
 	if a.CI == NoCI {
 		return nil

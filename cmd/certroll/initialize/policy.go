@@ -9,11 +9,11 @@ import (
 	"certroll/examples"
 )
 
-// PolicyName is what the reconciler's policy is called.
+// PolicyName is the name of certroll's policy in Vault.
 const PolicyName = "certroll-apply"
 
-// Policy is the reconciler's policy, cut to the mount, the prefix and the secrets
-// of these answers. Its source is examples/vault-policies/apply.hcl.
+// Policy returns certroll's policy, limited to the mount, the prefix and the secrets of
+// these answers. Its source is examples/vault-policies/apply.hcl.
 func (a *Answers) Policy() ([]byte, error) {
 	source, err := examples.Files.ReadFile("vault-policies/apply.hcl")
 	if err != nil {
@@ -41,10 +41,10 @@ func (a *Answers) Policy() ([]byte, error) {
 	return []byte(strings.ReplaceAll(strings.Join(out, "\n\n"), `path "secret/`, `path "`+mount) + "\n"), nil
 }
 
-// PolicyFile is the name of the file that Policy is written to.
+// PolicyFile is the name of Policy's file.
 const PolicyFile = "vault-policy.hcl"
 
-// Commands are what an operator of Vault runs, in their order.
+// Commands returns the commands for Vault's operator, in order.
 func (a *Answers) Commands() []string {
 	v := &a.Vault
 	out := []string{
@@ -69,8 +69,8 @@ func (a *Answers) Commands() []string {
 	return append(out, a.Storing()...)
 }
 
-// Storing are the commands that store the secrets. A value is read from standard
-// input or a file, and so is in no shell history.
+// Storing returns the commands that store the secrets. They read values from standard
+// input or a file, so that no value enters a shell history.
 func (a *Answers) Storing() []string {
 	var out []string
 	stored := a.stored()
@@ -89,7 +89,7 @@ func (a *Answers) Storing() []string {
 	return out
 }
 
-// word quotes a text for a shell where it needs that.
+// word quotes a text for a shell if needed.
 func word(text string) string {
 	if text != "" && !strings.ContainsFunc(text, func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+,=", r)

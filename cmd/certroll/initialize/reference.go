@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// reference is where a value is found, or the value itself.
+// reference is the place of a value, or the value itself.
 type reference struct {
-	kind string // "vault", "env", "file"; "" for a value that stands in the file
+	kind string // "vault", "env", "file"; "" for the value itself
 	text string // the path, the variable or the file; else the value
-	// field is the one of a Vault secret.
+	// field is the field of a Vault secret.
 	field string
 }
 
-// howReferred says how references are written in flags and answers.
+// howReferred is the syntax of references in flags and answers.
 const howReferred = "vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH"
 
-// parseReference reads vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH; ok is false
-// where the text is none of them.
+// parseReference parses vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH; ok is false for
+// any other text.
 func parseReference(text string) (r reference, ok bool) {
 	kind, rest, found := strings.Cut(text, ":")
 	if !found || rest == "" {
@@ -36,7 +36,7 @@ func parseReference(text string) (r reference, ok bool) {
 	return reference{}, false
 }
 
-// hcl is the reference as an expression of certroll.hcl.
+// hcl returns the reference as an expression of certroll.hcl.
 func (r reference) hcl() string {
 	switch r.kind {
 	case "vault":

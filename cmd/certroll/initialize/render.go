@@ -11,13 +11,13 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// File is one that is to be there; one that is there already is kept.
+// File is a file to create; an existing one stays.
 type File struct {
 	Path  string // with slashes
 	Bytes []byte
 }
 
-// quote writes a text as HCL has it.
+// quote formats a text as an HCL string.
 func quote(text string) string { return string(hclwrite.TokensForValue(cty.StringVal(text)).Bytes()) }
 
 func list(of []string) string {
@@ -28,7 +28,7 @@ func list(of []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// writer writes HCL line by line; hclwrite sets it in columns.
+// writer writes HCL line by line; hclwrite aligns it.
 type writer struct{ strings.Builder }
 
 func (w *writer) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
@@ -42,7 +42,7 @@ func (w *writer) set(name, value string) {
 
 func (w *writer) format() []byte { return hclwrite.Format([]byte(w.String())) }
 
-// Settings is certroll.hcl.
+// Settings returns certroll.hcl.
 func (a *Answers) Settings() []byte {
 	w := &writer{}
 	w.line("# certroll's own settings, begun by certroll init, which keeps what you change here.")
@@ -147,7 +147,7 @@ func (d *DNS) render(w *writer) {
 	w.line("}\n")
 }
 
-// names are the variables that are set: the required ones first.
+// names returns the variables that are set, required ones first.
 func (d *DNS) names() []string {
 	required := d.required()
 	names := slices.DeleteFunc(slices.Clone(required), func(name string) bool { return d.Variables[name] == "" })
@@ -170,7 +170,7 @@ func (a *Answers) policies(w *writer) {
 	w.line("blocks = [\"certificate\", \"defaults\", \"locals\"]\nmax_certificates = 50\n}")
 }
 
-// teamPolicy is the name of the team's policy.
+// teamPolicy returns the name of the team's policy.
 func (a *Answers) teamPolicy() string {
 	if a.Team == "platform" {
 		return "platform-team"
@@ -178,7 +178,7 @@ func (a *Answers) teamPolicy() string {
 	return a.Team
 }
 
-// Declared are the first *.hcl files of the config repo, by their paths in its root.
+// Declared returns the first *.hcl files of the config repo, by path from its root.
 func (a *Answers) Declared() []File {
 	defaults, team := &writer{}, &writer{}
 	defaults.line("# What holds for every certificate of this directory and below, unless a team's own")

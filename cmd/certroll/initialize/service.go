@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// The services that Service makes files for.
+// The services for which Service makes files.
 const (
 	Systemd    = "systemd"
 	Kubernetes = "kubernetes"
 	Compose    = "compose"
 )
 
-// credential is a file that the service is handed.
+// credential is a file that the service receives.
 type credential struct {
-	name   string // as the service sees it: "git-token"
-	source string // where it is here; "" where a command makes it
+	name   string // the service's name for it: "git-token"
+	source string // its path on this machine; "" if a command makes it
 }
 
-// handed gives the answers with the paths that files have within a service, and
-// the files. Nothing of a login stands in the service's environment.
+// handed returns the answers with the files' paths inside a service, and the files. No
+// credential is in the service's environment.
 func (a *Answers) handed(dir string) (Answers, []credential) {
 	s := *a
 	s.DNS.Variables = maps.Clone(a.DNS.Variables)
@@ -62,7 +62,7 @@ func (a *Answers) handed(dir string) (Answers, []credential) {
 	return s, list
 }
 
-// written are the commands that write what is in no file yet.
+// written returns the commands that create missing credential files.
 func (a *Answers) written() []string {
 	if a.Repo.TokenEnv == "" {
 		return nil
@@ -70,10 +70,10 @@ func (a *Answers) written() []string {
 	return []string{`(umask 077; printf %s "$` + a.Repo.TokenEnv + `" > git-token)`}
 }
 
-// ssh tells whether the repository is spoken to by SSH.
+// ssh reports whether the repository's URL is SSH.
 func (r *Repo) ssh() bool { return !r.https() && hostOf(r.URL) != "" }
 
-// CheckService are mistakes in answers for a service, besides those of Check.
+// CheckService returns the errors in answers for a service, in addition to Check's.
 func (a *Answers) CheckService(kind string) []Problem {
 	c := &checker{}
 	c.wrong(!slices.Contains([]string{Systemd, Kubernetes, Compose}, kind), "service", "it is systemd, kubernetes or compose")
@@ -87,7 +87,7 @@ func (a *Answers) CheckService(kind string) []Problem {
 	return c.found
 }
 
-// Service are the files of a service, in a directory of its kind's name, and the
+// Service returns the files of a service, in a directory named after its kind, and the
 // commands that install it. Their source is examples/install.
 func (a *Answers) Service(kind string) ([]File, []string, error) {
 	var files []File
@@ -126,7 +126,7 @@ func (a *Answers) systemd() ([]File, []string, error) {
 		append(commands, "systemctl daemon-reload && systemctl enable --now certroll"), nil
 }
 
-// from is a credential's source in a command.
+// from returns a credential's source for a command.
 func (c credential) from() string {
 	switch c.source {
 	case "":

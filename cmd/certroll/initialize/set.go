@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Set takes an answer to a question, by the flag that Questions names.
+// Set sets the answer to a question, by the flag in Questions.
 func (a *Answers) Set(flag, text string) error {
 	text = strings.TrimSpace(text)
 	if name, ok := strings.CutPrefix(flag, "dns-var "); ok {
@@ -31,7 +31,7 @@ func (a *Answers) Set(flag, text string) error {
 	return nil
 }
 
-// Set takes NAME=VALUE for one of the provider's variables.
+// Set parses NAME=VALUE for one of the provider's variables.
 func (d *DNS) Set(text string) error {
 	name, value, ok := strings.Cut(text, "=")
 	if !ok || !variableName.MatchString(name) {

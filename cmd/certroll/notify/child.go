@@ -15,12 +15,12 @@ import (
 	"certroll/spec/bounded"
 )
 
-// maxRequest bounds what the parent says: a message, and where it goes.
+// maxRequest bounds the parent's request, in bytes: a message and its URLs.
 const maxRequest = 16 << 20
 
-// ServeChild is the child's side: it sends one message and says how that went.
+// ServeChild is the child's side: it sends one message and reports the result.
 func ServeChild(in io.Reader, out io.Writer) error {
-	log.SetOutput(io.Discard) // a service may say there what nobody is to see
+	log.SetOutput(io.Discard) // services may log secrets
 	var r childRequest
 	if err := json.NewDecoder(bounded.Reader(in, maxRequest)).Decode(&r); err != nil {
 		return fmt.Errorf("reading the message: %w", err)
@@ -40,11 +40,11 @@ func ServeChild(in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// witness sees how requests end. The library's Telegram says nothing of one that
-// did not come through, and a message would be lost.
+// witness records failed requests. The library's Telegram service returns no error for a
+// failed one, and the message would be lost.
 type witness struct{ failed error } // of the last request
 
-// RoundTrip makes a request.
+// RoundTrip implements http.RoundTripper.
 func (w *witness) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if w.failed = err; err == nil && resp.StatusCode >= http.StatusBadRequest {
@@ -53,14 +53,13 @@ func (w *witness) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// untitled are the services that know no title and refuse to be given one.
+// untitled are the services that reject a title.
 var untitled = []string{"pagerduty", "signal", "wecom"}
 
-// sendTo sends by one URL. Not every service shows a title, so that the text
-// begins with it.
+// sendTo sends to one URL. Not every service shows a title, so the text begins with it.
 func sendTo(raw, subject, text string) error {
 	service, err := (&router.ServiceRouter{}).Locate(raw)
-	if err != nil { // of which the library keeps the cause to itself
+	if err != nil { // the library hides the cause
 		return fmt.Errorf("%w; shoutrrr's documentation has the services, and how their URLs are written", err)
 	}
 	params := types.Params{}

@@ -4,6 +4,6 @@ package notify
 
 import "syscall"
 
-// childAttributes: elsewhere nothing ends a child whose parent was killed. It
-// ends when the service has answered.
+// childAttributes sets nothing: on other systems a child whose parent was killed ends
+// when the service has answered.
 func childAttributes() *syscall.SysProcAttr { return nil }

@@ -1,9 +1,9 @@
 package notify
 
-// Message is what is sent.
+// Message is one message to send.
 type Message struct {
-	ID      string // the same whenever it is sent again
+	ID      string // the same in every try
 	Subject string // one line
-	Text    string // of several lines
+	Text    string // several lines
 	Body    []byte // of a webhook: JSON
 }

@@ -17,35 +17,34 @@ import (
 
 // Service sends messages to services by their URLs, in a child process.
 type Service struct {
-	// URLs are read for each message, so that they can be rotated.
+	// URLs reads the URLs for each message, so that they can be rotated.
 	URLs func() ([]string, error)
-	// Command is the child: a program that calls ServeChild.
+	// Command returns the child: a program that calls ServeChild.
 	Command func() ([]string, error)
 }
 
-// childRequest is what the child is told, childAnswer what it says.
+// childRequest and childAnswer are the messages between parent and child.
 type (
 	childRequest struct {
 		URLs          []string
 		Subject, Text string
 	}
 	childAnswer struct {
-		Errors []string // by URL; "": it was sent
+		Errors []string // by URL; "": sent
 	}
 )
 
-// passedOn are the variables of the environment that the child gets: how to
-// reach the network.
+// passedOn are the environment variables that the child inherits: the network settings.
 var passedOn = []string{
 	"PATH", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR",
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 }
 
-// childDelay is how long it is waited for what a child that was ended holds open.
+// childDelay bounds the wait for the pipes of a killed child.
 const childDelay = 2 * time.Second
 
-// Send sends a message to each of the URLs. Where it does not come to one of
-// several, those that have it get it again with the next try.
+// Send sends a message to each of the URLs. If one of several fails, the others receive
+// the message again with the next try.
 func (s *Service) Send(ctx context.Context, m Message) error {
 	urls, err := s.URLs()
 	if err != nil {
@@ -64,7 +63,7 @@ func (s *Service) Send(ctx context.Context, m Message) error {
 	return errors.Join(failed...)
 }
 
-// schemeOf is the name of a URL's service.
+// schemeOf returns the name of a URL's service.
 func schemeOf(raw string) string {
 	scheme, _, found := strings.Cut(raw, ":")
 	if !found || !redact.IsScheme(scheme) {
@@ -82,11 +81,11 @@ func (s *Service) ask(ctx context.Context, r childRequest) (childAnswer, error) 
 	if err != nil {
 		return childAnswer{}, fmt.Errorf("encoding a message: %w", err)
 	}
-	// The kernel ends the child when the thread that started it ends.
+	// The kernel kills the child when the thread that started it ends (Pdeathsig).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = []string{} // nil would mean all of ours
+	cmd.Env = []string{} // nil would mean certroll's whole environment
 	for _, name := range passedOn {
 		if v, ok := os.LookupEnv(name); ok {
 			cmd.Env = append(cmd.Env, name+"="+v)

@@ -5,11 +5,10 @@ import (
 	"certroll/spec/text"
 )
 
-// longest bounds what a receiver said: some answer with a page of HTML.
+// longest bounds a receiver's answer, in bytes; some send a page of HTML.
 const longest = 500
 
-// strike makes a text fit to be shown that may quote secrets, or URLs that hold
-// some.
+// strike removes secrets from a text, and cuts URLs, which may contain some.
 func strike(said string, secrets []string) string {
 	return text.Clipped(redact.New(secrets...).Strike(redact.Links(said)), longest)
 }

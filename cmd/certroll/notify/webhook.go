@@ -17,23 +17,23 @@ import (
 	"certroll/spec/redact"
 )
 
-// Webhook posts messages to a URL, signed as Standard Webhooks has it.
+// Webhook posts messages to a URL, signed by Standard Webhooks.
 type Webhook struct {
 	URL       string
 	UserAgent string
-	// Secrets are read for each message, so that they can be rotated: it is
-	// signed with each of them.
+	// Secrets reads the secrets for each message, so that they can be rotated: every one
+	// of them signs the message.
 	Secrets func() ([]string, error)
 	Now     func() time.Time // nil: time.Now
 }
 
-// secretPrefix begins a secret that is base64.
+// secretPrefix marks a base64 secret.
 const secretPrefix = "whsec_"
 
-// leastKey is how many bytes a key has at least, by the specification.
+// leastKey is the specification's minimum length of a key, in bytes.
 const leastKey = 24
 
-// key are the bytes of a secret.
+// key returns the bytes of a secret.
 func key(secret string) ([]byte, error) {
 	k := []byte(secret)
 	if coded, ok := strings.CutPrefix(secret, secretPrefix); ok {
@@ -48,7 +48,7 @@ func key(secret string) ([]byte, error) {
 	return k, nil
 }
 
-// sign is the value of the header webhook-signature.
+// sign returns the value of the header webhook-signature.
 func sign(secrets []string, id, timestamp string, body []byte) (string, error) {
 	if len(secrets) == 0 {
 		secrets = []string{""}
@@ -66,7 +66,7 @@ func sign(secrets []string, id, timestamp string, body []byte) (string, error) {
 	return strings.Join(signatures, " "), nil
 }
 
-// Send posts a message. Any answer of the 200s takes it.
+// Send posts a message. Any 2xx status is success.
 func (w *Webhook) Send(ctx context.Context, m Message) error {
 	doing := "posting to " + redact.Links(w.URL)
 	secrets, err := w.Secrets()
@@ -97,8 +97,8 @@ func (w *Webhook) Send(ctx context.Context, m Message) error {
 	return nil
 }
 
-// post sends a request by a connection of its own: messages are few. It follows
-// no redirect, which would turn it into another request.
+// post sends a request over its own connection, since messages are rare. It follows no
+// redirect, which would turn the request into another one.
 func post(req *http.Request) error {
 	client := &http.Client{
 		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
@@ -109,7 +109,7 @@ func post(req *http.Request) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	said, _ := io.ReadAll(io.LimitReader(resp.Body, 4*longest)) // what came of it is said
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, 4*longest)) // the status is the result
 	if resp.StatusCode/100 == 2 {
 		return nil
 	}
