@@ -123,8 +123,8 @@ func (b *timedBody) Close() error {
 // again.
 func refusal(resp *http.Response) []byte {
 	b, err := bounded.All(resp.Body, maxRefusal)
-	if err != nil { // a body of that size, or a cut one, is not Vault's
-		b = nil // what is that long, or ends early, is not Vault's
+	if err != nil {
+		b = nil // a body of that size, or a cut one, is not Vault's
 	}
 	_ = resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(b))
@@ -178,8 +178,8 @@ func (p *pace) enter(ctx context.Context) error {
 		}
 		changed := p.changed
 		p.mu.Unlock()
-		if pause <= 0 { // a running request leaves before that, by its timeout
-			pause = mostPause // a request ends before, within its timeout
+		if pause <= 0 {
+			pause = mostPause // a running request leaves before that, by its timeout
 		}
 		timer := time.NewTimer(pause)
 		select {

@@ -176,8 +176,8 @@ func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[
 		return found, nil
 	}
 	for serial := range wanted {
-		if found[serial] == nil { // valid
-			found[serial] = nil // known not to be on it
+		if found[serial] == nil {
+			found[serial] = nil // valid
 		}
 	}
 	return found, nil

@@ -272,8 +272,8 @@ func (a *Attempt) failureRecord(err error, class ledger.Class, now time.Time) *l
 		r.Revocations = append(slices.Clone(r.Revocations[1:]), r.Revocations[0]) // the next one gets its turn
 	}
 	if !a.moves() {
-		r.ComesFrom(a.Action.Former, now) // it goes on under the new name, with what it counts
-	} // the old record's counts continue under the new name
+		r.ComesFrom(a.Action.Former, now) // the old record's counts continue under the new name
+	}
 	r.Hold = a.hold(err, r, digest, notAfter)
 	return r
 }

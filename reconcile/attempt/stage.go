@@ -30,8 +30,8 @@ func (a *Attempt) nextFor(ctx context.Context, shape string) (*pending.StagedKey
 	if err != nil || n == nil || n.Shape != shape {
 		return nil, err
 	}
-	if l != nil && l.KeyDigest == n.Digest { // already live
-		return nil, nil // it is live already
+	if l != nil && l.KeyDigest == n.Digest {
+		return nil, nil // already live
 	}
 	return n, nil
 }

@@ -23,8 +23,8 @@ func (r *Recorder) NoteMass(actions []plan.Action, rev ledger.Revision, now time
 		return r.noteMassOver(now)
 	}
 	if r.isHeld(events[0].ID) {
-		return r.NoteHeld(events) // remembers that it still is
-	} // refreshes the time of the last hold
+		return r.NoteHeld(events) // refreshes the time of the last hold
+	}
 	set := *plan.MassHold(actions)
 	set.Revision = rev.Commit
 	if err := r.Writer.Note(ledger.Entry{Event: events[0], Held: &set}); err != nil {
