@@ -16,6 +16,7 @@ import (
 	"certroll/reconcile/times"
 )
 
+// CrlURL is the URL of the CRL of a MemCA.
 const CrlURL = "http://crl.example.com/1.crl"
 
 // MemCRLs are revocation lists in memory.

@@ -14,10 +14,12 @@ func Failed(at time.Duration, certificate string, class ledger.Class, account, t
 		Issuer: "ca", DNSAccount: account, Class: class, Message: text, Failures: 2, HoldUntil: &until}
 }
 
+// Succeeded is the event of a renewal that worked.
 func Succeeded(at time.Duration, certificate, account string) ledger.Event {
 	return ledger.Event{Time: Start.Add(at), Operation: ledger.KindRenew, Certificate: certificate, Names: []string{certificate + ".example.com"}, Status: ledger.Success, Issuer: "ca", DNSAccount: account}
 }
 
+// NoticeAt is the time of the events in tests of notices.
 var NoticeAt = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
 // Done is the event of an order that worked.

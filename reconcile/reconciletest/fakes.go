@@ -226,6 +226,7 @@ type MemCA struct {
 	Stay      []string                  // answers that RemoveAnswers cannot remove
 }
 
+// CaError is a CA's error, with all that certroll may learn from one.
 type CaError struct {
 	Code       string
 	At         time.Time
@@ -249,6 +250,7 @@ func (e *CaError) OrderGone() bool    { return e.Gone }
 func (e *CaError) Account() string    { return e.OfAccount }
 func (e *CaError) Names() []string    { return e.OfNames }
 
+// NewMemCA returns a CA that issues at once.
 func NewMemCA(t testing.TB, now func() time.Time) *MemCA {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -432,6 +434,7 @@ func (ca *MemCA) Sign(names []string, pub crypto.PublicKey) []byte {
 	return append(PemOf(der), PemOf(signer.Raw)...)
 }
 
+// PemOf encodes a certificate.
 func PemOf(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}) }
 
 // SignBy makes the CA sign with an intermediate that ends at a time. An intermediate with
@@ -474,6 +477,7 @@ type MemLedger struct {
 	Err      error
 }
 
+// NewMemLedger returns a ledger without a commit.
 func NewMemLedger() *MemLedger { return &MemLedger{Tree: fstest.MapFS{}} }
 
 func (l *MemLedger) Snapshot(context.Context) (fs.FS, string, error) {
@@ -549,6 +553,7 @@ func (l *MemLedger) Record(t testing.TB, name string) *ledger.Record {
 	return r
 }
 
+// MemJournal is a journal in memory.
 type MemJournal struct {
 	mu    sync.Mutex
 	Lines [][]byte
@@ -589,8 +594,10 @@ type World struct {
 	Opts    attempt.Options
 }
 
+// Start is when a World begins.
 var Start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
+// NewWorld returns a world with an empty Vault and an empty ledger.
 func NewWorld(t testing.TB, certificates ...*spec.Certificate) *World {
 	w := &World{T: t, At: Start, Vault: NewMemVault(), Ledger: NewMemLedger(), Journal: &MemJournal{}}
 	w.Ca = NewMemCA(t, func() time.Time { return w.At })
@@ -599,6 +606,7 @@ func NewWorld(t testing.TB, certificates ...*spec.Certificate) *World {
 	return w
 }
 
+// Desire returns a spec with one issuer and one DNS account.
 func Desire(certificates ...*spec.Certificate) *spec.Spec {
 	return &spec.Spec{
 		Issuers:      map[string]*spec.Issuer{"ca": {Name: "ca", Directory: "https://ca.example/dir"}},
@@ -607,6 +615,7 @@ func Desire(certificates ...*spec.Certificate) *spec.Spec {
 	}
 }
 
+// Certificate returns one with automatic renewal.
 func Certificate(name string, names ...string) *spec.Certificate {
 	c := &spec.Certificate{
 		Name: name, Issuer: "ca", DNS: []string{"lab"}, Renewal: spec.Renewal{Auto: true, ThresholdDays: 30},

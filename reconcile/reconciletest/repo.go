@@ -46,6 +46,7 @@ func Bubble(t *testing.T, test func(w *World, repo *MemRepo), certificates ...*s
 	})
 }
 
+// MemMoments stores moments in memory.
 type MemMoments map[string]time.Time
 
 func (m MemMoments) Load() (map[string]time.Time, error) { return m, nil }

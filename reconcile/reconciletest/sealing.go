@@ -17,9 +17,9 @@ type SealedError struct {
 func (e *SealedError) Away() bool      { return !e.dead }
 func (e *SealedError) DeadToken() bool { return e.dead }
 
-// sealing is a Vault that seals at its nth call, until Unseal. Before that each answer
+// Sealing is a Vault that seals at its nth call, until Unseal. Before that each answer
 // takes a moment, so that concurrent calls interleave.
-type sealing struct {
+type Sealing struct {
 	mu     sync.Mutex
 	vault  *MemVault
 	left   int // calls until it seals
@@ -29,8 +29,8 @@ type sealing struct {
 }
 
 // Sealed makes the world's Vault unusable from its nth call on.
-func (w *World) Sealed(n int, dead bool) *sealing {
-	s := &sealing{vault: w.Vault, left: n, dead: dead}
+func (w *World) Sealed(n int, dead bool) *Sealing {
+	s := &Sealing{vault: w.Vault, left: n, dead: dead}
 	w.Vault.Fail = func(string, string) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -49,13 +49,13 @@ func (w *World) Sealed(n int, dead bool) *sealing {
 }
 
 // Unseal makes Vault answer again.
-func (s *sealing) Unseal() {
+func (s *Sealing) Unseal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.left, s.sealed = 1<<30, false
 }
 
-func (s *sealing) IsSealed() bool {
+func (s *Sealing) IsSealed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sealed

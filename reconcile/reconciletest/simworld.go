@@ -150,6 +150,7 @@ func (ca *SimCA) uses(names []string, free ledger.Exemption) map[string]spec.Lim
 	return m
 }
 
+// SetOf is the key of a set of names.
 func SetOf(names []string) string { return strings.Join(slices.Sorted(slices.Values(names)), " ") }
 
 func (ca *SimCA) Away() error {
@@ -457,15 +458,15 @@ func (s *Sim) Reconciler() *apply.Reconciler {
 // Until sleeps to an age of the world.
 func (s *Sim) Until(age time.Duration) { time.Sleep(time.Until(s.Began.Add(age))) }
 
-// sum is the result of a run.
-type sum struct {
+// Totals is the result of a run.
+type Totals struct {
 	Renewals, Failures, Denied int
 	Least                      time.Duration
 	PerRenewal                 float64
 }
 
-func (s *Sim) Sum() sum {
-	var r sum
+func (s *Sim) Sum() Totals {
+	var r Totals
 	for _, e := range s.Ledger.Events(s.T) {
 		switch {
 		case e.Status == ledger.Success && e.Operation.Orders():
@@ -487,7 +488,7 @@ func (s *Sim) Sum() sum {
 	return r
 }
 
-func (s *Sim) Log(t *testing.T, r sum) {
+func (s *Sim) Log(t *testing.T, r Totals) {
 	t.Helper()
 	c := s.Ca.Counts
 	t.Logf("%d certificates, %s of lifetime, %d days: %d issued (%d sent inside ARI's window, %d with replaces), %d failures, %d refusals for a limit, %.1f days left at the least, %.3f orders per renewal, %d passes, %d commits",
