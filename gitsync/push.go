@@ -340,15 +340,15 @@ func (l *Ledger) declined(ctx context.Context, next *nextCommit, report *packp.R
 		Detail: text.Line(l.remote.Struck(status)), Said: fault.Lines(l.remote.Struck(said)),
 		Advice: "let this user push to " + l.name() + " (branch protection, push rules, hooks), " + l.o.advice,
 	}
-	if lockTrouble(status + said) {
+	if isLockFault(status + said) {
 		return stuck, err
 	}
 	return refused, err
 }
 
-// lockTrouble is git's way to say that somebody is writing the ref right now,
+// isLockFault is git's way to say that somebody is writing the ref right now,
 // or that a branch is in the way of this one's name.
-func lockTrouble(words string) bool {
+func isLockFault(words string) bool {
 	words = strings.ToLower(words)
 	for _, w := range []string{"cannot lock ref", "failed to update ref", "reference already exists", ".lock': file exists", "failed to lock", "stale info"} {
 		if strings.Contains(words, w) {

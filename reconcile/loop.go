@@ -220,10 +220,10 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if l.desired == nil {
 		return p
 	}
-	away := l.takeUpAbsence()
+	away := l.adoptAbsence()
 	asked, err := l.look(ctx, now, pulled)
 	if p.Err = err; err != nil {
-		_ = l.takeUpAbsence() // err has the same outage
+		_ = l.adoptAbsence() // err has the same outage
 		if ctx.Err() == nil && l.noteOutage(recorder.SideLooked, p.Err) {
 			// No Apply reports the outage while it lasts. If the push fails too, the
 			// journal keeps the event.
@@ -237,7 +237,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	l.o.Planned(l.r.Crew.WithoutEnded(p.Actions))
 	p.Report, err = l.begin(ctx)
 	p.Err = errors.Join(asked, err)
-	if away = l.takeUpAbsence(); away != nil && !attempt.SaysAway(err) {
+	if away = l.adoptAbsence(); away != nil && !attempt.SaysAway(err) {
 		p.Err = errors.Join(p.Err, away)
 	}
 	if names := l.changed(p); len(names) > 0 && ctx.Err() == nil {
@@ -333,7 +333,7 @@ func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err
 	l.take(obs)
 	asked = l.ask(ctx, now)
 	if first {
-		l.takeUpOutages()
+		l.adoptOutages()
 		if l.pullErr == nil {
 			l.noteEnd(recorder.SideRepo) // the pull came before the events were read
 		}

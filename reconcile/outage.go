@@ -82,9 +82,9 @@ func (l *Loop) tellOutage(with recorder.Side, o *recorder.Outage, status ledger.
 	return l.r.TellOutage(recorder.OutageEvent(with, o, status, detail, l.rev.Commit, l.now())) == nil
 }
 
-// takeUpAbsence turns an absence of Vault in the middle of a pass into an outage. The
+// adoptAbsence turns an absence of Vault in the middle of a pass into an outage. The
 // absence has an event already.
-func (l *Loop) takeUpAbsence() *attempt.AwayError {
+func (l *Loop) adoptAbsence() *attempt.AwayError {
 	away := l.r.Absence.Current()
 	if away == nil {
 		return nil
@@ -100,9 +100,9 @@ func (l *Loop) takeUpAbsence() *attempt.AwayError {
 	return away
 }
 
-// takeUpOutages continues the open outages of earlier processes: the first process that
+// adoptOutages continues the open outages of earlier processes: the first process that
 // sees the end records it.
-func (l *Loop) takeUpOutages() {
+func (l *Loop) adoptOutages() {
 	for _, with := range []recorder.Side{recorder.SideRepo, recorder.SideLedger, recorder.SideLooked, recorder.SideDisk} {
 		last := recorder.LastOutage(l.seen.History, with)
 		if last.Status != ledger.Failed {

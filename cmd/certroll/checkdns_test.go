@@ -19,7 +19,7 @@ func TestPlanChecksDNS(t *testing.T) {
 	if err := w.dns.Add(`api.lab.test. 60 IN CAA 0 issue "other.example.net"`); err != nil {
 		t.Fatal(err)
 	}
-	review := func(args ...string) []view.Remark {
+	review := func(args ...string) []view.Note {
 		var p view.Plan
 		out := w.certroll(0, append([]string{"plan", "-json"}, args...)...)
 		if err := json.Unmarshal([]byte(out), &p); err != nil {

@@ -124,14 +124,14 @@ func kindOf(err error, said []string) fault.Kind {
 			return p.kind
 		}
 	}
-	if errors.As(err, &netErr) || errors.Is(err, packp.ErrEmptyInput) || errors.Is(err, io.ErrUnexpectedEOF) || serverTrouble(err) {
+	if errors.As(err, &netErr) || errors.Is(err, packp.ErrEmptyInput) || errors.Is(err, io.ErrUnexpectedEOF) || isServerFault(err) {
 		return fault.Unreachable
 	}
 	return fault.Failed
 }
 
-// serverTrouble is an HTTP answer after which one comes back later.
-func serverTrouble(err error) bool {
+// isServerFault is an HTTP answer after which one comes back later.
+func isServerFault(err error) bool {
 	var answer *githttp.Err
 	return errors.As(err, &answer) &&
 		(answer.StatusCode() >= 500 || answer.StatusCode() == http.StatusTooManyRequests)

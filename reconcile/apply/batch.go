@@ -90,7 +90,7 @@ func (b *Batch) underLease(planned, todo []plan.Action) []*Job {
 		still = recorder.WithoutOrders(still)
 		b.report.Held += all - len(still)
 	}
-	b.Gate, b.Known = b.Reconciler.Limiter.Begin(b.Desired, obs), obs.Records
+	b.Pass, b.Known = b.Reconciler.Limiter.Begin(b.Desired, obs), obs.Records
 	jobs := make([]*Job, len(still))
 	for i, a := range still {
 		jobs[i] = &Job{Batch: b, Action: a, Turn: obs.Turn, looked: b.Clock()}

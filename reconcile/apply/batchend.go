@@ -46,15 +46,15 @@ func (b *Batch) over(res attempt.Result, in limiter.End) {
 func (b *Batch) Finish() {
 	b.StopTelling()
 	err := b.Err
-	if b.Gate != nil {
-		err = errors.Join(err, b.NoteHeld(b.Gate.HeldEvents()))
-		b.Gate.End()
+	if b.Pass != nil {
+		err = errors.Join(err, b.NoteHeld(b.Pass.HeldEvents()))
+		b.Pass.End()
 	}
 	var untold error
 	if !b.Silent {
 		untold = b.tell()
 	}
-	if away := b.Absence.Current(); away != nil && b.Gate != nil {
+	if away := b.Absence.Current(); away != nil && b.Pass != nil {
 		err = errors.Join(err, away)
 		if attempt.SaysAway(untold) {
 			untold = nil // the same outage, reported already

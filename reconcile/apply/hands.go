@@ -130,7 +130,7 @@ func (c *Crew) begin(j *Job) limiter.End {
 	}
 	switch {
 	case j.Action.Kind.Orders():
-		leave, in := j.Gate.Try(&j.Action, room)
+		leave, in := j.Pass.Try(&j.Action, room)
 		if in != limiter.EndDone {
 			return in
 		}

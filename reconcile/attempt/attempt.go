@@ -24,7 +24,7 @@ type Applier struct {
 	*Means
 	Desired  *spec.Spec
 	Revision ledger.Revision
-	Gate     *limiter.Pass
+	Pass     *limiter.Pass
 	Known    map[string]*ledger.Record // the records at the start of the run
 }
 

@@ -221,7 +221,7 @@ func crash(w *reconciletest.World, at string, calls *int) {
 		go func() { // one action in a goroutine whose panic is the process's end
 			defer close(dead)
 			defer func() { _ = recover() }()
-			ap := &attempt.Applier{Means: r.Means, Desired: w.Desired, Gate: limiter.New(w.Opts.Now).Begin(&spec.Spec{}, &plan.Observed{})}
+			ap := &attempt.Applier{Means: r.Means, Desired: w.Desired, Pass: limiter.New(w.Opts.Now).Begin(&spec.Spec{}, &plan.Observed{})}
 			ap.One(context.Background(), a)
 		}()
 		<-dead

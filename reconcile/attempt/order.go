@@ -63,7 +63,7 @@ type AccountChecker interface {
 func (a *Attempt) checkAccount(ctx context.Context) error {
 	ca, ok := a.Ca.(AccountChecker)
 	name := a.Action.Issuer.Name
-	if !ok || a.Gate.IsUsable(name) {
+	if !ok || a.Pass.IsUsable(name) {
 		return nil
 	}
 	err := ca.CheckAccount(ctx, a.Action.Issuer)
@@ -71,7 +71,7 @@ func (a *Attempt) checkAccount(ctx context.Context) error {
 		return err
 	}
 	if err == nil {
-		a.Gate.AccountUsable(name)
+		a.Pass.AccountUsable(name)
 		a.Colleagues.HandOver() // waiting certificates may proceed with this account
 	}
 	return nil

@@ -54,13 +54,13 @@ type Limiter struct {
 	now  func() time.Time
 	Asks bool // the CA adapter can check an account
 
-	mu     sync.Mutex
-	passes int // number of passes under way
-	left   int // number of certificates that have left
-	doors  map[ledger.Subject]*dependency
-	found  map[ledger.Subject]*throttle.Circuit
-	recent []ledger.Event // of the passes under way, unknown to their plans
-	zoned  *plan.Zoned    // by the spec of the latest pass
+	mu           sync.Mutex
+	passes       int // number of passes under way
+	left         int // number of certificates that have left
+	dependencies map[ledger.Subject]*dependency
+	found        map[ledger.Subject]*throttle.Circuit
+	recent       []ledger.Event // of the passes under way, unknown to their plans
+	zoned        *plan.Zoned    // by the spec of the latest pass
 }
 
 // dependency is the state of one subject while passes are under way.
@@ -73,7 +73,7 @@ type dependency struct {
 
 // New returns a limiter without passes.
 func New(now func() time.Time) *Limiter {
-	return &Limiter{now: now, doors: map[ledger.Subject]*dependency{}}
+	return &Limiter{now: now, dependencies: map[ledger.Subject]*dependency{}}
 }
 
 // Pass is the limiter as one pass sees it.
@@ -107,15 +107,15 @@ func (p *Pass) End() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.passes--; p.passes == 0 {
-		p.doors, p.recent = map[ledger.Subject]*dependency{}, nil
+		p.dependencies, p.recent = map[ledger.Subject]*dependency{}, nil
 	}
 }
 
 func (g *Limiter) dependency(s ledger.Subject) *dependency {
-	d := g.doors[s]
+	d := g.dependencies[s]
 	if d == nil {
 		d = &dependency{inside: map[string]int{}}
-		g.doors[s] = d
+		g.dependencies[s] = d
 	}
 	return d
 }

@@ -188,7 +188,7 @@ func (w *gateWorld) run(t *testing.T) bool {
 		defer close(over)
 		for n := range w.passes {
 			b := &apply.Batch{
-				Reconciler: r, Applier: &attempt.Applier{Means: r.Means, Gate: r.Limiter.Begin(w.desired, &plan.Observed{History: w.history})}, Ctx: ctx, Run: ctx, SeveralAccounts: w.several,
+				Reconciler: r, Applier: &attempt.Applier{Means: r.Means, Pass: r.Limiter.Begin(w.desired, &plan.Observed{History: w.history})}, Ctx: ctx, Run: ctx, SeveralAccounts: w.several,
 				Done: make(chan struct{}), News: make(chan struct{}, 1), Release: func() {}, StopTelling: func() {},
 			}
 			r.Crew.Batches.Add(1)

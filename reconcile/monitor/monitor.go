@@ -233,10 +233,10 @@ func (l *Monitor) wake() time.Time {
 	return next
 }
 
-func (l *Monitor) lookAll(ctx context.Context, spots []ledger.Endpoint) {
+func (l *Monitor) lookAll(ctx context.Context, endpoints []ledger.Endpoint) {
 	var g errgroup.Group
 	g.SetLimit(ProbesAtOnce)
-	for _, s := range spots {
+	for _, s := range endpoints {
 		g.Go(func() error {
 			l.look(ctx, s)
 			return nil
@@ -391,11 +391,11 @@ func Probe(ctx context.Context, r *apply.Reconciler, prober Prober, standing []p
 	if len(names) > 0 {
 		maps.DeleteFunc(found, func(s ledger.Endpoint, _ *watchedEndpoint) bool { return !slices.Contains(names, s.Certificate) })
 	}
-	spots := slices.SortedFunc(maps.Keys(found), ledger.Endpoint.Compare)
-	looks := make([]Result, len(spots))
+	endpoints := slices.SortedFunc(maps.Keys(found), ledger.Endpoint.Compare)
+	looks := make([]Result, len(endpoints))
 	var g errgroup.Group
 	g.SetLimit(ProbesAtOnce)
-	for i, s := range spots {
+	for i, s := range endpoints {
 		g.Go(func() error {
 			w := &found[s].Expectation
 			if w.Live == nil {

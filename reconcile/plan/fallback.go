@@ -37,7 +37,7 @@ func issuerFor(desired *spec.Spec, c *spec.Certificate, r *ledger.Record, l *led
 		}
 	}
 	since := failsForMany(c, found)
-	if since.IsZero() || now.Sub(since) < min(turnOf(c, l, since), longestTrouble) {
+	if since.IsZero() || now.Sub(since) < min(turnOf(c, l, since), longestFailing) {
 		return first, failing
 	}
 	if turn := turnFromEnd(c, l, now); turn < len(c.Fallbacks) {
@@ -57,10 +57,10 @@ func turnOf(c *spec.Certificate, l *ledger.Live, since time.Time) time.Duration 
 	return max(min(after, Window(c, l)/2, l.RenewalEnd().Sub(since)/2), leastTurn)
 }
 
-// longestTrouble bounds the time that an issuer with an open breaker has to have failed:
+// longestFailing bounds the time that an issuer with an open breaker has to have failed:
 // the history goes back archive.HistorySpan, and two probes may lie a day apart, so the
 // first failure that the history shows may be younger than the outage.
-const longestTrouble = archive.HistorySpan - 2*times.Day
+const longestFailing = archive.HistorySpan - 2*times.Day
 
 // failsForMany returns since when the breaker of a certificate's first issuer is open; zero
 // if it is closed. The certificate itself may have no failure: certroll probes with one

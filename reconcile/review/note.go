@@ -40,30 +40,30 @@ func placeOf(r hcl.Range, old bool) Place {
 
 // The codes of notes, in the order of the output.
 const (
-	RemarkBlock     = "block_changed"      // an issuer or dns block is new or changed
-	RemarkMass      = "mass_change"        // the change trips the brake, which holds it
-	RemarkOther     = "other_teams_domain" // a name under a domain of another directory
-	RemarkKey       = "key_elsewhere"      // the private key goes to another Vault path
-	RemarkFields    = "fields_changed"     // the private key goes to other fields of the secret
-	RemarkPassword  = "reference_handed"   // a keystore takes a credential as its password
-	RemarkRemoved   = "removed"            // a certificate's block is gone
-	RemarkWeaker    = "key_weaker"         // the next key is weaker than the last
-	RemarkRotation  = "rotation_off"       // key.rotation becomes "never"
-	RemarkAuto      = "renewal_off"        // renewal.auto goes off
-	RemarkIssuer    = "issuer_swapped"     // an existing certificate gets another issuer
-	RemarkDNS       = "dns_swapped"        // an existing certificate gets other DNS accounts
-	RemarkOnRemove  = "on_remove_changed"  // removing the block will have another consequence
-	RemarkLimit     = "limit_passed"       // a rate limit of the CA delays the order
-	RemarkLifetime  = "lifetime_short"     // certroll pulls too rarely for the lifetime
-	RemarkProbe     = "probe_elsewhere"    // certroll will connect to a host that is not one of the certificate's names
-	RemarkDirectory = "directory_changed"  // the block moved to another directory
-	RemarkCheck     = "dns_check"          // the DNS check predicts that the order fails
-	RemarkSameNames = "same_names"         // another certificate of the same CA has exactly these names
+	NoteBlock     = "block_changed"      // an issuer or dns block is new or changed
+	NoteMass      = "mass_change"        // the change trips the brake, which holds it
+	NoteOther     = "other_teams_domain" // a name under a domain of another directory
+	NoteKey       = "key_elsewhere"      // the private key goes to another Vault path
+	NoteFields    = "fields_changed"     // the private key goes to other fields of the secret
+	NotePassword  = "reference_handed"   // a keystore takes a credential as its password
+	NoteRemoved   = "removed"            // a certificate's block is gone
+	NoteWeaker    = "key_weaker"         // the next key is weaker than the last
+	NoteRotation  = "rotation_off"       // key.rotation becomes "never"
+	NoteAuto      = "renewal_off"        // renewal.auto goes off
+	NoteIssuer    = "issuer_swapped"     // an existing certificate gets another issuer
+	NoteDNS       = "dns_swapped"        // an existing certificate gets other DNS accounts
+	NoteOnRemove  = "on_remove_changed"  // removing the block will have another consequence
+	NoteLimit     = "limit_passed"       // a rate limit of the CA delays the order
+	NoteLifetime  = "lifetime_short"     // certroll pulls too rarely for the lifetime
+	NoteProbe     = "probe_elsewhere"    // certroll will connect to a host that is not one of the certificate's names
+	NoteDirectory = "directory_changed"  // the block moved to another directory
+	NoteCheck     = "dns_check"          // the DNS check predicts that the order fails
+	NoteSameNames = "same_names"         // another certificate of the same CA has exactly these names
 )
 
 var noteOrder = []string{
-	RemarkBlock, RemarkMass, RemarkOther, RemarkKey, RemarkFields, RemarkPassword, RemarkRemoved, RemarkDirectory, RemarkWeaker, RemarkRotation, RemarkAuto, RemarkIssuer, RemarkDNS,
-	RemarkOnRemove, RemarkProbe, RemarkSameNames, RemarkLimit, RemarkLifetime, RemarkCheck,
+	NoteBlock, NoteMass, NoteOther, NoteKey, NoteFields, NotePassword, NoteRemoved, NoteDirectory, NoteWeaker, NoteRotation, NoteAuto, NoteIssuer, NoteDNS,
+	NoteOnRemove, NoteProbe, NoteSameNames, NoteLimit, NoteLifetime, NoteCheck,
 }
 
 // SortNotes sorts notes by code, then by certificate. An unknown code comes last.
@@ -130,7 +130,7 @@ func (r *reviewer) mass(s *ChangeSet) {
 		case c.Old != nil:
 			at = placeOf(c.Old.Range, true)
 		}
-		r.say(RemarkMass, "", at, "this waits for a person once it is merged: %s; nothing of it is deleted, revoked or ordered before certroll accept --missing %s", set.Summary(), set.ID)
+		r.say(NoteMass, "", at, "this waits for a person once it is merged: %s; nothing of it is deleted, revoked or ordered before certroll accept --missing %s", set.Summary(), set.ID)
 		return
 	}
 }
@@ -148,22 +148,22 @@ func (r *reviewer) block(b BlockChange) {
 	}
 	switch b.Change {
 	case ChangeAdded:
-		r.say(RemarkBlock, "", at, "%s is new%s", name, hands)
+		r.say(NoteBlock, "", at, "%s is new%s", name, hands)
 	case ChangeRemoved:
-		r.say(RemarkBlock, "", at, "%s is gone", name)
+		r.say(NoteBlock, "", at, "%s is gone", name)
 	default:
 		fields := make([]string, len(b.Settings))
 		for i, s := range b.Settings {
 			fields[i] = s.Field
 		}
-		r.say(RemarkBlock, "", at, "%s changed %s, for %s%s", name, strings.Join(fields, ", "), text.Counted(b.Certificates, "certificate"), hands)
+		r.say(NoteBlock, "", at, "%s changed %s, for %s%s", name, strings.Join(fields, ", "), text.Counted(b.Certificates, "certificate"), hands)
 	}
 }
 
 func (r *reviewer) certificate(c CertificateChange) {
 	if c.New == nil {
 		if c.Old != nil {
-			r.say(RemarkRemoved, c.Name, placeOf(c.Old.Range, true), "%s", removedText(c))
+			r.say(NoteRemoved, c.Name, placeOf(c.Old.Range, true), "%s", removedText(c))
 		}
 		return
 	}
@@ -194,7 +194,7 @@ func (r *reviewer) names(c CertificateChange) {
 	if c.Old != nil {
 		had = c.Old.Names()
 		if was := path.Dir(c.Old.File); was != dir {
-			r.say(RemarkDirectory, c.Name, placeOf(c.New.Range, false), "its block moved from %s to %s: check who may change files there", directoryText(was), directoryText(dir))
+			r.say(NoteDirectory, c.Name, placeOf(c.New.Range, false), "its block moved from %s to %s: check who may change files there", directoryText(was), directoryText(dir))
 		}
 	}
 	for _, d := range c.New.Domains {
@@ -202,7 +202,7 @@ func (r *reviewer) names(c CertificateChange) {
 			continue
 		}
 		if domain, theirs, certificate, ok := r.owners.Other(d.ASCII, dir); ok {
-			r.say(RemarkOther, c.Name, r.at(c.New.Range, fieldDomains), "%s stands under %s, whose names are in %s (certificate %s) and not in %s",
+			r.say(NoteOther, c.Name, r.at(c.New.Range, fieldDomains), "%s stands under %s, whose names are in %s (certificate %s) and not in %s",
 				d.Typed, domain, directoryText(theirs), certificate, directoryText(dir))
 		}
 	}
@@ -218,7 +218,7 @@ func (r *reviewer) sameNames(s *ChangeSet) {
 	for _, set := range r.head.SameNames() {
 		for _, c := range slices.Backward(set) {
 			if brings[c.Name] {
-				r.say(RemarkSameNames, c.Name, r.at(c.Range, fieldDomains), "%s", spec.SameNamesText(c, set))
+				r.say(NoteSameNames, c.Name, r.at(c.Range, fieldDomains), "%s", spec.SameNamesText(c, set))
 				break
 			}
 		}
@@ -235,7 +235,7 @@ func directoryText(dir string) string {
 // limit adds a note if the change passes a rate limit of the CA.
 func (r *reviewer) limit(c CertificateChange) {
 	if a := c.After; a != nil && a.Kind == ledger.KindHold && a.Reason == ledger.ReasonLimit {
-		r.say(RemarkLimit, c.Name, placeOf(c.New.Range, false), "%s waits: %s", a.Wants, a.Detail)
+		r.say(NoteLimit, c.Name, placeOf(c.New.Range, false), "%s waits: %s", a.Wants, a.Detail)
 	}
 }
 
@@ -252,7 +252,7 @@ func (r *reviewer) lifetime(c CertificateChange) {
 	}
 	left := plan.Window(c.New, &ledger.Live{NotAfter: time.Time{}.Add(life - time.Second)})
 	if left < 2*r.interval {
-		r.say(RemarkLifetime, c.Name, r.at(c.New.Range, "renewal.threshold"), "it lives %s and is due %s before its end; certroll pulls every %s, which leaves no second try: renew it earlier, or pull more often",
+		r.say(NoteLifetime, c.Name, r.at(c.New.Range, "renewal.threshold"), "it lives %s and is due %s before its end; certroll pulls every %s, which leaves no second try: renew it earlier, or pull more often",
 			times.Days(life), times.Days(left), r.interval)
 	}
 }
@@ -264,7 +264,7 @@ func (r *reviewer) weaker(c CertificateChange) {
 		recorded = c.After.Secret.Live.KeyShape
 	}
 	if was, is := keypair.ShapeOf(c.Old.Key, recorded), keypair.ShapeOf(c.New.Key, recorded); weakerShape(was, is) {
-		r.say(RemarkWeaker, c.Name, r.at(c.New.Range, fieldKey), "its key becomes weaker: %s, from %s", is, was)
+		r.say(NoteWeaker, c.Name, r.at(c.New.Range, fieldKey), "its key becomes weaker: %s, from %s", is, was)
 	}
 }
 
@@ -277,7 +277,7 @@ func (r *reviewer) probes(c CertificateChange) {
 	}
 	for _, p := range c.New.Probes {
 		if !p.Own(c.New) && !slices.Contains(had, p.Endpoint()) {
-			r.say(RemarkProbe, c.Name, r.at(c.New.Range, fieldProbe), "certroll will connect to %s, which is none of its names, to see what is served there", p.Endpoint())
+			r.say(NoteProbe, c.Name, r.at(c.New.Range, fieldProbe), "certroll will connect to %s, which is none of its names, to see what is served there", p.Endpoint())
 		}
 	}
 }
@@ -290,7 +290,7 @@ func (r *reviewer) moved(c CertificateChange, at Place) {
 	if dir := path.Dir(is); dir != path.Dir(was) && strings.HasPrefix(path.Dir(was)+"/", dir+"/") {
 		looser = fmt.Sprintf("; %s/ is above %s/, and more people may read there", dir, path.Dir(was))
 	}
-	r.say(RemarkKey, c.Name, at, "its private key goes to %s, and was at %s: see who may read there%s", is, was, looser)
+	r.say(NoteKey, c.Name, at, "its private key goes to %s, and was at %s: see who may read there%s", is, was, looser)
 }
 
 // passwords adds a note about a keystore with a credential as its password. A reader of the
@@ -303,7 +303,7 @@ func (r *reviewer) passwords(c CertificateChange) {
 	}
 	for _, ref := range references(c.New.Vault.Fields.Passwords()...) {
 		if !slices.Contains(had, ref) {
-			r.say(RemarkPassword, c.Name, r.at(c.New.Range, fieldFields), "its keystore takes %s as its password: whoever reads %s can try to guess it", ref, plan.TargetOf(c.New))
+			r.say(NotePassword, c.Name, r.at(c.New.Range, fieldFields), "its keystore takes %s as its password: whoever reads %s can try to guess it", ref, plan.TargetOf(c.New))
 		}
 	}
 }
@@ -315,7 +315,7 @@ func (r *reviewer) turnedOff(c CertificateChange) {
 		if c.New.Key.MaxAge > 0 {
 			until = " until it is " + times.Days(c.New.Key.MaxAge) + " old"
 		}
-		r.say(RemarkRotation, c.Name, r.at(c.New.Range, fieldRotation), "key.rotation is turned off: renewals keep the private key%s", until)
+		r.say(NoteRotation, c.Name, r.at(c.New.Range, fieldRotation), "key.rotation is turned off: renewals keep the private key%s", until)
 	}
 	if !c.New.Renewal.Auto && (c.Old == nil || c.Old.Renewal.Auto) {
 		end := plan.PauseText(c.New)
@@ -325,7 +325,7 @@ func (r *reviewer) turnedOff(c CertificateChange) {
 		if c.New.Renewal.Reason == "" {
 			end += ", and no reason is stated"
 		}
-		r.say(RemarkAuto, c.Name, r.at(c.New.Range, fieldAuto), "renewal.auto is turned off%s: certroll does not renew it", end)
+		r.say(NoteAuto, c.Name, r.at(c.New.Range, fieldAuto), "renewal.auto is turned off%s: certroll does not renew it", end)
 	}
 }
 
@@ -336,15 +336,15 @@ func (r *reviewer) swapped(c CertificateChange) {
 		at := r.at(c.New.Range, s.Field)
 		switch s.Field {
 		case fieldIssuer:
-			r.say(RemarkIssuer, c.Name, at, "its issuer is %s, and was %s", s.New, s.Old)
+			r.say(NoteIssuer, c.Name, at, "its issuer is %s, and was %s", s.New, s.Old)
 		case fieldDNS:
-			r.say(RemarkDNS, c.Name, at, "its DNS accounts are %s, and were %s", s.New, s.Old)
+			r.say(NoteDNS, c.Name, at, "its DNS accounts are %s, and were %s", s.New, s.Old)
 		case fieldPath:
 			r.moved(c, at)
 		case fieldFields:
-			r.say(RemarkFields, c.Name, at, "the fields of %s change from %s to %s: its readers get the private key in another form", plan.TargetOf(c.New), s.Old, s.New)
+			r.say(NoteFields, c.Name, at, "the fields of %s change from %s to %s: its readers get the private key in another form", plan.TargetOf(c.New), s.Old, s.New)
 		case fieldOnRemove:
-			r.say(RemarkOnRemove, c.Name, at, "on_remove is %q, and was %q: %s", s.New, s.Old, removals[c.New.OnRemove])
+			r.say(NoteOnRemove, c.Name, at, "on_remove is %q, and was %q: %s", s.New, s.Old, removals[c.New.OnRemove])
 		}
 	}
 }

@@ -144,7 +144,7 @@ func TestChangeOfBlocks(t *testing.T) {
 		t.Errorf("certificates %q", got)
 	}
 	remarks := review.Notes(set, base, head, nil, time.Minute)
-	if len(remarks) < 2 || remarks[0].Code != review.RemarkBlock || remarks[1].Code != review.RemarkBlock ||
+	if len(remarks) < 2 || remarks[0].Code != review.NoteBlock || remarks[1].Code != review.NoteBlock ||
 		!strings.Contains(remarks[1].Text, `it hands vault("secret/dns/main", "token") to whom it names`) {
 		t.Errorf("remarks: %+v", remarks)
 	}
@@ -336,7 +336,7 @@ func TestRemarksLimit(t *testing.T) {
 		s.Issuers["ca"].Limits = &spec.Limits{PerDomain: spec.Limit{Burst: 2, Window: 2 * times.Day}}
 	}
 	remarks := review.Notes(review.ChangeOf(base, head, reconciletest.SeenLive(), reconciletest.Start), base, head, nil, time.Minute)
-	if len(remarks) != 1 || remarks[0].Code != review.RemarkLimit || !strings.Contains(remarks[0].Text, "issue waits: issuer.ca allows no more than 2") {
+	if len(remarks) != 1 || remarks[0].Code != review.NoteLimit || !strings.Contains(remarks[0].Text, "issue waits: issuer.ca allows no more than 2") {
 		t.Errorf("remarks: %+v", remarks)
 	}
 }

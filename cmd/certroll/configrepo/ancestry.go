@@ -100,7 +100,7 @@ func (f *Follower) withhold(ctx context.Context, held *fault.Error) error {
 	if held.Kind == fault.Rewritten {
 		w.Old = f.instead
 	}
-	f.Trouble("telling", f.recorder.Withhold(ctx, w))
+	f.Retried("telling", f.recorder.Withhold(ctx, w))
 	if err := f.fallBack(ctx); err != nil {
 		return errors.Join(held, err)
 	}

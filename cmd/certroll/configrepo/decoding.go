@@ -126,7 +126,7 @@ func (f *Follower) hasGood(ctx context.Context) bool {
 	f.StopDecoding()
 	err := f.fallBack(ctx)
 	if err != nil {
-		f.Trouble("last good revision", err)
+		f.Retried("last good revision", err)
 		return false
 	}
 	f.job = f.begin(ctx, rev)

@@ -67,8 +67,8 @@ func (f *Follower) Begin(snapshot func(context.Context) (fs.FS, string, error), 
 
 // Observers are callbacks about revisions.
 type Observers struct {
-	// Trouble receives the result of a step that is retried; err is nil on success.
-	Trouble func(what string, err error)
+	// Retried receives the result of a step that is retried; err is nil on success.
+	Retried func(what string, err error)
 	// Hold receives the reason why the newest revision is not in force; "" if it is.
 	Hold func(ledger.Reason)
 	// DecodingSince receives the start of a slow decoding; zero: none is running.
@@ -102,14 +102,14 @@ func (f *Follower) Pull(ctx context.Context) error {
 	rev, err := f.fetch(ctx)
 	var held *fault.Error
 	if errors.As(err, &held) && held.Held != nil {
-		f.Trouble("pull", nil)
+		f.Retried("pull", nil)
 		return f.withhold(ctx, held)
 	}
 	if err != nil {
-		f.Trouble("pull", err)
+		f.Retried("pull", err)
 		return errors.Join(err, f.fallBack(ctx))
 	}
-	f.Trouble("pull", nil)
+	f.Retried("pull", nil)
 	if f.inForce(rev) {
 		f.followed()
 		f.taken(ctx, rev)
@@ -130,7 +130,7 @@ func (f *Follower) Pull(ctx context.Context) error {
 		said := view.OneLine(diags) + f.Advice()
 		f.Newest = &NotInForce{Commit: rev.Commit, Author: rev.Author, Reason: ledger.ReasonRefused, Message: said}
 		f.showRefused(rev, files, diags)
-		f.Trouble("telling", f.recorder.Refuse(ctx, ledger.Revision{Commit: rev.Commit, Author: rev.Author}, said))
+		f.Retried("telling", f.recorder.Refuse(ctx, ledger.Revision{Commit: rev.Commit, Author: rev.Author}, said))
 		return f.fallBack(ctx)
 	}
 	f.log.Info("revision", "revision", rev.Commit, "author", rev.Author, "certificates", len(desired.Certificates))

@@ -25,7 +25,7 @@ func idleFollower(t *testing.T, configDir string) *Follower {
 	s := settings.Usual()
 	s.StateDir = t.TempDir()
 	return Follow(s, configDir, slog.New(slog.DiscardHandler), Observers{
-		Trouble: func(string, error) {}, Hold: func(ledger.Reason) {}, DecodingSince: func(time.Time) {},
+		Retried: func(string, error) {}, Hold: func(ledger.Reason) {}, DecodingSince: func(time.Time) {},
 		Nudge: func() {}, Show: func([]spec.File, hcl.Diagnostics) {}, Advice: func() string { return "" },
 	})
 }

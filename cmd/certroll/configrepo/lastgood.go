@@ -32,7 +32,7 @@ func (f *Follower) keepGood() {
 		f.unkept = fmt.Errorf("keeping the last good revision in %s: %w", f.goodFile(), err)
 	}
 	f.onDisk = err == nil
-	f.Trouble("keeping", f.unkept)
+	f.Retried("keeping", f.unkept)
 }
 
 // kept is the last good revision on disk.

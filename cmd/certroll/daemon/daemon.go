@@ -34,7 +34,7 @@ type daemon struct {
 	health   *health
 	page     *page.Server
 	shelf    opened // the ledger for the status page
-	lookout  *monitor.Monitor
+	monitor  *monitor.Monitor
 	notices  notices
 	reload   reloading
 	warned   map[string]bool // logged warnings about mounts
@@ -66,7 +66,7 @@ func newDaemon(p Options, s *settings.Settings, log *slog.Logger) (*daemon, erro
 		return nil, err
 	}
 	d.repo = configrepo.Follow(s, p.ConfigDir, log, configrepo.Observers{
-		Trouble:       func(what string, err error) { d.say.trouble(what, err) },
+		Retried:       func(what string, err error) { d.say.failing(what, err) },
 		Hold:          d.metrics.Hold,
 		DecodingSince: d.health.decoding,
 		Nudge:         d.files.nudge,

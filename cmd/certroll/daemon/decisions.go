@@ -67,10 +67,10 @@ func (d *decisions) ended(r attempt.Result) {
 
 // pass logs the result of a pass.
 func (d *decisions) pass(p reconcile.Pass) {
-	d.trouble("anchor", p.Unanchored)
-	d.trouble("ledger", unreadable(p.Unreadable))
-	d.trouble("disk", p.Disk)
-	d.trouble("pass", p.Err)
+	d.failing("anchor", p.Unanchored)
+	d.failing("ledger", unreadable(p.Unreadable))
+	d.failing("disk", p.Disk)
+	d.failing("pass", p.Err)
 	if p.Standing == nil {
 		return // the pass could not observe
 	}
@@ -151,8 +151,8 @@ var failing = map[string][2]string{
 	"anchor":   {"could not compare the ledger with its anchor in Vault", "certroll compares the ledger with its anchor in Vault again"},
 }
 
-// trouble logs a failure once, logs it again if its error changes, and logs its end.
-func (d *decisions) trouble(what string, err error) {
+// failing logs a failure once, logs it again if its error changes, and logs its end.
+func (d *decisions) failing(what string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil {

@@ -118,7 +118,7 @@ func (h *health) unready(ctx context.Context) string {
 	}
 	switch err := h.asked(ctx, reach); {
 	case err != nil:
-		return vaultTrouble(err)
+		return vaultFault(err)
 	case len(away) > 0:
 		return "the last pass could not use " + strings.Join(away, ", ") + "; see the log"
 	case !*seen:
@@ -127,9 +127,9 @@ func (h *health) unready(ctx context.Context) string {
 	return ""
 }
 
-// vaultTrouble describes Vault's error without its text, since the caller is
+// vaultFault describes Vault's error without its text, since the caller is
 // unauthenticated.
-func vaultTrouble(err error) string {
+func vaultFault(err error) string {
 	var sealed interface{ Sealed() bool }
 	var dead interface{ DeadToken() bool }
 	switch {

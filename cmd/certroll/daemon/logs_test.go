@@ -227,11 +227,11 @@ func TestDecisionsOnce(t *testing.T) {
 			d.plan([]plan.Action{due})
 		}, []string{"planned api", "action api", "planned api"}},
 		"errors that differ in a port": {func(d *decisions) {
-			d.trouble("pull", errors.New("dial 127.0.0.1:4000: refused"))
-			d.trouble("pull", errors.New("dial 127.0.0.1:4001: refused"))
-			d.trouble("pull", errors.New("no such repository"))
-			d.trouble("pull", nil)
-			d.trouble("pull", nil)
+			d.failing("pull", errors.New("dial 127.0.0.1:4000: refused"))
+			d.failing("pull", errors.New("dial 127.0.0.1:4001: refused"))
+			d.failing("pull", errors.New("no such repository"))
+			d.failing("pull", nil)
+			d.failing("pull", nil)
 		}, []string{"pull failed", "pull failed", "pull works again"}},
 	} {
 		if got := said(t, c.steps); !slices.Equal(got, c.want) {

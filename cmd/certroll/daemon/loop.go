@@ -63,14 +63,14 @@ func Run(ctx context.Context, p Options, s *settings.Settings, log *slog.Logger)
 		return err
 	}
 	defer d.repo.StopDecoding()
-	d.newLookout()
+	d.newMonitor()
 	var beside sync.WaitGroup
 	beside.Go(func() { d.Client.Keep(ctx) })
 	d.notices.start = func(s *settings.Settings) {
 		d.notices.run(ctx, &beside, notifier.New(s, d.Parts, notifier.Options{Version: d.Version, LeaseTTL: d.LeaseTTL, Log: log, Metrics: d.metrics, Since: d.reload.at}))
 	}
 	d.notices.start(s)
-	beside.Go(func() { d.lookout.Run(ctx) })
+	beside.Go(func() { d.monitor.Run(ctx) })
 	d.reload.loop = reconcile.NewLoop(d.Reconciler, d, reconcile.LoopOptions{
 		Interval: s.Interval, Nudge: d.files.changed, Planned: d.say.plan, Passed: d.passed, Ended: d.ended, Told: d.told, Daily: d.examine,
 	})
@@ -108,11 +108,11 @@ func (d *daemon) awaitVault(ctx context.Context, progress func(string, string, s
 		p, err := d.Connect(ctx, d.settings, d.log, progress)
 		stopped := ctx.Err() != nil
 		if err == nil || !stopped && !isAway(err) {
-			d.say.trouble("vault", nil)
+			d.say.failing("vault", nil)
 			return p, err
 		}
 		if !stopped {
-			d.say.trouble("vault", err)
+			d.say.failing("vault", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -137,7 +137,7 @@ func (d *daemon) passed(p reconcile.Pass) {
 	now := time.Now()
 	d.metrics.Passed(p, revision, now)
 	d.page.Passed(d.shown(p, now))
-	d.lookout.Follow(p.Standing, ledger.Revision{Commit: revision.Commit})
+	d.monitor.Follow(p.Standing, ledger.Revision{Commit: revision.Commit})
 	d.say.pass(p)
 	d.health.passed(p)
 	d.told()

@@ -168,8 +168,8 @@ func (d *daemon) swap(j *reloadJob) error {
 	if d.Parts != nil {
 		d.Prober.Store(s.Prober())
 	}
-	if d.lookout != nil {
-		d.lookout.SetTimes(s.Probe.Interval, s.Probe.After)
+	if d.monitor != nil {
+		d.monitor.SetTimes(s.Probe.Interval, s.Probe.After)
 	}
 	if d.reload.address != nil {
 		d.reload.front.store(d.routes(s, j.hooks, d.reload.address))
@@ -199,7 +199,7 @@ func (d *daemon) noteChangedSettings() {
 		d.reload.refused = nil // the file is back to the settings in use
 	}
 	if d.reload.refused == nil { // otherwise showReloadRefused has logged it
-		d.say.trouble("settings", d.reload.changed)
+		d.say.failing("settings", d.reload.changed)
 	}
 }
 

@@ -34,25 +34,25 @@ func checkDNS(log *slog.Logger, version string) func(context.Context, *spec.Spec
 		r := apply.New(&observe.Observer{}, nil, nil, nil, wiring.NoJournal{}, attempt.Options{Examiner: client})
 		x, err := doctor.Examine(ctx, r, desired, doctor.ExamineOptions{Certificates: certificates, NoCanary: true, Timeout: checkDNSTimeout})
 		if err != nil {
-			return []review.Note{{Code: review.RemarkCheck, Text: "the DNS could not be looked at: " + err.Error()}}
+			return []review.Note{{Code: review.NoteCheck, Text: "the DNS could not be looked at: " + err.Error()}}
 		}
 		var remarks []review.Note
 		for _, f := range x.Findings {
 			if f.Severity != ledger.SeverityInfo {
-				remarks = append(remarks, remarkOf(f, desired))
+				remarks = append(remarks, noteOf(f, desired))
 			}
 		}
 		if x.Incomplete {
-			remarks = append(remarks, review.Note{Code: review.RemarkCheck, Text: fmt.Sprintf("the DNS was not looked at in full within %s", checkDNSTimeout)})
+			remarks = append(remarks, review.Note{Code: review.NoteCheck, Text: fmt.Sprintf("the DNS was not looked at in full within %s", checkDNSTimeout)})
 		}
 		return remarks
 	}
 }
 
-// remarkOf turns a finding into a review note, at the block of the first affected
+// noteOf turns a finding into a review note, at the block of the first affected
 // certificate.
-func remarkOf(f ledger.Finding, desired *spec.Spec) review.Note {
-	r := review.Note{Code: review.RemarkCheck, Text: f.Message}
+func noteOf(f ledger.Finding, desired *spec.Spec) review.Note {
+	r := review.Note{Code: review.NoteCheck, Text: f.Message}
 	if f.Advice != "" {
 		r.Text += "; " + f.Advice
 	}

@@ -400,7 +400,7 @@ func (p *Proposal) decide(ctx context.Context, in Input, s *settings.Settings, b
 		review.SortNotes(remarks)
 	}
 	p.View = view.NewPlan(both.rev.Commit, p.Now, p.Actions, warnings)
-	p.View.Offline, p.View.Change, p.View.Review = offline, change, view.NewRemarks(both.directory, remarks)
+	p.View.Offline, p.View.Change, p.View.Review = offline, change, view.NewNotes(both.directory, remarks)
 	return ctx.Err()
 }
 

@@ -186,7 +186,7 @@ func (i *initiation) known() error {
 		return fmt.Errorf("reading certroll's own settings: %w", err)
 	default:
 		i.was = b
-		return i.takeUp()
+		return i.adopt()
 	}
 }
 

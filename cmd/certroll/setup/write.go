@@ -29,8 +29,8 @@ import (
 	"certroll/vault"
 )
 
-// takeUp lets an existing certroll.hcl answer what no flag does.
-func (i *initiation) takeUp() error {
+// adopt lets an existing certroll.hcl answer what no flag does.
+func (i *initiation) adopt() error {
 	s, err := i.parse(i.was)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func AnnotateDiagnostics(w io.Writer, directory, own string, diags hcl.Diagnosti
 		if d.Severity == hcl.DiagWarning {
 			level = "warning"
 		}
-		at := Remark{File: fileOf(d.Subject, directory, own), Line: d.Subject.Start.Line, Column: d.Subject.Start.Column}
+		at := Note{File: fileOf(d.Subject, directory, own), Line: d.Subject.Start.Line, Column: d.Subject.Start.Column}
 		printer{w}.f("::%s %stitle=%s::%s\n", level, annotationPlace(at), property("certroll: "+d.Summary), data(d.Detail))
 	}
 }
@@ -48,7 +48,7 @@ func WriteAnnotations(w io.Writer, plan Plan) {
 }
 
 // annotationPlace omits a line of the base revision, since the change has other lines.
-func annotationPlace(r Remark) string {
+func annotationPlace(r Note) string {
 	if r.File == "" || r.InBase {
 		return ""
 	}

@@ -12,8 +12,8 @@ import (
 	"certroll/spec/text"
 )
 
-// Remark is a note to the reviewer, with its place.
-type Remark struct {
+// Note is a note to the reviewer, with its place.
+type Note struct {
 	Code        string `json:"code"`
 	Certificate string `json:"certificate"` // "" if the remark is about another block
 	Text        string `json:"text"`
@@ -102,11 +102,11 @@ func NewChange(base Base, directory string, set *review.ChangeSet) *Change {
 	return c
 }
 
-// NewRemarks builds the view of remarks.
-func NewRemarks(directory string, remarks []review.Note) []Remark {
-	list := make([]Remark, 0, len(remarks))
+// NewNotes builds the view of remarks.
+func NewNotes(directory string, remarks []review.Note) []Note {
+	list := make([]Note, 0, len(remarks))
 	for _, r := range remarks {
-		list = append(list, Remark{Code: r.Code, Certificate: r.Certificate, Text: r.Text,
+		list = append(list, Note{Code: r.Code, Certificate: r.Certificate, Text: r.Text,
 			File: inRepo(directory, r.Place.File), Line: r.Place.Line, Column: r.Place.Column, InBase: r.Place.Old})
 	}
 	return list
@@ -127,7 +127,7 @@ func newSettings(from []review.Setting) []Setting {
 	return list
 }
 
-func (r Remark) subject() string {
+func (r Note) subject() string {
 	if r.Certificate == "" {
 		return r.Text
 	}
@@ -144,16 +144,16 @@ func fileLine(file string, line int) string {
 
 // titles has the titles of the remarks' codes.
 var titles = map[string]string{
-	review.RemarkBlock: "issuer or dns block", review.RemarkOther: "another team's domain", review.RemarkRemoved: "certificate removed",
-	review.RemarkMass:      "much changes at once",
-	review.RemarkDirectory: "moved to another directory", review.RemarkWeaker: "weaker key", review.RemarkRotation: "key rotation off",
-	review.RemarkAuto: "renewal off", review.RemarkIssuer: "another issuer", review.RemarkDNS: "another DNS account",
-	review.RemarkOnRemove: "on_remove changed", review.RemarkLimit: "limit of the CA", review.RemarkLifetime: "short lifetime",
-	review.RemarkCheck: "DNS", review.RemarkSameNames: "same names twice",
+	review.NoteBlock: "issuer or dns block", review.NoteOther: "another team's domain", review.NoteRemoved: "certificate removed",
+	review.NoteMass:      "much changes at once",
+	review.NoteDirectory: "moved to another directory", review.NoteWeaker: "weaker key", review.NoteRotation: "key rotation off",
+	review.NoteAuto: "renewal off", review.NoteIssuer: "another issuer", review.NoteDNS: "another DNS account",
+	review.NoteOnRemove: "on_remove changed", review.NoteLimit: "limit of the CA", review.NoteLifetime: "short lifetime",
+	review.NoteCheck: "DNS", review.NoteSameNames: "same names twice",
 }
 
 // title returns the title of the remark's code.
-func (r Remark) title() string {
+func (r Note) title() string {
 	if t := titles[r.Code]; t != "" {
 		return t
 	}
@@ -188,7 +188,7 @@ func writeChange(out printer, p Palette, plan Plan) {
 		}
 		out.f("\n")
 	}
-	writeRemarks(out, p, slices.DeleteFunc(slices.Clone(plan.Review), func(r Remark) bool { return r.Code == review.RemarkBlock }))
+	writeNotes(out, p, slices.DeleteFunc(slices.Clone(plan.Review), func(r Note) bool { return r.Code == review.NoteBlock }))
 	for _, cc := range c.Certificates {
 		writeCertificateChange(out, p, cc)
 	}
@@ -198,7 +198,7 @@ func writeChange(out printer, p Palette, plan Plan) {
 	out.f("%s %s.\n", p.bold("This change:"), c.headline())
 }
 
-func writeRemarks(out printer, p Palette, remarks []Remark) {
+func writeNotes(out printer, p Palette, remarks []Note) {
 	for _, r := range remarks {
 		where := ""
 		if r.File != "" {

@@ -67,10 +67,10 @@ func samplePlan() Plan {
 		Actions:  []Action{reissue, due, retire, issue, hold, quiet},
 		Warnings: []string{"Vault was not asked: what is live is what the ledger says at 0123456789ab of 2026-11-25T11:00:00Z"},
 		Offline:  &Offline{Ledger: strings.Repeat("01", 20), Time: &someTime},
-		Review: []Remark{
-			{Code: review.RemarkBlock, Text: `dns.main changed credentials.ENDPOINT, for 4 certificates; it hands vault("secret/dns/main", "token") to whom it names`, File: "certs/dns.hcl", Line: 4, Column: 3},
-			{Code: review.RemarkOther, Certificate: "pay", Text: "pay.shop.example.com stands under shop.example.com, whose names are in the directory shop (certificate shop) and not in pay", File: "certs/pay/pay.hcl", Line: 2, Column: 3},
-			{Code: review.RemarkRemoved, Certificate: "old", Text: retire.Detail, File: "certs/old.hcl", Line: 1, Column: 1, InBase: true},
+		Review: []Note{
+			{Code: review.NoteBlock, Text: `dns.main changed credentials.ENDPOINT, for 4 certificates; it hands vault("secret/dns/main", "token") to whom it names`, File: "certs/dns.hcl", Line: 4, Column: 3},
+			{Code: review.NoteOther, Certificate: "pay", Text: "pay.shop.example.com stands under shop.example.com, whose names are in the directory shop (certificate shop) and not in pay", File: "certs/pay/pay.hcl", Line: 2, Column: 3},
+			{Code: review.NoteRemoved, Certificate: "old", Text: retire.Detail, File: "certs/old.hcl", Line: 1, Column: 1, InBase: true},
 		},
 		Change: &Change{
 			Base: Base{Ref: "origin/main", Revision: strings.Repeat("cd", 20)}, Summary: map[string]int{"issue": 1, "reissue": 1, "retire": 1, "hold": 1, "none": 1},
@@ -143,7 +143,7 @@ func manyChanges(n int) Plan {
 		cc.Settings = []Setting{{"domains", long, long + " " + long, "action"}, {"labels.team", "", long, "at_once"}}
 		p.Change.Certificates = append(p.Change.Certificates, cc)
 		p.Change.Summary["reissue"] = i + 1
-		p.Review = append(p.Review, Remark{Code: review.RemarkWeaker, Certificate: cc.Certificate, Text: "its key becomes weaker: rsa-2048, from ecdsa-P-256", File: cc.File, Line: i + 1})
+		p.Review = append(p.Review, Note{Code: review.NoteWeaker, Certificate: cc.Certificate, Text: "its key becomes weaker: rsa-2048, from ecdsa-P-256", File: cc.File, Line: i + 1})
 		p.Change.Blocks = append(p.Change.Blocks, BlockChange{Block: fmt.Sprintf("dns.b%d", i), Change: "changed", Settings: cc.Settings, Credentials: []string{long}, File: cc.File, Line: 1})
 		p.Change.Anyway = append(p.Change.Anyway, cc.Certificate)
 	}
@@ -192,7 +192,7 @@ var hostile = []string{
 
 func hostilePlan(text string) Plan {
 	p := samplePlan()
-	p.Review = []Remark{{Code: review.RemarkOther, Certificate: text, Text: text, File: text, Line: 1, Column: 1}}
+	p.Review = []Note{{Code: review.NoteOther, Certificate: text, Text: text, File: text, Line: 1, Column: 1}}
 	p.Warnings = []string{text}
 	p.Change.Anyway = []string{text}
 	p.Change.Base.Ref = text
@@ -277,7 +277,7 @@ func TestHostileAnnotations(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	WriteAnnotations(&b, Plan{Review: []Remark{{Code: "other_teams_domain", Certificate: "a", Text: "100% of\nx: y, z", File: "a,b:c.hcl", Line: 3, Column: 5}}})
+	WriteAnnotations(&b, Plan{Review: []Note{{Code: "other_teams_domain", Certificate: "a", Text: "100% of\nx: y, z", File: "a,b:c.hcl", Line: 3, Column: 5}}})
 	if want := "::warning file=a%2Cb%3Ac.hcl,line=3,col=5,title=certroll%3A another team's domain::a: 100%25 of%0Ax: y, z\n"; !strings.HasPrefix(b.String(), want) {
 		t.Errorf("got %s", b.String())
 	}

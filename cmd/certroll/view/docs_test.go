@@ -13,7 +13,7 @@ import (
 func TestDocs(t *testing.T) {
 	for file, parts := range map[string]map[string][]any{
 		"plan.md": {"# The plan as JSON": {Plan{}, Offline{}}, "## Actions": {Action{}},
-			"## Review and change": {Remark{}, Change{}, Base{}, BlockChange{}, CertificateChange{}, Setting{}}, "## The result of apply": {Result{}}},
+			"## Review and change": {Note{}, Change{}, Base{}, BlockChange{}, CertificateChange{}, Setting{}}, "## The result of apply": {Result{}}},
 		"pull-requests.md": {"## validate as JSON": {Validation{}, Diagnostic{}}},
 		"probe.md":         {"## As JSON": {Probed{}, monitor.Result{}}},
 		"asking.md": {

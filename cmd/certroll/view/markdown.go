@@ -197,7 +197,7 @@ func (c *comment) warnings(out printer, k cut) {
 		}
 	}
 	for _, group := range c.review() {
-		if group[0].Code == review.RemarkBlock && c.plan.Change != nil {
+		if group[0].Code == review.NoteBlock && c.plan.Change != nil {
 			continue
 		}
 		for i, r := range group[:min(k.rows, len(group))] {
@@ -213,7 +213,7 @@ func (c *comment) warnings(out printer, k cut) {
 	out.f("\n")
 }
 
-func (r Remark) markdown(k cut) string {
+func (r Note) markdown(k cut) string {
 	if r.Certificate == "" {
 		return prose(r.Text, k.text)
 	}
@@ -224,8 +224,8 @@ func (r Remark) markdown(k cut) string {
 const unfolded = 10
 
 // review groups the remarks by code.
-func (c *comment) review() [][]Remark {
-	var groups [][]Remark
+func (c *comment) review() [][]Note {
+	var groups [][]Note
 	for i, r := range c.plan.Review {
 		if i == 0 || r.Code != c.plan.Review[i-1].Code {
 			groups = append(groups, nil)

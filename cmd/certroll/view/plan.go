@@ -23,7 +23,7 @@ type Plan struct {
 	Summary      map[string]int `json:"summary"`      // number of actions by kind
 	Actions      []Action       `json:"actions"`      // by name, including certificates without an action
 	Warnings     []string       `json:"warnings"`     // about the whole plan
-	Review       []Remark       `json:"review"`       // notes to the reviewer
+	Review       []Note         `json:"review"`       // notes to the reviewer
 	Change       *Change        `json:"change"`       // null without a base
 	Offline      *Offline       `json:"offline"`      // null if Vault was read
 	Held         *Held          `json:"held"`         // null if the brake holds nothing
@@ -74,7 +74,7 @@ type Action struct {
 // NewPlan builds the view of a plan.
 func NewPlan(revision string, now time.Time, actions []plan.Action, warnings []string) Plan {
 	p := Plan{Schema: PlanSchema, Revision: revision, Time: now.UTC().Truncate(time.Second), Certificates: len(actions),
-		Summary: map[string]int{}, Actions: make([]Action, 0, len(actions)), Warnings: append([]string{}, warnings...), Review: []Remark{}}
+		Summary: map[string]int{}, Actions: make([]Action, 0, len(actions)), Warnings: append([]string{}, warnings...), Review: []Note{}}
 	p.Held = newHeld(plan.MassHold(actions))
 	for _, a := range actions {
 		p.Summary[string(a.Kind)]++
@@ -164,7 +164,7 @@ func WritePlan(w io.Writer, p Palette, plan Plan) {
 		writeChange(out, p, plan)
 		return
 	}
-	writeRemarks(out, p, plan.Review)
+	writeNotes(out, p, plan.Review)
 	for _, kind := range kinds {
 		for _, a := range plan.Actions {
 			if a.Action == string(kind) {

@@ -73,18 +73,18 @@ func headOf(kind outbox.NoticeKind, n outbox.Notice, who string, records map[str
 	return string(kind)
 }
 
-// accountTroubles describes an issuer's or DNS account's failure by class.
-var accountTroubles = map[ledger.Class]string{
+// accountFaults describes an issuer's or DNS account's failure by class.
+var accountFaults = map[ledger.Class]string{
 	ledger.ClassDNSUnauthorized: "refuses certroll's credentials",
 	ledger.ClassDNSUnavailable:  "does not answer",
 	ledger.ClassCAUnavailable:   "does not answer",
 	ledger.ClassRateLimited:     "refuses more orders for now",
 }
 
-// accountTrouble describes the failure of an event's issuer or DNS account; "" if the
+// accountFault describes the failure of an event's issuer or DNS account; "" if the
 // event is about neither.
-func accountTrouble(e ledger.Event) string {
-	words := accountTroubles[e.Class]
+func accountFault(e ledger.Event) string {
+	words := accountFaults[e.Class]
 	account, isDNS := strings.CutPrefix(e.Subject, "dns.")
 	issuer, isIssuer := strings.CutPrefix(e.Subject, "issuer.")
 	ofDNS := strings.HasPrefix(string(e.Class), "dns_")
@@ -113,7 +113,7 @@ func because(e ledger.Event) string {
 
 // failedHead names the failed account, or else quotes the upstream.
 func failedHead(e ledger.Event, who, what string) string {
-	if trouble := accountTrouble(e); trouble != "" {
+	if trouble := accountFault(e); trouble != "" {
 		return trouble + ": " + who + " " + what
 	}
 	return who + " " + what + because(e)
@@ -156,7 +156,7 @@ func heldHead(n outbox.Notice, who string) string {
 		}
 	}
 	e := n.Event
-	switch trouble := accountTrouble(e); {
+	switch trouble := accountFault(e); {
 	case trouble != "":
 		return trouble + ": " + waits
 	case e.Reason == ledger.ReasonUnreadable:
@@ -211,7 +211,7 @@ func problemHead(n outbox.Notice, of string) string {
 	case ledger.KindPass:
 		return awayHead(e)
 	case ledger.KindDoctor:
-		if trouble := accountTrouble(e); trouble != "" {
+		if trouble := accountFault(e); trouble != "" {
 			return trouble + ": the next renewal" + of + " will fail"
 		}
 		return "the next renewal" + of + " will fail" + because(e)

@@ -8,14 +8,14 @@ import (
 	"certroll/reconcile/monitor"
 )
 
-// newLookout makes the monitor of endpoints, which runs beside the loop.
-func (d *daemon) newLookout() {
+// newMonitor makes the monitor of endpoints, which runs beside the loop.
+func (d *daemon) newMonitor() {
 	say := newDecisions(d.log) // a separate log state: the monitor runs in another goroutine
-	d.lookout = monitor.New(d.Reconciler, d.Prober, monitor.Options{
+	d.monitor = monitor.New(d.Reconciler, d.Prober, monitor.Options{
 		Interval: d.settings.Probe.Interval, After: d.settings.Probe.After, Told: d.toldOfProbe,
-		Telling: func(err error) { say.trouble("served", err) },
+		Telling: func(err error) { say.failing("served", err) },
 	})
-	d.metrics.Look(d.lookout.Results)
+	d.metrics.Look(d.monitor.Results)
 }
 
 // toldOfProbe logs the beginning and end of a probe's problem.
