@@ -17,7 +17,7 @@ func TestLockIsGivenBackBesideAChild(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	l, err := Take(path)
 	gitsynctest.Must(t, err)
-	child, err := syscall.Dup(int(l.f.Fd()))
+	child, err := syscall.Dup(descriptorOf(t, path))
 	gitsynctest.Must(t, err)
 	t.Cleanup(func() { gitsynctest.Must(t, syscall.Close(child)) })
 	gitsynctest.Must(t, l.Release())
@@ -26,4 +26,18 @@ func TestLockIsGivenBackBesideAChild(t *testing.T) {
 		t.Fatalf("the lock was given back, and is held: %v", err)
 	}
 	gitsynctest.Must(t, again.Release())
+}
+
+// descriptorOf finds this process's descriptor of a file.
+func descriptorOf(t *testing.T, path string) int {
+	t.Helper()
+	var want, got syscall.Stat_t
+	gitsynctest.Must(t, syscall.Stat(path, &want))
+	for fd := range 1000 {
+		if syscall.Fstat(fd, &got) == nil && got.Dev == want.Dev && got.Ino == want.Ino {
+			return fd
+		}
+	}
+	t.Fatalf("no descriptor of %s is open", path)
+	return -1
 }
