@@ -19,6 +19,7 @@ func Admit(actions []Action, who throttle.Accounts, history []ledger.Event, foun
 	g := &admission{troubles: found, book: throttle.NewBook(history, who), probing: map[ledger.Subject]bool{}, now: now}
 	var asking []*Action
 	for i := range actions {
+		// Only orders draw on the CA's limits and need a DNS account.
 		switch a := &actions[i]; {
 		case !a.Kind.Orders():
 		case a.AtWork != nil:
@@ -40,6 +41,7 @@ func Admit(actions []Action, who throttle.Accounts, history []ledger.Event, foun
 		// A repair takes nothing from the limits here: most repairs order nothing. Admit
 		// only notes the time from which the limits allow an order.
 		if a := &actions[i]; a.Mends() {
+			// No exemption is known yet: a repair that has to order uses the full limits.
 			if free := g.book.Free(g.book.UsesOf(a.Issuer, a.Spec.Names(), ""), now); free.After(a.OrderFrom) {
 				a.OrderFrom, a.OrderHeld = free, "another certificate would pass a limit of issuer."+a.Issuer.Name
 			}
@@ -64,6 +66,7 @@ func (g *admission) trustedFirst(asking []*Action) []*Action {
 }
 
 func (g *admission) trusted(a *Action) bool {
+	// An order for these names worked before: a new failure is evidence about the subject.
 	l := a.Secret.Live
 	proven := l != nil && a.Secret.Owner == a.Certificate && l.NamesDigest == keypair.NamesDigest(a.Spec.Names())
 	subjects := AskedSubjects(a)
@@ -75,6 +78,8 @@ func (g *admission) trusted(a *Action) bool {
 		if !HoldsAction(t, a) || t.Retried(a.Certificate, g.now) || t.MayBeMended(g.now) {
 			continue
 		}
+		// For a DNS account the proof has to come from the same account, unless no other
+		// account serves the name.
 		if name, ok := s.Account(); !proven || ok && name != l.DNSAccount && !a.needs(name) {
 			return false
 		}
@@ -92,8 +97,10 @@ func saidBefore(history []ledger.Event, a *Action) (until time.Time) {
 	for _, e := range history {
 		switch {
 		case e.Certificate != a.Spec.Name:
+		// certroll retry -force, or a later success, ends the earlier limit.
 		case e.Operation == ledger.KindRetry && e.Forced || e.Issuer == a.Issuer.Name && e.Status == ledger.Success && e.Operation.Orders():
 			until = time.Time{}
+		// The limits of a CA depend on the names, so a limit of other names does not count.
 		case e.Issuer == a.Issuer.Name && e.Class == ledger.ClassRateLimited && e.HoldUntil != nil && keypair.NamesDigest(e.Names) == keypair.NamesDigest(a.Spec.Names()):
 			until = times.Later(until, *e.HoldUntil)
 		}
@@ -126,6 +133,7 @@ func (g *admission) goesOn(a *Action) {
 // is used up. An action that goes on despite an open breaker is the only probe of that
 // subject in this pass.
 func (g *admission) admit(a *Action) {
+	// The issuer first: without it the action needs no DNS account and takes no tokens.
 	var probes []ledger.Subject
 	for _, s := range AskedSubjects(a) {
 		switch {
@@ -138,10 +146,12 @@ func (g *admission) admit(a *Action) {
 		}
 	}
 	working, avoid := g.accounts(a)
+	// Every name needs one usable account.
 	if way := a.ShutWay(avoid); way != nil {
 		g.stop(a, g.soonest(a, way))
 		return
 	}
+	// Last, because a reservation takes tokens that only an action that starts may take.
 	if g.limit(a) {
 		return
 	}
@@ -187,6 +197,7 @@ func (g *admission) probeAt(a *Action, s ledger.Subject) time.Time {
 
 func (g *admission) mayProbe(a *Action, s ledger.Subject) bool {
 	t := g.troubles[s]
+	// A person's retry and changed settings do not wait for the scheduled probe.
 	return !g.probing[s] && (t.Retried(a.Certificate, g.now) || t.MayBeMended(g.now) || !g.probeAt(a, s).After(g.now))
 }
 

@@ -40,6 +40,8 @@ const (
 // NewRenewalInfo checks a window and chooses the moment of renewal in it. It rejects a
 // window outside the certificate's life; the caller then keeps the last valid one.
 func NewRenewalInfo(name string, l *ledger.Live, start, end time.Time, explanation string, now time.Time) (*ledger.RenewalInfo, error) {
+	// Also a zero window: a decoder makes one of a problem document, and a client that acts
+	// on it renews at once.
 	switch {
 	case start.IsZero() || end.IsZero() || !start.Before(end):
 		return nil, errors.New("the suggested window does not end after it begins")
@@ -67,6 +69,7 @@ func latestRenewal(l *ledger.Live) time.Time {
 // the same one.
 func chooseMoment(name string, i *ledger.RenewalInfo) time.Time {
 	h := sha256.Sum256([]byte(name + "\x00" + i.Serial + "\x00" + i.Start.Format(time.RFC3339) + "\x00" + i.End.Format(time.RFC3339)))
+	// One more second, so that the modulus is never zero.
 	half := uint64(i.End.Sub(i.Start)/2/time.Second) + 1
 	at := i.Start.Add(time.Duration(binary.BigEndian.Uint64(h[:8])%half) * time.Second)
 	if at.Nanosecond() > 0 { // round up to a whole second, never to before the window

@@ -30,7 +30,8 @@ const (
 	// massShare limits the share of live certificates that may change without a person:
 	// less than one in massShare.
 	massShare = 5
-	// leastMass is the smallest number that trips the brake in a larger installation.
+	// leastMass is the smallest number that trips the brake, unless it is all of them: a
+	// fifth of a small installation would be one or two certificates.
 	leastMass = 5
 	// leastAll is the smallest number of live certificates for which a change of all of
 	// them trips the brake: below it, one changed certificate would be all of them.
@@ -67,6 +68,8 @@ func massOf(a *Action) (what ledger.Kind, cause string) {
 		kind = a.Wants
 	}
 	switch {
+	// Without a record of a live secret there is nothing to lose. A failed read of Vault
+	// has a hold of its own.
 	case !r.HasSecret() || a.HeldBy == ledger.UnreadableSubject:
 		return "", ""
 	case kind == ledger.KindRetire:
@@ -76,12 +79,16 @@ func massOf(a *Action) (what ledger.Kind, cause string) {
 		return ledger.KindRetire, r.Live.Serial + " " + string(r.OnRemove)
 	case a.Spec == nil:
 		return "", ""
+	// The cause contains the new values: another change of the same certificate needs
+	// another consent.
 	case kind == ledger.KindReissue && len(a.Changes) > 0:
 		var b strings.Builder
 		for _, c := range a.Changes {
 			fmt.Fprintf(&b, "%s %s\x00", c.Field, c.New)
 		}
 		return ledger.KindReissue, r.Live.Serial + " " + b.String()
+	// Vault lost a secret that certroll had written. Issuing many of them again would spend
+	// the CA's limits.
 	case kind == ledger.KindIssue && a.At == ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}:
 		return ledger.KindIssue, r.Live.Serial
 	case a.Target != nil:
@@ -96,6 +103,8 @@ func brake(actions []Action, obs *Observed, history []ledger.Event, now time.Tim
 	consent := consents(obs.HeldSets, now)
 	set := &ledger.HeldSet{Since: now.UTC().Truncate(time.Second)}
 	var held []int
+	// Attempts under way started before the set was complete. They count toward the share,
+	// or else a change would slip through one pass at a time.
 	var begun []string // the brake cannot hold an attempt under way; it counts as done
 	for i := range actions {
 		what, cause := massOf(&actions[i])
@@ -124,6 +133,8 @@ func brake(actions []Action, obs *Observed, history []ledger.Event, now time.Tim
 	if !trips(len(held)+len(done), set.Live) {
 		return
 	}
+	// The id derives from the sorted set, so every pass and every replica computes the same
+	// id and a person's consent by id stays valid.
 	slices.SortFunc(set.Certificates, func(a, b ledger.HeldCertificate) int { return strings.Compare(a.Certificate, b.Certificate) })
 	set.ID = set.Digest()
 	for _, i := range held {
@@ -139,6 +150,8 @@ func holdSet(set *ledger.HeldSet, a *Action, now time.Time, again func(*spec.Cer
 		return
 	}
 	why := fmt.Sprintf("held with %d of %s until a person accepts it (certroll accept --missing %s)", len(set.Certificates), text.Counted(set.Live, "live certificate"), set.ID)
+	// A move changes nothing in itself: the next renewal writes to the new path. Plan the
+	// certificate again as if vault.path had not changed, so that its renewals go on.
 	if what, _ := massOf(a); what == ledger.MassMove {
 		stays, goes, seen := *a.Spec, TargetOf(a.Spec), a.Target
 		stays.Vault.Mount, stays.Vault.Path = a.At.Mount, a.At.Path
@@ -153,6 +166,8 @@ func holdSet(set *ledger.HeldSet, a *Action, now time.Time, again func(*spec.Cer
 		a.HeldBy = SubjectOfSet(set)
 		return
 	}
+	// An action that already waits, for example for its back-off, keeps its detail and
+	// waits for the person instead.
 	detail := a.Detail
 	if a.Kind == ledger.KindHold {
 		a.Kind = a.Wants
@@ -165,6 +180,8 @@ func holdSet(set *ledger.HeldSet, a *Action, now time.Time, again func(*spec.Cer
 // person's consent.
 func massDone(obs *Observed, history []ledger.Event, consent consentTo, now time.Time) map[string]bool {
 	done, from := map[string]bool{}, now.Add(-massSpan)
+	// The history shows retirements and reissues. Undone in the records shows the secrets
+	// that disappeared and that certroll replaced.
 	for _, e := range history {
 		retired := e.Operation == ledger.KindRetire && e.Reason == ledger.ReasonRemoved && e.OldSerial != ""
 		reissued := e.Operation == ledger.KindReissue && e.Reason == ledger.ReasonChanged
@@ -240,6 +257,8 @@ func consents(sets []ledger.HeldSet, now time.Time) consentTo {
 	c := consentTo{}
 	for _, s := range sets {
 		for _, h := range s.Certificates {
+			// A consent far in the future comes from a clock that was ahead, and counts as
+			// expired too.
 			if s.AcceptedAt == nil || now.Sub(*s.AcceptedAt).Abs() > consentOf(h.What) {
 				continue
 			}

@@ -48,6 +48,7 @@ type due struct {
 func dueOf(c *spec.Certificate, l *ledger.Live, said *ledger.RenewalInfo) due {
 	at, capped := RenewAt(c, l)
 	d := due{at: at, reason: ledger.ReasonThreshold, detail: thresholdText(c, l, capped)}
+	// Information about an earlier certificate does not apply.
 	i := said.Of(l)
 	if i == nil {
 		return d
@@ -59,6 +60,8 @@ func dueOf(c *spec.Certificate, l *ledger.Live, said *ledger.RenewalInfo) due {
 		suggested = latest
 	}
 	switch {
+	// A stated threshold cannot delay the replacement of a certificate that the CA is about
+	// to revoke.
 	case i.Urgent():
 		d = due{at: suggested, reason: ledger.ReasonRevoking, detail: "the CA wants it replaced: its suggested window ended " +
 			i.End.UTC().Format(time.RFC3339) + ", before the CA was asked, as it does when a certificate is to be revoked"}

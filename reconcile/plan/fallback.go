@@ -27,15 +27,20 @@ const leastTurn = time.Hour
 // successful renewal the first issuer comes first again.
 func issuerFor(desired *spec.Spec, c *spec.Certificate, r *ledger.Record, l *ledger.Live, found map[ledger.Subject]*throttle.Circuit, now time.Time) (i *spec.Issuer, failing time.Time) {
 	first := desired.Issuers[c.Issuer]
+	// In the first half of the window the preferred issuer still has time to recover.
 	if len(c.Fallbacks) == 0 || c.Renewal.FallbackAfter <= 0 || l != nil && l.RenewalEnd().Sub(now) > Window(c, l)/2 {
 		return first, failing
 	}
+	// The certificate's own failures count, if the CA can be the cause. They are exact: the
+	// record has the time of the first one.
 	if r != nil && r.FailingSince != nil && r.LastFailure != nil && r.LastFailure.Class.AnotherIssuerMayHelp() {
 		turn := int(now.Sub(*r.FailingSince)/turnOf(c, l, *r.FailingSince)) % (len(c.Fallbacks) + 1)
 		if turn > 0 {
 			return desired.Issuers[c.Fallbacks[turn-1]], *r.FailingSince
 		}
 	}
+	// Otherwise the failures of other certificates count. While a breaker is open, this
+	// certificate may never get its turn to fail.
 	since := failsForMany(c, found)
 	if since.IsZero() || now.Sub(since) < min(turnOf(c, l, since), longestFailing) {
 		return first, failing
@@ -81,6 +86,8 @@ func failsForMany(c *spec.Certificate, found map[ledger.Subject]*throttle.Circui
 //	half of the window ─ ... ─┬ first ─┬ second ─┬─ first ─┬─ second ─┐
 //	                                                              notAfter
 func turnFromEnd(c *spec.Certificate, l *ledger.Live, now time.Time) int {
+	// Without a live certificate there is no expiry to count from; any fixed time will do,
+	// so that all replicas agree.
 	end, turn := time.Unix(0, 0), c.Renewal.FallbackAfter
 	if l != nil {
 		end, turn = l.RenewalEnd(), max(min(turn, Window(c, l)/2), leastTurn)

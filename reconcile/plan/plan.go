@@ -25,6 +25,8 @@ func ByName(actions []Action) map[string]*Action {
 // certificate, sorted by name. Plan is total (it accepts any input) and a pure function of
 // its arguments.
 func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
+	// Credible comes first: a time in the future, from a clock that was ahead, would keep
+	// breakers open and limits used up until it comes.
 	history := archive.Credible(observed.History, now)
 	found := Known(desired, observed, history)
 	chains := newestChains(observed.Records)
@@ -43,6 +45,8 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 		s.longerChain = s.live() != nil && longerChain(chains, s.live())
 		actions = append(actions, decide(s))
 	}
+	// Nothing changes these actions before awaitHeir reads them, so that the pointers are
+	// good even if append copies the slice below.
 	heirs := ByName(actions)
 	renamed := successors(desired)
 	// An attempt under way keeps its place in the plan even if the spec has dropped its
@@ -68,8 +72,11 @@ func Plan(desired *spec.Spec, observed *Observed, now time.Time) []Action {
 	// The order of the next steps matters. The brake goes first: what it holds must not use
 	// up the CA's limits, which Admit counts.
 	brake(actions, observed, history, now, func(c *spec.Certificate) Action { return decide(newCase(desired, c, observed, found, now)) })
+	// A retirement that the brake holds keeps that hold.
 	holdNotRead(actions, desired, consents(observed.HeldSets, now), now)
 	Admit(actions, throttle.AccountsOf(desired), history, found, now)
+	// Leftovers have no record of a live secret, no order and no limit, so that neither the
+	// brake nor Admit concerns them.
 	actions = append(actions, leftovers(wanted, observed, now)...)
 	slices.SortFunc(actions, func(a, b Action) int { return strings.Compare(a.Certificate, b.Certificate) })
 	return actions
@@ -81,6 +88,8 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[l
 	s.at = TargetOf(c)
 	s.secret = obs.Secrets[s.at]
 	s.unreadable = obs.Unreadable[c.Name]
+	// goesOnFrom replaces the record for a renamed certificate, so everything below that
+	// reads s.record has to come after it.
 	s.goesOnFrom(obs)
 	if p, ok := obs.Pending[c.Name]; ok && !obs.isDone(c.Name, p) {
 		s.pending = &p
@@ -103,6 +112,8 @@ func newCase(desired *spec.Spec, c *spec.Certificate, obs *Observed, found map[l
 		// is limited to 64 keys of 512 bytes (Vault KV v2).
 		s.secret.Live = l.WithFacts(s.record.Live)
 	}
+	// The issuer depends on the failures in the record and on the live end, which WithFacts
+	// may have corrected just before.
 	s.issuer, s.failing = issuerFor(desired, c, s.record, s.live(), found, now)
 	s.accountDead = found[ledger.IssuerSubject(s.issuer.Name)].OfAccount()
 	s.credentials = obs.Credentials
@@ -121,6 +132,8 @@ func decide(s *Situation) Action {
 			break
 		}
 	}
+	// The rules set only what they decide. Everything else that a caller needs comes from
+	// the situation, whatever rule matched.
 	a.Certificate, a.Spec, a.Record, a.At, a.Secret, a.Issuer = s.Spec.Name, s.Spec, s.record, s.at, s.secret, s.issuer
 	a.Former, a.Tried = s.former, s.tried
 	a.Next, a.Pending, a.Ways = s.next, s.pending, WaysOf(s.desired, s.Spec)
@@ -129,6 +142,8 @@ func decide(s *Situation) Action {
 		a.Target = &target
 	}
 	a.Warnings = warnings(s)
+	// Each step below may turn the action into a hold. Later steps leave a hold alone, so
+	// the first reason to wait stands.
 	awaitNext(s, &a)
 	a.Replaces, a.Exempt = coordinated(s, a.Kind)
 	return holdBack(s, HoldByRule(s, holdUndone(s, a)))
@@ -139,6 +154,8 @@ func decide(s *Situation) Action {
 // certificate may replace it (RFC 9773 section 5): Let's Encrypt answers 403 to any other.
 func coordinated(s *Situation, kind ledger.Kind) (replaces string, free ledger.Exemption) {
 	l := s.live()
+	// replaces works only at the CA that issued the certificate: another CA does not know
+	// the identifier and answers 404.
 	if l == nil || !kind.Orders() || l.Directory != s.issuer.Directory {
 		return "", ""
 	}
@@ -179,6 +196,8 @@ func holdBack(s *Situation, a Action) Action {
 		return a // a failing revocation or staging must not delay a renewal
 	}
 	h := s.record.Hold
+	// Readers of the secret get a wrong or incomplete pair until the repair, so only the
+	// order that the repair might need waits for the CA.
 	if a.Mends() && FailsToOrder(s.record) {
 		a.orderNotBefore(h.Until, h.Reason)
 		return a // the repair writes certroll's version back without asking a CA; only its order waits
@@ -204,15 +223,20 @@ func retire(r *ledger.Record, obs *Observed, claimed map[ledger.Location]string,
 	if next != nil {
 		a.Reason = ledger.ReasonRenamed
 	}
+	// A failed read says nothing about the secret, so that certroll can neither run
+	// on_remove nor close the record.
 	if why := obs.Unreadable[r.Certificate]; why != "" {
 		a.hold(ledger.ReasonUnreadable, now.Add(throttle.LeastWait), why)
 		a.HeldBy = ledger.UnreadableSubject
 		return a
 	}
+	// The hold of a certificate that was failing before its block left the spec does not
+	// count: retiring asks no CA for an order.
 	if h := r.Hold; h != nil && h.SpecDigest == RetireDigest && h.Until.After(now) && !fromTheFuture(r, now) {
 		a.hold(ledger.ReasonBackoff, h.Until, h.Reason)
 		return a
 	}
+	// Without its certificate a staged key has no use, so retiring destroys it.
 	if n, ok := obs.Staged[r.Certificate]; ok {
 		a.Next = &n
 	}
@@ -225,6 +249,7 @@ func retire(r *ledger.Record, obs *Observed, claimed map[ledger.Location]string,
 	}
 	a.At = ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}
 	a.Secret = obs.Secrets[a.At]
+	// on_remove must not act on a secret that another certificate uses.
 	a.Heir = claimed[a.At] != "" || next != nil
 	switch heir := claimed[a.At]; {
 	case next != nil:

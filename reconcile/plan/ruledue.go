@@ -19,6 +19,7 @@ func ruleRotate(s *Situation) (Action, bool) {
 }
 
 // ruleChanged: the spec differs from the live certificate in a field that needs a new one.
+// ruleRotate precedes this rule and reissues with the changed fields too.
 func ruleChanged(s *Situation) (Action, bool) {
 	changes := changesOf(s)
 	if len(changes) == 0 || !s.auto {
@@ -39,6 +40,7 @@ func ruleDue(s *Situation) (Action, bool) {
 		return Action{}, false
 	}
 	a := Action{Kind: ledger.KindRenew}
+	// Expiry first: its reason is not patient, so that waves do not delay the renewal.
 	switch d := s.due(); {
 	case !l.RenewalEnd().After(s.Now):
 		a.Reason, a.Detail = ledger.ReasonExpired, "it expired "+l.RenewalEnd().UTC().Format(time.RFC3339)
@@ -94,6 +96,8 @@ func changesOf(s *Situation) []Change {
 	if d := keypair.NamesDigest(s.Spec.Names()); d != l.NamesDigest {
 		cs = append(cs, Change{"domains", oldNames(s, l), strings.Join(s.Spec.Names(), " ")})
 	}
+	// Shape and not key settings: a spec that leaves the algorithm open keeps the recorded
+	// shape.
 	if shape := keypair.ShapeOf(s.Spec.Key, l.KeyShape); shape != l.KeyShape {
 		cs = append(cs, Change{"key", l.KeyShape, shape})
 	}
@@ -101,6 +105,7 @@ func changesOf(s *Situation) []Change {
 		return cs // the next renewal goes back to the preferred issuer
 	}
 	wanted := s.desired.Issuers[s.Spec.Issuer]
+	// The directory identifies the CA. A renamed issuer block is no change.
 	if wanted.Directory != l.Directory {
 		cs = append(cs, Change{"issuer", l.Issuer + " (" + l.Directory + ")", wanted.Name + " (" + wanted.Directory + ")"})
 	}

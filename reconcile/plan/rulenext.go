@@ -38,6 +38,8 @@ func (s *Situation) nextWanted(l *ledger.Live) (ledger.Reason, string) {
 		return "", ""
 	case usable != nil:
 		return ledger.ReasonNextKey, "its next key is staged; the digest " + usable.KeyDigest + " is published, nothing is ordered"
+	// TLSA records and pins may name the lost key. A person has to change them before the
+	// next renewal.
 	case l.NextKeyDigest != "" && s.next == nil && l.NextKeyDigest != l.KeyDigest:
 		return ledger.ReasonNextKeyLost, "the next key, whose digest " + l.NextKeyDigest + " was published, is gone from Vault: another one is staged; TLSA records and pins of the one that is gone are to be changed"
 	case s.next != nil && s.next.KeyDigest != l.KeyDigest:
@@ -124,6 +126,7 @@ func awaitNext(s *Situation, a *Action) {
 		return // published long enough, or by a clock that ran ahead
 	}
 	since := l.NextKeySince.UTC().Format(time.RFC3339)
+	// Waiting would leave less than a tenth of the lifetime for retries.
 	if cannotWait(a.Reason) || l.RenewalEnd().Sub(until) < l.Lifetime()/10 {
 		a.Warnings = append(a.Warnings, "its key is published only since "+since+": TLSA records of it may not be seen everywhere yet")
 		return

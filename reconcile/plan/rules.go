@@ -17,7 +17,12 @@ type rule struct {
 }
 
 // Rules in the order in which decide runs them. Each rule is correct on its own, whatever
-// rules precede it. The order only selects the reason if several rules match.
+// rules precede it. The order selects the action if several rules match.
+//
+// It follows the secret from the outside in: whether certroll can read it, owns it and
+// wrote its version; then the key, the certificate and the record. "next key" precedes the
+// rules that order, because an order uses the staged key. "record" follows them, because an
+// order writes the record anyway. The last rule matches every live certificate.
 var Rules = []rule{
 	{"unreadable", ruleUnreadable, sawSecret},
 	{"renamed", ruleRenamed, sawFormer},
@@ -54,6 +59,8 @@ func ruleMissing(s *Situation) (Action, bool) {
 	if s.unreadable != "" || s.leftAlone() {
 		return Action{}, false
 	}
+	// The record shows that certroll wrote a secret here: another program deleted it with
+	// all versions and its metadata. The reason counts for the brake and for holdUndone.
 	if r := s.record; s.secret.Version == 0 && r.HasSecret() && s.at == (ledger.Location{Mount: r.Live.Mount, Path: r.Live.Path}) {
 		return Action{Kind: ledger.KindIssue, Reason: ledger.ReasonDeleted,
 			Detail: fmt.Sprintf("%s is gone with all its versions; certroll wrote version %d of it for the certificate of %s", s.at, r.Live.Version, text.Stamp(r.Live.IssuedAt))}, true
@@ -75,10 +82,12 @@ func ruleUnfinished(s *Situation) (Action, bool) {
 	if !s.begun() {
 		return Action{}, false
 	}
+	// The pair and the metadata are complete; only the record is missing.
 	if l := s.live(); l != nil && l.KeyDigest == s.pending.KeyDigest && !s.secret.Behind() {
 		return Action{Kind: ledger.KindRepair, Reason: ledger.ReasonUnfinished,
 			Detail: "an earlier run ended after it had written " + s.at.String() + "; its record is completed"}, true
 	}
+	// The pair is in Vault, but its metadata is missing or describes an older version.
 	if s.live() == nil || s.secret.Behind() {
 		return Action{Kind: ledger.KindRepair, Reason: ledger.ReasonUnfinished,
 			Detail: "an earlier run ended while it wrote " + s.at.String() + "; it is finished, with no new order"}, true
@@ -113,7 +122,7 @@ func ruleDrifted(s *Situation) (Action, bool) {
 // ruleUnmanaged: renewal.auto is off, so certroll renews nothing.
 func ruleUnmanaged(s *Situation) (Action, bool) {
 	l := s.live()
-	if l == nil && s.leftAlone() {
+	if l == nil && s.leftAlone() { // which without live metadata implies a record
 		l = s.record.Live
 	}
 	if l == nil || s.auto {
@@ -137,6 +146,7 @@ func ruleUpToDate(s *Situation) (Action, bool) {
 	}
 	d := s.due()
 	a := Action{Kind: ledger.KindNone, Reason: ledger.ReasonUpToDate, NotBefore: d.at, Detail: "it is due " + d.at.Format(time.DateOnly) + ", " + d.detail}
+	// The earliest of several due times is the one to report.
 	if again := s.renewsRevoked(); !again.IsZero() && again.Before(a.NotBefore) {
 		a.NotBefore = again
 		a.Detail = s.record.Revoked.Text() + ", and the one before it was revoked too: it is renewed again " + again.Format(time.RFC3339)

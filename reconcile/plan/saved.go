@@ -100,6 +100,8 @@ func Recall(desired *spec.Spec, saved []SavedAction, fresh []Action) ([]Action, 
 	return todo, moved
 }
 
+// hasMoved compares the state of the secret first, then the action, then the settings
+// behind the action.
 func hasMoved(desired *spec.Spec, s SavedAction, now *Action) (Moved, bool) {
 	at := ledger.Location{Mount: s.Mount, Path: s.Path}
 	m := Moved{Certificate: s.Certificate, Planned: fmt.Sprintf("%s, %s", s.Action, standing(at, s.Version, s.Serial))}

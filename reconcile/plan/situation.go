@@ -32,7 +32,7 @@ func (s *Situation) begun() bool {
 
 // heldBy reports whether a hold still stands. A hold ends at its time, and earlier if the
 // spec, the issuer, the credentials or the account's state changed, any of which may be the
-// cure.
+// cure. A hold with Stands ends only at its time, see ledger.Hold.
 func (s *Situation) heldBy(h *ledger.Hold) bool {
 	if h != nil && h.Stands {
 		return h.Until.After(s.Now) && !fromTheFuture(s.record, s.Now)
@@ -93,6 +93,7 @@ func (s *Situation) due() due {
 // live returns certroll's metadata of the pair in Vault; nil if the secret is not this
 // certificate's.
 func (s *Situation) live() *ledger.Live {
+	// Metadata of another certificate at the same path says nothing about this one.
 	if s.secret.Owner != s.Spec.Name {
 		return nil
 	}
@@ -122,6 +123,7 @@ func PauseText(c *spec.Certificate) string {
 // added later must not change the digest of a spec without them.
 func SpecDigest(desired *spec.Spec, c *spec.Certificate) string {
 	h := sha256.New()
+	// The zero byte keeps "a b" + "c" apart from "a" + "b c". Hash writes never fail.
 	put := func(parts ...string) {
 		for _, part := range parts {
 			_, _ = h.Write([]byte(part + "\x00"))
@@ -150,9 +152,12 @@ func SpecDigest(desired *spec.Spec, c *spec.Certificate) string {
 	for _, name := range c.DNS {
 		if a := desired.DNS[name]; a != nil {
 			put(a.Name, string(a.Challenge), a.Provider, a.Listen, a.Webroot, fmt.Sprint(a.FollowCNAME, a.Propagation))
+			// Only if stated: digests of specs without zones stay valid.
 			if len(a.Zones) > 0 {
 				put("zones = " + strings.Join(a.Zones, " "))
 			}
+			// The reference counts, not the secret: a rotated secret ends the hold by its
+			// version, see newCredentials.
 			for _, v := range slices.Sorted(maps.Keys(a.Credentials)) {
 				put(v, throttle.ValueText(a.Credentials[v]))
 			}

@@ -75,6 +75,8 @@ func holdUndone(s *Situation, a Action) Action {
 	}
 	until := last.At.Add(undoneIn(s.record))
 	why := undoneText(s, &a, until)
+	// A deleted secret needs an order. For an overwritten one certroll first restores its
+	// own version.
 	if a.Reason != ledger.ReasonDrifted && a.Reason != ledger.ReasonForeign {
 		a.hold(ledger.ReasonUndone, until, why)
 		return a
@@ -83,6 +85,7 @@ func holdUndone(s *Situation, a Action) Action {
 		a.hold(ledger.ReasonUndone, again, why)
 		return a
 	}
+	// Restoring may still find that its version is gone, and would then order.
 	a.orderNotBefore(until, why)
 	return a
 }

@@ -53,6 +53,7 @@ type wave struct {
 	from time.Time // start of the first
 }
 
+// with returns the wave with one more order that began at a time.
 func (w wave) with(at time.Time) wave {
 	if w.n++; w.n == 1 || at.Before(w.from) {
 		w.from = at
@@ -63,6 +64,7 @@ func (w wave) with(at time.Time) wave {
 // spread starts as many orders as the current wave has room for, and holds the rest for the
 // waves after it.
 func spread(due []*Action, size int, under wave, now time.Time) {
+	// Room that orders of the last minute have taken is gone, whichever pass started them.
 	room := max(size-under.n, 0)
 	if len(due) <= room {
 		return
@@ -85,6 +87,7 @@ func begunLately(actions []Action, obs *Observed, now time.Time) map[bool]wave {
 	began := map[string]ledger.Event{}
 	for i := range obs.History {
 		if e := obs.History[i]; e.Operation.Orders() && now.Sub(e.Time) < WaveEvery {
+			// An event has the time of the attempt's end; its start counts for the wave.
 			e.Time = e.Time.Add(-time.Duration(e.Duration * float64(time.Second)))
 			began[e.Certificate] = e
 		}
@@ -94,6 +97,8 @@ func begunLately(actions []Action, obs *Observed, now time.Time) map[bool]wave {
 		a := &actions[i]
 		e, patient := began[a.Certificate], a.patient(now)
 		at := times.Later(e.Time, obs.Pending[a.Certificate].Since)
+		// The event is at least as new as the pending secret, and its reason is the
+		// attempt's.
 		if at.Equal(e.Time) {
 			patient = e.Reason.IsPatient()
 		}
