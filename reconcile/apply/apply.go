@@ -52,6 +52,8 @@ func New(observer *observe.Observer, secrets pending.KV, ca attempt.CA, ledger l
 			Now:        o.Now, Rewound: o.Rewound, Held: map[string]time.Time{},
 		},
 	}}
+	// Without such a check the limiter cannot know a usable account before the first
+	// success.
 	_, r.Limiter.Asks = ca.(attempt.AccountChecker)
 	r.Crew = newCrew(o.Parallel, o.Now, func(j *Job) (attempt.Result, limiter.End) { return j.One(j.Run, j.Action) })
 	r.Colleagues = r.Crew

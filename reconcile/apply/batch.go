@@ -35,6 +35,7 @@ func (r *Reconciler) Begin(ctx context.Context, desired *spec.Spec, rev ledger.R
 	b.severalCAs, b.SeveralAccounts = severalOf(desired)
 	r.Crew.Batches.Add(1)
 	now := r.Opts.Now()
+	// The plan's own events come first: if the journal rejects them, no action starts.
 	b.Err = r.NoteHeld(slices.Concat(limiter.HeldTogether(actions, now), plan.RuleEvents(actions, now), plan.UndoneEvents(actions, now), plan.NotReadEvents(actions, now), plan.ExpiringEvents(actions, rev, now), archive.UnreadableEvents(r.Unreadable(), now)))
 	if b.Err == nil {
 		b.Err = r.NoteMass(actions, rev, now)
@@ -52,17 +53,21 @@ func (r *Reconciler) Begin(ctx context.Context, desired *spec.Spec, rev ledger.R
 	}
 	if b.Left = len(jobs); b.Left > 0 {
 		b.tellMeanwhile()
+		// If the lease is lost, queued jobs are dropped. Running ones stop by their
+		// context.
 		detach := context.AfterFunc(b.Run, r.Crew.Sweep)
 		release := b.Release
 		b.Release = func() { detach(); release() }
 	}
 	if onward && b.Err == nil {
+		// The new plan replaces the queue. Unchanged jobs keep their places in it.
 		r.Crew.Drop(ready)
 	}
 	if len(jobs) == 0 {
 		b.Silent = onward && r.Crew.isBusy() && now.Sub(r.TriedAt()).Abs() < TellEvery
 		b.Finish()
 	}
+	// Last: jobs start at once, and may end before Put returns.
 	r.Crew.Put(jobs)
 	return b
 }
@@ -76,6 +81,7 @@ func (b *Batch) underLease(planned, todo []plan.Action) []*Job {
 		return nil
 	}
 	b.Run, b.Release = run, release
+	// Read before Vault is: only an older absence ends by this observation.
 	known := b.Absence.Current()
 	still, obs, err := b.Reconciler.stillTrue(run, b.Desired, planned, todo, &b.report)
 	if err == nil {
@@ -85,6 +91,8 @@ func (b *Batch) underLease(planned, todo []plan.Action) []*Job {
 		b.Err = err
 		return nil
 	}
+	// Without a writable ledger certroll makes no orders, because it could not count them
+	// against the CA's limits. Actions without an order continue.
 	if b.Err = b.Reconciler.proveLedger(run, still, b.Revision); b.Err != nil {
 		all := len(still)
 		still = recorder.WithoutOrders(still)

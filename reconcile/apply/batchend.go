@@ -31,6 +31,7 @@ func (b *Batch) over(res attempt.Result, in limiter.End) {
 	b.Left--
 	last := b.Left == 0
 	b.mu.Unlock()
+	// In a goroutine: Finish pushes to Git, and the caller may hold the crew's lock.
 	if last {
 		go b.Finish()
 		return

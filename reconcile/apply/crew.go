@@ -11,6 +11,7 @@ import (
 	"certroll/reconcile/plan"
 )
 
+// newCrew returns a crew with a number of places. do runs one attempt.
 func newCrew(places int, now func() time.Time, do func(*Job) (attempt.Result, limiter.End)) *Crew {
 	return &Crew{
 		places: places, now: now, Do: do, Settled: make(chan struct{}, 1),

@@ -118,6 +118,8 @@ func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *plan.O
 				}
 				return nil
 			}
+			// Earlier by a fixed part per URL, so that the CRLs do not all come due at
+			// once.
 			r.Asks.Set(crlMoment(url), now.Add(crlEvery-throttle.Jitter(url, 0, crlEvery/10)))
 			mu.Lock()
 			defer mu.Unlock()
@@ -140,6 +142,7 @@ func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[
 		return nil, fmt.Errorf("the CRL %s cannot be read: %w", url, err)
 	}
 	now := r.Opts.Now()
+	// A CRL from the future means a wrong clock, by which no expiry can be judged.
 	if list.ThisUpdate.After(now.Add(keypair.MaxSkew)) {
 		return nil, fmt.Errorf("the CRL %s is dated %s, in the future: check this machine's clock", url, list.ThisUpdate.UTC().Format(time.RFC3339))
 	}
@@ -163,6 +166,7 @@ func (r *Reconciler) readCRL(ctx context.Context, url string, of []listed) (map[
 	found := map[string]*ledger.Revoked{}
 	for i := range list.RevokedCertificateEntries {
 		e := &list.RevokedCertificateEntries[i]
+		// The entry ends a hold: the certificate is valid again.
 		if e.ReasonCode == RemoveFromCRL {
 			continue
 		}

@@ -75,6 +75,7 @@ func (c *Crew) Put(jobs []*Job) {
 	c.HandOver()
 }
 
+// setReady replaces the queue and its index. The caller holds c.mu.
 func (c *Crew) setReady(queue []*Job) {
 	c.ready = queue
 	clear(c.queued)
@@ -109,6 +110,7 @@ func (c *Crew) HandOver() {
 	c.setReady(left)
 }
 
+// free returns the number of free places. The caller holds c.mu.
 func (c *Crew) free() int { return c.places - len(c.atWork) }
 
 // begin takes all places that a job needs, or none.
@@ -142,6 +144,7 @@ func (c *Crew) begin(j *Job) limiter.End {
 		c.shares[s]++
 	}
 	c.turn++
+	// The new turn tells older observations from those that know of this attempt.
 	j.since, j.step = c.now(), "begin"
 	c.atWork[name], c.began[name] = j, turn{c.turn, j.since}
 	return limiter.EndDone
@@ -159,6 +162,7 @@ func (c *Crew) crowded(share string) bool {
 func (c *Crew) work(j *Job) {
 	res, in := attempt.Result{}, limiter.EndStopped
 	defer func() {
+		// The limiter learns the outcome before HandOver admits the next job.
 		if j.leave != nil {
 			j.leave(res.Event)
 		}

@@ -29,9 +29,11 @@ func (r *Reconciler) HoldLease(ctx context.Context) (run context.Context, releas
 			return nil, nil, err
 		}
 		t.extend(until)
+		// The renewal outlives the first user's context, because other users may join.
 		t.begin(context.WithoutCancel(ctx), r.renewLease)
 	}
 	t.users++
+	// Each user has a context of its own that also ends with the lease.
 	run, cancel := context.WithCancel(ctx)
 	detach := context.AfterFunc(t.lost, cancel)
 	return lease.Fenced{Context: run, Over: func() bool { return t.over(r.Opts.Now()) }}, func() {

@@ -20,6 +20,8 @@ func (r *Reconciler) ObserveAgain(ctx context.Context, desired *spec.Spec, befor
 	return r.observe(ctx, desired, before, stale, true)
 }
 
+// observe reads the ledger, then Vault, and adds the unpublished entries and running
+// attempts. lenient lets an unreadable place hold only its own certificates.
 func (r *Reconciler) observe(ctx context.Context, desired *spec.Spec, before *plan.Observed, stale map[string]bool, lenient bool) (*plan.Observed, error) {
 	atWork, turn := r.Crew.Look() // before any read, see Look
 	tree, fresh, err := r.Snapshot(ctx)
@@ -57,6 +59,8 @@ func (r *Reconciler) stillTrue(ctx context.Context, desired *spec.Spec, planned,
 	for _, a := range todo {
 		switch now := fresh[a.Certificate]; {
 		case now.AtWork != nil:
+		// The same kind, for the same version at the same place. The fresh action runs,
+		// because its details may be newer.
 		case now.Kind == a.Kind && now.Secret.Version == a.Secret.Version && now.At == a.At:
 			still = append(still, now)
 		case now.Kind == ledger.KindHold:

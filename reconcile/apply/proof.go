@@ -28,6 +28,7 @@ func (r *Reconciler) proveLedger(ctx context.Context, todo []plan.Action, rev le
 	if orders == 0 {
 		return nil
 	}
+	// Writing costs a commit per run, so that it is done only without other evidence.
 	_, head := r.Writer.Seen()
 	disk := r.Writer.Unwritten.Probe(r.Writer.Journal)
 	_ = r.Asks.Load() // unreadable counts as unknown, which costs one more event

@@ -139,7 +139,11 @@ type tenancy struct {
 	until atomic.Int64    // expiry of the lease, in Unix nanoseconds
 }
 
-func (t *tenancy) extend(until time.Time)  { t.until.Store(until.UnixNano()) }
+// extend sets the expiry of the lease. It is atomic, because over is called without the
+// lock.
+func (t *tenancy) extend(until time.Time) { t.until.Store(until.UnixNano()) }
+
+// over reports whether the lease has expired by the clock.
 func (t *tenancy) over(now time.Time) bool { return now.UnixNano() > t.until.Load() }
 
 // places caches all places in Vault that the ledger ever named as a certificate's. They

@@ -46,6 +46,7 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *plan.Obse
 	if looked != nil {
 		return looked
 	}
+	// Keep drops the times of everything that is not listed here.
 	for url := range crlPoints(desired, obs) {
 		there[crlMoment(url)] = true
 	}

@@ -51,6 +51,8 @@ type answerRemover interface {
 // the pending secret before the first TXT record is written. If storing them fails,
 // finish stops the order, so that no record is written that a later run cannot find.
 func (a *Attempt) finish(ctx context.Context, csr []byte) (chain []byte, account string, passed []error, err error) {
+	// The adapter publishes records only while this context lasts: it ends if the answers
+	// cannot be stored.
 	kept, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var notKept error
@@ -61,6 +63,7 @@ func (a *Attempt) finish(ctx context.Context, csr []byte) (chain []byte, account
 			stop(notKept)
 		}
 	})
+	// The adapter reports the canceled context; the cause is the failed write.
 	if err != nil && notKept != nil && ctx.Err() == nil {
 		err = notKept
 	}
@@ -86,6 +89,7 @@ func (a *Attempt) keepAnswers(ctx context.Context, lines string) error {
 	if slices.Equal(d.Answers, before) {
 		return nil
 	}
+	// Beyond the limit the oldest answers go.
 	d.Answers = d.Answers[max(0, len(d.Answers)-mostAnswers):]
 	return a.PendingSecrets.Store(context.WithoutCancel(ctx), a.Action.Certificate, d)
 }
@@ -149,6 +153,7 @@ type broom struct {
 	domains        []string
 }
 
+// brooms groups the selected answers by issuer and DNS accounts, in their order.
 func brooms(answers []pending.Answer, which func(pending.Answer) bool) []broom {
 	var list []broom
 	for _, n := range answers {
@@ -168,6 +173,8 @@ func brooms(answers []pending.Answer, which func(pending.Answer) bool) []broom {
 	return list
 }
 
+// sweepWith removes the records of one group. It needs the issuer that made them: the TXT
+// value depends on the key of the ACME account (RFC 8555 section 8.4).
 func (a *Attempt) sweepWith(ctx context.Context, remover answerRemover, b broom) (left []string) {
 	issuer := plan.IssuerAt(a.Desired, a.Action.Spec, b.Issuer, b.Directory)
 	if issuer == nil {

@@ -25,6 +25,7 @@ func (ap *Applier) One(ctx context.Context, action plan.Action) (Result, limiter
 		return Result{}, limiter.EndLeft
 	}
 	event, record, drop := a.conclude(err, ap.Clock().Sub(a.began))
+	// The result carries the redacted event, because callers log it.
 	told := ap.Writer.Struck(ledger.Entry{Event: event, Record: record, Drop: drop, Forget: a.forgets})
 	noteErr := ap.Writer.Note(told)
 	return Result{Action: action, Event: told.Event, Err: err, Untold: noteErr}, limiter.EndDone
@@ -50,6 +51,8 @@ func (a *Attempt) doInTime(ctx context.Context) error {
 		a.Action.Certificate, a.Action.Kind, AttemptTime+AfterOrder, err)}
 }
 
+// do dispatches by kind and reason. An action to finish, note or move comes before the
+// general cases of its kind: a move, for example, has the kind adopt.
 func (a *Attempt) do(ctx context.Context) error {
 	switch {
 	case a.Action.Kind.Orders():

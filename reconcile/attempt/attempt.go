@@ -171,6 +171,7 @@ type Attempt struct {
 	untidied    []string            // errors of those that could not be checked or deleted
 }
 
+// liveOf returns the live pair after the pending secret's pair was written as a version.
 func (a *Attempt) liveOf(d *pending.Secret, version int) *ledger.Live {
 	leaf := a.pair.Leaf()
 	l := &ledger.Live{
@@ -182,6 +183,7 @@ func (a *Attempt) liveOf(d *pending.Secret, version int) *ledger.Live {
 		Revision: d.Revision, File: a.Action.Spec.File, Rotate: d.Rotate, IssuedAt: d.Started.Truncate(time.Second),
 		ARI: plan.AriID(leaf), DNSAccount: d.Account,
 	}
+	// Zero means that this attempt generated the key.
 	if l.KeySince.IsZero() {
 		l.KeySince = l.IssuedAt
 	}
@@ -196,6 +198,8 @@ func (a *Attempt) liveOf(d *pending.Secret, version int) *ledger.Live {
 // describe writes the custom metadata, from which later plans know the pair. It skips the
 // write if the metadata is already current.
 func (a *Attempt) describe(ctx context.Context) error {
+	// The secret is written. Its metadata has to follow even if certroll is told to stop:
+	// until then the next plan does not know the version.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
 	defer cancel()
 	loc := ledger.Location{Mount: a.Live.Mount, Path: a.Live.Path}
@@ -206,6 +210,7 @@ func (a *Attempt) describe(ctx context.Context) error {
 	if seen.Owner == a.Action.Certificate && seen.Live.Serial == a.Live.Serial && !seen.Behind() && seen.Live.SameNext(a.Live) {
 		return nil
 	}
+	// KV v2 replaces all keys: EncodeMeta keeps those of other programs.
 	return a.Secrets.WriteMetadata(ctx, loc.Mount, loc.Path, observe.EncodeMeta(seen.Custom, a.Action.Certificate, a.Live))
 }
 

@@ -30,6 +30,7 @@ func (r *Means) IsAway(ctx context.Context, err error) bool {
 	if !ok || !errors.Is(err, context.DeadlineExceeded) || r.Absence.Current() != nil {
 		return true
 	}
+	// Not under ctx, whose deadline may be the cause of err.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), secondLook)
 	defer cancel()
 	again := vault.Reach(ctx, r.Observer.StateMount)

@@ -48,6 +48,7 @@ func (a *Attempt) ChallengeNames() *[]string {
 	if r := a.Action.Record; r.HasSecret() && r.ChallengeNames != nil {
 		before = *r.ChallengeNames
 	}
+	// Nothing was ordered: the record's names stay.
 	if a.Pending == nil {
 		if r := a.Action.Record; r != nil {
 			return r.ChallengeNames

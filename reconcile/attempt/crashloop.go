@@ -28,6 +28,7 @@ func (a *Attempt) countCrash(ctx context.Context) error {
 			d.Tries = silentTries - 1
 		}
 	}
+	// A time far in the future comes from a fast clock, and does not count.
 	if d.Tries >= silentTries && d.TriedAt.Before(now.Add(times.Day)) {
 		return &failure.Error{Code: ledger.ClassInternal, Err: fmt.Errorf(
 			"making the certificate of %q: %d runs in a row, the last one at %s, ended without telling how it went: look for a crash of certroll, for what stops it, or for a Vault that goes away each time; it is tried again later",

@@ -37,6 +37,7 @@ func (a *Attempt) repair(ctx context.Context) error {
 	if err != nil {
 		return a.putBack(ctx, version, err)
 	}
+	// certroll's own pair: only the version number changes.
 	if issuer == nil {
 		a.drift = fmt.Sprintf("somebody else wrote version %d of %s; it has certroll's own pair, and stays", version, at)
 		same := *ledger.KeepNames(was, a.recordLive())
@@ -54,6 +55,7 @@ func (a *Attempt) repair(ctx context.Context) error {
 func (a *Attempt) putBack(ctx context.Context, version int, why error) error {
 	at, was := a.Action.At, a.Action.Secret.Live
 	a.drift = fmt.Sprintf("somebody else wrote version %d of %s, which was replaced: %s", version, at, text.FirstLine(failure.Message(why)))
+	// max_versions or another program may have removed certroll's version.
 	ours, err := a.Secrets.ReadVersion(ctx, at.Mount, at.Path, was.Version)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -87,6 +89,7 @@ func (a *Attempt) mayTake(ctx context.Context, data map[string]string, p keypair
 	if err := p.Check(a.Action.Spec.Names(), a.Clock()); err != nil {
 		return nil, err
 	}
+	// A pair that ends earlier would be a step back.
 	if p.Ends().Before(was.End()) {
 		return nil, fmt.Errorf("it ends %s, before certroll's own %s", p.Ends().Format(time.RFC3339), was.End().UTC().Format(time.RFC3339))
 	}
@@ -159,6 +162,8 @@ func (a *Attempt) hasFields(ctx context.Context, data map[string]string, p keypa
 	if err != nil {
 		return err
 	}
+	// A field that differs between two renderings is a keystore: its content cannot be
+	// compared.
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		got := data[name]
 		if got == "" && want[name] != "" {

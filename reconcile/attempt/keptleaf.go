@@ -29,6 +29,7 @@ func (a *Attempt) keepReplaced(ctx context.Context) error {
 	return nil
 }
 
+// keepLeaf copies the certificate to revoke from its version to Leaves.
 func (a *Attempt) keepLeaf(ctx context.Context, r *ledger.Revocation) error {
 	data, err := a.Secrets.ReadVersion(ctx, r.Mount, r.Path, r.Version)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -57,6 +57,7 @@ func (a *Attempt) describeRestored(ctx context.Context) error {
 	return a.Secrets.WriteMetadata(ctx, a.Action.At.Mount, a.Action.At.Path, observe.EncodeMeta(seen.Custom, a.Action.Certificate, a.Live))
 }
 
+// recordLive returns the record's live pair, or nil.
 func (a *Attempt) recordLive() *ledger.Live {
 	if a.Action.Record == nil {
 		return nil

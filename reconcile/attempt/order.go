@@ -97,6 +97,7 @@ func (a *Attempt) order(ctx context.Context) error {
 // once, with the same key. An order that this attempt created is replaced only if another
 // certificate was finalized from it.
 func (a *Attempt) orderAlone(ctx context.Context) error {
+	// An inherited order was created by an earlier run.
 	inherited := pending.PhaseOf(a.Pending) == pending.PhaseOrdered
 	if d := a.Pending; !d.Unfit.IsZero() && !d.KeepsUnfit(a.Clock()) {
 		a.Report("order", "the certificate of the order "+d.OrderURL+" is refused since "+d.Unfit.Format(time.RFC3339)+"; a new one is made with the same key")
@@ -225,6 +226,8 @@ func (a *Attempt) orderPatiently(ctx context.Context) error {
 	return a.orderOnce(ctx)
 }
 
+// orderOnce creates an order or resumes the existing one, and has the CA adapter finish
+// it.
 func (a *Attempt) orderOnce(ctx context.Context) error {
 	d := a.Pending
 	if d.OrderURL == "" {
@@ -263,14 +266,21 @@ func (a *Attempt) newOrder(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Counted even if storing the URL fails: the CA has counted it.
 	a.orders++
 	d.OrderURL, d.Exempt = url, a.Action.Exempt
 	d.Refused, d.Processing, d.Unfit, d.UnfitUntil = 0, time.Time{}, time.Time{}, time.Time{}
+	// The CA rejected replaces. A renewal of the same names without it is exempt from
+	// fewer limits (Let's Encrypt: not from those per exact set and per failed
+	// validation).
 	if d.Exempt == ledger.ExemptARI && !replaced {
 		d.Exempt = ledger.ExemptRenewal
 	}
+	// The order exists: its URL is stored even if certroll is told to stop.
 	err = a.PendingSecrets.Store(context.WithoutCancel(ctx), a.Action.Certificate, d)
 	if err != nil {
+		// The process remembers the URL while Vault is unusable. Without it the next
+		// attempt would create another order.
 		a.Absence.keep(a.Action.Certificate, looseOrder{url, d.KeyDigest})
 	}
 	return err

@@ -25,6 +25,7 @@ func (a *Attempt) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Checked before the order: a certificate that cannot be written must not cost one.
 	if err := a.mayWrite(target); err != nil {
 		return err
 	}
@@ -36,6 +37,7 @@ func (a *Attempt) prepare(ctx context.Context) error {
 	if p := a.Action.Pending; old != nil && p != nil && p.Stray {
 		old.Described = false // the metadata of a stray one would be skipped too
 	}
+	// A staged key decides about an old pending secret too: it must have that key.
 	next, err := a.nextFor(ctx, shape)
 	if err != nil {
 		return err
@@ -55,6 +57,8 @@ func (a *Attempt) prepare(ctx context.Context) error {
 	}
 	d.CAS = target.Version
 	if old != nil {
+		// The new pending secret replaces the old one with check-and-set. It takes over
+		// the answers, whose TXT records may still exist.
 		d.Stored = old.Stored
 		d.Answers, d.Inherited = old.Answers, old.Inherited
 	}
@@ -117,6 +121,7 @@ func (a *Attempt) newDraft(ctx context.Context, shape string, next *pending.Stag
 	if next != nil {
 		d.Key = next.Key
 	}
+	// A kept key gives way to a requested rotation, to key.max_age and to a compromise.
 	if c.Key.Rotation == spec.RotateNever && a.Action.Kind != ledger.KindRotate && !a.keyIsTooOld() && !a.compromised() {
 		d.Key, d.KeySince, err = a.keptKey(ctx, shape)
 	}

@@ -53,6 +53,7 @@ func (a *Attempt) tidyPrevious(ctx context.Context) error {
 	return nil
 }
 
+// tidy handles one secret left behind. keep reports that it stays in the record.
 func (a *Attempt) tidy(ctx context.Context, l ledger.LeftBehind) (keep bool, err error) {
 	seen, err := a.Observer.Secret(ctx, l.At())
 	switch {

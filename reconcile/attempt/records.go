@@ -25,6 +25,7 @@ type records struct {
 	names []string
 }
 
+// add adds a name once, without regard to case and a final dot, as in DNS.
 func (r *records) add(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

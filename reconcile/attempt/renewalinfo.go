@@ -27,6 +27,7 @@ func (a *Attempt) askRenewalInfo(ctx context.Context) error {
 // RenewalInfo queries the CA once, validates the answer and sets the time of the next
 // query.
 func (r *Means) RenewalInfo(ctx context.Context, name string, issuer *spec.Issuer, l *ledger.Live) (*ledger.RenewalInfo, error) {
+	// An adopted pair has no ARI identifier, see take.
 	if l.ARI == "" {
 		return nil, errors.ErrUnsupported
 	}
@@ -45,6 +46,8 @@ func (r *Means) RenewalInfo(ctx context.Context, name string, issuer *spec.Issue
 			return i, nil
 		}
 	}
+	// The lower bound protects a failing CA. The upper bound limits an excessive
+	// Retry-After.
 	r.Asks.Set(l.ARI, times.Sooner(times.Later(now.Add(AskNoAnswer), failure.RetryAt(err)), now.Add(MostAsk)))
 	return nil, err
 }

@@ -27,16 +27,19 @@ func (a *Attempt) conclude(err error, took time.Duration) (ledger.Event, *ledger
 		return a.concludeFailure(e, err, now)
 	}
 	e.Status, e.Revoked = ledger.Success, a.revoked
+	// A success ends a series of failures, unless it proves nothing about them.
 	if r := a.counted(); r != nil && !a.failsStill() && !a.goesOn() {
 		e.Recovered = r.Failures
 	}
 	if a.Action.Reason == ledger.ReasonOverdue {
 		e.Status = ledger.Held
 	}
+	// The secret is deleted and renewal is off: only a person can help.
 	if a.Action.Reason == ledger.ReasonLeftAlone && a.Action.IsGone() {
 		e.Severity = ledger.SeverityPage
 	}
 	var drop string
+	// A resumed attempt has the reason and the author of the run that began it.
 	if d := a.Pending; d != nil {
 		e.Operation, e.Reason, e.Detail = d.Operation, d.Reason, d.Detail
 		e.Actor, e.Cause, e.Revision = d.Actor, d.Cause, d.Revision
@@ -69,6 +72,7 @@ func (a *Attempt) conclude(err error, took time.Duration) (ledger.Event, *ledger
 		e.Detail += "; it has expired meanwhile, so that nothing is left to revoke"
 	}
 	a.tellPrevious(&e)
+	// Last, because the ID derives from the other fields.
 	e.ID = a.successID(e)
 	return e, record, drop
 }
@@ -99,6 +103,7 @@ func (a *Attempt) successID(e ledger.Event) string {
 	return ledger.EventID(e.Certificate, string(e.Operation), string(e.Reason), e.Revision, e.Detail, before)
 }
 
+// baseEvent returns the fields that the events of success and failure share.
 func (a *Attempt) baseEvent(now time.Time) ledger.Event {
 	e := ledger.Event{
 		Schema: ledger.EventSchema, Time: now.Truncate(time.Millisecond), Operation: a.Action.Kind, Certificate: a.Action.Certificate,
@@ -131,6 +136,7 @@ func (a *Attempt) tellOrder(e *ledger.Event) {
 	}
 }
 
+// successRecord returns the record after a success.
 func (a *Attempt) successRecord(now time.Time) *ledger.Record {
 	if a.Action.Kind == ledger.KindRetire {
 		r := *a.Action.Record
@@ -221,6 +227,8 @@ func (a *Attempt) notePause(r *ledger.Record, now time.Time) {
 	}
 }
 
+// concludeFailure returns the event and record of a failure. It drops no pending secret:
+// the next attempt resumes it.
 func (a *Attempt) concludeFailure(e ledger.Event, err error, now time.Time) (ledger.Event, *ledger.Record, string) {
 	class := failure.ClassOf(err)
 	e.Status, e.Class, e.Owner, e.Message = ledger.Failed, class, failure.OwnerOf(err), failure.Message(err)
@@ -236,6 +244,8 @@ func (a *Attempt) concludeFailure(e ledger.Event, err error, now time.Time) (led
 	return e, record, ""
 }
 
+// failureRecord returns the record after a failure, with the count of failures and the
+// hold.
 func (a *Attempt) failureRecord(err error, class ledger.Class, now time.Time) *ledger.Record {
 	r, digest := a.recordToFail(now)
 	old := a.counted()
@@ -256,6 +266,8 @@ func (a *Attempt) failureRecord(err error, class ledger.Class, now time.Time) *l
 	}
 	if old != nil {
 		r.Failures = old.Failures + 1
+		// A message that differs only in variable parts, such as a request ID, keeps its
+		// first wording.
 		if was := old.LastFailure; was != nil && was.Class == class && ledger.SameMessage(was.Message, last.Message) {
 			last.Message = was.Message
 		}
@@ -303,6 +315,7 @@ func (a *Attempt) hold(err error, r *ledger.Record, digest string, notAfter time
 	last := r.LastFailure
 	class := last.Class
 	var f *failure.Error
+	// A failure that passes by itself gets the usual steps, not the wait for a person.
 	if errors.As(err, &f) && f.Passes {
 		class = ledger.ClassInternal
 	}

@@ -20,6 +20,7 @@ func (a *Attempt) retire(ctx context.Context) error {
 	if r.State == ledger.StateRetired {
 		a.tellWritten(ctx)
 	}
+	// First, so that no later run resumes an attempt for a certificate without a block.
 	if err := a.discard(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -33,6 +34,8 @@ func (a *Attempt) retire(ctx context.Context) error {
 	if a.hasHeir() {
 		return nil
 	}
+	// The revocation reads the certificate from the secret, so that it precedes the
+	// deletion.
 	if r.OnRemove == spec.Revoke {
 		if err := a.revoke(ctx); err != nil {
 			return err

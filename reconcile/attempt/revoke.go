@@ -99,6 +99,7 @@ func (a *Attempt) RevokeOne(ctx context.Context, r *ledger.Revocation) error {
 	return nil
 }
 
+// forgetLeaf marks a kept certificate for removal once the ledger has the event.
 func (a *Attempt) forgetLeaf(r *ledger.Revocation, kept bool) {
 	if kept {
 		a.forgets = r.Serial

@@ -52,6 +52,7 @@ func (a *Attempt) keyWords(next *pending.StagedKey) string {
 	}
 }
 
+// wasPublished reports whether Vault's metadata or the ledger announced the key.
 func (a *Attempt) wasPublished(digest string) bool {
 	l := a.Action.Secret.Live
 	return l != nil && l.NextKeyDigest == digest || a.toldNext() == digest
@@ -86,6 +87,8 @@ func (a *Attempt) makeNext(d *pending.Secret) (err error) {
 func (a *Attempt) stageDrafted(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.WriteTimeout)
 	defer cancel()
+	// The pair is live and its fields name this key, so that it is staged even if
+	// certroll is told to stop.
 	next := a.Pending.Next
 	if next == nil {
 		return nil // the next plan decides what to stage

@@ -4,6 +4,7 @@ import (
 	"context"
 )
 
+// step is one step of an attempt. Its name is reported as progress.
 type step struct {
 	name string
 	run  func(*Attempt, context.Context) error
@@ -27,6 +28,8 @@ var orderSteps = []step{
 	{"sweep", (*Attempt).sweepInherited},
 }
 
+// runSteps runs the steps in order. The check before each step also stops an attempt
+// whose lease has expired.
 func (a *Attempt) runSteps(ctx context.Context, steps []step) error {
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {

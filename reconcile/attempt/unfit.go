@@ -52,10 +52,13 @@ func (a *Attempt) unfit(ctx context.Context, why error) error {
 		d.Unfit = a.Clock().UTC().Truncate(time.Second)
 		d.UnfitOrders++
 	}
+	// Another order would bring the same expired chain, so that the long wait applies at
+	// once.
 	if errors.As(why, new(endedChain)) {
 		d.UnfitOrders = max(d.UnfitOrders, 2)
 	}
 	d.UnfitUntil = d.Unfit.Add(a.unfitWait())
+	// Without the chain the phase is "ordered" again: the next attempt reads the order.
 	d.Chain, d.DataDigest = "", ""
 	a.refusedCert = true
 	f := &failure.Error{Code: ledger.ClassCARejected}

@@ -64,6 +64,8 @@ func (a *Attempt) writeFields(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	// The fields may publish the digest of the next key, such as for a TLSA record (RFC
+	// 7671).
 	if n := a.Pending.Next; n != nil {
 		material.NextKeyDigest = n.Digest
 	}
