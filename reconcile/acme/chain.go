@@ -47,6 +47,7 @@ func (f *finish) chain(ctx context.Context, url string) ([]byte, error) {
 		if ctx.Err() != nil {
 			return nil, err
 		}
+		// A missing alternate chain must not fail an issued certificate.
 		f.report("chain", "the CA's alternate chains cannot be had, taking its default chain: "+err.Error())
 		return f.defaultChain(ctx, url)
 	}
@@ -166,6 +167,7 @@ func defaultFirst(first string, chains map[string]*acme.RawCertificate) []string
 			urls = append(urls, u)
 		}
 	}
+	// lego returns a map, whose order would change the choice between equal chains.
 	slices.Sort(urls[1:])
 	return urls
 }

@@ -61,6 +61,7 @@ func (o Options) withDefaults() Options {
 	o.UserAgent = orDefault(o.UserAgent, "certroll")
 	o.RequestTimeout = orDefault(o.RequestTimeout, 30*time.Second)
 	o.ValidationTimeout = orDefault(o.ValidationTimeout, 5*time.Minute)
+	// Generous: ZeroSSL keeps orders in processing for long.
 	o.FinalizeTimeout = orDefault(o.FinalizeTimeout, 15*time.Minute)
 	o.ProviderTimeout = orDefault(o.ProviderTimeout, 3*time.Minute)
 	o.CleanupTimeout = orDefault(o.CleanupTimeout, time.Minute)
@@ -145,6 +146,7 @@ func (c *Client) resolve(ctx context.Context, v spec.Value) (string, error) {
 		return "", errors.New("no way to follow a reference was set up")
 	}
 	text, err := c.opts.Resolve(ctx, v)
+	// Before any use of the value: an error may quote it.
 	c.redact.Learn(text)
 	return text, err
 }

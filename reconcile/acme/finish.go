@@ -108,6 +108,8 @@ func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen ca.A
 	if err == nil {
 		return order, seen, f.expired(order)
 	}
+	// The caller gets OrderGone and makes a new order; without it, the stored URL would
+	// fail forever.
 	if solver.IsLost(err, seen) {
 		return order, seen, goneError(err, "the order cannot be had any more: a new one is needed")
 	}

@@ -35,6 +35,8 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 	}
 	doing := "ordering a certificate for " + list(names) + " at " + issuer.Directory
 	order, seen, err := newOrder(ctx, s, doing, names, api.OrderOptions{Profile: issuer.Profile, ReplacesCertID: replaces})
+	// Once only: a second failure is not about replaces. If lego left the field out, the
+	// failure is not about it either.
 	if err != nil && seen.SentField("replaces") && blamesReplaces(err, seen.Status) {
 		c.log.Info("the CA rejected the reference to the replaced certificate; ordering without it", "issuer", issuer.Name, "names", list(names), "error", err)
 		order, _, err = newOrder(ctx, s, doing, names, api.OrderOptions{Profile: issuer.Profile})

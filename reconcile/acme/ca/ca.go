@@ -78,6 +78,8 @@ func (c *Set) Of(issuer *spec.Issuer) (*CA, error) {
 	if len(issuer.Held) > 0 {
 		return nil, problem.Held("asking the CA of issuer "+issuer.Name, issuer.Held)
 	}
+	// A different bundle means a different trust: such issuers must not share
+	// connections.
 	key := issuer.Directory + "\x00" + issuer.CABundle
 	if issuer.Reach.Anything {
 		key += "\x00anything" // only certroll.hcl may reach any address: its connections must not serve a block of the config repo
@@ -130,6 +132,7 @@ func (u *CA) cachedDirectory(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the directory: %w", err)
 	}
+	// Only a 200 is cached: an outage must not last an hour longer.
 	u.dirBody, u.dirHead, u.dirTime = body, resp.Header, u.opts.Now()
 	return u.directoryAnswer(req), nil
 }

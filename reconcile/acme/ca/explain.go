@@ -28,6 +28,7 @@ func Explain(ctx context.Context, doing string, err error, seen Answer, now time
 		return ours
 	}
 	var p *acme.ProblemDetails
+	// An answer such as {} also decodes to a problem, without type and detail.
 	if errors.As(err, &p) && p.Type+p.Detail != "" {
 		class, advice := problem.AnswerClass(p, seen.RetryAfter)
 		return &problem.Error{OfClass: class, Doing: doing, Said: "the CA answered " + problem.Words(p), Advice: advice,
@@ -66,6 +67,8 @@ func unreachable(doing string, err error) *problem.Error {
 	var denied *reach.DeniedError
 	switch {
 	case errors.As(err, &denied):
+		// Waiting does not help against a denied address, a bad signer or a wrong name:
+		// a person must change the configuration.
 		e.OfClass, e.Said = problem.ClassConfig, denied.Error()
 		e.Advice = "move the issuer's block to certroll.hcl, or allow the address there, as in trust { endpoints = [\"10.0.0.0/8:443\"] }"
 	case errors.As(err, &authority):

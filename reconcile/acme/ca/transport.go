@@ -67,12 +67,15 @@ func newTransport(issuer *spec.Issuer, wrap func(http.RoundTripper) http.RoundTr
 			"ACME is spoken over HTTPS only (RFC 8555 section 6.1)")
 	}
 	base := http.DefaultTransport.(*http.Transport).Clone()
+	// net/http keeps two idle connections per host, but each account of this CA may have
+	// RequestsAtOnce requests in progress.
 	base.MaxIdleConnsPerHost = 32
 	base.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	if !issuer.Reach.Anything {
 		(&reach.Dialer{Dials: issuer.Reach.Dials, Allow: problem.TrustEndpoints}).Transport(base)
 	}
 	if issuer.CABundle != "" {
+		// The bundle adds to the system's roots.
 		pool, err := x509.SystemCertPool()
 		if err != nil {
 			pool = x509.NewCertPool()
@@ -97,6 +100,7 @@ func readWhole(resp *http.Response, err error, most int64) (*http.Response, erro
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	// One byte more than allowed shows that the answer is too large.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer of %s: %w", resp.Request.URL.Host, err)

@@ -16,8 +16,9 @@ const ProxyVariable = "CERTROLL_DNS_GATEWAY"
 
 // Confine sends all requests of net/http's default transport and its clones through a
 // proxy. That includes requests to addresses of this machine, which the proxy variables
-// of the environment exempt. A redirect to another host becomes an error without any
-// text of the answer.
+// of the environment exempt. In the default transport, but not in a clone, a redirect
+// to another host becomes an error without any text of the answer: Transport.Clone
+// drops registered protocols.
 func Confine(proxy string) error {
 	u, err := url.Parse(proxy)
 	if err != nil || u.Host == "" {

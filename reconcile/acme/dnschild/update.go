@@ -44,6 +44,7 @@ func (u *recordUpdater) Present(domain, _, keyAuth string) error {
 		return fmt.Errorf("dnsupdate: failed to insert: %w", err)
 	}
 	m := new(dns.Msg).SetUpdate(zone)
+	// An insert adds to the set (RFC 2136 section 2.5.1).
 	m.Insert([]dns.RR{&dns.TXT{
 		Hdr: dns.RR_Header{Name: info.EffectiveFQDN, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: updateTTL()},
 		Txt: []string{info.Value},

@@ -180,6 +180,8 @@ func splice(near net.Conn, fromNear io.Reader, far net.Conn) {
 
 // dial connects to a host and port, through the operator's proxy if one is set.
 func (g *gateway) dial(ctx context.Context, address string) (net.Conn, error) {
+	// Before the operator's proxy, which resolves names itself: only an address written
+	// as such can be checked here.
 	if err := g.dialer.Literal(hostOf(address), address); err != nil {
 		return nil, err
 	}

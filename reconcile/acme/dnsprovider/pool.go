@@ -119,10 +119,12 @@ func (cs *Pool) Open(ctx context.Context, account *spec.DNSAccount) (*Provider, 
 			p.secrets = append(p.secrets, text)
 		}
 	}
+	// A reference may lead to an address, which the decoder could not check.
 	if name := account.CheckResolved(values); name != "" {
 		return nil, problem.Config("using the DNS account "+account.Name, "what "+name+" refers to is not allowed: it leads to a server that trust.endpoints in certroll.hcl does not name",
 			"write the address itself into the block, and allow it in certroll.hcl")
 	}
+	// After the references are read: the key covers the credentials' values.
 	p.key, p.Effect = p.digest(), account.TXTEffect(values)
 	child, err := cs.acquire(ctx, p)
 	if err != nil {
@@ -211,6 +213,7 @@ func (cs *Pool) acquire(ctx context.Context, p *Provider) (*child, error) {
 	}
 	ch := cs.byKey[p.key]
 	if ch == nil || ch.dead() {
+		// In the map before it has started, so that concurrent callers share one start.
 		ch = cs.newChild(p)
 		cs.byKey[p.key] = ch
 		cs.ended.Go(ch.live)

@@ -135,6 +135,7 @@ func (c *child) start() (*exec.Cmd, *sync.WaitGroup, error) {
 	if c.gateway != nil {
 		cmd.Env = append(slices.Clip(cmd.Env), c.gateway.environment()...)
 	}
+	// Not certroll's working directory, which may be a checkout of the config repo.
 	cmd.Dir = "/"
 	cmd.SysProcAttr = childAttributes()
 	stdin, err1 := cmd.StdinPipe()
@@ -205,6 +206,8 @@ func (c *child) change(ctx context.Context, r dnswire.Request) error {
 		return problem.Interrupted(ctx, doing)
 	}
 	limit := c.children.opts.Timeout
+	// The caller's cancellation must not abort a write halfway; AfterFunc below shortens
+	// it.
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	// An interrupted call gets cancelGrace to finish.

@@ -32,6 +32,8 @@ func (x *Examiner) ExamineCAA(ctx context.Context, issuer *spec.Issuer, accounts
 	var directory *problem.Finding
 	e.identities, directory = x.caaIdentities(ctx, issuer)
 	e.unread = directory != nil
+	// At most one read of the store for all names, and none if no record names an
+	// account.
 	e.account = sync.OnceValues(func() (string, error) {
 		account, err := x.accounts.Stored(ctx, issuer)
 		return account.URL, err
@@ -75,6 +77,7 @@ func (e *caaExam) name(ctx context.Context, name string) []*problem.Finding {
 	}
 	domain, wildcard := strings.CutPrefix(name, "*.")
 	doing := "looking for CAA records for " + name
+	// For a wildcard, the CA starts at the domain below "*." (RFC 8659 section 3).
 	set, at, r := e.relevant(ctx, dns.Fqdn(domain))
 	if r.outage != nil {
 		return []*problem.Finding{e.outage(doing, name, r.outage)}

@@ -54,6 +54,7 @@ func (p *Publisher) Answer(ctx context.Context, a Request) error {
 		return err
 	}
 	a.Report(StepRecord, one.name)
+	// Needed only to recognize foreign records.
 	if !provider.Effect.Spares() {
 		if one.own, err = a.Own(ctx); err != nil {
 			return err

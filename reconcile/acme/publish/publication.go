@@ -84,6 +84,7 @@ func (p *publication) run(ctx context.Context, ask func() error) error {
 	for _, answer := range p.proofs {
 		written, err := p.present(ctx, answer)
 		if written {
+			// At the end of run, after the CA has validated.
 			defer p.remove(ctx, answer)
 		}
 		if err != nil {
@@ -94,6 +95,7 @@ func (p *publication) run(ctx context.Context, ask func() error) error {
 	if err != nil {
 		return err
 	}
+	// After seen, whose wait counts toward the same time.
 	if err := p.waitQuiet(ctx); err != nil {
 		return err
 	}
@@ -116,6 +118,7 @@ func (p *publication) present(ctx context.Context, answer dnsprovider.Proof) (wr
 	p.names.wrote(p.name, answer.Value())
 	err = p.patiently(ctx, doing, func() error {
 		err := p.provider.Present(ctx, answer, p.name)
+		// An interrupted or unanswered call may have written the record.
 		written = written || err == nil || ctx.Err() != nil || problem.AsError(doing, err).OfClass == problem.ClassDNSUnavailable
 		return err
 	})

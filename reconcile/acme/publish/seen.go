@@ -21,6 +21,7 @@ func (p *publication) seen(ctx context.Context) (time.Duration, error) {
 		if wait.Sleep(ctx, settings.Wait) != nil {
 			return 0, problem.Interrupted(ctx, p.doing)
 		}
+		// Nothing was queried, so the TTL is unknown: assume the longest.
 		return p.opts.RecordCache, nil
 	}
 	want := make([]string, len(p.proofs))

@@ -28,6 +28,7 @@ func (a *Accounts) openAccount(ctx context.Context, issuer *spec.Issuer) (*Sessi
 	if err != nil {
 		return nil, err
 	}
+	// First, since the document's id depends on it.
 	var eabKeyID string
 	if issuer.EAB != nil {
 		if eabKeyID, err = a.opts.Credential(ctx, issuer.EAB.KeyID, credential.Token); err != nil {
@@ -90,6 +91,7 @@ func (s *Session) ensureRegistered(ctx context.Context, doing string, doc map[st
 		return s.remember(ctx, doing, doc, url)
 	}
 	s.setAccountURL(doc[FieldURL])
+	// The stored contact is the one last sent, so a change of email costs one request.
 	if doc[FieldContact] == s.issuer.Email {
 		return nil
 	}

@@ -111,6 +111,8 @@ func (s *Session) callAs(ctx context.Context, kid, doing string, fn func(*api.Co
 // the call's context.
 func (l *lane) run(fn func(*api.Core) error) error {
 	if l.core == nil {
+		// A client of its own: lego v4 wraps the transport of a given client again each
+		// time.
 		httpClient := &http.Client{Transport: l, CheckRedirect: ca.CheckRedirect}
 		core, err := api.New(httpClient, l.session.accounts.opts.UserAgent, l.session.ca.Directory, l.kid, l.session.key)
 		if err != nil {
@@ -145,6 +147,7 @@ func (s *Session) giveBack(l *lane) {
 	l.ctx = nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// A lego core keeps its account URL: after a new registration the lane is useless.
 	if l.core != nil && l.kid == s.kid && l.kid != "" {
 		s.lanes = append(s.lanes, l)
 	}

@@ -41,6 +41,7 @@ func (a *Accounts) locate(ctx context.Context, issuer *spec.Issuer, eabKeyID str
 			a.opts.Logger.Info("using the ACME account of an earlier certroll version", "issuer", issuer.Name, "document", former)
 		}
 	}
+	// A pointer leads to a document and not to another pointer: one step, no loop.
 	if target := doc[fieldDocument]; target != "" {
 		doc, err = a.load(ctx, target)
 		return target, doc, err

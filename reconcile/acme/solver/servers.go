@@ -39,6 +39,8 @@ func (s *servers) use(ctx context.Context, kind spec.Challenge, address string, 
 	defer s.mu.Unlock()
 	l := s.open[key]
 	if l == nil {
+		// Under the lock, so that a second challenge waits for this listener and does
+		// not try to bind the same address.
 		ln, err := wait.Listen(ctx, address)
 		if err != nil {
 			return nil, nil, err

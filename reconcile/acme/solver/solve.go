@@ -62,6 +62,7 @@ func (j *Job) Solve(ctx context.Context, urls []string) error {
 		return problem.Config(j.Doing, "no DNS account was given to validate "+tasks[0].name()+" with", "name one in the certificate's dns")
 	}
 	if slices.ContainsFunc(j.Accounts, func(a *spec.DNSAccount) bool { return a.Challenge == spec.DNS01 }) {
+		// Before the first write, so that a crash leaves no unknown record.
 		j.Report(StepAnswers, answersOf(tasks))
 	}
 	groups := byDomain(tasks)
@@ -110,6 +111,8 @@ func (s *solving) open(ctx context.Context, urls []string) ([]task, error) {
 		if ch, ok := dnsChallenge(a); ok {
 			s.tokens = append(s.tokens, ch.Token)
 		}
+		// A valid authorization is reused: Let's Encrypt's classic profile does so for
+		// 30 days.
 		if a.Status == acme.StatusPending {
 			tasks = append(tasks, task{url: urls[i], authz: a})
 		}
@@ -153,6 +156,8 @@ func (s *solving) solveGroup(ctx context.Context, group []task) error {
 			return nil
 		}
 		why := problem.OfAccount(account.Name, s.Doing, err)
+		// Once the CA was asked, the authorization is decided: another account cannot
+		// help.
 		if ctx.Err() != nil || !errors.As(err, new(problem.NotPublished)) {
 			return why
 		}
@@ -264,6 +269,7 @@ func (s *solving) stillOpen(ctx context.Context, group []task) ([]task, error) {
 			return nil, err
 		}
 		if failure := AuthorizationFailure(s.Issuer, authz); failure != nil {
+			// One invalid authorization ends the order (RFC 8555 section 7.1.6).
 			return nil, failure
 		}
 		if authz.Status == acme.StatusPending {
@@ -354,6 +360,8 @@ func (s *solving) ask(ctx context.Context, ch challenge) error {
 		return err
 	})
 	if refusal != nil {
+		// A lost answer and a repeated request look alike: the authorization's state
+		// decides.
 		if done, err := s.askedBefore(ctx, ch, refusal); done || err != nil {
 			return err
 		}
