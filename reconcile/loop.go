@@ -220,6 +220,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if l.desired == nil {
 		return p
 	}
+	// Read before the observation: only an older absence ends by it.
 	away := l.adoptAbsence()
 	asked, err := l.look(ctx, now, pulled)
 	if p.Err = err; err != nil {
@@ -240,6 +241,7 @@ func (l *Loop) pass(ctx context.Context) (p Pass) {
 	if away = l.adoptAbsence(); away != nil && !attempt.SaysAway(err) {
 		p.Err = errors.Join(p.Err, away)
 	}
+	// Observed again, so that the pass reports the outcome of its own actions.
 	if names := l.changed(p); len(names) > 0 && ctx.Err() == nil {
 		p.Err = errors.Join(p.Err, l.lookAt(ctx, names))
 	}
@@ -319,6 +321,7 @@ func (l *Loop) pull(ctx context.Context, now time.Time) error {
 // force.
 func (l *Loop) look(ctx context.Context, now time.Time, pulled bool) (asked, err error) {
 	stale, first := l.due(now), l.seen == nil
+	// The first pass observes everything anyway.
 	if pulled && !first {
 		for _, name := range l.turns.Next(plan.Holders(l.desired, l.seen.Records), plan.MostInTurn) {
 			stale[name] = true
@@ -445,6 +448,8 @@ func (l *Loop) daily(ctx context.Context, now time.Time) error {
 	default:
 		return nil // the previous one still runs
 	}
+	// Stored before the work starts: work that crashes the process must not run at each
+	// start.
 	l.r.Asks.Set(attempt.DailyMoment, now.Add(times.Day))
 	done := make(chan struct{})
 	l.today = done

@@ -54,6 +54,7 @@ func New(o Options) (*Client, error) {
 		cfg.Address = o.Address
 	}
 	cfg.Timeout = 0 // patient times each try by itself: waits for a busy Vault must not count
+	// noRetry takes out the answers that patient waits for.
 	cfg.MaxRetries = 2
 	cfg.CheckRetry = noRetry
 	if err := configureTLS(cfg, o); err != nil {

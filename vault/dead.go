@@ -98,6 +98,7 @@ func (d *deaths) tellsDead(ctx context.Context) bool {
 func (d *deaths) anotherToken(ctx context.Context, refused string, refusal []byte) (string, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	// Another call has logged in meanwhile.
 	if now := d.api.Token(); now != refused {
 		return now, now != ""
 	}
@@ -108,6 +109,7 @@ func (d *deaths) anotherToken(ctx context.Context, refused string, refusal []byt
 	if d.given || time.Since(d.loggedIn) < loginTurn {
 		return "", false
 	}
+	// Set before the login: a failing login must not be repeated by every rejected call.
 	d.loggedIn = time.Now()
 	if err := d.login(ctx); err != nil {
 		d.log.Error("could not log in to Vault again", "error", err)

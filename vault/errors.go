@@ -59,10 +59,12 @@ func (e *Error) DeadToken() bool { return e.dead }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
+// configError reports an unusable setting of the vault block or of a VAULT_* variable.
 func configError(doing string, err error) error {
 	return &Error{doing: doing, said: err.Error(), advice: "mend the vault block of certroll.hcl, or the VAULT_* variables", cause: err}
 }
 
+// notFound reports a missing secret; it wraps fs.ErrNotExist.
 func notFound(doing string) error {
 	return &Error{doing: doing, said: "there is nothing to read", cause: fs.ErrNotExist}
 }
@@ -99,6 +101,7 @@ func deadToken(err error) bool {
 	})
 }
 
+// responseOf returns Vault's answer in an error; nil if Vault did not answer.
 func responseOf(err error) *api.ResponseError {
 	var re *api.ResponseError
 	if errors.As(err, &re) {
@@ -107,6 +110,7 @@ func responseOf(err error) *api.ResponseError {
 	return nil
 }
 
+// isConflict reports whether check-and-set did not match.
 func isConflict(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.conflict

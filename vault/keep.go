@@ -53,6 +53,7 @@ func (c *Client) loggedIn() int {
 	return c.logins
 }
 
+// errRevoked is the logged reason if a call found the token dead before its time.
 var errRevoked = errors.New("Vault does not know it any more: it was revoked before its time, or Vault was set back")
 
 // loginAgain logs in and then drops reports about the old token. It waits a moment before

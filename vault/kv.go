@@ -87,6 +87,7 @@ func (v versionInfo) readable(now time.Time) bool {
 	if v.Destroyed {
 		return false
 	}
+	// An empty deletion time does not parse: the version stays.
 	deleted, err := time.Parse(time.RFC3339Nano, v.DeletionTime)
 	return err != nil || deleted.After(now)
 }

@@ -106,6 +106,7 @@ func (c *Client) noMount(err error, doing, path string) error {
 	return e
 }
 
+// find returns the known mount that a path lies in.
 func (c *mountCache) find(path string) (mount, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,6 +118,7 @@ func (c *mountCache) find(path string) (mount, bool) {
 	return mount{}, false
 }
 
+// add remembers a mount.
 func (c *mountCache) add(m mount) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

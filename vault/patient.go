@@ -44,6 +44,7 @@ func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 	var body []byte
 	if req.Body != nil {
 		var err error
+		// The whole body is kept, because each try sends it again.
 		if body, err = bounded.All(req.Body, maxRead); err != nil {
 			return nil, err
 		}
@@ -244,6 +245,7 @@ func (p *pace) refused(after time.Duration, try int) time.Duration {
 		return pause
 	}
 	if p.halved = now; p.limit == 0 {
+		// leave has already counted the rejected request out.
 		p.limit = min(p.active+1, unlimited)
 	}
 	p.limit, p.good = max(1, p.limit/2), 0

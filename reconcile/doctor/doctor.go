@@ -158,6 +158,7 @@ func (x *examining) look(ctx context.Context) {
 			}
 			for _, err := range x.examiner.ExamineCAA(ctx, one.issuer, accounts, distinctNames(one.certificates)) {
 				f := newFinding(err)
+				// A failing fallback blocks no renewal while the first issuer works.
 				if one.fallback && f.Severity == ledger.SeverityError {
 					f.Severity = ledger.SeverityWarning
 				}
@@ -353,6 +354,7 @@ func (x *examining) note(f ledger.Finding, certificates []*spec.Certificate) {
 		same = &f
 		x.found[key] = same
 	} else if slices.Index(ledger.Severities, f.Severity) < slices.Index(ledger.Severities, same.Severity) {
+		// The most severe of equal findings decides.
 		same.Severity, same.Message, same.Advice = f.Severity, f.Message, f.Advice
 	}
 	same.Certificates = text.SortedSet(append(same.Certificates, f.Certificates...))
@@ -372,6 +374,7 @@ func newFinding(err error) ledger.Finding {
 	}
 }
 
+// result returns the findings so far.
 func (x *examining) result(incomplete bool) *Examination {
 	out := &Examination{Certificates: len(x.certificates), Canaries: x.flown, Findings: []ledger.Finding{}, Incomplete: incomplete}
 	for _, f := range x.found {

@@ -50,6 +50,7 @@ func ProblemEntries(known *ledger.Problems, x *Examination, rev ledger.Revision,
 	}
 	blind := blinded(x)
 	for _, p := range slices.Clone(known.Problems) {
+		// A problem is gone only if its examination was complete and did not find it.
 		hidden := x.Incomplete || slices.ContainsFunc(p.Certificates, func(c string) bool { return blind[c] })
 		if p.Operation == ledger.KindProbe || hidden || found(x, p) {
 			continue

@@ -95,6 +95,7 @@ func (g *Limiter) Begin(desired *spec.Spec, obs *plan.Observed) *Pass {
 	for _, e := range obs.History {
 		seen[e.ID] = true
 	}
+	// The plan's history has some of the recent events by now.
 	g.recent = slices.DeleteFunc(g.recent, func(e ledger.Event) bool { return seen[e.ID] })
 	for _, e := range g.recent { // recorded after the plan was made
 		throttle.AddToCircuit(g.found, g.zoned.Fair(e))
@@ -111,6 +112,7 @@ func (p *Pass) End() {
 	}
 }
 
+// dependency returns the state of a subject. The caller holds g.mu.
 func (g *Limiter) dependency(s ledger.Subject) *dependency {
 	d := g.dependencies[s]
 	if d == nil {
@@ -208,6 +210,7 @@ func (g *Limiter) Leave(entered []ledger.Subject, issuer string, e ledger.Event)
 	}
 	for s := range throttle.Circuits([]ledger.Event{fair}) {
 		d := g.dependency(s)
+		// A failure makes the subject unproven: it starts slowly again.
 		d.proven, d.failedAt = false, g.left
 	}
 	throttle.AddToCircuit(g.found, fair)

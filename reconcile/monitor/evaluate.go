@@ -34,6 +34,7 @@ var servings = []Serving{
 	ServesExpired, ServesOther, ServesStale, ServesIncomplete, ServesUnreachable, ServesDenied, ServesWaiting, ServesUnissued, ServesCurrent,
 }
 
+// rank returns the position in servings; 0 is the worst.
 func (s Serving) rank() int { return slices.Index(servings, s) }
 
 // Problem reports whether a person has to act.
@@ -129,6 +130,7 @@ func evaluateOne(w Expectation, chain []*x509.Certificate, oneOfMany bool, addre
 			where, l.Serial, text.Clipped(leaf.Issuer.CommonName, 80), text.Clipped(text.OrNone(text.Some(keypair.NamesOf(leaf), 3)), 300), text.Stamp(w.Since), inVault)
 		l.Advice = "have the consumer use the certificate in Vault, or take the endpoint out of probe"
 	}
+	// Within the consumer's time an earlier certificate is expected.
 	if until := w.Since.Add(w.After); (l.Verdict == ServesStale || l.Verdict == ServesOther) && now.Before(until) {
 		l.Verdict, l.Advice = ServesWaiting, ""
 		l.Message += "; until " + text.Stamp(until) + " that is waited for"

@@ -28,6 +28,7 @@ func ProbeEntries(known *ledger.Problems, looks map[ledger.Endpoint]*Result, rev
 			Certificates: []string{s.Certificate}, Names: []string{},
 		}}
 		i := known.At(s)
+		// The same problem as before: no new event.
 		if i >= 0 && known.Problems[i].Class == p.Class {
 			continue
 		}

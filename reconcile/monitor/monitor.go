@@ -29,6 +29,7 @@ type Prober interface {
 	Served(ctx context.Context, at spec.Probe, algorithm spec.Algorithm) (map[string][]*x509.Certificate, error)
 }
 
+// isDenied reports whether certroll.hcl forbids the connection.
 func isDenied(err error) bool {
 	var d interface{ Denied() bool }
 	return errors.As(err, &d) && d.Denied()
@@ -109,6 +110,7 @@ func (l *Monitor) SetTimes(interval, after time.Duration) {
 	l.o.Interval, l.o.After = cmp.Or(interval, probeEvery), cmp.Or(after, probeAfter)
 }
 
+// now returns the wall clock time, without the monotonic reading.
 func (l *Monitor) now() time.Time { return l.r.Opts.Now().Round(0) }
 
 // Follow takes the endpoints and live certificates of a pass.
@@ -233,6 +235,7 @@ func (l *Monitor) wake() time.Time {
 	return next
 }
 
+// lookAll probes endpoints concurrently, and waits for them.
 func (l *Monitor) lookAll(ctx context.Context, endpoints []ledger.Endpoint) {
 	var g errgroup.Group
 	g.SetLimit(ProbesAtOnce)
@@ -259,6 +262,8 @@ func (l *Monitor) look(ctx context.Context, s ledger.Endpoint) {
 	if seen.Live == nil {
 		return
 	}
+	// Without the lock, because a probe may take seconds. Follow may change the endpoint
+	// meanwhile, so that it is read again below.
 	look, ok := lookAtOne(ctx, l.r, l.prober, &seen)
 	if !ok || ctx.Err() != nil {
 		return
@@ -351,6 +356,7 @@ func (l *Monitor) tellOf(ctx context.Context, looks map[ledger.Endpoint]*Result,
 			return err
 		}
 	}
+	// Without changes no lease is taken: the round costs no request to Vault.
 	if len(ProbeEntries(l.known, looks, rev, l.now())) == 0 && !l.untold {
 		return nil
 	}

@@ -140,6 +140,7 @@ func (h *Classifier) read(e ledger.Event) []Notice {
 	for _, s := range throttle.Worked(e) {
 		if o := h.Held[string(s)]; o != nil {
 			delete(h.Held, string(s))
+			// A success ends the breaker of the issuers and accounts that it used.
 			if o.event.Reason == ledger.ReasonBreaker && o.lasts(e.Time) {
 				n := newNotice([]NoticeKind{NoticeResolved}, e)
 				n.Certificates, n.Ends = newNotice(nil, o.event).Certificates, text.Cut(string(s), mostWord)
@@ -177,6 +178,7 @@ func (h *Classifier) kinds(e ledger.Event) []NoticeKind {
 		return []NoticeKind{NoticeTampered, NoticePaging}
 	}
 	if failed {
+		// problem compares an examination's findings with these failures.
 		h.failed[e.Certificate] = e
 	} else if e.Recovered > 0 { // a success such as new renewal information ends no failure
 		delete(h.failed, e.Certificate)

@@ -178,6 +178,8 @@ func (c *deliverer) send(ctx context.Context, tree fs.FS, head string) (time.Dur
 		}
 		upTo = w.head
 	}
+	// Stored before the first delivery, so that a retry after a crash sends the same
+	// bytes.
 	if c.unsaved {
 		if err := c.store(ctx); err != nil {
 			return 0, err
@@ -186,6 +188,7 @@ func (c *deliverer) send(ctx context.Context, tree fs.FS, head string) (time.Dur
 	if again := c.sendAll(ctx); again > 0 {
 		return again, c.store(ctx)
 	}
+	// All delivered: the position moves, and the messages are dropped.
 	c.kept = DeliveryState{after: c.kept.upto}
 	if err := c.store(ctx); err != nil {
 		return 0, err
@@ -253,6 +256,7 @@ type waiting struct {
 
 // waiting reads the events after the position and groups their notices.
 func (c *deliverer) waiting(ctx context.Context, tree fs.FS, head string) (waiting, error) {
+	// The history before the position gives the classifier its state.
 	events, fresh, found, err := c.untold(tree)
 	if err == nil && !found {
 		// Another replica may have stored a position in a newer ledger. Only a freshly

@@ -30,6 +30,7 @@ func (i Interest) Wants(n Notice, records map[string]*ledger.Record) NoticeKind 
 	return n.Kinds[at]
 }
 
+// labelled reports whether a record has all labels.
 func (i Interest) labelled(r *ledger.Record) bool {
 	if r == nil {
 		return false
@@ -130,6 +131,7 @@ func notificationID(b Notification) string {
 	return ledger.EventID(parts...)
 }
 
+// recordsOf returns the records of the certificates in the notices.
 func recordsOf(told []Notice, records map[string]*ledger.Record) map[string]*ledger.Record {
 	some := map[string]*ledger.Record{}
 	for _, n := range told {

@@ -42,6 +42,7 @@ func NewNotifier(r *recorder.Recorder, destinations []Destination, o NotifierOpt
 	return n
 }
 
+// now returns the wall clock time, without the monotonic reading.
 func (n *Notifier) now() time.Time { return n.r.Now().Round(0) }
 
 // Run delivers until ctx ends.
@@ -58,6 +59,7 @@ func (n *Notifier) Once(ctx context.Context) {
 	})
 }
 
+// each runs do for all destinations concurrently, and waits for them.
 func (n *Notifier) each(do func(*deliverer)) {
 	var all sync.WaitGroup
 	for _, c := range n.deliverers {

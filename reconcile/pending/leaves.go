@@ -79,6 +79,7 @@ func (k *Leaves) Keep(ctx context.Context, name string, leaf *x509.Certificate, 
 		old := readLeaf(text, serial)
 		return old == nil || old.NotAfter.Before(now)
 	})
+	// Beyond the limit some certificate has to go; serials have no order in time.
 	for _, first := range slices.Sorted(maps.Keys(leaves)) {
 		if len(leaves) < MostLeaves {
 			break

@@ -85,6 +85,7 @@ func (s *NextKeys) Replace(ctx context.Context, name string, n *StagedKey, now t
 	if err != nil {
 		return err
 	}
+	// Destroy removes all versions: a replaced key must not be readable in the history.
 	if err := s.Drop(ctx, name); err != nil {
 		return err
 	}

@@ -180,6 +180,8 @@ func (s *Secrets) Store(ctx context.Context, name string, d *Secret) error {
 	}
 	if !d.Described {
 		meta := map[string]string{observe.MetaKey: d.KeyDigest, observe.MetaVersion: strconv.Itoa(d.CAS), observe.MetaStarted: d.Started.UTC().Format(time.RFC3339)}
+		// Metadata first, see above. It changes only with the key, so that it is written
+		// once.
 		err = s.Secrets.WriteMetadata(ctx, s.Mount, s.path(name), observe.StateMeta(meta, s.Ledger))
 		if err != nil {
 			return err

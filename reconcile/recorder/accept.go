@@ -73,6 +73,8 @@ func (r *Recorder) AcceptHeld(ctx context.Context, id string, known *ledger.Held
 	if err != nil {
 		return nil, err
 	}
+	// A first check, so that a wrong ID fails without a commit. The edit repeats it on
+	// the tree that it changes.
 	if _, _, err := archive.FindHeld(tree, id, known); err != nil {
 		return nil, err
 	}
@@ -125,6 +127,8 @@ func (r *Recorder) AcceptLost(ctx context.Context, commit string, seen bool, act
 		if len(archive.WithoutHead(lost, commit)) == len(lost) && !seen {
 			return nil, archive.ErrNotLost
 		}
+		// The consent has to sort after the report of the loss, even if this clock is
+		// slow.
 		if n := len(events); n > 0 {
 			told[0].Event.Time = times.Later(e.Time, events[n-1].Time.Add(time.Millisecond))
 		}

@@ -71,6 +71,8 @@ func (r *Recorder) Snapshot(ctx context.Context) (tree fs.FS, fresh bool, err er
 		m.mu.Lock()
 		m.err = loadErr
 		m.mu.Unlock()
+		// A conflict means that another replica moved the checkpoint: compare with the
+		// new one.
 		if !failure.IsConflict(loadErr) || try == maxCheckpointTries {
 			return tree, true, nil
 		}
@@ -85,6 +87,7 @@ func (r *Recorder) keepCheckpoint(ctx context.Context, tree fs.FS, head string, 
 	if err != nil {
 		return audit.Foreign("checkpoint", m.Anchor, err)
 	}
+	// Unchanged since the last comparison.
 	if was == nil && head == "" || was != nil && was.Head == head {
 		m.found(false)
 		return nil
@@ -102,6 +105,7 @@ func (r *Recorder) keepCheckpoint(ctx context.Context, tree fs.FS, head string, 
 	if err != nil || astray {
 		return err
 	}
+	// A new nonce for each checkpoint, see untold.
 	now.At, now.Nonce = r.Now(), rand.Text()
 	return m.Anchor.Store(ctx, now.Fields(), version)
 }

@@ -98,6 +98,7 @@ func (r *Recorder) Taken(ctx context.Context, rev ledger.Revision) error {
 	if err != nil {
 		return err
 	}
+	// Unpublished entries are newer than the ledger's.
 	waiting, err := r.Writer.entries()
 	if err != nil {
 		return err

@@ -41,6 +41,7 @@ type Recorder struct {
 // Publish publishes the journal to the ledger, even if ctx has ended: a stopped run still
 // reports what it did. commit is "" if there was nothing new.
 func (r *Recorder) Publish(ctx context.Context) (commit string, err error) {
+	// Bounded, because the caller may be shutting down.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
 	r.triedMu.Lock()
@@ -118,6 +119,7 @@ func (r *Recorder) AmendProblems(ctx context.Context, amend func(known *ledger.P
 	if err != nil {
 		return nil, nil, err
 	}
+	// An old tree lacks what this process has published since.
 	if was := r.problems; !fresh && was != nil && was.UpdatedAt.After(known.UpdatedAt) {
 		known = was // published, but the ledger could not be read since
 	}

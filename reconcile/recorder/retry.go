@@ -54,6 +54,8 @@ func (r *Recorder) Retry(ctx context.Context, want Retry) (done []Retried, commi
 	if err != nil || len(entries) == 0 {
 		return done, "", err
 	}
+	// The entries are made again from the tree of the commit: another process may have
+	// written since.
 	commit, err = r.Writer.Ledger.Commit(ctx, statuspage.CommitMessage(entries), func(tree fs.FS) (map[string][]byte, error) {
 		var err error
 		if done, entries, err = want.entries(tree, r.Writer.Records, now); err != nil || len(entries) == 0 {
@@ -77,6 +79,8 @@ func (w Retry) entries(tree fs.FS, cache *archive.RecordCache, now time.Time) ([
 	if err != nil {
 		return nil, nil, err
 	}
+	// A hold of an issuer or DNS account is in no record, so that the retry is an event
+	// alone.
 	together := heldAsWhole(events)
 	var done []Retried
 	var entries []ledger.Entry

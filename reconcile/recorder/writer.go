@@ -56,6 +56,7 @@ func (s *Writer) Snapshot(ctx context.Context) (tree fs.FS, head string, fresh b
 // DNS providers, and the ledger is a Git repository: every entry passes here.
 func (s *Writer) Struck(e ledger.Entry) ledger.Entry {
 	e.Event.Message, e.Event.Detail = s.Redact.Strike(e.Event.Message), s.Redact.Strike(e.Event.Detail)
+	// Copies, because the caller keeps its entry.
 	e.Event.PassedOver = slices.Clone(e.Event.PassedOver)
 	for i := range e.Event.PassedOver {
 		e.Event.PassedOver[i].Message = s.Redact.Strike(e.Event.PassedOver[i].Message)
@@ -128,6 +129,7 @@ func (s *Writer) Overlay(obs *plan.Observed) error {
 		known[e.ID] = true
 	}
 	for _, e := range entries {
+		// Plan ignores a pending secret whose attempt has ended.
 		if e.Drop != "" {
 			obs.Done[e.Drop] = e.Event.KeyDigest
 		}
@@ -160,6 +162,7 @@ func (s *Writer) Flush(ctx context.Context) (commit string, told []ledger.Entry,
 	s.Mu.Lock()
 	s.toldAt = s.Now()
 	s.Mu.Unlock()
+	// Only the entries of this commit: others may have been recorded during the push.
 	s.Unwritten.told(last)
 	return commit, told, s.Journal.Ack(written)
 }
@@ -187,6 +190,7 @@ func (s *Writer) Edit(tree fs.FS, entries []ledger.Entry) (map[string][]byte, er
 	if files == nil {
 		files = map[string][]byte{}
 	}
+	// Records that Mend found in earlier commits are written back.
 	for _, name := range s.Records.Restored() {
 		changed[name] = true
 	}
