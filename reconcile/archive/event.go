@@ -42,6 +42,7 @@ func AuditFiles(tree fs.FS) ([]string, error) {
 			}
 		}
 	}
+	// The names sort by time: year, then month, then the suffix of nextAuditFile.
 	slices.Sort(files)
 	return files, nil
 }
@@ -54,6 +55,8 @@ func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string]
 	if err != nil {
 		return nil, err
 	}
+	// A clock that went back must not start an older file: the chain follows the file
+	// names.
 	target := AuditFile(now)
 	if n := len(files); n > 0 && files[n-1] > target {
 		target = files[n-1]
@@ -66,7 +69,8 @@ func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string]
 	for _, f := range files[max(0, len(files)-2):] {
 		b, err := fs.ReadFile(tree, f)
 		if errors.Is(err, fs.ErrInvalid) {
-			// The file is too large: the log continues in another file, with a new chain.
+			// The file is too large to append to: the log continues in another file, chained
+			// to the last line that is readable.
 			if f == target {
 				target, body = nextAuditFile(target), nil
 			}
@@ -75,6 +79,7 @@ func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string]
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", f, err)
 		}
+		// Notifications and limits would count an event twice that is in the log twice.
 		ledger.IdsIn(b, told)
 		if last := LastLine(b); last != nil {
 			prev = ledger.LineHash(last)
@@ -98,6 +103,7 @@ func AppendEvents(tree fs.FS, events []ledger.Event, now time.Time) (map[string]
 		prev = ledger.LineHash(line)
 		fresh++
 	}
+	// No edit means no commit.
 	if fresh == 0 {
 		return nil, nil
 	}

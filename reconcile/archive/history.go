@@ -28,6 +28,7 @@ type HistoryCache struct {
 	Lost []Breach                // unreadable files and lines of the last read
 }
 
+// cachedEvents is the result of the last read of one file.
 type cachedEvents struct {
 	length int
 	text   uint64         // hash of the first length bytes
@@ -57,6 +58,7 @@ func (c *HistoryCache) Read(tree fs.FS, since time.Time) ([]ledger.Event, error)
 	}
 	c.seen, c.Lost = map[string]cachedEvents{}, nil
 	var parts [][]ledger.Event
+	// The newest file first: the loop ends at the first file with an event before since.
 	for _, f := range slices.Backward(files) {
 		b, err := fs.ReadFile(tree, f)
 		if errors.Is(err, fs.ErrInvalid) {
@@ -68,12 +70,14 @@ func (c *HistoryCache) Read(tree fs.FS, since time.Time) ([]ledger.Event, error)
 		}
 		one := c.file(f, before[f], b, since)
 		c.seen[f] = one
+		// One file full of garbage must not hide the damage of the others or grow the list.
 		c.Lost = append(c.Lost, one.lost[:min(len(one.lost), MostFindings-len(c.Lost))]...)
 		parts = append(parts, one.events)
 		if !one.whole {
 			break
 		}
 	}
+	// The files were read newest first.
 	slices.Reverse(parts)
 	told := map[string]bool{} // a duplicate line is one event
 	return slices.DeleteFunc(slices.Concat(parts...), func(e ledger.Event) bool {
@@ -93,8 +97,11 @@ func (c *HistoryCache) Unreadable() []Breach {
 // file reads the events of one file. If the file has only grown, it decodes the new lines.
 func (c *HistoryCache) file(name string, was cachedEvents, b []byte, since time.Time) cachedEvents {
 	now := cachedEvents{length: len(b), text: maphash.Bytes(c.seed, b), since: since}
+	// The cache is good if the file begins with the cached bytes and the cache covers
+	// since.
 	grown := was.length > 0 && was.length <= len(b) && !since.Before(was.since) && maphash.Bytes(c.seed, b[:was.length]) == was.text
 	lines := 0
+	// Line numbers in findings count from the beginning of the file.
 	if grown {
 		lines = bytes.Count(b[:was.length], []byte("\n"))
 		b, now.lost = b[was.length:], slices.Clone(was.lost)
@@ -123,6 +130,7 @@ func Credible(events []ledger.Event, now time.Time) []ledger.Event {
 			continue
 		}
 		events[i].Time = now
+		// A hold keeps its length: its end moves back by as much as the event.
 		if until := events[i].HoldUntil; until != nil {
 			events[i].HoldUntil = times.Optional(until.Add(-ahead))
 		}
@@ -171,6 +179,7 @@ func Backward(tree fs.FS, more func(ledger.Event) bool) error {
 func eachBackward(b []byte, lost func(line int, err error), more func(ledger.Event) bool) (whole bool) {
 	for b = bytes.TrimRight(b, "\n"); len(b) > 0; b = bytes.TrimRight(b, "\n") {
 		line := LastLine(b)
+		// Cut the line off before decoding it, so that a bad line cannot stop the loop.
 		b = b[:len(b)-len(line)]
 		var e ledger.Event
 		if err := json.Unmarshal(line, &e); err != nil {

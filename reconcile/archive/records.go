@@ -34,6 +34,7 @@ type RecordCache struct {
 	unsearched map[string]string // file, by key
 }
 
+// cachedRecord is the result of the last read of one file.
 type cachedRecord struct {
 	object  string // Git object of the file; "" if the tree does not report it
 	text    uint64 // hash of the content, if it was read
@@ -51,11 +52,14 @@ func ReadRecords(tree fs.FS) (map[string]*ledger.Record, error) {
 func (c *RecordCache) Read(tree fs.FS) (map[string]*ledger.Record, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Recomputed by each read: a file may have become readable again.
 	c.Lost, c.unsearched = nil, map[string]string{}
 	files, err := fs.ReadDir(tree, ledger.RecordDir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return map[string]*ledger.Record{}, nil
+	// Another program pushed a file over the directory. The last known records keep the back-offs
+	// and holds in force; a process that has just started looks for them in the history.
 	case err != nil && isNoDirectory(tree, ledger.RecordDir):
 		c.lose(ledger.RecordDir, "it is no directory")
 		if c.whole == nil {
@@ -67,11 +71,13 @@ func (c *RecordCache) Read(tree fs.FS) (map[string]*ledger.Record, error) {
 	}
 	records := map[string]*ledger.Record{}
 	before := c.seen
+	// maphash is enough: the hash only detects a change between two reads of one process.
 	if before == nil {
 		c.seed = maphash.MakeSeed()
 	}
 	c.seen = make(map[string]cachedRecord, len(files))
 	for _, f := range files {
+		// A person may add other files, such as a README.
 		if !strings.HasSuffix(f.Name(), ".json") {
 			continue
 		}
@@ -85,10 +91,12 @@ func (c *RecordCache) Read(tree fs.FS) (map[string]*ledger.Record, error) {
 			c.lose(ledger.RecordDir+"/"+f.Name(), one.problem)
 			r = c.standIn(f.Name(), one)
 		}
+		// A record in another file, or with an impossible name, is not certroll's.
 		if r.Belongs(f.Name()) {
 			records[r.Certificate] = r
 		}
 	}
+	// Callers change the map but not the records, so a copy of the map is enough.
 	c.whole = records
 	return maps.Clone(records), nil
 }
@@ -98,6 +106,8 @@ func (c *RecordCache) lose(file, problem string) { c.Lost = Lose(c.Lost, file, 0
 // standIn returns the last readable version of an unreadable record: the one that this
 // process read last, or the one that Mend found; nil if neither exists.
 func (c *RecordCache) standIn(file string, one cachedRecord) *ledger.Record {
+	// The key contains the content: new garbage in the same file is searched again, the
+	// same garbage only once.
 	key := fmt.Sprintf("%s %s %x", file, one.object, one.text)
 	r, searched := c.earlier[key]
 	if searched {
@@ -146,6 +156,7 @@ func (c *RecordCache) Mend(ctx context.Context, past Earlier) (found bool, err e
 	if err != nil {
 		return found, fmt.Errorf("looking for the last readable version of %s in the ledger's history: %w", slices.Sorted(maps.Values(left)), err)
 	}
+	// No readable version exists. Remember that too, or every read would search again.
 	for key, file := range left {
 		if file == ledger.RecordDir {
 			c.whole = map[string]*ledger.Record{}
@@ -191,6 +202,8 @@ func (c *RecordCache) Restored() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var names []string
+	// A newer certroll may have written a record with a higher schema. Writing the old
+	// record again would destroy it.
 	for file, one := range c.seen {
 		name := strings.TrimSuffix(file, ".json")
 		if one.problem != "" && !strings.Contains(one.problem, ledger.NewerSchema) && c.whole[name] != nil {
@@ -208,6 +221,7 @@ func (c *RecordCache) one(tree fs.FS, f fs.DirEntry, before cachedRecord) (cache
 	if o, ok := f.(interface{ ObjectID() string }); ok {
 		one.object = o.ObjectID()
 	}
+	// Git already identifies the content by the object, so equal objects need no read.
 	if before.record != nil && one.object != "" && one.object == before.object {
 		return before, nil
 	}

@@ -62,6 +62,7 @@ func MarkOf(fields map[string]string) (*Mark, error) {
 	m.Events, errs[0] = strconv.Atoi(fields["events"])
 	m.Line, errs[1] = strconv.Atoi(fields["line"])
 	m.At, errs[2] = time.Parse(time.RFC3339, fields["at"])
+	// A checkpoint without head or nonce would prove nothing.
 	if err := errors.Join(errs[:]...); err != nil || m.Head == "" || m.Nonce == "" {
 		return nil, ErrNotOurs
 	}
@@ -73,6 +74,7 @@ var ErrNotOurs = errors.New("is not in certroll's format; find out who writes th
 
 // Foreign adds the object and its Vault path to an error.
 func Foreign(what string, at Anchor, err error) error {
+	// An operator needs the path of the secret.
 	if named, ok := at.(fmt.Stringer); ok {
 		what += " at " + named.String()
 	}
@@ -95,9 +97,11 @@ func (s *Surveyor) Mark(tree fs.FS, head string) (*Mark, error) {
 	m := &Mark{Head: head}
 	objects := map[string]string{}
 	for _, name := range files {
+		// Directory listings report the Git objects without reading the files.
 		if _, ok := objects[name]; !ok {
 			objectsIn(tree, name[:strings.LastIndexByte(name, '/')], objects)
 		}
+		// The newest file grows between two marks, so its count is never cached.
 		newest := name == files[len(files)-1]
 		n, body, err := s.count(tree, name, objects[name], newest)
 		if err != nil {
@@ -163,6 +167,8 @@ func (m *Mark) Astray(ctx context.Context, now *Mark, tree fs.FS, ledger ledger.
 			found = append(found, m.lost(now))
 		}
 	}
+	// A branch may descend from the checkpoint and still have deleted lines in a later
+	// commit.
 	if now.Events < m.Events {
 		found = append(found, archive.Breach{Commit: now.Head, Problem: "the audit log has fewer events than when it was " + m.Anchored(),
 			Expected: fmt.Sprintf("%d events or more", m.Events), Seen: fmt.Sprintf("%d", now.Events)})
@@ -194,6 +200,7 @@ func (m *Mark) otherLine(now *Mark, tree fs.FS) ([]archive.Breach, error) {
 	if m.File == "" {
 		return nil, nil
 	}
+	// A missing file has no line at that position, and is a breach like a changed one.
 	body, err := fs.ReadFile(tree, m.File)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrInvalid) {
 		return nil, fmt.Errorf("reading the ledger's %s: %w", m.File, err)

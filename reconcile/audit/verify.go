@@ -34,6 +34,7 @@ type Trail struct {
 	More                   int // number of findings that are not listed
 }
 
+// find adds a finding, or only counts it after MostFindings.
 func (t *Trail) find(f archive.Breach) {
 	if len(t.Findings) == archive.MostFindings {
 		t.More++
@@ -50,9 +51,6 @@ func (t *Trail) find(f archive.Breach) {
 // VerifyTrail cannot detect a branch that someone with push access rewrote completely, with
 // a new chain. Only an independent copy of an earlier head shows that: the checkpoint in
 // Vault, or a clone.
-//
-// Whoever may push can make the whole branch anew, chain and all: that shows
-// only where somebody remembers a head of before.
 func VerifyTrail(ctx context.Context, past Past, merges bool) (*Trail, error) {
 	v := &verifier{merges: merges, grown: map[string][]growth{}, trail: &Trail{}}
 	if err := past.Walk(ctx, v.visit); err != nil {
@@ -65,6 +63,7 @@ func VerifyTrail(ctx context.Context, past Past, merges bool) (*Trail, error) {
 	if err := v.chain(); err != nil {
 		return nil, err
 	}
+	// compare reports the newest commit first, and chain the first line first.
 	slices.SortStableFunc(v.trail.Findings, func(a, b archive.Breach) int { return cmp.Compare(a.File, b.File) })
 	return v.trail, nil
 }
@@ -89,6 +88,7 @@ type pastCommit struct {
 	files map[string]pastFile
 }
 
+// pastFile is one audit file at one commit. Files with the same id have the same content.
 type pastFile struct {
 	id   string
 	read func() ([]byte, error)
@@ -100,6 +100,7 @@ type growth struct {
 	from   int
 }
 
+// visit checks one commit. The first call is the head.
 func (v *verifier) visit(commit string, parents []string, tree fs.FS) error {
 	v.trail.Commits++
 	if v.head == nil {
@@ -109,6 +110,7 @@ func (v *verifier) visit(commit string, parents []string, tree fs.FS) error {
 		v.trail.find(archive.Breach{Commit: commit, Problem: "a merge: certroll only ever adds one commit to another",
 			Expected: "one parent", Seen: fmt.Sprintf("%d parents: %s", len(parents), strings.Join(parents, " "))})
 	}
+	// A commit that changes no event leaves the object of the directory, and needs no read.
 	audit := objectOf(tree, ledger.AuditDir)
 	if v.child != nil && audit != "" && audit == v.child.audit {
 		v.child.id = commit // the child did not change the log
@@ -119,6 +121,8 @@ func (v *verifier) visit(commit string, parents []string, tree fs.FS) error {
 	if p.files, err = pastFiles(tree); err != nil {
 		return fmt.Errorf("commit %s: %w", commit, err)
 	}
+	// Only the head's damage counts as unreadable: earlier damage shows as a rewritten
+	// file.
 	if v.head == nil {
 		v.head = p
 		err = errors.Join(v.unreadable(tree), p.readAll())
@@ -157,6 +161,7 @@ func (p *pastCommit) readAll() error {
 
 // compare checks that the child only appended to its parent's files.
 func (v *verifier) compare(parent *pastCommit) error {
+	// Sorted, so that the findings have the same order in every run.
 	for _, name := range slices.Sorted(maps.Keys(parent.files)) {
 		before := parent.files[name]
 		after, ok := v.child.files[name]
@@ -176,6 +181,7 @@ func (v *verifier) compare(parent *pastCommit) error {
 		if err != nil {
 			return err
 		}
+		// A rewritten file belongs to the child from the first changed line on.
 		from := len(old)
 		if !bytes.HasPrefix(now, old) {
 			from = parting(old, now)
@@ -225,7 +231,8 @@ func lineAt(b []byte, from int) string {
 	return string(line)
 }
 
-// chain checks the hash chain over all lines of the head.
+// chain checks the hash chain over all lines of the head. The chain crosses the files: the
+// first line of a month has the hash of the last line of the month before.
 func (v *verifier) chain() error {
 	v.trail.Files = len(v.head.files)
 	prev, before := "", "the beginning of the log"
@@ -247,6 +254,7 @@ func (v *verifier) chain() error {
 
 // by returns the commit that added the content of a file at an offset.
 func (v *verifier) by(file string, offset int) string {
+	// Newest first: the last commit that changed this part counts, if one rewrote it.
 	for _, g := range v.grown[file] {
 		if g.from <= offset {
 			return g.commit
@@ -255,6 +263,7 @@ func (v *verifier) by(file string, offset int) string {
 	return ""
 }
 
+// line checks one line: complete, an event, of a known schema, and chained.
 func (v *verifier) line(commit, file string, n int, line []byte, prev, before string, whole bool) {
 	found := func(problem, expected, seen string) {
 		v.trail.find(archive.Breach{Commit: commit, File: file, Line: n, Problem: problem, Expected: expected, Seen: seen})
@@ -269,6 +278,7 @@ func (v *verifier) line(commit, file string, n int, line []byte, prev, before st
 	}
 	v.trail.Events++
 	switch {
+	// A newer certroll may have written the event, so its fields say nothing.
 	case e.Schema < 1 || e.Schema > ledger.EventSchema:
 		found("an event of a schema that this certroll does not know", fmt.Sprintf("schema 1 to %d", ledger.EventSchema), fmt.Sprintf("schema %d", e.Schema))
 	case e.ID == "" || e.Time.IsZero() || e.Operation == "" || e.Status == "":

@@ -82,6 +82,7 @@ type Observer struct {
 // adds the journaled entries that the ledger lacks; Observe then also reads the paths that
 // they name.
 func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, now time.Time, before *plan.Observed, stale map[string]bool, lenient bool, overlay func(*plan.Observed) error) (*plan.Observed, error) {
+	// The ledger first: records name the locations to read.
 	told, err := o.Records.Read(tree)
 	if err != nil {
 		return nil, err
@@ -100,10 +101,12 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	}
 	obs.HeldSets = held
 	obs.Unread = slices.Concat(o.Records.Unreadable(), lost, unreadHeld, o.history.Unreadable())
+	// The journal may hold records that no push has carried to the ledger yet.
 	if err := overlay(obs); err != nil {
 		return nil, err
 	}
 	obs.Credentials = o.credentials(ctx, desired, obs)
+	// An error here concerns certroll's own secrets, and so every certificate.
 	pending, staged, err := o.kept(ctx)
 	if err != nil {
 		return nil, err
@@ -112,9 +115,13 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 		before = &plan.Observed{}
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	// KV v2 has no bulk read of metadata: each certificate costs one request, so they run
+	// side by side.
 	g.SetLimit(cmp.Or(max(o.Parallel, 0), 32))
 	s := &partialRead{group: g, lenient: lenient, unreadable: obs.Unreadable, anew: func(name string) bool {
 		// A changed record means that this or another replica ran an attempt.
+		// Records are shared between reads, so that an unchanged record is the same
+		// pointer.
 		return stale[name] || before.Told != nil && before.Told[name] != told[name]
 	}}
 	for _, name := range pending {
@@ -133,6 +140,7 @@ func (o *Observer) Observe(ctx context.Context, desired *spec.Spec, tree fs.FS, 
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	// No read succeeded: Vault is the problem and not one path.
 	if s.dark != nil && len(obs.Secrets) == 0 {
 		return nil, s.dark
 	}
@@ -151,6 +159,7 @@ func (o *Observer) credentials(ctx context.Context, desired *spec.Spec, obs *pla
 			found[name] = versionsOf(ctx, o.Versions, desired.DNS[name])
 		}
 	}
+	// Only certificates with a hold: a version costs a request.
 	for _, c := range desired.Certificates {
 		if r := obs.Records[c.Name]; r != nil && r.Hold != nil {
 			for _, name := range c.DNS {
@@ -211,6 +220,8 @@ func (o *Observer) Secret(ctx context.Context, loc ledger.Location) (plan.Secret
 		s.Destroyed = r.Destroyed(loc.Mount, loc.Path)
 	}
 	s.Owner, s.Live, err = DecodeMeta(custom)
+	// Another program edited metadata that has certroll's mark. Treating the secret as
+	// absent would order a certificate.
 	if err != nil {
 		return plan.Secret{}, PlaceError{fmt.Errorf("reading what certroll noted at %s: %w; mend or remove its custom metadata (vault kv metadata patch)", loc, err)}
 	}
@@ -239,6 +250,7 @@ func (o *Observer) pending(ctx context.Context, name string) (plan.Pending, bool
 	if err != nil {
 		return plan.Pending{Stray: true}, true, nil //nolint:nilerr // certroll always writes a number
 	}
+	// Metadata of an earlier version has no start; zero then counts as old.
 	since, _ := time.Parse(time.RFC3339, custom[MetaStarted])
 	return plan.Pending{KeyDigest: custom[MetaKey], Follows: follows, Ours: o.ours(custom), Since: since}, true, nil
 }
