@@ -62,7 +62,8 @@ func (f Fields) Render(m Material, resolve func(Value) (string, error)) (map[str
 	if f.custom != nil {
 		return f.custom.render(p, resolve)
 	}
-	return presets[f.Digest()](p), nil
+	preset, _ := presetOf(f.Digest())
+	return preset.render(p), nil
 }
 
 // parsedPair is a Material and what it says.
@@ -146,31 +147,54 @@ func (p *parsedPair) serial() string {
 	return strings.Join(parts, ":")
 }
 
-// presets are the fields by the name of the preset. A field with nothing in it
-// is left out.
-var presets = map[string]func(*parsedPair) map[string]string{
-	"pem": func(p *parsedPair) map[string]string {
+// Preset is one of the presets of vault.fields.
+type Preset struct {
+	Name string
+	// Required are the fields by which a secret is recognized as one of the preset;
+	// Optional are the others that the preset writes.
+	Required, Optional []string
+	render             func(*parsedPair) map[string]string
+}
+
+// Presets lists the presets in the order of the documentation. All but pem leave empty
+// fields out.
+var Presets = []Preset{
+	{"pem", []string{"certificate", "chain", "fullchain", "private_key"}, nil, func(p *parsedPair) map[string]string {
 		return map[string]string{"certificate": p.Certificate, "chain": p.Chain, "fullchain": p.FullChain, "private_key": p.PrivateKey}
-	},
+	}},
 	// A kubernetes.io/tls secret: https://kubernetes.io/docs/concepts/configuration/secret/#tls-secrets.
-	"kubernetes": func(p *parsedPair) map[string]string {
+	{"kubernetes", []string{"tls.crt", "tls.key"}, []string{"ca.crt"}, func(p *parsedPair) map[string]string {
 		return nonEmpty(map[string]string{"tls.crt": p.FullChain, "tls.key": p.PrivateKey, "ca.crt": p.top()})
-	},
+	}},
 	// The names of https://developer.hashicorp.com/vault/api-docs/secret/pki#generate-certificate-and-key.
-	"pki": func(p *parsedPair) map[string]string {
+	{"pki", []string{"certificate", "private_key", "serial_number"}, []string{"issuing_ca", "ca_chain", "private_key_type", "expiration"}, func(p *parsedPair) map[string]string {
 		return nonEmpty(map[string]string{
 			"certificate": p.Certificate, "issuing_ca": p.above(0), "ca_chain": p.Chain, "private_key": p.PrivateKey,
 			"private_key_type": p.keyType(), "serial_number": p.serial(), "expiration": strconv.FormatInt(p.leaf.NotAfter.Unix(), 10),
 		})
-	},
+	}},
 }
 
-// PresetNames are the presets in the order of the documentation.
-var PresetNames = []string{"pem", "kubernetes", "pki"}
+func presetOf(name string) (Preset, bool) {
+	i := slices.IndexFunc(Presets, func(p Preset) bool { return p.Name == name })
+	if i < 0 {
+		return Preset{}, false
+	}
+	return Presets[i], true
+}
+
+// PresetNames lists the names of the presets, in the order of the documentation.
+func PresetNames() []string {
+	names := make([]string, len(Presets))
+	for i, p := range Presets {
+		names[i] = p.Name
+	}
+	return names
+}
 
 // PresetFields are the fields of a preset; ok is false where there is none of the name.
 func PresetFields(name string) (Fields, bool) {
-	_, ok := presets[name]
+	_, ok := presetOf(name)
 	return Fields{preset: name}, ok
 }
 

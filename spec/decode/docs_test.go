@@ -41,7 +41,7 @@ func TestDocsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := append(slices.Collect(maps.Keys(eval.Meter{}.Functions())), slices.Collect(maps.Keys(spec.Directories()))...)
-	for _, preset := range spec.PresetNames {
+	for _, preset := range spec.PresetNames() {
 		names = append(names, `"`+preset+`"`)
 	}
 	for _, name := range names {

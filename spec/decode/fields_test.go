@@ -67,6 +67,10 @@ func TestPresets(t *testing.T) {
 		if got, err := f.Render(m, noResolve); !ok || err != nil || !maps.Equal(got, want) {
 			t.Errorf("%s: %v, fields %v", name, err, slices.Sorted(maps.Keys(got)))
 		}
+		i := slices.Index(spec.PresetNames(), name)
+		if named := slices.Concat(spec.Presets[i].Required, spec.Presets[i].Optional); !slices.Equal(slices.Sorted(slices.Values(named)), slices.Sorted(maps.Keys(want))) {
+			t.Errorf("%s names the fields %v", name, named)
+		}
 	}
 	m.Chain, m.FullChain = "", m.Certificate
 	f, _ := spec.PresetFields("kubernetes")

@@ -171,7 +171,7 @@ func (b *body) fields() (s block.Setting[spec.Fields]) {
 		preset := b.Text("fields")
 		s.At = preset.At // nil where it is null
 		if s.Value, s.OK = spec.PresetFields(preset.Value); preset.OK && !s.OK {
-			b.Fault(preset.At, "Unknown value", "fields = %q: use %s, or a map of expressions over cert.%s", preset.Value, text.OneOf(spec.PresetNames), hint.DidYouMean(preset.Value, spec.PresetNames))
+			b.Fault(preset.At, "Unknown value", "fields = %q: use %s, or a map of expressions over cert.%s", preset.Value, text.OneOf(spec.PresetNames()), hint.DidYouMean(preset.Value, spec.PresetNames()))
 		}
 		return s
 	}

@@ -21,27 +21,16 @@ type Fields struct {
 	Exprs  map[string]string
 }
 
-// preset is one of spec's presets: the fields that it always writes, and those that it
-// may write.
-type preset struct {
-	name           string
-	always, others []string
-}
-
-var presets = []preset{
-	{"pem", []string{"certificate", "chain", "fullchain", "private_key"}, nil},
-	{"kubernetes", []string{"tls.crt", "tls.key"}, []string{"ca.crt"}},
-	{"pki", []string{"certificate", "private_key", "serial_number"}, []string{"issuing_ca", "ca_chain", "private_key_type", "expiration"}},
-}
-
-func (p preset) has(data map[string]string) bool {
-	for _, name := range p.always {
+// isOf reports whether data has the required fields of a preset, and no field that the
+// preset does not write.
+func isOf(p spec.Preset, data map[string]string) bool {
+	for _, name := range p.Required {
 		if _, ok := data[name]; !ok {
 			return false
 		}
 	}
 	for name := range data {
-		if !slices.Contains(p.always, name) && !slices.Contains(p.others, name) {
+		if !slices.Contains(p.Required, name) && !slices.Contains(p.Optional, name) {
 			return false
 		}
 	}
@@ -64,12 +53,12 @@ func (f *Found) matchFields(data map[string]string) {
 		}
 	}
 	f.notePKCS8(data)
-	for _, p := range presets {
-		if p.has(data) && f.fits(p, exprs) {
-			f.Fields = Fields{Preset: p.name}
+	for _, p := range spec.Presets {
+		if isOf(p, data) && f.fits(p, exprs) {
+			f.Fields = Fields{Preset: p.Name}
 			for _, name := range slices.Sorted(maps.Keys(data)) {
 				if _, ok := exprs[name]; !ok && name != "expiration" && name != "private_key_type" {
-					f.note("the field %s does not hold what the preset %q puts there: renewals write the last certificate that the CA sends", name, p.name)
+					f.note("the field %s does not hold what the preset %q puts there: renewals write the last certificate that the CA sends", name, p.Name)
 				}
 			}
 			return
@@ -85,8 +74,8 @@ func (f *Found) matchFields(data map[string]string) {
 
 // fits reports whether the fields contain what the preset writes. A field with an
 // additional CA certificate, such as a root, also fits.
-func (f *Found) fits(p preset, exprs map[string]string) bool {
-	for _, name := range p.always {
+func (f *Found) fits(p spec.Preset, exprs map[string]string) bool {
+	for _, name := range p.Required {
 		switch expr := exprs[name]; name {
 		case "certificate":
 			if expr != "cert.certificate" && (len(f.Chain) > 1 || expr != "cert.fullchain") {
