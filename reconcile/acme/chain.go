@@ -34,6 +34,8 @@ func (f *finish) download(ctx context.Context, order acme.ExtendedOrder) ([]byte
 	return chain, nil
 }
 
+// chain chooses among the CA's chains. It fetches the alternate ones only if
+// preferred_chain is set or the default one expires early: most orders need one request.
 func (f *finish) chain(ctx context.Context, url string) ([]byte, error) {
 	if f.issuer.PreferredChain == "" {
 		chain, err := f.defaultChain(ctx, url)
@@ -116,6 +118,7 @@ func (f *finish) longest(url string, chain []byte, chains map[string]*acme.RawCe
 	return best
 }
 
+// defaultChain fetches the chain at the order's certificate URL.
 func (f *finish) defaultChain(ctx context.Context, url string) (chain []byte, err error) {
 	_, err = f.session.Call(ctx, f.doing, func(core *api.Core) error {
 		var err error
@@ -125,6 +128,8 @@ func (f *finish) defaultChain(ctx context.Context, url string) (chain []byte, er
 	return chain, err
 }
 
+// allChains fetches the default chain and all alternates (Link relation "alternate", RFC
+// 8555 section 7.4.2), by URL.
 func (f *finish) allChains(ctx context.Context, url string) (chains map[string]*acme.RawCertificate, err error) {
 	_, err = f.session.Call(ctx, f.doing, func(core *api.Core) error {
 		var err error

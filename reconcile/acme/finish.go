@@ -182,6 +182,8 @@ func (f *finish) ready(ctx context.Context, order acme.ExtendedOrder, seen ca.An
 	return f.refused(ctx, err, seen)
 }
 
+// notReady waits after orderNotReady for an order whose status is ready. The watch
+// bounds this contradiction, including for a run that validated nothing itself.
 func (f *finish) notReady(ctx context.Context, seen ca.Answer) error {
 	if f.solved == nil {
 		f.solved = ca.NewWatch(f.client.now, f.client.opts.ValidationTimeout)
@@ -203,6 +205,8 @@ func (f *finish) refused(ctx context.Context, refusal error, seen ca.Answer) err
 	return nil
 }
 
+// processing waits until the CA has issued. After the limit the attempt ends with an
+// error that keeps the order, and the next attempt continues it.
 func (f *finish) processing(ctx context.Context, seen ca.Answer) error {
 	if f.finalized == nil {
 		f.finalized = ca.NewWatch(f.client.now, f.client.opts.FinalizeTimeout)

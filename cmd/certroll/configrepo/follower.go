@@ -209,6 +209,7 @@ func (f *Follower) inForce(rev *gitsync.Revision) bool {
 	return f.Good != nil && SameReading(rev, f.Good)
 }
 
+// fetch reads the newest revision and checks its ancestry; a directory has none.
 func (f *Follower) fetch(ctx context.Context) (*gitsync.Revision, error) {
 	if f.source == nil {
 		return ReadDir(f.configDir, f.settings)

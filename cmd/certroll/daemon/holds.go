@@ -61,6 +61,7 @@ func (d *decisions) holds(standing []plan.Action) {
 	d.together(groups)
 }
 
+// join adds an action to its group.
 func join(groups map[string]*group, by string, a *plan.Action) {
 	g := groups[by]
 	if g == nil {

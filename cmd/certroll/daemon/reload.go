@@ -51,6 +51,7 @@ func (d *daemon) awaitReloads(ctx context.Context) {
 	}()
 }
 
+// askReload requests a reload and wakes the loop.
 func (d *daemon) askReload() {
 	select {
 	case d.reload.asked <- struct{}{}:
@@ -92,6 +93,7 @@ func (d *daemon) takeReload(ctx context.Context) (done bool) {
 	return true
 }
 
+// beginReload starts a reloadJob beside the loop.
 func (d *daemon) beginReload(ctx context.Context) *reloadJob {
 	ctx, cancel := context.WithCancel(ctx)
 	j := &reloadJob{done: make(chan struct{})}

@@ -75,6 +75,8 @@ func (w *watch) follow(files []string, root string) {
 // changes in the others.
 const mostWatched = 4096
 
+// addTree adds the directories below root, without hidden ones. It stops at the first
+// error.
 func addTree(wanted map[string]bool, root string) {
 	_ = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		switch {
@@ -90,6 +92,7 @@ func addTree(wanted map[string]bool, root string) {
 	})
 }
 
+// listen nudges the loop once events have been quiet for settle.
 func (w *watch) listen() {
 	defer close(w.done)
 	timer := time.NewTimer(settle)

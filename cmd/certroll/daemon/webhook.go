@@ -84,6 +84,7 @@ var webhookKinds = map[string]proof{
 	"generic": hmacIn("X-Certroll-Signature", "sha256="),
 }
 
+// hmacIn is the proof by a hexadecimal HMAC-SHA256 of the body in a header.
 func hmacIn(header, prefix string) proof {
 	signature := func(h http.Header) ([]byte, bool) {
 		hexed, ok := strings.CutPrefix(h.Get(header), prefix)
@@ -101,6 +102,7 @@ func hmacIn(header, prefix string) proof {
 	}
 }
 
+// tokenIn is the proof by the secret itself in a header.
 func tokenIn(header string) proof {
 	right := func(h http.Header, secret string) bool { return sameSecret(h.Get(header), secret) }
 	return proof{possible: right, sealed: func(h http.Header, _ []byte, secret string) bool { return right(h, secret) }}
@@ -179,6 +181,7 @@ func (w *webhook) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	}
 }
 
+// refuse answers a delivery without proof, and logs it.
 func (w *webhook) refuse(rw http.ResponseWriter, req *http.Request) {
 	w.log.Warn("rejected a webhook delivery: wrong signature or token", "kind", w.settings.Kind, "from", req.RemoteAddr)
 	rw.Header().Set("Connection", "close") // the rest of the body stays unread

@@ -321,6 +321,8 @@ const mostReads = 512
 // mostDecode bounds decode_timeout: certroll accepts no newer revision meanwhile.
 const mostDecode = time.Hour
 
+// defaultStateDir returns systemd's state directory, else that of the XDG base directory
+// specification.
 func defaultStateDir() string {
 	if dir := os.Getenv("STATE_DIRECTORY"); dir != "" {
 		return dir // systemd's StateDirectory=

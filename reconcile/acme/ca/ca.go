@@ -137,6 +137,8 @@ func (u *CA) cachedDirectory(req *http.Request) (*http.Response, error) {
 	return u.directoryAnswer(req), nil
 }
 
+// directoryAnswer returns a fresh response with the cached directory: lego reads and
+// closes each body.
 func (u *CA) directoryAnswer(req *http.Request) *http.Response {
 	return &http.Response{
 		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -190,6 +192,8 @@ func (u *CA) get(ctx context.Context, doing, url string, most int64) (body []byt
 	return body, seen, nil
 }
 
+// getOnce makes one GET request within the timeout. An interrupted call keeps its own
+// error, so that explainTimeout can tell the caller's deadline from ours.
 func (u *CA) getOnce(call context.Context, url string, most int64) (body []byte, seen Answer, err error) {
 	limit := u.opts.Timeout
 	ctx, cancel := context.WithTimeout(call, limit)

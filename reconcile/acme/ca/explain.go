@@ -60,6 +60,8 @@ func unexplained(doing string, err error, seen Answer, now time.Time) *problem.E
 		Said: fmt.Sprintf("%s answered %d %s without saying why", seen.url, seen.Status, http.StatusText(seen.Status))}
 }
 
+// unreachable returns the error for a request without an answer. Its class is
+// ca_unavailable except for causes in the configuration.
 func unreachable(doing string, err error) *problem.Error {
 	e := &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: err.Error(), Cause: err, Advice: "check that this machine can reach the CA; certroll retries later"}
 	var authority x509.UnknownAuthorityError

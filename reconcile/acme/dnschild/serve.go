@@ -116,6 +116,8 @@ func (s *server) open(r dnswire.Request) dnswire.Answer {
 	return a
 }
 
+// change writes or removes a TXT record. It refuses if the provider would use another
+// record name than the parent.
 func (s *server) change(r dnswire.Request) error {
 	if s.provider == nil {
 		return errors.New("no provider is open")

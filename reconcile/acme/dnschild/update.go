@@ -55,6 +55,8 @@ func (u *recordUpdater) Present(domain, _, keyAuth string) error {
 	return nil
 }
 
+// sendUpdate sends a dynamic update (RFC 2136), signed if the account has a TSIG key
+// (RFC 8945).
 func sendUpdate(m *dns.Msg, server string) error {
 	c := &dns.Client{Timeout: updateTimeout()}
 	key, secret := updateSetting("TSIG_KEY"), updateSetting("TSIG_SECRET")

@@ -46,6 +46,7 @@ type gateway struct {
 // gatewayTimeout bounds a connection's setup.
 const gatewayTimeout = 30 * time.Second
 
+// openGateway starts a gateway on a free port of loopback, with a random token.
 func openGateway(ctx context.Context, account *spec.DNSAccount) (*gateway, error) {
 	l, err := wait.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
@@ -116,6 +117,8 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.forward(w, r)
 }
 
+// forward handles plain HTTP requests. The child's credential for the gateway does not
+// leave it.
 func (g *gateway) forward(w http.ResponseWriter, r *http.Request) {
 	transport := &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: 5 * time.Minute}
 	g.dialer.Transport(transport)
@@ -142,6 +145,8 @@ func (g *gateway) fail(w http.ResponseWriter, err error) {
 	http.Error(w, "connection refused or timed out", http.StatusBadGateway)
 }
 
+// connect handles CONNECT: it dials first, so that a refusal is still an HTTP answer,
+// and then joins the connections.
 func (g *gateway) connect(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), gatewayTimeout)
 	defer cancel()

@@ -246,6 +246,7 @@ func (cs *Pool) release(ch *child) {
 	ch.idle = time.AfterFunc(cs.opts.Idle, func() { cs.retire(ch) })
 }
 
+// retire stops an idle child, unless a call has taken it since the timer fired.
 func (cs *Pool) retire(ch *child) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

@@ -122,6 +122,8 @@ func (c *child) starting() string {
 	return "starting the provider " + c.account.Provider + " of the DNS account " + c.account.Name
 }
 
+// start starts the process with only the child's environment. The returned group ends
+// once both outputs are at their end, which must precede cmd.Wait.
 func (c *child) start() (*exec.Cmd, *sync.WaitGroup, error) {
 	argv, err := childCommand(c.children.opts.Command)
 	if err != nil {
@@ -228,6 +230,8 @@ func (c *child) change(ctx context.Context, r dnswire.Request) error {
 	return nil
 }
 
+// crashed returns the error for a child that exited during a request, with its last
+// output.
 func (c *child) crashed(doing string, err error) *problem.Error {
 	said := "the DNS child ended in the middle (" + err.Error() + ")"
 	if words := c.stderr.String(); words != "" {
@@ -269,6 +273,8 @@ func (c *child) ask(ctx context.Context, r dnswire.Request) (dnswire.Answer, err
 	}
 }
 
+// readAnswers delivers answers to the waiting requests. Any other output, as from a
+// library that prints, counts as noise.
 func (c *child) readAnswers(stdout io.Reader) {
 	lines := bufio.NewScanner(stdout)
 	lines.Buffer(nil, dnswire.MaxLine)
@@ -297,6 +303,7 @@ func (c *child) readNoise(stderr io.Reader) {
 	_, _ = io.Copy(io.Discard, stderr)
 }
 
+// noise logs a line of output at debug level and keeps it for crashed.
 func (c *child) noise(line string) {
 	line = c.redact.Strike(line)
 	c.stderr.add(line)
@@ -313,6 +320,8 @@ func (c *child) stop() {
 	})
 }
 
+// killWhenStopped ends a stopped child that does not exit by itself: after stopTimeout
+// it kills the process, and after another it closes the pipes.
 func (c *child) killWhenStopped(cmd *exec.Cmd) {
 	select {
 	case <-c.gone:

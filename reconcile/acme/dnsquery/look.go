@@ -114,6 +114,9 @@ func (s server) view(ctx context.Context, name string, want []string) view {
 	return view{server: s.label, silent: true, said: "did not answer: " + err.Error()}
 }
 
+// judge interprets an answer: ok if it has all wanted values, silent if it proves
+// nothing. An answer with the values counts even from a server that is not
+// authoritative.
 func (s server) judge(r *dns.Msg, name string, want []string) view {
 	v := view{server: s.label}
 	var values []string

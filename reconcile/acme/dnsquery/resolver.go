@@ -36,6 +36,7 @@ func Nameservers(account *spec.DNSAccount) []string {
 	return withPort(config.Servers)
 }
 
+// withPort adds port 53 to servers without a port.
 func withPort(servers []string) []string {
 	out := make([]string, len(servers))
 	for i, s := range servers {
@@ -187,6 +188,8 @@ func zoneOf(ctx context.Context, resolvers []string, name string) (string, error
 	return "", fmt.Errorf("no zone holds %s", name)
 }
 
+// addressed returns the servers of an NS answer with their addresses, sorted by name, so
+// that messages do not depend on the resolver's order.
 func addressed(ctx context.Context, resolvers []string, zone string, r *dns.Msg) ([]server, error) {
 	var out []server
 	for _, rr := range r.Answer {
@@ -205,6 +208,8 @@ func addressed(ctx context.Context, resolvers []string, zone string, r *dns.Msg)
 	return out, nil
 }
 
+// addressesOf returns a host's IPv4 and IPv6 addresses. It ignores a failed query, since
+// one address suffices.
 func addressesOf(ctx context.Context, resolvers []string, host string) []string {
 	var out []string
 	for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {

@@ -71,6 +71,8 @@ type caaExam struct {
 	unread     bool // the directory is unreadable; one finding reports it
 }
 
+// name examines one name. Unreadable identities are reported once for the issuer, so
+// they add no finding here.
 func (e *caaExam) name(ctx context.Context, name string) []*problem.Finding {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return nil // CAA applies to domains only (RFC 8738 leaves IP addresses out)

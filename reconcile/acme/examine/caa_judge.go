@@ -30,6 +30,7 @@ const (
 	caaForbidden
 )
 
+// caaVerdict is the answer with its reason.
 type caaVerdict struct {
 	answer  caaAnswer
 	why     string
@@ -95,6 +96,7 @@ func (j *caaJudge) refuse(format string, args ...any) {
 	}
 }
 
+// property judges one issue or issuewild property.
 func (j *caaJudge) property(p issueValue) {
 	switch {
 	case p.bad != "":
@@ -170,6 +172,8 @@ func (j *caaJudge) methodsOf(p issueValue) (methods []string, ok bool) {
 	return methods, len(methods) > 0
 }
 
+// verdict combines the properties: each of the accounts' challenge types needs one
+// property that permits it.
 func (j *caaJudge) verdict() caaVerdict {
 	var left []string
 	for _, m := range j.methods {

@@ -22,12 +22,15 @@ func (x *Examiner) ExamineDelegation(ctx context.Context, account *spec.DNSAccou
 	return d.zones, problem.StrikeAll(x.secrets, all.Errors())
 }
 
+// delegationExam is the examination for one DNS account.
 type delegationExam struct {
 	*exam
 	account *spec.DNSAccount
 	zones   map[string]string // guarded by exam.mu
 }
 
+// name examines one name: its zone, then for dns-01 the record's CNAMEs and their
+// target's zone.
 func (d *delegationExam) name(ctx context.Context, name string) []*problem.Finding {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return nil
@@ -92,6 +95,8 @@ func (d *delegationExam) way(ctx context.Context, name string) ([]link, *outage)
 	return nil, circle(dns.TypeCNAME, start)
 }
 
+// dnameIn returns the owner of a DNAME in the answer that covers the name; "" without
+// one.
 func dnameIn(r *dns.Msg, name string) string {
 	for _, rr := range r.Answer {
 		if d, ok := rr.(*dns.DNAME); ok && dns.IsSubDomain(d.Hdr.Name, name) {

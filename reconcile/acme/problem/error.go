@@ -172,6 +172,7 @@ func Join(doing string, errs []error) error {
 // shown bounds the failed names that the message quotes in full.
 const shown = 5
 
+// merge builds the combined error of Join. Its retry time is the latest one.
 func merge(doing string, all []*Error) *Error {
 	out := &Error{OfClass: all[0].OfClass, Doing: doing, Cause: all[0], DNSAccount: all[0].DNSAccount}
 	var said []string

@@ -51,6 +51,7 @@ func (p *publication) vacant(ctx context.Context) error {
 	})
 }
 
+// occupiedError returns the error for foreign records at the name.
 func (p *publication) occupiedError(doing string, others int) *problem.Error {
 	return &problem.Error{
 		OfClass: problem.ClassDNSOccupied, Doing: doing,

@@ -65,6 +65,7 @@ func firstSet(durations ...time.Duration) time.Duration {
 	return 0
 }
 
+// unseen returns the error for records that did not become visible in time.
 func (p *publication) unseen(waited time.Duration, last dnsquery.Look) *problem.Error {
 	return &problem.Error{
 		OfClass: problem.ClassDNSPropagation, Doing: "waiting for the TXT record " + p.name + " of the DNS account " + p.account.Name,

@@ -54,6 +54,8 @@ func (p *publication) occupied(ctx context.Context) bool {
 	return err == nil && slices.ContainsFunc(r.Answer, func(rr dns.RR) bool { _, ok := rr.(*dns.TXT); return ok })
 }
 
+// try writes, checks and removes the test record. With a fixed propagation wait it skips
+// the check, since such an account's servers cannot be queried.
 func (p *publication) try(ctx context.Context, answer dnsprovider.Proof) Trial {
 	t := Trial{Name: p.name}
 	var written bool

@@ -158,6 +158,8 @@ func mayBeLate(err error) bool {
 	return errors.As(err, &p) && errors.As(err, &e) && e.OfClass != problem.ClassRateLimited && e.Retry.IsZero()
 }
 
+// newAccount registers the account (RFC 8555 section 7.3), with an external account
+// binding if eabKeyID is set, and records the agreed terms of service.
 func (s *Session) newAccount(ctx context.Context, doing, eabKeyID, hmac string) (string, error) {
 	var url string
 	_, err := s.callAs(ctx, "", doing+" at "+s.ca.Directory, func(core *api.Core) error {

@@ -113,6 +113,8 @@ func (a *Accounts) Session(ctx context.Context, issuer *spec.Issuer) (*Session, 
 	}
 }
 
+// open runs the attempt of an opening. It removes a failed one from the map before it
+// wakes the waiters, so that the next call tries again.
 func (a *Accounts) open(ctx context.Context, key string, o *opening, issuer *spec.Issuer) {
 	o.session, o.err = a.openAccount(ctx, issuer)
 	if o.err != nil {

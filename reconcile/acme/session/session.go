@@ -40,6 +40,7 @@ type Session struct {
 	registering chan struct{} // held by the call in registerAgain
 }
 
+// lane is one of a session's lego cores.
 type lane struct {
 	session *Session
 	core    *api.Core
@@ -87,6 +88,8 @@ func (s *Session) Call(ctx context.Context, doing string, fn func(*api.Core) err
 	return s.callAs(ctx, s.AccountURL(), doing, fn)
 }
 
+// callAs is Call with a given account URL ("" for requests signed with the key itself,
+// as in a registration), without the checks of the account.
 func (s *Session) callAs(ctx context.Context, kid, doing string, fn func(*api.Core) error) (ca.Answer, error) {
 	select {
 	case s.requests <- struct{}{}:
@@ -130,6 +133,8 @@ func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// borrow takes the most recently used lane of this account URL, or makes one. It drops
+// old lanes, whose core has an outdated directory.
 func (s *Session) borrow(kid string) *lane {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,6 +148,7 @@ func (s *Session) borrow(kid string) *lane {
 	return &lane{session: s, kid: kid, born: s.accounts.opts.Now()}
 }
 
+// giveBack returns a lane to the idle ones, if it is still usable.
 func (s *Session) giveBack(l *lane) {
 	l.ctx = nil
 	s.mu.Lock()

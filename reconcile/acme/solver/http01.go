@@ -57,6 +57,8 @@ func (l *listening) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, answer)
 }
 
+// viaWebroot answers http-01 challenges with files in the webroot, and removes them
+// after the CA's decision.
 func (s *solving) viaWebroot(ctx context.Context, account *spec.DNSAccount, challenges []challenge) error {
 	for _, ch := range challenges {
 		remove, err := s.Solver.webroots.write(account.Webroot, ch.token, ch.keyAuth)
@@ -106,6 +108,8 @@ func (w *webroots) write(root, token, answer string) (remove func() error, err e
 	return remove, os.Chmod(path, 0o644)
 }
 
+// makeDirs creates missing directories and remembers them for removal. It sets their
+// mode explicitly, since the umask may hide them from the web server.
 func (w *webroots) makeDirs(dirs ...string) error {
 	for _, dir := range dirs {
 		err := os.Mkdir(dir, 0o755)

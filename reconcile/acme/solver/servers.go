@@ -53,6 +53,7 @@ func (s *servers) use(ctx context.Context, kind spec.Challenge, address string, 
 	return l, func() { s.leave(key, l) }, nil
 }
 
+// leave ends a use, and closes the listener with the last one.
 func (s *servers) leave(key string, l *listening) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

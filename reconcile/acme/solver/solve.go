@@ -184,6 +184,7 @@ func (s *solving) inOrder(group []task) []*spec.DNSAccount {
 	})
 }
 
+// nextOf returns the first untried account of a list, those that gave up last.
 func (s *solving) nextOf(accounts []*spec.DNSAccount, tried map[*spec.DNSAccount]bool) *spec.DNSAccount {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,6 +201,7 @@ func (s *solving) nextOf(accounts []*spec.DNSAccount, tried map[*spec.DNSAccount
 	return last
 }
 
+// worked records an account that published, and reports each account once.
 func (s *solving) worked(account *spec.DNSAccount) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -321,6 +323,8 @@ func (s *solving) challenges(ctx context.Context, account *spec.DNSAccount, grou
 	return out, nil
 }
 
+// challenge returns the task's challenge of the account's type. If the CA does not offer
+// the type, another account may do.
 func (s *solving) challenge(ctx context.Context, account *spec.DNSAccount, t task) (challenge, error) {
 	doing := "validating " + t.name() + " through the DNS account " + account.Name
 	var offered []string
@@ -425,6 +429,8 @@ func (s *solving) askedBefore(ctx context.Context, ch challenge, refusal error) 
 	return false, refusal
 }
 
+// beingValidated reports whether the CA is already validating the challenge (status
+// processing, RFC 8555 section 7.1.6).
 func beingValidated(authz acme.Authorization, url string) bool {
 	for _, ch := range authz.Challenges {
 		if ch.URL == url {
@@ -464,6 +470,7 @@ func dnsChallenge(authz acme.Authorization) (acme.Challenge, bool) {
 // call RemoveAnswers after a crash.
 const StepAnswers = "answers"
 
+// answersOf returns the lines of StepAnswers.
 func answersOf(tasks []task) string {
 	var lines []string
 	for _, t := range tasks {

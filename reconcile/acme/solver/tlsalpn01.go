@@ -30,6 +30,8 @@ func (s *solving) viaTLS(ctx context.Context, account *spec.DNSAccount, challeng
 	return nil
 }
 
+// viaTLSAlone answers one challenge while it holds the lock on the address and server
+// name.
 func (s *solving) viaTLSAlone(ctx context.Context, account *spec.DNSAccount, ch challenge) error {
 	name := serverName(ch.domain())
 	unlock, err := s.Solver.turns.Take(ctx, strings.ToLower(account.Listen+" "+name), nil)
@@ -60,6 +62,8 @@ func serverName(identifier string) string {
 	return strings.ToLower(identifier)
 }
 
+// serveTLS accepts connections and presents the certificate for their SNI. stop waits
+// for all handshakes.
 func serveTLS(l *listening, ln net.Listener) (stop func()) {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{alpn},
