@@ -26,6 +26,7 @@ type MemCRLs struct {
 	Asked int
 }
 
+// CRL implements attempt.CRLSource.
 func (c *MemCRLs) CRL(_ context.Context, url string) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -109,6 +109,7 @@ func (v *MemVault) List(_ context.Context, mount, path string) ([]string, error)
 	return slices.Compact(keys), err
 }
 
+// Read implements pending.SecretReader.
 func (v *MemVault) Read(_ context.Context, mount, path string) (map[string]string, int, error) {
 	full, err := v.enter("read", mount, path)
 	defer v.Mu.Unlock()
@@ -136,6 +137,7 @@ func (v *MemVault) ReadVersion(_ context.Context, mount, path string, n int) (ma
 	return maps.Clone(s.Versions[n-1].Data), nil
 }
 
+// Write implements pending.SecretWriter, with check-and-set.
 func (v *MemVault) Write(_ context.Context, mount, path string, data map[string]string, cas int) (int, error) {
 	full, err := v.enter("write", mount, path)
 	defer v.Mu.Unlock()
@@ -185,6 +187,7 @@ func (v *MemVault) Delete(_ context.Context, mount, path string) error {
 	return err
 }
 
+// Destroy implements pending.SecretRemover.
 func (v *MemVault) Destroy(_ context.Context, mount, path string) error {
 	full, err := v.enter("destroy", mount, path)
 	defer v.Mu.Unlock()
@@ -239,6 +242,7 @@ type CaError struct {
 	KeyRefused bool
 }
 
+// BadKey reports that the CA rejected the key.
 func (e *CaError) BadKey() bool { return e.KeyRefused }
 
 func (e *CaError) Processing() bool   { return e.Working }
@@ -278,6 +282,7 @@ func (ca *MemCA) called(op string) error {
 	return nil
 }
 
+// Order implements attempt.CA.
 func (ca *MemCA) Order(_ context.Context, issuer *spec.Issuer, names []string, replaces string) (string, bool, error) {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -299,6 +304,7 @@ func (ca *MemCA) Order(_ context.Context, issuer *spec.Issuer, names []string, r
 	return url, replaces != "", nil
 }
 
+// Finish implements attempt.CA.
 func (ca *MemCA) Finish(ctx context.Context, issuer *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, report func(string, string)) ([]byte, string, []error, error) {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -370,6 +376,7 @@ func (ca *MemCA) sent(chain []byte) []byte {
 	return ca.Resend(chain)
 }
 
+// CheckAccount implements attempt.AccountChecker.
 func (ca *MemCA) CheckAccount(context.Context, *spec.Issuer) error {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -404,6 +411,7 @@ func (ca *MemCA) Ordered() (n int, replaces string) {
 	return n, replaces
 }
 
+// RenewalInfo implements attempt.CA.
 func (ca *MemCA) RenewalInfo(_ context.Context, _ *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -417,6 +425,7 @@ func (ca *MemCA) RenewalInfo(_ context.Context, _ *spec.Issuer, certID string) (
 	return start, end, "", again, nil
 }
 
+// Sign returns the chain of a new certificate as PEM.
 func (ca *MemCA) Sign(names []string, pub crypto.PublicKey) []byte {
 	ca.Serial++
 	leaf := &x509.Certificate{SerialNumber: big.NewInt(ca.Serial), AuthorityKeyId: ca.Cert.SubjectKeyId, DNSNames: names, NotBefore: ca.Now().Add(-time.Minute), NotAfter: ca.Now().Add(ca.Lifetime)}
@@ -461,6 +470,7 @@ func (ca *MemCA) SignBy(t testing.TB, end time.Time, sameKey bool) *x509.Certifi
 	return ca.Mid
 }
 
+// Revoke implements attempt.CA.
 func (ca *MemCA) Revoke(_ context.Context, _ *spec.Issuer, _ []byte, reason uint) error {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -480,12 +490,14 @@ type MemLedger struct {
 // NewMemLedger returns a ledger without a commit.
 func NewMemLedger() *MemLedger { return &MemLedger{Tree: fstest.MapFS{}} }
 
+// Snapshot implements ledger.Ledger.
 func (l *MemLedger) Snapshot(context.Context) (fs.FS, string, error) {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()
 	return maps.Clone(l.Tree), fmt.Sprint(len(l.Messages)), l.Err
 }
 
+// Commit implements ledger.Ledger.
 func (l *MemLedger) Commit(_ context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (string, error) {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()
@@ -517,6 +529,7 @@ func (l *MemLedger) Commit(_ context.Context, message string, edit func(fs.FS) (
 	}
 }
 
+// Events returns all events of the branch, oldest first.
 func (l *MemLedger) Events(t testing.TB) []ledger.Event {
 	t.Helper()
 	l.Mu.Lock()
@@ -538,6 +551,7 @@ func (l *MemLedger) Events(t testing.TB) []ledger.Event {
 	return events
 }
 
+// Record returns a record of the branch.
 func (l *MemLedger) Record(t testing.TB, name string) *ledger.Record {
 	t.Helper()
 	l.Mu.Lock()
@@ -559,6 +573,7 @@ type MemJournal struct {
 	Lines [][]byte
 }
 
+// Append implements ledger.Journal.
 func (j *MemJournal) Append(line []byte) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -566,12 +581,14 @@ func (j *MemJournal) Append(line []byte) error {
 	return nil
 }
 
+// Entries implements ledger.Journal.
 func (j *MemJournal) Entries() ([][]byte, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.Clone(j.Lines), nil
 }
 
+// Ack implements ledger.Journal.
 func (j *MemJournal) Ack(n int) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -632,6 +649,7 @@ func (w *World) Reconciler() *apply.Reconciler {
 	return apply.New(&observe.Observer{Metadata: w.Vault, StateMount: "secret", StatePrefix: "certroll", Ledger: "a1"}, w.Vault, w.Ca, w.Ledger, w.Journal, w.Opts)
 }
 
+// Plan returns the plan of a new process.
 func (w *World) Plan() []plan.Action {
 	w.T.Helper()
 	_, actions := w.Planned()
@@ -649,6 +667,7 @@ func (w *World) Planned() (*apply.Reconciler, []plan.Action) {
 	return r, plan.Plan(w.Desired, obs, w.At)
 }
 
+// Apply plans and applies in a new process.
 func (w *World) Apply(ctx context.Context) (*apply.Report, error) {
 	w.T.Helper()
 	r, actions := w.Planned()
@@ -670,6 +689,7 @@ func (w *World) Settle() *apply.Report {
 	return report
 }
 
+// Only returns the only action of the plan.
 func (w *World) Only() plan.Action {
 	w.T.Helper()
 	actions := w.Plan()

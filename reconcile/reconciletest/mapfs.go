@@ -7,6 +7,7 @@ import (
 // MapFS is an immutable tree: each edit returns a new one.
 type MapFS fstest.MapFS
 
+// With returns the tree with some files replaced.
 func (m MapFS) With(files map[string][]byte) MapFS {
 	next := MapFS{}
 	for name, f := range m {

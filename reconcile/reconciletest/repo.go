@@ -20,6 +20,7 @@ type MemRepo struct {
 	Pulls   int
 }
 
+// Pull implements reconcile.Repo.
 func (r *MemRepo) Pull(context.Context) (*spec.Spec, ledger.Revision, error) {
 	r.Mu.Lock()
 	defer r.Mu.Unlock()
@@ -49,8 +50,10 @@ func Bubble(t *testing.T, test func(w *World, repo *MemRepo), certificates ...*s
 // MemMoments stores moments in memory.
 type MemMoments map[string]time.Time
 
+// Load implements attempt.Moments.
 func (m MemMoments) Load() (map[string]time.Time, error) { return m, nil }
 
+// Save implements attempt.Moments.
 func (m MemMoments) Save(next map[string]time.Time) error {
 	for k, v := range next {
 		m[k] = v

@@ -122,6 +122,7 @@ type deadLedger struct {
 	dead *atomic.Bool
 }
 
+// Commit fails once the process is dead.
 func (l *deadLedger) Commit(ctx context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (string, error) {
 	if l.dead.Load() {
 		return "", errors.New("killed")
@@ -136,6 +137,7 @@ type dyingCA struct {
 	asked *int
 }
 
+// Order implements attempt.CA, and may end the process.
 func (ca *dyingCA) Order(ctx context.Context, i *spec.Issuer, names []string, replaces string) (string, bool, error) {
 	*ca.asked++
 	url, replaced, err := ca.SimCA.Order(ctx, i, names, replaces)
@@ -145,6 +147,7 @@ func (ca *dyingCA) Order(ctx context.Context, i *spec.Issuer, names []string, re
 	return url, replaced, err
 }
 
+// Finish implements attempt.CA, and may end the process.
 func (ca *dyingCA) Finish(ctx context.Context, i *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, report func(string, string)) ([]byte, string, []error, error) {
 	*ca.asked++
 	chain, account, passed, err := ca.SimCA.Finish(ctx, i, url, csr, accounts, report)

@@ -153,6 +153,7 @@ func (ca *SimCA) uses(names []string, free ledger.Exemption) map[string]spec.Lim
 // SetOf is the key of a set of names.
 func SetOf(names []string) string { return strings.Join(slices.Sorted(slices.Values(names)), " ") }
 
+// Away returns the error of an unreachable CA, or nil.
 func (ca *SimCA) Away() error {
 	if ca.Faults.Active("ca") {
 		return &CaError{Code: "ca_unavailable", Text: "503 Service Unavailable"}
@@ -168,12 +169,14 @@ func (ca *SimCA) busy() error {
 	return nil
 }
 
+// Order implements attempt.CA.
 func (ca *SimCA) Order(_ context.Context, _ *spec.Issuer, names []string, replaces string) (string, bool, error) {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
 	return ca.MakeOrder(names, replaces)
 }
 
+// MakeOrder is Order for a caller that holds ca.Mu.
 func (ca *SimCA) MakeOrder(names []string, replaces string) (string, bool, error) {
 	if err := errors.Join(ca.Away(), ca.busy()); err != nil {
 		return "", false, err
@@ -225,6 +228,7 @@ func (ca *SimCA) refuse(text string, l spec.Limit, b *tokens) error {
 	return &CaError{Code: "rate_limited", Text: text, At: ca.Now().Add(time.Duration((1 - b.left) * float64(l.Refill())))}
 }
 
+// Finish implements attempt.CA.
 func (ca *SimCA) Finish(ctx context.Context, _ *spec.Issuer, url string, csr []byte, accounts []*spec.DNSAccount, _ func(string, string)) ([]byte, string, []error, error) {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -304,6 +308,7 @@ func (ca *SimCA) prove(o *simOrder, accounts []*spec.DNSAccount) (account string
 	return "", passed[:len(passed)-1], passed[len(passed)-1]
 }
 
+// RenewalInfo implements attempt.CA.
 func (ca *SimCA) RenewalInfo(_ context.Context, _ *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
 	ca.Mu.Lock()
 	defer ca.Mu.Unlock()
@@ -334,6 +339,7 @@ type simVault struct {
 	Pairs  map[string]keypair.Pair
 }
 
+// Write implements pending.SecretWriter, and records replaced certificates.
 func (v *simVault) Write(ctx context.Context, mount, path string, data map[string]string, cas int) (int, error) {
 	n, err := v.MemVault.Write(ctx, mount, path, data, cas)
 	if err != nil || !strings.HasPrefix(path, "tls/") {
@@ -371,6 +377,7 @@ type simLedger struct {
 
 var errGit = &CaError{Code: "git", Text: "connection refused"}
 
+// Snapshot implements ledger.Ledger.
 func (l *simLedger) Snapshot(ctx context.Context) (fs.FS, string, error) {
 	if l.faults.Active("git") {
 		return nil, "", errGit
@@ -389,6 +396,7 @@ func (t simTree) ReadFile(name string) ([]byte, error) {
 	return nil, fs.ErrNotExist
 }
 
+// Commit implements ledger.Ledger.
 func (l *simLedger) Commit(ctx context.Context, message string, edit func(fs.FS) (map[string][]byte, error)) (string, error) {
 	if l.faults.Active("git") {
 		return "", errGit
@@ -465,6 +473,7 @@ type Totals struct {
 	PerRenewal                 float64
 }
 
+// Sum returns the result of the run.
 func (s *Sim) Sum() Totals {
 	var r Totals
 	for _, e := range s.Ledger.Events(s.T) {
@@ -488,6 +497,7 @@ func (s *Sim) Sum() Totals {
 	return r
 }
 
+// Log writes the result to the test's log.
 func (s *Sim) Log(t *testing.T, r Totals) {
 	t.Helper()
 	c := s.Ca.Counts
