@@ -36,7 +36,7 @@ func LastTaken(tree fs.FS) (taken Taken, err error) {
 func AcceptedSince(tree fs.FS, commit string, since time.Time) (accepted bool, err error) {
 	err = Backward(tree, func(e ledger.Event) bool {
 		accepted = e.Operation == ledger.KindConfig && e.Reason == ledger.ReasonAccepted && e.Status == ledger.Success && e.Revision == commit && e.Time.After(since)
-		// a run may record an event up to a day after it happened, so read a day further
+		// A run may record an event up to a day after it happened, so read a day further
 		return !accepted && !e.Time.Before(since.Add(-times.Day))
 	})
 	return accepted, err

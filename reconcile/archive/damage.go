@@ -63,11 +63,13 @@ func ReadLedger(ctx context.Context, tree fs.FS, past Earlier) (records map[stri
 	if err != nil {
 		return nil, nil, err
 	}
+	// A second read takes the versions that Mend found; the cache keeps the rest.
 	found, mendErr := c.Mend(ctx, past)
 	if found {
 		records, err = c.Read(tree)
 	}
 	lost = c.Unreadable()
+	// A history that cannot be read is no reason to stop: the records at hand are good.
 	if mendErr != nil {
 		lost = Lose(lost, ledger.RecordDir, 0, mendErr.Error())
 	}
@@ -115,7 +117,8 @@ func LoadProblems(tree fs.FS) (*ledger.Problems, []Breach, error) {
 	if p.Schema > ledger.ProblemsSchema {
 		return none, Lose(nil, ledger.ProblemsFile, 0, fmt.Sprintf("it has schema %d, and this certroll knows %d: use the newer one", p.Schema, ledger.ProblemsSchema)), nil
 	}
-	// certroll always names one; anyone with push access may write a probe problem without
+	// Anyone with push access may write a probe problem that names no certificate. Its
+	// readers rely on the first one.
 	p.Problems = slices.DeleteFunc(p.Problems, func(o ledger.Problem) bool { return o.Operation == ledger.KindProbe && len(o.Certificates) == 0 })
 	return p, nil, nil
 }

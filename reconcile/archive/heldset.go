@@ -74,6 +74,7 @@ func EditHeld(tree fs.FS, entries []ledger.Entry, now time.Time) ([]byte, error)
 // WithHeld replaces the held set by one and drops expired consents. It keeps the newest
 // MostHeldSets sets.
 func WithHeld(sets []ledger.HeldSet, one ledger.HeldSet, now time.Time) []ledger.HeldSet {
+	// At most one set is held at a time, and MoveConsentLasts is the longest consent.
 	sets = slices.DeleteFunc(slices.Clone(sets), func(s ledger.HeldSet) bool {
 		return s.AcceptedAt == nil || now.Sub(*s.AcceptedAt) > ledger.MoveConsentLasts || s.ID == one.ID && one.AcceptedAt != nil
 	})

@@ -145,7 +145,7 @@ func eventsSince(b []byte, since time.Time, lost func(int, error)) (newestFirst 
 		if !e.Time.Before(since) {
 			newestFirst = append(newestFirst, e)
 		}
-		// a run may record an event up to a day after it happened, so read a day further
+		// A run may record an event up to a day after it happened, so read a day further
 		return !e.Time.Before(since.Add(-times.Day))
 	})
 	return newestFirst, whole

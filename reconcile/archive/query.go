@@ -23,6 +23,8 @@ func (q Query) Newest(tree fs.FS, n int) (events []ledger.Event, more bool, err 
 		return nil, false, err
 	}
 	q.former = formerOf(tree, q.Certificate)
+	// Most lines are about other certificates: a search for the name is cheaper than
+	// decoding them.
 	names := q.naming()
 	for _, f := range slices.Backward(files) {
 		b, err := fs.ReadFile(tree, f)

@@ -23,6 +23,7 @@ import (
 // does not change existing keys.
 func ShapeOf(k spec.Key, recorded string) string {
 	algorithm := k.Algorithm
+	// A curve or a size implies the algorithm.
 	switch {
 	case algorithm != "":
 	case k.Curve != "":
@@ -37,6 +38,7 @@ func ShapeOf(k spec.Key, recorded string) string {
 		}
 		algorithm = spec.DefaultKey.Algorithm
 	}
+	// A recorded curve says nothing about an RSA size, and the other way round.
 	if spec.Algorithm(was) != algorithm {
 		param = ""
 	}
@@ -48,6 +50,7 @@ func ShapeOf(k spec.Key, recorded string) string {
 	}
 }
 
+// nonZero renders a number; "" for 0, which stands for a missing size.
 func nonZero(n int) string {
 	if n == 0 {
 		return ""
@@ -55,6 +58,7 @@ func nonZero(n int) string {
 	return strconv.Itoa(n)
 }
 
+// curves are the curves that certroll generates keys on.
 var curves = map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
 
 // NewKey generates a private key of a shape.
@@ -113,6 +117,7 @@ func DecodeKey(text string) (crypto.Signer, error) {
 	}
 	var key any
 	var err error
+	// Other programs write keys in these three forms; certroll itself writes PKCS #8.
 	switch block.Type {
 	case "PRIVATE KEY":
 		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)

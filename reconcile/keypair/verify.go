@@ -19,6 +19,7 @@ import (
 func NamesDigest(names []string) string {
 	sorted := slices.Clone(names)
 	slices.Sort(sorted)
+	// A name never contains a newline, so that the joined text is unambiguous.
 	sum := sha256.Sum256([]byte(strings.Join(slices.Compact(sorted), "\n")))
 	return hex.EncodeToString(sum[:])
 }
@@ -78,6 +79,8 @@ func (p Pair) Check(names []string, now time.Time) error {
 	if got := NamesOf(leaf); NamesDigest(got) != NamesDigest(names) {
 		return fmt.Errorf("the certificate is for %s, asked for was %s", strings.Join(got, " "), strings.Join(names, " "))
 	}
+	// A leaf from the future is no defect of the pair: it becomes valid by waiting, hence
+	// an error of its own type.
 	switch {
 	case !leaf.NotAfter.After(leaf.NotBefore):
 		return fmt.Errorf("its dates are reversed: %s to %s", leaf.NotBefore, leaf.NotAfter)
@@ -102,6 +105,7 @@ func NamesOf(cert *x509.Certificate) []string {
 		names = append(names, strings.ToLower(n))
 	}
 	for _, ip := range cert.IPAddresses {
+		// Unmap: the spec writes an IPv4 address in its short form.
 		if addr, ok := netip.AddrFromSlice(ip); ok {
 			names = append(names, addr.Unmap().String())
 		}
@@ -135,6 +139,7 @@ func FindIn(data map[string]string) (Pair, error) {
 	for name := range data {
 		fields = append(fields, name)
 	}
+	// Sorted, so that the result does not depend on the order of a map.
 	sort.Strings(fields)
 	var keys []crypto.Signer
 	var best []*x509.Certificate

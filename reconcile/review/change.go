@@ -80,6 +80,7 @@ func ChangeOf(base, head *spec.Spec, observed *plan.Observed, now time.Time) *Ch
 	after := plan.ByName(s.Planned)
 	was, gone := plan.MovedIn(base, head, after)
 	for _, name := range certificateNames(base, head, before, after) {
+		// One row for a move: the former name would look like a removal.
 		if gone[name] {
 			continue // the new name shows the change
 		}
@@ -91,6 +92,7 @@ func ChangeOf(base, head *spec.Spec, observed *plan.Observed, now time.Time) *Ch
 		switch {
 		case c.Change != "":
 			s.Certificates = append(s.Certificates, c)
+		// Due without the change too: the reviewer should not take it for an effect.
 		case c.After != nil && c.After.Kind != ledger.KindNone:
 			s.Anyway = append(s.Anyway, *c.After)
 		}
@@ -111,6 +113,8 @@ func asBase(observed *plan.Observed, blocks []BlockChange) *plan.Observed {
 	return &obs
 }
 
+// certificateNames returns all names of both revisions and of both plans, sorted. A plan also
+// has the certificates that only the ledger knows.
 func certificateNames(base, head *spec.Spec, before, after map[string]*plan.Action) []string {
 	names := make(map[string]bool, len(after))
 	for _, s := range []*spec.Spec{base, head} {
@@ -145,6 +149,7 @@ func compare(name string, old, now *spec.Certificate, before, after *plan.Action
 	case c.Change != "":
 	case len(c.Settings) > 0:
 		c.Change = ChangeChanged
+	// The block is unchanged, but an issuer, a DNS account or a limit is not.
 	case !SameAction(before, after):
 		c.Change = ChangeAffected
 	}
@@ -157,6 +162,7 @@ func SameAction(a, b *plan.Action) bool {
 		return a == b
 	}
 	same := a.Kind == b.Kind && a.Reason == b.Reason && a.Wants == b.Wants && slices.Equal(a.Changes, b.Changes)
+	// The end of a hold counts. For other kinds NotBefore follows from the reason.
 	if a.Kind == ledger.KindHold {
 		same = same && a.NotBefore.Equal(b.NotBefore)
 	}
@@ -184,6 +190,7 @@ type blocks[T any] struct {
 	uses        func(*spec.Certificate, string) bool
 }
 
+// compare returns the blocks that differ between two revisions, by name.
 func (k blocks[T]) compare(was, is map[string]*T, base, head *spec.Spec) []BlockChange {
 	var list []BlockChange
 	for _, name := range allNames(was, is) {
@@ -194,7 +201,7 @@ func (k blocks[T]) compare(was, is map[string]*T, base, head *spec.Spec) []Block
 		}
 		if block != nil {
 			now = k.settings(block)
-		} else {
+		} else { // removed: the base has its place and its users
 			block, users = was[name], base
 		}
 		b.Settings = differ(old, now)
@@ -219,6 +226,7 @@ func (k blocks[T]) compare(was, is map[string]*T, base, head *spec.Spec) []Block
 	return list
 }
 
+// allNames returns the keys of both maps, sorted, without duplicates.
 func allNames[T any](a, b map[string]T) []string {
 	names := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
 	slices.Sort(names)
@@ -234,6 +242,8 @@ func IssuerCredentials(i *spec.Issuer) []string {
 	return references(i.EAB.KeyID, i.EAB.HMAC)
 }
 
+// accountCredentials returns the references to secrets that certroll sends to the provider
+// of a DNS account.
 func accountCredentials(a *spec.DNSAccount) []string {
 	values := make([]spec.Value, 0, len(a.Credentials))
 	for _, name := range slices.Sorted(maps.Keys(a.Credentials)) {
@@ -242,6 +252,8 @@ func accountCredentials(a *spec.DNSAccount) []string {
 	return references(values...)
 }
 
+// references renders the values that refer to a secret. A literal value is in the repo
+// anyway.
 func references(values ...spec.Value) []string {
 	var list []string
 	for _, v := range values {

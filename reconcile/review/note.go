@@ -34,6 +34,7 @@ type Place struct {
 	Old          bool   // in the base revision; the head may lack it
 }
 
+// placeOf converts a range of HCL. old marks a range in the base revision.
 func placeOf(r hcl.Range, old bool) Place {
 	return Place{File: r.Filename, Line: r.Start.Line, Column: r.Start.Column, Old: old}
 }
@@ -61,6 +62,7 @@ const (
 	NoteSameNames = "same_names"         // another certificate of the same CA has exactly these names
 )
 
+// noteOrder is the order of the codes in the output, the most consequential first.
 var noteOrder = []string{
 	NoteBlock, NoteMass, NoteOther, NoteKey, NoteFields, NotePassword, NoteRemoved, NoteDirectory, NoteWeaker, NoteRotation, NoteAuto, NoteIssuer, NoteDNS,
 	NoteOnRemove, NoteProbe, NoteSameNames, NoteLimit, NoteLifetime, NoteCheck,
@@ -109,6 +111,7 @@ func (r *reviewer) at(header hcl.Range, field string) Place {
 	return placeOf(r.where.Setting(header, field), false)
 }
 
+// say adds a note.
 func (r *reviewer) say(code, certificate string, at Place, format string, args ...any) {
 	r.remarks = append(r.remarks, Note{Code: code, Certificate: certificate, Text: fmt.Sprintf(format, args...), Place: at})
 }
@@ -160,6 +163,8 @@ func (r *reviewer) block(b BlockChange) {
 	}
 }
 
+// certificate adds the notes about one certificate. weaker and swapped compare with the base
+// revision, so that a new certificate gets neither note.
 func (r *reviewer) certificate(c CertificateChange) {
 	if c.New == nil {
 		if c.Old != nil {
@@ -198,6 +203,7 @@ func (r *reviewer) names(c CertificateChange) {
 		}
 	}
 	for _, d := range c.New.Domains {
+		// Only names that the change adds.
 		if slices.Contains(had, d.ASCII) {
 			continue
 		}
@@ -250,6 +256,8 @@ func (r *reviewer) lifetime(c CertificateChange) {
 	if !known {
 		return
 	}
+	// Window needs only the lifetime: a certificate from the zero time on has it. The last
+	// second counts, see ledger.Live.Lifetime.
 	left := plan.Window(c.New, &ledger.Live{NotAfter: time.Time{}.Add(life - time.Second)})
 	if left < 2*r.interval {
 		r.say(NoteLifetime, c.Name, r.at(c.New.Range, "renewal.threshold"), "it lives %s and is due %s before its end; certroll pulls every %s, which leaves no second try: renew it earlier, or pull more often",
@@ -287,6 +295,7 @@ func (r *reviewer) probes(c CertificateChange) {
 func (r *reviewer) moved(c CertificateChange, at Place) {
 	was, is := plan.TargetOf(c.Old).String(), plan.TargetOf(c.New).String()
 	looser := ""
+	// Vault policies usually grant a path and everything below it.
 	if dir := path.Dir(is); dir != path.Dir(was) && strings.HasPrefix(path.Dir(was)+"/", dir+"/") {
 		looser = fmt.Sprintf("; %s/ is above %s/, and more people may read there", dir, path.Dir(was))
 	}
@@ -349,6 +358,7 @@ func (r *reviewer) swapped(c CertificateChange) {
 	}
 }
 
+// removals describes the consequence of removing a block, by on_remove.
 var removals = map[spec.OnRemove]string{
 	spec.Keep:   "without its block the secret stays in Vault; certroll neither renews nor deletes it",
 	spec.Delete: "without its block the secret is deleted",

@@ -60,6 +60,8 @@ func upward(name string) []string {
 // below it. A registered domain that several directories share belongs to none.
 func (o Owners) Other(name, dir string) (domain, theirs, certificate string, found bool) {
 	domains := upward(name)
+	// From the most specific domain upward: a team that has a subdomain owns the names in
+	// it, whatever team has the domain above.
 	for _, domain := range domains {
 		dirs := o[domain]
 		if len(dirs) == 0 {
@@ -72,6 +74,7 @@ func (o Owners) Other(name, dir string) (domain, theirs, certificate string, fou
 		if shared {
 			return "", "", "", false
 		}
+		// The smallest name, so that the note is the same in every run.
 		theirs = slices.Min(slices.Collect(maps.Keys(dirs)))
 		return domain, theirs, dirs[theirs], true
 	}

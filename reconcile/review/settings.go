@@ -81,6 +81,7 @@ const (
 // certificateSettings returns the settings of a certificate for the comparison and for the
 // reviewer.
 func certificateSettings(c *spec.Certificate) settings {
+	// As typed: a reviewer compares with the file, where a name may be in Unicode.
 	typed := make([]string, len(c.Domains))
 	for i, d := range c.Domains {
 		typed[i] = d.Typed
@@ -92,6 +93,7 @@ func certificateSettings(c *spec.Certificate) settings {
 	s.put(fieldKey, statedShape(c.Key))
 	s.put(fieldRotation, string(c.Key.Rotation))
 	s.put("key.max_age", span(c.Key.MaxAge))
+	// Only if on, the default is off.
 	if c.Key.Next {
 		s.put(fieldNext, plan.OnOff(true))
 	}
@@ -115,6 +117,8 @@ func certificateSettings(c *spec.Certificate) settings {
 	return s
 }
 
+// statedShape returns the key settings as stated. Unlike keypair.ShapeOf it fills in nothing,
+// so that a review shows only what the author wrote.
 func statedShape(k spec.Key) string {
 	switch {
 	case k.Curve != "":
@@ -126,6 +130,7 @@ func statedShape(k spec.Key) string {
 	}
 }
 
+// statedThreshold returns the renewal threshold as stated; "" for the default.
 func statedThreshold(r spec.Renewal) string {
 	switch {
 	case !r.ThresholdStated:
@@ -167,6 +172,7 @@ func moment(t time.Time) string {
 // effectOf returns the time from which a changed setting of a certificate takes effect,
 // according to the planned action.
 func effectOf(field string, after *plan.Action) Effect {
+	// An order that waits will use the new settings too.
 	orders := after.Kind.Orders() || after.Kind == ledger.KindHold && after.Wants.Orders()
 	top, _, _ := strings.Cut(field, ".")
 	switch {
@@ -220,6 +226,7 @@ func limitText(l spec.Limit) string {
 	return fmt.Sprintf("%d/%s", l.Burst, times.Days(l.Window))
 }
 
+// accountSettings returns the settings of a DNS account. Credentials show as references.
 func accountSettings(a *spec.DNSAccount) settings {
 	var s settings
 	s.put("challenge", string(a.Challenge))

@@ -38,6 +38,7 @@ func headline(entries []ledger.Entry) string {
 		byWhat[string(e.Event.Operation)+" "+string(e.Event.Status)]++
 		byStatus[string(e.Event.Status)]++
 	}
+	// Counts by operation can be too long as well, with many operations at once.
 	if s := counts(byWhat); len(s) <= MaxHeadline {
 		return s
 	}
@@ -87,12 +88,15 @@ func CommitSubject(entries []ledger.Entry) string {
 	parts := make([]string, 0, len(kinds))
 	for _, k := range kinds {
 		named := slices.Compact(slices.Sorted(slices.Values(certificates[k])))
+		// Events about a revision or a pass name no certificate.
 		named = slices.DeleteFunc(named, func(name string) bool { return name == "" })
 		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s", k.operation, text.Some(named, 3)))+": "+string(k.status))
 	}
 	return strings.Join(parts, "; ")
 }
 
+// trailers returns the Git trailers of a commit, without duplicates. git log can search them,
+// and they stay valid when the first line is shortened.
 func trailers(entries []ledger.Entry) []string {
 	var ts []string
 	add := func(key, value string) {
@@ -112,6 +116,7 @@ func trailers(entries []ledger.Entry) []string {
 	return ts
 }
 
+// trailerRank returns the place of a trailer in the message.
 func trailerRank(t string) int {
 	key, _, _ := strings.Cut(t, ":")
 	return slices.Index([]string{"Operation", "Certificate", "Revision", "Reason"}, key)

@@ -42,6 +42,8 @@ const MostRows = 500
 // inOrder sorts the records for the table: by problem, then by name. If there are too many,
 // the first to expire come first.
 func inOrder(records map[string]*ledger.Record) []*ledger.Record {
+	// Sorting by expiry would reorder rows with every renewal. It is worth that only if the
+	// table cannot show all records.
 	expiry := func(*ledger.Record, *ledger.Record) int { return 0 }
 	if len(records) > MostRows {
 		expiry = func(a, b *ledger.Record) int { return notAfter(a).Compare(notAfter(b)) }
@@ -101,6 +103,7 @@ func (c Count) String() string {
 	return fmt.Sprintf("%d live%s, %d failing%s, %d retired", c.Live, among(c.Unmanaged, "unmanaged"), c.Failing, among(c.Paging, "paging"), c.Retired)
 }
 
+// pageRank returns the group of a record in the table, the most urgent first.
 func pageRank(r *ledger.Record) int {
 	switch {
 	case r.State != ledger.StateRetired && r.Revoked.Of(r.Live) != nil, r.GoneText() != "":
@@ -136,6 +139,8 @@ func stateCell(r *ledger.Record) string {
 	}
 }
 
+// statusRow renders the row of a record. Each cell from the ledger is escaped, because anyone
+// with push access may have written it.
 func statusRow(r *ledger.Record) string {
 	expires, renews, issuer, where := "-", "-", "-", "-"
 	if l := r.Live; l != nil {
@@ -169,6 +174,7 @@ func waitsCell(r *ledger.Record) string {
 	if !toldBelow(r) {
 		return waits
 	}
+	// The hold's reason usually ends with the message.
 	short := strings.TrimSuffix(waits, r.LastFailure.Message)
 	if short == "" || short == waits {
 		return "failed (" + string(r.LastFailure.Class) + "), see below"
@@ -244,12 +250,14 @@ func whatIsLeftBehind(list []*ledger.Record) string {
 	return "\n## Left behind\n" + b.String()
 }
 
+// cellText escapes the characters that end a cell or begin HTML, emphasis or code.
 var cellText = strings.NewReplacer("|", "\\|", "<", "&lt;", "*", "\\*", "`", "'")
 
 // paragraph escapes a text for a paragraph of Markdown. Anyone with push access to the
 // ledger's branch may have written the text.
 func paragraph(s string) string { return proseText.Replace(text.Line(s)) }
 
+// proseText also escapes links and underscores, which a paragraph renders.
 var proseText = strings.NewReplacer("<", "&lt;", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "`", "'")
 
 // Cell escapes a text for a cell of a Markdown table.
