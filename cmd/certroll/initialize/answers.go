@@ -70,7 +70,7 @@ const (
 	NoCI   = "none"
 )
 
-// HTTP01, in place of a provider, lets the CA connect to certroll's machine.
+// HTTP01 in place of a provider lets the CA connect to certroll's machine.
 const HTTP01 = "http-01"
 
 // Problem is a missing or invalid answer, with its flag.
