@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"certroll/examples/lab"
-	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/session"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -59,12 +59,12 @@ func TestSecondToRegister(t *testing.T) {
 		header map[string]string
 		status int
 		kind   string
-		class  string // empty: success
+		class  ledger.Class // empty: success
 	}{
 		"a fault":          {status: 500, kind: "serverInternal"},
 		"a conflict":       {status: 409, kind: "malformed"},
-		"busy for a while": {status: 503, kind: "serverInternal", header: map[string]string{"Retry-After": "30"}, class: problem.ClassCAUnavailable},
-		"a limit":          {status: 429, kind: "rateLimited", class: problem.ClassRateLimited},
+		"busy for a while": {status: 503, kind: "serverInternal", header: map[string]string{"Retry-After": "30"}, class: ledger.ClassCAUnavailable},
+		"a limit":          {status: 429, kind: "rateLimited", class: ledger.ClassRateLimited},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestForgottenAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, _, err := c.Finish(t.Context(), r.issuer, lost, csr, accounts, nil)
-	fails(t, err, problem.ClassRejected, true)
+	fails(t, err, ledger.ClassCARejected, true)
 	r.issue(c, accounts, "after.lab.test", "side.lab.test")
 	if r.store.only(t)[session.FieldKey] != key {
 		t.Error("the account has another key")
@@ -147,13 +147,13 @@ func TestExternalAccountBinding(t *testing.T) {
 	r.secrets(map[string]string{"HMAC": hmac, "WRONG": "d3JvbmctaG1hYy1rZXktZm9yLXRlc3RzLW9ubHktMDAwMQ"})
 	tests := map[string]struct {
 		eab   *spec.EAB
-		class string // empty: success
+		class ledger.Class // empty: success
 		want  string
 	}{
 		"right":          {eab: &spec.EAB{KeyID: literal("kid-1"), HMAC: secret("HMAC")}},
-		"wrong hmac":     {eab: &spec.EAB{KeyID: literal("kid-1"), HMAC: secret("WRONG")}, class: problem.ClassRejected, want: "urn:ietf:params:acme:error:"},
-		"missing":        {class: problem.ClassConfig, want: "add an eab block"},
-		"no such secret": {eab: &spec.EAB{KeyID: literal("kid-1"), HMAC: secret("NONE")}, class: problem.ClassVault, want: "there is no NONE"},
+		"wrong hmac":     {eab: &spec.EAB{KeyID: literal("kid-1"), HMAC: secret("WRONG")}, class: ledger.ClassCARejected, want: "urn:ietf:params:acme:error:"},
+		"missing":        {class: ledger.ClassConfig, want: "add an eab block"},
+		"no such secret": {eab: &spec.EAB{KeyID: literal("kid-1"), HMAC: secret("NONE")}, class: ledger.ClassVault, want: "there is no NONE"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -180,17 +180,17 @@ func TestIssuerSetUpWrongly(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{Profiles: map[string]uint64{"default": 7776000, "short": 518400}})
 	tests := map[string]struct {
 		change func(*spec.Issuer)
-		class  string
+		class  ledger.Class
 		want   string
 	}{
-		"terms not agreed to":  {func(i *spec.Issuer) { i.AgreeTOS = false }, problem.ClassConfig, "terms_of_service_agreed"},
-		"CA bundle missing":    {func(i *spec.Issuer) { i.CABundle = "" }, problem.ClassConfig, "set ca_bundle"},
-		"CA bundle is no PEM":  {func(i *spec.Issuer) { i.CABundle = "nonsense" }, problem.ClassConfig, "no PEM certificate"},
-		"no HTTPS":             {func(i *spec.Issuer) { i.Directory = "http://127.0.0.1:1/dir" }, problem.ClassConfig, "no HTTPS URL"},
-		"nobody there":         {func(i *spec.Issuer) { i.Directory = "https://" + closedPort + "/dir" }, problem.ClassCAUnavailable, "connection refused"},
-		"no directory there":   {func(i *spec.Issuer) { i.Directory += "nowhere" }, problem.ClassRejected, "answered 404"},
-		"no such profile":      {func(i *spec.Issuer) { i.Profile = "nope" }, problem.ClassConfig, "nope"},
-		"email without domain": {func(i *spec.Issuer) { i.Email = "nobody" }, problem.ClassConfig, "urn:ietf:params:acme:error:"},
+		"terms not agreed to":  {func(i *spec.Issuer) { i.AgreeTOS = false }, ledger.ClassConfig, "terms_of_service_agreed"},
+		"CA bundle missing":    {func(i *spec.Issuer) { i.CABundle = "" }, ledger.ClassConfig, "set ca_bundle"},
+		"CA bundle is no PEM":  {func(i *spec.Issuer) { i.CABundle = "nonsense" }, ledger.ClassConfig, "no PEM certificate"},
+		"no HTTPS":             {func(i *spec.Issuer) { i.Directory = "http://127.0.0.1:1/dir" }, ledger.ClassConfig, "no HTTPS URL"},
+		"nobody there":         {func(i *spec.Issuer) { i.Directory = "https://" + closedPort + "/dir" }, ledger.ClassCAUnavailable, "connection refused"},
+		"no directory there":   {func(i *spec.Issuer) { i.Directory += "nowhere" }, ledger.ClassCARejected, "answered 404"},
+		"no such profile":      {func(i *spec.Issuer) { i.Profile = "nope" }, ledger.ClassConfig, "nope"},
+		"email without domain": {func(i *spec.Issuer) { i.Email = "nobody" }, ledger.ClassConfig, "urn:ietf:params:acme:error:"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestStoreFails(t *testing.T) {
 	r.store.fail = errors.New("the store is sealed")
 	c := r.client()
 	_, _, err := c.Order(t.Context(), r.issuer, []string{"store.lab.test"}, "")
-	if e := fails(t, err, problem.ClassVault, false); !strings.Contains(e.Error(), "the store is sealed") {
+	if e := fails(t, err, ledger.ClassVault, false); !strings.Contains(e.Error(), "the store is sealed") {
 		t.Errorf("the error lacks the store's words: %v", e)
 	}
 	r.store.fail = nil

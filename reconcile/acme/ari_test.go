@@ -16,7 +16,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/reconcile/acme/ca"
-	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -68,7 +68,7 @@ func TestRenewalInfo(t *testing.T) {
 		body        string
 		again       time.Duration
 		explanation string
-		class       string // empty: success
+		class       ledger.Class // empty: success
 		retry       time.Duration
 		want        string // a part of the error
 	}{
@@ -82,27 +82,27 @@ func TestRenewalInfo(t *testing.T) {
 		"ask again at once":           {status: 200, body: someWindow + `}`, header: header{"Retry-After": "0"}, again: ca.LeastAgain},
 		"ask again in a year":         {status: 200, body: someWindow + `}`, header: header{"Retry-After": "31536000"}, again: ca.MostAgain},
 		"ask again, unreadable":       {status: 200, body: someWindow + `}`, header: header{"Retry-After": "soon"}, again: ca.UnknownAgain},
-		"unknown certificate":         {status: 404, body: problemBody("malformed", "no such certificate"), class: problem.ClassRejected, want: "404 urn:ietf:params:acme:error:malformed: no such certificate"},
-		"not found in plain":          {status: 404, body: "404 page not found", class: problem.ClassRejected, want: "answered 404"},
-		"limit":                       {status: 429, header: header{"Retry-After": "90"}, body: problemBody("rateLimited", "slow down"), class: problem.ClassRateLimited, retry: 90 * time.Second, want: "slow down"},
-		"limit in plain":              {status: 429, header: header{"Retry-After": "90"}, body: "Too Many Requests", class: problem.ClassRateLimited, retry: 90 * time.Second, want: "answered 429"},
-		"busy":                        {status: 503, header: header{"Retry-After": "3600"}, body: "<html>busy</html>", class: problem.ClassRateLimited, retry: time.Hour, want: "answered 503"},
-		"busy for ever":               {status: 503, body: "<html>busy</html>", class: problem.ClassCAUnavailable, want: "answered 503"},
-		"a fault":                     {status: 500, body: problemBody("serverInternal", "oops"), class: problem.ClassCAUnavailable, want: "oops"},
-		"no window":                   {status: 200, body: `{}`, class: problem.ClassCAUnavailable, want: "no suggestedWindow"},
-		"a problem with status 200":   {status: 200, body: problemBody("serverInternal", "oops"), class: problem.ClassCAUnavailable, want: "no suggestedWindow"},
-		"window of year 1":            {status: 200, body: `{"suggestedWindow":{"start":"0001-01-01T00:00:00Z","end":"0001-01-01T00:00:00Z"}}`, class: problem.ClassCAUnavailable, want: "no suggestedWindow"},
-		"window without end":          {status: 200, body: `{"suggestedWindow":{"start":"2026-12-01T00:00:00Z"}}`, class: problem.ClassCAUnavailable, want: "no suggestedWindow"},
-		"window of 1970":              {status: 200, body: `{"suggestedWindow":{"start":"1970-01-01T00:00:00Z","end":"1970-01-02T00:00:00Z"}}`, class: problem.ClassCAUnavailable, want: "no suggestedWindow"},
-		"start after end":             {status: 200, body: `{"suggestedWindow":{"start":"2026-12-03T00:00:00Z","end":"2026-12-02T00:00:00Z"}}`, class: problem.ClassCAUnavailable, want: "not after its start"},
-		"start at end":                {status: 200, body: `{"suggestedWindow":{"start":"2026-12-02T00:00:00Z","end":"2026-12-02T00:00:00Z"}}`, class: problem.ClassCAUnavailable, want: "not after its start"},
-		"a date of another kind":      {status: 200, body: `{"suggestedWindow":{"start":"1 December 2026","end":"2 December 2026"}}`, class: problem.ClassCAUnavailable, want: "cannot be followed"},
-		"garbage, with a time":        {status: 200, header: header{"Retry-After": "60"}, body: "\x00\x01", class: problem.ClassCAUnavailable, retry: time.Minute, want: "cannot be followed"},
-		"HTML":                        {status: 200, body: "<html>welcome</html>", class: problem.ClassCAUnavailable, want: "cannot be followed"},
-		"null":                        {status: 200, body: "null", class: problem.ClassCAUnavailable, want: "cannot be followed"},
-		"nothing":                     {status: 200, class: problem.ClassCAUnavailable, want: "cannot be followed"},
-		"huge":                        {status: 200, body: someWindow + `}` + strings.Repeat(" ", ca.MaxRenewalInfo), class: problem.ClassCAUnavailable, want: "larger than 65536 bytes"},
-		"another 2xx":                 {status: 202, body: someWindow + `}`, class: problem.ClassCAUnavailable},
+		"unknown certificate":         {status: 404, body: problemBody("malformed", "no such certificate"), class: ledger.ClassCARejected, want: "404 urn:ietf:params:acme:error:malformed: no such certificate"},
+		"not found in plain":          {status: 404, body: "404 page not found", class: ledger.ClassCARejected, want: "answered 404"},
+		"limit":                       {status: 429, header: header{"Retry-After": "90"}, body: problemBody("rateLimited", "slow down"), class: ledger.ClassRateLimited, retry: 90 * time.Second, want: "slow down"},
+		"limit in plain":              {status: 429, header: header{"Retry-After": "90"}, body: "Too Many Requests", class: ledger.ClassRateLimited, retry: 90 * time.Second, want: "answered 429"},
+		"busy":                        {status: 503, header: header{"Retry-After": "3600"}, body: "<html>busy</html>", class: ledger.ClassRateLimited, retry: time.Hour, want: "answered 503"},
+		"busy for ever":               {status: 503, body: "<html>busy</html>", class: ledger.ClassCAUnavailable, want: "answered 503"},
+		"a fault":                     {status: 500, body: problemBody("serverInternal", "oops"), class: ledger.ClassCAUnavailable, want: "oops"},
+		"no window":                   {status: 200, body: `{}`, class: ledger.ClassCAUnavailable, want: "no suggestedWindow"},
+		"a problem with status 200":   {status: 200, body: problemBody("serverInternal", "oops"), class: ledger.ClassCAUnavailable, want: "no suggestedWindow"},
+		"window of year 1":            {status: 200, body: `{"suggestedWindow":{"start":"0001-01-01T00:00:00Z","end":"0001-01-01T00:00:00Z"}}`, class: ledger.ClassCAUnavailable, want: "no suggestedWindow"},
+		"window without end":          {status: 200, body: `{"suggestedWindow":{"start":"2026-12-01T00:00:00Z"}}`, class: ledger.ClassCAUnavailable, want: "no suggestedWindow"},
+		"window of 1970":              {status: 200, body: `{"suggestedWindow":{"start":"1970-01-01T00:00:00Z","end":"1970-01-02T00:00:00Z"}}`, class: ledger.ClassCAUnavailable, want: "no suggestedWindow"},
+		"start after end":             {status: 200, body: `{"suggestedWindow":{"start":"2026-12-03T00:00:00Z","end":"2026-12-02T00:00:00Z"}}`, class: ledger.ClassCAUnavailable, want: "not after its start"},
+		"start at end":                {status: 200, body: `{"suggestedWindow":{"start":"2026-12-02T00:00:00Z","end":"2026-12-02T00:00:00Z"}}`, class: ledger.ClassCAUnavailable, want: "not after its start"},
+		"a date of another kind":      {status: 200, body: `{"suggestedWindow":{"start":"1 December 2026","end":"2 December 2026"}}`, class: ledger.ClassCAUnavailable, want: "cannot be followed"},
+		"garbage, with a time":        {status: 200, header: header{"Retry-After": "60"}, body: "\x00\x01", class: ledger.ClassCAUnavailable, retry: time.Minute, want: "cannot be followed"},
+		"HTML":                        {status: 200, body: "<html>welcome</html>", class: ledger.ClassCAUnavailable, want: "cannot be followed"},
+		"null":                        {status: 200, body: "null", class: ledger.ClassCAUnavailable, want: "cannot be followed"},
+		"nothing":                     {status: 200, class: ledger.ClassCAUnavailable, want: "cannot be followed"},
+		"huge":                        {status: 200, body: someWindow + `}` + strings.Repeat(" ", ca.MaxRenewalInfo), class: ledger.ClassCAUnavailable, want: "larger than 65536 bytes"},
+		"another 2xx":                 {status: 202, body: someWindow + `}`, class: ledger.ClassCAUnavailable},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -163,17 +163,17 @@ func TestRenewalInfoCannotBeAsked(t *testing.T) {
 	tests := map[string]struct {
 		issuer *spec.Issuer
 		certID string
-		class  string
+		class  ledger.Class
 	}{
-		"a path":              {answered.issuer, "../x.y", problem.ClassInternal},
-		"one part":            {answered.issuer, "aYhba4dGQEHhs3uEe6CuLN4ByNQ", problem.ClassInternal},
-		"three parts":         {answered.issuer, "a.b.c", problem.ClassInternal},
-		"padding":             {answered.issuer, "aYhb.AIdlQw==", problem.ClassInternal},
-		"nothing":             {answered.issuer, "", problem.ClassInternal},
-		"directory elsewhere": {change(func(i *spec.Issuer) { i.Directory = "https://" + closedPort + "/dir" }), someCertID, problem.ClassCAUnavailable},
-		"CA bundle missing":   {change(func(i *spec.Issuer) { i.CABundle = "" }), someCertID, problem.ClassConfig},
-		"no HTTPS":            {change(func(i *spec.Issuer) { i.Directory = "http://127.0.0.1:1/dir" }), someCertID, problem.ClassConfig},
-		"no ACME directory":   {change(func(i *spec.Issuer) { i.Directory = strings.Replace(i.Directory, "/dir", "/renewal-info/page", 1) }), someCertID, problem.ClassRejected},
+		"a path":              {answered.issuer, "../x.y", ledger.ClassInternal},
+		"one part":            {answered.issuer, "aYhba4dGQEHhs3uEe6CuLN4ByNQ", ledger.ClassInternal},
+		"three parts":         {answered.issuer, "a.b.c", ledger.ClassInternal},
+		"padding":             {answered.issuer, "aYhb.AIdlQw==", ledger.ClassInternal},
+		"nothing":             {answered.issuer, "", ledger.ClassInternal},
+		"directory elsewhere": {change(func(i *spec.Issuer) { i.Directory = "https://" + closedPort + "/dir" }), someCertID, ledger.ClassCAUnavailable},
+		"CA bundle missing":   {change(func(i *spec.Issuer) { i.CABundle = "" }), someCertID, ledger.ClassConfig},
+		"no HTTPS":            {change(func(i *spec.Issuer) { i.Directory = "http://127.0.0.1:1/dir" }), someCertID, ledger.ClassConfig},
+		"no ACME directory":   {change(func(i *spec.Issuer) { i.Directory = strings.Replace(i.Directory, "/dir", "/renewal-info/page", 1) }), someCertID, ledger.ClassCARejected},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestRenewalInfoCannotBeAsked(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, _, _, _, err := c.RenewalInfo(ctx, answered.issuer, someCertID)
-		if fails(t, err, problem.ClassInternal, false); !errors.Is(err, context.Canceled) {
+		if fails(t, err, ledger.ClassInternal, false); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want an interruption", err)
 		}
 	})
@@ -198,7 +198,7 @@ func TestRenewalInfoCannotBeAsked(t *testing.T) {
 		c := New(newMemory(), Options{RequestTimeout: 100 * time.Millisecond})
 		defer func() { _ = c.Close() }()
 		_, _, _, _, err := c.RenewalInfo(t.Context(), slow.issuer, someCertID)
-		if e := fails(t, err, problem.ClassCAUnavailable, false); !strings.Contains(e.Error(), "no answer within 100ms") {
+		if e := fails(t, err, ledger.ClassCAUnavailable, false); !strings.Contains(e.Error(), "no answer within 100ms") {
 			t.Errorf("the error does not say so: %v", e)
 		}
 	})
@@ -241,7 +241,7 @@ func TestRenewalInfoOfPebble(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _, _, _, err := stranger.RenewalInfo(t.Context(), r.issuer, certID(leaf))
-		if e := fails(t, err, problem.ClassCAUnavailable, false); e.RetryAt().IsZero() {
+		if e := fails(t, err, ledger.ClassCAUnavailable, false); e.RetryAt().IsZero() {
 			t.Errorf("%s: the time that Pebble named is lost", name)
 		}
 	}
@@ -255,5 +255,5 @@ func TestRenewalInfoOfPebble(t *testing.T) {
 	}
 	unknown := certID(&x509.Certificate{AuthorityKeyId: leaf.AuthorityKeyId, SerialNumber: leaf.SerialNumber.SetInt64(77)})
 	_, _, _, _, err = stranger.RenewalInfo(t.Context(), r.issuer, unknown)
-	fails(t, err, problem.ClassRejected, false)
+	fails(t, err, ledger.ClassCARejected, false)
 }

@@ -18,7 +18,7 @@ import (
 	"certroll/examples/lab/labtest"
 	"certroll/reconcile/acme/ca"
 	"certroll/reconcile/acme/dnsprovider"
-	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -96,7 +96,7 @@ func TestBindingKeyThatIsNoBase64(t *testing.T) {
 	hmac := random(t) + "!"
 	r.issuer.EAB = &spec.EAB{KeyID: literal("kid-1"), HMAC: literal(hmac)}
 	_, _, err := r.client().Order(t.Context(), r.issuer, []string{"eab.lab.test"}, "")
-	e := fails(t, err, problem.ClassConfig, false)
+	e := fails(t, err, ledger.ClassConfig, false)
 	if !strings.Contains(e.Error(), "the eab hmac is not base64url") || strings.Contains(e.Error(), hmac) {
 		t.Errorf("the error does not say so, or has the key: %v", e)
 	}
@@ -122,7 +122,7 @@ func TestReasonOfARefusedTSIGKey(t *testing.T) {
 			}
 			defer p.Release()
 			answer := dnsprovider.Proof{Domain: "refused.lab.test", Token: "token", KeyAuth: "token.thumbprint"}
-			e := fails(t, p.Present(t.Context(), answer, "_acme-challenge.refused.lab.test."), problem.ClassDNSUnauthorized, false)
+			e := fails(t, p.Present(t.Context(), answer, "_acme-challenge.refused.lab.test."), ledger.ClassDNSUnauthorized, false)
 			if !strings.Contains(e.Error(), "NOTAUTH, "+test.want) || strings.Contains(e.Error(), test.secret) {
 				t.Errorf("the error lacks the server's %q, or has the secret: %v", test.want, e)
 			}

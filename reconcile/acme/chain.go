@@ -16,6 +16,7 @@ import (
 
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/keypair"
+	"certroll/reconcile/ledger"
 )
 
 // download fetches the chain of a valid order (RFC 8555 section 7.4.2). It prefers the
@@ -29,7 +30,7 @@ func (f *finish) download(ctx context.Context, order acme.ExtendedOrder) ([]byte
 		return nil, err
 	}
 	if _, err := parseChain(chain); err != nil {
-		return nil, &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: f.doing, Said: "the certificate at " + order.Certificate + " cannot be read: " + err.Error(), Cause: err}
+		return nil, &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: f.doing, Said: "the certificate at " + order.Certificate + " cannot be read: " + err.Error(), Cause: err}
 	}
 	return chain, nil
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"certroll/examples/lab"
-	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/redact"
 )
@@ -60,7 +60,7 @@ func TestChildThatCrashes(t *testing.T) {
 	c := r.client()
 	_, csr := request(t, "crash.lab.test")
 	_, _, _, err := c.Finish(t.Context(), r.issuer, r.order(c, "crash.lab.test"), csr, []*spec.DNSAccount{a}, r.log.add)
-	e := fails(t, err, problem.ClassDNSUnavailable, false)
+	e := fails(t, err, ledger.ClassDNSUnavailable, false)
 	if !strings.Contains(e.Error(), "about to fail on purpose, with "+redact.Struck) {
 		t.Errorf("the error lacks the child's last words: %v", e)
 	}

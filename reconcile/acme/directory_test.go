@@ -11,6 +11,7 @@ import (
 	"certroll/examples/lab"
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/session"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -112,7 +113,7 @@ func TestTermsThatTheCAInsistsOn(t *testing.T) {
 	insists.Store(true)
 	found := c.ExamineAccount(t.Context(), r.issuer)
 	var f *problem.Finding
-	if len(found) != 1 || !errors.As(found[0], &f) || f.Severity() != problem.SeverityError || f.Class() != problem.ClassConfig || !strings.Contains(f.Error(), "https://ca.example.net/agree") {
+	if len(found) != 1 || !errors.As(found[0], &f) || ledger.Severity(f.Severity()) != ledger.SeverityError || ledger.Class(f.Class()) != ledger.ClassConfig || !strings.Contains(f.Error(), "https://ca.example.net/agree") {
 		t.Errorf("found %v", found)
 	}
 }

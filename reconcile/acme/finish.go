@@ -15,6 +15,7 @@ import (
 	"certroll/reconcile/acme/publish"
 	"certroll/reconcile/acme/session"
 	"certroll/reconcile/acme/solver"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -78,7 +79,7 @@ func (f *finish) run(ctx context.Context) ([]byte, error) {
 		case acme.StatusInvalid:
 			return nil, f.invalid(ctx, order)
 		default:
-			err = &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: f.doing, Said: "the order has the status " + strconv.Quote(order.Status) + ", which RFC 8555 does not know"}
+			err = &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: f.doing, Said: "the order has the status " + strconv.Quote(order.Status) + ", which RFC 8555 does not know"}
 		}
 		if err != nil {
 			return nil, err
@@ -98,7 +99,7 @@ func (f *finish) names() int {
 // order fetches the order.
 func (f *finish) order(ctx context.Context) (order acme.ExtendedOrder, seen ca.Answer, err error) {
 	if why := unfitURL(f.url); why != "" { // stored by an earlier version
-		return order, seen, &problem.Error{OfClass: problem.ClassRejected, Doing: f.doing, Gone: true, Said: "its URL " + why, Advice: "certroll needs a new order"}
+		return order, seen, &problem.Error{OfClass: ledger.ClassCARejected, Doing: f.doing, Gone: true, Said: "its URL " + why, Advice: "certroll needs a new order"}
 	}
 	seen, err = f.session.Call(ctx, f.doing, func(core *api.Core) error {
 		var err error
@@ -125,7 +126,7 @@ func (f *finish) expired(order acme.ExtendedOrder) error {
 	if err != nil || ended || f.client.now().Before(expires) {
 		return nil //nolint:nilerr // an order without a readable expiry does not expire
 	}
-	return &problem.Error{OfClass: problem.ClassRejected, Doing: f.doing, Gone: true,
+	return &problem.Error{OfClass: ledger.ClassCARejected, Doing: f.doing, Gone: true,
 		Said: "the order expired at " + expires.UTC().Format(time.RFC3339) + " while " + problem.ClipTo(20, text.Line(order.Status)), Advice: "certroll needs a new order"}
 }
 
@@ -249,7 +250,7 @@ func (f *finish) invalid(ctx context.Context, order acme.ExtendedOrder) error {
 		}
 	}
 	if order.Error == nil {
-		return &problem.Error{OfClass: problem.ClassRejected, Doing: f.doing, Said: "the order is invalid, and the CA gave no reason", Gone: true, Advice: "certroll needs a new order"}
+		return &problem.Error{OfClass: ledger.ClassCARejected, Doing: f.doing, Said: "the order is invalid, and the CA gave no reason", Gone: true, Advice: "certroll needs a new order"}
 	}
 	class, advice := problem.OrderClass(order.Error)
 	return &problem.Error{OfClass: class, Doing: f.doing, Said: "the order is invalid: " + problem.Words(order.Error), Advice: advice, Gone: true, Cause: order.Error,
@@ -268,7 +269,7 @@ func (f *finish) authorizationsFit(order acme.ExtendedOrder) error {
 	if n := len(order.Authorizations); n <= names && len(seen) == n {
 		return nil
 	}
-	return &problem.Error{OfClass: problem.ClassRejected, Doing: f.doing, Gone: true,
+	return &problem.Error{OfClass: ledger.ClassCARejected, Doing: f.doing, Gone: true,
 		Said:   fmt.Sprintf("the CA lists %d authorizations, %d of them different, for an order of %d names; none was fetched", len(order.Authorizations), len(seen), names),
 		Advice: "an order has one authorization for each name (RFC 8555 section 7.1.3): report it to the CA, or use another issuer"}
 }

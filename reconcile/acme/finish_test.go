@@ -12,6 +12,7 @@ import (
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -76,7 +77,7 @@ func TestBINDRefusesTheKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := right
 			test.change(&s)
-			e := fails(t, r.finishFails(r.client(), []*spec.DNSAccount{account("bind", s)}, test.domain), problem.ClassDNSUnauthorized, false)
+			e := fails(t, r.finishFails(r.client(), []*spec.DNSAccount{account("bind", s)}, test.domain), ledger.ClassDNSUnauthorized, false)
 			if !strings.Contains(e.Error(), test.want) || e.Account() != "bind" {
 				t.Errorf("the error lacks the server's %q or the account: %v", test.want, e)
 			}
@@ -111,7 +112,7 @@ func TestResume(t *testing.T) {
 	broken := account("dns", r.server())
 	broken.Provider = "no-such-provider"
 	_, _, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{broken}, nil)
-	fails(t, err, problem.ClassConfig, false)
+	fails(t, err, ledger.ClassConfig, false)
 
 	chain, _, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, accounts, nil)
 	if err != nil {
@@ -147,7 +148,7 @@ func TestResumeAfterInterruptionWhileFinalizing(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want an interruption", err)
 	}
-	fails(t, err, problem.ClassInternal, false)
+	fails(t, err, ledger.ClassInternal, false)
 	chain, _, _, err := r.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
 	if err != nil {
 		t.Fatalf("finishing a ready order: %v", err)
@@ -165,19 +166,19 @@ func TestOrderGone(t *testing.T) {
 
 	t.Run("unknown", func(t *testing.T) {
 		_, _, _, err := c.Finish(t.Context(), r.issuer, url+"nope", csr, nil, nil)
-		fails(t, err, problem.ClassRejected, true)
+		fails(t, err, ledger.ClassCARejected, true)
 	})
 	t.Run("of another account", func(t *testing.T) {
 		other := *r.issuer
 		other.Account = "others" // at the same CA
 		_, _, _, err := c.Finish(t.Context(), &other, url, csr, nil, nil)
-		fails(t, err, problem.ClassRejected, true)
+		fails(t, err, ledger.ClassCARejected, true)
 	})
 	t.Run("expired", func(t *testing.T) {
 		late := *r
 		late.opts.Now = func() time.Time { return time.Now().AddDate(1, 0, 0) }
 		_, _, _, err := late.client().Finish(t.Context(), r.issuer, url, csr, nil, nil)
-		if e := fails(t, err, problem.ClassRejected, true); !strings.Contains(e.Error(), "expired") {
+		if e := fails(t, err, ledger.ClassCARejected, true); !strings.Contains(e.Error(), "expired") {
 			t.Errorf("the error does not say so: %v", e)
 		}
 	})
@@ -195,12 +196,12 @@ func TestInvalidOrder(t *testing.T) {
 	c := r.client()
 	url := r.order(c, "invalid.lab.test", "bad.lab.test")
 	_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, nil)
-	now := fails(t, err, problem.ClassValidation, true)
+	now := fails(t, err, ledger.ClassValidation, true)
 	if got, want := slices.Sorted(slices.Values(now.Names())), []string{"bad.lab.test", "invalid.lab.test"}; !slices.Equal(got, want) {
 		t.Errorf("the names that were looked at in vain are %v, want %v", got, want)
 	}
 	_, _, _, err = r.client().Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, nil)
-	later := fails(t, err, problem.ClassValidation, true)
+	later := fails(t, err, ledger.ClassValidation, true)
 	for _, e := range []*problem.Error{now, later} {
 		for _, part := range []string{"urn:ietf:params:acme:error:", "lab.test", "dns-01"} {
 			if !strings.Contains(e.Error(), part) {
@@ -271,5 +272,5 @@ func TestRevoke(t *testing.T) {
 		}
 	}
 	err := c.Revoke(t.Context(), r.issuer, []byte("no certificate"), 4)
-	fails(t, err, problem.ClassRejected, false)
+	fails(t, err, ledger.ClassCARejected, false)
 }

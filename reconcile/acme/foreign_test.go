@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"certroll/examples/lab"
-	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/solver"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -134,7 +134,7 @@ func TestForeignRecordHoldsTheOrder(t *testing.T) {
 	key, csr := request(t, "f1.lab.test")
 	url := r.order(c, "f1.lab.test")
 	_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, r.log.add)
-	e := fails(t, err, problem.ClassDNSOccupied, false)
+	e := fails(t, err, ledger.ClassDNSOccupied, false)
 	if strings.Contains(e.Error(), "foreign-value") || !strings.Contains(e.Error(), "_acme-challenge.f1.lab.test") || !strings.Contains(e.Error(), "CNAME") {
 		t.Errorf("the error is %q", e)
 	}
@@ -168,7 +168,7 @@ func TestForeignRecordGone(t *testing.T) {
 	key, csr := request(t, names...)
 	url := r.order(c, names...)
 	_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, r.log.add)
-	fails(t, err, problem.ClassDNSOccupied, false)
+	fails(t, err, ledger.ClassDNSOccupied, false)
 	r.dns.Remove("_acme-challenge.f2.lab.test.", "TXT")
 	chain, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, []*spec.DNSAccount{a}, r.log.add)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -52,7 +53,7 @@ func TestForeignIdentifier(t *testing.T) {
 	r.opts.Transport = func(rt http.RoundTripper) http.RoundTripper {
 		return hostileCA{rt, `"value": "shop.lab.test"`, `"value": "www.other.test"`}
 	}
-	e := fails(t, r.finishFails(r.client(), []*spec.DNSAccount{account("dns", r.server())}, "shop.lab.test"), problem.ClassRejected, true)
+	e := fails(t, r.finishFails(r.client(), []*spec.DNSAccount{account("dns", r.server())}, "shop.lab.test"), ledger.ClassCARejected, true)
 	if !strings.Contains(e.Error(), `"www.other.test"`) || !strings.Contains(e.Error(), "no name for") {
 		t.Errorf("it says %v", e)
 	}
@@ -78,7 +79,7 @@ func TestCNAMEIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := r.client()
-	e := fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "e.lab.test"), problem.ClassConfig, false)
+	e := fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "e.lab.test"), ledger.ClassConfig, false)
 	if !strings.Contains(e.Error(), "it leads to _dmarc.other.test") || !strings.Contains(e.Error(), `dns { cname_zones = ["other.test"] }`) {
 		t.Errorf("it says %v", e)
 	}
@@ -86,7 +87,7 @@ func TestCNAMEIsBounded(t *testing.T) {
 		t.Errorf("a record was written:\n%s", r.log)
 	}
 	r.issue(c, []*spec.DNSAccount{account("dns", r.server())}, "f.lab.test")
-	fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "g.lab.test"), problem.ClassConfig, false)
+	fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "g.lab.test"), ledger.ClassConfig, false)
 	a := account("dns", r.server())
 	a.Reach.Led = []string{"g.acme.other.test"}
 	r.issue(c, []*spec.DNSAccount{a}, "g.lab.test")
@@ -121,10 +122,10 @@ func TestConfinedIssuer(t *testing.T) {
 		}
 		return e
 	}
-	if e := order(&spec.Issuer{Directory: metadata.URL + "/latest"}); e.Class() != problem.ClassConfig || !strings.Contains(e.Error(), "leads to no address that may be connected to") {
+	if e := order(&spec.Issuer{Directory: metadata.URL + "/latest"}); ledger.Class(e.Class()) != ledger.ClassConfig || !strings.Contains(e.Error(), "leads to no address that may be connected to") {
 		t.Errorf("a loopback address: %v", e)
 	}
-	if e := order(&spec.Issuer{Directory: strings.Replace(metadata.URL, "127.0.0.1", "localhost", 1) + "/latest"}); e.Class() != problem.ClassConfig {
+	if e := order(&spec.Issuer{Directory: strings.Replace(metadata.URL, "127.0.0.1", "localhost", 1) + "/latest"}); ledger.Class(e.Class()) != ledger.ClassConfig {
 		t.Errorf("a name that leads to one: %v", e)
 	}
 	if asked.Load() != 0 {
@@ -150,10 +151,10 @@ func TestHeldIsNotUsed(t *testing.T) {
 	c := New(newMemory(), Options{})
 	defer c.Close()
 	held := []spec.Hold{{Subject: "x", Message: "a.hcl:1: Endpoint not allowed"}}
-	if _, err := c.cas.Of(&spec.Issuer{Directory: "https://ca.example.com/dir", Held: held}); !problem.HasClass(err, problem.ClassConfig) {
+	if _, err := c.cas.Of(&spec.Issuer{Directory: "https://ca.example.com/dir", Held: held}); !problem.HasClass(err, ledger.ClassConfig) {
 		t.Errorf("the issuer: %v", err)
 	}
-	if _, err := c.providers.Open(t.Context(), &spec.DNSAccount{Provider: "pdns", Held: held}); !problem.HasClass(err, problem.ClassConfig) {
+	if _, err := c.providers.Open(t.Context(), &spec.DNSAccount{Provider: "pdns", Held: held}); !problem.HasClass(err, ledger.ClassConfig) {
 		t.Errorf("the account: %v", err)
 	}
 }

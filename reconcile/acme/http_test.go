@@ -13,7 +13,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/reconcile/acme/ca"
-	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/redact"
 )
@@ -75,49 +75,49 @@ func TestRetryAfter(t *testing.T) {
 		status int
 		header map[string]string
 		body   string
-		class  string
+		class  ledger.Class
 		at     time.Time
 		want   string
 	}{
 		"limit in seconds": {
 			path: "order", status: 429, header: map[string]string{"Retry-After": "120"}, body: problemBody("rateLimited", "too many new orders"),
-			class: problem.ClassRateLimited, at: now.Add(2 * time.Minute), want: "429 urn:ietf:params:acme:error:rateLimited: too many new orders",
+			class: ledger.ClassRateLimited, at: now.Add(2 * time.Minute), want: "429 urn:ietf:params:acme:error:rateLimited: too many new orders",
 		},
 		"limit as a date": {
 			path: "order", status: 429, header: map[string]string{"Retry-After": "Mon, 23 Nov 2026 13:00:00 GMT"}, body: problemBody("rateLimited", "x"),
-			class: problem.ClassRateLimited, at: now.Add(time.Hour), want: "rateLimited: x",
+			class: ledger.ClassRateLimited, at: now.Add(time.Hour), want: "rateLimited: x",
 		},
 		"limit told in the detail only": {
 			path: "order", status: 429, body: problemBody("rateLimited", "too many certificates, retry after 2026-11-24 00:00:00 UTC: see docs"),
-			class: problem.ClassRateLimited, at: now.Add(12 * time.Hour), want: "too many certificates",
+			class: ledger.ClassRateLimited, at: now.Add(12 * time.Hour), want: "too many certificates",
 		},
 		"overloaded": {
 			path: "order", status: 503, header: map[string]string{"Retry-After": "7"}, body: problemBody("serverInternal", "down for maintenance"),
-			class: problem.ClassCAUnavailable, at: now.Add(7 * time.Second), want: "503 urn:ietf:params:acme:error:serverInternal: down for maintenance",
+			class: ledger.ClassCAUnavailable, at: now.Add(7 * time.Second), want: "503 urn:ietf:params:acme:error:serverInternal: down for maintenance",
 		},
 		"load balancer's page": {
 			path: "order", status: 503, header: map[string]string{"Retry-After": "9"}, body: "<html>busy</html>",
-			class: problem.ClassCAUnavailable, at: now.Add(9 * time.Second), want: "answered 503 Service Unavailable",
+			class: ledger.ClassCAUnavailable, at: now.Add(9 * time.Second), want: "answered 503 Service Unavailable",
 		},
 		"no nonce to be had": {
 			path: "nonce", status: 503, header: map[string]string{"Retry-After": "11"},
-			class: problem.ClassCAUnavailable, at: now.Add(11 * time.Second), want: "answered 503 Service Unavailable",
+			class: ledger.ClassCAUnavailable, at: now.Add(11 * time.Second), want: "answered 503 Service Unavailable",
 		},
 		"paused": {
 			path: "order", status: 429, body: problemBody("rateLimited", "Your account is temporarily prevented from requesting certificates for a.example.com and possibly others. Please visit: https://ca.example.com/sfe/v1/unpause?jwt=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln"),
-			class: problem.ClassPaused, want: "Please visit: https://ca.example.com/sfe/v1/unpause?jwt=" + redact.Struck,
+			class: ledger.ClassPaused, want: "Please visit: https://ca.example.com/sfe/v1/unpause?jwt=" + redact.Struck,
 		},
 		"a proxy that waited for too long": {
-			path: "order", status: 408, body: "<html>408 Request Time-out</html>", class: problem.ClassCAUnavailable, want: "answered 408 Request Timeout",
+			path: "order", status: 408, body: "<html>408 Request Time-out</html>", class: ledger.ClassCAUnavailable, want: "answered 408 Request Timeout",
 		},
 		"error that is null": {
-			path: "order", status: 500, body: "null", class: problem.ClassCAUnavailable, want: "answered 500",
+			path: "order", status: 500, body: "null", class: ledger.ClassCAUnavailable, want: "answered 500",
 		},
 		"JSON that is no problem": {
-			path: "order", status: 403, body: `{"message":"Forbidden"}`, class: problem.ClassRejected, want: "answered 403 Forbidden",
+			path: "order", status: 403, body: `{"message":"Forbidden"}`, class: ledger.ClassCARejected, want: "answered 403 Forbidden",
 		},
 		"several names at once": {
-			path: "order", status: 400, class: problem.ClassRejected,
+			path: "order", status: 400, class: ledger.ClassCARejected,
 			body: `{"type":"urn:ietf:params:acme:error:malformed","detail":"bad names","subproblems":[` +
 				`{"type":"urn:ietf:params:acme:error:rejectedIdentifier","detail":"on a list","identifier":{"type":"dns","value":"a.example.com"}},` +
 				`{"type":"urn:ietf:params:acme:error:malformed","detail":"has a space","identifier":{"type":"dns","value":"b.example.com"}}]}`,
@@ -126,16 +126,16 @@ func TestRetryAfter(t *testing.T) {
 		},
 		"directory": {
 			path: "dir", status: 503, header: map[string]string{"Retry-After": "5"}, body: "no",
-			class: problem.ClassCAUnavailable, at: now.Add(5 * time.Second), want: "answered 503",
+			class: ledger.ClassCAUnavailable, at: now.Add(5 * time.Second), want: "answered 503",
 		},
 		"CAA": {
-			path: "order", status: 403, body: problemBody("caa", "CAA record for x forbids"), class: problem.ClassCAA, want: "CAA record for x forbids",
+			path: "order", status: 403, body: problemBody("caa", "CAA record for x forbids"), class: ledger.ClassCAA, want: "CAA record for x forbids",
 		},
 		"not JSON": {
-			path: "order", status: 201, body: "<html>", class: problem.ClassCAUnavailable, want: "invalid character",
+			path: "order", status: 201, body: "<html>", class: ledger.ClassCAUnavailable, want: "invalid character",
 		},
 		"endless": {
-			path: "order", status: 201, body: strings.Repeat("x", ca.MaxAnswer+1), class: problem.ClassCAUnavailable, want: "larger than",
+			path: "order", status: 201, body: strings.Repeat("x", ca.MaxAnswer+1), class: ledger.ClassCAUnavailable, want: "larger than",
 		},
 	}
 	for name, test := range tests {
@@ -185,12 +185,12 @@ func TestRequestsEndWithTheirCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-hanging; cancel() }()
 	_, _, err := c.Order(ctx, r.issuer, []string{"hang.lab.test"}, "")
-	if fails(t, err, problem.ClassInternal, false); !errors.Is(err, context.Canceled) {
+	if fails(t, err, ledger.ClassInternal, false); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want an interruption", err)
 	}
 	r.opts.RequestTimeout = 200 * time.Millisecond
 	_, _, err = r.through(hangs).Order(t.Context(), r.issuer, []string{"hang.lab.test"}, "")
-	if e := fails(t, err, problem.ClassCAUnavailable, false); !strings.Contains(e.Error(), "no answer within 200ms") {
+	if e := fails(t, err, ledger.ClassCAUnavailable, false); !strings.Contains(e.Error(), "no answer within 200ms") {
 		t.Errorf("the error does not say so: %v", e)
 	}
 }
@@ -212,7 +212,7 @@ func TestCARedirects(t *testing.T) {
 			c := New(newMemory(), o)
 			defer func() { _ = c.Close() }()
 			_, _, err := c.Order(t.Context(), r.issuer, []string{"redirect.lab.test"}, "")
-			if e := fails(t, err, problem.ClassCAUnavailable, false); !strings.Contains(e.Error(), "redirects") {
+			if e := fails(t, err, ledger.ClassCAUnavailable, false); !strings.Contains(e.Error(), "redirects") {
 				t.Errorf("the error does not say so: %v", e)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 
 	"certroll/examples/lab"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -35,7 +36,7 @@ func TestLameServersDoNotBlock(t *testing.T) {
 			r.issue(c, []*spec.DNSAccount{a}, name+".lab.test")
 			var f *problem.Finding
 			err := c.Canary(t.Context(), a, "canary-"+name+".lab.test", nil)
-			if !errors.As(err, &f) || f.Severity() != problem.SeverityWarning || f.Account() != "dns" {
+			if !errors.As(err, &f) || ledger.Severity(f.Severity()) != ledger.SeverityWarning || f.Account() != "dns" {
 				t.Fatalf("the canary found %v, want a warning", err)
 			}
 			if !strings.Contains(f.Error(), "not by "+other.Addr+" "+test.said) {

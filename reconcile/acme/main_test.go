@@ -23,6 +23,7 @@ import (
 	"certroll/examples/lab"
 	"certroll/examples/lab/labtest"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -315,13 +316,13 @@ func (r *rig) clean() {
 }
 
 // fails checks an error's type, class and fate of the order.
-func fails(t testing.TB, err error, class string, gone bool) *problem.Error {
+func fails(t testing.TB, err error, class ledger.Class, gone bool) *problem.Error {
 	t.Helper()
 	var e *problem.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("got the error %v of type %T, want an *Error of class %s", err, err, class)
 	}
-	if e.Class() != class || e.OrderGone() != gone {
+	if ledger.Class(e.Class()) != class || e.OrderGone() != gone {
 		t.Errorf("got class %s and order gone %v, want %s and %v\nerror: %v", e.Class(), e.OrderGone(), class, gone, e)
 	}
 	return e

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -60,7 +61,7 @@ func malformed(t *testing.T, err error, value, name, where, want string) {
 		if malformed := (*problem.MalformedError)(nil); errors.As(err, &malformed) || err != nil && strings.Contains(err.Error(), where) {
 			t.Errorf("%s = %q: %v", name, value, err) // what the provider lacks besides is another matter
 		}
-	case err == nil || !problem.HasClass(err, problem.ClassConfig) || !strings.Contains(err.Error(), name+": "+where+" "+want) || strings.Contains(err.Error(), strings.TrimSpace(value)):
+	case err == nil || !problem.HasClass(err, ledger.ClassConfig) || !strings.Contains(err.Error(), name+": "+where+" "+want) || strings.Contains(err.Error(), strings.TrimSpace(value)):
 		t.Errorf("%s = %q: %v", name, value, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"certroll/reconcile/acme/ca"
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/session"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -45,7 +46,7 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 		return "", false, err
 	}
 	if order.Location == "" {
-		return "", false, &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the CA created an order but did not send its URL"}
+		return "", false, &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the CA created an order but did not send its URL"}
 	}
 	if err := checkOrderURL(ctx, s, issuer, doing, order.Location); err != nil {
 		return "", false, err
@@ -58,7 +59,7 @@ func (c *Client) Order(ctx context.Context, issuer *spec.Issuer, names []string,
 // to answer; checkOrderURL fetches any other URL once.
 func checkOrderURL(ctx context.Context, s *session.Session, issuer *spec.Issuer, doing, orderURL string) error {
 	refuse := func(why string) error {
-		return &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing,
+		return &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing,
 			Said:   "the CA gave the order a URL that " + why + ": " + problem.ClipTo(300, text.Line(orderURL)),
 			Advice: "the order is not used; the next attempt makes another one. Report it to the CA, or see what proxy stands before it"}
 	}
@@ -126,7 +127,7 @@ func newOrder(ctx context.Context, s *session.Session, doing string, names []str
 // Pebble answers 500 serverInternal if a serial begins with a zero byte: it does not
 // find that certificate, however often it is asked.
 func blamesReplaces(err error, status int) bool {
-	if problem.HasClass(err, problem.ClassRateLimited) || problem.HasClass(err, problem.ClassPaused) || problem.IsOfAccount(err) {
+	if problem.HasClass(err, ledger.ClassRateLimited) || problem.HasClass(err, ledger.ClassPaused) || problem.IsOfAccount(err) {
 		return false
 	}
 	var p *acme.ProblemDetails

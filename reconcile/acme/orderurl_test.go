@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"certroll/examples/lab"
-	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 )
 
 // An order whose URL nothing can be sent to is refused when it comes, and its URL is
@@ -30,7 +30,7 @@ func TestOrderURLIsRefused(t *testing.T) {
 				return reply(201, map[string]string{"Location": test.location}, `{"status":"pending","identifiers":[{"type":"dns","value":"a.lab.test"}]}`)
 			})
 			url, _, err := c.Order(t.Context(), r.issuer, []string{"a.lab.test"}, "")
-			e := fails(t, err, problem.ClassCAUnavailable, false)
+			e := fails(t, err, ledger.ClassCAUnavailable, false)
 			if url != "" || !strings.Contains(e.Error(), test.want) {
 				t.Errorf("got the URL %q and %v, want none and %q", url, e, test.want)
 			}
@@ -39,7 +39,7 @@ func TestOrderURLIsRefused(t *testing.T) {
 	t.Run("kept by an earlier version", func(t *testing.T) {
 		_, csr := request(t, "a.lab.test")
 		_, _, _, err := r.client().Finish(t.Context(), r.issuer, "http://127.0.0.1:1/my-order/1", csr, nil, nil)
-		fails(t, err, problem.ClassRejected, true)
+		fails(t, err, ledger.ClassCARejected, true)
 	})
 }
 
@@ -60,7 +60,7 @@ func TestNothingGoesOverPlainHTTP(t *testing.T) {
 		return nil
 	})
 	_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, nil, nil)
-	if e := fails(t, err, problem.ClassCAUnavailable, false); !strings.Contains(e.Error(), "HTTPS is required") {
+	if e := fails(t, err, ledger.ClassCAUnavailable, false); !strings.Contains(e.Error(), "HTTPS is required") {
 		t.Errorf("the error does not say so: %v", e)
 	}
 }
@@ -80,7 +80,7 @@ func TestOrderExpiresInAnyState(t *testing.T) {
 			return nil
 		})
 		_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, nil, nil)
-		if e := fails(t, err, problem.ClassRejected, true); !strings.Contains(e.Error(), "expired at "+past+" while "+status) {
+		if e := fails(t, err, ledger.ClassCARejected, true); !strings.Contains(e.Error(), "expired at "+past+" while "+status) {
 			t.Errorf("%s: the error does not say so: %v", status, e)
 		}
 	}

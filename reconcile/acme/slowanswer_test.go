@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -65,7 +65,7 @@ func TestSlowAnswerIsBounded(t *testing.T) {
 				defer func() { _ = c.Close() }()
 				began := time.Now()
 				_, _, err := c.Order(t.Context(), issuer, []string{"api.lab.test"}, "")
-				if e := fails(t, err, problem.ClassCAUnavailable, false); !strings.Contains(e.Error(), "no answer within 300ms") {
+				if e := fails(t, err, ledger.ClassCAUnavailable, false); !strings.Contains(e.Error(), "no answer within 300ms") {
 					t.Errorf("the error does not say so: %v", e)
 				}
 				if took := time.Since(began); took > 20*limit {

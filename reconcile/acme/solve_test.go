@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"certroll/examples/lab"
-	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -48,7 +48,7 @@ func TestRefusedCredentials(t *testing.T) {
 		if len(passed) != 1 {
 			t.Fatalf("%d accounts were passed over, want old, once for all names: %v", len(passed), passed)
 		}
-		if e := fails(t, passed[0], problem.ClassDNSUnauthorized, false); e.Account() != "old" {
+		if e := fails(t, passed[0], ledger.ClassDNSUnauthorized, false); e.Account() != "old" {
 			t.Errorf("passed over was %q, want old", e.Account())
 		}
 		if !r.log.has("going on with the DNS account new: writing the TXT record _acme-challenge.r") {
@@ -56,14 +56,14 @@ func TestRefusedCredentials(t *testing.T) {
 		}
 	})
 	t.Run("there is no other", func(t *testing.T) {
-		e := fails(t, r.finishFails(c, []*spec.DNSAccount{r.wrongKey("old")}, "r4.lab.test"), problem.ClassDNSUnauthorized, false)
+		e := fails(t, r.finishFails(c, []*spec.DNSAccount{r.wrongKey("old")}, "r4.lab.test"), ledger.ClassDNSUnauthorized, false)
 		if !strings.Contains(e.Error(), "DNS account old") || e.Account() != "old" {
 			t.Errorf("the error does not name the account: %v", e)
 		}
 	})
 	t.Run("none of several", func(t *testing.T) {
 		down := account("down", nameserver{closedPort, "key.", "c2VjcmV0LXNlY3JldA==", "hmac-sha256."})
-		e := fails(t, r.finishFails(c, []*spec.DNSAccount{r.wrongKey("old"), down}, "r5.lab.test"), problem.ClassDNSUnavailable, false)
+		e := fails(t, r.finishFails(c, []*spec.DNSAccount{r.wrongKey("old"), down}, "r5.lab.test"), ledger.ClassDNSUnavailable, false)
 		if !strings.Contains(e.Error(), "DNS account old") || !strings.Contains(e.Error(), "DNS account down") {
 			t.Errorf("the error does not tell of both accounts: %v", e)
 		}
@@ -80,7 +80,7 @@ func TestProviderUnavailable(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()
 	r.dns.FailUpdates(lab.ServFail)
-	e := fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "u1.lab.test"), problem.ClassDNSUnavailable, false)
+	e := fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "u1.lab.test"), ledger.ClassDNSUnavailable, false)
 	if !strings.Contains(e.Error(), "SERVFAIL") {
 		t.Errorf("the error lacks the server's words: %v", e)
 	}
@@ -106,7 +106,7 @@ func TestCNAMEUnavailable(t *testing.T) {
 	r := newRig(t, lab.PebbleOptions{})
 	c := r.client()
 	r.dns.FailQueries(lab.ServFail)
-	e := fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "c1.lab.test"), problem.ClassDNSUnavailable, false)
+	e := fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "c1.lab.test"), ledger.ClassDNSUnavailable, false)
 	if !strings.Contains(e.Error(), "looking for a CNAME") || !strings.Contains(e.Error(), "SERVFAIL") {
 		t.Errorf("the error lacks what was looked for and the server's words: %v", e)
 	}
@@ -139,7 +139,7 @@ func TestPropagation(t *testing.T) {
 		r.dns.SetLag(time.Hour)
 		a := account("dns", r.server())
 		a.Propagation.Timeout = 300 * time.Millisecond
-		e := fails(t, r.finishFails(c, []*spec.DNSAccount{a}, "never.lab.test"), problem.ClassDNSPropagation, false)
+		e := fails(t, r.finishFails(c, []*spec.DNSAccount{a}, "never.lab.test"), ledger.ClassDNSPropagation, false)
 		if !strings.Contains(e.Error(), r.dns.Addr+" answered") {
 			t.Errorf("the error does not say what the server answered: %v", e)
 		}
@@ -195,18 +195,18 @@ func TestCNAME(t *testing.T) {
 		a := account("dns", r.server())
 		a.FollowCNAME = false
 		a.Propagation.Wait = time.Millisecond
-		e := fails(t, r.finishFails(c, []*spec.DNSAccount{a}, "undiverted.lab.test"), problem.ClassValidation, true)
+		e := fails(t, r.finishFails(c, []*spec.DNSAccount{a}, "undiverted.lab.test"), ledger.ClassValidation, true)
 		if !r.log.has("writing the TXT record _acme-challenge.undiverted.lab.test.") {
 			t.Errorf("the record went elsewhere: %v\n%s", e, r.log)
 		}
 	})
 	t.Run("in a circle", func(t *testing.T) {
-		fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "circle.lab.test"), problem.ClassConfig, false)
+		fails(t, r.finishFails(c, []*spec.DNSAccount{account("dns", r.server())}, "circle.lab.test"), ledger.ClassConfig, false)
 	})
 	t.Run("resolvers down", func(t *testing.T) {
 		a := account("dns", r.server())
 		a.Propagation.Nameservers = []string{closedPort}
-		e := fails(t, r.finishFails(c, []*spec.DNSAccount{a}, "unresolved.lab.test"), problem.ClassDNSUnavailable, false)
+		e := fails(t, r.finishFails(c, []*spec.DNSAccount{a}, "unresolved.lab.test"), ledger.ClassDNSUnavailable, false)
 		if !strings.Contains(e.Error(), "looking for a CNAME") {
 			t.Errorf("the error does not say what was done: %v", e)
 		}
@@ -263,7 +263,7 @@ func TestInterruptedWhileWaiting(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want an interruption", err)
 	}
-	fails(t, err, problem.ClassInternal, false)
+	fails(t, err, ledger.ClassInternal, false)
 	r.clean()
 }
 
@@ -312,7 +312,7 @@ func TestHTTP01(t *testing.T) {
 		if used != "dns" {
 			t.Errorf("the account that worked is %q, want dns", used)
 		}
-		fails(t, r.finishFails(c, []*spec.DNSAccount{listen}, "*.h4.lab.test"), problem.ClassConfig, false)
+		fails(t, r.finishFails(c, []*spec.DNSAccount{listen}, "*.h4.lab.test"), ledger.ClassConfig, false)
 	})
 	t.Run("address in use", func(t *testing.T) {
 		taken, err := net.Listen("tcp", listen.Listen)
@@ -320,7 +320,7 @@ func TestHTTP01(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = taken.Close() }()
-		e := fails(t, r.finishFails(c, []*spec.DNSAccount{listen}, "h5.lab.test"), problem.ClassConfig, false)
+		e := fails(t, r.finishFails(c, []*spec.DNSAccount{listen}, "h5.lab.test"), ledger.ClassConfig, false)
 		if !strings.Contains(e.Error(), listen.Listen) {
 			t.Errorf("the error does not name the address: %v", e)
 		}
@@ -347,7 +347,7 @@ func TestWebroot(t *testing.T) {
 		t.Errorf("a directory that was there before is gone or not as it was: %v, %v", left, err)
 	}
 	a.Webroot = filepath.Join(root, "missing")
-	fails(t, r.finishFails(c, []*spec.DNSAccount{a}, "w4.lab.test"), problem.ClassConfig, false)
+	fails(t, r.finishFails(c, []*spec.DNSAccount{a}, "w4.lab.test"), ledger.ClassConfig, false)
 }
 
 func TestTLSALPN01(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"certroll/examples/lab"
-	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -59,23 +59,23 @@ func TestOrderThatCannotBeHad(t *testing.T) {
 		status int
 		header map[string]string
 		body   string
-		class  string
+		class  ledger.Class
 		gone   bool
 		at     time.Time
 	}{
-		"forgotten":              {status: 404, body: problemBody("malformed", "No order for ID 1"), class: problem.ClassRejected, gone: true},
-		"forgotten in plain":     {status: 404, body: "not found", class: problem.ClassRejected, gone: true},
-		"gone for good":          {status: 410, body: "gone", class: problem.ClassRejected, gone: true},
-		"of another account":     {status: 403, body: problemBody("unauthorized", "not yours"), class: problem.ClassRejected, gone: true},
-		"a firewall":             {status: 403, body: "<html>blocked</html>", class: problem.ClassRejected},
-		"a gateway's own JSON":   {status: 403, body: `{"message":"Forbidden"}`, class: problem.ClassRejected},
-		"new terms":              {status: 403, body: problemBody("userActionRequired", "agree first"), class: problem.ClassConfig},
-		"limit":                  {status: 429, header: map[string]string{"Retry-After": "60"}, body: problemBody("rateLimited", "slow down"), class: problem.ClassRateLimited, at: now.Add(time.Minute)},
-		"busy":                   {status: 503, header: map[string]string{"Retry-After": "30"}, body: "busy", class: problem.ClassCAUnavailable, at: now.Add(30 * time.Second)},
-		"nothing at all":         {status: 500, body: "null", class: problem.ClassCAUnavailable},
-		"invalid without reason": {status: 200, body: `{"status":"invalid"}`, class: problem.ClassRejected, gone: true},
-		"invalid with a reason":  {status: 200, body: `{"status":"invalid","error":` + problemBody("caa", "forbidden by CAA") + `}`, class: problem.ClassCAA, gone: true},
-		"a status unheard of":    {status: 200, body: `{"status":"sleeping"}`, class: problem.ClassCAUnavailable},
+		"forgotten":              {status: 404, body: problemBody("malformed", "No order for ID 1"), class: ledger.ClassCARejected, gone: true},
+		"forgotten in plain":     {status: 404, body: "not found", class: ledger.ClassCARejected, gone: true},
+		"gone for good":          {status: 410, body: "gone", class: ledger.ClassCARejected, gone: true},
+		"of another account":     {status: 403, body: problemBody("unauthorized", "not yours"), class: ledger.ClassCARejected, gone: true},
+		"a firewall":             {status: 403, body: "<html>blocked</html>", class: ledger.ClassCARejected},
+		"a gateway's own JSON":   {status: 403, body: `{"message":"Forbidden"}`, class: ledger.ClassCARejected},
+		"new terms":              {status: 403, body: problemBody("userActionRequired", "agree first"), class: ledger.ClassConfig},
+		"limit":                  {status: 429, header: map[string]string{"Retry-After": "60"}, body: problemBody("rateLimited", "slow down"), class: ledger.ClassRateLimited, at: now.Add(time.Minute)},
+		"busy":                   {status: 503, header: map[string]string{"Retry-After": "30"}, body: "busy", class: ledger.ClassCAUnavailable, at: now.Add(30 * time.Second)},
+		"nothing at all":         {status: 500, body: "null", class: ledger.ClassCAUnavailable},
+		"invalid without reason": {status: 200, body: `{"status":"invalid"}`, class: ledger.ClassCARejected, gone: true},
+		"invalid with a reason":  {status: 200, body: `{"status":"invalid","error":` + problemBody("caa", "forbidden by CAA") + `}`, class: ledger.ClassCAA, gone: true},
+		"a status unheard of":    {status: 200, body: `{"status":"sleeping"}`, class: ledger.ClassCAUnavailable},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestProcessing(t *testing.T) {
 			key, csr := request(t, "slow.lab.test")
 			url := r.order(c, "slow.lab.test")
 			_, _, _, err := c.Finish(t.Context(), r.issuer, url, csr, accounts, nil)
-			e := fails(t, err, problem.ClassCAUnavailable, false)
+			e := fails(t, err, ledger.ClassCAUnavailable, false)
 			if !strings.Contains(e.Error(), "has not issued the certificate") || !e.Processing() {
 				t.Errorf("the error does not say what has not come: %v", e)
 			}
@@ -272,13 +272,13 @@ func TestFinalizeRefused(t *testing.T) {
 	tests := map[string]struct {
 		status int
 		body   string
-		class  string
+		class  ledger.Class
 		gone   bool
 		asked  bool // whether the order is looked at afterwards
 	}{
-		"for the request's sake": {400, problemBody("badCSR", "weak key"), problem.ClassRejected, true, false},
-		"for CAA's sake":         {403, problemBody("caa", "forbidden"), problem.ClassCAA, false, true},
-		"being busy":             {503, problemBody("serverInternal", "busy"), problem.ClassCAUnavailable, false, false},
+		"for the request's sake": {400, problemBody("badCSR", "weak key"), ledger.ClassCARejected, true, false},
+		"for CAA's sake":         {403, problemBody("caa", "forbidden"), ledger.ClassCAA, false, true},
+		"being busy":             {503, problemBody("serverInternal", "busy"), ledger.ClassCAUnavailable, false, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -333,7 +333,7 @@ func TestTroubleWhileValidating(t *testing.T) {
 		r.opts.ValidationTimeout = 400 * time.Millisecond
 		defer func() { r.opts.ValidationTimeout = 0 }()
 		busy := func() *http.Response { return reply(503, map[string]string{"Retry-After": "3600"}, "busy") }
-		e := fails(t, r.finishFails(during(1000, busy, none), accounts, "long.lab.test"), problem.ClassCAUnavailable, false)
+		e := fails(t, r.finishFails(during(1000, busy, none), accounts, "long.lab.test"), ledger.ClassCAUnavailable, false)
 		if !strings.Contains(e.Error(), "answered 503") || time.Until(e.RetryAt()) < 59*time.Minute {
 			t.Errorf("got %v, to be tried again at %s; want the CA's answer, and in an hour", e, e.RetryAt())
 		}
@@ -344,7 +344,7 @@ func TestTroubleWhileValidating(t *testing.T) {
 	})
 	t.Run("the challenge is refused", func(t *testing.T) {
 		no := func() *http.Response { return reply(400, nil, problemBody("malformed", "not in the mood")) }
-		e := fails(t, r.finishFails(during(0, none, no), accounts, "mood.lab.test"), problem.ClassRejected, false)
+		e := fails(t, r.finishFails(during(0, none, no), accounts, "mood.lab.test"), ledger.ClassCARejected, false)
 		if !strings.Contains(e.Error(), "not in the mood") {
 			t.Errorf("the error lacks the CA's words: %v", e)
 		}
@@ -387,7 +387,7 @@ func TestInterruptedAnywhere(t *testing.T) {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v, want an interruption", err)
 			}
-			fails(t, err, problem.ClassInternal, false)
+			fails(t, err, ledger.ClassInternal, false)
 			if err := c.Close(); err != nil {
 				t.Error(err)
 			}

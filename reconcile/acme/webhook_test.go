@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"certroll/examples/lab"
-	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/redact"
 )
@@ -176,7 +176,7 @@ func TestSecretsInProviderErrors(t *testing.T) {
 	a := newWebhook(r).account(t, r, "hook")
 	wrong := random(t)
 	r.secrets(map[string]string{"PASSWORD": wrong})
-	e := fails(t, r.finishFails(r.client(), []*spec.DNSAccount{a}, "quoted.lab.test"), problem.ClassDNSUnauthorized, false)
+	e := fails(t, r.finishFails(r.client(), []*spec.DNSAccount{a}, "quoted.lab.test"), ledger.ClassDNSUnauthorized, false)
 	if !strings.Contains(e.Error(), "the password "+redact.Struck+" is not the one") {
 		t.Errorf("the error lacks the service's words: %v", e)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/redact"
 )
@@ -37,7 +38,7 @@ const (
 func (c *Set) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID string) (start, end time.Time, explanation string, again time.Time, err error) {
 	doing := "asking " + issuer.Directory + " when to renew"
 	if !isCertID(certID) {
-		err = &problem.Error{OfClass: problem.ClassInternal, Doing: doing, Said: strconv.Quote(problem.Clip(certID)) + " is no certificate identifier of RFC 9773 section 4.1"}
+		err = &problem.Error{OfClass: ledger.ClassInternal, Doing: doing, Said: strconv.Quote(problem.Clip(certID)) + " is no certificate identifier of RFC 9773 section 4.1"}
 		return start, end, "", again, err
 	}
 	u, err := c.Of(issuer)
@@ -54,7 +55,7 @@ func (c *Set) RenewalInfo(ctx context.Context, issuer *spec.Issuer, certID strin
 	}
 	info, err := parseRenewalInfo(body)
 	if err != nil {
-		err = &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the CA's answer cannot be followed: " + err.Error(), Cause: err,
+		err = &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the CA's answer cannot be followed: " + err.Error(), Cause: err,
 			Retry: problem.RetryAt(seen.RetryAfter, "", c.opts.Now()), Advice: "certroll uses the last known values and retries later"}
 		return start, end, "", again, err
 	}
@@ -74,10 +75,10 @@ func (u *CA) renewalInfo(ctx context.Context, doing string) (string, error) {
 		return "", err
 	}
 	if endpoint == "" {
-		return "", &problem.Error{OfClass: problem.ClassRejected, Doing: doing, Said: "the CA offers no renewal information", Cause: errors.ErrUnsupported}
+		return "", &problem.Error{OfClass: ledger.ClassCARejected, Doing: doing, Said: "the CA offers no renewal information", Cause: errors.ErrUnsupported}
 	}
 	if parsed, err := url.Parse(endpoint); err != nil || parsed.Scheme != "https" || parsed.Host == "" || parsed.RawQuery != "" {
-		return "", &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the directory's renewalInfo " + strconv.Quote(problem.Clip(endpoint)) + " is not an HTTPS URL"}
+		return "", &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the directory's renewalInfo " + strconv.Quote(problem.Clip(endpoint)) + " is not an HTTPS URL"}
 	}
 	return endpoint, nil
 }
@@ -86,8 +87,8 @@ func (u *CA) renewalInfo(ctx context.Context, doing string) (string, error) {
 // above its request rate.
 func busyIsLimit(err error, seen Answer) error {
 	e := *problem.AsError("asking when to renew", err)
-	if seen.Status == http.StatusServiceUnavailable && e.OfClass == problem.ClassCAUnavailable && !e.Retry.IsZero() {
-		e.OfClass = problem.ClassRateLimited
+	if seen.Status == http.StatusServiceUnavailable && e.OfClass == ledger.ClassCAUnavailable && !e.Retry.IsZero() {
+		e.OfClass = ledger.ClassRateLimited
 	}
 	return &e
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -227,12 +228,12 @@ func (u *CA) service(ctx context.Context, doing, name string) (string, error) {
 	}
 	entries := map[string]json.RawMessage{}
 	if err := json.Unmarshal(body, &entries); err != nil {
-		return "", &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the directory " + u.Directory + " is no JSON object: " + err.Error(), Cause: err,
+		return "", &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the directory " + u.Directory + " is no JSON object: " + err.Error(), Cause: err,
 			Advice: "see that the issuer's directory is the URL of an ACME directory"}
 	}
 	var url string
 	if entry, ok := entries[name]; ok && json.Unmarshal(entry, &url) != nil {
-		return "", &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the directory's " + name + " is no text"}
+		return "", &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the directory's " + name + " is no text"}
 	}
 	return url, nil
 }

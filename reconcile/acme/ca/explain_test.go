@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 )
 
 func TestLongAnswersAreCut(t *testing.T) {
@@ -23,15 +23,15 @@ func TestLongAnswersAreCut(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	tests := map[string]struct {
 		err  error
-		want string
+		want ledger.Class
 	}{
-		"private CA":  {x509.UnknownAuthorityError{}, problem.ClassConfig},
-		"wrong name":  {x509.HostnameError{Certificate: &x509.Certificate{}, Host: "ca.example.com"}, problem.ClassConfig},
-		"anything":    {errors.New("connection reset by peer"), problem.ClassCAUnavailable},
-		"wrapped one": {&url.Error{Op: "Get", URL: "https://ca.example.com", Err: fmt.Errorf("tls: %w", x509.UnknownAuthorityError{})}, problem.ClassConfig},
+		"private CA":  {x509.UnknownAuthorityError{}, ledger.ClassConfig},
+		"wrong name":  {x509.HostnameError{Certificate: &x509.Certificate{}, Host: "ca.example.com"}, ledger.ClassConfig},
+		"anything":    {errors.New("connection reset by peer"), ledger.ClassCAUnavailable},
+		"wrapped one": {&url.Error{Op: "Get", URL: "https://ca.example.com", Err: fmt.Errorf("tls: %w", x509.UnknownAuthorityError{})}, ledger.ClassConfig},
 	}
 	for name, test := range tests {
-		if got := unreachable("asking", test.err); got.Class() != test.want {
+		if got := unreachable("asking", test.err); ledger.Class(got.Class()) != test.want {
 			t.Errorf("%s: got class %s, want %s", name, got.Class(), test.want)
 		}
 	}

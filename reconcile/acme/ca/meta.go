@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -31,7 +32,7 @@ func (c *Set) Meta(ctx context.Context, issuer *spec.Issuer, doing string) (Meta
 		Meta Meta `json:"meta"`
 	}
 	if err := json.Unmarshal(body, &directory); err != nil {
-		return Meta{}, &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the directory cannot be read: " + err.Error(), Cause: err,
+		return Meta{}, &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the directory cannot be read: " + err.Error(), Cause: err,
 			Advice: "see that the issuer's directory is the URL of an ACME directory"}
 	}
 	return directory.Meta, nil

@@ -6,6 +6,7 @@ import (
 
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/wait"
+	"certroll/reconcile/ledger"
 )
 
 // The pauses between polls of the CA: short at first for fast CAs, then longer.
@@ -36,7 +37,7 @@ func NewWatch(now func() time.Time, limit time.Duration) *Watch {
 func (w *Watch) Wait(ctx context.Context, doing, what string, seen Answer) error {
 	waited := w.now().Sub(w.began)
 	if waited >= w.limit {
-		return &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the CA " + what + " after " + wait.Measured(waited),
+		return &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the CA " + what + " after " + wait.Measured(waited),
 			Advice: "the next attempt continues the same order"}
 	}
 	pause := w.pace.Pause()

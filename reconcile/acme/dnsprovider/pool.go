@@ -17,6 +17,7 @@ import (
 	"certroll/reconcile/acme/dnsquery"
 	"certroll/reconcile/acme/dnswire"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/credential"
 	"certroll/spec/providers"
@@ -209,7 +210,7 @@ func (cs *Pool) acquire(ctx context.Context, p *Provider) (*child, error) {
 	cs.mu.Lock()
 	if cs.closed {
 		cs.mu.Unlock()
-		return nil, &problem.Error{OfClass: problem.ClassInternal, Doing: doing, Said: "the client is closed"}
+		return nil, &problem.Error{OfClass: ledger.ClassInternal, Doing: doing, Said: "the client is closed"}
 	}
 	ch := cs.byKey[p.key]
 	if ch == nil || ch.dead() {

@@ -16,6 +16,7 @@ import (
 	"certroll/reconcile/acme/dnsquery"
 	"certroll/reconcile/acme/dnswire"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/redact"
 	"certroll/spec/text"
@@ -82,7 +83,7 @@ func (c *child) live() {
 		cmd, readers, err = c.start()
 	}
 	if err != nil {
-		c.openedWith(dnswire.Answer{}, &problem.Error{OfClass: problem.ClassInternal, Doing: c.starting(), Said: err.Error(), Cause: err})
+		c.openedWith(dnswire.Answer{}, &problem.Error{OfClass: ledger.ClassInternal, Doing: c.starting(), Said: err.Error(), Cause: err})
 		c.withdraw()
 		return
 	}
@@ -172,7 +173,7 @@ func (c *child) open() {
 		return
 	}
 	if a.Protocol != dnswire.Protocol { // an update replaced the file while this process ran
-		c.openedWith(a, &problem.Error{OfClass: problem.ClassInternal, Doing: c.starting(), Said: otherProtocol(dnswire.Program, a.Protocol), Advice: otherProgram})
+		c.openedWith(a, &problem.Error{OfClass: ledger.ClassInternal, Doing: c.starting(), Said: otherProtocol(dnswire.Program, a.Protocol), Advice: otherProgram})
 		c.withdraw()
 		c.stop()
 		return
@@ -221,7 +222,7 @@ func (c *child) change(ctx context.Context, r dnswire.Request) error {
 		if ctx.Err() != nil {
 			return problem.Interrupted(ctx, doing)
 		}
-		return &problem.Error{OfClass: problem.ClassDNSUnavailable, Doing: doing, Said: "the provider did not come back within " + limit.String(), Cause: err, Advice: providerAdvice[problem.ClassDNSUnavailable]}
+		return &problem.Error{OfClass: ledger.ClassDNSUnavailable, Doing: doing, Said: "the provider did not come back within " + limit.String(), Cause: err, Advice: providerAdvice[ledger.ClassDNSUnavailable]}
 	case err != nil:
 		return c.crashed(doing, err)
 	case a.Error != "":
@@ -237,7 +238,7 @@ func (c *child) crashed(doing string, err error) *problem.Error {
 	if words := c.stderr.String(); words != "" {
 		said += "; its last words: " + redact.Queries(words)
 	}
-	return &problem.Error{OfClass: problem.ClassDNSUnavailable, Doing: doing, Said: said, Cause: err, Advice: providerAdvice[problem.ClassDNSUnavailable]}
+	return &problem.Error{OfClass: ledger.ClassDNSUnavailable, Doing: doing, Said: said, Cause: err, Advice: providerAdvice[ledger.ClassDNSUnavailable]}
 }
 
 // ask sends one request and waits for its answer.

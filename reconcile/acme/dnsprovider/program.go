@@ -13,6 +13,7 @@ import (
 
 	"certroll/reconcile/acme/dnswire"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 )
 
 // programPlaces returns the possible paths of certroll-dns, given the path of the
@@ -65,14 +66,14 @@ func CheckProgram(ctx context.Context, child []string, version string) error {
 	const doing = "checking the program " + dnswire.Program
 	argv, err := childCommand(child)
 	if err != nil {
-		return &problem.Error{OfClass: problem.ClassConfig, Doing: doing, Said: err.Error(), Cause: err}
+		return &problem.Error{OfClass: ledger.ClassConfig, Doing: doing, Said: err.Error(), Cause: err}
 	}
 	a, err := hello(ctx, argv)
 	switch {
 	case ctx.Err() != nil:
 		return problem.Interrupted(ctx, doing)
 	case err != nil:
-		return &problem.Error{OfClass: problem.ClassConfig, Doing: doing, Said: "running " + argv[0] + ": " + err.Error(), Cause: err, Advice: otherProgram}
+		return &problem.Error{OfClass: ledger.ClassConfig, Doing: doing, Said: "running " + argv[0] + ": " + err.Error(), Cause: err, Advice: otherProgram}
 	case a.Version != version:
 		return problem.Config(doing, fmt.Sprintf("%s is %s and this certroll is %s", argv[0], release(a.Version), release(version)), otherProgram)
 	case a.Protocol != dnswire.Protocol: // both are development builds

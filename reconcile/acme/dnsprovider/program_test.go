@@ -15,6 +15,7 @@ import (
 	"certroll/examples/lab/labtest"
 	"certroll/reconcile/acme/dnswire"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -111,8 +112,8 @@ func fake() string { return "fake-" + rand.Text() }
 func misconfigured(t testing.TB, err error) *problem.Error {
 	t.Helper()
 	var e *problem.Error
-	if !errors.As(err, &e) || e.Class() != problem.ClassConfig || e.OrderGone() {
-		t.Fatalf("got the error %v of type %T, want an *Error of class %s and the order kept", err, err, problem.ClassConfig)
+	if !errors.As(err, &e) || ledger.Class(e.Class()) != ledger.ClassConfig || e.OrderGone() {
+		t.Fatalf("got the error %v of type %T, want an *Error of class %s and the order kept", err, err, ledger.ClassConfig)
 	}
 	return e
 }

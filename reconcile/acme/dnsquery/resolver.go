@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -104,7 +105,7 @@ func RecordName(ctx context.Context, account *spec.DNSAccount, domain string) (s
 	for range LongestCNAME {
 		r, err := Lookup(ctx, Nameservers(account), name, dns.TypeCNAME)
 		if err != nil {
-			return "", &problem.Error{OfClass: problem.ClassDNSUnavailable, Doing: "looking for a CNAME at " + name + " for the DNS account " + account.Name, Said: OneLine(err), Cause: err,
+			return "", &problem.Error{OfClass: ledger.ClassDNSUnavailable, Doing: "looking for a CNAME at " + name + " for the DNS account " + account.Name, Said: OneLine(err), Cause: err,
 				Advice: "see that the account's nameservers answer, or set follow_cname = false"}
 		}
 		target := CNAMEIn(r, name)

@@ -8,6 +8,7 @@ import (
 
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/session"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -31,7 +32,7 @@ func (x *Examiner) ExamineAccount(ctx context.Context, issuer *spec.Issuer) []er
 	case problem.Is(err, "accountDoesNotExist"):
 		e := *problem.AsError(doing, err)
 		e.Advice = "the next order registers the stored key again; mend CAA records with an accounturi then, as the account gets another URL"
-		return []error{problem.Strike(x.secrets, &problem.Finding{Level: problem.SeverityWarning, At: "ACME account of issuer " + issuer.Name, Why: &e})}
+		return []error{problem.Strike(x.secrets, &problem.Finding{Level: ledger.SeverityWarning, At: "ACME account of issuer " + issuer.Name, Why: &e})}
 	}
 	return x.profile(ctx, issuer, s)
 }
@@ -52,9 +53,9 @@ func (x *Examiner) profile(ctx context.Context, issuer *spec.Issuer, s *session.
 		said = "the CA offers " + problem.Clip(text.Line(strings.Join(names, ", ")))
 	}
 	why := problem.Config(doing, said, "name a profile in the issuer that the CA offers, or leave it out: the next order fails by it")
-	return []error{problem.Strike(x.secrets, &problem.Finding{Level: problem.SeverityError, At: "profile of issuer " + issuer.Name, Why: why})}
+	return []error{problem.Strike(x.secrets, &problem.Finding{Level: ledger.SeverityError, At: "profile of issuer " + issuer.Name, Why: why})}
 }
 
 func accountFinding(issuer *spec.Issuer, e *problem.Error) error {
-	return &problem.Finding{Level: problem.SeverityError, At: "ACME account of issuer " + issuer.Name, Why: e}
+	return &problem.Finding{Level: ledger.SeverityError, At: "ACME account of issuer " + issuer.Name, Why: e}
 }

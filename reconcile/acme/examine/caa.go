@@ -11,6 +11,7 @@ import (
 
 	"certroll/reconcile/acme/dnsquery"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -85,7 +86,7 @@ func (e *caaExam) name(ctx context.Context, name string) []*problem.Finding {
 		return []*problem.Finding{e.outage(doing, name, r.outage)}
 	}
 	if r.refused() {
-		return []*problem.Finding{e.finding(problem.SeverityInfo, "CAA at "+at, name, doing, "the name servers that the DNS account names do not answer for "+at+", so CAA records there are not known",
+		return []*problem.Finding{e.finding(ledger.SeverityInfo, "CAA at "+at, name, doing, "the name servers that the DNS account names do not answer for "+at+", so CAA records there are not known",
 			"look for them elsewhere (dig CAA "+at+"), or name recursive resolvers in the account's propagation block")}
 	}
 	if len(set) == 0 {
@@ -102,22 +103,23 @@ func (e *caaExam) name(ctx context.Context, name string) []*problem.Finding {
 func (e *caaExam) judged(v caaVerdict, set []*dns.CAA, at, name, doing string) []*problem.Finding {
 	said := "the records at " + at + " are " + caaText(set) + ": " + v.why
 	about := "CAA at " + at + " for " + e.issuer.Directory
-	var severity, advice string
+	var severity ledger.Severity
+	var advice string
 	switch v.answer {
 	case caaAllowed:
 		return nil
 	case caaUnknown:
-		return []*problem.Finding{e.finding(problem.SeverityInfo, "CAA identities of "+e.issuer.Directory, name, doing,
+		return []*problem.Finding{e.finding(ledger.SeverityInfo, "CAA identities of "+e.issuer.Directory, name, doing,
 			"there are some ("+caaText(set)+"), and the CA's directory does not say which domain it answers to (meta.caaIdentities), so nothing can be judged",
 			"compare them with the CA's own documentation")}
 	case caaPartly:
-		severity, advice = problem.SeverityWarning, "add the challenge to validationmethods, or do not rely on DNS accounts with it"
+		severity, advice = ledger.SeverityWarning, "add the challenge to validationmethods, or do not rely on DNS accounts with it"
 		about += ", methods"
 	case caaUnsure:
-		severity, advice = problem.SeverityWarning, "issue a certificate by this issuer before the record names an account, or take accounturi out until then"
+		severity, advice = ledger.SeverityWarning, "issue a certificate by this issuer before the record names an account, or take accounturi out until then"
 		about += ", account"
 	default:
-		severity, advice = problem.SeverityError, "remove the record, or let it allow this issuer"
+		severity, advice = ledger.SeverityError, "remove the record, or let it allow this issuer"
 		if len(e.identities) > 0 {
 			advice = fmt.Sprintf("mend the records at %s: %s. CAA 0 issue %q would allow this issuer", at, at, e.identities[0])
 		}
@@ -128,8 +130,8 @@ func (e *caaExam) judged(v caaVerdict, set []*dns.CAA, at, name, doing string) [
 	return []*problem.Finding{e.finding(severity, about, name, doing, said, advice)}
 }
 
-func (e *caaExam) finding(severity, about, name, doing, said, advice string) *problem.Finding {
-	return &problem.Finding{Level: severity, At: about, Touches: []string{name}, Why: &problem.Error{OfClass: problem.ClassCAA, Doing: doing, Said: said, Advice: advice}}
+func (e *caaExam) finding(severity ledger.Severity, about, name, doing, said, advice string) *problem.Finding {
+	return &problem.Finding{Level: severity, At: about, Touches: []string{name}, Why: &problem.Error{OfClass: ledger.ClassCAA, Doing: doing, Said: said, Advice: advice}}
 }
 
 // outage returns the finding for a query without an answer. A CA that cannot look up CAA
@@ -137,7 +139,7 @@ func (e *caaExam) finding(severity, about, name, doing, said, advice string) *pr
 func (e *caaExam) outage(doing, name string, o *outage) *problem.Finding {
 	f := o.finding(doing, name)
 	if o.fault == faultQuestion {
-		f.Why.OfClass, f.At = problem.ClassCAA, "CAA queries at "+dnsquery.Plain(o.top)
+		f.Why.OfClass, f.At = ledger.ClassCAA, "CAA queries at "+dnsquery.Plain(o.top)
 		f.Why.Said += "; other questions are answered, and a CA that gets no answer to this one must not issue"
 	}
 	return f

@@ -13,6 +13,7 @@ import (
 	"certroll/reconcile/acme/dnsquery"
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/publish"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -33,7 +34,7 @@ func (x *Examiner) Canary(ctx context.Context, account *spec.DNSAccount, name st
 	}
 	var f *problem.Finding
 	if !errors.As(err, &f) {
-		f = &problem.Finding{Level: problem.SeverityError, Why: problem.AsError(doing, err)}
+		f = &problem.Finding{Level: ledger.SeverityError, Why: problem.AsError(doing, err)}
 	}
 	why := *f.Why
 	why.DNSAccount = account.Name
@@ -47,18 +48,18 @@ func (x *Examiner) canary(ctx context.Context, doing string, account *spec.DNSAc
 	t := x.publisher.Try(ctx, doing, account, canaryProof(name), report)
 	switch {
 	case errors.Is(t.Err, dnsquery.ErrElsewhere):
-		return &problem.Finding{Level: problem.SeverityWarning, Why: problem.AsError(doing, t.Err)}
+		return &problem.Finding{Level: ledger.SeverityWarning, Why: problem.AsError(doing, t.Err)}
 	case t.Occupied:
-		return &problem.Finding{Level: problem.SeverityInfo, Why: &problem.Error{
-			OfClass: problem.ClassConfig, Doing: doing, Said: "there is a TXT record at " + dnsquery.Plain(t.Name) + " already, which the provider would replace: a name is being proven now, or the record was left there",
+		return &problem.Finding{Level: ledger.SeverityInfo, Why: &problem.Error{
+			OfClass: ledger.ClassConfig, Doing: doing, Said: "there is a TXT record at " + dnsquery.Plain(t.Name) + " already, which the provider would replace: a name is being proven now, or the record was left there",
 			Advice: "remove the record if it stays; the credential was not tried",
 		}}
 	case t.Stays != "":
-		return &problem.Finding{Level: problem.SeverityWarning, Why: &problem.Error{OfClass: problem.ClassDNSOccupied, Doing: doing, Said: t.Stays}}
+		return &problem.Finding{Level: ledger.SeverityWarning, Why: &problem.Error{OfClass: ledger.ClassDNSOccupied, Doing: doing, Said: t.Stays}}
 	case t.Left != nil:
 		e := *problem.AsError(doing, t.Left)
 		e.Advice = "remove the TXT record " + dnsquery.Plain(t.Name) + " by hand, and see that the credential may delete records"
-		return &problem.Finding{Level: problem.SeverityWarning, Why: &e}
+		return &problem.Finding{Level: ledger.SeverityWarning, Why: &e}
 	case t.Err == nil && len(t.Lame) > 0:
 		return lameFinding(t.Name, t.Lame)
 	}
@@ -74,8 +75,8 @@ func canaryProof(name string) dnsprovider.Proof {
 // lameFinding warns about lame name servers. They block no certificate while others
 // answer, but delay clients that query them.
 func lameFinding(name string, servers []string) *problem.Finding {
-	return &problem.Finding{Level: problem.SeverityWarning, Why: &problem.Error{
-		OfClass: problem.ClassDNSPropagation, Doing: "looking for the TXT record " + dnsquery.Plain(name) + " at the name servers of its zone",
+	return &problem.Finding{Level: ledger.SeverityWarning, Why: &problem.Error{
+		OfClass: ledger.ClassDNSPropagation, Doing: "looking for the TXT record " + dnsquery.Plain(name) + " at the name servers of its zone",
 		Said:   "the record was seen, but not by " + strings.Join(servers, ", "),
 		Advice: "mend these name servers, or take them out of the zone's NS records (or out of propagation.nameservers); certroll and the CA pass them over",
 	}}

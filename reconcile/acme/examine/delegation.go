@@ -9,6 +9,7 @@ import (
 
 	"certroll/reconcile/acme/dnsquery"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -64,7 +65,7 @@ func (d *delegationExam) zone(ctx context.Context, doing, name, at string) (stri
 		return "", []*problem.Finding{o.finding(doing, name)}
 	case err != nil:
 		domain := registeredOf(dnsquery.Plain(at))
-		return "", []*problem.Finding{{Level: problem.SeverityError, At: "zone of " + domain, Touches: []string{name}, Why: &problem.Error{OfClass: problem.ClassValidation, Doing: doing, Said: err.Error(),
+		return "", []*problem.Finding{{Level: ledger.SeverityError, At: "zone of " + domain, Touches: []string{name}, Why: &problem.Error{OfClass: ledger.ClassValidation, Doing: doing, Said: err.Error(),
 			Advice: "see that " + domain + " is registered and delegated, and spelt right; where only name servers of your own know it, name them in propagation.nameservers of the DNS account", DNSAccount: d.account.Name}}}
 	}
 	return zone, nil
@@ -111,8 +112,8 @@ func (d *delegationExam) diverted(ctx context.Context, name, record string, way 
 	target := way[len(way)-1].to
 	leads := dnsquery.Plain(record) + " leads to " + dnsquery.Plain(target)
 	byWildcard := way[0].dname == "" && d.isWildcard(ctx, record, way[0].to)
-	say := func(severity, about, said, advice string) {
-		found = append(found, &problem.Finding{Level: severity, At: about, Touches: []string{name}, Why: &problem.Error{OfClass: problem.ClassConfig, DNSAccount: d.account.Name,
+	say := func(severity ledger.Severity, about, said, advice string) {
+		found = append(found, &problem.Finding{Level: severity, At: about, Touches: []string{name}, Why: &problem.Error{OfClass: ledger.ClassConfig, DNSAccount: d.account.Name,
 			Doing: "looking at where the challenge for " + name + " is answered through the DNS account " + d.account.Name, Said: said, Advice: advice}})
 	}
 	if !d.account.FollowCNAME {
@@ -121,7 +122,7 @@ func (d *delegationExam) diverted(ctx context.Context, name, record string, way 
 			zone, _ = d.zone(ctx, "", name, record)
 			return zone, nil
 		}
-		say(problem.SeverityError, "CNAME at "+dnsquery.Plain(record), leads+", and the account has follow_cname = false: the CA follows it, and the account writes where nobody looks",
+		say(ledger.SeverityError, "CNAME at "+dnsquery.Plain(record), leads+", and the account has follow_cname = false: the CA follows it, and the account writes where nobody looks",
 			"remove follow_cname = false, or the record that leads away")
 		return "", found
 	}
@@ -130,12 +131,12 @@ func (d *delegationExam) diverted(ctx context.Context, name, record string, way 
 	}
 	switch {
 	case byWildcard:
-		say(problem.SeverityWarning, "wildcard CNAME above "+dnsquery.Plain(record), leads+" by a wildcard CNAME that is hardly meant for it, so the TXT record is written there, into the zone "+zone,
+		say(ledger.SeverityWarning, "wildcard CNAME above "+dnsquery.Plain(record), leads+" by a wildcard CNAME that is hardly meant for it, so the TXT record is written there, into the zone "+zone,
 			"set follow_cname = false in the account if it serves the zone of "+name+", or give "+dnsquery.Plain(record)+" a CNAME of its own")
 	case way[0].dname != "":
-		say(problem.SeverityInfo, "DNAME at "+dnsquery.Plain(way[0].dname), leads+" by the DNAME at "+dnsquery.Plain(way[0].dname)+", so the TXT record is written into the zone "+zone, "")
+		say(ledger.SeverityInfo, "DNAME at "+dnsquery.Plain(way[0].dname), leads+" by the DNAME at "+dnsquery.Plain(way[0].dname)+", so the TXT record is written into the zone "+zone, "")
 	default:
-		say(problem.SeverityInfo, "delegation into "+zone, leads+", so the TXT record is written into the zone "+zone, "")
+		say(ledger.SeverityInfo, "delegation into "+zone, leads+", so the TXT record is written into the zone "+zone, "")
 	}
 	return zone, found
 }

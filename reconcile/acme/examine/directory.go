@@ -10,6 +10,7 @@ import (
 	"certroll/reconcile/acme/ca"
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/session"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -50,9 +51,9 @@ type directoryExam struct {
 	unread  error // why the account could not be read
 }
 
-func (e *directoryExam) finding(severity, setting, said, advice string) *problem.Finding {
+func (e *directoryExam) finding(severity ledger.Severity, setting, said, advice string) *problem.Finding {
 	return &problem.Finding{Level: severity, At: setting + " of issuer." + e.issuer.Name,
-		Why: &problem.Error{OfClass: problem.ClassConfig, Doing: e.doing, Said: said, Advice: advice}}
+		Why: &problem.Error{OfClass: ledger.ClassConfig, Doing: e.doing, Said: said, Advice: advice}}
 }
 
 // profile reports a profile that the CA does not, or no longer, offer.
@@ -62,10 +63,10 @@ func (e *directoryExam) profile() *problem.Finding {
 		return nil
 	}
 	if len(e.meta.Profiles) == 0 {
-		return e.finding(problem.SeverityError, "profile", "profile = "+strconv.Quote(wanted)+", and the CA's directory offers no profiles",
+		return e.finding(ledger.SeverityError, "profile", "profile = "+strconv.Quote(wanted)+", and the CA's directory offers no profiles",
 			"remove profile from the issuer, or use an issuer whose CA offers it")
 	}
-	return e.finding(problem.SeverityError, "profile", "the CA does not offer profile = "+strconv.Quote(wanted)+"; it offers "+profileList(e.meta.Profiles),
+	return e.finding(ledger.SeverityError, "profile", "the CA does not offer profile = "+strconv.Quote(wanted)+"; it offers "+profileList(e.meta.Profiles),
 		"set profile to one of those, or remove it")
 }
 
@@ -92,10 +93,10 @@ func (e *directoryExam) binding() *problem.Finding {
 	}
 	said := "the CA makes accounts with an external account binding only (externalAccountRequired), the issuer has no eab block"
 	if e.unread != nil {
-		return e.finding(problem.SeverityWarning, "eab", said+", and whether there is an account already is not known: "+e.unread.Error(),
+		return e.finding(ledger.SeverityWarning, "eab", said+", and whether there is an account already is not known: "+e.unread.Error(),
 			problem.AdviceOn("externalAccountRequired"))
 	}
-	return e.finding(problem.SeverityError, "eab", said+", and there is no account yet", problem.AdviceOn("externalAccountRequired"))
+	return e.finding(ledger.SeverityError, "eab", said+", and there is no account yet", problem.AdviceOn("externalAccountRequired"))
 }
 
 // terms reports terms of service that the issuer has not agreed to, and terms that have
@@ -108,7 +109,7 @@ func (e *directoryExam) terms(accounts *session.Accounts) *problem.Finding {
 	case now == "":
 		return nil
 	case !e.issuer.AgreeTOS:
-		return e.finding(problem.SeverityWarning, "terms of service", "the CA asks to agree to its terms of service at "+shown+", and the issuer does not",
+		return e.finding(ledger.SeverityWarning, "terms of service", "the CA asks to agree to its terms of service at "+shown+", and the issuer does not",
 			"read them, then set terms_of_service_agreed = true in the issuer")
 	case agreed == "" || agreed == now:
 		return nil
@@ -117,5 +118,5 @@ func (e *directoryExam) terms(accounts *session.Accounts) *problem.Finding {
 	if command := accounts.SetTerms(e.account.ID, now); command != "" {
 		advice += "; to end this warning: " + command
 	}
-	return e.finding(problem.SeverityWarning, "terms of service", "the CA's terms of service are at "+shown+" now; the account was made under those at "+problem.ClipTo(200, text.Line(agreed)), advice)
+	return e.finding(ledger.SeverityWarning, "terms of service", "the CA's terms of service are at "+shown+" now; the account was made under those at "+problem.ClipTo(200, text.Line(agreed)), advice)
 }

@@ -12,6 +12,7 @@ import (
 
 	"certroll/reconcile/acme/dnsquery"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 )
 
 // namesAtOnce bounds the names examined concurrently.
@@ -180,19 +181,19 @@ func (x *exam) locate(ctx context.Context, q dns.Question, o *outage) {
 // finding returns the finding for an outage. Its class is that of the CA's later
 // refusal.
 func (o *outage) finding(doing, name string) *problem.Finding {
-	e := &problem.Error{OfClass: problem.ClassDNSUnavailable, Doing: doing, Said: "asked for " + o.question + ", " + o.said}
+	e := &problem.Error{OfClass: ledger.ClassDNSUnavailable, Doing: doing, Said: "asked for " + o.question + ", " + o.said}
 	at := dnsquery.Plain(o.top)
-	f := &problem.Finding{Level: problem.SeverityError, Touches: []string{name}, Why: e}
+	f := &problem.Finding{Level: ledger.SeverityError, Touches: []string{name}, Why: e}
 	switch o.fault {
 	case faultDNSSEC:
-		e.OfClass, f.At = problem.ClassValidation, "DNSSEC of "+at
+		e.OfClass, f.At = ledger.ClassValidation, "DNSSEC of "+at
 		e.Said += "; with the validation of DNSSEC left out there is an answer, so the signatures of " + at + " are broken, and CAs validate them"
 		e.Advice = "mend the zone's signatures, or the DS record above it: an expired signature and a key that was changed without the DS record are the usual causes"
 	case faultQuestion:
 		f.At = "queries of one type at " + at
 		e.Advice = "see that the zone's name servers answer queries of this type; an empty answer is one"
 	case faultCircle:
-		e.OfClass, f.At = problem.ClassValidation, "CNAMEs at "+at
+		e.OfClass, f.At = ledger.ClassValidation, "CNAMEs at "+at
 		e.Advice = "break the circle"
 	case faultSilent:
 		f.At = "resolvers"

@@ -7,6 +7,7 @@ import (
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/publish"
 	"certroll/reconcile/acme/session"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/redact"
 )
@@ -29,7 +30,7 @@ func New(cas *ca.Set, accounts *session.Accounts, publisher *publish.Publisher, 
 func (x *Examiner) directory(ctx context.Context, issuer *spec.Issuer, doing string) (ca.Meta, *problem.Finding) {
 	m, err := x.cas.Meta(ctx, issuer, doing)
 	if err != nil {
-		return ca.Meta{}, &problem.Finding{Level: problem.SeverityError, At: issuer.Directory, Why: problem.AsError(doing, err)}
+		return ca.Meta{}, &problem.Finding{Level: ledger.SeverityError, At: issuer.Directory, Why: problem.AsError(doing, err)}
 	}
 	return m, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-acme/lego/v4/acme"
 
+	"certroll/reconcile/ledger"
 	"certroll/spec/redact"
 	"certroll/spec/text"
 )
@@ -21,19 +22,22 @@ const URN = "urn:ietf:params:acme:error:"
 
 // rejections maps the problem types that waiting does not cure to their class and
 // advice.
-var rejections = map[string]struct{ class, advice string }{
-	"accountDoesNotExist":     {ClassRejected, "the CA does not know the account any more"},
-	"badCSR":                  {ClassRejected, "the next attempt makes a fresh key and request"},
-	"badPublicKey":            {ClassRejected, "choose another key algorithm or size in the certificate's key block"},
-	"badSignatureAlgorithm":   {ClassRejected, "the CA rejects ECDSA P-256 account keys; certroll cannot use this CA"},
-	"caa":                     {ClassCAA, "add a CAA record that allows this CA, or remove the one that forbids it"},
-	"externalAccountRequired": {ClassConfig, "add an eab block with the key id and HMAC key from the CA to the issuer"},
-	"invalidContact":          {ClassConfig, "mend the email of the issuer"},
-	"invalidProfile":          {ClassConfig, "name a profile in the issuer that the CA's directory lists"},
-	"rejectedIdentifier":      {ClassRejected, "the CA does not issue for this name: remove it or choose another issuer"},
-	"unsupportedContact":      {ClassConfig, "mend the email of the issuer"},
-	"unsupportedIdentifier":   {ClassRejected, "the CA does not issue for this kind of name: choose another issuer or profile"},
-	"userActionRequired":      {ClassConfig, "agree to the CA's terms of service, then set terms_of_service_agreed in the issuer"},
+var rejections = map[string]struct {
+	class  ledger.Class
+	advice string
+}{
+	"accountDoesNotExist":     {ledger.ClassCARejected, "the CA does not know the account any more"},
+	"badCSR":                  {ledger.ClassCARejected, "the next attempt makes a fresh key and request"},
+	"badPublicKey":            {ledger.ClassCARejected, "choose another key algorithm or size in the certificate's key block"},
+	"badSignatureAlgorithm":   {ledger.ClassCARejected, "the CA rejects ECDSA P-256 account keys; certroll cannot use this CA"},
+	"caa":                     {ledger.ClassCAA, "add a CAA record that allows this CA, or remove the one that forbids it"},
+	"externalAccountRequired": {ledger.ClassConfig, "add an eab block with the key id and HMAC key from the CA to the issuer"},
+	"invalidContact":          {ledger.ClassConfig, "mend the email of the issuer"},
+	"invalidProfile":          {ledger.ClassConfig, "name a profile in the issuer that the CA's directory lists"},
+	"rejectedIdentifier":      {ledger.ClassCARejected, "the CA does not issue for this name: remove it or choose another issuer"},
+	"unsupportedContact":      {ledger.ClassConfig, "mend the email of the issuer"},
+	"unsupportedIdentifier":   {ledger.ClassCARejected, "the CA does not issue for this kind of name: choose another issuer or profile"},
+	"userActionRequired":      {ledger.ClassConfig, "agree to the CA's terms of service, then set terms_of_service_agreed in the issuer"},
 }
 
 // AdviceOn returns the advice on a rejection of this type; "" for a type that is no
@@ -68,7 +72,7 @@ func Is(err error, types ...string) bool {
 }
 
 // AnswerClass returns the class and advice for a problem that answered a request.
-func AnswerClass(p *acme.ProblemDetails, retryAfter string) (class, advice string) {
+func AnswerClass(p *acme.ProblemDetails, retryAfter string) (class ledger.Class, advice string) {
 	if c, ok := rejections[Type(p)]; ok {
 		return c.class, c.advice
 	}
@@ -76,9 +80,9 @@ func AnswerClass(p *acme.ProblemDetails, retryAfter string) (class, advice strin
 	case Type(p) == "rateLimited" || p.HTTPStatus == http.StatusTooManyRequests:
 		return limitClass(p, retryAfter)
 	case Type(p) == "serverInternal" || Type(p) == "badNonce" || p.HTTPStatus >= 500:
-		return ClassCAUnavailable, "the CA has trouble of its own; try again later"
+		return ledger.ClassCAUnavailable, "the CA has trouble of its own; try again later"
 	default:
-		return ClassRejected, "the same request will be refused again: change what it asks for"
+		return ledger.ClassCARejected, "the same request will be refused again: change what it asks for"
 	}
 }
 
@@ -90,36 +94,36 @@ var pauseText = regexp.MustCompile(`(?i)\bpaused\b|\bunpause\b|temporarily preve
 // limitClass distinguishes a pause from a rate limit. Boulder answers a paused account
 // with 429 rateLimited without Retry-After; the detail links to a page where a person
 // ends it.
-func limitClass(p *acme.ProblemDetails, retryAfter string) (class, advice string) {
+func limitClass(p *acme.ProblemDetails, retryAfter string) (class ledger.Class, advice string) {
 	if retryAfter == "" && pauseText.MatchString(p.Detail) {
-		return ClassPaused, "mend what made the validations fail, then end the pause by the CA's self-service link " +
+		return ledger.ClassPaused, "mend what made the validations fail, then end the pause by the CA's self-service link " +
 			"(its token is a secret and left out here; the CA shows it in answer to a new order)"
 	}
-	return ClassRateLimited, "wait for the limit to recover; asking earlier only prolongs it"
+	return ledger.ClassRateLimited, "wait for the limit to recover; asking earlier only prolongs it"
 }
 
 // ValidationClass returns the class and advice for a problem that the CA found while
 // validating a name.
-func ValidationClass(p *acme.ProblemDetails) (class, advice string) {
+func ValidationClass(p *acme.ProblemDetails) (class ledger.Class, advice string) {
 	switch Type(p) {
 	case "caa":
-		return ClassCAA, rejections["caa"].advice
+		return ledger.ClassCAA, rejections["caa"].advice
 	case "rateLimited":
-		return ClassRateLimited, "wait for the limit to recover"
+		return ledger.ClassRateLimited, "wait for the limit to recover"
 	case "serverInternal":
-		return ClassCAUnavailable, "the CA could not finish its own check; try again later"
+		return ledger.ClassCAUnavailable, "the CA could not finish its own check; try again later"
 	case "dns":
-		return ClassValidation, "see that the zone answers, over DNSSEC if it is signed, from all over the world"
+		return ledger.ClassValidation, "see that the zone answers, over DNSSEC if it is signed, from all over the world"
 	default:
-		return ClassValidation, "see that what the CA asks for is what it finds from outside"
+		return ledger.ClassValidation, "see that what the CA asks for is what it finds from outside"
 	}
 }
 
 // OrderClass returns the class and advice for the problem of an invalid order. Known
 // rejections and CA faults keep their class; any other counts as a failed validation.
-func OrderClass(p *acme.ProblemDetails) (class, advice string) {
+func OrderClass(p *acme.ProblemDetails) (class ledger.Class, advice string) {
 	class, advice = AnswerClass(p, "")
-	if _, known := rejections[Type(p)]; class == ClassRejected && !known {
+	if _, known := rejections[Type(p)]; class == ledger.ClassCARejected && !known {
 		return ValidationClass(p)
 	}
 	return class, advice

@@ -8,32 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/text"
-)
-
-// The classes of failure. Code decides by the class; the text only explains it to
-// people.
-const (
-	ClassDNSUnauthorized = "dns_unauthorized" // the DNS provider rejects the account's credentials
-	ClassDNSUnavailable  = "dns_unavailable"  // the DNS provider, or its child process, does not answer
-	ClassDNSPropagation  = "dns_propagation"  // the record was written but is not visible
-	ClassDNSOccupied     = "dns_occupied"     // a foreign TXT record stands at the name, and the provider would remove it
-	ClassCAA             = "caa"              // a CAA record forbids the CA to issue
-	ClassRateLimited     = "rate_limited"     // a limit of the CA
-	ClassValidation      = "validation"       // the CA did not find the expected answer
-	ClassRejected        = "ca_rejected"      // the CA rejects the request; repeating it does not help
-	ClassPaused          = "paused"           // the CA has paused the account for these names
-	ClassCAUnavailable   = "ca_unavailable"   // the CA does not answer, or its answer is malformed
-	ClassVault           = "vault"            // the account store failed
-	ClassConfig          = "config"           // the issuer or DNS account is misconfigured
-	ClassInternal        = "internal"         // interrupted, or a fault of certroll
 )
 
 // Error is the error of package acme and the packages below it: the operation and its
 // object, the other side's words, and the next step.
 type Error struct {
-	OfClass string    // one of the Class constants
+	OfClass ledger.Class
 	Doing   string    // "ordering a certificate for a.example.com at https://ca.example.com/directory"
 	Said    string    // the other side's words
 	Advice  string    // the next step for a person or the next pass; may be empty
@@ -67,8 +50,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Class returns one of the Class constants.
-func (e *Error) Class() string { return e.OfClass }
+// Class returns the class of the failure.
+func (e *Error) Class() string { return string(e.OfClass) }
 
 // RetryAt returns the time before which the other side asked not to be contacted; zero
 // if it named none.
@@ -79,7 +62,7 @@ func (e *Error) OrderGone() bool { return e.Gone }
 
 // IsNotOfAccount reports that this DNS account is in order and another one may succeed:
 // the account does not hold the zone, or a foreign record stands at the name.
-func (e *Error) IsNotOfAccount() bool { return e.NotZone || e.OfClass == ClassDNSOccupied }
+func (e *Error) IsNotOfAccount() bool { return e.NotZone || e.OfClass == ledger.ClassDNSOccupied }
 
 // BadKey reports that the CA rejects the key of the certificate request, for example one
 // blocked after a compromise. A new key may work.
@@ -109,14 +92,14 @@ func AsError(doing string, err error) *Error {
 	if errors.As(err, &e) {
 		return e
 	}
-	return &Error{OfClass: ClassInternal, Doing: doing, Said: err.Error(), Cause: err}
+	return &Error{OfClass: ledger.ClassInternal, Doing: doing, Said: err.Error(), Cause: err}
 }
 
 // Interrupted returns the error of a call whose context ended. Its class is internal,
 // and it unwraps to the context's error. Callers check for that first: an interruption
 // is not a failure.
 func Interrupted(ctx context.Context, doing string) *Error {
-	return &Error{OfClass: ClassInternal, Doing: doing, Said: "interrupted: " + context.Cause(ctx).Error(), Cause: ctx.Err()}
+	return &Error{OfClass: ledger.ClassInternal, Doing: doing, Said: "interrupted: " + context.Cause(ctx).Error(), Cause: ctx.Err()}
 }
 
 // OfAccount returns a copy of err that names the DNS account in use.
@@ -128,7 +111,7 @@ func OfAccount(account, doing string, err error) *Error {
 
 // Config returns the error of a misconfigured issuer or DNS account.
 func Config(doing, said, advice string) *Error {
-	return &Error{OfClass: ClassConfig, Doing: doing, Said: said, Advice: advice}
+	return &Error{OfClass: ledger.ClassConfig, Doing: doing, Said: said, Advice: advice}
 }
 
 // Held returns the error for an issuer or DNS account that a rule of a newer version of
@@ -140,13 +123,13 @@ func Held(doing string, held []spec.Hold) *Error {
 // InStore returns the error of a failed read or write of the account store.
 func InStore(doing string, err error) *Error {
 	return &Error{
-		OfClass: ClassVault, Doing: doing, Said: err.Error(), Cause: err,
+		OfClass: ledger.ClassVault, Doing: doing, Said: err.Error(), Cause: err,
 		Advice: "the ACME account's key is kept there, so nothing can be ordered until the store answers",
 	}
 }
 
 // HasClass reports whether err is an *Error of this class.
-func HasClass(err error, class string) bool {
+func HasClass(err error, class ledger.Class) bool {
 	var e *Error
 	return errors.As(err, &e) && e.OfClass == class
 }
@@ -212,7 +195,7 @@ func Unresolved(ctx context.Context, doing, what string, err error) error {
 	if malformed := (*MalformedError)(nil); errors.As(err, &malformed) {
 		return Config(doing+": reading "+what, malformed.Error(), "")
 	}
-	return &Error{OfClass: ClassVault, Doing: doing + ": reading " + what, Said: err.Error(), Cause: err,
+	return &Error{OfClass: ledger.ClassVault, Doing: doing + ": reading " + what, Said: err.Error(), Cause: err,
 		Advice: "see that the reference is right and may be read"}
 }
 
@@ -230,7 +213,7 @@ func IsOfAccount(err error) bool {
 // IsPassing reports whether err is an outage or rate limit of the CA, so that a later
 // attempt may succeed without a change.
 func IsPassing(err error) bool {
-	return HasClass(err, ClassCAUnavailable) || HasClass(err, ClassRateLimited)
+	return HasClass(err, ledger.ClassCAUnavailable) || HasClass(err, ledger.ClassRateLimited)
 }
 
 // TrustEndpoints is the setting that allows addresses for the issuers and DNS accounts

@@ -1,15 +1,10 @@
 package problem
 
-// The severities of a finding.
-const (
-	SeverityError   = "error"   // a renewal will fail
-	SeverityWarning = "warning" // a renewal may fail, or one of several ways to validate is unusable
-	SeverityInfo    = "info"    // a check that could not run, or a note
-)
+import "certroll/reconcile/ledger"
 
 // Finding is one result of an examination of the conditions for renewals.
 type Finding struct {
-	Level   string   // one of the Severity constants
+	Level   ledger.Severity
 	At      string   // see About
 	Touches []string // see Names
 	Why     *Error
@@ -22,11 +17,11 @@ func (f *Finding) Error() string { return (&Error{Doing: f.Why.Doing, Said: f.Wh
 // Advice returns the next step for a person; may be empty.
 func (f *Finding) Advice() string { return f.Why.Advice }
 
-// Class returns one of the Class constants.
-func (f *Finding) Class() string { return f.Why.OfClass }
+// Class returns the class of the failure.
+func (f *Finding) Class() string { return string(f.Why.OfClass) }
 
-// Severity returns one of the Severity constants.
-func (f *Finding) Severity() string { return f.Level }
+// Severity returns how serious the finding is.
+func (f *Finding) Severity() string { return string(f.Level) }
 
 // About names the object of the finding, without anything that changes between
 // examinations: two findings of the same class and the same About are the same problem.
@@ -52,7 +47,7 @@ type Findings struct {
 // Add adds findings. If the same finding is present, Add only adds the names to it.
 func (f *Findings) Add(found ...*Finding) {
 	for _, one := range found {
-		key := one.Level + "\x00" + one.Why.OfClass + "\x00" + one.At
+		key := string(one.Level) + "\x00" + string(one.Why.OfClass) + "\x00" + one.At
 		if same := f.index[key]; same != nil {
 			same.Touches = append(same.Touches, one.Touches...)
 			continue

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/go-acme/lego/v4/acme"
+
+	"certroll/reconcile/ledger"
 )
 
 func TestAnswerClass(t *testing.T) {
@@ -14,26 +16,26 @@ func TestAnswerClass(t *testing.T) {
 		kind, detail string
 		status       int
 		retryAfter   string
-		want         string
+		want         ledger.Class
 	}{
-		"limit":                     {"rateLimited", "too many certificates", 429, "60", ClassRateLimited},
-		"limit without a header":    {"rateLimited", "too many certificates", 429, "", ClassRateLimited},
-		"pause":                     {"rateLimited", "Your account is temporarily prevented: paused", 429, "", ClassPaused},
-		"pause in Boulder's words":  {"rateLimited", "Your account is temporarily prevented from requesting certificates for a.example.com and possibly others. Please visit: https://ca.example.com/sfe/v1/unpause?jwt=x", 429, "", ClassPaused},
-		"limit of paused wording":   {"rateLimited", "paused for a while", 429, "60", ClassRateLimited},
-		"busy":                      {"rateLimited", "Service busy; retry later.", 503, "2", ClassRateLimited},
-		"internal":                  {"serverInternal", "oops", 500, "", ClassCAUnavailable},
-		"nonces that never fit":     {"badNonce", "no", 400, "", ClassCAUnavailable},
-		"CAA":                       {"caa", "forbidden", 403, "", ClassCAA},
-		"no binding":                {"externalAccountRequired", "no", 403, "", ClassConfig},
-		"terms":                     {"userActionRequired", "agree", 403, "", ClassConfig},
-		"contact":                   {"invalidContact", "no", 400, "", ClassConfig},
-		"profile":                   {"invalidProfile", "no", 400, "", ClassConfig},
-		"name":                      {"rejectedIdentifier", "no", 400, "", ClassRejected},
-		"account deactivated":       {"unauthorized", "no", 403, "", ClassRejected},
-		"malformed":                 {"malformed", "no", 400, "", ClassRejected},
-		"unknown kind":              {"somethingNew", "no", 418, "", ClassRejected},
-		"unknown kind, server side": {"somethingNew", "no", 502, "", ClassCAUnavailable},
+		"limit":                     {"rateLimited", "too many certificates", 429, "60", ledger.ClassRateLimited},
+		"limit without a header":    {"rateLimited", "too many certificates", 429, "", ledger.ClassRateLimited},
+		"pause":                     {"rateLimited", "Your account is temporarily prevented: paused", 429, "", ledger.ClassPaused},
+		"pause in Boulder's words":  {"rateLimited", "Your account is temporarily prevented from requesting certificates for a.example.com and possibly others. Please visit: https://ca.example.com/sfe/v1/unpause?jwt=x", 429, "", ledger.ClassPaused},
+		"limit of paused wording":   {"rateLimited", "paused for a while", 429, "60", ledger.ClassRateLimited},
+		"busy":                      {"rateLimited", "Service busy; retry later.", 503, "2", ledger.ClassRateLimited},
+		"internal":                  {"serverInternal", "oops", 500, "", ledger.ClassCAUnavailable},
+		"nonces that never fit":     {"badNonce", "no", 400, "", ledger.ClassCAUnavailable},
+		"CAA":                       {"caa", "forbidden", 403, "", ledger.ClassCAA},
+		"no binding":                {"externalAccountRequired", "no", 403, "", ledger.ClassConfig},
+		"terms":                     {"userActionRequired", "agree", 403, "", ledger.ClassConfig},
+		"contact":                   {"invalidContact", "no", 400, "", ledger.ClassConfig},
+		"profile":                   {"invalidProfile", "no", 400, "", ledger.ClassConfig},
+		"name":                      {"rejectedIdentifier", "no", 400, "", ledger.ClassCARejected},
+		"account deactivated":       {"unauthorized", "no", 403, "", ledger.ClassCARejected},
+		"malformed":                 {"malformed", "no", 400, "", ledger.ClassCARejected},
+		"unknown kind":              {"somethingNew", "no", 418, "", ledger.ClassCARejected},
+		"unknown kind, server side": {"somethingNew", "no", 502, "", ledger.ClassCAUnavailable},
 	}
 	for name, test := range tests {
 		class, advice := AnswerClass(&acme.ProblemDetails{Type: URN + test.kind, Detail: test.detail, HTTPStatus: test.status}, test.retryAfter)
@@ -44,9 +46,9 @@ func TestAnswerClass(t *testing.T) {
 }
 
 func TestValidationClass(t *testing.T) {
-	for kind, want := range map[string]string{
-		"unauthorized": ClassValidation, "connection": ClassValidation, "dns": ClassValidation, "tls": ClassValidation,
-		"incorrectResponse": ClassValidation, "caa": ClassCAA, "rateLimited": ClassRateLimited, "serverInternal": ClassCAUnavailable,
+	for kind, want := range map[string]ledger.Class{
+		"unauthorized": ledger.ClassValidation, "connection": ledger.ClassValidation, "dns": ledger.ClassValidation, "tls": ledger.ClassValidation,
+		"incorrectResponse": ledger.ClassValidation, "caa": ledger.ClassCAA, "rateLimited": ledger.ClassRateLimited, "serverInternal": ledger.ClassCAUnavailable,
 	} {
 		if class, advice := ValidationClass(&acme.ProblemDetails{Type: URN + kind}); class != want || advice == "" {
 			t.Errorf("%s: got class %s and advice %q, want %s", kind, class, advice, want)
@@ -55,9 +57,9 @@ func TestValidationClass(t *testing.T) {
 }
 
 func TestOrderClass(t *testing.T) {
-	for kind, want := range map[string]string{
-		"unauthorized": ClassValidation, "dns": ClassValidation, "malformed": ClassValidation, "caa": ClassCAA, "rateLimited": ClassRateLimited,
-		"serverInternal": ClassCAUnavailable, "badCSR": ClassRejected, "rejectedIdentifier": ClassRejected, "unsupportedIdentifier": ClassRejected,
+	for kind, want := range map[string]ledger.Class{
+		"unauthorized": ledger.ClassValidation, "dns": ledger.ClassValidation, "malformed": ledger.ClassValidation, "caa": ledger.ClassCAA, "rateLimited": ledger.ClassRateLimited,
+		"serverInternal": ledger.ClassCAUnavailable, "badCSR": ledger.ClassCARejected, "rejectedIdentifier": ledger.ClassCARejected, "unsupportedIdentifier": ledger.ClassCARejected,
 	} {
 		if class, advice := OrderClass(&acme.ProblemDetails{Type: URN + kind}); class != want || advice == "" {
 			t.Errorf("%s: got class %s and advice %q, want %s", kind, class, advice, want)
@@ -67,8 +69,8 @@ func TestOrderClass(t *testing.T) {
 
 // TestCompound: what all the subproblems are is what the problem is.
 func TestCompound(t *testing.T) {
-	for want, kinds := range map[string][]string{
-		ClassCAA: {"caa", "caa"}, ClassCAUnavailable: {"serverInternal"}, ClassValidation: {"caa", "dns"},
+	for want, kinds := range map[ledger.Class][]string{
+		ledger.ClassCAA: {"caa", "caa"}, ledger.ClassCAUnavailable: {"serverInternal"}, ledger.ClassValidation: {"caa", "dns"},
 	} {
 		p := &acme.ProblemDetails{Type: URN + "compound", Detail: "see below", HTTPStatus: 403}
 		for _, kind := range kinds {
@@ -78,7 +80,7 @@ func TestCompound(t *testing.T) {
 			t.Errorf("%v: got class %s, want %s", kinds, class, want)
 		}
 	}
-	if class, _ := AnswerClass(&acme.ProblemDetails{Type: URN + "compound", HTTPStatus: 403}, ""); class != ClassRejected {
+	if class, _ := AnswerClass(&acme.ProblemDetails{Type: URN + "compound", HTTPStatus: 403}, ""); class != ledger.ClassCARejected {
 		t.Errorf("without subproblems: got class %s", class)
 	}
 }
@@ -120,8 +122,8 @@ func TestParseRetryAfter(t *testing.T) {
 
 func TestJoin(t *testing.T) {
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	a := &Error{OfClass: ClassValidation, Doing: "validating a", Said: "no"}
-	b := &Error{OfClass: ClassCAA, Doing: "validating b", Said: "no", Gone: true, Retry: at}
+	a := &Error{OfClass: ledger.ClassValidation, Doing: "validating a", Said: "no"}
+	b := &Error{OfClass: ledger.ClassCAA, Doing: "validating b", Said: "no", Gone: true, Retry: at}
 	if err := Join("x", []error{nil, nil}); err != nil {
 		t.Errorf("nothing failed: got %v", err)
 	}
@@ -129,7 +131,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("one failed: got %v", err)
 	}
 	e := AsError("", Join("finishing", []error{a, nil, b}))
-	if e.Class() != ClassValidation || !e.OrderGone() {
+	if ledger.Class(e.Class()) != ledger.ClassValidation || !e.OrderGone() {
 		t.Errorf("two failed: got class %s and order gone %v", e.Class(), e.OrderGone())
 	}
 	if !e.RetryAt().Equal(at) || !strings.Contains(e.Error(), "2 names failed: validating a: no | validating b: no") {
@@ -137,7 +139,7 @@ func TestJoin(t *testing.T) {
 	}
 	many, same := make([]error, 9), make([]error, 9)
 	for i := range many {
-		many[i], same[i] = &Error{OfClass: ClassValidation, Doing: "validating " + strconv.Itoa(i), Said: "no"}, a
+		many[i], same[i] = &Error{OfClass: ledger.ClassValidation, Doing: "validating " + strconv.Itoa(i), Said: "no"}, a
 	}
 	if e := Join("finishing", many); !strings.HasSuffix(e.Error(), "validating 4: no | and 4 more") {
 		t.Errorf("nine failed: got %v", e)

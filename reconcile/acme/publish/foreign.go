@@ -8,6 +8,7 @@ import (
 	"certroll/reconcile/acme/dnsprovider"
 	"certroll/reconcile/acme/dnsquery"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -38,7 +39,7 @@ func (p *publication) vacant(ctx context.Context) error {
 		others, err := p.others(ctx)
 		switch {
 		case err != nil && p.account.Propagation.Wait == 0:
-			return &problem.Error{OfClass: problem.ClassDNSUnavailable, Doing: doing, Cause: err,
+			return &problem.Error{OfClass: ledger.ClassDNSUnavailable, Doing: doing, Cause: err,
 				Said:   "the provider " + p.account.Provider + " replaces all TXT records at the name, and which ones there are cannot be seen: " + dnsquery.OneLine(err),
 				Advice: "see that the zone's name servers answer, or name others in propagation.nameservers"}
 		case err != nil: // the account has a fixed wait because its name servers cannot be queried
@@ -54,7 +55,7 @@ func (p *publication) vacant(ctx context.Context) error {
 // occupiedError returns the error for foreign records at the name.
 func (p *publication) occupiedError(doing string, others int) *problem.Error {
 	return &problem.Error{
-		OfClass: problem.ClassDNSOccupied, Doing: doing,
+		OfClass: ledger.ClassDNSOccupied, Doing: doing,
 		Said: fmt.Sprintf("%s that certroll did not write %s there, and the provider %s would remove %s: nothing was written",
 			text.Counted(others, "TXT record"), pick(others, "stands", "stand"), p.account.Provider, pick(others, "it", "them")),
 		Advice: "find out who wrote " + pick(others, "it", "them") + " and remove " + pick(others, "it", "them") +

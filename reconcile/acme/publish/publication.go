@@ -8,6 +8,7 @@ import (
 	"certroll/reconcile/acme/dnsprovider"
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/wait"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -119,7 +120,7 @@ func (p *publication) present(ctx context.Context, answer dnsprovider.Proof) (wr
 	err = p.patiently(ctx, doing, func() error {
 		err := p.provider.Present(ctx, answer, p.name)
 		// An interrupted or unanswered call may have written the record.
-		written = written || err == nil || ctx.Err() != nil || problem.AsError(doing, err).OfClass == problem.ClassDNSUnavailable
+		written = written || err == nil || ctx.Err() != nil || problem.AsError(doing, err).OfClass == ledger.ClassDNSUnavailable
 		return err
 	})
 	return written, err
@@ -137,7 +138,7 @@ func (p *publication) patiently(ctx context.Context, doing string, do func() err
 			return problem.Interrupted(ctx, doing)
 		}
 		e := problem.AsError(doing, err)
-		if e.OfClass != problem.ClassDNSUnavailable || try >= len(p.opts.Retry) || p.gaveUp != nil && p.gaveUp() {
+		if e.OfClass != ledger.ClassDNSUnavailable || try >= len(p.opts.Retry) || p.gaveUp != nil && p.gaveUp() {
 			return problem.NotPublished{Why: e}
 		}
 		pause := p.opts.Retry[try]

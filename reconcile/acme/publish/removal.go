@@ -7,6 +7,7 @@ import (
 	"certroll/reconcile/acme/dnsprovider"
 	"certroll/reconcile/acme/dnsquery"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -54,7 +55,7 @@ func (p *Publisher) removeThrough(ctx context.Context, account *spec.DNSAccount,
 	}
 	defer unlock()
 	if one.joined(ctx) {
-		return false, &problem.Error{OfClass: problem.ClassDNSOccupied, Doing: doing, Said: one.stays(answer)}
+		return false, &problem.Error{OfClass: ledger.ClassDNSOccupied, Doing: doing, Said: one.stays(answer)}
 	}
 	if !provider.Effect.Spares() {
 		// Some of these providers remove only records that they remember writing. All

@@ -8,6 +8,7 @@ import (
 	"certroll/reconcile/acme/dnsquery"
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/wait"
+	"certroll/reconcile/ledger"
 )
 
 // seen waits until the publication's records are visible and returns their TTL. The
@@ -68,7 +69,7 @@ func firstSet(durations ...time.Duration) time.Duration {
 // unseen returns the error for records that did not become visible in time.
 func (p *publication) unseen(waited time.Duration, last dnsquery.Look) *problem.Error {
 	return &problem.Error{
-		OfClass: problem.ClassDNSPropagation, Doing: "waiting for the TXT record " + p.name + " of the DNS account " + p.account.Name,
+		OfClass: ledger.ClassDNSPropagation, Doing: "waiting for the TXT record " + p.name + " of the DNS account " + p.account.Name,
 		Said:   "it was written and cannot be seen after " + wait.Measured(waited) + ": " + last.String(),
 		Advice: "see that the account writes to the zone that these servers serve, or give it a longer propagation timeout, other nameservers, or a fixed wait",
 	}

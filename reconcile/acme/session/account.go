@@ -10,6 +10,7 @@ import (
 	"github.com/go-acme/lego/v4/acme/api"
 
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/credential"
 	"certroll/spec/text"
@@ -62,7 +63,7 @@ func (a *Accounts) openAccount(ctx context.Context, issuer *spec.Issuer) (*Sessi
 func (a *Accounts) createDocument(ctx context.Context, id, doing string, issuer *spec.Issuer, eabKeyID string) (map[string]string, error) {
 	key, err := newKey()
 	if err != nil {
-		return nil, &problem.Error{OfClass: problem.ClassInternal, Doing: doing, Said: err.Error(), Cause: err}
+		return nil, &problem.Error{OfClass: ledger.ClassInternal, Doing: doing, Said: err.Error(), Cause: err}
 	}
 	doc := map[string]string{
 		FieldSchema: "1", FieldDirectory: issuer.Directory, FieldContact: issuer.Email, fieldEAB: eabKeyID,
@@ -155,7 +156,7 @@ func (s *Session) register(ctx context.Context, doing, eabKeyID string) (string,
 func mayBeLate(err error) bool {
 	var e *problem.Error
 	var p *acme.ProblemDetails
-	return errors.As(err, &p) && errors.As(err, &e) && e.OfClass != problem.ClassRateLimited && e.Retry.IsZero()
+	return errors.As(err, &p) && errors.As(err, &e) && e.OfClass != ledger.ClassRateLimited && e.Retry.IsZero()
 }
 
 // newAccount registers the account (RFC 8555 section 7.3), with an external account
@@ -185,7 +186,7 @@ func (s *Session) newAccount(ctx context.Context, doing, eabKeyID, hmac string) 
 		return "", problem.Config(doing, "the eab hmac is not base64url ("+corrupt.Error()+")", "give the HMAC key as the CA shows it")
 	}
 	if err == nil && url == "" {
-		err = &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the CA created an account but did not send its URL"}
+		err = &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the CA created an account but did not send its URL"}
 	}
 	return url, err
 }

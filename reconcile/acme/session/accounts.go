@@ -12,6 +12,7 @@ import (
 
 	"certroll/reconcile/acme/ca"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/credential"
 )
@@ -127,7 +128,7 @@ func (a *Accounts) open(ctx context.Context, key string, o *opening, issuer *spe
 }
 
 func isInterruption(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && problem.HasClass(err, problem.ClassInternal)
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && problem.HasClass(err, ledger.ClassInternal)
 }
 
 // forget drops a session.

@@ -9,6 +9,7 @@ import (
 	"github.com/go-acme/lego/v4/acme/api"
 
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec/text"
 )
 
@@ -69,7 +70,7 @@ func (s *Session) dead(doing, said string, cause error) error {
 	if p, ok := s.accounts.store.(placed); ok {
 		remove = "delete its document: " + p.DeleteCommand(s.accountID)
 	}
-	return &problem.Error{OfClass: problem.ClassRejected, OwnedBy: problem.OwnerAccount, Doing: doing, Said: said, Cause: cause,
+	return &problem.Error{OfClass: ledger.ClassCARejected, OwnedBy: problem.OwnerAccount, Doing: doing, Said: said, Cause: cause,
 		Advice: "all certificates of this account fail until a person acts: to have certroll register a new account, " + remove +
 			" and then run certroll retry with the name of one certificate; mend CAA records with an accounturi, and give a fresh eab where the CA wants one, before that"}
 }
@@ -78,7 +79,7 @@ func (s *Session) dead(doing, said string, cause error) error {
 // contact, external account binding, or a key whose account is dead.
 func (s *Session) ofAccount(err error) error {
 	var e *problem.Error
-	if !errors.As(err, &e) || e.OwnedBy != "" || e.OfClass != problem.ClassConfig && e.OfClass != problem.ClassRejected {
+	if !errors.As(err, &e) || e.OwnedBy != "" || e.OfClass != ledger.ClassConfig && e.OfClass != ledger.ClassCARejected {
 		return err
 	}
 	if mayBeAccount(err) {

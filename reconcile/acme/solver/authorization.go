@@ -15,6 +15,7 @@ import (
 	"certroll/reconcile/acme/ca"
 	"certroll/reconcile/acme/dnsquery"
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -25,7 +26,7 @@ import (
 func (j *Job) isAskedFor(id acme.Identifier) error {
 	request, err := x509.ParseCertificateRequest(j.CSR)
 	if err != nil {
-		return &problem.Error{OfClass: problem.ClassInternal, Doing: j.Doing, Said: "the certificate request cannot be read: " + err.Error(), Cause: err, Gone: true}
+		return &problem.Error{OfClass: ledger.ClassInternal, Doing: j.Doing, Said: "the certificate request cannot be read: " + err.Error(), Cause: err, Gone: true}
 	}
 	switch id.Type {
 	case "dns":
@@ -40,7 +41,7 @@ func (j *Job) isAskedFor(id acme.Identifier) error {
 			return nil
 		}
 	}
-	return &problem.Error{OfClass: problem.ClassRejected, Doing: j.Doing, Gone: true,
+	return &problem.Error{OfClass: ledger.ClassCARejected, Doing: j.Doing, Gone: true,
 		Said:   fmt.Sprintf("the CA asks to prove control of %q (%s), which the order has no name for", problem.ClipTo(300, text.Line(id.Value)), problem.ClipTo(20, text.Line(id.Type))),
 		Advice: "nothing was written to DNS; see that the issuer's directory is the CA that you mean"}
 }
@@ -61,9 +62,9 @@ func AuthorizationFailure(issuer *spec.Issuer, authz acme.Authorization) *proble
 			Said: "the CA's " + ch.Type + " check failed with " + problem.Words(ch.Error)}
 	}
 	if authz.Status == acme.StatusInvalid {
-		return &problem.Error{OfClass: problem.ClassValidation, Doing: doing, Gone: true, Identifiers: []string{displayName(authz)}, Said: "the authorization is invalid, and the CA gave no reason", Advice: "a new order is needed"}
+		return &problem.Error{OfClass: ledger.ClassValidation, Doing: doing, Gone: true, Identifiers: []string{displayName(authz)}, Said: "the authorization is invalid, and the CA gave no reason", Advice: "a new order is needed"}
 	}
-	return &problem.Error{OfClass: problem.ClassRejected, Doing: doing, Gone: true, Said: "the authorization is " + authz.Status, Advice: "a new order is needed"}
+	return &problem.Error{OfClass: ledger.ClassCARejected, Doing: doing, Gone: true, Said: "the authorization is " + authz.Status, Advice: "a new order is needed"}
 }
 
 // displayName returns the identifier as the certificate spells it.

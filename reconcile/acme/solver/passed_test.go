@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -15,8 +16,8 @@ func TestPassedOverForOneZone(t *testing.T) {
 	lab, second := &spec.DNSAccount{Name: "lab"}, &spec.DNSAccount{Name: "second"}
 	j := &Job{Accounts: []*spec.DNSAccount{lab, second}, Report: func(string, string) {}}
 	s := &solving{Job: j, gaveUp: map[*spec.DNSAccount]bool{}}
-	notMine := &problem.Error{OfClass: problem.ClassConfig, NotZone: true, DNSAccount: "lab", Said: "zone not found"}
-	refused := &problem.Error{OfClass: problem.ClassDNSUnauthorized, DNSAccount: "lab", Said: "403"}
+	notMine := &problem.Error{OfClass: ledger.ClassConfig, NotZone: true, DNSAccount: "lab", Said: "zone not found"}
+	refused := &problem.Error{OfClass: ledger.ClassDNSUnauthorized, DNSAccount: "lab", Said: "403"}
 
 	s.passOver(lab, map[*spec.DNSAccount]bool{lab: true}, notMine)
 	s.worked(second)

@@ -14,6 +14,7 @@ import (
 	"certroll/reconcile/acme/dnsprovider"
 	"certroll/reconcile/acme/problem"
 	"certroll/reconcile/acme/publish"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 	"certroll/spec/text"
 )
@@ -253,8 +254,8 @@ func (s *solving) exhausted(group []task, failures []*problem.Error) error {
 		if out.IsNotOfAccount() && !err.IsNotOfAccount() {
 			out = *err // the account that holds the zone counts, not the others
 		}
-		if out.OfClass != problem.ClassDNSUnavailable && err.OfClass == problem.ClassDNSUnavailable {
-			out.OfClass, out.Cause, out.DNSAccount = problem.ClassDNSUnavailable, err, err.DNSAccount
+		if out.OfClass != ledger.ClassDNSUnavailable && err.OfClass == ledger.ClassDNSUnavailable {
+			out.OfClass, out.Cause, out.DNSAccount = ledger.ClassDNSUnavailable, err, err.DNSAccount
 		}
 	}
 	out.Doing = "publishing the answer for " + group[0].name() + " through one of " + text.Counted(len(said), "DNS account")
@@ -334,7 +335,7 @@ func (s *solving) challenge(ctx context.Context, account *spec.DNSAccount, t tas
 			continue
 		}
 		if !ca.TokenSafe(ch.Token) {
-			return challenge{}, &problem.Error{OfClass: problem.ClassCAUnavailable, Doing: doing, Said: "the challenge's token is not base64url, as RFC 8555 section 8.3 demands"}
+			return challenge{}, &problem.Error{OfClass: ledger.ClassCAUnavailable, Doing: doing, Said: "the challenge's token is not base64url, as RFC 8555 section 8.3 demands"}
 		}
 		keyAuth, err := s.Session.KeyAuthorization(ctx, ch.Token)
 		return challenge{task: t, url: ch.URL, token: ch.Token, keyAuth: keyAuth}, err

@@ -13,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -42,7 +43,7 @@ func (s *solving) viaTLSAlone(ctx context.Context, account *spec.DNSAccount, ch 
 	s.Report("tls", "answering at "+account.Listen+" for "+ch.name())
 	cert, err := tlsalpn01.ChallengeCert(ch.domain(), ch.keyAuth)
 	if err != nil {
-		return &problem.Error{OfClass: problem.ClassInternal, Doing: "making the tls-alpn-01 certificate for " + ch.name(), Said: err.Error(), Cause: err}
+		return &problem.Error{OfClass: ledger.ClassInternal, Doing: "making the tls-alpn-01 certificate for " + ch.name(), Said: err.Error(), Cause: err}
 	}
 	l, leave, err := s.Solver.servers.use(ctx, spec.TLSALPN01, account.Listen, serveTLS)
 	if err != nil {

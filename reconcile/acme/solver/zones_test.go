@@ -8,6 +8,7 @@ import (
 	"github.com/go-acme/lego/v4/acme"
 
 	"certroll/reconcile/acme/problem"
+	"certroll/reconcile/ledger"
 	"certroll/spec"
 )
 
@@ -49,7 +50,7 @@ func TestAccountsByZone(t *testing.T) {
 		t.Errorf("a wildcard is proven by %v", got)
 	}
 	s.Accounts = []*spec.DNSAccount{com}
-	if err := s.solveGroup(t.Context(), group1("example.net", false)); !errors.As(err, new(*problem.Error)) || problem.AsError("", err).OfClass != problem.ClassConfig {
+	if err := s.solveGroup(t.Context(), group1("example.net", false)); !errors.As(err, new(*problem.Error)) || problem.AsError("", err).OfClass != ledger.ClassConfig {
 		t.Errorf("nobody for the name: %v", err)
 	}
 }
