@@ -1,9 +1,8 @@
-// Package atomicfile replaces files as a whole and durably. Every file of
-// certroll's own state is written by it, and so is every file of a user's that
-// certroll edits in place.
+// Package atomicfile replaces whole files durably. certroll writes every file of its own
+// state with it, and every file of a user that it edits in place.
 //
-// A rename alone is not enough: it is durable before the data is on many file
-// systems, so that a loss of power leaves an empty file under the final name.
+// A rename alone is not enough. Many file systems make the rename durable before the data,
+// so a power loss leaves an empty file under the final name.
 package atomicfile
 
 import (
@@ -15,9 +14,11 @@ import (
 	"syscall"
 )
 
-// Write replaces the file at path with data, so that after a crash or a loss of
-// power either the old content or the new is there, whole. When Write returns nil
-// the new content is on the disk. After an error the old content stands.
+// Write replaces the file at path with data. After a crash or a power loss, path has either
+// the whole old content or the whole new content. When Write returns nil, the new content
+// is on the disk. After an error path has the old content, except when only the last step
+// failed, syncing the directory: then path has the new content, which a power loss may
+// undo.
 func Write(path string, data []byte, mode fs.FileMode) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -29,7 +30,7 @@ func Write(path string, data []byte, mode fs.FileMode) (err error) {
 		}
 	}()
 	_, err = f.Write(data)
-	if err == nil && mode != 0o600 { // which it has; some file systems know no modes
+	if err == nil && mode != 0o600 { // CreateTemp used 0o600 already, and some file systems reject chmod
 		err = f.Chmod(mode)
 	}
 	if err == nil {
@@ -44,8 +45,9 @@ func Write(path string, data []byte, mode fs.FileMode) (err error) {
 	return SyncDir(filepath.Dir(path))
 }
 
-// Sweep removes what a crash within Write left beside path. Only the process that
-// alone writes path may call it.
+// Sweep removes the temporary files that a crash in Write left beside path. Only the one
+// process that writes path may call it: the temporary file of a running Write looks the
+// same.
 func Sweep(path string) {
 	left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"-*"))
 	for _, f := range append(left, path+".tmp") { // earlier versions wrote path.tmp
@@ -53,8 +55,9 @@ func Sweep(path string) {
 	}
 }
 
-// SetAside renames a file that cannot be read to path.bad, where a person can look
-// at it, and returns the new name. The file of an earlier call is replaced.
+// SetAside renames an unreadable file to path.bad, so that a person can inspect it, and
+// returns the new name. It replaces the file of an earlier call. RemoveAll, because a
+// directory may stand at path.bad and a rename does not replace one.
 func SetAside(path string) (string, error) {
 	bad := path + ".bad"
 	if err := os.RemoveAll(bad); err != nil {
@@ -66,7 +69,8 @@ func SetAside(path string) (string, error) {
 	return bad, nil
 }
 
-// SyncDir makes created, renamed and removed names of a directory durable.
+// SyncDir makes the names in dir durable: files that were created, renamed or removed.
+// fsync(2) of a file does not cover its directory entry.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -74,7 +78,7 @@ func SyncDir(dir string) error {
 	}
 	err = d.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		err = nil // the file system cannot sync a directory
+		err = nil // this file system cannot sync directories; there is nothing better to do
 	}
 	return errors.Join(err, d.Close())
 }

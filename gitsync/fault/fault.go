@@ -10,7 +10,8 @@ import (
 	"certroll/spec/text"
 )
 
-// Kind is what went wrong, in a few words that do not change.
+// Kind is the kind of an Error, in a few fixed words. Callers may compare it, and it is
+// printed.
 type Kind string
 
 // The kinds of Error.
@@ -26,39 +27,39 @@ const (
 	TooLarge    Kind = "too large"
 	Invalid     Kind = "invalid setting"
 	Stopped     Kind = "stopped"
-	// The kinds of a head that is held back; see Held.
+	// The kinds of a head that certroll holds back; see Held.
 	Unsigned     Kind = "commit not signed"
 	BadSignature Kind = "signature refused"
 	Rewritten    Kind = "history rewritten"
 	Failed       Kind = "failed"
 )
 
-// Error is every error of gitsync: a sentence that says what was being
-// done, what went wrong in the remote's words, and what to do next.
+// Error is the error type of gitsync: one sentence with the operation, the fault in the
+// remote's words, and the next step for the user.
 type Error struct {
 	Kind   Kind
 	Doing  string   // "fetching main from https://git.example.com/certs.git"
-	Detail string   // what happened; may be empty
+	Detail string   // the detail of the fault; may be empty
 	Said   []string // the remote's own lines
-	Advice string   // what to do next; may be empty
-	Err    error    // the cause where it can be matched: a context's or the operating system's
-	Held   *Held    // of a head that is held back; nil: it is about something else
+	Advice string   // the next step for the user; may be empty
+	Err    error    // the cause for errors.Is: an error of a context or of the operating system
+	Held   *Held    // the head that is held back; nil for every other error
 }
 
-// Held is a head of the config repo that was fetched and is not taken: the
-// revision that was in force before stays so.
+// Held is a head of the config repo that certroll fetched and did not accept. The revision
+// in force stays in force.
 type Held struct {
 	Commit, Author string
-	Old            string // Rewritten: the commit that it does not descend from
+	Old            string // Rewritten only: the commit that Commit does not descend from
 }
 
-// Error is one line, whatever the remote said and however many causes there
-// are.
+// Error returns one line, however many lines the remote sent and however many causes there
+// are. Logs and CI annotations take one line per error.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Doing)
 	b.WriteString(": ")
-	told := e.Detail != "" && (e.Kind == Failed || e.Kind == Invalid) // the detail says so
+	told := e.Detail != "" && (e.Kind == Failed || e.Kind == Invalid) // Kind would add nothing to the detail
 	if !told {
 		b.WriteString(string(e.Kind))
 	}
@@ -80,22 +81,21 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives errors.Is and errors.As the cause.
+// Unwrap returns the cause, for errors.Is and errors.As.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Class tells the core which of its neighbours failed.
+// Class returns the failure class of the error: "config" for a held head, else "git".
 func (e *Error) Class() string {
 	if e.Held != nil {
-		return "config" // Git works: somebody has to look at the commit
+		return "config" // Git works; a person must review the commit
 	}
 	return "git"
 }
 
-// Reason is the Kind as text, for those who do not import this package.
+// Reason returns the Kind as a string, for packages that do not import this one.
 func (e *Error) Reason() string { return string(e.Kind) }
 
-// Temporary reports whether trying again later may help without anybody
-// doing anything.
+// Temporary reports whether a later try may succeed without any change by a person.
 func (e *Error) Temporary() bool {
 	return e.Kind == Unreachable || e.Kind == Raced || e.Kind == Stopped
 }
@@ -106,12 +106,12 @@ func Is(err error, kind Kind) bool {
 	return errors.As(err, &e) && e.Kind == kind
 }
 
-// BadSetting is a setting that cannot work.
+// BadSetting returns an Error of kind Invalid: a setting that cannot work.
 func BadSetting(doing, detail, advice string) *Error {
 	return &Error{Kind: Invalid, Doing: doing, Detail: detail, Advice: advice}
 }
 
-// OfContext turns the end of ctx into an error; nil where ctx goes on.
+// OfContext returns an Error if ctx has ended, else nil.
 func OfContext(ctx context.Context, doing string) *Error {
 	if ctx.Err() == nil {
 		return nil
@@ -123,19 +123,20 @@ func OfContext(ctx context.Context, doing string) *Error {
 	return &Error{Kind: Stopped, Doing: doing, Detail: detail, Err: ctx.Err()}
 }
 
-// maxSaid bounds what is kept of a remote's words.
+// The bounds on a remote's words in one error. A server controls their length, and they end
+// up in logs and in the ledger.
 const (
 	maxSaidLines = 20
 	maxSaidLine  = 400
 )
 
-// Lines splits what a remote said, without empty lines, progress that was
-// overwritten, and characters that would act on a terminal or a CI log.
+// Lines splits the output of a remote into lines. It drops empty lines, progress that a
+// carriage return overwrote, and characters that would act on a terminal or a CI log.
 func Lines(said string) []string {
 	var out []string
 	for _, line := range strings.Split(said, "\n") {
 		if i := strings.LastIndexByte(strings.TrimRight(line, "\r"), '\r'); i >= 0 {
-			line = line[i+1:]
+			line = line[i+1:] // keep the text after the last carriage return
 		}
 		line = text.Line(line)
 		if line == "" {
@@ -148,7 +149,8 @@ func Lines(said string) []string {
 	return out
 }
 
-// Reason is an operating system error without the path that the sentence has.
+// Reason returns the text of an operating system error without its path, which the sentence
+// of an Error names already.
 func Reason(err error) string {
 	var p *os.PathError
 	if errors.As(err, &p) {
@@ -157,7 +159,7 @@ func Reason(err error) string {
 	return err.Error()
 }
 
-// DiskAdvice is what to do about an error of a local disk.
+// DiskAdvice returns the next step for the user after an error of a local disk.
 func DiskAdvice(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

@@ -1,6 +1,6 @@
-// Package filelock owns a lock that one process has at a time, flock(2) on a file,
-// and the name of its holder for the process that finds it taken. The lock itself is
-// gofrs/flock's.
+// Package filelock owns a lock that one process holds at a time, flock(2) on a file, and
+// the name of the holder for the process that finds the lock taken. It uses gofrs/flock for
+// the lock itself.
 //
 // It never waits for the lock, and never removes the file.
 package filelock

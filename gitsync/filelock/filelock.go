@@ -12,15 +12,15 @@ import (
 	"certroll/spec/text"
 )
 
-// HeldError says that another process has a lock.
+// HeldError is the error of Take when another process holds the lock.
 type HeldError struct {
 	path string
-	by   string // what the holder wrote into the file; may be empty
+	by   string // the holder's own text from the file; may be empty
 }
 
 func (e *HeldError) Error() string { return e.path + " " + e.Holder() }
 
-// Holder says who has it.
+// Holder returns "is held by" and the holder, such as "is held by process 12 on host1".
 func (e *HeldError) Holder() string {
 	by := "another process"
 	if e.by != "" {
@@ -29,19 +29,21 @@ func (e *HeldError) Holder() string {
 	return "is held by " + by
 }
 
-// Lock is an exclusive flock(2). The system ends it with the process.
+// Lock is an exclusive flock(2). The kernel releases it when the process ends, so a crash
+// leaves no stale lock.
 type Lock struct{ file *flock.Flock }
 
-// Take takes the lock or says at once who has it. It fails with errors.ErrUnsupported on
-// systems without flock(2): their locks belong to a process, which would lose this one as
-// soon as it closed the file that it writes its name into.
+// Take takes the lock, or returns a HeldError at once. It returns errors.ErrUnsupported on
+// systems without flock(2). POSIX record locks belong to a process, which loses them when
+// it closes any descriptor of the file. Take would lose such a lock after it wrote the
+// holder's name.
 func Take(path string) (*Lock, error) {
 	switch runtime.GOOS {
 	case "linux", "darwin", "freebsd", "netbsd", "openbsd", "dragonfly":
 	default:
 		return nil, fmt.Errorf("locking %s: %w on %s", path, errors.ErrUnsupported, runtime.GOOS)
 	}
-	// NFS locks only files that are open for writing.
+	// NFS maps flock(2) to a record lock, which needs a file that is open for writing.
 	file := flock.New(path, flock.SetFlag(os.O_RDWR|os.O_CREATE), flock.SetPermissions(0o600))
 	taken, err := file.TryLock()
 	if err != nil {
@@ -50,11 +52,11 @@ func Take(path string) (*Lock, error) {
 	if !taken {
 		return nil, &HeldError{path: path, by: holder(path)}
 	}
-	_ = sign(path) // a full disk keeps nobody from the lock
+	_ = sign(path) // the holder's name is only a hint: a full disk must not prevent locking
 	return &Lock{file}, nil
 }
 
-// mostHolder bounds what a holder writes, in bytes.
+// mostHolder bounds the holder's text, in bytes. Another program may have written the file.
 const mostHolder = 200
 
 func holder(path string) string {
@@ -67,14 +69,15 @@ func holder(path string) string {
 	return text.Line(string(by))
 }
 
-// sign writes who we are, for the process that finds the lock taken.
+// sign writes this process and host into the file, for the process that finds the lock
+// taken.
 func sign(path string) error {
 	host, _ := os.Hostname()
 	return os.WriteFile(path, fmt.Appendf(nil, "process %d on %s\n", os.Getpid(), host), 0o600)
 }
 
-// Release gives the lock back. It unlocks before it closes the file: a program that
-// another goroutine is just starting has a copy of the descriptor until its exec, and
-// closing alone releases the lock only with the last copy. The file stays: removing it
-// would let two processes lock two files of one name.
+// Release unlocks the file, then closes it. Closing alone is not enough: a child process
+// that another goroutine is starting has a copy of the descriptor until its exec, and
+// flock(2) lasts until the last copy is closed. The file stays: if Release removed it, two
+// processes could lock two files of the same name.
 func (l *Lock) Release() error { return l.file.Unlock() }

@@ -1,4 +1,4 @@
-// Package gitsynctest owns what the tests of gitsync and of the packages below it
-// share: judging an error, and signing commits with the real programs. Product code
-// never imports it.
+// Package gitsynctest owns the shared test helpers of gitsync and of the packages below it:
+// checks of an error, and commits signed by the real programs. Product code never imports
+// it.
 package gitsynctest

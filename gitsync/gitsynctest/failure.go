@@ -7,7 +7,7 @@ import (
 	"certroll/gitsync/fault"
 )
 
-// Must ends a test that cannot go on.
+// Must fails the test at once if err is not nil.
 func Must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -15,7 +15,7 @@ func Must(t testing.TB, err error) {
 	}
 }
 
-// Failure asserts an error's kind, and that its text has what a person needs.
+// Failure asserts that err has the kind and that its text contains the words, in one line.
 func Failure(t testing.TB, err error, kind fault.Kind, words ...string) {
 	t.Helper()
 	if err == nil {
@@ -24,7 +24,7 @@ func Failure(t testing.TB, err error, kind fault.Kind, words ...string) {
 	if !fault.Is(err, kind) {
 		t.Fatalf("got %v\nwant kind %q", err, kind)
 	}
-	if c, ok := err.(interface{ Class() string }); !ok || c.Class() != "git" { // the contract is the outermost error
+	if c, ok := err.(interface{ Class() string }); !ok || c.Class() != "git" { // callers look at the outermost error only
 		t.Errorf("the error %T has no Class() git", err)
 	}
 	for _, w := range words {

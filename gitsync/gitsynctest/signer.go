@@ -12,18 +12,20 @@ import (
 	"certroll/examples/lab/labtest"
 )
 
-// Signer signs with the real programs: git, which runs ssh-keygen and gpg.
+// Signer signs commits with the real programs: git, which runs ssh-keygen and gpg.
 type Signer struct {
 	t   testing.TB
-	dir string   // keys, and a repository to commit in
-	Env []string // of its programs
+	dir string   // the keys, and a repository to commit in
+	Env []string // the environment of the programs
 }
 
-// NewSigner makes one that is gone with the test; it needs ssh-keygen and gpg.
+// NewSigner returns a Signer in a directory that the test's cleanup removes. It needs
+// ssh-keygen and gpg.
 func NewSigner(t testing.TB) *Signer {
 	t.Helper()
 	labtest.Needs(t, "ssh-keygen", "gpg")
-	// The socket of gpg's agent has a path of about a hundred characters at most.
+	// The path of gpg-agent's Unix socket must fit into about a hundred bytes (sun_path in
+	// unix(7)).
 	dir, err := os.MkdirTemp("", "signer") //nolint:usetesting // t.TempDir's path is too long for it
 	Must(t, err)
 	s := &Signer{t: t, dir: dir, Env: append(os.Environ(), "GNUPGHOME="+dir, "HOME="+dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "TZ=UTC",
@@ -36,10 +38,10 @@ func NewSigner(t testing.TB) *Signer {
 	return s
 }
 
-// Run runs a program in the signer's directory and returns what it prints.
+// Run runs a program in the signer's directory and returns its output.
 func (s *Signer) Run(name string, args ...string) string { return s.Feed(nil, nil, name, args...) }
 
-// Feed is Run with an environment besides, and a standard input.
+// Feed is Run with additional environment variables and a standard input.
 func (s *Signer) Feed(env []string, in []byte, name string, args ...string) string {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), name, args...)
@@ -53,17 +55,17 @@ func (s *Signer) Feed(env []string, in []byte, name string, args ...string) stri
 	return strings.TrimRight(string(out), "\n")
 }
 
-// Path is where a file of the signer is.
+// Path returns the path of a file in the signer's directory.
 func (s *Signer) Path(name string) string { return filepath.Join(s.dir, name) }
 
-// Write makes a file of the signer and returns its path.
+// Write writes a file into the signer's directory and returns its path.
 func (s *Signer) Write(name, text string) string {
 	s.t.Helper()
 	Must(s.t, os.WriteFile(s.Path(name), []byte(text), 0o600))
 	return s.Path(name)
 }
 
-// SSHKey makes a key and returns its public half.
+// SSHKey makes an SSH key pair and returns the public half.
 func (s *Signer) SSHKey(name string, args ...string) string {
 	s.t.Helper()
 	s.Run("ssh-keygen", append([]string{"-q", "-N", "", "-C", name, "-f", name, "-t", "ed25519"}, args...)...)
@@ -72,7 +74,7 @@ func (s *Signer) SSHKey(name string, args ...string) string {
 	return strings.TrimSpace(string(public))
 }
 
-// GPGKey makes a key that signs, and expires after that, and returns its id.
+// GPGKey makes a signing key that lasts for expires, and returns its fingerprint.
 func (s *Signer) GPGKey(user, expires string, args ...string) string {
 	s.t.Helper()
 	s.Run("gpg", append(append([]string{"--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""}, args...),
@@ -86,12 +88,13 @@ func (s *Signer) GPGKey(user, expires string, args ...string) string {
 	return ""
 }
 
-// Export writes public OpenPGP keys into a file and returns its path.
+// Export writes the public OpenPGP keys into a file and returns its path.
 func (s *Signer) Export(name string, ids ...string) string {
 	return s.Write(name, s.Run("gpg", append([]string{"--batch", "--armor", "--export"}, ids...)...)+"\n")
 }
 
-// Commit commits with git's own options and returns the commit.
+// Commit writes text to a.hcl, commits it with git's own options, and returns the commit's
+// hash.
 func (s *Signer) Commit(text string, env []string, args ...string) string {
 	s.t.Helper()
 	s.Write("a.hcl", text)
@@ -100,17 +103,17 @@ func (s *Signer) Commit(text string, env []string, args ...string) string {
 	return s.Run("git", "rev-parse", "HEAD")
 }
 
-// BySSH are git's options to sign by an SSH key, which is in a file.
+// BySSH returns git's options to sign with the SSH key in a file.
 func BySSH(key string) []string {
 	return []string{"-c", "gpg.format=ssh", "-c", "user.signingKey=" + key, "-c", "commit.gpgSign=true"}
 }
 
-// ByGPG are git's options to sign by an OpenPGP key.
+// ByGPG returns git's options to sign with an OpenPGP key.
 func ByGPG(id string) []string {
 	return []string{"-c", "user.signingKey=" + id, "-c", "commit.gpgSign=true"}
 }
 
-// Raw is a commit's bytes.
+// Raw returns the raw bytes of a commit.
 func (s *Signer) Raw(commit string) []byte {
 	s.t.Helper()
 	return []byte(s.Run("git", "cat-file", "commit", commit) + "\n")

@@ -18,30 +18,30 @@ import (
 	"certroll/gitsync/filelock"
 )
 
-// Journal is a durable queue of lines on the local disk. What Append returned
-// from is on the disk; what Ack returned from is gone for good.
+// Journal is a durable queue of lines on the local disk. An entry is on the disk when
+// Append returns nil, and gone for good when Ack returns nil.
 //
-// The file has one entry a line, behind the CRC-32C of its bytes in eight
-// hexadecimal digits and a space, so that a line half written when the machine
-// stopped is told from one that somebody changed.
+// The file has one entry per line: the CRC-32C of the entry in eight hexadecimal digits, a
+// space, the entry. The checksum separates a line that a crash cut short from a line that a
+// person edited.
 type Journal struct {
 	mu      sync.Mutex
 	dir     string
 	lock    *filelock.Lock
 	file    *os.File
-	size    int64 // of what is whole in file
+	size    int64 // bytes of whole lines in file
 	entries [][]byte
 	torn    []byte
-	broken  error // set where nobody can say what is on the disk
+	broken  error // set when the content of the disk is unknown; every later call fails
 }
 
 const journalName = "journal"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Open opens the journal in dir, which it makes where it is missing.
-// One process has it at a time. A last line that a crash cut short, which no
-// Append returned from, is dropped; see Torn. Any other damage is an error.
+// Open opens the journal in dir, and creates dir if it is missing. One process can open it
+// at a time. Open drops a last line that a crash cut short, because Append had not returned
+// for it; see Torn. Any other damage is an error: dropping the line would lose an event.
 func Open(dir string) (*Journal, error) {
 	doing := "opening the journal in " + dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -69,7 +69,7 @@ func Open(dir string) (*Journal, error) {
 
 func (j *Journal) path() string { return filepath.Join(j.dir, journalName) }
 
-// load reads the file and cuts off a torn end.
+// load reads the file and cuts off a torn last line.
 func (j *Journal) load() error {
 	atomicfile.Sweep(j.path())
 	f, err := os.OpenFile(j.path(), os.O_RDWR|os.O_CREATE, 0o600)
@@ -83,13 +83,14 @@ func (j *Journal) load() error {
 	if len(j.torn) > 0 {
 		err = j.cutBack()
 	}
+	// The file may be new: its name must be on the disk before the first Append returns.
 	if err = errors.Join(err, atomicfile.SyncDir(j.dir)); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	return nil
 }
 
-// read fills entries and torn.
+// read fills entries, size and torn.
 func (j *Journal) read() error {
 	r := bufio.NewReader(j.file)
 	for n := 1; ; n++ {
@@ -103,8 +104,9 @@ func (j *Journal) read() error {
 		}
 		entry, ok := parseLine(line)
 		if !ok {
-			// Blocks of one write reach the disk in any order: the last line
-			// may have its end and lack its middle.
+			// A torn line can end in a newline: the disk writes the blocks of one write in
+			// any order, so the end may be there without the middle. Only the last line can
+			// be torn.
 			if _, err := r.Peek(1); err == io.EOF {
 				j.torn = line
 				return nil
@@ -126,10 +128,11 @@ func parseLine(line []byte) ([]byte, bool) {
 		return nil, false
 	}
 	entry = entry[9:]
+	// Formatting the entry again also rejects an upper-case checksum and a wrong separator.
 	return entry, bytes.Equal(formatLine(entry), line)
 }
 
-// cutBack makes the file what is whole of it.
+// cutBack truncates the file to its whole lines.
 func (j *Journal) cutBack() error {
 	if err := j.file.Truncate(j.size); err != nil {
 		return err
@@ -137,10 +140,10 @@ func (j *Journal) cutBack() error {
 	return j.file.Sync()
 }
 
-// Torn is the cut-off line that Open dropped; nil where there was none.
+// Torn returns the torn line that Open dropped; nil if there was none.
 func (j *Journal) Torn() []byte { return slices.Clone(j.torn) }
 
-// Append adds an entry, which is on the disk when it returns. It must not
+// Append adds an entry. When it returns nil, the entry is on the disk. The entry must not
 // contain a newline.
 func (j *Journal) Append(entry []byte) error {
 	j.mu.Lock()
@@ -157,8 +160,9 @@ func (j *Journal) Append(entry []byte) error {
 		err = j.file.Sync()
 	}
 	if err != nil {
-		// Not written is not written: what is there of it must not turn up
-		// at the next start.
+		// The caller takes the event for not recorded: no part of the line may turn up at
+		// the next start. If the truncation fails as well, the content of the disk is
+		// unknown.
 		if undo := j.cutBack(); undo != nil {
 			j.broken = errors.Join(err, undo)
 		}
@@ -169,18 +173,20 @@ func (j *Journal) Append(entry []byte) error {
 	return nil
 }
 
-// checkSize is what Check writes: more than many events together.
+// checkSize is the number of bytes that Check writes: more than the events of one attempt
+// take together.
 const checkSize = 64 << 10
 
-// Check tells whether the disk takes what Append may be asked for next, as far as
-// that can be known: it writes as much, and removes it again.
+// Check reports whether the disk has room for the next Append calls. It writes checkSize
+// bytes and removes them again. It cannot reserve the room: the answer may be outdated when
+// Append runs.
 func (j *Journal) Check() (err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.usable(); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(j.dir, "."+journalName+"-*") // which the next start sweeps away
+	f, err := os.CreateTemp(j.dir, "."+journalName+"-*") // Sweep removes it after a crash
 	if err != nil {
 		return j.failed("writing", err)
 	}
@@ -194,7 +200,7 @@ func (j *Journal) Check() (err error) {
 	return nil
 }
 
-// Entries are all that were not acknowledged, the oldest first.
+// Entries returns copies of all entries that Ack has not removed, the oldest first.
 func (j *Journal) Entries() ([][]byte, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -208,8 +214,7 @@ func (j *Journal) Entries() ([][]byte, error) {
 	return list, nil
 }
 
-// Ack forgets the first n entries. After a crash either all of them are gone
-// or none.
+// Ack removes the first n entries. After a crash either all n are gone or none is.
 func (j *Journal) Ack(n int) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -227,6 +232,8 @@ func (j *Journal) Ack(n int) error {
 		rest = append(rest, formatLine(e)...)
 	}
 	if err := atomicfile.Write(j.path(), rest, 0o600); err != nil {
+		// The rename may have happened before the error. Then j.file is no longer the
+		// journal.
 		if !j.inPlace() {
 			j.broken = err
 		}
@@ -234,6 +241,8 @@ func (j *Journal) Ack(n int) error {
 	}
 	j.entries = slices.Clone(j.entries[n:])
 	j.size = int64(len(rest))
+	// j.file is the replaced file: reopen the name, or Append would write into a deleted
+	// file.
 	f, err := os.OpenFile(j.path(), os.O_RDWR, 0o600)
 	if err != nil {
 		j.broken = err
@@ -244,8 +253,8 @@ func (j *Journal) Ack(n int) error {
 	return old.Close()
 }
 
-// inPlace reports whether the open file is still the one under the name, so
-// that a failed Ack changed nothing.
+// inPlace reports whether path still names the open file, which means that the failed Ack
+// changed nothing.
 func (j *Journal) inPlace() bool {
 	open, err := j.file.Stat()
 	if err != nil {
@@ -269,7 +278,7 @@ func (j *Journal) failed(what string, err error) error {
 	return &fault.Error{Kind: fault.Failed, Doing: what + " the journal in " + j.dir, Detail: fault.Reason(err), Advice: fault.DiskAdvice(err), Err: err}
 }
 
-// Close lets another process have the journal.
+// Close closes the journal and releases the lock.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
