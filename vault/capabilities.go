@@ -29,6 +29,7 @@ func (c *Client) Capabilities(ctx context.Context, paths []string) (map[string][
 		}
 		for _, path := range some {
 			list, _ := secret.Data[path].([]any)
+			// For a single path the answer may have the list under "capabilities" only.
 			if len(some) == 1 && list == nil {
 				list, _ = secret.Data["capabilities"].([]any)
 			}

@@ -64,8 +64,10 @@ func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 		switch {
 		case resp.StatusCode == http.StatusTooManyRequests:
 			patience = patienceQuota
+		// A sealed Vault needs a person: waiting does not help.
 		case resp.StatusCode == http.StatusServiceUnavailable && !bytes.Contains(refusal(resp), []byte("sealed")):
 			patience = patienceReady
+		// Once per call: a second 403 with a new token means a missing capability.
 		case resp.StatusCode == http.StatusForbidden && !again && !loggingIn(req):
 			token, ok := p.login(req.Context(), req.Header.Get("X-Vault-Token"), refusal(resp))
 			if again = ok; !ok {

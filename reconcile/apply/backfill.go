@@ -36,6 +36,7 @@ func (r *Reconciler) backfill(ctx context.Context, desired *spec.Spec, obs *plan
 
 // backfillOne reads one secret and writes an event and a record with its chain.
 func (r *Reconciler) backfillOne(ctx context.Context, c *spec.Certificate, record *ledger.Record, l *ledger.Live, obs *plan.Observed) error {
+	// Marked first: a process tries an unreadable secret only once.
 	r.chainsRead[l.Serial] = true
 	data, version, err := r.Secrets.Read(ctx, l.Mount, l.Path)
 	if err != nil {

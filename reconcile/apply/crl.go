@@ -92,6 +92,7 @@ func (r *Reconciler) lookUp(ctx context.Context, desired *spec.Spec, obs *plan.O
 	if len(due) == 0 {
 		return nil
 	}
+	// The longest waiting first, because crlAtOnce may cut the list.
 	slices.SortFunc(due, func(a, b string) int {
 		if byTime := r.Asks.At(crlMoment(a)).Compare(r.Asks.At(crlMoment(b))); byTime != 0 {
 			return byTime

@@ -15,6 +15,7 @@ func (r *Reconciler) noteGone(actions []plan.Action, rev ledger.Revision, now ti
 	for i := range actions {
 		a := &actions[i]
 		g := a.Gone(now)
+		// An absence that is in the record already has its event.
 		if g == nil || g == a.Record.Gone || a.Reason == ledger.ReasonMass || a.Reason == ledger.ReasonLeftAlone || a.Record.ForeignVersion != nil {
 			continue
 		}

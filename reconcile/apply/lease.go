@@ -77,6 +77,7 @@ func (r *Reconciler) awaitLease(ctx context.Context) (until time.Time, err error
 		if err != nil || held {
 			return until, err
 		}
+		// The lease cannot become free in time: fail at once.
 		if until.After(patience) {
 			return time.Time{}, &lease.HeldError{By: by, Until: until}
 		}

@@ -60,6 +60,7 @@ func (r *Reconciler) Ask(ctx context.Context, desired *spec.Spec, obs *plan.Obse
 	if len(due) == 0 {
 		return nil
 	}
+	// begin bounds the start of queries; running ones have their own timeout.
 	begin, cancel := context.WithTimeout(ctx, goTime)
 	defer cancel()
 	var mu sync.Mutex // guards obs

@@ -96,6 +96,7 @@ func Examine(ctx context.Context, r *apply.Reconciler, desired *spec.Spec, o Exa
 	run, cancel := context.WithTimeout(ctx, cmp.Or(o.Timeout, examineTimeout))
 	defer cancel()
 	x := &examining{examiner: r.Opts.Examiner, desired: desired, certificates: certificates, progress: r.Opts.Progress, found: map[string]*ledger.Finding{}, zones: map[string]map[string]string{}}
+	// Before the canaries, which need the zones that look finds.
 	x.look(run)
 	findChains(run, r, x)
 	if !o.NoCanary {
@@ -348,6 +349,7 @@ func (x *examining) note(f ledger.Finding, certificates []*spec.Certificate) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	// One finding per class and subject, whichever certificates led to it.
 	key := string(f.Class) + "\x00" + f.About
 	same := x.found[key]
 	if same == nil {

@@ -102,6 +102,7 @@ func evaluateOne(w Expectation, chain []*x509.Certificate, oneOfMany bool, addre
 	if oneOfMany {
 		where += " at " + address
 	}
+	// The key too, because serials are unique only per issuer (RFC 5280 section 4.1.2.2).
 	current := l.Serial == w.Live.Serial && keypair.PublicKeyDigest(leaf) == w.Live.KeyDigest
 	inVault := fmt.Sprintf("serial %s (version %d of %s/%s)", w.Live.Serial, w.Live.Version, w.Live.Mount, w.Live.Path)
 	switch {

@@ -124,6 +124,7 @@ func (l *Monitor) Follow(standing []plan.Action, rev ledger.Revision) {
 	before := l.Watched
 	l.Watched, l.rev = map[ledger.Endpoint]*watchedEndpoint{}, rev
 	for s, w := range watchedIn(standing, l.o.After, now) {
+		// Known endpoints keep their results and the time of their next probe.
 		if was := before[s]; was != nil {
 			w = was.following(w, now)
 		} else {
@@ -318,6 +319,7 @@ func lookAtOne(ctx context.Context, r *apply.Reconciler, prober Prober, w *Expec
 func (l *Monitor) tell(ctx context.Context) {
 	looks, rev := l.seen()
 	now := l.now()
+	// A silentTo further ahead than a retry was set by a fast clock, and is ignored.
 	if looks == nil || now.Before(l.silentTo) && now.After(l.silentTo.Add(-2*tellAgain)) || ctx.Err() != nil {
 		return
 	}

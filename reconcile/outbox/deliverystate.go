@@ -97,6 +97,8 @@ func (k DeliveryState) Fields() (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding messages: %w", err)
 	}
+	// Messages beyond the bound are not stored. The position stays, so that a restart
+	// composes them again.
 	if len(b) <= MostKept {
 		f["messages"], f["sent"] = string(b), strconv.Itoa(k.Sent)
 		f["upto"], f["upto_at"] = k.upto.id, k.upto.at.UTC().Format(KeptTime)

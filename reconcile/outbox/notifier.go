@@ -85,6 +85,7 @@ func (c *deliverer) load(ctx context.Context, tree fs.FS) error {
 	if err != nil {
 		return err
 	}
+	// Unchanged since this process stored it.
 	if c.known && version == c.version {
 		return nil
 	}

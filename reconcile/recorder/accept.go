@@ -92,6 +92,7 @@ func (r *Recorder) AcceptHeld(ctx context.Context, id string, known *ledger.Held
 		set.AcceptedAt, set.AcceptedBy = times.Optional(now.Truncate(time.Second)), text.FirstOf(actor, "unknown")
 		e := &told[0].Event
 		e.Subject, e.Detail = string(plan.SubjectOfSet(set)), "a person accepted "+how+": "+set.Summary()
+		// The edit may run again on a newer tree, which may have another set.
 		e.Certificate, e.Certificates = "", nil
 		e.Concerns(set.Names())
 		files, err := r.Writer.Edit(tree, told)

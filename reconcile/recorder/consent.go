@@ -93,6 +93,7 @@ func (r *Recorder) Taken(ctx context.Context, rev ledger.Revision) error {
 		if e.Operation == ledger.KindConfig && e.Reason != ledger.ReasonAccepted {
 			last = e
 		}
+		// The search goes back as far as the history that plans use.
 		return last.ID == "" && e.Time.After(now.Add(-archive.HistorySpan))
 	})
 	if err != nil {

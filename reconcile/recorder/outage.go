@@ -68,6 +68,7 @@ func OutageEvent(with Side, o *Outage, status ledger.Status, detail, revision st
 		Schema: ledger.EventSchema, Time: now.Truncate(time.Millisecond), Operation: ledger.KindPass, Status: status, Reason: ledger.ReasonUnreachable,
 		Subject: with.ID(), Detail: detail, Actor: "schedule", Cause: "schedule", Revision: revision, Class: o.Class, Message: o.Message,
 	}
+	// The ID has the start of the outage, so that two processes write one event.
 	e.ID = ledger.EventID("outage", string(with), string(status), o.Since.UTC().Format(time.RFC3339))
 	return e
 }

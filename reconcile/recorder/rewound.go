@@ -30,6 +30,7 @@ func (r *Recorder) noteRewound() error {
 	}
 	f := audit.Rewound(old, now)
 	at := r.Now().UTC()
+	// The date in the ID repeats the report daily until a commit follows.
 	e := rewoundEvent(ledger.EventID("rewound", old, now, at.Format(time.DateOnly)), f, at)
 	e.Detail = "the ledger's branch was moved back, rewritten or deleted; an older clone has the lost events (git fsck --lost-found)"
 	e.OldRevision = old

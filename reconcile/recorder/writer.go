@@ -178,6 +178,8 @@ func (s *Writer) Edit(tree fs.FS, entries []ledger.Entry) (map[string][]byte, er
 	changed := map[string]bool{}
 	for i, e := range entries {
 		events[i] = e.Event
+		// An older record, such as one replayed after a crash, must not replace a newer
+		// one.
 		if e.Record != nil && ledger.Newer(e.Record, records[e.Record.Certificate]) {
 			records[e.Record.Certificate] = e.Record
 			changed[e.Record.Certificate] = true
