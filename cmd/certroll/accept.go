@@ -76,6 +76,7 @@ func (a *app) accept(ctx context.Context, commit string) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = src.Close() }()
 	rev, err := src.Fetch(ctx)
 	if err != nil {
 		return err

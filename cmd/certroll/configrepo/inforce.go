@@ -71,6 +71,7 @@ func revisionAt(ctx context.Context, s *settings.Settings, dir, commit string) (
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = src.Close() }()
 	return src.Fetch(ctx)
 }
 

@@ -56,6 +56,8 @@ func Read(ctx context.Context, s *settings.Settings, dir string) (*gitsync.Revis
 	if err != nil {
 		return nil, err
 	}
+	// The next reading of this process needs the cache, or a temporary directory goes.
+	defer func() { _ = src.Close() }()
 	rev, err := src.Fetch(ctx)
 	if err != nil || s.Repo.AllowRewrites {
 		return rev, err

@@ -276,6 +276,7 @@ func (a *Planner) baseRevision(ctx context.Context, s *settings.Settings, ref st
 	if err != nil {
 		return nil, false, err
 	}
+	defer func() { _ = src.Close() }()
 	rev, err = src.Fetch(ctx)
 	return rev, true, err
 }
