@@ -44,6 +44,8 @@ func LostHeads(events []ledger.Event) []LostHead {
 		switch {
 		case e.Reason == ledger.ReasonRewound:
 			lost = append(lost, LostHead{lostBy(e), e.Time, e.Detail})
+		// A consent covers one head, and only losses before it: the same head can be lost
+		// again.
 		case IsLedgerAccepted(e):
 			lost = WithoutHead(lost, e.OldRevision)
 		}
@@ -94,8 +96,8 @@ func (l LostHead) Breach(pushBack string) Breach {
 // ErrNotLost is the error of accepting a head that is not lost, or already accepted.
 var ErrNotLost = errors.New("the ledger records no lost head with this hash that waits to be accepted")
 
-// LastRewound is when the ledger was last found rewritten, by its events; zero
-// where it was not, or a person has accepted it since.
+// LastRewound returns when certroll last found a rewind of the ledger; zero if there was
+// none that still waits to be accepted.
 func LastRewound(events []ledger.Event) time.Time {
 	var last time.Time
 	for _, l := range LostHeads(events) {

@@ -64,6 +64,7 @@ func (o *Observer) ours(custom map[string]string) bool {
 // EncodeMeta returns the custom metadata for a live certificate: the existing metadata with
 // certroll's keys replaced.
 func EncodeMeta(there map[string]string, certificate string, l *ledger.Live) map[string]string {
+	// KV v2 replaces the whole metadata on a write, so foreign keys have to be in it.
 	m := make(map[string]string, len(there)+16)
 	for k, v := range there {
 		m[k] = v
@@ -138,6 +139,7 @@ func DecodeMeta(m map[string]string) (certificate string, l *ledger.Live, err er
 		NextKeyDigest: m[MetaNextKey],
 		NextKeyShape:  m[MetaNextShape],
 	}
+	// The rules cannot decide without version and dates, so these have to decode.
 	if l.Version, err = strconv.Atoi(m[MetaVersion]); err != nil {
 		return "", nil, fmt.Errorf("custom metadata %s = %q is no version number", MetaVersion, m[MetaVersion])
 	}

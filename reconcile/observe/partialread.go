@@ -29,6 +29,7 @@ func see[K comparable, V any](s *partialRead, seen, before map[K]V, at K, owners
 		seen[at] = v
 		return
 	}
+	// The read runs without the lock, so that many requests run at once.
 	s.group.Go(func() error {
 		v, there, err := read()
 		s.mu.Lock()
@@ -46,6 +47,7 @@ func see[K comparable, V any](s *partialRead, seen, before map[K]V, at K, owners
 // obscure marks the certificates of an unreadable path. It returns err if the error may
 // concern more than that path.
 func (s *partialRead) obscure(err error, owners []string) error {
+	// An error such as a sealed Vault concerns all paths and ends the whole read.
 	if !s.lenient || !failure.IsOfPlace(err) {
 		return err
 	}

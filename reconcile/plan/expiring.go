@@ -55,6 +55,8 @@ func (a *Action) expires() *ledger.Live {
 	}
 }
 
+// expiringEvent returns the event about a certificate that expires soon. It carries the last
+// failure and the hold, which explain the missing renewal.
 func expiringEvent(a *Action, l *ledger.Live, s ledger.Standing, rev ledger.Revision, now time.Time) ledger.Event {
 	when := "it expires "
 	if !l.End().After(now) {

@@ -19,6 +19,7 @@ func HoldByRule(s *Situation, a Action) Action {
 	if len(s.Spec.Held) == 0 || a.Kind == ledger.KindNone || a.Kind == ledger.KindHold || a.Reason.Records() {
 		return a
 	}
+	// One reason is enough for the hold; doctor --upgrade lists all.
 	h := s.Spec.Held[0]
 	until := s.Now.Add(throttle.LeastWait)
 	everything := slices.ContainsFunc(s.Spec.Held, spec.Hold.Everything)
@@ -26,6 +27,7 @@ func HoldByRule(s *Situation, a Action) Action {
 		a.orderNotBefore(until, h.Message)
 		return a // the repair writes certroll's version back and needs neither CA nor DNS account
 	}
+	// Only orders and revocations use the issuer or the DNS account.
 	if !a.Kind.Orders() && a.Kind != ledger.KindRevoke && !everything {
 		return a
 	}
@@ -68,6 +70,7 @@ func RuleEvents(actions []Action, now time.Time) []ledger.Event {
 	return events
 }
 
+// isAre returns the subject and the verb of a sentence about certificates.
 func isAre(names []string) string {
 	if len(names) == 1 {
 		return names[0] + " is"

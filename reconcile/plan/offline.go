@@ -40,6 +40,7 @@ func ObserveRecords(tree fs.FS, now time.Time) (*Observed, error) {
 		if _, taken := obs.Secrets[at]; taken && r.State == ledger.StateRetired {
 			continue // its heir's secret is there
 		}
+		// A copy, because the record keeps its own.
 		live := *r.Live
 		kept := r.State != ledger.StateRetired || r.OnRemove == spec.Keep || r.OnRemove == ""
 		if live.NextKeyDigest != "" {

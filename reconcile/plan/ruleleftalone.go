@@ -10,6 +10,7 @@ import (
 // renewal.auto is off, by which the owner says "do not touch it", and the spec has no
 // rotation request.
 func (s *Situation) leftAlone() bool {
+	// An interrupted write of certroll's own, a requested rotation and a move go on.
 	if s.auto || s.unreadable != "" || s.begun() || s.asksRotation() || s.renames() {
 		return false
 	}
@@ -29,6 +30,7 @@ func ruleLeftAlone(s *Situation) (Action, bool) {
 	return Action{Kind: ledger.KindNote, Reason: ledger.ReasonLeftAlone, Detail: s.leftText()}, true
 }
 
+// leftText describes the change of the other program, and the ways to end the standstill.
 func (s *Situation) leftText() string {
 	const stays = ", and renewal.auto is off: certroll writes nothing there until it is on again (certroll enable) or a rotation is asked for"
 	switch {

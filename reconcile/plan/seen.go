@@ -10,6 +10,10 @@ import (
 	"certroll/spec/text"
 )
 
+// The functions below render the values that a rule read, one sentence for explain. They read
+// the same fields of the situation as their rule, and decide nothing.
+
+// sawSecret renders the presence of the secret.
 func sawSecret(s *Situation) string {
 	switch {
 	case s.unreadable != "":
@@ -23,6 +27,7 @@ func sawSecret(s *Situation) string {
 	}
 }
 
+// sawPending renders the pending secret.
 func sawPending(s *Situation) string {
 	if s.pending == nil {
 		return "no pending secret"
@@ -33,6 +38,7 @@ func sawPending(s *Situation) string {
 	return fmt.Sprintf("a pending secret that follows version %d", s.pending.Follows)
 }
 
+// sawOwner renders the certificate that the metadata names.
 func sawOwner(s *Situation) string {
 	if s.secret.Owner == "" {
 		return "the metadata names no certificate"
@@ -40,6 +46,8 @@ func sawOwner(s *Situation) string {
 	return fmt.Sprintf("the metadata names certificate %q", s.secret.Owner)
 }
 
+// sawVersion renders the current version and that of the metadata. They differ after a write
+// of another program.
 func sawVersion(s *Situation) string {
 	l := s.live()
 	if l == nil {
@@ -48,6 +56,7 @@ func sawVersion(s *Situation) string {
 	return fmt.Sprintf("version %d, certroll wrote version %d", s.secret.Version, l.Version)
 }
 
+// sawRotate renders the rotation request and the last satisfied one.
 func sawRotate(s *Situation) string {
 	l := s.live()
 	switch {
@@ -60,6 +69,7 @@ func sawRotate(s *Situation) string {
 	}
 }
 
+// sawShape renders the fields that changesOf compares.
 func sawShape(s *Situation) string {
 	l := s.live()
 	if l == nil {
@@ -70,6 +80,8 @@ func sawShape(s *Situation) string {
 		l.NamesDigest, l.KeyShape, l.Issuer, l.Profile)
 }
 
+// sawDue renders the times that decide on a renewal: now, expiry, threshold and the window of
+// the CA (RFC 9773).
 func sawDue(s *Situation) string {
 	l := s.live()
 	if l == nil {
@@ -92,6 +104,7 @@ func sawDue(s *Situation) string {
 	return strings.Join(append(seen, "renewal.auto "+OnOff(s.auto)), ", ")
 }
 
+// sawKeyAge renders the age of the key and its limit.
 func sawKeyAge(s *Situation) string {
 	l := s.live()
 	switch {
@@ -104,6 +117,7 @@ func sawKeyAge(s *Situation) string {
 	}
 }
 
+// sawRevocation renders the first revocation that waits.
 func sawRevocation(s *Situation) string {
 	if s.record == nil || len(s.record.Revocations) == 0 {
 		return "none waits"
@@ -111,6 +125,7 @@ func sawRevocation(s *Situation) string {
 	return "serial " + s.record.Revocations[0].Serial + " waits to be revoked"
 }
 
+// sawRecord renders the state of the record.
 func sawRecord(s *Situation) string {
 	if s.record == nil {
 		return "the ledger has no record"
@@ -118,6 +133,7 @@ func sawRecord(s *Situation) string {
 	return fmt.Sprintf("state %s, written %s", s.record.State, s.record.UpdatedAt.UTC().Format(time.RFC3339))
 }
 
+// sawAuto renders renewal.auto and its pause.
 func sawAuto(s *Situation) string {
 	return "renewal.auto " + OnOff(s.Spec.Renewal.Auto) + PauseText(s.Spec)
 }

@@ -19,6 +19,7 @@ func ruleStaleRecord(s *Situation) (Action, bool) {
 	if l == nil {
 		return Action{}, false
 	}
+	// The note has its own reason in the audit log, and updates the record as well.
 	if a, ok := pauseNote(s, l); ok {
 		return a, true
 	}
@@ -71,6 +72,7 @@ func staleRecord(s *Situation, l *ledger.Live) string {
 	case s.leftChanged() != "":
 		return s.leftChanged()
 	}
+	// Fields of the spec that need no certificate take effect in the record at once.
 	var changed []string
 	note := func(field string, same bool) {
 		if !same {
@@ -95,6 +97,7 @@ func RecordedRenewal(c *spec.Certificate, l *ledger.Live, said *ledger.RenewalIn
 	return recordedDue(c, dueOf(c, l, said), now)
 }
 
+// recordedDue returns the due time for the record; nil while renewal is off.
 func recordedDue(c *spec.Certificate, d due, now time.Time) *time.Time {
 	if !RenewsAt(c, now) {
 		return nil

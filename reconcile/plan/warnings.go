@@ -49,8 +49,11 @@ func warnings(s *Situation) []string {
 	return ws
 }
 
+// liveWarnings returns the notes about a live certificate.
 func liveWarnings(s *Situation, l *ledger.Live) []string {
 	var ws []string
+	// Only for a stated threshold: the default of a short-lived certificate is capped by
+	// design.
 	if _, capped := RenewAt(s.Spec, l); capped && s.auto && s.Spec.Renewal.ThresholdStated {
 		ws = append(ws, fmt.Sprintf("the threshold of %s is more than a third of the certificate's %s; a third is used",
 			times.Days(thresholdOf(s.Spec, l)), times.Days(l.Lifetime())))
