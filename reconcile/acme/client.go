@@ -166,7 +166,7 @@ func (c *Client) credential(ctx context.Context, v spec.Value, form credential.F
 
 // CheckAccount opens the issuer's account and fetches it from the CA (POST-as-GET on the
 // account's URL, RFC 8555 section 7.1.2). If the CA no longer accepts the account, the
-// error's Owner is OwnerAccount.
+// error's Owner is ledger.OwnerAccount.
 func (c *Client) CheckAccount(ctx context.Context, issuer *spec.Issuer) error {
 	return c.struck(c.accounts.Check(ctx, issuer))
 }

@@ -26,16 +26,14 @@ type Error struct {
 	// DNSAccount is the DNS account in use; empty if none was.
 	DNSAccount  string
 	Identifiers []string // the names whose validation failed
-	OwnedBy     string   // OwnerAccount, or empty: the class implies the owner
-	NotZone     bool     // the DNS account does not hold the name's zone
-	KeyRefused  bool     // the CA rejects the certificate's key
+	// OwnedBy is ledger.OwnerAccount, or empty if the class implies the owner. All
+	// certificates of an ACME account fail with it, and repairing the account frees them all.
+	OwnedBy    ledger.Owner
+	NotZone    bool // the DNS account does not hold the name's zone
+	KeyRefused bool // the CA rejects the certificate's key
 	// InProgress means that the CA is still processing the order.
 	InProgress bool
 }
-
-// OwnerAccount marks a failure of the issuer's ACME account. All certificates of the
-// account fail with it, and repairing the account frees them all.
-const OwnerAccount = "acme_account"
 
 // Error renders the failure as one sentence.
 func (e *Error) Error() string {
@@ -79,8 +77,8 @@ func (e *Error) Account() string { return e.DNSAccount }
 // CAs count failed validations by these (Let's Encrypt: 5 per name, account and hour).
 func (e *Error) Names() []string { return e.Identifiers }
 
-// Owner returns OwnerAccount, or empty if the class implies the owner.
-func (e *Error) Owner() string { return e.OwnedBy }
+// Owner returns ledger.OwnerAccount, or empty if the class implies the owner.
+func (e *Error) Owner() string { return string(e.OwnedBy) }
 
 // Unwrap returns the cause: a context error, a problem document or a network error.
 func (e *Error) Unwrap() error { return e.Cause }
@@ -207,7 +205,7 @@ func (e *MalformedError) Error() string { return e.Why.Error() }
 // IsOfAccount reports whether the ACME account itself failed.
 func IsOfAccount(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.OwnedBy == OwnerAccount
+	return errors.As(err, &e) && e.OwnedBy == ledger.OwnerAccount
 }
 
 // IsPassing reports whether err is an outage or rate limit of the CA, so that a later

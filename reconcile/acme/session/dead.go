@@ -70,7 +70,7 @@ func (s *Session) dead(doing, said string, cause error) error {
 	if p, ok := s.accounts.store.(placed); ok {
 		remove = "delete its document: " + p.DeleteCommand(s.accountID)
 	}
-	return &problem.Error{OfClass: ledger.ClassCARejected, OwnedBy: problem.OwnerAccount, Doing: doing, Said: said, Cause: cause,
+	return &problem.Error{OfClass: ledger.ClassCARejected, OwnedBy: ledger.OwnerAccount, Doing: doing, Said: said, Cause: cause,
 		Advice: "all certificates of this account fail until a person acts: to have certroll register a new account, " + remove +
 			" and then run certroll retry with the name of one certificate; mend CAA records with an accounturi, and give a fresh eab where the CA wants one, before that"}
 }
@@ -86,6 +86,6 @@ func (s *Session) ofAccount(err error) error {
 		return s.dead(e.Doing, e.Said, err)
 	}
 	own := *e
-	own.OwnedBy = problem.OwnerAccount
+	own.OwnedBy = ledger.OwnerAccount
 	return &own
 }
