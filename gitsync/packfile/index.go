@@ -13,88 +13,90 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 )
 
-// Bounds limit what a pack may hold, so that neither memory nor time depends on
-// who made it: six megabytes of pack may stand for terabytes of objects.
+// Bounds limit a pack, so that its maker controls neither certroll's memory nor its time:
+// six megabytes of pack can inflate to terabytes.
 type Bounds struct {
-	Pack    int64 // bytes of the pack as it is sent
+	Pack    int64 // bytes of the pack as the remote sends it
 	Objects int   // number of objects
-	// Object is from where on an object is refused that is packed more densely than
-	// anything honest, see mostDense. It is hashed as it streams by, and never read.
+	// Object is a size in bytes. A larger object is refused if it is packed more densely
+	// than any honest one, see mostDense. Index hashes a large object as it streams by, and
+	// never holds it in memory.
 	Object int64
-	// Delta bounds an object that is stored as a difference, and the one that it
-	// differs from: both are in memory when they are put together. One that is
-	// larger stays packed: no file that is ever read is.
+	// Delta bounds the result of a delta and its base, in bytes: both are in memory when
+	// Index applies the delta. A larger one stays packed, without a hash. certroll reads no
+	// file of that size.
 	Delta int64
-	Total int64 // inflated bytes of all objects, again for each time
-	// Lenient takes a pack all the same where one object is refused: that object is
-	// not read.
+	Total int64 // inflated bytes of all objects; an object counts again each time it is inflated
+	// Lenient accepts a pack with a refused object. Nobody reads that object.
 	Lenient bool
-	// CommitsOnly has nothing resolved but commits.
+	// CommitsOnly resolves deltas of commits only.
 	CommitsOnly bool
 }
 
-// InMemory is less for a store that has no directory.
+// InMemory returns b with a smaller Pack, for a store without a directory.
 func (b Bounds) InMemory() Bounds {
 	b.Pack = min(b.Pack, 256<<20)
 	return b
 }
 
-// sizeError says that a pack, or an object in it, is larger than allowed.
+// sizeError is the error for a pack or object over its bound; it matches ErrTooLarge.
 type sizeError struct{ detail string }
 
 func (e *sizeError) Error() string { return e.detail }
 
 func (e *sizeError) Is(target error) bool { return target == ErrTooLarge }
 
-// TooLarge is an ErrTooLarge with these words.
+// TooLarge returns an error with this text that matches ErrTooLarge.
 func TooLarge(format string, args ...any) error { return &sizeError{fmt.Sprintf(format, args...)} }
 
-// None stands for no entry.
+// None is the index of no entry.
 const None = -1
 
-// packEntry is one object of a pack. There may be a million of them.
+// packEntry is one object of a pack. A pack may have a million objects, so its fields are
+// small.
 type packEntry struct {
 	offset int64
-	size   int64 // inflated; of a delta: of its result
-	base   int32 // what a delta differs from; none: it is whole, or that is not known
-	child  int32 // the first delta that differs from it
-	next   int32 // the next delta of the same base
+	size   int64 // inflated bytes; of a delta: bytes of its result
+	base   int32 // the base of a delta; None for a whole object, or while the base is unknown
+	child  int32 // the first delta with this base
+	next   int32 // the next delta with the same base
 	crc    uint32
-	kind   plumbing.ObjectType // a delta's own until it is resolved
-	hash   plumbing.Hash       // zero: not known
+	kind   plumbing.ObjectType // the delta type until the delta is resolved
+	hash   plumbing.Hash       // zero until known
 }
 
-// mostDense is how many bytes of a large object one byte of a pack may stand for.
-// zlib comes to a thousand at most, with zeros; disk images and dumps come to ten.
+// mostDense bounds the inflated bytes of a large object per packed byte. zlib reaches about
+// a thousand with zeros; disk images and dumps reach ten.
 const mostDense = 100
 
-// bigObject is one that is large, and has next to nothing in it.
+// bigObject is a large object that is packed too densely.
 type bigObject struct {
 	hash   plumbing.Hash
 	size   int64
-	packed int64 // bytes that it has in the pack
+	packed int64 // its bytes in the pack
 }
 
-// Index finds out what is in a pack (gitformat-pack(5)). go-git's parser
-// inflates each object whole, whatever size the pack says it has.
+// Index lists the objects of a pack (gitformat-pack(5)). go-git's parser inflates each
+// object whole, whatever size the pack claims for it.
 //
-// Objects that are whole are hashed as they stream by. Deltas are resolved from
-// each base down to what is made of it, holding no more than a few objects.
+// Index hashes whole objects as they stream by. It resolves deltas from each base down to
+// its descendants, and holds only a few objects in memory.
 type Index struct {
 	ctx    context.Context
 	bound  Bounds
 	s      *packfile.Scanner
-	Sum    plumbing.Hash // the pack's own
-	e      []packEntry   // by offset
+	Sum    plumbing.Hash // the pack's checksum
+	e      []packEntry   // all entries, by offset
 	byRef  map[plumbing.Hash][]int32
-	order  []int32 // of those whose hash is known, by hash
+	order  []int32 // entries with a known hash, by hash
 	big    []bigObject
-	Packed int   // deltas that stay packed
+	Packed int   // number of deltas that stay packed
 	work   int64 // inflated bytes so far
-	held   int64 // bytes of bases that are in memory
+	held   int64 // bytes of bases in memory
 }
 
-// NewIndex reads a whole pack of a length. An empty one has no entries.
+// NewIndex reads a whole pack of length bytes. An empty pack gives an Index without
+// entries.
 func NewIndex(ctx context.Context, r io.ReadSeeker, length int64, b Bounds) (*Index, error) {
 	x := &Index{ctx: ctx, bound: b, s: packfile.NewScanner(r), byRef: map[plumbing.Hash][]int32{}}
 	_, n, err := x.s.Header()
@@ -106,7 +108,8 @@ func NewIndex(ctx context.Context, r io.ReadSeeker, length int64, b Bounds) (*In
 	case int64(n) > int64(b.Objects):
 		return nil, TooLarge("the pack has %d objects, and may have %d", n, b.Objects)
 	}
-	// An entry has nine bytes at least: a pack cannot claim more than it is long.
+	// An entry takes nine bytes or more. So a small pack that claims many objects does not
+	// make certroll allocate much.
 	x.e = make([]packEntry, 0, min(int64(n), length/9+1))
 	for range n {
 		if err := x.scan(); err != nil {
@@ -124,13 +127,14 @@ func NewIndex(ctx context.Context, r io.ReadSeeker, length int64, b Bounds) (*In
 	return x, nil
 }
 
-// Empty tells whether there is nothing in the pack.
+// Empty reports whether the pack has no objects.
 func (x *Index) Empty() bool { return len(x.e) == 0 }
 
-// Dense tells whether an object is packed too densely; see Refusal.
+// Dense reports whether an object is packed too densely; see Refusal.
 func (x *Index) Dense() bool { return len(x.big) > 0 }
 
-// spend counts work, and ends where it is too much or nobody waits any more.
+// spend counts inflated bytes. It returns an error over Bounds.Total, or when the context
+// has ended.
 func (x *Index) spend(n int64) error {
 	if x.work += n; x.work > x.bound.Total {
 		return TooLarge("its objects have more than %d bytes together when they are inflated", x.bound.Total)
@@ -138,7 +142,7 @@ func (x *Index) spend(n int64) error {
 	return x.ctx.Err()
 }
 
-// scan reads the next entry. Its size is known before a byte is inflated.
+// scan reads the next entry. It checks the size before it inflates a byte.
 func (x *Index) scan() error {
 	h, err := x.s.NextObjectHeader()
 	if err != nil {
@@ -173,11 +177,12 @@ func (x *Index) scan() error {
 	return err
 }
 
-// mostNamed bounds how many of those that are refused are kept to be named.
+// mostNamed bounds the number of refused objects that Index remembers. Refusal names the
+// first.
 const mostNamed = 20
 
-// weigh notes what is packed too densely, in a pack of a length. A delta is not
-// among it: its result is not made where that is large, and costs nothing.
+// weigh finds the objects that are packed too densely, in a pack of length bytes. It skips
+// deltas: a delta with a large result is never applied, and costs nothing.
 func (x *Index) weigh(length int64) {
 	for i := range x.e {
 		e := &x.e[i]
@@ -193,7 +198,8 @@ func (x *Index) weigh(length int64) {
 	}
 }
 
-// link notes what a delta, which is about to be added, differs from.
+// link records the base of the delta e, which scan is about to append. A REF_DELTA may come
+// before its base, so its base is found later; see adopt.
 func (x *Index) link(e *packEntry, h *packfile.ObjectHeader) error {
 	at := int32(len(x.e))
 	if h.Type == plumbing.REFDeltaObject {
@@ -211,7 +217,7 @@ func (x *Index) link(e *packEntry, h *packfile.ObjectHeader) error {
 	return nil
 }
 
-// DeltaHead keeps the beginning of a delta, where its sizes are.
+// DeltaHead keeps the first bytes written to it: the two sizes at the start of a delta.
 type DeltaHead struct{ b []byte }
 
 func (f *DeltaHead) Write(p []byte) (int, error) {
@@ -221,7 +227,7 @@ func (f *DeltaHead) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Sizes are a delta's two: of what it differs from, and of its result.
+// Sizes returns the two sizes of a delta, in bytes: of its base and of its result.
 func (f *DeltaHead) Sizes() (on, result int64, err error) {
 	a, n := binary.Uvarint(f.b)
 	if n <= 0 {
@@ -234,7 +240,7 @@ func (f *DeltaHead) Sizes() (on, result int64, err error) {
 	return int64(a), int64(b), nil
 }
 
-// sort makes the order by hash; of an object that is there twice, the first.
+// sort fills order. Of an object that is in the pack twice it keeps the first entry.
 func (x *Index) sort() {
 	x.order = make([]int32, 0, len(x.e))
 	for i := range x.e {
@@ -251,7 +257,7 @@ func (x *Index) sort() {
 	x.order = slices.CompactFunc(x.order, func(a, b int32) bool { return x.e[a].hash == x.e[b].hash })
 }
 
-// find looks an object up; none where it is not in the pack, or stays packed.
+// find returns the entry of an object; None if the pack lacks it or it stays packed.
 func (x *Index) find(h plumbing.Hash) int32 {
 	i, found := slices.BinarySearchFunc(x.order, h, func(at int32, h plumbing.Hash) int {
 		return slices.Compare(x.e[at].hash[:], h[:])
@@ -262,5 +268,5 @@ func (x *Index) find(h plumbing.Hash) int32 {
 	return x.order[i]
 }
 
-// ErrTooLarge says that a fetch went over its limit.
+// ErrTooLarge matches every error about a bound on sizes.
 var ErrTooLarge = errors.New("the pack is larger than allowed")

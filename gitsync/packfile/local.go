@@ -14,23 +14,23 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// Where the tables of an index are (gitformat-pack(5), version 2).
+// The layout of an index file (gitformat-pack(5), version 2), in bytes.
 const (
 	idxFanout = 8
 	idxHashes = idxFanout + 256*4
-	idxPerOne = 20 + 4 + 4 // a hash, a checksum, an offset
-	idxSums   = 2 * 20     // the pack's own and the index's
+	idxPerOne = 20 + 4 + 4 // a hash, a CRC-32, an offset
+	idxSums   = 2 * 20     // the checksums of the pack and of the index
 )
 
-// Local is a pack of a repository on this machine. Its index is searched on the
-// disk: that of a large repository has more bytes than certroll may need.
+// Local is a pack of a repository on this machine. Find searches its index on the disk: the
+// index of a large repository takes more memory than certroll may need.
 type Local struct {
-	Path string      // without .idx and .pack
-	fan  [256]uint32 // how many hashes begin with this byte or a lower one
-	idx  int64       // bytes of the index
+	Path string      // path without .idx and .pack
+	fan  [256]uint32 // number of hashes whose first byte is at most the array's index
+	idx  int64       // length of the index in bytes
 }
 
-// LocalIn are the packs of a directory of objects.
+// LocalIn returns the packs of an objects directory.
 func LocalIn(dir string) ([]*Local, error) {
 	names, err := filepath.Glob(filepath.Join(EscapeGlob(dir), "pack", "pack-*.idx"))
 	if err != nil {
@@ -40,7 +40,7 @@ func LocalIn(dir string) ([]*Local, error) {
 	for _, name := range names {
 		p := &Local{Path: strings.TrimSuffix(name, ".idx")}
 		if _, err := os.Stat(p.Path + ".pack"); errors.Is(err, os.ErrNotExist) {
-			continue // git is about to remove both
+			continue // git repack is removing both
 		}
 		if err := p.open(); err != nil {
 			return nil, fmt.Errorf("reading the index %s: %w", name, err)
@@ -50,12 +50,13 @@ func LocalIn(dir string) ([]*Local, error) {
 	return packs, nil
 }
 
-// EscapeGlob makes a path a pattern that is matched by that path alone.
+// EscapeGlob returns a pattern for filepath.Glob that matches the path itself only.
 func EscapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// open reads what all searches need, and holds the tables against the file's length.
+// open reads the fanout table, and checks that the file has room for the tables that it
+// announces.
 func (p *Local) open() error {
 	f, err := os.Open(p.Path + ".idx")
 	if err != nil {
@@ -88,7 +89,7 @@ func (p *Local) open() error {
 	return nil
 }
 
-// Find is where in the pack an object is; none where it is not in this one.
+// Find returns the offset of an object in the pack; None if the pack lacks it.
 func (p *Local) Find(h plumbing.Hash) (int64, error) {
 	low, high := 0, int(p.fan[h[0]])
 	if h[0] > 0 {
@@ -115,7 +116,8 @@ func (p *Local) Find(h plumbing.Hash) (int64, error) {
 	return p.offset(f, int64(low+i))
 }
 
-// offset reads the offset of the nth object.
+// offset returns the pack offset of the nth object. An offset of 2 GiB or more is in the
+// second table, of eight bytes each (gitformat-pack(5)).
 func (p *Local) offset(f io.ReaderAt, n int64) (int64, error) {
 	count := int64(p.fan[255])
 	b := make([]byte, 8)

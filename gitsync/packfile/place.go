@@ -14,7 +14,8 @@ import (
 	"certroll/spec/text"
 )
 
-// Write writes the index that goes with the pack (gitformat-pack(5), version 2).
+// Write writes the index of the pack (gitformat-pack(5), version 2), which go-git's reader
+// needs.
 func (x *Index) Write(to io.Writer) error {
 	buffered := bufio.NewWriter(to)
 	sum := sha1.New() //nolint:gosec // see the import
@@ -50,7 +51,7 @@ func (x *Index) Write(to io.Writer) error {
 	return buffered.Flush()
 }
 
-// indexWriter remembers the first error.
+// indexWriter writes numbers and bytes, and keeps the first error.
 type indexWriter struct {
 	w   io.Writer
 	b   [4]byte
@@ -68,7 +69,7 @@ func (w *indexWriter) number(n uint32) {
 	w.put(w.b[:])
 }
 
-// fanout says for each first byte how many hashes begin with it or a lower one.
+// fanout writes, for each first byte, the number of hashes with that byte or a lower one.
 func (w *indexWriter) fanout(x *Index) {
 	var count [256]uint32
 	for _, i := range x.order {
@@ -81,12 +82,12 @@ func (w *indexWriter) fanout(x *Index) {
 	}
 }
 
-// mostTrees bounds the search for the path of one object.
+// mostTrees bounds the trees that the search for an object's path reads.
 const mostTrees = 100_000
 
-// Refusal says which object is packed too densely, by its path where a commit of the
-// pack has one for it. A tree that is not in the pack may be here already, where
-// readTree reads it.
+// Refusal returns the error for an object that is packed too densely. It names the object's
+// path if a commit in the pack leads to it. readTree reads the trees that are not in the
+// pack.
 func (x *Index) Refusal(readTree func(plumbing.Hash) ([]byte, error)) error {
 	big := x.big[0]
 	what := "object " + big.hash.String()
@@ -98,7 +99,7 @@ func (x *Index) Refusal(readTree func(plumbing.Hash) ([]byte, error)) error {
 		what, big.size, big.packed, x.bound.Object, mostDense)
 }
 
-// search looks for an object's path.
+// search finds the path of an object.
 type search struct {
 	x    *Index
 	here func(tree plumbing.Hash) ([]byte, error)
@@ -106,8 +107,8 @@ type search struct {
 	left int
 }
 
-// pathOf searches the pack's commits, in the order in which git packs them: the
-// newest first.
+// pathOf searches the trees of the pack's commits. git packs the newest commit first, so
+// the path is the newest one.
 func (s *search) pathOf(big bigObject) string {
 	for i := range s.x.e {
 		if e := &s.x.e[i]; e.kind != plumbing.CommitObject || e.size > MaxCommit {
@@ -127,6 +128,7 @@ func (s *search) pathOf(big bigObject) string {
 	return ""
 }
 
+// below searches one tree for the object; at is the tree's path.
 func (s *search) below(tree plumbing.Hash, at string, big bigObject, depth int) string {
 	if s.seen[tree] || s.left == 0 || depth > MaxDepth {
 		return ""
@@ -159,6 +161,7 @@ func (s *search) below(tree plumbing.Hash, at string, big bigObject, depth int) 
 	return ""
 }
 
+// read returns the bytes of a tree, from the pack or from the store.
 func (s *search) read(tree plumbing.Hash) ([]byte, error) {
 	at := s.x.find(tree)
 	switch {
@@ -170,11 +173,11 @@ func (s *search) read(tree plumbing.Hash) ([]byte, error) {
 	return s.x.content(at)
 }
 
-// What an object may have that is not a file's: nobody writes larger ones.
+// MaxCommit and MaxTree bound commits and trees, in bytes. Honest ones are far smaller.
 const (
 	MaxCommit = 4 << 20
 	MaxTree   = 16 << 20
 )
 
-// MaxDepth bounds how deep directories may nest.
+// MaxDepth bounds the nesting of directories.
 const MaxDepth = 64

@@ -8,9 +8,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 )
 
-// resolve finds out the hash of each delta that can be put together within the
-// bounds. What differs from something outside of the pack, which was not asked
-// for, stays packed as well.
+// resolve computes the hash of each delta whose result is within the bounds. A delta
+// against an object outside the pack stays packed too: certroll asks for no thin packs.
 func (x *Index) resolve() error {
 	for i := range x.e {
 		if whole := !x.e[i].kind.IsDelta() && x.e[i].base == None; !whole {
@@ -31,19 +30,19 @@ func (x *Index) resolve() error {
 	return nil
 }
 
-// base is an object that others differ from, while they are resolved.
+// base is an object on the stack of descendants, with deltas yet to resolve.
 type base struct {
 	at   int32
-	next int32  // the delta that comes next
+	next int32  // the next delta to resolve
 	data []byte // nil: not in memory
 }
 
-// mostHeld is how many bytes of bases are kept in memory at once. A long chain
-// that goes back and forth between more is inflated again, which counts as work.
+// mostHeld bounds the bases in memory, in bytes. A chain that alternates between larger
+// bases inflates them again, which counts as work.
 const mostHeld = 16 << 20
 
-// descendants resolves all that is made of one object, depth first, without
-// recursion: chains may be as long as somebody likes.
+// descendants resolves all deltas that derive from one object, depth first. It does not
+// recurse, because the pack's maker chooses the length of the chains.
 func (x *Index) descendants(root int32) error {
 	x.adopt(root)
 	if x.e[root].child == None || x.e[root].size > x.bound.Delta {
@@ -76,7 +75,7 @@ func (x *Index) descendants(root int32) error {
 	return nil
 }
 
-// adopt hands an object the deltas that name it by its hash.
+// adopt gives the object at an entry the REF_DELTAs that name its hash as their base.
 func (x *Index) adopt(at int32) {
 	h := x.e[at].hash
 	for _, child := range x.byRef[h] {
@@ -86,8 +85,8 @@ func (x *Index) adopt(at int32) {
 	delete(x.byRef, h)
 }
 
-// derive makes a delta's result, whose base is the last of the stack, and takes
-// down what it is. nil is a delta that stays packed.
+// derive applies a delta to the last object of the stack, and records its type and hash. It
+// returns nil for a delta that stays packed.
 func (x *Index) derive(stack []base, at int32) ([]byte, error) {
 	top := &stack[len(stack)-1]
 	if top.data == nil {
@@ -109,7 +108,8 @@ func (x *Index) derive(stack []base, at int32) ([]byte, error) {
 	return data, nil
 }
 
-// release drops the bases that are needed last, those farthest up.
+// release drops bases from memory until mostHeld fits. The bottom of the stack goes first:
+// the depth-first walk needs it last.
 func (x *Index) release(stack []base) {
 	for i := range stack[:len(stack)-1] {
 		if x.held <= mostHeld {
@@ -120,8 +120,8 @@ func (x *Index) release(stack []base) {
 	}
 }
 
-// content makes an object's bytes. It is within the bounds, and so is all that
-// it is made of: see descendants.
+// content returns the bytes of a resolved object. descendants has checked the sizes of the
+// object and of its bases.
 func (x *Index) content(at int32) ([]byte, error) {
 	chain := []int32{at}
 	for x.e[at].base != None {
@@ -135,7 +135,7 @@ func (x *Index) content(at int32) ([]byte, error) {
 	return data, err
 }
 
-// inflate reads what an entry holds, of at most so many bytes; nil: it has more.
+// inflate returns the bytes of an entry; nil if it has more than most bytes.
 func (x *Index) inflate(at int32, most int64) ([]byte, error) {
 	h, err := x.s.SeekObjectHeader(x.e[at].offset)
 	if err != nil {
@@ -154,14 +154,15 @@ func (x *Index) inflate(at int32, most int64) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// patch applies a delta; nil: it is larger than what it could make, and stays
-// packed.
+// patch applies a delta. It returns nil, so that the delta stays packed, if the delta is
+// larger than any instructions for its result.
 func (x *Index) patch(on []byte, at int32) ([]byte, error) {
 	e := &x.e[at]
 	if err := x.spend(e.size); err != nil {
 		return nil, err
 	}
-	// An instruction that makes a byte or more has eight bytes at most.
+	// A delta instruction that makes one byte or more takes eight bytes or fewer
+	// (gitformat-pack(5)).
 	delta, err := x.inflate(at, min(8*e.size+64, x.bound.Delta+64))
 	if err != nil || delta == nil {
 		return nil, err
@@ -170,6 +171,7 @@ func (x *Index) patch(on []byte, at int32) ([]byte, error) {
 	if err != nil || int64(len(data)) != e.size {
 		return nil, fmt.Errorf("the delta at offset %d does not fit what it differs from: %w", e.offset, err)
 	}
+	// nil means "stays packed", so an empty result must not be nil.
 	if data == nil {
 		data = []byte{}
 	}

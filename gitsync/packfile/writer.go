@@ -18,27 +18,28 @@ type Object struct {
 	Kind plumbing.ObjectType
 	Hash plumbing.Hash
 	Data []byte
-	// What it replaces, which the remote has; zero and nil where it is new.
+	// Base is the object that this one replaces, which the remote has, and BaseData its
+	// bytes; zero and nil for a new file.
 	Base     plumbing.Hash
 	BaseData []byte
 }
 
-// NewObject is an object that replaces none.
+// NewObject returns an Object without a base.
 func NewObject(kind plumbing.ObjectType, data []byte) Object {
 	return Object{Kind: kind, Hash: plumbing.ComputeHash(kind, data), Data: data}
 }
 
-// Writer writes a pack (gitformat-pack(5), version 2) one object at a
-// time. go-git's encoder reads all objects of a pack into memory first, and
-// knows no deltas against objects outside it.
-type Writer struct {
+// Writer writes a pack (gitformat-pack(5), version 2), one object at a time. go-git's
+// encoder first reads all objects of a pack into memory, and cannot write deltas against
+// objects outside the pack.
+type Writer struct { // writes to out and sum
 	w    io.Writer // into out and sum
 	out  io.Writer
 	sum  hash.Hash
 	zlib *zlib.Writer
 }
 
-// NewWriter begins a pack of so many objects.
+// NewWriter writes the head of a pack with count objects.
 func NewWriter(out io.Writer, count int) (*Writer, error) {
 	sum := sha1.New() //nolint:gosec // see the import
 	p := &Writer{w: io.MultiWriter(out, sum), out: out, sum: sum}
@@ -48,15 +49,15 @@ func NewWriter(out io.Writer, count int) (*Writer, error) {
 	return p, err
 }
 
-// Write adds bytes of an entry that is packed already.
+// Write appends raw bytes to the pack and to its checksum.
 func (p *Writer) Write(b []byte) (int, error) { return p.w.Write(b) }
 
-// Whole writes an object as it is.
+// Whole writes an object undeltified.
 func (p *Writer) Whole(kind plumbing.ObjectType, data []byte) error {
 	return p.entry(kind, nil, data)
 }
 
-// Delta writes an object as what changed against base (REF_DELTA).
+// Delta writes an object as a delta against base (REF_DELTA).
 func (p *Writer) Delta(base plumbing.Hash, delta []byte) error {
 	return p.entry(plumbing.REFDeltaObject, base[:], delta)
 }
@@ -72,14 +73,14 @@ func (p *Writer) entry(kind plumbing.ObjectType, base, data []byte) error {
 	return p.zlib.Close()
 }
 
-// Close ends the pack.
+// Close writes the checksum, which ends the pack.
 func (p *Writer) Close() error {
 	_, err := p.out.Write(p.sum.Sum(nil))
 	return err
 }
 
-// EntryHead is the type and size: four bits of the size beside the type, then
-// seven to a byte, the lowest first.
+// EntryHead returns the head of an entry: the type and four bits of the size in the first
+// byte, then seven bits per byte, the lowest first.
 func EntryHead(kind plumbing.ObjectType, size int) []byte {
 	b := byte(kind)<<4 | byte(size&0x0f)
 	size >>= 4
@@ -92,11 +93,12 @@ func EntryHead(kind plumbing.ObjectType, size int) []byte {
 	return append(head, b)
 }
 
-// minDelta is the size below which a delta is not worth its base's hash.
+// minDelta is the smallest object, in bytes, that Of writes as a delta. A delta also costs
+// the 20 bytes of its base's hash.
 const minDelta = 256
 
-// Of makes the pack of a push. A thin one has deltas against objects that
-// only the remote has: an event appended to a long log costs one event.
+// Of returns the pack of a push. A thin pack has deltas against objects that only the
+// remote has. With it, an event appended to a long log costs about the bytes of the event.
 func Of(news []Object, thin bool) ([]byte, error) {
 	var b bytes.Buffer
 	p, err := NewWriter(&b, len(news))
@@ -117,8 +119,8 @@ func Of(news []Object, thin bool) ([]byte, error) {
 func (p *Writer) add(n Object, thin bool) error {
 	if thin && n.BaseData != nil && len(n.Data) >= minDelta {
 		d := packfile.DiffDelta(n.BaseData, n.Data)
-		// A delta that does not give back the object would be refused by the
-		// remote as a broken pack; the whole object never is.
+		// The remote would reject the whole push for one wrong delta, so check that the
+		// delta gives back the object.
 		if back, err := packfile.PatchDelta(n.BaseData, d); err == nil && len(d) < len(n.Data)/2 && bytes.Equal(back, n.Data) {
 			return p.Delta(n.Base, d)
 		}

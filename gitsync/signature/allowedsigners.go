@@ -12,19 +12,19 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// allowedSigner is one line of OpenSSH's file of allowed signers: "ALLOWED
-// SIGNERS" in ssh-keygen(1).
+// allowedSigner is one line of OpenSSH's allowed signers file: "ALLOWED SIGNERS" in
+// ssh-keygen(1).
 type allowedSigner struct {
 	line          int
 	principals    []string // patterns
 	key           ssh.PublicKey
-	authority     bool     // the key signs certificates of those who sign commits
+	authority     bool     // the key is a CA: it signs certificates, and their keys sign commits
 	namespaces    []string // patterns; nil: any
 	after, before time.Time
 }
 
-// parseAllowedSigners reads the file. Whatever is not understood is an error:
-// an option that restricts a key must not be passed over.
+// parseAllowedSigners parses the file. It rejects every unknown option: to skip an option
+// that restricts a key would widen the trust in that key.
 func parseAllowedSigners(text []byte) ([]allowedSigner, error) {
 	var list []allowedSigner
 	for i, line := range strings.Split(string(text), "\n") {
@@ -70,7 +70,7 @@ func parseAllowedSigner(line string) (s allowedSigner, err error) {
 	return s, nil
 }
 
-// cutPrincipals takes the first field, which may be in quotes.
+// cutPrincipals splits off the first field of a line, which may be in double quotes.
 func cutPrincipals(line string) (principals, rest string, err error) {
 	if quoted, isQuoted := strings.CutPrefix(line, `"`); isQuoted {
 		principals, rest, isQuoted = strings.Cut(quoted, `"`)
@@ -86,6 +86,7 @@ func cutPrincipals(line string) (principals, rest string, err error) {
 	return principals, strings.TrimSpace(rest), nil
 }
 
+// option applies one option of the line.
 func (s *allowedSigner) option(o string) (err error) {
 	name, value, hasValue := strings.Cut(o, "=")
 	value = strings.Trim(value, `"`)
@@ -104,7 +105,8 @@ func (s *allowedSigner) option(o string) (err error) {
 	return err
 }
 
-// signerTime reads YYYYMMDD[HHMM[SS]][Z], which without the Z is local time.
+// signerTime parses YYYYMMDD[HHMM[SS]][Z]. A time without the Z is local time, as
+// ssh-keygen(1) defines it.
 func signerTime(text string) (time.Time, error) {
 	digits, utc := strings.CutSuffix(text, "Z")
 	zone := time.Local
@@ -119,12 +121,15 @@ func signerTime(text string) (time.Time, error) {
 	return t, nil
 }
 
-// minRSABits is what OpenPGP signatures are held to by default as well.
+// minRSABits is the smallest RSA key that certroll accepts, in bits. It equals the default
+// of the OpenPGP library. 2047 instead of 2048, because the product of two 1024-bit primes
+// may be one bit short.
 const minRSABits = 2047
 
-// dsaKey is the type of keys that OpenSSH no longer has.
+// dsaKey is the key type that OpenSSH has removed.
 const dsaKey = "ssh-dss"
 
+// strong rejects keys that OpenSSH no longer accepts: DSA and short RSA keys.
 func strong(key ssh.PublicKey) error {
 	if cert, ok := key.(*ssh.Certificate); ok {
 		key = cert.Key
@@ -140,13 +145,13 @@ func strong(key ssh.PublicKey) error {
 	return nil
 }
 
-// bySHA1 tells of the ways to sign that OpenSSH takes no signature of any more,
-// and x/crypto still does; package sshsig refuses them of plain keys alone.
+// bySHA1 reports whether a signature uses SHA-1. OpenSSH rejects such signatures, and
+// x/crypto does not. Package sshsig rejects them for plain keys only, not for certificates.
 func bySHA1(s *ssh.Signature) bool {
 	return s.Format == ssh.KeyAlgoRSA || s.Format == dsaKey
 }
 
-// validAt tells why the line does not count at a moment; "" where it does.
+// validAt returns the reason why the line is not valid at a time; "" if it is valid.
 func (s *allowedSigner) validAt(at time.Time) string {
 	switch {
 	case !s.after.IsZero() && at.Before(s.after):
@@ -157,8 +162,8 @@ func (s *allowedSigner) validAt(at time.Time) string {
 	return ""
 }
 
-// matchPatterns is OpenSSH's list of patterns: one must match, and none that
-// begins with "!".
+// matchPatterns implements OpenSSH's pattern lists (PATTERNS in ssh_config(5)): one pattern
+// must match, and no pattern that begins with "!" may match.
 func matchPatterns(patterns []string, text string) bool {
 	matched := false
 	for _, p := range patterns {
@@ -176,9 +181,9 @@ func matchPatterns(patterns []string, text string) bool {
 	return matched
 }
 
-// matchPattern matches "*" and "?" and nothing else.
+// matchPattern supports the wildcards "*" and "?" only, as OpenSSH does.
 func matchPattern(pattern, text string) bool {
-	// path.Match stops "*" at a slash, and knows brackets and backslashes.
+	// In path.Match "*" stops at a slash, and brackets and backslashes are special.
 	plain := strings.NewReplacer(`\`, `\\`, `[`, `\[`).Replace(pattern)
 	ok, err := path.Match(strings.ReplaceAll(plain, "/", "\x00"), strings.ReplaceAll(text, "/", "\x00"))
 	return ok && err == nil

@@ -1,11 +1,12 @@
-// Package signature owns the signatures of commits: it verifies those of the config
-// repo and makes those of the ledger.
+// Package signature owns the signatures of commits: it verifies those of the config repo
+// and makes those of the ledger.
 //
-// # Whose commits are accepted
+// # Accepted commits
 //
-// See Signers: a commit is verified over its raw bytes, never over what go-git writes
-// of what it parsed, and only if those bytes can be read in one way (parseSigned).
-// Commits are signed over their bytes as they are sent, by a key that is read once.
+// Signers.Verify checks a commit's raw bytes. go-git verifies the bytes that it encodes
+// from the parsed commit, which may differ from the signed ones. parseSigned accepts only
+// bytes that have one reading. Key signs the bytes that the push sends, with a key that
+// certroll reads once.
 //
-// It never fetches a commit, and never decides what becomes of one that is refused.
+// It never fetches a commit, and never decides the consequence of a rejected one.
 package signature

@@ -11,26 +11,25 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// signed is a commit as its signature sees it.
+// signed is a commit, split for the verification of its signature.
 type signed struct {
-	tree      plumbing.Hash
-	payload   []byte // the commit's bytes without the header gpgsig
-	signature []byte // the value of gpgsig; nil: the commit is not signed
-	committed time.Time
+	tree      plumbing.Hash // the tree that the signature covers
+	payload   []byte        // the commit's bytes without the header gpgsig
+	signature []byte        // the value of gpgsig; nil: the commit is not signed
+	committed time.Time     // the committer's time
 }
 
-// header is one of a commit's, with the lines that continue it.
+// header is one header of a commit with its continuation lines.
 type header struct {
 	key   string
-	value []byte // the lines without the blank that continues, each with its newline
-	raw   []byte
+	value []byte // all lines with their newlines, without the space that begins a continuation line
+	raw   []byte // the header's bytes as they are in the commit
 }
 
-// parseSigned takes a commit's raw bytes apart. What is signed must be read in
-// one way only, by certroll, by git and by whoever looks at the commit, so
-// whatever git would pass over in silence is refused here: a header that is
-// there twice or in another place than git writes it, more than one signature,
-// NUL, and lines that continue what has no second line.
+// parseSigned splits a commit's raw bytes. certroll, git and every viewer must read a
+// signed commit in the same way. So parseSigned rejects everything that git silently
+// ignores: a repeated or misplaced header, a second signature, a NUL byte, and a
+// continuation line after a header of one line.
 func parseSigned(raw []byte) (*signed, error) {
 	if bytes.IndexByte(raw, 0) >= 0 {
 		return nil, errors.New("it holds a NUL byte")
@@ -59,8 +58,8 @@ func parseSigned(raw []byte) (*signed, error) {
 	return s, nil
 }
 
-// splitHeaders reads headers up to the empty line. Header names are those that
-// git writes: letters, digits and hyphens.
+// splitHeaders splits the headers from the body at the first empty line. Header names have
+// the characters that git uses: letters, digits and hyphens, and a colon.
 func splitHeaders(raw []byte) (headers []header, body []byte, err error) {
 	for rest := raw; ; {
 		line, after, ended := bytes.Cut(rest, []byte("\n"))
@@ -92,7 +91,7 @@ func headerLetter(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == ':'
 }
 
-// continues tells whether a header may have more than one line.
+// continues reports whether a header may have continuation lines.
 func continues(key string) bool {
 	switch key {
 	case "tree", "parent", "author", "committer", "encoding":
@@ -101,8 +100,8 @@ func continues(key string) bool {
 	return true
 }
 
-// order holds the headers against the order in which git writes them: tree,
-// parents, author, committer, then the rest, in which those do not come again.
+// order checks the order that git writes headers in: tree, parents, author, committer, then
+// the others. None of those may come again, and encoding at most once.
 func (s *signed) order(headers []header) error {
 	next := func(key string) (header, error) {
 		if len(headers) == 0 || headers[0].key != key {
@@ -150,7 +149,7 @@ func (s *signed) order(headers []header) error {
 	return nil
 }
 
-// objectName reads a hash as git writes it.
+// objectName parses an object hash of 40 lower-case digits.
 func objectName(h header) (plumbing.Hash, error) {
 	name := strings.TrimSuffix(string(h.value), "\n")
 	if !plumbing.IsHash(name) || name != strings.ToLower(name) {
@@ -159,7 +158,7 @@ func objectName(h header) (plumbing.Hash, error) {
 	return plumbing.NewHash(name), nil
 }
 
-// moment reads the seconds of "Name <mail> 1700000000 +0100".
+// moment parses the seconds of a committer line, "Name <mail> 1700000000 +0100".
 func moment(value []byte) (time.Time, error) {
 	fields := strings.Fields(string(value[bytes.LastIndexByte(value, '>')+1:]))
 	if len(fields) == 2 {
@@ -170,6 +169,7 @@ func moment(value []byte) (time.Time, error) {
 	return time.Time{}, errors.New("its committer has no time")
 }
 
+// clip shortens a line for an error message.
 func clip(line []byte) string {
 	if len(line) > 40 {
 		return string(line[:40]) + "..."

@@ -17,21 +17,21 @@ import (
 	"certroll/spec/bounded"
 )
 
-// Key is a private key that commits are signed with. It cannot be
-// printed.
+// Key is a private key for signing commits. It has no printable field, so no log can show
+// it.
 type Key struct {
 	sign func(commit []byte) (armored string, err error)
 }
 
-// ReadSSHKey reads a private key in OpenSSH or PEM form; the passphrase
-// is "" where it has none.
+// ReadSSHKey reads a private key in OpenSSH or PEM form. The passphrase is "" for a key
+// without one.
 func ReadSSHKey(file, passphrase string) (*Key, error) {
 	key, err := remote.ReadKey(remote.Auth{SSHKeyFile: file, SSHKeyPassphrase: passphrase})
 	if err != nil {
 		return nil, err
 	}
 	return &Key{sign: func(commit []byte) (string, error) {
-		// ssh-keygen(1), -Y sign: git checks with the namespace "git".
+		// git verifies SSH signatures in the namespace "git"; see -Y sign in ssh-keygen(1).
 		sig, err := sshsig.Sign(bytes.NewReader(commit), key, sshsig.HashSHA512, "git")
 		if err != nil {
 			return "", err
@@ -40,9 +40,9 @@ func ReadSSHKey(file, passphrase string) (*Key, error) {
 	}}, nil
 }
 
-// ReadOpenPGPKey reads a secret key as `gpg --export-secret-keys`
-// writes it, armored or not: of the first key in the file the newest subkey
-// that may sign, or the primary one.
+// ReadOpenPGPKey reads a secret key as `gpg --export-secret-keys` writes it, armored or
+// binary. It takes the first key of the file, and of that the newest subkey that may sign,
+// or the primary key if there is none.
 func ReadOpenPGPKey(file, passphrase string) (*Key, error) {
 	doing := "reading the OpenPGP key " + file
 	key, err := readOpenPGP(file)
@@ -90,7 +90,8 @@ func readOpenPGP(file string) (*openpgp.Entity, error) {
 	return keys[0], nil
 }
 
-// notThere keeps the operating system's error, which holds no secret.
+// notThere returns the error of the operating system, which holds no secret; nil for any
+// other error. A parser's error may quote the key.
 func notThere(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {
@@ -99,8 +100,8 @@ func notThere(err error) error {
 	return nil
 }
 
-// Sign signs a commit object, as git does over all its bytes, and adds
-// the header that holds the signature.
+// Sign signs all bytes of a commit object and returns the commit with the gpgsig header, as
+// git writes it. A nil Key returns the commit unchanged.
 func (k *Key) Sign(commit []byte) ([]byte, error) {
 	if k == nil {
 		return commit, nil
@@ -110,7 +111,7 @@ func (k *Key) Sign(commit []byte) ([]byte, error) {
 		return nil, fmt.Errorf("signing the commit: %w", err)
 	}
 	head, body, _ := bytes.Cut(commit, []byte("\n\n"))
-	// A header's further lines begin with a space.
+	// The continuation lines of a header begin with a space.
 	lines := strings.ReplaceAll(strings.TrimSpace(armored), "\n", "\n ")
 	return fmt.Appendf(nil, "%s\ngpgsig %s\n\n%s", head, lines, body), nil
 }

@@ -20,24 +20,24 @@ import (
 	"certroll/spec/bounded"
 )
 
-// Signers are the keys whose commits are believed. The files are read anew
-// for each commit, so that a key that was added or taken out counts at once.
+// Signers are the keys that may sign commits. Verify reads the files for each commit, so an
+// added or removed key counts at once.
 type Signers struct {
-	AllowedSigners string // OpenSSH's file of allowed signers, as git's gpg.ssh.allowedSignersFile
-	Keyring        string // OpenPGP public keys, armored or not
-	// Now is what the expiry of OpenPGP keys is held against; time.Now unless
-	// set. An SSH key counts if it was valid when the commit was made, as git
-	// has it.
+	AllowedSigners string // path of OpenSSH's allowed signers file, as git's gpg.ssh.allowedSignersFile
+	Keyring        string // path of OpenPGP public keys, armored or binary
+	// Now is the time for checking the expiry of OpenPGP keys; time.Now if nil. For SSH
+	// keys the commit's own time counts, as in git.
 	Now func() time.Time
 }
 
-// gitNamespace is what git has ssh-keygen sign commits for.
+// gitNamespace is the namespace that git gives ssh-keygen for commits.
 const gitNamespace = "git"
 
-// ErrUnsigned says that a commit has no signature at all.
+// ErrUnsigned is the error for a commit without a signature.
 var ErrUnsigned = errors.New("the commit is not signed")
 
-// UnusableError is a file of keys that cannot be read: no commit's fault.
+// UnusableError is the error for a key file that certroll cannot read or parse. The fault
+// is in the file, not in the commit.
 type UnusableError struct {
 	file string
 	err  error
@@ -45,8 +45,9 @@ type UnusableError struct {
 
 func (e *UnusableError) Error() string { return e.file + ": " + fault.Reason(e.err) }
 
-// Verify checks that a commit's raw bytes are signed by one of the signers, and
-// returns the tree that was signed.
+// Verify checks that one of the signers signed a commit, given its raw bytes, and returns
+// the tree that the signature covers. The caller compares that tree with the tree that
+// go-git parsed.
 func (g *Signers) Verify(hash plumbing.Hash, raw []byte) (tree plumbing.Hash, err error) {
 	if plumbing.ComputeHash(plumbing.CommitObject, raw) != hash {
 		return tree, errors.New("its bytes are not those that its hash names")
@@ -76,8 +77,7 @@ func (g *Signers) verifySignature(s *signed) error {
 	return fmt.Errorf("it is signed in a way that is not known here (%q); sign by SSH or OpenPGP", kind)
 }
 
-// armored names what is in the armor, of which there must be one, and nothing
-// around it.
+// armored returns the type of the armor block. The text must be one block and nothing else.
 func armored(text string) (kind string, err error) {
 	const begin, end = "-----BEGIN ", "-----END "
 	kind, _, ok := strings.Cut(strings.TrimPrefix(text, begin), "-----\n")
@@ -92,7 +92,8 @@ func armored(text string) (kind string, err error) {
 	return kind, nil
 }
 
-// verifySSH does what git does by ssh-keygen -Y find-principals and verify.
+// verifySSH checks an SSH signature as git does, with ssh-keygen -Y find-principals and -Y
+// verify.
 func (g *Signers) verifySSH(s *signed, text string) error {
 	sig, err := sshsig.Unarmor([]byte(text))
 	if err != nil {
@@ -101,8 +102,8 @@ func (g *Signers) verifySSH(s *signed, text string) error {
 	if sig.Namespace != gitNamespace {
 		return fmt.Errorf("its SSH signature was made for %q, not for %q", sig.Namespace, gitNamespace)
 	}
-	// The key that the signature names must have made it; whether it may is
-	// asked after, so that what is said of the key is true of the signer.
+	// First check that the key in the signature made it, then whether that key may sign. In
+	// this order the messages about the key are true of the signer.
 	if err := sshsig.Verify(bytes.NewReader(s.payload), sig, sig.PublicKey, sig.HashAlgorithm, gitNamespace); err != nil {
 		return fmt.Errorf("its SSH signature is not one of these bytes: %w", err)
 	}
@@ -126,7 +127,8 @@ func (g *Signers) verifySSH(s *signed, text string) error {
 	return allowed(signers, sig.PublicKey, s.committed, g.AllowedSigners)
 }
 
-// allowed looks for a line that lets a key sign commits at a moment.
+// allowed returns nil if a line lets the key sign commits at a time, else the reason of the
+// last line that names the key.
 func allowed(signers []allowedSigner, key ssh.PublicKey, at time.Time, file string) error {
 	const nobody = "the key %s is not in %s"
 	why := fmt.Errorf(nobody, ssh.FingerprintSHA256(key), file)
@@ -142,8 +144,8 @@ func allowed(signers []allowedSigner, key ssh.PublicKey, at time.Time, file stri
 	return why
 }
 
-// lets tells whether a line lets a key sign; reason says why not where the
-// line speaks of that key.
+// lets reports whether the line lets a key sign at a time. reason is set only if the line
+// is about that key and does not let it sign.
 func (s *allowedSigner) lets(key ssh.PublicKey, at time.Time) (reason string, ok bool) {
 	cert, isCert := key.(*ssh.Certificate)
 	switch {
@@ -165,7 +167,7 @@ func (s *allowedSigner) lets(key ssh.PublicKey, at time.Time) (reason string, ok
 	return "", true
 }
 
-// certifies checks a certificate of the line's authority.
+// certifies checks a certificate that the line's CA issued.
 func (s *allowedSigner) certifies(cert *ssh.Certificate, at time.Time) (reason string, ok bool) {
 	if cert.CertType != ssh.UserCert {
 		return "signed a certificate that is not a user's", false
@@ -188,8 +190,9 @@ func (s *allowedSigner) certifies(cert *ssh.Certificate, at time.Time) (reason s
 	return reason, false
 }
 
-// verifyOpenPGP checks the one signature against the keyring. Keys that have
-// expired or were revoked by now do not count.
+// verifyOpenPGP checks the signature against the keyring. A key that has expired or was
+// revoked by now does not count, whatever the commit's time is: the signer chooses that
+// time.
 func (g *Signers) verifyOpenPGP(s *signed, text string) error {
 	if g.Keyring == "" {
 		return errors.New("it is signed by OpenPGP, and no keyring is set")
@@ -223,8 +226,9 @@ func (g *Signers) verifyOpenPGP(s *signed, text string) error {
 	return fmt.Errorf("its OpenPGP signature is not one of these bytes by the key %s: %w", key, err)
 }
 
-// onePacket reads the armor, in which there must be one signature, over binary
-// data: in one over text the ends of lines could be exchanged.
+// onePacket returns the one signature packet of the armor, and its bytes. The signature
+// must be over binary data: a text signature (RFC 9580, section 5.2.1.2) covers normalized
+// line endings, so it would fit a commit with other bytes.
 func onePacket(text string) (*packet.Signature, []byte, error) {
 	block, err := armor.Decode(strings.NewReader(text))
 	if err != nil {
@@ -252,8 +256,9 @@ func onePacket(text string) (*packet.Signature, []byte, error) {
 	return sig, raw, nil
 }
 
-// readKeyring reads public keys: one armored block, several after each other
-// as `gpg --export --armor >>` makes them, or the binary form.
+// readKeyring reads public keys: one armored block, several blocks in a row as `gpg
+// --export --armor >>` makes them, or the binary form. openpgp.ReadArmoredKeyRing reads the
+// first block only.
 func readKeyring(file string) (openpgp.EntityList, error) {
 	text, err := bounded.NamedFile(file)
 	if err != nil {
